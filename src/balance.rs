@@ -1,0 +1,77 @@
+//! Balancing policies: pure, synchronous, no I/O and no metrics.
+//!
+//! A cold [`Policy`] reads its settings into a [`Factory`]; whenever the set of eligible
+//! endpoints changes, the factory builds an immutable [`Picker`], which the hot path asks once a
+//! request. A new policy is one file here and one row in [`POLICIES`].
+
+use std::sync::Arc;
+
+use crate::model::{BadParams, EndpointSet, EwmaParams, Params, Time};
+
+/// A kind of balancer.
+pub trait Policy: Sync {
+    /// The name in the configuration.
+    fn name(&self) -> &'static str;
+
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// Every setting that is unknown or wrong.
+    fn configure(&self, params: Params) -> Result<Arc<dyn Factory>, BadParams>;
+}
+
+/// A configured balancer, which makes a picker for each set of endpoints. Cold.
+pub trait Factory: Send + Sync + std::fmt::Debug {
+    /// Builds the picker for `set`, which is not empty.
+    fn build(&self, set: Arc<EndpointSet>) -> Box<dyn Picker>;
+
+    /// What of a request the picker wants as its key.
+    fn key(&self) -> &KeySource {
+        &KeySource::None
+    }
+
+    /// How the latency estimates of the endpoints are to be kept.
+    fn ewma(&self) -> EwmaParams {
+        EwmaParams::default()
+    }
+}
+
+/// Chooses an endpoint. Hot: no allocation, no lock shared between workers.
+pub trait Picker: Send + Sync {
+    /// The index of a member of the set this was built from; one that was not tried, if any.
+    fn pick(&self, cx: &mut PickCx<'_>) -> usize;
+}
+
+/// What a picker may look at.
+#[derive(Debug)]
+pub struct PickCx<'a> {
+    /// The request's key, if the policy has a [`KeySource`] and the request carries it.
+    pub key: Option<&'a [u8]>,
+    /// Indices that this request was already sent to in vain.
+    pub tried: &'a [usize],
+    /// The worker's own generator.
+    pub rng: &'a mut fastrand::Rng,
+    /// The time of this turn.
+    pub now: Time,
+}
+
+/// Where the key of a hashing policy comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum KeySource {
+    /// The policy wants none.
+    #[default]
+    None,
+    /// The first value of a request header, by its name in lower case.
+    Header(Box<str>),
+}
+
+/// Every policy, the default first.
+pub static POLICIES: &[&dyn Policy] = &[];
+
+/// The policy of this name.
+pub fn policy(name: &str) -> Option<&'static dyn Policy> {
+    POLICIES
+        .iter()
+        .copied()
+        .find(|policy| policy.name() == name)
+}

@@ -1,0 +1,298 @@
+//! A header block as one flat arena: the bytes of all fields end to end, and where each begins.
+//!
+//! Order and duplicates are kept. Names that routing, gRPC and the hop-by-hop rules ask for are
+//! known by id, so nobody compares strings twice. A cleared block keeps its memory for the next.
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $variant:ident $text:literal),* $(,)?) => {
+        /// A field name that something here asks for, or [`Name::Other`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Name {
+            /// Any other name.
+            Other,
+            $($(#[$doc])* $variant),*
+        }
+
+        impl Name {
+            /// The id of a name in lower case.
+            pub fn of(name: &[u8]) -> Name {
+                $(const $variant: &[u8] = $text.as_bytes();)*
+                #[allow(non_upper_case_globals)]
+                match name { $($variant => Name::$variant,)* _ => Name::Other }
+            }
+
+            /// The name in lower case; empty for [`Name::Other`].
+            pub const fn as_str(self) -> &'static str {
+                match self { Name::Other => "", $(Name::$variant => $text),* }
+            }
+        }
+    };
+}
+
+#[allow(non_upper_case_globals)]
+mod names_impl {
+    names! {
+        /// Pseudo-header.
+        Method ":method",
+        /// Pseudo-header.
+        Scheme ":scheme",
+        /// Pseudo-header.
+        Authority ":authority",
+        /// Pseudo-header.
+        Path ":path",
+        /// Pseudo-header.
+        Status ":status",
+        /// Pseudo-header of extended CONNECT.
+        Protocol ":protocol",
+        /// Hop-by-hop.
+        Connection "connection",
+        /// Hop-by-hop.
+        KeepAlive "keep-alive",
+        /// Hop-by-hop.
+        ProxyConnection "proxy-connection",
+        /// Hop-by-hop.
+        TransferEncoding "transfer-encoding",
+        /// Hop-by-hop.
+        Upgrade "upgrade",
+        /// Hop-by-hop but for `trailers`.
+        Te "te",
+        /// The authority of HTTP/1.1.
+        Host "host",
+        /// Framing.
+        ContentLength "content-length",
+        /// Tells gRPC from the rest.
+        ContentType "content-type",
+        /// May come in crumbs.
+        Cookie "cookie",
+        /// Asks for a 100.
+        Expect "expect",
+        /// Stable over a connection.
+        UserAgent "user-agent",
+        /// Stable over a connection.
+        AcceptEncoding "accept-encoding",
+        /// Secret.
+        Authorization "authorization",
+        /// Changes each second.
+        Date "date",
+        /// The deadline that is left.
+        GrpcTimeout "grpc-timeout",
+        /// How a call ended.
+        GrpcStatus "grpc-status",
+        /// Why it ended so.
+        GrpcMessage "grpc-message",
+        /// Compression of the messages.
+        GrpcEncoding "grpc-encoding",
+        /// Compressions that the sender reads.
+        GrpcAcceptEncoding "grpc-accept-encoding",
+        /// Differs on every request.
+        Traceparent "traceparent",
+        /// Differs on every request.
+        Tracestate "tracestate",
+        /// Differs on every request.
+        XRequestId "x-request-id",
+    }
+}
+pub use names_impl::Name;
+
+impl Name {
+    /// Whether the name begins with a colon.
+    pub const fn is_pseudo(self) -> bool {
+        matches!(
+            self,
+            Name::Method
+                | Name::Scheme
+                | Name::Authority
+                | Name::Path
+                | Name::Status
+                | Name::Protocol
+        )
+    }
+}
+
+/// How a field was, or is to be, represented in HPACK (RFC 7541, section 6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Indexing {
+    /// From or into the table.
+    #[default]
+    Indexed,
+    /// A literal that stays out of the table.
+    Literal,
+    /// A literal that no hop may ever put into a table.
+    Never,
+}
+
+/// One field of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// The id of its name.
+    pub id: Name,
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its value.
+    pub value: &'a [u8],
+    /// How it is represented.
+    pub indexing: Indexing,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    start: u32,
+    name_len: u32,
+    value_len: u32,
+    id: Name,
+    indexing: Indexing,
+}
+
+/// A header block: request head, response head or trailers.
+#[derive(Clone, Debug, Default)]
+pub struct Headers {
+    bytes: Vec<u8>,
+    ranges: Vec<Range>,
+}
+
+impl Headers {
+    /// An empty block; allocates nothing.
+    pub const fn new() -> Headers {
+        Headers {
+            bytes: Vec::new(),
+            ranges: Vec::new(),
+        }
+    }
+
+    /// Forgets the fields and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ranges.clear();
+    }
+
+    /// Appends a field whose id is known. A block holds less than 4 GiB by the caller's limits;
+    /// a field beyond that is dropped.
+    pub fn push(&mut self, id: Name, name: &[u8], value: &[u8], indexing: Indexing) {
+        let sizes = (
+            self.bytes.len().try_into(),
+            name.len().try_into(),
+            value.len().try_into(),
+        );
+        if let (Ok(start), Ok(name_len), Ok(value_len)) = sizes {
+            self.bytes.extend_from_slice(name);
+            self.bytes.extend_from_slice(value);
+            self.ranges.push(Range {
+                start,
+                name_len,
+                value_len,
+                id,
+                indexing,
+            });
+        }
+    }
+
+    /// Appends a field with a known name.
+    pub fn add(&mut self, id: Name, value: &[u8]) {
+        self.push(id, id.as_str().as_bytes(), value, Indexing::Indexed);
+    }
+
+    /// Appends a field by its name in lower case.
+    pub fn add_named(&mut self, name: &[u8], value: &[u8]) {
+        self.push(Name::of(name), name, value, Indexing::Indexed);
+    }
+
+    /// How many fields there are.
+    pub fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// Whether there is no field.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The size by which peers limit a block: names, values and 32 bytes a field
+    /// (RFC 9113, section 6.5.2).
+    pub fn list_size(&self) -> usize {
+        self.bytes.len() + 32 * self.ranges.len()
+    }
+
+    /// The fields in order.
+    pub fn iter(&self) -> impl Iterator<Item = Field<'_>> + Clone {
+        self.ranges.iter().map(|range| self.field(range))
+    }
+
+    /// The first value of a field with a known name.
+    pub fn get(&self, id: Name) -> Option<&[u8]> {
+        self.ranges
+            .iter()
+            .find(|range| range.id == id)
+            .map(|range| self.field(range).value)
+    }
+
+    /// The first value of a field by its name in lower case.
+    pub fn get_named(&self, name: &[u8]) -> Option<&[u8]> {
+        self.iter()
+            .find(|field| field.name == name)
+            .map(|field| field.value)
+    }
+
+    /// Keeps the fields that `keep` wants. The bytes of the others stay until the block is
+    /// cleared.
+    pub fn retain(&mut self, mut keep: impl FnMut(Field<'_>) -> bool) {
+        let Headers { bytes, ranges } = self;
+        ranges.retain(|range| keep(field(bytes, range)));
+    }
+
+    fn field(&self, range: &Range) -> Field<'_> {
+        field(&self.bytes, range)
+    }
+}
+
+fn field<'a>(bytes: &'a [u8], range: &Range) -> Field<'a> {
+    let name_end = range.start as usize + range.name_len as usize;
+    let value_end = name_end + range.value_len as usize;
+    Field {
+        id: range.id,
+        name: bytes
+            .get(range.start as usize..name_end)
+            .unwrap_or_default(),
+        value: bytes.get(name_end..value_end).unwrap_or_default(),
+        indexing: range.indexing,
+    }
+}
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Headers) -> bool {
+        self.len() == other.len()
+            && self
+                .iter()
+                .zip(other.iter())
+                .all(|(a, b)| (a.name, a.value) == (b.name, b.value))
+    }
+}
+
+impl Eq for Headers {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_order_and_duplicates() {
+        let mut block = Headers::new();
+        block.add(Name::Path, b"/a.B/C");
+        block.add_named(b"x-a", b"1");
+        block.add_named(b"x-a", b"2");
+        assert_eq!(block.get(Name::Path), Some(&b"/a.B/C"[..]));
+        assert_eq!(block.get_named(b"x-a"), Some(&b"1"[..]));
+        let values: Vec<_> = block.iter().map(|f| f.value.to_vec()).collect();
+        assert_eq!(values, [&b"/a.B/C"[..], b"1", b"2"]);
+        assert_eq!(block.list_size(), 5 + 6 + 4 + 4 + 96);
+        block.retain(|f| f.value != b"1");
+        assert_eq!(block.get_named(b"x-a"), Some(&b"2"[..]));
+    }
+
+    #[test]
+    fn names_are_found_by_id() {
+        assert_eq!(Name::of(b"grpc-status"), Name::GrpcStatus);
+        assert_eq!(Name::of(b"Grpc-Status"), Name::Other);
+        assert_eq!(Name::GrpcStatus.as_str(), "grpc-status");
+    }
+}

@@ -1,0 +1,129 @@
+//! What a peer may use of us: every bound as data, with its default in two profiles.
+
+use std::time::Duration;
+
+/// The bounds of one connection. Those in time are kept by the driver, the others counted by the
+/// connection itself. What happens when one is passed is said at each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Streams open at a time; more are refused (`SETTINGS_MAX_CONCURRENT_STREAMS`).
+    pub max_streams: u32,
+    /// Bytes a peer may have under way on one stream; beyond: stream error.
+    pub stream_window: u32,
+    /// Bytes a peer may have under way on the connection; beyond: GOAWAY.
+    pub connection_window: u32,
+    /// Payload of one frame; beyond: GOAWAY (`SETTINGS_MAX_FRAME_SIZE`).
+    pub max_frame_size: u32,
+    /// Size of the table for header compression (`SETTINGS_HEADER_TABLE_SIZE`).
+    pub header_table_size: u32,
+    /// Size of one header list, 32 bytes added for each field; beyond: the request is refused
+    /// with 431, beyond four times as much: GOAWAY.
+    pub header_size: u32,
+    /// Fields in one header list, crumbs of cookies counted each; beyond: as `header_size`.
+    pub header_count: u32,
+    /// Bytes one stream may hold here while its reader is slow; beyond, credit is withheld.
+    pub stream_buffer: u32,
+    /// Bytes the slow streams of one connection may hold here; beyond, they are reset.
+    pub connection_buffer: u32,
+    /// Streams that the peer may reset in 30 s; beyond: GOAWAY.
+    pub resets: u32,
+    /// Streams since the start from which on it is GOAWAY when more than half were reset
+    /// within a second of their opening.
+    pub premature_reset_streams: u32,
+    /// Streams that we may have to reset for errors of the peer in 30 s; beyond: GOAWAY.
+    pub errors: u32,
+    /// PING frames in 10 s; beyond: GOAWAY.
+    pub pings: u32,
+    /// SETTINGS frames in 10 s; beyond: GOAWAY.
+    pub settings: u32,
+    /// PRIORITY, unknown and other idle frames in 10 s, with 2 more for each stream opened;
+    /// beyond: GOAWAY.
+    pub idle_frames: u32,
+    /// WINDOW_UPDATE frames in 10 s, with 10 more for each DATA frame sent; beyond: GOAWAY.
+    pub window_updates: u32,
+    /// DATA frames without payload that do not end a stream, in 10 s; beyond: GOAWAY.
+    pub empty_data: u32,
+    /// Bytes of framing, in units of eight payloads, that a connection may be ahead of its
+    /// payload: `bytes / 8 > payload + slack`; beyond: GOAWAY.
+    pub overhead_slack: u32,
+    /// Time for the TLS handshake; beyond: closed.
+    pub handshake_timeout: Duration,
+    /// Time for preface and first SETTINGS, and for the acknowledgement of ours; beyond: closed.
+    pub preface_timeout: Duration,
+    /// Time for the rest of a frame or header block once it has begun; beyond: closed.
+    pub frame_timeout: Duration,
+    /// Time in which a peer must take at least a byte of what waits for it; beyond: closed.
+    pub write_stall_timeout: Duration,
+    /// Time a stream may go without a frame in either direction; beyond: reset.
+    pub stream_idle_timeout: Duration,
+    /// Time a connection may go without a stream; beyond: GOAWAY.
+    pub idle_timeout: Duration,
+    /// Age, a tenth more or less by chance, at which a connection is asked to go; 0 is never.
+    pub max_age: Duration,
+}
+
+impl Limits {
+    /// For strangers: the bounds that edge proxies recommend.
+    pub const fn edge() -> Limits {
+        Limits {
+            max_streams: 100,
+            stream_window: 64 << 10,
+            connection_window: 1 << 20,
+            max_frame_size: 16 << 10,
+            header_table_size: 4096,
+            header_size: 16 << 10,
+            header_count: 100,
+            stream_buffer: 64 << 10,
+            connection_buffer: 4 << 20,
+            resets: 200,
+            premature_reset_streams: 100,
+            errors: 256,
+            pings: 100,
+            settings: 20,
+            idle_frames: 1000,
+            window_updates: 1000,
+            empty_data: 100,
+            overhead_slack: 1 << 20,
+            handshake_timeout: Duration::from_secs(10),
+            preface_timeout: Duration::from_secs(5),
+            frame_timeout: Duration::from_secs(10),
+            write_stall_timeout: Duration::from_secs(30),
+            stream_idle_timeout: Duration::from_secs(300),
+            idle_timeout: Duration::from_secs(900),
+            max_age: Duration::from_secs(3600),
+        }
+    }
+
+    /// For services that trust each other: many streams, wide windows, long lives.
+    pub const fn internal() -> Limits {
+        Limits {
+            max_streams: 1000,
+            stream_window: 1 << 20,
+            connection_window: 16 << 20,
+            header_size: 64 << 10,
+            header_count: 1000,
+            stream_buffer: 1 << 20,
+            connection_buffer: 64 << 20,
+            resets: 5000,
+            premature_reset_streams: 5000,
+            errors: 1024,
+            max_age: Duration::ZERO,
+            ..Limits::edge()
+        }
+    }
+
+    /// For connections to backends, which are trusted but may be broken.
+    pub const fn upstream() -> Limits {
+        Limits {
+            max_streams: 0,
+            stream_window: 256 << 10,
+            connection_window: 24 << 20,
+            header_size: 64 << 10,
+            header_count: 1000,
+            resets: u32::MAX,
+            premature_reset_streams: u32::MAX,
+            errors: 1024,
+            ..Limits::internal()
+        }
+    }
+}

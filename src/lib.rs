@@ -1,0 +1,8 @@
+//! Equipoise: a gateway for gRPC microservices.
+
+pub mod balance;
+pub mod clock;
+pub mod http2;
+pub mod model;
+pub mod service;
+pub mod upstream;

@@ -1,0 +1,18 @@
+//! Values that every layer speaks of. No async, no I/O, no serde, no clock.
+
+mod endpoint;
+mod histogram;
+mod load;
+mod outcome;
+mod params;
+mod stats;
+mod time;
+pub mod units;
+
+pub use endpoint::{Endpoint, EndpointSet, Member};
+pub use histogram::{BOUNDS, Counts, Histogram};
+pub use load::{EwmaParams, Load};
+pub use outcome::{Class, Code, GRPC_CODES, GrpcCode, Protocol};
+pub use params::{BadParam, BadParams, ParamValue, Params};
+pub use stats::{StatTotals, WorkerStats};
+pub use time::Time;

@@ -1,0 +1,149 @@
+//! One instance of a service, and the set of them that a picker chooses from.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::load::{EwmaParams, Load};
+use super::stats::{StatTotals, WorkerStats};
+use super::time::Time;
+
+/// One instance of a service: where it is, how loaded it is, and how its requests ended.
+///
+/// It outlives every change of weights, policy or membership, so what was learnt stays.
+#[derive(Debug)]
+pub struct Endpoint {
+    address: Box<str>,
+    load: Load,
+    stats: Box<[WorkerStats]>,
+    connected: AtomicU32,
+    connecting: AtomicU32,
+}
+
+impl Endpoint {
+    /// An endpoint at `address` (`host:port`), with one cell of statistics for each worker.
+    pub fn new(address: &str, workers: usize, ewma: &EwmaParams, now: Time) -> Endpoint {
+        Endpoint {
+            address: address.into(),
+            load: Load::new(ewma.default_rtt, now),
+            stats: (0..workers.max(1))
+                .map(|_| WorkerStats::default())
+                .collect(),
+            connected: AtomicU32::new(0),
+            connecting: AtomicU32::new(0),
+        }
+    }
+
+    /// The address as the operator wrote it: `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Requests in flight and the latency estimate.
+    pub fn load(&self) -> &Load {
+        &self.load
+    }
+
+    /// The statistics that worker `index` alone writes.
+    pub fn worker_stats(&self, index: usize) -> &WorkerStats {
+        &self.stats[index % self.stats.len()]
+    }
+
+    /// The sum of all workers' statistics since the start. Cold: reads several hundred counters.
+    pub fn totals(&self) -> StatTotals {
+        let mut totals = StatTotals::default();
+        for stats in &self.stats {
+            stats.add_to(&mut totals);
+        }
+        totals
+    }
+
+    /// Connections to it that are established, over all workers.
+    pub fn connected(&self) -> u32 {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Connections to it that are being established, over all workers.
+    pub fn connecting(&self) -> u32 {
+        self.connecting.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection that is being established until the guard drops.
+    pub fn count_connecting(self: &Arc<Endpoint>) -> ConnectionCount {
+        ConnectionCount::new(self, |endpoint| &endpoint.connecting)
+    }
+
+    /// Counts an established connection until the guard drops.
+    pub fn count_connected(self: &Arc<Endpoint>) -> ConnectionCount {
+        ConnectionCount::new(self, |endpoint| &endpoint.connected)
+    }
+}
+
+/// Holds one of an endpoint's connection counts up by one.
+#[derive(Debug)]
+pub struct ConnectionCount {
+    endpoint: Arc<Endpoint>,
+    counter: fn(&Endpoint) -> &AtomicU32,
+}
+
+impl ConnectionCount {
+    fn new(endpoint: &Arc<Endpoint>, counter: fn(&Endpoint) -> &AtomicU32) -> ConnectionCount {
+        counter(endpoint).fetch_add(1, Ordering::Relaxed);
+        ConnectionCount {
+            endpoint: Arc::clone(endpoint),
+            counter,
+        }
+    }
+}
+
+impl Drop for ConnectionCount {
+    fn drop(&mut self) {
+        (self.counter)(&self.endpoint).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An eligible endpoint and its effective weight.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The instance.
+    pub endpoint: Arc<Endpoint>,
+    /// Its share of traffic relative to the others'; 1 at least.
+    pub weight: u32,
+}
+
+/// What a picker chooses from: only endpoints that may take a new request, each with a weight
+/// of at least 1. Pickers speak of them by index.
+#[derive(Debug)]
+pub struct EndpointSet {
+    members: Box<[Member]>,
+    ewma: EwmaParams,
+}
+
+impl EndpointSet {
+    /// Keeps the members whose weight is not 0, in the order given.
+    pub fn new(members: impl IntoIterator<Item = Member>, ewma: EwmaParams) -> EndpointSet {
+        EndpointSet {
+            members: members.into_iter().filter(|m| m.weight > 0).collect(),
+            ewma,
+        }
+    }
+
+    /// The members, by index.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether no endpoint is eligible.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// How the latency estimates of these endpoints are kept.
+    pub fn ewma(&self) -> &EwmaParams {
+        &self.ewma
+    }
+}

@@ -1,0 +1,76 @@
+//! Durations and sizes as people write them: `10ms`, `5s`, `1m`; `64KiB`.
+
+use std::time::Duration;
+
+/// Reads a duration: a whole number and one of `ms`, `s`, `m`, `h`, or `us`.
+///
+/// # Errors
+/// Says what is wrong and gives an example.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let bad =
+        || format!("`{text}` is not a duration: write a number and a unit, such as 10ms, 5s or 1m");
+    let (number, unit) = split(text).ok_or_else(bad)?;
+    let micros_each: u64 = match unit {
+        "us" => 1,
+        "ms" => 1_000,
+        "s" => 1_000_000,
+        "m" => 60_000_000,
+        "h" => 3_600_000_000,
+        _ => return Err(bad()),
+    };
+    number
+        .checked_mul(micros_each)
+        .map(Duration::from_micros)
+        .ok_or_else(bad)
+}
+
+/// Reads a size in bytes: a whole number and `B`, `KiB`, `MiB` or `GiB`, or a bare number of bytes.
+///
+/// # Errors
+/// Says what is wrong and gives an example.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let bad =
+        || format!("`{text}` is not a size: write a number and a unit, such as 64KiB or 1MiB");
+    let (number, unit) = split(text).ok_or_else(bad)?;
+    let bytes_each: u64 = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(bad()),
+    };
+    number.checked_mul(bytes_each).ok_or_else(bad)
+}
+
+fn split(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_people_write() {
+        assert_eq!(parse_duration("10ms"), Ok(Duration::from_millis(10)));
+        assert_eq!(parse_duration("1m"), Ok(Duration::from_secs(60)));
+        assert_eq!(parse_size("64KiB"), Ok(65_536));
+        assert_eq!(parse_size("512"), Ok(512));
+        for wrong in [
+            "",
+            "5",
+            "s",
+            "-1s",
+            "1.5s",
+            "99999999999999999999s",
+            "1 fortnight",
+        ] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["", "KiB", "1KB", "18446744073709551615GiB"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
+    }
+}
