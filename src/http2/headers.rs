@@ -15,8 +15,11 @@ macro_rules! names {
         }
 
         impl Name {
+            /// How many ids there are.
+            pub(in crate::http2) const COUNT: usize = 1 + [$(Name::$variant),*].len();
+
             /// The id of a name in lower case.
-            pub fn of(name: &[u8]) -> Name {
+            pub const fn of(name: &[u8]) -> Name {
                 $(const $variant: &[u8] = $text.as_bytes();)*
                 #[allow(non_upper_case_globals)]
                 match name { $($variant => Name::$variant,)* _ => Name::Other }
@@ -160,6 +163,9 @@ impl Headers {
         }
     }
 
+    /// What a field counts beside its bytes (RFC 9113, section 6.5.2).
+    pub(super) const FIELD_OVERHEAD: usize = 32;
+
     /// Forgets the fields and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
@@ -169,22 +175,54 @@ impl Headers {
     /// Appends a field whose id is known. A block holds less than 4 GiB by the caller's limits;
     /// a field beyond that is dropped.
     pub fn push(&mut self, id: Name, name: &[u8], value: &[u8], indexing: Indexing) {
-        let sizes = (
-            self.bytes.len().try_into(),
-            name.len().try_into(),
-            value.len().try_into(),
-        );
-        if let (Ok(start), Ok(name_len), Ok(value_len)) = sizes {
-            self.bytes.extend_from_slice(name);
-            self.bytes.extend_from_slice(value);
-            self.ranges.push(Range {
-                start,
-                name_len,
-                value_len,
-                id,
-                indexing,
-            });
+        let field = self.begin();
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(value);
+        self.finish(field, id, name.len(), indexing);
+    }
+
+    /// Appends a field whose name and value lie end to end.
+    pub(super) fn push_joined(
+        &mut self,
+        id: Name,
+        joined: &[u8],
+        name_len: usize,
+        indexing: Indexing,
+    ) {
+        let field = self.begin();
+        self.bytes.extend_from_slice(joined);
+        self.finish(field, id, name_len, indexing);
+    }
+
+    /// Where a field begins whose name and value are then appended to
+    /// [`bytes_mut`](Headers::bytes_mut), until it is finished or abandoned.
+    pub(super) fn begin(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The arena, to append the bytes of one field.
+    pub(super) fn bytes_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Makes a field of the bytes since `begin`.
+    pub(super) fn finish(&mut self, begin: usize, id: Name, name_len: usize, indexing: Indexing) {
+        let end = self.bytes.len();
+        if u32::try_from(end).is_err() {
+            return self.abandon(begin);
         }
+        self.ranges.push(Range {
+            start: begin as u32,
+            name_len: name_len as u32,
+            value_len: (end - begin - name_len) as u32,
+            id,
+            indexing,
+        });
+    }
+
+    /// Drops the bytes since `begin`.
+    pub(super) fn abandon(&mut self, begin: usize) {
+        self.bytes.truncate(begin);
     }
 
     /// Appends a field with a known name.
@@ -210,7 +248,7 @@ impl Headers {
     /// The size by which peers limit a block: names, values and 32 bytes a field
     /// (RFC 9113, section 6.5.2).
     pub fn list_size(&self) -> usize {
-        self.bytes.len() + 32 * self.ranges.len()
+        self.bytes.len() + Headers::FIELD_OVERHEAD * self.ranges.len()
     }
 
     /// The fields in order.

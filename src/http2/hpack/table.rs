@@ -1,0 +1,170 @@
+//! The dynamic table (RFC 7541, section 2.3.2): a ring of bytes and a ring of records.
+//!
+//! Entries are numbered as they come. One is added at the head of both rings and evicted by
+//! moving the tail, so neither allocates once the rings have their size.
+
+use crate::http2::headers::Name;
+
+/// What an entry counts beside its bytes (RFC 7541, section 4.1).
+pub(super) const ENTRY_OVERHEAD: usize = 32;
+
+/// A field of a table, its name and value end to end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) id: Name,
+    pub(super) joined: &'a [u8],
+    pub(super) name_len: usize,
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn name(&self) -> &'a [u8] {
+        self.joined.get(..self.name_len).unwrap_or_default()
+    }
+
+    pub(super) fn value(&self) -> &'a [u8] {
+        self.joined.get(self.name_len..).unwrap_or_default()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    start: u32,
+    len: u32,
+    name_len: u32,
+    id: Name,
+}
+
+#[derive(Debug)]
+pub(super) struct Table {
+    /// Twice the limit at most. With that much room an entry never has to be split: when it
+    /// does not fit before the end, the place at the start is free.
+    bytes: Vec<u8>,
+    /// Where the next entry's bytes go.
+    head: usize,
+    /// Grows up to a power of two; the entry numbered `n` is at `n` modulo that.
+    records: Vec<Record>,
+    /// The number of the next entry. It wraps.
+    next: u32,
+    /// How many entries there are.
+    live: u32,
+    /// As RFC 7541, section 4.1, counts it.
+    size: usize,
+    /// The maximum size in force.
+    max_size: usize,
+    /// The highest maximum size ever in force.
+    limit: usize,
+}
+
+impl Table {
+    pub(super) fn new(max_size: u32, limit: u32) -> Table {
+        Table {
+            bytes: Vec::new(),
+            head: 0,
+            records: Vec::new(),
+            next: 0,
+            live: 0,
+            size: 0,
+            max_size: max_size.min(limit) as usize,
+            limit: limit as usize,
+        }
+    }
+
+    pub(super) fn max_size(&self) -> usize {
+        self.max_size
+    }
+
+    /// Sets the maximum size, at most the limit, and evicts what passes it.
+    pub(super) fn resize(&mut self, max_size: u32) {
+        self.max_size = self.limit.min(max_size as usize);
+        self.evict_down_to(self.max_size);
+    }
+
+    /// The number of the entry inserted last.
+    pub(super) fn newest(&self) -> u32 {
+        self.next.wrapping_sub(1)
+    }
+
+    /// How many entries came after the one with this number; none if it was evicted.
+    pub(super) fn age(&self, number: u32) -> Option<u32> {
+        let age = self.newest().wrapping_sub(number);
+        (age < self.live).then_some(age)
+    }
+
+    /// The entry before which `age` others were inserted last.
+    pub(super) fn get(&self, age: u32) -> Option<Entry<'_>> {
+        if age >= self.live {
+            return None;
+        }
+        let record = self
+            .records
+            .get(self.slot(self.newest().wrapping_sub(age)))?;
+        let start = record.start as usize;
+        Some(Entry {
+            id: record.id,
+            joined: self.bytes.get(start..start + record.len as usize)?,
+            name_len: record.name_len as usize,
+        })
+    }
+
+    /// Adds an entry and evicts the oldest ones to make room. One that is greater than the
+    /// whole table empties it and is not added (RFC 7541, section 4.4).
+    pub(super) fn insert(&mut self, id: Name, name: &[u8], value: &[u8]) {
+        let len = name.len() + value.len();
+        let size = len + ENTRY_OVERHEAD;
+        self.evict_down_to(self.max_size.saturating_sub(size));
+        if size > self.max_size {
+            return;
+        }
+        let start = self.place(len);
+        if let Some(place) = self.bytes.get_mut(start..start + len) {
+            let (name_place, value_place) = place.split_at_mut(name.len());
+            name_place.copy_from_slice(name);
+            value_place.copy_from_slice(value);
+        }
+        self.record(Record {
+            start: start as u32,
+            len: len as u32,
+            name_len: name.len() as u32,
+            id,
+        });
+        self.size += size;
+    }
+
+    /// Takes `len` bytes of the ring.
+    fn place(&mut self, len: usize) -> usize {
+        if self.head + len > 2 * self.limit {
+            self.head = 0;
+        }
+        let start = self.head;
+        self.head += len;
+        if self.bytes.len() < self.head {
+            self.bytes.resize(self.head, 0);
+        }
+        start
+    }
+
+    fn record(&mut self, record: Record) {
+        let slot = self.slot(self.next);
+        match self.records.get_mut(slot) {
+            Some(place) => *place = record,
+            None => self.records.push(record),
+        }
+        self.next = self.next.wrapping_add(1);
+        self.live += 1;
+    }
+
+    fn slot(&self, number: u32) -> usize {
+        number as usize & ((self.limit / ENTRY_OVERHEAD).next_power_of_two() - 1)
+    }
+
+    fn evict_down_to(&mut self, size: usize) {
+        while self.size > size {
+            let oldest = self.live.wrapping_sub(1);
+            let Some(entry) = self.get(oldest) else {
+                return;
+            };
+            self.size -= entry.joined.len() + ENTRY_OVERHEAD;
+            self.live = oldest;
+        }
+    }
+}
