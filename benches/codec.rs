@@ -132,12 +132,7 @@ fn encoding(c: &mut Criterion) {
         b.iter(|| {
             count += 1;
             fields.clear();
-            fields.push(
-                Name::Other,
-                b"x-session",
-                &count.to_le_bytes(),
-                Indexing::Indexed,
-            );
+            fields.push(Name::Other, b"x-session", &count.to_le_bytes(), Indexing::Indexed);
             block.clear();
             encoder.encode(fields.iter(), &mut block);
         });

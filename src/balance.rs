@@ -70,8 +70,5 @@ pub static POLICIES: &[&dyn Policy] = &[];
 
 /// The policy of this name.
 pub fn policy(name: &str) -> Option<&'static dyn Policy> {
-    POLICIES
-        .iter()
-        .copied()
-        .find(|policy| policy.name() == name)
+    POLICIES.iter().copied().find(|policy| policy.name() == name)
 }

@@ -1,8 +1,30 @@
-//! HTTP/2 without I/O, clock or runtime: bytes in, events out; commands in, bytes out; both roles.
+//! HTTP/2 without I/O, clock or runtime: bytes in, events out; commands in, bytes out; both roles
+//! (RFC 9113 and RFC 7541).
+//!
+//! A [`Connection`] is given what was read and yields [`Event`]s; it is told what to send and
+//! keeps the bytes to be written in its [`Output`]. Whatever the peer sends, it does not panic,
+//! and what the peer may make it hold or do is bounded by [`Limits`].
 
+mod connection;
+mod error;
+mod frame;
 pub mod headers;
 pub mod hpack;
 pub mod limits;
+mod message;
+mod meter;
+mod output;
+mod settings;
+mod stream;
+mod streams;
 
-pub use headers::{Field, Headers, Indexing, Name};
+pub use connection::{Connection, Event, Gone, OpenError, Role, SendError};
+pub use error::{Cause, ConnectionError, ErrorCode, Fault};
+pub use frame::PREFACE;
+pub use headers::{Field, HeaderPool, Headers, Indexing, Name};
 pub use limits::Limits;
+pub use output::Output;
+pub use stream::Key;
+
+/// Milliseconds on any clock that does not go back.
+pub type Millis = u64;

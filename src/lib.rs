@@ -4,5 +4,6 @@ pub mod balance;
 pub mod clock;
 pub mod http2;
 pub mod model;
+pub mod net;
 pub mod service;
 pub mod upstream;

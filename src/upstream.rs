@@ -1,5 +1,9 @@
 //! Connections to one endpoint on one worker.
 
+mod connect;
+mod pool;
 mod settings;
 
+pub use connect::ConnectError;
+pub use pool::{OpenError, Pool};
 pub use settings::{Settings, Tls};

@@ -157,10 +157,7 @@ pub struct Headers {
 impl Headers {
     /// An empty block; allocates nothing.
     pub const fn new() -> Headers {
-        Headers {
-            bytes: Vec::new(),
-            ranges: Vec::new(),
-        }
+        Headers { bytes: Vec::new(), ranges: Vec::new() }
     }
 
     /// What a field counts beside its bytes (RFC 9113, section 6.5.2).
@@ -258,17 +255,12 @@ impl Headers {
 
     /// The first value of a field with a known name.
     pub fn get(&self, id: Name) -> Option<&[u8]> {
-        self.ranges
-            .iter()
-            .find(|range| range.id == id)
-            .map(|range| self.field(range).value)
+        self.ranges.iter().find(|range| range.id == id).map(|range| self.field(range).value)
     }
 
     /// The first value of a field by its name in lower case.
     pub fn get_named(&self, name: &[u8]) -> Option<&[u8]> {
-        self.iter()
-            .find(|field| field.name == name)
-            .map(|field| field.value)
+        self.iter().find(|field| field.name == name).map(|field| field.value)
     }
 
     /// Keeps the fields that `keep` wants. The bytes of the others stay until the block is
@@ -288,21 +280,40 @@ fn field<'a>(bytes: &'a [u8], range: &Range) -> Field<'a> {
     let value_end = name_end + range.value_len as usize;
     Field {
         id: range.id,
-        name: bytes
-            .get(range.start as usize..name_end)
-            .unwrap_or_default(),
+        name: bytes.get(range.start as usize..name_end).unwrap_or_default(),
         value: bytes.get(name_end..value_end).unwrap_or_default(),
         indexing: range.indexing,
+    }
+}
+
+/// Cleared blocks, kept so that the next ones need no memory of their own.
+#[derive(Debug, Default)]
+pub struct HeaderPool {
+    free: Vec<Headers>,
+}
+
+impl HeaderPool {
+    const MOST: usize = 256;
+    const LARGEST: usize = 4 << 10;
+
+    /// An empty block.
+    pub fn take(&mut self) -> Headers {
+        self.free.pop().unwrap_or_default()
+    }
+
+    /// Takes a block back; its memory is kept unless it is large or there is enough.
+    pub fn put(&mut self, mut headers: Headers) {
+        if self.free.len() < Self::MOST && headers.bytes.capacity() <= Self::LARGEST {
+            headers.clear();
+            self.free.push(headers);
+        }
     }
 }
 
 impl PartialEq for Headers {
     fn eq(&self, other: &Headers) -> bool {
         self.len() == other.len()
-            && self
-                .iter()
-                .zip(other.iter())
-                .all(|(a, b)| (a.name, a.value) == (b.name, b.value))
+            && self.iter().zip(other.iter()).all(|(a, b)| (a.name, a.value) == (b.name, b.value))
     }
 }
 

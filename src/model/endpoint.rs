@@ -25,9 +25,7 @@ impl Endpoint {
         Endpoint {
             address: address.into(),
             load: Load::new(ewma.default_rtt, now),
-            stats: (0..workers.max(1))
-                .map(|_| WorkerStats::default())
-                .collect(),
+            stats: (0..workers.max(1)).map(|_| WorkerStats::default()).collect(),
             connected: AtomicU32::new(0),
             connecting: AtomicU32::new(0),
         }
@@ -88,10 +86,7 @@ pub struct ConnectionCount {
 impl ConnectionCount {
     fn new(endpoint: &Arc<Endpoint>, counter: fn(&Endpoint) -> &AtomicU32) -> ConnectionCount {
         counter(endpoint).fetch_add(1, Ordering::Relaxed);
-        ConnectionCount {
-            endpoint: Arc::clone(endpoint),
-            counter,
-        }
+        ConnectionCount { endpoint: Arc::clone(endpoint), counter }
     }
 }
 
@@ -121,10 +116,7 @@ pub struct EndpointSet {
 impl EndpointSet {
     /// Keeps the members whose weight is not 0, in the order given.
     pub fn new(members: impl IntoIterator<Item = Member>, ewma: EwmaParams) -> EndpointSet {
-        EndpointSet {
-            members: members.into_iter().filter(|m| m.weight > 0).collect(),
-            ewma,
-        }
+        EndpointSet { members: members.into_iter().filter(|m| m.weight > 0).collect(), ewma }
     }
 
     /// The members, by index.

@@ -66,10 +66,7 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Histogram {
-        Histogram {
-            buckets: [const { AtomicU64::new(0) }; BUCKETS],
-            sum: AtomicU64::new(0),
-        }
+        Histogram { buckets: [const { AtomicU64::new(0) }; BUCKETS], sum: AtomicU64::new(0) }
     }
 }
 
@@ -79,8 +76,7 @@ impl Histogram {
         let nanos = u64::try_from(sample.as_nanos()).unwrap_or(u64::MAX);
         let bucket = &self.buckets[bucket(nanos)];
         bucket.store(bucket.load(Relaxed).wrapping_add(1), Relaxed);
-        self.sum
-            .store(self.sum.load(Relaxed).wrapping_add(nanos), Relaxed);
+        self.sum.store(self.sum.load(Relaxed).wrapping_add(nanos), Relaxed);
     }
 
     /// Adds what was counted to `counts`.
@@ -103,10 +99,7 @@ pub struct Counts {
 
 impl Default for Counts {
     fn default() -> Counts {
-        Counts {
-            buckets: [0; BUCKETS],
-            sum: 0,
-        }
+        Counts { buckets: [0; BUCKETS], sum: 0 }
     }
 }
 
@@ -182,10 +175,7 @@ mod tests {
         for q in [0.5, 0.9, 0.99, 0.999] {
             let exact = q * 0.03;
             let read = counts.quantile(q).unwrap();
-            assert!(
-                (read - exact).abs() / exact < 0.06,
-                "{q}: {read} against {exact}"
-            );
+            assert!((read - exact).abs() / exact < 0.06, "{q}: {read} against {exact}");
         }
         assert_eq!(Counts::default().quantile(0.5), None);
     }

@@ -87,9 +87,7 @@ impl Load {
     /// Learns from a request that took `rtt` and did not fail.
     pub fn observe(&self, rtt: Duration, now: Time, params: &EwmaParams) {
         let rtt = micros(rtt);
-        self.update(now, params, |cost, w| {
-            if rtt > cost { rtt } else { blend(cost, rtt, w) }
-        });
+        self.update(now, params, |cost, w| if rtt > cost { rtt } else { blend(cost, rtt, w) });
     }
 
     /// Learns from a request that failed: it counts as `params.penalty` at least, averaged in
@@ -117,11 +115,7 @@ fn blend(cost: f32, sample: f32, w: f32) -> f32 {
 
 fn weight(now: Time, at: u32, decay: Duration) -> f32 {
     let age = age_ms(now, at);
-    if age == 0 {
-        1.0
-    } else {
-        (-(age as f32) / (decay.as_secs_f32() * 1e3).max(1e-3)).exp()
-    }
+    if age == 0 { 1.0 } else { (-(age as f32) / (decay.as_secs_f32() * 1e3).max(1e-3)).exp() }
 }
 
 /// Milliseconds from `at` to `now`; 0 when another worker's clock reading was a little ahead.

@@ -77,10 +77,7 @@ grpc_codes! {
 impl GrpcCode {
     /// The code with this number; [`GrpcCode::Unknown`] for a number that is none.
     pub fn from_number(number: u32) -> GrpcCode {
-        GRPC_CODES
-            .get(number as usize)
-            .copied()
-            .unwrap_or(GrpcCode::Unknown)
+        GRPC_CODES.get(number as usize).copied().unwrap_or(GrpcCode::Unknown)
     }
 
     /// Reads the value of a `grpc-status` field.

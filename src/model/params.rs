@@ -39,14 +39,8 @@ pub struct Params {
 impl Params {
     /// Settings in the order given.
     pub fn new(entries: impl IntoIterator<Item = (String, ParamValue)>) -> Params {
-        let entries = entries
-            .into_iter()
-            .map(|(k, v)| (k, v, Cell::new(false)))
-            .collect();
-        Params {
-            entries,
-            ..Params::default()
-        }
+        let entries = entries.into_iter().map(|(k, v)| (k, v, Cell::new(false))).collect();
+        Params { entries, ..Params::default() }
     }
 
     /// The value of `key`, if given.
@@ -65,17 +59,13 @@ impl Params {
     /// The whole number under `key`, or `default`; a wrong one is noted and `default` returned.
     pub fn number(&self, key: &'static str, default: u64) -> u64 {
         self.parsed(key, default, |text| {
-            text.parse()
-                .map_err(|_| format!("`{text}` is not a whole number"))
+            text.parse().map_err(|_| format!("`{text}` is not a whole number"))
         })
     }
 
     /// Notes an error about `key`.
     pub fn reject(&self, key: &str, message: impl Into<String>) {
-        self.errors.borrow_mut().push(BadParam {
-            key: key.into(),
-            message: message.into(),
-        });
+        self.errors.borrow_mut().push(BadParam { key: key.into(), message: message.into() });
     }
 
     /// Ends the reading: every key that nobody asked for is an error too.
@@ -86,23 +76,12 @@ impl Params {
         known.dedup();
         for (key, _, read) in &self.entries {
             if !read.get() {
-                let known = if known.is_empty() {
-                    "none".into()
-                } else {
-                    known.join(", ")
-                };
+                let known = if known.is_empty() { "none".into() } else { known.join(", ") };
                 let message = format!("unknown setting; this policy has: {known}");
-                errors.push(BadParam {
-                    key: key.clone(),
-                    message,
-                });
+                errors.push(BadParam { key: key.clone(), message });
             }
         }
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(BadParams(errors))
-        }
+        if errors.is_empty() { Ok(()) } else { Err(BadParams(errors)) }
     }
 
     fn parsed<T>(

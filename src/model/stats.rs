@@ -31,9 +31,7 @@ impl WorkerStats {
                 let counts = self
                     .http2
                     .get_or_init(|| (0..HTTP_STATUSES).map(|_| AtomicU64::new(0)).collect());
-                let index = usize::from(status)
-                    .saturating_sub(100)
-                    .min(HTTP_STATUSES - 1);
+                let index = usize::from(status).saturating_sub(100).min(HTTP_STATUSES - 1);
                 increment(&counts[index]);
             }
         }
@@ -93,12 +91,11 @@ impl StatTotals {
 
     /// Requests that succeeded and that failed; those that the client gave up are in neither.
     pub fn success_failure(&self) -> (u64, u64) {
-        self.codes()
-            .fold((0, 0), |(good, bad), (_, code, n)| match code.class() {
-                Class::Success => (good + n, bad),
-                Class::Failure => (good, bad + n),
-                Class::Cancelled => (good, bad),
-            })
+        self.codes().fold((0, 0), |(good, bad), (_, code, n)| match code.class() {
+            Class::Success => (good + n, bad),
+            Class::Failure => (good, bad + n),
+            Class::Cancelled => (good, bad),
+        })
     }
 
     /// Requests with this gRPC code.

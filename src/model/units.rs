@@ -18,10 +18,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000_000,
         _ => return Err(bad()),
     };
-    number
-        .checked_mul(micros_each)
-        .map(Duration::from_micros)
-        .ok_or_else(bad)
+    number.checked_mul(micros_each).map(Duration::from_micros).ok_or_else(bad)
 }
 
 /// Reads a size in bytes: a whole number and `B`, `KiB`, `MiB` or `GiB`, or a bare number of bytes.
@@ -58,15 +55,7 @@ mod tests {
         assert_eq!(parse_duration("1m"), Ok(Duration::from_secs(60)));
         assert_eq!(parse_size("64KiB"), Ok(65_536));
         assert_eq!(parse_size("512"), Ok(512));
-        for wrong in [
-            "",
-            "5",
-            "s",
-            "-1s",
-            "1.5s",
-            "99999999999999999999s",
-            "1 fortnight",
-        ] {
+        for wrong in ["", "5", "s", "-1s", "1.5s", "99999999999999999999s", "1 fortnight"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
         for wrong in ["", "KiB", "1KB", "18446744073709551615GiB"] {

@@ -63,10 +63,7 @@ impl Decoder {
     /// the default of 4096 until it has read that, so less saves nothing here.
     pub fn new(max_table_size: u32) -> Decoder {
         let max_table_size = max_table_size.max(DEFAULT_TABLE_SIZE);
-        Decoder {
-            table: Table::new(DEFAULT_TABLE_SIZE, max_table_size),
-            max_table_size,
-        }
+        Decoder { table: Table::new(DEFAULT_TABLE_SIZE, max_table_size), max_table_size }
     }
 
     /// Decodes one complete block and appends its fields to `out`, which the caller has cleared.
@@ -81,13 +78,7 @@ impl Decoder {
         out: &mut Headers,
     ) -> Result<Decoded, DecodeError> {
         let mut reader = Reader::new(block);
-        let mut list = List {
-            out,
-            size: 0,
-            count: 0,
-            max_size,
-            max_count,
-        };
+        let mut list = List { out, size: 0, count: 0, max_size, max_count };
         let mut begun = false;
         while let Some(first) = reader.byte() {
             if first & 0x80 != 0 {
@@ -96,11 +87,7 @@ impl Decoder {
             } else if first & 0x40 != 0 {
                 self.literal(&mut reader, first, 0x3f, Indexing::Indexed, &mut list)?;
             } else if first & 0x20 == 0 {
-                let indexing = if first & 0x10 == 0 {
-                    Indexing::Literal
-                } else {
-                    Indexing::Never
-                };
+                let indexing = if first & 0x10 == 0 { Indexing::Literal } else { Indexing::Never };
                 self.literal(&mut reader, first, 0x0f, indexing, &mut list)?;
             } else if begun {
                 return Err(DecodeError::LateSizeUpdate);
@@ -110,9 +97,7 @@ impl Decoder {
             }
             begun = true;
         }
-        Ok(Decoded {
-            too_large: list.is_too_large(),
-        })
+        Ok(Decoded { too_large: list.is_too_large() })
     }
 
     fn entry(&self, index: u32) -> Result<Entry<'_>, DecodeError> {
@@ -182,8 +167,7 @@ struct List<'a> {
 impl List<'_> {
     fn push(&mut self, entry: Entry<'_>) -> Result<(), DecodeError> {
         if self.admit(entry.joined.len())? {
-            self.out
-                .push_joined(entry.id, entry.joined, entry.name_len, Indexing::Indexed);
+            self.out.push_joined(entry.id, entry.joined, entry.name_len, Indexing::Indexed);
         }
         Ok(())
     }

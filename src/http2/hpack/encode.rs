@@ -94,17 +94,15 @@ impl Encoder {
 
     /// The index of an entry with this name and value.
     fn find(&self, field: &Field<'_>, static_name: Option<u32>, field_hash: u64) -> Option<u32> {
-        static_name
-            .and_then(|first| statics::with_value(field, first))
-            .or_else(|| {
-                let found = |age| {
-                    self.table.get(age).is_some_and(|entry| {
-                        entry.value() == field.value && entry.name() == field.name
-                    })
-                };
-                let age = self.index.find(field_hash, &self.table, found)?;
-                Some(statics::COUNT + 1 + age)
-            })
+        static_name.and_then(|first| statics::with_value(field, first)).or_else(|| {
+            let found = |age| {
+                self.table
+                    .get(age)
+                    .is_some_and(|entry| entry.value() == field.value && entry.name() == field.name)
+            };
+            let age = self.index.find(field_hash, &self.table, found)?;
+            Some(statics::COUNT + 1 + age)
+        })
     }
 
     /// Writes the beginning of a literal and its name, by index if there is one.
@@ -118,11 +116,7 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) {
         let index = static_name.or_else(|| {
-            let found = |age| {
-                self.table
-                    .get(age)
-                    .is_some_and(|entry| entry.name() == field.name)
-            };
+            let found = |age| self.table.get(age).is_some_and(|entry| entry.name() == field.name);
             let age = self.index.find(name_hash(name_key), &self.table, found)?;
             Some(statics::COUNT + 1 + age)
         });

@@ -88,11 +88,7 @@ struct Step {
 
 static STEPS: [Step; 1 << STEP_BITS] = {
     let code = Code::new();
-    let none = Step {
-        symbols: [0; 2],
-        first_len: 0,
-        len: 0,
-    };
+    let none = Step { symbols: [0; 2], first_len: 0, len: 0 };
     let mut steps = [none; 1 << STEP_BITS];
     let mut index = 0;
     while index < steps.len() {
@@ -123,18 +119,13 @@ pub(super) fn decode(string: &[u8], out: &mut Vec<u8>) -> Option<()> {
 }
 
 fn decode_into(string: &[u8], out: &mut [u8]) -> Option<usize> {
-    let mut bits = Bits {
-        rest: string,
-        window: 0,
-        held: 0,
-    };
+    let mut bits = Bits { rest: string, window: 0, held: 0 };
     let mut written = 0;
     loop {
         bits.refill();
         let step = STEPS[(bits.window >> (64 - STEP_BITS)) as usize];
         if step.len != 0 && u32::from(step.len) <= bits.held {
-            out.get_mut(written..written + 2)?
-                .copy_from_slice(&step.symbols);
+            out.get_mut(written..written + 2)?.copy_from_slice(&step.symbols);
             written += 1 + usize::from(step.len != step.first_len);
             bits.take(step.len.into());
             continue;

@@ -22,9 +22,7 @@ struct Slot {
 
 impl Index {
     pub(super) fn new() -> Index {
-        Index {
-            buckets: Box::new([[Slot::default(); 4]; BUCKETS]),
-        }
+        Index { buckets: Box::new([[Slot::default(); 4]; BUCKETS]) }
     }
 
     /// The age of the entry with this hash that `is_it` accepts. Empty and dead slots may be
@@ -45,14 +43,10 @@ impl Index {
     /// Remembers the newest entry of the table in place of the oldest or a dead one.
     pub(super) fn insert(&mut self, hash: u64, table: &Table) {
         let bucket = &mut self.buckets[bucket_of(hash)];
-        let victim = bucket
-            .iter_mut()
-            .max_by_key(|slot| table.age(slot.number).unwrap_or(u32::MAX));
+        let victim =
+            bucket.iter_mut().max_by_key(|slot| table.age(slot.number).unwrap_or(u32::MAX));
         if let Some(slot) = victim {
-            *slot = Slot {
-                tag: tag_of(hash),
-                number: table.newest(),
-            };
+            *slot = Slot { tag: tag_of(hash), number: table.newest() };
         }
     }
 }

@@ -95,9 +95,7 @@ impl Table {
         if age >= self.live {
             return None;
         }
-        let record = self
-            .records
-            .get(self.slot(self.newest().wrapping_sub(age)))?;
+        let record = self.records.get(self.slot(self.newest().wrapping_sub(age)))?;
         let start = record.start as usize;
         Some(Entry {
             id: record.id,

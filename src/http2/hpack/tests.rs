@@ -57,10 +57,7 @@ fn c1_integers() {
     }
     assert_eq!(integer(&bytes("ff80ffffff0f"), 0x7f), Ok(u32::MAX));
     for hex in ["ff81ffffff0f", "ffffffffffff00", "ff808080808000"] {
-        assert_eq!(
-            integer(&bytes(hex), 0x7f),
-            Err(DecodeError::IntegerOverflow)
-        );
+        assert_eq!(integer(&bytes(hex), 0x7f), Err(DecodeError::IntegerOverflow));
     }
     assert_eq!(integer(&bytes("ff80"), 0x7f), Err(DecodeError::Truncated));
 }
@@ -72,14 +69,8 @@ fn c2_representations() {
             "400a 6375 7374 6f6d 2d6b 6579 0d63 7573 746f 6d2d 6865 6164 6572",
             ("custom-key", "custom-header", Indexing::Indexed),
         ),
-        (
-            "040c 2f73 616d 706c 652f 7061 7468",
-            (":path", "/sample/path", Indexing::Literal),
-        ),
-        (
-            "1008 7061 7373 776f 7264 0673 6563 7265 74",
-            ("password", "secret", Indexing::Never),
-        ),
+        ("040c 2f73 616d 706c 652f 7061 7468", (":path", "/sample/path", Indexing::Literal)),
+        ("1008 7061 7373 776f 7264 0673 6563 7265 74", ("password", "secret", Indexing::Never)),
         ("82", (":method", "GET", Indexing::Indexed)),
     ];
     for (hex, (name, value, indexing)) in cases {
@@ -96,12 +87,7 @@ fn c2_representations() {
 }
 
 const REQUESTS: [&[(&str, &str)]; 3] = [
-    &[
-        (":method", "GET"),
-        (":scheme", "http"),
-        (":path", "/"),
-        (":authority", "www.example.com"),
-    ],
+    &[(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "www.example.com")],
     &[
         (":method", "GET"),
         (":scheme", "http"),
@@ -165,10 +151,7 @@ const RESPONSES: [&[(&str, &str)]; 3] = [
         ("date", "Mon, 21 Oct 2013 20:13:22 GMT"),
         ("location", "https://www.example.com"),
         ("content-encoding", "gzip"),
-        (
-            "set-cookie",
-            "foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1",
-        ),
+        ("set-cookie", "foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1"),
     ],
 ];
 
@@ -267,10 +250,7 @@ fn the_huffman_code_is_that_of_the_rfc() {
     for (text, hex) in [
         ("www.example.com", "f1e3 c2e5 f23a 6ba0 ab90 f4ff"),
         ("custom-value", "25a8 49e9 5bb8 e8b4 bf"),
-        (
-            "Mon, 21 Oct 2013 20:13:22 GMT",
-            "d07a be94 1054 d444 a820 0595 040b 8166 e084 a62d 1bff",
-        ),
+        ("Mon, 21 Oct 2013 20:13:22 GMT", "d07a be94 1054 d444 a820 0595 040b 8166 e084 a62d 1bff"),
     ] {
         let mut coded = Vec::new();
         huffman::encode(text.as_bytes(), &mut coded);
@@ -285,11 +265,7 @@ fn huffman_padding_is_short_and_ones() {
     assert_eq!(huffman_decode(&[0x07]), Some(b"0".to_vec()));
     assert_eq!(huffman_decode(&[0x06]), None, "padding with a zero");
     assert_eq!(huffman_decode(&[0x07, 0xff]), None, "padding of a byte");
-    assert_eq!(
-        huffman_decode(&[0xf8, 0xff]),
-        None,
-        "padding of exactly a byte"
-    );
+    assert_eq!(huffman_decode(&[0xf8, 0xff]), None, "padding of exactly a byte");
     assert_eq!(huffman_decode(&[0xff; 4]), None, "EOS");
     assert_eq!(huffman_decode(&[0xff; 40]), None, "EOS");
 }
@@ -303,18 +279,11 @@ fn wrong_blocks_are_errors() {
         ("7e0161", DecodeError::InvalidIndex(62)),
         ("ff8080808010", DecodeError::IntegerOverflow),
         ("8220", DecodeError::LateSizeUpdate),
-        (
-            "3fe21f",
-            DecodeError::SizeUpdateTooLarge { size: 4097, max },
-        ),
+        ("3fe21f", DecodeError::SizeUpdateTooLarge { size: 4097, max }),
         ("00016182ffff", DecodeError::InvalidHuffman),
         ("4001", DecodeError::Truncated),
     ] {
-        assert_eq!(
-            decode(&mut Decoder::new(max), &bytes(hex)),
-            Err(error),
-            "{hex}"
-        );
+        assert_eq!(decode(&mut Decoder::new(max), &bytes(hex)), Err(error), "{hex}");
     }
 }
 
@@ -324,10 +293,7 @@ fn a_name_outlives_the_entry_that_its_own_insertion_evicts() {
     // Size 40; x: 1 and then a field with that name and 4 more bytes of value.
     let fields = decode(&mut decoder, &bytes("3f09 400178 0131 7e05 3132333435")).unwrap();
     assert_eq!(fields, headers(&[("x", "1"), ("x", "12345")]));
-    assert_eq!(
-        decode(&mut decoder, &bytes("be")),
-        Ok(headers(&[("x", "12345")]))
-    );
+    assert_eq!(decode(&mut decoder, &bytes("be")), Ok(headers(&[("x", "12345")])));
     assert!(decode(&mut decoder, &bytes("bf")).is_err());
 }
 

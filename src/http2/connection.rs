@@ -1,0 +1,388 @@
+//! The connection: what it is made of, what it tells, and what it is told.
+
+mod receive;
+mod send;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::error::{Cause, ConnectionError, ErrorCode};
+use super::frame::{DEFAULT_WINDOW, MAX_31, PREFACE, flag, kind};
+use super::headers::Headers;
+use super::hpack::{Decoder, Encoder};
+use super::limits::Limits;
+use super::meter::Meter;
+use super::output::Output;
+use super::settings::Settings;
+use super::stream::{Key, Progress};
+use super::streams::Streams;
+
+/// Which end of the connection this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Opens streams.
+    Client,
+    /// Answers them.
+    Server,
+}
+
+/// What the peer did.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Server: a stream was opened.
+    Request {
+        /// The new stream.
+        key: Key,
+        /// The head, well-formed.
+        headers: Headers,
+        /// No body and no trailers follow.
+        end: bool,
+    },
+    /// Server: a stream was opened with more header fields than the limit allows.
+    Oversized {
+        /// The new stream.
+        key: Key,
+        /// Those fields of the head that fit.
+        headers: Headers,
+    },
+    /// Client: an informational response came; the final one follows.
+    Informational {
+        /// The stream.
+        key: Key,
+        /// Its head.
+        headers: Headers,
+    },
+    /// Client: the response came.
+    Response {
+        /// The stream.
+        key: Key,
+        /// The head, well-formed.
+        headers: Headers,
+        /// No body and no trailers follow.
+        end: bool,
+    },
+    /// A piece of a body, padding taken off.
+    Data {
+        /// The stream.
+        key: Key,
+        /// The piece; not empty unless `end`.
+        payload: &'a [u8],
+        /// It is the last one, and no trailers follow.
+        end: bool,
+    },
+    /// The trailers, which end the stream.
+    Trailers {
+        /// The stream.
+        key: Key,
+        /// The fields, well-formed.
+        headers: Headers,
+    },
+    /// The stream is gone before its end.
+    Reset {
+        /// The stream; it takes nothing any more.
+        key: Key,
+        /// The code that was received or sent.
+        code: ErrorCode,
+        /// Whose doing it was.
+        cause: Cause,
+    },
+    /// The peer's settings have changed, or come for the first time.
+    Settings,
+    /// The peer takes no more streams. Each that it says it never looked at is reset next, as
+    /// [`Cause::Unprocessed`].
+    GoAway {
+        /// Why.
+        code: ErrorCode,
+    },
+    /// Our PING was answered.
+    Pong([u8; 8]),
+}
+
+/// The stream that was spoken of is over; nothing was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+/// Why headers were not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The stream is over.
+    Gone,
+    /// The peer has declared that it takes no list of this size.
+    TooLarge,
+}
+
+/// Why no stream was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// The peer takes no stream now, or never again on this connection.
+    Unavailable,
+    /// The peer has declared that it takes no list of this size.
+    TooLarge,
+}
+
+/// One end of an HTTP/2 connection.
+#[derive(Debug)]
+pub struct Connection {
+    role: Role,
+    limits: Arc<Limits>,
+    output: Output,
+    streams: Streams,
+    encoder: Encoder,
+    decoder: Decoder,
+    meter: Meter,
+
+    peer: Settings,
+    settings_seen: bool,
+    settings_acked: bool,
+    preface_left: usize,
+
+    send_window: i64,
+    recv_window: i64,
+    credit: u32,
+
+    /// Client: the id of the next stream.
+    next_id: u32,
+    /// Server: the highest id that the peer has opened.
+    last_peer_id: u32,
+    /// Streams above this are not looked at: we have sent the final GOAWAY.
+    last_accepted: u32,
+    /// The peer takes no new streams.
+    peer_left: bool,
+    failed: bool,
+
+    block: Option<Block>,
+    /// Streams with something to send, in turn.
+    queue: VecDeque<Key>,
+    pending_bytes: usize,
+    /// Open streams whose further DATA is dropped.
+    discarded: usize,
+    drained: Vec<(Key, usize)>,
+    unprocessed: Vec<Key>,
+    /// The last streams that we reset while the peer could still send on them.
+    reset_by_us: VecDeque<u32>,
+}
+
+/// A header block that has not ended.
+#[derive(Debug)]
+struct Block {
+    stream: u32,
+    end_stream: bool,
+    depends_on_itself: bool,
+    bytes: Vec<u8>,
+    pieces: u32,
+}
+
+impl Connection {
+    /// The client's end; its preface and SETTINGS are in the output.
+    pub fn client(limits: Arc<Limits>) -> Connection {
+        let mut connection = Connection::new(Role::Client, limits);
+        connection.output.raw(PREFACE);
+        connection.introduce();
+        connection
+    }
+
+    /// The server's end; its SETTINGS are in the output.
+    pub fn server(limits: Arc<Limits>) -> Connection {
+        let mut connection = Connection::new(Role::Server, limits);
+        connection.introduce();
+        connection
+    }
+
+    fn new(role: Role, limits: Arc<Limits>) -> Connection {
+        Connection {
+            role,
+            output: Output::default(),
+            streams: Streams::default(),
+            encoder: Encoder::new(),
+            decoder: Decoder::new(limits.header_table_size),
+            meter: Meter::new(Arc::clone(&limits)),
+            peer: Settings::default(),
+            settings_seen: false,
+            settings_acked: false,
+            preface_left: if role == Role::Server { PREFACE.len() } else { 0 },
+            send_window: i64::from(DEFAULT_WINDOW),
+            recv_window: i64::from(limits.connection_window.max(DEFAULT_WINDOW)),
+            credit: 0,
+            next_id: 1,
+            last_peer_id: 0,
+            last_accepted: MAX_31,
+            peer_left: false,
+            failed: false,
+            block: None,
+            queue: VecDeque::new(),
+            pending_bytes: 0,
+            discarded: 0,
+            drained: Vec::new(),
+            unprocessed: Vec::new(),
+            reset_by_us: VecDeque::new(),
+            limits,
+        }
+    }
+
+    fn introduce(&mut self) {
+        let ours = Settings {
+            header_table_size: self.limits.header_table_size,
+            enable_push: self.role == Role::Server,
+            max_streams: if self.role == Role::Server { self.limits.max_streams } else { u32::MAX },
+            initial_window: self.limits.stream_window,
+            max_frame_size: self.limits.max_frame_size,
+            max_header_list: self.limits.header_size,
+        };
+        self.output.frame(kind::SETTINGS, 0, 0, &ours.payload());
+        let extra = self.limits.connection_window.saturating_sub(DEFAULT_WINDOW);
+        if extra > 0 {
+            self.output.window_update(0, extra);
+        }
+    }
+
+    /// The bytes to be written.
+    pub fn output(&mut self) -> &mut Output {
+        &mut self.output
+    }
+
+    /// How many bytes are to be written.
+    pub fn output_len(&self) -> usize {
+        self.output.len()
+    }
+
+    /// The limits it was made with.
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
+    /// How many streams are open.
+    pub fn open_streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Whether a stream is open on which something is still wanted: for a client, one that it
+    /// has not discarded.
+    pub fn is_busy(&self) -> bool {
+        match self.role {
+            Role::Server => self.streams.len() > 0,
+            Role::Client => self.streams.len() > self.discarded,
+        }
+    }
+
+    /// Which end this is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Bytes that wait here because a reader is slow.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending_bytes
+    }
+
+    /// The stream for which most bytes wait.
+    pub fn slowest(&self) -> Option<Key> {
+        let by_size = |(_, s): &(Key, &super::stream::Stream)| s.pending.data.len();
+        self.streams.iter().max_by_key(by_size).map(|(key, _)| key)
+    }
+
+    /// Whether the peer's first SETTINGS have come.
+    pub fn settings_seen(&self) -> bool {
+        self.settings_seen
+    }
+
+    /// Whether the peer has acknowledged our SETTINGS.
+    pub fn settings_acked(&self) -> bool {
+        self.settings_acked
+    }
+
+    /// Whether a header block has begun and not ended.
+    pub fn in_header_block(&self) -> bool {
+        self.block.is_some()
+    }
+
+    /// How many more streams the peer takes now. None before its SETTINGS have come, or after
+    /// either side's GOAWAY.
+    pub fn available(&self) -> usize {
+        let spent = self.next_id > MAX_31 || self.last_accepted < MAX_31;
+        if !self.settings_seen || self.peer_left || self.failed || spent {
+            return 0;
+        }
+        (self.peer.max_streams as usize).saturating_sub(self.streams.len())
+    }
+
+    /// Whether no stream will ever be opened here again.
+    pub fn is_leaving(&self) -> bool {
+        let spent = self.next_id > MAX_31 || self.last_accepted < MAX_31;
+        self.peer_left || self.failed || spent
+    }
+
+    /// Announces that no streams are wanted soon, without refusing any: the first of the two
+    /// phases of a graceful end (RFC 9113, section 6.8). The PING's answer says that every
+    /// stream opened before the peer heard of it has arrived.
+    pub fn announce_leave(&mut self, ping: [u8; 8]) {
+        if !self.failed {
+            self.output.go_away(MAX_31, ErrorCode::NO_ERROR, "");
+            self.output.ping(ping, false);
+        }
+    }
+
+    /// Takes no more streams: those that are open go on, later ones are not looked at.
+    pub fn leave(&mut self, code: ErrorCode, detail: &str) {
+        if !self.failed && self.last_accepted == MAX_31 {
+            self.last_accepted = self.last_peer_id;
+            self.output.go_away(self.last_peer_id, code, detail);
+        }
+    }
+
+    /// Sends a PING.
+    pub fn ping(&mut self, payload: [u8; 8]) {
+        self.output.ping(payload, false);
+    }
+
+    /// Gives up memory that an idle connection does not need.
+    pub fn shrink(&mut self) {
+        self.output.shrink();
+        self.drained.shrink_to_fit();
+        self.queue.shrink_to_fit();
+    }
+
+    /// Ends the connection for an error; its GOAWAY is in the output.
+    fn fail(&mut self, error: ConnectionError) {
+        if !self.failed {
+            self.failed = true;
+            self.output.go_away(self.last_peer_id, error.code, error.detail);
+        }
+    }
+
+    /// Drops a stream and what waits on it.
+    fn remove(&mut self, key: Key) {
+        if let Some(stream) = self.streams.remove(key) {
+            self.pending_bytes -= stream.pending.data.len();
+            self.discarded -= usize::from(stream.discarding);
+        }
+    }
+
+    /// Remembers that frames which the peer sent before it heard of our reset may come.
+    fn remember_reset(&mut self, id: u32) {
+        const MOST: usize = 128;
+        if self.reset_by_us.len() == MOST {
+            self.reset_by_us.pop_front();
+        }
+        self.reset_by_us.push_back(id);
+    }
+
+    /// Frees a stream that is done on both sides, and ends one that is half wanted.
+    fn settle(&mut self, key: Key) {
+        let Some(stream) = self.streams.get(key) else {
+            return;
+        };
+        let received = stream.receiving == Progress::Done;
+        match (received, stream.sent_all(), stream.discarding) {
+            (true, true, _) => self.remove(key),
+            (false, true, true) if self.role == Role::Server => {
+                self.reset(key, ErrorCode::NO_ERROR);
+            }
+            (true, false, true) => self.reset(key, ErrorCode::CANCEL),
+            _ => {}
+        }
+    }
+
+    fn ack_settings(&mut self) {
+        self.output.frame(kind::SETTINGS, flag::ACK, 0, &[]);
+    }
+}

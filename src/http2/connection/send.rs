@@ -1,0 +1,307 @@
+//! Commands: what goes to the peer.
+
+use super::{Connection, Gone, Key, OpenError, Progress, SendError};
+use crate::http2::Millis;
+use crate::http2::error::ErrorCode;
+use crate::http2::frame::DEFAULT_WINDOW;
+use crate::http2::headers::{Field, Headers, Name};
+use crate::http2::stream::Stream;
+
+/// Bytes that may wait for the socket before DATA waits on its stream instead.
+const HIGH_WATER: usize = 128 << 10;
+
+/// The largest DATA frame we send, whatever the peer takes: streams take turns by frames.
+const LARGEST_FRAME: usize = 16 << 10;
+
+impl Connection {
+    /// Opens a stream with the head of a request.
+    ///
+    /// # Errors
+    /// When [`Connection::available`] is 0, or the peer has declared a smaller limit on headers.
+    pub fn open<'a>(
+        &mut self,
+        fields: impl Iterator<Item = Field<'a>> + Clone,
+        end: bool,
+        now: Millis,
+    ) -> Result<Key, OpenError> {
+        if self.available() == 0 {
+            return Err(OpenError::Unavailable);
+        }
+        if self.exceeds_peer(fields.clone()) {
+            return Err(OpenError::TooLarge);
+        }
+        let id = self.next_id;
+        self.next_id += 2;
+        let mut stream = Stream::new(id, now, self.peer.initial_window, self.receive_window());
+        stream.head_method =
+            fields.clone().any(|field| field.id == Name::Method && field.value == b"HEAD");
+        stream.sending = if end { Progress::Done } else { Progress::Body };
+        let key = self.streams.insert(stream);
+        self.emit_headers(id, fields, end);
+        Ok(key)
+    }
+
+    /// Sends the head of a response; `end` when neither body nor trailers follow.
+    ///
+    /// # Errors
+    /// When the stream is over or has its head, or the peer takes no list of this size.
+    pub fn send_head<'a>(
+        &mut self,
+        key: Key,
+        fields: impl Iterator<Item = Field<'a>> + Clone,
+        end: bool,
+    ) -> Result<(), SendError> {
+        self.expect_head(key, fields.clone())?;
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.sending = if end { Progress::Done } else { Progress::Body };
+        }
+        self.emit_headers(key.id, fields, end);
+        self.settle(key);
+        Ok(())
+    }
+
+    /// Sends an informational response.
+    ///
+    /// # Errors
+    /// As [`Connection::send_head`].
+    pub fn send_informational<'a>(
+        &mut self,
+        key: Key,
+        fields: impl Iterator<Item = Field<'a>> + Clone,
+    ) -> Result<(), SendError> {
+        self.expect_head(key, fields.clone())?;
+        self.emit_headers(key.id, fields, false);
+        Ok(())
+    }
+
+    fn expect_head<'a>(
+        &self,
+        key: Key,
+        fields: impl Iterator<Item = Field<'a>>,
+    ) -> Result<(), SendError> {
+        match self.streams.get(key) {
+            Some(stream) if stream.sending == Progress::Head => {}
+            _ => return Err(SendError::Gone),
+        }
+        if self.exceeds_peer(fields) { Err(SendError::TooLarge) } else { Ok(()) }
+    }
+
+    /// Sends a piece of a body, or keeps it until the peer's windows and the output have room.
+    /// Returns how many bytes are on their way; [`Connection::next_drained`] tells of the others.
+    ///
+    /// # Errors
+    /// When the stream is over.
+    pub fn send_data(&mut self, key: Key, payload: &[u8], end: bool) -> Result<usize, Gone> {
+        let window = self.send_window;
+        let stream = self.streams.get_mut(key).ok_or(Gone)?;
+        if payload.is_empty() && !end {
+            return Ok(0); // an empty frame would only cost
+        }
+        if stream.sending != Progress::Body {
+            return Err(Gone);
+        }
+        if end {
+            stream.sending = Progress::Done;
+        }
+        let room = HIGH_WATER.saturating_sub(self.output.len());
+        let may = usize::try_from(stream.send_window.min(window)).unwrap_or(0).min(room);
+        let now = if stream.pending.is_empty() { payload.len().min(may) } else { 0 };
+        let (now, later) = payload.split_at(now);
+        if later.is_empty() && stream.pending.is_empty() {
+            self.emit_data(key, now, end);
+            self.settle(key);
+            return Ok(now.len());
+        }
+        stream.pending.data.extend(later);
+        stream.pending.end |= end;
+        self.pending_bytes += later.len();
+        if !now.is_empty() {
+            self.emit_data(key, now, false);
+        }
+        self.enqueue(key);
+        Ok(now.len())
+    }
+
+    /// Sends trailers, after what waits on the stream.
+    ///
+    /// # Errors
+    /// When the stream is over, or the peer takes no list of this size.
+    pub fn send_trailers(&mut self, key: Key, trailers: &Headers) -> Result<(), SendError> {
+        let stream = self.streams.get_mut(key).ok_or(SendError::Gone)?;
+        if stream.sending != Progress::Body {
+            return Err(SendError::Gone);
+        }
+        if trailers.list_size() > self.peer.max_header_list as usize {
+            return Err(SendError::TooLarge);
+        }
+        stream.sending = Progress::Done;
+        if stream.pending.is_empty() {
+            self.emit_headers(key.id, trailers.iter(), true);
+            self.settle(key);
+        } else {
+            stream.pending.trailers = Some(trailers.clone());
+        }
+        Ok(())
+    }
+
+    /// Ends a stream at once in both directions and tells the peer.
+    pub fn reset(&mut self, key: Key, code: ErrorCode) {
+        let Some(stream) = self.streams.get(key) else {
+            return;
+        };
+        if stream.receiving != Progress::Done {
+            self.remember_reset(key.id);
+        }
+        self.remove(key);
+        self.output.reset(key.id, code);
+    }
+
+    /// Drops what still comes on a stream. A server ends it as soon as the response is out, with
+    /// NO_ERROR (RFC 9113, section 8.1); a client lets the response come to its end or its window.
+    pub fn discard(&mut self, key: Key) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            self.discarded += usize::from(!std::mem::replace(&mut stream.discarding, true));
+            self.settle(key);
+        }
+    }
+
+    /// Whether nothing waits to be sent on the stream.
+    pub fn is_flushed(&self, key: Key) -> bool {
+        self.streams.get(key).is_none_or(|stream| stream.pending.is_empty())
+    }
+
+    /// Whether the stream is open.
+    pub fn is_open(&self, key: Key) -> bool {
+        self.streams.get(key).is_some()
+    }
+
+    /// Grants the peer `bytes` more on a stream, for as many that have left us.
+    pub fn release(&mut self, key: Key, bytes: usize) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        stream.credit = stream.credit.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        let due = stream.credit >= (self.limits.stream_window / 2).max(1);
+        if due && stream.receiving != Progress::Done {
+            let credit = std::mem::take(&mut stream.credit);
+            stream.recv_window += i64::from(credit);
+            self.output.window_update(key.id, credit);
+        }
+    }
+
+    /// Moves what waits on streams into the output, in turns, as far as windows and room allow.
+    pub fn pump(&mut self) {
+        while self.output.len() < HIGH_WATER {
+            let Some(key) = self.queue.pop_front() else {
+                return;
+            };
+            let window = self.send_window;
+            let Some(stream) = self.streams.get_mut(key) else {
+                continue;
+            };
+            stream.queued = false;
+            let n = stream.sendable(window).min(LARGEST_FRAME);
+            if n == 0 && !stream.pending.data.is_empty() {
+                if stream.send_window > 0 {
+                    // It is the connection's window that is spent: so it is for all.
+                    stream.queued = true;
+                    self.queue.push_front(key);
+                    return;
+                }
+                continue; // its own WINDOW_UPDATE will bring it back
+            }
+            self.emit_pending(key, n);
+        }
+    }
+
+    /// A stream for which bytes that had waited have left, and how many.
+    pub fn next_drained(&mut self) -> Option<(Key, usize)> {
+        self.drained.pop()
+    }
+
+    fn emit_pending(&mut self, key: Key, n: usize) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let mut pending = std::mem::take(&mut stream.pending);
+        let all = n == pending.data.len();
+        let end = all && pending.end && pending.trailers.is_none();
+        let max = (self.peer.max_frame_size as usize).min(LARGEST_FRAME);
+        if n > 0 || end {
+            stream.send_window -= n as i64;
+            self.send_window -= n as i64;
+            self.pending_bytes -= n;
+            let (front, back) = pending.data.as_slices();
+            let (first, rest) = front.split_at(n.min(front.len()));
+            let second = back.get(..n - first.len()).unwrap_or_default();
+            debug_assert!(second.is_empty() || rest.is_empty());
+            self.output.data(key.id, first, end && second.is_empty(), max);
+            if !second.is_empty() {
+                self.output.data(key.id, second, end, max);
+            }
+            self.meter.data_sent();
+            pending.data.drain(..n);
+            if n > 0 {
+                self.drained.push((key, n));
+            }
+        }
+        if !all {
+            stream.pending = pending;
+            self.enqueue(key);
+            return;
+        }
+        if let Some(trailers) = pending.trailers {
+            self.emit_headers(key.id, trailers.iter(), true);
+        }
+        self.settle(key);
+    }
+
+    /// Puts a stream with something to send in the queue, unless its own window is spent.
+    pub(super) fn enqueue(&mut self, key: Key) {
+        if let Some(stream) = self.streams.get_mut(key)
+            && !stream.queued
+            && !stream.pending.is_empty()
+            && (stream.send_window > 0 || stream.pending.data.is_empty())
+        {
+            stream.queued = true;
+            self.queue.push_back(key);
+        }
+    }
+
+    fn emit_data(&mut self, key: Key, payload: &[u8], end: bool) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.send_window -= payload.len() as i64;
+        }
+        self.send_window -= payload.len() as i64;
+        let max = (self.peer.max_frame_size as usize).min(LARGEST_FRAME);
+        if payload.is_empty() {
+            self.output.data(key.id, payload, end, max);
+        }
+        let mut pieces = payload.chunks(max).peekable();
+        while let Some(piece) = pieces.next() {
+            self.output.data(key.id, piece, end && pieces.peek().is_none(), max);
+            self.meter.data_sent();
+        }
+    }
+
+    fn emit_headers<'a>(&mut self, id: u32, fields: impl Iterator<Item = Field<'a>>, end: bool) {
+        let Connection { encoder, output, peer, .. } = self;
+        let max = peer.max_frame_size as usize;
+        output.headers(id, end, max, |block| encoder.encode(fields, block));
+    }
+
+    fn exceeds_peer<'a>(&self, fields: impl Iterator<Item = Field<'a>>) -> bool {
+        if self.peer.max_header_list == u32::MAX {
+            return false;
+        }
+        let size: usize = fields.map(|f| f.name.len() + f.value.len() + 32).sum();
+        size > self.peer.max_header_list as usize
+    }
+
+    /// What a new stream's peer may send at first: until it has acknowledged our SETTINGS it
+    /// may go by the default.
+    pub(super) fn receive_window(&self) -> u32 {
+        let ours = self.limits.stream_window;
+        if self.settings_acked { ours } else { ours.max(DEFAULT_WINDOW) }
+    }
+}

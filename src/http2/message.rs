@@ -1,0 +1,288 @@
+//! What makes a header list a well-formed request, response or trailer section
+//! (RFC 9113, section 8.2 and 8.3).
+
+use super::headers::{Field, Headers, Name};
+
+/// What a well-formed head says that the connection itself has to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The declared length of the body.
+    pub content_length: Option<u64>,
+    /// The status of a response.
+    pub status: u16,
+    /// Whether the request's method is HEAD.
+    pub head_method: bool,
+}
+
+type Checked<T> = Result<T, &'static str>;
+
+/// Checks the head of a request.
+pub fn request(headers: &Headers) -> Checked<Facts> {
+    let mut pseudo = Pseudo::default();
+    let mut facts = Facts::default();
+    let mut host = None;
+    for field in headers.iter() {
+        match field.id {
+            Name::Method => once(&mut pseudo.method, pseudo.over, field)?,
+            Name::Scheme => once(&mut pseudo.scheme, pseudo.over, field)?,
+            Name::Authority => once(&mut pseudo.authority, pseudo.over, field)?,
+            Name::Path => once(&mut pseudo.path, pseudo.over, field)?,
+            Name::Host if host.replace(field.value).is_some() => return Err("two host fields"),
+            Name::Host => pseudo.over = true,
+            _ => pseudo.regular(field, &mut facts)?,
+        }
+        check_value(field.value)?;
+    }
+    check_target(&pseudo, host)?;
+    facts.head_method = pseudo.method == Some(b"HEAD");
+    Ok(facts)
+}
+
+/// Checks the head of a response, final or informational.
+pub fn response(headers: &Headers) -> Checked<Facts> {
+    let mut pseudo = Pseudo::default();
+    let mut facts = Facts::default();
+    for field in headers.iter() {
+        match field.id {
+            Name::Status => {
+                once(&mut pseudo.method, pseudo.over, field)?;
+                facts.status = parse_status(field.value)?;
+            }
+            _ => pseudo.regular(field, &mut facts)?,
+        }
+        check_value(field.value)?;
+    }
+    if facts.status == 0 { Err("no :status") } else { Ok(facts) }
+}
+
+/// Checks a trailer section.
+pub fn trailers(headers: &Headers) -> Checked<()> {
+    let mut pseudo = Pseudo { over: true, ..Pseudo::default() };
+    for field in headers.iter() {
+        if field.id.is_pseudo() {
+            return Err("pseudo-header in trailers");
+        }
+        pseudo.regular(field, &mut Facts::default())?;
+        check_value(field.value)?;
+    }
+    Ok(())
+}
+
+/// The pseudo-headers seen so far, and whether a regular field has ended them.
+#[derive(Default)]
+struct Pseudo<'a> {
+    method: Option<&'a [u8]>,
+    scheme: Option<&'a [u8]>,
+    authority: Option<&'a [u8]>,
+    path: Option<&'a [u8]>,
+    over: bool,
+}
+
+/// Fills the place of a pseudo-header, which may stand once and before the regular fields.
+fn once<'a>(slot: &mut Option<&'a [u8]>, over: bool, field: Field<'a>) -> Checked<()> {
+    if over {
+        return Err("pseudo-header after a regular field");
+    }
+    match slot.replace(field.value) {
+        None => Ok(()),
+        Some(_) => Err("pseudo-header given twice"),
+    }
+}
+
+impl Pseudo<'_> {
+    fn regular(&mut self, field: Field<'_>, facts: &mut Facts) -> Checked<()> {
+        self.over = true;
+        match field.id {
+            Name::Other => check_name(field.name),
+            id if id.is_pseudo() => Err("pseudo-header that does not belong here"),
+            Name::Connection
+            | Name::KeepAlive
+            | Name::ProxyConnection
+            | Name::TransferEncoding
+            | Name::Upgrade => Err("connection-specific field"),
+            Name::Te if field.value != b"trailers" => Err("te is not trailers"),
+            Name::ContentLength => {
+                let length = parse_length(field.value)?;
+                match facts.content_length.replace(length) {
+                    Some(other) if other != length => Err("content-length given twice"),
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_target(pseudo: &Pseudo<'_>, host: Option<&[u8]>) -> Checked<()> {
+    let method = pseudo.method.ok_or("no :method")?;
+    if !is_token(method) {
+        return Err(":method is not a token");
+    }
+    let authority = pseudo.authority;
+    if let Some(authority) = authority {
+        if authority.contains(&b'@') {
+            return Err("userinfo in :authority");
+        }
+        if !authority.iter().all(|b| b.is_ascii_graphic()) || authority.contains(&b'/') {
+            return Err(":authority is not a host");
+        }
+        if host.is_some_and(|host| !host.eq_ignore_ascii_case(authority)) {
+            return Err("host differs from :authority");
+        }
+    }
+    if method == b"CONNECT" {
+        let alone = pseudo.scheme.is_none() && pseudo.path.is_none() && authority.is_some();
+        return if alone { Ok(()) } else { Err("CONNECT takes :authority alone") };
+    }
+    let scheme = pseudo.scheme.ok_or("no :scheme")?;
+    if !scheme.first().is_some_and(u8::is_ascii_alphabetic) {
+        return Err(":scheme is not a scheme");
+    }
+    check_path(pseudo.path.ok_or("no :path")?, method)
+}
+
+fn check_path(path: &[u8], method: &[u8]) -> Checked<()> {
+    match path {
+        b"" => Err(":path is empty"),
+        b"*" if method == b"OPTIONS" => Ok(()),
+        [b'/', ..] if path.iter().any(|&b| b <= b' ' || b == 0x7f || b == b'#') => {
+            Err(":path has a character that no path has")
+        }
+        [b'/', ..] => Ok(()),
+        _ => Err(":path does not begin with /"),
+    }
+}
+
+/// Which bytes a field name may have: token characters in lower case.
+const NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let allowed = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut i = 0;
+    while i < allowed.len() {
+        table[allowed[i] as usize] = true;
+        i += 1;
+    }
+    table
+};
+
+fn check_name(name: &[u8]) -> Checked<()> {
+    let good = !name.is_empty() && name.iter().all(|&b| NAME_BYTES[usize::from(b)]);
+    if good { Ok(()) } else { Err("field name with a forbidden character") }
+}
+
+fn is_token(bytes: &[u8]) -> bool {
+    let token = |b: &u8| NAME_BYTES[usize::from(b.to_ascii_lowercase())];
+    !bytes.is_empty() && bytes.iter().all(token)
+}
+
+fn check_value(value: &[u8]) -> Checked<()> {
+    // No early exit: the loop is vectorised.
+    let bad = value.iter().fold(false, |bad, &b| bad | (b == 0) | (b == b'\n') | (b == b'\r'));
+    let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    if bad || blank(value.first()) || blank(value.last()) {
+        return Err("field value with a forbidden character");
+    }
+    Ok(())
+}
+
+fn parse_length(value: &[u8]) -> Checked<u64> {
+    const BAD: &str = "content-length is not a number";
+    if value.is_empty() {
+        return Err(BAD);
+    }
+    value.iter().try_fold(0u64, |sum, &b| {
+        let digit = b.is_ascii_digit().then(|| u64::from(b - b'0'));
+        digit.and_then(|d| sum.checked_mul(10)?.checked_add(d)).ok_or(BAD)
+    })
+}
+
+fn parse_status(value: &[u8]) -> Checked<u16> {
+    match value {
+        [b'1', b'0', b'1'] => Err("status 101 has no place in HTTP/2"),
+        [a @ b'1'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
+            let digit = |d: &u8| u16::from(d - b'0');
+            Ok(digit(a) * 100 + digit(b) * 10 + digit(c))
+        }
+        _ => Err(":status is not a status"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(fields: &[(&str, &str)]) -> Headers {
+        let mut headers = Headers::new();
+        for (name, value) in fields {
+            headers.add_named(name.as_bytes(), value.as_bytes());
+        }
+        headers
+    }
+
+    const GOOD: [(&str, &str); 4] =
+        [(":method", "POST"), (":scheme", "http"), (":path", "/a.B/C"), (":authority", "a:1")];
+
+    fn with(extra: &[(&str, &str)]) -> Headers {
+        block(&[&GOOD[..], extra].concat())
+    }
+
+    #[test]
+    fn good_requests_pass() {
+        assert!(request(&block(&GOOD)).is_ok());
+        assert!(request(&with(&[("te", "trailers"), ("host", "A:1")])).is_ok());
+        let facts = request(&with(&[("content-length", "12"), ("content-length", "12")]));
+        assert_eq!(facts.map(|f| f.content_length), Ok(Some(12)));
+        assert!(request(&block(&[(":method", "CONNECT"), (":authority", "a:1")])).is_ok());
+        let options = [(":method", "OPTIONS"), (":scheme", "http"), (":path", "*")];
+        assert!(request(&block(&options)).is_ok());
+    }
+
+    #[test]
+    fn malformed_requests_are_told_apart() {
+        for extra in [
+            &[("connection", "close")][..],
+            &[("te", "gzip")],
+            &[("transfer-encoding", "chunked")],
+            &[("Upper", "x")],
+            &[("", "x")],
+            &[("a b", "x")],
+            &[("x", "a\r\nb")],
+            &[("x", " a")],
+            &[("x", "a\0")],
+            &[(":path", "/again")],
+            &[(":unknown", "x")],
+            &[(":status", "200")],
+            &[("x", "y"), (":method", "GET")],
+            &[("host", "other")],
+            &[("host", "a:1"), ("host", "a:1")],
+            &[("content-length", "1"), ("content-length", "2")],
+            &[("content-length", "-1")],
+            &[("content-length", "99999999999999999999")],
+        ] {
+            assert!(request(&with(extra)).is_err(), "{extra:?}");
+        }
+        for (at, value) in [(2, "relative"), (2, ""), (2, "/a b"), (2, "*"), (3, "u@a"), (0, "G T")]
+        {
+            let mut fields = GOOD;
+            fields[at].1 = value;
+            assert!(request(&block(&fields)).is_err(), "{fields:?}");
+        }
+        for missing in 0..3 {
+            let mut fields = GOOD.to_vec();
+            fields.remove(missing);
+            assert!(request(&block(&fields)).is_err(), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn responses_and_trailers() {
+        assert_eq!(response(&block(&[(":status", "204")])).map(|f| f.status), Ok(204));
+        for bad in ["", "20", "101", "2000", "abc", "099", "600"] {
+            assert!(response(&block(&[(":status", bad)])).is_err(), "{bad}");
+        }
+        assert!(response(&block(&[("x", "y")])).is_err());
+        assert!(response(&block(&[(":status", "200"), (":path", "/")])).is_err());
+        assert!(trailers(&block(&[("grpc-status", "0")])).is_ok());
+        assert!(trailers(&block(&[(":status", "200")])).is_err());
+    }
+}

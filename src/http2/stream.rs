@@ -1,0 +1,106 @@
+//! One stream: its state, its windows, and what waits to be sent on it.
+
+use std::collections::VecDeque;
+
+use super::Millis;
+use super::headers::Headers;
+
+/// Names a stream of one connection: its slot, and its id to tell it from earlier ones there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub(super) slot: u32,
+    pub(super) id: u32,
+}
+
+impl Key {
+    /// A small number that no other open stream of the connection has.
+    pub const fn slot(self) -> usize {
+        self.slot as usize
+    }
+
+    /// The stream's id on the wire.
+    pub const fn id(self) -> u32 {
+        self.id
+    }
+}
+
+/// How far one direction of a stream has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// No head yet, or only informational ones.
+    Head,
+    /// The head has passed; DATA and trailers may follow.
+    Body,
+    /// END_STREAM has passed.
+    Done,
+}
+
+/// One open stream.
+#[derive(Debug)]
+pub struct Stream {
+    pub id: u32,
+    pub opened: Millis,
+    /// What the peer has sent.
+    pub receiving: Progress,
+    /// What we have sent, queued data included.
+    pub sending: Progress,
+    pub send_window: i64,
+    pub recv_window: i64,
+    /// Bytes that were taken from us and not yet granted to the peer again.
+    pub credit: u32,
+    /// What the declared content-length leaves to come.
+    pub expected: Option<u64>,
+    /// Client's side: the request was HEAD.
+    pub head_method: bool,
+    /// DATA that comes is dropped: nobody wants it any more.
+    pub discarding: bool,
+    pub pending: Pending,
+    /// Whether it stands in the connection's queue of streams with something to send.
+    pub queued: bool,
+}
+
+/// What waits for window or room.
+#[derive(Debug, Default)]
+pub struct Pending {
+    pub data: VecDeque<u8>,
+    /// END_STREAM follows the data.
+    pub end: bool,
+    /// Trailers follow the data.
+    pub trailers: Option<Headers>,
+}
+
+impl Pending {
+    pub fn is_empty(&self) -> bool {
+        self.data.is_empty() && !self.end && self.trailers.is_none()
+    }
+}
+
+impl Stream {
+    pub fn new(id: u32, opened: Millis, send_window: u32, recv_window: u32) -> Stream {
+        Stream {
+            id,
+            opened,
+            receiving: Progress::Head,
+            sending: Progress::Head,
+            send_window: i64::from(send_window),
+            recv_window: i64::from(recv_window),
+            credit: 0,
+            expected: None,
+            head_method: false,
+            discarding: false,
+            pending: Pending::default(),
+            queued: false,
+        }
+    }
+
+    /// Whether everything that we have to send has left.
+    pub fn sent_all(&self) -> bool {
+        self.sending == Progress::Done && self.pending.is_empty()
+    }
+
+    /// Bytes of pending data that window allows now.
+    pub fn sendable(&self, connection_window: i64) -> usize {
+        let window = self.send_window.min(connection_window).max(0);
+        usize::try_from(window).unwrap_or(usize::MAX).min(self.pending.data.len())
+    }
+}

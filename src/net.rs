@@ -1,0 +1,21 @@
+//! A worker's I/O: connections and their drivers, streams and their splicing, timers.
+//!
+//! Everything here lives on one thread. A turn of a worker's loop reads and parses what has come
+//! on every connection, appends what follows from it to the outputs of others, and then flushes
+//! each connection that has output once.
+
+mod accept;
+mod buffers;
+mod conn;
+mod deadlines;
+mod io;
+mod stream;
+mod timer;
+mod worker;
+
+pub use accept::{Acceptor, ListenerSpec, accept_loop};
+pub use conn::{Closed, Conn, Handler};
+pub use io::Io;
+pub use stream::{Over, Stream, splice};
+pub use timer::Sleep;
+pub use worker::{Command, Worker, WorkerHandle};

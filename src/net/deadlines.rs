@@ -1,0 +1,139 @@
+//! What must not take forever on a connection: looked at a few times a second.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::conn::{Closed, Conn, Core, Phase};
+use super::worker::Worker;
+use crate::http2::{ErrorCode, Limits, Role};
+use crate::model::Time;
+
+/// The PING that asks whether the peer has heard that it is to go.
+pub(super) const LEAVE_PING: [u8; 8] = *b"leaving\0";
+
+/// How long a peer has to read our last words.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+
+/// How long the answer to that PING is waited for.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// When a connection that begins now reaches its age, a tenth more or less so that those which
+/// began together do not end together.
+pub(super) fn expiry(worker: &Worker, limits: &Limits, now: Time) -> Option<Time> {
+    if limits.max_age.is_zero() {
+        return None;
+    }
+    let jitter = 0.9 + 0.2 * worker.rng().borrow_mut().f64();
+    Some(now + limits.max_age.mul_f64(jitter))
+}
+
+impl Conn {
+    /// Asks the peer to go: the first phase of a graceful end.
+    pub(super) fn begin_leave(self: &Rc<Self>) {
+        let now = self.worker.now();
+        let mut core = self.core.borrow_mut();
+        let server = core.h2.role() == Role::Server;
+        if server && core.phase == Phase::Open && core.leaving.is_none() {
+            core.leaving = Some(now);
+            core.h2.announce_leave(LEAVE_PING);
+        }
+        drop(core);
+        self.flush_later();
+    }
+
+    /// Ends a connection that is idle or old: a client is asked, a backend told.
+    fn leave_for_age(self: &Rc<Self>) {
+        let client = self.core.borrow().h2.role() == Role::Client;
+        if client { self.retire() } else { self.begin_leave() }
+    }
+
+    /// Ends what has taken too long.
+    pub(super) fn check_deadlines(self: &Rc<Self>, now: Time) {
+        let mut core = self.core.borrow_mut();
+        if let Some(why) = core.overdue(now) {
+            drop(core);
+            return self.close(why);
+        }
+        let limits = core.h2.limits();
+        let idle = core.idle.is_some_and(|since| now.since(since) > limits.idle_timeout);
+        let expired = core.expires.is_some_and(|at| now >= at);
+        let told = core.leaving.is_some_and(|since| now.since(since) > LEAVE_PATIENCE);
+        if told {
+            core.h2.leave(ErrorCode::NO_ERROR, "");
+        }
+        if core.idle.is_some() && core.phase == Phase::Open {
+            core.h2.shrink();
+        }
+        let flush = core.h2.output_len() > 0 || core.h2.is_leaving();
+        drop(core);
+        if (idle || expired) && !told {
+            self.leave_for_age();
+        } else if flush {
+            self.flush_later();
+        }
+    }
+}
+
+impl Core {
+    fn overdue(&self, now: Time) -> Option<Closed> {
+        let limits = self.h2.limits();
+        let past = |since: Option<Time>, limit| since.is_some_and(|at| now.since(at) > limit);
+        if let Phase::Lingering(why, until) = self.phase {
+            return (now > until).then_some(why);
+        }
+        if past(self.stalled, limits.write_stall_timeout) {
+            return Some(Closed::WriteStall);
+        }
+        if past(self.unfinished, limits.frame_timeout) {
+            return Some(Closed::FrameTimeout);
+        }
+        let introduced = self.h2.settings_seen() && self.h2.settings_acked();
+        if !introduced && past(Some(self.opened), limits.preface_timeout) {
+            return Some(Closed::PrefaceTimeout);
+        }
+        None
+    }
+}
+
+/// How many streams may be reset on a backend's connection: peers count resets, and close the
+/// connection, with everybody's streams on it, when there are too many. Netty allows 200 in 30 s,
+/// the smallest budget known; this one stays within it.
+#[derive(Debug)]
+pub(super) struct ResetBudget {
+    tokens: Cell<f32>,
+    filled: Cell<Time>,
+}
+
+impl ResetBudget {
+    const MOST: f32 = 100.0;
+    const PER_SECOND: f32 = 3.0;
+
+    pub fn new(now: Time) -> ResetBudget {
+        ResetBudget { tokens: Cell::new(Self::MOST), filled: Cell::new(now) }
+    }
+
+    /// Whether one more reset may be sent.
+    pub fn take(&self, now: Time) -> bool {
+        let earned = now.since(self.filled.replace(now)).as_secs_f32() * Self::PER_SECOND;
+        let tokens = (self.tokens.get() + earned).min(Self::MOST);
+        let granted = tokens >= 1.0;
+        self.tokens.set(if granted { tokens - 1.0 } else { tokens });
+        granted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resets_stay_within_what_backends_tolerate() {
+        let budget = ResetBudget::new(Time::ZERO);
+        let mut granted = 0;
+        for ms in (0..30_000).step_by(5) {
+            granted += u32::from(budget.take(Time::from_nanos(ms * 1_000_000)));
+        }
+        assert!((150..=200).contains(&granted), "{granted}");
+    }
+}

@@ -1,0 +1,384 @@
+//! One stream of a connection, as a request's task sees it.
+//!
+//! The task takes what has come ([`Stream::take_head`], [`Stream::take_trailers`]) and sends what
+//! it wants; between, two streams are spliced: the drivers of their connections then move DATA
+//! from one to the other without waking the task.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+use super::conn::Conn;
+use crate::http2::{self, Cause, ErrorCode, Field, Gone, Headers, Key, SendError};
+use crate::model::Time;
+
+/// How a stream ended before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// One side reset it.
+    Reset {
+        /// The code of the RST_STREAM.
+        code: ErrorCode,
+        /// Whose doing it was.
+        cause: Cause,
+    },
+    /// Its connection is gone.
+    Lost,
+    /// Its reader was so slow that what waited for it passed the bounds.
+    Overflow,
+}
+
+/// One stream of one connection.
+#[derive(Debug)]
+pub struct Stream {
+    conn: Rc<Conn>,
+    key: Key,
+    state: RefCell<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    head: Option<(Headers, bool)>,
+    informational: Option<Headers>,
+    /// What came before the stream was spliced.
+    body: Vec<u8>,
+    ended: bool,
+    trailers: Option<Headers>,
+    over: Option<Over>,
+    /// Where DATA that comes goes to.
+    sink: Option<Rc<Stream>>,
+    /// Whose DATA is sent here.
+    source: Option<Rc<Stream>>,
+    /// A copy of what went to the sink, as long as it may have to be sent again.
+    replay: Option<Vec<u8>>,
+    replay_limit: usize,
+    /// Bytes that came and for which no credit was given back.
+    held: usize,
+    received: u64,
+    active: Time,
+    waker: Option<Waker>,
+}
+
+impl Stream {
+    pub(super) fn new(conn: &Rc<Conn>, key: Key) -> Rc<Stream> {
+        let active = conn.worker.now();
+        let state = RefCell::new(State { active, ..State::default() });
+        Rc::new(Stream { conn: Rc::clone(conn), key, state })
+    }
+
+    pub(super) fn key(&self) -> Key {
+        self.key
+    }
+
+    /// The connection that it belongs to.
+    pub fn conn(&self) -> &Rc<Conn> {
+        &self.conn
+    }
+
+    /// Wakes the task of `cx` at the next event.
+    pub fn register(&self, cx: &mut Context<'_>) {
+        let mut state = self.state.borrow_mut();
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+    }
+
+    /// The head of the response, once, and whether nothing follows it.
+    pub fn take_head(&self) -> Option<(Headers, bool)> {
+        self.state.borrow_mut().head.take()
+    }
+
+    /// An informational response, once.
+    pub fn take_informational(&self) -> Option<Headers> {
+        self.state.borrow_mut().informational.take()
+    }
+
+    /// The trailers, once.
+    pub fn take_trailers(&self) -> Option<Headers> {
+        self.state.borrow_mut().trailers.take()
+    }
+
+    /// Whether END_STREAM came without trailers.
+    pub fn has_ended(&self) -> bool {
+        self.state.borrow().ended
+    }
+
+    /// How it ended before its end, if it did.
+    pub fn over(&self) -> Option<Over> {
+        self.state.borrow().over
+    }
+
+    /// When something last came or left.
+    pub fn last_active(&self) -> Time {
+        self.state.borrow().active
+    }
+
+    /// Bytes of DATA that came.
+    pub fn received(&self) -> u64 {
+        self.state.borrow().received
+    }
+
+    /// Whether everything that was sent here has left.
+    pub fn is_flushed(&self) -> bool {
+        let core = self.conn.core.borrow();
+        core.h2.is_flushed(self.key)
+    }
+
+    /// Sends the head of a response.
+    ///
+    /// # Errors
+    /// As [`http2::Connection::send_head`].
+    pub fn send_head<'a>(
+        &self,
+        fields: impl Iterator<Item = Field<'a>> + Clone,
+        end: bool,
+    ) -> Result<(), SendError> {
+        let result = self.conn.core.borrow_mut().h2.send_head(self.key, fields, end);
+        self.conn.flush_later();
+        result
+    }
+
+    /// Sends an informational response.
+    ///
+    /// # Errors
+    /// As [`http2::Connection::send_informational`].
+    pub fn send_informational(&self, headers: &Headers) -> Result<(), SendError> {
+        let mut core = self.conn.core.borrow_mut();
+        let result = core.h2.send_informational(self.key, headers.iter());
+        drop(core);
+        self.conn.flush_later();
+        result
+    }
+
+    /// Sends a piece of a body that the task itself has made.
+    ///
+    /// # Errors
+    /// When the stream is over.
+    pub fn send_data(&self, payload: &[u8], end: bool) -> Result<usize, Gone> {
+        let result = self.conn.core.borrow_mut().h2.send_data(self.key, payload, end);
+        self.conn.flush_later();
+        result
+    }
+
+    /// Sends trailers after what waits.
+    ///
+    /// # Errors
+    /// As [`http2::Connection::send_trailers`].
+    pub fn send_trailers(&self, trailers: &Headers) -> Result<(), SendError> {
+        let result = self.conn.core.borrow_mut().h2.send_trailers(self.key, trailers);
+        self.conn.flush_later();
+        result
+    }
+
+    /// Ends the stream in both directions.
+    pub fn reset(&self, code: ErrorCode) {
+        self.conn.core.borrow_mut().h2.reset(self.key, code);
+        self.conn.flush_later();
+    }
+
+    /// Wants nothing more of what comes.
+    pub fn discard(&self) {
+        self.conn.core.borrow_mut().h2.discard(self.key);
+        self.conn.flush_later();
+    }
+
+    /// Gives up a request to a backend. It is reset, unless so many were on this connection
+    /// that the backend might end it for all: then what still comes is dropped.
+    pub fn cancel(&self) {
+        let open = self.conn.core.borrow().h2.is_open(self.key);
+        let reset = !open || self.conn.resets.take(self.conn.worker.now());
+        if reset {
+            self.reset(ErrorCode::CANCEL);
+        } else {
+            self.conn.abandoned.set(self.conn.abandoned.get() + 1);
+            self.discard();
+        }
+    }
+
+    /// Ends this side's part in an exchange: no more events, nothing fed or fed from.
+    pub fn detach(&self) {
+        let mut state = self.state.borrow_mut();
+        let sink = state.sink.take();
+        let source = state.source.take();
+        state.waker = None;
+        self.conn.worker.buffers.borrow_mut().put(std::mem::take(&mut state.body));
+        let replay = state.replay.take();
+        drop(state);
+        if let Some(replay) = replay {
+            self.conn.worker.buffers.borrow_mut().put(replay);
+        }
+        if let Some(sink) = sink {
+            sink.state.borrow_mut().source = None;
+        }
+        if let Some(source) = source {
+            source.state.borrow_mut().sink = None;
+        }
+        self.conn.forget(self.key);
+        self.conn.changed();
+    }
+
+    /// What was sent to the sink so far, if all of it was kept, to be sent to another.
+    pub fn replay(&self) -> Option<Vec<u8>> {
+        self.state.borrow_mut().replay.take()
+    }
+
+    /// What was sent to the sink will not be asked for again.
+    pub fn drop_replay(&self) {
+        if let Some(replay) = self.state.borrow_mut().replay.take() {
+            self.conn.worker.buffers.borrow_mut().put(replay);
+        }
+    }
+
+    /// Puts bytes back in front of what comes, so that the next splice sends them again.
+    pub fn rewind(&self, bytes: Vec<u8>) {
+        let mut state = self.state.borrow_mut();
+        state.sink = None;
+        let later = std::mem::replace(&mut state.body, bytes);
+        state.body.extend_from_slice(&later);
+    }
+
+    pub(super) fn on_head(&self, headers: Headers, end: bool, now: Time) {
+        let mut state = self.state.borrow_mut();
+        state.head = Some((headers, end));
+        state.ended |= end;
+        state.active(now);
+    }
+
+    pub(super) fn on_informational(&self, headers: Headers, now: Time) {
+        let mut state = self.state.borrow_mut();
+        state.informational = Some(headers);
+        state.active(now);
+    }
+
+    pub(super) fn on_trailers(&self, headers: Headers, now: Time) {
+        let mut state = self.state.borrow_mut();
+        state.trailers = Some(headers);
+        state.active(now);
+    }
+
+    pub(super) fn on_over(&self, over: Over) {
+        let mut state = self.state.borrow_mut();
+        state.over.get_or_insert(over);
+        state.wake();
+    }
+
+    /// DATA came: it goes to the sink, or waits for one.
+    pub(super) fn on_data(
+        &self,
+        own: &mut http2::Connection,
+        payload: &[u8],
+        end: bool,
+        now: Time,
+    ) {
+        let mut state = self.state.borrow_mut();
+        state.active = now;
+        state.held += payload.len();
+        state.received += payload.len() as u64;
+        state.ended |= end;
+        let Some(sink) = &state.sink else {
+            if state.body.capacity() == 0 {
+                state.body = self.conn.worker.buffers.borrow_mut().take();
+            }
+            state.body.extend_from_slice(payload);
+            return state.wake();
+        };
+        let sent = sink.feed(payload, end);
+        state.remember(payload);
+        let credit = state.release(sent);
+        own.release(self.key, credit);
+        if end {
+            state.wake();
+        }
+    }
+
+    /// Sends what another stream has received.
+    fn feed(&self, payload: &[u8], end: bool) -> usize {
+        let mut core = self.conn.core.borrow_mut();
+        // A stream that is over takes nothing: what is fed to it is as good as gone.
+        let sent = core.h2.send_data(self.key, payload, end).unwrap_or(payload.len());
+        drop(core);
+        if sent < payload.len() {
+            self.conn.account();
+        }
+        self.conn.flush_later();
+        sent
+    }
+
+    /// Bytes that had waited here have left.
+    pub(super) fn on_drained(&self, bytes: usize, done: bool, now: Time) {
+        let mut state = self.state.borrow_mut();
+        state.active = now;
+        if done {
+            state.wake();
+        }
+        let source = state.source.clone();
+        drop(state);
+        if let Some(source) = source {
+            source.release(bytes);
+        }
+    }
+
+    fn release(&self, bytes: usize) {
+        let credit = self.state.borrow_mut().release(bytes);
+        let mut core = self.conn.core.borrow_mut();
+        core.h2.release(self.key, credit);
+        let flush = core.h2.output_len() > 0;
+        drop(core);
+        if flush {
+            self.conn.flush_later();
+        }
+    }
+}
+
+impl State {
+    fn active(&mut self, now: Time) {
+        self.active = now;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// How much credit goes back for `bytes` that have left: never more than came.
+    fn release(&mut self, bytes: usize) -> usize {
+        let bytes = bytes.min(self.held);
+        self.held -= bytes;
+        bytes
+    }
+
+    /// Keeps a copy for a second try, unless it becomes too long.
+    fn remember(&mut self, payload: &[u8]) {
+        if let Some(replay) = &mut self.replay {
+            if replay.len() + payload.len() <= self.replay_limit {
+                replay.extend_from_slice(payload);
+            } else {
+                self.replay = None;
+            }
+        }
+    }
+}
+
+/// From now on what comes on `from` goes to `to`, beginning with what has come already. Up to
+/// `replay` bytes are kept so that they can be sent again.
+pub fn splice(from: &Rc<Stream>, to: &Rc<Stream>, replay: Option<usize>) {
+    let mut state = from.state.borrow_mut();
+    state.sink = Some(Rc::clone(to));
+    to.state.borrow_mut().source = Some(Rc::clone(from));
+    if let Some(limit) = replay {
+        state.replay_limit = limit;
+        state.replay = Some(from.conn.worker.buffers.borrow_mut().take());
+    }
+    let body = std::mem::take(&mut state.body);
+    state.remember(&body);
+    let ended = state.ended;
+    drop(state);
+    if !body.is_empty() || ended {
+        let sent = to.feed(&body, ended);
+        from.release(sent);
+    }
+    from.conn.worker.buffers.borrow_mut().put(body);
+}

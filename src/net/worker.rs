@@ -1,0 +1,223 @@
+//! One worker: a thread with everything that its connections share.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use slab::Slab;
+use tokio::sync::mpsc;
+
+use super::accept::Accepted;
+use super::buffers::BufferPool;
+use super::conn::Conn;
+use super::timer::{Sleep, Wheel};
+use crate::clock;
+use crate::http2::HeaderPool;
+use crate::model::Time;
+
+/// One read at most, after what was left of the last one.
+const READ: usize = 64 << 10;
+
+/// How often connections are looked at for deadlines.
+const SWEEP: Duration = Duration::from_millis(250);
+
+/// What a worker is told from outside.
+#[derive(Debug)]
+pub enum Command {
+    /// A connection to serve.
+    Accept(Accepted),
+    /// Ask every client to go.
+    Drain,
+}
+
+/// How the rest of the process reaches a worker.
+#[derive(Clone, Debug)]
+pub struct WorkerHandle {
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) connections: Arc<AtomicUsize>,
+}
+
+impl WorkerHandle {
+    /// A handle, and the end that the worker listens on.
+    pub fn new() -> (WorkerHandle, mpsc::Receiver<Command>) {
+        let (commands, receiver) = mpsc::channel(1024);
+        (WorkerHandle { commands, connections: Arc::default() }, receiver)
+    }
+
+    /// Client connections that it serves.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Tells the worker to ask every client to go.
+    pub async fn drain(&self) {
+        // A worker that has ended has nothing left to drain.
+        let _ = self.commands.send(Command::Drain).await;
+    }
+}
+
+/// What the connections of one thread share.
+#[derive(Debug)]
+pub struct Worker {
+    index: usize,
+    now: Cell<Time>,
+    dirty: RefCell<Vec<Rc<Conn>>>,
+    flusher: RefCell<Option<Waker>>,
+    wheel: Rc<Wheel>,
+    conns: RefCell<Slab<Weak<Conn>>>,
+    held: Cell<usize>,
+    held_limit: usize,
+    rng: RefCell<fastrand::Rng>,
+    pub(super) read_buffer: RefCell<Box<[u8]>>,
+    pub(super) headers: RefCell<HeaderPool>,
+    pub(super) buffers: RefCell<BufferPool>,
+}
+
+impl Worker {
+    /// A worker whose slow streams may hold `held_limit` bytes together.
+    pub fn new(index: usize, held_limit: usize, largest_frame: usize) -> Rc<Worker> {
+        let now = clock::now();
+        Rc::new(Worker {
+            index,
+            now: Cell::new(now),
+            dirty: RefCell::default(),
+            flusher: RefCell::default(),
+            wheel: Rc::new(Wheel::new(now)),
+            conns: RefCell::default(),
+            held: Cell::new(0),
+            held_limit,
+            rng: RefCell::new(fastrand::Rng::new()),
+            read_buffer: RefCell::new(vec![0; largest_frame + 64 + READ].into()),
+            headers: RefCell::default(),
+            buffers: RefCell::default(),
+        })
+    }
+
+    /// Its number among the workers.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The time of this turn.
+    pub fn now(&self) -> Time {
+        self.now.get()
+    }
+
+    pub(super) fn read_clock(&self) -> Time {
+        let now = clock::now();
+        self.now.set(now);
+        now
+    }
+
+    /// The worker's generator of random numbers.
+    pub fn rng(&self) -> &RefCell<fastrand::Rng> {
+        &self.rng
+    }
+
+    /// Ends after `duration`, up to a few milliseconds late.
+    pub fn sleep(&self, duration: Duration) -> Sleep {
+        Sleep::new(Rc::clone(&self.wheel), self.now() + duration)
+    }
+
+    /// An empty header block.
+    pub fn take_headers(&self) -> crate::http2::Headers {
+        self.headers.borrow_mut().take()
+    }
+
+    /// Takes a header block back for the next one.
+    pub fn recycle(&self, headers: crate::http2::Headers) {
+        self.headers.borrow_mut().put(headers);
+    }
+
+    /// Runs a task on this worker.
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        tokio::task::spawn_local(task);
+    }
+
+    /// Flushes, fires timers and watches deadlines, for as long as the worker lives.
+    pub async fn run(self: &Rc<Self>) {
+        let flusher = Rc::clone(self);
+        self.spawn(async move { flusher.flush_forever().await });
+        let ticker = Rc::clone(self);
+        self.spawn(async move {
+            loop {
+                ticker.wheel.next_tick().await;
+                ticker.wheel.turn(ticker.read_clock());
+            }
+        });
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            sweep.tick().await;
+            self.sweep();
+        }
+    }
+
+    fn sweep(&self) {
+        let now = self.read_clock();
+        for conn in self.conns() {
+            conn.check_deadlines(now);
+        }
+    }
+
+    /// Every connection, of clients and to backends.
+    pub(super) fn conns(&self) -> Vec<Rc<Conn>> {
+        self.conns.borrow().iter().filter_map(|(_, conn)| conn.upgrade()).collect()
+    }
+
+    /// Asks every client to go.
+    pub fn drain(&self) {
+        for conn in self.conns() {
+            conn.begin_leave();
+        }
+    }
+
+    pub(super) fn register(&self, conn: &Weak<Conn>) -> usize {
+        self.conns.borrow_mut().insert(Weak::clone(conn))
+    }
+
+    pub(super) fn deregister(&self, slot: usize) {
+        self.conns.borrow_mut().try_remove(slot);
+    }
+
+    /// Sees to it that the connection is flushed at the end of this turn.
+    pub(super) fn flush_later(&self, conn: &Rc<Conn>) {
+        let mut dirty = self.dirty.borrow_mut();
+        dirty.push(Rc::clone(conn));
+        if dirty.len() == 1
+            && let Some(flusher) = &*self.flusher.borrow()
+        {
+            flusher.wake_by_ref();
+        }
+    }
+
+    /// The first connection to get output wakes this task, which then stands behind every task
+    /// of the turn in the run queue: each connection is written to once a turn.
+    async fn flush_forever(&self) {
+        let mut batch = Vec::new();
+        std::future::poll_fn(|cx| {
+            self.flusher.borrow_mut().get_or_insert_with(|| cx.waker().clone());
+            loop {
+                std::mem::swap(&mut batch, &mut *self.dirty.borrow_mut());
+                if batch.is_empty() {
+                    return Poll::Pending;
+                }
+                for conn in batch.drain(..) {
+                    conn.flush();
+                }
+            }
+        })
+        .await
+    }
+
+    /// Accounts for bytes held for slow streams; whether the worker holds too many.
+    pub(super) fn account(&self, before: usize, after: usize) -> bool {
+        let held = (self.held.get() + after).saturating_sub(before);
+        self.held.set(held);
+        held > self.held_limit && after > before
+    }
+}

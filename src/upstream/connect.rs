@@ -1,0 +1,56 @@
+//! Connecting to an endpoint.
+
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::settings::{Settings, Tls};
+use crate::net::Io;
+
+/// Why there is no connection to an endpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody answers there, or the name is unknown.
+    #[error("cannot connect: {0}")]
+    Tcp(#[source] std::io::Error),
+    /// The endpoint did not show that it is who it should be.
+    #[error("TLS handshake failed: {0}")]
+    Tls(#[source] std::io::Error),
+    /// The endpoint does not speak HTTP/2 over TLS.
+    #[error("the endpoint did not agree on h2 by ALPN")]
+    Alpn,
+    /// The address has no host that a certificate could name.
+    #[error("`{0}` is not a name that a certificate can bear: set tls.server_name")]
+    Name(String),
+    /// It took too long, with TLS and the first SETTINGS.
+    #[error("not ready within the connect timeout")]
+    Timeout,
+    /// The endpoint ended the connection before its first SETTINGS.
+    #[error("the endpoint closed the connection at once: does it speak HTTP/2 here?")]
+    Refused,
+}
+
+/// Connects to `address`, with TLS if the settings say so.
+pub(super) async fn connect(address: &str, settings: &Settings) -> Result<Io, ConnectError> {
+    let stream = TcpStream::connect(address).await.map_err(ConnectError::Tcp)?;
+    stream.set_nodelay(true).map_err(ConnectError::Tcp)?;
+    let Some(tls) = &settings.tls else { return Ok(Io::Plain(stream)) };
+    let name = server_name(address, tls)?;
+    let connector = TlsConnector::from(Arc::clone(&tls.config));
+    let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
+    if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+        return Err(ConnectError::Alpn);
+    }
+    Ok(Io::Tls(Box::new(stream.into())))
+}
+
+fn server_name(address: &str, tls: &Tls) -> Result<ServerName<'static>, ConnectError> {
+    if let Some(name) = &tls.server_name {
+        return Ok(name.clone());
+    }
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::Name(host.to_owned()))
+}

@@ -1,0 +1,317 @@
+//! The connections of one worker to one endpoint: opened on demand, more of them when the peer's
+//! limit on streams is reached, and a bounded wait when there may be no more.
+
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::connect::{ConnectError, connect};
+use super::settings::Settings;
+use crate::http2::{self, Connection, Field, Headers};
+use crate::model::{Endpoint, Time};
+use crate::net::{Closed, Conn, Handler, Stream, Worker};
+
+/// The first pause after a failed connect, doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Streams given up and not reset on one connection, before a fresh one takes its place.
+const MOST_ABANDONED: usize = 64;
+
+/// Why a request got no stream. Nothing of it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// There is no connection and none can be made.
+    Connect,
+    /// All streams are taken and too many requests wait, or waited too long.
+    Full,
+    /// The backend has declared that it takes no header list of this size.
+    TooLarge,
+}
+
+/// The connections of one worker to one endpoint.
+pub struct Pool {
+    this: Weak<Pool>,
+    worker: Rc<Worker>,
+    endpoint: Arc<Endpoint>,
+    settings: Settings,
+    observer: Rc<dyn Observer>,
+    conns: RefCell<Vec<Rc<Conn>>>,
+    connecting: Cell<usize>,
+    waiting: Cell<usize>,
+    freed: Notify,
+    failures: Cell<u32>,
+    retry_at: Cell<Time>,
+}
+
+/// Who is told of connections that come and go.
+pub trait Observer {
+    /// A connection to a backend is established.
+    fn opened(&self);
+    /// A connection to a backend has ended.
+    fn closed(&self, why: Closed);
+}
+
+impl Pool {
+    /// A pool without connections.
+    pub fn new(
+        worker: &Rc<Worker>,
+        endpoint: &Arc<Endpoint>,
+        settings: &Settings,
+        observer: Rc<dyn Observer>,
+    ) -> Rc<Pool> {
+        Rc::new_cyclic(|this| Pool {
+            this: Weak::clone(this),
+            worker: Rc::clone(worker),
+            endpoint: Arc::clone(endpoint),
+            settings: settings.clone(),
+            observer,
+            conns: RefCell::default(),
+            connecting: Cell::new(0),
+            waiting: Cell::new(0),
+            freed: Notify::new(),
+            failures: Cell::new(0),
+            retry_at: Cell::new(Time::ZERO),
+        })
+    }
+
+    /// The endpoint that it connects to.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// Opens a stream with `fields` as the head of its request, waiting for room if need be.
+    ///
+    /// # Errors
+    /// Nothing was sent in that case.
+    pub async fn open<'a>(
+        &self,
+        fields: impl Iterator<Item = Field<'a>> + Clone,
+        end: bool,
+    ) -> Result<Rc<Stream>, OpenError> {
+        if self.waiting.get() == 0
+            && let Some(result) = self.try_open(fields.clone(), end)
+        {
+            return result;
+        }
+        if self.waiting.get() >= self.settings.max_pending {
+            return Err(OpenError::Full);
+        }
+        let _waiting = Waiting::new(&self.waiting);
+        self.wait_for_room(fields, end).await
+    }
+
+    async fn wait_for_room<'a>(
+        &self,
+        fields: impl Iterator<Item = Field<'a>> + Clone,
+        end: bool,
+    ) -> Result<Rc<Stream>, OpenError> {
+        let mut timeout = pin!(self.worker.sleep(self.settings.pending_timeout));
+        let failures = self.failures.get();
+        loop {
+            let freed = self.freed.notified();
+            if let Some(result) = self.try_open(fields.clone(), end) {
+                return result;
+            }
+            self.connect_more();
+            let failed = self.connecting.get() == 0 || self.failures.get() != failures;
+            if failed && self.usable() == 0 {
+                return Err(OpenError::Connect);
+            }
+            tokio::select! {
+                biased;
+                () = freed => {}
+                () = &mut timeout => return Err(OpenError::Full),
+            }
+        }
+    }
+
+    /// Opens a stream on the connection that has the fewest, if one has room.
+    fn try_open<'a>(
+        &self,
+        fields: impl Iterator<Item = Field<'a>> + Clone,
+        end: bool,
+    ) -> Option<Result<Rc<Stream>, OpenError>> {
+        let conns = self.conns.borrow();
+        let free = conns.iter().filter(|conn| conn.available() > 0);
+        let conn = free.min_by_key(|conn| conn.open_streams())?;
+        match conn.open(fields, end) {
+            Ok(stream) => Some(Ok(stream)),
+            Err(http2::OpenError::TooLarge) => Some(Err(OpenError::TooLarge)),
+            Err(http2::OpenError::Unavailable) => None,
+        }
+    }
+
+    /// Starts a connection if requests wait for one and there may be one more.
+    fn connect_more(&self) {
+        let many = self.usable() + self.connecting.get() >= self.settings.max_connections;
+        // One at a time: its streams may be room enough for all that wait.
+        if self.connecting.get() > 0 || many || self.worker.now() < self.retry_at.get() {
+            return;
+        }
+        if let Some(pool) = self.this.upgrade() {
+            self.connecting.set(self.connecting.get() + 1);
+            self.worker.spawn(pool.connect());
+        }
+    }
+
+    /// Connections that take, or will again take, new streams.
+    fn usable(&self) -> usize {
+        self.conns.borrow().iter().filter(|conn| !conn.is_leaving()).count()
+    }
+
+    async fn connect(self: Rc<Self>) {
+        let counted = self.endpoint.count_connecting();
+        let ready = tokio::time::timeout(self.settings.connect_timeout, self.establish()).await;
+        drop(counted);
+        self.connecting.set(self.connecting.get() - 1);
+        match ready.unwrap_or(Err(ConnectError::Timeout)) {
+            Ok(()) => {
+                self.failures.set(0);
+                self.retry_at.set(Time::ZERO);
+            }
+            Err(error) => self.note_failure(&error),
+        }
+        self.freed.notify_waiters();
+    }
+
+    /// Connects and waits for the peer's SETTINGS: only they say how many streams it takes.
+    async fn establish(self: &Rc<Self>) -> Result<(), ConnectError> {
+        let io = connect(self.endpoint.address(), &self.settings).await?;
+        let h2 = Connection::client(Arc::clone(&self.settings.limits));
+        let owner = Rc::new(Owner { pool: Rc::downgrade(self), news: Notify::new() });
+        let handler: Rc<dyn Handler> = Rc::clone(&owner) as Rc<dyn Handler>;
+        let conn = Conn::new(&self.worker, h2, io, handler);
+        let (pool, driven) = (Rc::clone(self), Rc::clone(&conn));
+        let connected = self.endpoint.count_connected();
+        let guard = CloseOnDrop(Some(Rc::clone(&conn)));
+        self.worker.spawn(async move {
+            driven.clone().drive().await;
+            pool.conns.borrow_mut().retain(|conn| !Rc::ptr_eq(conn, &driven));
+            pool.freed.notify_waiters();
+            drop(connected);
+        });
+        loop {
+            let news = owner.news.notified();
+            if conn.is_leaving() {
+                return Err(ConnectError::Refused);
+            }
+            if conn.is_ready() {
+                break;
+            }
+            news.await;
+        }
+        guard.keep();
+        self.observer.opened();
+        self.conns.borrow_mut().push(conn);
+        Ok(())
+    }
+
+    fn note_failure(&self, error: &ConnectError) {
+        let failures = self.failures.get().saturating_add(1);
+        self.failures.set(failures);
+        let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
+        self.retry_at.set(self.worker.now() + pause);
+        if failures.is_power_of_two() {
+            tracing::warn!(backend = self.endpoint.address(), failures, %error, "no connection");
+        }
+    }
+
+    /// Gives up a request that was sent on `stream`. Where that cannot be said to the backend
+    /// any more without harm to others, the connection is replaced before it fills with
+    /// streams that nobody wants.
+    pub fn cancel(&self, stream: &Stream) {
+        stream.cancel();
+        if stream.conn().abandoned() >= MOST_ABANDONED {
+            self.retire(stream.conn());
+        }
+    }
+
+    /// Opens no more streams on a connection; it ends with its last stream.
+    fn retire(&self, conn: &Rc<Conn>) {
+        self.conns.borrow_mut().retain(|other| !Rc::ptr_eq(conn, other));
+        conn.retire();
+    }
+
+    /// Ends every connection as soon as its streams have ended: the endpoint is gone.
+    pub fn close(&self) {
+        for conn in self.conns.take() {
+            conn.retire();
+        }
+    }
+
+    /// The scheme of requests to the endpoint.
+    pub fn scheme(&self) -> &'static [u8] {
+        if self.settings.tls.is_some() { b"https" } else { b"http" }
+    }
+}
+
+struct Waiting<'a>(&'a Cell<usize>);
+
+impl Waiting<'_> {
+    fn new(count: &Cell<usize>) -> Waiting<'_> {
+        count.set(count.get() + 1);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// Closes a connection that did not become ready in time.
+struct CloseOnDrop(Option<Rc<Conn>>);
+
+impl CloseOnDrop {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        if let Some(conn) = self.0.take() {
+            conn.close(Closed::PrefaceTimeout);
+        }
+    }
+}
+
+/// What a connection tells the pool.
+struct Owner {
+    pool: Weak<Pool>,
+    news: Notify,
+}
+
+impl Handler for Owner {
+    fn request(&self, stream: Rc<Stream>, headers: Headers, _end: bool) {
+        // A backend cannot open streams: push is not enabled.
+        stream.conn().worker().recycle(headers);
+    }
+
+    fn oversized(&self, stream: Rc<Stream>, headers: Headers) {
+        stream.conn().worker().recycle(headers);
+    }
+
+    fn changed(&self) {
+        self.news.notify_waiters();
+        if let Some(pool) = self.pool.upgrade()
+            && pool.waiting.get() > 0
+        {
+            pool.freed.notify_one();
+        }
+    }
+
+    fn closed(&self, why: Closed) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.observer.closed(why);
+        }
+    }
+}
