@@ -1,7 +1,9 @@
 //! Equipoise: a gateway for gRPC microservices.
 
 pub mod balance;
+pub mod cli;
 pub mod clock;
+pub mod control;
 pub mod http2;
 pub mod model;
 pub mod net;

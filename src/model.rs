@@ -8,6 +8,7 @@ mod params;
 mod stats;
 mod time;
 pub mod units;
+mod window;
 
 pub use endpoint::{Endpoint, EndpointSet, Member};
 pub use histogram::{BOUNDS, Counts, Histogram};
@@ -16,3 +17,4 @@ pub use outcome::{Class, Code, GRPC_CODES, GrpcCode, Protocol};
 pub use params::{BadParam, BadParams, ParamValue, Params};
 pub use stats::{StatTotals, WorkerStats};
 pub use time::Time;
+pub use window::{Window, WindowStats};

@@ -1,5 +1,20 @@
 //! One service at run time.
+//!
+//! All that may change lies with one writer task, which joins what the configuration and the
+//! operators want and publishes it as one immutable [`Snapshot`] for the data path and one
+//! [`ServiceView`] for people. Both are read without waiting for the writer.
 
+mod change;
+mod handle;
+mod registry;
+mod snapshot;
 mod spec;
+mod view;
+mod writer;
 
+pub use change::{Change, ChangeError, Conditions};
+pub use handle::{Service, SnapshotCache};
+pub use registry::Registry;
+pub use snapshot::Snapshot;
 pub use spec::{Balancer, EndpointSpec, MAX_WEIGHT, ServiceSpec, UpstreamProtocol};
+pub use view::{BackendState, BackendView, ServiceView};

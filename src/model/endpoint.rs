@@ -55,6 +55,11 @@ impl Endpoint {
         totals
     }
 
+    /// Requests that are over, since the start.
+    pub fn requests(&self) -> u64 {
+        self.stats.iter().map(WorkerStats::requests).sum()
+    }
+
     /// Connections to it that are established, over all workers.
     pub fn connected(&self) -> u32 {
         self.connected.load(Ordering::Relaxed)

@@ -1,0 +1,21 @@
+//! The control API over gRPC: services, weights and drains, with health and reflection beside it.
+//!
+//! It speaks to the services' writers alone and knows nothing of the data path.
+
+mod convert;
+mod limit;
+mod server;
+mod service;
+mod watch;
+
+pub use server::{ServeError, serve};
+
+/// The generated code of `equipoise.control.v1`; its documentation is the `.proto` file.
+#[allow(missing_docs, clippy::all, clippy::unwrap_used)]
+pub mod proto {
+    tonic::include_proto!("equipoise.control.v1");
+
+    /// The API's description for reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] =
+        include_bytes!(concat!(env!("OUT_DIR"), "/control.binpb"));
+}

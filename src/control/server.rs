@@ -1,0 +1,92 @@
+//! The server that the control API is offered by.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::server::NamedService;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tower::limit::GlobalConcurrencyLimitLayer;
+
+use super::limit::Limited;
+use super::proto::FILE_DESCRIPTOR_SET;
+use super::proto::control_server::ControlServer;
+use super::service::Control;
+use crate::service::Registry;
+
+/// Calls that are being answered at a time, streams once they have begun not counted; more are
+/// refused.
+const MAX_CALLS: usize = 256;
+const MAX_STREAMS_PER_CONNECTION: u32 = 256;
+/// How long a call may take until its answer begins.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long calls may go on once the gateway is shutting down.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+const MAX_HEADER_BYTES: u32 = 16 << 10;
+
+/// Why the control API cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The API's own description cannot be read.
+    #[error("control API: the descriptors for reflection are broken: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The transport failed.
+    #[error("control API: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Serves the control API on `listener` until `shutdown` completes; streams are ended then.
+///
+/// # Errors
+/// The server could not go on.
+pub async fn serve(
+    listener: TcpListener,
+    registry: Arc<Registry>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let (stop, stopped) = watch::channel(false);
+    let (mut reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<ControlServer<Control>>().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let mut gone = stopped.clone();
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
+        .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+        .timeout(CALL_TIMEOUT)
+        .load_shed(true)
+        .layer(GlobalConcurrencyLimitLayer::new(MAX_CALLS))
+        .add_service(ControlServer::new(Control::new(registry, stopped)))
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .serve_with_incoming_shutdown(Limited::new(incoming(listener)), async move {
+            let _ = gone.wait_for(|stop| *stop).await;
+        });
+    tokio::pin!(server);
+    tokio::select! {
+        result = &mut server => return Ok(result?),
+        () = shutdown => {}
+    }
+    stop.send_replace(true);
+    for name in ["", ControlServer::<Control>::NAME] {
+        reporter.clear_service_status(name).await; // ends the streams that watch it
+    }
+    match tokio::time::timeout(SHUTDOWN_GRACE, server).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Ok(()), // a client that will not leave does not hold the gateway up
+    }
+}
+
+fn incoming(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener)
+        .with_nodelay(Some(true))
+        .with_keepalive(Some(Duration::from_secs(60)))
+}

@@ -1,0 +1,157 @@
+//! The methods of the control API.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::watch::Feed;
+use super::{convert, proto};
+use crate::clock;
+use crate::service::{Change, Conditions, Registry, Service};
+
+/// Streams of WatchService that may be open at a time.
+const MAX_WATCHERS: usize = 1000;
+
+/// Answers for the services of a registry.
+pub(super) struct Control {
+    registry: Arc<Registry>,
+    watchers: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Control {
+    /// `stop` turns true when streams are to end.
+    pub(super) fn new(registry: Arc<Registry>, stop: watch::Receiver<bool>) -> Control {
+        Control {
+            registry,
+            watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
+            stop,
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<Arc<Service>, Status> {
+        self.registry.get(name).ok_or_else(|| {
+            let name: String = name.chars().take(64).collect();
+            Status::not_found(format!("no service `{name}`: ListServices names all"))
+        })
+    }
+
+    /// Makes a change and writes a line about it to the log.
+    async fn change(
+        &self,
+        peer: Option<SocketAddr>,
+        name: &str,
+        change: Change,
+        conditions: Conditions,
+    ) -> Result<u64, Status> {
+        let what = format!("{change:?}");
+        let result = match self.find(name) {
+            Ok(service) => {
+                let result = service.change(change, conditions).await;
+                result.map_err(|error| convert::refusal(&error))
+            }
+            Err(status) => Err(status),
+        };
+        let peer = peer.map_or_else(|| "unknown".into(), |peer| peer.to_string());
+        match &result {
+            Ok(revision) => tracing::info!(
+                peer, service = name, change = what, from_revision = revision - 1, revision,
+                "change made"
+            ),
+            Err(status) => tracing::warn!(
+                peer, service = name, change = what, code = ?status.code(),
+                reason = status.message(), "change refused"
+            ),
+        }
+        result
+    }
+}
+
+#[tonic::async_trait]
+impl proto::control_server::Control for Control {
+    type WatchServiceStream = ReceiverStream<Result<proto::Service, Status>>;
+
+    async fn list_services(
+        &self,
+        _: Request<proto::ListServicesRequest>,
+    ) -> Result<Response<proto::ListServicesResponse>, Status> {
+        let services = self.registry.list();
+        let services = services.iter().map(|s| convert::summary(&s.view())).collect();
+        Ok(Response::new(proto::ListServicesResponse { services }))
+    }
+
+    async fn get_service(
+        &self,
+        request: Request<proto::GetServiceRequest>,
+    ) -> Result<Response<proto::Service>, Status> {
+        let service = self.find(&request.get_ref().service)?;
+        Ok(Response::new(convert::service(&service.view(), clock::now())))
+    }
+
+    async fn watch_service(
+        &self,
+        request: Request<proto::WatchServiceRequest>,
+    ) -> Result<Response<Self::WatchServiceStream>, Status> {
+        let request = request.into_inner();
+        let service = self.find(&request.service)?;
+        let interval = super::watch::interval(request.interval)?;
+        let permit = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("{MAX_WATCHERS} streams are open, the most allowed"))
+        })?;
+        let feed = Feed {
+            service,
+            interval,
+            stop: self.stop.clone(),
+            permit,
+        };
+        Ok(Response::new(ReceiverStream::new(feed.start())))
+    }
+
+    async fn set_weights(
+        &self,
+        request: Request<proto::SetWeightsRequest>,
+    ) -> Result<Response<proto::SetWeightsResponse>, Status> {
+        let peer = request.remote_addr();
+        let request = request.into_inner();
+        let weights: BTreeMap<_, _> = request.weights;
+        let change = Change::SetWeights(weights);
+        let conditions = conditions(request.expected_revision, request.allow_empty);
+        let revision = self.change(peer, &request.service, change, conditions).await?;
+        Ok(Response::new(proto::SetWeightsResponse { revision }))
+    }
+
+    async fn drain_backend(
+        &self,
+        request: Request<proto::DrainBackendRequest>,
+    ) -> Result<Response<proto::DrainBackendResponse>, Status> {
+        let peer = request.remote_addr();
+        let request = request.into_inner();
+        let change = Change::Drain(request.backend);
+        let conditions = conditions(request.expected_revision, request.allow_empty);
+        let revision = self.change(peer, &request.service, change, conditions).await?;
+        Ok(Response::new(proto::DrainBackendResponse { revision }))
+    }
+
+    async fn undrain_backend(
+        &self,
+        request: Request<proto::UndrainBackendRequest>,
+    ) -> Result<Response<proto::UndrainBackendResponse>, Status> {
+        let peer = request.remote_addr();
+        let request = request.into_inner();
+        let change = Change::Undrain(request.backend);
+        let conditions = conditions(request.expected_revision, request.allow_empty);
+        let revision = self.change(peer, &request.service, change, conditions).await?;
+        Ok(Response::new(proto::UndrainBackendResponse { revision }))
+    }
+}
+
+fn conditions(expected_revision: Option<u64>, allow_empty: bool) -> Conditions {
+    Conditions {
+        expected_revision,
+        allow_empty,
+    }
+}

@@ -1,0 +1,80 @@
+//! Streams of a service's state.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval_at};
+use tonic::Status;
+
+use super::{convert, proto};
+use crate::clock;
+use crate::service::Service;
+
+const DEFAULT: Duration = Duration::from_secs(1);
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(3600);
+
+type Item = Result<proto::Service, Status>;
+
+/// The interval that a request asks for.
+pub(super) fn interval(wanted: Option<prost_types::Duration>) -> Result<Duration, Status> {
+    let Some(wanted) = wanted else {
+        return Ok(DEFAULT);
+    };
+    match Duration::try_from(wanted) {
+        Ok(interval) if (SHORTEST..=LONGEST).contains(&interval) => Ok(interval),
+        _ => Err(Status::invalid_argument(format!(
+            "interval is out of range: 0.1 to 3600 seconds, not {wanted}"
+        ))),
+    }
+}
+
+/// Feeds one stream until its reader leaves, the gateway stops or the service is gone.
+pub(super) struct Feed {
+    pub(super) service: Arc<Service>,
+    pub(super) interval: Duration,
+    pub(super) stop: watch::Receiver<bool>,
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+impl Feed {
+    /// Starts feeding and returns the stream's end. It holds one message: for a slow reader the
+    /// next one is made only when that was taken.
+    pub(super) fn start(self) -> mpsc::Receiver<Item> {
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(self.run(sender));
+        receiver
+    }
+
+    async fn run(self, sender: mpsc::Sender<Item>) {
+        let mut stop = self.stop.clone();
+        let stopped = tokio::select! {
+            () = self.feed(&sender) => false,
+            () = sender.closed() => false,
+            _ = stop.wait_for(|stop| *stop) => true,
+        };
+        if stopped {
+            let _ = sender.try_send(Err(Status::unavailable("the gateway is shutting down")));
+        }
+        drop(self.permit);
+    }
+
+    async fn feed(&self, sender: &mpsc::Sender<Item>) {
+        let mut views = self.service.watch();
+        let mut ticks = interval_at(tokio::time::Instant::now() + self.interval, self.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while let Ok(slot) = sender.reserve().await {
+            let view = Arc::clone(&views.borrow_and_update());
+            slot.send(Ok(convert::service(&view, clock::now())));
+            tokio::select! {
+                changed = views.wait_for(|now| now.revision != view.revision) => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                _ = ticks.tick() => {}
+            }
+        }
+    }
+}

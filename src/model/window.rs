@@ -1,0 +1,165 @@
+//! What an endpoint did in the last 30 seconds.
+
+use std::collections::VecDeque;
+
+use super::histogram::Counts;
+use super::stats::StatTotals;
+
+const PUSHES_PER_SLOT: u32 = 3;
+const SLOTS: usize = 10;
+
+/// A sliding window over an endpoint's totals: ten slots of three seconds, when totals are
+/// pushed once a second. Its memory is fixed.
+#[derive(Debug)]
+pub struct Window {
+    /// The totals at the edges of the slots, the oldest first.
+    edges: VecDeque<Mark>,
+    latest: Mark,
+    pushes_in_slot: u32,
+}
+
+/// What happened in a window. Values are absent when there is nothing to compute them from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WindowStats {
+    /// Requests that ended.
+    pub requests: u64,
+    /// The part of them that succeeded; those that the client gave up do not count.
+    pub success_ratio: Option<f64>,
+    /// The median of their duration to the last byte, in seconds.
+    pub p50: Option<f64>,
+    /// The same for the 90th percentile.
+    pub p90: Option<f64>,
+    /// The same for the 99th percentile.
+    pub p99: Option<f64>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Mark {
+    duration: Counts,
+    requests: u64,
+    success: u64,
+    failure: u64,
+}
+
+impl Default for Window {
+    fn default() -> Window {
+        let mut edges = VecDeque::with_capacity(SLOTS + 2);
+        edges.push_back(Mark::default());
+        Window {
+            edges,
+            latest: Mark::default(),
+            pushes_in_slot: 0,
+        }
+    }
+}
+
+impl Window {
+    /// How often totals are to be pushed.
+    pub const PUSH_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
+
+    /// Moves the window on to `totals`.
+    pub fn push(&mut self, totals: StatTotals) {
+        self.latest = Mark::new(totals);
+        self.pushes_in_slot += 1;
+        if self.pushes_in_slot == PUSHES_PER_SLOT {
+            self.pushes_in_slot = 0;
+            self.edges.push_back(self.latest.clone());
+            if self.edges.len() > SLOTS + 1 {
+                self.edges.pop_front();
+            }
+        }
+    }
+
+    /// What happened between the oldest edge and the last push.
+    pub fn stats(&self) -> WindowStats {
+        let Some(oldest) = self.edges.front() else {
+            return WindowStats::default();
+        };
+        let duration = self.latest.duration.since(&oldest.duration);
+        let success = self.latest.success.wrapping_sub(oldest.success);
+        let failure = self.latest.failure.wrapping_sub(oldest.failure);
+        let decided = success + failure;
+        WindowStats {
+            requests: self.latest.requests.wrapping_sub(oldest.requests),
+            success_ratio: (decided > 0).then(|| success as f64 / decided as f64),
+            p50: duration.quantile(0.5),
+            p90: duration.quantile(0.9),
+            p99: duration.quantile(0.99),
+        }
+    }
+}
+
+impl Mark {
+    fn new(totals: StatTotals) -> Mark {
+        let (success, failure) = totals.success_failure();
+        Mark {
+            requests: totals.requests(),
+            duration: totals.duration,
+            success,
+            failure,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{Code, GrpcCode, WorkerStats};
+
+    fn push(window: &mut Window, stats: &WorkerStats) {
+        let mut totals = StatTotals::default();
+        stats.add_to(&mut totals);
+        window.push(totals);
+    }
+
+    #[test]
+    fn has_no_ratio_and_no_quantile_without_requests() {
+        let (mut window, stats) = (Window::default(), WorkerStats::default());
+        assert_eq!(window.stats(), WindowStats::default());
+        push(&mut window, &stats);
+        assert_eq!(window.stats(), WindowStats::default());
+    }
+
+    #[test]
+    fn counts_failures_and_leaves_cancelled_requests_out_of_the_ratio() {
+        let (mut window, stats) = (Window::default(), WorkerStats::default());
+        let took = Duration::from_millis(10);
+        for (code, n) in [
+            (GrpcCode::Ok, 3),
+            (GrpcCode::Unavailable, 1),
+            (GrpcCode::Cancelled, 4),
+        ] {
+            (0..n).for_each(|_| stats.record(Code::Grpc(code), took));
+        }
+        push(&mut window, &stats);
+        let seen = window.stats();
+        assert_eq!((seen.requests, seen.success_ratio), (8, Some(0.75)));
+        for quantile in [seen.p50, seen.p90, seen.p99] {
+            assert!((quantile.unwrap() - 0.01).abs() < 0.002, "{quantile:?}");
+        }
+    }
+
+    #[test]
+    fn forgets_after_thirty_seconds_and_not_before() {
+        let (mut window, stats) = (Window::default(), WorkerStats::default());
+        stats.record(Code::Grpc(GrpcCode::Internal), Duration::from_secs(1));
+        for second in 1..=32 {
+            push(&mut window, &stats);
+            assert_eq!(window.stats().requests, 1, "after {second} s");
+        }
+        stats.record(Code::Grpc(GrpcCode::Ok), Duration::from_millis(1));
+        push(&mut window, &stats);
+        let seen = window.stats();
+        assert_eq!((seen.requests, seen.success_ratio), (1, Some(1.0)));
+        assert!(seen.p99.unwrap() < 0.002);
+    }
+
+    #[test]
+    fn memory_is_fixed() {
+        let (mut window, stats) = (Window::default(), WorkerStats::default());
+        (0..1000).for_each(|_| push(&mut window, &stats));
+        assert_eq!(window.edges.len(), SLOTS + 1);
+    }
+}

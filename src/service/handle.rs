@@ -1,0 +1,96 @@
+//! The handle of a service, which every worker and the control API share.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::change::{Change, ChangeError, Conditions};
+use super::view::ServiceView;
+use super::writer::{Command, Writer};
+use super::{ServiceSpec, Snapshot};
+
+/// Changes that may wait for the writer; further ones wait for a place.
+const WAITING_CHANGES: usize = 128;
+
+/// A worker's own reference to the newest snapshot; `load` costs one comparison of pointers.
+pub type SnapshotCache = arc_swap::Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>;
+
+/// One service at run time. Its writer ends when the last handle is dropped.
+#[derive(Debug)]
+pub struct Service {
+    spec: Arc<ServiceSpec>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    view: watch::Receiver<Arc<ServiceView>>,
+    commands: mpsc::Sender<Command>,
+}
+
+impl Service {
+    /// Starts the service that `spec` describes for `workers` workers; its writer runs on
+    /// `runtime`.
+    pub fn start(spec: ServiceSpec, workers: usize, runtime: &runtime::Handle) -> Arc<Service> {
+        let spec = Arc::new(spec);
+        let (writer, snapshot, view) = Writer::new(Arc::clone(&spec), workers);
+        let (commands, inbox) = mpsc::channel(WAITING_CHANGES);
+        runtime.spawn(writer.run(inbox));
+        Arc::new(Service {
+            spec,
+            snapshot,
+            view,
+            commands,
+        })
+    }
+
+    /// The name, unique.
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// The service as configured.
+    pub fn spec(&self) -> &Arc<ServiceSpec> {
+        &self.spec
+    }
+
+    /// The newest snapshot.
+    ///
+    /// A change is published here before it is answered. So a request that a client sends after
+    /// the answer is read by its worker after the publication, the sockets in between being
+    /// barriers, and the worker's next load sees it.
+    pub fn snapshot(&self) -> &ArcSwap<Snapshot> {
+        &self.snapshot
+    }
+
+    /// A cache of the snapshot for one worker.
+    pub fn snapshot_cache(&self) -> SnapshotCache {
+        SnapshotCache::new(Arc::clone(&self.snapshot))
+    }
+
+    /// The service as operators and metrics see it.
+    pub fn view(&self) -> Arc<ServiceView> {
+        Arc::clone(&self.view.borrow())
+    }
+
+    /// Follows the view: notified of every change and once a second.
+    pub fn watch(&self) -> watch::Receiver<Arc<ServiceView>> {
+        self.view.clone()
+    }
+
+    /// Makes a change and returns its revision, once it is in effect on every worker.
+    ///
+    /// # Errors
+    /// Nothing has changed then.
+    pub async fn change(&self, change: Change, conditions: Conditions) -> Result<u64, ChangeError> {
+        let closed = || ChangeError::Closed {
+            service: self.spec.name.clone(),
+        };
+        let (answer, answered) = oneshot::channel();
+        let command = Command {
+            change,
+            conditions,
+            answer,
+        };
+        self.commands.send(command).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+}

@@ -1,0 +1,68 @@
+//! A service as operators and metrics see it.
+
+use std::sync::Arc;
+
+use super::ServiceSpec;
+use crate::model::{Endpoint, EwmaParams, Time, WindowStats};
+
+/// A service as operators and metrics see it: renewed on every change and once a second.
+#[derive(Debug)]
+pub struct ServiceView {
+    /// The service as configured.
+    pub spec: Arc<ServiceSpec>,
+    /// The last change; the first revision is 1.
+    pub revision: u64,
+    /// In the order of the configuration.
+    pub backends: Vec<BackendView>,
+    /// How the latency estimates are kept.
+    pub ewma: EwmaParams,
+}
+
+/// One backend of a service.
+#[derive(Clone, Debug)]
+pub struct BackendView {
+    /// Where the values are read that change with every request.
+    pub endpoint: Arc<Endpoint>,
+    /// What was asked for.
+    pub weight: u32,
+    /// Whether an operator took it out.
+    pub drained: bool,
+    /// The last 30 seconds.
+    pub recent: WindowStats,
+}
+
+/// Whether a backend gets requests, and if not, why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendState {
+    /// It gets requests according to its weight.
+    Ready,
+    /// An operator took it out: it gets no new requests.
+    Draining,
+    /// No connection to it is established and one is being made.
+    Connecting,
+}
+
+impl BackendView {
+    /// The weight that requests are balanced by.
+    pub fn effective_weight(&self) -> u32 {
+        if self.drained { 0 } else { self.weight }
+    }
+
+    /// The state at this moment.
+    pub fn state(&self) -> BackendState {
+        if self.drained {
+            BackendState::Draining
+        } else if self.endpoint.connected() == 0 && self.endpoint.connecting() > 0 {
+            BackendState::Connecting
+        } else {
+            BackendState::Ready
+        }
+    }
+}
+
+impl ServiceView {
+    /// The latency estimate of `backend` at `now`, in seconds.
+    pub fn ewma_seconds(&self, backend: &BackendView, now: Time) -> f64 {
+        backend.endpoint.load().ewma_seconds(now, &self.ewma)
+    }
+}
