@@ -1,0 +1,268 @@
+//! `equipoise ctl`: see and steer a running gateway over its control API.
+
+mod client;
+mod json;
+mod table;
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _, Write};
+use std::time::Duration;
+
+use clap::{Subcommand, ValueEnum};
+
+use crate::control::proto;
+use crate::model::units;
+use client::Client;
+pub use client::Error;
+
+/// See and steer a running gateway.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where the control API of the gateway is
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDR",
+        env = "EQUIPOISE_CONTROL",
+        default_value = "http://127.0.0.1:9900"
+    )]
+    control: String,
+    /// How to print
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    /// How long to wait for an answer
+    #[arg(long, global = true, default_value = "5s", value_parser = units::parse_duration)]
+    timeout: Duration,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people
+    Table,
+    /// For programs: one JSON document, for `watch` one a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the services
+    Services,
+    /// Show the backends of one service or of all
+    Backends {
+        /// The service; all without it
+        service: Option<String>,
+    },
+    /// Set the weights of backends; 0 takes no new requests
+    SetWeight {
+        /// The service
+        service: String,
+        /// What to set; other backends keep their weight
+        #[arg(required = true, value_name = "BACKEND=WEIGHT", value_parser = parse_weight)]
+        weights: Vec<(String, u32)>,
+        #[command(flatten)]
+        conditions: Conditions,
+    },
+    /// Send a backend no new requests; those in flight finish, its weight is kept
+    Drain {
+        #[command(flatten)]
+        backend: Backend,
+        #[command(flatten)]
+        conditions: Conditions,
+    },
+    /// Put a drained backend back
+    Undrain {
+        #[command(flatten)]
+        backend: Backend,
+        #[command(flatten)]
+        conditions: Conditions,
+    },
+    /// Show a service's backends again and again
+    Watch {
+        /// The service
+        service: String,
+        /// How often, beside every change
+        #[arg(long, default_value = "1s", value_parser = units::parse_duration)]
+        interval: Duration,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Backend {
+    /// The service
+    service: String,
+    /// The backend's address as configured
+    backend: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Conditions {
+    /// Change only if the service is still at this revision
+    #[arg(long, value_name = "N")]
+    expected_revision: Option<u64>,
+    /// Change even if no backend is left to take requests
+    #[arg(long)]
+    allow_empty: bool,
+}
+
+/// Carries the command out and prints to standard output.
+///
+/// # Errors
+/// The gateway could not be reached or refused; see [`Error::exit_code`].
+pub async fn run(args: Args) -> Result<(), Error> {
+    let mut stdout = io::stdout();
+    let redraw = stdout.is_terminal();
+    match execute(args, &mut stdout, redraw).await {
+        Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// Carries the command out and prints to `out`; `redraw` lets `watch` paint over what it
+/// printed last.
+///
+/// # Errors
+/// As [`run`].
+pub async fn execute(args: Args, out: &mut dyn Write, redraw: bool) -> Result<(), Error> {
+    let client = Client::connect(&args.control, args.timeout).await?;
+    match args.command {
+        Command::Services => {
+            let services = client.list().await?;
+            print(out, &args.output.services(&services))
+        }
+        Command::Backends { service } => {
+            let names = match service {
+                Some(name) => vec![name],
+                None => client.list().await?.into_iter().map(|s| s.name).collect(),
+            };
+            let mut services = Vec::with_capacity(names.len());
+            for name in names {
+                services.push(client.get(name).await?);
+            }
+            print(out, &args.output.backends(&services))
+        }
+        Command::Watch { service, interval } => {
+            let mut states = client.watch(service, interval).await?;
+            while let Some(service) = states.next().await? {
+                let clear = if redraw && args.output == Output::Table {
+                    "\x1b[H\x1b[2J"
+                } else {
+                    ""
+                };
+                print(out, &format!("{clear}{}", args.output.watched(&service)))?;
+            }
+            Ok(())
+        }
+        Command::SetWeight {
+            service,
+            weights,
+            conditions,
+        } => {
+            let request = proto::SetWeightsRequest {
+                service: service.clone(),
+                weights: unique(weights)?,
+                expected_revision: conditions.expected_revision,
+                allow_empty: conditions.allow_empty,
+            };
+            let revision = client.set_weights(request).await?;
+            print(out, &args.output.changed(&service, revision))
+        }
+        Command::Drain {
+            backend,
+            conditions,
+        } => {
+            let request = proto::DrainBackendRequest {
+                service: backend.service.clone(),
+                backend: backend.backend,
+                expected_revision: conditions.expected_revision,
+                allow_empty: conditions.allow_empty,
+            };
+            let revision = client.drain(request).await?;
+            print(out, &args.output.changed(&backend.service, revision))
+        }
+        Command::Undrain {
+            backend,
+            conditions,
+        } => {
+            let request = proto::UndrainBackendRequest {
+                service: backend.service.clone(),
+                backend: backend.backend,
+                expected_revision: conditions.expected_revision,
+                allow_empty: conditions.allow_empty,
+            };
+            let revision = client.undrain(request).await?;
+            print(out, &args.output.changed(&backend.service, revision))
+        }
+    }
+}
+
+impl Output {
+    fn services(self, services: &[proto::ServiceSummary]) -> String {
+        match self {
+            Output::Table => table::services(services),
+            Output::Json => json::services(services),
+        }
+    }
+
+    fn backends(self, services: &[proto::Service]) -> String {
+        match self {
+            Output::Table => table::backends(services),
+            Output::Json => json::backends(services),
+        }
+    }
+
+    fn watched(self, service: &proto::Service) -> String {
+        match self {
+            Output::Table => table::backends(std::slice::from_ref(service)),
+            Output::Json => json::watched(service),
+        }
+    }
+
+    fn changed(self, service: &str, revision: u64) -> String {
+        match self {
+            Output::Table => format!("{service} is now at revision {revision}\n"),
+            Output::Json => json::changed(service, revision),
+        }
+    }
+}
+
+/// The state as it is called everywhere.
+fn state_name(state: proto::BackendState) -> &'static str {
+    state
+        .as_str_name()
+        .strip_prefix("BACKEND_STATE_")
+        .unwrap_or("UNSPECIFIED")
+}
+
+/// The part that `part` is of `all`, if there are any.
+fn share(part: u64, all: u64) -> Option<f64> {
+    (all > 0).then(|| part as f64 / all as f64)
+}
+
+fn print(out: &mut dyn Write, text: &str) -> Result<(), Error> {
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(Error::Output)
+}
+
+fn parse_weight(text: &str) -> Result<(String, u32), String> {
+    let example = "write BACKEND=WEIGHT, such as 127.0.0.1:50051=20";
+    let (address, weight) = text.rsplit_once('=').ok_or(example)?;
+    let weight = weight
+        .parse()
+        .map_err(|_| format!("`{weight}` is not a weight: {example}"))?;
+    Ok((address.to_owned(), weight))
+}
+
+fn unique(weights: Vec<(String, u32)>) -> Result<BTreeMap<String, u32>, Error> {
+    let mut unique = BTreeMap::new();
+    for (address, weight) in weights {
+        if unique.contains_key(&address) {
+            return Err(Error::Twice(address));
+        }
+        unique.insert(address, weight);
+    }
+    Ok(unique)
+}

@@ -1,6 +1,5 @@
 //! The methods of the control API.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -40,34 +39,16 @@ impl Control {
         })
     }
 
-    /// Makes a change and writes a line about it to the log.
     async fn change(
         &self,
         peer: Option<SocketAddr>,
-        name: &str,
+        service: &str,
         change: Change,
         conditions: Conditions,
     ) -> Result<u64, Status> {
-        let what = format!("{change:?}");
-        let result = match self.find(name) {
-            Ok(service) => {
-                let result = service.change(change, conditions).await;
-                result.map_err(|error| convert::refusal(&error))
-            }
-            Err(status) => Err(status),
-        };
-        let peer = peer.map_or_else(|| "unknown".into(), |peer| peer.to_string());
-        match &result {
-            Ok(revision) => tracing::info!(
-                peer, service = name, change = what, from_revision = revision - 1, revision,
-                "change made"
-            ),
-            Err(status) => tracing::warn!(
-                peer, service = name, change = what, code = ?status.code(),
-                reason = status.message(), "change refused"
-            ),
-        }
-        result
+        let peer = peer.map_or_else(|| "unknown peer".into(), |peer| peer.to_string());
+        let result = self.find(service)?.change(change, conditions, peer).await;
+        result.map_err(|error| convert::refusal(&error))
     }
 }
 
@@ -80,7 +61,10 @@ impl proto::control_server::Control for Control {
         _: Request<proto::ListServicesRequest>,
     ) -> Result<Response<proto::ListServicesResponse>, Status> {
         let services = self.registry.list();
-        let services = services.iter().map(|s| convert::summary(&s.view())).collect();
+        let services = services
+            .iter()
+            .map(|s| convert::summary(&s.view()))
+            .collect();
         Ok(Response::new(proto::ListServicesResponse { services }))
     }
 
@@ -89,7 +73,10 @@ impl proto::control_server::Control for Control {
         request: Request<proto::GetServiceRequest>,
     ) -> Result<Response<proto::Service>, Status> {
         let service = self.find(&request.get_ref().service)?;
-        Ok(Response::new(convert::service(&service.view(), clock::now())))
+        Ok(Response::new(convert::service(
+            &service.view(),
+            clock::now(),
+        )))
     }
 
     async fn watch_service(
@@ -99,11 +86,15 @@ impl proto::control_server::Control for Control {
         let request = request.into_inner();
         let service = self.find(&request.service)?;
         let interval = super::watch::interval(request.interval)?;
-        let permit = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!("{MAX_WATCHERS} streams are open, the most allowed"))
-        })?;
+        let permit = Arc::clone(&self.watchers)
+            .try_acquire_owned()
+            .map_err(|_| {
+                Status::resource_exhausted(format!(
+                    "{MAX_WATCHERS} streams are open, the most allowed"
+                ))
+            })?;
         let feed = Feed {
-            service,
+            views: service.watch(),
             interval,
             stop: self.stop.clone(),
             permit,
@@ -117,10 +108,11 @@ impl proto::control_server::Control for Control {
     ) -> Result<Response<proto::SetWeightsResponse>, Status> {
         let peer = request.remote_addr();
         let request = request.into_inner();
-        let weights: BTreeMap<_, _> = request.weights;
-        let change = Change::SetWeights(weights);
+        let change = Change::SetWeights(request.weights);
         let conditions = conditions(request.expected_revision, request.allow_empty);
-        let revision = self.change(peer, &request.service, change, conditions).await?;
+        let revision = self
+            .change(peer, &request.service, change, conditions)
+            .await?;
         Ok(Response::new(proto::SetWeightsResponse { revision }))
     }
 
@@ -132,7 +124,9 @@ impl proto::control_server::Control for Control {
         let request = request.into_inner();
         let change = Change::Drain(request.backend);
         let conditions = conditions(request.expected_revision, request.allow_empty);
-        let revision = self.change(peer, &request.service, change, conditions).await?;
+        let revision = self
+            .change(peer, &request.service, change, conditions)
+            .await?;
         Ok(Response::new(proto::DrainBackendResponse { revision }))
     }
 
@@ -144,7 +138,9 @@ impl proto::control_server::Control for Control {
         let request = request.into_inner();
         let change = Change::Undrain(request.backend);
         let conditions = conditions(request.expected_revision, request.allow_empty);
-        let revision = self.change(peer, &request.service, change, conditions).await?;
+        let revision = self
+            .change(peer, &request.service, change, conditions)
+            .await?;
         Ok(Response::new(proto::UndrainBackendResponse { revision }))
     }
 }

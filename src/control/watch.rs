@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::{convert, proto};
 use crate::clock;
-use crate::service::Service;
+use crate::service::ServiceView;
 
 const DEFAULT: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -32,7 +32,7 @@ pub(super) fn interval(wanted: Option<prost_types::Duration>) -> Result<Duration
 
 /// Feeds one stream until its reader leaves, the gateway stops or the service is gone.
 pub(super) struct Feed {
-    pub(super) service: Arc<Service>,
+    pub(super) views: watch::Receiver<Arc<ServiceView>>,
     pub(super) interval: Duration,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) permit: OwnedSemaphorePermit,
@@ -61,7 +61,7 @@ impl Feed {
     }
 
     async fn feed(&self, sender: &mpsc::Sender<Item>) {
-        let mut views = self.service.watch();
+        let mut views = self.views.clone();
         let mut ticks = interval_at(tokio::time::Instant::now() + self.interval, self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while let Ok(slot) = sender.reserve().await {

@@ -1,7 +1,7 @@
 //! What operators may change about a service, and why a change may be refused.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use super::MAX_WEIGHT;
 
@@ -82,11 +82,12 @@ impl Change {
         overrides: &mut [Override],
     ) -> Result<(), ChangeError> {
         let mut unknown = Vec::new();
-        let mut edit = |address: &str, change: &dyn Fn(&mut Override)| {
-            match index.get(address).and_then(|i| overrides.get_mut(*i)) {
-                Some(entry) => change(entry),
-                None => unknown.push(clip(address)),
-            }
+        let mut edit = |address: &str, change: &dyn Fn(&mut Override)| match index
+            .get(address)
+            .and_then(|i| overrides.get_mut(*i))
+        {
+            Some(entry) => change(entry),
+            None => unknown.push(clip(address)),
         };
         let mut wrong = Vec::new();
         match self {
@@ -102,12 +103,29 @@ impl Change {
         if !unknown.is_empty() {
             let known: Vec<_> = index.keys().map(|address| clip(address)).collect();
             let (unknown, known) = (list(unknown), list(known));
-            wrong.insert(0, format!("service `{service}` has no backend {unknown}; it has {known}"));
+            wrong.insert(
+                0,
+                format!("service `{service}` has no backend {unknown}; it has {known}"),
+            );
         }
         if wrong.is_empty() {
             Ok(())
         } else {
             Err(ChangeError::Invalid(wrong.join("; ")))
+        }
+    }
+}
+
+/// For the log: clipped, however long the request was.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::SetWeights(weights) => {
+                let weights = weights.iter().map(|(a, w)| format!("{}={w}", clip(a)));
+                write!(f, "set weights {}", list(weights.collect()))
+            }
+            Change::Drain(address) => write!(f, "drain `{}`", clip(address)),
+            Change::Undrain(address) => write!(f, "undrain `{}`", clip(address)),
         }
     }
 }
@@ -122,7 +140,10 @@ fn wrong_weights(weights: &BTreeMap<String, u32>) -> Option<String> {
         .map(|(address, weight)| format!("{}={weight}", clip(address)))
         .collect();
     (!too_large.is_empty()).then(|| {
-        format!("weights are 0 to {MAX_WEIGHT}, which {} exceeds", list(too_large))
+        format!(
+            "weights are 0 to {MAX_WEIGHT}, which {} exceeds",
+            list(too_large)
+        )
     })
 }
 

@@ -31,7 +31,8 @@ impl Service {
     /// `runtime`.
     pub fn start(spec: ServiceSpec, workers: usize, runtime: &runtime::Handle) -> Arc<Service> {
         let spec = Arc::new(spec);
-        let (writer, snapshot, view) = Writer::new(Arc::clone(&spec), workers);
+        let writer = Writer::new(Arc::clone(&spec), workers);
+        let (snapshot, view) = (writer.snapshot(), writer.view());
         let (commands, inbox) = mpsc::channel(WAITING_CHANGES);
         runtime.spawn(writer.run(inbox));
         Arc::new(Service {
@@ -76,11 +77,17 @@ impl Service {
         self.view.clone()
     }
 
-    /// Makes a change and returns its revision, once it is in effect on every worker.
+    /// Makes a change and returns its revision, once it is in effect on every worker. The log
+    /// names `by` as who wanted it.
     ///
     /// # Errors
     /// Nothing has changed then.
-    pub async fn change(&self, change: Change, conditions: Conditions) -> Result<u64, ChangeError> {
+    pub async fn change(
+        &self,
+        change: Change,
+        conditions: Conditions,
+        by: String,
+    ) -> Result<u64, ChangeError> {
         let closed = || ChangeError::Closed {
             service: self.spec.name.clone(),
         };
@@ -88,6 +95,7 @@ impl Service {
         let command = Command {
             change,
             conditions,
+            by,
             answer,
         };
         self.commands.send(command).await.map_err(|_| closed())?;

@@ -15,11 +15,12 @@ use super::{ServiceSpec, Snapshot};
 use crate::clock;
 use crate::model::{Endpoint, EndpointSet, Member, Window, WindowStats};
 
-/// A change with its conditions and the place for the answer.
+/// A change with its conditions, who wants it, and the place for the answer.
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) change: Change,
     pub(super) conditions: Conditions,
+    pub(super) by: String,
     pub(super) answer: oneshot::Sender<Result<u64, ChangeError>>,
 }
 
@@ -46,11 +47,7 @@ struct Backend {
 
 impl Writer {
     /// The writer of `spec`, with the first revision published.
-    #[allow(clippy::type_complexity)] // the two places that it publishes to
-    pub(super) fn new(
-        spec: Arc<ServiceSpec>,
-        workers: usize,
-    ) -> (Writer, Arc<ArcSwap<Snapshot>>, watch::Receiver<Arc<ServiceView>>) {
+    pub(super) fn new(spec: Arc<ServiceSpec>, workers: usize) -> Writer {
         let (ewma, now) = (spec.balancer.factory.ewma(), clock::now());
         let backends: Vec<_> = spec
             .endpoints
@@ -63,21 +60,31 @@ impl Writer {
             })
             .collect();
         let addresses = spec.endpoints.iter().map(|e| e.address.clone());
-        let index = addresses.enumerate().map(|(i, address)| (address, i)).collect();
+        let index = addresses
+            .enumerate()
+            .map(|(i, address)| (address, i))
+            .collect();
         let overrides = vec![Override::default(); backends.len()];
         let views = views(&backends, &overrides);
-        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot(&spec, 1, &views)));
-        let (view, viewer) = watch::channel(Arc::new(service_view(&spec, 1, views)));
-        let writer = Writer {
-            spec,
+        Writer {
             revision: 1,
             backends,
             index,
             overrides,
-            snapshot: Arc::clone(&snapshot),
-            view,
-        };
-        (writer, snapshot, viewer)
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot(&spec, 1, &views))),
+            view: watch::Sender::new(Arc::new(service_view(&spec, 1, views))),
+            spec,
+        }
+    }
+
+    /// Where snapshots are published.
+    pub(super) fn snapshot(&self) -> Arc<ArcSwap<Snapshot>> {
+        Arc::clone(&self.snapshot)
+    }
+
+    /// Where views are published.
+    pub(super) fn view(&self) -> watch::Receiver<Arc<ServiceView>> {
+        self.view.subscribe()
     }
 
     /// Makes changes until all handles are gone, and keeps the statistics.
@@ -98,8 +105,23 @@ impl Writer {
     fn obey(&mut self, command: Command) {
         // Who has given up must not be surprised by the change later on.
         if !command.answer.is_closed() {
+            let before = self.revision;
             let result = self.apply(&command.change, command.conditions);
+            self.log(&command, before, &result);
             let _ = command.answer.send(result);
+        }
+    }
+
+    /// Logged here and not by those who ask: no change goes without its line.
+    fn log(&self, command: &Command, before: u64, result: &Result<u64, ChangeError>) {
+        let (service, by, change) = (&self.spec.name, &command.by, &command.change);
+        match result {
+            Ok(now) => {
+                tracing::info!(service, by, %change, revision = now, before, "change made");
+            }
+            Err(error) => {
+                tracing::warn!(service, by, %change, revision = before, %error, "change refused");
+            }
         }
     }
 
@@ -170,11 +192,7 @@ fn snapshot(spec: &Arc<ServiceSpec>, revision: u64, backends: &[BackendView]) ->
     Snapshot::new(revision, Arc::clone(spec), set)
 }
 
-fn service_view(
-    spec: &Arc<ServiceSpec>,
-    revision: u64,
-    backends: Vec<BackendView>,
-) -> ServiceView {
+fn service_view(spec: &Arc<ServiceSpec>, revision: u64, backends: Vec<BackendView>) -> ServiceView {
     ServiceView {
         spec: Arc::clone(spec),
         revision,

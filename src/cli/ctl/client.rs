@@ -1,0 +1,182 @@
+//! The control API's client: calls with a deadline, errors that say what to do.
+
+use std::io;
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Response, Status, Streaming};
+
+use crate::control::proto;
+use crate::model::GrpcCode;
+use proto::control_client::ControlClient;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `--control` is no address.
+    #[error("--control `{0}` is not an address: write http://HOST:PORT")]
+    Address(String),
+    /// A backend is named twice.
+    #[error("backend `{0}` is given two weights")]
+    Twice(String),
+    /// Nothing answers there.
+    #[error(
+        "cannot connect to {control}: {reason}\n\
+         Is the gateway running, and is --control (or EQUIPOISE_CONTROL) the address that its \
+         configuration has under `control`?"
+    )]
+    Connect {
+        /// The address that was tried.
+        control: String,
+        /// What went wrong there.
+        reason: String,
+    },
+    /// No answer in time.
+    #[error("no answer from {control} within {timeout:?}; wait longer with --timeout")]
+    Timeout {
+        /// The address that was asked.
+        control: String,
+        /// How long it was waited for.
+        timeout: Duration,
+    },
+    /// The gateway said no.
+    #[error("{message} ({})", .code.name())]
+    Refused {
+        /// The status.
+        code: GrpcCode,
+        /// Why.
+        message: String,
+    },
+    /// The output cannot be written.
+    #[error("cannot write the output: {0}")]
+    Output(io::Error),
+}
+
+impl Error {
+    /// What the process is to exit with: 2 when the command line was wrong, 1 otherwise.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Address(_) | Error::Twice(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// A connection to a gateway's control API.
+pub(super) struct Client {
+    channel: Channel,
+    control: String,
+    timeout: Duration,
+}
+
+impl Client {
+    pub(super) async fn connect(control: &str, timeout: Duration) -> Result<Client, Error> {
+        let with_scheme = if control.contains("://") {
+            control.to_owned()
+        } else {
+            format!("http://{control}")
+        };
+        let bad = || Error::Address(control.to_owned());
+        let endpoint = Endpoint::from_shared(with_scheme).map_err(|_| bad())?;
+        let uri = endpoint.uri();
+        if uri.scheme_str() != Some("http") || uri.host().is_none() {
+            return Err(bad());
+        }
+        let endpoint = endpoint
+            .connect_timeout(timeout)
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .keep_alive_timeout(timeout);
+        let channel = endpoint.connect().await.map_err(|error| Error::Connect {
+            control: control.to_owned(),
+            reason: root(&error),
+        })?;
+        Ok(Client {
+            channel,
+            control: control.to_owned(),
+            timeout,
+        })
+    }
+
+    pub(super) async fn list(&self) -> Result<Vec<proto::ServiceSummary>, Error> {
+        let mut api = self.api();
+        let answer = self.wait(api.list_services(proto::ListServicesRequest {}));
+        Ok(answer.await?.services)
+    }
+
+    pub(super) async fn get(&self, service: String) -> Result<proto::Service, Error> {
+        let mut api = self.api();
+        self.wait(api.get_service(proto::GetServiceRequest { service }))
+            .await
+    }
+
+    pub(super) async fn watch(&self, service: String, every: Duration) -> Result<States, Error> {
+        let interval = prost_types::Duration::try_from(every).ok();
+        let mut api = self.api();
+        let request = proto::WatchServiceRequest { service, interval };
+        let stream = self.wait(api.watch_service(request)).await?;
+        Ok(States(stream))
+    }
+
+    pub(super) async fn set_weights(&self, r: proto::SetWeightsRequest) -> Result<u64, Error> {
+        Ok(self.wait(self.api().set_weights(r)).await?.revision)
+    }
+
+    pub(super) async fn drain(&self, r: proto::DrainBackendRequest) -> Result<u64, Error> {
+        Ok(self.wait(self.api().drain_backend(r)).await?.revision)
+    }
+
+    pub(super) async fn undrain(&self, r: proto::UndrainBackendRequest) -> Result<u64, Error> {
+        Ok(self.wait(self.api().undrain_backend(r)).await?.revision)
+    }
+
+    fn api(&self) -> ControlClient<Channel> {
+        ControlClient::new(self.channel.clone())
+    }
+
+    async fn wait<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(refused(&status)),
+            Err(_) => Err(Error::Timeout {
+                control: self.control.clone(),
+                timeout: self.timeout,
+            }),
+        }
+    }
+}
+
+/// The states of a watched service.
+pub(super) struct States(Streaming<proto::Service>);
+
+impl States {
+    pub(super) async fn next(&mut self) -> Result<Option<proto::Service>, Error> {
+        self.0.message().await.map_err(|status| refused(&status))
+    }
+}
+
+fn refused(status: &Status) -> Error {
+    let message = match status.message() {
+        "" => "the gateway gave no reason",
+        message => message,
+    };
+    Error::Refused {
+        code: GrpcCode::from_number(code_number(status.code())),
+        message: message.to_owned(),
+    }
+}
+
+fn code_number(code: Code) -> u32 {
+    u32::try_from(i32::from(code)).unwrap_or_default()
+}
+
+/// The innermost error, which names the cause.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

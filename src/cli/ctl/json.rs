@@ -1,0 +1,128 @@
+//! What `--output json` prints. The names are stable; new ones may be added.
+//!
+//! - `services`: `{"services": [SUMMARY]}`
+//! - `backends`: `{"services": [SERVICE]}`, also when one service was asked for
+//! - `watch`: a `SERVICE` a line
+//! - `set-weight`, `drain`, `undrain`: `{"service": NAME, "revision": NUMBER}`
+//!
+//! A value that there is no data for is `null`.
+
+use serde::Serialize;
+
+use super::{share, state_name};
+use crate::control::proto;
+
+#[derive(Serialize)]
+struct Services<T> {
+    services: Vec<T>,
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    name: &'a str,
+    policy: &'a str,
+    revision: u64,
+    backends: u32,
+    eligible_backends: u32,
+    draining_backends: u32,
+}
+
+#[derive(Serialize)]
+struct Service<'a> {
+    name: &'a str,
+    policy: &'a str,
+    revision: u64,
+    backends: Vec<Backend<'a>>,
+}
+
+#[derive(Serialize)]
+struct Backend<'a> {
+    address: &'a str,
+    state: &'static str,
+    weight: u32,
+    effective_weight: u32,
+    in_flight: u32,
+    ewma_seconds: f64,
+    requests: u64,
+    recent_requests: u64,
+    /// Of all recent requests of the service, 0 to 1.
+    recent_share: Option<f64>,
+    success_ratio: Option<f64>,
+    p50_seconds: Option<f64>,
+    p90_seconds: Option<f64>,
+    p99_seconds: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Changed<'a> {
+    service: &'a str,
+    revision: u64,
+}
+
+pub(super) fn services(services: &[proto::ServiceSummary]) -> String {
+    pretty(&Services {
+        services: services.iter().map(summary).collect(),
+    })
+}
+
+pub(super) fn backends(services: &[proto::Service]) -> String {
+    pretty(&Services {
+        services: services.iter().map(service).collect(),
+    })
+}
+
+pub(super) fn watched(state: &proto::Service) -> String {
+    line(serde_json::to_string(&service(state)))
+}
+
+pub(super) fn changed(service: &str, revision: u64) -> String {
+    line(serde_json::to_string(&Changed { service, revision }))
+}
+
+fn summary(s: &proto::ServiceSummary) -> Summary<'_> {
+    Summary {
+        name: &s.name,
+        policy: &s.policy,
+        revision: s.revision,
+        backends: s.backends,
+        eligible_backends: s.eligible_backends,
+        draining_backends: s.draining_backends,
+    }
+}
+
+fn service(s: &proto::Service) -> Service<'_> {
+    let recent = s.backends.iter().map(|b| b.recent_requests).sum();
+    Service {
+        name: &s.name,
+        policy: &s.policy,
+        revision: s.revision,
+        backends: s.backends.iter().map(|b| backend(b, recent)).collect(),
+    }
+}
+
+fn backend(b: &proto::Backend, recent: u64) -> Backend<'_> {
+    Backend {
+        address: &b.address,
+        state: state_name(b.state()),
+        weight: b.weight,
+        effective_weight: b.effective_weight,
+        in_flight: b.in_flight,
+        ewma_seconds: b.ewma_seconds,
+        requests: b.requests,
+        recent_requests: b.recent_requests,
+        recent_share: share(b.recent_requests, recent),
+        success_ratio: b.success_ratio,
+        p50_seconds: b.p50_seconds,
+        p90_seconds: b.p90_seconds,
+        p99_seconds: b.p99_seconds,
+    }
+}
+
+fn pretty(value: &impl Serialize) -> String {
+    line(serde_json::to_string_pretty(value))
+}
+
+fn line(json: serde_json::Result<String>) -> String {
+    // Plain structs of numbers and strings: there is nothing in them that can fail.
+    json.unwrap_or_default() + "\n"
+}

@@ -1,0 +1,170 @@
+//! What people read: aligned columns, human units, `-` where there is no data.
+
+use super::{share, state_name};
+use crate::control::proto::{Backend, Service, ServiceSummary};
+
+pub(super) fn services(services: &[ServiceSummary]) -> String {
+    if services.is_empty() {
+        return "The gateway has no services.\n".into();
+    }
+    let mut rows = vec![
+        [
+            "SERVICE", "POLICY", "REVISION", "BACKENDS", "ELIGIBLE", "DRAINING",
+        ]
+        .map(String::from),
+    ];
+    rows.extend(services.iter().map(|s| {
+        [
+            s.name.clone(),
+            s.policy.clone(),
+            s.revision.to_string(),
+            s.backends.to_string(),
+            s.eligible_backends.to_string(),
+            s.draining_backends.to_string(),
+        ]
+    }));
+    align(&rows, 2)
+}
+
+pub(super) fn backends(services: &[Service]) -> String {
+    if services.is_empty() {
+        return "The gateway has no services.\n".into();
+    }
+    let tables: Vec<_> = services.iter().map(service).collect();
+    tables.join("\n")
+}
+
+fn service(service: &Service) -> String {
+    let Service {
+        name,
+        policy,
+        revision,
+        backends,
+    } = service;
+    let recent = backends.iter().map(|b| b.recent_requests).sum();
+    let titles = [
+        "BACKEND",
+        "STATE",
+        "WEIGHT",
+        "SHARE",
+        "SUCCESS",
+        "P50",
+        "P99",
+        "IN FLIGHT",
+        "REQUESTS",
+    ];
+    let mut rows = vec![titles.map(String::from)];
+    rows.extend(backends.iter().map(|backend| row(backend, recent)));
+    rows.push(total(backends));
+    format!(
+        "{name}: {policy}, revision {revision}; shares, success and latency of the last 30 s\n{}",
+        align(&rows, 2)
+    )
+}
+
+fn row(backend: &Backend, recent: u64) -> [String; 9] {
+    let weight = if backend.effective_weight == backend.weight {
+        backend.weight.to_string()
+    } else {
+        format!("{} (set {})", backend.effective_weight, backend.weight)
+    };
+    [
+        backend.address.clone(),
+        state_name(backend.state()).into(),
+        weight,
+        or_dash(share(backend.recent_requests, recent), |s| {
+            format!("{:.1} %", s * 100.0)
+        }),
+        or_dash(backend.success_ratio, success),
+        or_dash(backend.p50_seconds, latency),
+        or_dash(backend.p99_seconds, latency),
+        backend.in_flight.to_string(),
+        backend.requests.to_string(),
+    ]
+}
+
+fn total(backends: &[Backend]) -> [String; 9] {
+    let mut row = <[String; 9]>::default();
+    let [first, .., in_flight, requests] = &mut row;
+    *first = "total".into();
+    *in_flight = backends
+        .iter()
+        .map(|b| u64::from(b.in_flight))
+        .sum::<u64>()
+        .to_string();
+    *requests = backends.iter().map(|b| b.requests).sum::<u64>().to_string();
+    row
+}
+
+fn or_dash(value: Option<f64>, format: impl Fn(f64) -> String) -> String {
+    value.map_or_else(|| "-".into(), format)
+}
+
+/// Rounded down: one failure in a million is not 100 %.
+fn success(ratio: f64) -> String {
+    let hundredths = (ratio * 1e4 + 1e-6).floor();
+    format!("{:.2} %", hundredths / 100.0)
+}
+
+fn latency(seconds: f64) -> String {
+    if seconds < 0.000_999_5 {
+        format!("{:.0} us", seconds * 1e6)
+    } else if seconds < 0.099_95 {
+        format!("{:.1} ms", seconds * 1e3)
+    } else if seconds < 0.999_5 {
+        format!("{:.0} ms", seconds * 1e3)
+    } else {
+        format!("{seconds:.2} s")
+    }
+}
+
+/// Columns as wide as their widest cell, the first `left` of them flush left, the others right.
+fn align<const N: usize>(rows: &[[String; N]], left: usize) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let cells = row
+            .iter()
+            .zip(widths)
+            .enumerate()
+            .map(|(i, (cell, width))| {
+                if i < left {
+                    format!("{cell:<width$}")
+                } else {
+                    format!("{cell:>width$}")
+                }
+            });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_those_that_people_use() {
+        let cases = [
+            (0.000_85, "850 us"),
+            (0.001_24, "1.2 ms"),
+            (0.099_94, "99.9 ms"),
+            (0.25, "250 ms"),
+            (0.999_6, "1.00 s"),
+            (12.5, "12.50 s"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(latency(seconds), text);
+        }
+        assert_eq!(success(1.0), "100.00 %");
+        assert_eq!(success(0.999_999), "99.99 %");
+        assert_eq!(success(0.9995), "99.95 %");
+        assert_eq!(success(0.0), "0.00 %");
+    }
+}
