@@ -1,1 +1,3 @@
-fn main() {}
+//! Integration tests: real servers on port 0.
+
+mod control;

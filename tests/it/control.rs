@@ -1,0 +1,169 @@
+//! The control API over a real connection: changes, views, streams, health, reflection, `ctl`.
+
+mod changes;
+mod ctl;
+mod server;
+mod views;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use equipoise::balance::{Factory, PickCx, Picker};
+use equipoise::control::proto::control_client::ControlClient;
+use equipoise::control::proto::{self, BackendState};
+use equipoise::control::{ServeError, serve};
+use equipoise::model::{Code, EndpointSet, GrpcCode};
+use equipoise::service::{Balancer, EndpointSpec, Registry, Service, ServiceSpec};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
+
+const WORKERS: usize = 2;
+
+/// The least policy there can be.
+#[derive(Debug)]
+struct First;
+
+impl Factory for First {
+    fn build(&self, _: Arc<EndpointSet>) -> Box<dyn Picker> {
+        Box::new(First)
+    }
+}
+
+impl Picker for First {
+    fn pick(&self, _: &mut PickCx<'_>) -> usize {
+        0
+    }
+}
+
+/// A served control API with the service `orders`, whose backends are `a:1` with weight 3 and
+/// `b:1` with weight 1.
+struct Gateway {
+    address: String,
+    registry: Arc<Registry>,
+    orders: Arc<Service>,
+    stop: Option<oneshot::Sender<()>>,
+    server: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Gateway {
+    async fn start() -> Gateway {
+        Gateway::with(&[("a:1", 3), ("b:1", 1)]).await
+    }
+
+    async fn with(backends: &[(&str, u32)]) -> Gateway {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let registry = Arc::new(Registry::default());
+        let orders = service("orders", backends);
+        registry.insert(Arc::clone(&orders));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(serve(listener, Arc::clone(&registry), async {
+            let _ = stopped.await;
+        }));
+        Gateway {
+            address,
+            registry,
+            orders,
+            stop: Some(stop),
+            server,
+        }
+    }
+
+    async fn channel(&self) -> Channel {
+        let endpoint = Channel::from_shared(self.address.clone()).unwrap();
+        endpoint.connect().await.unwrap()
+    }
+
+    async fn client(&self) -> ControlClient<Channel> {
+        ControlClient::new(self.channel().await)
+    }
+
+    /// Lets `worker` count requests to a backend that end with `code` after 10 ms.
+    fn record(&self, backend: usize, worker: usize, code: GrpcCode, requests: usize) {
+        let view = self.orders.view();
+        let stats = view.backends[backend].endpoint.worker_stats(worker);
+        for _ in 0..requests {
+            stats.record(Code::Grpc(code), Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until the statistics count this many recent requests.
+    async fn observed(&self, requests: u64) {
+        let mut views = self.orders.watch();
+        let all = |view: &Arc<equipoise::service::ServiceView>| -> u64 {
+            view.backends.iter().map(|b| b.recent.requests).sum()
+        };
+        let _ = views.wait_for(|view| all(view) == requests).await.unwrap();
+    }
+}
+
+fn service(name: &str, backends: &[(&str, u32)]) -> Arc<Service> {
+    let endpoint = |(address, weight): &(&str, u32)| EndpointSpec {
+        address: (*address).into(),
+        weight: *weight,
+    };
+    let spec = ServiceSpec {
+        name: name.into(),
+        protocol: Default::default(),
+        balancer: Balancer {
+            policy: "first",
+            factory: Arc::new(First),
+        },
+        endpoints: backends.iter().map(endpoint).collect(),
+        upstream: Default::default(),
+    };
+    Service::start(spec, WORKERS, &tokio::runtime::Handle::current())
+}
+
+fn weights<'a>(weights: impl IntoIterator<Item = (&'a str, u32)>) -> proto::SetWeightsRequest {
+    let weights = weights.into_iter().map(|(a, w)| (a.to_owned(), w));
+    proto::SetWeightsRequest {
+        service: "orders".into(),
+        weights: weights.collect::<BTreeMap<_, _>>(),
+        ..Default::default()
+    }
+}
+
+fn drain(backend: &str) -> proto::DrainBackendRequest {
+    proto::DrainBackendRequest {
+        service: "orders".into(),
+        backend: backend.into(),
+        ..Default::default()
+    }
+}
+
+fn undrain(backend: &str) -> proto::UndrainBackendRequest {
+    proto::UndrainBackendRequest {
+        service: "orders".into(),
+        backend: backend.into(),
+        ..Default::default()
+    }
+}
+
+/// The revision, and of each backend its weight, effective weight and state.
+type Settings = (u64, Vec<(u32, u32, BackendState)>);
+
+fn settings(service: &proto::Service) -> Settings {
+    let backend = |b: &proto::Backend| (b.weight, b.effective_weight, b.state());
+    let backends = service.backends.iter().map(backend).collect();
+    (service.revision, backends)
+}
+
+async fn get(client: &mut ControlClient<Channel>) -> proto::Service {
+    let request = proto::GetServiceRequest {
+        service: "orders".into(),
+    };
+    client.get_service(request).await.unwrap().into_inner()
+}
+
+/// What the data path would balance by.
+fn members(service: &Service) -> Vec<(String, u32)> {
+    let snapshot = service.snapshot().load();
+    let members = snapshot.set.members().iter();
+    members
+        .map(|m| (m.endpoint.address().to_owned(), m.weight))
+        .collect()
+}

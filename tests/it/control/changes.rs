@@ -1,0 +1,238 @@
+//! What operators change, and what is refused.
+
+use std::sync::Arc;
+
+use equipoise::control::proto::BackendState::{Draining, Ready};
+use equipoise::control::proto::{self, SetWeightsRequest};
+use tonic::{Code, Status};
+
+use super::*;
+
+#[tokio::test]
+async fn weights_take_effect_before_the_answer() {
+    let gateway = Gateway::start().await;
+    let mut client = gateway.client().await;
+    let endpoint = Arc::clone(&gateway.orders.view().backends[1].endpoint);
+
+    let answer = client.set_weights(weights([("b:1", 1000)])).await.unwrap();
+    assert_eq!(answer.into_inner().revision, 2);
+    assert_eq!(
+        members(&gateway.orders),
+        [("a:1".into(), 3), ("b:1".into(), 1000)]
+    );
+    assert_eq!(
+        settings(&get(&mut client).await),
+        (2, vec![(3, 3, Ready), (1000, 1000, Ready)])
+    );
+
+    client.set_weights(weights([("a:1", 0)])).await.unwrap();
+    assert_eq!(members(&gateway.orders), [("b:1".into(), 1000)]);
+    let snapshot = gateway.orders.snapshot().load();
+    assert!(Arc::ptr_eq(&snapshot.set.members()[0].endpoint, &endpoint));
+}
+
+#[tokio::test]
+async fn a_drained_backend_keeps_its_weight() {
+    let gateway = Gateway::start().await;
+    let mut client = gateway.client().await;
+
+    let answer = client.drain_backend(drain("a:1")).await.unwrap();
+    assert_eq!(answer.into_inner().revision, 2);
+    assert_eq!(members(&gateway.orders), [("b:1".into(), 1)]);
+
+    client.set_weights(weights([("a:1", 7)])).await.unwrap();
+    assert_eq!(members(&gateway.orders), [("b:1".into(), 1)]);
+    assert_eq!(
+        settings(&get(&mut client).await),
+        (3, vec![(7, 0, Draining), (1, 1, Ready)])
+    );
+
+    let answer = client.undrain_backend(undrain("a:1")).await.unwrap();
+    assert_eq!(answer.into_inner().revision, 4);
+    assert_eq!(
+        members(&gateway.orders),
+        [("a:1".into(), 7), ("b:1".into(), 1)]
+    );
+}
+
+#[tokio::test]
+async fn nothing_changes_when_a_change_is_refused() {
+    let gateway = Gateway::start().await;
+    let mut client = gateway.client().await;
+    let before = get(&mut client).await;
+    let unknown_service = SetWeightsRequest {
+        service: "carts".into(),
+        ..weights([("a:1", 1)])
+    };
+    let stale = SetWeightsRequest {
+        expected_revision: Some(7),
+        ..weights([("a:1", 1)])
+    };
+    let wrong = [
+        (unknown_service, Code::NotFound, &["carts"][..]),
+        (
+            weights([("a:1", 9), ("x:1", 1), ("y:1", 1)]),
+            Code::InvalidArgument,
+            &["`x:1`, `y:1`", "`a:1`, `b:1`", "orders"],
+        ),
+        (
+            weights([("a:1", 1), ("b:1", 1001), ("z:1", 5000)]),
+            Code::InvalidArgument,
+            &["b:1=1001", "z:1=5000", "0 to 1000", "no backend `z:1`"],
+        ),
+        (weights([]), Code::InvalidArgument, &["at least one"]),
+        (stale, Code::Aborted, &["revision 1,", "expected 7"]),
+        (
+            weights([("a:1", 0), ("b:1", 0)]),
+            Code::FailedPrecondition,
+            &["orders", "allow_empty"],
+        ),
+    ];
+    for (request, code, named) in wrong {
+        let status = client.set_weights(request.clone()).await.unwrap_err();
+        refused(&status, code, named);
+        assert_eq!(
+            settings(&get(&mut client).await),
+            settings(&before),
+            "{request:?}"
+        );
+    }
+    assert_eq!(
+        members(&gateway.orders),
+        [("a:1".into(), 3), ("b:1".into(), 1)]
+    );
+}
+
+#[tokio::test]
+async fn drains_are_refused_like_weights() {
+    let gateway = Gateway::start().await;
+    let mut client = gateway.client().await;
+    let elsewhere = proto::DrainBackendRequest {
+        service: "carts".into(),
+        ..drain("a:1")
+    };
+    let stale = proto::DrainBackendRequest {
+        expected_revision: Some(2),
+        ..drain("a:1")
+    };
+    for (request, code, named) in [
+        (elsewhere, Code::NotFound, "carts"),
+        (drain("x:1"), Code::InvalidArgument, "`x:1`"),
+        (stale, Code::Aborted, "revision 1"),
+    ] {
+        let status = client.drain_backend(request).await.unwrap_err();
+        refused(&status, code, &[named]);
+    }
+    let status = client.undrain_backend(undrain("x:1")).await.unwrap_err();
+    refused(&status, Code::InvalidArgument, &["`x:1`"]);
+    assert_eq!(get(&mut client).await.revision, 1);
+
+    client.drain_backend(drain("a:1")).await.unwrap();
+    let status = client.drain_backend(drain("b:1")).await.unwrap_err();
+    refused(&status, Code::FailedPrecondition, &["allow_empty"]);
+    let status = client.set_weights(weights([("b:1", 0)])).await.unwrap_err();
+    refused(&status, Code::FailedPrecondition, &["allow_empty"]);
+    assert_eq!(members(&gateway.orders), [("b:1".into(), 1)]);
+}
+
+#[tokio::test]
+async fn a_service_is_emptied_only_on_purpose() {
+    let gateway = Gateway::start().await;
+    let mut client = gateway.client().await;
+    client.drain_backend(drain("a:1")).await.unwrap();
+    let empty = proto::DrainBackendRequest {
+        allow_empty: true,
+        ..drain("b:1")
+    };
+    client.drain_backend(empty).await.unwrap();
+    let snapshot = gateway.orders.snapshot().load_full();
+    assert!(snapshot.set.is_empty() && snapshot.picker.is_none());
+
+    client.undrain_backend(undrain("b:1")).await.unwrap();
+    let snapshot = gateway.orders.snapshot().load_full();
+    assert!(snapshot.set.len() == 1 && snapshot.picker.is_some());
+}
+
+#[tokio::test]
+async fn messages_stay_short_however_long_the_request_is() {
+    let gateway = Gateway::start().await;
+    let mut client = gateway.client().await;
+    let names: Vec<_> = (0..1000)
+        .map(|i| format!("{i}{}", "x".repeat(1000)))
+        .collect();
+    let request = weights(names.iter().map(|name| (name.as_str(), 2000)));
+    let status = client.set_weights(request).await.unwrap_err();
+    refused(&status, Code::InvalidArgument, &["and 992 more"]);
+    assert!(status.message().len() < 2000, "{}", status.message().len());
+}
+
+#[tokio::test]
+async fn of_those_who_expect_the_same_revision_one_wins() {
+    let gateway = Gateway::start().await;
+    let mut attempts = tokio::task::JoinSet::new();
+    for weight in 0..20 {
+        let mut client = gateway.client().await;
+        attempts.spawn(async move {
+            let request = SetWeightsRequest {
+                expected_revision: Some(1),
+                ..weights([("a:1", weight)])
+            };
+            client.set_weights(request).await
+        });
+    }
+    let results = attempts.join_all().await;
+    let won = results.iter().filter(|r| r.is_ok()).count();
+    let aborted = |r: &&Result<_, Status>| r.as_ref().is_err_and(|s| s.code() == Code::Aborted);
+    assert_eq!((won, results.iter().filter(aborted).count()), (1, 19));
+    assert_eq!(gateway.orders.view().revision, 2);
+}
+
+#[tokio::test]
+async fn a_thousand_changes_from_several_clients_all_land() {
+    let gateway = Gateway::start().await;
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let mut client = gateway.client().await;
+        clients.spawn(async move {
+            let mut revisions = Vec::new();
+            for weight in 1..=250 {
+                let answer = client.set_weights(weights([("a:1", weight)])).await;
+                revisions.push(answer.unwrap().into_inner().revision);
+            }
+            revisions
+        });
+    }
+    let mut revisions = clients.join_all().await.concat();
+    revisions.sort_unstable();
+    assert!(revisions.into_iter().eq(2..=1001));
+    assert_eq!(gateway.orders.snapshot().load().revision, 1001);
+    assert_eq!(members(&gateway.orders)[0], ("a:1".into(), 250));
+}
+
+#[tokio::test]
+async fn a_worker_sees_a_change_once_it_is_answered() {
+    let gateway = Gateway::start().await;
+    let mut client = gateway.client().await;
+    let mut cache = gateway.orders.snapshot_cache();
+    let (ask, asked) = std::sync::mpsc::channel();
+    let (tell, told) = std::sync::mpsc::channel();
+    let worker = std::thread::spawn(move || {
+        while asked.recv().is_ok() {
+            tell.send(cache.load().revision).unwrap();
+        }
+    });
+    for weight in 1..=200 {
+        let answer = client.set_weights(weights([("a:1", weight)])).await;
+        ask.send(()).unwrap();
+        assert_eq!(told.recv().unwrap(), answer.unwrap().into_inner().revision);
+    }
+    drop(ask);
+    worker.join().unwrap();
+}
+
+fn refused(status: &Status, code: Code, named: &[&str]) {
+    assert_eq!(status.code(), code, "{status:?}");
+    for name in named {
+        assert!(status.message().contains(name), "{name}: {status:?}");
+    }
+}

@@ -1,0 +1,245 @@
+//! The command that people steer with.
+
+use std::io::{self, Write};
+
+use clap::Parser;
+use equipoise::cli::ctl;
+use serde_json::json;
+
+use super::*;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    args: ctl::Args,
+}
+
+fn args(gateway: &Gateway, line: &str) -> ctl::Args {
+    let words = ["ctl", "--control", &gateway.address].into_iter();
+    Cli::try_parse_from(words.chain(line.split_whitespace()))
+        .unwrap()
+        .args
+}
+
+async fn run(gateway: &Gateway, line: &str) -> Result<String, ctl::Error> {
+    let mut out = Vec::new();
+    ctl::execute(args(gateway, line), &mut out, false).await?;
+    Ok(String::from_utf8(out).unwrap())
+}
+
+#[tokio::test]
+async fn backends_are_a_table_for_people() {
+    let gateway = Gateway::with(&[("10.0.0.1:50051", 3), ("b:1", 1)]).await;
+    gateway.record(0, 0, GrpcCode::Ok, 1999);
+    gateway.record(0, 0, GrpcCode::Internal, 1);
+    gateway.observed(2000).await;
+    run(&gateway, "drain orders b:1").await.unwrap();
+    let table = run(&gateway, "backends").await.unwrap();
+    let expected = "\
+orders: first, revision 2; shares, success and latency of the last 30 s
+BACKEND         STATE        WEIGHT    SHARE  SUCCESS     P50      P99  IN FLIGHT  REQUESTS
+10.0.0.1:50051  READY             3  100.0 %  99.95 %  9.5 ms  10.0 ms          0      2000
+b:1             DRAINING  0 (set 1)    0.0 %        -       -        -          0         0
+total                                                                           0      2000
+";
+    assert_eq!(table, expected);
+}
+
+#[tokio::test]
+async fn services_are_a_table_too() {
+    let gateway = Gateway::start().await;
+    gateway.registry.insert(service("carts", &[("c:1", 0)]));
+    let expected = "\
+SERVICE  POLICY  REVISION  BACKENDS  ELIGIBLE  DRAINING
+carts    first          1         1         0         0
+orders   first          1         2         2         0
+";
+    assert_eq!(run(&gateway, "services").await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn json_is_for_programs() {
+    let gateway = Gateway::start().await;
+    gateway.record(0, 0, GrpcCode::Ok, 4);
+    gateway.observed(4).await;
+    let changed = run(&gateway, "set-weight orders b:1=0 --output json")
+        .await
+        .unwrap();
+    let changed: serde_json::Value = serde_json::from_str(&changed).unwrap();
+    assert_eq!(changed, json!({"service": "orders", "revision": 2}));
+
+    let text = run(&gateway, "backends orders --output json")
+        .await
+        .unwrap();
+    let mut seen: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for backend in seen["services"][0]["backends"].as_array_mut().unwrap() {
+        for measured in ["ewma_seconds", "p50_seconds", "p90_seconds", "p99_seconds"] {
+            let value = backend[measured].take();
+            assert!(value.is_f64() || value.is_null(), "{measured}: {value}");
+        }
+    }
+    let backend = |address, weight, requests, share, success| {
+        json!({
+            "address": address, "state": "READY", "weight": weight, "effective_weight": weight,
+            "in_flight": 0, "ewma_seconds": null, "requests": requests,
+            "recent_requests": requests, "recent_share": share, "success_ratio": success,
+            "p50_seconds": null, "p90_seconds": null, "p99_seconds": null,
+        })
+    };
+    let expected = json!({"services": [{
+        "name": "orders", "policy": "first", "revision": 2,
+        "backends": [
+            backend("a:1", 3, 4, Some(1.0), Some(1.0)),
+            backend("b:1", 0, 0, Some(0.0), None),
+        ],
+    }]});
+    assert_eq!(seen, expected);
+
+    let text = run(&gateway, "services --output json").await.unwrap();
+    let seen: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let expected = json!({"services": [{
+        "name": "orders", "policy": "first", "revision": 2,
+        "backends": 2, "eligible_backends": 1, "draining_backends": 0,
+    }]});
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn changes_are_made_under_conditions() {
+    let gateway = Gateway::start().await;
+    let answer = run(&gateway, "set-weight orders a:1=20 b:1=80")
+        .await
+        .unwrap();
+    assert_eq!(answer, "orders is now at revision 2\n");
+    assert_eq!(
+        members(&gateway.orders),
+        [("a:1".into(), 20), ("b:1".into(), 80)]
+    );
+    let stale = run(&gateway, "drain orders a:1 --expected-revision 1").await;
+    let stale = stale.unwrap_err();
+    assert!(stale.to_string().ends_with("(ABORTED)"), "{stale}");
+    assert_eq!(stale.exit_code(), 1);
+    run(&gateway, "drain orders a:1 --expected-revision 2")
+        .await
+        .unwrap();
+    assert!(run(&gateway, "drain orders b:1").await.is_err());
+    run(&gateway, "drain orders b:1 --allow-empty")
+        .await
+        .unwrap();
+    assert_eq!(members(&gateway.orders), []);
+    run(&gateway, "undrain orders a:1").await.unwrap();
+    assert_eq!(members(&gateway.orders), [("a:1".into(), 20)]);
+}
+
+/// Fails as a closed pipe does, after some lines.
+struct Pipe {
+    text: Vec<u8>,
+    lines: usize,
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let lines = self.text.iter().filter(|byte| **byte == b'\n').count();
+        if lines < self.lines {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+}
+
+#[tokio::test]
+async fn watch_prints_one_json_document_a_line() {
+    let gateway = Gateway::start().await;
+    let mut pipe = Pipe {
+        text: Vec::new(),
+        lines: 3,
+    };
+    let args = args(&gateway, "watch orders --interval 100ms --output json");
+    let ended = ctl::execute(args, &mut pipe, true).await;
+    assert!(matches!(ended, Err(ctl::Error::Output(_))), "{ended:?}");
+    let text = String::from_utf8(pipe.text).unwrap();
+    assert_eq!(text.lines().count(), 3);
+    for line in text.lines() {
+        let seen: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(seen["name"], "orders");
+    }
+}
+
+#[tokio::test]
+async fn watch_paints_over_the_last_table_on_a_terminal_alone() {
+    let gateway = Gateway::start().await;
+    for (redraw, clears) in [(true, 2), (false, 0)] {
+        let mut pipe = Pipe {
+            text: Vec::new(),
+            lines: 10,
+        };
+        let args = args(&gateway, "watch orders --interval 100ms");
+        let _ = ctl::execute(args, &mut pipe, redraw).await;
+        let text = String::from_utf8(pipe.text).unwrap();
+        assert_eq!(text.matches("\x1b[").count(), clears * 2, "{text}");
+        assert_eq!(
+            text.matches("orders: first, revision 1").count(),
+            2,
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn errors_say_what_to_do() {
+    let gateway = Gateway::start().await;
+    let missing = run(&gateway, "backends carts").await.unwrap_err();
+    assert!(missing.to_string().contains("carts"), "{missing}");
+    assert_eq!(missing.exit_code(), 1);
+    let twice = run(&gateway, "set-weight orders a:1=1 a:1=2")
+        .await
+        .unwrap_err();
+    assert!(twice.to_string().contains("a:1"), "{twice}");
+    assert_eq!(twice.exit_code(), 2);
+
+    let nowhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = nowhere.local_addr().unwrap();
+    drop(nowhere);
+    let unreachable = run(&gateway, &format!("services --control {address}")).await;
+    let unreachable = unreachable.unwrap_err().to_string();
+    for part in [&address.to_string()[..], "refused", "running", "--control"] {
+        assert!(unreachable.contains(part), "{unreachable}");
+    }
+    for wrong in ["https://127.0.0.1:1", "http://", "no address"] {
+        let cli = Cli::try_parse_from(["ctl", "services", "--control", wrong]).unwrap();
+        let error = ctl::execute(cli.args, &mut Vec::new(), false)
+            .await
+            .unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_server_is_not_waited_for_forever() {
+    let gateway = Gateway::start().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let line = format!(
+        "services --timeout 100ms --control {}",
+        silent.local_addr().unwrap()
+    );
+    let error = run(&gateway, &line).await.unwrap_err();
+    assert!(matches!(error, ctl::Error::Timeout { .. }), "{error}");
+}
+
+#[test]
+fn wrong_command_lines_are_refused_with_an_example() {
+    for wrong in ["a:1", "a:1=", "a:1=-1", "a:1=many"] {
+        let parsed = Cli::try_parse_from(["ctl", "set-weight", "orders", wrong]);
+        let error = parsed.map(|_| ()).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("127.0.0.1:50051=20"), "{error}");
+    }
+    assert!(Cli::try_parse_from(["ctl", "set-weight", "orders"]).is_err());
+    assert!(Cli::try_parse_from(["ctl", "watch", "orders", "--interval", "5"]).is_err());
+}

@@ -1,0 +1,124 @@
+//! What stands beside the API on its port, and how it ends.
+
+use equipoise::control::proto;
+use tokio_stream::{StreamExt as _, once};
+use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_reflection::pb::{v1, v1alpha};
+
+use super::*;
+
+const CONTROL: &str = "equipoise.control.v1.Control";
+
+fn check(service: &str) -> HealthCheckRequest {
+    HealthCheckRequest {
+        service: service.into(),
+    }
+}
+
+#[tokio::test]
+async fn health_says_serving() {
+    let gateway = Gateway::start().await;
+    let mut health = HealthClient::new(gateway.channel().await);
+    for service in ["", CONTROL] {
+        let answer = health.check(check(service)).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
+    }
+    let status = health.check(check("orders")).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn reflection_lists_and_describes_the_api() {
+    use v1::server_reflection_client::ServerReflectionClient;
+    use v1::server_reflection_request::MessageRequest;
+    use v1::server_reflection_response::MessageResponse;
+    let gateway = Gateway::start().await;
+    let mut reflection = ServerReflectionClient::new(gateway.channel().await);
+    let mut ask = async |request| {
+        let request = v1::ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(request),
+        };
+        let answers = reflection.server_reflection_info(once(request)).await;
+        let answer = answers.unwrap().into_inner().next().await;
+        answer.unwrap().unwrap().message_response.unwrap()
+    };
+    let MessageResponse::ListServicesResponse(list) =
+        ask(MessageRequest::ListServices(String::new())).await
+    else {
+        panic!("not a list");
+    };
+    let names: Vec<_> = list.service.iter().map(|s| s.name.as_str()).collect();
+    assert!(
+        names.contains(&CONTROL) && names.contains(&"grpc.health.v1.Health"),
+        "{names:?}"
+    );
+
+    for symbol in [CONTROL, "google.protobuf.Duration"] {
+        let answer = ask(MessageRequest::FileContainingSymbol(symbol.into())).await;
+        let MessageResponse::FileDescriptorResponse(files) = answer else {
+            panic!("{symbol} is not described: {answer:?}");
+        };
+        assert!(!files.file_descriptor_proto.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn older_tools_find_reflection_too() {
+    use v1alpha::server_reflection_client::ServerReflectionClient;
+    use v1alpha::server_reflection_request::MessageRequest;
+    let gateway = Gateway::start().await;
+    let mut reflection = ServerReflectionClient::new(gateway.channel().await);
+    let request = v1alpha::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::FileContainingSymbol(CONTROL.into())),
+    };
+    let answers = reflection.server_reflection_info(once(request)).await;
+    let answer = answers.unwrap().into_inner().next().await.unwrap().unwrap();
+    use v1alpha::server_reflection_response::MessageResponse::FileDescriptorResponse;
+    assert!(matches!(
+        answer.message_response,
+        Some(FileDescriptorResponse(_))
+    ));
+}
+
+#[tokio::test]
+async fn shutdown_ends_open_streams() {
+    let mut gateway = Gateway::start().await;
+    let request = proto::WatchServiceRequest {
+        service: "orders".into(),
+        interval: None,
+    };
+    let mut client = gateway.client().await;
+    let mut watched = client.watch_service(request).await.unwrap().into_inner();
+    let mut health = HealthClient::new(gateway.channel().await);
+    let mut healthy = health.watch(check("")).await.unwrap().into_inner();
+    watched.message().await.unwrap().unwrap();
+    healthy.message().await.unwrap().unwrap();
+
+    gateway.stop.take().unwrap().send(()).unwrap();
+    let ended = loop {
+        if let Err(status) = watched.message().await {
+            break status;
+        }
+    };
+    assert_eq!(ended.code(), Code::Unavailable, "{ended:?}");
+    assert!(ended.message().contains("shutting down"), "{ended:?}");
+    while let Ok(Some(_)) = healthy.message().await {}
+    gateway.server.await.unwrap().unwrap();
+    let request = proto::ListServicesRequest {};
+    assert!(client.list_services(request).await.is_err());
+}
+
+#[tokio::test]
+async fn the_writer_ends_with_the_last_handle_and_so_do_its_watchers() {
+    let gateway = Gateway::start().await;
+    let mut views = gateway.orders.watch();
+    drop(gateway.registry);
+    gateway.server.abort();
+    let _ = gateway.server.await;
+    drop(gateway.orders);
+    while views.changed().await.is_ok() {}
+}
