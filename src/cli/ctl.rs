@@ -66,19 +66,9 @@ enum Command {
         conditions: Conditions,
     },
     /// Send a backend no new requests; those in flight finish, its weight is kept
-    Drain {
-        #[command(flatten)]
-        backend: Backend,
-        #[command(flatten)]
-        conditions: Conditions,
-    },
+    Drain(Target),
     /// Put a drained backend back
-    Undrain {
-        #[command(flatten)]
-        backend: Backend,
-        #[command(flatten)]
-        conditions: Conditions,
-    },
+    Undrain(Target),
     /// Show a service's backends again and again
     Watch {
         /// The service
@@ -90,11 +80,13 @@ enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-struct Backend {
+struct Target {
     /// The service
     service: String,
     /// The backend's address as configured
     backend: String,
+    #[command(flatten)]
+    conditions: Conditions,
 }
 
 #[derive(Debug, clap::Args)]
@@ -127,31 +119,19 @@ pub async fn run(args: Args) -> Result<(), Error> {
 /// As [`run`].
 pub async fn execute(args: Args, out: &mut dyn Write, redraw: bool) -> Result<(), Error> {
     let client = Client::connect(&args.control, args.timeout).await?;
+    let output = args.output;
     match args.command {
-        Command::Services => {
-            let services = client.list().await?;
-            print(out, &args.output.services(&services))
-        }
+        Command::Services => print(out, &output.services(&client.list().await?)),
         Command::Backends { service } => {
-            let names = match service {
-                Some(name) => vec![name],
-                None => client.list().await?.into_iter().map(|s| s.name).collect(),
-            };
-            let mut services = Vec::with_capacity(names.len());
-            for name in names {
-                services.push(client.get(name).await?);
-            }
-            print(out, &args.output.backends(&services))
+            let services = backends(&client, service).await?;
+            print(out, &output.backends(&services))
         }
         Command::Watch { service, interval } => {
+            let repaint = redraw && output == Output::Table;
+            let clear = if repaint { "\x1b[H\x1b[2J" } else { "" };
             let mut states = client.watch(service, interval).await?;
             while let Some(service) = states.next().await? {
-                let clear = if redraw && args.output == Output::Table {
-                    "\x1b[H\x1b[2J"
-                } else {
-                    ""
-                };
-                print(out, &format!("{clear}{}", args.output.watched(&service)))?;
+                print(out, &format!("{clear}{}", output.watched(&service)))?;
             }
             Ok(())
         }
@@ -160,42 +140,32 @@ pub async fn execute(args: Args, out: &mut dyn Write, redraw: bool) -> Result<()
             weights,
             conditions,
         } => {
-            let request = proto::SetWeightsRequest {
-                service: service.clone(),
-                weights: unique(weights)?,
-                expected_revision: conditions.expected_revision,
-                allow_empty: conditions.allow_empty,
-            };
-            let revision = client.set_weights(request).await?;
-            print(out, &args.output.changed(&service, revision))
+            let revision = client.set_weights(&service, unique(weights)?, conditions);
+            print(out, &output.changed(&service, revision.await?))
         }
-        Command::Drain {
-            backend,
-            conditions,
-        } => {
-            let request = proto::DrainBackendRequest {
-                service: backend.service.clone(),
-                backend: backend.backend,
-                expected_revision: conditions.expected_revision,
-                allow_empty: conditions.allow_empty,
-            };
-            let revision = client.drain(request).await?;
-            print(out, &args.output.changed(&backend.service, revision))
+        Command::Drain(target) => {
+            let service = target.service.clone();
+            print(out, &output.changed(&service, client.drain(target).await?))
         }
-        Command::Undrain {
-            backend,
-            conditions,
-        } => {
-            let request = proto::UndrainBackendRequest {
-                service: backend.service.clone(),
-                backend: backend.backend,
-                expected_revision: conditions.expected_revision,
-                allow_empty: conditions.allow_empty,
-            };
-            let revision = client.undrain(request).await?;
-            print(out, &args.output.changed(&backend.service, revision))
+        Command::Undrain(target) => {
+            let service = target.service.clone();
+            print(
+                out,
+                &output.changed(&service, client.undrain(target).await?),
+            )
         }
     }
+}
+
+async fn backends(client: &Client, one: Option<String>) -> Result<Vec<proto::Service>, Error> {
+    if let Some(service) = one {
+        return Ok(vec![client.get(service).await?]);
+    }
+    let mut services = Vec::new();
+    for summary in client.list().await? {
+        services.push(client.get(summary.name).await?);
+    }
+    Ok(services)
 }
 
 impl Output {

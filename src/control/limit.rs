@@ -1,22 +1,31 @@
-//! A bound on the connections to the control API.
+//! Bounds on the connections to the control API.
 
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
 use tokio_stream::Stream;
 use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
 
 const MAX_CONNECTIONS: usize = 1024;
+/// Time to send the connection preface; from then on HTTP/2 pings find the silent.
+const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
+const PREFACE_BYTES: usize = 24;
+/// Rest after a failed accept, which would fail again at once when there are no descriptors left.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Accepts connections; closes those beyond the bound at once.
 pub(super) struct Limited {
     incoming: TcpIncoming,
     places: Arc<Semaphore>,
+    backoff: Option<Pin<Box<Sleep>>>,
 }
 
 impl Limited {
@@ -24,6 +33,7 @@ impl Limited {
         Limited {
             incoming,
             places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            backoff: None,
         }
     }
 }
@@ -33,30 +43,52 @@ impl Stream for Limited {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
+            if let Some(backoff) = &mut self.backoff {
+                ready!(backoff.as_mut().poll(cx));
+                self.backoff = None;
+            }
             let Some(stream) = ready!(Pin::new(&mut self.incoming).poll_next(cx)) else {
                 return Poll::Ready(None);
             };
             match (stream, Arc::clone(&self.places).try_acquire_owned()) {
                 (Ok(stream), Ok(place)) => {
-                    let connection = Connection {
-                        stream,
-                        _place: place,
-                    };
-                    return Poll::Ready(Some(Ok(connection)));
+                    return Poll::Ready(Some(Ok(Connection::new(stream, place))));
                 }
                 (Ok(_), Err(_)) => {
                     tracing::warn!(MAX_CONNECTIONS, "control API: connection refused, too many");
                 }
-                (Err(error), _) => return Poll::Ready(Some(Err(error))),
+                (Err(error), _) => {
+                    tracing::warn!(%error, "control API: cannot accept connections");
+                    self.backoff = Some(Box::pin(sleep(ACCEPT_BACKOFF)));
+                }
             }
         }
     }
 }
 
-/// A connection that gives its place back when it closes.
+/// A connection that gives its place back when it closes, and fails when its client stays silent.
 pub(super) struct Connection {
     stream: TcpStream,
+    preface: Option<Preface>,
     _place: OwnedSemaphorePermit,
+}
+
+struct Preface {
+    missing: usize,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Connection {
+        Connection {
+            stream,
+            preface: Some(Preface {
+                missing: PREFACE_BYTES,
+                deadline: Box::pin(sleep(PREFACE_TIMEOUT)),
+            }),
+            _place: place,
+        }
+    }
 }
 
 impl Connected for Connection {
@@ -73,7 +105,17 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Some(preface) = &mut self.preface {
+            preface.missing = preface.missing.saturating_sub(buf.filled().len() - before);
+            if preface.missing == 0 {
+                self.preface = None;
+            } else if polled.is_pending() && preface.deadline.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        polled
     }
 }
 

@@ -1,3 +1,6 @@
 //! Integration tests: real servers on port 0.
 
+// A failed expectation is a failed test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod control;

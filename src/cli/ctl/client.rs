@@ -1,11 +1,13 @@
 //! The control API's client: calls with a deadline, errors that say what to do.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
 
+use super::{Conditions, Target};
 use crate::control::proto;
 use crate::model::GrpcCode;
 use proto::control_client::ControlClient;
@@ -117,16 +119,40 @@ impl Client {
         Ok(States(stream))
     }
 
-    pub(super) async fn set_weights(&self, r: proto::SetWeightsRequest) -> Result<u64, Error> {
-        Ok(self.wait(self.api().set_weights(r)).await?.revision)
+    pub(super) async fn set_weights(
+        &self,
+        service: &str,
+        weights: BTreeMap<String, u32>,
+        conditions: Conditions,
+    ) -> Result<u64, Error> {
+        let request = proto::SetWeightsRequest {
+            service: service.to_owned(),
+            weights,
+            expected_revision: conditions.expected_revision,
+            allow_empty: conditions.allow_empty,
+        };
+        Ok(self.wait(self.api().set_weights(request)).await?.revision)
     }
 
-    pub(super) async fn drain(&self, r: proto::DrainBackendRequest) -> Result<u64, Error> {
-        Ok(self.wait(self.api().drain_backend(r)).await?.revision)
+    pub(super) async fn drain(&self, target: Target) -> Result<u64, Error> {
+        let request = proto::DrainBackendRequest {
+            service: target.service,
+            backend: target.backend,
+            expected_revision: target.conditions.expected_revision,
+            allow_empty: target.conditions.allow_empty,
+        };
+        Ok(self.wait(self.api().drain_backend(request)).await?.revision)
     }
 
-    pub(super) async fn undrain(&self, r: proto::UndrainBackendRequest) -> Result<u64, Error> {
-        Ok(self.wait(self.api().undrain_backend(r)).await?.revision)
+    pub(super) async fn undrain(&self, target: Target) -> Result<u64, Error> {
+        let request = proto::UndrainBackendRequest {
+            service: target.service,
+            backend: target.backend,
+            expected_revision: target.conditions.expected_revision,
+            allow_empty: target.conditions.allow_empty,
+        };
+        let answer = self.wait(self.api().undrain_backend(request)).await?;
+        Ok(answer.revision)
     }
 
     fn api(&self) -> ControlClient<Channel> {

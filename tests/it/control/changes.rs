@@ -1,9 +1,11 @@
 //! What operators change, and what is refused.
 
-use std::sync::Arc;
+use std::io::{self, BufRead as _};
+use std::sync::{Arc, Mutex};
 
 use equipoise::control::proto::BackendState::{Draining, Ready};
 use equipoise::control::proto::{self, SetWeightsRequest};
+use serde_json::json;
 use tonic::{Code, Status};
 
 use super::*;
@@ -228,6 +230,44 @@ async fn a_worker_sees_a_change_once_it_is_answered() {
     }
     drop(ask);
     worker.join().unwrap();
+}
+
+#[tokio::test]
+async fn every_change_leaves_a_line_in_the_log() {
+    let (read, write) = io::pipe().unwrap();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_writer(Mutex::new(write))
+        .finish();
+    {
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let gateway = Gateway::start().await;
+        let mut client = gateway.client().await;
+        client.drain_backend(drain("a:1")).await.unwrap();
+        client.drain_backend(drain("b:1")).await.unwrap_err();
+    }
+    let lines = io::BufReader::new(read).lines().map(|line| line.unwrap());
+    let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
+    let fields: Vec<_> = lines.map(|mut line| line["fields"].take()).collect();
+    let [made, refused] = &fields[..] else {
+        panic!("two lines: {fields:?}");
+    };
+    assert_eq!(
+        (&made["message"], &made["change"]),
+        (&json!("change made"), &json!("drain `a:1`"))
+    );
+    assert_eq!((&made["before"], &made["revision"]), (&json!(1), &json!(2)));
+    assert_eq!(
+        (&refused["message"], &refused["revision"]),
+        (&json!("change refused"), &json!(2))
+    );
+    for line in [made, refused] {
+        assert_eq!(line["service"], "orders");
+        assert!(
+            line["by"].as_str().unwrap().starts_with("127.0.0.1:"),
+            "{line}"
+        );
+    }
 }
 
 fn refused(status: &Status, code: Code, named: &[&str]) {

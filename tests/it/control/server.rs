@@ -1,6 +1,8 @@
 //! What stands beside the API on its port, and how it ends.
 
 use equipoise::control::proto;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio_stream::{StreamExt as _, once};
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -121,4 +123,16 @@ async fn the_writer_ends_with_the_last_handle_and_so_do_its_watchers() {
     let _ = gateway.server.await;
     drop(gateway.orders);
     while views.changed().await.is_ok() {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_connection_is_closed() {
+    let gateway = Gateway::start().await;
+    let address = gateway.address.strip_prefix("http://").unwrap();
+    for sent in ["", "PRI * HTTP/2.0\r\n"] {
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        silent.write_all(sent.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = silent.read_to_end(&mut answer).await; // ends, that is all
+    }
 }
