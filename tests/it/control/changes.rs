@@ -234,18 +234,20 @@ async fn a_worker_sees_a_change_once_it_is_answered() {
 
 #[tokio::test]
 async fn every_change_leaves_a_line_in_the_log() {
+    let gateway = Gateway::start().await;
+    let mut client = gateway.client().await;
+    // Both events must be registered before a subscriber of this thread alone can count on them.
+    client.set_weights(weights([("a:1", 2)])).await.unwrap();
+    client.set_weights(weights([])).await.unwrap_err();
+
     let (read, write) = io::pipe().unwrap();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_writer(Mutex::new(write))
-        .finish();
-    {
-        let _guard = tracing::subscriber::set_default(subscriber);
-        let gateway = Gateway::start().await;
-        let mut client = gateway.client().await;
-        client.drain_backend(drain("a:1")).await.unwrap();
-        client.drain_backend(drain("b:1")).await.unwrap_err();
-    }
+    let log = tracing_subscriber::fmt().json();
+    let log = log.with_writer(Mutex::new(write)).finish();
+    let logging = tracing::subscriber::set_default(log);
+    client.drain_backend(drain("a:1")).await.unwrap();
+    client.drain_backend(drain("b:1")).await.unwrap_err();
+    drop(logging);
+
     let lines = io::BufReader::new(read).lines().map(|line| line.unwrap());
     let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
     let fields: Vec<_> = lines.map(|mut line| line["fields"].take()).collect();
@@ -256,10 +258,10 @@ async fn every_change_leaves_a_line_in_the_log() {
         (&made["message"], &made["change"]),
         (&json!("change made"), &json!("drain `a:1`"))
     );
-    assert_eq!((&made["before"], &made["revision"]), (&json!(1), &json!(2)));
+    assert_eq!((&made["before"], &made["revision"]), (&json!(2), &json!(3)));
     assert_eq!(
         (&refused["message"], &refused["revision"]),
-        (&json!("change refused"), &json!(2))
+        (&json!("change refused"), &json!(3))
     );
     for line in [made, refused] {
         assert_eq!(line["service"], "orders");
