@@ -1,3 +1,58 @@
-//! The commands.
+//! The command line: arguments in, exit code out.
 
+pub mod check;
 pub mod ctl;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A gateway for gRPC microservices: balances every request, is honest about every backend, and
+/// is steered at run time.
+#[derive(Debug, Parser)]
+#[command(name = "equipoise", version, propagate_version = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  equipoise check --config gateway.yaml     find every error in a configuration";
+
+/// What the command line can ask for.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Validate a configuration and say everything that is wrong with it
+    Check(check::Args),
+    /// See and steer a running gateway
+    Ctl(ctl::Args),
+}
+
+/// Reads the arguments of the process and does what they ask for.
+pub fn run() -> ExitCode {
+    match Cli::parse().command {
+        Command::Check(args) => check::run(&args),
+        Command::Ctl(args) => finish(block_on(ctl::run(args))),
+    }
+}
+
+/// Runs one command on a small runtime of its own.
+fn block_on<E: std::error::Error + 'static>(
+    command: impl Future<Output = Result<(), E>>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(command)?)
+}
+
+/// Says what went wrong, if anything did.
+fn finish(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -3,6 +3,7 @@
 pub mod balance;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod control;
 pub mod http2;
 pub mod model;

@@ -1,0 +1,192 @@
+//! The configuration: YAML in, a validated [`Plan`] out, or everything that is wrong at once.
+//!
+//! `node` makes a tree that knows its places, `read` takes mappings apart key by key, and one
+//! file for each part of the configuration says what may stand there. Problems are noted and the
+//! reading goes on; only a file without any becomes a plan.
+
+mod address;
+mod limits;
+mod listener;
+mod node;
+mod plan;
+mod read;
+mod report;
+mod route;
+mod service;
+mod tls;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use plan::{ControlPlan, ListenerPlan, LogFormat, LogPlan, MetricsPlan, Plan};
+pub use report::{Finding, Report};
+
+use crate::model::RouteTable;
+use crate::service::ServiceSpec;
+use node::{Entry, Node, Value};
+use read::{Fields, count, duration, items, size, word};
+use report::{Problems, Span};
+
+/// No configuration is larger.
+const MAX_FILE: u64 = 16 << 20;
+
+/// Reads the file at `path`; files it names are looked for from its folder.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(path: &Path) -> Result<Plan, Report> {
+    let unreadable = |message: String, help| Report::unreadable(path, message, help);
+    let bytes = tls::read_bounded(path, MAX_FILE).map_err(|error| {
+        let help = "name the file with --config";
+        unreadable(format!("cannot read the configuration: {error}"), help)
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let message = format!("byte {at} of the configuration is not UTF-8");
+        unreadable(message, "save the file as UTF-8")
+    })?;
+    parse_named(&text, path, path.parent().unwrap_or(Path::new("")))
+}
+
+/// Reads a configuration from memory; files it names are looked for in `base`.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(text: &str, base: &Path) -> Result<Plan, Report> {
+    parse_named(text, Path::new("configuration"), base)
+}
+
+fn parse_named(text: &str, path: &Path, base: &Path) -> Result<Plan, Report> {
+    let problems = Problems::default();
+    let Some(root) = node::read(text, &problems) else {
+        return Err(problems.into_report(path, text));
+    };
+    let plan = plan(&root, base, &problems);
+    let warnings = problems.finish(path, text)?;
+    Ok(Plan { warnings, ..plan })
+}
+
+/// As much of a plan as can be read; it holds if no problem was noted.
+fn plan(root: &Node, base: &Path, problems: &Problems) -> Plan {
+    let mut fields = Fields::of(root, problems);
+    let mut workers = std::thread::available_parallelism().map_or(1, usize::from);
+    fields.set("workers", &mut workers, count(1..=1024));
+    let mut bound = Vec::new();
+    let listeners = listeners(&mut fields, base, &mut bound, problems);
+    let control = fields
+        .get("control")
+        .map(|node| listener::control(node, problems));
+    let metrics = fields
+        .get("metrics")
+        .map(|node| listener::metrics(node, problems));
+    let (control, control_at) = control.unwrap_or((ControlPlan::default(), root.span));
+    let (metrics, metrics_at) = metrics.unwrap_or((MetricsPlan::default(), root.span));
+    bound.extend([(control.address, control_at), (metrics.address, metrics_at)]);
+    listener::refuse_shared(&bound, problems);
+    let help = "add `services:` with the backends of each under its name";
+    let entries = entries(fields.require("services", help), problems);
+    let services = entries
+        .iter()
+        .filter_map(|entry| service::service(entry, base, problems));
+    let services: Vec<ServiceSpec> = services.collect();
+    let routes = routes(&mut fields, entries, problems);
+    let mut drain_timeout = Duration::from_secs(30);
+    let some_time = duration(Duration::ZERO..=Duration::from_secs(86_400));
+    fields.set("drain_timeout", &mut drain_timeout, some_time);
+    let mut worker_buffer = 256 << 20;
+    fields.set("worker_buffer", &mut worker_buffer, size(1 << 20..=1 << 40));
+    let log = fields.get("log").map(|node| log(node, problems));
+    fields.finish();
+    Plan {
+        workers,
+        listeners,
+        control,
+        metrics,
+        services,
+        routes: Arc::new(routes),
+        drain_timeout,
+        worker_buffer,
+        log: log.unwrap_or_default(),
+        warnings: Vec::new(),
+    }
+}
+
+fn listeners(
+    fields: &mut Fields<'_>,
+    base: &Path,
+    bound: &mut Vec<(SocketAddr, Span)>,
+    problems: &Problems,
+) -> Vec<ListenerPlan> {
+    let help = "add `listeners: [ { address: 0.0.0.0:8080 } ]`";
+    let node = fields.require("listeners", help);
+    let nodes = node.map_or(&[][..], |node| items(node, problems));
+    let read = |node| {
+        let (plan, span) = listener::listener(node, base, problems)?;
+        bound.push((plan.address, span));
+        Some(plan)
+    };
+    nodes.iter().filter_map(read).collect()
+}
+
+/// The entries of `services`.
+fn entries<'a>(node: Option<&'a Node>, problems: &Problems) -> &'a [Entry] {
+    let Some(node) = node else { return &[] };
+    let Value::Map(entries) = &node.value else {
+        let help = "write each service under its name: `orders: { endpoints: [ … ] }`";
+        problems.error(
+            node.span,
+            "a mapping from names to services is wanted here",
+            help,
+        );
+        return &[];
+    };
+    if entries.is_empty() {
+        problems.error(node.span, "there is no service", "add one under its name");
+    }
+    entries
+}
+
+fn routes(fields: &mut Fields<'_>, services: &[Entry], problems: &Problems) -> RouteTable {
+    let by_name = services
+        .iter()
+        .enumerate()
+        .map(|(index, entry)| (&*entry.key, index));
+    let by_name: HashMap<&str, usize> = by_name.collect();
+    let mut routes = route::Routes::new(&by_name, problems);
+    let help = "add `routes: [ { service: NAME } ]` to send everything to one service";
+    if let Some(node) = fields.require("routes", help) {
+        for node in items(node, problems) {
+            routes.add(node);
+        }
+    }
+    let (table, used) = routes.finish();
+    for (entry, _) in services.iter().zip(used).filter(|(_, used)| !used) {
+        let message = format!("no route goes to service `{}`", entry.key);
+        problems.warn(entry.span, message, "add one, or remove the service");
+    }
+    table
+}
+
+fn log(node: &Node, problems: &Problems) -> LogPlan {
+    use tracing::Level;
+    const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    const LEVELS: [(&str, Level); 5] = [
+        ("error", Level::ERROR),
+        ("warn", Level::WARN),
+        ("info", Level::INFO),
+        ("debug", Level::DEBUG),
+        ("trace", Level::TRACE),
+    ];
+    let mut log = LogPlan::default();
+    let mut fields = Fields::of(node, problems);
+    fields.set("format", &mut log.format, word(&FORMATS));
+    fields.set("level", &mut log.level, word(&LEVELS));
+    fields.finish();
+    log
+}
+
+#[cfg(test)]
+mod tests;

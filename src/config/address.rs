@@ -1,0 +1,123 @@
+//! Addresses as people write them.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// An address to listen on.
+///
+/// # Errors
+/// Says what is wrong and how to mend it.
+pub fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok());
+        let port = port.unwrap_or("8080");
+        format!(
+            "`{text}` is not an address to listen on: write IP and port, such as 0.0.0.0:{port} for \
+             all interfaces or 127.0.0.1:{port} for this machine alone"
+        )
+    })
+}
+
+/// The address of an endpoint: IPv4, [IPv6] or DNS name, and a port; as it was written.
+///
+/// # Errors
+/// Says what is wrong and how to mend it.
+pub fn endpoint(text: &str) -> Result<String, String> {
+    let bad = |what: &str| {
+        Err(format!(
+            "`{text}` {what}: write host:port, such as 10.0.0.7:50051, [::1]:50051 or orders:50051"
+        ))
+    };
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return bad("has no port");
+    };
+    let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    if !digits || !port.parse::<u16>().is_ok_and(|port| port > 0) {
+        return bad("has no port from 1 to 65535 at its end");
+    }
+    if text.contains("://") {
+        return bad("is a URL");
+    }
+    if let Some(inner) = host.strip_prefix('[') {
+        let inner = inner.strip_suffix(']').unwrap_or_default();
+        return match inner.parse::<Ipv6Addr>() {
+            Ok(_) => Ok(text.into()),
+            Err(_) => bad("has a wrong IPv6 address"),
+        };
+    }
+    if host.contains(':') {
+        return bad("has an IPv6 address without brackets");
+    }
+    if is_host(host) {
+        return Ok(text.into());
+    }
+    bad("has neither an IP address nor a DNS name before its port")
+}
+
+fn is_host(host: &str) -> bool {
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let label = |label: &str| {
+        let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // A name whose last label is a number would be taken for a wrong IPv4 address.
+    let numeric = name
+        .rsplit('.')
+        .next()
+        .is_some_and(|last| last.parse::<u64>().is_ok());
+    match numeric {
+        true => host.parse::<Ipv4Addr>().is_ok(),
+        false => name.len() <= 253 && name.split('.').all(label),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_hosts_with_ports() {
+        for right in [
+            "127.0.0.1:1",
+            "[::1]:65535",
+            "orders:50051",
+            "a-b.c_d.example.:80",
+            "xn--nxasmq6b.example:443",
+        ] {
+            assert_eq!(endpoint(right), Ok(right.into()));
+        }
+        for (wrong, says) in [
+            ("orders", "no port"),
+            ("orders:", "no port from"),
+            ("orders:0", "no port from"),
+            ("orders:65536", "no port from"),
+            ("orders:+80", "no port from"),
+            ("::1:80", "without brackets"),
+            ("[::g]:80", "wrong IPv6"),
+            ("[::1:80", "wrong IPv6"),
+            ("1.2.3:80", "neither"),
+            ("1.2.3.256:80", "neither"),
+            (":80", "neither"),
+            ("a b:80", "neither"),
+            ("-a:80", "neither"),
+            ("http://a:80", "URL"),
+        ] {
+            let message = endpoint(wrong).unwrap_err();
+            assert!(message.contains(says), "{message}");
+        }
+    }
+
+    #[test]
+    fn listeners_need_an_ip() {
+        assert!(listen("0.0.0.0:0").is_ok());
+        assert!(listen("[::]:8080").is_ok());
+        for wrong in ["8080", ":8080", "localhost:8080", "*:8080", ""] {
+            assert!(
+                listen(wrong).unwrap_err().contains("write IP and port"),
+                "{wrong}"
+            );
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Where the gateway listens: for clients, for control, for metrics.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::node::Node;
+use super::plan::{ControlPlan, ListenerPlan, MetricsPlan};
+use super::read::{Fields, boolean, count, scalar, word};
+use super::report::{Problems, Span};
+use super::{address, limits, tls};
+use crate::http2::Limits;
+
+/// Connections that one listener takes unless told otherwise.
+const MAX_CONNECTIONS: usize = 20_000;
+
+/// One of `listeners`, and where its address stands.
+pub fn listener(node: &Node, base: &Path, problems: &Problems) -> Option<(ListenerPlan, Span)> {
+    const PROFILES: [(&str, fn() -> Limits); 2] =
+        [("internal", Limits::internal), ("edge", Limits::edge)];
+    let mut fields = Fields::of(node, problems);
+    let address_node = fields.require("address", "add `address: 0.0.0.0:8080`");
+    let profile = fields.parsed("profile", word(&PROFILES));
+    let mut limits = profile.unwrap_or(Limits::internal)();
+    if let Some(node) = fields.get("limits") {
+        limits = limits::read(node, limits, limits::Peer::Client, problems);
+    }
+    let tls_node = fields.get("tls");
+    let tls = tls_node.and_then(|node| tls::server(node, base, problems));
+    let mut max_connections = MAX_CONNECTIONS;
+    fields.set(
+        "max_connections",
+        &mut max_connections,
+        count(1..=10_000_000),
+    );
+    fields.finish();
+
+    let (address, span) = bind(address_node?, problems)?;
+    let plan = ListenerPlan {
+        address,
+        tls,
+        limits: Arc::new(limits),
+        max_connections,
+    };
+    Some((plan, span))
+}
+
+/// `control`, and where its address stands.
+pub fn control(node: &Node, problems: &Problems) -> (ControlPlan, Span) {
+    let mut plan = ControlPlan::default();
+    let mut fields = Fields::of(node, problems);
+    let bound = fields.get("address").and_then(|node| bind(node, problems));
+    let allow_remote = fields.parsed("allow_remote", boolean);
+    fields.finish();
+
+    let (address, span) = bound.unwrap_or((plan.address, node.span));
+    plan.address = address;
+    plan.allow_remote = allow_remote.unwrap_or(false);
+    if !address.ip().is_loopback() {
+        match allow_remote {
+            Some(true) => problems.warn(
+                span,
+                format!("whoever reaches {address} can steer all traffic"),
+                "the control API has no authentication yet: keep this port behind a firewall",
+            ),
+            _ => problems.error(
+                span,
+                format!("control on {address} would let other machines steer all traffic"),
+                "the control API has no authentication yet: listen on 127.0.0.1, or add \
+                 `allow_remote: true` if a firewall keeps strangers away",
+            ),
+        }
+    }
+    (plan, span)
+}
+
+/// `metrics`, and where its address stands.
+pub fn metrics(node: &Node, problems: &Problems) -> (MetricsPlan, Span) {
+    let mut plan = MetricsPlan::default();
+    let mut fields = Fields::of(node, problems);
+    let bound = fields.get("address").and_then(|node| bind(node, problems));
+    fields.finish();
+    let (address, span) = bound.unwrap_or((plan.address, node.span));
+    plan.address = address;
+    (plan, span)
+}
+
+/// Two things cannot listen on one port of one interface.
+pub fn refuse_shared(bound: &[(SocketAddr, Span)], problems: &Problems) {
+    for (index, (address, span)) in bound.iter().enumerate() {
+        let clashes = |other: &SocketAddr| {
+            let (one, two) = (address.ip(), other.ip());
+            let same_family = one.is_ipv4() == two.is_ipv4();
+            let overlap = one == two || one.is_unspecified() || two.is_unspecified();
+            address.port() == other.port() && address.port() != 0 && same_family && overlap
+        };
+        let earlier = bound.iter().take(index).find(|(other, _)| clashes(other));
+        if let Some((other, first)) = earlier {
+            let message = match other == address {
+                true => format!("{address} is listened on twice"),
+                false => format!("{address} and {other} are the same port"),
+            };
+            problems.error_again(*span, message, *first);
+        }
+    }
+}
+
+fn bind(node: &Node, problems: &Problems) -> Option<(SocketAddr, Span)> {
+    Some((scalar(node, problems, address::listen)?, node.span))
+}

@@ -1,0 +1,112 @@
+//! A configuration that holds: validated values, files read, names resolved.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::report::Finding;
+use crate::http2::Limits;
+use crate::model::RouteTable;
+use crate::service::ServiceSpec;
+
+/// Everything a gateway is started with.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Threads that carry requests.
+    pub workers: usize,
+    /// Where clients connect; one at least, addresses distinct.
+    pub listeners: Vec<ListenerPlan>,
+    /// Where the control API listens.
+    pub control: ControlPlan,
+    /// Where metrics are served.
+    pub metrics: MetricsPlan,
+    /// The services; routes speak of them by index.
+    pub services: Vec<ServiceSpec>,
+    /// The routes.
+    pub routes: Arc<RouteTable>,
+    /// How long requests in flight may take after the signal to stop.
+    pub drain_timeout: Duration,
+    /// Bytes that all slow streams of one worker may hold.
+    pub worker_buffer: usize,
+    /// What is logged, and how.
+    pub log: LogPlan,
+    /// What works but is hardly meant.
+    pub warnings: Vec<Finding>,
+}
+
+/// A place where clients connect.
+#[derive(Clone, Debug)]
+pub struct ListenerPlan {
+    /// The address.
+    pub address: SocketAddr,
+    /// The server's side of TLS, ALPN `h2` alone; clear text without.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What clients may use of us.
+    pub limits: Arc<Limits>,
+    /// Connections at a time, over all workers; more are closed at once.
+    pub max_connections: usize,
+}
+
+/// Where the control API listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlPlan {
+    /// The address; loopback unless `allow_remote`.
+    pub address: SocketAddr,
+    /// Whether other machines may connect: the API has no authentication.
+    pub allow_remote: bool,
+}
+
+impl Default for ControlPlan {
+    fn default() -> ControlPlan {
+        ControlPlan {
+            address: loopback(9900),
+            allow_remote: false,
+        }
+    }
+}
+
+/// Where metrics are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsPlan {
+    /// The address.
+    pub address: SocketAddr,
+}
+
+impl Default for MetricsPlan {
+    fn default() -> MetricsPlan {
+        MetricsPlan {
+            address: loopback(9901),
+        }
+    }
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogPlan {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// The least important level that is logged.
+    pub level: tracing::Level,
+}
+
+impl Default for LogPlan {
+    fn default() -> LogPlan {
+        LogPlan {
+            format: LogFormat::Text,
+            level: tracing::Level::INFO,
+        }
+    }
+}
+
+/// The form of a line of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}

@@ -1,0 +1,329 @@
+//! What is wrong with a configuration, all of it, each with its place and the fix.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::path::Path;
+
+use miette::{
+    Diagnostic, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents,
+};
+
+/// A range of bytes of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span {
+    start: usize,
+    len: usize,
+}
+
+impl Span {
+    /// The point at a byte.
+    pub const fn at(start: usize) -> Span {
+        Span { start, len: 0 }
+    }
+}
+
+impl From<&granit_parser::Span> for Span {
+    fn from(span: &granit_parser::Span) -> Span {
+        let range = span.byte_range().unwrap_or_default();
+        Span {
+            start: range.start,
+            len: range.end.saturating_sub(range.start),
+        }
+    }
+}
+
+/// One thing that is wrong, or odd.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Problem {
+    span: Span,
+    message: String,
+    help: String,
+    /// Where the same was said before, for what may be said once only.
+    earlier: Option<Span>,
+}
+
+/// Where readers put what they find wrong, while they go on reading.
+#[derive(Debug, Default)]
+pub struct Problems {
+    errors: RefCell<Vec<Problem>>,
+    warnings: RefCell<Vec<Problem>>,
+}
+
+impl Problems {
+    /// Notes an error.
+    pub fn error(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        self.errors.borrow_mut().push(Problem {
+            span,
+            message: message.into(),
+            help: help.into(),
+            earlier: None,
+        });
+    }
+
+    /// Notes that something stands in the file for a second time.
+    pub fn error_again(&self, span: Span, message: impl Into<String>, earlier: Span) {
+        self.errors.borrow_mut().push(Problem {
+            span,
+            message: message.into(),
+            help: "remove one of the two".into(),
+            earlier: Some(earlier),
+        });
+    }
+
+    /// Notes something that works but is hardly meant.
+    pub fn warn(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        self.warnings.borrow_mut().push(Problem {
+            span,
+            message: message.into(),
+            help: help.into(),
+            earlier: None,
+        });
+    }
+
+    /// How many errors there are so far.
+    pub fn count(&self) -> usize {
+        self.errors.borrow().len()
+    }
+
+    /// The warnings, or all that is wrong with the file at `path` that reads `text`.
+    pub fn finish(self, path: &Path, text: &str) -> Result<Vec<Finding>, Report> {
+        let source = Source::new(path, text);
+        match self.count() {
+            0 => Ok(source.locate_all(self.warnings)),
+            _ => Err(self.into_report(path, text)),
+        }
+    }
+
+    /// The errors of a file that is too broken for a plan.
+    pub fn into_report(self, path: &Path, text: &str) -> Report {
+        let source = Source::new(path, text);
+        let errors = source.locate_all(self.errors);
+        Report {
+            file: source,
+            errors,
+        }
+    }
+}
+
+/// An error or a warning and its place, counted from 1; [`fmt::Display`] gives it in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The line.
+    pub line: usize,
+    /// The character in the line.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// How to mend it; empty if the message says it.
+    pub help: String,
+    labels: Vec<LabeledSpan>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Finding {
+            line,
+            column,
+            message,
+            help,
+            ..
+        } = self;
+        write!(f, "{line}:{column}: {message}")?;
+        match help.as_str() {
+            "" => Ok(()),
+            help => write!(f, "; {help}"),
+        }
+    }
+}
+
+/// Everything that is wrong with a configuration: at least one error.
+///
+/// [`fmt::Display`] gives one line an error, [`Report::pretty`] shows the lines of the file.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.lines())]
+pub struct Report {
+    file: Source,
+    errors: Vec<Finding>,
+}
+
+impl Report {
+    /// The report that a file could not be read at all.
+    pub(super) fn unreadable(path: &Path, message: String, help: &str) -> Report {
+        let problems = Problems::default();
+        problems.error(Span::at(0), message, help);
+        problems.into_report(path, "")
+    }
+
+    /// The errors, by place.
+    pub fn errors(&self) -> &[Finding] {
+        &self.errors
+    }
+
+    /// The errors for a terminal: the lines they are about, marked, and the fix.
+    pub fn pretty(&self) -> String {
+        let handler = miette::GraphicalReportHandler::new();
+        let mut out = String::new();
+        for finding in &self.errors {
+            let source = &self.file;
+            // Writing to a string fails only if the source cannot be read, and it can.
+            let _ = handler.render_report(&mut out, &Shown { finding, source });
+        }
+        out
+    }
+
+    fn lines(&self) -> String {
+        let name = &self.file.name;
+        let lines: Vec<String> = self.errors.iter().map(|e| format!("{name}:{e}")).collect();
+        lines.join("\n")
+    }
+}
+
+/// A finding as it is drawn.
+#[derive(Debug)]
+struct Shown<'a> {
+    finding: &'a Finding,
+    source: &'a Source,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.finding.message)
+    }
+}
+
+impl std::error::Error for Shown<'_> {}
+
+impl Diagnostic for Shown<'_> {
+    fn help(&self) -> Option<Box<dyn fmt::Display + '_>> {
+        let help = &self.finding.help;
+        (!help.is_empty()).then(|| Box::new(help) as Box<dyn fmt::Display + '_>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(self.finding.labels.iter().cloned()))
+    }
+}
+
+/// The file, with its lines indexed, so that thousands of errors are still shown at once.
+#[derive(Debug)]
+struct Source {
+    name: String,
+    text: String,
+    line_starts: Vec<usize>,
+}
+
+impl Source {
+    fn new(path: &Path, text: &str) -> Source {
+        let breaks = text.bytes().enumerate().filter(|(_, b)| *b == b'\n');
+        Source {
+            name: path.display().to_string(),
+            text: text.into(),
+            line_starts: std::iter::once(0)
+                .chain(breaks.map(|(at, _)| at + 1))
+                .collect(),
+        }
+    }
+
+    /// By place, each once: an alias shows what it stands for to several readers.
+    fn locate_all(&self, problems: RefCell<Vec<Problem>>) -> Vec<Finding> {
+        let mut problems = problems.into_inner();
+        problems.sort();
+        problems.dedup();
+        problems
+            .into_iter()
+            .map(|problem| self.locate(problem))
+            .collect()
+    }
+
+    fn locate(&self, problem: Problem) -> Finding {
+        let span = self.clamp(problem.span);
+        let line = self.line_of(span.offset());
+        let mut message = problem.message;
+        let mut labels = vec![LabeledSpan::new_primary_with_span(
+            Some("here".into()),
+            span,
+        )];
+        if let Some(earlier) = problem.earlier.map(|earlier| self.clamp(earlier)) {
+            let first = self.line_of(earlier.offset()) + 1;
+            message = format!("{message}, first in line {first}");
+            labels.push(LabeledSpan::new_with_span(
+                Some("first here".into()),
+                earlier,
+            ));
+        }
+        Finding {
+            line: line + 1,
+            column: self.column_of(span.offset()) + 1,
+            message,
+            help: problem.help,
+            labels,
+        }
+    }
+
+    /// The span cut to the file, its first line, and whole characters.
+    fn clamp(&self, span: Span) -> SourceSpan {
+        let start = self
+            .text
+            .floor_char_boundary(span.start.min(self.text.len()));
+        let end = start.saturating_add(span.len).min(self.text.len());
+        let end = self.text.ceil_char_boundary(end);
+        let first_line = self.text.get(start..end).unwrap_or_default();
+        let len = first_line.lines().next().unwrap_or_default().len();
+        (start, len).into()
+    }
+
+    fn line_of(&self, offset: usize) -> usize {
+        let after = self.line_starts.partition_point(|start| *start <= offset);
+        after.saturating_sub(1)
+    }
+
+    fn column_of(&self, offset: usize) -> usize {
+        let start = self
+            .line_starts
+            .get(self.line_of(offset))
+            .copied()
+            .unwrap_or(0);
+        self.text
+            .get(start..offset)
+            .unwrap_or_default()
+            .chars()
+            .count()
+    }
+}
+
+impl SourceCode for Source {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let line = self.line_of(span.offset());
+        let first = line.saturating_sub(before);
+        let next = self.line_of(span.offset() + span.len()) + after + 1;
+        let start = self.line_starts.get(first).copied().unwrap_or(0);
+        let end = self
+            .line_starts
+            .get(next)
+            .copied()
+            .unwrap_or(self.text.len());
+        let shown = self.text.get(start..end).ok_or(MietteError::OutOfBounds)?;
+        let column = if before == 0 {
+            self.column_of(span.offset())
+        } else {
+            0
+        };
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.name.clone(),
+            shown.as_bytes(),
+            (start, end - start).into(),
+            first,
+            column,
+            next - first,
+        )))
+    }
+}

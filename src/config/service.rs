@@ -1,0 +1,172 @@
+//! Services: what their endpoints speak, where they are, how requests are spread.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::node::{Entry, Node, Value};
+use super::read::{Fields, count, duration, items, scalar, suggestion};
+use super::report::{Problems, Span};
+use super::{address, limits, tls};
+use crate::balance::{self, POLICIES};
+use crate::http2::Limits;
+use crate::model::{ParamValue, Params, nearest};
+use crate::service::{Balancer, EndpointSpec, MAX_WEIGHT, ServiceSpec, UpstreamProtocol};
+use crate::upstream;
+
+const HELP_NAME: &str = "use letters, digits, `-`, `_` and `.`, 128 of them at most";
+
+/// One of `services`.
+pub fn service(entry: &Entry, base: &Path, problems: &Problems) -> Option<ServiceSpec> {
+    if !is_name(&entry.key) {
+        let message = format!("`{}` is not a name for a service", entry.key.escape_debug());
+        problems.error(entry.span, message, HELP_NAME);
+    }
+    let mut fields = Fields::of(&entry.value, problems);
+    let protocol = fields.parsed("protocol", protocol);
+    let balancer = balancer(fields.get("balancer"), entry.span, problems);
+    let help = "add `endpoints: [ { address: 127.0.0.1:50051 } ]`";
+    let listed = fields.require("endpoints", help);
+    let items = listed.map_or(&[][..], |node| items(node, problems));
+    let endpoints = endpoints(items, problems);
+    let upstream = settings(&mut fields, base, problems);
+    fields.finish();
+    if !endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint.weight == 0) {
+        let message = format!("all endpoints of `{}` have weight 0", entry.key);
+        problems.warn(
+            entry.span,
+            message,
+            "its requests fail until a weight is raised",
+        );
+    }
+    Some(ServiceSpec {
+        name: (&*entry.key).into(),
+        protocol: protocol.unwrap_or_default(),
+        balancer: balancer?,
+        endpoints,
+        upstream,
+    })
+}
+
+fn is_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    (1..=128).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+fn protocol(text: &str) -> Result<UpstreamProtocol, String> {
+    match text {
+        "grpc" => Ok(UpstreamProtocol::Grpc),
+        "http2" => Ok(UpstreamProtocol::Http2),
+        "http1" => Err(
+            "backends that speak http1 are not supported in this version: use grpc or http2".into(),
+        ),
+        _ => Err(format!("unknown protocol `{text}`: write grpc or http2")),
+    }
+}
+
+fn settings(fields: &mut Fields<'_>, base: &Path, problems: &Problems) -> upstream::Settings {
+    let wait = || duration(Duration::from_millis(1)..=Duration::from_secs(600));
+    let mut settings = upstream::Settings::default();
+    let tls = fields.get("tls");
+    settings.tls = tls.and_then(|node| tls::client(node, base, problems));
+    fields.set("connect_timeout", &mut settings.connect_timeout, wait());
+    fields.set(
+        "max_connections",
+        &mut settings.max_connections,
+        count(1..=10_000),
+    );
+    fields.set(
+        "max_pending",
+        &mut settings.max_pending,
+        count(0..=1_000_000),
+    );
+    fields.set("pending_timeout", &mut settings.pending_timeout, wait());
+    if let Some(node) = fields.get("limits") {
+        let limits = limits::read(node, Limits::upstream(), limits::Peer::Backend, problems);
+        settings.limits = Arc::new(limits);
+    }
+    settings
+}
+
+fn endpoints(items: &[Node], problems: &Problems) -> Vec<EndpointSpec> {
+    let mut seen: HashMap<String, Span> = HashMap::new();
+    let mut endpoints = Vec::with_capacity(items.len());
+    for item in items {
+        let mut fields = Fields::of(item, problems);
+        let node = fields.require("address", "add `address: 127.0.0.1:50051`");
+        let mut weight = 1;
+        fields.set("weight", &mut weight, count(0..=u64::from(MAX_WEIGHT)));
+        fields.finish();
+        let parsed =
+            node.and_then(|node| scalar(node, problems, address::endpoint).zip(Some(node.span)));
+        let Some((address, span)) = parsed else {
+            continue;
+        };
+        if let Some(first) = seen.get(&address.to_ascii_lowercase()) {
+            let message = format!("`{address}` is listed twice");
+            problems.error_again(span, message, *first);
+            continue;
+        }
+        seen.insert(address.to_ascii_lowercase(), span);
+        endpoints.push(EndpointSpec { address, weight });
+    }
+    endpoints
+}
+
+fn balancer(node: Option<&Node>, service: Span, problems: &Problems) -> Option<Balancer> {
+    let (mut name, mut at, mut params) = (None, service, Vec::new());
+    if let Some(node) = node {
+        let mut fields = Fields::of(node, problems);
+        name = fields.get("policy");
+        params = fields.rest().collect();
+        at = node.span;
+    }
+    let policy = match name {
+        Some(name) => scalar(name, problems, policy)?,
+        None => *POLICIES.first()?,
+    };
+    let readable = params
+        .iter()
+        .filter_map(|entry| Some(((&*entry.key).into(), param(entry, problems)?)));
+    match policy.configure(Params::new(readable)) {
+        Ok(factory) => Some(Balancer {
+            policy: policy.name(),
+            factory,
+        }),
+        Err(bad) => {
+            for bad in bad.0 {
+                let entry = params.iter().find(|entry| *entry.key == *bad.key);
+                let span = entry.map_or(at, |entry| entry.span);
+                let about = match bad.key.as_str() {
+                    "" => String::new(),
+                    key => format!(" `{key}`"),
+                };
+                let message = format!("{}{about}: {}", policy.name(), bad.message);
+                problems.error(span, message, "");
+            }
+            None
+        }
+    }
+}
+
+fn policy(name: &str) -> Result<&'static dyn balance::Policy, String> {
+    balance::policy(name).ok_or_else(|| {
+        let known: Vec<&str> = POLICIES.iter().map(|policy| policy.name()).collect();
+        let near = nearest(name, known.iter().copied());
+        format!("unknown policy `{name}`: {}", suggestion(near, &known))
+    })
+}
+
+fn param(entry: &Entry, problems: &Problems) -> Option<ParamValue> {
+    let text = |node: &Node| scalar(node, problems, |text| Ok(text.to_owned()));
+    match &entry.value.value {
+        Value::Map(entries) => {
+            let pairs = entries
+                .iter()
+                .map(|entry| Some(((&*entry.key).into(), text(&entry.value)?)));
+            pairs.collect::<Option<Vec<_>>>().map(ParamValue::Map)
+        }
+        _ => text(&entry.value).map(ParamValue::Text),
+    }
+}

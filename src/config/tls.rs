@@ -1,0 +1,208 @@
+//! TLS from PEM files: read, parsed and tried out when the configuration is loaded.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use super::node::Node;
+use super::read::{Fields, text};
+use super::report::{Problems, Span};
+use crate::upstream;
+
+/// No chain of certificates is larger; bundles of authorities are about 200 KiB.
+const MAX_PEM: u64 = 4 << 20;
+
+/// A chain of certificates, its private key, and where the key is named.
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>, Span);
+
+/// A listener's `tls`.
+pub fn server(node: &Node, base: &Path, problems: &Problems) -> Option<Arc<ServerConfig>> {
+    let mut fields = Fields::of(node, problems);
+    let files = Files { base, problems };
+    let cert = fields.require(
+        "cert",
+        "add `cert: server.pem`, the certificate and its chain",
+    );
+    let key = fields.require(
+        "key",
+        "add `key: server.key`, the certificate's private key",
+    );
+    let client_ca = fields.get("client_ca");
+    let roots = client_ca.map(|node| files.roots(node).zip(Some(node.span)));
+    let identity = files.identity(cert, key);
+    fields.finish();
+
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| problems.error(node.span, error.to_string(), ""))
+        .ok()?;
+    let builder = match roots {
+        None => builder.with_no_client_auth(),
+        Some(roots) => {
+            let (roots, span) = roots?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
+            let refused = |error| reject(problems, span, "as authority of clients", error);
+            builder.with_client_cert_verifier(verifier.map_err(refused).ok()?)
+        }
+    };
+    let (chain, private, span) = identity?;
+    let mut config = builder
+        .with_single_cert(chain, private)
+        .map_err(|error| reject(problems, span, "with this certificate", error))
+        .ok()?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Some(Arc::new(config))
+}
+
+/// A service's `tls`.
+pub fn client(node: &Node, base: &Path, problems: &Problems) -> Option<upstream::Tls> {
+    let mut fields = Fields::of(node, problems);
+    let files = Files { base, problems };
+    let ca = fields.require(
+        "ca",
+        "add `ca: ca.pem`, whose certificates the backends have",
+    );
+    let cert = fields.get("cert");
+    let key = fields.get("key");
+    let server_name = fields.parsed("server_name", |name| {
+        ServerName::try_from(text(name)?).map_err(|_| {
+            format!("`{name}` is neither a DNS name nor an IP address: write orders.internal")
+        })
+    });
+    if let (Some(lone), None) | (None, Some(lone)) = (cert, key) {
+        let help = "give both, or neither if the backends ask for no client certificate";
+        problems.error(lone.span, "`cert` and `key` belong together", help);
+    }
+    let roots = ca.and_then(|node| files.roots(node).zip(Some(node.span)));
+    let wanted = cert.is_some() && key.is_some();
+    let identity = files.identity(cert.filter(|_| wanted), key.filter(|_| wanted));
+    fields.finish();
+
+    let (roots, span) = roots?;
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| problems.error(node.span, error.to_string(), ""))
+        .ok()?;
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider())
+        .build()
+        .map_err(|error| reject(problems, span, "as authority of backends", error))
+        .ok()?;
+    let builder = builder.with_webpki_verifier(verifier);
+    let mut config = match identity {
+        None if wanted => return None,
+        None => builder.with_no_client_auth(),
+        Some((chain, private, span)) => builder
+            .with_client_auth_cert(chain, private)
+            .map_err(|error| reject(problems, span, "with this certificate", error))
+            .ok()?,
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Some(upstream::Tls {
+        config: Arc::new(config),
+        server_name,
+    })
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn reject(problems: &Problems, span: Span, what: &str, error: impl std::fmt::Display) {
+    let message = format!("cannot be used {what}: {error}");
+    problems.error(span, message, "check that the files belong together");
+}
+
+/// The PEM files of one `tls`.
+struct Files<'a> {
+    base: &'a Path,
+    problems: &'a Problems,
+}
+
+impl Files<'_> {
+    /// Reads both, so that the errors of both are found.
+    fn identity(
+        &self,
+        cert: Option<&Node>,
+        key: Option<&Node>,
+    ) -> Option<Identity> {
+        let chain = cert.and_then(|node| self.certificates(node));
+        let key = key.and_then(|node| self.key(node).zip(Some(node.span)));
+        let (chain, (key, span)) = chain.zip(key)?;
+        Some((chain, key, span))
+    }
+
+    fn roots(&self, node: &Node) -> Option<Arc<RootCertStore>> {
+        let mut roots = RootCertStore::empty();
+        for certificate in self.certificates(node)? {
+            if let Err(error) = roots.add(certificate) {
+                reject(self.problems, node.span, "as authority", error);
+                return None;
+            }
+        }
+        Some(Arc::new(roots))
+    }
+
+    fn certificates(&self, node: &Node) -> Option<Vec<CertificateDer<'static>>> {
+        let (path, pem) = self.read(node)?;
+        let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let message = match parsed {
+            Ok(certificates) if !certificates.is_empty() => return Some(certificates),
+            Ok(_) => format!("{} holds no certificate", path.display()),
+            Err(error) => format!("{} is not PEM: {error}", path.display()),
+        };
+        let help = "it has to hold `-----BEGIN CERTIFICATE-----` blocks";
+        self.problems.error(node.span, message, help);
+        None
+    }
+
+    fn key(&self, node: &Node) -> Option<PrivateKeyDer<'static>> {
+        let (path, pem) = self.read(node)?;
+        match PrivateKeyDer::from_pem_slice(&pem) {
+            Ok(key) => Some(key),
+            Err(error) => {
+                let message = format!("{} holds no private key: {error}", path.display());
+                let help = "it has to hold a `-----BEGIN PRIVATE KEY-----` block, not encrypted";
+                self.problems.error(node.span, message, help);
+                None
+            }
+        }
+    }
+
+    /// The content of the file that `node` names.
+    fn read(&self, node: &Node) -> Option<(PathBuf, Vec<u8>)> {
+        let name = super::read::scalar(node, self.problems, text)?;
+        let path = self.base.join(name);
+        match read_bounded(&path, MAX_PEM) {
+            Ok(content) => Some((path, content)),
+            Err(error) => {
+                let message = format!("cannot read {}: {error}", path.display());
+                let help = "relative paths start at the folder of the configuration file";
+                self.problems.error(node.span, message, help);
+                None
+            }
+        }
+    }
+}
+
+/// Reads a regular file of at most `most` bytes.
+pub(super) fn read_bounded(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    let other = |message: String| Err(std::io::Error::other(message));
+    // Before it is opened: to open a pipe is to wait for its other end.
+    if !std::fs::metadata(path)?.is_file() {
+        return other("it is not a file".into());
+    }
+    let mut content = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > most {
+        return other(format!("it is larger than {most} bytes"));
+    }
+    Ok(content)
+}

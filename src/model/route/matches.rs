@@ -1,0 +1,158 @@
+//! What a route asks of a request, as people write it and as the table keeps it.
+
+/// The longest host name there can be.
+pub const MAX_HOST: usize = 253;
+
+/// What a route asks of a request: a host and a path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Match {
+    /// The host.
+    pub host: HostMatch,
+    /// The path.
+    pub path: PathMatch,
+}
+
+/// What a route asks of the host. Names are kept in lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HostMatch {
+    /// Nothing.
+    #[default]
+    Any,
+    /// It is this.
+    Exact(Box<str>),
+    /// It is below this: `shop.example` for `*.shop.example`.
+    Below(Box<str>),
+}
+
+/// What a route asks of the path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PathMatch {
+    /// Nothing.
+    #[default]
+    Any,
+    /// It is this, query aside.
+    Exact(Box<str>),
+    /// It is this or goes on after it with a `/`; kept without the `/` at its end.
+    Prefix(Box<str>),
+    /// The request is gRPC, for a method of this service; kept as `/pkg.Service`.
+    GrpcService(Box<str>),
+    /// The request is gRPC, for this method; kept as `/pkg.Service/Method`.
+    GrpcMethod(Box<str>),
+}
+
+impl HostMatch {
+    /// Reads `shop.example`, `*.shop.example` or `[::1]`.
+    ///
+    /// # Errors
+    /// Says what is wrong and how to mend it.
+    pub fn parse(text: &str) -> Result<HostMatch, String> {
+        let lower = text.to_ascii_lowercase();
+        if text == "*" {
+            return Err("`*` is not a host: leave `host` out to match every host".into());
+        }
+        if let Some(parent) = lower.strip_prefix("*.") {
+            check_name(parent, text)?;
+            return Ok(HostMatch::Below(parent.into()));
+        }
+        if lower.starts_with('[') {
+            let inner = lower.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+            return match inner.map(str::parse::<std::net::Ipv6Addr>) {
+                Some(Ok(address)) => Ok(HostMatch::Exact(format!("[{address}]").into())),
+                _ => Err(format!(
+                    "`{text}` is not an IPv6 host: write it as [::1], without port"
+                )),
+            };
+        }
+        check_name(&lower, text)?;
+        Ok(HostMatch::Exact(lower.into()))
+    }
+}
+
+impl PathMatch {
+    /// Reads `/a/b` as the whole path.
+    ///
+    /// # Errors
+    /// Says what is wrong and how to mend it.
+    pub fn exact(text: &str) -> Result<PathMatch, String> {
+        check_path(text)?;
+        Ok(PathMatch::Exact(text.into()))
+    }
+
+    /// Reads `/a/b` as the first segments of the path.
+    ///
+    /// # Errors
+    /// Says what is wrong and how to mend it.
+    pub fn prefix(text: &str) -> Result<PathMatch, String> {
+        check_path(text)?;
+        Ok(PathMatch::Prefix(
+            text.strip_suffix('/').unwrap_or(text).into(),
+        ))
+    }
+
+    /// Reads `pkg.Service` or `pkg.Service/Method`.
+    ///
+    /// # Errors
+    /// Says what is wrong and how to mend it.
+    pub fn grpc(text: &str) -> Result<PathMatch, String> {
+        if let Some(rest) = text.strip_prefix('/') {
+            return Err(format!(
+                "`{text}` starts with a `/`: write it as `{rest}`, as it stands in the .proto file"
+            ));
+        }
+        let (service, method) = match text.split_once('/') {
+            Some((service, method)) => (service, Some(method)),
+            None => (text, None),
+        };
+        let word = |part: &str| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        };
+        if !service.split('.').all(word) || !method.is_none_or(word) {
+            return Err(format!(
+                "`{text}` is not a gRPC name: write pkg.Service or pkg.Service/Method"
+            ));
+        }
+        let path = format!("/{text}").into();
+        Ok(match method {
+            Some(_) => PathMatch::GrpcMethod(path),
+            None => PathMatch::GrpcService(path),
+        })
+    }
+}
+
+fn check_name(name: &str, text: &str) -> Result<(), String> {
+    if name.contains(':') {
+        return Err(format!(
+            "`{text}` has a port: hosts are compared without theirs, so leave it out"
+        ));
+    }
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    if name.len() > MAX_HOST || !name.split('.').all(label) {
+        return Err(format!(
+            "`{text}` is not a host: write shop.example, or *.shop.example for all below it"
+        ));
+    }
+    Ok(())
+}
+
+fn check_path(text: &str) -> Result<(), String> {
+    if !text.starts_with('/') {
+        return Err(format!("`{text}` is not a path: start it with `/`"));
+    }
+    if text.contains(['?', '#']) {
+        return Err(format!(
+            "`{text}` has a query or fragment: paths are compared without, so leave it out"
+        ));
+    }
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(format!(
+            "`{text}` has characters that no request path has: percent-encode them"
+        ));
+    }
+    Ok(())
+}
