@@ -76,21 +76,15 @@ fn plan(root: &Node, base: &Path, problems: &Problems) -> Plan {
     fields.set("workers", &mut workers, count(1..=1024));
     let mut bound = Vec::new();
     let listeners = listeners(&mut fields, base, &mut bound, problems);
-    let control = fields
-        .get("control")
-        .map(|node| listener::control(node, problems));
-    let metrics = fields
-        .get("metrics")
-        .map(|node| listener::metrics(node, problems));
+    let control = fields.get("control").map(|node| listener::control(node, problems));
+    let metrics = fields.get("metrics").map(|node| listener::metrics(node, problems));
     let (control, control_at) = control.unwrap_or((ControlPlan::default(), root.span));
     let (metrics, metrics_at) = metrics.unwrap_or((MetricsPlan::default(), root.span));
     bound.extend([(control.address, control_at), (metrics.address, metrics_at)]);
     listener::refuse_shared(&bound, problems);
     let help = "add `services:` with the backends of each under its name";
     let entries = entries(fields.require("services", help), problems);
-    let services = entries
-        .iter()
-        .filter_map(|entry| service::service(entry, base, problems));
+    let services = entries.iter().filter_map(|entry| service::service(entry, base, problems));
     let services: Vec<ServiceSpec> = services.collect();
     let routes = routes(&mut fields, entries, problems);
     let mut drain_timeout = Duration::from_secs(30);
@@ -136,11 +130,7 @@ fn entries<'a>(node: Option<&'a Node>, problems: &Problems) -> &'a [Entry] {
     let Some(node) = node else { return &[] };
     let Value::Map(entries) = &node.value else {
         let help = "write each service under its name: `orders: { endpoints: [ … ] }`";
-        problems.error(
-            node.span,
-            "a mapping from names to services is wanted here",
-            help,
-        );
+        problems.error(node.span, "a mapping from names to services is wanted here", help);
         return &[];
     };
     if entries.is_empty() {
@@ -150,10 +140,7 @@ fn entries<'a>(node: Option<&'a Node>, problems: &Problems) -> &'a [Entry] {
 }
 
 fn routes(fields: &mut Fields<'_>, services: &[Entry], problems: &Problems) -> RouteTable {
-    let by_name = services
-        .iter()
-        .enumerate()
-        .map(|(index, entry)| (&*entry.key, index));
+    let by_name = services.iter().enumerate().map(|(index, entry)| (&*entry.key, index));
     let by_name: HashMap<&str, usize> = by_name.collect();
     let mut routes = route::Routes::new(&by_name, problems);
     let help = "add `routes: [ { service: NAME } ]` to send everything to one service";

@@ -47,20 +47,13 @@ fn verdict(path: &Path, report: &Report) -> String {
 fn summary(path: &Path, plan: &Plan) -> String {
     let mut out = String::new();
     let listeners: Vec<String> = plan.listeners.iter().map(listener).collect();
-    let endpoints = plan
-        .services
-        .iter()
-        .map(|service| service.endpoints.len())
-        .sum();
+    let endpoints = plan.services.iter().map(|service| service.endpoints.len()).sum();
     let services = counted(plan.services.len(), "service");
     let lines = [
         ("listens on", listeners.join(", ")),
         ("control", plan.control.address.to_string()),
         ("metrics", plan.metrics.address.to_string()),
-        (
-            "services",
-            format!("{services}, {}", counted(endpoints, "endpoint")),
-        ),
+        ("services", format!("{services}, {}", counted(endpoints, "endpoint"))),
         ("routes", counted(plan.routes.len(), "route")),
         ("workers", plan.workers.to_string()),
     ];
@@ -76,11 +69,7 @@ fn summary(path: &Path, plan: &Plan) -> String {
 }
 
 fn listener(plan: &ListenerPlan) -> String {
-    let how = if plan.tls.is_some() {
-        "TLS"
-    } else {
-        "clear text"
-    };
+    let how = if plan.tls.is_some() { "TLS" } else { "clear text" };
     format!("{} ({how})", plan.address)
 }
 

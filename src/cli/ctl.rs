@@ -135,11 +135,7 @@ pub async fn execute(args: Args, out: &mut dyn Write, redraw: bool) -> Result<()
             }
             Ok(())
         }
-        Command::SetWeight {
-            service,
-            weights,
-            conditions,
-        } => {
+        Command::SetWeight { service, weights, conditions } => {
             let revision = client.set_weights(&service, unique(weights)?, conditions);
             print(out, &output.changed(&service, revision.await?))
         }
@@ -149,10 +145,7 @@ pub async fn execute(args: Args, out: &mut dyn Write, redraw: bool) -> Result<()
         }
         Command::Undrain(target) => {
             let service = target.service.clone();
-            print(
-                out,
-                &output.changed(&service, client.undrain(target).await?),
-            )
+            print(out, &output.changed(&service, client.undrain(target).await?))
         }
     }
 }
@@ -200,10 +193,7 @@ impl Output {
 
 /// The state as it is called everywhere.
 fn state_name(state: proto::BackendState) -> &'static str {
-    state
-        .as_str_name()
-        .strip_prefix("BACKEND_STATE_")
-        .unwrap_or("UNSPECIFIED")
+    state.as_str_name().strip_prefix("BACKEND_STATE_").unwrap_or("UNSPECIFIED")
 }
 
 /// The part that `part` is of `all`, if there are any.
@@ -212,17 +202,13 @@ fn share(part: u64, all: u64) -> Option<f64> {
 }
 
 fn print(out: &mut dyn Write, text: &str) -> Result<(), Error> {
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(Error::Output)
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::Output)
 }
 
 fn parse_weight(text: &str) -> Result<(String, u32), String> {
     let example = "write BACKEND=WEIGHT, such as 127.0.0.1:50051=20";
     let (address, weight) = text.rsplit_once('=').ok_or(example)?;
-    let weight = weight
-        .parse()
-        .map_err(|_| format!("`{weight}` is not a weight: {example}"))?;
+    let weight = weight.parse().map_err(|_| format!("`{weight}` is not a weight: {example}"))?;
     Ok((address.to_owned(), weight))
 }
 

@@ -63,10 +63,7 @@ fn is_host(host: &str) -> bool {
             && !label.ends_with('-')
     };
     // A name whose last label is a number would be taken for a wrong IPv4 address.
-    let numeric = name
-        .rsplit('.')
-        .next()
-        .is_some_and(|last| last.parse::<u64>().is_ok());
+    let numeric = name.rsplit('.').next().is_some_and(|last| last.parse::<u64>().is_ok());
     match numeric {
         true => host.parse::<Ipv4Addr>().is_ok(),
         false => name.len() <= 253 && name.split('.').all(label),
@@ -114,10 +111,7 @@ mod tests {
         assert!(listen("0.0.0.0:0").is_ok());
         assert!(listen("[::]:8080").is_ok());
         for wrong in ["8080", ":8080", "localhost:8080", "*:8080", ""] {
-            assert!(
-                listen(wrong).unwrap_err().contains("write IP and port"),
-                "{wrong}"
-            );
+            assert!(listen(wrong).unwrap_err().contains("write IP and port"), "{wrong}");
         }
     }
 }

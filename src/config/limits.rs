@@ -56,11 +56,7 @@ pub fn read(node: &Node, defaults: Limits, peer: Peer, problems: &Problems) -> L
         fields.set("max_streams", max_streams, count(1..=WINDOW));
     }
     fields.set("stream_window", stream_window, size(1024..=WINDOW));
-    fields.set(
-        "connection_window",
-        connection_window,
-        size(65_535..=WINDOW),
-    );
+    fields.set("connection_window", connection_window, size(65_535..=WINDOW));
     fields.set("max_frame_size", max_frame_size, size(16_384..=FRAME));
     fields.set("header_table_size", header_table_size, size(0..=1 << 20));
     fields.set("header_size", header_size, size(1024..=16 << 20));
@@ -68,11 +64,7 @@ pub fn read(node: &Node, defaults: Limits, peer: Peer, problems: &Problems) -> L
     fields.set("stream_buffer", stream_buffer, size(1024..=WINDOW));
     fields.set("connection_buffer", connection_buffer, size(1024..=WINDOW));
     fields.set("resets", resets, any_count());
-    fields.set(
-        "premature_reset_streams",
-        premature_reset_streams,
-        any_count(),
-    );
+    fields.set("premature_reset_streams", premature_reset_streams, any_count());
     fields.set("errors", errors, any_count());
     fields.set("pings", pings, any_count());
     fields.set("settings", settings, any_count());

@@ -28,20 +28,11 @@ pub fn listener(node: &Node, base: &Path, problems: &Problems) -> Option<(Listen
     let tls_node = fields.get("tls");
     let tls = tls_node.and_then(|node| tls::server(node, base, problems));
     let mut max_connections = MAX_CONNECTIONS;
-    fields.set(
-        "max_connections",
-        &mut max_connections,
-        count(1..=10_000_000),
-    );
+    fields.set("max_connections", &mut max_connections, count(1..=10_000_000));
     fields.finish();
 
     let (address, span) = bind(address_node?, problems)?;
-    let plan = ListenerPlan {
-        address,
-        tls,
-        limits: Arc::new(limits),
-        max_connections,
-    };
+    let plan = ListenerPlan { address, tls, limits: Arc::new(limits), max_connections };
     Some((plan, span))
 }
 

@@ -134,8 +134,7 @@ impl Builder<'_> {
                 self.documents += 1;
                 if self.documents > 1 {
                     let help = "keep one document in the file";
-                    self.problems
-                        .error(span, "a second YAML document starts here", help);
+                    self.problems.error(span, "a second YAML document starts here", help);
                     return None;
                 }
                 Some(())
@@ -147,23 +146,17 @@ impl Builder<'_> {
     fn refuse_tag(&self, span: Span, tagged: bool) {
         if tagged {
             let help = "remove it; values are read as their key wants them";
-            self.problems
-                .error(span, "YAML tags are not understood here", help);
+            self.problems.error(span, "YAML tags are not understood here", help);
         }
     }
 
     fn open(&mut self, span: Span, value: Value, anchor: usize) -> Option<()> {
         if self.open.len() >= MAX_DEPTH {
             let message = format!("more than {MAX_DEPTH} levels of nesting");
-            self.problems
-                .error(span, message, "no setting is nested so deep");
+            self.problems.error(span, message, "no setting is nested so deep");
             return None;
         }
-        self.open.push(Open {
-            node: Node { span, value },
-            anchor,
-            key: None,
-        });
+        self.open.push(Open { node: Node { span, value }, anchor, key: None });
         Some(())
     }
 
@@ -188,11 +181,9 @@ impl Builder<'_> {
         };
         match (&mut parent.node.value, parent.key.take()) {
             (Value::Seq(items), _) => items.push(node),
-            (Value::Map(entries), Some((key, span))) => entries.push(Entry {
-                key,
-                span,
-                value: node,
-            }),
+            (Value::Map(entries), Some((key, span))) => {
+                entries.push(Entry { key, span, value: node })
+            }
             (_, _) => {
                 let span = node.span;
                 parent.key = Some((key_text(node, self.problems), span));
@@ -220,8 +211,7 @@ impl Builder<'_> {
         self.nodes += more;
         if self.nodes > MAX_NODES {
             let message = format!("more than {MAX_NODES} values, aliases written out");
-            self.problems
-                .error(span, message, "split the file, or use fewer aliases");
+            self.problems.error(span, message, "split the file, or use fewer aliases");
             return None;
         }
         Some(())
@@ -252,11 +242,7 @@ fn key_text(node: Node, problems: &Problems) -> Box<str> {
     if let Value::Scalar(text) = node.value {
         return text;
     }
-    problems.error(
-        node.span,
-        "a key has to be text",
-        "write it as `key: value`",
-    );
+    problems.error(node.span, "a key has to be text", "write it as `key: value`");
     Box::default()
 }
 

@@ -58,10 +58,7 @@ pub struct ControlPlan {
 
 impl Default for ControlPlan {
     fn default() -> ControlPlan {
-        ControlPlan {
-            address: loopback(9900),
-            allow_remote: false,
-        }
+        ControlPlan { address: loopback(9900), allow_remote: false }
     }
 }
 
@@ -74,9 +71,7 @@ pub struct MetricsPlan {
 
 impl Default for MetricsPlan {
     fn default() -> MetricsPlan {
-        MetricsPlan {
-            address: loopback(9901),
-        }
+        MetricsPlan { address: loopback(9901) }
     }
 }
 
@@ -91,10 +86,7 @@ pub struct LogPlan {
 
 impl Default for LogPlan {
     fn default() -> LogPlan {
-        LogPlan {
-            format: LogFormat::Text,
-            level: tracing::Level::INFO,
-        }
+        LogPlan { format: LogFormat::Text, level: tracing::Level::INFO }
     }
 }
 

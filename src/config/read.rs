@@ -90,9 +90,7 @@ impl<'a> Fields<'a> {
     /// The entries that nobody asked for so far, for those who read them in their own way.
     pub fn rest(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
         let known = self.known.clone();
-        self.entries
-            .iter()
-            .filter(move |entry| !known.contains(&&*entry.key))
+        self.entries.iter().filter(move |entry| !known.contains(&&*entry.key))
     }
 
     /// Ends the reading: what is left over is an error, and so is what is missing.
@@ -102,12 +100,10 @@ impl<'a> Fields<'a> {
             // The slip explains what is missing.
             self.missing.retain(|(key, _)| Some(*key) != near);
             let message = format!("unknown key `{}`", entry.key);
-            self.problems
-                .error(entry.span, message, suggestion(near, &self.known));
+            self.problems.error(entry.span, message, suggestion(near, &self.known));
         }
         for (key, help) in self.missing {
-            self.problems
-                .error(self.span, format!("`{key}` is missing"), help);
+            self.problems.error(self.span, format!("`{key}` is missing"), help);
         }
     }
 }
@@ -145,11 +141,7 @@ pub fn scalar<T>(
     parse: impl FnOnce(&str) -> Result<T, String>,
 ) -> Option<T> {
     let Value::Scalar(text) = &node.value else {
-        problems.error(
-            node.span,
-            "one value is wanted here",
-            "write it behind the key",
-        );
+        problems.error(node.span, "one value is wanted here", "write it behind the key");
         return None;
     };
     match parse(text) {
@@ -174,9 +166,7 @@ pub fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err(format!(
-            "`{text}` is neither true nor false: write one of the two"
-        )),
+        _ => Err(format!("`{text}` is neither true nor false: write one of the two")),
     }
 }
 
@@ -215,9 +205,7 @@ pub fn duration(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Result<Dura
             return Ok(value);
         }
         let (least, most) = range.clone().into_inner();
-        Err(format!(
-            "`{text}` is out of range: write {least:?} to {most:?}"
-        ))
+        Err(format!("`{text}` is out of range: write {least:?} to {most:?}"))
     }
 }
 
@@ -236,10 +224,6 @@ fn within<T: TryFrom<u64>>(
 
 fn show_size(bytes: u64) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    let whole = units
-        .iter()
-        .find(|(each, _)| bytes >= *each && bytes.is_multiple_of(*each));
-    whole.map_or(format!("{bytes}"), |(each, unit)| {
-        format!("{}{unit}", bytes / each)
-    })
+    let whole = units.iter().find(|(each, _)| bytes >= *each && bytes.is_multiple_of(*each));
+    whole.map_or(format!("{bytes}"), |(each, unit)| format!("{}{unit}", bytes / each))
 }

@@ -25,10 +25,7 @@ impl Span {
 impl From<&granit_parser::Span> for Span {
     fn from(span: &granit_parser::Span) -> Span {
         let range = span.byte_range().unwrap_or_default();
-        Span {
-            start: range.start,
-            len: range.end.saturating_sub(range.start),
-        }
+        Span { start: range.start, len: range.end.saturating_sub(range.start) }
     }
 }
 
@@ -98,10 +95,7 @@ impl Problems {
     pub fn into_report(self, path: &Path, text: &str) -> Report {
         let source = Source::new(path, text);
         let errors = source.locate_all(self.errors);
-        Report {
-            file: source,
-            errors,
-        }
+        Report { file: source, errors }
     }
 }
 
@@ -121,13 +115,7 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Finding {
-            line,
-            column,
-            message,
-            help,
-            ..
-        } = self;
+        let Finding { line, column, message, help, .. } = self;
         write!(f, "{line}:{column}: {message}")?;
         match help.as_str() {
             "" => Ok(()),
@@ -222,9 +210,7 @@ impl Source {
         Source {
             name: path.display().to_string(),
             text: text.into(),
-            line_starts: std::iter::once(0)
-                .chain(breaks.map(|(at, _)| at + 1))
-                .collect(),
+            line_starts: std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect(),
         }
     }
 
@@ -233,27 +219,18 @@ impl Source {
         let mut problems = problems.into_inner();
         problems.sort();
         problems.dedup();
-        problems
-            .into_iter()
-            .map(|problem| self.locate(problem))
-            .collect()
+        problems.into_iter().map(|problem| self.locate(problem)).collect()
     }
 
     fn locate(&self, problem: Problem) -> Finding {
         let span = self.clamp(problem.span);
         let line = self.line_of(span.offset());
         let mut message = problem.message;
-        let mut labels = vec![LabeledSpan::new_primary_with_span(
-            Some("here".into()),
-            span,
-        )];
+        let mut labels = vec![LabeledSpan::new_primary_with_span(Some("here".into()), span)];
         if let Some(earlier) = problem.earlier.map(|earlier| self.clamp(earlier)) {
             let first = self.line_of(earlier.offset()) + 1;
             message = format!("{message}, first in line {first}");
-            labels.push(LabeledSpan::new_with_span(
-                Some("first here".into()),
-                earlier,
-            ));
+            labels.push(LabeledSpan::new_with_span(Some("first here".into()), earlier));
         }
         Finding {
             line: line + 1,
@@ -266,9 +243,7 @@ impl Source {
 
     /// The span cut to the file, its first line, and whole characters.
     fn clamp(&self, span: Span) -> SourceSpan {
-        let start = self
-            .text
-            .floor_char_boundary(span.start.min(self.text.len()));
+        let start = self.text.floor_char_boundary(span.start.min(self.text.len()));
         let end = start.saturating_add(span.len).min(self.text.len());
         let end = self.text.ceil_char_boundary(end);
         let first_line = self.text.get(start..end).unwrap_or_default();
@@ -282,16 +257,8 @@ impl Source {
     }
 
     fn column_of(&self, offset: usize) -> usize {
-        let start = self
-            .line_starts
-            .get(self.line_of(offset))
-            .copied()
-            .unwrap_or(0);
-        self.text
-            .get(start..offset)
-            .unwrap_or_default()
-            .chars()
-            .count()
+        let start = self.line_starts.get(self.line_of(offset)).copied().unwrap_or(0);
+        self.text.get(start..offset).unwrap_or_default().chars().count()
     }
 }
 
@@ -306,17 +273,9 @@ impl SourceCode for Source {
         let first = line.saturating_sub(before);
         let next = self.line_of(span.offset() + span.len()) + after + 1;
         let start = self.line_starts.get(first).copied().unwrap_or(0);
-        let end = self
-            .line_starts
-            .get(next)
-            .copied()
-            .unwrap_or(self.text.len());
+        let end = self.line_starts.get(next).copied().unwrap_or(self.text.len());
         let shown = self.text.get(start..end).ok_or(MietteError::OutOfBounds)?;
-        let column = if before == 0 {
-            self.column_of(span.offset())
-        } else {
-            0
-        };
+        let column = if before == 0 { self.column_of(span.offset()) } else { 0 };
         Ok(Box::new(MietteSpanContents::new_named(
             self.name.clone(),
             shown.as_bytes(),

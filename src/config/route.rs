@@ -50,11 +50,7 @@ impl<'a> Routes<'a> {
             (None, Some(split)) => self.read_split(split),
             (Some(_), Some(split)) => {
                 let help = "keep `service` for one service, or `split` for several";
-                self.problems.error(
-                    split.span,
-                    "a route has `service` or `split`, not both",
-                    help,
-                );
+                self.problems.error(split.span, "a route has `service` or `split`, not both", help);
                 None
             }
             (None, None) => None,
@@ -68,8 +64,7 @@ impl<'a> Routes<'a> {
             Ok(()) => self.places.push(span),
             Err(earlier) => {
                 let first = self.places.get(earlier).copied().unwrap_or(span);
-                self.problems
-                    .error_again(span, "the same match stands in two routes", first);
+                self.problems.error_again(span, "the same match stands in two routes", first);
             }
         }
     }
@@ -85,15 +80,9 @@ impl<'a> Routes<'a> {
         let before = problems.count();
         let host = fields.parsed("host", HostMatch::parse);
         let paths = [
-            fields
-                .get("grpc")
-                .map(|node| (node, PathMatch::grpc as fn(&str) -> _)),
-            fields
-                .get("path")
-                .map(|node| (node, PathMatch::exact as fn(&str) -> _)),
-            fields
-                .get("path_prefix")
-                .map(|node| (node, PathMatch::prefix as fn(&str) -> _)),
+            fields.get("grpc").map(|node| (node, PathMatch::grpc as fn(&str) -> _)),
+            fields.get("path").map(|node| (node, PathMatch::exact as fn(&str) -> _)),
+            fields.get("path_prefix").map(|node| (node, PathMatch::prefix as fn(&str) -> _)),
         ];
         let mut path = None;
         for (node, parse) in paths.into_iter().flatten() {
@@ -106,10 +95,8 @@ impl<'a> Routes<'a> {
         }
         fields.finish();
         // Half a match would be another match, and clash with those of others.
-        (problems.count() == before).then(|| Match {
-            host: host.unwrap_or_default(),
-            path: path.unwrap_or_default(),
-        })
+        (problems.count() == before)
+            .then(|| Match { host: host.unwrap_or_default(), path: path.unwrap_or_default() })
     }
 
     fn read_split(&mut self, node: &Node) -> Option<Route> {
@@ -146,8 +133,7 @@ impl<'a> Routes<'a> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "add it under `services`".into(),
             };
-            self.problems
-                .error(node.span, format!("there is no service `{name}`"), help);
+            self.problems.error(node.span, format!("there is no service `{name}`"), help);
             return None;
         };
         if let Some(used) = self.used.get_mut(index) {

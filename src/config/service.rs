@@ -34,11 +34,7 @@ pub fn service(entry: &Entry, base: &Path, problems: &Problems) -> Option<Servic
     fields.finish();
     if !endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint.weight == 0) {
         let message = format!("all endpoints of `{}` have weight 0", entry.key);
-        problems.warn(
-            entry.span,
-            message,
-            "its requests fail until a weight is raised",
-        );
+        problems.warn(entry.span, message, "its requests fail until a weight is raised");
     }
     Some(ServiceSpec {
         name: (&*entry.key).into(),
@@ -58,9 +54,10 @@ fn protocol(text: &str) -> Result<UpstreamProtocol, String> {
     match text {
         "grpc" => Ok(UpstreamProtocol::Grpc),
         "http2" => Ok(UpstreamProtocol::Http2),
-        "http1" => Err(
-            "backends that speak http1 are not supported in this version: use grpc or http2".into(),
-        ),
+        "http1" => {
+            Err("backends that speak http1 are not supported in this version: use grpc or http2"
+                .into())
+        }
         _ => Err(format!("unknown protocol `{text}`: write grpc or http2")),
     }
 }
@@ -71,16 +68,8 @@ fn settings(fields: &mut Fields<'_>, base: &Path, problems: &Problems) -> upstre
     let tls = fields.get("tls");
     settings.tls = tls.and_then(|node| tls::client(node, base, problems));
     fields.set("connect_timeout", &mut settings.connect_timeout, wait());
-    fields.set(
-        "max_connections",
-        &mut settings.max_connections,
-        count(1..=10_000),
-    );
-    fields.set(
-        "max_pending",
-        &mut settings.max_pending,
-        count(0..=1_000_000),
-    );
+    fields.set("max_connections", &mut settings.max_connections, count(1..=10_000));
+    fields.set("max_pending", &mut settings.max_pending, count(0..=1_000_000));
     fields.set("pending_timeout", &mut settings.pending_timeout, wait());
     if let Some(node) = fields.get("limits") {
         let limits = limits::read(node, Limits::upstream(), limits::Peer::Backend, problems);
@@ -126,14 +115,10 @@ fn balancer(node: Option<&Node>, service: Span, problems: &Problems) -> Option<B
         Some(name) => scalar(name, problems, policy)?,
         None => *POLICIES.first()?,
     };
-    let readable = params
-        .iter()
-        .filter_map(|entry| Some(((&*entry.key).into(), param(entry, problems)?)));
+    let readable =
+        params.iter().filter_map(|entry| Some(((&*entry.key).into(), param(entry, problems)?)));
     match policy.configure(Params::new(readable)) {
-        Ok(factory) => Some(Balancer {
-            policy: policy.name(),
-            factory,
-        }),
+        Ok(factory) => Some(Balancer { policy: policy.name(), factory }),
         Err(bad) => {
             for bad in bad.0 {
                 let entry = params.iter().find(|entry| *entry.key == *bad.key);
@@ -162,9 +147,8 @@ fn param(entry: &Entry, problems: &Problems) -> Option<ParamValue> {
     let text = |node: &Node| scalar(node, problems, |text| Ok(text.to_owned()));
     match &entry.value.value {
         Value::Map(entries) => {
-            let pairs = entries
-                .iter()
-                .map(|entry| Some(((&*entry.key).into(), text(&entry.value)?)));
+            let pairs =
+                entries.iter().map(|entry| Some(((&*entry.key).into(), text(&entry.value)?)));
             pairs.collect::<Option<Vec<_>>>().map(ParamValue::Map)
         }
         _ => text(&entry.value).map(ParamValue::Text),

@@ -27,14 +27,8 @@ type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>, Span);
 pub fn server(node: &Node, base: &Path, problems: &Problems) -> Option<Arc<ServerConfig>> {
     let mut fields = Fields::of(node, problems);
     let files = Files { base, problems };
-    let cert = fields.require(
-        "cert",
-        "add `cert: server.pem`, the certificate and its chain",
-    );
-    let key = fields.require(
-        "key",
-        "add `key: server.key`, the certificate's private key",
-    );
+    let cert = fields.require("cert", "add `cert: server.pem`, the certificate and its chain");
+    let key = fields.require("key", "add `key: server.key`, the certificate's private key");
     let client_ca = fields.get("client_ca");
     let roots = client_ca.map(|node| files.roots(node).zip(Some(node.span)));
     let identity = files.identity(cert, key);
@@ -66,10 +60,7 @@ pub fn server(node: &Node, base: &Path, problems: &Problems) -> Option<Arc<Serve
 pub fn client(node: &Node, base: &Path, problems: &Problems) -> Option<upstream::Tls> {
     let mut fields = Fields::of(node, problems);
     let files = Files { base, problems };
-    let ca = fields.require(
-        "ca",
-        "add `ca: ca.pem`, whose certificates the backends have",
-    );
+    let ca = fields.require("ca", "add `ca: ca.pem`, whose certificates the backends have");
     let cert = fields.get("cert");
     let key = fields.get("key");
     let server_name = fields.parsed("server_name", |name| {
@@ -105,10 +96,7 @@ pub fn client(node: &Node, base: &Path, problems: &Problems) -> Option<upstream:
             .ok()?,
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
-    Some(upstream::Tls {
-        config: Arc::new(config),
-        server_name,
-    })
+    Some(upstream::Tls { config: Arc::new(config), server_name })
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -128,11 +116,7 @@ struct Files<'a> {
 
 impl Files<'_> {
     /// Reads both, so that the errors of both are found.
-    fn identity(
-        &self,
-        cert: Option<&Node>,
-        key: Option<&Node>,
-    ) -> Option<Identity> {
+    fn identity(&self, cert: Option<&Node>, key: Option<&Node>) -> Option<Identity> {
         let chain = cert.and_then(|node| self.certificates(node));
         let key = key.and_then(|node| self.key(node).zip(Some(node.span)));
         let (chain, (key, span)) = chain.zip(key)?;

@@ -30,11 +30,7 @@ pub(super) struct Limited {
 
 impl Limited {
     pub(super) fn new(incoming: TcpIncoming) -> Limited {
-        Limited {
-            incoming,
-            places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-            backoff: None,
-        }
+        Limited { incoming, places: Arc::new(Semaphore::new(MAX_CONNECTIONS)), backoff: None }
     }
 }
 

@@ -25,11 +25,7 @@ pub(super) struct Control {
 impl Control {
     /// `stop` turns true when streams are to end.
     pub(super) fn new(registry: Arc<Registry>, stop: watch::Receiver<bool>) -> Control {
-        Control {
-            registry,
-            watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
-            stop,
-        }
+        Control { registry, watchers: Arc::new(Semaphore::new(MAX_WATCHERS)), stop }
     }
 
     fn find(&self, name: &str) -> Result<Arc<Service>, Status> {
@@ -61,10 +57,7 @@ impl proto::control_server::Control for Control {
         _: Request<proto::ListServicesRequest>,
     ) -> Result<Response<proto::ListServicesResponse>, Status> {
         let services = self.registry.list();
-        let services = services
-            .iter()
-            .map(|s| convert::summary(&s.view()))
-            .collect();
+        let services = services.iter().map(|s| convert::summary(&s.view())).collect();
         Ok(Response::new(proto::ListServicesResponse { services }))
     }
 
@@ -73,10 +66,7 @@ impl proto::control_server::Control for Control {
         request: Request<proto::GetServiceRequest>,
     ) -> Result<Response<proto::Service>, Status> {
         let service = self.find(&request.get_ref().service)?;
-        Ok(Response::new(convert::service(
-            &service.view(),
-            clock::now(),
-        )))
+        Ok(Response::new(convert::service(&service.view(), clock::now())))
     }
 
     async fn watch_service(
@@ -86,19 +76,10 @@ impl proto::control_server::Control for Control {
         let request = request.into_inner();
         let service = self.find(&request.service)?;
         let interval = super::watch::interval(request.interval)?;
-        let permit = Arc::clone(&self.watchers)
-            .try_acquire_owned()
-            .map_err(|_| {
-                Status::resource_exhausted(format!(
-                    "{MAX_WATCHERS} streams are open, the most allowed"
-                ))
-            })?;
-        let feed = Feed {
-            views: service.watch(),
-            interval,
-            stop: self.stop.clone(),
-            permit,
-        };
+        let permit = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("{MAX_WATCHERS} streams are open, the most allowed"))
+        })?;
+        let feed = Feed { views: service.watch(), interval, stop: self.stop.clone(), permit };
         Ok(Response::new(ReceiverStream::new(feed.start())))
     }
 
@@ -110,9 +91,7 @@ impl proto::control_server::Control for Control {
         let request = request.into_inner();
         let change = Change::SetWeights(request.weights);
         let conditions = conditions(request.expected_revision, request.allow_empty);
-        let revision = self
-            .change(peer, &request.service, change, conditions)
-            .await?;
+        let revision = self.change(peer, &request.service, change, conditions).await?;
         Ok(Response::new(proto::SetWeightsResponse { revision }))
     }
 
@@ -124,9 +103,7 @@ impl proto::control_server::Control for Control {
         let request = request.into_inner();
         let change = Change::Drain(request.backend);
         let conditions = conditions(request.expected_revision, request.allow_empty);
-        let revision = self
-            .change(peer, &request.service, change, conditions)
-            .await?;
+        let revision = self.change(peer, &request.service, change, conditions).await?;
         Ok(Response::new(proto::DrainBackendResponse { revision }))
     }
 
@@ -138,16 +115,11 @@ impl proto::control_server::Control for Control {
         let request = request.into_inner();
         let change = Change::Undrain(request.backend);
         let conditions = conditions(request.expected_revision, request.allow_empty);
-        let revision = self
-            .change(peer, &request.service, change, conditions)
-            .await?;
+        let revision = self.change(peer, &request.service, change, conditions).await?;
         Ok(Response::new(proto::UndrainBackendResponse { revision }))
     }
 }
 
 fn conditions(expected_revision: Option<u64>, allow_empty: bool) -> Conditions {
-    Conditions {
-        expected_revision,
-        allow_empty,
-    }
+    Conditions { expected_revision, allow_empty }
 }

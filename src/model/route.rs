@@ -36,11 +36,7 @@ pub struct Route {
 impl Route {
     /// All requests to the service of this index.
     pub fn to(service: usize) -> Route {
-        Route {
-            first: service,
-            split: Box::default(),
-            total: 1,
-        }
+        Route { first: service, split: Box::default(), total: 1 }
     }
 
     /// Requests spread over services by weight; `None` when no weight is above 0.
@@ -48,11 +44,7 @@ impl Route {
         let split: Box<[(usize, u32)]> = targets.into_iter().filter(|(_, w)| *w > 0).collect();
         let (first, _) = *split.first()?;
         let total = split.iter().map(|(_, weight)| u64::from(*weight)).sum();
-        Some(Route {
-            first,
-            split,
-            total,
-        })
+        Some(Route { first, split, total })
     }
 
     /// The index of the service that one request goes to.
@@ -166,10 +158,7 @@ impl<'a> Request<'a> {
             let method = path.iter().skip(1).position(|b| *b == b'/')?;
             path.get(..=method)
         });
-        Request {
-            path,
-            grpc_service: grpc_service.flatten(),
-        }
+        Request { path, grpc_service: grpc_service.flatten() }
     }
 }
 
@@ -228,10 +217,7 @@ impl<V> ByLength<V> {
 
 impl<V> Default for ByLength<V> {
     fn default() -> ByLength<V> {
-        ByLength {
-            map: Map::default(),
-            lengths: Vec::new(),
-        }
+        ByLength { map: Map::default(), lengths: Vec::new() }
     }
 }
 
@@ -244,8 +230,7 @@ fn without_port(authority: &[u8]) -> &[u8] {
         Some(b'[') => authority.iter().position(|b| *b == b']').map(|at| at + 1),
         _ => authority.iter().position(|b| *b == b':'),
     };
-    end.and_then(|end| authority.get(..end))
-        .unwrap_or(authority)
+    end.and_then(|end| authority.get(..end)).unwrap_or(authority)
 }
 
 #[cfg(test)]

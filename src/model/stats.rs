@@ -60,11 +60,7 @@ impl WorkerStats {
     /// All requests that are over.
     pub fn requests(&self) -> u64 {
         let http2 = self.http2.get().map_or(&[][..], |counts| counts);
-        self.grpc
-            .iter()
-            .chain(http2)
-            .map(|count| count.load(Relaxed))
-            .sum()
+        self.grpc.iter().chain(http2).map(|count| count.load(Relaxed)).sum()
     }
 }
 

@@ -45,11 +45,7 @@ impl Default for Window {
     fn default() -> Window {
         let mut edges = VecDeque::with_capacity(SLOTS + 2);
         edges.push_back(Mark::default());
-        Window {
-            edges,
-            latest: Mark::default(),
-            pushes_in_slot: 0,
-        }
+        Window { edges, latest: Mark::default(), pushes_in_slot: 0 }
     }
 }
 
@@ -92,12 +88,7 @@ impl Window {
 impl Mark {
     fn new(totals: StatTotals) -> Mark {
         let (success, failure) = totals.success_failure();
-        Mark {
-            requests: totals.requests(),
-            duration: totals.duration,
-            success,
-            failure,
-        }
+        Mark { requests: totals.requests(), duration: totals.duration, success, failure }
     }
 }
 
@@ -126,11 +117,7 @@ mod tests {
     fn counts_failures_and_leaves_cancelled_requests_out_of_the_ratio() {
         let (mut window, stats) = (Window::default(), WorkerStats::default());
         let took = Duration::from_millis(10);
-        for (code, n) in [
-            (GrpcCode::Ok, 3),
-            (GrpcCode::Unavailable, 1),
-            (GrpcCode::Cancelled, 4),
-        ] {
+        for (code, n) in [(GrpcCode::Ok, 3), (GrpcCode::Unavailable, 1), (GrpcCode::Cancelled, 4)] {
             (0..n).for_each(|_| stats.record(Code::Grpc(code), took));
         }
         push(&mut window, &stats);

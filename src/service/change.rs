@@ -103,16 +103,10 @@ impl Change {
         if !unknown.is_empty() {
             let known: Vec<_> = index.keys().map(|address| clip(address)).collect();
             let (unknown, known) = (list(unknown), list(known));
-            wrong.insert(
-                0,
-                format!("service `{service}` has no backend {unknown}; it has {known}"),
-            );
+            wrong
+                .insert(0, format!("service `{service}` has no backend {unknown}; it has {known}"));
         }
-        if wrong.is_empty() {
-            Ok(())
-        } else {
-            Err(ChangeError::Invalid(wrong.join("; ")))
-        }
+        if wrong.is_empty() { Ok(()) } else { Err(ChangeError::Invalid(wrong.join("; "))) }
     }
 }
 
@@ -139,12 +133,8 @@ fn wrong_weights(weights: &BTreeMap<String, u32>) -> Option<String> {
         .filter(|(_, weight)| **weight > MAX_WEIGHT)
         .map(|(address, weight)| format!("{}={weight}", clip(address)))
         .collect();
-    (!too_large.is_empty()).then(|| {
-        format!(
-            "weights are 0 to {MAX_WEIGHT}, which {} exceeds",
-            list(too_large)
-        )
-    })
+    (!too_large.is_empty())
+        .then(|| format!("weights are 0 to {MAX_WEIGHT}, which {} exceeds", list(too_large)))
 }
 
 fn clip(name: &str) -> String {

@@ -35,12 +35,7 @@ impl Service {
         let (snapshot, view) = (writer.snapshot(), writer.view());
         let (commands, inbox) = mpsc::channel(WAITING_CHANGES);
         runtime.spawn(writer.run(inbox));
-        Arc::new(Service {
-            spec,
-            snapshot,
-            view,
-            commands,
-        })
+        Arc::new(Service { spec, snapshot, view, commands })
     }
 
     /// The name, unique.
@@ -88,16 +83,9 @@ impl Service {
         conditions: Conditions,
         by: String,
     ) -> Result<u64, ChangeError> {
-        let closed = || ChangeError::Closed {
-            service: self.spec.name.clone(),
-        };
+        let closed = || ChangeError::Closed { service: self.spec.name.clone() };
         let (answer, answered) = oneshot::channel();
-        let command = Command {
-            change,
-            conditions,
-            by,
-            answer,
-        };
+        let command = Command { change, conditions, by, answer };
         self.commands.send(command).await.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
     }

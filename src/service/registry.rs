@@ -25,11 +25,7 @@ impl Registry {
 
     /// All services, sorted by name.
     pub fn list(&self) -> Vec<Arc<Service>> {
-        let mut services: Vec<_> = self
-            .services
-            .iter()
-            .map(|entry| Arc::clone(&entry))
-            .collect();
+        let mut services: Vec<_> = self.services.iter().map(|entry| Arc::clone(&entry)).collect();
         services.sort_unstable_by(|a, b| a.name().cmp(b.name()));
         services
     }

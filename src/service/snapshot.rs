@@ -23,12 +23,7 @@ impl Snapshot {
     pub(super) fn new(revision: u64, spec: Arc<ServiceSpec>, set: EndpointSet) -> Snapshot {
         let set = Arc::new(set);
         let picker = (!set.is_empty()).then(|| spec.balancer.factory.build(Arc::clone(&set)));
-        Snapshot {
-            revision,
-            spec,
-            set,
-            picker,
-        }
+        Snapshot { revision, spec, set, picker }
     }
 }
 

@@ -60,10 +60,7 @@ impl Writer {
             })
             .collect();
         let addresses = spec.endpoints.iter().map(|e| e.address.clone());
-        let index = addresses
-            .enumerate()
-            .map(|(i, address)| (address, i))
-            .collect();
+        let index = addresses.enumerate().map(|(i, address)| (address, i)).collect();
         let overrides = vec![Override::default(); backends.len()];
         let views = views(&backends, &overrides);
         Writer {
@@ -143,9 +140,7 @@ impl Writer {
         let revision = self.revision + 1;
         let snapshot = snapshot(&self.spec, revision, &views);
         if snapshot.set.is_empty() && !conditions.allow_empty {
-            return Err(ChangeError::Empty {
-                service: service.clone(),
-            });
+            return Err(ChangeError::Empty { service: service.clone() });
         }
         self.revision = revision;
         self.overrides = overrides;
@@ -193,10 +188,5 @@ fn snapshot(spec: &Arc<ServiceSpec>, revision: u64, backends: &[BackendView]) ->
 }
 
 fn service_view(spec: &Arc<ServiceSpec>, revision: u64, backends: Vec<BackendView>) -> ServiceView {
-    ServiceView {
-        spec: Arc::clone(spec),
-        revision,
-        backends,
-        ewma: spec.balancer.factory.ewma(),
-    }
+    ServiceView { spec: Arc::clone(spec), revision, backends, ewma: spec.balancer.factory.ewma() }
 }

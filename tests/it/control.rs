@@ -63,13 +63,7 @@ impl Gateway {
         let server = tokio::spawn(serve(listener, Arc::clone(&registry), async {
             let _ = stopped.await;
         }));
-        Gateway {
-            address,
-            registry,
-            orders,
-            stop: Some(stop),
-            server,
-        }
+        Gateway { address, registry, orders, stop: Some(stop), server }
     }
 
     async fn channel(&self) -> Channel {
@@ -108,10 +102,7 @@ fn service(name: &str, backends: &[(&str, u32)]) -> Arc<Service> {
     let spec = ServiceSpec {
         name: name.into(),
         protocol: Default::default(),
-        balancer: Balancer {
-            policy: "first",
-            factory: Arc::new(First),
-        },
+        balancer: Balancer { policy: "first", factory: Arc::new(First) },
         endpoints: backends.iter().map(endpoint).collect(),
         upstream: Default::default(),
     };
@@ -153,9 +144,7 @@ fn settings(service: &proto::Service) -> Settings {
 }
 
 async fn get(client: &mut ControlClient<Channel>) -> proto::Service {
-    let request = proto::GetServiceRequest {
-        service: "orders".into(),
-    };
+    let request = proto::GetServiceRequest { service: "orders".into() };
     client.get_service(request).await.unwrap().into_inner()
 }
 
@@ -163,7 +152,5 @@ async fn get(client: &mut ControlClient<Channel>) -> proto::Service {
 fn members(service: &Service) -> Vec<(String, u32)> {
     let snapshot = service.snapshot().load();
     let members = snapshot.set.members().iter();
-    members
-        .map(|m| (m.endpoint.address().to_owned(), m.weight))
-        .collect()
+    members.map(|m| (m.endpoint.address().to_owned(), m.weight)).collect()
 }

@@ -73,11 +73,8 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) async fn connect(control: &str, timeout: Duration) -> Result<Client, Error> {
-        let with_scheme = if control.contains("://") {
-            control.to_owned()
-        } else {
-            format!("http://{control}")
-        };
+        let with_scheme =
+            if control.contains("://") { control.to_owned() } else { format!("http://{control}") };
         let bad = || Error::Address(control.to_owned());
         let endpoint = Endpoint::from_shared(with_scheme).map_err(|_| bad())?;
         let uri = endpoint.uri();
@@ -92,11 +89,7 @@ impl Client {
             control: control.to_owned(),
             reason: root(&error),
         })?;
-        Ok(Client {
-            channel,
-            control: control.to_owned(),
-            timeout,
-        })
+        Ok(Client { channel, control: control.to_owned(), timeout })
     }
 
     pub(super) async fn list(&self) -> Result<Vec<proto::ServiceSummary>, Error> {
@@ -107,8 +100,7 @@ impl Client {
 
     pub(super) async fn get(&self, service: String) -> Result<proto::Service, Error> {
         let mut api = self.api();
-        self.wait(api.get_service(proto::GetServiceRequest { service }))
-            .await
+        self.wait(api.get_service(proto::GetServiceRequest { service })).await
     }
 
     pub(super) async fn watch(&self, service: String, every: Duration) -> Result<States, Error> {
@@ -166,10 +158,7 @@ impl Client {
         match tokio::time::timeout(self.timeout, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(refused(&status)),
-            Err(_) => Err(Error::Timeout {
-                control: self.control.clone(),
-                timeout: self.timeout,
-            }),
+            Err(_) => Err(Error::Timeout { control: self.control.clone(), timeout: self.timeout }),
         }
     }
 }

@@ -60,15 +60,11 @@ struct Changed<'a> {
 }
 
 pub(super) fn services(services: &[proto::ServiceSummary]) -> String {
-    pretty(&Services {
-        services: services.iter().map(summary).collect(),
-    })
+    pretty(&Services { services: services.iter().map(summary).collect() })
 }
 
 pub(super) fn backends(services: &[proto::Service]) -> String {
-    pretty(&Services {
-        services: services.iter().map(service).collect(),
-    })
+    pretty(&Services { services: services.iter().map(service).collect() })
 }
 
 pub(super) fn watched(state: &proto::Service) -> String {

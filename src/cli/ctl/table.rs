@@ -8,10 +8,7 @@ pub(super) fn services(services: &[ServiceSummary]) -> String {
         return "The gateway has no services.\n".into();
     }
     let mut rows = vec![
-        [
-            "SERVICE", "POLICY", "REVISION", "BACKENDS", "ELIGIBLE", "DRAINING",
-        ]
-        .map(String::from),
+        ["SERVICE", "POLICY", "REVISION", "BACKENDS", "ELIGIBLE", "DRAINING"].map(String::from),
     ];
     rows.extend(services.iter().map(|s| {
         [
@@ -35,24 +32,10 @@ pub(super) fn backends(services: &[Service]) -> String {
 }
 
 fn service(service: &Service) -> String {
-    let Service {
-        name,
-        policy,
-        revision,
-        backends,
-    } = service;
+    let Service { name, policy, revision, backends } = service;
     let recent = backends.iter().map(|b| b.recent_requests).sum();
-    let titles = [
-        "BACKEND",
-        "STATE",
-        "WEIGHT",
-        "SHARE",
-        "SUCCESS",
-        "P50",
-        "P99",
-        "IN FLIGHT",
-        "REQUESTS",
-    ];
+    let titles =
+        ["BACKEND", "STATE", "WEIGHT", "SHARE", "SUCCESS", "P50", "P99", "IN FLIGHT", "REQUESTS"];
     let mut rows = vec![titles.map(String::from)];
     rows.extend(backends.iter().map(|backend| row(backend, recent)));
     rows.push(total(backends));
@@ -72,9 +55,7 @@ fn row(backend: &Backend, recent: u64) -> [String; 9] {
         backend.address.clone(),
         state_name(backend.state()).into(),
         weight,
-        or_dash(share(backend.recent_requests, recent), |s| {
-            format!("{:.1} %", s * 100.0)
-        }),
+        or_dash(share(backend.recent_requests, recent), |s| format!("{:.1} %", s * 100.0)),
         or_dash(backend.success_ratio, success),
         or_dash(backend.p50_seconds, latency),
         or_dash(backend.p99_seconds, latency),
@@ -87,11 +68,7 @@ fn total(backends: &[Backend]) -> [String; 9] {
     let mut row = <[String; 9]>::default();
     let [first, .., in_flight, requests] = &mut row;
     *first = "total".into();
-    *in_flight = backends
-        .iter()
-        .map(|b| u64::from(b.in_flight))
-        .sum::<u64>()
-        .to_string();
+    *in_flight = backends.iter().map(|b| u64::from(b.in_flight)).sum::<u64>().to_string();
     *requests = backends.iter().map(|b| b.requests).sum::<u64>().to_string();
     row
 }
@@ -128,17 +105,9 @@ fn align<const N: usize>(rows: &[[String; N]], left: usize) -> String {
     }
     let mut text = String::new();
     for row in rows {
-        let cells = row
-            .iter()
-            .zip(widths)
-            .enumerate()
-            .map(|(i, (cell, width))| {
-                if i < left {
-                    format!("{cell:<width$}")
-                } else {
-                    format!("{cell:>width$}")
-                }
-            });
+        let cells = row.iter().zip(widths).enumerate().map(|(i, (cell, width))| {
+            if i < left { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }

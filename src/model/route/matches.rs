@@ -58,9 +58,7 @@ impl HostMatch {
             let inner = lower.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
             return match inner.map(str::parse::<std::net::Ipv6Addr>) {
                 Some(Ok(address)) => Ok(HostMatch::Exact(format!("[{address}]").into())),
-                _ => Err(format!(
-                    "`{text}` is not an IPv6 host: write it as [::1], without port"
-                )),
+                _ => Err(format!("`{text}` is not an IPv6 host: write it as [::1], without port")),
             };
         }
         check_name(&lower, text)?;
@@ -84,9 +82,7 @@ impl PathMatch {
     /// Says what is wrong and how to mend it.
     pub fn prefix(text: &str) -> Result<PathMatch, String> {
         check_path(text)?;
-        Ok(PathMatch::Prefix(
-            text.strip_suffix('/').unwrap_or(text).into(),
-        ))
+        Ok(PathMatch::Prefix(text.strip_suffix('/').unwrap_or(text).into()))
     }
 
     /// Reads `pkg.Service` or `pkg.Service/Method`.
@@ -128,9 +124,7 @@ fn check_name(name: &str, text: &str) -> Result<(), String> {
     let label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
     if name.len() > MAX_HOST || !name.split('.').all(label) {
         return Err(format!(

@@ -11,25 +11,15 @@ fn host(text: &str) -> HostMatch {
 fn table(rows: &[(&str, PathMatch)]) -> RouteTable {
     let mut table = RouteTable::default();
     for (number, (name, path)) in rows.iter().enumerate() {
-        let host = if name.is_empty() {
-            HostMatch::Any
-        } else {
-            host(name)
-        };
+        let host = if name.is_empty() { HostMatch::Any } else { host(name) };
         let path = path.clone();
-        table
-            .insert(&Match { host, path }, Route::to(number))
-            .unwrap();
+        table.insert(&Match { host, path }, Route::to(number)).unwrap();
     }
     table
 }
 
 fn find(table: &RouteTable, authority: &str, path: &str, grpc: bool) -> Option<usize> {
-    let query = RouteQuery {
-        authority: authority.as_bytes(),
-        path: path.as_bytes(),
-        grpc,
-    };
+    let query = RouteQuery { authority: authority.as_bytes(), path: path.as_bytes(), grpc };
     let route = table.find(&query)?;
     Some(route.choose(&mut fastrand::Rng::with_seed(1)))
 }
@@ -113,14 +103,8 @@ fn a_host_without_a_matching_route_gives_way() {
 
 #[test]
 fn the_same_match_twice_names_the_first() {
-    let mut table = table(&[
-        ("", PathMatch::Any),
-        ("a.b", PathMatch::prefix("/x").unwrap()),
-    ]);
-    let again = Match {
-        host: host("A.B"),
-        path: PathMatch::prefix("/x/").unwrap(),
-    };
+    let mut table = table(&[("", PathMatch::Any), ("a.b", PathMatch::prefix("/x").unwrap())]);
+    let again = Match { host: host("A.B"), path: PathMatch::prefix("/x/").unwrap() };
     assert_eq!(table.insert(&again, Route::to(9)), Err(1));
     assert_eq!(table.len(), 2);
 }
@@ -192,10 +176,7 @@ fn naive(rows: &[Match], authority: &str, path: &str, grpc: bool) -> Option<usiz
         };
         Some((by_host, by_path))
     };
-    let ranked = rows
-        .iter()
-        .enumerate()
-        .filter_map(|(i, row)| Some((rank(row)?, i)));
+    let ranked = rows.iter().enumerate().filter_map(|(i, row)| Some((rank(row)?, i)));
     ranked.max().map(|(_, i)| i)
 }
 

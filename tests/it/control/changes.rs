@@ -18,14 +18,8 @@ async fn weights_take_effect_before_the_answer() {
 
     let answer = client.set_weights(weights([("b:1", 1000)])).await.unwrap();
     assert_eq!(answer.into_inner().revision, 2);
-    assert_eq!(
-        members(&gateway.orders),
-        [("a:1".into(), 3), ("b:1".into(), 1000)]
-    );
-    assert_eq!(
-        settings(&get(&mut client).await),
-        (2, vec![(3, 3, Ready), (1000, 1000, Ready)])
-    );
+    assert_eq!(members(&gateway.orders), [("a:1".into(), 3), ("b:1".into(), 1000)]);
+    assert_eq!(settings(&get(&mut client).await), (2, vec![(3, 3, Ready), (1000, 1000, Ready)]));
 
     client.set_weights(weights([("a:1", 0)])).await.unwrap();
     assert_eq!(members(&gateway.orders), [("b:1".into(), 1000)]);
@@ -44,17 +38,11 @@ async fn a_drained_backend_keeps_its_weight() {
 
     client.set_weights(weights([("a:1", 7)])).await.unwrap();
     assert_eq!(members(&gateway.orders), [("b:1".into(), 1)]);
-    assert_eq!(
-        settings(&get(&mut client).await),
-        (3, vec![(7, 0, Draining), (1, 1, Ready)])
-    );
+    assert_eq!(settings(&get(&mut client).await), (3, vec![(7, 0, Draining), (1, 1, Ready)]));
 
     let answer = client.undrain_backend(undrain("a:1")).await.unwrap();
     assert_eq!(answer.into_inner().revision, 4);
-    assert_eq!(
-        members(&gateway.orders),
-        [("a:1".into(), 7), ("b:1".into(), 1)]
-    );
+    assert_eq!(members(&gateway.orders), [("a:1".into(), 7), ("b:1".into(), 1)]);
 }
 
 #[tokio::test]
@@ -62,14 +50,8 @@ async fn nothing_changes_when_a_change_is_refused() {
     let gateway = Gateway::start().await;
     let mut client = gateway.client().await;
     let before = get(&mut client).await;
-    let unknown_service = SetWeightsRequest {
-        service: "carts".into(),
-        ..weights([("a:1", 1)])
-    };
-    let stale = SetWeightsRequest {
-        expected_revision: Some(7),
-        ..weights([("a:1", 1)])
-    };
+    let unknown_service = SetWeightsRequest { service: "carts".into(), ..weights([("a:1", 1)]) };
+    let stale = SetWeightsRequest { expected_revision: Some(7), ..weights([("a:1", 1)]) };
     let wrong = [
         (unknown_service, Code::NotFound, &["carts"][..]),
         (
@@ -84,39 +66,22 @@ async fn nothing_changes_when_a_change_is_refused() {
         ),
         (weights([]), Code::InvalidArgument, &["at least one"]),
         (stale, Code::Aborted, &["revision 1,", "expected 7"]),
-        (
-            weights([("a:1", 0), ("b:1", 0)]),
-            Code::FailedPrecondition,
-            &["orders", "allow_empty"],
-        ),
+        (weights([("a:1", 0), ("b:1", 0)]), Code::FailedPrecondition, &["orders", "allow_empty"]),
     ];
     for (request, code, named) in wrong {
         let status = client.set_weights(request.clone()).await.unwrap_err();
         refused(&status, code, named);
-        assert_eq!(
-            settings(&get(&mut client).await),
-            settings(&before),
-            "{request:?}"
-        );
+        assert_eq!(settings(&get(&mut client).await), settings(&before), "{request:?}");
     }
-    assert_eq!(
-        members(&gateway.orders),
-        [("a:1".into(), 3), ("b:1".into(), 1)]
-    );
+    assert_eq!(members(&gateway.orders), [("a:1".into(), 3), ("b:1".into(), 1)]);
 }
 
 #[tokio::test]
 async fn drains_are_refused_like_weights() {
     let gateway = Gateway::start().await;
     let mut client = gateway.client().await;
-    let elsewhere = proto::DrainBackendRequest {
-        service: "carts".into(),
-        ..drain("a:1")
-    };
-    let stale = proto::DrainBackendRequest {
-        expected_revision: Some(2),
-        ..drain("a:1")
-    };
+    let elsewhere = proto::DrainBackendRequest { service: "carts".into(), ..drain("a:1") };
+    let stale = proto::DrainBackendRequest { expected_revision: Some(2), ..drain("a:1") };
     for (request, code, named) in [
         (elsewhere, Code::NotFound, "carts"),
         (drain("x:1"), Code::InvalidArgument, "`x:1`"),
@@ -142,10 +107,7 @@ async fn a_service_is_emptied_only_on_purpose() {
     let gateway = Gateway::start().await;
     let mut client = gateway.client().await;
     client.drain_backend(drain("a:1")).await.unwrap();
-    let empty = proto::DrainBackendRequest {
-        allow_empty: true,
-        ..drain("b:1")
-    };
+    let empty = proto::DrainBackendRequest { allow_empty: true, ..drain("b:1") };
     client.drain_backend(empty).await.unwrap();
     let snapshot = gateway.orders.snapshot().load_full();
     assert!(snapshot.set.is_empty() && snapshot.picker.is_none());
@@ -159,9 +121,7 @@ async fn a_service_is_emptied_only_on_purpose() {
 async fn messages_stay_short_however_long_the_request_is() {
     let gateway = Gateway::start().await;
     let mut client = gateway.client().await;
-    let names: Vec<_> = (0..1000)
-        .map(|i| format!("{i}{}", "x".repeat(1000)))
-        .collect();
+    let names: Vec<_> = (0..1000).map(|i| format!("{i}{}", "x".repeat(1000))).collect();
     let request = weights(names.iter().map(|name| (name.as_str(), 2000)));
     let status = client.set_weights(request).await.unwrap_err();
     refused(&status, Code::InvalidArgument, &["and 992 more"]);
@@ -175,10 +135,8 @@ async fn of_those_who_expect_the_same_revision_one_wins() {
     for weight in 0..20 {
         let mut client = gateway.client().await;
         attempts.spawn(async move {
-            let request = SetWeightsRequest {
-                expected_revision: Some(1),
-                ..weights([("a:1", weight)])
-            };
+            let request =
+                SetWeightsRequest { expected_revision: Some(1), ..weights([("a:1", weight)]) };
             client.set_weights(request).await
         });
     }
@@ -254,21 +212,12 @@ async fn every_change_leaves_a_line_in_the_log() {
     let [made, refused] = &fields[..] else {
         panic!("two lines: {fields:?}");
     };
-    assert_eq!(
-        (&made["message"], &made["change"]),
-        (&json!("change made"), &json!("drain `a:1`"))
-    );
+    assert_eq!((&made["message"], &made["change"]), (&json!("change made"), &json!("drain `a:1`")));
     assert_eq!((&made["before"], &made["revision"]), (&json!(2), &json!(3)));
-    assert_eq!(
-        (&refused["message"], &refused["revision"]),
-        (&json!("change refused"), &json!(3))
-    );
+    assert_eq!((&refused["message"], &refused["revision"]), (&json!("change refused"), &json!(3)));
     for line in [made, refused] {
         assert_eq!(line["service"], "orders");
-        assert!(
-            line["by"].as_str().unwrap().starts_with("127.0.0.1:"),
-            "{line}"
-        );
+        assert!(line["by"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
     }
 }
 

@@ -16,9 +16,7 @@ struct Cli {
 
 fn args(gateway: &Gateway, line: &str) -> ctl::Args {
     let words = ["ctl", "--control", &gateway.address].into_iter();
-    Cli::try_parse_from(words.chain(line.split_whitespace()))
-        .unwrap()
-        .args
+    Cli::try_parse_from(words.chain(line.split_whitespace())).unwrap().args
 }
 
 async fn run(gateway: &Gateway, line: &str) -> Result<String, ctl::Error> {
@@ -62,15 +60,11 @@ async fn json_is_for_programs() {
     let gateway = Gateway::start().await;
     gateway.record(0, 0, GrpcCode::Ok, 4);
     gateway.observed(4).await;
-    let changed = run(&gateway, "set-weight orders b:1=0 --output json")
-        .await
-        .unwrap();
+    let changed = run(&gateway, "set-weight orders b:1=0 --output json").await.unwrap();
     let changed: serde_json::Value = serde_json::from_str(&changed).unwrap();
     assert_eq!(changed, json!({"service": "orders", "revision": 2}));
 
-    let text = run(&gateway, "backends orders --output json")
-        .await
-        .unwrap();
+    let text = run(&gateway, "backends orders --output json").await.unwrap();
     let mut seen: serde_json::Value = serde_json::from_str(&text).unwrap();
     for backend in seen["services"][0]["backends"].as_array_mut().unwrap() {
         for measured in ["ewma_seconds", "p50_seconds", "p90_seconds", "p99_seconds"] {
@@ -107,25 +101,16 @@ async fn json_is_for_programs() {
 #[tokio::test]
 async fn changes_are_made_under_conditions() {
     let gateway = Gateway::start().await;
-    let answer = run(&gateway, "set-weight orders a:1=20 b:1=80")
-        .await
-        .unwrap();
+    let answer = run(&gateway, "set-weight orders a:1=20 b:1=80").await.unwrap();
     assert_eq!(answer, "orders is now at revision 2\n");
-    assert_eq!(
-        members(&gateway.orders),
-        [("a:1".into(), 20), ("b:1".into(), 80)]
-    );
+    assert_eq!(members(&gateway.orders), [("a:1".into(), 20), ("b:1".into(), 80)]);
     let stale = run(&gateway, "drain orders a:1 --expected-revision 1").await;
     let stale = stale.unwrap_err();
     assert!(stale.to_string().ends_with("(ABORTED)"), "{stale}");
     assert_eq!(stale.exit_code(), 1);
-    run(&gateway, "drain orders a:1 --expected-revision 2")
-        .await
-        .unwrap();
+    run(&gateway, "drain orders a:1 --expected-revision 2").await.unwrap();
     assert!(run(&gateway, "drain orders b:1").await.is_err());
-    run(&gateway, "drain orders b:1 --allow-empty")
-        .await
-        .unwrap();
+    run(&gateway, "drain orders b:1 --allow-empty").await.unwrap();
     assert_eq!(members(&gateway.orders), []);
     run(&gateway, "undrain orders a:1").await.unwrap();
     assert_eq!(members(&gateway.orders), [("a:1".into(), 20)]);
@@ -145,21 +130,14 @@ impl Write for Pipe {
 
     fn flush(&mut self) -> io::Result<()> {
         let lines = self.text.iter().filter(|byte| **byte == b'\n').count();
-        if lines < self.lines {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
+        if lines < self.lines { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
     }
 }
 
 #[tokio::test]
 async fn watch_prints_one_json_document_a_line() {
     let gateway = Gateway::start().await;
-    let mut pipe = Pipe {
-        text: Vec::new(),
-        lines: 3,
-    };
+    let mut pipe = Pipe { text: Vec::new(), lines: 3 };
     let args = args(&gateway, "watch orders --interval 100ms --output json");
     let ended = ctl::execute(args, &mut pipe, true).await;
     assert!(matches!(ended, Err(ctl::Error::Output(_))), "{ended:?}");
@@ -175,19 +153,12 @@ async fn watch_prints_one_json_document_a_line() {
 async fn watch_paints_over_the_last_table_on_a_terminal_alone() {
     let gateway = Gateway::start().await;
     for (redraw, clears) in [(true, 2), (false, 0)] {
-        let mut pipe = Pipe {
-            text: Vec::new(),
-            lines: 10,
-        };
+        let mut pipe = Pipe { text: Vec::new(), lines: 10 };
         let args = args(&gateway, "watch orders --interval 100ms");
         let _ = ctl::execute(args, &mut pipe, redraw).await;
         let text = String::from_utf8(pipe.text).unwrap();
         assert_eq!(text.matches("\x1b[").count(), clears * 2, "{text}");
-        assert_eq!(
-            text.matches("orders: first, revision 1").count(),
-            2,
-            "{text}"
-        );
+        assert_eq!(text.matches("orders: first, revision 1").count(), 2, "{text}");
     }
 }
 
@@ -197,9 +168,7 @@ async fn errors_say_what_to_do() {
     let missing = run(&gateway, "backends carts").await.unwrap_err();
     assert!(missing.to_string().contains("carts"), "{missing}");
     assert_eq!(missing.exit_code(), 1);
-    let twice = run(&gateway, "set-weight orders a:1=1 a:1=2")
-        .await
-        .unwrap_err();
+    let twice = run(&gateway, "set-weight orders a:1=1 a:1=2").await.unwrap_err();
     assert!(twice.to_string().contains("a:1"), "{twice}");
     assert_eq!(twice.exit_code(), 2);
 
@@ -213,9 +182,7 @@ async fn errors_say_what_to_do() {
     }
     for wrong in ["https://127.0.0.1:1", "http://", "no address"] {
         let cli = Cli::try_parse_from(["ctl", "services", "--control", wrong]).unwrap();
-        let error = ctl::execute(cli.args, &mut Vec::new(), false)
-            .await
-            .unwrap_err();
+        let error = ctl::execute(cli.args, &mut Vec::new(), false).await.unwrap_err();
         assert_eq!(error.exit_code(), 2, "{error}");
     }
 }
@@ -224,10 +191,7 @@ async fn errors_say_what_to_do() {
 async fn a_silent_server_is_not_waited_for_forever() {
     let gateway = Gateway::start().await;
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let line = format!(
-        "services --timeout 100ms --control {}",
-        silent.local_addr().unwrap()
-    );
+    let line = format!("services --timeout 100ms --control {}", silent.local_addr().unwrap());
     let error = run(&gateway, &line).await.unwrap_err();
     assert!(matches!(error, ctl::Error::Timeout { .. }), "{error}");
 }

@@ -14,9 +14,7 @@ use super::*;
 const CONTROL: &str = "equipoise.control.v1.Control";
 
 fn check(service: &str) -> HealthCheckRequest {
-    HealthCheckRequest {
-        service: service.into(),
-    }
+    HealthCheckRequest { service: service.into() }
 }
 
 #[tokio::test]
@@ -39,10 +37,8 @@ async fn reflection_lists_and_describes_the_api() {
     let gateway = Gateway::start().await;
     let mut reflection = ServerReflectionClient::new(gateway.channel().await);
     let mut ask = async |request| {
-        let request = v1::ServerReflectionRequest {
-            host: String::new(),
-            message_request: Some(request),
-        };
+        let request =
+            v1::ServerReflectionRequest { host: String::new(), message_request: Some(request) };
         let answers = reflection.server_reflection_info(once(request)).await;
         let answer = answers.unwrap().into_inner().next().await;
         answer.unwrap().unwrap().message_response.unwrap()
@@ -53,10 +49,7 @@ async fn reflection_lists_and_describes_the_api() {
         panic!("not a list");
     };
     let names: Vec<_> = list.service.iter().map(|s| s.name.as_str()).collect();
-    assert!(
-        names.contains(&CONTROL) && names.contains(&"grpc.health.v1.Health"),
-        "{names:?}"
-    );
+    assert!(names.contains(&CONTROL) && names.contains(&"grpc.health.v1.Health"), "{names:?}");
 
     for symbol in [CONTROL, "google.protobuf.Duration"] {
         let answer = ask(MessageRequest::FileContainingSymbol(symbol.into())).await;
@@ -80,19 +73,13 @@ async fn older_tools_find_reflection_too() {
     let answers = reflection.server_reflection_info(once(request)).await;
     let answer = answers.unwrap().into_inner().next().await.unwrap().unwrap();
     use v1alpha::server_reflection_response::MessageResponse::FileDescriptorResponse;
-    assert!(matches!(
-        answer.message_response,
-        Some(FileDescriptorResponse(_))
-    ));
+    assert!(matches!(answer.message_response, Some(FileDescriptorResponse(_))));
 }
 
 #[tokio::test]
 async fn shutdown_ends_open_streams() {
     let mut gateway = Gateway::start().await;
-    let request = proto::WatchServiceRequest {
-        service: "orders".into(),
-        interval: None,
-    };
+    let request = proto::WatchServiceRequest { service: "orders".into(), interval: None };
     let mut client = gateway.client().await;
     let mut watched = client.watch_service(request).await.unwrap().into_inner();
     let mut health = HealthClient::new(gateway.channel().await);

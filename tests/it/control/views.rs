@@ -43,10 +43,7 @@ async fn an_unknown_service_is_not_found() {
     let service = || "x".repeat(5000);
     let request = proto::GetServiceRequest { service: service() };
     let got = client.get_service(request).await.unwrap_err();
-    let request = proto::WatchServiceRequest {
-        service: service(),
-        interval: None,
-    };
+    let request = proto::WatchServiceRequest { service: service(), interval: None };
     let watched = client.watch_service(request).await.unwrap_err();
     for status in [got, watched] {
         assert_eq!(status.code(), Code::NotFound);
@@ -80,10 +77,7 @@ async fn a_backend_shows_how_it_does() {
         assert!((quantile.unwrap() - 0.01).abs() < 0.0012, "{quantile:?}");
     }
     assert!(a.ewma_seconds > 0.0);
-    assert_eq!(
-        (b.requests, b.success_ratio, b.p99_seconds),
-        (0, None, None)
-    );
+    assert_eq!((b.requests, b.success_ratio, b.p99_seconds), (0, None, None));
 }
 
 #[tokio::test]
@@ -92,20 +86,11 @@ async fn a_backend_without_a_connection_yet_is_connecting() {
     let mut client = gateway.client().await;
     let endpoint = Arc::clone(&gateway.orders.view().backends[0].endpoint);
     let connecting = endpoint.count_connecting();
-    assert_eq!(
-        get(&mut client).await.backends[0].state(),
-        BackendState::Connecting
-    );
+    assert_eq!(get(&mut client).await.backends[0].state(), BackendState::Connecting);
     let _connected = endpoint.count_connected();
-    assert_eq!(
-        get(&mut client).await.backends[0].state(),
-        BackendState::Ready
-    );
+    assert_eq!(get(&mut client).await.backends[0].state(), BackendState::Ready);
     drop(connecting);
-    assert_eq!(
-        get(&mut client).await.backends[0].state(),
-        BackendState::Ready
-    );
+    assert_eq!(get(&mut client).await.backends[0].state(), BackendState::Ready);
 }
 
 #[tokio::test]
@@ -115,10 +100,7 @@ async fn a_watch_shows_the_service_at_once_and_after_every_change() {
     assert_eq!(stream.message().await.unwrap().unwrap().revision, 1);
     let mut client = gateway.client().await;
     for weight in 1..=20 {
-        client
-            .set_weights(weights([("b:1", weight)]))
-            .await
-            .unwrap();
+        client.set_weights(weights([("b:1", weight)])).await.unwrap();
         let seen = stream.message().await.unwrap().unwrap();
         let expected = (u64::from(weight) + 1, weight);
         assert_eq!((seen.revision, seen.backends[1].effective_weight), expected);
@@ -143,10 +125,7 @@ async fn a_slow_reader_gets_the_newest_state_and_not_every_one() {
     let mut client = gateway.client().await;
     let changes = 200;
     for weight in 1..=changes {
-        client
-            .set_weights(weights([(backends[0].0, weight)]))
-            .await
-            .unwrap();
+        client.set_weights(weights([(backends[0].0, weight)])).await.unwrap();
     }
     let (mut messages, mut last) = (0, 0);
     while last < u64::from(changes) + 1 {
@@ -179,10 +158,7 @@ async fn streams_beyond_the_bound_are_refused_until_others_end() {
     let mut clients = Vec::new();
     let request = || proto::WatchServiceRequest {
         service: "orders".into(),
-        interval: Some(prost_types::Duration {
-            seconds: HOUR,
-            nanos: 0,
-        }),
+        interval: Some(prost_types::Duration { seconds: HOUR, nanos: 0 }),
     };
     for _ in 0..8 {
         clients.push(gateway.client().await);
