@@ -31,6 +31,10 @@ impl Default for EwmaParams {
 /// The estimate is Finagle's peak EWMA (`PeakEwma.scala`): a sample above the estimate replaces
 /// it at once, one below is averaged in, and it decays while nothing is heard. Its value and the
 /// time it was written live in one atomic word, so an update is one compare-and-swap.
+///
+/// A peak is quick to warn and easily alarmed: one hiccup of a machine marks it for seconds. So
+/// there is a second opinion, the geometric mean of about the last [`TYPICAL_SAMPLES`] requests,
+/// which one outlier hardly moves and a change of level moves within a few.
 #[derive(Debug)]
 #[repr(align(128))] // a cache line pair of its own: neighbours must not share its traffic
 pub struct Load {
@@ -38,7 +42,12 @@ pub struct Load {
     picked_ms: AtomicU32,
     /// High half: the estimate in microseconds (f32). Low half: milliseconds, wrapping.
     estimate: AtomicU64,
+    /// The geometric mean in microseconds (f32); 0 before the first sample.
+    typical: AtomicU32,
 }
+
+/// Requests after which a sample has lost all but 1/e of its influence on the geometric mean.
+const TYPICAL_SAMPLES: f32 = 32.0;
 
 impl Load {
     /// No requests in flight; the estimate starts at `default_rtt`.
@@ -47,6 +56,7 @@ impl Load {
             in_flight: AtomicU32::new(0),
             picked_ms: AtomicU32::new(wrapping_ms(now)),
             estimate: AtomicU64::new(pack(micros(default_rtt), wrapping_ms(now))),
+            typical: AtomicU32::new(0),
         }
     }
 
@@ -84,10 +94,23 @@ impl Load {
         f64::from(cost * weight(now, at, params.decay)) / 1e6
     }
 
+    /// The geometric mean of the last latencies, in seconds; the default when there is none yet.
+    pub fn typical_seconds(&self, params: &EwmaParams) -> f64 {
+        let typical = f32::from_bits(self.typical.load(Relaxed));
+        if typical > 0.0 {
+            f64::from(typical) / 1e6
+        } else {
+            params.default_rtt.as_secs_f64()
+        }
+    }
+
     /// Learns from a request that took `rtt` and did not fail.
     pub fn observe(&self, rtt: Duration, now: Time, params: &EwmaParams) {
         let rtt = micros(rtt);
-        self.update(now, params, |cost, w| if rtt > cost { rtt } else { blend(cost, rtt, w) });
+        self.update_typical(rtt, now, params);
+        self.update(now, params, |cost, w| {
+            if rtt > cost { rtt } else { blend(cost, rtt, w) }
+        });
     }
 
     /// Learns from a request that failed: it counts as `params.penalty` at least, averaged in
@@ -95,7 +118,24 @@ impl Load {
     /// failure among many successes does not shut the endpoint out.
     pub fn observe_failure(&self, rtt: Duration, now: Time, params: &EwmaParams) {
         let rtt = micros(rtt.max(params.penalty));
+        self.update_typical(rtt, now, params);
         self.update(now, params, |cost, w| blend(cost, rtt, w.min(0.999)));
+    }
+
+    /// Averages in the logarithm. Two workers at once may lose one of their samples, which does
+    /// not matter; it saves a second locked instruction. Goes before `update`, which moves the
+    /// time of the last sample.
+    fn update_typical(&self, rtt: f32, now: Time, params: &EwmaParams) {
+        let rtt = rtt.max(1.0);
+        let typical = f32::from_bits(self.typical.load(Relaxed));
+        let next = if typical > 0.0 {
+            let (_, at) = unpack(self.estimate.load(Relaxed));
+            let w = weight(now, at, params.decay).min(1.0 - 1.0 / TYPICAL_SAMPLES);
+            blend(typical.ln(), rtt.ln(), w).exp()
+        } else {
+            rtt
+        };
+        self.typical.store(next.to_bits(), Relaxed);
     }
 
     fn update(&self, now: Time, params: &EwmaParams, next: impl Fn(f32, f32) -> f32) {
@@ -158,6 +198,21 @@ mod tests {
         let w = (-1.0f64).exp();
         let expected = 0.1 * w + 0.01 * (1.0 - w);
         assert!((load.ewma_seconds(at(10_001), &params) - expected).abs() < 1e-5);
+    }
+
+    #[test]
+    fn one_outlier_hardly_moves_the_typical_latency_and_a_new_level_does() {
+        let params = EwmaParams::default();
+        let load = Load::new(params.default_rtt, at(0));
+        assert!((load.typical_seconds(&params) - 0.03).abs() < 1e-6);
+        load.observe(Duration::from_millis(1), at(1), &params);
+        assert!((load.typical_seconds(&params) - 0.001).abs() < 1e-6);
+        load.observe(Duration::from_millis(100), at(2), &params);
+        assert!(load.typical_seconds(&params) < 0.0012);
+        for ms in 3..13 {
+            load.observe(Duration::from_millis(10), at(ms), &params);
+        }
+        assert!(load.typical_seconds(&params) > 0.0018);
     }
 
     #[test]

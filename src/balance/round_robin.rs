@@ -1,0 +1,86 @@
+//! `round_robin`: members by turns, each as often as its weight says, its turns spread evenly.
+//!
+//! The members lie side by side on a circle, each as wide as its weight (all divided by their
+//! common divisor). A shared counter walks round it in steps of about the golden section of its
+//! circumference. As the step and the circumference have no common divisor, a cycle touches
+//! every point once, so shares are exact; as the golden section is the worst to approximate by
+//! fractions, the visits to each member are spread about as evenly as can be (three-distance
+//! theorem). So there is no schedule to compute or to store (the smooth sequence of NGINX has as
+//! many entries as the sum of the weights), and a pick is one atomic addition and one search.
+//!
+//! The start is random, so gateways that rebuild at the same time do not all begin with the same
+//! member.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::draw::Weights;
+use super::{Factory, PickCx, Picker, Policy};
+use crate::model::{BadParams, EndpointSet, Params};
+
+const GOLDEN_SECTION: f64 = 0.618_033_988_749_894_9;
+
+/// The policy; it has no settings.
+#[derive(Debug)]
+pub struct RoundRobin;
+
+impl Policy for RoundRobin {
+    fn name(&self) -> &'static str {
+        "round_robin"
+    }
+
+    fn configure(&self, params: Params) -> Result<Arc<dyn Factory>, BadParams> {
+        params.finish()?;
+        Ok(Arc::new(RoundRobin))
+    }
+}
+
+impl Factory for RoundRobin {
+    fn build(&self, set: Arc<EndpointSet>) -> Box<dyn Picker> {
+        let weights = Weights::new(&set);
+        let unit = (0..weights.len()).fold(0, |unit, index| divisor(unit, weights.of(index)));
+        let circle = weights.total() / unit.max(1);
+        Box::new(RoundRobinPicker {
+            weights,
+            unit,
+            circle,
+            step: step(circle),
+            walked: AtomicU64::new(fastrand::u64(0..circle)),
+        })
+    }
+}
+
+struct RoundRobinPicker {
+    weights: Weights,
+    /// The greatest common divisor of the weights.
+    unit: u64,
+    /// The circumference: the sum of the weights in units.
+    circle: u64,
+    step: u64,
+    walked: AtomicU64,
+}
+
+impl Picker for RoundRobinPicker {
+    fn pick(&self, cx: &mut PickCx<'_>) -> usize {
+        if !cx.tried.is_empty() {
+            return self.weights.draw_untried(cx.tried, cx.rng);
+        }
+        // At the end of the 64 bits the walk jumps to another point, which does no harm.
+        let walked = self.walked.fetch_add(self.step, Relaxed);
+        self.weights.owner(walked % self.circle * self.unit)
+    }
+}
+
+/// The number nearest below the golden section of `circle` that has no divisor in common with it.
+fn step(circle: u64) -> u64 {
+    let golden = ((circle as f64 * GOLDEN_SECTION).round() as u64).max(1);
+    (1..=golden)
+        .rev()
+        .find(|&step| divisor(step, circle) == 1)
+        .unwrap_or(1)
+}
+
+/// The greatest common divisor.
+fn divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { divisor(b, a % b) }
+}
