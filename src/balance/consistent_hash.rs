@@ -67,7 +67,9 @@ fn key_source(params: &Params) -> Result<KeySource, String> {
             Ok(name) => Ok(KeySource::Header(name.as_str().into())),
             Err(_) => Err(format!("`{name}` is not a header's name; {EXAMPLE}")),
         },
-        [(kind, _)] => Err(format!("`{kind}` is not supported, only `header` is; {EXAMPLE}")),
+        [(kind, _)] => Err(format!(
+            "`{kind}` is not supported, only `header` is; {EXAMPLE}"
+        )),
         _ => Err(format!("must name exactly one source; {EXAMPLE}")),
     }
 }
@@ -95,8 +97,13 @@ impl Factory for RingFactory {
 
 fn nodes(set: &EndpointSet, replicas: u64) -> Vec<Node> {
     let mut halvings = 0;
-    let count = |weight: u32, halvings: u32| (u64::from(weight) * replicas >> halvings).max(1);
-    let total = |halvings| -> u64 { set.members().iter().map(|m| count(m.weight, halvings)).sum() };
+    let count = |weight: u32, halvings: u32| ((u64::from(weight) * replicas) >> halvings).max(1);
+    let total = |halvings| -> u64 {
+        set.members()
+            .iter()
+            .map(|m| count(m.weight, halvings))
+            .sum()
+    };
     while total(halvings) > MAX_NODES.max(set.len() as u64) {
         halvings += 1;
     }

@@ -79,6 +79,8 @@ impl Weights {
     }
 
     fn before(&self, index: usize) -> u64 {
-        index.checked_sub(1).map_or(0, |previous| self.sums[previous])
+        index
+            .checked_sub(1)
+            .map_or(0, |previous| self.sums[previous])
     }
 }

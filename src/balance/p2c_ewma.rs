@@ -8,40 +8,46 @@
 //!
 //! 1. **Both samples are drawn by weight**, distinct. Where nothing speaks against the first, it
 //!    is taken, so shares are the weights.
-//! 2. **In flight is counted per unit of weight.** A member of weight 4 is seen as four of weight
-//!    1, of which one is looked at: its `in flight / 4` is rounded up or down at random by its
-//!    remainder. Requests come in whole numbers; dividing them without rounding favours the light.
-//! 3. **Latency counts when it is clearly worse**: by [`CLEAR_LATENCY`], above a floor of
+//! 2. **Latency counts when it is clearly worse**: by [`CLEAR_LATENCY`], above a floor of
 //!    [`FLOOR`], and both by the peak EWMA and by the geometric mean (see [`Load`]). Of the two
 //!    the milder ratio counts, so one hiccup does not overrule the operator, and a recovered
 //!    member is believed as soon as either says so.
+//! 3. **In flight is counted per unit of weight and latency.** By Little's law that is what a
+//!    member has in flight when it gets its share, so only a backlog tells. Requests come in
+//!    whole numbers, and a heavy member is seen as several light ones of which one is looked at:
+//!    `in flight / 4` is rounded up or down at random by its remainder. Without, the light would
+//!    be favoured.
 //! 4. **A slight excess in flight may be chance**, and members of different weight are not drawn
 //!    in both orders equally often: the heavy first, then the light is more frequent. So the step
 //!    from the first to the second is taken with the odds of Metropolis and Hastings,
 //!    `min(1, (1 - p_first) / (1 - p_second))`, which makes the steps of both directions cancel
 //!    out. Between equal weights that is the plain power of two choices. A clear excess
 //!    ([`CLEAR_LOAD`]) or a clearly worse latency is always acted upon.
-//! 5. **A first sample that lost is tried anyway** when it was not picked for [`UNHEARD`] and owes
-//!    no answer, so that estimates do not go stale (go-zero). As only the first sample is, no
-//!    member gets more than its share by this, and on rare requests, where all members are
-//!    unpicked for long, a bad one gets at most one [`TRIAL_ODDS`]th of it.
+//! 5. **A first sample that lost is tried anyway** when it owes no answer and either has never
+//!    given one, or was not picked for [`UNHEARD`] (go-zero): so estimates do not go stale, and a
+//!    newcomer is judged by its first answer, one request at a time until then. As only the first
+//!    sample is tried, no member gets more than its share by this, and on rare requests, where
+//!    all members are unpicked for long, a bad one gets one [`TRIAL_ODDS`]th of it.
 //!
 //! Sources: Finagle `PeakEwma.scala`; go-zero `p2c.go`; Linkerd's `load-biaser` (penalty);
-//! Mitzenmacher, "The Power of Two Choices"; Hastings 1970.
+//! Mitzenmacher, "The Power of Two Choices"; Hastings,
+//! "Monte Carlo Sampling Methods Using Markov Chains".
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::draw::Weights;
 use super::{Factory, PickCx, Picker, Policy};
-use crate::model::{BadParams, EndpointSet, EwmaParams, Load, Params};
+use crate::model::{BadParams, EndpointSet, EwmaParams, Load, Params, Time};
 
 /// A latency this many times the other's is worse by more than chance.
 const CLEAR_LATENCY: f64 = 1.5;
 /// Added to latencies, in seconds, before they are compared: less than about half of this is not
 /// worth departing from the weights.
 const FLOOR: f64 = 0.001;
-/// A cost this many times the other's is more than the chance of small numbers in flight.
+/// Latencies that do not differ clearly explain at most so many times as many in flight.
+const MAX_EXPECTED: f64 = 2.0;
+/// So many times as many in flight are more than the chance of small numbers.
 const CLEAR_LOAD: f64 = 4.0;
 /// Time without a pick after which a member's estimates want a fresh sample.
 const UNHEARD: Duration = Duration::from_secs(1);
@@ -132,43 +138,38 @@ impl P2cPicker {
 
     /// Whether `first` costs so much more than `second` that the step to it is to be taken.
     fn is_worse(&self, first: usize, second: usize, cx: &mut PickCx<'_>) -> bool {
-        let latency = self.latency_ratio(first, second, cx);
-        let ratio = latency * self.in_flight_ratio(first, second, cx.rng);
-        if ratio <= 1.0 {
-            return false;
+        let latency = self.latency_ratios(first, second, cx.now);
+        if let Some(latency) = latency.clear() {
+            return latency * self.in_flight_ratio(first, second, 1.0, cx.rng) > 1.0;
         }
-        let clear = latency != 1.0 || ratio >= CLEAR_LOAD;
-        clear || self.is_reversible(first, second, cx.rng)
+        let load = self.in_flight_ratio(first, second, latency.expected(), cx.rng);
+        load >= CLEAR_LOAD || load > 1.0 && self.is_reversible(first, second, cx.rng)
     }
 
-    /// How many times the latency of `second` that of `first` is; 1 when it is not clear.
-    fn latency_ratio(&self, first: usize, second: usize, cx: &PickCx<'_>) -> f64 {
-        let (a, b, params) = (self.load(first), self.load(second), self.set.ewma());
-        let ratio = |a: f64, b: f64| (a + FLOOR) / (b + FLOOR);
-        let peak = ratio(
-            a.ewma_seconds(cx.now, params),
-            b.ewma_seconds(cx.now, params),
-        );
-        let typical = ratio(a.typical_seconds(params), b.typical_seconds(params));
-        if peak.min(typical) > CLEAR_LATENCY {
-            peak.min(typical)
-        } else if peak.max(typical) < 1.0 / CLEAR_LATENCY {
-            peak.max(typical)
-        } else {
-            1.0
+    fn latency_ratios(&self, first: usize, second: usize, now: Time) -> LatencyRatios {
+        let params = self.set.ewma();
+        let (first, second) = (self.load(first), self.load(second));
+        LatencyRatios {
+            peak: (first.ewma_seconds(now, params) + FLOOR)
+                / (second.ewma_seconds(now, params) + FLOOR),
+            typical: [first, second].map(|load| load.typical_seconds(params)),
         }
     }
 
-    /// How many times as many requests in flight `first` would have per unit of weight.
-    fn in_flight_ratio(&self, first: usize, second: usize, rng: &mut fastrand::Rng) -> f64 {
-        let unit = self.weights.of(first).min(self.weights.of(second));
-        let mut with_one_more = |index: usize| {
-            let in_flight = u64::from(self.load(index).in_flight());
-            let weight = self.weights.of(index);
-            let remainder = if weight == unit { 0 } else { rng.u64(0..weight) };
-            ((in_flight * unit + remainder) / weight + 1) as f64
-        };
-        with_one_more(first) / with_one_more(second)
+    /// How many times as many requests in flight `first` would have per unit of weight, where
+    /// `latency` times as many are to be expected of it.
+    fn in_flight_ratio(
+        &self,
+        first: usize,
+        second: usize,
+        latency: f64,
+        rng: &mut fastrand::Rng,
+    ) -> f64 {
+        let weight = |index| self.weights.of(index) as f64;
+        let size = weight(first) / weight(second) * latency;
+        let first = rounded(self.load(first).in_flight(), size.max(1.0), rng);
+        let second = rounded(self.load(second).in_flight(), size.recip().max(1.0), rng);
+        (first + 1.0) / (second + 1.0)
     }
 
     /// Draws whether a step from `first` to `second` is taken that chance alone may have brought.
@@ -180,8 +181,48 @@ impl P2cPicker {
     /// Whether `first` is to be picked for the sake of a fresh sample.
     fn wants_trial(&self, first: usize, cx: &mut PickCx<'_>) -> bool {
         let load = self.load(first);
-        load.since_picked(cx.now) > UNHEARD
-            && load.in_flight() == 0
-            && cx.rng.u32(0..TRIAL_ODDS) == 0
+        let owes_none = load.in_flight() == 0;
+        let unheard = load.since_picked(cx.now) > UNHEARD;
+        owes_none && (!load.has_sample() || unheard && cx.rng.u32(0..TRIAL_ODDS) == 0)
+    }
+}
+
+/// How many times the latency of the second sample that of the first is.
+struct LatencyRatios {
+    /// By the peak EWMA, above the floor.
+    peak: f64,
+    /// The geometric means themselves, in seconds.
+    typical: [f64; 2],
+}
+
+impl LatencyRatios {
+    /// The ratio, if both estimates clearly say that one of the two is slower.
+    fn clear(&self) -> Option<f64> {
+        let [first, second] = self.typical;
+        let typical = (first + FLOOR) / (second + FLOOR);
+        let (low, high) = (self.peak.min(typical), self.peak.max(typical));
+        if low > CLEAR_LATENCY {
+            Some(low)
+        } else if high < CLEAR_LATENCY.recip() {
+            Some(high)
+        } else {
+            None
+        }
+    }
+
+    /// How many times as many requests the first is expected to have in flight by its latency.
+    fn expected(&self) -> f64 {
+        let [first, second] = self.typical;
+        (first / second).clamp(MAX_EXPECTED.recip(), MAX_EXPECTED)
+    }
+}
+
+/// `in_flight / size`, rounded up as often as its remainder says.
+fn rounded(in_flight: u32, size: f64, rng: &mut fastrand::Rng) -> f64 {
+    let exact = f64::from(in_flight) / size;
+    if size > 1.0 {
+        (exact + rng.f64()).floor()
+    } else {
+        exact
     }
 }

@@ -4,8 +4,7 @@
 //! common divisor). A shared counter walks round it in steps of about the golden section of its
 //! circumference. As the step and the circumference have no common divisor, a cycle touches
 //! every point once, so shares are exact; as the golden section is the worst to approximate by
-//! fractions, the visits to each member are spread about as evenly as can be (three-distance
-//! theorem). So there is no schedule to compute or to store (the smooth sequence of NGINX has as
+//! fractions, no member is ever more than a few turns ahead of its share or behind it. So there is no schedule to compute or to store (the smooth sequence of NGINX has as
 //! many entries as the sum of the weights), and a pick is one atomic addition and one search.
 //!
 //! The start is random, so gateways that rebuild at the same time do not all begin with the same
@@ -19,6 +18,8 @@ use super::{Factory, PickCx, Picker, Policy};
 use crate::model::{BadParams, EndpointSet, Params};
 
 const GOLDEN_SECTION: f64 = 0.618_033_988_749_894_9;
+/// How many steps below the golden section are looked at.
+const CANDIDATES: u64 = 64;
 
 /// The policy; it has no settings.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ impl Policy for RoundRobin {
 impl Factory for RoundRobin {
     fn build(&self, set: Arc<EndpointSet>) -> Box<dyn Picker> {
         let weights = Weights::new(&set);
-        let unit = (0..weights.len()).fold(0, |unit, index| divisor(unit, weights.of(index)));
+        let unit = (0..weights.len()).fold(0, |unit, index| euclid(unit, weights.of(index)).0);
         let circle = weights.total() / unit.max(1);
         Box::new(RoundRobinPicker {
             weights,
@@ -71,16 +72,23 @@ impl Picker for RoundRobinPicker {
     }
 }
 
-/// The number nearest below the golden section of `circle` that has no divisor in common with it.
+/// A number near the golden section of `circle`, with no divisor in common with it.
+///
+/// How evenly its multiples spread is bounded by the sum of the terms of its continued fraction
+/// (Ostrowski), which are all 1 for the golden section itself: the least sum wins.
 fn step(circle: u64) -> u64 {
     let golden = ((circle as f64 * GOLDEN_SECTION).round() as u64).max(1);
-    (1..=golden)
-        .rev()
-        .find(|&step| divisor(step, circle) == 1)
+    (golden.saturating_sub(CANDIDATES).max(1)..=golden)
+        .filter(|&step| euclid(step, circle).0 == 1)
+        .min_by_key(|&step| euclid(step, circle).1)
         .unwrap_or(1)
 }
 
-/// The greatest common divisor.
-fn divisor(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { divisor(b, a % b) }
+/// The greatest common divisor, and the sum of the terms of the continued fraction of `a / b`.
+fn euclid(a: u64, b: u64) -> (u64, u64) {
+    if b == 0 {
+        return (a, 0);
+    }
+    let (divisor, terms) = euclid(b, a % b);
+    (divisor, terms + a / b)
 }

@@ -28,8 +28,8 @@ impl Default for EwmaParams {
 
 /// The load signals of one endpoint, shared by all workers.
 ///
-/// The estimate is Finagle's peak EWMA (`PeakEwma.scala`): a sample above the estimate replaces
-/// it at once, one below is averaged in, and it decays while nothing is heard. Its value and the
+/// The estimate is Finagle's peak EWMA (`PeakEwma.scala`): a sample above the estimate, or the
+/// first, replaces it at once, one below is averaged in, and it decays while nothing is heard. Its value and the
 /// time it was written live in one atomic word, so an update is one compare-and-swap.
 ///
 /// A peak is quick to warn and easily alarmed: one hiccup of a machine marks it for seconds. So
@@ -104,12 +104,21 @@ impl Load {
         }
     }
 
+    /// Whether any request has ended yet, well or not.
+    pub fn has_sample(&self) -> bool {
+        self.typical.load(Relaxed) != 0
+    }
+
     /// Learns from a request that took `rtt` and did not fail.
     pub fn observe(&self, rtt: Duration, now: Time, params: &EwmaParams) {
         let rtt = micros(rtt);
-        self.update_typical(rtt, now, params);
+        let first = self.update_typical(rtt, now, params);
         self.update(now, params, |cost, w| {
-            if rtt > cost { rtt } else { blend(cost, rtt, w) }
+            if first || rtt > cost {
+                rtt
+            } else {
+                blend(cost, rtt, w)
+            }
         });
     }
 
@@ -124,8 +133,8 @@ impl Load {
 
     /// Averages in the logarithm. Two workers at once may lose one of their samples, which does
     /// not matter; it saves a second locked instruction. Goes before `update`, which moves the
-    /// time of the last sample.
-    fn update_typical(&self, rtt: f32, now: Time, params: &EwmaParams) {
+    /// time of the last sample. Says whether the sample was the first.
+    fn update_typical(&self, rtt: f32, now: Time, params: &EwmaParams) -> bool {
         let rtt = rtt.max(1.0);
         let typical = f32::from_bits(self.typical.load(Relaxed));
         let next = if typical > 0.0 {
@@ -136,6 +145,7 @@ impl Load {
             rtt
         };
         self.typical.store(next.to_bits(), Relaxed);
+        typical == 0.0
     }
 
     fn update(&self, now: Time, params: &EwmaParams, next: impl Fn(f32, f32) -> f32) {
@@ -192,6 +202,11 @@ mod tests {
     fn a_peak_replaces_and_a_valley_is_averaged() {
         let params = EwmaParams::default();
         let load = Load::new(params.default_rtt, at(0));
+        load.observe(Duration::from_millis(5), at(1), &params);
+        assert!(
+            (load.ewma_seconds(at(1), &params) - 0.005).abs() < 1e-6,
+            "the first"
+        );
         load.observe(Duration::from_millis(100), at(1), &params);
         assert!((load.ewma_seconds(at(1), &params) - 0.1).abs() < 1e-6);
         load.observe(Duration::from_millis(10), at(10_001), &params);

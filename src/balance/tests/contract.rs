@@ -109,11 +109,17 @@ fn pickers_are_shared_by_workers() {
             })
             .collect();
         let heavy: u64 = workers.into_iter().map(|w| w.join().unwrap()[0]).sum();
-        assert!((12_000..18_000).contains(&heavy), "{}: {heavy}", policy.name());
+        assert!(
+            (12_000..18_000).contains(&heavy),
+            "{}: {heavy}",
+            policy.name()
+        );
     }
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn a_pick_is_in_range_and_a_weight_of_0_gets_none(
         weights in prop::collection::vec(prop_oneof![Just(0), 0u32..5, 0u32..=1000, Just(u32::MAX)], 1..40),
