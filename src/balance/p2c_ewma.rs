@@ -220,8 +220,8 @@ impl LatencyRatios {
 /// `in_flight / size`, rounded up as often as its remainder says.
 fn rounded(in_flight: u32, size: f64, rng: &mut fastrand::Rng) -> f64 {
     let exact = f64::from(in_flight) / size;
-    if size > 1.0 {
-        (exact + rng.f64()).floor()
+    if exact > 0.0 && size > 1.0 {
+        f64::from((exact + rng.f64()) as u32) // `floor` is a call on plain x86-64
     } else {
         exact
     }
