@@ -9,4 +9,5 @@ pub mod http2;
 pub mod model;
 pub mod net;
 pub mod service;
+pub mod telemetry;
 pub mod upstream;

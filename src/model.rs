@@ -19,6 +19,7 @@ pub use outcome::{Class, Code, GRPC_CODES, GrpcCode, Protocol};
 pub use params::{BadParam, BadParams, ParamValue, Params};
 pub use route::{Route, RouteQuery, RouteTable};
 pub use similar::nearest;
+pub(crate) use stats::increment;
 pub use stats::{StatTotals, WorkerStats};
 pub use time::Time;
 pub use window::{Window, WindowStats};

@@ -110,6 +110,16 @@ pub enum Class {
     Cancelled,
 }
 
+impl std::fmt::Display for Code {
+    /// The gRPC code's name or the HTTP status, as on metrics.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Code::Grpc(code) => f.write_str(code.name()),
+            Code::Http(status) => status.fmt(f),
+        }
+    }
+}
+
 impl Code {
     /// What this end says of the backend.
     pub fn class(self) -> Class {

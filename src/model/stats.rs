@@ -64,8 +64,8 @@ impl WorkerStats {
     }
 }
 
-/// One writer, so no read-modify-write instruction is needed.
-fn increment(counter: &AtomicU64) {
+/// Adds one to a counter with one writer, so no read-modify-write instruction is needed.
+pub(crate) fn increment(counter: &AtomicU64) {
     counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed);
 }
 

@@ -189,7 +189,7 @@ impl Bits<'_> {
 pub(super) fn encode(string: &[u8], out: &mut Vec<u8>) {
     let (mut window, mut held) = (0u64, 0);
     for &byte in string {
-        let nth = CODE.symbols.iter().position(|&s| s == byte.into()).unwrap();
+        let nth = CODE.symbols.iter().position(|&s| s == u16::from(byte)).unwrap();
         let len = usize::from(LENGTHS[usize::from(byte)]);
         let code = CODE.first[len] as usize + nth - usize::from(CODE.offset[len]);
         window = window << len | code as u64;

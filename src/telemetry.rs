@@ -1,0 +1,15 @@
+//! What the gateway says of itself: metrics for Prometheus, health, and the log.
+//!
+//! The hot path writes plain counters (on [`Endpoint`](crate::model::Endpoint)s and in
+//! [`WorkerMetrics`]); everything here that reads or formats them runs off it.
+
+mod export;
+mod http;
+pub mod log;
+pub mod names;
+mod page;
+mod worker;
+
+pub use export::{BackendSample, Exporter, ServiceSample, Source};
+pub use http::{Readiness, serve};
+pub use worker::{Closed, Rejected, Side, WorkerCounter, WorkerMetrics};

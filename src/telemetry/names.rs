@@ -1,0 +1,122 @@
+//! Every metric that Equipoise exports: the one place where their names stand.
+
+/// A metric: what Prometheus and the dashboard know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// The name of the family.
+    pub name: &'static str,
+    /// What kind of number it is.
+    pub kind: Kind,
+    /// What it says, for people.
+    pub help: &'static str,
+    /// The names of its labels, in the order in which values are given. `le` goes without saying.
+    pub labels: &'static [&'static str],
+}
+
+/// What kind of number a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Goes up, and back to 0 at a restart.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Samples counted under upper bounds.
+    Histogram,
+}
+
+impl Kind {
+    /// The name in the exposition format.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+macro_rules! metrics {
+    ($($constant:ident = $kind:ident $name:literal $labels:tt $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $constant: Metric = Metric {
+                name: $name,
+                kind: Kind::$kind,
+                help: $help,
+                labels: &$labels,
+            };
+        )*
+
+        /// Every metric.
+        pub const METRICS: &[Metric] = &[$($constant),*];
+    };
+}
+
+metrics! {
+    REQUESTS = Counter "equipoise_requests_total" ["service", "backend", "protocol", "code"]
+        "Requests that are over, by gRPC code name or HTTP status.";
+    REQUEST_DURATION = Histogram "equipoise_request_duration_seconds" ["service", "backend"]
+        "Time from the request to the last byte of the response; without requests that the client gave up.";
+    RESPONSE_START = Histogram "equipoise_response_start_seconds" ["service", "backend"]
+        "Time from the request to the head of the response.";
+    BACKEND_WEIGHT = Gauge "equipoise_backend_weight" ["service", "backend"]
+        "Weight that the balancer uses now; 0 while the backend takes no new requests.";
+    BACKEND_IN_FLIGHT = Gauge "equipoise_backend_in_flight" ["service", "backend"]
+        "Requests sent to the backend and not yet over.";
+    BACKEND_EWMA = Gauge "equipoise_backend_ewma_seconds" ["service", "backend"]
+        "Latency estimate that the balancer uses now.";
+    BACKEND_UP = Gauge "equipoise_backend_up" ["service", "backend"]
+        "1 if the backend may take new requests, else 0.";
+    BACKEND_SUCCESS_RATIO = Gauge "equipoise_backend_success_ratio" ["service", "backend"]
+        "Share of the requests of the last 30 s that succeeded; absent before the first request.";
+    RETRIES = Counter "equipoise_retries_total" ["service"]
+        "Requests sent once more, to another backend or on another connection.";
+    REJECTED = Counter "equipoise_rejected_total" ["reason"]
+        "Requests that the gateway answered itself because it would not or could not pass them on.";
+    CONNECTIONS = Gauge "equipoise_connections" ["side"]
+        "Open connections, with clients (downstream) and with backends (upstream).";
+    CONNECTIONS_CLOSED = Counter "equipoise_connections_closed_total" ["side", "reason"]
+        "Connections that were closed, by the limit that was passed or the other reason.";
+    BUILD_INFO = Gauge "equipoise_build_info" ["version"]
+        "1; the label says which version runs.";
+    PROCESS_CPU = Counter "process_cpu_seconds_total" []
+        "CPU time used, user and system.";
+    PROCESS_RESIDENT = Gauge "process_resident_memory_bytes" []
+        "Memory that is in RAM.";
+    PROCESS_OPEN_FDS = Gauge "process_open_fds" []
+        "Open file descriptors.";
+    PROCESS_MAX_FDS = Gauge "process_max_fds" []
+        "File descriptors that may be open.";
+    PROCESS_THREADS = Gauge "process_threads" []
+        "Threads of the operating system.";
+    PROCESS_START = Gauge "process_start_time_seconds" []
+        "When the process started, in seconds since 1970.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_follow_the_conventions_of_prometheus() {
+        let mut seen = HashSet::new();
+        for metric in METRICS {
+            let Metric { name, help, .. } = metric;
+            assert!(seen.insert(name), "{name} is there twice");
+            let plain = |c: char| c.is_ascii_lowercase() || c == '_';
+            assert!(name.chars().all(plain), "{name}");
+            let counter = metric.kind == Kind::Counter;
+            assert_eq!(name.ends_with("_total"), counter, "{name}");
+            let histogram = metric.kind == Kind::Histogram;
+            assert!(!histogram || name.ends_with("_seconds"), "{name}");
+            assert!(
+                help.ends_with('.') && !help.contains(['\n', '\\']),
+                "{name}"
+            );
+            let labels: HashSet<_> = metric.labels.iter().collect();
+            assert_eq!(labels.len(), metric.labels.len(), "{name}");
+            assert!(!labels.contains(&"le"), "{name}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What a worker counts beside its requests: rejections and connections.
+//!
+//! Each counter has one writer, so counting is a plain load and store; the sums over workers are
+//! taken at a scrape.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::model::increment;
+
+macro_rules! reasons {
+    (
+        $(#[$doc:meta])* $name:ident:
+        $($(#[$variant_doc:meta])* $variant:ident $text:literal,)*
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$variant_doc])* $variant),* }
+
+        impl $name {
+            /// All of them, in the order of their numbers.
+            pub const ALL: &'static [$name] = &[$($name::$variant),*];
+
+            /// The value of the label.
+            pub const fn name(self) -> &'static str {
+                match self { $($name::$variant => $text),* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Which way a connection leads.
+    Side:
+    /// To a client.
+    Downstream "downstream",
+    /// To a backend.
+    Upstream "upstream",
+}
+
+reasons! {
+    /// Why the gateway answered a request itself.
+    Rejected:
+    /// No route matches it.
+    NoRoute "no_route",
+    /// Its service has no backend that may take requests.
+    NoBackend "no_backend",
+    /// No connection to a backend could be made.
+    Connect "connect",
+    /// All streams were taken for as long as it could wait, or too many were waiting.
+    Overloaded "overloaded",
+    /// It breaks the rules of HTTP or of gRPC.
+    Malformed "malformed",
+    /// Its head is larger than the limit.
+    TooLarge "too_large",
+    /// Its method is CONNECT.
+    ConnectMethod "connect_method",
+    /// The gateway is going.
+    ShuttingDown "shutting_down",
+}
+
+reasons! {
+    /// Why a connection was closed. The first ones are [`Limits`](crate::http2::Limits).
+    Closed:
+    /// The peer reset too many streams.
+    Resets "resets",
+    /// The peer reset most streams soon after it had opened them.
+    PrematureResets "premature_resets",
+    /// Too many streams had to be reset for errors of the peer.
+    Errors "errors",
+    /// Too many PING frames.
+    Pings "pings",
+    /// Too many SETTINGS frames.
+    Settings "settings",
+    /// Too many frames that do nothing.
+    IdleFrames "idle_frames",
+    /// Too many WINDOW_UPDATE frames.
+    WindowUpdates "window_updates",
+    /// Too many DATA frames without payload.
+    EmptyData "empty_data",
+    /// Too much framing for the payload.
+    Overhead "overhead",
+    /// A header list far beyond the limit.
+    Headers "headers",
+    /// A header block in too many pieces.
+    Continuation "continuation",
+    /// Stalled streams held more than they may.
+    Buffer "buffer",
+    /// The TLS handshake failed or took too long.
+    HandshakeTimeout "handshake_timeout",
+    /// The preface or first SETTINGS, or the acknowledgement of ours, took too long.
+    PrefaceTimeout "preface_timeout",
+    /// The rest of a frame or header block took too long.
+    FrameTimeout "frame_timeout",
+    /// The peer took nothing of what waited for it.
+    WriteStall "write_stall",
+    /// It carried no stream for too long.
+    Idle "idle",
+    /// It was as old as it may get.
+    MaxAge "max_age",
+    /// The gateway or the backend was being drained.
+    Drain "drain",
+    /// The peer broke the protocol.
+    Protocol "protocol",
+    /// The peer sent more than its window.
+    FlowControl "flow_control",
+    /// The peer's compressed headers could not be read.
+    Compression "compression",
+    /// The peer closed it in good order.
+    PeerClosed "peer_closed",
+    /// It broke.
+    Io "io",
+}
+
+/// What one worker counts beside its requests. Only that worker may write.
+#[derive(Debug)]
+#[repr(align(128))] // a cache line pair of its own: workers must not share its traffic
+pub struct WorkerMetrics {
+    rejected: [AtomicU64; Rejected::ALL.len()],
+    opened: [AtomicU64; Side::ALL.len()],
+    closed: [[AtomicU64; Closed::ALL.len()]; Side::ALL.len()],
+}
+
+impl Default for WorkerMetrics {
+    fn default() -> WorkerMetrics {
+        WorkerMetrics {
+            rejected: [const { AtomicU64::new(0) }; _],
+            opened: [const { AtomicU64::new(0) }; _],
+            closed: [const { [const { AtomicU64::new(0) }; _] }; _],
+        }
+    }
+}
+
+impl WorkerMetrics {
+    /// Counts a request that the gateway answered itself.
+    pub fn reject(&self, reason: Rejected) {
+        increment(&self.rejected[reason as usize]);
+    }
+
+    /// Counts a connection that was made.
+    pub fn connection_opened(&self, side: Side) {
+        increment(&self.opened[side as usize]);
+    }
+
+    /// Counts a connection's end; once for each that was counted as opened.
+    pub fn connection_closed(&self, side: Side, reason: Closed) {
+        increment(&self.closed[side as usize][reason as usize]);
+    }
+
+    /// Requests that the gateway answered itself for this reason.
+    pub fn rejected(&self, reason: Rejected) -> u64 {
+        self.rejected[reason as usize].load(Relaxed)
+    }
+
+    /// Connections closed for this reason.
+    pub fn closed(&self, side: Side, reason: Closed) -> u64 {
+        self.closed[side as usize][reason as usize].load(Relaxed)
+    }
+
+    /// Connections that are open.
+    pub fn open(&self, side: Side) -> u64 {
+        let closed: u64 = Closed::ALL.iter().map(|&r| self.closed(side, r)).sum();
+        let opened = self.opened[side as usize].load(Relaxed);
+        opened.saturating_sub(closed) // the two were not read at the same moment
+    }
+}
+
+/// A count to which each worker adds in a cell of its own.
+#[derive(Debug)]
+pub struct WorkerCounter(Box<[AtomicU64]>);
+
+impl WorkerCounter {
+    /// Zero, for this many workers.
+    pub fn new(workers: usize) -> WorkerCounter {
+        WorkerCounter((0..workers.max(1)).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    /// Adds one. Only worker `worker` may call this with its number.
+    pub fn increment(&self, worker: usize) {
+        increment(&self.0[worker % self.0.len()]);
+    }
+
+    /// The sum over all workers.
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(|cell| cell.load(Relaxed)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_reason_has_its_own_name_and_number() {
+        let names: HashSet<_> = Closed::ALL.iter().map(|r| r.name()).collect();
+        assert_eq!(names.len(), Closed::ALL.len());
+        let names: HashSet<_> = Rejected::ALL.iter().map(|r| r.name()).collect();
+        assert_eq!(names.len(), Rejected::ALL.len());
+        for (number, reason) in Closed::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, number);
+        }
+    }
+
+    #[test]
+    fn open_connections_are_those_opened_and_not_closed() {
+        let metrics = WorkerMetrics::default();
+        for _ in 0..3 {
+            metrics.connection_opened(Side::Downstream);
+        }
+        metrics.connection_closed(Side::Downstream, Closed::Pings);
+        metrics.connection_closed(Side::Downstream, Closed::Idle);
+        assert_eq!(metrics.open(Side::Downstream), 1);
+        assert_eq!(metrics.open(Side::Upstream), 0);
+        assert_eq!(metrics.closed(Side::Downstream, Closed::Pings), 1);
+        assert_eq!(metrics.closed(Side::Upstream, Closed::Pings), 0);
+    }
+
+    #[test]
+    fn a_worker_counter_sums_its_cells() {
+        let counter = WorkerCounter::new(2);
+        counter.increment(0);
+        counter.increment(1);
+        counter.increment(1);
+        assert_eq!(counter.total(), 3);
+    }
+}
