@@ -96,15 +96,94 @@ struct Escaping<'a, W>(&'a mut W);
 impl<W: std::fmt::Write> std::fmt::Write for Escaping<'_, W> {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
         for piece in text.split_inclusive(char::is_control) {
-            match piece.chars().next_back().filter(|c| c.is_control()) {
-                None => self.0.write_str(piece)?,
-                Some(control) => {
-                    self.0
-                        .write_str(&piece[..piece.len() - control.len_utf8()])?;
-                    write!(self.0, "{}", control.escape_default())?;
+            let mut rest = piece.chars();
+            match rest.next_back() {
+                Some(last) if last.is_control() => {
+                    write!(self.0, "{}{}", rest.as_str(), last.escape_default())?;
                 }
+                _ => self.0.write_str(piece)?,
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    const HOSTILE: &str = "a\r\nERROR forged\x1b[2J\u{9b}31m \"é\"";
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: Format, filter: &str, log: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(format, filter, false, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, log);
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn log_hostile() {
+        let span = tracing::info_span!("connection", peer = %HOSTILE);
+        span.in_scope(|| tracing::warn!(path = %HOSTILE, debug = ?HOSTILE, "refused {HOSTILE}"));
+    }
+
+    #[test]
+    fn text_is_one_line_without_control_characters() {
+        let line = logged(Format::Text, "info", log_hostile);
+        let line = line.strip_suffix('\n').unwrap();
+        assert!(!line.contains(char::is_control), "{line:?}");
+        assert!(line.contains("WARN"), "{line}");
+        assert!(
+            line.contains("refused a\\r\\nERROR forged\\u{1b}[2J\\u{9b}31m \"é\""),
+            "{line}"
+        );
+        assert!(
+            line.contains("path=a\\r\\n") && line.contains("peer=a\\r\\n"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn json_keeps_every_character() {
+        let line = logged(Format::Json, "info", log_hostile);
+        assert_eq!(line.matches('\n').count(), 1);
+        let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(json["path"], HOSTILE);
+        assert_eq!(json["message"], format!("refused {HOSTILE}"));
+        assert_eq!(json["span"]["peer"], HOSTILE);
+    }
+
+    #[test]
+    fn the_filter_holds_back_what_it_should() {
+        let log = || {
+            tracing::debug!("quiet");
+            tracing::info!("loud");
+        };
+        let text = logged(Format::Text, "info", log);
+        assert!(text.contains("loud") && !text.contains("quiet"), "{text}");
+        assert!(logged(Format::Text, "debug", log).contains("quiet"));
+    }
+
+    #[test]
+    fn a_wrong_filter_is_named() {
+        let error = subscriber(Format::Text, "info,proxy=loud", false, io::stderr)
+            .err()
+            .unwrap();
+        assert!(error.to_string().contains("`info,proxy=loud`"), "{error}");
     }
 }

@@ -1,0 +1,490 @@
+//! Real scrapes of the metrics endpoint.
+
+mod dashboard;
+mod page;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use equipoise::clock;
+use equipoise::model::{Code, Endpoint, EwmaParams, GRPC_CODES, GrpcCode, WorkerStats};
+use equipoise::telemetry::names::{METRICS, Metric};
+use equipoise::telemetry::{
+    BackendSample, Closed, Exporter, Readiness, Rejected, ServiceSample, Side, Source,
+    WorkerMetrics, serve,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use page::Page;
+
+const OK: Code = Code::Grpc(GrpcCode::Ok);
+
+fn backend(address: &str) -> BackendSample {
+    let ewma = EwmaParams::default();
+    BackendSample {
+        endpoint: Arc::new(Endpoint::new(address, 2, &ewma, clock::now())),
+        ewma,
+        effective_weight: 3,
+        up: true,
+        success_ratio: None,
+    }
+}
+
+fn service(name: &str, backends: Vec<BackendSample>) -> ServiceSample {
+    let name = name.into();
+    ServiceSample {
+        name,
+        retries: 0,
+        backends,
+    }
+}
+
+/// Services that a test may change.
+#[derive(Clone, Default)]
+struct Services(Arc<Mutex<Vec<ServiceSample>>>);
+
+impl Source for Services {
+    fn services(&self) -> Vec<ServiceSample> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+struct Gateway {
+    address: SocketAddr,
+    services: Services,
+    worker: Arc<WorkerMetrics>,
+    readiness: watch::Sender<Readiness>,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+}
+
+impl Gateway {
+    async fn start(services: Vec<ServiceSample>) -> Gateway {
+        let services = Services(Arc::new(Mutex::new(services)));
+        let worker = Arc::new(WorkerMetrics::default());
+        let workers = vec![Arc::clone(&worker), Arc::default()];
+        let exporter = Exporter::new(services.clone(), workers);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (readiness, ready) = watch::channel(Readiness::Starting);
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async { drop(stopped.await) };
+        let served = tokio::spawn(serve(listener, exporter, ready, stopped));
+        Gateway {
+            address,
+            services,
+            worker,
+            readiness,
+            stop,
+            served,
+        }
+    }
+
+    async fn request(&self, head: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("{head}\r\nHost: gateway\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        response
+    }
+
+    async fn scrape(&self) -> Page {
+        let response = self.request("GET /metrics HTTP/1.1").await;
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert!(
+            head.contains("content-type: text/plain; version=0.0.4"),
+            "{head}"
+        );
+        Page::parse(body)
+    }
+}
+
+fn stats(backend: &BackendSample) -> &WorkerStats {
+    backend.endpoint.worker_stats(0)
+}
+
+#[tokio::test]
+async fn every_metric_is_exported_as_declared() {
+    let mut backend = backend("127.0.0.1:50051");
+    backend.success_ratio = Some(0.75);
+    stats(&backend).record(OK, Duration::from_millis(20));
+    backend
+        .endpoint
+        .worker_stats(1)
+        .record(OK, Duration::from_millis(30));
+    stats(&backend).record_start(Duration::from_millis(10));
+    backend.endpoint.load().begin();
+    let mut orders = service("orders", vec![backend]);
+    orders.retries = 7;
+    let gateway = Gateway::start(vec![orders]).await;
+    gateway.worker.reject(Rejected::NoRoute);
+    gateway.worker.connection_opened(Side::Downstream);
+    gateway.worker.connection_opened(Side::Downstream);
+    gateway
+        .worker
+        .connection_closed(Side::Downstream, Closed::Pings);
+
+    let page = gateway.scrape().await;
+    for Metric {
+        name,
+        kind,
+        help,
+        labels,
+    } in METRICS
+    {
+        let family = page
+            .0
+            .get(*name)
+            .unwrap_or_else(|| panic!("{name} is missing"));
+        assert_eq!(family.kind, kind.name(), "{name}");
+        assert_eq!(family.help, *help, "{name}");
+        for sample in &family.samples {
+            let mut found: Vec<&str> = sample.labels.keys().map(String::as_str).collect();
+            found.retain(|label| *label != "le");
+            let mut declared = labels.to_vec();
+            declared.sort_unstable();
+            assert_eq!(found, declared, "{name}");
+        }
+    }
+    assert_eq!(page.0.len(), METRICS.len());
+
+    let here = [("service", "orders"), ("backend", "127.0.0.1:50051")];
+    let ok = [("protocol", "grpc"), ("code", "OK"), here[0], here[1]];
+    assert_eq!(page.value("equipoise_requests_total", &ok), 2.0);
+    assert_eq!(
+        page.value("equipoise_request_duration_seconds_count", &here),
+        2.0
+    );
+    assert_eq!(
+        page.value("equipoise_request_duration_seconds_sum", &here),
+        0.05
+    );
+    assert_eq!(
+        page.value("equipoise_response_start_seconds_sum", &here),
+        0.01
+    );
+    assert_eq!(page.value("equipoise_backend_weight", &here), 3.0);
+    assert_eq!(page.value("equipoise_backend_in_flight", &here), 1.0);
+    assert_eq!(page.value("equipoise_backend_up", &here), 1.0);
+    assert_eq!(page.value("equipoise_backend_success_ratio", &here), 0.75);
+    assert_eq!(page.value("equipoise_retries_total", &here[..1]), 7.0);
+    assert_eq!(
+        page.value("equipoise_rejected_total", &[("reason", "no_route")]),
+        1.0
+    );
+    assert_eq!(
+        page.value("equipoise_rejected_total", &[("reason", "no_backend")]),
+        0.0
+    );
+    assert_eq!(
+        page.value("equipoise_connections", &[("side", "downstream")]),
+        1.0
+    );
+    let pings = [("side", "downstream"), ("reason", "pings")];
+    assert_eq!(
+        page.value("equipoise_connections_closed_total", &pings),
+        1.0
+    );
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    assert_eq!(page.value("equipoise_build_info", &version), 1.0);
+    assert!(page.value("process_resident_memory_bytes", &[]) > 1e6);
+    assert!(page.value("process_start_time_seconds", &[]) > 1.7e9);
+}
+
+#[tokio::test]
+async fn counters_only_grow_while_they_are_written() {
+    const REQUESTS: u64 = 300_000;
+    let busy = backend("a:1");
+    let endpoint = Arc::clone(&busy.endpoint);
+    let gateway = Gateway::start(vec![service("orders", vec![busy])]).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let writing = Arc::clone(&done);
+    let writer = std::thread::spawn(move || {
+        for i in 0..REQUESTS {
+            let stats = endpoint.worker_stats(0);
+            let code = GRPC_CODES[(i % 17) as usize];
+            stats.record(Code::Grpc(code), Duration::from_micros(i));
+            stats.record_start(Duration::from_micros(i / 2));
+        }
+        writing.store(true, SeqCst);
+    });
+    let mut before = gateway.scrape().await;
+    loop {
+        let last = done.load(SeqCst);
+        let now = gateway.scrape().await;
+        for (name, family) in before.0.iter().filter(|(_, family)| family.kind != "gauge") {
+            for sample in &family.samples {
+                let labels: Vec<(&str, &str)> = sample
+                    .labels
+                    .iter()
+                    .map(|(k, v)| (k.as_str(), v.as_str()))
+                    .collect();
+                assert!(
+                    now.value(&sample.name, &labels) >= sample.value,
+                    "{name} {labels:?}"
+                );
+            }
+        }
+        before = now;
+        if last {
+            break;
+        }
+    }
+    writer.join().unwrap();
+    let total: f64 = before
+        .samples("equipoise_requests_total")
+        .iter()
+        .map(|s| s.value)
+        .sum();
+    assert_eq!(total, REQUESTS as f64);
+    let cancelled = before.value("equipoise_requests_total", &[("code", "CANCELLED")]);
+    let timed = before.value("equipoise_request_duration_seconds_count", &[]);
+    assert_eq!(timed, REQUESTS as f64 - cancelled);
+}
+
+#[tokio::test]
+async fn quantiles_read_from_the_buckets_are_close_to_the_samples() {
+    for (seed, sigma) in [(1, 0.3), (2, 0.7), (3, 1.2)] {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let backend = backend("a:1");
+        let mut samples: Vec<f64> = (0..50_000)
+            .map(|_| {
+                let (u, v) = (1.0 - rng.f64(), rng.f64());
+                let normal = (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
+                0.008 * (sigma * normal).exp()
+            })
+            .collect();
+        for sample in &samples {
+            stats(&backend).record(OK, Duration::from_secs_f64(*sample));
+        }
+        samples.sort_unstable_by(f64::total_cmp);
+        let page = Gateway::start(vec![service("orders", vec![backend])])
+            .await
+            .scrape()
+            .await;
+        for q in [0.5, 0.9, 0.99] {
+            let exact = samples[(q * samples.len() as f64) as usize];
+            let read = page.quantile("equipoise_request_duration_seconds", &[], q);
+            let off = (read - exact).abs() / exact;
+            assert!(off < 0.1, "sigma {sigma}, {q}: {read} against {exact}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn hostile_names_arrive_as_they_are() {
+    let names = [
+        "plain",
+        "",
+        "\"",
+        "\\",
+        "\\\\",
+        "\\\"",
+        "\n",
+        "\\n",
+        "\\\n",
+        "\n\n",
+        "\\\n\\\"\n",
+        "a\"} 1\nequipoise_backend_up{service=\"b",
+        "# HELP x",
+        "\r",
+        "é🦀\u{0}",
+        "{}",
+        ",",
+    ];
+    let services = names.iter().map(|name| {
+        let backend = backend("a:1");
+        stats(&backend).record(OK, Duration::from_millis(1));
+        service(name, vec![backend])
+    });
+    let gateway = Gateway::start(services.collect()).await;
+    let page = gateway.scrape().await;
+    for name in names {
+        let labels = [("service", name), ("backend", "a:1")];
+        assert_eq!(page.value("equipoise_backend_up", &labels), 1.0);
+        assert_eq!(page.value("equipoise_requests_total", &labels), 1.0);
+        assert_eq!(
+            page.value("equipoise_request_duration_seconds_count", &labels),
+            1.0
+        );
+    }
+    assert_eq!(page.samples("equipoise_backend_up").len(), names.len());
+}
+
+#[tokio::test]
+async fn a_success_ratio_is_shown_only_when_there_is_one() {
+    let gateway = Gateway::start(vec![service(
+        "orders",
+        vec![backend("a:1"), backend("b:1")],
+    )])
+    .await;
+    let family = "equipoise_backend_success_ratio";
+    assert!(gateway.scrape().await.samples(family).is_empty());
+    gateway.services.0.lock().unwrap()[0].backends[1].success_ratio = Some(0.0);
+    let page = gateway.scrape().await;
+    assert_eq!(page.samples(family).len(), 1);
+    assert_eq!(page.value(family, &[("backend", "b:1")]), 0.0);
+}
+
+#[tokio::test]
+async fn what_leaves_the_configuration_leaves_the_page() {
+    let services =
+        ["orders", "carts"].map(|name| service(name, vec![backend("a:1"), backend("b:1")]));
+    for backend in services.iter().flat_map(|service| &service.backends) {
+        stats(backend).record(OK, Duration::from_millis(1));
+    }
+    let gateway = Gateway::start(services.to_vec()).await;
+    let shown = |page: &Page, labels: &[(&str, &str)]| {
+        let families = page.0.values();
+        families
+            .filter(|family| family.samples.iter().any(|s| s.has(labels)))
+            .count()
+    };
+    let page = gateway.scrape().await;
+    assert!(shown(&page, &[("service", "orders"), ("backend", "b:1")]) >= 6);
+    assert!(shown(&page, &[("service", "carts")]) >= 7);
+
+    {
+        let mut services = gateway.services.0.lock().unwrap();
+        services.pop();
+        services[0].backends.pop();
+    }
+    let page = gateway.scrape().await;
+    assert_eq!(shown(&page, &[("backend", "b:1")]), 0);
+    assert_eq!(shown(&page, &[("service", "carts")]), 0);
+    assert!(shown(&page, &[("service", "orders"), ("backend", "a:1")]) >= 6);
+}
+
+#[tokio::test]
+async fn clients_cannot_add_series_without_end() {
+    let backend = backend("a:1");
+    for status in 0..=u16::MAX {
+        stats(&backend).record(Code::Http(status), Duration::from_millis(1));
+    }
+    for code in GRPC_CODES {
+        stats(&backend).record(Code::Grpc(*code), Duration::from_millis(1));
+    }
+    let gateway = Gateway::start(vec![service("orders", vec![backend])]).await;
+    let page = gateway.scrape().await;
+    let requests = page.samples("equipoise_requests_total");
+    assert_eq!(requests.len(), 500 + 17);
+    let total: f64 = requests.iter().map(|sample| sample.value).sum();
+    assert_eq!(total, 65_536.0 + 17.0);
+    let series: usize = page.0.values().map(|family| family.samples.len()).sum();
+    let fixed: usize = page
+        .0
+        .iter()
+        .filter(|(name, _)| *name != "equipoise_requests_total")
+        .map(|(_, family)| family.samples.len())
+        .sum();
+    assert_eq!(series - fixed, requests.len());
+    assert!(fixed < 200, "{fixed}");
+}
+
+#[tokio::test]
+async fn health_is_told_by_status() {
+    let gateway = Gateway::start(Vec::new()).await;
+    let status = async |head: &str| gateway.request(head).await[..12].to_owned();
+    for (readiness, expected) in [
+        (Readiness::Starting, "HTTP/1.1 503"),
+        (Readiness::Ready, "HTTP/1.1 200"),
+        (Readiness::Draining, "HTTP/1.1 503"),
+    ] {
+        gateway.readiness.send(readiness).unwrap();
+        assert_eq!(
+            status("GET /readyz HTTP/1.1").await,
+            expected,
+            "{readiness:?}"
+        );
+        assert_eq!(status("GET /healthz HTTP/1.1").await, "HTTP/1.1 200");
+    }
+    assert_eq!(status("GET / HTTP/1.1").await, "HTTP/1.1 404");
+    assert_eq!(status("GET /metrics/../etc HTTP/1.1").await, "HTTP/1.1 404");
+    assert_eq!(status("POST /metrics HTTP/1.1").await, "HTTP/1.1 405");
+    assert_eq!(status("HEAD /metrics HTTP/1.1").await, "HTTP/1.1 200");
+}
+
+#[tokio::test]
+async fn an_endless_head_is_cut_off() {
+    let gateway = Gateway::start(Vec::new()).await;
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nX: ")
+        .await
+        .unwrap();
+    while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+    gateway.scrape().await;
+}
+
+#[tokio::test]
+async fn stopping_closes_the_listener_and_ends() {
+    let gateway = Gateway::start(Vec::new()).await;
+    let idle = TcpStream::connect(gateway.address).await.unwrap();
+    gateway.request("GET /healthz HTTP/1.1").await;
+    gateway.stop.send(()).unwrap();
+    gateway.served.await.unwrap();
+    assert!(TcpStream::connect(gateway.address).await.is_err());
+    drop(idle);
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_keep_a_scrape_out() {
+    let gateway = Gateway::start(Vec::new()).await;
+    let mut idle = Vec::new();
+    for _ in 0..70 {
+        idle.push(TcpStream::connect(gateway.address).await.unwrap());
+    }
+    gateway.scrape().await; // behind them; they are closed when their time is up
+}
+
+/// Says when it is asked, and answers when it may.
+struct Gate {
+    asked: Arc<AtomicUsize>,
+    begun: mpsc::Sender<()>,
+    go: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Source for Gate {
+    fn services(&self) -> Vec<ServiceSample> {
+        self.asked.fetch_add(1, SeqCst);
+        self.begun.send(()).unwrap();
+        self.go.lock().unwrap().recv().unwrap();
+        Vec::new()
+    }
+}
+
+#[tokio::test]
+async fn scrapers_that_come_together_share_a_page() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (begun, first_begun) = mpsc::channel();
+    let (go, gate) = mpsc::channel();
+    let gate = Gate {
+        asked: Arc::clone(&asked),
+        begun,
+        go: Mutex::new(gate),
+    };
+    let exporter = Exporter::new(gate, Vec::new());
+    let scrape = || {
+        let exporter = exporter.clone();
+        tokio::spawn(async move { exporter.scrape().await.unwrap() })
+    };
+    let first = scrape();
+    tokio::task::yield_now().await;
+    first_begun.recv().unwrap();
+    let others: Vec<_> = (0..50).map(|_| scrape()).collect();
+    tokio::task::yield_now().await; // they are queued behind the first, whose page is too old
+    go.send(()).unwrap();
+    go.send(()).unwrap();
+    first.await.unwrap();
+    for other in others {
+        other.await.unwrap();
+    }
+    assert_eq!(asked.load(SeqCst), 2);
+}
