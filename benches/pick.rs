@@ -13,10 +13,7 @@ use equipoise::model::{Endpoint, EndpointSet, EwmaParams, Member, ParamValue, Pa
 fn configured(policy: &dyn Policy) -> Arc<dyn Factory> {
     let header = vec![("header".into(), "x-key".into())];
     let keyed = [("key".into(), ParamValue::Map(header))];
-    policy
-        .configure(Params::default())
-        .or_else(|_| policy.configure(Params::new(keyed)))
-        .unwrap()
+    policy.configure(Params::default()).or_else(|_| policy.configure(Params::new(keyed))).unwrap()
 }
 
 /// Members of different weight and latency, some with requests in flight.
@@ -28,10 +25,7 @@ fn set(len: u32) -> Arc<EndpointSet> {
         let latency = Duration::from_micros(u64::from(500 + 100 * (n % 5)));
         endpoint.load().observe(latency, Time::ZERO, &ewma);
         (0..n % 4).for_each(|_| endpoint.load().begin());
-        Member {
-            endpoint: Arc::new(endpoint),
-            weight: 1 + n % 3,
-        }
+        Member { endpoint: Arc::new(endpoint), weight: 1 + n % 3 }
     };
     let members: Vec<_> = (0..len).map(member).collect();
     Arc::new(EndpointSet::new(members, ewma))

@@ -12,21 +12,13 @@ use equipoise::model::{Endpoint, EndpointSet, EwmaParams, Member, ParamValue, Pa
 fn configured(policy: &dyn Policy) -> Arc<dyn Factory> {
     let header = vec![("header".into(), "x-key".into())];
     let keyed = [("key".into(), ParamValue::Map(header))];
-    policy
-        .configure(Params::default())
-        .or_else(|_| policy.configure(Params::new(keyed)))
-        .unwrap()
+    policy.configure(Params::default()).or_else(|_| policy.configure(Params::new(keyed))).unwrap()
 }
 
 fn set() -> Arc<EndpointSet> {
     let ewma = EwmaParams::default();
     let member = |n: u32| Member {
-        endpoint: Arc::new(Endpoint::new(
-            &format!("10.0.0.{n}:1"),
-            1,
-            &ewma,
-            Time::ZERO,
-        )),
+        endpoint: Arc::new(Endpoint::new(&format!("10.0.0.{n}:1"), 1, &ewma, Time::ZERO)),
         weight: 1 + n % 7,
     };
     let members: Vec<_> = (0..20).map(member).collect();
@@ -49,17 +41,9 @@ fn a_pick_allocates_nothing() {
             for turn in 0..2_000u64 {
                 let now = Time::from_nanos(turn * 20_000_000);
                 let key = turn.to_le_bytes();
-                for (key, tried) in [
-                    (Some(&key[..]), &[][..]),
-                    (None, &[]),
-                    (Some(&key), &[3, 4]),
-                ] {
-                    let cx = &mut PickCx {
-                        key,
-                        tried,
-                        rng,
-                        now,
-                    };
+                for (key, tried) in [(Some(&key[..]), &[][..]), (None, &[]), (Some(&key), &[3, 4])]
+                {
+                    let cx = &mut PickCx { key, tried, rng, now };
                     let load = set.members()[picker.pick(cx)].endpoint.load();
                     load.begin();
                     load.observe(Duration::from_millis(turn % 50), now, set.ewma());

@@ -67,9 +67,7 @@ fn key_source(params: &Params) -> Result<KeySource, String> {
             Ok(name) => Ok(KeySource::Header(name.as_str().into())),
             Err(_) => Err(format!("`{name}` is not a header's name; {EXAMPLE}")),
         },
-        [(kind, _)] => Err(format!(
-            "`{kind}` is not supported, only `header` is; {EXAMPLE}"
-        )),
+        [(kind, _)] => Err(format!("`{kind}` is not supported, only `header` is; {EXAMPLE}")),
         _ => Err(format!("must name exactly one source; {EXAMPLE}")),
     }
 }
@@ -84,10 +82,7 @@ impl Factory for RingFactory {
     fn build(&self, set: Arc<EndpointSet>) -> Box<dyn Picker> {
         let mut ring = HashRing::new();
         ring.batch_add(nodes(&set, self.replicas));
-        Box::new(RingPicker {
-            ring,
-            weights: Weights::new(&set),
-        })
+        Box::new(RingPicker { ring, weights: Weights::new(&set) })
     }
 
     fn key(&self) -> &KeySource {
@@ -98,12 +93,7 @@ impl Factory for RingFactory {
 fn nodes(set: &EndpointSet, replicas: u64) -> Vec<Node> {
     let mut halvings = 0;
     let count = |weight: u32, halvings: u32| ((u64::from(weight) * replicas) >> halvings).max(1);
-    let total = |halvings| -> u64 {
-        set.members()
-            .iter()
-            .map(|m| count(m.weight, halvings))
-            .sum()
-    };
+    let total = |halvings| -> u64 { set.members().iter().map(|m| count(m.weight, halvings)).sum() };
     while total(halvings) > MAX_NODES.max(set.len() as u64) {
         halvings += 1;
     }

@@ -16,9 +16,7 @@ impl Weights {
             *sum += u64::from(member.weight);
             Some(*sum)
         });
-        Weights {
-            sums: running.collect(),
-        }
+        Weights { sums: running.collect() }
     }
 
     /// How many members there are.
@@ -58,8 +56,7 @@ impl Weights {
         if tried.is_empty() {
             return self.draw(rng);
         }
-        self.draw_where(|index| !tried.contains(&index), rng)
-            .unwrap_or_else(|| self.draw(rng))
+        self.draw_where(|index| !tried.contains(&index), rng).unwrap_or_else(|| self.draw(rng))
     }
 
     /// Any member that is `open`, if there is one. Slower: it looks at each member.
@@ -79,8 +76,6 @@ impl Weights {
     }
 
     fn before(&self, index: usize) -> u64 {
-        index
-            .checked_sub(1)
-            .map_or(0, |previous| self.sums[previous])
+        index.checked_sub(1).map_or(0, |previous| self.sums[previous])
     }
 }

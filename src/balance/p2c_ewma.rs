@@ -89,10 +89,7 @@ struct P2cFactory {
 
 impl Factory for P2cFactory {
     fn build(&self, set: Arc<EndpointSet>) -> Box<dyn Picker> {
-        Box::new(P2cPicker {
-            weights: Weights::new(&set),
-            set,
-        })
+        Box::new(P2cPicker { weights: Weights::new(&set), set })
     }
 
     fn ewma(&self) -> EwmaParams {

@@ -21,22 +21,14 @@ fn set_of<'a>(
         endpoint: Arc::new(Endpoint::new(address, 1, ewma, Time::ZERO)),
         weight,
     };
-    Arc::new(EndpointSet::new(
-        members.into_iter().map(member),
-        ewma.clone(),
-    ))
+    Arc::new(EndpointSet::new(members.into_iter().map(member), ewma.clone()))
 }
 
 /// Members `10.0.0.0:1`, `10.0.0.1:1` ... of these weights.
 fn set(weights: &[u32]) -> Arc<EndpointSet> {
-    let addresses: Vec<_> = (0..weights.len())
-        .map(|n| format!("10.0.0.{n}:1"))
-        .collect();
+    let addresses: Vec<_> = (0..weights.len()).map(|n| format!("10.0.0.{n}:1")).collect();
     set_of(
-        addresses
-            .iter()
-            .map(String::as_str)
-            .zip(weights.iter().copied()),
+        addresses.iter().map(String::as_str).zip(weights.iter().copied()),
         &EwmaParams::default(),
     )
 }
@@ -45,10 +37,7 @@ fn set(weights: &[u32]) -> Arc<EndpointSet> {
 fn configured(policy: &dyn Policy) -> Arc<dyn Factory> {
     let header = vec![("header".into(), "x-key".into())];
     let keyed = [("key".into(), ParamValue::Map(header))];
-    policy
-        .configure(Params::default())
-        .or_else(|_| policy.configure(Params::new(keyed)))
-        .unwrap()
+    policy.configure(Params::default()).or_else(|_| policy.configure(Params::new(keyed))).unwrap()
 }
 
 fn wants_key(factory: &dyn Factory) -> bool {
@@ -58,12 +47,7 @@ fn wants_key(factory: &dyn Factory) -> bool {
 /// One pick, with a random key.
 fn pick(picker: &dyn Picker, tried: &[usize], rng: &mut fastrand::Rng) -> usize {
     let key = rng.u64(..).to_le_bytes();
-    let cx = &mut PickCx {
-        key: Some(&key),
-        tried,
-        rng,
-        now: Time::ZERO,
-    };
+    let cx = &mut PickCx { key: Some(&key), tried, rng, now: Time::ZERO };
     picker.pick(cx)
 }
 

@@ -28,10 +28,7 @@ impl Policy for WeightedRandom {
 impl Factory for WeightedRandom {
     fn build(&self, set: Arc<EndpointSet>) -> Box<dyn Picker> {
         let weights = Weights::new(&set);
-        Box::new(WeightedPicker {
-            columns: columns(&weights),
-            weights,
-        })
+        Box::new(WeightedPicker { columns: columns(&weights), weights })
     }
 }
 
@@ -54,11 +51,7 @@ impl Picker for WeightedPicker {
         }
         let owner = cx.rng.usize(0..self.columns.len());
         let column = self.columns[owner];
-        if cx.rng.u64(0..self.weights.total()) < column.kept {
-            owner
-        } else {
-            column.alias
-        }
+        if cx.rng.u64(0..self.weights.total()) < column.kept { owner } else { column.alias }
     }
 }
 
@@ -66,10 +59,7 @@ impl Picker for WeightedPicker {
 fn columns(weights: &Weights) -> Box<[Column]> {
     let (len, height) = (weights.len(), weights.total());
     let mut columns: Box<[Column]> = (0..len)
-        .map(|index| Column {
-            kept: weights.of(index).saturating_mul(len as u64),
-            alias: index,
-        })
+        .map(|index| Column { kept: weights.of(index).saturating_mul(len as u64), alias: index })
         .collect();
     let (mut low, mut high): (Vec<usize>, Vec<usize>) =
         (0..len).partition(|&index| columns[index].kept < height);

@@ -97,11 +97,7 @@ impl Load {
     /// The geometric mean of the last latencies, in seconds; the default when there is none yet.
     pub fn typical_seconds(&self, params: &EwmaParams) -> f64 {
         let typical = f32::from_bits(self.typical.load(Relaxed));
-        if typical > 0.0 {
-            f64::from(typical) / 1e6
-        } else {
-            params.default_rtt.as_secs_f64()
-        }
+        if typical > 0.0 { f64::from(typical) / 1e6 } else { params.default_rtt.as_secs_f64() }
     }
 
     /// Whether any request has ended yet, well or not.
@@ -113,13 +109,13 @@ impl Load {
     pub fn observe(&self, rtt: Duration, now: Time, params: &EwmaParams) {
         let rtt = micros(rtt);
         let first = self.update_typical(rtt, now, params);
-        self.update(now, params, |cost, w| {
-            if first || rtt > cost {
-                rtt
-            } else {
-                blend(cost, rtt, w)
-            }
-        });
+        self.update(
+            now,
+            params,
+            |cost, w| {
+                if first || rtt > cost { rtt } else { blend(cost, rtt, w) }
+            },
+        );
     }
 
     /// Learns from a request that failed: it counts as `params.penalty` at least, averaged in
@@ -203,10 +199,7 @@ mod tests {
         let params = EwmaParams::default();
         let load = Load::new(params.default_rtt, at(0));
         load.observe(Duration::from_millis(5), at(1), &params);
-        assert!(
-            (load.ewma_seconds(at(1), &params) - 0.005).abs() < 1e-6,
-            "the first"
-        );
+        assert!((load.ewma_seconds(at(1), &params) - 0.005).abs() < 1e-6, "the first");
         load.observe(Duration::from_millis(100), at(1), &params);
         assert!((load.ewma_seconds(at(1), &params) - 0.1).abs() < 1e-6);
         load.observe(Duration::from_millis(10), at(10_001), &params);

@@ -71,10 +71,7 @@ impl Exporter {
     /// An exporter of `source`'s services and of what `workers` count.
     pub fn new(source: impl Source + 'static, workers: Vec<Arc<WorkerMetrics>>) -> Exporter {
         let source = Box::new(source);
-        Exporter {
-            inputs: Arc::new(Inputs { source, workers }),
-            last: Arc::default(),
-        }
+        Exporter { inputs: Arc::new(Inputs { source, workers }), last: Arc::default() }
     }
 
     /// The page of now, never one from before the call.
@@ -97,10 +94,7 @@ impl Exporter {
         let page = spawn_blocking(move || {
             let begun = Instant::now();
             let text = Bytes::from(inputs.write());
-            *last = Some(Scrape {
-                begun,
-                text: text.clone(),
-            });
+            *last = Some(Scrape { begun, text: text.clone() });
             text
         });
         page.await
@@ -149,21 +143,12 @@ fn write_backend(page: &mut Page, service: &str, backend: &BackendSample) {
         let labels = [service, backend, protocol.name(), &code];
         page.counter(&names::REQUESTS, &labels, count);
     }
-    page.histogram(
-        &names::REQUEST_DURATION,
-        &labels,
-        &totals.duration,
-        DURATION_STEP,
-    );
+    page.histogram(&names::REQUEST_DURATION, &labels, &totals.duration, DURATION_STEP);
     page.histogram(&names::RESPONSE_START, &labels, &totals.start, START_STEP);
     let load = endpoint.load();
     page.gauge(&names::BACKEND_WEIGHT, &labels, backend.effective_weight);
     page.gauge(&names::BACKEND_IN_FLIGHT, &labels, load.in_flight());
-    page.gauge(
-        &names::BACKEND_EWMA,
-        &labels,
-        load.ewma_seconds(clock::now(), ewma),
-    );
+    page.gauge(&names::BACKEND_EWMA, &labels, load.ewma_seconds(clock::now(), ewma));
     page.gauge(&names::BACKEND_UP, &labels, u8::from(backend.up));
     if let Some(ratio) = backend.success_ratio {
         page.gauge(&names::BACKEND_SUCCESS_RATIO, &labels, ratio);

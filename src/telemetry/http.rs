@@ -121,11 +121,7 @@ async fn answer<B>(
 
 async fn metrics(exporter: &Exporter) -> Response<Full<Bytes>> {
     match exporter.scrape().await {
-        Ok(page) => text(
-            StatusCode::OK,
-            "text/plain; version=0.0.4; charset=utf-8",
-            page,
-        ),
+        Ok(page) => text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page),
         Err(error) => {
             tracing::error!(%error, "metrics: cannot write the page");
             plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot write metrics\n")

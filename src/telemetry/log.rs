@@ -63,13 +63,9 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let parsed = EnvFilter::try_new(filter).map_err(|source| LogError::Filter {
-        filter: filter.to_owned(),
-        source,
-    })?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(parsed)
-        .with_writer(writer);
+    let parsed = EnvFilter::try_new(filter)
+        .map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(writer);
     Ok(match format {
         Format::Json => Box::new(builder.json().flatten_event(true).finish()),
         Format::Text => {
@@ -148,14 +144,8 @@ mod tests {
         let line = line.strip_suffix('\n').unwrap();
         assert!(!line.contains(char::is_control), "{line:?}");
         assert!(line.contains("WARN"), "{line}");
-        assert!(
-            line.contains("refused a\\r\\nERROR forged\\u{1b}[2J\\u{9b}31m \"é\""),
-            "{line}"
-        );
-        assert!(
-            line.contains("path=a\\r\\n") && line.contains("peer=a\\r\\n"),
-            "{line}"
-        );
+        assert!(line.contains("refused a\\r\\nERROR forged\\u{1b}[2J\\u{9b}31m \"é\""), "{line}");
+        assert!(line.contains("path=a\\r\\n") && line.contains("peer=a\\r\\n"), "{line}");
     }
 
     #[test]
@@ -181,9 +171,7 @@ mod tests {
 
     #[test]
     fn a_wrong_filter_is_named() {
-        let error = subscriber(Format::Text, "info,proxy=loud", false, io::stderr)
-            .err()
-            .unwrap();
+        let error = subscriber(Format::Text, "info,proxy=loud", false, io::stderr).err().unwrap();
         assert!(error.to_string().contains("`info,proxy=loud`"), "{error}");
     }
 }

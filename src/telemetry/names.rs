@@ -110,10 +110,7 @@ mod tests {
             assert_eq!(name.ends_with("_total"), counter, "{name}");
             let histogram = metric.kind == Kind::Histogram;
             assert!(!histogram || name.ends_with("_seconds"), "{name}");
-            assert!(
-                help.ends_with('.') && !help.contains(['\n', '\\']),
-                "{name}"
-            );
+            assert!(help.ends_with('.') && !help.contains(['\n', '\\']), "{name}");
             let labels: HashSet<_> = metric.labels.iter().collect();
             assert_eq!(labels.len(), metric.labels.len(), "{name}");
             assert!(!labels.contains(&"le"), "{name}");

@@ -39,25 +39,18 @@ impl Page {
                 Kind::Histogram => {} // written here
             }
         }
-        Page {
-            recorder,
-            families: BTreeMap::new(),
-        }
+        Page { recorder, families: BTreeMap::new() }
     }
 
     /// Adds a counter; `labels` are the values for `metric.labels`.
     pub(super) fn counter(&self, metric: &Metric, labels: &[&str], value: u64) {
-        let counter = self
-            .recorder
-            .register_counter(&key(metric, labels), &METADATA);
+        let counter = self.recorder.register_counter(&key(metric, labels), &METADATA);
         counter.absolute(value);
     }
 
     /// Adds a gauge; `labels` are the values for `metric.labels`.
     pub(super) fn gauge(&self, metric: &Metric, labels: &[&str], value: impl Into<f64>) {
-        let gauge = self
-            .recorder
-            .register_gauge(&key(metric, labels), &METADATA);
+        let gauge = self.recorder.register_gauge(&key(metric, labels), &METADATA);
         gauge.set(value.into());
     }
 
@@ -82,10 +75,7 @@ impl Page {
         let mut total = 0;
         for (i, count) in counts.buckets.iter().enumerate() {
             total += count;
-            if let Some(bound) = BOUNDS
-                .get(i)
-                .filter(|b| i % step == 0 && EXPORTED.contains(b))
-            {
+            if let Some(bound) = BOUNDS.get(i).filter(|b| i % step == 0 && EXPORTED.contains(b)) {
                 let le = seconds(*bound);
                 let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{le}\"}} {total}");
             }
@@ -108,9 +98,7 @@ impl Page {
     }
 
     fn family(&mut self, metric: &Metric) -> &mut String {
-        let Metric {
-            name, kind, help, ..
-        } = metric;
+        let Metric { name, kind, help, .. } = metric;
         self.families.entry(name).or_insert_with(|| {
             let kind = kind.name();
             format!("# HELP {name} {help}\n# TYPE {name} {kind}\n")

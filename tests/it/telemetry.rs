@@ -37,11 +37,7 @@ fn backend(address: &str) -> BackendSample {
 
 fn service(name: &str, backends: Vec<BackendSample>) -> ServiceSample {
     let name = name.into();
-    ServiceSample {
-        name,
-        retries: 0,
-        backends,
-    }
+    ServiceSample { name, retries: 0, backends }
 }
 
 /// Services that a test may change.
@@ -75,14 +71,7 @@ impl Gateway {
         let (stop, stopped) = oneshot::channel();
         let stopped = async { drop(stopped.await) };
         let served = tokio::spawn(serve(listener, exporter, ready, stopped));
-        Gateway {
-            address,
-            services,
-            worker,
-            readiness,
-            stop,
-            served,
-        }
+        Gateway { address, services, worker, readiness, stop, served }
     }
 
     async fn request(&self, head: &str) -> String {
@@ -98,10 +87,7 @@ impl Gateway {
         let response = self.request("GET /metrics HTTP/1.1").await;
         let (head, body) = response.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-        assert!(
-            head.contains("content-type: text/plain; version=0.0.4"),
-            "{head}"
-        );
+        assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
         Page::parse(body)
     }
 }
@@ -115,10 +101,7 @@ async fn every_metric_is_exported_as_declared() {
     let mut backend = backend("127.0.0.1:50051");
     backend.success_ratio = Some(0.75);
     stats(&backend).record(OK, Duration::from_millis(20));
-    backend
-        .endpoint
-        .worker_stats(1)
-        .record(OK, Duration::from_millis(30));
+    backend.endpoint.worker_stats(1).record(OK, Duration::from_millis(30));
     stats(&backend).record_start(Duration::from_millis(10));
     backend.endpoint.load().begin();
     let mut orders = service("orders", vec![backend]);
@@ -127,22 +110,11 @@ async fn every_metric_is_exported_as_declared() {
     gateway.worker.reject(Rejected::NoRoute);
     gateway.worker.connection_opened(Side::Downstream);
     gateway.worker.connection_opened(Side::Downstream);
-    gateway
-        .worker
-        .connection_closed(Side::Downstream, Closed::Pings);
+    gateway.worker.connection_closed(Side::Downstream, Closed::Pings);
 
     let page = gateway.scrape().await;
-    for Metric {
-        name,
-        kind,
-        help,
-        labels,
-    } in METRICS
-    {
-        let family = page
-            .0
-            .get(*name)
-            .unwrap_or_else(|| panic!("{name} is missing"));
+    for Metric { name, kind, help, labels } in METRICS {
+        let family = page.0.get(*name).unwrap_or_else(|| panic!("{name} is missing"));
         assert_eq!(family.kind, kind.name(), "{name}");
         assert_eq!(family.help, *help, "{name}");
         for sample in &family.samples {
@@ -158,40 +130,19 @@ async fn every_metric_is_exported_as_declared() {
     let here = [("service", "orders"), ("backend", "127.0.0.1:50051")];
     let ok = [("protocol", "grpc"), ("code", "OK"), here[0], here[1]];
     assert_eq!(page.value("equipoise_requests_total", &ok), 2.0);
-    assert_eq!(
-        page.value("equipoise_request_duration_seconds_count", &here),
-        2.0
-    );
-    assert_eq!(
-        page.value("equipoise_request_duration_seconds_sum", &here),
-        0.05
-    );
-    assert_eq!(
-        page.value("equipoise_response_start_seconds_sum", &here),
-        0.01
-    );
+    assert_eq!(page.value("equipoise_request_duration_seconds_count", &here), 2.0);
+    assert_eq!(page.value("equipoise_request_duration_seconds_sum", &here), 0.05);
+    assert_eq!(page.value("equipoise_response_start_seconds_sum", &here), 0.01);
     assert_eq!(page.value("equipoise_backend_weight", &here), 3.0);
     assert_eq!(page.value("equipoise_backend_in_flight", &here), 1.0);
     assert_eq!(page.value("equipoise_backend_up", &here), 1.0);
     assert_eq!(page.value("equipoise_backend_success_ratio", &here), 0.75);
     assert_eq!(page.value("equipoise_retries_total", &here[..1]), 7.0);
-    assert_eq!(
-        page.value("equipoise_rejected_total", &[("reason", "no_route")]),
-        1.0
-    );
-    assert_eq!(
-        page.value("equipoise_rejected_total", &[("reason", "no_backend")]),
-        0.0
-    );
-    assert_eq!(
-        page.value("equipoise_connections", &[("side", "downstream")]),
-        1.0
-    );
+    assert_eq!(page.value("equipoise_rejected_total", &[("reason", "no_route")]), 1.0);
+    assert_eq!(page.value("equipoise_rejected_total", &[("reason", "no_backend")]), 0.0);
+    assert_eq!(page.value("equipoise_connections", &[("side", "downstream")]), 1.0);
     let pings = [("side", "downstream"), ("reason", "pings")];
-    assert_eq!(
-        page.value("equipoise_connections_closed_total", &pings),
-        1.0
-    );
+    assert_eq!(page.value("equipoise_connections_closed_total", &pings), 1.0);
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     assert_eq!(page.value("equipoise_build_info", &version), 1.0);
     assert!(page.value("process_resident_memory_bytes", &[]) > 1e6);
@@ -221,15 +172,9 @@ async fn counters_only_grow_while_they_are_written() {
         let now = gateway.scrape().await;
         for (name, family) in before.0.iter().filter(|(_, family)| family.kind != "gauge") {
             for sample in &family.samples {
-                let labels: Vec<(&str, &str)> = sample
-                    .labels
-                    .iter()
-                    .map(|(k, v)| (k.as_str(), v.as_str()))
-                    .collect();
-                assert!(
-                    now.value(&sample.name, &labels) >= sample.value,
-                    "{name} {labels:?}"
-                );
+                let labels: Vec<(&str, &str)> =
+                    sample.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+                assert!(now.value(&sample.name, &labels) >= sample.value, "{name} {labels:?}");
             }
         }
         before = now;
@@ -238,11 +183,7 @@ async fn counters_only_grow_while_they_are_written() {
         }
     }
     writer.join().unwrap();
-    let total: f64 = before
-        .samples("equipoise_requests_total")
-        .iter()
-        .map(|s| s.value)
-        .sum();
+    let total: f64 = before.samples("equipoise_requests_total").iter().map(|s| s.value).sum();
     assert_eq!(total, REQUESTS as f64);
     let cancelled = before.value("equipoise_requests_total", &[("code", "CANCELLED")]);
     let timed = before.value("equipoise_request_duration_seconds_count", &[]);
@@ -265,10 +206,7 @@ async fn quantiles_read_from_the_buckets_are_close_to_the_samples() {
             stats(&backend).record(OK, Duration::from_secs_f64(*sample));
         }
         samples.sort_unstable_by(f64::total_cmp);
-        let page = Gateway::start(vec![service("orders", vec![backend])])
-            .await
-            .scrape()
-            .await;
+        let page = Gateway::start(vec![service("orders", vec![backend])]).await.scrape().await;
         for q in [0.5, 0.9, 0.99] {
             let exact = samples[(q * samples.len() as f64) as usize];
             let read = page.quantile("equipoise_request_duration_seconds", &[], q);
@@ -310,21 +248,15 @@ async fn hostile_names_arrive_as_they_are() {
         let labels = [("service", name), ("backend", "a:1")];
         assert_eq!(page.value("equipoise_backend_up", &labels), 1.0);
         assert_eq!(page.value("equipoise_requests_total", &labels), 1.0);
-        assert_eq!(
-            page.value("equipoise_request_duration_seconds_count", &labels),
-            1.0
-        );
+        assert_eq!(page.value("equipoise_request_duration_seconds_count", &labels), 1.0);
     }
     assert_eq!(page.samples("equipoise_backend_up").len(), names.len());
 }
 
 #[tokio::test]
 async fn a_success_ratio_is_shown_only_when_there_is_one() {
-    let gateway = Gateway::start(vec![service(
-        "orders",
-        vec![backend("a:1"), backend("b:1")],
-    )])
-    .await;
+    let gateway =
+        Gateway::start(vec![service("orders", vec![backend("a:1"), backend("b:1")])]).await;
     let family = "equipoise_backend_success_ratio";
     assert!(gateway.scrape().await.samples(family).is_empty());
     gateway.services.0.lock().unwrap()[0].backends[1].success_ratio = Some(0.0);
@@ -343,9 +275,7 @@ async fn what_leaves_the_configuration_leaves_the_page() {
     let gateway = Gateway::start(services.to_vec()).await;
     let shown = |page: &Page, labels: &[(&str, &str)]| {
         let families = page.0.values();
-        families
-            .filter(|family| family.samples.iter().any(|s| s.has(labels)))
-            .count()
+        families.filter(|family| family.samples.iter().any(|s| s.has(labels))).count()
     };
     let page = gateway.scrape().await;
     assert!(shown(&page, &[("service", "orders"), ("backend", "b:1")]) >= 6);
@@ -398,11 +328,7 @@ async fn health_is_told_by_status() {
         (Readiness::Draining, "HTTP/1.1 503"),
     ] {
         gateway.readiness.send(readiness).unwrap();
-        assert_eq!(
-            status("GET /readyz HTTP/1.1").await,
-            expected,
-            "{readiness:?}"
-        );
+        assert_eq!(status("GET /readyz HTTP/1.1").await, expected, "{readiness:?}");
         assert_eq!(status("GET /healthz HTTP/1.1").await, "HTTP/1.1 200");
     }
     assert_eq!(status("GET / HTTP/1.1").await, "HTTP/1.1 404");
@@ -415,10 +341,7 @@ async fn health_is_told_by_status() {
 async fn an_endless_head_is_cut_off() {
     let gateway = Gateway::start(Vec::new()).await;
     let mut stream = TcpStream::connect(gateway.address).await.unwrap();
-    stream
-        .write_all(b"GET /metrics HTTP/1.1\r\nX: ")
-        .await
-        .unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nX: ").await.unwrap();
     while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
     gateway.scrape().await;
 }
@@ -465,11 +388,7 @@ async fn scrapers_that_come_together_share_a_page() {
     let asked = Arc::new(AtomicUsize::new(0));
     let (begun, first_begun) = mpsc::channel();
     let (go, gate) = mpsc::channel();
-    let gate = Gate {
-        asked: Arc::clone(&asked),
-        begun,
-        go: Mutex::new(gate),
-    };
+    let gate = Gate { asked: Arc::clone(&asked), begun, go: Mutex::new(gate) };
     let exporter = Exporter::new(gate, Vec::new());
     let scrape = || {
         let exporter = exporter.clone();

@@ -28,15 +28,8 @@ fn critical(members: usize) -> f64 {
 
 #[test]
 fn shares_follow_weights() {
-    let cases: [&[u32]; 7] = [
-        &[80, 20],
-        &[1, 1, 1],
-        &[3, 1],
-        &[1, 2, 3, 4, 5],
-        &[1000, 1, 1],
-        &[7; 50],
-        &[500, 499],
-    ];
+    let cases: [&[u32]; 7] =
+        [&[80, 20], &[1, 1, 1], &[3, 1], &[1, 2, 3, 4, 5], &[1000, 1, 1], &[7; 50], &[500, 499]];
     for policy in POLICIES {
         for (seed, weights) in (1..).zip(cases) {
             let factory = configured(*policy);
@@ -84,12 +77,7 @@ fn without_a_key_shares_follow_weights_too() {
         for key in [None, Some(&b""[..])] {
             let mut counts = vec![0; 3];
             for _ in 0..20_000 {
-                let cx = &mut PickCx {
-                    key,
-                    tried: &[],
-                    rng,
-                    now: Time::ZERO,
-                };
+                let cx = &mut PickCx { key, tried: &[], rng, now: Time::ZERO };
                 counts[picker.pick(cx)] += 1;
             }
             let statistic = chi_square(&counts, &weights);
@@ -109,11 +97,7 @@ fn pickers_are_shared_by_workers() {
             })
             .collect();
         let heavy: u64 = workers.into_iter().map(|w| w.join().unwrap()[0]).sum();
-        assert!(
-            (12_000..18_000).contains(&heavy),
-            "{}: {heavy}",
-            policy.name()
-        );
+        assert!((12_000..18_000).contains(&heavy), "{}: {heavy}", policy.name());
     }
 }
 

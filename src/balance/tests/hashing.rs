@@ -9,10 +9,7 @@ use crate::model::{EwmaParams, ParamValue, Params, Time};
 const KEYS: u64 = 20_000;
 
 fn hashing() -> impl Iterator<Item = Arc<dyn Factory>> {
-    POLICIES
-        .iter()
-        .map(|policy| configured(*policy))
-        .filter(|factory| wants_key(&**factory))
+    POLICIES.iter().map(|policy| configured(*policy)).filter(|factory| wants_key(&**factory))
 }
 
 /// The address that each of the keys goes to.
@@ -91,10 +88,7 @@ fn the_keys_of_a_member_tried_in_vain_spread_over_all_others() {
             let pair = |(f, n): &(&String, &String)| *f == "d:1" && *n == other;
             let inherited = first.iter().zip(&next).filter(pair).count() as f64;
             let due = KEYS as f64 * 3.0 / 8.0 * f64::from(weight) / 5.0;
-            assert!(
-                (inherited / due - 1.0).abs() < 0.4,
-                "{other}: {inherited} of {due}"
-            );
+            assert!((inherited / due - 1.0).abs() < 0.4, "{other}: {inherited} of {due}");
         }
         let stays = |(f, n): (&String, &String)| f == "d:1" || f == n;
         assert!(first.iter().zip(&next).all(stays));
@@ -122,37 +116,17 @@ fn settings_that_are_wrong_are_named_with_the_fix() {
     let map = |kind: &str, name: &str| ParamValue::Map(vec![(kind.into(), name.into())]);
     let text = |text: &str| ParamValue::Text(text.into());
     let cases = [
-        (
-            vec![],
-            "key: is missing; write `key: { header: x-user-id }`",
-        ),
-        (
-            vec![("key", text("x-user-id"))],
-            "does not say where the key is",
-        ),
-        (
-            vec![("key", map("cookie", "id"))],
-            "`cookie` is not supported, only `header` is",
-        ),
-        (
-            vec![("key", map("header", "not a name"))],
-            "`not a name` is not a header's name",
-        ),
+        (vec![], "key: is missing; write `key: { header: x-user-id }`"),
+        (vec![("key", text("x-user-id"))], "does not say where the key is"),
+        (vec![("key", map("cookie", "id"))], "`cookie` is not supported, only `header` is"),
+        (vec![("key", map("header", "not a name"))], "`not a name` is not a header's name"),
         (vec![("key", ParamValue::Map(vec![]))], "exactly one source"),
-        (
-            vec![("key", map("header", "x")), ("replicas", text("0"))],
-            "replicas: must be from 1",
-        ),
-        (
-            vec![("key", map("header", "x")), ("replica", text("9"))],
-            "replica: unknown setting",
-        ),
+        (vec![("key", map("header", "x")), ("replicas", text("0"))], "replicas: must be from 1"),
+        (vec![("key", map("header", "x")), ("replica", text("9"))], "replica: unknown setting"),
     ];
     for (entries, message) in cases {
         let entries = entries.into_iter().map(|(key, value)| (key.into(), value));
-        let result = policy("consistent_hash")
-            .unwrap()
-            .configure(Params::new(entries));
+        let result = policy("consistent_hash").unwrap().configure(Params::new(entries));
         let error = result.unwrap_err().to_string();
         assert!(error.contains(message), "{error}");
     }

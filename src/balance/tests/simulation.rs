@@ -68,16 +68,12 @@ impl Simulation {
         self.set.members()[picked].endpoint.load().begin();
         self.picks[picked] += 1;
         let due = self.now + nanos;
-        self.pending
-            .push(Reverse((due, picked, nanos, answer.failed)));
+        self.pending.push(Reverse((due, picked, nanos, answer.failed)));
     }
 
     /// Goes on to the next answer, if there is one before `until`.
     fn receive(&mut self, until: u64) -> bool {
-        let next = self
-            .pending
-            .peek()
-            .is_some_and(|Reverse((due, ..))| *due <= until);
+        let next = self.pending.peek().is_some_and(|Reverse((due, ..))| *due <= until);
         let Some(Reverse((due, index, nanos, failed))) = next.then(|| self.pending.pop()).flatten()
         else {
             return false;
@@ -147,22 +143,12 @@ fn assert_by_weight(weights: &[u32], simulation: &Simulation, case: &str) {
     for (index, &weight) in weights.iter().enumerate() {
         let due = f64::from(weight) / f64::from(total);
         let share = simulation.share(index);
-        assert!(
-            (share - due).abs() < 0.02,
-            "{case} {weights:?}: {index} has {share:.3}"
-        );
+        assert!((share - due).abs() < 0.02, "{case} {weights:?}: {index} has {share:.3}");
     }
 }
 
-const SHARES: [&[u32]; 7] = [
-    &[80, 20],
-    &[1, 1, 1],
-    &[3, 1],
-    &[3, 2],
-    &[6, 3, 1],
-    &[1000, 1],
-    &[5, 4, 3, 2, 1],
-];
+const SHARES: [&[u32]; 7] =
+    [&[80, 20], &[1, 1, 1], &[3, 1], &[3, 2], &[6, 3, 1], &[1000, 1], &[5, 4, 3, 2, 1]];
 
 #[test]
 fn shares_follow_weights_at_any_concurrency() {
@@ -261,13 +247,8 @@ fn on_rare_requests_weights_hold_and_a_failing_backend_is_fled() {
     let well: Backends = |_, _| ok(5_000.0);
     let p2c_well = p2c(&[80, 20], well, 11).open(0.2, 100_000.0);
     assert_by_weight(&[80, 20], &p2c_well, "rare");
-    let failing: Backends = |index, _| Answer {
-        micros: 5_000.0,
-        failed: index == 1,
-    };
-    let p2c = p2c(&[80, 20], failing, 11)
-        .open(0.2, 100.0)
-        .open(0.2, 10_000.0);
+    let failing: Backends = |index, _| Answer { micros: 5_000.0, failed: index == 1 };
+    let p2c = p2c(&[80, 20], failing, 11).open(0.2, 100.0).open(0.2, 10_000.0);
     assert!(p2c.share(1) < 0.2 * 0.5, "{}", p2c.share(1));
 }
 

@@ -28,10 +28,7 @@ fn each_policy_is_one_file_and_one_row() {
 #[test]
 fn policies_are_found_by_name() {
     for row in POLICIES {
-        assert_eq!(
-            policy(row.name()).map(|found| found.name()),
-            Some(row.name())
-        );
+        assert_eq!(policy(row.name()).map(|found| found.name()), Some(row.name()));
     }
     assert!(policy("p2c").is_none());
     assert_eq!(POLICIES[0].name(), "p2c_ewma", "the default");
@@ -51,16 +48,10 @@ fn an_unknown_setting_is_refused_by_every_policy() {
 fn p2c_reads_its_settings() {
     let text = |key: &str, value: &str| (key.to_owned(), ParamValue::Text(value.into()));
     let p2c = policy("p2c_ewma").unwrap();
-    let entries = [
-        text("decay", "2s"),
-        text("default_rtt", "5ms"),
-        text("penalty", "1s"),
-    ];
+    let entries = [text("decay", "2s"), text("default_rtt", "5ms"), text("penalty", "1s")];
     let ewma = p2c.configure(Params::new(entries)).unwrap().ewma();
     let read = [ewma.decay, ewma.default_rtt, ewma.penalty].map(|d| d.as_millis());
     assert_eq!(read, [2000, 5, 1000]);
-    let error = p2c
-        .configure(Params::new([text("decay", "0s")]))
-        .unwrap_err();
+    let error = p2c.configure(Params::new([text("decay", "0s")])).unwrap_err();
     assert_eq!(error.to_string(), "decay: must be more than zero");
 }

@@ -15,13 +15,8 @@ fn panels(dashboard: &Value) -> &Vec<Value> {
 }
 
 fn expressions(dashboard: &Value) -> Vec<&str> {
-    let targets = panels(dashboard)
-        .iter()
-        .filter_map(|panel| panel["targets"].as_array());
-    targets
-        .flatten()
-        .map(|target| target["expr"].as_str().unwrap())
-        .collect()
+    let targets = panels(dashboard).iter().filter_map(|panel| panel["targets"].as_array());
+    targets.flatten().map(|target| target["expr"].as_str().unwrap()).collect()
 }
 
 /// The families that a query names.
@@ -29,9 +24,7 @@ fn families(expression: &str) -> impl Iterator<Item = &str> {
     let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let ours = words.filter(|word| word.starts_with("equipoise_") || word.starts_with("process_"));
     ours.map(|word| {
-        let histograms = METRICS
-            .iter()
-            .filter(|metric| metric.kind == Kind::Histogram);
+        let histograms = METRICS.iter().filter(|metric| metric.kind == Kind::Histogram);
         let mut histograms = histograms.map(|metric| metric.name);
         let family = histograms
             .find(|name| matches!(word.strip_prefix(name), Some("_bucket" | "_sum" | "_count")));
@@ -42,10 +35,7 @@ fn families(expression: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn every_metric_has_a_panel_and_every_panel_its_metrics() {
     let dashboard = dashboard();
-    let shown: BTreeSet<&str> = expressions(&dashboard)
-        .into_iter()
-        .flat_map(families)
-        .collect();
+    let shown: BTreeSet<&str> = expressions(&dashboard).into_iter().flat_map(families).collect();
     let exported: BTreeSet<&str> = METRICS.iter().map(|metric| metric.name).collect();
     assert_eq!(shown, exported);
 }

@@ -26,24 +26,13 @@ impl Page {
     pub fn parse(text: &str) -> Page {
         let mut families = BTreeMap::new();
         let mut series = HashSet::new();
-        let mut lines = text
-            .strip_suffix('\n')
-            .expect("ends its last line")
-            .split('\n')
-            .peekable();
+        let mut lines = text.strip_suffix('\n').expect("ends its last line").split('\n').peekable();
         while let Some(line) = lines.next() {
-            let help = line
-                .strip_prefix("# HELP ")
-                .unwrap_or_else(|| panic!("HELP wanted: {line}"));
+            let help =
+                line.strip_prefix("# HELP ").unwrap_or_else(|| panic!("HELP wanted: {line}"));
             let (name, help) = help.split_once(' ').unwrap();
-            let kind = lines
-                .next()
-                .and_then(|line| line.strip_prefix("# TYPE "))
-                .unwrap();
-            let kind = kind
-                .strip_prefix(name)
-                .and_then(|rest| rest.strip_prefix(' '))
-                .unwrap();
+            let kind = lines.next().and_then(|line| line.strip_prefix("# TYPE ")).unwrap();
+            let kind = kind.strip_prefix(name).and_then(|rest| rest.strip_prefix(' ')).unwrap();
             let mut samples = Vec::new();
             while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
                 let sample = parse_sample(line);
@@ -55,18 +44,11 @@ impl Page {
                 samples.push(sample);
             }
             assert!(!samples.is_empty(), "{name} is empty");
-            let family = Family {
-                kind: kind.into(),
-                help: help.into(),
-                samples,
-            };
+            let family = Family { kind: kind.into(), help: help.into(), samples };
             if kind == "histogram" {
                 check_histograms(&family);
             }
-            assert!(
-                families.insert(name.to_owned(), family).is_none(),
-                "{name} is there twice"
-            );
+            assert!(families.insert(name.to_owned(), family).is_none(), "{name} is there twice");
         }
         Page(families)
     }
@@ -79,10 +61,7 @@ impl Page {
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let all = self.0.values().flat_map(|family| &family.samples);
         let mut found = all.filter(|sample| sample.name == name && sample.has(labels));
-        let value = found
-            .next()
-            .unwrap_or_else(|| panic!("no {name} {labels:?}"))
-            .value;
+        let value = found.next().unwrap_or_else(|| panic!("no {name} {labels:?}")).value;
         assert!(found.next().is_none(), "several {name} {labels:?}");
         value
     }
@@ -96,10 +75,7 @@ impl Page {
             .map(|sample| (number(&sample.labels["le"]), sample.value))
             .collect();
         let rank = q * buckets.last().unwrap().1;
-        let i = buckets
-            .iter()
-            .position(|(_, count)| *count >= rank)
-            .unwrap();
+        let i = buckets.iter().position(|(_, count)| *count >= rank).unwrap();
         let (lower, below) = if i == 0 { (0.0, 0.0) } else { buckets[i - 1] };
         let (upper, count) = buckets[i];
         lower + (upper - lower) * (rank - below) / (count - below)
@@ -108,9 +84,7 @@ impl Page {
 
 impl Sample {
     pub fn has(&self, labels: &[(&str, &str)]) -> bool {
-        labels
-            .iter()
-            .all(|(name, value)| self.labels.get(*name).is_some_and(|v| v == value))
+        labels.iter().all(|(name, value)| self.labels.get(*name).is_some_and(|v| v == value))
     }
 }
 
@@ -130,14 +104,8 @@ fn parse_sample(line: &str) -> Sample {
         Some(rest) => parse_labels(rest),
         None => (Labels::new(), rest),
     };
-    let value = value
-        .strip_prefix(' ')
-        .unwrap_or_else(|| panic!("blank wanted: {line}"));
-    Sample {
-        name: name.into(),
-        labels,
-        value: number(value),
-    }
+    let value = value.strip_prefix(' ').unwrap_or_else(|| panic!("blank wanted: {line}"));
+    Sample { name: name.into(), labels, value: number(value) }
 }
 
 fn parse_labels(mut rest: &str) -> (Labels, &str) {
@@ -146,10 +114,7 @@ fn parse_labels(mut rest: &str) -> (Labels, &str) {
         let (name, value) = rest.split_once("=\"").unwrap();
         assert!(is_name(name), "label {name:?}");
         let (value, after) = parse_value(value);
-        assert!(
-            labels.insert(name.into(), value).is_none(),
-            "label {name} is there twice"
-        );
+        assert!(labels.insert(name.into(), value).is_none(), "label {name} is there twice");
         match after.split_at(1) {
             (",", more) => rest = more,
             ("}", more) => return (labels, more),
@@ -176,37 +141,23 @@ fn parse_value(text: &str) -> (String, &str) {
 
 fn is_name(name: &str) -> bool {
     let mut chars = name.chars();
-    chars
-        .next()
-        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn number(text: &str) -> f64 {
-    if text == "+Inf" {
-        f64::INFINITY
-    } else {
-        text.parse().unwrap()
-    }
+    if text == "+Inf" { f64::INFINITY } else { text.parse().unwrap() }
 }
 
 fn check_histograms(family: &Family) {
     let mut buckets: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
     let mut counts = BTreeMap::new();
     let mut sums = HashSet::new();
-    for Sample {
-        name,
-        labels,
-        value,
-    } in family.samples.iter().cloned()
-    {
+    for Sample { name, labels, value } in family.samples.iter().cloned() {
         let mut labels = labels;
         let le = labels.remove("le");
         if name.ends_with("_bucket") {
-            buckets
-                .entry(labels)
-                .or_default()
-                .push((number(&le.unwrap()), value));
+            buckets.entry(labels).or_default().push((number(&le.unwrap()), value));
         } else if name.ends_with("_count") {
             counts.insert(labels, value);
         } else {
@@ -215,12 +166,7 @@ fn check_histograms(family: &Family) {
     }
     assert!(sums.len() == counts.len() && counts.len() == buckets.len());
     for (labels, buckets) in buckets {
-        assert!(
-            buckets
-                .windows(2)
-                .all(|w| w[0].0 < w[1].0 && w[0].1 <= w[1].1),
-            "{labels:?}"
-        );
+        assert!(buckets.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 <= w[1].1), "{labels:?}");
         assert_eq!(*buckets.last().unwrap(), (f64::INFINITY, counts[&labels]));
         assert!(sums.contains(&labels));
     }
