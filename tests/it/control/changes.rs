@@ -1,7 +1,6 @@
 //! What operators change, and what is refused.
 
-use std::io::{self, BufRead as _};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use equipoise::control::proto::BackendState::{Draining, Ready};
 use equipoise::control::proto::{self, SetWeightsRequest};
@@ -192,33 +191,44 @@ async fn a_worker_sees_a_change_once_it_is_answered() {
 
 #[tokio::test]
 async fn every_change_leaves_a_line_in_the_log() {
-    let gateway = Gateway::start().await;
-    let mut client = gateway.client().await;
-    // Both events must be registered before a subscriber of this thread alone can count on them.
-    client.set_weights(weights([("a:1", 2)])).await.unwrap();
-    client.set_weights(weights([])).await.unwrap_err();
-
-    let (read, write) = io::pipe().unwrap();
-    let log = tracing_subscriber::fmt().json();
-    let log = log.with_writer(Mutex::new(write)).finish();
-    let logging = tracing::subscriber::set_default(log);
-    client.drain_backend(drain("a:1")).await.unwrap();
-    client.drain_backend(drain("b:1")).await.unwrap_err();
-    drop(logging);
-
-    let lines = io::BufReader::new(read).lines().map(|line| line.unwrap());
-    let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
-    let fields: Vec<_> = lines.map(|mut line| line["fields"].take()).collect();
+    // A test on another thread that is just registering the same events turns them off for all
+    // threads until the next rebuild, so one attempt is not enough.
+    let mut fields = Vec::new();
+    for _ in 0..20 {
+        fields = log_of_two_changes().await;
+        if fields.len() == 2 {
+            break;
+        }
+    }
     let [made, refused] = &fields[..] else {
         panic!("two lines: {fields:?}");
     };
     assert_eq!((&made["message"], &made["change"]), (&json!("change made"), &json!("drain `a:1`")));
-    assert_eq!((&made["before"], &made["revision"]), (&json!(2), &json!(3)));
-    assert_eq!((&refused["message"], &refused["revision"]), (&json!("change refused"), &json!(3)));
+    assert_eq!((&made["before"], &made["revision"]), (&json!(1), &json!(2)));
+    assert_eq!((&refused["message"], &refused["revision"]), (&json!("change refused"), &json!(2)));
     for line in [made, refused] {
         assert_eq!(line["service"], "orders");
         assert!(line["by"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
     }
+}
+
+async fn log_of_two_changes() -> Vec<serde_json::Value> {
+    let gateway = Gateway::start().await;
+    let mut client = gateway.client().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let log = tracing_subscriber::fmt().json();
+    let log = log.with_writer(Arc::new(file.reopen().unwrap())).finish();
+    let logging = tracing::subscriber::set_default(log);
+    tracing::callsite::rebuild_interest_cache();
+    client.drain_backend(drain("a:1")).await.unwrap();
+    client.drain_backend(drain("b:1")).await.unwrap_err();
+    drop(logging);
+    let fields = |line: &str| {
+        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["fields"].take()
+    };
+    let text = std::fs::read_to_string(file.path()).unwrap();
+    text.lines().map(fields).collect()
 }
 
 fn refused(status: &Status, code: Code, named: &[&str]) {
