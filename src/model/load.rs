@@ -29,8 +29,9 @@ impl Default for EwmaParams {
 /// The load signals of one endpoint, shared by all workers.
 ///
 /// The estimate is Finagle's peak EWMA (`PeakEwma.scala`): a sample above the estimate, or the
-/// first, replaces it at once, one below is averaged in, and it decays while nothing is heard. Its value and the
-/// time it was written live in one atomic word, so an update is one compare-and-swap.
+/// first, replaces it at once, one below is averaged in, and it decays while nothing is heard.
+/// Its value and the time it was written live in one atomic word, so an update is one
+/// compare-and-swap.
 ///
 /// A peak is quick to warn and easily alarmed: one hiccup of a machine marks it for seconds. So
 /// there is a second opinion, the geometric mean of about the last [`TYPICAL_SAMPLES`] requests,
