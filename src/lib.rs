@@ -8,6 +8,7 @@ pub mod control;
 pub mod http2;
 pub mod model;
 pub mod net;
+pub mod proxy;
 pub mod service;
 pub mod telemetry;
 pub mod upstream;

@@ -54,7 +54,7 @@ pub struct Limits {
     pub frame_timeout: Duration,
     /// Time in which a peer must take at least a byte of what waits for it; beyond: closed.
     pub write_stall_timeout: Duration,
-    /// Time a stream may go without a frame in either direction; beyond: reset.
+    /// Time a stream may go without a frame in either direction; beyond: reset. 0 is for ever.
     pub stream_idle_timeout: Duration,
     /// Time a connection may go without a stream; beyond: GOAWAY.
     pub idle_timeout: Duration,
@@ -107,6 +107,7 @@ impl Limits {
             resets: 5000,
             premature_reset_streams: 5000,
             errors: 1024,
+            stream_idle_timeout: Duration::ZERO,
             max_age: Duration::ZERO,
             ..Limits::edge()
         }

@@ -80,6 +80,15 @@ impl GrpcCode {
         GRPC_CODES.get(number as usize).copied().unwrap_or(GrpcCode::Unknown)
     }
 
+    /// The value of a `grpc-status` field.
+    pub const fn digits(self) -> &'static str {
+        const DIGITS: [&str; 17] = [
+            "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15",
+            "16",
+        ];
+        DIGITS[self as usize]
+    }
+
     /// Reads the value of a `grpc-status` field.
     pub fn parse(value: &[u8]) -> GrpcCode {
         match value {

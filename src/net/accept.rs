@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::conn::{Conn, Handler};
+use super::conn::{Closed, Conn, Handler};
 use super::io::Io;
 use super::worker::{Command, Worker, WorkerHandle};
 use crate::http2::{Connection, Limits};
@@ -132,7 +132,11 @@ impl Acceptor {
                     let h2 = Connection::server(Arc::clone(&listener.limits));
                     Conn::new(&worker, h2, io, handler).drive().await;
                 }
-                Err(error) => tracing::debug!(%error, "handshake failed"),
+                Err(error) => {
+                    tracing::debug!(%error, "handshake failed");
+                    handler.opened();
+                    handler.closed(Closed::Handshake);
+                }
             }
         });
     }

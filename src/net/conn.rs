@@ -25,6 +25,8 @@ pub enum Closed {
     Peer,
     /// Reading or writing failed.
     Io,
+    /// The TLS handshake failed or took too long.
+    Handshake,
     /// The peer broke a rule or passed a limit.
     Fault(Fault),
     /// No preface, SETTINGS or acknowledgement in time.
@@ -51,6 +53,9 @@ pub trait Handler {
 
     /// A backend's connection may take more, or fewer, streams than before.
     fn changed(&self);
+
+    /// The connection has begun.
+    fn opened(&self);
 
     /// The connection has ended.
     fn closed(&self, why: Closed);
@@ -135,6 +140,7 @@ impl Conn {
 
     /// Reads until the connection ends.
     pub async fn drive(self: Rc<Self>) {
+        self.handler.opened();
         self.flush_later();
         let why = std::future::poll_fn(|cx| self.poll(cx)).await;
         self.worker.deregister(self.slot.get());
@@ -147,6 +153,12 @@ impl Conn {
     /// The worker that it lives on.
     pub fn worker(&self) -> &Rc<Worker> {
         &self.worker
+    }
+
+    /// How long a stream may go without a frame; `None` is for ever.
+    pub fn stream_idle_timeout(&self) -> Option<std::time::Duration> {
+        let timeout = self.core.borrow().h2.limits().stream_idle_timeout;
+        (!timeout.is_zero()).then_some(timeout)
     }
 
     /// How many more streams the peer takes now.

@@ -55,6 +55,9 @@ struct State {
     /// Bytes that came and for which no credit was given back.
     held: usize,
     received: u64,
+    /// The first bytes: of gRPC, flags and length of the first message.
+    prefix: [u8; 5],
+    data_at: Time,
     active: Time,
     waker: Option<Waker>,
 }
@@ -114,15 +117,23 @@ impl Stream {
         self.state.borrow().active
     }
 
-    /// Bytes of DATA that came.
-    pub fn received(&self) -> u64 {
-        self.state.borrow().received
+    /// Whether it still goes on, in either direction, what waits to be sent included.
+    pub fn is_open(&self) -> bool {
+        self.conn.core.borrow().h2.is_open(self.key)
     }
 
-    /// Whether everything that was sent here has left.
-    pub fn is_flushed(&self) -> bool {
-        let core = self.conn.core.borrow();
-        core.h2.is_flushed(self.key)
+    /// Whether all that the peer will send is here already.
+    pub fn is_whole(&self) -> bool {
+        let state = self.state.borrow();
+        state.ended || state.trailers.is_some()
+    }
+
+    /// When the last byte came, if all that came was one gRPC message.
+    pub fn single_message_at(&self) -> Option<Time> {
+        let state = self.state.borrow();
+        let [_, length @ ..] = state.prefix;
+        let message = 5 + u64::from(u32::from_be_bytes(length));
+        (state.received == message).then_some(state.data_at)
     }
 
     /// Sends the head of a response.
@@ -273,8 +284,7 @@ impl Stream {
     ) {
         let mut state = self.state.borrow_mut();
         state.active = now;
-        state.held += payload.len();
-        state.received += payload.len() as u64;
+        state.count(payload, now);
         state.ended |= end;
         let Some(sink) = &state.sink else {
             if state.body.capacity() == 0 {
@@ -341,6 +351,18 @@ impl State {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
         }
+    }
+
+    fn count(&mut self, payload: &[u8], now: Time) {
+        let seen = usize::try_from(self.received).unwrap_or(usize::MAX);
+        if let Some(missing) = self.prefix.get_mut(seen..) {
+            for (to, from) in missing.iter_mut().zip(payload) {
+                *to = *from;
+            }
+        }
+        self.received += payload.len() as u64;
+        self.held += payload.len();
+        self.data_at = now;
     }
 
     /// How much credit goes back for `bytes` that have left: never more than came.

@@ -52,7 +52,7 @@ pub struct Pool {
 
 /// Who is told of connections that come and go.
 pub trait Observer {
-    /// A connection to a backend is established.
+    /// A connection to a backend has begun.
     fn opened(&self);
     /// A connection to a backend has ended.
     fn closed(&self, why: Closed);
@@ -208,7 +208,6 @@ impl Pool {
             news.await;
         }
         guard.keep();
-        self.observer.opened();
         self.conns.borrow_mut().push(conn);
         Ok(())
     }
@@ -306,6 +305,12 @@ impl Handler for Owner {
             && pool.waiting.get() > 0
         {
             pool.freed.notify_one();
+        }
+    }
+
+    fn opened(&self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.observer.opened();
         }
     }
 

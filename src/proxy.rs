@@ -1,0 +1,11 @@
+//! The data path: a request's way from a client's stream to a backend's and back.
+
+mod attempt;
+mod fields;
+mod forward;
+mod front;
+mod observe;
+mod reject;
+mod target;
+
+pub use front::{Front, Proxy, ServiceEntry};

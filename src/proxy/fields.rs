@@ -1,0 +1,86 @@
+//! What a head says to the gateway, and how it is passed on.
+
+use crate::http2::{Field, Headers, Indexing, Name};
+
+/// Whether a content type is gRPC: `application/grpc`, alone or with a suffix or parameters.
+/// gRPC-Web is not.
+pub fn is_grpc(headers: &Headers) -> bool {
+    let Some(value) = headers.get(Name::ContentType) else { return false };
+    let Some((kind, rest)) = value.split_at_checked(b"application/grpc".len()) else {
+        return false;
+    };
+    kind.eq_ignore_ascii_case(b"application/grpc")
+        && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+}
+
+/// The host that a request is for.
+pub fn authority(head: &Headers) -> &[u8] {
+    head.get(Name::Authority).or_else(|| head.get(Name::Host)).unwrap_or_default()
+}
+
+/// The head of a request as it goes to a backend: everything as it came, but the scheme is that
+/// of the connection there, and a gRPC backend is always told that trailers are understood.
+pub fn request<'a>(
+    head: &'a Headers,
+    scheme: &'static [u8],
+    grpc: bool,
+) -> impl Iterator<Item = Field<'a>> + Clone {
+    let te = Field { id: Name::Te, name: b"te", value: b"trailers", indexing: Indexing::Indexed };
+    let te = (grpc || head.get(Name::Te).is_some()).then_some(te);
+    let passed = head.iter().filter(|field| field.id != Name::Te);
+    let passed = passed.map(move |field| match field.id {
+        Name::Scheme => Field { value: scheme, ..field },
+        _ => field,
+    });
+    passed.chain(te)
+}
+
+/// A response's head as it goes to the client: `te` speaks of a request and is dropped.
+pub fn response(head: &Headers) -> impl Iterator<Item = Field<'_>> + Clone {
+    head.iter().filter(|field| field.id != Name::Te)
+}
+
+/// The status of a response's head; the codec has checked that there is one.
+pub fn status(head: &Headers) -> u16 {
+    let digits = head.get(Name::Status).unwrap_or_default();
+    digits.iter().fold(0, |sum: u16, &d| sum.wrapping_mul(10).wrapping_add(u16::from(d & 15)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(content_type: &[u8]) -> Headers {
+        let mut headers = Headers::new();
+        headers.add(Name::ContentType, content_type);
+        headers
+    }
+
+    #[test]
+    fn tells_grpc_from_the_rest() {
+        for yes in ["application/grpc", "application/grpc+proto", "application/grpc;charset=x"] {
+            assert!(is_grpc(&with(yes.as_bytes())), "{yes}");
+        }
+        assert!(is_grpc(&with(b"Application/GRPC")));
+        for no in ["application/grpc-web", "application/grpc-web+proto", "application/json", ""] {
+            assert!(!is_grpc(&with(no.as_bytes())), "{no}");
+        }
+        assert!(!is_grpc(&Headers::new()));
+    }
+
+    #[test]
+    fn a_backend_is_told_that_trailers_are_understood() {
+        let mut head = with(b"application/grpc");
+        head.add(Name::Scheme, b"https");
+        let sent: Vec<_> = request(&head, b"http", true).map(|f| (f.id, f.value)).collect();
+        assert_eq!(
+            sent,
+            [
+                (Name::ContentType, &b"application/grpc"[..]),
+                (Name::Scheme, b"http"),
+                (Name::Te, b"trailers")
+            ]
+        );
+        assert!(request(&head, b"http", false).all(|f| f.id != Name::Te));
+    }
+}

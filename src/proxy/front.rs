@@ -1,0 +1,87 @@
+//! The clients' side: requests come in, and each becomes a task.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::fields;
+use super::forward::forward;
+use super::observe::reason;
+use super::reject::{Failure, reply};
+use super::target::Target;
+use crate::http2::Headers;
+use crate::model::RouteTable;
+use crate::net::{Closed, Handler, Stream, Worker};
+use crate::service::Service;
+use crate::telemetry::{Side, WorkerCounter, WorkerMetrics};
+
+/// A service and what is counted about it beside its backends.
+#[derive(Clone, Debug)]
+pub struct ServiceEntry {
+    /// The service.
+    pub service: Arc<Service>,
+    /// Requests that were sent again.
+    pub retries: Arc<WorkerCounter>,
+}
+
+/// The data path of one worker.
+pub struct Proxy {
+    pub(super) worker: Rc<Worker>,
+    pub(super) routes: Arc<RouteTable>,
+    pub(super) targets: Box<[Target]>,
+    pub(super) metrics: Arc<WorkerMetrics>,
+}
+
+impl Proxy {
+    /// The data path of `worker`, with `services` in the order that `routes` speaks of them.
+    pub fn new(
+        worker: &Rc<Worker>,
+        routes: &Arc<RouteTable>,
+        services: &[ServiceEntry],
+        metrics: &Arc<WorkerMetrics>,
+    ) -> Rc<Proxy> {
+        let target = |entry: &ServiceEntry| Target::new(worker, entry.clone(), metrics);
+        Rc::new(Proxy {
+            worker: Rc::clone(worker),
+            routes: Arc::clone(routes),
+            targets: services.iter().map(target).collect(),
+            metrics: Arc::clone(metrics),
+        })
+    }
+
+    /// Counts a request that no backend answers.
+    pub(super) fn count_rejection(&self, failure: Failure) {
+        if let Some(reason) = failure.reason() {
+            self.metrics.reject(reason);
+        }
+    }
+}
+
+/// What the connections of clients are handled by.
+pub struct Front(pub Rc<Proxy>);
+
+impl Handler for Front {
+    fn request(&self, stream: Rc<Stream>, headers: Headers, end: bool) {
+        self.0.worker.spawn(forward(Rc::clone(&self.0), stream, headers, end));
+    }
+
+    fn oversized(&self, stream: Rc<Stream>, headers: Headers) {
+        let proxy = Rc::clone(&self.0);
+        // A task, because the connection is in use while its events are handled.
+        self.0.worker.spawn(async move {
+            proxy.count_rejection(Failure::TooLarge);
+            reply(&stream, fields::is_grpc(&headers), Failure::TooLarge);
+            stream.detach();
+            proxy.worker.recycle(headers);
+        });
+    }
+
+    fn changed(&self) {}
+
+    fn opened(&self) {
+        self.0.metrics.connection_opened(Side::Downstream);
+    }
+
+    fn closed(&self, why: Closed) {
+        self.0.metrics.connection_closed(Side::Downstream, reason(why));
+    }
+}

@@ -1,0 +1,136 @@
+//! The one place where what went wrong becomes what the client is told.
+
+use std::rc::Rc;
+
+use crate::http2::{ErrorCode, Headers, Name};
+use crate::model::{Code, GrpcCode};
+use crate::net::Stream;
+use crate::telemetry::Rejected;
+
+/// Why a request has no response of a backend, or not all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No route matches.
+    NoRoute,
+    /// The service has no endpoint that may take requests.
+    NoBackend,
+    /// No endpoint could be connected to.
+    Connect,
+    /// Every stream was taken for too long.
+    Overloaded,
+    /// The request has more header fields than are allowed.
+    TooLarge,
+    /// The backend takes no header list of this size.
+    TooLargeForBackend,
+    /// The method is CONNECT.
+    ConnectMethod,
+    /// The backend's connection ended.
+    BackendLost,
+    /// The backend took the request back unprocessed.
+    BackendRefused,
+    /// The backend's response breaks the protocol.
+    BackendMalformed,
+    /// The response has more header fields than are allowed.
+    ResponseTooLarge,
+    /// The client takes no header list of this size.
+    TooLargeForClient,
+    /// Nothing came or left for too long.
+    Idle,
+}
+
+impl Failure {
+    /// What the client is told: the code for gRPC, the status for HTTP, and the words for both.
+    const fn answer(self) -> (GrpcCode, &'static [u8], &'static str) {
+        use GrpcCode::{DeadlineExceeded, Internal, ResourceExhausted, Unavailable, Unimplemented};
+        match self {
+            Failure::NoRoute => (Unimplemented, b"404", "no route matches this request"),
+            Failure::NoBackend => (Unavailable, b"503", "no backend may take requests"),
+            Failure::Connect => (Unavailable, b"503", "no connection to a backend"),
+            Failure::Overloaded => (Unavailable, b"503", "every backend is busy"),
+            Failure::TooLarge => (ResourceExhausted, b"431", "request headers are too large"),
+            Failure::TooLargeForBackend => {
+                (ResourceExhausted, b"431", "request headers are too large for the backend")
+            }
+            Failure::ConnectMethod => (Unimplemented, b"405", "CONNECT is not supported"),
+            Failure::BackendLost => (Unavailable, b"502", "the backend closed the connection"),
+            Failure::BackendRefused => (Unavailable, b"503", "the backend refused the request"),
+            Failure::BackendMalformed => (Internal, b"502", "the backend broke the protocol"),
+            Failure::ResponseTooLarge => {
+                (ResourceExhausted, b"502", "response headers are too large")
+            }
+            Failure::TooLargeForClient => {
+                (ResourceExhausted, b"502", "response headers are too large for the client")
+            }
+            Failure::Idle => (DeadlineExceeded, b"504", "nothing was sent for too long"),
+        }
+    }
+
+    /// The label under which the gateway counts what it answered without a backend.
+    pub const fn reason(self) -> Option<Rejected> {
+        match self {
+            Failure::NoRoute => Some(Rejected::NoRoute),
+            Failure::NoBackend => Some(Rejected::NoBackend),
+            Failure::Connect => Some(Rejected::Connect),
+            Failure::Overloaded => Some(Rejected::Overloaded),
+            Failure::TooLarge | Failure::TooLargeForBackend => Some(Rejected::TooLarge),
+            Failure::ConnectMethod => Some(Rejected::ConnectMethod),
+            _ => None,
+        }
+    }
+
+    /// The code under which a backend's requests that ended so are counted.
+    pub fn code(self, grpc: bool) -> Code {
+        let (code, status, _) = self.answer();
+        if grpc {
+            return Code::Grpc(code);
+        }
+        Code::Http(status.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0')))
+    }
+}
+
+/// Answers a request that has no response yet: trailers-only to gRPC, a status with a short body
+/// to the rest. What the client still sends is dropped.
+pub fn reply(front: &Rc<Stream>, grpc: bool, failure: Failure) {
+    let (code, status, words) = failure.answer();
+    let mut head = front.conn().worker().take_headers();
+    if grpc {
+        head.add(Name::Status, b"200");
+        head.add(Name::ContentType, b"application/grpc");
+        head.add(Name::GrpcStatus, code.digits().as_bytes());
+        head.add(Name::GrpcMessage, words.as_bytes());
+        send(front, &head, true);
+    } else {
+        head.add(Name::Status, status);
+        head.add(Name::ContentType, b"text/plain; charset=utf-8");
+        send(front, &head, false);
+        // A client that is gone needs no body.
+        let _ = front.send_data(words.as_bytes(), false);
+        let _ = front.send_data(b"\n", true);
+    }
+    front.conn().worker().recycle(head);
+    front.discard();
+}
+
+fn send(front: &Stream, head: &Headers, end: bool) {
+    // Either the client is gone, or it takes no header list of even this size.
+    if front.send_head(head.iter(), end).is_err() {
+        front.reset(ErrorCode::INTERNAL_ERROR);
+    }
+}
+
+/// Ends a response that has begun: gRPC is told in trailers, the rest by a reset, so that nobody
+/// takes a truncated body for a whole one.
+pub fn truncate(front: &Rc<Stream>, grpc: bool, failure: Failure) {
+    if !grpc {
+        return front.reset(ErrorCode::INTERNAL_ERROR);
+    }
+    let (code, _, words) = failure.answer();
+    let mut trailers = front.conn().worker().take_headers();
+    trailers.add(Name::GrpcStatus, code.digits().as_bytes());
+    trailers.add(Name::GrpcMessage, words.as_bytes());
+    if front.send_trailers(&trailers).is_err() {
+        front.reset(ErrorCode::INTERNAL_ERROR);
+    }
+    front.conn().worker().recycle(trailers);
+    front.discard();
+}

@@ -1,0 +1,112 @@
+//! One service as one worker sees it: the newest snapshot, and the connections to its endpoints.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tower::retry::budget::{Budget, TpsBudget};
+
+use super::front::ServiceEntry;
+use super::observe::Upstream;
+use crate::balance::{KeySource, PickCx};
+use crate::http2::Headers;
+use crate::model::Endpoint;
+use crate::net::Worker;
+use crate::service::{Snapshot, SnapshotCache};
+use crate::telemetry::WorkerMetrics;
+use crate::upstream::{Observer, Pool};
+
+/// One service on one worker.
+pub struct Target {
+    worker: Rc<Worker>,
+    observer: Rc<dyn Observer>,
+    entry: ServiceEntry,
+    cache: RefCell<SnapshotCache>,
+    view: RefCell<Rc<View>>,
+    pools: RefCell<HashMap<*const Endpoint, Rc<Pool>>>,
+    /// How many requests may be sent again: a fifth of all, and 10 a second besides.
+    budget: TpsBudget,
+}
+
+/// A snapshot, with this worker's connections to each member of its set.
+pub struct View {
+    pub snapshot: Arc<Snapshot>,
+    pub pools: Box<[Rc<Pool>]>,
+}
+
+impl Target {
+    pub fn new(worker: &Rc<Worker>, entry: ServiceEntry, metrics: &Arc<WorkerMetrics>) -> Target {
+        let mut cache = entry.service.snapshot_cache();
+        let snapshot = Arc::clone(cache.load());
+        let empty = View { snapshot, pools: Box::default() };
+        let target = Target {
+            worker: Rc::clone(worker),
+            observer: Rc::new(Upstream(Arc::clone(metrics))),
+            cache: RefCell::new(cache),
+            view: RefCell::new(Rc::new(empty)),
+            pools: RefCell::default(),
+            budget: TpsBudget::new(Duration::from_secs(10), 10, 0.2),
+            entry,
+        };
+        target.renew();
+        target
+    }
+
+    /// The newest snapshot: a change that was answered is seen by the next request.
+    pub fn view(&self) -> Rc<View> {
+        let stale = {
+            let mut cache = self.cache.borrow_mut();
+            !Arc::ptr_eq(cache.load(), &self.view.borrow().snapshot)
+        };
+        if stale {
+            self.renew();
+        }
+        Rc::clone(&self.view.borrow())
+    }
+
+    /// Counts a request towards the budget of those that may be sent again.
+    pub fn count_request(&self) {
+        self.budget.deposit();
+    }
+
+    /// Whether a request may be sent a second time; it is counted if so.
+    pub fn may_retry(&self) -> bool {
+        let granted = self.budget.withdraw();
+        if granted {
+            self.entry.retries.increment(self.worker.index());
+        }
+        granted
+    }
+
+    fn renew(&self) {
+        let snapshot = Arc::clone(self.cache.borrow_mut().load());
+        let members = snapshot.set.members().iter();
+        let pools = members.map(|member| self.pool(&member.endpoint, &snapshot)).collect();
+        *self.view.borrow_mut() = Rc::new(View { snapshot, pools });
+    }
+
+    fn pool(&self, endpoint: &Arc<Endpoint>, snapshot: &Snapshot) -> Rc<Pool> {
+        let mut pools = self.pools.borrow_mut();
+        let pool = pools.entry(Arc::as_ptr(endpoint)).or_insert_with(|| {
+            let observer = Rc::clone(&self.observer);
+            Pool::new(&self.worker, endpoint, &snapshot.spec.upstream, observer)
+        });
+        Rc::clone(pool)
+    }
+}
+
+impl View {
+    /// Picks an endpoint for a request with this head; `None` when none may take it.
+    pub fn pick(&self, worker: &Worker, head: &Headers, tried: &[usize]) -> Option<usize> {
+        let picker = self.snapshot.picker.as_ref()?;
+        let key = match self.snapshot.spec.balancer.factory.key() {
+            KeySource::None => None,
+            KeySource::Header(name) => head.get_named(name.as_bytes()),
+        };
+        let rng = &mut worker.rng().borrow_mut();
+        let index = picker.pick(&mut PickCx { key, tried, rng, now: worker.now() });
+        (index < self.pools.len()).then_some(index)
+    }
+}
