@@ -38,17 +38,17 @@ const MAX_FILE: u64 = 16 << 20;
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(path: &Path) -> Result<Plan, Report> {
-    let unreadable = |message: String, help| Report::unreadable(path, message, help);
     let bytes = tls::read_bounded(path, MAX_FILE).map_err(|error| {
-        let help = "name the file with --config";
-        unreadable(format!("cannot read the configuration: {error}"), help)
+        let message = format!("cannot read the configuration: {error}");
+        Report::unreadable(path, "", message, "name the file with --config")
     })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let message = format!("byte {at} of the configuration is not UTF-8");
-        unreadable(message, "save the file as UTF-8")
+    let text = str::from_utf8(&bytes).map_err(|error| {
+        let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let message = "from here on the file is not UTF-8".into();
+        let valid = String::from_utf8_lossy(valid);
+        Report::unreadable(path, &valid, message, "save it as UTF-8")
     })?;
-    parse_named(&text, path, path.parent().unwrap_or(Path::new("")))
+    parse_named(text, path, path.parent().unwrap_or(Path::new("")))
 }
 
 /// Reads a configuration from memory; files it names are looked for in `base`.

@@ -186,7 +186,7 @@ impl Builder<'_> {
             }
             (_, _) => {
                 let span = node.span;
-                parent.key = Some((key_text(node, self.problems), span));
+                parent.key = Some((key_text(node, self.problems)?, span));
             }
         }
         Some(())
@@ -238,12 +238,12 @@ fn refuse_duplicates(entries: &mut Vec<Entry>, problems: &Problems) {
     }
 }
 
-fn key_text(node: Node, problems: &Problems) -> Box<str> {
+fn key_text(node: Node, problems: &Problems) -> Option<Box<str>> {
     if let Value::Scalar(text) = node.value {
-        return text;
+        return Some(text);
     }
     problems.error(node.span, "a key has to be text", "write it as `key: value`");
-    Box::default()
+    None
 }
 
 fn size(node: &Node) -> usize {

@@ -135,11 +135,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// The report that a file could not be read at all.
-    pub(super) fn unreadable(path: &Path, message: String, help: &str) -> Report {
+    /// The report of one error behind all of `text`, which is what could be read of the file.
+    pub(super) fn unreadable(path: &Path, text: &str, message: String, help: &str) -> Report {
         let problems = Problems::default();
-        problems.error(Span::at(0), message, help);
-        problems.into_report(path, "")
+        problems.error(Span::at(text.len()), message, help);
+        problems.into_report(path, text)
     }
 
     /// The errors, by place.

@@ -84,14 +84,11 @@ impl<'a> Routes<'a> {
             fields.get("path").map(|node| (node, PathMatch::exact as fn(&str) -> _)),
             fields.get("path_prefix").map(|node| (node, PathMatch::prefix as fn(&str) -> _)),
         ];
-        let mut path = None;
-        for (node, parse) in paths.into_iter().flatten() {
-            if path.is_some() {
-                let help = "make it several routes";
-                let message = "a match has one of `grpc`, `path` and `path_prefix`";
-                problems.error(node.span, message, help);
-            }
-            path = scalar(node, problems, parse).or(path);
+        let mut paths = paths.into_iter().flatten();
+        let path = paths.next().and_then(|(node, parse)| scalar(node, problems, parse));
+        if paths.next().is_some() {
+            let message = "a match has one of `grpc`, `path` and `path_prefix`";
+            problems.error(node.span, message, "make it several routes");
         }
         fields.finish();
         // Half a match would be another match, and clash with those of others.

@@ -117,6 +117,11 @@ fn balancer(node: Option<&Node>, service: Span, problems: &Problems) -> Option<B
     };
     let readable =
         params.iter().filter_map(|entry| Some(((&*entry.key).into(), param(entry, problems)?)));
+    let readable: Vec<(String, ParamValue)> = readable.collect();
+    // A policy would miss what could not be read.
+    if readable.len() < params.len() {
+        return None;
+    }
     match policy.configure(Params::new(readable)) {
         Ok(factory) => Some(Balancer { policy: policy.name(), factory }),
         Err(bad) => {

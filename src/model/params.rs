@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use super::units;
+use super::{nearest, units};
 
 /// A setting's value as it stands in the configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,8 +76,11 @@ impl Params {
         known.dedup();
         for (key, _, read) in &self.entries {
             if !read.get() {
-                let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-                let message = format!("unknown setting; this policy has: {known}");
+                let all = if known.is_empty() { "none".into() } else { known.join(", ") };
+                let near = nearest(key, known.iter().copied())
+                    .map(|near| format!("did you mean `{near}`? "))
+                    .unwrap_or_default();
+                let message = format!("unknown setting; {near}this policy has: {all}");
                 errors.push(BadParam { key: key.clone(), message });
             }
         }

@@ -1,0 +1,113 @@
+//! `equipoise check` on files that hold and files that do not.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn check(file: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_equipoise"))
+        .args(["check", "--config"])
+        .arg(file)
+        .output()
+        .unwrap()
+}
+
+fn example(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples").join(name)
+}
+
+/// A folder with the examples and the certificates that they name.
+fn examples_with_certificates() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["minimal", "full", "tls", "edge"] {
+        let name = format!("{name}.yaml");
+        std::fs::copy(example(&name), folder.path().join(name)).unwrap();
+    }
+    for name in ["ca", "server", "client"] {
+        let pair = rcgen::generate_simple_self_signed(vec![format!("{name}.internal")]).unwrap();
+        let at = |ending: &str| folder.path().join(format!("{name}.{ending}"));
+        std::fs::write(at("pem"), pair.cert.pem()).unwrap();
+        std::fs::write(at("key"), pair.signing_key.serialize_pem()).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn the_examples_pass() {
+    let folder = examples_with_certificates();
+    for (name, says) in [
+        ("minimal", "1 service, 2 endpoints"),
+        ("full", "127.0.0.1:9900"),
+        ("tls", "0.0.0.0:8443 (TLS)"),
+        ("edge", "3 routes"),
+    ] {
+        let file = folder.path().join(format!("{name}.yaml"));
+        let output = check(&file);
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{name}: {:?}", output.stderr);
+        assert!(shown.contains(says), "{name}: {shown}");
+        assert!(!shown.contains("warning"), "{name}: {shown}");
+    }
+}
+
+#[test]
+fn every_error_is_shown_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("broken.yaml");
+    let text = "listners: []\nservices: { a: { endpoints: [] } }\nroutes: [ { service: b } ]\n";
+    std::fs::write(&file, text).unwrap();
+    let output = check(&file);
+    let shown = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stdout, b"");
+    for part in [
+        "broken.yaml:1:1",
+        "did you mean `listeners`?",
+        "broken.yaml:2:29",
+        "the list is empty",
+        "broken.yaml:3:22",
+        "there is no service `b`",
+        "has 3 errors",
+    ] {
+        assert!(shown.contains(part), "`{part}` is not in: {shown}");
+    }
+}
+
+#[test]
+fn certificates_that_are_not_there_are_errors() {
+    let output = check(&example("tls.yaml"));
+    let shown = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(shown.contains("server.pem: No such file"), "{shown}");
+    assert!(shown.contains("has 6 errors"), "{shown}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_an_error() {
+    let output = check(Path::new("/nowhere/gateway.yaml"));
+    assert_eq!(output.status.code(), Some(1));
+    let shown = String::from_utf8(output.stderr).unwrap();
+    assert!(shown.contains("cannot read the configuration"), "{shown}");
+}
+
+#[test]
+fn thousands_of_routes_and_of_errors_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("large.yaml");
+    let mut text = std::fs::read_to_string(example("minimal.yaml")).unwrap();
+    for number in 0..10_000 {
+        let _ =
+            writeln!(text, "  - match: {{ grpc: shop.Service{number}/Get }}\n    service: orders");
+    }
+    std::fs::write(&file, &text).unwrap();
+    let output = check(&file);
+    assert_eq!(output.status.code(), Some(0));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("10001 routes"), "{shown}");
+
+    std::fs::write(&file, text.replace("service: orders", "service: order")).unwrap();
+    let output = check(&file);
+    assert_eq!(output.status.code(), Some(1));
+    let shown = String::from_utf8(output.stderr).unwrap();
+    assert!(shown.ends_with("has 10001 errors\n"));
+}
