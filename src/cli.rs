@@ -19,7 +19,9 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  equipoise check --config gateway.yaml     find every error in a configuration";
+  equipoise check --config gateway.yaml          find every error in a configuration
+  equipoise ctl backends                         see how the backends of a running gateway do
+  equipoise ctl drain orders 127.0.0.1:50051     send one of them no new requests";
 
 /// What the command line can ask for.
 #[derive(Debug, Subcommand)]
@@ -53,6 +55,25 @@ fn finish(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does() {
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
         }
     }
 }

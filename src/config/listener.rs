@@ -14,10 +14,12 @@ use crate::http2::Limits;
 /// Connections that one listener takes unless told otherwise.
 const MAX_CONNECTIONS: usize = 20_000;
 
+/// The name of a set of defaults, and the set.
+type Profile = (&'static str, fn() -> Limits);
+
 /// One of `listeners`, and where its address stands.
 pub fn listener(node: &Node, base: &Path, problems: &Problems) -> Option<(ListenerPlan, Span)> {
-    const PROFILES: [(&str, fn() -> Limits); 2] =
-        [("internal", Limits::internal), ("edge", Limits::edge)];
+    const PROFILES: [Profile; 2] = [("internal", Limits::internal), ("edge", Limits::edge)];
     let mut fields = Fields::of(node, problems);
     let address_node = fields.require("address", "add `address: 0.0.0.0:8080`");
     let profile = fields.parsed("profile", word(&PROFILES));

@@ -127,7 +127,7 @@ impl Builder<'_> {
                 let message = format!("`*{name}` refers to an anchor that is not there");
                 let help = format!("if you mean the text, quote it: \"*{name}\"");
                 self.problems.error(span, message, help);
-                let value = Value::Null;
+                let value = Value::Scalar(format!("*{name}").into());
                 self.place(Node { span, value }, 0)
             }
             Event::DocumentStart(..) => {

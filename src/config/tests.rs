@@ -251,7 +251,7 @@ fn routes_are_refused_with_the_fix() {
         "10:14",
         &["one of `grpc`, `path` and `path_prefix`"],
     );
-    refused(&with("  - { match: { host: *.x }, service: orders }"), "10:24", &["\"*.x\""]);
+    refused(&with("  - { match: { host: *.x }, service: orders }"), "10:22", &["\"*.x\""]);
     let twice = "  - { match: { path_prefix: /a }, service: orders }\n  - service: orders\n  \
                  - { match: { path_prefix: /a/ }, service: orders }\n  - { match: {}, service: orders }";
     let errors = errors(&with(twice));
