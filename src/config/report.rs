@@ -155,6 +155,7 @@ impl Report {
             let source = &self.file;
             // Writing to a string fails only if the source cannot be read, and it can.
             let _ = handler.render_report(&mut out, &Shown { finding, source });
+            out.push('\n');
         }
         out
     }
