@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod ctl;
+pub mod serve;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  equipoise serve --config gateway.yaml          run the gateway
   equipoise check --config gateway.yaml          find every error in a configuration
   equipoise ctl backends                         see how the backends of a running gateway do
   equipoise ctl drain orders 127.0.0.1:50051     send one of them no new requests";
@@ -26,6 +28,8 @@ Examples:
 /// What the command line can ask for.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the gateway
+    Serve(serve::Args),
     /// Validate a configuration and say everything that is wrong with it
     Check(check::Args),
     /// See and steer a running gateway
@@ -35,26 +39,24 @@ pub enum Command {
 /// Reads the arguments of the process and does what they ask for.
 pub fn run() -> ExitCode {
     match Cli::parse().command {
+        Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
-        Command::Ctl(args) => finish(block_on(ctl::run(args))),
+        Command::Ctl(args) => control(args),
     }
 }
 
-/// Runs one command on a small runtime of its own.
-fn block_on<E: std::error::Error + 'static>(
-    command: impl Future<Output = Result<(), E>>,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(command)?)
-}
-
-/// Says what went wrong, if anything did.
-fn finish(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
+/// Runs `ctl` on a small runtime of its own, and says what went wrong, if anything did.
+fn control(args: ctl::Args) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(ctl::run(args)),
+        Err(error) => Err(ctl::Error::Output(error)),
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            error.exit_code()
         }
     }
 }

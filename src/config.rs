@@ -21,10 +21,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use plan::{ControlPlan, ListenerPlan, LogFormat, LogPlan, MetricsPlan, Plan};
+pub use plan::{ControlPlan, LogFormat, LogPlan, MetricsPlan, Plan};
 pub use report::{Finding, Report};
 
 use crate::model::RouteTable;
+use crate::net::ListenerSpec;
 use crate::service::ServiceSpec;
 use node::{Entry, Node, Value};
 use read::{Fields, count, duration, items, size, word};
@@ -113,7 +114,7 @@ fn listeners(
     base: &Path,
     bound: &mut Vec<(SocketAddr, Span)>,
     problems: &Problems,
-) -> Vec<ListenerPlan> {
+) -> Vec<ListenerSpec> {
     let help = "add `listeners: [ { address: 0.0.0.0:8080 } ]`";
     let node = fields.require("listeners", help);
     let nodes = node.map_or(&[][..], |node| items(node, problems));

@@ -1,5 +1,6 @@
 //! Equipoise: a gateway for gRPC microservices.
 
+pub mod app;
 pub mod balance;
 pub mod cli;
 pub mod clock;

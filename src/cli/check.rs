@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::config::{self, ListenerPlan, Plan, Report};
+use crate::config::{self, Plan, Report};
+use crate::net::ListenerSpec;
 
 /// Which configuration.
 #[derive(Debug, clap::Args)]
@@ -68,7 +69,7 @@ fn summary(path: &Path, plan: &Plan) -> String {
     out
 }
 
-fn listener(plan: &ListenerPlan) -> String {
+fn listener(plan: &ListenerSpec) -> String {
     let how = if plan.tls.is_some() { "TLS" } else { "clear text" };
     format!("{} ({how})", plan.address)
 }

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::node::Node;
-use super::plan::{ControlPlan, ListenerPlan, MetricsPlan};
+use super::plan::{ControlPlan, MetricsPlan};
 use super::read::{Fields, boolean, count, scalar, word};
 use super::report::{Problems, Span};
 use super::{address, limits, tls};
 use crate::http2::Limits;
+use crate::net::ListenerSpec;
 
 /// Connections that one listener takes unless told otherwise.
 const MAX_CONNECTIONS: usize = 20_000;
@@ -18,7 +19,7 @@ const MAX_CONNECTIONS: usize = 20_000;
 type Profile = (&'static str, fn() -> Limits);
 
 /// One of `listeners`, and where its address stands.
-pub fn listener(node: &Node, base: &Path, problems: &Problems) -> Option<(ListenerPlan, Span)> {
+pub fn listener(node: &Node, base: &Path, problems: &Problems) -> Option<(ListenerSpec, Span)> {
     const PROFILES: [Profile; 2] = [("internal", Limits::internal), ("edge", Limits::edge)];
     let mut fields = Fields::of(node, problems);
     let address_node = fields.require("address", "add `address: 0.0.0.0:8080`");
@@ -34,7 +35,7 @@ pub fn listener(node: &Node, base: &Path, problems: &Problems) -> Option<(Listen
     fields.finish();
 
     let (address, span) = bind(address_node?, problems)?;
-    let plan = ListenerPlan { address, tls, limits: Arc::new(limits), max_connections };
+    let plan = ListenerSpec { address, tls, limits: Arc::new(limits), max_connections };
     Some((plan, span))
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::report::Finding;
-use crate::http2::Limits;
 use crate::model::RouteTable;
+use crate::net::ListenerSpec;
 use crate::service::ServiceSpec;
 
 /// Everything a gateway is started with.
@@ -15,7 +15,7 @@ pub struct Plan {
     /// Threads that carry requests.
     pub workers: usize,
     /// Where clients connect; one at least, addresses distinct.
-    pub listeners: Vec<ListenerPlan>,
+    pub listeners: Vec<ListenerSpec>,
     /// Where the control API listens.
     pub control: ControlPlan,
     /// Where metrics are served.
@@ -32,19 +32,6 @@ pub struct Plan {
     pub log: LogPlan,
     /// What works but is hardly meant.
     pub warnings: Vec<Finding>,
-}
-
-/// A place where clients connect.
-#[derive(Clone, Debug)]
-pub struct ListenerPlan {
-    /// The address.
-    pub address: SocketAddr,
-    /// The server's side of TLS, ALPN `h2` alone; clear text without.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// What clients may use of us.
-    pub limits: Arc<Limits>,
-    /// Connections at a time, over all workers; more are closed at once.
-    pub max_connections: usize,
 }
 
 /// Where the control API listens.

@@ -130,7 +130,11 @@ impl Acceptor {
                 Ok(io) => {
                     worker.read_clock();
                     let h2 = Connection::server(Arc::clone(&listener.limits));
-                    Conn::new(&worker, h2, io, handler).drive().await;
+                    let conn = Conn::new(&worker, h2, io, handler);
+                    if worker.is_draining() {
+                        conn.begin_leave();
+                    }
+                    conn.drive().await;
                 }
                 Err(error) => {
                     tracing::debug!(%error, "handshake failed");

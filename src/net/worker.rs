@@ -69,6 +69,7 @@ pub struct Worker {
     flusher: RefCell<Option<Waker>>,
     wheel: Rc<Wheel>,
     conns: RefCell<Slab<Weak<Conn>>>,
+    draining: Cell<bool>,
     held: Cell<usize>,
     held_limit: usize,
     rng: RefCell<fastrand::Rng>,
@@ -88,6 +89,7 @@ impl Worker {
             flusher: RefCell::default(),
             wheel: Rc::new(Wheel::new(now)),
             conns: RefCell::default(),
+            draining: Cell::new(false),
             held: Cell::new(0),
             held_limit,
             rng: RefCell::new(fastrand::Rng::new()),
@@ -169,8 +171,14 @@ impl Worker {
         self.conns.borrow().iter().filter_map(|(_, conn)| conn.upgrade()).collect()
     }
 
-    /// Asks every client to go.
+    /// Whether clients are asked to go.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Asks every client to go, and those that are yet to come.
     pub fn drain(&self) {
+        self.draining.set(true);
         for conn in self.conns() {
             conn.begin_leave();
         }

@@ -42,7 +42,7 @@ enum News {
     Trailers(Headers),
     Ended,
     RequestTrailers(Headers),
-    FrontOver(Over),
+    ClientGone,
     BackOver(Over),
     Idle,
 }
@@ -214,7 +214,7 @@ impl Request {
                     self.proxy.worker.recycle(head);
                 }
                 News::RequestTrailers(trailers) => self.send_request_trailers(back, trailers),
-                News::FrontOver(_) => {
+                News::ClientGone => {
                     attempt.on_patience_lost(self.proxy.worker.now());
                     self.cancelled(attempt, back);
                     return Ok(None);
@@ -253,7 +253,7 @@ impl Request {
                     let code = if self.grpc { unknown } else { Code::Http(status) };
                     return self.end(attempt, back, code);
                 }
-                News::FrontOver(_) => return self.cancelled(attempt, back),
+                News::ClientGone => return self.cancelled(attempt, back),
                 News::BackOver(over) => match failure(over) {
                     Some(failure) => return self.truncated(attempt, failure),
                     None => return self.pass_reset(attempt, over),
@@ -310,8 +310,8 @@ impl Request {
         if back.has_ended() {
             return Some(News::Ended);
         }
-        if let Some(over) = self.front.over() {
-            return Some(News::FrontOver(over));
+        if self.front.over().is_some() {
+            return Some(News::ClientGone);
         }
         if let Some(over) = back.over() {
             return Some(News::BackOver(over));

@@ -1,0 +1,213 @@
+//! The composition root: the only place that sees every layer.
+
+mod export;
+mod worker;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::Plan;
+use crate::control;
+use crate::net::{WorkerHandle, accept_loop};
+use crate::proxy::ServiceEntry;
+use crate::service::{Registry, Service};
+use crate::telemetry::{self, Exporter, Readiness, WorkerCounter, WorkerMetrics};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 4096;
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} for {what}: {source}")]
+    Listen {
+        /// What was to be served there.
+        what: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A thread could not be started.
+    #[error("cannot start a worker: {0}")]
+    Worker(#[source] std::io::Error),
+}
+
+/// A running gateway.
+pub struct Gateway {
+    listeners: Vec<SocketAddr>,
+    control: SocketAddr,
+    metrics: SocketAddr,
+    drain_timeout: Duration,
+    registry: Arc<Registry>,
+    workers: Vec<WorkerHandle>,
+    threads: Vec<JoinHandle<()>>,
+    readiness: watch::Sender<Readiness>,
+    /// Ends the acceptors.
+    stop_accepting: watch::Sender<bool>,
+    acceptors: JoinSet<()>,
+    /// Ends the control API and the metrics.
+    stop_cold: watch::Sender<bool>,
+    cold: JoinSet<()>,
+}
+
+impl Gateway {
+    /// Binds every address and starts everything. To be called on the runtime of the cold parts.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on. Nothing runs then.
+    pub async fn start(plan: Plan) -> Result<Gateway, StartError> {
+        let mut sockets = Vec::new();
+        for spec in &plan.listeners {
+            sockets.push((bind("clients", spec.address)?, Arc::new(spec.clone())));
+        }
+        let control_socket = bind("the control API", plan.control.address)?;
+        let metrics_socket = bind("metrics", plan.metrics.address)?;
+        let listeners = sockets.iter().filter_map(|(socket, _)| socket.local_addr().ok()).collect();
+        let control = control_socket.local_addr().unwrap_or(plan.control.address);
+        let metrics = metrics_socket.local_addr().unwrap_or(plan.metrics.address);
+        warn_of_open_control(&plan);
+
+        let services = start_services(&plan);
+        let registry = Arc::new(Registry::default());
+        for entry in &services {
+            registry.insert(Arc::clone(&entry.service));
+        }
+        let counters: Vec<Arc<WorkerMetrics>> = (0..plan.workers).map(|_| Arc::default()).collect();
+        let exporter = Exporter::new(export::Services(services.clone()), counters.clone());
+        let (workers, threads) = worker::start(&plan, &services, &counters)?;
+
+        let (readiness, ready) = watch::channel(Readiness::Starting);
+        let (stop_accepting, accepting) = watch::channel(false);
+        let (stop_cold, running) = watch::channel(false);
+        let mut cold = JoinSet::new();
+        cold.spawn(serve_control(control_socket, Arc::clone(&registry), stopped(&running)));
+        cold.spawn(telemetry::serve(metrics_socket, exporter, ready, stopped(&running)));
+        let mut acceptors = JoinSet::new();
+        for (socket, spec) in sockets {
+            let stop = stopped(&accepting);
+            acceptors.spawn(accept_loop(socket, spec, workers.clone(), stop));
+        }
+        readiness.send_replace(Readiness::Ready);
+        Ok(Gateway {
+            listeners,
+            control,
+            metrics,
+            drain_timeout: plan.drain_timeout,
+            registry,
+            workers,
+            threads,
+            readiness,
+            stop_accepting,
+            acceptors,
+            stop_cold,
+            cold,
+        })
+    }
+
+    /// Where clients connect, in the order of the configuration.
+    pub fn listeners(&self) -> &[SocketAddr] {
+        &self.listeners
+    }
+
+    /// Where the control API is.
+    pub fn control(&self) -> SocketAddr {
+        self.control
+    }
+
+    /// Where metrics are.
+    pub fn metrics(&self) -> SocketAddr {
+        self.metrics
+    }
+
+    /// The services, by name.
+    pub fn services(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Goes down in good order: takes no new connections, asks clients to go, and lets what is
+    /// in flight finish, for as long as the drain timeout.
+    pub async fn shutdown(mut self) {
+        self.readiness.send_replace(Readiness::Draining);
+        self.stop_accepting.send_replace(true);
+        while self.acceptors.join_next().await.is_some() {}
+        for worker in &self.workers {
+            worker.drain().await;
+        }
+        let workers = std::mem::take(&mut self.workers);
+        if tokio::time::timeout(self.drain_timeout, all_gone(&workers)).await.is_err() {
+            let left: usize = workers.iter().map(WorkerHandle::connections).sum();
+            tracing::warn!(connections = left, "drain timeout: connections are cut off");
+        }
+        drop(workers); // the workers' inboxes close, which ends them
+        for thread in self.threads.drain(..) {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("a worker panicked");
+            }
+        }
+        self.stop_cold.send_replace(true);
+        while self.cold.join_next().await.is_some() {}
+    }
+}
+
+async fn all_gone(workers: &[WorkerHandle]) {
+    while workers.iter().any(|worker| worker.connections() > 0) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    let open = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    open().map_err(|source| StartError::Listen { what, address, source })
+}
+
+fn start_services(plan: &Plan) -> Vec<ServiceEntry> {
+    let runtime = tokio::runtime::Handle::current();
+    let start = |spec: &crate::service::ServiceSpec| ServiceEntry {
+        service: Service::start(spec.clone(), plan.workers, &runtime),
+        retries: Arc::new(WorkerCounter::new(plan.workers)),
+    };
+    plan.services.iter().map(start).collect()
+}
+
+fn warn_of_open_control(plan: &Plan) {
+    if !plan.control.address.ip().is_loopback() {
+        tracing::warn!(
+            address = %plan.control.address,
+            "THE CONTROL API IS OPEN TO THE NETWORK AND HAS NO AUTHENTICATION: \
+             whoever reaches it can move all traffic",
+        );
+    }
+}
+
+async fn serve_control(
+    socket: TcpListener,
+    registry: Arc<Registry>,
+    stop: impl Future<Output = ()>,
+) {
+    if let Err(error) = control::serve(socket, registry, stop).await {
+        tracing::error!(%error, "the control API has ended");
+    }
+}
+
+/// Ends when the sender says so, or is gone.
+fn stopped(signal: &watch::Receiver<bool>) -> impl Future<Output = ()> + Send + use<> {
+    let mut signal = signal.clone();
+    async move {
+        let _ = signal.wait_for(|stop| *stop).await; // an error: the gateway itself is gone
+    }
+}

@@ -1,0 +1,81 @@
+//! The threads that carry requests.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::mpsc;
+
+use super::StartError;
+use crate::config::Plan;
+use crate::model::RouteTable;
+use crate::net::{Acceptor, Command, Worker, WorkerHandle};
+use crate::proxy::{Front, Proxy, ServiceEntry};
+use crate::telemetry::WorkerMetrics;
+
+/// What one worker is made of.
+struct Setup {
+    index: usize,
+    buffer: usize,
+    largest_frame: usize,
+    routes: Arc<RouteTable>,
+    services: Vec<ServiceEntry>,
+    metrics: Arc<WorkerMetrics>,
+}
+
+/// Starts a thread for each worker.
+pub fn start(
+    plan: &Plan,
+    services: &[ServiceEntry],
+    metrics: &[Arc<WorkerMetrics>],
+) -> Result<(Vec<WorkerHandle>, Vec<JoinHandle<()>>), StartError> {
+    let mut workers = Vec::new();
+    let mut threads = Vec::new();
+    for (index, metrics) in metrics.iter().enumerate() {
+        let setup = Setup {
+            index,
+            buffer: plan.worker_buffer,
+            largest_frame: largest_frame(plan),
+            routes: Arc::clone(&plan.routes),
+            services: services.to_vec(),
+            metrics: Arc::clone(metrics),
+        };
+        let (handle, inbox) = WorkerHandle::new();
+        let runtime = move || {
+            let runtime =
+                Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+            match runtime {
+                Ok(runtime) => run(&runtime, setup, inbox),
+                Err(error) => tracing::error!(%error, "a worker has no runtime"),
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(runtime);
+        threads.push(thread.map_err(StartError::Worker)?);
+        workers.push(handle);
+    }
+    Ok((workers, threads))
+}
+
+fn run(runtime: &LocalRuntime, setup: Setup, mut inbox: mpsc::Receiver<Command>) {
+    runtime.block_on(async move {
+        let worker = Worker::new(setup.index, setup.buffer, setup.largest_frame);
+        let proxy = Proxy::new(&worker, &setup.routes, &setup.services, &setup.metrics);
+        let acceptor = Acceptor::new(&worker, Rc::new(Front(proxy)));
+        let housekeeping = Rc::clone(&worker);
+        worker.spawn(async move { housekeeping.run().await });
+        while let Some(command) = inbox.recv().await {
+            match command {
+                Command::Accept(accepted) => acceptor.accept(accepted),
+                Command::Drain => worker.drain(),
+            }
+        }
+    });
+}
+
+/// The largest frame that any peer may send.
+fn largest_frame(plan: &Plan) -> usize {
+    let listeners = plan.listeners.iter().map(|spec| spec.limits.max_frame_size);
+    let services = plan.services.iter().map(|spec| spec.upstream.limits.max_frame_size);
+    listeners.chain(services).max().unwrap_or_default() as usize
+}
