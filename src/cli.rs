@@ -56,7 +56,7 @@ fn control(args: ctl::Args) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            error.exit_code()
+            ExitCode::from(error.exit_code())
         }
     }
 }

@@ -30,6 +30,8 @@ pub fn request<'a>(
     let passed = head.iter().filter(|field| field.id != Name::Te);
     let passed = passed.map(move |field| match field.id {
         Name::Scheme => Field { value: scheme, ..field },
+        // There are few methods, whatever the client's library thinks of paths.
+        Name::Path if grpc => Field { indexing: Indexing::Indexed, ..field },
         _ => field,
     });
     passed.chain(te)
