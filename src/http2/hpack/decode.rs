@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::DEFAULT_TABLE_SIZE;
-use super::primitive::Reader;
+use super::primitive::{Prefix, Reader};
 use super::statics;
 use super::table::{Entry, Table};
 use crate::http2::headers::{Headers, Indexing, Name};
@@ -81,18 +81,22 @@ impl Decoder {
         let mut list = List { out, size: 0, count: 0, max_size, max_count };
         let mut begun = false;
         while let Some(first) = reader.byte() {
-            if first & 0x80 != 0 {
-                let index = reader.integer(first, 0x7f)?;
+            if Prefix::INDEXED.begins(first) {
+                let index = reader.integer(first, Prefix::INDEXED)?;
                 list.push(self.entry(index)?)?;
-            } else if first & 0x40 != 0 {
-                self.literal(&mut reader, first, 0x3f, Indexing::Indexed, &mut list)?;
-            } else if first & 0x20 == 0 {
-                let indexing = if first & 0x10 == 0 { Indexing::Literal } else { Indexing::Never };
-                self.literal(&mut reader, first, 0x0f, indexing, &mut list)?;
+            } else if Prefix::INCREMENTAL.begins(first) {
+                self.literal(&mut reader, first, Indexing::Indexed, &mut list)?;
+            } else if !Prefix::SIZE_UPDATE.begins(first) {
+                let indexing = if Prefix::NEVER.begins(first) {
+                    Indexing::Never
+                } else {
+                    Indexing::Literal
+                };
+                self.literal(&mut reader, first, indexing, &mut list)?;
             } else if begun {
                 return Err(DecodeError::LateSizeUpdate);
             } else {
-                self.resize(reader.integer(first, 0x1f)?)?;
+                self.resize(reader.integer(first, Prefix::SIZE_UPDATE)?)?;
                 continue;
             }
             begun = true;
@@ -123,11 +127,15 @@ impl Decoder {
         &mut self,
         reader: &mut Reader<'_>,
         first: u8,
-        mask: u8,
         indexing: Indexing,
         list: &mut List<'_>,
     ) -> Result<(), DecodeError> {
-        let index = reader.integer(first, mask)?;
+        let prefix = match indexing {
+            Indexing::Indexed => Prefix::INCREMENTAL,
+            Indexing::Literal => Prefix::LITERAL,
+            Indexing::Never => Prefix::NEVER,
+        };
+        let index = reader.integer(first, prefix)?;
         let field = list.out.begin();
         let bytes = list.out.bytes_mut();
         let (id, name_len) = if index == 0 {

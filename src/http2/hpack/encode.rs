@@ -3,9 +3,9 @@
 use super::DEFAULT_TABLE_SIZE;
 use super::hash::hash;
 use super::index::Index;
-use super::primitive::{write_integer, write_string};
-use super::statics;
-use super::table::{ENTRY_OVERHEAD, Table};
+use super::primitive::{Prefix, write_integer, write_string};
+use super::statics::{self, NameKey};
+use super::table::{ENTRY_OVERHEAD, Entry, Table};
 use crate::http2::headers::{Field, Indexing, Name};
 
 /// A field of more than this part of the table would evict most of it.
@@ -57,9 +57,9 @@ impl Encoder {
     pub fn encode<'a>(&mut self, fields: impl Iterator<Item = Field<'a>>, out: &mut Vec<u8>) {
         if let Some((smallest, last)) = self.resized.take() {
             if smallest < last {
-                write_integer(out, 0x20, 0x1f, smallest);
+                write_integer(out, Prefix::SIZE_UPDATE, smallest);
             }
-            write_integer(out, 0x20, 0x1f, last);
+            write_integer(out, Prefix::SIZE_UPDATE, last);
         }
         for field in fields {
             self.field(&field, out);
@@ -67,92 +67,71 @@ impl Encoder {
     }
 
     fn field(&mut self, field: &Field<'_>, out: &mut Vec<u8>) {
-        let name_key = statics::name_key(field.id, field.name);
-        let static_name = statics::first_of_name(field, name_key);
-        let (pattern, mask) = match field.indexing {
-            Indexing::Never => (0x10, 0x0f),
-            Indexing::Literal => (0, 0x0f),
-            Indexing::Indexed if is_volatile(field.id) => (0, 0x0f),
-            Indexing::Indexed => {
-                let field_hash = hash(name_key, field.value);
-                if let Some(index) = self.find(field, static_name, field_hash) {
-                    write_integer(out, 0x80, 0x7f, index);
-                    return;
-                }
-                if self.fits(field) {
-                    self.name(field, static_name, name_key, 0x40, 0x3f, out);
-                    self.insert(field, static_name, name_key, field_hash);
-                    write_string(out, field.value);
-                    return;
-                }
-                (0, 0x0f)
+        let name = NameKey::of(field);
+        match field.indexing {
+            Indexing::Never => return self.literal(Prefix::NEVER, field, name, out),
+            Indexing::Literal => return self.literal(Prefix::LITERAL, field, name, out),
+            Indexing::Indexed if is_volatile(field.id) => {
+                return self.literal(Prefix::LITERAL, field, name, out);
             }
-        };
-        self.name(field, static_name, name_key, pattern, mask, out);
-        write_string(out, field.value);
+            Indexing::Indexed => {}
+        }
+        let hash = hash(name.key, field.value);
+        if let Some(index) = self.find(field, name, hash) {
+            write_integer(out, Prefix::INDEXED, index);
+        } else if self.fits(field) {
+            self.literal(Prefix::INCREMENTAL, field, name, out);
+            self.insert(field, name, hash);
+        } else {
+            self.literal(Prefix::LITERAL, field, name, out);
+        }
     }
 
     /// The index of an entry with this name and value.
-    fn find(&self, field: &Field<'_>, static_name: Option<u32>, field_hash: u64) -> Option<u32> {
-        static_name.and_then(|first| statics::with_value(field, first)).or_else(|| {
-            let found = |age| {
-                self.table
-                    .get(age)
-                    .is_some_and(|entry| entry.value() == field.value && entry.name() == field.name)
-            };
-            let age = self.index.find(field_hash, &self.table, found)?;
-            Some(statics::COUNT + 1 + age)
+    fn find(&self, field: &Field<'_>, name: NameKey, hash: u64) -> Option<u32> {
+        name.with_value(field).or_else(|| {
+            self.find_dynamic(hash, |entry| {
+                entry.has_name_of(field) && entry.value() == field.value
+            })
         })
     }
 
-    /// Writes the beginning of a literal and its name, by index if there is one.
-    fn name(
-        &self,
-        field: &Field<'_>,
-        static_name: Option<u32>,
-        name_key: u64,
-        pattern: u8,
-        mask: u8,
-        out: &mut Vec<u8>,
-    ) {
-        let index = static_name.or_else(|| {
-            let found = |age| self.table.get(age).is_some_and(|entry| entry.name() == field.name);
-            let age = self.index.find(name_hash(name_key), &self.table, found)?;
-            Some(statics::COUNT + 1 + age)
-        });
-        match index {
-            Some(index) => write_integer(out, pattern, mask, index),
-            None => {
-                out.push(pattern);
-                write_string(out, field.name);
-            }
+    fn find_dynamic(&self, hash: u64, is_it: impl Fn(Entry<'_>) -> bool) -> Option<u32> {
+        let is_it = |age| self.table.get(age).is_some_and(&is_it);
+        let age = self.index.find(hash, &self.table, is_it)?;
+        Some(statics::COUNT + 1 + age)
+    }
+
+    /// Writes a literal, its name by index if there is one.
+    fn literal(&self, prefix: Prefix, field: &Field<'_>, name: NameKey, out: &mut Vec<u8>) {
+        let index = name
+            .first
+            .or_else(|| self.find_dynamic(name_hash(name), |entry| entry.has_name_of(field)));
+        write_integer(out, prefix, index.unwrap_or(0));
+        if index.is_none() {
+            write_string(out, field.name);
         }
+        write_string(out, field.value);
     }
 
     fn fits(&self, field: &Field<'_>) -> bool {
         let (part, whole) = LARGEST_ENTRY;
-        field.name.len() + field.value.len() + ENTRY_OVERHEAD
-            <= self.table.max_size() / whole * part
+        let size = field.name.len() + field.value.len() + ENTRY_OVERHEAD;
+        size <= self.table.max_size() / whole * part
     }
 
-    fn insert(
-        &mut self,
-        field: &Field<'_>,
-        static_name: Option<u32>,
-        name_key: u64,
-        field_hash: u64,
-    ) {
+    fn insert(&mut self, field: &Field<'_>, name: NameKey, hash: u64) {
         self.table.insert(field.id, field.name, field.value);
-        self.index.insert(field_hash, &self.table);
-        if static_name.is_none() {
-            self.index.insert(name_hash(name_key), &self.table);
+        self.index.insert(hash, &self.table);
+        if name.first.is_none() {
+            self.index.insert(name_hash(name), &self.table);
         }
     }
 }
 
-/// Sets a name's own hash apart from that of the name with an empty value.
-fn name_hash(name_key: u64) -> u64 {
-    hash(!name_key, &[])
+/// The hash of a name alone, other than that of the name with an empty value.
+fn name_hash(name: NameKey) -> u64 {
+    hash(!name.key, &[])
 }
 
 /// Names whose values seldom come twice on a connection.

@@ -1,10 +1,41 @@
-//! Integers and strings (RFC 7541, section 5).
+//! Integers and strings (RFC 7541, section 5), and the prefixes that tell representations apart.
 
 use super::decode::DecodeError;
 use super::huffman;
 
-/// Top bit of a string's length: the string is in Huffman code.
-const HUFFMAN: u8 = 0x80;
+/// The first byte of an integer: what the bits above it say, and the bits it may use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Prefix {
+    pub(super) pattern: u8,
+    pub(super) mask: u8,
+}
+
+impl Prefix {
+    /// A field that is an entry (RFC 7541, section 6.1).
+    pub(super) const INDEXED: Prefix = Prefix::new(0x80, 0x7f);
+    /// A literal that becomes an entry (section 6.2.1).
+    pub(super) const INCREMENTAL: Prefix = Prefix::new(0x40, 0x3f);
+    /// A literal that does not (section 6.2.2).
+    pub(super) const LITERAL: Prefix = Prefix::new(0x00, 0x0f);
+    /// A literal that never may (section 6.2.3).
+    pub(super) const NEVER: Prefix = Prefix::new(0x10, 0x0f);
+    /// A new size of the table (section 6.3).
+    pub(super) const SIZE_UPDATE: Prefix = Prefix::new(0x20, 0x1f);
+    /// The length of a string as it is (section 5.2).
+    pub(super) const PLAIN: Prefix = Prefix::new(0x00, 0x7f);
+    /// The length of a string in Huffman code.
+    pub(super) const HUFFMAN: Prefix = Prefix::new(0x80, 0x7f);
+
+    pub(super) const fn new(pattern: u8, mask: u8) -> Prefix {
+        Prefix { pattern, mask }
+    }
+
+    /// Whether `first` has the bit of the pattern. A representation is told by its highest bit,
+    /// so ask for the higher ones first.
+    pub(super) const fn begins(self, first: u8) -> bool {
+        first & self.pattern != 0
+    }
+}
 
 /// Reads a block from its start.
 pub(super) struct Reader<'a> {
@@ -22,19 +53,19 @@ impl<'a> Reader<'a> {
         Some(byte)
     }
 
-    /// The integer whose first byte is `first`, with a prefix of the bits in `mask`.
+    /// The integer whose first byte is `first`.
     #[inline]
-    pub(super) fn integer(&mut self, first: u8, mask: u8) -> Result<u32, DecodeError> {
-        let prefix = first & mask;
-        if prefix < mask {
-            return Ok(prefix.into());
+    pub(super) fn integer(&mut self, first: u8, prefix: Prefix) -> Result<u32, DecodeError> {
+        let value = first & prefix.mask;
+        if value < prefix.mask {
+            return Ok(value.into());
         }
-        self.long_integer(mask)
+        self.long_integer(value)
     }
 
     #[cold]
-    fn long_integer(&mut self, mask: u8) -> Result<u32, DecodeError> {
-        let mut value = u64::from(mask);
+    fn long_integer(&mut self, base: u8) -> Result<u32, DecodeError> {
+        let mut value = u64::from(base);
         // Five continuation bytes hold all of 32 bits; more would only pad or overflow.
         for shift in [0, 7, 14, 21, 28] {
             let byte = self.byte().ok_or(DecodeError::Truncated)?;
@@ -49,21 +80,24 @@ impl<'a> Reader<'a> {
     /// Appends the string that comes next to `out`.
     pub(super) fn string(&mut self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
         let first = self.byte().ok_or(DecodeError::Truncated)?;
-        let len = self.integer(first, !HUFFMAN)? as usize;
-        let (string, rest) = self.rest.split_at_checked(len).ok_or(DecodeError::Truncated)?;
+        let len = self.integer(first, Prefix::PLAIN)? as usize;
+        let (string, rest) = self
+            .rest
+            .split_at_checked(len)
+            .ok_or(DecodeError::Truncated)?;
         self.rest = rest;
-        if first & HUFFMAN == 0 {
-            out.extend_from_slice(string);
-            Ok(())
-        } else {
-            huffman::decode(string, out).ok_or(DecodeError::InvalidHuffman)
+        if Prefix::HUFFMAN.begins(first) {
+            return huffman::decode(string, out).ok_or(DecodeError::InvalidHuffman);
         }
+        out.extend_from_slice(string);
+        Ok(())
     }
 }
 
-/// Appends an integer with a prefix of the bits in `mask`, the bits above being `pattern`.
+/// Appends an integer.
 #[inline]
-pub(super) fn write_integer(out: &mut Vec<u8>, pattern: u8, mask: u8, value: u32) {
+pub(super) fn write_integer(out: &mut Vec<u8>, prefix: Prefix, value: u32) {
+    let Prefix { pattern, mask } = prefix;
     if value < mask.into() {
         out.push(pattern | value as u8);
         return;
@@ -80,6 +114,6 @@ pub(super) fn write_integer(out: &mut Vec<u8>, pattern: u8, mask: u8, value: u32
 /// Appends a string as it is. Strings come from [`Headers`](crate::http2::Headers), so their
 /// lengths fit 32 bits.
 pub(super) fn write_string(out: &mut Vec<u8>, string: &[u8]) {
-    write_integer(out, 0, !HUFFMAN, string.len() as u32);
+    write_integer(out, Prefix::PLAIN, string.len() as u32);
     out.extend_from_slice(string);
 }

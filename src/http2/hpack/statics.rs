@@ -87,44 +87,53 @@ pub(super) fn entry(index: u32) -> Option<Entry<'static>> {
     ENTRIES.get((index as usize).wrapping_sub(1)).copied()
 }
 
-/// The first index of a name; `name_key` as of [`name_key`].
-pub(super) fn first_of_name(field: &Field<'_>, name_key: u64) -> Option<u32> {
-    let index = match field.id {
-        Name::Other => {
-            let mut slot = name_key as usize % SLOTS;
-            loop {
-                let index = BY_NAME[slot];
-                match entry(index.into()) {
-                    Some(found) if found.name() != field.name => slot = (slot + 1) % SLOTS,
-                    _ => break index,
-                }
-            }
-        }
-        id => *BY_ID.get(id as usize)?,
-    };
-    (index != 0).then_some(index.into())
+/// A name as the tables of the encoder look it up.
+#[derive(Clone, Copy)]
+pub(super) struct NameKey {
+    /// Its id if it has one, which saves reading it, or else a hash of it.
+    pub(super) key: u64,
+    /// The first of its entries here.
+    pub(super) first: Option<u32>,
 }
 
-/// The index of the entry with the value of `field`, given the first one with its name.
-pub(super) fn with_value(field: &Field<'_>, first: u32) -> Option<u32> {
-    let mut index = first;
-    loop {
-        let entry = entry(index)?;
-        if entry.name() != field.name {
-            return None;
+impl NameKey {
+    pub(super) fn of(field: &Field<'_>) -> NameKey {
+        let key = key(field.id, field.name);
+        let first = match field.id {
+            Name::Other => by_name(field.name, key),
+            id => BY_ID.get(id as usize).copied().unwrap_or_default(),
+        };
+        NameKey {
+            key,
+            first: (first != 0).then_some(first.into()),
         }
-        if entry.value() == field.value {
-            return Some(index);
-        }
-        index += 1;
+    }
+
+    /// The index of the entry with this name and the value of `field`.
+    pub(super) fn with_value(&self, field: &Field<'_>) -> Option<u32> {
+        (self.first?..=COUNT)
+            .map_while(|index| Some((index, entry(index)?)))
+            .take_while(|(_, entry)| entry.has_name_of(field))
+            .find(|(_, entry)| entry.value() == field.value)
+            .map(|(index, _)| index)
     }
 }
 
-/// What stands for a name in hashes: its id if it has one, which saves the reading of it.
-pub(super) const fn name_key(id: Name, name: &[u8]) -> u64 {
+const fn key(id: Name, name: &[u8]) -> u64 {
     match id {
         Name::Other => hash(0, name),
         id => id as u64,
+    }
+}
+
+fn by_name(name: &[u8], key: u64) -> u8 {
+    let mut slot = key as usize % SLOTS;
+    loop {
+        let index = BY_NAME[slot];
+        match entry(index.into()) {
+            Some(found) if found.name() != name => slot = (slot + 1) % SLOTS,
+            _ => return index,
+        }
     }
 }
 
@@ -149,7 +158,7 @@ static BY_NAME: [u8; SLOTS] = {
         let entry = TABLE[index - 1];
         if matches!(entry.id, Name::Other) {
             let (name, _) = entry.joined.split_at(entry.name_len);
-            let mut slot = name_key(entry.id, name) as usize % SLOTS;
+            let mut slot = key(entry.id, name) as usize % SLOTS;
             while slots[slot] != 0 {
                 slot = (slot + 1) % SLOTS;
             }

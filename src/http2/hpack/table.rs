@@ -3,7 +3,7 @@
 //! Entries are numbered as they come. One is added at the head of both rings and evicted by
 //! moving the tail, so neither allocates once the rings have their size.
 
-use crate::http2::headers::Name;
+use crate::http2::headers::{Field, Name};
 
 /// What an entry counts beside its bytes (RFC 7541, section 4.1).
 pub(super) const ENTRY_OVERHEAD: usize = 32;
@@ -17,6 +17,11 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
+    /// Whether the names are the same, which ids tell without a look at them.
+    pub(super) fn has_name_of(&self, field: &Field<'_>) -> bool {
+        self.id == field.id && (self.id != Name::Other || self.name() == field.name)
+    }
+
     pub(super) fn name(&self) -> &'a [u8] {
         self.joined.get(..self.name_len).unwrap_or_default()
     }

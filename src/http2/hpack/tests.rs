@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::huffman;
-use super::primitive::{Reader, write_integer};
+use super::primitive::{Prefix, Reader, write_integer};
 use super::{DecodeError, Decoded, Decoder, Encoder};
 use crate::http2::headers::{Field, Headers, Indexing, Name};
 
@@ -44,14 +44,14 @@ fn encode(encoder: &mut Encoder, fields: &Headers) -> Vec<u8> {
 fn integer(bytes: &[u8], mask: u8) -> Result<u32, DecodeError> {
     let mut reader = Reader::new(bytes);
     let first = reader.byte().unwrap();
-    reader.integer(first, mask)
+    reader.integer(first, Prefix::new(0, mask))
 }
 
 #[test]
 fn c1_integers() {
     for (value, mask, hex) in [(10, 0x1f, "0a"), (1337, 0x1f, "1f9a0a"), (42, 0xff, "2a")] {
         let mut out = Vec::new();
-        write_integer(&mut out, 0, mask, value);
+        write_integer(&mut out, Prefix::new(0, mask), value);
         assert_eq!(out, bytes(hex));
         assert_eq!(integer(&out, mask), Ok(value));
     }
@@ -399,7 +399,7 @@ fn huffman_block(headers: &Headers) -> Vec<u8> {
         for string in [field.name, field.value] {
             let mut coded = Vec::new();
             huffman::encode(string, &mut coded);
-            write_integer(&mut out, 0x80, 0x7f, coded.len() as u32);
+            write_integer(&mut out, Prefix::HUFFMAN, coded.len() as u32);
             out.extend(coded);
         }
     }
@@ -457,7 +457,7 @@ proptest! {
         let mut out = Headers::new();
         let mut block = Vec::new();
         for size in sizes {
-            write_integer(&mut block, 0x20, 0x1f, size);
+            write_integer(&mut block, Prefix::SIZE_UPDATE, size);
         }
         block.extend(huffman_block(&fields));
         for (index, byte) in changes {
