@@ -72,8 +72,8 @@ impl Code {
     }
 }
 
-/// Bits that one step looks at; the codes of printable text have 5 to 8.
-const STEP_BITS: usize = 10;
+/// Bits that one step looks at. The codes of most text have 5 to 7, so these hold two of them.
+const STEP_BITS: usize = 12;
 
 /// What the next bits stand for.
 #[derive(Clone, Copy)]
