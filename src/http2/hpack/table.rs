@@ -171,3 +171,58 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// An insertion with these lengths, or a new maximum size.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(usize, usize),
+        Resize(u32),
+    }
+
+    /// Long entries fill the ring of bytes, short ones that of records.
+    fn step() -> impl Strategy<Value = Step> {
+        let insert =
+            |longest: usize| (0..longest, 0..longest).prop_map(|(n, v)| Step::Insert(n, v));
+        prop_oneof![10 => insert(250), 10 => insert(3), 1 => (0u32..600).prop_map(Step::Resize)]
+    }
+
+    proptest! {
+        #[test]
+        fn holds_what_the_rfc_says(steps in prop::collection::vec(step(), 0..200), limit in 0u32..500) {
+            let mut table = Table::new(limit, limit);
+            let mut model = VecDeque::new();
+            for (nth, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Insert(name_len, value_len) => {
+                        let (name, value) = (vec![nth as u8; name_len], vec![!nth as u8; value_len]);
+                        table.insert(Name::Other, &name, &value);
+                        model.push_front((name, value));
+                    }
+                    Step::Resize(max_size) => table.resize(max_size),
+                }
+                let size = |model: &VecDeque<(Vec<u8>, Vec<u8>)>| {
+                    model.iter().map(|(n, v)| n.len() + v.len() + 32).sum::<usize>()
+                };
+                while size(&model) > table.max_size() {
+                    model.pop_back();
+                }
+                for (age, (name, value)) in model.iter().enumerate() {
+                    let entry = table.get(age as u32).unwrap();
+                    prop_assert_eq!(entry.name(), name);
+                    prop_assert_eq!(entry.value(), value);
+                }
+                prop_assert!(table.get(model.len() as u32).is_none());
+                prop_assert!(table.bytes.len() <= 2 * limit as usize);
+                prop_assert!(table.records.len() <= limit as usize / 16 + 1);
+            }
+        }
+    }
+}
