@@ -87,11 +87,8 @@ impl Decoder {
             } else if Prefix::INCREMENTAL.begins(first) {
                 self.literal(&mut reader, first, Indexing::Indexed, &mut list)?;
             } else if !Prefix::SIZE_UPDATE.begins(first) {
-                let indexing = if Prefix::NEVER.begins(first) {
-                    Indexing::Never
-                } else {
-                    Indexing::Literal
-                };
+                let indexing =
+                    if Prefix::NEVER.begins(first) { Indexing::Never } else { Indexing::Literal };
                 self.literal(&mut reader, first, indexing, &mut list)?;
             } else if begun {
                 return Err(DecodeError::LateSizeUpdate);

@@ -22,17 +22,12 @@ struct Slot {
 
 impl Slot {
     /// Of the entry before the first, which is dead.
-    const EMPTY: Slot = Slot {
-        tag: 0,
-        number: u32::MAX,
-    };
+    const EMPTY: Slot = Slot { tag: 0, number: u32::MAX };
 }
 
 impl Index {
     pub(super) fn new() -> Index {
-        Index {
-            buckets: Box::new([[Slot::EMPTY; 4]; BUCKETS]),
-        }
+        Index { buckets: Box::new([[Slot::EMPTY; 4]; BUCKETS]) }
     }
 
     /// The age of the entry with this hash that `is_it` accepts. Empty and dead slots may be

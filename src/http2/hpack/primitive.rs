@@ -81,10 +81,7 @@ impl<'a> Reader<'a> {
     pub(super) fn string(&mut self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
         let first = self.byte().ok_or(DecodeError::Truncated)?;
         let len = self.integer(first, Prefix::PLAIN)? as usize;
-        let (string, rest) = self
-            .rest
-            .split_at_checked(len)
-            .ok_or(DecodeError::Truncated)?;
+        let (string, rest) = self.rest.split_at_checked(len).ok_or(DecodeError::Truncated)?;
         self.rest = rest;
         if Prefix::HUFFMAN.begins(first) {
             return huffman::decode(string, out).ok_or(DecodeError::InvalidHuffman);

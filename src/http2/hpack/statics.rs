@@ -103,10 +103,7 @@ impl NameKey {
             Name::Other => by_name(field.name, key),
             id => BY_ID.get(id as usize).copied().unwrap_or_default(),
         };
-        NameKey {
-            key,
-            first: (first != 0).then_some(first.into()),
-        }
+        NameKey { key, first: (first != 0).then_some(first.into()) }
     }
 
     /// The index of the entry with this name and the value of `field`.
