@@ -401,6 +401,7 @@ async fn scrapers_that_come_together_share_a_page() {
     tokio::task::yield_now().await; // they are queued behind the first, whose page is too old
     go.send(()).unwrap();
     go.send(()).unwrap();
+    drop(go); // a third page would fail
     first.await.unwrap();
     for other in others {
         other.await.unwrap();
