@@ -1,0 +1,204 @@
+"""Starts a front before backends: the gateway under test, or HAProxy or nghttpx to compare with.
+
+    front = start("haproxy", backends=[50051]); front.plain, front.tls are (host, port); front.stop()
+"""
+
+import argparse
+import atexit
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+HOST = "127.0.0.1"
+TICK = os.sysconf("SC_CLK_TCK")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DEBIAN = {"haproxy": "haproxy", "nghttpx": "nghttp2-proxy"}
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind((HOST, 0))
+        return s.getsockname()[1]
+
+
+def certificate(directory):
+    """A key and a certificate for localhost, signed by itself, as two PEM files."""
+    import datetime
+    import ipaddress
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    names = [x509.DNSName("localhost"), x509.DNSName("foo.test.google.fr"), x509.IPAddress(ipaddress.ip_address(HOST))]
+    cert = (x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=30))
+            .add_extension(x509.SubjectAlternativeName(names), False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+            .sign(key, hashes.SHA256()))
+    pem, secret = directory / "cert.pem", directory / "key.pem"
+    pem.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
+    secret.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    (directory / "both.pem").write_bytes(pem.read_bytes() + secret.read_bytes())
+    return pem, secret
+
+
+def equipoise_config(d, plain, tls, backends, profile, protocol, workers):
+    endpoints = ", ".join("{ address: %s:%d }" % (HOST, port) for port in backends)
+    return f"""\
+workers: {workers}
+listeners:
+  - {{ address: {HOST}:{plain}, profile: {profile} }}
+  - {{ address: {HOST}:{tls}, profile: {profile}, tls: {{ cert: {d}/cert.pem, key: {d}/key.pem }} }}
+control: {{ address: {HOST}:{free_port()} }}
+metrics: {{ address: {HOST}:{free_port()} }}
+services:
+  backend:
+    protocol: {protocol}
+    endpoints: [ {endpoints} ]
+routes:
+  - match: {{ path_prefix: / }}
+    service: backend
+"""
+
+
+def haproxy_config(d, plain, tls, backends, streams):
+    servers = "\n".join(f"  server b{i} {HOST}:{port} proto h2" for i, port in enumerate(backends))
+    return f"""\
+global
+  nbthread 1
+  maxconn 4000
+  tune.h2.max-concurrent-streams {streams}
+defaults
+  mode http
+  timeout connect 1s
+  timeout client 60s
+  timeout server 60s
+  timeout http-request 10s
+  http-reuse always
+frontend front
+  bind {HOST}:{plain} proto h2
+  bind {HOST}:{tls} ssl crt {d}/both.pem alpn h2
+  default_backend back
+backend back
+  balance roundrobin
+{servers}
+"""
+
+
+class Front:
+    """A running front; `plain` and `tls` are its addresses."""
+
+    def __init__(self, kind, process, plain, tls, directory):
+        self.kind, self.process, self.directory = kind, process, directory
+        self.plain, self.tls = (HOST, plain), (HOST, tls)
+        atexit.register(self.stop)
+
+    def stop(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def pids(self):
+        """The process and its children."""
+        found, queue = [], [self.process.pid]
+        while queue:
+            pid = queue.pop()
+            found.append(pid)
+            try:
+                for task in os.listdir(f"/proc/{pid}/task"):
+                    queue += map(int, pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+            except OSError:
+                pass
+        return found
+
+    def rss(self):
+        """Resident memory of the process tree, in bytes."""
+        total = 0
+        for pid in self.pids():
+            try:
+                total += int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1])
+            except OSError:
+                pass
+        return total * os.sysconf("SC_PAGE_SIZE")
+
+    def cpu(self):
+        """CPU seconds, user and system, of the process tree."""
+        total = 0
+        for pid in self.pids():
+            try:
+                fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+                total += int(fields[11]) + int(fields[12])
+            except OSError:
+                pass
+        return total / TICK
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def log(self):
+        return (self.directory / "log").read_text(errors="replace")[-4000:]
+
+
+def start(kind, backends, gateway="target/release/equipoise", profile="edge", protocol="grpc", workers=1, streams=100,
+          pin=None, extra=None):
+    """`kind` is equipoise, haproxy or nghttpx; `backends` are ports of HTTP/2 servers on loopback."""
+    d = pathlib.Path(tempfile.mkdtemp(prefix="front-"))
+    d.chmod(0o755)
+    certificate(d)
+    plain, tls = free_port(), free_port()
+    if kind in DEBIAN:
+        subprocess.run([ROOT / "tests/harness/debian", DEBIAN[kind]], check=True)
+    if kind == "equipoise":
+        text = equipoise_config(d, plain, tls, backends, profile, protocol, workers)
+        (d / "gateway.yaml").write_text(text + (extra or ""))
+        command = [str(gateway), "serve", "--config", str(d / "gateway.yaml")]
+    elif kind == "haproxy":
+        (d / "haproxy.cfg").write_text(haproxy_config(d, plain, tls, backends, streams))
+        command = ["haproxy", "-f", str(d / "haproxy.cfg"), "-db"]
+    elif kind == "nghttpx":
+        command = ["nghttpx", "--conf=/dev/null", f"-f{HOST},{plain};no-tls", f"-f{HOST},{tls}", "-n1", "--log-level=ERROR",
+                   f"--frontend-http2-max-concurrent-streams={streams}", "--accesslog-file=/dev/null",
+                   *[f"-b{HOST},{port};/;proto=h2" for port in backends], str(d / "key.pem"), str(d / "cert.pem")]
+    else:
+        raise ValueError(f"no such front: {kind}")
+    if pin is not None:
+        command = ["taskset", "-c", str(pin), *command]
+    with open(d / "log", "wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    front = Front(kind, process, plain, tls, d)
+    wait_for(front.plain, process, front)
+    wait_for(front.tls, process, front)
+    return front
+
+
+def wait_for(address, process=None, front=None, timeout=10):
+    deadline = time.monotonic() + timeout
+    while True:
+        if process is not None and process.poll() is not None:
+            raise SystemExit(f"{front.kind} ended with {process.returncode}:\n{front.log()}")
+        try:
+            socket.create_connection(address, timeout=1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"nothing listens on {address[0]}:{address[1]}" + (f"\n{front.log()}" if front else ""))
+            time.sleep(0.05)
+
+
+def arguments(description):
+    """The options all drivers share."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--front", default="equipoise", choices=["equipoise", "haproxy", "nghttpx"], help="what to start and test")
+    parser.add_argument("--gateway", default=os.environ.get("EQUIPOISE", str(ROOT / "target/release/equipoise")),
+                        help="the gateway's binary (or EQUIPOISE)")
+    return parser
