@@ -1,12 +1,15 @@
 """A plain HTTP/2 backend in clear text that records what reaches it.
 
 `Origin()` answers every request 200; for gRPC content types an echo of the request's bytes and
-`grpc-status: 0` in trailers, for everything else `body`. `counts` holds frames received by name,
-`times` the moments at which RST_STREAM frames came.
+`grpc-status: 0` in trailers, for everything else `body`. A request with `x-tokens: n` gets n messages
+of 3 bytes, each in a frame of its own. `Apart` is the same in a process of its own.
 """
 
 import asyncio
 import collections
+import json
+import subprocess
+import sys
 import threading
 import time
 
@@ -122,6 +125,9 @@ class _Connection(asyncio.Protocol):
             return
         headers, body = self.requests[stream]
         kind = dict(headers).get(b"content-type", b"")
+        tokens = int(dict(headers).get(b"x-tokens", b"0"))
+        if tokens:
+            body = b"\0\0\0\0\x03tok" * tokens
         grpc = kind.startswith(b"application/grpc")
         answer = bytes(body) if grpc else self.origin.body
         if dict(headers).get(b":method") == b"HEAD":
@@ -132,22 +138,23 @@ class _Connection(asyncio.Protocol):
             if not answer and not grpc:
                 self.forget(stream)
             else:
-                self.waiting[stream] = [answer, [(b"grpc-status", b"0")] if grpc else None]
+                self.waiting[stream] = [answer, [(b"grpc-status", b"0")] if grpc else None, 8 if tokens else 16384]
                 self.push(stream)
         except h2.exceptions.ProtocolError:
             self.forget(stream)
         self.flush()
 
     def push(self, stream):
-        left, trailers = self.waiting[stream]
+        left, trailers, most = self.waiting[stream]
+        left = memoryview(left)
         try:
             while left:
-                size = min(len(left), self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size)
+                size = min(len(left), self.h2.local_flow_control_window(stream), most)
                 if size <= 0:
                     self.waiting[stream][0] = left
                     return
                 last = size == len(left) and trailers is None
-                self.h2.send_data(stream, left[:size], end_stream=last)
+                self.h2.send_data(stream, bytes(left[:size]), end_stream=last)
                 left = left[size:]
             if trailers is not None:
                 self.h2.send_headers(stream, trailers, end_stream=True)
@@ -159,3 +166,45 @@ class _Connection(asyncio.Protocol):
         for stream in list(self.requests):
             self.forget(stream)
         self.origin.connections -= 1
+
+
+class Apart:
+    """An `Origin` in a process of its own, so that it does not share a Python lock with the attacker."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+
+    def ask(self, command):
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def reset(self):
+        return self.ask("reset")
+
+    def stats(self):
+        """counts, resets, reset_rate, open_streams, connections, paths."""
+        return self.ask("stats")
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def main():
+    origin = Origin()
+    origin.keep_requests = True
+    print(origin.port, flush=True)
+    for line in sys.stdin:
+        if line.strip() == "reset":
+            origin.counts.clear()
+            origin.reset_times.clear()
+            origin.requests.clear()
+        paths = [dict(r).get(b":path", b"").decode("latin-1") for r in origin.requests[-1000:]]
+        print(json.dumps({"counts": origin.counts, "resets": len(origin.reset_times), "reset_rate": origin.reset_rate(),
+                          "open_streams": origin.open_streams, "connections": origin.connections, "paths": paths}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -128,7 +128,7 @@ def http2(options, servers, table):
     front = options.start([port])
     for column, address, flags in (("clear", front.plain, ["-use_tls=false", "-test_case=framing"]), ("tls", front.tls, ["-use_tls=true", "-test_case=tls"])):
         done = subprocess.run([str(binary), "-test.v", "-server_host=127.0.0.1", f"-server_port={address[1]}", *flags],
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=60, env=dict(os.environ, SSL_CERT_FILE=str(front.directory / "cert.pem")))
         parts = re.split(r"^=== RUN\s+(\w+)\n", done.stdout, flags=re.M)[1:]
         for case, text in zip(parts[::2], parts[1::2]):
             if "--- PASS" in text:
