@@ -21,9 +21,9 @@ import fronts
 
 # name, requests, connections, streams, path
 WORKLOADS = [
-    ("unary 100 B, 10 x 10", 40000, 10, 10, "/bench.Echo/Unary"),
-    ("unary 100 B, 1 x 100", 40000, 1, 100, "/bench.Echo/Unary"),
-    ("server stream 1000 x 100 B, 10 x 1", 300, 10, 1, "/bench.Echo/Stream"),
+    ("unary 100 B, 10 x 10", 200000, 10, 10, "/bench.Echo/Unary"),
+    ("unary 100 B, 1 x 100", 200000, 1, 100, "/bench.Echo/Unary"),
+    ("server stream 1000 x 100 B, 10 x 1", 3000, 10, 1, "/bench.Echo/Stream"),
 ]
 
 
