@@ -100,6 +100,7 @@ class Front:
     def __init__(self, kind, process, plain, tls, directory):
         self.kind, self.process, self.directory = kind, process, directory
         self.plain, self.tls = (HOST, plain), (HOST, tls)
+        self.group, self.listed = [], float("-inf")
         atexit.register(self.stop)
 
     def stop(self):
@@ -109,16 +110,18 @@ class Front:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def pids(self):
-        """The process and its children."""
-        found, queue = [], [self.process.pid]
-        while queue:
-            pid = queue.pop()
-            found.append(pid)
+        """The processes of the front: those of its process group."""
+        if time.monotonic() - self.listed < 0.5:
+            return self.group
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
-                for task in os.listdir(f"/proc/{pid}/task"):
-                    queue += map(int, pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+                fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
             except OSError:
-                pass
+                continue
+            if int(fields[2]) == self.process.pid:
+                found.append(int(pid))
+        self.group, self.listed = found, time.monotonic()
         return found
 
     def rss(self):
@@ -178,6 +181,7 @@ def start(kind, backends, gateway="target/release/equipoise", profile="edge", pr
     front = Front(kind, process, plain, tls, d)
     wait_for(front.plain, process, front)
     wait_for(front.tls, process, front)
+    time.sleep(0.2)  # until its workers have started
     return front
 
 
