@@ -169,7 +169,7 @@ def start(kind, backends, gateway="target/release/equipoise", profile="edge", pr
         (d / "haproxy.cfg").write_text(haproxy_config(d, plain, tls, backends, streams))
         command = ["haproxy", "-f", str(d / "haproxy.cfg"), "-db"]
     elif kind == "nghttpx":
-        command = ["nghttpx", "--conf=/dev/null", f"-f{HOST},{plain};no-tls", f"-f{HOST},{tls}", "-n1", "--log-level=ERROR",
+        command = ["nghttpx", "--conf=/dev/null", f"-f{HOST},{plain};no-tls", f"-f{HOST},{tls}", "-n1", "--no-ocsp", "--log-level=ERROR",
                    f"--frontend-http2-max-concurrent-streams={streams}", "--accesslog-file=/dev/null",
                    *[f"-b{HOST},{port};/;proto=h2" for port in backends], str(d / "key.pem"), str(d / "cert.pem")]
     else:
