@@ -11,12 +11,15 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
 HOST = "127.0.0.1"
 TICK = os.sysconf("SC_CLK_TCK")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+# A run that is ended takes what it started along.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 DEBIAN = {"haproxy": "haproxy", "nghttpx": "nghttp2-proxy"}
 
 
