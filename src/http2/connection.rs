@@ -377,7 +377,9 @@ impl Connection {
             (false, true, true) if self.role == Role::Server => {
                 self.reset(key, ErrorCode::NO_ERROR);
             }
-            (true, false, true) => self.reset(key, ErrorCode::CANCEL),
+            (true, false, true) if self.role == Role::Client => {
+                self.reset(key, ErrorCode::CANCEL);
+            }
             _ => {}
         }
     }

@@ -556,8 +556,7 @@ impl Connection {
         }
         let ours = self.role == Role::Client || self.reset_by_us.contains(&head.stream);
         if head.kind == kind::DATA && !ours {
-            self.output.reset(head.stream, ErrorCode::STREAM_CLOSED);
-            self.meter.error(cx.now)?;
+            return Err(ConnectionError::stream_closed("DATA on a closed stream"));
         }
         self.meter.idle_frame(cx.now).map(|()| None)
     }
