@@ -135,7 +135,8 @@ fn check_target(pseudo: &Pseudo<'_>, host: Option<&[u8]>) -> Checked<()> {
         return if alone { Ok(()) } else { Err("CONNECT takes :authority alone") };
     }
     let scheme = pseudo.scheme.ok_or("no :scheme")?;
-    if !scheme.first().is_some_and(u8::is_ascii_alphabetic) {
+    let in_scheme = |b: &u8| b.is_ascii_alphanumeric() || b"+-.".contains(b);
+    if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !scheme.iter().all(in_scheme) {
         return Err(":scheme is not a scheme");
     }
     check_path(pseudo.path.ok_or("no :path")?, method)
@@ -261,7 +262,7 @@ mod tests {
         ] {
             assert!(request(&with(extra)).is_err(), "{extra:?}");
         }
-        for (at, value) in [(2, "relative"), (2, ""), (2, "/a b"), (2, "*"), (3, "u@a"), (0, "G T")]
+        for (at, value) in [(2, "relative"), (2, ""), (2, "/a b"), (2, "*"), (1, "http://x"), (3, "u@a"), (0, "G T")]
         {
             let mut fields = GOOD;
             fields[at].1 = value;
