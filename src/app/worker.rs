@@ -14,6 +14,10 @@ use crate::net::{Acceptor, Command, Worker, WorkerHandle};
 use crate::proxy::{Front, Proxy, ServiceEntry};
 use crate::telemetry::WorkerMetrics;
 
+/// Tasks that run before sockets are asked again: a turn is one round over all that is ready, and
+/// asking in its midst would only cut it into smaller writes.
+const EVENT_INTERVAL: u32 = 1024;
+
 /// What one worker is made of.
 struct Setup {
     index: usize,
@@ -43,8 +47,10 @@ pub fn start(
         };
         let (handle, inbox) = WorkerHandle::new();
         let runtime = move || {
-            let runtime =
-                Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .event_interval(EVENT_INTERVAL)
+                .build_local(LocalOptions::default());
             match runtime {
                 Ok(runtime) => run(&runtime, setup, inbox),
                 Err(error) => tracing::error!(%error, "a worker has no runtime"),

@@ -262,8 +262,15 @@ mod tests {
         ] {
             assert!(request(&with(extra)).is_err(), "{extra:?}");
         }
-        for (at, value) in [(2, "relative"), (2, ""), (2, "/a b"), (2, "*"), (1, "http://x"), (3, "u@a"), (0, "G T")]
-        {
+        for (at, value) in [
+            (2, "relative"),
+            (2, ""),
+            (2, "/a b"),
+            (2, "*"),
+            (1, "http://x"),
+            (3, "u@a"),
+            (0, "G T"),
+        ] {
             let mut fields = GOOD;
             fields[at].1 = value;
             assert!(request(&block(&fields)).is_err(), "{fields:?}");

@@ -203,12 +203,18 @@ impl Worker {
         }
     }
 
-    /// The first connection to get output wakes this task, which then stands behind every task
-    /// of the turn in the run queue: each connection is written to once a turn.
+    /// The first connection to get output wakes this task. It then lines up once more, behind
+    /// the tasks that were started meanwhile: each connection is written to once a turn.
     async fn flush_forever(&self) {
         let mut batch = Vec::new();
+        let mut waited = false;
         std::future::poll_fn(|cx| {
             self.flusher.borrow_mut().get_or_insert_with(|| cx.waker().clone());
+            waited = !waited;
+            if waited {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             loop {
                 std::mem::swap(&mut batch, &mut *self.dirty.borrow_mut());
                 if batch.is_empty() {
