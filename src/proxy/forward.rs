@@ -62,6 +62,8 @@ pub async fn forward(proxy: Rc<Proxy>, front: Rc<Stream>, head: Headers, end: bo
         reply(&request.front, request.grpc, failure);
     }
     request.finish().await;
+    let Request { proxy, head, .. } = request;
+    proxy.worker.recycle(head);
 }
 
 impl Request {
