@@ -130,6 +130,24 @@ impl Request {
 
     /// Sends the head to the backend; `None` when the client went away meanwhile.
     async fn open(&self, attempt: &Attempt) -> Result<Option<Rc<Stream>>, Failure> {
+        if self.front.over().is_some() {
+            return Ok(None);
+        }
+        let pool = attempt.pool();
+        let head = fields::request(&self.head, pool.scheme(), self.grpc);
+        let opened = match pool.try_open(head, self.end) {
+            Some(opened) => opened.map(Some),
+            // Waiting is rare, and its state large: every task would carry it.
+            None => Box::pin(self.wait_open(attempt)).await,
+        };
+        opened.map_err(|error| match error {
+            OpenError::Connect => Failure::Connect,
+            OpenError::Full => Failure::Overloaded,
+            OpenError::TooLarge => Failure::TooLargeForBackend,
+        })
+    }
+
+    async fn wait_open(&self, attempt: &Attempt) -> Result<Option<Rc<Stream>>, OpenError> {
         let pool = attempt.pool();
         let head = fields::request(&self.head, pool.scheme(), self.grpc);
         let mut open = pin!(pool.open(head, self.end));
@@ -137,18 +155,8 @@ impl Request {
             if self.front.over().is_some() {
                 return Poll::Ready(Ok(None));
             }
-            match open.as_mut().poll(cx) {
-                Poll::Ready(Ok(back)) => Poll::Ready(Ok(Some(back))),
-                Poll::Ready(Err(OpenError::Connect)) => Poll::Ready(Err(Failure::Connect)),
-                Poll::Ready(Err(OpenError::Full)) => Poll::Ready(Err(Failure::Overloaded)),
-                Poll::Ready(Err(OpenError::TooLarge)) => {
-                    Poll::Ready(Err(Failure::TooLargeForBackend))
-                }
-                Poll::Pending => {
-                    self.front.register(cx);
-                    Poll::Pending
-                }
-            }
+            self.front.register(cx);
+            open.as_mut().poll(cx).map_ok(Some)
         })
         .await
     }
@@ -450,5 +458,18 @@ fn status_of_reset(code: ErrorCode) -> GrpcCode {
         ErrorCode::ENHANCE_YOUR_CALM => GrpcCode::ResourceExhausted,
         ErrorCode::INADEQUATE_SECURITY => GrpcCode::PermissionDenied,
         _ => GrpcCode::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// Every request carries a future of this size around: it is copied when the task is made.
+    #[test]
+    fn the_future_stays_small() {
+        fn size<F, A, B, C, D>(_: fn(A, B, C, D) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(super::forward);
+        assert!(size <= 640, "{size} bytes");
     }
 }

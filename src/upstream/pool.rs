@@ -86,7 +86,20 @@ impl Pool {
         &self.endpoint
     }
 
-    /// Opens a stream with `fields` as the head of its request, waiting for room if need be.
+    /// Opens a stream with `fields` as the head of its request, if one may be opened at once
+    /// and nobody waits.
+    ///
+    /// # Errors
+    /// Nothing was sent in that case.
+    pub fn try_open<'a>(
+        &self,
+        fields: impl Iterator<Item = Field<'a>> + Clone,
+        end: bool,
+    ) -> Option<Result<Rc<Stream>, OpenError>> {
+        if self.waiting.get() > 0 { None } else { self.open_on_any(fields, end) }
+    }
+
+    /// As [`Pool::try_open`], but waits for room, and for a connection to be made.
     ///
     /// # Errors
     /// Nothing was sent in that case.
@@ -95,11 +108,6 @@ impl Pool {
         fields: impl Iterator<Item = Field<'a>> + Clone,
         end: bool,
     ) -> Result<Rc<Stream>, OpenError> {
-        if self.waiting.get() == 0
-            && let Some(result) = self.try_open(fields.clone(), end)
-        {
-            return result;
-        }
         if self.waiting.get() >= self.settings.max_pending {
             return Err(OpenError::Full);
         }
@@ -116,7 +124,7 @@ impl Pool {
         let failures = self.failures.get();
         loop {
             let freed = self.freed.notified();
-            if let Some(result) = self.try_open(fields.clone(), end) {
+            if let Some(result) = self.open_on_any(fields.clone(), end) {
                 return result;
             }
             self.connect_more();
@@ -133,7 +141,7 @@ impl Pool {
     }
 
     /// Opens a stream on the connection that has the fewest, if one has room.
-    fn try_open<'a>(
+    fn open_on_any<'a>(
         &self,
         fields: impl Iterator<Item = Field<'a>> + Clone,
         end: bool,
