@@ -17,6 +17,8 @@ mod output;
 mod settings;
 mod stream;
 mod streams;
+#[cfg(test)]
+mod tests;
 
 pub use connection::{Connection, Event, Gone, OpenError, Role, SendError};
 pub use error::{Cause, ConnectionError, ErrorCode, Fault};
