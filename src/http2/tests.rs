@@ -1,6 +1,7 @@
 //! The codec held to RFC 9113, to its own limits, and to itself.
 
 mod end;
+mod feed;
 mod pair;
 mod random;
 mod script;

@@ -3,7 +3,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::pair;
+use super::{feed, pair};
+use crate::http2::Role;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
@@ -11,5 +12,13 @@ proptest! {
     #[test]
     fn two_ends_understand_each_other(script in vec(any::<u8>(), 0..3000)) {
         pair::run(&script);
+    }
+
+    #[test]
+    fn it_does_not_matter_how_bytes_are_cut(script in vec(any::<u8>(), 0..600), raw in any::<bool>()) {
+        for role in [Role::Client, Role::Server] {
+            let bytes = if raw { script.clone() } else { feed::frames(role, &script) };
+            feed::in_any_pieces(role, &bytes, &script);
+        }
     }
 }
