@@ -28,6 +28,11 @@ impl Output {
         self.bytes.get(self.written..).unwrap_or_default()
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many bytes wait.
     pub fn len(&self) -> usize {
         self.bytes.len() - self.written

@@ -197,7 +197,9 @@ impl Connection {
             return Ok(());
         }
         match self.role {
-            Role::Server if id % 2 == 0 => Err(ConnectionError::protocol("even stream id")),
+            Role::Server if id.is_multiple_of(2) => {
+                Err(ConnectionError::protocol("even stream id"))
+            }
             Role::Server if id > self.last_peer_id => Ok(()),
             Role::Server => Err(ConnectionError::stream_closed("HEADERS on a closed stream")),
             Role::Client if self.is_idle(id) => {
@@ -439,7 +441,7 @@ impl Connection {
             let error = ConnectionError::frame_size("acknowledgement with a payload");
             return if empty { Ok(None) } else { Err(error) };
         }
-        if payload.len() % 6 != 0 {
+        if !payload.len().is_multiple_of(6) {
             return Err(ConnectionError::frame_size("SETTINGS is not a multiple of 6 bytes"));
         }
         let before = self.peer;
@@ -563,8 +565,8 @@ impl Connection {
 
     fn is_idle(&self, id: u32) -> bool {
         match self.role {
-            Role::Server => id % 2 == 0 || id > self.last_peer_id,
-            Role::Client => id % 2 == 0 || id >= self.next_id,
+            Role::Server => id.is_multiple_of(2) || id > self.last_peer_id,
+            Role::Client => id.is_multiple_of(2) || id >= self.next_id,
         }
     }
 }
