@@ -315,7 +315,7 @@ impl Connection {
     /// phases of a graceful end (RFC 9113, section 6.8). The PING's answer says that every
     /// stream opened before the peer heard of it has arrived.
     pub fn announce_leave(&mut self, ping: [u8; 8]) {
-        if !self.failed {
+        if !self.failed && self.last_accepted == MAX_31 {
             self.output.go_away(MAX_31, ErrorCode::NO_ERROR, "");
             self.output.ping(ping, false);
         }
@@ -345,7 +345,9 @@ impl Connection {
     fn fail(&mut self, error: ConnectionError) {
         if !self.failed {
             self.failed = true;
-            self.output.go_away(self.last_peer_id, error.code, error.detail);
+            // It never grows from one GOAWAY to the next (RFC 9113, section 6.8).
+            let last = self.last_peer_id.min(self.last_accepted);
+            self.output.go_away(last, error.code, error.detail);
         }
     }
 
