@@ -359,10 +359,16 @@ impl Connection {
         }
     }
 
-    /// Remembers that frames which the peer sent before it heard of our reset may come.
+    /// Remembers that frames which the peer sent before it heard of our reset may come. A client
+    /// need not: whatever comes late on its streams is forgiven.
     fn remember_reset(&mut self, id: u32) {
-        const MOST: usize = 128;
-        if self.reset_by_us.len() == MOST {
+        const MOST: u32 = 4096;
+        if self.role == Role::Client {
+            return;
+        }
+        // All that were open, and all that were refused, may be reset at once.
+        let enough = self.limits.max_streams.saturating_add(self.limits.errors).min(MOST);
+        if self.reset_by_us.len() >= enough as usize {
             self.reset_by_us.pop_front();
         }
         self.reset_by_us.push_back(id);

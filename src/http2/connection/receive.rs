@@ -193,14 +193,12 @@ impl Connection {
 
     /// HEADERS may open the peer's next stream, or go on with one that is not forgotten.
     fn check_headers_allowed(&self, id: u32) -> Result<(), ConnectionError> {
-        if self.streams.key(id).is_some() || self.reset_by_us.contains(&id) {
-            return Ok(());
-        }
         match self.role {
             Role::Server if id.is_multiple_of(2) => {
                 Err(ConnectionError::protocol("even stream id"))
             }
-            Role::Server if id > self.last_peer_id => Ok(()),
+            Role::Server if id > self.last_peer_id || self.streams.key(id).is_some() => Ok(()),
+            Role::Server if self.is_forgiven(id) => Ok(()),
             Role::Server => Err(ConnectionError::stream_closed("HEADERS on a closed stream")),
             Role::Client if self.is_idle(id) => {
                 Err(ConnectionError::protocol("HEADERS on an idle stream"))
@@ -270,7 +268,6 @@ impl Connection {
         self.meter.opened(cx.now);
         if id > self.last_accepted {
             cx.pool.put(headers);
-            self.remember_reset(id);
             return Ok(None);
         }
         if self.streams.len() >= self.limits.max_streams as usize {
@@ -556,11 +553,16 @@ impl Connection {
         if self.is_idle(head.stream) {
             return Err(ConnectionError::protocol("frame on an idle stream"));
         }
-        let ours = self.role == Role::Client || self.reset_by_us.contains(&head.stream);
-        if head.kind == kind::DATA && !ours {
+        if head.kind == kind::DATA && !self.is_forgiven(head.stream) {
             return Err(ConnectionError::stream_closed("DATA on a closed stream"));
         }
         self.meter.idle_frame(cx.now).map(|()| None)
+    }
+
+    /// Whether the peer may not know yet that a stream which is gone takes nothing.
+    fn is_forgiven(&self, id: u32) -> bool {
+        let ignored = id > self.last_accepted;
+        self.role == Role::Client || ignored || self.reset_by_us.contains(&id)
     }
 
     fn is_idle(&self, id: u32) -> bool {
