@@ -3,7 +3,9 @@
 use super::{Block, Cause, Connection, ConnectionError, ErrorCode, Event, Key, Progress, Role};
 use crate::http2::Millis;
 use crate::http2::error::Fault;
-use crate::http2::frame::{HEAD_LEN, Head, MAX_31, PREFACE, flag, kind, read_31, strip_padding};
+use crate::http2::frame::{
+    DEFAULT_WINDOW, HEAD_LEN, Head, MAX_31, PREFACE, flag, kind, read_31, strip_padding,
+};
 use crate::http2::headers::{HeaderPool, Headers};
 use crate::http2::hpack::DecodeError;
 use crate::http2::message;
@@ -155,7 +157,7 @@ impl Connection {
             return Err(ConnectionError::flow_control("DATA beyond the connection's window"));
         }
         self.credit += len;
-        if self.credit >= self.limits.connection_window / 2 {
+        if self.credit >= self.limits.connection_window.max(DEFAULT_WINDOW) / 2 {
             self.output.window_update(0, self.credit);
             self.recv_window += i64::from(self.credit);
             self.credit = 0;
