@@ -12,6 +12,27 @@ mod id {
     pub const MAX_HEADER_LIST_SIZE: u16 = 6;
 }
 
+/// The entries of a payload, in order.
+fn entries(payload: &[u8]) -> impl Iterator<Item = (u16, u32)> {
+    payload.chunks_exact(6).filter_map(|entry| match *entry {
+        [i0, i1, v0, v1, v2, v3] => {
+            Some((u16::from_be_bytes([i0, i1]), u32::from_be_bytes([v0, v1, v2, v3])))
+        }
+        _ => None,
+    })
+}
+
+/// Each size of the table for header compression in a payload: the encoder has to say how small
+/// it was in between (RFC 7541, section 4.2).
+pub fn table_sizes(payload: &[u8]) -> impl Iterator<Item = u32> {
+    entries(payload).filter(|(id, _)| *id == id::HEADER_TABLE_SIZE).map(|(_, size)| size)
+}
+
+/// Whether a payload allows pushes.
+pub fn enable_push(payload: &[u8]) -> bool {
+    entries(payload).any(|entry| entry == (id::ENABLE_PUSH, 1))
+}
+
 /// What one side has declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -40,12 +61,7 @@ impl Default for Settings {
 impl Settings {
     /// Applies a SETTINGS payload, whose length is a multiple of six.
     pub fn apply(&mut self, payload: &[u8]) -> Result<(), ConnectionError> {
-        for entry in payload.chunks_exact(6) {
-            if let [i0, i1, v0, v1, v2, v3] = *entry {
-                self.set(u16::from_be_bytes([i0, i1]), u32::from_be_bytes([v0, v1, v2, v3]))?;
-            }
-        }
-        Ok(())
+        entries(payload).try_for_each(|(id, value)| self.set(id, value))
     }
 
     fn set(&mut self, id: u16, value: u32) -> Result<(), ConnectionError> {

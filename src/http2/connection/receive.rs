@@ -9,6 +9,7 @@ use crate::http2::frame::{
 use crate::http2::headers::{HeaderPool, Headers};
 use crate::http2::hpack::DecodeError;
 use crate::http2::message;
+use crate::http2::settings;
 use crate::http2::stream::Stream;
 
 type Received<'a> = Result<Option<Event<'a>>, ConnectionError>;
@@ -445,11 +446,11 @@ impl Connection {
         }
         let before = self.peer;
         self.peer.apply(payload)?;
-        if self.role == Role::Client && self.peer.enable_push && payload_enables_push(payload) {
+        if self.role == Role::Client && settings::enable_push(payload) {
             return Err(ConnectionError::protocol("a server sent ENABLE_PUSH"));
         }
-        if self.peer.header_table_size != before.header_table_size {
-            self.encoder.set_max_table_size(self.peer.header_table_size);
+        for size in settings::table_sizes(payload) {
+            self.encoder.set_max_table_size(size);
         }
         self.resize_windows(before.initial_window)?;
         self.settings_seen = true;
@@ -593,9 +594,4 @@ fn compression_error(error: DecodeError) -> ConnectionError {
             "header block cannot be decoded",
         ),
     }
-}
-
-/// Whether SETTINGS_ENABLE_PUSH stands there with the value 1.
-fn payload_enables_push(payload: &[u8]) -> bool {
-    payload.chunks_exact(6).any(|entry| entry == [0, 2, 0, 0, 0, 1])
 }

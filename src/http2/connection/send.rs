@@ -127,11 +127,12 @@ impl Connection {
     /// # Errors
     /// When the stream is over, or the peer takes no list of this size.
     pub fn send_trailers(&mut self, key: Key, trailers: &Headers) -> Result<(), SendError> {
+        let too_large = self.exceeds_peer(trailers.iter());
         let stream = self.streams.get_mut(key).ok_or(SendError::Gone)?;
         if stream.sending != Progress::Body {
             return Err(SendError::Gone);
         }
-        if trailers.list_size() > self.peer.max_header_list as usize {
+        if too_large {
             return Err(SendError::TooLarge);
         }
         stream.sending = Progress::Done;
