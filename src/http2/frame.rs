@@ -1,5 +1,7 @@
 //! Frames as they lie on the wire (RFC 9113, section 4 and 6).
 
+use super::error::ConnectionError;
+
 /// The client's first bytes (RFC 9113, section 3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -76,13 +78,16 @@ impl Head {
     }
 }
 
-/// Takes the padding off a payload of DATA or HEADERS; `None` when it is longer than the payload.
-pub fn strip_padding(head: Head, payload: &[u8]) -> Option<&[u8]> {
+/// Takes the padding off a payload of DATA or HEADERS.
+pub fn strip_padding(head: Head, payload: &[u8]) -> Result<&[u8], ConnectionError> {
     if !head.has(flag::PADDED) {
-        return Some(payload);
+        return Ok(payload);
     }
-    let (&padding, rest) = payload.split_first()?;
-    rest.get(..rest.len().checked_sub(usize::from(padding))?)
+    let (&padding, rest) =
+        payload.split_first().ok_or(ConnectionError::frame_size("padded frame without length"))?;
+    let len = rest.len().checked_sub(usize::from(padding));
+    len.and_then(|len| rest.get(..len))
+        .ok_or(ConnectionError::protocol("padding longer than the frame"))
 }
 
 /// Reads four bytes, less the reserved bit.

@@ -32,19 +32,21 @@ pub struct Limits {
     pub premature_reset_streams: u32,
     /// Streams that we may have to reset for errors of the peer in 30 s; beyond: GOAWAY.
     pub errors: u32,
-    /// PING frames in 10 s; beyond: GOAWAY.
+    /// PING frames in 10 s, with 1 more for each DATA frame sent, whose round trip a peer may
+    /// measure; beyond: GOAWAY.
     pub pings: u32,
     /// SETTINGS frames in 10 s; beyond: GOAWAY.
     pub settings: u32,
-    /// PRIORITY, unknown and other idle frames in 10 s, with 2 more for each stream opened;
-    /// beyond: GOAWAY.
+    /// PRIORITY, unknown, late and other idle frames in 10 s, with 2 more for each stream opened
+    /// and 100 more for each that we reset, which the peer hears of later; beyond: GOAWAY.
     pub idle_frames: u32,
-    /// WINDOW_UPDATE frames in 10 s, with 10 more for each DATA frame sent; beyond: GOAWAY.
+    /// WINDOW_UPDATE frames in 10 s, with 1 more for each stream opened and 10 more for each DATA
+    /// frame sent; beyond: GOAWAY.
     pub window_updates: u32,
     /// DATA frames without payload that do not end a stream, in 10 s; beyond: GOAWAY.
     pub empty_data: u32,
-    /// Bytes of framing, in units of eight payloads, that a connection may be ahead of its
-    /// payload: `bytes / 8 > payload + slack`; beyond: GOAWAY.
+    /// Bytes that DATA and header blocks may have, framing and padding included, for what they
+    /// carry: `bytes / 8 > payload + slack`; beyond: GOAWAY.
     pub overhead_slack: u32,
     /// Time for the TLS handshake; beyond: closed.
     pub handshake_timeout: Duration,

@@ -17,45 +17,55 @@ const PREMATURE_MS: Millis = 1_000;
 #[derive(Debug)]
 pub struct Meter {
     limits: Arc<Limits>,
-    short: Span<Short>,
-    long: Span<Long>,
+    short: Short,
+    long: Long,
     bytes: u64,
     payload: u64,
     streams: u32,
     premature: u32,
 }
 
-/// Counts that begin anew when their time is over.
-#[derive(Debug, Default)]
-struct Span<T> {
-    began: Millis,
-    counts: T,
-}
-
-impl<T: Default> Span<T> {
-    fn at(&mut self, now: Millis, length: Millis) -> &mut T {
-        if now.saturating_sub(self.began) >= length {
-            *self = Span { began: now, counts: T::default() };
-        }
-        &mut self.counts
-    }
-}
-
+/// Counts that begin anew after [`SHORT_MS`].
 #[derive(Debug, Default)]
 struct Short {
+    began: Millis,
     pings: u32,
     settings: u32,
     idle_frames: u32,
-    streams: u32,
     window_updates: u32,
-    data_sent: u32,
     empty_data: u32,
+    work: Work,
+    /// Of the time before: answers to it may come only now.
+    work_before: Work,
 }
 
+/// What entitles the peer to more frames.
+#[derive(Clone, Copy, Debug, Default)]
+struct Work {
+    streams: u32,
+    data_sent: u32,
+    resets_sent: u32,
+}
+
+/// Counts that begin anew after [`LONG_MS`].
 #[derive(Debug, Default)]
 struct Long {
+    began: Millis,
     resets: u32,
     errors: u32,
+}
+
+impl Short {
+    /// A budget of `base`, and `each` for every piece of work.
+    fn budget(&self, base: u32, each: Work) -> u32 {
+        let Work { streams, data_sent, resets_sent } = each;
+        [self.work, self.work_before].into_iter().fold(base, |budget, work| {
+            budget
+                .saturating_add(work.streams.saturating_mul(streams))
+                .saturating_add(work.data_sent.saturating_mul(data_sent))
+                .saturating_add(work.resets_sent.saturating_mul(resets_sent))
+        })
+    }
 }
 
 type Verdict = Result<(), ConnectionError>;
@@ -69,8 +79,8 @@ impl Meter {
     pub fn new(limits: Arc<Limits>) -> Meter {
         Meter {
             limits,
-            short: Span::default(),
-            long: Span::default(),
+            short: Short::default(),
+            long: Long::default(),
             bytes: 0,
             payload: 0,
             streams: 0,
@@ -78,58 +88,85 @@ impl Meter {
         }
     }
 
-    /// A frame came: `payload` of its `bytes` are DATA or header block.
-    pub fn frame(&mut self, bytes: usize, payload: usize) -> Verdict {
+    fn short(&mut self, now: Millis) -> &mut Short {
+        if now.saturating_sub(self.short.began) >= SHORT_MS {
+            self.short = Short { began: now, work_before: self.short.work, ..Short::default() };
+        }
+        &mut self.short
+    }
+
+    fn long(&mut self, now: Millis) -> &mut Long {
+        if now.saturating_sub(self.long.began) >= LONG_MS {
+            self.long = Long { began: now, ..Long::default() };
+        }
+        &mut self.long
+    }
+
+    /// Of `bytes` that came as DATA or header block, `payload` are neither framing nor padding.
+    /// Other frames are counted each by its kind: there is no bound on how many of them a long
+    /// life may bring.
+    pub fn carried(&mut self, bytes: usize, payload: usize) -> Verdict {
         self.bytes += bytes as u64;
         self.payload += payload as u64;
         if self.bytes / 8 > self.payload + u64::from(self.limits.overhead_slack) {
-            return Err(ConnectionError::calm(
-                Fault::Overhead,
-                "too little payload for the framing",
-            ));
+            let detail = "too little payload for the framing";
+            return Err(ConnectionError::calm(Fault::Overhead, detail));
         }
         Ok(())
     }
 
+    /// A peer that measures round trips sends one for what it was sent.
     pub fn ping(&mut self, now: Millis) -> Verdict {
-        let count = &mut self.short.at(now, SHORT_MS).pings;
-        check(count, self.limits.pings, Fault::Pings, "too_many_pings")
+        let base = self.limits.pings;
+        let counts = self.short(now);
+        let budget = counts.budget(base, Work { data_sent: 1, ..Work::default() });
+        check(&mut counts.pings, budget, Fault::Pings, "too_many_pings")
     }
 
     pub fn settings(&mut self, now: Millis) -> Verdict {
-        let count = &mut self.short.at(now, SHORT_MS).settings;
-        check(count, self.limits.settings, Fault::Settings, "too many SETTINGS frames")
+        let budget = self.limits.settings;
+        let count = &mut self.short(now).settings;
+        check(count, budget, Fault::Settings, "too many SETTINGS frames")
     }
 
-    /// PRIORITY, an unknown type, or a late frame for a stream that is gone.
+    /// PRIORITY, GOAWAY, an unknown type, or a late frame for a stream that is gone.
     pub fn idle_frame(&mut self, now: Millis) -> Verdict {
-        let counts = self.short.at(now, SHORT_MS);
-        let budget = self.limits.idle_frames.saturating_add(counts.streams.saturating_mul(2));
+        let base = self.limits.idle_frames;
+        let counts = self.short(now);
+        let each = Work { streams: 2, resets_sent: 100, ..Work::default() };
+        let budget = counts.budget(base, each);
         check(&mut counts.idle_frames, budget, Fault::IdleFrames, "too many idle frames")
     }
 
     pub fn window_update(&mut self, now: Millis) -> Verdict {
-        let counts = self.short.at(now, SHORT_MS);
-        let earned = counts.data_sent.saturating_mul(10).saturating_add(counts.streams);
-        let budget = self.limits.window_updates.saturating_add(earned);
+        let base = self.limits.window_updates;
+        let counts = self.short(now);
+        let budget = counts.budget(base, Work { streams: 1, data_sent: 10, ..Work::default() });
         let detail = "too many WINDOW_UPDATE frames";
         check(&mut counts.window_updates, budget, Fault::WindowUpdates, detail)
     }
 
-    /// A DATA frame was sent, which may be answered by WINDOW_UPDATE.
+    /// A DATA frame was sent, which may be answered by WINDOW_UPDATE and PING.
     pub fn data_sent(&mut self) {
-        let sent = &mut self.short.counts.data_sent;
+        let sent = &mut self.short.work.data_sent;
+        *sent = sent.saturating_add(1);
+    }
+
+    /// We reset a stream on which frames may be under way.
+    pub fn reset_sent(&mut self) {
+        let sent = &mut self.short.work.resets_sent;
         *sent = sent.saturating_add(1);
     }
 
     pub fn empty_data(&mut self, now: Millis) -> Verdict {
-        let count = &mut self.short.at(now, SHORT_MS).empty_data;
-        check(count, self.limits.empty_data, Fault::EmptyData, "too many empty DATA frames")
+        let budget = self.limits.empty_data;
+        let count = &mut self.short(now).empty_data;
+        check(count, budget, Fault::EmptyData, "too many empty DATA frames")
     }
 
-    /// The peer opened a stream.
+    /// A stream was opened, by either side.
     pub fn opened(&mut self, now: Millis) {
-        let short = &mut self.short.at(now, SHORT_MS).streams;
+        let short = &mut self.short(now).work.streams;
         *short = short.saturating_add(1);
         self.streams = self.streams.saturating_add(1);
         // Halving both keeps the ratio and lets the distant past fade.
@@ -141,8 +178,9 @@ impl Meter {
 
     /// The peer reset a stream that it had opened at `opened`.
     pub fn reset(&mut self, opened: Millis, now: Millis) -> Verdict {
-        let count = &mut self.long.at(now, LONG_MS).resets;
-        check(count, self.limits.resets, Fault::Resets, "too many resets")?;
+        let budget = self.limits.resets;
+        let count = &mut self.long(now).resets;
+        check(count, budget, Fault::Resets, "too many resets")?;
         if now.saturating_sub(opened) < PREMATURE_MS {
             self.premature = self.premature.saturating_add(1);
         }
@@ -156,7 +194,8 @@ impl Meter {
 
     /// We had to reset a stream for an error of the peer.
     pub fn error(&mut self, now: Millis) -> Verdict {
-        let count = &mut self.long.at(now, LONG_MS).errors;
-        check(count, self.limits.errors, Fault::Errors, "too many stream errors")
+        let budget = self.limits.errors;
+        let count = &mut self.long(now).errors;
+        check(count, budget, Fault::Errors, "too many stream errors")
     }
 }

@@ -89,9 +89,6 @@ impl Connection {
         if self.block.is_some() && head.kind != kind::CONTINUATION {
             return Err(ConnectionError::protocol("a header block is interrupted"));
         }
-        let useful = matches!(head.kind, kind::DATA | kind::HEADERS | kind::CONTINUATION);
-        let useful = if useful { strip_padding(head, payload).map_or(0, <[u8]>::len) } else { 0 };
-        self.meter.frame(HEAD_LEN + payload.len(), useful)?;
         match head.kind {
             kind::DATA => self.data(head, payload, cx),
             kind::HEADERS => self.headers(head, payload, cx),
@@ -100,7 +97,7 @@ impl Connection {
             kind::RST_STREAM => self.rst_stream(head, payload, cx),
             kind::SETTINGS => self.settings(head, payload, cx),
             kind::PING => self.ping_frame(head, payload, cx),
-            kind::GOAWAY => self.go_away(head, payload),
+            kind::GOAWAY => self.go_away(head, payload, cx),
             kind::PRIORITY => self.priority(head, payload, cx),
             kind::PUSH_PROMISE => Err(ConnectionError::protocol("push is not enabled")),
             _ => self.meter.idle_frame(cx.now).map(|()| None),
@@ -109,8 +106,8 @@ impl Connection {
 
     fn data<'a>(&mut self, head: Head, payload: &'a [u8], cx: &mut Cx<'_>) -> Received<'a> {
         on_stream(head)?;
-        let body = strip_padding(head, payload)
-            .ok_or(ConnectionError::protocol("padding longer than the frame"))?;
+        let body = strip_padding(head, payload)?;
+        self.meter.carried(HEAD_LEN + payload.len(), body.len())?;
         self.take_connection_window(head.len)?;
         let end = head.has(flag::END_STREAM);
         if body.is_empty() && !end {
@@ -169,8 +166,8 @@ impl Connection {
     fn headers<'a>(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_>) -> Received<'a> {
         on_stream(head)?;
         self.check_headers_allowed(head.stream)?;
-        let mut fragment = strip_padding(head, payload)
-            .ok_or(ConnectionError::protocol("padding longer than the frame"))?;
+        let mut fragment = strip_padding(head, payload)?;
+        self.meter.carried(HEAD_LEN + payload.len(), fragment.len())?;
         let mut depends_on_itself = false;
         if head.has(flag::PRIORITY) {
             let (priority, rest) = fragment
@@ -214,6 +211,7 @@ impl Connection {
         let Some(mut block) = self.block.take_if(|block| block.stream == head.stream) else {
             return Err(ConnectionError::protocol("CONTINUATION without a header block"));
         };
+        self.meter.carried(HEAD_LEN + payload.len(), payload.len())?;
         block.bytes.extend_from_slice(payload);
         block.pieces += 1;
         let most = 16 + self.limits.header_size / (4 << 10);
@@ -497,10 +495,11 @@ impl Connection {
         Ok(None)
     }
 
-    fn go_away<'a>(&mut self, head: Head, payload: &[u8]) -> Received<'a> {
+    fn go_away<'a>(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_>) -> Received<'a> {
         if head.stream != 0 {
             return Err(ConnectionError::protocol("GOAWAY on a stream"));
         }
+        self.meter.idle_frame(cx.now)?;
         let (Some(last), Some(code)) = (read_31(payload), payload.get(4..8)) else {
             return Err(ConnectionError::frame_size("GOAWAY is shorter than 8 bytes"));
         };

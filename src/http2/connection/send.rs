@@ -36,6 +36,7 @@ impl Connection {
         stream.head_method =
             fields.clone().any(|field| field.id == Name::Method && field.value == b"HEAD");
         stream.sending = if end { Progress::Done } else { Progress::Body };
+        self.meter.opened(now);
         let key = self.streams.insert(stream);
         self.emit_headers(id, fields, end);
         Ok(key)
@@ -151,6 +152,7 @@ impl Connection {
             return;
         };
         if stream.receiving != Progress::Done {
+            self.meter.reset_sent();
             self.remember_reset(key.id);
         }
         self.remove(key);
