@@ -11,6 +11,7 @@ mod frame;
 pub mod headers;
 pub mod hpack;
 pub mod limits;
+mod memo;
 mod message;
 mod meter;
 mod output;

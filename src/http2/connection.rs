@@ -11,6 +11,7 @@ use super::frame::{DEFAULT_WINDOW, MAX_31, PREFACE, flag, kind};
 use super::headers::Headers;
 use super::hpack::{Decoder, Encoder};
 use super::limits::Limits;
+use super::memo::Memo;
 use super::meter::Meter;
 use super::output::Output;
 use super::settings::Settings;
@@ -129,6 +130,7 @@ pub struct Connection {
     streams: Streams,
     encoder: Encoder,
     decoder: Decoder,
+    memo: Memo,
     meter: Meter,
 
     peer: Settings,
@@ -195,6 +197,7 @@ impl Connection {
             streams: Streams::default(),
             encoder: Encoder::new(),
             decoder: Decoder::new(limits.header_table_size),
+            memo: Memo::default(),
             meter: Meter::new(Arc::clone(&limits)),
             peer: Settings::default(),
             settings_seen: false,
@@ -337,6 +340,7 @@ impl Connection {
     /// Gives up memory that an idle connection does not need.
     pub fn shrink(&mut self) {
         self.output.shrink();
+        self.memo.clear();
         self.drained.shrink_to_fit();
         self.queue.shrink_to_fit();
     }

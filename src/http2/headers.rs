@@ -169,6 +169,13 @@ impl Headers {
         self.ranges.clear();
     }
 
+    /// Becomes a copy of `other`.
+    pub(super) fn copy_from(&mut self, other: &Headers) {
+        self.clear();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.ranges.extend_from_slice(&other.ranges);
+    }
+
     /// Appends a field whose id is known. A block holds less than 4 GiB by the caller's limits;
     /// a field beyond that is dropped.
     pub fn push(&mut self, id: Name, name: &[u8], value: &[u8], indexing: Indexing) {

@@ -21,6 +21,7 @@ mod tests;
 
 pub use decode::{DecodeError, Decoded, Decoder};
 pub use encode::Encoder;
+pub(super) use hash::hash;
 
 /// The table size of both ends before they have said anything (RFC 9113, section 6.5.2).
 const DEFAULT_TABLE_SIZE: u32 = 4096;

@@ -56,7 +56,7 @@ pub fn response(headers: &Headers) -> Checked<Facts> {
 }
 
 /// Checks a trailer section.
-pub fn trailers(headers: &Headers) -> Checked<()> {
+pub fn trailers(headers: &Headers) -> Checked<Facts> {
     let mut pseudo = Pseudo { over: true, ..Pseudo::default() };
     for field in headers.iter() {
         if field.id.is_pseudo() {
@@ -65,7 +65,7 @@ pub fn trailers(headers: &Headers) -> Checked<()> {
         pseudo.regular(field, &mut Facts::default())?;
         check_value(field.value)?;
     }
-    Ok(())
+    Ok(Facts::default())
 }
 
 /// The pseudo-headers seen so far, and whether a regular field has ended them.

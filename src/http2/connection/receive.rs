@@ -8,11 +8,19 @@ use crate::http2::frame::{
 };
 use crate::http2::headers::{HeaderPool, Headers};
 use crate::http2::hpack::DecodeError;
-use crate::http2::message;
+use crate::http2::memo::Kind;
+use crate::http2::message::{self, Facts};
 use crate::http2::settings;
 use crate::http2::stream::Stream;
 
 type Received<'a> = Result<Option<Event<'a>>, ConnectionError>;
+
+/// A header list, and what is to be thought of it.
+struct Message {
+    headers: Headers,
+    too_large: bool,
+    facts: Result<Facts, &'static str>,
+}
 
 /// What every frame is handled with.
 pub(super) struct Cx<'p> {
@@ -228,38 +236,62 @@ impl Connection {
     }
 
     fn block<'a>(&mut self, block: &Block, bytes: &[u8], cx: &mut Cx<'_>) -> Received<'a> {
-        let mut headers = cx.pool.take();
-        let (size, count) = (self.limits.header_size, self.limits.header_count);
-        let decoded = self.decoder.decode(bytes, size as usize, count as usize, &mut headers);
-        let too_large = decoded.map_err(compression_error)?.too_large;
         let key = self.streams.key(block.stream);
-        match (self.role, key) {
-            (Role::Server, None) => self.request(block, headers, too_large, cx),
-            (Role::Client, None) => {
-                cx.pool.put(headers);
+        let receiving = key.and_then(|key| self.streams.get(key)).map(|stream| stream.receiving);
+        let kind = match (self.role, receiving) {
+            (Role::Server, None) => Kind::Request,
+            (Role::Client, Some(Progress::Head)) => Kind::Response,
+            _ => Kind::Trailers,
+        };
+        let message = self.read_message(kind, bytes, cx)?;
+        match (key, kind) {
+            (None, Kind::Request) => self.request(block, message, cx),
+            (None, _) => {
+                cx.pool.put(message.headers);
                 self.meter.idle_frame(cx.now).map(|()| None)
             }
-            (_, Some(key)) if block.depends_on_itself => {
+            (Some(key), _) if block.depends_on_itself => {
                 self.malformed(key, "stream depends on itself", cx)
             }
-            (_, Some(key)) => match self.streams.get(key).map(|stream| stream.receiving) {
-                Some(Progress::Head) => self.response(key, block, headers, too_large, cx),
-                Some(Progress::Body) => self.trailers(key, block, headers, too_large, cx),
-                _ => {
-                    let code = ErrorCode::STREAM_CLOSED;
-                    self.stream_error(key, code, "HEADERS after the end", cx)
-                }
-            },
+            (Some(key), _) if receiving == Some(Progress::Done) => {
+                self.stream_error(key, ErrorCode::STREAM_CLOSED, "HEADERS after the end", cx)
+            }
+            (Some(key), Kind::Response) => self.response(key, block, message, cx),
+            (Some(key), _) => self.trailers(key, block, message, cx),
         }
     }
 
-    fn request<'a>(
+    /// Decodes and checks a block, unless the same one was before.
+    fn read_message(
         &mut self,
-        block: &Block,
-        headers: Headers,
-        too_large: bool,
+        kind: Kind,
+        bytes: &[u8],
         cx: &mut Cx<'_>,
-    ) -> Received<'a> {
+    ) -> Result<Message, ConnectionError> {
+        let mut headers = cx.pool.take();
+        let generation = self.decoder.generation();
+        if let Some(facts) = self.memo.recall(kind, bytes, generation, &mut headers) {
+            return Ok(Message { headers, too_large: false, facts: Ok(facts) });
+        }
+        let (size, count) = (self.limits.header_size as usize, self.limits.header_count as usize);
+        let decoded = self.decoder.decode(bytes, size, count, &mut headers);
+        let too_large = decoded.map_err(compression_error)?.too_large;
+        let facts = match kind {
+            Kind::Request => message::request(&headers),
+            Kind::Response => message::response(&headers),
+            Kind::Trailers => message::trailers(&headers),
+        };
+        if let Ok(facts) = facts
+            && !too_large
+            && self.decoder.generation() == generation
+        {
+            self.memo.note(kind, bytes, generation, &headers, facts);
+        }
+        Ok(Message { headers, too_large, facts })
+    }
+
+    fn request<'a>(&mut self, block: &Block, message: Message, cx: &mut Cx<'_>) -> Received<'a> {
+        let Message { headers, too_large, facts } = message;
         let id = block.stream;
         if id <= self.last_peer_id {
             cx.pool.put(headers); // one of those that we reset
@@ -280,7 +312,7 @@ impl Connection {
             let key = self.streams.insert(stream);
             return Ok(Some(Event::Oversized { key, headers }));
         }
-        let facts = match message::request(&headers) {
+        let facts = match facts {
             Ok(facts) if !block.depends_on_itself => facts,
             _ => return self.refuse(id, ErrorCode::PROTOCOL_ERROR, headers, cx),
         };
@@ -311,14 +343,14 @@ impl Connection {
         &mut self,
         key: Key,
         block: &Block,
-        headers: Headers,
-        too_large: bool,
+        message: Message,
         cx: &mut Cx<'_>,
     ) -> Received<'a> {
+        let Message { headers, too_large, facts } = message;
         if too_large {
             return self.too_large(key, headers, cx);
         }
-        let facts = match message::response(&headers) {
+        let facts = match facts {
             Ok(facts) => facts,
             Err(why) => return self.malformed(key, why, cx),
         };
@@ -349,17 +381,17 @@ impl Connection {
         &mut self,
         key: Key,
         block: &Block,
-        headers: Headers,
-        too_large: bool,
+        message: Message,
         cx: &mut Cx<'_>,
     ) -> Received<'a> {
+        let Message { headers, too_large, facts } = message;
         if too_large {
             return self.too_large(key, headers, cx);
         }
         if !block.end_stream {
             return self.malformed(key, "trailers that do not end the stream", cx);
         }
-        if let Err(why) = message::trailers(&headers) {
+        if let Err(why) = facts {
             return self.malformed(key, why, cx);
         }
         let Some(stream) = self.streams.get_mut(key) else {

@@ -101,6 +101,11 @@ impl Decoder {
         Ok(Decoded { too_large: list.is_too_large() })
     }
 
+    /// Changes whenever a block's indices may mean something else than before.
+    pub(in crate::http2) fn generation(&self) -> u64 {
+        self.table.generation()
+    }
+
     fn entry(&self, index: u32) -> Result<Entry<'_>, DecodeError> {
         let entry = match index.checked_sub(statics::COUNT + 1) {
             Some(age) => self.table.get(age),

@@ -7,7 +7,7 @@ const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 const FACTOR: u64 = 0xd6e8_feb8_6659_fd93;
 
 /// Mixes `bytes` into `state`.
-pub(super) const fn hash(mut state: u64, mut bytes: &[u8]) -> u64 {
+pub(in crate::http2) const fn hash(mut state: u64, mut bytes: &[u8]) -> u64 {
     state ^= bytes.len() as u64;
     while let Some((chunk, rest)) = bytes.split_first_chunk::<8>() {
         state = fold(state, u64::from_le_bytes(*chunk));

@@ -50,6 +50,8 @@ pub(super) struct Table {
     records: Vec<Record>,
     /// The number of the next entry. It wraps.
     next: u32,
+    /// Counts the changes that give indices another meaning.
+    generation: u64,
     /// How many entries there are.
     live: u32,
     /// As RFC 7541, section 4.1, counts it.
@@ -67,6 +69,7 @@ impl Table {
             head: 0,
             records: Vec::new(),
             next: 0,
+            generation: 0,
             live: 0,
             size: 0,
             max_size: max_size.min(limit) as usize,
@@ -80,8 +83,13 @@ impl Table {
 
     /// Sets the maximum size, at most the limit, and evicts what passes it.
     pub(super) fn resize(&mut self, max_size: u32) {
+        self.generation += 1;
         self.max_size = self.limit.min(max_size as usize);
         self.evict_down_to(self.max_size);
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// The number of the entry inserted last.
@@ -112,6 +120,7 @@ impl Table {
     /// Adds an entry and evicts the oldest ones to make room. One that is greater than the
     /// whole table empties it and is not added (RFC 7541, section 4.4).
     pub(super) fn insert(&mut self, id: Name, name: &[u8], value: &[u8]) {
+        self.generation += 1;
         let len = name.len() + value.len();
         let size = len + ENTRY_OVERHEAD;
         self.evict_down_to(self.max_size.saturating_sub(size));

@@ -1,0 +1,129 @@
+//! Header blocks seen before, and what they say.
+//!
+//! A peer that sends the same list again sends, once its table has settled, the same bytes. While
+//! the table is as it was, equal bytes mean an equal list: it is copied, neither decoded nor
+//! checked again. Blocks that come once cost one hash.
+
+use super::headers::Headers;
+use super::hpack;
+use super::message::Facts;
+
+/// Blocks that are remembered for one connection.
+const SLOTS: usize = 8;
+
+/// Longer blocks are not remembered.
+const LONGEST: usize = 512;
+
+/// What a block is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Request,
+    Response,
+    Trailers,
+}
+
+/// The blocks of one connection.
+#[derive(Debug, Default)]
+pub struct Memo {
+    slots: Vec<Slot>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// Of the block that came last here.
+    hash: u64,
+    known: Option<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    block: Vec<u8>,
+    kind: Kind,
+    /// Of the decoder's table when the block came.
+    generation: u64,
+    headers: Headers,
+    facts: Facts,
+}
+
+impl Memo {
+    /// Fills `out` with what `block` says, if that is known.
+    pub fn recall(
+        &self,
+        kind: Kind,
+        block: &[u8],
+        generation: u64,
+        out: &mut Headers,
+    ) -> Option<Facts> {
+        let slot = self.slots.get(index(block_hash(block)))?;
+        let known = slot.known.as_ref()?;
+        let same = known.generation == generation && known.kind == kind && known.block == block;
+        same.then(|| {
+            out.copy_from(&known.headers);
+            known.facts
+        })
+    }
+
+    /// Notes that `block`, which left the table as it was, says `headers`. It is remembered when
+    /// it comes for the second time in a row.
+    pub fn note(
+        &mut self,
+        kind: Kind,
+        block: &[u8],
+        generation: u64,
+        headers: &Headers,
+        facts: Facts,
+    ) {
+        if block.len() > LONGEST {
+            return;
+        }
+        if self.slots.is_empty() {
+            self.slots.resize_with(SLOTS, Slot::default);
+        }
+        let hash = block_hash(block);
+        let Some(slot) = self.slots.get_mut(index(hash)) else { return };
+        if slot.hash == hash {
+            let (block, headers) = (block.to_vec(), headers.clone());
+            slot.known = Some(Known { block, kind, generation, headers, facts });
+        }
+        slot.hash = hash;
+    }
+
+    /// Forgets everything and gives the memory back.
+    pub fn clear(&mut self) {
+        self.slots = Vec::new();
+    }
+}
+
+fn block_hash(block: &[u8]) -> u64 {
+    hpack::hash(0, block.get(..LONGEST).unwrap_or(block))
+}
+
+fn index(hash: u64) -> usize {
+    (hash % SLOTS as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http2::headers::Name;
+
+    #[test]
+    fn a_block_is_known_from_its_third_time_on_while_the_table_stays() {
+        let mut headers = Headers::new();
+        headers.add(Name::Path, b"/a.B/C");
+        let facts = Facts { content_length: Some(3), ..Facts::default() };
+        let mut memo = Memo::default();
+        let mut out = Headers::new();
+        for _ in 0..2 {
+            assert_eq!(memo.recall(Kind::Request, b"block", 1, &mut out), None);
+            memo.note(Kind::Request, b"block", 1, &headers, facts);
+        }
+        assert_eq!(memo.recall(Kind::Request, b"block", 1, &mut out), Some(facts));
+        assert_eq!(out, headers);
+        assert_eq!(memo.recall(Kind::Request, b"block", 2, &mut out), None);
+        assert_eq!(memo.recall(Kind::Trailers, b"block", 1, &mut out), None);
+        assert_eq!(memo.recall(Kind::Request, b"other", 1, &mut out), None);
+        memo.clear();
+        assert_eq!(memo.recall(Kind::Request, b"block", 1, &mut out), None);
+    }
+}
