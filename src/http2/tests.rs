@@ -3,6 +3,9 @@
 mod end;
 mod feed;
 mod pair;
+mod peer;
 mod random;
 mod script;
+mod states;
 mod tap;
+mod wire;
