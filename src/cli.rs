@@ -2,7 +2,10 @@
 
 pub mod check;
 pub mod ctl;
+pub mod demo;
 pub mod serve;
+mod signals;
+mod text;
 
 use std::process::ExitCode;
 
@@ -20,6 +23,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  equipoise demo                                 see it at work, without any configuration
   equipoise serve --config gateway.yaml          run the gateway
   equipoise check --config gateway.yaml          find every error in a configuration
   equipoise ctl backends                         see how the backends of a running gateway do
@@ -30,6 +34,8 @@ Examples:
 pub enum Command {
     /// Run the gateway
     Serve(serve::Args),
+    /// Show the gateway at work: three backends, a small load, live shares and latency
+    Demo(demo::Args),
     /// Validate a configuration and say everything that is wrong with it
     Check(check::Args),
     /// See and steer a running gateway
@@ -40,6 +46,7 @@ pub enum Command {
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Ctl(args) => control(args),
     }

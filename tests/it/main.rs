@@ -5,4 +5,5 @@
 
 mod config;
 mod control;
+mod demo;
 mod telemetry;

@@ -1,6 +1,7 @@
 //! What people read: aligned columns, human units, `-` where there is no data.
 
 use super::{share, state_name};
+use crate::cli::text::{align, latency, or_dash};
 use crate::control::proto::{Backend, Service, ServiceSummary};
 
 pub(super) fn services(services: &[ServiceSummary]) -> String {
@@ -73,45 +74,10 @@ fn total(backends: &[Backend]) -> [String; 9] {
     row
 }
 
-fn or_dash(value: Option<f64>, format: impl Fn(f64) -> String) -> String {
-    value.map_or_else(|| "-".into(), format)
-}
-
 /// Rounded down: one failure in a million is not 100 %.
 fn success(ratio: f64) -> String {
     let hundredths = (ratio * 1e4 + 1e-6).floor();
     format!("{:.2} %", hundredths / 100.0)
-}
-
-fn latency(seconds: f64) -> String {
-    if seconds < 0.000_999_5 {
-        format!("{:.0} us", seconds * 1e6)
-    } else if seconds < 0.099_95 {
-        format!("{:.1} ms", seconds * 1e3)
-    } else if seconds < 0.999_5 {
-        format!("{:.0} ms", seconds * 1e3)
-    } else {
-        format!("{seconds:.2} s")
-    }
-}
-
-/// Columns as wide as their widest cell, the first `left` of them flush left, the others right.
-fn align<const N: usize>(rows: &[[String; N]], left: usize) -> String {
-    let mut widths = [0; N];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(widths).enumerate().map(|(i, (cell, width))| {
-            if i < left { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-        });
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 #[cfg(test)]
@@ -119,18 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_are_those_that_people_use() {
-        let cases = [
-            (0.000_85, "850 us"),
-            (0.001_24, "1.2 ms"),
-            (0.099_94, "99.9 ms"),
-            (0.25, "250 ms"),
-            (0.999_6, "1.00 s"),
-            (12.5, "12.50 s"),
-        ];
-        for (seconds, text) in cases {
-            assert_eq!(latency(seconds), text);
-        }
+    fn success_is_rounded_down() {
         assert_eq!(success(1.0), "100.00 %");
         assert_eq!(success(0.999_999), "99.99 %");
         assert_eq!(success(0.9995), "99.95 %");

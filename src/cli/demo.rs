@@ -1,0 +1,179 @@
+//! `equipoise demo`: the gateway at work, with backends and a load of its own.
+
+mod backend;
+mod echo;
+mod introduction;
+mod load;
+mod screen;
+mod start;
+
+use std::error::Error;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::signals::Signals;
+use crate::balance::{POLICIES, policy};
+use crate::model::{Params, units};
+use crate::telemetry::log::{self, Format};
+use backend::Backend;
+use load::Load;
+use screen::Screen;
+
+/// Why the demo came to an end that was not asked for.
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// How often the numbers are shown.
+const TURN: Duration = Duration::from_secs(1);
+/// The first backend's delay, and what it is between two turns.
+const FAST: Duration = Duration::from_millis(5);
+const SLOW: Duration = Duration::from_millis(80);
+const SLOW_FROM: u64 = 5;
+const SLOW_TO: u64 = 15;
+
+/// Where the demo listens and what it does.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub struct Args {
+    /// Port for clients [default: 8080, or a free one if it is taken]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Port of the control API [default: 9900, or a free one if it is taken]
+    #[arg(long, value_name = "PORT")]
+    control_port: Option<u16>,
+    /// Port of the metrics [default: 9901, or a free one if it is taken]
+    #[arg(long, value_name = "PORT")]
+    metrics_port: Option<u16>,
+    /// How requests are spread: p2c_ewma, round_robin or weighted_random
+    #[arg(long, default_value = "p2c_ewma", value_parser = parse_policy)]
+    policy: &'static str,
+    /// Requests a second
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=2000))]
+    rate: u32,
+    /// End after this time; by default Ctrl-C ends it
+    #[arg(long, value_parser = units::parse_duration)]
+    duration: Option<Duration>,
+}
+
+const HELP: &str = "\
+Everything runs in this process and listens on this machine alone. After 5 seconds the fastest
+backend becomes slow for 10 seconds, so that there is traffic to be moved.
+
+Examples:
+  equipoise demo
+  equipoise demo --policy round_robin        what it is like without a look at the latency";
+
+/// A policy that needs no settings, as the demo has none for it.
+fn parse_policy(name: &str) -> Result<&'static str, String> {
+    let usable = |name: &str| {
+        let policy = policy(name)?;
+        policy.configure(Params::default()).is_ok().then(|| policy.name())
+    };
+    usable(name).ok_or_else(|| {
+        let names: Vec<_> = POLICIES.iter().filter_map(|policy| usable(policy.name())).collect();
+        format!("the demo can use {}", names.join(", "))
+    })
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> ExitCode {
+    match demonstrate(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn demonstrate(args: &Args) -> Result<(), Failure> {
+    log::init(Format::Text, "warn")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let signals = Signals::new()?;
+        let backends = [
+            Backend::start("swift", FAST)?,
+            Backend::start("middling", Duration::from_millis(10))?,
+            Backend::start("tardy", Duration::from_millis(40))?,
+        ];
+        let stage = start::gateway(args, &backends).await?;
+        let load = Load::start(stage.listener, args.rate)?;
+        let mut out = io::stdout().lock();
+        let shown = async {
+            out.write_all(introduction::text(&stage, &backends, args.rate).as_bytes())?;
+            let redraw = out.is_terminal();
+            let mut screen = Screen::new(out, redraw, &stage.service, &backends);
+            play(&mut screen, &backends, &load, args.duration, signals).await?;
+            screen.end(&load)
+        };
+        let shown = shown.await;
+        drop(load);
+        stage.gateway.shutdown().await;
+        match shown {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            shown => Ok(shown?),
+        }
+    })
+}
+
+/// Shows the numbers turn by turn until the time is over or a signal comes.
+async fn play<W: Write>(
+    screen: &mut Screen<'_, W>,
+    backends: &[Backend],
+    load: &Load,
+    duration: Option<Duration>,
+    mut signals: Signals,
+) -> io::Result<()> {
+    let end = async {
+        match duration {
+            Some(duration) => tokio::time::sleep(duration).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(end);
+    let mut turns = tokio::time::interval(TURN);
+    turns.tick().await; // the first is over at once
+    for turn in 1.. {
+        tokio::select! {
+            _ = turns.tick() => {}
+            () = &mut end => break,
+            _ = signals.next() => break,
+        }
+        if let Some(news) = backends.first().and_then(|first| change_speed(first, turn)) {
+            screen.announce(news);
+        }
+        screen.show(turn, load)?;
+    }
+    Ok(())
+}
+
+/// What happens at `turn`, if anything.
+fn change_speed(first: &Backend, turn: u64) -> Option<String> {
+    let name = first.name();
+    match turn {
+        SLOW_FROM => {
+            first.set_delay(SLOW);
+            Some(format!("{name} takes {SLOW:?} instead of {FAST:?} now: see its share go"))
+        }
+        SLOW_TO => {
+            first.set_delay(FAST);
+            Some(format!("{name} takes {FAST:?} again: see its share come back. Your turn!"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_that_need_settings_are_refused_by_name() {
+        assert_eq!(parse_policy("round_robin"), Ok("round_robin"));
+        for name in ["consistent_hash", "no_such"] {
+            let error = parse_policy(name).unwrap_err();
+            assert!(error.starts_with("the demo can use p2c_ewma, "), "{error}");
+            assert!(!error.contains("consistent_hash"), "{error}");
+        }
+    }
+}
