@@ -72,15 +72,16 @@ fn every_command_that_it_prints_works() {
 #[test]
 fn traffic_leaves_the_backend_that_becomes_slow_and_comes_back() {
     let (_demo, lines) = Demo::start(&["--port", "0"]);
-    let mut shares = lines.filter_map(|line| Some(share(line.split_once("swift ")?.1)));
+    let mut shares = lines.filter_map(|line| share(&line));
     assert!(shares.any(|swift| swift > 40), "it is the fastest");
     assert!(shares.any(|swift| swift < 20), "it becomes slow");
     assert!(shares.any(|swift| swift > 25), "it is fast again");
 }
 
-/// The percentage that `text` begins with, 0 if it is something else.
-fn share(text: &str) -> u32 {
-    text.split_once(" %").and_then(|(percent, _)| percent.parse().ok()).unwrap_or_default()
+/// The percentage of the first backend in a line of numbers.
+fn share(line: &str) -> Option<u32> {
+    let (percent, _) = line.split_once(" s: swift ")?.1.split_once(" %")?;
+    percent.parse().ok()
 }
 
 #[test]
