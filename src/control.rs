@@ -11,7 +11,7 @@ mod watch;
 pub use server::{ServeError, serve};
 
 /// The generated code of `equipoise.control.v1`; its documentation is the `.proto` file.
-#[allow(missing_docs, clippy::all, clippy::unwrap_used)]
+#[allow(missing_docs, clippy::all, clippy::too_many_lines)]
 pub mod proto {
     tonic::include_proto!("equipoise.control.v1");
 

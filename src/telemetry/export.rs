@@ -1,7 +1,6 @@
 //! What the metrics are read from, and when.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::Mutex;
@@ -11,7 +10,7 @@ use super::names;
 use super::page::Page;
 use super::worker::{Closed, Rejected, Side, WorkerMetrics};
 use crate::clock;
-use crate::model::{Endpoint, EwmaParams};
+use crate::model::{Endpoint, EwmaParams, Time};
 
 /// Twenty bounds to a decade are kept; ten to a decade are exported here: 26 % apart.
 const DURATION_STEP: usize = 2;
@@ -63,7 +62,7 @@ struct Inputs {
 }
 
 struct Scrape {
-    begun: Instant,
+    begun: Time,
     text: Bytes,
 }
 
@@ -82,7 +81,7 @@ impl Exporter {
     /// # Errors
     /// If the runtime is shutting down.
     pub async fn scrape(&self) -> Result<Bytes, JoinError> {
-        let asked = Instant::now();
+        let asked = clock::now();
         let mut last = Arc::clone(&self.last).lock_owned().await;
         if let Some(scrape) = &*last
             && scrape.begun >= asked
@@ -92,7 +91,7 @@ impl Exporter {
         let inputs = Arc::clone(&self.inputs);
         // The lock goes with the work, which goes on if the caller leaves.
         let page = spawn_blocking(move || {
-            let begun = Instant::now();
+            let begun = clock::now();
             let text = Bytes::from(inputs.write());
             *last = Some(Scrape { begun, text: text.clone() });
             text

@@ -105,6 +105,7 @@ impl<W: std::fmt::Write> std::fmt::Write for Escaping<'_, W> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_types)] // the lock is held for one line, by one thread
 mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -18,6 +18,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::Failure;
 use super::echo::{self, Words};
+use crate::clock;
 use crate::model::{Counts, Histogram};
 
 /// Enough to be spread over the workers.
@@ -100,9 +101,9 @@ impl Client {
             let response = self.send(&mut sender)?;
             let results = Arc::clone(&self.results);
             tokio::spawn(async move {
-                let sent = Instant::now();
+                let sent = clock::now();
                 match succeeded(response).await {
-                    Ok(true) => results.duration.record(sent.elapsed()),
+                    Ok(true) => results.duration.record(clock::now().since(sent)),
                     _ => {
                         results.failed.fetch_add(1, Relaxed);
                     }
