@@ -9,3 +9,4 @@ mod config;
 mod control;
 mod demo;
 mod telemetry;
+mod tidy;

@@ -1,0 +1,178 @@
+//! What the source tree promises: which layer may see which, and how long a file may be.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// What each part of the crate may import of the others. Parts on one tier do not see each
+/// other, and nothing sees a tier above its own.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("http2", &[]),
+    ("clock", &["model"]),
+    ("balance", &["model", "clock"]),
+    ("net", &["model", "http2", "clock"]),
+    ("telemetry", &["model", "http2", "clock"]),
+    ("upstream", &["model", "http2", "clock", "net"]),
+    ("service", &["model", "http2", "clock", "balance", "net", "upstream"]),
+    ("proxy", &["model", "http2", "clock", "balance", "net", "telemetry", "upstream", "service"]),
+    ("config", &["model", "http2", "clock", "balance", "net", "telemetry", "upstream", "service"]),
+    ("control", &["model", "clock", "balance", "telemetry", "upstream", "service", "config"]),
+    ("app", &ALL),
+    ("cli", &ALL),
+];
+
+const ALL: [&str; 13] = [
+    "model",
+    "http2",
+    "clock",
+    "balance",
+    "net",
+    "telemetry",
+    "upstream",
+    "service",
+    "proxy",
+    "config",
+    "control",
+    "app",
+    "cli",
+];
+
+/// Lines of a file without its tests. (How long a function may be is clippy's to see.)
+const MAX_LINES: usize = 330;
+
+/// Longer files, each with its reason.
+const LONG_FILES: &[(&str, &str)] = &[
+    ("http2/connection.rs", "one state machine: what is seen from outside, of both roles"),
+    ("http2/connection/receive.rs", "one state machine: a function for each frame"),
+    ("net/conn.rs", "one driver: reading, writing and waking cannot be told apart"),
+    ("net/stream.rs", "one handle: both directions of a stream and their splice"),
+    ("proxy/forward.rs", "one request, from top to bottom"),
+];
+
+struct Source {
+    /// From `src/` on.
+    path: String,
+    /// Without comments and tests.
+    code: String,
+    lines: usize,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn sources() -> Vec<Source> {
+    let mut folders = vec![root()];
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let relative = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+                sources.extend(source(relative, &std::fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    assert!(sources.len() > 50, "the tree was not found");
+    sources
+}
+
+/// The file without its tests, unless it is nothing but tests.
+fn source(path: String, text: &str) -> Option<Source> {
+    let parts: BTreeSet<&str> = path.trim_end_matches(".rs").split('/').collect();
+    if parts.contains("tests") {
+        return None;
+    }
+    let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let product = product.split("#[cfg(test)]\n#[").next().unwrap_or_default();
+    let code = product.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let code = code.collect::<Vec<_>>().join("\n");
+    Some(Source { code, lines: product.lines().count(), path })
+}
+
+/// The part of the crate that `path` belongs to.
+fn part(path: &str) -> &str {
+    path.split('/').next().unwrap_or_default().trim_end_matches(".rs")
+}
+
+/// The parts of the crate that `code` names: `crate::x`, `crate::{x, y::z}`.
+fn imports(code: &str) -> BTreeSet<String> {
+    let paths = code.match_indices("crate::").map(|(at, start)| &code[at + start.len()..]);
+    paths.flat_map(heads).collect()
+}
+
+/// The first names of the path, or of each path in the braces, that `rest` begins with.
+fn heads(rest: &str) -> Vec<String> {
+    let name = |text: &str| {
+        text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+    };
+    let Some(list) = rest.strip_prefix('{') else { return vec![name(rest)] };
+    let mut depth = 0;
+    let mut heads = vec![name(list.trim_start())];
+    for (at, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => heads.push(name(list[at + 1..].trim_start())),
+            _ => {}
+        }
+    }
+    heads.retain(|head| !head.is_empty());
+    heads
+}
+
+#[test]
+fn imports_go_one_way() {
+    let mut wrong = Vec::new();
+    for Source { path, code, .. } in sources() {
+        let own = part(&path);
+        if path == "lib.rs" || path == "main.rs" {
+            continue;
+        }
+        let (_, allowed) = LAYERS.iter().find(|(name, _)| *name == own).unwrap_or_else(|| {
+            panic!("src/{path}: `{own}` has no row in the table of layers");
+        });
+        for import in imports(&code) {
+            if import != own && !allowed.contains(&import.as_str()) {
+                wrong.push(format!("src/{path} imports {import}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_table_of_layers_has_no_circle() {
+    let mut below = BTreeSet::new();
+    for (name, allowed) in LAYERS.iter().filter(|(_, allowed)| *allowed != ALL) {
+        let above: Vec<_> = allowed.iter().filter(|import| !below.contains(*import)).collect();
+        assert!(above.is_empty(), "{name} may import {above:?} from above or beside it");
+        below.insert(name);
+    }
+}
+
+#[test]
+fn every_form_of_import_is_seen() {
+    let code = "use crate::model::{A, b::C}; use crate::{net, http2::{X, Y}, clock}; \
+                fn f() { crate::cli::run(crate::app::Z) }";
+    let seen: Vec<_> = imports(code).into_iter().collect();
+    assert_eq!(seen, ["app", "cli", "clock", "http2", "model", "net"]);
+}
+
+#[test]
+fn files_are_short() {
+    let long: Vec<_> = sources()
+        .into_iter()
+        .filter(|source| source.lines > MAX_LINES)
+        .map(|source| (source.path, source.lines))
+        .collect();
+    let excused = |path: &str| LONG_FILES.iter().any(|(name, _)| *name == path);
+    let wrong: Vec<_> = long.iter().filter(|(path, _)| !excused(path)).collect();
+    assert!(wrong.is_empty(), "more than {MAX_LINES} lines: {wrong:?}");
+    for (name, _) in LONG_FILES {
+        assert!(long.iter().any(|(path, _)| path == name), "{name} needs no excuse any more");
+    }
+}
