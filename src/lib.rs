@@ -1,4 +1,77 @@
-//! Equipoise: a gateway for gRPC microservices.
+//! Equipoise: a gateway for gRPC microservices that balances every request.
+//!
+//! Two one-way streams meet at one immutable value:
+//!
+//! ```text
+//! cold:  configuration, control API --> one writer per service --> Snapshot
+//! hot:   listener -> route -> Snapshot.pick -> upstream stream -> relay -> outcome
+//! ```
+//!
+//! # Architecture
+//!
+//! - **Workers** ([`net`], [`app`]). N threads, each a single-threaded runtime that shares nothing
+//!   with the others on the hot path: a connection lives and dies on its worker, and each worker
+//!   has its own connections to the backends. One more thread runs all that is cold: the control
+//!   API, the metrics, the writers of the services.
+//! - **A codec without I/O** ([`http2`]). Bytes in, events out; commands in, bytes out. It knows no
+//!   clock and no runtime, never panics, and counts what a peer may make us do: only where frames
+//!   are parsed can a gateway bound that.
+//! - **A request is one small async function** (`proxy/forward.rs`) that reads from top to bottom:
+//!   route, pick, open, send, classify. Once the response has begun, the two streams are spliced:
+//!   the connections' drivers move the data, and the function sleeps until the end.
+//! - **One write a turn.** A driver reads what is there; all that follows from it is appended to
+//!   the outputs of other connections, and each of these is flushed once at the end of the turn.
+//! - **Backpressure by credit.** A sender may send more only when its bytes have left for the
+//!   other side. A stalled reader holds its own streams' windows and nobody else's connection.
+//! - **A snapshot a service** ([`service`]). Endpoints, weights and the built picker are one
+//!   immutable value. Endpoints that may take no request are not in it, so the hot path does not
+//!   ask. When a change has been answered, no later request is balanced without it.
+//! - **Feedback is atomics on the endpoint** ([`model`]): in flight, latency, outcomes. Workers
+//!   write them, pickers and metrics read them. They outlive every change of weights.
+//!
+//! # Layers
+//!
+//! Imports go one way, from the right to the left, and not between neighbours; a test holds that.
+//!
+//! ```text
+//! model, http2, clock <- balance, net, telemetry <- upstream <- service <- proxy, config <- control <- app, cli
+//! ```
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`model`] | values that every layer speaks of; no async, no I/O, no clock |
+//! | [`http2`] | the codec: frames, HPACK, both roles of a connection; depends on nothing of ours |
+//! | [`clock`] | the time; everything else is given it |
+//! | [`balance`] | the policies: pure, synchronous; **a new balancer is one file and one row here** |
+//! | [`net`] | a worker's I/O: accepting, TLS, connection drivers, streams, splice, timers |
+//! | [`telemetry`] | names of the metrics, the exporter, health, the log |
+//! | [`upstream`] | connections to one endpoint on one worker |
+//! | [`service`] | one service at run time: its writer, its snapshot, its view for people |
+//! | [`proxy`] | the data path |
+//! | [`config`] | YAML to a validated plan; finds all errors at once |
+//! | [`control`] | the control API; knows services, never the data path |
+//! | [`app`] | puts it together: the only one that sees every layer |
+//! | [`cli`] | `serve`, `check`, `ctl`, `demo` |
+//!
+//! # Invariants
+//!
+//! 1. Every accepted request ends in exactly one outcome; nothing stays in flight when idle.
+//! 2. No byte is added to a gRPC message, no metadata dropped, a trailers-only response stays one,
+//!    a truncated response never becomes a complete one.
+//! 3. A slow reader or a stuck backend stalls its own streams alone.
+//! 4. Memory per stream and per connection is bounded by configuration, whatever a peer does.
+//! 5. A bad configuration never stops what serves.
+//! 6. The hot path does not allocate in `pick`, takes no lock that workers share, and formats no
+//!    text.
+//!
+//! # What is absent on purpose
+//!
+//! - No `unsafe`; no `unwrap`, `expect` or `panic!` outside tests; no lock of the standard library.
+//!   The lints refuse them.
+//! - No channel and no task hop between a client's stream and its backend's.
+//! - No health branch, no clock and no randomness in a picker: the set is eligible, the others are
+//!   passed in.
+//! - No registry that fills itself: what can be plugged in stands in a table that one can read.
 
 pub mod app;
 pub mod balance;
@@ -13,3 +86,8 @@ pub mod proxy;
 pub mod service;
 pub mod telemetry;
 pub mod upstream;
+
+/// The README's examples in Rust are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

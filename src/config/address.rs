@@ -17,7 +17,7 @@ pub fn listen(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// The address of an endpoint: IPv4, [IPv6] or DNS name, and a port; as it was written.
+/// The address of an endpoint: IPv4, `[IPv6]` or DNS name, and a port; as it was written.
 ///
 /// # Errors
 /// Says what is wrong and how to mend it.

@@ -34,7 +34,7 @@ impl Default for EwmaParams {
 /// compare-and-swap.
 ///
 /// A peak is quick to warn and easily alarmed: one hiccup of a machine marks it for seconds. So
-/// there is a second opinion, the geometric mean of about the last [`TYPICAL_SAMPLES`] requests,
+/// there is a second opinion, the geometric mean of about the last `TYPICAL_SAMPLES` requests,
 /// which one outlier hardly moves and a change of level moves within a few.
 #[derive(Debug)]
 #[repr(align(128))] // a cache line pair of its own: neighbours must not share its traffic

@@ -8,5 +8,6 @@
 mod config;
 mod control;
 mod demo;
+mod readme;
 mod telemetry;
 mod tidy;
