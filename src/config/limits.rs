@@ -76,10 +76,10 @@ pub fn read(node: &Node, defaults: Limits, peer: Peer, problems: &Problems) -> L
     fields.set("preface_timeout", preface_timeout, some());
     fields.set("frame_timeout", frame_timeout, some());
     fields.set("write_stall_timeout", write_stall_timeout, some());
-    fields.set("stream_idle_timeout", stream_idle_timeout, some());
     fields.set("idle_timeout", idle_timeout, some());
-    let never_or_some = duration(Duration::ZERO..=Duration::from_secs(30 * 86_400));
-    fields.set("max_age", max_age, never_or_some);
+    let never_or_some = || duration(Duration::ZERO..=Duration::from_secs(30 * 86_400));
+    fields.set("stream_idle_timeout", stream_idle_timeout, never_or_some());
+    fields.set("max_age", max_age, never_or_some());
     fields.finish();
     limits
 }
