@@ -9,5 +9,7 @@ mod config;
 mod control;
 mod demo;
 mod readme;
+mod gateway;
+mod support;
 mod telemetry;
 mod tidy;

@@ -1,7 +1,7 @@
 //! Real scrapes of the metrics endpoint.
 
 mod dashboard;
-mod page;
+pub mod page;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};

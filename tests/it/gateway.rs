@@ -1,0 +1,3 @@
+//! The running gateway between real clients and real backends.
+
+mod relay;

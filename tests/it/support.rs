@@ -1,0 +1,40 @@
+//! What the tests of the running gateway stand on: real backends, real clients, real frames.
+
+pub mod backend;
+pub mod certificates;
+pub mod client;
+pub mod frames;
+pub mod gateway;
+pub mod process;
+pub mod raw;
+
+use std::time::{Duration, Instant};
+
+/// The service of the tests' backends.
+#[allow(missing_docs)]
+pub mod echo {
+    tonic::include_proto!("echo");
+}
+
+/// Longer than anything takes, however loaded the machine is.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `check` holds.
+pub async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !check().await {
+        assert!(begun.elapsed() < PATIENCE, "still not so: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// What `future` gives, which must not take forever.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let result = tokio::time::timeout(PATIENCE, future).await;
+    result.unwrap_or_else(|_| panic!("still waiting: {what}"))
+}
+
+/// Bytes in which a gap, a swap or a repetition shows.
+pub fn pattern(len: usize) -> Vec<u8> {
+    (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}

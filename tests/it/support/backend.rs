@@ -1,0 +1,261 @@
+//! Backends by tonic that count what reaches them.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::codec::CompressionEncoding;
+use tonic::transport::{Server, ServerTlsConfig};
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use super::echo::Message;
+use super::echo::echo_server::{Echo, EchoServer};
+
+/// How a backend differs from the plainest one.
+#[derive(Clone, Default)]
+pub struct Options {
+    pub address: Option<SocketAddr>,
+    /// Streams that it takes at a time on a connection.
+    pub max_streams: Option<u32>,
+    /// How long it takes to answer, in milliseconds.
+    pub latency: Option<Range<u64>>,
+    pub tls: Option<ServerTlsConfig>,
+    pub gzip: bool,
+    /// Bytes that may be under way to it on a connection and a stream.
+    pub window: Option<u32>,
+}
+
+/// What a backend has seen.
+#[derive(Debug)]
+pub struct Seen {
+    /// Requests whose head came.
+    pub requests: AtomicUsize,
+    /// Requests that are neither answered nor given up.
+    pub active: AtomicUsize,
+    /// Whether requests with `x-hold` are answered.
+    pub open: watch::Sender<bool>,
+}
+
+impl Seen {
+    pub fn requests(&self) -> usize {
+        self.requests.load(SeqCst)
+    }
+
+    pub fn active(&self) -> usize {
+        self.active.load(SeqCst)
+    }
+}
+
+/// A gRPC server with threads of its own.
+pub struct Backend {
+    pub address: SocketAddr,
+    pub seen: Arc<Seen>,
+    stop: Option<oneshot::Sender<()>>,
+    runtime: Option<Runtime>,
+}
+
+impl Backend {
+    pub async fn start() -> Backend {
+        Backend::with(Options::default()).await
+    }
+
+    pub async fn with(options: Options) -> Backend {
+        let (requests, active) = Default::default();
+        let seen = Arc::new(Seen { requests, active, open: watch::Sender::new(false) });
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let (bound, address) = oneshot::channel();
+        let service = Service { seen: Arc::clone(&seen), latency: options.latency.clone() };
+        runtime.spawn(async move {
+            let at = options.address.unwrap_or_else(|| "127.0.0.1:0".parse().unwrap());
+            let listener = TcpListener::bind(at).await.unwrap();
+            bound.send(listener.local_addr().unwrap()).unwrap();
+            serve(listener, service, options, stopped).await;
+        });
+        let address = address.await.unwrap();
+        Backend { address, seen, stop: Some(stop), runtime: Some(runtime) }
+    }
+
+    /// Takes no more connections, says GOAWAY, finishes what is in flight.
+    pub fn leave(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    /// Is gone at once, with its connections.
+    pub fn kill(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// Answers the requests that are held, and those that are to come.
+    pub fn release(&self) {
+        self.seen.open.send_replace(true);
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    service: Service,
+    options: Options,
+    stopped: oneshot::Receiver<()>,
+) {
+    let most = 512 << 20;
+    let mut echo =
+        EchoServer::new(service).max_decoding_message_size(most).max_encoding_message_size(most);
+    if options.gzip {
+        let gzip = CompressionEncoding::Gzip;
+        echo = echo.accept_compressed(gzip).send_compressed(gzip);
+    }
+    let mut server = Server::builder()
+        .max_concurrent_streams(options.max_streams)
+        .initial_stream_window_size(options.window)
+        .initial_connection_window_size(options.window)
+        .http2_max_header_list_size(1 << 20);
+    if let Some(tls) = options.tls {
+        server = server.tls_config(tls).unwrap();
+    }
+    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    let stop = async {
+        if stopped.await.is_err() {
+            std::future::pending().await // nobody asked: it goes when its runtime goes
+        }
+    };
+    server.add_service(echo).serve_with_incoming_shutdown(incoming, stop).await.unwrap();
+}
+
+struct Service {
+    seen: Arc<Seen>,
+    latency: Option<Range<u64>>,
+}
+
+/// A request that is being worked on.
+struct Active(Arc<Seen>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, SeqCst);
+    }
+}
+
+impl Service {
+    /// Does what the request's metadata ask for before it is answered.
+    async fn begin<T>(&self, request: &Request<T>) -> Result<Active, Status> {
+        self.seen.requests.fetch_add(1, SeqCst);
+        self.seen.active.fetch_add(1, SeqCst);
+        let active = Active(Arc::clone(&self.seen));
+        if let Some(latency) = &self.latency {
+            let took = fastrand::u64(latency.start * 1000..latency.end * 1000);
+            tokio::time::sleep(Duration::from_micros(took)).await;
+        }
+        if request.metadata().contains_key("x-hold") {
+            let _ = self.seen.open.subscribe().wait_for(|open| *open).await;
+        }
+        match request.metadata().get("x-status") {
+            None => Ok(active),
+            Some(code) => {
+                let code = Code::from_bytes(code.as_bytes());
+                let message = "asked for: \u{fc} \u{20ac} 100 %\n";
+                let details = vec![0, 1, 254, 255].into();
+                let metadata = request.metadata().clone();
+                Err(Status::with_details_and_metadata(code, message, details, metadata))
+            }
+        }
+    }
+}
+
+/// An answer with the metadata of its request.
+fn answer<T, U>(request: &Request<T>, message: U) -> Response<U> {
+    let mut response = Response::new(message);
+    *response.metadata_mut() = request.metadata().clone();
+    response
+}
+
+type Messages = Pin<Box<dyn Stream<Item = Result<Message, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Echo for Service {
+    async fn unary(&self, request: Request<Message>) -> Result<Response<Message>, Status> {
+        let _active = self.begin(&request).await?;
+        let payload = request.get_ref().payload.clone();
+        Ok(answer(&request, Message { payload, replies: 0 }))
+    }
+
+    /// Answers with all payloads in a row, and their number.
+    async fn client_stream(
+        &self,
+        mut request: Request<Streaming<Message>>,
+    ) -> Result<Response<Message>, Status> {
+        let _active = self.begin(&request).await?;
+        let mut whole = Message::default();
+        while let Some(message) = request.get_mut().message().await? {
+            whole.payload.extend_from_slice(&message.payload);
+            whole.replies += 1;
+        }
+        Ok(answer(&request, whole))
+    }
+
+    type ServerStreamStream = Messages;
+
+    /// Answers with the payload as often as is asked for, numbered.
+    async fn server_stream(&self, request: Request<Message>) -> Result<Response<Messages>, Status> {
+        let active = self.begin(&request).await?;
+        let Message { payload, replies } = request.get_ref().clone();
+        let messages = tokio_stream::iter(0..replies).map(move |number| {
+            let _ = &active;
+            Ok(Message { payload: payload.clone(), replies: number })
+        });
+        Ok(answer(&request, Box::pin(messages)))
+    }
+
+    type BidiStream = Messages;
+
+    /// Answers each message at once with itself.
+    async fn bidi(
+        &self,
+        mut request: Request<Streaming<Message>>,
+    ) -> Result<Response<Messages>, Status> {
+        let active = self.begin(&request).await?;
+        let metadata = request.metadata().clone();
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let _active = active;
+            loop {
+                let next = tokio::select! {
+                    next = request.get_mut().message() => next,
+                    () = sender.closed() => return,
+                };
+                let message = match next {
+                    Ok(Some(message)) => Ok(message),
+                    Ok(None) => return,
+                    Err(status) => Err(status),
+                };
+                if sender.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let messages: Messages = Box::pin(ReceiverStream::new(receiver));
+        let mut response = Response::new(messages);
+        *response.metadata_mut() = metadata;
+        Ok(response)
+    }
+}

@@ -1,0 +1,162 @@
+//! The gateway in this process, on ports that the system chooses.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use equipoise::app;
+use equipoise::control::proto::control_client::ControlClient;
+use equipoise::control::proto::{self, Backend as BackendView};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tonic::transport::Channel;
+
+use super::client::{self, Client};
+use super::eventually;
+use crate::telemetry::page::Page;
+
+/// The head of every configuration.
+pub const PORTS: &str = "\
+workers: 2
+listeners: [ { address: 127.0.0.1:0 } ]
+control: { address: 127.0.0.1:0 }
+metrics: { address: 127.0.0.1:0 }
+";
+
+/// A configuration with the service `echo`, which has these endpoints and takes everything.
+/// `settings` are more lines of the service.
+pub fn one_service(endpoints: &[SocketAddr], settings: &str) -> String {
+    let mut yaml = format!("{PORTS}services:\n  echo:\n");
+    for line in settings.lines() {
+        let _ = writeln!(yaml, "    {line}");
+    }
+    yaml += "    endpoints:\n";
+    for endpoint in endpoints {
+        let _ = writeln!(yaml, "      - address: {endpoint}");
+    }
+    yaml + "routes: [ { service: echo } ]\n"
+}
+
+pub struct Gateway {
+    inner: app::Gateway,
+}
+
+impl Gateway {
+    pub async fn start(yaml: &str) -> Gateway {
+        Gateway::start_in(yaml, Path::new("")).await
+    }
+
+    /// As `start`, with the files that the configuration names in `folder`.
+    pub async fn start_in(yaml: &str, folder: &Path) -> Gateway {
+        let plan = equipoise::config::parse(yaml, folder);
+        let plan = plan.unwrap_or_else(|report| panic!("{}\n{yaml}", report.pretty()));
+        Gateway { inner: app::Gateway::start(plan).await.unwrap() }
+    }
+
+    /// A gateway to these endpoints, with defaults for everything.
+    pub async fn to(endpoints: &[SocketAddr]) -> Gateway {
+        Gateway::start(&one_service(endpoints, "")).await
+    }
+
+    pub fn front(&self) -> SocketAddr {
+        self.inner.listeners()[0]
+    }
+
+    pub fn listener(&self, index: usize) -> SocketAddr {
+        self.inner.listeners()[index]
+    }
+
+    pub async fn client(&self) -> Client {
+        client::connect(self.front()).await
+    }
+
+    pub async fn control(&self) -> Control {
+        Control::connect(self.inner.control()).await
+    }
+
+    pub async fn metrics(&self) -> Page {
+        scrape(self.inner.metrics()).await
+    }
+
+    /// Waits until every gauge of what goes on says that nothing does.
+    pub async fn idle(&self) {
+        eventually("no request is in flight", async || {
+            let page = self.metrics().await;
+            page.samples("equipoise_backend_in_flight").iter().all(|sample| sample.value == 0.0)
+        })
+        .await;
+    }
+
+    pub async fn shutdown(self) {
+        self.inner.shutdown().await;
+    }
+}
+
+/// The metrics that are served at `address`.
+pub async fn scrape(address: SocketAddr) -> Page {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: gateway\r\n\r\n").await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    Page::parse(body)
+}
+
+/// A client of the control API, for the service `echo`.
+pub struct Control(pub ControlClient<Channel>);
+
+impl Control {
+    pub async fn connect(address: SocketAddr) -> Control {
+        Control(ControlClient::connect(format!("http://{address}")).await.unwrap())
+    }
+
+    pub async fn set_weights(&mut self, weights: &[(SocketAddr, u32)]) {
+        let weights = weights.iter().map(|(address, weight)| (address.to_string(), *weight));
+        let request = proto::SetWeightsRequest {
+            service: "echo".into(),
+            weights: weights.collect(),
+            ..Default::default()
+        };
+        self.0.set_weights(request).await.unwrap();
+    }
+
+    pub async fn drain(&mut self, backend: SocketAddr) {
+        let request = proto::DrainBackendRequest {
+            service: "echo".into(),
+            backend: backend.to_string(),
+            ..Default::default()
+        };
+        self.0.drain_backend(request).await.unwrap();
+    }
+
+    pub async fn undrain(&mut self, backend: SocketAddr) {
+        let request = proto::UndrainBackendRequest {
+            service: "echo".into(),
+            backend: backend.to_string(),
+            ..Default::default()
+        };
+        self.0.undrain_backend(request).await.unwrap();
+    }
+
+    /// The backends as they are now.
+    pub async fn backends(&mut self) -> Vec<BackendView> {
+        let request = proto::GetServiceRequest { service: "echo".into() };
+        self.0.get_service(request).await.unwrap().into_inner().backends
+    }
+
+    /// The backends, once `check` holds for them.
+    pub async fn backends_once(
+        &mut self,
+        what: &str,
+        check: impl Fn(&[BackendView]) -> bool,
+    ) -> Vec<BackendView> {
+        let mut seen = Vec::new();
+        eventually(what, async || {
+            seen = self.backends().await;
+            check(&seen)
+        })
+        .await;
+        seen
+    }
+}
