@@ -70,8 +70,8 @@ pub struct Conn {
     waker: RefCell<Option<Waker>>,
     slot: Cell<usize>,
     pub(super) resets: super::deadlines::ResetBudget,
-    /// Streams given up that were not reset.
-    pub(super) abandoned: Cell<usize>,
+    /// Streams given up that are yet to be reset.
+    pub(super) abandoned: RefCell<Vec<Key>>,
 }
 
 /// What the driver and the streams share.
@@ -132,7 +132,7 @@ impl Conn {
             waker: RefCell::new(None),
             slot: Cell::new(usize::MAX),
             resets: super::deadlines::ResetBudget::new(now),
-            abandoned: Cell::new(0),
+            abandoned: RefCell::default(),
         });
         conn.slot.set(worker.register(&Rc::downgrade(&conn)));
         conn
@@ -172,9 +172,9 @@ impl Conn {
         self.core.borrow().h2.open_streams()
     }
 
-    /// Streams given up without telling the peer, since the start.
+    /// Streams given up that the peer has not been told of.
     pub fn abandoned(&self) -> usize {
-        self.abandoned.get()
+        self.abandoned.borrow().len()
     }
 
     /// Whether the peer's SETTINGS have come.

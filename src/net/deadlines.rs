@@ -57,6 +57,9 @@ impl Conn {
         }
         let limits = core.h2.limits();
         let idle = core.idle.is_some_and(|since| now.since(since) > limits.idle_timeout);
+        let freed = self.reset_abandoned(&mut core, now);
+        // Nobody else is on the connection: its end tells the backend of all at once.
+        let deserted = core.idle.is_some() && self.abandoned() > 0;
         let expired = core.expires.is_some_and(|at| now >= at);
         let told = core.leaving.is_some_and(|since| now.since(since) > LEAVE_PATIENCE);
         if told {
@@ -67,11 +70,29 @@ impl Conn {
         }
         let flush = core.h2.output_len() > 0 || core.h2.is_leaving();
         drop(core);
-        if (idle || expired) && !told {
+        if freed {
+            self.changed();
+        }
+        if (idle || expired || deserted) && !told {
             self.leave_for_age();
         } else if flush {
             self.flush_later();
         }
+    }
+
+    /// Tells the backend of the streams given up, as far as it tolerates resets; whether it was
+    /// told of any.
+    fn reset_abandoned(&self, core: &mut Core, now: Time) -> bool {
+        let mut freed = false;
+        let mut abandoned = self.abandoned.borrow_mut();
+        abandoned.retain(|key| core.h2.is_open(*key));
+        while !abandoned.is_empty() && self.resets.take(now) {
+            if let Some(key) = abandoned.pop() {
+                core.h2.reset(key, ErrorCode::CANCEL);
+                freed = true;
+            }
+        }
+        freed
     }
 }
 

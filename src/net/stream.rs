@@ -195,14 +195,15 @@ impl Stream {
     }
 
     /// Gives up a request to a backend. It is reset, unless so many were on this connection
-    /// that the backend might end it for all: then what still comes is dropped.
+    /// that the backend might end it for all: then what still comes is dropped until there is
+    /// room for one more reset.
     pub fn cancel(&self) {
         let open = self.conn.core.borrow().h2.is_open(self.key);
         let reset = !open || self.conn.resets.take(self.conn.worker.now());
         if reset {
             self.reset(ErrorCode::CANCEL);
         } else {
-            self.conn.abandoned.set(self.conn.abandoned.get() + 1);
+            self.conn.abandoned.borrow_mut().push(self.key);
             self.discard();
         }
     }

@@ -1,3 +1,8 @@
 //! The running gateway between real clients and real backends.
 
+mod breaks;
+mod cancel;
 mod relay;
+mod routing;
+mod tls;
+mod wire;

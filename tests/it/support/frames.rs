@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::soon;
 
@@ -178,4 +178,22 @@ pub fn message(payload: &[u8]) -> Vec<u8> {
     message.extend_from_slice(&(payload.len() as u32).to_be_bytes());
     message.extend_from_slice(payload);
     message
+}
+
+/// A backend that does `serve` on each connection. It lasts as long as the test.
+pub async fn backend<F>(serve: impl Fn(Frames) -> F + Send + Sync + 'static) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = std::sync::Arc::new(serve);
+    tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            let serve = std::sync::Arc::clone(&serve);
+            tokio::spawn(async move { serve(Frames::accept(socket).await).await });
+        }
+    });
+    address
 }
