@@ -68,7 +68,8 @@ async fn codes_are_counted_as_grpc_reads_resets() {
     .await;
     let gateway = Gateway::to(&[backend]).await;
     let client = raw::connect(gateway.front()).await;
-    let cases = [(2, "INTERNAL"), (8, "CANCELLED"), (11, "RESOURCE_EXHAUSTED"), (12, "PERMISSION_DENIED")];
+    let cases =
+        [(2, "INTERNAL"), (8, "CANCELLED"), (11, "RESOURCE_EXHAUSTED"), (12, "PERMISSION_DENIED")];
     for (code, _) in cases {
         let (response, _body) = raw::open(&client, raw::grpc(&format!("/reset/{code}"))).await;
         let error = raw::Answer::read(response).await.unwrap_err();

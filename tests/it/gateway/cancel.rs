@@ -11,6 +11,9 @@ use crate::support::frames::{self, DATA, Frames, HEADERS, RST_STREAM};
 use crate::support::gateway::Gateway;
 use crate::support::{eventually, raw, soon};
 
+/// Asks for more messages than anybody reads.
+const ENDLESS: Message = Message { payload: Vec::new(), replies: u32::MAX };
+
 async fn plain() -> (Backend, Gateway) {
     let backend = Backend::start().await;
     let gateway = Gateway::to(&[backend.address]).await;
@@ -33,9 +36,9 @@ async fn a_cancelled_call_is_cancelled_at_the_backend() {
     call.abort();
     active(&backend, 0).await;
 
-    // After the head of the response too, with both directions open.
-    let (_said, heard) = tokio::sync::mpsc::channel(1);
-    let answers = client.bidi(ReceiverStream::<Message>::new(heard)).await.unwrap();
+    // After the head of the response too.
+    let mut answers = client.server_stream(ENDLESS).await.unwrap().into_inner();
+    assert!(answers.message().await.unwrap().is_some());
     active(&backend, 1).await;
     drop(answers);
     active(&backend, 0).await;
@@ -114,9 +117,8 @@ async fn a_thousand_cancelled_calls_leave_nothing_behind() {
                 let _ = client.unary(held()).await;
                 return;
             }
-            let endless = tokio_stream::pending();
-            let mut answers = client.bidi(endless).await.unwrap().into_inner();
-            let _ = answers.message().await;
+            let mut answers = client.server_stream(ENDLESS).await.unwrap().into_inner();
+            while answers.message().await.is_ok() {}
         });
         if number % 100 == 99 {
             active(&backend, 100).await;
@@ -142,8 +144,7 @@ async fn two_hundred_conversations_go_on_side_by_side() {
         let all_open = std::sync::Arc::clone(&all_open);
         talks.spawn(async move {
             let (said, heard) = tokio::sync::mpsc::channel(1);
-            let mut answers =
-                client.bidi(ReceiverStream::new(heard)).await.unwrap().into_inner();
+            let mut answers = client.bidi(ReceiverStream::new(heard)).await.unwrap().into_inner();
             all_open.wait().await;
             for round in 0..50u32 {
                 let payload = [number.to_be_bytes(), round.to_be_bytes()].concat();

@@ -125,8 +125,11 @@ async fn what_has_no_route_or_backend_is_told_in_its_own_protocol() {
     );
     let gateway = Gateway::start(&yaml).await;
     let client = raw::connect(gateway.front()).await;
-    let cases =
-        [("/lost", 404, "12", "no_route"), ("/none", 503, "14", "no_backend"), ("/dead", 503, "14", "connect")];
+    let cases = [
+        ("/lost", 404, "12", "no_route"),
+        ("/none", 503, "14", "no_backend"),
+        ("/dead", 503, "14", "connect"),
+    ];
     for (path, http, grpc, _) in cases {
         let answer = raw::get(&client, raw::grpc(path)).await;
         assert_grpc(&answer, grpc.as_bytes());

@@ -20,7 +20,8 @@ async fn guarded(authority: &Authority) -> (Backend, Gateway) {
     let tls = ServerTlsConfig::new().identity(backend).client_ca_root(authority.certificate());
     let backend = Backend::with(Options { tls: Some(tls), ..Options::default() }).await;
     let tls = "tls: { cert: server.pem, key: server.key, client_ca: ca.pem }";
-    let ports = PORTS.replace("address: 127.0.0.1:0 } ]", &format!("address: 127.0.0.1:0, {tls} }} ]"));
+    let ports =
+        PORTS.replace("address: 127.0.0.1:0 } ]", &format!("address: 127.0.0.1:0, {tls} }} ]"));
     let yaml = format!(
         "{ports}services:\n  echo:\n    tls: {{ ca: ca.pem, cert: client.pem, key: client.key, \
          server_name: backend.test }}\n    endpoints: [ {{ address: {} }} ]\n\
@@ -77,7 +78,8 @@ async fn a_client_that_does_not_agree_on_h2_is_turned_away() {
     let authority = Authority::new();
     authority.issue("server", "gateway.test");
     let tls = "tls: { cert: server.pem, key: server.key }";
-    let ports = PORTS.replace("address: 127.0.0.1:0 } ]", &format!("address: 127.0.0.1:0, {tls} }} ]"));
+    let ports =
+        PORTS.replace("address: 127.0.0.1:0 } ]", &format!("address: 127.0.0.1:0, {tls} }} ]"));
     let yaml = format!(
         "{ports}services: {{ echo: {{ endpoints: [ {{ address: 127.0.0.1:1 }} ] }} }}\n\
          routes: [ {{ service: echo }} ]\n"

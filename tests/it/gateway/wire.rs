@@ -117,8 +117,7 @@ async fn informational_responses_are_kept_from_grpc_alone() {
     client.grpc(1, END_STREAM, PATH, &[]).await;
     let answer = client.stream(1).await;
     assert_eq!(count(&answer, HEADERS), 2, "{answer:?}");
-    let get =
-        [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "test")];
+    let get = [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "test")];
     client.head(3, END_STREAM, &get).await;
     let answer = client.stream(3).await;
     assert!(count(&answer, HEADERS) >= 3, "{answer:?}");
