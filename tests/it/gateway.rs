@@ -1,5 +1,6 @@
 //! The running gateway between real clients and real backends.
 
+mod backends;
 mod breaks;
 mod cancel;
 mod relay;
