@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -13,9 +13,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::codec::CompressionEncoding;
+use tonic::metadata::MetadataMap;
 use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::PATIENCE;
 use super::echo::Message;
 use super::echo::echo_server::{Echo, EchoServer};
 
@@ -77,11 +79,12 @@ impl Backend {
             .unwrap();
         let (stop, stopped) = oneshot::channel();
         let (bound, address) = oneshot::channel();
-        let service = Service { seen: Arc::clone(&seen), latency: options.latency.clone() };
+        let (seen_there, latency) = (Arc::clone(&seen), options.latency.clone());
         runtime.spawn(async move {
-            let at = options.address.unwrap_or_else(|| "127.0.0.1:0".parse().unwrap());
-            let listener = TcpListener::bind(at).await.unwrap();
-            bound.send(listener.local_addr().unwrap()).unwrap();
+            let listener = listen(options.address).await;
+            let address = listener.local_addr().unwrap();
+            bound.send(address).unwrap();
+            let service = Service { name: address.to_string(), seen: seen_there, latency };
             serve(listener, service, options, stopped).await;
         });
         let address = address.await.unwrap();
@@ -109,6 +112,19 @@ impl Backend {
 impl Drop for Backend {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Listens at a port of the system's choice, or one that a killed backend is about to free.
+async fn listen(address: Option<SocketAddr>) -> TcpListener {
+    let address = address.unwrap_or_else(|| "127.0.0.1:0".parse().unwrap());
+    let begun = Instant::now();
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return listener,
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{address}: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -143,6 +159,7 @@ async fn serve(
 }
 
 struct Service {
+    name: String,
     seen: Arc<Seen>,
     latency: Option<Range<u64>>,
 }
@@ -180,13 +197,14 @@ impl Service {
             }
         }
     }
-}
 
-/// An answer with the metadata of its request.
-fn answer<T, U>(request: &Request<T>, message: U) -> Response<U> {
-    let mut response = Response::new(message);
-    *response.metadata_mut() = request.metadata().clone();
-    response
+    /// An answer with the metadata of its request, and who it is from.
+    fn answer<T>(&self, metadata: MetadataMap, message: T) -> Response<T> {
+        let mut response = Response::new(message);
+        *response.metadata_mut() = metadata;
+        response.metadata_mut().insert("x-backend", self.name.parse().unwrap());
+        response
+    }
 }
 
 type Messages = Pin<Box<dyn Stream<Item = Result<Message, Status>> + Send>>;
@@ -196,7 +214,7 @@ impl Echo for Service {
     async fn unary(&self, request: Request<Message>) -> Result<Response<Message>, Status> {
         let _active = self.begin(&request).await?;
         let payload = request.get_ref().payload.clone();
-        Ok(answer(&request, Message { payload, replies: 0 }))
+        Ok(self.answer(request.metadata().clone(), Message { payload, replies: 0 }))
     }
 
     /// Answers with all payloads in a row, and their number.
@@ -210,7 +228,7 @@ impl Echo for Service {
             whole.payload.extend_from_slice(&message.payload);
             whole.replies += 1;
         }
-        Ok(answer(&request, whole))
+        Ok(self.answer(request.metadata().clone(), whole))
     }
 
     type ServerStreamStream = Messages;
@@ -219,11 +237,11 @@ impl Echo for Service {
     async fn server_stream(&self, request: Request<Message>) -> Result<Response<Messages>, Status> {
         let active = self.begin(&request).await?;
         let Message { payload, replies } = request.get_ref().clone();
-        let messages = tokio_stream::iter(0..replies).map(move |number| {
+        let messages: Messages = Box::pin(tokio_stream::iter(0..replies).map(move |number| {
             let _ = &active;
             Ok(Message { payload: payload.clone(), replies: number })
-        });
-        Ok(answer(&request, Box::pin(messages)))
+        }));
+        Ok(self.answer(request.metadata().clone(), messages))
     }
 
     type BidiStream = Messages;
@@ -254,8 +272,6 @@ impl Echo for Service {
             }
         });
         let messages: Messages = Box::pin(ReceiverStream::new(receiver));
-        let mut response = Response::new(messages);
-        *response.metadata_mut() = metadata;
-        Ok(response)
+        Ok(self.answer(metadata, messages))
     }
 }

@@ -39,3 +39,8 @@ pub fn with(payload: impl Into<Vec<u8>>, key: &'static str, value: &str) -> Requ
 pub fn held() -> Request<Message> {
     with("held", "x-hold", "1")
 }
+
+/// The address of the backend that an answer is from.
+pub fn backend<T>(answer: &tonic::Response<T>) -> SocketAddr {
+    answer.metadata().get("x-backend").unwrap().to_str().unwrap().parse().unwrap()
+}
