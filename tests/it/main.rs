@@ -8,8 +8,8 @@
 mod config;
 mod control;
 mod demo;
-mod readme;
 mod gateway;
+mod readme;
 mod support;
 mod telemetry;
 mod tidy;

@@ -1,0 +1,165 @@
+//! What a connection is made of, as far as its driver and its streams share it.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::super::deadlines::LINGER;
+use super::super::io::Io;
+use super::super::stream::Stream;
+use super::Closed;
+use crate::http2::{Connection, Key};
+use crate::model::Time;
+
+/// What the driver and the streams share.
+pub struct Core {
+    pub h2: Connection,
+    pub io: Io,
+    /// By the slot of their keys.
+    pub streams: Vec<Option<Rc<Stream>>>,
+    /// The beginning of a frame.
+    pub partial: Vec<u8>,
+    pub phase: Phase,
+    pub leaving: Option<Time>,
+    pub opened: Time,
+    /// Since when a frame or header block is unfinished.
+    pub unfinished: Option<Time>,
+    was_in_block: bool,
+    /// Since when the peer takes nothing.
+    pub stalled: Option<Time>,
+    /// Since when there is no stream.
+    pub idle: Option<Time>,
+    /// When the connection is to be asked to go.
+    pub expires: Option<Time>,
+    /// Bytes held for slow streams, as the worker has been told.
+    pub held: usize,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Open,
+    /// Everything is said; what still comes is read and dropped, so that the peer gets to read
+    /// our last words, until that time.
+    Lingering(Closed, Time),
+    Closed(Closed),
+}
+
+impl Core {
+    pub fn new(h2: Connection, io: Io, now: Time, expires: Option<Time>) -> Core {
+        Core {
+            h2,
+            io,
+            streams: Vec::new(),
+            partial: Vec::new(),
+            phase: Phase::Open,
+            leaving: None,
+            opened: now,
+            unfinished: None,
+            was_in_block: false,
+            stalled: None,
+            idle: Some(now),
+            expires,
+            held: 0,
+        }
+    }
+
+    pub fn put(&mut self, key: Key, stream: &Rc<Stream>) {
+        if self.streams.len() <= key.slot() {
+            self.streams.resize(key.slot() + 1, None);
+        }
+        if let Some(slot) = self.streams.get_mut(key.slot()) {
+            *slot = Some(Rc::clone(stream));
+        }
+    }
+
+    pub fn take(&mut self, key: Key) -> Option<Rc<Stream>> {
+        self.streams.get_mut(key.slot())?.take_if(|stream| stream.key() == key)
+    }
+
+    pub fn end(&mut self, why: Closed) {
+        let why = match self.phase {
+            Phase::Lingering(why, _) | Phase::Closed(why) => why,
+            Phase::Open => why,
+        };
+        self.phase = Phase::Closed(why);
+    }
+
+    pub fn linger(&mut self, why: Closed, now: Time) {
+        if self.phase == Phase::Open {
+            self.phase = Phase::Lingering(why, now + LINGER);
+        }
+    }
+
+    /// Keeps `rest` for the next read, and notes since when a frame, or a header block, is
+    /// unfinished. One that came to its end since then has made room for a later one.
+    pub fn keep(&mut self, rest: &[u8], frames_ended: bool, now: Time) {
+        self.partial.clear();
+        self.partial.extend_from_slice(rest);
+        let in_block = self.h2.in_header_block();
+        if frames_ended && !(in_block && self.was_in_block) {
+            self.unfinished = None;
+        }
+        self.was_in_block = in_block;
+        if in_block || !rest.is_empty() {
+            self.unfinished.get_or_insert(now);
+        }
+    }
+
+    pub fn write(&mut self, cx: &mut Context<'_>, now: Time) -> std::io::Result<()> {
+        if matches!(self.phase, Phase::Closed(_)) {
+            return Ok(());
+        }
+        loop {
+            self.h2.pump();
+            if self.h2.output_len() == 0 {
+                break;
+            }
+            match self.io.poll_write(cx, self.h2.output().bytes()) {
+                Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(n)) => {
+                    self.h2.output().advance(n);
+                    self.stalled = None;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    self.stalled.get_or_insert(now);
+                    return Ok(());
+                }
+            }
+        }
+        match self.io.poll_flush(cx) {
+            Poll::Ready(result) => {
+                self.stalled = None;
+                result?;
+            }
+            Poll::Pending => {
+                self.stalled.get_or_insert(now);
+                return Ok(());
+            }
+        }
+        if self.finish(now) || matches!(self.phase, Phase::Lingering(..)) {
+            let _ = self.io.poll_shutdown(cx)?; // a pending one is cut short by the linger time
+        }
+        Ok(())
+    }
+
+    /// Notes whether any stream is open. Whether that was all: none is, and none will be.
+    fn finish(&mut self, now: Time) -> bool {
+        if self.h2.is_busy() {
+            self.idle = None;
+            return false;
+        }
+        self.idle.get_or_insert(now);
+        if self.phase == Phase::Open && self.h2.is_leaving() && self.h2.output_len() == 0 {
+            let why = if self.leaving.is_some() { Closed::Drain } else { Closed::Peer };
+            self.linger(why, now);
+            return true;
+        }
+        false
+    }
+}
+
+/// The stream of this key, if somebody waits for its events.
+pub fn find(streams: &[Option<Rc<Stream>>], key: Key) -> Option<&Rc<Stream>> {
+    streams.get(key.slot())?.as_ref().filter(|stream| stream.key() == key)
+}
