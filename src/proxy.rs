@@ -4,8 +4,10 @@ mod attempt;
 mod fields;
 mod forward;
 mod front;
+mod news;
 mod observe;
 mod reject;
+mod relay;
 mod target;
 
 pub use front::{Front, Proxy, ServiceEntry};

@@ -3,20 +3,17 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use super::attempt::Attempt;
 use super::fields;
 use super::front::Proxy;
-use super::reject::{Failure, reply, truncate};
+use super::reject::{Failure, reply};
 use super::target::Target;
-use crate::http2::{Cause, ErrorCode, Headers, Name};
-use crate::model::{Code, GrpcCode, RouteQuery, Time};
-use crate::net::{Over, Stream, splice};
+use crate::http2::{ErrorCode, Headers, Name};
+use crate::model::{RouteQuery, Time};
+use crate::net::Stream;
 use crate::upstream::OpenError;
-
-/// Bytes of a request's body that are kept until it is known that no second try is needed.
-const REPLAY: usize = 64 << 10;
 
 /// Heads larger than this are not kept for a second try: many of them would be a burden.
 const REPLAY_HEAD: usize = 8 << 10;
@@ -25,26 +22,14 @@ const REPLAY_HEAD: usize = 8 << 10;
 const MOST_TRIES: usize = 8;
 
 /// What a request is, from the moment it came.
-struct Request {
-    proxy: Rc<Proxy>,
-    front: Rc<Stream>,
-    head: Headers,
+pub(super) struct Request {
+    pub proxy: Rc<Proxy>,
+    pub front: Rc<Stream>,
+    pub head: Headers,
     /// The head was all.
-    end: bool,
-    grpc: bool,
-    started: Time,
-}
-
-/// What happened on either side.
-enum News {
-    Informational(Headers),
-    Head(Headers, bool),
-    Trailers(Headers),
-    Ended,
-    RequestTrailers(Headers),
-    ClientGone,
-    BackOver(Over),
-    Idle,
+    pub end: bool,
+    pub grpc: bool,
+    pub started: Time,
 }
 
 /// Carries one request from its head to its outcome.
@@ -175,207 +160,6 @@ impl Request {
         granted
     }
 
-    /// Moves the body both ways and passes on the head of the response and all after it. An
-    /// error means that no head of a response was sent.
-    async fn relay(
-        &self,
-        attempt: &Attempt,
-        back: &Rc<Stream>,
-        again: bool,
-    ) -> Result<(), Failure> {
-        if !self.end {
-            splice(&self.front, back, (!again).then_some(REPLAY));
-        }
-        let (head, end) = match self.response_head(attempt, back).await? {
-            Some(head) => head,
-            None => return Ok(()),
-        };
-        self.front.drop_replay();
-        attempt.on_head(&self.proxy.worker, self.started, end || back.is_whole());
-        if self.front.send_head(fields::response(&head), end).is_err() {
-            return self.refused_by_client(attempt, back);
-        }
-        let status = fields::status(&head);
-        let code = if end && self.grpc { grpc_code(&head) } else { Code::Http(status) };
-        self.proxy.worker.recycle(head);
-        if end {
-            self.end(attempt, back, code);
-            return Ok(());
-        }
-        splice(back, &self.front, None);
-        self.relay_rest(attempt, back, status).await;
-        Ok(())
-    }
-
-    /// Waits for the head; `None` when the client went away.
-    async fn response_head(
-        &self,
-        attempt: &Attempt,
-        back: &Rc<Stream>,
-    ) -> Result<Option<(Headers, bool)>, Failure> {
-        loop {
-            match self.news(back).await {
-                News::Head(head, end) => return Ok(Some((head, end))),
-                News::Informational(head) => {
-                    if !self.grpc {
-                        // The final response says whether the client is still there.
-                        let _ = self.front.send_informational(&head);
-                    }
-                    self.proxy.worker.recycle(head);
-                }
-                News::RequestTrailers(trailers) => self.send_request_trailers(back, trailers),
-                News::ClientGone => {
-                    attempt.on_patience_lost(self.proxy.worker.now());
-                    self.cancelled(attempt, back);
-                    return Ok(None);
-                }
-                News::BackOver(over) => match failure(over) {
-                    Some(failure) => return Err(failure),
-                    None => {
-                        self.pass_reset(attempt, over);
-                        return Ok(None);
-                    }
-                },
-                News::Idle => {
-                    attempt.pool().cancel(back);
-                    return Err(Failure::Idle);
-                }
-                News::Trailers(trailers) => self.proxy.worker.recycle(trailers),
-                News::Ended => return Err(Failure::BackendMalformed),
-            }
-        }
-    }
-
-    /// After the head: the streams are spliced, and only their ends matter.
-    async fn relay_rest(&self, attempt: &Attempt, back: &Rc<Stream>, status: u16) {
-        loop {
-            match self.news(back).await {
-                News::Trailers(trailers) => {
-                    let code = if self.grpc { grpc_code(&trailers) } else { Code::Http(status) };
-                    if self.front.send_trailers(&trailers).is_err() {
-                        self.front.reset(ErrorCode::INTERNAL_ERROR);
-                    }
-                    self.proxy.worker.recycle(trailers);
-                    return self.end(attempt, back, code);
-                }
-                News::Ended => {
-                    let unknown = Code::Grpc(GrpcCode::Unknown);
-                    let code = if self.grpc { unknown } else { Code::Http(status) };
-                    return self.end(attempt, back, code);
-                }
-                News::ClientGone => return self.cancelled(attempt, back),
-                News::BackOver(over) => match failure(over) {
-                    Some(failure) => return self.truncated(attempt, failure),
-                    None => return self.pass_reset(attempt, over),
-                },
-                News::Idle => {
-                    attempt.pool().cancel(back);
-                    return self.truncated(attempt, Failure::Idle);
-                }
-                News::RequestTrailers(trailers) => self.send_request_trailers(back, trailers),
-                News::Head(headers, _) | News::Informational(headers) => {
-                    self.proxy.worker.recycle(headers);
-                }
-            }
-        }
-    }
-
-    /// The next thing that happened. What a backend sent before its stream was reset, or its
-    /// connection lost, comes first.
-    async fn news(&self, back: &Rc<Stream>) -> News {
-        let timeout = self.front.conn().stream_idle_timeout();
-        let mut idle = pin!(timeout.map(|timeout| self.proxy.worker.sleep(timeout)));
-        poll_fn(|cx| {
-            self.front.register(cx);
-            back.register(cx);
-            if let Some(news) = self.ready(back) {
-                return Poll::Ready(news);
-            }
-            let Some(sleep) = idle.as_mut().as_pin_mut() else { return Poll::Pending };
-            if sleep.poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            let active = self.front.last_active().max(back.last_active());
-            let quiet = self.proxy.worker.now().since(active);
-            let left = timeout.unwrap_or_default().saturating_sub(quiet);
-            if left.is_zero() {
-                return Poll::Ready(News::Idle);
-            }
-            idle.set(Some(self.proxy.worker.sleep(left)));
-            wake_later(cx)
-        })
-        .await
-    }
-
-    fn ready(&self, back: &Stream) -> Option<News> {
-        if let Some(head) = back.take_informational() {
-            return Some(News::Informational(head));
-        }
-        if let Some((head, end)) = back.take_head() {
-            return Some(News::Head(head, end));
-        }
-        if let Some(trailers) = back.take_trailers() {
-            return Some(News::Trailers(trailers));
-        }
-        if back.has_ended() {
-            return Some(News::Ended);
-        }
-        if self.front.over().is_some() {
-            return Some(News::ClientGone);
-        }
-        if let Some(over) = back.over() {
-            return Some(News::BackOver(over));
-        }
-        self.front.take_trailers().map(News::RequestTrailers)
-    }
-
-    fn send_request_trailers(&self, back: &Stream, trailers: Headers) {
-        // A backend that has ended, or takes no such trailers, speaks for itself.
-        let _ = back.send_trailers(&trailers);
-        self.proxy.worker.recycle(trailers);
-    }
-
-    /// The response is whole.
-    fn end(&self, attempt: &Attempt, back: &Stream, code: Code) {
-        let answered = if self.grpc { back.single_message_at() } else { None };
-        attempt.on_end(&self.proxy.worker, self.started, code, answered);
-        if back.over().is_some() || !back.is_open() {
-            self.front.discard(); // the backend wants no more of the request
-        }
-    }
-
-    /// The client gave up.
-    fn cancelled(&self, attempt: &Attempt, back: &Stream) {
-        let code = if self.grpc { Code::Grpc(GrpcCode::Cancelled) } else { Code::Http(499) };
-        attempt.on_end(&self.proxy.worker, self.started, code, None);
-        attempt.pool().cancel(back);
-    }
-
-    /// The backend's response broke off.
-    fn truncated(&self, attempt: &Attempt, failure: Failure) {
-        attempt.on_end(&self.proxy.worker, self.started, failure.code(self.grpc), None);
-        truncate(&self.front, self.grpc, failure);
-    }
-
-    /// The backend reset the stream: so is the client's, with the same code, from which its
-    /// library concludes what it would have concluded from the backend's.
-    fn pass_reset(&self, attempt: &Attempt, over: Over) {
-        let Over::Reset { code, .. } = over else { return };
-        let counted = if self.grpc { Code::Grpc(status_of_reset(code)) } else { Code::Http(502) };
-        attempt.on_end(&self.proxy.worker, self.started, counted, None);
-        self.front.reset(code);
-    }
-
-    /// The client does not take the response's head, for its size, or is gone.
-    fn refused_by_client(&self, attempt: &Attempt, back: &Stream) -> Result<(), Failure> {
-        if self.front.is_open() {
-            attempt.pool().cancel(back);
-            return Err(Failure::TooLargeForClient);
-        }
-        self.cancelled(attempt, back);
-        Ok(())
-    }
-
     /// Waits until the client has taken everything, or does not for too long.
     async fn finish(&self) {
         let timeout = self.front.conn().stream_idle_timeout();
@@ -419,45 +203,6 @@ impl Tried {
 
     fn is_full(&self) -> bool {
         self.len == MOST_TRIES
-    }
-}
-
-/// Has the task polled again, so that a new timer is set.
-fn wake_later<T>(cx: &mut Context<'_>) -> Poll<T> {
-    cx.waker().wake_by_ref();
-    Poll::Pending
-}
-
-/// What the end of a backend's stream means, unless it is a reset to be passed on.
-fn failure(over: Over) -> Option<Failure> {
-    match over {
-        Over::Reset { cause: Cause::Unprocessed, .. }
-        | Over::Reset { code: ErrorCode::REFUSED_STREAM, cause: Cause::Peer } => {
-            Some(Failure::BackendRefused)
-        }
-        Over::Reset { cause: Cause::Peer, .. } => None,
-        Over::Reset { cause: Cause::Malformed(_), .. } => Some(Failure::BackendMalformed),
-        Over::Reset { cause: Cause::TooLarge, .. } => Some(Failure::ResponseTooLarge),
-        Over::Lost | Over::Overflow => Some(Failure::BackendLost),
-    }
-}
-
-/// The status in a trailer section, or in a head that is one.
-fn grpc_code(headers: &Headers) -> Code {
-    match headers.get(Name::GrpcStatus) {
-        Some(value) => Code::Grpc(GrpcCode::parse(value)),
-        None => Code::Grpc(GrpcCode::Unknown),
-    }
-}
-
-/// What gRPC's libraries make of a reset (gRPC over HTTP/2, "Errors").
-fn status_of_reset(code: ErrorCode) -> GrpcCode {
-    match code {
-        ErrorCode::REFUSED_STREAM => GrpcCode::Unavailable,
-        ErrorCode::CANCEL => GrpcCode::Cancelled,
-        ErrorCode::ENHANCE_YOUR_CALM => GrpcCode::ResourceExhausted,
-        ErrorCode::INADEQUATE_SECURITY => GrpcCode::PermissionDenied,
-        _ => GrpcCode::Internal,
     }
 }
 

@@ -44,9 +44,7 @@ const MAX_LINES: usize = 330;
 const LONG_FILES: &[(&str, &str)] = &[
     ("http2/connection.rs", "one state machine: what is seen from outside, of both roles"),
     ("http2/connection/receive.rs", "one state machine: a function for each frame"),
-    ("net/conn.rs", "one driver: reading, writing and waking cannot be told apart"),
     ("net/stream.rs", "one handle: both directions of a stream and their splice"),
-    ("proxy/forward.rs", "one request, from top to bottom"),
 ];
 
 struct Source {

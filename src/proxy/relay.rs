@@ -1,0 +1,204 @@
+//! From a backend's stream to the outcome: the head of the response, then all after it.
+
+use std::rc::Rc;
+
+use super::attempt::Attempt;
+use super::fields;
+use super::forward::Request;
+use super::news::News;
+use super::reject::{Failure, truncate};
+use crate::http2::{Cause, ErrorCode, Headers, Name};
+use crate::model::{Code, GrpcCode};
+use crate::net::{Over, Stream, splice};
+
+/// Bytes of a request's body that are kept until it is known that no second try is needed.
+const REPLAY: usize = 64 << 10;
+
+impl Request {
+    /// Moves the body both ways and passes on the head of the response and all after it. An
+    /// error means that no head of a response was sent.
+    pub(super) async fn relay(
+        &self,
+        attempt: &Attempt,
+        back: &Rc<Stream>,
+        again: bool,
+    ) -> Result<(), Failure> {
+        if !self.end {
+            splice(&self.front, back, (!again).then_some(REPLAY));
+        }
+        let (head, end) = match self.response_head(attempt, back).await? {
+            Some(head) => head,
+            None => return Ok(()),
+        };
+        self.front.drop_replay();
+        attempt.on_head(&self.proxy.worker, self.started, end || back.is_whole());
+        if self.front.send_head(fields::response(&head), end).is_err() {
+            return self.refused_by_client(attempt, back);
+        }
+        let status = fields::status(&head);
+        let code = if end && self.grpc { grpc_code(&head) } else { Code::Http(status) };
+        self.proxy.worker.recycle(head);
+        if end {
+            self.end(attempt, back, code);
+            return Ok(());
+        }
+        splice(back, &self.front, None);
+        self.relay_rest(attempt, back, status).await;
+        Ok(())
+    }
+
+    /// Waits for the head; `None` when the client went away.
+    async fn response_head(
+        &self,
+        attempt: &Attempt,
+        back: &Rc<Stream>,
+    ) -> Result<Option<(Headers, bool)>, Failure> {
+        loop {
+            match self.news(back).await {
+                News::Head(head, end) => return Ok(Some((head, end))),
+                News::Informational(head) => {
+                    if !self.grpc {
+                        // The final response says whether the client is still there.
+                        let _ = self.front.send_informational(&head);
+                    }
+                    self.proxy.worker.recycle(head);
+                }
+                News::RequestTrailers(trailers) => self.send_request_trailers(back, trailers),
+                News::ClientGone => {
+                    attempt.on_patience_lost(self.proxy.worker.now());
+                    self.cancelled(attempt, back);
+                    return Ok(None);
+                }
+                News::BackOver(over) => match failure(over) {
+                    Some(failure) => return Err(failure),
+                    None => {
+                        self.pass_reset(attempt, over);
+                        return Ok(None);
+                    }
+                },
+                News::Idle => {
+                    attempt.pool().cancel(back);
+                    return Err(Failure::Idle);
+                }
+                News::Trailers(trailers) => self.proxy.worker.recycle(trailers),
+                News::Ended => return Err(Failure::BackendMalformed),
+            }
+        }
+    }
+
+    /// After the head: the streams are spliced, and only their ends matter.
+    async fn relay_rest(&self, attempt: &Attempt, back: &Rc<Stream>, status: u16) {
+        loop {
+            match self.news(back).await {
+                News::Trailers(trailers) => {
+                    let code = if self.grpc { grpc_code(&trailers) } else { Code::Http(status) };
+                    if self.front.send_trailers(&trailers).is_err() {
+                        self.front.reset(ErrorCode::INTERNAL_ERROR);
+                    }
+                    self.proxy.worker.recycle(trailers);
+                    return self.end(attempt, back, code);
+                }
+                News::Ended => {
+                    let unknown = Code::Grpc(GrpcCode::Unknown);
+                    let code = if self.grpc { unknown } else { Code::Http(status) };
+                    return self.end(attempt, back, code);
+                }
+                News::ClientGone => return self.cancelled(attempt, back),
+                News::BackOver(over) => match failure(over) {
+                    Some(failure) => return self.truncated(attempt, failure),
+                    None => return self.pass_reset(attempt, over),
+                },
+                News::Idle => {
+                    attempt.pool().cancel(back);
+                    return self.truncated(attempt, Failure::Idle);
+                }
+                News::RequestTrailers(trailers) => self.send_request_trailers(back, trailers),
+                News::Head(headers, _) | News::Informational(headers) => {
+                    self.proxy.worker.recycle(headers);
+                }
+            }
+        }
+    }
+
+    fn send_request_trailers(&self, back: &Stream, trailers: Headers) {
+        // A backend that has ended, or takes no such trailers, speaks for itself.
+        let _ = back.send_trailers(&trailers);
+        self.proxy.worker.recycle(trailers);
+    }
+
+    /// The response is whole.
+    fn end(&self, attempt: &Attempt, back: &Stream, code: Code) {
+        let answered = if self.grpc { back.single_message_at() } else { None };
+        attempt.on_end(&self.proxy.worker, self.started, code, answered);
+        // With the response the exchange is over, whatever of the request is still to come.
+        if back.is_open() {
+            attempt.pool().cancel(back);
+        }
+        self.front.discard();
+    }
+
+    /// The client gave up.
+    fn cancelled(&self, attempt: &Attempt, back: &Stream) {
+        let code = if self.grpc { Code::Grpc(GrpcCode::Cancelled) } else { Code::Http(499) };
+        attempt.on_end(&self.proxy.worker, self.started, code, None);
+        attempt.pool().cancel(back);
+    }
+
+    /// The backend's response broke off.
+    fn truncated(&self, attempt: &Attempt, failure: Failure) {
+        attempt.on_end(&self.proxy.worker, self.started, failure.code(self.grpc), None);
+        truncate(&self.front, self.grpc, failure);
+    }
+
+    /// The backend reset the stream: so is the client's, with the same code, from which its
+    /// library concludes what it would have concluded from the backend's.
+    fn pass_reset(&self, attempt: &Attempt, over: Over) {
+        let Over::Reset { code, .. } = over else { return };
+        let counted = if self.grpc { Code::Grpc(status_of_reset(code)) } else { Code::Http(502) };
+        attempt.on_end(&self.proxy.worker, self.started, counted, None);
+        self.front.reset(code);
+    }
+
+    /// The client does not take the response's head, for its size, or is gone.
+    fn refused_by_client(&self, attempt: &Attempt, back: &Stream) -> Result<(), Failure> {
+        if self.front.is_open() {
+            attempt.pool().cancel(back);
+            return Err(Failure::TooLargeForClient);
+        }
+        self.cancelled(attempt, back);
+        Ok(())
+    }
+}
+
+/// What the end of a backend's stream means, unless it is a reset to be passed on.
+fn failure(over: Over) -> Option<Failure> {
+    match over {
+        Over::Reset { cause: Cause::Unprocessed, .. }
+        | Over::Reset { code: ErrorCode::REFUSED_STREAM, cause: Cause::Peer } => {
+            Some(Failure::BackendRefused)
+        }
+        Over::Reset { cause: Cause::Peer, .. } => None,
+        Over::Reset { cause: Cause::Malformed(_), .. } => Some(Failure::BackendMalformed),
+        Over::Reset { cause: Cause::TooLarge, .. } => Some(Failure::ResponseTooLarge),
+        Over::Lost | Over::Overflow => Some(Failure::BackendLost),
+    }
+}
+
+/// The status in a trailer section, or in a head that is one.
+fn grpc_code(headers: &Headers) -> Code {
+    match headers.get(Name::GrpcStatus) {
+        Some(value) => Code::Grpc(GrpcCode::parse(value)),
+        None => Code::Grpc(GrpcCode::Unknown),
+    }
+}
+
+/// What gRPC's libraries make of a reset (gRPC over HTTP/2, "Errors").
+fn status_of_reset(code: ErrorCode) -> GrpcCode {
+    match code {
+        ErrorCode::REFUSED_STREAM => GrpcCode::Unavailable,
+        ErrorCode::CANCEL => GrpcCode::Cancelled,
+        ErrorCode::ENHANCE_YOUR_CALM => GrpcCode::ResourceExhausted,
+        ErrorCode::INADEQUATE_SECURITY => GrpcCode::PermissionDenied,
+        _ => GrpcCode::Internal,
+    }
+}
