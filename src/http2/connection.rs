@@ -314,12 +314,6 @@ impl Connection {
         self.peer_left || self.failed || spent
     }
 
-    /// Lets a test begin near the end of the ids.
-    #[cfg(test)]
-    pub(super) fn begin_at(&mut self, id: u32) {
-        self.next_id = id;
-    }
-
     /// Announces that no streams are wanted soon, without refusing any: the first of the two
     /// phases of a graceful end (RFC 9113, section 6.8). The PING's answer says that every
     /// stream opened before the peer heard of it has arrived.
@@ -404,5 +398,13 @@ impl Connection {
 
     fn ack_settings(&mut self) {
         self.output.frame(kind::SETTINGS, flag::ACK, 0, &[]);
+    }
+}
+
+#[cfg(test)]
+impl Connection {
+    /// Lets a test begin near the end of the ids.
+    pub(super) fn begin_at(&mut self, id: u32) {
+        self.next_id = id;
     }
 }

@@ -2,39 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::http2::{
-    Cause, Connection, ErrorCode, Event, HeaderPool, Headers, Key, Name, Role, SendError,
-};
-
-/// How a stream was left at one end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
-    /// It is open, or came to its end in both directions.
-    Whole,
-    /// What still comes is dropped.
-    Discarded,
-    /// One side reset it.
-    Reset,
-}
-
-/// What one end knows of one stream.
-#[derive(Debug)]
-pub struct Exchange {
-    key: Key,
-    pub left: Left,
-    /// Bytes of body that were given to the connection.
-    pub sent: usize,
-    /// Of these, those that have not left it.
-    waiting: usize,
-    head_sent: bool,
-    pub trailers_sent: bool,
-    done: bool,
-    pub received: usize,
-    pub released: usize,
-    head: bool,
-    pub trailers: bool,
-    ended: bool,
-}
+use super::exchange::{Exchange, Left, byte_at, request, response, trailers};
+use crate::http2::{Cause, Connection, ErrorCode, Event, HeaderPool, Key, Name, Role, SendError};
 
 /// One end and its user.
 pub struct End {
@@ -45,57 +14,6 @@ pub struct End {
     pub shrunk: Option<u32>,
     pub pings: usize,
     pool: HeaderPool,
-}
-
-/// The byte at some place of the body that an end sends on a stream.
-fn byte_at(id: u32, from: Role, at: usize) -> u8 {
-    (at ^ at >> 8 ^ at >> 16) as u8 ^ (id as u8).wrapping_mul(3) ^ from as u8
-}
-
-fn request(id: u32, size: usize) -> Headers {
-    let mut headers = Headers::new();
-    headers.add(Name::Method, b"POST");
-    headers.add(Name::Scheme, b"http");
-    headers.add(Name::Path, format!("/{id}").as_bytes());
-    headers.add_named(b"x-ballast", &vec![b'b'; size]);
-    headers
-}
-
-fn response(id: u32, status: &str) -> Headers {
-    let mut headers = Headers::new();
-    headers.add(Name::Status, status.as_bytes());
-    headers.add_named(b"x-id", id.to_string().as_bytes());
-    headers
-}
-
-fn trailers(id: u32) -> Headers {
-    let mut headers = Headers::new();
-    headers.add_named(b"x-trailer", id.to_string().as_bytes());
-    headers
-}
-
-impl Exchange {
-    fn new(key: Key) -> Exchange {
-        Exchange {
-            key,
-            left: Left::Whole,
-            sent: 0,
-            waiting: 0,
-            head_sent: false,
-            trailers_sent: false,
-            done: false,
-            received: 0,
-            released: 0,
-            head: false,
-            trailers: false,
-            ended: false,
-        }
-    }
-
-    fn reset(&mut self) {
-        self.left = Left::Reset;
-        self.waiting = 0;
-    }
 }
 
 impl End {

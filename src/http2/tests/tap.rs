@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::end::{End, Left};
+use super::end::End;
+use super::exchange::Left;
 use crate::http2::Limits;
 
 /// What one end has let out.

@@ -6,6 +6,8 @@ use libfuzzer_sys::fuzz_target;
 
 #[path = "../../../src/http2/tests/end.rs"]
 mod end;
+#[path = "../../../src/http2/tests/exchange.rs"]
+mod exchange;
 #[path = "../../../src/http2/tests/pair.rs"]
 mod pair;
 #[path = "../../../src/http2/tests/script.rs"]

@@ -8,6 +8,7 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../../src/http2/tests/feed.rs"]
 mod feed;
 #[path = "../../../src/http2/tests/script.rs"]
+#[allow(dead_code)] // of use to others
 mod script;
 
 fuzz_target!(|bytes: &[u8]| {

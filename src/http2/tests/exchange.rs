@@ -1,0 +1,84 @@
+//! What both ends say on a stream, and what one of them keeps account of.
+
+use crate::http2::{Headers, Key, Name, Role};
+
+/// How a stream was left at one end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It is open, or came to its end in both directions.
+    Whole,
+    /// What still comes is dropped.
+    Discarded,
+    /// One side reset it.
+    Reset,
+}
+
+/// What one end knows of one stream.
+#[derive(Debug)]
+pub struct Exchange {
+    pub key: Key,
+    pub left: Left,
+    /// Bytes of body that were given to the connection.
+    pub sent: usize,
+    /// Of these, those that have not left it.
+    pub waiting: usize,
+    pub head_sent: bool,
+    pub trailers_sent: bool,
+    pub done: bool,
+    pub received: usize,
+    pub released: usize,
+    pub head: bool,
+    pub trailers: bool,
+    pub ended: bool,
+}
+
+/// The byte at some place of the body that an end sends on a stream.
+pub fn byte_at(id: u32, from: Role, at: usize) -> u8 {
+    (at ^ at >> 8 ^ at >> 16) as u8 ^ (id as u8).wrapping_mul(3) ^ from as u8
+}
+
+pub fn request(id: u32, size: usize) -> Headers {
+    let mut headers = Headers::new();
+    headers.add(Name::Method, b"POST");
+    headers.add(Name::Scheme, b"http");
+    headers.add(Name::Path, format!("/{id}").as_bytes());
+    headers.add_named(b"x-ballast", &vec![b'b'; size]);
+    headers
+}
+
+pub fn response(id: u32, status: &str) -> Headers {
+    let mut headers = Headers::new();
+    headers.add(Name::Status, status.as_bytes());
+    headers.add_named(b"x-id", id.to_string().as_bytes());
+    headers
+}
+
+pub fn trailers(id: u32) -> Headers {
+    let mut headers = Headers::new();
+    headers.add_named(b"x-trailer", id.to_string().as_bytes());
+    headers
+}
+
+impl Exchange {
+    pub fn new(key: Key) -> Exchange {
+        Exchange {
+            key,
+            left: Left::Whole,
+            sent: 0,
+            waiting: 0,
+            head_sent: false,
+            trailers_sent: false,
+            done: false,
+            received: 0,
+            released: 0,
+            head: false,
+            trailers: false,
+            ended: false,
+        }
+    }
+
+    pub fn reset(&mut self) {
+        self.left = Left::Reset;
+        self.waiting = 0;
+    }
+}

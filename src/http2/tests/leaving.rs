@@ -1,0 +1,94 @@
+//! RFC 9113, sections 5.4.1, 6.8 and 9.1: how connections end.
+
+use super::peer::{Outcome, Peer};
+use super::wire::{self, ALL, NONE, REQUEST, RESPONSE, Sent, WHOLE};
+use crate::http2::frame::kind;
+use crate::http2::{ErrorCode, Role};
+
+const MOST: u32 = (1 << 31) - 1;
+
+/// The last stream of each GOAWAY.
+fn lasts(sent: &[Sent]) -> Vec<u32> {
+    sent.iter().filter(|frame| frame.kind == kind::GOAWAY).map(Sent::number).collect()
+}
+
+#[test]
+fn s6_8_a_server_leaves_in_two_phases() {
+    let mut peer = Peer::of(Role::Server);
+    peer.send(&wire::headers(ALL, 1, REQUEST));
+    peer.conn.announce_leave(*b"leaving!");
+    let sent = peer.sent();
+    assert_eq!((lasts(&sent), sent[1].kind), (vec![MOST], kind::PING));
+    assert!(!peer.conn.is_leaving());
+    // What was under way is still taken.
+    assert_eq!(peer.outcome(&wire::headers(WHOLE, 3, REQUEST)), Outcome::Taken);
+    peer.send(&wire::pong(b"leaving!"));
+    assert_eq!(peer.told().last().unwrap(), "pong leaving!");
+    peer.conn.leave(ErrorCode::NO_ERROR, "");
+    assert_eq!(lasts(&peer.sent()), [3]);
+    assert!(peer.conn.is_leaving());
+    // Later ones are not looked at, whatever comes on them; the earlier ones go on.
+    for late in [
+        wire::headers(WHOLE, 5, REQUEST),
+        wire::data(NONE, 5, b"x"),
+        wire::headers(ALL, 5, &wire::block(&[("x", "y")])),
+        wire::headers(WHOLE, 7, REQUEST),
+    ] {
+        assert_eq!(peer.outcome(&late), Outcome::Ignored);
+    }
+    assert_eq!(peer.outcome(&wire::data(NONE, 3, b"x")), Outcome::Taken);
+    assert_eq!(peer.conn.open_streams(), 2);
+}
+
+#[test]
+fn s6_8_the_last_stream_never_grows() {
+    let mut peer = Peer::of(Role::Server);
+    peer.send(&wire::headers(ALL, 1, REQUEST));
+    peer.conn.leave(ErrorCode::NO_ERROR, "");
+    peer.conn.announce_leave(*b"12345678");
+    peer.conn.leave(ErrorCode::NO_ERROR, "again");
+    peer.send(&wire::headers(ALL, 9, REQUEST)).send(&wire::ping(b"short"));
+    assert_eq!(lasts(&peer.sent()), [1, 1]);
+}
+
+#[test]
+fn s6_8_a_client_learns_what_was_not_looked_at() {
+    let mut peer = Peer::of(Role::Client);
+    for _ in 0..4 {
+        peer.open("GET", true);
+    }
+    peer.send(&wire::go_away(MOST, 0));
+    assert_eq!((peer.told(), peer.conn.available()), (vec!["goaway 0".to_owned()], 0));
+    peer.send(&wire::go_away(3, 2));
+    let mut told = peer.told();
+    told.sort();
+    assert_eq!(told, ["goaway 2", "reset 5 7 Unprocessed", "reset 7 7 Unprocessed"]);
+    assert_eq!(peer.conn.open_streams(), 2);
+    assert!(peer.conn.is_leaving());
+    peer.send(&wire::headers(ALL, 1, RESPONSE));
+    assert_eq!(peer.told(), ["response 1 end"]);
+}
+
+#[test]
+fn s6_8_a_client_that_leaves_is_answered() {
+    let mut peer = Peer::of(Role::Server);
+    peer.send(&wire::headers(ALL, 1, REQUEST)).send(&wire::go_away(0, 0));
+    assert_eq!(peer.told(), ["request 1 end", "goaway 0"]);
+    peer.respond(peer.keys[0], true);
+    assert_eq!(peer.conn.open_streams(), 0);
+}
+
+#[test]
+fn s5_4_1_nothing_goes_on_after_an_error() {
+    let mut peer = Peer::of(Role::Client);
+    let key = peer.open("POST", false);
+    peer.send(&wire::data(NONE, 0, b"x"));
+    let sent = peer.sent();
+    assert_eq!(lasts(&sent), [0]);
+    assert_eq!((peer.conn.available(), peer.conn.is_leaving()), (0, true));
+    peer.told();
+    peer.send(&wire::headers(ALL, key.id(), RESPONSE));
+    peer.conn.leave(ErrorCode::NO_ERROR, "");
+    peer.conn.announce_leave(*b"12345678");
+    assert_eq!((peer.told().len(), peer.sent()), (0, Vec::new()));
+}

@@ -1,0 +1,241 @@
+//! Each limit: what passes it by one ends with the right fault, what stays below lives.
+
+use super::peer::Peer;
+use super::wire::{self, ALL, END, NONE, PADDED, REQUEST, RESPONSE, WHOLE};
+use crate::http2::{ErrorCode, Fault, Limits, Role};
+
+/// Frames of one flood; `nth` counts from 0.
+type Flood = fn(&mut Peer, nth: u32);
+
+/// A server's limits, all of them small enough to be passed.
+fn small() -> Limits {
+    Limits {
+        max_streams: 10,
+        resets: 20,
+        premature_reset_streams: 1000,
+        errors: 20,
+        pings: 20,
+        settings: 20,
+        idle_frames: 20,
+        window_updates: 20,
+        empty_data: 20,
+        overhead_slack: 40,
+        ..Limits::edge()
+    }
+}
+
+fn open(peer: &mut Peer, nth: u32) -> u32 {
+    let id = 2 * nth + 3;
+    peer.send(&wire::headers(WHOLE, id, REQUEST));
+    id
+}
+
+/// How many of a flood live, with stream 1 open, and what the rest die of.
+fn bound(limits: &Limits, flood: Flood, pause: u64) -> (u32, Option<Fault>) {
+    let mut peer = Peer::with(Role::Server, limits.clone());
+    peer.now = 1_000_000;
+    peer.send(&wire::headers(WHOLE, 1, REQUEST));
+    for nth in 0..300 {
+        peer.now += pause;
+        flood(&mut peer, nth);
+        peer.sent();
+        if let Some(error) = peer.error {
+            assert_eq!(error.code, ErrorCode::ENHANCE_YOUR_CALM);
+            return (nth, Some(error.fault));
+        }
+    }
+    (300, None)
+}
+
+#[test]
+fn floods_end_at_their_bound() {
+    let floods: &[(&str, u32, Fault, Flood)] = &[
+        ("rapid resets", 20, Fault::Resets, |peer, nth| {
+            let id = open(peer, nth);
+            peer.send(&wire::reset(id, 8));
+        }),
+        ("resets that we have to send", 20, Fault::Errors, |peer, nth| {
+            let id = open(peer, nth);
+            peer.send(&wire::window(id, 0));
+        }),
+        ("malformed requests", 20, Fault::Errors, |peer, nth| {
+            peer.send(&wire::headers(ALL, 2 * nth + 3, &wire::block(&[("x", "y")])));
+        }),
+        ("refused streams", 29, Fault::Errors, |peer, nth| drop(open(peer, nth))),
+        ("PING", 20, Fault::Pings, |peer, _| drop(peer.send(&wire::ping(b"12345678")))),
+        ("answers to PING", 20, Fault::Pings, |peer, _| drop(peer.send(&wire::pong(b"12345678")))),
+        ("SETTINGS", 20, Fault::Settings, |peer, _| drop(peer.send(&wire::settings(&[])))),
+        ("acknowledgements", 20, Fault::Settings, |peer, _| drop(peer.send(&wire::ack()))),
+        // Each stream that was opened allows two more, or one.
+        ("PRIORITY", 22, Fault::IdleFrames, |peer, _| drop(peer.send(&wire::priority(1, 0)))),
+        ("unknown", 22, Fault::IdleFrames, |peer, _| drop(peer.send(&wire::frame(99, 0, 0, b"")))),
+        ("GOAWAY", 22, Fault::IdleFrames, |peer, _| drop(peer.send(&wire::go_away(0, 0)))),
+        ("late frames", 22, Fault::IdleFrames, |peer, nth| {
+            if nth == 0 {
+                peer.respond(peer.keys[0], true);
+                peer.send(&wire::data(END, 1, b""));
+            }
+            peer.send(&wire::reset(1, 8));
+        }),
+        ("WINDOW_UPDATE of the connection", 21, Fault::WindowUpdates, |peer, _| {
+            peer.send(&wire::window(0, 1));
+        }),
+        ("WINDOW_UPDATE of a stream", 21, Fault::WindowUpdates, |peer, _| {
+            peer.send(&wire::window(1, 1));
+        }),
+        ("empty DATA", 20, Fault::EmptyData, |peer, _| drop(peer.send(&wire::data(NONE, 1, b"")))),
+        ("empty DATA, padded", 20, Fault::EmptyData, |peer, _| {
+            peer.send(&wire::data(PADDED, 1, b"\x01a"));
+        }),
+        // 31 / 8 for one byte: 2.875 a frame are too much; the request was 6 for 15.
+        ("padding", 15, Fault::Overhead, |peer, _| {
+            peer.send(&wire::data(PADDED, 1, &[&[20, b'x'], &[0; 20][..]].concat()));
+        }),
+        // The first piece is HEADERS.
+        ("CONTINUATION", 20, Fault::Continuation, |peer, nth| match nth {
+            0 => drop(peer.send(&wire::headers(NONE, 3, REQUEST))),
+            _ => drop(peer.send(&wire::continuation(NONE, 3, &[0; 8]))),
+        }),
+        ("long CONTINUATION", 8, Fault::Continuation, |peer, nth| match nth {
+            0 => drop(peer.send(&wire::headers(NONE, 3, REQUEST))),
+            _ => drop(peer.send(&wire::continuation(NONE, 3, &[0; 8192]))),
+        }),
+    ];
+    for (name, expected, fault, flood) in floods {
+        assert_eq!(bound(&small(), *flood, 0), (*expected, Some(*fault)), "{name}");
+    }
+}
+
+#[test]
+fn the_same_at_a_fair_pace_lives() {
+    // 20 in 10 s and 20 in 30 s are allowed.
+    let paced: &[(&str, u64, Flood)] = &[
+        ("PING", 501, |peer, _| drop(peer.send(&wire::ping(b"12345678")))),
+        ("SETTINGS", 501, |peer, _| drop(peer.send(&wire::settings(&[])))),
+        ("PRIORITY", 501, |peer, _| drop(peer.send(&wire::priority(1, 0)))),
+        ("WINDOW_UPDATE", 501, |peer, _| drop(peer.send(&wire::window(1, 1)))),
+        ("empty DATA", 501, |peer, _| drop(peer.send(&wire::data(NONE, 1, b"")))),
+        ("errors", 1501, |peer, nth| {
+            let id = open(peer, nth);
+            peer.send(&wire::window(id, 0));
+        }),
+        ("resets", 1501, |peer, nth| {
+            let id = open(peer, nth);
+            peer.send(&wire::reset(id, 8));
+        }),
+    ];
+    let limits = Limits { premature_reset_streams: u32::MAX, overhead_slack: 1 << 10, ..small() };
+    for (name, pause, flood) in paced {
+        assert_eq!(bound(&limits, *flood, *pause), (300, None), "{name}");
+    }
+}
+
+#[test]
+fn paced_resets_are_judged_by_their_share() {
+    let limits = Limits { resets: u32::MAX, premature_reset_streams: 100, ..Limits::edge() };
+    // Six of ten are reset 5 ms after they were opened, for hours; or after two seconds; or four.
+    for (of_ten, after, fault) in
+        [(6, 5, Some(Fault::PrematureResets)), (6, 2000, None), (4, 5, None)]
+    {
+        let mut peer = Peer::with(Role::Server, limits.clone());
+        for nth in 0..5000 {
+            let id = open(&mut peer, nth);
+            peer.now += after;
+            match nth % 10 < of_ten {
+                true => drop(peer.send(&wire::reset(id, 8))),
+                false => {
+                    peer.respond(*peer.keys.last().unwrap(), true);
+                    peer.send(&wire::data(END, id, b""));
+                }
+            }
+            peer.sent();
+            if peer.error.is_some() {
+                assert!(nth >= 99, "not on a few streams");
+                break;
+            }
+        }
+        assert_eq!(peer.error.map(|error| error.fault), fault, "{of_ten} of ten, {after} ms");
+    }
+}
+
+#[test]
+fn thousands_of_tiny_messages_wait_for_a_reader_that_pauses() {
+    let mut peer = Peer::of(Role::Client);
+    let key = peer.open("POST", true);
+    peer.send(&wire::headers(WHOLE, 1, RESPONSE));
+    for _ in 0..20_000 {
+        peer.send(&wire::data(NONE, 1, b"abc"));
+    }
+    peer.now += 2000;
+    peer.conn.release(key, 60_000);
+    for _ in 0..20_000 {
+        peer.send(&wire::data(NONE, 1, b"abc"));
+    }
+    peer.send(&wire::headers(ALL, 1, &wire::block(&[("grpc-status", "0")])));
+    assert_eq!((peer.error, peer.told().len()), (None, 40_002));
+}
+
+/// A reader that grants each DATA frame on stream and connection, and measures round trips as
+/// gRPC's clients do. Whatever the length of the connection's life, and across the ends of the
+/// spans in which frames are counted.
+#[test]
+fn updates_and_pings_for_each_data_frame_are_no_flood() {
+    let mut peer = Peer::with(Role::Server, Limits { overhead_slack: 1 << 10, ..Limits::edge() });
+    peer.send(&wire::headers(ALL, 1, REQUEST));
+    let key = peer.keys[0];
+    peer.respond(key, false);
+    let acks = [wire::window(0, 3), wire::window(1, 3), wire::ping(b"12345678")].concat();
+    for burst in 1..=20 {
+        peer.now = burst * 10_000 - 1;
+        for _ in 0..2000 {
+            peer.conn.send_data(key, b"abc", false).unwrap();
+            peer.sent();
+        }
+        peer.now += 1;
+        for _ in 0..2000 {
+            peer.send(&acks);
+        }
+        peer.sent();
+    }
+    assert_eq!(peer.error, None);
+}
+
+#[test]
+fn keepalive_pings_on_an_idle_connection_live() {
+    let mut peer = Peer::of(Role::Server);
+    for _ in 0..10_000 {
+        peer.now += 110;
+        peer.send(&wire::ping(b"12345678"));
+        peer.sent();
+    }
+    assert_eq!(peer.error, None);
+}
+
+/// A backend goes on with what it had begun until it hears of our resets.
+#[test]
+fn a_backend_lives_when_thousands_of_calls_are_cancelled() {
+    let mut peer = Peer::with(Role::Client, Limits::upstream());
+    for _ in 0..10_000 {
+        let key = peer.open("POST", true);
+        let id = key.id();
+        peer.send(&wire::headers(WHOLE, id, RESPONSE));
+        peer.conn.reset(key, ErrorCode::CANCEL);
+        for _ in 0..5 {
+            peer.send(&wire::data(NONE, id, b"abc"));
+        }
+        peer.send(&wire::headers(ALL, id, &wire::block(&[("grpc-status", "0")])));
+        peer.sent();
+    }
+    assert_eq!((peer.error, peer.conn.open_streams()), (None, 0));
+}
+
+#[test]
+fn a_client_may_be_told_any_number_of_resets() {
+    let mut peer = Peer::with(Role::Client, Limits::upstream());
+    for _ in 0..10_000 {
+        let key = peer.open("POST", true);
+        peer.send(&wire::reset(key.id(), 7));
+        peer.sent();
+    }
+    assert_eq!((peer.error, peer.told().len()), (None, 10_000));
+}
