@@ -4,8 +4,8 @@ use super::peer::Peer;
 use super::wire::{self, ALL, END, NONE, PADDED, REQUEST, RESPONSE, WHOLE};
 use crate::http2::{ErrorCode, Fault, Limits, Role};
 
-/// Frames of one flood; `nth` counts from 0.
-type Flood = fn(&mut Peer, nth: u32);
+/// The bytes of one frame of a flood, or some; `nth` counts from 0.
+type Flood = fn(&mut Peer, nth: u32) -> Vec<u8>;
 
 /// A server's limits, all of them small enough to be passed.
 fn small() -> Limits {
@@ -24,10 +24,16 @@ fn small() -> Limits {
     }
 }
 
-fn open(peer: &mut Peer, nth: u32) -> u32 {
+/// The stream that goes with the nth frame, and what opens it.
+fn stream(nth: u32) -> (u32, Vec<u8>) {
     let id = 2 * nth + 3;
-    peer.send(&wire::headers(WHOLE, id, REQUEST));
-    id
+    (id, wire::headers(WHOLE, id, REQUEST))
+}
+
+/// Opens a stream and says something on it.
+fn then(nth: u32, frame: fn(u32) -> Vec<u8>) -> Vec<u8> {
+    let (id, open) = stream(nth);
+    [open, frame(id)].concat()
 }
 
 /// How many of a flood live, with stream 1 open, and what the rest die of.
@@ -37,7 +43,8 @@ fn bound(limits: &Limits, flood: Flood, pause: u64) -> (u32, Option<Fault>) {
     peer.send(&wire::headers(WHOLE, 1, REQUEST));
     for nth in 0..300 {
         peer.now += pause;
-        flood(&mut peer, nth);
+        let bytes = flood(&mut peer, nth);
+        peer.send(&bytes);
         peer.sent();
         if let Some(error) = peer.error {
             assert_eq!(error.code, ErrorCode::ENHANCE_YOUR_CALM);
@@ -50,55 +57,41 @@ fn bound(limits: &Limits, flood: Flood, pause: u64) -> (u32, Option<Fault>) {
 #[test]
 fn floods_end_at_their_bound() {
     let floods: &[(&str, u32, Fault, Flood)] = &[
-        ("rapid resets", 20, Fault::Resets, |peer, nth| {
-            let id = open(peer, nth);
-            peer.send(&wire::reset(id, 8));
-        }),
-        ("resets that we have to send", 20, Fault::Errors, |peer, nth| {
-            let id = open(peer, nth);
-            peer.send(&wire::window(id, 0));
-        }),
-        ("malformed requests", 20, Fault::Errors, |peer, nth| {
-            peer.send(&wire::headers(ALL, 2 * nth + 3, &wire::block(&[("x", "y")])));
-        }),
-        ("refused streams", 29, Fault::Errors, |peer, nth| drop(open(peer, nth))),
-        ("PING", 20, Fault::Pings, |peer, _| drop(peer.send(&wire::ping(b"12345678")))),
-        ("answers to PING", 20, Fault::Pings, |peer, _| drop(peer.send(&wire::pong(b"12345678")))),
-        ("SETTINGS", 20, Fault::Settings, |peer, _| drop(peer.send(&wire::settings(&[])))),
-        ("acknowledgements", 20, Fault::Settings, |peer, _| drop(peer.send(&wire::ack()))),
-        // Each stream that was opened allows two more, or one.
-        ("PRIORITY", 22, Fault::IdleFrames, |peer, _| drop(peer.send(&wire::priority(1, 0)))),
-        ("unknown", 22, Fault::IdleFrames, |peer, _| drop(peer.send(&wire::frame(99, 0, 0, b"")))),
-        ("GOAWAY", 22, Fault::IdleFrames, |peer, _| drop(peer.send(&wire::go_away(0, 0)))),
+        ("resets", 20, Fault::Resets, |_, nth| then(nth, |id| wire::reset(id, 8))),
+        ("resets of ours", 20, Fault::Errors, |_, nth| then(nth, |id| wire::window(id, 0))),
+        ("malformed", 20, Fault::Errors, |_, nth| wire::headers(ALL, 2 * nth + 3, b"")),
+        ("refused streams", 29, Fault::Errors, |_, nth| stream(nth).1),
+        ("PING", 20, Fault::Pings, |_, _| wire::ping(b"12345678")),
+        ("answers to PING", 20, Fault::Pings, |_, _| wire::pong(b"12345678")),
+        ("SETTINGS", 20, Fault::Settings, |_, _| wire::settings(&[])),
+        ("acknowledgements", 20, Fault::Settings, |_, _| wire::ack()),
+        // The stream that was opened allows two more, or one.
+        ("PRIORITY", 22, Fault::IdleFrames, |_, _| wire::priority(1, 0)),
+        ("unknown", 22, Fault::IdleFrames, |_, _| wire::frame(99, 0, 0, b"")),
+        ("GOAWAY", 22, Fault::IdleFrames, |_, _| wire::go_away(0, 0)),
         ("late frames", 22, Fault::IdleFrames, |peer, nth| {
             if nth == 0 {
                 peer.respond(peer.keys[0], true);
                 peer.send(&wire::data(END, 1, b""));
             }
-            peer.send(&wire::reset(1, 8));
+            wire::reset(1, 8)
         }),
-        ("WINDOW_UPDATE of the connection", 21, Fault::WindowUpdates, |peer, _| {
-            peer.send(&wire::window(0, 1));
-        }),
-        ("WINDOW_UPDATE of a stream", 21, Fault::WindowUpdates, |peer, _| {
-            peer.send(&wire::window(1, 1));
-        }),
-        ("empty DATA", 20, Fault::EmptyData, |peer, _| drop(peer.send(&wire::data(NONE, 1, b"")))),
-        ("empty DATA, padded", 20, Fault::EmptyData, |peer, _| {
-            peer.send(&wire::data(PADDED, 1, b"\x01a"));
-        }),
-        // 31 / 8 for one byte: 2.875 a frame are too much; the request was 6 for 15.
-        ("padding", 15, Fault::Overhead, |peer, _| {
-            peer.send(&wire::data(PADDED, 1, &[&[20, b'x'], &[0; 20][..]].concat()));
+        ("WINDOW_UPDATE on 0", 21, Fault::WindowUpdates, |_, _| wire::window(0, 1)),
+        ("WINDOW_UPDATE on 1", 21, Fault::WindowUpdates, |_, _| wire::window(1, 1)),
+        ("empty DATA", 20, Fault::EmptyData, |_, _| wire::data(NONE, 1, b"")),
+        ("nothing but padding", 20, Fault::EmptyData, |_, _| wire::data(PADDED, 1, b"\x01a")),
+        // 31 / 8 for one byte are 2.875 too much; the request had 6 for 15 / 8.
+        ("padding", 15, Fault::Overhead, |_, _| {
+            wire::data(PADDED, 1, &[&[20, b'x'], &[0; 20][..]].concat())
         }),
         // The first piece is HEADERS.
-        ("CONTINUATION", 20, Fault::Continuation, |peer, nth| match nth {
-            0 => drop(peer.send(&wire::headers(NONE, 3, REQUEST))),
-            _ => drop(peer.send(&wire::continuation(NONE, 3, &[0; 8]))),
+        ("CONTINUATION", 20, Fault::Continuation, |_, nth| match nth {
+            0 => wire::headers(NONE, 3, REQUEST),
+            _ => wire::continuation(NONE, 3, &[0; 8]),
         }),
-        ("long CONTINUATION", 8, Fault::Continuation, |peer, nth| match nth {
-            0 => drop(peer.send(&wire::headers(NONE, 3, REQUEST))),
-            _ => drop(peer.send(&wire::continuation(NONE, 3, &[0; 8192]))),
+        ("long CONTINUATION", 8, Fault::Continuation, |_, nth| match nth {
+            0 => wire::headers(NONE, 3, REQUEST),
+            _ => wire::continuation(NONE, 3, &[0; 8192]),
         }),
     ];
     for (name, expected, fault, flood) in floods {
@@ -110,19 +103,13 @@ fn floods_end_at_their_bound() {
 fn the_same_at_a_fair_pace_lives() {
     // 20 in 10 s and 20 in 30 s are allowed.
     let paced: &[(&str, u64, Flood)] = &[
-        ("PING", 501, |peer, _| drop(peer.send(&wire::ping(b"12345678")))),
-        ("SETTINGS", 501, |peer, _| drop(peer.send(&wire::settings(&[])))),
-        ("PRIORITY", 501, |peer, _| drop(peer.send(&wire::priority(1, 0)))),
-        ("WINDOW_UPDATE", 501, |peer, _| drop(peer.send(&wire::window(1, 1)))),
-        ("empty DATA", 501, |peer, _| drop(peer.send(&wire::data(NONE, 1, b"")))),
-        ("errors", 1501, |peer, nth| {
-            let id = open(peer, nth);
-            peer.send(&wire::window(id, 0));
-        }),
-        ("resets", 1501, |peer, nth| {
-            let id = open(peer, nth);
-            peer.send(&wire::reset(id, 8));
-        }),
+        ("PING", 501, |_, _| wire::ping(b"12345678")),
+        ("SETTINGS", 501, |_, _| wire::settings(&[])),
+        ("PRIORITY", 501, |_, _| wire::priority(1, 0)),
+        ("WINDOW_UPDATE", 501, |_, _| wire::window(1, 1)),
+        ("empty DATA", 501, |_, _| wire::data(NONE, 1, b"")),
+        ("errors", 1501, |_, nth| then(nth, |id| wire::window(id, 0))),
+        ("resets", 1501, |_, nth| then(nth, |id| wire::reset(id, 8))),
     ];
     let limits = Limits { premature_reset_streams: u32::MAX, overhead_slack: 1 << 10, ..small() };
     for (name, pause, flood) in paced {
@@ -139,14 +126,14 @@ fn paced_resets_are_judged_by_their_share() {
     {
         let mut peer = Peer::with(Role::Server, limits.clone());
         for nth in 0..5000 {
-            let id = open(&mut peer, nth);
+            let (id, open) = stream(nth);
+            peer.send(&open);
             peer.now += after;
-            match nth % 10 < of_ten {
-                true => drop(peer.send(&wire::reset(id, 8))),
-                false => {
-                    peer.respond(*peer.keys.last().unwrap(), true);
-                    peer.send(&wire::data(END, id, b""));
-                }
+            if nth % 10 < of_ten {
+                peer.send(&wire::reset(id, 8));
+            } else {
+                peer.respond(*peer.keys.last().unwrap(), true);
+                peer.send(&wire::data(END, id, b""));
             }
             peer.sent();
             if peer.error.is_some() {
