@@ -1,14 +1,17 @@
 //! The connection: what it is made of, what it tells, and what it is told.
 
+mod control;
+mod event;
+mod messages;
 mod receive;
 mod send;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+pub use self::event::{Event, Gone, OpenError, SendError};
 use super::error::{Cause, ConnectionError, ErrorCode};
 use super::frame::{DEFAULT_WINDOW, MAX_31, PREFACE, flag, kind};
-use super::headers::Headers;
 use super::hpack::{Decoder, Encoder};
 use super::limits::Limits;
 use super::memo::Memo;
@@ -25,100 +28,6 @@ pub enum Role {
     Client,
     /// Answers them.
     Server,
-}
-
-/// What the peer did.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// Server: a stream was opened.
-    Request {
-        /// The new stream.
-        key: Key,
-        /// The head, well-formed.
-        headers: Headers,
-        /// No body and no trailers follow.
-        end: bool,
-    },
-    /// Server: a stream was opened with more header fields than the limit allows.
-    Oversized {
-        /// The new stream.
-        key: Key,
-        /// Those fields of the head that fit.
-        headers: Headers,
-    },
-    /// Client: an informational response came; the final one follows.
-    Informational {
-        /// The stream.
-        key: Key,
-        /// Its head.
-        headers: Headers,
-    },
-    /// Client: the response came.
-    Response {
-        /// The stream.
-        key: Key,
-        /// The head, well-formed.
-        headers: Headers,
-        /// No body and no trailers follow.
-        end: bool,
-    },
-    /// A piece of a body, padding taken off.
-    Data {
-        /// The stream.
-        key: Key,
-        /// The piece; not empty unless `end`.
-        payload: &'a [u8],
-        /// It is the last one, and no trailers follow.
-        end: bool,
-    },
-    /// The trailers, which end the stream.
-    Trailers {
-        /// The stream.
-        key: Key,
-        /// The fields, well-formed.
-        headers: Headers,
-    },
-    /// The stream is gone before its end.
-    Reset {
-        /// The stream; it takes nothing any more.
-        key: Key,
-        /// The code that was received or sent.
-        code: ErrorCode,
-        /// Whose doing it was.
-        cause: Cause,
-    },
-    /// The peer's settings have changed, or come for the first time.
-    Settings,
-    /// The peer takes no more streams. Each that it says it never looked at is reset next, as
-    /// [`Cause::Unprocessed`].
-    GoAway {
-        /// Why.
-        code: ErrorCode,
-    },
-    /// Our PING was answered.
-    Pong([u8; 8]),
-}
-
-/// The stream that was spoken of is over; nothing was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
-
-/// Why headers were not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendError {
-    /// The stream is over.
-    Gone,
-    /// The peer has declared that it takes no list of this size.
-    TooLarge,
-}
-
-/// Why no stream was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenError {
-    /// The peer takes no stream now, or never again on this connection.
-    Unavailable,
-    /// The peer has declared that it takes no list of this size.
-    TooLarge,
 }
 
 /// One end of an HTTP/2 connection.

@@ -1,0 +1,190 @@
+//! Frames from the peer that carry no message: resets, settings, windows, pings, ends.
+
+use super::receive::{Cx, Received, on_stream};
+use super::{Cause, Connection, ConnectionError, ErrorCode, Event, Role};
+use crate::http2::frame::{Head, MAX_31, flag, read_31};
+use crate::http2::settings;
+
+impl Connection {
+    pub(super) fn rst_stream<'a>(
+        &mut self,
+        head: Head,
+        payload: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Received<'a> {
+        on_stream(head)?;
+        let Ok(code) = <[u8; 4]>::try_from(payload) else {
+            return Err(ConnectionError::frame_size("RST_STREAM is not 4 bytes"));
+        };
+        let Some(key) = self.streams.key(head.stream) else {
+            return self.late(head, cx);
+        };
+        let opened = self.streams.get(key).map_or(0, |stream| stream.opened);
+        self.remove(key);
+        self.meter.reset(opened, cx.now)?;
+        let code = ErrorCode(u32::from_be_bytes(code));
+        Ok(Some(Event::Reset { key, code, cause: Cause::Peer }))
+    }
+
+    pub(super) fn priority<'a>(
+        &mut self,
+        head: Head,
+        payload: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Received<'a> {
+        on_stream(head)?;
+        self.meter.idle_frame(cx.now)?;
+        if payload.len() != 5 {
+            return Err(ConnectionError::frame_size("PRIORITY is not 5 bytes"));
+        }
+        if read_31(payload) != Some(head.stream) {
+            return Ok(None); // priorities are deprecated and have no effect here
+        }
+        match self.streams.key(head.stream) {
+            Some(key) => self.malformed(key, "stream depends on itself", cx),
+            None => Err(ConnectionError::protocol("stream depends on itself")),
+        }
+    }
+
+    pub(super) fn settings<'a>(
+        &mut self,
+        head: Head,
+        payload: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Received<'a> {
+        if head.stream != 0 {
+            return Err(ConnectionError::protocol("SETTINGS on a stream"));
+        }
+        self.meter.settings(cx.now)?;
+        if head.has(flag::ACK) {
+            self.settings_acked = true;
+            let empty = payload.is_empty();
+            let error = ConnectionError::frame_size("acknowledgement with a payload");
+            return if empty { Ok(None) } else { Err(error) };
+        }
+        if !payload.len().is_multiple_of(6) {
+            return Err(ConnectionError::frame_size("SETTINGS is not a multiple of 6 bytes"));
+        }
+        let before = self.peer;
+        self.peer.apply(payload)?;
+        if self.role == Role::Client && settings::enable_push(payload) {
+            return Err(ConnectionError::protocol("a server sent ENABLE_PUSH"));
+        }
+        for size in settings::table_sizes(payload) {
+            self.encoder.set_max_table_size(size);
+        }
+        self.resize_windows(before.initial_window)?;
+        self.settings_seen = true;
+        self.ack_settings();
+        Ok(Some(Event::Settings))
+    }
+
+    /// INITIAL_WINDOW_SIZE changes the window of every open stream (RFC 9113, section 6.9.2).
+    fn resize_windows(&mut self, before: u32) -> Result<(), ConnectionError> {
+        let by = i64::from(self.peer.initial_window) - i64::from(before);
+        if by == 0 {
+            return Ok(());
+        }
+        let mut widened = Vec::new();
+        for (key, stream) in self.streams.iter_mut() {
+            stream.send_window += by;
+            if stream.send_window > i64::from(MAX_31) {
+                return Err(ConnectionError::flow_control(
+                    "INITIAL_WINDOW_SIZE overflows a window",
+                ));
+            }
+            if by > 0 && !stream.pending.is_empty() {
+                widened.push(key);
+            }
+        }
+        for key in widened {
+            self.enqueue(key);
+        }
+        Ok(())
+    }
+
+    pub(super) fn ping_frame<'a>(
+        &mut self,
+        head: Head,
+        payload: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Received<'a> {
+        if head.stream != 0 {
+            return Err(ConnectionError::protocol("PING on a stream"));
+        }
+        let Ok(payload) = <[u8; 8]>::try_from(payload) else {
+            return Err(ConnectionError::frame_size("PING is not 8 bytes"));
+        };
+        self.meter.ping(cx.now)?;
+        if head.has(flag::ACK) {
+            return Ok(Some(Event::Pong(payload)));
+        }
+        self.output.ping(payload, true);
+        Ok(None)
+    }
+
+    pub(super) fn go_away<'a>(
+        &mut self,
+        head: Head,
+        payload: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Received<'a> {
+        if head.stream != 0 {
+            return Err(ConnectionError::protocol("GOAWAY on a stream"));
+        }
+        self.meter.idle_frame(cx.now)?;
+        let (Some(last), Some(code)) = (read_31(payload), payload.get(4..8)) else {
+            return Err(ConnectionError::frame_size("GOAWAY is shorter than 8 bytes"));
+        };
+        let code = code.first_chunk().map_or(0, |code| u32::from_be_bytes(*code));
+        self.peer_left = true;
+        if self.role == Role::Client {
+            self.unprocessed
+                .extend(self.streams.iter().map(|(key, _)| key).filter(|k| k.id > last));
+            for at in 0..self.unprocessed.len() {
+                if let Some(&key) = self.unprocessed.get(at) {
+                    self.remove(key);
+                }
+            }
+        }
+        Ok(Some(Event::GoAway { code: ErrorCode(code) }))
+    }
+
+    pub(super) fn window_update<'a>(
+        &mut self,
+        head: Head,
+        payload: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Received<'a> {
+        let (4, Some(by)) = (payload.len(), read_31(payload)) else {
+            return Err(ConnectionError::frame_size("WINDOW_UPDATE is not 4 bytes"));
+        };
+        self.meter.window_update(cx.now)?;
+        if head.stream == 0 {
+            self.send_window += i64::from(by);
+            return match by {
+                0 => Err(ConnectionError::protocol("WINDOW_UPDATE by 0")),
+                _ if self.send_window > i64::from(MAX_31) => {
+                    Err(ConnectionError::flow_control("WINDOW_UPDATE overflows the window"))
+                }
+                _ => Ok(None),
+            };
+        }
+        let Some(key) = self.streams.key(head.stream) else {
+            return self.late(head, cx);
+        };
+        let Some(stream) = self.streams.get_mut(key) else {
+            return Ok(None);
+        };
+        if by == 0 {
+            return self.malformed(key, "WINDOW_UPDATE by 0", cx);
+        }
+        stream.send_window += i64::from(by);
+        if stream.send_window > i64::from(MAX_31) {
+            let code = ErrorCode::FLOW_CONTROL_ERROR;
+            return self.stream_error(key, code, "WINDOW_UPDATE overflows the window", cx);
+        }
+        self.enqueue(key);
+        Ok(None)
+    }
+}

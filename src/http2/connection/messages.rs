@@ -1,0 +1,286 @@
+//! Header blocks from the peer: requests, responses, trailers.
+
+use super::receive::{Cx, Received, on_stream};
+use super::{Block, Cause, Connection, ConnectionError, ErrorCode, Event, Key, Progress, Role};
+use crate::http2::error::Fault;
+use crate::http2::frame::{HEAD_LEN, Head, flag, read_31, strip_padding};
+use crate::http2::headers::Headers;
+use crate::http2::hpack::DecodeError;
+use crate::http2::memo::Kind;
+use crate::http2::message::{self, Facts};
+use crate::http2::stream::Stream;
+
+/// A header list, and what is to be thought of it.
+struct Message {
+    headers: Headers,
+    too_large: bool,
+    facts: Result<Facts, &'static str>,
+}
+
+impl Connection {
+    pub(super) fn headers<'a>(
+        &mut self,
+        head: Head,
+        payload: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Received<'a> {
+        on_stream(head)?;
+        self.check_headers_allowed(head.stream)?;
+        let mut fragment = strip_padding(head, payload)?;
+        self.meter.carried(HEAD_LEN + payload.len(), fragment.len())?;
+        let mut depends_on_itself = false;
+        if head.has(flag::PRIORITY) {
+            let (priority, rest) = fragment
+                .split_at_checked(5)
+                .ok_or(ConnectionError::frame_size("HEADERS too short for its priority"))?;
+            depends_on_itself = read_31(priority) == Some(head.stream);
+            fragment = rest;
+        }
+        let block = Block {
+            stream: head.stream,
+            end_stream: head.has(flag::END_STREAM),
+            depends_on_itself,
+            bytes: Vec::new(),
+            pieces: 1,
+        };
+        if head.has(flag::END_HEADERS) {
+            return self.block(&block, fragment, cx);
+        }
+        let bytes = fragment.to_vec();
+        self.block = Some(Block { bytes, ..block });
+        Ok(None)
+    }
+
+    /// HEADERS may open the peer's next stream, or go on with one that is not forgotten.
+    fn check_headers_allowed(&self, id: u32) -> Result<(), ConnectionError> {
+        match self.role {
+            Role::Server if id.is_multiple_of(2) => {
+                Err(ConnectionError::protocol("even stream id"))
+            }
+            Role::Server if id > self.last_peer_id || self.streams.key(id).is_some() => Ok(()),
+            Role::Server if self.is_forgiven(id) => Ok(()),
+            Role::Server => Err(ConnectionError::stream_closed("HEADERS on a closed stream")),
+            Role::Client if self.is_idle(id) => {
+                Err(ConnectionError::protocol("HEADERS on an idle stream"))
+            }
+            Role::Client => Ok(()),
+        }
+    }
+
+    pub(super) fn continuation<'a>(
+        &mut self,
+        head: Head,
+        payload: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Received<'a> {
+        let Some(mut block) = self.block.take_if(|block| block.stream == head.stream) else {
+            return Err(ConnectionError::protocol("CONTINUATION without a header block"));
+        };
+        self.meter.carried(HEAD_LEN + payload.len(), payload.len())?;
+        block.bytes.extend_from_slice(payload);
+        block.pieces += 1;
+        let most = 16 + self.limits.header_size / (4 << 10);
+        if block.pieces > most || block.bytes.len() > 4 * self.limits.header_size as usize {
+            let detail = "header block too long or in too many pieces";
+            return Err(ConnectionError::calm(Fault::Continuation, detail));
+        }
+        if head.has(flag::END_HEADERS) {
+            let bytes = std::mem::take(&mut block.bytes);
+            return self.block(&block, &bytes, cx);
+        }
+        self.block = Some(block);
+        Ok(None)
+    }
+
+    fn block<'a>(&mut self, block: &Block, bytes: &[u8], cx: &mut Cx<'_>) -> Received<'a> {
+        let key = self.streams.key(block.stream);
+        let receiving = key.and_then(|key| self.streams.get(key)).map(|stream| stream.receiving);
+        let kind = match (self.role, receiving) {
+            (Role::Server, None) => Kind::Request,
+            (Role::Client, Some(Progress::Head)) => Kind::Response,
+            _ => Kind::Trailers,
+        };
+        let message = self.read_message(kind, bytes, cx)?;
+        match (key, kind) {
+            (None, Kind::Request) => self.request(block, message, cx),
+            (None, _) => {
+                cx.pool.put(message.headers);
+                self.meter.idle_frame(cx.now).map(|()| None)
+            }
+            (Some(key), _) if block.depends_on_itself => {
+                self.malformed(key, "stream depends on itself", cx)
+            }
+            (Some(key), _) if receiving == Some(Progress::Done) => {
+                self.stream_error(key, ErrorCode::STREAM_CLOSED, "HEADERS after the end", cx)
+            }
+            (Some(key), Kind::Response) => self.response(key, block, message, cx),
+            (Some(key), _) => self.trailers(key, block, message, cx),
+        }
+    }
+
+    /// Decodes and checks a block, unless the same one was before.
+    fn read_message(
+        &mut self,
+        kind: Kind,
+        bytes: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<Message, ConnectionError> {
+        let mut headers = cx.pool.take();
+        let generation = self.decoder.generation();
+        if let Some(facts) = self.memo.recall(kind, bytes, generation, &mut headers) {
+            return Ok(Message { headers, too_large: false, facts: Ok(facts) });
+        }
+        let (size, count) = (self.limits.header_size as usize, self.limits.header_count as usize);
+        let decoded = self.decoder.decode(bytes, size, count, &mut headers);
+        let too_large = decoded.map_err(compression_error)?.too_large;
+        let facts = match kind {
+            Kind::Request => message::request(&headers),
+            Kind::Response => message::response(&headers),
+            Kind::Trailers => message::trailers(&headers),
+        };
+        if let Ok(facts) = facts
+            && !too_large
+            && self.decoder.generation() == generation
+        {
+            self.memo.note(kind, bytes, generation, &headers, facts);
+        }
+        Ok(Message { headers, too_large, facts })
+    }
+
+    fn request<'a>(&mut self, block: &Block, message: Message, cx: &mut Cx<'_>) -> Received<'a> {
+        let Message { headers, too_large, facts } = message;
+        let id = block.stream;
+        if id <= self.last_peer_id {
+            cx.pool.put(headers); // one of those that we reset
+            return self.meter.idle_frame(cx.now).map(|()| None);
+        }
+        self.last_peer_id = id;
+        self.meter.opened(cx.now);
+        if id > self.last_accepted {
+            cx.pool.put(headers);
+            return Ok(None);
+        }
+        if self.streams.len() >= self.limits.max_streams as usize {
+            return self.refuse(id, ErrorCode::REFUSED_STREAM, headers, cx);
+        }
+        let mut stream = Stream::new(id, cx.now, self.peer.initial_window, self.receive_window());
+        stream.receiving = if block.end_stream { Progress::Done } else { Progress::Body };
+        if too_large {
+            let key = self.streams.insert(stream);
+            return Ok(Some(Event::Oversized { key, headers }));
+        }
+        let facts = match facts {
+            Ok(facts) if !block.depends_on_itself => facts,
+            _ => return self.refuse(id, ErrorCode::PROTOCOL_ERROR, headers, cx),
+        };
+        stream.expected = facts.content_length;
+        if block.end_stream && facts.content_length.unwrap_or(0) > 0 {
+            return self.refuse(id, ErrorCode::PROTOCOL_ERROR, headers, cx);
+        }
+        let key = self.streams.insert(stream);
+        Ok(Some(Event::Request { key, headers, end: block.end_stream }))
+    }
+
+    /// Resets a stream that nobody has heard of yet.
+    fn refuse<'a>(
+        &mut self,
+        id: u32,
+        code: ErrorCode,
+        headers: Headers,
+        cx: &mut Cx<'_>,
+    ) -> Received<'a> {
+        cx.pool.put(headers);
+        self.output.reset(id, code);
+        self.remember_reset(id);
+        self.meter.error(cx.now)?;
+        Ok(None)
+    }
+
+    fn response<'a>(
+        &mut self,
+        key: Key,
+        block: &Block,
+        message: Message,
+        cx: &mut Cx<'_>,
+    ) -> Received<'a> {
+        let Message { headers, too_large, facts } = message;
+        if too_large {
+            return self.too_large(key, headers, cx);
+        }
+        let facts = match facts {
+            Ok(facts) => facts,
+            Err(why) => return self.malformed(key, why, cx),
+        };
+        let informational = facts.status < 200;
+        if informational && block.end_stream {
+            return self.malformed(key, "an informational response ends the stream", cx);
+        }
+        let Some(stream) = self.streams.get_mut(key) else {
+            return Ok(None);
+        };
+        if informational {
+            let wanted = !stream.discarding;
+            return Ok(wanted.then_some(Event::Informational { key, headers }));
+        }
+        let bodyless = stream.head_method || matches!(facts.status, 204 | 304);
+        stream.expected = if bodyless { Some(0) } else { facts.content_length };
+        stream.receiving = if block.end_stream { Progress::Done } else { Progress::Body };
+        if block.end_stream && stream.expected.unwrap_or(0) > 0 {
+            return self.malformed(key, "body differs from content-length", cx);
+        }
+        let wanted = !stream.discarding;
+        self.settle(key);
+        let end = block.end_stream;
+        Ok(wanted.then_some(Event::Response { key, headers, end }))
+    }
+
+    fn trailers<'a>(
+        &mut self,
+        key: Key,
+        block: &Block,
+        message: Message,
+        cx: &mut Cx<'_>,
+    ) -> Received<'a> {
+        let Message { headers, too_large, facts } = message;
+        if too_large {
+            return self.too_large(key, headers, cx);
+        }
+        if !block.end_stream {
+            return self.malformed(key, "trailers that do not end the stream", cx);
+        }
+        if let Err(why) = facts {
+            return self.malformed(key, why, cx);
+        }
+        let Some(stream) = self.streams.get_mut(key) else {
+            return Ok(None);
+        };
+        if stream.expected.unwrap_or(0) > 0 {
+            return self.malformed(key, "body differs from content-length", cx);
+        }
+        stream.receiving = Progress::Done;
+        let wanted = !stream.discarding;
+        self.settle(key);
+        Ok(wanted.then_some(Event::Trailers { key, headers }))
+    }
+
+    fn too_large<'a>(&mut self, key: Key, headers: Headers, cx: &mut Cx<'_>) -> Received<'a> {
+        cx.pool.put(headers);
+        self.meter.error(cx.now)?;
+        let code = ErrorCode::ENHANCE_YOUR_CALM;
+        self.reset(key, code);
+        Ok(Some(Event::Reset { key, code, cause: Cause::TooLarge }))
+    }
+}
+
+fn compression_error(error: DecodeError) -> ConnectionError {
+    match error {
+        DecodeError::ListWayTooLarge => {
+            ConnectionError::calm(Fault::Headers, "header list far beyond the limit")
+        }
+        _ => ConnectionError::new(
+            ErrorCode::COMPRESSION_ERROR,
+            Fault::Compression,
+            "header block cannot be decoded",
+        ),
+    }
+}
