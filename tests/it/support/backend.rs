@@ -192,7 +192,8 @@ impl Service {
                 let code = Code::from_bytes(code.as_bytes());
                 let message = "asked for: \u{fc} \u{20ac} 100 %\n";
                 let details = vec![0, 1, 254, 255].into();
-                let metadata = request.metadata().clone();
+                let mut metadata = request.metadata().clone();
+                metadata.insert("x-backend", self.name.parse().unwrap());
                 Err(Status::with_details_and_metadata(code, message, details, metadata))
             }
         }

@@ -1,0 +1,140 @@
+//! A reader that stops reading stalls its own stream and nothing else.
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use prost::Message as _;
+
+use crate::support::backend::Backend;
+use crate::support::echo::Message;
+use crate::support::frames::message;
+use crate::support::gateway::{Gateway, one_service, scrape};
+use crate::support::process::Process;
+use crate::support::{eventually, raw};
+
+/// One worker with one connection to the backend, so that all streams share both connections.
+const SHARED: &str = "max_connections: 1";
+
+fn shared(backend: &Backend, listener: &str) -> String {
+    let yaml = one_service(&[backend.address], SHARED).replace("workers: 2", "workers: 1");
+    yaml.replace("127.0.0.1:0 } ]", &format!("127.0.0.1:0, limits: {{ {listener} }} }} ]"))
+}
+
+/// A client whose connection window is never the bottleneck, and whose streams' is 64 KiB.
+async fn client(front: std::net::SocketAddr) -> SendRequest<Bytes> {
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(64 << 10).initial_connection_window_size(256 << 20);
+    raw::connect_with(front, &builder).await
+}
+
+/// Asks for 64 MiB in messages of 64 KiB.
+async fn stall(client: &SendRequest<Bytes>) -> ResponseFuture {
+    let (response, mut body) = raw::open(client, raw::grpc("/echo.Echo/ServerStream")).await;
+    let ask = Message { payload: vec![7; 64 << 10], replies: 1024 };
+    body.send_data(message(&ask.encode_to_vec()).into(), true).unwrap();
+    response
+}
+
+async fn call(client: &SendRequest<Bytes>) {
+    let (response, mut body) = raw::open(client, raw::grpc("/echo.Echo/Unary")).await;
+    let said = message(&Message { payload: vec![1; 1000], replies: 0 }.encode_to_vec());
+    body.send_data(said.clone().into(), true).unwrap();
+    let answer = raw::Answer::of(response).await;
+    assert_eq!(answer.trailer("grpc-status"), Some(&b"0"[..]));
+    assert_eq!(answer.body, said);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_stalled_streams_leave_the_others_and_the_memory_alone() {
+    let backend = Backend::start().await;
+    let gateway = Process::start(&shared(&backend, ""));
+    let resident =
+        async || scrape(gateway.metrics).await.value("process_resident_memory_bytes", &[]);
+    let client = client(gateway.front).await;
+    for _ in 0..200 {
+        call(&client).await;
+    }
+    let before = resident().await;
+    let mut stalled = Vec::new();
+    for _ in 0..50 {
+        let response = stall(&client).await.await.unwrap();
+        assert_eq!(response.status(), 200);
+        stalled.push(response); // and never reads it
+    }
+    for _ in 0..500 {
+        call(&client).await;
+    }
+    assert_eq!(backend.seen.active(), 50, "the stalled ones are still there");
+    let grown = resident().await - before;
+    // Of 3.2 GiB that were asked for, a window of 256 KiB of each may be here.
+    assert!(grown < f64::from(64 << 20), "{grown} bytes more");
+
+    // A stream that is read again gets all that it is due.
+    let mut body = stalled.pop().unwrap().into_body();
+    let read = raw::collect(&mut body).await.unwrap();
+    assert!(read.len() > 64 << 20);
+    drop((stalled, client));
+    eventually("the rest is given up", async || backend.seen.active() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beyond_the_bound_the_slow_are_reset_and_the_quick_go_on() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(&shared(&backend, "connection_buffer: 1MiB")).await;
+    let client = client(gateway.front()).await;
+    let mut stalled = Vec::new();
+    for _ in 0..20 {
+        stalled.push(stall(&client).await);
+    }
+    eventually("few are left", async || backend.seen.active() < 10).await;
+    for _ in 0..100 {
+        call(&client).await;
+    }
+    assert!(backend.seen.active() > 0, "no more than need be are reset");
+    let mut reset = 0;
+    for response in stalled {
+        // Its window and what the client's library holds come first: then the reset, if any.
+        let Ok(response) = response.await else {
+            reset += 1;
+            continue;
+        };
+        let mut body = response.into_body();
+        match raw::collect(&mut body).await {
+            Ok(read) => assert!(read.len() > 64 << 20),
+            Err(error) => {
+                assert_eq!(error.reason(), Some(h2::Reason::ENHANCE_YOUR_CALM));
+                reset += 1;
+            }
+        }
+    }
+    assert!((11..20).contains(&reset), "{reset}");
+    gateway.idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_that_does_not_read_a_stream_stalls_that_one_alone() {
+    let backend = raw::backend(|(request, mut respond)| async move {
+        let (head, mut body) = request.into_parts();
+        if head.uri.path() == "/stall" {
+            return std::future::pending().await;
+        }
+        let said = raw::collect(&mut body).await.unwrap();
+        let mut stream = respond.send_response(raw::ok(), false).unwrap();
+        stream.send_data(said.into(), false).unwrap();
+        stream.send_trailers(raw::status(0)).unwrap();
+    })
+    .await;
+    let yaml = one_service(&[backend], SHARED).replace("workers: 2", "workers: 1");
+    let gateway = Gateway::start(&yaml).await;
+    let client = raw::connect(gateway.front()).await;
+    let mut stalled = Vec::new();
+    for _ in 0..8 {
+        let (response, mut body) = raw::open(&client, raw::grpc("/stall")).await;
+        body.send_data(vec![0; 8 << 20].into(), false).unwrap();
+        stalled.push((response, body));
+    }
+    for _ in 0..300 {
+        call(&client).await;
+    }
+    drop((stalled, client));
+    gateway.idle().await;
+}
