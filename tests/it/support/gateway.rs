@@ -62,10 +62,6 @@ impl Gateway {
         self.inner.listeners()[0]
     }
 
-    pub fn listener(&self, index: usize) -> SocketAddr {
-        self.inner.listeners()[index]
-    }
-
     pub async fn client(&self) -> Client {
         client::connect(self.front()).await
     }
