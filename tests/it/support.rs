@@ -11,7 +11,7 @@ pub mod raw;
 use std::time::{Duration, Instant};
 
 /// The service of the tests' backends.
-#[allow(missing_docs)]
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
 pub mod echo {
     tonic::include_proto!("echo");
 }

@@ -49,6 +49,7 @@ impl Frames {
     /// A client whose SETTINGS are these.
     pub async fn connect(address: SocketAddr, settings: &[(u16, u32)]) -> Frames {
         let mut frames = Frames { socket: TcpStream::connect(address).await.unwrap() };
+        frames.socket.set_nodelay(true).unwrap();
         frames.socket.write_all(PREFACE).await.unwrap();
         frames.settings(settings).await;
         frames
@@ -59,6 +60,7 @@ impl Frames {
         let mut preface = [0; PREFACE.len()];
         soon("the preface", socket.read_exact(&mut preface)).await.unwrap();
         assert_eq!(preface, *PREFACE);
+        socket.set_nodelay(true).unwrap();
         let mut frames = Frames { socket };
         frames.settings(&[]).await;
         frames

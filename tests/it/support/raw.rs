@@ -26,6 +26,7 @@ where
     tokio::spawn(async move {
         loop {
             let (socket, _) = listener.accept().await.unwrap();
+            socket.set_nodelay(true).unwrap();
             let serve = Arc::clone(&serve);
             tokio::spawn(async move {
                 let mut builder = h2::server::Builder::new();
@@ -53,6 +54,7 @@ pub async fn connect_with(
     builder: &h2::client::Builder,
 ) -> SendRequest<Bytes> {
     let socket = TcpStream::connect(address).await.unwrap();
+    socket.set_nodelay(true).unwrap();
     let (client, connection) = builder.handshake(socket).await.unwrap();
     tokio::spawn(connection);
     client.ready().await.unwrap()
