@@ -172,6 +172,14 @@ def _(start):
         check(client.call(front, timeout=3).status == "0", "a call beside stalled uploads")
 
 
+def messages(data):
+    """The messages in one frame: a gateway that was kept from the processor may have merged some."""
+    while len(data) >= 5:
+        end = 5 + int.from_bytes(data[1:5], "big")
+        yield data[5:end]
+        data = data[end:]
+
+
 @case(7, "a message a moment passes at once")
 def _(start):
     def drip(stream):
@@ -186,7 +194,7 @@ def _(start):
     conn = client.connect(front)
     client.open_stream(conn, end=True)
     got = client.read(conn)
-    late = sorted(f.at - float(f.data[5:]) for f in got.frames if f.kind == w.DATA and len(f.data) > 5)
+    late = sorted(f.at - float(m) for f in got.frames if f.kind == w.DATA for m in messages(f.data))
     check(len(late) == 10 and got.status == "0", got)
     check(late[5] < 0.05, f"the median message took {1000 * late[5]:.0f} ms")
 
