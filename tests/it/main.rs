@@ -9,6 +9,7 @@ mod config;
 mod control;
 mod demo;
 mod gateway;
+mod http2_oracle;
 mod readme;
 mod support;
 mod telemetry;
