@@ -48,8 +48,8 @@ async fn more_connections_are_opened_when_a_backend_takes_few_streams() {
     for most in [1, 3] {
         let backend =
             Backend::with(Options { max_streams: Some(most), ..Options::default() }).await;
-        let patient = "pending_timeout: 60s\nmax_connections: 8";
-        let gateway = Gateway::start(&one_service(&[backend.address], patient)).await;
+        let most_connections = "max_connections: 8";
+        let gateway = Gateway::start(&one_service(&[backend.address], most_connections)).await;
         let client = gateway.client().await;
         let mut calls = JoinSet::new();
         let held_calls = 8 * most as usize;

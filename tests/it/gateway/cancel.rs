@@ -112,17 +112,23 @@ async fn a_thousand_cancelled_calls_leave_nothing_behind() {
     }
     for number in 0..1000 {
         let mut client = clients[number % 10].clone();
+        // Neither call ends by itself.
         calls.spawn(async move {
             if number % 2 == 0 {
-                let _ = client.unary(held()).await;
-                return;
+                return client.unary(held()).await.map(|_| ());
             }
-            let mut answers = client.server_stream(ENDLESS).await.unwrap().into_inner();
-            let _ = answers.message().await;
-            std::future::pending::<()>().await; // until it is dropped
+            let mut answers = client.server_stream(ENDLESS).await?.into_inner();
+            answers.message().await?;
+            std::future::pending().await
         });
         if number % 100 == 99 {
-            active(&backend, 100).await;
+            eventually("the backend works on all", async || {
+                if let Some(ended) = calls.try_join_next() {
+                    panic!("a call has ended: {ended:?}");
+                }
+                backend.seen.active() == 100
+            })
+            .await;
             calls.shutdown().await; // drops the calls, which cancels them
             active(&backend, 0).await;
         }

@@ -62,6 +62,32 @@ async fn an_early_end_is_delivered_whole_to_a_tiny_window_and_then_the_request_i
     gateway.idle().await;
 }
 
+/// The backend says that it wants no more of the request later than that it has answered, or not
+/// at all: the call is over all the same, on both sides.
+#[tokio::test]
+async fn an_answer_ends_the_exchange_whatever_of_the_request_is_to_come() {
+    let (heard, mut news) = mpsc::unbounded_channel();
+    let backend = frames::backend(move |mut frames| {
+        let heard = heard.clone();
+        async move {
+            let id = frames.find(|frame| frame.kind == HEADERS).await.stream;
+            frames.head(id, 0, OK).await;
+            frames.head(id, END_STREAM, STATUS).await;
+            let reset = frames.find(|frame| frame.kind == RST_STREAM).await;
+            heard.send(reset.stream == id).unwrap();
+        }
+    })
+    .await;
+    let gateway = Gateway::to(&[backend]).await;
+    let mut client = Frames::connect(gateway.front(), &[]).await;
+    client.grpc(1, 0, PATH, &[]).await;
+    assert!(client.stream(1).await.last().unwrap().is(HEADERS, END_STREAM));
+    let reset = client.find(|frame| frame.stream == 1 && frame.kind == RST_STREAM).await;
+    assert_eq!(reset.word(), NO_ERROR);
+    assert!(soon("the backend's side ends too", news.recv()).await.unwrap());
+    gateway.idle().await;
+}
+
 #[tokio::test]
 async fn the_end_of_the_request_reaches_the_backend_while_the_answer_is_open() {
     let (heard, mut news) = mpsc::unbounded_channel();
