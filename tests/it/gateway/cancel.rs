@@ -12,7 +12,9 @@ use crate::support::gateway::Gateway;
 use crate::support::{eventually, raw, soon};
 
 /// Asks for more messages than anybody reads.
-const ENDLESS: Message = Message { payload: Vec::new(), replies: u32::MAX };
+fn endless() -> Message {
+    Message { payload: vec![0; 16 << 10], replies: u32::MAX }
+}
 
 async fn plain() -> (Backend, Gateway) {
     let backend = Backend::start().await;
@@ -37,7 +39,7 @@ async fn a_cancelled_call_is_cancelled_at_the_backend() {
     active(&backend, 0).await;
 
     // After the head of the response too.
-    let mut answers = client.server_stream(ENDLESS).await.unwrap().into_inner();
+    let mut answers = client.server_stream(endless()).await.unwrap().into_inner();
     assert!(answers.message().await.unwrap().is_some());
     active(&backend, 1).await;
     drop(answers);
@@ -117,7 +119,7 @@ async fn a_thousand_cancelled_calls_leave_nothing_behind() {
             if number % 2 == 0 {
                 return client.unary(held()).await.map(|_| ());
             }
-            let mut answers = client.server_stream(ENDLESS).await?.into_inner();
+            let mut answers = client.server_stream(endless()).await?.into_inner();
             answers.message().await?;
             std::future::pending().await
         });
@@ -185,12 +187,10 @@ async fn what_waits_for_a_slow_backend_goes_with_the_call() {
     for _ in 0..12 {
         client.send(DATA, 0, 1, &vec![0; 16 << 10]).await;
     }
-    let page = gateway.metrics().await;
     eventually("it is in flight", async || {
         gateway.metrics().await.value("equipoise_backend_in_flight", &[]) == 1.0
     })
     .await;
-    drop(page);
     client.send(RST_STREAM, 0, 1, &8u32.to_be_bytes()).await;
     gateway.idle().await;
 }

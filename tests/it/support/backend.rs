@@ -32,8 +32,6 @@ pub struct Options {
     pub latency: Option<Range<u64>>,
     pub tls: Option<ServerTlsConfig>,
     pub gzip: bool,
-    /// Bytes that may be under way to it on a connection and a stream.
-    pub window: Option<u32>,
 }
 
 /// What a backend has seen.
@@ -144,8 +142,6 @@ async fn serve(
     }
     let mut server = Server::builder()
         .max_concurrent_streams(options.max_streams)
-        .initial_stream_window_size(options.window)
-        .initial_connection_window_size(options.window)
         .http2_max_header_list_size(1 << 20);
     if let Some(tls) = options.tls {
         server = server.tls_config(tls).unwrap();
