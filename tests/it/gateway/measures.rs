@@ -134,13 +134,10 @@ async fn quantiles_agree_with_those_of_an_independent_client() {
         let mut control = gateway.control().await;
         let all = |seen: &[_]| matches!(seen, [Backend { recent_requests: 600, .. }]);
         let view = control.backends_once("all are in the view", all).await;
-        let page = gateway.metrics().await;
-        let family = "equipoise_request_duration_seconds";
-        let scraped = page.quantile(family, &[], 0.99);
         let said = (view[0].p50_seconds.unwrap(), view[0].p99_seconds.unwrap());
-        if agree(said.0, p50) && agree(said.1, p99) && agree(scraped, p99) {
+        if agree(said.0, p50) && agree(said.1, p99) {
             return;
         }
-        assert!(attempt < 5, "measured {p50} {p99}, said {said:?}, scraped {scraped}");
+        assert!(attempt < 5, "measured {p50} {p99}, said {said:?}");
     }
 }
