@@ -15,7 +15,7 @@ mod worker;
 
 pub use accept::{Acceptor, ListenerSpec, accept_loop};
 pub use conn::{Closed, Conn, Handler};
-pub use io::Io;
+pub use io::{Io, watch_liveness};
 pub use stream::{Over, Stream, splice};
 pub use timer::Sleep;
 pub use worker::{Command, Worker, WorkerHandle};

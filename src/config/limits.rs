@@ -33,7 +33,6 @@ pub fn read(node: &Node, defaults: Limits, peer: Peer, problems: &Problems) -> L
         header_table_size,
         header_size,
         header_count,
-        stream_buffer,
         connection_buffer,
         resets,
         premature_reset_streams,
@@ -61,7 +60,6 @@ pub fn read(node: &Node, defaults: Limits, peer: Peer, problems: &Problems) -> L
     fields.set("header_table_size", header_table_size, size(0..=1 << 20));
     fields.set("header_size", header_size, size(1024..=16 << 20));
     fields.set("header_count", header_count, count(16..=100_000));
-    fields.set("stream_buffer", stream_buffer, size(1024..=WINDOW));
     fields.set("connection_buffer", connection_buffer, size(1024..=WINDOW));
     fields.set("resets", resets, any_count());
     fields.set("premature_reset_streams", premature_reset_streams, any_count());

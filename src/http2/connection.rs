@@ -186,10 +186,9 @@ impl Connection {
         self.pending_bytes
     }
 
-    /// The stream for which most bytes wait.
-    pub fn slowest(&self) -> Option<Key> {
-        let by_size = |(_, s): &(Key, &super::stream::Stream)| s.pending.data.len();
-        self.streams.iter().max_by_key(by_size).map(|(key, _)| key)
+    /// The stream for which most bytes wait, and how many.
+    pub fn slowest(&self) -> Option<(usize, Key)> {
+        self.streams.iter().map(|(key, stream)| (stream.pending.data.len(), key)).max()
     }
 
     /// Whether the peer's first SETTINGS have come.
@@ -297,9 +296,6 @@ impl Connection {
             (true, true, _) => self.remove(key),
             (false, true, true) if self.role == Role::Server => {
                 self.reset(key, ErrorCode::NO_ERROR);
-            }
-            (true, false, true) if self.role == Role::Client => {
-                self.reset(key, ErrorCode::CANCEL);
             }
             _ => {}
         }

@@ -8,7 +8,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Streams open at a time; more are refused (`SETTINGS_MAX_CONCURRENT_STREAMS`).
     pub max_streams: u32,
-    /// Bytes a peer may have under way on one stream; beyond: stream error.
+    /// Bytes a peer may have under way on one stream, which it may also hold here while the reader
+    /// is slow; beyond: stream error.
     pub stream_window: u32,
     /// Bytes a peer may have under way on the connection; beyond: GOAWAY.
     pub connection_window: u32,
@@ -21,8 +22,6 @@ pub struct Limits {
     pub header_size: u32,
     /// Fields in one header list, crumbs of cookies counted each; beyond: as `header_size`.
     pub header_count: u32,
-    /// Bytes one stream may hold here while its reader is slow; beyond, credit is withheld.
-    pub stream_buffer: u32,
     /// Bytes the slow streams of one connection may hold here; beyond, they are reset.
     pub connection_buffer: u32,
     /// Streams that the peer may reset in 30 s; beyond: GOAWAY.
@@ -75,7 +74,6 @@ impl Limits {
             header_table_size: 4096,
             header_size: 16 << 10,
             header_count: 100,
-            stream_buffer: 64 << 10,
             connection_buffer: 4 << 20,
             resets: 200,
             premature_reset_streams: 100,
@@ -104,7 +102,6 @@ impl Limits {
             connection_window: 16 << 20,
             header_size: 64 << 10,
             header_count: 1000,
-            stream_buffer: 1 << 20,
             connection_buffer: 64 << 20,
             resets: 5000,
             premature_reset_streams: 5000,

@@ -6,7 +6,7 @@ use super::Millis;
 use super::headers::Headers;
 
 /// Names a stream of one connection: its slot, and its id to tell it from earlier ones there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     pub(super) slot: u32,
     pub(super) id: u32,

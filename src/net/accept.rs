@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use super::conn::{Closed, Conn, Handler};
@@ -17,6 +18,9 @@ use crate::http2::{Connection, Limits};
 
 /// How long to wait when the process has no file descriptor left for a new connection.
 const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// TLS handshakes under way on one worker; further ones wait, within their time.
+const HANDSHAKES: usize = 256;
 
 /// A listener as the configuration describes it.
 #[derive(Clone, Debug)]
@@ -91,7 +95,9 @@ fn hand_over(
     workers: &[WorkerHandle],
     open: &Arc<AtomicUsize>,
 ) {
-    let Some(worker) = workers.iter().min_by_key(|worker| worker.connections()) else {
+    let Some(worker) =
+        workers.iter().filter(|w| !w.commands.is_closed()).min_by_key(|w| w.connections())
+    else {
         return;
     };
     let stream = match stream.set_nodelay(true).and_then(|()| stream.into_std()) {
@@ -113,20 +119,23 @@ fn hand_over(
 pub struct Acceptor {
     worker: Rc<Worker>,
     handler: Rc<dyn Handler>,
+    handshakes: Rc<Semaphore>,
 }
 
 impl Acceptor {
     /// An acceptor whose connections belong to `handler`.
     pub fn new(worker: &Rc<Worker>, handler: Rc<dyn Handler>) -> Acceptor {
-        Acceptor { worker: Rc::clone(worker), handler }
+        let handshakes = Rc::new(Semaphore::new(HANDSHAKES));
+        Acceptor { worker: Rc::clone(worker), handler, handshakes }
     }
 
     /// Starts to serve a connection.
     pub fn accept(&self, accepted: Accepted) {
         let (worker, handler) = (Rc::clone(&self.worker), Rc::clone(&self.handler));
+        let handshakes = Rc::clone(&self.handshakes);
         self.worker.spawn(async move {
             let Accepted { stream, listener, _count, _listener_count } = accepted;
-            match handshake(stream, &listener).await {
+            match handshake(stream, &listener, &handshakes).await {
                 Ok(io) => {
                     worker.read_clock();
                     let h2 = Connection::server(Arc::clone(&listener.limits));
@@ -146,12 +155,18 @@ impl Acceptor {
     }
 }
 
-async fn handshake(stream: std::net::TcpStream, spec: &ListenerSpec) -> std::io::Result<Io> {
+async fn handshake(
+    stream: std::net::TcpStream,
+    spec: &ListenerSpec,
+    handshakes: &Semaphore,
+) -> std::io::Result<Io> {
     let stream = TcpStream::from_std(stream)?;
-    let Some(tls) = &spec.tls else {
-        return Ok(Io::Plain(stream));
+    super::io::watch_liveness(&stream, &spec.limits)?;
+    let Some(tls) = &spec.tls else { return Ok(Io::Plain(stream)) };
+    let accept = async {
+        let _permit = handshakes.acquire().await.map_err(std::io::Error::other)?;
+        TlsAcceptor::from(Arc::clone(tls)).accept(stream).await
     };
-    let accept = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
     let stream = tokio::time::timeout(spec.limits.handshake_timeout, accept).await??;
     if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
         return Err(std::io::Error::other("the client did not agree on h2 by ALPN"));

@@ -55,6 +55,9 @@ impl Conn {
             drop(core);
             return self.close(why);
         }
+        if !core.h2.is_busy() {
+            core.idle.get_or_insert(now);
+        }
         let limits = core.h2.limits();
         let idle = core.idle.is_some_and(|since| now.since(since) > limits.idle_timeout);
         let freed = self.reset_abandoned(&mut core, now);

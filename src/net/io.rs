@@ -3,10 +3,27 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
+
+use crate::http2::Limits;
+
+/// Time without a byte after which the system asks whether the peer is still there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+
+/// Has the system end a connection whose peer has vanished: asked when quiet, or when what was
+/// sent is not acknowledged for as long as a peer may stall.
+pub fn watch_liveness(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    let keepalive =
+        TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_AFTER / 3);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(limits.write_stall_timeout))
+}
 
 /// What a connection reads from and writes to.
 #[derive(Debug)]

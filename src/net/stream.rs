@@ -54,6 +54,8 @@ struct State {
     replay_limit: usize,
     /// Bytes that came and for which no credit was given back.
     held: usize,
+    /// What `body` and `replay` hold, as the connection has been told.
+    unsent: usize,
     received: u64,
     /// The first bytes: of gRPC, flags and length of the first message.
     prefix: [u8; 5],
@@ -194,6 +196,18 @@ impl Stream {
         self.conn.flush_later();
     }
 
+    /// Bytes that are kept here.
+    pub(super) fn unsent(&self) -> usize {
+        self.state.borrow().unsent
+    }
+
+    /// Tells the connection how much is kept here.
+    fn count_unsent(&self, state: &mut State) {
+        let now = state.body.len() + state.replay.as_ref().map_or(0, Vec::len);
+        let before = std::mem::replace(&mut state.unsent, now);
+        self.conn.unsent.set((self.conn.unsent.get() + now).saturating_sub(before));
+    }
+
     /// Gives up a request to a backend. It is reset, unless so many were on this connection
     /// that the backend might end it for all: then what still comes is dropped until there is
     /// room for one more reset.
@@ -216,6 +230,7 @@ impl Stream {
         state.waker = None;
         self.conn.worker.buffers.borrow_mut().put(std::mem::take(&mut state.body));
         let replay = state.replay.take();
+        self.count_unsent(&mut state);
         drop(state);
         if let Some(replay) = replay {
             self.conn.worker.buffers.borrow_mut().put(replay);
@@ -232,12 +247,15 @@ impl Stream {
 
     /// What was sent to the sink so far, if all of it was kept, to be sent to another.
     pub fn replay(&self) -> Option<Vec<u8>> {
-        self.state.borrow_mut().replay.take()
+        let mut state = self.state.borrow_mut();
+        let replay = state.replay.take();
+        self.count_unsent(&mut state);
+        replay
     }
 
     /// What was sent to the sink will not be asked for again.
     pub fn drop_replay(&self) {
-        if let Some(replay) = self.state.borrow_mut().replay.take() {
+        if let Some(replay) = self.replay() {
             self.conn.worker.buffers.borrow_mut().put(replay);
         }
     }
@@ -248,6 +266,7 @@ impl Stream {
         state.sink = None;
         let later = std::mem::replace(&mut state.body, bytes);
         state.body.extend_from_slice(&later);
+        self.count_unsent(&mut state);
     }
 
     pub(super) fn on_head(&self, headers: Headers, end: bool, now: Time) {
@@ -292,10 +311,14 @@ impl Stream {
                 state.body = self.conn.worker.buffers.borrow_mut().take();
             }
             state.body.extend_from_slice(payload);
+            self.count_unsent(&mut state);
             return state.wake();
         };
         let sent = sink.feed(payload, end);
-        state.remember(payload);
+        if state.replay.is_some() {
+            state.remember(payload);
+            self.count_unsent(&mut state);
+        }
         let credit = state.release(sent);
         own.release(self.key, credit);
         if end {
@@ -397,6 +420,7 @@ pub fn splice(from: &Rc<Stream>, to: &Rc<Stream>, replay: Option<usize>) {
     }
     let body = std::mem::take(&mut state.body);
     state.remember(&body);
+    from.count_unsent(&mut state);
     let ended = state.ended;
     drop(state);
     if !body.is_empty() || ended {

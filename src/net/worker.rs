@@ -208,7 +208,7 @@ impl Worker {
     async fn flush_forever(&self) {
         let mut batch = Vec::new();
         let mut waited = false;
-        std::future::poll_fn(|cx| {
+        let flush = std::future::poll_fn(|cx| {
             self.flusher.borrow_mut().get_or_insert_with(|| cx.waker().clone());
             waited = !waited;
             if waited {
@@ -223,15 +223,25 @@ impl Worker {
                 for conn in batch.drain(..) {
                     conn.flush();
                 }
+                self.relieve();
             }
-        })
-        .await
+        });
+        // A turn writes to every connection, however many there are.
+        tokio::task::coop::unconstrained(flush).await
     }
 
-    /// Accounts for bytes held for slow streams; whether the worker holds too many.
-    pub(super) fn account(&self, before: usize, after: usize) -> bool {
-        let held = (self.held.get() + after).saturating_sub(before);
-        self.held.set(held);
-        held > self.held_limit && after > before
+    /// Accounts for bytes held for slow streams.
+    pub(super) fn account(&self, before: usize, after: usize) {
+        self.held.set((self.held.get() + after).saturating_sub(before));
+    }
+
+    /// If slow streams hold too much together, resets the slowest of the connection that holds
+    /// most: who holds little does not pay for who holds much.
+    fn relieve(&self) {
+        if self.held.get() > self.held_limit
+            && let Some(conn) = self.conns().into_iter().max_by_key(|conn| conn.held())
+        {
+            conn.reset_slowest();
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The whole story of a request: route, pick, open, splice, outcome.
 
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -9,9 +10,9 @@ use super::attempt::Attempt;
 use super::fields;
 use super::front::Proxy;
 use super::reject::{Failure, reply};
-use super::target::Target;
+use super::target::{Target, View};
 use crate::http2::{ErrorCode, Headers, Name};
-use crate::model::{RouteQuery, Time};
+use crate::model::{Endpoint, RouteQuery, Time};
 use crate::net::Stream;
 use crate::upstream::OpenError;
 
@@ -25,11 +26,14 @@ const MOST_TRIES: usize = 8;
 pub(super) struct Request {
     pub proxy: Rc<Proxy>,
     pub front: Rc<Stream>,
-    pub head: Headers,
+    /// Empty once a response has begun: no second try will need it.
+    pub head: RefCell<Headers>,
     /// The head was all.
     pub end: bool,
     pub grpc: bool,
     pub started: Time,
+    /// Trailers of the request have gone to a backend, and are not kept.
+    pub sent_trailers: Cell<bool>,
 }
 
 /// Carries one request from its head to its outcome.
@@ -39,16 +43,16 @@ pub async fn forward(proxy: Rc<Proxy>, front: Rc<Stream>, head: Headers, end: bo
         started: proxy.worker.now(),
         proxy,
         front,
-        head,
+        head: RefCell::new(head),
         end,
+        sent_trailers: Cell::new(false),
     };
     if let Err(failure) = request.run().await {
         request.proxy.count_rejection(failure);
         reply(&request.front, request.grpc, failure);
     }
     request.finish().await;
-    let Request { proxy, head, .. } = request;
-    proxy.worker.recycle(head);
+    request.drop_head();
 }
 
 impl Request {
@@ -57,26 +61,23 @@ impl Request {
     async fn run(&self) -> Result<(), Failure> {
         let target = self.route()?;
         target.count_request();
-        let mut tried = Tried::default();
+        let mut tried = Tried::none();
         let mut last = Failure::NoBackend;
         let mut refused = false;
         while !tried.is_full() {
             let view = target.view();
-            let Some(index) = view.pick(&self.proxy.worker, &self.head, tried.indices()) else {
-                break;
-            };
-            // One that could not be reached is not asked again; one that refused may be, once.
-            if tried.indices().contains(&index) && last != Failure::BackendRefused {
-                break;
-            }
-            tried.push(index);
+            let again = last == Failure::BackendRefused;
+            let Some(index) = self.pick(&view, &tried, again) else { break };
+            tried.push(view.endpoint(index));
             let attempt = Attempt::begin(view, index, self.proxy.worker.now());
             let back = match self.open(&attempt).await {
                 Ok(Some(back)) => back,
                 Ok(None) => return Ok(()), // the client is gone
                 Err(failure @ Failure::TooLargeForBackend) => return Err(failure),
                 Err(failure) => {
-                    attempt.fail(self.proxy.worker.now());
+                    if failure == Failure::Connect {
+                        attempt.fail(self.proxy.worker.now());
+                    }
                     last = failure;
                     continue;
                 }
@@ -99,13 +100,27 @@ impl Request {
         Err(last)
     }
 
+    /// Picks a backend. One that could not be reached is not asked again; one that refused may
+    /// be, if there is no other.
+    fn pick(&self, view: &View, tried: &Tried, again: bool) -> Option<usize> {
+        let already = tried.indices(view);
+        let index = view.pick(&self.proxy.worker, &self.head.borrow(), already.as_slice())?;
+        (again || !already.as_slice().contains(&index)).then_some(index)
+    }
+
+    /// Gives the head's memory back.
+    pub(super) fn drop_head(&self) {
+        self.proxy.worker.recycle(self.head.take());
+    }
+
     fn route(&self) -> Result<&Target, Failure> {
-        if self.head.get(Name::Method) == Some(b"CONNECT") {
+        let head = self.head.borrow();
+        if head.get(Name::Method) == Some(b"CONNECT") {
             return Err(Failure::ConnectMethod);
         }
         let query = RouteQuery {
-            authority: fields::authority(&self.head),
-            path: self.head.get(Name::Path).unwrap_or_default(),
+            authority: fields::authority(&head),
+            path: head.get(Name::Path).unwrap_or_default(),
             grpc: self.grpc,
         };
         let route = self.proxy.routes.find(&query).ok_or(Failure::NoRoute)?;
@@ -119,8 +134,11 @@ impl Request {
             return Ok(None);
         }
         let pool = attempt.pool();
-        let head = fields::request(&self.head, pool.scheme(), self.grpc);
-        let opened = match pool.try_open(head, self.end) {
+        let at_once = {
+            let head = self.head.borrow();
+            pool.try_open(fields::request(&head, pool.scheme(), self.grpc), self.end)
+        };
+        let opened = match at_once {
             Some(opened) => opened.map(Some),
             // Waiting is rare, and its state large: every task would carry it.
             None => Box::pin(self.wait_open(attempt)).await,
@@ -134,7 +152,8 @@ impl Request {
 
     async fn wait_open(&self, attempt: &Attempt) -> Result<Option<Rc<Stream>>, OpenError> {
         let pool = attempt.pool();
-        let head = fields::request(&self.head, pool.scheme(), self.grpc);
+        let head = self.head.borrow().clone();
+        let head = fields::request(&head, pool.scheme(), self.grpc);
         let mut open = pin!(pool.open(head, self.end));
         poll_fn(|cx| {
             if self.front.over().is_some() {
@@ -150,7 +169,8 @@ impl Request {
     /// service's budget has room.
     fn may_retry(&self, target: &Target) -> bool {
         let replay = self.front.replay();
-        if self.head.list_size() > REPLAY_HEAD || (replay.is_none() && !self.end) {
+        let whole = replay.is_some() || self.end;
+        if self.head.borrow().list_size() > REPLAY_HEAD || self.sent_trailers.get() || !whole {
             return false;
         }
         let granted = target.may_retry();
@@ -182,14 +202,51 @@ impl Request {
     }
 }
 
-/// The backends that a request was offered to.
-#[derive(Default)]
+/// The backends that a request was offered to. They are known by themselves, since a snapshot
+/// that is newer has them elsewhere, or not at all.
 struct Tried {
-    indices: [usize; MOST_TRIES],
+    endpoints: [*const Endpoint; MOST_TRIES],
     len: usize,
 }
 
 impl Tried {
+    fn none() -> Tried {
+        Tried { endpoints: [std::ptr::null(); MOST_TRIES], len: 0 }
+    }
+
+    fn push(&mut self, endpoint: *const Endpoint) {
+        if let Some(slot) = self.endpoints.get_mut(self.len) {
+            *slot = endpoint;
+            self.len += 1;
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.len == MOST_TRIES
+    }
+
+    /// Where they are in `view`.
+    fn indices(&self, view: &View) -> Indices {
+        let mut indices = Indices::default();
+        if self.len > 0 {
+            for index in 0..view.pools.len() {
+                if self.endpoints.contains(&view.endpoint(index)) {
+                    indices.push(index);
+                }
+            }
+        }
+        indices
+    }
+}
+
+/// A few indices.
+#[derive(Default)]
+struct Indices {
+    indices: [usize; MOST_TRIES],
+    len: usize,
+}
+
+impl Indices {
     fn push(&mut self, index: usize) {
         if let Some(slot) = self.indices.get_mut(self.len) {
             *slot = index;
@@ -197,12 +254,8 @@ impl Tried {
         }
     }
 
-    fn indices(&self) -> &[usize] {
+    fn as_slice(&self) -> &[usize] {
         self.indices.get(..self.len).unwrap_or_default()
-    }
-
-    fn is_full(&self) -> bool {
-        self.len == MOST_TRIES
     }
 }
 

@@ -31,6 +31,7 @@ impl Request {
             None => return Ok(()),
         };
         self.front.drop_replay();
+        self.drop_head();
         attempt.on_head(&self.proxy.worker, self.started, end || back.is_whole());
         if self.front.send_head(fields::response(&head), end).is_err() {
             return self.refused_by_client(attempt, back);
@@ -121,6 +122,7 @@ impl Request {
     }
 
     fn send_request_trailers(&self, back: &Stream, trailers: Headers) {
+        self.sent_trailers.set(true);
         // A backend that has ended, or takes no such trailers, speaks for itself.
         let _ = back.send_trailers(&trailers);
         self.proxy.worker.recycle(trailers);
@@ -156,7 +158,9 @@ impl Request {
         let Over::Reset { code, .. } = over else { return };
         let counted = if self.grpc { Code::Grpc(status_of_reset(code)) } else { Code::Http(502) };
         attempt.on_end(&self.proxy.worker, self.started, counted, None);
-        self.front.reset(code);
+        // Some libraries take NO_ERROR for the regular end of a body; gRPC's do not.
+        let clean = code == ErrorCode::NO_ERROR && !self.grpc;
+        self.front.reset(if clean { ErrorCode::INTERNAL_ERROR } else { code });
     }
 
     /// The client does not take the response's head, for its size, or is gone.

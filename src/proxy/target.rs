@@ -98,6 +98,11 @@ impl Target {
 }
 
 impl View {
+    /// The endpoint at `index`, for comparing; null when there is none.
+    pub fn endpoint(&self, index: usize) -> *const Endpoint {
+        self.pools.get(index).map_or(std::ptr::null(), |pool| Arc::as_ptr(pool.endpoint()))
+    }
+
     /// Picks an endpoint for a request with this head; `None` when none may take it.
     pub fn pick(&self, worker: &Worker, head: &Headers, tried: &[usize]) -> Option<usize> {
         let picker = self.snapshot.picker.as_ref()?;

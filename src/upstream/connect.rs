@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::settings::{Settings, Tls};
-use crate::net::Io;
+use crate::net::{Io, watch_liveness};
 
 /// Why there is no connection to an endpoint.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,7 @@ pub enum ConnectError {
 pub(super) async fn connect(address: &str, settings: &Settings) -> Result<Io, ConnectError> {
     let stream = TcpStream::connect(address).await.map_err(ConnectError::Tcp)?;
     stream.set_nodelay(true).map_err(ConnectError::Tcp)?;
+    watch_liveness(&stream, &settings.limits).map_err(ConnectError::Tcp)?;
     let Some(tls) = &settings.tls else { return Ok(Io::Plain(stream)) };
     let name = server_name(address, tls)?;
     let connector = TlsConnector::from(Arc::clone(&tls.config));

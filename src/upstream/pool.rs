@@ -122,11 +122,16 @@ impl Pool {
     ) -> Result<Rc<Stream>, OpenError> {
         let mut timeout = pin!(self.worker.sleep(self.settings.pending_timeout));
         let failures = self.failures.get();
+        let mut turn = self.waiting.get() == 1; // those who wait longer come first
         loop {
             let freed = self.freed.notified();
-            if let Some(result) = self.open_on_any(fields.clone(), end) {
+            if (turn || self.usable() == 0)
+                && let Some(result) = self.open_on_any(fields.clone(), end)
+            {
+                self.freed.notify_one(); // there may be room for the next one too
                 return result;
             }
+            turn = true;
             self.connect_more();
             let failed = self.connecting.get() == 0 || self.failures.get() != failures;
             if failed && self.usable() == 0 {
@@ -244,13 +249,6 @@ impl Pool {
     fn retire(&self, conn: &Rc<Conn>) {
         self.conns.borrow_mut().retain(|other| !Rc::ptr_eq(conn, other));
         conn.retire();
-    }
-
-    /// Ends every connection as soon as its streams have ended: the endpoint is gone.
-    pub fn close(&self) {
-        for conn in self.conns.take() {
-            conn.retire();
-        }
     }
 
     /// The scheme of requests to the endpoint.

@@ -194,8 +194,10 @@ fn s8_1_a_client_that_wants_no_more_lets_the_rest_come() {
     assert_eq!((peer.conn.open_streams(), peer.conn.is_busy()), (1, false));
     let frames = [wire::headers(WHOLE, 1, RESPONSE), wire::data(NONE, 1, b"x")].concat();
     assert_eq!(peer.outcome(&frames), Outcome::Ignored);
-    // Its end is ours too.
-    assert_eq!(peer.outcome(&wire::data(END, 1, b"x")), Outcome::Stream(ErrorCode::CANCEL));
+    // Its request has not ended: when it is reset is for whoever counts resets to say.
+    assert_eq!(peer.outcome(&wire::data(END, 1, b"x")), Outcome::Ignored);
+    assert_eq!(peer.conn.open_streams(), 1);
+    peer.conn.reset(key, ErrorCode::CANCEL);
     assert_eq!(peer.conn.open_streams(), 0);
 }
 

@@ -118,7 +118,9 @@ impl Core {
                 Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(n)) => {
                     self.h2.output().advance(n);
-                    self.stalled = None;
+                    if matches!(self.io, Io::Plain(_)) {
+                        self.stalled = None; // under TLS it has only been taken to be sent
+                    }
                 }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => {

@@ -70,12 +70,16 @@ impl Conn {
             return Poll::Ready(());
         }
         let mut input = buffer.get(..kept + n).unwrap_or_default();
-        let changed = self.handle(&mut core, &mut input);
+        let before = core.h2.available();
+        let mut changed = self.handle(&mut core, &mut input);
+        core.h2.pump();
+        changed |= core.h2.available() != before;
         let frames_ended = input.len() < kept + n;
         core.keep(input, frames_ended, self.worker.now());
         let flush = core.h2.output_len() > 0 || core.h2.pending_bytes() > 0;
         drop(core);
         drop(buffer);
+        self.account();
         if flush {
             self.flush_later();
         }
@@ -203,29 +207,42 @@ impl Conn {
         }
     }
 
-    /// Brings the account of what slow streams hold up to date; beyond the bounds the slowest
-    /// stream is reset.
-    pub(in crate::net) fn account(&self) {
-        let mut core = self.core.borrow_mut();
-        let before = core.held;
-        core.held = match core.phase {
-            Phase::Open => core.h2.pending_bytes(),
-            _ => 0,
+    /// Brings the account of what slow streams hold up to date; beyond the connection's bound
+    /// the slowest stream is reset.
+    pub(in crate::net) fn account(self: &Rc<Self>) {
+        let (held, limit) = {
+            let mut core = self.core.borrow_mut();
+            let before = core.held;
+            core.held = match core.phase {
+                Phase::Open => core.h2.pending_bytes() + self.unsent.get(),
+                _ => 0,
+            };
+            self.worker.account(before, core.held);
+            (core.held, core.h2.limits().connection_buffer as usize)
         };
-        let too_much = self.worker.account(before, core.held);
-        if too_much || core.held > core.h2.limits().connection_buffer as usize {
-            self.reset_slowest(&mut core);
+        if held > limit {
+            self.reset_slowest();
         }
     }
 
-    fn reset_slowest(&self, core: &mut Core) {
-        let Some(key) = core.h2.slowest() else { return };
+    /// Bytes that slow streams hold here.
+    pub(in crate::net) fn held(&self) -> usize {
+        self.core.borrow().held
+    }
+
+    /// Resets the stream that holds most, be it because its client does not read or because its
+    /// backend does not.
+    pub(in crate::net) fn reset_slowest(self: &Rc<Self>) {
+        let mut core = self.core.borrow_mut();
+        let unsent = core.streams.iter().flatten().max_by_key(|stream| stream.unsent());
+        let unsent = unsent.map(|stream| (stream.unsent(), stream.key()));
+        let unread = core.h2.slowest();
+        let Some((_, key)) = unsent.max(unread).filter(|(held, _)| *held > 0) else { return };
         core.h2.reset(key, ErrorCode::ENHANCE_YOUR_CALM);
         if let Some(stream) = core.take(key) {
             stream.on_over(Over::Overflow);
         }
-        let held = core.h2.pending_bytes();
-        self.worker.account(core.held, held);
-        core.held = held;
+        drop(core);
+        self.flush_later(); // which brings the account up to date
     }
 }
