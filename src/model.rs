@@ -12,7 +12,7 @@ mod time;
 pub mod units;
 mod window;
 
-pub use endpoint::{Endpoint, EndpointSet, Member};
+pub use endpoint::{ConnectionCount, Endpoint, EndpointSet, Member};
 pub use histogram::{BOUNDS, Counts, Histogram};
 pub use load::{EwmaParams, Load};
 pub use outcome::{Class, Code, GRPC_CODES, GrpcCode, Protocol};

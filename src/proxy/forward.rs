@@ -9,7 +9,7 @@ use std::task::Poll;
 use super::attempt::Attempt;
 use super::fields;
 use super::front::Proxy;
-use super::reject::{Failure, reply};
+use super::reject::{Asked, Failure, reply};
 use super::target::{Target, View};
 use crate::http2::{ErrorCode, Headers, Name};
 use crate::model::{Endpoint, RouteQuery, Time};
@@ -38,8 +38,9 @@ pub(super) struct Request {
 
 /// Carries one request from its head to its outcome.
 pub async fn forward(proxy: Rc<Proxy>, front: Rc<Stream>, head: Headers, end: bool) {
+    let asked = Asked::by(&head);
     let request = Request {
-        grpc: fields::is_grpc(&head),
+        grpc: asked == Asked::Grpc,
         started: proxy.worker.now(),
         proxy,
         front,
@@ -49,7 +50,7 @@ pub async fn forward(proxy: Rc<Proxy>, front: Rc<Stream>, head: Headers, end: bo
     };
     if let Err(failure) = request.run().await {
         request.proxy.count_rejection(failure);
-        reply(&request.front, request.grpc, failure);
+        reply(&request.front, asked, failure);
     }
     request.finish().await;
     request.drop_head();

@@ -3,10 +3,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::fields;
 use super::forward::forward;
 use super::observe::reason;
-use super::reject::{Failure, reply};
+use super::reject::{Asked, Failure, reply};
 use super::target::Target;
 use crate::http2::Headers;
 use crate::model::RouteTable;
@@ -69,7 +68,7 @@ impl Handler for Front {
         // A task, because the connection is in use while its events are handled.
         self.0.worker.spawn(async move {
             proxy.count_rejection(Failure::TooLarge);
-            reply(&stream, fields::is_grpc(&headers), Failure::TooLarge);
+            reply(&stream, Asked::by(&headers), Failure::TooLarge);
             stream.detach();
             proxy.worker.recycle(headers);
         });

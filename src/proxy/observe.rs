@@ -25,7 +25,7 @@ pub fn reason(why: net::Closed) -> Closed {
     match why {
         net::Closed::Peer => Closed::PeerClosed,
         net::Closed::Io => Closed::Io,
-        net::Closed::Handshake => Closed::HandshakeTimeout,
+        net::Closed::Handshake => Closed::Handshake,
         net::Closed::PrefaceTimeout => Closed::PrefaceTimeout,
         net::Closed::FrameTimeout => Closed::FrameTimeout,
         net::Closed::WriteStall => Closed::WriteStall,

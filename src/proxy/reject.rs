@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::fields;
 use crate::http2::{ErrorCode, Headers, Name};
 use crate::model::{Code, GrpcCode};
 use crate::net::Stream;
@@ -88,12 +89,34 @@ impl Failure {
     }
 }
 
+/// What kind of answer a request wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Trailers-only with a gRPC status.
+    Grpc,
+    /// A status with a short body.
+    Http,
+    /// A status alone: the method is HEAD.
+    Head,
+}
+
+impl Asked {
+    /// What a request with this head wants.
+    pub fn by(head: &Headers) -> Asked {
+        match head.get(Name::Method) {
+            _ if fields::is_grpc(head) => Asked::Grpc,
+            Some(b"HEAD") => Asked::Head,
+            _ => Asked::Http,
+        }
+    }
+}
+
 /// Answers a request that has no response yet: trailers-only to gRPC, a status with a short body
 /// to the rest. What the client still sends is dropped.
-pub fn reply(front: &Rc<Stream>, grpc: bool, failure: Failure) {
+pub fn reply(front: &Rc<Stream>, asked: Asked, failure: Failure) {
     let (code, status, words) = failure.answer();
     let mut head = front.conn().worker().take_headers();
-    if grpc {
+    if asked == Asked::Grpc {
         head.add(Name::Status, b"200");
         head.add(Name::ContentType, b"application/grpc");
         head.add(Name::GrpcStatus, code.digits().as_bytes());
@@ -102,10 +125,12 @@ pub fn reply(front: &Rc<Stream>, grpc: bool, failure: Failure) {
     } else {
         head.add(Name::Status, status);
         head.add(Name::ContentType, b"text/plain; charset=utf-8");
-        send(front, &head, false);
-        // A client that is gone needs no body.
-        let _ = front.send_data(words.as_bytes(), false);
-        let _ = front.send_data(b"\n", true);
+        send(front, &head, asked == Asked::Head);
+        if asked == Asked::Http {
+            // A client that is gone needs no body.
+            let _ = front.send_data(words.as_bytes(), false);
+            let _ = front.send_data(b"\n", true);
+        }
     }
     front.conn().worker().recycle(head);
     front.discard();

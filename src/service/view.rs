@@ -38,7 +38,7 @@ pub enum BackendState {
     Ready,
     /// An operator took it out: it gets no new requests.
     Draining,
-    /// No connection to it is established and one is being made.
+    /// No connection to it is established: one is being made, or the last attempt has failed.
     Connecting,
 }
 

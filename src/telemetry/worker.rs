@@ -86,7 +86,7 @@ reasons! {
     /// Stalled streams held more than they may.
     Buffer "buffer",
     /// The TLS handshake failed or took too long.
-    HandshakeTimeout "handshake_timeout",
+    Handshake "handshake",
     /// The preface or first SETTINGS, or the acknowledgement of ours, took too long.
     PrefaceTimeout "preface_timeout",
     /// The rest of a frame or header block took too long.

@@ -1,6 +1,8 @@
 //! The connections of one worker to one endpoint: opened on demand, more of them when the peer's
 //! limit on streams is reached, and a bounded wait when there may be no more.
 
+mod owner;
+
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
@@ -11,9 +13,10 @@ use tokio::sync::Notify;
 
 use super::connect::{ConnectError, connect};
 use super::settings::Settings;
-use crate::http2::{self, Connection, Field, Headers};
-use crate::model::{Endpoint, Time};
+use crate::http2::{self, Connection, Field};
+use crate::model::{ConnectionCount, Endpoint, Time};
 use crate::net::{Closed, Conn, Handler, Stream, Worker};
+use owner::Owner;
 
 /// The first pause after a failed connect, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -48,6 +51,8 @@ pub struct Pool {
     freed: Notify,
     failures: Cell<u32>,
     retry_at: Cell<Time>,
+    /// Counts as connecting from a failed attempt to the next that succeeds.
+    unreachable: RefCell<Option<ConnectionCount>>,
 }
 
 /// Who is told of connections that come and go.
@@ -78,6 +83,7 @@ impl Pool {
             freed: Notify::new(),
             failures: Cell::new(0),
             retry_at: Cell::new(Time::ZERO),
+            unreachable: RefCell::default(),
         })
     }
 
@@ -182,8 +188,11 @@ impl Pool {
     async fn connect(self: Rc<Self>) {
         let counted = self.endpoint.count_connecting();
         let ready = tokio::time::timeout(self.settings.connect_timeout, self.establish()).await;
-        drop(counted);
         self.connecting.set(self.connecting.get() - 1);
+        *self.unreachable.borrow_mut() = match ready {
+            Ok(Ok(())) => None,
+            _ => Some(counted),
+        };
         match ready.unwrap_or(Err(ConnectError::Timeout)) {
             Ok(()) => {
                 self.failures.set(0);
@@ -285,44 +294,6 @@ impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         if let Some(conn) = self.0.take() {
             conn.close(Closed::PrefaceTimeout);
-        }
-    }
-}
-
-/// What a connection tells the pool.
-struct Owner {
-    pool: Weak<Pool>,
-    news: Notify,
-}
-
-impl Handler for Owner {
-    fn request(&self, stream: Rc<Stream>, headers: Headers, _end: bool) {
-        // A backend cannot open streams: push is not enabled.
-        stream.conn().worker().recycle(headers);
-    }
-
-    fn oversized(&self, stream: Rc<Stream>, headers: Headers) {
-        stream.conn().worker().recycle(headers);
-    }
-
-    fn changed(&self) {
-        self.news.notify_waiters();
-        if let Some(pool) = self.pool.upgrade()
-            && pool.waiting.get() > 0
-        {
-            pool.freed.notify_one();
-        }
-    }
-
-    fn opened(&self) {
-        if let Some(pool) = self.pool.upgrade() {
-            pool.observer.opened();
-        }
-    }
-
-    fn closed(&self, why: Closed) {
-        if let Some(pool) = self.pool.upgrade() {
-            pool.observer.closed(why);
         }
     }
 }

@@ -203,6 +203,7 @@ class Backend:
             threading.Thread(target=conn.run, daemon=True).start()
 
     def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)  # the thread that accepts would keep it open
         self.listener.close()
         for conn in self.conns:
             conn.close()
