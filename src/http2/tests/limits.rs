@@ -226,3 +226,16 @@ fn a_client_may_be_told_any_number_of_resets() {
     }
     assert_eq!((peer.error, peer.told().len()), (None, 10_000));
 }
+
+/// Backends grant the window of a request that they have answered already.
+#[test]
+fn an_update_for_each_call_that_is_over_is_no_flood() {
+    let mut peer = Peer::with(Role::Client, Limits::upstream());
+    for _ in 0..10_000 {
+        let id = peer.open("POST", true).id();
+        peer.send(&wire::headers(ALL, id, RESPONSE));
+        peer.send(&wire::window(id, 100));
+        peer.sent();
+    }
+    assert_eq!((peer.error, peer.conn.open_streams()), (None, 0));
+}
