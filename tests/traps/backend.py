@@ -5,6 +5,7 @@ when it has ended. What is sent by `Stream.data` waits for flow control; frames 
 their place behind it.
 """
 
+import contextlib
 import socket
 import threading
 import time
@@ -203,7 +204,8 @@ class Backend:
             threading.Thread(target=conn.run, daemon=True).start()
 
     def stop(self):
-        self.listener.shutdown(socket.SHUT_RDWR)  # the thread that accepts would keep it open
+        with contextlib.suppress(OSError):  # stopped before
+            self.listener.shutdown(socket.SHUT_RDWR)  # the thread that accepts would keep it open
         self.listener.close()
         for conn in self.conns:
             conn.close()
