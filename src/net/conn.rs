@@ -65,8 +65,6 @@ pub struct Conn {
     dirty: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     slot: Cell<usize>,
-    /// Bytes that came and are kept: no backend has them yet, or one may have to get them again.
-    pub(super) unsent: Cell<usize>,
     pub(super) resets: ResetBudget,
     /// Streams given up that are yet to be reset.
     pub(super) abandoned: RefCell<Vec<Key>>,
@@ -84,7 +82,6 @@ impl Conn {
             dirty: Cell::new(false),
             waker: RefCell::new(None),
             slot: Cell::new(usize::MAX),
-            unsent: Cell::new(0),
             resets: ResetBudget::new(now),
             abandoned: RefCell::default(),
         });

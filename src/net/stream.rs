@@ -54,8 +54,6 @@ struct State {
     replay_limit: usize,
     /// Bytes that came and for which no credit was given back.
     held: usize,
-    /// What `body` and `replay` hold, as the connection has been told.
-    unsent: usize,
     received: u64,
     /// The first bytes: of gRPC, flags and length of the first message.
     prefix: [u8; 5],
@@ -196,18 +194,6 @@ impl Stream {
         self.conn.flush_later();
     }
 
-    /// Bytes that are kept here.
-    pub(super) fn unsent(&self) -> usize {
-        self.state.borrow().unsent
-    }
-
-    /// Tells the connection how much is kept here.
-    fn count_unsent(&self, state: &mut State) {
-        let now = state.body.len() + state.replay.as_ref().map_or(0, Vec::len);
-        let before = std::mem::replace(&mut state.unsent, now);
-        self.conn.unsent.set((self.conn.unsent.get() + now).saturating_sub(before));
-    }
-
     /// Gives up a request to a backend. It is reset, unless so many were on this connection
     /// that the backend might end it for all: then what still comes is dropped until there is
     /// room for one more reset.
@@ -230,7 +216,6 @@ impl Stream {
         state.waker = None;
         self.conn.worker.buffers.borrow_mut().put(std::mem::take(&mut state.body));
         let replay = state.replay.take();
-        self.count_unsent(&mut state);
         drop(state);
         if let Some(replay) = replay {
             self.conn.worker.buffers.borrow_mut().put(replay);
@@ -247,10 +232,7 @@ impl Stream {
 
     /// What was sent to the sink so far, if all of it was kept, to be sent to another.
     pub fn replay(&self) -> Option<Vec<u8>> {
-        let mut state = self.state.borrow_mut();
-        let replay = state.replay.take();
-        self.count_unsent(&mut state);
-        replay
+        self.state.borrow_mut().replay.take()
     }
 
     /// What was sent to the sink will not be asked for again.
@@ -266,7 +248,6 @@ impl Stream {
         state.sink = None;
         let later = std::mem::replace(&mut state.body, bytes);
         state.body.extend_from_slice(&later);
-        self.count_unsent(&mut state);
     }
 
     pub(super) fn on_head(&self, headers: Headers, end: bool, now: Time) {
@@ -311,13 +292,11 @@ impl Stream {
                 state.body = self.conn.worker.buffers.borrow_mut().take();
             }
             state.body.extend_from_slice(payload);
-            self.count_unsent(&mut state);
             return state.wake();
         };
         let sent = sink.feed(payload, end);
         if state.replay.is_some() {
             state.remember(payload);
-            self.count_unsent(&mut state);
         }
         let credit = state.release(sent);
         own.release(self.key, credit);
@@ -420,7 +399,6 @@ pub fn splice(from: &Rc<Stream>, to: &Rc<Stream>, replay: Option<usize>) {
     }
     let body = std::mem::take(&mut state.body);
     state.remember(&body);
-    from.count_unsent(&mut state);
     let ended = state.ended;
     drop(state);
     if !body.is_empty() || ended {

@@ -79,7 +79,6 @@ impl Conn {
         let flush = core.h2.output_len() > 0 || core.h2.pending_bytes() > 0;
         drop(core);
         drop(buffer);
-        self.account();
         if flush {
             self.flush_later();
         }
@@ -214,7 +213,7 @@ impl Conn {
             let mut core = self.core.borrow_mut();
             let before = core.held;
             core.held = match core.phase {
-                Phase::Open => core.h2.pending_bytes() + self.unsent.get(),
+                Phase::Open => core.h2.pending_bytes(),
                 _ => 0,
             };
             self.worker.account(before, core.held);
@@ -230,14 +229,10 @@ impl Conn {
         self.core.borrow().held
     }
 
-    /// Resets the stream that holds most, be it because its client does not read or because its
-    /// backend does not.
+    /// Resets the stream that holds most.
     pub(in crate::net) fn reset_slowest(self: &Rc<Self>) {
         let mut core = self.core.borrow_mut();
-        let unsent = core.streams.iter().flatten().max_by_key(|stream| stream.unsent());
-        let unsent = unsent.map(|stream| (stream.unsent(), stream.key()));
-        let unread = core.h2.slowest();
-        let Some((_, key)) = unsent.max(unread).filter(|(held, _)| *held > 0) else { return };
+        let Some((_, key)) = core.h2.slowest().filter(|(held, _)| *held > 0) else { return };
         core.h2.reset(key, ErrorCode::ENHANCE_YOUR_CALM);
         if let Some(stream) = core.take(key) {
             stream.on_over(Over::Overflow);
