@@ -7,6 +7,7 @@ pub mod serve;
 mod signals;
 mod text;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -28,6 +29,14 @@ Examples:
   equipoise check --config gateway.yaml          find every error in a configuration
   equipoise ctl backends                         see how the backends of a running gateway do
   equipoise ctl drain orders 127.0.0.1:50051     send one of them no new requests";
+
+/// Which configuration a command is about.
+#[derive(Debug, clap::Args)]
+pub struct ConfigFile {
+    /// The configuration, a YAML file
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+}
 
 /// What the command line can ask for.
 #[derive(Debug, Subcommand)]

@@ -1,9 +1,10 @@
 //! `equipoise check`: is this configuration right, and what does it say?
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
+use super::ConfigFile;
 use crate::config::{self, Plan, Report};
 use crate::net::ListenerSpec;
 
@@ -11,9 +12,8 @@ use crate::net::ListenerSpec;
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
-    /// The configuration, a YAML file
-    #[arg(short, long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    file: ConfigFile,
 }
 
 const HELP: &str = "\
@@ -27,13 +27,13 @@ Examples:
 
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
-    match config::load(&args.config) {
+    match config::load(&args.file.config) {
         Ok(plan) => {
-            print!("{}", summary(&args.config, &plan));
+            print!("{}", summary(&args.file.config, &plan));
             ExitCode::SUCCESS
         }
         Err(report) => {
-            eprint!("{}{}", report.pretty(), verdict(&args.config, &report));
+            eprint!("{}{}", report.pretty(), verdict(&args.file.config, &report));
             ExitCode::FAILURE
         }
     }

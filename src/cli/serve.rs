@@ -1,8 +1,8 @@
 //! `equipoise serve`: run the gateway.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::ConfigFile;
 use super::signals::Signals;
 use crate::app::Gateway;
 use crate::config::{self, LogFormat, Plan};
@@ -12,9 +12,8 @@ use crate::telemetry::log::{self, Format};
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
-    /// The configuration, a YAML file
-    #[arg(short, long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    file: ConfigFile,
 }
 
 const HELP: &str = "\
@@ -30,7 +29,7 @@ Examples:
 
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
-    let plan = match config::load(&args.config) {
+    let plan = match config::load(&args.file.config) {
         Ok(plan) => plan,
         Err(report) => {
             eprint!("{}", report.pretty());
