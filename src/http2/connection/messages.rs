@@ -113,8 +113,7 @@ impl Connection {
             (Some(key), _) if receiving == Some(Progress::Done) => {
                 self.stream_error(key, ErrorCode::STREAM_CLOSED, "HEADERS after the end", cx)
             }
-            (Some(key), Kind::Response) => self.response(key, block, message, cx),
-            (Some(key), _) => self.trailers(key, block, message, cx),
+            (Some(key), _) => self.answer(key, kind, block, message, cx),
         }
     }
 
@@ -196,9 +195,11 @@ impl Connection {
         Ok(None)
     }
 
-    fn response<'a>(
+    /// What comes on a stream that is known: its response, or its trailers.
+    fn answer<'a>(
         &mut self,
         key: Key,
+        kind: Kind,
         block: &Block,
         message: Message,
         cx: &mut Cx<'_>,
@@ -207,10 +208,21 @@ impl Connection {
         if too_large {
             return self.too_large(key, headers, cx);
         }
-        let facts = match facts {
-            Ok(facts) => facts,
-            Err(why) => return self.malformed(key, why, cx),
-        };
+        match (facts, kind) {
+            (Err(why), _) => self.malformed(key, why, cx),
+            (Ok(facts), Kind::Response) => self.response(key, block, headers, facts, cx),
+            (Ok(_), _) => self.trailers(key, block, headers, cx),
+        }
+    }
+
+    fn response<'a>(
+        &mut self,
+        key: Key,
+        block: &Block,
+        headers: Headers,
+        facts: Facts,
+        cx: &mut Cx<'_>,
+    ) -> Received<'a> {
         let informational = facts.status < 200;
         if informational && block.end_stream {
             return self.malformed(key, "an informational response ends the stream", cx);
@@ -238,18 +250,11 @@ impl Connection {
         &mut self,
         key: Key,
         block: &Block,
-        message: Message,
+        headers: Headers,
         cx: &mut Cx<'_>,
     ) -> Received<'a> {
-        let Message { headers, too_large, facts } = message;
-        if too_large {
-            return self.too_large(key, headers, cx);
-        }
         if !block.end_stream {
             return self.malformed(key, "trailers that do not end the stream", cx);
-        }
-        if let Err(why) = facts {
-            return self.malformed(key, why, cx);
         }
         let Some(stream) = self.streams.get_mut(key) else {
             return Ok(None);
