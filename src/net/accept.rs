@@ -39,6 +39,7 @@ pub struct ListenerSpec {
 #[derive(Debug)]
 pub struct Accepted {
     stream: std::net::TcpStream,
+    peer: SocketAddr,
     listener: Arc<ListenerSpec>,
     _count: Counted,
     _listener_count: Counted,
@@ -77,8 +78,8 @@ pub async fn accept_loop(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) if open.load(Ordering::Relaxed) < spec.max_connections => {
-                hand_over(stream, &spec, &workers, &open);
+            Ok((stream, peer)) if open.load(Ordering::Relaxed) < spec.max_connections => {
+                hand_over(stream, peer, &spec, &workers, &open);
             }
             Ok(_) => tracing::debug!(address = %spec.address, "connection limit reached"),
             Err(error) => {
@@ -91,6 +92,7 @@ pub async fn accept_loop(
 
 fn hand_over(
     stream: TcpStream,
+    peer: SocketAddr,
     spec: &Arc<ListenerSpec>,
     workers: &[WorkerHandle],
     open: &Arc<AtomicUsize>,
@@ -106,6 +108,7 @@ fn hand_over(
     };
     let accepted = Accepted {
         stream,
+        peer,
         listener: Arc::clone(spec),
         _count: Counted::new(&worker.connections),
         _listener_count: Counted::new(open),
@@ -134,12 +137,12 @@ impl Acceptor {
         let (worker, handler) = (Rc::clone(&self.worker), Rc::clone(&self.handler));
         let handshakes = Rc::clone(&self.handshakes);
         self.worker.spawn(async move {
-            let Accepted { stream, listener, _count, _listener_count } = accepted;
+            let Accepted { stream, peer, listener, _count, _listener_count } = accepted;
             match handshake(stream, &listener, &handshakes).await {
                 Ok(io) => {
                     worker.read_clock();
                     let h2 = Connection::server(Arc::clone(&listener.limits));
-                    let conn = Conn::new(&worker, h2, io, handler);
+                    let conn = Conn::new(&worker, h2, io, peer, handler);
                     if worker.is_draining() {
                         conn.begin_leave();
                     }

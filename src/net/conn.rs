@@ -4,6 +4,7 @@ mod core;
 mod driver;
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -61,6 +62,7 @@ pub trait Handler {
 pub struct Conn {
     pub(super) worker: Rc<Worker>,
     pub(super) core: RefCell<Core>,
+    peer: SocketAddr,
     handler: Rc<dyn Handler>,
     dirty: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -71,13 +73,20 @@ pub struct Conn {
 }
 
 impl Conn {
-    /// A connection on `io`, which [`Conn::drive`] brings to life.
-    pub fn new(worker: &Rc<Worker>, h2: Connection, io: Io, handler: Rc<dyn Handler>) -> Rc<Conn> {
+    /// A connection to `peer` on `io`, which [`Conn::drive`] brings to life.
+    pub fn new(
+        worker: &Rc<Worker>,
+        h2: Connection,
+        io: Io,
+        peer: SocketAddr,
+        handler: Rc<dyn Handler>,
+    ) -> Rc<Conn> {
         let now = worker.now();
         let expires = deadlines::expiry(worker, h2.limits(), now);
         let conn = Rc::new(Conn {
             worker: Rc::clone(worker),
             core: RefCell::new(Core::new(h2, io, now, expires)),
+            peer,
             handler,
             dirty: Cell::new(false),
             waker: RefCell::new(None),
@@ -104,6 +113,16 @@ impl Conn {
     /// The worker that it lives on.
     pub fn worker(&self) -> &Rc<Worker> {
         &self.worker
+    }
+
+    /// The other end of the connection itself, whatever headers say.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Whether the connection is under TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self.core.borrow().io, Io::Tls(_))
     }
 
     /// How long a stream may go without a frame; `None` is for ever.

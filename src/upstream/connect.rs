@@ -1,5 +1,6 @@
 //! Connecting to an endpoint.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
@@ -32,19 +33,23 @@ pub enum ConnectError {
     Refused,
 }
 
-/// Connects to `address`, with TLS if the settings say so.
-pub(super) async fn connect(address: &str, settings: &Settings) -> Result<Io, ConnectError> {
+/// Connects to `address`, with TLS if the settings say so; also says which of its addresses it is.
+pub(super) async fn connect(
+    address: &str,
+    settings: &Settings,
+) -> Result<(Io, SocketAddr), ConnectError> {
     let stream = TcpStream::connect(address).await.map_err(ConnectError::Tcp)?;
     stream.set_nodelay(true).map_err(ConnectError::Tcp)?;
+    let peer = stream.peer_addr().map_err(ConnectError::Tcp)?;
     watch_liveness(&stream, &settings.limits).map_err(ConnectError::Tcp)?;
-    let Some(tls) = &settings.tls else { return Ok(Io::Plain(stream)) };
+    let Some(tls) = &settings.tls else { return Ok((Io::Plain(stream), peer)) };
     let name = server_name(address, tls)?;
     let connector = TlsConnector::from(Arc::clone(&tls.config));
     let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
     if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
         return Err(ConnectError::Alpn);
     }
-    Ok(Io::Tls(Box::new(stream.into())))
+    Ok((Io::Tls(Box::new(stream.into())), peer))
 }
 
 fn server_name(address: &str, tls: &Tls) -> Result<ServerName<'static>, ConnectError> {

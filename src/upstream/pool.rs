@@ -205,11 +205,11 @@ impl Pool {
 
     /// Connects and waits for the peer's SETTINGS: only they say how many streams it takes.
     async fn establish(self: &Rc<Self>) -> Result<(), ConnectError> {
-        let io = connect(self.endpoint.address(), &self.settings).await?;
+        let (io, peer) = connect(self.endpoint.address(), &self.settings).await?;
         let h2 = Connection::client(Arc::clone(&self.settings.limits));
         let owner = Rc::new(Owner { pool: Rc::downgrade(self), news: Notify::new() });
         let handler: Rc<dyn Handler> = Rc::clone(&owner) as Rc<dyn Handler>;
-        let conn = Conn::new(&self.worker, h2, io, handler);
+        let conn = Conn::new(&self.worker, h2, io, peer, handler);
         let (pool, driven) = (Rc::clone(self), Rc::clone(&conn));
         let connected = self.endpoint.count_connected();
         let guard = CloseOnDrop(Some(Rc::clone(&conn)));
