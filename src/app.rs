@@ -16,9 +16,8 @@ use tokio::task::JoinSet;
 use crate::config::Plan;
 use crate::control;
 use crate::net::{WorkerHandle, accept_loop};
-use crate::proxy::ServiceEntry;
-use crate::service::{Registry, Service};
-use crate::telemetry::{self, Exporter, Readiness, WorkerCounter, WorkerMetrics};
+use crate::service::{Registry, Routing, Service};
+use crate::telemetry::{self, Exporter, Readiness, WorkerMetrics};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
@@ -76,14 +75,11 @@ impl Gateway {
         let metrics = metrics_socket.local_addr().unwrap_or(plan.metrics.address);
         warn_of_open_control(&plan);
 
-        let services = start_services(&plan);
         let registry = Arc::new(Registry::default());
-        for entry in &services {
-            registry.insert(Arc::clone(&entry.service));
-        }
+        registry.publish(start_routing(&plan));
         let counters: Vec<Arc<WorkerMetrics>> = (0..plan.workers).map(|_| Arc::default()).collect();
-        let exporter = Exporter::new(export::Services(services.clone()), counters.clone());
-        let (workers, threads) = worker::start(&plan, &services, &counters)?;
+        let exporter = Exporter::new(export::Services(Arc::clone(&registry)), counters.clone());
+        let (workers, threads) = worker::start(&plan, &registry, &counters)?;
 
         let (readiness, ready) = watch::channel(Readiness::Starting);
         let (stop_accepting, accepting) = watch::channel(false);
@@ -175,13 +171,13 @@ fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartErr
     open().map_err(|source| StartError::Listen { what, address, source })
 }
 
-fn start_services(plan: &Plan) -> Vec<ServiceEntry> {
+fn start_routing(plan: &Plan) -> Routing {
     let runtime = tokio::runtime::Handle::current();
-    let start = |spec: &crate::service::ServiceSpec| ServiceEntry {
-        service: Service::start(spec.clone(), plan.workers, &runtime),
-        retries: Arc::new(WorkerCounter::new(plan.workers)),
-    };
-    plan.services.iter().map(start).collect()
+    let services = plan.services.iter();
+    Routing {
+        routes: Arc::clone(&plan.routes),
+        services: services.map(|s| Service::start(s.clone(), plan.workers, &runtime)).collect(),
+    }
 }
 
 fn warn_of_open_control(plan: &Plan) {

@@ -1,5 +1,6 @@
 //! Values that every layer speaks of. No async, no I/O, no serde, no clock.
 
+mod counter;
 mod endpoint;
 mod histogram;
 mod load;
@@ -12,6 +13,7 @@ mod time;
 pub mod units;
 mod window;
 
+pub use counter::WorkerCounter;
 pub use endpoint::{ConnectionCount, Endpoint, EndpointSet, Member};
 pub use histogram::{BOUNDS, Counts, Histogram};
 pub use load::{EwmaParams, Load};

@@ -8,6 +8,7 @@ mod news;
 mod observe;
 mod reject;
 mod relay;
+mod routed;
 mod target;
 
-pub use front::{Front, Proxy, ServiceEntry};
+pub use front::{Front, Proxy};

@@ -7,6 +7,7 @@
 mod change;
 mod handle;
 mod registry;
+mod routing;
 mod snapshot;
 mod spec;
 mod view;
@@ -15,6 +16,7 @@ mod writer;
 pub use change::{Change, ChangeError, Conditions};
 pub use handle::{Service, SnapshotCache};
 pub use registry::Registry;
+pub use routing::{Routing, RoutingCache};
 pub use snapshot::Snapshot;
 pub use spec::{Balancer, EndpointSpec, MAX_WEIGHT, ServiceSpec, UpstreamProtocol};
 pub use view::{BackendState, BackendView, ServiceView};

@@ -12,4 +12,4 @@ mod worker;
 
 pub use export::{BackendSample, Exporter, ServiceSample, Source};
 pub use http::{Readiness, serve};
-pub use worker::{Closed, Rejected, Side, WorkerCounter, WorkerMetrics};
+pub use worker::{Closed, Rejected, Side, WorkerMetrics};

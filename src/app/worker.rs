@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 
 use super::StartError;
 use crate::config::Plan;
-use crate::model::RouteTable;
 use crate::net::{Acceptor, Command, Worker, WorkerHandle};
-use crate::proxy::{Front, Proxy, ServiceEntry};
+use crate::proxy::{Front, Proxy};
+use crate::service::Registry;
 use crate::telemetry::WorkerMetrics;
 
 /// Tasks that run before sockets are asked again: a turn is one round over all that is ready, and
@@ -23,15 +23,14 @@ struct Setup {
     index: usize,
     buffer: usize,
     largest_frame: usize,
-    routes: Arc<RouteTable>,
-    services: Vec<ServiceEntry>,
+    registry: Arc<Registry>,
     metrics: Arc<WorkerMetrics>,
 }
 
 /// Starts a thread for each worker.
 pub fn start(
     plan: &Plan,
-    services: &[ServiceEntry],
+    registry: &Arc<Registry>,
     metrics: &[Arc<WorkerMetrics>],
 ) -> Result<(Vec<WorkerHandle>, Vec<JoinHandle<()>>), StartError> {
     let mut workers = Vec::new();
@@ -41,8 +40,7 @@ pub fn start(
             index,
             buffer: plan.worker_buffer,
             largest_frame: largest_frame(plan),
-            routes: Arc::clone(&plan.routes),
-            services: services.to_vec(),
+            registry: Arc::clone(registry),
             metrics: Arc::clone(metrics),
         };
         let (handle, inbox) = WorkerHandle::new();
@@ -66,7 +64,7 @@ pub fn start(
 fn run(runtime: &LocalRuntime, setup: Setup, mut inbox: mpsc::Receiver<Command>) {
     runtime.block_on(async move {
         let worker = Worker::new(setup.index, setup.buffer, setup.largest_frame);
-        let proxy = Proxy::new(&worker, &setup.routes, &setup.services, &setup.metrics);
+        let proxy = Proxy::new(&worker, &setup.registry, &setup.metrics);
         let acceptor = Acceptor::new(&worker, Rc::new(Front(proxy)));
         let housekeeping = Rc::clone(&worker);
         worker.spawn(async move { housekeeping.run().await });

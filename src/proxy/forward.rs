@@ -86,7 +86,7 @@ impl Request {
             let result = self.relay(&attempt, &back, refused).await;
             back.detach();
             match result {
-                Err(Failure::BackendRefused) if !refused && self.may_retry(target) => {
+                Err(Failure::BackendRefused) if !refused && self.may_retry(&target) => {
                     refused = true;
                     last = Failure::BackendRefused;
                 }
@@ -114,7 +114,7 @@ impl Request {
         self.proxy.worker.recycle(self.head.take());
     }
 
-    fn route(&self) -> Result<&Target, Failure> {
+    fn route(&self) -> Result<Rc<Target>, Failure> {
         let head = self.head.borrow();
         if head.get(Name::Method) == Some(b"CONNECT") {
             return Err(Failure::ConnectMethod);
@@ -124,9 +124,10 @@ impl Request {
             path: head.get(Name::Path).unwrap_or_default(),
             grpc: self.grpc,
         };
-        let route = self.proxy.routes.find(&query).ok_or(Failure::NoRoute)?;
+        let routed = self.proxy.router.current();
+        let route = routed.routes().find(&query).ok_or(Failure::NoRoute)?;
         let service = route.choose(&mut self.proxy.worker.rng().borrow_mut());
-        self.proxy.targets.get(service).ok_or(Failure::NoRoute)
+        routed.target(service).cloned().ok_or(Failure::NoRoute)
     }
 
     /// Sends the head to the backend; `None` when the client went away meanwhile.

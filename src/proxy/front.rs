@@ -6,43 +6,29 @@ use std::sync::Arc;
 use super::forward::forward;
 use super::observe::reason;
 use super::reject::{Asked, Failure, reply};
-use super::target::Target;
+use super::routed::Router;
 use crate::http2::Headers;
-use crate::model::RouteTable;
 use crate::net::{Closed, Handler, Stream, Worker};
-use crate::service::Service;
-use crate::telemetry::{Side, WorkerCounter, WorkerMetrics};
-
-/// A service and what is counted about it beside its backends.
-#[derive(Clone, Debug)]
-pub struct ServiceEntry {
-    /// The service.
-    pub service: Arc<Service>,
-    /// Requests that were sent again.
-    pub retries: Arc<WorkerCounter>,
-}
+use crate::service::Registry;
+use crate::telemetry::{Side, WorkerMetrics};
 
 /// The data path of one worker.
 pub struct Proxy {
     pub(super) worker: Rc<Worker>,
-    pub(super) routes: Arc<RouteTable>,
-    pub(super) targets: Box<[Target]>,
+    pub(super) router: Router,
     pub(super) metrics: Arc<WorkerMetrics>,
 }
 
 impl Proxy {
-    /// The data path of `worker`, with `services` in the order that `routes` speaks of them.
+    /// The data path of `worker`, to the services of `registry`.
     pub fn new(
         worker: &Rc<Worker>,
-        routes: &Arc<RouteTable>,
-        services: &[ServiceEntry],
+        registry: &Registry,
         metrics: &Arc<WorkerMetrics>,
     ) -> Rc<Proxy> {
-        let target = |entry: &ServiceEntry| Target::new(worker, entry.clone(), metrics);
         Rc::new(Proxy {
             worker: Rc::clone(worker),
-            routes: Arc::clone(routes),
-            targets: services.iter().map(target).collect(),
+            router: Router::new(worker, registry, metrics),
             metrics: Arc::clone(metrics),
         })
     }

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use tower::retry::budget::{Budget, TpsBudget};
 
-use super::front::ServiceEntry;
 use super::observe::Upstream;
 use crate::balance::{KeySource, PickCx};
 use crate::http2::Headers;
 use crate::model::Endpoint;
 use crate::net::Worker;
-use crate::service::{Snapshot, SnapshotCache};
+use crate::service::{Service, Snapshot, SnapshotCache};
 use crate::telemetry::WorkerMetrics;
 use crate::upstream::{Observer, Pool};
 
@@ -22,7 +21,7 @@ use crate::upstream::{Observer, Pool};
 pub struct Target {
     worker: Rc<Worker>,
     observer: Rc<dyn Observer>,
-    entry: ServiceEntry,
+    service: Arc<Service>,
     cache: RefCell<SnapshotCache>,
     view: RefCell<Rc<View>>,
     pools: RefCell<HashMap<*const Endpoint, Rc<Pool>>>,
@@ -37,8 +36,12 @@ pub struct View {
 }
 
 impl Target {
-    pub fn new(worker: &Rc<Worker>, entry: ServiceEntry, metrics: &Arc<WorkerMetrics>) -> Target {
-        let mut cache = entry.service.snapshot_cache();
+    pub fn new(
+        worker: &Rc<Worker>,
+        service: &Arc<Service>,
+        metrics: &Arc<WorkerMetrics>,
+    ) -> Target {
+        let mut cache = service.snapshot_cache();
         let snapshot = Arc::clone(cache.load());
         let empty = View { snapshot, pools: Box::default() };
         let target = Target {
@@ -48,10 +51,15 @@ impl Target {
             view: RefCell::new(Rc::new(empty)),
             pools: RefCell::default(),
             budget: TpsBudget::new(Duration::from_secs(10), 10, 0.2),
-            entry,
+            service: Arc::clone(service),
         };
         target.renew();
         target
+    }
+
+    /// The service.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
     }
 
     /// The newest snapshot: a change that was answered is seen by the next request.
@@ -75,7 +83,7 @@ impl Target {
     pub fn may_retry(&self) -> bool {
         let granted = self.budget.withdraw();
         if granted {
-            self.entry.retries.increment(self.worker.index());
+            self.service.retries().increment(self.worker.index());
         }
         granted
     }

@@ -10,6 +10,7 @@ use super::change::{Change, ChangeError, Conditions};
 use super::view::ServiceView;
 use super::writer::{Command, Writer};
 use super::{ServiceSpec, Snapshot};
+use crate::model::WorkerCounter;
 
 /// Changes that may wait for the writer; further ones wait for a place.
 const WAITING_CHANGES: usize = 128;
@@ -24,6 +25,7 @@ pub struct Service {
     snapshot: Arc<ArcSwap<Snapshot>>,
     view: watch::Receiver<Arc<ServiceView>>,
     commands: mpsc::Sender<Command>,
+    retries: WorkerCounter,
 }
 
 impl Service {
@@ -35,7 +37,8 @@ impl Service {
         let (snapshot, view) = (writer.snapshot(), writer.view());
         let (commands, inbox) = mpsc::channel(WAITING_CHANGES);
         runtime.spawn(writer.run(inbox));
-        Arc::new(Service { spec, snapshot, view, commands })
+        let retries = WorkerCounter::new(workers);
+        Arc::new(Service { spec, snapshot, view, commands, retries })
     }
 
     /// The name, unique.
@@ -46,6 +49,11 @@ impl Service {
     /// The service as configured.
     pub fn spec(&self) -> &Arc<ServiceSpec> {
         &self.spec
+    }
+
+    /// Requests that were sent again.
+    pub fn retries(&self) -> &WorkerCounter {
+        &self.retries
     }
 
     /// The newest snapshot.

@@ -1,21 +1,41 @@
-//! The services by name, for cold paths.
+//! The services by name, for cold paths, and the routing that the data path reads.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use dashmap::DashMap;
 
-use super::Service;
+use super::{Routing, RoutingCache, Service};
 
-/// The services by name. The data path holds its services itself and never looks here.
+/// All services, and where requests go. The data path has a cache of the routing for each
+/// worker and never looks up a name.
 #[derive(Debug, Default)]
 pub struct Registry {
     services: DashMap<String, Arc<Service>>,
+    routing: Arc<ArcSwap<Routing>>,
 }
 
 impl Registry {
-    /// Adds `service`, in place of one of the same name.
-    pub fn insert(&self, service: Arc<Service>) {
-        self.services.insert(service.name().to_owned(), service);
+    /// Makes `routing` the one by which every later request goes, and its services all there are.
+    pub fn publish(&self, routing: Routing) {
+        let routing = Arc::new(routing);
+        for service in &routing.services {
+            self.services.insert(service.name().to_owned(), Arc::clone(service));
+        }
+        self.routing.store(Arc::clone(&routing));
+        let names: HashSet<_> = routing.services.iter().map(|service| service.name()).collect();
+        self.services.retain(|name, _| names.contains(&**name));
+    }
+
+    /// The newest routing.
+    pub fn routing(&self) -> Arc<Routing> {
+        self.routing.load_full()
+    }
+
+    /// A cache of the routing for one worker.
+    pub fn routing_cache(&self) -> RoutingCache {
+        RoutingCache::new(Arc::clone(&self.routing))
     }
 
     /// The service of this name.

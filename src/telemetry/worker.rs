@@ -164,27 +164,6 @@ impl WorkerMetrics {
     }
 }
 
-/// A count to which each worker adds in a cell of its own.
-#[derive(Debug)]
-pub struct WorkerCounter(Box<[AtomicU64]>);
-
-impl WorkerCounter {
-    /// Zero, for this many workers.
-    pub fn new(workers: usize) -> WorkerCounter {
-        WorkerCounter((0..workers.max(1)).map(|_| AtomicU64::new(0)).collect())
-    }
-
-    /// Adds one. Only worker `worker` may call this with its number.
-    pub fn increment(&self, worker: usize) {
-        increment(&self.0[worker % self.0.len()]);
-    }
-
-    /// The sum over all workers.
-    pub fn total(&self) -> u64 {
-        self.0.iter().map(|cell| cell.load(Relaxed)).sum()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,14 +192,5 @@ mod tests {
         assert_eq!(metrics.open(Side::Upstream), 0);
         assert_eq!(metrics.closed(Side::Downstream, Closed::Pings), 1);
         assert_eq!(metrics.closed(Side::Upstream, Closed::Pings), 0);
-    }
-
-    #[test]
-    fn a_worker_counter_sums_its_cells() {
-        let counter = WorkerCounter::new(2);
-        counter.increment(0);
-        counter.increment(1);
-        counter.increment(1);
-        assert_eq!(counter.total(), 3);
     }
 }

@@ -14,7 +14,7 @@ use equipoise::control::proto::control_client::ControlClient;
 use equipoise::control::proto::{self, BackendState};
 use equipoise::control::{ServeError, serve};
 use equipoise::model::{Code, EndpointSet, GrpcCode};
-use equipoise::service::{Balancer, EndpointSpec, Registry, Service, ServiceSpec};
+use equipoise::service::{Balancer, EndpointSpec, Registry, Routing, Service, ServiceSpec};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -58,7 +58,7 @@ impl Gateway {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let registry = Arc::new(Registry::default());
         let orders = service("orders", backends);
-        registry.insert(Arc::clone(&orders));
+        registry.publish(routing([&orders]));
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(serve(listener, Arc::clone(&registry), async {
             let _ = stopped.await;
@@ -107,6 +107,12 @@ fn service(name: &str, backends: &[(&str, u32)]) -> Arc<Service> {
         upstream: Default::default(),
     };
     Service::start(spec, WORKERS, &tokio::runtime::Handle::current())
+}
+
+/// No routes, but these services.
+fn routing<'a>(services: impl IntoIterator<Item = &'a Arc<Service>>) -> Routing {
+    let services = services.into_iter().cloned().collect();
+    Routing { services, ..Routing::default() }
 }
 
 fn weights<'a>(weights: impl IntoIterator<Item = (&'a str, u32)>) -> proto::SetWeightsRequest {

@@ -46,7 +46,8 @@ total                                                                           
 #[tokio::test]
 async fn services_are_a_table_too() {
     let gateway = Gateway::start().await;
-    gateway.registry.insert(service("carts", &[("c:1", 0)]));
+    let carts = service("carts", &[("c:1", 0)]);
+    gateway.registry.publish(routing([&gateway.orders, &carts]));
     let expected = "\
 SERVICE  POLICY  REVISION  BACKENDS  ELIGIBLE  DRAINING
 carts    first          1         1         0         0

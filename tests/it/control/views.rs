@@ -19,7 +19,8 @@ async fn watch(gateway: &Gateway, seconds: i64, nanos: i32) -> Streaming<proto::
 #[tokio::test]
 async fn services_are_listed_by_name() {
     let gateway = Gateway::start().await;
-    gateway.registry.insert(service("carts", &[("c:1", 0)]));
+    let carts = service("carts", &[("c:1", 0)]);
+    gateway.registry.publish(routing([&gateway.orders, &carts]));
     let mut client = gateway.client().await;
     client.drain_backend(drain("a:1")).await.unwrap();
     let request = proto::ListServicesRequest {};

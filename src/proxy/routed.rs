@@ -1,0 +1,79 @@
+//! Where requests go as one worker sees it: the newest routing, and its own side of each service.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::target::Target;
+use crate::model::RouteTable;
+use crate::net::Worker;
+use crate::service::{Registry, Routing, RoutingCache, Service};
+use crate::telemetry::WorkerMetrics;
+
+/// A routing, with this worker's side of each of its services.
+#[derive(Default)]
+pub struct Routed {
+    routing: Arc<Routing>,
+    targets: Box<[Rc<Target>]>,
+}
+
+impl Routed {
+    /// The routes.
+    pub fn routes(&self) -> &RouteTable {
+        &self.routing.routes
+    }
+
+    /// The service that the routes know by this index.
+    pub fn target(&self, service: usize) -> Option<&Rc<Target>> {
+        self.targets.get(service)
+    }
+}
+
+/// Keeps a worker's [`Routed`] up to date.
+pub struct Router {
+    worker: Rc<Worker>,
+    metrics: Arc<WorkerMetrics>,
+    cache: RefCell<RoutingCache>,
+    routed: RefCell<Rc<Routed>>,
+}
+
+impl Router {
+    /// The newest routing of `registry`.
+    pub fn new(worker: &Rc<Worker>, registry: &Registry, metrics: &Arc<WorkerMetrics>) -> Router {
+        let router = Router {
+            worker: Rc::clone(worker),
+            metrics: Arc::clone(metrics),
+            cache: RefCell::new(registry.routing_cache()),
+            routed: RefCell::default(),
+        };
+        router.renew();
+        router
+    }
+
+    /// The newest routing: what was published is seen by the next request.
+    pub fn current(&self) -> Rc<Routed> {
+        let stale = {
+            let mut cache = self.cache.borrow_mut();
+            !Arc::ptr_eq(cache.load(), &self.routed.borrow().routing)
+        };
+        if stale {
+            self.renew();
+        }
+        Rc::clone(&self.routed.borrow())
+    }
+
+    /// Goes over to the newest routing. A service that was there before keeps its connections.
+    fn renew(&self) {
+        let routing = Arc::clone(self.cache.borrow_mut().load());
+        let before = Rc::clone(&self.routed.borrow());
+        let known = before.targets.iter().map(|target| (Arc::as_ptr(target.service()), target));
+        let known: HashMap<*const Service, &Rc<Target>> = known.collect();
+        let target = |service: &Arc<Service>| match known.get(&Arc::as_ptr(service)) {
+            Some(target) => Rc::clone(target),
+            None => Rc::new(Target::new(&self.worker, service, &self.metrics)),
+        };
+        let targets = routing.services.iter().map(target).collect();
+        *self.routed.borrow_mut() = Rc::new(Routed { routing, targets });
+    }
+}
