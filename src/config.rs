@@ -4,7 +4,7 @@
 //! file for each part of the configuration says what may stand there. Problems are noted and the
 //! reading goes on; only a file without any becomes a plan.
 
-mod address;
+mod files;
 mod limits;
 mod listener;
 mod node;
@@ -27,6 +27,7 @@ pub use report::{Finding, Report};
 use crate::model::RouteTable;
 use crate::net::ListenerSpec;
 use crate::service::ServiceSpec;
+use files::{Files, read_bounded};
 use node::{Entry, Node, Value};
 use read::{Fields, count, duration, items, size, word};
 use report::{Problems, Span};
@@ -39,7 +40,7 @@ const MAX_FILE: u64 = 16 << 20;
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(path: &Path) -> Result<Plan, Report> {
-    let bytes = tls::read_bounded(path, MAX_FILE).map_err(|error| {
+    let bytes = read_bounded(path, MAX_FILE).map_err(|error| {
         let message = format!("cannot read the configuration: {error}");
         Report::unreadable(path, "", message, "name the file with --config")
     })?;
@@ -65,18 +66,21 @@ fn parse_named(text: &str, path: &Path, base: &Path) -> Result<Plan, Report> {
     let Some(root) = node::read(text, &problems) else {
         return Err(problems.into_report(path, text));
     };
-    let plan = plan(&root, base, &problems);
-    let warnings = problems.finish(path, text)?;
-    Ok(Plan { warnings, ..plan })
+    let files = Files::within(base);
+    let plan = plan(&root, &files, &problems);
+    match problems.finish(path, text) {
+        Ok(warnings) => Ok(Plan { warnings, files: files.into_paths(), ..plan }),
+        Err(report) => Err(report.naming(files.into_paths())),
+    }
 }
 
 /// As much of a plan as can be read; it holds if no problem was noted.
-fn plan(root: &Node, base: &Path, problems: &Problems) -> Plan {
+fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     let mut fields = Fields::of(root, problems);
     let mut workers = std::thread::available_parallelism().map_or(1, usize::from);
     fields.set("workers", &mut workers, count(1..=1024));
     let mut bound = Vec::new();
-    let listeners = listeners(&mut fields, base, &mut bound, problems);
+    let listeners = listeners(&mut fields, files, &mut bound, problems);
     let control = fields.get("control").map(|node| listener::control(node, problems));
     let metrics = fields.get("metrics").map(|node| listener::metrics(node, problems));
     let (control, control_at) = control.unwrap_or((ControlPlan::default(), root.span));
@@ -85,7 +89,7 @@ fn plan(root: &Node, base: &Path, problems: &Problems) -> Plan {
     listener::refuse_shared(&bound, problems);
     let help = "add `services:` with the backends of each under its name";
     let entries = entries(fields.require("services", help), problems);
-    let services = entries.iter().filter_map(|entry| service::service(entry, base, problems));
+    let services = entries.iter().filter_map(|entry| service::service(entry, files, problems));
     let services: Vec<ServiceSpec> = services.collect();
     let routes = routes(&mut fields, entries, problems);
     let mut drain_timeout = Duration::from_secs(30);
@@ -105,13 +109,14 @@ fn plan(root: &Node, base: &Path, problems: &Problems) -> Plan {
         drain_timeout,
         worker_buffer,
         log: log.unwrap_or_default(),
+        files: Vec::new(),
         warnings: Vec::new(),
     }
 }
 
 fn listeners(
     fields: &mut Fields<'_>,
-    base: &Path,
+    files: &Files,
     bound: &mut Vec<(SocketAddr, Span)>,
     problems: &Problems,
 ) -> Vec<ListenerSpec> {
@@ -119,7 +124,7 @@ fn listeners(
     let node = fields.require("listeners", help);
     let nodes = node.map_or(&[][..], |node| items(node, problems));
     let read = |node| {
-        let (plan, span) = listener::listener(node, base, problems)?;
+        let (plan, span) = listener::listener(node, files, problems)?;
         bound.push((plan.address, span));
         Some(plan)
     };

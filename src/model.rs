@@ -1,5 +1,6 @@
 //! Values that every layer speaks of. No async, no I/O, no serde, no clock.
 
+pub mod address;
 mod counter;
 mod endpoint;
 mod histogram;
@@ -20,7 +21,7 @@ pub use load::{EwmaParams, Load};
 pub use outcome::{Class, Code, GRPC_CODES, GrpcCode, Protocol};
 pub use params::{BadParam, BadParams, ParamValue, Params};
 pub use route::{Route, RouteQuery, RouteTable};
-pub use similar::nearest;
+pub use similar::{nearest, suggestion};
 pub(crate) use stats::increment;
 pub use stats::{StatTotals, WorkerStats};
 pub use time::Time;

@@ -6,6 +6,7 @@
 
 mod change;
 mod handle;
+mod overrides;
 mod registry;
 mod routing;
 mod snapshot;
@@ -13,10 +14,10 @@ mod spec;
 mod view;
 mod writer;
 
-pub use change::{Change, ChangeError, Conditions};
+pub use change::{CONFIGURED, Change, ChangeError, Conditions};
 pub use handle::{Service, SnapshotCache};
 pub use registry::Registry;
 pub use routing::{Routing, RoutingCache};
 pub use snapshot::Snapshot;
-pub use spec::{Balancer, EndpointSpec, MAX_WEIGHT, ServiceSpec, UpstreamProtocol};
+pub use spec::{Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, ServiceSpec, UpstreamProtocol};
 pub use view::{BackendState, BackendView, ServiceView};

@@ -16,10 +16,16 @@ impl Source for Services {
 
 fn service(service: &Service) -> ServiceSample {
     let view = service.view();
+    let staying = view.backends.iter().map(|backend| sample(&view, backend));
+    let leaving = view.leaving.iter().map(|backend| BackendSample {
+        effective_weight: 0,
+        up: false,
+        ..sample(&view, backend)
+    });
     ServiceSample {
         name: service.name().into(),
         retries: service.retries().total(),
-        backends: view.backends.iter().map(|backend| sample(&view, backend)).collect(),
+        backends: staying.chain(leaving).collect(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
@@ -17,6 +18,9 @@ use crate::telemetry::WorkerMetrics;
 /// Tasks that run before sockets are asked again: a turn is one round over all that is ready, and
 /// asking in its midst would only cut it into smaller writes.
 const EVENT_INTERVAL: u32 = 1024;
+
+/// How often a worker looks for changes that no request has brought to light.
+const REFRESH: Duration = Duration::from_secs(1);
 
 /// What one worker is made of.
 struct Setup {
@@ -65,9 +69,10 @@ fn run(runtime: &LocalRuntime, setup: Setup, mut inbox: mpsc::Receiver<Command>)
     runtime.block_on(async move {
         let worker = Worker::new(setup.index, setup.buffer, setup.largest_frame);
         let proxy = Proxy::new(&worker, &setup.registry, &setup.metrics);
-        let acceptor = Acceptor::new(&worker, Rc::new(Front(proxy)));
+        let acceptor = Acceptor::new(&worker, Rc::new(Front(Rc::clone(&proxy))));
         let housekeeping = Rc::clone(&worker);
         worker.spawn(async move { housekeeping.run().await });
+        worker.spawn(refresh(proxy));
         while let Some(command) = inbox.recv().await {
             match command {
                 Command::Accept(accepted) => acceptor.accept(accepted),
@@ -75,6 +80,15 @@ fn run(runtime: &LocalRuntime, setup: Setup, mut inbox: mpsc::Receiver<Command>)
             }
         }
     });
+}
+
+/// Has a worker without requests notice changes too, to part with what they have made needless.
+async fn refresh(proxy: Rc<Proxy>) {
+    let mut tick = tokio::time::interval(REFRESH);
+    loop {
+        tick.tick().await;
+        proxy.refresh();
+    }
 }
 
 /// The largest frame that any peer may send.

@@ -2,9 +2,9 @@
 
 mod client;
 mod json;
+mod parse;
 mod table;
 
-use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ pub use client::Error;
 
 /// See and steer a running gateway.
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 pub struct Args {
     /// Where the control API of the gateway is
     #[arg(
@@ -36,6 +37,21 @@ pub struct Args {
     #[command(subcommand)]
     command: Command,
 }
+
+const HELP: &str = "\
+Changes take effect at once, on every worker, and drop nothing that is in flight. They lie over the
+configuration file: they stay when it is reloaded, and end with the process. Each is all or nothing
+and makes the service's revision one more; --expected-revision N refuses it if somebody else was
+faster.
+
+Examples:
+  equipoise ctl backends orders                            state, weight, share, success, latency
+  equipoise ctl set-weight orders 127.0.0.1:50051=80 127.0.0.1:50052=20
+  equipoise ctl add orders 127.0.0.1:50053=5               a backend that the file does not have
+  equipoise ctl remove orders 127.0.0.1:50051              drain it first to see it run empty
+  equipoise ctl set-policy orders round_robin
+  equipoise ctl set-policy orders consistent_hash key.header=x-user-id replicas=128
+  equipoise ctl set-policy orders configured               back to what the file says";
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -60,7 +76,7 @@ enum Command {
         /// The service
         service: String,
         /// What to set; other backends keep their weight
-        #[arg(required = true, value_name = "BACKEND=WEIGHT", value_parser = parse_weight)]
+        #[arg(required = true, value_name = "BACKEND=WEIGHT", value_parser = parse::weight)]
         weights: Vec<(String, u32)>,
         #[command(flatten)]
         conditions: Conditions,
@@ -69,6 +85,38 @@ enum Command {
     Drain(Target),
     /// Put a drained backend back
     Undrain(Target),
+    /// Add backends
+    Add {
+        /// The service
+        service: String,
+        /// Their addresses, host:port; the weight is 1 unless given
+        #[arg(required = true, value_name = "BACKEND[=WEIGHT]", value_parser = parse::new_backend)]
+        backends: Vec<proto::NewBackend>,
+        #[command(flatten)]
+        expected: Expected,
+    },
+    /// Remove backends: no new requests; those in flight finish
+    Remove {
+        /// The service
+        service: String,
+        /// Their addresses
+        #[arg(required = true, value_name = "BACKEND")]
+        backends: Vec<String>,
+        #[command(flatten)]
+        conditions: Conditions,
+    },
+    /// Spread a service's requests in another way
+    SetPolicy {
+        /// The service
+        service: String,
+        /// The policy's name; `configured` goes back to the configuration's
+        policy: String,
+        /// Its settings; KEY.INNER=VALUE for what the configuration has as KEY: { INNER: VALUE }
+        #[arg(value_name = "KEY=VALUE", value_parser = parse::setting)]
+        settings: Vec<(String, String)>,
+        #[command(flatten)]
+        expected: Expected,
+    },
     /// Show a service's backends again and again
     Watch {
         /// The service
@@ -83,17 +131,23 @@ enum Command {
 struct Target {
     /// The service
     service: String,
-    /// The backend's address as configured
+    /// The backend's address
     backend: String,
     #[command(flatten)]
     conditions: Conditions,
 }
 
 #[derive(Debug, clap::Args)]
-struct Conditions {
+struct Expected {
     /// Change only if the service is still at this revision
     #[arg(long, value_name = "N")]
     expected_revision: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Conditions {
+    #[command(flatten)]
+    expected: Expected,
     /// Change even if no backend is left to take requests
     #[arg(long)]
     allow_empty: bool,
@@ -136,7 +190,7 @@ pub async fn execute(args: Args, out: &mut dyn Write, redraw: bool) -> Result<()
             Ok(())
         }
         Command::SetWeight { service, weights, conditions } => {
-            let revision = client.set_weights(&service, unique(weights)?, conditions);
+            let revision = client.set_weights(&service, parse::weights(weights)?, conditions);
             print(out, &output.changed(&service, revision.await?))
         }
         Command::Drain(target) => {
@@ -146,6 +200,19 @@ pub async fn execute(args: Args, out: &mut dyn Write, redraw: bool) -> Result<()
         Command::Undrain(target) => {
             let service = target.service.clone();
             print(out, &output.changed(&service, client.undrain(target).await?))
+        }
+        Command::Add { service, backends, expected } => {
+            let revision = client.add(&service, backends, expected).await?;
+            print(out, &output.changed(&service, revision))
+        }
+        Command::Remove { service, backends, conditions } => {
+            let revision = client.remove(&service, backends, conditions).await?;
+            print(out, &output.changed(&service, revision))
+        }
+        Command::SetPolicy { service, policy, settings, expected } => {
+            let settings = parse::settings(settings)?;
+            let revision = client.set_policy(&service, policy, settings, expected).await?;
+            print(out, &output.changed(&service, revision))
         }
     }
 }
@@ -203,22 +270,4 @@ fn share(part: u64, all: u64) -> Option<f64> {
 
 fn print(out: &mut dyn Write, text: &str) -> Result<(), Error> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::Output)
-}
-
-fn parse_weight(text: &str) -> Result<(String, u32), String> {
-    let example = "write BACKEND=WEIGHT, such as 127.0.0.1:50051=20";
-    let (address, weight) = text.rsplit_once('=').ok_or(example)?;
-    let weight = weight.parse().map_err(|_| format!("`{weight}` is not a weight: {example}"))?;
-    Ok((address.to_owned(), weight))
-}
-
-fn unique(weights: Vec<(String, u32)>) -> Result<BTreeMap<String, u32>, Error> {
-    let mut unique = BTreeMap::new();
-    for (address, weight) in weights {
-        if unique.contains_key(&address) {
-            return Err(Error::Twice(address));
-        }
-        unique.insert(address, weight);
-    }
-    Ok(unique)
 }

@@ -1,15 +1,16 @@
 //! Where the gateway listens: for clients, for control, for metrics.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
+use super::files::Files;
 use super::node::Node;
 use super::plan::{ControlPlan, MetricsPlan};
 use super::read::{Fields, boolean, count, scalar, word};
 use super::report::{Problems, Span};
-use super::{address, limits, tls};
+use super::{limits, tls};
 use crate::http2::Limits;
+use crate::model::address;
 use crate::net::ListenerSpec;
 
 /// Connections that one listener takes unless told otherwise.
@@ -19,7 +20,7 @@ const MAX_CONNECTIONS: usize = 20_000;
 type Profile = (&'static str, fn() -> Limits);
 
 /// One of `listeners`, and where its address stands.
-pub fn listener(node: &Node, base: &Path, problems: &Problems) -> Option<(ListenerSpec, Span)> {
+pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(ListenerSpec, Span)> {
     const PROFILES: [Profile; 2] = [("internal", Limits::internal), ("edge", Limits::edge)];
     let mut fields = Fields::of(node, problems);
     let address_node = fields.require("address", "add `address: 0.0.0.0:8080`");
@@ -29,7 +30,7 @@ pub fn listener(node: &Node, base: &Path, problems: &Problems) -> Option<(Listen
         limits = limits::read(node, limits, limits::Peer::Client, problems);
     }
     let tls_node = fields.get("tls");
-    let tls = tls_node.and_then(|node| tls::server(node, base, problems));
+    let tls = tls_node.and_then(|node| tls::server(node, files, problems));
     let mut max_connections = MAX_CONNECTIONS;
     fields.set("max_connections", &mut max_connections, count(1..=10_000_000));
     fields.finish();

@@ -1,6 +1,7 @@
 //! A configuration that holds: validated values, files read, names resolved.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub struct Plan {
     pub worker_buffer: usize,
     /// What is logged, and how.
     pub log: LogPlan,
+    /// The files that the configuration names.
+    pub files: Vec<PathBuf>,
     /// What works but is hardly meant.
     pub warnings: Vec<Finding>,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::node::{Entry, Node, Value};
 use super::report::{Problems, Span};
-use crate::model::{nearest, units};
+use crate::model::{nearest, suggestion, units};
 
 /// A mapping that is being read.
 pub struct Fields<'a> {
@@ -105,15 +105,6 @@ impl<'a> Fields<'a> {
         for (key, help) in self.missing {
             self.problems.error(self.span, format!("`{key}` is missing"), help);
         }
-    }
-}
-
-/// "Did you mean", if there is something near, and all there is.
-pub fn suggestion(near: Option<&str>, known: &[&str]) -> String {
-    let all = known.join(", ");
-    match near {
-        Some(near) => format!("did you mean `{near}`? Known here: {all}"),
-        None => format!("known here: {all}"),
     }
 }
 

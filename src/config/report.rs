@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use miette::{
     Diagnostic, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents,
@@ -95,7 +95,7 @@ impl Problems {
     pub fn into_report(self, path: &Path, text: &str) -> Report {
         let source = Source::new(path, text);
         let errors = source.locate_all(self.errors);
-        Report { file: source, errors }
+        Report { file: source, errors, files: Vec::new() }
     }
 }
 
@@ -132,14 +132,25 @@ impl fmt::Display for Finding {
 pub struct Report {
     file: Source,
     errors: Vec<Finding>,
+    files: Vec<PathBuf>,
 }
 
 impl Report {
+    /// The same, of a configuration that names `files`.
+    pub(super) fn naming(self, files: Vec<PathBuf>) -> Report {
+        Report { files, ..self }
+    }
+
     /// The report of one error behind all of `text`, which is what could be read of the file.
     pub(super) fn unreadable(path: &Path, text: &str, message: String, help: &str) -> Report {
         let problems = Problems::default();
         problems.error(Span::at(text.len()), message, help);
         problems.into_report(path, text)
+    }
+
+    /// The files that the configuration names, as far as it could be read.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// The errors, by place.

@@ -1,24 +1,26 @@
 //! Services: what their endpoints speak, where they are, how requests are spread.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::files::Files;
 use super::node::{Entry, Node, Value};
-use super::read::{Fields, count, duration, items, scalar, suggestion};
+use super::read::{Fields, count, duration, items, scalar};
 use super::report::{Problems, Span};
-use super::{address, limits, tls};
-use crate::balance::{self, POLICIES};
+use super::{limits, tls};
+use crate::balance::POLICIES;
 use crate::http2::Limits;
-use crate::model::{ParamValue, Params, nearest};
-use crate::service::{Balancer, EndpointSpec, MAX_WEIGHT, ServiceSpec, UpstreamProtocol};
+use crate::model::{ParamValue, address};
+use crate::service::{
+    Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, ServiceSpec, UpstreamProtocol,
+};
 use crate::upstream;
 
 const HELP_NAME: &str = "use letters, digits, `-`, `_` and `.`, 128 of them at most";
 
 /// One of `services`.
-pub fn service(entry: &Entry, base: &Path, problems: &Problems) -> Option<ServiceSpec> {
+pub fn service(entry: &Entry, files: &Files, problems: &Problems) -> Option<ServiceSpec> {
     if !is_name(&entry.key) {
         let message = format!("`{}` is not a name for a service", entry.key.escape_debug());
         problems.error(entry.span, message, HELP_NAME);
@@ -30,7 +32,15 @@ pub fn service(entry: &Entry, base: &Path, problems: &Problems) -> Option<Servic
     let listed = fields.require("endpoints", help);
     let items = listed.map_or(&[][..], |node| items(node, problems));
     let endpoints = endpoints(items, problems);
-    let upstream = settings(&mut fields, base, problems);
+    if endpoints.len() > MAX_BACKENDS {
+        let message = format!("`{}` has {} endpoints", entry.key, endpoints.len());
+        problems.error(
+            entry.span,
+            message,
+            format!("{MAX_BACKENDS} at most: make it two services"),
+        );
+    }
+    let upstream = settings(&mut fields, files, problems);
     fields.finish();
     if !endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint.weight == 0) {
         let message = format!("all endpoints of `{}` have weight 0", entry.key);
@@ -62,11 +72,11 @@ fn protocol(text: &str) -> Result<UpstreamProtocol, String> {
     }
 }
 
-fn settings(fields: &mut Fields<'_>, base: &Path, problems: &Problems) -> upstream::Settings {
+fn settings(fields: &mut Fields<'_>, files: &Files, problems: &Problems) -> upstream::Settings {
     let wait = || duration(Duration::from_millis(1)..=Duration::from_secs(600));
     let mut settings = upstream::Settings::default();
     let tls = fields.get("tls");
-    settings.tls = tls.and_then(|node| tls::client(node, base, problems));
+    settings.tls = tls.and_then(|node| tls::client(node, files, problems));
     fields.set("connect_timeout", &mut settings.connect_timeout, wait());
     fields.set("max_connections", &mut settings.max_connections, count(1..=10_000));
     fields.set("max_pending", &mut settings.max_pending, count(0..=1_000_000));
@@ -112,7 +122,7 @@ fn balancer(node: Option<&Node>, service: Span, problems: &Problems) -> Option<B
         at = node.span;
     }
     let policy = match name {
-        Some(name) => scalar(name, problems, policy)?,
+        Some(name) => scalar(name, problems, Balancer::policy)?,
         None => *POLICIES.first()?,
     };
     let readable =
@@ -122,8 +132,8 @@ fn balancer(node: Option<&Node>, service: Span, problems: &Problems) -> Option<B
     if readable.len() < params.len() {
         return None;
     }
-    match policy.configure(Params::new(readable)) {
-        Ok(factory) => Some(Balancer { policy: policy.name(), factory }),
+    match Balancer::new(policy, readable) {
+        Ok(balancer) => Some(balancer),
         Err(bad) => {
             for bad in bad.0 {
                 let entry = params.iter().find(|entry| *entry.key == *bad.key);
@@ -138,14 +148,6 @@ fn balancer(node: Option<&Node>, service: Span, problems: &Problems) -> Option<B
             None
         }
     }
-}
-
-fn policy(name: &str) -> Result<&'static dyn balance::Policy, String> {
-    balance::policy(name).ok_or_else(|| {
-        let known: Vec<&str> = POLICIES.iter().map(|policy| policy.name()).collect();
-        let near = nearest(name, known.iter().copied());
-        format!("unknown policy `{name}`: {}", suggestion(near, &known))
-    })
 }
 
 fn param(entry: &Entry, problems: &Problems) -> Option<ParamValue> {

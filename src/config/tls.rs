@@ -1,8 +1,8 @@
 //! TLS from PEM files: read, parsed and tried out when the configuration is loaded.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::cell::RefCell;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use super::files::{Files, read_bounded};
 use super::node::Node;
 use super::read::{Fields, text};
 use super::report::{Problems, Span};
@@ -24,14 +25,14 @@ const MAX_PEM: u64 = 4 << 20;
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>, Span);
 
 /// A listener's `tls`.
-pub fn server(node: &Node, base: &Path, problems: &Problems) -> Option<Arc<ServerConfig>> {
+pub fn server(node: &Node, files: &Files, problems: &Problems) -> Option<Arc<ServerConfig>> {
     let mut fields = Fields::of(node, problems);
-    let files = Files { base, problems };
+    let pem = Pem::new(files, problems);
     let cert = fields.require("cert", "add `cert: server.pem`, the certificate and its chain");
     let key = fields.require("key", "add `key: server.key`, the certificate's private key");
     let client_ca = fields.get("client_ca");
-    let roots = client_ca.map(|node| files.roots(node).zip(Some(node.span)));
-    let identity = files.identity(cert, key);
+    let roots = client_ca.map(|node| pem.roots(node).zip(Some(node.span)));
+    let identity = pem.identity(cert, key);
     fields.finish();
 
     let builder = ServerConfig::builder_with_provider(provider())
@@ -57,9 +58,9 @@ pub fn server(node: &Node, base: &Path, problems: &Problems) -> Option<Arc<Serve
 }
 
 /// A service's `tls`.
-pub fn client(node: &Node, base: &Path, problems: &Problems) -> Option<upstream::Tls> {
+pub fn client(node: &Node, files: &Files, problems: &Problems) -> Option<upstream::Tls> {
     let mut fields = Fields::of(node, problems);
-    let files = Files { base, problems };
+    let pem = Pem::new(files, problems);
     let ca = fields.require("ca", "add `ca: ca.pem`, whose certificates the backends have");
     let cert = fields.get("cert");
     let key = fields.get("key");
@@ -72,9 +73,9 @@ pub fn client(node: &Node, base: &Path, problems: &Problems) -> Option<upstream:
         let help = "give both, or neither if the backends ask for no client certificate";
         problems.error(lone.span, "`cert` and `key` belong together", help);
     }
-    let roots = ca.and_then(|node| files.roots(node).zip(Some(node.span)));
+    let roots = ca.and_then(|node| pem.roots(node).zip(Some(node.span)));
     let wanted = cert.is_some() && key.is_some();
-    let identity = files.identity(cert.filter(|_| wanted), key.filter(|_| wanted));
+    let identity = pem.identity(cert.filter(|_| wanted), key.filter(|_| wanted));
     fields.finish();
 
     let (roots, span) = roots?;
@@ -96,7 +97,7 @@ pub fn client(node: &Node, base: &Path, problems: &Problems) -> Option<upstream:
             .ok()?,
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
-    Some(upstream::Tls { config: Arc::new(config), server_name })
+    Some(upstream::Tls { config: Arc::new(config), server_name, fingerprint: pem.fingerprint() })
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -109,12 +110,22 @@ fn reject(problems: &Problems, span: Span, what: &str, error: impl std::fmt::Dis
 }
 
 /// The PEM files of one `tls`.
-struct Files<'a> {
-    base: &'a Path,
+struct Pem<'a> {
+    files: &'a Files,
     problems: &'a Problems,
+    /// Over all that was read.
+    hasher: RefCell<DefaultHasher>,
 }
 
-impl Files<'_> {
+impl<'a> Pem<'a> {
+    fn new(files: &'a Files, problems: &'a Problems) -> Pem<'a> {
+        Pem { files, problems, hasher: RefCell::default() }
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.hasher.borrow().finish()
+    }
+
     /// Reads both, so that the errors of both are found.
     fn identity(&self, cert: Option<&Node>, key: Option<&Node>) -> Option<Identity> {
         let chain = cert.and_then(|node| self.certificates(node));
@@ -163,9 +174,12 @@ impl Files<'_> {
     /// The content of the file that `node` names.
     fn read(&self, node: &Node) -> Option<(PathBuf, Vec<u8>)> {
         let name = super::read::scalar(node, self.problems, text)?;
-        let path = self.base.join(name);
+        let path = self.files.locate(&name);
         match read_bounded(&path, MAX_PEM) {
-            Ok(content) => Some((path, content)),
+            Ok(content) => {
+                content.hash(&mut *self.hasher.borrow_mut());
+                Some((path, content))
+            }
             Err(error) => {
                 let message = format!("cannot read {}: {error}", path.display());
                 let help = "relative paths start at the folder of the configuration file";
@@ -174,19 +188,4 @@ impl Files<'_> {
             }
         }
     }
-}
-
-/// Reads a regular file of at most `most` bytes.
-pub(super) fn read_bounded(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
-    let other = |message: String| Err(std::io::Error::other(message));
-    // Before it is opened: to open a pipe is to wait for its other end.
-    if !std::fs::metadata(path)?.is_file() {
-        return other("it is not a file".into());
-    }
-    let mut content = Vec::new();
-    File::open(path)?.take(most + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > most {
-        return other(format!("it is larger than {most} bytes"));
-    }
-    Ok(content)
 }

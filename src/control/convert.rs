@@ -1,10 +1,12 @@
 //! Between the values of the service layer and the messages of the API.
 
+use prost_types::value::Kind;
+use prost_types::{Struct, Value};
 use tonic::Status;
 
 use super::proto;
-use crate::model::Time;
-use crate::service::{BackendState, BackendView, ChangeError, ServiceView};
+use crate::model::{ParamValue, Time};
+use crate::service::{BackendState, BackendView, ChangeError, EndpointSpec, ServiceView};
 
 pub(super) fn summary(view: &ServiceView) -> proto::ServiceSummary {
     let count = |wanted: fn(&BackendView) -> bool| {
@@ -41,6 +43,46 @@ pub(super) fn service(view: &ServiceView, now: Time) -> proto::Service {
         revision: view.revision,
         backends: view.backends.iter().map(backend).collect(),
     }
+}
+
+pub(super) fn new_backend(backend: proto::NewBackend) -> EndpointSpec {
+    EndpointSpec { address: backend.address, weight: backend.weight.unwrap_or(1) }
+}
+
+/// A policy's settings, which stand in a `Struct` as they would in the configuration.
+pub(super) fn settings(settings: Struct) -> Result<Vec<(String, ParamValue)>, Status> {
+    let settings = settings.fields.into_iter();
+    settings.map(|(key, value)| setting(&key, value).map(|value| (key, value))).collect()
+}
+
+fn setting(key: &str, value: Value) -> Result<ParamValue, Status> {
+    match value.kind {
+        Some(Kind::StructValue(map)) => {
+            let pairs = map.fields.into_iter();
+            let pair = |(inner, value): (String, Value)| match scalar(value) {
+                Some(text) => Ok((inner, text)),
+                None => Err(unreadable(key)),
+            };
+            pairs.map(pair).collect::<Result<_, _>>().map(ParamValue::Map)
+        }
+        _ => scalar(value).map(ParamValue::Text).ok_or_else(|| unreadable(key)),
+    }
+}
+
+fn scalar(value: Value) -> Option<String> {
+    match value.kind? {
+        Kind::StringValue(text) => Some(text),
+        Kind::NumberValue(number) => Some(number.to_string()),
+        Kind::BoolValue(yes) => Some(yes.to_string()),
+        Kind::NullValue(_) | Kind::StructValue(_) | Kind::ListValue(_) => None,
+    }
+}
+
+fn unreadable(key: &str) -> Status {
+    let key: String = key.chars().take(64).collect();
+    Status::invalid_argument(format!(
+        "setting `{key}` is neither a text, a number, true nor false, nor a mapping to such"
+    ))
 }
 
 fn state(state: BackendState) -> proto::BackendState {

@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 use super::watch::Feed;
 use super::{convert, proto};
 use crate::clock;
+use crate::model::nearest;
 use crate::service::{Change, Conditions, Registry, Service};
 
 /// Streams of WatchService that may be open at a time.
@@ -31,7 +32,11 @@ impl Control {
     fn find(&self, name: &str) -> Result<Arc<Service>, Status> {
         self.registry.get(name).ok_or_else(|| {
             let name: String = name.chars().take(64).collect();
-            Status::not_found(format!("no service `{name}`: ListServices names all"))
+            let services = self.registry.list();
+            let known: Vec<&str> = services.iter().map(|service| service.name()).collect();
+            let near = nearest(&name, known.iter().copied());
+            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            Status::not_found(format!("there is no service `{name}`{near}"))
         })
     }
 
@@ -117,6 +122,44 @@ impl proto::control_server::Control for Control {
         let conditions = conditions(request.expected_revision, request.allow_empty);
         let revision = self.change(peer, &request.service, change, conditions).await?;
         Ok(Response::new(proto::UndrainBackendResponse { revision }))
+    }
+
+    async fn add_backends(
+        &self,
+        request: Request<proto::AddBackendsRequest>,
+    ) -> Result<Response<proto::AddBackendsResponse>, Status> {
+        let peer = request.remote_addr();
+        let request = request.into_inner();
+        let backends = request.backends.into_iter().map(convert::new_backend).collect();
+        let change = Change::Add(backends);
+        let conditions = conditions(request.expected_revision, true);
+        let revision = self.change(peer, &request.service, change, conditions).await?;
+        Ok(Response::new(proto::AddBackendsResponse { revision }))
+    }
+
+    async fn remove_backends(
+        &self,
+        request: Request<proto::RemoveBackendsRequest>,
+    ) -> Result<Response<proto::RemoveBackendsResponse>, Status> {
+        let peer = request.remote_addr();
+        let request = request.into_inner();
+        let change = Change::Remove(request.addresses);
+        let conditions = conditions(request.expected_revision, request.allow_empty);
+        let revision = self.change(peer, &request.service, change, conditions).await?;
+        Ok(Response::new(proto::RemoveBackendsResponse { revision }))
+    }
+
+    async fn set_policy(
+        &self,
+        request: Request<proto::SetPolicyRequest>,
+    ) -> Result<Response<proto::SetPolicyResponse>, Status> {
+        let peer = request.remote_addr();
+        let request = request.into_inner();
+        let settings = convert::settings(request.settings.unwrap_or_default())?;
+        let change = Change::SetPolicy { policy: request.policy, settings };
+        let conditions = conditions(request.expected_revision, true);
+        let revision = self.change(peer, &request.service, change, conditions).await?;
+        Ok(Response::new(proto::SetPolicyResponse { revision }))
     }
 }
 

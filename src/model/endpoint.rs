@@ -1,7 +1,7 @@
 //! One instance of a service, and the set of them that a picker chooses from.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::load::{EwmaParams, Load};
 use super::stats::{StatTotals, WorkerStats};
@@ -17,6 +17,7 @@ pub struct Endpoint {
     stats: Box<[WorkerStats]>,
     connected: AtomicU32,
     connecting: AtomicU32,
+    unreachable: AtomicBool,
 }
 
 impl Endpoint {
@@ -28,6 +29,7 @@ impl Endpoint {
             stats: (0..workers.max(1)).map(|_| WorkerStats::default()).collect(),
             connected: AtomicU32::new(0),
             connecting: AtomicU32::new(0),
+            unreachable: AtomicBool::new(false),
         }
     }
 
@@ -68,6 +70,11 @@ impl Endpoint {
     /// Connections to it that are being established, over all workers.
     pub fn connecting(&self) -> u32 {
         self.connecting.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether the last attempt to connect, by any worker, went well; whether that is news.
+    pub fn set_reachable(&self, reachable: bool) -> bool {
+        self.unreachable.swap(!reachable, Ordering::Relaxed) == reachable
     }
 
     /// Counts a connection that is being established until the guard drops.

@@ -11,6 +11,15 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// "Did you mean", if there is something near, and all there is.
+pub fn suggestion(near: Option<&str>, known: &[&str]) -> String {
+    let all = known.join(", ");
+    match near {
+        Some(near) => format!("did you mean `{near}`? Known here: {all}"),
+        None => format!("known here: {all}"),
+    }
+}
+
 /// Letters to insert, delete, replace or swap with their neighbour (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
     const LONGEST: usize = 64;

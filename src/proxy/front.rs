@@ -33,6 +33,11 @@ impl Proxy {
         })
     }
 
+    /// Takes notice of changes that no request has brought to light.
+    pub fn refresh(&self) {
+        self.router.refresh();
+    }
+
     /// Counts a request that no backend answers.
     pub(super) fn count_rejection(&self, failure: Failure) {
         if let Some(reason) = failure.reason() {

@@ -3,20 +3,45 @@
 use std::sync::Arc;
 
 use crate::http2::Fault;
+use crate::model::Endpoint;
 use crate::net;
+use crate::service::Service;
 use crate::telemetry::{Closed, Side, WorkerMetrics};
-use crate::upstream::Observer;
+use crate::upstream::{ConnectError, Observer};
 
-/// Counts the connections to backends.
-pub struct Upstream(pub Arc<WorkerMetrics>);
+/// Counts the connections to the backends of a service, and says when there can be none.
+pub struct Upstream {
+    service: String,
+    metrics: Arc<WorkerMetrics>,
+}
+
+impl Upstream {
+    pub fn new(service: &Service, metrics: &Arc<WorkerMetrics>) -> Upstream {
+        Upstream { service: service.name().into(), metrics: Arc::clone(metrics) }
+    }
+}
 
 impl Observer for Upstream {
     fn opened(&self) {
-        self.0.connection_opened(Side::Upstream);
+        self.metrics.connection_opened(Side::Upstream);
     }
 
     fn closed(&self, why: net::Closed) {
-        self.0.connection_closed(Side::Upstream, reason(why));
+        self.metrics.connection_closed(Side::Upstream, reason(why));
+    }
+
+    fn connected(&self, endpoint: &Endpoint) {
+        if endpoint.set_reachable(true) {
+            let (service, backend) = (&self.service, endpoint.address());
+            tracing::info!(service, backend, "the backend can be reached again");
+        }
+    }
+
+    fn failed(&self, endpoint: &Endpoint, error: &ConnectError) {
+        if endpoint.set_reachable(false) {
+            let (service, backend) = (&self.service, endpoint.address());
+            tracing::warn!(service, backend, %error, "the backend cannot be reached");
+        }
     }
 }
 

@@ -63,6 +63,14 @@ impl Router {
         Rc::clone(&self.routed.borrow())
     }
 
+    /// Takes notice of all that has changed: a worker without requests has to part with old
+    /// connections too.
+    pub fn refresh(&self) {
+        for target in &self.current().targets {
+            target.view();
+        }
+    }
+
     /// Goes over to the newest routing. A service that was there before keeps its connections.
     fn renew(&self) {
         let routing = Arc::clone(self.cache.borrow_mut().load());

@@ -1,7 +1,7 @@
 //! One service as one worker sees it: the newest snapshot, and the connections to its endpoints.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::balance::{KeySource, PickCx};
 use crate::http2::Headers;
 use crate::model::Endpoint;
 use crate::net::Worker;
-use crate::service::{Service, Snapshot, SnapshotCache};
+use crate::service::{Service, ServiceSpec, Snapshot, SnapshotCache};
 use crate::telemetry::WorkerMetrics;
 use crate::upstream::{Observer, Pool};
 
@@ -46,7 +46,7 @@ impl Target {
         let empty = View { snapshot, pools: Box::default() };
         let target = Target {
             worker: Rc::clone(worker),
-            observer: Rc::new(Upstream(Arc::clone(metrics))),
+            observer: Rc::new(Upstream::new(service, metrics)),
             cache: RefCell::new(cache),
             view: RefCell::new(Rc::new(empty)),
             pools: RefCell::default(),
@@ -90,9 +90,26 @@ impl Target {
 
     fn renew(&self) {
         let snapshot = Arc::clone(self.cache.borrow_mut().load());
+        self.retire_pools(&snapshot);
         let members = snapshot.set.members().iter();
         let pools = members.map(|member| self.pool(&member.endpoint, &snapshot)).collect();
         *self.view.borrow_mut() = Rc::new(View { snapshot, pools });
+    }
+
+    /// Parts with the connections that have no place any more: to endpoints that are gone, or
+    /// made in a way that is not the configured one now. Requests on them finish.
+    fn retire_pools(&self, snapshot: &Snapshot) {
+        let before = Arc::clone(&self.view.borrow().snapshot.spec);
+        let ServiceSpec { protocol, upstream, .. } = &*snapshot.spec;
+        let same = before.protocol == *protocol && before.upstream == *upstream;
+        let known: HashSet<_> = snapshot.endpoints.iter().map(Arc::as_ptr).collect();
+        self.pools.borrow_mut().retain(|endpoint, pool| {
+            let keep = same && known.contains(endpoint);
+            if !keep {
+                pool.retire();
+            }
+            keep
+        });
     }
 
     fn pool(&self, endpoint: &Arc<Endpoint>, snapshot: &Snapshot) -> Rc<Pool> {
@@ -102,6 +119,15 @@ impl Target {
             Pool::new(&self.worker, endpoint, &snapshot.spec.upstream, observer)
         });
         Rc::clone(pool)
+    }
+}
+
+/// The service is gone from the configuration; what is in flight finishes.
+impl Drop for Target {
+    fn drop(&mut self) {
+        for pool in self.pools.get_mut().values() {
+            pool.retire();
+        }
     }
 }
 

@@ -1,16 +1,21 @@
 //! What operators may change about a service, and why a change may be refused.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::{self, Write as _};
 
-use super::MAX_WEIGHT;
+use super::overrides::{Overrides, key};
+use super::{Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, ServiceSpec};
+use crate::model::{ParamValue, address};
 
 /// How many names an error message lists, and how much of each: it travels in a header.
 const LISTED: usize = 8;
 const LISTED_CHARS: usize = 64;
 
+/// In place of a policy's name: the policy that the configuration has.
+pub const CONFIGURED: &str = "configured";
+
 /// A change that an operator wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// New weights by address; other backends keep theirs.
     SetWeights(BTreeMap<String, u32>),
@@ -18,6 +23,17 @@ pub enum Change {
     Drain(String),
     /// New requests to this address again.
     Undrain(String),
+    /// More backends.
+    Add(Vec<EndpointSpec>),
+    /// Fewer backends: no new requests to these addresses; those in flight finish.
+    Remove(Vec<String>),
+    /// Another way to spread requests.
+    SetPolicy {
+        /// The policy's name, or [`CONFIGURED`].
+        policy: String,
+        /// Its settings.
+        settings: Vec<(String, ParamValue)>,
+    },
 }
 
 /// What must hold for a change to be made.
@@ -65,76 +81,163 @@ pub enum ChangeError {
     },
 }
 
-/// What operators want of one endpoint, over what the configuration says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Override {
-    pub(super) weight: Option<u32>,
-    pub(super) drained: bool,
+/// A service as a change finds it.
+#[derive(Clone, Copy)]
+pub(super) struct Current<'a> {
+    /// As the configuration has it.
+    pub(super) spec: &'a ServiceSpec,
+    /// The addresses of its backends.
+    pub(super) backends: &'a [&'a str],
 }
 
 impl Change {
-    /// Makes the change in `overrides`, where `index` says which is whose. On an error the
-    /// overrides are spoilt.
+    /// Makes the change in `overrides`. On an error they are spoilt.
     pub(super) fn apply(
         &self,
-        service: &str,
-        index: &HashMap<String, usize>,
-        overrides: &mut [Override],
+        current: Current<'_>,
+        overrides: &mut Overrides,
     ) -> Result<(), ChangeError> {
-        let mut unknown = Vec::new();
-        let mut edit = |address: &str, change: &dyn Fn(&mut Override)| match index
-            .get(address)
-            .and_then(|i| overrides.get_mut(*i))
-        {
-            Some(entry) => change(entry),
-            None => unknown.push(clip(address)),
+        let wrong = match self {
+            Change::SetWeights(weights) => current.set_weights(weights, overrides),
+            Change::Drain(address) => current.drain(address, true, overrides),
+            Change::Undrain(address) => current.drain(address, false, overrides),
+            Change::Add(backends) => current.add(backends, overrides),
+            Change::Remove(addresses) => current.remove(addresses, overrides),
+            Change::SetPolicy { policy, settings } => set_policy(policy, settings, overrides),
         };
-        let mut wrong = Vec::new();
-        match self {
-            Change::SetWeights(weights) => {
-                for (address, &weight) in weights {
-                    edit(address, &|entry| entry.weight = Some(weight));
-                }
-                wrong.extend(wrong_weights(weights));
-            }
-            Change::Drain(address) => edit(address, &|entry| entry.drained = true),
-            Change::Undrain(address) => edit(address, &|entry| entry.drained = false),
-        }
-        if !unknown.is_empty() {
-            let known: Vec<_> = index.keys().map(|address| clip(address)).collect();
-            let (unknown, known) = (list(unknown), list(known));
-            wrong
-                .insert(0, format!("service `{service}` has no backend {unknown}; it has {known}"));
-        }
         if wrong.is_empty() { Ok(()) } else { Err(ChangeError::Invalid(wrong.join("; "))) }
     }
+}
+
+/// Each makes a change and gives all that is wrong with it.
+impl Current<'_> {
+    fn set_weights(
+        self,
+        weights: &BTreeMap<String, u32>,
+        overrides: &mut Overrides,
+    ) -> Vec<String> {
+        let mut wrong = self.unknown(weights.keys());
+        if weights.is_empty() {
+            wrong.push("no weights given: name at least one backend".into());
+        }
+        wrong.extend(too_heavy(weights.iter().map(|(address, weight)| (&**address, *weight))));
+        for (address, weight) in weights {
+            overrides.of(key(address)).weight = Some(*weight);
+        }
+        wrong
+    }
+
+    fn drain(self, address: &String, drained: bool, overrides: &mut Overrides) -> Vec<String> {
+        overrides.of(key(address)).drained = drained;
+        self.unknown([address])
+    }
+
+    fn add(self, backends: &[EndpointSpec], overrides: &mut Overrides) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if backends.is_empty() {
+            wrong.push("no backends given: name at least one".into());
+        }
+        let all = self.backends.len() + backends.len();
+        if all > MAX_BACKENDS {
+            wrong.push(format!("{all} backends would be more than the {MAX_BACKENDS} allowed"));
+            return wrong;
+        }
+        let mut known: HashSet<String> = self.backends.iter().map(|a| key(a)).collect();
+        let mut again = Vec::new();
+        for EndpointSpec { address, .. } in backends {
+            match address::endpoint(address) {
+                Err(message) => wrong.push(message.chars().take(256).collect()),
+                Ok(_) if !known.insert(key(address)) => again.push(clip(address)),
+                Ok(_) => {}
+            }
+        }
+        wrong.truncate(LISTED);
+        overrides.add(self.spec, backends);
+        if !again.is_empty() {
+            let again = list(again);
+            wrong.push(format!("service `{}` would have {again} twice", self.spec.name));
+        }
+        wrong.extend(too_heavy(backends.iter().map(|b| (&*b.address, b.weight))));
+        wrong
+    }
+
+    fn remove(self, addresses: &[String], overrides: &mut Overrides) -> Vec<String> {
+        if addresses.is_empty() {
+            return vec!["no addresses given: name at least one backend".into()];
+        }
+        overrides.remove(self.spec, addresses);
+        self.unknown(addresses)
+    }
+
+    /// What is to be said of addresses that the service does not have.
+    fn unknown<'a>(self, addresses: impl IntoIterator<Item = &'a String>) -> Vec<String> {
+        let known: HashSet<String> = self.backends.iter().map(|a| key(a)).collect();
+        let unknown = addresses.into_iter().filter(|address| !known.contains(&key(address)));
+        let unknown: Vec<String> = unknown.map(|address| clip(address)).collect();
+        if unknown.is_empty() {
+            return Vec::new();
+        }
+        let has = match self.backends {
+            [] => "none".into(),
+            backends => list(backends.iter().map(|address| clip(address)).collect()),
+        };
+        let (service, unknown) = (&self.spec.name, list(unknown));
+        vec![format!("service `{service}` has no backend {unknown}; it has {has}")]
+    }
+}
+
+fn set_policy(
+    policy: &str,
+    settings: &[(String, ParamValue)],
+    overrides: &mut Overrides,
+) -> Vec<String> {
+    if policy == CONFIGURED {
+        overrides.balancer = None;
+        return match settings {
+            [] => Vec::new(),
+            _ => vec![format!("`{CONFIGURED}` takes no settings: the configuration has them")],
+        };
+    }
+    let balancer = Balancer::policy(&clip(policy)).and_then(|policy| {
+        let wrong = |bad| format!("{}: {bad}", policy.name());
+        Balancer::new(policy, settings.to_vec()).map_err(wrong)
+    });
+    match balancer {
+        Ok(balancer) => overrides.balancer = Some(balancer),
+        Err(message) => return vec![message.chars().take(1024).collect()],
+    }
+    Vec::new()
 }
 
 /// For the log: clipped, however long the request was.
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let weighted = |(address, weight): (&str, u32)| format!("{}={weight}", clip(address));
         match self {
             Change::SetWeights(weights) => {
-                let weights = weights.iter().map(|(a, w)| format!("{}={w}", clip(a)));
-                write!(f, "set weights {}", list(weights.collect()))
+                let weights = weights.iter().map(|(address, weight)| (&**address, *weight));
+                write!(f, "set weights {}", list(weights.map(weighted).collect()))
             }
             Change::Drain(address) => write!(f, "drain `{}`", clip(address)),
             Change::Undrain(address) => write!(f, "undrain `{}`", clip(address)),
+            Change::Add(backends) => {
+                let backends = backends.iter().map(|backend| (&*backend.address, backend.weight));
+                write!(f, "add {}", list(backends.map(weighted).collect()))
+            }
+            Change::Remove(addresses) => {
+                write!(f, "remove {}", list(addresses.iter().map(|a| clip(a)).collect()))
+            }
+            Change::SetPolicy { policy, .. } => write!(f, "set policy `{}`", clip(policy)),
         }
     }
 }
 
-fn wrong_weights(weights: &BTreeMap<String, u32>) -> Option<String> {
-    if weights.is_empty() {
-        return Some("no weights given: name at least one backend".into());
-    }
-    let too_large: Vec<_> = weights
-        .iter()
-        .filter(|(_, weight)| **weight > MAX_WEIGHT)
-        .map(|(address, weight)| format!("{}={weight}", clip(address)))
-        .collect();
-    (!too_large.is_empty())
-        .then(|| format!("weights are 0 to {MAX_WEIGHT}, which {} exceeds", list(too_large)))
+fn too_heavy<'a>(weights: impl Iterator<Item = (&'a str, u32)>) -> Option<String> {
+    let heavy = weights.filter(|(_, weight)| *weight > MAX_WEIGHT);
+    let heavy: Vec<_> =
+        heavy.map(|(address, weight)| format!("{}={weight}", clip(address))).collect();
+    (!heavy.is_empty())
+        .then(|| format!("weights are 0 to {MAX_WEIGHT}, which {} exceeds", list(heavy)))
 }
 
 fn clip(name: &str) -> String {

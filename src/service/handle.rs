@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::change::{Change, ChangeError, Conditions};
 use super::view::ServiceView;
-use super::writer::{Command, Writer};
+use super::writer::{Asked, Command, Writer};
 use super::{ServiceSpec, Snapshot};
 use crate::model::WorkerCounter;
 
@@ -21,7 +21,7 @@ pub type SnapshotCache = arc_swap::Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>;
 /// One service at run time. Its writer ends when the last handle is dropped.
 #[derive(Debug)]
 pub struct Service {
-    spec: Arc<ServiceSpec>,
+    name: String,
     snapshot: Arc<ArcSwap<Snapshot>>,
     view: watch::Receiver<Arc<ServiceView>>,
     commands: mpsc::Sender<Command>,
@@ -32,23 +32,18 @@ impl Service {
     /// Starts the service that `spec` describes for `workers` workers; its writer runs on
     /// `runtime`.
     pub fn start(spec: ServiceSpec, workers: usize, runtime: &runtime::Handle) -> Arc<Service> {
-        let spec = Arc::new(spec);
-        let writer = Writer::new(Arc::clone(&spec), workers);
+        let name = spec.name.clone();
+        let writer = Writer::new(spec, workers);
         let (snapshot, view) = (writer.snapshot(), writer.view());
         let (commands, inbox) = mpsc::channel(WAITING_CHANGES);
         runtime.spawn(writer.run(inbox));
         let retries = WorkerCounter::new(workers);
-        Arc::new(Service { spec, snapshot, view, commands, retries })
+        Arc::new(Service { name, snapshot, view, commands, retries })
     }
 
     /// The name, unique.
     pub fn name(&self) -> &str {
-        &self.spec.name
-    }
-
-    /// The service as configured.
-    pub fn spec(&self) -> &Arc<ServiceSpec> {
-        &self.spec
+        &self.name
     }
 
     /// Requests that were sent again.
@@ -91,10 +86,21 @@ impl Service {
         conditions: Conditions,
         by: String,
     ) -> Result<u64, ChangeError> {
-        let closed = || ChangeError::Closed { service: self.spec.name.clone() };
+        let closed = || ChangeError::Closed { service: self.name.clone() };
         let (answer, answered) = oneshot::channel();
-        let command = Command { change, conditions, by, answer };
+        let command = Command::Change(Asked { change, conditions, by, answer });
         self.commands.send(command).await.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
+    }
+
+    /// Takes over what the configuration says now, under what operators want. It is in effect
+    /// on every worker when this returns. `spec` has the service's name.
+    pub async fn configure(&self, spec: ServiceSpec) {
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Configure(Box::new(spec), answer);
+        // A writer that is gone has nothing left to configure.
+        if self.commands.send(command).await.is_ok() {
+            let _ = answered.await;
+        }
     }
 }

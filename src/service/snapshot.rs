@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::ServiceSpec;
 use crate::balance::Picker;
-use crate::model::EndpointSet;
+use crate::model::{Endpoint, EndpointSet};
 
 /// What the data path needs of a service. Never changes; a change makes a new one.
 pub struct Snapshot {
@@ -13,6 +13,8 @@ pub struct Snapshot {
     pub revision: u64,
     /// How requests are spread and connections are made.
     pub spec: Arc<ServiceSpec>,
+    /// All endpoints of the service; connections to others are not needed.
+    pub endpoints: Box<[Arc<Endpoint>]>,
     /// The endpoints that may take a request.
     pub set: Arc<EndpointSet>,
     /// Chooses among the set; `None` when that is empty.
@@ -20,10 +22,15 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn new(revision: u64, spec: Arc<ServiceSpec>, set: EndpointSet) -> Snapshot {
+    pub(super) fn new(
+        revision: u64,
+        spec: Arc<ServiceSpec>,
+        endpoints: Box<[Arc<Endpoint>]>,
+        set: EndpointSet,
+    ) -> Snapshot {
         let set = Arc::new(set);
         let picker = (!set.is_empty()).then(|| spec.balancer.factory.build(Arc::clone(&set)));
-        Snapshot { revision, spec, set, picker }
+        Snapshot { revision, spec, endpoints, set, picker }
     }
 }
 

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::balance::Factory;
+use crate::balance::{self, Factory, POLICIES, Policy};
+use crate::model::{BadParams, ParamValue, Params, nearest, suggestion};
 use crate::upstream;
 
 /// The largest weight an endpoint may have.
 pub const MAX_WEIGHT: u32 = 1000;
+
+/// The most backends that a service may have.
+pub const MAX_BACKENDS: usize = 10_000;
 
 /// What the endpoints of a service speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,8 +27,43 @@ pub enum UpstreamProtocol {
 pub struct Balancer {
     /// The policy's name.
     pub policy: &'static str,
+    /// What it was configured with.
+    pub settings: Vec<(String, ParamValue)>,
     /// The configured policy.
     pub factory: Arc<dyn Factory>,
+}
+
+impl Balancer {
+    /// `policy` with `settings`.
+    ///
+    /// # Errors
+    /// Every setting that is unknown or wrong.
+    pub fn new(
+        policy: &'static dyn Policy,
+        settings: Vec<(String, ParamValue)>,
+    ) -> Result<Balancer, BadParams> {
+        let factory = policy.configure(Params::new(settings.clone()))?;
+        Ok(Balancer { policy: policy.name(), settings, factory })
+    }
+
+    /// The policy called `name`.
+    ///
+    /// # Errors
+    /// Says which there are.
+    pub fn policy(name: &str) -> Result<&'static dyn Policy, String> {
+        balance::policy(name).ok_or_else(|| {
+            let known: Vec<&str> = POLICIES.iter().map(|policy| policy.name()).collect();
+            let near = nearest(name, known.iter().copied());
+            format!("unknown policy `{name}`: {}", suggestion(near, &known))
+        })
+    }
+}
+
+/// Factories do not compare; what they were made from does.
+impl PartialEq for Balancer {
+    fn eq(&self, other: &Balancer) -> bool {
+        (self.policy, &self.settings) == (other.policy, &other.settings)
+    }
 }
 
 /// An instance as the configuration lists it.
@@ -37,7 +76,7 @@ pub struct EndpointSpec {
 }
 
 /// A service as the configuration describes it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ServiceSpec {
     /// Its name, unique.
     pub name: String,
@@ -45,7 +84,7 @@ pub struct ServiceSpec {
     pub protocol: UpstreamProtocol,
     /// How requests are spread.
     pub balancer: Balancer,
-    /// Its instances, addresses unique.
+    /// Its instances, [`MAX_BACKENDS`] at most, addresses unique whatever their case.
     pub endpoints: Vec<EndpointSpec>,
     /// How connections to them are made.
     pub upstream: upstream::Settings,

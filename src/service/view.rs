@@ -8,12 +8,14 @@ use crate::model::{Endpoint, EwmaParams, Time, WindowStats};
 /// A service as operators and metrics see it: renewed on every change and once a second.
 #[derive(Debug)]
 pub struct ServiceView {
-    /// The service as configured.
+    /// How requests are spread and connections are made.
     pub spec: Arc<ServiceSpec>,
     /// The last change; the first revision is 1.
     pub revision: u64,
-    /// In the order of the configuration.
+    /// In the order of the configuration, then those added at run time.
     pub backends: Vec<BackendView>,
+    /// Those removed that still have requests in flight.
+    pub leaving: Vec<BackendView>,
     /// How the latency estimates are kept.
     pub ewma: EwmaParams,
 }

@@ -9,15 +9,25 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::change::{Change, ChangeError, Conditions, Override};
+use super::change::{Change, ChangeError, Conditions, Current};
+use super::overrides::{Overrides, Wanted, key};
 use super::view::{BackendView, ServiceView};
 use super::{ServiceSpec, Snapshot};
 use crate::clock;
-use crate::model::{Endpoint, EndpointSet, Member, Window, WindowStats};
+use crate::model::{Endpoint, EndpointSet, EwmaParams, Member, Window, WindowStats};
+
+/// What a writer is told.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// An operator wants a change.
+    Change(Asked),
+    /// The configuration has changed.
+    Configure(Box<ServiceSpec>, oneshot::Sender<()>),
+}
 
 /// A change with its conditions, who wants it, and the place for the answer.
 #[derive(Debug)]
-pub(super) struct Command {
+pub(super) struct Asked {
     pub(super) change: Change,
     pub(super) conditions: Conditions,
     pub(super) by: String,
@@ -26,52 +36,46 @@ pub(super) struct Command {
 
 /// Owns everything about a service that may change.
 pub(super) struct Writer {
+    workers: usize,
+    /// As the configuration has it.
+    configured: Arc<ServiceSpec>,
+    overrides: Overrides,
+    /// As it is, with the balancer that operators want.
     spec: Arc<ServiceSpec>,
     revision: u64,
     backends: Vec<Backend>,
-    /// Which backend an address is.
-    index: HashMap<String, usize>,
-    /// What operators want, by backend.
-    overrides: Vec<Override>,
+    /// Removed, with requests in flight when last looked at.
+    leaving: Vec<Backend>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     view: watch::Sender<Arc<ServiceView>>,
 }
 
-/// A backend as the configuration has it, and what it did of late.
+/// A backend as it is to be, and what it did of late.
 struct Backend {
     endpoint: Arc<Endpoint>,
     weight: u32,
+    drained: bool,
     window: Window,
     recent: WindowStats,
 }
 
 impl Writer {
     /// The writer of `spec`, with the first revision published.
-    pub(super) fn new(spec: Arc<ServiceSpec>, workers: usize) -> Writer {
-        let (ewma, now) = (spec.balancer.factory.ewma(), clock::now());
-        let backends: Vec<_> = spec
-            .endpoints
-            .iter()
-            .map(|endpoint| Backend {
-                endpoint: Arc::new(Endpoint::new(&endpoint.address, workers, &ewma, now)),
-                weight: endpoint.weight,
-                window: Window::default(),
-                recent: WindowStats::default(),
-            })
-            .collect();
-        let addresses = spec.endpoints.iter().map(|e| e.address.clone());
-        let index = addresses.enumerate().map(|(i, address)| (address, i)).collect();
-        let overrides = vec![Override::default(); backends.len()];
-        let views = views(&backends, &overrides);
-        Writer {
-            revision: 1,
-            backends,
-            index,
-            overrides,
-            snapshot: Arc::new(ArcSwap::from_pointee(snapshot(&spec, 1, &views))),
-            view: watch::Sender::new(Arc::new(service_view(&spec, 1, views))),
+    pub(super) fn new(spec: ServiceSpec, workers: usize) -> Writer {
+        let spec = Arc::new(spec);
+        let mut writer = Writer {
+            workers,
+            configured: Arc::clone(&spec),
+            overrides: Overrides::default(),
+            revision: 0,
+            backends: Vec::new(),
+            leaving: Vec::new(),
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot(&spec, 0, &[]))),
+            view: watch::Sender::new(Arc::new(view(&spec, 0, &[], &[]))),
             spec,
-        }
+        };
+        writer.publish(writer.overrides.join(&writer.configured));
+        writer
     }
 
     /// Where snapshots are published.
@@ -91,7 +95,11 @@ impl Writer {
         loop {
             tokio::select! {
                 command = inbox.recv() => match command {
-                    Some(command) => self.obey(command),
+                    Some(Command::Change(asked)) => self.obey(asked),
+                    Some(Command::Configure(spec, answer)) => {
+                        self.configure(*spec);
+                        let _ = answer.send(());
+                    }
                     None => return,
                 },
                 _ = tick.tick() => self.observe(),
@@ -99,19 +107,19 @@ impl Writer {
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn obey(&mut self, asked: Asked) {
         // Who has given up must not be surprised by the change later on.
-        if !command.answer.is_closed() {
+        if !asked.answer.is_closed() {
             let before = self.revision;
-            let result = self.apply(&command.change, command.conditions);
-            self.log(&command, before, &result);
-            let _ = command.answer.send(result);
+            let result = self.apply(&asked.change, asked.conditions);
+            self.log(&asked, before, &result);
+            let _ = asked.answer.send(result);
         }
     }
 
     /// Logged here and not by those who ask: no change goes without its line.
-    fn log(&self, command: &Command, before: u64, result: &Result<u64, ChangeError>) {
-        let (service, by, change) = (&self.spec.name, &command.by, &command.change);
+    fn log(&self, asked: &Asked, before: u64, result: &Result<u64, ChangeError>) {
+        let (service, by, change) = (&self.spec.name, &asked.by, &asked.change);
         match result {
             Ok(now) => {
                 tracing::info!(service, by, %change, revision = now, before, "change made");
@@ -126,7 +134,9 @@ impl Writer {
     fn apply(&mut self, change: &Change, conditions: Conditions) -> Result<u64, ChangeError> {
         let service = &self.spec.name;
         let mut overrides = self.overrides.clone();
-        change.apply(service, &self.index, &mut overrides)?;
+        let backends: Vec<_> = self.backends.iter().map(|b| b.endpoint.address()).collect();
+        let current = Current { spec: &self.configured, backends: &backends };
+        change.apply(current, &mut overrides)?;
         if let Some(expected) = conditions.expected_revision
             && expected != self.revision
         {
@@ -136,57 +146,113 @@ impl Writer {
                 expected,
             });
         }
-        let views = views(&self.backends, &overrides);
-        let revision = self.revision + 1;
-        let snapshot = snapshot(&self.spec, revision, &views);
-        if snapshot.set.is_empty() && !conditions.allow_empty {
+        let wanted = overrides.join(&self.configured);
+        if !conditions.allow_empty && wanted.iter().all(|b| b.drained || b.weight == 0) {
             return Err(ChangeError::Empty { service: service.clone() });
         }
-        self.revision = revision;
         self.overrides = overrides;
-        self.snapshot.store(Arc::new(snapshot));
-        self.publish_view(views);
-        Ok(revision)
+        self.publish(wanted);
+        Ok(self.revision)
     }
 
-    /// Moves the windows on.
+    /// Takes over what the configuration says now; what operators want stays on top.
+    fn configure(&mut self, spec: ServiceSpec) {
+        if spec != *self.configured {
+            self.overrides.prune(&spec);
+            self.configured = Arc::new(spec);
+            self.publish(self.overrides.join(&self.configured));
+            tracing::info!(service = self.spec.name, revision = self.revision, "reconfigured");
+        }
+    }
+
+    /// Makes the service what is wanted: the next revision.
+    fn publish(&mut self, wanted: Vec<Wanted>) {
+        self.spec = match self.overrides.balancer.clone() {
+            None => Arc::clone(&self.configured),
+            Some(balancer) => Arc::new(ServiceSpec { balancer, ..(*self.configured).clone() }),
+        };
+        self.revision += 1;
+        let mut before = std::mem::take(&mut self.backends);
+        before.append(&mut self.leaving);
+        let ewma = self.spec.balancer.factory.ewma();
+        let make = |address: &str| new_endpoint(address, self.workers, &ewma);
+        (self.backends, self.leaving) = succeed(before, wanted, make);
+        self.snapshot.store(Arc::new(snapshot(&self.spec, self.revision, &self.backends)));
+        self.publish_view();
+    }
+
+    /// Moves the windows on, and forgets those that have left.
     fn observe(&mut self) {
-        for backend in &mut self.backends {
+        self.leaving.retain(|backend| backend.endpoint.load().in_flight() > 0);
+        for backend in self.backends.iter_mut().chain(&mut self.leaving) {
             backend.window.push(backend.endpoint.totals());
             backend.recent = backend.window.stats();
         }
-        self.publish_view(views(&self.backends, &self.overrides));
+        self.publish_view();
     }
 
-    fn publish_view(&self, backends: Vec<BackendView>) {
-        let view = service_view(&self.spec, self.revision, backends);
+    fn publish_view(&self) {
+        let view = view(&self.spec, self.revision, &self.backends, &self.leaving);
         self.view.send_replace(Arc::new(view));
     }
 }
 
-/// Joins the layers.
-fn views(backends: &[Backend], overrides: &[Override]) -> Vec<BackendView> {
-    backends
-        .iter()
-        .zip(overrides)
-        .map(|(backend, wanted)| BackendView {
-            endpoint: Arc::clone(&backend.endpoint),
-            weight: wanted.weight.unwrap_or(backend.weight),
-            drained: wanted.drained,
-            recent: backend.recent.clone(),
-        })
-        .collect()
+/// The wanted backends, those of `before` being the same as ever, and the rest of those.
+fn succeed(
+    before: Vec<Backend>,
+    wanted: Vec<Wanted>,
+    make: impl Fn(&str) -> Arc<Endpoint>,
+) -> (Vec<Backend>, Vec<Backend>) {
+    let before = before.into_iter().map(|backend| (key(backend.endpoint.address()), backend));
+    let mut before: HashMap<String, Backend> = before.collect();
+    let backend = |wanted: Wanted| {
+        let Wanted { address, weight, drained } = wanted;
+        match before.remove(&key(&address)) {
+            Some(known) => Backend { weight, drained, ..known },
+            None => Backend {
+                endpoint: make(&address),
+                weight,
+                drained,
+                window: Window::default(),
+                recent: WindowStats::default(),
+            },
+        }
+    };
+    let backends = wanted.into_iter().map(backend).collect();
+    (backends, before.into_values().collect())
 }
 
-fn snapshot(spec: &Arc<ServiceSpec>, revision: u64, backends: &[BackendView]) -> Snapshot {
+fn new_endpoint(address: &str, workers: usize, ewma: &EwmaParams) -> Arc<Endpoint> {
+    Arc::new(Endpoint::new(address, workers, ewma, clock::now()))
+}
+
+fn snapshot(spec: &Arc<ServiceSpec>, revision: u64, backends: &[Backend]) -> Snapshot {
     let members = backends.iter().map(|backend| Member {
         endpoint: Arc::clone(&backend.endpoint),
-        weight: backend.effective_weight(),
+        weight: if backend.drained { 0 } else { backend.weight },
     });
     let set = EndpointSet::new(members, spec.balancer.factory.ewma());
-    Snapshot::new(revision, Arc::clone(spec), set)
+    let endpoints = backends.iter().map(|backend| Arc::clone(&backend.endpoint)).collect();
+    Snapshot::new(revision, Arc::clone(spec), endpoints, set)
 }
 
-fn service_view(spec: &Arc<ServiceSpec>, revision: u64, backends: Vec<BackendView>) -> ServiceView {
-    ServiceView { spec: Arc::clone(spec), revision, backends, ewma: spec.balancer.factory.ewma() }
+fn view(
+    spec: &Arc<ServiceSpec>,
+    revision: u64,
+    backends: &[Backend],
+    leaving: &[Backend],
+) -> ServiceView {
+    let view = |backend: &Backend| BackendView {
+        endpoint: Arc::clone(&backend.endpoint),
+        weight: backend.weight,
+        drained: backend.drained,
+        recent: backend.recent.clone(),
+    };
+    ServiceView {
+        spec: Arc::clone(spec),
+        revision,
+        backends: backends.iter().map(view).collect(),
+        leaving: leaving.iter().map(view).collect(),
+        ewma: spec.balancer.factory.ewma(),
+    }
 }

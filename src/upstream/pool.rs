@@ -53,6 +53,8 @@ pub struct Pool {
     retry_at: Cell<Time>,
     /// Counts as connecting from a failed attempt to the next that succeeds.
     unreachable: RefCell<Option<ConnectionCount>>,
+    /// No requests are to come but those that wait.
+    retired: Cell<bool>,
 }
 
 /// Who is told of connections that come and go.
@@ -61,6 +63,10 @@ pub trait Observer {
     fn opened(&self);
     /// A connection to a backend has ended.
     fn closed(&self, why: Closed);
+    /// A connection to this backend is there.
+    fn connected(&self, endpoint: &Endpoint);
+    /// A connection to this backend could not be made.
+    fn failed(&self, endpoint: &Endpoint, error: &ConnectError);
 }
 
 impl Pool {
@@ -84,6 +90,7 @@ impl Pool {
             failures: Cell::new(0),
             retry_at: Cell::new(Time::ZERO),
             unreachable: RefCell::default(),
+            retired: Cell::new(false),
         })
     }
 
@@ -117,7 +124,7 @@ impl Pool {
         if self.waiting.get() >= self.settings.max_pending {
             return Err(OpenError::Full);
         }
-        let _waiting = Waiting::new(&self.waiting);
+        let _waiting = Waiting::new(self);
         self.wait_for_room(fields, end).await
     }
 
@@ -197,10 +204,12 @@ impl Pool {
             Ok(()) => {
                 self.failures.set(0);
                 self.retry_at.set(Time::ZERO);
+                self.observer.connected(&self.endpoint);
             }
             Err(error) => self.note_failure(&error),
         }
         self.freed.notify_waiters();
+        self.settle();
     }
 
     /// Connects and waits for the peer's SETTINGS: only they say how many streams it takes.
@@ -239,9 +248,7 @@ impl Pool {
         self.failures.set(failures);
         let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
         self.retry_at.set(self.worker.now() + pause);
-        if failures.is_power_of_two() {
-            tracing::warn!(backend = self.endpoint.address(), failures, %error, "no connection");
-        }
+        self.observer.failed(&self.endpoint, error);
     }
 
     /// Gives up a request that was sent on `stream`. Where that cannot be said to the backend
@@ -250,14 +257,30 @@ impl Pool {
     pub fn cancel(&self, stream: &Stream) {
         stream.cancel();
         if stream.conn().abandoned() >= MOST_ABANDONED {
-            self.retire(stream.conn());
+            self.replace(stream.conn());
         }
     }
 
     /// Opens no more streams on a connection; it ends with its last stream.
-    fn retire(&self, conn: &Rc<Conn>) {
+    fn replace(&self, conn: &Rc<Conn>) {
         self.conns.borrow_mut().retain(|other| !Rc::ptr_eq(conn, other));
         conn.retire();
+    }
+
+    /// Takes no more requests. Those that wait are still served, and each connection ends with
+    /// its last stream.
+    pub fn retire(&self) {
+        self.retired.set(true);
+        self.settle();
+    }
+
+    /// Ends the connections that nobody will ask for any more.
+    fn settle(&self) {
+        if self.retired.get() && self.waiting.get() == 0 {
+            for conn in self.conns.take() {
+                conn.retire();
+            }
+        }
     }
 
     /// The scheme of requests to the endpoint.
@@ -266,18 +289,19 @@ impl Pool {
     }
 }
 
-struct Waiting<'a>(&'a Cell<usize>);
+struct Waiting<'a>(&'a Pool);
 
 impl Waiting<'_> {
-    fn new(count: &Cell<usize>) -> Waiting<'_> {
-        count.set(count.get() + 1);
-        Waiting(count)
+    fn new(pool: &Pool) -> Waiting<'_> {
+        pool.waiting.set(pool.waiting.get() + 1);
+        Waiting(pool)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.0.waiting.set(self.0.waiting.get() - 1);
+        self.0.settle();
     }
 }
 

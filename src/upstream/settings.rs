@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::http2::Limits;
 
 /// How connections to the endpoints of one service are made and how many there may be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Time to connect, with TLS and the first SETTINGS.
     pub connect_timeout: Duration,
@@ -29,6 +29,14 @@ pub struct Tls {
     pub config: Arc<rustls::ClientConfig>,
     /// The name that certificates must bear; the endpoint's host without it.
     pub server_name: Option<rustls::pki_types::ServerName<'static>>,
+    /// Of the files that `config` was made from: two that have the same are the same.
+    pub fingerprint: u64,
+}
+
+impl PartialEq for Tls {
+    fn eq(&self, other: &Tls) -> bool {
+        (self.fingerprint, &self.server_name) == (other.fingerprint, &other.server_name)
+    }
 }
 
 impl Default for Settings {

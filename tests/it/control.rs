@@ -3,6 +3,7 @@
 mod changes;
 mod ctl;
 mod server;
+mod sets;
 mod views;
 
 use std::collections::BTreeMap;
@@ -95,18 +96,21 @@ impl Gateway {
 }
 
 fn service(name: &str, backends: &[(&str, u32)]) -> Arc<Service> {
+    Service::start(spec(name, backends), WORKERS, &tokio::runtime::Handle::current())
+}
+
+fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceSpec {
     let endpoint = |(address, weight): &(&str, u32)| EndpointSpec {
         address: (*address).into(),
         weight: *weight,
     };
-    let spec = ServiceSpec {
+    ServiceSpec {
         name: name.into(),
         protocol: Default::default(),
-        balancer: Balancer { policy: "first", factory: Arc::new(First) },
+        balancer: Balancer { policy: "first", settings: Vec::new(), factory: Arc::new(First) },
         endpoints: backends.iter().map(endpoint).collect(),
         upstream: Default::default(),
-    };
-    Service::start(spec, WORKERS, &tokio::runtime::Handle::current())
+    }
 }
 
 /// No routes, but these services.

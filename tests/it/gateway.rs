@@ -5,6 +5,7 @@ mod balancing;
 mod breaks;
 mod cancel;
 mod measures;
+mod members;
 mod relay;
 mod routing;
 mod shutdown;

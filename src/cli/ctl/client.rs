@@ -7,7 +7,7 @@ use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
 
-use super::{Conditions, Target};
+use super::{Conditions, Expected, Target};
 use crate::control::proto;
 use crate::model::GrpcCode;
 use proto::control_client::ControlClient;
@@ -18,8 +18,8 @@ pub enum Error {
     /// `--control` is no address.
     #[error("--control `{0}` is not an address: write http://HOST:PORT")]
     Address(String),
-    /// A backend is named twice.
-    #[error("backend `{0}` is given two weights")]
+    /// A backend or a setting is named twice.
+    #[error("`{0}` is given twice")]
     Twice(String),
     /// Nothing answers there.
     #[error(
@@ -40,6 +40,19 @@ pub enum Error {
         control: String,
         /// How long it was waited for.
         timeout: Duration,
+    },
+    /// Something answers, but not the control API, or no longer.
+    #[error(
+        "no control API answers at {control}: {reason}\n\
+         Is --control (or EQUIPOISE_CONTROL) the address that the gateway's configuration has \
+         under `control`, not that of a listener or of the metrics? It is spoken to in clear text, \
+         never TLS."
+    )]
+    Stranger {
+        /// The address that was asked.
+        control: String,
+        /// What it did.
+        reason: String,
     },
     /// The gateway said no.
     #[error("{message} ({})", .code.name())]
@@ -108,7 +121,7 @@ impl Client {
         let mut api = self.api();
         let request = proto::WatchServiceRequest { service, interval };
         let stream = self.wait(api.watch_service(request)).await?;
-        Ok(States(stream))
+        Ok(States { control: self.control.clone(), stream })
     }
 
     pub(super) async fn set_weights(
@@ -120,7 +133,7 @@ impl Client {
         let request = proto::SetWeightsRequest {
             service: service.to_owned(),
             weights,
-            expected_revision: conditions.expected_revision,
+            expected_revision: conditions.expected.expected_revision,
             allow_empty: conditions.allow_empty,
         };
         Ok(self.wait(self.api().set_weights(request)).await?.revision)
@@ -130,7 +143,7 @@ impl Client {
         let request = proto::DrainBackendRequest {
             service: target.service,
             backend: target.backend,
-            expected_revision: target.conditions.expected_revision,
+            expected_revision: target.conditions.expected.expected_revision,
             allow_empty: target.conditions.allow_empty,
         };
         Ok(self.wait(self.api().drain_backend(request)).await?.revision)
@@ -140,11 +153,56 @@ impl Client {
         let request = proto::UndrainBackendRequest {
             service: target.service,
             backend: target.backend,
-            expected_revision: target.conditions.expected_revision,
+            expected_revision: target.conditions.expected.expected_revision,
             allow_empty: target.conditions.allow_empty,
         };
         let answer = self.wait(self.api().undrain_backend(request)).await?;
         Ok(answer.revision)
+    }
+
+    pub(super) async fn add(
+        &self,
+        service: &str,
+        backends: Vec<proto::NewBackend>,
+        expected: Expected,
+    ) -> Result<u64, Error> {
+        let request = proto::AddBackendsRequest {
+            service: service.to_owned(),
+            backends,
+            expected_revision: expected.expected_revision,
+        };
+        Ok(self.wait(self.api().add_backends(request)).await?.revision)
+    }
+
+    pub(super) async fn remove(
+        &self,
+        service: &str,
+        addresses: Vec<String>,
+        conditions: Conditions,
+    ) -> Result<u64, Error> {
+        let request = proto::RemoveBackendsRequest {
+            service: service.to_owned(),
+            addresses,
+            expected_revision: conditions.expected.expected_revision,
+            allow_empty: conditions.allow_empty,
+        };
+        Ok(self.wait(self.api().remove_backends(request)).await?.revision)
+    }
+
+    pub(super) async fn set_policy(
+        &self,
+        service: &str,
+        policy: String,
+        settings: prost_types::Struct,
+        expected: Expected,
+    ) -> Result<u64, Error> {
+        let request = proto::SetPolicyRequest {
+            service: service.to_owned(),
+            policy,
+            settings: Some(settings),
+            expected_revision: expected.expected_revision,
+        };
+        Ok(self.wait(self.api().set_policy(request)).await?.revision)
     }
 
     fn api(&self) -> ControlClient<Channel> {
@@ -157,29 +215,45 @@ impl Client {
     ) -> Result<T, Error> {
         match tokio::time::timeout(self.timeout, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(refused(&status)),
+            Ok(Err(status)) => Err(refused(&self.control, &status)),
             Err(_) => Err(Error::Timeout { control: self.control.clone(), timeout: self.timeout }),
         }
     }
 }
 
 /// The states of a watched service.
-pub(super) struct States(Streaming<proto::Service>);
+pub(super) struct States {
+    control: String,
+    stream: Streaming<proto::Service>,
+}
 
 impl States {
     pub(super) async fn next(&mut self) -> Result<Option<proto::Service>, Error> {
-        self.0.message().await.map_err(|status| refused(&status))
+        self.stream.message().await.map_err(|status| refused(&self.control, &status))
     }
 }
 
-fn refused(status: &Status) -> Error {
+fn refused(control: &str, status: &Status) -> Error {
+    if let Some(reason) = stranger(status) {
+        return Error::Stranger { control: control.to_owned(), reason };
+    }
     let message = match status.message() {
-        "" => "the gateway gave no reason",
-        message => message,
+        "" => "the gateway gave no reason".to_owned(),
+        message => message.replace("allow_empty", "--allow-empty"),
     };
-    Error::Refused {
-        code: GrpcCode::from_number(code_number(status.code())),
-        message: message.to_owned(),
+    Error::Refused { code: GrpcCode::from_number(code_number(status.code())), message }
+}
+
+/// Why the status is hardly one of the control API, if so.
+fn stranger(status: &Status) -> Option<String> {
+    // What the API says comes over the wire, and has no source here.
+    if let Some(broken) = std::error::Error::source(status) {
+        return Some(format!("the connection broke ({})", root(broken)));
+    }
+    match status.code() {
+        Code::Unimplemented => Some("it does not know this command".into()),
+        Code::Unavailable => Some(status.message().into()), // a listener without backends, say
+        _ => None,
     }
 }
 

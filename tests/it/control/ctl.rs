@@ -7,6 +7,8 @@ use equipoise::cli::ctl;
 use serde_json::json;
 
 use super::*;
+use crate::support::backend::Backend;
+use crate::support::gateway;
 
 #[derive(Parser)]
 struct Cli {
@@ -117,6 +119,25 @@ async fn changes_are_made_under_conditions() {
     assert_eq!(members(&gateway.orders), [("a:1".into(), 20)]);
 }
 
+#[tokio::test]
+async fn backends_and_policies_come_and_go() {
+    let gateway = Gateway::start().await;
+    let answer = run(&gateway, "add orders c:1 [::1]:80=7 --expected-revision 1").await.unwrap();
+    assert_eq!(answer, "orders is now at revision 2\n");
+    run(&gateway, "remove orders a:1 b:1").await.unwrap();
+    assert_eq!(members(&gateway.orders), [("c:1".into(), 1), ("[::1]:80".into(), 7)]);
+    let answer = run(&gateway, "set-policy orders round_robin --output json").await.unwrap();
+    assert_eq!(answer, "{\"service\":\"orders\",\"revision\":4}\n");
+    run(&gateway, "set-policy orders consistent_hash key.header=x-user replicas=9").await.unwrap();
+    assert_eq!(gateway.orders.view().spec.balancer.policy, "consistent_hash");
+    let error = run(&gateway, "remove orders c:1 [::1]:80").await.unwrap_err().to_string();
+    assert!(error.contains("set --allow-empty"), "{error}");
+    run(&gateway, "remove orders c:1 [::1]:80 --allow-empty").await.unwrap();
+    assert_eq!(members(&gateway.orders), []);
+    let error = run(&gateway, "set-policy orders p2c_ewma decai=1s").await.unwrap_err().to_string();
+    assert!(error.contains("did you mean `decay`?"), "{error}");
+}
+
 /// Fails as a closed pipe does, after some lines.
 struct Pipe {
     text: Vec<u8>,
@@ -185,6 +206,23 @@ async fn errors_say_what_to_do() {
         let cli = Cli::try_parse_from(["ctl", "services", "--control", wrong]).unwrap();
         let error = ctl::execute(cli.args, &mut Vec::new(), false).await.unwrap_err();
         assert_eq!(error.exit_code(), 2, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_another_one_is_told_from_the_control_api() {
+    let backend = Backend::start().await;
+    let gateway = gateway::Gateway::to(&[backend.address]).await;
+    let lost = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closes = lost.local_addr().unwrap();
+    tokio::spawn(async move { while lost.accept().await.is_ok() {} });
+    for other in [gateway.front(), gateway.metrics_address(), closes] {
+        let line = ["ctl", "services", "--control", &other.to_string()].map(String::from);
+        let args = Cli::try_parse_from(line).unwrap().args;
+        let error = ctl::execute(args, &mut Vec::new(), false).await.unwrap_err().to_string();
+        for part in ["no control API answers", &other.to_string(), "--control", "TLS"] {
+            assert!(error.contains(part), "{error}");
+        }
     }
 }
 

@@ -20,18 +20,18 @@ struct Rule {
 }
 
 /// Calls on many connections that hold every answer against the rule.
-struct Load {
+pub struct Load {
     rule: Arc<Mutex<Rule>>,
     stop: Arc<AtomicBool>,
     done: Arc<AtomicUsize>,
     /// Calls that were sent and answered under a rule that forbade a backend.
-    checked: Arc<AtomicUsize>,
+    pub checked: Arc<AtomicUsize>,
     callers: JoinSet<()>,
 }
 
 impl Load {
     /// More connections than workers: each worker has some.
-    async fn start(gateway: &Gateway) -> Load {
+    pub async fn start(gateway: &Gateway) -> Load {
         let mut load = Load {
             rule: Arc::default(),
             stop: Arc::default(),
@@ -59,18 +59,18 @@ impl Load {
     }
 
     /// From now on, until the next change, a backend may get nothing or each something.
-    fn rule(&self, forbidden: Option<SocketAddr>) {
+    pub fn rule(&self, forbidden: Option<SocketAddr>) {
         let mut rule = self.rule.lock().unwrap();
         *rule = Rule { epoch: rule.epoch + 1, forbidden };
     }
 
-    async fn more(&self, calls: usize) {
+    pub async fn more(&self, calls: usize) {
         let until = self.done.load(SeqCst) + calls;
         eventually("calls go on", async || self.done.load(SeqCst) >= until).await;
     }
 
     /// Ends the calls, none of which may have failed.
-    async fn end(mut self) {
+    pub async fn end(mut self) {
         self.stop.store(true, SeqCst);
         while let Some(caller) = soon("the callers end", self.callers.join_next()).await {
             caller.unwrap();
@@ -78,7 +78,7 @@ impl Load {
     }
 }
 
-async fn two(settings: &str) -> ([Backend; 2], Gateway) {
+pub async fn two(settings: &str) -> ([Backend; 2], Gateway) {
     let backends = [Backend::start().await, Backend::start().await];
     let addresses = backends.each_ref().map(|backend| backend.address);
     let gateway = Gateway::start(&one_service(&addresses, settings)).await;

@@ -75,6 +75,10 @@ impl Gateway {
         Control::connect(self.inner.control()).await
     }
 
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.inner.metrics()
+    }
+
     pub async fn metrics(&self) -> Page {
         scrape(self.inner.metrics()).await
     }
@@ -138,6 +142,36 @@ impl Control {
             ..Default::default()
         };
         self.0.undrain_backend(request).await.unwrap();
+    }
+
+    pub async fn add(&mut self, backend: SocketAddr) {
+        let backend = proto::NewBackend { address: backend.to_string(), weight: None };
+        let request = proto::AddBackendsRequest {
+            service: "echo".into(),
+            backends: vec![backend],
+            ..Default::default()
+        };
+        self.0.add_backends(request).await.unwrap();
+    }
+
+    /// Removes backends, be they the last ones.
+    pub async fn remove(&mut self, backends: &[SocketAddr]) {
+        let request = proto::RemoveBackendsRequest {
+            service: "echo".into(),
+            addresses: backends.iter().map(SocketAddr::to_string).collect(),
+            allow_empty: true,
+            ..Default::default()
+        };
+        self.0.remove_backends(request).await.unwrap();
+    }
+
+    pub async fn set_policy(&mut self, policy: &str) {
+        let request = proto::SetPolicyRequest {
+            service: "echo".into(),
+            policy: policy.into(),
+            ..Default::default()
+        };
+        self.0.set_policy(request).await.unwrap();
     }
 
     /// The backends as they are now.

@@ -1,0 +1,81 @@
+//! Backends that come and go under load, and policies that change: nothing is dropped.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::SeqCst;
+
+use super::steer::{Load, two};
+use crate::support::client::{self, held, message};
+use crate::support::gateway::Gateway;
+use crate::support::{eventually, soon};
+
+/// Whether the metrics know of this backend.
+async fn shown(gateway: &Gateway, backend: SocketAddr) -> bool {
+    let page = gateway.metrics().await;
+    let samples = page.samples("equipoise_backend_weight");
+    samples.iter().any(|sample| sample.labels["backend"] == backend.to_string())
+}
+
+async fn upstream_connections(gateway: &Gateway) -> f64 {
+    gateway.metrics().await.value("equipoise_connections", &[("side", "upstream")])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_load_backends_come_and_go_and_no_request_fails() {
+    let ([a, b], gateway) = two("").await;
+    let load = Load::start(&gateway).await;
+    let mut control = gateway.control().await;
+    let policies = ["round_robin", "weighted_random", "p2c_ewma", "configured"];
+    for round in 0..60 {
+        let off = if round % 2 == 0 { a.address } else { b.address };
+        load.rule(None);
+        control.remove(&[off]).await;
+        load.rule(Some(off));
+        load.more(30).await;
+        control.set_policy(policies[round % policies.len()]).await;
+        load.more(30).await;
+        load.rule(None);
+        control.add(off).await;
+    }
+    assert!(load.checked.load(SeqCst) > 1000);
+    load.end().await;
+    gateway.idle().await;
+}
+
+#[tokio::test]
+async fn a_removed_backend_finishes_and_leaves_nothing_behind() {
+    let ([a, b], gateway) = two("balancer: { policy: round_robin }").await;
+    let mut control = gateway.control().await;
+    let mut client = gateway.client().await;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let mut client = client.clone();
+        calls.spawn(async move { client.unary(held()).await });
+    }
+    eventually("each has one", async || (a.seen.active(), b.seen.active()) == (1, 1)).await;
+    control.remove(&[a.address]).await;
+    for _ in 0..20 {
+        let answer = client.unary(message("x")).await.unwrap();
+        assert_eq!(client::backend(&answer), b.address);
+    }
+    assert!(shown(&gateway, a.address).await, "its request goes on");
+    a.release();
+    b.release();
+    while let Some(call) = soon("held calls end", calls.join_next()).await {
+        call.unwrap().unwrap();
+    }
+    eventually("it is forgotten", async || !shown(&gateway, a.address).await).await;
+    assert!(shown(&gateway, b.address).await);
+
+    control.add(a.address).await;
+    eventually("it is used again", async || {
+        client::backend(&client.unary(message("x")).await.unwrap()) == a.address
+    })
+    .await;
+    assert!(upstream_connections(&gateway).await > 0.0);
+    control.remove(&[a.address, b.address]).await;
+    // No request brings it to the workers' notice.
+    eventually("all connections are parted with", async || {
+        upstream_connections(&gateway).await == 0.0
+    })
+    .await;
+}
