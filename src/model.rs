@@ -16,7 +16,7 @@ mod window;
 
 pub use counter::WorkerCounter;
 pub use endpoint::{ConnectionCount, Endpoint, EndpointSet, Member};
-pub use histogram::{BOUNDS, Counts, Histogram};
+pub use histogram::{BOUNDS, Counts, Histogram, QUANTILE_ERROR};
 pub use load::{EwmaParams, Load};
 pub use outcome::{Class, Code, GRPC_CODES, GrpcCode, Protocol};
 pub use params::{BadParam, BadParams, ParamValue, Params};

@@ -36,6 +36,7 @@ pub(super) fn service(view: &ServiceView, now: Time) -> proto::Service {
         p50_seconds: b.recent.p50,
         p90_seconds: b.recent.p90,
         p99_seconds: b.recent.p99,
+        p999_seconds: b.recent.p999,
     };
     proto::Service {
         name: view.spec.name.clone(),

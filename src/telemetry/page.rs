@@ -73,7 +73,7 @@ impl Page {
         let labels = label_pairs(metric, labels);
         let mut text = String::new();
         let mut total = 0;
-        for (i, count) in counts.buckets.iter().enumerate() {
+        for (i, count) in counts.buckets().enumerate() {
             total += count;
             if let Some(bound) = BOUNDS.get(i).filter(|b| i % step == 0 && EXPORTED.contains(b)) {
                 let le = seconds(*bound);

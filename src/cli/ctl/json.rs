@@ -51,6 +51,7 @@ struct Backend<'a> {
     p50_seconds: Option<f64>,
     p90_seconds: Option<f64>,
     p99_seconds: Option<f64>,
+    p999_seconds: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -111,6 +112,7 @@ fn backend(b: &proto::Backend, recent: u64) -> Backend<'_> {
         p50_seconds: b.p50_seconds,
         p90_seconds: b.p90_seconds,
         p99_seconds: b.p99_seconds,
+        p999_seconds: b.p999_seconds,
     }
 }
 

@@ -4,6 +4,20 @@ use super::{share, state_name};
 use crate::cli::text::{align, latency, or_dash};
 use crate::control::proto::{Backend, Service, ServiceSummary};
 
+const TITLES: [&str; 11] = [
+    "BACKEND",
+    "STATE",
+    "WEIGHT",
+    "SHARE",
+    "SUCCESS",
+    "P50",
+    "P90",
+    "P99",
+    "P99.9",
+    "IN FLIGHT",
+    "REQUESTS",
+];
+
 pub(super) fn services(services: &[ServiceSummary]) -> String {
     if services.is_empty() {
         return "The gateway has no services.\n".into();
@@ -35,9 +49,7 @@ pub(super) fn backends(services: &[Service]) -> String {
 fn service(service: &Service) -> String {
     let Service { name, policy, revision, backends } = service;
     let recent = backends.iter().map(|b| b.recent_requests).sum();
-    let titles =
-        ["BACKEND", "STATE", "WEIGHT", "SHARE", "SUCCESS", "P50", "P99", "IN FLIGHT", "REQUESTS"];
-    let mut rows = vec![titles.map(String::from)];
+    let mut rows = vec![TITLES.map(String::from)];
     rows.extend(backends.iter().map(|backend| row(backend, recent)));
     rows.push(total(backends));
     format!(
@@ -46,7 +58,7 @@ fn service(service: &Service) -> String {
     )
 }
 
-fn row(backend: &Backend, recent: u64) -> [String; 9] {
+fn row(backend: &Backend, recent: u64) -> [String; TITLES.len()] {
     let weight = if backend.effective_weight == backend.weight {
         backend.weight.to_string()
     } else {
@@ -59,14 +71,16 @@ fn row(backend: &Backend, recent: u64) -> [String; 9] {
         or_dash(share(backend.recent_requests, recent), |s| format!("{:.1} %", s * 100.0)),
         or_dash(backend.success_ratio, success),
         or_dash(backend.p50_seconds, latency),
+        or_dash(backend.p90_seconds, latency),
         or_dash(backend.p99_seconds, latency),
+        or_dash(backend.p999_seconds, latency),
         backend.in_flight.to_string(),
         backend.requests.to_string(),
     ]
 }
 
-fn total(backends: &[Backend]) -> [String; 9] {
-    let mut row = <[String; 9]>::default();
+fn total(backends: &[Backend]) -> [String; TITLES.len()] {
+    let mut row = <[String; TITLES.len()]>::default();
     let [first, .., in_flight, requests] = &mut row;
     *first = "total".into();
     *in_flight = backends.iter().map(|b| u64::from(b.in_flight)).sum::<u64>().to_string();

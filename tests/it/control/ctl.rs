@@ -37,10 +37,10 @@ async fn backends_are_a_table_for_people() {
     let table = run(&gateway, "backends").await.unwrap();
     let expected = "\
 orders: first, revision 2; shares, success and latency of the last 30 s
-BACKEND         STATE        WEIGHT    SHARE  SUCCESS     P50      P99  IN FLIGHT  REQUESTS
-10.0.0.1:50051  READY             3  100.0 %  99.95 %  9.5 ms  10.0 ms          0      2000
-b:1             DRAINING  0 (set 1)    0.0 %        -       -        -          0         0
-total                                                                           0      2000
+BACKEND         STATE        WEIGHT    SHARE  SUCCESS      P50      P90      P99    P99.9  IN FLIGHT  REQUESTS
+10.0.0.1:50051  READY             3  100.0 %  99.95 %  10.0 ms  10.0 ms  10.0 ms  10.0 ms          0      2000
+b:1             DRAINING  0 (set 1)    0.0 %        -        -        -        -        -          0         0
+total                                                                                              0      2000
 ";
     assert_eq!(table, expected);
 }
@@ -70,7 +70,9 @@ async fn json_is_for_programs() {
     let text = run(&gateway, "backends orders --output json").await.unwrap();
     let mut seen: serde_json::Value = serde_json::from_str(&text).unwrap();
     for backend in seen["services"][0]["backends"].as_array_mut().unwrap() {
-        for measured in ["ewma_seconds", "p50_seconds", "p90_seconds", "p99_seconds"] {
+        for measured in
+            ["ewma_seconds", "p50_seconds", "p90_seconds", "p99_seconds", "p999_seconds"]
+        {
             let value = backend[measured].take();
             assert!(value.is_f64() || value.is_null(), "{measured}: {value}");
         }
@@ -81,6 +83,7 @@ async fn json_is_for_programs() {
             "in_flight": 0, "ewma_seconds": null, "requests": requests,
             "recent_requests": requests, "recent_share": share, "success_ratio": success,
             "p50_seconds": null, "p90_seconds": null, "p99_seconds": null,
+            "p999_seconds": null,
         })
     };
     let expected = json!({"services": [{

@@ -1,7 +1,8 @@
 //! What operators see.
 
 use equipoise::control::proto::{self, BackendState};
-use tonic::{Code, Streaming};
+use equipoise::model::QUANTILE_ERROR;
+use tonic::Streaming;
 
 use super::*;
 
@@ -47,7 +48,7 @@ async fn an_unknown_service_is_not_found() {
     let request = proto::WatchServiceRequest { service: service(), interval: None };
     let watched = client.watch_service(request).await.unwrap_err();
     for status in [got, watched] {
-        assert_eq!(status.code(), Code::NotFound);
+        assert_eq!(status.code(), tonic::Code::NotFound);
         assert!(status.message().len() < 200, "{status:?}");
     }
 }
@@ -74,11 +75,38 @@ async fn a_backend_shows_how_it_does() {
     };
     assert_eq!((a.requests, a.recent_requests, a.in_flight), (85, 85, 1));
     assert_eq!(a.success_ratio, Some(0.75));
-    for quantile in [a.p50_seconds, a.p90_seconds, a.p99_seconds] {
-        assert!((quantile.unwrap() - 0.01).abs() < 0.0012, "{quantile:?}");
+    for quantile in [a.p50_seconds, a.p90_seconds, a.p99_seconds, a.p999_seconds] {
+        assert!((quantile.unwrap() - 0.01).abs() < 0.01 * QUANTILE_ERROR, "{quantile:?}");
     }
     assert!(a.ewma_seconds > 0.0);
     assert_eq!((b.requests, b.success_ratio, b.p99_seconds), (0, None, None));
+}
+
+/// Two workers' samples of a long-tailed distribution, and the quantiles of the sorted samples.
+#[tokio::test]
+async fn quantiles_are_those_of_the_samples_themselves() {
+    let gateway = Gateway::start().await;
+    let endpoint = Arc::clone(&gateway.orders.view().backends[0].endpoint);
+    let mut rng = fastrand::Rng::with_seed(11);
+    let mut draw = || Duration::from_secs_f64(0.004 * (1.0 - rng.f64()).powf(-0.6));
+    let mut samples: Vec<Duration> = (0..30_000).map(|_| draw()).collect();
+    for (number, sample) in samples.iter().enumerate() {
+        endpoint.worker_stats(number % WORKERS).record(Code::Grpc(GrpcCode::Ok), *sample);
+    }
+    gateway.observed(30_000).await;
+    samples.sort_unstable();
+    let service = get(&mut gateway.client().await).await;
+    let said = &service.backends[0];
+    for (rank, quantile) in [
+        (15_000, said.p50_seconds),
+        (27_000, said.p90_seconds),
+        (29_700, said.p99_seconds),
+        (29_970, said.p999_seconds),
+    ] {
+        let exact = samples[rank - 1].as_secs_f64();
+        let off = (quantile.unwrap() - exact).abs() / exact;
+        assert!(off <= QUANTILE_ERROR, "{quantile:?} against {exact}");
+    }
 }
 
 #[tokio::test]
@@ -147,7 +175,7 @@ async fn an_interval_out_of_range_is_refused() {
             interval: Some(prost_types::Duration { seconds, nanos }),
         };
         let status = client.watch_service(request).await.unwrap_err();
-        assert_eq!(status.code(), Code::InvalidArgument, "{seconds} {nanos}");
+        assert_eq!(status.code(), tonic::Code::InvalidArgument, "{seconds} {nanos}");
         assert!(status.message().contains("0.1 to 3600 seconds"));
     }
 }
@@ -170,7 +198,7 @@ async fn streams_beyond_the_bound_are_refused_until_others_end() {
     }
     let client = &mut clients[0];
     let status = client.watch_service(request()).await.unwrap_err();
-    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status:?}");
     streams.clear();
     while client.watch_service(request()).await.is_err() {
         tokio::task::yield_now().await;
