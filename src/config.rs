@@ -7,6 +7,7 @@
 mod files;
 mod limits;
 mod listener;
+mod matching;
 mod node;
 mod plan;
 mod read;

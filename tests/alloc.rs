@@ -1,5 +1,5 @@
-//! What must not allocate: a pick, whatever the policy. A binary of its own, as it replaces the
-//! global allocator by one that counts.
+//! What must not allocate: a pick, whatever the policy, and finding a route, whatever it asks for.
+//! A binary of its own, as it replaces the global allocator by one that counts.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,6 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise::balance::{Factory, POLICIES, PickCx, Policy};
+use equipoise::model::route::{
+    Conditions, FieldMatch, HostMatch, Match, PathMatch, Pattern, Route, RouteQuery,
+    RouteTableBuilder, Share, Split, ValueMatch,
+};
 use equipoise::model::{Endpoint, EndpointSet, EwmaParams, Member, ParamValue, Params, Time};
 
 fn configured(policy: &dyn Policy) -> Arc<dyn Factory> {
@@ -55,4 +59,52 @@ fn a_pick_allocates_nothing() {
         });
         assert_eq!(counted.count_total, 0, "{}", policy.name());
     }
+}
+
+#[test]
+fn finding_a_route_allocates_nothing() {
+    let mut table = RouteTableBuilder::default();
+    let field = |name: &str, value| FieldMatch { name: name.into(), value };
+    let regex = || Pattern::new("[a-z]+,[a-z ]+").unwrap();
+    let host = || HostMatch::parse("*.shop.example").unwrap();
+    for (number, path) in [
+        PathMatch::Regex(Pattern::new("/x.*").unwrap()),
+        PathMatch::prefix("/api").unwrap(),
+        PathMatch::exact("/api/v1").unwrap(),
+        PathMatch::grpc("shop.Orders").unwrap(),
+        PathMatch::Any,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let conditions = Conditions {
+            method: Some("POST".into()),
+            headers: [field("x-a", ValueMatch::Regex(regex()))].into(),
+            query: [field("q", ValueMatch::Regex(regex()))].into(),
+        };
+        for (weight, conditions) in [(1, conditions), (0, Conditions::default())] {
+            let shares = [(number, 2), (9, weight)];
+            let share = |(service, weight)| Share { service, name: "s".into(), weight };
+            let split = Split::new(shares.map(share)).unwrap();
+            let route = Route { split, split_by: None };
+            table.insert(Match { host: host(), path: path.clone(), conditions }, route).unwrap();
+        }
+    }
+    let table = table.finish();
+    let fields = vec![("x-a", "alpha"), ("x-b", "c"), ("x-a", "beta")];
+    let rng = &mut fastrand::Rng::with_seed(1);
+    let mut found = 0;
+    let counted = allocation_counter::measure(|| {
+        for path in ["/xy", "/api/v1/z?a=b&q=a%2cb+c", "/api/v1?q=1", "/shop.Orders/Get", "/none"] {
+            for method in [&b"GET"[..], b"POST"] {
+                let (authority, path) = (&b"WWW.shop.example:80"[..], path.as_bytes());
+                let query = RouteQuery { authority, path, method, grpc: true, fields: &fields };
+                let route = table.find(&query).unwrap();
+                found += usize::from(route.split.choose(Some(b"key"), rng).is_some());
+                found += usize::from(route.split.choose(None, rng).is_some());
+            }
+        }
+    });
+    assert_eq!(found, 20);
+    assert_eq!(counted.count_total, 0);
 }

@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 
+use super::matching;
 use super::node::Node;
 use super::read::{Fields, count, items, scalar, text};
 use super::report::{Problems, Span};
-use crate::model::route::{HostMatch, Match, PathMatch};
-use crate::model::{Route, RouteTable, nearest};
+use crate::model::nearest;
+use crate::model::route::{
+    InsertError, MAX_PATTERNS, Match, Route, RouteTable, RouteTableBuilder, Share, Split,
+};
 
 /// The largest weight in a split.
 const MAX_SPLIT_WEIGHT: u64 = 1_000_000;
@@ -17,7 +20,7 @@ const HELP_TARGET: &str = "add `service: NAME`, or `split: [ { service: NAME, we
 pub struct Routes<'a> {
     problems: &'a Problems,
     services: &'a HashMap<&'a str, usize>,
-    table: RouteTable,
+    table: RouteTableBuilder,
     /// Where each row of the table stands.
     places: Vec<Span>,
     used: Vec<bool>,
@@ -29,7 +32,7 @@ impl<'a> Routes<'a> {
         Routes {
             problems,
             services,
-            table: RouteTable::default(),
+            table: RouteTableBuilder::default(),
             places: Vec::new(),
             used: vec![false; services.len()],
         }
@@ -39,14 +42,41 @@ impl<'a> Routes<'a> {
     pub fn add(&mut self, node: &Node) {
         let mut fields = Fields::of(node, self.problems);
         let asked = fields.get("match");
-        let matched = asked.map_or(Some(Match::default()), |node| self.read_match(node));
+        let matched =
+            asked.map_or(Some(Match::default()), |node| matching::read(node, self.problems));
+        let split = self.read_targets(&mut fields);
+        let split_by = fields.get("split_by").and_then(|node| self.read_split_by(node));
+        fields.finish();
+        let Some((matched, split)) = matched.zip(split) else {
+            return;
+        };
+        let span = asked.map_or(node.span, |asked| asked.span);
+        match self.table.insert(matched, Route { split, split_by }) {
+            Ok(_) => self.places.push(span),
+            Err(InsertError::Duplicate(earlier)) => {
+                let first = self.places.get(earlier).copied().unwrap_or(span);
+                self.problems.error_again(span, "the same match stands in two routes", first);
+            }
+            Err(InsertError::TooManyPatterns) => {
+                let message = format!(
+                    "more than {MAX_PATTERNS} routes of this host have a regular expression for \
+                     the path"
+                );
+                let help = "each is tried in turn: use `path`, `path_prefix` or `grpc`";
+                self.problems.error(span, message, help);
+            }
+        }
+    }
+
+    /// `service` or `split`.
+    fn read_targets(&mut self, fields: &mut Fields<'_>) -> Option<Split> {
         let split = fields.get("split");
         let service = match fields.has("split") {
             true => fields.get("service"),
             false => fields.require("service", HELP_TARGET),
         };
-        let route = match (service, split) {
-            (Some(service), None) => self.service(service).map(Route::to),
+        match (service, split) {
+            (Some(service), None) => Split::new([self.share(service, 1)?]),
             (None, Some(split)) => self.read_split(split),
             (Some(_), Some(split)) => {
                 let help = "keep `service` for one service, or `split` for several";
@@ -54,75 +84,53 @@ impl<'a> Routes<'a> {
                 None
             }
             (None, None) => None,
-        };
-        fields.finish();
-        let Some((matched, route)) = matched.zip(route) else {
-            return;
-        };
-        let span = asked.map_or(node.span, |asked| asked.span);
-        match self.table.insert(&matched, route) {
-            Ok(()) => self.places.push(span),
-            Err(earlier) => {
-                let first = self.places.get(earlier).copied().unwrap_or(span);
-                self.problems.error_again(span, "the same match stands in two routes", first);
-            }
         }
+    }
+
+    /// Where the key of a request stands that always goes to the same service.
+    fn read_split_by(&self, node: &Node) -> Option<Box<str>> {
+        let mut fields = Fields::of(node, self.problems);
+        let help = "add `header: NAME`";
+        let header = fields.require("header", help);
+        fields.finish();
+        scalar(header?, self.problems, matching::header_name)
     }
 
     /// The table, and for each service whether a route goes to it.
     pub fn finish(self) -> (RouteTable, Vec<bool>) {
-        (self.table, self.used)
+        (self.table.finish(), self.used)
     }
 
-    fn read_match(&self, node: &Node) -> Option<Match> {
-        let mut fields = Fields::of(node, self.problems);
-        let problems = self.problems;
-        let before = problems.count();
-        let host = fields.parsed("host", HostMatch::parse);
-        let paths = [
-            fields.get("grpc").map(|node| (node, PathMatch::grpc as fn(&str) -> _)),
-            fields.get("path").map(|node| (node, PathMatch::exact as fn(&str) -> _)),
-            fields.get("path_prefix").map(|node| (node, PathMatch::prefix as fn(&str) -> _)),
-        ];
-        let mut paths = paths.into_iter().flatten();
-        let path = paths.next().and_then(|(node, parse)| scalar(node, problems, parse));
-        if paths.next().is_some() {
-            let message = "a match has one of `grpc`, `path` and `path_prefix`";
-            problems.error(node.span, message, "make it several routes");
-        }
-        fields.finish();
-        // Half a match would be another match, and clash with those of others.
-        (problems.count() == before)
-            .then(|| Match { host: host.unwrap_or_default(), path: path.unwrap_or_default() })
-    }
-
-    fn read_split(&mut self, node: &Node) -> Option<Route> {
-        let mut targets = Vec::new();
-        let mut whole = true;
-        for item in items(node, self.problems) {
+    fn read_split(&mut self, node: &Node) -> Option<Split> {
+        let mut shares = Vec::new();
+        let items = items(node, self.problems);
+        for item in items {
             let mut target = Fields::of(item, self.problems);
             let service = target.require("service", "add `service: NAME`");
             let mut weight = 1;
             target.set("weight", &mut weight, count(0..=MAX_SPLIT_WEIGHT));
             target.finish();
-            match service.and_then(|service| self.service(service)) {
-                Some(service) => targets.push((service, weight)),
-                None => whole = false,
-            }
+            shares.extend(service.and_then(|service| self.share(service, weight)));
         }
-        if !whole || targets.is_empty() {
+        if shares.len() < items.len() || shares.is_empty() {
             return None;
         }
-        let route = Route::split(targets);
-        if route.is_none() {
+        let split = Split::new(shares);
+        if split.is_none() {
             let help = "give one of them a weight of 1 at least";
             self.problems.error(node.span, "all weights are 0", help);
         }
-        route
+        split
     }
 
-    /// The index of the service that `node` names.
-    fn service(&mut self, node: &Node) -> Option<usize> {
+    /// A share for the service that `node` names.
+    fn share(&mut self, node: &Node, weight: u32) -> Option<Share> {
+        let (name, service) = self.service(node)?;
+        Some(Share { service, name: name.into(), weight })
+    }
+
+    /// The service that `node` names, and its index.
+    fn service(&mut self, node: &Node) -> Option<(String, usize)> {
         let name = scalar(node, self.problems, text)?;
         let Some(index) = self.services.get(&*name).copied() else {
             let near = nearest(&name, self.services.keys().copied());
@@ -136,6 +144,6 @@ impl<'a> Routes<'a> {
         if let Some(used) = self.used.get_mut(index) {
             *used = true;
         }
-        Some(index)
+        Some((name, index))
     }
 }

@@ -1,6 +1,7 @@
 //! What a head says to the gateway, and how it is passed on.
 
 use crate::http2::{Field, Headers, Indexing, Name};
+use crate::model::route::Fields;
 
 /// Whether a content type is gRPC: `application/grpc`, alone or with a suffix or parameters.
 /// gRPC-Web is not.
@@ -16,6 +17,16 @@ pub fn is_grpc(headers: &Headers) -> bool {
 /// The host that a request is for.
 pub fn authority(head: &Headers) -> &[u8] {
     head.get(Name::Authority).or_else(|| head.get(Name::Host)).unwrap_or_default()
+}
+
+/// A request's head as routes ask for it.
+pub struct Asked<'a>(pub &'a Headers);
+
+impl Fields for Asked<'_> {
+    fn values(&self, name: &str, see: &mut dyn FnMut(&[u8])) {
+        let named = self.0.iter().filter(|field| field.name == name.as_bytes());
+        named.for_each(|field| see(field.value));
+    }
 }
 
 /// The head of a request as it goes to a backend: everything as it came, but the scheme is that

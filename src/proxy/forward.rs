@@ -122,12 +122,16 @@ impl Request {
         let query = RouteQuery {
             authority: fields::authority(&head),
             path: head.get(Name::Path).unwrap_or_default(),
+            method: head.get(Name::Method).unwrap_or_default(),
             grpc: self.grpc,
+            fields: &fields::Asked(&head),
         };
         let routed = self.proxy.router.current();
         let route = routed.routes().find(&query).ok_or(Failure::NoRoute)?;
-        let service = route.choose(&mut self.proxy.worker.rng().borrow_mut());
-        routed.target(service).cloned().ok_or(Failure::NoRoute)
+        let key = route.split_by.as_deref().and_then(|name| head.get_named(name.as_bytes()));
+        let key = key.filter(|key| !key.is_empty());
+        let share = route.split.choose(key, &mut self.proxy.worker.rng().borrow_mut());
+        share.and_then(|share| routed.target(share.service).cloned()).ok_or(Failure::NoRoute)
     }
 
     /// Sends the head to the backend; `None` when the client went away meanwhile.

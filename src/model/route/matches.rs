@@ -1,19 +1,26 @@
 //! What a route asks of a request, as people write it and as the table keeps it.
 
+use std::fmt::{self, Display, Formatter};
+
+use super::conditions::{Conditions, FieldMatch, ValueMatch};
+use super::pattern::Pattern;
+
 /// The longest host name there can be.
 pub const MAX_HOST: usize = 253;
 
-/// What a route asks of a request: a host and a path.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a route asks of a request. [`Display`] shows it as one writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Match {
     /// The host.
     pub host: HostMatch,
     /// The path.
     pub path: PathMatch,
+    /// And the rest.
+    pub conditions: Conditions,
 }
 
 /// What a route asks of the host. Names are kept in lower case.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum HostMatch {
     /// Nothing.
     #[default]
@@ -25,19 +32,23 @@ pub enum HostMatch {
 }
 
 /// What a route asks of the path.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PathMatch {
     /// Nothing.
     #[default]
     Any,
     /// It is this, query aside.
     Exact(Box<str>),
-    /// It is this or goes on after it with a `/`; kept without the `/` at its end.
+    /// It is this or goes on after it with a `/`; kept without the `/` at its end, and not empty.
     Prefix(Box<str>),
+    /// It matches this, query aside.
+    Regex(Pattern),
     /// The request is gRPC, for a method of this service; kept as `/pkg.Service`.
     GrpcService(Box<str>),
     /// The request is gRPC, for this method; kept as `/pkg.Service/Method`.
     GrpcMethod(Box<str>),
+    /// The request is gRPC, for a method that matches this as `pkg.Service/Method`.
+    GrpcRegex(Pattern),
 }
 
 impl HostMatch {
@@ -76,13 +87,16 @@ impl PathMatch {
         Ok(PathMatch::Exact(text.into()))
     }
 
-    /// Reads `/a/b` as the first segments of the path.
+    /// Reads `/a/b` as the first segments of the path; `/` is the beginning of every path.
     ///
     /// # Errors
     /// Says what is wrong and how to mend it.
     pub fn prefix(text: &str) -> Result<PathMatch, String> {
         check_path(text)?;
-        Ok(PathMatch::Prefix(text.strip_suffix('/').unwrap_or(text).into()))
+        Ok(match text.strip_suffix('/').unwrap_or(text) {
+            "" => PathMatch::Any,
+            prefix => PathMatch::Prefix(prefix.into()),
+        })
     }
 
     /// Reads `pkg.Service` or `pkg.Service/Method`.
@@ -113,6 +127,66 @@ impl PathMatch {
             None => PathMatch::GrpcService(path),
         })
     }
+}
+
+impl Display for Match {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Conditions { method, headers, query } = &self.conditions;
+        let mut parts = Vec::new();
+        match &self.host {
+            HostMatch::Any => {}
+            HostMatch::Exact(host) => parts.push(format!("host: {}", quoted(host))),
+            HostMatch::Below(host) => parts.push(format!("host: \"*.{host}\"")),
+        }
+        match &self.path {
+            PathMatch::Any => {}
+            PathMatch::Exact(path) => parts.push(format!("path: {}", quoted(path))),
+            PathMatch::Prefix(path) => parts.push(format!("path_prefix: {}", quoted(path))),
+            PathMatch::Regex(regex) => {
+                parts.push(format!("path_regex: {}", quoted(regex.as_str())))
+            }
+            PathMatch::GrpcService(name) | PathMatch::GrpcMethod(name) => {
+                let name = name.strip_prefix('/').unwrap_or(name);
+                parts.push(format!("grpc: {name}"));
+            }
+            PathMatch::GrpcRegex(regex) => {
+                parts.push(format!("grpc_regex: {}", quoted(regex.as_str())))
+            }
+        }
+        parts.extend(method.iter().map(|method| format!("method: {method}")));
+        parts.extend(list("headers", headers));
+        parts.extend(list("query", query));
+        match parts.as_slice() {
+            [] => f.write_str("{ }"),
+            parts => write!(f, "{{ {} }}", parts.join(", ")),
+        }
+    }
+}
+
+/// All fields under their key, if there are any.
+fn list(key: &str, fields: &[FieldMatch]) -> Option<String> {
+    let fields: Vec<String> = fields.iter().map(FieldMatch::to_string).collect();
+    (!fields.is_empty()).then(|| format!("{key}: {{ {} }}", fields.join(", ")))
+}
+
+impl Display for FieldMatch {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", quoted(&self.name))?;
+        match &self.value {
+            ValueMatch::Exact(text) => f.write_str(&quoted(text)),
+            ValueMatch::Prefix(text) => write!(f, "{{ prefix: {} }}", quoted(text)),
+            ValueMatch::Regex(regex) => write!(f, "{{ regex: {} }}", quoted(regex.as_str())),
+            ValueMatch::Present => f.write_str("{ present: true }"),
+            ValueMatch::Absent => f.write_str("{ present: false }"),
+        }
+    }
+}
+
+/// Text as YAML reads it back in a flow: quoted unless it is a plain word.
+fn quoted(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./".contains(&b);
+    let word = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
+    if word && text.bytes().all(plain) { text.into() } else { format!("{text:?}") }
 }
 
 fn check_name(name: &str, text: &str) -> Result<(), String> {

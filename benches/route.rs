@@ -1,0 +1,114 @@
+//! What finding a route costs among 10 and among 10,000, all of which are asked for in turn.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use equipoise::model::route::{
+    Conditions, FieldMatch, HostMatch, Match, PathMatch, Route, RouteQuery, RouteTable,
+    RouteTableBuilder, Share, Split, ValueMatch,
+};
+
+/// How the routes of a table differ, and what asks for one of them.
+struct Kind {
+    name: &'static str,
+    matched: fn(usize) -> Match,
+    /// Authority, path, and whether it is gRPC.
+    asks: fn(usize) -> (String, String, bool),
+}
+
+fn grpc(number: usize) -> Match {
+    let path = PathMatch::grpc(&format!("shop.v1.Service{number}/Get")).unwrap();
+    Match { path, ..Match::default() }
+}
+
+fn prefix(number: usize) -> Match {
+    let path = PathMatch::prefix(&format!("/api/{number}")).unwrap();
+    let host = HostMatch::parse("*.shop.example").unwrap();
+    Match { host, path, ..Match::default() }
+}
+
+fn host(number: usize) -> Match {
+    let host = HostMatch::parse(&format!("tenant{number}.shop.example")).unwrap();
+    Match { host, path: PathMatch::prefix("/api").unwrap(), ..Match::default() }
+}
+
+/// Two routes for each path, of which the second one is taken.
+fn header(number: usize) -> Match {
+    let field = FieldMatch { name: "x-canary".into(), value: ValueMatch::Exact("1".into()) };
+    let headers = if number.is_multiple_of(2) { [field].into() } else { Box::default() };
+    let conditions = Conditions { headers, ..Conditions::default() };
+    Match { conditions, ..grpc(number / 2) }
+}
+
+const KINDS: [Kind; 4] = [
+    Kind {
+        name: "grpc",
+        matched: grpc,
+        asks: |n| ("shop.example:8080".into(), format!("/shop.v1.Service{n}/Get"), true),
+    },
+    Kind {
+        name: "prefix",
+        matched: prefix,
+        asks: |n| ("www.shop.example".into(), format!("/api/{n}/orders/17?page=2"), false),
+    },
+    Kind {
+        name: "host",
+        matched: host,
+        asks: |n| (format!("tenant{n}.shop.example"), "/api/orders/17".into(), false),
+    },
+    Kind {
+        name: "header",
+        matched: header,
+        asks: |n| ("shop.example".into(), format!("/shop.v1.Service{}/Get", n / 2), true),
+    },
+];
+
+fn table(kind: &Kind, len: usize) -> RouteTable {
+    let mut table = RouteTableBuilder::default();
+    for number in 0..len {
+        let share = Share { service: number, name: "orders".into(), weight: 1 };
+        let route = Route { split: Split::new([share]).unwrap(), split_by: None };
+        table.insert((kind.matched)(number), route).unwrap();
+    }
+    table.finish()
+}
+
+fn find(criterion: &mut Criterion) {
+    let fields = vec![("content-type", "application/grpc"), ("te", "trailers"), ("x-canary", "0")];
+    for kind in &KINDS {
+        let mut group = criterion.benchmark_group(kind.name);
+        for len in [10, 10_000] {
+            let table = table(kind, len);
+            let asked: Vec<_> = (0..len).map(kind.asks).collect();
+            // Neither in order nor the same one twice in a row.
+            let mut next = 0;
+            group.bench_function(BenchmarkId::from_parameter(len), |bencher| {
+                bencher.iter(|| {
+                    next = (next + 7919) % len;
+                    let (authority, path, grpc) = &asked[next];
+                    let query = RouteQuery {
+                        authority: authority.as_bytes(),
+                        path: path.as_bytes(),
+                        method: b"POST",
+                        grpc: *grpc,
+                        fields: &fields,
+                    };
+                    table.find(black_box(&query)).map(std::ptr::from_ref)
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = find
+}
+criterion_main!(benches);

@@ -1,0 +1,163 @@
+//! What a route asks of a request: its `match`.
+
+use std::collections::HashMap;
+
+use super::node::{Entry, Node, Value};
+use super::read::{Fields, boolean, scalar};
+use super::report::{Problems, Span};
+use crate::model::route::{
+    Conditions, FieldMatch, HostMatch, Match, PathMatch, Pattern, ValueMatch,
+};
+
+/// Headers, and query parameters, that one route may ask for.
+const MAX_FIELDS: usize = 16;
+
+/// Reads a `match`; nothing, and a problem, if it is not wholly right: half a match would be
+/// another match, and clash with those of others.
+pub fn read(node: &Node, problems: &Problems) -> Option<Match> {
+    let before = problems.count();
+    let mut fields = Fields::of(node, problems);
+    let host = fields.parsed("host", HostMatch::parse);
+    let path = path(&mut fields, node.span, problems);
+    let method_at = fields.get("method");
+    let method = method_at.and_then(|node| scalar(node, problems, method));
+    let headers = fields.get("headers").map(|node| list(node, header_name, problems));
+    let query = fields.get("query").map(|node| list(node, parameter_name, problems));
+    fields.finish();
+    if let Some(node) = method_at
+        && matches!(path, Some(PathMatch::GrpcService(_) | PathMatch::GrpcMethod(_)))
+    {
+        let help = "leave `method` out: `grpc` asks for it already";
+        problems.error(node.span, "every gRPC request is a POST", help);
+    }
+    let conditions = Conditions {
+        method,
+        headers: headers.unwrap_or_default(),
+        query: query.unwrap_or_default(),
+    };
+    (problems.count() == before).then(|| Match {
+        host: host.unwrap_or_default(),
+        path: path.unwrap_or_default(),
+        conditions,
+    })
+}
+
+/// The one key that speaks of the path, if there is one.
+fn path(fields: &mut Fields<'_>, at: Span, problems: &Problems) -> Option<PathMatch> {
+    type Parse = fn(&str) -> Result<PathMatch, String>;
+    let kinds: [(&'static str, Parse); 5] = [
+        ("grpc", PathMatch::grpc),
+        ("grpc_regex", |text| Pattern::new(text).map(PathMatch::GrpcRegex)),
+        ("path", PathMatch::exact),
+        ("path_prefix", PathMatch::prefix),
+        ("path_regex", |text| Pattern::new(text).map(PathMatch::Regex)),
+    ];
+    let given = kinds.map(|(key, parse)| fields.get(key).map(|node| (node, parse)));
+    let mut given = given.into_iter().flatten();
+    let path = given.next().and_then(|(node, parse)| scalar(node, problems, parse));
+    if given.next().is_some() {
+        let message = "a match has one of `grpc`, `grpc_regex`, `path`, `path_prefix` and \
+                       `path_regex`";
+        problems.error(at, message, "make it several routes");
+    }
+    path
+}
+
+fn method(text: &str) -> Result<Box<str>, String> {
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
+        let upper = text.to_ascii_uppercase();
+        return Err(format!("`{text}` is not a method: write it in capitals, such as `{upper}`"));
+    }
+    if text == "CONNECT" {
+        return Err("CONNECT is not supported, so it has no route".into());
+    }
+    Ok(text.into())
+}
+
+/// The fields under a key, by name.
+fn list(
+    node: &Node,
+    name: fn(&str) -> Result<Box<str>, String>,
+    problems: &Problems,
+) -> Box<[FieldMatch]> {
+    let Value::Map(entries) = &node.value else {
+        let help = "write { name: value, … }";
+        problems.error(node.span, "a mapping from names to values is wanted here", help);
+        return Box::default();
+    };
+    if entries.is_empty() || entries.len() > MAX_FIELDS {
+        let message = format!("{} names stand here: write 1 to {MAX_FIELDS}", entries.len());
+        problems.error(node.span, message, "");
+    }
+    let mut seen: HashMap<Box<str>, Span> = HashMap::new();
+    let mut list = Vec::with_capacity(entries.len());
+    for entry in entries {
+        match (name(&entry.key), value(entry, problems)) {
+            (Err(message), _) => problems.error(entry.span, message, ""),
+            (Ok(name), value) => {
+                if let Some(first) = seen.insert(name.clone(), entry.span) {
+                    let message = format!("`{name}` is asked for twice");
+                    problems.error_again(entry.span, message, first);
+                }
+                list.extend(value.map(|value| FieldMatch { name, value }));
+            }
+        }
+    }
+    list.sort_by(|a, b| a.name.cmp(&b.name));
+    list.into()
+}
+
+/// A header's name, in lower case.
+pub fn header_name(text: &str) -> Result<Box<str>, String> {
+    if let Some(pseudo) = text.strip_prefix(':') {
+        return Err(format!(
+            "`{text}` is not a header: what is asked of it has a key of its own, such as \
+             `{pseudo}` or `host`"
+        ));
+    }
+    if text.eq_ignore_ascii_case("host") {
+        return Err("`host` may not be there in HTTP/2: use the key `host` of the route".into());
+    }
+    match http::HeaderName::from_bytes(text.as_bytes()) {
+        Ok(name) => Ok(name.as_str().into()),
+        Err(_) => Err(format!("`{}` is not a header's name", text.escape_debug())),
+    }
+}
+
+fn parameter_name(text: &str) -> Result<Box<str>, String> {
+    match text {
+        "" => Err("a query parameter has a name".into()),
+        text => Ok(text.into()),
+    }
+}
+
+const HELP_VALUE: &str = "write the value itself, or one of { exact: … }, { prefix: … }, \
+                          { regex: … }, { present: true } and { present: false }";
+
+/// What is asked of one field: a value as it is, or a mapping with one key.
+fn value(entry: &Entry, problems: &Problems) -> Option<ValueMatch> {
+    let node = &entry.value;
+    match &node.value {
+        Value::Scalar(text) => Some(ValueMatch::Exact(text.clone())),
+        Value::Map(entries) if entries.len() == 1 => {
+            let mut fields = Fields::of(node, problems);
+            let exact = fields.parsed("exact", |text| Ok(ValueMatch::Exact(text.into())));
+            let prefix = fields.parsed("prefix", |text| match text {
+                "" => Err("everything begins so: write `present: true`".into()),
+                text => Ok(ValueMatch::Prefix(text.into())),
+            });
+            let regex = fields.parsed("regex", |text| Pattern::new(text).map(ValueMatch::Regex));
+            let present = fields.parsed("present", boolean).map(|present| match present {
+                true => ValueMatch::Present,
+                false => ValueMatch::Absent,
+            });
+            fields.finish();
+            exact.or(prefix).or(regex).or(present)
+        }
+        _ => {
+            let message = format!("`{}` is asked for nothing that can be compared", entry.key);
+            problems.error(entry.span, message, HELP_VALUE);
+            None
+        }
+    }
+}

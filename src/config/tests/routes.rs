@@ -1,0 +1,171 @@
+//! What routes may say, and what they are told when they say something else.
+
+use std::fmt::Write as _;
+
+use super::*;
+
+/// The minimal example with these routes instead of its one.
+#[track_caller]
+fn with(routes: &str) -> String {
+    minimal_with("  - service: orders", routes)
+}
+
+/// A file whose only route asks this has this one error.
+#[track_caller]
+fn told(asked: &str, error: &str) {
+    assert_eq!(errors(&with(&format!("  - {{ match: {{ {asked} }}, service: orders }}"))), [error]);
+}
+
+/// The match of the only route, as it is shown.
+#[track_caller]
+fn shown(asked: &str) -> String {
+    let text = with(&format!("  - {{ match: {{ {asked} }}, service: orders }}"));
+    let plan = parse(&text, Path::new("")).unwrap_or_else(|report| panic!("{report}"));
+    format!("{:?}", plan.routes)
+}
+
+#[test]
+fn routes_are_refused_with_the_fix() {
+    refused(
+        &with("  - service: order"),
+        "10:14",
+        &["no service `order`", "did you mean `orders`?"],
+    );
+    refused(&with("  - match: { path: /x }"), "10:5", &["`service` is missing"]);
+    refused(
+        &with("  - { service: orders, split: [ { service: orders } ] }"),
+        "10:31",
+        &["not both"],
+    );
+    refused(
+        &with("  - split: [ { service: orders, weight: 0 } ]"),
+        "10:12",
+        &["all weights are 0"],
+    );
+    refused(
+        &with("  - { match: { path: /x, grpc: a.B }, service: orders }"),
+        "10:14",
+        &["one of `grpc`, `grpc_regex`, `path`, `path_prefix` and `path_regex`"],
+    );
+    refused(&with("  - { match: { host: *.x }, service: orders }"), "10:22", &["\"*.x\""]);
+    let twice = "  - { match: { path_prefix: /a }, service: orders }\n  - service: orders\n  \
+                 - { match: { path_prefix: /a/ }, service: orders }\n  - { match: {}, service: orders }";
+    let errors = errors(&with(twice));
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(
+        errors[0].starts_with("12:14: ") && errors[0].contains("first in line 10"),
+        "{errors:?}"
+    );
+    assert!(
+        errors[1].starts_with("13:14: ") && errors[1].contains("first in line 11"),
+        "{errors:?}"
+    );
+}
+
+#[test]
+fn what_a_match_asks_for_is_read() {
+    let values = "headers: { X-A: 1, x-b: { exact: b }, x-c: { prefix: c }, x-d: { regex: d+ }, \
+                  x-e: { present: true }, x-f: { present: false }, x-g: \"\" }";
+    let plan = shown(values);
+    for part in [
+        r#"FieldMatch { name: "x-a", value: Exact("1") }"#,
+        r#"FieldMatch { name: "x-b", value: Exact("b") }"#,
+        r#"FieldMatch { name: "x-c", value: Prefix("c") }"#,
+        r#"FieldMatch { name: "x-d", value: Regex(Pattern("d+")) }"#,
+        r#"FieldMatch { name: "x-e", value: Present }"#,
+        r#"FieldMatch { name: "x-f", value: Absent }"#,
+        r#"FieldMatch { name: "x-g", value: Exact("") }"#,
+    ] {
+        assert!(plan.contains(part), "{part}: {plan}");
+    }
+    assert!(shown("query: { Page: 2 }").contains(r#"name: "Page", value: Exact("2")"#));
+    assert!(shown("method: GET").contains(r#"method: Some("GET")"#));
+    assert!(shown("path_regex: \"/v[0-9]+\"").contains(r#"Regex(Pattern("/v[0-9]+"))"#));
+    assert!(shown("grpc_regex: 'a\\..*'").contains("GrpcRegex(Pattern("));
+}
+
+#[test]
+fn wrong_conditions_are_told_what_to_write() {
+    told("method: get", "10:24: `get` is not a method: write it in capitals, such as `GET`");
+    told("method: CONNECT", "10:24: CONNECT is not supported, so it has no route");
+    told(
+        "grpc: a.B, method: POST",
+        "10:35: every gRPC request is a POST; leave `method` out: `grpc` asks for it already",
+    );
+    told(
+        "headers: x",
+        "10:25: a mapping from names to values is wanted here; write { name: value, … }",
+    );
+    told("headers: { }", "10:25: 0 names stand here: write 1 to 16");
+    told(
+        "headers: { \":path\": /x }",
+        "10:27: `:path` is not a header: what is asked of it has a key of its own, such as \
+         `path` or `host`",
+    );
+    told(
+        "headers: { Host: x }",
+        "10:27: `host` may not be there in HTTP/2: use the key `host` of the route",
+    );
+    told("headers: { \"a b\": x }", "10:27: `a b` is not a header's name");
+    told(
+        "headers: { X-A: 1, x-a: 2 }",
+        "10:35: `x-a` is asked for twice, first in line 10; remove one of the two",
+    );
+    told("query: { \"\": x }", "10:25: a query parameter has a name");
+    let what = "write the value itself, or one of { exact: … }, { prefix: … }, { regex: … }, \
+                { present: true } and { present: false }";
+    for wrong in ["x-a: [ 1 ]", "x-a: ", "x-a: { }", "x-a: { prefix: a, regex: b }"] {
+        let error = format!("10:27: `x-a` is asked for nothing that can be compared; {what}");
+        told(&format!("headers: {{ {wrong} }}"), &error);
+    }
+    told(
+        "headers: { x-a: { prefix: \"\" } }",
+        "10:42: everything begins so: write `present: true`",
+    );
+    told(
+        "headers: { x-a: { regexp: a } }",
+        "10:34: unknown key `regexp`; did you mean `regex`? Known here: exact, prefix, regex, present",
+    );
+    told(
+        "headers: { x-a: { present: 1 } }",
+        "10:43: `1` is neither true nor false: write one of the two",
+    );
+    told("path_regex: /a(", "10:28: `/a(` is not a regular expression: unclosed group");
+    told(
+        "path_regex: \"((a{100}){100}){100}\"",
+        "10:28: `((a{100}){100}){100}` makes an automaton of more than 1MiB: repeat less, or less often",
+    );
+    told(
+        "path: /a, path_regex: /b",
+        "10:14: a match has one of `grpc`, `grpc_regex`, `path`, `path_prefix` and `path_regex`; \
+         make it several routes",
+    );
+}
+
+#[test]
+fn too_many_conditions_and_patterns_are_refused() {
+    let names: Vec<String> = (0..17).map(|n| format!("x-{n}: 1")).collect();
+    let asked = format!("headers: {{ {} }}", names.join(", "));
+    told(&asked, "10:25: 17 names stand here: write 1 to 16");
+    let mut routes = String::new();
+    for number in 0..257 {
+        let _ = writeln!(routes, "  - {{ match: {{ path_regex: /{number} }}, service: orders }}");
+    }
+    let error = "266:14: more than 256 routes of this host have a regular expression for the path; \
+                 each is tried in turn: use `path`, `path_prefix` or `grpc`";
+    assert_eq!(errors(&with(routes.trim_end())), [error]);
+}
+
+#[test]
+fn a_split_by_key_names_a_header() {
+    let split = |by: &str| with(&format!("  - {{ service: orders, split_by: {by} }}"));
+    let plan = parse(&split("{ header: X-User-Id }"), Path::new("")).unwrap();
+    assert!(format!("{:?}", plan.routes).contains(r#"split_by: Some("x-user-id")"#));
+    let told = |by: &str, error: &str| assert_eq!(errors(&split(by)), [error]);
+    told("{ }", "10:34: `header` is missing; add `header: NAME`");
+    told("{ header: \"a b\" }", "10:44: `a b` is not a header's name");
+    told(
+        "x-user-id",
+        "10:34: a mapping is wanted here; write `key: value` lines, or { key: value }",
+    );
+}

@@ -1,0 +1,88 @@
+//! Which of several services a request goes to, by weight.
+
+use std::collections::HashMap;
+
+/// Services with their shares of a route's requests.
+#[derive(Clone, Debug)]
+pub struct Split {
+    shares: Box<[Share]>,
+    /// What each share's lots are drawn from: the service, and which of its shares it is.
+    seeds: Box<[u64]>,
+    total: u64,
+}
+
+/// A service's share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The index of the service.
+    pub service: usize,
+    /// Its name.
+    pub name: Box<str>,
+    /// The part of the requests that it gets, of all weights together.
+    pub weight: u32,
+}
+
+impl Split {
+    /// Requests spread over services by weight; `None` when no weight is above 0.
+    pub fn new(shares: impl IntoIterator<Item = Share>) -> Option<Split> {
+        let shares: Box<[Share]> = shares.into_iter().collect();
+        let total = shares.iter().map(|share| u64::from(share.weight)).sum();
+        let mut seen = HashMap::new();
+        let seed = |share: &Share| {
+            let nth: &mut u64 = seen.entry(share.name.clone()).or_default();
+            *nth += 1;
+            hash(share.name.as_bytes(), SEED ^ *nth)
+        };
+        let seeds = shares.iter().map(seed).collect();
+        (total > 0).then_some(Split { shares, seeds, total })
+    }
+
+    /// All shares, those of weight 0 too.
+    pub fn shares(&self) -> &[Share] {
+        &self.shares
+    }
+
+    /// The share that one request goes to: with a key always the same, else by chance.
+    ///
+    /// Keys are spread by weighted rendezvous: each service draws a lot for the key, scaled by its
+    /// weight, and the best one wins. A service whose weight is raised wins keys from the others
+    /// and they none from each other, on every worker, in every gateway, after every restart.
+    pub fn choose<'s>(&'s self, key: Option<&[u8]>, rng: &mut fastrand::Rng) -> Option<&'s Share> {
+        match (&*self.shares, key) {
+            ([only], _) => Some(only),
+            (_, None) => self.draw(rng.u64(..self.total)),
+            (shares, Some(key)) => {
+                let key = hash(key, SEED);
+                let cost = |(share, seed): (&'s Share, &u64)| {
+                    let lot = hash(&seed.to_le_bytes(), key);
+                    // In (0, 1), so that the logarithm is finite and not 0.
+                    let lot = ((lot >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+                    let weight = f64::from(share.weight);
+                    (-lot.ln() / weight, share)
+                };
+                let costs = shares.iter().zip(&self.seeds).map(cost);
+                costs.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, share)| share)
+            }
+        }
+    }
+
+    fn draw(&self, mut ticket: u64) -> Option<&Share> {
+        self.shares.iter().find(|share| {
+            let left = ticket.checked_sub(u64::from(share.weight));
+            ticket = left.unwrap_or_default();
+            left.is_none()
+        })
+    }
+}
+
+const SEED: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a, then mixed so that every bit counts: the same on every machine and in every version.
+fn hash(bytes: &[u8], seed: u64) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let mut mixed = bytes.iter().fold(seed, step);
+    for factor in [0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb] {
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(factor);
+    }
+    mixed ^ (mixed >> 31)
+}
