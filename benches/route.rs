@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use equipoise::model::route::{
-    Conditions, FieldMatch, HostMatch, Match, PathMatch, Route, RouteQuery, RouteTable,
+    Conditions, FieldMatch, Forward, HostMatch, Match, PathMatch, Route, RouteQuery, RouteTable,
     RouteTableBuilder, Share, Split, ValueMatch,
 };
 
@@ -69,8 +69,8 @@ const KINDS: [Kind; 4] = [
 fn table(kind: &Kind, len: usize) -> RouteTable {
     let mut table = RouteTableBuilder::default();
     for number in 0..len {
-        let share = Share { service: number, name: "orders".into(), weight: 1 };
-        let route = Route { split: Split::new([share]).unwrap(), split_by: None };
+        let split = Split::new([Share::new(number, "orders", 1)]).unwrap();
+        let route = Route::Forward(Forward { split, split_by: None });
         table.insert((kind.matched)(number), route).unwrap();
     }
     table.finish()

@@ -5,6 +5,7 @@
 //! reading goes on; only a file without any becomes a plan.
 
 mod files;
+mod filter;
 mod limits;
 mod listener;
 mod matching;

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod fields;
+mod filter;
 mod forward;
 mod front;
 mod news;

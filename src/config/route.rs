@@ -1,14 +1,16 @@
 //! Routes: what they ask of a request, and the services it then goes to.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::matching;
 use super::node::Node;
 use super::read::{Fields, count, items, scalar, text};
 use super::report::{Problems, Span};
+use super::{filter, matching};
 use crate::model::nearest;
 use crate::model::route::{
-    InsertError, MAX_PATTERNS, Match, Route, RouteTable, RouteTableBuilder, Share, Split,
+    Filters, Forward, InsertError, MAX_PATTERNS, Match, PathMatch, Route, RouteTable,
+    RouteTableBuilder, Share, Split,
 };
 
 /// The largest weight in a split.
@@ -44,14 +46,17 @@ impl<'a> Routes<'a> {
         let asked = fields.get("match");
         let matched =
             asked.map_or(Some(Match::default()), |node| matching::read(node, self.problems));
-        let split = self.read_targets(&mut fields);
-        let split_by = fields.get("split_by").and_then(|node| self.read_split_by(node));
+        let path = matched.as_ref().map(|matched| &matched.path);
+        let route = match fields.get("redirect") {
+            Some(node) => self.read_redirect(node, &mut fields, path),
+            None => self.read_forward(&mut fields, path),
+        };
         fields.finish();
-        let Some((matched, split)) = matched.zip(split) else {
+        let Some((matched, route)) = matched.zip(route) else {
             return;
         };
         let span = asked.map_or(node.span, |asked| asked.span);
-        match self.table.insert(matched, Route { split, split_by }) {
+        match self.table.insert(matched, route) {
             Ok(_) => self.places.push(span),
             Err(InsertError::Duplicate(earlier)) => {
                 let first = self.places.get(earlier).copied().unwrap_or(span);
@@ -68,23 +73,51 @@ impl<'a> Routes<'a> {
         }
     }
 
-    /// `service` or `split`.
-    fn read_targets(&mut self, fields: &mut Fields<'_>) -> Option<Split> {
+    /// A route to services. `path` is what it matches, if that is known.
+    fn read_forward(&mut self, fields: &mut Fields<'_>, path: Option<&PathMatch>) -> Option<Route> {
+        let filters = filter::read(fields, Filters::default(), path, self.problems);
         let split = fields.get("split");
         let service = match fields.has("split") {
             true => fields.get("service"),
             false => fields.require("service", HELP_TARGET),
         };
-        match (service, split) {
-            (Some(service), None) => Split::new([self.share(service, 1)?]),
-            (None, Some(split)) => self.read_split(split),
+        let split = match (service, split) {
+            (Some(service), None) => Split::new([self.share(service, 1, filters)?]),
+            (None, Some(split)) => self.read_split(split, &filters, path),
             (Some(_), Some(split)) => {
                 let help = "keep `service` for one service, or `split` for several";
                 self.problems.error(split.span, "a route has `service` or `split`, not both", help);
                 None
             }
             (None, None) => None,
+        };
+        let split_by = fields.get("split_by").and_then(|node| self.read_split_by(node));
+        Some(Route::Forward(Forward { split: split?, split_by }))
+    }
+
+    /// A route that sends clients elsewhere.
+    fn read_redirect(
+        &self,
+        node: &Node,
+        fields: &mut Fields<'_>,
+        path: Option<&PathMatch>,
+    ) -> Option<Route> {
+        for key in
+            ["service", "split", "split_by", "rewrite", "request_headers", "response_headers"]
+        {
+            if let Some(node) = fields.get(key) {
+                let help = format!("leave `{key}` out");
+                self.problems.error(node.span, "a redirect goes to no service", help);
+            }
         }
+        if let Some(
+            PathMatch::GrpcService(_) | PathMatch::GrpcMethod(_) | PathMatch::GrpcRegex(_),
+        ) = path
+        {
+            let help = "rewrite the request and send it to the right service instead";
+            self.problems.error(node.span, "gRPC clients follow no redirect", help);
+        }
+        filter::redirect(node, path, self.problems).map(Route::Redirect)
     }
 
     /// Where the key of a request stands that always goes to the same service.
@@ -101,7 +134,12 @@ impl<'a> Routes<'a> {
         (self.table.finish(), self.used)
     }
 
-    fn read_split(&mut self, node: &Node) -> Option<Split> {
+    fn read_split(
+        &mut self,
+        node: &Node,
+        filters: &Filters,
+        path: Option<&PathMatch>,
+    ) -> Option<Split> {
         let mut shares = Vec::new();
         let items = items(node, self.problems);
         for item in items {
@@ -109,8 +147,9 @@ impl<'a> Routes<'a> {
             let service = target.require("service", "add `service: NAME`");
             let mut weight = 1;
             target.set("weight", &mut weight, count(0..=MAX_SPLIT_WEIGHT));
+            let filters = filter::read(&mut target, filters.clone(), path, self.problems);
             target.finish();
-            shares.extend(service.and_then(|service| self.share(service, weight)));
+            shares.extend(service.and_then(|service| self.share(service, weight, filters)));
         }
         if shares.len() < items.len() || shares.is_empty() {
             return None;
@@ -124,9 +163,10 @@ impl<'a> Routes<'a> {
     }
 
     /// A share for the service that `node` names.
-    fn share(&mut self, node: &Node, weight: u32) -> Option<Share> {
+    fn share(&mut self, node: &Node, weight: u32, filters: Filters) -> Option<Share> {
         let (name, service) = self.service(node)?;
-        Some(Share { service, name: name.into(), weight })
+        let filters = (!filters.is_empty()).then(|| Arc::new(filters));
+        Some(Share { filters, ..Share::new(service, &name, weight) })
     }
 
     /// The service that `node` names, and its index.

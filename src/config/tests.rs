@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::http2::Limits;
-use crate::model::RouteQuery;
+use crate::model::{Route, RouteQuery};
 
 const MINIMAL: &str = include_str!("../../docs/examples/minimal.yaml");
 const FULL: &str = include_str!("../../docs/examples/full.yaml");
@@ -102,6 +102,10 @@ fn the_full_example_names_every_key() {
         "routes: - match: ",
         "routes: - match: headers: x: ",
         "routes: - split_by: ",
+        "routes: - rewrite: ",
+        "routes: - redirect: ",
+        "routes: - request_headers: ",
+        "routes: - response_headers: ",
         "routes: - split: - ",
     ] {
         let mut text = String::from("?: 1");
@@ -133,8 +137,10 @@ fn values_arrive_in_the_plan() {
     let find = |authority: &str, path: &str| {
         let (authority, path) = (authority.as_bytes(), path.as_bytes());
         let query = RouteQuery { authority, path, method: b"POST", grpc: true, fields: &() };
-        let route = plan.routes.find(&query)?;
-        Some(route.split.shares()[0].service)
+        match plan.routes.find(&query)? {
+            Route::Forward(forward) => Some(forward.split.shares()[0].service),
+            Route::Redirect(_) => None,
+        }
     };
     assert_eq!(find("api.shop.example:8443", "/shop.Orders/Get"), Some(0));
     assert_eq!(find("www.shop.example", "/shop.Catalog/Find"), Some(1));

@@ -3,6 +3,10 @@
 //! Order and duplicates are kept. Names that routing, gRPC and the hop-by-hop rules ask for are
 //! known by id, so nobody compares strings twice. A cleared block keeps its memory for the next.
 
+mod pool;
+
+pub use pool::HeaderPool;
+
 macro_rules! names {
     ($($(#[$doc:meta])* $variant:ident $text:literal),* $(,)?) => {
         /// A field name that something here asks for, or [`Name::Other`].
@@ -185,6 +189,14 @@ impl Headers {
         self.finish(field, id, name.len(), indexing);
     }
 
+    /// As [`Headers::push`], with a value in pieces.
+    pub fn push_pieces(&mut self, id: Name, name: &[u8], value: &[&[u8]], indexing: Indexing) {
+        let field = self.begin();
+        self.bytes.extend_from_slice(name);
+        value.iter().for_each(|piece| self.bytes.extend_from_slice(piece));
+        self.finish(field, id, name.len(), indexing);
+    }
+
     /// Appends a field whose name and value lie end to end.
     pub(super) fn push_joined(
         &mut self,
@@ -290,30 +302,6 @@ fn field<'a>(bytes: &'a [u8], range: &Range) -> Field<'a> {
         name: bytes.get(range.start as usize..name_end).unwrap_or_default(),
         value: bytes.get(name_end..value_end).unwrap_or_default(),
         indexing: range.indexing,
-    }
-}
-
-/// Cleared blocks, kept so that the next ones need no memory of their own.
-#[derive(Debug, Default)]
-pub struct HeaderPool {
-    free: Vec<Headers>,
-}
-
-impl HeaderPool {
-    const MOST: usize = 256;
-    const LARGEST: usize = 4 << 10;
-
-    /// An empty block.
-    pub fn take(&mut self) -> Headers {
-        self.free.pop().unwrap_or_default()
-    }
-
-    /// Takes a block back; its memory is kept unless it is large or there is enough.
-    pub fn put(&mut self, mut headers: Headers) {
-        if self.free.len() < Self::MOST && headers.bytes.capacity() <= Self::LARGEST {
-            headers.clear();
-            self.free.push(headers);
-        }
     }
 }
 

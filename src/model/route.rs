@@ -11,13 +11,15 @@
 //! A host, or a path, none of whose routes matches in full gives way to the next.
 
 mod conditions;
+mod filters;
 mod matches;
 mod pattern;
 mod split;
 mod table;
 
 pub use conditions::{Conditions, FieldMatch, Fields, Unmet, ValueMatch};
-pub use matches::{HostMatch, MAX_HOST, Match, PathMatch};
+pub use filters::{Filters, HeaderEdit, PathRewrite, Redirect, RedirectStatus};
+pub use matches::{HostMatch, MAX_HOST, Match, PathMatch, check_path};
 pub use pattern::Pattern;
 pub use split::{Share, Split};
 pub use table::{InsertError, MAX_PATTERNS, RouteTable, RouteTableBuilder};
@@ -37,9 +39,18 @@ pub struct RouteQuery<'a> {
     pub fields: &'a dyn Fields,
 }
 
-/// Where the requests of one route go.
+/// What becomes of the requests of one route.
 #[derive(Clone, Debug)]
-pub struct Route {
+pub enum Route {
+    /// They go to services.
+    Forward(Forward),
+    /// The client is sent elsewhere.
+    Redirect(Redirect),
+}
+
+/// Where requests go.
+#[derive(Clone, Debug)]
+pub struct Forward {
     /// The services.
     pub split: Split,
     /// The header whose value decides on one of them, in lower case; without it chance does.

@@ -1,18 +1,20 @@
 //! The whole story of a request: route, pick, open, splice, outcome.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use super::attempt::Attempt;
-use super::fields;
 use super::front::Proxy;
 use super::reject::{Asked, Failure, reply};
 use super::target::{Target, View};
+use super::{fields, filter};
 use crate::http2::{ErrorCode, Headers, Name};
-use crate::model::{Endpoint, RouteQuery, Time};
+use crate::model::route::{Filters, Forward, Route, RouteQuery, Share};
+use crate::model::{Endpoint, Time};
 use crate::net::Stream;
 use crate::upstream::OpenError;
 
@@ -34,6 +36,8 @@ pub(super) struct Request {
     pub started: Time,
     /// Trailers of the request have gone to a backend, and are not kept.
     pub sent_trailers: Cell<bool>,
+    /// What its route does to it, if anything.
+    pub filters: OnceCell<Arc<Filters>>,
 }
 
 /// Carries one request from its head to its outcome.
@@ -47,6 +51,7 @@ pub async fn forward(proxy: Rc<Proxy>, front: Rc<Stream>, head: Headers, end: bo
         head: RefCell::new(head),
         end,
         sent_trailers: Cell::new(false),
+        filters: OnceCell::new(),
     };
     if let Err(failure) = request.run().await {
         request.proxy.count_rejection(failure);
@@ -60,7 +65,7 @@ impl Request {
     /// Finds a backend that answers, and relays its answer. An error means that no head of a
     /// response was sent.
     async fn run(&self) -> Result<(), Failure> {
-        let target = self.route()?;
+        let Some(target) = self.route()? else { return Ok(()) };
         target.count_request();
         let mut tried = Tried::none();
         let mut last = Failure::NoBackend;
@@ -114,7 +119,9 @@ impl Request {
         self.proxy.worker.recycle(self.head.take());
     }
 
-    fn route(&self) -> Result<Rc<Target>, Failure> {
+    /// The service that the request goes to, or nothing if its route has answered it. The head is
+    /// then as the backend is to get it.
+    fn route(&self) -> Result<Option<Rc<Target>>, Failure> {
         let head = self.head.borrow();
         if head.get(Name::Method) == Some(b"CONNECT") {
             return Err(Failure::ConnectMethod);
@@ -127,11 +134,28 @@ impl Request {
             fields: &fields::Asked(&head),
         };
         let routed = self.proxy.router.current();
-        let route = routed.routes().find(&query).ok_or(Failure::NoRoute)?;
-        let key = route.split_by.as_deref().and_then(|name| head.get_named(name.as_bytes()));
+        let (share, target) = match routed.routes().find(&query).ok_or(Failure::NoRoute)? {
+            Route::Redirect(_) if self.grpc => return Err(Failure::GrpcRedirect),
+            Route::Redirect(redirect) => {
+                return filter::redirect(&self.front, redirect, &head).map(|()| None);
+            }
+            Route::Forward(forward) => {
+                let share = self.choose(forward, &head).ok_or(Failure::NoRoute)?;
+                (share, routed.target(share.service).ok_or(Failure::NoRoute)?)
+            }
+        };
+        drop(head);
+        if let Some(filters) = &share.filters {
+            filter::request(filters, &mut self.head.borrow_mut(), &self.proxy.worker);
+            let _ = self.filters.set(Arc::clone(filters)); // a request is routed once
+        }
+        Ok(Some(Rc::clone(target)))
+    }
+
+    fn choose<'f>(&self, forward: &'f Forward, head: &Headers) -> Option<&'f Share> {
+        let key = forward.split_by.as_deref().and_then(|name| head.get_named(name.as_bytes()));
         let key = key.filter(|key| !key.is_empty());
-        let share = route.split.choose(key, &mut self.proxy.worker.rng().borrow_mut());
-        share.and_then(|share| routed.target(share.service).cloned()).ok_or(Failure::NoRoute)
+        forward.split.choose(key, &mut self.proxy.worker.rng().borrow_mut())
     }
 
     /// Sends the head to the backend; `None` when the client went away meanwhile.

@@ -25,6 +25,10 @@ pub enum Failure {
     TooLargeForBackend,
     /// The method is CONNECT.
     ConnectMethod,
+    /// The route redirects, and the request is gRPC.
+    GrpcRedirect,
+    /// The route redirects to the host that the request came by, and the request names none.
+    NoHost,
     /// The backend's connection ended.
     BackendLost,
     /// The backend took the request back unprocessed.
@@ -53,6 +57,10 @@ impl Failure {
                 (ResourceExhausted, b"431", "request headers are too large for the backend")
             }
             Failure::ConnectMethod => (Unimplemented, b"405", "CONNECT is not supported"),
+            Failure::GrpcRedirect => {
+                (Unimplemented, b"404", "this route redirects, and gRPC follows no redirect")
+            }
+            Failure::NoHost => (Unimplemented, b"400", "the request names no host to redirect to"),
             Failure::BackendLost => (Unavailable, b"502", "the backend closed the connection"),
             Failure::BackendRefused => (Unavailable, b"503", "the backend refused the request"),
             Failure::BackendMalformed => (Internal, b"502", "the backend broke the protocol"),
@@ -69,7 +77,8 @@ impl Failure {
     /// The label under which the gateway counts what it answered without a backend.
     pub const fn reason(self) -> Option<Rejected> {
         match self {
-            Failure::NoRoute => Some(Rejected::NoRoute),
+            Failure::NoRoute | Failure::GrpcRedirect => Some(Rejected::NoRoute),
+            Failure::NoHost => Some(Rejected::Malformed),
             Failure::NoBackend => Some(Rejected::NoBackend),
             Failure::Connect => Some(Rejected::Connect),
             Failure::Overloaded => Some(Rejected::Overloaded),

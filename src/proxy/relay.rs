@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use super::attempt::Attempt;
-use super::fields;
 use super::forward::Request;
 use super::news::News;
 use super::reject::{Failure, truncate};
+use super::{fields, filter};
 use crate::http2::{Cause, ErrorCode, Headers, Name};
 use crate::model::{Code, GrpcCode};
 use crate::net::{Over, Stream, splice};
@@ -26,10 +26,13 @@ impl Request {
         if !self.end {
             splice(&self.front, back, (!again).then_some(REPLAY));
         }
-        let (head, end) = match self.response_head(attempt, back).await? {
+        let (mut head, end) = match self.response_head(attempt, back).await? {
             Some(head) => head,
             None => return Ok(()),
         };
+        if let Some(filters) = self.filters.get() {
+            filter::response(filters, &mut head);
+        }
         self.front.drop_replay();
         self.drop_head();
         attempt.on_head(&self.proxy.worker, self.started, end || back.is_whole());

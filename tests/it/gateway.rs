@@ -4,6 +4,7 @@ mod backends;
 mod balancing;
 mod breaks;
 mod cancel;
+mod filters;
 mod measures;
 mod members;
 mod relay;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::*;
+use crate::model::route::{HeaderEdit, PathRewrite};
 
 /// The minimal example with these routes instead of its one.
 #[track_caller]
@@ -167,5 +168,127 @@ fn a_split_by_key_names_a_header() {
     told(
         "x-user-id",
         "10:34: a mapping is wanted here; write `key: value` lines, or { key: value }",
+    );
+}
+
+#[test]
+fn filters_are_read() {
+    let text = with(
+        "  - match: { path_prefix: /a/ }\n    rewrite: { prefix: /b/, host: X.example }\n    \
+         request_headers: { set: { X-A: 1 }, add: { x-b: b c }, remove: [ X-C ] }\n    split: [ { \
+         service: orders, rewrite: { path: /c }, request_headers: { set: { x-a: 2 } }, \
+         response_headers: { remove: [ server ] } }, { service: orders } ]",
+    );
+    let plan = parse(&text, Path::new("")).unwrap_or_else(|report| panic!("{report}"));
+    let query =
+        RouteQuery { authority: b"", path: b"/a", method: b"GET", grpc: false, fields: &() };
+    let Some(Route::Forward(forward)) = plan.routes.find(&query) else { panic!("no route") };
+    let [first, second] = forward.split.shares() else { panic!("{forward:?}") };
+    let edits = |edits: &[HeaderEdit]| format!("{edits:?}");
+    let own = first.filters.as_deref().unwrap();
+    assert_eq!(own.path, Some(PathRewrite::Full("/c".into())));
+    assert_eq!(own.host.as_deref(), Some("x.example"));
+    let shared = r#"Set("x-a", "1"), Add("x-b", "b c"), Remove("x-c")"#;
+    assert_eq!(edits(&own.request), format!(r#"[{shared}, Set("x-a", "2")]"#));
+    assert_eq!(edits(&own.response), r#"[Remove("server")]"#);
+    let other = second.filters.as_deref().unwrap();
+    assert_eq!(other.path, Some(PathRewrite::Prefix { matched: 2, with: "/b".into() }));
+    assert_eq!(edits(&other.request), format!("[{shared}]"));
+}
+
+/// A route to `orders` with this key has this one error.
+#[track_caller]
+fn told_of(key: &str, error: &str) {
+    assert_eq!(errors(&with(&format!("  - {{ service: orders, {key} }}"))), [error]);
+}
+
+#[test]
+fn wrong_filters_are_told_what_to_write() {
+    let of_connection = "speaks of one connection, and each has its own: leave it out";
+    let of_body = "says where the body ends, which no route changes: leave it out";
+    for (name, says) in [
+        ("Host", "is changed by `rewrite: { host: … }`"),
+        ("connection", of_connection),
+        ("TE", of_connection),
+        ("Content-Length", of_body),
+        ("transfer-encoding", of_body),
+        ("grpc-status", "is for gRPC's libraries alone to write: leave it out"),
+        ("a b", "is not a header's name"),
+    ] {
+        let error = format!("10:50: `{name}` {says}");
+        told_of(&format!("request_headers: {{ set: {{ {name}: x }} }}"), &error);
+        let error = format!("10:54: `{name}` {says}");
+        told_of(&format!("response_headers: {{ remove: [ {name} ] }}"), &error);
+    }
+    told_of(
+        "request_headers: { add: { \":path\": x } }",
+        "10:50: `:path` is no header: path and host are changed by `rewrite`",
+    );
+    told_of(
+        "request_headers: { set: { x-a: 1 }, remove: [ X-A ] }",
+        "10:70: `x-a` is changed twice, first in line 10; remove one of the two",
+    );
+    told_of(
+        "request_headers: { set: [ x-a ] }",
+        "10:48: a mapping from names to values is wanted here; write { name: value, … }",
+    );
+    told_of(
+        "request_headers: { set: { x-a: \" b\" } }",
+        "10:55: ` b` is not a header's value: write visible ASCII, without blanks at its ends",
+    );
+    told_of(
+        "request_headers: { set: { x-a: \"b\\r\\nc: d\" } }",
+        "10:55: `b\\r\\nc: d` is not a header's value: write visible ASCII, without blanks at its \
+         ends",
+    );
+    told_of("rewrite: { host: \"*.x\" }", "10:41: `*.x` stands for many hosts: name one");
+    told_of(
+        "rewrite: { path: /a, prefix: /b }",
+        "10:33: the path is replaced twice; `path` replaces all of the path, `prefix` what \
+         `path_prefix` matches",
+    );
+    told_of("rewrite: { path: a }", "10:41: `a` is not a path: start it with `/`");
+    told_of(
+        "match: { path: /a }, rewrite: { prefix: /b }",
+        "10:64: this route matches no prefix that can be replaced; match by `path_prefix`, or \
+         replace all of the path by `path`",
+    );
+}
+
+#[test]
+fn wrong_redirects_are_told_what_to_write() {
+    let told = |route: &str, error: &str| {
+        assert_eq!(errors(&with(&format!("  - {{ {route} }}\n  - service: orders"))), [error]);
+    };
+    told(
+        "match: { path: /a }, redirect: { }",
+        "10:38: this redirect leads back to where the client comes from; give it one of `scheme`, \
+         `host`, `port`, `path` and `prefix`",
+    );
+    told(
+        "match: { path: /a }, redirect: { status: 301 }",
+        "10:38: this redirect leads back to where the client comes from; give it one of `scheme`, \
+         `host`, `port`, `path` and `prefix`",
+    );
+    told(
+        "match: { path: /a }, redirect: { scheme: https, status: 300 }",
+        "10:63: unknown value `300`: did you mean `301`? Known here: 301, 302, 303, 307, 308",
+    );
+    told(
+        "match: { path: /a }, redirect: { scheme: ftp }",
+        "10:48: unknown value `ftp`: known here: http, https",
+    );
+    told(
+        "match: { path: /a }, redirect: { port: 0 }",
+        "10:46: `0` is out of range: write 1 to 65535",
+    );
+    told(
+        "match: { path: /a }, redirect: { host: x }, service: orders",
+        "10:60: a redirect goes to no service; leave `service` out",
+    );
+    told(
+        "match: { grpc: a.B }, redirect: { host: x }",
+        "10:39: gRPC clients follow no redirect; rewrite the request and send it to the right \
+         service instead",
     );
 }

@@ -208,7 +208,11 @@ fn check_name(name: &str, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn check_path(text: &str) -> Result<(), String> {
+/// Whether `text` is a path without query.
+///
+/// # Errors
+/// Says what is wrong and how to mend it.
+pub fn check_path(text: &str) -> Result<(), String> {
     if !text.starts_with('/') {
         return Err(format!("`{text}` is not a path: start it with `/`"));
     }

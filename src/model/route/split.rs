@@ -1,6 +1,9 @@
 //! Which of several services a request goes to, by weight.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::filters::Filters;
 
 /// Services with their shares of a route's requests.
 #[derive(Clone, Debug)]
@@ -20,6 +23,15 @@ pub struct Share {
     pub name: Box<str>,
     /// The part of the requests that it gets, of all weights together.
     pub weight: u32,
+    /// What is done to requests and responses on the way.
+    pub filters: Option<Arc<Filters>>,
+}
+
+impl Share {
+    /// A share without filters.
+    pub fn new(service: usize, name: &str, weight: u32) -> Share {
+        Share { service, name: name.into(), weight, filters: None }
+    }
 }
 
 impl Split {

@@ -1,4 +1,5 @@
 mod conditions;
+mod filters;
 mod reference;
 mod split;
 
@@ -14,8 +15,8 @@ fn regex(text: &str) -> Pattern {
 
 /// To the service of this number alone.
 fn to(service: usize) -> Route {
-    let share = Share { service, name: format!("s{service}").into(), weight: 1 };
-    Route { split: Split::new([share]).unwrap(), split_by: None }
+    let share = Share::new(service, &format!("s{service}"), 1);
+    Route::Forward(Forward { split: Split::new([share]).unwrap(), split_by: None })
 }
 
 /// A table of these matches; each goes to the service of its place in the list.
@@ -36,8 +37,10 @@ fn table(rows: &[(&str, PathMatch)]) -> RouteTable {
 
 /// The place of the route that is found.
 fn ask(table: &RouteTable, query: &RouteQuery<'_>) -> Option<usize> {
-    let route = table.find(query)?;
-    Some(route.split.shares()[0].service)
+    match table.find(query)? {
+        Route::Forward(forward) => Some(forward.split.shares()[0].service),
+        Route::Redirect(_) => panic!("there is no redirect"),
+    }
 }
 
 fn find(table: &RouteTable, authority: &str, path: &str, grpc: bool) -> Option<usize> {

@@ -3,7 +3,8 @@ use std::collections::HashMap;
 use super::*;
 
 fn split(shares: &[(usize, u32)]) -> Option<Split> {
-    let share = |&(service, weight)| Share { service, name: format!("s{service}").into(), weight };
+    let share =
+        |&(service, weight): &(usize, u32)| Share::new(service, &format!("s{service}"), weight);
     Split::new(shares.iter().map(share))
 }
 

@@ -1,0 +1,182 @@
+//! What a route does to requests and responses on the way, and where it sends clients instead.
+
+use std::collections::HashMap;
+
+use super::node::{Node, Value};
+use super::read::{Fields, count, items, scalar, word};
+use super::report::{Problems, Span};
+use crate::model::route::{
+    Filters, HeaderEdit, HostMatch, PathMatch, PathRewrite, Redirect, RedirectStatus, check_path,
+};
+
+/// The longest value of a header that a route may set.
+const MAX_VALUE: usize = 4096;
+
+/// Reads the keys that change requests and responses, on top of `filters`. `path` is what the
+/// route matches, if that is known.
+pub fn read(
+    fields: &mut Fields<'_>,
+    mut filters: Filters,
+    path: Option<&PathMatch>,
+    problems: &Problems,
+) -> Filters {
+    if let Some(node) = fields.get("rewrite") {
+        let mut fields = Fields::of(node, problems);
+        let host = fields.parsed("host", host);
+        let rewrite = path_rewrite(&mut fields, node.span, path, problems);
+        fields.finish();
+        filters.host = host.or(filters.host);
+        filters.path = rewrite.or(filters.path);
+    }
+    if let Some(node) = fields.get("request_headers") {
+        filters.request.extend(edits(node, problems));
+    }
+    if let Some(node) = fields.get("response_headers") {
+        filters.response.extend(edits(node, problems));
+    }
+    filters
+}
+
+/// Reads a `redirect`.
+pub fn redirect(node: &Node, path: Option<&PathMatch>, problems: &Problems) -> Option<Redirect> {
+    const SCHEMES: [(&str, &str); 2] = [("http", "http"), ("https", "https")];
+    let before = problems.count();
+    let mut fields = Fields::of(node, problems);
+    let mut redirect = Redirect {
+        scheme: fields.parsed("scheme", word(&SCHEMES)),
+        host: fields.parsed("host", host),
+        port: fields.parsed("port", count(1..=65_535)),
+        path: path_rewrite(&mut fields, node.span, path, problems),
+        status: RedirectStatus::default(),
+    };
+    fields.set("status", &mut redirect.status, word(&RedirectStatus::ALL));
+    fields.finish();
+    let elsewhere = Redirect { status: RedirectStatus::default(), ..redirect.clone() };
+    if problems.count() == before && elsewhere == Redirect::default() {
+        let help = "give it one of `scheme`, `host`, `port`, `path` and `prefix`";
+        problems.error(node.span, "this redirect leads back to where the client comes from", help);
+    }
+    (problems.count() == before).then_some(redirect)
+}
+
+/// `path` or `prefix`.
+fn path_rewrite(
+    fields: &mut Fields<'_>,
+    at: Span,
+    matched: Option<&PathMatch>,
+    problems: &Problems,
+) -> Option<PathRewrite> {
+    let full = fields.get("path");
+    let prefix = fields.get("prefix");
+    if full.is_some() && prefix.is_some() {
+        let help = "`path` replaces all of the path, `prefix` what `path_prefix` matches";
+        problems.error(at, "the path is replaced twice", help);
+    }
+    let path = |text: &str| check_path(text).map(|()| Box::from(text));
+    if let Some(full) = full {
+        return scalar(full, problems, path).map(PathRewrite::Full);
+    }
+    let node = prefix?;
+    let with: Box<str> = scalar(node, problems, path)?;
+    let matched = match matched? {
+        PathMatch::Prefix(prefix) => prefix.len(),
+        PathMatch::Any => 0,
+        _ => {
+            let help = "match by `path_prefix`, or replace all of the path by `path`";
+            problems.error(node.span, "this route matches no prefix that can be replaced", help);
+            return None;
+        }
+    };
+    Some(PathRewrite::Prefix { matched, with: with.strip_suffix('/').unwrap_or(&with).into() })
+}
+
+fn host(text: &str) -> Result<Box<str>, String> {
+    match HostMatch::parse(text)? {
+        HostMatch::Exact(host) => Ok(host),
+        _ => Err(format!("`{text}` stands for many hosts: name one")),
+    }
+}
+
+/// `set`, `add` and `remove`, in this order.
+fn edits(node: &Node, problems: &Problems) -> Vec<HeaderEdit> {
+    let mut fields = Fields::of(node, problems);
+    let mut edits = Vec::new();
+    let mut seen = HashMap::new();
+    let mut once = |name: &str, at: Span| match editable(name) {
+        Err(message) => {
+            problems.error(at, message, "");
+            None
+        }
+        Ok(name) => match seen.insert(name.clone(), at) {
+            None => Some(name),
+            Some(first) => {
+                problems.error_again(at, format!("`{name}` is changed twice"), first);
+                None
+            }
+        },
+    };
+    type Edit = fn(Box<str>, Box<str>) -> HeaderEdit;
+    for (key, edit) in [("set", HeaderEdit::Set as Edit), ("add", HeaderEdit::Add)] {
+        let Some(node) = fields.get(key) else { continue };
+        let Value::Map(entries) = &node.value else {
+            let help = "write { name: value, … }";
+            problems.error(node.span, "a mapping from names to values is wanted here", help);
+            continue;
+        };
+        for entry in entries {
+            let name = once(&entry.key, entry.span);
+            let value = scalar(&entry.value, problems, value);
+            edits.extend(name.zip(value).map(|(name, value)| edit(name, value)));
+        }
+    }
+    let removed = fields.get("remove").map_or(&[][..], |node| items(node, problems));
+    for node in removed {
+        let name = scalar(node, problems, |text| Ok(text.to_owned()));
+        edits.extend(name.and_then(|name| once(&name, node.span)).map(HeaderEdit::Remove));
+    }
+    fields.finish();
+    edits
+}
+
+/// The name, in lower case, of a field that a route may change.
+fn editable(name: &str) -> Result<Box<str>, String> {
+    let lower = name.to_ascii_lowercase();
+    match &*lower {
+        "host" => return Err(format!("`{name}` is changed by `rewrite: {{ host: … }}`")),
+        "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "upgrade" => {
+            return Err(format!(
+                "`{name}` speaks of one connection, and each has its own: leave it out"
+            ));
+        }
+        "content-length" | "transfer-encoding" => {
+            return Err(format!(
+                "`{name}` says where the body ends, which no route changes: leave it out"
+            ));
+        }
+        "grpc-encoding" | "grpc-message" | "grpc-status" => {
+            return Err(format!("`{name}` is for gRPC's libraries alone to write: leave it out"));
+        }
+        _ if lower.starts_with(':') => {
+            return Err(format!("`{name}` is no header: path and host are changed by `rewrite`"));
+        }
+        _ => {}
+    }
+    match http::HeaderName::from_bytes(lower.as_bytes()) {
+        Ok(_) => Ok(lower.into()),
+        Err(_) => Err(format!("`{}` is not a header's name", name.escape_debug())),
+    }
+}
+
+fn value(text: &str) -> Result<Box<str>, String> {
+    let visible = |b: u8| b.is_ascii_graphic() || b == b' ' || b == b'\t';
+    if text.len() > MAX_VALUE {
+        return Err(format!("the value has more than {MAX_VALUE} bytes: shorten it"));
+    }
+    if !text.bytes().all(visible) || text.trim() != text {
+        return Err(format!(
+            "`{}` is not a header's value: write visible ASCII, without blanks at its ends",
+            text.escape_debug()
+        ));
+    }
+    Ok(text.into())
+}

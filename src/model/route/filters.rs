@@ -1,0 +1,135 @@
+//! What a route does to requests and responses on the way. Only values: the data path applies
+//! them.
+
+use std::io::Write;
+
+/// What is done to the requests of a route, and to the responses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filters {
+    /// The path that the backend sees.
+    pub path: Option<PathRewrite>,
+    /// The host that the backend sees.
+    pub host: Option<Box<str>>,
+    /// What is done to the header of a request, in order.
+    pub request: Vec<HeaderEdit>,
+    /// What is done to the header of a response, in order.
+    pub response: Vec<HeaderEdit>,
+}
+
+impl Filters {
+    /// Whether they do nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Filters::default()
+    }
+}
+
+/// A change of a header. Names are in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderEdit {
+    /// The field has this value and no other.
+    Set(Box<str>, Box<str>),
+    /// The field has this value too.
+    Add(Box<str>, Box<str>),
+    /// The field is not there.
+    Remove(Box<str>),
+}
+
+/// Another path in the place of the one asked for; the query stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathRewrite {
+    /// This one.
+    Full(Box<str>),
+    /// What the route's prefix matches is replaced.
+    Prefix {
+        /// The length of the route's prefix, without `/` at its end.
+        matched: usize,
+        /// What stands in its place, without `/` at its end.
+        with: Box<str>,
+    },
+}
+
+impl PathRewrite {
+    /// The pieces of the new path and query, to be read one after the other.
+    pub fn apply<'a>(&'a self, path: &'a [u8]) -> [&'a [u8]; 3] {
+        let query = path.iter().position(|b| *b == b'?').unwrap_or(path.len());
+        let (path, query) = path.split_at(query);
+        match self {
+            PathRewrite::Full(full) => [full.as_bytes(), b"", query],
+            PathRewrite::Prefix { matched, with } => {
+                let rest = path.get(*matched..).unwrap_or_default();
+                let root: &[u8] = if with.is_empty() && rest.is_empty() { b"/" } else { rest };
+                [with.as_bytes(), root, query]
+            }
+        }
+    }
+}
+
+/// An answer that sends the client elsewhere. What is not set stays as it was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Redirect {
+    /// `http` or `https`.
+    pub scheme: Option<&'static str>,
+    /// The host.
+    pub host: Option<Box<str>>,
+    /// The port.
+    pub port: Option<u16>,
+    /// The path.
+    pub path: Option<PathRewrite>,
+    /// The status of the answer.
+    pub status: RedirectStatus,
+}
+
+/// The status of a redirect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RedirectStatus {
+    /// 301
+    MovedPermanently,
+    /// 302
+    #[default]
+    Found,
+    /// 303
+    SeeOther,
+    /// 307
+    Temporary,
+    /// 308
+    Permanent,
+}
+
+impl RedirectStatus {
+    /// Every status, as it is written.
+    pub const ALL: [(&'static str, RedirectStatus); 5] = [
+        ("301", RedirectStatus::MovedPermanently),
+        ("302", RedirectStatus::Found),
+        ("303", RedirectStatus::SeeOther),
+        ("307", RedirectStatus::Temporary),
+        ("308", RedirectStatus::Permanent),
+    ];
+
+    /// The three digits.
+    pub fn digits(self) -> &'static str {
+        let [.., (last, _)] = Self::ALL;
+        Self::ALL.iter().find(|(_, status)| *status == self).map_or(last, |(digits, _)| digits)
+    }
+}
+
+impl Redirect {
+    /// Writes where the client is sent: it came with this scheme, host and port, path and query.
+    pub fn location(&self, https: bool, authority: &[u8], path: &[u8], out: &mut Vec<u8>) {
+        let came_by = if https { "https" } else { "http" };
+        out.extend_from_slice(self.scheme.unwrap_or(came_by).as_bytes());
+        out.extend_from_slice(b"://");
+        let host = super::table::without_port(authority);
+        out.extend_from_slice(self.host.as_deref().map_or(host, str::as_bytes));
+        match self.port {
+            Some(port) => drop(write!(out, ":{port}")), // a vector takes everything
+            // Another scheme has another port: its usual one.
+            None if self.scheme.is_some() => {}
+            None => out.extend_from_slice(authority.get(host.len()..).unwrap_or_default()),
+        }
+        let path = if path.starts_with(b"/") { path } else { b"/" }; // `*` is no path
+        match &self.path {
+            Some(rewrite) => rewrite.apply(path).iter().for_each(|p| out.extend_from_slice(p)),
+            None => out.extend_from_slice(path),
+        }
+    }
+}

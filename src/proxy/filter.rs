@@ -1,0 +1,77 @@
+//! What a route does to heads on the way. Heads of routes without filters do not come here.
+
+use std::rc::Rc;
+
+use super::fields;
+use super::reject::Failure;
+use crate::http2::{ErrorCode, Field, Headers, Name};
+use crate::model::route::{Filters, HeaderEdit, Redirect};
+use crate::net::{Stream, Worker};
+
+/// Changes the head of a request into that which the backend gets.
+pub fn request(filters: &Filters, head: &mut Headers, worker: &Worker) {
+    if filters.path.is_some() || filters.host.is_some() {
+        let mut rewritten = worker.take_headers();
+        rewrite(filters, head, &mut rewritten);
+        worker.recycle(std::mem::replace(head, rewritten));
+    }
+    edit(&filters.request, head);
+}
+
+/// Changes the head of a response into that which the client gets.
+pub fn response(filters: &Filters, head: &mut Headers) {
+    edit(&filters.response, head);
+}
+
+/// Copies the head with another path or host.
+fn rewrite(filters: &Filters, head: &Headers, to: &mut Headers) {
+    let host = filters.host.as_deref().map(str::as_bytes);
+    if let Some(host) = host
+        && head.get(Name::Authority).is_none()
+        && head.get(Name::Host).is_none()
+    {
+        to.add(Name::Authority, host);
+    }
+    for Field { id, name, value, indexing } in head.iter() {
+        let value = match (id, &filters.path) {
+            (Name::Path, Some(rewrite)) => rewrite.apply(value),
+            (Name::Authority | Name::Host, _) => [host.unwrap_or(value), b"", b""],
+            _ => [value, b"", b""],
+        };
+        to.push_pieces(id, name, &value, indexing);
+    }
+}
+
+fn edit(edits: &[HeaderEdit], head: &mut Headers) {
+    for edit in edits {
+        if let HeaderEdit::Set(name, _) | HeaderEdit::Remove(name) = edit {
+            head.retain(|field| field.name != name.as_bytes());
+        }
+        if let HeaderEdit::Set(name, value) | HeaderEdit::Add(name, value) = edit {
+            head.add_named(name.as_bytes(), value.as_bytes());
+        }
+    }
+}
+
+/// Sends the client elsewhere. What it still sends is dropped.
+pub fn redirect(front: &Rc<Stream>, redirect: &Redirect, asked: &Headers) -> Result<(), Failure> {
+    let authority = fields::authority(asked);
+    if authority.is_empty() && redirect.host.is_none() {
+        return Err(Failure::NoHost);
+    }
+    let mut location = Vec::new();
+    let https = asked.get(Name::Scheme) == Some(b"https");
+    let path = asked.get(Name::Path).unwrap_or_default();
+    redirect.location(https, authority, path, &mut location);
+    let mut head = front.conn().worker().take_headers();
+    head.add(Name::Status, redirect.status.digits().as_bytes());
+    head.add_named(b"location", &location);
+    head.add(Name::ContentLength, b"0");
+    // The client is gone, or takes no header list of even this size.
+    if front.send_head(head.iter(), true).is_err() {
+        front.reset(ErrorCode::INTERNAL_ERROR);
+    }
+    front.conn().worker().recycle(head);
+    front.discard();
+    Ok(())
+}
