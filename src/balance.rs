@@ -14,8 +14,10 @@
 //! The contract tests, the bench, the configuration and the control API read the table, so the
 //! policy is tested, measured and offered from then on.
 
+mod backlog;
 mod consistent_hash;
 mod draw;
+mod least_request;
 mod p2c_ewma;
 mod round_robin;
 #[cfg(test)]
@@ -86,6 +88,7 @@ pub enum KeySource {
 /// Every policy, the default first.
 pub static POLICIES: &[&dyn Policy] = &[
     &p2c_ewma::P2cEwma,
+    &least_request::LeastRequest,
     &round_robin::RoundRobin,
     &weighted_random::WeightedRandom,
     &consistent_hash::ConsistentHash,

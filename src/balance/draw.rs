@@ -45,7 +45,7 @@ impl Weights {
     }
 
     /// Any member but `index`; there are two at least.
-    pub fn draw_other(&self, index: usize, rng: &mut fastrand::Rng) -> usize {
+    fn draw_other(&self, index: usize, rng: &mut fastrand::Rng) -> usize {
         let point = rng.u64(0..self.total() - self.of(index));
         let skipped = point >= self.before(index);
         self.owner(point + if skipped { self.of(index) } else { 0 })
@@ -59,12 +59,24 @@ impl Weights {
         self.draw_where(|index| !tried.contains(&index), rng).unwrap_or_else(|| self.draw(rng))
     }
 
-    /// Any member that is `open`, if there is one. Slower: it looks at each member.
-    pub fn draw_where(
+    /// Any member but `index` that was not tried, if there is one.
+    pub fn draw_other_untried(
         &self,
-        open: impl Fn(usize) -> bool,
+        index: usize,
+        tried: &[usize],
         rng: &mut fastrand::Rng,
     ) -> Option<usize> {
+        if self.len() < 2 {
+            None
+        } else if tried.is_empty() {
+            Some(self.draw_other(index, rng))
+        } else {
+            self.draw_where(|other| other != index && !tried.contains(&other), rng)
+        }
+    }
+
+    /// Any member that is `open`, if there is one. Slower: it looks at each member.
+    fn draw_where(&self, open: impl Fn(usize) -> bool, rng: &mut fastrand::Rng) -> Option<usize> {
         let open = || (0..self.len()).filter(|&index| open(index));
         let total: u64 = open().map(|index| self.of(index)).sum();
         let mut point = rng.u64(0..total.max(1));

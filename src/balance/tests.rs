@@ -4,6 +4,8 @@
 
 mod contract;
 mod hashing;
+mod least_request;
+mod p2c_ewma;
 mod simulation;
 mod table;
 

@@ -44,7 +44,7 @@ pub struct Args {
     /// Port of the metrics [default: 9901, or a free one if it is taken]
     #[arg(long, value_name = "PORT")]
     metrics_port: Option<u16>,
-    /// How requests are spread: p2c_ewma, round_robin or weighted_random
+    /// How requests are spread: p2c_ewma, least_request, round_robin or weighted_random
     #[arg(long, default_value = "p2c_ewma", value_parser = parse_policy)]
     policy: &'static str,
     /// Requests a second

@@ -123,6 +123,19 @@ fn the_full_example_names_every_key() {
 }
 
 #[test]
+fn the_full_example_names_every_setting_of_every_policy() {
+    for policy in crate::balance::POLICIES {
+        let balancer = format!("balancer: {{ policy: {}, \"?\": 1 }}", policy.name());
+        let errors = errors(&minimal_with("  orders:", &format!("  orders:\n    {balancer}")));
+        let error = errors.iter().find(|error| error.contains("unknown setting")).unwrap();
+        let (_, known) = error.split_once("this policy has: ").unwrap();
+        for key in known.split(", ").filter(|key| *key != "none") {
+            assert!(FULL.contains(&format!("{key}:")), "`{key}` of {}", policy.name());
+        }
+    }
+}
+
+#[test]
 fn values_arrive_in_the_plan() {
     let plan = parse(EDGE, pki().path()).unwrap();
     let limits =

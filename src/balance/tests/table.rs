@@ -8,7 +8,7 @@ use super::configured;
 use crate::model::{ParamValue, Params};
 
 /// Files in `src/balance/` that are no policy.
-const HELPERS: [&str; 2] = ["draw", "tests"];
+const HELPERS: [&str; 3] = ["backlog", "draw", "tests"];
 
 #[test]
 fn each_policy_is_one_file_and_one_row() {

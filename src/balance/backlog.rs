@@ -1,0 +1,110 @@
+//! Which of two members has more requests in flight than its weight explains.
+//!
+//! A plain comparison of in flight / weight has no memory of weights: with two idle members at 80
+//! and 20 the heavy one has less for each unit each time, and gets everything. Here weights hold
+//! while members do equally well, at any concurrency:
+//!
+//! 1. **In flight is counted per unit of weight.** By Little's law that is what a member has in
+//!    flight when it gets its share and is as fast as the other, so only a backlog tells. Requests
+//!    come in whole numbers, and a heavy member is seen as several light ones of which one is
+//!    looked at: `in flight / 4` is rounded up or down at random by its remainder. Without, the
+//!    light would be favoured.
+//! 2. **A slight excess may be chance**, and members of different weight are not drawn in both
+//!    orders equally often: the heavy first, then the light is more frequent. So the step from the
+//!    first to the second is taken with the odds of Metropolis and Hastings,
+//!    `min(1, (1 - p_first) / (1 - p_second))`, which makes the steps of both directions cancel
+//!    out. Between equal weights that is the plain power of two choices.
+//! 3. **A clear excess is always acted upon**: one of more than the square root of [`CLEAR`]
+//!    standard deviations, were both members as busy as they are together on average.
+//!
+//! Sources: Mitzenmacher, "The Power of Two Choices"; Hastings, "Monte Carlo Sampling Methods
+//! Using Markov Chains".
+
+use std::sync::Arc;
+
+use super::draw::Weights;
+use crate::model::{EndpointSet, Load};
+
+/// An excess whose square is so many times its variance is no chance.
+const CLEAR: f64 = 3.0;
+
+/// The members of a set, to be compared by what they have in flight.
+pub(super) struct Backlog {
+    set: Arc<EndpointSet>,
+    weights: Weights,
+}
+
+impl Backlog {
+    /// The members of `set`, which is not empty.
+    pub fn new(set: Arc<EndpointSet>) -> Backlog {
+        Backlog { weights: Weights::new(&set), set }
+    }
+
+    /// The set.
+    pub fn set(&self) -> &EndpointSet {
+        &self.set
+    }
+
+    /// The weights of its members.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// The load of one member.
+    pub fn load(&self, index: usize) -> &Load {
+        self.set.members()[index].endpoint.load()
+    }
+
+    /// Whether `first` has so much more in flight than `second` that the step to it is to be
+    /// taken, where `expected` times as many per unit of weight need no explanation.
+    pub fn is_longer(
+        &self,
+        first: usize,
+        second: usize,
+        expected: f64,
+        rng: &mut fastrand::Rng,
+    ) -> bool {
+        let [first_has, second_has] = self.units(first, second, expected, rng);
+        let excess = first_has - second_has;
+        let is_clear = excess * excess >= CLEAR * (first_has + second_has);
+        excess > 0.0 && (is_clear || self.is_reversible(first, second, rng))
+    }
+
+    /// How many times as much `first` has to do per unit of weight, one more request included.
+    pub fn ratio(&self, first: usize, second: usize, rng: &mut fastrand::Rng) -> f64 {
+        let [first, second] = self.units(first, second, 1.0, rng);
+        (first + 1.0) / (second + 1.0)
+    }
+
+    /// What each has in flight per unit of weight, the lighter one being the unit. Of the first,
+    /// `expected` times as many count as one.
+    fn units(
+        &self,
+        first: usize,
+        second: usize,
+        expected: f64,
+        rng: &mut fastrand::Rng,
+    ) -> [f64; 2] {
+        let weight = |index| self.weights.of(index) as f64;
+        let size = weight(first) / weight(second) * expected;
+        let first = rounded(self.load(first).in_flight(), size.max(1.0), rng);
+        let second = rounded(self.load(second).in_flight(), size.recip().max(1.0), rng);
+        [first, second]
+    }
+
+    /// Draws whether a step from `first` to `second` is taken that chance alone may have brought.
+    fn is_reversible(&self, first: usize, second: usize, rng: &mut fastrand::Rng) -> bool {
+        let others = |index| self.weights.total() - self.weights.of(index);
+        rng.u64(0..others(second)) < others(first)
+    }
+}
+
+/// `in_flight / size`, rounded up as often as its remainder says.
+fn rounded(in_flight: u32, size: f64, rng: &mut fastrand::Rng) -> f64 {
+    let exact = f64::from(in_flight) / size;
+    if exact > 0.0 && size > 1.0 {
+        f64::from((exact + rng.f64()) as u32) // `floor` is a call on plain x86-64
+    } else {
+        exact
+    }
+}

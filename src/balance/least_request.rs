@@ -1,0 +1,77 @@
+//! `least_request`: of a few members drawn at random, the one with the fewest requests in flight.
+//!
+//! Members are drawn by weight, [`DEFAULT_CHOICES`] of them unless `choices` says otherwise, each
+//! another than the best so far, and compared by what they have in flight per unit of weight (see
+//! [`Backlog`]). Between equal weights that is what Envoy does: the power of two choices, with
+//! distinct samples.
+//!
+//! Where weights differ, Envoy's formula is a weight of `weight / (in flight + 1)` for a schedule
+//! by earliest deadline, which is a queue under a lock, or one for each worker; and under load it
+//! shares by the square root of the weights, since a member that gets more has more in flight.
+//! Here the same comparison serves both cases, at a cost that does not grow with the members:
+//! shares are the weights while members are equally fast, idle or busy, and a member with a
+//! backlog gets as little as it takes for the backlogs to be even again. As loads are only
+//! compared, an exponent for them (Envoy's `active_request_bias`) would change nothing.
+//!
+//! A member that fails at once has nothing in flight and looks like the best of all: `p2c_ewma`
+//! counts failures, this does not.
+
+use std::sync::Arc;
+
+use super::backlog::Backlog;
+use super::{Factory, PickCx, Picker, Policy};
+use crate::model::{BadParams, EndpointSet, Params};
+
+/// Two do nearly as well as all, and do not send everybody to the same idle member.
+const DEFAULT_CHOICES: u64 = 2;
+/// More would only cost time.
+const MAX_CHOICES: u64 = 16;
+
+/// The policy. Setting: `choices` (2).
+#[derive(Debug)]
+pub struct LeastRequest;
+
+impl Policy for LeastRequest {
+    fn name(&self) -> &'static str {
+        "least_request"
+    }
+
+    fn configure(&self, params: Params) -> Result<Arc<dyn Factory>, BadParams> {
+        let choices = params.number("choices", DEFAULT_CHOICES);
+        if !(2..=MAX_CHOICES).contains(&choices) {
+            params.reject("choices", format!("must be from 2 to {MAX_CHOICES}"));
+        }
+        params.finish()?;
+        Ok(Arc::new(LeastFactory { choices }))
+    }
+}
+
+#[derive(Debug)]
+struct LeastFactory {
+    choices: u64,
+}
+
+impl Factory for LeastFactory {
+    fn build(&self, set: Arc<EndpointSet>) -> Box<dyn Picker> {
+        Box::new(LeastPicker { backlog: Backlog::new(set), choices: self.choices })
+    }
+}
+
+struct LeastPicker {
+    backlog: Backlog,
+    choices: u64,
+}
+
+impl Picker for LeastPicker {
+    fn pick(&self, cx: &mut PickCx<'_>) -> usize {
+        let weights = self.backlog.weights();
+        let mut least = weights.draw_untried(cx.tried, cx.rng);
+        for _ in 1..self.choices {
+            let Some(other) = weights.draw_other_untried(least, cx.tried, cx.rng) else { break };
+            if self.backlog.is_longer(least, other, 1.0, cx.rng) {
+                least = other;
+            }
+        }
+        least
+    }
+}
