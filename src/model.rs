@@ -3,6 +3,7 @@
 pub mod address;
 mod counter;
 mod endpoint;
+mod hash;
 mod histogram;
 mod load;
 mod outcome;
@@ -16,6 +17,7 @@ mod window;
 
 pub use counter::WorkerCounter;
 pub use endpoint::{ConnectionCount, Endpoint, EndpointSet, Member};
+pub use hash::stable_hash;
 pub use histogram::{BOUNDS, Counts, Histogram, QUANTILE_ERROR};
 pub use load::{EwmaParams, Load};
 pub use outcome::{Class, Code, GRPC_CODES, GrpcCode, Protocol};

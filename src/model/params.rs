@@ -63,6 +63,25 @@ impl Params {
         })
     }
 
+    /// The value of `key` as `parse` reads it, or `default`; a wrong one is noted and `default`
+    /// returned.
+    pub fn parsed<T>(
+        &self,
+        key: &'static str,
+        default: T,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
+        let result = match self.get(key) {
+            None => return default,
+            Some(ParamValue::Text(text)) => parse(text),
+            Some(ParamValue::Map(_)) => Err("one value is wanted here, not a mapping".into()),
+        };
+        result.unwrap_or_else(|message| {
+            self.reject(key, message);
+            default
+        })
+    }
+
     /// Notes an error about `key`.
     pub fn reject(&self, key: &str, message: impl Into<String>) {
         self.errors.borrow_mut().push(BadParam { key: key.into(), message: message.into() });
@@ -85,22 +104,5 @@ impl Params {
             }
         }
         if errors.is_empty() { Ok(()) } else { Err(BadParams(errors)) }
-    }
-
-    fn parsed<T>(
-        &self,
-        key: &'static str,
-        default: T,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> T {
-        let result = match self.get(key) {
-            None => return default,
-            Some(ParamValue::Text(text)) => parse(text),
-            Some(ParamValue::Map(_)) => Err("one value is wanted here, not a mapping".into()),
-        };
-        result.unwrap_or_else(|message| {
-            self.reject(key, message);
-            default
-        })
     }
 }
