@@ -15,9 +15,13 @@
 //! policy is tested, measured and offered from then on.
 
 mod backlog;
+mod bound;
 mod consistent_hash;
 mod draw;
+mod key;
+mod keyed;
 mod least_request;
+mod maglev;
 mod p2c_ewma;
 mod round_robin;
 #[cfg(test)]
@@ -25,6 +29,8 @@ mod tests;
 mod weighted_random;
 
 use std::sync::Arc;
+
+pub use key::{CookieIssue, Fallback, KeySource, KeySpec};
 
 use crate::model::{BadParams, EndpointSet, EwmaParams, Params, Time};
 
@@ -45,9 +51,9 @@ pub trait Factory: Send + Sync + std::fmt::Debug {
     /// Builds the picker for `set`, which is not empty.
     fn build(&self, set: Arc<EndpointSet>) -> Box<dyn Picker>;
 
-    /// What of a request the picker wants as its key.
-    fn key(&self) -> &KeySource {
-        &KeySource::None
+    /// What of a request the picker wants as its key, if it wants any.
+    fn key(&self) -> Option<&KeySpec> {
+        None
     }
 
     /// How the latency estimates of the endpoints are to be kept.
@@ -65,7 +71,7 @@ pub trait Picker: Send + Sync {
 /// What a picker may look at.
 #[derive(Debug)]
 pub struct PickCx<'a> {
-    /// The request's key, if the policy has a [`KeySource`] and the request carries it.
+    /// The request's key, if the policy has a [`KeySpec`] and the request carries it.
     pub key: Option<&'a [u8]>,
     /// Indices that this request was already sent to in vain.
     pub tried: &'a [usize],
@@ -75,16 +81,6 @@ pub struct PickCx<'a> {
     pub now: Time,
 }
 
-/// Where the key of a hashing policy comes from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum KeySource {
-    /// The policy wants none.
-    #[default]
-    None,
-    /// The first value of a request header, by its name in lower case.
-    Header(Box<str>),
-}
-
 /// Every policy, the default first.
 pub static POLICIES: &[&dyn Policy] = &[
     &p2c_ewma::P2cEwma,
@@ -92,6 +88,7 @@ pub static POLICIES: &[&dyn Policy] = &[
     &round_robin::RoundRobin,
     &weighted_random::WeightedRandom,
     &consistent_hash::ConsistentHash,
+    &maglev::Maglev,
 ];
 
 /// The policy of this name.

@@ -5,6 +5,7 @@ mod fields;
 mod filter;
 mod forward;
 mod front;
+mod key;
 mod news;
 mod observe;
 mod reject;

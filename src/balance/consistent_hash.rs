@@ -10,27 +10,24 @@
 //! that, all members' numbers of nodes are halved until it fits. Only when a change of the set
 //! crosses such a step do keys of other members move as well.
 //!
-//! A request without the key, or with an empty one, goes to a member drawn by weight. One whose
-//! member was tried in vain goes where its key points when hashed again with the number of the
-//! attempt, so the keys of a broken member spread over all others instead of its neighbour.
+//! What is a key, and where those go that have none, or whose member cannot take them, is in
+//! [`keyed`](super::keyed).
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use hashring::HashRing;
 
-use super::draw::Weights;
-use super::{Factory, KeySource, PickCx, Picker, Policy};
-use crate::model::{BadParams, EndpointSet, ParamValue, Params};
+use super::keyed::{Places, Settings};
+use super::{Factory, KeySpec, Picker, Policy};
+use crate::model::{BadParams, EndpointSet, Params};
 
 /// Virtual nodes for each unit of weight: shares are off by about a sixteenth of themselves.
 const DEFAULT_REPLICAS: u64 = 256;
-/// Bounds a ring to 3 MiB and its building to some milliseconds.
+/// Bounds a ring to 4 MiB and its building to some milliseconds.
 const MAX_NODES: u64 = 1 << 17;
-/// Hashings of one key before the first untried member is taken instead.
-const MAX_HASHINGS: u32 = 16;
 
-/// The policy. Settings: `key: { header: NAME }`, and `replicas` (256).
+/// The policy. Settings: those of [`Settings`], and `replicas` (256).
 #[derive(Debug)]
 pub struct ConsistentHash;
 
@@ -40,41 +37,19 @@ impl Policy for ConsistentHash {
     }
 
     fn configure(&self, params: Params) -> Result<Arc<dyn Factory>, BadParams> {
-        let key = key_source(&params).unwrap_or_else(|message| {
-            params.reject("key", message);
-            KeySource::None
-        });
+        let settings = Settings::read(&params);
         let replicas = params.number("replicas", DEFAULT_REPLICAS);
         if !(1..=MAX_NODES).contains(&replicas) {
             params.reject("replicas", format!("must be from 1 to {MAX_NODES}"));
         }
         params.finish()?;
-        Ok(Arc::new(RingFactory { key, replicas }))
-    }
-}
-
-fn key_source(params: &Params) -> Result<KeySource, String> {
-    const EXAMPLE: &str = "write `key: { header: x-user-id }`";
-    let entries = match params.get("key") {
-        None => return Err(format!("is missing; {EXAMPLE}")),
-        Some(ParamValue::Map(entries)) => entries,
-        Some(ParamValue::Text(text)) => {
-            return Err(format!("`{text}` does not say where the key is; {EXAMPLE}"));
-        }
-    };
-    match entries.as_slice() {
-        [(kind, name)] if kind == "header" => match http::HeaderName::from_bytes(name.as_bytes()) {
-            Ok(name) => Ok(KeySource::Header(name.as_str().into())),
-            Err(_) => Err(format!("`{name}` is not a header's name; {EXAMPLE}")),
-        },
-        [(kind, _)] => Err(format!("`{kind}` is not supported, only `header` is; {EXAMPLE}")),
-        _ => Err(format!("must name exactly one source; {EXAMPLE}")),
+        Ok(Arc::new(RingFactory { settings, replicas }))
     }
 }
 
 #[derive(Debug)]
 struct RingFactory {
-    key: KeySource,
+    settings: Settings,
     replicas: u64,
 }
 
@@ -82,11 +57,11 @@ impl Factory for RingFactory {
     fn build(&self, set: Arc<EndpointSet>) -> Box<dyn Picker> {
         let mut ring = HashRing::new();
         ring.batch_add(nodes(&set, self.replicas));
-        Box::new(RingPicker { ring, weights: Weights::new(&set) })
+        self.settings.picker(set, Ring(ring))
     }
 
-    fn key(&self) -> &KeySource {
-        &self.key
+    fn key(&self) -> Option<&KeySpec> {
+        Some(&self.settings.key)
     }
 }
 
@@ -138,32 +113,11 @@ impl Hash for Probe<'_> {
     }
 }
 
-struct RingPicker {
-    ring: HashRing<Node>,
-    weights: Weights,
-}
+struct Ring(HashRing<Node>);
 
-impl Picker for RingPicker {
-    fn pick(&self, cx: &mut PickCx<'_>) -> usize {
-        let Some(key) = cx.key.filter(|key| !key.is_empty()) else {
-            return self.weights.draw_untried(cx.tried, cx.rng);
-        };
-        let home = self.owner(key, 0);
-        if !cx.tried.contains(&home) {
-            return home;
-        }
-        let open = |index: &usize| !cx.tried.contains(index);
-        (1..MAX_HASHINGS)
-            .map(|hashing| self.owner(key, hashing))
-            .find(open)
-            .or_else(|| (0..self.weights.len()).find(open))
-            .unwrap_or(home)
-    }
-}
-
-impl RingPicker {
+impl Places for Ring {
     fn owner(&self, key: &[u8], hashing: u32) -> usize {
-        let node = self.ring.get(&Probe { key, hashing });
+        let node = self.0.get(&Probe { key, hashing });
         node.map_or(0, |node| node.owner as usize)
     }
 }

@@ -2,16 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bounded;
 mod contract;
 mod hashing;
 mod least_request;
 mod p2c_ewma;
+mod settings;
 mod simulation;
 mod table;
 
 use std::sync::Arc;
 
-use super::{Factory, KeySource, PickCx, Picker, Policy};
+use super::{Factory, PickCx, Picker, Policy};
 use crate::model::{Endpoint, EndpointSet, EwmaParams, Member, ParamValue, Params, Time};
 
 /// A member at each address, of the weight beside it.
@@ -43,7 +45,7 @@ fn configured(policy: &dyn Policy) -> Arc<dyn Factory> {
 }
 
 fn wants_key(factory: &dyn Factory) -> bool {
-    *factory.key() != KeySource::None
+    factory.key().is_some()
 }
 
 /// One pick, with a random key.

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::key::{Issued, SetCookie};
 use super::target::View;
 use crate::model::{Class, Code, Endpoint, EwmaParams, Time};
 use crate::net::Worker;
@@ -27,6 +28,11 @@ impl Attempt {
     /// Connections to the backend.
     pub fn pool(&self) -> &Rc<Pool> {
         &self.view.pools[self.index]
+    }
+
+    /// The field that gives the client the cookie drawn for it.
+    pub fn set_cookie(&self, issued: &Issued, secure: bool) -> Option<SetCookie> {
+        self.view.set_cookie(issued, secure)
     }
 
     fn endpoint(&self) -> &Endpoint {

@@ -9,6 +9,7 @@ use std::task::Poll;
 
 use super::attempt::Attempt;
 use super::front::Proxy;
+use super::key::{Asker, Issued, source_address};
 use super::reject::{Asked, Failure, reply};
 use super::target::{Target, View};
 use super::{fields, filter};
@@ -38,6 +39,8 @@ pub(super) struct Request {
     pub sent_trailers: Cell<bool>,
     /// What its route does to it, if anything.
     pub filters: OnceCell<Arc<Filters>>,
+    /// The cookie that the client is given with the response.
+    pub issued: OnceCell<Issued>,
 }
 
 /// Carries one request from its head to its outcome.
@@ -52,6 +55,7 @@ pub async fn forward(proxy: Rc<Proxy>, front: Rc<Stream>, head: Headers, end: bo
         end,
         sent_trailers: Cell::new(false),
         filters: OnceCell::new(),
+        issued: OnceCell::new(),
     };
     if let Err(failure) = request.run().await {
         request.proxy.count_rejection(failure);
@@ -110,7 +114,14 @@ impl Request {
     /// be, if there is no other.
     fn pick(&self, view: &View, tried: &Tried, again: bool) -> Option<usize> {
         let already = tried.indices(view);
-        let index = view.pick(&self.proxy.worker, &self.head.borrow(), already.as_slice())?;
+        let worker = &self.proxy.worker;
+        let asker = Asker {
+            head: &self.head.borrow(),
+            address: source_address(&self.front),
+            issued: &self.issued,
+            rng: worker.rng(),
+        };
+        let index = view.pick(worker, &asker, already.as_slice())?;
         (again || !already.as_slice().contains(&index)).then_some(index)
     }
 

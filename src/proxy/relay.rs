@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use super::attempt::Attempt;
 use super::forward::Request;
+use super::key::SetCookie;
 use super::news::News;
 use super::reject::{Failure, truncate};
 use super::{fields, filter};
-use crate::http2::{Cause, ErrorCode, Headers, Name};
+use crate::http2::{Cause, ErrorCode, Headers, Name, SendError};
 use crate::model::{Code, GrpcCode};
 use crate::net::{Over, Stream, splice};
 
@@ -36,7 +37,7 @@ impl Request {
         self.front.drop_replay();
         self.drop_head();
         attempt.on_head(&self.proxy.worker, self.started, end || back.is_whole());
-        if self.front.send_head(fields::response(&head), end).is_err() {
+        if self.send_head(attempt, &head, end).is_err() {
             return self.refused_by_client(attempt, back);
         }
         let status = fields::status(&head);
@@ -49,6 +50,14 @@ impl Request {
         splice(back, &self.front, None);
         self.relay_rest(attempt, back, status).await;
         Ok(())
+    }
+
+    /// Passes the head of the response on, with the cookie that was drawn for the client, if any.
+    fn send_head(&self, attempt: &Attempt, head: &Headers, end: bool) -> Result<(), SendError> {
+        let secure = self.front.conn().is_tls();
+        let cookie = self.issued.get().and_then(|issued| attempt.set_cookie(issued, secure));
+        let cookie = cookie.as_ref().map(SetCookie::field);
+        self.front.send_head(fields::response(head).chain(cookie), end)
     }
 
     /// Waits for the head; `None` when the client went away.

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tower::retry::budget::{Budget, TpsBudget};
 
+use super::key::{Asker, Issued, Key, SetCookie};
 use super::observe::Upstream;
-use crate::balance::{KeySource, PickCx};
-use crate::http2::Headers;
+use crate::balance::{KeySource, KeySpec, PickCx};
 use crate::model::Endpoint;
 use crate::net::Worker;
 use crate::service::{Service, ServiceSpec, Snapshot, SnapshotCache};
@@ -33,6 +33,8 @@ pub struct Target {
 pub struct View {
     pub snapshot: Arc<Snapshot>,
     pub pools: Box<[Rc<Pool>]>,
+    /// What a token is decoded into.
+    scratch: RefCell<Vec<u8>>,
 }
 
 impl Target {
@@ -43,7 +45,7 @@ impl Target {
     ) -> Target {
         let mut cache = service.snapshot_cache();
         let snapshot = Arc::clone(cache.load());
-        let empty = View { snapshot, pools: Box::default() };
+        let empty = View::new(snapshot, Box::default());
         let target = Target {
             worker: Rc::clone(worker),
             observer: Rc::new(Upstream::new(service, metrics)),
@@ -93,7 +95,7 @@ impl Target {
         self.retire_pools(&snapshot);
         let members = snapshot.set.members().iter();
         let pools = members.map(|member| self.pool(&member.endpoint, &snapshot)).collect();
-        *self.view.borrow_mut() = Rc::new(View { snapshot, pools });
+        *self.view.borrow_mut() = Rc::new(View::new(snapshot, pools));
     }
 
     /// Parts with the connections that have no place any more: to endpoints that are gone, or
@@ -132,20 +134,37 @@ impl Drop for Target {
 }
 
 impl View {
+    fn new(snapshot: Arc<Snapshot>, pools: Box<[Rc<Pool>]>) -> View {
+        View { snapshot, pools, scratch: RefCell::default() }
+    }
+
     /// The endpoint at `index`, for comparing; null when there is none.
     pub fn endpoint(&self, index: usize) -> *const Endpoint {
         self.pools.get(index).map_or(std::ptr::null(), |pool| Arc::as_ptr(pool.endpoint()))
     }
 
-    /// Picks an endpoint for a request with this head; `None` when none may take it.
-    pub fn pick(&self, worker: &Worker, head: &Headers, tried: &[usize]) -> Option<usize> {
+    /// Picks an endpoint for a request; `None` when none may take it.
+    pub fn pick(&self, worker: &Worker, asker: &Asker<'_>, tried: &[usize]) -> Option<usize> {
         let picker = self.snapshot.picker.as_ref()?;
-        let key = match self.snapshot.spec.balancer.factory.key() {
-            KeySource::None => None,
-            KeySource::Header(name) => head.get_named(name.as_bytes()),
-        };
+        let mut scratch = self.scratch.borrow_mut();
+        let key = self.key().and_then(|spec| asker.key(spec, &mut scratch));
+        let key = key.as_ref().map(Key::bytes);
         let rng = &mut worker.rng().borrow_mut();
         let index = picker.pick(&mut PickCx { key, tried, rng, now: worker.now() });
         (index < self.pools.len()).then_some(index)
+    }
+
+    /// The field that gives a client the cookie drawn for it, if the policy still wants that.
+    pub fn set_cookie(&self, issued: &Issued, secure: bool) -> Option<SetCookie> {
+        match &self.key()?.source {
+            KeySource::Cookie { name, issue: Some(issue) } => {
+                Some(issued.set_cookie(name, issue, secure))
+            }
+            _ => None,
+        }
+    }
+
+    fn key(&self) -> Option<&KeySpec> {
+        self.snapshot.spec.balancer.factory.key()
     }
 }

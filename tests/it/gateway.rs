@@ -5,6 +5,7 @@ mod balancing;
 mod breaks;
 mod cancel;
 mod filters;
+mod keys;
 mod measures;
 mod members;
 mod relay;

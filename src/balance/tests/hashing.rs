@@ -4,12 +4,20 @@ use std::sync::Arc;
 
 use super::super::{Factory, POLICIES, PickCx, policy};
 use super::{configured, set_of, wants_key};
-use crate::model::{EwmaParams, ParamValue, Params, Time};
+use crate::model::{EwmaParams, Time};
 
 const KEYS: u64 = 20_000;
 
 fn hashing() -> impl Iterator<Item = Arc<dyn Factory>> {
     POLICIES.iter().map(|policy| configured(*policy)).filter(|factory| wants_key(&**factory))
+}
+
+/// The policies that hash, and the share of keys that a change of the set may move although their
+/// member is not concerned.
+fn with_strays() -> impl Iterator<Item = (Arc<dyn Factory>, f64)> {
+    let rows = POLICIES.iter().map(|policy| (configured(*policy), policy.name()));
+    let strays = |name| if name == "maglev" { 0.005 } else { 0.0 };
+    rows.filter(|(factory, _)| wants_key(&**factory)).map(move |(f, name)| (f, strays(name)))
 }
 
 /// The address that each of the keys goes to.
@@ -47,10 +55,20 @@ fn a_key_keeps_its_address_across_pickers_and_orders() {
     }
 }
 
+/// The share of all keys that have moved, and are not of those that had to.
+fn share_of_strays(
+    before: &[String],
+    after: &[String],
+    had_to: impl Fn(&String, &String) -> bool,
+) -> f64 {
+    let pairs = before.iter().zip(after);
+    pairs.filter(|(b, a)| b != a && !had_to(b, a)).count() as f64 / KEYS as f64
+}
+
 /// Slack: the ring gives a member its share give or take a quarter of it.
 #[test]
 fn a_member_gone_or_come_moves_no_more_than_its_share_of_keys() {
-    for factory in hashing() {
+    for (factory, strays) in with_strays() {
         for gone in 0..FIVE.len() {
             let mut rest = FIVE.to_vec();
             let (address, weight) = rest.remove(gone);
@@ -58,23 +76,21 @@ fn a_member_gone_or_come_moves_no_more_than_its_share_of_keys() {
             let less = homes(&*factory, &rest, &[]);
             let share = f64::from(weight) / 8.0;
             assert!(share_of_moved(&full, &less) < share * 1.25);
-            for (with, without) in full.iter().zip(&less) {
-                assert!(with == without || with == address);
-            }
+            assert!(share_of_strays(&full, &less, |with, _| with == address) <= strays);
         }
     }
 }
 
 #[test]
 fn a_weight_moves_keys_only_to_or_from_its_member() {
-    for factory in hashing() {
+    for (factory, strays) in with_strays() {
         let mut more = FIVE;
         more[1].1 = 3;
         let before = homes(&*factory, &FIVE, &[]);
         let after = homes(&*factory, &more, &[]);
         let gained = 3.0 / 10.0 - 1.0 / 8.0;
         assert!(share_of_moved(&before, &after) < gained * 1.25);
-        assert!(before.iter().zip(&after).all(|(b, a)| b == a || a == "b:1"));
+        assert!(share_of_strays(&before, &after, |_, after| after == "b:1") <= strays);
     }
 }
 
@@ -97,37 +113,32 @@ fn the_keys_of_a_member_tried_in_vain_spread_over_all_others() {
 
 /// These may change only with a note to operators: it moves every key of every deployment.
 #[test]
-fn the_ring_is_the_same_in_every_build() {
-    let factory = configured(policy("consistent_hash").unwrap());
-    let homes = homes(&*factory, &FIVE, &[]);
-    assert_eq!(homes[..12].concat().replace(":1", ""), "babddedbadab");
+fn keys_lie_where_they_do_in_every_build() {
+    for (name, expected) in [("consistent_hash", "babddedbadab"), ("maglev", "cdabddaeadbc")] {
+        let factory = configured(policy(name).unwrap());
+        let homes = homes(&*factory, &FIVE, &[]);
+        assert_eq!(homes[..12].concat().replace(":1", ""), expected, "{name}");
+    }
 }
 
-#[test]
-fn a_large_ring_is_halved_and_still_follows_weights() {
-    let factory = configured(policy("consistent_hash").unwrap());
-    let homes = homes(&*factory, &[("a:1", 1000), ("b:1", 250)], &[]);
-    let heavy = homes.iter().filter(|home| *home == "a:1").count() as f64;
-    assert!((heavy / KEYS as f64 - 0.8).abs() < 0.02, "{heavy}");
+fn hundred(weight: impl Fn(usize) -> u32) -> Vec<(String, u32)> {
+    (0..100).map(|n| (format!("10.0.0.{n}:50051"), weight(n))).collect()
 }
 
+fn borrowed(members: &[(String, u32)]) -> Vec<(&str, u32)> {
+    members.iter().map(|(address, weight)| (&**address, *weight)).collect()
+}
+
+/// The ring moves only what it has to, the table of maglev as much again at most.
 #[test]
-fn settings_that_are_wrong_are_named_with_the_fix() {
-    let map = |kind: &str, name: &str| ParamValue::Map(vec![(kind.into(), name.into())]);
-    let text = |text: &str| ParamValue::Text(text.into());
-    let cases = [
-        (vec![], "key: is missing; write `key: { header: x-user-id }`"),
-        (vec![("key", text("x-user-id"))], "does not say where the key is"),
-        (vec![("key", map("cookie", "id"))], "`cookie` is not supported, only `header` is"),
-        (vec![("key", map("header", "not a name"))], "`not a name` is not a header's name"),
-        (vec![("key", ParamValue::Map(vec![]))], "exactly one source"),
-        (vec![("key", map("header", "x")), ("replicas", text("0"))], "replicas: must be from 1"),
-        (vec![("key", map("header", "x")), ("replica", text("9"))], "replica: unknown setting"),
-    ];
-    for (entries, message) in cases {
-        let entries = entries.into_iter().map(|(key, value)| (key.into(), value));
-        let result = policy("consistent_hash").unwrap().configure(Params::new(entries));
-        let error = result.unwrap_err().to_string();
-        assert!(error.contains(message), "{error}");
+fn of_a_hundred_members_one_goes() {
+    for (factory, strays) in with_strays() {
+        let all = hundred(|_| 1);
+        let less: Vec<_> = all[..37].iter().chain(&all[38..]).cloned().collect();
+        let before = homes(&*factory, &borrowed(&all), &[]);
+        let after = homes(&*factory, &borrowed(&less), &[]);
+        let astray = share_of_strays(&before, &after, |before, _| *before == all[37].0);
+        assert!(astray <= strays * 2.0, "{astray}");
+        assert!(share_of_moved(&before, &after) < 0.01 * 1.25 + strays * 2.0);
     }
 }

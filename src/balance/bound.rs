@@ -1,0 +1,86 @@
+//! Bounded load: no member gets more than so many times its fair share at a time.
+//!
+//! After Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads": with a
+//! factor of 1.25 and 100 requests in flight, a member of a tenth of the weight has room for
+//! `1.25 x 100 / 10`, rounded up: 13. A key whose member has no room goes to the next of its
+//! candidates, the same each time, as long as that lasts. The bounds' sum is more than all that is
+//! in flight, so there is room somewhere.
+//!
+//! What counts is in flight over all workers. It is added up anew once a millisecond, and within
+//! it whenever a part of it may have ended: one request in 32 of all, or of as many as there are
+//! members. So a pick costs a few additions at most, however many members there are, and for
+//! fewer than 32 members with fewer than 32 requests the sum is exact. Requests that several
+//! workers start at the same instant do not see each other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use super::draw::Weights;
+use crate::model::{EndpointSet, Params, Time};
+
+/// The largest factor: more is as good as no bound.
+const MAX_FACTOR: f64 = 100.0;
+
+/// Reads the setting `bounded_load`.
+pub(super) fn factor(params: &Params) -> Option<f64> {
+    params.parsed("bounded_load", None, |text| match text.parse::<f64>() {
+        Ok(factor) if (1.0..=MAX_FACTOR).contains(&factor) => Ok(Some(factor)),
+        _ => Err(format!(
+            "`{text}` is not a factor from 1 to {MAX_FACTOR}: write 1.25 for a quarter more than \
+             the fair share"
+        )),
+    })
+}
+
+/// The bounds of the members of a set.
+pub(super) struct Bound {
+    set: Arc<EndpointSet>,
+    /// Of all that is in flight, what each may have at most.
+    shares: Box<[f64]>,
+    all: AllInFlight,
+}
+
+impl Bound {
+    /// Bounds of `factor` times the fair share of each member.
+    pub fn new(factor: f64, set: Arc<EndpointSet>, weights: &Weights) -> Bound {
+        let share = |index| factor * weights.of(index) as f64 / weights.total() as f64;
+        let shares = (0..weights.len()).map(share).collect();
+        Bound { set, shares, all: AllInFlight::default() }
+    }
+
+    /// Says for each member whether it has room for the request that is being picked for.
+    pub fn room(&self, now: Time) -> impl Fn(usize) -> bool {
+        let all = f64::from(self.all.with_one_more(&self.set, now));
+        // `n + 1 <= ceil(bound)`, for whole numbers.
+        move |index| f64::from(in_flight(&self.set, index)) < self.shares[index] * all
+    }
+}
+
+fn in_flight(set: &EndpointSet, index: usize) -> u32 {
+    set.members()[index].endpoint.load().in_flight()
+}
+
+/// What is in flight to all members together.
+#[derive(Default)]
+struct AllInFlight {
+    /// High half: the millisecond of the last sum. Low half: the sum, and one for each pick since.
+    count: AtomicU64,
+    /// From this count on, what has ended since the last sum may matter.
+    stale_from: AtomicU32,
+}
+
+impl AllInFlight {
+    fn with_one_more(&self, set: &EndpointSet, now: Time) -> u32 {
+        let stamp = now.as_millis() as u32;
+        let before = self.count.fetch_add(1, Relaxed);
+        let (at, count) = ((before >> 32) as u32, before as u32);
+        if at == stamp && count < self.stale_from.load(Relaxed) {
+            return count + 1;
+        }
+        let sum: u32 = (0..set.len()).map(|index| in_flight(set, index)).sum();
+        let matters = sum.max(set.len() as u32) / 32;
+        self.stale_from.store(sum.saturating_add(matters), Relaxed);
+        self.count.store(u64::from(stamp) << 32 | u64::from(sum + 1), Relaxed);
+        sum + 1
+    }
+}

@@ -1,0 +1,229 @@
+//! `maglev`: the same key goes to the same member, found in a table with one look.
+//!
+//! After Eisenbud and others, "Maglev: A Fast and Reliable Software Network Load Balancer": every
+//! member has an order of its own in which it would like the entries of the table, a walk through
+//! all of them in steps that its address decides. Members take turns, and whose turn it is takes
+//! the first entry on its walk that is free. As in Envoy, turns are as frequent as weights say,
+//! and the first comes before anybody's second, so every member has an entry. The order of turns
+//! depends on addresses and weights alone: every worker, every gateway and every restart agrees on
+//! the table, in whatever order the members were given.
+//!
+//! Shares are off by an entry or two and not, as on a ring, by chance; but when the set changes, a
+//! few keys of other members move too. Of a hundred members, when one goes, those are about half
+//! as many as have to; the fewer the more entries there are for each member, of which there should
+//! be a hundred.
+//!
+//! Filling takes as many steps as it takes to find free entries at random, about `n ln n` for `n`
+//! entries: some milliseconds for 65,537, whatever the members and their weights.
+//!
+//! What is a key, and where those go that have none, or whose member cannot take them, is in
+//! [`keyed`](super::keyed).
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use super::keyed::{Places, Settings};
+use super::{Factory, KeySpec, Picker, Policy};
+use crate::model::{BadParams, EndpointSet, Params, stable_hash};
+
+/// The paper's small table.
+const DEFAULT_SIZE: u64 = 65_537;
+/// Bounds a table to 4 MiB and its building to a tenth of a second.
+const MAX_SIZE: u64 = 1_048_573;
+const MIN_SIZE: u64 = 101;
+
+/// The policy. Settings: those of [`Settings`], and `table_size` (65,537), which is prime.
+#[derive(Debug)]
+pub struct Maglev;
+
+impl Policy for Maglev {
+    fn name(&self) -> &'static str {
+        "maglev"
+    }
+
+    fn configure(&self, params: Params) -> Result<Arc<dyn Factory>, BadParams> {
+        let settings = Settings::read(&params);
+        let size = params.number("table_size", DEFAULT_SIZE);
+        if !(MIN_SIZE..=MAX_SIZE).contains(&size) {
+            params.reject("table_size", format!("must be from {MIN_SIZE} to {MAX_SIZE}"));
+        } else if let Some(prime) = (size..).find(|&size| is_prime(size)).filter(|&p| p != size) {
+            params
+                .reject("table_size", format!("{size} is not prime: the next that is, is {prime}"));
+        }
+        params.finish()?;
+        Ok(Arc::new(MaglevFactory { settings, size }))
+    }
+}
+
+fn is_prime(number: u64) -> bool {
+    (2..).take_while(|divisor| divisor * divisor <= number).all(|d| !number.is_multiple_of(d))
+}
+
+#[derive(Debug)]
+struct MaglevFactory {
+    settings: Settings,
+    size: u64,
+}
+
+impl Factory for MaglevFactory {
+    fn build(&self, set: Arc<EndpointSet>) -> Box<dyn Picker> {
+        let table = Table(filled(&set, self.size));
+        self.settings.picker(set, table)
+    }
+
+    fn key(&self) -> Option<&KeySpec> {
+        Some(&self.settings.key)
+    }
+}
+
+/// The owner of each entry.
+struct Table(Box<[u32]>);
+
+impl Places for Table {
+    fn owner(&self, key: &[u8], hashing: u32) -> usize {
+        let entry = stable_hash(key, hashing) % self.0.len() as u64;
+        self.0[entry as usize] as usize
+    }
+}
+
+fn filled(set: &EndpointSet, size: u64) -> Box<[u32]> {
+    const FREE: u32 = u32::MAX;
+    let mut table = vec![FREE; size as usize];
+    let mut turns = turns(set, size);
+    for _ in 0..size {
+        let Some(mut turn) = turns.peek_mut() else { break };
+        let owner = turn.owner;
+        let free = turn.walk.find(|&entry| table[entry as usize] == FREE);
+        if let Some(entry) = free {
+            table[entry as usize] = owner;
+        }
+        turn.taken += 1; // and when `turn` is let go, the heap finds whose turn is next
+    }
+    table.into()
+}
+
+/// The first turn of each member.
+fn turns(set: &EndpointSet, size: u64) -> BinaryHeap<Turn> {
+    let mut members: Vec<_> = set.members().iter().zip(0u32..).collect();
+    members.sort_unstable_by_key(|(member, _)| member.endpoint.address());
+    let turn = |((member, owner), rank): ((&crate::model::Member, u32), u32)| {
+        let address = member.endpoint.address().as_bytes();
+        let start = stable_hash(address, 0) % size;
+        let step = 1 + stable_hash(address, 1) % (size - 1);
+        let walk = Walk { next: start, step, size };
+        Turn { taken: 0, weight: member.weight.into(), rank, owner, walk }
+    };
+    members.into_iter().zip(0..).map(turn).collect()
+}
+
+/// A member's next turn, which comes the sooner the fewer it has taken for its weight.
+struct Turn {
+    taken: u64,
+    weight: u64,
+    /// Among the members by address, which decides between those who would come together.
+    rank: u32,
+    owner: u32,
+    walk: Walk,
+}
+
+impl Ord for Turn {
+    /// The soonest is the greatest.
+    fn cmp(&self, other: &Turn) -> Ordering {
+        // `taken / weight`, in whole numbers: a table's size times a weight of 32 bits.
+        let (own, others) = (self.taken * other.weight, other.taken * self.weight);
+        others.cmp(&own).then(other.rank.cmp(&self.rank))
+    }
+}
+
+impl PartialOrd for Turn {
+    fn partial_cmp(&self, other: &Turn) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Turn {
+    fn eq(&self, other: &Turn) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Turn {}
+
+/// All entries, each once, as the size is prime; after that, again.
+struct Walk {
+    next: u64,
+    step: u64,
+    size: u64,
+}
+
+impl Iterator for Walk {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        let entry = self.next;
+        self.next = (entry + self.step) % self.size;
+        Some(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Endpoint, EwmaParams, Member, Time};
+
+    fn set(weights: impl IntoIterator<Item = u32>) -> EndpointSet {
+        let ewma = EwmaParams::default();
+        let member = |(number, weight)| {
+            let address = format!("10.0.0.{number}:50051");
+            Member { endpoint: Arc::new(Endpoint::new(&address, 1, &ewma, Time::ZERO)), weight }
+        };
+        let members: Vec<_> = (0..).zip(weights).map(member).collect();
+        EndpointSet::new(members, ewma)
+    }
+
+    fn entries(set: &EndpointSet, size: u64) -> Vec<u64> {
+        let mut entries = vec![0; set.len()];
+        filled(set, size).iter().for_each(|owner| entries[*owner as usize] += 1);
+        entries
+    }
+
+    #[test]
+    fn shares_are_off_by_two_entries_at_most() {
+        let cases: [Vec<u32>; 5] = [
+            vec![1; 7],
+            (0..100).map(|n| 1 + n % 5).collect(),
+            vec![1000, 1, 1],
+            vec![80, 20],
+            vec![1],
+        ];
+        for weights in cases {
+            let total: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+            let entries = entries(&set(weights.iter().copied()), DEFAULT_SIZE);
+            for (&entries, &weight) in entries.iter().zip(&weights) {
+                let due = DEFAULT_SIZE as f64 * f64::from(weight) / total as f64;
+                assert!((entries as f64 - due).abs() <= 2.0, "{weight} of {total}: {entries}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_member_has_an_entry_while_there_are_enough() {
+        for members in [100, 101, 150] {
+            let weights = (0..members).map(|n| if n == 0 { u32::MAX } else { 1 });
+            let entries = entries(&set(weights), MIN_SIZE);
+            let with_one = entries.iter().filter(|entries| **entries > 0).count();
+            assert_eq!(with_one, members.min(101));
+        }
+    }
+
+    #[test]
+    fn primes_are_told_from_the_rest() {
+        let primes: Vec<_> = (2..30).filter(|number| is_prime(*number)).collect();
+        assert_eq!(primes, [2, 3, 5, 7, 11, 13, 17, 19, 23, 29]);
+        for size in [MIN_SIZE, DEFAULT_SIZE, MAX_SIZE] {
+            assert!(is_prime(size), "{size}");
+        }
+        assert!((MAX_SIZE + 1..1 << 20).all(|size| !is_prime(size)));
+    }
+}

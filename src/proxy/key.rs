@@ -1,0 +1,135 @@
+//! The key of a request: what a policy that hashes goes by.
+//!
+//! Reading one allocates nothing, but for a cookie that is drawn for a client, and for a token's
+//! claim as long as the buffer that it is decoded into has to grow.
+
+mod jwt;
+
+use std::cell::{OnceCell, RefCell};
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use crate::balance::{CookieIssue, Fallback, KeySource, KeySpec};
+use crate::http2::{Field, Headers, Indexing, Name};
+use crate::net::Stream;
+
+/// Where the key of one request may be found.
+pub struct Asker<'a> {
+    /// The head of the request.
+    pub head: &'a Headers,
+    /// Where it came from.
+    pub address: IpAddr,
+    /// The cookie that the client is given, as soon as it turns out to have none.
+    pub issued: &'a OnceCell<Issued>,
+    /// Draws that cookie.
+    pub rng: &'a RefCell<fastrand::Rng>,
+}
+
+/// A cookie's value, drawn for a client that came without.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Issued(Box<[u8; 32]>);
+
+/// A key where it lies.
+pub enum Key<'a> {
+    Found(&'a [u8]),
+    V4([u8; 4]),
+    V6([u8; 16]),
+}
+
+/// The address that a client's requests come from.
+pub fn source_address(front: &Stream) -> IpAddr {
+    front.conn().peer().ip().to_canonical()
+}
+
+impl Key<'_> {
+    /// What is hashed.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Key::Found(bytes) => bytes,
+            Key::V4(octets) => octets,
+            Key::V6(octets) => octets,
+        }
+    }
+}
+
+impl<'a> Asker<'a> {
+    /// The key that `spec` wants, or what stands for it. A token is decoded into `scratch`.
+    pub fn key(&self, spec: &KeySpec, scratch: &'a mut Vec<u8>) -> Option<Key<'a>> {
+        let found = match &spec.source {
+            KeySource::Header(name) => self.head.get_named(name.as_bytes()),
+            KeySource::Cookie { name, .. } => cookie(self.head, name.as_bytes()),
+            KeySource::Query(name) => parameter(self.head, name.as_bytes()),
+            KeySource::JwtClaim(name) => jwt::claim(self.head, name, scratch),
+            KeySource::SourceAddress => return Some(self.address()),
+        };
+        if let Some(found) = found.filter(|found| !found.is_empty()) {
+            return Some(Key::Found(found));
+        }
+        if let KeySource::Cookie { issue: Some(_), .. } = spec.source {
+            let Issued(value) = self.issued.get_or_init(|| Issued::draw(self.rng));
+            return Some(Key::Found(&value[..]));
+        }
+        match spec.fallback {
+            Fallback::Random => None,
+            Fallback::SourceAddress => Some(self.address()),
+        }
+    }
+
+    fn address(&self) -> Key<'a> {
+        match self.address {
+            IpAddr::V4(ip) => Key::V4(ip.octets()),
+            IpAddr::V6(ip) => Key::V6(ip.octets()),
+        }
+    }
+}
+
+/// The first cookie of this name, as it came.
+fn cookie<'a>(head: &'a Headers, name: &[u8]) -> Option<&'a [u8]> {
+    let crumbs = head.iter().filter(|field| field.id == Name::Cookie);
+    let mut pairs = crumbs.flat_map(|field| field.value.split(|byte| *byte == b';'));
+    pairs.find_map(|pair| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"="))
+}
+
+/// The first parameter of this name in the query, as it came.
+fn parameter<'a>(head: &'a Headers, name: &[u8]) -> Option<&'a [u8]> {
+    let path = head.get(Name::Path)?;
+    let query = path.get(path.iter().position(|byte| *byte == b'?')? + 1..)?;
+    let mut pairs = query.split(|byte| *byte == b'&');
+    pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
+}
+
+impl Issued {
+    /// 128 random bits in hexadecimal digits. They tell clients apart and guard nothing.
+    fn draw(rng: &RefCell<fastrand::Rng>) -> Issued {
+        let bits = rng.borrow_mut().u128(..);
+        let digit = |place| b"0123456789abcdef"[(bits >> (4 * place)) as usize & 15];
+        Issued(Box::new(std::array::from_fn(digit)))
+    }
+
+    /// The value of the `set-cookie` field that gives it to the client.
+    pub fn set_cookie(&self, name: &str, issue: &CookieIssue, secure: bool) -> SetCookie {
+        let value = String::from_utf8_lossy(&self.0[..]);
+        let mut text = format!("{name}={value}; Path={}; HttpOnly; SameSite=Lax", issue.path);
+        if let Some(ttl) = issue.ttl {
+            let _ = write!(text, "; Max-Age={}", ttl.as_secs()); // text takes all that is written
+        }
+        if secure {
+            text += "; Secure";
+        }
+        SetCookie(text)
+    }
+}
+
+/// A `set-cookie` field.
+pub struct SetCookie(String);
+
+impl SetCookie {
+    /// The field of a response's head.
+    pub fn field(&self) -> Field<'_> {
+        let (name, value) = (&b"set-cookie"[..], self.0.as_bytes());
+        Field { id: Name::Other, name, value, indexing: Indexing::Never }
+    }
+}
+
+#[cfg(test)]
+mod tests;
