@@ -78,7 +78,8 @@ impl Gateway {
         let registry = Arc::new(Registry::default());
         registry.publish(start_routing(&plan));
         let counters: Vec<Arc<WorkerMetrics>> = (0..plan.workers).map(|_| Arc::default()).collect();
-        let exporter = Exporter::new(export::Services(Arc::clone(&registry)), counters.clone());
+        let source = export::Services(Arc::clone(&registry));
+        let exporter = Exporter::new(source, counters.clone(), plan.metrics.series_budget);
         let (workers, threads) = worker::start(&plan, &registry, &counters)?;
 
         let (readiness, ready) = watch::channel(Readiness::Starting);

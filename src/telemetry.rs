@@ -3,7 +3,9 @@
 //! The hot path writes plain counters (on [`Endpoint`](crate::model::Endpoint)s and in
 //! [`WorkerMetrics`]); everything here that reads or formats them runs off it.
 
+mod budget;
 mod export;
+mod fold;
 mod http;
 pub mod log;
 pub mod names;

@@ -74,6 +74,7 @@ pub fn metrics(node: &Node, problems: &Problems) -> (MetricsPlan, Span) {
     let mut plan = MetricsPlan::default();
     let mut fields = Fields::of(node, problems);
     let bound = fields.get("address").and_then(|node| bind(node, problems));
+    fields.set("series_budget", &mut plan.series_budget, count(10..=1_000_000));
     fields.finish();
     let (address, span) = bound.unwrap_or((plan.address, node.span));
     plan.address = address;

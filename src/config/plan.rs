@@ -57,11 +57,13 @@ impl Default for ControlPlan {
 pub struct MetricsPlan {
     /// The address.
     pub address: SocketAddr,
+    /// Label sets of each metric that are shown by name.
+    pub series_budget: usize,
 }
 
 impl Default for MetricsPlan {
     fn default() -> MetricsPlan {
-        MetricsPlan { address: loopback(9901) }
+        MetricsPlan { address: loopback(9901), series_budget: 2000 }
     }
 }
 

@@ -42,10 +42,14 @@ impl WorkerStats {
         self.start.record(start);
     }
 
-    /// Adds these counts to `totals`.
-    pub fn add_to(&self, totals: &mut StatTotals) {
+    /// Adds the counts of durations to `totals`.
+    pub fn add_times_to(&self, totals: &mut StatTotals) {
         self.duration.add_to(&mut totals.duration);
         self.start.add_to(&mut totals.start);
+    }
+
+    /// Adds the counts of codes to `totals`.
+    pub fn add_codes_to(&self, totals: &mut StatTotals) {
         for (sum, count) in totals.grpc.iter_mut().zip(&self.grpc) {
             *sum += count.load(Relaxed);
         }
@@ -88,6 +92,49 @@ impl StatTotals {
         let http = (100u16..).zip(&self.http2);
         let http = http.map(|(status, n)| (Protocol::Http2, Code::Http(status), *n));
         grpc.chain(http).filter(|(_, _, n)| *n > 0)
+    }
+
+    /// The counts of all codes, whether they occurred or not.
+    fn cells(&mut self) -> impl Iterator<Item = (Protocol, Code, &mut u64)> {
+        let grpc = GRPC_CODES.iter().zip(&mut self.grpc);
+        let grpc = grpc.map(|(code, n)| (Protocol::Grpc, Code::Grpc(*code), n));
+        let http = (100u16..).zip(&mut self.http2);
+        grpc.chain(http.map(|(status, n)| (Protocol::Http2, Code::Http(status), n)))
+    }
+
+    /// Adds what `other` has counted.
+    pub fn add(&mut self, other: &StatTotals) {
+        self.duration.add(&other.duration);
+        self.start.add(&other.start);
+        self.http2.resize(self.http2.len().max(other.http2.len()), 0);
+        let counts = other.grpc.iter().zip(&mut self.grpc);
+        for (count, sum) in counts.chain(other.http2.iter().zip(&mut self.http2)) {
+            *sum += count;
+        }
+    }
+
+    /// What was counted since `earlier` was read.
+    pub fn since(&self, earlier: &StatTotals) -> StatTotals {
+        let mut diff = self.clone();
+        diff.duration = self.duration.since(&earlier.duration);
+        diff.start = self.start.since(&earlier.start);
+        let counts = earlier.grpc.iter().zip(&mut diff.grpc);
+        for (then, now) in counts.chain(earlier.http2.iter().zip(&mut diff.http2)) {
+            *now = now.wrapping_sub(*then);
+        }
+        diff
+    }
+
+    /// Takes the counts of the codes out that `wanted` says.
+    pub fn take_codes(&mut self, wanted: impl Fn(Protocol, Code) -> bool) -> StatTotals {
+        let http2 = vec![0; self.http2.len()];
+        let mut taken = StatTotals { http2, ..StatTotals::default() };
+        for ((protocol, code, from), (_, _, to)) in self.cells().zip(taken.cells()) {
+            if wanted(protocol, code) {
+                *to = std::mem::take(from);
+            }
+        }
+        taken
     }
 
     /// All requests that are over.

@@ -104,7 +104,8 @@ mod tests {
 
     fn push(window: &mut Window, stats: &WorkerStats) {
         let mut totals = StatTotals::default();
-        stats.add_to(&mut totals);
+        stats.add_codes_to(&mut totals);
+        stats.add_times_to(&mut totals);
         window.push(totals);
     }
 

@@ -1,16 +1,18 @@
 //! What the metrics are read from, and when.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio::task::{JoinError, spawn_blocking};
 
-use super::names;
+use super::fold::{Fold, OTHER, Rest};
+use super::names::{self, METRICS};
 use super::page::Page;
 use super::worker::{Closed, Rejected, Side, WorkerMetrics};
 use crate::clock;
-use crate::model::{Endpoint, EwmaParams, Time};
+use crate::model::{Endpoint, EwmaParams, StatTotals, Time};
 
 /// All twenty bounds to a decade are exported here, 12 % apart: quantiles are to be within 10 %.
 const DURATION_STEP: usize = 1;
@@ -53,7 +55,13 @@ pub trait Source: Send + Sync {
 #[derive(Clone)]
 pub struct Exporter {
     inputs: Arc<Inputs>,
-    last: Arc<Mutex<Option<Scrape>>>,
+    pages: Arc<Mutex<Pages>>,
+}
+
+/// What is kept from page to page.
+struct Pages {
+    fold: Fold,
+    last: Option<Scrape>,
 }
 
 struct Inputs {
@@ -67,10 +75,19 @@ struct Scrape {
 }
 
 impl Exporter {
-    /// An exporter of `source`'s services and of what `workers` count.
-    pub fn new(source: impl Source + 'static, workers: Vec<Arc<WorkerMetrics>>) -> Exporter {
+    /// An exporter of `source`'s services and of what `workers` count, with `series_budget` label
+    /// sets of each metric by name.
+    pub fn new(
+        source: impl Source + 'static,
+        workers: Vec<Arc<WorkerMetrics>>,
+        series_budget: usize,
+    ) -> Exporter {
         let source = Box::new(source);
-        Exporter { inputs: Arc::new(Inputs { source, workers }), last: Arc::default() }
+        let pages = Pages { fold: Fold::new(series_budget), last: None };
+        Exporter {
+            inputs: Arc::new(Inputs { source, workers }),
+            pages: Arc::new(Mutex::new(pages)),
+        }
     }
 
     /// The page of now, never one from before the call.
@@ -82,8 +99,8 @@ impl Exporter {
     /// If the runtime is shutting down.
     pub async fn scrape(&self) -> Result<Bytes, JoinError> {
         let asked = clock::now();
-        let mut last = Arc::clone(&self.last).lock_owned().await;
-        if let Some(scrape) = &*last
+        let mut pages = Arc::clone(&self.pages).lock_owned().await;
+        if let Some(scrape) = &pages.last
             && scrape.begun >= asked
         {
             return Ok(scrape.text.clone());
@@ -92,8 +109,8 @@ impl Exporter {
         // The lock goes with the work, which goes on if the caller leaves.
         let page = spawn_blocking(move || {
             let begun = clock::now();
-            let text = Bytes::from(inputs.write());
-            *last = Some(Scrape { begun, text: text.clone() });
+            let text = Bytes::from(inputs.write(&mut pages.fold));
+            pages.last = Some(Scrape { begun, text: text.clone() });
             text
         });
         page.await
@@ -101,20 +118,38 @@ impl Exporter {
 }
 
 impl Inputs {
-    fn write(&self) -> String {
+    fn write(&self, fold: &mut Fold) -> String {
         let mut page = Page::new();
-        for service in self.source.services() {
-            page.counter(&names::RETRIES, &[&service.name], service.retries);
-            for backend in &service.backends {
-                write_backend(&mut page, &service.name, backend);
-            }
-        }
+        self.write_services(&mut page, fold);
         self.write_workers(&page);
         write_process(&mut page);
         page.finish()
     }
 
+    /// Each backend under its name while the budget lasts, then what has no name in sums.
+    fn write_services(&self, page: &mut Page, fold: &mut Fold) {
+        let services = self.source.services();
+        let mut sums: BTreeMap<&str, GaugeSums> = BTreeMap::new();
+        for (service, named) in services.iter().zip(fold.begin(&services)) {
+            if let Some(retries) = fold.take_retries(service) {
+                page.counter(&names::RETRIES, &[&service.name], retries);
+            }
+            let sum = if named.service { &*service.name } else { OTHER };
+            for backend in &service.backends {
+                match fold.take(&service.name, &backend.endpoint) {
+                    Some(totals) => write_backend(page, &service.name, backend, &totals),
+                    None => sums.entry(sum).or_default().add(backend),
+                }
+            }
+        }
+        for (service, rest) in fold.rests() {
+            write_rest(page, service, rest, &sums.remove(service).unwrap_or_default());
+        }
+        write_folded(page, fold);
+    }
+
     fn write_workers(&self, page: &Page) {
+        page.gauge(&names::WORKERS, &[], self.workers.len() as f64);
         let sum = |read: &dyn Fn(&WorkerMetrics) -> u64| self.workers.iter().map(|w| read(w)).sum();
         for &reason in Rejected::ALL {
             let rejected = sum(&|worker| worker.rejected(reason));
@@ -132,10 +167,49 @@ impl Inputs {
     }
 }
 
-fn write_backend(page: &mut Page, service: &str, backend: &BackendSample) {
+/// Of the gauges that can be added up, the sums over what has no name.
+#[derive(Default)]
+struct GaugeSums {
+    weight: u64,
+    in_flight: u64,
+    up: u64,
+}
+
+impl GaugeSums {
+    fn add(&mut self, backend: &BackendSample) {
+        self.weight += u64::from(backend.effective_weight);
+        self.in_flight += u64::from(backend.endpoint.load().in_flight());
+        self.up += u64::from(backend.up);
+    }
+}
+
+fn write_backend(page: &mut Page, service: &str, backend: &BackendSample, totals: &StatTotals) {
     let BackendSample { endpoint, ewma, .. } = backend;
     let labels = [service, endpoint.address()];
-    let totals = endpoint.totals();
+    write_totals(page, labels, totals);
+    let load = endpoint.load();
+    page.gauge(&names::BACKEND_WEIGHT, &labels, backend.effective_weight);
+    page.gauge(&names::BACKEND_IN_FLIGHT, &labels, load.in_flight());
+    page.gauge(&names::BACKEND_EWMA, &labels, load.ewma_seconds(clock::now(), ewma));
+    page.gauge(&names::BACKEND_UP, &labels, u8::from(backend.up));
+    if let Some(ratio) = backend.success_ratio {
+        page.gauge(&names::BACKEND_SUCCESS_RATIO, &labels, ratio);
+    }
+}
+
+/// Estimates and ratios have no sum, so they are not among these.
+fn write_rest(page: &mut Page, service: &str, rest: &Rest, gauges: &GaugeSums) {
+    let labels = [service, OTHER];
+    write_totals(page, labels, &rest.totals);
+    page.gauge(&names::BACKEND_WEIGHT, &labels, gauges.weight as f64);
+    page.gauge(&names::BACKEND_IN_FLIGHT, &labels, gauges.in_flight as f64);
+    page.gauge(&names::BACKEND_UP, &labels, gauges.up as f64);
+    if service == OTHER {
+        page.counter(&names::RETRIES, &[OTHER], rest.retries);
+    }
+}
+
+fn write_totals(page: &mut Page, labels: [&str; 2], totals: &StatTotals) {
     for (protocol, code, count) in totals.codes() {
         let [service, backend] = labels;
         let code = code.to_string();
@@ -144,13 +218,19 @@ fn write_backend(page: &mut Page, service: &str, backend: &BackendSample) {
     }
     page.histogram(&names::REQUEST_DURATION, &labels, &totals.duration, DURATION_STEP);
     page.histogram(&names::RESPONSE_START, &labels, &totals.start, START_STEP);
-    let load = endpoint.load();
-    page.gauge(&names::BACKEND_WEIGHT, &labels, backend.effective_weight);
-    page.gauge(&names::BACKEND_IN_FLIGHT, &labels, load.in_flight());
-    page.gauge(&names::BACKEND_EWMA, &labels, load.ewma_seconds(clock::now(), ewma));
-    page.gauge(&names::BACKEND_UP, &labels, u8::from(backend.up));
-    if let Some(ratio) = backend.success_ratio {
-        page.gauge(&names::BACKEND_SUCCESS_RATIO, &labels, ratio);
+}
+
+fn write_folded(page: &Page, fold: &Fold) {
+    let folded = fold.folded();
+    for metric in METRICS {
+        let has = |label| metric.labels.contains(&label);
+        let sets = match (has("service"), has("backend"), has("code")) {
+            (true, true, true) => folded.codes,
+            (true, true, false) => folded.backends,
+            (true, false, _) => folded.services,
+            (false, ..) => continue,
+        };
+        page.gauge(&names::FOLDED, &[metric.name], sets as f64);
     }
 }
 

@@ -64,9 +64,9 @@ metrics! {
     BACKEND_IN_FLIGHT = Gauge "equipoise_backend_in_flight" ["service", "backend"]
         "Requests sent to the backend and not yet over.";
     BACKEND_EWMA = Gauge "equipoise_backend_ewma_seconds" ["service", "backend"]
-        "Latency estimate that the balancer uses now.";
+        "Moving average of the time to a response, quick to rise: failures count as the penalty, silence lowers it.";
     BACKEND_UP = Gauge "equipoise_backend_up" ["service", "backend"]
-        "1 if the backend may take new requests, else 0.";
+        "1 if the backend may take new requests, else 0; for `other`, how many may.";
     BACKEND_SUCCESS_RATIO = Gauge "equipoise_backend_success_ratio" ["service", "backend"]
         "Share of the requests of the last 30 s that succeeded; absent before the first request.";
     RETRIES = Counter "equipoise_retries_total" ["service"]
@@ -77,6 +77,10 @@ metrics! {
         "Open connections, with clients (downstream) and with backends (upstream).";
     CONNECTIONS_CLOSED = Counter "equipoise_connections_closed_total" ["side", "reason"]
         "Connections that were closed, by the limit that was passed or the other reason.";
+    WORKERS = Gauge "equipoise_workers" []
+        "Threads that carry requests.";
+    FOLDED = Gauge "equipoise_metrics_folded_series" ["metric"]
+        "Label sets of the metric that are summed up under the name `other`, beyond the series budget.";
     BUILD_INFO = Gauge "equipoise_build_info" ["version"]
         "1; the label says which version runs.";
     PROCESS_CPU = Counter "process_cpu_seconds_total" []

@@ -1,7 +1,9 @@
 //! Real scrapes of the metrics endpoint.
 
+mod budget;
 mod dashboard;
 pub mod page;
+mod rules;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -61,10 +63,14 @@ struct Gateway {
 
 impl Gateway {
     async fn start(services: Vec<ServiceSample>) -> Gateway {
+        Gateway::with_budget(services, 2000).await
+    }
+
+    async fn with_budget(services: Vec<ServiceSample>, budget: usize) -> Gateway {
         let services = Services(Arc::new(Mutex::new(services)));
         let worker = Arc::new(WorkerMetrics::default());
         let workers = vec![Arc::clone(&worker), Arc::default()];
-        let exporter = Exporter::new(services.clone(), workers);
+        let exporter = Exporter::new(services.clone(), workers, budget);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (readiness, ready) = watch::channel(Readiness::Starting);
@@ -389,7 +395,7 @@ async fn scrapers_that_come_together_share_a_page() {
     let (begun, first_begun) = mpsc::channel();
     let (go, gate) = mpsc::channel();
     let gate = Gate { asked: Arc::clone(&asked), begun, go: Mutex::new(gate) };
-    let exporter = Exporter::new(gate, Vec::new());
+    let exporter = Exporter::new(gate, Vec::new(), 100);
     let scrape = || {
         let exporter = exporter.clone();
         tokio::spawn(async move { exporter.scrape().await.unwrap() })
