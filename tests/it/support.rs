@@ -6,6 +6,7 @@ pub mod client;
 pub mod frames;
 pub mod gateway;
 pub mod process;
+pub mod prometheus;
 pub mod raw;
 
 use std::time::{Duration, Instant};

@@ -3,6 +3,7 @@
 mod budget;
 mod dashboard;
 pub mod page;
+mod pictures;
 mod rules;
 
 use std::net::SocketAddr;
