@@ -3,6 +3,7 @@
 //! It speaks to the services' writers alone and knows nothing of the data path.
 
 mod convert;
+mod explain;
 mod limit;
 mod server;
 mod service;

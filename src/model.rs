@@ -1,6 +1,7 @@
 //! Values that every layer speaks of. No async, no I/O, no serde, no clock.
 
 pub mod address;
+mod copied;
 mod counter;
 mod endpoint;
 mod hash;
@@ -15,6 +16,7 @@ mod time;
 pub mod units;
 mod window;
 
+pub use copied::{Copied, CopyCounts};
 pub use counter::WorkerCounter;
 pub use endpoint::{ConnectionCount, Endpoint, EndpointSet, Member};
 pub use hash::stable_hash;

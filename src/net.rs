@@ -10,6 +10,7 @@ mod conn;
 mod deadlines;
 mod io;
 mod stream;
+mod tee;
 mod timer;
 mod worker;
 
@@ -17,5 +18,6 @@ pub use accept::{Acceptor, ListenerSpec, accept_loop};
 pub use conn::{Closed, Conn, Handler};
 pub use io::{Io, watch_liveness};
 pub use stream::{Over, Stream, splice};
+pub use tee::{Cut, Tee};
 pub use timer::Sleep;
 pub use worker::{Command, Worker, WorkerHandle};

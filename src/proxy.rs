@@ -6,6 +6,7 @@ mod filter;
 mod forward;
 mod front;
 mod key;
+mod mirror;
 mod news;
 mod observe;
 mod reject;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use equipoise::balance::{Factory, POLICIES, PickCx, Policy};
 use equipoise::model::route::{
-    Conditions, FieldMatch, Forward, HostMatch, Match, PathMatch, Pattern, Route, RouteQuery,
-    RouteTableBuilder, Share, Split, ValueMatch,
+    Conditions, FieldMatch, Forward, HostMatch, Match, PathMatch, Pattern, Place, Route,
+    RouteQuery, RouteTableBuilder, Share, Split, ValueMatch,
 };
 use equipoise::model::{Endpoint, EndpointSet, EwmaParams, Member, ParamValue, Params, Time};
 
@@ -96,8 +96,9 @@ fn finding_a_route_allocates_nothing() {
             let shares = [(number, 2), (9, weight)];
             let share = |(service, weight)| Share::new(service, "s", weight);
             let split = Split::new(shares.map(share)).unwrap();
-            let route = Route::Forward(Forward { split, split_by: None });
-            table.insert(Match { host: host(), path: path.clone(), conditions }, route).unwrap();
+            let route = Route::Forward(Forward::to(split));
+            let matched = Match { host: host(), path: path.clone(), conditions };
+            table.insert(matched, route, Place::default()).unwrap();
         }
     }
     let table = table.finish();

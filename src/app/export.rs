@@ -25,6 +25,7 @@ fn service(service: &Service) -> ServiceSample {
     ServiceSample {
         name: service.name().into(),
         retries: service.retries().total(),
+        copies: service.copies().totals(),
         backends: staying.chain(leaving).collect(),
     }
 }

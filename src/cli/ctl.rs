@@ -3,6 +3,7 @@
 mod client;
 mod json;
 mod parse;
+mod route;
 mod table;
 
 use std::io::{self, IsTerminal as _, Write};
@@ -117,6 +118,8 @@ enum Command {
         #[command(flatten)]
         expected: Expected,
     },
+    /// Say which route a request would take, and why
+    Route(route::Args),
     /// Show a service's backends again and again
     Watch {
         /// The service
@@ -209,6 +212,10 @@ pub async fn execute(args: Args, out: &mut dyn Write, redraw: bool) -> Result<()
             let revision = client.remove(&service, backends, conditions).await?;
             print(out, &output.changed(&service, revision))
         }
+        Command::Route(args) => {
+            let explained = client.explain(args.request()).await?;
+            print(out, &output.explained(&explained))
+        }
         Command::SetPolicy { service, policy, settings, expected } => {
             let settings = parse::settings(settings)?;
             let revision = client.set_policy(&service, policy, settings, expected).await?;
@@ -247,6 +254,13 @@ impl Output {
         match self {
             Output::Table => table::backends(std::slice::from_ref(service)),
             Output::Json => json::watched(service),
+        }
+    }
+
+    fn explained(self, explained: &proto::ExplainRouteResponse) -> String {
+        match self {
+            Output::Table => route::text(explained),
+            Output::Json => json::explained(explained),
         }
     }
 

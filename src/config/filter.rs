@@ -180,3 +180,14 @@ fn value(text: &str) -> Result<Box<str>, String> {
     }
     Ok(text.into())
 }
+
+/// A part of a hundred, in millionths.
+pub fn percent(text: &str) -> Result<u32, String> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let exact = digits(whole) && digits(part) && part.len() <= 4;
+    let value = exact.then(|| format!("{whole}{part:0<4}").parse().ok()).flatten();
+    value.filter(|value| (1..=1_000_000).contains(value)).ok_or_else(|| {
+        format!("`{text}` is not a part of a hundred: write 0.0001 to 100, such as 2.5")
+    })
+}

@@ -25,7 +25,7 @@ pub fn read(node: &Node, problems: &Problems) -> Option<Match> {
     let query = fields.get("query").map(|node| list(node, parameter_name, problems));
     fields.finish();
     if let Some(node) = method_at
-        && matches!(path, Some(PathMatch::GrpcService(_) | PathMatch::GrpcMethod(_)))
+        && path.as_ref().is_some_and(PathMatch::is_grpc)
     {
         let help = "leave `method` out: `grpc` asks for it already";
         problems.error(node.span, "every gRPC request is a POST", help);

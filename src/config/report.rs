@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::model::route::Place;
 use miette::{
     Diagnostic, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents,
 };
@@ -13,19 +14,28 @@ use miette::{
 pub struct Span {
     start: usize,
     len: usize,
+    /// Where it starts, counted from 1; 0 where that is yet to be found out.
+    place: Place,
 }
 
 impl Span {
     /// The point at a byte.
     pub const fn at(start: usize) -> Span {
-        Span { start, len: 0 }
+        Span { start, len: 0, place: Place { line: 0, column: 0 } }
+    }
+
+    /// The line and the column.
+    pub const fn place(self) -> Place {
+        self.place
     }
 }
 
 impl From<&granit_parser::Span> for Span {
     fn from(span: &granit_parser::Span) -> Span {
         let range = span.byte_range().unwrap_or_default();
-        Span { start: range.start, len: range.end.saturating_sub(range.start) }
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let place = Place { line: number(span.start.line()), column: number(span.start.col() + 1) };
+        Span { start: range.start, len: range.end.saturating_sub(range.start), place }
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::node::Node;
-use super::read::{Fields, count, items, scalar, text};
+use super::read::{Fields, count, items, scalar, size, text};
 use super::report::{Problems, Span};
 use super::{filter, matching};
 use crate::model::nearest;
 use crate::model::route::{
-    Filters, Forward, InsertError, MAX_PATTERNS, Match, PathMatch, Route, RouteTable,
+    Filters, Forward, InsertError, MAX_PATTERNS, Match, Mirror, PathMatch, Route, RouteTable,
     RouteTableBuilder, Share, Split,
 };
 
@@ -56,7 +56,7 @@ impl<'a> Routes<'a> {
             return;
         };
         let span = asked.map_or(node.span, |asked| asked.span);
-        match self.table.insert(matched, route) {
+        match self.table.insert(matched, route, node.span.place()) {
             Ok(_) => self.places.push(span),
             Err(InsertError::Duplicate(earlier)) => {
                 let first = self.places.get(earlier).copied().unwrap_or(span);
@@ -92,7 +92,8 @@ impl<'a> Routes<'a> {
             (None, None) => None,
         };
         let split_by = fields.get("split_by").and_then(|node| self.read_split_by(node));
-        Some(Route::Forward(Forward { split: split?, split_by }))
+        let mirror = fields.get("mirror").and_then(|node| self.read_mirror(node));
+        Some(Route::Forward(Forward { split: split?, split_by, mirror }))
     }
 
     /// A route that sends clients elsewhere.
@@ -102,18 +103,21 @@ impl<'a> Routes<'a> {
         fields: &mut Fields<'_>,
         path: Option<&PathMatch>,
     ) -> Option<Route> {
-        for key in
-            ["service", "split", "split_by", "rewrite", "request_headers", "response_headers"]
-        {
+        for key in [
+            "service",
+            "split",
+            "split_by",
+            "rewrite",
+            "request_headers",
+            "response_headers",
+            "mirror",
+        ] {
             if let Some(node) = fields.get(key) {
                 let help = format!("leave `{key}` out");
                 self.problems.error(node.span, "a redirect goes to no service", help);
             }
         }
-        if let Some(
-            PathMatch::GrpcService(_) | PathMatch::GrpcMethod(_) | PathMatch::GrpcRegex(_),
-        ) = path
-        {
+        if path.is_some_and(PathMatch::is_grpc) {
             let help = "rewrite the request and send it to the right service instead";
             self.problems.error(node.span, "gRPC clients follow no redirect", help);
         }
@@ -132,6 +136,19 @@ impl<'a> Routes<'a> {
     /// The table, and for each service whether a route goes to it.
     pub fn finish(self) -> (RouteTable, Vec<bool>) {
         (self.table.finish(), self.used)
+    }
+
+    /// A second service that gets copies.
+    fn read_mirror(&mut self, node: &Node) -> Option<Mirror> {
+        let mut fields = Fields::of(node, self.problems);
+        let service = fields.require("service", "add `service: NAME`");
+        let (mut per_million, mut buffer, mut max_in_flight) = (1_000_000, 64 << 10, 100);
+        fields.set("percent", &mut per_million, filter::percent);
+        fields.set("buffer", &mut buffer, size(1 << 10..=16 << 20));
+        fields.set("max_in_flight", &mut max_in_flight, count(1..=100_000));
+        fields.finish();
+        let (name, service) = self.service(service?)?;
+        Some(Mirror { service, name: name.into(), per_million, buffer, max_in_flight })
     }
 
     fn read_split(

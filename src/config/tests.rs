@@ -104,6 +104,7 @@ fn the_full_example_names_every_key() {
         "routes: - split_by: ",
         "routes: - rewrite: ",
         "routes: - redirect: ",
+        "routes: - mirror: ",
         "routes: - request_headers: ",
         "routes: - response_headers: ",
         "routes: - split: - ",

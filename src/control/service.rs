@@ -161,6 +161,14 @@ impl proto::control_server::Control for Control {
         let revision = self.change(peer, &request.service, change, conditions).await?;
         Ok(Response::new(proto::SetPolicyResponse { revision }))
     }
+
+    async fn explain_route(
+        &self,
+        request: Request<proto::ExplainRouteRequest>,
+    ) -> Result<Response<proto::ExplainRouteResponse>, Status> {
+        let routing = self.registry.routing();
+        super::explain::explain(&routing.routes, request.into_inner()).map(Response::new)
+    }
 }
 
 fn conditions(expected_revision: Option<u64>, allow_empty: bool) -> Conditions {

@@ -11,6 +11,7 @@
 //! A host, or a path, none of whose routes matches in full gives way to the next.
 
 mod conditions;
+mod explain;
 mod filters;
 mod matches;
 mod pattern;
@@ -18,7 +19,8 @@ mod split;
 mod table;
 
 pub use conditions::{Conditions, FieldMatch, Fields, Unmet, ValueMatch};
-pub use filters::{Filters, HeaderEdit, PathRewrite, Redirect, RedirectStatus};
+pub use explain::{Explanation, Verdict, Why};
+pub use filters::{Filters, HeaderEdit, Mirror, PathRewrite, Redirect, RedirectStatus};
 pub use matches::{HostMatch, MAX_HOST, Match, PathMatch, check_path};
 pub use pattern::Pattern;
 pub use split::{Share, Split};
@@ -55,6 +57,24 @@ pub struct Forward {
     pub split: Split,
     /// The header whose value decides on one of them, in lower case; without it chance does.
     pub split_by: Option<Box<str>>,
+    /// Who else gets a copy.
+    pub mirror: Option<Mirror>,
+}
+
+impl Forward {
+    /// To these services by chance, and nobody else.
+    pub fn to(split: Split) -> Forward {
+        Forward { split, split_by: None, mirror: None }
+    }
+}
+
+/// Where a route stands in the configuration, counted from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The line.
+    pub line: u32,
+    /// The character in the line.
+    pub column: u32,
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use super::conn::Conn;
+use super::tee::Tee;
 use crate::http2::{self, Cause, ErrorCode, Field, Gone, Headers, Key, SendError};
 use crate::model::Time;
 
@@ -49,6 +50,10 @@ struct State {
     sink: Option<Rc<Stream>>,
     /// Whose DATA is sent here.
     source: Option<Rc<Stream>>,
+    /// Who gets a copy of what comes.
+    tee: Option<Rc<Tee>>,
+    /// What comes is of no use.
+    drained: bool,
     /// A copy of what went to the sink, as long as it may have to be sent again.
     replay: Option<Vec<u8>>,
     replay_limit: usize,
@@ -136,6 +141,27 @@ impl Stream {
         (state.received == message).then_some(state.data_at)
     }
 
+    /// Lets `tee` have a copy of what has come and of what is to come.
+    pub fn copy_to(&self, tee: &Rc<Tee>) {
+        let mut state = self.state.borrow_mut();
+        tee.feed(&state.body, state.ended);
+        state.tee = Some(Rc::clone(tee));
+    }
+
+    /// Drops the body that comes, so that it goes on to its end.
+    pub fn drain(&self) {
+        let mut state = self.state.borrow_mut();
+        state.drained = true;
+        let came = std::mem::take(&mut state.body).len();
+        drop(state);
+        self.release(came);
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn unsent(&self) -> usize {
+        self.conn.core.borrow().h2.unsent(self.key)
+    }
+
     /// Sends the head of a response.
     ///
     /// # Errors
@@ -213,6 +239,9 @@ impl Stream {
         let mut state = self.state.borrow_mut();
         let sink = state.sink.take();
         let source = state.source.take();
+        if let Some(tee) = state.tee.take() {
+            tee.abandon();
+        }
         state.waker = None;
         self.conn.worker.buffers.borrow_mut().put(std::mem::take(&mut state.body));
         let replay = state.replay.take();
@@ -266,12 +295,18 @@ impl Stream {
     pub(super) fn on_trailers(&self, headers: Headers, now: Time) {
         let mut state = self.state.borrow_mut();
         state.trailers = Some(headers);
+        if let Some(tee) = &state.tee {
+            tee.feed(&[], true); // of a copy nobody wants the trailers
+        }
         state.active(now);
     }
 
     pub(super) fn on_over(&self, over: Over) {
         let mut state = self.state.borrow_mut();
         state.over.get_or_insert(over);
+        if let Some(tee) = &state.tee {
+            tee.abandon();
+        }
         state.wake();
     }
 
@@ -287,6 +322,16 @@ impl Stream {
         state.active = now;
         state.count(payload, now);
         state.ended |= end;
+        if let Some(tee) = &state.tee {
+            tee.feed(payload, end);
+        }
+        if state.drained {
+            let credit = state.release(payload.len());
+            own.release(self.key, credit);
+            return if end {
+                state.wake()
+            };
+        }
         let Some(sink) = &state.sink else {
             if state.body.capacity() == 0 {
                 state.body = self.conn.worker.buffers.borrow_mut().take();

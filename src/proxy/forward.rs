@@ -12,7 +12,7 @@ use super::front::Proxy;
 use super::key::{Asker, Issued, source_address};
 use super::reject::{Asked, Failure, reply};
 use super::target::{Target, View};
-use super::{fields, filter};
+use super::{fields, filter, mirror};
 use crate::http2::{ErrorCode, Headers, Name};
 use crate::model::route::{Filters, Forward, Route, RouteQuery, Share};
 use crate::model::{Endpoint, Time};
@@ -153,20 +153,24 @@ impl Request {
             fields: &fields::Asked(&head),
         };
         let routed = self.proxy.router.current();
-        let (share, target) = match routed.routes().find(&query).ok_or(Failure::NoRoute)? {
+        let (share, target, mirror) = match routed.routes().find(&query).ok_or(Failure::NoRoute)? {
             Route::Redirect(_) if self.grpc => return Err(Failure::GrpcRedirect),
             Route::Redirect(redirect) => {
                 return filter::redirect(&self.front, redirect, &head).map(|()| None);
             }
             Route::Forward(forward) => {
                 let share = self.choose(forward, &head).ok_or(Failure::NoRoute)?;
-                (share, routed.target(share.service).ok_or(Failure::NoRoute)?)
+                let target = routed.target(share.service).ok_or(Failure::NoRoute)?;
+                (share, target, forward.mirror.as_ref())
             }
         };
         drop(head);
         if let Some(filters) = &share.filters {
             filter::request(filters, &mut self.head.borrow_mut(), &self.proxy.worker);
             let _ = self.filters.set(Arc::clone(filters)); // a request is routed once
+        }
+        if let Some(mirror) = mirror {
+            mirror::start(self, mirror, &routed);
         }
         Ok(Some(Rc::clone(target)))
     }

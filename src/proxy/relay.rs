@@ -201,7 +201,7 @@ fn failure(over: Over) -> Option<Failure> {
 }
 
 /// The status in a trailer section, or in a head that is one.
-fn grpc_code(headers: &Headers) -> Code {
+pub(super) fn grpc_code(headers: &Headers) -> Code {
     match headers.get(Name::GrpcStatus) {
         Some(value) => Code::Grpc(GrpcCode::parse(value)),
         None => Code::Grpc(GrpcCode::Unknown),

@@ -1,6 +1,6 @@
 //! One service as one worker sees it: the newest snapshot, and the connections to its endpoints.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub struct Target {
     pools: RefCell<HashMap<*const Endpoint, Rc<Pool>>>,
     /// How many requests may be sent again: a fifth of all, and 10 a second besides.
     budget: TpsBudget,
+    /// Copies of requests under way to it as a mirror.
+    copies: Cell<usize>,
 }
 
 /// A snapshot, with this worker's connections to each member of its set.
@@ -53,6 +55,7 @@ impl Target {
             view: RefCell::new(Rc::new(empty)),
             pools: RefCell::default(),
             budget: TpsBudget::new(Duration::from_secs(10), 10, 0.2),
+            copies: Cell::new(0),
             service: Arc::clone(service),
         };
         target.renew();
@@ -62,6 +65,11 @@ impl Target {
     /// The service.
     pub fn service(&self) -> &Arc<Service> {
         &self.service
+    }
+
+    /// Copies of requests under way to it as a mirror.
+    pub fn copies(&self) -> &Cell<usize> {
+        &self.copies
     }
 
     /// The newest snapshot: a change that was answered is seen by the next request.

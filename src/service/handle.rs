@@ -10,7 +10,7 @@ use super::change::{Change, ChangeError, Conditions};
 use super::view::ServiceView;
 use super::writer::{Asked, Command, Writer};
 use super::{ServiceSpec, Snapshot};
-use crate::model::WorkerCounter;
+use crate::model::{CopyCounts, WorkerCounter};
 
 /// Changes that may wait for the writer; further ones wait for a place.
 const WAITING_CHANGES: usize = 128;
@@ -26,6 +26,7 @@ pub struct Service {
     view: watch::Receiver<Arc<ServiceView>>,
     commands: mpsc::Sender<Command>,
     retries: WorkerCounter,
+    copies: CopyCounts,
 }
 
 impl Service {
@@ -38,7 +39,8 @@ impl Service {
         let (commands, inbox) = mpsc::channel(WAITING_CHANGES);
         runtime.spawn(writer.run(inbox));
         let retries = WorkerCounter::new(workers);
-        Arc::new(Service { name, snapshot, view, commands, retries })
+        let copies = CopyCounts::new(workers);
+        Arc::new(Service { name, snapshot, view, commands, retries, copies })
     }
 
     /// The name, unique.
@@ -49,6 +51,11 @@ impl Service {
     /// Requests that were sent again.
     pub fn retries(&self) -> &WorkerCounter {
         &self.retries
+    }
+
+    /// Copies of requests that it got as a mirror.
+    pub fn copies(&self) -> &CopyCounts {
+        &self.copies
     }
 
     /// The newest snapshot.

@@ -12,7 +12,7 @@ use super::names::{self, METRICS};
 use super::page::Page;
 use super::worker::{Closed, Rejected, Side, WorkerMetrics};
 use crate::clock;
-use crate::model::{Endpoint, EwmaParams, StatTotals, Time};
+use crate::model::{Copied, Endpoint, EwmaParams, StatTotals, Time};
 
 /// All twenty bounds to a decade are exported here, 12 % apart: quantiles are to be within 10 %.
 const DURATION_STEP: usize = 1;
@@ -41,6 +41,8 @@ pub struct ServiceSample {
     pub name: Arc<str>,
     /// Retries since the start.
     pub retries: u64,
+    /// Copies of requests that it got as a mirror, by how they ended, if there were any.
+    pub copies: Option<[u64; Copied::ALL.len()]>,
     /// Every backend that it is configured with, eligible or not.
     pub backends: Vec<BackendSample>,
 }
@@ -134,6 +136,9 @@ impl Inputs {
             if let Some(retries) = fold.take_retries(service) {
                 page.counter(&names::RETRIES, &[&service.name], retries);
             }
+            if let Some(copies) = fold.take_copies(service) {
+                write_copies(page, &service.name, copies);
+            }
             let sum = if named.service { &*service.name } else { OTHER };
             for backend in &service.backends {
                 match fold.take(&service.name, &backend.endpoint) {
@@ -206,6 +211,15 @@ fn write_rest(page: &mut Page, service: &str, rest: &Rest, gauges: &GaugeSums) {
     page.gauge(&names::BACKEND_UP, &labels, gauges.up as f64);
     if service == OTHER {
         page.counter(&names::RETRIES, &[OTHER], rest.retries);
+        if rest.copies.iter().any(|count| *count > 0) {
+            write_copies(page, OTHER, rest.copies);
+        }
+    }
+}
+
+fn write_copies(page: &Page, service: &str, counts: [u64; Copied::ALL.len()]) {
+    for (copied, count) in Copied::ALL.into_iter().zip(counts) {
+        page.counter(&names::MIRRORED, &[service, copied.name()], count);
     }
 }
 

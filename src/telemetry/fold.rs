@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::budget::{Claim, Claims, Named, allot};
 use super::export::ServiceSample;
-use crate::model::{Code, Endpoint, Protocol, StatTotals};
+use crate::model::{Code, Copied, Endpoint, Protocol, StatTotals};
 
 /// The name of what has none.
 pub(super) const OTHER: &str = "other";
@@ -32,6 +32,8 @@ struct KnownService {
     named: bool,
     /// Retries that were added to the sum so far.
     moved: u64,
+    /// And copies of requests for it as a mirror.
+    moved_copies: [u64; Copied::ALL.len()],
 }
 
 /// A backend on the last page.
@@ -52,6 +54,7 @@ struct Known {
 pub(super) struct Rest {
     pub(super) totals: StatTotals,
     pub(super) retries: u64,
+    pub(super) copies: [u64; Copied::ALL.len()],
 }
 
 /// How many label sets of this page are in sums.
@@ -207,6 +210,25 @@ impl Fold {
         }
         known.moved += shown;
         self.rest(&service.name).retries += shown;
+        None
+    }
+
+    /// As `take`, for the copies that a service got as a mirror, if there were any.
+    pub(super) fn take_copies(
+        &mut self,
+        service: &ServiceSample,
+    ) -> Option<[u64; Copied::ALL.len()]> {
+        let mut shown = service.copies?;
+        let known = self.services.get_mut(&service.name)?;
+        for (shown, moved) in shown.iter_mut().zip(&mut known.moved_copies) {
+            *shown = shown.saturating_sub(*moved);
+            *moved += if known.named { 0 } else { *shown };
+        }
+        if known.named {
+            return Some(shown);
+        }
+        let rest = self.rest(&service.name);
+        rest.copies.iter_mut().zip(shown).for_each(|(sum, more)| *sum += more);
         None
     }
 

@@ -71,6 +71,8 @@ metrics! {
         "Share of the requests of the last 30 s that succeeded; absent before the first request.";
     RETRIES = Counter "equipoise_retries_total" ["service"]
         "Requests sent once more, to another backend or on another connection.";
+    MIRRORED = Counter "equipoise_mirrored_total" ["service", "result"]
+        "Copies of requests for a service that is a mirror, by how they ended; absent before the first.";
     REJECTED = Counter "equipoise_rejected_total" ["reason"]
         "Requests that the gateway answered itself because it would not or could not pass them on.";
     CONNECTIONS = Gauge "equipoise_connections" ["side"]

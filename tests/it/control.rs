@@ -2,6 +2,7 @@
 
 mod changes;
 mod ctl;
+mod routes;
 mod server;
 mod sets;
 mod views;

@@ -8,6 +8,7 @@ mod filters;
 mod keys;
 mod measures;
 mod members;
+mod mirror;
 mod relay;
 mod routing;
 mod shutdown;

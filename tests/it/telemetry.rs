@@ -40,7 +40,7 @@ fn backend(address: &str) -> BackendSample {
 
 fn service(name: &str, backends: Vec<BackendSample>) -> ServiceSample {
     let name = name.into();
-    ServiceSample { name, retries: 0, backends }
+    ServiceSample { name, retries: 0, copies: None, backends }
 }
 
 /// Services that a test may change.

@@ -205,6 +205,13 @@ impl Client {
         Ok(self.wait(self.api().set_policy(request)).await?.revision)
     }
 
+    pub(super) async fn explain(
+        &self,
+        request: proto::ExplainRouteRequest,
+    ) -> Result<proto::ExplainRouteResponse, Error> {
+        self.wait(self.api().explain_route(request)).await
+    }
+
     fn api(&self) -> ControlClient<Channel> {
         ControlClient::new(self.channel.clone())
     }

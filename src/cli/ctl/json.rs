@@ -3,6 +3,8 @@
 //! - `services`: `{"services": [SUMMARY]}`
 //! - `backends`: `{"services": [SERVICE]}`, also when one service was asked for
 //! - `watch`: a `SERVICE` a line
+//! - `route`: `{"route": ROUTE, "near_misses": [{"route": ROUTE, "reason": TEXT}]}`; `route` is
+//!   `null` when none is taken
 //! - `set-weight`, `drain`, `undrain`: `{"service": NAME, "revision": NUMBER}`
 //!
 //! A value that there is no data for is `null`.
@@ -60,6 +62,43 @@ struct Changed<'a> {
     revision: u64,
 }
 
+#[derive(Serialize)]
+struct Explained<'a> {
+    route: Option<Route<'a>>,
+    near_misses: Vec<NearMiss<'a>>,
+}
+
+#[derive(Serialize)]
+struct NearMiss<'a> {
+    route: Option<Route<'a>>,
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct Route<'a> {
+    number: u32,
+    line: u32,
+    column: u32,
+    r#match: &'a str,
+    targets: Vec<RouteTarget<'a>>,
+    split_by: Option<&'a str>,
+    mirror: Option<Mirror<'a>>,
+    redirect: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct RouteTarget<'a> {
+    service: &'a str,
+    weight: u32,
+    filters: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Mirror<'a> {
+    service: &'a str,
+    percent: f64,
+}
+
 pub(super) fn services(services: &[proto::ServiceSummary]) -> String {
     pretty(&Services { services: services.iter().map(summary).collect() })
 }
@@ -74,6 +113,32 @@ pub(super) fn watched(state: &proto::Service) -> String {
 
 pub(super) fn changed(service: &str, revision: u64) -> String {
     line(serde_json::to_string(&Changed { service, revision }))
+}
+
+pub(super) fn explained(explained: &proto::ExplainRouteResponse) -> String {
+    let near = explained.near_misses.iter();
+    let near = near.map(|n| NearMiss { route: n.route.as_ref().map(route), reason: &n.reason });
+    pretty(&Explained { route: explained.route.as_ref().map(route), near_misses: near.collect() })
+}
+
+fn route<'r>(r: &'r proto::Route) -> Route<'r> {
+    let given = |text: &'r str| (!text.is_empty()).then_some(text);
+    let target = |t: &'r proto::RouteTarget| RouteTarget {
+        service: &t.service,
+        weight: t.weight,
+        filters: &t.filters,
+    };
+    let mirror = |m: &'r proto::Mirror| Mirror { service: &m.service, percent: m.percent };
+    Route {
+        number: r.number,
+        line: r.line,
+        column: r.column,
+        r#match: &r.r#match,
+        targets: r.targets.iter().map(target).collect(),
+        split_by: given(&r.split_by),
+        mirror: r.mirror.as_ref().map(mirror),
+        redirect: given(&r.redirect),
+    }
 }
 
 fn summary(s: &proto::ServiceSummary) -> Summary<'_> {

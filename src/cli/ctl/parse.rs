@@ -6,7 +6,7 @@ use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 
 use super::Error;
-use crate::control::proto::NewBackend;
+use crate::control::proto::{HeaderField, NewBackend};
 
 /// `BACKEND=WEIGHT`.
 pub(super) fn weight(text: &str) -> Result<(String, u32), String> {
@@ -22,6 +22,13 @@ pub(super) fn new_backend(text: &str) -> Result<NewBackend, String> {
         return Ok(NewBackend { address: text.to_owned(), weight: None });
     }
     weight(text).map(|(address, weight)| NewBackend { address, weight: Some(weight) })
+}
+
+/// `NAME=VALUE`.
+pub(super) fn header(text: &str) -> Result<HeaderField, String> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = pair.ok_or("write NAME=VALUE, such as x-canary=1")?;
+    Ok(HeaderField { name: name.to_owned(), value: value.to_owned() })
 }
 
 /// `KEY=VALUE`, or `KEY.INNER=VALUE` for what the configuration has as `KEY: { INNER: VALUE }`.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::*;
-use crate::model::route::{HeaderEdit, PathRewrite};
+use crate::model::route::{HeaderEdit, Mirror, PathRewrite};
 
 /// The minimal example with these routes instead of its one.
 #[track_caller]
@@ -290,5 +290,33 @@ fn wrong_redirects_are_told_what_to_write() {
         "match: { grpc: a.B }, redirect: { host: x }",
         "10:39: gRPC clients follow no redirect; rewrite the request and send it to the right \
          service instead",
+    );
+}
+
+#[test]
+fn a_mirror_is_a_service_with_bounds() {
+    let read = |mirror: &str| {
+        let text = with(&format!("  - {{ service: orders, mirror: {mirror} }}"));
+        let plan = parse(&text, Path::new("")).unwrap_or_else(|report| panic!("{report}"));
+        let query =
+            RouteQuery { authority: b"", path: b"/a", method: b"GET", grpc: false, fields: &() };
+        let Some(Route::Forward(forward)) = plan.routes.find(&query) else { panic!("no route") };
+        let Mirror { per_million, buffer, max_in_flight, .. } = forward.mirror.clone().unwrap();
+        (per_million, buffer, max_in_flight)
+    };
+    assert_eq!(read("{ service: orders }"), (1_000_000, 64 << 10, 100));
+    let all = "{ service: orders, percent: 2.5, buffer: 1MiB, max_in_flight: 7 }";
+    assert_eq!(read(all), (25_000, 1 << 20, 7));
+    assert_eq!(read("{ service: orders, percent: 0.0001 }").0, 1);
+    for wrong in ["0", "0.0", "100.1", "1e3", "-1", "5 %", "1.", ".5", "0.00001", "nan"] {
+        let error = format!(
+            "10:60: `{wrong}` is not a part of a hundred: write 0.0001 to 100, such as 2.5"
+        );
+        told_of(&format!("mirror: {{ service: orders, percent: {wrong} }}"), &error);
+    }
+    told_of("mirror: { }", "10:32: `service` is missing; add `service: NAME`");
+    told_of(
+        "mirror: { service: order }",
+        "10:43: there is no service `order`; did you mean `orders`?",
     );
 }

@@ -173,6 +173,11 @@ impl Connection {
         self.streams.get(key).is_none_or(|stream| stream.pending.is_empty())
     }
 
+    /// Bytes that wait to be sent on the stream.
+    pub fn unsent(&self, key: Key) -> usize {
+        self.streams.get(key).map_or(0, |stream| stream.pending.data.len())
+    }
+
     /// Whether the stream is open.
     pub fn is_open(&self, key: Key) -> bool {
         self.streams.get(key).is_some()

@@ -133,3 +133,18 @@ impl Redirect {
         }
     }
 }
+
+/// A second service that gets a copy of requests, and whose answers nobody waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// The index of the service.
+    pub service: usize,
+    /// Its name.
+    pub name: Box<str>,
+    /// How many of a million requests are copied.
+    pub per_million: u32,
+    /// Bytes of a request that may wait for the mirror; beyond, the copy is given up.
+    pub buffer: usize,
+    /// Copies to the service that one worker may have under way; beyond, none is made.
+    pub max_in_flight: usize,
+}

@@ -78,6 +78,12 @@ impl HostMatch {
 }
 
 impl PathMatch {
+    /// Whether only gRPC requests match.
+    pub fn is_grpc(&self) -> bool {
+        use PathMatch::{GrpcMethod, GrpcRegex, GrpcService};
+        matches!(self, GrpcService(_) | GrpcMethod(_) | GrpcRegex(_))
+    }
+
     /// Reads `/a/b` as the whole path.
     ///
     /// # Errors

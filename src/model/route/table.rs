@@ -10,7 +10,7 @@ use std::collections::hash_map::Entry;
 use foldhash::fast::RandomState;
 
 use super::matches::MAX_HOST;
-use super::{HostMatch, Match, PathMatch, Route, RouteQuery, Unmet};
+use super::{Conditions, HostMatch, Match, PathMatch, Place, Route, RouteQuery, Unmet};
 
 /// Routes with a regular expression for the path that one host may have.
 pub const MAX_PATTERNS: usize = 256;
@@ -31,6 +31,7 @@ pub struct RouteTable {
 pub(super) struct Row {
     pub matched: Match,
     pub route: Route,
+    pub place: Place,
 }
 
 impl Row {
@@ -67,11 +68,16 @@ pub struct RouteTableBuilder {
 }
 
 impl RouteTableBuilder {
-    /// Adds a route, and says its number.
+    /// Adds the route that stands at `place`, and says its number.
     ///
     /// # Errors
     /// Nothing is added then.
-    pub fn insert(&mut self, matched: Match, route: Route) -> Result<usize, InsertError> {
+    pub fn insert(
+        &mut self,
+        matched: Match,
+        route: Route,
+        place: Place,
+    ) -> Result<usize, InsertError> {
         let number = self.table.rows.len();
         let seen = match self.seen.entry(matched.clone()) {
             Entry::Occupied(earlier) => return Err(InsertError::Duplicate(*earlier.get())),
@@ -80,7 +86,7 @@ impl RouteTableBuilder {
         let paths = self.table.paths_mut(&matched.host);
         let slot = match &matched.path {
             PathMatch::Regex(_) | PathMatch::GrpcRegex(_) => {
-                if paths.patterns.0.len() >= MAX_PATTERNS {
+                if paths.patterns.len() >= MAX_PATTERNS {
                     return Err(InsertError::TooManyPatterns);
                 }
                 &mut paths.patterns
@@ -91,9 +97,11 @@ impl RouteTableBuilder {
             PathMatch::GrpcService(path) => paths.services.entry(bytes(path)).or_default(),
             PathMatch::GrpcMethod(path) => paths.methods.entry(bytes(path)).or_default(),
         };
-        slot.0.push(number);
+        let patterned = matches!(matched.path, PathMatch::Regex(_) | PathMatch::GrpcRegex(_));
+        let plain = !patterned && matched.conditions == Conditions::default();
+        slot.push(Candidate { number: u32::try_from(number).unwrap_or(u32::MAX), plain });
         seen.insert(number);
-        self.table.rows.push(Row { matched, route });
+        self.table.rows.push(Row { matched, route, place });
         Ok(number)
     }
 
@@ -112,7 +120,10 @@ impl RouteTable {
     /// The most specific route that a request matches.
     pub fn find(&self, query: &RouteQuery<'_>) -> Option<&Route> {
         let request = Request::new(query);
-        self.walk(&request, |_, row| row.unmet(&request).is_none().then_some(&row.route))
+        self.walk(&request, |candidate, row| {
+            let taken = candidate.plain || row.unmet(&request).is_none();
+            taken.then_some(&row.route)
+        })
     }
 
     /// How many routes there are.
@@ -130,16 +141,33 @@ impl RouteTable {
     pub(super) fn walk<'t, T>(
         &'t self,
         request: &Request<'_>,
-        mut visit: impl FnMut(usize, &'t Row) -> Option<T>,
+        mut visit: impl FnMut(Candidate, &'t Row) -> Option<T>,
     ) -> Option<T> {
-        let mut at = |&number: &usize| visit(number, self.rows.get(number)?);
+        let mut at =
+            |candidate: Candidate| visit(candidate, self.rows.get(candidate.number as usize)?);
         self.walk_hosts(request, &mut at).or_else(|| self.any_host.walk(request, &mut at))
+    }
+
+    /// As [`RouteTable::walk`], but through the routes of every host, in no order.
+    pub(super) fn walk_all_hosts<'t>(
+        &'t self,
+        request: &Request<'_>,
+        mut visit: impl FnMut(Candidate, &'t Row),
+    ) {
+        let mut at = |candidate: Candidate| -> Option<()> {
+            visit(candidate, self.rows.get(candidate.number as usize)?);
+            None
+        };
+        let hosts = self.exact_hosts.values().chain(self.wildcard_hosts.map.values());
+        for paths in hosts.chain([&self.any_host]) {
+            paths.walk(request, &mut at);
+        }
     }
 
     fn walk_hosts<T>(
         &self,
         request: &Request<'_>,
-        visit: &mut impl FnMut(&usize) -> Option<T>,
+        visit: &mut impl FnMut(Candidate) -> Option<T>,
     ) -> Option<T> {
         if self.exact_hosts.is_empty() && self.wildcard_hosts.is_empty() {
             return None;
@@ -213,7 +241,7 @@ impl Paths {
     fn walk<T>(
         &self,
         request: &Request<'_>,
-        visit: &mut impl FnMut(&usize) -> Option<T>,
+        visit: &mut impl FnMut(Candidate) -> Option<T>,
     ) -> Option<T> {
         let service = request.grpc_service;
         service
@@ -228,7 +256,7 @@ impl Paths {
     fn walk_prefixes<T>(
         &self,
         path: &[u8],
-        visit: &mut impl FnMut(&usize) -> Option<T>,
+        visit: &mut impl FnMut(Candidate) -> Option<T>,
     ) -> Option<T> {
         self.prefixes.lengths.iter().find_map(|length| {
             let (prefix, rest) = path.split_at_checked(*length)?;
@@ -247,24 +275,55 @@ impl Paths {
 fn walk_at<T>(
     map: &Map<Slot>,
     key: &[u8],
-    visit: &mut impl FnMut(&usize) -> Option<T>,
+    visit: &mut impl FnMut(Candidate) -> Option<T>,
 ) -> Option<T> {
     map.get(key)?.walk(visit)
 }
 
-/// The numbers of the routes for one host and path, the most specific first.
+/// A route of a slot. Most ask for no more than host and path, and then nothing else is read to
+/// know that they match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub number: u32,
+    plain: bool,
+}
+
+/// The routes for one host and path, the most specific first; one beside the others, because
+/// most slots have no more, and need no memory of their own then.
 #[derive(Debug, Default)]
-struct Slot(Vec<usize>);
+struct Slot {
+    first: Option<Candidate>,
+    rest: Vec<Candidate>,
+}
 
 impl Slot {
-    fn walk<T>(&self, visit: &mut impl FnMut(&usize) -> Option<T>) -> Option<T> {
-        self.0.iter().find_map(visit)
+    fn walk<T>(&self, visit: &mut impl FnMut(Candidate) -> Option<T>) -> Option<T> {
+        visit(self.first?).or_else(|| self.rest.iter().find_map(|next| visit(*next)))
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    fn push(&mut self, candidate: Candidate) {
+        match self.first {
+            None => self.first = Some(candidate),
+            Some(_) => self.rest.push(candidate),
+        }
     }
 
     /// By conditions; the first in the file goes before its equals.
     fn sort(&mut self, rows: &[Row]) {
-        let rank = |number: &usize| rows.get(*number).map(|row| row.matched.conditions.rank());
-        self.0.sort_by_cached_key(|number| std::cmp::Reverse(rank(number)));
+        if self.rest.is_empty() {
+            return;
+        }
+        let rank = |candidate: &Candidate| {
+            rows.get(candidate.number as usize).map(|row| row.matched.conditions.rank())
+        };
+        let mut all: Vec<Candidate> = self.first.into_iter().chain(self.rest.drain(..)).collect();
+        all.sort_by_cached_key(|candidate| std::cmp::Reverse(rank(candidate)));
+        self.first = None;
+        all.into_iter().for_each(|candidate| self.push(candidate));
     }
 }
 

@@ -1,4 +1,5 @@
 mod conditions;
+mod explain;
 mod filters;
 mod reference;
 mod split;
@@ -16,14 +17,14 @@ fn regex(text: &str) -> Pattern {
 /// To the service of this number alone.
 fn to(service: usize) -> Route {
     let share = Share::new(service, &format!("s{service}"), 1);
-    Route::Forward(Forward { split: Split::new([share]).unwrap(), split_by: None })
+    Route::Forward(Forward::to(Split::new([share]).unwrap()))
 }
 
 /// A table of these matches; each goes to the service of its place in the list.
 fn of(rows: impl IntoIterator<Item = Match>) -> RouteTable {
     let mut table = RouteTableBuilder::default();
     for (number, matched) in rows.into_iter().enumerate() {
-        assert_eq!(table.insert(matched, to(number)), Ok(number));
+        assert_eq!(table.insert(matched, to(number), Place::default()), Ok(number));
     }
     table.finish()
 }
@@ -137,11 +138,14 @@ fn the_same_match_twice_names_the_first() {
         path: PathMatch::prefix(path).unwrap(),
         conditions: Conditions { method: Some("GET".into()), ..Conditions::default() },
     };
-    assert_eq!(table.insert(matched("a.b", "/"), to(0)), Ok(0));
-    assert_eq!(table.insert(matched("a.b", "/x"), to(1)), Ok(1));
-    assert_eq!(table.insert(matched("A.B", "/x/"), to(2)), Err(InsertError::Duplicate(1)));
+    assert_eq!(table.insert(matched("a.b", "/"), to(0), Place::default()), Ok(0));
+    assert_eq!(table.insert(matched("a.b", "/x"), to(1), Place::default()), Ok(1));
+    assert_eq!(
+        table.insert(matched("A.B", "/x/"), to(2), Place::default()),
+        Err(InsertError::Duplicate(1))
+    );
     let other = Match { conditions: Conditions::default(), ..matched("a.b", "/x") };
-    assert_eq!(table.insert(other, to(2)), Ok(2));
+    assert_eq!(table.insert(other, to(2), Place::default()), Ok(2));
     assert_eq!(table.finish().len(), 3);
 }
 
@@ -154,11 +158,11 @@ fn a_host_has_so_many_patterns_and_no_more() {
         ..Match::default()
     };
     for number in 0..MAX_PATTERNS {
-        assert!(table.insert(pattern("a.b", number), to(0)).is_ok());
+        assert!(table.insert(pattern("a.b", number), to(0), Place::default()).is_ok());
     }
-    let more = table.insert(pattern("a.b", MAX_PATTERNS), to(0));
+    let more = table.insert(pattern("a.b", MAX_PATTERNS), to(0), Place::default());
     assert_eq!(more, Err(InsertError::TooManyPatterns));
-    assert!(table.insert(pattern("b.b", MAX_PATTERNS), to(0)).is_ok());
+    assert!(table.insert(pattern("b.b", MAX_PATTERNS), to(0), Place::default()).is_ok());
 }
 
 #[test]

@@ -21,10 +21,16 @@ fn args(gateway: &Gateway, line: &str) -> ctl::Args {
     Cli::try_parse_from(words.chain(line.split_whitespace())).unwrap().args
 }
 
-async fn run(gateway: &Gateway, line: &str) -> Result<String, ctl::Error> {
+pub(super) async fn run(gateway: &Gateway, line: &str) -> Result<String, ctl::Error> {
     let mut out = Vec::new();
     ctl::execute(args(gateway, line), &mut out, false).await?;
     Ok(String::from_utf8(out).unwrap())
+}
+
+/// What a wrong command line is told.
+pub(super) fn refused(words: &[&str]) -> String {
+    let words = ["ctl"].iter().chain(words);
+    Cli::try_parse_from(words).map(|_| ()).unwrap_err().to_string()
 }
 
 #[tokio::test]

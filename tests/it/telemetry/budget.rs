@@ -123,6 +123,7 @@ async fn services_beyond_the_budget_are_one() {
     let mut fleet = fleet(20, 2);
     for service in &mut fleet {
         service.retries = 5;
+        service.copies = Some([1, 0, 0, 0, 1]);
     }
     let gateway = Gateway::with_budget(fleet, 10).await;
     let page = gateway.scrape().await;
@@ -131,6 +132,9 @@ async fn services_beyond_the_budget_are_one() {
     assert!(retries.len() <= 10, "{retries:?}");
     assert_eq!(retries.values().sum::<f64>(), 100.0);
     assert!(retries["other"] > 5.0);
+    let copies = sums(&page, "equipoise_mirrored_total", "service");
+    assert_eq!(copies.len(), retries.len());
+    assert_eq!(copies.values().sum::<f64>(), 40.0);
     let requests: f64 = sums(&page, REQUESTS, "service").values().sum();
     assert_eq!(requests, (0..40).sum::<u64>() as f64);
 }

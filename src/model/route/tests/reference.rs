@@ -152,21 +152,22 @@ fn any_request() -> impl Strategy<Value = Drawn> {
         })
 }
 
-fn find(table: &RouteTable, asked: &Drawn) -> Option<usize> {
+fn with_query<T>(asked: &Drawn, ask: impl FnOnce(&RouteQuery<'_>) -> T) -> T {
     let path = match &asked.query {
         Some(query) => format!("{}?{query}", asked.path),
         None => asked.path.clone(),
     };
-    ask(
-        table,
-        &RouteQuery {
-            authority: asked.authority.as_bytes(),
-            path: path.as_bytes(),
-            method: asked.method.as_bytes(),
-            grpc: asked.grpc,
-            fields: &asked.fields,
-        },
-    )
+    ask(&RouteQuery {
+        authority: asked.authority.as_bytes(),
+        path: path.as_bytes(),
+        method: asked.method.as_bytes(),
+        grpc: asked.grpc,
+        fields: &asked.fields,
+    })
+}
+
+fn find(table: &RouteTable, asked: &Drawn) -> Option<usize> {
+    with_query(asked, |query| ask(table, query))
 }
 
 proptest! {
@@ -179,14 +180,17 @@ proptest! {
         let mut kept: Vec<Match> = Vec::new();
         for row in rows {
             let earlier = kept.iter().position(|k| *k == row).map(InsertError::Duplicate);
-            prop_assert_eq!(table.insert(row.clone(), to(kept.len())).err(), earlier);
+            prop_assert_eq!(table.insert(row.clone(), to(kept.len()), Place::default()).err(), earlier);
             if earlier.is_none() {
                 kept.push(row);
             }
         }
         let table = table.finish();
         for asked in &requests {
-            prop_assert_eq!(find(&table, asked), naive(&kept, asked), "{:?}", asked);
+            let expected = naive(&kept, asked);
+            prop_assert_eq!(find(&table, asked), expected, "{:?}", asked);
+            let taken = with_query(asked, |query| table.explain(query, 3).taken.map(|t| t.number));
+            prop_assert_eq!(taken.map(|number| number as usize), expected, "{:?}", asked);
         }
     }
 
@@ -200,7 +204,7 @@ proptest! {
     ) {
         let mut table = RouteTableBuilder::default();
         for row in rows {
-            let _ = table.insert(row, to(0));
+            let _ = table.insert(row, to(0), Place::default());
         }
         let fields = vec![("x", value)];
         let query =

@@ -1,0 +1,95 @@
+//! `ctl route`: which route a request would take, and why.
+
+use std::fmt::Write;
+
+use super::parse;
+use crate::control::proto::{
+    ExplainRouteRequest, ExplainRouteResponse, HeaderField, Mirror, Route, RouteTarget,
+};
+
+/// The request that is asked about.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(super) struct Args {
+    /// The host that it is for, with or without port
+    #[arg(long, default_value = "")]
+    host: String,
+    /// Its path, with or without query; for gRPC /pkg.Service/Method
+    #[arg(long, default_value = "/")]
+    path: String,
+    /// Its method [default: GET, and POST for gRPC]
+    #[arg(long)]
+    method: Option<String>,
+    /// A header field, or metadata; may be given more than once
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = parse::header)]
+    headers: Vec<HeaderField>,
+    /// It is a gRPC request
+    #[arg(long)]
+    grpc: bool,
+}
+
+const HELP: &str = "\
+Nothing is sent to a backend: the routes are asked as they would be for such a request. Also shows
+routes that match but are less specific, and those that would match but for one thing.
+
+Examples:
+  equipoise ctl route --grpc --path /shop.Orders/Get --header x-canary=1
+  equipoise ctl route --host www.shop.example --path '/api/orders?page=2' --output json";
+
+impl Args {
+    /// What the API is asked.
+    pub(super) fn request(self) -> ExplainRouteRequest {
+        let Args { host, path, method, headers, grpc } = self;
+        ExplainRouteRequest { host, path, method: method.unwrap_or_default(), headers, grpc }
+    }
+}
+
+/// The answer for people.
+pub(super) fn text(explained: &ExplainRouteResponse) -> String {
+    let mut out = String::new();
+    match &explained.route {
+        Some(route) => write_route(&mut out, route),
+        None => out.push_str("no route takes this request\n"),
+    }
+    if !explained.near_misses.is_empty() {
+        out.push_str("not taken:\n");
+    }
+    for near in &explained.near_misses {
+        let shown = near.route.as_ref().map(title).unwrap_or_default();
+        line(&mut out, format_args!("  {shown}"));
+        line(&mut out, format_args!("    {}", near.reason));
+    }
+    out
+}
+
+fn write_route(out: &mut String, route: &Route) {
+    line(out, format_args!("{}", title(route)));
+    if !route.redirect.is_empty() {
+        line(out, format_args!("  redirects: {}", route.redirect));
+    }
+    let total: u64 = route.targets.iter().map(|target| u64::from(target.weight)).sum();
+    for RouteTarget { service, weight, filters } in &route.targets {
+        match route.targets.len() {
+            1 => line(out, format_args!("  to {service}")),
+            _ => line(out, format_args!("  to {service}: {weight} of {total}")),
+        }
+        for filter in filters {
+            line(out, format_args!("    {filter}"));
+        }
+    }
+    if !route.split_by.is_empty() {
+        line(out, format_args!("  split by header {}", route.split_by));
+    }
+    if let Some(Mirror { service, percent }) = &route.mirror {
+        line(out, format_args!("  copies of {percent} % to {service}"));
+    }
+}
+
+fn title(route: &Route) -> String {
+    let Route { number, line, column, r#match, .. } = route;
+    format!("route {number}, line {line}, column {column}: {}", r#match)
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(out, "{text}"); // a string takes everything
+}

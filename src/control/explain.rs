@@ -1,0 +1,81 @@
+//! Which route a request would take, as the API says it.
+
+use tonic::Status;
+
+use super::proto;
+use crate::model::RouteTable;
+use crate::model::route::{Forward, Mirror, Route, RouteQuery, Share, Verdict};
+
+/// Other routes that an answer names.
+const MAX_NEAR: usize = 10;
+/// Header fields of the request that is asked about.
+const MAX_FIELDS: usize = 100;
+
+/// Says which of `routes` a request takes.
+pub(super) fn explain(
+    routes: &RouteTable,
+    asked: proto::ExplainRouteRequest,
+) -> Result<proto::ExplainRouteResponse, Status> {
+    let proto::ExplainRouteRequest { host, path, method, headers, grpc } = asked;
+    let default = |text: String, other: &str| if text.is_empty() { other.into() } else { text };
+    let path = default(path, "/");
+    let method = default(method, if grpc { "POST" } else { "GET" });
+    if !path.starts_with('/') && path != "*" {
+        let message = format!("`{path:.100}` is not a path: start it with `/`");
+        return Err(Status::invalid_argument(message));
+    }
+    if headers.len() > MAX_FIELDS {
+        let message = format!("more than {MAX_FIELDS} header fields");
+        return Err(Status::invalid_argument(message));
+    }
+    let fields = headers.into_iter().map(|field| (field.name.to_ascii_lowercase(), field.value));
+    let fields: Vec<(String, String)> = fields.collect();
+    let explanation = routes.explain(
+        &RouteQuery {
+            authority: host.as_bytes(),
+            path: path.as_bytes(),
+            method: method.as_bytes(),
+            grpc,
+            fields: &fields,
+        },
+        MAX_NEAR,
+    );
+    let near = explanation
+        .near
+        .iter()
+        .map(|near| proto::NearMiss { route: Some(route(near)), reason: near.why.to_string() });
+    Ok(proto::ExplainRouteResponse {
+        route: explanation.taken.as_ref().map(route),
+        near_misses: near.collect(),
+    })
+}
+
+fn route(verdict: &Verdict<'_>) -> proto::Route {
+    let mut route = proto::Route {
+        number: verdict.number.saturating_add(1),
+        line: verdict.place.line,
+        column: verdict.place.column,
+        r#match: verdict.matched.to_string(),
+        ..proto::Route::default()
+    };
+    match verdict.route {
+        Route::Redirect(redirect) => route.redirect = redirect.to_string(),
+        Route::Forward(Forward { split, split_by, mirror }) => {
+            route.targets = split.shares().iter().map(target).collect();
+            route.split_by = split_by.as_deref().unwrap_or_default().into();
+            route.mirror = mirror.as_ref().map(|Mirror { name, per_million, .. }| proto::Mirror {
+                service: name.as_ref().into(),
+                percent: f64::from(*per_million) / 10_000.0,
+            });
+        }
+    }
+    route
+}
+
+fn target(share: &Share) -> proto::RouteTarget {
+    proto::RouteTarget {
+        service: share.name.as_ref().into(),
+        weight: share.weight,
+        filters: share.filters.iter().flat_map(|filters| filters.in_words()).collect(),
+    }
+}

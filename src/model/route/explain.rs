@@ -1,0 +1,171 @@
+//! Why a request takes the route that it takes, and no other. The table is asked as for any
+//! request; only that nothing ends the search.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::table::{Candidate, Request, Row};
+use super::{
+    Filters, HeaderEdit, Match, PathRewrite, Place, Redirect, Route, RouteQuery, RouteTable, Unmet,
+};
+
+/// Which route a request takes, and which others it only just does not.
+#[derive(Debug)]
+pub struct Explanation<'t> {
+    /// The one that it takes.
+    pub taken: Option<Verdict<'t>>,
+    /// Others, the nearest first.
+    pub near: Vec<Verdict<'t>>,
+}
+
+/// A route, and why it is taken or not.
+#[derive(Clone, Debug)]
+pub struct Verdict<'t> {
+    /// Its number in the configuration, counted from 0.
+    pub number: u32,
+    /// Where it stands there.
+    pub place: Place,
+    /// What it asks for.
+    pub matched: &'t Match,
+    /// What becomes of its requests.
+    pub route: &'t Route,
+    /// Why.
+    pub why: Why<'t>,
+}
+
+/// Why a route is taken or not. [`Display`] says it in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why<'t> {
+    /// It is the most specific one that matches.
+    Taken,
+    /// It matches too, but another is more specific.
+    LessSpecific,
+    /// All matches but this.
+    Unmet(Unmet<'t>),
+    /// All matches but the host.
+    Host,
+    /// All matches, but it is for gRPC and the request is not.
+    NotGrpc,
+}
+
+impl RouteTable {
+    /// Which route a request takes, and `most` others that it only just does not.
+    pub fn explain(&self, query: &RouteQuery<'_>, most: usize) -> Explanation<'_> {
+        let request = Request::new(query);
+        let mut found = Found { taken: None, near: Vec::new(), most };
+        let mut patterns = Vec::new();
+        self.walk(&request, |candidate, row| {
+            match row.unmet(&request) {
+                Some(unmet @ Unmet::Path(_)) => patterns.push((candidate, row, unmet)),
+                Some(unmet) => found.note(candidate, row, Why::Unmet(unmet)),
+                None if found.taken.is_some() => found.note(candidate, row, Why::LessSpecific),
+                None => found.taken = Some(verdict(candidate, row, Why::Taken)),
+            }
+            (found.taken.is_some() && found.near.len() >= most).then_some(())
+        });
+        if !query.grpc {
+            let call = RouteQuery { grpc: true, ..*query };
+            let call = Request::new(&call);
+            self.walk(&call, |candidate, row| -> Option<()> {
+                if row.matched.path.is_grpc() && row.unmet(&call).is_none() {
+                    found.note(candidate, row, Why::NotGrpc);
+                }
+                None
+            });
+        }
+        let mut elsewhere = Vec::new();
+        self.walk_all_hosts(&request, |candidate, row| {
+            if row.unmet(&request).is_none() {
+                elsewhere.push((candidate.number, candidate, row));
+            }
+        });
+        elsewhere.sort_unstable_by_key(|(number, ..)| *number);
+        for (_, candidate, row) in elsewhere {
+            found.note(candidate, row, Why::Host);
+        }
+        for (candidate, row, unmet) in patterns {
+            found.note(candidate, row, Why::Unmet(unmet));
+        }
+        Explanation { taken: found.taken, near: found.near }
+    }
+}
+
+/// What is known so far.
+struct Found<'t> {
+    taken: Option<Verdict<'t>>,
+    near: Vec<Verdict<'t>>,
+    most: usize,
+}
+
+impl<'t> Found<'t> {
+    /// Notes a route, unless it is known already or there are enough.
+    fn note(&mut self, candidate: Candidate, row: &'t Row, why: Why<'t>) {
+        let mut known = self.taken.iter().chain(&self.near);
+        if self.near.len() < self.most && known.all(|known| known.number != candidate.number) {
+            self.near.push(verdict(candidate, row, why));
+        }
+    }
+}
+
+fn verdict<'t>(candidate: Candidate, row: &'t Row, why: Why<'t>) -> Verdict<'t> {
+    let Row { matched, route, place } = row;
+    Verdict { number: candidate.number, place: *place, matched, route, why }
+}
+
+impl Display for Why<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Taken => f.write_str("is the most specific one that matches"),
+            Why::LessSpecific => f.write_str("matches too, but is less specific"),
+            Why::Host => f.write_str("asks for another host"),
+            Why::NotGrpc => f.write_str("asks for a gRPC request"),
+            Why::Unmet(Unmet::Path(pattern)) => {
+                write!(f, "asks for a path that matches {}", pattern.as_str())
+            }
+            Why::Unmet(Unmet::Method(method)) => write!(f, "asks for method {method}"),
+            Why::Unmet(Unmet::Header(field)) => write!(f, "asks for header {field}"),
+            Why::Unmet(Unmet::Query(field)) => write!(f, "asks for query parameter {field}"),
+        }
+    }
+}
+
+impl Filters {
+    /// Each of them in words.
+    pub fn in_words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        words.extend(self.path.iter().map(|rewrite| format!("rewrite {rewrite}")));
+        words.extend(self.host.iter().map(|host| format!("rewrite host to {host}")));
+        words.extend(self.request.iter().map(|edit| format!("request: {edit}")));
+        words.extend(self.response.iter().map(|edit| format!("response: {edit}")));
+        words
+    }
+}
+
+impl Display for HeaderEdit {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            HeaderEdit::Set(name, value) => write!(f, "set {name}: {value}"),
+            HeaderEdit::Add(name, value) => write!(f, "add {name}: {value}"),
+            HeaderEdit::Remove(name) => write!(f, "remove {name}"),
+        }
+    }
+}
+
+impl Display for PathRewrite {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            PathRewrite::Full(path) => write!(f, "path to {path}"),
+            PathRewrite::Prefix { with, .. } if with.is_empty() => f.write_str("prefix to /"),
+            PathRewrite::Prefix { with, .. } => write!(f, "prefix to {with}"),
+        }
+    }
+}
+
+impl Display for Redirect {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(self.status.digits())?;
+        self.scheme.iter().try_for_each(|scheme| write!(f, ", scheme {scheme}"))?;
+        self.host.iter().try_for_each(|host| write!(f, ", host {host}"))?;
+        self.port.iter().try_for_each(|port| write!(f, ", port {port}"))?;
+        self.path.iter().try_for_each(|rewrite| write!(f, ", {rewrite}"))
+    }
+}

@@ -1,0 +1,183 @@
+//! Copies of requests for a second service. Nobody waits for them: what goes wrong here is
+//! counted, and neither delays nor changes the answer that the client gets.
+
+use std::cell::OnceCell;
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::attempt::Attempt;
+use super::fields;
+use super::forward::Request;
+use super::key::{Asker, source_address};
+use super::relay::grpc_code;
+use super::routed::Routed;
+use super::target::Target;
+use crate::http2::Headers;
+use crate::model::route::Mirror;
+use crate::model::{Code, Copied, GrpcCode, Time};
+use crate::net::{Cut, Sleep, Stream, Tee, Worker};
+use crate::upstream::OpenError;
+
+/// How long a mirror may take to answer once it has, or might have, the whole request.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Has a copy of the request sent to its route's mirror, if this one is to be copied.
+pub fn start(request: &Request, mirror: &Mirror, routed: &Routed) {
+    let worker = &request.proxy.worker;
+    let chosen = worker.rng().borrow_mut().u32(..1_000_000) < mirror.per_million;
+    let Some(target) = routed.target(mirror.service).filter(|_| chosen) else { return };
+    if target.copies().get() >= mirror.max_in_flight {
+        return target.service().copies().increment(Copied::Crowded, worker.index());
+    }
+    target.copies().set(target.copies().get() + 1);
+    let tee = (!request.end).then(|| Tee::new(mirror.buffer));
+    if let Some(tee) = &tee {
+        request.front.copy_to(tee);
+    }
+    let copy = Copy {
+        worker: Rc::clone(worker),
+        target: Rc::clone(target),
+        head: request.head.borrow().clone(),
+        address: source_address(&request.front),
+        grpc: request.grpc,
+        started: worker.now(),
+        tee,
+    };
+    worker.spawn(copy.run());
+}
+
+/// A copy on its way.
+struct Copy {
+    worker: Rc<Worker>,
+    target: Rc<Target>,
+    head: Headers,
+    address: IpAddr,
+    grpc: bool,
+    started: Time,
+    /// Where its body comes from, if it has one.
+    tee: Option<Rc<Tee>>,
+}
+
+impl Copy {
+    async fn run(self) {
+        let copied = self.carry().await;
+        self.target.service().copies().increment(copied, self.worker.index());
+        self.target.copies().set(self.target.copies().get() - 1);
+    }
+
+    async fn carry(&self) -> Copied {
+        let view = self.target.view();
+        let asker = Asker {
+            head: &self.head,
+            address: self.address,
+            issued: &OnceCell::new(), // nobody is told of it
+            rng: self.worker.rng(),
+        };
+        let Some(index) = view.pick(&self.worker, &asker, &[]) else { return Copied::Failed };
+        let attempt = Attempt::begin(view, index, self.worker.now());
+        let back = match self.open(&attempt).await {
+            Ok(back) => back,
+            Err(copied) => return copied,
+        };
+        back.drain();
+        if let Some(tee) = &self.tee {
+            tee.begin(&back);
+        }
+        let (copied, code) = self.answer(&attempt, &back).await;
+        attempt.on_end(&self.worker, self.started, code, None);
+        if back.is_open() {
+            attempt.pool().cancel(&back);
+        }
+        back.detach();
+        copied
+    }
+
+    /// A stream to the backend, unless the copy comes to its end before there is one.
+    async fn open(&self, attempt: &Attempt) -> Result<Rc<Stream>, Copied> {
+        let pool = attempt.pool();
+        let head = fields::request(&self.head, pool.scheme(), self.grpc);
+        let mut open = pin!(pool.open(head, self.tee.is_none()));
+        poll_fn(|cx| {
+            if let Some(copied) = self.cut(cx) {
+                return Poll::Ready(Err(copied));
+            }
+            open.as_mut().poll(cx).map_err(|error| {
+                if error == OpenError::Connect {
+                    attempt.fail(self.worker.now());
+                }
+                Copied::Failed
+            })
+        })
+        .await
+    }
+
+    /// Waits for the end of the answer, and drops all of it.
+    async fn answer(&self, attempt: &Attempt, back: &Rc<Stream>) -> (Copied, Code) {
+        let mut status = None;
+        let mut patience = pin!(None);
+        poll_fn(|cx| {
+            back.register(cx);
+            if let Some(code) = self.read(attempt, back, &mut status) {
+                return Poll::Ready((Copied::Answered, code));
+            }
+            if back.over().is_some() {
+                let unavailable = Code::Grpc(GrpcCode::Unavailable);
+                let code = if self.grpc { unavailable } else { Code::Http(502) };
+                return Poll::Ready((Copied::Failed, code));
+            }
+            let given_up = self.cut(cx).or_else(|| self.lose_patience(patience.as_mut(), cx));
+            let cancelled = Code::Grpc(GrpcCode::Cancelled);
+            let code = if self.grpc { cancelled } else { Code::Http(499) };
+            given_up.map_or(Poll::Pending, |copied| Poll::Ready((copied, code)))
+        })
+        .await
+    }
+
+    /// Takes what has come of the answer; the code, if that was its end.
+    fn read(&self, attempt: &Attempt, back: &Stream, status: &mut Option<Code>) -> Option<Code> {
+        if let Some(head) = back.take_informational() {
+            self.worker.recycle(head);
+        }
+        if let Some((head, end)) = back.take_head() {
+            attempt.on_head(&self.worker, self.started, end || back.is_whole());
+            let http = Code::Http(fields::status(&head));
+            *status = Some(if self.grpc { grpc_code(&head) } else { http });
+            self.worker.recycle(head);
+        }
+        if let Some(trailers) = back.take_trailers() {
+            let code = if self.grpc { Some(grpc_code(&trailers)) } else { *status };
+            self.worker.recycle(trailers);
+            return code;
+        }
+        status.filter(|_| back.has_ended())
+    }
+
+    /// How the copy of the body ended before its end, if it did.
+    fn cut(&self, cx: &mut Context<'_>) -> Option<Copied> {
+        let tee = self.tee.as_ref()?;
+        tee.register(cx);
+        tee.cut().map(|cut| match cut {
+            Cut::Slow => Copied::Slow,
+            Cut::Abandoned => Copied::Abandoned,
+        })
+    }
+
+    /// Whether the mirror has had the whole request for too long. `timer` runs from then on.
+    fn lose_patience(
+        &self,
+        mut timer: Pin<&mut Option<Sleep>>,
+        cx: &mut Context<'_>,
+    ) -> Option<Copied> {
+        if self.tee.as_ref().is_some_and(|tee| !tee.has_ended()) {
+            return None;
+        }
+        if timer.is_none() {
+            timer.set(Some(self.worker.sleep(PATIENCE)));
+        }
+        timer.as_pin_mut()?.poll(cx).is_ready().then_some(Copied::Slow)
+    }
+}

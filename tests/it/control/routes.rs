@@ -1,0 +1,138 @@
+//! Which route a request would take, as the API and `ctl` say it.
+
+use std::path::Path;
+
+use serde_json::json;
+use tonic::Code;
+
+use super::ctl::{refused, run};
+use super::*;
+
+const CONFIGURATION: &str = r#"
+listeners: [ { address: 127.0.0.1:0 } ]
+services:
+  orders: { endpoints: [ { address: a:1 } ] }
+  carts: { endpoints: [ { address: b:1 } ] }
+routes:
+  - match: { grpc: shop.Orders/Get, headers: { x-canary: "1" } }
+    service: carts
+  - match: { grpc: shop.Orders/Get }
+    split:
+      - { service: orders, weight: 90 }
+      - { service: carts, weight: 10, request_headers: { set: { x-share: carts } } }
+    split_by: { header: x-user-id }
+    mirror: { service: carts, percent: 2.5 }
+    rewrite: { host: orders.internal }
+  - match: { host: old.example, path_prefix: /shop }
+    redirect: { host: new.example, status: 308 }
+"#;
+
+/// A gateway with these routes.
+async fn gateway() -> Gateway {
+    let gateway = Gateway::start().await;
+    let plan = equipoise::config::parse(CONFIGURATION, Path::new("")).unwrap();
+    let carts = service("carts", &[("c:1", 1)]);
+    let services = [Arc::clone(&gateway.orders), carts].into();
+    gateway.registry.publish(Routing { routes: plan.routes, services });
+    gateway
+}
+
+#[tokio::test]
+async fn a_route_is_explained_to_people() {
+    let gateway = gateway().await;
+    let shown = run(&gateway, "route --grpc --path /shop.Orders/Get --header x-canary=0").await;
+    let expected = "\
+route 2, line 9, column 5: { grpc: shop.Orders/Get }
+  to orders: 90 of 100
+    rewrite host to orders.internal
+  to carts: 10 of 100
+    rewrite host to orders.internal
+    request: set x-share: carts
+  split by header x-user-id
+  copies of 2.5 % to carts
+not taken:
+  route 1, line 7, column 5: { grpc: shop.Orders/Get, headers: { x-canary: \"1\" } }
+    asks for header x-canary: \"1\"
+";
+    assert_eq!(shown.unwrap(), expected);
+    let shown = run(&gateway, "route --grpc --path /shop.Orders/Get --header X-Canary=1").await;
+    let expected = "\
+route 1, line 7, column 5: { grpc: shop.Orders/Get, headers: { x-canary: \"1\" } }
+  to carts
+not taken:
+  route 2, line 9, column 5: { grpc: shop.Orders/Get }
+    matches too, but is less specific
+";
+    assert_eq!(shown.unwrap(), expected);
+    let shown = run(&gateway, "route --host old.example:80 --path /shop/x?y --method PUT").await;
+    let expected = "\
+route 3, line 16, column 5: { host: old.example, path_prefix: /shop }
+  redirects: 308, host new.example
+";
+    assert_eq!(shown.unwrap(), expected);
+    let shown = run(&gateway, "route --host new.example --path /shop").await;
+    let expected = "\
+no route takes this request
+not taken:
+  route 3, line 16, column 5: { host: old.example, path_prefix: /shop }
+    asks for another host
+";
+    assert_eq!(shown.unwrap(), expected);
+    assert_eq!(run(&gateway, "route").await.unwrap(), "no route takes this request\n");
+}
+
+#[tokio::test]
+async fn a_route_is_explained_to_programs() {
+    let gateway = gateway().await;
+    let text = run(&gateway, "route --path /shop.Orders/Get --grpc --output json").await.unwrap();
+    let seen: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let expected = json!({
+        "route": {
+            "number": 2, "line": 9, "column": 5, "match": "{ grpc: shop.Orders/Get }",
+            "targets": [
+                {
+                    "service": "orders", "weight": 90,
+                    "filters": ["rewrite host to orders.internal"],
+                },
+                {
+                    "service": "carts", "weight": 10,
+                    "filters": ["rewrite host to orders.internal", "request: set x-share: carts"],
+                },
+            ],
+            "split_by": "x-user-id",
+            "mirror": { "service": "carts", "percent": 2.5 },
+            "redirect": null,
+        },
+        "near_misses": [{
+            "route": {
+                "number": 1, "line": 7, "column": 5,
+                "match": "{ grpc: shop.Orders/Get, headers: { x-canary: \"1\" } }",
+                "targets": [ { "service": "carts", "weight": 1, "filters": [] } ],
+                "split_by": null, "mirror": null, "redirect": null,
+            },
+            "reason": "asks for header x-canary: \"1\"",
+        }],
+    });
+    assert_eq!(seen, expected);
+    let text = run(&gateway, "route --path /shop.Orders/Get --output json").await.unwrap();
+    let seen: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(seen["route"], json!(null));
+    assert_eq!(seen["near_misses"][0]["reason"], "asks for a gRPC request");
+}
+
+#[tokio::test]
+async fn what_can_be_no_request_is_refused() {
+    let gateway = gateway().await;
+    let mut client = gateway.client().await;
+    let request = proto::ExplainRouteRequest { path: "shop".into(), ..Default::default() };
+    let error = client.explain_route(request).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert_eq!(error.message(), "`shop` is not a path: start it with `/`");
+    let header = proto::HeaderField { name: "x".into(), value: "1".into() };
+    let headers = vec![header; 101];
+    let request = proto::ExplainRouteRequest { headers, ..Default::default() };
+    let error = client.explain_route(request).await.unwrap_err();
+    assert_eq!(error.message(), "more than 100 header fields");
+    let wrong = refused(&["route", "--header", "x-canary"]);
+    assert!(wrong.contains("write NAME=VALUE, such as x-canary=1"), "{wrong}");
+}
