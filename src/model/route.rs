@@ -14,6 +14,7 @@ mod conditions;
 mod explain;
 mod filters;
 mod matches;
+mod paths;
 mod pattern;
 mod split;
 mod table;

@@ -3,7 +3,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::table::{Candidate, Request, Row};
+use super::paths::{Candidate, Request};
+use super::table::Row;
 use super::{
     Filters, HeaderEdit, Match, PathRewrite, Place, Redirect, Route, RouteQuery, RouteTable, Unmet,
 };
