@@ -3,9 +3,10 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use equipoise::clock;
 use equipoise::model::route::{
     Conditions, FieldMatch, Forward, HostMatch, Match, PathMatch, Place, Route, RouteQuery,
     RouteTable, RouteTableBuilder, Share, Split, ValueMatch,
@@ -92,7 +93,7 @@ fn find(criterion: &mut Criterion) {
             };
             let mut batch = |_: u64| {
                 let asked: [_; BATCH] = std::array::from_fn(|_| asked());
-                let begun = Instant::now();
+                let begun = clock::now();
                 for (authority, path, grpc) in &asked {
                     let query = RouteQuery {
                         authority: authority.as_bytes(),
@@ -103,7 +104,7 @@ fn find(criterion: &mut Criterion) {
                     };
                     black_box(table.find(black_box(&query)));
                 }
-                begun.elapsed()
+                clock::now().since(begun)
             };
             group.bench_function(BenchmarkId::from_parameter(len), |bencher| {
                 let each = BATCH as u32;
