@@ -29,7 +29,7 @@ fn bounded(policy: &dyn Policy) -> Option<Arc<dyn Factory>> {
 fn set() -> Arc<EndpointSet> {
     let ewma = EwmaParams::default();
     let member = |n: u32| Member {
-        endpoint: Arc::new(Endpoint::new(&format!("10.0.0.{n}:1"), 1, &ewma, Time::ZERO)),
+        endpoint: Arc::new(Endpoint::new(&format!("10.0.0.{n}:1"), 1, Time::ZERO)),
         weight: 1 + n % 7,
     };
     let members: Vec<_> = (0..20).map(member).collect();

@@ -176,7 +176,7 @@ mod tests {
         let ewma = EwmaParams::default();
         let member = |(number, weight)| {
             let address = format!("10.0.0.{number}:50051");
-            Member { endpoint: Arc::new(Endpoint::new(&address, 1, &ewma, Time::ZERO)), weight }
+            Member { endpoint: Arc::new(Endpoint::new(&address, 1, Time::ZERO)), weight }
         };
         let members: Vec<_> = (0..).zip(weights).map(member).collect();
         EndpointSet::new(members, ewma)

@@ -1,16 +1,16 @@
 //! `p2c_ewma`: of two members drawn at random, the one that costs less.
 //!
-//! The cost is Finagle's: peak EWMA of the latency x (in flight + 1) / weight. A plain comparison
-//! of it (Finagle, tower, go-zero) has no memory of weights, and the peak EWMAs of two equal members
-//! differ by chance for seconds. Here weights hold while members do equally well, at any
-//! concurrency, and costs rule as soon as they do not:
+//! The cost is a moving average of the latency (see [`Load`](crate::model::Load)) x (in flight + 1)
+//! / weight. A plain comparison of it (Finagle, tower, go-zero) has no memory of weights. Here
+//! weights hold while members do equally well, at any concurrency, and costs rule as soon as they
+//! do not:
 //!
 //! 1. **Both samples are drawn by weight**, distinct. Where nothing speaks against the first, it
 //!    is taken, so shares are the weights.
 //! 2. **Latency counts when it is clearly worse**: by [`CLEAR_LATENCY`], above a floor of
-//!    [`FLOOR`], and both by the peak EWMA and by the geometric mean (see [`Load`](crate::model::Load)). Of the two
-//!    the milder ratio counts, so one hiccup does not overrule the operator, and a recovered
-//!    member is believed as soon as either says so.
+//!    [`FLOOR`]. The average is a geometric one, which a hiccup hardly moves. Finagle's peak EWMA
+//!    takes every peak at once and for seconds: the peaks of two equal members differ by chance,
+//!    and a recovered one needs three times the decay to be as good as its peers again.
 //! 3. **In flight is counted per unit of weight and latency** (see [`Backlog`]), so only a backlog
 //!    tells.
 //! 4. **A first sample that lost is tried anyway** when it owes no answer and either has never
@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use super::backlog::Backlog;
 use super::{Factory, PickCx, Picker, Policy};
-use crate::model::{BadParams, EndpointSet, EwmaParams, Params, Time};
+use crate::model::{BadParams, EndpointSet, EwmaParams, Params};
 
 /// A latency this many times the other's is worse by more than chance.
 const CLEAR_LATENCY: f64 = 1.5;
@@ -92,7 +92,9 @@ impl Picker for P2cPicker {
         let weights = self.backlog.weights();
         let first = weights.draw_untried(cx.tried, cx.rng);
         let picked = match weights.draw_other_untried(first, cx.tried, cx.rng) {
-            Some(second) if self.is_worse(first, second, cx) && !self.wants_trial(first, cx) => {
+            Some(second)
+                if self.is_worse(first, second, cx.rng) && !self.wants_trial(first, cx) =>
+            {
                 second
             }
             _ => first,
@@ -104,21 +106,15 @@ impl Picker for P2cPicker {
 
 impl P2cPicker {
     /// Whether `first` costs so much more than `second` that the step to it is to be taken.
-    fn is_worse(&self, first: usize, second: usize, cx: &mut PickCx<'_>) -> bool {
-        let latency = self.latency_ratios(first, second, cx.now);
-        match latency.clear() {
-            Some(clear) => clear * self.backlog.ratio(first, second, cx.rng) > 1.0,
-            None => self.backlog.is_longer(first, second, latency.expected(), cx.rng),
-        }
-    }
-
-    fn latency_ratios(&self, first: usize, second: usize, now: Time) -> LatencyRatios {
+    fn is_worse(&self, first: usize, second: usize, rng: &mut fastrand::Rng) -> bool {
         let params = self.backlog.set().ewma();
-        let (first, second) = (self.backlog.load(first), self.backlog.load(second));
-        LatencyRatios {
-            peak: (first.ewma_seconds(now, params) + FLOOR)
-                / (second.ewma_seconds(now, params) + FLOOR),
-            typical: [first, second].map(|load| load.typical_seconds(params)),
+        let [a, b] = [first, second].map(|index| self.backlog.load(index).ewma_seconds(params));
+        let slower = (a + FLOOR) / (b + FLOOR);
+        if (CLEAR_LATENCY.recip()..=CLEAR_LATENCY).contains(&slower) {
+            let expected = (a / b).clamp(MAX_EXPECTED.recip(), MAX_EXPECTED);
+            self.backlog.is_longer(first, second, expected, rng)
+        } else {
+            slower * self.backlog.ratio(first, second, rng) > 1.0
         }
     }
 
@@ -128,35 +124,5 @@ impl P2cPicker {
         let owes_none = load.in_flight() == 0;
         let unheard = load.since_picked(cx.now) > UNHEARD;
         owes_none && (!load.has_sample() || unheard && cx.rng.u32(0..TRIAL_ODDS) == 0)
-    }
-}
-
-/// How many times the latency of the second sample that of the first is.
-struct LatencyRatios {
-    /// By the peak EWMA, above the floor.
-    peak: f64,
-    /// The geometric means themselves, in seconds.
-    typical: [f64; 2],
-}
-
-impl LatencyRatios {
-    /// The ratio, if both estimates clearly say that one of the two is slower.
-    fn clear(&self) -> Option<f64> {
-        let [first, second] = self.typical;
-        let typical = (first + FLOOR) / (second + FLOOR);
-        let (low, high) = (self.peak.min(typical), self.peak.max(typical));
-        if low > CLEAR_LATENCY {
-            Some(low)
-        } else if high < CLEAR_LATENCY.recip() {
-            Some(high)
-        } else {
-            None
-        }
-    }
-
-    /// How many times as many requests the first is expected to have in flight by its latency.
-    fn expected(&self) -> f64 {
-        let [first, second] = self.typical;
-        (first / second).clamp(MAX_EXPECTED.recip(), MAX_EXPECTED)
     }
 }

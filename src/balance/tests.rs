@@ -22,7 +22,7 @@ fn set_of<'a>(
     ewma: &EwmaParams,
 ) -> Arc<EndpointSet> {
     let member = |(address, weight)| Member {
-        endpoint: Arc::new(Endpoint::new(address, 1, ewma, Time::ZERO)),
+        endpoint: Arc::new(Endpoint::new(address, 1, Time::ZERO)),
         weight,
     };
     Arc::new(EndpointSet::new(members.into_iter().map(member), ewma.clone()))

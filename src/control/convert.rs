@@ -5,7 +5,7 @@ use prost_types::{Struct, Value};
 use tonic::Status;
 
 use super::proto;
-use crate::model::{ParamValue, Time};
+use crate::model::ParamValue;
 use crate::service::{BackendState, BackendView, ChangeError, EndpointSpec, ServiceView};
 
 pub(super) fn summary(view: &ServiceView) -> proto::ServiceSummary {
@@ -22,14 +22,14 @@ pub(super) fn summary(view: &ServiceView) -> proto::ServiceSummary {
     }
 }
 
-pub(super) fn service(view: &ServiceView, now: Time) -> proto::Service {
+pub(super) fn service(view: &ServiceView) -> proto::Service {
     let backend = |b: &BackendView| proto::Backend {
         address: b.endpoint.address().into(),
         weight: b.weight,
         effective_weight: b.effective_weight(),
         state: state(b.state()).into(),
         in_flight: b.endpoint.load().in_flight(),
-        ewma_seconds: view.ewma_seconds(b, now),
+        ewma_seconds: view.ewma_seconds(b),
         requests: b.endpoint.requests(),
         recent_requests: b.recent.requests,
         success_ratio: b.recent.success_ratio,

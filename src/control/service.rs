@@ -9,7 +9,6 @@ use tonic::{Request, Response, Status};
 
 use super::watch::Feed;
 use super::{convert, proto};
-use crate::clock;
 use crate::model::nearest;
 use crate::service::{Change, Conditions, Registry, Service};
 
@@ -71,7 +70,7 @@ impl proto::control_server::Control for Control {
         request: Request<proto::GetServiceRequest>,
     ) -> Result<Response<proto::Service>, Status> {
         let service = self.find(&request.get_ref().service)?;
-        Ok(Response::new(convert::service(&service.view(), clock::now())))
+        Ok(Response::new(convert::service(&service.view())))
     }
 
     async fn watch_service(

@@ -8,7 +8,6 @@ use tokio::time::{MissedTickBehavior, interval_at};
 use tonic::Status;
 
 use super::{convert, proto};
-use crate::clock;
 use crate::service::ServiceView;
 
 const DEFAULT: Duration = Duration::from_secs(1);
@@ -66,7 +65,7 @@ impl Feed {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while let Ok(slot) = sender.reserve().await {
             let view = Arc::clone(&views.borrow_and_update());
-            slot.send(Ok(convert::service(&view, clock::now())));
+            slot.send(Ok(convert::service(&view)));
             tokio::select! {
                 changed = views.wait_for(|now| now.revision != view.revision) => {
                     if changed.is_err() {

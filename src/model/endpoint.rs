@@ -22,10 +22,10 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// An endpoint at `address` (`host:port`), with one cell of statistics for each worker.
-    pub fn new(address: &str, workers: usize, ewma: &EwmaParams, now: Time) -> Endpoint {
+    pub fn new(address: &str, workers: usize, now: Time) -> Endpoint {
         Endpoint {
             address: address.into(),
-            load: Load::new(ewma.default_rtt, now),
+            load: Load::new(now),
             stats: (0..workers.max(1)).map(|_| WorkerStats::default()).collect(),
             connected: AtomicU32::new(0),
             connecting: AtomicU32::new(0),

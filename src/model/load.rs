@@ -1,11 +1,11 @@
-//! How loaded an endpoint is: requests in flight and a peak-sensitive moving average of latency.
+//! How loaded an endpoint is: requests in flight and a moving average of the latency.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::time::Time;
 
-/// How the latency estimate is kept.
+/// How the moving average of the latency is kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EwmaParams {
     /// Time after which a sample has lost all but 1/e of its influence.
@@ -28,36 +28,32 @@ impl Default for EwmaParams {
 
 /// The load signals of one endpoint, shared by all workers.
 ///
-/// The estimate is Finagle's peak EWMA (`PeakEwma.scala`): a sample above the estimate, or the
-/// first, replaces it at once, one below is averaged in, and it decays while nothing is heard.
-/// Its value and the time it was written live in one atomic word, so an update is one
-/// compare-and-swap.
-///
-/// A peak is quick to warn and easily alarmed: one hiccup of a machine marks it for seconds. So
-/// there is a second opinion, the geometric mean of about the last `TYPICAL_SAMPLES` requests,
-/// which one outlier hardly moves and a change of level moves within a few.
+/// The latency is a moving average in the logarithm, a geometric mean: of about the last
+/// `SAMPLES` requests or, where they are fewer, of the last [`decay`](EwmaParams::decay). One
+/// outlier hardly moves it, and a change of level, up or down, within a few requests. So neither
+/// does one hiccup mark a machine for seconds, as a peak EWMA would, nor do old ones follow it
+/// once it has recovered. The average and the time of its last sample live in one atomic word, so
+/// an update is one compare-and-swap.
 #[derive(Debug)]
 #[repr(align(128))] // a cache line pair of its own: neighbours must not share its traffic
 pub struct Load {
     in_flight: AtomicU32,
     picked_ms: AtomicU32,
-    /// High half: the estimate in microseconds (f32). Low half: milliseconds, wrapping.
-    estimate: AtomicU64,
-    /// The geometric mean in microseconds (f32); 0 before the first sample.
-    typical: AtomicU32,
+    /// High half: the average in microseconds (f32), 0 before the first sample. Low half: the
+    /// time of the last sample in milliseconds, wrapping.
+    latency: AtomicU64,
 }
 
-/// Requests after which a sample has lost all but 1/e of its influence on the geometric mean.
-const TYPICAL_SAMPLES: f32 = 32.0;
+/// Requests after which a sample has lost all but 1/e of its influence at the latest.
+const SAMPLES: f32 = 32.0;
 
 impl Load {
-    /// No requests in flight; the estimate starts at `default_rtt`.
-    pub fn new(default_rtt: Duration, now: Time) -> Load {
+    /// No requests in flight, none heard of.
+    pub fn new(now: Time) -> Load {
         Load {
             in_flight: AtomicU32::new(0),
             picked_ms: AtomicU32::new(wrapping_ms(now)),
-            estimate: AtomicU64::new(pack(micros(default_rtt), wrapping_ms(now))),
-            typical: AtomicU32::new(0),
+            latency: AtomicU64::new(0),
         }
     }
 
@@ -89,80 +85,46 @@ impl Load {
         Duration::from_millis(age_ms(now, self.picked_ms.load(Relaxed)).into())
     }
 
-    /// The latency estimate, decayed to `now`, in seconds.
-    pub fn ewma_seconds(&self, now: Time, params: &EwmaParams) -> f64 {
-        let (cost, at) = unpack(self.estimate.load(Relaxed));
-        f64::from(cost * weight(now, at, params.decay)) / 1e6
-    }
-
-    /// The geometric mean of the last latencies, in seconds; the default when there is none yet.
-    pub fn typical_seconds(&self, params: &EwmaParams) -> f64 {
-        let typical = f32::from_bits(self.typical.load(Relaxed));
-        if typical > 0.0 { f64::from(typical) / 1e6 } else { params.default_rtt.as_secs_f64() }
+    /// The moving average of the latency, in seconds; the default when there is no sample yet.
+    pub fn ewma_seconds(&self, params: &EwmaParams) -> f64 {
+        let (average, _) = unpack(self.latency.load(Relaxed));
+        if average > 0.0 { f64::from(average) / 1e6 } else { params.default_rtt.as_secs_f64() }
     }
 
     /// Whether any request has ended yet, well or not.
     pub fn has_sample(&self) -> bool {
-        self.typical.load(Relaxed) != 0
+        unpack(self.latency.load(Relaxed)).0 > 0.0
     }
 
     /// Learns from a request that took `rtt` and did not fail.
     pub fn observe(&self, rtt: Duration, now: Time, params: &EwmaParams) {
-        let rtt = micros(rtt);
-        let first = self.update_typical(rtt, now, params);
-        self.update(
-            now,
-            params,
-            |cost, w| {
-                if first || rtt > cost { rtt } else { blend(cost, rtt, w) }
-            },
-        );
-    }
-
-    /// Learns from a request that failed: it counts as `params.penalty` at least, averaged in
-    /// rather than taken as a peak, so that the estimate follows the rate of failures and one
-    /// failure among many successes does not shut the endpoint out.
-    pub fn observe_failure(&self, rtt: Duration, now: Time, params: &EwmaParams) {
-        let rtt = micros(rtt.max(params.penalty));
-        self.update_typical(rtt, now, params);
-        self.update(now, params, |cost, w| blend(cost, rtt, w.min(0.999)));
-    }
-
-    /// Averages in the logarithm. Two workers at once may lose one of their samples, which does
-    /// not matter; it saves a second locked instruction. Goes before `update`, which moves the
-    /// time of the last sample. Says whether the sample was the first.
-    fn update_typical(&self, rtt: f32, now: Time, params: &EwmaParams) -> bool {
-        let rtt = rtt.max(1.0);
-        let typical = f32::from_bits(self.typical.load(Relaxed));
-        let next = if typical > 0.0 {
-            let (_, at) = unpack(self.estimate.load(Relaxed));
-            let w = weight(now, at, params.decay).min(1.0 - 1.0 / TYPICAL_SAMPLES);
-            blend(typical.ln(), rtt.ln(), w).exp()
-        } else {
-            rtt
-        };
-        self.typical.store(next.to_bits(), Relaxed);
-        typical == 0.0
-    }
-
-    fn update(&self, now: Time, params: &EwmaParams, next: impl Fn(f32, f32) -> f32) {
-        let stamp = wrapping_ms(now);
+        let rtt = micros(rtt).max(1.0);
         let step = |word| {
-            let (cost, at) = unpack(word);
-            Some(pack(next(cost, weight(now, at, params.decay)), stamp))
+            let (average, at) = unpack(word);
+            let next = if average > 0.0 {
+                let kept = kept(now, at, params.decay);
+                (average.ln() * kept + rtt.ln() * (1.0 - kept)).exp()
+            } else {
+                rtt
+            };
+            Some(pack(next, wrapping_ms(now)))
         };
         // The closure never refuses, so this cannot fail.
-        let _ = self.estimate.fetch_update(Relaxed, Relaxed, step);
+        let _ = self.latency.fetch_update(Relaxed, Relaxed, step);
+    }
+
+    /// Learns from a request that failed: it counts as `params.penalty` at least. One failure
+    /// among many successes does not shut the endpoint out, a steady part of them does.
+    pub fn observe_failure(&self, rtt: Duration, now: Time, params: &EwmaParams) {
+        self.observe(rtt.max(params.penalty), now, params);
     }
 }
 
-fn blend(cost: f32, sample: f32, w: f32) -> f32 {
-    cost * w + sample * (1.0 - w)
-}
-
-fn weight(now: Time, at: u32, decay: Duration) -> f32 {
-    let age = age_ms(now, at);
-    if age == 0 { 1.0 } else { (-(age as f32) / (decay.as_secs_f32() * 1e3).max(1e-3)).exp() }
+/// The part of the average that is kept when a sample comes at `now`, the last having come `at`.
+fn kept(now: Time, at: u32, decay: Duration) -> f32 {
+    let age = age_ms(now, at) as f32;
+    let by_time = (-age / (decay.as_secs_f32() * 1e3).max(1e-3)).exp();
+    by_time.min(1.0 - 1.0 / SAMPLES)
 }
 
 /// Milliseconds from `at` to `now`; 0 when another worker's clock reading was a little ahead.
@@ -195,60 +157,71 @@ mod tests {
         Time::from_nanos(ms * 1_000_000)
     }
 
-    #[test]
-    fn a_peak_replaces_and_a_valley_is_averaged() {
-        let params = EwmaParams::default();
-        let load = Load::new(params.default_rtt, at(0));
-        load.observe(Duration::from_millis(5), at(1), &params);
-        assert!((load.ewma_seconds(at(1), &params) - 0.005).abs() < 1e-6, "the first");
-        load.observe(Duration::from_millis(100), at(1), &params);
-        assert!((load.ewma_seconds(at(1), &params) - 0.1).abs() < 1e-6);
-        load.observe(Duration::from_millis(10), at(10_001), &params);
-        let w = (-1.0f64).exp();
-        let expected = 0.1 * w + 0.01 * (1.0 - w);
-        assert!((load.ewma_seconds(at(10_001), &params) - expected).abs() < 1e-5);
+    fn observe_ms(load: &Load, rtt: u64, now: u64) {
+        load.observe(Duration::from_millis(rtt), at(now), &EwmaParams::default());
+    }
+
+    #[track_caller]
+    fn assert_ms(load: &Load, expected: f64) {
+        let ms = load.ewma_seconds(&EwmaParams::default()) * 1e3;
+        assert!((ms / expected - 1.0).abs() < 1e-4, "{ms}");
     }
 
     #[test]
-    fn one_outlier_hardly_moves_the_typical_latency_and_a_new_level_does() {
-        let params = EwmaParams::default();
-        let load = Load::new(params.default_rtt, at(0));
-        assert!((load.typical_seconds(&params) - 0.03).abs() < 1e-6);
-        load.observe(Duration::from_millis(1), at(1), &params);
-        assert!((load.typical_seconds(&params) - 0.001).abs() < 1e-6);
-        load.observe(Duration::from_millis(100), at(2), &params);
-        assert!(load.typical_seconds(&params) < 0.0012);
-        for ms in 3..13 {
-            load.observe(Duration::from_millis(10), at(ms), &params);
+    fn before_the_first_sample_it_is_the_default() {
+        let load = Load::new(at(0));
+        assert!(!load.has_sample());
+        assert_ms(&load, 30.0);
+        observe_ms(&load, 1, 1);
+        assert!(load.has_sample());
+        assert_ms(&load, 1.0);
+    }
+
+    #[test]
+    fn one_outlier_hardly_moves_it_and_a_new_level_does() {
+        let load = Load::new(at(0));
+        observe_ms(&load, 1, 1);
+        observe_ms(&load, 100, 2);
+        assert_ms(&load, 100f64.powf(1.0 / 32.0));
+        for ms in 3..43 {
+            observe_ms(&load, 10, ms);
         }
-        assert!(load.typical_seconds(&params) > 0.0018);
+        let up = load.ewma_seconds(&EwmaParams::default());
+        assert!((0.005..0.01).contains(&up), "{up}");
+        for ms in 43..83 {
+            observe_ms(&load, 1, ms);
+        }
+        let down = load.ewma_seconds(&EwmaParams::default());
+        assert!((0.001..0.002).contains(&down), "as fast as it rose: {down}");
     }
 
     #[test]
-    fn silence_decays_the_estimate() {
-        let params = EwmaParams::default();
-        let load = Load::new(params.default_rtt, at(0));
-        let expected = 0.03 * (-1.0f64).exp();
-        assert!((load.ewma_seconds(at(10_000), &params) - expected).abs() < 1e-6);
+    fn rare_samples_weigh_by_time() {
+        let load = Load::new(at(0));
+        observe_ms(&load, 1, 0);
+        observe_ms(&load, 10, 10_000);
+        assert_ms(&load, 10f64.powf(1.0 - (-1.0f64).exp()));
     }
 
     #[test]
-    fn steady_failures_raise_the_estimate_and_one_does_not_shut_out() {
+    fn steady_failures_raise_it_and_one_does_not_shut_out() {
         let params = EwmaParams::default();
-        let load = Load::new(params.default_rtt, at(0));
+        let load = Load::new(at(0));
+        observe_ms(&load, 10, 0);
         load.observe_failure(Duration::from_micros(100), at(1), &params);
-        assert!(load.ewma_seconds(at(1), &params) < 0.05);
-        for ms in 2..1000 {
+        assert!(load.ewma_seconds(&params) < 0.013);
+        for ms in 2..200 {
             load.observe_failure(Duration::from_micros(100), at(ms), &params);
         }
-        assert!(load.ewma_seconds(at(1000), &params) > 0.4);
+        assert!(load.ewma_seconds(&params) > 4.0);
     }
 
     #[test]
-    fn a_clock_reading_from_before_does_not_decay_anything() {
-        let params = EwmaParams::default();
-        let load = Load::new(params.default_rtt, at(100));
-        assert!((load.ewma_seconds(at(50), &params) - 0.03).abs() < 1e-6);
+    fn a_clock_reading_from_before_is_no_age() {
+        let load = Load::new(at(100));
         assert_eq!(load.since_picked(at(50)), Duration::ZERO);
+        observe_ms(&load, 1, 100);
+        observe_ms(&load, 100, 50);
+        assert_ms(&load, 100f64.powf(1.0 / 32.0));
     }
 }

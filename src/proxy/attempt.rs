@@ -68,7 +68,7 @@ impl Attempt {
     /// The client gave up before there was a head: the backend is at least as slow as that.
     pub fn on_patience_lost(&self, now: Time) {
         let waited = now.since(self.picked);
-        if waited.as_secs_f64() > self.endpoint().load().ewma_seconds(now, self.ewma()) {
+        if waited.as_secs_f64() > self.endpoint().load().ewma_seconds(self.ewma()) {
             self.observe(waited, now);
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::ServiceSpec;
-use crate::model::{Endpoint, EwmaParams, Time, WindowStats};
+use crate::model::{Endpoint, EwmaParams, WindowStats};
 
 /// A service as operators and metrics see it: renewed on every change and once a second.
 #[derive(Debug)]
@@ -63,8 +63,8 @@ impl BackendView {
 }
 
 impl ServiceView {
-    /// The latency estimate of `backend` at `now`, in seconds.
-    pub fn ewma_seconds(&self, backend: &BackendView, now: Time) -> f64 {
-        backend.endpoint.load().ewma_seconds(now, &self.ewma)
+    /// The latency estimate of `backend`, in seconds.
+    pub fn ewma_seconds(&self, backend: &BackendView) -> f64 {
+        backend.endpoint.load().ewma_seconds(&self.ewma)
     }
 }

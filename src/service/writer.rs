@@ -14,7 +14,7 @@ use super::overrides::{Overrides, Wanted, key};
 use super::view::{BackendView, ServiceView};
 use super::{ServiceSpec, Snapshot};
 use crate::clock;
-use crate::model::{Endpoint, EndpointSet, EwmaParams, Member, Window, WindowStats};
+use crate::model::{Endpoint, EndpointSet, Member, Window, WindowStats};
 
 /// What a writer is told.
 #[derive(Debug)]
@@ -174,8 +174,7 @@ impl Writer {
         self.revision += 1;
         let mut before = std::mem::take(&mut self.backends);
         before.append(&mut self.leaving);
-        let ewma = self.spec.balancer.factory.ewma();
-        let make = |address: &str| new_endpoint(address, self.workers, &ewma);
+        let make = |address: &str| new_endpoint(address, self.workers);
         (self.backends, self.leaving) = succeed(before, wanted, make);
         self.snapshot.store(Arc::new(snapshot(&self.spec, self.revision, &self.backends)));
         self.publish_view();
@@ -222,8 +221,8 @@ fn succeed(
     (backends, before.into_values().collect())
 }
 
-fn new_endpoint(address: &str, workers: usize, ewma: &EwmaParams) -> Arc<Endpoint> {
-    Arc::new(Endpoint::new(address, workers, ewma, clock::now()))
+fn new_endpoint(address: &str, workers: usize) -> Arc<Endpoint> {
+    Arc::new(Endpoint::new(address, workers, clock::now()))
 }
 
 fn snapshot(spec: &Arc<ServiceSpec>, revision: u64, backends: &[Backend]) -> Snapshot {

@@ -195,7 +195,7 @@ fn write_backend(page: &mut Page, service: &str, backend: &BackendSample, totals
     let load = endpoint.load();
     page.gauge(&names::BACKEND_WEIGHT, &labels, backend.effective_weight);
     page.gauge(&names::BACKEND_IN_FLIGHT, &labels, load.in_flight());
-    page.gauge(&names::BACKEND_EWMA, &labels, load.ewma_seconds(clock::now(), ewma));
+    page.gauge(&names::BACKEND_EWMA, &labels, load.ewma_seconds(ewma));
     page.gauge(&names::BACKEND_UP, &labels, u8::from(backend.up));
     if let Some(ratio) = backend.success_ratio {
         page.gauge(&names::BACKEND_SUCCESS_RATIO, &labels, ratio);

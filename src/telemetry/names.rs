@@ -64,7 +64,7 @@ metrics! {
     BACKEND_IN_FLIGHT = Gauge "equipoise_backend_in_flight" ["service", "backend"]
         "Requests sent to the backend and not yet over.";
     BACKEND_EWMA = Gauge "equipoise_backend_ewma_seconds" ["service", "backend"]
-        "Moving average of the time to a response, quick to rise: failures count as the penalty, silence lowers it.";
+        "Moving average of the time to a response that p2c_ewma balances by, a geometric one: failures count as the penalty.";
     BACKEND_UP = Gauge "equipoise_backend_up" ["service", "backend"]
         "1 if the backend may take new requests, else 0; for `other`, how many may.";
     BACKEND_SUCCESS_RATIO = Gauge "equipoise_backend_success_ratio" ["service", "backend"]

@@ -30,7 +30,7 @@ const OK: Code = Code::Grpc(GrpcCode::Ok);
 fn backend(address: &str) -> BackendSample {
     let ewma = EwmaParams::default();
     BackendSample {
-        endpoint: Arc::new(Endpoint::new(address, 2, &ewma, clock::now())),
+        endpoint: Arc::new(Endpoint::new(address, 2, clock::now())),
         ewma,
         effective_weight: 3,
         up: true,

@@ -90,6 +90,23 @@ fn a_backend_that_fails_fast_is_fled_and_comes_back_when_it_recovers() {
     }
 }
 
+/// Within five seconds, half the decay.
+#[test]
+fn a_backend_that_was_slow_is_soon_as_good_as_before() {
+    let backends: Backends = |index, seconds| {
+        let slow = index == 0 && (10.0..20.0).contains(&seconds);
+        ok(if slow { 80_000.0 } else { [5_000.0, 10_000.0, 40_000.0][index] })
+    };
+    for rate in [300.0, 3000.0] {
+        let before = p2c(&[1; 3], backends, 7).open(rate, 5.0).open(rate, 10.0);
+        let was = before.share(0);
+        let while_slow = before.open(rate, 12.0).open(rate, 20.0);
+        assert!(while_slow.share(0) < 0.15, "{rate}: {}", while_slow.share(0));
+        let again = while_slow.open(rate, 25.0).open(rate, 30.0);
+        assert!((again.share(0) / was - 1.0).abs() < 0.1, "{rate}: {was} {}", again.share(0));
+    }
+}
+
 #[test]
 fn a_backend_that_hangs_gets_no_more_than_a_few() {
     let backends: Backends = |index, seconds| {
