@@ -13,9 +13,11 @@
 mod conditions;
 mod explain;
 mod filters;
+mod hosts;
+mod index;
 mod matches;
-mod paths;
 mod pattern;
+mod request;
 mod split;
 mod table;
 

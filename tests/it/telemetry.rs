@@ -113,6 +113,7 @@ async fn every_metric_is_exported_as_declared() {
     backend.endpoint.load().begin();
     let mut orders = service("orders", vec![backend]);
     orders.retries = 7;
+    orders.copies = Some([5, 4, 3, 2, 1]);
     let gateway = Gateway::start(vec![orders]).await;
     gateway.worker.reject(Rejected::NoRoute);
     gateway.worker.connection_opened(Side::Downstream);
@@ -145,6 +146,8 @@ async fn every_metric_is_exported_as_declared() {
     assert_eq!(page.value("equipoise_backend_up", &here), 1.0);
     assert_eq!(page.value("equipoise_backend_success_ratio", &here), 0.75);
     assert_eq!(page.value("equipoise_retries_total", &here[..1]), 7.0);
+    let slow = [here[0], ("result", "slow")];
+    assert_eq!(page.value("equipoise_mirrored_total", &slow), 3.0);
     assert_eq!(page.value("equipoise_rejected_total", &[("reason", "no_route")]), 1.0);
     assert_eq!(page.value("equipoise_rejected_total", &[("reason", "no_backend")]), 0.0);
     assert_eq!(page.value("equipoise_connections", &[("side", "downstream")]), 1.0);

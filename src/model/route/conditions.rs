@@ -18,6 +18,9 @@ pub struct Conditions {
     pub query: Box<[FieldMatch]>,
 }
 
+/// Whether a method is asked for, how many headers and how many parameters.
+pub(super) type Rank = (bool, usize, usize);
+
 /// What is asked of one header or query parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FieldMatch {
@@ -78,7 +81,7 @@ pub enum Unmet<'t> {
 impl Conditions {
     /// How specific they are: of two routes for the same host and path the greater one goes
     /// first.
-    pub(super) fn rank(&self) -> (bool, usize, usize) {
+    pub(super) fn rank(&self) -> Rank {
         (self.method.is_some(), self.headers.len(), self.query.len())
     }
 

@@ -3,7 +3,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::paths::{Candidate, Request};
+use super::index::Candidate;
+use super::request::Request;
 use super::table::Row;
 use super::{
     Filters, HeaderEdit, Match, PathRewrite, Place, Redirect, Route, RouteQuery, RouteTable, Unmet,
@@ -55,7 +56,7 @@ impl RouteTable {
         let mut found = Found { taken: None, near: Vec::new(), most };
         let mut patterns = Vec::new();
         self.walk(&request, |candidate, row| {
-            match row.unmet(&request) {
+            match self.unmet(candidate, &request) {
                 Some(unmet @ Unmet::Path(_)) => patterns.push((candidate, row, unmet)),
                 Some(unmet) => found.note(candidate, row, Why::Unmet(unmet)),
                 None if found.taken.is_some() => found.note(candidate, row, Why::LessSpecific),
@@ -67,7 +68,7 @@ impl RouteTable {
             let call = RouteQuery { grpc: true, ..*query };
             let call = Request::new(&call);
             self.walk(&call, |candidate, row| -> Option<()> {
-                if row.matched.path.is_grpc() && row.unmet(&call).is_none() {
+                if row.matched.path.is_grpc() && self.unmet(candidate, &call).is_none() {
                     found.note(candidate, row, Why::NotGrpc);
                 }
                 None
@@ -75,7 +76,7 @@ impl RouteTable {
         }
         let mut elsewhere = Vec::new();
         self.walk_all_hosts(&request, |candidate, row| {
-            if row.unmet(&request).is_none() {
+            if self.unmet(candidate, &request).is_none() {
                 elsewhere.push((candidate.number, candidate, row));
             }
         });

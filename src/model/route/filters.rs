@@ -118,7 +118,7 @@ impl Redirect {
         let came_by = if https { "https" } else { "http" };
         out.extend_from_slice(self.scheme.unwrap_or(came_by).as_bytes());
         out.extend_from_slice(b"://");
-        let host = super::table::without_port(authority);
+        let host = super::request::without_port(authority);
         out.extend_from_slice(self.host.as_deref().map_or(host, str::as_bytes));
         match self.port {
             Some(port) => drop(write!(out, ":{port}")), // a vector takes everything

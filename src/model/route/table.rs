@@ -9,9 +9,11 @@ use std::collections::hash_map::Entry;
 
 use foldhash::fast::RandomState;
 
-use super::matches::MAX_HOST;
-use super::paths::{ByLength, Candidate, Map, Paths, Request, bytes};
-use super::{Conditions, HostMatch, Match, PathMatch, Place, Route, RouteQuery, Unmet};
+use super::conditions::Rank;
+use super::hosts::Hosts;
+use super::index::{Candidate, Index, Level};
+use super::request::Request;
+use super::{Conditions, Match, PathMatch, Place, Route, RouteQuery, Unmet};
 
 /// Routes with a regular expression for the path that one host may have.
 pub const MAX_PATTERNS: usize = 256;
@@ -20,9 +22,10 @@ pub const MAX_PATTERNS: usize = 256;
 #[derive(Debug, Default)]
 pub struct RouteTable {
     rows: Vec<Row>,
-    exact_hosts: Map<Paths>,
-    wildcard_hosts: ByLength<Paths>,
-    any_host: Paths,
+    hosts: Hosts,
+    index: Index,
+    /// What candidates point to; the first is nothing.
+    rests: Vec<Rest>,
 }
 
 /// A route and what it asks for.
@@ -33,19 +36,34 @@ pub(super) struct Row {
     pub place: Place,
 }
 
-impl Row {
-    /// What of it a request does not meet that is found where the row stands.
-    pub fn unmet(&self, request: &Request<'_>) -> Option<Unmet<'_>> {
-        match &self.matched.path {
-            PathMatch::Regex(pattern) if !pattern.matches(request.path) => {
-                Some(Unmet::Path(pattern))
-            }
-            PathMatch::GrpcRegex(pattern)
-                if !request.grpc_method().is_some_and(|name| pattern.matches(name)) =>
-            {
-                Some(Unmet::Path(pattern))
-            }
-            _ => self.matched.conditions.unmet(request.query),
+/// What is left to ask for when a route was found by its host and path. Many routes have the same,
+/// most of them nothing.
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
+struct Rest {
+    /// The path, if it is a regular expression.
+    path: PathMatch,
+    conditions: Conditions,
+}
+
+impl Rest {
+    fn of(matched: &Match) -> Rest {
+        let path = match &matched.path {
+            path @ (PathMatch::Regex(_) | PathMatch::GrpcRegex(_)) => path.clone(),
+            _ => PathMatch::Any,
+        };
+        Rest { path, conditions: matched.conditions.clone() }
+    }
+
+    /// The first of it that a request does not meet.
+    fn unmet(&self, request: &Request<'_>) -> Option<Unmet<'_>> {
+        let (pattern, text) = match &self.path {
+            PathMatch::Regex(pattern) => (pattern, Some(request.path)),
+            PathMatch::GrpcRegex(pattern) => (pattern, request.grpc_method()),
+            _ => return self.conditions.unmet(request.query),
+        };
+        match text.is_some_and(|text| pattern.matches(text)) {
+            true => self.conditions.unmet(request.query),
+            false => Some(Unmet::Path(pattern)),
         }
     }
 }
@@ -62,8 +80,11 @@ pub enum InsertError {
 /// A table that is being made.
 #[derive(Debug, Default)]
 pub struct RouteTableBuilder {
-    table: RouteTable,
+    rows: Vec<Row>,
+    hosts: Hosts,
     seen: HashMap<Match, usize, RandomState>,
+    /// Routes with a regular expression, by the number of their host.
+    patterns: HashMap<u32, usize>,
 }
 
 impl RouteTableBuilder {
@@ -77,42 +98,61 @@ impl RouteTableBuilder {
         route: Route,
         place: Place,
     ) -> Result<usize, InsertError> {
-        let number = self.table.rows.len();
+        let number = self.rows.len();
         let seen = match self.seen.entry(matched.clone()) {
             Entry::Occupied(earlier) => return Err(InsertError::Duplicate(*earlier.get())),
             Entry::Vacant(free) => free,
         };
-        let paths = self.table.paths_mut(&matched.host);
-        let slot = paths.slot_mut(&matched);
-        let patterned = matches!(matched.path, PathMatch::Regex(_) | PathMatch::GrpcRegex(_));
-        if patterned && slot.len() >= MAX_PATTERNS {
-            return Err(InsertError::TooManyPatterns);
+        let (level, text) = Level::of(&matched.path);
+        let host = self.hosts.host_mut(&matched.host);
+        if level == Level::Pattern {
+            let patterns = self.patterns.entry(host.id).or_default();
+            if *patterns >= MAX_PATTERNS {
+                return Err(InsertError::TooManyPatterns);
+            }
+            *patterns += 1;
         }
-        let plain = !patterned && matched.conditions == Conditions::default();
-        slot.push(Candidate { number: u32::try_from(number).unwrap_or(u32::MAX), plain });
+        host.note(level, text);
         seen.insert(number);
-        self.table.rows.push(Row { matched, route, place });
+        self.rows.push(Row { matched, route, place });
         Ok(number)
     }
 
     /// The table.
     pub fn finish(mut self) -> RouteTable {
-        let RouteTable { rows, exact_hosts, wildcard_hosts, any_host } = &mut self.table;
-        let hosts = exact_hosts.values_mut().chain(wildcard_hosts.map.values_mut());
-        for paths in hosts.chain([any_host]) {
-            paths.slots_mut().for_each(|slot| slot.sort(rows));
+        let mut rests = HashMap::from([(Rest::default(), 0)]);
+        let mut found_by: HashMap<(u32, u8, &str), Found> = HashMap::new();
+        for (number, row) in (0..).zip(&self.rows) {
+            let (level, text) = Level::of(&row.matched.path);
+            let host = self.hosts.host_mut(&row.matched.host).id;
+            let next = rests.len() as u32;
+            let rest = *rests.entry(Rest::of(&row.matched)).or_insert(next);
+            let found = found_by.entry((host, level.bit(), text)).or_insert((level, Vec::new()));
+            found.1.push((row.matched.conditions.rank(), Candidate { number, rest }));
         }
-        self.table
+        let mut index = Index::default();
+        for ((host, _, text), (level, mut same)) in found_by {
+            // The first in the file goes before its equals.
+            same.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
+            let routes: Vec<Candidate> = same.iter().map(|(_, candidate)| *candidate).collect();
+            index.insert(host, level, text, &routes);
+        }
+        let mut rests: Vec<(Rest, u32)> = rests.into_iter().collect();
+        rests.sort_unstable_by_key(|(_, place)| *place);
+        let rests = rests.into_iter().map(|(rest, _)| rest).collect();
+        RouteTable { rows: self.rows, hosts: self.hosts, index, rests }
     }
 }
+
+/// The routes that are found by the same, with their ranks.
+type Found = (Level, Vec<(Rank, Candidate)>);
 
 impl RouteTable {
     /// The most specific route that a request matches.
     pub fn find(&self, query: &RouteQuery<'_>) -> Option<&Route> {
         let request = Request::new(query);
         self.walk(&request, |candidate, row| {
-            let taken = candidate.plain || row.unmet(&request).is_none();
-            taken.then_some(&row.route)
+            self.unmet(candidate, &request).is_none().then_some(&row.route)
         })
     }
 
@@ -133,9 +173,8 @@ impl RouteTable {
         request: &Request<'_>,
         mut visit: impl FnMut(Candidate, &'t Row) -> Option<T>,
     ) -> Option<T> {
-        let mut at =
-            |candidate: Candidate| visit(candidate, self.rows.get(candidate.number as usize)?);
-        self.walk_hosts(request, &mut at).or_else(|| self.any_host.walk(request, &mut at))
+        let mut at = |candidate: Candidate| visit(candidate, self.row(candidate)?);
+        self.hosts.walk(request.query.authority, |host| self.index.walk(host, request, &mut at))
     }
 
     /// As [`RouteTable::walk`], but through the routes of every host, in no order.
@@ -145,56 +184,23 @@ impl RouteTable {
         mut visit: impl FnMut(Candidate, &'t Row),
     ) {
         let mut at = |candidate: Candidate| -> Option<()> {
-            visit(candidate, self.rows.get(candidate.number as usize)?);
+            visit(candidate, self.row(candidate)?);
             None
         };
-        let hosts = self.exact_hosts.values().chain(self.wildcard_hosts.map.values());
-        for paths in hosts.chain([&self.any_host]) {
-            paths.walk(request, &mut at);
+        for host in self.hosts.iter() {
+            self.index.walk(host, request, &mut at);
         }
     }
 
-    fn walk_hosts<T>(
-        &self,
-        request: &Request<'_>,
-        visit: &mut impl FnMut(Candidate) -> Option<T>,
-    ) -> Option<T> {
-        if self.exact_hosts.is_empty() && self.wildcard_hosts.is_empty() {
-            return None;
-        }
-        let host = without_port(request.query.authority);
-        let mut buffer = [0; MAX_HOST];
-        let lower = buffer.get_mut(..host.len())?;
-        lower.copy_from_slice(host);
-        lower.make_ascii_lowercase();
-        let lower: &[u8] = lower;
-        if let Some(paths) = self.exact_hosts.get(lower)
-            && let Some(found) = paths.walk(request, visit)
-        {
-            return Some(found);
-        }
-        let below = self.wildcard_hosts.lengths.iter().filter_map(|length| {
-            let (below, parent) = lower.split_at_checked(lower.len().checked_sub(*length)?)?;
-            let below = below.strip_suffix(b".")?;
-            (!below.is_empty()).then(|| self.wildcard_hosts.map.get(parent))?
-        });
-        below.into_iter().find_map(|paths| paths.walk(request, visit))
-    }
-
-    fn paths_mut(&mut self, host: &HostMatch) -> &mut Paths {
-        match host {
-            HostMatch::Any => &mut self.any_host,
-            HostMatch::Exact(host) => self.exact_hosts.entry(bytes(host)).or_default(),
-            HostMatch::Below(host) => self.wildcard_hosts.entry(host),
+    /// The first thing that a candidate asks for and a request does not meet.
+    pub(super) fn unmet(&self, candidate: Candidate, request: &Request<'_>) -> Option<Unmet<'_>> {
+        match candidate.rest {
+            0 => None,
+            rest => self.rests.get(rest as usize)?.unmet(request),
         }
     }
-}
 
-/// The host of an authority.
-pub(super) fn without_port(authority: &[u8]) -> &[u8] {
-    let end = match authority.first() {
-        Some(b'[') => authority.iter().position(|b| *b == b']').map(|at| at + 1),
-        _ => authority.iter().position(|b| *b == b':'),
-    };
-    end.and_then(|end| authority.get(..end)).unwrap_or(authority)
+    fn row(&self, candidate: Candidate) -> Option<&Row> {
+        self.rows.get(candidate.number as usize)
+    }
 }

@@ -38,7 +38,8 @@ async fn start(backends: &[Backend; 2]) -> Gateway {
            orders:\n    balancer: {{ policy: round_robin }}\n    endpoints: [ {a}, {b}, {none} ]\n  \
            carts: {{ endpoints: [ {none} ] }}\n\
          routes:\n  \
-           - match: {{ grpc: echo.Echo/Unary }}\n    service: orders\n  \
+           - match: {{ grpc: echo.Echo/Unary }}\n    service: orders\n    \
+             mirror: {{ service: carts }}\n  \
            - match: {{ grpc: echo.Echo/ServerStream }}\n    service: carts\n"
     ))
     .await
