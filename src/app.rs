@@ -1,6 +1,8 @@
 //! The composition root: the only place that sees every layer.
 
 mod export;
+mod listeners;
+mod reload;
 mod worker;
 
 use std::future::Future;
@@ -15,12 +17,11 @@ use tokio::task::JoinSet;
 
 use crate::config::Plan;
 use crate::control;
-use crate::net::{WorkerHandle, accept_loop};
-use crate::service::{Registry, Routing, Service};
-use crate::telemetry::{self, Exporter, Readiness, WorkerMetrics};
-
-/// Connections that may wait to be accepted.
-const BACKLOG: u32 = 4096;
+use crate::net::{BACKLOG, WorkerHandle};
+use crate::service::Registry;
+use crate::telemetry::{self, Exporter, Readiness, Reloads, WorkerMetrics};
+use listeners::Listeners;
+use reload::Fixed;
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -42,17 +43,16 @@ pub enum StartError {
 
 /// A running gateway.
 pub struct Gateway {
-    listeners: Vec<SocketAddr>,
+    listeners: Listeners,
     control: SocketAddr,
     metrics: SocketAddr,
+    fixed: Fixed,
     drain_timeout: Duration,
     registry: Arc<Registry>,
+    reloads: Arc<Reloads>,
     workers: Vec<WorkerHandle>,
     threads: Vec<JoinHandle<()>>,
     readiness: watch::Sender<Readiness>,
-    /// Ends the acceptors.
-    stop_accepting: watch::Sender<bool>,
-    acceptors: JoinSet<()>,
     /// Ends the control API and the metrics.
     stop_cold: watch::Sender<bool>,
     cold: JoinSet<()>,
@@ -64,55 +64,50 @@ impl Gateway {
     /// # Errors
     /// When an address cannot be listened on. Nothing runs then.
     pub async fn start(plan: Plan) -> Result<Gateway, StartError> {
-        let mut sockets = Vec::new();
-        for spec in &plan.listeners {
-            sockets.push((bind("clients", spec.address)?, Arc::new(spec.clone())));
-        }
+        let mut listeners = Listeners::default();
+        let prepared = listeners.prepare(&plan.listeners)?;
         let control_socket = bind("the control API", plan.control.address)?;
         let metrics_socket = bind("metrics", plan.metrics.address)?;
-        let listeners = sockets.iter().filter_map(|(socket, _)| socket.local_addr().ok()).collect();
         let control = control_socket.local_addr().unwrap_or(plan.control.address);
         let metrics = metrics_socket.local_addr().unwrap_or(plan.metrics.address);
         warn_of_open_control(&plan);
 
         let registry = Arc::new(Registry::default());
-        registry.publish(start_routing(&plan));
+        let reloads = Arc::new(Reloads::new());
         let counters: Vec<Arc<WorkerMetrics>> = (0..plan.workers).map(|_| Arc::default()).collect();
-        let source = export::Services(Arc::clone(&registry));
-        let exporter = Exporter::new(source, counters.clone(), plan.metrics.series_budget);
+        let (fixed, drain_timeout) = (Fixed::of(&plan), plan.drain_timeout);
+        let state =
+            export::State { registry: Arc::clone(&registry), reloads: Arc::clone(&reloads) };
+        let exporter = Exporter::new(state, counters.clone(), plan.metrics.series_budget);
         let (workers, threads) = worker::start(&plan, &registry, &counters)?;
+        registry.publish(reload::routing(&registry, plan).await);
 
         let (readiness, ready) = watch::channel(Readiness::Starting);
-        let (stop_accepting, accepting) = watch::channel(false);
         let (stop_cold, running) = watch::channel(false);
         let mut cold = JoinSet::new();
         cold.spawn(serve_control(control_socket, Arc::clone(&registry), stopped(&running)));
         cold.spawn(telemetry::serve(metrics_socket, exporter, ready, stopped(&running)));
-        let mut acceptors = JoinSet::new();
-        for (socket, spec) in sockets {
-            let stop = stopped(&accepting);
-            acceptors.spawn(accept_loop(socket, spec, workers.clone(), stop));
-        }
+        listeners.commit(prepared, &workers);
         readiness.send_replace(Readiness::Ready);
         Ok(Gateway {
             listeners,
             control,
             metrics,
-            drain_timeout: plan.drain_timeout,
+            fixed,
+            drain_timeout,
             registry,
+            reloads,
             workers,
             threads,
             readiness,
-            stop_accepting,
-            acceptors,
             stop_cold,
             cold,
         })
     }
 
     /// Where clients connect, in the order of the configuration.
-    pub fn listeners(&self) -> &[SocketAddr] {
-        &self.listeners
+    pub fn listeners(&self) -> Vec<SocketAddr> {
+        self.listeners.addresses()
     }
 
     /// Where the control API is.
@@ -134,8 +129,7 @@ impl Gateway {
     /// in flight finish, for as long as the drain timeout.
     pub async fn shutdown(mut self) {
         self.readiness.send_replace(Readiness::Draining);
-        self.stop_accepting.send_replace(true);
-        while self.acceptors.join_next().await.is_some() {}
+        self.listeners.close().await;
         for worker in &self.workers {
             worker.drain().await;
         }
@@ -170,15 +164,6 @@ fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartErr
         socket.listen(BACKLOG)
     };
     open().map_err(|source| StartError::Listen { what, address, source })
-}
-
-fn start_routing(plan: &Plan) -> Routing {
-    let runtime = tokio::runtime::Handle::current();
-    let services = plan.services.iter();
-    Routing {
-        routes: Arc::clone(&plan.routes),
-        services: services.map(|s| Service::start(s.clone(), plan.workers, &runtime)).collect(),
-    }
 }
 
 fn warn_of_open_control(plan: &Plan) {

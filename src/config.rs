@@ -16,6 +16,7 @@ mod report;
 mod route;
 mod service;
 mod tls;
+mod watch;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -23,13 +24,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use files::Sources;
 pub use plan::{ControlPlan, LogFormat, LogPlan, MetricsPlan, Plan};
 pub use report::{Finding, Report};
+pub use watch::Watch;
 
 use crate::model::RouteTable;
 use crate::net::ListenerSpec;
 use crate::service::ServiceSpec;
-use files::{Files, read_bounded};
+use files::Files;
 use node::{Entry, Node, Value};
 use read::{Fields, count, duration, items, size, word};
 use report::{Problems, Span};
@@ -42,17 +45,22 @@ const MAX_FILE: u64 = 16 << 20;
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(path: &Path) -> Result<Plan, Report> {
-    let bytes = read_bounded(path, MAX_FILE).map_err(|error| {
+    let files = Files::within(path.parent().unwrap_or(Path::new("")));
+    let plan = read_text(path, &files).and_then(|text| read(&text, path, &files));
+    with_sources(plan, files)
+}
+
+fn read_text(path: &Path, files: &Files) -> Result<String, Report> {
+    let bytes = files.read(path, MAX_FILE).map_err(|error| {
         let message = format!("cannot read the configuration: {error}");
         Report::unreadable(path, "", message, "name the file with --config")
     })?;
-    let text = str::from_utf8(&bytes).map_err(|error| {
-        let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
         let message = "from here on the file is not UTF-8".into();
-        let valid = String::from_utf8_lossy(valid);
-        Report::unreadable(path, &valid, message, "save it as UTF-8")
-    })?;
-    parse_named(text, path, path.parent().unwrap_or(Path::new("")))
+        let valid = error.as_bytes().get(..valid).unwrap_or_default();
+        Report::unreadable(path, &String::from_utf8_lossy(valid), message, "save it as UTF-8")
+    })
 }
 
 /// Reads a configuration from memory; files it names are looked for in `base`.
@@ -60,20 +68,27 @@ pub fn load(path: &Path) -> Result<Plan, Report> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(text: &str, base: &Path) -> Result<Plan, Report> {
-    parse_named(text, Path::new("configuration"), base)
+    let files = Files::within(base);
+    let plan = read(text, Path::new("configuration"), &files);
+    with_sources(plan, files)
 }
 
-fn parse_named(text: &str, path: &Path, base: &Path) -> Result<Plan, Report> {
+fn with_sources(plan: Result<Plan, Report>, files: Files) -> Result<Plan, Report> {
+    let sources = files.into_sources();
+    match plan {
+        Ok(plan) => Ok(Plan { sources, ..plan }),
+        Err(report) => Err(report.from(sources)),
+    }
+}
+
+fn read(text: &str, path: &Path, files: &Files) -> Result<Plan, Report> {
     let problems = Problems::default();
     let Some(root) = node::read(text, &problems) else {
         return Err(problems.into_report(path, text));
     };
-    let files = Files::within(base);
-    let plan = plan(&root, &files, &problems);
-    match problems.finish(path, text) {
-        Ok(warnings) => Ok(Plan { warnings, files: files.into_paths(), ..plan }),
-        Err(report) => Err(report.naming(files.into_paths())),
-    }
+    let plan = plan(&root, files, &problems);
+    let warnings = problems.finish(path, text)?;
+    Ok(Plan { warnings, ..plan })
 }
 
 /// As much of a plan as can be read; it holds if no problem was noted.
@@ -111,7 +126,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
         drain_timeout,
         worker_buffer,
         log: log.unwrap_or_default(),
-        files: Vec::new(),
+        sources: Sources::default(),
         warnings: Vec::new(),
     }
 }

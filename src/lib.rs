@@ -26,6 +26,9 @@
 //! - **A snapshot a service** ([`service`]). Endpoints, weights and the built picker are one
 //!   immutable value. Endpoints that may take no request are not in it, so the hot path does not
 //!   ask. When a change has been answered, no later request is balanced without it.
+//! - **A reload is one swap** ([`app`]). Routes and services are one immutable value too. A service
+//!   that stays keeps its endpoints, what was learnt of them, and its connections; a request keeps
+//!   what it began with. What operators have changed is a layer of its own, above the file's.
 //! - **Feedback is atomics on the endpoint** ([`model`]): in flight, latency, outcomes. Workers
 //!   write them, pickers and metrics read them. They outlive every change of weights.
 //!

@@ -9,14 +9,16 @@ mod buffers;
 mod conn;
 mod deadlines;
 mod io;
+mod listener;
 mod stream;
 mod tee;
 mod timer;
 mod worker;
 
-pub use accept::{Acceptor, ListenerSpec, accept_loop};
+pub use accept::{Acceptor, BACKLOG, ListenerSpec, accept_loop};
 pub use conn::{Closed, Conn, Handler};
 pub use io::{Io, watch_liveness};
+pub use listener::Listener;
 pub use stream::{Over, Stream, splice};
 pub use tee::{Cut, Tee};
 pub use timer::Sleep;

@@ -10,8 +10,10 @@ mod http;
 pub mod log;
 pub mod names;
 mod page;
+mod reloads;
 mod worker;
 
 pub use export::{BackendSample, Exporter, ServiceSample, Source};
 pub use http::{Readiness, serve};
+pub use reloads::{ReloadSample, Reloads};
 pub use worker::{Closed, Rejected, Side, WorkerMetrics};

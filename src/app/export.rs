@@ -3,14 +3,21 @@
 use std::sync::Arc;
 
 use crate::service::{BackendState, BackendView, Registry, Service, ServiceView};
-use crate::telemetry::{BackendSample, ServiceSample, Source};
+use crate::telemetry::{BackendSample, ReloadSample, Reloads, ServiceSample, Source};
 
-/// The services of a gateway.
-pub struct Services(pub Arc<Registry>);
+/// A gateway's services, and how reloading its configuration went.
+pub struct State {
+    pub registry: Arc<Registry>,
+    pub reloads: Arc<Reloads>,
+}
 
-impl Source for Services {
+impl Source for State {
     fn services(&self) -> Vec<ServiceSample> {
-        self.0.list().iter().map(|entry| service(entry)).collect()
+        self.registry.list_with_leaving().iter().map(|entry| service(entry)).collect()
+    }
+
+    fn reloads(&self) -> ReloadSample {
+        self.reloads.sample()
     }
 }
 

@@ -26,7 +26,6 @@ const REFRESH: Duration = Duration::from_secs(1);
 struct Setup {
     index: usize,
     buffer: usize,
-    largest_frame: usize,
     registry: Arc<Registry>,
     metrics: Arc<WorkerMetrics>,
 }
@@ -43,7 +42,6 @@ pub fn start(
         let setup = Setup {
             index,
             buffer: plan.worker_buffer,
-            largest_frame: largest_frame(plan),
             registry: Arc::clone(registry),
             metrics: Arc::clone(metrics),
         };
@@ -67,7 +65,7 @@ pub fn start(
 
 fn run(runtime: &LocalRuntime, setup: Setup, mut inbox: mpsc::Receiver<Command>) {
     runtime.block_on(async move {
-        let worker = Worker::new(setup.index, setup.buffer, setup.largest_frame);
+        let worker = Worker::new(setup.index, setup.buffer);
         let proxy = Proxy::new(&worker, &setup.registry, &setup.metrics);
         let acceptor = Acceptor::new(&worker, Rc::new(Front(Rc::clone(&proxy))));
         let housekeeping = Rc::clone(&worker);
@@ -89,11 +87,4 @@ async fn refresh(proxy: Rc<Proxy>) {
         tick.tick().await;
         proxy.refresh();
     }
-}
-
-/// The largest frame that any peer may send.
-fn largest_frame(plan: &Plan) -> usize {
-    let listeners = plan.listeners.iter().map(|spec| spec.limits.max_frame_size);
-    let services = plan.services.iter().map(|spec| spec.upstream.limits.max_frame_size);
-    listeners.chain(services).max().unwrap_or_default() as usize
 }

@@ -1,11 +1,15 @@
 //! `equipoise serve`: run the gateway.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
 
 use super::ConfigFile;
 use super::signals::Signals;
 use crate::app::Gateway;
-use crate::config::{self, LogFormat, Plan};
+use crate::config::{self, LogFormat, Plan, Report, Watch};
 use crate::telemetry::log::{self, Format};
 
 /// Which configuration.
@@ -20,12 +24,18 @@ const HELP: &str = "\
 SIGTERM or SIGINT end it in good order: no new connections, clients are asked to go, requests in
 flight finish for up to `drain_timeout`. A second signal ends it at once.
 
+SIGHUP, or a change of the configuration file or of a certificate or key that it names, has it go
+over to the new configuration: all of it, or nothing if anything is wrong, which the log then says
+with line and column. No connection and no stream ends for it; what `ctl` has changed stays on top.
+`workers`, `worker_buffer`, `log`, `control` and `metrics` need a restart.
+
 The log goes to the standard error; EQUIPOISE_LOG=debug, say, overrides the level that is
 configured.
 
 Examples:
   equipoise serve --config gateway.yaml
-  equipoise ctl backends                    what it does, from another terminal";
+  equipoise ctl backends                    what it does, from another terminal
+  kill -HUP $(pidof equipoise)              have it read its configuration again";
 
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
@@ -36,7 +46,7 @@ pub fn run(args: &Args) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match serve(plan) {
+    match serve(&args.file.config, plan) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -45,7 +55,7 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn serve(plan: Plan) -> Result<(), Box<dyn std::error::Error>> {
+fn serve(path: &Path, plan: Plan) -> Result<(), Box<dyn std::error::Error>> {
     let format = match plan.log.format {
         LogFormat::Text => Format::Text,
         LogFormat::Json => Format::Json,
@@ -57,14 +67,15 @@ fn serve(plan: Plan) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let listeners = plan.listeners.clone();
-        let gateway = Gateway::start(plan).await?;
-        for (address, spec) in gateway.listeners().iter().zip(&listeners) {
-            let tls = spec.tls.is_some();
-            tracing::info!(%address, tls, "listening");
-        }
+        let mut changes = Changes::new(path, &plan)?;
+        let mut gateway = Gateway::start(plan).await?;
         tracing::info!(control = %gateway.control(), metrics = %gateway.metrics(), "ready");
-        let name = signals.next().await;
+        let name = loop {
+            tokio::select! {
+                name = signals.next() => break name,
+                loaded = changes.next() => gateway.reload(loaded).await,
+            };
+        };
         tracing::info!(signal = name, "going down: finishing what is in flight");
         tokio::select! {
             () = gateway.shutdown() => tracing::info!("down"),
@@ -72,4 +83,58 @@ fn serve(plan: Plan) -> Result<(), Box<dyn std::error::Error>> {
         }
         Ok(())
     })
+}
+
+/// The configurations that are to follow on the first one.
+struct Changes {
+    path: PathBuf,
+    hangup: Signal,
+    watch: Option<Watch>,
+}
+
+impl Changes {
+    /// From here on SIGHUP no longer ends the process.
+    fn new(path: &Path, plan: &Plan) -> std::io::Result<Changes> {
+        let watch = Watch::new().inspect_err(|error| {
+            tracing::warn!(%error, "files cannot be watched: SIGHUP reloads the configuration");
+        });
+        let mut watch = watch.ok();
+        if let Some(watch) = &mut watch {
+            watch.follow(plan.sources.clone());
+        }
+        Ok(Changes { path: path.to_owned(), hangup: signal(SignalKind::hangup())?, watch })
+    }
+
+    /// Waits for a reason to load the configuration anew, and does so.
+    async fn next(&mut self) -> Result<Plan, Report> {
+        loop {
+            let touched = async {
+                match &mut self.watch {
+                    Some(watch) => watch.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = self.hangup.recv() => tracing::info!("SIGHUP: reloading the configuration"),
+                () = touched => tracing::info!("files have changed: reloading the configuration"),
+            }
+            let path = self.path.clone();
+            match spawn_blocking(move || config::load(&path)).await {
+                Ok(loaded) => {
+                    self.follow(&loaded);
+                    return loaded;
+                }
+                Err(error) => tracing::error!(%error, "the configuration was not loaded"),
+            }
+        }
+    }
+
+    fn follow(&mut self, loaded: &Result<Plan, Report>) {
+        if let Some(watch) = &mut self.watch {
+            watch.follow(match loaded {
+                Ok(plan) => plan.sources.clone(),
+                Err(report) => report.sources().clone(),
+            });
+        }
+    }
 }

@@ -2,14 +2,27 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::Read;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// Reads files, and remembers which: they are what a reload has to watch.
+/// Reads files, and remembers what stood in them.
 #[derive(Debug, Default)]
 pub struct Files {
     base: PathBuf,
-    seen: RefCell<Vec<PathBuf>>,
+    read: RefCell<Vec<Source>>,
+}
+
+/// What a configuration was read from, so that it can be told when that has changed.
+#[derive(Clone, Debug, Default)]
+pub struct Sources(Vec<Source>);
+
+/// One file as it was when it was read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Source {
+    path: PathBuf,
+    most: u64,
+    digest: u64,
 }
 
 impl Files {
@@ -18,22 +31,50 @@ impl Files {
         Files { base: base.to_owned(), ..Files::default() }
     }
 
-    /// Where the file called `name` is. It counts as seen, whether it is there or not.
+    /// Where the file that the configuration calls `name` is.
     pub fn locate(&self, name: &str) -> PathBuf {
-        let path = self.base.join(name);
-        self.seen.borrow_mut().push(path.clone());
-        path
+        self.base.join(name)
     }
 
-    /// All that were looked for.
-    pub fn into_paths(self) -> Vec<PathBuf> {
-        self.seen.into_inner()
+    /// The content of a regular file of at most `most` bytes. One that cannot be read belongs to
+    /// the sources too: it may come.
+    pub fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
+        let content = read_bounded(path, most);
+        let source = Source { path: path.to_owned(), most, digest: digest(&content) };
+        self.read.borrow_mut().push(source);
+        content
+    }
+
+    /// All that was read, each file once.
+    pub fn into_sources(self) -> Sources {
+        let mut sources = self.read.into_inner();
+        sources.sort_unstable();
+        sources.dedup();
+        Sources(sources)
     }
 }
 
-/// Reads a regular file of at most `most` bytes.
-pub fn read_bounded(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
-    let other = |message: String| Err(std::io::Error::other(message));
+impl Sources {
+    /// Whether other content stands in any of the files by now.
+    pub fn have_changed(&self) -> bool {
+        let changed = |s: &Source| digest(&read_bounded(&s.path, s.most)) != s.digest;
+        self.0.iter().any(changed)
+    }
+
+    /// Where the files are.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|source| &*source.path)
+    }
+}
+
+fn digest(content: &io::Result<Vec<u8>>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    content.as_ref().map_err(io::Error::kind).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let other = |message: String| Err(io::Error::other(message));
     // Before it is opened: to open a pipe is to wait for its other end.
     if !std::fs::metadata(path)?.is_file() {
         return other("it is not a file".into());
@@ -44,4 +85,30 @@ pub fn read_bounded(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
         return other(format!("it is larger than {most} bytes"));
     }
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_know_their_content_and_not_their_age() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text);
+        write("a", "1").unwrap();
+        let files = Files::within(folder.path());
+        files.read(&files.locate("a"), 100).unwrap();
+        files.read(&files.locate("a"), 100).unwrap();
+        files.read(&files.locate("b"), 100).unwrap_err();
+        let sources = files.into_sources();
+        assert_eq!(sources.paths().count(), 2);
+        write("a", "1").unwrap();
+        assert!(!sources.have_changed());
+        write("b", "").unwrap();
+        assert!(sources.have_changed(), "one has come");
+        std::fs::remove_file(folder.path().join("b")).unwrap();
+        assert!(!sources.have_changed());
+        write("a", "2").unwrap();
+        assert!(sources.have_changed());
+    }
 }

@@ -1,10 +1,10 @@
 //! A configuration that holds: validated values, files read, names resolved.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::files::Sources;
 use super::report::Finding;
 use crate::model::RouteTable;
 use crate::net::ListenerSpec;
@@ -31,8 +31,8 @@ pub struct Plan {
     pub worker_buffer: usize,
     /// What is logged, and how.
     pub log: LogPlan,
-    /// The files that the configuration names.
-    pub files: Vec<PathBuf>,
+    /// The files that it was read from.
+    pub sources: Sources,
     /// What works but is hardly meant.
     pub warnings: Vec<Finding>,
 }

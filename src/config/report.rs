@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::model::route::Place;
 use miette::{
     Diagnostic, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents,
 };
+
+use super::files::Sources;
 
 /// A range of bytes of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,7 +107,7 @@ impl Problems {
     pub fn into_report(self, path: &Path, text: &str) -> Report {
         let source = Source::new(path, text);
         let errors = source.locate_all(self.errors);
-        Report { file: source, errors, files: Vec::new() }
+        Report { file: source, errors, sources: Sources::default() }
     }
 }
 
@@ -138,17 +140,17 @@ impl fmt::Display for Finding {
 ///
 /// [`fmt::Display`] gives one line an error, [`Report::pretty`] shows the lines of the file.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", self.lines())]
+#[error("{}", self.lines().join("\n"))]
 pub struct Report {
     file: Source,
     errors: Vec<Finding>,
-    files: Vec<PathBuf>,
+    sources: Sources,
 }
 
 impl Report {
-    /// The same, of a configuration that names `files`.
-    pub(super) fn naming(self, files: Vec<PathBuf>) -> Report {
-        Report { files, ..self }
+    /// The same, about a configuration that was read from `sources`.
+    pub(super) fn from(self, sources: Sources) -> Report {
+        Report { sources, ..self }
     }
 
     /// The report of one error behind all of `text`, which is what could be read of the file.
@@ -158,9 +160,9 @@ impl Report {
         problems.into_report(path, text)
     }
 
-    /// The files that the configuration names, as far as it could be read.
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
+    /// The files that the configuration was read from, as far as it could be read.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// The errors, by place.
@@ -181,10 +183,10 @@ impl Report {
         out
     }
 
-    fn lines(&self) -> String {
+    /// Each error in one line, with its place.
+    pub fn lines(&self) -> Vec<String> {
         let name = &self.file.name;
-        let lines: Vec<String> = self.errors.iter().map(|e| format!("{name}:{e}")).collect();
-        lines.join("\n")
+        self.errors.iter().map(|error| format!("{name}:{error}")).collect()
     }
 }
 

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use super::files::{Files, read_bounded};
+use super::files::Files;
 use super::node::Node;
 use super::read::{Fields, text};
 use super::report::{Problems, Span};
@@ -175,7 +175,7 @@ impl<'a> Pem<'a> {
     fn read(&self, node: &Node) -> Option<(PathBuf, Vec<u8>)> {
         let name = super::read::scalar(node, self.problems, text)?;
         let path = self.files.locate(&name);
-        match read_bounded(&path, MAX_PEM) {
+        match self.files.read(&path, MAX_PEM) {
             Ok(content) => {
                 content.hash(&mut *self.hasher.borrow_mut());
                 Some((path, content))

@@ -14,23 +14,33 @@ use tokio::time::{Sleep, sleep};
 use tokio_stream::Stream;
 use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
 
+use crate::clock::Seldom;
+
 const MAX_CONNECTIONS: usize = 1024;
 /// Time to send the connection preface; from then on HTTP/2 pings find the silent.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 const PREFACE_BYTES: usize = 24;
 /// Rest after a failed accept, which would fail again at once when there are no descriptors left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// How often it is said that connections are refused.
+const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Accepts connections; closes those beyond the bound at once.
 pub(super) struct Limited {
     incoming: TcpIncoming,
     places: Arc<Semaphore>,
     backoff: Option<Pin<Box<Sleep>>>,
+    seldom: Seldom,
 }
 
 impl Limited {
     pub(super) fn new(incoming: TcpIncoming) -> Limited {
-        Limited { incoming, places: Arc::new(Semaphore::new(MAX_CONNECTIONS)), backoff: None }
+        Limited {
+            incoming,
+            places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            backoff: None,
+            seldom: Seldom::every(WARN_INTERVAL),
+        }
     }
 }
 
@@ -51,10 +61,17 @@ impl Stream for Limited {
                     return Poll::Ready(Some(Ok(Connection::new(stream, place))));
                 }
                 (Ok(_), Err(_)) => {
-                    tracing::warn!(MAX_CONNECTIONS, "control API: connection refused, too many");
+                    if self.seldom.is_due() {
+                        tracing::warn!(
+                            MAX_CONNECTIONS,
+                            "control API: connections refused, too many"
+                        );
+                    }
                 }
                 (Err(error), _) => {
-                    tracing::warn!(%error, "control API: cannot accept connections");
+                    if self.seldom.is_due() {
+                        tracing::warn!(%error, "control API: cannot accept connections");
+                    }
                     self.backoff = Some(Box::pin(sleep(ACCEPT_BACKOFF)));
                 }
             }

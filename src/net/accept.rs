@@ -1,23 +1,33 @@
 //! Listening sockets, and the way of a new connection to its worker.
 
-use std::future::Future;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::coop::unconstrained;
 use tokio_rustls::TlsAcceptor;
 
 use super::conn::{Closed, Conn, Handler};
 use super::io::Io;
+use super::listener::Listener;
 use super::worker::{Command, Worker, WorkerHandle};
+use crate::clock::Seldom;
 use crate::http2::{Connection, Limits};
 
 /// How long to wait when the process has no file descriptor left for a new connection.
 const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// How often it is said that this is so.
+const WARN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Connections that may wait to be accepted.
+pub const BACKLOG: u32 = 4096;
 
 /// TLS handshakes under way on one worker; further ones wait, within their time.
 const HANDSHAKES: usize = 256;
@@ -40,7 +50,8 @@ pub struct ListenerSpec {
 pub struct Accepted {
     stream: std::net::TcpStream,
     peer: SocketAddr,
-    listener: Arc<ListenerSpec>,
+    listener: Arc<Listener>,
+    spec: Arc<ListenerSpec>,
     _count: Counted,
     _listener_count: Counted,
 }
@@ -62,30 +73,33 @@ impl Drop for Counted {
     }
 }
 
-/// Accepts until `stop` ends, giving each connection to the worker that has the fewest.
-pub async fn accept_loop(
-    listener: TcpListener,
-    spec: Arc<ListenerSpec>,
-    workers: Vec<WorkerHandle>,
-    stop: impl Future<Output = ()>,
-) {
-    let open = Arc::new(AtomicUsize::new(0));
-    let mut stop = std::pin::pin!(stop);
+/// Accepts until the listener is closed, giving each connection to the worker that has the
+/// fewest.
+pub async fn accept_loop(socket: TcpListener, listener: Arc<Listener>, workers: Vec<WorkerHandle>) {
+    let mut seldom = Seldom::every(WARN_INTERVAL);
     loop {
         let accepted = tokio::select! {
             biased;
-            () = &mut stop => return,
-            accepted = listener.accept() => accepted,
+            () = listener.closed() => break,
+            accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) if open.load(Ordering::Relaxed) < spec.max_connections => {
-                hand_over(stream, peer, &spec, &workers, &open);
-            }
-            Ok(_) => tracing::debug!(address = %spec.address, "connection limit reached"),
+            Ok((stream, peer)) => hand_over(stream, peer, &listener, &workers),
             Err(error) => {
-                tracing::warn!(address = %spec.address, %error, "cannot accept");
+                if seldom.is_due() {
+                    let address = listener.spec().address;
+                    tracing::warn!(%address, %error, "cannot accept connections");
+                }
                 tokio::time::sleep(BACK_OFF).await;
             }
+        }
+    }
+    // Those that the system has accepted for us believe that they are connected.
+    for _ in 0..BACKLOG {
+        let waiting = poll_fn(|cx| Poll::Ready(socket.poll_accept(cx)));
+        match unconstrained(waiting).await {
+            Poll::Ready(Ok((stream, peer))) => hand_over(stream, peer, &listener, &workers),
+            _ => return,
         }
     }
 }
@@ -93,10 +107,13 @@ pub async fn accept_loop(
 fn hand_over(
     stream: TcpStream,
     peer: SocketAddr,
-    spec: &Arc<ListenerSpec>,
+    listener: &Arc<Listener>,
     workers: &[WorkerHandle],
-    open: &Arc<AtomicUsize>,
 ) {
+    let spec = listener.spec();
+    if listener.connections.load(Ordering::Relaxed) >= spec.max_connections {
+        return tracing::debug!(address = %spec.address, "connection limit reached");
+    }
     let Some(worker) =
         workers.iter().filter(|w| !w.commands.is_closed()).min_by_key(|w| w.connections())
     else {
@@ -109,9 +126,10 @@ fn hand_over(
     let accepted = Accepted {
         stream,
         peer,
-        listener: Arc::clone(spec),
+        listener: Arc::clone(listener),
+        spec,
         _count: Counted::new(&worker.connections),
-        _listener_count: Counted::new(open),
+        _listener_count: Counted::new(&listener.connections),
     };
     if worker.commands.try_send(Command::Accept(accepted)).is_err() {
         tracing::warn!("a worker does not keep up with new connections: one is dropped");
@@ -137,12 +155,13 @@ impl Acceptor {
         let (worker, handler) = (Rc::clone(&self.worker), Rc::clone(&self.handler));
         let handshakes = Rc::clone(&self.handshakes);
         self.worker.spawn(async move {
-            let Accepted { stream, peer, listener, _count, _listener_count } = accepted;
-            match handshake(stream, &listener, &handshakes).await {
+            let Accepted { stream, peer, listener, spec, _count, _listener_count } = accepted;
+            match handshake(stream, &spec, &handshakes).await {
                 Ok(io) => {
                     worker.read_clock();
-                    let h2 = Connection::server(Arc::clone(&listener.limits));
+                    let h2 = Connection::server(Arc::clone(&spec.limits));
                     let conn = Conn::new(&worker, h2, io, peer, handler);
+                    conn.came_by(listener);
                     if worker.is_draining() {
                         conn.begin_leave();
                     }

@@ -3,14 +3,16 @@
 mod core;
 mod driver;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 
 pub(super) use self::core::{Core, Phase};
 use super::deadlines::{self, ResetBudget};
 use super::io::Io;
+use super::listener::Listener;
 use super::stream::Stream;
 use super::worker::Worker;
 use crate::http2::{self, Connection, ErrorCode, Fault, Headers, Key, OpenError};
@@ -68,6 +70,8 @@ pub struct Conn {
     waker: RefCell<Option<Waker>>,
     slot: Cell<usize>,
     pub(super) resets: ResetBudget,
+    /// What it came by, if a client made it.
+    pub(super) listener: OnceCell<Arc<Listener>>,
     /// Streams given up that are yet to be reset.
     pub(super) abandoned: RefCell<Vec<Key>>,
 }
@@ -81,6 +85,7 @@ impl Conn {
         peer: SocketAddr,
         handler: Rc<dyn Handler>,
     ) -> Rc<Conn> {
+        worker.make_room(h2.limits().max_frame_size as usize);
         let now = worker.now();
         let expires = deadlines::expiry(worker, h2.limits(), now);
         let conn = Rc::new(Conn {
@@ -92,6 +97,7 @@ impl Conn {
             waker: RefCell::new(None),
             slot: Cell::new(usize::MAX),
             resets: ResetBudget::new(now),
+            listener: OnceCell::new(),
             abandoned: RefCell::default(),
         });
         conn.slot.set(worker.register(&Rc::downgrade(&conn)));
@@ -108,6 +114,11 @@ impl Conn {
         self.account();
         self.handler.closed(why);
         self.handler.changed();
+    }
+
+    /// Says which listener it came by: when that is closed, the client is asked to go.
+    pub(super) fn came_by(&self, listener: Arc<Listener>) {
+        let _ = self.listener.set(listener); // it came by one alone
     }
 
     /// The worker that it lives on.

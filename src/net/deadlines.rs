@@ -64,6 +64,7 @@ impl Conn {
         // Nobody else is on the connection: its end tells the backend of all at once.
         let deserted = core.idle.is_some() && self.abandoned() > 0;
         let expired = core.expires.is_some_and(|at| now >= at);
+        let closed = self.listener.get().is_some_and(|listener| listener.is_closed());
         let told = core.leaving.is_some_and(|since| now.since(since) > LEAVE_PATIENCE);
         if told {
             core.h2.leave(ErrorCode::NO_ERROR, "");
@@ -76,7 +77,7 @@ impl Conn {
         if freed {
             self.changed();
         }
-        if (idle || expired || deserted) && !told {
+        if (idle || expired || deserted || closed) && !told {
             self.leave_for_age();
         } else if flush {
             self.flush_later();

@@ -80,7 +80,7 @@ pub struct Worker {
 
 impl Worker {
     /// A worker whose slow streams may hold `held_limit` bytes together.
-    pub fn new(index: usize, held_limit: usize, largest_frame: usize) -> Rc<Worker> {
+    pub fn new(index: usize, held_limit: usize) -> Rc<Worker> {
         let now = clock::now();
         Rc::new(Worker {
             index,
@@ -93,7 +93,7 @@ impl Worker {
             held: Cell::new(0),
             held_limit,
             rng: RefCell::new(fastrand::Rng::new()),
-            read_buffer: RefCell::new(vec![0; largest_frame + 64 + READ].into()),
+            read_buffer: RefCell::default(),
             headers: RefCell::default(),
             buffers: RefCell::default(),
         })
@@ -181,6 +181,15 @@ impl Worker {
         self.draining.set(true);
         for conn in self.conns() {
             conn.begin_leave();
+        }
+    }
+
+    /// Sees to it that a frame of this size can be read, and more after what was left of it.
+    pub(super) fn make_room(&self, largest_frame: usize) {
+        let wanted = largest_frame + 64 + READ;
+        let mut buffer = self.read_buffer.borrow_mut();
+        if buffer.len() < wanted {
+            *buffer = vec![0; wanted].into();
         }
     }
 

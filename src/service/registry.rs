@@ -1,7 +1,7 @@
 //! The services by name, for cold paths, and the routing that the data path reads.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
@@ -13,6 +13,8 @@ use super::{Routing, RoutingCache, Service};
 #[derive(Debug, Default)]
 pub struct Registry {
     services: DashMap<String, Arc<Service>>,
+    /// Those that are gone from the routing, as long as requests hold on to them.
+    leaving: DashMap<String, Weak<Service>>,
     routing: Arc<ArcSwap<Routing>>,
 }
 
@@ -25,7 +27,14 @@ impl Registry {
         }
         self.routing.store(Arc::clone(&routing));
         let names: HashSet<_> = routing.services.iter().map(|service| service.name()).collect();
-        self.services.retain(|name, _| names.contains(&**name));
+        self.services.retain(|name, service| {
+            let stays = names.contains(&**name);
+            if !stays {
+                self.leaving.insert(name.clone(), Arc::downgrade(service));
+            }
+            stays
+        });
+        self.leaving.retain(|_, service| service.strong_count() > 0);
     }
 
     /// The newest routing.
@@ -45,8 +54,20 @@ impl Registry {
 
     /// All services, sorted by name.
     pub fn list(&self) -> Vec<Arc<Service>> {
-        let mut services: Vec<_> = self.services.iter().map(|entry| Arc::clone(&entry)).collect();
-        services.sort_unstable_by(|a, b| a.name().cmp(b.name()));
-        services
+        sorted(self.services.iter().map(|entry| Arc::clone(&entry)).collect())
     }
+
+    /// All services, and those that are gone but have not finished, unless others have taken
+    /// their names.
+    pub fn list_with_leaving(&self) -> Vec<Arc<Service>> {
+        let mut services = self.list();
+        let leaving = self.leaving.iter().filter_map(|entry| entry.upgrade());
+        services.extend(leaving.filter(|service| !self.services.contains_key(service.name())));
+        sorted(services)
+    }
+}
+
+fn sorted(mut services: Vec<Arc<Service>>) -> Vec<Arc<Service>> {
+    services.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+    services
 }

@@ -10,6 +10,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use super::fold::{Fold, OTHER, Rest};
 use super::names::{self, METRICS};
 use super::page::Page;
+use super::reloads::ReloadSample;
 use super::worker::{Closed, Rejected, Side, WorkerMetrics};
 use crate::clock;
 use crate::model::{Copied, Endpoint, EwmaParams, StatTotals, Time};
@@ -51,6 +52,9 @@ pub struct ServiceSample {
 pub trait Source: Send + Sync {
     /// All services. What is no longer among them is no longer exported.
     fn services(&self) -> Vec<ServiceSample>;
+
+    /// The reloads of the configuration so far.
+    fn reloads(&self) -> ReloadSample;
 }
 
 /// Reads everything that is counted and writes it as Prometheus wants it.
@@ -124,6 +128,7 @@ impl Inputs {
         let mut page = Page::new();
         self.write_services(&mut page, fold);
         self.write_workers(&page);
+        write_reloads(&page, self.source.reloads());
         write_process(&mut page);
         page.finish()
     }
@@ -246,6 +251,12 @@ fn write_folded(page: &Page, fold: &Fold) {
         };
         page.gauge(&names::FOLDED, &[metric.name], sets as f64);
     }
+}
+
+fn write_reloads(page: &Page, reloads: ReloadSample) {
+    page.counter(&names::CONFIG_RELOADS, &["success"], reloads.succeeded);
+    page.counter(&names::CONFIG_RELOADS, &["error"], reloads.failed);
+    page.gauge(&names::CONFIG_LOADED, &[], reloads.last_success);
 }
 
 fn write_process(page: &mut Page) {

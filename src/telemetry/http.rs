@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::export::Exporter;
+use crate::clock::Seldom;
 
 /// Connections at a time; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 64;
@@ -28,6 +29,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time that is left to open connections at the end.
 const GRACE: Duration = Duration::from_secs(1);
+/// How often it is said that connections cannot be accepted.
+const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Whether new traffic should come here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +51,13 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let mut connections = JoinSet::new();
+    let mut seldom = Seldom::every(WARN_INTERVAL);
     tokio::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => break,
             Some(_) = connections.join_next() => {}
-            stream = accept(&listener), if connections.len() < MAX_CONNECTIONS => {
+            stream = accept(&listener, &mut seldom), if connections.len() < MAX_CONNECTIONS => {
                 connections.spawn(converse(stream, exporter.clone(), readiness.clone()));
             }
         }
@@ -63,12 +67,14 @@ pub async fn serve(
     let _ = timeout(GRACE, finish).await; // those still open are dropped with the set
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener, seldom: &mut Seldom) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
             Err(error) => {
-                tracing::warn!(%error, "metrics: cannot accept a connection");
+                if seldom.is_due() {
+                    tracing::warn!(%error, "metrics: cannot accept connections");
+                }
                 sleep(Duration::from_millis(100)).await; // out of descriptors, most likely
             }
         }

@@ -83,6 +83,10 @@ metrics! {
         "Threads that carry requests.";
     FOLDED = Gauge "equipoise_metrics_folded_series" ["metric"]
         "Label sets of the metric that are summed up under the name `other`, beyond the series budget.";
+    CONFIG_RELOADS = Counter "equipoise_config_reloads_total" ["result"]
+        "Reloads of the configuration; one with an error has changed nothing.";
+    CONFIG_LOADED = Gauge "equipoise_config_last_reload_success_timestamp_seconds" []
+        "When the configuration that is in effect was loaded, in seconds since 1970.";
     BUILD_INFO = Gauge "equipoise_build_info" ["version"]
         "1; the label says which version runs.";
     PROCESS_CPU = Counter "process_cpu_seconds_total" []

@@ -11,6 +11,7 @@ mod demo;
 mod gateway;
 mod http2_oracle;
 mod readme;
+mod reload;
 mod support;
 mod telemetry;
 mod tidy;

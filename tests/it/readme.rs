@@ -85,7 +85,7 @@ fn its_metrics_are_those_that_are_exported() {
     let ours: BTreeSet<_> = ours.filter(|name| name.starts_with("equipoise_")).collect();
     assert_eq!(told, ours);
     for line in readme().lines().filter(|line| line.starts_with("| `equipoise_")) {
-        let labels = line.trim_end_matches(" |").rsplit("| ").next().unwrap();
+        let labels = line.trim_matches('|').rsplit('|').next().unwrap().trim();
         let names = line.split('`').skip(1).step_by(2);
         for metric in names.map(|name| METRICS.iter().find(|metric| metric.name == name).unwrap()) {
             let told = if labels == "none" { "" } else { labels };

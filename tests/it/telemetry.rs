@@ -15,8 +15,8 @@ use equipoise::clock;
 use equipoise::model::{Code, Endpoint, EwmaParams, GRPC_CODES, GrpcCode, WorkerStats};
 use equipoise::telemetry::names::{METRICS, Metric};
 use equipoise::telemetry::{
-    BackendSample, Closed, Exporter, Readiness, Rejected, ServiceSample, Side, Source,
-    WorkerMetrics, serve,
+    BackendSample, Closed, Exporter, Readiness, Rejected, ReloadSample, ServiceSample, Side,
+    Source, WorkerMetrics, serve,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -50,6 +50,10 @@ struct Services(Arc<Mutex<Vec<ServiceSample>>>);
 impl Source for Services {
     fn services(&self) -> Vec<ServiceSample> {
         self.0.lock().unwrap().clone()
+    }
+
+    fn reloads(&self) -> ReloadSample {
+        ReloadSample { succeeded: 2, failed: 1, last_success: 1.5e9 }
     }
 }
 
@@ -390,6 +394,10 @@ impl Source for Gate {
         self.begun.send(()).unwrap();
         self.go.lock().unwrap().recv().unwrap();
         Vec::new()
+    }
+
+    fn reloads(&self) -> ReloadSample {
+        ReloadSample::default()
     }
 }
 

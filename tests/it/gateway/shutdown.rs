@@ -22,7 +22,7 @@ async fn hold(frames: &mut Frames, id: u32) {
 #[tokio::test]
 async fn it_goes_in_two_phases_and_finishes_what_is_in_flight() {
     let backend = Backend::start().await;
-    let mut gateway = Process::start(&one_service(&[backend.address], ""));
+    let mut gateway = Process::start(&one_service(&[backend.address], "")).await;
     let mut client = client::connect(gateway.front).await;
     let mut calls = JoinSet::new();
     for _ in 0..10 {
@@ -72,7 +72,7 @@ async fn it_goes_in_two_phases_and_finishes_what_is_in_flight() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_no_call_that_got_through_is_lost() {
     let backend = Backend::start().await;
-    let mut gateway = Process::start(&one_service(&[backend.address], ""));
+    let mut gateway = Process::start(&one_service(&[backend.address], "")).await;
     let mut callers = JoinSet::new();
     for _ in 0..8 {
         let mut client = client::connect(gateway.front).await;
@@ -107,7 +107,7 @@ async fn under_load_no_call_that_got_through_is_lost() {
 async fn what_is_stuck_is_cut_off() {
     let backend = Backend::start().await;
     let yaml = one_service(&[backend.address], "") + "drain_timeout: 1s\n";
-    let mut gateway = Process::start(&yaml);
+    let mut gateway = Process::start(&yaml).await;
     let mut client = client::connect(gateway.front).await;
     let stuck = tokio::spawn(async move { client.unary(held()).await });
     eventually("it is there", async || backend.seen.active() == 1).await;
@@ -120,7 +120,7 @@ async fn what_is_stuck_is_cut_off() {
 #[tokio::test]
 async fn idle_it_ends_at_once() {
     let backend = Backend::start().await;
-    let mut gateway = Process::start(&one_service(&[backend.address], ""));
+    let mut gateway = Process::start(&one_service(&[backend.address], "")).await;
     let mut client = client::connect(gateway.front).await;
     client.unary(message("x")).await.unwrap();
     gateway.terminate();

@@ -46,7 +46,7 @@ async fn call(client: &SendRequest<Bytes>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_stalled_streams_leave_the_others_and_the_memory_alone() {
     let backend = Backend::start().await;
-    let gateway = Process::start(&shared(&backend, ""));
+    let gateway = Process::start(&shared(&backend, "")).await;
     let resident =
         async || scrape(gateway.metrics).await.value("process_resident_memory_bytes", &[]);
     let client = client(gateway.front).await;

@@ -58,6 +58,16 @@ impl Gateway {
         Gateway { inner: app::Gateway::start(plan).await.unwrap() }
     }
 
+    /// Whether it goes over to this configuration.
+    pub async fn reload(&mut self, yaml: &str) -> bool {
+        self.reload_in(yaml, Path::new("")).await
+    }
+
+    /// As `reload`, with the files that the configuration names in `folder`.
+    pub async fn reload_in(&mut self, yaml: &str, folder: &Path) -> bool {
+        self.inner.reload(equipoise::config::parse(yaml, folder)).await
+    }
+
     /// A gateway to these endpoints, with defaults for everything.
     pub async fn to(endpoints: &[SocketAddr]) -> Gateway {
         Gateway::start(&one_service(endpoints, "")).await
@@ -65,6 +75,11 @@ impl Gateway {
 
     pub fn front(&self) -> SocketAddr {
         self.inner.listeners()[0]
+    }
+
+    /// Where it listens for clients.
+    pub fn fronts(&self) -> Vec<SocketAddr> {
+        self.inner.listeners()
     }
 
     pub async fn client(&self) -> Client {

@@ -2,9 +2,11 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::eventually;
@@ -12,48 +14,95 @@ use super::eventually;
 pub struct Process {
     child: Child,
     pub front: SocketAddr,
+    pub control: SocketAddr,
     pub metrics: SocketAddr,
-    _folder: TempDir,
+    /// The lines of its log so far.
+    log: Arc<Mutex<Vec<Value>>>,
+    file: PathBuf,
+    /// Kept until the end.
+    folder: Option<TempDir>,
 }
 
 impl Process {
     /// Runs `equipoise serve` and waits until it is ready.
-    pub fn start(yaml: &str) -> Process {
+    pub async fn start(yaml: &str) -> Process {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("gateway.yaml");
-        std::fs::write(&file, format!("{yaml}log: {{ format: json }}\n")).unwrap();
+        write(&file, yaml);
+        let mut process = Process::with(&file).await;
+        process.folder = Some(folder);
+        process
+    }
+
+    /// The same with a file that is there already, and has its log in JSON.
+    pub async fn with(file: &Path) -> Process {
         let mut child = Command::new(env!("CARGO_BIN_EXE_equipoise"))
             .args(["serve", "--config"])
             .arg(file)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        let (sender, lines) = mpsc::channel();
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let written = Arc::clone(&log);
         // Read to its end, so that the process is never kept from writing.
         std::thread::spawn(move || {
-            for line in log.lines().map_while(Result::ok) {
-                let _ = sender.send(line);
+            for line in lines.lines().map_while(Result::ok) {
+                written.lock().unwrap().push(serde_json::from_str(&line).unwrap_or(line.into()));
             }
         });
-        let (mut front, mut metrics) = (None, None);
-        while metrics.is_none() {
-            let line = lines.recv().expect("it becomes ready");
-            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-            let field = |name: &str| {
-                let value = line.get(name).or_else(|| line.get("fields")?.get(name))?;
-                value.as_str()?.parse().ok()
-            };
-            front = front.or_else(|| field("address"));
-            metrics = field("metrics");
-        }
-        Process { child, front: front.unwrap(), metrics: metrics.unwrap(), _folder: folder }
+        let nowhere = SocketAddr::from(([0; 4], 0));
+        let (front, control, metrics) = (nowhere, nowhere, nowhere);
+        let (file, folder) = (file.to_owned(), None);
+        let mut process = Process { child, front, control, metrics, log, file, folder };
+        let ready = process.said(|line| line["message"] == "ready").await;
+        process.control = address(&ready, "control");
+        process.metrics = address(&ready, "metrics");
+        process.front = process.listening()[0];
+        process
+    }
+
+    /// Puts another configuration in place of the file, at once.
+    pub fn configure(&self, yaml: &str) {
+        write(&self.file, yaml);
+    }
+
+    /// Every address that it has begun to listen on so far.
+    pub fn listening(&self) -> Vec<SocketAddr> {
+        let log = self.log.lock().unwrap();
+        let lines = log.iter().filter(|line| line["message"] == "listening");
+        lines.map(|line| address(line, "address")).collect()
+    }
+
+    /// How many such lines are in its log.
+    pub fn count(&self, wanted: impl Fn(&Value) -> bool) -> usize {
+        self.log.lock().unwrap().iter().filter(|line| wanted(line)).count()
+    }
+
+    /// The first such line of its log, once it is there.
+    pub async fn said(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut found = None;
+        eventually("it is in the log", async || {
+            found = self.log.lock().unwrap().iter().find(|line| wanted(line)).cloned();
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
     }
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let kill = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        assert!(kill.success());
+        self.signal("-TERM");
+    }
+
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
+        let kill = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status();
+        assert!(kill.unwrap().success());
     }
 
     /// Waits for its end.
@@ -73,4 +122,15 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn address(line: &Value, field: &str) -> SocketAddr {
+    line[field].as_str().unwrap().parse().unwrap()
+}
+
+/// Writes a configuration, with its log in JSON, so that nobody sees half of it.
+fn write(file: &Path, yaml: &str) {
+    let new = file.with_extension("new");
+    std::fs::write(&new, format!("{yaml}log: {{ format: json }}\n")).unwrap();
+    std::fs::rename(new, file).unwrap();
 }

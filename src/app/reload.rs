@@ -1,0 +1,105 @@
+//! Going over to another configuration while everything runs.
+
+use std::sync::Arc;
+
+use super::{Gateway, StartError};
+use crate::config::{ControlPlan, LogPlan, MetricsPlan, Plan, Report};
+use crate::service::{Registry, Routing, Service};
+
+/// What is decided at the start, and not again before the next one.
+#[derive(Clone, Debug)]
+pub(super) struct Fixed {
+    workers: usize,
+    worker_buffer: usize,
+    control: ControlPlan,
+    metrics: MetricsPlan,
+    log: LogPlan,
+}
+
+impl Fixed {
+    pub(super) fn of(plan: &Plan) -> Fixed {
+        Fixed {
+            workers: plan.workers,
+            worker_buffer: plan.worker_buffer,
+            control: plan.control.clone(),
+            metrics: plan.metrics.clone(),
+            log: plan.log,
+        }
+    }
+
+    /// The keys under which `plan` says something else.
+    fn differences(&self, plan: &Plan) -> impl Iterator<Item = &'static str> {
+        let keys = [
+            ("workers", self.workers != plan.workers),
+            ("worker_buffer", self.worker_buffer != plan.worker_buffer),
+            ("control", self.control != plan.control),
+            ("metrics", self.metrics != plan.metrics),
+            ("log", self.log != plan.log),
+        ];
+        keys.into_iter().filter_map(|(key, differs)| differs.then_some(key))
+    }
+}
+
+impl Gateway {
+    /// Goes over to the configuration that was loaded: all of it, or nothing if there is an
+    /// error in it or an address cannot be listened on. Whether it did is logged and counted.
+    /// No connection and no stream ends for it, but connections of listeners that are gone are
+    /// asked to go.
+    pub async fn reload(&mut self, loaded: Result<Plan, Report>) -> bool {
+        let errors = match loaded {
+            Ok(plan) => match self.apply(plan).await {
+                Ok(()) => Vec::new(),
+                Err(error) => vec![error.to_string()],
+            },
+            Err(report) => report.lines(),
+        };
+        for error in &errors {
+            tracing::error!(%error, "configuration");
+        }
+        if errors.is_empty() {
+            self.reloads.succeed();
+            return true;
+        }
+        self.reloads.fail();
+        let errors = errors.len();
+        tracing::error!(errors, "the configuration was not reloaded: what was in effect still is");
+        false
+    }
+
+    /// An error comes before anything has changed.
+    async fn apply(&mut self, plan: Plan) -> Result<(), StartError> {
+        let listeners = self.listeners.prepare(&plan.listeners)?;
+        for warning in &plan.warnings {
+            tracing::warn!(%warning, "configuration");
+        }
+        for key in self.fixed.differences(&plan) {
+            tracing::warn!(key, "a change of this key takes effect at the next start");
+        }
+        let (services, routes) = (plan.services.len(), plan.routes.len());
+        let drain_timeout = plan.drain_timeout;
+        // Counters are per worker, and those there are stay.
+        let plan = Plan { workers: self.fixed.workers, ..plan };
+        self.registry.publish(routing(&self.registry, plan).await);
+        self.listeners.commit(listeners, &self.workers);
+        self.drain_timeout = drain_timeout;
+        let listeners = self.listeners().len();
+        tracing::info!(listeners, services, routes, "configuration reloaded");
+        Ok(())
+    }
+}
+
+/// The routing of `plan`. Services that run already go on, as it has them now.
+pub(super) async fn routing(registry: &Registry, plan: Plan) -> Routing {
+    let runtime = tokio::runtime::Handle::current();
+    let mut services = Vec::with_capacity(plan.services.len());
+    for spec in plan.services {
+        services.push(match registry.get(&spec.name) {
+            Some(service) => {
+                service.configure(spec).await;
+                service
+            }
+            None => Service::start(spec, plan.workers, &runtime),
+        });
+    }
+    Routing { routes: Arc::clone(&plan.routes), services: services.into() }
+}

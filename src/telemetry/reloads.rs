@@ -1,0 +1,59 @@
+//! How loading the configuration went, as it is counted.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::clock;
+
+/// Counts reloads. The first load, without which nothing runs, is none.
+#[derive(Debug)]
+pub struct Reloads {
+    succeeded: AtomicU64,
+    failed: AtomicU64,
+    /// In seconds since 1970 (f64).
+    last_success: AtomicU64,
+}
+
+/// The reloads so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ReloadSample {
+    /// Those that went well.
+    pub succeeded: u64,
+    /// Those that changed nothing, because something was wrong.
+    pub failed: u64,
+    /// When the configuration that is in effect was loaded, in seconds since 1970.
+    pub last_success: f64,
+}
+
+impl Reloads {
+    /// None yet: the configuration was loaded just now.
+    pub fn new() -> Reloads {
+        let last_success = AtomicU64::new(clock::unix_seconds().to_bits());
+        Reloads { succeeded: AtomicU64::new(0), failed: AtomicU64::new(0), last_success }
+    }
+
+    /// One more that went well.
+    pub fn succeed(&self) {
+        self.last_success.store(clock::unix_seconds().to_bits(), Relaxed);
+        self.succeeded.fetch_add(1, Relaxed);
+    }
+
+    /// One more that changed nothing.
+    pub fn fail(&self) {
+        self.failed.fetch_add(1, Relaxed);
+    }
+
+    /// Those so far.
+    pub fn sample(&self) -> ReloadSample {
+        ReloadSample {
+            succeeded: self.succeeded.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            last_success: f64::from_bits(self.last_success.load(Relaxed)),
+        }
+    }
+}
+
+impl Default for Reloads {
+    fn default() -> Reloads {
+        Reloads::new()
+    }
+}

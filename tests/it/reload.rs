@@ -1,0 +1,7 @@
+//! Another configuration while everything runs: all of it or nothing, and nothing is dropped.
+
+mod files;
+mod listeners;
+mod load;
+mod mutations;
+mod services;
