@@ -141,7 +141,6 @@ impl Pool {
             if (turn || self.usable() == 0)
                 && let Some(result) = self.open_on_any(fields.clone(), end)
             {
-                self.freed.notify_one(); // there may be room for the next one too
                 return result;
             }
             turn = true;
@@ -179,6 +178,10 @@ impl Pool {
         let many = self.usable() + self.connecting.get() >= self.settings.max_connections;
         // One at a time: its streams may be room enough for all that wait.
         if self.connecting.get() > 0 || many || self.worker.now() < self.retry_at.get() {
+            return;
+        }
+        // Who came last may find room that those before are about to take, or leave.
+        if self.conns.borrow().iter().any(|conn| conn.available() > 0) {
             return;
         }
         if let Some(pool) = self.this.upgrade() {
@@ -301,6 +304,9 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.waiting.set(self.0.waiting.get() - 1);
+        if self.0.waiting.get() > 0 {
+            self.0.freed.notify_one(); // there may be room for the next one too
+        }
         self.0.settle();
     }
 }
