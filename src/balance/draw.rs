@@ -1,12 +1,27 @@
 //! Draws members of a set at random, each as often as its weight says.
+//!
+//! By Walker's alias method in Vose's form, in whole numbers so that shares are exact: every member
+//! owns one column, of which it keeps a part and lends the rest to one other member. A draw picks
+//! a column and a height in it, at the same cost for three members as for a thousand.
 
 use crate::model::EndpointSet;
 
-/// The weights of a set as running sums, which a draw searches by halves.
+/// Draws in vain before the members are searched, when one is to be drawn beside another.
+const MAX_DRAWS: u32 = 4;
+
+/// The weights of a set.
 #[derive(Debug)]
 pub(super) struct Weights {
     /// Sum of the weights up to and with each member.
     sums: Box<[u64]>,
+    columns: Box<[Column]>,
+}
+
+/// Heights below `kept` are the owner's, those above are the alias's.
+#[derive(Clone, Copy, Debug)]
+struct Column {
+    kept: u64,
+    alias: usize,
 }
 
 impl Weights {
@@ -16,7 +31,9 @@ impl Weights {
             *sum += u64::from(member.weight);
             Some(*sum)
         });
-        Weights { sums: running.collect() }
+        let mut weights = Weights { sums: running.collect(), columns: Box::default() };
+        weights.columns = columns(&weights);
+        weights
     }
 
     /// How many members there are.
@@ -41,11 +58,19 @@ impl Weights {
 
     /// Any member.
     pub fn draw(&self, rng: &mut fastrand::Rng) -> usize {
-        self.owner(rng.u64(0..self.total()))
+        let owner = rng.usize(0..self.columns.len());
+        let column = self.columns[owner];
+        if rng.u64(0..self.total()) < column.kept { owner } else { column.alias }
     }
 
     /// Any member but `index`; there are two at least.
     fn draw_other(&self, index: usize, rng: &mut fastrand::Rng) -> usize {
+        // What is left of the draws has the shares wanted; a heavy `index` leaves few.
+        let drawn = (0..MAX_DRAWS).map(|_| self.draw(rng)).find(|&drawn| drawn != index);
+        drawn.unwrap_or_else(|| self.search_other(index, rng))
+    }
+
+    fn search_other(&self, index: usize, rng: &mut fastrand::Rng) -> usize {
         let point = rng.u64(0..self.total() - self.of(index));
         let skipped = point >= self.before(index);
         self.owner(point + if skipped { self.of(index) } else { 0 })
@@ -90,4 +115,25 @@ impl Weights {
     fn before(&self, index: usize) -> u64 {
         index.checked_sub(1).map_or(0, |previous| self.sums[previous])
     }
+}
+
+/// Columns of the total's height each: those that would overflow fill up those that would not.
+fn columns(weights: &Weights) -> Box<[Column]> {
+    let (len, height) = (weights.len(), weights.total());
+    let mut columns: Box<[Column]> = (0..len)
+        .map(|index| Column { kept: weights.of(index).saturating_mul(len as u64), alias: index })
+        .collect();
+    let (mut low, mut high): (Vec<usize>, Vec<usize>) =
+        (0..len).partition(|&index| columns[index].kept < height);
+    while let Some(&lender) = high.last()
+        && let Some(borrower) = low.pop()
+    {
+        columns[borrower].alias = lender;
+        columns[lender].kept -= height - columns[borrower].kept;
+        if columns[lender].kept < height {
+            high.pop();
+            low.push(lender);
+        }
+    }
+    columns
 }
