@@ -45,12 +45,12 @@ async fn start(backends: &[Backend; 2]) -> Gateway {
     .await
 }
 
-/// A query of the dashboard as Grafana sends it when everything is chosen.
+/// A query of the dashboard with everything chosen; `.+` and not `.*`, as labels have to be there.
 fn filled_in(query: &str) -> String {
     let query = query.replace("$__rate_interval", "20s");
     let query = ["$instance", "$service", "$backend"]
         .iter()
-        .fold(query, |query, variable| query.replace(variable, ".*"));
+        .fold(query, |query, variable| query.replace(variable, ".+"));
     assert!(!query.contains('$'), "{query}: which variable is that?");
     query
 }
