@@ -1,8 +1,7 @@
 //! Latency histograms with fixed decimal buckets.
 //!
 //! Upper bounds follow the preferred numbers R20 of ISO 3: twenty to a decade, 12 % apart, from
-//! 10 us to 900 s, and every fourth makes a tidy coarser histogram for export. Within its bounds
-//! each bucket is counted in ten equal parts, at most 1.43 % wide, so that a quantile read from
+//! 10 us to 900 s. These are for export; within its bounds each bucket is counted in ten equal parts, at most 1.43 % wide, so that a quantile read from
 //! their middles is off by [`QUANTILE_ERROR`] at most, whatever the samples are.
 //!
 //! The counters of a decade are allocated when its first sample comes, and most backends keep to

@@ -15,11 +15,6 @@ use super::worker::{Closed, Rejected, Side, WorkerMetrics};
 use crate::clock;
 use crate::model::{Copied, Endpoint, EwmaParams, StatTotals, Time};
 
-/// All twenty bounds to a decade are exported here, 12 % apart: quantiles are to be within 10 %.
-const DURATION_STEP: usize = 1;
-/// Five to a decade: 58 % apart.
-const START_STEP: usize = 4;
-
 /// A backend as it is now.
 #[derive(Clone, Debug)]
 pub struct BackendSample {
@@ -235,8 +230,8 @@ fn write_totals(page: &mut Page, labels: [&str; 2], totals: &StatTotals) {
         let labels = [service, backend, protocol.name(), &code];
         page.counter(&names::REQUESTS, &labels, count);
     }
-    page.histogram(&names::REQUEST_DURATION, &labels, &totals.duration, DURATION_STEP);
-    page.histogram(&names::RESPONSE_START, &labels, &totals.start, START_STEP);
+    page.histogram(&names::REQUEST_DURATION, &labels, &totals.duration);
+    page.histogram(&names::RESPONSE_START, &labels, &totals.start);
 }
 
 fn write_folded(page: &Page, fold: &Fold) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use equipoise::model::{Class, Code, GRPC_CODES};
+use equipoise::model::{Class, Code, Copied, GRPC_CODES};
 use equipoise::telemetry::names::{Kind, METRICS};
 use equipoise::telemetry::{Closed, Rejected, Side};
 use serde_json::Value;
@@ -110,6 +110,8 @@ fn label_values_that_are_asked_for_exist() {
     let sides: BTreeSet<&str> = Side::ALL.iter().map(|side| side.name()).collect();
     assert!(asked(&text, "reason").is_subset(&reasons), "{:?}", asked(&text, "reason"));
     assert_eq!(asked(&text, "side"), sides);
+    let results: BTreeSet<&str> = Copied::ALL.iter().map(|copied| copied.name()).collect();
+    assert!(asked(&text, "result").is_subset(&results), "{:?}", asked(&text, "result"));
 
     let of = |class: Class| {
         let codes = GRPC_CODES.iter().filter(move |code| Code::Grpc(**code).class() == class);

@@ -36,10 +36,10 @@ async fn start(backends: &[Backend; 2]) -> Gateway {
     Gateway::start(&format!(
         "{PORTS}services:\n  \
            orders:\n    balancer: {{ policy: round_robin }}\n    endpoints: [ {a}, {b}, {none} ]\n  \
-           carts: {{ endpoints: [ {none} ] }}\n\
+           carts: {{ endpoints: [ {none} ] }}\n  \
+           copies: {{ endpoints: [ {b} ] }}\n\
          routes:\n  \
-           - match: {{ grpc: echo.Echo/Unary }}\n    service: orders\n    \
-             mirror: {{ service: carts }}\n  \
+           - match: {{ grpc: echo.Echo/Unary }}\n    service: orders\n    mirror: {{ service: copies }}\n  \
            - match: {{ grpc: echo.Echo/ServerStream }}\n    service: carts\n"
     ))
     .await
