@@ -110,7 +110,9 @@ fn label_values_that_are_asked_for_exist() {
     let sides: BTreeSet<&str> = Side::ALL.iter().map(|side| side.name()).collect();
     assert!(asked(&text, "reason").is_subset(&reasons), "{:?}", asked(&text, "reason"));
     assert_eq!(asked(&text, "side"), sides);
-    let results: BTreeSet<&str> = Copied::ALL.iter().map(|copied| copied.name()).collect();
+    let reloads = ["success", "error"];
+    let results: BTreeSet<&str> =
+        Copied::ALL.iter().map(|copied| copied.name()).chain(reloads).collect();
     assert!(asked(&text, "result").is_subset(&results), "{:?}", asked(&text, "result"));
 
     let of = |class: Class| {
