@@ -13,9 +13,10 @@
 //!   with the others on the hot path: a connection lives and dies on its worker, and each worker
 //!   has its own connections to the backends. One more thread runs all that is cold: the control
 //!   API, the metrics, the writers of the services.
-//! - **A codec without I/O** ([`http2`]). Bytes in, events out; commands in, bytes out. It knows no
-//!   clock and no runtime, never panics, and counts what a peer may make us do: only where frames
-//!   are parsed can a gateway bound that.
+//! - **Codecs without I/O** ([`http2`], [`http1`]). Bytes in, events out; commands in, bytes out.
+//!   They know no clock and no runtime, never panic, and count what a peer may make us do: only
+//!   where frames are parsed can a gateway bound that. Heads leave both in one form, so drivers,
+//!   streams and the relay do not ask which of the two they move.
 //! - **A request is one small async function** (`proxy/forward.rs`) that reads from top to bottom:
 //!   route, pick, open, send, classify. Once the response has begun, the two streams are spliced:
 //!   the connections' drivers move the data, and the function sleeps until the end.
@@ -37,13 +38,14 @@
 //! Imports go one way, from the right to the left, and not between neighbours; a test holds that.
 //!
 //! ```text
-//! model, http2, clock <- balance, net, telemetry <- upstream <- service <- proxy, config <- control <- app, cli
+//! model, http2, clock <- http1, balance, net, telemetry <- upstream <- service <- proxy, config <- control <- app, cli
 //! ```
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`model`] | values that every layer speaks of; no async, no I/O, no clock |
 //! | [`http2`] | the codec: frames, HPACK, both roles of a connection; depends on nothing of ours |
+//! | [`http1`] | the codec of HTTP/1.1, in the shape of the other: one exchange at a time |
 //! | [`clock`] | the time; everything else is given it |
 //! | [`balance`] | the policies: pure, synchronous; **a new balancer is one file and one row here** |
 //! | [`net`] | a worker's I/O: accepting, TLS, connection drivers, streams, splice, timers |
@@ -82,6 +84,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod http1;
 pub mod http2;
 pub mod model;
 pub mod net;

@@ -1,121 +1,12 @@
 //! A header block as one flat arena: the bytes of all fields end to end, and where each begins.
 //!
-//! Order and duplicates are kept. Names that routing, gRPC and the hop-by-hop rules ask for are
-//! known by id, so nobody compares strings twice. A cleared block keeps its memory for the next.
+//! Order and duplicates are kept. A cleared block keeps its memory for the next.
 
 mod pool;
 
 pub use pool::HeaderPool;
 
-macro_rules! names {
-    ($($(#[$doc:meta])* $variant:ident $text:literal),* $(,)?) => {
-        /// A field name that something here asks for, or [`Name::Other`].
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[repr(u8)]
-        pub enum Name {
-            /// Any other name.
-            Other,
-            $($(#[$doc])* $variant),*
-        }
-
-        impl Name {
-            /// How many ids there are.
-            pub(in crate::http2) const COUNT: usize = 1 + [$(Name::$variant),*].len();
-
-            /// The id of a name in lower case.
-            pub const fn of(name: &[u8]) -> Name {
-                $(const $variant: &[u8] = $text.as_bytes();)*
-                #[allow(non_upper_case_globals)]
-                match name { $($variant => Name::$variant,)* _ => Name::Other }
-            }
-
-            /// The name in lower case; empty for [`Name::Other`].
-            pub const fn as_str(self) -> &'static str {
-                match self { Name::Other => "", $(Name::$variant => $text),* }
-            }
-        }
-    };
-}
-
-#[allow(non_upper_case_globals)]
-mod names_impl {
-    names! {
-        /// Pseudo-header.
-        Method ":method",
-        /// Pseudo-header.
-        Scheme ":scheme",
-        /// Pseudo-header.
-        Authority ":authority",
-        /// Pseudo-header.
-        Path ":path",
-        /// Pseudo-header.
-        Status ":status",
-        /// Pseudo-header of extended CONNECT.
-        Protocol ":protocol",
-        /// Hop-by-hop.
-        Connection "connection",
-        /// Hop-by-hop.
-        KeepAlive "keep-alive",
-        /// Hop-by-hop.
-        ProxyConnection "proxy-connection",
-        /// Hop-by-hop.
-        TransferEncoding "transfer-encoding",
-        /// Hop-by-hop.
-        Upgrade "upgrade",
-        /// Hop-by-hop but for `trailers`.
-        Te "te",
-        /// The authority of HTTP/1.1.
-        Host "host",
-        /// Framing.
-        ContentLength "content-length",
-        /// Tells gRPC from the rest.
-        ContentType "content-type",
-        /// May come in crumbs.
-        Cookie "cookie",
-        /// Asks for a 100.
-        Expect "expect",
-        /// Stable over a connection.
-        UserAgent "user-agent",
-        /// Stable over a connection.
-        AcceptEncoding "accept-encoding",
-        /// Secret.
-        Authorization "authorization",
-        /// Changes each second.
-        Date "date",
-        /// The deadline that is left.
-        GrpcTimeout "grpc-timeout",
-        /// How a call ended.
-        GrpcStatus "grpc-status",
-        /// Why it ended so.
-        GrpcMessage "grpc-message",
-        /// Compression of the messages.
-        GrpcEncoding "grpc-encoding",
-        /// Compressions that the sender reads.
-        GrpcAcceptEncoding "grpc-accept-encoding",
-        /// Differs on every request.
-        Traceparent "traceparent",
-        /// Differs on every request.
-        Tracestate "tracestate",
-        /// Differs on every request.
-        XRequestId "x-request-id",
-    }
-}
-pub use names_impl::Name;
-
-impl Name {
-    /// Whether the name begins with a colon.
-    pub const fn is_pseudo(self) -> bool {
-        matches!(
-            self,
-            Name::Method
-                | Name::Scheme
-                | Name::Authority
-                | Name::Path
-                | Name::Status
-                | Name::Protocol
-        )
-    }
-}
+pub use super::names::Name;
 
 /// How a field was, or is to be, represented in HPACK (RFC 7541, section 6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -249,6 +140,20 @@ impl Headers {
     /// Appends a field by its name in lower case.
     pub fn add_named(&mut self, name: &[u8], value: &[u8]) {
         self.push(Name::of(name), name, value, Indexing::Indexed);
+    }
+
+    /// Appends a field by its name in any case, as HTTP/1.1 brings it. What nobody here knows is
+    /// not put into a table: it may be different on every request.
+    pub fn push_folded(&mut self, name: &[u8], value: &[u8]) {
+        let field = self.begin();
+        self.bytes.extend(name.iter().map(u8::to_ascii_lowercase));
+        let id = Name::of(self.bytes.get(field..).unwrap_or_default());
+        self.bytes.extend_from_slice(value);
+        let indexing = match id {
+            Name::Other | Name::Authorization | Name::Cookie => Indexing::Literal,
+            _ => Indexing::Indexed,
+        };
+        self.finish(field, id, name.len(), indexing);
     }
 
     /// How many fields there are.

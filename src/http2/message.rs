@@ -55,6 +55,16 @@ pub fn response(headers: &Headers) -> Checked<Facts> {
     if facts.status == 0 { Err("no :status") } else { Ok(facts) }
 }
 
+/// Checks the head of HTTP/1.1's status 101, which has no place in HTTP/2.
+pub fn switching(headers: &Headers) -> Checked<()> {
+    let mut pseudo = Pseudo::default();
+    for field in headers.iter().filter(|field| field.id != Name::Status) {
+        pseudo.regular(field, &mut Facts::default())?;
+        check_value(field.value)?;
+    }
+    Ok(())
+}
+
 /// Checks a trailer section.
 pub fn trailers(headers: &Headers) -> Checked<Facts> {
     let mut pseudo = Pseudo { over: true, ..Pseudo::default() };

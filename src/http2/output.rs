@@ -64,6 +64,12 @@ impl Output {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Appends what `write` writes.
+    pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.last_data = None;
+        write(&mut self.bytes);
+    }
+
     /// Appends a frame of less than 2^24 bytes.
     pub fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let head = Head { len: payload.len() as u32, kind, flags, stream };

@@ -13,6 +13,11 @@ pub struct Key {
 }
 
 impl Key {
+    /// The key of an exchange on a connection that has one at a time.
+    pub(crate) const fn of_exchange(number: u32) -> Key {
+        Key { slot: 0, id: number }
+    }
+
     /// A small number that no other open stream of the connection has.
     pub const fn slot(self) -> usize {
         self.slot as usize

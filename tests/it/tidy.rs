@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("http2", &[]),
+    ("http1", &["http2"]),
     ("clock", &["model"]),
     ("balance", &["model", "clock"]),
-    ("net", &["model", "http2", "clock"]),
+    ("net", &["model", "http2", "http1", "clock"]),
     ("telemetry", &["model", "http2", "clock"]),
     ("upstream", &["model", "http2", "clock", "net"]),
     ("service", &["model", "http2", "clock", "balance", "net", "upstream"]),
@@ -21,9 +22,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cli", &ALL),
 ];
 
-const ALL: [&str; 13] = [
+const ALL: [&str; 14] = [
     "model",
     "http2",
+    "http1",
     "clock",
     "balance",
     "net",

@@ -1,0 +1,260 @@
+//! The connection: one exchange at a time, and what it is told between them.
+
+mod receive;
+mod send;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::body::Body;
+use super::response::Asked;
+use super::write::Framing;
+use crate::http2::{Headers, Key, Limits, Output, Role};
+
+/// Informational responses to one request.
+const MOST_INFORMATIONAL: u32 = 32;
+
+/// One end of an HTTP/1.1 connection.
+#[derive(Debug)]
+pub struct Connection {
+    role: Role,
+    limits: Arc<Limits>,
+    /// Of the requests that a server reads.
+    scheme: &'static [u8],
+    output: Output,
+    /// The number of this exchange, or of the last.
+    number: u32,
+    exchange: Option<Exchange>,
+    /// How far the lines of a head have been looked at.
+    scanned: usize,
+    /// This exchange is to be the last.
+    closing: bool,
+    /// There will be no other exchange.
+    over: bool,
+    drained: usize,
+}
+
+/// One request and its response.
+#[derive(Debug)]
+struct Exchange {
+    receiving: Receiving,
+    sending: Sending,
+    asked: Asked,
+    /// The client reads chunks, trailers and informational responses.
+    modern: bool,
+    /// Sending the request again would do no harm.
+    idempotent: bool,
+    informational: u32,
+    /// Something of the response has come.
+    answered: bool,
+    /// Bytes passed on that have not left us.
+    held: usize,
+    /// What comes is dropped.
+    discarding: bool,
+    pending: Pending,
+}
+
+/// What is awaited from the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Receiving {
+    /// A client: the head of the response.
+    Head,
+    Body(Body),
+    /// Whether what comes is of another protocol is yet to be decided.
+    Undecided,
+    /// Bytes of another protocol.
+    Tunnel,
+    Done,
+}
+
+/// What goes to the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    /// A server: the head of the response.
+    Head,
+    Body(Framing),
+    /// A client: another protocol, if the backend agrees to it.
+    Undecided,
+    Tunnel,
+    Done,
+}
+
+/// What waits for room in the output.
+#[derive(Debug, Default)]
+struct Pending {
+    data: VecDeque<u8>,
+    end: bool,
+    trailers: Option<Headers>,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.data.is_empty() && !self.end && self.trailers.is_none()
+    }
+}
+
+impl Connection {
+    /// The server's end; requests on it have this scheme.
+    pub fn server(limits: Arc<Limits>, scheme: &'static [u8]) -> Connection {
+        Connection::new(Role::Server, limits, scheme)
+    }
+
+    /// The client's end.
+    pub fn client(limits: Arc<Limits>) -> Connection {
+        Connection::new(Role::Client, limits, b"http")
+    }
+
+    fn new(role: Role, limits: Arc<Limits>, scheme: &'static [u8]) -> Connection {
+        Connection {
+            role,
+            limits,
+            scheme,
+            output: Output::default(),
+            number: 0,
+            exchange: None,
+            scanned: 0,
+            closing: false,
+            over: false,
+            drained: 0,
+        }
+    }
+
+    /// Which end this is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The limits it was made with.
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
+    /// The bytes to be written.
+    pub fn output(&mut self) -> &mut Output {
+        &mut self.output
+    }
+
+    /// How many bytes are to be written.
+    pub fn output_len(&self) -> usize {
+        self.output.len()
+    }
+
+    /// How many exchanges are open: one at most.
+    pub fn open_streams(&self) -> usize {
+        usize::from(self.exchange.is_some())
+    }
+
+    /// Whether an exchange is open.
+    pub fn is_busy(&self) -> bool {
+        self.exchange.is_some()
+    }
+
+    /// Whether this exchange is open.
+    pub fn is_open(&self, key: Key) -> bool {
+        self.exchange.is_some() && key.id() == self.number
+    }
+
+    /// How many more requests the backend takes now.
+    pub fn available(&self) -> usize {
+        usize::from(self.role == Role::Client && self.exchange.is_none() && !self.is_leaving())
+    }
+
+    /// Whether no exchange will ever begin here again.
+    pub fn is_leaving(&self) -> bool {
+        self.over
+    }
+
+    /// Whether another protocol is spoken by now.
+    pub fn is_tunnel(&self) -> bool {
+        self.exchange.as_ref().is_some_and(|exchange| {
+            exchange.receiving == Receiving::Tunnel || exchange.sending == Sending::Tunnel
+        })
+    }
+
+    /// Whether nothing more will be written, while something may still be read: a tunnel whose
+    /// one direction has ended.
+    pub fn is_half_closed(&self) -> bool {
+        self.exchange.as_ref().is_some_and(|exchange| {
+            exchange.sending == Sending::Done && exchange.receiving == Receiving::Tunnel
+        }) && self.output.is_empty()
+    }
+
+    /// Bytes that wait here because the reader is slow.
+    pub fn pending_bytes(&self) -> usize {
+        self.exchange.as_ref().map_or(0, |exchange| exchange.pending.data.len())
+    }
+
+    /// The exchange for which bytes wait, and how many.
+    pub fn slowest(&self) -> Option<(usize, Key)> {
+        self.exchange.as_ref().map(|_| (self.pending_bytes(), self.key()))
+    }
+
+    /// Lets no further exchange begin after the next one.
+    pub fn announce_leave(&mut self) {
+        self.closing = true;
+    }
+
+    /// Lets no further exchange begin.
+    pub fn leave(&mut self) {
+        self.closing = true;
+        self.over |= self.exchange.is_none() || self.role == Role::Client;
+    }
+
+    /// Gives up memory that an idle connection does not need.
+    pub fn shrink(&mut self) {
+        self.output.shrink();
+    }
+
+    fn key(&self) -> Key {
+        Key::of_exchange(self.number)
+    }
+
+    /// The exchange, if it is the one that `key` names.
+    fn find(&mut self, key: Key) -> Option<&mut Exchange> {
+        let current = key.id() == self.number;
+        self.exchange.as_mut().filter(|_| current)
+    }
+
+    /// Opens the next exchange.
+    fn begin(&mut self, exchange: Exchange) -> Key {
+        self.number = self.number.wrapping_add(1);
+        self.exchange = Some(exchange);
+        self.key()
+    }
+
+    /// Ends the exchange when both messages are over.
+    fn settle(&mut self) {
+        let Some(exchange) = &self.exchange else { return };
+        let sent = exchange.sending == Sending::Done && exchange.pending.is_empty();
+        let received = exchange.receiving == Receiving::Done;
+        if sent && (received || exchange.discarding) {
+            // Of a request that is not wanted any more, the rest cannot be told from the next.
+            self.over |= self.closing || !received;
+            self.exchange = None;
+            self.scanned = 0;
+        }
+    }
+
+    /// Ends the exchange and the connection: there is no other way to break a message off.
+    fn abort(&mut self) {
+        self.exchange = None;
+        self.over = true;
+    }
+}
+
+impl Exchange {
+    fn new(receiving: Receiving, asked: Asked) -> Exchange {
+        Exchange {
+            receiving,
+            sending: Sending::Head,
+            asked,
+            modern: true,
+            idempotent: false,
+            informational: 0,
+            answered: false,
+            held: 0,
+            discarding: false,
+            pending: Pending::default(),
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! What comes from the peer, piece by piece.
+
+use super::{Connection, Exchange, MOST_INFORMATIONAL, Receiving, Sending};
+use crate::http1::body::{Body, Piece};
+use crate::http1::head::{self, Scan};
+use crate::http1::hop::Hop;
+use crate::http1::response::{Asked, Kind};
+use crate::http1::{request, response, write};
+use crate::http2::{
+    Cause, ConnectionError, ErrorCode, Event, Fault, HeaderPool, Headers, Role, message,
+};
+
+type Received<'a> = Result<Option<Event<'a>>, ConnectionError>;
+
+/// What is said of a head beyond the limit.
+const TOO_LARGE: &str = "the head is too large";
+
+impl Connection {
+    /// Takes whole pieces off the front of `input` until one is an event. `None` when more input
+    /// is needed, or when what is there has to wait: see [`Connection::is_blocked`].
+    ///
+    /// # Errors
+    /// When the connection cannot go on. A server's answer that says so is in the output.
+    pub fn receive<'a>(&mut self, input: &mut &'a [u8], pool: &mut HeaderPool) -> Received<'a> {
+        let Some(exchange) = &self.exchange else {
+            return self.between(input, pool);
+        };
+        match exchange.receiving {
+            Receiving::Head => self.response(input, pool),
+            Receiving::Body(_) => self.body(input, pool),
+            Receiving::Tunnel => Ok(self.tunnel(input)),
+            Receiving::Undecided | Receiving::Done => Ok(None),
+        }
+    }
+
+    /// Whether what has come is not looked at for now: the message is over and its answer is not,
+    /// or its reader is slow.
+    pub fn is_blocked(&self) -> bool {
+        let Some(exchange) = &self.exchange else { return false };
+        match exchange.receiving {
+            Receiving::Head => false,
+            Receiving::Undecided | Receiving::Done => true,
+            Receiving::Body(_) | Receiving::Tunnel => exchange.room(self.window()) == 0,
+        }
+    }
+
+    /// Whether, with `waiting` bytes not looked at, something has begun that must end before
+    /// anything can be made of it.
+    pub fn is_unfinished(&self, waiting: usize) -> bool {
+        match self.exchange.as_ref().map(|exchange| exchange.receiving) {
+            None | Some(Receiving::Head) => waiting > 0,
+            Some(Receiving::Body(body)) => waiting > 0 && body.is_in_line(),
+            Some(Receiving::Undecided | Receiving::Tunnel | Receiving::Done) => false,
+        }
+    }
+
+    /// The peer will send nothing more. An event where that says something; otherwise what is
+    /// open has broken off.
+    pub fn end_of_input(&mut self) -> Option<Event<'static>> {
+        let key = self.key();
+        let reused = self.role == Role::Client && self.number > 1;
+        let exchange = self.exchange.as_mut()?;
+        if matches!(exchange.receiving, Receiving::Tunnel | Receiving::Body(Body::UntilClose)) {
+            exchange.receiving = Receiving::Done;
+            self.closing = true;
+            self.settle();
+            return Some(Event::Data { key, payload: &[], end: true });
+        }
+        // The backend closed it as idle while the request was on its way.
+        if reused && exchange.idempotent && !exchange.answered {
+            self.abort();
+            let (code, cause) = (ErrorCode::REFUSED_STREAM, Cause::Unprocessed);
+            return Some(Event::Reset { key, code, cause });
+        }
+        None
+    }
+
+    fn between<'a>(&mut self, input: &mut &'a [u8], pool: &mut HeaderPool) -> Received<'a> {
+        if self.over {
+            *input = &[];
+        }
+        match self.role {
+            _ if input.is_empty() => Ok(None),
+            Role::Server => self.request(input, pool),
+            // Whatever it is, no request has asked for it: a later one must not get it.
+            Role::Client => Err(self.broken("bytes of a backend that nobody asked for")),
+        }
+    }
+
+    /// Takes a head off the front of `input`, if it is whole.
+    fn head<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<&'a [u8]>, &'static str> {
+        let scan = head::scan(input, self.scanned)?;
+        let (len, seen) = match scan {
+            Scan::Whole(len) => (len, 0),
+            Scan::Partial(lines) => (input.len(), lines),
+        };
+        self.scanned = seen;
+        if len > self.limits.header_size as usize {
+            return Err(TOO_LARGE);
+        }
+        if let Scan::Partial(_) = scan {
+            return Ok(None);
+        }
+        let (head, rest) = input.split_at_checked(len).unwrap_or_default();
+        *input = rest;
+        Ok(Some(head))
+    }
+
+    fn request<'a>(&mut self, input: &mut &'a [u8], pool: &mut HeaderPool) -> Received<'a> {
+        // Some clients send an empty line behind a body (RFC 9112, section 2.2).
+        if self.scanned == 0
+            && let [b'\r', b'\n', rest @ ..] = input
+        {
+            *input = rest;
+        }
+        let head = match self.head(input) {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(None),
+            Err(TOO_LARGE) => {
+                return Err(self.refuse(request::Refusal { status: 431, detail: TOO_LARGE }));
+            }
+            Err(detail) => return Err(self.refuse(detail.into())),
+        };
+        let most = self.limits.header_count as usize;
+        let read = match request::read(head, self.scheme, most, pool.take()) {
+            Ok(read) => read,
+            Err(refusal) => return Err(self.refuse(refusal)),
+        };
+        self.closing |= read.close;
+        let receiving = match read.body {
+            _ if read.upgrade => Receiving::Undecided,
+            Some(body) => Receiving::Body(body),
+            None => Receiving::Done,
+        };
+        let asked = Asked { head: read.is_head, upgrade: read.upgrade };
+        let exchange = Exchange { modern: read.modern, ..Exchange::new(receiving, asked) };
+        let key = self.begin(exchange);
+        let end = receiving == Receiving::Done;
+        Ok(Some(Event::Request { key, headers: read.headers, end }))
+    }
+
+    fn response<'a>(&mut self, input: &mut &'a [u8], pool: &mut HeaderPool) -> Received<'a> {
+        let head = match self.head(input) {
+            Ok(Some(head)) => head,
+            Ok(None) => {
+                if let Some(exchange) = &mut self.exchange {
+                    exchange.answered |= !input.is_empty();
+                }
+                return Ok(None);
+            }
+            Err(TOO_LARGE) => return Ok(Some(self.malformed(Cause::TooLarge))),
+            Err(detail) => return Ok(Some(self.malformed(Cause::Malformed(detail)))),
+        };
+        let key = self.key();
+        let Some(exchange) = &mut self.exchange else { return Ok(None) };
+        exchange.answered = true;
+        let read = match response::read(head, exchange.asked, pool.take()) {
+            Ok(read) if read.headers.len() > self.limits.header_count as usize => {
+                return Ok(Some(self.malformed(Cause::TooLarge)));
+            }
+            Ok(read) => read,
+            Err(detail) => return Ok(Some(self.malformed(Cause::Malformed(detail)))),
+        };
+        exchange.receiving = match read.kind {
+            Kind::Informational => {
+                exchange.informational += 1;
+                if exchange.informational > MOST_INFORMATIONAL {
+                    let cause = Cause::Malformed("informational responses without end");
+                    return Ok(Some(self.malformed(cause)));
+                }
+                return Ok(Some(Event::Informational { key, headers: read.headers }));
+            }
+            Kind::Switched => Receiving::Tunnel,
+            Kind::Body(body) => Receiving::Body(body),
+            Kind::Empty => Receiving::Done,
+        };
+        exchange.sending = match (exchange.receiving, exchange.sending) {
+            (Receiving::Tunnel, _) => Sending::Tunnel,
+            (_, Sending::Undecided) => Sending::Done, // the backend keeps to this protocol
+            (_, sending) => sending,
+        };
+        let end = exchange.receiving == Receiving::Done;
+        self.closing |= read.close;
+        self.settle();
+        Ok(Some(Event::Response { key, headers: read.headers, end }))
+    }
+
+    fn body<'a>(&mut self, input: &mut &'a [u8], pool: &mut HeaderPool) -> Received<'a> {
+        let (key, window, most) = (self.key(), self.window(), self.limits.header_size as usize);
+        let Some(exchange) = &mut self.exchange else { return Ok(None) };
+        loop {
+            let room = exchange.room(window);
+            let Receiving::Body(body) = &mut exchange.receiving else { return Ok(None) };
+            if room == 0 {
+                return Ok(None);
+            }
+            match body.take(input, room, most) {
+                Err(detail) => return self.bad_body(detail),
+                Ok(Piece::Wanting) => return Ok(None),
+                Ok(Piece::Data(_, false)) if exchange.discarding => {}
+                Ok(Piece::Data(payload, end)) => {
+                    exchange.held += payload.len();
+                    if end {
+                        exchange.receiving = Receiving::Done;
+                        self.settle();
+                    }
+                    return Ok(Some(Event::Data { key, payload, end }));
+                }
+                Ok(Piece::Trailers(lines)) => {
+                    exchange.receiving = Receiving::Done;
+                    self.settle();
+                    return match trailers(lines, pool) {
+                        Ok(Some(headers)) => Ok(Some(Event::Trailers { key, headers })),
+                        Ok(None) => Ok(Some(Event::Data { key, payload: &[], end: true })),
+                        Err(detail) => self.bad_body(detail),
+                    };
+                }
+            }
+        }
+    }
+
+    fn tunnel<'a>(&mut self, input: &mut &'a [u8]) -> Option<Event<'a>> {
+        let (key, window) = (self.key(), self.window());
+        let exchange = self.exchange.as_mut()?;
+        let n = exchange.room(window).min(input.len());
+        let (payload, rest) =
+            input.split_at_checked(n).filter(|(payload, _)| !payload.is_empty())?;
+        *input = rest;
+        exchange.held += n;
+        Some(Event::Data { key, payload, end: false })
+    }
+
+    /// A body whose end cannot be told ends the connection; a client that has no answer yet is
+    /// told why.
+    fn bad_body<'a>(&mut self, detail: &'static str) -> Received<'a> {
+        if self.role == Role::Client {
+            return Ok(Some(self.malformed(Cause::Malformed(detail))));
+        }
+        let unanswered = self.exchange.as_ref().is_some_and(|e| e.sending == Sending::Head);
+        Err(if unanswered { self.refuse(detail.into()) } else { self.broken(detail) })
+    }
+
+    /// Answers what cannot be taken for a request.
+    fn refuse(&mut self, refusal: request::Refusal) -> ConnectionError {
+        let request::Refusal { status, detail } = refusal;
+        self.output.append(|out| write::refusal(out, status, detail));
+        let fault = if status == 431 { Fault::Headers } else { Fault::Protocol };
+        ConnectionError { fault, ..self.broken(detail) }
+    }
+
+    fn broken(&mut self, detail: &'static str) -> ConnectionError {
+        self.abort();
+        ConnectionError { code: ErrorCode::PROTOCOL_ERROR, fault: Fault::Protocol, detail }
+    }
+
+    fn malformed(&mut self, cause: Cause) -> Event<'static> {
+        let key = self.key();
+        self.abort();
+        Event::Reset { key, code: ErrorCode::PROTOCOL_ERROR, cause }
+    }
+
+    fn window(&self) -> usize {
+        self.limits.stream_window as usize
+    }
+}
+
+/// The trailers in `lines`, if any of them may be passed on.
+fn trailers(lines: &[u8], pool: &mut HeaderPool) -> Result<Option<Headers>, &'static str> {
+    let mut headers = pool.take();
+    Hop::read(lines)?.pass_on(lines, &mut headers);
+    headers.retain(|field| write::is_for_trailers(field.id));
+    message::trailers(&headers)?;
+    Ok((!headers.is_empty()).then_some(headers))
+}
+
+impl Exchange {
+    /// How many more bytes may be passed on now.
+    fn room(&self, window: usize) -> usize {
+        if self.discarding { usize::MAX } else { window.saturating_sub(self.held) }
+    }
+}

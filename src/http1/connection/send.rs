@@ -1,0 +1,249 @@
+//! Commands: what goes to the peer.
+
+use super::{Connection, Exchange, Receiving, Sending};
+use crate::http1::response::Asked;
+use crate::http1::write::{self, Framing};
+use crate::http2::{ErrorCode, Field, Gone, Headers, Key, Name, OpenError, Role, SendError};
+
+/// Bytes that may wait for the socket before a body waits for them.
+const HIGH_WATER: usize = 128 << 10;
+
+/// Methods of requests that may be sent again unless they were answered (RFC 9110, section 9.2.2).
+const IDEMPOTENT: [&[u8]; 6] = [b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"];
+
+impl Connection {
+    /// Sends the head of a request.
+    ///
+    /// # Errors
+    /// When [`Connection::available`] is 0.
+    pub fn open<'a>(
+        &mut self,
+        fields: impl Iterator<Item = Field<'a>> + Clone,
+        end: bool,
+    ) -> Result<Key, OpenError> {
+        if self.available() == 0 {
+            return Err(OpenError::Unavailable);
+        }
+        let find = |id| fields.clone().find(|field| field.id == id).map(|field| field.value);
+        let method = find(Name::Method).unwrap_or_default();
+        let upgrade = !end && find(Name::Upgrade).is_some();
+        let framing = match find(Name::ContentLength) {
+            _ if end || upgrade => Framing::Empty,
+            Some(length) => Framing::Length(number(length)),
+            None => Framing::Chunked,
+        };
+        let asked = Asked { head: method == b"HEAD", upgrade };
+        let mut exchange = Exchange::new(Receiving::Head, asked);
+        exchange.sending = match framing {
+            _ if upgrade => Sending::Undecided,
+            Framing::Empty => Sending::Done,
+            framing => Sending::Body(framing),
+        };
+        exchange.idempotent = !upgrade && IDEMPOTENT.contains(&method);
+        self.output.append(|out| write::request(out, fields, framing));
+        Ok(self.begin(exchange))
+    }
+
+    /// Sends the head of a response; `end` when no body follows.
+    ///
+    /// # Errors
+    /// When the exchange is over or has its head.
+    pub fn send_head<'a>(
+        &mut self,
+        key: Key,
+        fields: impl Iterator<Item = Field<'a>> + Clone,
+        end: bool,
+    ) -> Result<(), SendError> {
+        let exchange = self.unanswered(key)?;
+        let find = |id| fields.clone().find(|field| field.id == id).map(|field| field.value);
+        let status = find(Name::Status).unwrap_or_default();
+        let length = find(Name::ContentLength).map(number);
+        if status == b"101" {
+            (exchange.receiving, exchange.sending) = (Receiving::Tunnel, Sending::Tunnel);
+            self.closing = true;
+            self.output.append(|out| write::response(out, fields, Framing::Empty, false));
+            return Ok(());
+        }
+        if exchange.receiving == Receiving::Undecided {
+            exchange.receiving = Receiving::Done;
+        }
+        let framing = match length {
+            _ if exchange.asked.head || matches!(status, b"204" | b"304") => Framing::Empty,
+            Some(length) => Framing::Length(length),
+            None if end => Framing::Length(0),
+            None if exchange.modern => Framing::Chunked,
+            None => Framing::UntilClose,
+        };
+        exchange.sending = if end { Sending::Done } else { Sending::Body(framing) };
+        self.closing |= framing == Framing::UntilClose;
+        let close = self.closing;
+        self.output.append(|out| write::response(out, fields, framing, close));
+        self.settle();
+        Ok(())
+    }
+
+    /// Sends an informational response, to a client that knows of such.
+    ///
+    /// # Errors
+    /// When the exchange is over or has its head.
+    pub fn send_informational<'a>(
+        &mut self,
+        key: Key,
+        fields: impl Iterator<Item = Field<'a>> + Clone,
+    ) -> Result<(), SendError> {
+        if self.unanswered(key)?.modern {
+            self.output.append(|out| write::response(out, fields, Framing::Empty, false));
+        }
+        Ok(())
+    }
+
+    fn unanswered(&mut self, key: Key) -> Result<&mut Exchange, SendError> {
+        self.find(key).filter(|exchange| exchange.sending == Sending::Head).ok_or(SendError::Gone)
+    }
+
+    /// Sends a piece of a body, or keeps it until the output has room. Returns how many bytes are
+    /// on their way; [`Connection::next_drained`] tells of the others.
+    ///
+    /// # Errors
+    /// When the exchange is over.
+    pub fn send_data(&mut self, key: Key, payload: &[u8], end: bool) -> Result<usize, Gone> {
+        let room = HIGH_WATER.saturating_sub(self.output.len());
+        let exchange = self.find(key).ok_or(Gone)?;
+        let sending = matches!(exchange.sending, Sending::Body(_) | Sending::Tunnel);
+        if !sending || exchange.pending.end {
+            return Err(Gone);
+        }
+        let now = if exchange.pending.is_empty() { payload.len().min(room) } else { 0 };
+        let (now, later) = payload.split_at(now);
+        let waits = !later.is_empty() || !exchange.pending.is_empty();
+        if waits {
+            exchange.pending.data.extend(later);
+            exchange.pending.end = end;
+        }
+        self.emit(now, end && !waits);
+        self.settle();
+        Ok(now.len())
+    }
+
+    /// Sends trailers, where the framing has a place for them, after what waits.
+    ///
+    /// # Errors
+    /// When the exchange is over.
+    pub fn send_trailers(&mut self, key: Key, trailers: &Headers) -> Result<(), SendError> {
+        let exchange = self.find(key).ok_or(SendError::Gone)?;
+        if exchange.sending != Sending::Body(Framing::Chunked) {
+            return self.send_data(key, &[], true).map(drop).map_err(|Gone| SendError::Gone);
+        }
+        if !exchange.pending.is_empty() {
+            exchange.pending.trailers = Some(trailers.clone());
+            exchange.pending.end = true;
+            return Ok(());
+        }
+        exchange.sending = Sending::Done;
+        self.output.append(|out| write::last_chunk(out, trailers.iter()));
+        self.settle();
+        Ok(())
+    }
+
+    /// Breaks the exchange off. A client that has no head yet gets one; a message that has begun
+    /// has no end but that of the connection, which the peer does not take for its regular one.
+    pub fn reset(&mut self, key: Key, code: ErrorCode) {
+        let role = self.role;
+        let Some(exchange) = self.find(key) else { return };
+        if role == Role::Server && exchange.sending == Sending::Head {
+            let (status, detail) = match code {
+                ErrorCode::ENHANCE_YOUR_CALM => (503, "the request was given up"),
+                _ => (502, "the backend gave the request up"),
+            };
+            self.output.append(|out| write::refusal(out, status, detail));
+        }
+        self.abort();
+    }
+
+    /// Drops what still comes. A server's exchange ends as soon as the response is out.
+    pub fn discard(&mut self, key: Key) {
+        if let Some(exchange) = self.find(key) {
+            exchange.discarding = true;
+            self.settle();
+        }
+    }
+
+    /// Lets the peer send `bytes` more, for as many that have left us.
+    pub fn release(&mut self, key: Key, bytes: usize) {
+        if let Some(exchange) = self.find(key) {
+            exchange.held = exchange.held.saturating_sub(bytes);
+        }
+    }
+
+    /// Moves what waits into the output as far as that has room.
+    pub fn pump(&mut self) {
+        let room = HIGH_WATER.saturating_sub(self.output.len());
+        let key = self.key();
+        let Some(exchange) = &mut self.exchange else { return };
+        if exchange.pending.is_empty() || room == 0 {
+            return;
+        }
+        let mut data = std::mem::take(&mut exchange.pending.data);
+        let n = data.len().min(room);
+        let all = n == data.len();
+        let end = all && std::mem::take(&mut exchange.pending.end);
+        let trailers = exchange.pending.trailers.take_if(|_| all);
+        let (front, back) = data.as_slices();
+        let first = front.get(..n).unwrap_or(front);
+        let second = back.get(..n - first.len()).unwrap_or_default();
+        self.emit(first, false);
+        self.emit(second, end && trailers.is_none());
+        self.drained += n;
+        data.drain(..n);
+        if let Some(exchange) = &mut self.exchange {
+            exchange.pending.data = data;
+        }
+        if let Some(trailers) = trailers {
+            // A message that was broken off has no trailers.
+            let _ = self.send_trailers(key, &trailers);
+        }
+        self.settle();
+    }
+
+    /// The exchange for which bytes that had waited have left, and how many.
+    pub fn next_drained(&mut self) -> Option<(Key, usize)> {
+        let n = std::mem::take(&mut self.drained);
+        (n > 0).then(|| (self.key(), n))
+    }
+
+    /// Appends a piece in the framing of its message. A body that is longer or shorter than was
+    /// declared breaks the exchange off.
+    fn emit(&mut self, payload: &[u8], end: bool) {
+        let Some(exchange) = &mut self.exchange else { return };
+        match &mut exchange.sending {
+            Sending::Body(Framing::Length(left)) => {
+                let more = payload.len() as u64;
+                let broken = more > *left || (end && more < *left);
+                *left = left.saturating_sub(more);
+                if broken {
+                    return self.abort();
+                }
+                self.output.raw(payload);
+            }
+            Sending::Body(Framing::Chunked) => self.output.append(|out| {
+                write::chunk(out, payload);
+                if end {
+                    write::last_chunk(out, std::iter::empty());
+                }
+            }),
+            Sending::Body(Framing::UntilClose) | Sending::Tunnel => self.output.raw(payload),
+            Sending::Body(Framing::Empty) => {}
+            Sending::Head | Sending::Undecided | Sending::Done => return,
+        }
+        if end {
+            exchange.sending = Sending::Done;
+        }
+    }
+}
+
+/// The number in a `content-length`, which the codec that brought it has checked.
+fn number(digits: &[u8]) -> u64 {
+    digits.iter().fold(0, |sum: u64, digit| {
+        sum.saturating_mul(10).saturating_add(u64::from(digit.wrapping_sub(b'0')))
+    })
+}

@@ -1,0 +1,92 @@
+//! A head as it lies in the input: a first line and field lines, each ended by CRLF
+//! (RFC 9112, sections 2 and 5).
+
+use memchr::memchr;
+
+/// How far a head has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scan {
+    /// It is whole and has this many bytes, the empty line included.
+    Whole(usize),
+    /// Its lines are whole up to here.
+    Partial(usize),
+}
+
+/// Looks for the end of the head at the front of `input`, whose lines up to `from` have been
+/// looked at before: bytes that come one by one are not looked at again and again.
+pub fn scan(input: &[u8], from: usize) -> Result<Scan, &'static str> {
+    let mut start = from;
+    while let Some(rest) = input.get(start..)
+        && let Some(length) = memchr(b'\n', rest)
+    {
+        match rest.get(..length) {
+            Some([.., b'\r']) => start += length + 1,
+            _ => return Err("a line ends without CR"),
+        }
+        if length == 1 {
+            return Ok(Scan::Whole(start));
+        }
+    }
+    Ok(Scan::Partial(start))
+}
+
+/// The first line of a head, and the lines after it.
+pub fn split(head: &[u8]) -> (&[u8], &[u8]) {
+    match memchr(b'\n', head).and_then(|at| head.split_at_checked(at + 1)) {
+        Some((line, rest)) => (without_crlf(line), rest),
+        None => (head, &[]),
+    }
+}
+
+/// The fields in `lines`: name and value of each. No name is empty or has a character that a name
+/// may not have, in either case.
+pub fn fields(lines: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), &'static str>> {
+    let mut lines = lines;
+    std::iter::from_fn(move || {
+        let at = memchr(b'\n', lines)?;
+        let (line, rest) = lines.split_at_checked(at + 1)?;
+        lines = rest;
+        let line = without_crlf(line);
+        (!line.is_empty()).then(|| field(line))
+    })
+}
+
+fn field(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
+    if matches!(line, [b' ' | b'\t', ..]) {
+        return Err("a folded line");
+    }
+    let colon = memchr(b':', line).ok_or("a field without a colon")?;
+    let (name, value) = line.split_at_checked(colon).unwrap_or_default();
+    if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
+        return Err("a field name with a forbidden character");
+    }
+    Ok((name, trim(value.get(1..).unwrap_or_default())))
+}
+
+fn without_crlf(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r\n").unwrap_or(line)
+}
+
+/// Without blanks around it.
+pub fn trim(value: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
+    let end = value.iter().rposition(|byte| !blank(byte)).map_or(start, |at| at + 1);
+    value.get(start..end).unwrap_or_default()
+}
+
+/// Whether a token may have this byte (RFC 9110, section 5.6.2).
+pub fn is_token(byte: u8) -> bool {
+    const TABLE: [bool; 256] = {
+        let mut table = [false; 256];
+        let allowed =
+            b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+        let mut i = 0;
+        while i < allowed.len() {
+            table[allowed[i] as usize] = true;
+            i += 1;
+        }
+        table
+    };
+    TABLE[usize::from(byte)]
+}

@@ -1,0 +1,168 @@
+//! What the fields of a head say about this connection and about where its message ends
+//! (RFC 9110, section 7.6.1; RFC 9112, sections 6 and 9).
+
+use super::head;
+use super::write::decimal;
+use crate::http2::{Headers, Name};
+
+/// A coding that is not known here.
+pub const CODING: &str = "a transfer-encoding other than chunked";
+
+/// Options that `connection` may name, beside those known here.
+const MOST_NOMINATED: usize = 16;
+
+/// What concerns one connection alone, and the framing.
+#[derive(Debug, Default)]
+pub struct Hop<'a> {
+    /// `connection: close`.
+    pub close: bool,
+    /// `connection: upgrade`.
+    upgrade_option: bool,
+    /// `upgrade`.
+    upgrade: Option<&'a [u8]>,
+    /// `te` has `trailers`.
+    pub trailers: bool,
+    /// `host`.
+    pub host: Option<&'a [u8]>,
+    /// `content-length`.
+    pub length: Option<u64>,
+    /// `transfer-encoding: chunked`.
+    pub chunked: bool,
+    /// How many fields there are.
+    pub count: usize,
+    /// Fields that `connection` names as its own.
+    nominated: [&'a [u8]; MOST_NOMINATED],
+    nominations: usize,
+}
+
+impl<'a> Hop<'a> {
+    /// Reads the fields in `lines`.
+    pub fn read(lines: &'a [u8]) -> Result<Hop<'a>, &'static str> {
+        let mut hop = Hop::default();
+        let mut lengths = 0;
+        let mut codings = 0;
+        for field in head::fields(lines) {
+            let (name, value) = field?;
+            hop.count += 1;
+            match Special::of(name) {
+                Some(Special::Connection) => hop.options(value)?,
+                Some(Special::Upgrade) if hop.upgrade.replace(value).is_some() => {
+                    return Err("two upgrade fields");
+                }
+                Some(Special::Host) if hop.host.replace(value).is_some() => {
+                    return Err("two host fields");
+                }
+                Some(Special::ContentLength) => {
+                    lengths += 1;
+                    hop.length = Some(number(value)?);
+                }
+                Some(Special::TransferEncoding) => {
+                    codings += 1;
+                    if !value.eq_ignore_ascii_case(b"chunked") {
+                        return Err(CODING);
+                    }
+                    hop.chunked = true;
+                }
+                Some(Special::Te) => hop.trailers |= has_option(value, b"trailers"),
+                _ => {}
+            }
+        }
+        match (lengths, codings) {
+            (2.., _) => Err("two content-length fields"),
+            (_, 2..) => Err("two transfer-encoding fields"),
+            (1, 1) => Err("content-length beside transfer-encoding"),
+            _ => Ok(hop),
+        }
+    }
+
+    fn options(&mut self, value: &'a [u8]) -> Result<(), &'static str> {
+        for option in value.split(|&byte| byte == b',').map(head::trim) {
+            match option {
+                b"" => {}
+                _ if option.eq_ignore_ascii_case(b"close") => self.close = true,
+                _ if option.eq_ignore_ascii_case(b"upgrade") => self.upgrade_option = true,
+                _ if Special::of(option).is_some() => {}
+                _ => {
+                    let slot = self.nominated.get_mut(self.nominations);
+                    *slot.ok_or("connection names too many fields")? = option;
+                    self.nominations += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The protocol that is asked for instead of this one, unless it is HTTP/2 in clear text,
+    /// which is spoken here without asking.
+    pub fn upgrade(&self) -> Option<&'a [u8]> {
+        self.upgrade.filter(|to| self.upgrade_option && !has_option(to, b"h2c"))
+    }
+
+    /// Adds the fields that are for the other end, `content-length` among them: it was read as
+    /// one number and goes on as that.
+    pub fn pass_on(&self, lines: &[u8], headers: &mut Headers) {
+        for (name, value) in head::fields(lines).flatten() {
+            if self.passes(name) {
+                headers.push_folded(name, value);
+            }
+        }
+        if let Some(length) = self.length {
+            let mut digits = [0; 20];
+            headers.add(Name::ContentLength, decimal(length, &mut digits));
+        }
+    }
+
+    fn passes(&self, name: &[u8]) -> bool {
+        let named = self.nominated.get(..self.nominations).unwrap_or_default();
+        Special::of(name).is_none() && !named.iter().any(|other| other.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Fields that are not passed on as they come: of one connection, or framing, or the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Special {
+    Connection,
+    KeepAlive,
+    ProxyConnection,
+    TransferEncoding,
+    ContentLength,
+    Te,
+    Upgrade,
+    Http2Settings,
+    Host,
+}
+
+impl Special {
+    fn of(name: &[u8]) -> Option<Special> {
+        const ALL: [(&[u8], Special); 9] = [
+            (b"connection", Special::Connection),
+            (b"keep-alive", Special::KeepAlive),
+            (b"proxy-connection", Special::ProxyConnection),
+            (b"transfer-encoding", Special::TransferEncoding),
+            (b"content-length", Special::ContentLength),
+            (b"te", Special::Te),
+            (b"upgrade", Special::Upgrade),
+            (b"http2-settings", Special::Http2Settings),
+            (b"host", Special::Host),
+        ];
+        let found = ALL.iter().find(|(text, _)| name.eq_ignore_ascii_case(text));
+        found.map(|(_, special)| *special)
+    }
+}
+
+/// Whether a list separated by commas has this word, in any case.
+pub fn has_option(list: &[u8], word: &[u8]) -> bool {
+    let bare = |item: &[u8]| -> bool {
+        let word_at = item.split(|&byte| byte == b';').next().unwrap_or_default();
+        head::trim(word_at).eq_ignore_ascii_case(word)
+    };
+    list.split(|&byte| byte == b',').any(bare)
+}
+
+fn number(value: &[u8]) -> Result<u64, &'static str> {
+    const BAD: &str = "content-length is not a number";
+    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
+        return Err(BAD);
+    }
+    Ok(value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
+}

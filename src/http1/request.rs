@@ -1,0 +1,168 @@
+//! The head of a request, as a server reads it (RFC 9112, section 3).
+
+use super::body::{Body, Chunk};
+use super::head;
+use super::hop::{CODING, Hop};
+use crate::http2::{Headers, Name, message};
+
+/// A request's head, and what follows it.
+#[derive(Debug)]
+pub struct Request {
+    /// As HTTP/2 would have brought it, and `upgrade` where another protocol is asked for.
+    pub headers: Headers,
+    /// `None` when nothing follows.
+    pub body: Option<Body>,
+    /// The method is HEAD.
+    pub is_head: bool,
+    /// HTTP/1.1 or later.
+    pub modern: bool,
+    /// The client wants no further exchange on this connection.
+    pub close: bool,
+    /// Another protocol is asked for; what comes next may be of it.
+    pub upgrade: bool,
+}
+
+/// Why a request gets no further, and the status that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status.
+    pub status: u16,
+    /// What is wrong.
+    pub detail: &'static str,
+}
+
+impl From<&'static str> for Refusal {
+    fn from(detail: &'static str) -> Refusal {
+        let status = if detail == CODING { 501 } else { 400 };
+        Refusal { status, detail }
+    }
+}
+
+/// Reads a head that is whole into `headers`, which is empty.
+pub fn read(
+    head: &[u8],
+    scheme: &'static [u8],
+    most_fields: usize,
+    mut headers: Headers,
+) -> Result<Request, Refusal> {
+    let (line, lines) = head::split(head);
+    let line = Line::parse(line)?;
+    let hop = Hop::read(lines)?;
+    if hop.count > most_fields {
+        return Err(Refusal { status: 431, detail: "too many fields" });
+    }
+    if hop.chunked && !line.modern {
+        return Err("transfer-encoding in HTTP/1.0".into());
+    }
+    let target = Target::parse(line.method, line.target)?;
+    let host = match (target.authority, hop.host) {
+        (None, None) if line.modern => return Err("no host".into()),
+        (Some(target), Some(host)) if !target.eq_ignore_ascii_case(host) => {
+            return Err("host differs from the target's".into());
+        }
+        (target, host) => target.or(host).filter(|host| !host.is_empty()),
+    };
+    headers.add(Name::Method, line.method);
+    if line.method != b"CONNECT" {
+        headers.add(Name::Scheme, scheme);
+    }
+    if let Some(host) = host {
+        headers.add(Name::Authority, host);
+    }
+    if let Some(path) = target.path {
+        headers.add(Name::Path, path);
+    }
+    hop.pass_on(lines, &mut headers);
+    if hop.trailers {
+        headers.add(Name::Te, b"trailers");
+    }
+    message::request(&headers)?;
+    let body = match (hop.chunked, hop.length) {
+        (true, _) => Some(Body::Chunked(Chunk::Size)),
+        (false, None | Some(0)) => None,
+        (false, Some(length)) => Some(Body::Length(length)),
+    };
+    // A body and another protocol cannot be told apart behind one head.
+    let upgrade = hop.upgrade().filter(|_| body.is_none() && line.modern);
+    if let Some(to) = upgrade {
+        headers.add(Name::Upgrade, to);
+    }
+    Ok(Request {
+        headers,
+        body,
+        is_head: line.method == b"HEAD",
+        modern: line.modern,
+        close: hop.close || !line.modern,
+        upgrade: upgrade.is_some(),
+    })
+}
+
+/// The request line.
+struct Line<'a> {
+    method: &'a [u8],
+    target: &'a [u8],
+    modern: bool,
+}
+
+impl<'a> Line<'a> {
+    fn parse(line: &'a [u8]) -> Result<Line<'a>, Refusal> {
+        let mut parts = line.split(|&byte| byte == b' ');
+        let (Some(method), Some(target), Some(version), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err("the first line is not method, target and version".into());
+        };
+        let modern = match version {
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'] => false,
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'] => true,
+            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+                if major.is_ascii_digit() && minor.is_ascii_digit() =>
+            {
+                return Err(Refusal { status: 505, detail: "neither HTTP/1.1 nor HTTP/1.0" });
+            }
+            _ => return Err("the first line ends without a version".into()),
+        };
+        if method.is_empty() || !method.iter().all(|&byte| head::is_token(byte)) {
+            return Err("the method is not a token".into());
+        }
+        Ok(Line { method, target, modern })
+    }
+}
+
+/// What the request line says the request is for (RFC 9112, section 3.2).
+struct Target<'a> {
+    authority: Option<&'a [u8]>,
+    path: Option<&'a [u8]>,
+}
+
+impl<'a> Target<'a> {
+    fn parse(method: &[u8], target: &'a [u8]) -> Result<Target<'a>, Refusal> {
+        if method == b"CONNECT" {
+            return Ok(Target { authority: Some(target), path: None });
+        }
+        if matches!(target, [b'/', ..] | b"*") {
+            return Ok(Target { authority: None, path: Some(target) });
+        }
+        let rest = strip_scheme(target).ok_or("the target is neither a path nor a URL")?;
+        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+        let (authority, path) =
+            rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or_default();
+        let path = match path {
+            b"" if method == b"OPTIONS" => b"*",
+            b"" => b"/",
+            [b'/', ..] => path,
+            _ => return Err("the target's path does not begin with /".into()),
+        };
+        if authority.is_empty() {
+            return Err("the target has no host".into());
+        }
+        Ok(Target { authority: Some(authority), path: Some(path) })
+    }
+}
+
+fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
+    let colon = memchr::memchr(b':', target)?;
+    let (scheme, rest) = target.split_at_checked(colon)?;
+    let known = scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https");
+    rest.strip_prefix(b"://").filter(|_| known)
+}

@@ -1,0 +1,88 @@
+//! The head of a response, as a client reads it (RFC 9112, sections 4 and 6.3).
+
+use super::body::{Body, Chunk};
+use super::head;
+use super::hop::Hop;
+use crate::http2::{Headers, Name, message};
+
+/// What a request has to do with how its response is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The method is HEAD.
+    pub head: bool,
+    /// Another protocol was asked for.
+    pub upgrade: bool,
+}
+
+/// A response's head, and what follows it.
+#[derive(Debug)]
+pub struct Response {
+    /// As HTTP/2 would have brought it, and `upgrade` with status 101.
+    pub headers: Headers,
+    /// What kind of response it is.
+    pub kind: Kind,
+    /// The backend takes no further request on this connection.
+    pub close: bool,
+}
+
+/// What follows the head of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Another head.
+    Informational,
+    /// Another protocol.
+    Switched,
+    /// Nothing.
+    Empty,
+    /// A body.
+    Body(Body),
+}
+
+/// Reads a head that is whole into `headers`, which is empty.
+pub fn read(head: &[u8], asked: Asked, mut headers: Headers) -> Result<Response, &'static str> {
+    let (line, lines) = head::split(head);
+    let (status, modern) = status_line(line)?;
+    let hop = Hop::read(lines)?;
+    if hop.chunked && !modern {
+        return Err("transfer-encoding in HTTP/1.0");
+    }
+    headers.add(Name::Status, status);
+    hop.pass_on(lines, &mut headers);
+    let kind = match (status, hop.chunked, hop.length) {
+        (b"101", ..) => match hop.upgrade() {
+            Some(to) if asked.upgrade => {
+                message::switching(&headers)?;
+                headers.add(Name::Upgrade, to);
+                return Ok(Response { headers, kind: Kind::Switched, close: true });
+            }
+            _ => return Err("status 101 without having been asked to switch"),
+        },
+        ([b'1', ..], ..) => Kind::Informational,
+        (b"204" | b"304", ..) => Kind::Empty,
+        _ if asked.head => Kind::Empty,
+        (_, true, _) => Kind::Body(Body::Chunked(Chunk::Size)),
+        (_, false, Some(0)) => Kind::Empty,
+        (_, false, Some(length)) => Kind::Body(Body::Length(length)),
+        (_, false, None) => Kind::Body(Body::UntilClose),
+    };
+    message::response(&headers)?;
+    let close = hop.close || !modern || kind == Kind::Body(Body::UntilClose);
+    Ok(Response { headers, kind, close })
+}
+
+/// The digits of the status, and whether it is HTTP/1.1.
+fn status_line(line: &[u8]) -> Result<(&[u8], bool), &'static str> {
+    const BAD: &str = "the first line is not version, status and reason";
+    let (version, rest) = line.split_at_checked(9).ok_or(BAD)?;
+    let modern = match version {
+        b"HTTP/1.1 " => true,
+        b"HTTP/1.0 " => false,
+        _ => return Err(BAD),
+    };
+    match rest.split_at_checked(3) {
+        Some((status, [] | [b' ', ..])) if status.iter().all(u8::is_ascii_digit) => {
+            Ok((status, modern))
+        }
+        _ => Err(BAD),
+    }
+}
