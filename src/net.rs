@@ -16,7 +16,7 @@ mod timer;
 mod worker;
 
 pub use accept::{Acceptor, BACKLOG, ListenerSpec, accept_loop};
-pub use conn::{Closed, Conn, Handler};
+pub use conn::{Closed, Codec, Conn, Handler};
 pub use io::{Io, watch_liveness};
 pub use listener::Listener;
 pub use stream::{Over, Stream, splice};

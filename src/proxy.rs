@@ -13,5 +13,6 @@ mod reject;
 mod relay;
 mod routed;
 mod target;
+mod tried;
 
 pub use front::{Front, Proxy};

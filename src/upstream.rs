@@ -6,4 +6,4 @@ mod settings;
 
 pub use connect::ConnectError;
 pub use pool::{Observer, OpenError, Pool};
-pub use settings::{Settings, Tls};
+pub use settings::{Settings, Tls, Version};

@@ -40,7 +40,8 @@ pub fn service(entry: &Entry, files: &Files, problems: &Problems) -> Option<Serv
             format!("{MAX_BACKENDS} at most: make it two services"),
         );
     }
-    let upstream = settings(&mut fields, files, problems);
+    let protocol = protocol.unwrap_or_default();
+    let upstream = settings(&mut fields, protocol, files, problems);
     fields.finish();
     if !endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint.weight == 0) {
         let message = format!("all endpoints of `{}` have weight 0", entry.key);
@@ -48,7 +49,7 @@ pub fn service(entry: &Entry, files: &Files, problems: &Problems) -> Option<Serv
     }
     Some(ServiceSpec {
         name: (&*entry.key).into(),
-        protocol: protocol.unwrap_or_default(),
+        protocol,
         balancer: balancer?,
         endpoints,
         upstream,
@@ -64,19 +65,24 @@ fn protocol(text: &str) -> Result<UpstreamProtocol, String> {
     match text {
         "grpc" => Ok(UpstreamProtocol::Grpc),
         "http2" => Ok(UpstreamProtocol::Http2),
-        "http1" => {
-            Err("backends that speak http1 are not supported in this version: use grpc or http2"
-                .into())
-        }
-        _ => Err(format!("unknown protocol `{text}`: write grpc or http2")),
+        "http1" => Ok(UpstreamProtocol::Http1),
+        _ => Err(format!("unknown protocol `{text}`: write grpc, http2 or http1")),
     }
 }
 
-fn settings(fields: &mut Fields<'_>, files: &Files, problems: &Problems) -> upstream::Settings {
+fn settings(
+    fields: &mut Fields<'_>,
+    protocol: UpstreamProtocol,
+    files: &Files,
+    problems: &Problems,
+) -> upstream::Settings {
     let wait = || duration(Duration::from_millis(1)..=Duration::from_secs(600));
-    let mut settings = upstream::Settings::default();
+    let mut settings = match protocol {
+        UpstreamProtocol::Http1 => upstream::Settings::http1(),
+        UpstreamProtocol::Grpc | UpstreamProtocol::Http2 => upstream::Settings::default(),
+    };
     let tls = fields.get("tls");
-    settings.tls = tls.and_then(|node| tls::client(node, files, problems));
+    settings.tls = tls.and_then(|node| tls::client(node, settings.version, files, problems));
     fields.set("connect_timeout", &mut settings.connect_timeout, wait());
     fields.set("max_connections", &mut settings.max_connections, count(1..=10_000));
     fields.set("max_pending", &mut settings.max_pending, count(0..=1_000_000));

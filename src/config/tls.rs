@@ -53,12 +53,17 @@ pub fn server(node: &Node, files: &Files, problems: &Problems) -> Option<Arc<Ser
         .with_single_cert(chain, private)
         .map_err(|error| reject(problems, span, "with this certificate", error))
         .ok()?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Some(Arc::new(config))
 }
 
 /// A service's `tls`.
-pub fn client(node: &Node, files: &Files, problems: &Problems) -> Option<upstream::Tls> {
+pub fn client(
+    node: &Node,
+    version: upstream::Version,
+    files: &Files,
+    problems: &Problems,
+) -> Option<upstream::Tls> {
     let mut fields = Fields::of(node, problems);
     let pem = Pem::new(files, problems);
     let ca = fields.require("ca", "add `ca: ca.pem`, whose certificates the backends have");
@@ -96,7 +101,7 @@ pub fn client(node: &Node, files: &Files, problems: &Problems) -> Option<upstrea
             .map_err(|error| reject(problems, span, "with this certificate", error))
             .ok()?,
     };
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![version.alpn().to_vec()];
     Some(upstream::Tls { config: Arc::new(config), server_name, fingerprint: pem.fingerprint() })
 }
 

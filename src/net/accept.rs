@@ -13,12 +13,12 @@ use tokio::sync::Semaphore;
 use tokio::task::coop::unconstrained;
 use tokio_rustls::TlsAcceptor;
 
-use super::conn::{Closed, Conn, Handler};
+use super::conn::{Closed, Codec, Conn, Handler};
 use super::io::Io;
 use super::listener::Listener;
 use super::worker::{Command, Worker, WorkerHandle};
 use crate::clock::Seldom;
-use crate::http2::{Connection, Limits};
+use crate::http2::Limits;
 
 /// How long to wait when the process has no file descriptor left for a new connection.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -37,7 +37,8 @@ const HANDSHAKES: usize = 256;
 pub struct ListenerSpec {
     /// Where it listens.
     pub address: SocketAddr,
-    /// TLS, with ALPN `h2`; clear text with prior knowledge of HTTP/2 without.
+    /// TLS, with ALPN `h2` and `http/1.1`; clear text without. Where ALPN says nothing, the
+    /// client's first bytes do.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// What clients may use of us.
     pub limits: Arc<Limits>,
@@ -159,8 +160,9 @@ impl Acceptor {
             match handshake(stream, &spec, &handshakes).await {
                 Ok(io) => {
                     worker.read_clock();
-                    let h2 = Connection::server(Arc::clone(&spec.limits));
-                    let conn = Conn::new(&worker, h2, io, peer, handler);
+                    let limits = Arc::clone(&spec.limits);
+                    let codec = Codec::server(limits, io.scheme(), io.agreed());
+                    let conn = Conn::new(&worker, codec, io, peer, handler);
                     conn.came_by(listener);
                     if worker.is_draining() {
                         conn.begin_leave();
@@ -190,8 +192,5 @@ async fn handshake(
         TlsAcceptor::from(Arc::clone(tls)).accept(stream).await
     };
     let stream = tokio::time::timeout(spec.limits.handshake_timeout, accept).await??;
-    if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-        return Err(std::io::Error::other("the client did not agree on h2 by ALPN"));
-    }
     Ok(Io::Tls(Box::new(stream.into())))
 }

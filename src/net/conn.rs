@@ -1,5 +1,6 @@
-//! One HTTP/2 connection and its driver.
+//! One connection and its driver.
 
+mod codec;
 mod core;
 mod driver;
 
@@ -9,13 +10,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
+pub use self::codec::Codec;
 pub(super) use self::core::{Core, Phase};
 use super::deadlines::{self, ResetBudget};
 use super::io::Io;
 use super::listener::Listener;
 use super::stream::Stream;
 use super::worker::Worker;
-use crate::http2::{self, Connection, ErrorCode, Fault, Headers, Key, OpenError};
+use crate::http2::{self, Fault, Headers, Key, OpenError};
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,12 +62,14 @@ pub trait Handler {
     fn closed(&self, why: Closed);
 }
 
-/// One HTTP/2 connection of a worker.
+/// One connection of a worker.
 pub struct Conn {
     pub(super) worker: Rc<Worker>,
     pub(super) core: RefCell<Core>,
     peer: SocketAddr,
     handler: Rc<dyn Handler>,
+    /// Known beside the codec, which is in use while its events are handled.
+    http1: Cell<bool>,
     dirty: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     slot: Cell<usize>,
@@ -80,19 +84,20 @@ impl Conn {
     /// A connection to `peer` on `io`, which [`Conn::drive`] brings to life.
     pub fn new(
         worker: &Rc<Worker>,
-        h2: Connection,
+        codec: Codec,
         io: Io,
         peer: SocketAddr,
         handler: Rc<dyn Handler>,
     ) -> Rc<Conn> {
-        worker.make_room(h2.limits().max_frame_size as usize);
         let now = worker.now();
-        let expires = deadlines::expiry(worker, h2.limits(), now);
+        let expires = deadlines::expiry(worker, codec.limits(), now);
+        let http1 = Cell::new(matches!(codec, Codec::H1(_)));
         let conn = Rc::new(Conn {
             worker: Rc::clone(worker),
-            core: RefCell::new(Core::new(h2, io, now, expires)),
+            core: RefCell::new(Core::new(codec, io, now, expires)),
             peer,
             handler,
+            http1,
             dirty: Cell::new(false),
             waker: RefCell::new(None),
             slot: Cell::new(usize::MAX),
@@ -138,19 +143,19 @@ impl Conn {
 
     /// How long a stream may go without a frame; `None` is for ever.
     pub fn stream_idle_timeout(&self) -> Option<std::time::Duration> {
-        let timeout = self.core.borrow().h2.limits().stream_idle_timeout;
+        let timeout = self.core.borrow().codec.limits().stream_idle_timeout;
         (!timeout.is_zero()).then_some(timeout)
     }
 
     /// How many more streams the peer takes now.
     pub fn available(&self) -> usize {
         let core = self.core.borrow();
-        if core.phase == Phase::Open { core.h2.available() } else { 0 }
+        if core.phase == Phase::Open { core.codec.available() } else { 0 }
     }
 
     /// Streams that are open.
     pub fn open_streams(&self) -> usize {
-        self.core.borrow().h2.open_streams()
+        self.core.borrow().codec.open_streams()
     }
 
     /// Streams given up that the peer has not been told of.
@@ -158,28 +163,33 @@ impl Conn {
         self.abandoned.borrow().len()
     }
 
-    /// Whether the peer's SETTINGS have come.
+    /// Whether it is known how many streams the peer takes.
     pub fn is_ready(&self) -> bool {
-        self.core.borrow().h2.settings_seen()
+        self.core.borrow().codec.is_ready()
+    }
+
+    /// Whether it carries one exchange at a time.
+    pub fn is_http1(&self) -> bool {
+        self.http1.get()
     }
 
     /// Whether no stream will be opened here again.
     pub fn is_leaving(&self) -> bool {
         let core = self.core.borrow();
-        core.phase != Phase::Open || core.h2.is_leaving()
+        core.phase != Phase::Open || core.codec.is_leaving()
     }
 
     /// Opens a stream to a backend.
     ///
     /// # Errors
-    /// As [`Connection::open`].
+    /// As [`http2::Connection::open`].
     pub fn open<'a>(
         self: &Rc<Self>,
         fields: impl Iterator<Item = http2::Field<'a>> + Clone,
         end: bool,
     ) -> Result<Rc<Stream>, OpenError> {
         let mut core = self.core.borrow_mut();
-        let key = core.h2.open(fields, end, self.worker.now().as_millis())?;
+        let key = core.codec.open(fields, end, self.worker.now())?;
         let stream = Stream::new(self, key);
         core.put(key, &stream);
         drop(core);
@@ -190,7 +200,7 @@ impl Conn {
     /// Ends the connection as soon as its streams have ended.
     pub fn retire(self: &Rc<Self>) {
         let mut core = self.core.borrow_mut();
-        core.h2.leave(ErrorCode::NO_ERROR, "");
+        core.codec.leave();
         core.leaving.get_or_insert(self.worker.now());
         drop(core);
         self.flush_later();

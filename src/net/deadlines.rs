@@ -33,10 +33,10 @@ impl Conn {
     pub(super) fn begin_leave(self: &Rc<Self>) {
         let now = self.worker.now();
         let mut core = self.core.borrow_mut();
-        let server = core.h2.role() == Role::Server;
+        let server = core.codec.role() == Role::Server;
         if server && core.phase == Phase::Open && core.leaving.is_none() {
             core.leaving = Some(now);
-            core.h2.announce_leave(LEAVE_PING);
+            core.codec.announce_leave(LEAVE_PING);
         }
         drop(core);
         self.flush_later();
@@ -44,7 +44,7 @@ impl Conn {
 
     /// Ends a connection that is idle or old: a client is asked, a backend told.
     fn leave_for_age(self: &Rc<Self>) {
-        let client = self.core.borrow().h2.role() == Role::Client;
+        let client = self.core.borrow().codec.role() == Role::Client;
         if client { self.retire() } else { self.begin_leave() }
     }
 
@@ -55,10 +55,10 @@ impl Conn {
             drop(core);
             return self.close(why);
         }
-        if !core.h2.is_busy() {
+        if !core.codec.is_busy() {
             core.idle.get_or_insert(now);
         }
-        let limits = core.h2.limits();
+        let limits = core.codec.limits();
         let idle = core.idle.is_some_and(|since| now.since(since) > limits.idle_timeout);
         let freed = self.reset_abandoned(&mut core, now);
         // Nobody else is on the connection: its end tells the backend of all at once.
@@ -67,12 +67,12 @@ impl Conn {
         let closed = self.listener.get().is_some_and(|listener| listener.is_closed());
         let told = core.leaving.is_some_and(|since| now.since(since) > LEAVE_PATIENCE);
         if told {
-            core.h2.leave(ErrorCode::NO_ERROR, "");
+            core.codec.leave();
         }
         if core.idle.is_some() && core.phase == Phase::Open {
-            core.h2.shrink();
+            core.codec.shrink();
         }
-        let flush = core.h2.output_len() > 0 || core.h2.is_leaving();
+        let flush = core.codec.output_len() > 0 || core.codec.is_leaving();
         drop(core);
         if freed {
             self.changed();
@@ -89,10 +89,10 @@ impl Conn {
     fn reset_abandoned(&self, core: &mut Core, now: Time) -> bool {
         let mut freed = false;
         let mut abandoned = self.abandoned.borrow_mut();
-        abandoned.retain(|key| core.h2.is_open(*key));
+        abandoned.retain(|key| core.codec.is_open(*key));
         while !abandoned.is_empty() && self.resets.take(now) {
             if let Some(key) = abandoned.pop() {
-                core.h2.reset(key, ErrorCode::CANCEL);
+                core.codec.reset(key, ErrorCode::CANCEL);
                 freed = true;
             }
         }
@@ -102,7 +102,7 @@ impl Conn {
 
 impl Core {
     fn overdue(&self, now: Time) -> Option<Closed> {
-        let limits = self.h2.limits();
+        let limits = self.codec.limits();
         let past = |since: Option<Time>, limit| since.is_some_and(|at| now.since(at) > limit);
         if let Phase::Lingering(why, until) = self.phase {
             return (now > until).then_some(why);
@@ -113,8 +113,7 @@ impl Core {
         if past(self.unfinished, limits.frame_timeout) {
             return Some(Closed::FrameTimeout);
         }
-        let introduced = self.h2.settings_seen() && self.h2.settings_acked();
-        if !introduced && past(Some(self.opened), limits.preface_timeout) {
+        if !self.codec.is_introduced() && past(Some(self.opened), limits.preface_timeout) {
             return Some(Closed::PrefaceTimeout);
         }
         None

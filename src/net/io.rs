@@ -35,6 +35,22 @@ pub enum Io {
 }
 
 impl Io {
+    /// The scheme of requests on it.
+    pub fn scheme(&self) -> &'static [u8] {
+        match self {
+            Io::Plain(_) => b"http",
+            Io::Tls(_) => b"https",
+        }
+    }
+
+    /// The protocol that was agreed on by ALPN.
+    pub fn agreed(&self) -> Option<&[u8]> {
+        match self {
+            Io::Plain(_) => None,
+            Io::Tls(io) => io.get_ref().1.alpn_protocol(),
+        }
+    }
+
     /// Reads into `buffer`; 0 bytes are the end.
     pub(super) fn poll_read(
         &mut self,

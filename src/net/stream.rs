@@ -8,9 +8,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use super::conn::Conn;
+use super::conn::{Codec, Conn};
 use super::tee::Tee;
-use crate::http2::{self, Cause, ErrorCode, Field, Gone, Headers, Key, SendError};
+use crate::http2::{Cause, ErrorCode, Field, Gone, Headers, Key, SendError};
 use crate::model::Time;
 
 /// How a stream ended before its end.
@@ -124,7 +124,7 @@ impl Stream {
 
     /// Whether it still goes on, in either direction, what waits to be sent included.
     pub fn is_open(&self) -> bool {
-        self.conn.core.borrow().h2.is_open(self.key)
+        self.conn.core.borrow().codec.is_open(self.key)
     }
 
     /// Whether all that the peer will send is here already.
@@ -159,19 +159,19 @@ impl Stream {
 
     /// Bytes that wait to be sent.
     pub fn unsent(&self) -> usize {
-        self.conn.core.borrow().h2.unsent(self.key)
+        self.conn.core.borrow().codec.unsent(self.key)
     }
 
     /// Sends the head of a response.
     ///
     /// # Errors
-    /// As [`http2::Connection::send_head`].
+    /// As [`crate::http2::Connection::send_head`].
     pub fn send_head<'a>(
         &self,
         fields: impl Iterator<Item = Field<'a>> + Clone,
         end: bool,
     ) -> Result<(), SendError> {
-        let result = self.conn.core.borrow_mut().h2.send_head(self.key, fields, end);
+        let result = self.conn.core.borrow_mut().codec.send_head(self.key, fields, end);
         self.conn.flush_later();
         result
     }
@@ -179,10 +179,10 @@ impl Stream {
     /// Sends an informational response.
     ///
     /// # Errors
-    /// As [`http2::Connection::send_informational`].
+    /// As [`crate::http2::Connection::send_informational`].
     pub fn send_informational(&self, headers: &Headers) -> Result<(), SendError> {
         let mut core = self.conn.core.borrow_mut();
-        let result = core.h2.send_informational(self.key, headers.iter());
+        let result = core.codec.send_informational(self.key, headers);
         drop(core);
         self.conn.flush_later();
         result
@@ -193,7 +193,7 @@ impl Stream {
     /// # Errors
     /// When the stream is over.
     pub fn send_data(&self, payload: &[u8], end: bool) -> Result<usize, Gone> {
-        let result = self.conn.core.borrow_mut().h2.send_data(self.key, payload, end);
+        let result = self.conn.core.borrow_mut().codec.send_data(self.key, payload, end);
         self.conn.flush_later();
         result
     }
@@ -201,22 +201,22 @@ impl Stream {
     /// Sends trailers after what waits.
     ///
     /// # Errors
-    /// As [`http2::Connection::send_trailers`].
+    /// As [`crate::http2::Connection::send_trailers`].
     pub fn send_trailers(&self, trailers: &Headers) -> Result<(), SendError> {
-        let result = self.conn.core.borrow_mut().h2.send_trailers(self.key, trailers);
+        let result = self.conn.core.borrow_mut().codec.send_trailers(self.key, trailers);
         self.conn.flush_later();
         result
     }
 
     /// Ends the stream in both directions.
     pub fn reset(&self, code: ErrorCode) {
-        self.conn.core.borrow_mut().h2.reset(self.key, code);
+        self.conn.core.borrow_mut().codec.reset(self.key, code);
         self.conn.flush_later();
     }
 
     /// Wants nothing more of what comes.
     pub fn discard(&self) {
-        self.conn.core.borrow_mut().h2.discard(self.key);
+        self.conn.core.borrow_mut().codec.discard(self.key);
         self.conn.flush_later();
     }
 
@@ -224,8 +224,9 @@ impl Stream {
     /// that the backend might end it for all: then what still comes is dropped until there is
     /// room for one more reset.
     pub fn cancel(&self) {
-        let open = self.conn.core.borrow().h2.is_open(self.key);
-        let reset = !open || self.conn.resets.take(self.conn.worker.now());
+        // Of HTTP/1.1 the end of the connection tells it, and no other stream is on it.
+        let alone = !self.is_open() || self.conn.is_http1();
+        let reset = alone || self.conn.resets.take(self.conn.worker.now());
         if reset {
             self.reset(ErrorCode::CANCEL);
         } else {
@@ -311,13 +312,7 @@ impl Stream {
     }
 
     /// DATA came: it goes to the sink, or waits for one.
-    pub(super) fn on_data(
-        &self,
-        own: &mut http2::Connection,
-        payload: &[u8],
-        end: bool,
-        now: Time,
-    ) {
+    pub(super) fn on_data(&self, own: &mut Codec, payload: &[u8], end: bool, now: Time) {
         let mut state = self.state.borrow_mut();
         state.active = now;
         state.count(payload, now);
@@ -354,7 +349,7 @@ impl Stream {
     fn feed(&self, payload: &[u8], end: bool) -> usize {
         let mut core = self.conn.core.borrow_mut();
         // A stream that is over takes nothing: what is fed to it is as good as gone.
-        let sent = core.h2.send_data(self.key, payload, end).unwrap_or(payload.len());
+        let sent = core.codec.send_data(self.key, payload, end).unwrap_or(payload.len());
         drop(core);
         if sent < payload.len() {
             self.conn.account();
@@ -380,8 +375,8 @@ impl Stream {
     fn release(&self, bytes: usize) {
         let credit = self.state.borrow_mut().release(bytes);
         let mut core = self.conn.core.borrow_mut();
-        core.h2.release(self.key, credit);
-        let flush = core.h2.output_len() > 0;
+        core.codec.release(self.key, credit);
+        let flush = core.codec.output_len() > 0 || core.is_unblocked();
         drop(core);
         if flush {
             self.conn.flush_later();

@@ -19,9 +19,6 @@ use crate::clock;
 use crate::http2::HeaderPool;
 use crate::model::Time;
 
-/// One read at most, after what was left of the last one.
-const READ: usize = 64 << 10;
-
 /// How often connections are looked at for deadlines.
 const SWEEP: Duration = Duration::from_millis(250);
 
@@ -73,7 +70,7 @@ pub struct Worker {
     held: Cell<usize>,
     held_limit: usize,
     rng: RefCell<fastrand::Rng>,
-    pub(super) read_buffer: RefCell<Box<[u8]>>,
+    pub(super) read_buffer: RefCell<Vec<u8>>,
     pub(super) headers: RefCell<HeaderPool>,
     pub(super) buffers: RefCell<BufferPool>,
 }
@@ -181,15 +178,6 @@ impl Worker {
         self.draining.set(true);
         for conn in self.conns() {
             conn.begin_leave();
-        }
-    }
-
-    /// Sees to it that a frame of this size can be read, and more after what was left of it.
-    pub(super) fn make_room(&self, largest_frame: usize) {
-        let wanted = largest_frame + 64 + READ;
-        let mut buffer = self.read_buffer.borrow_mut();
-        if buffer.len() < wanted {
-            *buffer = vec![0; wanted].into();
         }
     }
 

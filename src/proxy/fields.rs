@@ -2,6 +2,7 @@
 
 use crate::http2::{Field, Headers, Indexing, Name};
 use crate::model::route::Fields;
+use crate::upstream::{Pool, Version};
 
 /// Whether a content type is gRPC: `application/grpc`, alone or with a suffix or parameters.
 /// gRPC-Web is not.
@@ -30,15 +31,30 @@ impl Fields for Asked<'_> {
 }
 
 /// The head of a request as it goes to a backend: everything as it came, but the scheme is that
-/// of the connection there, and a gRPC backend is always told that trailers are understood.
+/// of the connection there, and a gRPC backend is always told that trailers are understood. Of
+/// HTTP/2 no other protocol can be asked for, and whether a body is wanted is answered here.
 pub fn request<'a>(
     head: &'a Headers,
+    pool: &Pool,
+    grpc: bool,
+) -> impl Iterator<Item = Field<'a>> + Clone + use<'a> {
+    let (scheme, http1) = (pool.scheme(), pool.version() == Version::Http1);
+    request_to(head, scheme, http1, grpc)
+}
+
+fn request_to<'a>(
+    head: &'a Headers,
     scheme: &'static [u8],
+    http1: bool,
     grpc: bool,
 ) -> impl Iterator<Item = Field<'a>> + Clone {
     let te = Field { id: Name::Te, name: b"te", value: b"trailers", indexing: Indexing::Indexed };
     let te = (grpc || head.get(Name::Te).is_some()).then_some(te);
-    let passed = head.iter().filter(|field| field.id != Name::Te);
+    let passed = head.iter().filter(move |field| match field.id {
+        Name::Te => false,
+        Name::Upgrade | Name::Expect => http1,
+        _ => true,
+    });
     let passed = passed.map(move |field| match field.id {
         Name::Scheme => Field { value: scheme, ..field },
         // There are few methods, whatever the client's library thinks of paths.
@@ -85,7 +101,8 @@ mod tests {
     fn a_backend_is_told_that_trailers_are_understood() {
         let mut head = with(b"application/grpc");
         head.add(Name::Scheme, b"https");
-        let sent: Vec<_> = request(&head, b"http", true).map(|f| (f.id, f.value)).collect();
+        let sent: Vec<_> =
+            request_to(&head, b"http", false, true).map(|f| (f.id, f.value)).collect();
         assert_eq!(
             sent,
             [
@@ -94,6 +111,6 @@ mod tests {
                 (Name::Te, b"trailers")
             ]
         );
-        assert!(request(&head, b"http", false).all(|f| f.id != Name::Te));
+        assert!(request_to(&head, b"http", false, false).all(|f| f.id != Name::Te));
     }
 }

@@ -12,18 +12,16 @@ use super::front::Proxy;
 use super::key::{Asker, Issued, source_address};
 use super::reject::{Asked, Failure, reply};
 use super::target::{Target, View};
+use super::tried::Tried;
 use super::{fields, filter, mirror};
 use crate::http2::{ErrorCode, Headers, Name};
+use crate::model::Time;
 use crate::model::route::{Filters, Forward, Route, RouteQuery, Share};
-use crate::model::{Endpoint, Time};
 use crate::net::Stream;
-use crate::upstream::OpenError;
+use crate::upstream::{OpenError, Pool, Version};
 
 /// Heads larger than this are not kept for a second try: many of them would be a burden.
 const REPLAY_HEAD: usize = 8 << 10;
-
-/// Backends that one request is offered to.
-const MOST_TRIES: usize = 8;
 
 /// What a request is, from the moment it came.
 pub(super) struct Request {
@@ -50,7 +48,7 @@ pub fn forward(
     head: Headers,
     end: bool,
 ) -> impl Future<Output = ()> {
-    let asked = Asked::by(&head);
+    let asked = Asked::by(&head, front.conn());
     // Made here and not in the future, which would carry the arguments as well.
     let request = Request {
         grpc: asked == Asked::Grpc,
@@ -91,7 +89,7 @@ impl Request {
             let back = match self.open(&attempt).await {
                 Ok(Some(back)) => back,
                 Ok(None) => return Ok(()), // the client is gone
-                Err(failure @ Failure::TooLargeForBackend) => return Err(failure),
+                Err(failure) if failure.is_final() => return Err(failure),
                 Err(failure) => {
                     if failure == Failure::Connect {
                         attempt.fail(self.proxy.worker.now());
@@ -142,6 +140,9 @@ impl Request {
     /// then as the backend is to get it.
     fn route(&self) -> Result<Option<Rc<Target>>, Failure> {
         let head = self.head.borrow();
+        if self.front.conn().is_http1() && fields::is_grpc(&head) {
+            return Err(Failure::GrpcOverHttp1);
+        }
         if head.get(Name::Method) == Some(b"CONNECT") {
             return Err(Failure::ConnectMethod);
         }
@@ -169,7 +170,8 @@ impl Request {
             filter::request(filters, &mut self.head.borrow_mut(), &self.proxy.worker);
             let _ = self.filters.set(Arc::clone(filters)); // a request is routed once
         }
-        if let Some(mirror) = mirror {
+        // What another protocol brings is no body that could be copied.
+        if let Some(mirror) = mirror.filter(|_| !self.is_upgrade()) {
             mirror::start(self, mirror, &routed);
         }
         Ok(Some(Rc::clone(target)))
@@ -187,9 +189,12 @@ impl Request {
             return Ok(None);
         }
         let pool = attempt.pool();
+        if self.grpc && pool.version() == Version::Http1 {
+            return Err(Failure::GrpcToHttp1);
+        }
         let at_once = {
             let head = self.head.borrow();
-            pool.try_open(fields::request(&head, pool.scheme(), self.grpc), self.end)
+            pool.try_open(fields::request(&head, pool, self.grpc), self.ends_for(pool))
         };
         let opened = match at_once {
             Some(opened) => opened.map(Some),
@@ -203,11 +208,21 @@ impl Request {
         })
     }
 
+    /// Whether nothing follows the head as a backend gets it: HTTP/2 has no other protocols.
+    fn ends_for(&self, pool: &Pool) -> bool {
+        self.end || (pool.version() == Version::Http2 && self.is_upgrade())
+    }
+
+    /// Whether another protocol is asked for, which what comes behind the head may be of.
+    pub(super) fn is_upgrade(&self) -> bool {
+        self.front.conn().is_http1() && self.head.borrow().get(Name::Upgrade).is_some()
+    }
+
     async fn wait_open(&self, attempt: &Attempt) -> Result<Option<Rc<Stream>>, OpenError> {
         let pool = attempt.pool();
         let head = self.head.borrow().clone();
-        let head = fields::request(&head, pool.scheme(), self.grpc);
-        let mut open = pin!(pool.open(head, self.end));
+        let head = fields::request(&head, pool, self.grpc);
+        let mut open = pin!(pool.open(head, self.ends_for(pool)));
         poll_fn(|cx| {
             if self.front.over().is_some() {
                 return Poll::Ready(Ok(None));
@@ -252,63 +267,6 @@ impl Request {
             self.front.reset(ErrorCode::CANCEL);
         }
         self.front.detach();
-    }
-}
-
-/// The backends that a request was offered to. They are known by themselves, since a snapshot
-/// that is newer has them elsewhere, or not at all.
-struct Tried {
-    endpoints: [*const Endpoint; MOST_TRIES],
-    len: usize,
-}
-
-impl Tried {
-    fn none() -> Tried {
-        Tried { endpoints: [std::ptr::null(); MOST_TRIES], len: 0 }
-    }
-
-    fn push(&mut self, endpoint: *const Endpoint) {
-        if let Some(slot) = self.endpoints.get_mut(self.len) {
-            *slot = endpoint;
-            self.len += 1;
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.len == MOST_TRIES
-    }
-
-    /// Where they are in `view`.
-    fn indices(&self, view: &View) -> Indices {
-        let mut indices = Indices::default();
-        if self.len > 0 {
-            for index in 0..view.pools.len() {
-                if self.endpoints.contains(&view.endpoint(index)) {
-                    indices.push(index);
-                }
-            }
-        }
-        indices
-    }
-}
-
-/// A few indices.
-#[derive(Default)]
-struct Indices {
-    indices: [usize; MOST_TRIES],
-    len: usize,
-}
-
-impl Indices {
-    fn push(&mut self, index: usize) {
-        if let Some(slot) = self.indices.get_mut(self.len) {
-            *slot = index;
-            self.len += 1;
-        }
-    }
-
-    fn as_slice(&self) -> &[usize] {
-        self.indices.get(..self.len).unwrap_or_default()
     }
 }
 

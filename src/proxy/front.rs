@@ -59,7 +59,7 @@ impl Handler for Front {
         // A task, because the connection is in use while its events are handled.
         self.0.worker.spawn(async move {
             proxy.count_rejection(Failure::TooLarge);
-            reply(&stream, Asked::by(&headers), Failure::TooLarge);
+            reply(&stream, Asked::by(&headers, stream.conn()), Failure::TooLarge);
             stream.detach();
             proxy.worker.recycle(headers);
         });

@@ -20,7 +20,7 @@ use crate::http2::Headers;
 use crate::model::route::Mirror;
 use crate::model::{Code, Copied, GrpcCode, Time};
 use crate::net::{Cut, Sleep, Stream, Tee, Worker};
-use crate::upstream::OpenError;
+use crate::upstream::{OpenError, Version};
 
 /// How long a mirror may take to answer once it has, or might have, the whole request.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -99,7 +99,10 @@ impl Copy {
     /// A stream to the backend, unless the copy comes to its end before there is one.
     async fn open(&self, attempt: &Attempt) -> Result<Rc<Stream>, Copied> {
         let pool = attempt.pool();
-        let head = fields::request(&self.head, pool.scheme(), self.grpc);
+        if self.grpc && pool.version() == Version::Http1 {
+            return Err(Copied::Failed);
+        }
+        let head = fields::request(&self.head, pool, self.grpc);
         let mut open = pin!(pool.open(head, self.tee.is_none()));
         poll_fn(|cx| {
             if let Some(copied) = self.cut(cx) {

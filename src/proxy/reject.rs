@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::fields;
 use crate::http2::{ErrorCode, Headers, Name};
 use crate::model::{Code, GrpcCode};
-use crate::net::Stream;
+use crate::net::{Conn, Stream};
 use crate::telemetry::Rejected;
 
 /// Why a request has no response of a backend, or not all of it.
@@ -29,6 +29,10 @@ pub enum Failure {
     GrpcRedirect,
     /// The route redirects to the host that the request came by, and the request names none.
     NoHost,
+    /// A gRPC request came over HTTP/1.1.
+    GrpcOverHttp1,
+    /// A gRPC request is for a service whose backends speak HTTP/1.1.
+    GrpcToHttp1,
     /// The backend's connection ended.
     BackendLost,
     /// The backend took the request back unprocessed.
@@ -61,6 +65,17 @@ impl Failure {
                 (Unimplemented, b"404", "this route redirects, and gRPC follows no redirect")
             }
             Failure::NoHost => (Unimplemented, b"400", "the request names no host to redirect to"),
+            Failure::GrpcOverHttp1 => (
+                Unimplemented,
+                b"505",
+                "gRPC needs HTTP/2 from end to end; from a browser, or where there is HTTP/1.1 \
+                 alone, use gRPC-Web",
+            ),
+            Failure::GrpcToHttp1 => (
+                Unimplemented,
+                b"502",
+                "gRPC needs HTTP/2, and the backends of this service speak HTTP/1.1",
+            ),
             Failure::BackendLost => (Unavailable, b"502", "the backend closed the connection"),
             Failure::BackendRefused => (Unavailable, b"503", "the backend refused the request"),
             Failure::BackendMalformed => (Internal, b"502", "the backend broke the protocol"),
@@ -84,8 +99,14 @@ impl Failure {
             Failure::Overloaded => Some(Rejected::Overloaded),
             Failure::TooLarge | Failure::TooLargeForBackend => Some(Rejected::TooLarge),
             Failure::ConnectMethod => Some(Rejected::ConnectMethod),
+            Failure::GrpcOverHttp1 | Failure::GrpcToHttp1 => Some(Rejected::HttpVersion),
             _ => None,
         }
+    }
+
+    /// Whether no other backend would do better.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Failure::TooLargeForBackend | Failure::GrpcToHttp1)
     }
 
     /// The code under which a backend's requests that ended so are counted.
@@ -110,10 +131,11 @@ pub enum Asked {
 }
 
 impl Asked {
-    /// What a request with this head wants.
-    pub fn by(head: &Headers) -> Asked {
+    /// What a request with this head on `conn` wants.
+    pub fn by(head: &Headers, conn: &Conn) -> Asked {
         match head.get(Name::Method) {
-            _ if fields::is_grpc(head) => Asked::Grpc,
+            // There is no gRPC over HTTP/1.1: whoever tries is to read why.
+            _ if fields::is_grpc(head) && !conn.is_http1() => Asked::Grpc,
             Some(b"HEAD") => Asked::Head,
             _ => Asked::Http,
         }

@@ -11,6 +11,7 @@ use super::{fields, filter};
 use crate::http2::{Cause, ErrorCode, Headers, Name, SendError};
 use crate::model::{Code, GrpcCode};
 use crate::net::{Over, Stream, splice};
+use crate::upstream::Version;
 
 /// Bytes of a request's body that are kept until it is known that no second try is needed.
 const REPLAY: usize = 64 << 10;
@@ -24,7 +25,8 @@ impl Request {
         back: &Rc<Stream>,
         again: bool,
     ) -> Result<(), Failure> {
-        if !self.end {
+        if !self.end && !self.is_upgrade() {
+            self.invite_body(attempt);
             splice(&self.front, back, (!again).then_some(REPLAY));
         }
         let (mut head, end) = match self.response_head(attempt, back).await? {
@@ -47,6 +49,10 @@ impl Request {
             self.end(attempt, back, code);
             return Ok(());
         }
+        if status == 101 {
+            // Only now is it sure that these bytes are no further request.
+            splice(&self.front, back, None);
+        }
         splice(back, &self.front, None);
         self.relay_rest(attempt, back, status).await;
         Ok(())
@@ -58,6 +64,19 @@ impl Request {
         let cookie = self.issued.get().and_then(|issued| attempt.set_cookie(issued, secure));
         let cookie = cookie.as_ref().map(SetCookie::field);
         self.front.send_head(fields::response(head).chain(cookie), end)
+    }
+
+    /// Tells a client that asks before it sends a body to send it. HTTP/1.1 has the backend say
+    /// so itself.
+    fn invite_body(&self, attempt: &Attempt) {
+        let asks = self.head.borrow().get(Name::Expect).is_some();
+        if asks && attempt.pool().version() == Version::Http2 {
+            let mut head = self.proxy.worker.take_headers();
+            head.add(Name::Status, b"100");
+            // The final response says whether the client is still there.
+            let _ = self.front.send_informational(&head);
+            self.proxy.worker.recycle(head);
+        }
     }
 
     /// Waits for the head; `None` when the client went away.

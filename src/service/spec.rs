@@ -20,6 +20,8 @@ pub enum UpstreamProtocol {
     Grpc,
     /// HTTP/2.
     Http2,
+    /// HTTP/1.1.
+    Http1,
 }
 
 /// A service's policy, ready to build pickers.

@@ -54,6 +54,8 @@ reasons! {
     TooLarge "too_large",
     /// Its method is CONNECT.
     ConnectMethod "connect_method",
+    /// gRPC where there is HTTP/1.1 alone.
+    HttpVersion "http_version",
     /// The gateway is going.
     ShuttingDown "shutting_down",
 }

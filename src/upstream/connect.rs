@@ -7,7 +7,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::settings::{Settings, Tls};
+use super::settings::{Settings, Tls, Version};
 use crate::net::{Io, watch_liveness};
 
 /// Why there is no connection to an endpoint.
@@ -20,7 +20,7 @@ pub enum ConnectError {
     #[error("TLS handshake failed: {0}")]
     Tls(#[source] std::io::Error),
     /// The endpoint does not speak HTTP/2 over TLS.
-    #[error("the endpoint did not agree on h2 by ALPN")]
+    #[error("the endpoint speaks no HTTP/2 under TLS: it did not agree on h2 by ALPN")]
     Alpn,
     /// The address has no host that a certificate could name.
     #[error("`{0}` is not a name that a certificate can bear: set tls.server_name")]
@@ -46,7 +46,9 @@ pub(super) async fn connect(
     let name = server_name(address, tls)?;
     let connector = TlsConnector::from(Arc::clone(&tls.config));
     let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
-    if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+    // Who speaks HTTP/1.1 need not say so.
+    let agreed = stream.get_ref().1.alpn_protocol();
+    if settings.version == Version::Http2 && agreed != Some(Version::Http2.alpn()) {
         return Err(ConnectError::Alpn);
     }
     Ok((Io::Tls(Box::new(stream.into())), peer))

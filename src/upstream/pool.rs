@@ -1,6 +1,7 @@
 //! The connections of one worker to one endpoint: opened on demand, more of them when the peer's
 //! limit on streams is reached, and a bounded wait when there may be no more.
 
+mod guards;
 mod owner;
 
 use std::cell::{Cell, RefCell};
@@ -12,10 +13,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::connect::{ConnectError, connect};
-use super::settings::Settings;
-use crate::http2::{self, Connection, Field};
+use super::settings::{Settings, Version};
+use crate::http2::{self, Field};
 use crate::model::{ConnectionCount, Endpoint, Time};
-use crate::net::{Closed, Conn, Handler, Stream, Worker};
+use crate::net::{Closed, Codec, Conn, Handler, Stream, Worker};
+use guards::{CloseOnDrop, Waiting};
 use owner::Owner;
 
 /// The first pause after a failed connect, doubled each time.
@@ -157,15 +159,19 @@ impl Pool {
         }
     }
 
-    /// Opens a stream on the connection that has the fewest, if one has room.
+    /// Opens a stream on the connection that has the fewest, if one has room. Of HTTP/1.1 it is
+    /// the latest that is free: those that are too many get idle and end.
     fn open_on_any<'a>(
         &self,
         fields: impl Iterator<Item = Field<'a>> + Clone,
         end: bool,
     ) -> Option<Result<Rc<Stream>, OpenError>> {
         let conns = self.conns.borrow();
-        let free = conns.iter().filter(|conn| conn.available() > 0);
-        let conn = free.min_by_key(|conn| conn.open_streams())?;
+        let mut free = conns.iter().filter(|conn| conn.available() > 0);
+        let conn = match self.settings.version {
+            Version::Http1 => free.next()?,
+            Version::Http2 => free.min_by_key(|conn| conn.open_streams())?,
+        };
         match conn.open(fields, end) {
             Ok(stream) => Some(Ok(stream)),
             Err(http2::OpenError::TooLarge) => Some(Err(OpenError::TooLarge)),
@@ -176,8 +182,12 @@ impl Pool {
     /// Starts a connection if requests wait for one and there may be one more.
     fn connect_more(&self) {
         let many = self.usable() + self.connecting.get() >= self.settings.max_connections;
-        // One at a time: its streams may be room enough for all that wait.
-        if self.connecting.get() > 0 || many || self.worker.now() < self.retry_at.get() {
+        let enough = match self.settings.version {
+            Version::Http1 => self.connecting.get() >= self.waiting.get(),
+            // One at a time: its streams may be room enough for all that wait.
+            Version::Http2 => self.connecting.get() > 0,
+        };
+        if enough || many || self.worker.now() < self.retry_at.get() {
             return;
         }
         // Who came last may find room that those before are about to take, or leave.
@@ -218,10 +228,14 @@ impl Pool {
     /// Connects and waits for the peer's SETTINGS: only they say how many streams it takes.
     async fn establish(self: &Rc<Self>) -> Result<(), ConnectError> {
         let (io, peer) = connect(self.endpoint.address(), &self.settings).await?;
-        let h2 = Connection::client(Arc::clone(&self.settings.limits));
+        let limits = Arc::clone(&self.settings.limits);
+        let codec = match self.settings.version {
+            Version::Http1 => Codec::http1_client(limits),
+            Version::Http2 => Codec::http2_client(limits),
+        };
         let owner = Rc::new(Owner { pool: Rc::downgrade(self), news: Notify::new() });
         let handler: Rc<dyn Handler> = Rc::clone(&owner) as Rc<dyn Handler>;
-        let conn = Conn::new(&self.worker, h2, io, peer, handler);
+        let conn = Conn::new(&self.worker, codec, io, peer, handler);
         let (pool, driven) = (Rc::clone(self), Rc::clone(&conn));
         let connected = self.endpoint.count_connected();
         let guard = CloseOnDrop(Some(Rc::clone(&conn)));
@@ -286,44 +300,13 @@ impl Pool {
         }
     }
 
+    /// What the endpoint speaks.
+    pub fn version(&self) -> Version {
+        self.settings.version
+    }
+
     /// The scheme of requests to the endpoint.
     pub fn scheme(&self) -> &'static [u8] {
         if self.settings.tls.is_some() { b"https" } else { b"http" }
-    }
-}
-
-struct Waiting<'a>(&'a Pool);
-
-impl Waiting<'_> {
-    fn new(pool: &Pool) -> Waiting<'_> {
-        pool.waiting.set(pool.waiting.get() + 1);
-        Waiting(pool)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.set(self.0.waiting.get() - 1);
-        if self.0.waiting.get() > 0 {
-            self.0.freed.notify_one(); // there may be room for the next one too
-        }
-        self.0.settle();
-    }
-}
-
-/// Closes a connection that did not become ready in time.
-struct CloseOnDrop(Option<Rc<Conn>>);
-
-impl CloseOnDrop {
-    fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for CloseOnDrop {
-    fn drop(&mut self) {
-        if let Some(conn) = self.0.take() {
-            conn.close(Closed::PrefaceTimeout);
-        }
     }
 }

@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod client;
 pub mod frames;
 pub mod gateway;
+pub mod http1;
 pub mod process;
 pub mod prometheus;
 pub mod raw;

@@ -6,18 +6,22 @@ use std::task::{Context, Poll};
 use super::super::deadlines::LINGER;
 use super::super::io::Io;
 use super::super::stream::Stream;
-use super::Closed;
-use crate::http2::{Connection, Key};
+use super::{Closed, Codec};
+use crate::http2::Key;
 use crate::model::Time;
 
 /// What the driver and the streams share.
 pub struct Core {
-    pub h2: Connection,
+    pub codec: Codec,
     pub io: Io,
     /// By the slot of their keys.
     pub streams: Vec<Option<Rc<Stream>>>,
-    /// The beginning of a frame.
+    /// The beginning of a frame, and whatever the codec cannot look at yet.
     pub partial: Vec<u8>,
+    /// What was kept had to wait for something else than more of it.
+    pub blocked: bool,
+    /// The peer sends nothing more.
+    pub ended: bool,
     pub phase: Phase,
     pub leaving: Option<Time>,
     pub opened: Time,
@@ -45,12 +49,14 @@ pub enum Phase {
 }
 
 impl Core {
-    pub fn new(h2: Connection, io: Io, now: Time, expires: Option<Time>) -> Core {
+    pub fn new(codec: Codec, io: Io, now: Time, expires: Option<Time>) -> Core {
         Core {
-            h2,
+            codec,
             io,
             streams: Vec::new(),
             partial: Vec::new(),
+            blocked: false,
+            ended: false,
             phase: Phase::Open,
             leaving: None,
             opened: now,
@@ -95,12 +101,14 @@ impl Core {
     pub fn keep(&mut self, rest: &[u8], frames_ended: bool, now: Time) {
         self.partial.clear();
         self.partial.extend_from_slice(rest);
-        let in_block = self.h2.in_header_block();
-        if frames_ended && !(in_block && self.was_in_block) {
+        self.blocked = self.codec.is_blocked();
+        let in_block = self.codec.in_header_block();
+        let unfinished = self.codec.is_unfinished(rest.len());
+        if !unfinished || (frames_ended && !(in_block && self.was_in_block)) {
             self.unfinished = None;
         }
         self.was_in_block = in_block;
-        if in_block || !rest.is_empty() {
+        if unfinished {
             self.unfinished.get_or_insert(now);
         }
     }
@@ -110,14 +118,14 @@ impl Core {
             return Ok(());
         }
         loop {
-            self.h2.pump();
-            if self.h2.output_len() == 0 {
+            self.codec.pump();
+            if self.codec.output_len() == 0 {
                 break;
             }
-            match self.io.poll_write(cx, self.h2.output().bytes()) {
+            match self.io.poll_write(cx, self.codec.output().bytes()) {
                 Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(n)) => {
-                    self.h2.output().advance(n);
+                    self.codec.output().advance(n);
                     if matches!(self.io, Io::Plain(_)) {
                         self.stalled = None; // under TLS it has only been taken to be sent
                     }
@@ -139,20 +147,26 @@ impl Core {
                 return Ok(());
             }
         }
-        if self.finish(now) || matches!(self.phase, Phase::Lingering(..)) {
+        let lingers = |phase| matches!(phase, Phase::Lingering(..));
+        if self.finish(now) || lingers(self.phase) || self.codec.is_half_closed() {
             let _ = self.io.poll_shutdown(cx)?; // a pending one is cut short by the linger time
         }
         Ok(())
     }
 
+    /// Whether what was kept can be looked at now.
+    pub fn is_unblocked(&self) -> bool {
+        self.blocked && !self.codec.is_blocked()
+    }
+
     /// Notes whether any stream is open. Whether that was all: none is, and none will be.
     fn finish(&mut self, now: Time) -> bool {
-        if self.h2.is_busy() {
+        if self.codec.is_busy() {
             self.idle = None;
             return false;
         }
         self.idle.get_or_insert(now);
-        if self.phase == Phase::Open && self.h2.is_leaving() && self.h2.output_len() == 0 {
+        if self.phase == Phase::Open && self.codec.is_leaving() && self.codec.output_len() == 0 {
             let why = if self.leaving.is_some() { Closed::Drain } else { Closed::Peer };
             self.linger(why, now);
             return true;

@@ -1,20 +1,47 @@
 //! The driver: reads, has it parsed, hands events to streams, and writes once a turn.
 
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use super::super::deadlines::LEAVE_PING;
 use super::super::stream::{Over, Stream};
 use super::core::find;
-use super::{Closed, Conn, Core, Phase};
+use super::{Closed, Codec, Conn, Core, Phase};
 use crate::http2::{ConnectionError, ErrorCode, Event};
 use crate::model::Time;
 
 /// Reads in a row before others have their turn.
 const READS_A_TURN: usize = 4;
 
+/// One read at most, after what was left of the last one.
+const READ: usize = 64 << 10;
+
 /// Output that a peer may leave unread before nothing more is read from it.
 const OUTPUT_LIMIT: usize = 512 << 10;
+
+/// Bytes that may wait to be looked at before nothing more is read. Until then reading goes on,
+/// as it tells when the peer is gone.
+const BLOCKED_LIMIT: usize = 16 << 10;
+
+impl Core {
+    /// Whether nothing is to be read now.
+    fn waits(&self) -> bool {
+        let blocked = self.blocked && self.codec.is_blocked();
+        let enough = self.ended || self.partial.len() >= BLOCKED_LIMIT;
+        self.codec.output_len() > OUTPUT_LIMIT || (blocked && enough)
+    }
+
+    /// Reads into `buffer`, unless there is enough to go on with: what was kept can be looked at
+    /// now, or nothing more will come.
+    fn more(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<std::io::Result<usize>> {
+        if self.ended || self.is_unblocked() {
+            return Poll::Ready(Ok(0));
+        }
+        let read = ready!(self.io.poll_read(cx, buffer))?;
+        self.ended = read == 0;
+        Poll::Ready(Ok(read))
+    }
+}
 
 impl Conn {
     pub(super) fn poll(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<Closed> {
@@ -26,13 +53,13 @@ impl Conn {
             self.flush_later();
         }
         for _ in 0..READS_A_TURN {
-            let (phase, full) = {
+            let (phase, waits) = {
                 let core = self.core.borrow();
-                (core.phase, core.h2.output_len() > OUTPUT_LIMIT)
+                (core.phase, core.waits())
             };
             match phase {
                 Phase::Closed(why) => return Poll::Ready(why),
-                Phase::Open if full => return Poll::Pending, // writing wakes this task
+                Phase::Open if waits => return Poll::Pending, // writing wakes this task
                 Phase::Open | Phase::Lingering(..) => {}
             }
             if self.read(cx).is_pending() {
@@ -48,12 +75,12 @@ impl Conn {
         let mut buffer = self.worker.read_buffer.borrow_mut();
         let mut core = self.core.borrow_mut();
         let kept = core.partial.len();
-        let Some((front, back)) = buffer.split_at_mut_checked(kept) else {
-            core.phase = Phase::Closed(Closed::Io); // larger than any frame: cannot be
-            return Poll::Ready(());
-        };
+        if buffer.len() < kept + READ {
+            buffer.resize(kept + READ, 0);
+        }
+        let (front, back) = buffer.split_at_mut(kept);
         front.copy_from_slice(&core.partial);
-        let n = match core.io.poll_read(cx, back) {
+        let n = match core.more(cx, back) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(n)) => n,
             Poll::Ready(Err(_)) => {
@@ -61,22 +88,24 @@ impl Conn {
                 return Poll::Ready(());
             }
         };
-        if n == 0 {
-            core.end(Closed::Peer);
-            return Poll::Ready(());
-        }
         if core.phase != Phase::Open {
             core.partial.clear();
+            if core.ended {
+                core.end(Closed::Peer);
+            }
             return Poll::Ready(());
         }
         let mut input = buffer.get(..kept + n).unwrap_or_default();
-        let before = core.h2.available();
+        let before = core.codec.available();
         let mut changed = self.handle(&mut core, &mut input);
-        core.h2.pump();
-        changed |= core.h2.available() != before;
+        core.codec.pump();
+        changed |= core.codec.available() != before;
         let frames_ended = input.len() < kept + n;
         core.keep(input, frames_ended, self.worker.now());
-        let flush = core.h2.output_len() > 0 || core.h2.pending_bytes() > 0;
+        if core.ended && !(core.blocked && core.codec.outlives_input()) {
+            changed |= self.end_of_input(&mut core);
+        }
+        let flush = core.codec.output_len() > 0 || core.codec.pending_bytes() > 0;
         drop(core);
         drop(buffer);
         if flush {
@@ -95,7 +124,7 @@ impl Conn {
         let mut changed = false;
         loop {
             let mut pool = self.worker.headers.borrow_mut();
-            let event = core.h2.receive(input, now.as_millis(), &mut pool);
+            let event = core.codec.receive(input, now, &mut pool);
             drop(pool);
             match event {
                 Ok(Some(event)) => changed |= self.event(core, event, now),
@@ -108,18 +137,30 @@ impl Conn {
         }
     }
 
+    /// All that the peer has sent was looked at.
+    fn end_of_input(self: &Rc<Self>, core: &mut Core) -> bool {
+        let event = core.codec.end_of_input();
+        let over = event.is_none() || !core.codec.is_busy();
+        let changed = event.is_some_and(|event| self.event(core, event, self.worker.now()));
+        if over {
+            core.end(Closed::Peer);
+        }
+        changed
+    }
+
     fn event(self: &Rc<Self>, core: &mut Core, event: Event<'_>, now: Time) -> bool {
         match event {
             Event::Data { key, payload, end } => {
-                let Core { h2, streams, .. } = core;
+                let Core { codec, streams, .. } = core;
                 if let Some(stream) = find(streams, key) {
-                    stream.on_data(h2, payload, end, now);
+                    stream.on_data(codec, payload, end, now);
                 }
             }
             Event::Request { key, headers, end } => {
                 let stream = Stream::new(self, key);
                 core.put(key, &stream);
                 core.idle = None;
+                self.http1.set(matches!(core.codec, Codec::H1(_)));
                 self.handler.request(stream, headers, end);
             }
             Event::Oversized { key, headers } => {
@@ -147,14 +188,14 @@ impl Conn {
             }
             Event::Settings => return true,
             Event::GoAway { .. } => {
-                if !core.h2.is_busy() {
+                if !core.codec.is_busy() {
                     core.linger(Closed::Peer, now);
                 }
                 return true;
             }
             Event::Pong(payload) => {
                 if payload == LEAVE_PING {
-                    core.h2.leave(ErrorCode::NO_ERROR, "");
+                    core.codec.leave();
                 }
             }
         }
@@ -182,9 +223,10 @@ impl Conn {
         let waker = self.waker.borrow().clone().unwrap_or_else(|| Waker::noop().clone());
         let mut cx = Context::from_waker(&waker);
         let mut core = self.core.borrow_mut();
-        let was_full = core.h2.output_len() > OUTPUT_LIMIT;
+        let was_full = core.codec.output_len() > OUTPUT_LIMIT;
         let result = core.write(&mut cx, self.worker.now());
-        let wake = result.is_err() || (was_full && core.h2.output_len() <= OUTPUT_LIMIT);
+        let has_room = was_full && core.codec.output_len() <= OUTPUT_LIMIT;
+        let wake = result.is_err() || has_room || core.is_unblocked();
         if result.is_err() {
             core.end(Closed::Io);
         }
@@ -199,9 +241,9 @@ impl Conn {
     /// Gives credit back for what has left, to whoever feeds those streams.
     fn settle_drained(&self, core: &mut Core) {
         let now = self.worker.now();
-        while let Some((key, n)) = core.h2.next_drained() {
+        while let Some((key, n)) = core.codec.next_drained() {
             if let Some(stream) = find(&core.streams, key) {
-                stream.on_drained(n, !core.h2.is_open(key), now);
+                stream.on_drained(n, !core.codec.is_open(key), now);
             }
         }
     }
@@ -213,11 +255,11 @@ impl Conn {
             let mut core = self.core.borrow_mut();
             let before = core.held;
             core.held = match core.phase {
-                Phase::Open => core.h2.pending_bytes(),
+                Phase::Open => core.codec.pending_bytes(),
                 _ => 0,
             };
             self.worker.account(before, core.held);
-            (core.held, core.h2.limits().connection_buffer as usize)
+            (core.held, core.codec.limits().connection_buffer as usize)
         };
         if held > limit {
             self.reset_slowest();
@@ -232,8 +274,8 @@ impl Conn {
     /// Resets the stream that holds most.
     pub(in crate::net) fn reset_slowest(self: &Rc<Self>) {
         let mut core = self.core.borrow_mut();
-        let Some((_, key)) = core.h2.slowest().filter(|(held, _)| *held > 0) else { return };
-        core.h2.reset(key, ErrorCode::ENHANCE_YOUR_CALM);
+        let Some((_, key)) = core.codec.slowest().filter(|(held, _)| *held > 0) else { return };
+        core.codec.reset(key, ErrorCode::ENHANCE_YOUR_CALM);
         if let Some(stream) = core.take(key) {
             stream.on_over(Over::Overflow);
         }

@@ -1,0 +1,313 @@
+//! The protocol that a connection speaks: its driver and its streams do not ask which.
+
+use std::sync::Arc;
+
+use crate::http1;
+use crate::http2::{
+    self, ConnectionError, ErrorCode, Event, Field, Gone, HeaderPool, Headers, Key, Limits,
+    OpenError, Output, PREFACE, Role, SendError,
+};
+use crate::model::Time;
+
+/// One end of a connection.
+#[derive(Debug)]
+pub enum Codec {
+    /// A client's, whose first bytes will tell.
+    Undecided(Undecided),
+    /// HTTP/1.1.
+    H1(http1::Connection),
+    /// HTTP/2.
+    H2(Box<http2::Connection>),
+}
+
+/// What the end of a client's connection is made with, once its first bytes are there.
+#[derive(Debug)]
+pub struct Undecided {
+    limits: Arc<Limits>,
+    scheme: &'static [u8],
+    output: Output,
+}
+
+/// Calls the same function of either protocol, and does nothing as long as there is none.
+macro_rules! either {
+    ($self:ident, $codec:ident => $call:expr, else $none:expr) => {
+        match $self {
+            Codec::H2($codec) => $call,
+            Codec::H1($codec) => $call,
+            Codec::Undecided(_) => $none,
+        }
+    };
+}
+
+impl Codec {
+    /// A server's end, for the protocol that was agreed on by ALPN, or else for whichever the
+    /// client speaks.
+    pub fn server(limits: Arc<Limits>, scheme: &'static [u8], agreed: Option<&[u8]>) -> Codec {
+        match agreed {
+            Some(b"h2") => Codec::H2(Box::new(http2::Connection::server(limits))),
+            Some(_) => Codec::H1(http1::Connection::server(limits, scheme)),
+            None => Codec::Undecided(Undecided { limits, scheme, output: Output::default() }),
+        }
+    }
+
+    /// A client's end of HTTP/1.1.
+    pub fn http1_client(limits: Arc<Limits>) -> Codec {
+        Codec::H1(http1::Connection::client(limits))
+    }
+
+    /// A client's end of HTTP/2.
+    pub fn http2_client(limits: Arc<Limits>) -> Codec {
+        Codec::H2(Box::new(http2::Connection::client(limits)))
+    }
+
+    /// Takes events off the front of `input`, as the protocols do.
+    pub fn receive<'a>(
+        &mut self,
+        input: &mut &'a [u8],
+        now: Time,
+        pool: &mut HeaderPool,
+    ) -> Result<Option<Event<'a>>, ConnectionError> {
+        match self {
+            Codec::H2(h2) => h2.receive(input, now.as_millis(), pool),
+            Codec::H1(h1) => h1.receive(input, pool),
+            Codec::Undecided(undecided) => match undecided.decide(input) {
+                Some(codec) => {
+                    *self = codec;
+                    self.receive(input, now, pool)
+                }
+                None => Ok(None),
+            },
+        }
+    }
+
+    /// The peer has ended its side; an event where that says something.
+    pub fn end_of_input(&mut self) -> Option<Event<'static>> {
+        match self {
+            Codec::H1(h1) => h1.end_of_input(),
+            Codec::H2(_) | Codec::Undecided(_) => None,
+        }
+    }
+
+    /// Whether the peer may still want what we send when it has ended its side.
+    pub fn outlives_input(&self) -> bool {
+        match self {
+            Codec::H1(h1) => h1.role() == Role::Client || h1.is_tunnel(),
+            Codec::H2(_) | Codec::Undecided(_) => false,
+        }
+    }
+
+    /// Whether what has come has to wait.
+    pub fn is_blocked(&self) -> bool {
+        matches!(self, Codec::H1(h1) if h1.is_blocked())
+    }
+
+    /// Whether, with `waiting` bytes not looked at, something has begun that must end soon.
+    pub fn is_unfinished(&self, waiting: usize) -> bool {
+        match self {
+            Codec::H2(h2) => h2.in_header_block() || waiting > 0,
+            Codec::H1(h1) => h1.is_unfinished(waiting),
+            Codec::Undecided(_) => waiting > 0,
+        }
+    }
+
+    /// Whether a header block is on its way in several frames.
+    pub fn in_header_block(&self) -> bool {
+        matches!(self, Codec::H2(h2) if h2.in_header_block())
+    }
+
+    /// Whether each side knows what it may expect of the other.
+    pub fn is_introduced(&self) -> bool {
+        match self {
+            Codec::H2(h2) => h2.settings_seen() && h2.settings_acked(),
+            Codec::H1(_) => true,
+            Codec::Undecided(_) => false,
+        }
+    }
+
+    /// Whether it is known how many streams a backend takes.
+    pub fn is_ready(&self) -> bool {
+        match self {
+            Codec::H2(h2) => h2.settings_seen(),
+            Codec::H1(_) => true,
+            Codec::Undecided(_) => false,
+        }
+    }
+
+    /// Whether our side has ended while the peer's goes on.
+    pub fn is_half_closed(&self) -> bool {
+        matches!(self, Codec::H1(h1) if h1.is_half_closed())
+    }
+
+    /// Which end this is.
+    pub fn role(&self) -> Role {
+        either!(self, codec => codec.role(), else Role::Server)
+    }
+
+    /// The limits it was made with.
+    pub fn limits(&self) -> &Arc<Limits> {
+        match self {
+            Codec::H2(h2) => h2.limits(),
+            Codec::H1(h1) => h1.limits(),
+            Codec::Undecided(undecided) => &undecided.limits,
+        }
+    }
+
+    /// The bytes to be written.
+    pub fn output(&mut self) -> &mut Output {
+        match self {
+            Codec::H2(h2) => h2.output(),
+            Codec::H1(h1) => h1.output(),
+            Codec::Undecided(undecided) => &mut undecided.output,
+        }
+    }
+
+    /// How many bytes are to be written.
+    pub fn output_len(&self) -> usize {
+        either!(self, codec => codec.output_len(), else 0)
+    }
+
+    /// Streams that are open.
+    pub fn open_streams(&self) -> usize {
+        either!(self, codec => codec.open_streams(), else 0)
+    }
+
+    /// Whether a stream is open on which something is wanted.
+    pub fn is_busy(&self) -> bool {
+        either!(self, codec => codec.is_busy(), else false)
+    }
+
+    /// Whether the stream is open.
+    pub fn is_open(&self, key: Key) -> bool {
+        either!(self, codec => codec.is_open(key), else false)
+    }
+
+    /// How many more streams the peer takes now.
+    pub fn available(&self) -> usize {
+        either!(self, codec => codec.available(), else 0)
+    }
+
+    /// Whether no stream will be opened here again.
+    pub fn is_leaving(&self) -> bool {
+        either!(self, codec => codec.is_leaving(), else false)
+    }
+
+    /// Bytes that wait to be sent on a stream.
+    pub fn unsent(&self, key: Key) -> usize {
+        match self {
+            Codec::H2(h2) => h2.unsent(key),
+            Codec::H1(h1) if h1.is_open(key) => h1.pending_bytes(),
+            Codec::H1(_) | Codec::Undecided(_) => 0,
+        }
+    }
+
+    /// Bytes that wait because a reader is slow.
+    pub fn pending_bytes(&self) -> usize {
+        either!(self, codec => codec.pending_bytes(), else 0)
+    }
+
+    /// The stream for which most bytes wait, and how many.
+    pub fn slowest(&self) -> Option<(usize, Key)> {
+        either!(self, codec => codec.slowest(), else None)
+    }
+
+    /// Says that no streams are wanted soon; of HTTP/2 the answer to `ping` tells when the peer
+    /// has heard it.
+    pub fn announce_leave(&mut self, ping: [u8; 8]) {
+        match self {
+            Codec::H2(h2) => h2.announce_leave(ping),
+            Codec::H1(h1) => h1.announce_leave(),
+            Codec::Undecided(_) => {}
+        }
+    }
+
+    /// Takes no more streams.
+    pub fn leave(&mut self) {
+        match self {
+            Codec::H2(h2) => h2.leave(ErrorCode::NO_ERROR, ""),
+            Codec::H1(h1) => h1.leave(),
+            Codec::Undecided(_) => {}
+        }
+    }
+
+    /// Gives up memory that an idle connection does not need.
+    pub fn shrink(&mut self) {
+        either!(self, codec => codec.shrink(), else {});
+    }
+
+    /// Opens a stream with the head of a request.
+    pub fn open<'a>(
+        &mut self,
+        fields: impl Iterator<Item = Field<'a>> + Clone,
+        end: bool,
+        now: Time,
+    ) -> Result<Key, OpenError> {
+        match self {
+            Codec::H2(h2) => h2.open(fields, end, now.as_millis()),
+            Codec::H1(h1) => h1.open(fields, end),
+            Codec::Undecided(_) => Err(OpenError::Unavailable),
+        }
+    }
+
+    /// Sends the head of a response.
+    pub fn send_head<'a>(
+        &mut self,
+        key: Key,
+        fields: impl Iterator<Item = Field<'a>> + Clone,
+        end: bool,
+    ) -> Result<(), SendError> {
+        either!(self, codec => codec.send_head(key, fields, end), else Err(SendError::Gone))
+    }
+
+    /// Sends an informational response.
+    pub fn send_informational(&mut self, key: Key, headers: &Headers) -> Result<(), SendError> {
+        let fields = headers.iter();
+        either!(self, codec => codec.send_informational(key, fields), else Err(SendError::Gone))
+    }
+
+    /// Sends a piece of a body.
+    pub fn send_data(&mut self, key: Key, payload: &[u8], end: bool) -> Result<usize, Gone> {
+        either!(self, codec => codec.send_data(key, payload, end), else Err(Gone))
+    }
+
+    /// Sends trailers.
+    pub fn send_trailers(&mut self, key: Key, trailers: &Headers) -> Result<(), SendError> {
+        either!(self, codec => codec.send_trailers(key, trailers), else Err(SendError::Gone))
+    }
+
+    /// Ends a stream at once in both directions.
+    pub fn reset(&mut self, key: Key, code: ErrorCode) {
+        either!(self, codec => codec.reset(key, code), else {});
+    }
+
+    /// Drops what still comes on a stream.
+    pub fn discard(&mut self, key: Key) {
+        either!(self, codec => codec.discard(key), else {});
+    }
+
+    /// Grants the peer more on a stream.
+    pub fn release(&mut self, key: Key, bytes: usize) {
+        either!(self, codec => codec.release(key, bytes), else {});
+    }
+
+    /// Moves what waits into the output.
+    pub fn pump(&mut self) {
+        either!(self, codec => codec.pump(), else {});
+    }
+
+    /// A stream for which bytes that had waited have left, and how many.
+    pub fn next_drained(&mut self) -> Option<(Key, usize)> {
+        either!(self, codec => codec.next_drained(), else None)
+    }
+}
+
+impl Undecided {
+    /// The protocol that begins with these bytes; `None` while both might.
+    fn decide(&self, input: &[u8]) -> Option<Codec> {
+        let protocol: &[u8] = match input {
+            _ if input.starts_with(PREFACE) => b"h2",
+            _ if PREFACE.starts_with(input) => return None,
+            _ => b"http/1.1",
+        };
+        Some(Codec::server(Arc::clone(&self.limits), self.scheme, Some(protocol)))
+    }
+}
