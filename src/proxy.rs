@@ -4,6 +4,7 @@ mod attempt;
 mod fields;
 mod filter;
 mod forward;
+mod forwarded;
 mod front;
 mod key;
 mod mirror;

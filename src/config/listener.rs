@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::files::Files;
 use super::node::Node;
 use super::plan::{ControlPlan, MetricsPlan};
-use super::read::{Fields, boolean, count, scalar, word};
+use super::read::{Fields, boolean, count, items, scalar, word};
 use super::report::{Problems, Span};
 use super::{limits, tls};
 use crate::http2::Limits;
-use crate::model::address;
+use crate::model::forwarding::network;
+use crate::model::{ForwardedHeaders, Forwarding, address};
 use crate::net::ListenerSpec;
 
 /// Connections that one listener takes unless told otherwise.
@@ -33,11 +34,38 @@ pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(List
     let tls = tls_node.and_then(|node| tls::server(node, files, problems));
     let mut max_connections = MAX_CONNECTIONS;
     fields.set("max_connections", &mut max_connections, count(1..=10_000_000));
+    let forwarding = fields.get("forwarded").map(|node| forwarding(node, problems));
     fields.finish();
 
     let (address, span) = bind(address_node?, problems)?;
-    let plan = ListenerSpec { address, tls, limits: Arc::new(limits), max_connections };
+    let plan = ListenerSpec {
+        address,
+        tls,
+        limits: Arc::new(limits),
+        max_connections,
+        forwarding: Arc::new(forwarding.unwrap_or_default()),
+    };
     Some((plan, span))
+}
+
+/// A listener's `forwarded`.
+fn forwarding(node: &Node, problems: &Problems) -> Forwarding {
+    const WORDS: [(&str, ForwardedHeaders); 4] = [
+        ("off", ForwardedHeaders::Off),
+        ("x_forwarded", ForwardedHeaders::XForwarded),
+        ("forwarded", ForwardedHeaders::Forwarded),
+        ("both", ForwardedHeaders::Both),
+    ];
+    let mut forwarding = Forwarding::default();
+    let mut fields = Fields::of(node, problems);
+    fields.set("headers", &mut forwarding.headers, word(&WORDS));
+    fields.set("grpc", &mut forwarding.grpc, boolean);
+    if let Some(node) = fields.get("trust") {
+        let networks = items(node, problems).iter();
+        forwarding.trust = networks.filter_map(|node| scalar(node, problems, network)).collect();
+    }
+    fields.finish();
+    forwarding
 }
 
 /// `control`, and where its address stands.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::http2::Limits;
-use crate::model::{Route, RouteQuery};
+use crate::model::{ForwardedHeaders, Route, RouteQuery};
 
 const MINIMAL: &str = include_str!("../../docs/examples/minimal.yaml");
 const FULL: &str = include_str!("../../docs/examples/full.yaml");
@@ -205,6 +205,21 @@ fn unknown_keys_get_a_suggestion() {
     refused(&text, "2:1", &["did you mean `listeners`?"]);
     let text = minimal_with("  orders:", "  orders:\n    balancer: { policy: p2c }");
     refused(&text, "6:25", &["unknown policy `p2c`", "p2c_ewma"]);
+}
+
+#[test]
+fn proxies_are_believed_by_network() {
+    let with = |setting: &str| {
+        let address = "  - address: 127.0.0.1:8080";
+        minimal_with(address, &format!("{address}\n    forwarded: {setting}"))
+    };
+    let text = with("{ headers: both, grpc: true, trust: [ 10.0.0.0/8, ::1 ] }");
+    let plan = parse(&text, Path::new("")).unwrap_or_else(|report| panic!("{}", report.pretty()));
+    let forwarding = &plan.listeners[0].forwarding;
+    assert_eq!((forwarding.headers, forwarding.grpc), (ForwardedHeaders::Both, true));
+    assert!(forwarding.trusts("::1".parse().unwrap()));
+    refused(&with("{ trust: [ proxy ] }"), "4:27", &["`proxy` is not a network", "10.0.0.0/8"]);
+    refused(&with("{ header: both }"), "4:18", &["did you mean `headers`?"]);
 }
 
 #[test]

@@ -142,6 +142,17 @@ impl Headers {
         self.push(Name::of(name), name, value, Indexing::Indexed);
     }
 
+    /// Appends a field with the value that another one has, if there is that one.
+    pub fn add_copy(&mut self, id: Name, of: Name) {
+        let Some(range) = self.ranges.iter().find(|range| range.id == of) else { return };
+        let start = (range.start + range.name_len) as usize;
+        let value = start..start + range.value_len as usize;
+        let field = self.begin();
+        self.bytes.extend_from_slice(id.as_str().as_bytes());
+        self.bytes.extend_from_within(value);
+        self.finish(field, id, id.as_str().len(), Indexing::Indexed);
+    }
+
     /// Appends a field by its name in any case, as HTTP/1.1 brings it. What nobody here knows is
     /// not put into a table: it may be different on every request.
     pub fn push_folded(&mut self, name: &[u8], value: &[u8]) {

@@ -16,9 +16,11 @@ use tokio_rustls::TlsAcceptor;
 use super::conn::{Closed, Codec, Conn, Handler};
 use super::io::Io;
 use super::listener::Listener;
+use super::origin::Origin;
 use super::worker::{Command, Worker, WorkerHandle};
 use crate::clock::Seldom;
 use crate::http2::Limits;
+use crate::model::Forwarding;
 
 /// How long to wait when the process has no file descriptor left for a new connection.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -44,6 +46,8 @@ pub struct ListenerSpec {
     pub limits: Arc<Limits>,
     /// Connections at a time; more are closed at once.
     pub max_connections: usize,
+    /// What backends are told about clients.
+    pub forwarding: Arc<Forwarding>,
 }
 
 /// A connection on its way to a worker.
@@ -161,9 +165,11 @@ impl Acceptor {
                 Ok(io) => {
                     worker.read_clock();
                     let limits = Arc::clone(&spec.limits);
+                    let tls = matches!(io, Io::Tls(_));
+                    let origin = Origin::new(&spec.forwarding, peer, tls);
                     let codec = Codec::server(limits, io.scheme(), io.agreed());
                     let conn = Conn::new(&worker, codec, io, peer, handler);
-                    conn.came_by(listener);
+                    conn.came_by(listener, origin);
                     if worker.is_draining() {
                         conn.begin_leave();
                     }

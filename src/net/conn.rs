@@ -15,6 +15,7 @@ pub(super) use self::core::{Core, Phase};
 use super::deadlines::{self, ResetBudget};
 use super::io::Io;
 use super::listener::Listener;
+use super::origin::Origin;
 use super::stream::Stream;
 use super::worker::Worker;
 use crate::http2::{self, Fault, Headers, Key, OpenError};
@@ -75,7 +76,7 @@ pub struct Conn {
     slot: Cell<usize>,
     pub(super) resets: ResetBudget,
     /// What it came by, if a client made it.
-    pub(super) listener: OnceCell<Arc<Listener>>,
+    pub(super) listener: OnceCell<(Arc<Listener>, Origin)>,
     /// Streams given up that are yet to be reset.
     pub(super) abandoned: RefCell<Vec<Key>>,
 }
@@ -121,9 +122,14 @@ impl Conn {
         self.handler.changed();
     }
 
-    /// Says which listener it came by: when that is closed, the client is asked to go.
-    pub(super) fn came_by(&self, listener: Arc<Listener>) {
-        let _ = self.listener.set(listener); // it came by one alone
+    /// Says which listener it came by, and how: when that is closed, the client is asked to go.
+    pub(super) fn came_by(&self, listener: Arc<Listener>, origin: Origin) {
+        let _ = self.listener.set((listener, origin)); // it came by one alone
+    }
+
+    /// Where a client's connection comes from.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.listener.get().map(|(_, origin)| origin)
     }
 
     /// The worker that it lives on.

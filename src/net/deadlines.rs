@@ -64,7 +64,7 @@ impl Conn {
         // Nobody else is on the connection: its end tells the backend of all at once.
         let deserted = core.idle.is_some() && self.abandoned() > 0;
         let expired = core.expires.is_some_and(|at| now >= at);
-        let closed = self.listener.get().is_some_and(|listener| listener.is_closed());
+        let closed = self.listener.get().is_some_and(|(listener, _)| listener.is_closed());
         let told = core.leaving.is_some_and(|since| now.since(since) > LEAVE_PATIENCE);
         if told {
             core.codec.leave();

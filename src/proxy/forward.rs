@@ -9,11 +9,11 @@ use std::task::Poll;
 
 use super::attempt::Attempt;
 use super::front::Proxy;
-use super::key::{Asker, Issued, source_address};
+use super::key::{Asker, Issued};
 use super::reject::{Asked, Failure, reply};
 use super::target::{Target, View};
 use super::tried::Tried;
-use super::{fields, filter, mirror};
+use super::{fields, filter, forwarded, mirror};
 use crate::http2::{ErrorCode, Headers, Name};
 use crate::model::Time;
 use crate::model::route::{Filters, Forward, Route, RouteQuery, Share};
@@ -75,6 +75,7 @@ impl Request {
     /// Finds a backend that answers, and relays its answer. An error means that no head of a
     /// response was sent.
     async fn run(&self) -> Result<(), Failure> {
+        forwarded::note(&self.front, &mut self.head.borrow_mut(), self.grpc);
         let Some(target) = self.route()? else { return Ok(()) };
         target.count_request();
         let mut tried = Tried::none();
@@ -123,7 +124,7 @@ impl Request {
         let worker = &self.proxy.worker;
         let asker = Asker {
             head: &self.head.borrow(),
-            address: source_address(&self.front),
+            address: forwarded::source_address(&self.front, &self.head.borrow()),
             issued: &self.issued,
             rng: worker.rng(),
         };

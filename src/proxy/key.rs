@@ -11,7 +11,6 @@ use std::net::IpAddr;
 
 use crate::balance::{CookieIssue, Fallback, KeySource, KeySpec};
 use crate::http2::{Field, Headers, Indexing, Name};
-use crate::net::Stream;
 
 /// Where the key of one request may be found.
 pub struct Asker<'a> {
@@ -34,11 +33,6 @@ pub enum Key<'a> {
     Found(&'a [u8]),
     V4([u8; 4]),
     V6([u8; 16]),
-}
-
-/// The address that a client's requests come from.
-pub fn source_address(front: &Stream) -> IpAddr {
-    front.conn().peer().ip().to_canonical()
 }
 
 impl Key<'_> {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use super::attempt::Attempt;
 use super::fields;
 use super::forward::Request;
-use super::key::{Asker, source_address};
+use super::forwarded::source_address;
+use super::key::Asker;
 use super::relay::grpc_code;
 use super::routed::Routed;
 use super::target::Target;
@@ -42,7 +43,7 @@ pub fn start(request: &Request, mirror: &Mirror, routed: &Routed) {
         worker: Rc::clone(worker),
         target: Rc::clone(target),
         head: request.head.borrow().clone(),
-        address: source_address(&request.front),
+        address: source_address(&request.front, &request.head.borrow()),
         grpc: request.grpc,
         started: worker.now(),
         tee,

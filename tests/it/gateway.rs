@@ -5,6 +5,7 @@ mod balancing;
 mod breaks;
 mod cancel;
 mod filters;
+mod forwarded;
 mod http1;
 mod keys;
 mod measures;

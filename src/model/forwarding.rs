@@ -1,0 +1,98 @@
+//! What backends are told about the client of a request, and which proxies before the gateway are
+//! believed about it.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// The fields by which backends are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardedHeaders {
+    /// None; those that come are passed on as they are.
+    Off,
+    /// `x-forwarded-for`, `x-forwarded-proto` and `x-forwarded-host`.
+    #[default]
+    XForwarded,
+    /// `forwarded` (RFC 7239).
+    Forwarded,
+    /// All of them.
+    Both,
+}
+
+/// What the clients of a listener may say about themselves, and what is said about them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forwarding {
+    /// The fields.
+    pub headers: ForwardedHeaders,
+    /// Whether gRPC requests get them too, among their metadata.
+    pub grpc: bool,
+    /// Networks of proxies that are believed: what they say is kept and added to. What others say
+    /// is dropped.
+    pub trust: Vec<IpNet>,
+}
+
+impl Forwarding {
+    /// Whether what comes from this address is believed.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trust.iter().any(|network| network.contains(&address))
+    }
+
+    /// The address that a request comes from: of those that it passed, the last one that is not
+    /// a proxy that is believed. `list` is `x-forwarded-for`, `peer` who sent it.
+    pub fn client(&self, peer: IpAddr, list: &[&[u8]]) -> IpAddr {
+        let mut client = peer.to_canonical();
+        let hops = list.iter().rev().flat_map(|value| value.rsplit(|byte| *byte == b','));
+        for hop in hops {
+            if !self.trusts(client) {
+                break;
+            }
+            match str::from_utf8(hop.trim_ascii()).ok().and_then(|hop| hop.parse().ok()) {
+                Some(address) => client = IpAddr::to_canonical(&address),
+                None => break,
+            }
+        }
+        client
+    }
+}
+
+/// Reads `10.0.0.0/8`, or one address.
+///
+/// # Errors
+/// Says what is wrong and how to mend it.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    let one = text.parse::<IpAddr>().map(IpNet::from);
+    one.or_else(|_| text.parse::<IpNet>())
+        .map(|network| network.trunc())
+        .map_err(|_| format!("`{text}` is not a network: write 10.0.0.0/8, fd00::/8 or 192.0.2.7"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_the_last_hop_that_is_not_believed() {
+        let trust = ["10.0.0.0/8", "192.0.2.7"].map(|text| network(text).unwrap()).into();
+        let forwarding = Forwarding { trust, ..Forwarding::default() };
+        let client = |peer: &str, list: &[&str]| {
+            let list: Vec<&[u8]> = list.iter().map(|value| value.as_bytes()).collect();
+            forwarding.client(peer.parse().unwrap(), &list).to_string()
+        };
+        assert_eq!(client("203.0.113.1", &["1.1.1.1"]), "203.0.113.1");
+        assert_eq!(client("10.1.2.3", &["1.1.1.1, 203.0.113.9, 192.0.2.7"]), "203.0.113.9");
+        assert_eq!(client("10.1.2.3", &["1.1.1.1", "203.0.113.9"]), "203.0.113.9");
+        assert_eq!(client("::ffff:10.1.2.3", &["1.1.1.1"]), "1.1.1.1");
+        assert_eq!(client("10.1.2.3", &["1.1.1.1, unknown"]), "10.1.2.3");
+        assert_eq!(client("10.1.2.3", &[]), "10.1.2.3");
+        assert_eq!(client("10.1.2.3", &["10.9.9.9"]), "10.9.9.9");
+    }
+
+    #[test]
+    fn networks_are_read() {
+        assert_eq!(network("10.1.2.3/8").unwrap().to_string(), "10.0.0.0/8");
+        assert_eq!(network("::1").unwrap().to_string(), "::1/128");
+        assert!(network("10.0.0.0/33").unwrap_err().contains("write 10.0.0.0/8"));
+        assert!(network("proxy").is_err());
+    }
+}

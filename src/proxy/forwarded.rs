@@ -1,0 +1,89 @@
+//! What a backend is told about the client, in `x-forwarded-*` and `forwarded` (RFC 7239).
+
+use std::net::IpAddr;
+
+use super::fields;
+use crate::http2::{Headers, Name};
+use crate::model::ForwardedHeaders;
+use crate::net::{Origin, Stream};
+
+/// Hops in `x-forwarded-for` that are looked at, from the last on.
+const MOST_HOPS: usize = 8;
+
+/// Tells about the client in the head of its request. What it says about itself goes, unless it
+/// is a proxy that is believed; what such a one says is kept and added to.
+pub fn note(front: &Stream, head: &mut Headers, grpc: bool) {
+    let Some(origin) = front.conn().origin() else { return };
+    let headers = origin.forwarding.headers;
+    if headers == ForwardedHeaders::Off || (grpc && !origin.forwarding.grpc) {
+        return;
+    }
+    if !origin.trusted {
+        head.retain(|field| !is_forwarded(field.id));
+    }
+    if matches!(headers, ForwardedHeaders::XForwarded | ForwardedHeaders::Both) {
+        extend(head, Name::XForwardedFor, origin.address.as_bytes());
+        if head.get(Name::XForwardedProto).is_none() {
+            head.add(Name::XForwardedProto, origin.scheme.as_bytes());
+        }
+        if head.get(Name::XForwardedHost).is_none() {
+            let host =
+                if head.get(Name::Authority).is_some() { Name::Authority } else { Name::Host };
+            head.add_copy(Name::XForwardedHost, host);
+        }
+    }
+    if matches!(headers, ForwardedHeaders::Forwarded | ForwardedHeaders::Both) {
+        let element = element(origin, fields::authority(head));
+        extend(head, Name::Forwarded, &element);
+    }
+}
+
+/// The address that a request comes from: that of the connection, or what proxies that are
+/// believed say instead.
+pub fn source_address(front: &Stream, head: &Headers) -> IpAddr {
+    let peer = front.conn().peer().ip().to_canonical();
+    let Some(origin) = front.conn().origin().filter(|origin| origin.trusted) else { return peer };
+    let mut list: [&[u8]; MOST_HOPS] = [&[]; MOST_HOPS];
+    let values = head.iter().filter(|field| field.id == Name::XForwardedFor);
+    let mut len = 0;
+    for (slot, field) in list.iter_mut().zip(values) {
+        *slot = field.value;
+        len += 1;
+    }
+    origin.forwarding.client(peer, list.get(..len).unwrap_or_default())
+}
+
+fn is_forwarded(id: Name) -> bool {
+    use Name::{Forwarded, XForwardedFor, XForwardedHost, XForwardedProto};
+    matches!(id, Forwarded | XForwardedFor | XForwardedHost | XForwardedProto)
+}
+
+/// Puts `item` at the end of a list, which may have come in several fields.
+fn extend(head: &mut Headers, name: Name, item: &[u8]) {
+    if head.get(name).is_none() {
+        return head.add(name, item);
+    }
+    let mut list = Vec::new();
+    for field in head.iter().filter(|field| field.id == name) {
+        list.extend_from_slice(field.value);
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(item);
+    head.retain(|field| field.id != name);
+    head.add(name, &list);
+}
+
+/// One element of `forwarded`. The host is quoted, as it may have a port; a quote in it would be
+/// the client's doing, and such a host is left out.
+fn element(origin: &Origin, authority: &[u8]) -> Vec<u8> {
+    let mut element = origin.node.as_bytes().to_vec();
+    let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    if !authority.is_empty() && authority.iter().all(plain) {
+        element.extend_from_slice(b";host=\"");
+        element.extend_from_slice(authority);
+        element.push(b'"');
+    }
+    element.extend_from_slice(b";proto=");
+    element.extend_from_slice(origin.scheme.as_bytes());
+    element
+}
