@@ -196,7 +196,8 @@ pub fn duration(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Result<Dura
             return Ok(value);
         }
         let (least, most) = range.clone().into_inner();
-        Err(format!("`{text}` is out of range: write {least:?} to {most:?}"))
+        let (least, most) = (show_duration(least), show_duration(most));
+        Err(format!("`{text}` is out of range: write {least} to {most}"))
     }
 }
 
@@ -217,4 +218,11 @@ fn show_size(bytes: u64) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let whole = units.iter().find(|(each, _)| bytes >= *each && bytes.is_multiple_of(*each));
     whole.map_or(format!("{bytes}"), |(each, unit)| format!("{}{unit}", bytes / each))
+}
+
+fn show_duration(time: Duration) -> String {
+    let millis = time.as_millis();
+    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    let whole = units.iter().find(|(each, _)| millis >= *each && millis.is_multiple_of(*each));
+    whole.map_or(format!("{millis}ms"), |(each, unit)| format!("{}{unit}", millis / each))
 }

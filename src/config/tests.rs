@@ -270,16 +270,16 @@ fn tls_files_are_tried_out() {
     let at = |text: &str| parse(text, folder.path()).map(|_| ()).unwrap_err().to_string();
     std::fs::write(folder.path().join("junk.pem"), "junk").unwrap();
     for (text, place, says) in [
-        (TLS.replace("cert: server.pem", "cert: none.pem"), "6:13", "No such file"),
-        (TLS.replace("cert: server.pem", "cert: junk.pem"), "6:13", "holds no certificate"),
-        (TLS.replace("cert: server.pem", "cert: ."), "6:13", "it is not a file"),
-        (TLS.replace("key: server.key", "key: ca.pem    "), "7:12", "holds no private key"),
-        (TLS.replace("key: server.key", "key: ca.key    "), "7:12", "with this certificate"),
-        (TLS.replace("client_ca: ca.pem", "client_ca: ca.key"), "8:18", "holds no certificate"),
-        (TLS.replace("      ca: ca.pem   ", "      ca: junk.pem"), "12:11", "holds no certificate"),
-        (TLS.replace("      key: client.key\n", ""), "13:13", "belong together"),
-        (TLS.replace("key: client.key", "key: server.key"), "14:12", "with this certificate"),
-        (TLS.replace("orders.internal ", "orders/internal "), "15:20", "neither a DNS name"),
+        (TLS.replace("cert: server.pem", "cert: none.pem"), "10:13", "No such file"),
+        (TLS.replace("cert: server.pem", "cert: junk.pem"), "10:13", "holds no certificate"),
+        (TLS.replace("cert: server.pem", "cert: ."), "10:13", "it is not a file"),
+        (TLS.replace("key: server.key", "key: ca.pem    "), "11:12", "holds no private key"),
+        (TLS.replace("key: server.key", "key: ca.key    "), "11:12", "with this certificate"),
+        (TLS.replace("client_ca: ca.pem", "client_ca: ca.key"), "12:18", "holds no certificate"),
+        (TLS.replace("      ca: ca.pem   ", "      ca: junk.pem"), "16:11", "holds no certificate"),
+        (TLS.replace("      key: client.key\n", ""), "17:13", "belong together"),
+        (TLS.replace("key: client.key", "key: server.key"), "18:12", "with this certificate"),
+        (TLS.replace("orders.internal ", "orders/internal "), "19:20", "neither a DNS name"),
     ] {
         assert_ne!(text, TLS);
         let error = at(&text);

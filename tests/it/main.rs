@@ -8,6 +8,7 @@
 mod config;
 mod control;
 mod demo;
+mod docs;
 mod gateway;
 mod http2_oracle;
 mod readme;

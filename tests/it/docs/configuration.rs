@@ -1,0 +1,226 @@
+//! The reference of the configuration. The reader itself is asked which keys there are: it names
+//! those that it knows wherever one stands that it does not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use equipoise::balance::POLICIES;
+use equipoise::config::{self, Plan};
+
+use super::{Row, named, page, quoted, root, rows};
+
+/// A key that there will never be.
+const STRANGER: &str = "zzzzzzzz";
+const BALANCER: &str = "services.*.balancer";
+/// What a policy's `key` may have; the reader names the first four only.
+const KEY_PARTS: [&str; 7] = ["header", "cookie", "query", "jwt_claim", "set", "ttl", "path"];
+
+/// The errors of a configuration, each with its help.
+fn errors(text: &str) -> Vec<String> {
+    let Err(report) = config::parse(text, Path::new("")) else { return Vec::new() };
+    report.errors().iter().map(ToString::to_string).collect()
+}
+
+/// The keys that the reader knows where `@` stands in `text`, if that is in a mapping of keys.
+fn known(text: &str) -> Option<BTreeSet<String>> {
+    let errors = errors(&text.replace('@', &format!("{STRANGER}: 1")));
+    let error = errors.iter().find(|error| error.contains(STRANGER))?;
+    if error.contains("is not known here") {
+        KEY_PARTS[..4].iter().for_each(|part| assert!(error.contains(part), "{error}"));
+        return Some(KEY_PARTS.map(str::to_owned).into());
+    }
+    let (_, list) =
+        error.split_once("nown here: ").or_else(|| error.split_once("this policy has: "))?;
+    let list = list.trim().trim_end_matches(')');
+    Some(list.split(", ").filter(|key| *key != "none").map(str::to_owned).collect())
+}
+
+/// Every mapping that the reader reads by its keys: a text with `@` inside of it, and its keys.
+#[derive(Default)]
+struct Mappings(BTreeMap<String, (String, BTreeSet<String>)>);
+
+impl Mappings {
+    fn find() -> Mappings {
+        let mut found = Mappings::default();
+        found.visit("", "{ @ }");
+        let balancer = found.0[BALANCER].0.clone();
+        for policy in POLICIES {
+            let name = policy.name();
+            let text = balancer.replace('@', &format!("policy: {name}, @"));
+            found.visit(&format!("balancer: {name}"), &text);
+        }
+        assert!(found.0.len() > 25, "{:?}", found.0.keys());
+        found
+    }
+
+    fn visit(&mut self, path: &str, text: &str) {
+        let Some(mut keys) = known(text) else { return };
+        if path == BALANCER {
+            keys = ["policy".to_owned()].into(); // the rest is the policy's
+        }
+        self.0.insert(path.to_owned(), (text.to_owned(), keys.clone()));
+        for key in keys {
+            let inner = match path {
+                "" => key.clone(),
+                path if path.starts_with("balancer: ") => format!("{BALANCER}.{key}"),
+                path => format!("{path}.{key}"),
+            };
+            let with = |shape: &str| text.replace('@', &format!("{key}: {shape}"));
+            self.visit(&inner, &with("{ @ }"));
+            self.visit(&format!("{inner}[]"), &with("[ { @ } ]"));
+            self.visit(&format!("{inner}.*"), &with("{ x: { @ } }"));
+        }
+    }
+}
+
+/// The rows of the page, by the mapping that they are about.
+fn documented() -> BTreeMap<String, Vec<Row>> {
+    let page = page("configuration.md");
+    let mut sections = BTreeMap::new();
+    for section in page.split("\n### ").skip(1) {
+        let title = section.lines().next().unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let paths = match title {
+            "Top level" => vec![""],
+            title => quoted(title).collect(),
+        };
+        for path in paths {
+            let mut rows = rows(section, "key");
+            if path == "services.*.limits" {
+                rows.retain(|row| row["backends"] != "none");
+            }
+            assert!(sections.insert(path.to_owned(), rows).is_none(), "{path} is there twice");
+        }
+    }
+    sections
+}
+
+#[test]
+fn it_has_every_key_and_no_other() {
+    let page = documented();
+    let mappings = Mappings::find().0;
+    let names = |of: &mut dyn Iterator<Item = &String>| of.cloned().collect::<BTreeSet<_>>();
+    assert_eq!(names(&mut page.keys()), names(&mut mappings.keys()));
+    let full = std::fs::read_to_string(root().join("docs/examples/full.yaml")).unwrap();
+    for (path, (_, keys)) in &mappings {
+        let rows: Vec<_> = page[path].iter().map(|row| named(row, "key").to_owned()).collect();
+        let told: BTreeSet<_> = rows.iter().cloned().collect();
+        assert_eq!(told.len(), rows.len(), "{path}: a key is there twice");
+        assert_eq!(&told, keys, "{path}");
+        for key in keys {
+            assert!(full.contains(&format!("{key}:")), "full.yaml does not show `{path}.{key}`");
+        }
+    }
+}
+
+#[test]
+fn its_ranges_are_those_that_are_enforced() {
+    let mut held = 0;
+    let page = documented();
+    for (path, (text, _)) in &Mappings::find().0 {
+        for row in &page[path] {
+            let key = named(row, "key");
+            let with = |value: &str| errors(&text.replace('@', &format!("{key}: {value}")));
+            let told = row.get("range").map_or("", |cell| cell.as_str());
+            let errors: Vec<_> =
+                ["99999999999999", "9999999h"].iter().flat_map(|value| with(value)).collect();
+            let enforced =
+                errors.iter().filter_map(|error| error.split_once("out of range: write "));
+            for (_, range) in enforced {
+                let range = range.trim().trim_end_matches(')');
+                assert_eq!(told, range, "{path}.{key}");
+            }
+            if told.contains(" to ") {
+                assert!(
+                    errors.iter().any(|error| error.contains(told)),
+                    "{path}.{key}: {errors:?}"
+                );
+                held += 1;
+            }
+        }
+    }
+    assert!(held > 50, "{held}");
+}
+
+const LISTENERS: &str = "listeners: [ { address: '127.0.0.1:0' } ]";
+const SERVICES: &str = "services: { a: { endpoints: [ { address: 'b:1' } ] } }";
+const ROUTES: &str = "routes: [ { service: a } ]";
+
+/// A configuration that is right, with `@` where keys of the mapping at `path` may stand.
+fn valid(path: &str) -> String {
+    let top = |key: &str| format!("{{ {LISTENERS}, {SERVICES}, {ROUTES}, {key} }}");
+    let listener = |keys: &str| {
+        let listeners = format!("listeners: [ {{ address: '127.0.0.1:0', {keys} }} ]");
+        format!("{{ {listeners},\n{SERVICES},\n{ROUTES} }}")
+    };
+    let service = |keys: &str| {
+        let services = format!("services: {{ a: {{ {keys} }} }}");
+        format!("{{ {LISTENERS},\n{services},\n{ROUTES} }}")
+    };
+    let endpoints = "endpoints: [ { address: 'b:1' } ]";
+    let route = |keys: &str| format!("{{ {LISTENERS}, {SERVICES}, routes: [ {{ {keys} }} ] }}");
+    match path {
+        "" => top("@"),
+        "log" | "control" | "metrics" => top(&format!("{path}: {{ @ }}")),
+        "listeners[]" => listener("@"),
+        "listeners[].forwarded" => listener("forwarded: { @ }"),
+        "services.*" => service(&format!("{endpoints}, @")),
+        "services.*.endpoints[]" => service("endpoints: [ { address: 'b:1', @ } ]"),
+        "services.*.limits" => service(&format!("{endpoints}, limits: {{ @ }}")),
+        BALANCER => service(&format!("{endpoints}, balancer: {{ @ }}")),
+        "routes[].split[]" => route("split: [ { service: a, @ } ]"),
+        "routes[].mirror" => route("service: a, mirror: { service: a, @ }"),
+        "routes[].redirect" => route("redirect: { host: x, @ }"),
+        path => match path.split_once("balancer: ") {
+            Some((_, name @ ("consistent_hash" | "maglev"))) => service(&format!(
+                "{endpoints}, balancer: {{ policy: {name}, key: {{ header: x }}, @ }}"
+            )),
+            Some((_, name)) => service(&format!("{endpoints}, balancer: {{ policy: {name}, @ }}")),
+            None => panic!("which configuration has `{path}`?"),
+        },
+    }
+}
+
+/// What the gateway would do; the same for the same.
+fn plan(text: &str) -> String {
+    let plan = config::parse(text, Path::new("")).map_err(|report| report.pretty());
+    let mut plan = plan.unwrap_or_else(|error| panic!("{text}\n{error}"));
+    // As written; what was made of it is compared.
+    plan.services.iter_mut().for_each(|service| service.balancer.settings.clear());
+    let shown = format!("{:?}", Plan { workers: 1, ..plan });
+    // The index of the routes has a random seed.
+    let (before, rest) = shown.split_once(", hosts: Hosts {").unwrap();
+    let (_, after) = rest.split_once("drain_timeout: ").unwrap();
+    format!("{before}{after}")
+}
+
+#[test]
+fn its_defaults_are_those_that_are_taken() {
+    let mut held = 0;
+    let mut hold = |text: &str, key: &str, value: &str| {
+        let without = plan(&text.replace('@', ""));
+        assert_eq!(plan(&text.replace('@', &format!("{key}: {value}"))), without, "{key}: {value}");
+        held += 1;
+    };
+    for (path, rows) in documented() {
+        for row in &rows {
+            let key = named(row, "key");
+            match &*path {
+                "listeners[].limits" => {
+                    for profile in ["internal", "edge"] {
+                        let keys = format!("profile: {profile}, limits: {{ @ }}");
+                        hold(&valid("listeners[]").replace('@', &keys), key, &row[profile]);
+                    }
+                }
+                "services.*.limits" => hold(&valid(&path), key, &row["backends"]),
+                path => {
+                    let words = row.get("default").map(|cell| quoted(cell).collect::<Vec<_>>());
+                    if let Some(&[value]) = words.as_deref() {
+                        hold(&valid(path), key, value);
+                    }
+                }
+            }
+        }
+    }
+    assert!(held > 90, "{held}");
+}

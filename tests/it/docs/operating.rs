@@ -1,0 +1,39 @@
+//! The operators' page has every metric and every reason, and none that does not exist.
+
+use std::collections::BTreeSet;
+
+use equipoise::telemetry::names::METRICS;
+use equipoise::telemetry::{Closed, Rejected};
+
+use super::{named, page, root, rows};
+
+/// What stands in the first column of the tables that call it `title`.
+fn told(title: &str) -> BTreeSet<String> {
+    let page = page("operating.md");
+    let rows = rows(&page, title);
+    let told: BTreeSet<_> = rows.iter().map(|row| named(row, title).to_owned()).collect();
+    assert_eq!(told.len(), rows.len(), "{title}: one is there twice");
+    told
+}
+
+fn all<'a>(names: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn its_metrics_are_those_that_are_exported() {
+    assert_eq!(told("metric"), all(METRICS.iter().map(|metric| metric.name)));
+}
+
+#[test]
+fn its_reasons_are_those_that_are_counted() {
+    assert_eq!(told("rejected"), all(Rejected::ALL.iter().map(|reason| reason.name())));
+    assert_eq!(told("closed"), all(Closed::ALL.iter().map(|reason| reason.name())));
+}
+
+#[test]
+fn its_alerts_are_those_of_the_rules() {
+    let rules = std::fs::read_to_string(root().join("grafana/rules/alerts.yml")).unwrap();
+    let alerts = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    assert_eq!(told("alert"), all(alerts));
+}
