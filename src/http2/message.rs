@@ -114,8 +114,8 @@ impl Pseudo<'_> {
             Name::ContentLength => {
                 let length = parse_length(field.value)?;
                 match facts.content_length.replace(length) {
-                    Some(other) if other != length => Err("content-length given twice"),
-                    _ => Ok(()),
+                    Some(_) => Err("content-length given twice"),
+                    None => Ok(()),
                 }
             }
             _ => Ok(()),
@@ -129,7 +129,8 @@ fn check_target(pseudo: &Pseudo<'_>, host: Option<&[u8]>) -> Checked<()> {
         return Err(":method is not a token");
     }
     let authority = pseudo.authority;
-    if let Some(authority) = authority {
+    // Without an :authority the host is what the request is for.
+    if let Some(authority) = authority.or(host) {
         if authority.contains(&b'@') {
             return Err("userinfo in :authority");
         }
