@@ -58,7 +58,6 @@ impl Connection {
     /// open has broken off.
     pub fn end_of_input(&mut self) -> Option<Event<'static>> {
         let key = self.key();
-        let reused = self.role == Role::Client && self.number > 1;
         let exchange = self.exchange.as_mut()?;
         if matches!(exchange.receiving, Receiving::Tunnel | Receiving::Body(Body::UntilClose)) {
             exchange.receiving = Receiving::Done;
@@ -66,13 +65,21 @@ impl Connection {
             self.settle();
             return Some(Event::Data { key, payload: &[], end: true });
         }
-        // The backend closed it as idle while the request was on its way.
-        if reused && exchange.idempotent && !exchange.answered {
-            self.abort();
-            let (code, cause) = (ErrorCode::REFUSED_STREAM, Cause::Unprocessed);
-            return Some(Event::Reset { key, code, cause });
+        self.broken_off()
+    }
+
+    /// The connection is gone, in whatever way. An event when the backend closed it as idle while
+    /// a request was on its way that may be sent again.
+    pub fn broken_off(&mut self) -> Option<Event<'static>> {
+        let key = self.key();
+        let reused = self.role == Role::Client && self.number > 1;
+        let exchange = self.exchange.as_ref()?;
+        if !reused || !exchange.idempotent || exchange.answered {
+            return None;
         }
-        None
+        self.abort();
+        let (code, cause) = (ErrorCode::REFUSED_STREAM, Cause::Unprocessed);
+        Some(Event::Reset { key, code, cause })
     }
 
     fn between<'a>(&mut self, input: &mut &'a [u8], pool: &mut HeaderPool) -> Received<'a> {

@@ -88,6 +88,14 @@ impl Codec {
         }
     }
 
+    /// The connection has failed; an event where that says something.
+    pub fn broken_off(&mut self) -> Option<Event<'static>> {
+        match self {
+            Codec::H1(h1) => h1.broken_off(),
+            Codec::H2(_) | Codec::Undecided(_) => None,
+        }
+    }
+
     /// Whether the peer may still want what we send when it has ended its side.
     pub fn outlives_input(&self) -> bool {
         match self {

@@ -84,7 +84,7 @@ impl Conn {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(n)) => n,
             Poll::Ready(Err(_)) => {
-                core.end(Closed::Io);
+                self.broken_off(&mut core);
                 return Poll::Ready(());
             }
         };
@@ -146,6 +146,14 @@ impl Conn {
             core.end(Closed::Peer);
         }
         changed
+    }
+
+    /// Neither side hears the other any more.
+    fn broken_off(self: &Rc<Self>, core: &mut Core) {
+        if let Some(event) = core.codec.broken_off() {
+            self.event(core, event, self.worker.now());
+        }
+        core.end(Closed::Io);
     }
 
     fn event(self: &Rc<Self>, core: &mut Core, event: Event<'_>, now: Time) -> bool {
@@ -228,7 +236,7 @@ impl Conn {
         let has_room = was_full && core.codec.output_len() <= OUTPUT_LIMIT;
         let wake = result.is_err() || has_room || core.is_unblocked();
         if result.is_err() {
-            core.end(Closed::Io);
+            self.broken_off(&mut core);
         }
         self.settle_drained(&mut core);
         drop(core);
