@@ -115,14 +115,17 @@ impl Chunk {
 /// Takes the line with a chunk's size; `None` when it is not whole.
 fn size_line(input: &mut &[u8]) -> Result<Option<u64>, &'static str> {
     const BAD: &str = "a chunk's size is not a number";
+    const LONG: &str = "the line of a chunk's size is too long";
     let Some(at) = memchr(b'\n', input) else {
-        let fits = input.len() <= LONGEST_SIZE_LINE;
-        return if fits { Ok(None) } else { Err("the line of a chunk's size is too long") };
+        return if input.len() <= LONGEST_SIZE_LINE { Ok(None) } else { Err(LONG) };
     };
     let line = take(input, at + 1);
     let line = line.strip_suffix(b"\r\n").ok_or("a line ends without CR")?;
-    if line.len() > LONGEST_SIZE_LINE || line.contains(&b'\r') {
-        return Err("the line of a chunk's size is too long, or has a CR");
+    if line.len() > LONGEST_SIZE_LINE {
+        return Err(LONG);
+    }
+    if line.contains(&b'\r') {
+        return Err("a CR in the line of a chunk's size");
     }
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (digits, rest) = line.split_at_checked(digits).unwrap_or_default();
