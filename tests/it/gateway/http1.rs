@@ -1,5 +1,10 @@
 //! HTTP/1.1 on either side of the gateway.
 
+mod bodies;
+mod ends;
+mod exchanges;
+mod smuggling;
+
 use crate::support::gateway::{Gateway, one_service};
 use crate::support::http1::{Recorder, exchange};
 

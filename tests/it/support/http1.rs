@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::soon;
@@ -59,4 +59,112 @@ pub async fn exchange(to: SocketAddr, request: &[u8]) -> String {
     // A gateway that closes early may reset what was still on its way.
     let _ = soon("the connection is closed", socket.read_to_end(&mut answer)).await;
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// A backend that does `serve` on each connection. It lasts as long as the test.
+pub async fn backend<F>(serve: impl Fn(Talk<TcpStream>) -> F + Send + 'static) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            tokio::spawn(serve(Talk::on(socket)));
+        }
+    });
+    address
+}
+
+/// One side of a connection, message by message.
+pub struct Talk<S> {
+    pub socket: S,
+    buffer: Vec<u8>,
+}
+
+impl Talk<TcpStream> {
+    pub async fn connect(address: SocketAddr) -> Talk<TcpStream> {
+        Talk::on(TcpStream::connect(address).await.unwrap())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
+    pub fn on(socket: S) -> Talk<S> {
+        Talk { socket, buffer: Vec::new() }
+    }
+
+    /// Sends bytes; a connection that is gone shows when it is read from.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.socket.write_all(bytes.as_ref()).await;
+        let _ = self.socket.flush().await;
+    }
+
+    /// More bytes; whether there were any.
+    async fn more(&mut self) -> bool {
+        let read = soon("bytes", self.socket.read_buf(&mut self.buffer)).await;
+        matches!(read, Ok(1..))
+    }
+
+    /// A line without its end; none when the connection ends.
+    async fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.buffer.windows(2).position(|bytes| bytes == b"\r\n") {
+                let line: Vec<u8> = self.buffer.drain(..end + 2).take(end).collect();
+                return Some(String::from_utf8(line).unwrap());
+            }
+            if !self.more().await {
+                return None;
+            }
+        }
+    }
+
+    /// A head up to the empty line, each line ended by LF; none when the connection ends.
+    pub async fn head(&mut self) -> Option<String> {
+        let mut head = String::new();
+        loop {
+            match self.line().await?.as_str() {
+                "" => return Some(head),
+                line => head = head + line + "\n",
+            }
+        }
+    }
+
+    /// So many bytes.
+    pub async fn exact(&mut self, len: usize) -> Vec<u8> {
+        while self.buffer.len() < len {
+            assert!(self.more().await, "{len} bytes come before the connection ends");
+        }
+        self.buffer.drain(..len).collect()
+    }
+
+    /// The body behind this head.
+    pub async fn body(&mut self, head: &str) -> Vec<u8> {
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        if let Some(length) = length {
+            return self.exact(length.parse().unwrap()).await;
+        }
+        let mut body = Vec::new();
+        while head.contains("transfer-encoding: chunked") {
+            let size = self.line().await.expect("a chunk before the connection ends");
+            let size = usize::from_str_radix(&size, 16).unwrap();
+            body.extend(self.exact(size).await);
+            assert_eq!(self.line().await.as_deref(), Some(""));
+            if size == 0 {
+                break;
+            }
+        }
+        body
+    }
+
+    /// Bytes that have come and were not asked for yet.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// What comes until the connection ends.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        while self.more().await {}
+        std::mem::take(&mut self.buffer)
+    }
 }
