@@ -5,8 +5,8 @@
 pub enum Protocol {
     /// gRPC over HTTP/2.
     Grpc,
-    /// Any other HTTP/2 request.
-    Http2,
+    /// Any other request, over whichever version of HTTP.
+    Http,
 }
 
 impl Protocol {
@@ -14,7 +14,7 @@ impl Protocol {
     pub const fn name(self) -> &'static str {
         match self {
             Protocol::Grpc => "grpc",
-            Protocol::Http2 => "http2",
+            Protocol::Http => "http",
         }
     }
 }

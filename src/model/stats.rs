@@ -90,7 +90,7 @@ impl StatTotals {
         let grpc = GRPC_CODES.iter().zip(&self.grpc);
         let grpc = grpc.map(|(code, n)| (Protocol::Grpc, Code::Grpc(*code), *n));
         let http = (100u16..).zip(&self.http2);
-        let http = http.map(|(status, n)| (Protocol::Http2, Code::Http(status), *n));
+        let http = http.map(|(status, n)| (Protocol::Http, Code::Http(status), *n));
         grpc.chain(http).filter(|(_, _, n)| *n > 0)
     }
 
@@ -99,7 +99,7 @@ impl StatTotals {
         let grpc = GRPC_CODES.iter().zip(&mut self.grpc);
         let grpc = grpc.map(|(code, n)| (Protocol::Grpc, Code::Grpc(*code), n));
         let http = (100u16..).zip(&mut self.http2);
-        grpc.chain(http.map(|(status, n)| (Protocol::Http2, Code::Http(status), n)))
+        grpc.chain(http.map(|(status, n)| (Protocol::Http, Code::Http(status), n)))
     }
 
     /// Adds what `other` has counted.

@@ -218,7 +218,7 @@ async fn plain_http_passes_too() {
     assert_eq!(answer.header("x-path"), Some(&b"/a/b"[..]));
     assert!(answer.trailers.is_none());
     let page = gateway.metrics().await;
-    let labels = [("protocol", "http2"), ("code", "201")];
+    let labels = [("protocol", "http"), ("code", "201")];
     assert_eq!(page.value("equipoise_requests_total", &labels), 1.0);
 }
 
