@@ -7,8 +7,8 @@ use crate::http2::{Headers, Name};
 use crate::model::ForwardedHeaders;
 use crate::net::{Origin, Stream};
 
-/// Hops in `x-forwarded-for` that are looked at, from the last on.
-const MOST_HOPS: usize = 8;
+/// Fields `x-forwarded-for` that are looked at, the last ones.
+const MOST_FIELDS: usize = 8;
 
 /// Tells about the client in the head of its request. What it says about itself goes, unless it
 /// is a proxy that is believed; what such a one says is kept and added to.
@@ -43,14 +43,21 @@ pub fn note(front: &Stream, head: &mut Headers, grpc: bool) {
 pub fn source_address(front: &Stream, head: &Headers) -> IpAddr {
     let peer = front.conn().peer().ip().to_canonical();
     let Some(origin) = front.conn().origin().filter(|origin| origin.trusted) else { return peer };
-    let mut list: [&[u8]; MOST_HOPS] = [&[]; MOST_HOPS];
+    let mut fields = [&[][..]; MOST_FIELDS];
+    origin.forwarding.client(peer, last_fields(head, &mut fields))
+}
+
+/// The last values of `x-forwarded-for`: proxies added them, and what stands before may be the
+/// client's own words.
+fn last_fields<'h, 'f>(head: &'h Headers, fields: &'f mut [&'h [u8]]) -> &'f [&'h [u8]] {
     let values = head.iter().filter(|field| field.id == Name::XForwardedFor);
+    let skipped = values.clone().count().saturating_sub(fields.len());
     let mut len = 0;
-    for (slot, field) in list.iter_mut().zip(values) {
+    for (slot, field) in fields.iter_mut().zip(values.skip(skipped)) {
         *slot = field.value;
         len += 1;
     }
-    origin.forwarding.client(peer, list.get(..len).unwrap_or_default())
+    fields.get(..len).unwrap_or_default()
 }
 
 fn is_forwarded(id: Name) -> bool {
@@ -86,4 +93,21 @@ fn element(origin: &Origin, authority: &[u8]) -> Vec<u8> {
     element.extend_from_slice(b";proto=");
     element.extend_from_slice(origin.scheme.as_bytes());
     element
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_fields_a_client_sends_the_last_count() {
+        let mut head = Headers::new();
+        for value in [&b"1.1.1.1"[..], b"2.2.2.2", b"3.3.3.3"] {
+            head.add(Name::XForwardedFor, value);
+        }
+        let mut two = [&[][..]; 2];
+        assert_eq!(last_fields(&head, &mut two), [b"2.2.2.2", b"3.3.3.3"]);
+        let mut four = [&[][..]; 4];
+        assert_eq!(last_fields(&head, &mut four), [b"1.1.1.1", b"2.2.2.2", b"3.3.3.3"]);
+    }
 }
