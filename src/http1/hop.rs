@@ -3,7 +3,7 @@
 
 use super::head;
 use super::write::decimal;
-use crate::http2::{Headers, Name};
+use crate::http2::{Headers, Name, message};
 
 /// A coding that is not known here.
 pub const CODING: &str = "a transfer-encoding other than chunked";
@@ -54,7 +54,7 @@ impl<'a> Hop<'a> {
                 }
                 Some(Special::ContentLength) => {
                     lengths += 1;
-                    hop.length = Some(number(value)?);
+                    hop.length = Some(message::parse_length(value)?);
                 }
                 Some(Special::TransferEncoding) => {
                     codings += 1;
@@ -157,12 +157,4 @@ pub fn has_option(list: &[u8], word: &[u8]) -> bool {
         head::trim(word_at).eq_ignore_ascii_case(word)
     };
     list.split(|&byte| byte == b',').any(bare)
-}
-
-fn number(value: &[u8]) -> Result<u64, &'static str> {
-    const BAD: &str = "content-length is not a number";
-    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
-        return Err(BAD);
-    }
-    Ok(value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
 }

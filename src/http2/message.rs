@@ -205,7 +205,8 @@ fn has_control(bytes: &[u8]) -> bool {
     words.iter().any(|word| below(u64::from_ne_bytes(*word))) || rest.iter().any(|&b| b < 14)
 }
 
-fn parse_length(value: &[u8]) -> Checked<u64> {
+/// The number in a `content-length`.
+pub fn parse_length(value: &[u8]) -> Checked<u64> {
     const BAD: &str = "content-length is not a number";
     if value.is_empty() {
         return Err(BAD);
