@@ -1,93 +1,100 @@
-"""Measures CPU microseconds per request (user and system, whole process tree) of gateways side by side.
+"""Holds the gateway against HAProxy, nghttpx, NGINX and Envoy: CPU per request (user and system), requests
+per second, latency, resident memory, failed requests, side by side on this machine.
 
-    benches/peers/run --gateway target/release/equipoise
-    benches/peers/run --only haproxy --only nghttpx --repeat 5
+    benches/peers/run                                # everything: builds the gateway, some 20 minutes
+    benches/peers/run --quick                        # a look whether all of it works: a minute
+    benches/peers/run --workload "10 x 10" --only equipoise --only haproxy
+    benches/peers/run --out docs                     # renews docs/benchmarks.md and docs/benchmarks.svg
 
-Each gateway has one worker on core 0; h2load and three echo backends share core 1. Every repetition
-visits every gateway, medians count. A figure means something only as a ratio to peers of the same
-run, and only if no request failed.
+Writes benchmarks.md and benchmarks.svg, and prints the former. Fails if a request through our gateway failed;
+bars that are missed are shown. A figure means something only as a ratio to others of the same run. It needs
+two cores and Debian; what it installs goes into target/ and .venv/.
 """
 
 import argparse
+import dataclasses
 import os
-import re
-import statistics
-import struct
+import pathlib
+import resource
 import subprocess
 import sys
-import tempfile
 
 import fronts
+from bars import failures
+from chart import svg
+from load import OTHERS, TOOLS
+from measure import CROWD, OURS, PEERS, RATES, Bench
+from report import markdown
 
-# name, requests, connections, streams, path
-WORKLOADS = [
-    ("unary 100 B, 10 x 10", 200000, 10, 10, "/bench.Echo/Unary"),
-    ("unary 100 B, 1 x 100", 200000, 1, 100, "/bench.Echo/Unary"),
-    ("server stream 1000 x 100 B, 10 x 1", 3000, 10, 1, "/bench.Echo/Stream"),
-]
+# A crowd of connections, and what else a gateway opens.
+DESCRIPTORS = CROWD + 2_000
 
 
-def load(front, body, requests, connections, streams, path):
-    """Runs h2load and gives CPU microseconds per request and how many requests failed."""
-    before = front.cpu()
-    done = subprocess.run(["taskset", "-c", "1", "h2load", "-n", str(requests), "-c", str(connections), "-m", str(streams), "-w", "20", "-W", "24",
-                           "-d", body, "-H", "te: trailers", "-H", "content-type: application/grpc",
-                           f"http://{front.plain[0]}:{front.plain[1]}{path}"], capture_output=True, text=True, timeout=120)
-    cpu = front.cpu() - before
-    succeeded = int((re.search(r"(\d+) succeeded", done.stdout) or [0, 0])[1])
-    answered = int((re.search(r"status codes: (\d+) 2xx", done.stdout) or [0, 0])[1])
-    return 1e6 * cpu / requests, requests - min(succeeded, answered)
+@dataclasses.dataclass
+class Results:
+    cpu: dict = dataclasses.field(default_factory=dict)
+    rates: dict = dataclasses.field(default_factory=dict)
+    idle: dict = dataclasses.field(default_factory=dict)
+    crowd: dict = dataclasses.field(default_factory=dict)
+    workers: dict = dataclasses.field(default_factory=dict)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gateway", default=str(fronts.ROOT / "target/peers/equipoise"), help="a binary (default: builds it)")
+    parser.add_argument("--only", action="append", choices=[OURS, *PEERS], help="what to measure, again and again (default: all)")
+    parser.add_argument("--workload", default="", help="what to measure: a part of its name, such as TLS, stream, idle, fixed rate, workers")
+    parser.add_argument("--repeat", type=int, default=3, help="repetitions (default: %(default)s)")
+    parser.add_argument("--scale", type=float, default=1.0, help="times the number of requests")
+    parser.add_argument("--quick", action="store_true", help="one short repetition: --repeat 1 --scale 0.02")
+    parser.add_argument("--out", type=pathlib.Path, default=fronts.ROOT / "target/peers", help="where to write (default: target/peers)")
+    options = parser.parse_args()
+    if options.quick:
+        options.repeat, options.scale = 1, 0.02
+    return options
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gateway", help="the gateway's binary")
-    parser.add_argument("--only", action="append", choices=["equipoise", "haproxy", "nghttpx"], help="what to measure (default: all)")
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--scale", type=float, default=1.0, help="times the number of requests")
-    options = parser.parse_args()
-    kinds = options.only or (["equipoise"] if options.gateway else []) + ["haproxy", "nghttpx"]
-    if os.cpu_count() < 2:
-        sys.exit("two cores are needed")
-
-    ports = [fronts.free_port() for _ in range(3)]
-    backends = subprocess.Popen(["taskset", "-c", "1", str(fronts.ROOT / "target/peers/release/peers-echo"), *map(str, ports)])
+    options = arguments()
+    if not {0, 1} <= os.sched_getaffinity(0):
+        sys.exit("cores 0 and 1 are needed")
+    raise_descriptors()
+    ports = fronts.free_ports(3)
+    backends = subprocess.Popen(["taskset", "-c", OTHERS, str(TOOLS / "peers-echo"), *map(str, ports)])
     try:
         for port in ports:
             fronts.wait_for((fronts.HOST, port))
-        compare(options, kinds, ports)
+        results = measure(Bench(options, ports))
     finally:
         backends.kill()
+    text = markdown(results, options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "benchmarks.md").write_text(text)
+    (options.out / "benchmarks.svg").write_text(svg(results.cpu))
+    print(text)
+    if failed := failures(results):
+        sys.exit(f"{failed} requests failed through {OURS}")
 
 
-def compare(options, kinds, ports):
-    running = {kind: fronts.start(kind, ports, gateway=options.gateway, profile="internal", streams=1000, pin=0) for kind in kinds}
-    with tempfile.NamedTemporaryFile() as body:
-        body.write(b"\0" + struct.pack(">I", 100) + bytes(100))
-        body.flush()
-        for front in running.values():
-            load(front, body.name, 2000, 10, 10, WORKLOADS[0][4])  # warm up
-        figures = {(w[0], k): [] for w in WORKLOADS for k in kinds}
-        failures = dict.fromkeys(figures, 0)
-        for _ in range(options.repeat):
-            for name, requests, connections, streams, path in WORKLOADS:
-                for kind, front in running.items():
-                    cpu, failed = load(front, body.name, max(1, int(requests * options.scale)), connections, streams, path)
-                    figures[name, kind].append(cpu)
-                    failures[name, kind] += failed
-    print(f"CPU us per request, medians of {options.repeat}")
-    print(f"{'workload':38}" + "".join(f"{kind:>20}" for kind in kinds) + (f"{'ours / best peer':>20}" if "equipoise" in kinds else ""))
-    for name, *_ in WORKLOADS:
-        medians = {kind: statistics.median(figures[name, kind]) for kind in kinds}
-        cells = [f"{medians[k]:.1f}" + (f" ({failures[name, k]} failed)" if failures[name, k] else "") for k in kinds]
-        ratio = ""
-        if "equipoise" in kinds and len(kinds) > 1:
-            ratio = f"{medians['equipoise'] / min(m for k, m in medians.items() if k != 'equipoise'):.2f}"
-        print(f"{name:38}" + "".join(f"{cell:>20}" for cell in cells) + f"{ratio:>20}")
-    for front in running.values():
-        front.stop()
-    if any(failures.values()):
-        sys.exit("requests failed")
+def raise_descriptors():
+    """Those of this process, and so of all that it starts."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most < DESCRIPTORS:
+        sys.exit(f"{DESCRIPTORS:,} descriptors are needed: ulimit -Hn says {most:,}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def measure(bench):
+    results = Results(cpu=bench.cpu())
+    if any(bench.wanted(f"fixed rate, {rate}") for rate in RATES):
+        results.rates = bench.rates()
+    if bench.wanted("idle connections"):
+        results.idle = bench.idle()
+    if bench.wanted(f"{CROWD} connections"):
+        results.crowd = bench.crowd()
+    if bench.wanted("two workers") and OURS in bench.kinds:
+        results.workers = bench.workers()
+    return results
 
 
 main()

@@ -1,10 +1,11 @@
-"""Starts a front before backends: the gateway under test, or HAProxy or nghttpx to compare with.
+"""Starts a front before backends: the gateway under test, or another one to compare with.
 
     front = start("haproxy", backends=[50051]); front.plain, front.tls are (host, port); front.stop()
 """
 
 import argparse
 import atexit
+import contextlib
 import os
 import pathlib
 import shutil
@@ -15,18 +16,20 @@ import sys
 import tempfile
 import time
 
-HOST = "127.0.0.1"
-TICK = os.sysconf("SC_CLK_TCK")
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+import setups
+from setups import HOST, ROOT
+
 # A run that is ended takes what it started along.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-DEBIAN = {"haproxy": "haproxy", "nghttpx": "nghttp2-proxy"}
+
+
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        return [stack.enter_context(socket.create_server((HOST, 0))).getsockname()[1] for _ in range(count)]
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind((HOST, 0))
-        return s.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def certificate(directory):
@@ -52,49 +55,6 @@ def certificate(directory):
     secret.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     (directory / "both.pem").write_bytes(pem.read_bytes() + secret.read_bytes())
     return pem, secret
-
-
-def equipoise_config(d, plain, tls, backends, profile, protocol, workers):
-    endpoints = ", ".join("{ address: %s:%d }" % (HOST, port) for port in backends)
-    return f"""\
-workers: {workers}
-listeners:
-  - {{ address: {HOST}:{plain}, profile: {profile} }}
-  - {{ address: {HOST}:{tls}, profile: {profile}, tls: {{ cert: {d}/cert.pem, key: {d}/key.pem }} }}
-control: {{ address: {HOST}:{free_port()} }}
-metrics: {{ address: {HOST}:{free_port()} }}
-services:
-  backend:
-    protocol: {protocol}
-    endpoints: [ {endpoints} ]
-routes:
-  - match: {{ path_prefix: / }}
-    service: backend
-"""
-
-
-def haproxy_config(d, plain, tls, backends, streams):
-    servers = "\n".join(f"  server b{i} {HOST}:{port} proto h2" for i, port in enumerate(backends))
-    return f"""\
-global
-  nbthread 1
-  maxconn 4000
-  tune.h2.max-concurrent-streams {streams}
-defaults
-  mode http
-  timeout connect 1s
-  timeout client 60s
-  timeout server 60s
-  timeout http-request 10s
-  http-reuse always
-frontend front
-  bind {HOST}:{plain} proto h2
-  bind {HOST}:{tls} ssl crt {d}/both.pem alpn h2
-  default_backend back
-backend back
-  balance roundrobin
-{servers}
-"""
 
 
 class Front:
@@ -139,14 +99,20 @@ class Front:
 
     def cpu(self):
         """CPU seconds, user and system, of the process tree."""
-        total = 0
+        return self.times()[0]
+
+    def times(self):
+        """CPU of the process tree: seconds to the nanosecond, and ticks of user and of system."""
+        seconds, user, system = 0.0, 0, 0
         for pid in self.pids():
             try:
                 fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-                total += int(fields[11]) + int(fields[12])
+                for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+                    seconds += int((thread / "schedstat").read_text().split()[0]) / 1e9
             except OSError:
-                pass
-        return total / TICK
+                continue
+            user, system = user + int(fields[11]), system + int(fields[12])
+        return seconds, user, system
 
     def alive(self):
         return self.process.poll() is None
@@ -156,34 +122,23 @@ class Front:
 
 
 def start(kind, backends, gateway="target/release/equipoise", profile="edge", protocol="grpc", workers=1, streams=100,
-          pin=None, extra=None):
-    """`kind` is equipoise, haproxy or nghttpx; `backends` are ports of HTTP/2 servers on loopback."""
+          cores=None):
+    """`kind` is a name in setups.COMMANDS; `backends` are ports on loopback; `cores` as taskset takes them."""
     d = pathlib.Path(tempfile.mkdtemp(prefix="front-"))
     d.chmod(0o755)
     certificate(d)
-    plain, tls = free_port(), free_port()
-    if kind in DEBIAN:
-        subprocess.run([ROOT / "tests/harness/debian", DEBIAN[kind]], check=True)
-    if kind == "equipoise":
-        text = equipoise_config(d, plain, tls, backends, profile, protocol, workers)
-        (d / "gateway.yaml").write_text(text + (extra or ""))
-        command = [str(gateway), "serve", "--config", str(d / "gateway.yaml")]
-    elif kind == "haproxy":
-        (d / "haproxy.cfg").write_text(haproxy_config(d, plain, tls, backends, streams))
-        command = ["haproxy", "-f", str(d / "haproxy.cfg"), "-db"]
-    elif kind == "nghttpx":
-        command = ["nghttpx", "--conf=/dev/null", f"-f{HOST},{plain};no-tls", f"-f{HOST},{tls}", "-n1", "--no-ocsp", "--log-level=ERROR",
-                   f"--frontend-http2-max-concurrent-streams={streams}", "--accesslog-file=/dev/null",
-                   *[f"-b{HOST},{port};/;proto=h2" for port in backends], str(d / "key.pem"), str(d / "cert.pem")]
-    else:
-        raise ValueError(f"no such front: {kind}")
-    if pin is not None:
-        command = ["taskset", "-c", str(pin), *command]
+    plain, tls, *other = free_ports(4)
+    if kind in setups.DEBIAN:
+        subprocess.run([ROOT / "tests/harness/debian", setups.DEBIAN[kind]], check=True)
+    command = setups.COMMANDS[kind](setups.Setup(d, plain, tls, other, backends, str(gateway), profile, protocol, workers, streams))
+    if cores is not None:
+        command = ["taskset", "-c", cores, *command]
     with open(d / "log", "wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     front = Front(kind, process, plain, tls, d)
     wait_for(front.plain, process, front)
-    wait_for(front.tls, process, front)
+    if kind != "relay":
+        wait_for(front.tls, process, front)
     time.sleep(0.2)  # until its workers have started
     return front
 
@@ -205,7 +160,7 @@ def wait_for(address, process=None, front=None, timeout=10):
 def arguments(description):
     """The options all drivers share."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--front", default="equipoise", choices=["equipoise", "haproxy", "nghttpx"], help="what to start and test")
+    parser.add_argument("--front", default="equipoise", choices=["equipoise", "haproxy", "nghttpx", "nginx"], help="what to start and test")
     parser.add_argument("--gateway", default=os.environ.get("EQUIPOISE", str(ROOT / "target/release/equipoise")),
                         help="the gateway's binary (or EQUIPOISE)")
     return parser

@@ -1,0 +1,48 @@
+"""When, on what and with which versions a run was made."""
+
+import datetime
+import os
+import pathlib
+import platform
+import re
+import shlex
+import subprocess
+import sys
+
+import fronts
+from setups import ENVOY
+
+# Each program's way to say its version, and where in its words it is.
+VERSIONS = {
+    "HAProxy": (["haproxy", "-v"], r"version (\S+)"),
+    "NGINX": (["nginx", "-v"], r"nginx/(\S+)"),
+    "nghttpx": (["nghttpx", "--version"], r"nghttp2/(\S+)"),
+    "Envoy": ([str(ENVOY), "--version"], r"/(\d+\.\d+\.\d+)/"),
+    "h2load": (["h2load", "--version"], r"nghttp2/(\S+)"),
+}
+
+
+def version(command, pattern):
+    done = subprocess.run(command, capture_output=True, text=True)
+    found = re.search(pattern, done.stdout + done.stderr)
+    return found[1] if found else "?"
+
+
+def processor():
+    found = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    return found[1] if found else platform.processor()
+
+
+def commit():
+    git = ["git", "-C", str(fronts.ROOT), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(git, capture_output=True, text=True).stdout.strip()
+
+
+def describe(options):
+    ours = version([options.gateway, "--version"], r"(\d+\.\d+\.\d+)")
+    versions = {"Equipoise": f"{ours} ({commit()})"} | {name: version(*how) for name, how in VERSIONS.items()}
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return (f"`{shlex.join(['benches/peers/run', *sys.argv[1:]])}`, {datetime.date.today():%-d %B %Y}.\n"
+            f"Machine: {os.cpu_count()} cores of {processor()}, {memory:.0f} GiB, Linux {platform.release()}.\n"
+            f"Versions: {', '.join(f'{name} {number}' for name, number in versions.items())}.\n"
+            f"Medians of {options.repeat} interleaved runs{'' if options.scale == 1 else f' with {options.scale:g} times the requests'}.\n")
