@@ -38,7 +38,7 @@ def svg(cpu):
              "<title>CPU time per request beside other gateways</title>", f"<style>{STYLE}</style>",
              f'<rect x=".5" y=".5" width="{WIDTH - 1}" height="{bottom + FOOT - 1}" rx="8" class="paper"/>',
              text(24, 34, "CPU time per request, best other gateway = 1", "title"),
-             text(24, 55, "One worker each, median of interleaved runs. Shorter is better.", "faint"),
+             text(24, 55, "One worker each, medians of interleaved runs, those without a failed request. Shorter is better.", "faint"),
              legend(80), axis(bottom)]
     parts += [workload(name, row, TOP + ROW * i + ROW / 2) for i, (name, row) in enumerate(rows)]
     return "\n".join([*parts, "</svg>\n"])

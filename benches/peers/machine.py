@@ -5,11 +5,8 @@ import os
 import pathlib
 import platform
 import re
-import shlex
 import subprocess
-import sys
 
-import fronts
 from setups import ENVOY
 
 # Each program's way to say its version, and where in its words it is.
@@ -33,16 +30,11 @@ def processor():
     return found[1] if found else platform.processor()
 
 
-def commit():
-    git = ["git", "-C", str(fronts.ROOT), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(git, capture_output=True, text=True).stdout.strip()
-
-
 def describe(options):
-    ours = version([options.gateway, "--version"], r"(\d+\.\d+\.\d+)")
-    versions = {"Equipoise": f"{ours} ({commit()})"} | {name: version(*how) for name, how in VERSIONS.items()}
+    ours = {"Equipoise": ([options.gateway, "--version"], r"(\d+\.\d+\.\d+)")}
+    versions = {name: version(*how) for name, how in (ours | VERSIONS).items()}
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    return (f"`{shlex.join(['benches/peers/run', *sys.argv[1:]])}`, {datetime.date.today():%-d %B %Y}.\n"
+    runs = f"{options.repeat} interleaved runs" + ("" if options.scale == 1 else f" with {options.scale:g} times the requests")
+    return (f"Medians of {runs} of `benches/peers/run` on {datetime.date.today():%-d %B %Y}.\n"
             f"Machine: {os.cpu_count()} cores of {processor()}, {memory:.0f} GiB, Linux {platform.release()}.\n"
-            f"Versions: {', '.join(f'{name} {number}' for name, number in versions.items())}.\n"
-            f"Medians of {options.repeat} interleaved runs{'' if options.scale == 1 else f' with {options.scale:g} times the requests'}.\n")
+            f"Versions: {', '.join(f'{name} {number}' for name, number in versions.items())}.\n")

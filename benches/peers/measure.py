@@ -74,8 +74,6 @@ class Bench:
     def seconds(self, full):
         return max(1, full * min(1, self.options.scale))
 
-    # The tables.
-
     def cpu(self):
         """{workload: {gateway: Figures}}"""
         table = {}
@@ -100,6 +98,8 @@ class Bench:
         """{rate: {gateway: {failed, p50, p99, p99.9}}}"""
         table = {rate: {kind: [] for kind in self.kinds} for rate in RATES}
         with self.fronts(self.kinds) as running:
+            for front in running.values():
+                h2load(front, RELAYED, 2000)  # so that there are connections to the backends
             for turn in range(self.options.repeat):
                 for rate in RATES:
                     say(f"{turn + 1}/{self.options.repeat} fixed rate, {rate} requests/s")

@@ -85,7 +85,7 @@ def idle(results):
     if not results.idle:
         return ""
     rows = [[NAMES[kind], f"{row['bytes'] / 1024:.1f} KiB{mishaps(row['failed'])}"] for kind, row in results.idle.items()]
-    return (f"## Memory per idle HTTP/2 connection\n\n{IDLE:,} connections that have each made one request; the growth of resident memory.\n\n"
+    return (f"## Memory per idle HTTP/2 connection\n\n{IDLE:,} connections that have made one request each, one after the other; the growth of resident memory.\n\n"
             + table(["gateway", "per connection"], rows))
 
 

@@ -1,7 +1,7 @@
 """How each front is set up: it writes its configuration to `setup.directory` and gives its command.
 
 Every one as its users would for gRPC: HTTP/2 on both sides, 1 MiB a stream and 16 MiB a connection under way
-where that can be set, connections to backends kept, no access log, no request ids, TLS beside clear text.
+where that can be set and helps, connections to backends kept, no access log, no request ids, TLS beside clear text.
 With `protocol="http1"` it speaks HTTP/1.1 on both sides instead.
 """
 
@@ -63,6 +63,7 @@ routes:
 
 
 def haproxy(s):
+    """A buffer holds a frame of 16 KiB and its fields, or some requests of that size fail. So do some with a larger window."""
     proto, alpn = ("", "http/1.1") if s.http1 else (" proto h2", "h2")
     config = s.write("haproxy.cfg", f"""\
 global
@@ -70,7 +71,7 @@ global
   maxconn {CONNECTIONS}
   no strict-limits
   tune.h2.max-concurrent-streams {s.streams}
-  tune.h2.initial-window-size {1 << 20}
+  tune.bufsize 32768
 defaults
   mode http
   timeout connect 1s
@@ -93,7 +94,7 @@ backend back
 def nghttpx(s):
     proto = "http/1.1" if s.http1 else "h2"
     return ["nghttpx", "--conf=/dev/null", f"-f{HOST},{s.plain};no-tls", f"-f{HOST},{s.tls}", f"-n{s.workers}",
-            "--no-ocsp", "--no-via", "--log-level=ERROR", "--accesslog-file=/dev/null",
+            "--no-ocsp", "--no-via", "--no-server-rewrite", "--log-level=ERROR", "--accesslog-file=/dev/null",
             f"--frontend-http2-max-concurrent-streams={s.streams}",
             "--frontend-http2-window-size=1M", "--frontend-http2-connection-window-size=16M",
             "--backend-http2-window-size=1M", "--backend-http2-connection-window-size=16M",
@@ -170,6 +171,7 @@ def envoy(s):
           "@type": {types}.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: {name}
           generate_request_id: false
+          server_header_transformation: PASS_THROUGH
           stream_idle_timeout: 0s
           http2_protocol_options: {{ max_concurrent_streams: {s.streams}, {window} }}
           http_filters:
