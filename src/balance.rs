@@ -24,6 +24,7 @@ mod least_request;
 mod maglev;
 mod p2c_ewma;
 mod round_robin;
+mod sorted;
 #[cfg(test)]
 mod tests;
 mod weighted_random;

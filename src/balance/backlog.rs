@@ -28,6 +28,9 @@ use crate::model::{EndpointSet, Load};
 /// An excess whose square is so many times its variance is no chance.
 const CLEAR: f64 = 3.0;
 
+/// Latencies that explain nothing.
+pub(super) const EQUAL: [f64; 2] = [1.0, 1.0];
+
 /// The members of a set, to be compared by what they have in flight.
 pub(super) struct Backlog {
     set: Arc<EndpointSet>,
@@ -51,60 +54,63 @@ impl Backlog {
     }
 
     /// The load of one member.
+    #[inline]
     pub fn load(&self, index: usize) -> &Load {
         self.set.members()[index].endpoint.load()
     }
 
     /// Whether `first` has so much more in flight than `second` that the step to it is to be
-    /// taken, where `expected` times as many per unit of weight need no explanation.
+    /// taken, where as many per unit of weight as `latencies` explain are no excess.
+    #[inline]
     pub fn is_longer(
         &self,
         first: usize,
         second: usize,
-        expected: f64,
+        latencies: [f64; 2],
         rng: &mut fastrand::Rng,
     ) -> bool {
-        let [first_has, second_has] = self.units(first, second, expected, rng);
+        let [first_has, second_has] = self.units(first, second, latencies, rng);
         let excess = first_has - second_has;
         let is_clear = excess * excess >= CLEAR * (first_has + second_has);
-        excess > 0.0 && (is_clear || self.is_reversible(first, second, rng))
+        // All is asked at once: which way this goes no processor can foresee.
+        (excess > 0.0) & (is_clear | self.is_reversible(first, second, rng))
     }
 
-    /// How many times as much `first` has to do per unit of weight, one more request included.
-    pub fn ratio(&self, first: usize, second: usize, rng: &mut fastrand::Rng) -> f64 {
-        let [first, second] = self.units(first, second, 1.0, rng);
-        (first + 1.0) / (second + 1.0)
-    }
-
-    /// What each has in flight per unit of weight, the lighter one being the unit. Of the first,
-    /// `expected` times as many count as one.
-    fn units(
+    /// What each has in flight per unit of weight and latency, the lesser of both being the unit.
+    #[inline]
+    pub fn units(
         &self,
         first: usize,
         second: usize,
-        expected: f64,
+        latencies: [f64; 2],
         rng: &mut fastrand::Rng,
     ) -> [f64; 2] {
-        let weight = |index| self.weights.of(index) as f64;
-        let size = weight(first) / weight(second) * expected;
-        let first = rounded(self.load(first).in_flight(), size.max(1.0), rng);
-        let second = rounded(self.load(second).in_flight(), size.recip().max(1.0), rng);
+        let [a, b] = latencies;
+        let (a, b) = (self.weight(first) * a, self.weight(second) * b);
+        let chance = rng.u64(..);
+        let first = rounded(self.load(first).in_flight(), b / a, chance as u32);
+        let second = rounded(self.load(second).in_flight(), a / b, (chance >> 32) as u32);
         [first, second]
     }
 
     /// Draws whether a step from `first` to `second` is taken that chance alone may have brought.
+    #[inline]
     fn is_reversible(&self, first: usize, second: usize, rng: &mut fastrand::Rng) -> bool {
-        let others = |index| self.weights.total() - self.weights.of(index);
-        rng.u64(0..others(second)) < others(first)
+        let others = |index| self.weights.total() as f64 - self.weight(index);
+        rng.f64() * others(second) < others(first)
+    }
+
+    #[inline]
+    fn weight(&self, index: usize) -> f64 {
+        f64::from(self.set.members()[index].weight)
     }
 }
 
-/// `in_flight / size`, rounded up as often as its remainder says.
-fn rounded(in_flight: u32, size: f64, rng: &mut fastrand::Rng) -> f64 {
-    let exact = f64::from(in_flight) / size;
-    if exact > 0.0 && size > 1.0 {
-        f64::from((exact + rng.f64()) as u32) // `floor` is a call on plain x86-64
-    } else {
-        exact
-    }
+/// `in_flight`, of which each counts as `part` if that is less than 1; rounded up as often as the
+/// remainder says, where `chance` is any number.
+#[inline]
+fn rounded(in_flight: u32, part: f64, chance: u32) -> f64 {
+    let exact = f64::from(in_flight) * part.min(1.0);
+    let chance = f64::from(chance) * 2f64.powi(-32);
+    f64::from((exact + chance) as u32) // `floor` is a call on plain x86-64
 }

@@ -7,9 +7,9 @@
 //! in flight, so there is room somewhere.
 //!
 //! What counts is in flight over all workers. It is added up anew once a millisecond, and within
-//! it whenever a part of it may have ended: one request in 32 of all, or of as many as there are
-//! members. So a pick costs a few additions at most, however many members there are, and for
-//! fewer than 32 members with fewer than 32 requests the sum is exact. Requests that several
+//! it whenever a part of it may have ended: one request in 16 of all, or of as many as there are
+//! members. So a pick costs 16 additions at most, however many members there are, and for fewer
+//! than 16 members with fewer than 16 requests the sum is exact. Requests that several
 //! workers start at the same instant do not see each other.
 
 use std::sync::Arc;
@@ -20,6 +20,9 @@ use crate::model::{EndpointSet, Params, Time};
 
 /// The largest factor: more is as good as no bound.
 const MAX_FACTOR: f64 = 100.0;
+
+/// One request in so many may have ended unnoticed.
+const PART: u32 = 16;
 
 /// Reads the setting `bounded_load`.
 pub(super) fn factor(params: &Params) -> Option<f64> {
@@ -77,8 +80,8 @@ impl AllInFlight {
         if at == stamp && count < self.stale_from.load(Relaxed) {
             return count + 1;
         }
-        let sum: u32 = (0..set.len()).map(|index| in_flight(set, index)).sum();
-        let matters = sum.max(set.len() as u32) / 32;
+        let sum: u32 = set.members().iter().map(|m| m.endpoint.load().in_flight()).sum();
+        let matters = sum.max(set.len() as u32) / PART;
         self.stale_from.store(sum.saturating_add(matters), Relaxed);
         self.count.store(u64::from(stamp) << 32 | u64::from(sum + 1), Relaxed);
         sum + 1

@@ -18,7 +18,7 @@
 
 use std::sync::Arc;
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, EQUAL};
 use super::{Factory, PickCx, Picker, Policy};
 use crate::model::{BadParams, EndpointSet, Params};
 
@@ -68,7 +68,7 @@ impl Picker for LeastPicker {
         let mut least = weights.draw_untried(cx.tried, cx.rng);
         for _ in 1..self.choices {
             let Some(other) = weights.draw_other_untried(least, cx.tried, cx.rng) else { break };
-            if self.backlog.is_longer(least, other, 1.0, cx.rng) {
+            if self.backlog.is_longer(least, other, EQUAL, cx.rng) {
                 least = other;
             }
         }

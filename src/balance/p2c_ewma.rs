@@ -24,7 +24,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, EQUAL};
 use super::{Factory, PickCx, Picker, Policy};
 use crate::model::{BadParams, EndpointSet, EwmaParams, Params};
 
@@ -34,7 +34,7 @@ const CLEAR_LATENCY: f64 = 1.5;
 /// worth departing from the weights.
 const FLOOR: f64 = 0.001;
 /// Latencies that do not differ clearly explain at most so many times as many in flight.
-const MAX_EXPECTED: f64 = 2.0;
+const MAX_EXPLAINED: f64 = 2.0;
 /// Time without a pick after which a member's estimates want a fresh sample.
 const UNHEARD: Duration = Duration::from_secs(1);
 /// One in so many first samples of an unheard member is a trial.
@@ -92,9 +92,7 @@ impl Picker for P2cPicker {
         let weights = self.backlog.weights();
         let first = weights.draw_untried(cx.tried, cx.rng);
         let picked = match weights.draw_other_untried(first, cx.tried, cx.rng) {
-            Some(second)
-                if self.is_worse(first, second, cx.rng) && !self.wants_trial(first, cx) =>
-            {
+            Some(second) if self.is_worse(first, second, cx.rng) & !self.wants_trial(first, cx) => {
                 second
             }
             _ => first,
@@ -106,23 +104,26 @@ impl Picker for P2cPicker {
 
 impl P2cPicker {
     /// Whether `first` costs so much more than `second` that the step to it is to be taken.
+    #[inline]
     fn is_worse(&self, first: usize, second: usize, rng: &mut fastrand::Rng) -> bool {
         let params = self.backlog.set().ewma();
-        let [a, b] = [first, second].map(|index| self.backlog.load(index).ewma_seconds(params));
-        let slower = (a + FLOOR) / (b + FLOOR);
-        if (CLEAR_LATENCY.recip()..=CLEAR_LATENCY).contains(&slower) {
-            let expected = (a / b).clamp(MAX_EXPECTED.recip(), MAX_EXPECTED);
-            self.backlog.is_longer(first, second, expected, rng)
+        let latency = |index| self.backlog.load(index).ewma_seconds(params);
+        let (a, b) = (latency(first), latency(second));
+        let (floored_a, floored_b) = (a + FLOOR, b + FLOOR);
+        if floored_a > floored_b * CLEAR_LATENCY || floored_b > floored_a * CLEAR_LATENCY {
+            let [a_has, b_has] = self.backlog.units(first, second, EQUAL, rng);
+            floored_a * (a_has + 1.0) > floored_b * (b_has + 1.0)
         } else {
-            slower * self.backlog.ratio(first, second, rng) > 1.0
+            let explained = a.clamp(b / MAX_EXPLAINED, b * MAX_EXPLAINED);
+            self.backlog.is_longer(first, second, [explained, b], rng)
         }
     }
 
     /// Whether `first` is to be picked for the sake of a fresh sample.
+    #[inline]
     fn wants_trial(&self, first: usize, cx: &mut PickCx<'_>) -> bool {
         let load = self.backlog.load(first);
-        let owes_none = load.in_flight() == 0;
         let unheard = load.since_picked(cx.now) > UNHEARD;
-        owes_none && (!load.has_sample() || unheard && cx.rng.u32(0..TRIAL_ODDS) == 0)
+        (!load.has_sample() || unheard && cx.rng.u32(0..TRIAL_ODDS) == 0) && load.in_flight() == 0
     }
 }

@@ -39,6 +39,7 @@ impl Endpoint {
     }
 
     /// Requests in flight and the latency estimate.
+    #[inline]
     pub fn load(&self) -> &Load {
         &self.load
     }
@@ -142,11 +143,13 @@ impl EndpointSet {
     }
 
     /// The members, by index.
+    #[inline]
     pub fn members(&self) -> &[Member] {
         &self.members
     }
 
     /// How many there are.
+    #[inline]
     pub fn len(&self) -> usize {
         self.members.len()
     }
@@ -157,6 +160,7 @@ impl EndpointSet {
     }
 
     /// How the latency estimates of these endpoints are kept.
+    #[inline]
     pub fn ewma(&self) -> &EwmaParams {
         &self.ewma
     }

@@ -11,7 +11,7 @@ use hashring::DefaultHashBuilder;
 pub fn stable_hash(key: &[u8], salt: u32) -> u64 {
     let mut hasher = DefaultHashBuilder.build_hasher();
     hasher.write(key);
-    hasher.write(&salt.to_le_bytes());
+    hasher.write_u32(salt); // its four bytes, the lowest first
     hasher.finish()
 }
 

@@ -58,6 +58,7 @@ impl Load {
     }
 
     /// Requests dispatched and not yet over.
+    #[inline]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Relaxed)
     }
@@ -73,6 +74,7 @@ impl Load {
     }
 
     /// Notes that it was picked.
+    #[inline]
     pub fn mark_picked(&self, now: Time) {
         let now = wrapping_ms(now);
         if self.picked_ms.load(Relaxed) != now {
@@ -81,17 +83,20 @@ impl Load {
     }
 
     /// How long ago it was last picked, to the millisecond.
+    #[inline]
     pub fn since_picked(&self, now: Time) -> Duration {
         Duration::from_millis(age_ms(now, self.picked_ms.load(Relaxed)).into())
     }
 
     /// The moving average of the latency, in seconds; the default when there is no sample yet.
+    #[inline]
     pub fn ewma_seconds(&self, params: &EwmaParams) -> f64 {
         let (average, _) = unpack(self.latency.load(Relaxed));
-        if average > 0.0 { f64::from(average) / 1e6 } else { params.default_rtt.as_secs_f64() }
+        if average > 0.0 { f64::from(average) * 1e-6 } else { params.default_rtt.as_secs_f64() }
     }
 
     /// Whether any request has ended yet, well or not.
+    #[inline]
     pub fn has_sample(&self) -> bool {
         unpack(self.latency.load(Relaxed)).0 > 0.0
     }

@@ -118,7 +118,7 @@ proptest! {
             let mut running = Vec::new();
             for turn in 0..1500 {
                 // What has ended within the millisecond may go unnoticed for a part.
-                let slack = running.len().max(weights.len()) as f64 / 32.0;
+                let slack = running.len().max(weights.len()) as f64 / 16.0;
                 let all = running.len() as f64 + 1.0 + slack;
                 let picked = pick(&*picker, rng.u64(..keys), &[], Time::from_nanos(turn * 10_000));
                 let limit = limit(&set, picked, factor, all).ceil();

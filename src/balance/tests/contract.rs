@@ -19,11 +19,11 @@ fn chi_square(counts: &[u64], weights: &[u32]) -> f64 {
     counts.iter().zip(weights).map(term).sum()
 }
 
-/// What the statistic exceeds by chance once in a thousand times (Wilson and Hilferty).
+/// What the statistic exceeds by chance once in ten thousand times (Wilson and Hilferty).
 fn critical(members: usize) -> f64 {
     let k = (members - 1) as f64;
     let spread = 2.0 / (9.0 * k);
-    k * (1.0 - spread + 3.09 * spread.sqrt()).powi(3)
+    k * (1.0 - spread + 3.72 * spread.sqrt()).powi(3)
 }
 
 #[test]

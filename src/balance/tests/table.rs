@@ -8,7 +8,7 @@ use super::configured;
 use crate::model::{ParamValue, Params};
 
 /// Files in `src/balance/` that are no policy.
-const HELPERS: [&str; 6] = ["backlog", "bound", "draw", "key", "keyed", "tests"];
+const HELPERS: [&str; 7] = ["backlog", "bound", "draw", "key", "keyed", "sorted", "tests"];
 
 #[test]
 fn each_policy_is_one_file_and_one_row() {
