@@ -3,6 +3,9 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "../src/balance/tests/setup.rs"]
+mod setup;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,49 +13,26 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use equipoise::balance::{Factory, POLICIES, PickCx, Policy};
 use equipoise::model::{Endpoint, EndpointSet, EwmaParams, Member, ParamValue, Params, Time};
-
-fn configured(policy: &dyn Policy) -> Arc<dyn Factory> {
-    let header = vec![("header".into(), "x-key".into())];
-    let keyed = [("key".into(), ParamValue::Map(header))];
-    policy.configure(Params::default()).or_else(|_| policy.configure(Params::new(keyed))).unwrap()
-}
-
-/// The policy with bounded load, if it knows that.
-fn bounded(policy: &dyn Policy) -> Option<Arc<dyn Factory>> {
-    let header = ParamValue::Map(vec![("header".into(), "x-key".into())]);
-    let entries = [("key", header), ("bounded_load", ParamValue::Text("1.25".into()))];
-    policy.configure(Params::new(entries.map(|(key, value)| (key.into(), value)))).ok()
-}
-
-/// Every policy, and those with bounded load once more.
-fn factories() -> Vec<(String, Arc<dyn Factory>)> {
-    let plain = POLICIES.iter().map(|policy| (policy.name().to_owned(), configured(*policy)));
-    let bounded = POLICIES
-        .iter()
-        .filter_map(|policy| Some((format!("{}, bounded", policy.name()), bounded(*policy)?)));
-    plain.chain(bounded).collect()
-}
+use setup::{configured, factories, set};
 
 /// Members of different weight and latency, some with requests in flight.
-fn set(len: u32) -> Arc<EndpointSet> {
-    let ewma = EwmaParams::default();
-    let member = |n: u32| {
-        let address = format!("10.0.{}.{}:50051", n / 256, n % 256);
-        let endpoint = Endpoint::new(&address, 2, Time::ZERO);
-        let latency = Duration::from_micros(u64::from(500 + 100 * (n % 5)));
-        endpoint.load().observe(latency, Time::ZERO, &ewma);
-        (0..n % 4).for_each(|_| endpoint.load().begin());
-        Member { endpoint: Arc::new(endpoint), weight: 1 + n % 3 }
-    };
-    let members: Vec<_> = (0..len).map(member).collect();
-    Arc::new(EndpointSet::new(members, ewma))
+fn busy(len: u32) -> Arc<EndpointSet> {
+    let weights: Vec<_> = (0..len).map(|n| 1 + n % 3).collect();
+    let set = set(&weights);
+    for (n, member) in (0..).zip(set.members()) {
+        let load = member.endpoint.load();
+        let latency = Duration::from_micros(500 + 100 * (n % 5));
+        load.observe(latency, Time::ZERO, set.ewma());
+        (0..n % 4).for_each(|_| load.begin());
+    }
+    set
 }
 
 fn pick(criterion: &mut Criterion) {
     for (name, factory) in factories() {
         let mut group = criterion.benchmark_group(name);
         for len in [3, 100, 1000] {
-            let picker = factory.build(set(len));
+            let picker = factory.build(busy(len));
             let mut rng = fastrand::Rng::with_seed(1);
             let mut nanos = 5_000_000;
             group.bench_function(BenchmarkId::from_parameter(len), |bencher| {
@@ -75,7 +55,7 @@ fn pick(criterion: &mut Criterion) {
 fn build(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("build");
     for policy in POLICIES {
-        let (factory, set) = (configured(*policy), set(1000));
+        let (factory, set) = (configured(*policy), busy(1000));
         group.bench_function(policy.name(), |bencher| {
             bencher.iter(|| black_box(factory.build(Arc::clone(&set))));
         });

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../src/balance/tests/setup.rs"]
+mod setup;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,29 +15,7 @@ use equipoise::model::route::{
     RouteQuery, RouteTableBuilder, Share, Split, ValueMatch,
 };
 use equipoise::model::{Endpoint, EndpointSet, EwmaParams, Member, ParamValue, Params, Time};
-
-fn configured(policy: &dyn Policy) -> Arc<dyn Factory> {
-    let header = vec![("header".into(), "x-key".into())];
-    let keyed = [("key".into(), ParamValue::Map(header))];
-    policy.configure(Params::default()).or_else(|_| policy.configure(Params::new(keyed))).unwrap()
-}
-
-/// The policy with bounded load, if it knows that.
-fn bounded(policy: &dyn Policy) -> Option<Arc<dyn Factory>> {
-    let header = ParamValue::Map(vec![("header".into(), "x-key".into())]);
-    let entries = [("key", header), ("bounded_load", ParamValue::Text("1.25".into()))];
-    policy.configure(Params::new(entries.map(|(key, value)| (key.into(), value)))).ok()
-}
-
-fn set() -> Arc<EndpointSet> {
-    let ewma = EwmaParams::default();
-    let member = |n: u32| Member {
-        endpoint: Arc::new(Endpoint::new(&format!("10.0.0.{n}:1"), 1, Time::ZERO)),
-        weight: 1 + n % 7,
-    };
-    let members: Vec<_> = (0..20).map(member).collect();
-    Arc::new(EndpointSet::new(members, ewma))
-}
+use setup::{factories, set};
 
 #[test]
 fn the_counter_counts() {
@@ -44,11 +25,9 @@ fn the_counter_counts() {
 
 #[test]
 fn a_pick_allocates_nothing() {
-    let plain = POLICIES.iter().map(|policy| configured(*policy));
-    let bounded: Vec<_> = POLICIES.iter().filter_map(|policy| bounded(*policy)).collect();
-    assert_eq!(bounded.len(), 2);
-    for factory in plain.chain(bounded) {
-        let set = set();
+    assert_eq!(factories().len(), POLICIES.len() + 2, "two that know bounded load");
+    for (name, factory) in factories() {
+        let set = set(&(0..1000).map(|n| 1 + n % 7).collect::<Vec<_>>());
         let picker = factory.build(Arc::clone(&set));
         let rng = &mut fastrand::Rng::with_seed(1);
         let counted = allocation_counter::measure(|| {
@@ -67,7 +46,7 @@ fn a_pick_allocates_nothing() {
                 }
             }
         });
-        assert_eq!(counted.count_total, 0, "{factory:?}");
+        assert_eq!(counted.count_total, 0, "{name}");
     }
 }
 

@@ -5,18 +5,12 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::super::{Factory, POLICIES, PickCx, Picker};
-use super::{configured, set, wants_key};
-use crate::model::{EndpointSet, ParamValue, Params, Time};
+use super::{bounded, set};
+use crate::model::{EndpointSet, Time};
 
 /// Every policy that hashes, with this setting.
-fn bounded(factor: &str) -> impl Iterator<Item = Arc<dyn Factory>> {
-    let header = ParamValue::Map(vec![("header".into(), "x".into())]);
-    let entries = [("key", header), ("bounded_load", ParamValue::Text(factor.into()))];
-    let hashing = POLICIES.iter().filter(|policy| wants_key(&*configured(**policy)));
-    hashing.map(move |policy| {
-        let entries = entries.iter().map(|(key, value)| ((*key).into(), value.clone()));
-        policy.configure(Params::new(entries)).unwrap()
-    })
+fn hashing(factor: &str) -> impl Iterator<Item = Arc<dyn Factory>> {
+    POLICIES.iter().filter_map(move |policy| bounded(*policy, factor))
 }
 
 fn pick(picker: &dyn Picker, key: u64, tried: &[usize], now: Time) -> usize {
@@ -40,7 +34,7 @@ fn limit(set: &EndpointSet, index: usize, factor: f64, all: f64) -> f64 {
 
 #[test]
 fn one_hot_key_spreads_as_far_as_the_bound_says() {
-    for factory in bounded("1.25") {
+    for factory in hashing("1.25") {
         let set = set(&[1; 10]);
         let picker = factory.build(Arc::clone(&set));
         for request in 0..1000u32 {
@@ -57,7 +51,7 @@ fn one_hot_key_spreads_as_far_as_the_bound_says() {
 
 #[test]
 fn a_key_stays_at_home_while_there_is_room_and_comes_back() {
-    for (factory, unbounded) in bounded("1.5").zip(bounded("100")) {
+    for (factory, unbounded) in hashing("1.5").zip(hashing("100")) {
         let set = set(&[2, 1, 1, 3, 1]);
         let picker = factory.build(Arc::clone(&set));
         let homes = unbounded.build(Arc::clone(&set));
@@ -81,7 +75,7 @@ fn a_key_stays_at_home_while_there_is_room_and_comes_back() {
 
 #[test]
 fn the_keys_of_a_full_member_spread_over_all_others() {
-    for factory in bounded("1.25") {
+    for factory in hashing("1.25") {
         let weights = [2, 1, 1, 3, 1];
         let set = set(&weights);
         let picker = factory.build(Arc::clone(&set));
@@ -112,7 +106,7 @@ proptest! {
         seed: u64,
     ) {
         let set = set(&weights);
-        for factory in bounded(&factor.to_string()) {
+        for factory in hashing(&factor.to_string()) {
             let picker = factory.build(Arc::clone(&set));
             let rng = &mut fastrand::Rng::with_seed(seed);
             let mut running = Vec::new();
