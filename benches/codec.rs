@@ -1,6 +1,11 @@
-//! The cost of a header block, decoded and encoded, in the shapes that gRPC gives it.
+//! The cost of a header block, decoded and encoded, in the shapes that gRPC gives it; of a frame;
+//! and of a whole call that is relayed.
+
+#[path = "codec/relay.rs"]
+mod relay;
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use equipoise::http2::hpack::{Decoder, Encoder};
@@ -143,5 +148,11 @@ fn encoding(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decoding, encoding);
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = decoding, encoding, relay::parsing, relay::relaying
+}
 criterion_main!(benches);
