@@ -97,7 +97,7 @@ impl Backlog {
     #[inline]
     fn is_reversible(&self, first: usize, second: usize, rng: &mut fastrand::Rng) -> bool {
         let others = |index| self.weights.total() as f64 - self.weight(index);
-        rng.f64() * others(second) < others(first)
+        part(rng.u32(..)) * others(second) < others(first)
     }
 
     #[inline]
@@ -106,11 +106,16 @@ impl Backlog {
     }
 }
 
-/// `in_flight`, of which each counts as `part` if that is less than 1; rounded up as often as the
+/// `in_flight`, of which each counts as `size` if that is less than 1; rounded up as often as the
 /// remainder says, where `chance` is any number.
 #[inline]
-fn rounded(in_flight: u32, part: f64, chance: u32) -> f64 {
-    let exact = f64::from(in_flight) * part.min(1.0);
-    let chance = f64::from(chance) * 2f64.powi(-32);
-    f64::from((exact + chance) as u32) // `floor` is a call on plain x86-64
+fn rounded(in_flight: u32, size: f64, chance: u32) -> f64 {
+    let exact = f64::from(in_flight) * size.min(1.0);
+    f64::from((exact + part(chance)) as u32) // `floor` is a call on plain x86-64
+}
+
+/// Any number as a part of 1.
+#[inline]
+fn part(chance: u32) -> f64 {
+    f64::from(chance) * 2f64.powi(-32)
 }

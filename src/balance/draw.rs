@@ -5,6 +5,8 @@
 //! one random number, at the same cost for three members as for a thousand. Columns are cut in
 //! whole numbers and told to a part in 2^32.
 
+use std::hint::select_unpredictable;
+
 use super::sorted::Sorted;
 use crate::model::EndpointSet;
 
@@ -67,7 +69,7 @@ impl Weights {
         let point = u128::from(rng.u64(..)) * self.columns.len() as u128;
         let (owner, height) = ((point >> 64) as usize, (point >> 32) as u32);
         let column = self.columns[owner];
-        if height < column.kept { owner } else { column.alias as usize }
+        select_unpredictable(height < column.kept, owner, column.alias as usize)
     }
 
     /// Any member but `index`; there are two at least.

@@ -16,6 +16,7 @@
 //! A member that fails at once has nothing in flight and looks like the best of all: `p2c_ewma`
 //! counts failures, this does not.
 
+use std::hint::select_unpredictable;
 use std::sync::Arc;
 
 use super::backlog::{Backlog, EQUAL};
@@ -68,9 +69,8 @@ impl Picker for LeastPicker {
         let mut least = weights.draw_untried(cx.tried, cx.rng);
         for _ in 1..self.choices {
             let Some(other) = weights.draw_other_untried(least, cx.tried, cx.rng) else { break };
-            if self.backlog.is_longer(least, other, EQUAL, cx.rng) {
-                least = other;
-            }
+            let longer = self.backlog.is_longer(least, other, EQUAL, cx.rng);
+            least = select_unpredictable(longer, other, least);
         }
         least
     }

@@ -21,6 +21,7 @@
 //!
 //! Sources: Finagle `PeakEwma.scala`; go-zero `p2c.go`; Linkerd's `load-biaser` (penalty).
 
+use std::hint::select_unpredictable;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,10 +93,11 @@ impl Picker for P2cPicker {
         let weights = self.backlog.weights();
         let first = weights.draw_untried(cx.tried, cx.rng);
         let picked = match weights.draw_other_untried(first, cx.tried, cx.rng) {
-            Some(second) if self.is_worse(first, second, cx.rng) & !self.wants_trial(first, cx) => {
-                second
+            Some(second) => {
+                let moves_on = self.is_worse(first, second, cx.rng) & !self.wants_trial(first, cx);
+                select_unpredictable(moves_on, second, first)
             }
-            _ => first,
+            None => first,
         };
         self.backlog.load(picked).mark_picked(cx.now);
         picked
