@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use equipoise::balance::{Factory, POLICIES, PickCx, Policy};
 use equipoise::model::{Endpoint, EndpointSet, EwmaParams, Member, ParamValue, Params, Time};
 use setup::{configured, factories, set};
@@ -28,16 +28,22 @@ fn busy(len: u32) -> Arc<EndpointSet> {
     set
 }
 
+/// How many endpoints there are, and how long keys are: a number, or a user's id.
+const SHAPES: [(u32, usize); 4] = [(3, 8), (100, 8), (1000, 8), (1000, 36)];
+
 fn pick(criterion: &mut Criterion) {
     for (name, factory) in factories() {
         let mut group = criterion.benchmark_group(name);
-        for len in [3, 100, 1000] {
+        let needs_keys = factory.key().is_some();
+        for (len, key_len) in SHAPES.into_iter().filter(|(_, len)| *len == 8 || needs_keys) {
             let picker = factory.build(busy(len));
             let mut rng = fastrand::Rng::with_seed(1);
             let mut nanos = 5_000_000;
-            group.bench_function(BenchmarkId::from_parameter(len), |bencher| {
+            let mut key = vec![b'7'; key_len];
+            let id = if key_len == 8 { len.to_string() } else { format!("{len}, long keys") };
+            group.bench_function(id, |bencher| {
                 bencher.iter(|| {
-                    let key = rng.u64(..).to_le_bytes();
+                    key[..8].copy_from_slice(&rng.u64(..).to_le_bytes());
                     nanos += 1_000; // as at a million requests a second
                     picker.pick(black_box(&mut PickCx {
                         key: Some(&key),

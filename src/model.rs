@@ -21,7 +21,7 @@ pub use copied::{Copied, CopyCounts};
 pub use counter::WorkerCounter;
 pub use endpoint::{ConnectionCount, Endpoint, EndpointSet, Member};
 pub use forwarding::{ForwardedHeaders, Forwarding};
-pub use hash::stable_hash;
+pub use hash::{rehashed, stable_hash};
 pub use histogram::{BOUNDS, Counts, Histogram, QUANTILE_ERROR};
 pub use load::{EwmaParams, Load};
 pub use outcome::{Class, Code, GRPC_CODES, GrpcCode, Protocol};

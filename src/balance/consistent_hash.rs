@@ -126,8 +126,8 @@ impl Ring {
 
 impl Places for Ring {
     #[inline]
-    fn owner(&self, key: &[u8], hashing: u32) -> usize {
-        let place = stable_hash(key, hashing) >> self.owner_bits << self.owner_bits;
+    fn owner(&self, hash: u64) -> usize {
+        let place = hash >> self.owner_bits << self.owner_bits;
         let nodes = self.nodes.numbers();
         let node = nodes.get(self.nodes.below(place)).or(nodes.first());
         node.map_or(0, |node| (node & !(u64::MAX << self.owner_bits)) as usize)

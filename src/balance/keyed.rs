@@ -1,8 +1,8 @@
 //! What the policies that hash a key have in common: all but where a key lies.
 //!
 //! A request without the key, or with an empty one, goes to a member drawn by weight. One whose
-//! member was tried in vain, or has no room ([`Bound`]), goes where its key lies when hashed again
-//! with the number of the attempt. So the keys of a broken or busy member spread over all others
+//! member was tried in vain, or has no room ([`Bound`]), goes where the hash of its key lies when
+//! it is hashed again, as often as need be. So the keys of a broken or busy member spread over all others
 //! by weight instead of over its neighbour, and each key finds the same candidates in the same
 //! order every time.
 
@@ -11,15 +11,15 @@ use std::sync::Arc;
 use super::bound::{self, Bound};
 use super::draw::Weights;
 use super::{KeySpec, PickCx, Picker};
-use crate::model::{EndpointSet, Params};
+use crate::model::{EndpointSet, Params, rehashed, stable_hash};
 
 /// Hashings of one key before the members are asked in turn.
 const MAX_HASHINGS: u32 = 16;
 
 /// Where keys lie.
 pub(super) trait Places: Send + Sync {
-    /// The member that owns `key` when it is hashed for the `hashing`th time, counted from 0.
-    fn owner(&self, key: &[u8], hashing: u32) -> usize;
+    /// The member that owns the keys of this hash.
+    fn owner(&self, hash: u64) -> usize;
 }
 
 /// The settings that all these policies have.
@@ -54,14 +54,15 @@ impl<P: Places> Picker for KeyedPicker<P> {
         let Some(key) = cx.key.filter(|key| !key.is_empty()) else {
             return self.weights.draw_untried(cx.tried, cx.rng);
         };
+        let hash = stable_hash(key, 0);
         let untried = |index: &usize| !cx.tried.contains(index);
         match &self.bound {
-            None => self.first(key, untried).unwrap_or_else(|| self.places.owner(key, 0)),
+            None => self.first(hash, untried).unwrap_or_else(|| self.places.owner(hash)),
             Some(bound) => {
                 let has_room = bound.room(cx.now);
-                self.first(key, |index| untried(index) && has_room(*index))
-                    .or_else(|| self.first(key, untried))
-                    .unwrap_or_else(|| self.places.owner(key, 0))
+                self.first(hash, |index| untried(index) && has_room(*index))
+                    .or_else(|| self.first(hash, untried))
+                    .unwrap_or_else(|| self.places.owner(hash))
             }
         }
     }
@@ -70,13 +71,14 @@ impl<P: Places> Picker for KeyedPicker<P> {
 impl<P: Places> KeyedPicker<P> {
     /// The first of the key's candidates that is `open`: where it lies by one hashing after the
     /// other, then every member in turn.
-    fn first(&self, key: &[u8], open: impl Fn(&usize) -> bool) -> Option<usize> {
+    fn first(&self, mut hash: u64, open: impl Fn(&usize) -> bool) -> Option<usize> {
         let mut last = 0;
-        for hashing in 0..MAX_HASHINGS {
-            last = self.places.owner(key, hashing);
+        for _ in 0..MAX_HASHINGS {
+            last = self.places.owner(hash);
             if open(&last) {
                 return Some(last);
             }
+            hash = rehashed(hash);
         }
         (last..self.weights.len()).chain(0..last).find(open)
     }

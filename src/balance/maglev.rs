@@ -81,9 +81,8 @@ impl Factory for MaglevFactory {
 struct Table(Box<[u32]>);
 
 impl Places for Table {
-    fn owner(&self, key: &[u8], hashing: u32) -> usize {
-        let entry = stable_hash(key, hashing) % self.0.len() as u64;
-        self.0[entry as usize] as usize
+    fn owner(&self, hash: u64) -> usize {
+        self.0[(hash % self.0.len() as u64) as usize] as usize
     }
 }
 
