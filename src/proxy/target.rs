@@ -4,10 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tower::retry::budget::{Budget, TpsBudget};
-
+use super::budget::Budget;
 use super::key::{Asker, Issued, Key, SetCookie};
 use super::observe::Upstream;
 use crate::balance::{KeySource, KeySpec, PickCx};
@@ -25,8 +23,8 @@ pub struct Target {
     cache: RefCell<SnapshotCache>,
     view: RefCell<Rc<View>>,
     pools: RefCell<HashMap<*const Endpoint, Rc<Pool>>>,
-    /// How many requests may be sent again: a fifth of all, and 10 a second besides.
-    budget: TpsBudget,
+    /// Of requests that may be sent again.
+    budget: Budget,
     /// Copies of requests under way to it as a mirror.
     copies: Cell<usize>,
 }
@@ -54,7 +52,7 @@ impl Target {
             cache: RefCell::new(cache),
             view: RefCell::new(Rc::new(empty)),
             pools: RefCell::default(),
-            budget: TpsBudget::new(Duration::from_secs(10), 10, 0.2),
+            budget: Budget::default(),
             copies: Cell::new(0),
             service: Arc::clone(service),
         };
@@ -86,12 +84,12 @@ impl Target {
 
     /// Counts a request towards the budget of those that may be sent again.
     pub fn count_request(&self) {
-        self.budget.deposit();
+        self.budget.deposit(self.worker.now());
     }
 
     /// Whether a request may be sent a second time; it is counted if so.
     pub fn may_retry(&self) -> bool {
-        let granted = self.budget.withdraw();
+        let granted = self.budget.withdraw(self.worker.now());
         if granted {
             self.service.retries().increment(self.worker.index());
         }

@@ -1,0 +1,92 @@
+//! How many requests of a service may be sent a second time: a part of all that came of late, so
+//! that a failing backend is not asked twice as much, and a few besides.
+
+use std::cell::RefCell;
+
+use crate::model::Time;
+
+/// Requests are counted for this many seconds.
+const SECONDS: usize = 10;
+/// One in so many requests may be sent again.
+const PART: u32 = 5;
+/// What may be sent again in a second whatever came.
+const RESERVE: u32 = 10;
+
+/// What one worker may send again to one service.
+#[derive(Debug, Default)]
+pub struct Budget(RefCell<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// The second that is counted in now, since the start of the clock.
+    second: u64,
+    /// By second modulo [`SECONDS`].
+    requests: [u32; SECONDS],
+    retries: [u32; SECONDS],
+}
+
+impl Budget {
+    /// Counts a request.
+    pub fn deposit(&self, now: Time) {
+        let (counts, slot) = (&mut *self.0.borrow_mut(), slot(now));
+        counts.forget_until(now);
+        if let Some(requests) = counts.requests.get_mut(slot) {
+            *requests = requests.saturating_add(1);
+        }
+    }
+
+    /// Whether a request may be sent again; it is counted if so.
+    pub fn withdraw(&self, now: Time) -> bool {
+        let (counts, slot) = (&mut *self.0.borrow_mut(), slot(now));
+        counts.forget_until(now);
+        let sum = |counts: &[u32; SECONDS]| counts.iter().fold(0, |a: u32, b| a.saturating_add(*b));
+        let allowed = RESERVE * SECONDS as u32 + sum(&counts.requests) / PART;
+        let granted = sum(&counts.retries) < allowed;
+        if granted && let Some(retries) = counts.retries.get_mut(slot) {
+            *retries += 1;
+        }
+        granted
+    }
+}
+
+impl Counts {
+    /// Begins each second anew that has come since the last look.
+    fn forget_until(&mut self, now: Time) {
+        let current = now.as_millis() / 1000;
+        if self.second >= current {
+            return;
+        }
+        for second in (self.second + 1..=current).rev().take(SECONDS) {
+            let slot = second as usize % SECONDS;
+            (self.requests[slot], self.retries[slot]) = (0, 0);
+        }
+        self.second = current;
+    }
+}
+
+fn slot(now: Time) -> usize {
+    (now.as_millis() / 1000) as usize % SECONDS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted(budget: &Budget, now: Time) -> usize {
+        (0..10_000).take_while(|_| budget.withdraw(now)).count()
+    }
+
+    #[test]
+    fn a_fifth_and_a_reserve_of_the_last_ten_seconds() {
+        let budget = Budget::default();
+        let at = |second: u64| Time::from_nanos(second * 1_000_000_000);
+        assert_eq!(granted(&budget, at(0)), 100);
+        (0..1000).for_each(|_| budget.deposit(at(5)));
+        assert_eq!(granted(&budget, at(6)), 200);
+        assert_eq!(granted(&budget, at(9)), 0);
+        assert_eq!(granted(&budget, at(10)), 100, "the first retries are forgotten");
+        assert_eq!(granted(&budget, at(15)), 0, "and so are now the requests");
+        assert_eq!(granted(&budget, at(1000)), 100);
+        assert_eq!(granted(&budget, at(999)), 0, "a clock that goes back changes nothing");
+    }
+}
