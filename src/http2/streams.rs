@@ -1,5 +1,6 @@
 //! The open streams of a connection, by slot and by id.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -33,6 +34,8 @@ impl Hasher for IdHasher {
 pub struct Streams {
     slab: Slab<Stream>,
     by_id: HashMap<u32, u32, BuildHasherDefault<IdHasher>>,
+    /// The one looked for last: frames of a stream come in rows.
+    last: Cell<Option<Key>>,
 }
 
 impl Streams {
@@ -49,12 +52,18 @@ impl Streams {
 
     pub fn remove(&mut self, key: Key) -> Option<Stream> {
         self.get(key)?;
+        self.last.set(None);
         self.by_id.remove(&key.id);
         self.slab.try_remove(key.slot())
     }
 
     pub fn key(&self, id: u32) -> Option<Key> {
-        self.by_id.get(&id).map(|&slot| Key { slot, id })
+        if let Some(last) = self.last.get().filter(|last| last.id == id) {
+            return Some(last);
+        }
+        let key = self.by_id.get(&id).map(|&slot| Key { slot, id })?;
+        self.last.set(Some(key));
+        Some(key)
     }
 
     pub fn get(&self, key: Key) -> Option<&Stream> {

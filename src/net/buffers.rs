@@ -4,22 +4,29 @@
 #[derive(Debug, Default)]
 pub struct BufferPool {
     free: Vec<Vec<u8>>,
+    /// The capacity of all of them.
+    bytes: usize,
 }
 
 impl BufferPool {
-    const MOST: usize = 256;
-    const LARGEST: usize = 16 << 10;
+    /// One buffer at most: bodies grow by doubling, and what has grown is worth keeping.
+    const LARGEST: usize = 256 << 10;
+    const MOST_BYTES: usize = 2 << 20;
 
     /// An empty buffer.
     pub fn take(&mut self) -> Vec<u8> {
-        self.free.pop().unwrap_or_default()
+        let buffer = self.free.pop().unwrap_or_default();
+        self.bytes -= buffer.capacity();
+        buffer
     }
 
     /// Takes a buffer back; its memory is kept unless it is large or there is enough.
     pub fn put(&mut self, mut buffer: Vec<u8>) {
         let capacity = buffer.capacity();
-        if self.free.len() < Self::MOST && capacity > 0 && capacity <= Self::LARGEST {
+        let room = Self::LARGEST.min(Self::MOST_BYTES - self.bytes);
+        if (1..=room).contains(&capacity) {
             buffer.clear();
+            self.bytes += capacity;
             self.free.push(buffer);
         }
     }

@@ -332,7 +332,10 @@ impl Stream {
                 state.body = self.conn.worker.buffers.borrow_mut().take();
             }
             state.body.extend_from_slice(payload);
-            return state.wake();
+            if end {
+                state.wake();
+            }
+            return;
         };
         let sent = sink.feed(payload, end);
         if state.replay.is_some() {
@@ -350,6 +353,7 @@ impl Stream {
         let mut core = self.conn.core.borrow_mut();
         // A stream that is over takes nothing: what is fed to it is as good as gone.
         let sent = core.codec.send_data(self.key, payload, end).unwrap_or(payload.len());
+        self.conn.write_early(&mut core);
         drop(core);
         if sent < payload.len() {
             self.conn.account();

@@ -55,8 +55,9 @@ impl Connection {
                 break;
             };
             *input = rest;
-            if let Some(event) = self.frame(head, payload, cx)? {
-                return Ok(Some(event));
+            match self.frame(head, payload, cx) {
+                Ok(None) => {}
+                result => return result,
             }
         }
         Ok(None)
@@ -134,11 +135,16 @@ impl Connection {
             }
         }
         let wanted = !stream.discarding;
-        self.release(key, payload.len() - body.len());
+        if body.len() < payload.len() {
+            self.release(key, payload.len() - body.len());
+        }
         if end {
             self.settle(key);
         }
-        Ok((wanted && (end || !body.is_empty())).then_some(Event::Data { key, payload: body, end }))
+        if !wanted || (body.is_empty() && !end) {
+            return Ok(None);
+        }
+        Ok(Some(Event::Data { key, payload: body, end }))
     }
 
     /// Credit for the connection goes back on receipt: one slow stream must not stop the others.

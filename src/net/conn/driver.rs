@@ -16,6 +16,9 @@ const READS_A_TURN: usize = 4;
 /// One read at most, after what was left of the last one.
 const READ: usize = 64 << 10;
 
+/// Output that is worth a write before the end of the turn.
+const EARLY: usize = 48 << 10;
+
 /// Output that a peer may leave unread before nothing more is read from it.
 const OUTPUT_LIMIT: usize = 512 << 10;
 
@@ -225,11 +228,21 @@ impl Conn {
         }
     }
 
+    /// Writes before the end of the turn once there is much to write, while it is in the cache.
+    /// All else is left to [`Conn::flush`], which comes to know of an error again.
+    pub(in crate::net) fn write_early(&self, core: &mut Core) {
+        if core.codec.output_len() >= EARLY && core.stalled.is_none() {
+            let waker = self.waker.borrow();
+            let mut cx = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
+            let _ = core.write(&mut cx, self.worker.now());
+        }
+    }
+
     /// Writes what the socket takes. What does not fit is written when it has room again.
     pub(in crate::net) fn flush(self: &Rc<Self>) {
         self.dirty.set(false);
-        let waker = self.waker.borrow().clone().unwrap_or_else(|| Waker::noop().clone());
-        let mut cx = Context::from_waker(&waker);
+        let waker = self.waker.borrow();
+        let mut cx = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
         let mut core = self.core.borrow_mut();
         let was_full = core.codec.output_len() > OUTPUT_LIMIT;
         let result = core.write(&mut cx, self.worker.now());
@@ -238,6 +251,7 @@ impl Conn {
         if result.is_err() {
             self.broken_off(&mut core);
         }
+        drop(waker);
         self.settle_drained(&mut core);
         drop(core);
         self.account();
