@@ -15,7 +15,9 @@ mod memo;
 pub(crate) mod message;
 mod meter;
 mod names;
+mod outgoing;
 mod output;
+mod sent;
 mod settings;
 mod stream;
 mod streams;
@@ -27,6 +29,7 @@ pub use error::{Cause, ConnectionError, ErrorCode, Fault};
 pub use frame::PREFACE;
 pub use headers::{Field, HeaderPool, Headers, Indexing, Name};
 pub use limits::Limits;
+pub use outgoing::{Outgoing, Tag};
 pub use output::Output;
 pub use stream::Key;
 

@@ -90,7 +90,7 @@ impl Line {
 
     fn call(&mut self) {
         for _ in 0..BATCH {
-            if let Ok(key) = self.client.open(self.request.iter(), false, 0) {
+            if let Ok(key) = self.client.open(&self.request, false, 0) {
                 let _ = self.client.send_data(key, &self.body, true);
             }
         }
@@ -101,7 +101,7 @@ impl Line {
         let mut spent = Vec::new();
         carry(client, front, pool, |front, event| match event {
             Event::Request { key, headers, end } => {
-                if let Ok(onward) = back.open(headers.iter(), end, 0) {
+                if let Ok(onward) = back.open(&headers, end, 0) {
                     calls.push((key, onward));
                 }
                 spent.push(headers);
@@ -122,7 +122,7 @@ impl Line {
         carry(back, backend, pool, |backend, event| {
             if let Event::Data { key, payload, end: true } = event {
                 backend.release(key, payload.len());
-                let _ = backend.send_head(key, response.iter(), false);
+                let _ = backend.send_head(key, &*response, false);
                 let _ = backend.send_data(key, body, false);
                 let _ = backend.send_trailers(key, trailers);
             }
@@ -135,7 +135,7 @@ impl Line {
         let at = |key: Key| calls.iter().find(|(_, back)| *back == key).map(|(front, _)| *front);
         carry(backend, back, pool, |back, event| match event {
             Event::Response { key, headers, end } => {
-                let sent = at(key).map(|key| front.send_head(key, headers.iter(), end));
+                let sent = at(key).map(|key| front.send_head(key, &headers, end));
                 assert_eq!(sent, Some(Ok(())));
                 spent.push(headers);
             }
@@ -217,7 +217,7 @@ impl Feed {
         let mut feed = Feed { client, server, pool, streams: Vec::new(), body };
         introduce(&mut feed.client, &mut feed.server, &mut feed.pool);
         let request = headers(REQUEST);
-        feed.streams.extend((0..2).filter_map(|_| feed.client.open(request.iter(), false, 0).ok()));
+        feed.streams.extend((0..2).filter_map(|_| feed.client.open(&request, false, 0).ok()));
         carry(&mut feed.client, &mut feed.server, &mut feed.pool, |_, _| {});
         feed
     }

@@ -41,7 +41,7 @@ impl End {
     }
 
     fn open(&mut self, fields: &[(&str, &str)], end: bool) -> Key {
-        let key = self.codec.open(head(fields).iter(), end).unwrap();
+        let key = self.codec.open(&head(fields), end).unwrap();
         self.key = Some(key);
         key
     }
@@ -52,7 +52,7 @@ impl End {
 
     /// A response to what was asked last.
     fn answer(&mut self, fields: &[(&str, &str)], body: Option<&[u8]>) {
-        self.codec.send_head(self.key(), head(fields).iter(), body.is_none()).unwrap();
+        self.codec.send_head(self.key(), &head(fields), body.is_none()).unwrap();
         if let Some(body) = body {
             self.codec.send_data(self.key(), body, true).unwrap();
         }

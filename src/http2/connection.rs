@@ -17,6 +17,7 @@ use super::limits::Limits;
 use super::memo::Memo;
 use super::meter::Meter;
 use super::output::Output;
+use super::sent::Sent;
 use super::settings::Settings;
 use super::stream::{Key, Progress};
 use super::streams::Streams;
@@ -40,6 +41,7 @@ pub struct Connection {
     encoder: Encoder,
     decoder: Decoder,
     memo: Memo,
+    sent: Sent,
     meter: Meter,
 
     peer: Settings,
@@ -107,6 +109,7 @@ impl Connection {
             encoder: Encoder::new(),
             decoder: Decoder::new(limits.header_table_size),
             memo: Memo::default(),
+            sent: Sent::default(),
             meter: Meter::new(Arc::clone(&limits)),
             peer: Settings::default(),
             settings_seen: false,
@@ -249,6 +252,7 @@ impl Connection {
     pub fn shrink(&mut self) {
         self.output.shrink();
         self.memo.clear();
+        self.sent.clear();
         self.drained.shrink_to_fit();
         self.queue.shrink_to_fit();
     }

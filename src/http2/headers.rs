@@ -7,6 +7,7 @@ mod pool;
 pub use pool::HeaderPool;
 
 pub use super::names::Name;
+use super::outgoing::Tag;
 
 /// How a field was, or is to be, represented in HPACK (RFC 7541, section 6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub struct Field<'a> {
     pub indexing: Indexing,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Range {
     start: u32,
     name_len: u32,
@@ -47,12 +48,20 @@ struct Range {
 pub struct Headers {
     bytes: Vec<u8>,
     ranges: Vec<Range>,
+    /// A bit for the id of each name that is, or has been, among the fields: what is asked for
+    /// is mostly not there.
+    ids: u64,
+    /// What equal blocks are known by, as long as this one is not changed.
+    tag: Option<Tag>,
 }
+
+// Every id has its bit, or this does not compile.
+const _: usize = u64::BITS as usize - Name::COUNT;
 
 impl Headers {
     /// An empty block; allocates nothing.
     pub const fn new() -> Headers {
-        Headers { bytes: Vec::new(), ranges: Vec::new() }
+        Headers { bytes: Vec::new(), ranges: Vec::new(), ids: 0, tag: None }
     }
 
     /// What a field counts beside its bytes (RFC 9113, section 6.5.2).
@@ -62,6 +71,17 @@ impl Headers {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ranges.clear();
+        (self.ids, self.tag) = (0, None);
+    }
+
+    /// Bytes of memory that it keeps.
+    fn capacity(&self) -> usize {
+        self.bytes.capacity() + size_of::<Range>() * self.ranges.capacity()
+    }
+
+    /// Whether both are the same to whoever encodes them.
+    fn is_twin(&self, other: &Headers) -> bool {
+        self.bytes == other.bytes && self.ranges == other.ranges
     }
 
     /// Becomes a copy of `other`.
@@ -69,6 +89,7 @@ impl Headers {
         self.clear();
         self.bytes.extend_from_slice(&other.bytes);
         self.ranges.extend_from_slice(&other.ranges);
+        (self.ids, self.tag) = (other.ids, other.tag);
     }
 
     /// Appends a field whose id is known. A block holds less than 4 GiB by the caller's limits;
@@ -118,6 +139,8 @@ impl Headers {
         if u32::try_from(end).is_err() {
             return self.abandon(begin);
         }
+        self.ids |= bit(id);
+        self.tag = None;
         self.ranges.push(Range {
             start: begin as u32,
             name_len: name_len as u32,
@@ -144,7 +167,7 @@ impl Headers {
 
     /// Appends a field with the value that another one has, if there is that one.
     pub fn add_copy(&mut self, id: Name, of: Name) {
-        let Some(range) = self.ranges.iter().find(|range| range.id == of) else { return };
+        let Some(range) = self.find(of) else { return };
         let start = (range.start + range.name_len) as usize;
         let value = start..start + range.value_len as usize;
         let field = self.begin();
@@ -177,6 +200,11 @@ impl Headers {
         self.ranges.is_empty()
     }
 
+    /// What equal blocks are known by.
+    pub(super) fn tag(&self) -> Option<Tag> {
+        self.tag
+    }
+
     /// The size by which peers limit a block: names, values and 32 bytes a field
     /// (RFC 9113, section 6.5.2).
     pub fn list_size(&self) -> usize {
@@ -190,7 +218,7 @@ impl Headers {
 
     /// The first value of a field with a known name.
     pub fn get(&self, id: Name) -> Option<&[u8]> {
-        self.ranges.iter().find(|range| range.id == id).map(|range| self.field(range).value)
+        self.find(id).map(|range| self.field(range).value)
     }
 
     /// The first value of a field by its name in lower case.
@@ -201,13 +229,25 @@ impl Headers {
     /// Keeps the fields that `keep` wants. The bytes of the others stay until the block is
     /// cleared.
     pub fn retain(&mut self, mut keep: impl FnMut(Field<'_>) -> bool) {
-        let Headers { bytes, ranges } = self;
+        self.tag = None;
+        let Headers { bytes, ranges, .. } = self;
         ranges.retain(|range| keep(field(bytes, range)));
+    }
+
+    fn find(&self, id: Name) -> Option<&Range> {
+        if self.ids & bit(id) == 0 {
+            return None;
+        }
+        self.ranges.iter().find(|range| range.id == id)
     }
 
     fn field(&self, range: &Range) -> Field<'_> {
         field(&self.bytes, range)
     }
+}
+
+const fn bit(id: Name) -> u64 {
+    1 << id as u8
 }
 
 fn field<'a>(bytes: &'a [u8], range: &Range) -> Field<'a> {

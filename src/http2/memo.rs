@@ -4,7 +4,7 @@
 //! the table is as it was, equal bytes mean an equal list: it is copied, neither decoded nor
 //! checked again. Blocks that come once cost one hash.
 
-use super::headers::Headers;
+use super::headers::{HeaderPool, Headers};
 use super::hpack;
 use super::message::Facts;
 
@@ -72,6 +72,7 @@ impl Memo {
         generation: u64,
         headers: &Headers,
         facts: Facts,
+        pool: &mut HeaderPool,
     ) {
         if block.len() > LONGEST {
             return;
@@ -82,7 +83,8 @@ impl Memo {
         let hash = block_hash(block);
         let Some(slot) = self.slots.get_mut(index(hash)) else { return };
         if slot.hash == hash {
-            let (block, headers) = (block.to_vec(), headers.clone());
+            let (block, mut headers) = (block.to_vec(), headers.clone());
+            pool.tag(&mut headers);
             slot.known = Some(Known { block, kind, generation, headers, facts });
         }
         slot.hash = hash;
@@ -116,7 +118,7 @@ mod tests {
         let mut out = Headers::new();
         for _ in 0..2 {
             assert_eq!(memo.recall(Kind::Request, b"block", 1, &mut out), None);
-            memo.note(Kind::Request, b"block", 1, &headers, facts);
+            memo.note(Kind::Request, b"block", 1, &headers, facts, &mut HeaderPool::default());
         }
         assert_eq!(memo.recall(Kind::Request, b"block", 1, &mut out), Some(facts));
         assert_eq!(out, headers);

@@ -18,7 +18,7 @@ use super::listener::Listener;
 use super::origin::Origin;
 use super::stream::Stream;
 use super::worker::Worker;
-use crate::http2::{self, Fault, Headers, Key, OpenError};
+use crate::http2::{Fault, Headers, Key, OpenError, Outgoing};
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,14 +188,14 @@ impl Conn {
     /// Opens a stream to a backend.
     ///
     /// # Errors
-    /// As [`http2::Connection::open`].
+    /// As [`crate::http2::Connection::open`].
     pub fn open<'a>(
         self: &Rc<Self>,
-        fields: impl Iterator<Item = http2::Field<'a>> + Clone,
+        head: impl Outgoing<'a>,
         end: bool,
     ) -> Result<Rc<Stream>, OpenError> {
         let mut core = self.core.borrow_mut();
-        let key = core.codec.open(fields, end, self.worker.now())?;
+        let key = core.codec.open(head, end, self.worker.now())?;
         let stream = Stream::new(self, key);
         core.put(key, &stream);
         drop(core);

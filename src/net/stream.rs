@@ -10,7 +10,7 @@ use std::task::{Context, Waker};
 
 use super::conn::{Codec, Conn};
 use super::tee::Tee;
-use crate::http2::{Cause, ErrorCode, Field, Gone, Headers, Key, SendError};
+use crate::http2::{Cause, ErrorCode, Gone, Headers, Key, Outgoing, SendError};
 use crate::model::Time;
 
 /// How a stream ended before its end.
@@ -166,12 +166,8 @@ impl Stream {
     ///
     /// # Errors
     /// As [`crate::http2::Connection::send_head`].
-    pub fn send_head<'a>(
-        &self,
-        fields: impl Iterator<Item = Field<'a>> + Clone,
-        end: bool,
-    ) -> Result<(), SendError> {
-        let result = self.conn.core.borrow_mut().codec.send_head(self.key, fields, end);
+    pub fn send_head<'a>(&self, head: impl Outgoing<'a>, end: bool) -> Result<(), SendError> {
+        let result = self.conn.core.borrow_mut().codec.send_head(self.key, head, end);
         self.conn.flush_later();
         result
     }

@@ -1,6 +1,7 @@
 //! What a head says to the gateway, and how it is passed on.
 
-use crate::http2::{Field, Headers, Indexing, Name};
+use super::key::SetCookie;
+use crate::http2::{Field, Headers, Indexing, Name, Outgoing, Tag};
 use crate::model::route::Fields;
 use crate::upstream::{Pool, Version};
 
@@ -33,40 +34,74 @@ impl Fields for Asked<'_> {
 /// The head of a request as it goes to a backend: everything as it came, but the scheme is that
 /// of the connection there, and a gRPC backend is always told that trailers are understood. Of
 /// HTTP/2 no other protocol can be asked for, and whether a body is wanted is answered here.
-pub fn request<'a>(
+#[derive(Clone, Copy)]
+pub struct RequestHead<'a> {
     head: &'a Headers,
-    pool: &Pool,
-    grpc: bool,
-) -> impl Iterator<Item = Field<'a>> + Clone + use<'a> {
-    let (scheme, http1) = (pool.scheme(), pool.version() == Version::Http1);
-    request_to(head, scheme, http1, grpc)
-}
-
-fn request_to<'a>(
-    head: &'a Headers,
-    scheme: &'static [u8],
+    secure: bool,
     http1: bool,
     grpc: bool,
-) -> impl Iterator<Item = Field<'a>> + Clone {
-    let te = Field { id: Name::Te, name: b"te", value: b"trailers", indexing: Indexing::Indexed };
-    let te = (grpc || head.get(Name::Te).is_some()).then_some(te);
-    let passed = head.iter().filter(move |field| match field.id {
-        Name::Te => false,
-        Name::Upgrade | Name::Expect => http1,
-        _ => true,
-    });
-    let passed = passed.map(move |field| match field.id {
-        Name::Scheme => Field { value: scheme, ..field },
-        // There are few methods, whatever the client's library thinks of paths.
-        Name::Path if grpc => Field { indexing: Indexing::Indexed, ..field },
-        _ => field,
-    });
-    passed.chain(te)
+}
+
+impl<'a> RequestHead<'a> {
+    /// The head for a backend of `pool`.
+    pub fn new(head: &'a Headers, pool: &Pool, grpc: bool) -> RequestHead<'a> {
+        let http1 = pool.version() == Version::Http1;
+        RequestHead { head, secure: pool.is_secure(), http1, grpc }
+    }
+}
+
+impl<'a> Outgoing<'a> for RequestHead<'a> {
+    fn fields(self) -> impl Iterator<Item = Field<'a>> + Clone {
+        let RequestHead { head, secure, http1, grpc } = self;
+        let scheme: &[u8] = if secure { b"https" } else { b"http" };
+        let te =
+            Field { id: Name::Te, name: b"te", value: b"trailers", indexing: Indexing::Indexed };
+        let te = (grpc || head.get(Name::Te).is_some()).then_some(te);
+        let passed = head.iter().filter(move |field| match field.id {
+            Name::Te => false,
+            Name::Upgrade | Name::Expect => http1,
+            _ => true,
+        });
+        let passed = passed.map(move |field| match field.id {
+            Name::Scheme => Field { value: scheme, ..field },
+            // There are few methods, whatever the client's library thinks of paths.
+            Name::Path if grpc => Field { indexing: Indexing::Indexed, ..field },
+            _ => field,
+        });
+        passed.chain(te)
+    }
+
+    fn tag(self) -> Option<Tag> {
+        let RequestHead { head, secure, http1, grpc } = self;
+        let variant = 1 | u8::from(secure) << 1 | u8::from(http1) << 2 | u8::from(grpc) << 3;
+        head.tag().map(|tag| tag.variant(variant))
+    }
 }
 
 /// A response's head as it goes to the client: `te` speaks of a request and is dropped.
-pub fn response(head: &Headers) -> impl Iterator<Item = Field<'_>> + Clone {
-    head.iter().filter(|field| field.id != Name::Te)
+#[derive(Clone, Copy)]
+pub struct ResponseHead<'a> {
+    head: &'a Headers,
+    cookie: Option<&'a SetCookie>,
+}
+
+impl<'a> ResponseHead<'a> {
+    /// The head, and the cookie that is set with it.
+    pub fn new(head: &'a Headers, cookie: Option<&'a SetCookie>) -> ResponseHead<'a> {
+        ResponseHead { head, cookie }
+    }
+}
+
+impl<'a> Outgoing<'a> for ResponseHead<'a> {
+    fn fields(self) -> impl Iterator<Item = Field<'a>> + Clone {
+        let passed = self.head.iter().filter(|field| field.id != Name::Te);
+        passed.chain(self.cookie.map(SetCookie::field))
+    }
+
+    fn tag(self) -> Option<Tag> {
+        let tag = self.head.tag().filter(|_| self.cookie.is_none());
+        tag.map(|tag| tag.variant(16))
+    }
 }
 
 /// The status of a response's head; the codec has checked that there is one.
@@ -101,8 +136,8 @@ mod tests {
     fn a_backend_is_told_that_trailers_are_understood() {
         let mut head = with(b"application/grpc");
         head.add(Name::Scheme, b"https");
-        let sent: Vec<_> =
-            request_to(&head, b"http", false, true).map(|f| (f.id, f.value)).collect();
+        let to = |grpc| RequestHead { head: &head, secure: false, http1: false, grpc };
+        let sent: Vec<_> = to(true).fields().map(|f| (f.id, f.value)).collect();
         assert_eq!(
             sent,
             [
@@ -111,6 +146,6 @@ mod tests {
                 (Name::Te, b"trailers")
             ]
         );
-        assert!(request_to(&head, b"http", false, false).all(|f| f.id != Name::Te));
+        assert!(to(false).fields().all(|f| f.id != Name::Te));
     }
 }

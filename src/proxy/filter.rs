@@ -68,7 +68,7 @@ pub fn redirect(front: &Rc<Stream>, redirect: &Redirect, asked: &Headers) -> Res
     head.add_named(b"location", &location);
     head.add(Name::ContentLength, b"0");
     // The client is gone, or takes no header list of even this size.
-    if front.send_head(head.iter(), true).is_err() {
+    if front.send_head(&head, true).is_err() {
         front.reset(ErrorCode::INTERNAL_ERROR);
     }
     front.conn().worker().recycle(head);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::attempt::Attempt;
+use super::fields::RequestHead;
 use super::front::Proxy;
 use super::key::{Asker, Issued};
 use super::reject::{Asked, Failure, reply};
@@ -195,7 +196,7 @@ impl Request {
         }
         let at_once = {
             let head = self.head.borrow();
-            pool.try_open(fields::request(&head, pool, self.grpc), self.ends_for(pool))
+            pool.try_open(RequestHead::new(&head, pool, self.grpc), self.ends_for(pool))
         };
         let opened = match at_once {
             Some(opened) => opened.map(Some),
@@ -222,7 +223,7 @@ impl Request {
     async fn wait_open(&self, attempt: &Attempt) -> Result<Option<Rc<Stream>>, OpenError> {
         let pool = attempt.pool();
         let head = self.head.borrow().clone();
-        let head = fields::request(&head, pool, self.grpc);
+        let head = RequestHead::new(&head, pool, self.grpc);
         let mut open = pin!(pool.open(head, self.ends_for(pool)));
         poll_fn(|cx| {
             if self.front.over().is_some() {

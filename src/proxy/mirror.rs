@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::attempt::Attempt;
-use super::fields;
+use super::fields::{self, RequestHead};
 use super::forward::Request;
 use super::forwarded::source_address;
 use super::key::Asker;
@@ -103,7 +103,7 @@ impl Copy {
         if self.grpc && pool.version() == Version::Http1 {
             return Err(Copied::Failed);
         }
-        let head = fields::request(&self.head, pool, self.grpc);
+        let head = RequestHead::new(&self.head, pool, self.grpc);
         let mut open = pin!(pool.open(head, self.tee.is_none()));
         poll_fn(|cx| {
             if let Some(copied) = self.cut(cx) {

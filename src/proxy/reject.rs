@@ -169,7 +169,7 @@ pub fn reply(front: &Rc<Stream>, asked: Asked, failure: Failure) {
 
 fn send(front: &Stream, head: &Headers, end: bool) {
     // Either the client is gone, or it takes no header list of even this size.
-    if front.send_head(head.iter(), end).is_err() {
+    if front.send_head(head, end).is_err() {
         front.reset(ErrorCode::INTERNAL_ERROR);
     }
 }

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::attempt::Attempt;
+use super::fields::ResponseHead;
 use super::forward::Request;
-use super::key::SetCookie;
 use super::news::News;
 use super::reject::{Failure, truncate};
 use super::{fields, filter};
@@ -62,8 +62,7 @@ impl Request {
     fn send_head(&self, attempt: &Attempt, head: &Headers, end: bool) -> Result<(), SendError> {
         let secure = self.front.conn().is_tls();
         let cookie = self.issued.get().and_then(|issued| attempt.set_cookie(issued, secure));
-        let cookie = cookie.as_ref().map(SetCookie::field);
-        self.front.send_head(fields::response(head).chain(cookie), end)
+        self.front.send_head(ResponseHead::new(head, cookie.as_ref()), end)
     }
 
     /// Tells a client that asks before it sends a body to send it. HTTP/1.1 has the backend say

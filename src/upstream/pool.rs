@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::connect::{ConnectError, connect};
 use super::settings::{Settings, Version};
-use crate::http2::{self, Field};
+use crate::http2::{self, Outgoing};
 use crate::model::{ConnectionCount, Endpoint, Time};
 use crate::net::{Closed, Codec, Conn, Handler, Stream, Worker};
 use guards::{CloseOnDrop, Waiting};
@@ -101,17 +101,17 @@ impl Pool {
         &self.endpoint
     }
 
-    /// Opens a stream with `fields` as the head of its request, if one may be opened at once
+    /// Opens a stream with the head of a request, if one may be opened at once
     /// and nobody waits.
     ///
     /// # Errors
     /// Nothing was sent in that case.
     pub fn try_open<'a>(
         &self,
-        fields: impl Iterator<Item = Field<'a>> + Clone,
+        head: impl Outgoing<'a>,
         end: bool,
     ) -> Option<Result<Rc<Stream>, OpenError>> {
-        if self.waiting.get() > 0 { None } else { self.open_on_any(fields, end) }
+        if self.waiting.get() > 0 { None } else { self.open_on_any(head, end) }
     }
 
     /// As [`Pool::try_open`], but waits for room, and for a connection to be made.
@@ -120,19 +120,19 @@ impl Pool {
     /// Nothing was sent in that case.
     pub async fn open<'a>(
         &self,
-        fields: impl Iterator<Item = Field<'a>> + Clone,
+        head: impl Outgoing<'a>,
         end: bool,
     ) -> Result<Rc<Stream>, OpenError> {
         if self.waiting.get() >= self.settings.max_pending {
             return Err(OpenError::Full);
         }
         let _waiting = Waiting::new(self);
-        self.wait_for_room(fields, end).await
+        self.wait_for_room(head, end).await
     }
 
     async fn wait_for_room<'a>(
         &self,
-        fields: impl Iterator<Item = Field<'a>> + Clone,
+        head: impl Outgoing<'a>,
         end: bool,
     ) -> Result<Rc<Stream>, OpenError> {
         let mut timeout = pin!(self.worker.sleep(self.settings.pending_timeout));
@@ -141,7 +141,7 @@ impl Pool {
         loop {
             let freed = self.freed.notified();
             if (turn || self.usable() == 0)
-                && let Some(result) = self.open_on_any(fields.clone(), end)
+                && let Some(result) = self.open_on_any(head, end)
             {
                 return result;
             }
@@ -163,7 +163,7 @@ impl Pool {
     /// the latest that is free: those that are too many get idle and end.
     fn open_on_any<'a>(
         &self,
-        fields: impl Iterator<Item = Field<'a>> + Clone,
+        head: impl Outgoing<'a>,
         end: bool,
     ) -> Option<Result<Rc<Stream>, OpenError>> {
         let conns = self.conns.borrow();
@@ -172,7 +172,7 @@ impl Pool {
             Version::Http1 => free.next()?,
             Version::Http2 => free.min_by_key(|conn| conn.open_streams())?,
         };
-        match conn.open(fields, end) {
+        match conn.open(head, end) {
             Ok(stream) => Some(Ok(stream)),
             Err(http2::OpenError::TooLarge) => Some(Err(OpenError::TooLarge)),
             Err(http2::OpenError::Unavailable) => None,
@@ -305,8 +305,8 @@ impl Pool {
         self.settings.version
     }
 
-    /// The scheme of requests to the endpoint.
-    pub fn scheme(&self) -> &'static [u8] {
-        if self.settings.tls.is_some() { b"https" } else { b"http" }
+    /// Whether connections to the endpoint are under TLS.
+    pub fn is_secure(&self) -> bool {
+        self.settings.tls.is_some()
     }
 }

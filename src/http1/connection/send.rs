@@ -3,7 +3,7 @@
 use super::{Connection, Exchange, Receiving, Sending};
 use crate::http1::response::Asked;
 use crate::http1::write::{self, Framing};
-use crate::http2::{ErrorCode, Field, Gone, Headers, Key, Name, OpenError, Role, SendError};
+use crate::http2::{ErrorCode, Gone, Headers, Key, Name, OpenError, Outgoing, Role, SendError};
 
 /// Bytes that may wait for the socket before a body waits for them.
 const HIGH_WATER: usize = 128 << 10;
@@ -16,14 +16,11 @@ impl Connection {
     ///
     /// # Errors
     /// When [`Connection::available`] is 0.
-    pub fn open<'a>(
-        &mut self,
-        fields: impl Iterator<Item = Field<'a>> + Clone,
-        end: bool,
-    ) -> Result<Key, OpenError> {
+    pub fn open<'a>(&mut self, head: impl Outgoing<'a>, end: bool) -> Result<Key, OpenError> {
         if self.available() == 0 {
             return Err(OpenError::Unavailable);
         }
+        let fields = head.fields();
         let find = |id| fields.clone().find(|field| field.id == id).map(|field| field.value);
         let method = find(Name::Method).unwrap_or_default();
         let upgrade = !end && find(Name::Upgrade).is_some();
@@ -51,17 +48,18 @@ impl Connection {
     pub fn send_head<'a>(
         &mut self,
         key: Key,
-        fields: impl Iterator<Item = Field<'a>> + Clone,
+        head: impl Outgoing<'a>,
         end: bool,
     ) -> Result<(), SendError> {
         let exchange = self.unanswered(key)?;
+        let fields = head.fields();
         let find = |id| fields.clone().find(|field| field.id == id).map(|field| field.value);
         let status = find(Name::Status).unwrap_or_default();
         let length = find(Name::ContentLength).map(number);
         if status == b"101" {
             (exchange.receiving, exchange.sending) = (Receiving::Tunnel, Sending::Tunnel);
             self.closing = true;
-            self.output.append(|out| write::response(out, fields, Framing::Empty, false));
+            self.output.append(|out| write::response(out, head.fields(), Framing::Empty, false));
             return Ok(());
         }
         if exchange.receiving == Receiving::Undecided {
@@ -89,10 +87,10 @@ impl Connection {
     pub fn send_informational<'a>(
         &mut self,
         key: Key,
-        fields: impl Iterator<Item = Field<'a>> + Clone,
+        head: impl Outgoing<'a>,
     ) -> Result<(), SendError> {
         if self.unanswered(key)?.modern {
-            self.output.append(|out| write::response(out, fields, Framing::Empty, false));
+            self.output.append(|out| write::response(out, head.fields(), Framing::Empty, false));
         }
         Ok(())
     }

@@ -67,7 +67,7 @@ fn informational_responses_are_for_those_who_know_of_them() {
         let mut server = End::server();
         server.feed(format!("{line}\r\nHost: h\r\n\r\n").as_bytes());
         let hints = head(&[(":status", "103"), ("link", "x")]);
-        server.codec.send_informational(server.key(), hints.iter()).unwrap();
+        server.codec.send_informational(server.key(), &hints).unwrap();
         let written = server.written();
         assert_eq!(written == "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n", said, "{written}");
         assert_eq!(written.is_empty(), !said);
@@ -121,7 +121,7 @@ fn a_response_that_breaks_its_length_breaks_off() {
         server.feed(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
         let key = server.key();
         let fields = head(&[(":status", "200"), ("content-length", "3")]);
-        server.codec.send_head(key, fields.iter(), false).unwrap();
+        server.codec.send_head(key, &fields, false).unwrap();
         let _ = server.codec.send_data(key, body.as_bytes(), true);
         assert!(!server.codec.is_open(key) && server.codec.is_leaving(), "{body}");
         assert!(!server.written().contains("abcd"));
@@ -133,7 +133,7 @@ fn a_slow_reader_makes_the_body_wait() {
     let mut server = End::server();
     server.feed(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     let key = server.key();
-    server.codec.send_head(key, head(&[(":status", "200")]).iter(), false).unwrap();
+    server.codec.send_head(key, &head(&[(":status", "200")]), false).unwrap();
     let body = "x".repeat(1 << 20);
     let sent = server.codec.send_data(key, body.as_bytes(), false).unwrap();
     assert!(sent < body.len());

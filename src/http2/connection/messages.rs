@@ -141,7 +141,7 @@ impl Connection {
             && !too_large
             && self.decoder.generation() == generation
         {
-            self.memo.note(kind, bytes, generation, &headers, facts);
+            self.memo.note(kind, bytes, generation, &headers, facts, cx.pool);
         }
         Ok(Message { headers, too_large, facts })
     }

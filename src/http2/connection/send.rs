@@ -4,7 +4,8 @@ use super::{Connection, Gone, Key, OpenError, Progress, SendError};
 use crate::http2::Millis;
 use crate::http2::error::ErrorCode;
 use crate::http2::frame::DEFAULT_WINDOW;
-use crate::http2::headers::{Field, Headers, Name};
+use crate::http2::headers::{Headers, Name};
+use crate::http2::outgoing::Outgoing;
 use crate::http2::stream::Stream;
 
 /// Bytes that may wait for the socket before DATA waits on its stream instead.
@@ -20,25 +21,25 @@ impl Connection {
     /// When [`Connection::available`] is 0, or the peer has declared a smaller limit on headers.
     pub fn open<'a>(
         &mut self,
-        fields: impl Iterator<Item = Field<'a>> + Clone,
+        list: impl Outgoing<'a>,
         end: bool,
         now: Millis,
     ) -> Result<Key, OpenError> {
         if self.available() == 0 {
             return Err(OpenError::Unavailable);
         }
-        if self.exceeds_peer(fields.clone()) {
+        if self.exceeds_peer(list) {
             return Err(OpenError::TooLarge);
         }
         let id = self.next_id;
         self.next_id += 2;
         let mut stream = Stream::new(id, now, self.peer.initial_window, self.receive_window());
-        stream.head_method =
-            fields.clone().any(|field| field.id == Name::Method && field.value == b"HEAD");
+        let method = list.fields().find(|field| field.id == Name::Method);
+        stream.head_method = method.is_some_and(|method| method.value == b"HEAD");
         stream.sending = if end { Progress::Done } else { Progress::Body };
         self.meter.opened(now);
         let key = self.streams.insert(stream);
-        self.emit_headers(id, fields, end);
+        self.emit_headers(id, list, end);
         Ok(key)
     }
 
@@ -49,14 +50,14 @@ impl Connection {
     pub fn send_head<'a>(
         &mut self,
         key: Key,
-        fields: impl Iterator<Item = Field<'a>> + Clone,
+        list: impl Outgoing<'a>,
         end: bool,
     ) -> Result<(), SendError> {
-        self.expect_head(key, fields.clone())?;
+        self.expect_head(key, list)?;
         if let Some(stream) = self.streams.get_mut(key) {
             stream.sending = if end { Progress::Done } else { Progress::Body };
         }
-        self.emit_headers(key.id, fields, end);
+        self.emit_headers(key.id, list, end);
         self.settle(key);
         Ok(())
     }
@@ -68,23 +69,19 @@ impl Connection {
     pub fn send_informational<'a>(
         &mut self,
         key: Key,
-        fields: impl Iterator<Item = Field<'a>> + Clone,
+        list: impl Outgoing<'a>,
     ) -> Result<(), SendError> {
-        self.expect_head(key, fields.clone())?;
-        self.emit_headers(key.id, fields, false);
+        self.expect_head(key, list)?;
+        self.emit_headers(key.id, list, false);
         Ok(())
     }
 
-    fn expect_head<'a>(
-        &self,
-        key: Key,
-        fields: impl Iterator<Item = Field<'a>>,
-    ) -> Result<(), SendError> {
+    fn expect_head<'a>(&self, key: Key, list: impl Outgoing<'a>) -> Result<(), SendError> {
         match self.streams.get(key) {
             Some(stream) if stream.sending == Progress::Head => {}
             _ => return Err(SendError::Gone),
         }
-        if self.exceeds_peer(fields) { Err(SendError::TooLarge) } else { Ok(()) }
+        if self.exceeds_peer(list) { Err(SendError::TooLarge) } else { Ok(()) }
     }
 
     /// Sends a piece of a body, or keeps it until the peer's windows and the output have room.
@@ -128,7 +125,7 @@ impl Connection {
     /// # Errors
     /// When the stream is over, or the peer takes no list of this size.
     pub fn send_trailers(&mut self, key: Key, trailers: &Headers) -> Result<(), SendError> {
-        let too_large = self.exceeds_peer(trailers.iter());
+        let too_large = self.exceeds_peer(trailers);
         let stream = self.streams.get_mut(key).ok_or(SendError::Gone)?;
         if stream.sending != Progress::Body {
             return Err(SendError::Gone);
@@ -138,7 +135,7 @@ impl Connection {
         }
         stream.sending = Progress::Done;
         if stream.pending.is_empty() {
-            self.emit_headers(key.id, trailers.iter(), true);
+            self.emit_headers(key.id, trailers, true);
             self.settle(key);
         } else {
             stream.pending.trailers = Some(trailers.clone());
@@ -259,7 +256,7 @@ impl Connection {
             return;
         }
         if let Some(trailers) = pending.trailers {
-            self.emit_headers(key.id, trailers.iter(), true);
+            self.emit_headers(key.id, &trailers, true);
         }
         self.settle(key);
     }
@@ -292,17 +289,29 @@ impl Connection {
         }
     }
 
-    fn emit_headers<'a>(&mut self, id: u32, fields: impl Iterator<Item = Field<'a>>, end: bool) {
-        let Connection { encoder, output, peer, .. } = self;
+    fn emit_headers<'a>(&mut self, id: u32, list: impl Outgoing<'a>, end: bool) {
+        let Connection { encoder, output, peer, sent, .. } = self;
         let max = peer.max_frame_size as usize;
-        output.headers(id, end, max, |block| encoder.encode(fields, block));
+        output.headers(id, end, max, |out| {
+            let (Some(tag), Some(generation)) = (list.tag(), encoder.generation()) else {
+                return encoder.encode(list.fields(), out);
+            };
+            if let Some(block) = sent.recall(tag, generation) {
+                return out.extend_from_slice(block);
+            }
+            let begin = out.len();
+            encoder.encode(list.fields(), out);
+            if encoder.generation() == Some(generation) {
+                sent.note(tag, generation, out.get(begin..).unwrap_or_default());
+            }
+        });
     }
 
-    fn exceeds_peer<'a>(&self, fields: impl Iterator<Item = Field<'a>>) -> bool {
+    fn exceeds_peer<'a>(&self, list: impl Outgoing<'a>) -> bool {
         if self.peer.max_header_list == u32::MAX {
             return false;
         }
-        let size: usize = fields.map(|f| f.name.len() + f.value.len() + 32).sum();
+        let size: usize = list.fields().map(|f| f.name.len() + f.value.len() + 32).sum();
         size > self.peer.max_header_list as usize
     }
 

@@ -53,6 +53,12 @@ impl Encoder {
         self.table.resize(size);
     }
 
+    /// Counts the changes that give indices another meaning; `None` while there is something to
+    /// announce with the next block.
+    pub(in crate::http2) fn generation(&self) -> Option<u64> {
+        self.resized.is_none().then(|| self.table.generation())
+    }
+
     /// Appends one block to `out`.
     pub fn encode<'a>(&mut self, fields: impl Iterator<Item = Field<'a>>, out: &mut Vec<u8>) {
         if let Some((smallest, last)) = self.resized.take() {

@@ -31,7 +31,7 @@ impl End {
         let free = self.conn.available();
         let last = self.streams.keys().last();
         let headers = request(last.map_or(1, |id| id + 2), usize::from(size).pow(2) / 2);
-        let opened = self.conn.open(headers.iter(), size % 8 == 7, now);
+        let opened = self.conn.open(&headers, size % 8 == 7, now);
         assert_eq!(opened.is_ok(), free > 0);
         if let Ok(key) = opened {
             let exchange = Exchange { head_sent: true, done: size % 8 == 7, ..Exchange::new(key) };
@@ -42,14 +42,14 @@ impl End {
     pub fn send_informational(&mut self, id: u32) {
         let exchange = &self.streams[&id];
         let may = !exchange.head_sent && self.conn.is_open(exchange.key);
-        let sent = self.conn.send_informational(exchange.key, response(id, "103").iter());
+        let sent = self.conn.send_informational(exchange.key, &response(id, "103"));
         assert_eq!(sent, if may { Ok(()) } else { Err(SendError::Gone) });
     }
 
     pub fn send_head(&mut self, id: u32, end: bool) {
         let Some(exchange) = self.streams.get_mut(&id) else { return };
         let may = !exchange.head_sent && self.conn.is_open(exchange.key);
-        let sent = self.conn.send_head(exchange.key, response(id, "200").iter(), end);
+        let sent = self.conn.send_head(exchange.key, &response(id, "200"), end);
         assert_eq!(sent, if may { Ok(()) } else { Err(SendError::Gone) });
         if may {
             exchange.head_sent = true;

@@ -68,7 +68,7 @@ fn open(conn: &mut Connection) {
         head.add(Name::Method, if nth == 1 { b"HEAD" } else { b"POST" });
         head.add(Name::Scheme, b"http");
         head.add(Name::Path, b"/");
-        if let Ok(key) = conn.open(head.iter(), nth == 2, 0) {
+        if let Ok(key) = conn.open(&head, nth == 2, 0) {
             let _ = conn.send_data(key, b"request", nth == 3);
         }
     }
@@ -92,9 +92,9 @@ fn respond(conn: &mut Connection, key: Key, end: bool) {
     let mut head = Headers::new();
     head.add(Name::Status, b"200");
     match key.id() / 2 % 4 {
-        0 => drop(conn.send_head(key, head.iter(), end)),
+        0 => drop(conn.send_head(key, &head, end)),
         1 => {
-            let _ = conn.send_head(key, head.iter(), false);
+            let _ = conn.send_head(key, &head, false);
             let _ = conn.send_data(key, &[7; 40_000], false);
             let _ = conn.send_trailers(key, &Headers::new());
         }

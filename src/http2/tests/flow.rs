@@ -215,7 +215,7 @@ fn s6_5_3_what_the_peer_sets_holds_when_we_acknowledge() {
     assert_eq!(peer.conn.send_data(key, b"more than five", false), Ok(5));
     let mut head = crate::http2::Headers::new();
     head.add_named(b"x", &[b'v'; 168]);
-    assert_eq!(peer.conn.open(head.iter(), true, 0), Err(crate::http2::OpenError::TooLarge));
+    assert_eq!(peer.conn.open(&head, true, 0), Err(crate::http2::OpenError::TooLarge));
     assert_eq!(peer.conn.send_trailers(key, &head), Err(crate::http2::SendError::TooLarge));
 }
 

@@ -210,10 +210,10 @@ fn s8_1_our_own_order() {
     let (hint, ok) = (fields("103"), fields("200"));
     assert_eq!(peer.conn.send_data(key, b"early", false), Err(Gone));
     assert_eq!(peer.conn.send_trailers(key, &ok), Err(SendError::Gone));
-    assert_eq!(peer.conn.send_informational(key, hint.iter()), Ok(()));
-    assert_eq!(peer.conn.send_head(key, ok.iter(), false), Ok(()));
-    assert_eq!(peer.conn.send_informational(key, hint.iter()), Err(SendError::Gone));
-    assert_eq!(peer.conn.send_head(key, ok.iter(), false), Err(SendError::Gone));
+    assert_eq!(peer.conn.send_informational(key, &hint), Ok(()));
+    assert_eq!(peer.conn.send_head(key, &ok, false), Ok(()));
+    assert_eq!(peer.conn.send_informational(key, &hint), Err(SendError::Gone));
+    assert_eq!(peer.conn.send_head(key, &ok, false), Err(SendError::Gone));
     assert_eq!(peer.conn.send_data(key, b"", false), Ok(0));
     assert_eq!(peer.conn.send_data(key, b"end", true), Ok(3));
     assert_eq!(peer.conn.send_data(key, b"late", true), Err(Gone));

@@ -109,7 +109,7 @@ impl Peer {
         head.add(Name::Method, method.as_bytes());
         head.add(Name::Scheme, b"http");
         head.add(Name::Path, b"/");
-        let key = self.conn.open(head.iter(), end, self.now).unwrap();
+        let key = self.conn.open(&head, end, self.now).unwrap();
         self.keys.push(key);
         key
     }
@@ -118,7 +118,7 @@ impl Peer {
     pub fn respond(&mut self, key: Key, end: bool) {
         let mut head = Headers::new();
         head.add(Name::Status, b"200");
-        self.conn.send_head(key, head.iter(), end).unwrap();
+        self.conn.send_head(key, &head, end).unwrap();
     }
 
     /// What these bytes lead to, on a stream or on the connection.

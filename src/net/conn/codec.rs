@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::http1;
 use crate::http2::{
-    self, ConnectionError, ErrorCode, Event, Field, Gone, HeaderPool, Headers, Key, Limits,
-    OpenError, Output, PREFACE, Role, SendError,
+    self, ConnectionError, ErrorCode, Event, Gone, HeaderPool, Headers, Key, Limits, OpenError,
+    Outgoing, Output, PREFACE, Role, SendError,
 };
 use crate::model::Time;
 
@@ -245,13 +245,13 @@ impl Codec {
     /// Opens a stream with the head of a request.
     pub fn open<'a>(
         &mut self,
-        fields: impl Iterator<Item = Field<'a>> + Clone,
+        list: impl Outgoing<'a>,
         end: bool,
         now: Time,
     ) -> Result<Key, OpenError> {
         match self {
-            Codec::H2(h2) => h2.open(fields, end, now.as_millis()),
-            Codec::H1(h1) => h1.open(fields, end),
+            Codec::H2(h2) => h2.open(list, end, now.as_millis()),
+            Codec::H1(h1) => h1.open(list, end),
             Codec::Undecided(_) => Err(OpenError::Unavailable),
         }
     }
@@ -260,16 +260,15 @@ impl Codec {
     pub fn send_head<'a>(
         &mut self,
         key: Key,
-        fields: impl Iterator<Item = Field<'a>> + Clone,
+        list: impl Outgoing<'a>,
         end: bool,
     ) -> Result<(), SendError> {
-        either!(self, codec => codec.send_head(key, fields, end), else Err(SendError::Gone))
+        either!(self, codec => codec.send_head(key, list, end), else Err(SendError::Gone))
     }
 
     /// Sends an informational response.
     pub fn send_informational(&mut self, key: Key, headers: &Headers) -> Result<(), SendError> {
-        let fields = headers.iter();
-        either!(self, codec => codec.send_informational(key, fields), else Err(SendError::Gone))
+        either!(self, codec => codec.send_informational(key, headers), else Err(SendError::Gone))
     }
 
     /// Sends a piece of a body.

@@ -47,7 +47,7 @@ pub async fn run(io: DuplexStream, queue: &mut VecDeque<Plan>, rng: &mut Rng) {
 fn open(ours: &mut Ours, plan: Plan) -> (Key, Exchange) {
     let body = plan.request_body();
     let end = body.is_empty() && plan.way != Way::Trailers && plan.way != Way::ClientResets;
-    let key = ours.conn.open(plan.request().iter(), end, 0).unwrap();
+    let key = ours.conn.open(&plan.request(), end, 0).unwrap();
     let exchange = Exchange { key, plan, body, said: end, received: Vec::new(), head: false };
     (key, exchange)
 }

@@ -99,7 +99,7 @@ fn talk(ours: &mut Ours, exchange: &mut Exchange, rng: &mut Rng) -> bool {
     let Some(body) = body else {
         let whole = plan.response_body();
         let end = whole.is_empty() && matches!(then, Then::End);
-        if ours.conn.send_head(*key, plan.response().iter(), end).is_err() {
+        if ours.conn.send_head(*key, &plan.response(), end).is_err() {
             return false;
         }
         *body = Some(whole);

@@ -1,0 +1,52 @@
+//! Header lists on their way out.
+
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::headers::{Field, Headers};
+
+/// A header list on its way out.
+pub trait Outgoing<'a>: Copy {
+    /// The fields in order.
+    fn fields(self) -> impl Iterator<Item = Field<'a>> + Clone;
+
+    /// A tag that lists with other fields do not have, if this list has one: then it need not be
+    /// encoded twice.
+    fn tag(self) -> Option<Tag>;
+}
+
+/// What equal lists are known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag(NonZeroU64);
+
+impl Tag {
+    /// Bits of a tag that tell apart what was made of one list.
+    const VARIANT_BITS: u32 = 8;
+
+    /// A tag that nothing else has.
+    pub(super) fn unique() -> Option<Tag> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        NonZeroU64::new(NEXT.fetch_add(1, Ordering::Relaxed) << Tag::VARIANT_BITS).map(Tag)
+    }
+
+    /// The tag of what the way of making lists called `variant` makes of the list with this one.
+    /// The list as it is, is variant 0.
+    pub fn variant(self, variant: u8) -> Tag {
+        Tag(self.0 | u64::from(variant))
+    }
+
+    /// A small number that few other tags have.
+    pub(super) fn slot(self, slots: usize) -> usize {
+        (self.0.get() >> Tag::VARIANT_BITS) as usize % slots
+    }
+}
+
+impl<'a> Outgoing<'a> for &'a Headers {
+    fn fields(self) -> impl Iterator<Item = Field<'a>> + Clone {
+        self.iter()
+    }
+
+    fn tag(self) -> Option<Tag> {
+        Headers::tag(self)
+    }
+}
