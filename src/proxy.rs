@@ -8,6 +8,7 @@ mod forward;
 mod forwarded;
 mod front;
 mod key;
+mod lane;
 mod mirror;
 mod news;
 mod observe;

@@ -25,13 +25,15 @@ use crate::upstream::{OpenError, Pool, Version};
 const REPLAY_HEAD: usize = 8 << 10;
 
 /// What a request is, from the moment it came.
-pub(super) struct Request {
+pub struct Request {
     pub proxy: Rc<Proxy>,
     pub front: Rc<Stream>,
     /// Empty once a response has begun: no second try will need it.
     pub head: RefCell<Headers>,
     /// The head was all.
     pub end: bool,
+    /// What kind of answer is wanted.
+    asked: Asked,
     pub grpc: bool,
     pub started: Time,
     /// Trailers of the request have gone to a backend, and are not kept.
@@ -42,37 +44,34 @@ pub(super) struct Request {
     pub issued: OnceCell<Issued>,
 }
 
-/// Carries one request from its head to its outcome.
-pub fn forward(
-    proxy: Rc<Proxy>,
-    front: Rc<Stream>,
-    head: Headers,
-    end: bool,
-) -> impl Future<Output = ()> {
-    let asked = Asked::by(&head, front.conn());
-    // Made here and not in the future, which would carry the arguments as well.
-    let request = Request {
-        grpc: asked == Asked::Grpc,
-        started: proxy.worker.now(),
-        proxy,
-        front,
-        head: RefCell::new(head),
-        end,
-        sent_trailers: Cell::new(false),
-        filters: OnceCell::new(),
-        issued: OnceCell::new(),
-    };
-    async move {
-        if let Err(failure) = request.run().await {
-            request.proxy.count_rejection(failure);
-            reply(&request.front, asked, failure);
-        }
-        request.finish().await;
-        request.drop_head();
-    }
-}
-
 impl Request {
+    /// The request that came on `front`.
+    pub fn new(proxy: &Rc<Proxy>, front: Rc<Stream>, head: Headers, end: bool) -> Request {
+        let asked = Asked::by(&head, front.conn());
+        Request {
+            asked,
+            grpc: asked == Asked::Grpc,
+            started: proxy.worker.now(),
+            proxy: Rc::clone(proxy),
+            front,
+            head: RefCell::new(head),
+            end,
+            sent_trailers: Cell::new(false),
+            filters: OnceCell::new(),
+            issued: OnceCell::new(),
+        }
+    }
+
+    /// Carries it from its head to its outcome.
+    pub async fn carry(&self) {
+        if let Err(failure) = self.run().await {
+            self.proxy.count_rejection(failure);
+            reply(&self.front, self.asked, failure);
+        }
+        self.finish().await;
+        self.drop_head();
+    }
+
     /// Finds a backend that answers, and relays its answer. An error means that no head of a
     /// response was sent.
     async fn run(&self) -> Result<(), Failure> {
@@ -269,18 +268,5 @@ impl Request {
             self.front.reset(ErrorCode::CANCEL);
         }
         self.front.detach();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    /// Every request carries a future of this size around: it is copied when the task is made.
-    #[test]
-    fn the_future_stays_small() {
-        fn size<F, A, B, C, D>(_: fn(A, B, C, D) -> F) -> usize {
-            size_of::<F>()
-        }
-        let size = size(super::forward);
-        assert!(size <= 560, "{size} bytes");
     }
 }

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::forward::forward;
+use super::forward::Request;
+use super::lane::Lanes;
 use super::observe::reason;
 use super::reject::{Asked, Failure, reply};
 use super::routed::Router;
@@ -16,6 +17,7 @@ use crate::telemetry::{Side, WorkerMetrics};
 pub struct Proxy {
     pub(super) worker: Rc<Worker>,
     pub(super) router: Router,
+    lanes: Rc<Lanes>,
     pub(super) metrics: Arc<WorkerMetrics>,
 }
 
@@ -29,6 +31,7 @@ impl Proxy {
         Rc::new(Proxy {
             worker: Rc::clone(worker),
             router: Router::new(worker, registry, metrics),
+            lanes: Rc::default(),
             metrics: Arc::clone(metrics),
         })
     }
@@ -51,7 +54,8 @@ pub struct Front(pub Rc<Proxy>);
 
 impl Handler for Front {
     fn request(&self, stream: Rc<Stream>, headers: Headers, end: bool) {
-        self.0.worker.spawn(forward(Rc::clone(&self.0), stream, headers, end));
+        let request = Request::new(&self.0, stream, headers, end);
+        self.0.lanes.carry(&self.0.worker, request);
     }
 
     fn oversized(&self, stream: Rc<Stream>, headers: Headers) {
