@@ -6,11 +6,12 @@
 //! candidates, the same each time, as long as that lasts. The bounds' sum is more than all that is
 //! in flight, so there is room somewhere.
 //!
-//! What counts is in flight over all workers. It is added up anew once a millisecond, and within
-//! it whenever a part of it may have ended: one request in 16 of all, or of as many as there are
-//! members. So a pick costs 16 additions at most, however many members there are, and for fewer
-//! than 16 members with fewer than 16 requests the sum is exact. Requests that several
-//! workers start at the same instant do not see each other.
+//! What counts is in flight over all workers. It is added up anew once a millisecond (of 128
+//! members once in two, of 256 once in four), and within that whenever a part of it may have
+//! ended: one request in 16 of all, or of as many as there are members. So a pick costs 16
+//! additions at most however many members there are, where picks are many, and for fewer than 16
+//! members with fewer than 16 requests the sum is exact. Requests that several workers start at
+//! the same instant do not see each other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -48,7 +49,8 @@ impl Bound {
     pub fn new(factor: f64, set: Arc<EndpointSet>, weights: &Weights) -> Bound {
         let share = |index| factor * weights.of(index) as f64 / weights.total() as f64;
         let shares = (0..weights.len()).map(share).collect();
-        Bound { set, shares, all: AllInFlight::default() }
+        let all = AllInFlight { age: (set.len() / 64).max(1).ilog2(), ..AllInFlight::default() };
+        Bound { set, shares, all }
     }
 
     /// Says for each member whether it has room for the request that is being picked for.
@@ -66,15 +68,17 @@ fn in_flight(set: &EndpointSet, index: usize) -> u32 {
 /// What is in flight to all members together.
 #[derive(Default)]
 struct AllInFlight {
-    /// High half: the millisecond of the last sum. Low half: the sum, and one for each pick since.
+    /// High half: when the last sum was made. Low half: the sum, and one for each pick since.
     count: AtomicU64,
     /// From this count on, what has ended since the last sum may matter.
     stale_from: AtomicU32,
+    /// For two to the power of this, in milliseconds, a sum is good.
+    age: u32,
 }
 
 impl AllInFlight {
     fn with_one_more(&self, set: &EndpointSet, now: Time) -> u32 {
-        let stamp = now.as_millis() as u32;
+        let stamp = (now.as_millis() >> self.age) as u32;
         let before = self.count.fetch_add(1, Relaxed);
         let (at, count) = ((before >> 32) as u32, before as u32);
         if at == stamp && count < self.stale_from.load(Relaxed) {
