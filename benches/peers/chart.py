@@ -1,8 +1,9 @@
 """The chart of the README: CPU per request, the best peer's being 1, as SVG. It follows the reader's light or dark theme."""
 
+import math
 from xml.sax.saxutils import escape
 
-from bars import best
+from bars import best, cpu_ratio
 from measure import NAMES, OURS, PEERS
 
 WIDTH, TOP, ROW, FOOT = 900, 104, 34, 46
@@ -32,7 +33,7 @@ text { font: 13px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-s
 
 def svg(cpu):
     """`cpu` is {workload: {gateway: Figures}}."""
-    rows = [(name, row) for name, row in cpu.items() if OURS in row and any(peer in row for peer in PEERS)]
+    rows = [(name, row) for name, row in cpu.items() if OURS in row and not math.isnan(cpu_ratio(row))]
     bottom = TOP + ROW * len(rows)
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + FOOT}" role="img">',
              "<title>CPU time per request beside other gateways</title>", f"<style>{STYLE}</style>",

@@ -37,8 +37,11 @@ def h2load(front, workload, requests, cores=OTHERS, connections=None):
                    "-w", "20", "-W", "24", "-d", str(body), "--log-file", str(log), "--tls13-ciphers=TLS_AES_128_GCM_SHA256",
                    *(["--h1"] if workload.http1 else []), *[part for header in workload.headers for part in ("-H", header)],
                    f"{'https' if workload.tls else 'http'}://{address[0]}:{address[1]}{workload.path}"]
-        said = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE).stdout
-        rows = [line.split("\t") for line in log.read_text().splitlines()] if log.exists() else []
+        try:
+            said = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE).stdout
+        except subprocess.TimeoutExpired:
+            said = ""
+        rows = [line.split("\t") for line in log.read_text().splitlines()] if said else []
     times = sorted(int(took) for _, status, took in rows if status == "200")
 
     def number(pattern):

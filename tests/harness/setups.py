@@ -113,7 +113,7 @@ user root;
 pid {s.directory}/pid;
 error_log stderr error;
 worker_processes {s.workers};
-events {{ worker_connections {CONNECTIONS}; }}
+events {{ worker_connections {2 * CONNECTIONS}; }}  # each request has one of its own to a backend
 http {{
   {temporary}
   access_log off;

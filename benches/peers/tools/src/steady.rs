@@ -34,6 +34,8 @@ static MESSAGE: [u8; 105] = {
 };
 /// After this a call has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// After so many connections that failed, no more are tried.
+const HOPELESS: usize = 10;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
@@ -48,8 +50,12 @@ async fn main() -> Result<(), Failure> {
 
 async fn run(port: u16, connections: usize, rate: f64, seconds: f64) -> Result<(), Failure> {
     let mut clients = Vec::new();
-    for _ in 0..connections {
-        clients.extend(timeout(PATIENCE, connect(port)).await.ok().and_then(Result::ok));
+    let mut failed = 0;
+    while clients.len() + failed < connections && failed < HOPELESS {
+        match timeout(PATIENCE, connect(port)).await {
+            Ok(Ok(client)) => clients.push(client),
+            _ => failed += 1,
+        }
     }
     println!("ready {}", connections - clients.len());
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
