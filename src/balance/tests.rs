@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bounded;
+mod cases;
+mod closed;
 mod contract;
 mod hashing;
 mod least_request;
@@ -14,7 +16,7 @@ mod table;
 
 use setup::{bounded, configured, factories, set, set_of};
 
-use super::{Factory, POLICIES, PickCx, Picker, Policy};
+use super::{Factory, POLICIES, PickCx, Picker, Policy, policy};
 use crate::model::{Endpoint, EndpointSet, EwmaParams, Member, ParamValue, Params, Time};
 
 fn wants_key(factory: &dyn Factory) -> bool {

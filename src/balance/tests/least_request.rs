@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::{Factory, policy};
-use super::simulation::{Backends, SHARES, Simulation, assert_by_weight, ok};
+use super::closed::{SHARES, assert_by_weight};
+use super::simulation::{Backends, Service, Simulation, ok};
+use super::{Factory, policy};
 use crate::model::{ParamValue, Params};
 
 fn with_choices(choices: u32) -> Arc<dyn Factory> {
@@ -12,7 +13,7 @@ fn with_choices(choices: u32) -> Arc<dyn Factory> {
 }
 
 fn least(weights: &[u32], backends: Backends, seed: u64) -> Simulation {
-    Simulation::new("least_request", weights, backends, seed)
+    Simulation::named("least_request", weights, backends, seed)
 }
 
 #[test]
@@ -33,7 +34,7 @@ fn shares_follow_weights_at_any_concurrency() {
 fn a_slow_backend_gets_little() {
     let backends: Backends = |index, _| ok(if index == 0 { 50_000.0 } else { 5_000.0 });
     let busy = |weights: &[u32], choices| {
-        let simulation = Simulation::of(with_choices(choices), weights, backends, 5);
+        let simulation = Simulation::of(with_choices(choices), weights, Service::new(backends), 5);
         // Eight requests in flight for each member, were all fast.
         let rate = 1_600.0 * weights.len() as f64;
         let done = simulation.open(rate, 6.0).open(rate, 16.0);
@@ -56,7 +57,8 @@ fn a_slow_backend_gets_little() {
 fn more_choices_keep_the_weights_too() {
     for weights in SHARES {
         for concurrency in [1, 16, 256] {
-            let simulation = Simulation::of(with_choices(5), weights, |_, _| ok(5_000.0), 1);
+            let simulation =
+                Simulation::of(with_choices(5), weights, Service::new(|_, _| ok(5_000.0)), 1);
             let done = simulation.closed(concurrency, 20_000);
             assert_by_weight(weights, &done, &format!("{concurrency} in flight"));
         }

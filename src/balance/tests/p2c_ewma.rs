@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use super::simulation::{Answer, Backends, SHARES, Simulation, assert_by_weight, ok};
+use super::cases::{CASES, simulated};
+use super::closed::{SHARES, assert_by_weight};
+use super::simulation::{Answer, Backends, Service, Simulation, ok};
+use super::{configured, policy};
 use crate::model::Time;
 
 fn p2c(weights: &[u32], backends: Backends, seed: u64) -> Simulation {
-    Simulation::new("p2c_ewma", weights, backends, seed)
+    Simulation::named("p2c_ewma", weights, backends, seed)
 }
 
 #[test]
@@ -34,9 +37,9 @@ fn neither_hiccups_nor_small_differences_overrule_the_weights() {
     for concurrency in [1, 4, 16, 100] {
         let closed = |backends| p2c(&[80, 20], backends, 3).closed(concurrency, 20_000);
         for jitter in [hiccup, heavy_tail] {
-            let mut simulation = p2c(&[80, 20], |_, _| ok(300.0), 3);
-            simulation.jitter = jitter;
-            let done = simulation.closed(concurrency, 20_000);
+            let service = Service { jitter, ..Service::new(|_, _| ok(300.0)) };
+            let p2c = configured(policy("p2c_ewma").unwrap());
+            let done = Simulation::of(p2c, &[80, 20], service, 3).closed(concurrency, 20_000);
             assert_by_weight(&[80, 20], &done, "jitter");
         }
         for backends in [a_little_slower, by_a_fraction_of_a_millisecond] {
@@ -57,16 +60,30 @@ fn a_backend_ten_times_as_slow_is_fled() {
             let weights = vec![1; members];
             let rate = 100.0 * members as f64;
             let run = |name| {
-                let simulation = Simulation::new(name, &weights, backends, 5);
+                let simulation = Simulation::named(name, &weights, backends, 5);
                 simulation.open(rate, 6.0).open(rate, 16.0)
             };
             let (p2c, round_robin) = (run("p2c_ewma"), run("round_robin"));
             let of_fair = p2c.share(0) * members as f64;
             assert!(of_fair < 0.1, "{members}: {of_fair}");
-            let p99 = p2c.p99() as f64 / round_robin.p99() as f64;
+            let p99 = p2c.summary().p99 / round_robin.summary().p99;
             assert!(p99 < 0.2, "{members}: {p99}");
         }
     }
+}
+
+#[test]
+fn among_twenty_with_queues_one_ten_times_as_slow_is_fled_and_one_failing_fast() {
+    let under = |policy_name, case_name| {
+        let factory = configured(policy(policy_name).unwrap());
+        let case = CASES.iter().find(|case| case.name == case_name).unwrap();
+        simulated(case, &*factory, 5.0)
+    };
+    let [p2c, round_robin] =
+        ["p2c_ewma", "round_robin"].map(|name| under(name, "one ten times as slow").summary());
+    assert!(p2c.p99 <= 0.2 * round_robin.p99, "{} and {}", p2c.p99, round_robin.p99);
+    let failing = under("p2c_ewma", "one failing fast");
+    assert!(failing.summary().failures < 0.005, "a tenth of its share");
 }
 
 #[test]

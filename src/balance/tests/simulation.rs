@@ -1,14 +1,13 @@
 //! Policies in simulated time: a service whose backends behave as told, and clients that keep a
-//! number of requests in flight or send at a rate.
+//! number of requests in flight or send at a rate. Used by the tests and by the bench
+//! `simulation`, so it takes what it needs from the module above it.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{Factory, PickCx, Picker, policy};
-use super::{configured, set};
-use crate::model::{EndpointSet, Time};
+use super::{EndpointSet, Factory, PickCx, Picker, Time};
 
 /// How a request to a backend goes.
 #[derive(Clone, Copy)]
@@ -25,91 +24,130 @@ pub const fn ok(micros: f64) -> Answer {
     Answer { micros, failed }
 }
 
+/// What a service and its clients are like.
+#[derive(Clone, Copy)]
+pub struct Service {
+    pub backends: Backends,
+    /// What the time of an answer is multiplied by.
+    pub jitter: fn(&mut fastrand::Rng) -> f64,
+    /// Requests that a backend works on at a time; the others wait in the order they came.
+    pub servers: usize,
+    /// How long a request may take; then it is given up.
+    pub deadline: Duration,
+    /// By how much more or less than on average is sent at a point of time, in seconds.
+    pub tide: fn(f64) -> f64,
+}
+
+impl Service {
+    /// Backends that work on everything at once, and patient clients.
+    pub fn new(backends: Backends) -> Service {
+        Service {
+            backends,
+            jitter: |rng| 0.7 + 0.6 * rng.f64(),
+            servers: 0,
+            deadline: Duration::MAX,
+            tide: |_| 1.0,
+        }
+    }
+}
+
+/// An answer to come, the first one first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    at: u64,
+    from: usize,
+    after: u64,
+    failed: bool,
+    /// The deadline was there first.
+    given_up: bool,
+}
+
 pub struct Simulation {
     pub set: Arc<EndpointSet>,
     picker: Box<dyn Picker>,
-    backends: Backends,
+    service: Service,
     rng: fastrand::Rng,
     now: u64,
-    /// Answers to come: when, from whom, after what time, whether failed.
-    pending: BinaryHeap<Reverse<(u64, usize, u64, bool)>>,
+    pending: BinaryHeap<Reverse<Due>>,
+    /// When each of a backend's servers is free, the first one first.
+    free: Vec<BinaryHeap<Reverse<u64>>>,
     pub picks: Vec<u64>,
     latencies: Vec<u64>,
-    pub jitter: fn(&mut fastrand::Rng) -> f64,
+    failures: usize,
 }
 
 impl Simulation {
-    pub fn new(name: &str, weights: &[u32], backends: Backends, seed: u64) -> Simulation {
-        Simulation::of(configured(policy(name).unwrap()), weights, backends, seed)
-    }
-
-    pub fn of(
-        factory: Arc<dyn Factory>,
-        weights: &[u32],
-        backends: Backends,
+    pub fn new(
+        factory: &dyn Factory,
+        set: Arc<EndpointSet>,
+        service: Service,
         seed: u64,
     ) -> Simulation {
         fastrand::seed(seed); // for policies that draw something when built
-        let set = set(weights);
         Simulation {
             picker: factory.build(Arc::clone(&set)),
             picks: vec![0; set.len()],
+            free: vec![std::iter::repeat_n(Reverse(0), service.servers).collect(); set.len()],
             set,
-            backends,
+            service,
             rng: fastrand::Rng::with_seed(seed),
             now: 0,
             pending: BinaryHeap::new(),
             latencies: Vec::new(),
-            jitter: |rng| 0.7 + 0.6 * rng.f64(),
+            failures: 0,
         }
     }
 
-    fn send(&mut self) {
+    pub fn send(&mut self) {
+        let key = self.rng.u64(..).to_le_bytes();
         let cx = &mut PickCx {
-            key: None,
+            key: Some(&key),
             tried: &[],
             rng: &mut self.rng,
             now: Time::from_nanos(self.now),
         };
         let picked = self.picker.pick(cx);
-        let answer = (self.backends)(picked, self.now as f64 / 1e9);
-        let nanos = (answer.micros * 1e3 * (self.jitter)(&mut self.rng)) as u64;
         self.set.members()[picked].endpoint.load().begin();
         self.picks[picked] += 1;
-        let due = self.now + nanos;
-        self.pending.push(Reverse((due, picked, nanos, answer.failed)));
+        let answer = (self.service.backends)(picked, self.now as f64 / 1e9);
+        let nanos = (answer.micros * 1e3 * (self.service.jitter)(&mut self.rng)) as u64;
+        let due = self.due(picked, nanos, answer.failed);
+        self.pending.push(Reverse(due));
+    }
+
+    /// When a request that is sent now to the backend `from`, and takes it `nanos`, is over.
+    fn due(&mut self, from: usize, nanos: u64, failed: bool) -> Due {
+        let last = self.now.saturating_add(nanos_of(self.service.deadline));
+        let mut server = self.free[from].peek_mut();
+        let begin = server.as_ref().map_or(self.now, |free| free.0.max(self.now));
+        let at = (begin + nanos).min(last);
+        // A request that is given up while it waits takes no server's time.
+        if let Some(free) = &mut server
+            && begin < last
+        {
+            free.0 = at;
+        }
+        Due { at, from, after: at - self.now, failed, given_up: at == last }
     }
 
     /// Goes on to the next answer, if there is one before `until`.
-    fn receive(&mut self, until: u64) -> bool {
-        let next = self.pending.peek().is_some_and(|Reverse((due, ..))| *due <= until);
-        let Some(Reverse((due, index, nanos, failed))) = next.then(|| self.pending.pop()).flatten()
-        else {
+    pub fn receive(&mut self, until: u64) -> bool {
+        let next = self.pending.peek().is_some_and(|Reverse(due)| due.at <= until);
+        let Some(Reverse(due)) = next.then(|| self.pending.pop()).flatten() else {
             return false;
         };
-        self.now = due;
-        let (now, rtt) = (Time::from_nanos(due), Duration::from_nanos(nanos));
-        let load = self.set.members()[index].endpoint.load();
+        self.now = due.at;
+        let (now, rtt) = (Time::from_nanos(due.at), Duration::from_nanos(due.after));
+        let load = self.set.members()[due.from].endpoint.load();
         load.end();
-        if failed {
+        if due.failed && !due.given_up {
             load.observe_failure(rtt, now, self.set.ewma());
         } else {
             load.observe(rtt, now, self.set.ewma());
         }
-        self.latencies.push(nanos);
+        self.latencies.push(due.after);
+        self.failures += usize::from(due.failed || due.given_up);
         true
-    }
-
-    /// Keeps `concurrency` requests in flight until `requests` are answered.
-    pub fn closed(mut self, concurrency: usize, requests: usize) -> Self {
-        for _ in 0..concurrency {
-            self.send();
-        }
-        for _ in 0..requests {
-            assert!(self.receive(u64::MAX));
-            self.send();
-        }
-        self
     }
 
     /// Sends `rate` requests a second at random times until `seconds` after the start.
@@ -121,6 +159,7 @@ impl Simulation {
             while self.receive(next) {}
             self.now = next;
             self.send();
+            let rate = rate * (self.service.tide)(next as f64 / 1e9);
             next += (-(1.0 - self.rng.f64()).ln() / rate * 1e9) as u64;
         }
         self
@@ -129,28 +168,39 @@ impl Simulation {
     fn reset(&mut self) {
         self.picks.fill(0);
         self.latencies.clear();
+        self.failures = 0;
     }
 
     pub fn share(&self, index: usize) -> f64 {
         self.picks[index] as f64 / self.picks.iter().sum::<u64>() as f64
     }
 
-    pub fn p99(&self) -> u64 {
+    /// Of the requests that are over.
+    pub fn summary(&self) -> Summary {
         let mut sorted = self.latencies.clone();
         sorted.sort_unstable();
-        sorted[sorted.len() * 99 / 100]
+        let count = sorted.len();
+        let quantile = |per_mille: usize| sorted[count * per_mille / 1000] as f64 / 1e6;
+        Summary {
+            mean: sorted.iter().sum::<u64>() as f64 / count as f64 / 1e6,
+            p50: quantile(500),
+            p99: quantile(990),
+            p999: quantile(999),
+            failures: self.failures as f64 / count as f64,
+        }
     }
 }
 
-/// Shares within two points of the weights, over 20,000 requests.
-pub fn assert_by_weight(weights: &[u32], simulation: &Simulation, case: &str) {
-    let total: u32 = weights.iter().sum();
-    for (index, &weight) in weights.iter().enumerate() {
-        let due = f64::from(weight) / f64::from(total);
-        let share = simulation.share(index);
-        assert!((share - due).abs() < 0.02, "{case} {weights:?}: {index} has {share:.3}");
-    }
+/// Latencies in milliseconds, and the share of failures.
+#[derive(Debug, PartialEq)]
+pub struct Summary {
+    pub mean: f64,
+    pub p50: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub failures: f64,
 }
 
-pub const SHARES: [&[u32]; 7] =
-    [&[80, 20], &[1, 1, 1], &[3, 1], &[3, 2], &[6, 3, 1], &[1000, 1], &[5, 4, 3, 2, 1]];
+fn nanos_of(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
