@@ -6,12 +6,12 @@ use crate::http2::frame::{Head, MAX_31, flag, read_31};
 use crate::http2::settings;
 
 impl Connection {
-    pub(super) fn rst_stream<'a>(
+    pub(super) fn rst_stream(
         &mut self,
         head: Head,
         payload: &[u8],
-        cx: &mut Cx<'_>,
-    ) -> Received<'a> {
+        cx: &mut Cx<'_, '_>,
+    ) -> Received {
         on_stream(head)?;
         let Ok(code) = <[u8; 4]>::try_from(payload) else {
             return Err(ConnectionError::frame_size("RST_STREAM is not 4 bytes"));
@@ -23,22 +23,17 @@ impl Connection {
         self.remove(key);
         self.meter.reset(opened, cx.now)?;
         let code = ErrorCode(u32::from_be_bytes(code));
-        Ok(Some(Event::Reset { key, code, cause: Cause::Peer }))
+        cx.tell(Event::Reset { key, code, cause: Cause::Peer })
     }
 
-    pub(super) fn priority<'a>(
-        &mut self,
-        head: Head,
-        payload: &[u8],
-        cx: &mut Cx<'_>,
-    ) -> Received<'a> {
+    pub(super) fn priority(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_, '_>) -> Received {
         on_stream(head)?;
         self.meter.idle_frame(cx.now)?;
         if payload.len() != 5 {
             return Err(ConnectionError::frame_size("PRIORITY is not 5 bytes"));
         }
         if read_31(payload) != Some(head.stream) {
-            return Ok(None); // priorities are deprecated and have no effect here
+            return Ok(()); // priorities are deprecated and have no effect here
         }
         match self.streams.key(head.stream) {
             Some(key) => self.malformed(key, "stream depends on itself", cx),
@@ -46,12 +41,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn settings<'a>(
-        &mut self,
-        head: Head,
-        payload: &[u8],
-        cx: &mut Cx<'_>,
-    ) -> Received<'a> {
+    pub(super) fn settings(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_, '_>) -> Received {
         if head.stream != 0 {
             return Err(ConnectionError::protocol("SETTINGS on a stream"));
         }
@@ -60,7 +50,7 @@ impl Connection {
             self.settings_acked = true;
             let empty = payload.is_empty();
             let error = ConnectionError::frame_size("acknowledgement with a payload");
-            return if empty { Ok(None) } else { Err(error) };
+            return if empty { Ok(()) } else { Err(error) };
         }
         if !payload.len().is_multiple_of(6) {
             return Err(ConnectionError::frame_size("SETTINGS is not a multiple of 6 bytes"));
@@ -76,7 +66,7 @@ impl Connection {
         self.resize_windows(before.initial_window)?;
         self.settings_seen = true;
         self.ack_settings();
-        Ok(Some(Event::Settings))
+        cx.tell(Event::Settings)
     }
 
     /// INITIAL_WINDOW_SIZE changes the window of every open stream (RFC 9113, section 6.9.2).
@@ -103,12 +93,12 @@ impl Connection {
         Ok(())
     }
 
-    pub(super) fn ping_frame<'a>(
+    pub(super) fn ping_frame(
         &mut self,
         head: Head,
         payload: &[u8],
-        cx: &mut Cx<'_>,
-    ) -> Received<'a> {
+        cx: &mut Cx<'_, '_>,
+    ) -> Received {
         if head.stream != 0 {
             return Err(ConnectionError::protocol("PING on a stream"));
         }
@@ -117,18 +107,13 @@ impl Connection {
         };
         self.meter.ping(cx.now)?;
         if head.has(flag::ACK) {
-            return Ok(Some(Event::Pong(payload)));
+            return cx.tell(Event::Pong(payload));
         }
         self.output.ping(payload, true);
-        Ok(None)
+        Ok(())
     }
 
-    pub(super) fn go_away<'a>(
-        &mut self,
-        head: Head,
-        payload: &[u8],
-        cx: &mut Cx<'_>,
-    ) -> Received<'a> {
+    pub(super) fn go_away(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_, '_>) -> Received {
         if head.stream != 0 {
             return Err(ConnectionError::protocol("GOAWAY on a stream"));
         }
@@ -147,15 +132,15 @@ impl Connection {
                 }
             }
         }
-        Ok(Some(Event::GoAway { code: ErrorCode(code) }))
+        cx.tell(Event::GoAway { code: ErrorCode(code) })
     }
 
-    pub(super) fn window_update<'a>(
+    pub(super) fn window_update(
         &mut self,
         head: Head,
         payload: &[u8],
-        cx: &mut Cx<'_>,
-    ) -> Received<'a> {
+        cx: &mut Cx<'_, '_>,
+    ) -> Received {
         let (4, Some(by)) = (payload.len(), read_31(payload)) else {
             return Err(ConnectionError::frame_size("WINDOW_UPDATE is not 4 bytes"));
         };
@@ -167,14 +152,14 @@ impl Connection {
                 _ if self.send_window > i64::from(MAX_31) => {
                     Err(ConnectionError::flow_control("WINDOW_UPDATE overflows the window"))
                 }
-                _ => Ok(None),
+                _ => Ok(()),
             };
         }
         let Some(key) = self.streams.key(head.stream) else {
             return self.late(head, cx);
         };
         let Some(stream) = self.streams.get_mut(key) else {
-            return Ok(None);
+            return Ok(());
         };
         if by == 0 {
             return self.malformed(key, "WINDOW_UPDATE by 0", cx);
@@ -185,6 +170,6 @@ impl Connection {
             return self.stream_error(key, code, "WINDOW_UPDATE overflows the window", cx);
         }
         self.enqueue(key);
-        Ok(None)
+        Ok(())
     }
 }

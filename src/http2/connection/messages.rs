@@ -18,12 +18,7 @@ struct Message {
 }
 
 impl Connection {
-    pub(super) fn headers<'a>(
-        &mut self,
-        head: Head,
-        payload: &[u8],
-        cx: &mut Cx<'_>,
-    ) -> Received<'a> {
+    pub(super) fn headers(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_, '_>) -> Received {
         on_stream(head)?;
         self.check_headers_allowed(head.stream)?;
         let mut fragment = strip_padding(head, payload)?;
@@ -48,7 +43,7 @@ impl Connection {
         }
         let bytes = fragment.to_vec();
         self.block = Some(Block { bytes, ..block });
-        Ok(None)
+        Ok(())
     }
 
     /// HEADERS may open the peer's next stream, or go on with one that is not forgotten.
@@ -67,12 +62,12 @@ impl Connection {
         }
     }
 
-    pub(super) fn continuation<'a>(
+    pub(super) fn continuation(
         &mut self,
         head: Head,
         payload: &[u8],
-        cx: &mut Cx<'_>,
-    ) -> Received<'a> {
+        cx: &mut Cx<'_, '_>,
+    ) -> Received {
         let Some(mut block) = self.block.take_if(|block| block.stream == head.stream) else {
             return Err(ConnectionError::protocol("CONTINUATION without a header block"));
         };
@@ -89,10 +84,10 @@ impl Connection {
             return self.block(&block, &bytes, cx);
         }
         self.block = Some(block);
-        Ok(None)
+        Ok(())
     }
 
-    fn block<'a>(&mut self, block: &Block, bytes: &[u8], cx: &mut Cx<'_>) -> Received<'a> {
+    fn block(&mut self, block: &Block, bytes: &[u8], cx: &mut Cx<'_, '_>) -> Received {
         let key = self.streams.key(block.stream);
         let receiving = key.and_then(|key| self.streams.get(key)).map(|stream| stream.receiving);
         let kind = match (self.role, receiving) {
@@ -105,7 +100,7 @@ impl Connection {
             (None, Kind::Request) => self.request(block, message, cx),
             (None, _) => {
                 cx.pool.put(message.headers);
-                self.meter.idle_frame(cx.now).map(|()| None)
+                self.meter.idle_frame(cx.now)
             }
             (Some(key), _) if block.depends_on_itself => {
                 self.malformed(key, "stream depends on itself", cx)
@@ -122,7 +117,7 @@ impl Connection {
         &mut self,
         kind: Kind,
         bytes: &[u8],
-        cx: &mut Cx<'_>,
+        cx: &mut Cx<'_, '_>,
     ) -> Result<Message, ConnectionError> {
         let mut headers = cx.pool.take();
         let generation = self.decoder.generation();
@@ -146,18 +141,18 @@ impl Connection {
         Ok(Message { headers, too_large, facts })
     }
 
-    fn request<'a>(&mut self, block: &Block, message: Message, cx: &mut Cx<'_>) -> Received<'a> {
+    fn request(&mut self, block: &Block, message: Message, cx: &mut Cx<'_, '_>) -> Received {
         let Message { headers, too_large, facts } = message;
         let id = block.stream;
         if id <= self.last_peer_id {
             cx.pool.put(headers); // one of those that we reset
-            return self.meter.idle_frame(cx.now).map(|()| None);
+            return self.meter.idle_frame(cx.now);
         }
         self.last_peer_id = id;
         self.meter.opened(cx.now);
         if id > self.last_accepted {
             cx.pool.put(headers);
-            return Ok(None);
+            return Ok(());
         }
         if self.streams.len() >= self.limits.max_streams as usize {
             return self.refuse(id, ErrorCode::REFUSED_STREAM, headers, cx);
@@ -166,7 +161,7 @@ impl Connection {
         stream.receiving = if block.end_stream { Progress::Done } else { Progress::Body };
         if too_large {
             let key = self.streams.insert(stream);
-            return Ok(Some(Event::Oversized { key, headers }));
+            return cx.tell(Event::Oversized { key, headers });
         }
         let facts = match facts {
             Ok(facts) if !block.depends_on_itself => facts,
@@ -177,33 +172,33 @@ impl Connection {
             return self.refuse(id, ErrorCode::PROTOCOL_ERROR, headers, cx);
         }
         let key = self.streams.insert(stream);
-        Ok(Some(Event::Request { key, headers, end: block.end_stream }))
+        cx.tell(Event::Request { key, headers, end: block.end_stream })
     }
 
     /// Resets a stream that nobody has heard of yet.
-    fn refuse<'a>(
+    fn refuse(
         &mut self,
         id: u32,
         code: ErrorCode,
         headers: Headers,
-        cx: &mut Cx<'_>,
-    ) -> Received<'a> {
+        cx: &mut Cx<'_, '_>,
+    ) -> Received {
         cx.pool.put(headers);
         self.output.reset(id, code);
         self.remember_reset(id);
         self.meter.error(cx.now)?;
-        Ok(None)
+        Ok(())
     }
 
     /// What comes on a stream that is known: its response, or its trailers.
-    fn answer<'a>(
+    fn answer(
         &mut self,
         key: Key,
         kind: Kind,
         block: &Block,
         message: Message,
-        cx: &mut Cx<'_>,
-    ) -> Received<'a> {
+        cx: &mut Cx<'_, '_>,
+    ) -> Received {
         let Message { headers, too_large, facts } = message;
         if too_large {
             return self.too_large(key, headers, cx);
@@ -215,24 +210,24 @@ impl Connection {
         }
     }
 
-    fn response<'a>(
+    fn response(
         &mut self,
         key: Key,
         block: &Block,
         headers: Headers,
         facts: Facts,
-        cx: &mut Cx<'_>,
-    ) -> Received<'a> {
+        cx: &mut Cx<'_, '_>,
+    ) -> Received {
         let informational = facts.status < 200;
         if informational && block.end_stream {
             return self.malformed(key, "an informational response ends the stream", cx);
         }
         let Some(stream) = self.streams.get_mut(key) else {
-            return Ok(None);
+            return Ok(());
         };
         if informational {
             let wanted = !stream.discarding;
-            return Ok(wanted.then_some(Event::Informational { key, headers }));
+            return if wanted { cx.tell(Event::Informational { key, headers }) } else { Ok(()) };
         }
         let bodyless = stream.head_method || matches!(facts.status, 204 | 304);
         stream.expected = if bodyless { Some(0) } else { facts.content_length };
@@ -243,21 +238,21 @@ impl Connection {
         let wanted = !stream.discarding;
         self.settle(key);
         let end = block.end_stream;
-        Ok(wanted.then_some(Event::Response { key, headers, end }))
+        if wanted { cx.tell(Event::Response { key, headers, end }) } else { Ok(()) }
     }
 
-    fn trailers<'a>(
+    fn trailers(
         &mut self,
         key: Key,
         block: &Block,
         headers: Headers,
-        cx: &mut Cx<'_>,
-    ) -> Received<'a> {
+        cx: &mut Cx<'_, '_>,
+    ) -> Received {
         if !block.end_stream {
             return self.malformed(key, "trailers that do not end the stream", cx);
         }
         let Some(stream) = self.streams.get_mut(key) else {
-            return Ok(None);
+            return Ok(());
         };
         if stream.expected.unwrap_or(0) > 0 {
             return self.malformed(key, "body differs from content-length", cx);
@@ -265,15 +260,15 @@ impl Connection {
         stream.receiving = Progress::Done;
         let wanted = !stream.discarding;
         self.settle(key);
-        Ok(wanted.then_some(Event::Trailers { key, headers }))
+        if wanted { cx.tell(Event::Trailers { key, headers }) } else { Ok(()) }
     }
 
-    fn too_large<'a>(&mut self, key: Key, headers: Headers, cx: &mut Cx<'_>) -> Received<'a> {
+    fn too_large(&mut self, key: Key, headers: Headers, cx: &mut Cx<'_, '_>) -> Received {
         cx.pool.put(headers);
         self.meter.error(cx.now)?;
         let code = ErrorCode::ENHANCE_YOUR_CALM;
         self.reset(key, code);
-        Ok(Some(Event::Reset { key, code, cause: Cause::TooLarge }))
+        cx.tell(Event::Reset { key, code, cause: Cause::TooLarge })
     }
 }
 

@@ -5,12 +5,22 @@ use crate::http2::Millis;
 use crate::http2::frame::{DEFAULT_WINDOW, HEAD_LEN, Head, PREFACE, flag, kind, strip_padding};
 use crate::http2::headers::HeaderPool;
 
-pub(super) type Received<'a> = Result<Option<Event<'a>>, ConnectionError>;
+pub(super) type Received = Result<(), ConnectionError>;
 
 /// What every frame is handled with.
-pub(super) struct Cx<'p> {
+pub(super) struct Cx<'a, 'p> {
     pub now: Millis,
     pub pool: &'p mut HeaderPool,
+    /// What the frame was, if it is an event. It is told here and not returned, as it would be
+    /// copied at each return.
+    event: Option<Event<'a>>,
+}
+
+impl<'a> Cx<'a, '_> {
+    pub fn tell(&mut self, event: Event<'a>) -> Received {
+        self.event = Some(event);
+        Ok(())
+    }
 }
 
 impl Connection {
@@ -26,7 +36,7 @@ impl Connection {
         input: &mut &'a [u8],
         now: Millis,
         pool: &mut HeaderPool,
-    ) -> Received<'a> {
+    ) -> Result<Option<Event<'a>>, ConnectionError> {
         if self.failed {
             *input = &[];
             return Ok(None);
@@ -35,16 +45,19 @@ impl Connection {
             let (code, cause) = (ErrorCode::REFUSED_STREAM, Cause::Unprocessed);
             return Ok(Some(Event::Reset { key, code, cause }));
         }
-        let result = self.next_event(input, &mut Cx { now, pool });
-        if let Err(error) = result {
-            self.fail(error);
+        let mut cx = Cx { now, pool, event: None };
+        match self.next_event(input, &mut cx) {
+            Ok(()) => Ok(cx.event),
+            Err(error) => {
+                self.fail(error);
+                Err(error)
+            }
         }
-        result
     }
 
-    fn next_event<'a>(&mut self, input: &mut &'a [u8], cx: &mut Cx<'_>) -> Received<'a> {
+    fn next_event<'a>(&mut self, input: &mut &'a [u8], cx: &mut Cx<'a, '_>) -> Received {
         if self.preface_left > 0 && !self.take_preface(input)? {
-            return Ok(None);
+            return Ok(());
         }
         while let Some((head, rest)) = input.split_first_chunk::<HEAD_LEN>() {
             let head = Head::parse(head);
@@ -55,12 +68,12 @@ impl Connection {
                 break;
             };
             *input = rest;
-            match self.frame(head, payload, cx) {
-                Ok(None) => {}
-                result => return result,
+            self.frame(head, payload, cx)?;
+            if cx.event.is_some() {
+                break;
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Whether the preface is complete.
@@ -76,7 +89,7 @@ impl Connection {
         Ok(self.preface_left == 0)
     }
 
-    fn frame<'a>(&mut self, head: Head, payload: &'a [u8], cx: &mut Cx<'_>) -> Received<'a> {
+    fn frame<'a>(&mut self, head: Head, payload: &'a [u8], cx: &mut Cx<'a, '_>) -> Received {
         if !self.settings_seen && (head.kind != kind::SETTINGS || head.has(flag::ACK)) {
             return Err(ConnectionError::protocol("the first frame is not SETTINGS"));
         }
@@ -94,11 +107,11 @@ impl Connection {
             kind::GOAWAY => self.go_away(head, payload, cx),
             kind::PRIORITY => self.priority(head, payload, cx),
             kind::PUSH_PROMISE => Err(ConnectionError::protocol("push is not enabled")),
-            _ => self.meter.idle_frame(cx.now).map(|()| None),
+            _ => self.meter.idle_frame(cx.now),
         }
     }
 
-    fn data<'a>(&mut self, head: Head, payload: &'a [u8], cx: &mut Cx<'_>) -> Received<'a> {
+    fn data<'a>(&mut self, head: Head, payload: &'a [u8], cx: &mut Cx<'a, '_>) -> Received {
         on_stream(head)?;
         let body = strip_padding(head, payload)?;
         self.meter.carried(HEAD_LEN + payload.len(), body.len())?;
@@ -111,7 +124,7 @@ impl Connection {
             return self.late(head, cx);
         };
         let Some(stream) = self.streams.get_mut(key) else {
-            return Ok(None);
+            return Ok(());
         };
         match stream.receiving {
             Progress::Body => {}
@@ -142,9 +155,9 @@ impl Connection {
             self.settle(key);
         }
         if !wanted || (body.is_empty() && !end) {
-            return Ok(None);
+            return Ok(());
         }
-        Ok(Some(Event::Data { key, payload: body, end }))
+        cx.tell(Event::Data { key, payload: body, end })
     }
 
     /// Credit for the connection goes back on receipt: one slow stream must not stop the others.
@@ -162,35 +175,35 @@ impl Connection {
         Ok(())
     }
 
-    pub(super) fn malformed<'a>(
+    pub(super) fn malformed(
         &mut self,
         key: Key,
         why: &'static str,
-        cx: &mut Cx<'_>,
-    ) -> Received<'a> {
+        cx: &mut Cx<'_, '_>,
+    ) -> Received {
         self.stream_error(key, ErrorCode::PROTOCOL_ERROR, why, cx)
     }
 
-    pub(super) fn stream_error<'a>(
+    pub(super) fn stream_error(
         &mut self,
         key: Key,
         code: ErrorCode,
         why: &'static str,
-        cx: &mut Cx<'_>,
-    ) -> Received<'a> {
+        cx: &mut Cx<'_, '_>,
+    ) -> Received {
         self.meter.error(cx.now)?;
         self.reset(key, code);
-        Ok(Some(Event::Reset { key, code, cause: Cause::Malformed(why) }))
+        cx.tell(Event::Reset { key, code, cause: Cause::Malformed(why) })
     }
     /// A frame for a stream that is not open: an error where it never was, otherwise counted.
-    pub(super) fn late<'a>(&mut self, head: Head, cx: &mut Cx<'_>) -> Received<'a> {
+    pub(super) fn late(&mut self, head: Head, cx: &mut Cx<'_, '_>) -> Received {
         if self.is_idle(head.stream) {
             return Err(ConnectionError::protocol("frame on an idle stream"));
         }
         if head.kind == kind::DATA && !self.is_forgiven(head.stream) {
             return Err(ConnectionError::stream_closed("DATA on a closed stream"));
         }
-        self.meter.idle_frame(cx.now).map(|()| None)
+        self.meter.idle_frame(cx.now)
     }
 
     /// Whether the peer may not know yet that a stream which is gone takes nothing.
