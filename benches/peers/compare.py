@@ -1,8 +1,8 @@
 """Holds the gateway against HAProxy, nghttpx, NGINX and Envoy: CPU per request (user and system), requests
 per second, latency, resident memory, failed requests, side by side on this machine.
 
-    benches/peers/run                                # everything: builds the gateway, some 20 minutes
-    benches/peers/run --quick                        # a look whether all of it works: a minute
+    benches/peers/run                                # everything: builds the gateway, 20 minutes
+    benches/peers/run --quick                        # whether all of it works: three minutes, no figures to keep
     benches/peers/run --workload "10 x 10" --only equipoise --only haproxy
     benches/peers/run --out docs                     # renews docs/benchmarks.md and docs/benchmarks.svg
 
@@ -40,7 +40,7 @@ class Results:
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="benches/peers/run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gateway", default=str(fronts.ROOT / "target/peers/equipoise"), help="a binary (default: builds it)")
     parser.add_argument("--only", action="append", choices=[OURS, *PEERS], help="what to measure, again and again (default: all)")
     parser.add_argument("--workload", default="", help="what to measure: a part of its name, such as TLS, stream, idle, fixed rate, workers")

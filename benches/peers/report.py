@@ -14,8 +14,8 @@ than throughput, as the generator shares the machine. CPU time is that of the wh
 /proc: the sum to the nanosecond, parted in user and system by ticks.
 
 Each gateway is set up as its users would for gRPC ([setups.py](../tests/harness/setups.py)): HTTP/2 and kept
-connections to the backends, 1,000 streams a connection, windows of 1 MiB and 16 MiB, no access log, no request
-ids. Equipoise runs as it comes: `p2c_ewma`, all limits, all metrics. The others balance by turns. `10 x 10` is
+connections to the backends, 1,000 streams a connection, windows of 1 MiB and 16 MiB (but HAProxy's, whose streams
+fail with them), no access log, no request ids. Equipoise runs as it comes: `p2c_ewma`, all limits, all metrics. The others balance by turns. `10 x 10` is
 ten connections with ten requests each under way at a time. TLS is 1.3 with AES-128-GCM in front, clear text
 behind. HTTP/1.1 is spoken on both sides, by all. The plain relay copies bytes between one client's and
 one backend's connection; it parses nothing and balances nothing but connections.
