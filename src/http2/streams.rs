@@ -1,6 +1,5 @@
 //! The open streams of a connection, by slot and by id.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -29,13 +28,20 @@ impl Hasher for IdHasher {
     }
 }
 
+/// Places for ids that are near to each other, which those of short streams are.
+const NEAR: usize = 128;
+
+/// No slot: fewer than 2^31 ids exist.
+const VACANT: u32 = u32::MAX;
+
 /// The open streams.
 #[derive(Default)]
 pub struct Streams {
     slab: Slab<Stream>,
-    by_id: HashMap<u32, u32, BuildHasherDefault<IdHasher>>,
-    /// The one looked for last: frames of a stream come in rows.
-    last: Cell<Option<Key>>,
+    /// Slots by id modulo [`NEAR`], without one for each id's lowest bit.
+    near: Vec<u32>,
+    /// Slots of those whose place was taken.
+    far: HashMap<u32, u32, BuildHasherDefault<IdHasher>>,
 }
 
 impl Streams {
@@ -45,25 +51,30 @@ impl Streams {
 
     pub fn insert(&mut self, stream: Stream) -> Key {
         let id = stream.id;
-        let slot = self.slab.insert(stream) as u32; // fewer than 2^31 ids exist
-        self.by_id.insert(id, slot);
+        let slot = self.slab.insert(stream) as u32;
+        if self.near.is_empty() {
+            self.near.resize(NEAR, VACANT);
+        }
+        match self.near.get_mut(place(id)) {
+            Some(place) if *place == VACANT => *place = slot,
+            _ => drop(self.far.insert(id, slot)),
+        }
         Key { slot, id }
     }
 
     pub fn remove(&mut self, key: Key) -> Option<Stream> {
         self.get(key)?;
-        self.last.set(None);
-        self.by_id.remove(&key.id);
+        match self.near.get_mut(place(key.id)) {
+            Some(place) if *place == key.slot => *place = VACANT,
+            _ => drop(self.far.remove(&key.id)),
+        }
         self.slab.try_remove(key.slot())
     }
 
     pub fn key(&self, id: u32) -> Option<Key> {
-        if let Some(last) = self.last.get().filter(|last| last.id == id) {
-            return Some(last);
-        }
-        let key = self.by_id.get(&id).map(|&slot| Key { slot, id })?;
-        self.last.set(Some(key));
-        Some(key)
+        let near = self.near.get(place(id)).map(|&slot| Key { slot, id });
+        near.filter(|key| self.get(*key).is_some())
+            .or_else(|| self.far.get(&id).map(|&slot| Key { slot, id }))
     }
 
     pub fn get(&self, key: Key) -> Option<&Stream> {
@@ -83,6 +94,10 @@ impl Streams {
     pub fn iter(&self) -> impl Iterator<Item = (Key, &Stream)> {
         self.slab.iter().map(|(slot, stream)| (Key { slot: slot as u32, id: stream.id }, stream))
     }
+}
+
+fn place(id: u32) -> usize {
+    (id >> 1) as usize % NEAR
 }
 
 impl std::fmt::Debug for Streams {

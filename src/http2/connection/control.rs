@@ -1,4 +1,6 @@
 //! Frames from the peer that carry no message: resets, settings, windows, pings, ends.
+//!
+//! None is inlined: next to DATA they are rare, and would take its registers.
 
 use super::receive::{Cx, Received, on_stream};
 use super::{Cause, Connection, ConnectionError, ErrorCode, Event, Role};
@@ -6,6 +8,7 @@ use crate::http2::frame::{Head, MAX_31, flag, read_31};
 use crate::http2::settings;
 
 impl Connection {
+    #[inline(never)]
     pub(super) fn rst_stream(
         &mut self,
         head: Head,
@@ -26,6 +29,7 @@ impl Connection {
         cx.tell(Event::Reset { key, code, cause: Cause::Peer })
     }
 
+    #[inline(never)]
     pub(super) fn priority(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_, '_>) -> Received {
         on_stream(head)?;
         self.meter.idle_frame(cx.now)?;
@@ -41,6 +45,7 @@ impl Connection {
         }
     }
 
+    #[inline(never)]
     pub(super) fn settings(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_, '_>) -> Received {
         if head.stream != 0 {
             return Err(ConnectionError::protocol("SETTINGS on a stream"));
@@ -93,6 +98,7 @@ impl Connection {
         Ok(())
     }
 
+    #[inline(never)]
     pub(super) fn ping_frame(
         &mut self,
         head: Head,
@@ -113,6 +119,7 @@ impl Connection {
         Ok(())
     }
 
+    #[inline(never)]
     pub(super) fn go_away(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_, '_>) -> Received {
         if head.stream != 0 {
             return Err(ConnectionError::protocol("GOAWAY on a stream"));
@@ -135,6 +142,7 @@ impl Connection {
         cx.tell(Event::GoAway { code: ErrorCode(code) })
     }
 
+    #[inline(never)]
     pub(super) fn window_update(
         &mut self,
         head: Head,

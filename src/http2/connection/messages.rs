@@ -18,6 +18,7 @@ struct Message {
 }
 
 impl Connection {
+    #[inline(never)]
     pub(super) fn headers(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_, '_>) -> Received {
         on_stream(head)?;
         self.check_headers_allowed(head.stream)?;
@@ -62,6 +63,7 @@ impl Connection {
         }
     }
 
+    #[inline(never)]
     pub(super) fn continuation(
         &mut self,
         head: Head,

@@ -175,6 +175,7 @@ impl Connection {
         Ok(())
     }
 
+    #[cold]
     pub(super) fn malformed(
         &mut self,
         key: Key,
@@ -184,6 +185,7 @@ impl Connection {
         self.stream_error(key, ErrorCode::PROTOCOL_ERROR, why, cx)
     }
 
+    #[cold]
     pub(super) fn stream_error(
         &mut self,
         key: Key,
@@ -195,7 +197,9 @@ impl Connection {
         self.reset(key, code);
         cx.tell(Event::Reset { key, code, cause: Cause::Malformed(why) })
     }
+
     /// A frame for a stream that is not open: an error where it never was, otherwise counted.
+    #[cold]
     pub(super) fn late(&mut self, head: Head, cx: &mut Cx<'_, '_>) -> Received {
         if self.is_idle(head.stream) {
             return Err(ConnectionError::protocol("frame on an idle stream"));
