@@ -54,7 +54,7 @@ control: {{ address: {HOST}:{s.other[0]} }}
 metrics: {{ address: {HOST}:{s.other[1]} }}
 services:
   backend:
-    protocol: grpc
+    protocol: {"grpc" if s.http1 else s.protocol}
     endpoints: [ {s.each("{{ address: {host}:{port} }}", ", ")} ]
 routes:
   - match: {{ path_prefix: / }}
