@@ -219,6 +219,7 @@ impl Connection {
     fn begin(&mut self, exchange: Exchange) -> Key {
         self.number = self.number.wrapping_add(1);
         self.exchange = Some(exchange);
+        self.drained = 0; // what left of the one before is not this one's
         self.key()
     }
 

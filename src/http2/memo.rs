@@ -14,6 +14,9 @@ const SLOTS: usize = 8;
 /// Longer blocks are not remembered.
 const LONGEST: usize = 512;
 
+/// Larger lists are not remembered: a short block may stand for a long list.
+const LARGEST: usize = 4 << 10;
+
 /// What a block is read as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -74,7 +77,7 @@ impl Memo {
         facts: Facts,
         pool: &mut HeaderPool,
     ) {
-        if block.len() > LONGEST {
+        if block.len() > LONGEST || headers.list_size() > LARGEST {
             return;
         }
         if self.slots.is_empty() {

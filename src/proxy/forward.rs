@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use super::attempt::Attempt;
 use super::fields::RequestHead;
@@ -258,10 +258,16 @@ impl Request {
                 return Poll::Ready(());
             }
             self.front.register(cx);
-            match idle.as_mut().as_pin_mut() {
-                Some(sleep) => sleep.poll(cx),
-                None => Poll::Pending,
+            while let Some(sleep) = idle.as_mut().as_pin_mut() {
+                ready!(sleep.poll(cx));
+                let quiet = self.proxy.worker.now().since(self.front.last_active());
+                let left = timeout.unwrap_or_default().saturating_sub(quiet);
+                if left.is_zero() {
+                    return Poll::Ready(());
+                }
+                idle.set(Some(self.proxy.worker.sleep(left)));
             }
+            Poll::Pending
         })
         .await;
         if self.front.is_open() {

@@ -229,9 +229,10 @@ impl Conn {
     }
 
     /// Writes before the end of the turn once there is much to write, while it is in the cache.
-    /// All else is left to [`Conn::flush`], which comes to know of an error again.
+    /// All else is left to [`Conn::flush`]: it comes to know of an error again, and wakes the driver
+    /// that has stopped reading for too much output.
     pub(in crate::net) fn write_early(&self, core: &mut Core) {
-        if core.codec.output_len() >= EARLY && core.stalled.is_none() {
+        if (EARLY..=OUTPUT_LIMIT).contains(&core.codec.output_len()) && core.stalled.is_none() {
             let waker = self.waker.borrow();
             let mut cx = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
             let _ = core.write(&mut cx, self.worker.now());
