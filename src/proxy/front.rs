@@ -1,4 +1,4 @@
-//! The clients' side: requests come in, and each becomes a task.
+//! The clients' side: requests come in, and each is given to a task.
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -78,6 +78,6 @@ mod tests {
             size_of::<F>()
         }
         let size = size(Lanes::run);
-        assert!(size <= 640, "{size} bytes");
+        assert!(size <= 600, "{size} bytes");
     }
 }
