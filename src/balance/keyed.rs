@@ -2,9 +2,9 @@
 //!
 //! A request without the key, or with an empty one, goes to a member drawn by weight. One whose
 //! member was tried in vain, or has no room ([`Bound`]), goes where the hash of its key lies when
-//! it is hashed again, as often as need be. So the keys of a broken or busy member spread over all others
-//! by weight instead of over its neighbour, and each key finds the same candidates in the same
-//! order every time.
+//! it is hashed again, as often as need be. So the keys of a broken or busy member spread over all
+//! others by weight instead of over its neighbour, and each key finds the same candidates in the
+//! same order every time.
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ use super::{Connection, Gone, Key, OpenError, Progress, SendError};
 use crate::http2::Millis;
 use crate::http2::error::ErrorCode;
 use crate::http2::frame::DEFAULT_WINDOW;
-use crate::http2::headers::{Headers, Name};
+use crate::http2::headers::{Field, Headers, Name};
 use crate::http2::outgoing::Outgoing;
 use crate::http2::stream::Stream;
 
@@ -311,8 +311,9 @@ impl Connection {
         if self.peer.max_header_list == u32::MAX {
             return false;
         }
-        let size: usize = list.fields().map(|f| f.name.len() + f.value.len() + 32).sum();
-        size > self.peer.max_header_list as usize
+        let size =
+            |field: Field<'_>| field.name.len() + field.value.len() + Headers::FIELD_OVERHEAD;
+        list.fields().map(size).sum::<usize>() > self.peer.max_header_list as usize
     }
 
     /// What a new stream's peer may send at first: until it has acknowledged our SETTINGS it
