@@ -19,7 +19,7 @@ fail with them), no access log, no request ids. Equipoise runs as it comes: `p2c
 ten connections with ten requests each under way at a time. TLS is 1.3 with AES-128-GCM in front, clear text
 behind. HTTP/1.1 is spoken in front, and
 behind what costs a gateway less: HTTP/2, but for NGINX, which cannot, and for HAProxy and Envoy, whose answers h2load
-then takes for failed (in 18.0 us each by HAProxy where nghttpx took 18.7). The plain relay copies bytes between one client's and
+then takes for failed. The plain relay copies bytes between one client's and
 one backend's connection; it parses nothing and balances nothing but connections.
 
 A request has failed if its status is not 200 or its body is not whole. A peer with failures is shown, and is
