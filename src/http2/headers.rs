@@ -1,9 +1,11 @@
-//! A header block as one flat arena: the bytes of all fields end to end, and where each begins.
-//!
-//! Order and duplicates are kept. A cleared block keeps its memory for the next.
+//! A header block. A clone shares the fields until one of the two is changed.
 
+mod arena;
 mod pool;
 
+use std::rc::Rc;
+
+use arena::Arena;
 pub use pool::HeaderPool;
 
 pub use super::names::Name;
@@ -34,79 +36,50 @@ pub struct Field<'a> {
     pub indexing: Indexing,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Range {
-    start: u32,
-    name_len: u32,
-    value_len: u32,
-    id: Name,
-    indexing: Indexing,
-}
-
 /// A header block: request head, response head or trailers.
 #[derive(Clone, Debug, Default)]
-pub struct Headers {
-    bytes: Vec<u8>,
-    ranges: Vec<Range>,
-    /// A bit for the id of each name that is, or has been, among the fields: what is asked for
-    /// is mostly not there.
-    ids: u64,
-    /// What equal blocks are known by, as long as this one is not changed.
-    tag: Option<Tag>,
-}
+pub struct Headers(Option<Rc<Arena>>);
 
-// Every id has its bit, or this does not compile.
-const _: usize = u64::BITS as usize - Name::COUNT;
+static EMPTY: Arena = Arena::new();
 
 impl Headers {
     /// An empty block; allocates nothing.
     pub const fn new() -> Headers {
-        Headers { bytes: Vec::new(), ranges: Vec::new(), ids: 0, tag: None }
+        Headers(None)
     }
 
     /// What a field counts beside its bytes (RFC 9113, section 6.5.2).
     pub(super) const FIELD_OVERHEAD: usize = 32;
 
-    /// Forgets the fields and keeps the memory.
+    fn arena(&self) -> &Arena {
+        self.0.as_deref().unwrap_or(&EMPTY)
+    }
+
+    /// The arena, to be changed. One that is shared is copied first.
+    fn arena_mut(&mut self) -> &mut Arena {
+        Rc::make_mut(self.0.get_or_insert_with(|| Rc::new(Arena::new())))
+    }
+
+    /// Forgets the fields and keeps the memory, unless that is shared.
     pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.ranges.clear();
-        (self.ids, self.tag) = (0, None);
-    }
-
-    /// Bytes of memory that it keeps.
-    fn capacity(&self) -> usize {
-        self.bytes.capacity() + size_of::<Range>() * self.ranges.capacity()
-    }
-
-    /// Whether both are the same to whoever encodes them.
-    fn is_twin(&self, other: &Headers) -> bool {
-        self.bytes == other.bytes && self.ranges == other.ranges
-    }
-
-    /// Becomes a copy of `other`.
-    pub(super) fn copy_from(&mut self, other: &Headers) {
-        self.clear();
-        self.bytes.extend_from_slice(&other.bytes);
-        self.ranges.extend_from_slice(&other.ranges);
-        (self.ids, self.tag) = (other.ids, other.tag);
+        match self.0.as_mut().and_then(Rc::get_mut) {
+            Some(arena) => arena.clear(),
+            None => *self = Headers::new(),
+        }
     }
 
     /// Appends a field whose id is known. A block holds less than 4 GiB by the caller's limits;
     /// a field beyond that is dropped.
     pub fn push(&mut self, id: Name, name: &[u8], value: &[u8], indexing: Indexing) {
-        let field = self.begin();
-        self.bytes.extend_from_slice(name);
-        self.bytes.extend_from_slice(value);
-        self.finish(field, id, name.len(), indexing);
+        self.push_pieces(id, name, &[value], indexing);
     }
 
     /// As [`Headers::push`], with a value in pieces.
     pub fn push_pieces(&mut self, id: Name, name: &[u8], value: &[&[u8]], indexing: Indexing) {
-        let field = self.begin();
-        self.bytes.extend_from_slice(name);
-        value.iter().for_each(|piece| self.bytes.extend_from_slice(piece));
-        self.finish(field, id, name.len(), indexing);
+        self.write(id, name.len(), indexing, |out| {
+            out.extend_from_slice(name);
+            value.iter().for_each(|piece| out.extend_from_slice(piece));
+        });
     }
 
     /// Appends a field whose name and value lie end to end.
@@ -117,42 +90,42 @@ impl Headers {
         name_len: usize,
         indexing: Indexing,
     ) {
-        let field = self.begin();
-        self.bytes.extend_from_slice(joined);
-        self.finish(field, id, name_len, indexing);
+        self.write(id, name_len, indexing, |out| out.extend_from_slice(joined));
+    }
+
+    /// Appends a field that `write` writes, its name and its value end to end.
+    fn write(
+        &mut self,
+        id: Name,
+        name_len: usize,
+        indexing: Indexing,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let arena = self.arena_mut();
+        let begin = arena.bytes.len();
+        write(&mut arena.bytes);
+        arena.finish(begin, id, name_len, indexing);
     }
 
     /// Where a field begins whose name and value are then appended to
     /// [`bytes_mut`](Headers::bytes_mut), until it is finished or abandoned.
     pub(super) fn begin(&self) -> usize {
-        self.bytes.len()
+        self.arena().bytes.len()
     }
 
     /// The arena, to append the bytes of one field.
     pub(super) fn bytes_mut(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
+        &mut self.arena_mut().bytes
     }
 
     /// Makes a field of the bytes since `begin`.
     pub(super) fn finish(&mut self, begin: usize, id: Name, name_len: usize, indexing: Indexing) {
-        let end = self.bytes.len();
-        if u32::try_from(end).is_err() {
-            return self.abandon(begin);
-        }
-        self.ids |= bit(id);
-        self.tag = None;
-        self.ranges.push(Range {
-            start: begin as u32,
-            name_len: name_len as u32,
-            value_len: (end - begin - name_len) as u32,
-            id,
-            indexing,
-        });
+        self.arena_mut().finish(begin, id, name_len, indexing);
     }
 
     /// Drops the bytes since `begin`.
     pub(super) fn abandon(&mut self, begin: usize) {
-        self.bytes.truncate(begin);
+        self.arena_mut().bytes.truncate(begin);
     }
 
     /// Appends a field with a known name.
@@ -167,58 +140,62 @@ impl Headers {
 
     /// Appends a field with the value that another one has, if there is that one.
     pub fn add_copy(&mut self, id: Name, of: Name) {
-        let Some(range) = self.find(of) else { return };
+        let Some(range) = self.arena().find(of) else { return };
         let start = (range.start + range.name_len) as usize;
         let value = start..start + range.value_len as usize;
-        let field = self.begin();
-        self.bytes.extend_from_slice(id.as_str().as_bytes());
-        self.bytes.extend_from_within(value);
-        self.finish(field, id, id.as_str().len(), Indexing::Indexed);
+        let name = id.as_str().as_bytes();
+        self.write(id, name.len(), Indexing::Indexed, |out| {
+            out.extend_from_slice(name);
+            out.extend_from_within(value);
+        });
     }
 
     /// Appends a field by its name in any case, as HTTP/1.1 brings it. What nobody here knows is
     /// not put into a table: it may be different on every request.
     pub fn push_folded(&mut self, name: &[u8], value: &[u8]) {
-        let field = self.begin();
-        self.bytes.extend(name.iter().map(u8::to_ascii_lowercase));
-        let id = Name::of(self.bytes.get(field..).unwrap_or_default());
-        self.bytes.extend_from_slice(value);
+        let arena = self.arena_mut();
+        let begin = arena.bytes.len();
+        arena.bytes.extend(name.iter().map(u8::to_ascii_lowercase));
+        let id = Name::of(arena.bytes.get(begin..).unwrap_or_default());
+        arena.bytes.extend_from_slice(value);
         let indexing = match id {
             Name::Other | Name::Authorization | Name::Cookie => Indexing::Literal,
             _ => Indexing::Indexed,
         };
-        self.finish(field, id, name.len(), indexing);
+        arena.finish(begin, id, name.len(), indexing);
     }
 
     /// How many fields there are.
     pub fn len(&self) -> usize {
-        self.ranges.len()
+        self.arena().ranges.len()
     }
 
     /// Whether there is no field.
     pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
+        self.arena().ranges.is_empty()
     }
 
     /// What equal blocks are known by.
     pub(super) fn tag(&self) -> Option<Tag> {
-        self.tag
+        self.arena().tag
     }
 
     /// The size by which peers limit a block: names, values and 32 bytes a field
     /// (RFC 9113, section 6.5.2).
     pub fn list_size(&self) -> usize {
-        self.bytes.len() + Headers::FIELD_OVERHEAD * self.ranges.len()
+        self.arena().bytes.len() + Headers::FIELD_OVERHEAD * self.len()
     }
 
     /// The fields in order.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> + Clone {
-        self.ranges.iter().map(|range| self.field(range))
+        let arena = self.arena();
+        arena.ranges.iter().map(|range| arena.field(range))
     }
 
     /// The first value of a field with a known name.
     pub fn get(&self, id: Name) -> Option<&[u8]> {
-        self.find(id).map(|range| self.field(range).value)
+        let arena = self.arena();
+        arena.find(id).map(|range| arena.field(range).value)
     }
 
     /// The first value of a field by its name in lower case.
@@ -226,38 +203,9 @@ impl Headers {
         self.iter().find(|field| field.name == name).map(|field| field.value)
     }
 
-    /// Keeps the fields that `keep` wants. The bytes of the others stay until the block is
-    /// cleared.
-    pub fn retain(&mut self, mut keep: impl FnMut(Field<'_>) -> bool) {
-        self.tag = None;
-        let Headers { bytes, ranges, .. } = self;
-        ranges.retain(|range| keep(field(bytes, range)));
-    }
-
-    fn find(&self, id: Name) -> Option<&Range> {
-        if self.ids & bit(id) == 0 {
-            return None;
-        }
-        self.ranges.iter().find(|range| range.id == id)
-    }
-
-    fn field(&self, range: &Range) -> Field<'_> {
-        field(&self.bytes, range)
-    }
-}
-
-const fn bit(id: Name) -> u64 {
-    1 << id as u8
-}
-
-fn field<'a>(bytes: &'a [u8], range: &Range) -> Field<'a> {
-    let name_end = range.start as usize + range.name_len as usize;
-    let value_end = name_end + range.value_len as usize;
-    Field {
-        id: range.id,
-        name: bytes.get(range.start as usize..name_end).unwrap_or_default(),
-        value: bytes.get(name_end..value_end).unwrap_or_default(),
-        indexing: range.indexing,
+    /// Keeps the fields that `keep` wants. The bytes of the others stay as long as the block.
+    pub fn retain(&mut self, keep: impl FnMut(Field<'_>) -> bool) {
+        self.arena_mut().retain(keep);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Header blocks seen before, and what they say.
 //!
 //! A peer that sends the same list again sends, once its table has settled, the same bytes. While
-//! the table is as it was, equal bytes mean an equal list: it is copied, neither decoded nor
-//! checked again. Blocks that come once cost one hash.
+//! the table is as it was, equal bytes mean an equal list: it is neither decoded nor checked
+//! again. Blocks that come once cost one hash.
 
 use super::headers::{HeaderPool, Headers};
 use super::hpack;
@@ -49,21 +49,12 @@ struct Known {
 }
 
 impl Memo {
-    /// Fills `out` with what `block` says, if that is known.
-    pub fn recall(
-        &self,
-        kind: Kind,
-        block: &[u8],
-        generation: u64,
-        out: &mut Headers,
-    ) -> Option<Facts> {
+    /// What `block` says, if that is known.
+    pub fn recall(&self, kind: Kind, block: &[u8], generation: u64) -> Option<(&Headers, Facts)> {
         let slot = self.slots.get(index(block_hash(block)))?;
         let known = slot.known.as_ref()?;
         let same = known.generation == generation && known.kind == kind && known.block == block;
-        same.then(|| {
-            out.copy_from(&known.headers);
-            known.facts
-        })
+        same.then_some((&known.headers, known.facts))
     }
 
     /// Notes that `block`, which left the table as it was, says `headers`. It is remembered when
@@ -118,17 +109,15 @@ mod tests {
         headers.add(Name::Path, b"/a.B/C");
         let facts = Facts { content_length: Some(3), ..Facts::default() };
         let mut memo = Memo::default();
-        let mut out = Headers::new();
         for _ in 0..2 {
-            assert_eq!(memo.recall(Kind::Request, b"block", 1, &mut out), None);
+            assert_eq!(memo.recall(Kind::Request, b"block", 1), None);
             memo.note(Kind::Request, b"block", 1, &headers, facts, &mut HeaderPool::default());
         }
-        assert_eq!(memo.recall(Kind::Request, b"block", 1, &mut out), Some(facts));
-        assert_eq!(out, headers);
-        assert_eq!(memo.recall(Kind::Request, b"block", 2, &mut out), None);
-        assert_eq!(memo.recall(Kind::Trailers, b"block", 1, &mut out), None);
-        assert_eq!(memo.recall(Kind::Request, b"other", 1, &mut out), None);
+        assert_eq!(memo.recall(Kind::Request, b"block", 1), Some((&headers, facts)));
+        assert_eq!(memo.recall(Kind::Request, b"block", 2), None);
+        assert_eq!(memo.recall(Kind::Trailers, b"block", 1), None);
+        assert_eq!(memo.recall(Kind::Request, b"other", 1), None);
         memo.clear();
-        assert_eq!(memo.recall(Kind::Request, b"block", 1, &mut out), None);
+        assert_eq!(memo.recall(Kind::Request, b"block", 1), None);
     }
 }

@@ -127,6 +127,11 @@ impl Worker {
         self.headers.borrow_mut().take()
     }
 
+    /// Gives a header block that is about to be changed fields of its own.
+    pub fn unshare(&self, headers: &mut crate::http2::Headers) {
+        self.headers.borrow_mut().unshare(headers);
+    }
+
     /// Takes a header block back for the next one.
     pub fn recycle(&self, headers: crate::http2::Headers) {
         self.headers.borrow_mut().put(headers);

@@ -15,12 +15,12 @@ pub fn request(filters: &Filters, head: &mut Headers, worker: &Worker) {
         rewrite(filters, head, &mut rewritten);
         worker.recycle(std::mem::replace(head, rewritten));
     }
-    edit(&filters.request, head);
+    edit(&filters.request, head, worker);
 }
 
 /// Changes the head of a response into that which the client gets.
-pub fn response(filters: &Filters, head: &mut Headers) {
-    edit(&filters.response, head);
+pub fn response(filters: &Filters, head: &mut Headers, worker: &Worker) {
+    edit(&filters.response, head, worker);
 }
 
 /// Copies the head with another path or host.
@@ -42,7 +42,11 @@ fn rewrite(filters: &Filters, head: &Headers, to: &mut Headers) {
     }
 }
 
-fn edit(edits: &[HeaderEdit], head: &mut Headers) {
+fn edit(edits: &[HeaderEdit], head: &mut Headers, worker: &Worker) {
+    if edits.is_empty() {
+        return;
+    }
+    worker.unshare(head);
     for edit in edits {
         if let HeaderEdit::Set(name, _) | HeaderEdit::Remove(name) = edit {
             head.retain(|field| field.name != name.as_bytes());

@@ -18,6 +18,7 @@ pub fn note(front: &Stream, head: &mut Headers, grpc: bool) {
     if headers == ForwardedHeaders::Off || (grpc && !origin.forwarding.grpc) {
         return;
     }
+    front.conn().worker().unshare(head);
     if !origin.trusted {
         head.retain(|field| !is_forwarded(field.id));
     }

@@ -34,7 +34,7 @@ impl Request {
             None => return Ok(()),
         };
         if let Some(filters) = self.filters.get() {
-            filter::response(filters, &mut head);
+            filter::response(filters, &mut head, &self.proxy.worker);
         }
         self.front.drop_replay();
         self.drop_head();

@@ -41,9 +41,8 @@ async fn our_server_and_the_client_of_h2() {
     let mut connections = 0;
     while !queue.is_empty() {
         let (ours, pipe) = tokio::io::duplex(rng.usize(100..100_000));
-        let served = tokio::spawn(server::run(ours, rng.fork()));
-        theirs::request(pipe, &mut queue, &mut rng).await;
-        served.await.unwrap();
+        let served = server::run(ours, rng.fork());
+        tokio::join!(served, theirs::request(pipe, &mut queue, &mut rng));
         connections += 1;
     }
     assert!(connections > 5, "no connection was left by its server");

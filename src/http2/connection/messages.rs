@@ -121,11 +121,12 @@ impl Connection {
         bytes: &[u8],
         cx: &mut Cx<'_, '_>,
     ) -> Result<Message, ConnectionError> {
-        let mut headers = cx.pool.take();
         let generation = self.decoder.generation();
-        if let Some(facts) = self.memo.recall(kind, bytes, generation, &mut headers) {
+        if let Some((headers, facts)) = self.memo.recall(kind, bytes, generation) {
+            let headers = headers.clone();
             return Ok(Message { headers, too_large: false, facts: Ok(facts) });
         }
+        let mut headers = cx.pool.take();
         let (size, count) = (self.limits.header_size as usize, self.limits.header_count as usize);
         let decoded = self.decoder.decode(bytes, size, count, &mut headers);
         let too_large = decoded.map_err(compression_error)?.too_large;
