@@ -196,8 +196,7 @@ impl Conn {
     ) -> Result<Rc<Stream>, OpenError> {
         let mut core = self.core.borrow_mut();
         let key = core.codec.open(head, end, self.worker.now())?;
-        let stream = Stream::new(self, key);
-        core.put(key, &stream);
+        let stream = core.begin(self, key);
         drop(core);
         self.flush_later();
         Ok(stream)
@@ -243,7 +242,7 @@ impl Conn {
 
     /// Forgets a stream: nobody waits for its events any more.
     pub(super) fn forget(&self, key: Key) {
-        self.core.borrow_mut().take(key);
+        self.core.borrow_mut().forget(key);
     }
 }
 

@@ -70,7 +70,7 @@ impl Conn {
             core.codec.leave();
         }
         if core.idle.is_some() && core.phase == Phase::Open {
-            core.codec.shrink();
+            core.shrink();
         }
         let flush = core.codec.output_len() > 0 || core.codec.is_leaving();
         drop(core);

@@ -68,10 +68,15 @@ struct State {
 }
 
 impl Stream {
-    pub(super) fn new(conn: &Rc<Conn>, key: Key) -> Rc<Stream> {
-        let active = conn.worker.now();
-        let state = RefCell::new(State { active, ..State::default() });
-        Rc::new(Stream { conn: Rc::clone(conn), key, state })
+    pub(super) fn new(conn: &Rc<Conn>, key: Key, now: Time) -> Stream {
+        let state = RefCell::new(State { active: now, ..State::default() });
+        Stream { conn: Rc::clone(conn), key, state }
+    }
+
+    /// Becomes another stream of its connection.
+    pub(super) fn renew(&mut self, key: Key, now: Time) {
+        self.key = key;
+        *self.state.get_mut() = State { active: now, ..State::default() };
     }
 
     pub(super) fn key(&self) -> Key {

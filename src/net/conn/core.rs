@@ -6,9 +6,12 @@ use std::task::{Context, Poll};
 use super::super::deadlines::LINGER;
 use super::super::io::Io;
 use super::super::stream::Stream;
-use super::{Closed, Codec};
+use super::{Closed, Codec, Conn};
 use crate::http2::Key;
 use crate::model::Time;
+
+/// Streams that wait to be used again.
+const MOST_SPARE: usize = 128;
 
 /// What the driver and the streams share.
 pub struct Core {
@@ -16,6 +19,8 @@ pub struct Core {
     pub io: Io,
     /// By the slot of their keys.
     pub streams: Vec<Option<Rc<Stream>>>,
+    /// Streams that have ended, to be used again once nobody holds them.
+    spare: Vec<Rc<Stream>>,
     /// The beginning of a frame, and whatever the codec cannot look at yet.
     pub partial: Vec<u8>,
     /// What was kept had to wait for something else than more of it.
@@ -54,6 +59,7 @@ impl Core {
             codec,
             io,
             streams: Vec::new(),
+            spare: Vec::new(),
             partial: Vec::new(),
             blocked: false,
             ended: false,
@@ -69,13 +75,41 @@ impl Core {
         }
     }
 
-    pub fn put(&mut self, key: Key, stream: &Rc<Stream>) {
+    /// The stream of this key, which begins.
+    pub fn begin(&mut self, conn: &Rc<Conn>, key: Key) -> Rc<Stream> {
+        let now = conn.worker().now();
+        let used = self.spare.last_mut().and_then(Rc::get_mut).map(|stream| stream.renew(key, now));
+        let stream = used
+            .and_then(|()| self.spare.pop())
+            .unwrap_or_else(|| Rc::new(Stream::new(conn, key, now)));
         if self.streams.len() <= key.slot() {
             self.streams.resize(key.slot() + 1, None);
         }
         if let Some(slot) = self.streams.get_mut(key.slot()) {
-            *slot = Some(Rc::clone(stream));
+            *slot = Some(Rc::clone(&stream));
         }
+        stream
+    }
+
+    /// Forgets a stream that has ended.
+    pub fn forget(&mut self, key: Key) {
+        let stream = self.take(key);
+        // It holds its connection, which must not hold it beyond its own end.
+        if self.phase == Phase::Open && self.spare.len() < MOST_SPARE {
+            self.spare.extend(stream);
+        }
+    }
+
+    /// Gives up memory that an idle connection does not need.
+    pub fn shrink(&mut self) {
+        self.codec.shrink();
+        self.spare = Vec::new();
+    }
+
+    /// Every stream whose events somebody waits for.
+    pub fn take_all(&mut self) -> Vec<Option<Rc<Stream>>> {
+        self.spare.clear();
+        std::mem::take(&mut self.streams)
     }
 
     pub fn take(&mut self, key: Key) -> Option<Rc<Stream>> {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use super::super::deadlines::LEAVE_PING;
-use super::super::stream::{Over, Stream};
+use super::super::stream::Over;
 use super::core::find;
 use super::{Closed, Codec, Conn, Core, Phase};
 use crate::http2::{ConnectionError, ErrorCode, Event};
@@ -168,15 +168,13 @@ impl Conn {
                 }
             }
             Event::Request { key, headers, end } => {
-                let stream = Stream::new(self, key);
-                core.put(key, &stream);
+                let stream = core.begin(self, key);
                 core.idle = None;
                 self.http1.set(matches!(core.codec, Codec::H1(_)));
                 self.handler.request(stream, headers, end);
             }
             Event::Oversized { key, headers } => {
-                let stream = Stream::new(self, key);
-                core.put(key, &stream);
+                let stream = core.begin(self, key);
                 self.handler.oversized(stream, headers);
             }
             Event::Response { key, headers, end } => match find(&core.streams, key) {
@@ -216,13 +214,13 @@ impl Conn {
     fn fault(&self, core: &mut Core, error: ConnectionError) {
         tracing::debug!(%error, "connection closed for an error of its peer");
         core.linger(Closed::Fault(error.fault), self.worker.now());
-        for stream in core.streams.drain(..).flatten() {
+        for stream in core.take_all().into_iter().flatten() {
             stream.on_over(Over::Lost);
         }
     }
 
     pub(super) fn fail_streams(&self) {
-        let streams = std::mem::take(&mut self.core.borrow_mut().streams);
+        let streams = self.core.borrow_mut().take_all();
         for stream in streams.into_iter().flatten() {
             stream.on_over(Over::Lost);
         }
