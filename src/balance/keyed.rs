@@ -6,6 +6,8 @@
 //! others by weight instead of over its neighbour, and each key finds the same candidates in the
 //! same order every time.
 
+use std::array;
+use std::hint::select_unpredictable;
 use std::sync::Arc;
 
 use super::bound::{self, Bound};
@@ -14,7 +16,10 @@ use super::{KeySpec, PickCx, Picker};
 use crate::model::{EndpointSet, Params, rehashed, stable_hash};
 
 /// Hashings of one key before the members are asked in turn.
-const MAX_HASHINGS: u32 = 16;
+const MAX_HASHINGS: usize = 16;
+
+/// No member.
+const NONE: usize = usize::MAX;
 
 /// Where keys lie.
 pub(super) trait Places: Send + Sync {
@@ -55,13 +60,13 @@ impl<P: Places> Picker for KeyedPicker<P> {
             return self.weights.draw_untried(cx.tried, cx.rng);
         };
         let hash = stable_hash(key, 0);
-        let untried = |index: &usize| !cx.tried.contains(index);
+        let untried = |index| !cx.tried.contains(&index);
         match &self.bound {
-            None => self.first(hash, untried).unwrap_or_else(|| self.places.owner(hash)),
+            None => self.first::<1>(hash, untried).unwrap_or_else(|| self.places.owner(hash)),
             Some(bound) => {
                 let has_room = bound.room(cx.now);
-                self.first(hash, |index| untried(index) && has_room(*index))
-                    .or_else(|| self.first(hash, untried))
+                self.first::<2>(hash, |index| untried(index) & has_room(index))
+                    .or_else(|| self.first::<1>(hash, untried))
                     .unwrap_or_else(|| self.places.owner(hash))
             }
         }
@@ -70,16 +75,28 @@ impl<P: Places> Picker for KeyedPicker<P> {
 
 impl<P: Places> KeyedPicker<P> {
     /// The first of the key's candidates that is `open`: where it lies by one hashing after the
-    /// other, then every member in turn.
-    fn first(&self, mut hash: u64, open: impl Fn(&usize) -> bool) -> Option<usize> {
+    /// other, then every member in turn. So many are looked at `AT_ONCE`: where no processor can
+    /// foresee which is open, looking at one in vain costs less than a wrong guess.
+    #[inline]
+    fn first<const AT_ONCE: usize>(
+        &self,
+        mut hash: u64,
+        open: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
         let mut last = 0;
-        for _ in 0..MAX_HASHINGS {
-            last = self.places.owner(hash);
-            if open(&last) {
-                return Some(last);
+        for _ in 0..MAX_HASHINGS / AT_ONCE {
+            let candidates: [usize; AT_ONCE] = array::from_fn(|_| {
+                last = self.places.owner(hash);
+                hash = rehashed(hash);
+                last
+            });
+            let first = candidates.into_iter().rev().fold(NONE, |later, candidate| {
+                select_unpredictable(open(candidate), candidate, later)
+            });
+            if first != NONE {
+                return Some(first);
             }
-            hash = rehashed(hash);
         }
-        (last..self.weights.len()).chain(0..last).find(open)
+        (last..self.weights.len()).chain(0..last).find(|index| open(*index))
     }
 }
