@@ -349,6 +349,17 @@ impl Stream {
         }
     }
 
+    /// Keeps what was sent to the sink first, if it may have to be sent again.
+    fn keep(&self, body: Vec<u8>, replay: Option<usize>) {
+        let mut buffers = self.conn.worker.buffers.borrow_mut();
+        let Some(limit) = replay.filter(|limit| body.len() <= *limit) else {
+            return buffers.put(body);
+        };
+        let mut state = self.state.borrow_mut();
+        state.replay_limit = limit;
+        state.replay = Some(if body.capacity() == 0 { buffers.take() } else { body });
+    }
+
     /// Sends what another stream has received.
     fn feed(&self, payload: &[u8], end: bool) -> usize {
         let mut core = self.conn.core.borrow_mut();
@@ -438,17 +449,12 @@ pub fn splice(from: &Rc<Stream>, to: &Rc<Stream>, replay: Option<usize>) {
     let mut state = from.state.borrow_mut();
     state.sink = Some(Rc::clone(to));
     to.state.borrow_mut().source = Some(Rc::clone(from));
-    if let Some(limit) = replay {
-        state.replay_limit = limit;
-        state.replay = Some(from.conn.worker.buffers.borrow_mut().take());
-    }
     let body = std::mem::take(&mut state.body);
-    state.remember(&body);
     let ended = state.ended;
     drop(state);
     if !body.is_empty() || ended {
         let sent = to.feed(&body, ended);
         from.release(sent);
     }
-    from.conn.worker.buffers.borrow_mut().put(body);
+    from.keep(body, replay);
 }

@@ -5,14 +5,14 @@ use crate::http2::{Field, Headers, Indexing, Name, Outgoing, Tag};
 use crate::model::route::Fields;
 use crate::upstream::{Pool, Version};
 
+const GRPC: &[u8; 16] = b"application/grpc";
+
 /// Whether a content type is gRPC: `application/grpc`, alone or with a suffix or parameters.
 /// gRPC-Web is not.
 pub fn is_grpc(headers: &Headers) -> bool {
     let Some(value) = headers.get(Name::ContentType) else { return false };
-    let Some((kind, rest)) = value.split_at_checked(b"application/grpc".len()) else {
-        return false;
-    };
-    kind.eq_ignore_ascii_case(b"application/grpc")
+    let Some((kind, rest)) = value.split_first_chunk() else { return false };
+    (kind == GRPC || kind.eq_ignore_ascii_case(GRPC))
         && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
