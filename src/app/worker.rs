@@ -50,6 +50,7 @@ pub fn start(
             let runtime = Builder::new_current_thread()
                 .enable_all()
                 .event_interval(EVENT_INTERVAL)
+                .on_thread_park(crate::net::pause)
                 .build_local(LocalOptions::default());
             match runtime {
                 Ok(runtime) => run(&runtime, setup, inbox),

@@ -63,6 +63,15 @@ pub trait Handler {
     fn closed(&self, why: Closed);
 }
 
+/// What the output of a connection has got in this turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dirty {
+    No,
+    /// Pieces of bodies that go on.
+    Body,
+    Other,
+}
+
 /// One connection of a worker.
 pub struct Conn {
     pub(super) worker: Rc<Worker>,
@@ -71,7 +80,7 @@ pub struct Conn {
     handler: Rc<dyn Handler>,
     /// Known beside the codec, which is in use while its events are handled.
     http1: Cell<bool>,
-    dirty: Cell<bool>,
+    dirty: Cell<Dirty>,
     waker: RefCell<Option<Waker>>,
     slot: Cell<usize>,
     pub(super) resets: ResetBudget,
@@ -99,7 +108,7 @@ impl Conn {
             peer,
             handler,
             http1,
-            dirty: Cell::new(false),
+            dirty: Cell::new(Dirty::No),
             waker: RefCell::new(None),
             slot: Cell::new(usize::MAX),
             resets: ResetBudget::new(now),
@@ -224,9 +233,23 @@ impl Conn {
 
     /// Sees to it that the output is written at the end of this turn.
     pub(super) fn flush_later(self: &Rc<Self>) {
-        if !self.dirty.replace(true) {
+        if self.dirty.replace(Dirty::Other) == Dirty::No {
             self.worker.flush_later(self);
         }
+    }
+
+    /// As [`Conn::flush_later`], for a piece of a body that is not its last.
+    pub(super) fn flush_body_later(self: &Rc<Self>) {
+        if self.dirty.get() == Dirty::No {
+            self.dirty.set(Dirty::Body);
+            self.worker.flush_later(self);
+        }
+    }
+
+    /// How much of a flow the output is, if it is nothing else.
+    pub(super) fn flow(&self) -> Option<usize> {
+        let body = self.dirty.get() == Dirty::Body;
+        body.then(|| self.core.borrow().flow(self.worker.now())).flatten()
     }
 
     pub(super) fn wake(&self) {

@@ -370,7 +370,10 @@ impl Stream {
         if sent < payload.len() {
             self.conn.account();
         }
-        self.conn.flush_later();
+        match end {
+            true => self.conn.flush_later(),
+            false => self.conn.flush_body_later(),
+        }
         sent
     }
 

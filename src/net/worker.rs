@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::accept::Accepted;
 use super::buffers::BufferPool;
 use super::conn::Conn;
+use super::lull::Turn;
 use super::timer::{Sleep, Wheel};
 use crate::clock;
 use crate::http2::HeaderPool;
@@ -217,12 +218,15 @@ impl Worker {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            let mut turn = Turn::default();
             loop {
                 std::mem::swap(&mut batch, &mut *self.dirty.borrow_mut());
                 if batch.is_empty() {
+                    turn.end();
                     return Poll::Pending;
                 }
                 for conn in batch.drain(..) {
+                    turn.note(conn.flow());
                     conn.flush();
                 }
                 self.relieve();

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::super::deadlines::LINGER;
 use super::super::io::Io;
@@ -9,6 +10,12 @@ use super::super::stream::Stream;
 use super::{Closed, Codec, Conn};
 use crate::http2::Key;
 use crate::model::Time;
+
+/// Output in a turn that speaks of a flow.
+const FLOW: usize = 2 << 10;
+
+/// The longest pause between writes of a flow.
+const FLOW_PAUSE: Duration = Duration::from_millis(5);
 
 /// Streams that wait to be used again.
 const MOST_SPARE: usize = 128;
@@ -35,6 +42,10 @@ pub struct Core {
     was_in_block: bool,
     /// Since when the peer takes nothing.
     pub stalled: Option<Time>,
+    /// When something was last written.
+    written: Time,
+    /// The peer has sent something since.
+    pub spoken_to: bool,
     /// Since when there is no stream.
     pub idle: Option<Time>,
     /// When the connection is to be asked to go.
@@ -69,6 +80,8 @@ impl Core {
             unfinished: None,
             was_in_block: false,
             stalled: None,
+            written: Time::ZERO,
+            spoken_to: false,
             idle: Some(now),
             expires,
             held: 0,
@@ -160,6 +173,7 @@ impl Core {
                 Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(n)) => {
                     self.codec.output().advance(n);
+                    (self.written, self.spoken_to) = (now, false);
                     if matches!(self.io, Io::Plain(_)) {
                         self.stalled = None; // under TLS it has only been taken to be sent
                     }
@@ -186,6 +200,13 @@ impl Core {
             let _ = self.io.poll_shutdown(cx)?; // a pending one is cut short by the linger time
         }
         Ok(())
+    }
+
+    /// How much output there is, if it is a piece of what goes on and on while the peer says
+    /// nothing.
+    pub fn flow(&self, now: Time) -> Option<usize> {
+        let goes_on = now.since(self.written) < FLOW_PAUSE && !self.spoken_to;
+        Some(self.codec.output_len()).filter(|output| goes_on && *output >= FLOW)
     }
 
     /// Whether what was kept can be looked at now.

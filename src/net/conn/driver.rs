@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker, ready};
 use super::super::deadlines::LEAVE_PING;
 use super::super::stream::Over;
 use super::core::find;
-use super::{Closed, Codec, Conn, Core, Phase};
+use super::{Closed, Codec, Conn, Core, Dirty, Phase};
 use crate::http2::{ConnectionError, ErrorCode, Event};
 use crate::model::Time;
 
@@ -98,6 +98,7 @@ impl Conn {
             }
             return Poll::Ready(());
         }
+        core.spoken_to |= n > 0;
         let mut input = buffer.get(..kept + n).unwrap_or_default();
         let before = core.codec.available();
         let mut changed = self.handle(&mut core, &mut input);
@@ -239,7 +240,7 @@ impl Conn {
 
     /// Writes what the socket takes. What does not fit is written when it has room again.
     pub(in crate::net) fn flush(self: &Rc<Self>) {
-        self.dirty.set(false);
+        self.dirty.set(Dirty::No);
         let waker = self.waker.borrow();
         let mut cx = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
         let mut core = self.core.borrow_mut();

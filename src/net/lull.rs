@@ -1,0 +1,77 @@
+//! Pauses of a worker that carries nothing but flows: bodies that go on and on to readers that say
+//! nothing. Each time that it looks at its sockets costs much more than what one piece of a flow
+//! does, so it looks a little less often, and finds and writes more at a time.
+//!
+//! Nobody who waits for an answer is made to wait: a head, trailers, the end of a body, or a word
+//! from the reader make a turn without a pause, and so does much to carry.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+/// How long a pause is asked for; the system makes it some 50 us longer.
+const PAUSE: Duration = Duration::from_micros(10);
+
+/// Output of one turn that is worth no pause: the worker has enough to do.
+const MUCH: usize = 64 << 10;
+
+thread_local! {
+    static DUE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What a turn has written.
+#[derive(Debug, Default)]
+pub struct Turn {
+    bytes: usize,
+    other: bool,
+}
+
+impl Turn {
+    /// A connection is about to be written to: that many bytes of a flow, or anything else.
+    pub fn note(&mut self, flow: Option<usize>) {
+        match flow {
+            Some(bytes) => self.bytes += bytes,
+            None => self.other = true,
+        }
+    }
+
+    /// The turn is over: if it wrote nothing but flows, and little, a pause follows.
+    pub fn end(self) {
+        DUE.set(!self.other && (1..MUCH).contains(&self.bytes));
+    }
+}
+
+/// Pauses if that is due. To be called by a worker that has nothing left to do until there is
+/// news on its sockets.
+#[expect(clippy::disallowed_methods, reason = "all that is on this thread waits anyhow")]
+pub fn pause() {
+    if DUE.take() {
+        std::thread::sleep(PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_due_after(writes: &[Option<usize>]) -> bool {
+        let mut turn = Turn::default();
+        writes.iter().for_each(|flow| turn.note(*flow));
+        turn.end();
+        DUE.get()
+    }
+
+    #[test]
+    fn only_flows_and_little_of_them_make_a_pause() {
+        assert!(is_due_after(&[Some(5_000), Some(3_000)]));
+        assert!(!is_due_after(&[Some(5_000), None]));
+        assert!(!is_due_after(&[Some(MUCH - 1), Some(1)]));
+        assert!(!is_due_after(&[]));
+    }
+
+    #[test]
+    fn a_pause_is_made_once() {
+        assert!(is_due_after(&[Some(5_000)]));
+        pause();
+        assert!(!DUE.get());
+    }
+}
