@@ -13,18 +13,29 @@ use crate::{REQUEST, RESPONSE, TRAILERS, headers};
 /// Calls at a time.
 const BATCH: usize = 5;
 
-/// Reads what `from` has written into `to`, and shows `act` each event and the connection that
-/// has it.
+/// A piece of a body, or anything else.
+enum News<'a> {
+    Data(Key, &'a [u8], bool),
+    Event(Event),
+}
+
+/// Reads what `from` has written into `to`, and shows `act` what comes. Credit for bodies is given
+/// at once.
 fn carry(
     from: &mut Connection,
     to: &mut Connection,
     pool: &mut HeaderPool,
-    mut act: impl FnMut(&mut Connection, Event<'_>),
+    mut act: impl FnMut(News<'_>),
 ) {
     let mut input = from.output().bytes();
     let whole = input.len();
-    while let Ok(Some(event)) = to.receive(&mut input, 0, pool) {
-        act(to, event);
+    loop {
+        let received = to.receive(&mut input, 0, pool, |key, payload, end| {
+            act(News::Data(key, payload, end));
+            payload.len()
+        });
+        let Ok(Some(event)) = received else { break };
+        act(News::Event(event));
     }
     assert!(input.is_empty(), "the codec finds fault with itself");
     from.output().advance(whole);
@@ -33,9 +44,9 @@ fn carry(
 
 /// Lets both ends of a connection know the other's settings.
 fn introduce(client: &mut Connection, server: &mut Connection, pool: &mut HeaderPool) {
-    carry(client, server, pool, |_, _| {});
-    carry(server, client, pool, |_, _| {});
-    carry(client, server, pool, |_, _| {});
+    carry(client, server, pool, |_| {});
+    carry(server, client, pool, |_| {});
+    carry(client, server, pool, |_| {});
 }
 
 /// A client and a backend, and the gateway's connections to them.
@@ -99,18 +110,17 @@ impl Line {
     fn relay_requests(&mut self) {
         let Line { client, front, back, pool, calls, .. } = self;
         let mut spent = Vec::new();
-        carry(client, front, pool, |front, event| match event {
-            Event::Request { key, headers, end } => {
+        carry(client, front, pool, |news| match news {
+            News::Event(Event::Request { key, headers, end }) => {
                 if let Ok(onward) = back.open(&headers, end, 0) {
                     calls.push((key, onward));
                 }
                 spent.push(headers);
             }
-            Event::Data { key, payload, end } => {
+            News::Data(key, payload, end) => {
                 if let Some((_, onward)) = calls.iter().find(|(front, _)| *front == key) {
                     let _ = back.send_data(*onward, payload, end);
                 }
-                front.release(key, payload.len());
             }
             _ => {}
         });
@@ -119,31 +129,33 @@ impl Line {
 
     fn answer(&mut self) {
         let Line { back, backend, pool, response, trailers, body, .. } = self;
-        carry(back, backend, pool, |backend, event| {
-            if let Event::Data { key, payload, end: true } = event {
-                backend.release(key, payload.len());
-                let _ = backend.send_head(key, &*response, false);
-                let _ = backend.send_data(key, body, false);
-                let _ = backend.send_trailers(key, trailers);
+        let mut asked = Vec::new();
+        carry(back, backend, pool, |news| {
+            if let News::Data(key, _, true) = news {
+                asked.push(key);
             }
         });
+        for key in asked {
+            let _ = backend.send_head(key, &*response, false);
+            let _ = backend.send_data(key, body, false);
+            let _ = backend.send_trailers(key, trailers);
+        }
     }
 
     fn relay_responses(&mut self) {
         let Line { front, back, backend, pool, calls, .. } = self;
         let mut spent = Vec::new();
         let at = |key: Key| calls.iter().find(|(_, back)| *back == key).map(|(front, _)| *front);
-        carry(backend, back, pool, |back, event| match event {
-            Event::Response { key, headers, end } => {
+        carry(backend, back, pool, |news| match news {
+            News::Event(Event::Response { key, headers, end }) => {
                 let sent = at(key).map(|key| front.send_head(key, &headers, end));
                 assert_eq!(sent, Some(Ok(())));
                 spent.push(headers);
             }
-            Event::Data { key, payload, end } => {
+            News::Data(key, payload, end) => {
                 let _ = at(key).map(|key| front.send_data(key, payload, end));
-                back.release(key, payload.len());
             }
-            Event::Trailers { key, headers } => {
+            News::Event(Event::Trailers { key, headers }) => {
                 let _ = at(key).map(|key| front.send_trailers(key, &headers));
                 spent.push(headers);
             }
@@ -155,15 +167,13 @@ impl Line {
 
     fn hear(&mut self) {
         let mut ended = 0;
-        carry(&mut self.front, &mut self.client, &mut self.pool, |client, event| match event {
-            Event::Data { key, payload, .. } => client.release(key, payload.len()),
-            Event::Trailers { .. } => ended += 1,
-            _ => {}
+        carry(&mut self.front, &mut self.client, &mut self.pool, |news| {
+            ended += usize::from(matches!(news, News::Event(Event::Trailers { .. })));
         });
         // Credit that the client and the backend have given.
-        carry(&mut self.client, &mut self.front, &mut self.pool, |_, _| {});
-        carry(&mut self.backend, &mut self.back, &mut self.pool, |_, _| {});
-        carry(&mut self.back, &mut self.backend, &mut self.pool, |_, _| {});
+        carry(&mut self.client, &mut self.front, &mut self.pool, |_| {});
+        carry(&mut self.backend, &mut self.back, &mut self.pool, |_| {});
+        carry(&mut self.back, &mut self.backend, &mut self.pool, |_| {});
         assert_eq!(ended, BATCH, "a call was lost");
     }
 }
@@ -218,7 +228,7 @@ impl Feed {
         introduce(&mut feed.client, &mut feed.server, &mut feed.pool);
         let request = headers(REQUEST);
         feed.streams.extend((0..2).filter_map(|_| feed.client.open(&request, false, 0).ok()));
-        carry(&mut feed.client, &mut feed.server, &mut feed.pool, |_, _| {});
+        carry(&mut feed.client, &mut feed.server, &mut feed.pool, |_| {});
         feed
     }
 
@@ -229,15 +239,12 @@ impl Feed {
         let Feed { client, server, pool, .. } = self;
         let mut frames = 0;
         let spent = timed(|| {
-            carry(client, server, pool, |server, event| {
-                if let Event::Data { key, payload, .. } = event {
-                    server.release(key, payload.len());
-                    frames += 1;
-                }
+            carry(client, server, pool, |news| {
+                frames += usize::from(matches!(news, News::Data(..)));
             });
         });
         assert_eq!(frames, BATCH);
-        carry(server, client, pool, |_, _| {});
+        carry(server, client, pool, |_| {});
         spent
     }
 }

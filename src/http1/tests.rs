@@ -19,6 +19,18 @@ struct End {
     key: Option<Key>,
 }
 
+fn note_data(said: &mut Vec<String>, payload: &[u8], end: bool) {
+    let text = String::from_utf8_lossy(payload);
+    match said.last_mut() {
+        Some(last) if last.starts_with("data ") => last.push_str(&text),
+        _ if payload.is_empty() => {}
+        _ => said.push(format!("data {text}")),
+    }
+    if end {
+        said.push("end".into());
+    }
+}
+
 impl End {
     fn server() -> End {
         End::of(Connection::server(Arc::new(Limits::edge()), b"http"))
@@ -64,7 +76,13 @@ impl End {
         let input = std::mem::take(&mut self.input);
         let mut rest = &input[..];
         loop {
-            match self.codec.receive(&mut rest, &mut HeaderPool::default()) {
+            let said = &mut self.said;
+            let received =
+                self.codec.receive(&mut rest, &mut HeaderPool::default(), |_, payload, end| {
+                    note_data(said, payload, end);
+                    payload.len()
+                });
+            match received {
                 Ok(Some(event)) => self.note(event),
                 Ok(None) => break,
                 Err(error) => break self.said.push(format!("error: {}", error.detail)),
@@ -73,7 +91,7 @@ impl End {
         self.input = rest.to_vec();
     }
 
-    fn note(&mut self, event: Event<'_>) {
+    fn note(&mut self, event: Event) {
         let end = match event {
             Event::Request { key, headers, end } => {
                 self.key = Some(key);
@@ -88,16 +106,7 @@ impl End {
                 self.said.push(format!("informational {}", shown(&headers)));
                 false
             }
-            Event::Data { key, payload, end } => {
-                self.codec.release(key, payload.len());
-                let text = String::from_utf8_lossy(payload);
-                match self.said.last_mut() {
-                    Some(last) if last.starts_with("data ") => last.push_str(&text),
-                    _ if payload.is_empty() => {}
-                    _ => self.said.push(format!("data {text}")),
-                }
-                end
-            }
+            Event::End { .. } => true,
             Event::Trailers { headers, .. } => {
                 self.said.push(format!("trailers {}", shown(&headers)));
                 true

@@ -98,6 +98,18 @@ impl Stream {
         }
     }
 
+    /// Notes that `bytes` of what came are not held any more. What the peer is to be granted for
+    /// them, once that is half of `window`.
+    pub fn release(&mut self, bytes: usize, window: u32) -> Option<u32> {
+        self.credit = self.credit.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if self.credit < (window / 2).max(1) || self.receiving == Progress::Done {
+            return None;
+        }
+        let credit = std::mem::take(&mut self.credit);
+        self.recv_window += i64::from(credit);
+        Some(credit)
+    }
+
     /// Whether everything that we have to send has left.
     pub fn sent_all(&self) -> bool {
         self.sending == Progress::Done && self.pending.is_empty()

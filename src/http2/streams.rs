@@ -72,9 +72,18 @@ impl Streams {
     }
 
     pub fn key(&self, id: u32) -> Option<Key> {
-        let near = self.near.get(place(id)).map(|&slot| Key { slot, id });
-        near.filter(|key| self.get(*key).is_some())
-            .or_else(|| self.far.get(&id).map(|&slot| Key { slot, id }))
+        self.slot(id).map(|slot| Key { slot, id })
+    }
+
+    pub fn find(&mut self, id: u32) -> Option<(Key, &mut Stream)> {
+        let slot = self.slot(id)?;
+        self.slab.get_mut(slot as usize).map(|stream| (Key { slot, id }, stream))
+    }
+
+    fn slot(&self, id: u32) -> Option<u32> {
+        let holds = |slot: &u32| self.get(Key { slot: *slot, id }).is_some();
+        let near = self.near.get(place(id)).copied();
+        near.filter(holds).or_else(|| self.far.get(&id).copied())
     }
 
     pub fn get(&self, key: Key) -> Option<&Stream> {

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use super::conn::{Codec, Conn};
+use super::conn::Conn;
 use super::tee::Tee;
 use crate::http2::{Cause, ErrorCode, Gone, Headers, Key, Outgoing, SendError};
 use crate::model::Time;
@@ -312,41 +312,33 @@ impl Stream {
         state.wake();
     }
 
-    /// DATA came: it goes to the sink, or waits for one.
-    pub(super) fn on_data(&self, own: &mut Codec, payload: &[u8], end: bool, now: Time) {
+    /// DATA came: it goes to the sink, or waits for one. For how many bytes credit goes back.
+    pub(super) fn on_data(&self, payload: &[u8], end: bool, now: Time) -> usize {
         let mut state = self.state.borrow_mut();
         state.active = now;
         state.count(payload, now);
-        state.ended |= end;
         if let Some(tee) = &state.tee {
             tee.feed(payload, end);
         }
-        if state.drained {
-            let credit = state.release(payload.len());
-            own.release(self.key, credit);
-            return if end {
-                state.wake()
-            };
-        }
-        let Some(sink) = &state.sink else {
-            if state.body.capacity() == 0 {
-                state.body = self.conn.worker.buffers.borrow_mut().take();
-            }
-            state.body.extend_from_slice(payload);
-            if end {
-                state.wake();
-            }
-            return;
-        };
-        let sent = sink.feed(payload, end);
-        if state.replay.is_some() {
-            state.remember(payload);
-        }
-        let credit = state.release(sent);
-        own.release(self.key, credit);
         if end {
+            state.ended = true;
             state.wake();
         }
+        let sent = match &state.sink {
+            _ if state.drained => payload.len(),
+            Some(sink) => sink.feed(payload, end),
+            None => {
+                if state.body.capacity() == 0 {
+                    state.body = self.conn.worker.buffers.borrow_mut().take();
+                }
+                state.body.extend_from_slice(payload);
+                return 0;
+            }
+        };
+        if state.replay.is_some() && !state.drained {
+            state.remember(payload);
+        }
+        state.release(sent)
     }
 
     /// Keeps what was sent to the sink first, if it may have to be sent again.

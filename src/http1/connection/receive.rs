@@ -7,29 +7,53 @@ use crate::http1::hop::Hop;
 use crate::http1::response::{Asked, Kind};
 use crate::http1::{request, response, write};
 use crate::http2::{
-    Cause, ConnectionError, ErrorCode, Event, Fault, HeaderPool, Headers, Role, message,
+    Cause, ConnectionError, ErrorCode, Event, Fault, HeaderPool, Headers, Key, Role, message,
 };
 
-type Received<'a> = Result<Option<Event<'a>>, ConnectionError>;
+type Received = Result<Option<Event>, ConnectionError>;
+
+/// What came of looking at a body.
+enum Step {
+    /// The message is over.
+    Over,
+    /// More input is needed, or room.
+    Waits,
+    Event(Event),
+}
 
 /// What is said of a head beyond the limit.
 const TOO_LARGE: &str = "the head is too large";
 
 impl Connection {
     /// Takes whole pieces off the front of `input` until one is an event. `None` when more input
-    /// is needed, or when what is there has to wait: see [`Connection::is_blocked`].
+    /// is needed, or when what is there has to wait: see [`Connection::is_blocked`]. Pieces of
+    /// bodies go to `take`, as those of [HTTP/2](crate::http2::Connection::receive) do.
     ///
     /// # Errors
     /// When the connection cannot go on. A server's answer that says so is in the output.
-    pub fn receive<'a>(&mut self, input: &mut &'a [u8], pool: &mut HeaderPool) -> Received<'a> {
-        let Some(exchange) = &self.exchange else {
-            return self.between(input, pool);
-        };
-        match exchange.receiving {
-            Receiving::Head => self.response(input, pool),
-            Receiving::Body(_) => self.body(input, pool),
-            Receiving::Tunnel => Ok(self.tunnel(input)),
-            Receiving::Undecided | Receiving::Done => Ok(None),
+    pub fn receive(
+        &mut self,
+        input: &mut &[u8],
+        pool: &mut HeaderPool,
+        mut take: impl FnMut(Key, &[u8], bool) -> usize,
+    ) -> Received {
+        loop {
+            let Some(exchange) = &self.exchange else {
+                return self.between(input, pool);
+            };
+            match exchange.receiving {
+                Receiving::Head => return self.response(input, pool),
+                Receiving::Body(_) => match self.body(input, pool, &mut take)? {
+                    Step::Over => {} // what follows may be the next message
+                    Step::Waits => return Ok(None),
+                    Step::Event(event) => return Ok(Some(event)),
+                },
+                Receiving::Tunnel => {
+                    self.tunnel(input, &mut take);
+                    return Ok(None);
+                }
+                Receiving::Undecided | Receiving::Done => return Ok(None),
+            }
         }
     }
 
@@ -56,21 +80,21 @@ impl Connection {
 
     /// The peer will send nothing more. An event where that says something; otherwise what is
     /// open has broken off.
-    pub fn end_of_input(&mut self) -> Option<Event<'static>> {
+    pub fn end_of_input(&mut self) -> Option<Event> {
         let key = self.key();
         let exchange = self.exchange.as_mut()?;
         if matches!(exchange.receiving, Receiving::Tunnel | Receiving::Body(Body::UntilClose)) {
             exchange.receiving = Receiving::Done;
             self.closing = true;
             self.settle();
-            return Some(Event::Data { key, payload: &[], end: true });
+            return Some(Event::End { key });
         }
         self.broken_off()
     }
 
     /// The connection is gone, in whatever way. An event when the backend closed it as idle while
     /// a request was on its way that may be sent again.
-    pub fn broken_off(&mut self) -> Option<Event<'static>> {
+    pub fn broken_off(&mut self) -> Option<Event> {
         let key = self.key();
         let reused = self.role == Role::Client && self.number > 1;
         let exchange = self.exchange.as_ref()?;
@@ -82,7 +106,7 @@ impl Connection {
         Some(Event::Reset { key, code, cause })
     }
 
-    fn between<'a>(&mut self, input: &mut &'a [u8], pool: &mut HeaderPool) -> Received<'a> {
+    fn between(&mut self, input: &mut &[u8], pool: &mut HeaderPool) -> Received {
         if self.over {
             *input = &[];
         }
@@ -113,7 +137,7 @@ impl Connection {
         Ok(Some(head))
     }
 
-    fn request<'a>(&mut self, input: &mut &'a [u8], pool: &mut HeaderPool) -> Received<'a> {
+    fn request(&mut self, input: &mut &[u8], pool: &mut HeaderPool) -> Received {
         // Some clients send an empty line behind a body (RFC 9112, section 2.2).
         if self.scanned == 0
             && let [b'\r', b'\n', rest @ ..] = input
@@ -146,7 +170,7 @@ impl Connection {
         Ok(Some(Event::Request { key, headers: read.headers, end }))
     }
 
-    fn response<'a>(&mut self, input: &mut &'a [u8], pool: &mut HeaderPool) -> Received<'a> {
+    fn response(&mut self, input: &mut &[u8], pool: &mut HeaderPool) -> Received {
         let head = match self.head(input) {
             Ok(Some(head)) => head,
             Ok(None) => {
@@ -192,33 +216,42 @@ impl Connection {
         Ok(Some(Event::Response { key, headers: read.headers, end }))
     }
 
-    fn body<'a>(&mut self, input: &mut &'a [u8], pool: &mut HeaderPool) -> Received<'a> {
+    fn body(
+        &mut self,
+        input: &mut &[u8],
+        pool: &mut HeaderPool,
+        take: &mut impl FnMut(Key, &[u8], bool) -> usize,
+    ) -> Result<Step, ConnectionError> {
         let (key, window, most) = (self.key(), self.window(), self.limits.header_size as usize);
-        let Some(exchange) = &mut self.exchange else { return Ok(None) };
+        let Some(exchange) = &mut self.exchange else { return Ok(Step::Over) };
         loop {
             let room = exchange.room(window);
-            let Receiving::Body(body) = &mut exchange.receiving else { return Ok(None) };
+            let Receiving::Body(body) = &mut exchange.receiving else { return Ok(Step::Over) };
             if room == 0 {
-                return Ok(None);
+                return Ok(Step::Waits);
             }
             match body.take(input, room, most) {
                 Err(detail) => return self.bad_body(detail),
-                Ok(Piece::Wanting) => return Ok(None),
+                Ok(Piece::Wanting) => return Ok(Step::Waits),
                 Ok(Piece::Data(_, false)) if exchange.discarding => {}
-                Ok(Piece::Data(payload, end)) => {
-                    exchange.held += payload.len();
-                    if end {
-                        exchange.receiving = Receiving::Done;
-                        self.settle();
-                    }
-                    return Ok(Some(Event::Data { key, payload, end }));
+                Ok(Piece::Data(payload, false)) => {
+                    exchange.held += payload.len().saturating_sub(take(key, payload, false));
+                }
+                Ok(Piece::Data(payload, true)) => {
+                    exchange.receiving = Receiving::Done;
+                    exchange.held += payload.len().saturating_sub(take(key, payload, true));
+                    self.settle();
+                    return Ok(Step::Over);
                 }
                 Ok(Piece::Trailers(lines)) => {
                     exchange.receiving = Receiving::Done;
                     self.settle();
                     return match trailers(lines, pool) {
-                        Ok(Some(headers)) => Ok(Some(Event::Trailers { key, headers })),
-                        Ok(None) => Ok(Some(Event::Data { key, payload: &[], end: true })),
+                        Ok(Some(headers)) => Ok(Step::Event(Event::Trailers { key, headers })),
+                        Ok(None) => {
+                            take(key, &[], true);
+                            Ok(Step::Over)
+                        }
                         Err(detail) => self.bad_body(detail),
                     };
                 }
@@ -226,22 +259,24 @@ impl Connection {
         }
     }
 
-    fn tunnel<'a>(&mut self, input: &mut &'a [u8]) -> Option<Event<'a>> {
+    fn tunnel(&mut self, input: &mut &[u8], take: &mut impl FnMut(Key, &[u8], bool) -> usize) {
         let (key, window) = (self.key(), self.window());
-        let exchange = self.exchange.as_mut()?;
-        let n = exchange.room(window).min(input.len());
-        let (payload, rest) =
-            input.split_at_checked(n).filter(|(payload, _)| !payload.is_empty())?;
-        *input = rest;
-        exchange.held += n;
-        Some(Event::Data { key, payload, end: false })
+        let Some(exchange) = &mut self.exchange else { return };
+        loop {
+            let (payload, rest) = input.split_at(exchange.room(window).min(input.len()));
+            if payload.is_empty() {
+                return;
+            }
+            *input = rest;
+            exchange.held += payload.len().saturating_sub(take(key, payload, false));
+        }
     }
 
     /// A body whose end cannot be told ends the connection; a client that has no answer yet is
     /// told why.
-    fn bad_body<'a>(&mut self, detail: &'static str) -> Received<'a> {
+    fn bad_body(&mut self, detail: &'static str) -> Result<Step, ConnectionError> {
         if self.role == Role::Client {
-            return Ok(Some(self.malformed(Cause::Malformed(detail))));
+            return Ok(Step::Event(self.malformed(Cause::Malformed(detail))));
         }
         let unanswered = self.exchange.as_ref().is_some_and(|e| e.sending == Sending::Head);
         Err(if unanswered { self.refuse(detail.into()) } else { self.broken(detail) })
@@ -260,7 +295,7 @@ impl Connection {
         ConnectionError { code: ErrorCode::PROTOCOL_ERROR, fault: Fault::Protocol, detail }
     }
 
-    fn malformed(&mut self, cause: Cause) -> Event<'static> {
+    fn malformed(&mut self, cause: Cause) -> Event {
         let key = self.key();
         self.abort();
         Event::Reset { key, code: ErrorCode::PROTOCOL_ERROR, cause }

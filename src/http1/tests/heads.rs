@@ -10,7 +10,7 @@ use crate::http2::{Event, HeaderPool, Headers, Limits, Name};
 fn read(input: &[u8]) -> Result<Headers, String> {
     let mut server = Connection::server(Arc::new(Limits::edge()), b"http");
     let mut rest = input;
-    match server.receive(&mut rest, &mut HeaderPool::default()) {
+    match server.receive(&mut rest, &mut HeaderPool::default(), |_, _, _| 0) {
         Ok(Some(Event::Request { headers, .. })) => Ok(headers),
         Ok(other) => panic!("{other:?}"),
         Err(error) => {

@@ -9,12 +9,7 @@ use crate::http2::settings;
 
 impl Connection {
     #[inline(never)]
-    pub(super) fn rst_stream(
-        &mut self,
-        head: Head,
-        payload: &[u8],
-        cx: &mut Cx<'_, '_>,
-    ) -> Received {
+    pub(super) fn rst_stream(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_>) -> Received {
         on_stream(head)?;
         let Ok(code) = <[u8; 4]>::try_from(payload) else {
             return Err(ConnectionError::frame_size("RST_STREAM is not 4 bytes"));
@@ -30,7 +25,7 @@ impl Connection {
     }
 
     #[inline(never)]
-    pub(super) fn priority(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_, '_>) -> Received {
+    pub(super) fn priority(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_>) -> Received {
         on_stream(head)?;
         self.meter.idle_frame(cx.now)?;
         if payload.len() != 5 {
@@ -46,7 +41,7 @@ impl Connection {
     }
 
     #[inline(never)]
-    pub(super) fn settings(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_, '_>) -> Received {
+    pub(super) fn settings(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_>) -> Received {
         if head.stream != 0 {
             return Err(ConnectionError::protocol("SETTINGS on a stream"));
         }
@@ -99,12 +94,7 @@ impl Connection {
     }
 
     #[inline(never)]
-    pub(super) fn ping_frame(
-        &mut self,
-        head: Head,
-        payload: &[u8],
-        cx: &mut Cx<'_, '_>,
-    ) -> Received {
+    pub(super) fn ping_frame(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_>) -> Received {
         if head.stream != 0 {
             return Err(ConnectionError::protocol("PING on a stream"));
         }
@@ -120,7 +110,7 @@ impl Connection {
     }
 
     #[inline(never)]
-    pub(super) fn go_away(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_, '_>) -> Received {
+    pub(super) fn go_away(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_>) -> Received {
         if head.stream != 0 {
             return Err(ConnectionError::protocol("GOAWAY on a stream"));
         }
@@ -147,7 +137,7 @@ impl Connection {
         &mut self,
         head: Head,
         payload: &[u8],
-        cx: &mut Cx<'_, '_>,
+        cx: &mut Cx<'_>,
     ) -> Received {
         let (4, Some(by)) = (payload.len(), read_31(payload)) else {
             return Err(ConnectionError::frame_size("WINDOW_UPDATE is not 4 bytes"));

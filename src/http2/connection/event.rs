@@ -4,9 +4,9 @@ use crate::http2::error::{Cause, ErrorCode};
 use crate::http2::headers::Headers;
 use crate::http2::stream::Key;
 
-/// What the peer did.
+/// What the peer did, beside sending bodies.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum Event {
     /// Server: a stream was opened.
     Request {
         /// The new stream.
@@ -39,21 +39,17 @@ pub enum Event<'a> {
         /// No body and no trailers follow.
         end: bool,
     },
-    /// A piece of a body, padding taken off.
-    Data {
-        /// The stream.
-        key: Key,
-        /// The piece; not empty unless `end`.
-        payload: &'a [u8],
-        /// It is the last one, and no trailers follow.
-        end: bool,
-    },
     /// The trailers, which end the stream.
     Trailers {
         /// The stream.
         key: Key,
         /// The fields, well-formed.
         headers: Headers,
+    },
+    /// HTTP/1.1: what was open to the end of the connection has come to its end with it.
+    End {
+        /// The stream.
+        key: Key,
     },
     /// The stream is gone before its end.
     Reset {

@@ -19,7 +19,7 @@ struct Message {
 
 impl Connection {
     #[inline(never)]
-    pub(super) fn headers(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_, '_>) -> Received {
+    pub(super) fn headers(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_>) -> Received {
         on_stream(head)?;
         self.check_headers_allowed(head.stream)?;
         let mut fragment = strip_padding(head, payload)?;
@@ -64,12 +64,7 @@ impl Connection {
     }
 
     #[inline(never)]
-    pub(super) fn continuation(
-        &mut self,
-        head: Head,
-        payload: &[u8],
-        cx: &mut Cx<'_, '_>,
-    ) -> Received {
+    pub(super) fn continuation(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_>) -> Received {
         let Some(mut block) = self.block.take_if(|block| block.stream == head.stream) else {
             return Err(ConnectionError::protocol("CONTINUATION without a header block"));
         };
@@ -89,7 +84,7 @@ impl Connection {
         Ok(())
     }
 
-    fn block(&mut self, block: &Block, bytes: &[u8], cx: &mut Cx<'_, '_>) -> Received {
+    fn block(&mut self, block: &Block, bytes: &[u8], cx: &mut Cx<'_>) -> Received {
         let key = self.streams.key(block.stream);
         let receiving = key.and_then(|key| self.streams.get(key)).map(|stream| stream.receiving);
         let kind = match (self.role, receiving) {
@@ -119,7 +114,7 @@ impl Connection {
         &mut self,
         kind: Kind,
         bytes: &[u8],
-        cx: &mut Cx<'_, '_>,
+        cx: &mut Cx<'_>,
     ) -> Result<Message, ConnectionError> {
         let generation = self.decoder.generation();
         if let Some((headers, facts)) = self.memo.recall(kind, bytes, generation) {
@@ -144,7 +139,7 @@ impl Connection {
         Ok(Message { headers, too_large, facts })
     }
 
-    fn request(&mut self, block: &Block, message: Message, cx: &mut Cx<'_, '_>) -> Received {
+    fn request(&mut self, block: &Block, message: Message, cx: &mut Cx<'_>) -> Received {
         let Message { headers, too_large, facts } = message;
         let id = block.stream;
         if id <= self.last_peer_id {
@@ -179,13 +174,7 @@ impl Connection {
     }
 
     /// Resets a stream that nobody has heard of yet.
-    fn refuse(
-        &mut self,
-        id: u32,
-        code: ErrorCode,
-        headers: Headers,
-        cx: &mut Cx<'_, '_>,
-    ) -> Received {
+    fn refuse(&mut self, id: u32, code: ErrorCode, headers: Headers, cx: &mut Cx<'_>) -> Received {
         cx.pool.put(headers);
         self.output.reset(id, code);
         self.remember_reset(id);
@@ -200,7 +189,7 @@ impl Connection {
         kind: Kind,
         block: &Block,
         message: Message,
-        cx: &mut Cx<'_, '_>,
+        cx: &mut Cx<'_>,
     ) -> Received {
         let Message { headers, too_large, facts } = message;
         if too_large {
@@ -219,7 +208,7 @@ impl Connection {
         block: &Block,
         headers: Headers,
         facts: Facts,
-        cx: &mut Cx<'_, '_>,
+        cx: &mut Cx<'_>,
     ) -> Received {
         let informational = facts.status < 200;
         if informational && block.end_stream {
@@ -244,13 +233,7 @@ impl Connection {
         if wanted { cx.tell(Event::Response { key, headers, end }) } else { Ok(()) }
     }
 
-    fn trailers(
-        &mut self,
-        key: Key,
-        block: &Block,
-        headers: Headers,
-        cx: &mut Cx<'_, '_>,
-    ) -> Received {
+    fn trailers(&mut self, key: Key, block: &Block, headers: Headers, cx: &mut Cx<'_>) -> Received {
         if !block.end_stream {
             return self.malformed(key, "trailers that do not end the stream", cx);
         }
@@ -266,7 +249,7 @@ impl Connection {
         if wanted { cx.tell(Event::Trailers { key, headers }) } else { Ok(()) }
     }
 
-    fn too_large(&mut self, key: Key, headers: Headers, cx: &mut Cx<'_, '_>) -> Received {
+    fn too_large(&mut self, key: Key, headers: Headers, cx: &mut Cx<'_>) -> Received {
         cx.pool.put(headers);
         self.meter.error(cx.now)?;
         let code = ErrorCode::ENHANCE_YOUR_CALM;

@@ -8,16 +8,16 @@ use crate::http2::headers::HeaderPool;
 pub(super) type Received = Result<(), ConnectionError>;
 
 /// What every frame is handled with.
-pub(super) struct Cx<'a, 'p> {
+pub(super) struct Cx<'p> {
     pub now: Millis,
     pub pool: &'p mut HeaderPool,
     /// What the frame was, if it is an event. It is told here and not returned, as it would be
     /// copied at each return.
-    event: Option<Event<'a>>,
+    event: Option<Event>,
 }
 
-impl<'a> Cx<'a, '_> {
-    pub fn tell(&mut self, event: Event<'a>) -> Received {
+impl Cx<'_> {
+    pub fn tell(&mut self, event: Event) -> Received {
         self.event = Some(event);
         Ok(())
     }
@@ -28,15 +28,20 @@ impl Connection {
     /// what is left is not a whole frame. To be called until it yields `None`, then
     /// [`Connection::pump`].
     ///
+    /// Of bodies `take` is given each piece, padding taken off, and whether it is the last and no
+    /// trailers follow; only then it may be empty. It says for how many of the bytes the peer gets
+    /// credit at once: for the others it gets it by [`Connection::release`].
+    ///
     /// # Errors
     /// When the connection cannot go on. The GOAWAY that says so is in the output; what comes
     /// after is ignored.
-    pub fn receive<'a>(
+    pub fn receive(
         &mut self,
-        input: &mut &'a [u8],
+        input: &mut &[u8],
         now: Millis,
         pool: &mut HeaderPool,
-    ) -> Result<Option<Event<'a>>, ConnectionError> {
+        mut take: impl FnMut(Key, &[u8], bool) -> usize,
+    ) -> Result<Option<Event>, ConnectionError> {
         if self.failed {
             *input = &[];
             return Ok(None);
@@ -46,7 +51,7 @@ impl Connection {
             return Ok(Some(Event::Reset { key, code, cause }));
         }
         let mut cx = Cx { now, pool, event: None };
-        match self.next_event(input, &mut cx) {
+        match self.next_event(input, &mut cx, &mut take) {
             Ok(()) => Ok(cx.event),
             Err(error) => {
                 self.fail(error);
@@ -55,7 +60,12 @@ impl Connection {
         }
     }
 
-    fn next_event<'a>(&mut self, input: &mut &'a [u8], cx: &mut Cx<'a, '_>) -> Received {
+    fn next_event(
+        &mut self,
+        input: &mut &[u8],
+        cx: &mut Cx<'_>,
+        take: &mut impl FnMut(Key, &[u8], bool) -> usize,
+    ) -> Received {
         if self.preface_left > 0 && !self.take_preface(input)? {
             return Ok(());
         }
@@ -68,7 +78,11 @@ impl Connection {
                 break;
             };
             *input = rest;
-            self.frame(head, payload, cx)?;
+            self.check_order(head)?;
+            match head.kind {
+                kind::DATA => self.data(head, payload, cx, take)?,
+                _ => self.frame(head, payload, cx)?,
+            }
             if cx.event.is_some() {
                 break;
             }
@@ -89,15 +103,20 @@ impl Connection {
         Ok(self.preface_left == 0)
     }
 
-    fn frame<'a>(&mut self, head: Head, payload: &'a [u8], cx: &mut Cx<'a, '_>) -> Received {
+    /// Checks that such a frame may come now.
+    fn check_order(&self, head: Head) -> Received {
         if !self.settings_seen && (head.kind != kind::SETTINGS || head.has(flag::ACK)) {
             return Err(ConnectionError::protocol("the first frame is not SETTINGS"));
         }
         if self.block.is_some() && head.kind != kind::CONTINUATION {
             return Err(ConnectionError::protocol("a header block is interrupted"));
         }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn frame(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_>) -> Received {
         match head.kind {
-            kind::DATA => self.data(head, payload, cx),
             kind::HEADERS => self.headers(head, payload, cx),
             kind::CONTINUATION => self.continuation(head, payload, cx),
             kind::WINDOW_UPDATE => self.window_update(head, payload, cx),
@@ -111,7 +130,13 @@ impl Connection {
         }
     }
 
-    fn data<'a>(&mut self, head: Head, payload: &'a [u8], cx: &mut Cx<'a, '_>) -> Received {
+    fn data(
+        &mut self,
+        head: Head,
+        payload: &[u8],
+        cx: &mut Cx<'_>,
+        take: &mut impl FnMut(Key, &[u8], bool) -> usize,
+    ) -> Received {
         on_stream(head)?;
         let body = strip_padding(head, payload)?;
         self.meter.carried(HEAD_LEN + payload.len(), body.len())?;
@@ -120,11 +145,8 @@ impl Connection {
         if body.is_empty() && !end {
             self.meter.empty_data(cx.now)?;
         }
-        let Some(key) = self.streams.key(head.stream) else {
+        let Some((key, stream)) = self.streams.find(head.stream) else {
             return self.late(head, cx);
-        };
-        let Some(stream) = self.streams.get_mut(key) else {
-            return Ok(());
         };
         match stream.receiving {
             Progress::Body => {}
@@ -147,17 +169,17 @@ impl Connection {
                 _ => return self.malformed(key, "body differs from content-length", cx),
             }
         }
-        let wanted = !stream.discarding;
-        if body.len() < payload.len() {
-            self.release(key, payload.len() - body.len());
+        let mut spent = payload.len() - body.len();
+        if !stream.discarding && (end || !body.is_empty()) {
+            spent += take(key, body, end);
+        }
+        if let Some(credit) = stream.release(spent, self.limits.stream_window) {
+            self.output.window_update(key.id, credit);
         }
         if end {
             self.settle(key);
         }
-        if !wanted || (body.is_empty() && !end) {
-            return Ok(());
-        }
-        cx.tell(Event::Data { key, payload: body, end })
+        Ok(())
     }
 
     /// Credit for the connection goes back on receipt: one slow stream must not stop the others.
@@ -176,12 +198,7 @@ impl Connection {
     }
 
     #[cold]
-    pub(super) fn malformed(
-        &mut self,
-        key: Key,
-        why: &'static str,
-        cx: &mut Cx<'_, '_>,
-    ) -> Received {
+    pub(super) fn malformed(&mut self, key: Key, why: &'static str, cx: &mut Cx<'_>) -> Received {
         self.stream_error(key, ErrorCode::PROTOCOL_ERROR, why, cx)
     }
 
@@ -191,7 +208,7 @@ impl Connection {
         key: Key,
         code: ErrorCode,
         why: &'static str,
-        cx: &mut Cx<'_, '_>,
+        cx: &mut Cx<'_>,
     ) -> Received {
         self.meter.error(cx.now)?;
         self.reset(key, code);
@@ -200,7 +217,7 @@ impl Connection {
 
     /// A frame for a stream that is not open: an error where it never was, otherwise counted.
     #[cold]
-    pub(super) fn late(&mut self, head: Head, cx: &mut Cx<'_, '_>) -> Received {
+    pub(super) fn late(&mut self, head: Head, cx: &mut Cx<'_>) -> Received {
         if self.is_idle(head.stream) {
             return Err(ConnectionError::protocol("frame on an idle stream"));
         }

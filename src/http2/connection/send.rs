@@ -185,11 +185,7 @@ impl Connection {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        stream.credit = stream.credit.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        let due = stream.credit >= (self.limits.stream_window / 2).max(1);
-        if due && stream.receiving != Progress::Done {
-            let credit = std::mem::take(&mut stream.credit);
-            stream.recv_window += i64::from(credit);
+        if let Some(credit) = stream.release(bytes, self.limits.stream_window) {
             self.output.window_update(key.id, credit);
         }
     }

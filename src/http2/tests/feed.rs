@@ -29,7 +29,12 @@ pub fn feed(role: Role, bytes: &[u8], mut cut: impl FnMut() -> usize) -> Log {
         end = (end + cut().max(1)).min(bytes.len());
         let mut input = &bytes[start..end];
         loop {
-            match conn.receive(&mut input, 0, &mut pool) {
+            let events = &mut log.events;
+            let received = conn.receive(&mut input, 0, &mut pool, |key, payload, end| {
+                events.push(format!("Data {key:?} {payload:?} {end}"));
+                payload.len()
+            });
+            match received {
                 Ok(Some(event)) => {
                     log.events.push(format!("{event:?}"));
                     answer(&mut conn, &event);
@@ -74,11 +79,10 @@ fn open(conn: &mut Connection) {
     }
 }
 
-/// Answers each request according to its stream, and gives back what it is given.
-fn answer(conn: &mut Connection, event: &Event<'_>) {
+/// Answers each request according to its stream.
+fn answer(conn: &mut Connection, event: &Event) {
     match event {
         Event::Request { key, end, .. } => respond(conn, *key, *end),
-        Event::Data { key, payload, .. } => conn.release(*key, payload.len()),
         Event::Oversized { key, .. } => {
             respond(conn, *key, false);
             conn.discard(*key);

@@ -74,7 +74,15 @@ impl Peer {
     pub fn send(&mut self, bytes: &[u8]) -> &mut Peer {
         let mut input = bytes;
         loop {
-            match self.conn.receive(&mut input, self.now, &mut self.pool) {
+            let events = &mut self.events;
+            let received =
+                self.conn.receive(&mut input, self.now, &mut self.pool, |key, data, end| {
+                    let (data, end) =
+                        (String::from_utf8_lossy(data), if end { " end" } else { "" });
+                    events.push(format!("data {} {data}{end}", key.id()));
+                    0
+                });
+            match received {
                 Ok(Some(event)) => note(&mut self.events, &mut self.keys, &event),
                 Ok(None) => break,
                 Err(error) => {
@@ -147,7 +155,7 @@ impl Peer {
 }
 
 /// Says what an event is.
-fn note(events: &mut Vec<String>, keys: &mut Vec<Key>, event: &Event<'_>) {
+fn note(events: &mut Vec<String>, keys: &mut Vec<Key>, event: &Event) {
     let end = |end: &bool| if *end { " end" } else { "" };
     events.push(match event {
         Event::Request { key, end: ended, .. } => {
@@ -160,9 +168,7 @@ fn note(events: &mut Vec<String>, keys: &mut Vec<Key>, event: &Event<'_>) {
         }
         Event::Informational { key, .. } => format!("informational {}", key.id()),
         Event::Response { key, end: ended, .. } => format!("response {}{}", key.id(), end(ended)),
-        Event::Data { key, payload, end: ended } => {
-            format!("data {} {}{}", key.id(), String::from_utf8_lossy(payload), end(ended))
-        }
+        Event::End { key } => format!("end {}", key.id()),
         Event::Trailers { key, .. } => format!("trailers {}", key.id()),
         Event::Reset { key, code, cause } => format!("reset {} {} {cause:?}", key.id(), code.0),
         Event::Settings => "settings".to_owned(),

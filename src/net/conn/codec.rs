@@ -60,28 +60,30 @@ impl Codec {
         Codec::H2(Box::new(http2::Connection::client(limits)))
     }
 
-    /// Takes events off the front of `input`, as the protocols do.
-    pub fn receive<'a>(
+    /// Takes events off the front of `input` and gives pieces of bodies to `take`, as the
+    /// protocols do.
+    pub fn receive(
         &mut self,
-        input: &mut &'a [u8],
+        input: &mut &[u8],
         now: Time,
         pool: &mut HeaderPool,
-    ) -> Result<Option<Event<'a>>, ConnectionError> {
+        take: impl FnMut(Key, &[u8], bool) -> usize,
+    ) -> Result<Option<Event>, ConnectionError> {
+        if let Codec::Undecided(undecided) = self {
+            match undecided.decide(input) {
+                Some(codec) => *self = codec,
+                None => return Ok(None),
+            }
+        }
         match self {
-            Codec::H2(h2) => h2.receive(input, now.as_millis(), pool),
-            Codec::H1(h1) => h1.receive(input, pool),
-            Codec::Undecided(undecided) => match undecided.decide(input) {
-                Some(codec) => {
-                    *self = codec;
-                    self.receive(input, now, pool)
-                }
-                None => Ok(None),
-            },
+            Codec::H2(h2) => h2.receive(input, now.as_millis(), pool, take),
+            Codec::H1(h1) => h1.receive(input, pool, take),
+            Codec::Undecided(_) => Ok(None),
         }
     }
 
     /// The peer has ended its side; an event where that says something.
-    pub fn end_of_input(&mut self) -> Option<Event<'static>> {
+    pub fn end_of_input(&mut self) -> Option<Event> {
         match self {
             Codec::H1(h1) => h1.end_of_input(),
             Codec::H2(_) | Codec::Undecided(_) => None,
@@ -89,7 +91,7 @@ impl Codec {
     }
 
     /// The connection has failed; an event where that says something.
-    pub fn broken_off(&mut self) -> Option<Event<'static>> {
+    pub fn broken_off(&mut self) -> Option<Event> {
         match self {
             Codec::H1(h1) => h1.broken_off(),
             Codec::H2(_) | Codec::Undecided(_) => None,

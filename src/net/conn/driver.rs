@@ -128,7 +128,10 @@ impl Conn {
         let mut changed = false;
         loop {
             let mut pool = self.worker.headers.borrow_mut();
-            let event = core.codec.receive(input, now, &mut pool);
+            let Core { codec, streams, .. } = &mut *core;
+            let event = codec.receive(input, now, &mut pool, |key, payload, end| {
+                find(streams, key).map_or(0, |stream| stream.on_data(payload, end, now))
+            });
             drop(pool);
             match event {
                 Ok(Some(event)) => changed |= self.event(core, event, now),
@@ -160,12 +163,11 @@ impl Conn {
         core.end(Closed::Io);
     }
 
-    fn event(self: &Rc<Self>, core: &mut Core, event: Event<'_>, now: Time) -> bool {
+    fn event(self: &Rc<Self>, core: &mut Core, event: Event, now: Time) -> bool {
         match event {
-            Event::Data { key, payload, end } => {
-                let Core { codec, streams, .. } = core;
-                if let Some(stream) = find(streams, key) {
-                    stream.on_data(codec, payload, end, now);
+            Event::End { key } => {
+                if let Some(stream) = find(&core.streams, key) {
+                    stream.on_data(&[], true, now);
                 }
             }
             Event::Request { key, headers, end } => {

@@ -1,5 +1,6 @@
 //! Our end of a pipe.
 
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -83,20 +84,21 @@ impl Ours {
     }
 
     fn receive(&mut self, rng: &mut Rng) -> Vec<Told> {
-        let mut told = Vec::new();
+        let told = RefCell::new(Vec::new());
         let mut input = &self.inbox[..];
-        while let Some(event) = self.conn.receive(&mut input, 0, &mut self.pool).unwrap() {
-            told.push(match event {
+        let mut take = |key, payload: &[u8], end| {
+            told.borrow_mut().push(Told::Data(key, payload.to_vec(), end));
+            if rng.bool() {
+                return payload.len();
+            }
+            self.held.push((key, payload.len()));
+            0
+        };
+        while let Some(event) = self.conn.receive(&mut input, 0, &mut self.pool, &mut take).unwrap()
+        {
+            told.borrow_mut().push(match event {
                 Event::Request { key, headers, end } | Event::Response { key, headers, end } => {
                     Told::Head(key, headers, end)
-                }
-                Event::Data { key, payload, end } => {
-                    if rng.bool() {
-                        self.conn.release(key, payload.len());
-                    } else {
-                        self.held.push((key, payload.len()));
-                    }
-                    Told::Data(key, payload.to_vec(), end)
                 }
                 Event::Trailers { key, headers } => Told::Trailers(key, headers),
                 Event::Reset { key, code, .. } => Told::Reset(key, code),
@@ -109,7 +111,7 @@ impl Ours {
         self.inbox.drain(..self.inbox.len() - left);
         self.conn.pump();
         while self.conn.next_drained().is_some() {}
-        told
+        told.into_inner()
     }
 
     /// Sends a piece of what is left of a body when nothing waits, and what follows it. Whether
