@@ -79,23 +79,19 @@ impl Output {
 
     /// Appends DATA of at most `max` bytes, into the last frame where that is possible.
     pub fn data(&mut self, stream: u32, payload: &[u8], end: bool, max: usize) {
+        let last = self
+            .last_data
+            .filter(|last| last.stream == stream && last.len + payload.len() <= max)
+            .unwrap_or(LastData { stream, head_at: self.bytes.len(), len: 0 });
+        let len = last.len + payload.len();
         let flags = if end { flag::END_STREAM } else { 0 };
-        if let Some(last) = self.last_data
-            && last.stream == stream
-            && last.len + payload.len() <= max
-        {
-            let len = last.len + payload.len();
-            let head = Head { len: len as u32, kind: kind::DATA, flags, stream };
-            if let Some(at) = self.bytes.get_mut(last.head_at..last.head_at + HEAD_LEN) {
-                at.copy_from_slice(&head.bytes());
-                self.bytes.extend_from_slice(payload);
-                self.last_data = Some(LastData { len, ..last }).filter(|_| !end);
-                return;
-            }
+        let head = Head { len: len as u32, kind: kind::DATA, flags, stream }.bytes();
+        match self.bytes.get_mut(last.head_at..last.head_at + HEAD_LEN) {
+            Some(before) => before.copy_from_slice(&head),
+            None => self.bytes.extend_from_slice(&head),
         }
-        let head_at = self.bytes.len();
-        self.frame(kind::DATA, flags, stream, payload);
-        self.last_data = Some(LastData { stream, head_at, len: payload.len() }).filter(|_| !end);
+        self.bytes.extend_from_slice(payload);
+        self.last_data = Some(LastData { len, ..last }).filter(|_| !end);
     }
 
     /// Appends a header block that `encode` writes, as HEADERS and, past `max` bytes, as

@@ -105,16 +105,19 @@ impl Connection {
         let may = usize::try_from(stream.send_window.min(window)).unwrap_or(0).min(room);
         let now = if stream.pending.is_empty() { payload.len().min(may) } else { 0 };
         let (now, later) = payload.split_at(now);
+        stream.send_window -= now.len() as i64;
         if later.is_empty() && stream.pending.is_empty() {
-            self.emit_data(key, now, end);
-            self.settle(key);
+            self.emit_data(key.id, now, end);
+            if end {
+                self.settle(key);
+            }
             return Ok(now.len());
         }
         stream.pending.data.extend(later);
         stream.pending.end |= end;
         self.pending_bytes += later.len();
         if !now.is_empty() {
-            self.emit_data(key, now, false);
+            self.emit_data(key.id, now, false);
         }
         self.enqueue(key);
         Ok(now.len())
@@ -269,20 +272,18 @@ impl Connection {
         }
     }
 
-    fn emit_data(&mut self, key: Key, payload: &[u8], end: bool) {
-        if let Some(stream) = self.streams.get_mut(key) {
-            stream.send_window -= payload.len() as i64;
-        }
+    fn emit_data(&mut self, id: u32, mut payload: &[u8], end: bool) {
         self.send_window -= payload.len() as i64;
         let max = (self.peer.max_frame_size as usize).min(LARGEST_FRAME);
-        if payload.is_empty() {
-            self.output.data(key.id, payload, end, max);
-        }
-        let mut pieces = payload.chunks(max).peekable();
-        while let Some(piece) = pieces.next() {
-            self.output.data(key.id, piece, end && pieces.peek().is_none(), max);
+        while let Some((piece, rest)) =
+            payload.split_at_checked(max).filter(|(_, rest)| !rest.is_empty())
+        {
+            self.output.data(id, piece, false, max);
             self.meter.data_sent();
+            payload = rest;
         }
+        self.output.data(id, payload, end, max);
+        self.meter.data_sent();
     }
 
     fn emit_headers<'a>(&mut self, id: u32, list: impl Outgoing<'a>, end: bool) {
