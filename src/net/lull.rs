@@ -11,6 +11,9 @@ use std::time::Duration;
 /// How long a pause is asked for; the system makes it some 50 us longer.
 const PAUSE: Duration = Duration::from_micros(10);
 
+/// Output of one turn that speaks of a flow.
+const SOME: usize = 2 << 10;
+
 /// Output of one turn that is worth no pause: the worker has enough to do.
 const MUCH: usize = 64 << 10;
 
@@ -36,7 +39,7 @@ impl Turn {
 
     /// The turn is over: if it wrote nothing but flows, and little, a pause follows.
     pub fn end(self) {
-        DUE.set(!self.other && (1..MUCH).contains(&self.bytes));
+        DUE.set(!self.other && (SOME..MUCH).contains(&self.bytes));
     }
 }
 
@@ -62,7 +65,8 @@ mod tests {
 
     #[test]
     fn only_flows_and_little_of_them_make_a_pause() {
-        assert!(is_due_after(&[Some(5_000), Some(3_000)]));
+        assert!(is_due_after(&[Some(SOME - 1), Some(1)]));
+        assert!(!is_due_after(&[Some(SOME - 1)]));
         assert!(!is_due_after(&[Some(5_000), None]));
         assert!(!is_due_after(&[Some(MUCH - 1), Some(1)]));
         assert!(!is_due_after(&[]));

@@ -11,9 +11,6 @@ use super::{Closed, Codec, Conn};
 use crate::http2::Key;
 use crate::model::Time;
 
-/// Output in a turn that speaks of a flow.
-const FLOW: usize = 2 << 10;
-
 /// The longest pause between writes of a flow.
 const FLOW_PAUSE: Duration = Duration::from_millis(5);
 
@@ -206,7 +203,7 @@ impl Core {
     /// nothing.
     pub fn flow(&self, now: Time) -> Option<usize> {
         let goes_on = now.since(self.written) < FLOW_PAUSE && !self.spoken_to;
-        Some(self.codec.output_len()).filter(|output| goes_on && *output >= FLOW)
+        goes_on.then(|| self.codec.output_len())
     }
 
     /// Whether what was kept can be looked at now.
