@@ -2,8 +2,9 @@
 //! nothing. Each time that it looks at its sockets costs much more than what one piece of a flow
 //! does, so it looks a little less often, and finds and writes more at a time.
 //!
-//! Nobody who waits for an answer is made to wait: a head, trailers, the end of a body, or a word
-//! from the reader make a turn without a pause, and so does much to carry.
+//! A turn that writes anything else makes no pause: a head, trailers, the end of a body, a piece to
+//! one who has spoken since the last one, or much of anything. So calls are delayed only where they
+//! meet a flow on their worker, or have large bodies themselves, and then by one pause a turn.
 
 use std::cell::Cell;
 use std::time::Duration;

@@ -245,6 +245,7 @@ impl Stream {
             tee.abandon();
         }
         state.waker = None;
+        (state.head, state.informational, state.trailers) = (None, None, None);
         self.conn.worker.buffers.borrow_mut().put(std::mem::take(&mut state.body));
         let replay = state.replay.take();
         drop(state);

@@ -68,6 +68,8 @@ pub struct Worker {
     wheel: Rc<Wheel>,
     conns: RefCell<Slab<Weak<Conn>>>,
     draining: Cell<bool>,
+    /// Bytes of this turn that were written before its end.
+    early: Cell<usize>,
     held: Cell<usize>,
     held_limit: usize,
     rng: RefCell<fastrand::Rng>,
@@ -88,6 +90,7 @@ impl Worker {
             wheel: Rc::new(Wheel::new(now)),
             conns: RefCell::default(),
             draining: Cell::new(false),
+            early: Cell::new(0),
             held: Cell::new(0),
             held_limit,
             rng: RefCell::new(fastrand::Rng::new()),
@@ -222,6 +225,7 @@ impl Worker {
             loop {
                 std::mem::swap(&mut batch, &mut *self.dirty.borrow_mut());
                 if batch.is_empty() {
+                    turn.note(Some(self.early.take()));
                     turn.end();
                     return Poll::Pending;
                 }
@@ -234,6 +238,11 @@ impl Worker {
         });
         // A turn writes to every connection, however many there are.
         tokio::task::coop::unconstrained(flush).await
+    }
+
+    /// Notes that so much was written before the end of the turn.
+    pub(super) fn wrote_early(&self, bytes: usize) {
+        self.early.set(self.early.get() + bytes);
     }
 
     /// Accounts for bytes held for slow streams.

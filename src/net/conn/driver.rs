@@ -236,7 +236,9 @@ impl Conn {
         if (EARLY..=OUTPUT_LIMIT).contains(&core.codec.output_len()) && core.stalled.is_none() {
             let waker = self.waker.borrow();
             let mut cx = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
+            let before = core.codec.output_len();
             let _ = core.write(&mut cx, self.worker.now());
+            self.worker.wrote_early(before.saturating_sub(core.codec.output_len()));
         }
     }
 
