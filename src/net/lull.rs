@@ -30,7 +30,7 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// A connection is about to be written to: that many bytes of a flow, or anything else.
+    /// A connection is written to: that many bytes of a flow, or anything else.
     pub fn note(&mut self, flow: Option<usize>) {
         match flow {
             Some(bytes) => self.bytes += bytes,

@@ -68,8 +68,7 @@ pub struct Worker {
     wheel: Rc<Wheel>,
     conns: RefCell<Slab<Weak<Conn>>>,
     draining: Cell<bool>,
-    /// Bytes of this turn that were written before its end.
-    early: Cell<usize>,
+    pub(super) turn: RefCell<Turn>,
     held: Cell<usize>,
     held_limit: usize,
     rng: RefCell<fastrand::Rng>,
@@ -90,7 +89,7 @@ impl Worker {
             wheel: Rc::new(Wheel::new(now)),
             conns: RefCell::default(),
             draining: Cell::new(false),
-            early: Cell::new(0),
+            turn: RefCell::default(),
             held: Cell::new(0),
             held_limit,
             rng: RefCell::new(fastrand::Rng::new()),
@@ -221,16 +220,14 @@ impl Worker {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let mut turn = Turn::default();
             loop {
                 std::mem::swap(&mut batch, &mut *self.dirty.borrow_mut());
                 if batch.is_empty() {
-                    turn.note(Some(self.early.take()));
-                    turn.end();
+                    self.turn.take().end();
                     return Poll::Pending;
                 }
                 for conn in batch.drain(..) {
-                    turn.note(conn.flow());
+                    self.turn.borrow_mut().note(conn.flow());
                     conn.flush();
                 }
                 self.relieve();
@@ -238,11 +235,6 @@ impl Worker {
         });
         // A turn writes to every connection, however many there are.
         tokio::task::coop::unconstrained(flush).await
-    }
-
-    /// Notes that so much was written before the end of the turn.
-    pub(super) fn wrote_early(&self, bytes: usize) {
-        self.early.set(self.early.get() + bytes);
     }
 
     /// Accounts for bytes held for slow streams.

@@ -42,10 +42,6 @@ const ALL: [&str; 14] = [
 /// Lines of a file without its tests. (How long a function may be is clippy's to see.)
 const MAX_LINES: usize = 330;
 
-/// Longer files, each with its reason.
-const LONG_FILES: &[(&str, &str)] =
-    &[("net/stream.rs", "one handle: both directions of a stream and their splice")];
-
 struct Source {
     /// From `src/` on.
     path: String,
@@ -166,10 +162,5 @@ fn files_are_short() {
         .filter(|source| source.lines > MAX_LINES)
         .map(|source| (source.path, source.lines))
         .collect();
-    let excused = |path: &str| LONG_FILES.iter().any(|(name, _)| *name == path);
-    let wrong: Vec<_> = long.iter().filter(|(path, _)| !excused(path)).collect();
-    assert!(wrong.is_empty(), "more than {MAX_LINES} lines: {wrong:?}");
-    for (name, _) in LONG_FILES {
-        assert!(long.iter().any(|(path, _)| path == name), "{name} needs no excuse any more");
-    }
+    assert!(long.is_empty(), "more than {MAX_LINES} lines: {long:?}");
 }

@@ -42,7 +42,7 @@ pub struct Core {
     /// When something was last written.
     written: Time,
     /// The peer has sent something since.
-    pub spoken_to: bool,
+    pub has_spoken: bool,
     /// Since when there is no stream.
     pub idle: Option<Time>,
     /// When the connection is to be asked to go.
@@ -78,7 +78,7 @@ impl Core {
             was_in_block: false,
             stalled: None,
             written: Time::ZERO,
-            spoken_to: false,
+            has_spoken: false,
             idle: Some(now),
             expires,
             held: 0,
@@ -88,10 +88,11 @@ impl Core {
     /// The stream of this key, which begins.
     pub fn begin(&mut self, conn: &Rc<Conn>, key: Key) -> Rc<Stream> {
         let now = conn.worker().now();
-        let used = self.spare.last_mut().and_then(Rc::get_mut).map(|stream| stream.renew(key, now));
-        let stream = used
-            .and_then(|()| self.spare.pop())
-            .unwrap_or_else(|| Rc::new(Stream::new(conn, key, now)));
+        let used = self.spare.pop().and_then(|mut stream| {
+            Rc::get_mut(&mut stream)?.renew(key, now);
+            Some(stream)
+        });
+        let stream = used.unwrap_or_else(|| Rc::new(Stream::new(conn, key, now)));
         if self.streams.len() <= key.slot() {
             self.streams.resize(key.slot() + 1, None);
         }
@@ -170,7 +171,7 @@ impl Core {
                 Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(n)) => {
                     self.codec.output().advance(n);
-                    (self.written, self.spoken_to) = (now, false);
+                    (self.written, self.has_spoken) = (now, false);
                     if matches!(self.io, Io::Plain(_)) {
                         self.stalled = None; // under TLS it has only been taken to be sent
                     }
@@ -202,7 +203,7 @@ impl Core {
     /// How much output there is, if it is a piece of what goes on and on while the peer says
     /// nothing.
     pub fn flow(&self, now: Time) -> Option<usize> {
-        let goes_on = now.since(self.written) < FLOW_PAUSE && !self.spoken_to;
+        let goes_on = now.since(self.written) < FLOW_PAUSE && !self.has_spoken;
         goes_on.then(|| self.codec.output_len())
     }
 

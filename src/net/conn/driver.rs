@@ -98,7 +98,7 @@ impl Conn {
             }
             return Poll::Ready(());
         }
-        core.spoken_to |= n > 0;
+        core.has_spoken |= n > 0;
         let mut input = buffer.get(..kept + n).unwrap_or_default();
         let before = core.codec.available();
         let mut changed = self.handle(&mut core, &mut input);
@@ -238,7 +238,8 @@ impl Conn {
             let mut cx = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
             let before = core.codec.output_len();
             let _ = core.write(&mut cx, self.worker.now());
-            self.worker.wrote_early(before.saturating_sub(core.codec.output_len()));
+            let written = before.saturating_sub(core.codec.output_len());
+            self.worker.turn.borrow_mut().note(Some(written));
         }
     }
 

@@ -1,0 +1,179 @@
+//! What comes on a stream, as the driver of its connection tells it, and where bodies go.
+
+use std::rc::Rc;
+
+use super::{Over, State, Stream};
+use crate::http2::Headers;
+use crate::model::Time;
+
+impl Stream {
+    pub(in crate::net) fn on_head(&self, headers: Headers, end: bool, now: Time) {
+        let mut state = self.state.borrow_mut();
+        state.head = Some((headers, end));
+        state.ended |= end;
+        state.active(now);
+    }
+
+    pub(in crate::net) fn on_informational(&self, headers: Headers, now: Time) {
+        let mut state = self.state.borrow_mut();
+        state.informational = Some(headers);
+        state.active(now);
+    }
+
+    pub(in crate::net) fn on_trailers(&self, headers: Headers, now: Time) {
+        let mut state = self.state.borrow_mut();
+        state.trailers = Some(headers);
+        if let Some(tee) = &state.tee {
+            tee.feed(&[], true); // of a copy nobody wants the trailers
+        }
+        state.active(now);
+    }
+
+    pub(in crate::net) fn on_over(&self, over: Over) {
+        let mut state = self.state.borrow_mut();
+        state.over.get_or_insert(over);
+        if let Some(tee) = &state.tee {
+            tee.abandon();
+        }
+        state.wake();
+    }
+
+    /// DATA came: it goes to the sink, or waits for one. For how many bytes credit goes back.
+    pub(in crate::net) fn on_data(&self, payload: &[u8], end: bool, now: Time) -> usize {
+        let mut state = self.state.borrow_mut();
+        state.active = now;
+        state.count(payload, now);
+        if let Some(tee) = &state.tee {
+            tee.feed(payload, end);
+        }
+        if end {
+            state.ended = true;
+            state.wake();
+        }
+        if state.drained {
+            return state.release(payload.len());
+        }
+        let Some(sink) = &state.sink else {
+            if state.body.capacity() == 0 {
+                state.body = self.conn.worker.buffers.borrow_mut().take();
+            }
+            state.body.extend_from_slice(payload);
+            return 0;
+        };
+        let sent = sink.feed(payload, end);
+        state.remember(payload);
+        state.release(sent)
+    }
+
+    /// Keeps what was sent to the sink first, if it may have to be sent again.
+    fn keep(&self, body: Vec<u8>, replay: Option<usize>) {
+        let mut buffers = self.conn.worker.buffers.borrow_mut();
+        let Some(limit) = replay.filter(|limit| body.len() <= *limit) else {
+            return buffers.put(body);
+        };
+        let mut state = self.state.borrow_mut();
+        state.replay_limit = limit;
+        state.replay = Some(if body.capacity() == 0 { buffers.take() } else { body });
+    }
+
+    /// Sends what another stream has received.
+    fn feed(&self, payload: &[u8], end: bool) -> usize {
+        let mut core = self.conn.core.borrow_mut();
+        // A stream that is over takes nothing: what is fed to it is as good as gone.
+        let sent = core.codec.send_data(self.key, payload, end).unwrap_or(payload.len());
+        self.conn.write_early(&mut core);
+        drop(core);
+        if sent < payload.len() {
+            self.conn.account();
+        }
+        match end {
+            true => self.conn.flush_later(),
+            false => self.conn.flush_body_later(),
+        }
+        sent
+    }
+
+    /// Bytes that had waited here have left.
+    pub(in crate::net) fn on_drained(&self, bytes: usize, done: bool, now: Time) {
+        let mut state = self.state.borrow_mut();
+        state.active = now;
+        if done {
+            state.wake();
+        }
+        let source = state.source.clone();
+        drop(state);
+        if let Some(source) = source {
+            source.release(bytes);
+        }
+    }
+
+    pub(super) fn release(&self, bytes: usize) {
+        let credit = self.state.borrow_mut().release(bytes);
+        let mut core = self.conn.core.borrow_mut();
+        core.codec.release(self.key, credit);
+        let flush = core.codec.output_len() > 0 || core.is_unblocked();
+        drop(core);
+        if flush {
+            self.conn.flush_later();
+        }
+    }
+}
+
+impl State {
+    fn active(&mut self, now: Time) {
+        self.active = now;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn count(&mut self, payload: &[u8], now: Time) {
+        let seen = usize::try_from(self.received).unwrap_or(usize::MAX);
+        if let Some(missing) = self.prefix.get_mut(seen..) {
+            for (to, from) in missing.iter_mut().zip(payload) {
+                *to = *from;
+            }
+        }
+        self.received += payload.len() as u64;
+        self.held += payload.len();
+        self.data_at = now;
+    }
+
+    /// How much credit goes back for `bytes` that have left: never more than came.
+    fn release(&mut self, bytes: usize) -> usize {
+        let bytes = bytes.min(self.held);
+        self.held -= bytes;
+        bytes
+    }
+
+    /// Keeps a copy for a second try, unless it becomes too long.
+    fn remember(&mut self, payload: &[u8]) {
+        if let Some(replay) = &mut self.replay {
+            if replay.len() + payload.len() <= self.replay_limit {
+                replay.extend_from_slice(payload);
+            } else {
+                self.replay = None;
+            }
+        }
+    }
+}
+
+/// From now on what comes on `from` goes to `to`, beginning with what has come already. Up to
+/// `replay` bytes are kept so that they can be sent again.
+pub fn splice(from: &Rc<Stream>, to: &Rc<Stream>, replay: Option<usize>) {
+    let mut state = from.state.borrow_mut();
+    state.sink = Some(Rc::clone(to));
+    to.state.borrow_mut().source = Some(Rc::clone(from));
+    let body = std::mem::take(&mut state.body);
+    let ended = state.ended;
+    drop(state);
+    if !body.is_empty() || ended {
+        let sent = to.feed(&body, ended);
+        from.release(sent);
+    }
+    from.keep(body, replay);
+}
