@@ -31,15 +31,14 @@ impl HeaderPool {
     }
 
     /// Takes a block back. Its memory is kept unless it is shared, or large, or there is enough.
-    pub fn put(&mut self, headers: Headers) {
-        let Some(mut shared) = headers.0 else { return };
-        let Some(arena) = Rc::get_mut(&mut shared) else { return };
+    pub fn put(&mut self, mut headers: Headers) {
+        headers.clear();
+        let Some(arena) = headers.0 else { return };
         let capacity = arena.capacity();
         let room = Self::LARGEST.min(Self::MOST_BYTES - self.bytes);
         if (1..=room).contains(&capacity) {
-            arena.clear();
             self.bytes += capacity;
-            self.free.push(shared);
+            self.free.push(arena);
         }
     }
 
