@@ -15,6 +15,7 @@ use super::accept::Accepted;
 use super::buffers::BufferPool;
 use super::conn::Conn;
 use super::lull::Turn;
+use super::stream::Stream;
 use super::timer::{Sleep, Wheel};
 use crate::clock;
 use crate::http2::HeaderPool;
@@ -69,6 +70,8 @@ pub struct Worker {
     conns: RefCell<Slab<Weak<Conn>>>,
     draining: Cell<bool>,
     pub(super) turn: RefCell<Turn>,
+    /// Streams that have gathered something of the current read.
+    pub(super) gathering: RefCell<Vec<Rc<Stream>>>,
     held: Cell<usize>,
     held_limit: usize,
     rng: RefCell<fastrand::Rng>,
@@ -90,6 +93,7 @@ impl Worker {
             conns: RefCell::default(),
             draining: Cell::new(false),
             turn: RefCell::default(),
+            gathering: RefCell::default(),
             held: Cell::new(0),
             held_limit,
             rng: RefCell::new(fastrand::Rng::new()),

@@ -102,6 +102,7 @@ impl Conn {
         let mut input = buffer.get(..kept + n).unwrap_or_default();
         let before = core.codec.available();
         let mut changed = self.handle(&mut core, &mut input);
+        self.pass_on(&mut core);
         core.codec.pump();
         changed |= core.codec.available() != before;
         let frames_ended = input.len() < kept + n;
@@ -141,6 +142,14 @@ impl Conn {
                     return true;
                 }
             }
+        }
+    }
+
+    /// Hands on what the streams have gathered of this read.
+    fn pass_on(&self, core: &mut Core) {
+        let mut gathering = self.worker.gathering.borrow_mut();
+        for stream in gathering.drain(..) {
+            core.codec.release(stream.key(), stream.pass_on());
         }
     }
 

@@ -6,6 +6,9 @@ use super::{Over, State, Stream};
 use crate::http2::Headers;
 use crate::model::Time;
 
+/// Pieces of less than this many bytes are gathered.
+const SMALL: usize = 1 << 10;
+
 impl Stream {
     pub(in crate::net) fn on_head(&self, headers: Headers, end: bool, now: Time) {
         let mut state = self.state.borrow_mut();
@@ -39,8 +42,12 @@ impl Stream {
     }
 
     /// DATA came: it goes to the sink, or waits for one. For how many bytes credit goes back.
-    pub(in crate::net) fn on_data(&self, payload: &[u8], end: bool, now: Time) -> usize {
+    ///
+    /// Small pieces that come after another one of the same read are gathered, and go when all of
+    /// what was read is looked at ([`Stream::pass_on`]): to hand one on costs more than to copy it.
+    pub(in crate::net) fn on_data(self: &Rc<Self>, payload: &[u8], end: bool, now: Time) -> usize {
         let mut state = self.state.borrow_mut();
+        let gather = state.data_at == now && payload.len() < SMALL && !end;
         state.active = now;
         state.count(payload, now);
         if let Some(tee) = &state.tee {
@@ -53,16 +60,35 @@ impl Stream {
         if state.drained {
             return state.release(payload.len());
         }
-        let Some(sink) = &state.sink else {
+        if state.sink.is_some() && !gather {
+            let waited = self.pass_gathered(&mut state);
+            return waited + state.pass(payload, end);
+        }
+        if state.body.is_empty() {
+            if state.sink.is_some() {
+                self.conn.worker.gathering.borrow_mut().push(Rc::clone(self));
+            }
             if state.body.capacity() == 0 {
                 state.body = self.conn.worker.buffers.borrow_mut().take();
             }
-            state.body.extend_from_slice(payload);
+        }
+        state.body.extend_from_slice(payload);
+        0
+    }
+
+    /// Hands on what was gathered. For how many bytes credit goes back.
+    pub(in crate::net) fn pass_on(&self) -> usize {
+        self.pass_gathered(&mut self.state.borrow_mut())
+    }
+
+    fn pass_gathered(&self, state: &mut State) -> usize {
+        if state.body.is_empty() || state.sink.is_none() {
             return 0;
-        };
-        let sent = sink.feed(payload, end);
-        state.remember(payload);
-        state.release(sent)
+        }
+        let body = std::mem::take(&mut state.body);
+        let credit = state.pass(&body, false);
+        self.conn.worker.buffers.borrow_mut().put(body);
+        credit
     }
 
     /// Keeps what was sent to the sink first, if it may have to be sent again.
@@ -141,6 +167,14 @@ impl State {
         self.received += payload.len() as u64;
         self.held += payload.len();
         self.data_at = now;
+    }
+
+    /// Sends a piece to the sink. For how many bytes credit goes back.
+    fn pass(&mut self, payload: &[u8], end: bool) -> usize {
+        let Some(sink) = &self.sink else { return 0 };
+        let sent = sink.feed(payload, end);
+        self.remember(payload);
+        self.release(sent)
     }
 
     /// How much credit goes back for `bytes` that have left: never more than came.

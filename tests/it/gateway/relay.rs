@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use h2::SendStream;
 use tokio_stream::StreamExt as _;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataValue;
@@ -11,6 +13,7 @@ use crate::support::backend::{Backend, Options};
 use crate::support::client::{message, with};
 use crate::support::echo::Message;
 use crate::support::gateway::{Gateway, one_service};
+use crate::support::raw::Answer;
 use crate::support::{pattern, raw, soon};
 
 async fn plain() -> (Backend, Gateway) {
@@ -57,6 +60,39 @@ async fn messages_of_a_conversation_pass_at_once() {
     }
     drop(said);
     assert!(soon("the end", answers.message()).await.unwrap().is_none());
+}
+
+/// Sends `body` in pieces that are small, large and in between, by turns.
+fn send_in_pieces(stream: &mut SendStream<Bytes>, mut body: Bytes) {
+    for len in [1, 100, 1023, 90, 1024, 5, 20_000, 300].into_iter().cycle() {
+        let piece = body.split_to(len.min(body.len()));
+        stream.send_data(piece, body.is_empty()).unwrap();
+        if body.is_empty() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn pieces_of_all_sizes_keep_their_order_both_ways() {
+    let backend = raw::backend(|(request, mut respond)| async move {
+        let mut answer = respond.send_response(raw::ok(), false).unwrap();
+        let body = raw::collect(&mut request.into_body()).await.unwrap();
+        send_in_pieces(&mut answer, body.into());
+    })
+    .await;
+    let gateway = Gateway::to(&[backend]).await;
+    let client = raw::connect(gateway.front()).await;
+    let mut calls = Vec::new();
+    for number in 1..=6 {
+        let (response, mut body) = raw::open(&client, raw::grpc("/echo.Echo/Bidi")).await;
+        let said = Bytes::from(pattern(100_000 * number));
+        calls.push((tokio::spawn(Answer::of(response)), said.clone()));
+        send_in_pieces(&mut body, said);
+    }
+    for (answer, said) in calls {
+        assert!(answer.await.unwrap().body == said, "{} bytes", said.len());
+    }
 }
 
 #[tokio::test]
