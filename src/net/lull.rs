@@ -3,14 +3,19 @@
 //! does, so it looks a little less often, and finds and writes more at a time.
 //!
 //! A turn that writes anything else makes no pause: a head, trailers, the end of a body, a piece to
-//! one who has spoken since the last one, or much of anything. So calls are delayed only where they
-//! meet a flow on their worker, or have large bodies themselves, and then by one pause a turn.
+//! one who has spoken since the last one, or much of anything. It also makes the next pause shorter,
+//! as each one that is made does the next one longer: as with the moderation of interrupts by network
+//! cards, a call meets a long pause only where hardly any have come. So calls are delayed only where
+//! they meet a flow on their worker, or have large bodies themselves, and then by one pause a turn.
 
 use std::cell::Cell;
 use std::time::Duration;
 
-/// How long a pause is asked for; the system makes it some 50 us longer.
-const PAUSE: Duration = Duration::from_micros(10);
+/// The shortest pause that is asked for; the system makes each some 50 us longer.
+const SHORTEST: Duration = Duration::from_micros(10);
+
+/// The longest.
+const LONGEST: Duration = Duration::from_micros(160);
 
 /// Output of one turn that speaks of a flow.
 const SOME: usize = 2 << 10;
@@ -20,6 +25,7 @@ const MUCH: usize = 64 << 10;
 
 thread_local! {
     static DUE: Cell<bool> = const { Cell::new(false) };
+    static NEXT: Cell<Duration> = const { Cell::new(SHORTEST) };
 }
 
 /// What a turn has written.
@@ -41,6 +47,9 @@ impl Turn {
     /// The turn is over: if it wrote nothing but flows, and little, a pause follows.
     pub fn end(self) {
         DUE.set(!self.other && (SOME..MUCH).contains(&self.bytes));
+        if self.other {
+            NEXT.set((NEXT.get() / 2).max(SHORTEST));
+        }
     }
 }
 
@@ -49,7 +58,8 @@ impl Turn {
 #[expect(clippy::disallowed_methods, reason = "all that is on this thread waits anyhow")]
 pub fn pause() {
     if DUE.take() {
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(NEXT.get());
+        NEXT.set((NEXT.get() * 2).min(LONGEST));
     }
 }
 
@@ -78,5 +88,18 @@ mod tests {
         assert!(is_due_after(&[Some(5_000)]));
         pause();
         assert!(!DUE.get());
+    }
+
+    #[test]
+    fn pauses_get_longer_until_a_turn_writes_something_else() {
+        for _ in 0..10 {
+            assert!(is_due_after(&[Some(5_000)]));
+            pause();
+        }
+        assert_eq!(NEXT.get(), LONGEST);
+        assert!(!is_due_after(&[Some(1)]));
+        assert_eq!(NEXT.get(), LONGEST, "a turn that writes little says nothing");
+        assert!(!is_due_after(&[Some(5_000), None]));
+        assert_eq!(NEXT.get(), LONGEST / 2);
     }
 }
