@@ -114,6 +114,8 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     fields.set("drain_timeout", &mut drain_timeout, some_time);
     let mut worker_buffer = 256 << 20;
     fields.set("worker_buffer", &mut worker_buffer, size(1 << 20..=1 << 40));
+    let mut flow_pause = Duration::from_micros(160);
+    fields.set("flow_pause", &mut flow_pause, duration(Duration::ZERO..=Duration::from_millis(1)));
     let log = fields.get("log").map(|node| log(node, problems));
     fields.finish();
     Plan {
@@ -125,6 +127,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
         routes: Arc::new(routes),
         drain_timeout,
         worker_buffer,
+        flow_pause,
         log: log.unwrap_or_default(),
         sources: Sources::default(),
         warnings: Vec::new(),

@@ -1,6 +1,7 @@
 //! Going over to another configuration while everything runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Gateway, StartError};
 use crate::config::{ControlPlan, LogPlan, MetricsPlan, Plan, Report};
@@ -11,6 +12,7 @@ use crate::service::{Registry, Routing, Service};
 pub(super) struct Fixed {
     workers: usize,
     worker_buffer: usize,
+    flow_pause: Duration,
     control: ControlPlan,
     metrics: MetricsPlan,
     log: LogPlan,
@@ -21,6 +23,7 @@ impl Fixed {
         Fixed {
             workers: plan.workers,
             worker_buffer: plan.worker_buffer,
+            flow_pause: plan.flow_pause,
             control: plan.control.clone(),
             metrics: plan.metrics.clone(),
             log: plan.log,
@@ -32,6 +35,7 @@ impl Fixed {
         let keys = [
             ("workers", self.workers != plan.workers),
             ("worker_buffer", self.worker_buffer != plan.worker_buffer),
+            ("flow_pause", self.flow_pause != plan.flow_pause),
             ("control", self.control != plan.control),
             ("metrics", self.metrics != plan.metrics),
             ("log", self.log != plan.log),

@@ -46,11 +46,12 @@ pub fn start(
             metrics: Arc::clone(metrics),
         };
         let (handle, inbox) = WorkerHandle::new();
+        let flow_pause = plan.flow_pause;
         let runtime = move || {
             let runtime = Builder::new_current_thread()
                 .enable_all()
                 .event_interval(EVENT_INTERVAL)
-                .on_thread_park(crate::net::pause)
+                .on_thread_park(move || crate::net::pause(flow_pause))
                 .build_local(LocalOptions::default());
             match runtime {
                 Ok(runtime) => run(&runtime, setup, inbox),

@@ -27,7 +27,7 @@ flight finish for up to `drain_timeout`. A second signal ends it at once.
 SIGHUP, or a change of the configuration file or of a certificate or key that it names, has it go
 over to the new configuration: all of it, or nothing if anything is wrong, which the log then says
 with line and column. No connection and no stream ends for it; what `ctl` has changed stays on top.
-`workers`, `worker_buffer`, `log`, `control` and `metrics` need a restart.
+`workers`, `worker_buffer`, `flow_pause`, `log`, `control` and `metrics` need a restart.
 
 The log goes to the standard error; EQUIPOISE_LOG=debug, say, overrides the level that is
 configured.

@@ -29,6 +29,8 @@ pub struct Plan {
     pub drain_timeout: Duration,
     /// Bytes that all slow streams of one worker may hold.
     pub worker_buffer: usize,
+    /// The longest pause of a worker that carries nothing but flows.
+    pub flow_pause: Duration,
     /// What is logged, and how.
     pub log: LogPlan,
     /// The files that it was read from.

@@ -70,6 +70,7 @@ fn the_full_example_states_the_defaults() {
     assert_eq!(full.log, minimal.log);
     assert_eq!(full.drain_timeout, minimal.drain_timeout);
     assert_eq!(full.worker_buffer, minimal.worker_buffer);
+    assert_eq!(full.flow_pause, minimal.flow_pause);
     let (given, default) = (&full.services[0], &minimal.services[0]);
     assert_eq!(given.protocol, default.protocol);
     assert_eq!(given.balancer.policy, default.balancer.policy);

@@ -14,9 +14,6 @@ use std::time::Duration;
 /// The shortest pause that is asked for; the system makes each some 50 us longer.
 const SHORTEST: Duration = Duration::from_micros(10);
 
-/// The longest.
-const LONGEST: Duration = Duration::from_micros(160);
-
 /// Output of one turn that speaks of a flow.
 const SOME: usize = 2 << 10;
 
@@ -53,19 +50,22 @@ impl Turn {
     }
 }
 
-/// Pauses if that is due. To be called by a worker that has nothing left to do until there is
-/// news on its sockets.
+/// Pauses if that is due, for at most `longest`, not at all if that is nothing. To be called by a
+/// worker that has nothing left to do until there is news on its sockets.
 #[expect(clippy::disallowed_methods, reason = "all that is on this thread waits anyhow")]
-pub fn pause() {
-    if DUE.take() {
-        std::thread::sleep(NEXT.get());
-        NEXT.set((NEXT.get() * 2).min(LONGEST));
+pub fn pause(longest: Duration) {
+    if DUE.take() && !longest.is_zero() {
+        let pause = NEXT.get().min(longest);
+        std::thread::sleep(pause);
+        NEXT.set((pause * 2).min(longest));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LONGEST: Duration = Duration::from_micros(100);
 
     fn is_due_after(writes: &[Option<usize>]) -> bool {
         let mut turn = Turn::default();
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn a_pause_is_made_once() {
         assert!(is_due_after(&[Some(5_000)]));
-        pause();
+        pause(LONGEST);
         assert!(!DUE.get());
     }
 
@@ -94,7 +94,7 @@ mod tests {
     fn pauses_get_longer_until_a_turn_writes_something_else() {
         for _ in 0..10 {
             assert!(is_due_after(&[Some(5_000)]));
-            pause();
+            pause(LONGEST);
         }
         assert_eq!(NEXT.get(), LONGEST);
         assert!(!is_due_after(&[Some(1)]));
