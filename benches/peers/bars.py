@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from measure import CROWD, OURS, PEERS, RELAY
+from measure import CROWD, OURS, PEERS, RELAY, failed
 from workloads import RELAYED, WORKLOADS
 
 
@@ -23,10 +23,6 @@ def best(row, field):
     """The least of `field` among the peers that failed no request."""
     values = [field(row[peer]) for peer in PEERS if peer in row and not failed(row[peer])]
     return min(values, default=math.nan)
-
-
-def failed(figures):
-    return figures["failed"] if isinstance(figures, dict) else figures.failed
 
 
 def cpu_ratio(row):

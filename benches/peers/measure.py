@@ -1,12 +1,14 @@
-"""The measurements. Each that compares visits every gateway in each repetition."""
+"""The measurements. Each that compares visits every gateway in each repetition, in another order each time."""
 
 import contextlib
 import dataclasses
+import random
 import statistics
 import sys
 import time
 
 import fronts
+from calm import calm
 from load import GATEWAY, Steady, h2load
 from workloads import RELAYED, WORKLOADS
 
@@ -19,6 +21,7 @@ CROWD = 16_500
 CROWD_RATE = 3_000
 RATES = (2_000, 5_000)
 RATE_CONNECTIONS = 20
+RATE_TURNS, RATE_SECONDS = 5, 3  # many short ones: a tail is the host's as often as the gateway's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +38,10 @@ class Figures:
     @property
     def cpu(self):
         return self.user + self.system
+
+
+def failed(figures):
+    return figures["failed"] if isinstance(figures, dict) else figures.failed
 
 
 def median(runs):
@@ -89,7 +96,7 @@ class Bench:
         for turn in range(self.options.repeat):
             for w in workloads:
                 say(f"{turn + 1}/{self.options.repeat} {w.name}")
-                for kind in running:
+                for kind in shuffled(running):
                     if (w.name, kind) in runs:
                         runs[w.name, kind].append(one(running[kind], w, self.requests(w)))
         return {w.name: {kind: median(runs[w.name, kind]) for kind in running if (w.name, kind) in runs} for w in workloads}
@@ -100,12 +107,12 @@ class Bench:
         with self.fronts(self.kinds) as running:
             for front in running.values():
                 h2load(front, RELAYED, 2000)  # so that there are connections to the backends
-            for turn in range(self.options.repeat):
+            turns = RATE_TURNS * self.options.repeat
+            for turn in range(turns):
                 for rate in RATES:
-                    say(f"{turn + 1}/{self.options.repeat} fixed rate, {rate} requests/s")
-                    for kind, front in running.items():
-                        with Steady(front, RATE_CONNECTIONS, rate, self.seconds(10)) as client:
-                            table[rate][kind].append(client.load() | {"refused": client.failed})
+                    say(f"{turn + 1}/{turns} fixed rate, {rate} requests/s")
+                    for kind in shuffled(running):
+                        table[rate][kind].append(steady(running[kind], rate, self.seconds(RATE_SECONDS)))
         return {rate: {kind: medians(runs) for kind, runs in row.items()} for rate, row in table.items()}
 
     def idle(self):
@@ -143,25 +150,42 @@ class Bench:
             running = {n: stack.enter_context(self.fronts([OURS], workers=n, cores="0,1"))[OURS] for n in runs}
             for turn in range(self.options.repeat):
                 say(f"{turn + 1}/{self.options.repeat} workers")
-                for n, front in running.items():
+                for n in shuffled(running):
+                    front = running[n]
                     runs[n].append(one(front, RELAYED, n * self.requests(RELAYED), cores="0,1", connections=10 * n))
         return {n: median(figures) for n, figures in runs.items()}
 
 
 def medians(runs):
     row = {name: statistics.median(run[name] for run in runs) for name in ("p50", "p99", "p99.9")}
-    return row | {"failed": sum(run["failed"] + run["refused"] for run in runs)}
+    return row | {"failed": sum(run["failed"] for run in runs)}
+
+
+def shuffled(running):
+    """In another order each time: who always comes first after a pause might have it worse."""
+    return random.sample(list(running), len(running))
+
+
+def steady(front, rate, seconds):
+    """One run at a fixed rate: failed, p50, p99, p99.9."""
+    def run():
+        with Steady(front, RATE_CONNECTIONS, rate, seconds) as client:
+            row = client.load()
+            return row | {"failed": row["failed"] + client.failed}
+    return calm(run, failed)
 
 
 def one(front, workload, requests, **more):
     """One run, after a tenth of one to warm up."""
+    def run():
+        before = front.times()
+        load = h2load(front, workload, requests, **more)
+        seconds, user, system = (after - start for after, start in zip(front.times(), before))
+        cpu = 1e6 * seconds / requests
+        part = user / max(1, user + system)
+        return Figures(cpu * part, cpu * (1 - part), load.rate, load.p50, load.p99, front.rss(), load.failed)
     h2load(front, workload, max(workload.connections, requests // 10), **more)
-    before = front.times()
-    load = h2load(front, workload, requests, **more)
-    seconds, user, system = (after - start for after, start in zip(front.times(), before))
-    cpu = 1e6 * seconds / requests
-    part = user / max(1, user + system)
-    return Figures(cpu * part, cpu * (1 - part), load.rate, load.p50, load.p99, front.rss(), load.failed)
+    return calm(run, failed)
 
 
 def say(what):

@@ -3,12 +3,14 @@
 import math
 
 from bars import bars, best, cpu_ratio
+from calm import STOLEN, TRIES
 from machine import describe
 from measure import CROWD, CROWD_RATE, IDLE, NAMES, OURS, RATE_CONNECTIONS
 
 METHOD = f"""\
 One worker each, alone on core 0; the load generator and three echo backends share core 1. Every repetition
-visits every gateway, each run warms up first, and medians count. A figure counts only as a ratio to others of
+visits every gateway, in another order each time, each run warms up first, and medians count. On a virtual
+machine a run from which the host took more than {STOLEN:.0%} of the time is made again, at most {TRIES - 1} times. A figure counts only as a ratio to others of
 the same run: absolute times move by a factor of two between machines and hours, and CPU time is steadier
 than throughput, as the generator shares the machine. CPU time is that of the whole process tree, from
 /proc: the sum to the nanosecond, parted in user and system by ticks.
