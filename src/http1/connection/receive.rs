@@ -235,11 +235,11 @@ impl Connection {
                 Ok(Piece::Wanting) => return Ok(Step::Waits),
                 Ok(Piece::Data(_, false)) if exchange.discarding => {}
                 Ok(Piece::Data(payload, false)) => {
-                    exchange.held += payload.len().saturating_sub(take(key, payload, false));
+                    exchange.took(payload.len(), take(key, payload, false));
                 }
                 Ok(Piece::Data(payload, true)) => {
                     exchange.receiving = Receiving::Done;
-                    exchange.held += payload.len().saturating_sub(take(key, payload, true));
+                    exchange.took(payload.len(), take(key, payload, true));
                     self.settle();
                     return Ok(Step::Over);
                 }
@@ -268,7 +268,7 @@ impl Connection {
                 return;
             }
             *input = rest;
-            exchange.held += payload.len().saturating_sub(take(key, payload, false));
+            exchange.took(payload.len(), take(key, payload, false));
         }
     }
 
@@ -319,5 +319,10 @@ impl Exchange {
     /// How many more bytes may be passed on now.
     fn room(&self, window: usize) -> usize {
         if self.discarding { usize::MAX } else { window.saturating_sub(self.held) }
+    }
+
+    /// `came` bytes were passed on; credit for so many goes back, of earlier ones too.
+    fn took(&mut self, came: usize, credit: usize) {
+        self.held = (self.held + came).saturating_sub(credit);
     }
 }

@@ -1,6 +1,8 @@
 //! Where a body ends, however its bytes come.
 
-use super::{End, told_of};
+use std::sync::Arc;
+
+use super::{Connection, End, HeaderPool, Limits, told_of};
 
 /// What a server is told of the body of a request with this field.
 fn body(field: &str, rest: &str) -> String {
@@ -95,4 +97,26 @@ fn a_declared_length_is_kept_to() {
     server.feed(b"\r\n\r\n");
     assert!(server.told().starts_with("error: "));
     assert!(server.written().contains("HTTP/1.1 400 "));
+}
+
+#[test]
+fn credit_for_earlier_pieces_opens_the_window_again() {
+    let limits = Limits { stream_window: 1000, ..Limits::edge() };
+    let mut server = Connection::server(Arc::new(limits), b"http");
+    let head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n".to_vec();
+    let body = [b'x'; 300].repeat(300);
+    let (input, mut came, mut kept) = ([head, body.clone()].concat(), 0, 0);
+    let mut rest = &input[..];
+    let mut take = |_, payload: &[u8], _| {
+        came += payload.len();
+        kept += payload.len();
+        if kept > 500 { std::mem::take(&mut kept) } else { 0 } // those before it left with it
+    };
+    let pool = &mut HeaderPool::default();
+    assert!(server.receive(&mut rest, pool, &mut take).unwrap().is_some());
+    for piece in rest.chunks(300) {
+        assert!(server.receive(&mut &*piece, pool, &mut take).unwrap().is_none());
+        assert!(!server.is_blocked());
+    }
+    assert_eq!(came, body.len());
 }

@@ -29,8 +29,8 @@ impl Connection {
     /// [`Connection::pump`].
     ///
     /// Of bodies `take` is given each piece, padding taken off, and whether it is the last and no
-    /// trailers follow; only then it may be empty. It says for how many of the bytes the peer gets
-    /// credit at once: for the others it gets it by [`Connection::release`].
+    /// trailers follow; only then it may be empty. It says for how many bytes, of earlier pieces too,
+    /// the peer gets credit at once: for the others it gets it by [`Connection::release`].
     ///
     /// # Errors
     /// When the connection cannot go on. The GOAWAY that says so is in the output; what comes

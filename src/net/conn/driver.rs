@@ -101,8 +101,7 @@ impl Conn {
         core.has_spoken |= n > 0;
         let mut input = buffer.get(..kept + n).unwrap_or_default();
         let before = core.codec.available();
-        let mut changed = self.handle(&mut core, &mut input);
-        self.pass_on(&mut core);
+        let mut changed = self.handle_all(&mut core, &mut input);
         core.codec.pump();
         changed |= core.codec.available() != before;
         let frames_ended = input.len() < kept + n;
@@ -120,6 +119,19 @@ impl Conn {
             self.handler.changed();
         }
         Poll::Ready(())
+    }
+
+    /// Handles `input` and hands on what it brought, which may make room for the rest of it.
+    fn handle_all(self: &Rc<Self>, core: &mut Core, input: &mut &[u8]) -> bool {
+        let mut changed = false;
+        loop {
+            changed |= self.handle(core, input);
+            let waits = core.codec.is_blocked();
+            self.pass_on(core);
+            if !waits || core.codec.is_blocked() {
+                return changed;
+            }
+        }
     }
 
     /// Handles every event in `input` and leaves the rest of it. Whether the peer's readiness

@@ -35,14 +35,21 @@ async fn echo2((request, mut respond): Exchange) {
 
 /// A body in chunks of many sizes.
 fn chunks(body: &[u8]) -> Vec<u8> {
+    chunks_of(body, std::iter::successors(Some(1), |size| Some(size * 3 + 1)))
+}
+
+fn chunks_of(body: &[u8], sizes: impl Iterator<Item = usize>) -> Vec<u8> {
     let mut out = Vec::new();
-    let (mut rest, mut size) = (body, 1);
-    while !rest.is_empty() {
+    let mut rest = body;
+    for size in sizes {
         let (chunk, more) = rest.split_at(size.min(rest.len()));
+        if chunk.is_empty() {
+            break;
+        }
         out.extend_from_slice(format!("{:X};x=y\r\n", chunk.len()).as_bytes());
         out.extend_from_slice(chunk);
         out.extend_from_slice(b"\r\n");
-        (rest, size) = (more, size * 3 + 1);
+        rest = more;
     }
     out.extend_from_slice(b"0\r\n\r\n");
     out
@@ -82,4 +89,35 @@ async fn bodies_pass_to_http1_from_both() {
 #[tokio::test]
 async fn bodies_pass_to_http2_from_both() {
     pass(raw::backend(echo2).await, "").await;
+}
+
+/// Chunks that are handed on one by one and such that are gathered, beyond every window.
+#[tokio::test]
+async fn long_bodies_in_small_chunks_pass_both_ways() {
+    let small = std::iter::repeat_n(900, 10);
+    let sizes: [Vec<usize>; 2] = [small.clone().collect(), small.chain([1100, 5000]).collect()];
+    for sizes in sizes {
+        let cycle = sizes.clone();
+        let backend = http1::backend(move |mut talk: Talk<tokio::net::TcpStream>| {
+            let sizes = cycle.clone();
+            async move {
+                while let Some(head) = talk.head().await {
+                    let body = talk.body(&head).await;
+                    talk.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+                    talk.send(chunks_of(&body, sizes.iter().copied().cycle())).await;
+                }
+            }
+        });
+        let settings = "protocol: http1\nlimits: { stream_window: 16KiB }";
+        let yaml = one_service(&[backend.await], settings);
+        let yaml =
+            yaml.replace("127.0.0.1:0 } ]", "127.0.0.1:0, limits: { stream_window: 16KiB } } ]");
+        let gateway = Gateway::start(&yaml).await;
+        let mut client = Talk::connect(gateway.front()).await;
+        let body = pattern(4 << 20);
+        client.send("POST /e HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        client.send(chunks_of(&body, sizes.iter().copied().cycle())).await;
+        let head = client.head().await.unwrap();
+        assert!(client.body(&head).await == body, "{sizes:?}");
+    }
 }
