@@ -8,7 +8,7 @@ per second, latency, resident memory, failed requests, side by side on this mach
 
 Writes benchmarks.md and benchmarks.svg, and prints the former. Fails if a request through our gateway failed;
 bars that are missed are shown. A figure means something only as a ratio to others of the same run. It needs
-two cores and Debian; what it installs goes into target/ and .venv/.
+two cores and Debian; what it installs, but for four packages of Debian, goes into target/ and .venv/.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from chart import svg
 from load import OTHERS, TOOLS
 from measure import CROWD, OURS, PEERS, RATES, Bench
 from report import markdown
+from workloads import WORKLOADS
 
 # A crowd of connections, and what else a gateway opens.
 DESCRIPTORS = CROWD + 2_000
@@ -49,6 +50,10 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="one short repetition: --repeat 1 --scale 0.02")
     parser.add_argument("--out", type=pathlib.Path, default=fronts.ROOT / "target/peers", help="where to write (default: target/peers)")
     options = parser.parse_args()
+    if options.repeat < 1 or options.scale <= 0:
+        parser.error("--repeat and --scale are more than nothing")
+    if options.out.resolve() == fronts.ROOT / "docs" and (options.quick or options.only or options.workload):
+        parser.error("docs/benchmarks.md has all figures: without --quick, --only and --workload")
     if options.quick:
         options.repeat, options.scale = 1, 0.02
     return options
@@ -67,6 +72,10 @@ def main():
         results = measure(Bench(options, ports))
     finally:
         backends.kill()
+    if results == Results():
+        names = [w.name for w in WORKLOADS] + [f"fixed rate, {rate}" for rate in RATES]
+        names += ["idle connections", f"{CROWD} connections", "two workers"]
+        sys.exit("\n  ".join([f"--workload {options.workload!r} is no part of:", *names]))
     text = markdown(results, options)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "benchmarks.md").write_text(text)

@@ -35,6 +35,7 @@ def describe(options):
     versions = {name: version(*how) for name, how in (ours | VERSIONS).items()}
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     runs = f"{options.repeat} interleaved runs" + ("" if options.scale == 1 else f" with {options.scale:g} times the requests")
-    return (f"Medians of {runs} of `benches/peers/run` on {datetime.date.today():%-d %B %Y}.\n"
+    quick = "**A quick run: it shows that all of it works. No figure of it means anything.**\n\n" if options.quick else ""
+    return (f"{quick}Medians of {runs} of `benches/peers/run` on {datetime.date.today():%-d %B %Y}.\n"
             f"Machine: {os.cpu_count()} cores of {processor()}, {memory:.0f} GiB, Linux {platform.release()}.\n"
             f"Versions: {', '.join(f'{name} {number}' for name, number in versions.items())}.\n")

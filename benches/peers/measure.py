@@ -8,7 +8,7 @@ import sys
 import time
 
 import fronts
-from calm import calm
+from calm import TRIES, calm
 from load import GATEWAY, Steady, h2load
 from workloads import RELAYED, WORKLOADS
 
@@ -57,6 +57,7 @@ class Bench:
     def __init__(self, options, backends):
         self.options, self.backends = options, backends
         self.kinds = options.only or [OURS, *PEERS]
+        self.tries = 1 if options.quick else TRIES
 
     def start(self, kind, **more):
         return fronts.start(kind, self.backends, gateway=self.options.gateway, profile="internal", streams=1000,
@@ -98,7 +99,7 @@ class Bench:
                 say(f"{turn + 1}/{self.options.repeat} {w.name}")
                 for kind in shuffled(running):
                     if (w.name, kind) in runs:
-                        runs[w.name, kind].append(one(running[kind], w, self.requests(w)))
+                        runs[w.name, kind].append(one(running[kind], w, self.requests(w), self.tries))
         return {w.name: {kind: median(runs[w.name, kind]) for kind in running if (w.name, kind) in runs} for w in workloads}
 
     def rates(self):
@@ -107,12 +108,12 @@ class Bench:
         with self.fronts(self.kinds) as running:
             for front in running.values():
                 h2load(front, RELAYED, 2000)  # so that there are connections to the backends
-            turns = RATE_TURNS * self.options.repeat
+            turns = 1 if self.options.quick else RATE_TURNS * self.options.repeat
             for turn in range(turns):
                 for rate in RATES:
                     say(f"{turn + 1}/{turns} fixed rate, {rate} requests/s")
                     for kind in shuffled(running):
-                        table[rate][kind].append(steady(running[kind], rate, self.seconds(RATE_SECONDS)))
+                        table[rate][kind].append(steady(running[kind], rate, self.seconds(RATE_SECONDS), self.tries))
         return {rate: {kind: medians(runs) for kind, runs in row.items()} for rate, row in table.items()}
 
     def idle(self):
@@ -152,7 +153,7 @@ class Bench:
                 say(f"{turn + 1}/{self.options.repeat} workers")
                 for n in shuffled(running):
                     front = running[n]
-                    runs[n].append(one(front, RELAYED, n * self.requests(RELAYED), cores="0,1", connections=10 * n))
+                    runs[n].append(one(front, RELAYED, n * self.requests(RELAYED), self.tries, cores="0,1", connections=10 * n))
         return {n: median(figures) for n, figures in runs.items()}
 
 
@@ -166,16 +167,16 @@ def shuffled(running):
     return random.sample(list(running), len(running))
 
 
-def steady(front, rate, seconds):
+def steady(front, rate, seconds, tries):
     """One run at a fixed rate: failed, p50, p99, p99.9."""
     def run():
         with Steady(front, RATE_CONNECTIONS, rate, seconds) as client:
             row = client.load()
             return row | {"failed": row["failed"] + client.failed}
-    return calm(run, failed)
+    return calm(run, failed, tries)
 
 
-def one(front, workload, requests, **more):
+def one(front, workload, requests, tries, **more):
     """One run, after a tenth of one to warm up."""
     def run():
         before = front.times()
@@ -185,7 +186,7 @@ def one(front, workload, requests, **more):
         part = user / max(1, user + system)
         return Figures(cpu * part, cpu * (1 - part), load.rate, load.p50, load.p99, front.rss(), load.failed)
     h2load(front, workload, max(workload.connections, requests // 10), **more)
-    return calm(run, failed)
+    return calm(run, failed, tries)
 
 
 def say(what):

@@ -2,7 +2,7 @@
 
 import math
 
-from bars import bars, best, cpu_ratio
+from bars import bars, best, cpu_ratio, p99_ratio
 from calm import STOLEN, TRIES
 from machine import describe
 from measure import CROWD, CROWD_RATE, IDLE, NAMES, OURS, RATE_CONNECTIONS
@@ -10,14 +10,16 @@ from measure import CROWD, CROWD_RATE, IDLE, NAMES, OURS, RATE_CONNECTIONS
 METHOD = f"""\
 One worker each, alone on core 0; the load generator and three echo backends share core 1. Every repetition
 visits every gateway, in another order each time, each run warms up first, and medians count. On a virtual
-machine a run from which the host took more than {STOLEN:.0%} of the time is made again, at most {TRIES - 1} times. A figure counts only as a ratio to others of
+machine a run (but those of idle connections and of the crowd) from which the host took more than {STOLEN:.0%} of the two
+cores' time is made again, at most {TRIES - 1} times; the calmest counts. A figure counts only as a ratio to others of
 the same run: absolute times move by a factor of two between machines and hours, and CPU time is steadier
 than throughput, as the generator shares the machine. CPU time is that of the whole process tree, from
 /proc: the sum to the nanosecond, parted in user and system by ticks.
 
 Each gateway is set up as its users would for gRPC ([setups.py](../tests/harness/setups.py)): HTTP/2 and kept
 connections to the backends, 1,000 streams a connection, windows of 1 MiB and 16 MiB (but HAProxy's, whose streams
-fail with them), no access log, no request ids. Equipoise runs as it comes: `p2c_ewma`, all limits, all metrics. The others balance by turns. `10 x 10` is
+fail with them), no access log, no request ids. Equipoise runs as it comes: `p2c_ewma`, all limits, all metrics, and `flow_pause`, to which streams of small
+messages owe a part of their figure. The others balance by turns. `10 x 10` is
 ten connections with ten requests each under way at a time. TLS is 1.3 with AES-128-GCM in front, clear text
 behind. HTTP/1.1 is spoken in front, and
 behind what costs a gateway less: HTTP/2, but for NGINX, which cannot, and for HAProxy and Envoy, whose answers h2load
@@ -29,7 +31,7 @@ not the best of a row."""
 
 
 def markdown(results, options):
-    parts = [describe(options), summary(results), by_workload(results), rates(results), idle(results), crowd(results),
+    parts = [describe(options), "" if options.quick else summary(results), by_workload(results), rates(results), idle(results), crowd(results),
              workers(results), "## Method\n\n" + METHOD + "\n", detail(results)]
     return "# Benchmarks\n\n" + "\n".join(part for part in parts if part)
 
@@ -78,7 +80,7 @@ def rates(results):
     kinds = list(next(iter(results.rates.values())))
     rows = []
     for rate, row in results.rates.items():
-        ratio = row[OURS]["p99"] / best(row, lambda r: r["p99"]) if OURS in row else math.nan
+        ratio = p99_ratio(row) if OURS in row else math.nan
         rows.append([f"{rate:,} requests/s", *[milliseconds(row[kind]) for kind in kinds], f"**{figure(ratio)}**"])
     return (f"## Latency at a fixed rate\n\nMilliseconds p50 / p99 / p99.9 over {RATE_CONNECTIONS} connections, with Poisson arrivals that "
             "do not wait for answers; a request's time\ncounts from when it was due, so a gateway that stalls pays for all that it kept waiting.\n\n"
