@@ -3,6 +3,7 @@
 mod codec;
 mod core;
 mod driver;
+mod flush;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
