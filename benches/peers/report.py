@@ -18,8 +18,8 @@ than throughput, as the generator shares the machine. CPU time is that of the wh
 
 Each gateway is set up as its users would for gRPC ([setups.py](../tests/harness/setups.py)): HTTP/2 and kept
 connections to the backends, 1,000 streams a connection, windows of 1 MiB and 16 MiB (but HAProxy's, whose streams
-fail with them), no access log, no request ids. Equipoise runs as it comes: `p2c_ewma`, all limits, all metrics, and `flow_pause`, to which streams of small
-messages owe a part of their figure. The others balance by turns. `10 x 10` is
+fail with them), no access log, no request ids. Equipoise runs as it comes: `p2c_ewma`, all limits, all metrics, and `flow_pause`, without which
+streams of small messages cost half as much again. The others balance by turns. `10 x 10` is
 ten connections with ten requests each under way at a time. TLS is 1.3 with AES-128-GCM in front, clear text
 behind. HTTP/1.1 is spoken in front, and
 behind what costs a gateway less: HTTP/2, but for NGINX, which cannot, and for HAProxy and Envoy, whose answers h2load
