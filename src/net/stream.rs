@@ -44,7 +44,7 @@ pub struct Stream {
 struct State {
     head: Option<(Headers, bool)>,
     informational: Option<Headers>,
-    /// What came before the stream was spliced.
+    /// What came before the stream was spliced, or was gathered of the current read.
     body: Vec<u8>,
     ended: bool,
     trailers: Option<Headers>,

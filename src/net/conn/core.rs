@@ -11,8 +11,8 @@ use super::{Closed, Codec, Conn};
 use crate::http2::Key;
 use crate::model::Time;
 
-/// The longest pause between writes of a flow.
-const FLOW_PAUSE: Duration = Duration::from_millis(5);
+/// The longest time between two writes of a flow.
+const FLOW_GAP: Duration = Duration::from_millis(5);
 
 /// Streams that wait to be used again.
 const MOST_SPARE: usize = 128;
@@ -203,7 +203,7 @@ impl Core {
     /// How much output there is, if it is a piece of what goes on and on while the peer says
     /// nothing.
     pub fn flow(&self, now: Time) -> Option<usize> {
-        let goes_on = now.since(self.written) < FLOW_PAUSE && !self.has_spoken;
+        let goes_on = now.since(self.written) < FLOW_GAP && !self.has_spoken;
         goes_on.then(|| self.codec.output_len())
     }
 
