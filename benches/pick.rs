@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use equipoise::balance::{Factory, POLICIES, PickCx, Policy};
-use equipoise::model::{Endpoint, EndpointSet, EwmaParams, Member, ParamValue, Params, Time};
+use equipoise::model::{
+    Endpoint, EndpointSet, EwmaParams, ExchangeClass, Member, ParamValue, Params, Time,
+};
 use setup::{configured, factories, set};
 
 /// Members of different weight and latency, some with requests in flight.
@@ -23,7 +25,7 @@ fn busy(len: u32) -> Arc<EndpointSet> {
         let load = member.endpoint.load();
         let latency = Duration::from_micros(500 + 100 * (n % 5));
         load.observe(latency, Time::ZERO, set.ewma());
-        (0..n % 4).for_each(|_| load.begin());
+        (0..n % 4).for_each(|_| load.begin(ExchangeClass::Call, Time::ZERO));
     }
     set
 }
@@ -47,6 +49,7 @@ fn pick(criterion: &mut Criterion) {
                     nanos += 1_000; // as at a million requests a second
                     picker.pick(black_box(&mut PickCx {
                         key: Some(&key),
+                        class: ExchangeClass::Call,
                         tried: &[],
                         rng: &mut rng,
                         now: Time::from_nanos(nanos),

@@ -21,7 +21,9 @@ mod simulation;
 
 use cases::{CASES, Case, simulated};
 use equipoise::balance::{Factory, POLICIES, PickCx, Picker, Policy};
-use equipoise::model::{Endpoint, EndpointSet, EwmaParams, Member, ParamValue, Params, Time};
+use equipoise::model::{
+    Endpoint, EndpointSet, EwmaParams, ExchangeClass, Member, ParamValue, Params, Time,
+};
 use setup::{factories, set};
 use simulation::Summary;
 

@@ -25,6 +25,7 @@ mod maglev;
 mod p2c_ewma;
 mod round_robin;
 mod sorted;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod weighted_random;
@@ -33,7 +34,7 @@ use std::sync::Arc;
 
 pub use key::{CookieIssue, Fallback, KeySource, KeySpec};
 
-use crate::model::{BadParams, EndpointSet, EwmaParams, Params, Time};
+use crate::model::{BadParams, EndpointSet, EwmaParams, ExchangeClass, Params, Time};
 
 /// A kind of balancer.
 pub trait Policy: Sync {
@@ -74,6 +75,9 @@ pub trait Picker: Send + Sync {
 pub struct PickCx<'a> {
     /// The request's key, if the policy has a [`KeySpec`] and the request carries it.
     pub key: Option<&'a [u8]>,
+    /// What the exchange begins as: calls are balanced by calls in flight, streams by streams that
+    /// are open.
+    pub class: ExchangeClass,
     /// Indices that this request was already sent to in vain.
     pub tried: &'a [usize],
     /// The worker's own generator.

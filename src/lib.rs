@@ -38,7 +38,7 @@
 //! Imports go one way, from the right to the left, and not between neighbours; a test holds that.
 //!
 //! ```text
-//! model, http2, clock <- http1, balance, net, telemetry <- upstream <- service <- proxy, config <- control <- app, cli
+//! model, http2, grpc, clock <- http1, balance, net, telemetry <- upstream <- service <- proxy, config <- control <- app, cli
 //! ```
 //!
 //! | module | what it is |
@@ -46,6 +46,7 @@
 //! | [`model`] | values that every layer speaks of; no async, no I/O, no clock |
 //! | [`http2`] | the codec: frames, HPACK, both roles of a connection; depends on nothing of ours |
 //! | [`http1`] | the codec of HTTP/1.1, in the shape of the other: one exchange at a time |
+//! | [`grpc`] | what of gRPC a gateway has to read: message frames |
 //! | [`clock`] | the time; everything else is given it |
 //! | [`balance`] | the policies: pure, synchronous; **a new balancer is one file and one row here** |
 //! | [`net`] | a worker's I/O: accepting, TLS, connection drivers, streams, splice, timers |
@@ -84,6 +85,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod grpc;
 pub mod http1;
 pub mod http2;
 pub mod model;

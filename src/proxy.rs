@@ -9,12 +9,14 @@ mod forwarded;
 mod front;
 mod key;
 mod lane;
+mod methods;
 mod mirror;
 mod news;
 mod observe;
 mod reject;
 mod relay;
 mod routed;
+mod stream_watch;
 mod target;
 mod tried;
 

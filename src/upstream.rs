@@ -5,5 +5,5 @@ mod pool;
 mod settings;
 
 pub use connect::ConnectError;
-pub use pool::{Observer, OpenError, Pool};
+pub use pool::{Observer, OpenError, Outages, Pool};
 pub use settings::{Settings, Tls, Version};

@@ -14,7 +14,9 @@ use equipoise::model::route::{
     Conditions, FieldMatch, Forward, HostMatch, Match, PathMatch, Pattern, Place, Route,
     RouteQuery, RouteTableBuilder, Share, Split, ValueMatch,
 };
-use equipoise::model::{Endpoint, EndpointSet, EwmaParams, Member, ParamValue, Params, Time};
+use equipoise::model::{
+    Endpoint, EndpointSet, EwmaParams, ExchangeClass, Member, ParamValue, Params, Time,
+};
 use setup::{factories, set};
 
 #[test]
@@ -36,12 +38,13 @@ fn a_pick_allocates_nothing() {
                 let key = turn.to_le_bytes();
                 for (key, tried) in [(Some(&key[..]), &[][..]), (None, &[]), (Some(&key), &[3, 4])]
                 {
-                    let cx = &mut PickCx { key, tried, rng, now };
+                    let class = [ExchangeClass::Call, ExchangeClass::Stream][turn as usize % 2];
+                    let cx = &mut PickCx { key, class, tried, rng, now };
                     let load = set.members()[picker.pick(cx)].endpoint.load();
-                    load.begin();
+                    load.begin(class, now);
                     load.observe(Duration::from_millis(turn % 50), now, set.ewma());
                     if turn % 3 > 0 {
-                        load.end();
+                        load.end(class, now);
                     }
                 }
             }

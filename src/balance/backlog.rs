@@ -1,10 +1,11 @@
-//! Which of two members has more requests in flight than its weight explains.
+//! Which of two members has more calls in flight than its weight explains.
 //!
 //! A plain comparison of in flight / weight has no memory of weights: with two idle members at 80
 //! and 20 the heavy one has less for each unit each time, and gets everything. Here weights hold
 //! while members do equally well, at any concurrency:
 //!
-//! 1. **In flight is counted per unit of weight.** By Little's law that is what a member has in
+//! 1. **In flight is counted per unit of weight**, what is said on streams included (see
+//!    [`Backlog::work`]). By Little's law that is what a member has in
 //!    flight when it gets its share and is as fast as the other, so only a backlog tells. Requests
 //!    come in whole numbers, and a heavy member is seen as several light ones of which one is
 //!    looked at: `in flight / 4` is rounded up or down at random by its remainder. Without, the
@@ -31,7 +32,7 @@ const CLEAR: f64 = 3.0;
 /// Latencies that explain nothing.
 pub(super) const EQUAL: [f64; 2] = [1.0, 1.0];
 
-/// The members of a set, to be compared by what they have in flight.
+/// The members of a set, to be compared by what they have to do.
 pub(super) struct Backlog {
     set: Arc<EndpointSet>,
     weights: Weights,
@@ -88,9 +89,29 @@ impl Backlog {
         let [a, b] = latencies;
         let (a, b) = (self.weight(first) * a, self.weight(second) * b);
         let chance = rng.u64(..);
-        let first = rounded(self.load(first).in_flight(), b / a, chance as u32);
-        let second = rounded(self.load(second).in_flight(), a / b, (chance >> 32) as u32);
+        let [first_does, second_does] = self.work(first, second);
+        let first = rounded(first_does, b / a, chance as u32);
+        let second = rounded(second_does, a / b, (chance >> 32) as u32);
         [first, second]
+    }
+
+    /// What each has to do at once, in calls: those in flight and, by Little's law, what is said on
+    /// streams, a message being as much work as a call. How much that is says the quicker of both:
+    /// an estimate that is in the way of its own renewal must not keep a member out.
+    #[inline]
+    fn work(&self, first: usize, second: usize) -> [f64; 2] {
+        let loads = [self.load(first), self.load(second)];
+        let rates = loads.map(|load| load.streams().message_rate());
+        let calls = loads.map(|load| f64::from(load.calls()));
+        if rates == [0.0; 2] {
+            return calls;
+        }
+        let [a, b] = loads.map(|load| match load.has_sample() {
+            true => load.ewma_seconds(self.set.ewma()),
+            false => 0.0,
+        });
+        let message = a.min(b);
+        [calls[0] + rates[0] * message, calls[1] + rates[1] * message]
     }
 
     /// Draws whether a step from `first` to `second` is taken that chance alone may have brought.
@@ -106,11 +127,11 @@ impl Backlog {
     }
 }
 
-/// `in_flight`, of which each counts as `size` if that is less than 1; rounded up as often as the
+/// `work`, of which each call counts as `size` if that is less than 1; rounded up as often as the
 /// remainder says, where `chance` is any number.
 #[inline]
-fn rounded(in_flight: u32, size: f64, chance: u32) -> f64 {
-    let exact = f64::from(in_flight) * size.min(1.0);
+fn rounded(work: f64, size: f64, chance: u32) -> f64 {
+    let exact = work * size.min(1.0);
     f64::from((exact + part(chance)) as u32) // `floor` is a call on plain x86-64
 }
 

@@ -1,4 +1,5 @@
-//! Bounded load: no member gets more than so many times its fair share at a time.
+//! Bounded load: no member gets more than so many times its fair share at a time, of calls and of
+//! streams each.
 //!
 //! After Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads": with a
 //! factor of 1.25 and 100 requests in flight, a member of a tenth of the weight has room for
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::draw::Weights;
-use crate::model::{EndpointSet, Params, Time};
+use crate::model::{EndpointSet, ExchangeClass, Load, Params, Time};
 
 /// The largest factor: more is as good as no bound.
 const MAX_FACTOR: f64 = 100.0;
@@ -41,7 +42,8 @@ pub(super) struct Bound {
     set: Arc<EndpointSet>,
     /// Of all that is in flight, what each may have at most.
     shares: Box<[f64]>,
-    all: AllInFlight,
+    calls: AllOpen,
+    streams: AllOpen,
 }
 
 impl Bound {
@@ -49,25 +51,27 @@ impl Bound {
     pub fn new(factor: f64, set: Arc<EndpointSet>, weights: &Weights) -> Bound {
         let share = |index| factor * weights.of(index) as f64 / weights.total() as f64;
         let shares = (0..weights.len()).map(share).collect();
-        let all = AllInFlight { age: (set.len() / 64).max(1).ilog2(), ..AllInFlight::default() };
-        Bound { set, shares, all }
+        let all = || AllOpen { age: (set.len() / 64).max(1).ilog2(), ..AllOpen::default() };
+        Bound { shares, calls: all(), streams: all(), set }
     }
 
     /// Says for each member whether it has room for the request that is being picked for.
-    pub fn room(&self, now: Time) -> impl Fn(usize) -> bool {
-        let all = f64::from(self.all.with_one_more(&self.set, now));
+    pub fn room(&self, class: ExchangeClass, now: Time) -> impl Fn(usize) -> bool {
+        let (all, open): (_, fn(&Load) -> u32) = match class {
+            ExchangeClass::Call => (&self.calls, Load::calls),
+            ExchangeClass::Stream => (&self.streams, |load| load.streams().count()),
+        };
+        let all = f64::from(all.with_one_more(&self.set, open, now));
         // `n + 1 <= ceil(bound)`, for whole numbers.
-        move |index| f64::from(in_flight(&self.set, index)) < self.shares[index] * all
+        move |index| {
+            f64::from(open(self.set.members()[index].endpoint.load())) < self.shares[index] * all
+        }
     }
 }
 
-fn in_flight(set: &EndpointSet, index: usize) -> u32 {
-    set.members()[index].endpoint.load().in_flight()
-}
-
-/// What is in flight to all members together.
+/// What is open to all members together, of one class.
 #[derive(Default)]
-struct AllInFlight {
+struct AllOpen {
     /// High half: when the last sum was made. Low half: the sum, and one for each pick since.
     count: AtomicU64,
     /// From this count on, what has ended since the last sum may matter.
@@ -76,15 +80,15 @@ struct AllInFlight {
     age: u32,
 }
 
-impl AllInFlight {
-    fn with_one_more(&self, set: &EndpointSet, now: Time) -> u32 {
+impl AllOpen {
+    fn with_one_more(&self, set: &EndpointSet, open: fn(&Load) -> u32, now: Time) -> u32 {
         let stamp = (now.as_millis() >> self.age) as u32;
         let before = self.count.fetch_add(1, Relaxed);
         let (at, count) = ((before >> 32) as u32, before as u32);
         if at == stamp && count < self.stale_from.load(Relaxed) {
             return count + 1;
         }
-        let sum: u32 = set.members().iter().map(|m| m.endpoint.load().in_flight()).sum();
+        let sum: u32 = set.members().iter().map(|m| open(m.endpoint.load())).sum();
         let matters = sum.max(set.len() as u32) / PART;
         self.stale_from.store(sum.saturating_add(matters), Relaxed);
         self.count.store(u64::from(stamp) << 32 | u64::from(sum + 1), Relaxed);

@@ -64,7 +64,7 @@ impl<P: Places> Picker for KeyedPicker<P> {
         match &self.bound {
             None => self.first::<1>(hash, untried).unwrap_or_else(|| self.places.owner(hash)),
             Some(bound) => {
-                let has_room = bound.room(cx.now);
+                let has_room = bound.room(cx.class, cx.now);
                 self.first::<2>(hash, |index| untried(index) & has_room(index))
                     .or_else(|| self.first::<1>(hash, untried))
                     .unwrap_or_else(|| self.places.owner(hash))

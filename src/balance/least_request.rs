@@ -1,4 +1,5 @@
-//! `least_request`: of a few members drawn at random, the one with the fewest requests in flight.
+//! `least_request`: of a few members drawn at random, the one with the fewest calls in flight; for a
+//! stream, the one with the fewest streams (see [`fewest_streams`]).
 //!
 //! Members are drawn by weight, [`DEFAULT_CHOICES`] of them unless `choices` says otherwise, each
 //! another than the best so far, and compared by what they have in flight per unit of weight (see
@@ -20,8 +21,9 @@ use std::hint::select_unpredictable;
 use std::sync::Arc;
 
 use super::backlog::{Backlog, EQUAL};
+use super::streams::fewest_streams;
 use super::{Factory, PickCx, Picker, Policy};
-use crate::model::{BadParams, EndpointSet, Params};
+use crate::model::{BadParams, EndpointSet, ExchangeClass, Params};
 
 /// Two do nearly as well as all, and do not send everybody to the same idle member.
 const DEFAULT_CHOICES: u64 = 2;
@@ -66,6 +68,9 @@ struct LeastPicker {
 impl Picker for LeastPicker {
     fn pick(&self, cx: &mut PickCx<'_>) -> usize {
         let weights = self.backlog.weights();
+        if cx.class == ExchangeClass::Stream {
+            return fewest_streams(self.backlog.set(), weights, cx, |_, _| false);
+        }
         let mut least = weights.draw_untried(cx.tried, cx.rng);
         for _ in 1..self.choices {
             let Some(other) = weights.draw_other_untried(least, cx.tried, cx.rng) else { break };

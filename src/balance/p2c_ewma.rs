@@ -1,7 +1,6 @@
 //! `p2c_ewma`: of two members drawn at random, the one that costs less.
 //!
-//! The cost is a moving average of the latency (see [`Load`](crate::model::Load)) x (in flight + 1)
-//! / weight. A plain comparison of it (Finagle, tower, go-zero) has no memory of weights. Here
+//! The cost is a moving average of the latency (see [`Load`]) x (calls in flight + 1) / weight. A plain comparison of it (Finagle, tower, go-zero) has no memory of weights. Here
 //! weights hold while members do equally well, at any concurrency, and costs rule as soon as they
 //! do not:
 //!
@@ -13,11 +12,15 @@
 //!    and a recovered one needs three times the decay to be as good as its peers again.
 //! 3. **In flight is counted per unit of weight and latency** (see [`Backlog`]), so only a backlog
 //!    tells.
-//! 4. **A first sample that lost is tried anyway** when it owes no answer and either has never
-//!    given one, or was not picked for [`UNHEARD`] (go-zero): so estimates do not go stale, and a
-//!    newcomer is judged by its first answer, one request at a time until then. As only the first
-//!    sample is tried, no member gets more than its share by this, and on rare requests, where
-//!    all members are unpicked for long, a bad one gets one [`TRIAL_ODDS`]th of it.
+//! 4. **A first sample that lost is tried anyway** when it was not picked for [`UNHEARD`]
+//!    (go-zero), whatever hangs there, so that no estimate goes stale; when it has never answered
+//!    and owes nothing, so that a newcomer is judged by its first answer; and when its last
+//!    answers were far better than its estimate, one after the other, so that trouble is
+//!    forgotten as fast as it was learnt. As only the first sample is tried, no member gets more
+//!    than its share by this, and on rare requests, where all members are unpicked for long, a
+//!    bad one gets one [`TRIAL_ODDS`]th of it.
+//! 5. **A stream goes where the fewest are open** (see [`fewest_streams`]), but not to a member in
+//!    trouble, and only one to a member that has never answered.
 //!
 //! Sources: Finagle `PeakEwma.scala`; go-zero `p2c.go`; Linkerd's `load-biaser` (penalty).
 
@@ -26,8 +29,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backlog::{Backlog, EQUAL};
+use super::streams::fewest_streams;
 use super::{Factory, PickCx, Picker, Policy};
-use crate::model::{BadParams, EndpointSet, EwmaParams, Params};
+use crate::model::{BadParams, EndpointSet, EwmaParams, ExchangeClass, Load, Params, Time};
 
 /// A latency this many times the other's is worse by more than chance.
 const CLEAR_LATENCY: f64 = 1.5;
@@ -38,8 +42,10 @@ const FLOOR: f64 = 0.001;
 const MAX_EXPLAINED: f64 = 2.0;
 /// Time without a pick after which a member's estimates want a fresh sample.
 const UNHEARD: Duration = Duration::from_secs(1);
-/// One in so many first samples of an unheard member is a trial.
+/// Where requests are rare, one in so many first samples of an unheard member is a trial.
 const TRIAL_ODDS: u32 = 8;
+/// With an estimate of this part of the penalty, most of what a member was sent has failed.
+const TROUBLE: f64 = 0.25;
 
 /// The policy. Settings: `decay` (10s), `default_rtt` (30ms), `penalty` (5s).
 #[derive(Debug)]
@@ -90,14 +96,12 @@ struct P2cPicker {
 
 impl Picker for P2cPicker {
     fn pick(&self, cx: &mut PickCx<'_>) -> usize {
-        let weights = self.backlog.weights();
-        let first = weights.draw_untried(cx.tried, cx.rng);
-        let picked = match weights.draw_other_untried(first, cx.tried, cx.rng) {
-            Some(second) => {
-                let moves_on = self.is_worse(first, second, cx.rng) & !self.wants_trial(first, cx);
-                select_unpredictable(moves_on, second, first)
+        let picked = match cx.class {
+            ExchangeClass::Call => self.pick_for_call(cx),
+            ExchangeClass::Stream => {
+                let avoided = |index, cx: &mut PickCx<'_>| self.takes_no_stream(index, cx.now);
+                fewest_streams(self.backlog.set(), self.backlog.weights(), cx, avoided)
             }
-            None => first,
         };
         self.backlog.load(picked).mark_picked(cx.now);
         picked
@@ -105,6 +109,17 @@ impl Picker for P2cPicker {
 }
 
 impl P2cPicker {
+    #[inline]
+    fn pick_for_call(&self, cx: &mut PickCx<'_>) -> usize {
+        let weights = self.backlog.weights();
+        let first = weights.draw_untried(cx.tried, cx.rng);
+        let Some(second) = weights.draw_other_untried(first, cx.tried, cx.rng) else {
+            return first;
+        };
+        let moves_on = self.is_worse(first, second, cx.rng) && !self.wants_trial(first, second, cx);
+        select_unpredictable(moves_on, second, first)
+    }
+
     /// Whether `first` costs so much more than `second` that the step to it is to be taken.
     #[inline]
     fn is_worse(&self, first: usize, second: usize, rng: &mut fastrand::Rng) -> bool {
@@ -123,9 +138,28 @@ impl P2cPicker {
 
     /// Whether `first` is to be picked for the sake of a fresh sample.
     #[inline]
-    fn wants_trial(&self, first: usize, cx: &mut PickCx<'_>) -> bool {
+    fn wants_trial(&self, first: usize, second: usize, cx: &mut PickCx<'_>) -> bool {
         let load = self.backlog.load(first);
-        let unheard = load.since_picked(cx.now) > UNHEARD;
-        (!load.has_sample() || unheard && cx.rng.u32(0..TRIAL_ODDS) == 0) && load.in_flight() == 0
+        if is_unheard(load, cx.now) {
+            let rare = is_unheard(self.backlog.load(second), cx.now);
+            return !rare || cx.rng.u32(0..TRIAL_ODDS) == 0;
+        }
+        let newcomer = !load.has_sample() && load.calls() == 0;
+        newcomer || load.is_recovering(cx.now)
     }
+
+    /// Whether a stream is better opened anywhere else.
+    fn takes_no_stream(&self, index: usize, now: Time) -> bool {
+        let (load, params) = (self.backlog.load(index), self.backlog.set().ewma());
+        if !load.has_sample() {
+            return load.streams().count() > 0;
+        }
+        let trouble = params.penalty.as_secs_f64() * TROUBLE;
+        load.ewma_seconds(params) > trouble && !is_unheard(load, now)
+    }
+}
+
+#[inline]
+fn is_unheard(load: &Load, now: Time) -> bool {
+    load.since_picked(now) > UNHEARD
 }

@@ -12,12 +12,15 @@ mod p2c_ewma;
 mod settings;
 mod setup;
 mod simulation;
+mod streams;
 mod table;
 
 use setup::{bounded, configured, factories, set, set_of};
 
 use super::{Factory, POLICIES, PickCx, Picker, Policy, policy};
-use crate::model::{Endpoint, EndpointSet, EwmaParams, Member, ParamValue, Params, Time};
+use crate::model::{
+    Endpoint, EndpointSet, EwmaParams, ExchangeClass, Member, ParamValue, Params, Time,
+};
 
 fn wants_key(factory: &dyn Factory) -> bool {
     factory.key().is_some()
@@ -26,7 +29,8 @@ fn wants_key(factory: &dyn Factory) -> bool {
 /// One pick, with a random key.
 fn pick(picker: &dyn Picker, tried: &[usize], rng: &mut fastrand::Rng) -> usize {
     let key = rng.u64(..).to_le_bytes();
-    let cx = &mut PickCx { key: Some(&key), tried, rng, now: Time::ZERO };
+    let cx =
+        &mut PickCx { key: Some(&key), class: ExchangeClass::Call, tried, rng, now: Time::ZERO };
     picker.pick(cx)
 }
 

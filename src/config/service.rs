@@ -30,8 +30,8 @@ pub fn service(entry: &Entry, files: &Files, problems: &Problems) -> Option<Serv
     let balancer = balancer(fields.get("balancer"), entry.span, problems);
     let help = "add `endpoints: [ { address: 127.0.0.1:50051 } ]`";
     let listed = fields.require("endpoints", help);
-    let items = listed.map_or(&[][..], |node| items(node, problems));
-    let endpoints = endpoints(items, problems);
+    let listed = listed.map_or(&[][..], |node| items(node, problems));
+    let endpoints = endpoints(listed, problems);
     if endpoints.len() > MAX_BACKENDS {
         let message = format!("`{}` has {} endpoints", entry.key, endpoints.len());
         problems.error(
@@ -42,6 +42,8 @@ pub fn service(entry: &Entry, files: &Files, problems: &Problems) -> Option<Serv
     }
     let protocol = protocol.unwrap_or_default();
     let upstream = settings(&mut fields, protocol, files, problems);
+    let listed = fields.get("streams").map_or(&[][..], |node| items(node, problems));
+    let streams = listed.iter().filter_map(|node| scalar(node, problems, method)).collect();
     fields.finish();
     if !endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint.weight == 0) {
         let message = format!("all endpoints of `{}` have weight 0", entry.key);
@@ -52,6 +54,7 @@ pub fn service(entry: &Entry, files: &Files, problems: &Problems) -> Option<Serv
         protocol,
         balancer: balancer?,
         endpoints,
+        streams,
         upstream,
     })
 }
@@ -59,6 +62,19 @@ pub fn service(entry: &Entry, files: &Files, problems: &Problems) -> Option<Serv
 fn is_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     (1..=128).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+/// The path of a gRPC method: `/shop.Orders/Watch`, written with or without the first slash.
+fn method(text: &str) -> Result<String, String> {
+    let path = text.strip_prefix('/').unwrap_or(text);
+    let name = |name: &str| {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.".contains(&b);
+        !name.is_empty() && name.bytes().all(allowed)
+    };
+    match path.split_once('/') {
+        Some((service, method)) if name(service) && name(method) => Ok(format!("/{path}")),
+        _ => Err(format!("`{text}` is no gRPC method: write package.Service/Method")),
+    }
 }
 
 fn protocol(text: &str) -> Result<UpstreamProtocol, String> {

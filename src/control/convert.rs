@@ -28,7 +28,7 @@ pub(super) fn service(view: &ServiceView) -> proto::Service {
         weight: b.weight,
         effective_weight: b.effective_weight(),
         state: state(b.state()).into(),
-        in_flight: b.endpoint.load().in_flight(),
+        in_flight: b.endpoint.load().calls(),
         ewma_seconds: view.ewma_seconds(b),
         requests: b.endpoint.requests(),
         recent_requests: b.recent.requests,

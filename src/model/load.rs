@@ -1,9 +1,20 @@
-//! How loaded an endpoint is: requests in flight and a moving average of the latency.
+//! How loaded an endpoint is: calls and streams that are open, and a moving average of the latency.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::streams::OpenStreams;
 use super::time::Time;
+
+/// What an open exchange owes: how it is counted, and by what the next one is balanced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ExchangeClass {
+    /// An answer. All but streams are calls.
+    #[default]
+    Call,
+    /// Nothing: it may be open for days, and costs by what is said on it.
+    Stream,
+}
 
 /// How the moving average of the latency is kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,47 +41,88 @@ impl Default for EwmaParams {
 ///
 /// The latency is a moving average in the logarithm, a geometric mean: of about the last
 /// `SAMPLES` requests or, where they are fewer, of the last [`decay`](EwmaParams::decay). One
-/// outlier hardly moves it, and a change of level, up or down, within a few requests. So neither
-/// does one hiccup mark a machine for seconds, as a peak EWMA would, nor do old ones follow it
-/// once it has recovered. The average and the time of its last sample live in one atomic word, so
-/// an update is one compare-and-swap.
+/// outlier hardly moves it, so a hiccup does not mark a machine for seconds, as a peak EWMA
+/// would. Samples in a row that are [`FAR`] below it say that a trouble is over: from the third on each
+/// weighs twice as much as the one before (the adaptive gain of Trigg and Leach, "Exponential Smoothing with an
+/// Adaptive Response Rate", in steps and to one side: up, a queue that builds for a moment would
+/// do the same). So nine answers bring an endpoint back from the penalty.
+///
+/// The average and the time of its last sample live in one atomic word, so an update is one
+/// compare-and-swap. The length of the run stands beside it: a lost update of that costs nothing.
 #[derive(Debug)]
 #[repr(align(128))] // a cache line pair of its own: neighbours must not share its traffic
 pub struct Load {
-    in_flight: AtomicU32,
+    calls: AtomicU32,
     picked_ms: AtomicU32,
     /// High half: the average in microseconds (f32), 0 before the first sample. Low half: the
     /// time of the last sample in milliseconds, wrapping.
     latency: AtomicU64,
+    /// Samples in a row far below the average.
+    run: AtomicU32,
+    streams: OpenStreams,
 }
 
 /// Requests after which a sample has lost all but 1/e of its influence at the latest.
 const SAMPLES: f32 = 32.0;
 
+/// A sample that is so many times below the average may be of a new level.
+const FAR: f32 = 2.0;
+
+/// Once it has begun, a run goes on with samples that are so many times below: to where latencies
+/// no longer differ clearly.
+const STILL_BELOW: f32 = 1.5;
+
+/// Samples of a run after which the weight doubles no more: it is a half then.
+const LONGEST_RUN: u32 = 6;
+
 impl Load {
-    /// No requests in flight, none heard of.
+    /// Nothing open, nothing heard of.
     pub fn new(now: Time) -> Load {
         Load {
-            in_flight: AtomicU32::new(0),
+            calls: AtomicU32::new(0),
             picked_ms: AtomicU32::new(wrapping_ms(now)),
             latency: AtomicU64::new(0),
+            run: AtomicU32::new(0),
+            streams: OpenStreams::default(),
         }
     }
 
-    /// Requests dispatched and not yet over.
+    /// Calls dispatched and not yet over.
     #[inline]
-    pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Relaxed)
+    pub fn calls(&self) -> u32 {
+        self.calls.load(Relaxed)
     }
 
-    /// One more request in flight.
-    pub fn begin(&self) {
-        self.in_flight.fetch_add(1, Relaxed);
+    /// The streams that are open.
+    #[inline]
+    pub fn streams(&self) -> &OpenStreams {
+        &self.streams
     }
 
-    /// One request less in flight.
-    pub fn end(&self) {
-        self.in_flight.fetch_sub(1, Relaxed);
+    /// Whether neither a call nor a stream is open.
+    pub fn is_idle(&self) -> bool {
+        self.calls() == 0 && self.streams.count() == 0
+    }
+
+    /// One more exchange is open.
+    pub fn begin(&self, class: ExchangeClass, now: Time) {
+        match class {
+            ExchangeClass::Call => {
+                self.calls.fetch_add(1, Relaxed);
+            }
+            ExchangeClass::Stream => self.streams.begin(now),
+        }
+    }
+
+    /// One exchange, which is of this class now and was one of `began` when its class was last
+    /// said, is over.
+    pub fn end(&self, class: ExchangeClass, began: Time) {
+        match class {
+            ExchangeClass::Call => {
+                self.calls.fetch_sub(1, Relaxed);
+            }
+            ExchangeClass::Stream => self.streams.end(began),
+        }
     }
 
     /// Notes that it was picked.
@@ -86,6 +138,15 @@ impl Load {
     #[inline]
     pub fn since_picked(&self, now: Time) -> Duration {
         Duration::from_millis(age_ms(now, self.picked_ms.load(Relaxed)).into())
+    }
+
+    /// Whether its last answers were far better than the average says, and none is waited for
+    /// that tells more.
+    #[inline]
+    pub fn is_recovering(&self, now: Time) -> bool {
+        let heard = unpack(self.latency.load(Relaxed)).1;
+        let picked = self.picked_ms.load(Relaxed);
+        self.run.load(Relaxed) > 0 && age_ms(now, heard) <= age_ms(now, picked)
     }
 
     /// The moving average of the latency, in seconds; the default when there is no sample yet.
@@ -104,10 +165,11 @@ impl Load {
     /// Learns from a request that took `rtt` and did not fail.
     pub fn observe(&self, rtt: Duration, now: Time, params: &EwmaParams) {
         let rtt = micros(rtt).max(1.0);
+        let gain = self.gain(rtt);
         let step = |word| {
             let (average, at) = unpack(word);
             let next = if average > 0.0 {
-                let kept = kept(now, at, params.decay);
+                let kept = kept(now, at, params.decay).min(1.0 - gain);
                 (average.ln() * kept + rtt.ln() * (1.0 - kept)).exp()
             } else {
                 rtt
@@ -122,6 +184,24 @@ impl Load {
     /// among many successes does not shut the endpoint out, a steady part of them does.
     pub fn observe_failure(&self, rtt: Duration, now: Time, params: &EwmaParams) {
         self.observe(rtt.max(params.penalty), now, params);
+    }
+
+    /// Forgets every sample: they are of a process that is gone.
+    pub fn forget(&self) {
+        self.latency.store(0, Relaxed);
+        self.run.store(0, Relaxed);
+    }
+
+    /// What a sample of `rtt` microseconds weighs at least, by the run that it belongs to.
+    fn gain(&self, rtt: f32) -> f32 {
+        let (average, _) = unpack(self.latency.load(Relaxed));
+        let run = self.run.load(Relaxed);
+        let below = if run > 0 { STILL_BELOW } else { FAR };
+        let next = if rtt * below < average { (run + 1).min(LONGEST_RUN) } else { 0 };
+        if next != run {
+            self.run.store(next, Relaxed);
+        }
+        if next < 2 { 0.0 } else { (1u32 << (next - 2)) as f32 / SAMPLES }
     }
 }
 

@@ -108,15 +108,82 @@ pub enum Code {
     Http(u16),
 }
 
-/// Whether an end speaks for or against the backend.
+/// How a request ended for who asked: what metrics and gates count. By OpenTelemetry's convention
+/// for servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// It did what was asked, or rightly refused.
+    /// What was asked was done, or rightly refused.
     Success,
-    /// It failed, by OpenTelemetry's convention for servers.
+    /// It failed.
     Failure,
-    /// The client gave up: says nothing of the backend.
+    /// The client gave up.
     Cancelled,
+}
+
+/// How an attempt at a backend ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With the backend's own status.
+    Answered(Code),
+    /// The backend reset the stream, with a code other than those that stand for a [`Break`].
+    Reset,
+    /// There is no answer, or not all of it.
+    Broken(Break),
+    /// The client gave up, or takes no such answer.
+    ClientGone,
+}
+
+/// Why a backend has given no answer, or not all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// It could not be connected to.
+    Unreachable,
+    /// It has no room for one more request.
+    Busy,
+    /// It takes no request of this kind: its head is too large, or it speaks another protocol.
+    Unfit,
+    /// It gave the request back unprocessed.
+    Refused,
+    /// It reset the stream for an error of its own (`INTERNAL_ERROR`).
+    Crashed,
+    /// Its connection ended.
+    Lost,
+    /// What it sent breaks the protocol.
+    Malformed,
+    /// It sends more header fields than the gateway takes.
+    TooLarge,
+    /// It sent nothing for too long.
+    Silent,
+}
+
+impl Ending {
+    /// Whether the backend is at fault, so that others are to be preferred. Only what no client
+    /// can bring about counts: by asking for nonsense one gets UNIMPLEMENTED, UNKNOWN, INTERNAL
+    /// or a 500, and by a short deadline DEADLINE_EXCEEDED, from a sound backend too.
+    pub fn is_backends_fault(self) -> bool {
+        match self {
+            Ending::Answered(code) => matches!(
+                code,
+                Code::Grpc(GrpcCode::Unavailable | GrpcCode::DataLoss) | Code::Http(502..=504)
+            ),
+            Ending::Broken(why) => match why {
+                Break::Unreachable
+                | Break::Refused
+                | Break::Crashed
+                | Break::Lost
+                | Break::Malformed
+                | Break::Silent => true,
+                Break::Busy | Break::Unfit | Break::TooLarge => false,
+            },
+            Ending::Reset | Ending::ClientGone => false,
+        }
+    }
+
+    /// Whether the request may be sent to another backend without a policy that allows it: no
+    /// backend can have begun it, and another may take it.
+    pub fn may_be_sent_again(self) -> bool {
+        matches!(self, Ending::Broken(Break::Unreachable | Break::Busy | Break::Refused))
+    }
 }
 
 impl std::fmt::Display for Code {
@@ -130,7 +197,7 @@ impl std::fmt::Display for Code {
 }
 
 impl Code {
-    /// What this end says of the backend.
+    /// How it ended for who asked.
     pub fn class(self) -> Class {
         use GrpcCode::{
             Cancelled, DataLoss, DeadlineExceeded, Internal, Unavailable, Unimplemented, Unknown,
@@ -149,6 +216,73 @@ impl Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// For each code: what metrics count, and whether the backend is at fault when it is its own.
+    #[test]
+    fn every_code_is_judged_for_each_purpose() {
+        use Class::{Cancelled, Failure, Success};
+        let grpc = [
+            ("OK", Success, false),
+            ("CANCELLED", Cancelled, false),
+            ("UNKNOWN", Failure, false),
+            ("INVALID_ARGUMENT", Success, false),
+            ("DEADLINE_EXCEEDED", Failure, false),
+            ("NOT_FOUND", Success, false),
+            ("ALREADY_EXISTS", Success, false),
+            ("PERMISSION_DENIED", Success, false),
+            ("RESOURCE_EXHAUSTED", Success, false),
+            ("FAILED_PRECONDITION", Success, false),
+            ("ABORTED", Success, false),
+            ("OUT_OF_RANGE", Success, false),
+            ("UNIMPLEMENTED", Failure, false),
+            ("INTERNAL", Failure, false),
+            ("UNAVAILABLE", Failure, true),
+            ("DATA_LOSS", Failure, true),
+            ("UNAUTHENTICATED", Success, false),
+        ];
+        assert_eq!(grpc.len(), GRPC_CODES.len());
+        for ((name, class, fault), code) in grpc.into_iter().zip(GRPC_CODES.iter().copied()) {
+            let code = Code::Grpc(code);
+            let ending = Ending::Answered(code);
+            assert_eq!(code.to_string(), name);
+            assert_eq!((code.class(), ending.is_backends_fault()), (class, fault), "{name}");
+            assert!(!ending.may_be_sent_again(), "{name}: it was answered");
+        }
+        for status in 100..=599 {
+            let class = match status {
+                499 => Cancelled,
+                500.. => Failure,
+                _ => Success,
+            };
+            let (code, fault) = (Code::Http(status), [502, 503, 504].contains(&status));
+            let ending = Ending::Answered(code);
+            assert_eq!((code.class(), ending.is_backends_fault()), (class, fault), "{status}");
+            assert!(!ending.may_be_sent_again(), "{status}: it was answered");
+        }
+    }
+
+    /// For each way to end without a status: whether the backend is at fault, and whether the
+    /// request may be sent to another.
+    #[test]
+    fn every_break_is_judged_for_each_purpose() {
+        let broken = [
+            (Break::Unreachable, true, true),
+            (Break::Busy, false, true),
+            (Break::Unfit, false, false),
+            (Break::Refused, true, true),
+            (Break::Crashed, true, false),
+            (Break::Lost, true, false),
+            (Break::Malformed, true, false),
+            (Break::TooLarge, false, false),
+            (Break::Silent, true, false),
+        ];
+        let broken = broken.map(|(why, fault, again)| (Ending::Broken(why), fault, again));
+        let others = [(Ending::Reset, false, false), (Ending::ClientGone, false, false)];
+        for (ending, fault, again) in broken.into_iter().chain(others) {
+            let judged = (ending.is_backends_fault(), ending.may_be_sent_again());
+            assert_eq!(judged, (fault, again), "{ending:?}");
+        }
+    }
 
     #[test]
     fn parses_what_grpc_sends() {

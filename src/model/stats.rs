@@ -16,15 +16,111 @@ pub struct WorkerStats {
     start: Histogram,
     grpc: [AtomicU64; 17],
     http2: OnceLock<Box<[AtomicU64]>>, // most backends speak gRPC alone
+    streams_opened: AtomicU64,
+    streams_ended: AtomicU64,
+    messages: [AtomicU64; 2],
+}
+
+/// Which way a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to the backend.
+    Request,
+    /// From the backend to the client.
+    Response,
+}
+
+impl Direction {
+    /// Both.
+    pub const ALL: [Direction; 2] = [Direction::Request, Direction::Response];
+
+    /// The name, as on metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Direction::Request => "request",
+            Direction::Response => "response",
+        }
+    }
+}
+
+/// What came of an endpoint's streams since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamTotals {
+    /// Exchanges that began as streams or became some.
+    pub opened: u64,
+    /// Those of them that are over.
+    pub ended: u64,
+    /// Messages on streams, by [`Direction`].
+    pub messages: [u64; 2],
+}
+
+impl StreamTotals {
+    /// Adds what `other` has counted.
+    pub fn add(&mut self, other: &StreamTotals) {
+        self.opened += other.opened;
+        self.ended += other.ended;
+        for (sum, count) in self.messages.iter_mut().zip(other.messages) {
+            *sum += count;
+        }
+    }
+
+    /// What was counted since `earlier` was read.
+    pub fn since(&self, earlier: &StreamTotals) -> StreamTotals {
+        let [requests, responses] = self.messages;
+        let [earlier_requests, earlier_responses] = earlier.messages;
+        StreamTotals {
+            opened: self.opened.wrapping_sub(earlier.opened),
+            ended: self.ended.wrapping_sub(earlier.ended),
+            messages: [
+                requests.wrapping_sub(earlier_requests),
+                responses.wrapping_sub(earlier_responses),
+            ],
+        }
+    }
 }
 
 impl WorkerStats {
-    /// Counts a request that is over: its code and, unless the client gave up, how long it took
-    /// to the last byte.
-    pub fn record(&self, code: Code, duration: Duration) {
+    /// Counts a call that is over: its code and, unless the client gave up, how long it took to
+    /// the last byte.
+    pub fn record_call(&self, code: Code, duration: Duration) {
         if code.class() != Class::Cancelled {
             self.duration.record(duration);
         }
+        self.record_code(code);
+    }
+
+    /// Counts a stream that was opened.
+    pub fn record_stream_opened(&self) {
+        increment(&self.streams_opened);
+    }
+
+    /// Counts a stream that is over. How long it lasted is no latency.
+    pub fn record_stream_ended(&self, code: Code) {
+        increment(&self.streams_ended);
+        self.record_code(code);
+    }
+
+    /// Counts messages on streams.
+    pub fn count_messages(&self, direction: Direction, messages: u64) {
+        let [requests, responses] = &self.messages;
+        let counter = match direction {
+            Direction::Request => requests,
+            Direction::Response => responses,
+        };
+        counter.store(counter.load(Relaxed).wrapping_add(messages), Relaxed);
+    }
+
+    /// What came of streams.
+    pub fn streams(&self) -> StreamTotals {
+        let [requests, responses] = &self.messages;
+        StreamTotals {
+            opened: self.streams_opened.load(Relaxed),
+            ended: self.streams_ended.load(Relaxed),
+            messages: [requests.load(Relaxed), responses.load(Relaxed)],
+        }
+    }
+
+    fn record_code(&self, code: Code) {
         match code {
             Code::Grpc(code) => increment(&self.grpc[code as usize]),
             Code::Http(status) => {
@@ -48,8 +144,9 @@ impl WorkerStats {
         self.start.add_to(&mut totals.start);
     }
 
-    /// Adds the counts of codes to `totals`.
+    /// Adds the counts of codes and of streams to `totals`.
     pub fn add_codes_to(&self, totals: &mut StatTotals) {
+        totals.streams.add(&self.streams());
         for (sum, count) in totals.grpc.iter_mut().zip(&self.grpc) {
             *sum += count.load(Relaxed);
         }
@@ -76,10 +173,12 @@ pub(crate) fn increment(counter: &AtomicU64) {
 /// An endpoint's counts over all workers since the start.
 #[derive(Clone, Debug, Default)]
 pub struct StatTotals {
-    /// Time to the last byte.
+    /// Time to the last byte, of calls.
     pub duration: Counts,
     /// Time to the response head.
     pub start: Counts,
+    /// Of streams.
+    pub streams: StreamTotals,
     grpc: [u64; 17],
     http2: Vec<u64>,
 }
@@ -106,6 +205,7 @@ impl StatTotals {
     pub fn add(&mut self, other: &StatTotals) {
         self.duration.add(&other.duration);
         self.start.add(&other.start);
+        self.streams.add(&other.streams);
         self.http2.resize(self.http2.len().max(other.http2.len()), 0);
         let counts = other.grpc.iter().zip(&mut self.grpc);
         for (count, sum) in counts.chain(other.http2.iter().zip(&mut self.http2)) {
@@ -118,6 +218,7 @@ impl StatTotals {
         let mut diff = self.clone();
         diff.duration = self.duration.since(&earlier.duration);
         diff.start = self.start.since(&earlier.start);
+        diff.streams = self.streams.since(&earlier.streams);
         let counts = earlier.grpc.iter().zip(&mut diff.grpc);
         for (then, now) in counts.chain(earlier.http2.iter().zip(&mut diff.http2)) {
             *now = now.wrapping_sub(*then);

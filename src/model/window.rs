@@ -122,7 +122,7 @@ mod tests {
         let (mut window, stats) = (Window::default(), WorkerStats::default());
         let took = Duration::from_millis(10);
         for (code, n) in [(GrpcCode::Ok, 3), (GrpcCode::Unavailable, 1), (GrpcCode::Cancelled, 4)] {
-            (0..n).for_each(|_| stats.record(Code::Grpc(code), took));
+            (0..n).for_each(|_| stats.record_call(Code::Grpc(code), took));
         }
         push(&mut window, &stats);
         let seen = window.stats();
@@ -135,12 +135,12 @@ mod tests {
     #[test]
     fn forgets_after_thirty_seconds_and_not_before() {
         let (mut window, stats) = (Window::default(), WorkerStats::default());
-        stats.record(Code::Grpc(GrpcCode::Internal), Duration::from_secs(1));
+        stats.record_call(Code::Grpc(GrpcCode::Internal), Duration::from_secs(1));
         for second in 1..=32 {
             push(&mut window, &stats);
             assert_eq!(window.stats().requests, 1, "after {second} s");
         }
-        stats.record(Code::Grpc(GrpcCode::Ok), Duration::from_millis(1));
+        stats.record_call(Code::Grpc(GrpcCode::Ok), Duration::from_millis(1));
         push(&mut window, &stats);
         let seen = window.stats();
         assert_eq!((seen.requests, seen.success_ratio), (1, Some(1.0)));

@@ -8,13 +8,15 @@ mod feed;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 pub use self::feed::splice;
 use super::conn::Conn;
 use super::tee::Tee;
+use crate::grpc::MessageCounter;
 use crate::http2::{Cause, ErrorCode, Gone, Headers, Key, Outgoing, SendError};
-use crate::model::Time;
+use crate::model::{Direction, Endpoint, Time};
 
 /// How a stream ended before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +64,11 @@ struct State {
     replay_limit: usize,
     /// Bytes that came and for which no credit was given back.
     held: usize,
-    received: u64,
-    /// The first bytes: of gRPC, flags and length of the first message.
-    prefix: [u8; 5],
+    /// What comes is gRPC, and its messages are counted.
+    framed: bool,
+    messages: MessageCounter,
+    /// Whose messages they are, once the exchange is a stream.
+    meter: Option<(Arc<Endpoint>, Direction)>,
     data_at: Time,
     active: Time,
     waker: Option<Waker>,
@@ -141,12 +145,27 @@ impl Stream {
         state.ended || state.trailers.is_some()
     }
 
+    /// What comes is gRPC: its messages are counted.
+    pub fn count_messages(&self) {
+        self.state.borrow_mut().framed = true;
+    }
+
+    /// gRPC messages that have come.
+    pub fn messages(&self) -> u64 {
+        self.state.borrow().messages.whole()
+    }
+
+    /// Counts the messages that have come, and those to come, as `endpoint`'s.
+    pub fn meter(&self, endpoint: &Arc<Endpoint>, direction: Direction) {
+        let mut state = self.state.borrow_mut();
+        state.meter = Some((Arc::clone(endpoint), direction));
+        state.note_messages(state.messages.whole(), self.conn.worker.index());
+    }
+
     /// When the last byte came, if all that came was one gRPC message.
     pub fn single_message_at(&self) -> Option<Time> {
         let state = self.state.borrow();
-        let [_, length @ ..] = state.prefix;
-        let message = 5 + u64::from(u32::from_be_bytes(length));
-        (state.received == message).then_some(state.data_at)
+        state.messages.is_single().then_some(state.data_at)
     }
 
     /// Lets `tee` have a copy of what has come and of what is to come.
@@ -248,6 +267,7 @@ impl Stream {
             tee.abandon();
         }
         state.waker = None;
+        state.meter = None;
         (state.head, state.informational, state.trailers) = (None, None, None);
         self.conn.worker.buffers.borrow_mut().put(std::mem::take(&mut state.body));
         let replay = state.replay.take();

@@ -1,27 +1,66 @@
-//! One request on its way to one backend: in flight until this is dropped, and what the backend
-//! is known for afterwards.
+//! One exchange with one backend: open until this is dropped, and what the backend is known for
+//! afterwards.
 
+use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::key::{Issued, SetCookie};
+use super::methods::Method;
 use super::target::View;
-use crate::model::{Class, Code, Endpoint, EwmaParams, Time};
-use crate::net::Worker;
+use crate::model::{
+    Break, Code, Direction, Ending, Endpoint, EwmaParams, ExchangeClass, GrpcCode, Time,
+};
+use crate::net::{Stream, Worker};
 use crate::upstream::Pool;
 
-/// A request that a backend was picked for.
+/// A head that comes with the first message, later than this, tells when there was something to
+/// say on a stream, and not how fast the backend is.
+const LATE_HEAD: Duration = Duration::from_secs(1);
+
+/// What starts as a stream and ends with one message, this soon after the head, was a call.
+const CALL_ENDS: Duration = Duration::from_secs(1);
+
+/// An exchange that a backend was picked for.
 pub struct Attempt {
     view: Rc<View>,
     index: usize,
-    picked: Time,
+    /// When the backend was sent the head, or, before that, when it was picked.
+    sent: Cell<Time>,
+    class: Cell<ExchangeClass>,
+    /// When it became what it is.
+    began: Cell<Time>,
+    /// Its method, where the exchange may teach whether that streams.
+    method: Cell<Option<Method>>,
+    head_at: Cell<Option<Time>>,
+    /// Whether the time to the head may yet become a sample of the latency.
+    head_tells: Cell<bool>,
 }
 
 impl Attempt {
-    /// The request counts as in flight from now on.
-    pub fn begin(view: Rc<View>, index: usize, now: Time) -> Attempt {
-        let attempt = Attempt { view, index, picked: now };
-        attempt.endpoint().load().begin();
+    /// The exchange counts as open from now on, and begins as one of `class`.
+    pub fn begin(
+        view: Rc<View>,
+        index: usize,
+        (class, method): (ExchangeClass, Option<Method>),
+        worker: &Worker,
+    ) -> Attempt {
+        let now = worker.now();
+        let attempt = Attempt {
+            view,
+            index,
+            sent: Cell::new(now),
+            class: Cell::new(class),
+            began: Cell::new(now),
+            method: Cell::new(method),
+            head_at: Cell::new(None),
+            head_tells: Cell::new(false),
+        };
+        attempt.endpoint().load().begin(class, now);
+        if attempt.is_stream() {
+            attempt.endpoint().worker_stats(worker.index()).record_stream_opened();
+        }
         attempt
     }
 
@@ -35,7 +74,24 @@ impl Attempt {
         self.view.set_cookie(issued, secure)
     }
 
-    fn endpoint(&self) -> &Endpoint {
+    /// Whether it counts as a stream.
+    pub fn is_stream(&self) -> bool {
+        self.class.get() == ExchangeClass::Stream
+    }
+
+    /// Notes the path of a gRPC method that may turn out to stream.
+    pub fn note_method(&self, path: &[u8]) {
+        if !self.is_stream() && self.method.get().is_none() {
+            self.method.set(Some(self.view.methods.of(path)));
+        }
+    }
+
+    /// When the head of the response came, if it has.
+    pub fn head_at(&self) -> Option<Time> {
+        self.head_at.get()
+    }
+
+    fn endpoint(&self) -> &Arc<Endpoint> {
         self.pool().endpoint()
     }
 
@@ -43,39 +99,117 @@ impl Attempt {
         self.view.snapshot.set.ewma()
     }
 
-    /// The head of the response is there; `whole` if all the rest is too.
-    pub fn on_head(&self, worker: &Worker, started: Time, whole: bool) {
+    /// The head was sent only now, as there was no connection, or no room on one.
+    pub fn on_sent_late(&self, now: Time) {
+        self.sent.set(now);
+    }
+
+    /// The head of the response is there.
+    pub fn on_head(&self, worker: &Worker, back: &Stream, grpc: bool, started: Time) {
         let now = worker.now();
         self.endpoint().worker_stats(worker.index()).record_start(now.since(started));
-        if !whole {
-            // A stream may last for hours: the time to its head is what tells of latency.
-            self.observe(now.since(self.picked), now);
+        self.head_at.set(Some(now));
+        let soon = now.since(self.sent.get()) < LATE_HEAD;
+        self.head_tells.set(soon || back.messages() == 0);
+        // A gRPC call is judged by its message, for which a head may go on before.
+        if !grpc || self.is_stream() {
+            self.observe_head(now);
+        }
+        if self.is_stream() {
+            back.meter(self.endpoint(), Direction::Response);
         }
     }
 
-    /// It is over with `code`. `answered` is when the answer was there, if that says how fast
-    /// the backend is: for a single message its arrival, for a stream nothing.
-    pub fn on_end(&self, worker: &Worker, started: Time, code: Code, answered: Option<Time>) {
+    /// What the backend has sent is a stream: so it is counted from now on.
+    pub fn become_stream(&self, worker: &Worker, front: Option<&Stream>, back: &Stream) {
+        if self.is_stream() {
+            return;
+        }
+        let (now, load) = (worker.now(), self.endpoint().load());
+        load.end(ExchangeClass::Call, self.began.get());
+        load.begin(ExchangeClass::Stream, now);
+        self.class.set(ExchangeClass::Stream);
+        self.began.set(now);
+        self.endpoint().worker_stats(worker.index()).record_stream_opened();
+        if let Some(method) = self.method.take() {
+            self.view.methods.learn_stream(method);
+        }
+        self.observe_head(now);
+        back.meter(self.endpoint(), Direction::Response);
+        if let Some(front) = front {
+            self.meter_requests(front);
+        }
+    }
+
+    /// Counts what the client says on a stream.
+    pub fn meter_requests(&self, front: &Stream) {
+        front.meter(self.endpoint(), Direction::Request);
+    }
+
+    /// It is over, and is counted with `code`. `answered` is when the answer to a call was there,
+    /// if that says how fast the backend is: for a single message its arrival.
+    pub fn on_end(
+        &self,
+        worker: &Worker,
+        started: Time,
+        code: Code,
+        ending: Ending,
+        answered: Option<Time>,
+    ) {
         let now = worker.now();
-        self.endpoint().worker_stats(worker.index()).record(code, now.since(started));
-        match (code.class(), answered) {
-            (Class::Failure, _) => self.fail(now),
-            (Class::Success, Some(at)) => self.observe(at.since(self.picked), now),
-            (Class::Success | Class::Cancelled, _) => {}
+        let stats = self.endpoint().worker_stats(worker.index());
+        if self.is_stream() {
+            stats.record_stream_ended(code);
+            self.learn(code, answered, now);
+        } else {
+            stats.record_call(code, now.since(started));
+        }
+        match answered {
+            Some(at) if ending == Ending::Answered(code) && !self.is_stream() => {
+                self.observe(at.since(self.sent.get()), now);
+            }
+            _ => self.blame(ending, now),
+        }
+    }
+
+    /// Learns from what started as a stream of a method that was learnt to be one. An error, or a
+    /// client that gave up, teaches nothing.
+    fn learn(&self, code: Code, answered: Option<Time>, now: Time) {
+        let Some(method) = self.method.take().filter(|_| code == Code::Grpc(GrpcCode::Ok)) else {
+            return;
+        };
+        let soon = self.head_at.get().is_some_and(|head_at| now.since(head_at) < CALL_ENDS);
+        match answered {
+            Some(_) if soon => self.view.methods.learn_call(method),
+            Some(_) => {}
+            None => self.view.methods.learn_stream(method),
         }
     }
 
     /// The client gave up before there was a head: the backend is at least as slow as that.
     pub fn on_patience_lost(&self, now: Time) {
-        let waited = now.since(self.picked);
-        if waited.as_secs_f64() > self.endpoint().load().ewma_seconds(self.ewma()) {
+        let waited = now.since(self.sent.get());
+        let slower = waited.as_secs_f64() > self.endpoint().load().ewma_seconds(self.ewma());
+        if slower && !self.is_stream() {
             self.observe(waited, now);
         }
     }
 
-    /// The backend failed, or could not be reached.
-    pub fn fail(&self, now: Time) {
-        self.endpoint().load().observe_failure(now.since(self.picked), now, self.ewma());
+    /// Holds a failure against the backend, if it is its fault.
+    pub fn blame(&self, ending: Ending, now: Time) {
+        // What this worker cannot reach, another one may.
+        let unreachable = ending == Ending::Broken(Break::Unreachable);
+        let elsewhere = unreachable && self.endpoint().connected() > 0;
+        if ending.is_backends_fault() && !elsewhere {
+            let took = now.since(self.sent.get());
+            self.endpoint().load().observe_failure(took, now, self.ewma());
+        }
+    }
+
+    fn observe_head(&self, now: Time) {
+        if let Some(head_at) = self.head_at.get().filter(|_| self.head_tells.take()) {
+            self.observe(head_at.since(self.sent.get()), now);
+        }
     }
 
     fn observe(&self, rtt: Duration, now: Time) {
@@ -85,6 +219,6 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.endpoint().load().end();
+        self.endpoint().load().end(self.class.get(), self.began.get());
     }
 }

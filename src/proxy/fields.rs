@@ -16,6 +16,13 @@ pub fn is_grpc(headers: &Headers) -> bool {
         && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
+/// Whether a response is one of server-sent events, which go on for as long as anybody listens.
+pub fn is_event_stream(head: &Headers) -> bool {
+    const EVENTS: &[u8; 17] = b"text/event-stream";
+    let kind = head.get(Name::ContentType).and_then(<[u8]>::split_first_chunk);
+    kind.is_some_and(|(kind, _): (&[u8; 17], _)| kind.eq_ignore_ascii_case(EVENTS))
+}
+
 /// The host that a request is for.
 pub fn authority(head: &Headers) -> &[u8] {
     head.get(Name::Authority).or_else(|| head.get(Name::Host)).unwrap_or_default()

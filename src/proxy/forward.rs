@@ -11,13 +11,14 @@ use super::attempt::Attempt;
 use super::fields::RequestHead;
 use super::front::Proxy;
 use super::key::{Asker, Issued};
+use super::methods::Method;
 use super::reject::{Asked, Failure, reply};
 use super::target::{Target, View};
 use super::tried::Tried;
 use super::{fields, filter, forwarded, mirror};
 use crate::http2::{ErrorCode, Headers, Name};
-use crate::model::Time;
 use crate::model::route::{Filters, Forward, Route, RouteQuery, Share};
+use crate::model::{ExchangeClass, Time};
 use crate::net::Stream;
 use crate::upstream::{OpenError, Pool, Version};
 
@@ -48,6 +49,9 @@ impl Request {
     /// The request that came on `front`.
     pub fn new(proxy: &Rc<Proxy>, front: Rc<Stream>, head: Headers, end: bool) -> Request {
         let asked = Asked::by(&head, front.conn());
+        if asked == Asked::Grpc {
+            front.count_messages();
+        }
         Request {
             asked,
             grpc: asked == Asked::Grpc,
@@ -84,16 +88,17 @@ impl Request {
         while !tried.is_full() {
             let view = target.view();
             let again = last == Failure::BackendRefused;
-            let Some(index) = self.pick(&view, &tried, again) else { break };
+            let start = self.starts_as(&view);
+            let Some(index) = self.pick(&view, start.0, &tried, again) else { break };
             tried.push(view.endpoint(index));
-            let attempt = Attempt::begin(view, index, self.proxy.worker.now());
+            let attempt = Attempt::begin(view, index, start, &self.proxy.worker);
             let back = match self.open(&attempt).await {
                 Ok(Some(back)) => back,
                 Ok(None) => return Ok(()), // the client is gone
-                Err(failure) if failure.is_final() => return Err(failure),
                 Err(failure) => {
-                    if failure == Failure::Connect {
-                        attempt.fail(self.proxy.worker.now());
+                    attempt.blame(failure.ending(), self.proxy.worker.now());
+                    if !failure.ending().may_be_sent_again() {
+                        return Err(failure);
                     }
                     last = failure;
                     continue;
@@ -102,13 +107,17 @@ impl Request {
             let result = self.relay(&attempt, &back, refused).await;
             back.detach();
             match result {
-                Err(Failure::BackendRefused) if !refused && self.may_retry(&target) => {
+                Err(failure)
+                    if failure.ending().may_be_sent_again()
+                        && !refused
+                        && self.may_retry(&target) =>
+                {
+                    attempt.blame(failure.ending(), self.proxy.worker.now());
                     refused = true;
-                    last = Failure::BackendRefused;
+                    last = failure;
                 }
                 Err(failure) => {
-                    let code = failure.code(self.grpc);
-                    attempt.on_end(&self.proxy.worker, self.started, code, None);
+                    self.end(&attempt, failure.code(self.grpc), failure.ending(), None);
                     return Err(failure);
                 }
                 Ok(()) => return Ok(()),
@@ -117,9 +126,17 @@ impl Request {
         Err(last)
     }
 
+    /// What its exchange begins as.
+    fn starts_as(&self, view: &View) -> (ExchangeClass, Option<Method>) {
+        if !self.grpc {
+            return (ExchangeClass::Call, None);
+        }
+        view.starts_as(self.head.borrow().get(Name::Path).unwrap_or_default())
+    }
+
     /// Picks a backend. One that could not be reached is not asked again; one that refused may
     /// be, if there is no other.
-    fn pick(&self, view: &View, tried: &Tried, again: bool) -> Option<usize> {
+    fn pick(&self, view: &View, class: ExchangeClass, tried: &Tried, again: bool) -> Option<usize> {
         let already = tried.indices(view);
         let worker = &self.proxy.worker;
         let asker = Asker {
@@ -128,7 +145,7 @@ impl Request {
             issued: &self.issued,
             rng: worker.rng(),
         };
-        let index = view.pick(worker, &asker, already.as_slice())?;
+        let index = view.pick(worker, &asker, class, already.as_slice())?;
         (again || !already.as_slice().contains(&index)).then_some(index)
     }
 
@@ -200,8 +217,15 @@ impl Request {
         let opened = match at_once {
             Some(opened) => opened.map(Some),
             // Waiting is rare, and its state large: every task would carry it.
-            None => Box::pin(self.wait_open(attempt)).await,
+            None => {
+                let opened = Box::pin(self.wait_open(attempt)).await;
+                attempt.on_sent_late(self.proxy.worker.now());
+                opened
+            }
         };
+        if let (Ok(Some(back)), true) = (&opened, self.grpc) {
+            back.count_messages();
+        }
         opened.map_err(|error| match error {
             OpenError::Connect => Failure::Connect,
             OpenError::Full => Failure::Overloaded,

@@ -14,12 +14,14 @@ use super::fields::{self, RequestHead};
 use super::forward::Request;
 use super::forwarded::source_address;
 use super::key::Asker;
+use super::methods::Method;
 use super::relay::grpc_code;
 use super::routed::Routed;
-use super::target::Target;
-use crate::http2::Headers;
+use super::stream_watch::StreamWatch;
+use super::target::{Target, View};
+use crate::http2::{Headers, Name};
 use crate::model::route::Mirror;
-use crate::model::{Code, Copied, GrpcCode, Time};
+use crate::model::{Break, Code, Copied, Ending, ExchangeClass, GrpcCode, Time};
 use crate::net::{Cut, Sleep, Stream, Tee, Worker};
 use crate::upstream::{OpenError, Version};
 
@@ -78,23 +80,36 @@ impl Copy {
             issued: &OnceCell::new(), // nobody is told of it
             rng: self.worker.rng(),
         };
-        let Some(index) = view.pick(&self.worker, &asker, &[]) else { return Copied::Failed };
-        let attempt = Attempt::begin(view, index, self.worker.now());
+        let start = self.starts_as(&view);
+        let Some(index) = view.pick(&self.worker, &asker, start.0, &[]) else {
+            return Copied::Failed;
+        };
+        let attempt = Attempt::begin(view, index, start, &self.worker);
         let back = match self.open(&attempt).await {
             Ok(back) => back,
             Err(copied) => return copied,
         };
         back.drain();
+        if self.grpc {
+            back.count_messages();
+        }
         if let Some(tee) = &self.tee {
             tee.begin(&back);
         }
-        let (copied, code) = self.answer(&attempt, &back).await;
-        attempt.on_end(&self.worker, self.started, code, None);
+        let (copied, code, ending) = self.answer(&attempt, &back).await;
+        attempt.on_end(&self.worker, self.started, code, ending, None);
         if back.is_open() {
             attempt.pool().cancel(&back);
         }
         back.detach();
         copied
+    }
+
+    fn starts_as(&self, view: &View) -> (ExchangeClass, Option<Method>) {
+        if !self.grpc {
+            return (ExchangeClass::Call, None);
+        }
+        view.starts_as(self.head.get(Name::Path).unwrap_or_default())
     }
 
     /// A stream to the backend, unless the copy comes to its end before there is one.
@@ -111,7 +126,7 @@ impl Copy {
             }
             open.as_mut().poll(cx).map_err(|error| {
                 if error == OpenError::Connect {
-                    attempt.fail(self.worker.now());
+                    attempt.blame(Ending::Broken(Break::Unreachable), self.worker.now());
                 }
                 Copied::Failed
             })
@@ -120,23 +135,25 @@ impl Copy {
     }
 
     /// Waits for the end of the answer, and drops all of it.
-    async fn answer(&self, attempt: &Attempt, back: &Rc<Stream>) -> (Copied, Code) {
+    async fn answer(&self, attempt: &Attempt, back: &Rc<Stream>) -> (Copied, Code, Ending) {
         let mut status = None;
+        let mut watch = StreamWatch::default();
         let mut patience = pin!(None);
         poll_fn(|cx| {
             back.register(cx);
             if let Some(code) = self.read(attempt, back, &mut status) {
-                return Poll::Ready((Copied::Answered, code));
+                return Poll::Ready((Copied::Answered, code, Ending::Answered(code)));
             }
             if back.over().is_some() {
                 let unavailable = Code::Grpc(GrpcCode::Unavailable);
                 let code = if self.grpc { unavailable } else { Code::Http(502) };
-                return Poll::Ready((Copied::Failed, code));
+                return Poll::Ready((Copied::Failed, code, Ending::Broken(Break::Lost)));
             }
+            watch.poll(cx, &self.worker, attempt, None, back);
             let given_up = self.cut(cx).or_else(|| self.lose_patience(patience.as_mut(), cx));
             let cancelled = Code::Grpc(GrpcCode::Cancelled);
             let code = if self.grpc { cancelled } else { Code::Http(499) };
-            given_up.map_or(Poll::Pending, |copied| Poll::Ready((copied, code)))
+            given_up.map_or(Poll::Pending, |copied| Poll::Ready((copied, code, Ending::ClientGone)))
         })
         .await
     }
@@ -146,8 +163,8 @@ impl Copy {
         if let Some(head) = back.take_informational() {
             self.worker.recycle(head);
         }
-        if let Some((head, end)) = back.take_head() {
-            attempt.on_head(&self.worker, self.started, end || back.is_whole());
+        if let Some((head, _)) = back.take_head() {
+            attempt.on_head(&self.worker, back, self.grpc, self.started);
             let http = Code::Http(fields::status(&head));
             *status = Some(if self.grpc { grpc_code(&head) } else { http });
             self.worker.recycle(head);

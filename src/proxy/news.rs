@@ -5,7 +5,9 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::attempt::Attempt;
 use super::forward::Request;
+use super::stream_watch::StreamWatch;
 use crate::http2::Headers;
 use crate::net::{Over, Stream};
 
@@ -23,8 +25,13 @@ pub enum News {
 
 impl Request {
     /// The next thing that happened. What a backend sent before its stream was reset, or its
-    /// connection lost, comes first.
-    pub(super) async fn news(&self, back: &Rc<Stream>) -> News {
+    /// connection lost, comes first. Until then, `watch` looks whether it is a stream.
+    pub(super) async fn news(
+        &self,
+        attempt: &Attempt,
+        back: &Rc<Stream>,
+        mut watch: Option<&mut StreamWatch>,
+    ) -> News {
         let timeout = self.front.conn().stream_idle_timeout();
         let mut idle = pin!(timeout.map(|timeout| self.proxy.worker.sleep(timeout)));
         poll_fn(|cx| {
@@ -32,6 +39,9 @@ impl Request {
             back.register(cx);
             if let Some(news) = self.ready(back) {
                 return Poll::Ready(news);
+            }
+            if let Some(watch) = &mut watch {
+                watch.poll(cx, &self.proxy.worker, attempt, Some(&self.front), back);
             }
             let Some(sleep) = idle.as_mut().as_pin_mut() else { return Poll::Pending };
             if sleep.poll(cx).is_pending() {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::fields;
 use crate::http2::{ErrorCode, Headers, Name};
-use crate::model::{Code, GrpcCode};
+use crate::model::{Break, Code, Ending, GrpcCode};
 use crate::net::{Conn, Stream};
 use crate::telemetry::Rejected;
 
@@ -104,9 +104,20 @@ impl Failure {
         }
     }
 
-    /// Whether no other backend would do better.
-    pub const fn is_final(self) -> bool {
-        matches!(self, Failure::TooLargeForBackend | Failure::GrpcToHttp1)
+    /// How the attempt at a backend ended that failed so.
+    pub const fn ending(self) -> Ending {
+        Ending::Broken(match self {
+            Failure::Connect => Break::Unreachable,
+            Failure::Overloaded => Break::Busy,
+            Failure::BackendLost => Break::Lost,
+            Failure::BackendRefused => Break::Refused,
+            Failure::BackendMalformed => Break::Malformed,
+            Failure::ResponseTooLarge => Break::TooLarge,
+            Failure::Idle => Break::Silent,
+            Failure::TooLargeForClient => return Ending::ClientGone,
+            // What is left is found before a backend is picked, or of the request itself.
+            _ => Break::Unfit,
+        })
     }
 
     /// The code under which a backend's requests that ended so are counted.

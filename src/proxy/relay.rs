@@ -7,9 +7,10 @@ use super::fields::ResponseHead;
 use super::forward::Request;
 use super::news::News;
 use super::reject::{Failure, truncate};
+use super::stream_watch::{SECOND_MESSAGE, StreamWatch};
 use super::{fields, filter};
 use crate::http2::{Cause, ErrorCode, Headers, Name, SendError};
-use crate::model::{Code, GrpcCode};
+use crate::model::{Break, Code, Ending, GrpcCode, Time};
 use crate::net::{Over, Stream, splice};
 use crate::upstream::Version;
 
@@ -37,17 +38,24 @@ impl Request {
             filter::response(filters, &mut head, &self.proxy.worker);
         }
         self.front.drop_replay();
+        attempt.on_head(&self.proxy.worker, back, self.grpc, self.started);
+        if !end && !back.is_whole() {
+            self.note_method(attempt);
+        }
         self.drop_head();
-        attempt.on_head(&self.proxy.worker, self.started, end || back.is_whole());
         if self.send_head(attempt, &head, end).is_err() {
             return self.refused_by_client(attempt, back);
         }
         let status = fields::status(&head);
         let code = if end && self.grpc { grpc_code(&head) } else { Code::Http(status) };
+        let is_event_stream = fields::is_event_stream(&head);
         self.proxy.worker.recycle(head);
         if end {
-            self.end(attempt, back, code);
+            self.answered(attempt, back, code);
             return Ok(());
+        }
+        if status == 101 || is_event_stream {
+            attempt.become_stream(&self.proxy.worker, Some(&self.front), back);
         }
         if status == 101 {
             // Only now is it sure that these bytes are no further request.
@@ -85,7 +93,7 @@ impl Request {
         back: &Rc<Stream>,
     ) -> Result<Option<(Headers, bool)>, Failure> {
         loop {
-            match self.news(back).await {
+            match self.news(attempt, back, None).await {
                 News::Head(head, end) => return Ok(Some((head, end))),
                 News::Informational(head) => {
                     if !self.grpc {
@@ -119,20 +127,21 @@ impl Request {
 
     /// After the head: the streams are spliced, and only their ends matter.
     async fn relay_rest(&self, attempt: &Attempt, back: &Rc<Stream>, status: u16) {
+        let mut watch = StreamWatch::default();
         loop {
-            match self.news(back).await {
+            match self.news(attempt, back, Some(&mut watch)).await {
                 News::Trailers(trailers) => {
                     let code = if self.grpc { grpc_code(&trailers) } else { Code::Http(status) };
                     if self.front.send_trailers(&trailers).is_err() {
                         self.front.reset(ErrorCode::INTERNAL_ERROR);
                     }
                     self.proxy.worker.recycle(trailers);
-                    return self.end(attempt, back, code);
+                    return self.answered(attempt, back, code);
                 }
                 News::Ended => {
                     let unknown = Code::Grpc(GrpcCode::Unknown);
                     let code = if self.grpc { unknown } else { Code::Http(status) };
-                    return self.end(attempt, back, code);
+                    return self.answered(attempt, back, code);
                 }
                 News::ClientGone => return self.cancelled(attempt, back),
                 News::BackOver(over) => match failure(over) {
@@ -158,10 +167,20 @@ impl Request {
         self.proxy.worker.recycle(trailers);
     }
 
+    /// Notes the method of a gRPC exchange that goes on after its head.
+    fn note_method(&self, attempt: &Attempt) {
+        if self.grpc {
+            attempt.note_method(self.head.borrow().get(Name::Path).unwrap_or_default());
+        }
+    }
+
     /// The response is whole.
-    fn end(&self, attempt: &Attempt, back: &Stream, code: Code) {
+    fn answered(&self, attempt: &Attempt, back: &Stream, code: Code) {
+        if back.messages() >= SECOND_MESSAGE {
+            attempt.become_stream(&self.proxy.worker, Some(&self.front), back);
+        }
         let answered = if self.grpc { back.single_message_at() } else { None };
-        attempt.on_end(&self.proxy.worker, self.started, code, answered);
+        self.end(attempt, code, Ending::Answered(code), answered);
         // With the response the exchange is over, whatever of the request is still to come.
         if back.is_open() {
             attempt.pool().cancel(back);
@@ -169,16 +188,27 @@ impl Request {
         self.front.discard();
     }
 
+    /// The exchange is over, and is counted with `code`.
+    pub(super) fn end(
+        &self,
+        attempt: &Attempt,
+        code: Code,
+        ending: Ending,
+        answered: Option<Time>,
+    ) {
+        attempt.on_end(&self.proxy.worker, self.started, code, ending, answered);
+    }
+
     /// The client gave up.
     fn cancelled(&self, attempt: &Attempt, back: &Stream) {
         let code = if self.grpc { Code::Grpc(GrpcCode::Cancelled) } else { Code::Http(499) };
-        attempt.on_end(&self.proxy.worker, self.started, code, None);
+        self.end(attempt, code, Ending::ClientGone, None);
         attempt.pool().cancel(back);
     }
 
     /// The backend's response broke off.
     fn truncated(&self, attempt: &Attempt, failure: Failure) {
-        attempt.on_end(&self.proxy.worker, self.started, failure.code(self.grpc), None);
+        self.end(attempt, failure.code(self.grpc), failure.ending(), None);
         truncate(&self.front, self.grpc, failure);
     }
 
@@ -187,7 +217,11 @@ impl Request {
     fn pass_reset(&self, attempt: &Attempt, over: Over) {
         let Over::Reset { code, .. } = over else { return };
         let counted = if self.grpc { Code::Grpc(status_of_reset(code)) } else { Code::Http(502) };
-        attempt.on_end(&self.proxy.worker, self.started, counted, None);
+        let ending = match code {
+            ErrorCode::INTERNAL_ERROR => Ending::Broken(Break::Crashed),
+            _ => Ending::Reset,
+        };
+        self.end(attempt, counted, ending, None);
         // Some libraries take NO_ERROR for the regular end of a body; gRPC's do not.
         let clean = code == ErrorCode::NO_ERROR && !self.grpc;
         self.front.reset(if clean { ErrorCode::INTERNAL_ERROR } else { code });

@@ -10,6 +10,7 @@ use crate::model::RouteTable;
 use crate::net::Worker;
 use crate::service::{Registry, Routing, RoutingCache, Service};
 use crate::telemetry::WorkerMetrics;
+use crate::upstream::Outages;
 
 /// A routing, with this worker's side of each of its services.
 #[derive(Default)]
@@ -34,6 +35,7 @@ impl Routed {
 pub struct Router {
     worker: Rc<Worker>,
     metrics: Arc<WorkerMetrics>,
+    outages: Rc<Outages>,
     cache: RefCell<RoutingCache>,
     routed: RefCell<Rc<Routed>>,
 }
@@ -44,6 +46,7 @@ impl Router {
         let router = Router {
             worker: Rc::clone(worker),
             metrics: Arc::clone(metrics),
+            outages: Rc::default(),
             cache: RefCell::new(registry.routing_cache()),
             routed: RefCell::default(),
         };
@@ -79,7 +82,7 @@ impl Router {
         let known: HashMap<*const Service, &Rc<Target>> = known.collect();
         let target = |service: &Arc<Service>| match known.get(&Arc::as_ptr(service)) {
             Some(target) => Rc::clone(target),
-            None => Rc::new(Target::new(&self.worker, service, &self.metrics)),
+            None => Rc::new(Target::new(&self.worker, service, &self.metrics, &self.outages)),
         };
         let targets = routing.services.iter().map(target).collect();
         *self.routed.borrow_mut() = Rc::new(Routed { routing, targets });

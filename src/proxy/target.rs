@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use super::budget::Budget;
 use super::key::{Asker, Issued, Key, SetCookie};
+use super::methods::{Method, Methods};
 use super::observe::Upstream;
 use crate::balance::{KeySource, KeySpec, PickCx};
-use crate::model::Endpoint;
+use crate::model::{Endpoint, ExchangeClass};
 use crate::net::Worker;
 use crate::service::{Service, ServiceSpec, Snapshot, SnapshotCache};
 use crate::telemetry::WorkerMetrics;
-use crate::upstream::{Observer, Pool};
+use crate::upstream::{Observer, Outages, Pool};
 
 /// One service on one worker.
 pub struct Target {
@@ -23,8 +24,10 @@ pub struct Target {
     cache: RefCell<SnapshotCache>,
     view: RefCell<Rc<View>>,
     pools: RefCell<HashMap<*const Endpoint, Rc<Pool>>>,
+    outages: Rc<Outages>,
     /// Of requests that may be sent again.
     budget: Budget,
+    methods: Rc<Methods>,
     /// Copies of requests under way to it as a mirror.
     copies: Cell<usize>,
 }
@@ -33,6 +36,10 @@ pub struct Target {
 pub struct View {
     pub snapshot: Arc<Snapshot>,
     pub pools: Box<[Rc<Pool>]>,
+    /// What is known of the service's methods.
+    pub methods: Rc<Methods>,
+    /// Methods that stream, as the configuration says.
+    declared: HashSet<Method>,
     /// What a token is decoded into.
     scratch: RefCell<Vec<u8>>,
 }
@@ -42,17 +49,21 @@ impl Target {
         worker: &Rc<Worker>,
         service: &Arc<Service>,
         metrics: &Arc<WorkerMetrics>,
+        outages: &Rc<Outages>,
     ) -> Target {
         let mut cache = service.snapshot_cache();
         let snapshot = Arc::clone(cache.load());
-        let empty = View::new(snapshot, Box::default());
+        let methods = Rc::<Methods>::default();
+        let empty = View::new(snapshot, Box::default(), Rc::clone(&methods));
         let target = Target {
             worker: Rc::clone(worker),
             observer: Rc::new(Upstream::new(service, metrics)),
             cache: RefCell::new(cache),
             view: RefCell::new(Rc::new(empty)),
             pools: RefCell::default(),
+            outages: Rc::clone(outages),
             budget: Budget::default(),
+            methods,
             copies: Cell::new(0),
             service: Arc::clone(service),
         };
@@ -101,7 +112,8 @@ impl Target {
         self.retire_pools(&snapshot);
         let members = snapshot.set.members().iter();
         let pools = members.map(|member| self.pool(&member.endpoint, &snapshot)).collect();
-        *self.view.borrow_mut() = Rc::new(View::new(snapshot, pools));
+        let view = View::new(snapshot, pools, Rc::clone(&self.methods));
+        *self.view.borrow_mut() = Rc::new(view);
     }
 
     /// Parts with the connections that have no place any more: to endpoints that are gone, or
@@ -124,7 +136,8 @@ impl Target {
         let mut pools = self.pools.borrow_mut();
         let pool = pools.entry(Arc::as_ptr(endpoint)).or_insert_with(|| {
             let observer = Rc::clone(&self.observer);
-            Pool::new(&self.worker, endpoint, &snapshot.spec.upstream, observer)
+            let settings = &snapshot.spec.upstream;
+            Pool::new(&self.worker, endpoint, settings, observer, &self.outages)
         });
         Rc::clone(pool)
     }
@@ -140,8 +153,25 @@ impl Drop for Target {
 }
 
 impl View {
-    fn new(snapshot: Arc<Snapshot>, pools: Box<[Rc<Pool>]>) -> View {
-        View { snapshot, pools, scratch: RefCell::default() }
+    fn new(snapshot: Arc<Snapshot>, pools: Box<[Rc<Pool>]>, methods: Rc<Methods>) -> View {
+        let declared = snapshot.spec.streams.iter().map(|path| methods.of(path.as_bytes()));
+        let declared = declared.collect();
+        View { snapshot, pools, methods, declared, scratch: RefCell::default() }
+    }
+
+    /// What a gRPC request with this path starts as, and its method if that may teach more.
+    pub fn starts_as(&self, path: &[u8]) -> (ExchangeClass, Option<Method>) {
+        if self.declared.is_empty() && self.methods.is_empty() {
+            return (ExchangeClass::Call, None);
+        }
+        let method = self.methods.of(path);
+        if self.declared.contains(&method) {
+            (ExchangeClass::Stream, None) // what is declared wins
+        } else if self.methods.streams(method) {
+            (ExchangeClass::Stream, Some(method))
+        } else {
+            (ExchangeClass::Call, Some(method))
+        }
     }
 
     /// The endpoint at `index`, for comparing; null when there is none.
@@ -150,13 +180,19 @@ impl View {
     }
 
     /// Picks an endpoint for a request; `None` when none may take it.
-    pub fn pick(&self, worker: &Worker, asker: &Asker<'_>, tried: &[usize]) -> Option<usize> {
+    pub fn pick(
+        &self,
+        worker: &Worker,
+        asker: &Asker<'_>,
+        class: ExchangeClass,
+        tried: &[usize],
+    ) -> Option<usize> {
         let picker = self.snapshot.picker.as_ref()?;
         let mut scratch = self.scratch.borrow_mut();
         let key = self.key().and_then(|spec| asker.key(spec, &mut scratch));
         let key = key.as_ref().map(Key::bytes);
         let rng = &mut worker.rng().borrow_mut();
-        let index = picker.pick(&mut PickCx { key, tried, rng, now: worker.now() });
+        let index = picker.pick(&mut PickCx { key, class, tried, rng, now: worker.now() });
         (index < self.pools.len()).then_some(index)
     }
 

@@ -106,6 +106,7 @@ mod tests {
             protocol: Default::default(),
             balancer: Balancer::new(Balancer::policy("round_robin").unwrap(), vec![]).unwrap(),
             endpoints: endpoints.iter().map(endpoint).collect(),
+            streams: Vec::new(),
             upstream: Default::default(),
         }
     }

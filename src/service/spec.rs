@@ -88,6 +88,8 @@ pub struct ServiceSpec {
     pub balancer: Balancer,
     /// Its instances, [`MAX_BACKENDS`] at most, addresses unique whatever their case.
     pub endpoints: Vec<EndpointSpec>,
+    /// Paths of gRPC methods that are known to stream: `/package.Service/Method`.
+    pub streams: Vec<String>,
     /// How connections to them are made.
     pub upstream: upstream::Settings,
 }

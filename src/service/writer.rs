@@ -182,7 +182,7 @@ impl Writer {
 
     /// Moves the windows on, and forgets those that have left.
     fn observe(&mut self) {
-        self.leaving.retain(|backend| backend.endpoint.load().in_flight() > 0);
+        self.leaving.retain(|backend| !backend.endpoint.load().is_idle());
         for backend in self.backends.iter_mut().chain(&mut self.leaving) {
             backend.window.push(backend.endpoint.totals());
             backend.recent = backend.window.stats();

@@ -183,7 +183,7 @@ struct GaugeSums {
 impl GaugeSums {
     fn add(&mut self, backend: &BackendSample) {
         self.weight += u64::from(backend.effective_weight);
-        self.in_flight += u64::from(backend.endpoint.load().in_flight());
+        self.in_flight += u64::from(backend.endpoint.load().calls());
         self.up += u64::from(backend.up);
     }
 }
@@ -194,7 +194,7 @@ fn write_backend(page: &mut Page, service: &str, backend: &BackendSample, totals
     write_totals(page, labels, totals);
     let load = endpoint.load();
     page.gauge(&names::BACKEND_WEIGHT, &labels, backend.effective_weight);
-    page.gauge(&names::BACKEND_IN_FLIGHT, &labels, load.in_flight());
+    page.gauge(&names::BACKEND_IN_FLIGHT, &labels, load.calls());
     page.gauge(&names::BACKEND_EWMA, &labels, load.ewma_seconds(ewma));
     page.gauge(&names::BACKEND_UP, &labels, u8::from(backend.up));
     if let Some(ratio) = backend.success_ratio {

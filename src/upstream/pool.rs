@@ -3,6 +3,7 @@
 
 mod guards;
 mod owner;
+mod reconnect;
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -19,12 +20,10 @@ use crate::model::{ConnectionCount, Endpoint, Time};
 use crate::net::{Closed, Codec, Conn, Handler, Stream, Worker};
 use guards::{CloseOnDrop, Waiting};
 use owner::Owner;
+pub use reconnect::Outages;
 
-/// The first pause after a failed connect, doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A request waits so long at most for an endpoint that could not be connected to the last time.
+const PATIENCE_WITH_OUTAGE: Duration = Duration::from_millis(100);
 
 /// Streams given up and not reset on one connection, before a fresh one takes its place.
 const MOST_ABANDONED: usize = 64;
@@ -51,8 +50,13 @@ pub struct Pool {
     connecting: Cell<usize>,
     waiting: Cell<usize>,
     freed: Notify,
+    outages: Rc<Outages>,
     failures: Cell<u32>,
     retry_at: Cell<Time>,
+    /// Connecting is tried again by itself.
+    trying: Cell<bool>,
+    /// When a request last had to wait for a connection.
+    asked_at: Cell<Time>,
     /// Counts as connecting from a failed attempt to the next that succeeds.
     unreachable: RefCell<Option<ConnectionCount>>,
     /// No requests are to come but those that wait.
@@ -78,6 +82,7 @@ impl Pool {
         endpoint: &Arc<Endpoint>,
         settings: &Settings,
         observer: Rc<dyn Observer>,
+        outages: &Rc<Outages>,
     ) -> Rc<Pool> {
         Rc::new_cyclic(|this| Pool {
             this: Weak::clone(this),
@@ -89,8 +94,11 @@ impl Pool {
             connecting: Cell::new(0),
             waiting: Cell::new(0),
             freed: Notify::new(),
+            outages: Rc::clone(outages),
             failures: Cell::new(0),
             retry_at: Cell::new(Time::ZERO),
+            trying: Cell::new(false),
+            asked_at: Cell::new(Time::ZERO),
             unreachable: RefCell::default(),
             retired: Cell::new(false),
         })
@@ -135,8 +143,13 @@ impl Pool {
         head: impl Outgoing<'a>,
         end: bool,
     ) -> Result<Rc<Stream>, OpenError> {
-        let mut timeout = pin!(self.worker.sleep(self.settings.pending_timeout));
+        self.asked_at.set(self.worker.now());
         let failures = self.failures.get();
+        let (patience, impatient) = match failures {
+            0 => (self.settings.pending_timeout, OpenError::Full),
+            _ => (PATIENCE_WITH_OUTAGE, OpenError::Connect),
+        };
+        let mut timeout = pin!(self.worker.sleep(patience));
         let mut turn = self.waiting.get() == 1; // those who wait longer come first
         loop {
             let freed = self.freed.notified();
@@ -154,7 +167,7 @@ impl Pool {
             tokio::select! {
                 biased;
                 () = freed => {}
-                () = &mut timeout => return Err(OpenError::Full),
+                () = &mut timeout => return Err(impatient),
             }
         }
     }
@@ -237,13 +250,14 @@ impl Pool {
         let handler: Rc<dyn Handler> = Rc::clone(&owner) as Rc<dyn Handler>;
         let conn = Conn::new(&self.worker, codec, io, peer, handler);
         let (pool, driven) = (Rc::clone(self), Rc::clone(&conn));
-        let connected = self.endpoint.count_connected();
+        let counted = Rc::new(Cell::new(None));
+        let count = Rc::clone(&counted);
         let guard = CloseOnDrop(Some(Rc::clone(&conn)));
         self.worker.spawn(async move {
             driven.clone().drive().await;
             pool.conns.borrow_mut().retain(|conn| !Rc::ptr_eq(conn, &driven));
             pool.freed.notify_waiters();
-            drop(connected);
+            drop(counted.take());
         });
         loop {
             let news = owner.news.notified();
@@ -256,16 +270,13 @@ impl Pool {
             news.await;
         }
         guard.keep();
+        if self.endpoint.connected() == 0 {
+            // What was learnt is of a process, or a way to it, that is gone.
+            self.endpoint.load().forget();
+        }
+        count.set(Some(self.endpoint.count_connected()));
         self.conns.borrow_mut().push(conn);
         Ok(())
-    }
-
-    fn note_failure(&self, error: &ConnectError) {
-        let failures = self.failures.get().saturating_add(1);
-        self.failures.set(failures);
-        let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
-        self.retry_at.set(self.worker.now() + pause);
-        self.observer.failed(&self.endpoint, error);
     }
 
     /// Gives up a request that was sent on `stream`. Where that cannot be said to the backend

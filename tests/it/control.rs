@@ -82,7 +82,7 @@ impl Gateway {
         let view = self.orders.view();
         let stats = view.backends[backend].endpoint.worker_stats(worker);
         for _ in 0..requests {
-            stats.record(Code::Grpc(code), Duration::from_millis(10));
+            stats.record_call(Code::Grpc(code), Duration::from_millis(10));
         }
     }
 
@@ -110,6 +110,7 @@ fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceSpec {
         protocol: Default::default(),
         balancer: Balancer { policy: "first", settings: Vec::new(), factory: Arc::new(First) },
         endpoints: backends.iter().map(endpoint).collect(),
+        streams: Vec::new(),
         upstream: Default::default(),
     }
 }

@@ -16,5 +16,6 @@ mod routing;
 mod shutdown;
 mod slow;
 mod steer;
+mod streams;
 mod tls;
 mod wire;

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use equipoise::clock;
-use equipoise::model::{Code, Endpoint, EwmaParams, GRPC_CODES, GrpcCode, WorkerStats};
+use equipoise::model::{
+    Code, Endpoint, EwmaParams, ExchangeClass, GRPC_CODES, GrpcCode, Time, WorkerStats,
+};
 use equipoise::telemetry::names::{METRICS, Metric};
 use equipoise::telemetry::{
     BackendSample, Closed, Exporter, Readiness, Rejected, ReloadSample, ServiceSample, Side,
@@ -111,10 +113,10 @@ fn stats(backend: &BackendSample) -> &WorkerStats {
 async fn every_metric_is_exported_as_declared() {
     let mut backend = backend("127.0.0.1:50051");
     backend.success_ratio = Some(0.75);
-    stats(&backend).record(OK, Duration::from_millis(20));
-    backend.endpoint.worker_stats(1).record(OK, Duration::from_millis(30));
+    stats(&backend).record_call(OK, Duration::from_millis(20));
+    backend.endpoint.worker_stats(1).record_call(OK, Duration::from_millis(30));
     stats(&backend).record_start(Duration::from_millis(10));
-    backend.endpoint.load().begin();
+    backend.endpoint.load().begin(ExchangeClass::Call, Time::ZERO);
     let mut orders = service("orders", vec![backend]);
     orders.retries = 7;
     orders.copies = Some([5, 4, 3, 2, 1]);
@@ -175,7 +177,7 @@ async fn counters_only_grow_while_they_are_written() {
         for i in 0..REQUESTS {
             let stats = endpoint.worker_stats(0);
             let code = GRPC_CODES[(i % 17) as usize];
-            stats.record(Code::Grpc(code), Duration::from_micros(i));
+            stats.record_call(Code::Grpc(code), Duration::from_micros(i));
             stats.record_start(Duration::from_micros(i / 2));
         }
         writing.store(true, SeqCst);
@@ -217,7 +219,7 @@ async fn quantiles_read_from_the_buckets_are_close_to_the_samples() {
             })
             .collect();
         for sample in &samples {
-            stats(&backend).record(OK, Duration::from_secs_f64(*sample));
+            stats(&backend).record_call(OK, Duration::from_secs_f64(*sample));
         }
         samples.sort_unstable_by(f64::total_cmp);
         let page = Gateway::start(vec![service("orders", vec![backend])]).await.scrape().await;
@@ -253,7 +255,7 @@ async fn hostile_names_arrive_as_they_are() {
     ];
     let services = names.iter().map(|name| {
         let backend = backend("a:1");
-        stats(&backend).record(OK, Duration::from_millis(1));
+        stats(&backend).record_call(OK, Duration::from_millis(1));
         service(name, vec![backend])
     });
     let gateway = Gateway::start(services.collect()).await;
@@ -284,7 +286,7 @@ async fn what_leaves_the_configuration_leaves_the_page() {
     let services =
         ["orders", "carts"].map(|name| service(name, vec![backend("a:1"), backend("b:1")]));
     for backend in services.iter().flat_map(|service| &service.backends) {
-        stats(backend).record(OK, Duration::from_millis(1));
+        stats(backend).record_call(OK, Duration::from_millis(1));
     }
     let gateway = Gateway::start(services.to_vec()).await;
     let shown = |page: &Page, labels: &[(&str, &str)]| {
@@ -310,10 +312,10 @@ async fn what_leaves_the_configuration_leaves_the_page() {
 async fn clients_cannot_add_series_without_end() {
     let backend = backend("a:1");
     for status in 0..=u16::MAX {
-        stats(&backend).record(Code::Http(status), Duration::from_millis(1));
+        stats(&backend).record_call(Code::Http(status), Duration::from_millis(1));
     }
     for code in GRPC_CODES {
-        stats(&backend).record(Code::Grpc(*code), Duration::from_millis(1));
+        stats(&backend).record_call(Code::Grpc(*code), Duration::from_millis(1));
     }
     let gateway = Gateway::start(vec![service("orders", vec![backend])]).await;
     let page = gateway.scrape().await;

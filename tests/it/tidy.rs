@@ -9,9 +9,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("http2", &[]),
     ("http1", &["http2"]),
+    ("grpc", &[]),
     ("clock", &["model"]),
     ("balance", &["model", "clock"]),
-    ("net", &["model", "http2", "http1", "clock"]),
+    ("net", &["model", "http2", "http1", "grpc", "clock"]),
     ("telemetry", &["model", "http2", "clock"]),
     ("upstream", &["model", "http2", "clock", "net"]),
     ("service", &["model", "http2", "clock", "balance", "net", "upstream"]),
@@ -22,10 +23,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cli", &ALL),
 ];
 
-const ALL: [&str; 14] = [
+const ALL: [&str; 15] = [
     "model",
     "http2",
     "http1",
+    "grpc",
     "clock",
     "balance",
     "net",

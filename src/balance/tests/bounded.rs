@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::{Factory, POLICIES, PickCx, Picker};
 use super::{bounded, set};
-use crate::model::{EndpointSet, Time};
+use crate::model::{EndpointSet, ExchangeClass, Time};
 
 /// Every policy that hashes, with this setting.
 fn hashing(factor: &str) -> impl Iterator<Item = Arc<dyn Factory>> {
@@ -15,15 +15,17 @@ fn hashing(factor: &str) -> impl Iterator<Item = Arc<dyn Factory>> {
 
 fn pick(picker: &dyn Picker, key: u64, tried: &[usize], now: Time) -> usize {
     let key = &key.to_le_bytes()[..];
-    picker.pick(&mut PickCx { key: Some(key), tried, rng: &mut fastrand::Rng::with_seed(1), now })
+    let rng = &mut fastrand::Rng::with_seed(1);
+    picker.pick(&mut PickCx { key: Some(key), class: ExchangeClass::Call, tried, rng, now })
 }
 
 fn in_flight(set: &EndpointSet, index: usize) -> u32 {
-    set.members()[index].endpoint.load().in_flight()
+    set.members()[index].endpoint.load().calls()
 }
 
 fn begin(set: &EndpointSet, index: usize, requests: u32) {
-    (0..requests).for_each(|_| set.members()[index].endpoint.load().begin());
+    (0..requests)
+        .for_each(|_| set.members()[index].endpoint.load().begin(ExchangeClass::Call, Time::ZERO));
 }
 
 /// What one member may have of `all` requests, by its weight.
@@ -68,7 +70,8 @@ fn a_key_stays_at_home_while_there_is_room_and_comes_back() {
         // A request that was tried elsewhere in vain may take what has no room.
         let others: Vec<_> = (0..5).filter(|index| *index != home).collect();
         assert_eq!(pick(&*picker, 1, &others, Time::ZERO), home);
-        (0..100).for_each(|_| set.members()[home].endpoint.load().end());
+        (0..100)
+            .for_each(|_| set.members()[home].endpoint.load().end(ExchangeClass::Call, Time::ZERO));
         assert_eq!(pick(&*picker, 1, &[], Time::from_nanos(1_000_000)), home);
     }
 }
@@ -121,11 +124,11 @@ proptest! {
                 running.push(picked);
                 if running.len() > most {
                     let ended = running.swap_remove(rng.usize(..running.len()));
-                    set.members()[ended].endpoint.load().end();
+                    set.members()[ended].endpoint.load().end(ExchangeClass::Call, Time::ZERO);
                 }
             }
             for ended in running {
-                set.members()[ended].endpoint.load().end();
+                set.members()[ended].endpoint.load().end(ExchangeClass::Call, Time::ZERO);
             }
         }
     }

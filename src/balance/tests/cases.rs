@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::simulation::{Answer, Service, Simulation, ok};
+use super::simulation::{Answer, Service, Simulation, Streams, ok};
 use super::{Factory, set};
 
 /// Backends of the same weight.
@@ -26,7 +26,7 @@ pub struct Case {
     pub service: fn() -> Service,
 }
 
-pub const CASES: [Case; 6] = [
+pub const CASES: [Case; 12] = [
     Case { name: "all equal", about: "Nothing is the matter.", service: || with(|_, _| well()) },
     Case {
         name: "one ten times as slow",
@@ -52,6 +52,39 @@ pub const CASES: [Case; 6] = [
         name: "cheap and dear methods",
         about: "Nine of ten requests take 3.3 ms, the tenth 70, and nobody can tell which is which.",
         service: || Service { jitter: mixed, ..with(|_, _| well()) },
+    },
+    Case {
+        name: "10 idle streams a backend",
+        about: "Nothing is said on them.",
+        service: || Service { streams: |_| idle(10), ..with(|_, _| well()) },
+    },
+    Case {
+        name: "100 idle streams a backend",
+        about: "Nothing is said on them.",
+        service: || Service { streams: |_| idle(100), ..with(|_, _| well()) },
+    },
+    Case {
+        name: "1,000 idle streams a backend",
+        about: "Nothing is said on them.",
+        service: || Service { streams: |_| idle(1_000), ..with(|_, _| well()) },
+    },
+    Case {
+        name: "uneven idle streams",
+        about: "The first backend has 1,000 streams open on which nothing is said, the others have 10.",
+        service: || Service {
+            streams: |index| idle(if index == 0 { 1_000 } else { 10 }),
+            ..with(|_, _| well())
+        },
+    },
+    Case {
+        name: "streams that talk",
+        about: "On streams to the first backend comes half of what it can do, and as much work for each message as for a call.",
+        service: || Service { streams: talking, ..with(|_, _| well()) },
+    },
+    Case {
+        name: "hiccups beside streams",
+        about: "40 idle streams a backend, and the first fails every request for two seconds of every ten.",
+        service: || Service { streams: |_| idle(40), ..with(hiccups) },
     },
 ];
 
@@ -80,6 +113,19 @@ fn half_as_fast(index: usize, _: f64) -> Answer {
 
 fn failing_fast(index: usize, _: f64) -> Answer {
     if index == 0 { Answer { micros: 1e3, failed: true } } else { well() }
+}
+
+fn hiccups(index: usize, seconds: f64) -> Answer {
+    if seconds % 10.0 < 2.0 { failing_fast(index, seconds) } else { well() }
+}
+
+fn idle(open: u32) -> Streams {
+    Streams { open, messages: 0.0 }
+}
+
+fn talking(index: usize) -> Streams {
+    let half = SERVERS as f64 / (MILLIS / 1e3) / 2.0;
+    if index == 0 { Streams { open: 100, messages: half } } else { idle(0) }
 }
 
 /// Twice as much for a tenth of a second, of every half: more than the backends can do.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::{POLICIES, PickCx};
 use super::{configured, counts, factories, pick, set, wants_key};
-use crate::model::Time;
+use crate::model::{ExchangeClass, Time};
 
 /// Pearson's statistic of `counts` against the shares that `weights` ask for.
 fn chi_square(counts: &[u64], weights: &[u32]) -> f64 {
@@ -77,7 +77,13 @@ fn without_a_key_shares_follow_weights_too() {
         for key in [None, Some(&b""[..])] {
             let mut counts = vec![0; 3];
             for _ in 0..20_000 {
-                let cx = &mut PickCx { key, tried: &[], rng, now: Time::ZERO };
+                let cx = &mut PickCx {
+                    key,
+                    class: ExchangeClass::Call,
+                    tried: &[],
+                    rng,
+                    now: Time::ZERO,
+                };
                 counts[picker.pick(cx)] += 1;
             }
             let statistic = chi_square(&counts, &weights);

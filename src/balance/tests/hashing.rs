@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::{Factory, POLICIES, PickCx, policy};
 use super::{configured, set_of, wants_key};
-use crate::model::{EwmaParams, Time};
+use crate::model::{EwmaParams, ExchangeClass, Time};
 
 const KEYS: u64 = 20_000;
 
@@ -27,6 +27,7 @@ fn homes(factory: &dyn Factory, members: &[(&str, u32)], tried: &[usize]) -> Vec
     let home = |key: u64| {
         let cx = &mut PickCx {
             key: Some(&key.to_le_bytes()),
+            class: ExchangeClass::Call,
             tried,
             rng: &mut fastrand::Rng::new(),
             now: Time::ZERO,

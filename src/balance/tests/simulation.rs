@@ -1,5 +1,5 @@
-//! Policies in simulated time: a service whose backends behave as told, and clients that keep a
-//! number of requests in flight or send at a rate. Used by the tests and by the bench
+//! Policies in simulated time: a service whose backends behave as told, streams that are open to
+//! them, and clients that keep a number of requests in flight or send at a rate. Used by the tests and by the bench
 //! `simulation`, so it takes what it needs from the module above it.
 
 use std::cmp::Reverse;
@@ -7,7 +7,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{EndpointSet, Factory, PickCx, Picker, Time};
+use super::{EndpointSet, ExchangeClass, Factory, PickCx, Picker, Time};
 
 /// How a request to a backend goes.
 #[derive(Clone, Copy)]
@@ -24,6 +24,14 @@ pub const fn ok(micros: f64) -> Answer {
     Answer { micros, failed }
 }
 
+/// Streams that are open to a backend all the time.
+#[derive(Clone, Copy, Default)]
+pub struct Streams {
+    pub open: u32,
+    /// Messages a second on all of them together, each as much work as a call.
+    pub messages: f64,
+}
+
 /// What a service and its clients are like.
 #[derive(Clone, Copy)]
 pub struct Service {
@@ -34,6 +42,8 @@ pub struct Service {
     pub servers: usize,
     /// How long a request may take; then it is given up.
     pub deadline: Duration,
+    /// What is open to a backend besides calls.
+    pub streams: fn(usize) -> Streams,
     /// By how much more or less than on average is sent at a point of time, in seconds.
     pub tide: fn(f64) -> f64,
 }
@@ -46,6 +56,7 @@ impl Service {
             jitter: |rng| 0.7 + 0.6 * rng.f64(),
             servers: 0,
             deadline: Duration::MAX,
+            streams: |_| Streams::default(),
             tide: |_| 1.0,
         }
     }
@@ -71,6 +82,8 @@ pub struct Simulation {
     pending: BinaryHeap<Reverse<Due>>,
     /// When each of a backend's servers is free, the first one first.
     free: Vec<BinaryHeap<Reverse<u64>>>,
+    /// When the next message comes on a backend's streams.
+    messages: Vec<u64>,
     pub picks: Vec<u64>,
     latencies: Vec<u64>,
     failures: usize,
@@ -84,10 +97,17 @@ impl Simulation {
         seed: u64,
     ) -> Simulation {
         fastrand::seed(seed); // for policies that draw something when built
+        for (index, member) in set.members().iter().enumerate() {
+            let Streams { open, messages } = (service.streams)(index);
+            let load = member.endpoint.load();
+            (0..open).for_each(|_| load.begin(ExchangeClass::Stream, Time::ZERO));
+            load.streams().set_message_rate(messages);
+        }
         Simulation {
             picker: factory.build(Arc::clone(&set)),
             picks: vec![0; set.len()],
             free: vec![std::iter::repeat_n(Reverse(0), service.servers).collect(); set.len()],
+            messages: vec![0; set.len()],
             set,
             service,
             rng: fastrand::Rng::with_seed(seed),
@@ -99,20 +119,43 @@ impl Simulation {
     }
 
     pub fn send(&mut self) {
+        self.stream();
         let key = self.rng.u64(..).to_le_bytes();
         let cx = &mut PickCx {
             key: Some(&key),
+            class: ExchangeClass::Call,
             tried: &[],
             rng: &mut self.rng,
             now: Time::from_nanos(self.now),
         };
         let picked = self.picker.pick(cx);
-        self.set.members()[picked].endpoint.load().begin();
+        self.set.members()[picked].endpoint.load().begin(ExchangeClass::Call, Time::ZERO);
         self.picks[picked] += 1;
         let answer = (self.service.backends)(picked, self.now as f64 / 1e9);
         let nanos = (answer.micros * 1e3 * (self.service.jitter)(&mut self.rng)) as u64;
         let due = self.due(picked, nanos, answer.failed);
         self.pending.push(Reverse(due));
+    }
+
+    /// Has the backends work on the messages that have come on streams.
+    fn stream(&mut self) {
+        let now = self.now;
+        for index in 0..self.set.len() {
+            let rate = (self.service.streams)(index).messages;
+            while rate > 0.0 && self.messages[index] <= now {
+                self.now = self.messages[index];
+                let answer = (self.service.backends)(index, self.now as f64 / 1e9);
+                let nanos = answer.micros * 1e3 * (self.service.jitter)(&mut self.rng);
+                self.due(index, nanos as u64, false);
+                self.messages[index] += self.pause(rate);
+            }
+        }
+        self.now = now;
+    }
+
+    /// Nanoseconds to the next of what comes at random times.
+    fn pause(&mut self, rate: f64) -> u64 {
+        (-(1.0 - self.rng.f64()).ln() / rate * 1e9) as u64
     }
 
     /// When a request that is sent now to the backend `from`, and takes it `nanos`, is over.
@@ -139,7 +182,7 @@ impl Simulation {
         self.now = due.at;
         let (now, rtt) = (Time::from_nanos(due.at), Duration::from_nanos(due.after));
         let load = self.set.members()[due.from].endpoint.load();
-        load.end();
+        load.end(ExchangeClass::Call, Time::ZERO);
         if due.failed && !due.given_up {
             load.observe_failure(rtt, now, self.set.ewma());
         } else {
@@ -160,7 +203,7 @@ impl Simulation {
             self.now = next;
             self.send();
             let rate = rate * (self.service.tide)(next as f64 / 1e9);
-            next += (-(1.0 - self.rng.f64()).ln() / rate * 1e9) as u64;
+            next += self.pause(rate);
         }
         self
     }

@@ -8,7 +8,8 @@ use super::configured;
 use crate::model::{ParamValue, Params};
 
 /// Files in `src/balance/` that are no policy.
-const HELPERS: [&str; 7] = ["backlog", "bound", "draw", "key", "keyed", "sorted", "tests"];
+const HELPERS: [&str; 8] =
+    ["backlog", "bound", "draw", "key", "keyed", "sorted", "streams", "tests"];
 
 #[test]
 fn each_policy_is_one_file_and_one_row() {

@@ -9,6 +9,9 @@ use crate::model::Time;
 /// Pieces of less than this many bytes are gathered.
 const SMALL: usize = 1 << 10;
 
+/// So many messages in one direction make an exchange a stream, whose task is told of it.
+const STREAMING: u64 = 2;
+
 impl Stream {
     pub(in crate::net) fn on_head(&self, headers: Headers, end: bool, now: Time) {
         let mut state = self.state.borrow_mut();
@@ -49,7 +52,7 @@ impl Stream {
         let mut state = self.state.borrow_mut();
         let gather = state.data_at == now && payload.len() < SMALL && !end;
         state.active = now;
-        state.count(payload, now);
+        state.count(payload, now, self.conn.worker.index());
         if let Some(tee) = &state.tee {
             tee.feed(payload, end);
         }
@@ -157,16 +160,27 @@ impl State {
         }
     }
 
-    fn count(&mut self, payload: &[u8], now: Time) {
-        let seen = usize::try_from(self.received).unwrap_or(usize::MAX);
-        if let Some(missing) = self.prefix.get_mut(seen..) {
-            for (to, from) in missing.iter_mut().zip(payload) {
-                *to = *from;
-            }
-        }
-        self.received += payload.len() as u64;
+    fn count(&mut self, payload: &[u8], now: Time, worker: usize) {
         self.held += payload.len();
         self.data_at = now;
+        if !self.framed {
+            return;
+        }
+        let messages = self.messages.feed(payload);
+        if messages == 0 {
+            return;
+        }
+        self.note_messages(messages, worker);
+        let whole = self.messages.whole();
+        if whole >= STREAMING && whole - messages < STREAMING {
+            self.wake();
+        }
+    }
+
+    pub(super) fn note_messages(&self, messages: u64, worker: usize) {
+        if let Some((endpoint, direction)) = &self.meter {
+            endpoint.worker_stats(worker).count_messages(*direction, messages);
+        }
     }
 
     /// Sends a piece to the sink. For how many bytes credit goes back.

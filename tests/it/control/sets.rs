@@ -5,6 +5,7 @@ use std::sync::Arc;
 use equipoise::control::proto::{
     self, AddBackendsRequest, NewBackend, RemoveBackendsRequest, SetPolicyRequest,
 };
+use equipoise::model::{ExchangeClass, Time};
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use tonic::{Code, Status};
@@ -97,7 +98,7 @@ async fn what_is_known_of_a_backend_stays_until_its_last_request_is_over() {
     let gateway = Gateway::start().await;
     let mut client = gateway.client().await;
     let endpoint = Arc::clone(&gateway.orders.view().backends[1].endpoint);
-    endpoint.load().begin();
+    endpoint.load().begin(ExchangeClass::Call, Time::ZERO);
     client.remove_backends(remove(&["b:1"])).await.unwrap();
     let leaving = |view: &Arc<equipoise::service::ServiceView>| view.leaving.len();
     assert_eq!(leaving(&gateway.orders.view()), 1);
@@ -105,7 +106,7 @@ async fn what_is_known_of_a_backend_stays_until_its_last_request_is_over() {
     client.add_backends(add([("B:1", None)])).await.unwrap();
     assert!(Arc::ptr_eq(&gateway.orders.view().backends[1].endpoint, &endpoint));
     client.remove_backends(remove(&["b:1"])).await.unwrap();
-    endpoint.load().end();
+    endpoint.load().end(ExchangeClass::Call, Time::ZERO);
     let mut views = gateway.orders.watch();
     let _ = views.wait_for(|view| leaving(view) == 0).await.unwrap();
 }

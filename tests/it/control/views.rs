@@ -1,7 +1,7 @@
 //! What operators see.
 
 use equipoise::control::proto::{self, BackendState};
-use equipoise::model::QUANTILE_ERROR;
+use equipoise::model::{ExchangeClass, QUANTILE_ERROR, Time};
 use tonic::Streaming;
 
 use super::*;
@@ -66,7 +66,7 @@ async fn a_backend_shows_how_it_does() {
     gateway.record(0, 1, GrpcCode::Unavailable, 20);
     gateway.record(0, 1, GrpcCode::Cancelled, 5);
     let view = gateway.orders.view();
-    view.backends[0].endpoint.load().begin();
+    view.backends[0].endpoint.load().begin(ExchangeClass::Call, Time::ZERO);
     gateway.observed(85).await;
 
     let service = get(&mut client).await;
@@ -91,7 +91,7 @@ async fn quantiles_are_those_of_the_samples_themselves() {
     let mut draw = || Duration::from_secs_f64(0.004 * (1.0 - rng.f64()).powf(-0.6));
     let mut samples: Vec<Duration> = (0..30_000).map(|_| draw()).collect();
     for (number, sample) in samples.iter().enumerate() {
-        endpoint.worker_stats(number % WORKERS).record(Code::Grpc(GrpcCode::Ok), *sample);
+        endpoint.worker_stats(number % WORKERS).record_call(Code::Grpc(GrpcCode::Ok), *sample);
     }
     gateway.observed(30_000).await;
     samples.sort_unstable();

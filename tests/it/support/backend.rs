@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
@@ -43,6 +43,8 @@ pub struct Seen {
     pub active: AtomicUsize,
     /// Whether requests with `x-hold` are answered.
     pub open: watch::Sender<bool>,
+    /// Whether every request is refused with UNAVAILABLE.
+    pub failing: AtomicBool,
 }
 
 impl Seen {
@@ -70,7 +72,8 @@ impl Backend {
 
     pub async fn with(options: Options) -> Backend {
         let (requests, active) = Default::default();
-        let seen = Arc::new(Seen { requests, active, open: watch::Sender::new(false) });
+        let (open, failing) = (watch::Sender::new(false), AtomicBool::new(false));
+        let seen = Arc::new(Seen { requests, active, open, failing });
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -100,6 +103,11 @@ impl Backend {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+
+    /// Refuses every request from now on, or no longer.
+    pub fn fail(&self, failing: bool) {
+        self.seen.failing.store(failing, SeqCst);
     }
 
     /// Answers the requests that are held, and those that are to come.
@@ -176,6 +184,9 @@ impl Service {
         self.seen.requests.fetch_add(1, SeqCst);
         self.seen.active.fetch_add(1, SeqCst);
         let active = Active(Arc::clone(&self.seen));
+        if self.seen.failing.load(SeqCst) {
+            return Err(Status::unavailable("failing"));
+        }
         if let Some(latency) = &self.latency {
             let took = fastrand::u64(latency.start * 1000..latency.end * 1000);
             tokio::time::sleep(Duration::from_micros(took)).await;
@@ -183,7 +194,9 @@ impl Service {
         if request.metadata().contains_key("x-hold") {
             let _ = self.seen.open.subscribe().wait_for(|open| *open).await;
         }
-        match request.metadata().get("x-status") {
+        let only = request.metadata().get("x-status-of");
+        let asked = only.is_none_or(|only| only.as_bytes() == self.name.as_bytes());
+        match request.metadata().get("x-status").filter(|_| asked) {
             None => Ok(active),
             Some(code) => {
                 let code = Code::from_bytes(code.as_bytes());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use equipoise::model::{Code, GrpcCode};
+use equipoise::model::{Code, ExchangeClass, GrpcCode, Time};
 use equipoise::telemetry::{BackendSample, ServiceSample};
 
 use super::page::{Labels, Page};
@@ -15,7 +15,7 @@ const FOLDED: &str = "equipoise_metrics_folded_series";
 
 fn answer(backend: &BackendSample, code: GrpcCode, times: u64) {
     for _ in 0..times {
-        stats(backend).record(Code::Grpc(code), Duration::from_millis(3));
+        stats(backend).record_call(Code::Grpc(code), Duration::from_millis(3));
         stats(backend).record_start(Duration::from_millis(2));
     }
 }
@@ -77,7 +77,7 @@ fn assert_grown(before: &Page, now: &Page) {
 async fn hundreds_of_backends_keep_to_a_small_budget_and_the_sums_are_right() {
     let fleet = fleet(3, 150);
     for backend in fleet.iter().flat_map(|service| &service.backends) {
-        backend.endpoint.load().begin();
+        backend.endpoint.load().begin(ExchangeClass::Call, Time::ZERO);
         answer(backend, GrpcCode::Unavailable, u64::from(backend.endpoint.requests() > 200));
     }
     let gateway = Gateway::with_budget(fleet.clone(), 60).await;
@@ -191,13 +191,13 @@ async fn codes_beyond_the_budget_are_summed_up_by_code() {
     let plain = backend("plain:1");
     answer(&plain, GrpcCode::Ok, 10_000);
     for status in 200..400 {
-        stats(&odd).record(Code::Http(status), Duration::from_millis(1));
+        stats(&odd).record_call(Code::Http(status), Duration::from_millis(1));
     }
     let gateway = Gateway::with_budget(vec![service("orders", vec![odd, plain])], 400).await;
     assert_eq!(sets(&gateway.scrape().await, REQUESTS), 201);
     let odd = gateway.services.0.lock().unwrap()[0].backends[0].clone();
     for status in 400..600 {
-        stats(&odd).record(Code::Http(status), Duration::from_millis(1));
+        stats(&odd).record_call(Code::Http(status), Duration::from_millis(1));
     }
     let page = gateway.scrape().await;
     let by_code = sums(&page, REQUESTS, "code");

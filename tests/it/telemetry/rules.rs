@@ -62,7 +62,7 @@ fn no_alert_is_without_a_test_of_both() {
 #[tokio::test]
 async fn the_page_is_as_prometheus_wants_metrics_to_be() {
     let backend = backend("127.0.0.1:50051");
-    stats(&backend).record(Code::Grpc(GrpcCode::Ok), std::time::Duration::from_millis(2));
+    stats(&backend).record_call(Code::Grpc(GrpcCode::Ok), std::time::Duration::from_millis(2));
     let gateway = Gateway::start(vec![service("orders", vec![backend])]).await;
     let response = gateway.request("GET /metrics HTTP/1.1").await;
     let (_, page) = response.split_once("\r\n\r\n").unwrap();

@@ -1,0 +1,54 @@
+//! Where a new stream goes: to the member that has the fewest open per unit of weight.
+//!
+//! A stream may stay for days, so an uneven choice stays too: of few members all are compared, of
+//! many as many as [`SCANNED`], drawn by weight. Latencies do not count: they are those of calls,
+//! and where calls are slow a stream may be at its ease. What speaks against a member altogether
+//! is up to the policy.
+
+use super::PickCx;
+use super::draw::Weights;
+use crate::model::EndpointSet;
+
+/// Members that are compared for one stream.
+const SCANNED: usize = 16;
+
+/// The member of `set` for a new stream: the fewest streams, of those that are not to be `avoided`
+/// if there is one.
+pub(super) fn fewest_streams(
+    set: &EndpointSet,
+    weights: &Weights,
+    cx: &mut PickCx<'_>,
+    avoided: impl Fn(usize, &mut PickCx<'_>) -> bool,
+) -> usize {
+    let first = weights.draw_untried(cx.tried, cx.rng);
+    let mut best = (first, avoided(first, cx));
+    let few = set.len() <= SCANNED;
+    for scanned in 0..set.len().min(SCANNED) {
+        let other = if few {
+            Some(scanned).filter(|index| *index != best.0 && !cx.tried.contains(index))
+        } else {
+            weights.draw_other_untried(best.0, cx.tried, cx.rng)
+        };
+        let Some(other) = other else { continue };
+        let other = (other, avoided(other, cx));
+        let better = match (other.1, best.1) {
+            (false, true) => true,
+            (true, false) => false,
+            _ => has_fewer(set, other.0, best.0),
+        };
+        if better {
+            best = other;
+        }
+    }
+    best.0
+}
+
+/// Whether `a` would have fewer streams per unit of weight than `b` with one more each.
+fn has_fewer(set: &EndpointSet, a: usize, b: usize) -> bool {
+    let with_one_more = |index: usize| {
+        let member = &set.members()[index];
+        (u64::from(member.endpoint.load().streams().count()) + 1, u64::from(member.weight))
+    };
+    let ((a_has, a_weighs), (b_has, b_weighs)) = (with_one_more(a), with_one_more(b));
+    a_has * b_weighs < b_has * a_weighs
+}

@@ -1,0 +1,5 @@
+//! gRPC over HTTP/2, as far as a gateway has to read it. No async, no I/O, no clock.
+
+mod messages;
+
+pub use messages::MessageCounter;
