@@ -4,6 +4,7 @@ mod client;
 mod json;
 mod parse;
 mod route;
+mod streams;
 mod table;
 
 use std::io::{self, IsTerminal as _, Write};

@@ -5,6 +5,7 @@ use prost_types::{Struct, Value};
 use tonic::Status;
 
 use super::proto;
+use crate::clock;
 use crate::model::ParamValue;
 use crate::service::{BackendState, BackendView, ChangeError, EndpointSpec, ServiceView};
 
@@ -37,6 +38,12 @@ pub(super) fn service(view: &ServiceView) -> proto::Service {
         p90_seconds: b.recent.p90,
         p99_seconds: b.recent.p99,
         p999_seconds: b.recent.p999,
+        open_streams: b.endpoint.load().streams().count(),
+        mean_stream_age_seconds: age(b),
+        streams_opened_per_second: b.recent.streams_opened,
+        streams_ended_per_second: b.recent.streams_ended,
+        stream_messages_per_second: b.recent.stream_messages,
+        streams: b.endpoint.streams().opened,
     };
     proto::Service {
         name: view.spec.name.clone(),
@@ -44,6 +51,11 @@ pub(super) fn service(view: &ServiceView) -> proto::Service {
         revision: view.revision,
         backends: view.backends.iter().map(backend).collect(),
     }
+}
+
+fn age(backend: &BackendView) -> Option<f64> {
+    let age = backend.endpoint.load().streams().mean_age(clock::now());
+    age.map(|age| age.as_secs_f64())
 }
 
 pub(super) fn new_backend(backend: proto::NewBackend) -> EndpointSpec {

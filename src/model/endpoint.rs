@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::load::{EwmaParams, Load};
-use super::stats::{StatTotals, WorkerStats};
+use super::stats::{StatTotals, StreamTotals, WorkerStats};
 use super::time::Time;
 
 /// One instance of a service: where it is, how loaded it is, and how its requests ended.
@@ -38,7 +38,7 @@ impl Endpoint {
         &self.address
     }
 
-    /// Requests in flight and the latency estimate.
+    /// Calls in flight, open streams and the latency estimate.
     #[inline]
     pub fn load(&self) -> &Load {
         &self.load
@@ -71,6 +71,13 @@ impl Endpoint {
     /// Requests that are over, since the start.
     pub fn requests(&self) -> u64 {
         self.stats.iter().map(WorkerStats::requests).sum()
+    }
+
+    /// What came of streams, since the start.
+    pub fn streams(&self) -> StreamTotals {
+        let mut totals = StreamTotals::default();
+        self.stats.iter().for_each(|stats| totals.add(&stats.streams()));
+        totals
     }
 
     /// Connections to it that are established, over all workers.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::histogram::Counts;
-use super::stats::StatTotals;
+use super::stats::{StatTotals, StreamTotals};
 
 const PUSHES_PER_SLOT: u32 = 3;
 const SLOTS: usize = 10;
@@ -16,6 +16,7 @@ pub struct Window {
     edges: VecDeque<Mark>,
     latest: Mark,
     pushes_in_slot: u32,
+    message_rate: f64,
 }
 
 /// What happened in a window. Values are absent when there is nothing to compute them from.
@@ -33,6 +34,12 @@ pub struct WindowStats {
     pub p99: Option<f64>,
     /// The same for the 99.9th percentile.
     pub p999: Option<f64>,
+    /// Streams opened, for each second.
+    pub streams_opened: f64,
+    /// Streams ended, for each second.
+    pub streams_ended: f64,
+    /// Messages on streams, both ways, for each second.
+    pub stream_messages: f64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -41,13 +48,14 @@ struct Mark {
     requests: u64,
     success: u64,
     failure: u64,
+    streams: StreamTotals,
 }
 
 impl Default for Window {
     fn default() -> Window {
         let mut edges = VecDeque::with_capacity(SLOTS + 2);
         edges.push_back(Mark::default());
-        Window { edges, latest: Mark::default(), pushes_in_slot: 0 }
+        Window { edges, latest: Mark::default(), pushes_in_slot: 0, message_rate: 0.0 }
     }
 }
 
@@ -57,6 +65,9 @@ impl Window {
 
     /// Moves the window on to `totals`.
     pub fn push(&mut self, totals: StatTotals) {
+        let said = totals.streams.since(&self.latest.streams).messages;
+        let most = said.into_iter().max().unwrap_or(0) as f64;
+        self.message_rate = most / Window::PUSH_INTERVAL.as_secs_f64();
         self.latest = Mark::new(totals);
         self.pushes_in_slot += 1;
         if self.pushes_in_slot == PUSHES_PER_SLOT {
@@ -77,6 +88,8 @@ impl Window {
         let success = self.latest.success.wrapping_sub(oldest.success);
         let failure = self.latest.failure.wrapping_sub(oldest.failure);
         let decided = success + failure;
+        let streams = self.latest.streams.since(&oldest.streams);
+        let per_second = |count: u64| count as f64 / self.seconds();
         WindowStats {
             requests: self.latest.requests.wrapping_sub(oldest.requests),
             success_ratio: (decided > 0).then(|| success as f64 / decided as f64),
@@ -84,14 +97,30 @@ impl Window {
             p90: duration.quantile(0.9),
             p99: duration.quantile(0.99),
             p999: duration.quantile(0.999),
+            streams_opened: per_second(streams.opened),
+            streams_ended: per_second(streams.ended),
+            stream_messages: per_second(streams.messages.iter().sum()),
         }
+    }
+
+    /// How long the window is, of which there has been one second at least.
+    fn seconds(&self) -> f64 {
+        let slots = self.edges.len().saturating_sub(1) as f64;
+        let pushes = slots * f64::from(PUSHES_PER_SLOT) + f64::from(self.pushes_in_slot);
+        pushes.max(1.0) * Window::PUSH_INTERVAL.as_secs_f64()
+    }
+
+    /// Messages on streams in the second before the last push, the way with more of them.
+    pub fn message_rate(&self) -> f64 {
+        self.message_rate
     }
 }
 
 impl Mark {
     fn new(totals: StatTotals) -> Mark {
         let (success, failure) = totals.success_failure();
-        Mark { requests: totals.requests(), duration: totals.duration, success, failure }
+        let (requests, streams) = (totals.requests(), totals.streams);
+        Mark { requests, duration: totals.duration, success, failure, streams }
     }
 }
 

@@ -105,9 +105,8 @@ impl Attempt {
     }
 
     /// The head of the response is there.
-    pub fn on_head(&self, worker: &Worker, back: &Stream, grpc: bool, started: Time) {
+    pub fn on_head(&self, worker: &Worker, back: &Stream, grpc: bool) {
         let now = worker.now();
-        self.endpoint().worker_stats(worker.index()).record_start(now.since(started));
         self.head_at.set(Some(now));
         let soon = now.since(self.sent.get()) < LATE_HEAD;
         self.head_tells.set(soon || back.messages() == 0);
@@ -162,6 +161,9 @@ impl Attempt {
             stats.record_stream_ended(code);
             self.learn(code, answered, now);
         } else {
+            if let Some(head_at) = self.head_at.get() {
+                stats.record_start(head_at.since(started));
+            }
             stats.record_call(code, now.since(started));
         }
         match answered {

@@ -164,7 +164,7 @@ impl Copy {
             self.worker.recycle(head);
         }
         if let Some((head, _)) = back.take_head() {
-            attempt.on_head(&self.worker, back, self.grpc, self.started);
+            attempt.on_head(&self.worker, back, self.grpc);
             let http = Code::Http(fields::status(&head));
             *status = Some(if self.grpc { grpc_code(&head) } else { http });
             self.worker.recycle(head);

@@ -38,7 +38,7 @@ impl Request {
             filter::response(filters, &mut head, &self.proxy.worker);
         }
         self.front.drop_replay();
-        attempt.on_head(&self.proxy.worker, back, self.grpc, self.started);
+        attempt.on_head(&self.proxy.worker, back, self.grpc);
         if !end && !back.is_whole() {
             self.note_method(attempt);
         }

@@ -186,6 +186,7 @@ impl Writer {
         for backend in self.backends.iter_mut().chain(&mut self.leaving) {
             backend.window.push(backend.endpoint.totals());
             backend.recent = backend.window.stats();
+            backend.endpoint.load().streams().set_message_rate(backend.window.message_rate());
         }
         self.publish_view();
     }

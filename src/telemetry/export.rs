@@ -13,7 +13,7 @@ use super::page::Page;
 use super::reloads::ReloadSample;
 use super::worker::{Closed, Rejected, Side, WorkerMetrics};
 use crate::clock;
-use crate::model::{Copied, Endpoint, EwmaParams, StatTotals, Time};
+use crate::model::{Copied, Direction, Endpoint, EwmaParams, StatTotals, Time};
 
 /// A backend as it is now.
 #[derive(Clone, Debug)]
@@ -177,6 +177,7 @@ impl Inputs {
 struct GaugeSums {
     weight: u64,
     in_flight: u64,
+    open_streams: u64,
     up: u64,
 }
 
@@ -184,6 +185,7 @@ impl GaugeSums {
     fn add(&mut self, backend: &BackendSample) {
         self.weight += u64::from(backend.effective_weight);
         self.in_flight += u64::from(backend.endpoint.load().calls());
+        self.open_streams += u64::from(backend.endpoint.load().streams().count());
         self.up += u64::from(backend.up);
     }
 }
@@ -195,6 +197,10 @@ fn write_backend(page: &mut Page, service: &str, backend: &BackendSample, totals
     let load = endpoint.load();
     page.gauge(&names::BACKEND_WEIGHT, &labels, backend.effective_weight);
     page.gauge(&names::BACKEND_IN_FLIGHT, &labels, load.calls());
+    page.gauge(&names::BACKEND_OPEN_STREAMS, &labels, load.streams().count());
+    if let Some(age) = load.streams().mean_age(clock::now()) {
+        page.gauge(&names::BACKEND_STREAM_AGE, &labels, age.as_secs_f64());
+    }
     page.gauge(&names::BACKEND_EWMA, &labels, load.ewma_seconds(ewma));
     page.gauge(&names::BACKEND_UP, &labels, u8::from(backend.up));
     if let Some(ratio) = backend.success_ratio {
@@ -208,6 +214,7 @@ fn write_rest(page: &mut Page, service: &str, rest: &Rest, gauges: &GaugeSums) {
     write_totals(page, labels, &rest.totals);
     page.gauge(&names::BACKEND_WEIGHT, &labels, gauges.weight as f64);
     page.gauge(&names::BACKEND_IN_FLIGHT, &labels, gauges.in_flight as f64);
+    page.gauge(&names::BACKEND_OPEN_STREAMS, &labels, gauges.open_streams as f64);
     page.gauge(&names::BACKEND_UP, &labels, gauges.up as f64);
     if service == OTHER {
         page.counter(&names::RETRIES, &[OTHER], rest.retries);
@@ -230,6 +237,13 @@ fn write_totals(page: &mut Page, labels: [&str; 2], totals: &StatTotals) {
         let labels = [service, backend, protocol.name(), &code];
         page.counter(&names::REQUESTS, &labels, count);
     }
+    let streams = &totals.streams;
+    page.counter(&names::STREAMS_OPENED, &labels, streams.opened);
+    page.counter(&names::STREAMS_ENDED, &labels, streams.ended);
+    for (direction, messages) in Direction::ALL.into_iter().zip(streams.messages) {
+        let [service, backend] = labels;
+        page.counter(&names::STREAM_MESSAGES, &[service, backend, direction.name()], messages);
+    }
     page.histogram(&names::REQUEST_DURATION, &labels, &totals.duration);
     page.histogram(&names::RESPONSE_START, &labels, &totals.start);
 }
@@ -238,9 +252,10 @@ fn write_folded(page: &Page, fold: &Fold) {
     let folded = fold.folded();
     for metric in METRICS {
         let has = |label| metric.labels.contains(&label);
+        let ways = if has("direction") { Direction::ALL.len() } else { 1 };
         let sets = match (has("service"), has("backend"), has("code")) {
             (true, true, true) => folded.codes,
-            (true, true, false) => folded.backends,
+            (true, true, false) => folded.backends * ways,
             (true, false, _) => folded.services,
             (false, ..) => continue,
         };

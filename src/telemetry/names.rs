@@ -56,13 +56,23 @@ metrics! {
     REQUESTS = Counter "equipoise_requests_total" ["service", "backend", "protocol", "code"]
         "Requests that are over, by gRPC code name or HTTP status.";
     REQUEST_DURATION = Histogram "equipoise_request_duration_seconds" ["service", "backend"]
-        "Time from the request to the last byte of the response; without requests that the client gave up.";
+        "Time from the request to the last byte of the response, of calls; without those that the client gave up.";
     RESPONSE_START = Histogram "equipoise_response_start_seconds" ["service", "backend"]
-        "Time from the request to the head of the response.";
+        "Time from the request to the head of the response, of calls.";
     BACKEND_WEIGHT = Gauge "equipoise_backend_weight" ["service", "backend"]
         "Weight that the balancer uses now; 0 while the backend takes no new requests.";
     BACKEND_IN_FLIGHT = Gauge "equipoise_backend_in_flight" ["service", "backend"]
-        "Requests sent to the backend and not yet over.";
+        "Calls sent to the backend and not yet over.";
+    BACKEND_OPEN_STREAMS = Gauge "equipoise_backend_open_streams" ["service", "backend"]
+        "Streams that are open to the backend.";
+    BACKEND_STREAM_AGE = Gauge "equipoise_backend_stream_age_seconds" ["service", "backend"]
+        "How long the streams that are open have been so on average; absent without any.";
+    STREAMS_OPENED = Counter "equipoise_streams_opened_total" ["service", "backend"]
+        "Exchanges that began as streams or became some.";
+    STREAMS_ENDED = Counter "equipoise_streams_ended_total" ["service", "backend"]
+        "Streams that are over.";
+    STREAM_MESSAGES = Counter "equipoise_stream_messages_total" ["service", "backend", "direction"]
+        "Messages on streams: of clients (request) and of the backend (response).";
     BACKEND_EWMA = Gauge "equipoise_backend_ewma_seconds" ["service", "backend"]
         "Moving average of the time to a response that p2c_ewma balances by, a geometric one: failures count as the penalty.";
     BACKEND_UP = Gauge "equipoise_backend_up" ["service", "backend"]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use equipoise::clock;
 use equipoise::model::{
-    Code, Endpoint, EwmaParams, ExchangeClass, GRPC_CODES, GrpcCode, Time, WorkerStats,
+    Code, Direction, Endpoint, EwmaParams, ExchangeClass, GRPC_CODES, GrpcCode, Time, WorkerStats,
 };
 use equipoise::telemetry::names::{METRICS, Metric};
 use equipoise::telemetry::{
@@ -117,6 +117,11 @@ async fn every_metric_is_exported_as_declared() {
     backend.endpoint.worker_stats(1).record_call(OK, Duration::from_millis(30));
     stats(&backend).record_start(Duration::from_millis(10));
     backend.endpoint.load().begin(ExchangeClass::Call, Time::ZERO);
+    for _ in 0..2 {
+        backend.endpoint.load().begin(ExchangeClass::Stream, Time::ZERO);
+        stats(&backend).record_stream_opened();
+    }
+    stats(&backend).count_messages(Direction::Response, 9);
     let mut orders = service("orders", vec![backend]);
     orders.retries = 7;
     orders.copies = Some([5, 4, 3, 2, 1]);
@@ -149,6 +154,10 @@ async fn every_metric_is_exported_as_declared() {
     assert_eq!(page.value("equipoise_response_start_seconds_sum", &here), 0.01);
     assert_eq!(page.value("equipoise_backend_weight", &here), 3.0);
     assert_eq!(page.value("equipoise_backend_in_flight", &here), 1.0);
+    assert_eq!(page.value("equipoise_backend_open_streams", &here), 2.0);
+    assert_eq!(page.value("equipoise_streams_opened_total", &here), 2.0);
+    let answers = [here[0], here[1], ("direction", "response")];
+    assert_eq!(page.value("equipoise_stream_messages_total", &answers), 9.0);
     assert_eq!(page.value("equipoise_backend_up", &here), 1.0);
     assert_eq!(page.value("equipoise_backend_success_ratio", &here), 0.75);
     assert_eq!(page.value("equipoise_retries_total", &here[..1]), 7.0);

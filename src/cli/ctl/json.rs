@@ -54,6 +54,12 @@ struct Backend<'a> {
     p90_seconds: Option<f64>,
     p99_seconds: Option<f64>,
     p999_seconds: Option<f64>,
+    open_streams: u32,
+    mean_stream_age_seconds: Option<f64>,
+    streams_opened_per_second: f64,
+    streams_ended_per_second: f64,
+    stream_messages_per_second: f64,
+    streams: u64,
 }
 
 #[derive(Serialize)]
@@ -178,6 +184,12 @@ fn backend(b: &proto::Backend, recent: u64) -> Backend<'_> {
         p90_seconds: b.p90_seconds,
         p99_seconds: b.p99_seconds,
         p999_seconds: b.p999_seconds,
+        open_streams: b.open_streams,
+        mean_stream_age_seconds: b.mean_stream_age_seconds,
+        streams_opened_per_second: b.streams_opened_per_second,
+        streams_ended_per_second: b.streams_ended_per_second,
+        stream_messages_per_second: b.stream_messages_per_second,
+        streams: b.streams,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What people read: aligned columns, human units, `-` where there is no data.
 
-use super::{share, state_name};
+use super::{share, state_name, streams};
 use crate::cli::text::{align, latency, or_dash};
 use crate::control::proto::{Backend, Service, ServiceSummary};
 
@@ -52,10 +52,14 @@ fn service(service: &Service) -> String {
     let mut rows = vec![TITLES.map(String::from)];
     rows.extend(backends.iter().map(|backend| row(backend, recent)));
     rows.push(total(backends));
-    format!(
+    let calls = format!(
         "{name}: {policy}, revision {revision}; shares, success and latency of the last 30 s\n{}",
         align(&rows, 2)
-    )
+    );
+    match streams::table(name, backends) {
+        Some(streams) => format!("{calls}\n{streams}"),
+        None => calls,
+    }
 }
 
 fn row(backend: &Backend, recent: u64) -> [String; TITLES.len()] {

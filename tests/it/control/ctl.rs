@@ -89,7 +89,9 @@ async fn json_is_for_programs() {
             "in_flight": 0, "ewma_seconds": null, "requests": requests,
             "recent_requests": requests, "recent_share": share, "success_ratio": success,
             "p50_seconds": null, "p90_seconds": null, "p99_seconds": null,
-            "p999_seconds": null,
+            "p999_seconds": null, "open_streams": 0, "mean_stream_age_seconds": null,
+            "streams_opened_per_second": 0.0, "streams_ended_per_second": 0.0,
+            "stream_messages_per_second": 0.0, "streams": 0,
         })
     };
     let expected = json!({"services": [{

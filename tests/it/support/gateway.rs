@@ -102,7 +102,8 @@ impl Gateway {
     pub async fn idle(&self) {
         eventually("no request is in flight", async || {
             let page = self.metrics().await;
-            page.samples("equipoise_backend_in_flight").iter().all(|sample| sample.value == 0.0)
+            let none = |gauge| page.samples(gauge).iter().all(|sample| sample.value == 0.0);
+            none("equipoise_backend_in_flight") && none("equipoise_backend_open_streams")
         })
         .await;
     }

@@ -35,11 +35,12 @@ async fn start(backends: &[Backend; 2]) -> Gateway {
     let [a, b, none] = [backends[0].address, backends[1].address, nobody].map(endpoint);
     Gateway::start(&format!(
         "{PORTS}services:\n  \
-           orders:\n    balancer: {{ policy: round_robin }}\n    endpoints: [ {a}, {b}, {none} ]\n  \
+           orders:\n    balancer: {{ policy: round_robin }}\n    streams: [ echo.Echo/ClientStream ]\n    endpoints: [ {a}, {b}, {none} ]\n  \
            carts: {{ endpoints: [ {none} ] }}\n  \
            copies: {{ endpoints: [ {b} ] }}\n\
          routes:\n  \
            - match: {{ grpc: echo.Echo/Unary }}\n    service: orders\n    mirror: {{ service: copies }}\n  \
+           - match: {{ grpc: echo.Echo/ClientStream }}\n    service: orders\n  \
            - match: {{ grpc: echo.Echo/ServerStream }}\n    service: carts\n"
     ))
     .await
@@ -93,6 +94,11 @@ async fn every_query_of_the_dashboard_and_the_rules_returns_data() {
     let gateway = start(&backends).await;
     let mut clients = JoinSet::new();
     clients.spawn(load(gateway.front()));
+    let mut client = gateway.client().await;
+    clients.spawn(async move {
+        let _ = client.client_stream(tokio_stream::pending()).await;
+        unreachable!("it is open until the end")
+    });
     let prometheus = Prometheus::start(gateway.metrics_address(), &folder().join("rules"));
 
     let mut rules = Vec::new();

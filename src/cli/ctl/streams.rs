@@ -1,0 +1,83 @@
+//! The streams of a service, beside its calls: shown where there are or were any.
+
+use crate::cli::text::{align, or_dash};
+use crate::control::proto::Backend;
+
+const TITLES: [&str; 6] = ["BACKEND", "STREAMS", "OPENED/S", "ENDED/S", "MESSAGES/S", "AGE"];
+
+/// A table of the streams, if the service has or had any.
+pub(super) fn table(service: &str, backends: &[Backend]) -> Option<String> {
+    if backends.iter().all(|backend| backend.streams == 0) {
+        return None;
+    }
+    let mut rows = vec![TITLES.map(String::from)];
+    rows.extend(backends.iter().map(row));
+    rows.push(total(backends));
+    Some(format!("{service}: streams, now and of the last 30 s\n{}", align(&rows, 1)))
+}
+
+fn row(backend: &Backend) -> [String; TITLES.len()] {
+    [
+        backend.address.clone(),
+        backend.open_streams.to_string(),
+        rate(backend.streams_opened_per_second),
+        rate(backend.streams_ended_per_second),
+        rate(backend.stream_messages_per_second),
+        or_dash(backend.mean_stream_age_seconds, age),
+    ]
+}
+
+fn total(backends: &[Backend]) -> [String; TITLES.len()] {
+    let sum = |value: fn(&Backend) -> f64| rate(backends.iter().map(value).sum());
+    let open: u64 = backends.iter().map(|backend| u64::from(backend.open_streams)).sum();
+    [
+        "total".into(),
+        open.to_string(),
+        sum(|backend| backend.streams_opened_per_second),
+        sum(|backend| backend.streams_ended_per_second),
+        sum(|backend| backend.stream_messages_per_second),
+        String::new(),
+    ]
+}
+
+fn rate(per_second: f64) -> String {
+    if per_second < 99.95 { format!("{per_second:.1}") } else { format!("{per_second:.0}") }
+}
+
+fn age(seconds: f64) -> String {
+    match seconds {
+        ..60.0 => format!("{seconds:.1} s"),
+        ..3600.0 => format!("{:.1} min", seconds / 60.0),
+        ..86_400.0 => format!("{:.1} h", seconds / 3600.0),
+        _ => format!("{:.1} d", seconds / 86_400.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_had_streams_sees_them() {
+        let quiet = Backend { address: "a:1".into(), ..Backend::default() };
+        assert_eq!(table("orders", std::slice::from_ref(&quiet)), None);
+        let busy = Backend {
+            address: "b:1".into(),
+            open_streams: 12,
+            streams: 40,
+            streams_opened_per_second: 0.25,
+            streams_ended_per_second: 0.1,
+            stream_messages_per_second: 1234.4,
+            mean_stream_age_seconds: Some(5_400.0),
+            ..Backend::default()
+        };
+        let expected = "\
+orders: streams, now and of the last 30 s
+BACKEND  STREAMS  OPENED/S  ENDED/S  MESSAGES/S    AGE
+a:1            0       0.0      0.0         0.0      -
+b:1           12       0.2      0.1        1234  1.5 h
+total         12       0.2      0.1        1234
+";
+        assert_eq!(table("orders", &[quiet, busy]).as_deref(), Some(expected));
+    }
+}
