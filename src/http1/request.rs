@@ -76,7 +76,7 @@ pub fn read(
     if hop.trailers {
         headers.add(Name::Te, b"trailers");
     }
-    message::request(&headers)?;
+    message::request(&mut headers)?;
     let body = match (hop.chunked, hop.length) {
         (true, _) => Some(Body::Chunked(Chunk::Size)),
         (false, None | Some(0)) => None,

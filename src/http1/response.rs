@@ -65,7 +65,7 @@ pub fn read(head: &[u8], asked: Asked, mut headers: Headers) -> Result<Response,
         (_, false, Some(length)) => Kind::Body(Body::Length(length)),
         (_, false, None) => Kind::Body(Body::UntilClose),
     };
-    message::response(&headers)?;
+    message::response(&mut headers)?;
     let close = hop.close || !modern || kind == Kind::Body(Body::UntilClose);
     Ok(Response { headers, kind, close })
 }

@@ -1,6 +1,7 @@
 //! A header block. A clone shares the fields until one of the two is changed.
 
 mod arena;
+mod blanks;
 mod pool;
 
 use std::rc::Rc;

@@ -18,4 +18,5 @@ mod slow;
 mod steer;
 mod streams;
 mod tls;
+mod tolerance;
 mod wire;

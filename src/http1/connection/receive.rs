@@ -311,7 +311,7 @@ fn trailers(lines: &[u8], pool: &mut HeaderPool) -> Result<Option<Headers>, &'st
     let mut headers = pool.take();
     Hop::read(lines)?.pass_on(lines, &mut headers);
     headers.retain(|field| write::is_for_trailers(field.id));
-    message::trailers(&headers)?;
+    message::trailers(&mut headers)?;
     Ok((!headers.is_empty()).then_some(headers))
 }
 

@@ -126,9 +126,9 @@ impl Connection {
         let decoded = self.decoder.decode(bytes, size, count, &mut headers);
         let too_large = decoded.map_err(compression_error)?.too_large;
         let facts = match kind {
-            Kind::Request => message::request(&headers),
-            Kind::Response => message::response(&headers),
-            Kind::Trailers => message::trailers(&headers),
+            Kind::Request => message::request(&mut headers),
+            Kind::Response => message::response(&mut headers),
+            Kind::Trailers => message::trailers(&mut headers),
         };
         if let Ok(facts) = facts
             && !too_large

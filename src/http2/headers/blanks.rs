@@ -1,0 +1,144 @@
+//! Blanks around a value are no part of it (RFC 9110, section 5.5): they are taken off.
+//!
+//! RFC 9113, section 8.2.1, has them make a message malformed. This departs from it on purpose.
+//! gRPC leaves blanks as they are, so servers end their messages, and both sides values of their
+//! metadata, with one; other gateways carry that. It protects nobody: what goes on has none.
+
+use super::arena::{Arena, Range};
+use super::{Headers, Name};
+
+impl Headers {
+    /// Takes off the blanks around all values but those of pseudo-headers, which may have none.
+    /// Around a `grpc-message` they are part of its text, and go on in the form that lasts.
+    pub(in crate::http2) fn trim(&mut self) {
+        let arena = self.arena();
+        if arena.ranges.iter().any(|range| has_outer_blanks(arena.field(range).value)) {
+            trim(self.arena_mut());
+        }
+    }
+}
+
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+fn has_outer_blanks(value: &[u8]) -> bool {
+    value.first().is_some_and(is_blank) || value.last().is_some_and(is_blank)
+}
+
+/// How many blanks are before a value, and how many behind it.
+fn outer_blanks(value: &[u8]) -> (usize, usize) {
+    let before = value.iter().take_while(|byte| is_blank(byte)).count();
+    let rest = value.iter().skip(before);
+    (before, rest.rev().take_while(|byte| is_blank(byte)).count())
+}
+
+#[cold]
+fn trim(arena: &mut Arena) {
+    arena.tag = None;
+    let Arena { bytes, ranges, .. } = arena;
+    for range in ranges.iter_mut().filter(|range| !range.id.is_pseudo()) {
+        let start = range.start as usize;
+        let value = start + range.name_len as usize;
+        let end = value + range.value_len as usize;
+        let (before, behind) = outer_blanks(bytes.get(value..end).unwrap_or_default());
+        if before + behind == 0 {
+            continue;
+        }
+        if range.id == Name::GrpcMessage {
+            encode(bytes, range, before, behind);
+            continue;
+        }
+        bytes.copy_within(start..value, start + before); // a name lies before its value
+        range.start += before as u32;
+        range.value_len -= (before + behind) as u32;
+    }
+}
+
+/// Writes a field again whose outer blanks are percent-encoded, as gRPC reads them.
+fn encode(bytes: &mut Vec<u8>, range: &mut Range, before: usize, behind: usize) {
+    let start = range.start as usize;
+    let value = start + range.name_len as usize;
+    let end = value + range.value_len as usize;
+    let begin = bytes.len();
+    bytes.extend_from_within(start..value);
+    let inner = value + before..end - behind;
+    for at in value..end {
+        match bytes.get(at).copied() {
+            Some(byte) if inner.contains(&at) => bytes.push(byte),
+            Some(b'\t') => bytes.extend_from_slice(b"%09"),
+            _ => bytes.extend_from_slice(b"%20"),
+        }
+    }
+    range.start = begin as u32;
+    range.value_len = (bytes.len() - begin) as u32 - range.name_len;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trimmed(fields: &[(&str, &str)]) -> Vec<(String, String)> {
+        let mut headers = Headers::new();
+        for (name, value) in fields {
+            headers.add_named(name.as_bytes(), value.as_bytes());
+        }
+        headers.trim();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        headers.iter().map(|field| (text(field.name), text(field.value))).collect()
+    }
+
+    #[test]
+    fn blanks_around_a_value_are_taken_off_and_those_within_stay() {
+        let cases = [
+            ("v", "v"),
+            ("", ""),
+            ("v ", "v"),
+            (" v", "v"),
+            ("\t v\tw  x \t ", "v\tw  x"),
+            (" ", ""),
+            (" \t ", ""),
+        ];
+        for (value, expected) in cases {
+            let fields = [("x-before", " 1"), ("x-name", value), ("x-behind", "2 ")];
+            let expected = [("x-before", "1"), ("x-name", expected), ("x-behind", "2")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
+            assert_eq!(trimmed(&fields), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn those_around_a_message_are_encoded() {
+        let cases = [
+            ("cannot parse: ", "cannot parse:%20"),
+            (" \tno", "%20%09no"),
+            ("  a b  ", "%20%20a b%20%20"),
+            (" ", "%20"),
+            ("50%25 ", "50%25%20"),
+            ("as it is", "as it is"),
+        ];
+        for (value, expected) in cases {
+            let fields = [("grpc-status", " 3"), ("grpc-message", value), ("x", "y ")];
+            let expected = [("grpc-status", "3"), ("grpc-message", expected), ("x", "y")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
+            assert_eq!(trimmed(&fields), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_pseudo_header_keeps_its_blanks_to_be_refused_for_them() {
+        assert_eq!(trimmed(&[(":path", "/ "), ("x", " y")])[0].1, "/ ");
+    }
+
+    #[test]
+    fn a_block_that_is_shared_stays_as_it_is() {
+        let mut one = Headers::new();
+        one.add_named(b"x", b"y ");
+        let mut other = one.clone();
+        other.trim();
+        assert_eq!(
+            (one.get_named(b"x"), other.get_named(b"x")),
+            (Some(&b"y "[..]), Some(&b"y"[..]))
+        );
+    }
+}
