@@ -40,23 +40,28 @@ pub fn split(head: &[u8]) -> (&[u8], &[u8]) {
 
 /// The fields in `lines`: name and value of each. No name is empty or has a character that a name
 /// may not have, in either case.
-pub fn fields(lines: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), &'static str>> {
+pub fn fields(
+    lines: &[u8],
+    of_response: bool,
+) -> impl Iterator<Item = Result<(&[u8], &[u8]), &'static str>> {
     let mut lines = lines;
     std::iter::from_fn(move || {
         let at = memchr(b'\n', lines)?;
         let (line, rest) = lines.split_at_checked(at + 1)?;
         lines = rest;
         let line = without_crlf(line);
-        (!line.is_empty()).then(|| field(line))
+        (!line.is_empty()).then(|| field(line, of_response))
     })
 }
 
-fn field(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
+fn field(line: &[u8], of_response: bool) -> Result<(&[u8], &[u8]), &'static str> {
     if matches!(line, [b' ' | b'\t', ..]) {
         return Err("a folded line");
     }
     let colon = memchr(b':', line).ok_or("a field without a colon")?;
     let (name, value) = line.split_at_checked(colon).unwrap_or_default();
+    // What makes a request ambiguous is to be taken off a response (RFC 9112, section 5.1).
+    let name = if of_response { trim(name) } else { name };
     if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
         return Err("a field name with a forbidden character");
     }

@@ -2,8 +2,8 @@
 //! (RFC 9110, section 7.6.1; RFC 9112, sections 6 and 9).
 
 use super::head;
-use super::write::decimal;
-use crate::http2::{Headers, Name, message};
+use super::write::{decimal, is_for_trailers};
+use crate::http2::{HeaderPool, Headers, Name, Role, message};
 
 /// A coding that is not known here.
 pub const CODING: &str = "a transfer-encoding other than chunked";
@@ -14,12 +14,15 @@ const MOST_NOMINATED: usize = 16;
 /// What concerns one connection alone, and the framing.
 #[derive(Debug, Default)]
 pub struct Hop<'a> {
+    /// It is of a response, which nobody takes for two requests.
+    of_response: bool,
     /// `connection: close`.
     pub close: bool,
     /// `connection: upgrade`.
     upgrade_option: bool,
-    /// `upgrade`.
+    /// `upgrade`, and how many of them there are.
     upgrade: Option<&'a [u8]>,
+    upgrades: usize,
     /// `te` has `trailers`.
     pub trailers: bool,
     /// `host`.
@@ -36,25 +39,29 @@ pub struct Hop<'a> {
 }
 
 impl<'a> Hop<'a> {
-    /// Reads the fields in `lines`.
-    pub fn read(lines: &'a [u8]) -> Result<Hop<'a>, &'static str> {
-        let mut hop = Hop::default();
+    /// Reads the fields in `lines`, as the end that reads them has to.
+    pub fn read(lines: &'a [u8], reader: Role) -> Result<Hop<'a>, &'static str> {
+        let of_response = reader == Role::Client;
+        let mut hop = Hop { of_response, ..Hop::default() };
         let mut lengths = 0;
         let mut codings = 0;
-        for field in head::fields(lines) {
+        for field in head::fields(lines, of_response) {
             let (name, value) = field?;
             hop.count += 1;
             match Special::of(name) {
                 Some(Special::Connection) => hop.options(value)?,
-                Some(Special::Upgrade) if hop.upgrade.replace(value).is_some() => {
-                    return Err("two upgrade fields");
+                Some(Special::Upgrade) => {
+                    hop.upgrade = Some(value);
+                    hop.upgrades += 1;
                 }
-                Some(Special::Host) if hop.host.replace(value).is_some() => {
+                Some(Special::Host) if hop.host.replace(value).is_some() && !of_response => {
                     return Err("two host fields");
                 }
                 Some(Special::ContentLength) => {
-                    lengths += 1;
-                    hop.length = Some(message::parse_length(value)?);
+                    let length = message::parse_length(value)?;
+                    let repeated = of_response && hop.length == Some(length);
+                    lengths += usize::from(!repeated);
+                    hop.length = Some(length);
                 }
                 Some(Special::TransferEncoding) => {
                     codings += 1;
@@ -93,15 +100,16 @@ impl<'a> Hop<'a> {
     }
 
     /// The protocol that is asked for instead of this one, unless it is HTTP/2 in clear text,
-    /// which is spoken here without asking.
+    /// which is spoken here without asking. Nor is one of several fields taken for the wish.
     pub fn upgrade(&self) -> Option<&'a [u8]> {
-        self.upgrade.filter(|to| self.upgrade_option && !has_option(to, b"h2c"))
+        let asked = self.upgrade_option && self.upgrades == 1;
+        self.upgrade.filter(|to| asked && !has_option(to, b"h2c"))
     }
 
     /// Adds the fields that are for the other end, `content-length` among them: it was read as
     /// one number and goes on as that.
     pub fn pass_on(&self, lines: &[u8], headers: &mut Headers) {
-        for (name, value) in head::fields(lines).flatten() {
+        for (name, value) in head::fields(lines, self.of_response).flatten() {
             if self.passes(name) {
                 headers.push_folded(name, value);
             }
@@ -116,6 +124,19 @@ impl<'a> Hop<'a> {
         let named = self.nominated.get(..self.nominations).unwrap_or_default();
         Special::of(name).is_none() && !named.iter().any(|other| other.eq_ignore_ascii_case(name))
     }
+}
+
+/// The trailers in `lines`, if any of them may be passed on.
+pub fn trailers(
+    lines: &[u8],
+    reader: Role,
+    pool: &mut HeaderPool,
+) -> Result<Option<Headers>, &'static str> {
+    let mut headers = pool.take();
+    Hop::read(lines, reader)?.pass_on(lines, &mut headers);
+    headers.retain(|field| is_for_trailers(field.id));
+    message::trailers(&mut headers)?;
+    Ok((!headers.is_empty()).then_some(headers))
 }
 
 /// Fields that are not passed on as they come: of one connection, or framing, or the host.

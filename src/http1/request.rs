@@ -3,7 +3,7 @@
 use super::body::{Body, Chunk};
 use super::head;
 use super::hop::{CODING, Hop};
-use crate::http2::{Headers, Name, message};
+use crate::http2::{Headers, Name, Role, message};
 
 /// A request's head, and what follows it.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub fn read(
 ) -> Result<Request, Refusal> {
     let (line, lines) = head::split(head);
     let line = Line::parse(line)?;
-    let hop = Hop::read(lines)?;
+    let hop = Hop::read(lines, Role::Server)?;
     if hop.count > most_fields {
         return Err(Refusal { status: 431, detail: "too many fields" });
     }

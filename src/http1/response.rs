@@ -3,7 +3,7 @@
 use super::body::{Body, Chunk};
 use super::head;
 use super::hop::Hop;
-use crate::http2::{Headers, Name, message};
+use crate::http2::{Headers, Name, Role, message};
 
 /// What a request has to do with how its response is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub enum Kind {
 pub fn read(head: &[u8], asked: Asked, mut headers: Headers) -> Result<Response, &'static str> {
     let (line, lines) = head::split(head);
     let (status, modern) = status_line(line)?;
-    let hop = Hop::read(lines)?;
+    let hop = Hop::read(lines, Role::Client)?;
     if hop.chunked && !modern {
         return Err("transfer-encoding in HTTP/1.0");
     }

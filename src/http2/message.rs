@@ -42,19 +42,48 @@ pub fn request(headers: &mut Headers) -> Checked<Facts> {
 /// Checks the head of a response, final or informational.
 pub fn response(headers: &mut Headers) -> Checked<Facts> {
     headers.trim();
+    drop_connection_specific(headers);
     let mut pseudo = Pseudo::default();
     let mut facts = Facts::default();
+    let mut repeated = false;
     for field in headers.iter() {
         match field.id {
             Name::Status => {
                 once(&mut pseudo.method, pseudo.over, field)?;
                 facts.status = parse_status(field.value)?;
             }
+            Name::ContentLength if facts.content_length == Some(parse_length(field.value)?) => {
+                repeated = true; // nothing that two readers could read in two ways
+            }
             _ => pseudo.regular(field, &mut facts)?,
         }
         check_value(field.value)?;
     }
+    if repeated {
+        let mut lengths = 0;
+        headers.retain(|field| {
+            lengths += usize::from(field.id == Name::ContentLength);
+            field.id != Name::ContentLength || lengths == 1
+        });
+    }
     if facts.status == 0 { Err("no :status") } else { Ok(facts) }
+}
+
+/// Takes off what a backend says of a connection, in which other gateways see no harm either. It
+/// is RFC 9113, section 8.2.2, that calls such a message malformed: for the sake of requests,
+/// where a reader behind may take it for framing.
+fn drop_connection_specific(headers: &mut Headers) {
+    const NAMES: [Name; 6] = [
+        Name::Connection,
+        Name::KeepAlive,
+        Name::ProxyConnection,
+        Name::TransferEncoding,
+        Name::Upgrade,
+        Name::Te,
+    ];
+    if NAMES.iter().any(|&name| headers.get(name).is_some()) {
+        headers.retain(|field| !NAMES.contains(&field.id));
+    }
 }
 
 /// Checks the head of HTTP/1.1's status 101, which has no place in HTTP/2.
@@ -65,6 +94,12 @@ pub fn switching(headers: &Headers) -> Checked<()> {
         check_value(field.value)?;
     }
     Ok(())
+}
+
+/// Checks the trailers of a response.
+pub fn response_trailers(headers: &mut Headers) -> Checked<Facts> {
+    drop_connection_specific(headers);
+    trailers(headers)
 }
 
 /// Checks a trailer section.
@@ -113,7 +148,7 @@ impl Pseudo<'_> {
             | Name::ProxyConnection
             | Name::TransferEncoding
             | Name::Upgrade => Err("connection-specific field"),
-            Name::Te if field.value != b"trailers" => Err("te is not trailers"),
+            Name::Te if !field.value.eq_ignore_ascii_case(b"trailers") => Err("te is not trailers"),
             Name::ContentLength => {
                 let length = parse_length(field.value)?;
                 match facts.content_length.replace(length) {
@@ -218,10 +253,11 @@ pub fn parse_length(value: &[u8]) -> Checked<u64> {
     })
 }
 
+/// Classes that HTTP does not know are for the client to make something of (RFC 9110, section 15).
 fn parse_status(value: &[u8]) -> Checked<u16> {
     match value {
         [b'1', b'0', b'1'] => Err("status 101 has no place in HTTP/2"),
-        [a @ b'1'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
             let digit = |d: &u8| u16::from(d - b'0');
             Ok(digit(a) * 100 + digit(b) * 10 + digit(c))
         }
@@ -313,8 +349,10 @@ mod tests {
 
     #[test]
     fn responses_and_trailers() {
-        assert_eq!(response(&[(":status", "204")]).map(|f| f.status), Ok(204));
-        for bad in ["", "20", "101", "2000", "abc", "099", "600", "20 "] {
+        for (status, number) in [("204", 204), ("599", 599), ("600", 600), ("999", 999)] {
+            assert_eq!(response(&[(":status", status)]).map(|f| f.status), Ok(number));
+        }
+        for bad in ["", "20", "101", "2000", "abc", "099", "1000", "20 "] {
             assert!(response(&[(":status", bad)]).is_err(), "{bad}");
         }
         assert!(response(&[("x", "y")]).is_err());
@@ -340,6 +378,39 @@ mod tests {
         for bad in ["a\n", "\ra", "\0", " a\r\n "] {
             assert!(request(with(&[("x", bad)])).is_err(), "{bad:?}");
             assert!(trailers(&mut block(&[("grpc-message", bad)])).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_backend_says_of_its_connection_goes_no_further() {
+        let of_connection = [
+            ("connection", "keep-alive"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "close"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2,h2c"),
+            ("te", "gzip"),
+        ];
+        for field in of_connection {
+            let mut head = block(&[(":status", "200"), field, ("x", "y")]);
+            assert!(super::response(&mut head).is_ok(), "{field:?}");
+            assert_eq!(head, block(&[(":status", "200"), ("x", "y")]));
+            let mut last = block(&[field, ("grpc-status", "0")]);
+            assert!(trailers(&mut last.clone()).is_err(), "of a request: {field:?}");
+            assert!(response_trailers(&mut last).is_ok(), "{field:?}");
+            assert_eq!(last, block(&[("grpc-status", "0")]));
+        }
+    }
+
+    #[test]
+    fn a_length_that_a_backend_repeats_is_one() {
+        let length = |value| ("content-length", value);
+        let mut head = block(&[(":status", "200"), length("5"), ("x", "y"), length("5 ")]);
+        let facts = super::response(&mut head);
+        assert_eq!(facts.map(|facts| facts.content_length), Ok(Some(5)));
+        assert_eq!(head, block(&[(":status", "200"), length("5"), ("x", "y")]));
+        for lengths in [&[length("5"), length("6")][..], &[length("x")], &[length("")]] {
+            assert!(response(&[&[(":status", "200")], lengths].concat()).is_err(), "{lengths:?}");
         }
     }
 }

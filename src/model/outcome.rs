@@ -104,7 +104,7 @@ impl GrpcCode {
 pub enum Code {
     /// A gRPC call's status.
     Grpc(GrpcCode),
-    /// An HTTP status, 100..=599; 499 when the client gave up.
+    /// An HTTP status, 100..=999; 499 when the client gave up.
     Http(u16),
 }
 

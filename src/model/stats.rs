@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::histogram::{Counts, Histogram};
 use super::outcome::{Class, Code, GRPC_CODES, GrpcCode, Protocol};
 
-const HTTP_STATUSES: usize = 500; // 100..=599
+const HTTP_STATUSES: usize = 500; // 100..=599; those above count as the last
 
 /// Counters that one worker writes and any thread reads: an increment is a plain load and store.
 #[derive(Debug, Default)]

@@ -3,12 +3,9 @@
 use super::{Connection, Exchange, MOST_INFORMATIONAL, Receiving, Sending};
 use crate::http1::body::{Body, Piece};
 use crate::http1::head::{self, Scan};
-use crate::http1::hop::Hop;
 use crate::http1::response::{Asked, Kind};
-use crate::http1::{request, response, write};
-use crate::http2::{
-    Cause, ConnectionError, ErrorCode, Event, Fault, HeaderPool, Headers, Key, Role, message,
-};
+use crate::http1::{hop, request, response, write};
+use crate::http2::{Cause, ConnectionError, ErrorCode, Event, Fault, HeaderPool, Key, Role};
 
 type Received = Result<Option<Event>, ConnectionError>;
 
@@ -246,7 +243,7 @@ impl Connection {
                 Ok(Piece::Trailers(lines)) => {
                     exchange.receiving = Receiving::Done;
                     self.settle();
-                    return match trailers(lines, pool) {
+                    return match hop::trailers(lines, self.role, pool) {
                         Ok(Some(headers)) => Ok(Step::Event(Event::Trailers { key, headers })),
                         Ok(None) => {
                             take(key, &[], true);
@@ -304,15 +301,6 @@ impl Connection {
     fn window(&self) -> usize {
         self.limits.stream_window as usize
     }
-}
-
-/// The trailers in `lines`, if any of them may be passed on.
-fn trailers(lines: &[u8], pool: &mut HeaderPool) -> Result<Option<Headers>, &'static str> {
-    let mut headers = pool.take();
-    Hop::read(lines)?.pass_on(lines, &mut headers);
-    headers.retain(|field| write::is_for_trailers(field.id));
-    message::trailers(&mut headers)?;
-    Ok((!headers.is_empty()).then_some(headers))
 }
 
 impl Exchange {

@@ -45,14 +45,14 @@ fn each_kind_of_response_ends_where_it_should() {
 fn what_could_be_read_in_two_ways_is_malformed() {
     for lines in [
         "Content-Length: 2\r\nTransfer-Encoding: chunked",
-        "Content-Length: 2\r\nContent-Length: 2",
+        "Content-Length: 2\r\nContent-Length: 3",
         "Content-Length: 2, 2",
         "Content-Length: two",
         "Transfer-Encoding: gzip, chunked",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
         "x: a\r\n folded",
         "x: a\nb: c",
-        "x : a",
+        "x y : a",
         ": a",
         "x: a\0",
         ":status: 200",
@@ -78,6 +78,24 @@ fn what_could_be_read_in_two_ways_is_malformed() {
     for chunk in ["x\r\n", "2\r\nokay", "2\nok\r\n"] {
         let told = told(&format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}"));
         assert!(told.contains("reset Malformed("), "{chunk}: {told}");
+    }
+}
+
+#[test]
+fn what_can_be_read_in_one_way_alone_is_read() {
+    let cases = [
+        ("x : a\r\nx\t:b \r\nContent-Length : 2", "x=a x=b content-length=2"),
+        ("Content-Length: 2\r\nx: a\r\nContent-Length: 02 ", "x=a content-length=2"),
+        ("Upgrade: h2\r\nUpgrade: h2c\r\nContent-Length: 2", "content-length=2"),
+        ("Host: a\r\nHost: b\r\nContent-Length: 2", "content-length=2"),
+    ];
+    for (lines, expected) in cases {
+        let told = told(&format!("HTTP/1.1 200 OK\r\n{lines}\r\n\r\nok"));
+        assert_eq!(told, format!("response :status=200 {expected} | data ok | end"), "{lines}");
+    }
+    for status in ["600", "999"] {
+        let told = told(&format!("HTTP/1.1 {status} Odd\r\nContent-Length: 0\r\n\r\n"));
+        assert!(told.starts_with(&format!("response :status={status} ")), "{told}");
     }
 }
 

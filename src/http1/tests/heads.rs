@@ -45,6 +45,10 @@ fn a_request_is_as_http2_would_have_brought_it() {
             "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
             "/ h upgrade=websocket",
         ),
+        (
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n\r\n",
+            "/ h",
+        ),
         ("GET / HTTP/1.1\r\nHost: h\r\nTE: trailers;q=1\r\n\r\n", "/ h te=trailers"),
         ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 007\r\n\r\n", "/ h content-length=7"),
     ];

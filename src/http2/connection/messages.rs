@@ -125,10 +125,11 @@ impl Connection {
         let (size, count) = (self.limits.header_size as usize, self.limits.header_count as usize);
         let decoded = self.decoder.decode(bytes, size, count, &mut headers);
         let too_large = decoded.map_err(compression_error)?.too_large;
-        let facts = match kind {
-            Kind::Request => message::request(&mut headers),
-            Kind::Response => message::response(&mut headers),
-            Kind::Trailers => message::trailers(&mut headers),
+        let facts = match (kind, self.role) {
+            (Kind::Request, _) => message::request(&mut headers),
+            (Kind::Response, _) => message::response(&mut headers),
+            (Kind::Trailers, Role::Client) => message::response_trailers(&mut headers),
+            (Kind::Trailers, Role::Server) => message::trailers(&mut headers),
         };
         if let Ok(facts) = facts
             && !too_large

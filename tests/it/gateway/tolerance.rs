@@ -3,8 +3,14 @@
 use http::{HeaderMap, HeaderValue};
 use tokio::sync::mpsc;
 
-use crate::support::gateway::Gateway;
+use crate::support::frames::{self, DATA, END_STREAM, HEADERS};
+use crate::support::gateway::{Gateway, one_service};
+use crate::support::http1::{Recorder, exchange};
 use crate::support::{raw, soon};
+
+const PATH: &str = "/echo.Echo/Unary";
+const OK: &[(&str, &str)] = &[(":status", "200"), ("content-type", "application/grpc")];
+const STATUS: &[(&str, &str)] = &[("grpc-status", "0")];
 
 /// Values as a peer sends them, what is to become of them, and what of a message.
 const BLANKS: [(&str, &str, &str); 5] = [
@@ -64,4 +70,56 @@ async fn blanks_around_values_pass_as_what_they_are() {
         }
     }
     gateway.idle().await;
+}
+
+/// Neither of them says anything of the call, or could be taken for another one.
+#[tokio::test]
+async fn odd_responses_pass() {
+    let cases: &[(&[(&str, &str)], u16)] = &[
+        (&[(":status", "200"), ("connection", "keep-alive"), ("x", "y")], 200),
+        (&[(":status", "200"), ("upgrade", "h2,h2c"), ("x", "y ")], 200),
+        (&[(":status", "201"), ("transfer-encoding", "chunked"), ("x", "y")], 201),
+        (&[(":status", "200"), ("keep-alive", "5"), ("te", "gzip"), ("x", "y")], 200),
+        (&[(":status", "200"), ("content-length", "3"), ("content-length", "3"), ("x", "y")], 200),
+        (&[(":status", "999"), ("x", "y")], 999),
+    ];
+    let backend = frames::backend(move |mut frames| async move {
+        while let Some(frame) = frames.next().await {
+            if frame.kind == HEADERS {
+                let (head, _) = cases[frame.stream as usize / 2 % cases.len()];
+                frames.head(frame.stream, 0, head).await;
+                frames.send(DATA, 0, frame.stream, b"all").await;
+                let last = [("connection", "close"), ("x-last", "z")];
+                frames.head(frame.stream, END_STREAM, &last).await;
+            }
+        }
+    })
+    .await;
+    let gateway = Gateway::to(&[backend]).await;
+    let client = raw::connect(gateway.front()).await;
+    for (head, status) in cases {
+        let request = http::Request::get("http://test/").body(()).unwrap();
+        let answer = raw::get(&client, request).await;
+        assert_eq!(answer.head.status, *status, "{head:?}");
+        assert_eq!((answer.header("x"), &answer.body[..]), (Some(&b"y"[..]), &b"all"[..]));
+        assert_eq!(answer.trailer("x-last"), Some(&b"z"[..]), "{head:?}");
+        for name in ["connection", "upgrade", "transfer-encoding", "keep-alive", "te"] {
+            assert_eq!((answer.header(name), answer.trailer(name)), (None, None), "{head:?}");
+        }
+        assert!(answer.head.headers.get_all("content-length").iter().count() <= 1, "{head:?}");
+    }
+}
+
+#[tokio::test]
+async fn odd_responses_of_http1_pass() {
+    let backend = Recorder::answering(
+        b"HTTP/1.1 700 Odd\r\nX : y \r\nUpgrade: a\r\nUpgrade: b\r\nContent-Length: 2\r\n\
+          Content-Length: 2\r\n\r\nok",
+    )
+    .await;
+    let gateway = Gateway::start(&one_service(&[backend.address], "protocol: http1")).await;
+    let request = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let answer = exchange(gateway.front(), request).await;
+    let expected = "HTTP/1.1 700 \r\nx: y\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+    assert_eq!(answer, expected);
 }
