@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use self::event::{Event, Gone, OpenError, SendError};
-use super::error::{Cause, ConnectionError, ErrorCode};
+use super::error::{Cause, ConnectionError, ErrorCode, Fault};
 use super::frame::{DEFAULT_WINDOW, MAX_31, PREFACE, flag, kind};
 use super::hpack::{Decoder, Encoder};
 use super::limits::Limits;
@@ -107,10 +107,13 @@ impl Connection {
             output: Output::default(),
             streams: Streams::default(),
             encoder: Encoder::new(),
-            decoder: Decoder::new(limits.header_table_size),
+            decoder: match role {
+                Role::Client => Decoder::new(limits.header_table_size).patient(),
+                Role::Server => Decoder::new(limits.header_table_size),
+            },
             memo: Memo::default(),
             sent: Sent::default(),
-            meter: Meter::new(Arc::clone(&limits)),
+            meter: Meter::new(Arc::clone(&limits), role),
             peer: Settings::default(),
             settings_seen: false,
             settings_acked: false,
@@ -209,20 +212,26 @@ impl Connection {
         self.block.is_some()
     }
 
-    /// How many more streams the peer takes now. None before its SETTINGS have come, or after
-    /// either side's GOAWAY.
+    /// How many more streams the peer takes now. None before its SETTINGS have come, or when the
+    /// connection [is leaving](Connection::is_leaving).
     pub fn available(&self) -> usize {
-        let spent = self.next_id > MAX_31 || self.last_accepted < MAX_31;
-        if !self.settings_seen || self.peer_left || self.failed || spent {
+        if !self.settings_seen || self.is_leaving() {
             return 0;
         }
         (self.peer.max_streams as usize).saturating_sub(self.streams.len())
     }
 
-    /// Whether no stream will ever be opened here again.
+    /// Whether no stream will ever be opened here again: either side has sent GOAWAY, the ids are
+    /// spent, or it [is retired](Connection::retired).
     pub fn is_leaving(&self) -> bool {
         let spent = self.next_id > MAX_31 || self.last_accepted < MAX_31;
-        self.peer_left || self.failed || spent
+        self.peer_left || self.failed || spent || self.retired().is_some()
+    }
+
+    /// Which budget the backend has spent. Its connection takes no new streams then, and those
+    /// that it has go on: they may be of clients who have no part in that.
+    pub fn retired(&self) -> Option<Fault> {
+        self.meter.retired()
     }
 
     /// Announces that no streams are wanted soon, without refusing any: the first of the two

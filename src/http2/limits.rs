@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// The bounds of one connection. Those in time are kept by the driver, the others counted by the
-/// connection itself. What happens when one is passed is said at each.
+/// connection itself. What happens when one is passed is said at each; where that is GOAWAY for
+/// what was counted, other than PING and SETTINGS, a backend's connection is retired instead.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// Streams open at a time; more are refused (`SETTINGS_MAX_CONCURRENT_STREAMS`).
@@ -17,8 +18,9 @@ pub struct Limits {
     pub max_frame_size: u32,
     /// Size of the table for header compression (`SETTINGS_HEADER_TABLE_SIZE`).
     pub header_table_size: u32,
-    /// Size of one header list, 32 bytes added for each field; beyond: the request is refused
-    /// with 431, beyond four times as much: GOAWAY.
+    /// Size of one header list, 32 bytes added for each field; beyond: a request is refused with
+    /// 431, a response is reset. Beyond four times as much: GOAWAY to a client; to a backend only
+    /// if it is beyond 1 MiB too.
     pub header_size: u32,
     /// Fields in one header list, crumbs of cookies counted each; beyond: as `header_size`.
     pub header_count: u32,

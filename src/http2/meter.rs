@@ -2,10 +2,15 @@
 //!
 //! Every flood that HTTP/2 is known for is a kind of frame that costs the sender less than the
 //! receiver. Each kind has a budget for a span of time, some enlarged by useful work.
+//!
+//! A client whose budget is spent is cut off. A backend's connection carries the calls of many
+//! clients, who are not at fault: it is retired, which is to say that it finishes those it has.
+//! Only PING and SETTINGS, which belong to no call, end it there and then.
 
 use std::sync::Arc;
 
 use super::Millis;
+use super::connection::Role;
 use super::error::{ConnectionError, Fault};
 use super::limits::Limits;
 
@@ -17,6 +22,10 @@ const PREMATURE_MS: Millis = 1_000;
 #[derive(Debug)]
 pub struct Meter {
     limits: Arc<Limits>,
+    /// Which end counts.
+    role: Role,
+    /// The first budget that a backend has spent.
+    retired: Option<Fault>,
     short: Short,
     long: Long,
     bytes: u64,
@@ -70,15 +79,18 @@ impl Short {
 
 type Verdict = Result<(), ConnectionError>;
 
-fn check(count: &mut u32, budget: u32, fault: Fault, detail: &'static str) -> Verdict {
+/// Counts one more, and whether that is within the budget.
+fn within(count: &mut u32, budget: u32) -> bool {
     *count = count.saturating_add(1);
-    if *count > budget { Err(ConnectionError::calm(fault, detail)) } else { Ok(()) }
+    *count <= budget
 }
 
 impl Meter {
-    pub fn new(limits: Arc<Limits>) -> Meter {
+    pub fn new(limits: Arc<Limits>, role: Role) -> Meter {
         Meter {
             limits,
+            role,
+            retired: None,
             short: Short::default(),
             long: Long::default(),
             bytes: 0,
@@ -86,6 +98,21 @@ impl Meter {
             streams: 0,
             premature: 0,
         }
+    }
+
+    /// Why the connection is to take no new streams, if so.
+    pub fn retired(&self) -> Option<Fault> {
+        self.retired
+    }
+
+    /// A budget is spent.
+    #[cold]
+    fn spent(&mut self, fault: Fault, detail: &'static str) -> Verdict {
+        if self.role == Role::Client && !matches!(fault, Fault::Pings | Fault::Settings) {
+            self.retired.get_or_insert(fault);
+            return Ok(());
+        }
+        Err(ConnectionError::calm(fault, detail))
     }
 
     fn short(&mut self, now: Millis) -> &mut Short {
@@ -109,8 +136,7 @@ impl Meter {
         self.bytes += bytes as u64;
         self.payload += payload as u64;
         if self.bytes / 8 > self.payload + u64::from(self.limits.overhead_slack) {
-            let detail = "too little payload for the framing";
-            return Err(ConnectionError::calm(Fault::Overhead, detail));
+            return self.spent(Fault::Overhead, "too little payload for the framing");
         }
         Ok(())
     }
@@ -120,13 +146,18 @@ impl Meter {
         let base = self.limits.pings;
         let counts = self.short(now);
         let budget = counts.budget(base, Work { data_sent: 1, ..Work::default() });
-        check(&mut counts.pings, budget, Fault::Pings, "too_many_pings")
+        if within(&mut counts.pings, budget) {
+            return Ok(());
+        }
+        self.spent(Fault::Pings, "too_many_pings")
     }
 
     pub fn settings(&mut self, now: Millis) -> Verdict {
         let budget = self.limits.settings;
-        let count = &mut self.short(now).settings;
-        check(count, budget, Fault::Settings, "too many SETTINGS frames")
+        if within(&mut self.short(now).settings, budget) {
+            return Ok(());
+        }
+        self.spent(Fault::Settings, "too many SETTINGS frames")
     }
 
     /// PRIORITY, GOAWAY, an unknown type, or a late frame for a stream that is gone.
@@ -135,15 +166,20 @@ impl Meter {
         let counts = self.short(now);
         let each = Work { streams: 2, resets_sent: 100, ..Work::default() };
         let budget = counts.budget(base, each);
-        check(&mut counts.idle_frames, budget, Fault::IdleFrames, "too many idle frames")
+        if within(&mut counts.idle_frames, budget) {
+            return Ok(());
+        }
+        self.spent(Fault::IdleFrames, "too many idle frames")
     }
 
     pub fn window_update(&mut self, now: Millis) -> Verdict {
         let base = self.limits.window_updates;
         let counts = self.short(now);
         let budget = counts.budget(base, Work { streams: 1, data_sent: 10, ..Work::default() });
-        let detail = "too many WINDOW_UPDATE frames";
-        check(&mut counts.window_updates, budget, Fault::WindowUpdates, detail)
+        if within(&mut counts.window_updates, budget) {
+            return Ok(());
+        }
+        self.spent(Fault::WindowUpdates, "too many WINDOW_UPDATE frames")
     }
 
     /// A DATA frame was sent, which may be answered by WINDOW_UPDATE and PING.
@@ -160,8 +196,10 @@ impl Meter {
 
     pub fn empty_data(&mut self, now: Millis) -> Verdict {
         let budget = self.limits.empty_data;
-        let count = &mut self.short(now).empty_data;
-        check(count, budget, Fault::EmptyData, "too many empty DATA frames")
+        if within(&mut self.short(now).empty_data, budget) {
+            return Ok(());
+        }
+        self.spent(Fault::EmptyData, "too many empty DATA frames")
     }
 
     /// A stream was opened, by either side.
@@ -176,18 +214,18 @@ impl Meter {
         }
     }
 
-    /// The peer reset a stream that it had opened at `opened`.
+    /// The peer reset a stream that was opened at `opened`.
     pub fn reset(&mut self, opened: Millis, now: Millis) -> Verdict {
         let budget = self.limits.resets;
-        let count = &mut self.long(now).resets;
-        check(count, budget, Fault::Resets, "too many resets")?;
+        if !within(&mut self.long(now).resets, budget) {
+            return self.spent(Fault::Resets, "too many resets");
+        }
         if now.saturating_sub(opened) < PREMATURE_MS {
             self.premature = self.premature.saturating_add(1);
         }
         let enough = self.streams >= self.limits.premature_reset_streams;
         if enough && self.premature > self.streams / 2 {
-            let detail = "too many premature resets";
-            return Err(ConnectionError::calm(Fault::PrematureResets, detail));
+            return self.spent(Fault::PrematureResets, "too many premature resets");
         }
         Ok(())
     }
@@ -195,7 +233,9 @@ impl Meter {
     /// We had to reset a stream for an error of the peer.
     pub fn error(&mut self, now: Millis) -> Verdict {
         let budget = self.limits.errors;
-        let count = &mut self.long(now).errors;
-        check(count, budget, Fault::Errors, "too many stream errors")
+        if within(&mut self.long(now).errors, budget) {
+            return Ok(());
+        }
+        self.spent(Fault::Errors, "too many stream errors")
     }
 }

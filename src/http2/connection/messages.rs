@@ -10,6 +10,10 @@ use crate::http2::memo::Kind;
 use crate::http2::message::{self, Facts};
 use crate::http2::stream::Stream;
 
+/// A header block of a backend may have so many bytes, whatever the limit on lists: beyond that
+/// limit it is read for the table's sake alone.
+const LONGEST_OF_BACKEND: u32 = 1 << 20;
+
 /// A header list, and what is to be thought of it.
 struct Message {
     headers: Headers,
@@ -71,8 +75,8 @@ impl Connection {
         self.meter.carried(HEAD_LEN + payload.len(), payload.len())?;
         block.bytes.extend_from_slice(payload);
         block.pieces += 1;
-        let most = 16 + self.limits.header_size / (4 << 10);
-        if block.pieces > most || block.bytes.len() > 4 * self.limits.header_size as usize {
+        let (bytes, pieces) = self.longest_block();
+        if block.bytes.len() > bytes || block.pieces > pieces {
             let detail = "header block too long or in too many pieces";
             return Err(ConnectionError::calm(Fault::Continuation, detail));
         }
@@ -82,6 +86,19 @@ impl Connection {
         }
         self.block = Some(block);
         Ok(())
+    }
+
+    /// The bytes and pieces that a header block may have.
+    fn longest_block(&self) -> (usize, u32) {
+        let size = self.limits.header_size;
+        match self.role {
+            Role::Server => (4 * size as usize, 16 + size / (4 << 10)),
+            // Not one response of many is to end the connection, as long as it can be read.
+            Role::Client => {
+                let size = (4 * size).max(LONGEST_OF_BACKEND);
+                (size as usize, 16 + size / 256)
+            }
+        }
     }
 
     fn block(&mut self, block: &Block, bytes: &[u8], cx: &mut Cx<'_>) -> Received {

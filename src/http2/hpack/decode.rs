@@ -8,7 +8,7 @@ use super::statics;
 use super::table::{Entry, Table};
 use crate::http2::headers::{Headers, Indexing, Name};
 
-/// Passing a limit by this factor is fatal.
+/// Passing a limit by this factor is fatal, unless a decoder is patient.
 const WAY_TOO_LARGE: usize = 4;
 
 /// Why a block cannot be decoded. The table of this end is of no use from then on, so each is
@@ -56,6 +56,8 @@ pub struct Decoded {
 pub struct Decoder {
     table: Table,
     max_table_size: u32,
+    /// Passing a limit by this factor is fatal.
+    way_too_large: usize,
 }
 
 impl Decoder {
@@ -63,7 +65,16 @@ impl Decoder {
     /// the default of 4096 until it has read that, so less saves nothing here.
     pub fn new(max_table_size: u32) -> Decoder {
         let max_table_size = max_table_size.max(DEFAULT_TABLE_SIZE);
-        Decoder { table: Table::new(DEFAULT_TABLE_SIZE, max_table_size), max_table_size }
+        Decoder {
+            table: Table::new(DEFAULT_TABLE_SIZE, max_table_size),
+            max_table_size,
+            way_too_large: WAY_TOO_LARGE,
+        }
+    }
+
+    /// One that reads lists of any length to their end.
+    pub fn patient(self) -> Decoder {
+        Decoder { way_too_large: usize::MAX, ..self }
     }
 
     /// Decodes one complete block and appends its fields to `out`, which the caller has cleared.
@@ -78,7 +89,8 @@ impl Decoder {
         out: &mut Headers,
     ) -> Result<Decoded, DecodeError> {
         let mut reader = Reader::new(block);
-        let mut list = List { out, size: 0, count: 0, max_size, max_count };
+        let way_too_large = self.way_too_large;
+        let mut list = List { out, size: 0, count: 0, max_size, max_count, way_too_large };
         let mut begun = false;
         while let Some(first) = reader.byte() {
             if Prefix::INDEXED.begins(first) {
@@ -172,6 +184,7 @@ struct List<'a> {
     count: usize,
     max_size: usize,
     max_count: usize,
+    way_too_large: usize,
 }
 
 impl List<'_> {
@@ -189,8 +202,8 @@ impl List<'_> {
         if !self.is_too_large() {
             return Ok(true);
         }
-        let way_too_large = self.size > self.max_size.saturating_mul(WAY_TOO_LARGE)
-            || self.count > self.max_count.saturating_mul(WAY_TOO_LARGE);
+        let way_too_large = self.size > self.max_size.saturating_mul(self.way_too_large)
+            || self.count > self.max_count.saturating_mul(self.way_too_large);
         if way_too_large {
             return Err(DecodeError::ListWayTooLarge);
         }

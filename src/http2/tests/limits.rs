@@ -239,3 +239,119 @@ fn an_update_for_each_call_that_is_over_is_no_flood() {
     }
     assert_eq!((peer.error, peer.conn.open_streams()), (None, 0));
 }
+
+/// A client's end that had one stream open when its backend began to do this again and again.
+type Wrong = fn(&mut Peer, nth: u32);
+
+#[test]
+fn what_a_backend_does_wrong_ends_no_stream_of_others() {
+    fn late(peer: &mut Peer, bytes: fn(u32) -> Vec<u8>) {
+        let id = peer.keys[1].id();
+        if peer.conn.is_open(peer.keys[1]) {
+            peer.send(&wire::headers(ALL, id, RESPONSE));
+        }
+        peer.send(&bytes(id));
+    }
+    let wrongs: &[(&str, Fault, Wrong)] = &[
+        ("malformed heads", Fault::Errors, |peer, _| {
+            let id = peer.open("POST", true).id();
+            peer.send(&wire::headers(ALL, id, b"\x40\x01X\x01y"));
+        }),
+        ("malformed trailers", Fault::Errors, |peer, _| {
+            let id = peer.open("POST", true).id();
+            peer.send(&wire::headers(WHOLE, id, RESPONSE));
+            peer.send(&wire::headers(ALL, id, &wire::block(&[(":status", "200")])));
+        }),
+        ("long lists", Fault::Errors, |peer, _| {
+            let id = peer.open("POST", true).id();
+            peer.send(&wire::headers(ALL, id, &wire::response(&[("x", "y"); 300])));
+        }),
+        ("resets", Fault::Resets, |peer, _| {
+            let id = peer.open("POST", true).id();
+            peer.send(&wire::reset(id, 2));
+        }),
+        ("late trailers", Fault::IdleFrames, |peer, _| {
+            late(peer, |id| wire::headers(ALL, id, RESPONSE));
+        }),
+        ("late DATA", Fault::IdleFrames, |peer, _| late(peer, |id| wire::data(NONE, id, b"x"))),
+        ("late resets", Fault::IdleFrames, |peer, _| late(peer, |id| wire::reset(id, 8))),
+        ("late updates", Fault::WindowUpdates, |peer, _| late(peer, |id| wire::window(id, 1))),
+        ("unknown frames", Fault::IdleFrames, |peer, _| {
+            peer.send(&wire::frame(10, NONE, 1, b"h2=\":443\""));
+        }),
+        ("empty DATA", Fault::EmptyData, |peer, _| {
+            peer.send(&wire::data(NONE, 1, b""));
+        }),
+        ("padding", Fault::Overhead, |peer, _| {
+            peer.send(&wire::data(PADDED, 1, &[&[200, b'x'], &[0; 200][..]].concat()));
+        }),
+    ];
+    for (name, fault, wrong) in wrongs {
+        let limits = Limits { max_streams: 0, header_count: 50, ..small() };
+        let mut peer = Peer::with(Role::Client, limits);
+        let (first, _) = (peer.open("POST", true), peer.open("POST", true));
+        peer.send(&wire::headers(WHOLE, first.id(), RESPONSE));
+        for nth in 0..500 {
+            if nth < 500 && peer.conn.available() > 0 {
+                wrong(&mut peer, nth);
+                peer.sent();
+            }
+        }
+        assert_eq!((peer.error, peer.conn.retired()), (None, Some(*fault)), "{name}");
+        assert!(peer.conn.is_leaving(), "{name}");
+        // It gets worse, but not for the stream of somebody else.
+        for nth in 500..1000 {
+            if !matches!(fault, Fault::Errors | Fault::Resets) {
+                wrong(&mut peer, nth);
+                peer.sent();
+            }
+        }
+        peer.told();
+        peer.send(&wire::data(NONE, first.id(), b"whole"));
+        peer.send(&wire::headers(ALL, first.id(), &wire::block(&[("grpc-status", "0")])));
+        assert_eq!(peer.told(), ["data 1 whole", "trailers 1"], "{name}");
+        assert_eq!((peer.error, peer.conn.open_streams() <= 1), (None, true), "{name}");
+    }
+}
+
+/// What belongs to no call ends the connection: nothing of it has to be borne for a call's sake.
+#[test]
+fn floods_of_a_backend_end_its_connection() {
+    for (flood, fault) in
+        [(wire::ping(b"12345678"), Fault::Pings), (wire::settings(&[]), Fault::Settings)]
+    {
+        let mut peer = Peer::with(Role::Client, Limits::upstream());
+        for _ in 0..1000 {
+            if peer.error.is_none() {
+                peer.send(&flood);
+                peer.sent();
+            }
+        }
+        assert_eq!(peer.error.map(|error| error.fault), Some(fault));
+    }
+}
+
+/// A list that is far beyond the limit ends the stream that it is on: the next one can be read.
+#[test]
+fn a_long_list_of_a_backend_ends_one_stream() {
+    let lists: [(&str, Vec<u8>); 2] = [
+        ("fields", wire::response(&[("x-name", "a value of some length"); 20_000])),
+        ("bytes", wire::response(&[("x-name", "y".repeat(100).as_str()); 6000])),
+    ];
+    for (name, list) in lists {
+        let mut peer = Peer::with(Role::Client, Limits::upstream());
+        let (first, second) = (peer.open("POST", true).id(), peer.open("POST", true).id());
+        // A field that goes into the table, to be referred to behind the long list.
+        peer.send(&wire::headers(WHOLE, first, b"\x88\x40\x01x\x01y"));
+        let mut pieces: Vec<_> = list.chunks(16 << 10).collect();
+        let last = pieces.pop().unwrap();
+        peer.send(&wire::headers(NONE, second, pieces[0]));
+        for piece in &pieces[1..] {
+            peer.send(&wire::continuation(NONE, second, piece));
+        }
+        peer.send(&wire::continuation(WHOLE, second, last));
+        peer.send(&wire::headers(ALL, first, b"\xbe"));
+        assert_eq!(peer.told(), ["response 1", "reset 3 11 TooLarge", "trailers 1"], "{name}");
+        assert_eq!((peer.error, peer.conn.retired()), (None, None), "{name}");
+    }
+}

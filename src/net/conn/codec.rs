@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::http1;
 use crate::http2::{
-    self, ConnectionError, ErrorCode, Event, Gone, HeaderPool, Headers, Key, Limits, OpenError,
-    Outgoing, Output, PREFACE, Role, SendError,
+    self, ConnectionError, ErrorCode, Event, Fault, Gone, HeaderPool, Headers, Key, Limits,
+    OpenError, Outgoing, Output, PREFACE, Role, SendError,
 };
 use crate::model::Time;
 
@@ -199,6 +199,11 @@ impl Codec {
     /// Whether no stream will be opened here again.
     pub fn is_leaving(&self) -> bool {
         either!(self, codec => codec.is_leaving(), else false)
+    }
+
+    /// Which budget a backend has spent, if its connection takes no new streams for that.
+    pub fn retired(&self) -> Option<Fault> {
+        if let Codec::H2(h2) = self { h2.retired() } else { None }
     }
 
     /// Bytes that wait to be sent on a stream.

@@ -220,7 +220,11 @@ impl Core {
         }
         self.idle.get_or_insert(now);
         if self.phase == Phase::Open && self.codec.is_leaving() && self.codec.output_len() == 0 {
-            let why = if self.leaving.is_some() { Closed::Drain } else { Closed::Peer };
+            let why = match self.codec.retired() {
+                Some(fault) => Closed::Fault(fault),
+                None if self.leaving.is_some() => Closed::Drain,
+                None => Closed::Peer,
+            };
             self.linger(why, now);
             return true;
         }

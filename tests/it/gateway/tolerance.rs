@@ -1,9 +1,14 @@
-//! What other gateways carry.
+//! What other gateways carry, and what a backend's faults cost the calls beside them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use http::{HeaderMap, HeaderValue};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
-use crate::support::frames::{self, DATA, END_STREAM, HEADERS};
+use crate::support::frames::{
+    self, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, message,
+};
 use crate::support::gateway::{Gateway, one_service};
 use crate::support::http1::{Recorder, exchange};
 use crate::support::{raw, soon};
@@ -122,4 +127,105 @@ async fn odd_responses_of_http1_pass() {
     let answer = exchange(gateway.front(), request).await;
     let expected = "HTTP/1.1 700 \r\nx: y\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
     assert_eq!(answer, expected);
+}
+
+/// What a backend does on its second stream and all after it.
+type Fault = fn(u32) -> Vec<(u8, u8, Vec<u8>)>;
+
+/// The first stream is somebody else's, and open all the while.
+#[tokio::test]
+async fn faults_of_single_responses_end_no_stream_beside_them() {
+    let faults: [(&str, Fault); 4] = [
+        ("errors", |_| vec![(HEADERS, END_HEADERS, frames::block(&[("x", "no status")]))]),
+        ("errors", |_| {
+            let last = frames::block(&[("grpc-status", "0"), ("UPPER", "case")]);
+            vec![
+                (HEADERS, END_HEADERS, frames::block(OK)),
+                (HEADERS, END_HEADERS | END_STREAM, last),
+            ]
+        }),
+        ("idle_frames", |_| {
+            let mut frames = vec![(RST_STREAM, 0, 2u32.to_be_bytes().to_vec())];
+            frames.resize(60, (DATA, 0, b"late".to_vec()));
+            frames
+        }),
+        ("empty_data", |_| {
+            let mut frames = vec![(HEADERS, END_HEADERS, frames::block(OK))];
+            frames.resize(60, (DATA, 0, Vec::new()));
+            frames.push((HEADERS, END_HEADERS | END_STREAM, frames::block(STATUS)));
+            frames
+        }),
+    ];
+    for (reason, fault) in faults {
+        let (release, connections) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+        let (released, count) = (Arc::clone(&release), Arc::clone(&connections));
+        let backend = frames::backend(move |mut frames| {
+            let (release, connections) = (Arc::clone(&released), Arc::clone(&count));
+            async move {
+                let first = connections.fetch_add(1, SeqCst) == 0;
+                serve(&mut frames, fault, first.then_some(&release)).await;
+            }
+        })
+        .await;
+        let limits = "limits: { errors: 20, idle_frames: 20, empty_data: 20 }";
+        let yaml = one_service(&[backend], limits).replace("workers: 2", "workers: 1");
+        let gateway = Gateway::start(&yaml).await;
+        let other = raw::connect(gateway.front()).await;
+        let (response, _body) = raw::open(&other, raw::grpc(PATH)).await;
+        let mut stream = soon("its head", response).await.unwrap().into_body();
+        let message_of = async |stream: &mut h2::RecvStream| {
+            let data = soon("a message", stream.data()).await.unwrap().unwrap();
+            stream.flow_control().release_capacity(data.len()).unwrap();
+            data
+        };
+        assert_eq!(message_of(&mut stream).await, message(b"first"));
+
+        let client = raw::connect(gateway.front()).await;
+        for _ in 0..200 {
+            let mut client = client.clone().ready().await.unwrap();
+            let (response, _) = client.send_request(raw::grpc(PATH), true).unwrap();
+            let _ = soon("an answer, whatever it is", raw::Answer::read(response)).await;
+        }
+        assert!(connections.load(SeqCst) > 2, "{reason}: others take its calls");
+        release.notify_one();
+        assert_eq!(message_of(&mut stream).await, message(b"last"), "{reason}");
+        let trailers = soon("its end", stream.trailers()).await.unwrap().unwrap();
+        assert_eq!(trailers["grpc-status"], "0", "{reason}");
+        crate::support::eventually("it is gone, and known why", async || {
+            let page = gateway.metrics().await;
+            let labels = [("side", "upstream"), ("reason", reason)];
+            page.value("equipoise_connections_closed_total", &labels) >= 2.0
+        })
+        .await;
+    }
+}
+
+/// Serves a connection by `fault`; on the first one the first stream is held until the release.
+async fn serve(frames: &mut Frames, fault: Fault, release: Option<&Notify>) {
+    let mut held = None;
+    loop {
+        let frame = tokio::select! {
+            frame = frames.next() => frame,
+            () = async { release.unwrap().notified().await }, if held.is_some() => {
+                let id = held.take().unwrap();
+                frames.send(DATA, 0, id, &message(b"last")).await;
+                frames.head(id, END_STREAM, STATUS).await;
+                continue;
+            }
+        };
+        let Some(frame) = frame else { return };
+        if frame.kind != HEADERS {
+            continue;
+        }
+        let id = frame.stream;
+        if id == 1 && release.is_some() {
+            held = Some(id);
+            frames.head(id, 0, OK).await;
+            frames.send(DATA, 0, id, &message(b"first")).await;
+            continue;
+        }
+        for (kind, flags, payload) in fault(id) {
+            frames.send(kind, flags, id, &payload).await;
+        }
+    }
 }
