@@ -53,6 +53,8 @@ struct Short {
 struct Work {
     streams: u32,
     data_sent: u32,
+    /// DATA and header blocks that carried something.
+    carriers: u32,
     resets_sent: u32,
 }
 
@@ -67,11 +69,12 @@ struct Long {
 impl Short {
     /// A budget of `base`, and `each` for every piece of work.
     fn budget(&self, base: u32, each: Work) -> u32 {
-        let Work { streams, data_sent, resets_sent } = each;
+        let Work { streams, data_sent, carriers, resets_sent } = each;
         [self.work, self.work_before].into_iter().fold(base, |budget, work| {
             budget
                 .saturating_add(work.streams.saturating_mul(streams))
                 .saturating_add(work.data_sent.saturating_mul(data_sent))
+                .saturating_add(work.carriers.saturating_mul(carriers))
                 .saturating_add(work.resets_sent.saturating_mul(resets_sent))
         })
     }
@@ -135,6 +138,8 @@ impl Meter {
     pub fn carried(&mut self, bytes: usize, payload: usize) -> Verdict {
         self.bytes += bytes as u64;
         self.payload += payload as u64;
+        let carriers = &mut self.short.work.carriers;
+        *carriers = carriers.saturating_add(u32::from(payload > 0));
         if self.bytes / 8 > self.payload + u64::from(self.limits.overhead_slack) {
             return self.spent(Fault::Overhead, "too little payload for the framing");
         }
@@ -194,9 +199,13 @@ impl Meter {
         *sent = sent.saturating_add(1);
     }
 
+    /// A DATA frame came that carries nothing and ends nothing. Some peers send one before or
+    /// behind each message, or at the ends of each call.
     pub fn empty_data(&mut self, now: Millis) -> Verdict {
-        let budget = self.limits.empty_data;
-        if within(&mut self.short(now).empty_data, budget) {
+        let base = self.limits.empty_data;
+        let counts = self.short(now);
+        let budget = counts.budget(base, Work { streams: 4, carriers: 2, ..Work::default() });
+        if within(&mut counts.empty_data, budget) {
             return Ok(());
         }
         self.spent(Fault::EmptyData, "too many empty DATA frames")

@@ -55,3 +55,24 @@ def pings(t):
         pass
     t.verdict = answered == calls
     t.note = f"{answered} of {calls} answered"
+
+
+@attack("legitimate: empty DATA frames around the message of each of 1,000 calls", answer=True)
+def empty_data(t):
+    """Some libraries end or begin each message with a frame that carries nothing."""
+    conn = t.connect()
+    calls = t.many(1000) + 200  # more than are allowed without any work
+    answered = 0
+    try:
+        for i in range(calls):
+            stream = 2 * i + 1
+            conn.send(t.open(conn, stream), w.data(stream, b""), w.data(stream, w.message(b"x")), w.data(stream, b""),
+                      w.data(stream, b"", end=True))
+            while (frame := conn.recv(2)) is not None:
+                if frame.ends and frame.stream == stream:
+                    answered += 1
+                    break
+    except w.Closed as error:
+        t.note = f"closed: {error}; "
+    t.verdict = answered == calls
+    t.note += f"{answered} of {calls} answered"

@@ -65,7 +65,7 @@ fn floods_end_at_their_bound() {
         ("answers to PING", 20, Fault::Pings, |_, _| wire::pong(b"12345678")),
         ("SETTINGS", 20, Fault::Settings, |_, _| wire::settings(&[])),
         ("acknowledgements", 20, Fault::Settings, |_, _| wire::ack()),
-        // The stream that was opened allows two more, or one.
+        // The stream that was opened allows two more, or one, or four and two for its head.
         ("PRIORITY", 22, Fault::IdleFrames, |_, _| wire::priority(1, 0)),
         ("unknown", 22, Fault::IdleFrames, |_, _| wire::frame(99, 0, 0, b"")),
         ("GOAWAY", 22, Fault::IdleFrames, |_, _| wire::go_away(0, 0)),
@@ -78,8 +78,8 @@ fn floods_end_at_their_bound() {
         }),
         ("WINDOW_UPDATE on 0", 21, Fault::WindowUpdates, |_, _| wire::window(0, 1)),
         ("WINDOW_UPDATE on 1", 21, Fault::WindowUpdates, |_, _| wire::window(1, 1)),
-        ("empty DATA", 20, Fault::EmptyData, |_, _| wire::data(NONE, 1, b"")),
-        ("nothing but padding", 20, Fault::EmptyData, |_, _| wire::data(PADDED, 1, b"\x01a")),
+        ("empty DATA", 26, Fault::EmptyData, |_, _| wire::data(NONE, 1, b"")),
+        ("nothing but padding", 26, Fault::EmptyData, |_, _| wire::data(PADDED, 1, b"\x01a")),
         // 31 / 8 for one byte are 2.875 too much; the request had 6 for 15 / 8.
         ("padding", 15, Fault::Overhead, |_, _| {
             wire::data(PADDED, 1, &[&[20, b'x'], &[0; 20][..]].concat())
@@ -238,6 +238,51 @@ fn an_update_for_each_call_that_is_over_is_no_flood() {
         peer.sent();
     }
     assert_eq!((peer.error, peer.conn.open_streams()), (None, 0));
+}
+
+/// Peers that send one before, behind and between their messages, whatever their pace.
+#[test]
+fn an_empty_data_frame_for_each_message_and_call_is_no_flood() {
+    for limits in [Limits::edge(), Limits::internal()] {
+        let mut client = Peer::with(Role::Server, limits);
+        for nth in 0..5000 {
+            let (id, open) = stream(nth);
+            client.now += 1;
+            client.send(&open);
+            for _ in 0..2 {
+                client.send(&wire::data(NONE, id, b"")).send(&wire::data(NONE, id, b"message"));
+            }
+            client.send(&wire::data(NONE, id, b"")).send(&wire::data(END, id, b""));
+            client.respond(*client.keys.last().unwrap(), true);
+            client.sent();
+        }
+        assert_eq!((client.error, client.conn.open_streams()), (None, 0));
+    }
+    let mut backend = Peer::with(Role::Client, Limits::upstream());
+    for _ in 0..5000 {
+        let id = backend.open("POST", true).id();
+        backend.send(&wire::headers(WHOLE, id, RESPONSE));
+        backend.send(&wire::data(NONE, id, b"")).send(&wire::data(NONE, id, b"message"));
+        backend.send(&wire::data(NONE, id, b""));
+        backend.send(&wire::headers(ALL, id, &wire::block(&[("grpc-status", "0")])));
+        backend.sent();
+    }
+    assert_eq!((backend.error, backend.conn.retired()), (None, None));
+}
+
+/// And one stream alone, for hours.
+#[test]
+fn an_empty_data_frame_for_each_message_of_a_long_stream_is_no_flood() {
+    let mut peer = Peer::of(Role::Server);
+    peer.send(&wire::headers(WHOLE, 1, REQUEST));
+    let key = peer.keys[0];
+    for _ in 0..20_000 {
+        peer.now += 1;
+        peer.send(&wire::data(NONE, 1, b"message")).send(&wire::data(NONE, 1, b""));
+        peer.conn.release(key, 7);
+        peer.sent();
+    }
+    assert_eq!((peer.error, peer.conn.open_streams()), (None, 1));
 }
 
 /// A client's end that had one stream open when its backend began to do this again and again.

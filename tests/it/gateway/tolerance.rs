@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use tokio::sync::{Notify, mpsc};
 
@@ -228,4 +229,42 @@ async fn serve(frames: &mut Frames, fault: Fault, release: Option<&Notify>) {
             frames.send(kind, flags, id, &payload).await;
         }
     }
+}
+
+/// As hyper does, on either side.
+#[tokio::test]
+async fn an_empty_data_frame_for_each_call_harms_no_connection() {
+    let backend = raw::backend(|(request, mut respond): raw::Exchange| async move {
+        let body = raw::collect(&mut request.into_body()).await.unwrap();
+        let mut stream = respond.send_response(raw::ok(), false).unwrap();
+        stream.send_data(Bytes::new(), false).unwrap();
+        stream.send_data(body.into(), false).unwrap();
+        stream.send_data(Bytes::new(), false).unwrap();
+        stream.send_trailers(raw::status(0)).unwrap();
+    })
+    .await;
+    for profile in ["internal", "edge"] {
+        let listener = format!("address: 127.0.0.1:0, profile: {profile}");
+        let yaml = one_service(&[backend], "").replacen("address: 127.0.0.1:0", &listener, 1);
+        let gateway = Gateway::start(&yaml).await;
+        let client = raw::connect(gateway.front()).await;
+        for _ in 0..500 {
+            let (response, mut body) = raw::open(&client, raw::grpc(PATH)).await;
+            body.send_data(Bytes::new(), false).unwrap();
+            body.send_data(message(b"hello").into(), false).unwrap();
+            body.send_data(Bytes::new(), false).unwrap();
+            body.send_data(Bytes::new(), true).unwrap();
+            let answer = raw::Answer::of(response).await;
+            assert_eq!(answer.body, message(b"hello"), "{profile}");
+            assert_eq!(answer.trailer("grpc-status"), Some(&b"0"[..]), "{profile}");
+        }
+        gateway.idle().await;
+        assert_eq!(closed(&gateway).await, 0.0, "{profile}");
+    }
+}
+
+/// How many connections have ended, on either side.
+async fn closed(gateway: &Gateway) -> f64 {
+    let page = gateway.metrics().await;
+    page.samples("equipoise_connections_closed_total").iter().map(|sample| sample.value).sum()
 }
