@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::frame::MAX_31;
+
 /// The bounds of one connection. Those in time are kept by the driver, the others counted by the
 /// connection itself. What happens when one is passed is said at each; where that is GOAWAY for
 /// what was counted, other than PING and SETTINGS, a backend's connection is retired instead.
@@ -48,8 +50,8 @@ pub struct Limits {
     /// opened and 2 more for each DATA frame and header block that carries something; beyond:
     /// GOAWAY.
     pub empty_data: u32,
-    /// Bytes that DATA and header blocks may have, framing and padding included, for what they
-    /// carry: `bytes / 8 > payload + slack`; beyond: GOAWAY.
+    /// Bytes that DATA and header blocks may have in 10 s, framing and padding included, for what
+    /// they carry: `bytes / 8 > payload + slack`; beyond: GOAWAY.
     pub overhead_slack: u32,
     /// Time for the TLS handshake; beyond: closed.
     pub handshake_timeout: Duration,
@@ -127,6 +129,8 @@ impl Limits {
             resets: u32::MAX,
             premature_reset_streams: u32::MAX,
             errors: 1024,
+            // Some pad each frame as much as they can, to hide lengths.
+            overhead_slack: MAX_31,
             ..Limits::internal()
         }
     }

@@ -28,8 +28,6 @@ pub struct Meter {
     retired: Option<Fault>,
     short: Short,
     long: Long,
-    bytes: u64,
-    payload: u64,
     streams: u32,
     premature: u32,
 }
@@ -43,6 +41,10 @@ struct Short {
     idle_frames: u32,
     window_updates: u32,
     empty_data: u32,
+    /// Of DATA and header blocks, framing and padding included.
+    bytes: u64,
+    /// Of these, what was carried.
+    payload: u64,
     work: Work,
     /// Of the time before: answers to it may come only now.
     work_before: Work,
@@ -96,8 +98,6 @@ impl Meter {
             retired: None,
             short: Short::default(),
             long: Long::default(),
-            bytes: 0,
-            payload: 0,
             streams: 0,
             premature: 0,
         }
@@ -133,17 +133,25 @@ impl Meter {
     }
 
     /// Of `bytes` that came as DATA or header block, `payload` are neither framing nor padding.
-    /// Other frames are counted each by its kind: there is no bound on how many of them a long
-    /// life may bring.
-    pub fn carried(&mut self, bytes: usize, payload: usize) -> Verdict {
-        self.bytes += bytes as u64;
-        self.payload += payload as u64;
-        let carriers = &mut self.short.work.carriers;
-        *carriers = carriers.saturating_add(u32::from(payload > 0));
-        if self.bytes / 8 > self.payload + u64::from(self.limits.overhead_slack) {
-            return self.spent(Fault::Overhead, "too little payload for the framing");
+    /// Other frames are counted each by its kind.
+    pub fn carried(&mut self, bytes: usize, payload: usize, now: Millis) -> Verdict {
+        let counts = &mut self.short;
+        counts.bytes += bytes as u64;
+        counts.payload += payload as u64;
+        counts.work.carriers = counts.work.carriers.saturating_add(u32::from(payload > 0));
+        if counts.bytes / 8 > counts.payload + u64::from(self.limits.overhead_slack) {
+            return self.too_little(now);
         }
         Ok(())
+    }
+
+    /// There was too little payload, unless what was counted is of a time before.
+    #[cold]
+    fn too_little(&mut self, now: Millis) -> Verdict {
+        if self.short(now).bytes == 0 {
+            return Ok(());
+        }
+        self.spent(Fault::Overhead, "too little payload for the framing")
     }
 
     /// A peer that measures round trips sends one for what it was sent.

@@ -27,7 +27,7 @@ impl Connection {
         on_stream(head)?;
         self.check_headers_allowed(head.stream)?;
         let mut fragment = strip_padding(head, payload)?;
-        self.meter.carried(HEAD_LEN + payload.len(), fragment.len())?;
+        self.meter.carried(HEAD_LEN + payload.len(), fragment.len(), cx.now)?;
         let mut depends_on_itself = false;
         if head.has(flag::PRIORITY) {
             let (priority, rest) = fragment
@@ -72,7 +72,7 @@ impl Connection {
         let Some(mut block) = self.block.take_if(|block| block.stream == head.stream) else {
             return Err(ConnectionError::protocol("CONTINUATION without a header block"));
         };
-        self.meter.carried(HEAD_LEN + payload.len(), payload.len())?;
+        self.meter.carried(HEAD_LEN + payload.len(), payload.len(), cx.now)?;
         block.bytes.extend_from_slice(payload);
         block.pieces += 1;
         let (bytes, pieces) = self.longest_block();

@@ -139,7 +139,7 @@ impl Connection {
     ) -> Received {
         on_stream(head)?;
         let body = strip_padding(head, payload)?;
-        self.meter.carried(HEAD_LEN + payload.len(), body.len())?;
+        self.meter.carried(HEAD_LEN + payload.len(), body.len(), cx.now)?;
         self.take_connection_window(head.len)?;
         let end = head.has(flag::END_STREAM);
         if body.is_empty() && !end {

@@ -2,6 +2,7 @@
 
 use super::peer::Peer;
 use super::wire::{self, ALL, END, NONE, PADDED, REQUEST, RESPONSE, WHOLE};
+use crate::http2::frame::kind;
 use crate::http2::{ErrorCode, Fault, Limits, Role};
 
 /// The bytes of one frame of a flood, or some; `nth` counts from 0.
@@ -80,8 +81,8 @@ fn floods_end_at_their_bound() {
         ("WINDOW_UPDATE on 1", 21, Fault::WindowUpdates, |_, _| wire::window(1, 1)),
         ("empty DATA", 26, Fault::EmptyData, |_, _| wire::data(NONE, 1, b"")),
         ("nothing but padding", 26, Fault::EmptyData, |_, _| wire::data(PADDED, 1, b"\x01a")),
-        // 31 / 8 for one byte are 2.875 too much; the request had 6 for 15 / 8.
-        ("padding", 15, Fault::Overhead, |_, _| {
+        // 31 / 8 for one byte are 2.875 too much.
+        ("padding", 14, Fault::Overhead, |_, _| {
             wire::data(PADDED, 1, &[&[20, b'x'], &[0; 20][..]].concat())
         }),
         // The first piece is HEADERS.
@@ -108,6 +109,7 @@ fn the_same_at_a_fair_pace_lives() {
         ("PRIORITY", 501, |_, _| wire::priority(1, 0)),
         ("WINDOW_UPDATE", 501, |_, _| wire::window(1, 1)),
         ("empty DATA", 501, |_, _| wire::data(NONE, 1, b"")),
+        ("padding", 800, |_, _| wire::data(PADDED, 1, &[&[200, b'x'], &[0; 200][..]].concat())),
         ("errors", 1501, |_, nth| then(nth, |id| wire::window(id, 0))),
         ("resets", 1501, |_, nth| then(nth, |id| wire::reset(id, 8))),
     ];
@@ -399,4 +401,35 @@ fn a_long_list_of_a_backend_ends_one_stream() {
         assert_eq!(peer.told(), ["response 1", "reset 3 11 TooLarge", "trailers 1"], "{name}");
         assert_eq!((peer.error, peer.conn.retired()), (None, None), "{name}");
     }
+}
+
+/// gRPC's own case: five bytes of payload and 255 of padding in each frame.
+#[test]
+fn a_backend_may_pad_all_it_sends() {
+    let mut peer = Peer::with(Role::Client, Limits::upstream());
+    let key = peer.open("POST", true);
+    peer.send(&wire::headers(WHOLE, 1, RESPONSE));
+    peer.sent();
+    let (mut stream, mut connection) = (256_i64 << 10, 24_i64 << 20);
+    let padded = wire::data(PADDED, 1, &[&[255][..], b"hello", &[0; 255]].concat());
+    let hidden = wire::data(PADDED, 1, &[&[255][..], &[0; 255]].concat());
+    for nth in 0..100_000 {
+        let frame = if nth % 2 == 0 { &padded } else { &hidden };
+        peer.send(frame);
+        let len = frame.len() as i64 - 9;
+        (stream, connection) = (stream - len, connection - len);
+        if nth % 2 == 0 {
+            peer.conn.release(key, 5);
+        }
+        for update in peer.sent() {
+            assert_eq!(update.kind, kind::WINDOW_UPDATE);
+            let window = if update.stream == 0 { &mut connection } else { &mut stream };
+            *window += i64::from(update.number());
+        }
+        peer.told();
+        // Neither window runs dry, or is granted more than was taken of it.
+        assert!((1 << 16..=256 << 10).contains(&stream), "{stream}");
+        assert!((1 << 20..=24 << 20).contains(&connection), "{connection}");
+    }
+    assert_eq!((peer.error, peer.conn.retired()), (None, None));
 }

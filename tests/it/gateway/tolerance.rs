@@ -8,11 +8,11 @@ use http::{HeaderMap, HeaderValue};
 use tokio::sync::{Notify, mpsc};
 
 use crate::support::frames::{
-    self, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, message,
+    self, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, PADDED, RST_STREAM, message,
 };
 use crate::support::gateway::{Gateway, one_service};
 use crate::support::http1::{Recorder, exchange};
-use crate::support::{raw, soon};
+use crate::support::{pattern, raw, soon};
 
 const PATH: &str = "/echo.Echo/Unary";
 const OK: &[(&str, &str)] = &[(":status", "200"), ("content-type", "application/grpc")];
@@ -261,6 +261,49 @@ async fn an_empty_data_frame_for_each_call_harms_no_connection() {
         gateway.idle().await;
         assert_eq!(closed(&gateway).await, 0.0, "{profile}");
     }
+}
+
+/// gRPC's negative case `data_frame_padding`, and frames that are nothing but padding.
+#[tokio::test]
+async fn a_backend_that_pads_each_frame_as_much_as_it_can_is_heard_out() {
+    const LEN: usize = 314_159;
+    let backend = frames::backend(|mut frames| async move {
+        let mut window = 64_i64 << 10;
+        while let Some(frame) = frames.next().await {
+            if frame.kind != HEADERS {
+                continue;
+            }
+            let id = frame.stream;
+            frames.head(id, 0, OK).await;
+            for (nth, piece) in message(&pattern(LEN)).chunks(5).enumerate() {
+                let hidden: &[u8] = if nth % 1000 == 0 { &[] } else { piece };
+                for piece in [hidden, piece].iter().skip(usize::from(nth % 1000 != 0)) {
+                    let payload = [&[255][..], piece, &[0; 255]].concat();
+                    window -= payload.len() as i64;
+                    // It goes by its windows: those of the stream are the smaller ones.
+                    while window < 0 {
+                        let update =
+                            frames.find(|frame| frame.kind == 8 && frame.stream == id).await;
+                        window += i64::from(update.word());
+                    }
+                    frames.send(DATA, PADDED, id, &payload).await;
+                }
+            }
+            frames.head(id, END_STREAM, STATUS).await;
+            window = 64 << 10;
+        }
+    })
+    .await;
+    let gateway =
+        Gateway::start(&one_service(&[backend], "limits: { stream_window: 64KiB }")).await;
+    let client = raw::connect(gateway.front()).await;
+    for _ in 0..2 {
+        let answer = raw::get(&client, raw::grpc(PATH)).await;
+        assert!(answer.body == message(&pattern(LEN)), "{} bytes", answer.body.len());
+        assert_eq!(answer.trailer("grpc-status"), Some(&b"0"[..]));
+    }
+    gateway.idle().await;
+    assert_eq!(closed(&gateway).await, 0.0);
 }
 
 /// How many connections have ended, on either side.
