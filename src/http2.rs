@@ -23,6 +23,7 @@ mod stream;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod unsent;
 
 pub use connection::{Connection, Event, Gone, OpenError, Role, SendError};
 pub use error::{Cause, ConnectionError, ErrorCode, Fault};

@@ -1,5 +1,6 @@
 //! The connection: what it is made of, what it tells, and what it is told.
 
+mod cancel;
 mod control;
 mod event;
 mod messages;
@@ -21,6 +22,7 @@ use super::sent::Sent;
 use super::settings::Settings;
 use super::stream::{Key, Progress};
 use super::streams::Streams;
+use super::unsent::Unsent;
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,7 @@ pub struct Connection {
     decoder: Decoder,
     memo: Memo,
     sent: Sent,
+    unsent: Unsent,
     meter: Meter,
 
     peer: Settings,
@@ -113,6 +116,7 @@ impl Connection {
             },
             memo: Memo::default(),
             sent: Sent::default(),
+            unsent: Unsent::default(),
             meter: Meter::new(Arc::clone(&limits), role),
             peer: Settings::default(),
             settings_seen: false,
@@ -262,6 +266,7 @@ impl Connection {
         self.output.shrink();
         self.memo.clear();
         self.sent.clear();
+        self.unsent.shrink(self.output.gone());
         self.drained.shrink_to_fit();
         self.queue.shrink_to_fit();
     }

@@ -12,6 +12,9 @@ pub struct Output {
     bytes: Vec<u8>,
     written: usize,
     last_data: Option<LastData>,
+    /// Bytes that have left, and RST_STREAM frames that were put here, ever.
+    gone: u64,
+    resets: u64,
 }
 
 /// The DATA frame at the end of the buffer, which may still grow.
@@ -40,7 +43,9 @@ impl Output {
 
     /// Notes that `n` bytes were written.
     pub fn advance(&mut self, n: usize) {
-        self.written = (self.written + n).min(self.bytes.len());
+        let n = n.min(self.len());
+        self.written += n;
+        self.gone += n as u64;
         self.last_data = None;
         if self.written == self.bytes.len() {
             self.bytes.clear();
@@ -49,6 +54,48 @@ impl Output {
             self.bytes.drain(..self.written);
             self.written = 0;
         }
+    }
+
+    /// Bytes that have left, ever.
+    pub fn gone(&self) -> u64 {
+        self.gone
+    }
+
+    /// Bytes that will have left when all that is here has.
+    pub fn end(&self) -> u64 {
+        self.gone + self.len() as u64
+    }
+
+    /// RST_STREAM frames that were put here, ever.
+    pub fn resets(&self) -> u64 {
+        self.resets
+    }
+
+    /// Takes the frames of one stream out, which begin where `from` bytes have left. Returns how
+    /// many bytes of DATA they had; `shift` is told of each HEADERS that comes forward thereby, and
+    /// how far.
+    pub fn take_out(&mut self, stream: u32, from: u64, mut shift: impl FnMut(u32, u64)) -> usize {
+        self.last_data = None;
+        let offset = usize::try_from(from.saturating_sub(self.gone)).unwrap_or(usize::MAX);
+        let mut read = self.written.saturating_add(offset);
+        let mut write = read;
+        let mut payload = 0;
+        while let Some(head) = self.bytes.get(read..).and_then(|rest| rest.first_chunk()) {
+            let head = Head::parse(head);
+            let end = (read + HEAD_LEN + head.len as usize).min(self.bytes.len());
+            if head.stream == stream {
+                payload += if head.kind == kind::DATA { head.len as usize } else { 0 };
+            } else {
+                if head.kind == kind::HEADERS {
+                    shift(head.stream, (read - write) as u64);
+                }
+                self.bytes.copy_within(read..end, write);
+                write += end - read;
+            }
+            read = end;
+        }
+        self.bytes.truncate(write);
+        payload
     }
 
     /// Gives the memory of an empty buffer back.
@@ -133,6 +180,7 @@ impl Output {
 
     /// Appends RST_STREAM.
     pub fn reset(&mut self, stream: u32, code: ErrorCode) {
+        self.resets += 1;
         self.frame(kind::RST_STREAM, 0, stream, &code.0.to_be_bytes());
     }
 

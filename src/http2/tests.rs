@@ -1,5 +1,6 @@
 //! The codec held to RFC 9113, to its own limits, and to itself.
 
+mod cancel;
 mod end;
 mod exchange;
 mod feed;

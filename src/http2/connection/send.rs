@@ -39,7 +39,9 @@ impl Connection {
         stream.sending = if end { Progress::Done } else { Progress::Body };
         self.meter.opened(now);
         let key = self.streams.insert(stream);
-        self.emit_headers(id, list, end);
+        let from = self.output.end();
+        let inert = self.emit_headers(id, list, end);
+        self.unsent.push(id, from, self.output.end(), inert, self.output.gone());
         Ok(key)
     }
 
@@ -157,15 +159,6 @@ impl Connection {
         }
         self.remove(key);
         self.output.reset(key.id, code);
-    }
-
-    /// Drops what still comes on a stream. A server ends it as soon as the response is out, with
-    /// NO_ERROR (RFC 9113, section 8.1); a client lets the response come to its end or its window.
-    pub fn discard(&mut self, key: Key) {
-        if let Some(stream) = self.streams.get_mut(key) {
-            self.discarded += usize::from(!std::mem::replace(&mut stream.discarding, true));
-            self.settle(key);
-        }
     }
 
     /// Whether nothing waits to be sent on the stream.
@@ -286,11 +279,13 @@ impl Connection {
         self.meter.data_sent();
     }
 
-    fn emit_headers<'a>(&mut self, id: u32, list: impl Outgoing<'a>, end: bool) {
+    /// Whether blocks that come later are the same as if this one had not been sent.
+    fn emit_headers<'a>(&mut self, id: u32, list: impl Outgoing<'a>, end: bool) -> bool {
         let Connection { encoder, output, peer, sent, .. } = self;
         let max = peer.max_frame_size as usize;
+        let before = encoder.generation();
         output.headers(id, end, max, |out| {
-            let (Some(tag), Some(generation)) = (list.tag(), encoder.generation()) else {
+            let (Some(tag), Some(generation)) = (list.tag(), before) else {
                 return encoder.encode(list.fields(), out);
             };
             if let Some(block) = sent.recall(tag, generation) {
@@ -302,6 +297,11 @@ impl Connection {
                 sent.note(tag, generation, out.get(begin..).unwrap_or_default());
             }
         });
+        let inert = before.is_some() && encoder.generation() == before;
+        if !inert {
+            self.unsent.pin(id);
+        }
+        inert
     }
 
     fn exceeds_peer<'a>(&self, list: impl Outgoing<'a>) -> bool {

@@ -102,6 +102,16 @@ impl End {
         assert!(!self.conn.is_open(exchange.key));
     }
 
+    pub fn take_back(&mut self, id: u32) {
+        let Some(exchange) = self.streams.get_mut(&id) else { return };
+        let was_open = self.conn.is_open(exchange.key);
+        if self.conn.take_back(exchange.key) {
+            assert!(was_open && !self.conn.is_open(exchange.key));
+            exchange.reset();
+            exchange.left = Left::TakenBack;
+        }
+    }
+
     pub fn discard(&mut self, id: u32) {
         let Some(exchange) = self.streams.get_mut(&id) else { return };
         if self.conn.is_open(exchange.key) {
@@ -201,7 +211,7 @@ impl End {
             match exchange.left {
                 Left::Whole => assert_eq!(self.conn.is_open(exchange.key), !whole, "{exchange:?}"),
                 Left::Discarded => {}
-                Left::Reset => assert!(!self.conn.is_open(exchange.key)),
+                Left::Reset | Left::TakenBack => assert!(!self.conn.is_open(exchange.key)),
             }
         }
     }

@@ -11,6 +11,8 @@ pub enum Left {
     Discarded,
     /// One side reset it.
     Reset,
+    /// The peer has not heard of it.
+    TakenBack,
 }
 
 /// What one end knows of one stream.

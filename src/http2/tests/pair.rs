@@ -159,6 +159,7 @@ impl Pair {
                 assert!(ours.left != Left::Whole, "stream {id} was answered by nobody");
                 continue;
             };
+            assert!(ours.left != Left::TakenBack, "stream {id} was taken back, and sent");
             if ours.left == Left::Whole && theirs.left == Left::Whole {
                 assert_eq!((ours.sent, ours.trailers_sent), (theirs.received, theirs.trailers));
                 assert_eq!((theirs.sent, theirs.trailers_sent), (ours.received, ours.trailers));
@@ -180,8 +181,9 @@ fn exchange(end: &mut End, op: u8, id: u32, script: &mut Script<'_>) {
         13 => end.release(id, usize::MAX),
         14 => end.release(id, script.length()),
         _ => match script.byte() {
-            0..32 => end.reset(id, ErrorCode::CANCEL),
-            32..64 => end.discard(id),
+            0..24 => end.reset(id, ErrorCode::CANCEL),
+            24..48 => end.take_back(id),
+            48..64 => end.discard(id),
             _ => end.pump(),
         },
     }
