@@ -6,18 +6,21 @@
 
 mod accept;
 mod buffers;
+mod cancel;
 mod conn;
 mod deadlines;
 mod io;
 mod listener;
 mod lull;
 mod origin;
+mod resets;
 mod stream;
 mod tee;
 mod timer;
 mod worker;
 
 pub use accept::{Acceptor, BACKLOG, ListenerSpec, accept_loop};
+pub use cancel::{MOST_RESETS, Room};
 pub use conn::{Closed, Codec, Conn, Handler};
 pub use io::{Io, watch_liveness};
 pub use listener::Listener;

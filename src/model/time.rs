@@ -15,6 +15,11 @@ impl Time {
         Time(nanos)
     }
 
+    /// The point `millis` milliseconds after the start.
+    pub const fn from_millis(millis: u64) -> Time {
+        Time(millis.saturating_mul(1_000_000))
+    }
+
     /// Nanoseconds since the start.
     pub const fn as_nanos(self) -> u64 {
         self.0
@@ -23,6 +28,11 @@ impl Time {
     /// Whole milliseconds since the start.
     pub const fn as_millis(self) -> u64 {
         self.0 / 1_000_000
+    }
+
+    /// Whole seconds since the start.
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1_000_000_000
     }
 
     /// How much later this is than `earlier`; zero when it is not.

@@ -13,7 +13,8 @@ use std::task::Waker;
 
 pub use self::codec::Codec;
 pub(super) use self::core::{Core, Phase};
-use super::deadlines::{self, ResetBudget};
+use super::cancel::Cancels;
+use super::deadlines;
 use super::io::Io;
 use super::listener::Listener;
 use super::origin::Origin;
@@ -42,6 +43,8 @@ pub enum Closed {
     Idle,
     /// It had reached its age.
     MaxAge,
+    /// Nothing that was on it is wanted any more, and its end says so.
+    Cancelled,
     /// The gateway is going down.
     Drain,
 }
@@ -84,11 +87,9 @@ pub struct Conn {
     dirty: Cell<Dirty>,
     waker: RefCell<Option<Waker>>,
     slot: Cell<usize>,
-    pub(super) resets: ResetBudget,
+    pub(super) cancels: Cancels,
     /// What it came by, if a client made it.
     pub(super) listener: OnceCell<(Arc<Listener>, Origin)>,
-    /// Streams given up that are yet to be reset.
-    pub(super) abandoned: RefCell<Vec<Key>>,
 }
 
 impl Conn {
@@ -112,9 +113,8 @@ impl Conn {
             dirty: Cell::new(Dirty::No),
             waker: RefCell::new(None),
             slot: Cell::new(usize::MAX),
-            resets: ResetBudget::new(now),
+            cancels: Cancels::new(),
             listener: OnceCell::new(),
-            abandoned: RefCell::default(),
         });
         conn.slot.set(worker.register(&Rc::downgrade(&conn)));
         conn
@@ -167,16 +167,6 @@ impl Conn {
     pub fn available(&self) -> usize {
         let core = self.core.borrow();
         if core.phase == Phase::Open { core.codec.available() } else { 0 }
-    }
-
-    /// Streams that are open.
-    pub fn open_streams(&self) -> usize {
-        self.core.borrow().codec.open_streams()
-    }
-
-    /// Streams given up that the peer has not been told of.
-    pub fn abandoned(&self) -> usize {
-        self.abandoned.borrow().len()
     }
 
     /// Whether it is known how many streams the peer takes.

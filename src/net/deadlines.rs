@@ -1,12 +1,11 @@
 //! What must not take forever on a connection: looked at a few times a second.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::conn::{Closed, Conn, Core, Phase};
 use super::worker::Worker;
-use crate::http2::{ErrorCode, Limits, Role};
+use crate::http2::{Limits, Role};
 use crate::model::Time;
 
 /// The PING that asks whether the peer has heard that it is to go.
@@ -50,6 +49,7 @@ impl Conn {
 
     /// Ends what has taken too long.
     pub(super) fn check_deadlines(self: &Rc<Self>, now: Time) {
+        self.check_cancelled(now);
         let mut core = self.core.borrow_mut();
         if let Some(why) = core.overdue(now) {
             drop(core);
@@ -60,9 +60,6 @@ impl Conn {
         }
         let limits = core.codec.limits();
         let idle = core.idle.is_some_and(|since| now.since(since) > limits.idle_timeout);
-        let freed = self.reset_abandoned(&mut core, now);
-        // Nobody else is on the connection: its end tells the backend of all at once.
-        let deserted = core.idle.is_some() && self.abandoned() > 0;
         let expired = core.expires.is_some_and(|at| now >= at);
         let closed = self.listener.get().is_some_and(|(listener, _)| listener.is_closed());
         let told = core.leaving.is_some_and(|since| now.since(since) > LEAVE_PATIENCE);
@@ -74,29 +71,11 @@ impl Conn {
         }
         let flush = core.codec.output_len() > 0 || core.codec.is_leaving();
         drop(core);
-        if freed {
-            self.changed();
-        }
-        if (idle || expired || deserted || closed) && !told {
+        if (idle || expired || closed) && !told {
             self.leave_for_age();
         } else if flush {
             self.flush_later();
         }
-    }
-
-    /// Tells the backend of the streams given up, as far as it tolerates resets; whether it was
-    /// told of any.
-    fn reset_abandoned(&self, core: &mut Core, now: Time) -> bool {
-        let mut freed = false;
-        let mut abandoned = self.abandoned.borrow_mut();
-        abandoned.retain(|key| core.codec.is_open(*key));
-        while !abandoned.is_empty() && self.resets.take(now) {
-            if let Some(key) = abandoned.pop() {
-                core.codec.reset(key, ErrorCode::CANCEL);
-                freed = true;
-            }
-        }
-        freed
     }
 }
 
@@ -117,47 +96,5 @@ impl Core {
             return Some(Closed::PrefaceTimeout);
         }
         None
-    }
-}
-
-/// How many streams may be reset on a backend's connection: peers count resets, and close the
-/// connection, with everybody's streams on it, when there are too many. Netty allows 200 in 30 s,
-/// the smallest budget known; this one stays within it.
-#[derive(Debug)]
-pub(super) struct ResetBudget {
-    tokens: Cell<f32>,
-    filled: Cell<Time>,
-}
-
-impl ResetBudget {
-    const MOST: f32 = 100.0;
-    const PER_SECOND: f32 = 3.0;
-
-    pub fn new(now: Time) -> ResetBudget {
-        ResetBudget { tokens: Cell::new(Self::MOST), filled: Cell::new(now) }
-    }
-
-    /// Whether one more reset may be sent.
-    pub fn take(&self, now: Time) -> bool {
-        let earned = now.since(self.filled.replace(now)).as_secs_f32() * Self::PER_SECOND;
-        let tokens = (self.tokens.get() + earned).min(Self::MOST);
-        let granted = tokens >= 1.0;
-        self.tokens.set(if granted { tokens - 1.0 } else { tokens });
-        granted
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resets_stay_within_what_backends_tolerate() {
-        let budget = ResetBudget::new(Time::ZERO);
-        let mut granted = 0;
-        for ms in (0..30_000).step_by(5) {
-            granted += u32::from(budget.take(Time::from_nanos(ms * 1_000_000)));
-        }
-        assert!((150..=200).contains(&granted), "{granted}");
     }
 }

@@ -243,18 +243,11 @@ impl Stream {
         self.conn.flush_later();
     }
 
-    /// Gives up a request to a backend. It is reset, unless so many were on this connection
-    /// that the backend might end it for all: then what still comes is dropped until there is
-    /// room for one more reset.
+    /// Gives up a request to a backend: what has not left is taken back, the rest is reset. Of
+    /// HTTP/1.1 the end of the connection tells it, and nothing else is on that.
     pub fn cancel(&self) {
-        // Of HTTP/1.1 the end of the connection tells it, and no other stream is on it.
-        let alone = !self.is_open() || self.conn.is_http1();
-        let reset = alone || self.conn.resets.take(self.conn.worker.now());
-        if reset {
-            self.reset(ErrorCode::CANCEL);
-        } else {
-            self.conn.abandoned.borrow_mut().push(self.key);
-            self.discard();
+        if self.is_open() {
+            self.conn.cancel(self.key);
         }
     }
 

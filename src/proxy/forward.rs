@@ -212,7 +212,8 @@ impl Request {
         }
         let at_once = {
             let head = self.head.borrow();
-            pool.try_open(RequestHead::new(&head, pool, self.grpc), self.ends_for(pool))
+            let client = Some(&**self.front.conn());
+            pool.try_open(RequestHead::new(&head, pool, self.grpc), self.ends_for(pool), client)
         };
         let opened = match at_once {
             Some(opened) => opened.map(Some),
@@ -247,7 +248,8 @@ impl Request {
         let pool = attempt.pool();
         let head = self.head.borrow().clone();
         let head = RequestHead::new(&head, pool, self.grpc);
-        let mut open = pin!(pool.open(head, self.ends_for(pool)));
+        let client = Some(&**self.front.conn());
+        let mut open = pin!(pool.open(head, self.ends_for(pool), client));
         poll_fn(|cx| {
             if self.front.over().is_some() {
                 return Poll::Ready(Ok(None));

@@ -119,7 +119,7 @@ impl Copy {
             return Err(Copied::Failed);
         }
         let head = RequestHead::new(&self.head, pool, self.grpc);
-        let mut open = pin!(pool.open(head, self.tee.is_none()));
+        let mut open = pin!(pool.open(head, self.tee.is_none(), None));
         poll_fn(|cx| {
             if let Some(copied) = self.cut(cx) {
                 return Poll::Ready(Err(copied));

@@ -56,6 +56,7 @@ pub fn reason(why: net::Closed) -> Closed {
         net::Closed::WriteStall => Closed::WriteStall,
         net::Closed::Idle => Closed::Idle,
         net::Closed::MaxAge => Closed::MaxAge,
+        net::Closed::Cancelled => Closed::Cancelled,
         net::Closed::Drain => Closed::Drain,
         net::Closed::Fault(fault) => match fault {
             Fault::Protocol | Fault::FrameSize | Fault::StreamClosed => Closed::Protocol,

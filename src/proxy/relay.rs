@@ -202,6 +202,7 @@ impl Request {
     /// The client gave up.
     fn cancelled(&self, attempt: &Attempt, back: &Stream) {
         let code = if self.grpc { Code::Grpc(GrpcCode::Cancelled) } else { Code::Http(499) };
+        self.front.conn().note_given_up();
         self.end(attempt, code, Ending::ClientGone, None);
         attempt.pool().cancel(back);
     }

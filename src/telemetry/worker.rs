@@ -99,6 +99,8 @@ reasons! {
     Idle "idle",
     /// It was as old as it may get.
     MaxAge "max_age",
+    /// All that was on it had been given up, which its end told the backend.
+    Cancelled "cancelled",
     /// The gateway or the backend was being drained.
     Drain "drain",
     /// The peer broke the protocol.

@@ -1,9 +1,11 @@
 //! The connections of one worker to one endpoint: opened on demand, more of them when the peer's
 //! limit on streams is reached, and a bounded wait when there may be no more.
 
+mod freed;
 mod guards;
 mod owner;
 mod reconnect;
+mod room;
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -18,15 +20,14 @@ use super::settings::{Settings, Version};
 use crate::http2::{self, Outgoing};
 use crate::model::{ConnectionCount, Endpoint, Time};
 use crate::net::{Closed, Codec, Conn, Handler, Stream, Worker};
+use freed::Freed;
 use guards::{CloseOnDrop, Waiting};
 use owner::Owner;
 pub use reconnect::Outages;
+use room::{PATIENCE, Share};
 
 /// A request waits so long at most for an endpoint that could not be connected to the last time.
 const PATIENCE_WITH_OUTAGE: Duration = Duration::from_millis(100);
-
-/// Streams given up and not reset on one connection, before a fresh one takes its place.
-const MOST_ABANDONED: usize = 64;
 
 /// Why a request got no stream. Nothing of it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +49,9 @@ pub struct Pool {
     observer: Rc<dyn Observer>,
     conns: RefCell<Vec<Rc<Conn>>>,
     connecting: Cell<usize>,
-    waiting: Cell<usize>,
-    freed: Notify,
+    /// Since when.
+    connecting_since: Cell<Time>,
+    freed: Freed,
     outages: Rc<Outages>,
     failures: Cell<u32>,
     retry_at: Cell<Time>,
@@ -92,8 +94,8 @@ impl Pool {
             observer,
             conns: RefCell::default(),
             connecting: Cell::new(0),
-            waiting: Cell::new(0),
-            freed: Notify::new(),
+            connecting_since: Cell::new(Time::ZERO),
+            freed: Freed::default(),
             outages: Rc::clone(outages),
             failures: Cell::new(0),
             retry_at: Cell::new(Time::ZERO),
@@ -109,8 +111,8 @@ impl Pool {
         &self.endpoint
     }
 
-    /// Opens a stream with the head of a request, if one may be opened at once
-    /// and nobody waits.
+    /// Opens a stream with the head of a request of `client`, if one may be opened at once and
+    /// nobody waits who would be overtaken. What no client waits for has none.
     ///
     /// # Errors
     /// Nothing was sent in that case.
@@ -118,8 +120,10 @@ impl Pool {
         &self,
         head: impl Outgoing<'a>,
         end: bool,
+        client: Option<&Conn>,
     ) -> Option<Result<Rc<Stream>, OpenError>> {
-        if self.waiting.get() > 0 { None } else { self.open_on_any(head, end) }
+        let share = Share::of(client);
+        if self.freed.before(share) > 0 { None } else { self.open_on_any(head, end, share) }
     }
 
     /// As [`Pool::try_open`], but waits for room, and for a connection to be made.
@@ -130,18 +134,21 @@ impl Pool {
         &self,
         head: impl Outgoing<'a>,
         end: bool,
+        client: Option<&Conn>,
     ) -> Result<Rc<Stream>, OpenError> {
-        if self.waiting.get() >= self.settings.max_pending {
+        if self.freed.waiting() >= self.settings.max_pending {
             return Err(OpenError::Full);
         }
-        let _waiting = Waiting::new(self);
-        self.wait_for_room(head, end).await
+        let share = Share::of(client);
+        let _waiting = Waiting::new(self, share);
+        self.wait_for_room(head, end, share).await
     }
 
     async fn wait_for_room<'a>(
         &self,
         head: impl Outgoing<'a>,
         end: bool,
+        share: Share,
     ) -> Result<Rc<Stream>, OpenError> {
         self.asked_at.set(self.worker.now());
         let failures = self.failures.get();
@@ -150,16 +157,16 @@ impl Pool {
             _ => (PATIENCE_WITH_OUTAGE, OpenError::Connect),
         };
         let mut timeout = pin!(self.worker.sleep(patience));
-        let mut turn = self.waiting.get() == 1; // those who wait longer come first
+        let mut turn = self.freed.before(share) == 1; // those who wait longer come first
         loop {
-            let freed = self.freed.notified();
+            let freed = self.freed.told(share);
             if (turn || self.usable() == 0)
-                && let Some(result) = self.open_on_any(head, end)
+                && let Some(result) = self.open_on_any(head, end, share)
             {
                 return result;
             }
             turn = true;
-            self.connect_more();
+            self.connect_more(share);
             let failed = self.connecting.get() == 0 || self.failures.get() != failures;
             if failed && self.usable() == 0 {
                 return Err(OpenError::Connect);
@@ -168,22 +175,22 @@ impl Pool {
                 biased;
                 () = freed => {}
                 () = &mut timeout => return Err(impatient),
+                () = self.worker.sleep(PATIENCE) => {}
             }
         }
     }
 
-    /// Opens a stream on the connection that has the fewest, if one has room. Of HTTP/1.1 it is
+    /// Opens a stream on the connection that suits best, if there is room. Of HTTP/1.1 it is
     /// the latest that is free: those that are too many get idle and end.
     fn open_on_any<'a>(
         &self,
         head: impl Outgoing<'a>,
         end: bool,
+        share: Share,
     ) -> Option<Result<Rc<Stream>, OpenError>> {
-        let conns = self.conns.borrow();
-        let mut free = conns.iter().filter(|conn| conn.available() > 0);
         let conn = match self.settings.version {
-            Version::Http1 => free.next()?,
-            Version::Http2 => free.min_by_key(|conn| conn.open_streams())?,
+            Version::Http1 => self.first_free()?,
+            Version::Http2 => self.with_room(share)?,
         };
         match conn.open(head, end) {
             Ok(stream) => Some(Ok(stream)),
@@ -193,22 +200,22 @@ impl Pool {
     }
 
     /// Starts a connection if requests wait for one and there may be one more.
-    fn connect_more(&self) {
-        let many = self.usable() + self.connecting.get() >= self.settings.max_connections;
+    fn connect_more(&self, share: Share) {
         let enough = match self.settings.version {
-            Version::Http1 => self.connecting.get() >= self.waiting.get(),
+            Version::Http1 => self.connecting.get() >= self.freed.waiting(),
             // One at a time: its streams may be room enough for all that wait.
             Version::Http2 => self.connecting.get() > 0,
         };
-        if enough || many || self.worker.now() < self.retry_at.get() {
+        if enough || self.is_full(share) || self.worker.now() < self.retry_at.get() {
             return;
         }
         // Who came last may find room that those before are about to take, or leave.
-        if self.conns.borrow().iter().any(|conn| conn.available() > 0) {
+        if self.has_room(share) {
             return;
         }
         if let Some(pool) = self.this.upgrade() {
             self.connecting.set(self.connecting.get() + 1);
+            self.connecting_since.set(self.worker.now());
             self.worker.spawn(pool.connect());
         }
     }
@@ -279,14 +286,9 @@ impl Pool {
         Ok(())
     }
 
-    /// Gives up a request that was sent on `stream`. Where that cannot be said to the backend
-    /// any more without harm to others, the connection is replaced before it fills with
-    /// streams that nobody wants.
+    /// Gives up a request that was sent on `stream`.
     pub fn cancel(&self, stream: &Stream) {
         stream.cancel();
-        if stream.conn().abandoned() >= MOST_ABANDONED {
-            self.replace(stream.conn());
-        }
     }
 
     /// Opens no more streams on a connection; it ends with its last stream.
@@ -304,7 +306,7 @@ impl Pool {
 
     /// Ends the connections that nobody will ask for any more.
     fn settle(&self) {
-        if self.retired.get() && self.waiting.get() == 0 {
+        if self.retired.get() && self.freed.waiting() == 0 {
             for conn in self.conns.take() {
                 conn.retire();
             }

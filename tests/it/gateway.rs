@@ -6,6 +6,7 @@ mod breaks;
 mod cancel;
 mod filters;
 mod forwarded;
+mod guards;
 mod http1;
 mod keys;
 mod measures;

@@ -6,6 +6,7 @@ pub mod client;
 pub mod frames;
 pub mod gateway;
 pub mod http1;
+pub mod netty;
 pub mod process;
 pub mod prometheus;
 pub mod raw;

@@ -1,5 +1,7 @@
 //! The protocol that a connection speaks: its driver and its streams do not ask which.
 
+mod cancel;
+
 use std::sync::Arc;
 
 use crate::http1;

@@ -3,25 +3,27 @@
 use std::rc::Rc;
 
 use super::Pool;
+use super::room::Share;
 use crate::net::{Closed, Conn};
 
 /// Counts a request that waits, for as long as this lasts.
-pub struct Waiting<'a>(&'a Pool);
+pub struct Waiting<'a> {
+    pool: &'a Pool,
+    share: Share,
+}
 
 impl Waiting<'_> {
-    pub fn new(pool: &Pool) -> Waiting<'_> {
-        pool.waiting.set(pool.waiting.get() + 1);
-        Waiting(pool)
+    pub fn new(pool: &Pool, share: Share) -> Waiting<'_> {
+        pool.freed.enter(share);
+        Waiting { pool, share }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.set(self.0.waiting.get() - 1);
-        if self.0.waiting.get() > 0 {
-            self.0.freed.notify_one(); // there may be room for the next one too
-        }
-        self.0.settle();
+        self.pool.freed.leave(self.share);
+        self.pool.freed.notify_one(); // there may be room for the next one too
+        self.pool.settle();
     }
 }
 

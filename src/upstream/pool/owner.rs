@@ -26,9 +26,7 @@ impl Handler for Owner {
 
     fn changed(&self) {
         self.news.notify_waiters();
-        if let Some(pool) = self.pool.upgrade()
-            && pool.waiting.get() > 0
-        {
+        if let Some(pool) = self.pool.upgrade() {
             pool.freed.notify_one();
         }
     }

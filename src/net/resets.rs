@@ -1,0 +1,100 @@
+//! Streams that were reset in the last 30 s.
+
+use std::cell::Cell;
+
+use crate::model::Time;
+
+/// Seconds for which a count is kept, the one that goes on included: no less than 30 s.
+const SECONDS: u64 = 31;
+
+/// Resets in the last 30 s, and up to a second longer: what this counts is never less than what
+/// a peer counts that looks at 30 s.
+#[derive(Debug)]
+pub(super) struct Resets {
+    by_second: [Cell<u32>; SECONDS as usize],
+    total: Cell<u32>,
+    /// The second that goes on.
+    second: Cell<u64>,
+}
+
+impl Resets {
+    pub fn new() -> Resets {
+        Resets { by_second: [const { Cell::new(0) }; _], total: Cell::new(0), second: Cell::new(0) }
+    }
+
+    /// Counts `more` that are sent now.
+    pub fn add(&self, more: u32, now: Time) {
+        self.pass_to(now.as_secs());
+        if let Some(count) = self.at(self.second.get()) {
+            count.set(count.get().saturating_add(more));
+            self.total.set(self.total.get().saturating_add(more));
+        }
+    }
+
+    /// How many there were.
+    pub fn recent(&self, now: Time) -> usize {
+        self.pass_to(now.as_secs());
+        self.total.get() as usize
+    }
+
+    /// Forgets what is too old by then. Time does not go back.
+    fn pass_to(&self, second: u64) {
+        let from = self.second.get();
+        if second <= from {
+            return;
+        }
+        self.second.set(second);
+        if self.total.get() == 0 {
+            return;
+        }
+        for past in (from + 1..=second).take(SECONDS as usize) {
+            if let Some(count) = self.at(past) {
+                self.total.set(self.total.get().saturating_sub(count.take()));
+            }
+        }
+    }
+
+    fn at(&self, second: u64) -> Option<&Cell<u32>> {
+        self.by_second.get((second % SECONDS) as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn at(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    #[test]
+    fn no_30_seconds_have_more_than_is_counted() {
+        let resets = Resets::new();
+        let mut times = Vec::new();
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut now = at(123_456);
+        for _ in 0..20_000 {
+            now = now + Duration::from_millis(rng.u64(..400) * rng.u64(..4).pow(4));
+            let within = |span| times.iter().rev().take_while(|&&at| now.since(at) <= span).count();
+            let counted = resets.recent(now);
+            assert!(counted >= within(LONG), "{counted}");
+            assert!(counted <= within(LONG + Duration::from_secs(1)), "{counted}");
+            resets.add(1, now);
+            times.push(now);
+        }
+    }
+
+    #[test]
+    fn a_burst_is_forgotten_as_a_whole() {
+        let resets = Resets::new();
+        resets.add(190, at(999));
+        assert_eq!(resets.recent(at(30_999)), 190);
+        assert_eq!(resets.recent(at(31_000)), 0);
+        resets.add(3, at(1_000_000));
+        assert_eq!(resets.recent(at(2_000_000)), 0, "after a long silence");
+    }
+}

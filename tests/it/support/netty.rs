@@ -1,0 +1,114 @@
+//! A backend with Netty's guard against resets: 200 in 30 s end a connection.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::frames::{self, DATA, END_STREAM, Frames, GOAWAY, HEADERS, RST_STREAM};
+
+const MOST: usize = 200;
+const WINDOW: Duration = Duration::from_secs(30);
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// What such a backend has seen.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Connections that there are, by number, with the streams that are open on each.
+    pub conns: BTreeMap<usize, Conn>,
+    /// Connections that there were.
+    pub made: usize,
+    /// The most that there were at a time.
+    pub most: usize,
+    /// Connections that the guard has ended.
+    pub tripped: usize,
+    pub requests: usize,
+    pub resets: usize,
+}
+
+#[derive(Debug, Default)]
+pub struct Conn {
+    open: Vec<u32>,
+    /// When streams were reset in the last 30 s.
+    resets: VecDeque<Instant>,
+}
+
+impl Seen {
+    /// Streams that are neither answered nor given up.
+    pub fn open(&self) -> usize {
+        self.conns.values().map(|conn| conn.open.len()).sum()
+    }
+
+    /// A stream was reset. Whether the connection may stay.
+    fn reset(&mut self, number: usize, stream: u32) -> bool {
+        self.resets += 1;
+        let now = Instant::now();
+        let conn = self.conns.get_mut(&number).unwrap();
+        conn.open.retain(|open| *open != stream);
+        conn.resets.retain(|at| now - *at < WINDOW);
+        conn.resets.push_back(now);
+        let calm = conn.resets.len() < MOST;
+        self.tripped += usize::from(!calm);
+        calm
+    }
+}
+
+/// Answers requests that have no body at once, and the others with a head, and never ends these.
+pub struct Netty {
+    pub address: SocketAddr,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Netty {
+    pub async fn start() -> Netty {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let shared = Arc::clone(&seen);
+        let address = frames::backend(move |frames| serve(frames, Arc::clone(&shared))).await;
+        Netty { address, seen }
+    }
+
+    pub fn seen<T>(&self, read: impl Fn(&Seen) -> T) -> T {
+        read(&self.seen.lock().unwrap())
+    }
+}
+
+async fn serve(mut frames: Frames, seen: Arc<Mutex<Seen>>) {
+    let number = {
+        let mut seen = seen.lock().unwrap();
+        seen.made += 1;
+        let number = seen.made;
+        seen.conns.insert(number, Conn::default());
+        seen.most = seen.most.max(seen.conns.len());
+        number
+    };
+    while let Some(frame) = frames.next().await {
+        match frame.kind {
+            HEADERS => {
+                let whole = frame.flags & END_STREAM != 0;
+                {
+                    let mut seen = seen.lock().unwrap();
+                    seen.requests += 1;
+                    if !whole {
+                        seen.conns.get_mut(&number).unwrap().open.push(frame.stream);
+                    }
+                }
+                let mut head = vec![(":status", "200"), ("content-type", "application/grpc")];
+                if whole {
+                    head.push(("grpc-status", "0"));
+                }
+                frames.head(frame.stream, if whole { END_STREAM } else { 0 }, &head).await;
+            }
+            DATA => frames.send(DATA, 0, frame.stream, &frame.payload).await,
+            RST_STREAM => {
+                let calm = seen.lock().unwrap().reset(number, frame.stream);
+                if !calm {
+                    let payload = [u32::MAX >> 1, ENHANCE_YOUR_CALM].map(u32::to_be_bytes).concat();
+                    frames.send(GOAWAY, 0, 0, &payload).await;
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    seen.lock().unwrap().conns.remove(&number);
+}
