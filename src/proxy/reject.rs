@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::fields;
-use crate::http2::{ErrorCode, Headers, Name};
+use crate::http2::{ErrorCode, Headers, Name, SendError};
 use crate::model::{Break, Code, Ending, GrpcCode};
 use crate::net::{Conn, Stream};
 use crate::telemetry::Rejected;
@@ -43,6 +43,8 @@ pub enum Failure {
     ResponseTooLarge,
     /// The client takes no header list of this size.
     TooLargeForClient,
+    /// The client takes no trailers of this size.
+    TrailersTooLargeForClient,
     /// Nothing came or left for too long.
     Idle,
 }
@@ -84,6 +86,9 @@ impl Failure {
             }
             Failure::TooLargeForClient => {
                 (ResourceExhausted, b"502", "response headers are too large for the client")
+            }
+            Failure::TrailersTooLargeForClient => {
+                (ResourceExhausted, b"502", "response trailers are too large for the client")
             }
             Failure::Idle => (DeadlineExceeded, b"504", "nothing was sent for too long"),
         }
@@ -156,18 +161,19 @@ impl Asked {
 /// Answers a request that has no response yet: trailers-only to gRPC, a status with a short body
 /// to the rest. What the client still sends is dropped.
 pub fn reply(front: &Rc<Stream>, asked: Asked, failure: Failure) {
-    let (code, status, words) = failure.answer();
+    let (_, status, words) = failure.answer();
     let mut head = front.conn().worker().take_headers();
     if asked == Asked::Grpc {
         head.add(Name::Status, b"200");
         head.add(Name::ContentType, b"application/grpc");
-        head.add(Name::GrpcStatus, code.digits().as_bytes());
-        head.add(Name::GrpcMessage, words.as_bytes());
-        send(front, &head, true);
+        end_with_status(front, &mut head, failure, |head| front.send_head(head, true));
     } else {
         head.add(Name::Status, status);
         head.add(Name::ContentType, b"text/plain; charset=utf-8");
-        send(front, &head, asked == Asked::Head);
+        if front.send_head(&head, asked == Asked::Head).is_err() {
+            // Either the client is gone, or it takes no header list of even this size.
+            front.reset(ErrorCode::INTERNAL_ERROR);
+        }
         if asked == Asked::Http {
             // A client that is gone needs no body.
             let _ = front.send_data(words.as_bytes(), false);
@@ -178,26 +184,37 @@ pub fn reply(front: &Rc<Stream>, asked: Asked, failure: Failure) {
     front.discard();
 }
 
-fn send(front: &Stream, head: &Headers, end: bool) {
-    // Either the client is gone, or it takes no header list of even this size.
-    if front.send_head(head, end).is_err() {
-        front.reset(ErrorCode::INTERNAL_ERROR);
-    }
-}
-
 /// Ends a response that has begun: gRPC is told in trailers, the rest by a reset, so that nobody
 /// takes a truncated body for a whole one.
 pub fn truncate(front: &Rc<Stream>, grpc: bool, failure: Failure) {
     if !grpc {
         return front.reset(ErrorCode::INTERNAL_ERROR);
     }
-    let (code, _, words) = failure.answer();
     let mut trailers = front.conn().worker().take_headers();
-    trailers.add(Name::GrpcStatus, code.digits().as_bytes());
-    trailers.add(Name::GrpcMessage, words.as_bytes());
-    if front.send_trailers(&trailers).is_err() {
-        front.reset(ErrorCode::INTERNAL_ERROR);
-    }
+    end_with_status(front, &mut trailers, failure, |trailers| front.send_trailers(trailers));
     front.conn().worker().recycle(trailers);
     front.discard();
+}
+
+/// Sends `block` with the status and, where the client has room for them, the words. A client
+/// that takes not even the status reads it from the code of a reset.
+fn end_with_status(
+    front: &Stream,
+    block: &mut Headers,
+    failure: Failure,
+    send: impl Fn(&Headers) -> Result<(), SendError>,
+) {
+    let (code, _, words) = failure.answer();
+    block.add(Name::GrpcStatus, code.digits().as_bytes());
+    block.add(Name::GrpcMessage, words.as_bytes());
+    if send(block).is_ok() {
+        return;
+    }
+    block.retain(|field| field.id != Name::GrpcMessage);
+    if send(block).is_err() {
+        front.reset(match code {
+            GrpcCode::ResourceExhausted => ErrorCode::ENHANCE_YOUR_CALM,
+            _ => ErrorCode::INTERNAL_ERROR,
+        });
+    }
 }

@@ -131,10 +131,7 @@ impl Request {
         loop {
             match self.news(attempt, back, Some(&mut watch)).await {
                 News::Trailers(trailers) => {
-                    let code = if self.grpc { grpc_code(&trailers) } else { Code::Http(status) };
-                    if self.front.send_trailers(&trailers).is_err() {
-                        self.front.reset(ErrorCode::INTERNAL_ERROR);
-                    }
+                    let code = self.pass_trailers(&trailers, status);
                     self.proxy.worker.recycle(trailers);
                     return self.answered(attempt, back, code);
                 }
@@ -160,10 +157,33 @@ impl Request {
         }
     }
 
+    /// Ends the client's response as the backend's has ended. The code that the client learns.
+    ///
+    /// Trailers that a client does not take for their size cost gRPC its status: another one says
+    /// so. Elsewhere a body is whole without them.
+    fn pass_trailers(&self, trailers: &Headers, status: u16) -> Code {
+        match self.front.send_trailers(trailers) {
+            Err(SendError::TooLarge) if self.grpc => {
+                truncate(&self.front, true, Failure::TrailersTooLargeForClient);
+                Failure::TrailersTooLargeForClient.code(true)
+            }
+            Err(SendError::TooLarge) => {
+                let _ = self.front.send_data(&[], true); // who is gone needs no end
+                Code::Http(status)
+            }
+            // Who is gone is told nothing.
+            Ok(()) | Err(SendError::Gone) if self.grpc => grpc_code(trailers),
+            Ok(()) | Err(SendError::Gone) => Code::Http(status),
+        }
+    }
+
+    /// Passes the request's trailers on. Without those that a backend does not take for their
+    /// size the body is whole nevertheless; gRPC has none.
     fn send_request_trailers(&self, back: &Stream, trailers: Headers) {
         self.sent_trailers.set(true);
-        // A backend that has ended, or takes no such trailers, speaks for itself.
-        let _ = back.send_trailers(&trailers);
+        if back.send_trailers(&trailers) == Err(SendError::TooLarge) {
+            let _ = back.send_data(&[], true); // a backend that has ended speaks for itself
+        }
         self.proxy.worker.recycle(trailers);
     }
 

@@ -20,4 +20,5 @@ mod steer;
 mod streams;
 mod tls;
 mod tolerance;
+mod trailers;
 mod wire;
