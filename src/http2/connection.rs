@@ -110,10 +110,7 @@ impl Connection {
             output: Output::default(),
             streams: Streams::default(),
             encoder: Encoder::new(),
-            decoder: match role {
-                Role::Client => Decoder::new(limits.header_table_size).patient(),
-                Role::Server => Decoder::new(limits.header_table_size),
-            },
+            decoder: Decoder::new(limits.header_table_size).patient_with(role == Role::Client),
             memo: Memo::default(),
             sent: Sent::default(),
             unsent: Unsent::default(),

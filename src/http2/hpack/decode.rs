@@ -72,9 +72,10 @@ impl Decoder {
         }
     }
 
-    /// One that reads lists of any length to their end.
-    pub fn patient(self) -> Decoder {
-        Decoder { way_too_large: usize::MAX, ..self }
+    /// Lists of a trusted peer are read to their end, however long they are.
+    pub fn patient_with(self, trusted: bool) -> Decoder {
+        let way_too_large = if trusted { usize::MAX } else { self.way_too_large };
+        Decoder { way_too_large, ..self }
     }
 
     /// Decodes one complete block and appends its fields to `out`, which the caller has cleared.

@@ -81,6 +81,7 @@ impl Pool {
                 }
                 if pool.connecting.get() == 0 {
                     pool.connecting.set(1);
+                    pool.connecting_since.set(worker.now());
                     pool.connect().await;
                 }
             }
