@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 use super::HostMatch;
 use super::index::{Lengths, Level, Text};
 use super::matches::MAX_HOST;
-use super::request::without_port;
+use super::request::host;
 
 /// All hosts.
 #[derive(Debug, Default)]
@@ -90,7 +90,7 @@ impl Hosts {
         if self.named.is_empty() {
             return None;
         }
-        let host = without_port(authority);
+        let host = host(authority);
         let mut buffer = [0; MAX_HOST];
         let lower = buffer.get_mut(..host.len())?;
         lower.copy_from_slice(host);

@@ -52,7 +52,8 @@ pub enum PathMatch {
 }
 
 impl HostMatch {
-    /// Reads `shop.example`, `*.shop.example` or `[::1]`.
+    /// Reads `shop.example`, `*.shop.example` or `[::1]`. A name with a dot at its end is the
+    /// same name.
     ///
     /// # Errors
     /// Says what is wrong and how to mend it.
@@ -62,6 +63,7 @@ impl HostMatch {
             return Err("`*` is not a host: leave `host` out to match every host".into());
         }
         if let Some(parent) = lower.strip_prefix("*.") {
+            let parent = parent.strip_suffix('.').unwrap_or(parent);
             check_name(parent, text)?;
             return Ok(HostMatch::Below(parent.into()));
         }
@@ -72,8 +74,9 @@ impl HostMatch {
                 _ => Err(format!("`{text}` is not an IPv6 host: write it as [::1], without port")),
             };
         }
-        check_name(&lower, text)?;
-        Ok(HostMatch::Exact(lower.into()))
+        let name = lower.strip_suffix('.').unwrap_or(&lower);
+        check_name(name, text)?;
+        Ok(HostMatch::Exact(name.into()))
     }
 }
 

@@ -36,3 +36,10 @@ pub fn without_port(authority: &[u8]) -> &[u8] {
     };
     end.and_then(|end| authority.get(..end)).unwrap_or(authority)
 }
+
+/// The host of an authority, without the dot that says that a name is not relative: nobody takes
+/// it for another host.
+pub fn host(authority: &[u8]) -> &[u8] {
+    let host = without_port(authority);
+    host.strip_suffix(b".").unwrap_or(host)
+}

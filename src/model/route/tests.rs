@@ -87,15 +87,28 @@ fn prefixes_end_at_segments() {
 }
 
 #[test]
-fn hosts_are_compared_without_port_and_case() {
+fn hosts_are_compared_without_port_case_and_last_dot() {
     let table = table(&[
         ("Shop.Example", PathMatch::Any),
         ("*.shop.example", PathMatch::Any),
         ("*.eu.shop.example", PathMatch::Any),
         ("[::1]", PathMatch::Any),
         ("10.0.0.1", PathMatch::Any),
+        ("Dotted.example.", PathMatch::Any),
+        ("*.dotted.example.", PathMatch::Any),
     ]);
     for (authority, route) in [
+        ("shop.example.", Some(0)),
+        ("SHOP.example.:8080", Some(0)),
+        ("a.shop.example.", Some(1)),
+        ("x.eu.shop.example.:1", Some(2)),
+        ("dotted.example", Some(5)),
+        ("dotted.EXAMPLE.:80", Some(5)),
+        ("a.dotted.example", Some(6)),
+        ("a.dotted.example.", Some(6)),
+        ("shop.example..", None),
+        (".", None),
+        (".:80", None),
         ("shop.example", Some(0)),
         ("SHOP.example:8080", Some(0)),
         ("a.shop.example", Some(1)),
@@ -204,6 +217,10 @@ fn wrong_matches_say_how_to_mend_them() {
         (HostMatch::parse("*").err(), "leave `host` out"),
         (HostMatch::parse("a.b:80").err(), "port"),
         (HostMatch::parse("a..b").err(), "not a host"),
+        (HostMatch::parse("a..").err(), "not a host"),
+        (HostMatch::parse(".").err(), "not a host"),
+        (HostMatch::parse("*.").err(), "not a host"),
+        (HostMatch::parse("*..").err(), "not a host"),
         (HostMatch::parse("").err(), "not a host"),
         (HostMatch::parse("a.*.b").err(), "not a host"),
         (HostMatch::parse("[::1]:80").err(), "without port"),

@@ -20,7 +20,10 @@ fn naive(rows: &[Match], asked: &Drawn) -> Option<usize> {
     let Drawn { path, grpc, .. } = asked;
     let host = match asked.authority.strip_prefix('[') {
         Some(rest) => format!("[{}]", rest.split(']').next().unwrap()),
-        None => asked.authority.split(':').next().unwrap().to_lowercase(),
+        None => {
+            let host = asked.authority.split(':').next().unwrap().to_lowercase();
+            host.strip_suffix('.').map(String::from).unwrap_or(host)
+        }
     };
     let segments = |text: &str| text.split('/').map(String::from).collect::<Vec<_>>();
     let is_call = *grpc && path.matches('/').count() >= 2;
@@ -135,7 +138,7 @@ fn any_request() -> impl Strategy<Value = Drawn> {
         0..4,
     );
     (
-        "(([abAB]\\.){0,4}[ab]|\\[::1\\])?(:8)?",
+        "(([abAB]\\.){0,4}[ab]\\.?|\\[::1\\])?(:8)?",
         "(/[ab]{0,2}(\\.[ab])?){0,3}/?",
         prop::option::of("([qr]=?[01]{0,2}&?){0,3}"),
         prop::sample::select(&["GET", "POST", "PUT"][..]),
