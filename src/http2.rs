@@ -5,6 +5,7 @@
 //! keeps the bytes to be written in its [`Output`]. Whatever the peer sends, it does not panic,
 //! and what the peer may make it hold or do is bounded by [`Limits`].
 
+pub(crate) mod authority;
 mod connection;
 mod error;
 mod frame;

@@ -3,7 +3,7 @@
 use super::body::{Body, Chunk};
 use super::head;
 use super::hop::{CODING, Hop};
-use crate::http2::{Headers, Name, Role, message};
+use crate::http2::{Headers, Name, Role, authority, message};
 
 /// A request's head, and what follows it.
 #[derive(Debug)]
@@ -57,10 +57,10 @@ pub fn read(
     let target = Target::parse(line.method, line.target)?;
     let host = match (target.authority, hop.host) {
         (None, None) if line.modern => return Err("no host".into()),
-        (Some(target), Some(host)) if !target.eq_ignore_ascii_case(host) => {
+        (Some(of_target), Some(host)) if !authority::same(of_target, host, target.scheme) => {
             return Err("host differs from the target's".into());
         }
-        (target, host) => target.or(host).filter(|host| !host.is_empty()),
+        (of_target, host) => of_target.or(host).filter(|host| !host.is_empty()),
     };
     headers.add(Name::Method, line.method);
     if line.method != b"CONNECT" {
@@ -131,6 +131,7 @@ impl<'a> Line<'a> {
 
 /// What the request line says the request is for (RFC 9112, section 3.2).
 struct Target<'a> {
+    scheme: Option<&'a [u8]>,
     authority: Option<&'a [u8]>,
     path: Option<&'a [u8]>,
 }
@@ -138,12 +139,13 @@ struct Target<'a> {
 impl<'a> Target<'a> {
     fn parse(method: &[u8], target: &'a [u8]) -> Result<Target<'a>, Refusal> {
         if method == b"CONNECT" {
-            return Ok(Target { authority: Some(target), path: None });
+            return Ok(Target { scheme: None, authority: Some(target), path: None });
         }
         if matches!(target, [b'/', ..] | b"*") {
-            return Ok(Target { authority: None, path: Some(target) });
+            return Ok(Target { scheme: None, authority: None, path: Some(target) });
         }
-        let rest = strip_scheme(target).ok_or("the target is neither a path nor a URL")?;
+        let (scheme, rest) =
+            split_scheme(target).ok_or("the target is neither a path nor a URL")?;
         let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
         let (authority, path) =
             rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or_default();
@@ -156,13 +158,13 @@ impl<'a> Target<'a> {
         if authority.is_empty() {
             return Err("the target has no host".into());
         }
-        Ok(Target { authority: Some(authority), path: Some(path) })
+        Ok(Target { scheme: Some(scheme), authority: Some(authority), path: Some(path) })
     }
 }
 
-fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
+fn split_scheme(target: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr::memchr(b':', target)?;
     let (scheme, rest) = target.split_at_checked(colon)?;
     let known = scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https");
-    rest.strip_prefix(b"://").filter(|_| known)
+    rest.strip_prefix(b"://").filter(|_| known).map(|rest| (scheme, rest))
 }

@@ -1,6 +1,7 @@
 //! What makes a header list a well-formed request, response or trailer section
 //! (RFC 9113, section 8.2 and 8.3).
 
+use super::authority;
 use super::headers::{Field, Headers, Name};
 
 /// What a well-formed head says that the connection itself has to know.
@@ -175,7 +176,7 @@ fn check_target(pseudo: &Pseudo<'_>, host: Option<&[u8]>) -> Checked<()> {
         if !authority.iter().all(|b| b.is_ascii_graphic()) || authority.contains(&b'/') {
             return Err(":authority is not a host");
         }
-        if host.is_some_and(|host| !host.eq_ignore_ascii_case(authority)) {
+        if host.is_some_and(|host| !authority::same(host, authority, pseudo.scheme)) {
             return Err("host differs from :authority");
         }
     }
@@ -296,6 +297,9 @@ mod tests {
     fn good_requests_pass() {
         assert!(request(block(&GOOD)).is_ok());
         assert!(request(with(&[("te", "trailers"), ("host", "A:1")])).is_ok());
+        assert!(request(with(&[("host", "a.:1")])).is_ok());
+        let usual = [&GOOD[..3], &[(":authority", "shop.example"), ("host", "Shop.Example.:80")]];
+        assert!(request(block(&usual.concat())).is_ok());
         let facts = request(with(&[("content-length", "12")]));
         assert_eq!(facts.map(|f| f.content_length), Ok(Some(12)));
         assert!(request(block(&[(":method", "CONNECT"), (":authority", "a:1")])).is_ok());
@@ -319,6 +323,8 @@ mod tests {
             &[(":status", "200")],
             &[("x", "y"), (":method", "GET")],
             &[("host", "other")],
+            &[("host", "a:80")],
+            &[("host", "a")],
             &[("host", "a:1"), ("host", "a:1")],
             &[("content-length", "1"), ("content-length", "1")],
             &[("content-length", "1"), ("content-length", "2")],

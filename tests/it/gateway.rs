@@ -7,6 +7,7 @@ mod cancel;
 mod filters;
 mod forwarded;
 mod guards;
+mod hosts;
 mod http1;
 mod keys;
 mod measures;

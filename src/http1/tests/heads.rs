@@ -26,6 +26,8 @@ fn a_request_is_as_http2_would_have_brought_it() {
     let cases: &[(&str, &str)] = &[
         ("GET /a?b HTTP/1.1\r\nHost: H:1\r\nX-A:  1 \r\n\r\n", "/a?b H:1 x-a=1"),
         ("GET http://h/p HTTP/1.1\r\nHost: H\r\n\r\n", "/p h"),
+        ("GET http://h/p HTTP/1.1\r\nHost: H.:80\r\n\r\n", "/p h"),
+        ("GET HTTPS://h:443/p HTTP/1.1\r\nHost: h\r\n\r\n", "/p h:443"),
         ("OPTIONS http://h HTTP/1.1\r\nHost: h\r\n\r\n", "* h"),
         ("GET / HTTP/1.0\r\n\r\n", "/"),
         ("\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", "/ h"),
