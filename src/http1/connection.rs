@@ -11,9 +11,6 @@ use super::response::Asked;
 use super::write::Framing;
 use crate::http2::{Headers, Key, Limits, Output, Role};
 
-/// Informational responses to one request.
-const MOST_INFORMATIONAL: u32 = 32;
-
 /// One end of an HTTP/1.1 connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -44,7 +41,6 @@ struct Exchange {
     modern: bool,
     /// Sending the request again would do no harm.
     idempotent: bool,
-    informational: u32,
     /// Something of the response has come.
     answered: bool,
     /// Bytes passed on that have not left us.
@@ -251,7 +247,6 @@ impl Exchange {
             asked,
             modern: true,
             idempotent: false,
-            informational: 0,
             answered: false,
             held: 0,
             discarding: false,

@@ -76,6 +76,9 @@ pub fn read(
     if hop.trailers {
         headers.add(Name::Te, b"trailers");
     }
+    if !line.modern {
+        headers.retain(|field| field.id != Name::Expect); // it will not wait for an answer
+    }
     message::request(&mut headers)?;
     let body = match (hop.chunked, hop.length) {
         (true, _) => Some(Body::Chunked(Chunk::Size)),

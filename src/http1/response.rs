@@ -65,6 +65,9 @@ pub fn read(head: &[u8], asked: Asked, mut headers: Headers) -> Result<Response,
         (_, false, Some(length)) => Kind::Body(Body::Length(length)),
         (_, false, None) => Kind::Body(Body::UntilClose),
     };
+    if kind == Kind::Informational {
+        headers.retain(|field| field.id != Name::ContentLength); // it has no body to speak of
+    }
     message::response(&mut headers)?;
     let close = hop.close || !modern || kind == Kind::Body(Body::UntilClose);
     Ok(Response { headers, kind, close })

@@ -5,6 +5,7 @@
 //! from one to the other without waking the task.
 
 mod feed;
+mod informational;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,11 +13,15 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 pub use self::feed::splice;
+use self::informational::Informational;
 use super::conn::Conn;
 use super::tee::Tee;
 use crate::grpc::MessageCounter;
 use crate::http2::{Cause, ErrorCode, Gone, Headers, Key, Outgoing, SendError};
 use crate::model::{Direction, Endpoint, Time};
+
+/// Bytes to be written to a client beyond which it gets no informational responses.
+const MOST_UNREAD: usize = 128 << 10;
 
 /// How a stream ended before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +50,7 @@ pub struct Stream {
 #[derive(Debug, Default)]
 struct State {
     head: Option<(Headers, bool)>,
-    informational: Option<Headers>,
+    informational: Informational,
     /// What came before the stream was spliced, or was gathered of the current read.
     body: Vec<u8>,
     ended: bool,
@@ -109,9 +114,9 @@ impl Stream {
         self.state.borrow_mut().head.take()
     }
 
-    /// An informational response, once.
+    /// The next informational response.
     pub fn take_informational(&self) -> Option<Headers> {
-        self.state.borrow_mut().informational.take()
+        self.state.borrow_mut().informational.pop()
     }
 
     /// The trailers, once.
@@ -199,12 +204,16 @@ impl Stream {
         result
     }
 
-    /// Sends an informational response.
+    /// Sends an informational response, unless the client has left so much unread that it would
+    /// only make that more.
     ///
     /// # Errors
     /// As [`crate::http2::Connection::send_informational`].
     pub fn send_informational(&self, headers: &Headers) -> Result<(), SendError> {
         let mut core = self.conn.core.borrow_mut();
+        if core.codec.output_len() > MOST_UNREAD {
+            return Ok(());
+        }
         let result = core.codec.send_informational(self.key, headers);
         drop(core);
         self.conn.flush_later();
@@ -261,7 +270,8 @@ impl Stream {
         }
         state.waker = None;
         state.meter = None;
-        (state.head, state.informational, state.trailers) = (None, None, None);
+        (state.head, state.trailers) = (None, None);
+        state.informational = Informational::default();
         self.conn.worker.buffers.borrow_mut().put(std::mem::take(&mut state.body));
         let replay = state.replay.take();
         drop(state);

@@ -39,6 +39,8 @@ pub struct Request {
     pub started: Time,
     /// Trailers of the request have gone to a backend, and are not kept.
     pub sent_trailers: Cell<bool>,
+    /// The client was told to send the body.
+    pub invited: Cell<bool>,
     /// What its route does to it, if anything.
     pub filters: OnceCell<Arc<Filters>>,
     /// The cookie that the client is given with the response.
@@ -61,6 +63,7 @@ impl Request {
             head: RefCell::new(head),
             end,
             sent_trailers: Cell::new(false),
+            invited: Cell::new(false),
             filters: OnceCell::new(),
             issued: OnceCell::new(),
         }

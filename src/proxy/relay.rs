@@ -73,17 +73,32 @@ impl Request {
         self.front.send_head(ResponseHead::new(head, cookie.as_ref()), end)
     }
 
-    /// Tells a client that asks before it sends a body to send it. HTTP/1.1 has the backend say
-    /// so itself.
+    /// Tells a client that asks before it sends a body to send it, once. HTTP/1.1 has the backend
+    /// say so itself.
     fn invite_body(&self, attempt: &Attempt) {
-        let asks = self.head.borrow().get(Name::Expect).is_some();
-        if asks && attempt.pool().version() == Version::Http2 {
+        let asks = || {
+            let head = self.head.borrow();
+            head.get(Name::Expect).is_some_and(|what| what.eq_ignore_ascii_case(b"100-continue"))
+        };
+        let here = attempt.pool().version() == Version::Http2 && !self.grpc;
+        if here && asks() && !self.invited.replace(true) {
             let mut head = self.proxy.worker.take_headers();
             head.add(Name::Status, b"100");
             // The final response says whether the client is still there.
             let _ = self.front.send_informational(&head);
             self.proxy.worker.recycle(head);
         }
+    }
+
+    /// Passes an informational response on, where it has a place: a gRPC call has none, and a
+    /// client that was told to send its body is not told again.
+    fn pass_informational(&self, head: Headers) {
+        let again = self.invited.get() && fields::status(&head) == 100;
+        if !self.grpc && !again {
+            // The final response says whether the client is still there.
+            let _ = self.front.send_informational(&head);
+        }
+        self.proxy.worker.recycle(head);
     }
 
     /// Waits for the head; `None` when the client went away.
@@ -95,13 +110,7 @@ impl Request {
         loop {
             match self.news(attempt, back, None).await {
                 News::Head(head, end) => return Ok(Some((head, end))),
-                News::Informational(head) => {
-                    if !self.grpc {
-                        // The final response says whether the client is still there.
-                        let _ = self.front.send_informational(&head);
-                    }
-                    self.proxy.worker.recycle(head);
-                }
+                News::Informational(head) => self.pass_informational(head),
                 News::RequestTrailers(trailers) => self.send_request_trailers(back, trailers),
                 News::ClientGone => {
                     attempt.on_patience_lost(self.proxy.worker.now());

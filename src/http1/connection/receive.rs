@@ -1,6 +1,6 @@
 //! What comes from the peer, piece by piece.
 
-use super::{Connection, Exchange, MOST_INFORMATIONAL, Receiving, Sending};
+use super::{Connection, Exchange, Receiving, Sending};
 use crate::http1::body::{Body, Piece};
 use crate::http1::head::{self, Scan};
 use crate::http1::response::{Asked, Kind};
@@ -191,11 +191,6 @@ impl Connection {
         };
         exchange.receiving = match read.kind {
             Kind::Informational => {
-                exchange.informational += 1;
-                if exchange.informational > MOST_INFORMATIONAL {
-                    let cause = Cause::Malformed("informational responses without end");
-                    return Ok(Some(self.malformed(cause)));
-                }
                 return Ok(Some(Event::Informational { key, headers: read.headers }));
             }
             Kind::Switched => Receiving::Tunnel,

@@ -3,6 +3,7 @@
 mod bodies;
 mod ends;
 mod exchanges;
+mod informational;
 mod smuggling;
 
 use crate::support::gateway::{Gateway, one_service};
