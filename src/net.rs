@@ -10,6 +10,7 @@ mod cancel;
 mod conn;
 mod deadlines;
 mod io;
+mod linger;
 mod listener;
 mod lull;
 mod origin;

@@ -1,5 +1,6 @@
 //! The connection: one exchange at a time, and what it is told between them.
 
+mod end;
 mod receive;
 mod send;
 
@@ -28,6 +29,12 @@ pub struct Connection {
     closing: bool,
     /// There will be no other exchange.
     over: bool,
+    /// A client may still be sending what nobody wants.
+    cut_short: bool,
+    /// A message was broken off.
+    broken: bool,
+    /// What is sent, or was sent last, ends with the connection.
+    ends_by_close: bool,
     drained: usize,
 }
 
@@ -45,8 +52,11 @@ struct Exchange {
     answered: bool,
     /// Bytes passed on that have not left us.
     held: usize,
-    /// What comes is dropped.
+    /// What comes is dropped, up to so many bytes.
     discarding: bool,
+    to_discard: usize,
+    /// The client waits to be told before it sends the body.
+    hesitates: bool,
     pending: Pending,
 }
 
@@ -111,6 +121,9 @@ impl Connection {
             scanned: 0,
             closing: false,
             over: false,
+            cut_short: false,
+            broken: false,
+            ends_by_close: false,
             drained: 0,
         }
     }
@@ -145,9 +158,10 @@ impl Connection {
         self.exchange.is_some()
     }
 
-    /// Whether this exchange is open.
+    /// Whether this exchange is open: not when all that is left of it is to be dropped.
     pub fn is_open(&self, key: Key) -> bool {
-        self.exchange.is_some() && key.id() == self.number
+        let current = key.id() == self.number;
+        current && self.exchange.as_ref().is_some_and(|exchange| !exchange.is_discarded())
     }
 
     /// How many more requests the backend takes now.
@@ -155,9 +169,10 @@ impl Connection {
         usize::from(self.role == Role::Client && self.exchange.is_none() && !self.is_leaving())
     }
 
-    /// Whether no exchange will ever begin here again.
-    pub fn is_leaving(&self) -> bool {
-        self.over
+    /// Whether the body that comes is not whole yet.
+    pub fn is_in_body(&self) -> bool {
+        let receiving = self.exchange.as_ref().map(|exchange| exchange.receiving);
+        matches!(receiving, Some(Receiving::Body(_)))
     }
 
     /// Whether another protocol is spoken by now.
@@ -185,17 +200,6 @@ impl Connection {
         self.exchange.as_ref().map(|_| (self.pending_bytes(), self.key()))
     }
 
-    /// Lets no further exchange begin after the next one.
-    pub fn announce_leave(&mut self) {
-        self.closing = true;
-    }
-
-    /// Lets no further exchange begin.
-    pub fn leave(&mut self) {
-        self.closing = true;
-        self.over |= self.exchange.is_none() || self.role == Role::Client;
-    }
-
     /// Gives up memory that an idle connection does not need.
     pub fn shrink(&mut self) {
         self.output.shrink();
@@ -218,25 +222,6 @@ impl Connection {
         self.drained = 0; // what left of the one before is not this one's
         self.key()
     }
-
-    /// Ends the exchange when both messages are over.
-    fn settle(&mut self) {
-        let Some(exchange) = &self.exchange else { return };
-        let sent = exchange.sending == Sending::Done && exchange.pending.is_empty();
-        let received = exchange.receiving == Receiving::Done;
-        if sent && (received || exchange.discarding) {
-            // Of a request that is not wanted any more, the rest cannot be told from the next.
-            self.over |= self.closing || !received;
-            self.exchange = None;
-            self.scanned = 0;
-        }
-    }
-
-    /// Ends the exchange and the connection: there is no other way to break a message off.
-    fn abort(&mut self) {
-        self.exchange = None;
-        self.over = true;
-    }
 }
 
 impl Exchange {
@@ -250,6 +235,8 @@ impl Exchange {
             answered: false,
             held: 0,
             discarding: false,
+            to_discard: end::MOST_DISCARDED,
+            hesitates: false,
             pending: Pending::default(),
         }
     }

@@ -125,6 +125,7 @@ impl Conn {
         self.handler.opened();
         self.flush_later();
         let why = std::future::poll_fn(|cx| self.poll(cx)).await;
+        self.core.borrow().break_off();
         self.worker.deregister(self.slot.get());
         self.fail_streams();
         self.account();

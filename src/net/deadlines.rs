@@ -11,9 +11,6 @@ use crate::model::Time;
 /// The PING that asks whether the peer has heard that it is to go.
 pub(super) const LEAVE_PING: [u8; 8] = *b"leaving\0";
 
-/// How long a peer has to read our last words.
-pub(super) const LINGER: Duration = Duration::from_secs(1);
-
 /// How long the answer to that PING is waited for.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -83,8 +80,11 @@ impl Core {
     fn overdue(&self, now: Time) -> Option<Closed> {
         let limits = self.codec.limits();
         let past = |since: Option<Time>, limit| since.is_some_and(|at| now.since(at) > limit);
-        if let Phase::Lingering(why, until) = self.phase {
-            return (now > until).then_some(why);
+        if let Phase::Lingering(why, linger) = self.phase {
+            return linger.is_over(now).then_some(why);
+        }
+        if self.ended && self.io.has_failed() {
+            return Some(Closed::Io);
         }
         if past(self.stalled, limits.write_stall_timeout) {
             return Some(Closed::WriteStall);

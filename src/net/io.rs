@@ -51,6 +51,26 @@ impl Io {
         }
     }
 
+    /// Whether the connection is gone, which nobody is told who does not read or write.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(SockRef::from(self.socket()).take_error(), Ok(Some(_)) | Err(_))
+    }
+
+    /// Has the system reset the connection when it is closed, or end it in good order. Whatever
+    /// closes it, the end of this process too: so a peer takes no part of a message for the whole.
+    pub(super) fn reset_on_close(&self, reset: bool) {
+        let linger = reset.then_some(Duration::ZERO);
+        // Of a socket that is gone the peer knows already.
+        let _ = SockRef::from(self.socket()).set_linger(linger);
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Io::Plain(io) => io,
+            Io::Tls(io) => io.get_ref().0,
+        }
+    }
+
     /// Reads into `buffer`; 0 bytes are the end.
     pub(super) fn poll_read(
         &mut self,

@@ -1,11 +1,13 @@
 //! What comes from the peer, piece by piece.
 
 use super::{Connection, Exchange, Receiving, Sending};
-use crate::http1::body::{Body, Piece};
+use crate::http1::body::Piece;
 use crate::http1::head::{self, Scan};
 use crate::http1::response::{Asked, Kind};
 use crate::http1::{hop, request, response, write};
-use crate::http2::{Cause, ConnectionError, ErrorCode, Event, Fault, HeaderPool, Key, Role};
+use crate::http2::{
+    Cause, ConnectionError, ErrorCode, Event, Fault, HeaderPool, Key, Name, Role,
+};
 
 type Received = Result<Option<Event>, ConnectionError>;
 
@@ -70,37 +72,10 @@ impl Connection {
     pub fn is_unfinished(&self, waiting: usize) -> bool {
         match self.exchange.as_ref().map(|exchange| exchange.receiving) {
             None | Some(Receiving::Head) => waiting > 0,
+            Some(Receiving::Body(_)) if self.is_discarding() => true,
             Some(Receiving::Body(body)) => waiting > 0 && body.is_in_line(),
             Some(Receiving::Undecided | Receiving::Tunnel | Receiving::Done) => false,
         }
-    }
-
-    /// The peer will send nothing more. An event where that says something; otherwise what is
-    /// open has broken off.
-    pub fn end_of_input(&mut self) -> Option<Event> {
-        let key = self.key();
-        let exchange = self.exchange.as_mut()?;
-        if matches!(exchange.receiving, Receiving::Tunnel | Receiving::Body(Body::UntilClose)) {
-            exchange.receiving = Receiving::Done;
-            self.closing = true;
-            self.settle();
-            return Some(Event::End { key });
-        }
-        self.broken_off()
-    }
-
-    /// The connection is gone, in whatever way. An event when the backend closed it as idle while
-    /// a request was on its way that may be sent again.
-    pub fn broken_off(&mut self) -> Option<Event> {
-        let key = self.key();
-        let reused = self.role == Role::Client && self.number > 1;
-        let exchange = self.exchange.as_ref()?;
-        if !reused || !exchange.idempotent || exchange.answered {
-            return None;
-        }
-        self.abort();
-        let (code, cause) = (ErrorCode::REFUSED_STREAM, Cause::Unprocessed);
-        Some(Event::Reset { key, code, cause })
     }
 
     fn between(&mut self, input: &mut &[u8], pool: &mut HeaderPool) -> Received {
@@ -161,7 +136,10 @@ impl Connection {
             None => Receiving::Done,
         };
         let asked = Asked { head: read.is_head, upgrade: read.upgrade };
-        let exchange = Exchange { modern: read.modern, ..Exchange::new(receiving, asked) };
+        let asks = |what: &[u8]| what.eq_ignore_ascii_case(b"100-continue");
+        let hesitates = read.body.is_some() && read.headers.get(Name::Expect).is_some_and(asks);
+        let exchange =
+            Exchange { modern: read.modern, hesitates, ..Exchange::new(receiving, asked) };
         let key = self.begin(exchange);
         let end = receiving == Receiving::Done;
         Ok(Some(Event::Request { key, headers: read.headers, end }))
@@ -198,7 +176,10 @@ impl Connection {
             Kind::Empty => Receiving::Done,
         };
         exchange.sending = match (exchange.receiving, exchange.sending) {
-            (Receiving::Tunnel, _) => Sending::Tunnel,
+            (Receiving::Tunnel, _) => {
+                self.ends_by_close = true;
+                Sending::Tunnel
+            }
             (_, Sending::Undecided) => Sending::Done, // the backend keeps to this protocol
             (_, sending) => sending,
         };
@@ -216,6 +197,9 @@ impl Connection {
     ) -> Result<Step, ConnectionError> {
         let (key, window, most) = (self.key(), self.window(), self.limits.header_size as usize);
         let Some(exchange) = &mut self.exchange else { return Ok(Step::Over) };
+        if exchange.discarding {
+            return self.drop_body(input);
+        }
         loop {
             let room = exchange.room(window);
             let Receiving::Body(body) = &mut exchange.receiving else { return Ok(Step::Over) };
@@ -225,8 +209,8 @@ impl Connection {
             match body.take(input, room, most) {
                 Err(detail) => return self.bad_body(detail),
                 Ok(Piece::Wanting) => return Ok(Step::Waits),
-                Ok(Piece::Data(_, false)) if exchange.discarding => {}
                 Ok(Piece::Data(payload, false)) => {
+                    exchange.hesitates = false;
                     exchange.took(payload.len(), take(key, payload, false));
                 }
                 Ok(Piece::Data(payload, true)) => {
@@ -249,6 +233,32 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Takes the rest of a request that nobody wants off the front of `input`. The next one begins
+    /// behind it, unless it is so long that the connection ends instead.
+    fn drop_body(&mut self, input: &mut &[u8]) -> Result<Step, ConnectionError> {
+        let most = self.limits.header_size as usize;
+        let Some(exchange) = &mut self.exchange else { return Ok(Step::Over) };
+        while let Receiving::Body(body) = &mut exchange.receiving {
+            let before = input.len();
+            let piece = body.take(input, usize::MAX, most);
+            exchange.to_discard = exchange.to_discard.saturating_sub(before - input.len());
+            match piece {
+                Ok(Piece::Data(_, true) | Piece::Trailers(_)) => {
+                    exchange.receiving = Receiving::Done
+                }
+                _ if exchange.to_discard == 0 && exchange.has_sent_all() => {
+                    self.closing = true;
+                    break;
+                }
+                Ok(Piece::Data(_, false)) => {}
+                Ok(Piece::Wanting) => return Ok(Step::Waits),
+                Err(detail) => return self.bad_body(detail),
+            }
+        }
+        self.settle();
+        Ok(Step::Over)
     }
 
     fn tunnel(&mut self, input: &mut &[u8], take: &mut impl FnMut(Key, &[u8], bool) -> usize) {
@@ -277,6 +287,7 @@ impl Connection {
     /// Answers what cannot be taken for a request.
     fn refuse(&mut self, refusal: request::Refusal) -> ConnectionError {
         let request::Refusal { status, detail } = refusal;
+        self.cut_short = true;
         self.output.append(|out| write::refusal(out, status, detail));
         let fault = if status == 431 { Fault::Headers } else { Fault::Protocol };
         ConnectionError { fault, ..self.broken(detail) }

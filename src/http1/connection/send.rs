@@ -1,9 +1,11 @@
 //! Commands: what goes to the peer.
 
+use super::end::MOST_DISCARDED;
 use super::{Connection, Exchange, Receiving, Sending};
+use crate::http1::body::Body;
 use crate::http1::response::Asked;
 use crate::http1::write::{self, Framing};
-use crate::http2::{ErrorCode, Gone, Headers, Key, Name, OpenError, Outgoing, Role, SendError};
+use crate::http2::{Gone, Headers, Key, Name, OpenError, Outgoing, SendError};
 
 /// Bytes that may wait for the socket before a body waits for them.
 const HIGH_WATER: usize = 128 << 10;
@@ -58,7 +60,7 @@ impl Connection {
         let length = find(Name::ContentLength).map(number);
         if status == b"101" {
             (exchange.receiving, exchange.sending) = (Receiving::Tunnel, Sending::Tunnel);
-            self.closing = true;
+            (self.closing, self.ends_by_close) = (true, true);
             self.output.append(|out| write::response(out, head.fields(), Framing::Empty, false));
             return Ok(());
         }
@@ -73,7 +75,9 @@ impl Connection {
             None => Framing::UntilClose,
         };
         exchange.sending = if end { Sending::Done } else { Sending::Body(framing) };
-        self.closing |= framing == Framing::UntilClose;
+        let last = exchange.may_be_last();
+        self.ends_by_close = framing == Framing::UntilClose;
+        self.closing |= self.ends_by_close || last;
         let close = self.closing;
         self.output.append(|out| write::response(out, fields, framing, close));
         self.settle();
@@ -89,7 +93,9 @@ impl Connection {
         key: Key,
         head: impl Outgoing<'a>,
     ) -> Result<(), SendError> {
-        if self.unanswered(key)?.modern {
+        let exchange = self.unanswered(key)?;
+        if exchange.modern {
+            exchange.hesitates &= !says_go_on(head);
             self.output.append(|out| write::response(out, head.fields(), Framing::Empty, false));
         }
         Ok(())
@@ -143,29 +149,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Breaks the exchange off. A client that has no head yet gets one; a message that has begun
-    /// has no end but that of the connection, which the peer does not take for its regular one.
-    pub fn reset(&mut self, key: Key, code: ErrorCode) {
-        let role = self.role;
-        let Some(exchange) = self.find(key) else { return };
-        if role == Role::Server && exchange.sending == Sending::Head {
-            let (status, detail) = match code {
-                ErrorCode::ENHANCE_YOUR_CALM => (503, "the request was given up"),
-                _ => (502, "the backend gave the request up"),
-            };
-            self.output.append(|out| write::refusal(out, status, detail));
-        }
-        self.abort();
-    }
-
-    /// Drops what still comes. A server's exchange ends as soon as the response is out.
-    pub fn discard(&mut self, key: Key) {
-        if let Some(exchange) = self.find(key) {
-            exchange.discarding = true;
-            self.settle();
-        }
-    }
-
     /// Lets the peer send `bytes` more, for as many that have left us.
     pub fn release(&mut self, key: Key, bytes: usize) {
         if let Some(exchange) = self.find(key) {
@@ -216,11 +199,10 @@ impl Connection {
         match &mut exchange.sending {
             Sending::Body(Framing::Length(left)) => {
                 let more = payload.len() as u64;
-                let broken = more > *left || (end && more < *left);
-                *left = left.saturating_sub(more);
-                if broken {
+                if more > *left || (end && more < *left) {
                     return self.abort();
                 }
+                *left -= more;
                 self.output.raw(payload);
             }
             Sending::Body(Framing::Chunked) => self.output.append(|out| {
@@ -237,6 +219,23 @@ impl Connection {
             exchange.sending = Sending::Done;
         }
     }
+}
+
+impl Exchange {
+    /// Whether the connection cannot be known to go on after a response that begins now: the
+    /// rest of the request is long, or the client has yet to say whether it sends it at all.
+    fn may_be_last(&self) -> bool {
+        let left = match self.receiving {
+            Receiving::Body(Body::Length(left)) => left,
+            _ => 0,
+        };
+        self.hesitates || left > MOST_DISCARDED as u64
+    }
+}
+
+/// Whether an informational response is the one that a hesitating client waits for.
+fn says_go_on<'a>(head: impl Outgoing<'a>) -> bool {
+    head.fields().any(|field| field.id == Name::Status && field.value == b"100")
 }
 
 /// The number in a `content-length`, which the codec that brought it has checked.

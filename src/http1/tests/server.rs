@@ -89,17 +89,119 @@ fn pipelined_requests_wait_for_the_answers_before_them() {
     assert!(written.find("200 OK") < written.find("204 No Content"), "{written}");
 }
 
-#[test]
-fn an_exchange_that_is_discarded_is_the_last() {
+/// A server that has answered a request before it was whole, and wants nothing more of it.
+fn answered_early(head: &str, begun: &[u8]) -> End {
     let mut server = End::server();
-    server.feed(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99\r\n\r\nabc");
-    server.answer(&[(":status", "403")], None);
+    server.feed(format!("POST / HTTP/1.1\r\nHost: h\r\n{head}\r\n\r\n").as_bytes());
+    server.feed(begun);
+    server.answer(&[(":status", "403")], Some(b"no"));
     server.codec.discard(server.key());
     server.told();
-    assert!(server.codec.is_leaving() && !server.codec.is_busy());
+    server
+}
+
+const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: h\r\n\r\n";
+
+#[test]
+fn behind_a_request_that_was_answered_early_comes_the_next() {
+    let chunked = "Transfer-Encoding: chunked";
+    let chunk = format!("3e8\r\n{}\r\n", "x".repeat(1000));
+    let many = chunk.repeat(260) + "0\r\n\r\n";
+    let padded = |len| [NEXT, &b"y".repeat(len - NEXT.len())].concat();
+    for (head, begun, rest) in [
+        ("Content-Length: 99", &b"abc"[..], padded(96)),
+        ("Content-Length: 262145", b"a", padded(262_144)),
+        (chunked, b"", b"3\r\nabc\r\n0\r\nx-t: 1\r\n\r\n".to_vec()),
+        (chunked, b"5\r\nab", b"cde\r\n0\r\n\r\n".to_vec()),
+        (chunked, b"", many.into_bytes()),
+    ] {
+        let mut server = answered_early(head, begun);
+        assert!(!server.written().contains("close"), "{head}");
+        assert!(!server.codec.is_open(server.key()), "the request's task has done its part");
+        assert!(server.codec.is_unfinished(0), "and the client has only so much time");
+        server.feed(&rest);
+        assert_eq!(server.told(), "", "{head}");
+        server.feed(NEXT);
+        assert!(server.told().contains(":path=/next | end"), "{head}");
+        assert!(!server.codec.is_cut_short());
+    }
+}
+
+#[test]
+fn a_request_that_is_too_long_to_be_dropped_is_the_last_and_the_client_is_told() {
+    let mut server = answered_early("Content-Length: 262146", b"a");
+    assert!(server.written().contains("\r\nconnection: close\r\n"));
+    assert!(server.codec.is_leaving() && server.codec.is_cut_short() && !server.codec.is_busy());
     // Whatever this is, it may be of the body.
-    server.feed(b"GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n");
+    server.feed(NEXT);
     assert_eq!(server.told(), "");
+    // The length of chunks is not known before, their framing counts.
+    let mut server = answered_early("Transfer-Encoding: chunked", b"");
+    let chunk = format!("1;{}\r\na\r\n", "x".repeat(200));
+    server.feed(chunk.repeat((256 << 10) / chunk.len()).as_bytes());
+    assert!(server.codec.is_busy() && !server.codec.is_leaving());
+    server.feed(chunk.repeat(2).as_bytes());
+    assert!(server.codec.is_leaving() && server.codec.is_cut_short() && !server.codec.is_busy());
+    server.feed(NEXT);
+    assert_eq!(server.told(), "");
+}
+
+#[test]
+fn what_a_client_does_that_was_not_told_to_go_on_cannot_be_known() {
+    let asking = "Content-Length: 3\r\nExpect: 100-Continue";
+    let mut server = answered_early(asking, b"");
+    assert!(server.written().contains("\r\nconnection: close\r\n"));
+    server.feed(NEXT);
+    assert_eq!(server.told(), "");
+    // It has not waited, or was told.
+    let mut server = answered_early(asking, b"a");
+    assert!(!server.written().contains("close"));
+    server.feed(b"bc");
+    server.feed(NEXT);
+    assert!(server.told().contains(":path=/next | end"));
+    let mut server = End::server();
+    server.feed(format!("POST / HTTP/1.1\r\nHost: h\r\n{asking}\r\n\r\n").as_bytes());
+    server.codec.send_informational(server.key(), &head(&[(":status", "103")])).unwrap();
+    server.codec.send_informational(server.key(), &head(&[(":status", "100")])).unwrap();
+    server.answer(&[(":status", "403")], None);
+    assert!(!server.written().contains("close"));
+}
+
+#[test]
+fn a_connection_that_is_to_end_does_not_wait_for_the_rest_of_a_request() {
+    let mut server = answered_early("Content-Length: 99", b"");
+    assert!(server.codec.is_busy());
+    server.codec.leave();
+    assert!(server.codec.is_leaving() && server.codec.is_cut_short() && !server.codec.is_busy());
+    let mut server = answered_early("Connection: close\r\nContent-Length: 99", b"");
+    assert!(server.written().contains("\r\nconnection: close\r\n"));
+    assert!(server.codec.is_leaving() && server.codec.is_cut_short() && !server.codec.is_busy());
+}
+
+#[test]
+fn a_message_that_is_broken_off_is_told_from_a_whole_one() {
+    let ok = &[(":status", "200")][..];
+    let sized = &[(":status", "200"), ("content-length", "3")][..];
+    for (version, fields, body, broken) in [
+        ("1.0", ok, Some("ab"), true),
+        ("1.1", ok, Some("ab"), true),
+        ("1.1", ok, Some(""), true),
+        ("1.1", sized, Some("ab"), true),
+        ("1.1", sized, Some("abc"), false),
+        ("1.1", ok, None, false),
+    ] {
+        let mut server = End::server();
+        server.feed(format!("GET / HTTP/{version}\r\nHost: h\r\n\r\n").as_bytes());
+        let key = server.key();
+        if let Some(body) = body {
+            server.codec.send_head(key, &head(fields), false).unwrap();
+            server.codec.send_data(key, body.as_bytes(), false).unwrap();
+        }
+        server.codec.reset(key, crate::http2::ErrorCode::INTERNAL_ERROR);
+        assert!(server.codec.is_leaving());
+        assert_eq!(server.codec.is_broken_off(), broken, "{version} {fields:?} {body:?}");
+        assert_eq!(server.written().contains("HTTP/1.1 502 "), body.is_none());
+    }
 }
 
 #[test]

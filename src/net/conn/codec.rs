@@ -100,11 +100,11 @@ impl Codec {
         }
     }
 
-    /// Whether the peer may still want what we send when it has ended its side.
-    pub fn outlives_input(&self) -> bool {
+    /// The connection, if it is one of HTTP/1.1.
+    pub fn http1(&self) -> Option<&http1::Connection> {
         match self {
-            Codec::H1(h1) => h1.role() == Role::Client || h1.is_tunnel(),
-            Codec::H2(_) | Codec::Undecided(_) => false,
+            Codec::H1(h1) => Some(h1),
+            Codec::H2(_) | Codec::Undecided(_) => None,
         }
     }
 
@@ -143,11 +143,6 @@ impl Codec {
             Codec::H1(_) => true,
             Codec::Undecided(_) => false,
         }
-    }
-
-    /// Whether our side has ended while the peer's goes on.
-    pub fn is_half_closed(&self) -> bool {
-        matches!(self, Codec::H1(h1) if h1.is_half_closed())
     }
 
     /// Which end this is.

@@ -4,11 +4,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::super::deadlines::LINGER;
 use super::super::io::Io;
+use super::super::linger::Linger;
 use super::super::stream::Stream;
 use super::{Closed, Codec, Conn};
-use crate::http2::Key;
+use crate::http1;
+use crate::http2::{Key, Role};
 use crate::model::Time;
 
 /// The longest time between two writes of a flow.
@@ -31,6 +32,10 @@ pub struct Core {
     pub blocked: bool,
     /// The peer sends nothing more.
     pub ended: bool,
+    /// The peer takes nothing more, and may have said why.
+    pub deaf: bool,
+    /// The system resets the connection if it is closed now.
+    guarded: bool,
     pub phase: Phase,
     pub leaving: Option<Time>,
     pub opened: Time,
@@ -56,8 +61,8 @@ pub struct Core {
 pub enum Phase {
     Open,
     /// Everything is said; what still comes is read and dropped, so that the peer gets to read
-    /// our last words, until that time.
-    Lingering(Closed, Time),
+    /// our last words.
+    Lingering(Closed, Linger),
     Closed(Closed),
 }
 
@@ -71,6 +76,8 @@ impl Core {
             partial: Vec::new(),
             blocked: false,
             ended: false,
+            deaf: false,
+            guarded: false,
             phase: Phase::Open,
             leaving: None,
             opened: now,
@@ -137,8 +144,30 @@ impl Core {
 
     pub fn linger(&mut self, why: Closed, now: Time) {
         if self.phase == Phase::Open {
-            self.phase = Phase::Lingering(why, now + LINGER);
+            let cut_short = self.codec.http1().is_some_and(|h1| h1.is_cut_short());
+            self.phase = Phase::Lingering(why, Linger::new(now, cut_short));
         }
+    }
+
+    /// The peer has sent more, which nobody looks at.
+    pub fn overhear(&mut self, now: Time) {
+        if let Phase::Lingering(_, linger) = &mut self.phase {
+            linger.heard(now);
+        }
+    }
+
+    /// Whether all that came was looked at, so that the end of it means what it says: what waits
+    /// may be the rest of a message, or the next.
+    pub fn has_heard_all(&self) -> bool {
+        let in_body = self.codec.http1().is_some_and(http1::Connection::is_in_body);
+        !self.blocked || (in_body && self.partial.is_empty())
+    }
+
+    /// Whether something is still to be said to a client that has ended its side: it may have done
+    /// so because it asks nothing more.
+    pub fn has_to_answer(&self) -> bool {
+        let server = |h1: &http1::Connection| h1.role() == Role::Server;
+        self.codec.http1().is_some_and(|h1| server(h1) && (h1.is_busy() || h1.output_len() > 0))
     }
 
     /// Keeps `rest` for the next read, and notes since when a frame, or a header block, is
@@ -162,10 +191,32 @@ impl Core {
         if matches!(self.phase, Phase::Closed(_)) {
             return Ok(());
         }
+        self.guard();
+        let written = self.write_out(cx, now)?;
+        if self.codec.http1().is_some_and(http1::Connection::is_broken_off) {
+            self.end(self.reason());
+        } else if written {
+            self.guard();
+            let lingers = |phase| matches!(phase, Phase::Lingering(..));
+            let half_closed = self.codec.http1().is_some_and(http1::Connection::is_half_closed);
+            if self.finish(now) || lingers(self.phase) || half_closed {
+                let _ = self.io.poll_shutdown(cx)?; // a pending one is cut short by the linger time
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what the socket takes; whether that was all.
+    fn write_out(&mut self, cx: &mut Context<'_>, now: Time) -> std::io::Result<bool> {
         loop {
             self.codec.pump();
-            if self.codec.output_len() == 0 {
+            let waiting = self.codec.output_len();
+            if waiting == 0 {
                 break;
+            }
+            if self.deaf {
+                self.codec.output().advance(waiting);
+                continue;
             }
             match self.io.poll_write(cx, self.codec.output().bytes()) {
                 Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
@@ -179,25 +230,36 @@ impl Core {
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => {
                     self.stalled.get_or_insert(now);
-                    return Ok(());
+                    return Ok(false);
                 }
             }
+        }
+        if self.deaf {
+            return Ok(true);
         }
         match self.io.poll_flush(cx) {
             Poll::Ready(result) => {
                 self.stalled = None;
                 result?;
+                Ok(true)
             }
             Poll::Pending => {
                 self.stalled.get_or_insert(now);
-                return Ok(());
+                Ok(false)
             }
         }
-        let lingers = |phase| matches!(phase, Phase::Lingering(..));
-        if self.finish(now) || lingers(self.phase) || self.codec.is_half_closed() {
-            let _ = self.io.poll_shutdown(cx)?; // a pending one is cut short by the linger time
+    }
+
+    /// Sees to it that a message which ends with the connection is not taken for whole if the
+    /// connection ends before, for whatever reason.
+    fn guard(&mut self) {
+        let open = self.codec.http1().is_some_and(|h1| {
+            h1.ends_by_close() && (h1.is_busy() || h1.is_broken_off() || h1.output_len() > 0)
+        });
+        if open != self.guarded {
+            self.io.reset_on_close(open);
+            self.guarded = open;
         }
-        Ok(())
     }
 
     /// How much output there is, if it is a piece of what goes on and on while the peer says
@@ -216,19 +278,33 @@ impl Core {
     fn finish(&mut self, now: Time) -> bool {
         if self.codec.is_busy() {
             self.idle = None;
+            if self.codec.http1().is_some_and(http1::Connection::is_discarding) {
+                self.unfinished.get_or_insert(now);
+            }
             return false;
         }
         self.idle.get_or_insert(now);
         if self.phase == Phase::Open && self.codec.is_leaving() && self.codec.output_len() == 0 {
-            let why = match self.codec.retired() {
-                Some(fault) => Closed::Fault(fault),
-                None if self.leaving.is_some() => Closed::Drain,
-                None => Closed::Peer,
-            };
-            self.linger(why, now);
+            self.linger(self.reason(), now);
             return true;
         }
         false
+    }
+
+    /// Has the connection reset if it is closed in the midst of a message.
+    pub fn break_off(&self) {
+        if self.codec.http1().is_some_and(http1::Connection::is_mid_message) {
+            self.io.reset_on_close(true);
+        }
+    }
+
+    /// Why a connection ends that has no more to carry.
+    fn reason(&self) -> Closed {
+        match self.codec.retired() {
+            Some(fault) => Closed::Fault(fault),
+            None if self.leaving.is_some() => Closed::Drain,
+            None => Closed::Peer,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::super::stream::Over;
 use super::core::find;
 use super::flush::OUTPUT_LIMIT;
 use super::{Closed, Codec, Conn, Core, Phase};
-use crate::http2::{ConnectionError, Event};
+use crate::http2::{ConnectionError, Event, Role};
 use crate::model::Time;
 
 /// Reads in a row before others have their turn.
@@ -24,9 +24,9 @@ const BLOCKED_LIMIT: usize = 16 << 10;
 impl Core {
     /// Whether nothing is to be read now.
     fn waits(&self) -> bool {
-        let blocked = self.blocked && self.codec.is_blocked();
-        let enough = self.ended || self.partial.len() >= BLOCKED_LIMIT;
-        self.codec.output_len() > OUTPUT_LIMIT || (blocked && enough)
+        let full = self.partial.len() >= BLOCKED_LIMIT && self.blocked && self.codec.is_blocked();
+        let nothing_new = self.ended && !self.is_unblocked();
+        self.codec.output_len() > OUTPUT_LIMIT || full || nothing_new
     }
 
     /// Reads into `buffer`, unless there is enough to go on with: what was kept can be looked at
@@ -36,6 +36,9 @@ impl Core {
             return Poll::Ready(Ok(0));
         }
         let read = ready!(self.io.poll_read(cx, buffer))?;
+        if read == 0 && self.deaf {
+            return Poll::Ready(Err(std::io::ErrorKind::ConnectionReset.into()));
+        }
         self.ended = read == 0;
         Poll::Ready(Ok(read))
     }
@@ -88,8 +91,9 @@ impl Conn {
         };
         if core.phase != Phase::Open {
             core.partial.clear();
-            if core.ended {
-                core.end(Closed::Peer);
+            match core.ended {
+                true => core.end(Closed::Peer),
+                false => core.overhear(self.worker.now()),
             }
             return Poll::Ready(());
         }
@@ -101,10 +105,11 @@ impl Conn {
         changed |= core.codec.available() != before;
         let frames_ended = input.len() < kept + n;
         core.keep(input, frames_ended, self.worker.now());
-        if core.ended && !(core.blocked && core.codec.outlives_input()) {
+        if core.ended && core.has_heard_all() {
             changed |= self.end_of_input(&mut core);
         }
-        let flush = core.codec.output_len() > 0 || core.codec.pending_bytes() > 0;
+        let over = core.codec.is_leaving() && !core.codec.is_busy();
+        let flush = core.codec.output_len() > 0 || core.codec.pending_bytes() > 0 || over;
         drop(core);
         drop(buffer);
         if flush {
@@ -165,10 +170,23 @@ impl Conn {
         let event = core.codec.end_of_input();
         let over = event.is_none() || !core.codec.is_busy();
         let changed = event.is_some_and(|event| self.event(core, event, self.worker.now()));
-        if over {
+        if core.has_to_answer() {
+            core.codec.leave();
+        } else if over {
             core.end(Closed::Peer);
         }
         changed
+    }
+
+    /// Nothing can be written any more. What a backend has said before, an answer that it gave
+    /// without reading all of the request, is still to be read.
+    pub(super) fn unheard(self: &Rc<Self>, core: &mut Core) {
+        if core.codec.role() == Role::Client && core.phase == Phase::Open && !core.waits() {
+            core.deaf = true;
+            core.codec.leave();
+        } else {
+            self.broken_off(core);
+        }
     }
 
     /// Neither side hears the other any more.

@@ -38,9 +38,10 @@ impl Conn {
         let was_full = core.codec.output_len() > OUTPUT_LIMIT;
         let result = core.write(&mut cx, self.worker.now());
         let has_room = was_full && core.codec.output_len() <= OUTPUT_LIMIT;
-        let wake = result.is_err() || has_room || core.is_unblocked();
+        let over = core.ended || matches!(core.phase, Phase::Closed(_));
+        let wake = result.is_err() || has_room || core.is_unblocked() || over;
         if result.is_err() {
-            self.broken_off(&mut core);
+            self.unheard(&mut core);
         }
         drop(waker);
         self.settle_drained(&mut core);

@@ -1,6 +1,8 @@
 //! HTTP/1.1 on either side of the gateway.
 
 mod bodies;
+mod broken;
+mod early;
 mod ends;
 mod exchanges;
 mod informational;

@@ -100,7 +100,8 @@ impl Process {
         self.signal("-HUP");
     }
 
-    fn signal(&self, signal: &str) {
+    /// Sends a signal, named as `kill` takes it.
+    pub fn signal(&self, signal: &str) {
         let kill = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status();
         assert!(kill.unwrap().success());
     }

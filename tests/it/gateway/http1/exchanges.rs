@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
 use http::Response;
+use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -124,9 +126,7 @@ async fn counting(most: usize) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
             }
             // Gone without a word, with the next request on its way.
             talk.head().await;
-            socket2::SockRef::from(&talk.socket)
-                .set_linger(Some(std::time::Duration::ZERO))
-                .unwrap();
+            SockRef::from(&talk.socket).set_linger(Some(Duration::ZERO)).unwrap();
         }
     })
     .await;
@@ -218,6 +218,8 @@ async fn a_client_that_goes_takes_its_request_with_it() {
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
     eventually("the request is there", async || begun.load(SeqCst) == 1).await;
     assert_eq!(gone.load(SeqCst), 0);
+    // That it sends nothing more does not say that it wants no answer.
+    SockRef::from(&client.socket).set_linger(Some(Duration::ZERO)).unwrap();
     drop(client);
     eventually("the backend's connection is closed", async || gone.load(SeqCst) == 1).await;
     gateway.idle().await;
