@@ -61,7 +61,8 @@ pub struct Limits {
     pub frame_timeout: Duration,
     /// Time in which a peer must take at least a byte of what waits for it; beyond: closed.
     pub write_stall_timeout: Duration,
-    /// Time a stream may go without a frame in either direction; beyond: reset. 0 is for ever.
+    /// Time a stream may go without a head, a byte of a body or trailers in either direction;
+    /// beyond: reset. 0 is for ever. Empty DATA, padding and WINDOW_UPDATE bring nothing on.
     pub stream_idle_timeout: Duration,
     /// Time a connection may go without a stream; beyond: GOAWAY.
     pub idle_timeout: Duration,

@@ -158,7 +158,7 @@ impl Conn {
         matches!(self.core.borrow().io, Io::Tls(_))
     }
 
-    /// How long a stream may go without a frame; `None` is for ever.
+    /// How long a stream may go without anything of its messages; `None` is for ever.
     pub fn stream_idle_timeout(&self) -> Option<std::time::Duration> {
         let timeout = self.core.borrow().codec.limits().stream_idle_timeout;
         (!timeout.is_zero()).then_some(timeout)

@@ -170,7 +170,9 @@ impl Connection {
             }
         }
         let mut spent = payload.len() - body.len();
-        if !stream.discarding && (end || !body.is_empty()) {
+        if stream.discarding && self.role == Role::Server {
+            spent = payload.len(); // a client may read our answer when it has sent everything
+        } else if !stream.discarding && (end || !body.is_empty()) {
             spent += take(key, body, end);
         }
         if let Some(credit) = stream.release(spent, self.limits.stream_window) {

@@ -1,6 +1,6 @@
 //! Commands: what goes to the peer.
 
-use super::{Connection, Gone, Key, OpenError, Progress, SendError};
+use super::{Connection, Gone, Key, OpenError, Progress, Role, SendError};
 use crate::http2::Millis;
 use crate::http2::error::ErrorCode;
 use crate::http2::frame::DEFAULT_WINDOW;
@@ -178,7 +178,9 @@ impl Connection {
 
     /// Grants the peer `bytes` more on a stream, for as many that have left us.
     pub fn release(&mut self, key: Key, bytes: usize) {
-        let Some(stream) = self.streams.get_mut(key) else {
+        let role = self.role;
+        let given = |stream: &Stream| stream.discarding && role == Role::Server;
+        let Some(stream) = self.streams.get_mut(key).filter(|stream| !given(stream)) else {
             return;
         };
         if let Some(credit) = stream.release(bytes, self.limits.stream_window) {

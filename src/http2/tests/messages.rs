@@ -1,9 +1,9 @@
 //! RFC 9113, section 8: messages.
 
 use super::peer::{Outcome, Peer};
-use super::wire::{self, ALL, END, NONE, REQUEST, RESPONSE, WHOLE};
+use super::wire::{self, ALL, END, NONE, REQUEST, RESPONSE, Sent, WHOLE};
 use crate::http2::frame::kind;
-use crate::http2::{ErrorCode, Gone, Headers, Key, Name, Role, SendError};
+use crate::http2::{ErrorCode, Gone, Headers, Key, Limits, Name, Role, SendError};
 
 const MALFORMED: Outcome = Outcome::Stream(ErrorCode::PROTOCOL_ERROR);
 const TAKEN: Outcome = Outcome::Taken;
@@ -186,6 +186,36 @@ fn s8_1_a_server_that_wants_no_more_says_so_when_it_has_answered() {
     let kinds: Vec<_> = sent.iter().map(|frame| frame.kind).collect();
     assert_eq!(kinds, [kind::HEADERS, kind::DATA, kind::RST_STREAM]);
     assert_eq!((sent[2].number(), peer.conn.open_streams()), (0, 0));
+}
+
+/// A client may read our answer only when it has sent its request.
+#[test]
+fn s8_1_until_the_answer_is_out_the_client_may_send_on() {
+    let mut peer = Peer::of(Role::Server);
+    let window = Limits::edge().stream_window as usize;
+    peer.send(&wire::headers(WHOLE, 1, REQUEST));
+    let key = peer.keys[0];
+    let grants = |sent: &[Sent]| {
+        let updates = sent.iter().filter(|f| f.kind == kind::WINDOW_UPDATE && f.stream == 1);
+        updates.map(Sent::number).sum::<u32>() as usize
+    };
+    let piece = vec![b'x'; 1 << 10];
+    for _ in 0..window / piece.len() {
+        peer.send(&wire::data(NONE, 1, &piece)); // and nobody takes it
+    }
+    assert_eq!(grants(&peer.sent()), 0);
+    peer.respond(key, false);
+    assert!(peer.conn.send_data(key, &vec![b'y'; 1 << 20], true).unwrap() < 1 << 20);
+    peer.conn.discard(key);
+    assert_eq!(grants(&peer.sent()), window);
+    peer.conn.release(key, window); // comes too late
+    for _ in 0..3 * window / piece.len() {
+        peer.send(&wire::data(NONE, 1, &piece));
+    }
+    let sent = peer.sent();
+    assert_eq!(grants(&sent), 3 * window);
+    assert!(sent.iter().all(|frame| frame.kind != kind::RST_STREAM), "not before it is answered");
+    assert_eq!(peer.conn.open_streams(), 1);
 }
 
 #[test]

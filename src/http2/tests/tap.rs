@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::end::End;
 use super::exchange::Left;
-use crate::http2::Limits;
+use crate::http2::{Limits, Role};
 
 /// What one end has let out.
 #[derive(Debug)]
@@ -88,7 +88,11 @@ impl Tap {
             assert!(exchange.left != Left::Whole || exchange.received as u64 == sent);
         }
         for (id, granted) in &self.granted_on {
-            let released = sender.streams[id].released as u64;
+            // Of what a server wants no more, it grants all that came.
+            let exchange = &sender.streams[id];
+            let discarded = sender.conn.role() == Role::Server && exchange.left != Left::Whole;
+            let came = back.data_on.get(id).copied().unwrap_or(0);
+            let released = if discarded { came } else { exchange.released as u64 };
             assert!(*granted <= released, "more is granted on stream {id} than was released");
         }
         let window = u64::from(sender.conn.limits().connection_window);

@@ -8,6 +8,9 @@ use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use crate::support::frames::{
+    DATA, END_STREAM, Frame, Frames, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+};
 use crate::support::gateway::{Gateway, PORTS};
 use crate::support::http1::{Talk, backend};
 
@@ -135,4 +138,54 @@ async fn the_answer_of_a_backend_that_does_not_want_the_body_is_not_lost() {
         assert_eq!(client.body(&head).await, b"much");
     }
     gateway.idle().await;
+}
+
+/// Of HTTP/2 too: the client has no window for the answer before it has sent everything.
+#[tokio::test]
+async fn a_client_of_http2_that_reads_late_may_send_all_of_its_request() {
+    const BODY: usize = 5 << 20;
+    let address = backend(async |mut talk: Talk<TcpStream>| {
+        talk.head().await;
+        let size = 1 << 20;
+        talk.send(format!("HTTP/1.1 401 Unauthorized\r\nContent-Length: {size}\r\n\r\n")).await;
+        talk.send(vec![b'y'; size]).await;
+        talk.rest().await;
+    })
+    .await;
+    let gateway = gateway_to(address).await;
+    let mut client = Frames::connect(gateway.front(), &[]).await;
+    let fields =
+        [(":method", "POST"), (":scheme", "http"), (":authority", "h"), (":path", "/early")];
+    client.head(1, 0, &fields).await;
+    let (mut stream, mut connection, mut left, mut read) = (65_535, 65_535, BODY, 0);
+    while left > 0 {
+        let size = left.min(stream).min(connection).min(16 << 10);
+        if size > 0 {
+            (stream, connection, left) = (stream - size, connection - size, left - size);
+            client.send(DATA, if left == 0 { END_STREAM } else { 0 }, 1, &vec![b'x'; size]).await;
+            continue;
+        }
+        let frame = client.next().await.expect("the connection goes on");
+        match (frame.kind, frame.stream) {
+            (WINDOW_UPDATE, 0) => connection += frame.word() as usize,
+            (WINDOW_UPDATE, _) => stream += frame.word() as usize,
+            (DATA, _) => read += frame.payload.len(),
+            (SETTINGS, _) => stream += setting(&frame, 4).map_or(0, |window| window - 65_535),
+            (kind, _) => assert_ne!(kind, RST_STREAM, "not before it is answered"),
+        }
+    }
+    for stream in [0, 1] {
+        client.send(WINDOW_UPDATE, 0, stream, &(2u32 << 20).to_be_bytes()).await;
+    }
+    let frames = client.stream(1).await;
+    read +=
+        frames.iter().filter(|frame| frame.kind == DATA).map(|f| f.payload.len()).sum::<usize>();
+    assert_eq!(read, 1 << 20);
+}
+
+/// The value of a setting, if the frame has it.
+fn setting(frame: &Frame, id: u16) -> Option<usize> {
+    let entries = frame.payload.chunks(6);
+    let mut found = entries.filter(|entry| entry[..2] == id.to_be_bytes());
+    found.next().map(|entry| u32::from_be_bytes(entry[2..].try_into().unwrap()) as usize)
 }
