@@ -11,7 +11,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use super::ends::{tls_client, tls_gateway};
 use super::gateway_to;
+use crate::support::certificates::Authority;
 use crate::support::gateway::{Gateway, one_service};
 use crate::support::http1::{Recorder, Talk, backend};
 use crate::support::process::Process;
@@ -60,6 +62,23 @@ async fn a_client_is_told_by_a_reset_that_a_body_is_not_whole() {
             let (came, end) = read(gateway.front(), version).await;
             assert!(is_reset(&end), "{answer:?} {version}: {came:?} {end:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn under_tls_a_body_that_is_not_whole_has_no_regular_end() {
+    let authority = Authority::new();
+    for (answer, reset, whole) in [
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", false, false),
+        ("HTTP/1.1 200 OK\r\n\r\nab", true, false),
+        ("HTTP/1.1 200 OK\r\n\r\nab", false, true),
+    ] {
+        let gateway = tls_gateway(&authority, breaking(answer, reset).await).await;
+        let mut client = tls_client(&authority, gateway.front(), &[]).await;
+        client.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+        // Without a close_notify the end of the connection is an error.
+        let end = soon("the end", client.read_to_end(&mut Vec::new())).await;
+        assert_eq!(end.is_ok(), whole, "{answer:?}: {end:?}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! How connections of HTTP/1.1 begin and end, and how much they hold.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -20,29 +22,42 @@ use crate::support::{eventually, soon};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
-#[tokio::test]
-async fn an_http1_client_by_alpn_is_served_over_tls() {
-    let authority = Authority::new();
+/// A gateway to `backend` whose listener is under TLS.
+pub async fn tls_gateway(authority: &Authority, backend: SocketAddr) -> Gateway {
     authority.issue("server", "gateway.test");
-    let recorder = Recorder::answering(OK).await;
     let tls = "address: 127.0.0.1:0, tls: { cert: server.pem, key: server.key } } ]";
-    let yaml = one_service(&[recorder.address], "protocol: http1").replacen(
+    let yaml = one_service(&[backend], "protocol: http1").replacen(
         PORTS,
         &PORTS.replace("address: 127.0.0.1:0 } ]", tls),
         1,
     );
-    let gateway = Gateway::start_in(&yaml, authority.folder()).await;
+    Gateway::start_in(&yaml, authority.folder()).await
+}
+
+/// A connection under TLS by a client that offers these protocols.
+pub async fn tls_client(
+    authority: &Authority,
+    front: SocketAddr,
+    offered: &[&[u8]],
+) -> TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_file(authority.folder().join("ca.pem")).unwrap();
+    roots.add(ca).unwrap();
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
+    let socket = TcpStream::connect(front).await.unwrap();
+    let name = ServerName::try_from("gateway.test").unwrap();
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, socket);
+    soon("TLS", connecting).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_http1_client_by_alpn_is_served_over_tls() {
+    let authority = Authority::new();
+    let recorder = Recorder::answering(OK).await;
+    let gateway = tls_gateway(&authority, recorder.address).await;
     for (offered, agreed) in [(&[&b"http/1.1"[..]][..], Some(&b"http/1.1"[..])), (&[], None)] {
-        let mut roots = RootCertStore::empty();
-        let ca = CertificateDer::from_pem_file(authority.folder().join("ca.pem")).unwrap();
-        roots.add(ca).unwrap();
-        let mut config =
-            ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
-        let socket = TcpStream::connect(gateway.front()).await.unwrap();
-        let name = ServerName::try_from("gateway.test").unwrap();
-        let connecting = TlsConnector::from(Arc::new(config)).connect(name, socket);
-        let socket = soon("TLS", connecting).await.unwrap();
+        let socket = tls_client(&authority, gateway.front(), offered).await;
         assert_eq!(socket.get_ref().1.alpn_protocol(), agreed);
         let mut client = Talk::on(socket);
         for _ in 0..2 {
