@@ -2,6 +2,7 @@
 
 mod cancel;
 mod control;
+mod credit;
 mod event;
 mod messages;
 mod receive;

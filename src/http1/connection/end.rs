@@ -2,8 +2,9 @@
 
 use super::{Connection, Exchange, Receiving, Sending};
 use crate::http1::body::Body;
+use crate::http1::request::Refusal;
 use crate::http1::write::{self, Framing};
-use crate::http2::{Cause, ErrorCode, Event, Key, Role};
+use crate::http2::{Cause, ConnectionError, ErrorCode, Event, Fault, Key, Role};
 
 /// Bytes of a request that nobody wants which are read so that the connection may go on; with
 /// more, it ends.
@@ -120,6 +121,28 @@ impl Connection {
     /// Whether the end of the connection is, or was, that of what is sent.
     pub fn ends_by_close(&self) -> bool {
         self.ends_by_close
+    }
+
+    /// Answers what cannot be taken for a request.
+    pub(super) fn refuse(&mut self, refusal: Refusal) -> ConnectionError {
+        let Refusal { status, detail } = refusal;
+        self.cut_short = true;
+        self.output.append(|out| write::refusal(out, status, detail));
+        let fault = if status == 431 { Fault::Headers } else { Fault::Protocol };
+        ConnectionError { fault, ..self.broken(detail) }
+    }
+
+    /// Ends the connection for what the peer has sent.
+    pub(super) fn broken(&mut self, detail: &'static str) -> ConnectionError {
+        self.abort();
+        ConnectionError { code: ErrorCode::PROTOCOL_ERROR, fault: Fault::Protocol, detail }
+    }
+
+    /// Ends the exchange, and the connection with it, for what a backend has sent.
+    pub(super) fn malformed(&mut self, cause: Cause) -> Event {
+        let key = self.key();
+        self.abort();
+        Event::Reset { key, code: ErrorCode::PROTOCOL_ERROR, cause }
     }
 
     /// Ends the exchange when both messages are over.

@@ -5,9 +5,7 @@ use crate::http1::body::Piece;
 use crate::http1::head::{self, Scan};
 use crate::http1::response::{Asked, Kind};
 use crate::http1::{hop, request, response, write};
-use crate::http2::{
-    Cause, ConnectionError, ErrorCode, Event, Fault, HeaderPool, Key, Name, Role,
-};
+use crate::http2::{Cause, ConnectionError, Event, HeaderPool, Key, Name, Role};
 
 type Received = Result<Option<Event>, ConnectionError>;
 
@@ -282,26 +280,6 @@ impl Connection {
         }
         let unanswered = self.exchange.as_ref().is_some_and(|e| e.sending == Sending::Head);
         Err(if unanswered { self.refuse(detail.into()) } else { self.broken(detail) })
-    }
-
-    /// Answers what cannot be taken for a request.
-    fn refuse(&mut self, refusal: request::Refusal) -> ConnectionError {
-        let request::Refusal { status, detail } = refusal;
-        self.cut_short = true;
-        self.output.append(|out| write::refusal(out, status, detail));
-        let fault = if status == 431 { Fault::Headers } else { Fault::Protocol };
-        ConnectionError { fault, ..self.broken(detail) }
-    }
-
-    fn broken(&mut self, detail: &'static str) -> ConnectionError {
-        self.abort();
-        ConnectionError { code: ErrorCode::PROTOCOL_ERROR, fault: Fault::Protocol, detail }
-    }
-
-    fn malformed(&mut self, cause: Cause) -> Event {
-        let key = self.key();
-        self.abort();
-        Event::Reset { key, code: ErrorCode::PROTOCOL_ERROR, cause }
     }
 
     fn window(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Commands for streams that are wanted no more.
 
-use super::{Connection, Key, Progress, Role};
+use super::{Connection, Key, Progress};
 use crate::http2::Millis;
 
 /// Time in which a peer accepts a stream. Some count the streams that were reset before they had
@@ -45,23 +45,6 @@ impl Connection {
             }
         }
         self.discard(key);
-    }
-
-    /// Drops what still comes on a stream. A server ends it as soon as the response is out, with
-    /// NO_ERROR (RFC 9113, section 8.1), and until then lets the client send on; a client lets the
-    /// response come to its end or its window.
-    pub fn discard(&mut self, key: Key) {
-        let Some(stream) = self.streams.get_mut(key) else { return };
-        self.discarded += usize::from(!std::mem::replace(&mut stream.discarding, true));
-        let held = i64::from(self.limits.stream_window) - stream.recv_window;
-        let held = usize::try_from(held).unwrap_or(0).saturating_sub(stream.credit as usize);
-        self.settle(key);
-        let (role, window) = (self.role, self.limits.stream_window);
-        let open = self.streams.get_mut(key).filter(|_| role == Role::Server);
-        // Whatever of it is still held here, nobody will give credit for it.
-        if let Some(credit) = open.and_then(|stream| stream.release(held, window)) {
-            self.output.window_update(key.id, credit);
-        }
     }
 
     /// RST_STREAM frames that the peer was sent, all the connection's life counted.

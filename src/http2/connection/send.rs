@@ -1,9 +1,8 @@
 //! Commands: what goes to the peer.
 
-use super::{Connection, Gone, Key, OpenError, Progress, Role, SendError};
+use super::{Connection, Gone, Key, OpenError, Progress, SendError};
 use crate::http2::Millis;
 use crate::http2::error::ErrorCode;
-use crate::http2::frame::DEFAULT_WINDOW;
 use crate::http2::headers::{Field, Headers, Name};
 use crate::http2::outgoing::Outgoing;
 use crate::http2::stream::Stream;
@@ -176,18 +175,6 @@ impl Connection {
         self.streams.get(key).is_some()
     }
 
-    /// Grants the peer `bytes` more on a stream, for as many that have left us.
-    pub fn release(&mut self, key: Key, bytes: usize) {
-        let role = self.role;
-        let given = |stream: &Stream| stream.discarding && role == Role::Server;
-        let Some(stream) = self.streams.get_mut(key).filter(|stream| !given(stream)) else {
-            return;
-        };
-        if let Some(credit) = stream.release(bytes, self.limits.stream_window) {
-            self.output.window_update(key.id, credit);
-        }
-    }
-
     /// Moves what waits on streams into the output, in turns, as far as windows and room allow.
     pub fn pump(&mut self) {
         while self.output.len() < HIGH_WATER {
@@ -313,12 +300,5 @@ impl Connection {
         let size =
             |field: Field<'_>| field.name.len() + field.value.len() + Headers::FIELD_OVERHEAD;
         list.fields().map(size).sum::<usize>() > self.peer.max_header_list as usize
-    }
-
-    /// What a new stream's peer may send at first: until it has acknowledged our SETTINGS it
-    /// may go by the default.
-    pub(super) fn receive_window(&self) -> u32 {
-        let ours = self.limits.stream_window;
-        if self.settings_acked { ours } else { ours.max(DEFAULT_WINDOW) }
     }
 }
