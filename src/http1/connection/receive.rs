@@ -4,7 +4,7 @@ use super::{Connection, Exchange, Receiving, Sending};
 use crate::http1::body::Piece;
 use crate::http1::head::{self, Scan};
 use crate::http1::response::{Asked, Kind};
-use crate::http1::{hop, request, response, write};
+use crate::http1::{hop, request, response};
 use crate::http2::{Cause, ConnectionError, Event, HeaderPool, Key, Name, Role};
 
 type Received = Result<Option<Event>, ConnectionError>;
