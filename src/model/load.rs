@@ -42,7 +42,7 @@ impl Default for EwmaParams {
 /// The latency is a moving average in the logarithm, a geometric mean: of about the last
 /// `SAMPLES` requests or, where they are fewer, of the last [`decay`](EwmaParams::decay). One
 /// outlier hardly moves it, so a hiccup does not mark a machine for seconds, as a peak EWMA
-/// would. Samples in a row that are [`FAR`] below it say that a trouble is over: from the third on each
+/// would. Samples in a row that are far below it (`FAR`) say that a trouble is over: from the third on each
 /// weighs twice as much as the one before (the adaptive gain of Trigg and Leach, "Exponential Smoothing with an
 /// Adaptive Response Rate", in steps and to one side: up, a queue that builds for a moment would
 /// do the same). So nine answers bring an endpoint back from the penalty.
