@@ -28,7 +28,21 @@ impl MessageCounter {
 
     /// Takes the next bytes. How many messages they brought to their end.
     #[inline]
-    pub fn feed(&mut self, mut bytes: &[u8]) -> u64 {
+    pub fn feed(&mut self, bytes: &[u8]) -> u64 {
+        // Most DATA frames are one message.
+        if self.left == 0
+            && self.prefix_len == 0
+            && let Some(([_, length @ ..], message)) = bytes.split_first_chunk::<PREFIX>()
+            && u32::from_be_bytes(*length) as usize == message.len()
+        {
+            self.whole += 1;
+            return 1;
+        }
+        self.feed_pieces(bytes)
+    }
+
+    #[inline(never)]
+    fn feed_pieces(&mut self, mut bytes: &[u8]) -> u64 {
         let before = self.whole;
         while !bytes.is_empty() {
             bytes = if self.left > 0 { self.feed_body(bytes) } else { self.feed_prefix(bytes) };

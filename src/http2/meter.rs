@@ -138,7 +138,7 @@ impl Meter {
         let counts = &mut self.short;
         counts.bytes += bytes as u64;
         counts.payload += payload as u64;
-        counts.work.carriers = counts.work.carriers.saturating_add(u32::from(payload > 0));
+        counts.work.carriers = counts.work.carriers.wrapping_add(u32::from(payload > 0)); // of 10 s
         if counts.bytes / 8 > counts.payload + u64::from(self.limits.overhead_slack) {
             return self.too_little(now);
         }

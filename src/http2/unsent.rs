@@ -1,11 +1,9 @@
 //! Requests whose heads are still in the output: as long as nothing of one has begun to leave, it
 //! can be taken back, and the peer never hears of it.
 
-use std::collections::VecDeque;
-
 /// Where heads lie in the output, in the order of their streams.
 #[derive(Debug, Default)]
-pub struct Unsent(VecDeque<Entry>);
+pub struct Unsent(Vec<Entry>);
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -20,8 +18,12 @@ struct Entry {
 impl Unsent {
     /// Notes the head of a new stream; `gone` bytes have left.
     pub fn push(&mut self, stream: u32, from: u64, to: u64, inert: bool, gone: u64) {
-        while self.0.pop_front_if(|first| first.to <= gone).is_some() {}
-        self.0.push_back(Entry { stream, from, to, inert });
+        if self.0.last().is_some_and(|last| last.to <= gone) {
+            self.0.clear();
+        } else if self.0.len() == self.0.capacity() {
+            self.0.retain(|entry| entry.to > gone);
+        }
+        self.0.push(Entry { stream, from, to, inert });
     }
 
     /// Whether the head of `stream` is still here, or the end of it.

@@ -50,7 +50,8 @@ pub struct Stream {
 #[derive(Debug, Default)]
 struct State {
     head: Option<(Headers, bool)>,
-    informational: Informational,
+    /// Few exchanges have any.
+    informational: Option<Box<Informational>>,
     /// What came before the stream was spliced, or was gathered of the current read.
     body: Vec<u8>,
     ended: bool,
@@ -116,7 +117,7 @@ impl Stream {
 
     /// The next informational response.
     pub fn take_informational(&self) -> Option<Headers> {
-        self.state.borrow_mut().informational.pop()
+        self.state.borrow_mut().informational.as_mut()?.pop()
     }
 
     /// The trailers, once.
@@ -271,7 +272,7 @@ impl Stream {
         state.waker = None;
         state.meter = None;
         (state.head, state.trailers) = (None, None);
-        state.informational = Informational::default();
+        state.informational = None;
         self.conn.worker.buffers.borrow_mut().put(std::mem::take(&mut state.body));
         let replay = state.replay.take();
         drop(state);

@@ -25,7 +25,7 @@ const CALL_ENDS: Duration = Duration::from_secs(1);
 /// An exchange that a backend was picked for.
 pub struct Attempt {
     view: Rc<View>,
-    index: usize,
+    pool: Rc<Pool>,
     /// When the backend was sent the head, or, before that, when it was picked.
     sent: Cell<Time>,
     class: Cell<ExchangeClass>,
@@ -48,8 +48,8 @@ impl Attempt {
     ) -> Attempt {
         let now = worker.now();
         let attempt = Attempt {
+            pool: Rc::clone(&view.pools[index]),
             view,
-            index,
             sent: Cell::new(now),
             class: Cell::new(class),
             began: Cell::new(now),
@@ -66,7 +66,7 @@ impl Attempt {
 
     /// Connections to the backend.
     pub fn pool(&self) -> &Rc<Pool> {
-        &self.view.pools[self.index]
+        &self.pool
     }
 
     /// The field that gives the client the cookie drawn for it.
@@ -92,7 +92,7 @@ impl Attempt {
     }
 
     fn endpoint(&self) -> &Arc<Endpoint> {
-        self.pool().endpoint()
+        self.pool.endpoint()
     }
 
     fn ewma(&self) -> &EwmaParams {

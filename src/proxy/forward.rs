@@ -131,7 +131,7 @@ impl Request {
 
     /// What its exchange begins as.
     fn starts_as(&self, view: &View) -> (ExchangeClass, Option<Method>) {
-        if !self.grpc {
+        if !self.grpc || !view.knows_streams() {
             return (ExchangeClass::Call, None);
         }
         view.starts_as(self.head.borrow().get(Name::Path).unwrap_or_default())

@@ -106,7 +106,7 @@ impl Copy {
     }
 
     fn starts_as(&self, view: &View) -> (ExchangeClass, Option<Method>) {
-        if !self.grpc {
+        if !self.grpc || !view.knows_streams() {
             return (ExchangeClass::Call, None);
         }
         view.starts_as(self.head.get(Name::Path).unwrap_or_default())

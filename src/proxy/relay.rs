@@ -48,7 +48,7 @@ impl Request {
         }
         let status = fields::status(&head);
         let code = if end && self.grpc { grpc_code(&head) } else { Code::Http(status) };
-        let is_event_stream = fields::is_event_stream(&head);
+        let is_event_stream = !self.grpc && fields::is_event_stream(&head);
         self.proxy.worker.recycle(head);
         if end {
             self.answered(attempt, back, code);

@@ -159,11 +159,13 @@ impl View {
         View { snapshot, pools, methods, declared, scratch: RefCell::default() }
     }
 
+    /// Whether any method is known to stream, so that a request's has to be looked up.
+    pub fn knows_streams(&self) -> bool {
+        !self.declared.is_empty() || !self.methods.is_empty()
+    }
+
     /// What a gRPC request with this path starts as, and its method if that may teach more.
     pub fn starts_as(&self, path: &[u8]) -> (ExchangeClass, Option<Method>) {
-        if self.declared.is_empty() && self.methods.is_empty() {
-            return (ExchangeClass::Call, None);
-        }
         let method = self.methods.of(path);
         if self.declared.contains(&method) {
             (ExchangeClass::Stream, None) // what is declared wins

@@ -1,6 +1,6 @@
 //! Commands: what goes to the peer.
 
-use super::{Connection, Gone, Key, OpenError, Progress, SendError};
+use super::{Connection, Gone, Key, OpenError, Progress, Role, SendError};
 use crate::http2::Millis;
 use crate::http2::error::ErrorCode;
 use crate::http2::headers::{Field, Headers, Name};
@@ -269,6 +269,7 @@ impl Connection {
     }
 
     /// Whether blocks that come later are the same as if this one had not been sent.
+    #[inline]
     fn emit_headers<'a>(&mut self, id: u32, list: impl Outgoing<'a>, end: bool) -> bool {
         let Connection { encoder, output, peer, sent, .. } = self;
         let max = peer.max_frame_size as usize;
@@ -287,7 +288,7 @@ impl Connection {
             }
         });
         let inert = before.is_some() && encoder.generation() == before;
-        if !inert {
+        if !inert && self.role == Role::Client {
             self.unsent.pin(id);
         }
         inert

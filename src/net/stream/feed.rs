@@ -22,7 +22,10 @@ impl Stream {
 
     pub(in crate::net) fn on_informational(&self, headers: Headers, now: Time) {
         let mut state = self.state.borrow_mut();
-        let unwanted = if state.drained { Err(headers) } else { state.informational.push(headers) };
+        let unwanted = match state.drained {
+            true => Err(headers),
+            false => state.informational.get_or_insert_default().push(headers),
+        };
         if let Err(headers) = unwanted {
             self.conn.worker.recycle(headers);
         }
