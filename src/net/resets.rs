@@ -33,6 +33,9 @@ impl Resets {
 
     /// How many there were.
     pub fn recent(&self, now: Time) -> usize {
+        if self.total.get() == 0 {
+            return 0;
+        }
         self.pass_to(now.as_secs());
         self.total.get() as usize
     }
