@@ -72,7 +72,7 @@ fn table(kind: &Kind, len: usize) -> RouteTable {
     for number in 0..len {
         let split = Split::new([Share::new(number, "orders", 1)]).unwrap();
         let route = Route::Forward(Forward::to(split));
-        table.insert((kind.matched)(number), route, Place::default()).unwrap();
+        table.insert(None, (kind.matched)(number), route, Place::default()).unwrap();
     }
     table.finish()
 }

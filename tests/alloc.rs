@@ -80,7 +80,7 @@ fn finding_a_route_allocates_nothing() {
             let split = Split::new(shares.map(share)).unwrap();
             let route = Route::Forward(Forward::to(split));
             let matched = Match { host: host(), path: path.clone(), conditions };
-            table.insert(matched, route, Place::default()).unwrap();
+            table.insert(None, matched, route, Place::default()).unwrap();
         }
     }
     let table = table.finish();

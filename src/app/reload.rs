@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::{Gateway, StartError};
 use crate::config::{ControlPlan, LogPlan, MetricsPlan, Plan, Report};
+use crate::model::listed;
+use crate::model::route::RouteChanges;
 use crate::service::{Registry, Routing, Service};
 
 /// What is decided at the start, and not again before the next one.
@@ -83,12 +85,25 @@ impl Gateway {
         let drain_timeout = plan.drain_timeout;
         // Counters are per worker, and those there are stay.
         let plan = Plan { workers: self.fixed.workers, ..plan };
+        let before = self.registry.routing();
         self.registry.publish(routing(&self.registry, plan).await);
         self.listeners.commit(listeners, &self.workers);
         self.drain_timeout = drain_timeout;
         let listeners = self.listeners().len();
         tracing::info!(listeners, services, routes, "configuration reloaded");
+        log_routes(&self.registry.routing().routes.changes_since(&before.routes));
         Ok(())
+    }
+}
+
+/// Says which routes are not what they were.
+fn log_routes(changes: &RouteChanges<'_>) {
+    let RouteChanges { added, changed, removed } = changes;
+    for (what, names) in [("added", added), ("changed", changed), ("removed", removed)] {
+        if !names.is_empty() {
+            let routes = listed(names.iter().map(|name| String::from(*name)).collect());
+            tracing::info!(count = names.len(), routes, "routes {what}");
+        }
     }
 }
 

@@ -49,6 +49,14 @@ struct Problem {
     help: String,
     /// Where the same was said before, for what may be said once only.
     earlier: Option<Span>,
+    /// The route that it is about, if it is about one.
+    route: Option<String>,
+}
+
+impl Problem {
+    fn new(span: Span, message: String, help: String) -> Problem {
+        Problem { span, message, help, earlier: None, route: None }
+    }
 }
 
 /// Where readers put what they find wrong, while they go on reading.
@@ -61,37 +69,41 @@ pub struct Problems {
 impl Problems {
     /// Notes an error.
     pub fn error(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        self.errors.borrow_mut().push(Problem {
-            span,
-            message: message.into(),
-            help: help.into(),
-            earlier: None,
-        });
+        self.errors.borrow_mut().push(Problem::new(span, message.into(), help.into()));
     }
 
     /// Notes that something stands in the file for a second time.
     pub fn error_again(&self, span: Span, message: impl Into<String>, earlier: Span) {
-        self.errors.borrow_mut().push(Problem {
-            span,
-            message: message.into(),
-            help: "remove one of the two".into(),
-            earlier: Some(earlier),
-        });
+        self.error_beside(span, message, "remove one of the two", earlier);
+    }
+
+    /// Notes something that does not go with what stands `earlier` in the file.
+    pub fn error_beside(
+        &self,
+        span: Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+        earlier: Span,
+    ) {
+        let problem = Problem::new(span, message.into(), help.into());
+        self.errors.borrow_mut().push(Problem { earlier: Some(earlier), ..problem });
     }
 
     /// Notes something that works but is hardly meant.
     pub fn warn(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        self.warnings.borrow_mut().push(Problem {
-            span,
-            message: message.into(),
-            help: help.into(),
-            earlier: None,
-        });
+        self.warnings.borrow_mut().push(Problem::new(span, message.into(), help.into()));
     }
 
     /// How many errors there are so far.
     pub fn count(&self) -> usize {
         self.errors.borrow().len()
+    }
+
+    /// Says of the errors after the first `before` which route they are about.
+    pub fn name_route(&self, before: usize, route: &str) {
+        for problem in self.errors.borrow_mut().iter_mut().skip(before) {
+            problem.route = Some(route.into());
+        }
     }
 
     /// The warnings, or all that is wrong with the file at `path` that reads `text`.
@@ -242,14 +254,17 @@ impl Source {
     fn locate_all(&self, problems: RefCell<Vec<Problem>>) -> Vec<Finding> {
         let mut problems = problems.into_inner();
         problems.sort();
-        problems.dedup();
+        problems.dedup_by(|a, b| (a.span, &a.message, &a.help) == (b.span, &b.message, &b.help));
         problems.into_iter().map(|problem| self.locate(problem)).collect()
     }
 
     fn locate(&self, problem: Problem) -> Finding {
         let span = self.clamp(problem.span);
         let line = self.line_of(span.offset());
-        let mut message = problem.message;
+        let mut message = match problem.route {
+            Some(route) => format!("route {route}: {}", problem.message),
+            None => problem.message,
+        };
         let mut labels = vec![LabeledSpan::new_primary_with_span(Some("here".into()), span)];
         if let Some(earlier) = problem.earlier.map(|earlier| self.clamp(earlier)) {
             let first = self.line_of(earlier.offset()) + 1;

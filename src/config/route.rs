@@ -10,7 +10,7 @@ use super::{filter, matching};
 use crate::model::nearest;
 use crate::model::route::{
     Filters, Forward, InsertError, MAX_PATTERNS, Match, Mirror, PathMatch, Route, RouteTable,
-    RouteTableBuilder, Share, Split,
+    RouteTableBuilder, Share, Split, check_name,
 };
 
 /// The largest weight in a split.
@@ -23,9 +23,18 @@ pub struct Routes<'a> {
     problems: &'a Problems,
     services: &'a HashMap<&'a str, usize>,
     table: RouteTableBuilder,
+    /// Routes read so far, those too that are not in the table.
+    count: usize,
     /// Where each row of the table stands.
-    places: Vec<Span>,
+    spans: Vec<Spans>,
     used: Vec<bool>,
+}
+
+/// Where a route says what it asks for and what it is called.
+#[derive(Clone, Copy)]
+struct Spans {
+    asked: Span,
+    named: Span,
 }
 
 impl<'a> Routes<'a> {
@@ -35,14 +44,27 @@ impl<'a> Routes<'a> {
             problems,
             services,
             table: RouteTableBuilder::default(),
-            places: Vec::new(),
+            count: 0,
+            spans: Vec::new(),
             used: vec![false; services.len()],
         }
     }
 
-    /// Reads one of `routes`.
+    /// Reads one of `routes`. What is wrong with it names it, or says which one it is if its name
+    /// is not known yet.
     pub fn add(&mut self, node: &Node) {
+        let before = self.problems.count();
+        self.count += 1;
+        let name = self.read(node).map(|name| format!("`{name}`"));
+        let name = name.unwrap_or_else(|| self.count.to_string());
+        self.problems.name_route(before, &name);
+    }
+
+    /// Puts one of `routes` into the table. The name that it has, or would have.
+    fn read(&mut self, node: &Node) -> Option<Box<str>> {
         let mut fields = Fields::of(node, self.problems);
+        let named = fields.get("name");
+        let given = named.and_then(|node| scalar(node, self.problems, check_name));
         let asked = fields.get("match");
         let matched =
             asked.map_or(Some(Match::default()), |node| matching::read(node, self.problems));
@@ -52,15 +74,39 @@ impl<'a> Routes<'a> {
             None => self.read_forward(&mut fields, path),
         };
         fields.finish();
-        let Some((matched, route)) = matched.zip(route) else {
-            return;
+        let (Some((matched, route)), true) =
+            (matched.zip(route), given.is_some() == named.is_some())
+        else {
+            return given;
         };
-        let span = asked.map_or(node.span, |asked| asked.span);
-        match self.table.insert(matched, route, node.span.place()) {
-            Ok(_) => self.places.push(span),
-            Err(InsertError::Duplicate(earlier)) => {
-                let first = self.places.get(earlier).copied().unwrap_or(span);
-                self.problems.error_again(span, "the same match stands in two routes", first);
+        let asked = asked.map_or(node.span, |asked| asked.span);
+        let spans = Spans { asked, named: named.map_or(asked, |named| named.span) };
+        self.insert(given, matched, route, node.span, spans)
+    }
+
+    fn insert(
+        &mut self,
+        name: Option<Box<str>>,
+        matched: Match,
+        route: Route,
+        span: Span,
+        spans: Spans,
+    ) -> Option<Box<str>> {
+        let earlier = |number: usize| self.spans.get(number).copied().unwrap_or(spans);
+        match self.table.insert(name.clone(), matched, route, span.place()) {
+            Ok(number) => {
+                self.spans.push(spans);
+                return self.table.name(number).map(Box::from);
+            }
+            Err(InsertError::Duplicate(number)) => {
+                let message = "the same match stands in two routes";
+                self.problems.error_again(spans.asked, message, earlier(number).asked);
+            }
+            Err(InsertError::NameTaken(number, name)) => {
+                let message = format!("two routes are called `{name}`");
+                let help = "give one of them another `name`";
+                self.problems.error_beside(spans.named, message, help, earlier(number).named);
+                return Some(name);
             }
             Err(InsertError::TooManyPatterns) => {
                 let message = format!(
@@ -68,9 +114,10 @@ impl<'a> Routes<'a> {
                      the path"
                 );
                 let help = "each is tried in turn: use `path`, `path_prefix` or `grpc`";
-                self.problems.error(span, message, help);
+                self.problems.error(spans.asked, message, help);
             }
         }
+        name
     }
 
     /// A route to services. `path` is what it matches, if that is known.

@@ -52,6 +52,7 @@ pub(super) fn explain(
 
 fn route(verdict: &Verdict<'_>) -> proto::Route {
     let mut route = proto::Route {
+        name: verdict.name.into(),
         number: verdict.number.saturating_add(1),
         line: verdict.place.line,
         column: verdict.place.column,

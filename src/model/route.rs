@@ -10,21 +10,25 @@
 //!
 //! A host, or a path, none of whose routes matches in full gives way to the next.
 
+mod changes;
 mod conditions;
 mod explain;
 mod filters;
 mod hosts;
 mod index;
 mod matches;
+mod name;
 mod pattern;
 mod request;
 mod split;
 mod table;
 
+pub use changes::RouteChanges;
 pub use conditions::{Conditions, FieldMatch, Fields, Unmet, ValueMatch};
 pub use explain::{Explanation, Verdict, Why};
 pub use filters::{Filters, HeaderEdit, Mirror, PathRewrite, Redirect, RedirectStatus};
 pub use matches::{HostMatch, MAX_HOST, Match, PathMatch, check_path};
+pub use name::{MAX_NAME, check_name};
 pub use pattern::Pattern;
 pub use split::{Share, Split};
 pub use table::{InsertError, MAX_PATTERNS, RouteTable, RouteTableBuilder};
@@ -45,7 +49,7 @@ pub struct RouteQuery<'a> {
 }
 
 /// What becomes of the requests of one route.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// They go to services.
     Forward(Forward),
@@ -54,7 +58,7 @@ pub enum Route {
 }
 
 /// Where requests go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forward {
     /// The services.
     pub split: Split,

@@ -1,14 +1,13 @@
 //! What operators may change about a service, and why a change may be refused.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use super::overrides::{Overrides, key};
 use super::{Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, ServiceSpec};
-use crate::model::{ParamValue, address};
+use crate::model::{LISTED, ParamValue, address, listed as list};
 
-/// How many names an error message lists, and how much of each: it travels in a header.
-const LISTED: usize = 8;
+/// How much of a name an error message shows: it travels in a header.
 const LISTED_CHARS: usize = 64;
 
 /// In place of a policy's name: the policy that the configuration has.
@@ -242,18 +241,4 @@ fn too_heavy<'a>(weights: impl Iterator<Item = (&'a str, u32)>) -> Option<String
 
 fn clip(name: &str) -> String {
     name.chars().take(LISTED_CHARS).collect()
-}
-
-/// `a`, `b` and 3 more
-fn list(mut names: Vec<String>) -> String {
-    names.sort_unstable();
-    let mut text = String::new();
-    for (i, name) in names.iter().take(LISTED).enumerate() {
-        let comma = if i == 0 { "" } else { ", " };
-        let _ = write!(text, "{comma}`{name}`");
-    }
-    if names.len() > LISTED {
-        let _ = write!(text, " and {} more", names.len() - LISTED);
-    }
-    text
 }

@@ -82,6 +82,7 @@ struct NearMiss<'a> {
 
 #[derive(Serialize)]
 struct Route<'a> {
+    name: &'a str,
     number: u32,
     line: u32,
     column: u32,
@@ -136,6 +137,7 @@ fn route<'r>(r: &'r proto::Route) -> Route<'r> {
     };
     let mirror = |m: &'r proto::Mirror| Mirror { service: &m.service, percent: m.percent };
     Route {
+        name: &r.name,
         number: r.number,
         line: r.line,
         column: r.column,

@@ -86,8 +86,8 @@ fn write_route(out: &mut String, route: &Route) {
 }
 
 fn title(route: &Route) -> String {
-    let Route { number, line, column, r#match, .. } = route;
-    format!("route {number}, line {line}, column {column}: {}", r#match)
+    let Route { name, number, line, column, r#match, .. } = route;
+    format!("route {name} (number {number}, line {line}, column {column}): {}", r#match)
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {

@@ -11,10 +11,21 @@ fn with(routes: &str) -> String {
     minimal_with("  - service: orders", routes)
 }
 
+/// The errors, each of which is about a route, without saying which.
+#[track_caller]
+fn said(text: &str) -> Vec<String> {
+    let about = |error: &String| {
+        let (place, rest) = error.split_once(": route ").unwrap();
+        let (_, said) = rest.split_once(": ").unwrap();
+        format!("{place}: {said}")
+    };
+    errors(text).iter().map(about).collect()
+}
+
 /// A file whose only route asks this has this one error.
 #[track_caller]
 fn told(asked: &str, error: &str) {
-    assert_eq!(errors(&with(&format!("  - {{ match: {{ {asked} }}, service: orders }}"))), [error]);
+    assert_eq!(said(&with(&format!("  - {{ match: {{ {asked} }}, service: orders }}"))), [error]);
 }
 
 /// The match of the only route, as it is shown.
@@ -154,7 +165,7 @@ fn too_many_conditions_and_patterns_are_refused() {
     }
     let error = "266:14: more than 256 routes of this host have a regular expression for the path; \
                  each is tried in turn: use `path`, `path_prefix` or `grpc`";
-    assert_eq!(errors(&with(routes.trim_end())), [error]);
+    assert_eq!(said(&with(routes.trim_end())), [error]);
 }
 
 #[test]
@@ -162,7 +173,7 @@ fn a_split_by_key_names_a_header() {
     let split = |by: &str| with(&format!("  - {{ service: orders, split_by: {by} }}"));
     let plan = parse(&split("{ header: X-User-Id }"), Path::new("")).unwrap();
     assert!(format!("{:?}", plan.routes).contains(r#"split_by: Some("x-user-id")"#));
-    let told = |by: &str, error: &str| assert_eq!(errors(&split(by)), [error]);
+    let told = |by: &str, error: &str| assert_eq!(said(&split(by)), [error]);
     told("{ }", "10:34: `header` is missing; add `header: NAME`");
     told("{ header: \"a b\" }", "10:44: `a b` is not a header's name");
     told(
@@ -199,7 +210,7 @@ fn filters_are_read() {
 /// A route to `orders` with this key has this one error.
 #[track_caller]
 fn told_of(key: &str, error: &str) {
-    assert_eq!(errors(&with(&format!("  - {{ service: orders, {key} }}"))), [error]);
+    assert_eq!(said(&with(&format!("  - {{ service: orders, {key} }}"))), [error]);
 }
 
 #[test]
@@ -258,7 +269,7 @@ fn wrong_filters_are_told_what_to_write() {
 #[test]
 fn wrong_redirects_are_told_what_to_write() {
     let told = |route: &str, error: &str| {
-        assert_eq!(errors(&with(&format!("  - {{ {route} }}\n  - service: orders"))), [error]);
+        assert_eq!(said(&with(&format!("  - {{ {route} }}\n  - service: orders"))), [error]);
     };
     told(
         "match: { path: /a }, redirect: { }",
@@ -319,4 +330,133 @@ fn a_mirror_is_a_service_with_bounds() {
         "mirror: { service: order }",
         "10:43: there is no service `order`; did you mean `orders`?",
     );
+}
+
+/// The names of routes, in their order.
+#[track_caller]
+fn named(routes: &[&str]) -> Vec<String> {
+    let routes: String = routes.iter().map(|route| format!("  - {route}\n")).collect();
+    let services = "  orders: { endpoints: [ { address: a:1 } ] }\n  carts:";
+    let text = with(&routes).replace("  orders:", services);
+    let plan = parse(&text, Path::new("")).unwrap_or_else(|report| panic!("{report}"));
+    plan.routes.names().map(String::from).collect()
+}
+
+#[test]
+fn a_route_without_a_name_is_called_by_what_it_does() {
+    for (route, name) in [
+        ("{ service: orders }", "orders"),
+        ("{ match: { host: Shop.Example }, service: orders }", "orders:shop.example"),
+        ("{ match: { host: '*.shop.example' }, service: orders }", "orders:*.shop.example"),
+        ("{ match: { grpc: shop.Orders }, service: orders }", "orders:shop.Orders/*"),
+        ("{ match: { grpc: shop.Orders/Get }, service: orders }", "orders:shop.Orders/Get"),
+        ("{ match: { path: /shop.Orders/Get }, service: orders }", "orders:/shop.Orders/Get"),
+        ("{ match: { host: h, path_prefix: /a/ }, service: carts }", "carts:h:/a/*"),
+        ("{ match: { path: '/a/*' }, service: carts }", "carts:/a/-~"),
+        ("{ match: { path_regex: '/v[0-9]+' }, service: carts }", "carts:/v-0-9-~"),
+        (
+            "{ match: { method: GET, headers: { x-key: secret } }, service: carts }",
+            "carts:GET:x-key~",
+        ),
+        ("{ match: { host: '[::1]' }, redirect: { host: h } }", "redirect:-1-~"),
+        ("{ split: [ { service: orders, weight: 9 }, { service: carts } ] }", "carts+orders"),
+        ("{ split: [ { service: carts, weight: 0 }, { service: orders } ] }", "carts+orders"),
+    ] {
+        let seen = &named(&[route])[0];
+        let expected = match name.split_once('~') {
+            Some((begins, _)) => seen.starts_with(begins) && seen.len() == begins.len() + 11,
+            None => seen == name,
+        };
+        assert!(expected, "{route}: {seen}");
+        assert!(crate::model::route::check_name(seen).is_ok(), "{seen}");
+    }
+    let long = format!("{{ match: {{ path: /{} }}, service: orders }}", "x".repeat(1000));
+    assert_eq!(named(&[&long])[0].len(), crate::model::route::MAX_NAME);
+}
+
+#[test]
+fn names_do_not_depend_on_other_routes() {
+    let route = |asked: String| format!("{{ match: {{ {asked} }}, service: orders }}");
+    let mut routes: Vec<String> = (0..40)
+        .flat_map(|n| {
+            let header = format!("path: /{n}, headers: {{ a: '{n}', b: {{ prefix: x }} }}");
+            let sorted = format!("path: /y/{n}, query: {{ q: {{ regex: '{n}.' }} }}");
+            [
+                route(format!("path: /{n}")),
+                route(format!("grpc_regex: 'a{n}.*'")),
+                route(header),
+                route(sorted),
+            ]
+        })
+        .collect();
+    let all = |routes: &[String]| {
+        let routes: Vec<&str> = routes.iter().map(String::as_str).collect();
+        named(&routes)
+    };
+    let before: HashMap<String, String> = routes.iter().cloned().zip(all(&routes)).collect();
+    let names: std::collections::HashSet<_> = before.values().collect();
+    assert_eq!(names.len(), routes.len(), "each has its own");
+    routes.reverse();
+    routes.rotate_left(13);
+    routes.truncate(100);
+    routes.insert(7, route("path: /new".into()));
+    for (route, name) in routes.iter().zip(all(&routes)) {
+        assert_eq!(*before.get(route).unwrap_or(&name), name, "{route}");
+    }
+    // What is the same match is the same name, however it is written.
+    let [one, other] = [
+        "{ match: { headers: { A: x, b: y }, path_prefix: /p }, service: orders }",
+        "{ service: orders, match: { path_prefix: /p/, headers: { b: y, a: x } } }",
+    ];
+    assert_eq!(named(&[one]), named(&[other]));
+}
+
+#[test]
+fn names_that_cannot_be_are_refused() {
+    let given = "{ name: checkout.v2, match: { path: /x }, service: carts }";
+    assert_eq!(named(&[given]), ["checkout.v2"]);
+    for name in ["'a b'", "-a", "'a\"b'", "\"a\\nb\"", "é", "''", "'{a}'", "a=b", &"x".repeat(129)]
+    {
+        let route = with(&format!("  - {{ name: {name}, service: orders }}"));
+        refused(&route, "10:13", &["route 1: ", "is not a name for a route", "1 to 128"]);
+    }
+    let taken =
+        "  - { name: a, service: orders }\n  - { match: { path: /x }, name: a, service: orders }";
+    refused(
+        &with(taken),
+        "11:34",
+        &[
+            "route `a`: two routes are called `a`, first in line 10; give one of them another `name`",
+        ],
+    );
+    // One may be called as another would be; it does not matter which stands first.
+    let (plain, thief) =
+        ("{ service: orders }", "{ name: orders, match: { path: /x }, service: orders }");
+    for (routes, place) in [([plain, thief], "11:13"), ([thief, plain], "11:5")] {
+        let text = with(&format!("  - {}\n  - {}", routes[0], routes[1]));
+        refused(&text, place, &["two routes are called `orders`", "first in line 10"]);
+    }
+    assert_eq!(named(&["{ name: all, service: orders }", thief]), ["all", "orders"]);
+}
+
+#[test]
+fn what_is_wrong_with_a_route_names_it() {
+    let route = "  - { name: checkout, match: { grpc: /a.B }, service: order }";
+    let all = errors(&with(route));
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert!(all.iter().all(|error| error.contains(": route `checkout`: ")), "{all:?}");
+    refused(
+        &with("  - { match: { path: /x }, service: orders, mirorr: {} }"),
+        "10:45",
+        &["route `orders:/x`: unknown key `mirorr`"],
+    );
+    refused(
+        &with("  - { match: { path: x }, service: orders }"),
+        "10:22",
+        &["route 1: `x` is not"],
+    );
+    // Two that share a mapping share its error.
+    let shared =
+        "  - { match: &m { path: x }, service: orders }\n  - { match: *m, service: orders }";
+    refused(&with(shared), "10:25", &["route 1: `x` is not a path"]);
 }

@@ -22,6 +22,8 @@ pub struct Explanation<'t> {
 /// A route, and why it is taken or not.
 #[derive(Clone, Debug)]
 pub struct Verdict<'t> {
+    /// What it is called.
+    pub name: &'t str,
     /// Its number in the configuration, counted from 0.
     pub number: u32,
     /// Where it stands there.
@@ -109,8 +111,8 @@ impl<'t> Found<'t> {
 }
 
 fn verdict<'t>(candidate: Candidate, row: &'t Row, why: Why<'t>) -> Verdict<'t> {
-    let Row { matched, route, place } = row;
-    Verdict { number: candidate.number, place: *place, matched, route, why }
+    let Row { name, matched, route, place } = row;
+    Verdict { name, number: candidate.number, place: *place, matched, route, why }
 }
 
 impl Display for Why<'_> {

@@ -134,8 +134,9 @@ impl Redirect {
     }
 }
 
-/// A second service that gets a copy of requests, and whose answers nobody waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A second service that gets a copy of requests, and whose answers nobody waits for. Two are
+/// equal that have the same service by name, as those of a split.
+#[derive(Clone, Debug, Eq)]
 pub struct Mirror {
     /// The index of the service.
     pub service: usize,
@@ -147,4 +148,12 @@ pub struct Mirror {
     pub buffer: usize,
     /// Copies to the service that one worker may have under way; beyond, none is made.
     pub max_in_flight: usize,
+}
+
+impl PartialEq for Mirror {
+    fn eq(&self, other: &Mirror) -> bool {
+        let Mirror { service: _, name, per_million, buffer, max_in_flight } = self;
+        (name, per_million) == (&other.name, &other.per_million)
+            && (buffer, max_in_flight) == (&other.buffer, &other.max_in_flight)
+    }
 }

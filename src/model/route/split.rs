@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::filters::Filters;
 
 /// Services with their shares of a route's requests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     shares: Box<[Share]>,
     /// What each share's lots are drawn from: the service, and which of its shares it is.
@@ -14,8 +14,9 @@ pub struct Split {
     total: u64,
 }
 
-/// A service's share.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A service's share. Two are equal that have the same service by name: its index is where one
+/// table has it.
+#[derive(Clone, Debug, Eq)]
 pub struct Share {
     /// The index of the service.
     pub service: usize,
@@ -25,6 +26,13 @@ pub struct Share {
     pub weight: u32,
     /// What is done to requests and responses on the way.
     pub filters: Option<Arc<Filters>>,
+}
+
+impl PartialEq for Share {
+    fn eq(&self, other: &Share) -> bool {
+        let Share { service: _, name, weight, filters } = self;
+        (name, weight, filters) == (&other.name, &other.weight, &other.filters)
+    }
 }
 
 impl Share {

@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 use super::conditions::Rank;
 use super::hosts::Hosts;
 use super::index::{Candidate, Index, Level};
+use super::name::derived_name;
 use super::request::Request;
 use super::{Conditions, Match, PathMatch, Place, Route, RouteQuery, Unmet};
 
@@ -31,6 +32,7 @@ pub struct RouteTable {
 /// A route and what it asks for.
 #[derive(Debug)]
 pub(super) struct Row {
+    pub name: Box<str>,
     pub matched: Match,
     pub route: Route,
     pub place: Place,
@@ -69,10 +71,12 @@ impl Rest {
 }
 
 /// Why a route cannot be added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InsertError {
     /// An earlier route, by its number from 0, has the same match.
     Duplicate(usize),
+    /// An earlier route, by its number from 0, has the name.
+    NameTaken(usize, Box<str>),
     /// Its host has [`MAX_PATTERNS`] routes with a regular expression already.
     TooManyPatterns,
 }
@@ -83,17 +87,20 @@ pub struct RouteTableBuilder {
     rows: Vec<Row>,
     hosts: Hosts,
     seen: HashMap<Match, usize, RandomState>,
+    names: HashMap<Box<str>, usize, RandomState>,
     /// Routes with a regular expression, by the number of their host.
     patterns: HashMap<u32, usize>,
 }
 
 impl RouteTableBuilder {
-    /// Adds the route that stands at `place`, and says its number.
+    /// Adds the route that stands at `place`, under its `name` or one that says what it does, and
+    /// says its number.
     ///
     /// # Errors
     /// Nothing is added then.
     pub fn insert(
         &mut self,
+        name: Option<Box<str>>,
         matched: Match,
         route: Route,
         place: Place,
@@ -103,6 +110,10 @@ impl RouteTableBuilder {
             Entry::Occupied(earlier) => return Err(InsertError::Duplicate(*earlier.get())),
             Entry::Vacant(free) => free,
         };
+        let name = name.unwrap_or_else(|| derived_name(&matched, &route));
+        if let Some(earlier) = self.names.get(&name) {
+            return Err(InsertError::NameTaken(*earlier, name));
+        }
         let (level, text) = Level::of(&matched.path);
         let host = self.hosts.host_mut(&matched.host);
         if level == Level::Pattern {
@@ -114,8 +125,14 @@ impl RouteTableBuilder {
         }
         host.note(level, text);
         seen.insert(number);
-        self.rows.push(Row { matched, route, place });
+        self.names.insert(name.clone(), number);
+        self.rows.push(Row { name, matched, route, place });
         Ok(number)
+    }
+
+    /// The name of a route that was added.
+    pub fn name(&self, number: usize) -> Option<&str> {
+        self.rows.get(number).map(|row| &*row.name)
     }
 
     /// The table.
@@ -161,9 +178,19 @@ impl RouteTable {
         self.rows.len()
     }
 
+    /// What they are called, in the order of the configuration.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().map(|row| &*row.name)
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// All routes, in the order of the configuration.
+    pub(super) fn rows(&self) -> &[Row] {
+        &self.rows
     }
 
     /// Shows `visit` the routes for the host and path of a request, the most specific first,

@@ -16,6 +16,7 @@ services:
 routes:
   - match: { grpc: shop.Orders/Get, headers: { x-canary: "1" } }
     service: carts
+    name: canary
   - match: { grpc: shop.Orders/Get }
     split:
       - { service: orders, weight: 90 }
@@ -42,7 +43,7 @@ async fn a_route_is_explained_to_people() {
     let gateway = gateway().await;
     let shown = run(&gateway, "route --grpc --path /shop.Orders/Get --header x-canary=0").await;
     let expected = "\
-route 2, line 9, column 5: { grpc: shop.Orders/Get }
+route carts+orders:shop.Orders/Get (number 2, line 10, column 5): { grpc: shop.Orders/Get }
   to orders: 90 of 100
     rewrite host to orders.internal
   to carts: 10 of 100
@@ -51,22 +52,22 @@ route 2, line 9, column 5: { grpc: shop.Orders/Get }
   split by header x-user-id
   copies of 2.5 % to carts
 not taken:
-  route 1, line 7, column 5: { grpc: shop.Orders/Get, headers: { x-canary: \"1\" } }
+  route canary (number 1, line 7, column 5): { grpc: shop.Orders/Get, headers: { x-canary: \"1\" } }
     asks for header x-canary: \"1\"
 ";
     assert_eq!(shown.unwrap(), expected);
     let shown = run(&gateway, "route --grpc --path /shop.Orders/Get --header X-Canary=1").await;
     let expected = "\
-route 1, line 7, column 5: { grpc: shop.Orders/Get, headers: { x-canary: \"1\" } }
+route canary (number 1, line 7, column 5): { grpc: shop.Orders/Get, headers: { x-canary: \"1\" } }
   to carts
 not taken:
-  route 2, line 9, column 5: { grpc: shop.Orders/Get }
+  route carts+orders:shop.Orders/Get (number 2, line 10, column 5): { grpc: shop.Orders/Get }
     matches too, but is less specific
 ";
     assert_eq!(shown.unwrap(), expected);
     let shown = run(&gateway, "route --host old.example:80 --path /shop/x?y --method PUT").await;
     let expected = "\
-route 3, line 16, column 5: { host: old.example, path_prefix: /shop }
+route redirect:old.example:/shop/* (number 3, line 17, column 5): { host: old.example, path_prefix: /shop }
   redirects: 308, host new.example
 ";
     assert_eq!(shown.unwrap(), expected);
@@ -74,7 +75,7 @@ route 3, line 16, column 5: { host: old.example, path_prefix: /shop }
     let expected = "\
 no route takes this request
 not taken:
-  route 3, line 16, column 5: { host: old.example, path_prefix: /shop }
+  route redirect:old.example:/shop/* (number 3, line 17, column 5): { host: old.example, path_prefix: /shop }
     asks for another host
 ";
     assert_eq!(shown.unwrap(), expected);
@@ -88,7 +89,7 @@ async fn a_route_is_explained_to_programs() {
     let seen: serde_json::Value = serde_json::from_str(&text).unwrap();
     let expected = json!({
         "route": {
-            "number": 2, "line": 9, "column": 5, "match": "{ grpc: shop.Orders/Get }",
+            "name": "carts+orders:shop.Orders/Get", "number": 2, "line": 10, "column": 5, "match": "{ grpc: shop.Orders/Get }",
             "targets": [
                 {
                     "service": "orders", "weight": 90,
@@ -105,7 +106,7 @@ async fn a_route_is_explained_to_programs() {
         },
         "near_misses": [{
             "route": {
-                "number": 1, "line": 7, "column": 5,
+                "name": "canary", "number": 1, "line": 7, "column": 5,
                 "match": "{ grpc: shop.Orders/Get, headers: { x-canary: \"1\" } }",
                 "targets": [ { "service": "carts", "weight": 1, "filters": [] } ],
                 "split_by": null, "mirror": null, "redirect": null,

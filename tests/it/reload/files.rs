@@ -123,3 +123,30 @@ async fn what_needs_a_restart_is_named() {
     eventually("the rest is applied", async || reloads(&gateway, "success").await == 1.0).await;
     assert_eq!(gateway.count(|line| line["key"] == "control"), 0);
 }
+
+#[tokio::test]
+async fn the_log_names_the_routes_that_are_not_what_they_were() {
+    let yaml = |routes: &str| {
+        format!(
+            "workers: 1\nlisteners: [ {{ address: 127.0.0.1:0 }} ]\n\
+             control: {{ address: 127.0.0.1:0 }}\nmetrics: {{ address: 127.0.0.1:0 }}\n\
+             services: {{ orders: {{ endpoints: [ {{ address: 127.0.0.1:1 }} ] }} }}\n\
+             routes: [ {routes} ]\n"
+        )
+    };
+    let route = |asked: &str| format!("{{ {asked}, service: orders }}");
+    let [a, b, c, all] = ["path: /a", "path: /b", "path: /c", ""]
+        .map(|asked| route(&format!("match: {{ {asked} }}")));
+    let pinned = |path: &str| route(&format!("name: pinned, match: {{ path_prefix: {path} }}"));
+    let before = [&*a, &*b, &*pinned("/x"), &*all].join(", ");
+    let gateway = Process::start(&yaml(&before)).await;
+    gateway.configure(&yaml(&[&*all, &*c, &*pinned("/y"), &*b].join(", ")));
+    for (what, names) in [
+        ("routes added", "`orders:/c`"),
+        ("routes changed", "`pinned`"),
+        ("routes removed", "`orders:/a`"),
+    ] {
+        let line = gateway.said(|line| line["message"] == what).await;
+        assert_eq!((&line["routes"], &line["count"]), (&names.into(), &1.into()), "{line}");
+    }
+}

@@ -40,7 +40,7 @@ fn table() -> RouteTable {
     let mut table = RouteTableBuilder::default();
     for (number, matched) in rows.into_iter().enumerate() {
         let place = Place { line: number as u32 + 1, column: 5 };
-        table.insert(matched, to(number), place).unwrap();
+        table.insert(None, matched, to(number), place).unwrap();
     }
     table.finish()
 }
