@@ -1,5 +1,6 @@
 //! What the exporter reads: the services as they are now.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::service::{BackendState, BackendView, Registry, Service, ServiceView};
@@ -23,23 +24,37 @@ impl Source for State {
 
 fn service(service: &Service) -> ServiceSample {
     let view = service.view();
-    let staying = view.backends.iter().map(|backend| sample(&view, backend));
-    let leaving = view.leaving.iter().map(|backend| BackendSample {
-        effective_weight: 0,
-        up: false,
-        ..sample(&view, backend)
-    });
     ServiceSample {
         name: service.name().into(),
         retries: service.retries().total(),
         copies: service.copies().totals(),
-        backends: staying.chain(leaving).collect(),
+        backends: backends(&view),
     }
+}
+
+/// Each address once: who is there now, or was last, together with those before that still have
+/// requests in flight.
+fn backends(view: &ServiceView) -> Vec<BackendSample> {
+    let staying = view.backends.iter().map(|backend| sample(view, backend));
+    let mut samples: Vec<BackendSample> = staying.collect();
+    let by_address = view.backends.iter().map(|backend| backend.endpoint.address());
+    let mut by_address: HashMap<&str, usize> = by_address.zip(0..).collect();
+    for gone in view.leaving.iter().rev() {
+        let at = *by_address.entry(gone.endpoint.address()).or_insert(samples.len());
+        match samples.get_mut(at) {
+            Some(newer) => newer.before.push(Arc::clone(&gone.endpoint)),
+            None => {
+                samples.push(BackendSample { effective_weight: 0, up: false, ..sample(view, gone) })
+            }
+        }
+    }
+    samples
 }
 
 fn sample(view: &ServiceView, backend: &BackendView) -> BackendSample {
     BackendSample {
         endpoint: Arc::clone(&backend.endpoint),
+        before: Vec::new(),
         ewma: view.ewma.clone(),
         effective_weight: backend.effective_weight(),
         up: backend.state() == BackendState::Ready,

@@ -184,6 +184,13 @@ pub struct StatTotals {
 }
 
 impl StatTotals {
+    /// The same without durations, which are most of it.
+    pub fn without_times(&self) -> StatTotals {
+        let StatTotals { streams, grpc, http2, .. } = self;
+        let (streams, grpc, http2) = (*streams, *grpc, http2.clone());
+        StatTotals { streams, grpc, http2, ..StatTotals::default() }
+    }
+
     /// Every code that occurred, with its count.
     pub fn codes(&self) -> impl Iterator<Item = (Protocol, Code, u64)> + '_ {
         let grpc = GRPC_CODES.iter().zip(&self.grpc);

@@ -13,13 +13,16 @@ use super::page::Page;
 use super::reloads::ReloadSample;
 use super::worker::{Closed, Rejected, Side, WorkerMetrics};
 use crate::clock;
-use crate::model::{Copied, Direction, Endpoint, EwmaParams, StatTotals, Time};
+use crate::model::{Copied, Direction, Endpoint, EwmaParams, Load, StatTotals, Time};
 
 /// A backend as it is now.
 #[derive(Clone, Debug)]
 pub struct BackendSample {
     /// The instance, with its load and statistics.
     pub endpoint: Arc<Endpoint>,
+    /// Those that were at its address before it and still have requests in flight. Labels cannot
+    /// tell them apart, so they are added up.
+    pub before: Vec<Arc<Endpoint>>,
     /// How its latency estimate is kept.
     pub ewma: EwmaParams,
     /// The weight that the picker uses; 0 if it is not eligible.
@@ -28,6 +31,18 @@ pub struct BackendSample {
     pub up: bool,
     /// Share of the last 30 s' requests that succeeded, if there were any.
     pub success_ratio: Option<f64>,
+}
+
+impl BackendSample {
+    /// All that its labels speak of.
+    pub(super) fn lives(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        std::iter::once(&self.endpoint).chain(&self.before)
+    }
+
+    /// A gauge that can be added up, over all of them.
+    fn sum(&self, gauge: impl Fn(&Load) -> u32) -> u64 {
+        self.lives().map(|endpoint| u64::from(gauge(endpoint.load()))).sum()
+    }
 }
 
 /// A service as it is now.
@@ -39,7 +54,8 @@ pub struct ServiceSample {
     pub retries: u64,
     /// Copies of requests that it got as a mirror, by how they ended, if there were any.
     pub copies: Option<[u64; Copied::ALL.len()]>,
-    /// Every backend that it is configured with, eligible or not.
+    /// Every backend that it is configured with, eligible or not, and those that are leaving; no
+    /// two at one address.
     pub backends: Vec<BackendSample>,
 }
 
@@ -141,7 +157,7 @@ impl Inputs {
             }
             let sum = if named.service { &*service.name } else { OTHER };
             for backend in &service.backends {
-                match fold.take(&service.name, &backend.endpoint) {
+                match fold.take(&service.name, backend) {
                     Some(totals) => write_backend(page, &service.name, backend, &totals),
                     None => sums.entry(sum).or_default().add(backend),
                 }
@@ -184,8 +200,8 @@ struct GaugeSums {
 impl GaugeSums {
     fn add(&mut self, backend: &BackendSample) {
         self.weight += u64::from(backend.effective_weight);
-        self.in_flight += u64::from(backend.endpoint.load().calls());
-        self.open_streams += u64::from(backend.endpoint.load().streams().count());
+        self.in_flight += backend.sum(Load::calls);
+        self.open_streams += backend.sum(|load| load.streams().count());
         self.up += u64::from(backend.up);
     }
 }
@@ -196,8 +212,9 @@ fn write_backend(page: &mut Page, service: &str, backend: &BackendSample, totals
     write_totals(page, labels, totals);
     let load = endpoint.load();
     page.gauge(&names::BACKEND_WEIGHT, &labels, backend.effective_weight);
-    page.gauge(&names::BACKEND_IN_FLIGHT, &labels, load.calls());
-    page.gauge(&names::BACKEND_OPEN_STREAMS, &labels, load.streams().count());
+    page.gauge(&names::BACKEND_IN_FLIGHT, &labels, backend.sum(Load::calls) as f64);
+    let open_streams = backend.sum(|load| load.streams().count());
+    page.gauge(&names::BACKEND_OPEN_STREAMS, &labels, open_streams as f64);
     if let Some(age) = load.streams().mean_age(clock::now()) {
         page.gauge(&names::BACKEND_STREAM_AGE, &labels, age.as_secs_f64());
     }

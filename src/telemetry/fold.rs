@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::budget::{Claim, Claims, Named, allot};
-use super::export::ServiceSample;
+use super::export::{BackendSample, ServiceSample};
 use crate::model::{Code, Copied, Endpoint, Protocol, StatTotals};
 
 /// The name of what has none.
@@ -19,8 +19,6 @@ pub(super) const OTHER: &str = "other";
 pub(super) struct Fold {
     budget: usize,
     services: HashMap<Arc<str>, KnownService>,
-    /// By where the endpoint is in memory, which it is kept from leaving.
-    backends: HashMap<usize, Known>,
     /// The sums, by service.
     rests: BTreeMap<Arc<str>, Rest>,
     folded: Folded,
@@ -34,12 +32,17 @@ struct KnownService {
     moved: u64,
     /// And copies of requests for it as a mirror.
     moved_copies: [u64; Copied::ALL.len()],
+    /// By address, which is the label.
+    backends: HashMap<Box<str>, Known>,
 }
 
 /// A backend on the last page.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Known {
-    endpoint: Arc<Endpoint>,
+    /// All that are at the address, or are leaving it.
+    lives: Vec<Arc<Endpoint>>,
+    /// What those counted that have left it since it is shown.
+    past: StatTotals,
     named: bool,
     /// The codes that are shown of it.
     codes: HashSet<(Protocol, Code)>,
@@ -66,15 +69,24 @@ pub(super) struct Folded {
     pub(super) codes: usize,
 }
 
+impl KnownService {
+    fn known(&self) -> impl Iterator<Item = &Known> {
+        self.backends.values()
+    }
+}
+
 impl Known {
-    fn new(endpoint: &Arc<Endpoint>) -> Known {
-        Known {
-            endpoint: Arc::clone(endpoint),
-            named: false,
-            codes: HashSet::new(),
-            now: StatTotals::default(),
-            moved: StatTotals::default(),
+    /// Goes over to those that are there now, and reads their codes. What was counted stays.
+    fn meet(&mut self, backend: &BackendSample) {
+        let lives: Vec<Arc<Endpoint>> = backend.lives().cloned().collect();
+        for gone in std::mem::take(&mut self.lives) {
+            if !lives.iter().any(|life| Arc::ptr_eq(life, &gone)) {
+                self.past.add(&gone.totals());
+            }
         }
+        self.now = self.past.without_times();
+        lives.iter().for_each(|life| self.now.add(&life.codes()));
+        self.lives = lives;
     }
 
     fn held(&self) -> bool {
@@ -106,7 +118,9 @@ impl Known {
     /// What is shown under its name, and what goes into the sum.
     fn split(&mut self) -> (StatTotals, StatTotals) {
         let mut shown = self.now.clone();
-        self.endpoint.add_times_to(&mut shown);
+        shown.duration.add(&self.past.duration);
+        shown.start.add(&self.past.start);
+        self.lives.iter().for_each(|life| life.add_times_to(&mut shown));
         shown = shown.since(&self.moved);
         let rest = match self.named {
             true => shown.take_codes(|protocol, code| !self.codes.contains(&(protocol, code))),
@@ -120,28 +134,22 @@ impl Known {
 impl Fold {
     /// Shows `budget` label sets of a metric by name.
     pub(super) fn new(budget: usize) -> Fold {
-        Fold {
-            budget,
-            services: HashMap::new(),
-            backends: HashMap::new(),
-            rests: BTreeMap::new(),
-            folded: Folded::default(),
-        }
+        Fold { budget, services: HashMap::new(), rests: BTreeMap::new(), folded: Folded::default() }
     }
 
     /// Begins a page on `services`: says who is named on it, in their order.
     pub(super) fn begin(&mut self, services: &[ServiceSample]) -> Vec<Named> {
         self.meet(services);
         let claims: Vec<Claims> = services.iter().map(|service| self.claims(service)).collect();
-        let all = services.iter().flat_map(|service| &service.backends);
-        let rest = self.distinct_codes(all.map(|backend| &backend.endpoint));
+        let rest = distinct_codes(self.services.values().flat_map(KnownService::known));
         let (named, mut left) = allot(&claims, rest, self.budget);
         self.folded = Folded::default();
         for (service, named) in services.iter().zip(&named) {
-            self.services.entry(Arc::clone(&service.name)).or_default().named = named.service;
+            let known = self.services.entry(Arc::clone(&service.name)).or_default();
+            known.named = named.service;
             self.folded.services += usize::from(!named.service);
             for (backend, named) in service.backends.iter().zip(&named.backends) {
-                if let Some(known) = self.backends.get_mut(&place(&backend.endpoint)) {
+                if let Some(known) = known.backends.get_mut(backend.endpoint.address()) {
                     known.name(*named, &mut left);
                     self.folded.backends += usize::from(!named);
                     self.folded.codes += known.now.codes().count() - known.codes.len();
@@ -156,43 +164,40 @@ impl Fold {
         let names: HashSet<&Arc<str>> = services.iter().map(|service| &service.name).collect();
         self.services.retain(|name, _| names.contains(name));
         self.rests.retain(|name, _| &**name == OTHER || names.contains(name));
-        let mut before = std::mem::take(&mut self.backends);
-        for backend in services.iter().flat_map(|service| &service.backends) {
-            let place = place(&backend.endpoint);
-            let mut known = before.remove(&place).unwrap_or_else(|| Known::new(&backend.endpoint));
-            known.now = backend.endpoint.codes();
-            self.backends.insert(place, known);
+        for service in services {
+            let known = self.services.entry(Arc::clone(&service.name)).or_default();
+            let mut before = std::mem::take(&mut known.backends);
+            for backend in &service.backends {
+                let address = backend.endpoint.address();
+                let mut met = before.remove(address).unwrap_or_default();
+                met.meet(backend);
+                known.backends.insert(address.into(), met);
+            }
         }
     }
 
     fn claims(&self, service: &ServiceSample) -> Claims {
-        let known = |endpoint| self.backends.get(&place(endpoint));
-        let endpoints = || service.backends.iter().map(|backend| &backend.endpoint);
-        let backends: Vec<Claim> = endpoints().filter_map(known).map(Known::claim).collect();
-        let traffic = backends.iter().map(|claim| claim.traffic).sum();
-        let was_named = self.services.get(&service.name).is_some_and(|service| service.named);
+        let of = self.services.get(&service.name);
+        let known = |backend: &BackendSample| of?.backends.get(backend.endpoint.address());
+        let backends = || service.backends.iter().filter_map(known);
+        let claims: Vec<Claim> = backends().map(Known::claim).collect();
+        let traffic = claims.iter().map(|claim| claim.traffic).sum();
         let service = Claim {
-            held: was_named && traffic > 0,
+            held: of.is_some_and(|service| service.named) && traffic > 0,
             traffic,
-            sets: self.distinct_codes(endpoints()),
+            sets: distinct_codes(backends()),
         };
-        Claims { service, backends }
-    }
-
-    /// The label sets that a sum over `endpoints` has.
-    fn distinct_codes<'a>(&self, endpoints: impl Iterator<Item = &'a Arc<Endpoint>>) -> usize {
-        let known = endpoints.filter_map(|endpoint| self.backends.get(&place(endpoint)));
-        let codes = known.flat_map(|known| known.now.codes());
-        codes.map(|(protocol, code, _)| (protocol, code)).collect::<HashSet<_>>().len().max(1)
+        Claims { service, backends: claims }
     }
 
     /// What is shown of a backend under its name, if it has one; the rest goes into its sum.
     pub(super) fn take(
         &mut self,
         service: &Arc<str>,
-        endpoint: &Arc<Endpoint>,
+        backend: &BackendSample,
     ) -> Option<StatTotals> {
-        let known = self.backends.get_mut(&place(endpoint))?;
+        let known = self.services.get_mut(service)?;
+        let known = known.backends.get_mut(backend.endpoint.address())?;
         let (shown, rest) = known.split();
         let named = known.named;
         if !named || rest.requests() > 0 {
@@ -250,6 +255,8 @@ impl Fold {
     }
 }
 
-fn place(endpoint: &Arc<Endpoint>) -> usize {
-    Arc::as_ptr(endpoint).addr()
+/// The label sets that a sum over `backends` has.
+fn distinct_codes<'a>(backends: impl Iterator<Item = &'a Known>) -> usize {
+    let codes = backends.flat_map(|known| known.now.codes());
+    codes.map(|(protocol, code, _)| (protocol, code)).collect::<HashSet<_>>().len().max(1)
 }

@@ -2,6 +2,7 @@
 
 mod budget;
 mod dashboard;
+mod lives;
 pub mod page;
 mod pictures;
 mod rules;
@@ -33,6 +34,7 @@ fn backend(address: &str) -> BackendSample {
     let ewma = EwmaParams::default();
     BackendSample {
         endpoint: Arc::new(Endpoint::new(address, 2, clock::now())),
+        before: Vec::new(),
         ewma,
         effective_weight: 3,
         up: true,
