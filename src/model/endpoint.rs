@@ -9,7 +9,8 @@ use super::time::Time;
 
 /// One instance of a service: where it is, how loaded it is, and how its requests ended.
 ///
-/// It outlives every change of weights, policy or membership, so what was learnt stays.
+/// It outlives every change of weights and policy, so what was learnt stays; it is one life of what
+/// is at the address, so who is removed and added again is another.
 #[derive(Debug)]
 pub struct Endpoint {
     address: Box<str>,

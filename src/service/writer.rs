@@ -44,7 +44,8 @@ pub(super) struct Writer {
     spec: Arc<ServiceSpec>,
     revision: u64,
     backends: Vec<Backend>,
-    /// Removed, with requests in flight when last looked at.
+    /// Removed, with requests in flight when last looked at. They do not come back: who is added
+    /// at such an address is another.
     leaving: Vec<Backend>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     view: watch::Sender<Arc<ServiceView>>,
@@ -172,10 +173,11 @@ impl Writer {
             Some(balancer) => Arc::new(ServiceSpec { balancer, ..(*self.configured).clone() }),
         };
         self.revision += 1;
-        let mut before = std::mem::take(&mut self.backends);
-        before.append(&mut self.leaving);
+        let before = std::mem::take(&mut self.backends);
         let make = |address: &str| new_endpoint(address, self.workers);
-        (self.backends, self.leaving) = succeed(before, wanted, make);
+        let (backends, mut gone) = succeed(before, wanted, make);
+        self.backends = backends;
+        self.leaving.append(&mut gone);
         self.snapshot.store(Arc::new(snapshot(&self.spec, self.revision, &self.backends)));
         self.publish_view();
     }

@@ -103,9 +103,6 @@ async fn what_is_known_of_a_backend_stays_until_its_last_request_is_over() {
     let leaving = |view: &Arc<equipoise::service::ServiceView>| view.leaving.len();
     assert_eq!(leaving(&gateway.orders.view()), 1);
 
-    client.add_backends(add([("B:1", None)])).await.unwrap();
-    assert!(Arc::ptr_eq(&gateway.orders.view().backends[1].endpoint, &endpoint));
-    client.remove_backends(remove(&["b:1"])).await.unwrap();
     endpoint.load().end(ExchangeClass::Call, Time::ZERO);
     let mut views = gateway.orders.watch();
     let _ = views.wait_for(|view| leaving(view) == 0).await.unwrap();

@@ -79,3 +79,53 @@ async fn a_removed_backend_finishes_and_leaves_nothing_behind() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn who_is_put_back_is_another_and_counters_go_on() {
+    let ([a, b], gateway) = two("balancer: { policy: round_robin }").await;
+    let mut control = gateway.control().await;
+    let mut client = gateway.client().await;
+    for _ in 0..40 {
+        client.unary(message("x")).await.unwrap();
+    }
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let mut client = client.clone();
+        calls.spawn(async move { client.unary(held()).await });
+    }
+    eventually("each has one", async || (a.seen.active(), b.seen.active()) == (1, 1)).await;
+    let address = a.address.to_string();
+    let requests = async || {
+        let page = gateway.metrics().await;
+        let samples = page.samples("equipoise_requests_total").iter();
+        let of: Vec<f64> =
+            samples.filter(|s| s.labels["backend"] == address).map(|s| s.value).collect();
+        assert_eq!(of.len(), 1, "one series for OK");
+        of[0]
+    };
+    assert_eq!(requests().await, 20.0);
+
+    control.remove(&[a.address]).await;
+    control.add(a.address).await;
+    let new = async || {
+        let backends = gateway.control().await.backends().await;
+        let found = backends.into_iter().find(|backend| backend.address == address).unwrap();
+        (found.requests, found.in_flight)
+    };
+    assert_eq!(new().await, (0, 0), "it has answered nothing, and owes nothing");
+    for _ in 0..10 {
+        client.unary(message("x")).await.unwrap();
+    }
+    assert_eq!(new().await.0, 5);
+    assert_eq!(requests().await, 25.0);
+    a.release();
+    b.release();
+    while let Some(done) = calls.join_next().await {
+        done.unwrap().unwrap();
+    }
+    // Whether the old life is still remembered or not.
+    eventually("its last request is counted", async || requests().await == 26.0).await;
+    assert_eq!(new().await.0, 5);
+    gateway.idle().await;
+    assert_eq!(requests().await, 26.0);
+}
