@@ -6,6 +6,7 @@
 
 mod change;
 mod handle;
+mod history;
 mod overrides;
 mod registry;
 mod routing;
@@ -16,6 +17,7 @@ mod writer;
 
 pub use change::{CONFIGURED, Change, ChangeError, Conditions};
 pub use handle::{Service, SnapshotCache};
+pub use history::Since;
 pub use registry::Registry;
 pub use routing::{Routing, RoutingCache};
 pub use snapshot::Snapshot;

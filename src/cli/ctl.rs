@@ -4,6 +4,7 @@ mod client;
 mod json;
 mod parse;
 mod route;
+mod since;
 mod streams;
 mod table;
 
@@ -49,6 +50,7 @@ faster.
 Examples:
   equipoise ctl backends orders                            state, weight, share, success, latency
   equipoise ctl set-weight orders 127.0.0.1:50051=80 127.0.0.1:50052=20
+  equipoise ctl backends orders --since 7                  requests, failures and codes since then
   equipoise ctl add orders 127.0.0.1:50053=5               a backend that the file does not have
   equipoise ctl remove orders 127.0.0.1:50051              drain it first to see it run empty
   equipoise ctl set-policy orders round_robin
@@ -72,6 +74,9 @@ enum Command {
     Backends {
         /// The service; all without it
         service: Option<String>,
+        /// Show how requests ended since this revision began; the last 16 are remembered
+        #[arg(long, value_name = "REV", requires = "service")]
+        since: Option<u64>,
     },
     /// Set the weights of backends; 0 takes no new requests
     SetWeight {
@@ -180,7 +185,10 @@ pub async fn execute(args: Args, out: &mut dyn Write, redraw: bool) -> Result<()
     let output = args.output;
     match args.command {
         Command::Services => print(out, &output.services(&client.list().await?)),
-        Command::Backends { service } => {
+        Command::Backends { service: Some(service), since: since @ Some(_) } => {
+            print(out, &output.since(&client.get(service, since).await?))
+        }
+        Command::Backends { service, since: _ } => {
             let services = backends(&client, service).await?;
             print(out, &output.backends(&services))
         }
@@ -227,11 +235,11 @@ pub async fn execute(args: Args, out: &mut dyn Write, redraw: bool) -> Result<()
 
 async fn backends(client: &Client, one: Option<String>) -> Result<Vec<proto::Service>, Error> {
     if let Some(service) = one {
-        return Ok(vec![client.get(service).await?]);
+        return Ok(vec![client.get(service, None).await?]);
     }
     let mut services = Vec::new();
     for summary in client.list().await? {
-        services.push(client.get(summary.name).await?);
+        services.push(client.get(summary.name, None).await?);
     }
     Ok(services)
 }
@@ -248,6 +256,13 @@ impl Output {
         match self {
             Output::Table => table::backends(services),
             Output::Json => json::backends(services),
+        }
+    }
+
+    fn since(self, service: &proto::Service) -> String {
+        match self {
+            Output::Table => since::text(service),
+            Output::Json => json::backends(std::slice::from_ref(service)),
         }
     }
 

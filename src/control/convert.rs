@@ -7,7 +7,7 @@ use tonic::Status;
 use super::proto;
 use crate::clock;
 use crate::model::ParamValue;
-use crate::service::{BackendState, BackendView, ChangeError, EndpointSpec, ServiceView};
+use crate::service::{BackendState, BackendView, ChangeError, EndpointSpec, ServiceView, Since};
 
 pub(super) fn summary(view: &ServiceView) -> proto::ServiceSummary {
     let count = |wanted: fn(&BackendView) -> bool| {
@@ -23,7 +23,18 @@ pub(super) fn summary(view: &ServiceView) -> proto::ServiceSummary {
     }
 }
 
-pub(super) fn service(view: &ServiceView) -> proto::Service {
+/// The service, with what was counted since `revision`, or since the last change without one.
+pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto::Service, Status> {
+    let revision = revision.unwrap_or(view.revision);
+    let kept = view.kept_revisions();
+    if !kept.contains(&revision) {
+        let (name, first, last) = (&view.spec.name, kept.start(), kept.end());
+        return Err(Status::out_of_range(format!(
+            "service `{name}` has no counts since revision {revision}: they are kept since \
+             revisions {first} to {last}, of which the last is the current one"
+        )));
+    }
+    let since = |b: &BackendView| view.since(revision, b).map(|counted| since(revision, counted));
     let backend = |b: &BackendView| proto::Backend {
         address: b.endpoint.address().into(),
         weight: b.weight,
@@ -44,13 +55,24 @@ pub(super) fn service(view: &ServiceView) -> proto::Service {
         streams_ended_per_second: b.recent.streams_ended,
         stream_messages_per_second: b.recent.stream_messages,
         streams: b.endpoint.streams().opened,
+        since: since(b),
     };
-    proto::Service {
+    Ok(proto::Service {
         name: view.spec.name.clone(),
         policy: view.spec.balancer.policy.into(),
         revision: view.revision,
         backends: view.backends.iter().map(backend).collect(),
-    }
+    })
+}
+
+fn since(revision: u64, counted: Since) -> proto::Since {
+    let codes = counted.codes.into_iter().map(|(protocol, code, count)| proto::CodeCount {
+        protocol: protocol.name().into(),
+        code: code.to_string(),
+        count,
+    });
+    let Since { requests, failures, .. } = counted;
+    proto::Since { revision, requests, failures, codes: codes.collect() }
 }
 
 fn age(backend: &BackendView) -> Option<f64> {

@@ -69,8 +69,9 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::GetServiceRequest>,
     ) -> Result<Response<proto::Service>, Status> {
-        let service = self.find(&request.get_ref().service)?;
-        Ok(Response::new(convert::service(&service.view())))
+        let proto::GetServiceRequest { service, since_revision } = request.into_inner();
+        let view = self.find(&service)?.view();
+        convert::service(&view, since_revision).map(Response::new)
     }
 
     async fn watch_service(
@@ -80,10 +81,13 @@ impl proto::control_server::Control for Control {
         let request = request.into_inner();
         let service = self.find(&request.service)?;
         let interval = super::watch::interval(request.interval)?;
+        let since = request.since_revision;
+        convert::service(&service.view(), since)?;
         let permit = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!("{MAX_WATCHERS} streams are open, the most allowed"))
         })?;
-        let feed = Feed { views: service.watch(), interval, stop: self.stop.clone(), permit };
+        let feed =
+            Feed { views: service.watch(), interval, since, stop: self.stop.clone(), permit };
         Ok(Response::new(ReceiverStream::new(feed.start())))
     }
 

@@ -29,10 +29,13 @@ pub(super) fn interval(wanted: Option<prost_types::Duration>) -> Result<Duration
     }
 }
 
-/// Feeds one stream until its reader leaves, the gateway stops or the service is gone.
+/// Feeds one stream until its reader leaves, the gateway stops, the service is gone or the revision
+/// to count from is forgotten.
 pub(super) struct Feed {
     pub(super) views: watch::Receiver<Arc<ServiceView>>,
     pub(super) interval: Duration,
+    /// The revision to count from; the current one without it.
+    pub(super) since: Option<u64>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) permit: OwnedSemaphorePermit,
 }
@@ -65,7 +68,12 @@ impl Feed {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while let Ok(slot) = sender.reserve().await {
             let view = Arc::clone(&views.borrow_and_update());
-            slot.send(Ok(convert::service(&view)));
+            let state = convert::service(&view, self.since);
+            let ends = state.is_err();
+            slot.send(state);
+            if ends {
+                return;
+            }
             tokio::select! {
                 changed = views.wait_for(|now| now.revision != view.revision) => {
                     if changed.is_err() {

@@ -1,8 +1,10 @@
 //! A service as operators and metrics see it.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::ServiceSpec;
+use super::history::{History, Since};
 use crate::model::{Endpoint, EwmaParams, WindowStats};
 
 /// A service as operators and metrics see it: renewed on every change and once a second.
@@ -18,6 +20,7 @@ pub struct ServiceView {
     pub leaving: Vec<BackendView>,
     /// How the latency estimates are kept.
     pub ewma: EwmaParams,
+    pub(super) history: History,
 }
 
 /// One backend of a service.
@@ -25,6 +28,7 @@ pub struct ServiceView {
 pub struct BackendView {
     /// Where the values are read that change with every request.
     pub endpoint: Arc<Endpoint>,
+    pub(super) life: u64,
     /// What was asked for.
     pub weight: u32,
     /// Whether an operator took it out.
@@ -63,6 +67,17 @@ impl BackendView {
 }
 
 impl ServiceView {
+    /// The revisions since which requests can be counted; the newest is the current one.
+    pub fn kept_revisions(&self) -> RangeInclusive<u64> {
+        self.history.kept()
+    }
+
+    /// How the requests of `backend` ended since `revision` began, if that is still known. Of one
+    /// that came later all count, and none of those that an earlier one at its address had.
+    pub fn since(&self, revision: u64, backend: &BackendView) -> Option<Since> {
+        self.history.since(revision, backend)
+    }
+
     /// The latency estimate of `backend`, in seconds.
     pub fn ewma_seconds(&self, backend: &BackendView) -> f64 {
         backend.endpoint.load().ewma_seconds(&self.ewma)

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::change::{Change, ChangeError, Conditions, Current};
+use super::history::History;
 use super::overrides::{Overrides, Wanted, key};
 use super::view::{BackendView, ServiceView};
 use super::{ServiceSpec, Snapshot};
@@ -43,6 +44,9 @@ pub(super) struct Writer {
     /// As it is, with the balancer that operators want.
     spec: Arc<ServiceSpec>,
     revision: u64,
+    history: History,
+    /// Backends that there have been so far, each life of an address for itself.
+    lives: u64,
     backends: Vec<Backend>,
     /// Removed, with requests in flight when last looked at. They do not come back: who is added
     /// at such an address is another.
@@ -54,6 +58,8 @@ pub(super) struct Writer {
 /// A backend as it is to be, and what it did of late.
 struct Backend {
     endpoint: Arc<Endpoint>,
+    /// Its number among all that there have been.
+    life: u64,
     weight: u32,
     drained: bool,
     window: Window,
@@ -69,10 +75,12 @@ impl Writer {
             configured: Arc::clone(&spec),
             overrides: Overrides::default(),
             revision: 0,
+            history: History::default(),
+            lives: 0,
             backends: Vec::new(),
             leaving: Vec::new(),
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot(&spec, 0, &[]))),
-            view: watch::Sender::new(Arc::new(view(&spec, 0, &[], &[]))),
+            view: watch::Sender::new(Arc::new(view(&spec, 0, &[], &[], &History::default()))),
             spec,
         };
         writer.publish(writer.overrides.join(&writer.configured));
@@ -174,10 +182,15 @@ impl Writer {
         };
         self.revision += 1;
         let before = std::mem::take(&mut self.backends);
-        let make = |address: &str| new_endpoint(address, self.workers);
+        let make = |address: &str| {
+            self.lives += 1;
+            (self.lives, new_endpoint(address, self.workers))
+        };
         let (backends, mut gone) = succeed(before, wanted, make);
         self.backends = backends;
         self.leaving.append(&mut gone);
+        let lives = self.backends.iter().map(|backend| (backend.life, &*backend.endpoint));
+        self.history.begin(self.revision, lives);
         self.snapshot.store(Arc::new(snapshot(&self.spec, self.revision, &self.backends)));
         self.publish_view();
     }
@@ -194,7 +207,7 @@ impl Writer {
     }
 
     fn publish_view(&self) {
-        let view = view(&self.spec, self.revision, &self.backends, &self.leaving);
+        let view = view(&self.spec, self.revision, &self.backends, &self.leaving, &self.history);
         self.view.send_replace(Arc::new(view));
     }
 }
@@ -203,7 +216,7 @@ impl Writer {
 fn succeed(
     before: Vec<Backend>,
     wanted: Vec<Wanted>,
-    make: impl Fn(&str) -> Arc<Endpoint>,
+    mut make: impl FnMut(&str) -> (u64, Arc<Endpoint>),
 ) -> (Vec<Backend>, Vec<Backend>) {
     let before = before.into_iter().map(|backend| (key(backend.endpoint.address()), backend));
     let mut before: HashMap<String, Backend> = before.collect();
@@ -211,13 +224,11 @@ fn succeed(
         let Wanted { address, weight, drained } = wanted;
         match before.remove(&key(&address)) {
             Some(known) => Backend { weight, drained, ..known },
-            None => Backend {
-                endpoint: make(&address),
-                weight,
-                drained,
-                window: Window::default(),
-                recent: WindowStats::default(),
-            },
+            None => {
+                let (life, endpoint) = make(&address);
+                let (window, recent) = (Window::default(), WindowStats::default());
+                Backend { endpoint, life, weight, drained, window, recent }
+            }
         }
     };
     let backends = wanted.into_iter().map(backend).collect();
@@ -243,9 +254,11 @@ fn view(
     revision: u64,
     backends: &[Backend],
     leaving: &[Backend],
+    history: &History,
 ) -> ServiceView {
     let view = |backend: &Backend| BackendView {
         endpoint: Arc::clone(&backend.endpoint),
+        life: backend.life,
         weight: backend.weight,
         drained: backend.drained,
         recent: backend.recent.clone(),
@@ -256,5 +269,6 @@ fn view(
         backends: backends.iter().map(view).collect(),
         leaving: leaving.iter().map(view).collect(),
         ewma: spec.balancer.factory.ewma(),
+        history: history.clone(),
     }
 }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod ctl;
+mod lives;
 mod routes;
 mod server;
 mod sets;
@@ -156,7 +157,7 @@ fn settings(service: &proto::Service) -> Settings {
 }
 
 async fn get(client: &mut ControlClient<Channel>) -> proto::Service {
-    let request = proto::GetServiceRequest { service: "orders".into() };
+    let request = proto::GetServiceRequest { service: "orders".into(), since_revision: None };
     client.get_service(request).await.unwrap().into_inner()
 }
 

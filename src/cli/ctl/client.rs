@@ -111,15 +111,20 @@ impl Client {
         Ok(answer.await?.services)
     }
 
-    pub(super) async fn get(&self, service: String) -> Result<proto::Service, Error> {
+    pub(super) async fn get(
+        &self,
+        service: String,
+        since_revision: Option<u64>,
+    ) -> Result<proto::Service, Error> {
         let mut api = self.api();
-        self.wait(api.get_service(proto::GetServiceRequest { service })).await
+        let request = proto::GetServiceRequest { service, since_revision };
+        self.wait(api.get_service(request)).await
     }
 
     pub(super) async fn watch(&self, service: String, every: Duration) -> Result<States, Error> {
         let interval = prost_types::Duration::try_from(every).ok();
         let mut api = self.api();
-        let request = proto::WatchServiceRequest { service, interval };
+        let request = proto::WatchServiceRequest { service, interval, since_revision: None };
         let stream = self.wait(api.watch_service(request)).await?;
         Ok(States { control: self.control.clone(), stream })
     }

@@ -60,6 +60,23 @@ struct Backend<'a> {
     streams_ended_per_second: f64,
     stream_messages_per_second: f64,
     streams: u64,
+    since: Option<Since<'a>>,
+}
+
+/// What was counted since a revision: the current one, or that of `--since`.
+#[derive(Serialize)]
+struct Since<'a> {
+    revision: u64,
+    requests: u64,
+    failures: u64,
+    codes: Vec<CodeCount<'a>>,
+}
+
+#[derive(Serialize)]
+struct CodeCount<'a> {
+    protocol: &'a str,
+    code: &'a str,
+    count: u64,
 }
 
 #[derive(Serialize)]
@@ -192,6 +209,18 @@ fn backend(b: &proto::Backend, recent: u64) -> Backend<'_> {
         streams_ended_per_second: b.streams_ended_per_second,
         stream_messages_per_second: b.stream_messages_per_second,
         streams: b.streams,
+        since: b.since.as_ref().map(since),
+    }
+}
+
+fn since(s: &proto::Since) -> Since<'_> {
+    let codes = s.codes.iter();
+    let codes = codes.map(|c| CodeCount { protocol: &c.protocol, code: &c.code, count: c.count });
+    Since {
+        revision: s.revision,
+        requests: s.requests,
+        failures: s.failures,
+        codes: codes.collect(),
     }
 }
 

@@ -79,7 +79,11 @@ async fn older_tools_find_reflection_too() {
 #[tokio::test]
 async fn shutdown_ends_open_streams() {
     let mut gateway = Gateway::start().await;
-    let request = proto::WatchServiceRequest { service: "orders".into(), interval: None };
+    let request = proto::WatchServiceRequest {
+        service: "orders".into(),
+        interval: None,
+        since_revision: None,
+    };
     let mut client = gateway.client().await;
     let mut watched = client.watch_service(request).await.unwrap().into_inner();
     let mut health = HealthClient::new(gateway.channel().await);

@@ -12,6 +12,7 @@ async fn watch(gateway: &Gateway, seconds: i64, nanos: i32) -> Streaming<proto::
     let request = proto::WatchServiceRequest {
         service: "orders".into(),
         interval: Some(prost_types::Duration { seconds, nanos }),
+        since_revision: None,
     };
     let mut client = gateway.client().await;
     client.watch_service(request).await.unwrap().into_inner()
@@ -43,9 +44,10 @@ async fn an_unknown_service_is_not_found() {
     let gateway = Gateway::start().await;
     let mut client = gateway.client().await;
     let service = || "x".repeat(5000);
-    let request = proto::GetServiceRequest { service: service() };
+    let request = proto::GetServiceRequest { service: service(), since_revision: None };
     let got = client.get_service(request).await.unwrap_err();
-    let request = proto::WatchServiceRequest { service: service(), interval: None };
+    let request =
+        proto::WatchServiceRequest { service: service(), interval: None, since_revision: None };
     let watched = client.watch_service(request).await.unwrap_err();
     for status in [got, watched] {
         assert_eq!(status.code(), tonic::Code::NotFound);
@@ -173,6 +175,7 @@ async fn an_interval_out_of_range_is_refused() {
         let request = proto::WatchServiceRequest {
             service: "orders".into(),
             interval: Some(prost_types::Duration { seconds, nanos }),
+            since_revision: None,
         };
         let status = client.watch_service(request).await.unwrap_err();
         assert_eq!(status.code(), tonic::Code::InvalidArgument, "{seconds} {nanos}");
@@ -188,6 +191,7 @@ async fn streams_beyond_the_bound_are_refused_until_others_end() {
     let request = || proto::WatchServiceRequest {
         service: "orders".into(),
         interval: Some(prost_types::Duration { seconds: HOUR, nanos: 0 }),
+        since_revision: None,
     };
     for _ in 0..8 {
         clients.push(gateway.client().await);

@@ -125,7 +125,7 @@ async fn a_thousand_changes_in_a_row_fail_no_request() {
     }
     load.more(50).await;
     load.end().await;
-    let request = proto::GetServiceRequest { service: "echo".into() };
+    let request = proto::GetServiceRequest { service: "echo".into(), since_revision: None };
     let service = control.0.get_service(request).await.unwrap().into_inner();
     assert_eq!(service.revision, 1001);
     gateway.idle().await;
@@ -200,7 +200,11 @@ async fn eighty_to_twenty_is_what_backends_metrics_and_watchers_see() {
     for policy in ["weighted_random", "round_robin"] {
         let (backends, gateway) = two(&format!("balancer: {{ policy: {policy} }}")).await;
         let Control(mut control) = gateway.control().await;
-        let request = proto::WatchServiceRequest { service: "echo".into(), interval: None };
+        let request = proto::WatchServiceRequest {
+            service: "echo".into(),
+            interval: None,
+            since_revision: None,
+        };
         let mut watched = control.watch_service(request).await.unwrap().into_inner();
         let [a, b] = backends.each_ref().map(|backend| backend.address);
         gateway.control().await.set_weights(&[(a, 80), (b, 20)]).await;

@@ -109,7 +109,10 @@ async fn what_is_unchanged_keeps_its_revision_and_its_statistics() {
         assert!(gateway.reload(&one_service(&[backend.address], "")).await);
     }
     let mut control = gateway.control().await;
-    let request = equipoise::control::proto::GetServiceRequest { service: "echo".into() };
+    let request = equipoise::control::proto::GetServiceRequest {
+        service: "echo".into(),
+        since_revision: None,
+    };
     let service = control.0.get_service(request).await.unwrap().into_inner();
     assert_eq!((service.revision, service.backends[0].requests), (1, 1));
 }

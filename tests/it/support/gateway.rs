@@ -192,7 +192,7 @@ impl Control {
 
     /// The backends as they are now.
     pub async fn backends(&mut self) -> Vec<BackendView> {
-        let request = proto::GetServiceRequest { service: "echo".into() };
+        let request = proto::GetServiceRequest { service: "echo".into(), since_revision: None };
         self.0.get_service(request).await.unwrap().into_inner().backends
     }
 

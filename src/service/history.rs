@@ -1,0 +1,169 @@
+//! How requests had ended at each of the last revisions, so that what came of a change can be
+//! counted from the change on.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use super::BackendView;
+use crate::model::{Class, Code, Endpoint, Protocol};
+
+/// Revisions that are remembered.
+const MAX_REVISIONS: usize = 16;
+/// Counts, by revision, backend and code, that are remembered: 6 MiB of them. With very many
+/// backends the oldest revisions are forgotten sooner, but never the current one.
+const MAX_COUNTS: usize = 1 << 18;
+
+/// The last revisions, the oldest first, without gaps.
+#[derive(Clone, Debug, Default)]
+pub(super) struct History {
+    baselines: VecDeque<Arc<Baseline>>,
+}
+
+/// What had been counted when a revision began.
+#[derive(Debug)]
+struct Baseline {
+    revision: u64,
+    /// By life and code, in the order of lives; only what had occurred.
+    counts: Box<[(u64, Code, u64)]>,
+}
+
+/// How a backend's requests ended since a revision began, or since the backend did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Since {
+    /// All that ended.
+    pub requests: u64,
+    /// Those of them that failed.
+    pub failures: u64,
+    /// By code; only what occurred.
+    pub codes: Vec<(Protocol, Code, u64)>,
+}
+
+impl History {
+    /// Remembers what the endpoints, each with the number of its life, have counted until
+    /// `revision` begins.
+    pub(super) fn begin<'a>(
+        &mut self,
+        revision: u64,
+        lives: impl Iterator<Item = (u64, &'a Endpoint)>,
+    ) {
+        let mut lives: Vec<(u64, &Endpoint)> = lives.collect();
+        lives.sort_unstable_by_key(|(life, _)| *life);
+        let mut counts = Vec::new();
+        for (life, endpoint) in lives {
+            let codes = endpoint.codes();
+            counts.extend(codes.codes().map(|(_, code, count)| (life, code, count)));
+        }
+        self.baselines.push_back(Arc::new(Baseline { revision, counts: counts.into() }));
+        while self.is_too_much() {
+            self.baselines.pop_front();
+        }
+    }
+
+    fn is_too_much(&self) -> bool {
+        let counts: usize = self.baselines.iter().map(|baseline| baseline.counts.len()).sum();
+        let most = if counts > MAX_COUNTS { 1 } else { MAX_REVISIONS };
+        self.baselines.len() > most
+    }
+
+    /// The revisions since which can be counted.
+    pub(super) fn kept(&self) -> RangeInclusive<u64> {
+        let revision = |baseline: Option<&Arc<Baseline>>| baseline.map_or(0, |b| b.revision);
+        revision(self.baselines.front())..=revision(self.baselines.back())
+    }
+
+    /// How the backend's requests ended since `revision` began, if that is remembered.
+    pub(super) fn since(&self, revision: u64, backend: &BackendView) -> Option<Since> {
+        let baseline = self.baselines.iter().find(|baseline| baseline.revision == revision)?;
+        let mut since = Since::default();
+        for (protocol, code, count) in backend.endpoint.codes().codes() {
+            let count = count.saturating_sub(baseline.count(backend.life, code));
+            if count > 0 {
+                since.requests += count;
+                since.failures += if code.class() == Class::Failure { count } else { 0 };
+                since.codes.push((protocol, code, count));
+            }
+        }
+        Some(since)
+    }
+}
+
+impl Baseline {
+    /// What a life had counted; one that began later had counted nothing.
+    fn count(&self, life: u64, code: Code) -> u64 {
+        let first = self.counts.partition_point(|(other, ..)| *other < life);
+        let of_life = self.counts.iter().skip(first).take_while(|(other, ..)| *other == life);
+        let mut found = of_life.filter(|(_, other, _)| *other == code);
+        found.next().map_or(0, |(.., count)| *count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{GrpcCode, Time, WindowStats};
+
+    fn backend(life: u64) -> BackendView {
+        let endpoint = Arc::new(Endpoint::new("a:1", 1, Time::ZERO));
+        let recent = WindowStats::default();
+        BackendView { endpoint, life, weight: 1, drained: false, recent }
+    }
+
+    fn end(backend: &BackendView, code: Code, times: u64) {
+        for _ in 0..times {
+            backend.endpoint.worker_stats(0).record_call(code, Duration::from_millis(1));
+        }
+    }
+
+    fn begin(history: &mut History, revision: u64, backends: &[&BackendView]) {
+        history.begin(revision, backends.iter().map(|b| (b.life, &*b.endpoint)));
+    }
+
+    #[test]
+    fn counts_from_a_revision_or_from_the_beginning_of_a_life() {
+        let [early, late] = [backend(2), backend(7)];
+        let (ok, bad) = (Code::Grpc(GrpcCode::Ok), Code::Grpc(GrpcCode::Unavailable));
+        let mut history = History::default();
+        end(&early, ok, 5);
+        end(&early, Code::Http(503), 2);
+        begin(&mut history, 1, &[&early]);
+        end(&early, ok, 1);
+        begin(&mut history, 2, &[&late, &early]);
+        end(&early, bad, 3);
+        end(&late, Code::Http(404), 4);
+        let since = |revision, backend| history.since(revision, backend).unwrap();
+        let seen = |since: Since| {
+            let codes = since.codes.into_iter().map(|(_, code, count)| (code, count));
+            (since.requests, since.failures, codes.collect::<Vec<_>>())
+        };
+        assert_eq!(seen(since(1, &early)), (4, 3, vec![(ok, 1), (bad, 3)]));
+        assert_eq!(seen(since(2, &early)), (3, 3, vec![(bad, 3)]));
+        for revision in [1, 2] {
+            let all = (4, 0, vec![(Code::Http(404), 4)]);
+            assert_eq!(seen(since(revision, &late)), all, "{revision}");
+        }
+    }
+
+    #[test]
+    fn only_so_many_revisions_and_counts_are_kept() {
+        let one = backend(1);
+        let mut history = History::default();
+        for revision in 1..=40 {
+            end(&one, Code::Grpc(GrpcCode::Ok), 1);
+            begin(&mut history, revision, &[&one]);
+        }
+        assert_eq!(history.kept(), 25..=40);
+        assert_eq!(history.since(25, &one).unwrap().requests, 15);
+        assert!([0, 24, 41].iter().all(|revision| history.since(*revision, &one).is_none()));
+
+        // As many lives as a service may have, all of which have counted some codes.
+        (100..112).for_each(|status| end(&one, Code::Http(status), 1));
+        let many = |history: &mut History, revision| {
+            history.begin(revision, (1..=10_000).map(|life| (life, &*one.endpoint)));
+        };
+        (41..=50).for_each(|revision| many(&mut history, revision));
+        assert_eq!(history.kept(), 49..=50, "130,000 counts each");
+    }
+}
