@@ -29,6 +29,9 @@ use crate::model::{EndpointSet, Load};
 /// An excess whose square is so many times its variance is no chance.
 const CLEAR: f64 = 3.0;
 
+/// What a message on a stream costs, in calls: it has no head, no routing and no answer.
+const MESSAGE: f64 = 0.25;
+
 /// Latencies that explain nothing.
 pub(super) const EQUAL: [f64; 2] = [1.0, 1.0];
 
@@ -95,9 +98,10 @@ impl Backlog {
         [first, second]
     }
 
-    /// What each has to do at once, in calls: those in flight and, by Little's law, what is said on
-    /// streams, a message being as much work as a call. How much that is says the quicker of both:
-    /// an estimate that is in the way of its own renewal must not keep a member out.
+    /// What each has to do at once, in calls: those in flight and, by Little's law, what it says on
+    /// streams, a message being [`MESSAGE`] of a call. How much that is says the quicker of both: an
+    /// estimate that is in the way of its own renewal must not keep a member out. What clients say
+    /// does not count, or one alone could drive the calls of others away.
     #[inline]
     fn work(&self, first: usize, second: usize) -> [f64; 2] {
         let loads = [self.load(first), self.load(second)];
@@ -110,7 +114,7 @@ impl Backlog {
             true => load.ewma_seconds(self.set.ewma()),
             false => 0.0,
         });
-        let message = a.min(b);
+        let message = MESSAGE * a.min(b);
         [calls[0] + rates[0] * message, calls[1] + rates[1] * message]
     }
 

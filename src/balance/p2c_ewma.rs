@@ -13,10 +13,10 @@
 //! 3. **In flight is counted per unit of weight and latency** (see [`Backlog`]), so only a backlog
 //!    tells.
 //! 4. **A first sample that lost is tried anyway** when it was not picked for [`UNHEARD`]
-//!    (go-zero), whatever hangs there, so that no estimate goes stale; when it has never answered
-//!    and owes nothing, so that a newcomer is judged by its first answer; and when its last
-//!    answers were far better than its estimate, one after the other, so that trouble is
-//!    forgotten as fast as it was learnt. As only the first sample is tried, no member gets more
+//!    (go-zero), whatever hangs there, so that no estimate goes stale; when it has answered little
+//!    yet and owes nothing, so that a newcomer is judged by its first answers, unless they are
+//!    failures; and when its last answer was better than its estimate, one after the other, so
+//!    that trouble is forgotten as fast as it was learnt. As only the first sample is tried, no member gets more
 //!    than its share by this, and on rare requests, where all members are unpicked for long, a
 //!    bad one gets one [`TRIAL_ODDS`]th of it.
 //! 5. **A stream goes where the fewest are open** (see [`fewest_streams`]), but not to a member in
@@ -44,7 +44,7 @@ const MAX_EXPLAINED: f64 = 2.0;
 const UNHEARD: Duration = Duration::from_secs(1);
 /// Where requests are rare, one in so many first samples of an unheard member is a trial.
 const TRIAL_ODDS: u32 = 8;
-/// With an estimate of this part of the penalty, most of what a member was sent has failed.
+/// From an estimate of this part of the penalty on, most of what a member was sent has failed.
 const TROUBLE: f64 = 0.25;
 
 /// The policy. Settings: `decay` (10s), `default_rtt` (30ms), `penalty` (5s).
@@ -144,18 +144,24 @@ impl P2cPicker {
             let rare = is_unheard(self.backlog.load(second), cx.now);
             return !rare || cx.rng.u32(0..TRIAL_ODDS) == 0;
         }
-        let newcomer = !load.has_sample() && load.calls() == 0;
+        let newcomer = load.is_new() && load.calls() == 0 && !self.is_in_trouble(load);
         newcomer || load.is_recovering(cx.now)
     }
 
     /// Whether a stream is better opened anywhere else.
     fn takes_no_stream(&self, index: usize, now: Time) -> bool {
-        let (load, params) = (self.backlog.load(index), self.backlog.set().ewma());
+        let load = self.backlog.load(index);
         if !load.has_sample() {
             return load.streams().count() > 0;
         }
-        let trouble = params.penalty.as_secs_f64() * TROUBLE;
-        load.ewma_seconds(params) > trouble && !is_unheard(load, now)
+        self.is_in_trouble(load) && !is_unheard(load, now)
+    }
+
+    /// Whether most of what it was sent of late has failed.
+    #[inline]
+    fn is_in_trouble(&self, load: &Load) -> bool {
+        let params = self.backlog.set().ewma();
+        load.has_sample() && load.ewma_seconds(params) > params.penalty.as_secs_f64() * TROUBLE
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto
         streams_opened_per_second: b.recent.streams_opened,
         streams_ended_per_second: b.recent.streams_ended,
         stream_messages_per_second: b.recent.stream_messages,
-        streams: b.endpoint.streams().opened,
+        streams_opened: b.endpoint.streams().opened,
         since: since(b),
     };
     Ok(proto::Service {

@@ -1,6 +1,6 @@
 //! How loaded an endpoint is: calls and streams that are open, and a moving average of the latency.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::streams::OpenStreams;
@@ -42,10 +42,12 @@ impl Default for EwmaParams {
 /// The latency is a moving average in the logarithm, a geometric mean: of about the last
 /// `SAMPLES` requests or, where they are fewer, of the last [`decay`](EwmaParams::decay). One
 /// outlier hardly moves it, so a hiccup does not mark a machine for seconds, as a peak EWMA
-/// would. Samples in a row that are far below it (`FAR`) say that a trouble is over: from the third on each
-/// weighs twice as much as the one before (the adaptive gain of Trigg and Leach, "Exponential Smoothing with an
-/// Adaptive Response Rate", in steps and to one side: up, a queue that builds for a moment would
-/// do the same). So nine answers bring an endpoint back from the penalty.
+/// would. The first samples weigh the same, so that one from a cold start is soon outweighed.
+/// Samples in a row that are far below the average (`FAR`) say that a trouble is over: from the
+/// third on each weighs twice as much as the one before (the adaptive gain of Trigg and Leach,
+/// "Exponential Smoothing with an Adaptive Response Rate", in steps and to one side: up, a queue
+/// that builds for a moment would do the same). So nine answers bring an endpoint back from the
+/// penalty.
 ///
 /// The average and the time of its last sample live in one atomic word, so an update is one
 /// compare-and-swap. The length of the run stands beside it: a lost update of that costs nothing.
@@ -57,13 +59,23 @@ pub struct Load {
     /// High half: the average in microseconds (f32), 0 before the first sample. Low half: the
     /// time of the last sample in milliseconds, wrapping.
     latency: AtomicU64,
+    /// Samples so far, up to [`SAMPLES`].
+    samples: AtomicU32,
     /// Samples in a row far below the average.
     run: AtomicU32,
+    /// The last sample was better than the average.
+    better: AtomicBool,
     streams: OpenStreams,
 }
 
 /// Requests after which a sample has lost all but 1/e of its influence at the latest.
-const SAMPLES: f32 = 32.0;
+const SAMPLES: u32 = 32;
+
+/// Samples after which an endpoint is known.
+const ENOUGH: u32 = 8;
+
+/// A sample so many times below the average is better than that.
+const BETTER: f32 = 1.5;
 
 /// A sample that is so many times below the average may be of a new level.
 const FAR: f32 = 2.0;
@@ -82,7 +94,9 @@ impl Load {
             calls: AtomicU32::new(0),
             picked_ms: AtomicU32::new(wrapping_ms(now)),
             latency: AtomicU64::new(0),
+            samples: AtomicU32::new(0),
             run: AtomicU32::new(0),
+            better: AtomicBool::new(false),
             streams: OpenStreams::default(),
         }
     }
@@ -140,13 +154,19 @@ impl Load {
         Duration::from_millis(age_ms(now, self.picked_ms.load(Relaxed)).into())
     }
 
-    /// Whether its last answers were far better than the average says, and none is waited for
-    /// that tells more.
+    /// Whether its last answer was better than the average says, and none is waited for that
+    /// tells more.
     #[inline]
     pub fn is_recovering(&self, now: Time) -> bool {
         let heard = unpack(self.latency.load(Relaxed)).1;
         let picked = self.picked_ms.load(Relaxed);
-        self.run.load(Relaxed) > 0 && age_ms(now, heard) <= age_ms(now, picked)
+        self.better.load(Relaxed) && age_ms(now, heard) <= age_ms(now, picked)
+    }
+
+    /// Whether it has answered too little yet for the average to mean much.
+    #[inline]
+    pub fn is_new(&self) -> bool {
+        self.samples.load(Relaxed) < ENOUGH
     }
 
     /// The moving average of the latency, in seconds; the default when there is no sample yet.
@@ -168,8 +188,8 @@ impl Load {
         let gain = self.gain(rtt);
         let step = |word| {
             let (average, at) = unpack(word);
+            let kept = kept(now, at, params.decay).min(1.0 - gain);
             let next = if average > 0.0 {
-                let kept = kept(now, at, params.decay).min(1.0 - gain);
                 (average.ln() * kept + rtt.ln() * (1.0 - kept)).exp()
             } else {
                 rtt
@@ -189,27 +209,38 @@ impl Load {
     /// Forgets every sample: they are of a process that is gone.
     pub fn forget(&self) {
         self.latency.store(0, Relaxed);
+        self.samples.store(0, Relaxed);
         self.run.store(0, Relaxed);
     }
 
-    /// What a sample of `rtt` microseconds weighs at least, by the run that it belongs to.
+    /// What a sample of `rtt` microseconds weighs at least, by how many there were and by the run
+    /// that it belongs to.
     fn gain(&self, rtt: f32) -> f32 {
         let (average, _) = unpack(self.latency.load(Relaxed));
+        let better = rtt * BETTER < average;
+        if better != self.better.load(Relaxed) {
+            self.better.store(better, Relaxed);
+        }
+        let samples = self.samples.load(Relaxed);
+        if samples < SAMPLES {
+            self.samples.store(samples + 1, Relaxed);
+        }
+        let one_of_all = 1.0 / (samples + 1).min(SAMPLES) as f32;
         let run = self.run.load(Relaxed);
         let below = if run > 0 { STILL_BELOW } else { FAR };
         let next = if rtt * below < average { (run + 1).min(LONGEST_RUN) } else { 0 };
         if next != run {
             self.run.store(next, Relaxed);
         }
-        if next < 2 { 0.0 } else { (1u32 << (next - 2)) as f32 / SAMPLES }
+        let of_the_run = (1u32 << next.saturating_sub(2)) as f32 / SAMPLES as f32;
+        one_of_all.max(of_the_run)
     }
 }
 
-/// The part of the average that is kept when a sample comes at `now`, the last having come `at`.
+/// The part of the average that time keeps when a sample comes at `now`, the last having come `at`.
 fn kept(now: Time, at: u32, decay: Duration) -> f32 {
     let age = age_ms(now, at) as f32;
-    let by_time = (-age / (decay.as_secs_f32() * 1e3).max(1e-3)).exp();
-    by_time.min(1.0 - 1.0 / SAMPLES)
+    (-age / (decay.as_secs_f32() * 1e3).max(1e-3)).exp()
 }
 
 /// Milliseconds from `at` to `now`; 0 when another worker's clock reading was a little ahead.
@@ -246,6 +277,13 @@ mod tests {
         load.observe(Duration::from_millis(rtt), at(now), &EwmaParams::default());
     }
 
+    /// A load that has answered within a millisecond so often that one sample weighs little.
+    fn warm(now: u64) -> Load {
+        let load = Load::new(at(0));
+        (0..SAMPLES).for_each(|_| observe_ms(&load, 1, now));
+        load
+    }
+
     #[track_caller]
     fn assert_ms(load: &Load, expected: f64) {
         let ms = load.ewma_seconds(&EwmaParams::default()) * 1e3;
@@ -264,8 +302,7 @@ mod tests {
 
     #[test]
     fn one_outlier_hardly_moves_it_and_a_new_level_does() {
-        let load = Load::new(at(0));
-        observe_ms(&load, 1, 1);
+        let load = warm(1);
         observe_ms(&load, 100, 2);
         assert_ms(&load, 100f64.powf(1.0 / 32.0));
         for ms in 3..43 {
@@ -282,8 +319,7 @@ mod tests {
 
     #[test]
     fn rare_samples_weigh_by_time() {
-        let load = Load::new(at(0));
-        observe_ms(&load, 1, 0);
+        let load = warm(0);
         observe_ms(&load, 10, 10_000);
         assert_ms(&load, 10f64.powf(1.0 - (-1.0f64).exp()));
     }
@@ -291,10 +327,9 @@ mod tests {
     #[test]
     fn steady_failures_raise_it_and_one_does_not_shut_out() {
         let params = EwmaParams::default();
-        let load = Load::new(at(0));
-        observe_ms(&load, 10, 0);
+        let load = warm(0);
         load.observe_failure(Duration::from_micros(100), at(1), &params);
-        assert!(load.ewma_seconds(&params) < 0.013);
+        assert!(load.ewma_seconds(&params) < 0.0014);
         for ms in 2..200 {
             load.observe_failure(Duration::from_micros(100), at(ms), &params);
         }
@@ -305,8 +340,25 @@ mod tests {
     fn a_clock_reading_from_before_is_no_age() {
         let load = Load::new(at(100));
         assert_eq!(load.since_picked(at(50)), Duration::ZERO);
-        observe_ms(&load, 1, 100);
+        let load = warm(100);
         observe_ms(&load, 100, 50);
         assert_ms(&load, 100f64.powf(1.0 / 32.0));
+    }
+
+    #[test]
+    fn a_cold_start_is_soon_outweighed_and_a_trouble_forgotten() {
+        let load = Load::new(at(0));
+        observe_ms(&load, 13, 1);
+        (2..9).for_each(|ms| observe_ms(&load, 7, ms));
+        assert_ms(&load, (13.0 * 7f64.powi(7)).powf(1.0 / 8.0));
+        assert!(!load.is_new());
+        load.forget();
+        assert!(load.is_new() && !load.has_sample());
+
+        let load = warm(1);
+        (2..200).for_each(|ms| observe_ms(&load, 5_000, ms));
+        (200..209).for_each(|ms| observe_ms(&load, 1, ms));
+        let back = load.ewma_seconds(&EwmaParams::default());
+        assert!(back < 0.0015, "{back}");
     }
 }

@@ -9,7 +9,7 @@ use super::time::Time;
 #[derive(Debug, Default)]
 pub struct OpenStreams {
     count: AtomicU32,
-    /// Messages a second (f32): what was said of late, and 0 without streams.
+    /// Messages of the endpoint a second (f32), of late.
     rate: AtomicU32,
     /// The sum of the times in milliseconds at which they began, wrapping.
     began_ms: AtomicU64,
@@ -22,7 +22,7 @@ impl OpenStreams {
         self.count.load(Relaxed)
     }
 
-    /// Messages a second on all of them together, the direction with more of them.
+    /// Messages that the endpoint sends a second, on all of them together.
     #[inline]
     pub fn message_rate(&self) -> f64 {
         f64::from(f32::from_bits(self.rate.load(Relaxed)))

@@ -65,9 +65,8 @@ impl Window {
 
     /// Moves the window on to `totals`.
     pub fn push(&mut self, totals: StatTotals) {
-        let said = totals.streams.since(&self.latest.streams).messages;
-        let most = said.into_iter().max().unwrap_or(0) as f64;
-        self.message_rate = most / Window::PUSH_INTERVAL.as_secs_f64();
+        let [_, responses] = totals.streams.since(&self.latest.streams).messages;
+        self.message_rate = responses as f64 / Window::PUSH_INTERVAL.as_secs_f64();
         self.latest = Mark::new(totals);
         self.pushes_in_slot += 1;
         if self.pushes_in_slot == PUSHES_PER_SLOT {
@@ -110,7 +109,7 @@ impl Window {
         pushes.max(1.0) * Window::PUSH_INTERVAL.as_secs_f64()
     }
 
-    /// Messages on streams in the second before the last push, the way with more of them.
+    /// Messages that were sent to clients on streams in the second before the last push.
     pub fn message_rate(&self) -> f64 {
         self.message_rate
     }

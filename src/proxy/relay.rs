@@ -28,6 +28,9 @@ impl Request {
     ) -> Result<(), Failure> {
         if !self.end && !self.is_upgrade() {
             self.invite_body(attempt);
+            if attempt.is_stream() {
+                attempt.meter_requests(&self.front);
+            }
             splice(&self.front, back, (!again).then_some(REPLAY));
         }
         let (mut head, end) = match self.response_head(attempt, back).await? {

@@ -59,7 +59,7 @@ struct Backend<'a> {
     streams_opened_per_second: f64,
     streams_ended_per_second: f64,
     stream_messages_per_second: f64,
-    streams: u64,
+    streams_opened: u64,
     since: Option<Since<'a>>,
 }
 
@@ -208,7 +208,7 @@ fn backend(b: &proto::Backend, recent: u64) -> Backend<'_> {
         streams_opened_per_second: b.streams_opened_per_second,
         streams_ended_per_second: b.streams_ended_per_second,
         stream_messages_per_second: b.stream_messages_per_second,
-        streams: b.streams,
+        streams_opened: b.streams_opened,
         since: b.since.as_ref().map(since),
     }
 }

@@ -7,7 +7,7 @@ const TITLES: [&str; 6] = ["BACKEND", "STREAMS", "OPENED/S", "ENDED/S", "MESSAGE
 
 /// A table of the streams, if the service has or had any.
 pub(super) fn table(service: &str, backends: &[Backend]) -> Option<String> {
-    if backends.iter().all(|backend| backend.streams == 0) {
+    if backends.iter().all(|backend| backend.streams_opened == 0) {
         return None;
     }
     let mut rows = vec![TITLES.map(String::from)];
@@ -64,7 +64,7 @@ mod tests {
         let busy = Backend {
             address: "b:1".into(),
             open_streams: 12,
-            streams: 40,
+            streams_opened: 40,
             streams_opened_per_second: 0.25,
             streams_ended_per_second: 0.1,
             stream_messages_per_second: 1234.4,

@@ -91,7 +91,7 @@ async fn json_is_for_programs() {
             "p50_seconds": null, "p90_seconds": null, "p99_seconds": null,
             "p999_seconds": null, "open_streams": 0, "mean_stream_age_seconds": null,
             "streams_opened_per_second": 0.0, "streams_ended_per_second": 0.0,
-            "stream_messages_per_second": 0.0, "streams": 0,
+            "stream_messages_per_second": 0.0, "streams_opened": 0,
             "since": { "revision": 2, "requests": 0, "failures": 0, "codes": [] },
         })
     };

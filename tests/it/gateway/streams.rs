@@ -105,6 +105,25 @@ async fn a_stream_on_which_nothing_was_said_is_one_too() {
     has_its_share(&mut client, &backends, index(&backends, stream.backend)).await;
 }
 
+#[tokio::test]
+async fn messages_are_counted_both_ways_whether_a_stream_was_known_or_not() {
+    for settings in ["", "streams: [ echo.Echo/Bidi ]"] {
+        let backends = several().await;
+        let gateway = gateway(&backends, settings).await;
+        let mut client = gateway.client().await;
+        for _ in 0..2 {
+            Open::at(&mut client).await.talk(10).await;
+        }
+        let page = gateway.metrics().await;
+        for direction in ["request", "response"] {
+            let counted = page.samples("equipoise_stream_messages_total").iter();
+            let counted = counted.filter(|sample| sample.labels["direction"] == direction);
+            let sum: f64 = counted.map(|sample| sample.value).sum();
+            assert_eq!(sum, 20.0, "{direction} `{settings}`");
+        }
+    }
+}
+
 /// A call that owes its answer stays a call, whatever its client sends.
 #[tokio::test]
 async fn a_call_that_hangs_is_no_stream_however_much_its_client_says() {
