@@ -46,7 +46,7 @@ fn trim(arena: &mut Arena) {
             continue;
         }
         if range.id == Name::GrpcMessage {
-            encode(bytes, range, before, behind);
+            encode(bytes, range);
             continue;
         }
         bytes.copy_within(start..value, start + before); // a name lies before its value
@@ -55,19 +55,20 @@ fn trim(arena: &mut Arena) {
     }
 }
 
-/// Writes a field again whose outer blanks are percent-encoded, as gRPC reads them.
-fn encode(bytes: &mut Vec<u8>, range: &mut Range, before: usize, behind: usize) {
+/// Writes a field again whose outermost blanks are percent-encoded, as gRPC reads them: those
+/// between are then within, and the field grows by little.
+fn encode(bytes: &mut Vec<u8>, range: &mut Range) {
     let start = range.start as usize;
     let value = start + range.name_len as usize;
     let end = value + range.value_len as usize;
     let begin = bytes.len();
     bytes.extend_from_within(start..value);
-    let inner = value + before..end - behind;
     for at in value..end {
-        match bytes.get(at).copied() {
-            Some(byte) if inner.contains(&at) => bytes.push(byte),
-            Some(b'\t') => bytes.extend_from_slice(b"%09"),
-            _ => bytes.extend_from_slice(b"%20"),
+        let outermost = at == value || at + 1 == end;
+        match bytes.get(at).copied().unwrap_or_default() {
+            b'\t' if outermost => bytes.extend_from_slice(b"%09"),
+            b' ' if outermost => bytes.extend_from_slice(b"%20"),
+            byte => bytes.push(byte),
         }
     }
     range.start = begin as u32;
@@ -111,8 +112,8 @@ mod tests {
     fn those_around_a_message_are_encoded() {
         let cases = [
             ("cannot parse: ", "cannot parse:%20"),
-            (" \tno", "%20%09no"),
-            ("  a b  ", "%20%20a b%20%20"),
+            (" \tno", "%20\tno"),
+            ("  a b  ", "%20 a b %20"),
             (" ", "%20"),
             ("50%25 ", "50%25%20"),
             ("as it is", "as it is"),

@@ -19,10 +19,11 @@ const OK: &[(&str, &str)] = &[(":status", "200"), ("content-type", "application/
 const STATUS: &[(&str, &str)] = &[("grpc-status", "0")];
 
 /// Values as a peer sends them, what is to become of them, and what of a message.
-const BLANKS: [(&str, &str, &str); 5] = [
+const BLANKS: [(&str, &str, &str); 6] = [
     ("cannot parse: ", "cannot parse:", "cannot parse:%20"),
-    ("\t a  b", "a  b", "%09%20a  b"),
+    ("\t a  b", "a  b", "%09 a  b"),
     (" both ", "both", "%20both%20"),
+    ("   ", "", "%20 %20"),
     (" ", "", "%20"),
     ("none", "none", "none"),
 ];
