@@ -225,11 +225,12 @@ impl Exchange {
     /// Whether the connection cannot be known to go on after a response that begins now: the
     /// rest of the request is long, or the client has yet to say whether it sends it at all.
     fn may_be_last(&self) -> bool {
-        let left = match self.receiving {
-            Receiving::Body(Body::Length(left)) => left,
-            _ => 0,
+        let long = match self.receiving {
+            Receiving::Body(Body::Length(left)) => left > MOST_DISCARDED as u64,
+            Receiving::Body(Body::Chunked(_)) => true, // nobody has said how long
+            _ => false,
         };
-        self.hesitates || left > MOST_DISCARDED as u64
+        self.hesitates || long
     }
 }
 

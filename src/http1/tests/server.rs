@@ -104,16 +104,10 @@ const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: h\r\n\r\n";
 
 #[test]
 fn behind_a_request_that_was_answered_early_comes_the_next() {
-    let chunked = "Transfer-Encoding: chunked";
-    let chunk = format!("3e8\r\n{}\r\n", "x".repeat(1000));
-    let many = chunk.repeat(260) + "0\r\n\r\n";
     let padded = |len| [NEXT, &b"y".repeat(len - NEXT.len())].concat();
     for (head, begun, rest) in [
         ("Content-Length: 99", &b"abc"[..], padded(96)),
         ("Content-Length: 262145", b"a", padded(262_144)),
-        (chunked, b"", b"3\r\nabc\r\n0\r\nx-t: 1\r\n\r\n".to_vec()),
-        (chunked, b"5\r\nab", b"cde\r\n0\r\n\r\n".to_vec()),
-        (chunked, b"", many.into_bytes()),
     ] {
         let mut server = answered_early(head, begun);
         assert!(!server.written().contains("close"), "{head}");
@@ -129,21 +123,20 @@ fn behind_a_request_that_was_answered_early_comes_the_next() {
 
 #[test]
 fn a_request_that_is_too_long_to_be_dropped_is_the_last_and_the_client_is_told() {
-    let mut server = answered_early("Content-Length: 262146", b"a");
-    assert!(server.written().contains("\r\nconnection: close\r\n"));
-    assert!(server.codec.is_leaving() && server.codec.is_cut_short() && !server.codec.is_busy());
-    // Whatever this is, it may be of the body.
-    server.feed(NEXT);
-    assert_eq!(server.told(), "");
-    // The length of chunks is not known before, their framing counts.
-    let mut server = answered_early("Transfer-Encoding: chunked", b"");
-    let chunk = format!("1;{}\r\na\r\n", "x".repeat(200));
-    server.feed(chunk.repeat((256 << 10) / chunk.len()).as_bytes());
-    assert!(server.codec.is_busy() && !server.codec.is_leaving());
-    server.feed(chunk.repeat(2).as_bytes());
-    assert!(server.codec.is_leaving() && server.codec.is_cut_short() && !server.codec.is_busy());
-    server.feed(NEXT);
-    assert_eq!(server.told(), "");
+    // How long chunks are nobody has said.
+    for (head, begun) in [
+        ("Content-Length: 262146", &b"a"[..]),
+        ("Transfer-Encoding: chunked", b""),
+        ("Transfer-Encoding: chunked", b"5\r\nab"),
+    ] {
+        let mut server = answered_early(head, begun);
+        assert!(server.written().contains("\r\nconnection: close\r\n"), "{head}");
+        let codec = &server.codec;
+        assert!(codec.is_leaving() && codec.is_cut_short() && !codec.is_busy(), "{head}");
+        // Whatever this is, it may be of the body.
+        server.feed(NEXT);
+        assert_eq!(server.told(), "", "{head}");
+    }
 }
 
 #[test]
