@@ -154,6 +154,11 @@ impl Request {
                 }
                 News::ClientGone => return self.cancelled(attempt, back),
                 News::BackOver(over) => match failure(over) {
+                    // Behind a head only trailers can be too large, and the body is whole without.
+                    Some(Failure::ResponseTooLarge) if !self.grpc => {
+                        let _ = self.front.send_data(&[], true); // who is gone needs no end
+                        return self.answered(attempt, back, Code::Http(status));
+                    }
                     Some(failure) => return self.truncated(attempt, failure),
                     None => return self.pass_reset(attempt, over),
                 },
