@@ -15,8 +15,8 @@
 //! 4. **A first sample that lost is tried anyway** when it was not picked for [`UNHEARD`]
 //!    (go-zero), whatever hangs there, so that no estimate goes stale; when it has answered little
 //!    yet and owes nothing, so that a newcomer is judged by its first answers, unless they are
-//!    failures; and when its last answer was better than its estimate, one after the other, so
-//!    that trouble is forgotten as fast as it was learnt. As only the first sample is tried, no member gets more
+//!    failures; and when its last answer was far better than its estimate, one after the other,
+//!    so that trouble is forgotten as fast as it was learnt. As only the first sample is tried, no member gets more
 //!    than its share by this, and on rare requests, where all members are unpicked for long, a
 //!    bad one gets one [`TRIAL_ODDS`]th of it.
 //! 5. **A stream goes where the fewest are open** (see [`fewest_streams`]), but not to a member in

@@ -1,6 +1,6 @@
 //! How loaded an endpoint is: calls and streams that are open, and a moving average of the latency.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::streams::OpenStreams;
@@ -63,8 +63,6 @@ pub struct Load {
     samples: AtomicU32,
     /// Samples in a row far below the average.
     run: AtomicU32,
-    /// The last sample was better than the average.
-    better: AtomicBool,
     streams: OpenStreams,
 }
 
@@ -73,9 +71,6 @@ const SAMPLES: u32 = 32;
 
 /// Samples after which an endpoint is known.
 const ENOUGH: u32 = 8;
-
-/// A sample so many times below the average is better than that.
-const BETTER: f32 = 1.5;
 
 /// A sample that is so many times below the average may be of a new level.
 const FAR: f32 = 2.0;
@@ -96,7 +91,6 @@ impl Load {
             latency: AtomicU64::new(0),
             samples: AtomicU32::new(0),
             run: AtomicU32::new(0),
-            better: AtomicBool::new(false),
             streams: OpenStreams::default(),
         }
     }
@@ -154,13 +148,13 @@ impl Load {
         Duration::from_millis(age_ms(now, self.picked_ms.load(Relaxed)).into())
     }
 
-    /// Whether its last answer was better than the average says, and none is waited for that
+    /// Whether its last answer was far better than the average says, and none is waited for that
     /// tells more.
     #[inline]
     pub fn is_recovering(&self, now: Time) -> bool {
         let heard = unpack(self.latency.load(Relaxed)).1;
         let picked = self.picked_ms.load(Relaxed);
-        self.better.load(Relaxed) && age_ms(now, heard) <= age_ms(now, picked)
+        self.run.load(Relaxed) > 0 && age_ms(now, heard) <= age_ms(now, picked)
     }
 
     /// Whether it has answered too little yet for the average to mean much.
@@ -217,10 +211,6 @@ impl Load {
     /// that it belongs to.
     fn gain(&self, rtt: f32) -> f32 {
         let (average, _) = unpack(self.latency.load(Relaxed));
-        let better = rtt * BETTER < average;
-        if better != self.better.load(Relaxed) {
-            self.better.store(better, Relaxed);
-        }
         let samples = self.samples.load(Relaxed);
         if samples < SAMPLES {
             self.samples.store(samples + 1, Relaxed);
