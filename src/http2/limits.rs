@@ -46,9 +46,9 @@ pub struct Limits {
     /// WINDOW_UPDATE frames in 10 s, with 1 more for each stream opened and 10 more for each DATA
     /// frame sent; beyond: GOAWAY.
     pub window_updates: u32,
-    /// DATA frames without payload that do not end a stream, in 10 s, with 4 more for each stream
-    /// opened and 2 more for each DATA frame and header block that carries something; beyond:
-    /// GOAWAY.
+    /// DATA frames without payload that do not end a stream, in 10 s, with 10 more for each stream
+    /// that is open, 4 for each that was opened and 2 for each DATA frame and header block that
+    /// carries something; beyond: GOAWAY.
     pub empty_data: u32,
     /// Bytes that DATA and header blocks may have in 10 s, framing and padding included, for what
     /// they carry: `bytes / 8 > payload + slack`; beyond: GOAWAY.

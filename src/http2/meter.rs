@@ -16,6 +16,8 @@ use super::limits::Limits;
 
 const SHORT_MS: Millis = 10_000;
 const LONG_MS: Millis = 30_000;
+/// Empty DATA frames in [`SHORT_MS`] for each open stream: a heartbeat each second.
+const EMPTY_OF_OPEN: u32 = 10;
 const PREMATURE_MS: Millis = 1_000;
 
 /// The counts of one connection.
@@ -209,8 +211,9 @@ impl Meter {
 
     /// A DATA frame came that carries nothing and ends nothing. Some peers send one before or
     /// behind each message, or at the ends of each call.
-    pub fn empty_data(&mut self, now: Millis) -> Verdict {
-        let base = self.limits.empty_data;
+    pub fn empty_data(&mut self, open: usize, now: Millis) -> Verdict {
+        let beats = EMPTY_OF_OPEN.saturating_mul(u32::try_from(open).unwrap_or(u32::MAX));
+        let base = self.limits.empty_data.saturating_add(beats);
         let counts = self.short(now);
         let budget = counts.budget(base, Work { streams: 4, carriers: 2, ..Work::default() });
         if within(&mut counts.empty_data, budget) {

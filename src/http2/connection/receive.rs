@@ -143,7 +143,7 @@ impl Connection {
         self.take_connection_window(head.len)?;
         let end = head.has(flag::END_STREAM);
         if body.is_empty() && !end {
-            self.meter.empty_data(cx.now)?;
+            self.meter.empty_data(self.streams.len(), cx.now)?;
         }
         let Some((key, stream)) = self.streams.find(head.stream) else {
             return self.late(head, cx);

@@ -1,8 +1,11 @@
 //! Each limit: what passes it by one ends with the right fault, what stays below lives.
 
+use std::sync::Arc;
+
 use super::peer::Peer;
 use super::wire::{self, ALL, END, NONE, PADDED, REQUEST, RESPONSE, WHOLE};
 use crate::http2::frame::kind;
+use crate::http2::meter::Meter;
 use crate::http2::{ErrorCode, Fault, Limits, Role};
 
 /// The bytes of one frame of a flood, or some; `nth` counts from 0.
@@ -19,7 +22,7 @@ fn small() -> Limits {
         settings: 20,
         idle_frames: 20,
         window_updates: 20,
-        empty_data: 20,
+        empty_data: 10,
         overhead_slack: 40,
         ..Limits::edge()
     }
@@ -274,6 +277,16 @@ fn an_empty_data_frame_for_each_message_and_call_is_no_flood() {
 
 /// And one stream alone, for hours.
 #[test]
+fn a_heartbeat_each_second_on_streams_that_stay_open_is_no_flood() {
+    let budget = |open: usize| {
+        let mut meter =
+            Meter::new(Arc::new(Limits { empty_data: 20, ..Limits::edge() }), Role::Server);
+        (0..10_000).take_while(|_| meter.empty_data(open, 1_000).is_ok()).count()
+    };
+    assert_eq!([0, 1, 60].map(budget), [20, 30, 620]);
+}
+
+#[test]
 fn an_empty_data_frame_for_each_message_of_a_long_stream_is_no_flood() {
     let mut peer = Peer::of(Role::Server);
     peer.send(&wire::headers(WHOLE, 1, REQUEST));
@@ -334,7 +347,7 @@ fn what_a_backend_does_wrong_ends_no_stream_of_others() {
         }),
     ];
     for (name, fault, wrong) in wrongs {
-        let limits = Limits { max_streams: 0, header_count: 50, ..small() };
+        let limits = Limits { max_streams: 0, header_count: 50, empty_data: 1, ..small() };
         let mut peer = Peer::with(Role::Client, limits);
         let (first, _) = (peer.open("POST", true), peer.open("POST", true));
         peer.send(&wire::headers(WHOLE, first.id(), RESPONSE));
