@@ -52,7 +52,8 @@ fn every_command_that_it_prints_works() {
         panic!("not five commands: {introduction:#?}");
     };
 
-    assert_eq!(shell(backends).matches("READY").count(), 3);
+    // The first requests may still be on their way to the slower ones.
+    assert!((0..100).any(|_| shell(backends).matches("READY").count() == 3));
     assert!(shell(drain).contains("echo is now at revision 2"));
     assert!(shell(set_weight).contains("echo is now at revision 3"));
     let metrics = shell(metrics);
