@@ -41,6 +41,9 @@ pub enum StartError {
     Worker(#[source] std::io::Error),
 }
 
+/// Time to tell clients why what was in flight has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// A running gateway.
 pub struct Gateway {
     listeners: Listeners,
@@ -135,8 +138,7 @@ impl Gateway {
         }
         let workers = std::mem::take(&mut self.workers);
         if tokio::time::timeout(self.drain_timeout, all_gone(&workers)).await.is_err() {
-            let left: usize = workers.iter().map(WorkerHandle::connections).sum();
-            tracing::warn!(connections = left, "drain timeout: connections are cut off");
+            cut_off(&workers).await;
         }
         drop(workers); // the workers' inboxes close, which ends them
         for thread in self.threads.drain(..) {
@@ -148,6 +150,16 @@ impl Gateway {
         self.stop_cold.send_replace(true);
         while self.cold.join_next().await.is_some() {}
     }
+}
+
+/// Ends what is in flight, and gives clients the time to hear of it.
+async fn cut_off(workers: &[WorkerHandle]) {
+    let left: usize = workers.iter().map(WorkerHandle::connections).sum();
+    tracing::warn!(connections = left, "drain timeout: what is still in flight ends now");
+    for worker in workers {
+        worker.cut_off().await;
+    }
+    let _ = tokio::time::timeout(LAST_WORDS, all_gone(workers)).await; // who does not listen is cut
 }
 
 async fn all_gone(workers: &[WorkerHandle]) {

@@ -77,6 +77,7 @@ fn run(runtime: &LocalRuntime, setup: Setup, mut inbox: mpsc::Receiver<Command>)
             match command {
                 Command::Accept(accepted) => acceptor.accept(accepted),
                 Command::Drain => worker.drain(),
+                Command::CutOff => worker.cut_off(),
             }
         }
     });

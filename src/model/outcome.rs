@@ -131,6 +131,8 @@ pub enum Ending {
     Broken(Break),
     /// The client gave up, or takes no such answer.
     ClientGone,
+    /// The gateway goes down, and has waited long enough.
+    CutOff,
 }
 
 /// Why a backend has given no answer, or not all of it.
@@ -175,7 +177,7 @@ impl Ending {
                 | Break::Silent => true,
                 Break::Busy | Break::Unfit | Break::TooLarge => false,
             },
-            Ending::Reset | Ending::ClientGone => false,
+            Ending::Reset | Ending::ClientGone | Ending::CutOff => false,
         }
     }
 
@@ -277,7 +279,8 @@ mod tests {
             (Break::Silent, true, false),
         ];
         let broken = broken.map(|(why, fault, again)| (Ending::Broken(why), fault, again));
-        let others = [(Ending::Reset, false, false), (Ending::ClientGone, false, false)];
+        let others = [Ending::Reset, Ending::ClientGone, Ending::CutOff];
+        let others = others.map(|ending| (ending, false, false));
         for (ending, fault, again) in broken.into_iter().chain(others) {
             let judged = (ending.is_backends_fault(), ending.may_be_sent_again());
             assert_eq!(judged, (fault, again), "{ending:?}");

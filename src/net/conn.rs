@@ -250,6 +250,12 @@ impl Conn {
         }
     }
 
+    /// Has everybody who waits for a stream look at it.
+    pub(super) fn wake_streams(&self) {
+        let streams: Vec<_> = self.core.borrow().streams.iter().flatten().map(Rc::clone).collect();
+        streams.iter().for_each(|stream| stream.wake());
+    }
+
     /// Tells the owner that streams have come free.
     pub(super) fn changed(&self) {
         self.handler.changed();

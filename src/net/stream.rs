@@ -110,6 +110,11 @@ impl Stream {
         }
     }
 
+    /// Has who waits for an event look at it.
+    pub(super) fn wake(&self) {
+        self.state.borrow().wake();
+    }
+
     /// The head of the response, once, and whether nothing follows it.
     pub fn take_head(&self) -> Option<(Headers, bool)> {
         self.state.borrow_mut().head.take()

@@ -31,6 +31,8 @@ pub enum Command {
     Accept(Accepted),
     /// Ask every client to go.
     Drain,
+    /// End what is still in flight.
+    CutOff,
 }
 
 /// How the rest of the process reaches a worker.
@@ -57,6 +59,11 @@ impl WorkerHandle {
         // A worker that has ended has nothing left to drain.
         let _ = self.commands.send(Command::Drain).await;
     }
+
+    /// Tells the worker to end what is still in flight, as the client's protocol has it.
+    pub async fn cut_off(&self) {
+        let _ = self.commands.send(Command::CutOff).await; // as above
+    }
 }
 
 /// What the connections of one thread share.
@@ -69,6 +76,7 @@ pub struct Worker {
     wheel: Rc<Wheel>,
     conns: RefCell<Slab<Weak<Conn>>>,
     draining: Cell<bool>,
+    cut_off: Cell<bool>,
     pub(super) turn: RefCell<Turn>,
     /// Streams that have gathered something of the current read.
     pub(super) gathering: RefCell<Vec<Rc<Stream>>>,
@@ -92,6 +100,7 @@ impl Worker {
             wheel: Rc::new(Wheel::new(now)),
             conns: RefCell::default(),
             draining: Cell::new(false),
+            cut_off: Cell::new(false),
             turn: RefCell::default(),
             gathering: RefCell::default(),
             held: Cell::new(0),
@@ -191,6 +200,18 @@ impl Worker {
         for conn in self.conns() {
             conn.begin_leave();
         }
+    }
+
+    /// Whether what is in flight is to end now.
+    pub fn is_cut_off(&self) -> bool {
+        self.cut_off.get()
+    }
+
+    /// Has every exchange end now.
+    pub fn cut_off(&self) {
+        self.read_clock();
+        self.cut_off.set(true);
+        self.conns().iter().for_each(|conn| conn.wake_streams());
     }
 
     pub(super) fn register(&self, conn: &Weak<Conn>) -> usize {

@@ -20,7 +20,7 @@ use crate::http2::{ErrorCode, Headers, Name};
 use crate::model::route::{Filters, Forward, Route, RouteQuery, Share};
 use crate::model::{ExchangeClass, Time};
 use crate::net::Stream;
-use crate::upstream::{OpenError, Pool, Version};
+use crate::upstream::{Pool, Version};
 
 /// Heads larger than this are not kept for a second try: many of them would be a burden.
 const REPLAY_HEAD: usize = 8 << 10;
@@ -219,7 +219,7 @@ impl Request {
             pool.try_open(RequestHead::new(&head, pool, self.grpc), self.ends_for(pool), client)
         };
         let opened = match at_once {
-            Some(opened) => opened.map(Some),
+            Some(opened) => opened.map(Some).map_err(Failure::from),
             // Waiting is rare, and its state large: every task would carry it.
             None => {
                 let opened = Box::pin(self.wait_open(attempt)).await;
@@ -230,11 +230,7 @@ impl Request {
         if let (Ok(Some(back)), true) = (&opened, self.grpc) {
             back.count_messages();
         }
-        opened.map_err(|error| match error {
-            OpenError::Connect => Failure::Connect,
-            OpenError::Full => Failure::Overloaded,
-            OpenError::TooLarge => Failure::TooLargeForBackend,
-        })
+        opened
     }
 
     /// Whether nothing follows the head as a backend gets it: HTTP/2 has no other protocols.
@@ -247,7 +243,7 @@ impl Request {
         self.front.conn().is_http1() && self.head.borrow().get(Name::Upgrade).is_some()
     }
 
-    async fn wait_open(&self, attempt: &Attempt) -> Result<Option<Rc<Stream>>, OpenError> {
+    async fn wait_open(&self, attempt: &Attempt) -> Result<Option<Rc<Stream>>, Failure> {
         let pool = attempt.pool();
         let head = self.head.borrow().clone();
         let head = RequestHead::new(&head, pool, self.grpc);
@@ -257,8 +253,11 @@ impl Request {
             if self.front.over().is_some() {
                 return Poll::Ready(Ok(None));
             }
+            if self.proxy.worker.is_cut_off() {
+                return Poll::Ready(Err(Failure::CutOff));
+            }
             self.front.register(cx);
-            open.as_mut().poll(cx).map_ok(Some)
+            open.as_mut().poll(cx).map_ok(Some).map_err(Failure::from)
         })
         .await
     }

@@ -21,6 +21,7 @@ pub enum News {
     ClientGone,
     BackOver(Over),
     Idle,
+    CutOff,
 }
 
 impl Request {
@@ -77,6 +78,9 @@ impl Request {
         }
         if let Some(over) = back.over() {
             return Some(News::BackOver(over));
+        }
+        if self.proxy.worker.is_cut_off() {
+            return Some(News::CutOff);
         }
         self.front.take_trailers().map(News::RequestTrailers)
     }

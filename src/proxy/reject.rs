@@ -7,6 +7,7 @@ use crate::http2::{ErrorCode, Headers, Name, SendError};
 use crate::model::{Break, Code, Ending, GrpcCode};
 use crate::net::{Conn, Stream};
 use crate::telemetry::Rejected;
+use crate::upstream::OpenError;
 
 /// Why a request has no response of a backend, or not all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub enum Failure {
     TrailersTooLargeForClient,
     /// Nothing came or left for too long.
     Idle,
+    /// The gateway goes down, and has waited long enough.
+    CutOff,
 }
 
 impl Failure {
@@ -91,6 +94,7 @@ impl Failure {
                 (ResourceExhausted, b"502", "response trailers are too large for the client")
             }
             Failure::Idle => (DeadlineExceeded, b"504", "nothing was sent for too long"),
+            Failure::CutOff => (Unavailable, b"503", "the gateway is going down"),
         }
     }
 
@@ -120,6 +124,7 @@ impl Failure {
             Failure::ResponseTooLarge => Break::TooLarge,
             Failure::Idle => Break::Silent,
             Failure::TooLargeForClient => return Ending::ClientGone,
+            Failure::CutOff => return Ending::CutOff,
             // What is left is found before a backend is picked, or of the request itself.
             _ => Break::Unfit,
         })
@@ -132,6 +137,16 @@ impl Failure {
             return Code::Grpc(code);
         }
         Code::Http(status.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0')))
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Failure {
+        match error {
+            OpenError::Connect => Failure::Connect,
+            OpenError::Full => Failure::Overloaded,
+            OpenError::TooLarge => Failure::TooLargeForBackend,
+        }
     }
 }
 

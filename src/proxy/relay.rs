@@ -131,6 +131,10 @@ impl Request {
                     attempt.pool().cancel(back);
                     return Err(Failure::Idle);
                 }
+                News::CutOff => {
+                    attempt.pool().cancel(back);
+                    return Err(Failure::CutOff);
+                }
                 News::Trailers(trailers) => self.proxy.worker.recycle(trailers),
                 News::Ended => return Err(Failure::BackendMalformed),
             }
@@ -165,6 +169,10 @@ impl Request {
                 News::Idle => {
                     attempt.pool().cancel(back);
                     return self.truncated(attempt, Failure::Idle);
+                }
+                News::CutOff => {
+                    attempt.pool().cancel(back);
+                    return self.truncated(attempt, Failure::CutOff);
                 }
                 News::RequestTrailers(trailers) => self.send_request_trailers(back, trailers),
                 News::Head(headers, _) | News::Informational(headers) => {

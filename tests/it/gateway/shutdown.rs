@@ -8,6 +8,7 @@ use crate::support::backend::Backend;
 use crate::support::client::{self, held, message};
 use crate::support::frames::{self, ACK, DATA, END_STREAM, Frames, GOAWAY, HEADERS, PING};
 use crate::support::gateway::one_service;
+use crate::support::http1::{Recorder, Talk};
 use crate::support::process::Process;
 use crate::support::{eventually, soon};
 
@@ -104,17 +105,51 @@ async fn under_load_no_call_that_got_through_is_lost() {
 }
 
 #[tokio::test]
-async fn what_is_stuck_is_cut_off() {
+async fn what_is_in_flight_after_the_drain_timeout_ends_with_a_status() {
     let backend = Backend::start().await;
     let yaml = one_service(&[backend.address], "") + "drain_timeout: 1s\n";
     let mut gateway = Process::start(&yaml).await;
     let mut client = client::connect(gateway.front).await;
+    let mut talker = client.clone();
+    let (said, heard) = tokio::sync::mpsc::channel(1);
+    let mut talk = talker.bidi(ReceiverStream::new(heard)).await.unwrap().into_inner();
+    said.send(message("hello")).await.unwrap();
+    assert_eq!(soon("an answer", talk.message()).await.unwrap().unwrap().payload, b"hello");
     let stuck = tokio::spawn(async move { client.unary(held()).await });
-    eventually("it is there", async || backend.seen.active() == 1).await;
+    let mut frames = Frames::connect(gateway.front, &[]).await;
+    hold(&mut frames, 1).await;
+    eventually("all are there", async || backend.seen.active() == 3).await;
     gateway.terminate();
+
+    let call = soon("the call ends", stuck).await.unwrap().unwrap_err();
+    let talk = soon("the talk ends", talk.message()).await.unwrap_err();
+    for status in [call, talk] {
+        assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");
+        assert_eq!(status.message(), "the gateway is going down");
+    }
+    let head = frames.find(|frame| frame.kind == HEADERS).await;
+    assert!(head.is(HEADERS, END_STREAM), "nobody is left to wait for a reset");
     assert_eq!(gateway.ended().await.code(), Some(0));
-    assert!(soon("the call ends", stuck).await.unwrap().is_err());
     eventually("the backend is told", async || backend.seen.active() == 0).await;
+}
+
+#[tokio::test]
+async fn http1_is_told_of_the_end_where_no_answer_has_begun() {
+    let silent = Recorder::answering(b"").await;
+    let half = Recorder::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await;
+    for (backend, told) in [(silent, true), (half, false)] {
+        let yaml = one_service(&[backend.address], "protocol: http1") + "drain_timeout: 1s\n";
+        let mut gateway = Process::start(&yaml).await;
+        let mut client = Talk::connect(gateway.front).await;
+        client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        eventually("it is there", async || backend.seen().contains("GET / ")).await;
+        gateway.terminate();
+        let heard = String::from_utf8(client.rest().await).unwrap();
+        assert_eq!(heard.starts_with("HTTP/1.1 503 "), told, "{heard}");
+        let last = if told { "the gateway is going down" } else { "half" };
+        assert!(heard.contains(last), "{heard}");
+        assert_eq!(gateway.ended().await.code(), Some(0));
+    }
 }
 
 #[tokio::test]
