@@ -16,6 +16,13 @@ pub fn is_grpc(headers: &Headers) -> bool {
         && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
+/// Whether a content type is gRPC-Web, which looks like gRPC to people.
+pub fn is_grpc_web(headers: &Headers) -> bool {
+    const WEB: &[u8; 20] = b"application/grpc-web";
+    let kind = headers.get(Name::ContentType).and_then(<[u8]>::split_first_chunk);
+    kind.is_some_and(|(kind, _): (&[u8; 20], _)| kind.eq_ignore_ascii_case(WEB))
+}
+
 /// Whether a response is one of server-sent events, which go on for as long as anybody listens.
 pub fn is_event_stream(head: &Headers) -> bool {
     const EVENTS: &[u8; 17] = b"text/event-stream";
@@ -137,7 +144,9 @@ mod tests {
         assert!(is_grpc(&with(b"Application/GRPC")));
         for no in ["application/grpc-web", "application/grpc-web+proto", "application/json", ""] {
             assert!(!is_grpc(&with(no.as_bytes())), "{no}");
+            assert_eq!(is_grpc_web(&with(no.as_bytes())), no.contains("web"), "{no}");
         }
+        assert!(is_grpc_web(&with(b"Application/gRPC-Web-Text")));
         assert!(!is_grpc(&Headers::new()));
     }
 

@@ -175,7 +175,8 @@ impl Request {
             fields: &fields::Asked(&head),
         };
         let routed = self.proxy.router.current();
-        let (share, target, mirror) = match routed.routes().find(&query).ok_or(Failure::NoRoute)? {
+        let route = routed.routes().find(&query).ok_or_else(|| Failure::no_route(&head))?;
+        let (share, target, mirror) = match route {
             Route::Redirect(_) if self.grpc => return Err(Failure::GrpcRedirect),
             Route::Redirect(redirect) => {
                 return filter::redirect(&self.front, redirect, &head).map(|()| None);
@@ -254,7 +255,7 @@ impl Request {
                 return Poll::Ready(Ok(None));
             }
             if self.proxy.worker.is_cut_off() {
-                return Poll::Ready(Err(Failure::CutOff));
+                return Poll::Ready(Err(Failure::ShuttingDown));
             }
             self.front.register(cx);
             open.as_mut().poll(cx).map_ok(Some).map_err(Failure::from)

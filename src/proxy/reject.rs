@@ -14,6 +14,8 @@ use crate::upstream::OpenError;
 pub enum Failure {
     /// No route matches.
     NoRoute,
+    /// No route matches, and the request is gRPC-Web.
+    NoRouteForGrpcWeb,
     /// The service has no endpoint that may take requests.
     NoBackend,
     /// No endpoint could be connected to.
@@ -48,16 +50,29 @@ pub enum Failure {
     TrailersTooLargeForClient,
     /// Nothing came or left for too long.
     Idle,
-    /// The gateway goes down, and has waited long enough.
+    /// The gateway goes down, and has waited long enough for a backend to take it.
+    ShuttingDown,
+    /// As before, but for the answer.
     CutOff,
 }
 
 impl Failure {
+    /// For a request with this head.
+    pub fn no_route(head: &Headers) -> Failure {
+        if fields::is_grpc_web(head) { Failure::NoRouteForGrpcWeb } else { Failure::NoRoute }
+    }
+
     /// What the client is told: the code for gRPC, the status for HTTP, and the words for both.
     const fn answer(self) -> (GrpcCode, &'static [u8], &'static str) {
         use GrpcCode::{DeadlineExceeded, Internal, ResourceExhausted, Unavailable, Unimplemented};
         match self {
             Failure::NoRoute => (Unimplemented, b"404", "no route matches this request"),
+            Failure::NoRouteForGrpcWeb => (
+                Unimplemented,
+                b"404",
+                "no route matches this request: it is gRPC-Web, which is not translated, and \
+                 routes with `grpc` take gRPC over HTTP/2",
+            ),
             Failure::NoBackend => (Unavailable, b"503", "no backend may take requests"),
             Failure::Connect => (Unavailable, b"503", "no connection to a backend"),
             Failure::Overloaded => (Unavailable, b"503", "every backend is busy"),
@@ -73,8 +88,8 @@ impl Failure {
             Failure::GrpcOverHttp1 => (
                 Unimplemented,
                 b"505",
-                "gRPC needs HTTP/2 from end to end; from a browser, or where there is HTTP/1.1 \
-                 alone, use gRPC-Web",
+                "gRPC needs HTTP/2 from end to end, and this came over HTTP/1.1, from the client or \
+                 from a proxy between",
             ),
             Failure::GrpcToHttp1 => (
                 Unimplemented,
@@ -94,14 +109,18 @@ impl Failure {
                 (ResourceExhausted, b"502", "response trailers are too large for the client")
             }
             Failure::Idle => (DeadlineExceeded, b"504", "nothing was sent for too long"),
-            Failure::CutOff => (Unavailable, b"503", "the gateway is going down"),
+            Failure::ShuttingDown | Failure::CutOff => {
+                (Unavailable, b"503", "the gateway is going down")
+            }
         }
     }
 
     /// The label under which the gateway counts what it answered without a backend.
     pub const fn reason(self) -> Option<Rejected> {
         match self {
-            Failure::NoRoute | Failure::GrpcRedirect => Some(Rejected::NoRoute),
+            Failure::NoRoute | Failure::NoRouteForGrpcWeb | Failure::GrpcRedirect => {
+                Some(Rejected::NoRoute)
+            }
             Failure::NoHost => Some(Rejected::Malformed),
             Failure::NoBackend => Some(Rejected::NoBackend),
             Failure::Connect => Some(Rejected::Connect),
@@ -109,6 +128,7 @@ impl Failure {
             Failure::TooLarge | Failure::TooLargeForBackend => Some(Rejected::TooLarge),
             Failure::ConnectMethod => Some(Rejected::ConnectMethod),
             Failure::GrpcOverHttp1 | Failure::GrpcToHttp1 => Some(Rejected::HttpVersion),
+            Failure::ShuttingDown => Some(Rejected::ShuttingDown),
             _ => None,
         }
     }
@@ -124,7 +144,7 @@ impl Failure {
             Failure::ResponseTooLarge => Break::TooLarge,
             Failure::Idle => Break::Silent,
             Failure::TooLargeForClient => return Ending::ClientGone,
-            Failure::CutOff => return Ending::CutOff,
+            Failure::ShuttingDown | Failure::CutOff => return Ending::CutOff,
             // What is left is found before a backend is picked, or of the request itself.
             _ => Break::Unfit,
         })

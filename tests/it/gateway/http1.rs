@@ -63,6 +63,23 @@ async fn grpc_over_http1_is_told_what_to_do() {
         Content-Length: 0\r\nConnection: close\r\n\r\n";
     let answer = exchange(gateway.front(), request).await;
     assert!(answer.starts_with("HTTP/1.1 505 "), "{answer}");
-    assert!(answer.contains("gRPC-Web"), "{answer}");
+    assert!(answer.contains("this came over HTTP/1.1"), "{answer}");
     assert_eq!(backend.seen(), "");
+}
+
+#[tokio::test]
+async fn grpc_web_is_told_what_is_so() {
+    let backend = Recorder::answering(OK).await;
+    let yaml = one_service(&[backend.address], "protocol: http1");
+    let yaml = yaml.replace("{ service: echo }", "{ match: { grpc: a.B }, service: echo }");
+    let gateway = Gateway::start(&yaml).await;
+    for (kind, told) in [("application/grpc-web+proto", true), ("text/plain", false)] {
+        let request = format!(
+            "POST /a.B/C HTTP/1.1\r\nHost: h\r\nContent-Type: {kind}\r\n\
+             Content-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        let answer = exchange(gateway.front(), request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        assert_eq!(answer.contains("gRPC-Web, which is not translated"), told, "{answer}");
+    }
 }
