@@ -1,7 +1,9 @@
-//! Compiles the protocol buffers of the control API and of the tests, without a system protoc.
+//! Compiles the protocol buffers of the control API and of the tests, without a system protoc, and
+//! says which commit is built.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const PROTO: &str = "proto/equipoise/control/v1/control.proto";
 const TESTS: &str = "tests/proto/echo.proto";
@@ -16,5 +18,29 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure().btree_map(".").compile_fds(compiler.file_descriptor_set())?;
     let tests = protox::compile([TESTS], ["tests/proto"])?;
     tonic_prost_build::configure().compile_fds(tests)?;
+    let version = format!("{}{}", env!("CARGO_PKG_VERSION"), commit());
+    println!("cargo:rustc-env=EQUIPOISE_VERSION={version}");
     Ok(())
+}
+
+/// The commit and its date, in parentheses. Outside a checkout of its own a build has none.
+fn commit() -> String {
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| exists(log)) {
+        println!("cargo:rerun-if-changed={log}");
+    }
+    let here = std::env::var("CARGO_MANIFEST_DIR").ok();
+    let ours = git(&["rev-parse", "--show-toplevel"]).is_some_and(|top| Some(top) == here);
+    let commit = git(&["log", "-1", "--format= (%h, %cd)", "--date=short", "--abbrev=9"]);
+    commit.filter(|_| ours).unwrap_or_default()
+}
+
+fn exists(path: &str) -> bool {
+    Path::new(path).exists()
+}
+
+/// What git says, if there is git and it knows.
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(arguments).output().ok()?;
+    let said = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| said.trim_end().to_owned())
 }

@@ -12,10 +12,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::model::version::VERSION;
+
 /// A gateway for gRPC microservices: balances every request, is honest about every backend, and
 /// is steered at run time.
 #[derive(Debug, Parser)]
-#[command(name = "equipoise", version, propagate_version = true, after_help = EXAMPLES)]
+#[command(name = "equipoise", version = VERSION, propagate_version = true)]
+#[command(after_help = EXAMPLES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

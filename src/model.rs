@@ -17,6 +17,7 @@ mod stats;
 mod streams;
 mod time;
 pub mod units;
+pub mod version;
 mod window;
 
 pub use copied::{Copied, CopyCounts};
