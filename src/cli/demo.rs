@@ -1,6 +1,7 @@
 //! `equipoise demo`: the gateway at work, with backends and a load of its own.
 
 mod backend;
+mod contender;
 mod echo;
 mod introduction;
 mod load;
@@ -17,7 +18,7 @@ use crate::balance::{POLICIES, policy};
 use crate::model::{Params, units};
 use crate::telemetry::log::{self, Format};
 use backend::Backend;
-use load::Load;
+use contender::Contender;
 use screen::Screen;
 
 /// Why the demo came to an end that was not asked for.
@@ -47,7 +48,10 @@ pub struct Args {
     /// How requests are spread: p2c_ewma, least_request, round_robin or weighted_random
     #[arg(long, default_value = "p2c_ewma", value_parser = parse_policy)]
     policy: &'static str,
-    /// Requests a second
+    /// The policy beside it, over the same backends; the same one shows it alone
+    #[arg(long, value_name = "POLICY", default_value = "round_robin", value_parser = parse_policy)]
+    against: &'static str,
+    /// Requests a second to each policy
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=2000))]
     rate: u32,
     /// End after this time; by default Ctrl-C ends it
@@ -56,12 +60,14 @@ pub struct Args {
 }
 
 const HELP: &str = "\
-Everything runs in this process and listens on this machine alone. After 5 seconds the fastest
-backend becomes slow for 10 seconds, so that there is traffic to be moved.
+Everything runs in this process and listens on this machine alone. Two policies are shown side by
+side, over the same three backends and under the same load. After 5 seconds the fastest backend
+becomes slow for 10 seconds: who looks at latencies moves traffic, who does not makes clients wait.
 
 Examples:
   equipoise demo
-  equipoise demo --policy round_robin        what it is like without a look at the latency";
+  equipoise demo --policy least_request --against weighted_random
+  equipoise demo --policy p2c_ewma --against p2c_ewma            one alone";
 
 /// A policy that needs no settings, as the demo has none for it.
 fn parse_policy(name: &str) -> Result<&'static str, String> {
@@ -96,18 +102,17 @@ fn demonstrate(args: &Args) -> Result<(), Failure> {
             Backend::start("middling", Duration::from_millis(10))?,
             Backend::start("tardy", Duration::from_millis(40))?,
         ];
-        let stage = start::gateway(args, &backends).await?;
-        let load = Load::start(stage.listener, args.rate)?;
+        let mut stage = start::gateway(args, &backends).await?;
         let mut out = io::stdout().lock();
         let shown = async {
             out.write_all(introduction::text(&stage, &backends, args.rate).as_bytes())?;
-            let redraw = out.is_terminal();
-            let mut screen = Screen::new(out, redraw, &stage.service, &backends);
-            play(&mut screen, &backends, &load, args.duration, signals).await?;
-            screen.end(&load)
+            let columns = out.is_terminal().then(columns);
+            let mut screen = Screen::new(out, columns, &backends);
+            play(&mut screen, &backends, &mut stage.contenders, args.duration, signals).await?;
+            screen.end(&stage.contenders)
         };
         let shown = shown.await;
-        drop(load);
+        stage.contenders.clear(); // with their load
         stage.gateway.shutdown().await;
         match shown {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -116,11 +121,16 @@ fn demonstrate(args: &Args) -> Result<(), Failure> {
     })
 }
 
+/// How wide the terminal is.
+fn columns() -> usize {
+    terminal_size::terminal_size().map_or(80, |(width, _)| width.0.into())
+}
+
 /// Shows the numbers turn by turn until the time is over or a signal comes.
 async fn play<W: Write>(
     screen: &mut Screen<'_, W>,
     backends: &[Backend],
-    load: &Load,
+    contenders: &mut [Contender],
     duration: Option<Duration>,
     mut signals: Signals,
 ) -> io::Result<()> {
@@ -142,7 +152,7 @@ async fn play<W: Write>(
         if let Some(news) = backends.first().and_then(|first| change_speed(first, turn)) {
             screen.announce(news);
         }
-        screen.show(turn, load)?;
+        screen.show(turn, contenders)?;
     }
     Ok(())
 }
@@ -153,11 +163,11 @@ fn change_speed(first: &Backend, turn: u64) -> Option<String> {
     match turn {
         SLOW_FROM => {
             first.set_delay(SLOW);
-            Some(format!("{name} takes {SLOW:?} instead of {FAST:?} now: see its share go"))
+            Some(format!("{name} takes {SLOW:?} instead of {FAST:?} now: who moves traffic away?"))
         }
         SLOW_TO => {
             first.set_delay(FAST);
-            Some(format!("{name} takes {FAST:?} again: see its share come back. Your turn!"))
+            Some(format!("{name} takes {FAST:?} again: who notices? Your turn!"))
         }
         _ => None,
     }

@@ -19,16 +19,16 @@ pub fn or_dash(value: Option<f64>, format: impl Fn(f64) -> String) -> String {
 }
 
 /// Columns as wide as their widest cell, the first `left` of them flush left, the others right.
-pub fn align<const N: usize>(rows: &[[String; N]], left: usize) -> String {
-    let mut widths = [0; N];
+pub fn align<R: AsRef<[String]>>(rows: &[R], left: usize) -> String {
+    let mut widths = vec![0; rows.iter().map(|row| row.as_ref().len()).max().unwrap_or_default()];
     for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
+        for (width, cell) in widths.iter_mut().zip(row.as_ref()) {
             *width = cell.chars().count().max(*width);
         }
     }
     let mut text = String::new();
     for row in rows {
-        let cells = row.iter().zip(widths).enumerate().map(|(i, (cell, width))| {
+        let cells = row.as_ref().iter().zip(&widths).enumerate().map(|(i, (cell, width))| {
             if i < left { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
         });
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());

@@ -53,11 +53,11 @@ fn every_command_that_it_prints_works() {
     };
 
     // The first requests may still be on their way to the slower ones.
-    assert!((0..100).any(|_| shell(backends).matches("READY").count() == 3));
+    assert!((0..100).any(|_| shell(backends).matches("READY").count() == 6));
     assert!(shell(drain).contains("echo is now at revision 2"));
     assert!(shell(set_weight).contains("echo is now at revision 3"));
     let metrics = shell(metrics);
-    assert_eq!(metrics.matches("equipoise_backend_weight{").count(), 3, "{metrics}");
+    assert_eq!(metrics.matches("equipoise_backend_weight{").count(), 6, "{metrics}");
     assert!(metrics.contains("} 10\n"), "{metrics}");
     let answer = shell(call);
     assert!(answer.starts_with("hello from ") && answer.contains(" at 127.0.0.1:"), "{answer:?}");
@@ -73,15 +73,15 @@ fn every_command_that_it_prints_works() {
 #[test]
 fn traffic_leaves_the_backend_that_becomes_slow_and_comes_back() {
     let (_demo, lines) = Demo::start(&["--port", "0"]);
-    let mut shares = lines.filter_map(|line| share(&line));
-    assert!(shares.any(|swift| swift > 40), "it is the fastest");
-    assert!(shares.any(|swift| swift < 20), "it becomes slow");
-    assert!(shares.any(|swift| swift > 25), "it is fast again");
+    let mut shares = lines.filter_map(|line| Some((share(&line, 0)?, share(&line, 1)?)));
+    assert!(shares.any(|(swift, beside)| swift > 40 && beside < swift), "it is the fastest");
+    assert!(shares.any(|(swift, beside)| swift < 20 && beside > swift), "it becomes slow");
+    assert!(shares.any(|(swift, _)| swift > 25), "it is fast again");
 }
 
-/// The percentage of the first backend in a line of numbers.
-fn share(line: &str) -> Option<u32> {
-    let (percent, _) = line.split_once(" s: swift ")?.1.split_once(" %")?;
+/// The percentage of the first backend in a line of numbers, for one of the policies.
+fn share(line: &str, policy: usize) -> Option<u32> {
+    let (percent, _) = line.split(": swift ").nth(policy + 1)?.split_once(" %")?;
     percent.parse().ok()
 }
 

@@ -17,7 +17,7 @@ pub fn text(stage: &Stage, backends: &[Backend], rate: u32) -> String {
     // Writing to a string does not fail.
     let _ = writeln!(
         text,
-        "The gateway is running, with three gRPC backends and {rate} requests a second.\n"
+        "The gateway is running, with three gRPC backends and {rate} requests a second to each policy.\n"
     );
     for port in &stage.taken {
         let _ = writeln!(text, "  Port {port} is taken, so a free one is used instead.");
@@ -36,7 +36,7 @@ pub fn text(stage: &Stage, backends: &[Backend], rate: u32) -> String {
     for (what, command) in commands(stage, backends) {
         let _ = writeln!(text, "  {what}\n    {command}");
     }
-    text.push_str("\nCtrl-C ends the demo. Shares and latency of the last second:\n\n");
+    text.push_str("\nCtrl-C ends the demo. Where requests went in the last second:\n\n");
     text
 }
 

@@ -25,6 +25,8 @@ use crate::model::{Counts, Histogram};
 const CONNECTIONS: u32 = 4;
 /// Before a connection that broke is made anew.
 const RECONNECT: Duration = Duration::from_millis(200);
+/// The metadata that says which policy is asked for.
+pub const POLICY: &str = "x-policy";
 const TIMEOUT: (HeaderName, HeaderValue) =
     (HeaderName::from_static("grpc-timeout"), HeaderValue::from_static("10S"));
 
@@ -42,14 +44,15 @@ struct Results {
 }
 
 impl Load {
-    /// Starts `rate` calls a second to the gateway at `address`.
-    pub fn start(address: SocketAddr, rate: u32) -> io::Result<Load> {
+    /// Starts `rate` calls a second to the gateway at `address`, which say this policy in their
+    /// metadata.
+    pub fn start(address: SocketAddr, policy: &'static str, rate: u32) -> io::Result<Load> {
         let uri: Uri =
             format!("http://{address}{}", echo::PATH).parse().map_err(io::Error::other)?;
         let results = Arc::new(Results::default());
         let (running, stop) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let client = Client { address, uri, results: Arc::clone(&results) };
+        let client = Client { address, uri, policy, results: Arc::clone(&results) };
         let pause = Duration::from_secs(1) * CONNECTIONS / rate.max(1);
         thread::Builder::new().name("demo-load".into()).spawn(move || {
             runtime.block_on(async {
@@ -74,6 +77,7 @@ impl Load {
 struct Client {
     address: SocketAddr,
     uri: Uri,
+    policy: &'static str,
     results: Arc<Results>,
 }
 
@@ -121,6 +125,7 @@ impl Client {
             (CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
             (TE, HeaderValue::from_static("trailers")),
             TIMEOUT,
+            (HeaderName::from_static(POLICY), HeaderValue::from_static(self.policy)),
         ]);
         let (response, mut body) = sender.send_request(request, false)?;
         body.send_data(Words { text: "hello".into() }.framed(), true)?;

@@ -2,16 +2,18 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::Arc;
 
 use super::backend::Backend;
+use super::contender::Contender;
+use super::load::{Load, POLICY};
 use super::{Args, Failure};
 use crate::app::Gateway;
 use crate::config;
-use crate::service::Service;
 
-/// The name of the service.
+/// The name of the first policy's service.
 pub const SERVICE: &str = "echo";
+/// The name of the other's.
+const OTHER: &str = "echo-beside";
 
 /// Where the gateway is to listen on loopback; 0 is any free port.
 struct Ports {
@@ -42,10 +44,20 @@ impl Ports {
     }
 }
 
-fn configuration(ports: &Ports, policy: &str, backends: &[Backend]) -> String {
+fn configuration(ports: &Ports, policies: &[(&str, &str)], backends: &[Backend]) -> String {
     let Ports { clients, control, metrics } = ports;
     let endpoint = |backend: &Backend| format!("      - address: {}\n", backend.address());
     let endpoints: String = backends.iter().map(endpoint).collect();
+    let service = |(name, policy): &(&str, &str)| {
+        format!("  {name}:\n    balancer: {{ policy: {policy} }}\n    endpoints:\n{endpoints}")
+    };
+    let services: String = policies.iter().map(service).collect();
+    let route = |(name, policy): &(&str, &str)| {
+        format!(
+            "  - match: {{ grpc: demo.Echo, headers: {{ {POLICY}: {policy} }} }}\n    service: {name}\n"
+        )
+    };
+    let routes: String = policies.iter().map(route).collect();
     format!(
         "\
 workers: 2
@@ -55,11 +67,9 @@ listeners:
 control: {{ address: 127.0.0.1:{control} }}
 metrics: {{ address: 127.0.0.1:{metrics} }}
 services:
-  {SERVICE}:
-    balancer: {{ policy: {policy} }}
-    endpoints:
-{endpoints}
+{services}
 routes:
+{routes}
   - match: {{ grpc: demo.Echo }}
     service: {SERVICE}
 "
@@ -72,19 +82,26 @@ pub struct Stage {
     pub gateway: Gateway,
     /// Where it takes requests.
     pub listener: SocketAddr,
-    /// Its one service.
-    pub service: Arc<Service>,
+    /// The policies at work, of which the first is that of [`SERVICE`].
+    pub contenders: Vec<Contender>,
     /// The usual ports that are taken, so that free ones took their place.
     pub taken: Vec<u16>,
 }
 
-/// Starts the gateway in front of `backends`.
+/// Starts the gateway in front of `backends`, and a load for each policy.
 pub async fn gateway(args: &Args, backends: &[Backend]) -> Result<Stage, Failure> {
     let (ports, taken) = Ports::choose(args);
-    let configuration = configuration(&ports, args.policy, backends);
+    let mut policies = vec![(SERVICE, args.policy), (OTHER, args.against)];
+    policies.dedup_by_key(|(_, policy)| *policy);
+    let configuration = configuration(&ports, &policies, backends);
     let plan = config::parse(&configuration, Path::new("")).map_err(|report| report.pretty())?;
     let gateway = Gateway::start(plan).await?;
     let listener = *gateway.listeners().first().ok_or("the gateway has no listener")?;
-    let service = gateway.services().get(SERVICE).ok_or("the gateway has no service")?;
-    Ok(Stage { gateway, listener, service, taken })
+    let mut contenders = Vec::new();
+    for (name, policy) in policies {
+        let service = gateway.services().get(name).ok_or("the gateway has no such service")?;
+        let load = Load::start(listener, policy, args.rate)?;
+        contenders.push(Contender::new(policy, service, load));
+    }
+    Ok(Stage { gateway, listener, contenders, taken })
 }
