@@ -22,6 +22,7 @@ use crate::service::Registry;
 use crate::telemetry::{self, Exporter, Readiness, Reloads, WorkerMetrics};
 use listeners::Listeners;
 use reload::Fixed;
+pub use reload::Reloaded;
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,8 @@ pub struct Gateway {
     drain_timeout: Duration,
     registry: Arc<Registry>,
     reloads: Arc<Reloads>,
+    /// Why the last reload failed, if it did.
+    complaints: Vec<String>,
     workers: Vec<WorkerHandle>,
     threads: Vec<JoinHandle<()>>,
     readiness: watch::Sender<Readiness>,
@@ -100,6 +103,7 @@ impl Gateway {
             drain_timeout,
             registry,
             reloads,
+            complaints: Vec::new(),
             workers,
             threads,
             readiness,

@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out.
 
+mod changes;
 pub mod check;
 pub mod ctl;
 pub mod demo;

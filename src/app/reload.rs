@@ -46,30 +46,46 @@ impl Fixed {
     }
 }
 
+/// How a reload went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// The configuration is in effect.
+    Done,
+    /// There is an error in it, which does not go away by itself.
+    Refused,
+    /// Something was in its way, such as a port that is taken, which may pass.
+    Hindered,
+}
+
 impl Gateway {
     /// Goes over to the configuration that was loaded: all of it, or nothing if there is an
     /// error in it or an address cannot be listened on. Whether it did is logged and counted.
     /// No connection and no stream ends for it, but connections of listeners that are gone are
     /// asked to go.
-    pub async fn reload(&mut self, loaded: Result<Plan, Report>) -> bool {
-        let errors = match loaded {
+    pub async fn reload(&mut self, loaded: Result<Plan, Report>) -> Reloaded {
+        self.complaints.clear();
+        self.retry(loaded).await
+    }
+
+    /// As [`Gateway::reload`], but what was in its way the last time is not logged once more.
+    pub async fn retry(&mut self, loaded: Result<Plan, Report>) -> Reloaded {
+        let (reloaded, errors) = match loaded {
             Ok(plan) => match self.apply(plan).await {
-                Ok(()) => Vec::new(),
-                Err(error) => vec![error.to_string()],
+                Ok(()) => (Reloaded::Done, Vec::new()),
+                Err(error) => (Reloaded::Hindered, vec![error.to_string()]),
             },
-            Err(report) => report.lines(),
+            Err(report) => (Reloaded::Refused, report.lines()),
         };
-        for error in &errors {
-            tracing::error!(%error, "configuration");
-        }
-        if errors.is_empty() {
+        if reloaded == Reloaded::Done {
             self.reloads.succeed();
-            return true;
+        } else {
+            self.reloads.fail();
+            if errors != self.complaints {
+                complain(&errors);
+            }
         }
-        self.reloads.fail();
-        let errors = errors.len();
-        tracing::error!(errors, "the configuration was not reloaded: what was in effect still is");
-        false
+        self.complaints = errors;
+        reloaded
     }
 
     /// An error comes before anything has changed.
@@ -78,9 +94,12 @@ impl Gateway {
         for warning in &plan.warnings {
             tracing::warn!(%warning, "configuration");
         }
+        let mut restart_needed = false;
         for key in self.fixed.differences(&plan) {
+            restart_needed = true;
             tracing::warn!(key, "a change of this key takes effect at the next start");
         }
+        self.reloads.set_restart_needed(restart_needed);
         let (services, routes) = (plan.services.len(), plan.routes.len());
         let drain_timeout = plan.drain_timeout;
         // Counters are per worker, and those there are stay.
@@ -94,6 +113,14 @@ impl Gateway {
         log_routes(&self.registry.routing().routes.changes_since(&before.routes));
         Ok(())
     }
+}
+
+fn complain(errors: &[String]) {
+    for error in errors {
+        tracing::error!(%error, "configuration");
+    }
+    let errors = errors.len();
+    tracing::error!(errors, "the configuration was not reloaded: what was in effect still is");
 }
 
 /// Says which routes are not what they were.

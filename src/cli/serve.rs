@@ -1,15 +1,13 @@
 //! `equipoise serve`: run the gateway.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::spawn_blocking;
-
 use super::ConfigFile;
+use super::changes::Changes;
 use super::signals::Signals;
 use crate::app::Gateway;
-use crate::config::{self, LogFormat, Plan, Report, Watch};
+use crate::config::{self, LogFormat, Plan};
 use crate::telemetry::log::{self, Format};
 
 /// Which configuration.
@@ -27,6 +25,7 @@ flight finish for up to `drain_timeout`. A second signal ends it at once.
 SIGHUP, or a change of the configuration file or of a certificate or key that it names, has it go
 over to the new configuration: all of it, or nothing if anything is wrong, which the log then says
 with line and column. No connection and no stream ends for it; what `ctl` has changed stays on top.
+What fails for a cause that may pass, such as a port that is taken, is tried again.
 `workers`, `worker_buffer`, `flow_pause`, `log`, `control` and `metrics` need a restart.
 
 The log goes to the standard error; EQUIPOISE_LOG=debug, say, overrides the level that is
@@ -73,7 +72,7 @@ fn serve(path: &Path, plan: Plan) -> Result<(), Box<dyn std::error::Error>> {
         let name = loop {
             tokio::select! {
                 name = signals.next() => break name,
-                loaded = changes.next() => gateway.reload(loaded).await,
+                change = changes.next() => changes.apply(change, &mut gateway).await,
             };
         };
         tracing::info!(signal = name, "going down: finishing what is in flight");
@@ -83,58 +82,4 @@ fn serve(path: &Path, plan: Plan) -> Result<(), Box<dyn std::error::Error>> {
         }
         Ok(())
     })
-}
-
-/// The configurations that are to follow on the first one.
-struct Changes {
-    path: PathBuf,
-    hangup: Signal,
-    watch: Option<Watch>,
-}
-
-impl Changes {
-    /// From here on SIGHUP no longer ends the process.
-    fn new(path: &Path, plan: &Plan) -> std::io::Result<Changes> {
-        let watch = Watch::new().inspect_err(|error| {
-            tracing::warn!(%error, "files cannot be watched: SIGHUP reloads the configuration");
-        });
-        let mut watch = watch.ok();
-        if let Some(watch) = &mut watch {
-            watch.follow(plan.sources.clone());
-        }
-        Ok(Changes { path: path.to_owned(), hangup: signal(SignalKind::hangup())?, watch })
-    }
-
-    /// Waits for a reason to load the configuration anew, and does so.
-    async fn next(&mut self) -> Result<Plan, Report> {
-        loop {
-            let touched = async {
-                match &mut self.watch {
-                    Some(watch) => watch.changed().await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                _ = self.hangup.recv() => tracing::info!("SIGHUP: reloading the configuration"),
-                () = touched => tracing::info!("files have changed: reloading the configuration"),
-            }
-            let path = self.path.clone();
-            match spawn_blocking(move || config::load(&path)).await {
-                Ok(loaded) => {
-                    self.follow(&loaded);
-                    return loaded;
-                }
-                Err(error) => tracing::error!(%error, "the configuration was not loaded"),
-            }
-        }
-    }
-
-    fn follow(&mut self, loaded: &Result<Plan, Report>) {
-        if let Some(watch) = &mut self.watch {
-            watch.follow(match loaded {
-                Ok(plan) => plan.sources.clone(),
-                Err(report) => report.sources().clone(),
-            });
-        }
-    }
 }

@@ -14,7 +14,7 @@ pub struct Files {
 }
 
 /// What a configuration was read from, so that it can be told when that has changed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources(Vec<Source>);
 
 /// One file as it was when it was read.
@@ -55,10 +55,14 @@ impl Files {
 }
 
 impl Sources {
-    /// Whether other content stands in any of the files by now.
-    pub fn have_changed(&self) -> bool {
-        let changed = |s: &Source| digest(&read_bounded(&s.path, s.most)) != s.digest;
-        self.0.iter().any(changed)
+    /// The same files with what stands in them now. Only the content counts: an age or an inode
+    /// says nothing where files are bind-mounted or replaced by others of the same age.
+    pub fn read_again(&self) -> Sources {
+        let read = |source: &Source| {
+            let digest = digest(&read_bounded(&source.path, source.most));
+            Source { path: source.path.clone(), digest, ..*source }
+        };
+        Sources(self.0.iter().map(read).collect())
     }
 
     /// Where the files are.
@@ -103,12 +107,12 @@ mod tests {
         let sources = files.into_sources();
         assert_eq!(sources.paths().count(), 2);
         write("a", "1").unwrap();
-        assert!(!sources.have_changed());
+        assert_eq!(sources.read_again(), sources);
         write("b", "").unwrap();
-        assert!(sources.have_changed(), "one has come");
+        assert_ne!(sources.read_again(), sources, "one has come");
         std::fs::remove_file(folder.path().join("b")).unwrap();
-        assert!(!sources.have_changed());
+        assert_eq!(sources.read_again(), sources);
         write("a", "2").unwrap();
-        assert!(sources.have_changed());
+        assert_ne!(sources.read_again(), sources);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -20,21 +20,23 @@ const QUIET: Duration = Duration::from_millis(500);
 /// And when something happens all the time, this often.
 const RESTLESS: Duration = Duration::from_secs(5);
 
-/// Watches folders rather than files: a file is often replaced by another of its name, or
-/// reached by a symbolic link that is.
+/// They are also looked at this often though nothing is reported: of links swapped further up the
+/// path, of mounts, and of most file systems of other machines the system reports nothing.
+const POLL: Duration = Duration::from_secs(10);
+
+/// Compares files with what was read from them: when the system reports a change, and every
+/// [`POLL`].
 pub struct Watch {
-    watcher: RecommendedWatcher,
-    folders: HashSet<PathBuf>,
+    folders: Arc<Mutex<Folders>>,
     sources: Arc<Sources>,
     touched: Arc<Notify>,
+    poll: Duration,
 }
 
 impl Watch {
-    /// A watch over nothing yet.
-    ///
-    /// # Errors
-    /// The system does not let us.
-    pub fn new() -> notify::Result<Watch> {
+    /// A watch over what a configuration was read from. Where the system reports nothing, that is
+    /// logged, and looking every [`POLL`] has to do.
+    pub fn new(sources: Sources) -> Watch {
         let touched = Arc::new(Notify::new());
         let notified = Arc::clone(&touched);
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
@@ -43,24 +45,23 @@ impl Watch {
                 return;
             }
             notified.notify_one();
-        })?;
-        Ok(Watch { watcher, folders: HashSet::new(), sources: Arc::default(), touched })
+        });
+        let watcher = watcher.inspect_err(|error| {
+            tracing::warn!(%error, every = ?POLL, "changes of files are not reported: polling");
+        });
+        let folders = Folders { watcher: watcher.ok(), ..Folders::default() };
+        let mut watch = Watch {
+            folders: Arc::new(Mutex::new(folders)),
+            sources: Arc::default(),
+            touched,
+            poll: POLL,
+        };
+        watch.follow(sources);
+        watch
     }
 
     /// Watches what the configuration was read from last, in place of what it was before.
     pub fn follow(&mut self, sources: Sources) {
-        let wanted: HashSet<PathBuf> = sources.paths().flat_map(folders).collect();
-        for folder in self.folders.difference(&wanted) {
-            let _ = self.watcher.unwatch(folder); // one that is gone is not watched anyhow
-        }
-        // Those that were watched too: they may have been replaced by others of their name.
-        for folder in &wanted {
-            if let Err(error) = self.watcher.watch(folder, RecursiveMode::NonRecursive) {
-                let folder = folder.display();
-                tracing::warn!(%folder, %error, "cannot watch for changes: use SIGHUP");
-            }
-        }
-        self.folders = wanted;
         self.sources = Arc::new(sources);
         // Something may have happened before it was watched.
         self.touched.notify_one();
@@ -69,14 +70,63 @@ impl Watch {
     /// Ends when the files no longer hold what was read from them.
     pub async fn changed(&mut self) {
         loop {
-            self.touched.notified().await;
+            let reported = timeout(self.poll, self.touched.notified()).await.is_ok();
+            let seen = if reported { None } else { Some(self.look().await) };
+            if seen.as_ref() == Some(&*self.sources) {
+                continue;
+            }
             let quiet = async { while timeout(QUIET, self.touched.notified()).await.is_ok() {} };
             let _ = timeout(RESTLESS, quiet).await;
-            let sources = Arc::clone(&self.sources);
-            if spawn_blocking(move || sources.have_changed()).await.unwrap_or(false) {
+            let now = self.look().await;
+            if seen.is_some_and(|seen| seen != now) {
+                self.touched.notify_one(); // somebody is writing
+            } else if now != *self.sources {
                 return;
             }
         }
+    }
+
+    /// The files as they are now. Reading them may take its time, so others do it.
+    async fn look(&self) -> Sources {
+        let (folders, sources) = (Arc::clone(&self.folders), Arc::clone(&self.sources));
+        let looking = spawn_blocking(move || {
+            // In this order, so that what happens in between is reported.
+            folders.blocking_lock().follow(&sources);
+            sources.read_again()
+        });
+        looking.await.unwrap_or_else(|_| Sources::clone(&self.sources))
+    }
+}
+
+/// Folders whose changes are reported. Not files: one is often replaced by another of its name, or
+/// reached by a symbolic link that is.
+#[derive(Default)]
+struct Folders {
+    watcher: Option<RecommendedWatcher>,
+    watched: HashSet<PathBuf>,
+    /// Those of which it was said that they cannot be watched.
+    refused: HashSet<PathBuf>,
+}
+
+impl Folders {
+    fn follow(&mut self, sources: &Sources) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let wanted: HashSet<PathBuf> = sources.paths().flat_map(folders).collect();
+        for folder in self.watched.difference(&wanted) {
+            let _ = watcher.unwatch(folder); // one that is gone is not watched anyhow
+        }
+        let mut refused = HashSet::new();
+        // Those that were watched too: they may have been replaced by others of their name.
+        for folder in &wanted {
+            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+                refused.insert(folder.clone());
+                if !self.refused.contains(folder) {
+                    let folder = folder.display();
+                    tracing::warn!(%folder, %error, every = ?POLL, "cannot be watched: polling");
+                }
+            }
+        }
+        (self.watched, self.refused) = (wanted, refused);
     }
 }
 
@@ -93,4 +143,79 @@ fn folders(file: &Path) -> impl Iterator<Item = PathBuf> + use<> {
 /// Whether the event is somebody's reading, such as our own.
 fn is_reading(kind: EventKind) -> bool {
     kind.is_access() && kind != EventKind::Access(AccessKind::Close(AccessMode::Write))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::files::Files;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    /// A watch over `path` that looks at it every few milliseconds, and hears of nothing if
+    /// `deaf`.
+    fn watch(path: &Path, deaf: bool) -> Watch {
+        let files = Files::within(Path::new(""));
+        let _ = files.read(path, 100);
+        let watch = Watch { poll: Duration::from_millis(5), ..Watch::new(files.into_sources()) };
+        if deaf {
+            watch.folders.try_lock().unwrap().watcher = None;
+        }
+        watch
+    }
+
+    async fn changes(watch: &mut Watch) {
+        timeout(Duration::from_secs(60), watch.changed()).await.expect("a change is noticed");
+    }
+
+    #[tokio::test]
+    async fn links_anywhere_in_the_path_may_be_swapped() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        for release in ["r1", "r2"] {
+            fs::create_dir_all(at(release).join("etc")).unwrap();
+            fs::write(at(release).join("etc/file"), release).unwrap();
+        }
+        symlink("r1", at("one")).unwrap();
+        symlink("one", at("two")).unwrap();
+        symlink("two/etc/file", at("link")).unwrap();
+        for path in ["two/etc/file", "link"] {
+            let mut watch = watch(&at(path), false);
+            for release in ["r2", "r1"] {
+                symlink(release, at("new")).unwrap();
+                fs::rename(at("new"), at("one")).unwrap();
+                changes(&mut watch).await;
+                watch.follow(watch.look().await);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_may_be_away_and_come_back() {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, away) = (root.path().join("etc"), root.path().join("away"));
+        let file = folder.join("file");
+        fs::create_dir(&folder).unwrap();
+        fs::write(&file, "1").unwrap();
+        let mut watch = watch(&file, false);
+        fs::rename(&folder, &away).unwrap();
+        changes(&mut watch).await;
+        watch.follow(watch.look().await);
+        fs::create_dir(&folder).unwrap();
+        fs::write(&file, "2").unwrap();
+        changes(&mut watch).await;
+    }
+
+    #[tokio::test]
+    async fn where_nothing_is_reported_it_is_looked_at() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, "1").unwrap();
+        let mut watch = watch(&file, true);
+        // Of the same length and age.
+        let age = fs::metadata(&file).unwrap().modified().unwrap();
+        fs::write(&file, "2").unwrap();
+        fs::File::options().write(true).open(&file).unwrap().set_modified(age).unwrap();
+        changes(&mut watch).await;
+    }
 }

@@ -284,6 +284,8 @@ fn write_reloads(page: &Page, reloads: ReloadSample) {
     page.counter(&names::CONFIG_RELOADS, &["success"], reloads.succeeded);
     page.counter(&names::CONFIG_RELOADS, &["error"], reloads.failed);
     page.gauge(&names::CONFIG_LOADED, &[], reloads.last_success);
+    page.gauge(&names::CONFIG_IN_SYNC, &[], u8::from(reloads.in_sync));
+    page.gauge(&names::CONFIG_RESTART_NEEDED, &[], u8::from(reloads.restart_needed));
 }
 
 fn write_process(page: &mut Page) {

@@ -97,6 +97,10 @@ metrics! {
         "Reloads of the configuration; one with an error has changed nothing.";
     CONFIG_LOADED = Gauge "equipoise_config_last_reload_success_timestamp_seconds" []
         "When the configuration that is in effect was loaded, in seconds since 1970.";
+    CONFIG_IN_SYNC = Gauge "equipoise_config_in_sync" []
+        "1 if the configuration as it stands in its files is in effect, 0 if it was refused or could not be applied.";
+    CONFIG_RESTART_NEEDED = Gauge "equipoise_config_restart_needed" []
+        "1 if keys of the configuration have changed that wait for the next start, else 0.";
     BUILD_INFO = Gauge "equipoise_build_info" ["version"]
         "1; the label says which version runs.";
     PROCESS_CPU = Counter "process_cpu_seconds_total" []

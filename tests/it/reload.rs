@@ -5,3 +5,4 @@ mod listeners;
 mod load;
 mod mutations;
 mod services;
+mod unseen;

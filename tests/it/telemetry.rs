@@ -57,7 +57,13 @@ impl Source for Services {
     }
 
     fn reloads(&self) -> ReloadSample {
-        ReloadSample { succeeded: 2, failed: 1, last_success: 1.5e9 }
+        ReloadSample {
+            succeeded: 2,
+            failed: 1,
+            last_success: 1.5e9,
+            in_sync: false,
+            restart_needed: true,
+        }
     }
 }
 

@@ -65,7 +65,7 @@ impl Gateway {
 
     /// As `reload`, with the files that the configuration names in `folder`.
     pub async fn reload_in(&mut self, yaml: &str, folder: &Path) -> bool {
-        self.inner.reload(equipoise::config::parse(yaml, folder)).await
+        self.inner.reload(equipoise::config::parse(yaml, folder)).await == app::Reloaded::Done
     }
 
     /// A gateway to these endpoints, with defaults for everything.

@@ -1,0 +1,125 @@
+//! The configurations that follow on the one `serve` was started with.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until};
+
+use crate::app::{Gateway, Reloaded};
+use crate::config::{self, Plan, Report, Watch};
+
+/// How long after the first failure for a cause that may pass it is tried again. It doubles from
+/// one failure to the next.
+const FIRST_RETRY: Duration = Duration::from_secs(10);
+
+/// The longest that it gets.
+const LAST_RETRY: Duration = Duration::from_secs(60);
+
+/// The configurations that follow on the first one.
+pub struct Changes {
+    path: PathBuf,
+    hangup: Signal,
+    watch: Watch,
+    retry: Option<Retry>,
+}
+
+/// When it is tried again, and how long that was waited for.
+#[derive(Clone, Copy)]
+struct Retry {
+    at: Instant,
+    after: Duration,
+}
+
+impl Retry {
+    fn following(before: Option<Retry>) -> Retry {
+        let after = before.map_or(FIRST_RETRY, |before| (before.after * 2).min(LAST_RETRY));
+        Retry { at: Instant::now() + after, after }
+    }
+}
+
+/// A configuration that was loaded, and why.
+pub struct Change {
+    loaded: Result<Plan, Report>,
+    again: bool,
+}
+
+impl Changes {
+    /// From here on SIGHUP no longer ends the process.
+    ///
+    /// # Errors
+    /// The signal cannot be listened to.
+    pub fn new(path: &Path, plan: &Plan) -> std::io::Result<Changes> {
+        let hangup = signal(SignalKind::hangup())?;
+        let watch = Watch::new(plan.sources.clone());
+        Ok(Changes { path: path.to_owned(), hangup, watch, retry: None })
+    }
+
+    /// Waits for a reason to load the configuration anew, and does so.
+    pub async fn next(&mut self) -> Change {
+        loop {
+            let retry = self.retry;
+            let due = async {
+                match retry {
+                    Some(retry) => sleep_until(retry.at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let again = tokio::select! {
+                _ = self.hangup.recv() => {
+                    tracing::info!("SIGHUP: reloading the configuration");
+                    false
+                }
+                () = self.watch.changed() => {
+                    tracing::info!("files have changed: reloading the configuration");
+                    false
+                }
+                () = due => true,
+            };
+            if !again {
+                self.retry = None;
+            }
+            let path = self.path.clone();
+            match spawn_blocking(move || config::load(&path)).await {
+                Ok(loaded) => {
+                    self.watch.follow(match &loaded {
+                        Ok(plan) => plan.sources.clone(),
+                        Err(report) => report.sources().clone(),
+                    });
+                    return Change { loaded, again };
+                }
+                Err(error) => tracing::error!(%error, "the configuration was not loaded"),
+            }
+        }
+    }
+
+    /// Has the gateway go over to it. What fails for a cause that may pass is tried again until
+    /// it takes, or the files change.
+    pub async fn apply(&mut self, change: Change, gateway: &mut Gateway) {
+        let Change { loaded, again } = change;
+        let reloaded = match again {
+            false => gateway.reload(loaded).await,
+            true => gateway.retry(loaded).await,
+        };
+        self.retry = match reloaded {
+            Reloaded::Done | Reloaded::Refused => None,
+            Reloaded::Hindered => Some(Retry::following(self.retry)),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_pauses_between_retries_grow_up_to_a_bound() {
+        let mut retry = None;
+        let pauses = std::iter::repeat_with(|| {
+            retry = Some(Retry::following(retry));
+            retry.unwrap().after.as_secs()
+        });
+        assert_eq!(pauses.take(5).collect::<Vec<_>>(), [10, 20, 40, 60, 60]);
+    }
+}
