@@ -20,6 +20,7 @@ use crate::control;
 use crate::net::{BACKLOG, WorkerHandle};
 use crate::service::Registry;
 use crate::telemetry::{self, Exporter, Readiness, Reloads, WorkerMetrics};
+use crate::upstream::{Dialer, Resolver};
 use listeners::Listeners;
 use reload::Fixed;
 pub use reload::Reloaded;
@@ -38,7 +39,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// A thread could not be started.
-    #[error("cannot start a worker: {0}")]
+    #[error("cannot start a thread: {0}")]
     Worker(#[source] std::io::Error),
 }
 
@@ -85,7 +86,9 @@ impl Gateway {
         let state =
             export::State { registry: Arc::clone(&registry), reloads: Arc::clone(&reloads) };
         let exporter = Exporter::new(state, counters.clone(), plan.metrics.series_budget);
-        let (workers, threads) = worker::start(&plan, &registry, &counters)?;
+        let resolver = Resolver::start(plan.dns_servers.clone()).map_err(StartError::Worker)?;
+        let dialer = Arc::new(Dialer::new(resolver));
+        let (workers, threads) = worker::start(&plan, &registry, &counters, &dialer)?;
         registry.publish(reload::routing(&registry, plan).await);
 
         let (readiness, ready) = watch::channel(Readiness::Starting);

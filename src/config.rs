@@ -29,12 +29,12 @@ pub use plan::{ControlPlan, LogFormat, LogPlan, MetricsPlan, Plan};
 pub use report::{Finding, Report};
 pub use watch::Watch;
 
-use crate::model::RouteTable;
+use crate::model::{RouteTable, address};
 use crate::net::ListenerSpec;
 use crate::service::ServiceSpec;
 use files::Files;
 use node::{Entry, Node, Value};
-use read::{Fields, count, duration, items, size, word};
+use read::{Fields, count, duration, items, scalar, size, word};
 use report::{Problems, Span};
 
 /// No configuration is larger.
@@ -116,6 +116,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     fields.set("worker_buffer", &mut worker_buffer, size(1 << 20..=1 << 40));
     let mut flow_pause = Duration::from_micros(160);
     fields.set("flow_pause", &mut flow_pause, duration(Duration::ZERO..=Duration::from_millis(1)));
+    let dns_servers = fields.get("dns").map(|node| dns(node, problems)).unwrap_or_default();
     let log = fields.get("log").map(|node| log(node, problems));
     fields.finish();
     Plan {
@@ -125,6 +126,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
         metrics,
         services,
         routes: Arc::new(routes),
+        dns_servers,
         drain_timeout,
         worker_buffer,
         flow_pause,
@@ -181,6 +183,16 @@ fn routes(fields: &mut Fields<'_>, services: &[Entry], problems: &Problems) -> R
         problems.warn(entry.span, message, "add one, or remove the service");
     }
     table
+}
+
+/// `dns`: who is asked for names.
+fn dns(node: &Node, problems: &Problems) -> Vec<SocketAddr> {
+    let mut fields = Fields::of(node, problems);
+    let servers = fields.require("servers", "add `servers: [ 127.0.0.1:8600 ]`");
+    let servers = servers.map_or(&[][..], |node| items(node, problems)).iter();
+    let servers = servers.filter_map(|node| scalar(node, problems, address::name_server)).collect();
+    fields.finish();
+    servers
 }
 
 fn log(node: &Node, problems: &Problems) -> LogPlan {

@@ -1,9 +1,14 @@
 //! Connections to one endpoint on one worker.
 
+mod candidates;
 mod connect;
+mod dialer;
 mod pool;
+mod resolver;
 mod settings;
 
 pub use connect::ConnectError;
+pub use dialer::Dialer;
 pub use pool::{Observer, OpenError, Outages, Pool};
+pub use resolver::{LookupError, Resolver};
 pub use settings::{Settings, Tls, Version};

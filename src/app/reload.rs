@@ -1,5 +1,6 @@
 //! Going over to another configuration while everything runs.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ pub(super) struct Fixed {
     workers: usize,
     worker_buffer: usize,
     flow_pause: Duration,
+    dns_servers: Vec<SocketAddr>,
     control: ControlPlan,
     metrics: MetricsPlan,
     log: LogPlan,
@@ -26,6 +28,7 @@ impl Fixed {
             workers: plan.workers,
             worker_buffer: plan.worker_buffer,
             flow_pause: plan.flow_pause,
+            dns_servers: plan.dns_servers.clone(),
             control: plan.control.clone(),
             metrics: plan.metrics.clone(),
             log: plan.log,
@@ -38,6 +41,7 @@ impl Fixed {
             ("workers", self.workers != plan.workers),
             ("worker_buffer", self.worker_buffer != plan.worker_buffer),
             ("flow_pause", self.flow_pause != plan.flow_pause),
+            ("dns", self.dns_servers != plan.dns_servers),
             ("control", self.control != plan.control),
             ("metrics", self.metrics != plan.metrics),
             ("log", self.log != plan.log),

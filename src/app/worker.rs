@@ -14,6 +14,7 @@ use crate::net::{Acceptor, Command, Worker, WorkerHandle};
 use crate::proxy::{Front, Proxy};
 use crate::service::Registry;
 use crate::telemetry::WorkerMetrics;
+use crate::upstream::Dialer;
 
 /// Tasks that run before sockets are asked again: a turn is one round over all that is ready, and
 /// asking in its midst would only cut it into smaller writes.
@@ -28,6 +29,7 @@ struct Setup {
     buffer: usize,
     registry: Arc<Registry>,
     metrics: Arc<WorkerMetrics>,
+    dialer: Arc<Dialer>,
 }
 
 /// Starts a thread for each worker.
@@ -35,6 +37,7 @@ pub fn start(
     plan: &Plan,
     registry: &Arc<Registry>,
     metrics: &[Arc<WorkerMetrics>],
+    dialer: &Arc<Dialer>,
 ) -> Result<(Vec<WorkerHandle>, Vec<JoinHandle<()>>), StartError> {
     let mut workers = Vec::new();
     let mut threads = Vec::new();
@@ -44,6 +47,7 @@ pub fn start(
             buffer: plan.worker_buffer,
             registry: Arc::clone(registry),
             metrics: Arc::clone(metrics),
+            dialer: Arc::clone(dialer),
         };
         let (handle, inbox) = WorkerHandle::new();
         let flow_pause = plan.flow_pause;
@@ -68,7 +72,7 @@ pub fn start(
 fn run(runtime: &LocalRuntime, setup: Setup, mut inbox: mpsc::Receiver<Command>) {
     runtime.block_on(async move {
         let worker = Worker::new(setup.index, setup.buffer);
-        let proxy = Proxy::new(&worker, &setup.registry, &setup.metrics);
+        let proxy = Proxy::new(&worker, &setup.registry, &setup.metrics, &setup.dialer);
         let acceptor = Acceptor::new(&worker, Rc::new(Front(Rc::clone(&proxy))));
         let housekeeping = Rc::clone(&worker);
         worker.spawn(async move { housekeeping.run().await });

@@ -26,7 +26,7 @@ SIGHUP, or a change of the configuration file or of a certificate or key that it
 over to the new configuration: all of it, or nothing if anything is wrong, which the log then says
 with line and column. No connection and no stream ends for it; what `ctl` has changed stays on top.
 What fails for a cause that may pass, such as a port that is taken, is tried again.
-`workers`, `worker_buffer`, `flow_pause`, `log`, `control` and `metrics` need a restart.
+`workers`, `worker_buffer`, `flow_pause`, `dns`, `log`, `control` and `metrics` need a restart.
 
 The log goes to the standard error; EQUIPOISE_LOG=debug, say, overrides the level that is
 configured.

@@ -25,6 +25,8 @@ pub struct Plan {
     pub services: Vec<ServiceSpec>,
     /// The routes.
     pub routes: Arc<RouteTable>,
+    /// Who is asked for names; the servers of the system if there are none here.
+    pub dns_servers: Vec<SocketAddr>,
     /// How long requests in flight may take after the signal to stop.
     pub drain_timeout: Duration,
     /// Bytes that all slow streams of one worker may hold.

@@ -1,6 +1,6 @@
 //! Addresses as people write them.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// An address to listen on.
 ///
@@ -14,6 +14,17 @@ pub fn listen(text: &str) -> Result<SocketAddr, String> {
             "`{text}` is not an address to listen on: write IP and port, such as 0.0.0.0:{port} for \
              all interfaces or 127.0.0.1:{port} for this machine alone"
         )
+    })
+}
+
+/// The address of a name server: an IP, and a port unless it is 53.
+///
+/// # Errors
+/// Says what is wrong and how to mend it.
+pub fn name_server(text: &str) -> Result<SocketAddr, String> {
+    let usual = || text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53));
+    text.parse().or_else(|_| usual()).map_err(|_| {
+        format!("`{text}` is no address of a name server: write 10.0.0.2 or 127.0.0.1:8600")
     })
 }
 
@@ -104,6 +115,19 @@ mod tests {
             let message = endpoint(wrong).unwrap_err();
             assert!(message.contains(says), "{message}");
         }
+    }
+
+    #[test]
+    fn name_servers_have_a_usual_port() {
+        for (text, means) in [
+            ("10.0.0.2", "10.0.0.2:53"),
+            ("10.0.0.2:8600", "10.0.0.2:8600"),
+            ("::1", "[::1]:53"),
+            ("[::1]:5353", "[::1]:5353"),
+        ] {
+            assert_eq!(name_server(text), Ok(means.parse().unwrap()));
+        }
+        assert!(name_server("dns:53").unwrap_err().contains("write 10.0.0.2"));
     }
 
     #[test]

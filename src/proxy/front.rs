@@ -12,6 +12,7 @@ use crate::http2::Headers;
 use crate::net::{Closed, Handler, Stream, Worker};
 use crate::service::Registry;
 use crate::telemetry::{Side, WorkerMetrics};
+use crate::upstream::Dialer;
 
 /// The data path of one worker.
 pub struct Proxy {
@@ -22,15 +23,16 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// The data path of `worker`, to the services of `registry`.
+    /// The data path of `worker`, to the services of `registry`, found by `dialer`.
     pub fn new(
         worker: &Rc<Worker>,
         registry: &Registry,
         metrics: &Arc<WorkerMetrics>,
+        dialer: &Arc<Dialer>,
     ) -> Rc<Proxy> {
         Rc::new(Proxy {
             worker: Rc::clone(worker),
-            router: Router::new(worker, registry, metrics),
+            router: Router::new(worker, registry, metrics, dialer),
             lanes: Rc::default(),
             metrics: Arc::clone(metrics),
         })

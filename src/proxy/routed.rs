@@ -10,7 +10,7 @@ use crate::model::RouteTable;
 use crate::net::Worker;
 use crate::service::{Registry, Routing, RoutingCache, Service};
 use crate::telemetry::WorkerMetrics;
-use crate::upstream::Outages;
+use crate::upstream::{Dialer, Outages};
 
 /// A routing, with this worker's side of each of its services.
 #[derive(Default)]
@@ -35,6 +35,7 @@ impl Routed {
 pub struct Router {
     worker: Rc<Worker>,
     metrics: Arc<WorkerMetrics>,
+    dialer: Arc<Dialer>,
     outages: Rc<Outages>,
     cache: RefCell<RoutingCache>,
     routed: RefCell<Rc<Routed>>,
@@ -42,10 +43,16 @@ pub struct Router {
 
 impl Router {
     /// The newest routing of `registry`.
-    pub fn new(worker: &Rc<Worker>, registry: &Registry, metrics: &Arc<WorkerMetrics>) -> Router {
+    pub fn new(
+        worker: &Rc<Worker>,
+        registry: &Registry,
+        metrics: &Arc<WorkerMetrics>,
+        dialer: &Arc<Dialer>,
+    ) -> Router {
         let router = Router {
             worker: Rc::clone(worker),
             metrics: Arc::clone(metrics),
+            dialer: Arc::clone(dialer),
             outages: Rc::default(),
             cache: RefCell::new(registry.routing_cache()),
             routed: RefCell::default(),
@@ -82,7 +89,10 @@ impl Router {
         let known: HashMap<*const Service, &Rc<Target>> = known.collect();
         let target = |service: &Arc<Service>| match known.get(&Arc::as_ptr(service)) {
             Some(target) => Rc::clone(target),
-            None => Rc::new(Target::new(&self.worker, service, &self.metrics, &self.outages)),
+            None => {
+                let (dialer, outages) = (&self.dialer, &self.outages);
+                Rc::new(Target::new(&self.worker, service, &self.metrics, dialer, outages))
+            }
         };
         let targets = routing.services.iter().map(target).collect();
         *self.routed.borrow_mut() = Rc::new(Routed { routing, targets });

@@ -14,7 +14,7 @@ use crate::model::{Endpoint, ExchangeClass};
 use crate::net::Worker;
 use crate::service::{Service, ServiceSpec, Snapshot, SnapshotCache};
 use crate::telemetry::WorkerMetrics;
-use crate::upstream::{Observer, Outages, Pool};
+use crate::upstream::{Dialer, Observer, Outages, Pool};
 
 /// One service on one worker.
 pub struct Target {
@@ -24,6 +24,7 @@ pub struct Target {
     cache: RefCell<SnapshotCache>,
     view: RefCell<Rc<View>>,
     pools: RefCell<HashMap<*const Endpoint, Rc<Pool>>>,
+    dialer: Arc<Dialer>,
     outages: Rc<Outages>,
     /// Of requests that may be sent again.
     budget: Budget,
@@ -49,6 +50,7 @@ impl Target {
         worker: &Rc<Worker>,
         service: &Arc<Service>,
         metrics: &Arc<WorkerMetrics>,
+        dialer: &Arc<Dialer>,
         outages: &Rc<Outages>,
     ) -> Target {
         let mut cache = service.snapshot_cache();
@@ -61,6 +63,7 @@ impl Target {
             cache: RefCell::new(cache),
             view: RefCell::new(Rc::new(empty)),
             pools: RefCell::default(),
+            dialer: Arc::clone(dialer),
             outages: Rc::clone(outages),
             budget: Budget::default(),
             methods,
@@ -137,7 +140,7 @@ impl Target {
         let pool = pools.entry(Arc::as_ptr(endpoint)).or_insert_with(|| {
             let observer = Rc::clone(&self.observer);
             let settings = &snapshot.spec.upstream;
-            Pool::new(&self.worker, endpoint, settings, observer, &self.outages)
+            Pool::new(&self.worker, endpoint, settings, observer, &self.dialer, &self.outages)
         });
         Rc::clone(pool)
     }

@@ -1,4 +1,4 @@
-//! Connecting to an endpoint.
+//! Connecting to an endpoint at one of its addresses.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,15 +7,22 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::resolver::LookupError;
 use super::settings::{Settings, Tls, Version};
 use crate::net::{Io, watch_liveness};
 
 /// Why there is no connection to an endpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Nobody answers there, or the name is unknown.
+    /// Nobody answers there.
     #[error("cannot connect: {0}")]
     Tcp(#[source] std::io::Error),
+    /// It is a name without an address.
+    #[error("{0}")]
+    Lookup(#[from] LookupError),
+    /// It is no address.
+    #[error("the address is not host:port")]
+    Address,
     /// The endpoint did not show that it is who it should be.
     #[error("TLS handshake failed: {0}")]
     Tls(#[source] std::io::Error),
@@ -33,17 +40,17 @@ pub enum ConnectError {
     Refused,
 }
 
-/// Connects to `address`, with TLS if the settings say so; also says which of its addresses it is.
+/// Connects to `endpoint` at one of its addresses, with TLS if the settings say so.
 pub(super) async fn connect(
-    address: &str,
+    endpoint: &str,
+    address: SocketAddr,
     settings: &Settings,
-) -> Result<(Io, SocketAddr), ConnectError> {
+) -> Result<Io, ConnectError> {
     let stream = TcpStream::connect(address).await.map_err(ConnectError::Tcp)?;
     stream.set_nodelay(true).map_err(ConnectError::Tcp)?;
-    let peer = stream.peer_addr().map_err(ConnectError::Tcp)?;
     watch_liveness(&stream, &settings.limits).map_err(ConnectError::Tcp)?;
-    let Some(tls) = &settings.tls else { return Ok((Io::Plain(stream), peer)) };
-    let name = server_name(address, tls)?;
+    let Some(tls) = &settings.tls else { return Ok(Io::Plain(stream)) };
+    let name = server_name(endpoint, tls)?;
     let connector = TlsConnector::from(Arc::clone(&tls.config));
     let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
     // Who speaks HTTP/1.1 need not say so.
@@ -51,14 +58,14 @@ pub(super) async fn connect(
     if settings.version == Version::Http2 && agreed != Some(Version::Http2.alpn()) {
         return Err(ConnectError::Alpn);
     }
-    Ok((Io::Tls(Box::new(stream.into())), peer))
+    Ok(Io::Tls(Box::new(stream.into())))
 }
 
-fn server_name(address: &str, tls: &Tls) -> Result<ServerName<'static>, ConnectError> {
+fn server_name(endpoint: &str, tls: &Tls) -> Result<ServerName<'static>, ConnectError> {
     if let Some(name) = &tls.server_name {
         return Ok(name.clone());
     }
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');
     ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::Name(host.to_owned()))
 }

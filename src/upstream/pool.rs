@@ -1,6 +1,7 @@
 //! The connections of one worker to one endpoint: opened on demand, more of them when the peer's
 //! limit on streams is reached, and a bounded wait when there may be no more.
 
+mod establish;
 mod freed;
 mod guards;
 mod owner;
@@ -13,16 +14,15 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
-use super::connect::{ConnectError, connect};
+use super::candidates::Candidates;
+use super::connect::ConnectError;
+use super::dialer::Dialer;
 use super::settings::{Settings, Version};
 use crate::http2::{self, Outgoing};
 use crate::model::{ConnectionCount, Endpoint, Time};
-use crate::net::{Closed, Codec, Conn, Handler, Stream, Worker};
+use crate::net::{Closed, Conn, Stream, Worker};
 use freed::Freed;
-use guards::{CloseOnDrop, Waiting};
-use owner::Owner;
+use guards::Waiting;
 pub use reconnect::Outages;
 use room::{PATIENCE, Share};
 
@@ -47,6 +47,8 @@ pub struct Pool {
     endpoint: Arc<Endpoint>,
     settings: Settings,
     observer: Rc<dyn Observer>,
+    dialer: Arc<Dialer>,
+    candidates: RefCell<Candidates>,
     conns: RefCell<Vec<Rc<Conn>>>,
     connecting: Cell<usize>,
     /// Since when.
@@ -84,6 +86,7 @@ impl Pool {
         endpoint: &Arc<Endpoint>,
         settings: &Settings,
         observer: Rc<dyn Observer>,
+        dialer: &Arc<Dialer>,
         outages: &Rc<Outages>,
     ) -> Rc<Pool> {
         Rc::new_cyclic(|this| Pool {
@@ -92,6 +95,8 @@ impl Pool {
             endpoint: Arc::clone(endpoint),
             settings: settings.clone(),
             observer,
+            dialer: Arc::clone(dialer),
+            candidates: RefCell::new(Candidates::new(worker.index())),
             conns: RefCell::default(),
             connecting: Cell::new(0),
             connecting_since: Cell::new(Time::ZERO),
@@ -223,67 +228,6 @@ impl Pool {
     /// Connections that take, or will again take, new streams.
     fn usable(&self) -> usize {
         self.conns.borrow().iter().filter(|conn| !conn.is_leaving()).count()
-    }
-
-    async fn connect(self: Rc<Self>) {
-        let counted = self.endpoint.count_connecting();
-        let ready = tokio::time::timeout(self.settings.connect_timeout, self.establish()).await;
-        self.connecting.set(self.connecting.get() - 1);
-        *self.unreachable.borrow_mut() = match ready {
-            Ok(Ok(())) => None,
-            _ => Some(counted),
-        };
-        match ready.unwrap_or(Err(ConnectError::Timeout)) {
-            Ok(()) => {
-                self.failures.set(0);
-                self.retry_at.set(Time::ZERO);
-                self.observer.connected(&self.endpoint);
-            }
-            Err(error) => self.note_failure(&error),
-        }
-        self.freed.notify_waiters();
-        self.settle();
-    }
-
-    /// Connects and waits for the peer's SETTINGS: only they say how many streams it takes.
-    async fn establish(self: &Rc<Self>) -> Result<(), ConnectError> {
-        let (io, peer) = connect(self.endpoint.address(), &self.settings).await?;
-        let limits = Arc::clone(&self.settings.limits);
-        let codec = match self.settings.version {
-            Version::Http1 => Codec::http1_client(limits),
-            Version::Http2 => Codec::http2_client(limits),
-        };
-        let owner = Rc::new(Owner { pool: Rc::downgrade(self), news: Notify::new() });
-        let handler: Rc<dyn Handler> = Rc::clone(&owner) as Rc<dyn Handler>;
-        let conn = Conn::new(&self.worker, codec, io, peer, handler);
-        let (pool, driven) = (Rc::clone(self), Rc::clone(&conn));
-        let counted = Rc::new(Cell::new(None));
-        let count = Rc::clone(&counted);
-        let guard = CloseOnDrop(Some(Rc::clone(&conn)));
-        self.worker.spawn(async move {
-            driven.clone().drive().await;
-            pool.conns.borrow_mut().retain(|conn| !Rc::ptr_eq(conn, &driven));
-            pool.freed.notify_waiters();
-            drop(counted.take());
-        });
-        loop {
-            let news = owner.news.notified();
-            if conn.is_leaving() {
-                return Err(ConnectError::Refused);
-            }
-            if conn.is_ready() {
-                break;
-            }
-            news.await;
-        }
-        guard.keep();
-        if self.endpoint.connected() == 0 {
-            // What was learnt is of a process, or a way to it, that is gone.
-            self.endpoint.load().forget();
-        }
-        count.set(Some(self.endpoint.count_connected()));
-        self.conns.borrow_mut().push(conn);
-        Ok(())
     }
 
     /// Gives up a request that was sent on `stream`.

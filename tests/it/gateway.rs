@@ -13,6 +13,7 @@ mod keys;
 mod measures;
 mod members;
 mod mirror;
+mod names;
 mod relay;
 mod routing;
 mod shutdown;

@@ -1,5 +1,6 @@
 //! What has to happen however a function is left.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::Pool;
@@ -27,19 +28,27 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Closes a connection that did not become ready in time.
-pub struct CloseOnDrop(pub Option<Rc<Conn>>);
+/// Closes a connection that nobody waits for any more before it was ready.
+pub struct CloseOnDrop {
+    conn: Option<Rc<Conn>>,
+    /// Why it is closed if it is closed now.
+    why: Rc<Cell<Closed>>,
+}
 
 impl CloseOnDrop {
+    pub fn new(conn: &Rc<Conn>, why: &Rc<Cell<Closed>>) -> CloseOnDrop {
+        CloseOnDrop { conn: Some(Rc::clone(conn)), why: Rc::clone(why) }
+    }
+
     pub fn keep(mut self) {
-        self.0 = None;
+        self.conn = None;
     }
 }
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        if let Some(conn) = self.0.take() {
-            conn.close(Closed::PrefaceTimeout);
+        if let Some(conn) = self.conn.take() {
+            conn.close(self.why.get());
         }
     }
 }

@@ -114,10 +114,11 @@ async fn an_invalid_file_changes_nothing_and_every_error_is_named() {
 async fn what_needs_a_restart_is_named() {
     let backend = Backend::start().await;
     let gateway = Process::start(&to(&backend)).await;
-    let other =
-        to(&backend).replace("workers: 2", "workers: 3\nworker_buffer: 1GiB\nflow_pause: 0ms");
+    let other = to(&backend)
+        .replace("workers: 2", "workers: 3\nworker_buffer: 1GiB\nflow_pause: 0ms")
+        + "dns: { servers: [ 127.0.0.1 ] }\n";
     gateway.configure(&other);
-    for key in ["workers", "worker_buffer", "flow_pause"] {
+    for key in ["workers", "worker_buffer", "flow_pause", "dns"] {
         gateway.said(|line| line["level"] == "WARN" && line["key"] == key).await;
     }
     eventually("the rest is applied", async || reloads(&gateway, "success").await == 1.0).await;

@@ -1,0 +1,111 @@
+//! In which order the addresses of an endpoint are tried.
+//!
+//! Each connection begins with another one, so that all get their share and a dead one does not
+//! stay the first. Families take turns (RFC 8305, section 4). Those that failed of late come last.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::model::Time;
+
+/// A failure is remembered for so long.
+const REMEMBERED: Duration = Duration::from_secs(30);
+
+/// What is known of the addresses of one endpoint.
+#[derive(Debug)]
+pub struct Candidates {
+    /// Where the next connection begins.
+    turn: usize,
+    /// Attempts that have not succeeded, by when they began.
+    failed: HashMap<SocketAddr, Time>,
+}
+
+impl Candidates {
+    /// Nothing is known yet; the first connection begins at `turn`, so that many do not begin at
+    /// the same address.
+    pub fn new(turn: usize) -> Candidates {
+        Candidates { turn, failed: HashMap::new() }
+    }
+
+    /// The order for one more connection to an endpoint that is at `addresses` now.
+    pub fn order(&mut self, addresses: &[SocketAddr], now: Time) -> Vec<SocketAddr> {
+        self.failed.retain(|address, at| {
+            now.since(*at) < REMEMBERED && addresses.contains(address) // no more than there are
+        });
+        let (failed, mut order): (Vec<_>, Vec<_>) =
+            interleave(addresses).into_iter().partition(|at| self.failed.contains_key(at));
+        if !order.is_empty() {
+            let turn = self.turn % order.len();
+            order.rotate_left(turn);
+        }
+        self.turn = self.turn.wrapping_add(1);
+        let mut failed = failed;
+        failed.sort_by_key(|address| self.failed.get(address));
+        order.extend(failed);
+        order
+    }
+
+    /// An attempt begins; it counts as failed until it succeeds.
+    pub fn begin(&mut self, address: SocketAddr, now: Time) {
+        self.failed.insert(address, now);
+    }
+
+    /// An attempt has succeeded. Those that began after it were given no time.
+    pub fn succeed(&mut self, address: SocketAddr) {
+        if let Some(began) = self.failed.remove(&address) {
+            self.failed.retain(|_, at| *at <= began);
+        }
+    }
+}
+
+/// Addresses of both families in turns, as long as there are both, each in the order given.
+fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let (six, four): (Vec<&SocketAddr>, Vec<&SocketAddr>) =
+        addresses.iter().partition(|address| address.is_ipv6());
+    let mut order = Vec::with_capacity(addresses.len());
+    for at in 0..six.len().max(four.len()) {
+        order.extend([six.get(at), four.get(at)].into_iter().flatten().map(|address| **address));
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses<const N: usize>(texts: [&str; N]) -> [SocketAddr; N] {
+        texts.map(|text| format!("{text}:80").parse().unwrap())
+    }
+
+    #[test]
+    fn families_take_turns_and_each_connection_begins_elsewhere() {
+        let all @ [a, b, c, d] = addresses(["10.0.0.1", "10.0.0.2", "10.0.0.3", "[2001:db8::1]"]);
+        let mut candidates = Candidates::new(4);
+        let mut order = || candidates.order(&all, Time::ZERO);
+        assert_eq!(order(), [d, a, b, c]);
+        assert_eq!(order(), [a, b, c, d]);
+        assert_eq!(order(), [b, c, d, a]);
+    }
+
+    #[test]
+    fn who_failed_comes_last_for_a_while() {
+        let all @ [a, b, c] = addresses(["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+        let mut candidates = Candidates::new(0);
+        let at = Time::from_millis;
+        candidates.begin(b, at(0));
+        candidates.begin(a, at(250));
+        for _ in 0..4 {
+            assert_eq!(candidates.order(&all, at(1000)), [c, b, a]);
+        }
+        candidates.succeed(b);
+        assert_eq!(candidates.order(&all, at(1000))[..2], [b, c], "a had its time cut short");
+        candidates.begin(a, at(1000));
+        assert_eq!(candidates.order(&all, at(30_999))[2], a);
+        let starts = [(); 3].map(|()| candidates.order(&all, at(31_000))[0]);
+        assert!(starts.contains(&a), "{starts:?}");
+        candidates.begin(a, at(31_000));
+        candidates.order(&[b], at(31_000));
+        assert!(candidates.failed.is_empty(), "what is no address any more is forgotten");
+    }
+}

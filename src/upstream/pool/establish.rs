@@ -1,0 +1,166 @@
+//! Making a connection: to whichever of the endpoint's addresses is ready first (RFC 8305).
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::Pool;
+use super::guards::CloseOnDrop;
+use super::owner::Owner;
+use crate::model::{ConnectionCount, Time};
+use crate::net::{Closed, Codec, Conn, Handler};
+use crate::upstream::connect::{ConnectError, connect};
+use crate::upstream::resolver::LookupError;
+use crate::upstream::settings::Version;
+
+/// An address has so long before the next one is tried beside it.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// A connection that is ready, and where it is to be counted until it ends.
+struct Ready {
+    conn: Rc<Conn>,
+    guard: CloseOnDrop,
+    counted: Rc<Cell<Option<ConnectionCount>>>,
+}
+
+impl Pool {
+    pub(super) async fn connect(self: Rc<Self>) {
+        let counted = self.endpoint.count_connecting();
+        let ready = self.establish().await;
+        self.connecting.set(self.connecting.get() - 1);
+        *self.unreachable.borrow_mut() = match ready {
+            Ok(()) => None,
+            Err(_) => Some(counted),
+        };
+        match ready {
+            Ok(()) => {
+                self.failures.set(0);
+                self.retry_at.set(Time::ZERO);
+                self.observer.connected(&self.endpoint);
+            }
+            Err(error) => self.note_failure(&error),
+        }
+        self.freed.notify_waiters();
+        self.settle();
+    }
+
+    /// Resolves and connects, in the time that there is for both.
+    async fn establish(self: &Rc<Self>) -> Result<(), ConnectError> {
+        let found = Cell::new(false);
+        let making = async {
+            let addresses = self.dialer.find(self.endpoint.address()).await?;
+            found.set(true);
+            self.race(&addresses).await
+        };
+        let ready = match timeout(self.settings.connect_timeout, making).await {
+            Ok(ready) => ready?,
+            Err(_) if found.get() => return Err(ConnectError::Timeout),
+            Err(_) => return Err(LookupError::Silent.into()),
+        };
+        if ready.conn.is_leaving() {
+            return Err(ConnectError::Refused);
+        }
+        if self.endpoint.connected() == 0 {
+            // What was learnt is of a process, or a way to it, that is gone.
+            self.endpoint.load().forget();
+        }
+        ready.counted.set(Some(self.endpoint.count_connected()));
+        self.conns.borrow_mut().push(ready.conn);
+        ready.guard.keep();
+        Ok(())
+    }
+
+    /// Tries the addresses, the next one when an attempt has failed or takes long, and keeps the
+    /// first connection that is ready.
+    async fn race(self: &Rc<Self>, addresses: &[SocketAddr]) -> Result<Ready, ConnectError> {
+        let now = self.worker.now();
+        let mut addresses = self.candidates.borrow_mut().order(addresses, now).into_iter();
+        let delay = ATTEMPT_DELAY.min(self.settings.connect_timeout / 4);
+        let mut attempts = JoinSet::new();
+        let mut failure = ConnectError::Timeout;
+        let why = Rc::new(Cell::new(Closed::PrefaceTimeout));
+        loop {
+            if let Some(address) = addresses.next() {
+                self.candidates.borrow_mut().begin(address, self.worker.now());
+                let (pool, why) = (Rc::clone(self), Rc::clone(&why));
+                let attempt = async move { (address, pool.connect_to(address, why).await) };
+                attempts.spawn_local(attempt);
+            }
+            let next = async {
+                match addresses.len() {
+                    0 => std::future::pending().await,
+                    _ => self.worker.sleep(delay).await,
+                }
+            };
+            tokio::select! {
+                ended = attempts.join_next() => match ended {
+                    Some(Ok((address, Ok(ready)))) => {
+                        self.candidates.borrow_mut().succeed(address);
+                        why.set(Closed::Cancelled);
+                        return Ok(ready);
+                    }
+                    Some(Ok((_, Err(error)))) => failure = more_telling(failure, error),
+                    Some(Err(_)) => {} // it broke off: as if it had never been
+                    None => return Err(failure),
+                },
+                () = next => {}
+            }
+        }
+    }
+
+    /// Connects and waits for the peer's SETTINGS: only they say how many streams it takes.
+    /// Whoever gives up before closes the connection as `why` says then.
+    async fn connect_to(
+        self: Rc<Self>,
+        address: SocketAddr,
+        why: Rc<Cell<Closed>>,
+    ) -> Result<Ready, ConnectError> {
+        let io = connect(self.endpoint.address(), address, &self.settings).await?;
+        let limits = Arc::clone(&self.settings.limits);
+        let codec = match self.settings.version {
+            Version::Http1 => Codec::http1_client(limits),
+            Version::Http2 => Codec::http2_client(limits),
+        };
+        let owner = Rc::new(Owner { pool: Rc::downgrade(&self), news: Notify::new() });
+        let handler: Rc<dyn Handler> = Rc::clone(&owner) as Rc<dyn Handler>;
+        let conn = Conn::new(&self.worker, codec, io, address, handler);
+        let (pool, driven) = (Rc::clone(&self), Rc::clone(&conn));
+        let counted = Rc::new(Cell::new(None));
+        let count = Rc::clone(&counted);
+        let guard = CloseOnDrop::new(&conn, &why);
+        self.worker.spawn(async move {
+            driven.clone().drive().await;
+            pool.conns.borrow_mut().retain(|conn| !Rc::ptr_eq(conn, &driven));
+            pool.freed.notify_waiters();
+            drop(count.take());
+        });
+        loop {
+            let news = owner.news.notified();
+            if conn.is_leaving() {
+                return Err(ConnectError::Refused);
+            }
+            if conn.is_ready() {
+                break;
+            }
+            news.await;
+        }
+        Ok(Ready { conn, guard, counted })
+    }
+}
+
+/// What to say of several failures: that a family has no route here is the least of it.
+fn more_telling(before: ConnectError, after: ConnectError) -> ConnectError {
+    use std::io::ErrorKind::{AddrNotAvailable, NetworkUnreachable};
+    let no_route = |error: &ConnectError| {
+        matches!(error, ConnectError::Tcp(error)
+            if matches!(error.kind(), AddrNotAvailable | NetworkUnreachable))
+    };
+    let nothing = matches!(before, ConnectError::Timeout);
+    if nothing || !no_route(&after) { after } else { before }
+}

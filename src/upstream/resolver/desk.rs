@@ -1,0 +1,206 @@
+//! Who has asked for which name, and what was found last.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use super::lanes::Lanes;
+use super::{Answer, Found, LookUp, LookupError, Question};
+
+/// An answer is used again for so long, whatever its owner says: a change shows soon, and many
+/// connections that are made at once are one question.
+const SHORTEST_USE: Duration = Duration::from_secs(1);
+const LONGEST_USE: Duration = Duration::from_secs(5);
+
+/// A failure is the answer for so long.
+const FAILURE_USE: Duration = Duration::from_secs(1);
+
+/// Who has asked waits so long for news where the last answer is known, and then has that.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// An answer is better than none for so long while name servers fail.
+const LONGEST_STALE: Duration = Duration::from_secs(3600);
+
+/// A name that nobody has asked for in this time is forgotten.
+const KEPT: Duration = Duration::from_secs(7200);
+
+/// How often names are forgotten.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// The questions of the process. There are as many names as endpoints have, and each has as many
+/// questions open as there are attempts to connect.
+pub struct Desk<F> {
+    look_up: Rc<F>,
+    lanes: Rc<Lanes>,
+    names: HashMap<Arc<str>, Name>,
+    tasks: JoinSet<Event>,
+    /// Whose look-up a task is.
+    looked_up: HashMap<Id, Arc<str>>,
+}
+
+struct Name {
+    asked: Instant,
+    under_way: bool,
+    waiting: Vec<oneshot::Sender<Answer>>,
+    last: Option<Last>,
+    failure: Option<(LookupError, Instant)>,
+    /// Its servers were silent the last time.
+    slow: bool,
+}
+
+struct Last {
+    found: Found,
+    at: Instant,
+}
+
+enum Event {
+    Found(Result<Found, LookupError>),
+    Impatient(Arc<str>),
+}
+
+impl<F: LookUp> Desk<F> {
+    pub fn new(look_up: F) -> Desk<F> {
+        Desk {
+            look_up: Rc::new(look_up),
+            lanes: Rc::new(Lanes::new()),
+            names: HashMap::new(),
+            tasks: JoinSet::new(),
+            looked_up: HashMap::new(),
+        }
+    }
+
+    /// Answers until nobody can ask any more; what is under way then is dropped.
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Question>) {
+        let mut sweep = interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                question = inbox.recv() => match question {
+                    Some(question) => self.take(question),
+                    None => return,
+                },
+                Some(ended) = self.tasks.join_next_with_id() => self.note(ended),
+                now = sweep.tick() => self.forget(now),
+            }
+        }
+    }
+
+    fn take(&mut self, Question { name, answer }: Question) {
+        let now = Instant::now();
+        let entry = self.names.entry(Arc::clone(&name)).or_insert_with(|| Name::new(now));
+        entry.asked = now;
+        if let Some(known) = entry.known(now) {
+            let _ = answer.send(known); // who has gone needs none
+            return;
+        }
+        entry.waiting.retain(|waiting| !waiting.is_closed());
+        entry.waiting.push(answer);
+        if entry.last.is_some() {
+            let name = Arc::clone(&name);
+            self.tasks.spawn_local(async move {
+                sleep(PATIENCE).await;
+                Event::Impatient(name)
+            });
+        }
+        if !std::mem::replace(&mut entry.under_way, true) {
+            let (slow, lanes) = (entry.slow, Rc::clone(&self.lanes));
+            let look_up = (self.look_up)(Arc::clone(&name));
+            let task = async move { Event::Found(lanes.carry(slow, look_up).await) };
+            self.looked_up.insert(self.tasks.spawn_local(task).id(), name);
+        }
+    }
+
+    fn note(&mut self, ended: Result<(Id, Event), JoinError>) {
+        let now = Instant::now();
+        let (id, result) = match ended {
+            Ok((_, Event::Impatient(name))) => {
+                let entry = self.names.get_mut(&name).filter(|entry| entry.under_way);
+                return entry.into_iter().for_each(|entry| entry.answer_stale(now));
+            }
+            Ok((id, Event::Found(result))) => (id, result),
+            Err(error) => {
+                tracing::error!(%error, "a look-up of a name broke off");
+                (error.id(), Err(LookupError::Failed("the look-up broke off".into())))
+            }
+        };
+        let name = self.looked_up.remove(&id);
+        if let Some(entry) = name.and_then(|name| self.names.get_mut(&name)) {
+            entry.end(result, now);
+        }
+    }
+
+    fn forget(&mut self, now: Instant) {
+        self.names.retain(|_, name| name.under_way || now - name.asked < KEPT);
+    }
+}
+
+impl Name {
+    fn new(asked: Instant) -> Name {
+        Name {
+            asked,
+            under_way: false,
+            waiting: Vec::new(),
+            last: None,
+            failure: None,
+            slow: false,
+        }
+    }
+
+    /// The answer that need not be asked for.
+    fn known(&self, now: Instant) -> Option<Answer> {
+        if let Some((failure, at)) = &self.failure {
+            let recent = now - *at < FAILURE_USE;
+            return recent.then(|| self.stale(now).unwrap_or_else(|| Err(failure.clone())));
+        }
+        let last = self.last.as_ref()?;
+        let fresh = now - last.at < last.found.ttl.clamp(SHORTEST_USE, LONGEST_USE);
+        fresh.then(|| Ok(Arc::clone(&last.found.addresses)))
+    }
+
+    /// What was found last, if it is not too old.
+    fn stale(&self, now: Instant) -> Option<Answer> {
+        let last = self.last.as_ref().filter(|last| now - last.at < LONGEST_STALE)?;
+        Some(Ok(Arc::clone(&last.found.addresses)))
+    }
+
+    fn answer_stale(&mut self, now: Instant) {
+        if let Some(stale) = self.stale(now) {
+            self.answer(&stale);
+        }
+    }
+
+    fn end(&mut self, result: Result<Found, LookupError>, now: Instant) {
+        self.under_way = false;
+        self.slow = matches!(result, Err(LookupError::Silent));
+        match result {
+            Ok(found) => {
+                self.failure = None;
+                let answer = Ok(Arc::clone(&found.addresses));
+                self.last = Some(Last { found, at: now });
+                self.answer(&answer);
+            }
+            Err(error) => {
+                if error == LookupError::Unknown {
+                    self.last = None; // that is news, and no failure to get them
+                }
+                self.failure = Some((error.clone(), now));
+                let answer = self.stale(now).unwrap_or(Err(error));
+                self.answer(&answer);
+            }
+        }
+    }
+
+    fn answer(&mut self, answer: &Answer) {
+        for waiting in self.waiting.drain(..) {
+            let _ = waiting.send(answer.clone()); // who has gone needs none
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

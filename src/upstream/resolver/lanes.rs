@@ -1,0 +1,61 @@
+//! Two lanes, so that names whose servers are silent hold up nobody but each other.
+//!
+//! A look-up begins in the quick lane, which it has to leave soon. One that takes longer goes on
+//! in the slow lane if there is a place, and gives up if there is none; the next one of that name
+//! queues for the slow lane from the beginning.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::{Found, LookupError};
+
+/// Look-ups in the quick lane.
+const QUICK: usize = 64;
+
+/// How long each may be there.
+const SOON: Duration = Duration::from_millis(500);
+
+/// Look-ups in the slow lane.
+const SLOW: usize = 32;
+
+/// How long each may be there.
+const AT_LAST: Duration = Duration::from_secs(10);
+
+/// The places of both lanes; who waits for one gets it in turn.
+pub struct Lanes {
+    quick: Semaphore,
+    slow: Semaphore,
+}
+
+impl Lanes {
+    pub fn new() -> Lanes {
+        Lanes { quick: Semaphore::new(QUICK), slow: Semaphore::new(SLOW) }
+    }
+
+    /// Has `look_up` done; `slow` if it is known to take long.
+    pub async fn carry(
+        &self,
+        slow: bool,
+        look_up: impl Future<Output = Result<Found, LookupError>>,
+    ) -> Result<Found, LookupError> {
+        let mut look_up = pin!(look_up);
+        let place = if slow {
+            self.slow.acquire().await
+        } else {
+            let place = self.quick.acquire().await;
+            if let Ok(found) = timeout(SOON, &mut look_up).await {
+                return found;
+            }
+            drop(place);
+            let Ok(place) = self.slow.try_acquire() else { return Err(LookupError::Silent) };
+            Ok(place)
+        };
+        let found = timeout(AT_LAST, look_up).await.unwrap_or(Err(LookupError::Silent));
+        drop(place);
+        found
+    }
+}
