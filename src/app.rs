@@ -20,7 +20,7 @@ use crate::control;
 use crate::net::{BACKLOG, WorkerHandle};
 use crate::service::Registry;
 use crate::telemetry::{self, Exporter, Readiness, Reloads, WorkerMetrics};
-use crate::upstream::{Dialer, Resolver};
+use crate::upstream::{Dialer, OwnAddresses, Resolver};
 use listeners::Listeners;
 use reload::Fixed;
 pub use reload::Reloaded;
@@ -87,7 +87,7 @@ impl Gateway {
             export::State { registry: Arc::clone(&registry), reloads: Arc::clone(&reloads) };
         let exporter = Exporter::new(state, counters.clone(), plan.metrics.series_budget);
         let resolver = Resolver::start(plan.dns_servers.clone()).map_err(StartError::Worker)?;
-        let dialer = Arc::new(Dialer::new(resolver));
+        let dialer = Arc::new(Dialer::new(resolver, OwnAddresses::new([control, metrics])));
         let (workers, threads) = worker::start(&plan, &registry, &counters, &dialer)?;
         registry.publish(reload::routing(&registry, plan).await);
 

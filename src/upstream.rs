@@ -3,12 +3,14 @@
 mod candidates;
 mod connect;
 mod dialer;
+mod own;
 mod pool;
 mod resolver;
 mod settings;
 
 pub use connect::ConnectError;
 pub use dialer::Dialer;
+pub use own::OwnAddresses;
 pub use pool::{Observer, OpenError, Outages, Pool};
 pub use resolver::{LookupError, Resolver};
 pub use settings::{Settings, Tls, Version};

@@ -23,6 +23,9 @@ pub enum ConnectError {
     /// It is no address.
     #[error("the address is not host:port")]
     Address,
+    /// Clients would steer the gateway through itself.
+    #[error("this gateway's own control API or metrics are there: no connection is made to them")]
+    Own,
     /// The endpoint did not show that it is who it should be.
     #[error("TLS handshake failed: {0}")]
     Tls(#[source] std::io::Error),

@@ -3,18 +3,20 @@
 use std::net::SocketAddr;
 
 use super::connect::ConnectError;
+use super::own::OwnAddresses;
 use super::resolver::Resolver;
 
 /// What all workers share to find endpoints.
 #[derive(Debug)]
 pub struct Dialer {
     resolver: Resolver,
+    own: OwnAddresses,
 }
 
 impl Dialer {
-    /// Resolves names by `resolver`.
-    pub fn new(resolver: Resolver) -> Dialer {
-        Dialer { resolver }
+    /// Resolves names by `resolver`, and lets no connection be made to what is `own`.
+    pub fn new(resolver: Resolver, own: OwnAddresses) -> Dialer {
+        Dialer { resolver, own }
     }
 
     /// All socket addresses of an endpoint: one at least.
@@ -28,6 +30,8 @@ impl Dialer {
             }
             (Err(_), None) => return Err(ConnectError::Address),
         };
-        Ok(found)
+        let foreign: Vec<SocketAddr> =
+            found.into_iter().filter(|address| !self.own.include(*address)).collect();
+        if foreign.is_empty() { Err(ConnectError::Own) } else { Ok(foreign) }
     }
 }

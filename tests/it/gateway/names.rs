@@ -127,3 +127,33 @@ async fn silent_name_servers_hold_up_neither_other_backends_nor_the_end() {
     assert!(server.asked("silent-0.test") > 0);
     soon("it ends", gateway.shutdown()).await;
 }
+
+#[tokio::test]
+async fn nobody_reaches_the_gateways_own_control_and_metrics() {
+    let server = NameServer::start().await;
+    server.set("inside.test", &["127.0.0.1"]);
+    server.set("mapped.test", &["::ffff:127.0.0.1"]);
+    let backend = Backend::start().await;
+    let yaml = to(&[backend.address.to_string()], &server, "");
+    let gateway = Gateway::start(&yaml).await;
+    let mut control = gateway.control().await;
+    let port = gateway.control_address().port();
+    let own = [
+        format!("127.0.0.1:{port}"),
+        format!("[::ffff:127.0.0.1]:{port}"),
+        format!("[::ffff:7f00:1]:{port}"),
+        format!("0.0.0.0:{port}"),
+        format!("[::]:{port}"),
+        format!("inside.test:{port}"),
+        format!("mapped.test:{port}"),
+    ];
+    for address in &own {
+        control.add_at(address).await;
+    }
+    control.drain(backend.address).await;
+    let mut client = gateway.client().await;
+    for _ in 0..3 * own.len() {
+        let status = client.unary(message("x")).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
+    }
+}

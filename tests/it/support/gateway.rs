@@ -90,6 +90,10 @@ impl Gateway {
         Control::connect(self.inner.control()).await
     }
 
+    pub fn control_address(&self) -> SocketAddr {
+        self.inner.control()
+    }
+
     pub fn metrics_address(&self) -> SocketAddr {
         self.inner.metrics()
     }
@@ -161,7 +165,12 @@ impl Control {
     }
 
     pub async fn add(&mut self, backend: SocketAddr) {
-        let backend = proto::NewBackend { address: backend.to_string(), weight: None };
+        self.add_at(&backend.to_string()).await;
+    }
+
+    /// Adds a backend at an address that may be a name.
+    pub async fn add_at(&mut self, address: &str) {
+        let backend = proto::NewBackend { address: address.into(), weight: None };
         let request = proto::AddBackendsRequest {
             service: "echo".into(),
             backends: vec![backend],
