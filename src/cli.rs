@@ -8,6 +8,7 @@ pub mod serve;
 mod signals;
 mod text;
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -57,7 +58,11 @@ pub enum Command {
 
 /// Reads the arguments of the process and does what they ask for.
 pub fn run() -> ExitCode {
-    match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
@@ -65,17 +70,38 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Says what is wrong with the command line: a program that wants JSON gets it for that too.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && ctl::wants_json(std::env::args_os().skip(1)) {
+        let message = error.to_string();
+        let message = message.trim_start_matches("error: ").trim_end();
+        complain(&ctl::json_error(ctl::Kind::Usage, None, message));
+        return ExitCode::from(ctl::Kind::Usage.exit_code());
+    }
+    let _ = error.print(); // who cannot read it gets the exit code
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(ctl::Kind::Usage.exit_code()))
+}
+
+/// Writes to standard error; who cannot read it gets the exit code.
+fn complain(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
 /// Runs `ctl` on a small runtime of its own, and says what went wrong, if anything did.
 fn control(args: ctl::Args) -> ExitCode {
+    let output = args.output();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(ctl::run(args)),
         Err(error) => Err(ctl::Error::Output(error)),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(outcome) => ExitCode::from(outcome.exit_code()),
         Err(error) => {
-            eprintln!("error: {error}");
+            match output {
+                ctl::Output::Table => complain(&format!("error: {error}\n")),
+                ctl::Output::Json => complain(&error.json()),
+            }
             ExitCode::from(error.exit_code())
         }
     }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod ctl;
+mod exits;
 mod lives;
 mod routes;
 mod server;

@@ -1,81 +1,18 @@
 //! The control API's client: calls with a deadline, errors that say what to do.
 
-use std::collections::BTreeMap;
-use std::io;
 use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
 
-use super::{Conditions, Expected, Target};
+use super::Error;
 use crate::control::proto;
 use crate::model::GrpcCode;
 use proto::control_client::ControlClient;
 
-/// Why a command failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// `--control` is no address.
-    #[error("--control `{0}` is not an address: write http://HOST:PORT")]
-    Address(String),
-    /// A backend or a setting is named twice.
-    #[error("`{0}` is given twice")]
-    Twice(String),
-    /// Nothing answers there.
-    #[error(
-        "cannot connect to {control}: {reason}\n\
-         Is the gateway running, and is --control (or EQUIPOISE_CONTROL) the address that its \
-         configuration has under `control`?"
-    )]
-    Connect {
-        /// The address that was tried.
-        control: String,
-        /// What went wrong there.
-        reason: String,
-    },
-    /// No answer in time.
-    #[error("no answer from {control} within {timeout:?}; wait longer with --timeout")]
-    Timeout {
-        /// The address that was asked.
-        control: String,
-        /// How long it was waited for.
-        timeout: Duration,
-    },
-    /// Something answers, but not the control API, or no longer.
-    #[error(
-        "no control API answers at {control}: {reason}\n\
-         Is --control (or EQUIPOISE_CONTROL) the address that the gateway's configuration has \
-         under `control`, not that of a listener or of the metrics? It is spoken to in clear text, \
-         never TLS."
-    )]
-    Stranger {
-        /// The address that was asked.
-        control: String,
-        /// What it did.
-        reason: String,
-    },
-    /// The gateway said no.
-    #[error("{message} ({})", .code.name())]
-    Refused {
-        /// The status.
-        code: GrpcCode,
-        /// Why.
-        message: String,
-    },
-    /// The output cannot be written.
-    #[error("cannot write the output: {0}")]
-    Output(io::Error),
-}
-
-impl Error {
-    /// What the process is to exit with: 2 when the command line was wrong, 1 otherwise.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Error::Address(_) | Error::Twice(_) => 2,
-            _ => 1,
-        }
-    }
-}
+/// The largest answer that is read: a service of ten thousand backends, each with all there is to
+/// say of it, is a few MiB.
+const MAX_ANSWER: usize = 64 << 20;
 
 /// A connection to a gateway's control API.
 pub(super) struct Client {
@@ -129,99 +66,13 @@ impl Client {
         Ok(States { control: self.control.clone(), stream })
     }
 
-    pub(super) async fn set_weights(
-        &self,
-        service: &str,
-        weights: BTreeMap<String, u32>,
-        conditions: Conditions,
-    ) -> Result<u64, Error> {
-        let request = proto::SetWeightsRequest {
-            service: service.to_owned(),
-            weights,
-            expected_revision: conditions.expected.expected_revision,
-            allow_empty: conditions.allow_empty,
-        };
-        Ok(self.wait(self.api().set_weights(request)).await?.revision)
+    /// The API; its calls are to be waited for with [`Client::wait`].
+    pub(super) fn api(&self) -> ControlClient<Channel> {
+        ControlClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
     }
 
-    pub(super) async fn drain(&self, target: Target) -> Result<u64, Error> {
-        let request = proto::DrainBackendRequest {
-            service: target.service,
-            backend: target.backend,
-            expected_revision: target.conditions.expected.expected_revision,
-            allow_empty: target.conditions.allow_empty,
-        };
-        Ok(self.wait(self.api().drain_backend(request)).await?.revision)
-    }
-
-    pub(super) async fn undrain(&self, target: Target) -> Result<u64, Error> {
-        let request = proto::UndrainBackendRequest {
-            service: target.service,
-            backend: target.backend,
-            expected_revision: target.conditions.expected.expected_revision,
-            allow_empty: target.conditions.allow_empty,
-        };
-        let answer = self.wait(self.api().undrain_backend(request)).await?;
-        Ok(answer.revision)
-    }
-
-    pub(super) async fn add(
-        &self,
-        service: &str,
-        backends: Vec<proto::NewBackend>,
-        expected: Expected,
-    ) -> Result<u64, Error> {
-        let request = proto::AddBackendsRequest {
-            service: service.to_owned(),
-            backends,
-            expected_revision: expected.expected_revision,
-        };
-        Ok(self.wait(self.api().add_backends(request)).await?.revision)
-    }
-
-    pub(super) async fn remove(
-        &self,
-        service: &str,
-        addresses: Vec<String>,
-        conditions: Conditions,
-    ) -> Result<u64, Error> {
-        let request = proto::RemoveBackendsRequest {
-            service: service.to_owned(),
-            addresses,
-            expected_revision: conditions.expected.expected_revision,
-            allow_empty: conditions.allow_empty,
-        };
-        Ok(self.wait(self.api().remove_backends(request)).await?.revision)
-    }
-
-    pub(super) async fn set_policy(
-        &self,
-        service: &str,
-        policy: String,
-        settings: prost_types::Struct,
-        expected: Expected,
-    ) -> Result<u64, Error> {
-        let request = proto::SetPolicyRequest {
-            service: service.to_owned(),
-            policy,
-            settings: Some(settings),
-            expected_revision: expected.expected_revision,
-        };
-        Ok(self.wait(self.api().set_policy(request)).await?.revision)
-    }
-
-    pub(super) async fn explain(
-        &self,
-        request: proto::ExplainRouteRequest,
-    ) -> Result<proto::ExplainRouteResponse, Error> {
-        self.wait(self.api().explain_route(request)).await
-    }
-
-    fn api(&self) -> ControlClient<Channel> {
-        ControlClient::new(self.channel.clone())
-    }
-
-    async fn wait<T>(
+    /// The answer, or why there is none.
+    pub(super) async fn wait<T>(
         &self,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, Error> {

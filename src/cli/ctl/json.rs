@@ -5,7 +5,10 @@
 //! - `watch`: a `SERVICE` a line
 //! - `route`: `{"route": ROUTE, "near_misses": [{"route": ROUTE, "reason": TEXT}]}`; `route` is
 //!   `null` when none is taken
-//! - `set-weight`, `drain`, `undrain`: `{"service": NAME, "revision": NUMBER}`
+//! - every change: `{"service": NAME, "revision": NUMBER}`
+//! - a failure, on standard error: `{"error": KIND, "exit_code": NUMBER, "code": CODE, "message":
+//!   TEXT}`; KIND is `usage`, `not_found`, `refused`, `unreachable` or `output`, `code` the gRPC
+//!   code of a gateway that said no
 //!
 //! A value that there is no data for is `null`.
 
@@ -228,7 +231,7 @@ fn pretty(value: &impl Serialize) -> String {
     line(serde_json::to_string_pretty(value))
 }
 
-fn line(json: serde_json::Result<String>) -> String {
+pub(super) fn line(json: serde_json::Result<String>) -> String {
     // Plain structs of numbers and strings: there is nothing in them that can fail.
     json.unwrap_or_default() + "\n"
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::parse;
+use super::session::{Outcome, Session};
+use super::{Error, json, parse};
 use crate::control::proto::{
     ExplainRouteRequest, ExplainRouteResponse, HeaderField, Mirror, Route, RouteTarget,
 };
@@ -30,22 +31,31 @@ pub(super) struct Args {
 
 const HELP: &str = "\
 Nothing is sent to a backend: the routes are asked as they would be for such a request. Also shows
-routes that match but are less specific, and those that would match but for one thing.
+routes that match but are less specific, and those that would match but for one thing. Exits with 1
+when no route takes the request.
 
 Examples:
   equipoise ctl route --grpc --path /shop.Orders/Get --header x-canary=1
   equipoise ctl route --host www.shop.example --path '/api/orders?page=2' --output json";
 
 impl Args {
+    /// Shows the route that the request would take, or that there is none.
+    pub(super) async fn run(self, session: &mut Session<'_>) -> Result<Outcome, Error> {
+        let client = &session.client;
+        let explained = client.wait(client.api().explain_route(self.request())).await?;
+        session.print(|_| text(&explained), || json::explained(&explained))?;
+        Ok(if explained.route.is_some() { Outcome::Done } else { Outcome::Nothing })
+    }
+
     /// What the API is asked.
-    pub(super) fn request(self) -> ExplainRouteRequest {
+    fn request(self) -> ExplainRouteRequest {
         let Args { host, path, method, headers, grpc } = self;
         ExplainRouteRequest { host, path, method: method.unwrap_or_default(), headers, grpc }
     }
 }
 
 /// The answer for people.
-pub(super) fn text(explained: &ExplainRouteResponse) -> String {
+fn text(explained: &ExplainRouteResponse) -> String {
     let mut out = String::new();
     match &explained.route {
         Some(route) => write_route(&mut out, route),

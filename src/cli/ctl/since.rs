@@ -1,34 +1,54 @@
 //! `ctl backends --since`: what came of a change, counted from its revision on.
 
 use super::state_name;
-use crate::cli::text::align;
+use super::table::{Column, Table, wrap};
 use crate::control::proto::{Backend, Service, Since};
 
-const TITLES: [&str; 5] = ["BACKEND", "STATE", "WEIGHT", "REQUESTS", "FAILURES"];
+const COLUMNS: [Column; 5] = [
+    Column::left("BACKEND", 0),
+    Column::left("STATE", 2),
+    Column::right("WEIGHT", 3),
+    Column::right("REQUESTS", 1),
+    Column::right("FAILURES", 0),
+];
 
 /// The table for people.
-pub(super) fn text(service: &Service) -> String {
-    let Service { name, policy, revision, backends } = service;
+pub(super) fn text(service: &Service, width: usize) -> String {
+    let Service { name, policy, revision, backends, .. } = service;
     let (mut requests, mut failures, mut first) = (0, 0, *revision);
     for counted in backends.iter().filter_map(|backend| backend.since.as_ref()) {
         requests += counted.requests;
         failures += counted.failures;
         first = counted.revision;
     }
-    let mut rows = vec![TITLES.map(String::from)];
-    rows.extend(backends.iter().map(row));
+    let mut table = Table::new(COLUMNS);
+    backends.iter().for_each(|backend| table.row(row(backend)));
     let [requests, failures] = [requests, failures].map(|sum: u64| sum.to_string());
-    rows.push(["total".into(), String::new(), String::new(), requests, failures]);
+    table.row(["total".into(), String::new(), String::new(), requests, failures]);
     // The codes are no column: what is long is at the end, and begins where it is looked for.
     let codes = backends.iter().map(codes).chain([String::new()]);
-    let codes = std::iter::once("CODES".into()).chain(codes);
-    let lines = align(&rows, 2);
-    let lines = lines.lines().zip(codes).map(|(line, codes)| format!("{line}  {codes}"));
-    let lines: String = lines.map(|line| format!("{}\n", line.trim_end())).collect();
-    format!("{name}: {policy}, revision {revision}; counted since revision {first}\n{lines}")
+    let codes: Vec<String> = std::iter::once("CODES".into()).chain(codes).collect();
+    let title = format!("{name}: {policy}, revision {revision}; counted since revision {first}");
+    let lines = with_codes(&table.lines(width), &codes, width);
+    format!("{}{lines}", wrap(&title, width, 2))
 }
 
-fn row(backend: &Backend) -> [String; TITLES.len()] {
+/// Each row with its codes behind it or, where one of them is too long for that, all below.
+fn with_codes(rows: &[String], codes: &[String], width: usize) -> String {
+    let beside = |(row, codes): (&String, &String)| format!("{row}  {codes}");
+    let lines = rows.iter().zip(codes).map(beside);
+    let lines: Vec<String> = lines.map(|line| line.trim_end().to_owned()).collect();
+    if lines.iter().all(|line| line.lines().all(|line| line.chars().count() <= width)) {
+        return lines.iter().map(|line| format!("{line}\n")).collect();
+    }
+    let below = |(row, codes): (&String, &String)| match &**codes {
+        "" => format!("{row}\n"),
+        codes => format!("{row}\n{}", wrap(&format!("    {codes}"), width, 6)),
+    };
+    rows.iter().zip(codes).map(below).collect()
+}
+
+fn row(backend: &Backend) -> [String; COLUMNS.len()] {
     let Since { requests, failures, .. } = backend.since.clone().unwrap_or_default();
     [
         backend.address.clone(),

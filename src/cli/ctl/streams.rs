@@ -1,22 +1,31 @@
 //! The streams of a service, beside its calls: shown where there are or were any.
 
-use crate::cli::text::{align, or_dash};
+use super::table::{Column, Table, wrap};
+use crate::cli::text::or_dash;
 use crate::control::proto::Backend;
 
-const TITLES: [&str; 6] = ["BACKEND", "STREAMS", "OPENED/S", "ENDED/S", "MESSAGES/S", "AGE"];
+const COLUMNS: [Column; 6] = [
+    Column::left("BACKEND", 0),
+    Column::right("STREAMS", 1),
+    Column::right("OPENED/S", 3),
+    Column::right("ENDED/S", 3),
+    Column::right("MESSAGES/S", 2),
+    Column::right("AGE", 4),
+];
 
 /// A table of the streams, if the service has or had any.
-pub(super) fn table(service: &str, backends: &[Backend]) -> Option<String> {
+pub(super) fn text(service: &str, backends: &[Backend], width: usize) -> Option<String> {
     if backends.iter().all(|backend| backend.streams_opened == 0) {
         return None;
     }
-    let mut rows = vec![TITLES.map(String::from)];
-    rows.extend(backends.iter().map(row));
-    rows.push(total(backends));
-    Some(format!("{service}: streams, now and of the last 30 s\n{}", align(&rows, 1)))
+    let mut table = Table::new(COLUMNS);
+    backends.iter().for_each(|backend| table.row(row(backend)));
+    table.row(total(backends));
+    let title = wrap(&format!("{service}: streams, now and of the last 30 s"), width, 2);
+    Some(format!("{title}{}", table.fit(width)))
 }
 
-fn row(backend: &Backend) -> [String; TITLES.len()] {
+fn row(backend: &Backend) -> [String; COLUMNS.len()] {
     [
         backend.address.clone(),
         backend.open_streams.to_string(),
@@ -27,7 +36,7 @@ fn row(backend: &Backend) -> [String; TITLES.len()] {
     ]
 }
 
-fn total(backends: &[Backend]) -> [String; TITLES.len()] {
+fn total(backends: &[Backend]) -> [String; COLUMNS.len()] {
     let sum = |value: fn(&Backend) -> f64| rate(backends.iter().map(value).sum());
     let open: u64 = backends.iter().map(|backend| u64::from(backend.open_streams)).sum();
     [
@@ -60,7 +69,7 @@ mod tests {
     #[test]
     fn only_who_had_streams_sees_them() {
         let quiet = Backend { address: "a:1".into(), ..Backend::default() };
-        assert_eq!(table("orders", std::slice::from_ref(&quiet)), None);
+        assert_eq!(text("orders", std::slice::from_ref(&quiet), 80), None);
         let busy = Backend {
             address: "b:1".into(),
             open_streams: 12,
@@ -78,6 +87,6 @@ a:1            0       0.0      0.0         0.0      -
 b:1           12       0.2      0.1        1234  1.5 h
 total         12       0.2      0.1        1234
 ";
-        assert_eq!(table("orders", &[quiet, busy]).as_deref(), Some(expected));
+        assert_eq!(text("orders", &[quiet, busy], 80).as_deref(), Some(expected));
     }
 }

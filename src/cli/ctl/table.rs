@@ -1,112 +1,192 @@
-//! What people read: aligned columns, human units, `-` where there is no data.
+//! Tables that fit: what does not is left out, the least important columns first.
 
-use super::{share, state_name, streams};
-use crate::cli::text::{align, latency, or_dash};
-use crate::control::proto::{Backend, Service, ServiceSummary};
+/// Characters between two columns.
+const GAP: usize = 2;
+/// A first cell up to this stays in its line, as every IPv4 address with a port does.
+const SHORT: usize = 24;
+/// How far the rest of a row is indented below a long first cell.
+const INDENT: usize = 2;
 
-const TITLES: [&str; 11] = [
-    "BACKEND",
-    "STATE",
-    "WEIGHT",
-    "SHARE",
-    "SUCCESS",
-    "P50",
-    "P90",
-    "P99",
-    "P99.9",
-    "IN FLIGHT",
-    "REQUESTS",
-];
-
-pub(super) fn services(services: &[ServiceSummary]) -> String {
-    if services.is_empty() {
-        return "The gateway has no services.\n".into();
-    }
-    let mut rows = vec![
-        ["SERVICE", "POLICY", "REVISION", "BACKENDS", "ELIGIBLE", "DRAINING"].map(String::from),
-    ];
-    rows.extend(services.iter().map(|s| {
-        [
-            s.name.clone(),
-            s.policy.clone(),
-            s.revision.to_string(),
-            s.backends.to_string(),
-            s.eligible_backends.to_string(),
-            s.draining_backends.to_string(),
-        ]
-    }));
-    align(&rows, 2)
+/// A column of a table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Column {
+    title: &'static str,
+    left: bool,
+    /// The higher, the sooner it is left out; 0 never is.
+    rank: u8,
 }
 
-pub(super) fn backends(services: &[Service]) -> String {
-    if services.is_empty() {
-        return "The gateway has no services.\n".into();
+impl Column {
+    /// Of words.
+    pub const fn left(title: &'static str, rank: u8) -> Column {
+        Column { title, left: true, rank }
     }
-    let tables: Vec<_> = services.iter().map(service).collect();
-    tables.join("\n")
-}
 
-fn service(service: &Service) -> String {
-    let Service { name, policy, revision, backends } = service;
-    let recent = backends.iter().map(|b| b.recent_requests).sum();
-    let mut rows = vec![TITLES.map(String::from)];
-    rows.extend(backends.iter().map(|backend| row(backend, recent)));
-    rows.push(total(backends));
-    let calls = format!(
-        "{name}: {policy}, revision {revision}; shares, success and latency of the last 30 s\n{}",
-        align(&rows, 2)
-    );
-    match streams::table(name, backends) {
-        Some(streams) => format!("{calls}\n{streams}"),
-        None => calls,
+    /// Of numbers.
+    pub const fn right(title: &'static str, rank: u8) -> Column {
+        Column { title, left: false, rank }
     }
 }
 
-fn row(backend: &Backend, recent: u64) -> [String; TITLES.len()] {
-    let weight = if backend.effective_weight == backend.weight {
-        backend.weight.to_string()
-    } else {
-        format!("{} (set {})", backend.effective_weight, backend.weight)
-    };
-    [
-        backend.address.clone(),
-        state_name(backend.state()).into(),
-        weight,
-        or_dash(share(backend.recent_requests, recent), |s| format!("{:.1} %", s * 100.0)),
-        or_dash(backend.success_ratio, success),
-        or_dash(backend.p50_seconds, latency),
-        or_dash(backend.p90_seconds, latency),
-        or_dash(backend.p99_seconds, latency),
-        or_dash(backend.p999_seconds, latency),
-        backend.in_flight.to_string(),
-        backend.requests.to_string(),
-    ]
+/// Rows below titles.
+#[derive(Debug)]
+pub(super) struct Table<const N: usize> {
+    columns: [Column; N],
+    rows: Vec<[String; N]>,
 }
 
-fn total(backends: &[Backend]) -> [String; TITLES.len()] {
-    let mut row = <[String; TITLES.len()]>::default();
-    let [first, .., in_flight, requests] = &mut row;
-    *first = "total".into();
-    *in_flight = backends.iter().map(|b| u64::from(b.in_flight)).sum::<u64>().to_string();
-    *requests = backends.iter().map(|b| b.requests).sum::<u64>().to_string();
-    row
+impl<const N: usize> Table<N> {
+    pub fn new(columns: [Column; N]) -> Table<N> {
+        Table { columns, rows: vec![columns.map(|column| column.title.to_owned())] }
+    }
+
+    pub fn row(&mut self, row: [String; N]) {
+        self.rows.push(row);
+    }
+
+    /// The table in lines of at most `width` characters, as far as its first column allows.
+    pub fn fit(&self, width: usize) -> String {
+        self.lines(width).iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    /// The titles and the rows, each of which takes a second line where the first column is long.
+    pub fn lines(&self, width: usize) -> Vec<String> {
+        let widths = self.widths();
+        let first = widths.first().copied().unwrap_or_default();
+        let beside = self.kept(&widths, 0, width);
+        let below = self.kept(&widths, 1, width.saturating_sub(INDENT));
+        let broken = first > SHORT && below.len() + 1 > beside.len();
+        self.rows
+            .iter()
+            .map(|row| match (broken, row.first()) {
+                (true, Some(name)) => {
+                    let rest = self.cells(row, &widths, &below);
+                    format!("{name}\n{:INDENT$}{rest}", "").trim_end().to_owned()
+                }
+                _ => self.cells(row, &widths, &beside),
+            })
+            .collect()
+    }
+
+    /// Each column is as wide as its widest cell.
+    fn widths(&self) -> [usize; N] {
+        let mut widths = [0; N];
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = cell.chars().count().max(*width);
+            }
+        }
+        widths
+    }
+
+    /// The columns from `first` on that fit into `width`, by number.
+    fn kept(&self, widths: &[usize; N], first: usize, width: usize) -> Vec<usize> {
+        let mut kept: Vec<usize> = (first..N).collect();
+        let rank = |at: &usize| self.columns.get(*at).map_or(0, |column| column.rank);
+        loop {
+            let all: usize = kept.iter().filter_map(|at| widths.get(*at)).sum();
+            let gaps = GAP * kept.len().saturating_sub(1);
+            // Of equals the one further right goes.
+            let least = kept.iter().copied().max_by_key(rank).filter(|at| rank(at) > 0);
+            match least {
+                Some(least) if all + gaps > width => kept.retain(|at| *at != least),
+                _ => return kept,
+            }
+        }
+    }
+
+    fn cells(&self, row: &[String; N], widths: &[usize; N], kept: &[usize]) -> String {
+        let cells = self.columns.iter().zip(row).zip(widths).enumerate();
+        let cells = cells.filter(|(at, _)| kept.contains(at));
+        let cells = cells.map(|(_, ((column, cell), &width))| match column.left {
+            true => format!("{cell:<width$}"),
+            false => format!("{cell:>width$}"),
+        });
+        let cells: Vec<String> = cells.collect();
+        cells.join(&" ".repeat(GAP)).trim_end().to_owned()
+    }
 }
 
-/// Rounded down: one failure in a million is not 100 %.
-fn success(ratio: f64) -> String {
-    let hundredths = (ratio * 1e4 + 1e-6).floor();
-    format!("{:.2} %", hundredths / 100.0)
+/// The text in lines of at most `width` characters, those after the first indented; a word that is
+/// longer has a line of its own.
+pub(super) fn wrap(text: &str, width: usize, indent: usize) -> String {
+    let mut wrapped = String::new();
+    let mut used = 0;
+    let lead = text.len() - text.trim_start().len();
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if wrapped.is_empty() {
+            wrapped.push_str(&" ".repeat(lead));
+            used = lead;
+        } else if used + 1 + length > width {
+            wrapped.push('\n');
+            wrapped.push_str(&" ".repeat(indent));
+            used = indent;
+        } else {
+            wrapped.push(' ');
+            used += 1;
+        }
+        wrapped.push_str(word);
+        used += length;
+    }
+    wrapped.push('\n');
+    wrapped
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const COLUMNS: [Column; 4] = [
+        Column::left("NAME", 0),
+        Column::right("LEAST", 3),
+        Column::right("MOST", 1),
+        Column::right("MORE", 2),
+    ];
+
+    fn table(name: &str) -> Table<4> {
+        let mut table = Table::new(COLUMNS);
+        table.row([name, "1", "22", "333"].map(String::from));
+        table
+    }
+
     #[test]
-    fn success_is_rounded_down() {
-        assert_eq!(success(1.0), "100.00 %");
-        assert_eq!(success(0.999_999), "99.99 %");
-        assert_eq!(success(0.9995), "99.95 %");
-        assert_eq!(success(0.0), "0.00 %");
+    fn the_least_important_columns_are_left_out_first() {
+        let cases = [
+            (30, "NAME  LEAST  MOST  MORE\na         1    22   333\n"),
+            (23, "NAME  LEAST  MOST  MORE\na         1    22   333\n"),
+            (22, "NAME  MOST  MORE\na       22   333\n"),
+            (15, "NAME  MOST\na       22\n"),
+            (9, "NAME\na\n"),
+            (0, "NAME\na\n"),
+        ];
+        for (width, text) in cases {
+            assert_eq!(table("a").fit(width), text, "{width}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_has_a_line_of_its_own() {
+        let name = "orders-0.orders.default.svc:50051";
+        assert_eq!(table(name).fit(60).lines().count(), 2);
+        let text = format!("NAME\n  LEAST  MOST  MORE\n{name}\n      1    22   333\n");
+        assert_eq!(table(name).fit(40), text);
+    }
+
+    #[test]
+    fn whatever_the_width_no_line_is_longer() {
+        for name in ["127.0.0.1:50051", "[2001:db8:85a3:8d3:1319:8a2e:370:7348]:50051"] {
+            for width in name.len()..120 {
+                let text = table(name).fit(width);
+                assert!(text.lines().all(|line| line.len() <= width), "{width}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn sentences_are_broken_between_words() {
+        assert_eq!(wrap("one two three four", 9, 2), "one two\n  three\n  four\n");
+        assert_eq!(wrap("  one two", 80, 4), "  one two\n");
+        assert_eq!(wrap("ab incomprehensible cd", 6, 1), "ab\n incomprehensible\n cd\n");
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use clap::Parser;
-use equipoise::cli::ctl;
+use equipoise::cli::ctl::{self, Screen};
 use serde_json::json;
 
 use super::*;
@@ -16,6 +16,8 @@ struct Cli {
     args: ctl::Args,
 }
 
+const SCREEN: Screen = Screen { redraws: false, width: || 80 };
+
 fn args(gateway: &Gateway, line: &str) -> ctl::Args {
     let words = ["ctl", "--control", &gateway.address].into_iter();
     Cli::try_parse_from(words.chain(line.split_whitespace())).unwrap().args
@@ -23,7 +25,7 @@ fn args(gateway: &Gateway, line: &str) -> ctl::Args {
 
 pub(super) async fn run(gateway: &Gateway, line: &str) -> Result<String, ctl::Error> {
     let mut out = Vec::new();
-    ctl::execute(args(gateway, line), &mut out, false).await?;
+    ctl::execute(args(gateway, line), &mut out, SCREEN).await?;
     Ok(String::from_utf8(out).unwrap())
 }
 
@@ -43,12 +45,37 @@ async fn backends_are_a_table_for_people() {
     let table = run(&gateway, "backends").await.unwrap();
     let expected = "\
 orders: first, revision 2; shares, success and latency of the last 30 s
-BACKEND         STATE        WEIGHT    SHARE  SUCCESS      P50      P90      P99    P99.9  IN FLIGHT  REQUESTS
-10.0.0.1:50051  READY             3  100.0 %  99.95 %  10.0 ms  10.0 ms  10.0 ms  10.0 ms          0      2000
-b:1             DRAINING  0 (set 1)    0.0 %        -        -        -        -        -          0         0
-total                                                                                              0      2000
+BACKEND         STATE        WEIGHT    SHARE  SUCCESS      P99  IN FLIGHT
+10.0.0.1:50051  READY             3  100.0 %  99.95 %  10.0 ms          0
+b:1             DRAINING  0 (set 1)    0.0 %        -        -          0
+total                                                                   0
 ";
     assert_eq!(table, expected);
+}
+
+#[tokio::test]
+async fn wide_terminals_show_more_and_narrow_ones_what_matters() {
+    let gateway = Gateway::with(&[("10.0.0.1:50051", 3), ("b:1", 1)]).await;
+    gateway.record(0, 0, GrpcCode::Ok, 2000);
+    gateway.observed(2000).await;
+    let shown = async |width: fn() -> usize| {
+        let mut out = Vec::new();
+        let screen = Screen { redraws: false, width };
+        ctl::execute(args(&gateway, "backends orders"), &mut out, screen).await.unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let wide = shown(|| 120).await;
+    assert!(wide.contains("P90") && wide.contains("P99.9") && wide.contains("REQUESTS"), "{wide}");
+    let narrow = shown(|| 45).await;
+    let expected = "\
+orders: first, revision 1; shares, success
+  and latency of the last 30 s
+BACKEND         STATE  WEIGHT  IN FLIGHT
+10.0.0.1:50051  READY       3          0
+b:1             READY       1          0
+total                                  0
+";
+    assert_eq!(narrow, expected);
 }
 
 #[tokio::test]
@@ -122,7 +149,7 @@ async fn changes_are_made_under_conditions() {
     let stale = run(&gateway, "drain orders a:1 --expected-revision 1").await;
     let stale = stale.unwrap_err();
     assert!(stale.to_string().ends_with("(ABORTED)"), "{stale}");
-    assert_eq!(stale.exit_code(), 1);
+    assert_eq!(stale.exit_code(), 4);
     run(&gateway, "drain orders a:1 --expected-revision 2").await.unwrap();
     assert!(run(&gateway, "drain orders b:1").await.is_err());
     run(&gateway, "drain orders b:1 --allow-empty").await.unwrap();
@@ -173,7 +200,7 @@ async fn watch_prints_one_json_document_a_line() {
     let gateway = Gateway::start().await;
     let mut pipe = Pipe { text: Vec::new(), lines: 3 };
     let args = args(&gateway, "watch orders --interval 100ms --output json");
-    let ended = ctl::execute(args, &mut pipe, true).await;
+    let ended = ctl::execute(args, &mut pipe, Screen { redraws: true, ..SCREEN }).await;
     assert!(matches!(ended, Err(ctl::Error::Output(_))), "{ended:?}");
     let text = String::from_utf8(pipe.text).unwrap();
     assert_eq!(text.lines().count(), 3);
@@ -186,10 +213,10 @@ async fn watch_prints_one_json_document_a_line() {
 #[tokio::test]
 async fn watch_paints_over_the_last_table_on_a_terminal_alone() {
     let gateway = Gateway::start().await;
-    for (redraw, clears) in [(true, 2), (false, 0)] {
+    for (redraws, clears) in [(true, 2), (false, 0)] {
         let mut pipe = Pipe { text: Vec::new(), lines: 10 };
         let args = args(&gateway, "watch orders --interval 100ms");
-        let _ = ctl::execute(args, &mut pipe, redraw).await;
+        let _ = ctl::execute(args, &mut pipe, Screen { redraws, ..SCREEN }).await;
         let text = String::from_utf8(pipe.text).unwrap();
         assert_eq!(text.matches("\x1b[").count(), clears * 2, "{text}");
         assert_eq!(text.matches("orders: first, revision 1").count(), 2, "{text}");
@@ -201,7 +228,7 @@ async fn errors_say_what_to_do() {
     let gateway = Gateway::start().await;
     let missing = run(&gateway, "backends carts").await.unwrap_err();
     assert!(missing.to_string().contains("carts"), "{missing}");
-    assert_eq!(missing.exit_code(), 1);
+    assert_eq!(missing.exit_code(), 3);
     let twice = run(&gateway, "set-weight orders a:1=1 a:1=2").await.unwrap_err();
     assert!(twice.to_string().contains("a:1"), "{twice}");
     assert_eq!(twice.exit_code(), 2);
@@ -216,7 +243,7 @@ async fn errors_say_what_to_do() {
     }
     for wrong in ["https://127.0.0.1:1", "http://", "no address"] {
         let cli = Cli::try_parse_from(["ctl", "services", "--control", wrong]).unwrap();
-        let error = ctl::execute(cli.args, &mut Vec::new(), false).await.unwrap_err();
+        let error = ctl::execute(cli.args, &mut Vec::new(), SCREEN).await.unwrap_err();
         assert_eq!(error.exit_code(), 2, "{error}");
     }
 }
@@ -231,7 +258,7 @@ async fn a_port_that_is_another_one_is_told_from_the_control_api() {
     for other in [gateway.front(), gateway.metrics_address(), closes] {
         let line = ["ctl", "services", "--control", &other.to_string()].map(String::from);
         let args = Cli::try_parse_from(line).unwrap().args;
-        let error = ctl::execute(args, &mut Vec::new(), false).await.unwrap_err().to_string();
+        let error = ctl::execute(args, &mut Vec::new(), SCREEN).await.unwrap_err().to_string();
         for part in ["no control API answers", &other.to_string(), "--control", "TLS"] {
             assert!(error.contains(part), "{error}");
         }

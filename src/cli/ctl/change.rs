@@ -1,0 +1,159 @@
+//! The commands that change a service.
+
+use super::session::Session;
+use super::{Error, parse};
+use crate::control::proto;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Expected {
+    /// Change only if it is still at this revision
+    #[arg(long, value_name = "N")]
+    pub expected_revision: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Conditions {
+    #[command(flatten)]
+    expected: Expected,
+    /// Change even if no backend is left to take requests
+    #[arg(long)]
+    allow_empty: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct SetWeight {
+    /// The service
+    service: String,
+    /// What to set; other backends keep their weight
+    #[arg(required = true, value_name = "BACKEND=WEIGHT", value_parser = parse::weight)]
+    weights: Vec<(String, u32)>,
+    #[command(flatten)]
+    conditions: Conditions,
+}
+
+impl SetWeight {
+    pub(super) async fn run(self, session: &mut Session<'_>) -> Result<(), Error> {
+        let request = proto::SetWeightsRequest {
+            service: self.service.clone(),
+            weights: parse::weights(self.weights)?,
+            expected_revision: self.conditions.expected.expected_revision,
+            allow_empty: self.conditions.allow_empty,
+        };
+        let client = &session.client;
+        let answer = client.wait(client.api().set_weights(request)).await?;
+        session.changed(&self.service, answer.revision)
+    }
+}
+
+/// One backend of a service.
+#[derive(Debug, clap::Args)]
+pub(super) struct Target {
+    /// The service
+    service: String,
+    /// The backend's address
+    backend: String,
+    #[command(flatten)]
+    conditions: Conditions,
+}
+
+impl Target {
+    pub(super) async fn drain(self, session: &mut Session<'_>) -> Result<(), Error> {
+        let request = proto::DrainBackendRequest {
+            service: self.service.clone(),
+            backend: self.backend,
+            expected_revision: self.conditions.expected.expected_revision,
+            allow_empty: self.conditions.allow_empty,
+        };
+        let client = &session.client;
+        let answer = client.wait(client.api().drain_backend(request)).await?;
+        session.changed(&self.service, answer.revision)
+    }
+
+    pub(super) async fn undrain(self, session: &mut Session<'_>) -> Result<(), Error> {
+        let request = proto::UndrainBackendRequest {
+            service: self.service.clone(),
+            backend: self.backend,
+            expected_revision: self.conditions.expected.expected_revision,
+            allow_empty: self.conditions.allow_empty,
+        };
+        let client = &session.client;
+        let answer = client.wait(client.api().undrain_backend(request)).await?;
+        session.changed(&self.service, answer.revision)
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Add {
+    /// The service
+    service: String,
+    /// Their addresses, host:port; the weight is 1 unless given
+    #[arg(required = true, value_name = "BACKEND[=WEIGHT]", value_parser = parse::new_backend)]
+    backends: Vec<proto::NewBackend>,
+    #[command(flatten)]
+    expected: Expected,
+}
+
+impl Add {
+    pub(super) async fn run(self, session: &mut Session<'_>) -> Result<(), Error> {
+        let request = proto::AddBackendsRequest {
+            service: self.service.clone(),
+            backends: self.backends,
+            expected_revision: self.expected.expected_revision,
+        };
+        let client = &session.client;
+        let answer = client.wait(client.api().add_backends(request)).await?;
+        session.changed(&self.service, answer.revision)
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Remove {
+    /// The service
+    service: String,
+    /// Their addresses
+    #[arg(required = true, value_name = "BACKEND")]
+    backends: Vec<String>,
+    #[command(flatten)]
+    conditions: Conditions,
+}
+
+impl Remove {
+    pub(super) async fn run(self, session: &mut Session<'_>) -> Result<(), Error> {
+        let request = proto::RemoveBackendsRequest {
+            service: self.service.clone(),
+            addresses: self.backends,
+            expected_revision: self.conditions.expected.expected_revision,
+            allow_empty: self.conditions.allow_empty,
+        };
+        let client = &session.client;
+        let answer = client.wait(client.api().remove_backends(request)).await?;
+        session.changed(&self.service, answer.revision)
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct SetPolicy {
+    /// The service
+    service: String,
+    /// The policy's name; `configured` goes back to the configuration's
+    policy: String,
+    /// Its settings; KEY.INNER=VALUE for what the configuration has as KEY: { INNER: VALUE }
+    #[arg(value_name = "KEY=VALUE", value_parser = parse::setting)]
+    settings: Vec<(String, String)>,
+    #[command(flatten)]
+    expected: Expected,
+}
+
+impl SetPolicy {
+    pub(super) async fn run(self, session: &mut Session<'_>) -> Result<(), Error> {
+        let request = proto::SetPolicyRequest {
+            service: self.service.clone(),
+            policy: self.policy,
+            settings: Some(parse::settings(self.settings)?),
+            expected_revision: self.expected.expected_revision,
+        };
+        let client = &session.client;
+        let answer = client.wait(client.api().set_policy(request)).await?;
+        session.changed(&self.service, answer.revision)
+    }
+}
