@@ -70,7 +70,7 @@ const KINDS: [Kind; 4] = [
 fn table(kind: &Kind, len: usize) -> RouteTable {
     let mut table = RouteTableBuilder::default();
     for number in 0..len {
-        let split = Split::new([Share::new(number, "orders", 1)]).unwrap();
+        let split = Split::new([Share::new(number, "orders", 1)]);
         let route = Route::Forward(Forward::to(split));
         table.insert(None, (kind.matched)(number), route, Place::default()).unwrap();
     }

@@ -34,7 +34,7 @@ use crate::net::ListenerSpec;
 use crate::service::ServiceSpec;
 use files::Files;
 use node::{Entry, Node, Value};
-use read::{Fields, count, duration, items, scalar, size, word};
+use read::{Fields, count, duration, items, scalar, size, some_items, word};
 use report::{Problems, Span};
 
 /// No configuration is larger.
@@ -105,7 +105,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     bound.extend([(control.address, control_at), (metrics.address, metrics_at)]);
     listener::refuse_shared(&bound, problems);
     let help = "add `services:` with the backends of each under its name";
-    let entries = entries(fields.require("services", help), problems);
+    let entries = entries(fields.require_list("services", help), problems);
     let services = entries.iter().filter_map(|entry| service::service(entry, files, problems));
     let services: Vec<ServiceSpec> = services.collect();
     let routes = routes(&mut fields, entries, problems);
@@ -144,7 +144,7 @@ fn listeners(
 ) -> Vec<ListenerSpec> {
     let help = "add `listeners: [ { address: 0.0.0.0:8080 } ]`";
     let node = fields.require("listeners", help);
-    let nodes = node.map_or(&[][..], |node| items(node, problems));
+    let nodes = node.map_or(&[][..], |node| some_items(node, problems));
     let read = |node| {
         let (plan, span) = listener::listener(node, files, problems)?;
         bound.push((plan.address, span));
@@ -156,15 +156,15 @@ fn listeners(
 /// The entries of `services`.
 fn entries<'a>(node: Option<&'a Node>, problems: &Problems) -> &'a [Entry] {
     let Some(node) = node else { return &[] };
-    let Value::Map(entries) = &node.value else {
-        let help = "write each service under its name: `orders: { endpoints: [ … ] }`";
-        problems.error(node.span, "a mapping from names to services is wanted here", help);
-        return &[];
-    };
-    if entries.is_empty() {
-        problems.error(node.span, "there is no service", "add one under its name");
+    match &node.value {
+        Value::Map(entries) => entries,
+        Value::Null => &[],
+        Value::Scalar(_) | Value::Seq(_) => {
+            let help = "write each service under its name: `orders: { endpoints: [ … ] }`";
+            problems.error(node.span, "a mapping from names to services is wanted here", help);
+            &[]
+        }
     }
-    entries
 }
 
 fn routes(fields: &mut Fields<'_>, services: &[Entry], problems: &Problems) -> RouteTable {
@@ -172,9 +172,17 @@ fn routes(fields: &mut Fields<'_>, services: &[Entry], problems: &Problems) -> R
     let by_name: HashMap<&str, usize> = by_name.collect();
     let mut routes = route::Routes::new(&by_name, problems);
     let help = "add `routes: [ { service: NAME } ]` to send everything to one service";
-    if let Some(node) = fields.require("routes", help) {
-        for node in items(node, problems) {
-            routes.add(node);
+    if let Some(node) = fields.require_list("routes", help) {
+        let before = problems.count();
+        let listed = items(node, problems);
+        listed.iter().for_each(|node| routes.add(node));
+        if listed.is_empty() && problems.count() == before {
+            problems.warn(
+                node.span,
+                "there are no routes",
+                "every request is refused until there are",
+            );
+            return routes.finish().0;
         }
     }
     let (table, used) = routes.finish();

@@ -77,7 +77,7 @@ fn finding_a_route_allocates_nothing() {
         for (weight, conditions) in [(1, conditions), (0, Conditions::default())] {
             let shares = [(number, 2), (9, weight)];
             let share = |(service, weight)| Share::new(service, "s", weight);
-            let split = Split::new(shares.map(share)).unwrap();
+            let split = Split::new(shares.map(share));
             let route = Route::Forward(Forward::to(split));
             let matched = Match { host: host(), path: path.clone(), conditions };
             table.insert(None, matched, route, Place::default()).unwrap();

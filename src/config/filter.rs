@@ -129,7 +129,7 @@ fn edits(node: &Node, problems: &Problems) -> Vec<HeaderEdit> {
             edits.extend(name.zip(value).map(|(name, value)| edit(name, value)));
         }
     }
-    let removed = fields.get("remove").map_or(&[][..], |node| items(node, problems));
+    let removed = fields.get_list("remove").map_or(&[][..], |node| items(node, problems));
     for node in removed {
         let name = scalar(node, problems, |text| Ok(text.to_owned()));
         edits.extend(name.and_then(|name| once(&name, node.span)).map(HeaderEdit::Remove));

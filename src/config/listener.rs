@@ -23,7 +23,7 @@ type Profile = (&'static str, fn() -> Limits);
 /// One of `listeners`, and where its address stands.
 pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(ListenerSpec, Span)> {
     const PROFILES: [Profile; 2] = [("internal", Limits::internal), ("edge", Limits::edge)];
-    let mut fields = Fields::of(node, problems);
+    let mut fields = Fields::or_short(node, "address", problems);
     let address_node = fields.require("address", "add `address: 0.0.0.0:8080`");
     let profile = fields.parsed("profile", word(&PROFILES));
     let mut limits = profile.unwrap_or(Limits::internal)();
@@ -60,7 +60,7 @@ fn forwarding(node: &Node, problems: &Problems) -> Forwarding {
     let mut fields = Fields::of(node, problems);
     fields.set("headers", &mut forwarding.headers, word(&WORDS));
     fields.set("grpc", &mut forwarding.grpc, boolean);
-    if let Some(node) = fields.get("trust") {
+    if let Some(node) = fields.get_list("trust") {
         let networks = items(node, problems).iter();
         forwarding.trust = networks.filter_map(|node| scalar(node, problems, network)).collect();
     }
@@ -71,7 +71,7 @@ fn forwarding(node: &Node, problems: &Problems) -> Forwarding {
 /// `control`, and where its address stands.
 pub fn control(node: &Node, problems: &Problems) -> (ControlPlan, Span) {
     let mut plan = ControlPlan::default();
-    let mut fields = Fields::of(node, problems);
+    let mut fields = Fields::or_short(node, "address", problems);
     let bound = fields.get("address").and_then(|node| bind(node, problems));
     let allow_remote = fields.parsed("allow_remote", boolean);
     fields.finish();
@@ -100,7 +100,7 @@ pub fn control(node: &Node, problems: &Problems) -> (ControlPlan, Span) {
 /// `metrics`, and where its address stands.
 pub fn metrics(node: &Node, problems: &Problems) -> (MetricsPlan, Span) {
     let mut plan = MetricsPlan::default();
-    let mut fields = Fields::of(node, problems);
+    let mut fields = Fields::or_short(node, "address", problems);
     let bound = fields.get("address").and_then(|node| bind(node, problems));
     fields.set("series_budget", &mut plan.series_budget, count(10..=1_000_000));
     fields.finish();

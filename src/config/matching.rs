@@ -85,8 +85,8 @@ fn list(
         problems.error(node.span, "a mapping from names to values is wanted here", help);
         return Box::default();
     };
-    if entries.is_empty() || entries.len() > MAX_FIELDS {
-        let message = format!("{} names stand here: write 1 to {MAX_FIELDS}", entries.len());
+    if entries.len() > MAX_FIELDS {
+        let message = format!("{} names stand here: write {MAX_FIELDS} at most", entries.len());
         problems.error(node.span, message, "");
     }
     let mut seen: HashMap<Box<str>, Span> = HashMap::new();

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
+use std::fmt;
+use std::sync::Arc;
 
 use granit_parser::{Event, Parser, ScalarStyle};
 
@@ -19,6 +21,36 @@ pub struct Node {
     pub span: Span,
     /// What.
     pub value: Value,
+    /// Whose value it is.
+    pub owner: Owner,
+}
+
+/// Whose value a node is; [`fmt::Display`] goes behind "a mapping is wanted".
+#[derive(Clone, Debug, Default)]
+pub enum Owner {
+    /// It is the root, or a key.
+    #[default]
+    Nobody,
+    /// This key's.
+    Key(Arc<str>),
+    /// It is an item of this key's list.
+    List(Arc<str>),
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Owner::Nobody => f.write_str("here"),
+            Owner::Key(key) => write!(f, "for `{key}`"),
+            Owner::List(key) => write!(f, "for each of `{key}`"),
+        }
+    }
+}
+
+impl Node {
+    fn new(span: Span, value: Value) -> Node {
+        Node { span, value, owner: Owner::Nobody }
+    }
 }
 
 /// What a node is.
@@ -38,7 +70,7 @@ pub enum Value {
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The key.
-    pub key: Box<str>,
+    pub key: Arc<str>,
     /// Where the key stands.
     pub span: Span,
     /// Its value.
@@ -83,12 +115,15 @@ pub fn read(text: &str, problems: &Problems) -> Option<Node> {
 
 const HELP_SYNTAX: &str = "check the indentation, and quote values that start with one of * & ! % @ ` { [ or contain `: `";
 
+const HELP_MERGE: &str = "write the keys out; a whole value may stand in several places: `limits: &tight { … }` \
+                          here, `limits: *tight` there";
+
 /// A collection that is not closed yet.
 struct Open {
     node: Node,
     anchor: usize,
     /// The key whose value comes next.
-    key: Option<(Box<str>, Span)>,
+    key: Option<(Arc<str>, Span)>,
 }
 
 struct Builder<'a> {
@@ -111,7 +146,7 @@ impl Builder<'_> {
                     true => Value::Null,
                     false => Value::Scalar(text.into()),
                 };
-                self.place(Node { span, value }, anchor)
+                self.place(Node::new(span, value), anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.refuse_tag(span, tag.is_some());
@@ -128,7 +163,7 @@ impl Builder<'_> {
                 let help = format!("if you mean the text, quote it: \"*{name}\"");
                 self.problems.error(span, message, help);
                 let value = Value::Scalar(format!("*{name}").into());
-                self.place(Node { span, value }, 0)
+                self.place(Node::new(span, value), 0)
             }
             Event::DocumentStart(..) => {
                 self.documents += 1;
@@ -156,33 +191,40 @@ impl Builder<'_> {
             self.problems.error(span, message, "no setting is nested so deep");
             return None;
         }
-        self.open.push(Open { node: Node { span, value }, anchor, key: None });
+        self.open.push(Open { node: Node::new(span, value), anchor, key: None });
         Some(())
     }
 
     fn close(&mut self) -> Option<()> {
         let mut closed = self.open.pop()?;
         if let Value::Map(entries) = &mut closed.node.value {
+            refuse_merges(entries, self.problems);
             refuse_duplicates(entries, self.problems);
         }
         self.place(closed.node, closed.anchor)
     }
 
     /// Puts a finished node where it belongs.
-    fn place(&mut self, node: Node, anchor: usize) -> Option<()> {
+    fn place(&mut self, mut node: Node, anchor: usize) -> Option<()> {
         self.count(1, node.span)?;
         if anchor != 0 {
             self.count(size(&node), node.span)?;
             self.anchors.insert(anchor, node.clone());
         }
+        let list = self.open.iter().rev().nth(1).and_then(|above| above.key.as_ref());
+        let list = list.map_or(Owner::Nobody, |(key, _)| Owner::List(Arc::clone(key)));
         let Some(parent) = self.open.last_mut() else {
             self.root = Some(node);
             return Some(());
         };
         match (&mut parent.node.value, parent.key.take()) {
-            (Value::Seq(items), _) => items.push(node),
+            (Value::Seq(items), _) => {
+                node.owner = list;
+                items.push(node);
+            }
             (Value::Map(entries), Some((key, span))) => {
-                entries.push(Entry { key, span, value: node })
+                node.owner = Owner::Key(Arc::clone(&key));
+                entries.push(Entry { key, span, value: node });
             }
             (_, _) => {
                 let span = node.span;
@@ -218,6 +260,26 @@ impl Builder<'_> {
     }
 }
 
+/// What a merge key would bring is read none the less, so that nothing is said to be missing.
+fn refuse_merges(entries: &mut Vec<Entry>, problems: &Problems) {
+    for merge in entries.extract_if(.., |entry| &*entry.key == "<<").collect::<Vec<_>>() {
+        let message = "merge keys (`<<`) are not understood here";
+        problems.error(merge.span, message, HELP_MERGE);
+        let sources = match merge.value.value {
+            Value::Seq(items) => items,
+            _ => vec![merge.value],
+        };
+        for source in sources {
+            let Value::Map(brought) = source.value else { continue };
+            for entry in brought {
+                if entries.iter().all(|known| known.key != entry.key) {
+                    entries.push(entry);
+                }
+            }
+        }
+    }
+}
+
 fn refuse_duplicates(entries: &mut Vec<Entry>, problems: &Problems) {
     let mut seen: HashMap<&str, Span> = HashMap::with_capacity(entries.len());
     let mut again = Vec::new();
@@ -238,9 +300,9 @@ fn refuse_duplicates(entries: &mut Vec<Entry>, problems: &Problems) {
     }
 }
 
-fn key_text(node: Node, problems: &Problems) -> Option<Box<str>> {
+fn key_text(node: Node, problems: &Problems) -> Option<Arc<str>> {
     if let Value::Scalar(text) = node.value {
-        return Some(text);
+        return Some(text.into());
     }
     problems.error(node.span, "a key has to be text", "write it as `key: value`");
     None

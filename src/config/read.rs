@@ -12,6 +12,8 @@ pub struct Fields<'a> {
     span: Span,
     is_mapping: bool,
     entries: &'a [Entry],
+    /// A value that stands in place of the mapping, and the key that it is meant for.
+    short: Option<(&'static str, &'a Node)>,
     known: Vec<&'static str>,
     missing: Vec<(&'static str, &'static str)>,
     problems: &'a Problems,
@@ -20,18 +22,42 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// The keys of `node`; none, and a problem, if it is no mapping.
     pub fn of(node: &'a Node, problems: &'a Problems) -> Fields<'a> {
-        let entries: &[Entry] = match &node.value {
-            Value::Map(entries) => entries,
-            _ => {
-                let help = "write `key: value` lines, or { key: value }";
-                problems.error(node.span, "a mapping is wanted here", help);
-                &[]
+        if !matches!(node.value, Value::Map(_)) {
+            let message = format!("a mapping is wanted {}", node.owner);
+            problems.error(node.span, message, "write `key: value` lines, or { key: value }");
+        }
+        Fields::new(node, None, problems)
+    }
+
+    /// The same, but one value in place of the mapping is that of `key`, and the rest has its
+    /// defaults.
+    pub fn or_short(node: &'a Node, key: &'static str, problems: &'a Problems) -> Fields<'a> {
+        match &node.value {
+            Value::Scalar(_) => Fields::new(node, Some((key, node)), problems),
+            Value::Map(_) => Fields::new(node, None, problems),
+            Value::Null | Value::Seq(_) => {
+                let message = format!("a mapping is wanted {}", node.owner);
+                let help = format!("write {{ {key}: … }}, or the {key} alone");
+                problems.error(node.span, message, help);
+                Fields::new(node, None, problems)
             }
+        }
+    }
+
+    fn new(
+        node: &'a Node,
+        short: Option<(&'static str, &'a Node)>,
+        problems: &'a Problems,
+    ) -> Fields<'a> {
+        let (is_mapping, entries) = match &node.value {
+            Value::Map(entries) => (true, entries.as_slice()),
+            _ => (false, &[][..]),
         };
         Fields {
             span: node.span,
-            is_mapping: matches!(node.value, Value::Map(_)),
+            is_mapping,
             entries,
+            short,
             known: Vec::new(),
             missing: Vec::new(),
             problems,
@@ -40,8 +66,11 @@ impl<'a> Fields<'a> {
 
     /// The value of `key`, if it is there.
     pub fn get(&mut self, key: &'static str) -> Option<&'a Node> {
-        self.known.push(key);
-        let entry = self.entries.iter().find(|entry| &*entry.key == key)?;
+        if let Some((short, node)) = self.short {
+            self.known.push(key);
+            return (short == key).then_some(node);
+        }
+        let entry = self.find(key)?;
         if matches!(entry.value.value, Value::Null) {
             let message = format!("`{key}` has no value");
             let help = "give it one, or leave the key out";
@@ -51,13 +80,34 @@ impl<'a> Fields<'a> {
         Some(&entry.value)
     }
 
+    /// The value of `key`, if it is there, where none stands for a list of nothing: programs that
+    /// write lists write the empty one so.
+    pub fn get_list(&mut self, key: &'static str) -> Option<&'a Node> {
+        self.find(key).map(|entry| &entry.value)
+    }
+
+    fn find(&mut self, key: &'static str) -> Option<&'a Entry> {
+        self.known.push(key);
+        self.entries.iter().find(|entry| &*entry.key == key)
+    }
+
     /// The value of `key`; if it is not there, an error that says how to write it.
     pub fn require(&mut self, key: &'static str, help: &'static str) -> Option<&'a Node> {
-        // What is missing from something of another kind is not worth a word.
+        self.note_missing(key, help);
+        self.get(key)
+    }
+
+    /// The same, read as [`Fields::get_list`] does.
+    pub fn require_list(&mut self, key: &'static str, help: &'static str) -> Option<&'a Node> {
+        self.note_missing(key, help);
+        self.get_list(key)
+    }
+
+    /// What is missing from something that is no mapping is not worth a word.
+    fn note_missing(&mut self, key: &'static str, help: &'static str) {
         if self.is_mapping && !self.has(key) {
             self.missing.push((key, help));
         }
-        self.get(key)
     }
 
     /// The value of `key` as `parse` reads it.
@@ -84,7 +134,8 @@ impl<'a> Fields<'a> {
 
     /// Whether `key` is there, with a value or without.
     pub fn has(&self, key: &str) -> bool {
-        self.entries.iter().any(|entry| &*entry.key == key)
+        let short = self.short.is_some_and(|(short, _)| short == key);
+        short || self.entries.iter().any(|entry| &*entry.key == key)
     }
 
     /// The entries that nobody asked for so far, for those who read them in their own way.
@@ -108,21 +159,27 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The items of a sequence; none, and a problem, if `node` is no sequence or an empty one.
+/// The items of a sequence; none, and a problem, if `node` is no sequence.
 pub fn items<'a>(node: &'a Node, problems: &Problems) -> &'a [Node] {
     match &node.value {
-        Value::Seq(items) => {
-            if items.is_empty() {
-                problems.error(node.span, "the list is empty", "give it an item");
-            }
-            items
-        }
-        _ => {
+        Value::Seq(items) => items,
+        Value::Null => &[],
+        Value::Scalar(_) | Value::Map(_) => {
             let help = "start each item with `- `, or write [ item, item ]";
-            problems.error(node.span, "a list is wanted here", help);
+            problems.error(node.span, format!("a list is wanted {}", node.owner), help);
             &[]
         }
     }
+}
+
+/// The same, of a list that makes no sense without any.
+pub fn some_items<'a>(node: &'a Node, problems: &Problems) -> &'a [Node] {
+    let before = problems.count();
+    let items = items(node, problems);
+    if items.is_empty() && problems.count() == before {
+        problems.error(node.span, "the list is empty", "give it an item");
+    }
+    items
 }
 
 /// The text of a scalar as `parse` reads it.
@@ -132,7 +189,8 @@ pub fn scalar<T>(
     parse: impl FnOnce(&str) -> Result<T, String>,
 ) -> Option<T> {
     let Value::Scalar(text) = &node.value else {
-        problems.error(node.span, "one value is wanted here", "write it behind the key");
+        let message = format!("one value is wanted {}", node.owner);
+        problems.error(node.span, message, "write it behind the key");
         return None;
     };
     match parse(text) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::node::Node;
-use super::read::{Fields, count, items, scalar, size, text};
+use super::read::{Fields, count, scalar, size, some_items, text};
 use super::report::{Problems, Span};
 use super::{filter, matching};
 use crate::model::nearest;
@@ -62,7 +62,7 @@ impl<'a> Routes<'a> {
 
     /// Puts one of `routes` into the table. The name that it has, or would have.
     fn read(&mut self, node: &Node) -> Option<Box<str>> {
-        let mut fields = Fields::of(node, self.problems);
+        let mut fields = Fields::or_short(node, "service", self.problems);
         let named = fields.get("name");
         let given = named.and_then(|node| scalar(node, self.problems, check_name));
         let asked = fields.get("match");
@@ -129,7 +129,7 @@ impl<'a> Routes<'a> {
             false => fields.require("service", HELP_TARGET),
         };
         let split = match (service, split) {
-            (Some(service), None) => Split::new([self.share(service, 1, filters)?]),
+            (Some(service), None) => Some(Split::new([self.share(service, 1, filters)?])),
             (None, Some(split)) => self.read_split(split, &filters, path),
             (Some(_), Some(split)) => {
                 let help = "keep `service` for one service, or `split` for several";
@@ -173,7 +173,7 @@ impl<'a> Routes<'a> {
 
     /// Where the key of a request stands that always goes to the same service.
     fn read_split_by(&self, node: &Node) -> Option<Box<str>> {
-        let mut fields = Fields::of(node, self.problems);
+        let mut fields = Fields::or_short(node, "header", self.problems);
         let help = "add `header: NAME`";
         let header = fields.require("header", help);
         fields.finish();
@@ -187,7 +187,7 @@ impl<'a> Routes<'a> {
 
     /// A second service that gets copies.
     fn read_mirror(&mut self, node: &Node) -> Option<Mirror> {
-        let mut fields = Fields::of(node, self.problems);
+        let mut fields = Fields::or_short(node, "service", self.problems);
         let service = fields.require("service", "add `service: NAME`");
         let (mut per_million, mut buffer, mut max_in_flight) = (1_000_000, 64 << 10, 100);
         fields.set("percent", &mut per_million, filter::percent);
@@ -205,9 +205,9 @@ impl<'a> Routes<'a> {
         path: Option<&PathMatch>,
     ) -> Option<Split> {
         let mut shares = Vec::new();
-        let items = items(node, self.problems);
+        let items = some_items(node, self.problems);
         for item in items {
-            let mut target = Fields::of(item, self.problems);
+            let mut target = Fields::or_short(item, "service", self.problems);
             let service = target.require("service", "add `service: NAME`");
             let mut weight = 1;
             target.set("weight", &mut weight, count(0..=MAX_SPLIT_WEIGHT));
@@ -218,12 +218,11 @@ impl<'a> Routes<'a> {
         if shares.len() < items.len() || shares.is_empty() {
             return None;
         }
-        let split = Split::new(shares);
-        if split.is_none() {
-            let help = "give one of them a weight of 1 at least";
-            self.problems.error(node.span, "all weights are 0", help);
+        if shares.iter().all(|share| share.weight == 0) {
+            let help = "the route's requests are UNAVAILABLE until one is raised";
+            self.problems.warn(node.span, "all weights are 0", help);
         }
-        split
+        Some(Split::new(shares))
     }
 
     /// A share for the service that `node` names.

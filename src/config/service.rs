@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::files::Files;
 use super::node::{Entry, Node, Value};
-use super::read::{Fields, count, duration, items, scalar};
+use super::read::{Fields, count, duration, items, scalar, word};
 use super::report::{Problems, Span};
 use super::{limits, tls};
 use crate::balance::POLICIES;
@@ -17,6 +17,12 @@ use crate::service::{
 };
 use crate::upstream;
 
+const PROTOCOLS: [(&str, UpstreamProtocol); 3] = [
+    ("grpc", UpstreamProtocol::Grpc),
+    ("http2", UpstreamProtocol::Http2),
+    ("http1", UpstreamProtocol::Http1),
+];
+
 const HELP_NAME: &str = "use letters, digits, `-`, `_` and `.`, 128 of them at most";
 
 /// One of `services`.
@@ -26,12 +32,19 @@ pub fn service(entry: &Entry, files: &Files, problems: &Problems) -> Option<Serv
         problems.error(entry.span, message, HELP_NAME);
     }
     let mut fields = Fields::of(&entry.value, problems);
-    let protocol = fields.parsed("protocol", protocol);
+    let protocol = fields.parsed("protocol", word(&PROTOCOLS));
     let balancer = balancer(fields.get("balancer"), entry.span, problems);
     let help = "add `endpoints: [ { address: 127.0.0.1:50051 } ]`";
-    let listed = fields.require("endpoints", help);
-    let listed = listed.map_or(&[][..], |node| items(node, problems));
-    let endpoints = endpoints(listed, problems);
+    let before = problems.count();
+    let listed = fields.require_list("endpoints", help);
+    let endpoints = listed.map_or_else(Vec::new, |node| endpoints(items(node, problems), problems));
+    if let Some(node) = listed
+        && endpoints.is_empty()
+        && problems.count() == before
+    {
+        let message = format!("`{}` has no endpoints", entry.key);
+        problems.warn(node.span, message, "its requests are UNAVAILABLE until it has some");
+    }
     if endpoints.len() > MAX_BACKENDS {
         let message = format!("`{}` has {} endpoints", entry.key, endpoints.len());
         problems.error(
@@ -42,7 +55,7 @@ pub fn service(entry: &Entry, files: &Files, problems: &Problems) -> Option<Serv
     }
     let protocol = protocol.unwrap_or_default();
     let upstream = settings(&mut fields, protocol, files, problems);
-    let listed = fields.get("streams").map_or(&[][..], |node| items(node, problems));
+    let listed = fields.get_list("streams").map_or(&[][..], |node| items(node, problems));
     let streams = listed.iter().filter_map(|node| scalar(node, problems, method)).collect();
     fields.finish();
     if !endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint.weight == 0) {
@@ -77,15 +90,6 @@ fn method(text: &str) -> Result<String, String> {
     }
 }
 
-fn protocol(text: &str) -> Result<UpstreamProtocol, String> {
-    match text {
-        "grpc" => Ok(UpstreamProtocol::Grpc),
-        "http2" => Ok(UpstreamProtocol::Http2),
-        "http1" => Ok(UpstreamProtocol::Http1),
-        _ => Err(format!("unknown protocol `{text}`: write grpc, http2 or http1")),
-    }
-}
-
 fn settings(
     fields: &mut Fields<'_>,
     protocol: UpstreamProtocol,
@@ -114,7 +118,7 @@ fn endpoints(items: &[Node], problems: &Problems) -> Vec<EndpointSpec> {
     let mut seen: HashMap<String, Span> = HashMap::new();
     let mut endpoints = Vec::with_capacity(items.len());
     for item in items {
-        let mut fields = Fields::of(item, problems);
+        let mut fields = Fields::or_short(item, "address", problems);
         let node = fields.require("address", "add `address: 127.0.0.1:50051`");
         let mut weight = 1;
         fields.set("weight", &mut weight, count(0..=u64::from(MAX_WEIGHT)));
@@ -138,7 +142,7 @@ fn endpoints(items: &[Node], problems: &Problems) -> Vec<EndpointSpec> {
 fn balancer(node: Option<&Node>, service: Span, problems: &Problems) -> Option<Balancer> {
     let (mut name, mut at, mut params) = (None, service, Vec::new());
     if let Some(node) = node {
-        let mut fields = Fields::of(node, problems);
+        let mut fields = Fields::or_short(node, "policy", problems);
         name = fields.get("policy");
         params = fields.rest().collect();
         at = node.span;

@@ -1,14 +1,22 @@
 //! The word that a person probably meant.
 
 /// The candidate nearest to `word`, if it is near enough to be a slip of the keyboard.
+///
+/// Letters count, and neither their case nor what joins the words: `RoundRobin` and `round-robin`
+/// are both `round_robin`.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = &letters(word);
     let longest = word.chars().count();
     candidates
         .into_iter()
-        .map(|candidate| (distance(word, candidate), candidate))
+        .map(|candidate| (distance(word, &letters(candidate)), candidate))
         .filter(|(distance, _)| *distance <= 1 + longest / 4 && *distance < longest)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+fn letters(text: &str) -> String {
+    text.chars().filter(|c| !"-_ ".contains(*c)).flat_map(char::to_lowercase).collect()
 }
 
 /// "Did you mean", if there is something near, and all there is.
@@ -61,6 +69,9 @@ mod tests {
         assert_eq!(nearest("lisener", known), Some("listeners"));
         assert_eq!(nearest("routs", known), Some("routes"));
         assert_eq!(nearest("banana", known), None);
+        for way in ["ROUND_ROBIN", "round-robin", "RoundRobin", "Round Robin", "roundrobbin"] {
+            assert_eq!(nearest(way, ["round_robin", "least_request"]), Some("round_robin"));
+        }
         assert_eq!(nearest("x", ["y"]), None);
         assert_eq!(nearest(&"x".repeat(100), known), None);
     }

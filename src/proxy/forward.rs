@@ -182,7 +182,7 @@ impl Request {
                 return filter::redirect(&self.front, redirect, &head).map(|()| None);
             }
             Route::Forward(forward) => {
-                let share = self.choose(forward, &head).ok_or(Failure::NoRoute)?;
+                let share = self.choose(forward, &head).ok_or(Failure::NoBackend)?;
                 let target = routed.target(share.service).ok_or(Failure::NoRoute)?;
                 (share, target, forward.mirror.as_ref())
             }

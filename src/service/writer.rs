@@ -156,7 +156,12 @@ impl Writer {
             });
         }
         let wanted = overrides.join(&self.configured);
-        if !conditions.allow_empty && wanted.iter().all(|b| b.drained || b.weight == 0) {
+        let serves = |mut backends: std::slice::Iter<'_, Wanted>| {
+            backends.any(|backend| !backend.drained && backend.weight > 0)
+        };
+        let before = self.overrides.join(&self.configured);
+        // Who has none to lose may change all else.
+        if !conditions.allow_empty && serves(before.iter()) && !serves(wanted.iter()) {
             return Err(ChangeError::Empty { service: service.clone() });
         }
         self.overrides = overrides;

@@ -1,8 +1,27 @@
 //! `equipoise check` on files that hold and files that do not.
 
+mod empty;
+mod short;
+
 use std::fmt::Write;
 use std::path::Path;
 use std::process::{Command, Output};
+
+use equipoise::config;
+
+/// The errors of a configuration, each with its place and its help.
+fn errors(text: &str) -> Vec<String> {
+    let Err(report) = config::parse(text, Path::new("")) else { return Vec::new() };
+    report.errors().iter().map(ToString::to_string).collect()
+}
+
+/// The warnings of a configuration that holds, each with its place and its help.
+#[track_caller]
+fn warnings(text: &str) -> Vec<String> {
+    let plan = config::parse(text, Path::new(""));
+    let plan = plan.unwrap_or_else(|report| panic!("{text}\n{}", report.pretty()));
+    plan.warnings.iter().map(ToString::to_string).collect()
+}
 
 fn check(file: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_equipoise"))
@@ -54,7 +73,7 @@ fn the_examples_pass() {
 fn every_error_is_shown_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("broken.yaml");
-    let text = "listners: []\nservices: { a: { endpoints: [] } }\nroutes: [ { service: b } ]\n";
+    let text = "listners: []\nservices: { a: { endpoints: 1 } }\nroutes: [ { service: b } ]\n";
     std::fs::write(&file, text).unwrap();
     let output = check(&file);
     let shown = String::from_utf8(output.stderr).unwrap();
@@ -64,7 +83,7 @@ fn every_error_is_shown_with_its_place() {
         "broken.yaml:1:1",
         "did you mean `listeners`?",
         "broken.yaml:2:29",
-        "the list is empty",
+        "a list is wanted for `endpoints`",
         "broken.yaml:3:22",
         "there is no service `b`",
         "has 3 errors",

@@ -49,7 +49,7 @@ mod tests {
 
     fn forward(services: &[(usize, &str, u32)]) -> Forward {
         let shares = services.iter().map(|(index, name, weight)| Share::new(*index, name, *weight));
-        Forward::to(Split::new(shares).unwrap())
+        Forward::to(Split::new(shares))
     }
 
     fn to(services: &[(usize, &str, u32)]) -> Route {
@@ -107,7 +107,7 @@ mod tests {
             Route::Forward(Forward { split_by: Some("x-user".into()), ..x() }),
             Route::Forward(Forward { mirror: Some(mirror(1)), ..x() }),
             Route::Forward(Forward { mirror: Some(mirror(2)), ..x() }),
-            Route::Forward(Forward::to(Split::new([share]).unwrap())),
+            Route::Forward(Forward::to(Split::new([share]))),
             Route::Redirect(Redirect::default()),
             Route::Redirect(Redirect { port: Some(1), ..Redirect::default() }),
         ];

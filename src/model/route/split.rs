@@ -43,8 +43,8 @@ impl Share {
 }
 
 impl Split {
-    /// Requests spread over services by weight; `None` when no weight is above 0.
-    pub fn new(shares: impl IntoIterator<Item = Share>) -> Option<Split> {
+    /// Requests spread over services by weight.
+    pub fn new(shares: impl IntoIterator<Item = Share>) -> Split {
         let shares: Box<[Share]> = shares.into_iter().collect();
         let total = shares.iter().map(|share| u64::from(share.weight)).sum();
         let mut seen = HashMap::new();
@@ -54,7 +54,7 @@ impl Split {
             hash(share.name.as_bytes(), SEED ^ *nth)
         };
         let seeds = shares.iter().map(seed).collect();
-        (total > 0).then_some(Split { shares, seeds, total })
+        Split { shares, seeds, total }
     }
 
     /// All shares, those of weight 0 too.
@@ -62,13 +62,15 @@ impl Split {
         &self.shares
     }
 
-    /// The share that one request goes to: with a key always the same, else by chance.
+    /// The share that one request goes to: with a key always the same, else by chance; none when
+    /// no weight is above 0.
     ///
     /// Keys are spread by weighted rendezvous: each service draws a lot for the key, scaled by its
     /// weight, and the best one wins. A service whose weight is raised wins keys from the others
     /// and they none from each other, on every worker, in every gateway, after every restart.
     pub fn choose<'s>(&'s self, key: Option<&[u8]>, rng: &mut fastrand::Rng) -> Option<&'s Share> {
         match (&*self.shares, key) {
+            _ if self.total == 0 => None,
             ([only], _) => Some(only),
             (_, None) => self.draw(rng.u64(..self.total)),
             (shares, Some(key)) => {

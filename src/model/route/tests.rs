@@ -17,7 +17,7 @@ fn regex(text: &str) -> Pattern {
 /// To the service of this number alone.
 fn to(service: usize) -> Route {
     let share = Share::new(service, &format!("s{service}"), 1);
-    Route::Forward(Forward::to(Split::new([share]).unwrap()))
+    Route::Forward(Forward::to(Split::new([share])))
 }
 
 /// A table of these matches; each goes to the service of its place in the list.

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use super::*;
 
-fn split(shares: &[(usize, u32)]) -> Option<Split> {
+fn split(shares: &[(usize, u32)]) -> Split {
     let share =
         |&(service, weight): &(usize, u32)| Share::new(service, &format!("s{service}"), weight);
     Split::new(shares.iter().map(share))
@@ -10,7 +10,7 @@ fn split(shares: &[(usize, u32)]) -> Option<Split> {
 
 #[test]
 fn chance_follows_the_weights() {
-    let split = split(&[(7, 90), (8, 0), (9, 10)]).unwrap();
+    let split = split(&[(7, 90), (8, 0), (9, 10)]);
     let mut rng = fastrand::Rng::with_seed(42);
     let mut counts = HashMap::new();
     for _ in 0..100_000 {
@@ -22,14 +22,17 @@ fn chance_follows_the_weights() {
 }
 
 #[test]
-fn somebody_has_to_get_something() {
-    assert!(split(&[(1, 0)]).is_none());
-    assert!(split(&[]).is_none());
+fn nobody_gets_anything_where_all_weights_are_0() {
+    let mut rng = fastrand::Rng::with_seed(42);
+    for shares in [&[(1, 0)][..], &[(1, 0), (2, 0)], &[]] {
+        assert!(split(shares).choose(None, &mut rng).is_none());
+        assert!(split(shares).choose(Some(b"key"), &mut rng).is_none());
+    }
 }
 
 /// The services of 20,000 keys.
 fn keyed(shares: &[(usize, u32)]) -> Vec<usize> {
-    let split = split(shares).unwrap();
+    let split = split(shares);
     // Without a key the generator is asked, and the seeds differ.
     let place = |n: u32| {
         let key = format!("user-{n}");
