@@ -18,6 +18,7 @@ mod resets;
 mod stream;
 mod tee;
 mod timer;
+mod tls;
 mod worker;
 
 pub use accept::{Acceptor, BACKLOG, ListenerSpec, accept_loop};
@@ -30,4 +31,5 @@ pub use origin::Origin;
 pub use stream::{Over, Stream, splice};
 pub use tee::{Cut, Tee};
 pub use timer::Sleep;
+pub use tls::ServerTls;
 pub use worker::{Command, Worker, WorkerHandle};

@@ -165,7 +165,7 @@ fn values_arrive_in_the_plan() {
     assert_eq!(full.services[0].endpoints[1].weight, 1);
     assert!(full.services[1].upstream.tls.as_ref().unwrap().server_name.is_some());
     let config = full.listeners[1].tls.as_ref().unwrap();
-    assert_eq!(config.alpn_protocols, [&b"h2"[..], b"http/1.1"]);
+    assert_eq!(config.config().alpn_protocols, [&b"h2"[..], b"http/1.1"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::ring::Ticketer;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -16,6 +17,7 @@ use super::files::Files;
 use super::node::Node;
 use super::read::{Fields, text};
 use super::report::{Problems, Span};
+use crate::net::ServerTls;
 use crate::upstream;
 
 /// No chain of certificates is larger; bundles of authorities are about 200 KiB.
@@ -25,7 +27,7 @@ const MAX_PEM: u64 = 4 << 20;
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>, Span);
 
 /// A listener's `tls`.
-pub fn server(node: &Node, files: &Files, problems: &Problems) -> Option<Arc<ServerConfig>> {
+pub fn server(node: &Node, files: &Files, problems: &Problems) -> Option<ServerTls> {
     let mut fields = Fields::of(node, problems);
     let pem = Pem::new(files, problems);
     let cert = fields.require("cert", "add `cert: server.pem`, the certificate and its chain");
@@ -39,13 +41,14 @@ pub fn server(node: &Node, files: &Files, problems: &Problems) -> Option<Arc<Ser
         .with_safe_default_protocol_versions()
         .map_err(|error| problems.error(node.span, error.to_string(), ""))
         .ok()?;
-    let builder = match roots {
-        None => builder.with_no_client_auth(),
+    let (builder, client_ca) = match roots {
+        None => (builder.with_no_client_auth(), None),
         Some(roots) => {
             let (roots, span) = roots?;
+            let client_ca = Some(Arc::clone(&roots));
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
             let refused = |error| reject(problems, span, "as authority of clients", error);
-            builder.with_client_cert_verifier(verifier.map_err(refused).ok()?)
+            (builder.with_client_cert_verifier(verifier.map_err(refused).ok()?), client_ca)
         }
     };
     let (chain, private, span) = identity?;
@@ -54,7 +57,10 @@ pub fn server(node: &Node, files: &Files, problems: &Problems) -> Option<Arc<Ser
         .map_err(|error| reject(problems, span, "with this certificate", error))
         .ok()?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Some(Arc::new(config))
+    // The clients keep the sessions, however many there are.
+    config.ticketer =
+        Ticketer::new().map_err(|error| problems.error(node.span, error.to_string(), "")).ok()?;
+    Some(ServerTls::new(config, client_ca))
 }
 
 /// A service's `tls`.
@@ -102,7 +108,11 @@ pub fn client(
             .ok()?,
     };
     config.alpn_protocols = vec![version.alpn().to_vec()];
-    Some(upstream::Tls { config: Arc::new(config), server_name, fingerprint: pem.fingerprint() })
+    Some(upstream::Tls {
+        config: Arc::new(config),
+        server_name,
+        fingerprint: pem.fingerprint(version),
+    })
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -127,8 +137,11 @@ impl<'a> Pem<'a> {
         Pem { files, problems, hasher: RefCell::default() }
     }
 
-    fn fingerprint(&self) -> u64 {
-        self.hasher.borrow().finish()
+    /// Of what was read, for what speaks this version: comments count for nothing.
+    fn fingerprint(&self, version: upstream::Version) -> u64 {
+        let mut hasher = self.hasher.borrow().clone();
+        version.alpn().hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Reads both, so that the errors of both are found.
@@ -154,7 +167,10 @@ impl<'a> Pem<'a> {
         let (path, pem) = self.read(node)?;
         let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let message = match parsed {
-            Ok(certificates) if !certificates.is_empty() => return Some(certificates),
+            Ok(certificates) if !certificates.is_empty() => {
+                certificates.hash(&mut *self.hasher.borrow_mut());
+                return Some(certificates);
+            }
             Ok(_) => format!("{} holds no certificate", path.display()),
             Err(error) => format!("{} is not PEM: {error}", path.display()),
         };
@@ -166,7 +182,10 @@ impl<'a> Pem<'a> {
     fn key(&self, node: &Node) -> Option<PrivateKeyDer<'static>> {
         let (path, pem) = self.read(node)?;
         match PrivateKeyDer::from_pem_slice(&pem) {
-            Ok(key) => Some(key),
+            Ok(key) => {
+                key.secret_der().hash(&mut *self.hasher.borrow_mut());
+                Some(key)
+            }
             Err(error) => {
                 let message = format!("{} holds no private key: {error}", path.display());
                 let help = "it has to hold a `-----BEGIN PRIVATE KEY-----` block, not encrypted";
@@ -181,10 +200,7 @@ impl<'a> Pem<'a> {
         let name = super::read::scalar(node, self.problems, text)?;
         let path = self.files.locate(&name);
         match self.files.read(&path, MAX_PEM) {
-            Ok(content) => {
-                content.hash(&mut *self.hasher.borrow_mut());
-                Some((path, content))
-            }
+            Ok(content) => Some((path, content)),
             Err(error) => {
                 let message = format!("cannot read {}: {error}", path.display());
                 let help = "relative paths start at the folder of the configuration file";

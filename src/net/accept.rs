@@ -17,6 +17,7 @@ use super::conn::{Closed, Codec, Conn, Handler};
 use super::io::Io;
 use super::listener::Listener;
 use super::origin::Origin;
+use super::tls::ServerTls;
 use super::worker::{Command, Worker, WorkerHandle};
 use crate::clock::Seldom;
 use crate::http2::Limits;
@@ -41,7 +42,7 @@ pub struct ListenerSpec {
     pub address: SocketAddr,
     /// TLS, with ALPN `h2` and `http/1.1`; clear text without. Where ALPN says nothing, the
     /// client's first bytes do.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<ServerTls>,
     /// What clients may use of us.
     pub limits: Arc<Limits>,
     /// Connections at a time; more are closed at once.
@@ -195,7 +196,7 @@ async fn handshake(
     let Some(tls) = &spec.tls else { return Ok(Io::Plain(stream)) };
     let accept = async {
         let _permit = handshakes.acquire().await.map_err(std::io::Error::other)?;
-        TlsAcceptor::from(Arc::clone(tls)).accept(stream).await
+        TlsAcceptor::from(Arc::clone(tls.config())).accept(stream).await
     };
     let stream = tokio::time::timeout(spec.limits.handshake_timeout, accept).await??;
     Ok(Io::Tls(Box::new(stream.into())))

@@ -36,7 +36,12 @@ impl Listener {
 
     /// Connections that come from now on get what `spec` says; the address stays.
     pub fn configure(&self, spec: ListenerSpec) {
-        self.spec.store(Arc::new(spec));
+        let before = self.spec();
+        let tls = match (spec.tls, &before.tls) {
+            (Some(tls), Some(before)) => Some(tls.in_place_of(before)),
+            (tls, _) => tls,
+        };
+        self.spec.store(Arc::new(ListenerSpec { tls, ..spec }));
     }
 
     /// No new connections; those there are are asked to go, and finish.

@@ -170,7 +170,8 @@ impl Writer {
     }
 
     /// Takes over what the configuration says now; what operators want stays on top.
-    fn configure(&mut self, spec: ServiceSpec) {
+    fn configure(&mut self, mut spec: ServiceSpec) {
+        spec.upstream.keep_sessions_of(&self.configured.upstream);
         if spec != *self.configured {
             self.overrides.prune(&spec);
             self.configured = Arc::new(spec);

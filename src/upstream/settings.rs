@@ -62,6 +62,13 @@ impl PartialEq for Tls {
 }
 
 impl Settings {
+    /// Goes on with the TLS sessions of `before` if the same is asked of TLS.
+    pub fn keep_sessions_of(&mut self, before: &Settings) {
+        if self.tls == before.tls {
+            self.tls.clone_from(&before.tls);
+        }
+    }
+
     /// For endpoints that speak HTTP/1.1, of whose connections each carries one request.
     pub fn http1() -> Settings {
         Settings { version: Version::Http1, max_connections: 1024, ..Settings::default() }

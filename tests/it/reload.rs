@@ -5,4 +5,5 @@ mod listeners;
 mod load;
 mod mutations;
 mod services;
+mod sessions;
 mod unseen;
