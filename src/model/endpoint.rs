@@ -1,9 +1,11 @@
 //! One instance of a service, and the set of them that a picker chooses from.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::hash::stable_hash;
 use super::load::{EwmaParams, Load};
+use super::outage::Outage;
 use super::stats::{StatTotals, StreamTotals, WorkerStats};
 use super::time::Time;
 
@@ -18,7 +20,9 @@ pub struct Endpoint {
     stats: Box<[WorkerStats]>,
     connected: AtomicU32,
     connecting: AtomicU32,
-    unreachable: AtomicBool,
+    outage: Outage,
+    /// When a connection last ended in good order, in nanoseconds; 0 for never.
+    left: AtomicU64,
 }
 
 impl Endpoint {
@@ -30,7 +34,8 @@ impl Endpoint {
             stats: (0..workers.max(1)).map(|_| WorkerStats::default()).collect(),
             connected: AtomicU32::new(0),
             connecting: AtomicU32::new(0),
-            unreachable: AtomicBool::new(false),
+            outage: Outage::default(),
+            left: AtomicU64::new(0),
         }
     }
 
@@ -91,9 +96,26 @@ impl Endpoint {
         self.connecting.load(Ordering::Relaxed)
     }
 
-    /// Notes whether the last attempt to connect, by any worker, went well; whether that is news.
-    pub fn set_reachable(&self, reachable: bool) -> bool {
-        self.unreachable.swap(!reachable, Ordering::Relaxed) == reachable
+    /// Whether and why no connection could be made the last time.
+    pub fn outage(&self) -> &Outage {
+        &self.outage
+    }
+
+    /// Notes that a connection has ended in good order.
+    pub fn note_left(&self, now: Time) {
+        self.left.store(now.as_nanos().max(1), Ordering::Relaxed);
+    }
+
+    /// When a connection last ended in good order.
+    pub fn left(&self) -> Option<Time> {
+        let nanos = self.left.load(Ordering::Relaxed);
+        (nanos > 0).then(|| Time::from_nanos(nanos))
+    }
+
+    /// Of all workers, the one that keeps a connection to it when no request asks for one.
+    pub fn keeper(&self) -> usize {
+        let hash = stable_hash(self.address.to_ascii_lowercase().as_bytes(), 0);
+        usize::try_from(hash % self.stats.len().max(1) as u64).unwrap_or_default()
     }
 
     /// Counts a connection that is being established until the guard drops.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::clock;
 use crate::http2::Fault;
-use crate::model::Endpoint;
+use crate::model::{Endpoint, stable_hash};
 use crate::net;
 use crate::service::Service;
 use crate::telemetry::{Closed, Side, WorkerMetrics};
@@ -31,18 +32,24 @@ impl Observer for Upstream {
     }
 
     fn connected(&self, endpoint: &Endpoint) {
-        if endpoint.set_reachable(true) {
+        if endpoint.outage().end() {
             let (service, backend) = (&self.service, endpoint.address());
             tracing::info!(service, backend, "the backend can be reached again");
         }
     }
 
     fn failed(&self, endpoint: &Endpoint, error: &ConnectError) {
-        if endpoint.set_reachable(false) {
+        if endpoint.outage().begin(cause(error), clock::now()) {
             let (service, backend) = (&self.service, endpoint.address());
             tracing::warn!(service, backend, %error, "the backend cannot be reached");
         }
     }
+}
+
+/// What tells causes apart: the text without its numbers, which are ports and times.
+fn cause(error: &ConnectError) -> u32 {
+    let text: String = error.to_string().chars().filter(|c| !c.is_ascii_digit()).collect();
+    stable_hash(text.as_bytes(), 0) as u32 // a half of it is enough
 }
 
 /// The label of the reason.

@@ -1,0 +1,99 @@
+//! Why an endpoint cannot be reached, as far as that is worth a line of the log.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use super::time::Time;
+
+/// A cause is told again after so long, in seconds.
+const AGAIN: u64 = 60;
+
+/// Causes that are told of an endpoint in that time.
+const CAUSES: usize = 4;
+
+/// Whether and why an endpoint cannot be reached. Written by all workers.
+#[derive(Debug, Default)]
+pub struct Outage {
+    /// The cause that was told last; 0 when it can be reached.
+    told: AtomicU32,
+    /// Causes that were told, in the upper half, and the second, from 1 on, in the lower one.
+    causes: [AtomicU64; CAUSES],
+    /// Whether the last attempt failed: 0 or 1.
+    lasts: AtomicU32,
+}
+
+impl Outage {
+    /// Notes that an attempt has failed for `cause`, a hash. Whether that is to be told: the first
+    /// time, and when the cause is another, but a few times a minute at most.
+    pub fn begin(&self, cause: u32, now: Time) -> bool {
+        let cause = cause.max(1);
+        self.lasts.store(1, Relaxed);
+        if self.told.load(Relaxed) == cause {
+            return false;
+        }
+        let second = now.as_secs().saturating_add(1) & u64::from(u32::MAX);
+        let recent = |entry: u64| entry != 0 && second < (entry & u64::from(u32::MAX)) + AGAIN;
+        let entries = self.causes.each_ref().map(|entry| entry.load(Relaxed));
+        let same = entries.iter().position(|entry| entry >> 32 == u64::from(cause));
+        let free = || entries.iter().position(|entry| !recent(*entry));
+        let Some(at) = same.or_else(free) else { return false };
+        let before = entries[at % CAUSES];
+        let entry = u64::from(cause) << 32 | second;
+        // Of several workers one tells it.
+        let swap = || self.causes[at % CAUSES].compare_exchange(before, entry, Relaxed, Relaxed);
+        let tell = !recent(before) && swap().is_ok();
+        if tell {
+            self.told.store(cause, Relaxed);
+        }
+        tell
+    }
+
+    /// Notes that a connection could be made; whether that is news.
+    pub fn end(&self) -> bool {
+        self.lasts.store(0, Relaxed);
+        let told = self.told.swap(0, Relaxed) != 0;
+        if told {
+            self.causes.iter().for_each(|entry| entry.store(0, Relaxed));
+        }
+        told
+    }
+
+    /// Whether the last attempt failed.
+    pub fn lasts(&self) -> bool {
+        self.lasts.load(Relaxed) != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_cause_is_news_and_the_same_is_not() {
+        let outage = Outage::default();
+        let at = |seconds: u64| Time::from_millis(seconds * 1000);
+        assert!(!outage.end() && !outage.lasts());
+        assert!(outage.begin(7, at(0)));
+        assert!(!outage.begin(7, at(1)) && !outage.begin(7, at(1000)));
+        assert!(outage.begin(8, at(1000)), "another one");
+        assert!(outage.begin(7, at(1001)), "it was told long ago");
+        assert!(outage.lasts());
+        assert!(outage.end() && !outage.end());
+        assert!(outage.begin(7, at(1002)), "there was a connection in between");
+    }
+
+    #[test]
+    fn causes_that_alternate_fill_no_log() {
+        let outage = Outage::default();
+        let told = |causes: u32| {
+            let seconds = 0..600u64;
+            let all = seconds.flat_map(|second| (0..causes).map(move |cause| (second, cause + 1)));
+            all.filter(|(second, cause)| outage.begin(*cause, Time::from_millis(second * 1000)))
+                .count()
+        };
+        let two = told(2);
+        assert!((10..=20).contains(&two), "{two} lines in ten minutes");
+        outage.end();
+        let many = told(100);
+        assert!((4..=40).contains(&many), "{many} lines in ten minutes");
+    }
+}
