@@ -87,7 +87,8 @@ impl Gateway {
             export::State { registry: Arc::clone(&registry), reloads: Arc::clone(&reloads) };
         let exporter = Exporter::new(state, counters.clone(), plan.metrics.series_budget);
         let resolver = Resolver::start(plan.dns_servers.clone()).map_err(StartError::Worker)?;
-        let dialer = Arc::new(Dialer::new(resolver, OwnAddresses::new([control, metrics])));
+        let own = OwnAddresses::new([control, metrics]);
+        let dialer = Arc::new(Dialer::new(resolver, own, most_kept()));
         let (workers, threads) = worker::start(&plan, &registry, &counters, &dialer)?;
         registry.publish(reload::routing(&registry, plan).await);
 
@@ -167,6 +168,12 @@ async fn cut_off(workers: &[WorkerHandle]) {
         worker.cut_off().await;
     }
     let _ = tokio::time::timeout(LAST_WORDS, all_gone(workers)).await; // who does not listen is cut
+}
+
+/// Connections to backends that may be kept without requests: a quarter of the descriptors.
+fn most_kept() -> usize {
+    let descriptors = rlimit::Resource::NOFILE.get_soft().unwrap_or_default();
+    usize::try_from(descriptors / 4).unwrap_or(usize::MAX)
 }
 
 async fn all_gone(workers: &[WorkerHandle]) {

@@ -21,5 +21,7 @@ pub use history::Since;
 pub use registry::Registry;
 pub use routing::{Routing, RoutingCache};
 pub use snapshot::Snapshot;
-pub use spec::{Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, ServiceSpec, UpstreamProtocol};
+pub use spec::{
+    Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, PRECONNECT, ServiceSpec, UpstreamProtocol,
+};
 pub use view::{BackendState, BackendView, ServiceView};

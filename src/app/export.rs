@@ -43,9 +43,11 @@ fn backends(view: &ServiceView) -> Vec<BackendSample> {
         let at = *by_address.entry(gone.endpoint.address()).or_insert(samples.len());
         match samples.get_mut(at) {
             Some(newer) => newer.before.push(Arc::clone(&gone.endpoint)),
-            None => {
-                samples.push(BackendSample { effective_weight: 0, up: false, ..sample(view, gone) })
-            }
+            None => samples.push(BackendSample {
+                effective_weight: 0,
+                up: Some(false),
+                ..sample(view, gone)
+            }),
         }
     }
     samples
@@ -57,7 +59,11 @@ fn sample(view: &ServiceView, backend: &BackendView) -> BackendSample {
         before: Vec::new(),
         ewma: view.ewma.clone(),
         effective_weight: backend.effective_weight(),
-        up: backend.state() == BackendState::Ready,
+        up: match backend.state() {
+            BackendState::Ready => Some(true),
+            BackendState::Connecting | BackendState::Draining => Some(false),
+            BackendState::Idle => None,
+        },
         success_ratio: backend.recent.success_ratio,
     }
 }

@@ -13,7 +13,7 @@ use crate::balance::POLICIES;
 use crate::http2::Limits;
 use crate::model::{ParamValue, address};
 use crate::service::{
-    Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, ServiceSpec, UpstreamProtocol,
+    Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, PRECONNECT, ServiceSpec, UpstreamProtocol,
 };
 use crate::upstream;
 
@@ -57,6 +57,8 @@ pub fn service(entry: &Entry, files: &Files, problems: &Problems) -> Option<Serv
     let upstream = settings(&mut fields, protocol, files, problems);
     let listed = fields.get_list("streams").map_or(&[][..], |node| items(node, problems));
     let streams = listed.iter().filter_map(|node| scalar(node, problems, method)).collect();
+    let mut preconnect = PRECONNECT;
+    fields.set("preconnect", &mut preconnect, count(0..=MAX_BACKENDS as u64));
     fields.finish();
     if !endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint.weight == 0) {
         let message = format!("all endpoints of `{}` have weight 0", entry.key);
@@ -68,6 +70,7 @@ pub fn service(entry: &Entry, files: &Files, problems: &Problems) -> Option<Serv
         balancer: balancer?,
         endpoints,
         streams,
+        preconnect,
         upstream,
     })
 }

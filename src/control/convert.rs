@@ -125,6 +125,7 @@ fn state(state: BackendState) -> proto::BackendState {
         BackendState::Ready => proto::BackendState::Ready,
         BackendState::Draining => proto::BackendState::Draining,
         BackendState::Connecting => proto::BackendState::Connecting,
+        BackendState::Idle => proto::BackendState::Idle,
     }
 }
 

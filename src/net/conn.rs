@@ -87,6 +87,8 @@ pub struct Conn {
     dirty: Cell<Dirty>,
     waker: RefCell<Option<Waker>>,
     slot: Cell<usize>,
+    /// It stays however long it is idle.
+    kept: Cell<bool>,
     pub(super) cancels: Cancels,
     /// What it came by, if a client made it.
     pub(super) listener: OnceCell<(Arc<Listener>, Origin)>,
@@ -113,6 +115,7 @@ impl Conn {
             dirty: Cell::new(Dirty::No),
             waker: RefCell::new(None),
             slot: Cell::new(usize::MAX),
+            kept: Cell::new(false),
             cancels: Cancels::new(),
             listener: OnceCell::new(),
         });
@@ -184,6 +187,16 @@ impl Conn {
     pub fn is_leaving(&self) -> bool {
         let core = self.core.borrow();
         core.phase != Phase::Open || core.codec.is_leaving()
+    }
+
+    /// Has it stay however long it is idle, or no longer.
+    pub fn keep(&self, keep: bool) {
+        self.kept.set(keep);
+    }
+
+    /// Whether it stays however long it is idle.
+    pub fn is_kept(&self) -> bool {
+        self.kept.get()
     }
 
     /// Opens a stream to a backend.

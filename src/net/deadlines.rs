@@ -57,6 +57,7 @@ impl Conn {
         }
         let limits = core.codec.limits();
         let idle = core.idle.is_some_and(|since| now.since(since) > limits.idle_timeout);
+        let idle = idle && !self.is_kept();
         let expired = core.expires.is_some_and(|at| now >= at);
         let closed = self.listener.get().is_some_and(|(listener, _)| listener.is_closed());
         let told = core.leaving.is_some_and(|since| now.since(since) > LEAVE_PATIENCE);

@@ -115,6 +115,7 @@ impl Target {
         self.retire_pools(&snapshot);
         let members = snapshot.set.members().iter();
         let pools = members.map(|member| self.pool(&member.endpoint, &snapshot)).collect();
+        self.keep_connections(&snapshot);
         let view = View::new(snapshot, pools, Rc::clone(&self.methods));
         *self.view.borrow_mut() = Rc::new(view);
     }
@@ -133,6 +134,19 @@ impl Target {
             }
             keep
         });
+    }
+
+    /// Has connections kept to the endpoints that want it, each on one worker of all.
+    fn keep_connections(&self, snapshot: &Snapshot) {
+        let ours = |endpoint: &&Arc<Endpoint>| endpoint.keeper() == self.worker.index();
+        let kept: Vec<_> = snapshot.kept.iter().filter(ours).collect();
+        for endpoint in &kept {
+            self.pool(endpoint, snapshot);
+        }
+        let kept: HashSet<_> = kept.into_iter().map(Arc::as_ptr).collect();
+        for (endpoint, pool) in &*self.pools.borrow() {
+            pool.keep(kept.contains(endpoint));
+        }
     }
 
     fn pool(&self, endpoint: &Arc<Endpoint>, snapshot: &Snapshot) -> Rc<Pool> {

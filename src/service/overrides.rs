@@ -107,6 +107,7 @@ mod tests {
             balancer: Balancer::new(Balancer::policy("round_robin").unwrap(), vec![]).unwrap(),
             endpoints: endpoints.iter().map(endpoint).collect(),
             streams: Vec::new(),
+            preconnect: 0,
             upstream: Default::default(),
         }
     }

@@ -15,6 +15,8 @@ pub struct Snapshot {
     pub spec: Arc<ServiceSpec>,
     /// All endpoints of the service; connections to others are not needed.
     pub endpoints: Box<[Arc<Endpoint>]>,
+    /// Those to which a connection is kept, whether or not requests ask for it.
+    pub kept: Box<[Arc<Endpoint>]>,
     /// The endpoints that may take a request.
     pub set: Arc<EndpointSet>,
     /// Chooses among the set; `None` when that is empty.
@@ -26,11 +28,12 @@ impl Snapshot {
         revision: u64,
         spec: Arc<ServiceSpec>,
         endpoints: Box<[Arc<Endpoint>]>,
+        kept: Box<[Arc<Endpoint>]>,
         set: EndpointSet,
     ) -> Snapshot {
         let set = Arc::new(set);
         let picker = (!set.is_empty()).then(|| spec.balancer.factory.build(Arc::clone(&set)));
-        Snapshot { revision, spec, endpoints, set, picker }
+        Snapshot { revision, spec, endpoints, kept, set, picker }
     }
 }
 

@@ -12,6 +12,9 @@ pub const MAX_WEIGHT: u32 = 1000;
 /// The most backends that a service may have.
 pub const MAX_BACKENDS: usize = 10_000;
 
+/// Endpoints of a service to which a connection is kept unless told otherwise.
+pub const PRECONNECT: usize = 100;
+
 /// What the endpoints of a service speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UpstreamProtocol {
@@ -90,6 +93,8 @@ pub struct ServiceSpec {
     pub endpoints: Vec<EndpointSpec>,
     /// Paths of gRPC methods that are known to stream: `/package.Service/Method`.
     pub streams: Vec<String>,
+    /// To how many of them a connection is kept that no request has asked for.
+    pub preconnect: usize,
     /// How connections to them are made.
     pub upstream: upstream::Settings,
 }

@@ -2,10 +2,12 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ServiceSpec;
 use super::history::{History, Since};
-use crate::model::{Endpoint, EwmaParams, WindowStats};
+use crate::clock;
+use crate::model::{Endpoint, EwmaParams, Time, WindowStats};
 
 /// A service as operators and metrics see it: renewed on every change and once a second.
 #[derive(Debug)]
@@ -40,13 +42,20 @@ pub struct BackendView {
 /// Whether a backend gets requests, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendState {
-    /// It gets requests according to its weight.
+    /// It gets requests according to its weight: a connection is established, or the last one has
+    /// ended in good order a moment ago.
     Ready,
     /// An operator took it out: it gets no new requests.
     Draining,
     /// No connection to it is established: one is being made, or the last attempt has failed.
     Connecting,
+    /// Nobody knows: no connection to it is established, and none has been asked for of late.
+    Idle,
 }
+
+/// What is known of a backend to which a connection has ended in good order holds for so long:
+/// longer than the pause before it is made again.
+const MOMENT: Duration = Duration::from_secs(15);
 
 impl BackendView {
     /// The weight that requests are balanced by.
@@ -56,12 +65,24 @@ impl BackendView {
 
     /// The state at this moment.
     pub fn state(&self) -> BackendState {
+        self.state_at(clock::now())
+    }
+
+    fn state_at(&self, now: Time) -> BackendState {
+        let endpoint = &self.endpoint;
+        let left = || endpoint.left().is_some_and(|at| now.since(at) < MOMENT);
         if self.drained {
             BackendState::Draining
-        } else if self.endpoint.connected() == 0 && self.endpoint.connecting() > 0 {
+        } else if endpoint.connected() > 0 {
+            BackendState::Ready
+        } else if endpoint.outage().lasts() {
+            BackendState::Connecting
+        } else if left() {
+            BackendState::Ready
+        } else if endpoint.connecting() > 0 {
             BackendState::Connecting
         } else {
-            BackendState::Ready
+            BackendState::Idle
         }
     }
 }
@@ -81,5 +102,41 @@ impl ServiceView {
     /// The latency estimate of `backend`, in seconds.
     pub fn ewma_seconds(&self, backend: &BackendView) -> f64 {
         backend.endpoint.load().ewma_seconds(&self.ewma)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_says_what_is() {
+        let endpoint = Arc::new(Endpoint::new("a:1", 1, Time::ZERO));
+        let view = |drained| BackendView {
+            endpoint: Arc::clone(&endpoint),
+            life: 1,
+            weight: 1,
+            drained,
+            recent: WindowStats::default(),
+        };
+        let at = |seconds: u64| view(false).state_at(Time::from_millis(seconds * 1000));
+        assert_eq!(at(0), BackendState::Idle, "nothing is known");
+        let connecting = endpoint.count_connecting();
+        assert_eq!(at(0), BackendState::Connecting);
+        let connected = endpoint.count_connected();
+        drop(connecting);
+        assert_eq!(at(0), BackendState::Ready);
+        assert_eq!(view(true).state_at(Time::ZERO), BackendState::Draining);
+
+        drop(connected);
+        assert_eq!(at(1), BackendState::Idle, "it broke off");
+        endpoint.note_left(Time::from_millis(1000));
+        assert_eq!(at(15), BackendState::Ready, "it left in good order");
+        let _connecting = endpoint.count_connecting();
+        assert_eq!(at(15), BackendState::Ready, "and comes again");
+        endpoint.outage().begin(7, Time::from_millis(2000));
+        assert_eq!(at(2), BackendState::Connecting, "but it does not");
+        endpoint.outage().end();
+        assert_eq!(at(16), BackendState::Connecting);
     }
 }

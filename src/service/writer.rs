@@ -252,7 +252,10 @@ fn snapshot(spec: &Arc<ServiceSpec>, revision: u64, backends: &[Backend]) -> Sna
     });
     let set = EndpointSet::new(members, spec.balancer.factory.ewma());
     let endpoints = backends.iter().map(|backend| Arc::clone(&backend.endpoint)).collect();
-    Snapshot::new(revision, Arc::clone(spec), endpoints, set)
+    // Also of weight 0: whoever is about to raise that wants to know whether it can be reached.
+    let kept = backends.iter().filter(|backend| !backend.drained).take(spec.preconnect);
+    let kept = kept.map(|backend| Arc::clone(&backend.endpoint)).collect();
+    Snapshot::new(revision, Arc::clone(spec), endpoints, kept, set)
 }
 
 fn view(

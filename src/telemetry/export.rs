@@ -27,8 +27,8 @@ pub struct BackendSample {
     pub ewma: EwmaParams,
     /// The weight that the picker uses; 0 if it is not eligible.
     pub effective_weight: u32,
-    /// Whether it may take new requests.
-    pub up: bool,
+    /// Whether it may take new requests, and can be reached; `None` where that is not known.
+    pub up: Option<bool>,
     /// Share of the last 30 s' requests that succeeded, if there were any.
     pub success_ratio: Option<f64>,
 }
@@ -202,7 +202,7 @@ impl GaugeSums {
         self.weight += u64::from(backend.effective_weight);
         self.in_flight += backend.sum(Load::calls);
         self.open_streams += backend.sum(|load| load.streams().count());
-        self.up += u64::from(backend.up);
+        self.up += u64::from(backend.up == Some(true));
     }
 }
 
@@ -219,7 +219,9 @@ fn write_backend(page: &mut Page, service: &str, backend: &BackendSample, totals
         page.gauge(&names::BACKEND_STREAM_AGE, &labels, age.as_secs_f64());
     }
     page.gauge(&names::BACKEND_EWMA, &labels, load.ewma_seconds(ewma));
-    page.gauge(&names::BACKEND_UP, &labels, u8::from(backend.up));
+    if let Some(up) = backend.up {
+        page.gauge(&names::BACKEND_UP, &labels, u8::from(up));
+    }
     if let Some(ratio) = backend.success_ratio {
         page.gauge(&names::BACKEND_SUCCESS_RATIO, &labels, ratio);
     }

@@ -1,6 +1,9 @@
 //! What all workers share to find endpoints.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connect::ConnectError;
 use super::own::OwnAddresses;
@@ -11,12 +14,31 @@ use super::resolver::Resolver;
 pub struct Dialer {
     resolver: Resolver,
     own: OwnAddresses,
+    /// One for each connection that is kept while no request asks for it.
+    kept: Arc<Semaphore>,
+    /// One for each of these that is being made for the first time.
+    beginning: Arc<Semaphore>,
 }
 
+/// Connections that are kept and are made for the first time, at a time.
+const BEGINNING: usize = 128;
+
 impl Dialer {
-    /// Resolves names by `resolver`, and lets no connection be made to what is `own`.
-    pub fn new(resolver: Resolver, own: OwnAddresses) -> Dialer {
-        Dialer { resolver, own }
+    /// Resolves names by `resolver`, lets no connection be made to what is `own`, and has at most
+    /// `most_kept` connections kept that no request asks for.
+    pub fn new(resolver: Resolver, own: OwnAddresses, most_kept: usize) -> Dialer {
+        let kept = Arc::new(Semaphore::new(most_kept.min(Semaphore::MAX_PERMITS)));
+        Dialer { resolver, own, kept, beginning: Arc::new(Semaphore::new(BEGINNING)) }
+    }
+
+    /// The place of a connection that is kept, once there is one.
+    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.kept).acquire_owned().await.ok()
+    }
+
+    /// Lets only so many begin at a time.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.beginning).acquire_owned().await.ok()
     }
 
     /// All socket addresses of an endpoint: one at least.

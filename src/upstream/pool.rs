@@ -4,6 +4,7 @@
 mod establish;
 mod freed;
 mod guards;
+mod keeper;
 mod owner;
 mod reconnect;
 mod room;
@@ -14,6 +15,8 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::candidates::Candidates;
 use super::connect::ConnectError;
 use super::dialer::Dialer;
@@ -23,6 +26,7 @@ use crate::model::{ConnectionCount, Endpoint, Time};
 use crate::net::{Closed, Conn, Stream, Worker};
 use freed::Freed;
 use guards::Waiting;
+use keeper::Keeper;
 pub use reconnect::Outages;
 use room::{PATIENCE, Share};
 
@@ -63,6 +67,13 @@ pub struct Pool {
     asked_at: Cell<Time>,
     /// Counts as connecting from a failed attempt to the next that succeeds.
     unreachable: RefCell<Option<ConnectionCount>>,
+    /// Wakes whoever tries it seldom, as nobody asks.
+    asked: Rc<Notify>,
+    tries_seldom: Cell<bool>,
+    /// Keeps a connection, as long as this is there.
+    keeper: RefCell<Option<Keeper>>,
+    /// A connection has come or gone.
+    news: Notify,
     /// No requests are to come but those that wait.
     retired: Cell<bool>,
 }
@@ -107,6 +118,10 @@ impl Pool {
             trying: Cell::new(false),
             asked_at: Cell::new(Time::ZERO),
             unreachable: RefCell::default(),
+            asked: Rc::default(),
+            tries_seldom: Cell::new(false),
+            keeper: RefCell::default(),
+            news: Notify::new(),
             retired: Cell::new(false),
         })
     }
@@ -155,7 +170,7 @@ impl Pool {
         end: bool,
         share: Share,
     ) -> Result<Rc<Stream>, OpenError> {
-        self.asked_at.set(self.worker.now());
+        self.note_asked();
         let failures = self.failures.get();
         let (patience, impatient) = match failures {
             0 => (self.settings.pending_timeout, OpenError::Full),
@@ -219,8 +234,7 @@ impl Pool {
             return;
         }
         if let Some(pool) = self.this.upgrade() {
-            self.connecting.set(self.connecting.get() + 1);
-            self.connecting_since.set(self.worker.now());
+            self.begin_connecting();
             self.worker.spawn(pool.connect());
         }
     }
@@ -245,6 +259,7 @@ impl Pool {
     /// its last stream.
     pub fn retire(&self) {
         self.retired.set(true);
+        self.keep(false);
         self.settle();
     }
 

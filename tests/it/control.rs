@@ -113,6 +113,7 @@ fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceSpec {
         balancer: Balancer { policy: "first", settings: Vec::new(), factory: Arc::new(First) },
         endpoints: backends.iter().map(endpoint).collect(),
         streams: Vec::new(),
+        preconnect: 0,
         upstream: Default::default(),
     }
 }

@@ -14,6 +14,7 @@ mod measures;
 mod members;
 mod mirror;
 mod names;
+mod preconnect;
 mod relay;
 mod routing;
 mod shutdown;

@@ -37,7 +37,7 @@ fn backend(address: &str) -> BackendSample {
         before: Vec::new(),
         ewma,
         effective_weight: 3,
-        up: true,
+        up: Some(true),
         success_ratio: None,
     }
 }

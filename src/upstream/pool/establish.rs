@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -30,6 +29,12 @@ struct Ready {
 }
 
 impl Pool {
+    /// To be called before each [`Pool::connect`], so that no other begins meanwhile.
+    pub(super) fn begin_connecting(&self) {
+        self.connecting.set(self.connecting.get() + 1);
+        self.connecting_since.set(self.worker.now());
+    }
+
     pub(super) async fn connect(self: Rc<Self>) {
         let counted = self.endpoint.count_connecting();
         let ready = self.establish().await;
@@ -47,6 +52,7 @@ impl Pool {
             Err(error) => self.note_failure(&error),
         }
         self.freed.notify_waiters();
+        self.news.notify_waiters();
         self.settle();
     }
 
@@ -127,18 +133,21 @@ impl Pool {
             Version::Http1 => Codec::http1_client(limits),
             Version::Http2 => Codec::http2_client(limits),
         };
-        let owner = Rc::new(Owner { pool: Rc::downgrade(&self), news: Notify::new() });
+        let owner = Rc::new(Owner::new(&self));
         let handler: Rc<dyn Handler> = Rc::clone(&owner) as Rc<dyn Handler>;
         let conn = Conn::new(&self.worker, codec, io, address, handler);
         let (pool, driven) = (Rc::clone(&self), Rc::clone(&conn));
         let counted = Rc::new(Cell::new(None));
         let count = Rc::clone(&counted);
-        let guard = CloseOnDrop::new(&conn, &why);
+        let (guard, ending) = (CloseOnDrop::new(&conn, &why), Rc::clone(&owner));
         self.worker.spawn(async move {
             driven.clone().drive().await;
             pool.conns.borrow_mut().retain(|conn| !Rc::ptr_eq(conn, &driven));
+            if count.take().is_some() && ending.left_in_good_order() {
+                pool.endpoint.note_left(pool.worker.now());
+            }
             pool.freed.notify_waiters();
-            drop(count.take());
+            pool.news.notify_waiters();
         });
         loop {
             let news = owner.news.notified();

@@ -1,5 +1,6 @@
 //! What a connection tells its pool.
 
+use std::cell::Cell;
 use std::rc::{Rc, Weak};
 
 use tokio::sync::Notify;
@@ -10,8 +11,22 @@ use crate::net::{Closed, Handler, Stream};
 
 /// What a connection tells the pool.
 pub struct Owner {
-    pub pool: Weak<Pool>,
+    pool: Weak<Pool>,
+    /// It may take more streams than before, or has ended.
     pub news: Notify,
+    ended: Cell<Option<Closed>>,
+}
+
+impl Owner {
+    pub fn new(pool: &Rc<Pool>) -> Owner {
+        Owner { pool: Rc::downgrade(pool), news: Notify::new(), ended: Cell::new(None) }
+    }
+
+    /// Whether it has ended as connections to a backend that is well may end.
+    pub fn left_in_good_order(&self) -> bool {
+        use Closed::{Cancelled, Drain, Idle, MaxAge, Peer};
+        matches!(self.ended.get(), Some(Cancelled | Drain | Idle | MaxAge | Peer))
+    }
 }
 
 impl Handler for Owner {
@@ -38,6 +53,7 @@ impl Handler for Owner {
     }
 
     fn closed(&self, why: Closed) {
+        self.ended.set(Some(why));
         if let Some(pool) = self.pool.upgrade() {
             pool.observer.closed(why);
         }

@@ -18,8 +18,12 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// make 500 attempts a second at most.
 const PAUSE_EACH: Duration = Duration::from_millis(2);
 
-/// Without a request that wants the endpoint for so long, it is tried no more.
+/// Without a request that wants the endpoint for so long, it is tried no more, or seldom if a
+/// connection is to be kept.
 const WANTED_FOR: Duration = Duration::from_secs(60);
+
+/// The longest pause where no request wants the endpoint; half of it is the shortest.
+const SELDOM: Duration = Duration::from_secs(5);
 
 /// How many endpoints one worker cannot reach.
 #[derive(Debug, Default)]
@@ -69,33 +73,53 @@ impl Pool {
             return;
         }
         let (pool, worker) = (self.this.clone(), Rc::clone(&self.worker));
-        let outage = Outage::new(&self.outages);
+        let (outage, asked) = (Outage::new(&self.outages), Rc::clone(&self.asked));
         self.worker.spawn(async move {
             let _outage = outage;
             loop {
                 let Some(pause) = pool.upgrade().map(|pool| pool.pause()) else { return };
-                worker.sleep(pause).await;
+                tokio::select! {
+                    () = worker.sleep(pause) => {}
+                    () = asked.notified() => continue,
+                }
                 let Some(pool) = pool.upgrade() else { return };
                 if !pool.is_wanted() {
                     return pool.trying.set(false);
                 }
                 if pool.connecting.get() == 0 {
-                    pool.connecting.set(1);
-                    pool.connecting_since.set(worker.now());
+                    pool.begin_connecting();
                     pool.connect().await;
                 }
             }
         });
     }
 
+    /// Notes that a request waits for a connection.
+    pub(super) fn note_asked(&self) {
+        self.asked_at.set(self.worker.now());
+        if self.tries_seldom.replace(false) {
+            self.asked.notify_one();
+        }
+    }
+
     fn pause(&self) -> Duration {
-        self.retry_at.get().since(self.worker.now()).max(FIRST_PAUSE)
+        let pause = self.retry_at.get().since(self.worker.now()).max(FIRST_PAUSE);
+        self.tries_seldom.set(!self.was_asked());
+        if self.was_asked() {
+            return pause;
+        }
+        let jitter = 0.5 + 0.5 * self.worker.rng().borrow_mut().f64();
+        pause.max(SELDOM.mul_f64(jitter))
+    }
+
+    fn was_asked(&self) -> bool {
+        self.worker.now().since(self.asked_at.get()) < WANTED_FOR
     }
 
     /// Whether a connection is wanted and there is none.
     fn is_wanted(&self) -> bool {
-        let asked = self.worker.now().since(self.asked_at.get()) < WANTED_FOR;
-        asked && !self.retired.get() && self.usable() == 0
+        let wanted = self.was_asked() || self.keeper.borrow().is_some();
+        wanted && !self.retired.get() && self.usable() == 0
     }
 }
 

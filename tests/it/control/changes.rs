@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use equipoise::control::proto::BackendState::{Draining, Ready};
+use equipoise::control::proto::BackendState::{Draining, Idle};
 use equipoise::control::proto::{self, SetWeightsRequest};
 use serde_json::json;
 use tonic::{Code, Status};
@@ -18,7 +18,7 @@ async fn weights_take_effect_before_the_answer() {
     let answer = client.set_weights(weights([("b:1", 1000)])).await.unwrap();
     assert_eq!(answer.into_inner().revision, 2);
     assert_eq!(members(&gateway.orders), [("a:1".into(), 3), ("b:1".into(), 1000)]);
-    assert_eq!(settings(&get(&mut client).await), (2, vec![(3, 3, Ready), (1000, 1000, Ready)]));
+    assert_eq!(settings(&get(&mut client).await), (2, vec![(3, 3, Idle), (1000, 1000, Idle)]));
 
     client.set_weights(weights([("a:1", 0)])).await.unwrap();
     assert_eq!(members(&gateway.orders), [("b:1".into(), 1000)]);
@@ -37,7 +37,7 @@ async fn a_drained_backend_keeps_its_weight() {
 
     client.set_weights(weights([("a:1", 7)])).await.unwrap();
     assert_eq!(members(&gateway.orders), [("b:1".into(), 1)]);
-    assert_eq!(settings(&get(&mut client).await), (3, vec![(7, 0, Draining), (1, 1, Ready)]));
+    assert_eq!(settings(&get(&mut client).await), (3, vec![(7, 0, Draining), (1, 1, Idle)]));
 
     let answer = client.undrain_backend(undrain("a:1")).await.unwrap();
     assert_eq!(answer.into_inner().revision, 4);

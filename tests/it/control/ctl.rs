@@ -46,7 +46,7 @@ async fn backends_are_a_table_for_people() {
     let expected = "\
 orders: first, revision 2; shares, success and latency of the last 30 s
 BACKEND         STATE        WEIGHT    SHARE  SUCCESS      P99  IN FLIGHT
-10.0.0.1:50051  READY             3  100.0 %  99.95 %  10.0 ms          0
+10.0.0.1:50051  IDLE              3  100.0 %  99.95 %  10.0 ms          0
 b:1             DRAINING  0 (set 1)    0.0 %        -        -          0
 total                                                                   0
 ";
@@ -71,8 +71,8 @@ async fn wide_terminals_show_more_and_narrow_ones_what_matters() {
 orders: first, revision 1; shares, success
   and latency of the last 30 s
 BACKEND         STATE  WEIGHT  IN FLIGHT
-10.0.0.1:50051  READY       3          0
-b:1             READY       1          0
+10.0.0.1:50051  IDLE        3          0
+b:1             IDLE        1          0
 total                                  0
 ";
     assert_eq!(narrow, expected);
@@ -112,7 +112,7 @@ async fn json_is_for_programs() {
     }
     let backend = |address, weight, requests, share, success| {
         json!({
-            "address": address, "state": "READY", "weight": weight, "effective_weight": weight,
+            "address": address, "state": "IDLE", "weight": weight, "effective_weight": weight,
             "in_flight": 0, "ewma_seconds": null, "requests": requests,
             "recent_requests": requests, "recent_share": share, "success_ratio": success,
             "p50_seconds": null, "p90_seconds": null, "p99_seconds": null,

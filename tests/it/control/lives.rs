@@ -126,8 +126,8 @@ async fn requests_are_counted_from_a_revision_on() {
     let expected = "\
 orders: first, revision 4; counted since revision 2
 BACKEND  STATE  WEIGHT  REQUESTS  FAILURES  CODES
-a:1      READY       3         4         3  CANCELLED: 1, UNAVAILABLE: 3
-b:1      READY       1         7         1  OK: 6, 502: 1
+a:1      IDLE        3         4         3  CANCELLED: 1, UNAVAILABLE: 3
+b:1      IDLE        1         7         1  OK: 6, 502: 1
 total                         11         4
 ";
     let trimmed: Vec<&str> = shown.lines().map(str::trim_end).collect();

@@ -124,7 +124,8 @@ async fn silent_name_servers_hold_up_neither_other_backends_nor_the_end() {
         answered += usize::from(call.unwrap().unwrap());
     }
     calls.abort_all();
-    assert!(server.asked("silent-0.test") > 0);
+    let silent = async || (0..40).any(|number| server.asked(&format!("silent-{number}.test")) > 0);
+    eventually("the others are asked for", silent).await;
     soon("it ends", gateway.shutdown()).await;
 }
 

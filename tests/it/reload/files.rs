@@ -94,7 +94,7 @@ async fn an_invalid_file_changes_nothing_and_every_error_is_named() {
     let wrong = wrong.replace("endpoints:", "endpoint:").replace("workers: 2", "workers: two");
     gateway.configure(&wrong);
     gateway.said(|line| line["level"] == "ERROR" && line["errors"] == 3).await;
-    for part in ["yaml:1:10: `two`", "yaml:7:25: unknown policy", "yaml:10:5: unknown key"] {
+    for part in ["yaml:1:10: `two`", "yaml:7:25: unknown policy", "yaml:11:5: unknown key"] {
         let named = |line: &serde_json::Value| {
             line["error"].as_str().is_some_and(|error| error.contains(part))
         };

@@ -27,8 +27,8 @@ metrics: { address: 127.0.0.1:0 }
 /// `settings` are more lines of the service.
 pub fn one_service(endpoints: &[SocketAddr], settings: &str) -> String {
     let mut yaml = format!("{PORTS}services:\n  echo:\n");
-    // No time-out is to strike because the machine is loaded.
-    let patient = ["connect_timeout: 60s", "pending_timeout: 60s"];
+    // No time-out is to strike because the machine is loaded, and no connection comes but by a request.
+    let patient = ["connect_timeout: 60s", "pending_timeout: 60s", "preconnect: 0"];
     let key = |line: &str| line.split_once(':').map(|(key, _)| key.to_owned());
     let chosen: Vec<_> = settings.lines().map(key).collect();
     let patient = patient.into_iter().filter(|line| !chosen.contains(&key(line)));
