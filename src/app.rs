@@ -85,7 +85,7 @@ impl Gateway {
         let (fixed, drain_timeout) = (Fixed::of(&plan), plan.drain_timeout);
         let state =
             export::State { registry: Arc::clone(&registry), reloads: Arc::clone(&reloads) };
-        let exporter = Exporter::new(state, counters.clone(), plan.metrics.series_budget);
+        let exporter = Exporter::new(state, counters.clone(), plan.metrics.settings.clone());
         let resolver = Resolver::start(plan.dns_servers.clone()).map_err(StartError::Worker)?;
         let own = OwnAddresses::new([control, metrics]);
         let dialer = Arc::new(Dialer::new(resolver, own, most_kept()));

@@ -9,6 +9,7 @@ mod filter;
 mod limits;
 mod listener;
 mod matching;
+mod metrics;
 mod node;
 mod plan;
 mod read;

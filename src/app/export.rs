@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::model::Copied;
 use crate::service::{BackendState, BackendView, Registry, Service, ServiceView};
-use crate::telemetry::{BackendSample, ReloadSample, Reloads, ServiceSample, Source};
+use crate::telemetry::{
+    BackendSample, CounterId, ReloadSample, Reloads, ServiceCounter, ServiceSample, Source, names,
+};
 
 /// A gateway's services, and how reloading its configuration went.
 pub struct State {
@@ -26,10 +29,21 @@ fn service(service: &Service) -> ServiceSample {
     let view = service.view();
     ServiceSample {
         name: service.name().into(),
-        retries: service.retries().total(),
-        copies: service.copies().totals(),
+        counters: counters(service),
         backends: backends(&view),
     }
+}
+
+/// What the service counts beside its backends.
+fn counters(service: &Service) -> Vec<ServiceCounter> {
+    let counter =
+        |metric, labels, value| ServiceCounter { id: CounterId { metric, labels }, value };
+    let mut counters = vec![counter(&names::RETRIES, Vec::new(), service.retries().total())];
+    for (copied, copies) in Copied::ALL.iter().zip(service.copies().totals().into_iter().flatten())
+    {
+        counters.push(counter(&names::MIRRORED, vec![copied.name().into()], copies));
+    }
+    counters
 }
 
 /// Each address once: who is there now, or was last, together with those before that still have
@@ -64,6 +78,6 @@ fn sample(view: &ServiceView, backend: &BackendView) -> BackendSample {
             BackendState::Connecting | BackendState::Draining => Some(false),
             BackendState::Idle => None,
         },
-        success_ratio: backend.recent.success_ratio,
+        recent: backend.recent.clone(),
     }
 }

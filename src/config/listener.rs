@@ -8,7 +8,7 @@ use super::node::Node;
 use super::plan::{ControlPlan, MetricsPlan};
 use super::read::{Fields, boolean, count, items, scalar, word};
 use super::report::{Problems, Span};
-use super::{limits, tls};
+use super::{limits, metrics, tls};
 use crate::http2::Limits;
 use crate::model::forwarding::network;
 use crate::model::{ForwardedHeaders, Forwarding, address};
@@ -102,7 +102,7 @@ pub fn metrics(node: &Node, problems: &Problems) -> (MetricsPlan, Span) {
     let mut plan = MetricsPlan::default();
     let mut fields = Fields::or_short(node, "address", problems);
     let bound = fields.get("address").and_then(|node| bind(node, problems));
-    fields.set("series_budget", &mut plan.series_budget, count(10..=1_000_000));
+    plan.settings = metrics::settings(&mut fields, problems);
     fields.finish();
     let (address, span) = bound.unwrap_or((plan.address, node.span));
     plan.address = address;

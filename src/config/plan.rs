@@ -9,6 +9,7 @@ use super::report::Finding;
 use crate::model::RouteTable;
 use crate::net::ListenerSpec;
 use crate::service::ServiceSpec;
+use crate::telemetry::MetricsSettings;
 
 /// Everything a gateway is started with.
 #[derive(Clone, Debug)]
@@ -61,13 +62,13 @@ impl Default for ControlPlan {
 pub struct MetricsPlan {
     /// The address.
     pub address: SocketAddr,
-    /// Label sets of each metric that are shown by name.
-    pub series_budget: usize,
+    /// What is told.
+    pub settings: MetricsSettings,
 }
 
 impl Default for MetricsPlan {
     fn default() -> MetricsPlan {
-        MetricsPlan { address: loopback(9901), series_budget: 2000 }
+        MetricsPlan { address: loopback(9901), settings: MetricsSettings::default() }
     }
 }
 

@@ -1,3 +1,4 @@
+mod metrics;
 mod routes;
 
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::hash::stable_hash;
+use super::histogram::Counts;
 use super::load::{EwmaParams, Load};
 use super::outage::Outage;
 use super::stats::{StatTotals, StreamTotals, WorkerStats};
@@ -58,7 +59,8 @@ impl Endpoint {
     /// The sum of all workers' statistics since the start. Cold: reads several hundred counters.
     pub fn totals(&self) -> StatTotals {
         let mut totals = self.codes();
-        self.add_times_to(&mut totals);
+        self.add_durations_to(&mut totals.duration);
+        self.add_starts_to(&mut totals.start);
         totals
     }
 
@@ -69,9 +71,14 @@ impl Endpoint {
         totals
     }
 
-    /// Adds the durations since the start to `totals`.
-    pub fn add_times_to(&self, totals: &mut StatTotals) {
-        self.stats.iter().for_each(|stats| stats.add_times_to(totals));
+    /// Adds the durations of its calls since the start to `totals`.
+    pub fn add_durations_to(&self, totals: &mut Counts) {
+        self.stats.iter().for_each(|stats| stats.add_durations_to(totals));
+    }
+
+    /// Adds its times to the response head since the start to `totals`.
+    pub fn add_starts_to(&self, totals: &mut Counts) {
+        self.stats.iter().for_each(|stats| stats.add_starts_to(totals));
     }
 
     /// Requests that are over, since the start.

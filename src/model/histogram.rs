@@ -1,112 +1,22 @@
-//! Latency histograms with fixed decimal buckets.
-//!
-//! Upper bounds follow the preferred numbers R20 of ISO 3: twenty to a decade, 12 % apart, from
-//! 10 us to 900 s. These are for export; within its bounds each bucket is counted in ten equal parts, at most 1.43 % wide, so that a quantile read from
-//! their middles is off by [`QUANTILE_ERROR`] at most, whatever the samples are.
+//! Latency histograms that are exact at decimal bounds, and fine enough between them that a
+//! quantile is off by [`QUANTILE_ERROR`] at most, whatever the samples are.
 //!
 //! The counters of a decade are allocated when its first sample comes, and most backends keep to
 //! two or three of the eight.
+
+mod grid;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::stats::increment;
-
-const R20: [u64; 20] = [
-    100, 112, 125, 140, 160, 180, 200, 224, 250, 280, 315, 355, 400, 450, 500, 560, 630, 710, 800,
-    900,
-];
-const DECADES: usize = 8;
-const BUCKETS: usize = R20.len() * DECADES + 1; // the last one has no upper bound
-/// Parts of a bucket that are counted apart.
-const PARTS: usize = 10;
-/// Counters of a decade.
-const PAGE: usize = R20.len() * PARTS;
-const PAGES: usize = DECADES + 1; // the last one for the bucket without bound
+pub use grid::nearest_bound;
+use grid::{PAGE, PAGES, middle, place};
 
 /// How far a quantile may be off, relative to the sample it stands for: half of the widest part.
-/// (Up to 10 us it may be 0.5 us, and what is beyond the last bound counts as that bound.)
+/// (Up to 10 us it may be 0.5 us, and what is beyond 900 s counts as that.)
 pub const QUANTILE_ERROR: f64 = 0.0072;
-
-/// Inclusive upper bounds of all buckets but the last, in nanoseconds, ascending.
-pub const BOUNDS: [u64; BUCKETS - 1] = bounds();
-
-/// For each bucket, its parts divided by its width, as a fraction of 2^64: dividing takes longer.
-const PARTS_PER_NANO: [u64; BUCKETS] = parts_per_nano();
-
-/// For each [`scale`], the first bucket that a number of that scale may belong to.
-const FIRST: [u8; 64 * 8] = first();
-
-const fn bounds() -> [u64; BUCKETS - 1] {
-    let mut bounds = [0; BUCKETS - 1];
-    let mut unit = 100; // a mantissa of 100 is 1.00 times 10 us
-    let mut i = 0;
-    while i < bounds.len() {
-        bounds[i] = R20[i % R20.len()] * unit;
-        i += 1;
-        if i % R20.len() == 0 {
-            unit *= 10;
-        }
-    }
-    bounds
-}
-
-const fn parts_per_nano() -> [u64; BUCKETS] {
-    let mut parts = [0; BUCKETS]; // 0 for the last one: it is a single part
-    let mut lower = 0;
-    let mut i = 0;
-    while i < BOUNDS.len() {
-        parts[i] = (((PARTS as u128) << 64) / (BOUNDS[i] - lower) as u128) as u64;
-        lower = BOUNDS[i];
-        i += 1;
-    }
-    parts
-}
-
-const fn first() -> [u8; 64 * 8] {
-    let mut first = [0; 64 * 8];
-    let mut i = 0;
-    let mut at = scale(0);
-    while at < first.len() {
-        let least = (8 + at as u64 % 8) << (at / 8 - 3);
-        while i < BOUNDS.len() && BOUNDS[i] < least {
-            i += 1;
-        }
-        first[at] = i as u8;
-        at += 1;
-    }
-    first
-}
-
-/// The number's highest bit, in eight steps up to the next: a number of floating point.
-const fn scale(nanos: u64) -> usize {
-    let nanos = nanos | 8;
-    let highest = nanos.ilog2();
-    (highest as usize * 8) | (nanos >> (highest - 3)) as usize & 7
-}
-
-fn bucket(nanos: u64) -> usize {
-    let mut i = usize::from(FIRST[scale(nanos)]);
-    while i < BOUNDS.len() && BOUNDS[i] < nanos {
-        i += 1;
-    }
-    i
-}
-
-/// What bucket `i` is above of, and its bound; the last one is as narrow as can be.
-fn ends(i: usize) -> (u64, u64) {
-    let bound = |i: usize| BOUNDS[i.min(BOUNDS.len() - 1)];
-    (if i == 0 { 0 } else { bound(i - 1) }, bound(i))
-}
-
-/// The page and the place on it that a sample is counted at.
-fn place(nanos: u64) -> (usize, usize) {
-    let i = bucket(nanos);
-    let above = nanos.saturating_sub(ends(i).0 + 1);
-    let part = (u128::from(above) * u128::from(PARTS_PER_NANO[i])) >> 64;
-    (i / R20.len(), i % R20.len() * PARTS + part as usize)
-}
 
 /// A histogram that one thread writes and any thread reads.
 #[derive(Debug, Default)]
@@ -154,11 +64,40 @@ impl Counts {
         self.pages.iter().flatten().sum()
     }
 
-    /// Samples in each bucket; bucket `i` ends at [`BOUNDS`]`[i]`, the last one never.
-    pub fn buckets(&self) -> impl Iterator<Item = u64> + '_ {
-        (0..BUCKETS).map(|i| {
-            let page = &self.pages[i / R20.len()];
-            page.chunks_exact(PARTS).nth(i % R20.len()).map_or(0, |parts| parts.iter().sum())
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.pages.iter().flatten().all(|count| *count == 0)
+    }
+
+    /// How many samples are not above each of `bounds`, which ascend; exact for those that
+    /// [`nearest_bound`] gives.
+    pub fn cumulative(&self, bounds: &[u64]) -> impl Iterator<Item = u64> {
+        let (mut total, mut from) = (0, (0, 0));
+        bounds.iter().map(move |bound| {
+            let (page, last) = place(*bound);
+            let to = (page, last + 1);
+            total += self.between(from, to);
+            from = to;
+            total
+        })
+    }
+
+    /// How many samples are counted from one place on and before another.
+    fn between(&self, (page, place): (usize, usize), to: (usize, usize)) -> u64 {
+        let pages = self.pages.iter().enumerate().take(to.0 + 1).skip(page);
+        let of = pages.map(|(number, counts)| {
+            let begin = if number == page { place } else { 0 };
+            let end = if number == to.0 { to.1 } else { PAGE };
+            counts.get(begin..end).map_or(0, |counts| counts.iter().sum())
+        });
+        of.sum()
+    }
+
+    /// The samples by what they are taken for, in seconds, ascending.
+    pub fn samples(&self) -> impl Iterator<Item = (f64, u64)> {
+        self.pages.iter().enumerate().flat_map(|(page, counts)| {
+            let counted = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+            counted.map(move |(place, count)| (middle(page, place), *count))
         })
     }
 
@@ -202,16 +141,12 @@ impl Counts {
     }
 }
 
-/// The middle of a part, in seconds.
-fn middle(page: usize, place: usize) -> f64 {
-    let (lower, upper) = ends(page * R20.len() + place / PARTS);
-    let part = (place % PARTS) as f64 + 0.5;
-    (lower as f64 + (upper - lower) as f64 * part / PARTS as f64) / 1e9
-}
-
 #[cfg(test)]
 mod tests {
+    use super::grid::BOUNDS;
     use super::*;
+
+    const LAST: u64 = BOUNDS[BOUNDS.len() - 1];
 
     fn counts(samples: &[u64]) -> Counts {
         let (histogram, mut counts) = (Histogram::default(), Counts::default());
@@ -221,37 +156,22 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_decimal_and_ascend() {
-        assert_eq!(BOUNDS[0], 10_000);
-        assert_eq!(BOUNDS[20], 100_000);
-        assert_eq!(BOUNDS[60], 10_000_000);
-        assert_eq!(BOUNDS[159], 900_000_000_000);
-        assert!(BOUNDS.windows(2).all(|w| w[0] < w[1]));
-    }
-
-    #[test]
-    fn every_sample_falls_under_its_bound() {
-        for (i, &bound) in BOUNDS.iter().enumerate() {
-            assert_eq!(bucket(bound), i);
-            assert_eq!(bucket(bound + 1), i + 1);
-        }
-        assert_eq!(bucket(0), 0);
-        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
-    }
-
-    #[test]
-    fn exported_buckets_are_exact() {
+    fn what_is_counted_under_a_bound_is_exact() {
         let edges: Vec<u64> = BOUNDS.iter().flat_map(|bound| [*bound, *bound + 1]).collect();
-        let counted: Vec<u64> = counts(&edges).buckets().collect();
-        let mut expected = vec![2; BUCKETS];
-        (expected[0], expected[BUCKETS - 1]) = (1, 1);
+        let counts = counts(&edges);
+        let counted: Vec<u64> = counts.cumulative(&BOUNDS).collect();
+        let expected: Vec<u64> = (0..BOUNDS.len() as u64).map(|i| 2 * i + 1).collect();
         assert_eq!(counted, expected);
+        let few = [1_000_000, 10_000_000, 75_000_000, 60_000_000_000];
+        let exact = few.map(|bound| edges.iter().filter(|edge| **edge <= bound).count() as u64);
+        assert_eq!(counts.cumulative(&few).collect::<Vec<_>>(), exact);
+        assert_eq!(counts.samples().map(|(_, count)| count).sum::<u64>(), counts.count());
     }
 
     #[test]
     fn no_single_sample_is_off_by_more_than_is_promised() {
         let mut nanos = BOUNDS[0] + 1;
-        while nanos < BOUNDS[159] {
+        while nanos < LAST {
             let (exact, read) = (nanos as f64 / 1e9, counts(&[nanos]).quantile(0.5).unwrap());
             assert!((read - exact).abs() / exact < QUANTILE_ERROR, "{read} against {exact}");
             nanos += 1 + nanos / 701;
@@ -300,10 +220,9 @@ mod tests {
         let mut both = early.clone();
         both.add(&late);
         assert_eq!((both.count(), both.since(&early).count()), (5, 2));
-        assert!(
-            both.buckets().eq(counts(&[1, 20_000, 7_000_000, 5_000_000_000, u64::MAX]).buckets())
-        );
-        assert!(both.since(&early).buckets().eq(late.buckets()));
+        let all = counts(&[1, 20_000, 7_000_000, 5_000_000_000, u64::MAX]);
+        assert!(both.samples().eq(all.samples()));
+        assert!(both.since(&early).samples().eq(late.samples()));
         assert_eq!(both.since(&early).sum, late.sum);
         assert_eq!(both.since(&late).quantile(0.5), early.quantile(0.5));
     }

@@ -139,9 +139,13 @@ impl WorkerStats {
     }
 
     /// Adds the counts of durations to `totals`.
-    pub fn add_times_to(&self, totals: &mut StatTotals) {
-        self.duration.add_to(&mut totals.duration);
-        self.start.add_to(&mut totals.start);
+    pub fn add_durations_to(&self, totals: &mut Counts) {
+        self.duration.add_to(totals);
+    }
+
+    /// Adds the counts of times to the response head to `totals`.
+    pub fn add_starts_to(&self, totals: &mut Counts) {
+        self.start.add_to(totals);
     }
 
     /// Adds the counts of codes and of streams to `totals`.
@@ -184,13 +188,6 @@ pub struct StatTotals {
 }
 
 impl StatTotals {
-    /// The same without durations, which are most of it.
-    pub fn without_times(&self) -> StatTotals {
-        let StatTotals { streams, grpc, http2, .. } = self;
-        let (streams, grpc, http2) = (*streams, *grpc, http2.clone());
-        StatTotals { streams, grpc, http2, ..StatTotals::default() }
-    }
-
     /// Every code that occurred, with its count.
     pub fn codes(&self) -> impl Iterator<Item = (Protocol, Code, u64)> + '_ {
         let grpc = GRPC_CODES.iter().zip(&self.grpc);
@@ -212,6 +209,11 @@ impl StatTotals {
     pub fn add(&mut self, other: &StatTotals) {
         self.duration.add(&other.duration);
         self.start.add(&other.start);
+        self.add_codes(other);
+    }
+
+    /// As `add`, without durations, which are most of it.
+    pub fn add_codes(&mut self, other: &StatTotals) {
         self.streams.add(&other.streams);
         self.http2.resize(self.http2.len().max(other.http2.len()), 0);
         let counts = other.grpc.iter().zip(&mut self.grpc);

@@ -9,7 +9,7 @@ const PUSHES_PER_SLOT: u32 = 3;
 const SLOTS: usize = 10;
 
 /// A sliding window over an endpoint's totals: ten slots of three seconds, when totals are
-/// pushed once a second. Its memory is bounded: 20 KiB for each decade of latencies in use.
+/// pushed once a second. Its memory is bounded: 18 KiB for each decade of latencies in use.
 #[derive(Debug)]
 pub struct Window {
     /// The totals at the edges of the slots, the oldest first.
@@ -133,7 +133,7 @@ mod tests {
     fn push(window: &mut Window, stats: &WorkerStats) {
         let mut totals = StatTotals::default();
         stats.add_codes_to(&mut totals);
-        stats.add_times_to(&mut totals);
+        stats.add_durations_to(&mut totals.duration);
         window.push(totals);
     }
 

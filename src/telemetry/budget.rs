@@ -1,9 +1,8 @@
-//! Which series are shown by name when there are more than a metric may have.
+//! Who is shown by name when there is more than a page may have.
 //!
-//! Label sets are counted in the largest family, the requests by code, and the same backends are
-//! named in all, so that families can be joined. The places go to the busiest. A service comes
-//! before its backends, as it has at least their traffic; its first place is for the set in which
-//! those of its backends that have no place are added up.
+//! Series are counted, of all metrics together. The places go to the busiest. A service comes
+//! before its members, as it has at least their traffic; its place has room for its own series and
+//! for the sum in which those of its members that have no place are added up.
 //!
 //! What has once been shown with traffic keeps its place for as long as it is there: a counter
 //! that comes and goes, or a sum that takes it in and lets it go, looks to Prometheus like a
@@ -18,56 +17,63 @@ pub(super) struct Claim {
     pub(super) held: bool,
     /// Requests since the start.
     pub(super) traffic: u64,
-    /// Label sets that it needs; a service, for the sum of those without a place.
-    pub(super) sets: usize,
+    /// Series that it has of its own.
+    pub(super) series: usize,
 }
 
-/// What one service and its backends want.
+/// What one service and its members want.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     pub(super) service: Claim,
-    pub(super) backends: Vec<Claim>,
+    /// Series of the sum of members without a place; at least as many as any of them has.
+    pub(super) sum: usize,
+    pub(super) members: Vec<Claim>,
 }
 
 /// Who of a service is shown by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Named {
     pub(super) service: bool,
-    pub(super) backends: Vec<bool>,
+    pub(super) members: Vec<bool>,
 }
 
-/// Gives away `budget` label sets, of which `rest` are wanted for what belongs to no service that
-/// has a place, and says how many are left.
-pub(super) fn allot(claims: &[Claims], rest: usize, budget: usize) -> (Vec<Named>, usize) {
-    let all: usize = claims.iter().flat_map(|claims| &claims.backends).map(|b| b.sets).sum();
-    let plain = claims.len().max(all);
-    if plain <= budget {
-        let everybody =
-            |claims: &Claims| Named { service: true, backends: vec![true; claims.backends.len()] };
-        return (claims.iter().map(everybody).collect(), budget - plain);
+impl Named {
+    fn all(is: bool, claims: &Claims) -> Named {
+        Named { service: is, members: vec![is; claims.members.len()] }
     }
-    let nobody =
-        |claims: &Claims| Named { service: false, backends: vec![false; claims.backends.len()] };
-    let mut named: Vec<Named> = claims.iter().map(nobody).collect();
+}
+
+/// Names all, if `budget` is enough for that, and says how many series are left.
+pub(super) fn name_all(claims: &[Claims], budget: usize) -> Option<(Vec<Named>, usize)> {
+    let members = claims.iter().flat_map(|claims| &claims.members);
+    let all = claims.iter().map(|claims| &claims.service).chain(members);
+    let left = budget.checked_sub(all.map(|claim| claim.series).sum())?;
+    Some((claims.iter().map(|claims| Named::all(true, claims)).collect(), left))
+}
+
+/// Gives away `budget` series, of which `rest` are wanted for what belongs to no service that has
+/// a place, and says how many are left.
+pub(super) fn allot(claims: &[Claims], rest: usize, budget: usize) -> (Vec<Named>, usize) {
+    let mut named: Vec<Named> = claims.iter().map(|claims| Named::all(false, claims)).collect();
     let mut left = budget.saturating_sub(rest);
-    for (claim, service, backend) in in_order(claims) {
+    for (claim, service, member) in in_order(claims) {
         let Some(names) = named.get_mut(service) else { continue };
-        let has_place = match backend {
+        let has_place = match member {
             None => names.service,
-            Some(backend) => names.backends.get(backend) == Some(&true),
+            Some(member) => names.members.get(member) == Some(&true),
         };
-        let may = backend.is_none() || names.service;
-        if has_place || !may || !(claim.held || claim.sets <= left) {
+        let may = member.is_none() || names.service;
+        if has_place || !may || !(claim.held || claim.series <= left) {
             continue;
         }
-        left = left.saturating_sub(claim.sets);
-        match backend.and_then(|backend| names.backends.get_mut(backend)) {
-            Some(backend) => *backend = true,
+        left = left.saturating_sub(claim.series);
+        match member.and_then(|member| names.members.get_mut(member)) {
+            Some(member) => *member = true,
             None => names.service = true,
         }
         // The last one alone would make a sum of one: it gets the place of the sum.
-        if names.backends.iter().filter(|named| !**named).count() == 1 {
-            names.backends.fill(true);
+        if names.members.iter().filter(|named| !**named).count() == 1 {
+            names.members.fill(true);
         }
     }
     (named, left)
@@ -76,14 +82,13 @@ pub(super) fn allot(claims: &[Claims], rest: usize, budget: usize) -> (Vec<Named
 /// All claims, with whose they are: first the held ones, then the busiest.
 fn in_order(claims: &[Claims]) -> Vec<(Claim, usize, Option<usize>)> {
     let mut order = Vec::new();
-    for (service, claims) in claims.iter().enumerate() {
-        order.push((claims.service, service, None));
-        let backends = claims.backends.iter().enumerate();
-        order.extend(backends.map(|(backend, claim)| (*claim, service, Some(backend))));
+    for (number, claims) in claims.iter().enumerate() {
+        let service = Claim { series: claims.service.series + claims.sum, ..claims.service };
+        order.push((service, number, None));
+        let members = claims.members.iter().enumerate();
+        order.extend(members.map(|(member, claim)| (*claim, number, Some(member))));
     }
-    order.sort_by_key(|(claim, _, backend)| {
-        (!claim.held, Reverse(claim.traffic), backend.is_some())
-    });
+    order.sort_by_key(|(claim, _, member)| (!claim.held, Reverse(claim.traffic), member.is_some()));
     order
 }
 
@@ -91,29 +96,34 @@ fn in_order(claims: &[Claims]) -> Vec<(Claim, usize, Option<usize>)> {
 mod tests {
     use super::*;
 
-    /// A service with these backends, each with one label set.
+    /// A service with these members, each with one series, and none of its own.
     fn service(traffic: &[u64]) -> Claims {
-        let claim = |traffic| Claim { held: false, traffic, sets: 1 };
+        let claim = |series, traffic| Claim { held: false, traffic, series };
         Claims {
-            service: claim(traffic.iter().sum()),
-            backends: traffic.iter().copied().map(claim).collect(),
+            service: claim(0, traffic.iter().sum()),
+            sum: 1,
+            members: traffic.iter().map(|traffic| claim(1, *traffic)).collect(),
         }
     }
 
+    fn named(claims: &[Claims], budget: usize) -> (Vec<Named>, usize) {
+        name_all(claims, budget).unwrap_or_else(|| allot(claims, 1, budget))
+    }
+
     fn names(claims: &[Claims], budget: usize) -> Vec<Vec<usize>> {
-        let (named, _) = allot(claims, 1, budget);
+        let (named, _) = named(claims, budget);
         let of = |named: &Named| {
-            assert!(named.service || !named.backends.contains(&true));
-            (0..named.backends.len()).filter(|i| named.backends[*i]).collect()
+            assert!(named.service || !named.members.contains(&true));
+            (0..named.members.len()).filter(|i| named.members[*i]).collect()
         };
         named.iter().map(of).collect()
     }
 
-    /// The label sets that this makes, those of the sums included.
+    /// The series that this makes, those of the sums included.
     fn shown(named: &[Named]) -> usize {
         let of = |named: &Named| {
-            let by_name = named.backends.iter().filter(|named| **named).count();
-            by_name + usize::from(named.service && by_name < named.backends.len())
+            let by_name = named.members.iter().filter(|named| **named).count();
+            by_name + usize::from(named.service && by_name < named.members.len())
         };
         named.iter().map(of).sum::<usize>() + usize::from(named.iter().any(|named| !named.service))
     }
@@ -136,15 +146,15 @@ mod tests {
     fn one_alone_is_not_summed_up() {
         assert_eq!(names(&[service(&[3, 2, 1]), service(&[0, 0])], 4), [vec![0, 1, 2], vec![]]);
         let single: Vec<_> = (0..10).map(|traffic| service(&[traffic])).collect();
-        let (named, _) = allot(&single, 1, 5);
-        assert_eq!(named.iter().filter(|named| named.backends == [true]).count(), 4);
+        let (named, _) = named(&single, 5);
+        assert_eq!(named.iter().filter(|named| named.members == [true]).count(), 4);
     }
 
     #[test]
     fn what_is_held_stays_however_busy_others_become() {
         let mut claims = [service(&[1, 2, 3, 4, 5])];
         claims[0].service.held = true;
-        claims[0].backends[0].held = true;
+        claims[0].members[0].held = true;
         assert_eq!(names(&claims, 3), [vec![0]]);
         assert_eq!(names(&claims, 4), [vec![0, 4]]);
         assert_eq!(names(&claims, 1), [vec![0]]);
@@ -162,7 +172,7 @@ mod tests {
                 })
                 .collect();
             let budget = rng.usize(2..100);
-            let (named, left) = allot(&claims, 1, budget);
+            let (named, left) = named(&claims, budget);
             let shown = shown(&named);
             assert!(shown <= budget, "{shown} of {budget}");
             assert!(left <= budget);

@@ -1,19 +1,21 @@
 //! What the metrics are read from, and when.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio::task::{JoinError, spawn_blocking};
 
-use super::fold::{Fold, OTHER, Rest};
-use super::names::{self, METRICS};
+use super::fold::Fold;
+use super::names::{self, METRICS, Metric};
 use super::page::Page;
 use super::reloads::ReloadSample;
+use super::series::Prices;
+use super::services;
+use super::settings::MetricsSettings;
 use super::worker::{Closed, Rejected, Side, WorkerMetrics};
 use crate::clock;
-use crate::model::{Copied, Direction, Endpoint, EwmaParams, Load, StatTotals, Time};
+use crate::model::{Endpoint, EwmaParams, Load, Time, WindowStats};
 
 /// A backend as it is now.
 #[derive(Clone, Debug)]
@@ -29,8 +31,8 @@ pub struct BackendSample {
     pub effective_weight: u32,
     /// Whether it may take new requests, and can be reached; `None` where that is not known.
     pub up: Option<bool>,
-    /// Share of the last 30 s' requests that succeeded, if there were any.
-    pub success_ratio: Option<f64>,
+    /// The last 30 seconds.
+    pub recent: WindowStats,
 }
 
 impl BackendSample {
@@ -40,8 +42,13 @@ impl BackendSample {
     }
 
     /// A gauge that can be added up, over all of them.
-    fn sum(&self, gauge: impl Fn(&Load) -> u32) -> u64 {
+    pub(super) fn sum(&self, gauge: impl Fn(&Load) -> u32) -> u64 {
         self.lives().map(|endpoint| u64::from(gauge(endpoint.load()))).sum()
+    }
+
+    /// Whether something is open to it.
+    pub(super) fn is_open(&self) -> bool {
+        self.lives().any(|endpoint| !endpoint.load().is_idle())
     }
 }
 
@@ -50,13 +57,29 @@ impl BackendSample {
 pub struct ServiceSample {
     /// Its name.
     pub name: Arc<str>,
-    /// Retries since the start.
-    pub retries: u64,
-    /// Copies of requests that it got as a mirror, by how they ended, if there were any.
-    pub copies: Option<[u64; Copied::ALL.len()]>,
+    /// What is counted of it since the start beside what its backends count.
+    pub counters: Vec<ServiceCounter>,
     /// Every backend that it is configured with, eligible or not, and those that are leaving; no
     /// two at one address.
     pub backends: Vec<BackendSample>,
+}
+
+/// A counter of a service.
+#[derive(Clone, Debug)]
+pub struct ServiceCounter {
+    /// Which one it is.
+    pub id: CounterId,
+    /// Its value since the start.
+    pub value: u64,
+}
+
+/// Which of a service's counters one is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CounterId {
+    /// The metric, whose first label is the service.
+    pub metric: &'static Metric,
+    /// The values of the other labels.
+    pub labels: Vec<Arc<str>>,
 }
 
 /// Where the exporter learns which services and backends there are.
@@ -84,6 +107,7 @@ struct Pages {
 struct Inputs {
     source: Box<dyn Source>,
     workers: Vec<Arc<WorkerMetrics>>,
+    settings: MetricsSettings,
 }
 
 struct Scrape {
@@ -92,17 +116,16 @@ struct Scrape {
 }
 
 impl Exporter {
-    /// An exporter of `source`'s services and of what `workers` count, with `series_budget` label
-    /// sets of each metric by name.
+    /// An exporter of `source`'s services and of what `workers` count.
     pub fn new(
         source: impl Source + 'static,
         workers: Vec<Arc<WorkerMetrics>>,
-        series_budget: usize,
+        settings: MetricsSettings,
     ) -> Exporter {
         let source = Box::new(source);
-        let pages = Pages { fold: Fold::new(series_budget), last: None };
+        let pages = Pages { fold: Fold::new(Prices::new(&settings)), last: None };
         Exporter {
-            inputs: Arc::new(Inputs { source, workers }),
+            inputs: Arc::new(Inputs { source, workers, settings }),
             pages: Arc::new(Mutex::new(pages)),
         }
     }
@@ -135,41 +158,19 @@ impl Exporter {
 }
 
 impl Inputs {
-    fn write(&self, fold: &mut Fold) -> String {
-        let mut page = Page::new();
-        self.write_services(&mut page, fold);
-        self.write_workers(&page);
-        write_reloads(&page, self.source.reloads());
+    fn write(&self, fold: &mut Fold) -> Vec<u8> {
+        let mut page = Page::new(&self.settings);
+        self.write_workers(&mut page);
+        write_reloads(&mut page, self.source.reloads());
         write_process(&mut page);
+        let own = page.series() + METRICS.len(); // what is folded is told of each at most
+        let left = self.settings.series_budget.saturating_sub(own);
+        let start = self.settings.response_start;
+        services::write(&mut page, fold, &self.source.services(), start, left);
         page.finish()
     }
 
-    /// Each backend under its name while the budget lasts, then what has no name in sums.
-    fn write_services(&self, page: &mut Page, fold: &mut Fold) {
-        let services = self.source.services();
-        let mut sums: BTreeMap<&str, GaugeSums> = BTreeMap::new();
-        for (service, named) in services.iter().zip(fold.begin(&services)) {
-            if let Some(retries) = fold.take_retries(service) {
-                page.counter(&names::RETRIES, &[&service.name], retries);
-            }
-            if let Some(copies) = fold.take_copies(service) {
-                write_copies(page, &service.name, copies);
-            }
-            let sum = if named.service { &*service.name } else { OTHER };
-            for backend in &service.backends {
-                match fold.take(&service.name, backend) {
-                    Some(totals) => write_backend(page, &service.name, backend, &totals),
-                    None => sums.entry(sum).or_default().add(backend),
-                }
-            }
-        }
-        for (service, rest) in fold.rests() {
-            write_rest(page, service, rest, &sums.remove(service).unwrap_or_default());
-        }
-        write_folded(page, fold);
-    }
-
-    fn write_workers(&self, page: &Page) {
+    fn write_workers(&self, page: &mut Page) {
         page.gauge(&names::WORKERS, &[], self.workers.len() as f64);
         let sum = |read: &dyn Fn(&WorkerMetrics) -> u64| self.workers.iter().map(|w| read(w)).sum();
         for &reason in Rejected::ALL {
@@ -188,101 +189,7 @@ impl Inputs {
     }
 }
 
-/// Of the gauges that can be added up, the sums over what has no name.
-#[derive(Default)]
-struct GaugeSums {
-    weight: u64,
-    in_flight: u64,
-    open_streams: u64,
-    up: u64,
-}
-
-impl GaugeSums {
-    fn add(&mut self, backend: &BackendSample) {
-        self.weight += u64::from(backend.effective_weight);
-        self.in_flight += backend.sum(Load::calls);
-        self.open_streams += backend.sum(|load| load.streams().count());
-        self.up += u64::from(backend.up == Some(true));
-    }
-}
-
-fn write_backend(page: &mut Page, service: &str, backend: &BackendSample, totals: &StatTotals) {
-    let BackendSample { endpoint, ewma, .. } = backend;
-    let labels = [service, endpoint.address()];
-    write_totals(page, labels, totals);
-    let load = endpoint.load();
-    page.gauge(&names::BACKEND_WEIGHT, &labels, backend.effective_weight);
-    page.gauge(&names::BACKEND_IN_FLIGHT, &labels, backend.sum(Load::calls) as f64);
-    let open_streams = backend.sum(|load| load.streams().count());
-    page.gauge(&names::BACKEND_OPEN_STREAMS, &labels, open_streams as f64);
-    if let Some(age) = load.streams().mean_age(clock::now()) {
-        page.gauge(&names::BACKEND_STREAM_AGE, &labels, age.as_secs_f64());
-    }
-    page.gauge(&names::BACKEND_EWMA, &labels, load.ewma_seconds(ewma));
-    if let Some(up) = backend.up {
-        page.gauge(&names::BACKEND_UP, &labels, u8::from(up));
-    }
-    if let Some(ratio) = backend.success_ratio {
-        page.gauge(&names::BACKEND_SUCCESS_RATIO, &labels, ratio);
-    }
-}
-
-/// Estimates and ratios have no sum, so they are not among these.
-fn write_rest(page: &mut Page, service: &str, rest: &Rest, gauges: &GaugeSums) {
-    let labels = [service, OTHER];
-    write_totals(page, labels, &rest.totals);
-    page.gauge(&names::BACKEND_WEIGHT, &labels, gauges.weight as f64);
-    page.gauge(&names::BACKEND_IN_FLIGHT, &labels, gauges.in_flight as f64);
-    page.gauge(&names::BACKEND_OPEN_STREAMS, &labels, gauges.open_streams as f64);
-    page.gauge(&names::BACKEND_UP, &labels, gauges.up as f64);
-    if service == OTHER {
-        page.counter(&names::RETRIES, &[OTHER], rest.retries);
-        if rest.copies.iter().any(|count| *count > 0) {
-            write_copies(page, OTHER, rest.copies);
-        }
-    }
-}
-
-fn write_copies(page: &Page, service: &str, counts: [u64; Copied::ALL.len()]) {
-    for (copied, count) in Copied::ALL.into_iter().zip(counts) {
-        page.counter(&names::MIRRORED, &[service, copied.name()], count);
-    }
-}
-
-fn write_totals(page: &mut Page, labels: [&str; 2], totals: &StatTotals) {
-    for (protocol, code, count) in totals.codes() {
-        let [service, backend] = labels;
-        let code = code.to_string();
-        let labels = [service, backend, protocol.name(), &code];
-        page.counter(&names::REQUESTS, &labels, count);
-    }
-    let streams = &totals.streams;
-    page.counter(&names::STREAMS_OPENED, &labels, streams.opened);
-    page.counter(&names::STREAMS_ENDED, &labels, streams.ended);
-    for (direction, messages) in Direction::ALL.into_iter().zip(streams.messages) {
-        let [service, backend] = labels;
-        page.counter(&names::STREAM_MESSAGES, &[service, backend, direction.name()], messages);
-    }
-    page.histogram(&names::REQUEST_DURATION, &labels, &totals.duration);
-    page.histogram(&names::RESPONSE_START, &labels, &totals.start);
-}
-
-fn write_folded(page: &Page, fold: &Fold) {
-    let folded = fold.folded();
-    for metric in METRICS {
-        let has = |label| metric.labels.contains(&label);
-        let ways = if has("direction") { Direction::ALL.len() } else { 1 };
-        let sets = match (has("service"), has("backend"), has("code")) {
-            (true, true, true) => folded.codes,
-            (true, true, false) => folded.backends * ways,
-            (true, false, _) => folded.services,
-            (false, ..) => continue,
-        };
-        page.gauge(&names::FOLDED, &[metric.name], sets as f64);
-    }
-}
-
-fn write_reloads(page: &Page, reloads: ReloadSample) {
+fn write_reloads(page: &mut Page, reloads: ReloadSample) {
     page.counter(&names::CONFIG_RELOADS, &["success"], reloads.succeeded);
     page.counter(&names::CONFIG_RELOADS, &["error"], reloads.failed);
     page.gauge(&names::CONFIG_LOADED, &[], reloads.last_success);

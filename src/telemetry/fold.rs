@@ -7,9 +7,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::budget::{Claim, Claims, Named, allot};
-use super::export::{BackendSample, ServiceSample};
-use crate::model::{Code, Copied, Endpoint, Protocol, StatTotals};
+use super::budget::{Claim, Claims, Named, allot, name_all};
+use super::export::{BackendSample, CounterId, ServiceCounter, ServiceSample};
+use super::known::{Known, Lives};
+use super::series::Prices;
+use super::settings::ResponseStart;
+use crate::model::{Counts, StatTotals};
 
 /// The name of what has none.
 pub(super) const OTHER: &str = "other";
@@ -17,7 +20,7 @@ pub(super) const OTHER: &str = "other";
 /// Remembers from page to page what is shown how.
 #[derive(Debug)]
 pub(super) struct Fold {
-    budget: usize,
+    prices: Prices,
     services: HashMap<Arc<str>, KnownService>,
     /// The sums, by service.
     rests: BTreeMap<Arc<str>, Rest>,
@@ -28,36 +31,37 @@ pub(super) struct Fold {
 #[derive(Debug, Default)]
 struct KnownService {
     named: bool,
-    /// Retries that were added to the sum so far.
-    moved: u64,
-    /// And copies of requests for it as a mirror.
-    moved_copies: [u64; Copied::ALL.len()],
+    /// Of its own counters, what was added to the sum so far.
+    moved: HashMap<CounterId, u64>,
+    starts: Starts,
     /// By address, which is the label.
-    backends: HashMap<Box<str>, Known>,
+    backends: HashMap<Box<str>, KnownBackend>,
 }
 
 /// A backend on the last page.
 #[derive(Debug, Default)]
-struct Known {
-    /// All that are at the address, or are leaving it.
-    lives: Vec<Arc<Endpoint>>,
-    /// What those counted that have left it since it is shown.
-    past: StatTotals,
-    named: bool,
-    /// The codes that are shown of it.
-    codes: HashSet<(Protocol, Code)>,
-    /// How its requests have ended until this page.
-    now: StatTotals,
-    /// What was added to a sum so far.
-    moved: StatTotals,
+struct KnownBackend {
+    lives: Lives,
+    known: Known,
+    /// It is on this page.
+    here: bool,
+}
+
+/// Times to the response head of a service, beside those of the backends that it has.
+#[derive(Debug, Default)]
+struct Starts {
+    /// Of backends that it had.
+    gone: Counts,
+    /// What was added to the sum so far.
+    moved: Counts,
 }
 
 /// What is added up under the name `other`.
 #[derive(Debug, Default)]
 pub(super) struct Rest {
     pub(super) totals: StatTotals,
-    pub(super) retries: u64,
-    pub(super) copies: [u64; Copied::ALL.len()],
+    /// Of services, their own counters.
+    pub(super) counters: BTreeMap<CounterId, u64>,
 }
 
 /// How many label sets of this page are in sums.
@@ -71,123 +75,124 @@ pub(super) struct Folded {
 
 impl KnownService {
     fn known(&self) -> impl Iterator<Item = &Known> {
-        self.backends.values()
+        self.backends.values().map(|backend| &backend.known)
     }
-}
 
-impl Known {
-    /// Goes over to those that are there now, and reads their codes. What was counted stays.
-    fn meet(&mut self, backend: &BackendSample) {
-        let lives: Vec<Arc<Endpoint>> = backend.lives().cloned().collect();
-        for gone in std::mem::take(&mut self.lives) {
-            if !lives.iter().any(|life| Arc::ptr_eq(life, &gone)) {
-                self.past.add(&gone.totals());
+    fn busy(&self) -> bool {
+        self.known().any(Known::busy)
+    }
+
+    /// Forgets who has gone, notes who has come, reads the codes of all.
+    fn meet(&mut self, service: &ServiceSample) {
+        for backend in &service.backends {
+            let address = backend.endpoint.address();
+            if !self.backends.contains_key(address) {
+                self.backends.insert(address.into(), KnownBackend::default());
             }
+            let Some(met) = self.backends.get_mut(address) else { continue };
+            met.here = true;
+            met.lives.meet(backend);
+            met.known.meet(met.lives.codes(), backend.is_open());
         }
-        self.now = self.past.without_times();
-        lives.iter().for_each(|life| self.now.add(&life.codes()));
-        self.lives = lives;
-    }
-
-    fn held(&self) -> bool {
-        self.named && !self.codes.is_empty()
-    }
-
-    fn claim(&self) -> Claim {
-        let held = self.held();
-        let sets = if held { self.codes.len() } else { self.now.codes().count().max(1) };
-        Claim { held, traffic: self.now.requests(), sets }
-    }
-
-    /// Gives it a name or none, and a newly named one's codes theirs; later ones need to be `left`.
-    fn name(&mut self, named: bool, left: &mut usize) {
-        let newly = !self.held();
-        self.named = named;
-        if !named {
-            return self.codes.clear();
-        }
-        for (protocol, code, _) in self.now.codes() {
-            if newly {
-                self.codes.insert((protocol, code));
-            } else if *left > 0 && self.codes.insert((protocol, code)) {
-                *left -= 1;
+        let gone = &mut self.starts.gone;
+        self.backends.retain(|_, backend| {
+            let here = std::mem::take(&mut backend.here);
+            if !here {
+                backend.lives.add_starts_to(gone);
             }
-        }
+            here
+        });
     }
 
-    /// What is shown under its name, and what goes into the sum.
-    fn split(&mut self) -> (StatTotals, StatTotals) {
-        let mut shown = self.now.clone();
-        shown.duration.add(&self.past.duration);
-        shown.start.add(&self.past.start);
-        self.lives.iter().for_each(|life| life.add_times_to(&mut shown));
-        shown = shown.since(&self.moved);
-        let rest = match self.named {
-            true => shown.take_codes(|protocol, code| !self.codes.contains(&(protocol, code))),
-            false => std::mem::take(&mut shown),
-        };
-        self.moved.add(&rest);
-        (shown, rest)
+    /// Times to the response head of all backends that it has had, without those in the sum.
+    fn starts(&self) -> Counts {
+        let mut starts = self.starts.gone.clone();
+        self.backends.values().for_each(|backend| backend.lives.add_starts_to(&mut starts));
+        starts.since(&self.starts.moved)
     }
 }
 
 impl Fold {
-    /// Shows `budget` label sets of a metric by name.
-    pub(super) fn new(budget: usize) -> Fold {
-        Fold { budget, services: HashMap::new(), rests: BTreeMap::new(), folded: Folded::default() }
+    /// Nothing was shown so far.
+    pub(super) fn new(prices: Prices) -> Fold {
+        let (services, rests) = (HashMap::new(), BTreeMap::new());
+        Fold { prices, services, rests, folded: Folded::default() }
     }
 
-    /// Begins a page on `services`: says who is named on it, in their order.
-    pub(super) fn begin(&mut self, services: &[ServiceSample]) -> Vec<Named> {
+    /// Begins a page on `services` with so many series: says who is named on it, in their order.
+    pub(super) fn begin(&mut self, services: &[ServiceSample], budget: usize) -> Vec<Named> {
         self.meet(services);
         let claims: Vec<Claims> = services.iter().map(|service| self.claims(service)).collect();
-        let rest = distinct_codes(self.services.values().flat_map(KnownService::known));
-        let (named, mut left) = allot(&claims, rest, self.budget);
+        let (named, mut left) = name_all(&claims, budget.saturating_sub(self.kept_series()))
+            .unwrap_or_else(|| allot(&claims, self.rest_series(services), budget));
         self.folded = Folded::default();
         for (service, named) in services.iter().zip(&named) {
             let known = self.services.entry(Arc::clone(&service.name)).or_default();
             known.named = named.service;
             self.folded.services += usize::from(!named.service);
-            for (backend, named) in service.backends.iter().zip(&named.backends) {
-                if let Some(known) = known.backends.get_mut(backend.endpoint.address()) {
-                    known.name(*named, &mut left);
+            for (backend, named) in service.backends.iter().zip(&named.members) {
+                if let Some(backend) = known.backends.get_mut(backend.endpoint.address()) {
+                    backend.known.name(*named, self.prices, &mut left);
                     self.folded.backends += usize::from(!named);
-                    self.folded.codes += known.now.codes().count() - known.codes.len();
+                    self.folded.codes += backend.known.folded_codes();
                 }
             }
         }
         named
     }
 
-    /// Forgets who has gone, notes who has come, reads the codes of all.
     fn meet(&mut self, services: &[ServiceSample]) {
         let names: HashSet<&Arc<str>> = services.iter().map(|service| &service.name).collect();
         self.services.retain(|name, _| names.contains(name));
         self.rests.retain(|name, _| &**name == OTHER || names.contains(name));
         for service in services {
-            let known = self.services.entry(Arc::clone(&service.name)).or_default();
-            let mut before = std::mem::take(&mut known.backends);
-            for backend in &service.backends {
-                let address = backend.endpoint.address();
-                let mut met = before.remove(address).unwrap_or_default();
-                met.meet(backend);
-                known.backends.insert(address.into(), met);
-            }
+            self.services.entry(Arc::clone(&service.name)).or_default().meet(service);
         }
     }
 
     fn claims(&self, service: &ServiceSample) -> Claims {
         let of = self.services.get(&service.name);
         let known = |backend: &BackendSample| of?.backends.get(backend.endpoint.address());
-        let backends = || service.backends.iter().filter_map(known);
-        let claims: Vec<Claim> = backends().map(Known::claim).collect();
-        let traffic = claims.iter().map(|claim| claim.traffic).sum();
-        let service = Claim {
-            held: of.is_some_and(|service| service.named) && traffic > 0,
-            traffic,
-            sets: distinct_codes(backends()),
+        let known = service.backends.iter().filter_map(known);
+        let members: Vec<Claim> = known.map(|backend| backend.known.claim(self.prices)).collect();
+        let traffic = members.iter().map(|claim| claim.traffic).sum();
+        let busy = of.is_some_and(KnownService::busy);
+        let held = of.is_some_and(|service| service.named) && traffic > 0;
+        let counters = service.counters.iter().filter(|counter| busy || counter.value > 0).count();
+        let series = self.prices.service(busy) + counters;
+        let sum = self.sum_series(of.into_iter().flat_map(KnownService::known));
+        Claims { service: Claim { held, traffic, series }, sum, members }
+    }
+
+    /// Series of the sum of these.
+    fn sum_series<'a>(&self, backends: impl Iterator<Item = &'a Known>) -> usize {
+        let (mut sum, mut busy) = (StatTotals::default(), false);
+        for backend in backends {
+            sum.add_codes(backend.now());
+            busy |= backend.busy();
+        }
+        self.prices.backend(busy, sum.codes().count(), sum.streams.opened > 0)
+    }
+
+    /// Series of the sum of all services that may be without a name.
+    fn rest_series(&self, services: &[ServiceSample]) -> usize {
+        let all = self.services.values();
+        let counters = services.iter().flat_map(|service| &service.counters);
+        let counters: HashSet<&CounterId> = counters.map(|counter| &counter.id).collect();
+        let busy = all.clone().any(KnownService::busy);
+        let sum = self.sum_series(all.flat_map(KnownService::known));
+        self.prices.service(busy) + counters.len() + sum
+    }
+
+    /// Series of the sums that there are, even if nobody needs them any more.
+    fn kept_series(&self) -> usize {
+        let of = |rest: &Rest| {
+            let (codes, streams) = (rest.totals.codes().count(), rest.totals.streams.opened > 0);
+            let busy = codes > 0 || streams;
+            let sum = self.prices.backend(busy, codes, streams);
+            sum + self.prices.service(busy) + rest.counters.len()
         };
-        Claims { service, backends: claims }
+        self.rests.values().map(of).sum()
     }
 
     /// What is shown of a backend under its name, if it has one; the rest goes into its sum.
@@ -196,44 +201,55 @@ impl Fold {
         service: &Arc<str>,
         backend: &BackendSample,
     ) -> Option<StatTotals> {
+        let starts = self.prices.start == ResponseStart::Backend;
         let known = self.services.get_mut(service)?;
-        let known = known.backends.get_mut(backend.endpoint.address())?;
-        let (shown, rest) = known.split();
-        let named = known.named;
-        if !named || rest.requests() > 0 {
+        let KnownBackend { lives, known, .. } =
+            known.backends.get_mut(backend.endpoint.address())?;
+        let named = known.named();
+        let (shown, rest) = known.split(|totals| {
+            lives.add_durations_to(&mut totals.duration);
+            if starts {
+                lives.add_starts_to(&mut totals.start);
+            }
+        });
+        if let Some(rest) = rest {
             self.rest(service).totals.add(&rest);
         }
         named.then_some(shown)
     }
 
-    /// As `take`, for the retries of a service.
-    pub(super) fn take_retries(&mut self, service: &ServiceSample) -> Option<u64> {
-        let known = self.services.get_mut(&service.name)?;
-        let shown = service.retries.saturating_sub(known.moved);
+    /// As `take`, for a counter of a service. What is 0 is not told of one without traffic.
+    pub(super) fn take_counter(
+        &mut self,
+        service: &Arc<str>,
+        counter: &ServiceCounter,
+    ) -> Option<u64> {
+        let known = self.services.get_mut(service)?;
+        if counter.value == 0 && !known.busy() {
+            return None;
+        }
+        let moved = known.moved.get(&counter.id).copied().unwrap_or_default();
+        let shown = counter.value.saturating_sub(moved);
         if known.named {
             return Some(shown);
         }
-        known.moved += shown;
-        self.rest(&service.name).retries += shown;
+        known.moved.insert(counter.id.clone(), moved + shown);
+        *self.rest(service).counters.entry(counter.id.clone()).or_default() += shown;
         None
     }
 
-    /// As `take`, for the copies that a service got as a mirror, if there were any.
-    pub(super) fn take_copies(
-        &mut self,
-        service: &ServiceSample,
-    ) -> Option<[u64; Copied::ALL.len()]> {
-        let mut shown = service.copies?;
-        let known = self.services.get_mut(&service.name)?;
-        for (shown, moved) in shown.iter_mut().zip(&mut known.moved_copies) {
-            *shown = shown.saturating_sub(*moved);
-            *moved += if known.named { 0 } else { *shown };
+    /// As `take`, for the times to the response head of a service.
+    pub(super) fn take_starts(&mut self, service: &Arc<str>) -> Option<Counts> {
+        if self.prices.start != ResponseStart::Service {
+            return None;
         }
+        let known = self.services.get_mut(service)?;
+        let shown = known.starts();
         if known.named {
             return Some(shown);
         }
-        let rest = self.rest(&service.name);
-        rest.copies.iter_mut().zip(shown).for_each(|(sum, more)| *sum += more);
+        known.starts.moved.add(&shown);
+        self.rest(service).totals.start.add(&shown);
         None
     }
 
@@ -253,10 +269,4 @@ impl Fold {
     pub(super) fn folded(&self) -> Folded {
         self.folded
     }
-}
-
-/// The label sets that a sum over `backends` has.
-fn distinct_codes<'a>(backends: impl Iterator<Item = &'a Known>) -> usize {
-    let codes = backends.flat_map(|known| known.now.codes());
-    codes.map(|(protocol, code, _)| (protocol, code)).collect::<HashSet<_>>().len().max(1)
 }

@@ -1,7 +1,7 @@
 //! Every metric that Equipoise exports: the one place where their names stand.
 
 /// A metric: what Prometheus and the dashboard know of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Metric {
     /// The name of the family.
     pub name: &'static str,
@@ -14,7 +14,7 @@ pub struct Metric {
 }
 
 /// What kind of number a metric is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Goes up, and back to 0 at a restart.
     Counter,
@@ -57,14 +57,16 @@ metrics! {
         "Requests that are over, by gRPC code name or HTTP status.";
     REQUEST_DURATION = Histogram "equipoise_request_duration_seconds" ["service", "backend"]
         "Time from the request to the last byte of the response, of calls; without those that the client gave up.";
-    RESPONSE_START = Histogram "equipoise_response_start_seconds" ["service", "backend"]
+    RESPONSE_START = Histogram "equipoise_response_start_seconds" ["service"]
         "Time from the request to the head of the response, of calls.";
+    BACKEND_LATENCY = Gauge "equipoise_backend_latency_seconds" ["service", "backend", "quantile"]
+        "Quantiles of the calls of the last 30 s, to the last byte; absent without any.";
     BACKEND_WEIGHT = Gauge "equipoise_backend_weight" ["service", "backend"]
         "Weight that the balancer uses now; 0 while the backend takes no new requests.";
     BACKEND_IN_FLIGHT = Gauge "equipoise_backend_in_flight" ["service", "backend"]
-        "Calls sent to the backend and not yet over.";
+        "Calls sent to the backend and not yet over; absent before the first.";
     BACKEND_OPEN_STREAMS = Gauge "equipoise_backend_open_streams" ["service", "backend"]
-        "Streams that are open to the backend.";
+        "Streams that are open to the backend; absent before the first.";
     BACKEND_STREAM_AGE = Gauge "equipoise_backend_stream_age_seconds" ["service", "backend"]
         "How long the streams that are open have been so on average; absent without any.";
     STREAMS_OPENED = Counter "equipoise_streams_opened_total" ["service", "backend"]
@@ -74,7 +76,7 @@ metrics! {
     STREAM_MESSAGES = Counter "equipoise_stream_messages_total" ["service", "backend", "direction"]
         "Messages on streams: of clients (request) and of the backend (response).";
     BACKEND_EWMA = Gauge "equipoise_backend_ewma_seconds" ["service", "backend"]
-        "Moving average of the time to a response that p2c_ewma balances by, a geometric one: failures count as the penalty.";
+        "Moving average of the time to a response that p2c_ewma balances by, a geometric one: failures count as the penalty; absent before the first request.";
     BACKEND_UP = Gauge "equipoise_backend_up" ["service", "backend"]
         "1 if the backend may take new requests, else 0; for `other`, how many may.";
     BACKEND_SUCCESS_RATIO = Gauge "equipoise_backend_success_ratio" ["service", "backend"]

@@ -1,112 +1,137 @@
-//! One page in Prometheus' text format.
+//! One page of metrics, in one of the formats that Prometheus reads.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
+mod text;
 
+use foldhash::{HashMap, HashMapExt as _};
 use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use super::names::{Kind, METRICS, Metric};
-use crate::model::{BOUNDS, Counts};
-
-/// Bounds outside of 100 us ..= 100 s are not exported. All others are, 12 % apart, of either
-/// histogram: with fewer for one, a head's quantile could be shown above its whole response's.
-const EXPORTED: std::ops::RangeInclusive<u64> = 100_000..=100_000_000_000;
+use super::settings::MetricsSettings;
+use crate::model::Counts;
 
 static METADATA: Metadata<'static> = Metadata::new("equipoise", Level::INFO, None);
 
 /// What one scrape sees, while it is being collected.
-///
-/// Its recorder lives as long as the page: a recorder cannot drop single series, so one that
-/// outlived the scrape would show backends for ever that the configuration no longer has.
 pub(super) struct Page {
+    /// Keeps what the process says of itself. It lives as long as the page: a recorder cannot drop
+    /// single series, so one that outlived the scrape would show for ever what is gone.
     recorder: PrometheusRecorder,
-    /// Families that `metrics` cannot express, by name: histograms that are already counted, and
-    /// counters that are not whole numbers.
-    families: BTreeMap<&'static str, String>,
+    /// The families of services and backends, by name. They are many, already counted, and written
+    /// at once: a registry of them would cost more than all else.
+    families: HashMap<&'static str, Family>,
+    bounds: Vec<Bound>,
+    series: usize,
+}
+
+/// A family and its series so far, as they are written.
+struct Family {
+    metric: Metric,
+    body: Vec<u8>,
+}
+
+/// An upper bound of histograms.
+struct Bound {
+    nanos: u64,
+    seconds: String,
+}
+
+/// The value of a series.
+#[derive(Clone, Copy)]
+pub(super) enum Value {
+    Whole(u64),
+    Real(f64),
+}
+
+/// Labels as the page writes them, for the series that have them in common.
+pub(super) struct Labels {
+    written: Vec<u8>,
+    count: usize,
 }
 
 impl Page {
-    pub(super) fn new() -> Page {
+    pub(super) fn new(settings: &MetricsSettings) -> Page {
         let recorder = PrometheusBuilder::new().build_recorder();
-        for metric in METRICS {
-            match metric.kind {
-                Kind::Counter => {
-                    recorder.describe_counter(metric.name.into(), None, metric.help.into());
-                }
-                Kind::Gauge => {
-                    recorder.describe_gauge(metric.name.into(), None, metric.help.into());
-                }
+        for Metric { name, kind, help, .. } in METRICS {
+            match kind {
+                Kind::Counter => recorder.describe_counter((*name).into(), None, (*help).into()),
+                Kind::Gauge => recorder.describe_gauge((*name).into(), None, (*help).into()),
                 Kind::Histogram => {} // written here
             }
         }
-        Page { recorder, families: BTreeMap::new() }
+        let bounds = settings.latency_buckets.iter().map(|bound| Bound {
+            nanos: u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX),
+            seconds: bound.as_secs_f64().to_string(),
+        });
+        Page { recorder, families: HashMap::new(), bounds: bounds.collect(), series: 0 }
     }
 
-    /// Adds a counter; `labels` are the values for `metric.labels`.
-    pub(super) fn counter(&self, metric: &Metric, labels: &[&str], value: u64) {
+    /// How many series it has.
+    pub(super) fn series(&self) -> usize {
+        self.series
+    }
+
+    /// Adds a counter of the process; `labels` are the values for `metric.labels`.
+    pub(super) fn counter(&mut self, metric: &Metric, labels: &[&str], value: u64) {
+        self.series += 1;
         let counter = self.recorder.register_counter(&key(metric, labels), &METADATA);
         counter.absolute(value);
     }
 
-    /// Adds a gauge; `labels` are the values for `metric.labels`.
-    pub(super) fn gauge(&self, metric: &Metric, labels: &[&str], value: impl Into<f64>) {
+    /// Adds a gauge of the process; `labels` are the values for `metric.labels`.
+    pub(super) fn gauge(&mut self, metric: &Metric, labels: &[&str], value: impl Into<f64>) {
+        self.series += 1;
         let gauge = self.recorder.register_gauge(&key(metric, labels), &METADATA);
         gauge.set(value.into());
     }
 
-    /// Adds a counter without labels that is not a whole number.
+    /// Adds a counter of the process without labels that is not a whole number.
     pub(super) fn fractional_counter(&mut self, metric: &Metric, value: f64) {
-        let line = format!("{} {value}\n", metric.name);
-        self.family(metric).push_str(&line);
+        let none = self.labels(metric, &[]);
+        self.number(metric, &none, &[], Value::Real(value));
     }
 
-    /// Adds a histogram with the bounds that `counts` has, so every number in it is exact.
-    pub(super) fn histogram(&mut self, metric: &Metric, labels: &[&str], counts: &Counts) {
-        let name = metric.name;
-        let labels = label_pairs(metric, labels);
-        let mut text = String::new();
-        let mut total = 0;
-        for (i, count) in counts.buckets().enumerate() {
-            total += count;
-            if let Some(bound) = BOUNDS.get(i).filter(|b| EXPORTED.contains(b)) {
-                let le = seconds(*bound);
-                let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{le}\"}} {total}");
-            }
+    /// The values for the first of `metric.labels`, which other metrics may begin with too.
+    pub(super) fn labels(&self, metric: &Metric, values: &[&str]) -> Labels {
+        let mut written = Vec::new();
+        for (name, value) in metric.labels.iter().zip(values) {
+            text::label(&mut written, name, value);
         }
-        let sum = seconds(counts.sum);
-        let _ = writeln!(text, "{name}_bucket{{{labels},le=\"+Inf\"}} {total}");
-        let _ = writeln!(text, "{name}_sum{{{labels}}} {sum}");
-        let _ = writeln!(text, "{name}_count{{{labels}}} {total}");
-        self.family(metric).push_str(&text);
+        Labels { written, count: values.len() }
     }
 
-    /// The page's text, families and series in order, so that people find their way and can
-    /// compare two pages.
-    pub(super) fn finish(self) -> String {
-        let recorded = self.recorder.handle().render();
-        let recorded = recorded.split_terminator("\n\n").map(in_order);
-        let mut families: Vec<String> = recorded.chain(self.families.into_values()).collect();
-        families.sort_unstable();
-        families.concat()
+    /// Adds a series; `more` are the values for those of `metric.labels` that `labels` lacks.
+    pub(super) fn number(&mut self, metric: &Metric, labels: &Labels, more: &[&str], value: Value) {
+        debug_assert_eq!(labels.count + more.len(), metric.labels.len(), "{}", metric.name);
+        self.series += 1;
+        let names = metric.labels.get(labels.count..).unwrap_or_default();
+        let more = names.iter().copied().zip(more.iter().copied());
+        text::number(self.body(metric), metric.name, labels, more, value);
     }
 
-    fn family(&mut self, metric: &Metric) -> &mut String {
-        let Metric { name, kind, help, .. } = metric;
-        self.families.entry(name).or_insert_with(|| {
-            let kind = kind.name();
-            format!("# HELP {name} {help}\n# TYPE {name} {kind}\n")
-        })
+    /// Adds a histogram with the page's bounds.
+    pub(super) fn histogram(&mut self, metric: &Metric, labels: &Labels, counts: &Counts) {
+        debug_assert_eq!(labels.count, metric.labels.len(), "{}", metric.name);
+        self.series += histogram_series(self.bounds.len());
+        let bounds = std::mem::take(&mut self.bounds);
+        text::histogram(self.body(metric), metric.name, labels, &bounds, counts);
+        self.bounds = bounds;
+    }
+
+    /// The page as it is sent, families in the order of their names, so that people find their way.
+    pub(super) fn finish(self) -> Vec<u8> {
+        text::page(&self.recorder.handle().render(), self.families.into_values())
+    }
+
+    fn body(&mut self, metric: &Metric) -> &mut Vec<u8> {
+        let family = self.families.entry(metric.name);
+        &mut family.or_insert_with(|| Family { metric: *metric, body: Vec::new() }).body
     }
 }
 
-/// Sorts the series of a family below its two lines of comment.
-fn in_order(family: &str) -> String {
-    let mut lines: Vec<&str> = family.split('\n').collect();
-    if let Some(series) = lines.get_mut(2..) {
-        series.sort_unstable();
-    }
-    lines.join("\n") + "\n"
+/// The series of a histogram with so many bounds: `+Inf`, the sum and the count are three more.
+pub(super) fn histogram_series(bounds: usize) -> usize {
+    bounds + 3
 }
 
 fn seconds(nanos: u64) -> f64 {
@@ -118,16 +143,6 @@ fn key(metric: &Metric, labels: &[&str]) -> Key {
     let labels = metric.labels.iter().zip(labels);
     let labels = labels.map(|(name, value)| Label::new(*name, quotable(value)));
     Key::from_parts(metric.name, labels.collect::<Vec<_>>())
-}
-
-fn label_pairs(metric: &Metric, labels: &[&str]) -> String {
-    debug_assert_eq!(labels.len(), metric.labels.len(), "{}", metric.name);
-    let labels = metric.labels.iter().zip(labels);
-    let pairs = labels.map(|(name, value)| {
-        let value = quotable(value).replace('\n', "\\n");
-        format!("{name}=\"{value}\"")
-    });
-    pairs.collect::<Vec<_>>().join(",")
 }
 
 /// Escapes backslashes and quotes. The exporter leaves them alone where it finds them escaped,

@@ -47,7 +47,7 @@ async fn a_cancelled_call_is_cancelled_at_the_backend() {
     gateway.idle().await;
     let page = gateway.metrics().await;
     assert_eq!(page.value("equipoise_requests_total", &[("code", "CANCELLED")]), 2.0);
-    assert_eq!(page.value("equipoise_request_duration_seconds_count", &[]), 0.0);
+    assert!(page.samples("equipoise_request_duration_seconds").is_empty());
 }
 
 #[tokio::test]

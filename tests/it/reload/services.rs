@@ -24,7 +24,7 @@ async fn upstream_connections(gateway: &Gateway) -> f64 {
 
 async fn names(gateway: &Gateway) -> Vec<String> {
     let page = gateway.metrics().await;
-    let samples = page.samples("equipoise_retries_total");
+    let samples = page.samples("equipoise_backend_up");
     samples.iter().map(|sample| sample.labels["service"].clone()).collect()
 }
 

@@ -1,13 +1,14 @@
-//! More backends than a metric may name.
+//! More backends than a page may name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use equipoise::model::{Code, ExchangeClass, GrpcCode, Time};
-use equipoise::telemetry::{BackendSample, ServiceSample};
+use equipoise::model::{Code, ExchangeClass, GRPC_CODES, GrpcCode, Time};
+use equipoise::telemetry::names::{METRICS, MIRRORED, RETRIES};
+use equipoise::telemetry::{BackendSample, MetricsSettings, ResponseStart, ServiceSample};
 
 use super::page::{Labels, Page};
-use super::{Gateway, backend, service, stats};
+use super::{Gateway, backend, counter, recent, service, stats};
 
 const REQUESTS: &str = "equipoise_requests_total";
 const DURATIONS: &str = "equipoise_request_duration_seconds";
@@ -49,15 +50,14 @@ fn named(page: &Page, family: &str) -> BTreeSet<String> {
     backends.filter(|backend| backend != "other").collect()
 }
 
-/// The label sets of `family`.
-fn sets(page: &Page, family: &str) -> usize {
-    let samples = page.samples(family).iter();
-    samples.filter(|sample| sample.name == family || sample.name.ends_with("_count")).count()
+/// The series of all metrics.
+fn series(page: &Page) -> usize {
+    page.0.values().map(|family| family.samples.len()).sum()
 }
 
-fn families(page: &Page) -> Vec<&str> {
-    let by_service = |name: &&String| page.samples(name)[0].labels.contains_key("service");
-    page.0.keys().filter(by_service).map(String::as_str).collect()
+/// Series that are kept free for what is told of folded ones.
+fn spare(page: &Page) -> usize {
+    METRICS.len() - page.samples(FOLDED).len()
 }
 
 /// What grows must never shrink, or Prometheus would take it for a restart.
@@ -80,17 +80,16 @@ async fn hundreds_of_backends_keep_to_a_small_budget_and_the_sums_are_right() {
         backend.endpoint.load().begin(ExchangeClass::Call, Time::ZERO);
         answer(backend, GrpcCode::Unavailable, u64::from(backend.endpoint.requests() > 200));
     }
-    let gateway = Gateway::with_budget(fleet.clone(), 60).await;
+    let gateway = Gateway::with_budget(fleet.clone(), 1500).await;
     let page = gateway.scrape().await;
-    for family in families(&page) {
-        assert!(sets(&page, family) <= 60, "{family}: {}", sets(&page, family));
-    }
+    assert!((1200..=1500).contains(&series(&page)), "{}", series(&page));
     for service in &fleet {
         let backends = &service.backends;
         let requests: u64 = backends.iter().map(|backend| backend.endpoint.requests()).sum();
         let by_service = |name| sums(&page, name, "service")[&*service.name];
         assert_eq!(by_service(REQUESTS), requests as f64);
         assert_eq!(by_service("equipoise_request_duration_seconds_count"), requests as f64);
+        assert_eq!(by_service("equipoise_response_start_seconds_count"), requests as f64);
         assert_eq!(by_service("equipoise_backend_weight"), 3.0 * backends.len() as f64);
         assert_eq!(by_service("equipoise_backend_in_flight"), backends.len() as f64);
         assert_eq!(by_service("equipoise_backend_up"), backends.len() as f64);
@@ -99,7 +98,7 @@ async fn hundreds_of_backends_keep_to_a_small_budget_and_the_sums_are_right() {
     assert_eq!(failed, (450 - 201) as f64);
 
     let names = named(&page, REQUESTS);
-    let busiest = (130..150).map(|member| format!("10.0.2.{member}:1"));
+    let busiest = (135..150).map(|member| format!("10.0.2.{member}:1"));
     assert!(names.is_superset(&busiest.collect()), "{names:?}");
     for family in [DURATIONS, "equipoise_backend_weight", "equipoise_backend_up"] {
         assert_eq!(named(&page, family), names, "{family}");
@@ -109,27 +108,55 @@ async fn hundreds_of_backends_keep_to_a_small_budget_and_the_sums_are_right() {
     assert_eq!(folded("equipoise_retries_total"), 0.0);
 }
 
+/// Services and backends with all that can be told of them.
+fn full(services: usize, backends: usize) -> Vec<ServiceSample> {
+    let mut fleet = fleet(services, backends);
+    for service in &mut fleet {
+        service.counters = vec![counter(&RETRIES, &[], 2), counter(&MIRRORED, &["slow"], 1)];
+        for backend in &mut service.backends {
+            answer(backend, GrpcCode::Ok, 1);
+            stats(backend).record_stream_opened();
+            backend.endpoint.load().begin(ExchangeClass::Stream, Time::ZERO);
+            backend.recent = recent(Some(1.0), [Some(0.1); 4]);
+        }
+    }
+    fleet
+}
+
 #[tokio::test]
-async fn nothing_is_folded_while_it_fits() {
-    let gateway = Gateway::with_budget(fleet(2, 20), 40).await;
-    let page = gateway.scrape().await;
-    assert_eq!(named(&page, DURATIONS).len(), 40);
-    assert!(sums(&page, "equipoise_backend_up", "backend").keys().all(|name| name != "other"));
-    assert!(page.samples(FOLDED).iter().all(|sample| sample.value == 0.0));
+async fn the_budget_is_what_the_page_has_to_the_last_series() {
+    for start in [ResponseStart::Service, ResponseStart::Backend, ResponseStart::Off] {
+        for bounds in [1, 10, 20] {
+            let mut settings = MetricsSettings { response_start: start, ..Default::default() };
+            settings.latency_buckets.truncate(bounds);
+            let page = Gateway::with(full(3, 4), settings.clone()).await.scrape().await;
+            let exact = series(&page) + spare(&page);
+            for (series_budget, folded) in [(exact, false), (exact - 1, true)] {
+                let settings = MetricsSettings { series_budget, ..settings.clone() };
+                let page = Gateway::with(full(3, 4), settings).await.scrape().await;
+                assert!(series(&page) <= series_budget, "{start:?}");
+                let any = page.samples(FOLDED).iter().any(|sample| sample.value > 0.0);
+                assert_eq!(any, folded, "{start:?}, {bounds} bounds");
+            }
+        }
+    }
 }
 
 #[tokio::test]
 async fn services_beyond_the_budget_are_one() {
     let mut fleet = fleet(20, 2);
     for service in &mut fleet {
-        service.retries = 5;
-        service.copies = Some([1, 0, 0, 0, 1]);
+        service.counters = vec![
+            counter(&RETRIES, &[], 5),
+            counter(&MIRRORED, &["answered"], 1),
+            counter(&MIRRORED, &["abandoned"], 1),
+        ];
     }
-    let gateway = Gateway::with_budget(fleet, 10).await;
+    let gateway = Gateway::with_budget(fleet, 600).await;
     let page = gateway.scrape().await;
-    assert!(sets(&page, DURATIONS) <= 10);
+    assert!(series(&page) <= 600, "{}", series(&page));
     let retries = sums(&page, "equipoise_retries_total", "service");
-    assert!(retries.len() <= 10, "{retries:?}");
+    assert!((3..10).contains(&retries.len()), "{retries:?}");
     assert_eq!(retries.values().sum::<f64>(), 100.0);
     assert!(retries["other"] > 5.0);
     let copies = sums(&page, "equipoise_mirrored_total", "service");
@@ -137,14 +164,18 @@ async fn services_beyond_the_budget_are_one() {
     assert_eq!(copies.values().sum::<f64>(), 40.0);
     let requests: f64 = sums(&page, REQUESTS, "service").values().sum();
     assert_eq!(requests, (0..40).sum::<u64>() as f64);
+    let starts = sums(&page, "equipoise_response_start_seconds_count", "service");
+    assert_eq!(starts.values().sum::<f64>(), requests);
+    assert_eq!(starts.len(), retries.len());
 }
 
 #[tokio::test]
 async fn who_has_a_name_keeps_it_and_no_counter_ever_shrinks() {
     let fleet = fleet(2, 30);
-    let gateway = Gateway::with_budget(fleet.clone(), 20).await;
+    let gateway = Gateway::with_budget(fleet.clone(), 700).await;
     let mut before = gateway.scrape().await;
     let names = named(&before, REQUESTS);
+    assert!((5..30).contains(&names.len()), "{names:?}");
     let total = |page: &Page| sums(page, REQUESTS, "service").values().sum::<f64>();
     for turn in 0..20 {
         // Others become the busiest, and fail in new ways.
@@ -152,6 +183,7 @@ async fn who_has_a_name_keeps_it_and_no_counter_ever_shrinks() {
         answer(&fleet[1].backends[29 - turn], GrpcCode::Internal, 3);
         let page = gateway.scrape().await;
         assert_grown(&before, &page);
+        assert!(series(&page) <= 700, "{}", series(&page));
         assert_eq!(named(&page, REQUESTS), names);
         let all = fleet.iter().flat_map(|service| &service.backends);
         assert_eq!(total(&page), all.map(|b| b.endpoint.requests()).sum::<u64>() as f64);
@@ -164,7 +196,7 @@ async fn who_has_a_name_keeps_it_and_no_counter_ever_shrinks() {
 #[tokio::test]
 async fn a_place_that_becomes_free_goes_to_the_busiest() {
     let fleet = fleet(1, 30);
-    let gateway = Gateway::with_budget(fleet, 10).await;
+    let gateway = Gateway::with_budget(fleet, 500).await;
     let before = gateway.scrape().await;
     let names = named(&before, DURATIONS);
     assert!(names.contains("10.0.0.29:1") && !names.contains("10.0.0.5:1"));
@@ -183,25 +215,60 @@ async fn a_place_that_becomes_free_goes_to_the_busiest() {
     // What it did before it had a name stays in the sum.
     let labels = [("backend", "10.0.0.5:1")];
     assert_eq!(page.value("equipoise_request_duration_seconds_count", &labels), 1000.0);
+    // And the times to the head of those that are gone stay in their service's.
+    let starts = page.value("equipoise_response_start_seconds_count", &[("service", "a")]);
+    assert_eq!(starts, (0..30).sum::<u64>() as f64 + 1000.0);
 }
 
 #[tokio::test]
-async fn codes_beyond_the_budget_are_summed_up_by_code() {
-    let odd = backend("odd:1");
-    let plain = backend("plain:1");
+async fn codes_and_streams_beyond_the_budget_are_summed_up() {
+    let fleet = vec![service("orders", vec![backend("odd:1"), backend("plain:1")])];
+    let [odd, plain] = [0, 1].map(|member| fleet[0].backends[member].clone());
     answer(&plain, GrpcCode::Ok, 10_000);
     for status in 200..400 {
         stats(&odd).record_call(Code::Http(status), Duration::from_millis(1));
     }
-    let gateway = Gateway::with_budget(vec![service("orders", vec![odd, plain])], 400).await;
-    assert_eq!(sets(&gateway.scrape().await, REQUESTS), 201);
-    let odd = gateway.services.0.lock().unwrap()[0].backends[0].clone();
+    let probe = Gateway::start(fleet.clone()).await.scrape().await;
+    // Ten more than what is always kept for success ratios and quantiles.
+    let budget = series(&probe) + spare(&probe) + 2 * 5 + 10;
+    let gateway = Gateway::with_budget(fleet, budget).await;
+    assert!(gateway.scrape().await.samples(FOLDED).iter().all(|sample| sample.value == 0.0));
     for status in 400..600 {
         stats(&odd).record_call(Code::Http(status), Duration::from_millis(1));
     }
+    stats(&odd).record_stream_opened();
     let page = gateway.scrape().await;
     let by_code = sums(&page, REQUESTS, "code");
     assert_eq!(by_code.len(), 401);
-    assert_eq!(page.value(FOLDED, &[("metric", REQUESTS)]), 1.0);
-    assert_eq!(sums(&page, REQUESTS, "backend")["other"], 1.0);
+    assert_eq!(page.value(FOLDED, &[("metric", REQUESTS)]), 190.0);
+    assert_eq!(sums(&page, REQUESTS, "backend")["other"], 190.0);
+    assert_eq!(sums(&page, "equipoise_streams_opened_total", "backend")["other"], 1.0);
+}
+
+#[tokio::test]
+async fn any_fleet_keeps_to_its_budget_and_loses_nothing() {
+    let mut rng = fastrand::Rng::with_seed(11);
+    for round in 0..40 {
+        let fleet = fleet(rng.usize(1..8), rng.usize(1..12));
+        let budget = rng.usize(400..3000);
+        let gateway = Gateway::with_budget(fleet.clone(), budget).await;
+        let mut before = gateway.scrape().await;
+        for _ in 0..4 {
+            for backend in fleet.iter().flat_map(|service| &service.backends) {
+                let code = GRPC_CODES[rng.usize(0..GRPC_CODES.len())];
+                answer(backend, code, rng.u64(0..4));
+                if rng.u8(0..20) == 0 {
+                    stats(backend).record_stream_opened();
+                }
+            }
+            let page = gateway.scrape().await;
+            assert_grown(&before, &page);
+            let requests: u64 =
+                fleet.iter().flat_map(|s| &s.backends).map(|b| b.endpoint.requests()).sum();
+            let shown: f64 = sums(&page, REQUESTS, "service").values().sum();
+            assert_eq!(shown, requests as f64, "{round}");
+            assert!(series(&page) <= budget.max(600), "{round}: {} of {budget}", series(&page));
+            before = page;
+        }
+    }
 }

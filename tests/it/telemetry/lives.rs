@@ -84,9 +84,10 @@ async fn counters_of_an_address_never_go_backwards_nor_stand_twice() {
         let seen = page(&gateway, vec![third.clone()]).await;
         assert_eq!(counts(&seen), (17.0, 4.0, 21.0, 21.0));
     }
-    // It leaves: the label is gone, as ever.
+    // It leaves: the label is gone, as ever; its service's own counts are not.
     let seen = page(&gateway, vec![backend("127.0.0.1:1")]).await;
     assert!(seen.samples(REQUESTS).is_empty());
+    assert_eq!(seen.value("equipoise_response_start_seconds_count", &[]), 21.0);
 }
 
 #[tokio::test]

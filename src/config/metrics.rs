@@ -1,0 +1,90 @@
+//! What is told in metrics, and in what detail.
+
+use std::time::Duration;
+
+use super::node::Node;
+use super::read::{Fields, count, duration, items, scalar, word};
+use super::report::Problems;
+use crate::model::nearest_bound;
+use crate::telemetry::{MetricsSettings, ResponseStart};
+
+/// A budget below this is hardly meant: it was once counted in label sets of each metric.
+const SMALL_BUDGET: usize = 10_000;
+/// Bounds that histograms may have.
+const MAX_BUCKETS: usize = 60;
+/// Bounds are counted between these.
+const SHORTEST: Duration = Duration::from_micros(10);
+const LONGEST: Duration = Duration::from_secs(900);
+
+/// Those of `metrics` that say what is told.
+pub fn settings(fields: &mut Fields<'_>, problems: &Problems) -> MetricsSettings {
+    const WORDS: [(&str, ResponseStart); 3] = [
+        ("service", ResponseStart::Service),
+        ("backend", ResponseStart::Backend),
+        ("off", ResponseStart::Off),
+    ];
+    let mut settings = MetricsSettings::default();
+    if let Some(node) = fields.get("series_budget")
+        && let Some(budget) = scalar(node, problems, count(10..=1_000_000))
+    {
+        settings.series_budget = budget;
+        if budget < SMALL_BUDGET {
+            problems.warn(
+                node.span,
+                format!("{budget} series are few: all metrics together have no more"),
+                "a backend with traffic has about 40; leave the key out for 200000",
+            );
+        }
+    }
+    if let Some(node) = fields.get("latency_buckets") {
+        settings.latency_buckets = buckets(node, problems);
+    }
+    fields.set("response_start", &mut settings.response_start, word(&WORDS));
+    settings
+}
+
+/// Bounds of histograms, each the nearest that is counted exactly.
+fn buckets(node: &Node, problems: &Problems) -> Vec<Duration> {
+    let items = items(node, problems);
+    if items.len() > MAX_BUCKETS {
+        let message = format!("{} buckets are too many", items.len());
+        problems.error(node.span, message, format!("write {MAX_BUCKETS} at most"));
+    }
+    let mut bounds: Vec<Duration> = Vec::new();
+    let mut last = Duration::ZERO;
+    for item in items {
+        let Some(wanted) = scalar(item, problems, bound) else { continue };
+        if wanted <= last {
+            problems.error(
+                item.span,
+                "buckets have to ascend",
+                "write the smallest first, each once",
+            );
+            continue;
+        }
+        last = wanted;
+        let nanos = u64::try_from(wanted.as_nanos()).unwrap_or(u64::MAX);
+        let exact = Duration::from_nanos(nearest_bound(nanos));
+        if exact != wanted {
+            let message = format!("{wanted:?} is counted as {exact:?}");
+            problems.warn(item.span, message, "up to there counts are exact: write that");
+        }
+        if bounds.last() != Some(&exact) {
+            bounds.push(exact);
+        }
+    }
+    bounds
+}
+
+/// A duration, or a number of seconds as other configurations have it.
+fn bound(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let value = match seconds {
+        Some(seconds) => seconds,
+        None => duration(Duration::ZERO..=Duration::MAX)(text)?,
+    };
+    if (SHORTEST..=LONGEST).contains(&value) {
+        return Ok(value);
+    }
+    Err(format!("`{text}` is out of range: write 10us to 900s"))
+}

@@ -1,0 +1,214 @@
+//! Where a sample is counted.
+//!
+//! From 10 us to 900 s each decade has the same buckets, whose bounds are the numbers that people
+//! write: 1, 1.25, 1.5, 2, 2.5, 3 and so on. A bucket is counted in as many equal parts as keep
+//! each of them within 1/70 of what it stands for.
+
+/// Upper bounds of a decade's buckets in thousandths of its unit, and their parts.
+const DECADE: [(u64, u8); 28] = [
+    (1000, 10),
+    (1100, 7),
+    (1200, 7),
+    (1250, 3),
+    (1300, 3),
+    (1400, 6),
+    (1500, 5),
+    (1600, 5),
+    (1750, 7),
+    (1800, 2),
+    (2000, 8),
+    (2250, 9),
+    (2500, 8),
+    (2750, 7),
+    (3000, 7),
+    (3250, 6),
+    (3500, 6),
+    (3750, 5),
+    (4000, 5),
+    (4500, 9),
+    (5000, 8),
+    (5500, 7),
+    (6000, 7),
+    (6500, 6),
+    (7000, 6),
+    (7500, 5),
+    (8000, 5),
+    (9000, 9),
+];
+const DECADES: usize = 8;
+const BUCKETS: usize = DECADE.len() * DECADES + 1; // the last one has no upper bound
+
+/// Parts of a decade, which have one page of counters.
+pub const PAGE: usize = FIRST_PART[DECADE.len()] as usize;
+/// Pages; the last one is for what is beyond all bounds.
+pub const PAGES: usize = DECADES + 1;
+
+/// Inclusive upper bounds of all buckets but the last, in nanoseconds, ascending.
+pub const BOUNDS: [u64; BUCKETS - 1] = bounds();
+
+/// For each bucket of a decade, the parts of the decade that are before it.
+const FIRST_PART: [u8; DECADE.len() + 1] = first_part();
+
+/// For each bucket, its parts divided by its width, as a fraction of 2^64: dividing takes longer.
+const PARTS_PER_NANO: [u64; BUCKETS] = parts_per_nano();
+
+/// For each [`scale`], the first bucket that a number of that scale may belong to.
+const FIRST: [u8; 64 * 8] = first();
+
+const fn bounds() -> [u64; BUCKETS - 1] {
+    let mut bounds = [0; BUCKETS - 1];
+    let mut thousandth = 10; // of 10 us
+    let mut i = 0;
+    while i < bounds.len() {
+        bounds[i] = DECADE[i % DECADE.len()].0 * thousandth;
+        i += 1;
+        if i % DECADE.len() == 0 {
+            thousandth *= 10;
+        }
+    }
+    bounds
+}
+
+const fn first_part() -> [u8; DECADE.len() + 1] {
+    let mut first = [0; DECADE.len() + 1];
+    let mut i = 0;
+    while i < DECADE.len() {
+        first[i + 1] = first[i] + DECADE[i].1;
+        i += 1;
+    }
+    first
+}
+
+const fn parts_per_nano() -> [u64; BUCKETS] {
+    let mut each = [0; BUCKETS]; // 0 for the last one: it is a single part
+    let mut lower = 0;
+    let mut i = 0;
+    while i < BOUNDS.len() {
+        let parts = DECADE[i % DECADE.len()].1 as u128;
+        each[i] = ((parts << 64) / (BOUNDS[i] - lower) as u128) as u64;
+        lower = BOUNDS[i];
+        i += 1;
+    }
+    each
+}
+
+const fn first() -> [u8; 64 * 8] {
+    let mut first = [0; 64 * 8];
+    let mut i = 0;
+    let mut at = scale(0);
+    while at < first.len() {
+        let least = (8 + at as u64 % 8) << (at / 8 - 3);
+        while i < BOUNDS.len() && BOUNDS[i] < least {
+            i += 1;
+        }
+        first[at] = i as u8;
+        at += 1;
+    }
+    first
+}
+
+/// The number's highest bit, in eight steps up to the next: a number of floating point.
+const fn scale(nanos: u64) -> usize {
+    let nanos = nanos | 8;
+    let highest = nanos.ilog2();
+    (highest as usize * 8) | (nanos >> (highest - 3)) as usize & 7
+}
+
+fn bucket(nanos: u64) -> usize {
+    let mut i = usize::from(FIRST[scale(nanos)]);
+    while i < BOUNDS.len() && BOUNDS[i] < nanos {
+        i += 1;
+    }
+    i
+}
+
+/// What bucket `i` is above of, and its bound; the last one is as narrow as can be.
+fn ends(i: usize) -> (u64, u64) {
+    let bound = |i: usize| BOUNDS[i.min(BOUNDS.len() - 1)];
+    (if i == 0 { 0 } else { bound(i - 1) }, bound(i))
+}
+
+/// The page and the place on it that a sample is counted at. A bound's own place is the last one
+/// of its bucket.
+pub fn place(nanos: u64) -> (usize, usize) {
+    let i = bucket(nanos);
+    let above = nanos.saturating_sub(ends(i).0 + 1);
+    let part = (u128::from(above) * u128::from(PARTS_PER_NANO[i])) >> 64;
+    (i / DECADE.len(), usize::from(FIRST_PART[i % DECADE.len()]) + part as usize)
+}
+
+/// The middle of the part that is counted at a place, in seconds.
+pub fn middle(page: usize, place: usize) -> f64 {
+    let after = FIRST_PART.partition_point(|first| usize::from(*first) <= place);
+    let bucket = after.saturating_sub(1);
+    let (lower, upper) = ends(page * DECADE.len() + bucket);
+    let part = (place - usize::from(FIRST_PART[bucket])) as f64 + 0.5;
+    let parts = f64::from(DECADE[bucket].1);
+    (lower as f64 + (upper - lower) as f64 * part / parts) / 1e9
+}
+
+/// The bound that is nearest to `nanos`: what is counted up to there is exact.
+pub fn nearest_bound(nanos: u64) -> u64 {
+    let (lower, upper) = ends(bucket(nanos));
+    let below_the_middle = u128::from(nanos) * 2 < u128::from(lower) + u128::from(upper);
+    if lower > 0 && below_the_middle { lower } else { upper }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_what_people_write_and_ascend() {
+        assert_eq!((BOUNDS[0], BOUNDS[BOUNDS.len() - 1]), (10_000, 900_000_000_000));
+        assert!(BOUNDS.windows(2).all(|w| w[0] < w[1]));
+        for tens in [1, 12, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 90] {
+            for unit in [1_000_000_u64, 10_000_000, 1_000_000_000] {
+                let wanted = if tens < 10 { tens * unit * 10 } else { tens * unit };
+                assert_eq!(nearest_bound(wanted), wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn the_nearest_bound_is_near() {
+        for (nanos, nearest) in [
+            (0, 10_000),
+            (1, 10_000),
+            (10_001, 10_000),
+            (27_000_000, 27_500_000),
+            (2_700_000_000, 2_750_000_000),
+            (33_000_000, 32_500_000),
+            (u64::MAX, 900_000_000_000),
+        ] {
+            assert_eq!(nearest_bound(nanos), nearest, "{nanos}");
+        }
+    }
+
+    #[test]
+    fn every_sample_falls_under_its_bound() {
+        for (i, &bound) in BOUNDS.iter().enumerate() {
+            assert_eq!(bucket(bound), i);
+            assert_eq!(bucket(bound + 1), i + 1);
+            let (page, last) = place(bound);
+            let next = if last + 1 == PAGE { (page + 1, 0) } else { (page, last + 1) };
+            assert_eq!(place(bound + 1), next, "{bound}");
+        }
+        assert_eq!(bucket(0), 0);
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn places_ascend_with_samples_and_none_is_skipped() {
+        let mut last = place(0);
+        let mut nanos = 1;
+        while nanos < 2 * BOUNDS[BOUNDS.len() - 1] {
+            let next = place(nanos);
+            let step = next.0 * PAGE + next.1 - last.0 * PAGE - last.1;
+            assert!(step <= 1, "{nanos}");
+            last = next;
+            nanos += 1 + nanos / 701;
+        }
+        assert_eq!(last, (DECADES, 0));
+    }
+}

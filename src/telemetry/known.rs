@@ -1,0 +1,180 @@
+//! Members of services from page to page: how much of each is shown by name.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::budget::Claim;
+use super::export::BackendSample;
+use super::series::Prices;
+use crate::model::{Code, Counts, Endpoint, Protocol, StatTotals};
+
+/// A member on the last page.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    named: bool,
+    /// It has been shown with traffic.
+    held: bool,
+    /// It has had traffic.
+    busy: bool,
+    /// The codes that are shown of it.
+    codes: HashSet<(Protocol, Code)>,
+    /// Its streams are.
+    streams: bool,
+    /// How its requests have ended until this page.
+    now: StatTotals,
+    /// What was added to a sum so far, if anything.
+    moved: Option<Box<StatTotals>>,
+}
+
+impl Known {
+    /// Learns how its requests have ended until now, without durations.
+    pub(super) fn meet(&mut self, now: StatTotals, open: bool) {
+        self.busy = open || now.streams.opened > 0 || now.codes().next().is_some();
+        self.now = now;
+    }
+
+    pub(super) fn named(&self) -> bool {
+        self.named
+    }
+
+    pub(super) fn busy(&self) -> bool {
+        self.busy
+    }
+
+    fn has_streams(&self) -> bool {
+        self.now.streams.opened > 0
+    }
+
+    pub(super) fn claim(&self, prices: Prices) -> Claim {
+        let (codes, streams) = match self.held {
+            true => (self.codes.len(), self.streams),
+            false => (self.now.codes().count(), self.has_streams()),
+        };
+        let series = prices.backend(self.busy, codes, streams);
+        Claim { held: self.held, traffic: self.now.requests(), series }
+    }
+
+    /// Gives it a name or none, and a newly named one all that it has; what comes later needs to
+    /// be `left`.
+    pub(super) fn name(&mut self, named: bool, prices: Prices, left: &mut usize) {
+        let newly = !self.held;
+        self.named = named;
+        self.held = named && (self.held || self.busy);
+        if !named {
+            self.codes.clear();
+            self.streams = false;
+            return;
+        }
+        let mut take = |series: usize| {
+            let fits = newly || series <= *left;
+            *left -= if newly || !fits { 0 } else { series };
+            fits
+        };
+        for (protocol, code, _) in self.now.codes() {
+            if !self.codes.contains(&(protocol, code)) && take(1) {
+                self.codes.insert((protocol, code));
+            }
+        }
+        self.streams = self.streams || self.has_streams() && take(prices.streams());
+    }
+
+    /// Its codes that are in a sum.
+    pub(super) fn folded_codes(&self) -> usize {
+        self.now.codes().filter(|(protocol, code, _)| !self.shows(*protocol, *code)).count()
+    }
+
+    fn shows(&self, protocol: Protocol, code: Code) -> bool {
+        self.codes.contains(&(protocol, code))
+    }
+
+    /// How its requests have ended.
+    pub(super) fn now(&self) -> &StatTotals {
+        &self.now
+    }
+
+    /// What is shown under its name, and what goes into the sum. `fill` adds its durations.
+    pub(super) fn split(
+        &mut self,
+        fill: impl FnOnce(&mut StatTotals),
+    ) -> (StatTotals, Option<StatTotals>) {
+        let mut shown = std::mem::take(&mut self.now);
+        fill(&mut shown);
+        if let Some(moved) = &self.moved {
+            shown = shown.since(moved);
+        }
+        let rest = match self.named {
+            true => self.hidden(&mut shown),
+            false => Some(std::mem::take(&mut shown)),
+        };
+        if let Some(rest) = &rest {
+            self.moved.get_or_insert_default().add(rest);
+        }
+        (shown, rest)
+    }
+
+    /// Takes out of `shown` what has no place beside what has.
+    fn hidden(&self, shown: &mut StatTotals) -> Option<StatTotals> {
+        let hidden = shown.codes().any(|(protocol, code, _)| !self.shows(protocol, code));
+        let streams = shown.streams.opened > 0 && !self.streams;
+        if !hidden && !streams {
+            return None;
+        }
+        let mut rest = shown.take_codes(|protocol, code| !self.shows(protocol, code));
+        if streams {
+            rest.streams = std::mem::take(&mut shown.streams);
+        }
+        Some(rest)
+    }
+}
+
+/// Those that are or were at one address, which the labels cannot tell apart.
+#[derive(Debug, Default)]
+pub(super) struct Lives {
+    /// All that are there, or are leaving it.
+    here: Vec<Arc<Endpoint>>,
+    /// What those counted that have left it since it is shown.
+    past: Option<Box<StatTotals>>,
+}
+
+impl Lives {
+    /// Goes over to those that are there now. What was counted stays.
+    pub(super) fn meet(&mut self, backend: &BackendSample) {
+        let same = |(one, other): (&Arc<Endpoint>, &Arc<Endpoint>)| Arc::ptr_eq(one, other);
+        let count = backend.lives().count();
+        if count == self.here.len() && self.here.iter().zip(backend.lives()).all(same) {
+            return;
+        }
+        let here: Vec<Arc<Endpoint>> = backend.lives().cloned().collect();
+        for gone in std::mem::replace(&mut self.here, here) {
+            if !self.here.iter().any(|life| Arc::ptr_eq(life, &gone)) {
+                self.past.get_or_insert_default().add(&gone.totals());
+            }
+        }
+    }
+
+    /// How all their requests have ended.
+    pub(super) fn codes(&self) -> StatTotals {
+        let mut codes = StatTotals::default();
+        for life in &self.here {
+            codes.add_codes(&life.codes());
+        }
+        if let Some(past) = &self.past {
+            codes.add_codes(past);
+        }
+        codes
+    }
+
+    pub(super) fn add_durations_to(&self, sum: &mut Counts) {
+        self.here.iter().for_each(|life| life.add_durations_to(sum));
+        if let Some(past) = &self.past {
+            sum.add(&past.duration);
+        }
+    }
+
+    pub(super) fn add_starts_to(&self, sum: &mut Counts) {
+        self.here.iter().for_each(|life| life.add_starts_to(sum));
+        if let Some(past) = &self.past {
+            sum.add(&past.start);
+        }
+    }
+}

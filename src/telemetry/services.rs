@@ -1,0 +1,205 @@
+//! What a page says of services and backends.
+
+use std::collections::BTreeMap;
+
+use super::export::{BackendSample, CounterId, ServiceSample};
+use super::fold::{Fold, OTHER, Rest};
+use super::names::{self, METRICS, Metric};
+use super::page::{Labels, Page, Value};
+use super::settings::ResponseStart;
+use crate::clock;
+use crate::model::{Counts, Direction, Load, StatTotals, WindowStats};
+
+/// Times to the response head, where each backend's are told.
+const RESPONSE_START_BY_BACKEND: Metric =
+    Metric { labels: names::REQUEST_DURATION.labels, ..names::RESPONSE_START };
+
+/// Writes each service and backend under its name while the budget lasts, then what has no name
+/// in sums.
+pub(super) fn write(
+    page: &mut Page,
+    fold: &mut Fold,
+    services: &[ServiceSample],
+    start: ResponseStart,
+    budget: usize,
+) {
+    let mut sums: BTreeMap<&str, GaugeSums> = BTreeMap::new();
+    for (service, named) in services.iter().zip(fold.begin(services, budget)) {
+        for counter in &service.counters {
+            if let Some(value) = fold.take_counter(&service.name, counter) {
+                write_counter(page, &service.name, &counter.id, value);
+            }
+        }
+        let sum = if named.service { &*service.name } else { OTHER };
+        for backend in &service.backends {
+            match fold.take(&service.name, backend) {
+                Some(totals) => write_backend(page, &service.name, backend, &totals),
+                None => sums.entry(sum).or_default().add(backend),
+            }
+        }
+        if let Some(starts) = fold.take_starts(&service.name) {
+            write_starts(page, &service.name, &starts);
+        }
+    }
+    for (service, rest) in fold.rests() {
+        write_rest(page, service, rest, &sums.remove(service).unwrap_or_default(), start);
+    }
+    write_folded(page, fold);
+}
+
+/// Of the gauges that can be added up, the sums over what has no name.
+#[derive(Default)]
+struct GaugeSums {
+    weight: u64,
+    up: u64,
+    load: LoadSums,
+}
+
+/// What is open, which is absent where there has been no traffic.
+#[derive(Clone, Copy, Default)]
+struct LoadSums {
+    in_flight: u64,
+    open_streams: u64,
+}
+
+impl GaugeSums {
+    fn add(&mut self, backend: &BackendSample) {
+        let load = LoadSums::of(backend);
+        self.weight += u64::from(backend.effective_weight);
+        self.up += u64::from(backend.up == Some(true));
+        self.load.in_flight += load.in_flight;
+        self.load.open_streams += load.open_streams;
+    }
+}
+
+impl LoadSums {
+    fn of(backend: &BackendSample) -> LoadSums {
+        LoadSums {
+            in_flight: backend.sum(Load::calls),
+            open_streams: backend.sum(|load| load.streams().count()),
+        }
+    }
+}
+
+fn backend_labels(page: &Page, service: &str, backend: &str) -> Labels {
+    page.labels(&names::BACKEND_WEIGHT, &[service, backend])
+}
+
+fn gauge(page: &mut Page, metric: &Metric, labels: &Labels, value: f64) {
+    page.number(metric, labels, &[], Value::Real(value));
+}
+
+fn histogram(page: &mut Page, metric: &Metric, labels: &Labels, counts: &Counts) {
+    if !counts.is_empty() {
+        page.histogram(metric, labels, counts);
+    }
+}
+
+fn write_backend(page: &mut Page, service: &str, backend: &BackendSample, totals: &StatTotals) {
+    let BackendSample { endpoint, ewma, recent, .. } = backend;
+    let labels = backend_labels(page, service, endpoint.address());
+    gauge(page, &names::BACKEND_WEIGHT, &labels, backend.effective_weight.into());
+    if let Some(up) = backend.up {
+        gauge(page, &names::BACKEND_UP, &labels, u8::from(up).into());
+    }
+    if !write_totals(page, &labels, totals, LoadSums::of(backend)) {
+        return;
+    }
+    histogram(page, &RESPONSE_START_BY_BACKEND, &labels, &totals.start);
+    let load = endpoint.load();
+    if let Some(age) = load.streams().mean_age(clock::now()) {
+        gauge(page, &names::BACKEND_STREAM_AGE, &labels, age.as_secs_f64());
+    }
+    gauge(page, &names::BACKEND_EWMA, &labels, load.ewma_seconds(ewma));
+    if let Some(ratio) = recent.success_ratio {
+        gauge(page, &names::BACKEND_SUCCESS_RATIO, &labels, ratio);
+    }
+    write_quantiles(page, &labels, recent);
+}
+
+fn write_quantiles(page: &mut Page, labels: &Labels, recent: &WindowStats) {
+    let WindowStats { p50, p90, p99, p999, .. } = recent;
+    for (quantile, value) in [("0.5", p50), ("0.9", p90), ("0.99", p99), ("0.999", p999)] {
+        if let Some(value) = value {
+            page.number(&names::BACKEND_LATENCY, labels, &[quantile], Value::Real(*value));
+        }
+    }
+}
+
+/// Estimates, ratios and quantiles have no sum, so they are not among these.
+fn write_rest(
+    page: &mut Page,
+    service: &str,
+    rest: &Rest,
+    gauges: &GaugeSums,
+    start: ResponseStart,
+) {
+    let labels = backend_labels(page, service, OTHER);
+    gauge(page, &names::BACKEND_WEIGHT, &labels, gauges.weight as f64);
+    gauge(page, &names::BACKEND_UP, &labels, gauges.up as f64);
+    write_totals(page, &labels, &rest.totals, gauges.load);
+    for (id, value) in &rest.counters {
+        write_counter(page, service, id, *value);
+    }
+    match start {
+        ResponseStart::Service => write_starts(page, service, &rest.totals.start),
+        _ => histogram(page, &RESPONSE_START_BY_BACKEND, &labels, &rest.totals.start),
+    }
+}
+
+fn write_counter(page: &mut Page, service: &str, id: &CounterId, value: u64) {
+    let labels = page.labels(id.metric, &[service]);
+    let more: Vec<&str> = id.labels.iter().map(|label| &**label).collect();
+    page.number(id.metric, &labels, &more, Value::Whole(value));
+}
+
+fn write_starts(page: &mut Page, service: &str, starts: &Counts) {
+    let labels = page.labels(&names::RESPONSE_START, &[service]);
+    histogram(page, &names::RESPONSE_START, &labels, starts);
+}
+
+/// Writes what there was of traffic; false if there was none.
+fn write_totals(page: &mut Page, labels: &Labels, totals: &StatTotals, load: LoadSums) -> bool {
+    let mut busy = load.in_flight > 0;
+    for (protocol, code, count) in totals.codes() {
+        busy = true;
+        let code = code.to_string();
+        page.number(&names::REQUESTS, labels, &[protocol.name(), &code], Value::Whole(count));
+    }
+    busy |= write_streams(page, labels, totals, load.open_streams);
+    if busy {
+        gauge(page, &names::BACKEND_IN_FLIGHT, labels, load.in_flight as f64);
+    }
+    histogram(page, &names::REQUEST_DURATION, labels, &totals.duration);
+    busy
+}
+
+fn write_streams(page: &mut Page, labels: &Labels, totals: &StatTotals, open: u64) -> bool {
+    let streams = &totals.streams;
+    if streams.opened == 0 && open == 0 {
+        return false;
+    }
+    gauge(page, &names::BACKEND_OPEN_STREAMS, labels, open as f64);
+    page.number(&names::STREAMS_OPENED, labels, &[], Value::Whole(streams.opened));
+    page.number(&names::STREAMS_ENDED, labels, &[], Value::Whole(streams.ended));
+    for (direction, messages) in Direction::ALL.into_iter().zip(streams.messages) {
+        let direction = [direction.name()];
+        page.number(&names::STREAM_MESSAGES, labels, &direction, Value::Whole(messages));
+    }
+    true
+}
+
+fn write_folded(page: &mut Page, fold: &Fold) {
+    let folded = fold.folded();
+    for metric in METRICS {
+        let has = |label| metric.labels.contains(&label);
+        let ways = if has("direction") { Direction::ALL.len() } else { 1 };
+        let sets = match (has("service"), has("backend"), has("code")) {
+            (true, true, true) => folded.codes,
+            (true, true, false) => folded.backends * ways,
+            (true, false, _) => folded.services,
+            (false, ..) => continue,
+        };
+        page.gauge(&names::FOLDED, &[metric.name], sets as f64);
+    }
+}

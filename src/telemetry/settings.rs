@@ -1,0 +1,58 @@
+//! What of all that is counted is exported.
+
+use std::time::Duration;
+
+/// How much a page may have, and in what detail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsSettings {
+    /// Series that a page may have, of all metrics together.
+    pub series_budget: usize,
+    /// Upper bounds of the histograms, ascending; each one that is
+    /// [counted exactly](crate::model::nearest_bound).
+    pub latency_buckets: Vec<Duration>,
+    /// Whose times to the response head are told.
+    pub response_start: ResponseStart,
+}
+
+/// Whose times to the response head are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseStart {
+    /// Those of each service.
+    Service,
+    /// Those of each backend.
+    Backend,
+    /// Nobody's.
+    Off,
+}
+
+/// In microseconds: from what one machine needs to what gRPC clients give up after, up to 10 s each
+/// at most twice the one before.
+const LATENCY_BUCKETS: [u64; 20] = [
+    500, 1_000, 2_000, 3_000, 5_000, 10_000, 20_000, 30_000, 50_000, 100_000, 200_000, 300_000,
+    500_000, 1_000_000, 2_000_000, 3_000_000, 5_000_000, 10_000_000, 30_000_000, 60_000_000,
+];
+
+impl Default for MetricsSettings {
+    fn default() -> MetricsSettings {
+        MetricsSettings {
+            series_budget: 200_000,
+            latency_buckets: LATENCY_BUCKETS.map(Duration::from_micros).into(),
+            response_start: ResponseStart::Service,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::nearest_bound;
+
+    #[test]
+    fn the_buckets_are_counted_exactly() {
+        let bounds = MetricsSettings::default().latency_buckets;
+        assert!(bounds.windows(2).all(|w| w[0] < w[1]));
+        for bound in bounds {
+            assert_eq!(Duration::from_nanos(nearest_bound(bound.as_nanos() as u64)), bound);
+        }
+    }
+}
