@@ -22,6 +22,12 @@ pub fn unix_seconds() -> f64 {
     since.unwrap_or_default().as_secs_f64()
 }
 
+/// The date now, as the machine has it: for people, never to measure with.
+#[expect(clippy::disallowed_methods)] // here time comes from
+pub fn wall() -> SystemTime {
+    SystemTime::now()
+}
+
 /// Keeps what happens all the time from being said all the time.
 #[derive(Debug)]
 pub struct Seldom {

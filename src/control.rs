@@ -2,11 +2,15 @@
 //!
 //! It speaks to the services' writers alone and knows nothing of the data path.
 
+mod audit;
 mod convert;
 mod explain;
 mod limit;
+mod overridden;
+mod policy;
 mod server;
 mod service;
+mod split;
 mod watch;
 
 pub use server::{ServeError, serve};

@@ -7,21 +7,29 @@
 mod change;
 mod handle;
 mod history;
+mod overridden;
 mod overrides;
 mod registry;
 mod routing;
 mod snapshot;
 mod spec;
+mod split;
+mod splits;
+mod stamp;
 mod view;
 mod writer;
 
 pub use change::{CONFIGURED, Change, ChangeError, Conditions};
 pub use handle::{Service, SnapshotCache};
 pub use history::Since;
+pub use overridden::{Overridden, OverrideKind, Setting};
 pub use registry::Registry;
 pub use routing::{Routing, RoutingCache};
 pub use snapshot::Snapshot;
 pub use spec::{
     Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, PRECONNECT, ServiceSpec, UpstreamProtocol,
 };
+pub use split::{ShareView, SplitChange, SplitError, SplitView};
+pub use splits::Splits;
+pub use stamp::Stamp;
 pub use view::{BackendState, BackendView, ServiceView};

@@ -110,11 +110,13 @@ impl Gateway {
         let plan = Plan { workers: self.fixed.workers, ..plan };
         let before = self.registry.routing();
         self.registry.publish(routing(&self.registry, plan).await);
+        self.registry.retire(&before).await;
         self.listeners.commit(listeners, &self.workers);
         self.drain_timeout = drain_timeout;
         let listeners = self.listeners().len();
         tracing::info!(listeners, services, routes, "configuration reloaded");
-        log_routes(&self.registry.routing().routes.changes_since(&before.routes));
+        let configured = Arc::clone(self.registry.routing().splits.configured());
+        log_routes(&configured.changes_since(before.splits.configured()));
         Ok(())
     }
 }
@@ -148,8 +150,12 @@ pub(super) async fn routing(registry: &Registry, plan: Plan) -> Routing {
                 service.configure(spec).await;
                 service
             }
-            None => Service::start(spec, plan.workers, &runtime),
+            None => {
+                let first = registry.first_revision();
+                Service::start_at(first, spec, plan.workers, &runtime)
+            }
         });
     }
-    Routing { routes: Arc::clone(&plan.routes), services: services.into() }
+    let (routes, services) = (Arc::clone(&plan.routes), services.into());
+    Routing { routes, services, ..Routing::default() }
 }

@@ -28,8 +28,8 @@ const PART: u32 = 16;
 
 /// Reads the setting `bounded_load`.
 pub(super) fn factor(params: &Params) -> Option<f64> {
-    params.parsed("bounded_load", None, |text| match text.parse::<f64>() {
-        Ok(factor) if (1.0..=MAX_FACTOR).contains(&factor) => Ok(Some(factor)),
+    params.optional("bounded_load", |text| match text.parse::<f64>() {
+        Ok(factor) if (1.0..=MAX_FACTOR).contains(&factor) => Ok(factor),
         _ => Err(format!(
             "`{text}` is not a factor from 1 to {MAX_FACTOR}: write 1.25 for a quarter more than \
              the fair share"

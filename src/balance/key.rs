@@ -1,5 +1,6 @@
 //! What of a request a policy hashes, as the configuration says.
 
+use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use crate::model::{ParamValue, Params, nearest, units};
@@ -52,6 +53,15 @@ pub enum Fallback {
     SourceAddress,
 }
 
+impl Display for Fallback {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fallback::Random => "random",
+            Fallback::SourceAddress => "source_address",
+        })
+    }
+}
+
 const EXAMPLE: &str = "write `key: { header: x-user-id }`, or one of cookie, query and jwt_claim \
                        instead of header, or `key: source_address`";
 /// Of these, a key has one.
@@ -62,12 +72,18 @@ const OF_COOKIES: [&str; 3] = ["set", "ttl", "path"];
 impl KeySpec {
     /// Reads the settings `key` and `fallback`; wrong ones are noted.
     pub(super) fn read(params: &Params) -> KeySpec {
-        let fallback = params.parsed("fallback", Fallback::Random, |text| match text {
+        let source = source(params);
+        let fallback = |text: &str| match text {
             "random" => Ok(Fallback::Random),
             "source_address" => Ok(Fallback::SourceAddress),
             _ => Err(format!("unknown value `{text}`: write random or source_address")),
-        });
-        let source = match source(params) {
+        };
+        let fallback = match &source {
+            Ok(source) if source.is_always_there() => params.optional("fallback", fallback),
+            _ => Some(params.parsed("fallback", Fallback::Random, fallback)),
+        };
+        let fallback = fallback.unwrap_or_default();
+        let source = match source {
             Ok(source) if source.is_always_there() && params.get("fallback").is_some() => {
                 params
                     .reject("fallback", "is never used, as every request has this key: remove it");

@@ -7,11 +7,14 @@ mod change;
 mod client;
 mod error;
 mod json;
+mod overrides;
 mod parse;
+mod policies;
 mod route;
 mod services;
 mod session;
 mod since;
+mod split;
 mod streams;
 mod table;
 mod watch;
@@ -53,9 +56,9 @@ pub struct Args {
 
 const HELP: &str = "\
 Changes take effect at once, on every worker, and drop nothing that is in flight. They lie over the
-configuration file: they stay when it is reloaded, and end with the process. Each is all or nothing
-and makes the service's revision one more; --expected-revision N refuses it if somebody else was
-faster.
+configuration file: they stay when it is reloaded, and end with the process; `backends` shows them
+below its table, and `reset` takes them back. Each is all or nothing and makes the service's revision
+one more; --expected-revision N refuses it if somebody else was faster.
 
 Tables fit the terminal, or 80 columns where there is none: columns that do not are left out, the
 least important ones first. Scripts use --output json, where errors are JSON on standard error too.
@@ -77,7 +80,13 @@ Examples:
   equipoise ctl remove orders 127.0.0.1:50051              drain it first to see it run empty
   equipoise ctl set-policy orders round_robin
   equipoise ctl set-policy orders consistent_hash key.header=x-user-id replicas=128
-  equipoise ctl set-policy orders configured               back to what the file says";
+  equipoise ctl set-policy orders configured               back to what the file says
+  equipoise ctl policies orders                            its policy, with every setting
+  equipoise ctl split checkout                             the services of a route, and their weights
+  equipoise ctl set-split checkout orders=90 canary=10
+  equipoise ctl reset-split checkout                       back to what the file says
+  equipoise ctl reset orders 127.0.0.1:50051               this backend as the file has it
+  equipoise ctl reset orders                               all of the service as the file has it";
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -106,6 +115,16 @@ enum Command {
     Remove(change::Remove),
     /// Spread a service's requests in another way
     SetPolicy(change::SetPolicy),
+    /// Take back what was changed: the configuration file holds again
+    Reset(change::Reset),
+    /// Show how routes split their requests over services, as for a canary
+    Split(split::Args),
+    /// Set the weights of services in a route's split
+    SetSplit(split::Set),
+    /// Take back what was changed about a route's split
+    ResetSplit(split::Reset),
+    /// Show how each service spreads its requests, with every setting in effect
+    Policies(policies::Args),
     /// Say which route a request would take, and why
     Route(route::Args),
     /// Show a service's backends again and again
@@ -157,6 +176,11 @@ pub async fn execute(args: Args, out: &mut dyn Write, screen: Screen) -> Result<
         Command::Add(args) => args.run(session).await?,
         Command::Remove(args) => args.run(session).await?,
         Command::SetPolicy(args) => args.run(session).await?,
+        Command::Reset(args) => args.run(session).await?,
+        Command::Policies(args) => args.run(session).await?,
+        Command::Split(args) => args.run(session).await?,
+        Command::SetSplit(args) => args.run(session).await?,
+        Command::ResetSplit(args) => args.run(session).await?,
         Command::Route(args) => return args.run(session).await,
         Command::Watch(args) => args.run(session).await?,
     }

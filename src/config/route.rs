@@ -9,12 +9,9 @@ use super::report::{Problems, Span};
 use super::{filter, matching};
 use crate::model::nearest;
 use crate::model::route::{
-    Filters, Forward, InsertError, MAX_PATTERNS, Match, Mirror, PathMatch, Route, RouteTable,
-    RouteTableBuilder, Share, Split, check_name,
+    Filters, Forward, InsertError, MAX_PATTERNS, MAX_SHARE_WEIGHT, Match, Mirror, PathMatch, Route,
+    RouteTable, RouteTableBuilder, Share, Split, check_name,
 };
-
-/// The largest weight in a split.
-const MAX_SPLIT_WEIGHT: u64 = 1_000_000;
 
 const HELP_TARGET: &str = "add `service: NAME`, or `split: [ { service: NAME, weight: 1 } ]`";
 
@@ -210,7 +207,7 @@ impl<'a> Routes<'a> {
             let mut target = Fields::or_short(item, "service", self.problems);
             let service = target.require("service", "add `service: NAME`");
             let mut weight = 1;
-            target.set("weight", &mut weight, count(0..=MAX_SPLIT_WEIGHT));
+            target.set("weight", &mut weight, count(0..=u64::from(MAX_SHARE_WEIGHT)));
             let filters = filter::read(&mut target, filters.clone(), path, self.problems);
             target.finish();
             shares.extend(service.and_then(|service| self.share(service, weight, filters)));

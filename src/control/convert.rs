@@ -1,12 +1,11 @@
 //! Between the values of the service layer and the messages of the API.
 
-use prost_types::value::Kind;
-use prost_types::{Struct, Value};
 use tonic::Status;
 
+use super::overridden::overridden;
+use super::policy::settings_of;
 use super::proto;
 use crate::clock;
-use crate::model::ParamValue;
 use crate::service::{BackendState, BackendView, ChangeError, EndpointSpec, ServiceView, Since};
 
 pub(super) fn summary(view: &ServiceView) -> proto::ServiceSummary {
@@ -20,6 +19,8 @@ pub(super) fn summary(view: &ServiceView) -> proto::ServiceSummary {
         backends: count(|_| true),
         eligible_backends: count(|backend| backend.effective_weight() > 0),
         draining_backends: count(|backend| backend.drained),
+        overrides: u32::try_from(view.overrides.len()).unwrap_or(u32::MAX),
+        policy_settings: Some(settings_of(&view.spec.balancer)),
     }
 }
 
@@ -62,6 +63,8 @@ pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto
         policy: view.spec.balancer.policy.into(),
         revision: view.revision,
         backends: view.backends.iter().map(backend).collect(),
+        overrides: view.overrides.iter().map(overridden).collect(),
+        policy_settings: Some(settings_of(&view.spec.balancer)),
     })
 }
 
@@ -84,42 +87,6 @@ pub(super) fn new_backend(backend: proto::NewBackend) -> EndpointSpec {
     EndpointSpec { address: backend.address, weight: backend.weight.unwrap_or(1) }
 }
 
-/// A policy's settings, which stand in a `Struct` as they would in the configuration.
-pub(super) fn settings(settings: Struct) -> Result<Vec<(String, ParamValue)>, Status> {
-    let settings = settings.fields.into_iter();
-    settings.map(|(key, value)| setting(&key, value).map(|value| (key, value))).collect()
-}
-
-fn setting(key: &str, value: Value) -> Result<ParamValue, Status> {
-    match value.kind {
-        Some(Kind::StructValue(map)) => {
-            let pairs = map.fields.into_iter();
-            let pair = |(inner, value): (String, Value)| match scalar(value) {
-                Some(text) => Ok((inner, text)),
-                None => Err(unreadable(key)),
-            };
-            pairs.map(pair).collect::<Result<_, _>>().map(ParamValue::Map)
-        }
-        _ => scalar(value).map(ParamValue::Text).ok_or_else(|| unreadable(key)),
-    }
-}
-
-fn scalar(value: Value) -> Option<String> {
-    match value.kind? {
-        Kind::StringValue(text) => Some(text),
-        Kind::NumberValue(number) => Some(number.to_string()),
-        Kind::BoolValue(yes) => Some(yes.to_string()),
-        Kind::NullValue(_) | Kind::StructValue(_) | Kind::ListValue(_) => None,
-    }
-}
-
-fn unreadable(key: &str) -> Status {
-    let key: String = key.chars().take(64).collect();
-    Status::invalid_argument(format!(
-        "setting `{key}` is neither a text, a number, true nor false, nor a mapping to such"
-    ))
-}
-
 fn state(state: BackendState) -> proto::BackendState {
     match state {
         BackendState::Ready => proto::BackendState::Ready,
@@ -132,6 +99,7 @@ fn state(state: BackendState) -> proto::BackendState {
 pub(super) fn refusal(error: &ChangeError) -> Status {
     let message = error.to_string();
     match error {
+        ChangeError::Gone { .. } => Status::not_found(message),
         ChangeError::Invalid(_) => Status::invalid_argument(message),
         ChangeError::Stale { .. } => Status::aborted(message),
         ChangeError::Empty { .. } => Status::failed_precondition(message),

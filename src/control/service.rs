@@ -8,9 +8,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::watch::Feed;
-use super::{convert, proto};
+use super::{audit, convert, policy, proto, split};
 use crate::model::nearest;
-use crate::service::{Change, Conditions, Registry, Service};
+use crate::service::{Change, Conditions, Registry, Service, SplitChange};
 
 /// Streams of WatchService that may be open at a time.
 const MAX_WATCHERS: usize = 1000;
@@ -46,8 +46,11 @@ impl Control {
         change: Change,
         conditions: Conditions,
     ) -> Result<u64, Status> {
-        let peer = peer.map_or_else(|| "unknown peer".into(), |peer| peer.to_string());
-        let result = self.find(service)?.change(change, conditions, peer).await;
+        let by = name(peer);
+        let found = self.find(service).inspect_err(|unknown| {
+            audit::refused(service, &by, &change, unknown.message());
+        });
+        let result = found?.change(change, conditions, by).await;
         result.map_err(|error| convert::refusal(&error))
     }
 }
@@ -158,11 +161,63 @@ impl proto::control_server::Control for Control {
     ) -> Result<Response<proto::SetPolicyResponse>, Status> {
         let peer = request.remote_addr();
         let request = request.into_inner();
-        let settings = convert::settings(request.settings.unwrap_or_default())?;
-        let change = Change::SetPolicy { policy: request.policy, settings };
+        let settings = policy::settings(request.settings.unwrap_or_default());
+        let settings = settings.inspect_err(|unreadable| {
+            let change = Change::SetPolicy { policy: request.policy.clone(), settings: Vec::new() };
+            audit::refused(&request.service, &name(peer), &change, unreadable.message());
+        });
+        let change = Change::SetPolicy { policy: request.policy, settings: settings? };
         let conditions = conditions(request.expected_revision, true);
         let revision = self.change(peer, &request.service, change, conditions).await?;
         Ok(Response::new(proto::SetPolicyResponse { revision }))
+    }
+
+    async fn reset_service(
+        &self,
+        request: Request<proto::ResetServiceRequest>,
+    ) -> Result<Response<proto::ResetServiceResponse>, Status> {
+        let peer = request.remote_addr();
+        let request = request.into_inner();
+        let change = Change::Reset(request.backends);
+        let conditions = conditions(request.expected_revision, request.allow_empty);
+        let revision = self.change(peer, &request.service, change, conditions).await?;
+        Ok(Response::new(proto::ResetServiceResponse { revision }))
+    }
+
+    async fn list_splits(
+        &self,
+        _: Request<proto::ListSplitsRequest>,
+    ) -> Result<Response<proto::ListSplitsResponse>, Status> {
+        Ok(Response::new(split::list(&self.registry)))
+    }
+
+    async fn get_split(
+        &self,
+        request: Request<proto::GetSplitRequest>,
+    ) -> Result<Response<proto::Split>, Status> {
+        split::get(&self.registry, &request.into_inner().route).map(Response::new)
+    }
+
+    async fn set_split(
+        &self,
+        request: Request<proto::SetSplitRequest>,
+    ) -> Result<Response<proto::SetSplitResponse>, Status> {
+        let by = name(request.remote_addr());
+        let proto::SetSplitRequest { route, weights, expected_revision } = request.into_inner();
+        let change = SplitChange::Set(weights.into_iter().collect());
+        let revision = split::change(&self.registry, &route, &change, expected_revision, &by)?;
+        Ok(Response::new(proto::SetSplitResponse { revision }))
+    }
+
+    async fn reset_split(
+        &self,
+        request: Request<proto::ResetSplitRequest>,
+    ) -> Result<Response<proto::ResetSplitResponse>, Status> {
+        let by = name(request.remote_addr());
+        let proto::ResetSplitRequest { route, expected_revision: expected } = request.into_inner();
+        let change = SplitChange::Reset;
+        let revision = split::change(&self.registry, &route, &change, expected, &by)?;
+        Ok(Response::new(proto::ResetSplitResponse { revision }))
     }
 
     async fn explain_route(
@@ -172,6 +227,11 @@ impl proto::control_server::Control for Control {
         let routing = self.registry.routing();
         super::explain::explain(&routing.routes, request.into_inner()).map(Response::new)
     }
+}
+
+/// What the log calls who has asked.
+fn name(peer: Option<SocketAddr>) -> String {
+    peer.map_or_else(|| "unknown peer".into(), |peer| peer.to_string())
 }
 
 fn conditions(expected_revision: Option<u64>, allow_empty: bool) -> Conditions {

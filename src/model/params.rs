@@ -1,6 +1,8 @@
 //! The settings of a plug-in as it reads them: by key, typed, nothing left over.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::fmt::Display;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::{nearest, units};
@@ -32,9 +34,13 @@ pub struct BadParams(pub Vec<BadParam>);
 #[derive(Debug, Default)]
 pub struct Params {
     entries: Vec<(String, ParamValue, Cell<bool>)>,
-    errors: std::cell::RefCell<Vec<BadParam>>,
-    asked: std::cell::RefCell<Vec<&'static str>>,
+    errors: RefCell<Vec<BadParam>>,
+    asked: RefCell<Vec<&'static str>>,
+    defaults: Defaults,
 }
+
+/// What holds for keys that were asked for and not given; filled while they are read.
+pub type Defaults = Rc<RefCell<Vec<(&'static str, ParamValue)>>>;
 
 impl Params {
     /// Settings in the order given.
@@ -51,9 +57,14 @@ impl Params {
         Some(value)
     }
 
+    /// The defaults that hold, once all has been read.
+    pub fn defaults(&self) -> Defaults {
+        Rc::clone(&self.defaults)
+    }
+
     /// The duration under `key`, or `default`; a wrong one is noted and `default` returned.
     pub fn duration(&self, key: &'static str, default: Duration) -> Duration {
-        self.parsed(key, default, units::parse_duration)
+        self.given(key, || format!("{default:?}"), units::parse_duration).unwrap_or(default)
     }
 
     /// The whole number under `key`, or `default`; a wrong one is noted and `default` returned.
@@ -65,21 +76,42 @@ impl Params {
 
     /// The value of `key` as `parse` reads it, or `default`; a wrong one is noted and `default`
     /// returned.
-    pub fn parsed<T>(
+    pub fn parsed<T: Display>(
         &self,
         key: &'static str,
         default: T,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> T {
+        self.given(key, || default.to_string(), parse).unwrap_or(default)
+    }
+
+    /// The value of `key` as `parse` reads it, if it is given; a wrong one is noted.
+    pub fn optional<T>(
+        &self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.given(key, String::new, parse)
+    }
+
+    /// As `optional`, and notes what holds instead, unless that is nothing.
+    fn given<T>(
+        &self,
+        key: &'static str,
+        default: impl FnOnce() -> String,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
         let result = match self.get(key) {
-            None => return default,
+            None => {
+                let default = Some(default()).filter(|default| !default.is_empty());
+                let default = default.map(|default| (key, ParamValue::Text(default)));
+                self.defaults.borrow_mut().extend(default);
+                return None;
+            }
             Some(ParamValue::Text(text)) => parse(text),
             Some(ParamValue::Map(_)) => Err("one value is wanted here, not a mapping".into()),
         };
-        result.unwrap_or_else(|message| {
-            self.reject(key, message);
-            default
-        })
+        result.map_err(|message| self.reject(key, message)).ok()
     }
 
     /// Notes an error about `key`.

@@ -30,7 +30,7 @@ pub use filters::{Filters, HeaderEdit, Mirror, PathRewrite, Redirect, RedirectSt
 pub use matches::{HostMatch, MAX_HOST, Match, PathMatch, check_path};
 pub use name::{MAX_NAME, check_name};
 pub use pattern::Pattern;
-pub use split::{Share, Split};
+pub use split::{MAX_SHARE_WEIGHT, Share, Split};
 pub use table::{InsertError, MAX_PATTERNS, RouteTable, RouteTableBuilder};
 
 /// What of a request is looked at to find its route.

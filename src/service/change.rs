@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use super::overrides::{Overrides, key};
-use super::{Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, ServiceSpec};
+use super::{Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, ServiceSpec, Stamp};
 use crate::model::{LISTED, ParamValue, address, listed as list};
 
 /// How much of a name an error message shows: it travels in a header.
@@ -33,6 +33,9 @@ pub enum Change {
         /// Its settings.
         settings: Vec<(String, ParamValue)>,
     },
+    /// Nothing that operators wanted of these addresses, or of the whole service without any: the
+    /// configuration holds again.
+    Reset(Vec<String>),
 }
 
 /// What must hold for a change to be made.
@@ -72,6 +75,12 @@ pub enum ChangeError {
         /// The service.
         service: String,
     },
+    /// The configuration has the service no more.
+    #[error("there is no service `{service}`: the configuration has it no more")]
+    Gone {
+        /// The service.
+        service: String,
+    },
     /// The writer is gone.
     #[error("service `{service}` no longer takes changes: the gateway is shutting down")]
     Closed {
@@ -87,6 +96,8 @@ pub(super) struct Current<'a> {
     pub(super) spec: &'a ServiceSpec,
     /// The addresses of its backends.
     pub(super) backends: &'a [&'a str],
+    /// Who wants the change.
+    pub(super) stamp: &'a Stamp,
 }
 
 impl Change {
@@ -102,7 +113,10 @@ impl Change {
             Change::Undrain(address) => current.drain(address, false, overrides),
             Change::Add(backends) => current.add(backends, overrides),
             Change::Remove(addresses) => current.remove(addresses, overrides),
-            Change::SetPolicy { policy, settings } => set_policy(policy, settings, overrides),
+            Change::SetPolicy { policy, settings } => {
+                current.set_policy(policy, settings, overrides)
+            }
+            Change::Reset(addresses) => current.reset(addresses, overrides),
         };
         if wrong.is_empty() { Ok(()) } else { Err(ChangeError::Invalid(wrong.join("; "))) }
     }
@@ -121,13 +135,13 @@ impl Current<'_> {
         }
         wrong.extend(too_heavy(weights.iter().map(|(address, weight)| (&**address, *weight))));
         for (address, weight) in weights {
-            overrides.of(key(address)).weight = Some(*weight);
+            overrides.set_weight(address, *weight, self.stamp);
         }
         wrong
     }
 
     fn drain(self, address: &String, drained: bool, overrides: &mut Overrides) -> Vec<String> {
-        overrides.of(key(address)).drained = drained;
+        overrides.drain(address, drained, self.stamp);
         self.unknown([address])
     }
 
@@ -151,7 +165,7 @@ impl Current<'_> {
             }
         }
         wrong.truncate(LISTED);
-        overrides.add(self.spec, backends);
+        overrides.add(self.spec, backends, self.stamp);
         if !again.is_empty() {
             let again = list(again);
             wrong.push(format!("service `{}` would have {again} twice", self.spec.name));
@@ -164,8 +178,49 @@ impl Current<'_> {
         if addresses.is_empty() {
             return vec!["no addresses given: name at least one backend".into()];
         }
-        overrides.remove(self.spec, addresses);
+        overrides.remove(self.spec, addresses, self.stamp);
         self.unknown(addresses)
+    }
+
+    fn reset(self, addresses: &[String], overrides: &mut Overrides) -> Vec<String> {
+        if addresses.is_empty() {
+            *overrides = Overrides::default();
+            return Vec::new();
+        }
+        overrides.forget(addresses);
+        let removed: HashSet<String> = self.removed().map(key).collect();
+        self.unknown(addresses.iter().filter(|address| !removed.contains(&key(address))))
+    }
+
+    /// Those of the configuration that operators have removed.
+    fn removed(&self) -> impl Iterator<Item = &str> {
+        let here: HashSet<String> = self.backends.iter().map(|a| key(a)).collect();
+        let configured = self.spec.endpoints.iter().map(|endpoint| &*endpoint.address);
+        configured.filter(move |address| !here.contains(&key(address)))
+    }
+
+    fn set_policy(
+        self,
+        policy: &str,
+        settings: &[(String, ParamValue)],
+        overrides: &mut Overrides,
+    ) -> Vec<String> {
+        if policy == CONFIGURED {
+            overrides.set_balancer(None, self.stamp);
+            return match settings {
+                [] => Vec::new(),
+                _ => vec![format!("`{CONFIGURED}` takes no settings: the configuration has them")],
+            };
+        }
+        let balancer = Balancer::policy(&clip(policy)).and_then(|policy| {
+            let wrong = |bad| format!("{}: {bad}", policy.name());
+            Balancer::new(policy, settings.to_vec()).map_err(wrong)
+        });
+        match balancer {
+            Ok(balancer) => overrides.set_balancer(Some(balancer), self.stamp),
+            Err(message) => return vec![message.chars().take(1024).collect()],
+        }
+        Vec::new()
     }
 
     /// What is to be said of addresses that the service does not have.
@@ -180,32 +235,14 @@ impl Current<'_> {
             [] => "none".into(),
             backends => list(backends.iter().map(|address| clip(address)).collect()),
         };
-        let (service, unknown) = (&self.spec.name, list(unknown));
-        vec![format!("service `{service}` has no backend {unknown}; it has {has}")]
-    }
-}
-
-fn set_policy(
-    policy: &str,
-    settings: &[(String, ParamValue)],
-    overrides: &mut Overrides,
-) -> Vec<String> {
-    if policy == CONFIGURED {
-        overrides.balancer = None;
-        return match settings {
-            [] => Vec::new(),
-            _ => vec![format!("`{CONFIGURED}` takes no settings: the configuration has them")],
+        let removed: Vec<String> = self.removed().map(clip).collect();
+        let removed = match &*removed {
+            [] => String::new(),
+            _ => format!("; operators have removed {}", list(removed)),
         };
+        let (service, unknown) = (&self.spec.name, list(unknown));
+        vec![format!("service `{service}` has no backend {unknown}; it has {has}{removed}")]
     }
-    let balancer = Balancer::policy(&clip(policy)).and_then(|policy| {
-        let wrong = |bad| format!("{}: {bad}", policy.name());
-        Balancer::new(policy, settings.to_vec()).map_err(wrong)
-    });
-    match balancer {
-        Ok(balancer) => overrides.balancer = Some(balancer),
-        Err(message) => return vec![message.chars().take(1024).collect()],
-    }
-    Vec::new()
 }
 
 /// For the log: clipped, however long the request was.
@@ -227,6 +264,10 @@ impl fmt::Display for Change {
                 write!(f, "remove {}", list(addresses.iter().map(|a| clip(a)).collect()))
             }
             Change::SetPolicy { policy, .. } => write!(f, "set policy `{}`", clip(policy)),
+            Change::Reset(addresses) if addresses.is_empty() => f.write_str("reset all"),
+            Change::Reset(addresses) => {
+                write!(f, "reset {}", list(addresses.iter().map(|a| clip(a)).collect()))
+            }
         }
     }
 }

@@ -33,8 +33,18 @@ impl Service {
     /// Starts the service that `spec` describes for `workers` workers; its writer runs on
     /// `runtime`.
     pub fn start(spec: ServiceSpec, workers: usize, runtime: &runtime::Handle) -> Arc<Service> {
+        Service::start_at(1, spec, workers, runtime)
+    }
+
+    /// As [`Service::start`], but with this as the first revision.
+    pub fn start_at(
+        revision: u64,
+        spec: ServiceSpec,
+        workers: usize,
+        runtime: &runtime::Handle,
+    ) -> Arc<Service> {
         let name = spec.name.clone();
-        let writer = Writer::new(spec, workers);
+        let writer = Writer::new(spec, workers, revision);
         let (snapshot, view) = (writer.snapshot(), writer.view());
         let (commands, inbox) = mpsc::channel(WAITING_CHANGES);
         runtime.spawn(writer.run(inbox));
@@ -108,6 +118,16 @@ impl Service {
         // A writer that is gone has nothing left to configure.
         if self.commands.send(command).await.is_ok() {
             let _ = answered.await;
+        }
+    }
+
+    /// Makes no more changes, since the configuration has it no more, and says the last revision.
+    pub async fn retire(&self) -> u64 {
+        let (answer, answered) = oneshot::channel();
+        let last = self.view().revision;
+        match self.commands.send(Command::Retire(answer)).await {
+            Ok(()) => answered.await.unwrap_or(last),
+            Err(_) => last,
         }
     }
 }

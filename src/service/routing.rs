@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::Service;
+use super::{Service, Splits};
 use crate::model::RouteTable;
 
 /// Where requests go. Never changes; a new configuration makes a new one, and a request keeps
@@ -15,6 +15,8 @@ pub struct Routing {
     pub routes: Arc<RouteTable>,
     /// The services, by that index.
     pub services: Box<[Arc<Service>]>,
+    /// How the routes split their requests, and what of that operators want.
+    pub splits: Splits,
 }
 
 /// A worker's own reference to the newest routing; `load` costs one comparison of pointers.

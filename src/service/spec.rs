@@ -1,5 +1,6 @@
 //! A service as the configuration describes it, validated.
 
+use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 
 use crate::balance::{self, Factory, POLICIES, Policy};
@@ -34,6 +35,8 @@ pub struct Balancer {
     pub policy: &'static str,
     /// What it was configured with.
     pub settings: Vec<(String, ParamValue)>,
+    /// Every setting that it goes by, those that were not given with their defaults; by key.
+    pub in_effect: Vec<(String, ParamValue)>,
     /// The configured policy.
     pub factory: Arc<dyn Factory>,
 }
@@ -47,8 +50,13 @@ impl Balancer {
         policy: &'static dyn Policy,
         settings: Vec<(String, ParamValue)>,
     ) -> Result<Balancer, BadParams> {
-        let factory = policy.configure(Params::new(settings.clone()))?;
-        Ok(Balancer { policy: policy.name(), settings, factory })
+        let params = Params::new(settings.clone());
+        let defaults = params.defaults();
+        let factory = policy.configure(params)?;
+        let mut in_effect = settings.clone();
+        in_effect.extend(defaults.take().into_iter().map(|(key, value)| (key.into(), value)));
+        in_effect.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(Balancer { policy: policy.name(), settings, in_effect, factory })
     }
 
     /// The policy called `name`.
@@ -68,6 +76,19 @@ impl Balancer {
 impl PartialEq for Balancer {
     fn eq(&self, other: &Balancer) -> bool {
         (self.policy, &self.settings) == (other.policy, &other.settings)
+    }
+}
+
+/// As one would write it in a line.
+impl Display for Balancer {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(self.policy)?;
+        self.settings.iter().try_for_each(|(key, value)| match value {
+            ParamValue::Text(text) => write!(f, " {key}={text}"),
+            ParamValue::Map(pairs) => {
+                pairs.iter().try_for_each(|(inner, text)| write!(f, " {key}.{inner}={text}"))
+            }
+        })
     }
 }
 

@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ServiceSpec;
 use super::history::{History, Since};
+use super::{Overridden, ServiceSpec};
 use crate::clock;
 use crate::model::{Endpoint, EwmaParams, Time, WindowStats};
 
@@ -18,6 +18,8 @@ pub struct ServiceView {
     pub revision: u64,
     /// In the order of the configuration, then those added at run time.
     pub backends: Vec<BackendView>,
+    /// What operators want otherwise than the configuration has it.
+    pub overrides: Arc<[Overridden]>,
     /// Those removed that still have requests in flight.
     pub leaving: Vec<BackendView>,
     /// How the latency estimates are kept.
@@ -88,6 +90,19 @@ impl BackendView {
 }
 
 impl ServiceView {
+    /// Before there is a first revision.
+    pub(super) fn empty(spec: &Arc<ServiceSpec>) -> ServiceView {
+        ServiceView {
+            spec: Arc::clone(spec),
+            revision: 0,
+            backends: Vec::new(),
+            overrides: Arc::default(),
+            leaving: Vec::new(),
+            ewma: spec.balancer.factory.ewma(),
+            history: History::default(),
+        }
+    }
+
     /// The revisions since which requests can be counted; the newest is the current one.
     pub fn kept_revisions(&self) -> RangeInclusive<u64> {
         self.history.kept()

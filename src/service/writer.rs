@@ -11,9 +11,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::change::{Change, ChangeError, Conditions, Current};
 use super::history::History;
+use super::overridden::Covered;
 use super::overrides::{Overrides, Wanted, key};
 use super::view::{BackendView, ServiceView};
-use super::{ServiceSpec, Snapshot};
+use super::{Overridden, ServiceSpec, Snapshot, Stamp};
 use crate::clock;
 use crate::model::{Endpoint, EndpointSet, Member, Window, WindowStats};
 
@@ -24,6 +25,8 @@ pub(super) enum Command {
     Change(Asked),
     /// The configuration has changed.
     Configure(Box<ServiceSpec>, oneshot::Sender<()>),
+    /// The configuration has it no more: its last revision is wanted, and no other comes.
+    Retire(oneshot::Sender<u64>),
 }
 
 /// A change with its conditions, who wants it, and the place for the answer.
@@ -41,6 +44,8 @@ pub(super) struct Writer {
     /// As the configuration has it.
     configured: Arc<ServiceSpec>,
     overrides: Overrides,
+    /// The same, as operators are to see it.
+    overridden: Arc<[Overridden]>,
     /// As it is, with the balancer that operators want.
     spec: Arc<ServiceSpec>,
     revision: u64,
@@ -53,6 +58,8 @@ pub(super) struct Writer {
     leaving: Vec<Backend>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     view: watch::Sender<Arc<ServiceView>>,
+    /// The configuration has it no more.
+    retired: bool,
 }
 
 /// A backend as it is to be, and what it did of late.
@@ -66,21 +73,35 @@ struct Backend {
     recent: WindowStats,
 }
 
+impl Backend {
+    fn view(&self) -> BackendView {
+        BackendView {
+            endpoint: Arc::clone(&self.endpoint),
+            life: self.life,
+            weight: self.weight,
+            drained: self.drained,
+            recent: self.recent.clone(),
+        }
+    }
+}
+
 impl Writer {
     /// The writer of `spec`, with the first revision published.
-    pub(super) fn new(spec: ServiceSpec, workers: usize) -> Writer {
+    pub(super) fn new(spec: ServiceSpec, workers: usize, first_revision: u64) -> Writer {
         let spec = Arc::new(spec);
         let mut writer = Writer {
             workers,
             configured: Arc::clone(&spec),
             overrides: Overrides::default(),
-            revision: 0,
+            overridden: Arc::default(),
+            revision: first_revision.saturating_sub(1),
             history: History::default(),
             lives: 0,
             backends: Vec::new(),
             leaving: Vec::new(),
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot(&spec, 0, &[]))),
-            view: watch::Sender::new(Arc::new(view(&spec, 0, &[], &[], &History::default()))),
+            view: watch::Sender::new(Arc::new(ServiceView::empty(&spec))),
+            retired: false,
             spec,
         };
         writer.publish(writer.overrides.join(&writer.configured));
@@ -109,6 +130,10 @@ impl Writer {
                         self.configure(*spec);
                         let _ = answer.send(());
                     }
+                    Some(Command::Retire(answer)) => {
+                        self.retired = true;
+                        let _ = answer.send(self.revision);
+                    }
                     None => return,
                 },
                 _ = tick.tick() => self.observe(),
@@ -120,7 +145,8 @@ impl Writer {
         // Who has given up must not be surprised by the change later on.
         if !asked.answer.is_closed() {
             let before = self.revision;
-            let result = self.apply(&asked.change, asked.conditions);
+            let stamp = Stamp::now(&asked.by);
+            let result = self.apply(&asked.change, asked.conditions, &stamp);
             self.log(&asked, before, &result);
             let _ = asked.answer.send(result);
         }
@@ -140,11 +166,19 @@ impl Writer {
     }
 
     /// Makes one change, or none.
-    fn apply(&mut self, change: &Change, conditions: Conditions) -> Result<u64, ChangeError> {
+    fn apply(
+        &mut self,
+        change: &Change,
+        conditions: Conditions,
+        stamp: &Stamp,
+    ) -> Result<u64, ChangeError> {
         let service = &self.spec.name;
+        if self.retired {
+            return Err(ChangeError::Gone { service: service.clone() });
+        }
         let mut overrides = self.overrides.clone();
         let backends: Vec<_> = self.backends.iter().map(|b| b.endpoint.address()).collect();
-        let current = Current { spec: &self.configured, backends: &backends };
+        let current = Current { spec: &self.configured, backends: &backends, stamp };
         change.apply(current, &mut overrides)?;
         if let Some(expected) = conditions.expected_revision
             && expected != self.revision
@@ -173,19 +207,22 @@ impl Writer {
     fn configure(&mut self, mut spec: ServiceSpec) {
         spec.upstream.keep_sessions_of(&self.configured.upstream);
         if spec != *self.configured {
+            let before = Arc::clone(&self.overridden);
             self.overrides.prune(&spec);
             self.configured = Arc::new(spec);
             self.publish(self.overrides.join(&self.configured));
             tracing::info!(service = self.spec.name, revision = self.revision, "reconfigured");
+            Covered::between(&before, &self.overridden).log(&self.spec.name);
         }
     }
 
     /// Makes the service what is wanted: the next revision.
     fn publish(&mut self, wanted: Vec<Wanted>) {
-        self.spec = match self.overrides.balancer.clone() {
+        self.spec = match self.overrides.balancer().cloned() {
             None => Arc::clone(&self.configured),
             Some(balancer) => Arc::new(ServiceSpec { balancer, ..(*self.configured).clone() }),
         };
+        self.overridden = self.overrides.list(&self.configured).into();
         self.revision += 1;
         let before = std::mem::take(&mut self.backends);
         let make = |address: &str| {
@@ -213,8 +250,15 @@ impl Writer {
     }
 
     fn publish_view(&self) {
-        let view = view(&self.spec, self.revision, &self.backends, &self.leaving, &self.history);
-        self.view.send_replace(Arc::new(view));
+        self.view.send_replace(Arc::new(ServiceView {
+            spec: Arc::clone(&self.spec),
+            revision: self.revision,
+            backends: self.backends.iter().map(Backend::view).collect(),
+            overrides: Arc::clone(&self.overridden),
+            leaving: self.leaving.iter().map(Backend::view).collect(),
+            ewma: self.spec.balancer.factory.ewma(),
+            history: self.history.clone(),
+        }));
     }
 }
 
@@ -256,28 +300,4 @@ fn snapshot(spec: &Arc<ServiceSpec>, revision: u64, backends: &[Backend]) -> Sna
     let kept = backends.iter().filter(|backend| !backend.drained).take(spec.preconnect);
     let kept = kept.map(|backend| Arc::clone(&backend.endpoint)).collect();
     Snapshot::new(revision, Arc::clone(spec), endpoints, kept, set)
-}
-
-fn view(
-    spec: &Arc<ServiceSpec>,
-    revision: u64,
-    backends: &[Backend],
-    leaving: &[Backend],
-    history: &History,
-) -> ServiceView {
-    let view = |backend: &Backend| BackendView {
-        endpoint: Arc::clone(&backend.endpoint),
-        life: backend.life,
-        weight: backend.weight,
-        drained: backend.drained,
-        recent: backend.recent.clone(),
-    };
-    ServiceView {
-        spec: Arc::clone(spec),
-        revision,
-        backends: backends.iter().map(view).collect(),
-        leaving: leaving.iter().map(view).collect(),
-        ewma: spec.balancer.factory.ewma(),
-        history: history.clone(),
-    }
 }

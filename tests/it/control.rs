@@ -4,9 +4,11 @@ mod changes;
 mod ctl;
 mod exits;
 mod lives;
+mod overrides;
 mod routes;
 mod server;
 mod sets;
+mod splits;
 mod views;
 
 use std::collections::BTreeMap;
@@ -110,7 +112,12 @@ fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceSpec {
     ServiceSpec {
         name: name.into(),
         protocol: Default::default(),
-        balancer: Balancer { policy: "first", settings: Vec::new(), factory: Arc::new(First) },
+        balancer: Balancer {
+            policy: "first",
+            settings: Vec::new(),
+            in_effect: Vec::new(),
+            factory: Arc::new(First),
+        },
         endpoints: backends.iter().map(endpoint).collect(),
         streams: Vec::new(),
         preconnect: 0,

@@ -4,6 +4,7 @@ mod files;
 mod listeners;
 mod load;
 mod mutations;
+mod overrides;
 mod services;
 mod sessions;
 mod unseen;

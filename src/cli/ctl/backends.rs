@@ -3,7 +3,7 @@
 
 use super::session::Session;
 use super::table::{Column, Table, wrap};
-use super::{Error, json, share, since, state_name, streams};
+use super::{Error, json, overrides, share, since, state_name, streams};
 use crate::cli::text::{latency, or_dash};
 use crate::control::proto::{Backend, Service};
 
@@ -72,7 +72,8 @@ fn service(service: &Service, width: usize) -> String {
         "{name}: {policy}, revision {revision}; shares, success and latency of the last 30 s"
     );
     let calls = format!("{}{}", wrap(&title, width, 2), table.fit(width));
-    let parts = [Some(calls), streams::text(name, backends, width)];
+    let parts =
+        [Some(calls), streams::text(name, backends, width), overrides::text(service, width)];
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 

@@ -157,3 +157,28 @@ impl SetPolicy {
         session.changed(&self.service, answer.revision)
     }
 }
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Reset {
+    /// The service
+    service: String,
+    /// The backends; all that was changed about the service without any
+    #[arg(value_name = "BACKEND")]
+    backends: Vec<String>,
+    #[command(flatten)]
+    conditions: Conditions,
+}
+
+impl Reset {
+    pub(super) async fn run(self, session: &mut Session<'_>) -> Result<(), Error> {
+        let request = proto::ResetServiceRequest {
+            service: self.service.clone(),
+            backends: self.backends,
+            expected_revision: self.conditions.expected.expected_revision,
+            allow_empty: self.conditions.allow_empty,
+        };
+        let client = &session.client;
+        let answer = client.wait(client.api().reset_service(request)).await?;
+        session.changed(&self.service, answer.revision)
+    }
+}

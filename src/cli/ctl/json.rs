@@ -1,11 +1,13 @@
 //! What `--output json` prints. The names are stable; new ones may be added.
 //!
 //! - `services`: `{"services": [SUMMARY]}`
+//! - `policies`: `{"services": [{"name": NAME, "policy": NAME, "policy_settings": {…}}]}`
 //! - `backends`: `{"services": [SERVICE]}`, also when one service was asked for
 //! - `watch`: a `SERVICE` a line
 //! - `route`: `{"route": ROUTE, "near_misses": [{"route": ROUTE, "reason": TEXT}]}`; `route` is
 //!   `null` when none is taken
-//! - every change: `{"service": NAME, "revision": NUMBER}`
+//! - `split`: `{"splits": [SPLIT]}`, also when one route was asked for
+//! - every change: `{"service": NAME, "revision": NUMBER}`, or `route` in place of `service`
 //! - a failure, on standard error: `{"error": KIND, "exit_code": NUMBER, "code": CODE, "message":
 //!   TEXT}`; KIND is `usage`, `not_found`, `refused`, `unreachable` or `output`, `code` the gRPC
 //!   code of a gateway that said no
@@ -13,8 +15,10 @@
 //! A value that there is no data for is `null`.
 
 use serde::Serialize;
+use serde_json::Value;
 
-use super::{share, state_name};
+use super::policies::settings;
+use super::{overrides, share, state_name};
 use crate::control::proto;
 
 #[derive(Serialize)]
@@ -30,6 +34,8 @@ struct Summary<'a> {
     backends: u32,
     eligible_backends: u32,
     draining_backends: u32,
+    overrides: u32,
+    policy_settings: Value,
 }
 
 #[derive(Serialize)]
@@ -38,6 +44,8 @@ struct Service<'a> {
     policy: &'a str,
     revision: u64,
     backends: Vec<Backend<'a>>,
+    overrides: Vec<overrides::Json<'a>>,
+    policy_settings: Value,
 }
 
 #[derive(Serialize)]
@@ -126,6 +134,11 @@ struct Mirror<'a> {
     percent: f64,
 }
 
+/// Of all services, what a command shows of each.
+pub(super) fn all(services: Vec<Value>) -> String {
+    pretty(&Services { services })
+}
+
 pub(super) fn services(services: &[proto::ServiceSummary]) -> String {
     pretty(&Services { services: services.iter().map(summary).collect() })
 }
@@ -140,6 +153,15 @@ pub(super) fn watched(state: &proto::Service) -> String {
 
 pub(super) fn changed(service: &str, revision: u64) -> String {
     line(serde_json::to_string(&Changed { service, revision }))
+}
+
+pub(super) fn split_changed(route: &str, revision: u64) -> String {
+    #[derive(Serialize)]
+    struct Changed<'a> {
+        route: &'a str,
+        revision: u64,
+    }
+    line(serde_json::to_string(&Changed { route, revision }))
 }
 
 pub(super) fn explained(explained: &proto::ExplainRouteResponse) -> String {
@@ -177,6 +199,8 @@ fn summary(s: &proto::ServiceSummary) -> Summary<'_> {
         backends: s.backends,
         eligible_backends: s.eligible_backends,
         draining_backends: s.draining_backends,
+        overrides: s.overrides,
+        policy_settings: settings(s.policy_settings.as_ref()),
     }
 }
 
@@ -187,6 +211,8 @@ fn service(s: &proto::Service) -> Service<'_> {
         policy: &s.policy,
         revision: s.revision,
         backends: s.backends.iter().map(|b| backend(b, recent)).collect(),
+        overrides: s.overrides.iter().map(overrides::json).collect(),
+        policy_settings: settings(s.policy_settings.as_ref()),
     }
 }
 
@@ -227,7 +253,7 @@ fn since(s: &proto::Since) -> Since<'_> {
     }
 }
 
-fn pretty(value: &impl Serialize) -> String {
+pub(super) fn pretty(value: &impl Serialize) -> String {
     line(serde_json::to_string_pretty(value))
 }
 

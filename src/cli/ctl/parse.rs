@@ -16,6 +16,14 @@ pub(super) fn weight(text: &str) -> Result<(String, u32), String> {
     Ok((address.to_owned(), weight))
 }
 
+/// `SERVICE=WEIGHT`.
+pub(super) fn share(text: &str) -> Result<(String, u32), String> {
+    let example = "write SERVICE=WEIGHT, such as canary=10";
+    let (service, weight) = text.rsplit_once('=').ok_or(example)?;
+    let weight = weight.parse().map_err(|_| format!("`{weight}` is not a weight: {example}"))?;
+    Ok((service.to_owned(), weight))
+}
+
 /// `BACKEND`, or `BACKEND=WEIGHT`.
 pub(super) fn new_backend(text: &str) -> Result<NewBackend, String> {
     if !text.contains('=') {

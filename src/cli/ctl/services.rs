@@ -5,13 +5,14 @@ use super::table::{Column, Table};
 use super::{Error, json};
 use crate::control::proto::ServiceSummary;
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     Column::left("SERVICE", 0),
     Column::left("POLICY", 3),
     Column::right("REVISION", 2),
     Column::right("BACKENDS", 1),
     Column::right("ELIGIBLE", 1),
     Column::right("DRAINING", 4),
+    Column::right("OVERRIDES", 1),
 ];
 
 pub(super) async fn run(session: &mut Session<'_>) -> Result<(), Error> {
@@ -32,6 +33,7 @@ fn text(services: &[ServiceSummary], width: usize) -> String {
             s.backends.to_string(),
             s.eligible_backends.to_string(),
             s.draining_backends.to_string(),
+            s.overrides.to_string(),
         ]);
     }
     table.fit(width)

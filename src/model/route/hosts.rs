@@ -11,7 +11,7 @@ use super::matches::MAX_HOST;
 use super::request::host;
 
 /// All hosts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Hosts {
     hasher: RandomState,
     named: HashTable<Named>,
@@ -23,7 +23,7 @@ pub struct Hosts {
 }
 
 /// What there is for a host.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Host {
     /// Its number; 0 stands for any.
     pub id: u32,
@@ -33,7 +33,7 @@ pub struct Host {
     pub prefixes: Lengths,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Named {
     name: Text,
     /// It stands for all hosts below this name.

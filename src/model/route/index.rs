@@ -51,7 +51,7 @@ pub struct Candidate {
 }
 
 /// All routes, by host, level and path.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Index {
     hasher: RandomState,
     entries: HashTable<Entry>,
@@ -60,7 +60,7 @@ pub struct Index {
 }
 
 /// The routes for one host, level and path, the most specific first.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     text: Text,
     first: Candidate,
@@ -138,7 +138,7 @@ fn hash(hasher: &RandomState, host: u32, level: Level, text: &[u8]) -> u64 {
 const SHORT: usize = 38;
 
 /// A key, in place if it is short.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Text {
     Short(u8, [u8; SHORT]),
     Long(Box<[u8]>),
@@ -165,7 +165,7 @@ impl Text {
 }
 
 /// A few lengths, longest first.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Lengths {
     /// A bit for each of those below 64.
     short: u64,

@@ -14,6 +14,9 @@ pub struct Split {
     total: u64,
 }
 
+/// The largest weight in a split.
+pub const MAX_SHARE_WEIGHT: u32 = 1_000_000;
+
 /// A service's share. Two are equal that have the same service by name: its index is where one
 /// table has it.
 #[derive(Clone, Debug, Eq)]
@@ -60,6 +63,28 @@ impl Split {
     /// All shares, those of weight 0 too.
     pub fn shares(&self) -> &[Share] {
         &self.shares
+    }
+
+    /// What each share is called: its service, and where a service has several `service#2` and so
+    /// on.
+    pub fn keys(&self) -> impl Iterator<Item = String> {
+        let mut seen: HashMap<&str, usize> = HashMap::new();
+        self.shares.iter().map(move |share| {
+            let nth = seen.entry(&share.name).or_default();
+            *nth += 1;
+            if *nth == 1 { share.name.to_string() } else { format!("{}#{nth}", share.name) }
+        })
+    }
+
+    /// The same with other weights, one for each share.
+    pub fn with_weights(&self, weights: impl IntoIterator<Item = u32>) -> Split {
+        let shares = self.shares.iter().cloned().zip(weights);
+        Split::new(shares.map(|(share, weight)| Share { weight, ..share }))
+    }
+
+    /// Whether a weight is above 0.
+    pub fn serves(&self) -> bool {
+        self.total > 0
     }
 
     /// The share that one request goes to: with a key always the same, else by chance; none when

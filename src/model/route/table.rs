@@ -14,13 +14,13 @@ use super::hosts::Hosts;
 use super::index::{Candidate, Index, Level};
 use super::name::derived_name;
 use super::request::Request;
-use super::{Conditions, Match, PathMatch, Place, Route, RouteQuery, Unmet};
+use super::{Conditions, Match, PathMatch, Place, Route, RouteQuery, Split, Unmet};
 
 /// Routes with a regular expression for the path that one host may have.
 pub const MAX_PATTERNS: usize = 256;
 
 /// All routes. Looking one up allocates nothing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RouteTable {
     rows: Vec<Row>,
     hosts: Hosts,
@@ -30,7 +30,7 @@ pub struct RouteTable {
 }
 
 /// A route and what it asks for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Row {
     pub name: Box<str>,
     pub matched: Match,
@@ -40,7 +40,7 @@ pub(super) struct Row {
 
 /// What is left to ask for when a route was found by its host and path. Many routes have the same,
 /// most of them nothing.
-#[derive(Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Rest {
     /// The path, if it is a regular expression.
     path: PathMatch,
@@ -181,6 +181,29 @@ impl RouteTable {
     /// What they are called, in the order of the configuration.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.rows.iter().map(|row| &*row.name)
+    }
+
+    /// What the route of this name asks for, and does. Cold: it looks through all.
+    pub fn get(&self, name: &str) -> Option<(&Match, &Route)> {
+        let row = self.rows.iter().find(|row| &*row.name == name)?;
+        Some((&row.matched, &row.route))
+    }
+
+    /// All routes by name, in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Match, &Route)> {
+        self.rows.iter().map(|row| (&*row.name, &row.matched, &row.route))
+    }
+
+    /// The same table, but for the splits of some routes, by name.
+    pub fn with_splits(&self, splits: &HashMap<Box<str>, Split>) -> RouteTable {
+        let mut table = self.clone();
+        for row in &mut table.rows {
+            if let (Some(split), Route::Forward(forward)) = (splits.get(&*row.name), &mut row.route)
+            {
+                forward.split = split.clone();
+            }
+        }
+        table
     }
 
     /// Whether there is none.

@@ -42,7 +42,9 @@ async fn backends_are_a_table_for_people() {
     gateway.record(0, 0, GrpcCode::Internal, 1);
     gateway.observed(2000).await;
     run(&gateway, "drain orders b:1").await.unwrap();
-    let table = run(&gateway, "backends").await.unwrap();
+    let shown = run(&gateway, "backends").await.unwrap();
+    let (table, changed) = shown.split_once("\norders: changed over").unwrap();
+    assert!(changed.contains("b:1 drained, configured weight 1; by 127.0.0.1:"), "{changed}");
     let expected = "\
 orders: first, revision 2; shares, success and latency of the last 30 s
 BACKEND         STATE        WEIGHT    SHARE  SUCCESS      P99  IN FLIGHT
@@ -84,9 +86,9 @@ async fn services_are_a_table_too() {
     let carts = service("carts", &[("c:1", 0)]);
     gateway.registry.publish(routing([&gateway.orders, &carts]));
     let expected = "\
-SERVICE  POLICY  REVISION  BACKENDS  ELIGIBLE  DRAINING
-carts    first          1         1         0         0
-orders   first          1         2         2         0
+SERVICE  POLICY  REVISION  BACKENDS  ELIGIBLE  DRAINING  OVERRIDES
+carts    first          1         1         0         0          0
+orders   first          1         2         2         0          0
 ";
     assert_eq!(run(&gateway, "services").await.unwrap(), expected);
 }
@@ -110,6 +112,9 @@ async fn json_is_for_programs() {
             assert!(value.is_f64() || value.is_null(), "{measured}: {value}");
         }
     }
+    for known in ["by", "at"] {
+        assert!(seen["services"][0]["overrides"][0][known].take().is_string());
+    }
     let backend = |address, weight, requests, share, success| {
         json!({
             "address": address, "state": "IDLE", "weight": weight, "effective_weight": weight,
@@ -128,6 +133,11 @@ async fn json_is_for_programs() {
             backend("a:1", 3, 4, Some(1.0), Some(1.0)),
             backend("b:1", 0, 0, Some(0.0), None),
         ],
+        "overrides": [{
+            "kind": "WEIGHT", "backend": "b:1", "configured_weight": 1, "weight": 0,
+            "configured_policy": null, "policy": null, "by": null, "at": null,
+        }],
+        "policy_settings": {},
     }]});
     assert_eq!(seen, expected);
 
@@ -135,7 +145,8 @@ async fn json_is_for_programs() {
     let seen: serde_json::Value = serde_json::from_str(&text).unwrap();
     let expected = json!({"services": [{
         "name": "orders", "policy": "first", "revision": 2,
-        "backends": 2, "eligible_backends": 1, "draining_backends": 0,
+        "backends": 2, "eligible_backends": 1, "draining_backends": 0, "overrides": 1,
+        "policy_settings": {},
     }]});
     assert_eq!(seen, expected);
 }

@@ -34,7 +34,7 @@ async fn gateway() -> Gateway {
     let plan = equipoise::config::parse(CONFIGURATION, Path::new("")).unwrap();
     let carts = service("carts", &[("c:1", 1)]);
     let services = [Arc::clone(&gateway.orders), carts].into();
-    gateway.registry.publish(Routing { routes: plan.routes, services });
+    gateway.registry.publish(Routing { routes: plan.routes, services, ..Routing::default() });
     gateway
 }
 

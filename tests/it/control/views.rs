@@ -34,6 +34,8 @@ async fn services_are_listed_by_name() {
         backends,
         eligible_backends: eligible,
         draining_backends: draining,
+        overrides: draining,
+        policy_settings: Some(Default::default()),
     };
     let expected = [summary("carts", 1, 1, 0, 0), summary("orders", 2, 2, 1, 1)];
     assert_eq!(listed.services, expected);

@@ -1,0 +1,40 @@
+//! What operators want otherwise than the configuration has it, as the API says it.
+
+use super::policy::policy;
+use super::proto;
+use crate::service::{Balancer, Overridden, OverrideKind, Setting};
+
+pub(super) fn overridden(one: &Overridden) -> proto::Override {
+    let Overridden { kind, backend, configured, wanted, stamp } = one;
+    let kind = match kind {
+        OverrideKind::Weight => proto::OverrideKind::Weight,
+        OverrideKind::Drain => proto::OverrideKind::Drain,
+        OverrideKind::Add => proto::OverrideKind::Add,
+        OverrideKind::Remove => proto::OverrideKind::Remove,
+        OverrideKind::Policy => proto::OverrideKind::Policy,
+    };
+    proto::Override {
+        kind: kind.into(),
+        backend: backend.clone(),
+        configured_weight: configured.as_ref().and_then(weight),
+        weight: wanted.as_ref().and_then(weight),
+        configured_policy: configured.as_ref().and_then(balancer).map(policy),
+        policy: wanted.as_ref().and_then(balancer).map(policy),
+        by: stamp.by.as_ref().into(),
+        at: Some(stamp.at.into()),
+    }
+}
+
+fn weight(setting: &Setting) -> Option<u32> {
+    match setting {
+        Setting::Weight(weight) => Some(*weight),
+        Setting::Policy(_) => None,
+    }
+}
+
+fn balancer(setting: &Setting) -> Option<&Balancer> {
+    match setting {
+        Setting::Weight(_) => None,
+        Setting::Policy(balancer) => Some(balancer),
+    }
+}

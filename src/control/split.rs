@@ -1,0 +1,57 @@
+//! How routes split their requests, as the API says it.
+
+use tonic::Status;
+
+use super::proto;
+use crate::service::{Registry, ShareView, SplitChange, SplitError, SplitView, Stamp};
+
+/// All splits of several services.
+pub(super) fn list(registry: &Registry) -> proto::ListSplitsResponse {
+    let splits = registry.routing().splits.list();
+    proto::ListSplitsResponse { splits: splits.into_iter().map(split).collect() }
+}
+
+/// The split of one route.
+pub(super) fn get(registry: &Registry, route: &str) -> Result<proto::Split, Status> {
+    registry.routing().splits.view(route).map(split).map_err(|error| refusal(&error))
+}
+
+/// Makes a change and says the new revision. No change goes without its line in the log.
+pub(super) fn change(
+    registry: &Registry,
+    route: &str,
+    change: &SplitChange,
+    expected: Option<u64>,
+    by: &str,
+) -> Result<u64, Status> {
+    let result = registry.change_split(route, change, expected, &Stamp::now(by));
+    let route: String = route.chars().take(128).collect();
+    match &result {
+        Ok(revision) => tracing::info!(route, by, %change, revision, "change made"),
+        Err(error) => tracing::warn!(route, by, %change, %error, "change refused"),
+    }
+    result.map_err(|error| refusal(&error))
+}
+
+fn split(view: SplitView) -> proto::Split {
+    let SplitView { route, matched, revision, split_by, shares } = view;
+    let share = |share: ShareView| {
+        let ShareView { name, service, weight, configured, stamp } = share;
+        let (by, at) = stamp.map(|stamp| (stamp.by.to_string(), stamp.at.into())).unzip();
+        let (configured_weight, by) = (configured, by.unwrap_or_default());
+        proto::Share { name, service, weight, configured_weight, by, at }
+    };
+    let shares = shares.into_iter().map(share).collect();
+    let split_by = split_by.unwrap_or_default();
+    proto::Split { route, r#match: matched, revision, split_by, shares }
+}
+
+fn refusal(error: &SplitError) -> Status {
+    let message = error.to_string();
+    match error {
+        SplitError::Unknown(..) => Status::not_found(message),
+        SplitError::Invalid(_) => Status::invalid_argument(message),
+        SplitError::Stale { .. } => Status::aborted(message),
+        SplitError::Empty(_) => Status::failed_precondition(message),
+    }
+}

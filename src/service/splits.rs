@@ -1,0 +1,242 @@
+//! How routes split their requests: as the configuration says, or as operators want it instead.
+//!
+//! It is a value that lies in the [`Routing`](super::Routing) beside the routes that it makes, and
+//! changes with it as a whole.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::split::{ShareView, SplitChange, SplitError, SplitView};
+use super::{Stamp, split};
+use crate::model::route::{Forward, Match, Route, Share, Split};
+use crate::model::{RouteTable, listed, nearest};
+
+/// The splits of all routes.
+#[derive(Clone, Debug, Default)]
+pub struct Splits {
+    /// As the configuration has them.
+    configured: Arc<RouteTable>,
+    /// By route; those at their first revision are not in it.
+    states: HashMap<Box<str>, State>,
+    /// The highest revision of any route that is gone.
+    retired_at: u64,
+}
+
+/// What has become of a route's split.
+#[derive(Clone, Debug)]
+struct State {
+    revision: u64,
+    /// What operators want, by the name of the share.
+    wishes: BTreeMap<String, Wish>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Wish {
+    weight: u32,
+    stamp: Stamp,
+}
+
+impl Splits {
+    /// The routes as the configuration has them.
+    pub fn configured(&self) -> &Arc<RouteTable> {
+        &self.configured
+    }
+
+    /// The routes as they are to be.
+    pub(super) fn joined(&self) -> Arc<RouteTable> {
+        let wanted = self.states.iter().filter(|(_, state)| !state.wishes.is_empty());
+        let splits = wanted.filter_map(|(name, state)| {
+            let split = &self.forward(name)?.split;
+            Some((name.clone(), joined(split, &state.wishes)))
+        });
+        let splits: HashMap<Box<str>, Split> = splits.collect();
+        if splits.is_empty() {
+            return Arc::clone(&self.configured);
+        }
+        Arc::new(self.configured.with_splits(&splits))
+    }
+
+    /// The split of a route, if it has one.
+    ///
+    /// # Errors
+    /// There is no such route, or it redirects.
+    pub fn view(&self, route: &str) -> Result<SplitView, SplitError> {
+        let (matched, found) = self.configured.get(route).ok_or_else(|| self.unknown(route))?;
+        let Route::Forward(forward) = found else { return Err(redirects(route)) };
+        Ok(self.view_of(route, matched, forward))
+    }
+
+    /// The splits of all routes that have more than one service.
+    pub fn list(&self) -> Vec<SplitView> {
+        let view = |(name, matched, route): (&str, &Match, &Route)| match route {
+            Route::Forward(forward) if forward.split.shares().len() > 1 => {
+                Some(self.view_of(name, matched, forward))
+            }
+            _ => None,
+        };
+        self.configured.iter().filter_map(view).collect()
+    }
+
+    fn view_of(&self, name: &str, matched: &Match, forward: &Forward) -> SplitView {
+        let state = self.states.get(name);
+        let Forward { split, split_by, .. } = forward;
+        let share = |(key, share): (String, &Share)| {
+            let wish = state.and_then(|state| state.wishes.get(&key));
+            ShareView {
+                name: key,
+                service: share.name.to_string(),
+                weight: wish.map_or(share.weight, |wish| wish.weight),
+                configured: share.weight,
+                stamp: wish.map(|wish| wish.stamp.clone()),
+            }
+        };
+        SplitView {
+            route: name.to_owned(),
+            matched: matched.to_string(),
+            revision: self.revision(name),
+            split_by: split_by.as_deref().map(str::to_owned),
+            shares: split.keys().zip(split.shares()).map(share).collect(),
+        }
+    }
+
+    /// The revision of a route's split.
+    pub fn revision(&self, route: &str) -> u64 {
+        self.states.get(route).map_or(1, |state| state.revision)
+    }
+
+    /// The same after a change, with the new revision.
+    pub(super) fn changed(
+        &self,
+        route: &str,
+        change: &SplitChange,
+        expected: Option<u64>,
+        stamp: &Stamp,
+    ) -> Result<(Splits, u64), SplitError> {
+        let split = match self.configured.get(route) {
+            None => return Err(self.unknown(route)),
+            Some((_, Route::Redirect(_))) => return Err(redirects(route)),
+            Some((_, Route::Forward(forward))) => &forward.split,
+        };
+        let mut splits = self.clone();
+        let current = self.revision(route);
+        let state = splits.states.entry(route.into());
+        let state = state.or_insert_with(|| State { revision: 1, wishes: BTreeMap::new() });
+        match change {
+            SplitChange::Reset => state.wishes.clear(),
+            SplitChange::Set(weights) => {
+                split::check(route, split, weights)?;
+                let wish = |weight: u32| Wish { weight, stamp: stamp.clone() };
+                state.wishes.extend(weights.iter().map(|(key, to)| (key.clone(), wish(*to))));
+            }
+        }
+        if let Some(expected) = expected.filter(|expected| *expected != current) {
+            return Err(SplitError::Stale { route: route.into(), current, expected });
+        }
+        // Who has none to lose may change all else.
+        let serves = |wishes| joined(split, wishes).serves();
+        let before = self.states.get(route).map(|state| &state.wishes);
+        if before.map_or(split.serves(), serves) && !serves(&state.wishes) {
+            return Err(SplitError::Empty(route.into()));
+        }
+        state.revision = current + 1;
+        Ok((splits, current + 1))
+    }
+
+    /// The same over other routes. What is wanted stays as long as the share that it is about.
+    pub(super) fn reconfigured(&self, configured: Arc<RouteTable>) -> Splits {
+        let changes = configured.changes_since(&self.configured);
+        let gone = changes.removed.iter().map(|route| self.revision(route)).max();
+        let retired_at = self.retired_at.max(gone.unwrap_or_default());
+        let mut states = self.states.clone();
+        for name in &changes.removed {
+            states.remove(*name);
+        }
+        let fresh = |revision| State { revision, wishes: BTreeMap::new() };
+        for name in changes.added.iter().filter(|_| retired_at > 0) {
+            states.insert((*name).into(), fresh(retired_at + 1));
+        }
+        for name in &changes.changed {
+            let state = states.entry((*name).into()).or_insert_with(|| fresh(1));
+            state.revision += 1;
+            match configured.get(name) {
+                Some((_, Route::Forward(forward))) => {
+                    let keys: Vec<String> = forward.split.keys().collect();
+                    state.wishes.retain(|key, _| keys.contains(key));
+                    // Better what the configuration says than that nothing takes requests.
+                    if !joined(&forward.split, &state.wishes).serves() {
+                        state.wishes.clear();
+                    }
+                }
+                _ => state.wishes.clear(),
+            }
+        }
+        Splits { configured, states, retired_at }
+    }
+
+    /// Says which of what is wanted now stands over something else than in `before`, or ended.
+    pub(super) fn log_since(&self, before: &Splits) {
+        for (route, state) in before.states.iter().filter(|(_, state)| !state.wishes.is_empty()) {
+            let Ok(earlier) = before.view(route) else { continue };
+            let now = self.view(route).map(|view| view.shares).unwrap_or_default();
+            let (mut anew, mut ended) = (Vec::new(), Vec::new());
+            for was in earlier.shares.iter().filter(|share| state.wishes.contains_key(&share.name))
+            {
+                let ShareView { name, weight, .. } = was;
+                match now.iter().find(|share| share.name == *name && share.stamp.is_some()) {
+                    None => ended.push(format!("{name} has weight {weight}")),
+                    Some(is) if is.configured != was.configured => {
+                        anew.push(format!(
+                            "{name} has weight {weight}, configured is {}",
+                            is.configured
+                        ));
+                    }
+                    Some(_) => {}
+                }
+            }
+            if !anew.is_empty() {
+                let shares = listed(anew);
+                tracing::warn!(
+                    route,
+                    shares,
+                    "the configuration has changed under what operators want, which stays in \
+                     effect: `ctl reset-split` takes it back",
+                );
+            }
+            if !ended.is_empty() {
+                let shares = listed(ended);
+                tracing::warn!(
+                    route,
+                    shares,
+                    "what operators wanted of this split has ended: the configuration has these \
+                     shares no more",
+                );
+            }
+        }
+    }
+
+    fn forward(&self, route: &str) -> Option<&Forward> {
+        match self.configured.get(route)? {
+            (_, Route::Forward(forward)) => Some(forward),
+            (_, Route::Redirect(_)) => None,
+        }
+    }
+
+    fn unknown(&self, route: &str) -> SplitError {
+        let route: String = route.chars().take(128).collect();
+        let near = nearest(&route, self.configured.names());
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        SplitError::Unknown(route, near)
+    }
+}
+
+fn redirects(route: &str) -> SplitError {
+    SplitError::Invalid(format!("route `{route}` redirects: it sends requests to no service"))
+}
+
+/// The split with what is wanted.
+fn joined(split: &Split, wishes: &BTreeMap<String, Wish>) -> Split {
+    let shares = split.keys().zip(split.shares());
+    split.with_weights(
+        shares.map(|(key, share)| wishes.get(&key).map_or(share.weight, |wish| wish.weight)),
+    )
+}
