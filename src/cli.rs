@@ -4,15 +4,17 @@ mod changes;
 pub mod check;
 pub mod ctl;
 pub mod demo;
+mod print;
 pub mod serve;
 mod signals;
 mod text;
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use print::complain;
 
 use crate::model::version::VERSION;
 
@@ -80,11 +82,6 @@ fn refuse(error: &clap::Error) -> ExitCode {
     }
     let _ = error.print(); // who cannot read it gets the exit code
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(ctl::Kind::Usage.exit_code()))
-}
-
-/// Writes to standard error; who cannot read it gets the exit code.
-fn complain(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Runs `ctl` on a small runtime of its own, and says what went wrong, if anything did.

@@ -15,6 +15,7 @@ mod plan;
 mod read;
 mod report;
 mod route;
+mod salvage;
 mod service;
 mod tls;
 mod watch;
@@ -33,6 +34,7 @@ pub use watch::Watch;
 use crate::model::{RouteTable, address};
 use crate::net::ListenerSpec;
 use crate::service::ServiceSpec;
+use crate::telemetry::log;
 use files::Files;
 use node::{Entry, Node, Value};
 use read::{Fields, count, duration, items, scalar, size, some_items, word};
@@ -118,7 +120,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     let mut flow_pause = Duration::from_micros(160);
     fields.set("flow_pause", &mut flow_pause, duration(Duration::ZERO..=Duration::from_millis(1)));
     let dns_servers = fields.get("dns").map(|node| dns(node, problems)).unwrap_or_default();
-    let log = fields.get("log").map(|node| log(node, problems));
+    let log = fields.get("log").map(|node| log_plan(node, problems));
     fields.finish();
     Plan {
         workers,
@@ -204,21 +206,15 @@ fn dns(node: &Node, problems: &Problems) -> Vec<SocketAddr> {
     servers
 }
 
-fn log(node: &Node, problems: &Problems) -> LogPlan {
-    use tracing::Level;
+fn log_plan(node: &Node, problems: &Problems) -> LogPlan {
     const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-    const LEVELS: [(&str, Level); 5] = [
-        ("error", Level::ERROR),
-        ("warn", Level::WARN),
-        ("info", Level::INFO),
-        ("debug", Level::DEBUG),
-        ("trace", Level::TRACE),
-    ];
     let mut log = LogPlan::default();
     let mut fields = Fields::of(node, problems);
     fields.set("format", &mut log.format, word(&FORMATS));
-    fields.set("level", &mut log.level, word(&LEVELS));
+    fields.set("level", &mut log.level, log::level);
+    fields.set("buffer", &mut log.buffer, size(64 << 10..=1 << 30));
     fields.finish();
+    problems.log_as(log.format);
     log
 }
 

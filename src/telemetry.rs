@@ -10,6 +10,7 @@ mod http;
 mod known;
 pub mod log;
 pub mod names;
+mod own;
 mod page;
 mod reloads;
 mod series;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::spawn_blocking;
+use tokio::signal::unix::Signal;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 use crate::app::{Gateway, Reloaded};
@@ -46,14 +46,17 @@ pub struct Change {
 }
 
 impl Changes {
-    /// From here on SIGHUP no longer ends the process.
-    ///
-    /// # Errors
-    /// The signal cannot be listened to.
-    pub fn new(path: &Path, plan: &Plan) -> std::io::Result<Changes> {
-        let hangup = signal(SignalKind::hangup())?;
+    /// Those that are to follow on `plan`. A `hangup` from before it was loaded counts.
+    pub fn new(path: &Path, plan: &Plan, hangup: Signal) -> Changes {
         let watch = Watch::new(plan.sources.clone());
-        Ok(Changes { path: path.to_owned(), hangup, watch, retry: None })
+        Changes { path: path.to_owned(), hangup, watch, retry: None }
+    }
+
+    /// Says that there will be none any more, as often as one is asked for.
+    pub async fn refuse(&mut self) {
+        while self.hangup.recv().await.is_some() {
+            tracing::info!("SIGHUP is ignored: the gateway is going down");
+        }
     }
 
     /// Waits for a reason to load the configuration anew, and does so.
@@ -80,8 +83,7 @@ impl Changes {
             if !again {
                 self.retry = None;
             }
-            let path = self.path.clone();
-            match spawn_blocking(move || config::load(&path)).await {
+            match load(&self.path).await {
                 Ok(loaded) => {
                     self.watch.follow(match &loaded {
                         Ok(plan) => plan.sources.clone(),
@@ -107,6 +109,12 @@ impl Changes {
             Reloaded::Hindered => Some(Retry::following(self.retry)),
         };
     }
+}
+
+/// Reads the configuration where that holds nothing up, however long it takes.
+pub async fn load(path: &Path) -> Result<Result<Plan, Report>, JoinError> {
+    let path = path.to_owned();
+    spawn_blocking(move || config::load(&path)).await
 }
 
 #[cfg(test)]

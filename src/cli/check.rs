@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::ConfigFile;
+use super::print::{complain, show};
 use crate::config::{self, Plan, Report};
 use crate::net::ListenerSpec;
 
@@ -28,12 +29,9 @@ Examples:
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
     match config::load(&args.file.config) {
-        Ok(plan) => {
-            print!("{}", summary(&args.file.config, &plan));
-            ExitCode::SUCCESS
-        }
+        Ok(plan) => show(&summary(&args.file.config, &plan)),
         Err(report) => {
-            eprint!("{}{}", report.pretty(), verdict(&args.file.config, &report));
+            complain(&format!("{}{}", report.pretty(), verdict(&args.file.config, &report)));
             ExitCode::FAILURE
         }
     }

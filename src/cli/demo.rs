@@ -13,10 +13,13 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tracing::level_filters::LevelFilter;
+
+use super::print::complain;
 use super::signals::Signals;
 use crate::balance::{POLICIES, policy};
 use crate::model::{Params, units};
-use crate::telemetry::log::{self, Format};
+use crate::telemetry::log::{self, Filter, Format};
 use backend::Backend;
 use contender::Contender;
 use screen::Screen;
@@ -26,6 +29,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 /// How often the numbers are shown.
 const TURN: Duration = Duration::from_secs(1);
+/// What may wait of the log: a demo says little.
+const LOG_BUFFER: usize = 64 << 10;
 /// The first backend's delay, and what it is between two turns.
 const FAST: Duration = Duration::from_millis(5);
 const SLOW: Duration = Duration::from_millis(80);
@@ -86,17 +91,18 @@ pub fn run(args: &Args) -> ExitCode {
     match demonstrate(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            complain(&format!("error: {error}\n"));
             ExitCode::FAILURE
         }
     }
 }
 
 fn demonstrate(args: &Args) -> Result<(), Failure> {
-    log::init(Format::Text, "warn")?;
+    let filter = log::from_environment(&Filter::from(LevelFilter::WARN))?;
+    let _flush = log::init(Format::Text, &filter, LOG_BUFFER)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let signals = Signals::new()?;
+        let mut signals = Signals::new()?;
         let backends = [
             Backend::start("swift", FAST)?,
             Backend::start("middling", Duration::from_millis(10))?,
@@ -108,12 +114,16 @@ fn demonstrate(args: &Args) -> Result<(), Failure> {
             out.write_all(introduction::text(&stage, &backends, args.rate).as_bytes())?;
             let columns = out.is_terminal().then(columns);
             let mut screen = Screen::new(out, columns, &backends);
-            play(&mut screen, &backends, &mut stage.contenders, args.duration, signals).await?;
+            play(&mut screen, &backends, &mut stage.contenders, args.duration, &mut signals)
+                .await?;
             screen.end(&stage.contenders)
         };
         let shown = shown.await;
         stage.contenders.clear(); // with their load
-        stage.gateway.shutdown().await;
+        tokio::select! {
+            () = stage.gateway.shutdown() => {}
+            _ = signals.next() => {} // asked twice: at once
+        }
         match shown {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             shown => Ok(shown?),
@@ -132,7 +142,7 @@ async fn play<W: Write>(
     backends: &[Backend],
     contenders: &mut [Contender],
     duration: Option<Duration>,
-    mut signals: Signals,
+    signals: &mut Signals,
 ) -> io::Result<()> {
     let end = async {
         match duration {

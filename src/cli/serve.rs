@@ -1,14 +1,18 @@
 //! `equipoise serve`: run the gateway.
 
+use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use super::ConfigFile;
-use super::changes::Changes;
+use super::changes::{Changes, load};
+use super::print::complain;
 use super::signals::Signals;
 use crate::app::Gateway;
-use crate::config::{self, LogFormat, Plan};
-use crate::telemetry::log::{self, Format};
+use crate::config::{Finding, LogFormat, LogPlan, Plan, Report};
+use crate::telemetry::log::{self, Filter, Format};
 
 /// Which configuration.
 #[derive(Debug, clap::Args)]
@@ -19,8 +23,9 @@ pub struct Args {
 }
 
 const HELP: &str = "\
-SIGTERM or SIGINT end it in good order: no new connections, clients are asked to go, requests in
-flight finish for up to `drain_timeout`. A second signal ends it at once.
+SIGTERM, SIGINT or SIGQUIT end it in good order: no new connections, clients are asked to go,
+requests in flight finish for up to `drain_timeout`. A second signal ends it at once. SIGUSR1 and
+SIGUSR2 are logged and ignored.
 
 SIGHUP, or a change of the configuration file or of a certificate or key that it names, has it go
 over to the new configuration: all of it, or nothing if anything is wrong, which the log then says
@@ -29,7 +34,7 @@ What fails for a cause that may pass, such as a port that is taken, is tried aga
 `workers`, `worker_buffer`, `flow_pause`, `dns`, `log`, `control` and `metrics` need a restart.
 
 The log goes to the standard error; EQUIPOISE_LOG=debug, say, overrides the level that is
-configured.
+configured, and `ctl log-level` changes it at run time.
 
 Examples:
   equipoise serve --config gateway.yaml
@@ -38,48 +43,110 @@ Examples:
 
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
-    let plan = match config::load(&args.file.config) {
-        Ok(plan) => plan,
-        Err(report) => {
-            eprint!("{}", report.pretty());
-            return ExitCode::FAILURE;
-        }
-    };
-    match serve(&args.file.config, plan) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = runtime.map_err(Failure::from).and_then(|runtime| {
+        let result = runtime.block_on(serve(&args.file.config));
+        runtime.shutdown_background(); // a file or a name that does not answer holds up nothing
+        result
+    });
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
+        Err(Failure::Logged) => ExitCode::FAILURE,
+        Err(Failure::Unlogged(error)) => {
+            complain(&format!("error: {error}\n"));
             ExitCode::FAILURE
         }
     }
 }
 
-fn serve(path: &Path, plan: Plan) -> Result<(), Box<dyn std::error::Error>> {
-    let format = match plan.log.format {
+/// Why the gateway did not come up.
+enum Failure {
+    /// The log has it.
+    Logged,
+    /// There is no log yet.
+    Unlogged(Box<dyn Error>),
+}
+
+impl<E: Into<Box<dyn Error>>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure::Unlogged(error.into())
+    }
+}
+
+async fn serve(path: &Path) -> Result<(), Failure> {
+    // First of all: until then each of them ends the process.
+    let mut signals = Signals::new()?;
+    let hangup = signal(SignalKind::hangup())?;
+    let loaded = tokio::select! {
+        loaded = load(path) => loaded?,
+        _ = signals.next() => return Ok(()),
+    };
+    let plan = match loaded {
+        Ok(plan) => plan,
+        Err(report) => return Err(refuse(&report)?),
+    };
+    let configured = Filter::from(plan.log.level);
+    let filter = log::from_environment(&configured);
+    let shown = filter.as_ref().unwrap_or(&configured).clone();
+    let _flush = log::init(format(plan.log.format), &shown, plan.log.buffer)?;
+    let result = match filter {
+        Ok(_) => run_until_told(path, plan, &mut signals, hangup).await,
+        Err(error) => Err(error.into()),
+    };
+    result.map_err(|error| {
+        tracing::error!(%error, "the gateway does not start");
+        Failure::Logged
+    })
+}
+
+/// Says what is wrong with the configuration, in the form in which the log would have it.
+fn refuse(report: &Report) -> Result<Failure, Failure> {
+    let plan = LogPlan::default();
+    if report.log_format() == LogFormat::Text {
+        complain(&report.pretty());
+        return Ok(Failure::Logged);
+    }
+    let _flush = log::init(Format::Json, &Filter::from(plan.level), plan.buffer)?;
+    let file = report.file();
+    for finding in report.errors() {
+        let Finding { line, column, message, help, .. } = finding;
+        tracing::error!(file, line, column, error = message, help, "configuration");
+    }
+    Ok(Failure::Logged)
+}
+
+fn format(format: LogFormat) -> Format {
+    match format {
         LogFormat::Text => Format::Text,
         LogFormat::Json => Format::Json,
-    };
-    log::init(format, plan.log.level.as_str())?;
+    }
+}
+
+async fn run_until_told(
+    path: &Path,
+    plan: Plan,
+    signals: &mut Signals,
+    hangup: Signal,
+) -> Result<(), Box<dyn Error>> {
     for warning in &plan.warnings {
         tracing::warn!(%warning, "configuration");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut signals = Signals::new()?;
-        let mut changes = Changes::new(path, &plan)?;
-        let mut gateway = Gateway::start(plan).await?;
-        tracing::info!(control = %gateway.control(), metrics = %gateway.metrics(), "ready");
-        let name = loop {
-            tokio::select! {
-                name = signals.next() => break name,
-                change = changes.next() => changes.apply(change, &mut gateway).await,
-            };
-        };
-        tracing::info!(signal = name, "going down: finishing what is in flight");
+    let mut changes = Changes::new(path, &plan, hangup);
+    let mut gateway = Gateway::start(plan).await?;
+    tracing::info!(control = %gateway.control(), metrics = %gateway.metrics(), "ready");
+    let name = loop {
         tokio::select! {
-            () = gateway.shutdown() => tracing::info!("down"),
-            name = signals.next() => tracing::warn!(signal = name, "ended at once"),
+            name = signals.next() => break name,
+            change = changes.next() => changes.apply(change, &mut gateway).await,
         }
-        Ok(())
-    })
+    };
+    tracing::info!(signal = name, "going down: finishing what is in flight");
+    tokio::select! {
+        () = gateway.shutdown() => tracing::info!("down"),
+        name = signals.next() => {
+            tracing::warn!(signal = name, "ended at once: what was in flight is cut off");
+        }
+        () = changes.refuse() => {}
+    }
+    Ok(())
 }

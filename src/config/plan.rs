@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::level_filters::LevelFilter;
+
 use super::files::Sources;
 use super::report::Finding;
 use crate::model::RouteTable;
@@ -78,12 +80,14 @@ pub struct LogPlan {
     /// The form of a line.
     pub format: LogFormat,
     /// The least important level that is logged.
-    pub level: tracing::Level,
+    pub level: LevelFilter,
+    /// Bytes of lines that may wait to be written; what is beyond is dropped.
+    pub buffer: usize,
 }
 
 impl Default for LogPlan {
     fn default() -> LogPlan {
-        LogPlan { format: LogFormat::Text, level: tracing::Level::INFO }
+        LogPlan { format: LogFormat::Text, level: LevelFilter::INFO, buffer: 1 << 20 }
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod source;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::path::Path;
 
@@ -10,6 +10,8 @@ use crate::model::route::Place;
 use miette::LabeledSpan;
 
 use super::files::Sources;
+use super::plan::LogFormat;
+use super::salvage;
 use source::{Shown, Source};
 
 /// A range of bytes of the file.
@@ -65,6 +67,8 @@ impl Problem {
 pub struct Problems {
     errors: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
+    /// How they are to be logged, as far as the file says.
+    format: Cell<Option<LogFormat>>,
 }
 
 impl Problems {
@@ -95,6 +99,11 @@ impl Problems {
         self.warnings.borrow_mut().push(Problem::new(span, message.into(), help.into()));
     }
 
+    /// Notes the form that the file wants for the log.
+    pub fn log_as(&self, format: LogFormat) {
+        self.format.set(Some(format));
+    }
+
     /// How many errors there are so far.
     pub fn count(&self) -> usize {
         self.errors.borrow().len()
@@ -119,8 +128,9 @@ impl Problems {
     /// The errors of a file that is too broken for a plan.
     pub fn into_report(self, path: &Path, text: &str) -> Report {
         let source = Source::new(path, text);
-        let errors = source.locate_all(self.errors);
-        Report { file: source, errors, sources: Sources::default() }
+        let format = self.format.get().unwrap_or_else(|| salvage::log_format(text));
+        let errors = source.locate_all(self.errors).into();
+        Report { file: source, errors, sources: Sources::default(), format }
     }
 }
 
@@ -156,8 +166,9 @@ impl fmt::Display for Finding {
 #[error("{}", self.lines().join("\n"))]
 pub struct Report {
     file: Source,
-    errors: Vec<Finding>,
+    errors: Box<[Finding]>,
     sources: Sources,
+    format: LogFormat,
 }
 
 impl Report {
@@ -176,6 +187,16 @@ impl Report {
     /// The files that the configuration was read from, as far as it could be read.
     pub fn sources(&self) -> &Sources {
         &self.sources
+    }
+
+    /// The form that the file wants for the log, as far as it could be read.
+    pub fn log_format(&self) -> LogFormat {
+        self.format
+    }
+
+    /// The name of the file.
+    pub fn file(&self) -> &str {
+        &self.file.name
     }
 
     /// The errors, by place.

@@ -8,6 +8,7 @@ use tokio::task::{JoinError, spawn_blocking};
 
 use super::fold::Fold;
 use super::names::{self, METRICS, Metric};
+use super::own;
 use super::page::Page;
 use super::reloads::ReloadSample;
 use super::series::Prices;
@@ -162,6 +163,7 @@ impl Inputs {
         let mut page = Page::new(&self.settings);
         self.write_workers(&mut page);
         write_reloads(&mut page, self.source.reloads());
+        own::write(&mut page);
         write_process(&mut page);
         let own = page.series() + METRICS.len(); // what is folded is told of each at most
         let left = self.settings.series_budget.saturating_sub(own);

@@ -1,20 +1,41 @@
 //! The log: lines of text or JSON on standard error.
+//!
+//! A line goes through a bounded queue to a thread of its own (`queue`), so that nothing else waits
+//! for who reads the log, or ends because nobody does.
+
+mod filter;
+mod panics;
+mod queue;
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use thiserror::Error;
 use tracing::Subscriber;
 use tracing::field::Field;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Layer, reload};
 
-/// The environment variable that, if set, is taken instead of the configured filter.
+pub use filter::{Filter, level};
+pub use panics::panics;
+pub use queue::Dropped;
+use queue::Queue;
+
+/// The environment variable that, if set, is taken instead of the configured level.
 pub const FILTER_VARIABLE: &str = "EQUIPOISE_LOG";
+
+/// How long the end waits for the last lines to be taken.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// How the lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,50 +50,119 @@ pub enum Format {
 /// Why there is no log.
 #[derive(Debug, Error)]
 pub enum LogError {
-    /// The filter cannot be read.
-    #[error(
-        "`{filter}` is not a log filter ({source}): write a level, such as info, or info,equipoise::proxy=debug"
-    )]
+    /// The environment has a filter that cannot be read.
+    #[error("{FILTER_VARIABLE}={text}: {wrong}")]
     Filter {
         /// What was given.
-        filter: String,
+        text: String,
         /// What is wrong with it.
-        source: ParseError,
+        wrong: String,
     },
+    /// The standard error, or a thread, cannot be had.
+    #[error("there is no log: {0}")]
+    Io(#[from] io::Error),
     /// Something else logs in this process.
     #[error("the log is there already: {0}")]
     Taken(#[from] TryInitError),
+    /// The filter cannot be changed.
+    #[error("the filter of the log cannot be changed: {0}")]
+    Reload(#[from] reload::Error),
 }
 
-/// Starts to log on standard error what passes `filter`, or [`FILTER_VARIABLE`] if it is set.
+/// The log of this process.
+struct Log {
+    queue: Queue,
+    configured: Filter,
+    now: reload::Handle<Targets, Registry>,
+    /// What `now` was made of.
+    shown: arc_swap::ArcSwap<Filter>,
+}
+
+static LOG: OnceLock<Log> = OnceLock::new();
+
+/// Writes what is left of the log when it is dropped, for a bounded time.
+#[derive(Debug)]
+pub struct Flush(());
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        if let Some(log) = LOG.get() {
+            log.queue.flush(LAST_LINES);
+        }
+    }
+}
+
+/// Starts to log on standard error, in lines of which at most `buffer` bytes may wait, what passes
+/// `filter`. Panics are logged too from here on.
 ///
 /// # Errors
-/// If the filter is wrong or the process has a log.
-pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
-    let filter = std::env::var(FILTER_VARIABLE).unwrap_or_else(|_| filter.to_owned());
-    subscriber(format, &filter, io::stderr().is_terminal(), io::stderr)?.try_init()?;
+/// If the process has a log already, or the system denies what it needs.
+pub fn init(format: Format, filter: &Filter, buffer: usize) -> Result<Flush, LogError> {
+    let stderr = io::stderr();
+    let colour = stderr.is_terminal();
+    // Not through the standard library's handle: its lock would be held while nobody reads.
+    let out = File::from(stderr.as_fd().try_clone_to_owned()?);
+    let queue = Queue::start(buffer, out, |lines| {
+        tracing::warn!(lines, "lines of the log were dropped before this one");
+    })?;
+    let (layer, now) = reload::Layer::new(filter.targets());
+    subscriber(format, layer, colour, queue.clone()).try_init()?;
+    let shown = arc_swap::ArcSwap::from_pointee(filter.clone());
+    let _ = LOG.set(Log { queue, configured: filter.clone(), now, shown }); // or it had failed above
+    panics::log_them();
+    Ok(Flush(()))
+}
+
+/// What [`FILTER_VARIABLE`] makes of `configured`. An empty one is as good as none.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn from_environment(configured: &Filter) -> Result<Filter, LogError> {
+    let Some(text) = std::env::var_os(FILTER_VARIABLE) else { return Ok(configured.clone()) };
+    let text = text.to_string_lossy().into_owned();
+    configured.refined(&text).map_err(|wrong| LogError::Filter { text, wrong })
+}
+
+/// The filter in effect and that of the start, if this process logs.
+pub fn filters() -> Option<(Filter, Filter)> {
+    LOG.get().map(|log| (Filter::clone(&log.shown.load()), log.configured.clone()))
+}
+
+/// Has the log show what passes `filter` from now on.
+///
+/// # Errors
+/// There is no log to change.
+pub fn set_filter(filter: &Filter) -> Result<(), LogError> {
+    if let Some(log) = LOG.get() {
+        log.now.reload(filter.targets())?;
+        log.shown.store(std::sync::Arc::new(filter.clone()));
+    }
     Ok(())
+}
+
+/// The lines that were dropped so far.
+pub fn dropped() -> Dropped {
+    LOG.get().map(|log| log.queue.dropped()).unwrap_or_default()
 }
 
 fn subscriber<W>(
     format: Format,
-    filter: &str,
+    filter: reload::Layer<Targets, Registry>,
     colour: bool,
     writer: W,
-) -> Result<Box<dyn Subscriber + Send + Sync>, LogError>
+) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let parsed = EnvFilter::try_new(filter)
-        .map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(writer);
-    Ok(match format {
-        Format::Json => Box::new(builder.json().flatten_event(true).finish()),
+    // What cannot be formatted must not go past the queue to the standard error either.
+    let lines = tracing_subscriber::fmt::layer().log_internal_errors(false).with_writer(writer);
+    let lines = match format {
+        Format::Json => lines.json().flatten_event(true).boxed(),
         Format::Text => {
-            let fields = debug_fn(write_field).delimited(" ");
-            Box::new(builder.with_ansi(colour).fmt_fields(fields).finish())
+            lines.with_ansi(colour).fmt_fields(debug_fn(write_field).delimited(" ")).boxed()
         }
-    })
+    };
+    tracing_subscriber::registry().with(filter).with(lines)
 }
 
 /// Writes a field so that what a peer sent can neither end the line nor command the terminal.
@@ -110,6 +200,8 @@ mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
 
+    use tracing::level_filters::LevelFilter;
+
     const HOSTILE: &str = "a\r\nERROR forged\x1b[2J\u{9b}31m \"é\"";
 
     #[derive(Clone, Default)]
@@ -129,7 +221,9 @@ mod tests {
     fn logged(format: Format, filter: &str, log: impl FnOnce()) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let subscriber = subscriber(format, filter, false, move || writer.clone()).unwrap();
+        let filter = Filter::from(LevelFilter::INFO).refined(filter).unwrap();
+        let (filter, _) = reload::Layer::new(filter.targets());
+        let subscriber = subscriber(format, filter, false, move || writer.clone());
         tracing::subscriber::with_default(subscriber, log);
         String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
     }
@@ -171,8 +265,18 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_filter_is_named() {
-        let error = subscriber(Format::Text, "info,proxy=loud", false, io::stderr).err().unwrap();
-        assert!(error.to_string().contains("`info,proxy=loud`"), "{error}");
+    fn a_filter_can_be_changed() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let info = Filter::from(LevelFilter::INFO);
+        let (filter, now) = reload::Layer::new(info.targets());
+        let subscriber = subscriber(Format::Text, filter, false, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::debug!("quiet");
+            now.reload(info.refined("debug").unwrap().targets()).unwrap();
+            tracing::debug!("loud");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("loud") && !text.contains("quiet"), "{text}");
     }
 }

@@ -103,6 +103,10 @@ metrics! {
         "1 if the configuration as it stands in its files is in effect, 0 if it was refused or could not be applied.";
     CONFIG_RESTART_NEEDED = Gauge "equipoise_config_restart_needed" []
         "1 if keys of the configuration have changed that wait for the next start, else 0.";
+    LOG_DROPPED = Counter "equipoise_log_lines_dropped_total" ["reason"]
+        "Lines of the log that were not written: the queue was full, or they could not be (unwritable).";
+    PANICS = Counter "equipoise_panics_total" []
+        "Errors in the gateway's own program, each with a line in the log.";
     BUILD_INFO = Gauge "equipoise_build_info" ["version"]
         "1; the label says which version runs.";
     PROCESS_CPU = Counter "process_cpu_seconds_total" []

@@ -11,6 +11,7 @@ mod demo;
 mod docs;
 mod gateway;
 mod http2_oracle;
+mod process;
 mod readme;
 mod reload;
 mod support;

@@ -1,0 +1,32 @@
+//! Panics, of which there should be none: each has a line in the log and is counted.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::{self, PanicHookInfo};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// Those of this process so far.
+pub fn panics() -> u64 {
+    PANICS.load(Relaxed)
+}
+
+/// From here on panics go to the log, and no longer to the standard error, which may not be
+/// writable and then would have the next panic.
+pub(super) fn log_them() {
+    panic::set_hook(Box::new(note));
+}
+
+fn note(info: &PanicHookInfo<'_>) {
+    PANICS.fetch_add(1, Relaxed);
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let reason = info.payload_as_str().unwrap_or("unknown");
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        tracing::error!(thread, place, reason, %backtrace, "panic: please report it");
+    } else {
+        tracing::error!(thread, place, reason, "panic: please report it");
+    }
+}

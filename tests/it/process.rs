@@ -1,0 +1,150 @@
+//! The gateway as a process that operators trust: what becomes of its log, signals, and start.
+
+mod log;
+mod signals;
+mod start;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use tempfile::TempDir;
+
+use crate::support::gateway::{self, Control};
+use crate::support::{eventually, http1};
+
+/// A gateway whose log nobody has to read: its addresses are known beforehand.
+struct Gateway {
+    child: Child,
+    front: SocketAddr,
+    control: SocketAddr,
+    metrics: SocketAddr,
+    folder: TempDir,
+}
+
+impl Gateway {
+    /// Runs it with this standard error, and waits until it is ready.
+    async fn start(log: &str, stderr: impl Into<Stdio>) -> Gateway {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_equipoise"));
+        command.stderr(stderr);
+        let gateway = Gateway::spawn(command, log);
+        eventually("it is ready", async || gateway.is_ready().await).await;
+        gateway
+    }
+
+    /// Runs it as `command`, which gets its arguments here.
+    fn spawn(mut command: Command, log: &str) -> Gateway {
+        // Ports that were free a moment ago; held together, so that they differ.
+        let free: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let free: Vec<_> = free.iter().map(|free| free.local_addr().unwrap()).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let [front, control, metrics] = free[..] else { unreachable!() };
+        let file = folder.path().join("gateway.yaml");
+        let yaml = format!(
+            "listeners: [ {{ address: '{front}' }} ]\ncontrol: {{ address: '{control}' }}\n\
+             metrics: {{ address: '{metrics}' }}\nlog: {{ {log} }}\nroutes: [ {{ service: echo }} ]\n\
+             services: {{ echo: {{ endpoints: [ {{ address: '127.0.0.1:1' }} ] }} }}\n"
+        );
+        std::fs::write(&file, yaml).unwrap();
+        let child = command.args(["serve", "--config"]).arg(file).spawn().unwrap();
+        Gateway { child, front, control, metrics, folder }
+    }
+
+    async fn answers(&self, path: &str) -> bool {
+        let Ok(_) = tokio::net::TcpStream::connect(self.metrics).await else { return false };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: gateway\r\n\r\n");
+        http1::exchange(self.metrics, request.as_bytes()).await.starts_with("HTTP/1.1 200 ")
+    }
+
+    async fn is_ready(&self) -> bool {
+        self.answers("/readyz").await
+    }
+
+    /// It takes connections, answers, and obeys.
+    async fn works(&self) {
+        assert!(self.answers("/healthz").await && self.is_ready().await);
+        let answer = http1::exchange(
+            self.front,
+            b"GET / HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n",
+        );
+        let answer = answer.await;
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        self.change_weights(2).await;
+    }
+
+    /// Changes, each of which is a line of the log.
+    async fn change_weights(&self, times: u32) {
+        let mut control = Control::connect(self.control).await;
+        for weight in 1..=times {
+            control.set_weights(&[("127.0.0.1:1".parse().unwrap(), weight)]).await;
+        }
+    }
+
+    async fn metric(&self, line: &str) -> f64 {
+        gateway::scrape(self.metrics).await.value(line, &[])
+    }
+
+    async fn dropped(&self, reason: &str) -> f64 {
+        let page = gateway::scrape(self.metrics).await;
+        page.value("equipoise_log_lines_dropped_total", &[("reason", reason)])
+    }
+
+    async fn reload(&self) {
+        let reloads = async || {
+            let page = gateway::scrape(self.metrics).await;
+            page.value("equipoise_config_reloads_total", &[("result", "success")])
+        };
+        let before = reloads().await;
+        self.signal("HUP");
+        eventually("it has reloaded", async || reloads().await > before).await;
+    }
+
+    fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        ended(&mut self.child).await
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let kill = Command::new("kill").args(["-s", name]).arg(child.id().to_string()).status();
+    assert!(kill.unwrap().success());
+}
+
+async fn ended(child: &mut Child) -> ExitStatus {
+    let mut status = None;
+    eventually("the process ends", async || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    })
+    .await;
+    status.unwrap()
+}
+
+/// What the command says and how it ends.
+fn run(arguments: &[&str], variable: Option<&str>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_equipoise"));
+    command.args(arguments).env_remove("EQUIPOISE_LOG");
+    if let Some(value) = variable {
+        command.env("EQUIPOISE_LOG", value);
+    }
+    command.output().unwrap()
+}
+
+/// A file with this text, and its folder.
+fn file(text: &str) -> (TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gateway.yaml");
+    File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+    (folder, path.to_str().unwrap().to_owned())
+}
