@@ -5,7 +5,9 @@ mod listeners;
 mod reload;
 mod worker;
 
+use std::error::Error;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -19,6 +21,7 @@ use crate::config::Plan;
 use crate::control;
 use crate::net::{BACKLOG, WorkerHandle};
 use crate::service::Registry;
+use crate::tasks::{Task, Tasks};
 use crate::telemetry::{self, Exporter, Readiness, Reloads, WorkerMetrics};
 use crate::upstream::{Dialer, OwnAddresses, Resolver};
 use listeners::Listeners;
@@ -54,6 +57,7 @@ pub struct Gateway {
     fixed: Fixed,
     drain_timeout: Duration,
     registry: Arc<Registry>,
+    tasks: Arc<Tasks>,
     reloads: Arc<Reloads>,
     /// Why the last reload failed, if it did.
     complaints: Vec<String>,
@@ -71,34 +75,55 @@ impl Gateway {
     /// # Errors
     /// When an address cannot be listened on. Nothing runs then.
     pub async fn start(plan: Plan) -> Result<Gateway, StartError> {
-        let mut listeners = Listeners::default();
+        let tasks = Arc::<Tasks>::default();
+        let mut listeners = Listeners::new(&tasks);
         let prepared = listeners.prepare(&plan.listeners)?;
         let control_socket = bind("the control API", plan.control.address)?;
         let metrics_socket = bind("metrics", plan.metrics.address)?;
         let control = control_socket.local_addr().unwrap_or(plan.control.address);
         let metrics = metrics_socket.local_addr().unwrap_or(plan.metrics.address);
+        let control_socket = control_socket.into_std().map_err(StartError::Worker)?;
+        let metrics_socket = metrics_socket.into_std().map_err(StartError::Worker)?;
         warn_of_open_control(&plan);
 
         let registry = Arc::new(Registry::default());
         let reloads = Arc::new(Reloads::new());
         let counters: Vec<Arc<WorkerMetrics>> = (0..plan.workers).map(|_| Arc::default()).collect();
         let (fixed, drain_timeout) = (Fixed::of(&plan), plan.drain_timeout);
-        let state =
-            export::State { registry: Arc::clone(&registry), reloads: Arc::clone(&reloads) };
+        let state = export::State {
+            registry: Arc::clone(&registry),
+            reloads: Arc::clone(&reloads),
+            tasks: Arc::clone(&tasks),
+        };
         let exporter = Exporter::new(state, counters.clone(), plan.metrics.settings.clone());
         let resolver = Resolver::start(plan.dns_servers.clone()).map_err(StartError::Worker)?;
         let own = OwnAddresses::new([control, metrics]);
         let dialer = Arc::new(Dialer::new(resolver, own, most_kept()));
-        let (workers, threads) = worker::start(&plan, &registry, &counters, &dialer)?;
-        registry.publish(reload::routing(&registry, plan).await);
-
         let (readiness, ready) = watch::channel(Readiness::Starting);
+        let (workers, threads) =
+            worker::start(&plan, &registry, &counters, &dialer, (&tasks, &readiness))?;
+        registry.publish(reload::routing(&registry, &tasks, plan).await);
+
         let (stop_cold, running) = watch::channel(false);
         let mut cold = JoinSet::new();
-        cold.spawn(serve_control(control_socket, Arc::clone(&registry), stopped(&running)));
-        cold.spawn(telemetry::serve(metrics_socket, exporter, ready, stopped(&running)));
+        let (known, stop) = (Arc::clone(&registry), running.clone());
+        let serve = move || {
+            tokio::spawn(serve_control(again(&control_socket), Arc::clone(&known), stopped(&stop)))
+        };
+        cold.spawn(Arc::clone(&tasks).keep(Task::Control, serve));
+        let serve = move || {
+            let (exporter, ready, stop) = (exporter.clone(), ready.clone(), stopped(&running));
+            tokio::spawn(serve_metrics(again(&metrics_socket), exporter, ready, stop))
+        };
+        cold.spawn(Arc::clone(&tasks).keep(Task::Metrics, serve));
         listeners.commit(prepared, &workers);
-        readiness.send_replace(Readiness::Ready);
+        readiness.send_if_modified(|now| {
+            let starting = *now == Readiness::Starting;
+            if starting {
+                *now = Readiness::Ready;
+            }
+            starting
+        });
         Ok(Gateway {
             listeners,
             control,
@@ -106,6 +131,7 @@ impl Gateway {
             fixed,
             drain_timeout,
             registry,
+            tasks,
             reloads,
             complaints: Vec::new(),
             workers,
@@ -202,14 +228,29 @@ fn warn_of_open_control(plan: &Plan) {
     }
 }
 
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// The same socket, for one who serves on it, which may not be the first.
+fn again(socket: &std::net::TcpListener) -> io::Result<TcpListener> {
+    TcpListener::from_std(socket.try_clone()?)
+}
+
 async fn serve_control(
-    socket: TcpListener,
+    socket: io::Result<TcpListener>,
     registry: Arc<Registry>,
     stop: impl Future<Output = ()>,
-) {
-    if let Err(error) = control::serve(socket, registry, stop).await {
-        tracing::error!(%error, "the control API has ended");
-    }
+) -> Result<(), Failure> {
+    Ok(control::serve(socket?, registry, stop).await?)
+}
+
+async fn serve_metrics(
+    socket: io::Result<TcpListener>,
+    exporter: Exporter,
+    ready: watch::Receiver<Readiness>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    telemetry::serve(socket?, exporter, ready, stop).await;
+    Ok(())
 }
 
 /// Ends when the sender says so, or is gone.

@@ -38,7 +38,7 @@
 //! Imports go one way, from the right to the left, and not between neighbours; a test holds that.
 //!
 //! ```text
-//! model, http2, grpc, clock <- http1, balance, net, telemetry <- upstream <- service <- proxy, config <- control <- app, cli
+//! model, http2, grpc, clock, tasks <- http1, balance, net, telemetry <- upstream <- service <- proxy, config <- control <- app, cli
 //! ```
 //!
 //! | module | what it is |
@@ -48,6 +48,7 @@
 //! | [`http1`] | the codec of HTTP/1.1, in the shape of the other: one exchange at a time |
 //! | [`grpc`] | what of gRPC a gateway has to read: message frames |
 //! | [`clock`] | the time; everything else is given it |
+//! | [`tasks`] | none that is to last ends unseen: counted, logged, started again |
 //! | [`balance`] | the policies: pure, synchronous; **a new balancer is one file and one row here** |
 //! | [`net`] | a worker's I/O: accepting, TLS, connection drivers, streams, splice, timers |
 //! | [`telemetry`] | names of the metrics, the exporter, health, the log |
@@ -92,6 +93,7 @@ pub mod model;
 pub mod net;
 pub mod proxy;
 pub mod service;
+pub mod tasks;
 pub mod telemetry;
 pub mod upstream;
 

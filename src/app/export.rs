@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::model::Copied;
 use crate::service::{BackendState, BackendView, Registry, Service, ServiceView};
+use crate::tasks::{Task, Tasks};
 use crate::telemetry::{
     BackendSample, CounterId, ReloadSample, Reloads, ServiceCounter, ServiceSample, Source, names,
 };
@@ -13,6 +14,7 @@ use crate::telemetry::{
 pub struct State {
     pub registry: Arc<Registry>,
     pub reloads: Arc<Reloads>,
+    pub tasks: Arc<Tasks>,
 }
 
 impl Source for State {
@@ -22,6 +24,10 @@ impl Source for State {
 
     fn reloads(&self) -> ReloadSample {
         self.reloads.sample()
+    }
+
+    fn ended(&self, task: Task) -> u64 {
+        self.tasks.count(task)
     }
 }
 

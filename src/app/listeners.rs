@@ -8,10 +8,11 @@ use tokio::task::JoinSet;
 
 use super::{StartError, bind};
 use crate::net::{Listener, ListenerSpec, WorkerHandle, accept_loop};
+use crate::tasks::{Task, Tasks, lasting};
 
 /// The listeners that run, in the order of the configuration.
-#[derive(Default)]
 pub struct Listeners {
+    tasks: Arc<Tasks>,
     running: Vec<Running>,
     acceptors: JoinSet<()>,
 }
@@ -33,6 +34,12 @@ enum Step {
 }
 
 impl Listeners {
+    /// None yet; those to come are accepted from under the eyes of `tasks`.
+    pub fn new(tasks: &Arc<Tasks>) -> Listeners {
+        let (running, acceptors) = Default::default();
+        Listeners { tasks: Arc::clone(tasks), running, acceptors }
+    }
+
     /// Binds the addresses that are new. Nothing has changed yet.
     pub fn prepare(&self, specs: &[ListenerSpec]) -> Result<Prepared, StartError> {
         let mut free: Vec<bool> = vec![true; self.running.len()];
@@ -82,7 +89,13 @@ impl Listeners {
         let bound = socket.local_addr().unwrap_or(configured);
         tracing::info!(address = %bound, tls = spec.tls.is_some(), "listening");
         let listener = Listener::new(spec);
-        self.acceptors.spawn(accept_loop(socket, Arc::clone(&listener), workers.to_vec()));
+        let (socket, workers, accepting) =
+            (Arc::new(socket), workers.to_vec(), Arc::clone(&listener));
+        let accept = move || {
+            let (socket, listener) = (Arc::clone(&socket), Arc::clone(&accepting));
+            tokio::spawn(lasting(accept_loop(socket, listener, workers.clone())))
+        };
+        self.acceptors.spawn(Arc::clone(&self.tasks).keep(Task::Accept, accept));
         Running { configured, bound, listener }
     }
 

@@ -9,6 +9,7 @@ use crate::config::{ControlPlan, LogPlan, MetricsPlan, Plan, Report};
 use crate::model::listed;
 use crate::model::route::RouteChanges;
 use crate::service::{Registry, Routing, Service};
+use crate::tasks::Tasks;
 
 /// What is decided at the start, and not again before the next one.
 #[derive(Clone, Debug)]
@@ -109,7 +110,7 @@ impl Gateway {
         // Counters are per worker, and those there are stay.
         let plan = Plan { workers: self.fixed.workers, ..plan };
         let before = self.registry.routing();
-        self.registry.publish(routing(&self.registry, plan).await);
+        self.registry.publish(routing(&self.registry, &self.tasks, plan).await);
         self.registry.retire(&before).await;
         self.listeners.commit(listeners, &self.workers);
         self.drain_timeout = drain_timeout;
@@ -141,7 +142,7 @@ fn log_routes(changes: &RouteChanges<'_>) {
 }
 
 /// The routing of `plan`. Services that run already go on, as it has them now.
-pub(super) async fn routing(registry: &Registry, plan: Plan) -> Routing {
+pub(super) async fn routing(registry: &Registry, tasks: &Arc<Tasks>, plan: Plan) -> Routing {
     let runtime = tokio::runtime::Handle::current();
     let mut services = Vec::with_capacity(plan.services.len());
     for spec in plan.services {
@@ -152,7 +153,7 @@ pub(super) async fn routing(registry: &Registry, plan: Plan) -> Routing {
             }
             None => {
                 let first = registry.first_revision();
-                Service::start_at(first, spec, plan.workers, &runtime)
+                Service::start_at(first, spec, plan.workers, &runtime, tasks)
             }
         });
     }

@@ -6,14 +6,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::StartError;
 use crate::config::Plan;
 use crate::net::{Acceptor, Command, Worker, WorkerHandle};
 use crate::proxy::{Front, Proxy};
 use crate::service::Registry;
-use crate::telemetry::WorkerMetrics;
+use crate::tasks::{Task, Tasks};
+use crate::telemetry::{Readiness, WorkerMetrics};
 use crate::upstream::Dialer;
 
 /// Tasks that run before sockets are asked again: a turn is one round over all that is ready, and
@@ -30,6 +31,7 @@ struct Setup {
     registry: Arc<Registry>,
     metrics: Arc<WorkerMetrics>,
     dialer: Arc<Dialer>,
+    tasks: Arc<Tasks>,
 }
 
 /// Starts a thread for each worker.
@@ -38,6 +40,7 @@ pub fn start(
     registry: &Arc<Registry>,
     metrics: &[Arc<WorkerMetrics>],
     dialer: &Arc<Dialer>,
+    (tasks, readiness): (&Arc<Tasks>, &watch::Sender<Readiness>),
 ) -> Result<(Vec<WorkerHandle>, Vec<JoinHandle<()>>), StartError> {
     let mut workers = Vec::new();
     let mut threads = Vec::new();
@@ -48,7 +51,9 @@ pub fn start(
             registry: Arc::clone(registry),
             metrics: Arc::clone(metrics),
             dialer: Arc::clone(dialer),
+            tasks: Arc::clone(tasks),
         };
+        let loss = Loss { tasks: Arc::clone(tasks), readiness: readiness.clone(), told: false };
         let (handle, inbox) = WorkerHandle::new();
         let flow_pause = plan.flow_pause;
         let runtime = move || {
@@ -58,7 +63,11 @@ pub fn start(
                 .on_thread_park(move || crate::net::pause(flow_pause))
                 .build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => run(&runtime, setup, inbox),
+                Ok(runtime) => {
+                    run(&runtime, setup, inbox);
+                    loss.none();
+                    runtime.shutdown_background(); // what still blocks holds nobody up
+                }
                 Err(error) => tracing::error!(%error, "a worker has no runtime"),
             }
         };
@@ -74,9 +83,8 @@ fn run(runtime: &LocalRuntime, setup: Setup, mut inbox: mpsc::Receiver<Command>)
         let worker = Worker::new(setup.index, setup.buffer);
         let proxy = Proxy::new(&worker, &setup.registry, &setup.metrics, &setup.dialer);
         let acceptor = Acceptor::new(&worker, Rc::new(Front(Rc::clone(&proxy))));
-        let housekeeping = Rc::clone(&worker);
-        worker.spawn(async move { housekeeping.run().await });
-        worker.spawn(refresh(proxy));
+        worker.run(&setup.tasks);
+        worker.keep(&setup.tasks, Task::Refresh, move || refresh(Rc::clone(&proxy)));
         while let Some(command) = inbox.recv().await {
             match command {
                 Command::Accept(accepted) => acceptor.accept(accepted),
@@ -93,5 +101,61 @@ async fn refresh(proxy: Rc<Proxy>) {
     loop {
         tick.tick().await;
         proxy.refresh();
+    }
+}
+
+/// Dropped before its time, it tells that a worker's thread has ended, and its connections with
+/// it: those who look after the gateway are to replace it, while the other workers go on.
+struct Loss {
+    tasks: Arc<Tasks>,
+    readiness: watch::Sender<Readiness>,
+    told: bool,
+}
+
+impl Loss {
+    /// It has ended as it was told to.
+    fn none(mut self) {
+        self.told = true;
+    }
+}
+
+impl Drop for Loss {
+    fn drop(&mut self) {
+        if !self.told {
+            self.tasks.ended(Task::Worker);
+            self.readiness.send_if_modified(|now| {
+                let serves = *now != Readiness::Draining;
+                if serves {
+                    *now = Readiness::Crippled;
+                }
+                serves
+            });
+            tracing::error!("a worker has ended: not ready any more, the others go on");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lose(before: Readiness, end: impl FnOnce(Loss) + Send + 'static) -> (u64, Readiness) {
+        let (tasks, readiness) = (Arc::<Tasks>::default(), watch::Sender::new(before));
+        let loss = Loss { tasks: Arc::clone(&tasks), readiness: readiness.clone(), told: false };
+        let _ = std::thread::spawn(move || end(loss)).join();
+        (tasks.count(Task::Worker), *readiness.borrow())
+    }
+
+    #[test]
+    fn a_worker_that_panics_takes_readiness_away() {
+        let panicking = |before| lose(before, |_loss| panic!("as if"));
+        assert_eq!(panicking(Readiness::Ready), (1, Readiness::Crippled));
+        assert_eq!(panicking(Readiness::Starting), (1, Readiness::Crippled));
+        assert_eq!(panicking(Readiness::Draining), (1, Readiness::Draining));
+    }
+
+    #[test]
+    fn a_worker_that_was_told_to_end_does_not() {
+        assert_eq!(lose(Readiness::Ready, Loss::none), (0, Readiness::Ready));
     }
 }

@@ -81,7 +81,11 @@ impl Drop for Counted {
 
 /// Accepts until the listener is closed, giving each connection to the worker that has the
 /// fewest.
-pub async fn accept_loop(socket: TcpListener, listener: Arc<Listener>, workers: Vec<WorkerHandle>) {
+pub async fn accept_loop(
+    socket: Arc<TcpListener>,
+    listener: Arc<Listener>,
+    workers: Vec<WorkerHandle>,
+) {
     let mut seldom = Seldom::every(WARN_INTERVAL);
     loop {
         let accepted = tokio::select! {

@@ -1,6 +1,7 @@
 //! One worker: a thread with everything that its connections share.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use super::timer::{Sleep, Wheel};
 use crate::clock;
 use crate::http2::HeaderPool;
 use crate::model::Time;
+use crate::tasks::{Task, Tasks, lasting};
 
 /// How often connections are looked at for deadlines.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -71,7 +73,7 @@ impl WorkerHandle {
 pub struct Worker {
     index: usize,
     now: Cell<Time>,
-    dirty: RefCell<Vec<Rc<Conn>>>,
+    dirty: RefCell<VecDeque<Rc<Conn>>>,
     flusher: RefCell<Option<Waker>>,
     wheel: Rc<Wheel>,
     conns: RefCell<Slab<Weak<Conn>>>,
@@ -158,29 +160,40 @@ impl Worker {
         tokio::task::spawn_local(task);
     }
 
+    /// Runs a task for as long as the worker lives: one that panics is started again.
+    pub fn keep<F>(self: &Rc<Self>, tasks: &Arc<Tasks>, task: Task, body: impl Fn() -> F + 'static)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let spawn = move || tokio::task::spawn_local(lasting(body()));
+        self.spawn(Arc::clone(tasks).keep(task, spawn));
+    }
+
     /// Flushes, fires timers and watches deadlines, for as long as the worker lives.
-    pub async fn run(self: &Rc<Self>) {
-        let flusher = Rc::clone(self);
-        self.spawn(async move { flusher.flush_forever().await });
-        let ticker = Rc::clone(self);
-        self.spawn(async move {
-            loop {
-                ticker.wheel.next_tick().await;
-                ticker.wheel.turn(ticker.read_clock());
-            }
-        });
+    pub fn run(self: &Rc<Self>, tasks: &Arc<Tasks>) {
+        let worker = || Rc::clone(self);
+        let (flusher, ticker, sweeper) = (worker(), worker(), worker());
+        self.keep(tasks, Task::Flush, move || Rc::clone(&flusher).flush_forever());
+        self.keep(tasks, Task::Timers, move || Rc::clone(&ticker).tick_forever());
+        self.keep(tasks, Task::Deadlines, move || Rc::clone(&sweeper).sweep_forever());
+    }
+
+    async fn tick_forever(self: Rc<Self>) {
+        loop {
+            self.wheel.next_tick().await;
+            self.wheel.turn(self.read_clock());
+        }
+    }
+
+    async fn sweep_forever(self: Rc<Self>) {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             sweep.tick().await;
-            self.sweep();
-        }
-    }
-
-    fn sweep(&self) {
-        let now = self.read_clock();
-        for conn in self.conns() {
-            conn.check_deadlines(now);
+            let now = self.read_clock();
+            for conn in self.conns() {
+                conn.check_deadlines(now);
+            }
         }
     }
 
@@ -225,7 +238,7 @@ impl Worker {
     /// Sees to it that the connection is flushed at the end of this turn.
     pub(super) fn flush_later(&self, conn: &Rc<Conn>) {
         let mut dirty = self.dirty.borrow_mut();
-        dirty.push(Rc::clone(conn));
+        dirty.push_back(Rc::clone(conn));
         if dirty.len() == 1
             && let Some(flusher) = &*self.flusher.borrow()
         {
@@ -235,9 +248,10 @@ impl Worker {
 
     /// The first connection to get output wakes this task. It then lines up once more, behind
     /// the tasks that were started meanwhile: each connection is written to once a turn.
-    async fn flush_forever(&self) {
-        let mut batch = Vec::new();
+    async fn flush_forever(self: Rc<Self>) {
+        let mut batch = Batch { worker: &self, conns: VecDeque::new() };
         let mut waited = false;
+        self.flusher.take(); // that of one before
         let flush = std::future::poll_fn(|cx| {
             self.flusher.borrow_mut().get_or_insert_with(|| cx.waker().clone());
             waited = !waited;
@@ -246,12 +260,12 @@ impl Worker {
                 return Poll::Pending;
             }
             loop {
-                std::mem::swap(&mut batch, &mut *self.dirty.borrow_mut());
-                if batch.is_empty() {
+                std::mem::swap(&mut batch.conns, &mut *self.dirty.borrow_mut());
+                if batch.conns.is_empty() {
                     self.turn.take().end();
                     return Poll::Pending;
                 }
-                for conn in batch.drain(..) {
+                while let Some(conn) = batch.conns.pop_front() {
                     self.turn.borrow_mut().note(conn.flow());
                     conn.flush();
                 }
@@ -275,5 +289,18 @@ impl Worker {
         {
             conn.reset_slowest();
         }
+    }
+}
+
+/// What is flushed in one go. Should a connection bring that to a sudden end, the others have their
+/// turn in the next.
+struct Batch<'w> {
+    worker: &'w Worker,
+    conns: VecDeque<Rc<Conn>>,
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        self.worker.dirty.borrow_mut().append(&mut self.conns);
     }
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::runtime;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::change::{Change, ChangeError, Conditions};
 use super::view::ServiceView;
 use super::writer::{Asked, Command, Writer};
 use super::{ServiceSpec, Snapshot};
 use crate::model::{CopyCounts, WorkerCounter};
+use crate::tasks::{Task, Tasks, lasting};
 
 /// Changes that may wait for the writer; further ones wait for a place.
 const WAITING_CHANGES: usize = 128;
@@ -31,9 +32,14 @@ pub struct Service {
 
 impl Service {
     /// Starts the service that `spec` describes for `workers` workers; its writer runs on
-    /// `runtime`.
-    pub fn start(spec: ServiceSpec, workers: usize, runtime: &runtime::Handle) -> Arc<Service> {
-        Service::start_at(1, spec, workers, runtime)
+    /// `runtime`, under the eyes of `tasks`.
+    pub fn start(
+        spec: ServiceSpec,
+        workers: usize,
+        runtime: &runtime::Handle,
+        tasks: &Arc<Tasks>,
+    ) -> Arc<Service> {
+        Service::start_at(1, spec, workers, runtime, tasks)
     }
 
     /// As [`Service::start`], but with this as the first revision.
@@ -42,12 +48,23 @@ impl Service {
         spec: ServiceSpec,
         workers: usize,
         runtime: &runtime::Handle,
+        tasks: &Arc<Tasks>,
     ) -> Arc<Service> {
         let name = spec.name.clone();
         let writer = Writer::new(spec, workers, revision);
         let (snapshot, view) = (writer.snapshot(), writer.view());
         let (commands, inbox) = mpsc::channel(WAITING_CHANGES);
-        runtime.spawn(writer.run(inbox));
+        // What it writes outlives it: a change that it panics at is not the last one.
+        let state = Arc::new(Mutex::new((writer, inbox)));
+        let place = runtime.clone();
+        let write = move || {
+            let state = Arc::clone(&state);
+            place.spawn(lasting(async move {
+                let (writer, inbox) = &mut *state.lock().await;
+                writer.run(inbox).await;
+            }))
+        };
+        runtime.spawn(Arc::clone(tasks).keep(Task::Service, write));
         let retries = WorkerCounter::new(workers);
         let copies = CopyCounts::new(workers);
         Arc::new(Service { name, snapshot, view, commands, retries, copies })

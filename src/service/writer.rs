@@ -119,7 +119,7 @@ impl Writer {
     }
 
     /// Makes changes until all handles are gone, and keeps the statistics.
-    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
+    pub(super) async fn run(&mut self, inbox: &mut mpsc::Receiver<Command>) {
         let mut tick = interval(Window::PUSH_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {

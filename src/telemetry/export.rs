@@ -17,6 +17,7 @@ use super::settings::MetricsSettings;
 use super::worker::{Closed, Rejected, Side, WorkerMetrics};
 use crate::clock;
 use crate::model::{Endpoint, EwmaParams, Load, Time, WindowStats};
+use crate::tasks::Task;
 
 /// A backend as it is now.
 #[derive(Clone, Debug)]
@@ -90,6 +91,9 @@ pub trait Source: Send + Sync {
 
     /// The reloads of the configuration so far.
     fn reloads(&self) -> ReloadSample;
+
+    /// Tasks of this kind that have ended although nobody asked for it.
+    fn ended(&self, task: Task) -> u64;
 }
 
 /// Reads everything that is counted and writes it as Prometheus wants it.
@@ -163,7 +167,7 @@ impl Inputs {
         let mut page = Page::new(&self.settings);
         self.write_workers(&mut page);
         write_reloads(&mut page, self.source.reloads());
-        own::write(&mut page);
+        own::write(&mut page, &*self.source);
         write_process(&mut page);
         let own = page.series() + METRICS.len(); // what is folded is told of each at most
         let left = self.settings.series_budget.saturating_sub(own);

@@ -39,6 +39,8 @@ pub enum Readiness {
     Starting,
     /// Yes.
     Ready,
+    /// No more: a worker has ended, and those that are left may not do.
+    Crippled,
     /// No more: it is going.
     Draining,
 }
@@ -121,6 +123,9 @@ async fn answer<B>(
         ("/healthz", _) => plain(StatusCode::OK, "alive\n"),
         (_, Readiness::Ready) => plain(StatusCode::OK, "ready\n"),
         (_, Readiness::Starting) => plain(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        (_, Readiness::Crippled) => {
+            plain(StatusCode::SERVICE_UNAVAILABLE, "a worker has ended: see the log\n")
+        }
         (_, Readiness::Draining) => plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     }
 }

@@ -107,6 +107,8 @@ metrics! {
         "Lines of the log that were not written: the queue was full, or they could not be (unwritable).";
     PANICS = Counter "equipoise_panics_total" []
         "Errors in the gateway's own program, each with a line in the log.";
+    TASKS_ENDED = Counter "equipoise_tasks_ended_total" ["task"]
+        "Parts of the gateway that ended though nobody asked for it; all but a worker are started again.";
     BUILD_INFO = Gauge "equipoise_build_info" ["version"]
         "1; the label says which version runs.";
     PROCESS_CPU = Counter "process_cpu_seconds_total" []

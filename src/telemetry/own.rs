@@ -1,12 +1,17 @@
 //! What the process says of its own health: what was lost of the log, and what should never be.
 
+use super::export::Source;
 use super::log::{self, Dropped};
 use super::names;
 use super::page::Page;
+use crate::tasks::Task;
 
-pub(super) fn write(page: &mut Page) {
+pub(super) fn write(page: &mut Page, source: &dyn Source) {
     let Dropped { full, unwritable } = log::dropped();
     page.counter(&names::LOG_DROPPED, &["full"], full);
     page.counter(&names::LOG_DROPPED, &["unwritable"], unwritable);
     page.counter(&names::PANICS, &[], log::panics());
+    for task in Task::ALL {
+        page.counter(&names::TASKS_ENDED, &[task.name()], source.ended(task));
+    }
 }

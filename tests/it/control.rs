@@ -101,7 +101,12 @@ impl Gateway {
 }
 
 fn service(name: &str, backends: &[(&str, u32)]) -> Arc<Service> {
-    Service::start(spec(name, backends), WORKERS, &tokio::runtime::Handle::current())
+    Service::start(
+        spec(name, backends),
+        WORKERS,
+        &tokio::runtime::Handle::current(),
+        &Arc::default(),
+    )
 }
 
 fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceSpec {

@@ -18,6 +18,7 @@ use equipoise::model::{
     Code, Direction, Endpoint, EwmaParams, ExchangeClass, GRPC_CODES, GrpcCode, Time, WindowStats,
     WorkerStats,
 };
+use equipoise::tasks::Task;
 use equipoise::telemetry::names::{METRICS, MIRRORED, Metric, RETRIES};
 use equipoise::telemetry::{
     BackendSample, Closed, CounterId, Exporter, MetricsSettings, Readiness, Rejected, ReloadSample,
@@ -75,6 +76,10 @@ impl Source for Services {
             in_sync: false,
             restart_needed: true,
         }
+    }
+
+    fn ended(&self, _: Task) -> u64 {
+        0
     }
 }
 
@@ -438,6 +443,10 @@ impl Source for Gate {
 
     fn reloads(&self) -> ReloadSample {
         ReloadSample::default()
+    }
+
+    fn ended(&self, _: Task) -> u64 {
+        0
     }
 }
 

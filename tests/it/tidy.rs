@@ -11,11 +11,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http1", &["http2"]),
     ("grpc", &[]),
     ("clock", &["model"]),
+    ("tasks", &[]),
     ("balance", &["model", "clock"]),
-    ("net", &["model", "http2", "http1", "grpc", "clock"]),
-    ("telemetry", &["model", "http2", "clock"]),
+    ("net", &["model", "http2", "http1", "grpc", "clock", "tasks"]),
+    ("telemetry", &["model", "http2", "clock", "tasks"]),
     ("upstream", &["model", "http2", "clock", "net"]),
-    ("service", &["model", "http2", "clock", "balance", "net", "upstream"]),
+    ("service", &["model", "http2", "clock", "balance", "net", "upstream", "tasks"]),
     ("proxy", &["model", "http2", "clock", "balance", "net", "telemetry", "upstream", "service"]),
     ("config", &["model", "http2", "clock", "balance", "net", "telemetry", "upstream", "service"]),
     ("control", &["model", "clock", "balance", "telemetry", "upstream", "service", "config"]),
@@ -23,12 +24,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cli", &ALL),
 ];
 
-const ALL: [&str; 15] = [
+const ALL: [&str; 16] = [
     "model",
     "http2",
     "http1",
     "grpc",
     "clock",
+    "tasks",
     "balance",
     "net",
     "telemetry",

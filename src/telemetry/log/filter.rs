@@ -45,11 +45,11 @@ impl Filter {
         let mut filter = Filter { level: self.level, named: Vec::new() };
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             match part.split_once('=') {
-                Some((name, word)) => filter.named.push((target(name)?, level(word)?)),
+                Some((name, word)) => filter.named.push((target(name)?, any_case(word)?)),
                 None if part.contains("::") => {
                     return Err(format!("`{part}` has no level: write {part}=debug"));
                 }
-                None => filter.level = level(part)?,
+                None => filter.level = any_case(part)?,
             }
         }
         Ok(filter)
@@ -69,20 +69,23 @@ impl fmt::Display for Filter {
     }
 }
 
+/// Environments and people write levels as they like.
+fn any_case(word: &str) -> Result<LevelFilter, String> {
+    level(&word.trim().to_ascii_lowercase())
+}
+
 /// The level that the word names.
 ///
 /// # Errors
 /// It names none; says what was meant, perhaps, and which there are.
 pub fn level(word: &str) -> Result<LevelFilter, String> {
-    let word = word.trim();
-    let lower = word.to_ascii_lowercase();
-    if lower == "trace" {
+    if word == "trace" {
         return Err(format!("`{word}` says no more than debug, which says the most: write debug"));
     }
     let names = LEVELS.map(|(name, _)| name);
-    let level = LEVELS.iter().find(|(name, _)| *name == lower);
+    let level = LEVELS.iter().find(|(name, _)| *name == word);
     level.map(|(_, level)| *level).ok_or_else(|| {
-        let near = nearest(&lower, names);
+        let near = nearest(word, names);
         format!("`{word}` is not a level of the log: {}", suggestion(near, &names))
     })
 }

@@ -1,0 +1,219 @@
+//! Tasks that are to last as long as the gateway: none of them ends unseen.
+//!
+//! One that ends although nobody asked for it, be it by a panic, is logged, counted, and started
+//! again, at once and then after pauses that grow. What it works on outlives it.
+
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+/// The pause after the second end in a row; it doubles from one to the next.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest that it gets.
+const LAST_PAUSE: Duration = Duration::from_secs(10);
+
+/// After that long, an end is the first one again.
+const GOOD_LIFE: Duration = Duration::from_secs(60);
+
+/// What a task is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// The thread of a worker. The only one that is not started again: its connections are gone.
+    Worker,
+    /// Writing what a turn of a worker has brought forth.
+    Flush,
+    /// Waking what waits for a time, on a worker.
+    Timers,
+    /// Looking at the deadlines of a worker's connections.
+    Deadlines,
+    /// Noticing changes on a worker without requests.
+    Refresh,
+    /// Accepting the connections of a listener.
+    Accept,
+    /// Making the changes of a service.
+    Service,
+    /// The control API.
+    Control,
+    /// Metrics and health.
+    Metrics,
+}
+
+impl Task {
+    /// All of them.
+    pub const ALL: [Task; 9] = [
+        Task::Worker,
+        Task::Flush,
+        Task::Timers,
+        Task::Deadlines,
+        Task::Refresh,
+        Task::Accept,
+        Task::Service,
+        Task::Control,
+        Task::Metrics,
+    ];
+
+    /// The name, as metrics and the log have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Task::Worker => "worker",
+            Task::Flush => "flush",
+            Task::Timers => "timers",
+            Task::Deadlines => "deadlines",
+            Task::Refresh => "refresh",
+            Task::Accept => "accept",
+            Task::Service => "service",
+            Task::Control => "control",
+            Task::Metrics => "metrics",
+        }
+    }
+}
+
+/// Sees the tasks of one gateway end.
+#[derive(Debug, Default)]
+pub struct Tasks {
+    ended: [AtomicU64; Task::ALL.len()],
+}
+
+impl Tasks {
+    /// Counts one that has ended although nobody asked for it.
+    pub fn ended(&self, task: Task) {
+        if let Some(count) = self.ended.get(task as usize) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Those of this kind that have.
+    pub fn count(&self, task: Task) -> u64 {
+        self.ended.get(task as usize).map_or(0, |count| count.load(Relaxed))
+    }
+
+    /// Has `spawn` start the task, and start it again until it ends in good order. Dropped, it
+    /// takes the task with it.
+    pub async fn keep<E: Display>(
+        self: Arc<Self>,
+        task: Task,
+        mut spawn: impl FnMut() -> JoinHandle<Result<(), E>>,
+    ) {
+        let mut pause = Duration::ZERO;
+        loop {
+            let begun = Instant::now();
+            let mut running = Running(spawn());
+            match (&mut running.0).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => self.note(task, &error),
+                Err(ended) if ended.is_panic() => self.note(task, &"a panic, which the log has"),
+                Err(_) => return, // its runtime has ended
+            }
+            if begun.elapsed() >= GOOD_LIFE {
+                pause = Duration::ZERO;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
+        }
+    }
+
+    fn note(&self, task: Task, why: &dyn Display) {
+        self.ended(task);
+        tracing::error!(task = task.name(), %why, "a task has ended and is started again");
+    }
+}
+
+/// Of what ends in good order, if it ends.
+pub async fn lasting(task: impl Future<Output = ()>) -> Result<(), Infallible> {
+    task.await;
+    Ok(())
+}
+
+/// Ends with its owner.
+struct Running<T>(JoinHandle<T>);
+
+impl<T> Drop for Running<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    #[test]
+    fn names_are_in_their_places() {
+        for (index, task) in Task::ALL.into_iter().enumerate() {
+            assert_eq!(task as usize, index, "{}", task.name());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_panics_is_started_again_and_counted() {
+        let tasks = Arc::new(Tasks::default());
+        let mut life = 0;
+        let begun = Instant::now();
+        let kept = Arc::clone(&tasks).keep(Task::Service, || {
+            life += 1;
+            let life = life;
+            tokio::spawn(async move {
+                tokio::task::yield_now().await;
+                match life {
+                    1..=3 => panic!("life {life} is over"),
+                    4 => Err("no more descriptors"),
+                    _ => Ok(()),
+                }
+            })
+        });
+        kept.await;
+        assert_eq!(life, 5);
+        assert_eq!(tasks.count(Task::Service), 4);
+        assert_eq!(tasks.count(Task::Control), 0);
+        // At once, then 100 ms, 200 ms and 400 ms.
+        assert_eq!(begun.elapsed(), Duration::from_millis(700));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_are_bounded_and_forgotten_after_a_good_life() {
+        let tasks = Arc::new(Tasks::default());
+        let lives = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&lives);
+        let kept = Arc::clone(&tasks).keep(Task::Accept, move || {
+            let life = count.fetch_add(1, Relaxed);
+            tokio::spawn(async move {
+                if life == 20 {
+                    sleep(GOOD_LIFE).await;
+                }
+                Err::<(), _>("over")
+            })
+        });
+        let kept = tokio::spawn(kept);
+        // 0, 0.1, 0.2 … 6.4 s, then 10 s each.
+        sleep(Duration::from_secs_f64(12.7 + 12.0 * 10.0)).await;
+        let before = lives.load(Relaxed);
+        assert_eq!(before, 21);
+        sleep(GOOD_LIFE + Duration::from_millis(150)).await;
+        assert_eq!(lives.load(Relaxed), 23, "at once, and after 100 ms");
+        kept.abort();
+    }
+
+    #[tokio::test]
+    async fn who_is_dropped_takes_its_task_along() {
+        let (held, gone) = tokio::sync::oneshot::channel::<()>();
+        let mut held = Some(held);
+        let kept = Arc::new(Tasks::default()).keep(Task::Metrics, move || {
+            let held = held.take();
+            tokio::spawn(async move {
+                let _held = held;
+                std::future::pending::<Result<(), Infallible>>().await
+            })
+        });
+        let kept = tokio::spawn(kept);
+        tokio::task::yield_now().await;
+        kept.abort();
+        gone.await.unwrap_err();
+    }
+}
