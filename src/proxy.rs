@@ -15,6 +15,7 @@ mod news;
 mod observe;
 mod reject;
 mod relay;
+mod request_line;
 mod routed;
 mod stream_watch;
 mod target;

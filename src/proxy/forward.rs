@@ -13,6 +13,7 @@ use super::front::Proxy;
 use super::key::{Asker, Issued};
 use super::methods::Method;
 use super::reject::{Asked, Failure, reply};
+use super::request_line::RequestLine;
 use super::target::{Target, View};
 use super::tried::Tried;
 use super::{fields, filter, forwarded, mirror};
@@ -43,6 +44,8 @@ pub struct Request {
     pub invited: Cell<bool>,
     /// What its route does to it, if anything.
     pub filters: OnceCell<Arc<Filters>>,
+    /// What the log says of it, where it does.
+    pub line: RequestLine,
     /// The cookie that the client is given with the response.
     pub issued: OnceCell<Issued>,
 }
@@ -58,6 +61,7 @@ impl Request {
             asked,
             grpc: asked == Asked::Grpc,
             started: proxy.worker.now(),
+            line: RequestLine::of(&head),
             proxy: Rc::clone(proxy),
             front,
             head: RefCell::new(head),
@@ -73,9 +77,11 @@ impl Request {
     pub async fn carry(&self) {
         if let Err(failure) = self.run().await {
             self.proxy.count_rejection(failure);
+            self.line.failed(failure, self.grpc);
             reply(&self.front, self.asked, failure);
         }
         self.finish().await;
+        self.line.write(self.proxy.worker.now().since(self.started));
         self.drop_head();
     }
 
@@ -175,6 +181,7 @@ impl Request {
             fields: &fields::Asked(&head),
         };
         let routed = self.proxy.router.current();
+        self.line.took(|| routed.routes().explain(&query, 0).taken.map(|route| route.name));
         let route = routed.routes().find(&query).ok_or_else(|| Failure::no_route(&head))?;
         let (share, target, mirror) = match route {
             Route::Redirect(_) if self.grpc => return Err(Failure::GrpcRedirect),
@@ -188,6 +195,7 @@ impl Request {
             }
         };
         drop(head);
+        self.line.is_for(target.service().name());
         if let Some(filters) = &share.filters {
             filter::request(filters, &mut self.head.borrow_mut(), &self.proxy.worker);
             let _ = self.filters.set(Arc::clone(filters)); // a request is routed once

@@ -2,11 +2,13 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::forward::Request;
 use super::lane::Lanes;
 use super::observe::reason;
 use super::reject::{Asked, Failure, reply};
+use super::request_line::RequestLine;
 use super::routed::Router;
 use crate::http2::Headers;
 use crate::net::{Closed, Handler, Stream, Worker};
@@ -65,7 +67,10 @@ impl Handler for Front {
         // A task, because the connection is in use while its events are handled.
         self.0.worker.spawn(async move {
             proxy.count_rejection(Failure::TooLarge);
-            reply(&stream, Asked::by(&headers, stream.conn()), Failure::TooLarge);
+            let (line, asked) = (RequestLine::of(&headers), Asked::by(&headers, stream.conn()));
+            line.failed(Failure::TooLarge, asked == Asked::Grpc);
+            line.write(Duration::ZERO);
+            reply(&stream, asked, Failure::TooLarge);
             stream.detach();
             proxy.worker.recycle(headers);
         });

@@ -115,6 +115,11 @@ impl Failure {
         }
     }
 
+    /// Why, in words.
+    pub const fn words(self) -> &'static str {
+        self.answer().2
+    }
+
     /// The label under which the gateway counts what it answered without a backend.
     pub const fn reason(self) -> Option<Rejected> {
         match self {

@@ -242,6 +242,7 @@ impl Request {
         answered: Option<Time>,
     ) {
         attempt.on_end(&self.proxy.worker, self.started, code, ending, answered);
+        self.line.ended(attempt.pool().endpoint().address(), code);
     }
 
     /// The client gave up.
