@@ -6,6 +6,7 @@ mod audit;
 mod convert;
 mod explain;
 mod limit;
+mod log_level;
 mod overridden;
 mod policy;
 mod server;

@@ -7,6 +7,7 @@ mod change;
 mod client;
 mod error;
 mod json;
+mod log_level;
 mod overrides;
 mod parse;
 mod policies;
@@ -86,7 +87,9 @@ Examples:
   equipoise ctl set-split checkout orders=90 canary=10
   equipoise ctl reset-split checkout                       back to what the file says
   equipoise ctl reset orders 127.0.0.1:50051               this backend as the file has it
-  equipoise ctl reset orders                               all of the service as the file has it";
+  equipoise ctl reset orders                               all of the service as the file has it
+
+  equipoise ctl log-level debug                            a line for each request; `configured` ends it";
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -127,6 +130,8 @@ enum Command {
     Policies(policies::Args),
     /// Say which route a request would take, and why
     Route(route::Args),
+    /// See what is logged, or change it until the process ends
+    LogLevel(log_level::Args),
     /// Show a service's backends again and again
     Watch(watch::Args),
 }
@@ -182,6 +187,7 @@ pub async fn execute(args: Args, out: &mut dyn Write, screen: Screen) -> Result<
         Command::SetSplit(args) => args.run(session).await?,
         Command::ResetSplit(args) => args.run(session).await?,
         Command::Route(args) => return args.run(session).await,
+        Command::LogLevel(args) => args.run(session).await?,
         Command::Watch(args) => args.run(session).await?,
     }
     Ok(Outcome::Done)

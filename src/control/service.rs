@@ -227,6 +227,21 @@ impl proto::control_server::Control for Control {
         let routing = self.registry.routing();
         super::explain::explain(&routing.routes, request.into_inner()).map(Response::new)
     }
+
+    async fn get_log_level(
+        &self,
+        _: Request<proto::GetLogLevelRequest>,
+    ) -> Result<Response<proto::LogLevel>, Status> {
+        super::log_level::get().map(Response::new)
+    }
+
+    async fn set_log_level(
+        &self,
+        request: Request<proto::SetLogLevelRequest>,
+    ) -> Result<Response<proto::LogLevel>, Status> {
+        let peer = request.remote_addr();
+        super::log_level::set(peer, &request.into_inner().level).map(Response::new)
+    }
 }
 
 /// What the log calls who has asked.

@@ -1,5 +1,6 @@
 //! The gateway as a process that operators trust: what becomes of its log, signals, and start.
 
+mod level;
 mod log;
 mod signals;
 mod start;
@@ -20,7 +21,8 @@ struct Gateway {
     front: SocketAddr,
     control: SocketAddr,
     metrics: SocketAddr,
-    folder: TempDir,
+    /// Kept until the end: a reload reads what is in it.
+    _folder: TempDir,
 }
 
 impl Gateway {
@@ -48,7 +50,7 @@ impl Gateway {
         );
         std::fs::write(&file, yaml).unwrap();
         let child = command.args(["serve", "--config"]).arg(file).spawn().unwrap();
-        Gateway { child, front, control, metrics, folder }
+        Gateway { child, front, control, metrics, _folder: folder }
     }
 
     async fn answers(&self, path: &str) -> bool {

@@ -7,6 +7,7 @@
 //! - `route`: `{"route": ROUTE, "near_misses": [{"route": ROUTE, "reason": TEXT}]}`; `route` is
 //!   `null` when none is taken
 //! - `split`: `{"splits": [SPLIT]}`, also when one route was asked for
+//! - `log-level`: `{"level": TEXT, "configured": TEXT}`
 //! - every change: `{"service": NAME, "revision": NUMBER}`, or `route` in place of `service`
 //! - a failure, on standard error: `{"error": KIND, "exit_code": NUMBER, "code": CODE, "message":
 //!   TEXT}`; KIND is `usage`, `not_found`, `refused`, `unreachable` or `output`, `code` the gRPC
@@ -36,6 +37,12 @@ struct Summary<'a> {
     draining_backends: u32,
     overrides: u32,
     policy_settings: Value,
+}
+
+#[derive(Serialize)]
+struct LogLevel<'a> {
+    level: &'a str,
+    configured: &'a str,
 }
 
 #[derive(Serialize)]
@@ -153,6 +160,10 @@ pub(super) fn watched(state: &proto::Service) -> String {
 
 pub(super) fn changed(service: &str, revision: u64) -> String {
     line(serde_json::to_string(&Changed { service, revision }))
+}
+
+pub(super) fn log_level(proto::LogLevel { level, configured }: &proto::LogLevel) -> String {
+    line(serde_json::to_string(&LogLevel { level, configured }))
 }
 
 pub(super) fn split_changed(route: &str, revision: u64) -> String {

@@ -1,0 +1,50 @@
+//! What is logged, seen and changed at run time.
+
+use std::net::SocketAddr;
+
+use tonic::Status;
+use tracing::Level;
+
+use super::proto;
+use crate::telemetry::log::{self, Filter};
+
+/// Goes back to what was configured.
+const CONFIGURED: &str = "configured";
+
+/// A level is short, and so is a list of a few.
+const MAX_LENGTH: usize = 1024;
+
+fn filters() -> Result<(Filter, Filter), Status> {
+    log::filters().ok_or_else(|| Status::failed_precondition("this process has no log"))
+}
+
+pub(super) fn get() -> Result<proto::LogLevel, Status> {
+    let (now, configured) = filters()?;
+    Ok(proto::LogLevel { level: now.to_string(), configured: configured.to_string() })
+}
+
+pub(super) fn set(peer: Option<SocketAddr>, text: &str) -> Result<proto::LogLevel, Status> {
+    let (before, configured) = filters()?;
+    let by = peer.map_or_else(|| "unknown peer".into(), |peer| peer.to_string());
+    let wanted = match text.trim() {
+        CONFIGURED => Ok(configured),
+        "" => Err("no level is given".to_owned()),
+        text if text.len() > MAX_LENGTH => Err("this is too long for a level".to_owned()),
+        text => configured.refined(text),
+    };
+    let wanted = wanted.map_err(|error| {
+        tracing::warn!(by, error, "change of the log's level refused");
+        Status::invalid_argument(error)
+    })?;
+    let audit = || tracing::info!(by, %before, now = %wanted, "the level of the log is changed");
+    // Said while it can be: before the log falls silent, or once it no longer is.
+    let shown = tracing::enabled!(Level::INFO);
+    if shown {
+        audit();
+    }
+    log::set_filter(&wanted).map_err(|error| Status::internal(error.to_string()))?;
+    if !shown {
+        audit();
+    }
+    get()
+}
