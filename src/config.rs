@@ -6,6 +6,7 @@
 
 mod files;
 mod filter;
+mod input;
 mod limits;
 mod listener;
 mod matching;
@@ -18,6 +19,7 @@ mod route;
 mod salvage;
 mod service;
 mod tls;
+mod variables;
 mod watch;
 
 use std::collections::HashMap;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use files::Sources;
+pub use input::{load, load_from, parse};
 pub use plan::{ControlPlan, LogFormat, LogPlan, MetricsPlan, Plan};
 pub use report::{Finding, Report};
 pub use watch::Watch;
@@ -39,54 +42,16 @@ use files::Files;
 use node::{Entry, Node, Value};
 use read::{Fields, count, duration, items, scalar, size, some_items, word};
 use report::{Problems, Span};
+use variables::Environment;
 
-/// No configuration is larger.
-const MAX_FILE: u64 = 16 << 20;
-
-/// Reads the file at `path`; files it names are looked for from its folder.
-///
-/// # Errors
-/// Everything that is wrong with it.
-pub fn load(path: &Path) -> Result<Plan, Report> {
-    let files = Files::within(path.parent().unwrap_or(Path::new("")));
-    let plan = read_text(path, &files).and_then(|text| read(&text, path, &files));
-    with_sources(plan, files)
-}
-
-fn read_text(path: &Path, files: &Files) -> Result<String, Report> {
-    let bytes = files.read(path, MAX_FILE).map_err(|error| {
-        let message = format!("cannot read the configuration: {error}");
-        Report::unreadable(path, "", message, "name the file with --config")
-    })?;
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        let message = "from here on the file is not UTF-8".into();
-        let valid = error.as_bytes().get(..valid).unwrap_or_default();
-        Report::unreadable(path, &String::from_utf8_lossy(valid), message, "save it as UTF-8")
-    })
-}
-
-/// Reads a configuration from memory; files it names are looked for in `base`.
-///
-/// # Errors
-/// Everything that is wrong with it.
-pub fn parse(text: &str, base: &Path) -> Result<Plan, Report> {
-    let files = Files::within(base);
-    let plan = read(text, Path::new("configuration"), &files);
-    with_sources(plan, files)
-}
-
-fn with_sources(plan: Result<Plan, Report>, files: Files) -> Result<Plan, Report> {
-    let sources = files.into_sources();
-    match plan {
-        Ok(plan) => Ok(Plan { sources, ..plan }),
-        Err(report) => Err(report.from(sources)),
-    }
-}
-
-fn read(text: &str, path: &Path, files: &Files) -> Result<Plan, Report> {
+fn read(
+    text: &str,
+    path: &Path,
+    files: &Files,
+    environment: Environment<'_>,
+) -> Result<Plan, Report> {
     let problems = Problems::default();
-    let Some(root) = node::read(text, &problems) else {
+    let Some(root) = node::read(text, environment, &problems) else {
         return Err(problems.into_report(path, text));
     };
     let plan = plan(&root, files, &problems);
@@ -162,9 +127,9 @@ fn entries<'a>(node: Option<&'a Node>, problems: &Problems) -> &'a [Entry] {
     match &node.value {
         Value::Map(entries) => entries,
         Value::Null => &[],
-        Value::Scalar(_) | Value::Seq(_) => {
+        Value::Unknown(_) | Value::Scalar(_) | Value::Seq(_) => {
             let help = "write each service under its name: `orders: { endpoints: [ … ] }`";
-            problems.error(node.span, "a mapping from names to services is wanted here", help);
+            read::unfit(node, "a mapping from names to services is wanted", help, problems);
             &[]
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::node::{Node, Value};
-use super::read::{Fields, count, items, scalar, word};
+use super::read::{Fields, count, items, scalar, unfit, word};
 use super::report::{Problems, Span};
 use crate::model::route::{
     Filters, HeaderEdit, HostMatch, PathMatch, PathRewrite, Redirect, RedirectStatus, check_path,
@@ -120,7 +120,7 @@ fn edits(node: &Node, problems: &Problems) -> Vec<HeaderEdit> {
         let Some(node) = fields.get(key) else { continue };
         let Value::Map(entries) = &node.value else {
             let help = "write { name: value, … }";
-            problems.error(node.span, "a mapping from names to values is wanted here", help);
+            unfit(node, "a mapping from names to values is wanted", help, problems);
             continue;
         };
         for entry in entries {

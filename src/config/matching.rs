@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::node::{Entry, Node, Value};
-use super::read::{Fields, boolean, scalar};
+use super::read::{Fields, boolean, scalar, unfit};
 use super::report::{Problems, Span};
 use crate::model::route::{
     Conditions, FieldMatch, HostMatch, Match, PathMatch, Pattern, ValueMatch,
@@ -82,7 +82,7 @@ fn list(
 ) -> Box<[FieldMatch]> {
     let Value::Map(entries) = &node.value else {
         let help = "write { name: value, … }";
-        problems.error(node.span, "a mapping from names to values is wanted here", help);
+        unfit(node, "a mapping from names to values is wanted", help, problems);
         return Box::default();
     };
     if entries.len() > MAX_FIELDS {
@@ -153,6 +153,10 @@ fn value(entry: &Entry, problems: &Problems) -> Option<ValueMatch> {
             });
             fields.finish();
             exact.or(prefix).or(regex).or(present)
+        }
+        Value::Unknown(_) => {
+            unfit(node, "a value is wanted", HELP_VALUE, problems);
+            None
         }
         _ => {
             let message = format!("`{}` is asked for nothing that can be compared", entry.key);

@@ -1,13 +1,16 @@
 //! YAML as a tree in which every value knows where it stands.
 
+mod keys;
+
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as MapEntry;
 use std::fmt;
 use std::sync::Arc;
 
 use granit_parser::{Event, Parser, ScalarStyle};
 
 use super::report::{Problems, Span};
+use super::variables::{self, Environment, Expanded, Fault, Hidden};
+use keys::{key_text, refuse_duplicates, refuse_merges};
 
 /// Nodes one file may have, aliases counted as what they stand for.
 const MAX_NODES: usize = 1_000_000;
@@ -23,6 +26,8 @@ pub struct Node {
     pub value: Value,
     /// Whose value it is.
     pub owner: Owner,
+    /// What messages about it must not tell.
+    hidden: Option<Arc<[Hidden]>>,
 }
 
 /// Whose value a node is; [`fmt::Display`] goes behind "a mapping is wanted".
@@ -49,7 +54,20 @@ impl fmt::Display for Owner {
 
 impl Node {
     fn new(span: Span, value: Value) -> Node {
-        Node { span, value, owner: Owner::Nobody }
+        Node { span, value, owner: Owner::Nobody, hidden: None }
+    }
+
+    /// Whether variables were put into it.
+    pub fn is_expanded(&self) -> bool {
+        self.hidden.is_some()
+    }
+
+    /// A message about it as it may be shown: with the variables in place of what they hold.
+    pub fn veil(&self, message: String) -> String {
+        match &self.hidden {
+            None => message,
+            Some(hidden) => variables::veil(&message, hidden),
+        }
     }
 }
 
@@ -58,6 +76,8 @@ impl Node {
 pub enum Value {
     /// Nothing: a key without value, or `null`.
     Null,
+    /// Nobody knows: variables could not be put into it.
+    Unknown(Arc<Fault>),
     /// Text, whatever it looks like.
     Scalar(Box<str>),
     /// A sequence.
@@ -77,8 +97,8 @@ pub struct Entry {
     pub value: Node,
 }
 
-/// Reads `text`; `None` and a problem if it is not YAML that can be understood.
-pub fn read(text: &str, problems: &Problems) -> Option<Node> {
+/// Reads `text`, with the variables that it names; `None` and a problem if it is not YAML that can be understood.
+pub fn read(text: &str, environment: Environment<'_>, problems: &Problems) -> Option<Node> {
     let options = granit_parser::options! {
         emit_unresolved_aliases: true,
         emit_comments: false,
@@ -87,6 +107,7 @@ pub fn read(text: &str, problems: &Problems) -> Option<Node> {
         block_nesting_limit: MAX_DEPTH,
     };
     let mut builder = Builder {
+        environment,
         problems,
         open: Vec::new(),
         anchors: HashMap::new(),
@@ -100,7 +121,9 @@ pub fn read(text: &str, problems: &Problems) -> Option<Node> {
             Err(error) => {
                 let at = error.marker().byte_offset().unwrap_or(text.len());
                 let message = format!("this is not YAML: {}", error.info());
-                problems.error(Span::at(at), message, HELP_SYNTAX);
+                let line = text.get(..at).unwrap_or(text).rsplit('\n').next().unwrap_or_default();
+                let help = if line.contains('$') { HELP_FLOW } else { HELP_SYNTAX };
+                problems.error(Span::at(at), message, help);
                 None
             }
         };
@@ -115,8 +138,7 @@ pub fn read(text: &str, problems: &Problems) -> Option<Node> {
 
 const HELP_SYNTAX: &str = "check the indentation, and quote values that start with one of * & ! % @ ` { [ or contain `: `";
 
-const HELP_MERGE: &str = "write the keys out; a whole value may stand in several places: `limits: &tight { … }` \
-                          here, `limits: *tight` there";
+const HELP_FLOW: &str = "within { } and [ ] quote a value that has a variable: \"${NAME}\"";
 
 /// A collection that is not closed yet.
 struct Open {
@@ -127,6 +149,7 @@ struct Open {
 }
 
 struct Builder<'a> {
+    environment: Environment<'a>,
     problems: &'a Problems,
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
@@ -140,13 +163,8 @@ impl Builder<'_> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(span, tag.is_some());
-                let null = style == ScalarStyle::Plain
-                    && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
-                let value = match null {
-                    true => Value::Null,
-                    false => Value::Scalar(text.into()),
-                };
-                self.place(Node::new(span, value), anchor)
+                let node = self.scalar(&text, style == ScalarStyle::Plain, span);
+                self.place(node, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.refuse_tag(span, tag.is_some());
@@ -175,6 +193,33 @@ impl Builder<'_> {
                 Some(())
             }
             _ => Some(()),
+        }
+    }
+
+    /// A value with its variables put in, or a key as it stands. What it is, is seen afterwards.
+    fn scalar(&self, text: &str, plain: bool, span: Span) -> Node {
+        let typed = |text: &str| match plain && matches!(text, "" | "~" | "null" | "Null" | "NULL")
+        {
+            true => Value::Null,
+            false => Value::Scalar(text.into()),
+        };
+        let is_key = self.open.last().is_some_and(|parent| {
+            matches!(parent.node.value, Value::Map(_)) && parent.key.is_none()
+        });
+        if is_key {
+            return Node::new(span, typed(text));
+        }
+        match variables::expand(text, self.environment) {
+            Ok(None) => Node::new(span, typed(text)),
+            Ok(Some(Expanded { text, hidden })) => {
+                self.problems.hide(&hidden);
+                let text = if plain { text.trim() } else { &text };
+                Node { hidden: Some(hidden.into()), ..Node::new(span, typed(text)) }
+            }
+            Err(fault) => {
+                self.problems.error(span, &*fault.message, &*fault.help);
+                Node::new(span, Value::Unknown(fault.into()))
+            }
         }
     }
 
@@ -260,57 +305,9 @@ impl Builder<'_> {
     }
 }
 
-/// What a merge key would bring is read none the less, so that nothing is said to be missing.
-fn refuse_merges(entries: &mut Vec<Entry>, problems: &Problems) {
-    for merge in entries.extract_if(.., |entry| &*entry.key == "<<").collect::<Vec<_>>() {
-        let message = "merge keys (`<<`) are not understood here";
-        problems.error(merge.span, message, HELP_MERGE);
-        let sources = match merge.value.value {
-            Value::Seq(items) => items,
-            _ => vec![merge.value],
-        };
-        for source in sources {
-            let Value::Map(brought) = source.value else { continue };
-            for entry in brought {
-                if entries.iter().all(|known| known.key != entry.key) {
-                    entries.push(entry);
-                }
-            }
-        }
-    }
-}
-
-fn refuse_duplicates(entries: &mut Vec<Entry>, problems: &Problems) {
-    let mut seen: HashMap<&str, Span> = HashMap::with_capacity(entries.len());
-    let mut again = Vec::new();
-    for (index, entry) in entries.iter().enumerate() {
-        match seen.entry(&entry.key) {
-            MapEntry::Vacant(free) => {
-                free.insert(entry.span);
-            }
-            MapEntry::Occupied(first) => {
-                let message = format!("`{}` is given twice", entry.key);
-                problems.error_again(entry.span, message, *first.get());
-                again.push(index);
-            }
-        }
-    }
-    for index in again.into_iter().rev() {
-        entries.remove(index);
-    }
-}
-
-fn key_text(node: Node, problems: &Problems) -> Option<Arc<str>> {
-    if let Value::Scalar(text) = node.value {
-        return Some(text.into());
-    }
-    problems.error(node.span, "a key has to be text", "write it as `key: value`");
-    None
-}
-
 fn size(node: &Node) -> usize {
     match &node.value {
-        Value::Null | Value::Scalar(_) => 1,
+        Value::Null | Value::Unknown(_) | Value::Scalar(_) => 1,
         Value::Seq(items) => 1 + items.iter().map(size).sum::<usize>(),
         Value::Map(entries) => 1 + entries.iter().map(|e| 1 + size(&e.value)).sum::<usize>(),
     }

@@ -23,8 +23,12 @@ impl<'a> Fields<'a> {
     /// The keys of `node`; none, and a problem, if it is no mapping.
     pub fn of(node: &'a Node, problems: &'a Problems) -> Fields<'a> {
         if !matches!(node.value, Value::Map(_)) {
-            let message = format!("a mapping is wanted {}", node.owner);
-            problems.error(node.span, message, "write `key: value` lines, or { key: value }");
+            unfit(
+                node,
+                "a mapping is wanted",
+                "write `key: value` lines, or { key: value }",
+                problems,
+            );
         }
         Fields::new(node, None, problems)
     }
@@ -35,10 +39,9 @@ impl<'a> Fields<'a> {
         match &node.value {
             Value::Scalar(_) => Fields::new(node, Some((key, node)), problems),
             Value::Map(_) => Fields::new(node, None, problems),
-            Value::Null | Value::Seq(_) => {
-                let message = format!("a mapping is wanted {}", node.owner);
+            Value::Null | Value::Unknown(_) | Value::Seq(_) => {
                 let help = format!("write {{ {key}: … }}, or the {key} alone");
-                problems.error(node.span, message, help);
+                unfit(node, "a mapping is wanted", &help, problems);
                 Fields::new(node, None, problems)
             }
         }
@@ -72,7 +75,10 @@ impl<'a> Fields<'a> {
         }
         let entry = self.find(key)?;
         if matches!(entry.value.value, Value::Null) {
-            let message = format!("`{key}` has no value");
+            let message = match entry.value.is_expanded() {
+                true => format!("`{key}` has no value: the variable is empty"),
+                false => format!("`{key}` has no value"),
+            };
             let help = "give it one, or leave the key out";
             self.problems.error(entry.span, message, help);
             return None;
@@ -164,11 +170,19 @@ pub fn items<'a>(node: &'a Node, problems: &Problems) -> &'a [Node] {
     match &node.value {
         Value::Seq(items) => items,
         Value::Null => &[],
-        Value::Scalar(_) | Value::Map(_) => {
+        Value::Unknown(_) | Value::Scalar(_) | Value::Map(_) => {
             let help = "start each item with `- `, or write [ item, item ]";
-            problems.error(node.span, format!("a list is wanted {}", node.owner), help);
+            unfit(node, "a list is wanted", help, problems);
             &[]
         }
+    }
+}
+
+/// Says what is wanted in place of `node`, or why nobody knows what it is.
+pub fn unfit(node: &Node, wanted: &str, help: &str, problems: &Problems) {
+    match &node.value {
+        Value::Unknown(fault) => problems.error(node.span, &*fault.message, &*fault.help),
+        _ => problems.error(node.span, format!("{wanted} {}", node.owner), help),
     }
 }
 
@@ -189,14 +203,13 @@ pub fn scalar<T>(
     parse: impl FnOnce(&str) -> Result<T, String>,
 ) -> Option<T> {
     let Value::Scalar(text) = &node.value else {
-        let message = format!("one value is wanted {}", node.owner);
-        problems.error(node.span, message, "write it behind the key");
+        unfit(node, "one value is wanted", "write it behind the key", problems);
         return None;
     };
     match parse(text) {
         Ok(value) => Some(value),
         Err(message) => {
-            problems.error(node.span, message, "");
+            problems.error(node.span, node.veil(message), "");
             None
         }
     }

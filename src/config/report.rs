@@ -12,6 +12,7 @@ use miette::LabeledSpan;
 use super::files::Sources;
 use super::plan::LogFormat;
 use super::salvage;
+use super::variables::Hidden;
 use source::{Shown, Source};
 
 /// A range of bytes of the file.
@@ -69,12 +70,33 @@ pub struct Problems {
     warnings: RefCell<Vec<Problem>>,
     /// How they are to be logged, as far as the file says.
     format: Cell<Option<LogFormat>>,
+    /// What no message tells, wherever it stands.
+    hidden: RefCell<Vec<Hidden>>,
 }
 
 impl Problems {
+    /// Has all that is noted from here on not tell these.
+    pub fn hide(&self, hidden: &[Hidden]) {
+        let mut known = self.hidden.borrow_mut();
+        for hidden in hidden.iter().filter(|hidden| hidden.is_distinct()) {
+            if !known.contains(hidden) {
+                known.push(hidden.clone());
+            }
+        }
+    }
+
+    fn problem(&self, span: Span, message: impl Into<String>, help: impl Into<String>) -> Problem {
+        Problem::new(span, self.veil(message.into()), self.veil(help.into()))
+    }
+
+    fn veil(&self, text: String) -> String {
+        self.hidden.borrow().iter().fold(text, |text, hidden| hidden.veil(&text))
+    }
+
     /// Notes an error.
     pub fn error(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        self.errors.borrow_mut().push(Problem::new(span, message.into(), help.into()));
+        let problem = self.problem(span, message, help);
+        self.errors.borrow_mut().push(problem);
     }
 
     /// Notes that something stands in the file for a second time.
@@ -90,13 +112,14 @@ impl Problems {
         help: impl Into<String>,
         earlier: Span,
     ) {
-        let problem = Problem::new(span, message.into(), help.into());
+        let problem = self.problem(span, message, help);
         self.errors.borrow_mut().push(Problem { earlier: Some(earlier), ..problem });
     }
 
     /// Notes something that works but is hardly meant.
     pub fn warn(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        self.warnings.borrow_mut().push(Problem::new(span, message.into(), help.into()));
+        let problem = self.problem(span, message, help);
+        self.warnings.borrow_mut().push(problem);
     }
 
     /// Notes the form that the file wants for the log.
@@ -112,7 +135,7 @@ impl Problems {
     /// Says of the errors after the first `before` which route they are about.
     pub fn name_route(&self, before: usize, route: &str) {
         for problem in self.errors.borrow_mut().iter_mut().skip(before) {
-            problem.route = Some(route.into());
+            problem.route = Some(self.veil(route.into()));
         }
     }
 
@@ -130,7 +153,8 @@ impl Problems {
         let source = Source::new(path, text);
         let format = self.format.get().unwrap_or_else(|| salvage::log_format(text));
         let errors = source.locate_all(self.errors).into();
-        Report { file: source, errors, sources: Sources::default(), format }
+        let warnings = source.locate_all(self.warnings).into();
+        Report { file: source, errors, warnings, sources: Sources::default(), format }
     }
 }
 
@@ -141,6 +165,8 @@ pub struct Finding {
     pub line: usize,
     /// The character in the line.
     pub column: usize,
+    /// The character behind its end, in the same line, if it has an end.
+    pub end_column: Option<usize>,
     /// What is wrong.
     pub message: String,
     /// How to mend it; empty if the message says it.
@@ -167,6 +193,7 @@ impl fmt::Display for Finding {
 pub struct Report {
     file: Source,
     errors: Box<[Finding]>,
+    warnings: Box<[Finding]>,
     sources: Sources,
     format: LogFormat,
 }
@@ -202,6 +229,11 @@ impl Report {
     /// The errors, by place.
     pub fn errors(&self) -> &[Finding] {
         &self.errors
+    }
+
+    /// What is hardly meant, by place.
+    pub fn warnings(&self) -> &[Finding] {
+        &self.warnings
     }
 
     /// The errors for a terminal: the lines they are about, marked, and the fix.

@@ -1,10 +1,12 @@
 mod metrics;
 mod routes;
+mod variables;
 
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
+use super::input::MAX_FILE;
 use super::*;
 use crate::http2::Limits;
 use crate::model::{ForwardedHeaders, Route, RouteQuery};

@@ -2,6 +2,7 @@
 
 mod empty;
 mod short;
+mod variables;
 
 use std::fmt::Write;
 use std::path::Path;

@@ -86,6 +86,7 @@ impl Source {
         Finding {
             line: line + 1,
             column: self.column_of(span.offset()) + 1,
+            end_column: (!span.is_empty()).then(|| self.column_of(span.offset() + span.len()) + 1),
             message,
             help: problem.help,
             labels,

@@ -101,7 +101,7 @@ fn wrong_conditions_are_told_what_to_write() {
     );
     told(
         "headers: x",
-        "10:25: a mapping from names to values is wanted here; write { name: value, … }",
+        "10:25: a mapping from names to values is wanted for `headers`; write { name: value, … }",
     );
     told(
         "headers: { \":path\": /x }",
@@ -235,7 +235,7 @@ fn wrong_filters_are_told_what_to_write() {
     );
     told_of(
         "request_headers: { set: [ x-a ] }",
-        "10:48: a mapping from names to values is wanted here; write { name: value, … }",
+        "10:48: a mapping from names to values is wanted for `set`; write { name: value, … }",
     );
     told_of(
         "request_headers: { set: { x-a: \" b\" } }",
