@@ -9,7 +9,7 @@ pub mod serve;
 mod signals;
 mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -41,8 +41,23 @@ Examples:
 #[derive(Debug, clap::Args)]
 pub struct ConfigFile {
     /// The configuration, a YAML file
-    #[arg(short, long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "config")]
+    file: Option<PathBuf>,
+    /// The same
+    #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// Where it is.
+    fn path(&self) -> &Path {
+        self.config.as_deref().or(self.file.as_deref()).unwrap_or(Path::new(""))
+    }
+
+    /// Whether it comes from the standard input.
+    fn is_input(&self) -> bool {
+        self.path() == Path::new("-")
+    }
 }
 
 /// What the command line can ask for.

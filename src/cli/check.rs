@@ -1,6 +1,9 @@
 //! `equipoise check`: is this configuration right, and what does it say?
 
+mod json;
+
 use std::fmt::Write;
+use std::io::stdin;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,29 +12,58 @@ use super::print::{complain, show};
 use crate::config::{self, Plan, Report};
 use crate::net::ListenerSpec;
 
-/// Which configuration.
+/// Which configuration, and for whom.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
     #[command(flatten)]
     file: ConfigFile,
+    /// How to say what was found
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+/// How to say what was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// For people
+    Text,
+    /// For editors and CI: one JSON document on the standard output
+    Json,
 }
 
 const HELP: &str = "\
-Reads the configuration as `serve` would, with the certificates that it names, and starts nothing.
-Exits with 0 if it is right, and with 1 after having shown every error, its line and column, and
-how to mend it. Warnings leave the exit code at 0.
+Reads the configuration as `serve` would, with the certificates that it names and the variables of
+the environment, and starts nothing. `-` is the standard input; files that it names are then looked
+for in the working directory.
+
+Exit codes:
+  0  it is right; there may be warnings
+  1  it is wrong, or cannot be read: every error is shown, its line and column, and how to mend it
+  2  the command line is wrong
 
 Examples:
-  equipoise check --config gateway.yaml
-  equipoise check --config gateway.yaml && systemctl restart equipoise";
+  equipoise check gateway.yaml
+  equipoise check --config gateway.yaml && systemctl restart equipoise
+  helm template . | equipoise check -
+  equipoise check --output json gateway.yaml | jq -r '.findings[].message'";
 
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
-    match config::load(&args.file.config) {
-        Ok(plan) => show(&summary(&args.file.config, &plan)),
+    let input = args.file.is_input();
+    let name = if input { Path::new("<stdin>") } else { args.file.path() };
+    let loaded = match input {
+        true => config::load_from(stdin().lock(), name, Path::new("")),
+        false => config::load(name),
+    };
+    if args.output == Output::Json {
+        let shown = show(&json::document(name, &loaded));
+        return if loaded.is_ok() { shown } else { ExitCode::FAILURE };
+    }
+    match loaded {
+        Ok(plan) => show(&summary(name, &plan)),
         Err(report) => {
-            complain(&format!("{}{}", report.pretty(), verdict(&args.file.config, &report)));
+            complain(&format!("{}{}", report.pretty(), verdict(name, &report)));
             ExitCode::FAILURE
         }
     }

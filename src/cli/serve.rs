@@ -43,9 +43,13 @@ Examples:
 
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
+    if args.file.is_input() {
+        complain("error: what is served is read again when it changes: name a file, not `-`\n");
+        return ExitCode::from(2);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.map_err(Failure::from).and_then(|runtime| {
-        let result = runtime.block_on(serve(&args.file.config));
+        let result = runtime.block_on(serve(args.file.path()));
         runtime.shutdown_background(); // a file or a name that does not answer holds up nothing
         result
     });

@@ -154,7 +154,7 @@ impl Problems {
         let format = self.format.get().unwrap_or_else(|| salvage::log_format(text));
         let errors = source.locate_all(self.errors).into();
         let warnings = source.locate_all(self.warnings).into();
-        Report { file: source, errors, warnings, sources: Sources::default(), format }
+        Report { file: source.into(), errors, warnings, sources: Sources::default(), format }
     }
 }
 
@@ -191,7 +191,7 @@ impl fmt::Display for Finding {
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.lines().join("\n"))]
 pub struct Report {
-    file: Source,
+    file: Box<Source>,
     errors: Box<[Finding]>,
     warnings: Box<[Finding]>,
     sources: Sources,

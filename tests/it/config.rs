@@ -1,6 +1,7 @@
 //! `equipoise check` on files that hold and files that do not.
 
 mod empty;
+mod input;
 mod short;
 mod variables;
 
