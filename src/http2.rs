@@ -18,6 +18,7 @@ mod meter;
 mod names;
 mod outgoing;
 mod output;
+mod refused;
 mod sent;
 mod settings;
 mod stream;
@@ -33,6 +34,7 @@ pub use headers::{Field, HeaderPool, Headers, Indexing, Name};
 pub use limits::Limits;
 pub use outgoing::{Outgoing, Tag};
 pub use output::Output;
+pub use refused::{Refusals, Refused};
 pub use stream::Key;
 
 /// Milliseconds on any clock that does not go back.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::body::Body;
 use super::response::Asked;
 use super::write::Framing;
-use crate::http2::{Headers, Key, Limits, Output, Role};
+use crate::http2::{Headers, Key, Limits, Output, Refusals, Role};
 
 /// One end of an HTTP/1.1 connection.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub struct Connection {
     /// What is sent, or was sent last, ends with the connection.
     ends_by_close: bool,
     drained: usize,
+    refusals: Refusals,
 }
 
 /// One request and its response.
@@ -125,6 +126,7 @@ impl Connection {
             broken: false,
             ends_by_close: false,
             drained: 0,
+            refusals: Refusals::default(),
         }
     }
 
@@ -198,6 +200,11 @@ impl Connection {
     /// The exchange for which bytes wait, and how many.
     pub fn slowest(&self) -> Option<(usize, Key)> {
         self.exchange.as_ref().map(|_| (self.pending_bytes(), self.key()))
+    }
+
+    /// The requests that were refused since this was last asked.
+    pub fn take_refusals(&mut self) -> Refusals {
+        std::mem::take(&mut self.refusals)
     }
 
     /// Gives up memory that an idle connection does not need.

@@ -20,6 +20,7 @@ use super::limits::Limits;
 use super::memo::Memo;
 use super::meter::Meter;
 use super::output::Output;
+use super::refused::Refusals;
 use super::sent::Sent;
 use super::settings::Settings;
 use super::stream::{Key, Progress};
@@ -78,6 +79,7 @@ pub struct Connection {
     unprocessed: Vec<Key>,
     /// The last streams that we reset while the peer could still send on them.
     reset_by_us: VecDeque<u32>,
+    refusals: Refusals,
 }
 
 /// A header block that has not ended.
@@ -135,6 +137,7 @@ impl Connection {
             discarded: 0,
             drained: Vec::new(),
             unprocessed: Vec::new(),
+            refusals: Refusals::default(),
             reset_by_us: VecDeque::new(),
             limits,
         }
@@ -222,6 +225,11 @@ impl Connection {
             return 0;
         }
         (self.peer.max_streams as usize).saturating_sub(self.streams.len())
+    }
+
+    /// The requests that were refused since this was last asked.
+    pub fn take_refusals(&mut self) -> Refusals {
+        std::mem::take(&mut self.refusals)
     }
 
     /// Sends a PING.

@@ -20,7 +20,7 @@ use super::listener::Listener;
 use super::origin::Origin;
 use super::stream::Stream;
 use super::worker::Worker;
-use crate::http2::{Fault, Headers, Key, OpenError, Outgoing};
+use crate::http2::{Fault, Headers, Key, OpenError, Outgoing, Refusals};
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,9 @@ pub trait Handler {
 
     /// A client opened a stream with more header fields than are allowed.
     fn oversized(&self, stream: Rc<Stream>, headers: Headers);
+
+    /// A client opened streams that were refused unheard.
+    fn refused(&self, _refusals: Refusals) {} // a client's end refuses none
 
     /// A backend's connection may take more, or fewer, streams than before.
     fn changed(&self);

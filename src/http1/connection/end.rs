@@ -4,7 +4,7 @@ use super::{Connection, Exchange, Receiving, Sending};
 use crate::http1::body::Body;
 use crate::http1::request::Refusal;
 use crate::http1::write::{self, Framing};
-use crate::http2::{Cause, ConnectionError, ErrorCode, Event, Fault, Key, Role};
+use crate::http2::{Cause, ConnectionError, ErrorCode, Event, Fault, Key, Refused, Role};
 
 /// Bytes of a request that nobody wants which are read so that the connection may go on; with
 /// more, it ends.
@@ -127,6 +127,11 @@ impl Connection {
     pub(super) fn refuse(&mut self, refusal: Refusal) -> ConnectionError {
         let Refusal { status, detail } = refusal;
         self.cut_short = true;
+        // One that has begun has an outcome of its own.
+        if self.exchange.is_none() {
+            let too_large = status == 431;
+            self.refusals.add(if too_large { Refused::TooLarge } else { Refused::Malformed });
+        }
         self.output.append(|out| write::refusal(out, status, detail));
         let fault = if status == 431 { Fault::Headers } else { Fault::Protocol };
         ConnectionError { fault, ..self.broken(detail) }

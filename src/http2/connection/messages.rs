@@ -8,6 +8,7 @@ use crate::http2::headers::Headers;
 use crate::http2::hpack::DecodeError;
 use crate::http2::memo::Kind;
 use crate::http2::message::{self, Facts};
+use crate::http2::refused::Refused;
 use crate::http2::stream::Stream;
 
 /// A header block of a backend may have so many bytes, whatever the limit on lists: beyond that
@@ -168,6 +169,7 @@ impl Connection {
         self.meter.opened(cx.now);
         if id > self.last_accepted {
             cx.pool.put(headers);
+            self.refusals.add(Refused::Leaving);
             return Ok(());
         }
         if self.streams.len() >= self.limits.max_streams as usize {
@@ -194,6 +196,10 @@ impl Connection {
     /// Resets a stream that nobody has heard of yet.
     fn refuse(&mut self, id: u32, code: ErrorCode, headers: Headers, cx: &mut Cx<'_>) -> Received {
         cx.pool.put(headers);
+        self.refusals.add(match code {
+            ErrorCode::REFUSED_STREAM => Refused::TooManyStreams,
+            _ => Refused::Malformed,
+        });
         self.output.reset(id, code);
         self.remember_reset(id);
         self.meter.error(cx.now)?;

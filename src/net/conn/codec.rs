@@ -1,6 +1,7 @@
 //! The protocol that a connection speaks: its driver and its streams do not ask which.
 
 mod cancel;
+mod refused;
 
 use std::sync::Arc;
 

@@ -103,6 +103,10 @@ impl Conn {
         let mut changed = self.handle_all(&mut core, &mut input);
         core.codec.pump();
         changed |= core.codec.available() != before;
+        let refusals = core.codec.take_refusals();
+        if !refusals.is_empty() {
+            self.handler.refused(refusals);
+        }
         let frames_ended = input.len() < kept + n;
         core.keep(input, frames_ended, self.worker.now());
         if core.ended && core.has_heard_all() {
