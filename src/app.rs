@@ -86,7 +86,7 @@ impl Gateway {
         let metrics_socket = metrics_socket.into_std().map_err(StartError::Worker)?;
         warn_of_open_control(&plan);
 
-        let registry = Arc::new(Registry::default());
+        let registry = Arc::new(Registry::new(plan.workers));
         let reloads = Arc::new(Reloads::new());
         let counters: Vec<Arc<WorkerMetrics>> = (0..plan.workers).map(|_| Arc::default()).collect();
         let (fixed, drain_timeout) = (Fixed::of(&plan), plan.drain_timeout);

@@ -18,6 +18,7 @@ mod relay;
 mod request_line;
 mod routed;
 mod stream_watch;
+mod tally;
 mod target;
 mod tried;
 

@@ -12,6 +12,7 @@ pub mod log;
 pub mod names;
 mod own;
 mod page;
+mod rejected;
 mod reloads;
 mod series;
 mod services;
@@ -22,4 +23,4 @@ pub use export::{BackendSample, CounterId, Exporter, ServiceCounter, ServiceSamp
 pub use http::{Readiness, serve};
 pub use reloads::{ReloadSample, Reloads};
 pub use settings::{MetricsSettings, ResponseStart};
-pub use worker::{Closed, Rejected, Side, WorkerMetrics};
+pub use worker::{Closed, Side, WorkerMetrics};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::Copied;
+use crate::model::{Copied, RejectTotals, Rejected};
 use crate::service::{BackendState, BackendView, Registry, Service, ServiceView};
 use crate::tasks::{Task, Tasks};
 use crate::telemetry::{
@@ -20,6 +20,10 @@ pub struct State {
 impl Source for State {
     fn services(&self) -> Vec<ServiceSample> {
         self.registry.list_with_leaving().iter().map(|entry| service(entry)).collect()
+    }
+
+    fn rejected(&self) -> Vec<(Box<str>, RejectTotals)> {
+        self.registry.rejections().by_route()
     }
 
     fn reloads(&self) -> ReloadSample {
@@ -48,6 +52,13 @@ fn counters(service: &Service) -> Vec<ServiceCounter> {
     for (copied, copies) in Copied::ALL.iter().zip(service.copies().totals().into_iter().flatten())
     {
         counters.push(counter(&names::MIRRORED, vec![copied.name().into()], copies));
+    }
+    for (route, totals) in service.rejections().by_route() {
+        let route: Arc<str> = route.into();
+        let occurred = Rejected::ALL.iter().zip(totals).filter(|(_, count)| *count > 0);
+        counters.extend(occurred.map(|(reason, count)| {
+            counter(&names::REJECTED, vec![Arc::clone(&route), reason.name().into()], count)
+        }));
     }
     counters
 }

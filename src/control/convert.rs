@@ -6,7 +6,10 @@ use super::overridden::overridden;
 use super::policy::settings_of;
 use super::proto;
 use crate::clock;
-use crate::service::{BackendState, BackendView, ChangeError, EndpointSpec, ServiceView, Since};
+use crate::model::{RejectTotals, Rejected};
+use crate::service::{
+    BackendState, BackendView, ChangeError, EndpointSpec, Rejections, ServiceView, Since,
+};
 
 pub(super) fn summary(view: &ServiceView) -> proto::ServiceSummary {
     let count = |wanted: fn(&BackendView) -> bool| {
@@ -21,6 +24,9 @@ pub(super) fn summary(view: &ServiceView) -> proto::ServiceSummary {
         draining_backends: count(|backend| backend.drained),
         overrides: u32::try_from(view.overrides.len()).unwrap_or(u32::MAX),
         policy_settings: Some(settings_of(&view.spec.balancer)),
+        recent_requests: view.recent.requests,
+        recent_rejected: view.recent.rejected,
+        success_ratio: view.recent.success_ratio,
     }
 }
 
@@ -65,7 +71,25 @@ pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto
         backends: view.backends.iter().map(backend).collect(),
         overrides: view.overrides.iter().map(overridden).collect(),
         policy_settings: Some(settings_of(&view.spec.balancer)),
+        recent_requests: view.recent.requests,
+        recent_rejected: view.recent.rejected,
+        success_ratio: view.recent.success_ratio,
+        rejections: rejections(&view.rejections),
     })
+}
+
+/// What occurred, by route.
+fn rejections(rejections: &Rejections) -> Vec<proto::Rejection> {
+    let of_route = |(route, totals): (Box<str>, RejectTotals)| {
+        let counts = Rejected::ALL.iter().zip(totals).filter(|(_, count)| *count > 0);
+        let rejection = move |(reason, count): (&Rejected, u64)| proto::Rejection {
+            route: route.to_string(),
+            reason: reason.name().into(),
+            count,
+        };
+        counts.map(rejection)
+    };
+    rejections.by_route().into_iter().flat_map(of_route).collect()
 }
 
 fn since(revision: u64, counted: Since) -> proto::Since {

@@ -24,6 +24,10 @@ pub struct Window {
 pub struct WindowStats {
     /// Requests that ended.
     pub requests: u64,
+    /// Those of them that succeeded.
+    pub succeeded: u64,
+    /// And those that failed; those that the client gave up are in neither.
+    pub failed: u64,
     /// The part of them that succeeded; those that the client gave up do not count.
     pub success_ratio: Option<f64>,
     /// The median of their duration to the last byte, in seconds.
@@ -91,6 +95,8 @@ impl Window {
         let per_second = |count: u64| count as f64 / self.seconds();
         WindowStats {
             requests: self.latest.requests.wrapping_sub(oldest.requests),
+            succeeded: success,
+            failed: failure,
             success_ratio: (decided > 0).then(|| success as f64 / decided as f64),
             p50: duration.quantile(0.5),
             p90: duration.quantile(0.9),

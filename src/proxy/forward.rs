@@ -14,6 +14,7 @@ use super::key::{Asker, Issued};
 use super::methods::Method;
 use super::reject::{Asked, Failure, reply};
 use super::request_line::RequestLine;
+use super::tally::Destination;
 use super::target::{Target, View};
 use super::tried::Tried;
 use super::{fields, filter, forwarded, mirror};
@@ -76,7 +77,6 @@ impl Request {
     /// Carries it from its head to its outcome.
     pub async fn carry(&self) {
         if let Err(failure) = self.run().await {
-            self.proxy.count_rejection(failure);
             self.line.failed(failure, self.grpc);
             reply(&self.front, self.asked, failure);
         }
@@ -86,10 +86,11 @@ impl Request {
     }
 
     /// Finds a backend that answers, and relays its answer. An error means that no head of a
-    /// response was sent.
+    /// response was sent; it is counted.
     async fn run(&self) -> Result<(), Failure> {
         forwarded::note(&self.front, &mut self.head.borrow_mut(), self.grpc);
-        let Some(target) = self.route()? else { return Ok(()) };
+        let Some(to) = self.route()? else { return Ok(()) };
+        let target = to.target();
         target.count_request();
         let mut tried = Tried::none();
         let mut last = Failure::NoBackend;
@@ -103,11 +104,14 @@ impl Request {
             let attempt = Attempt::begin(view, index, start, &self.proxy.worker);
             let back = match self.open(&attempt).await {
                 Ok(Some(back)) => back,
-                Ok(None) => return Ok(()), // the client is gone
+                Ok(None) => {
+                    to.give_up();
+                    return Ok(());
+                }
                 Err(failure) => {
                     attempt.blame(failure.ending(), self.proxy.worker.now());
                     if !failure.ending().may_be_sent_again() {
-                        return Err(failure);
+                        return Err(to.refuse(failure));
                     }
                     last = failure;
                     continue;
@@ -119,7 +123,7 @@ impl Request {
                 Err(failure)
                     if failure.ending().may_be_sent_again()
                         && !refused
-                        && self.may_retry(&target) =>
+                        && self.may_retry(target) =>
                 {
                     attempt.blame(failure.ending(), self.proxy.worker.now());
                     refused = true;
@@ -132,7 +136,7 @@ impl Request {
                 Ok(()) => return Ok(()),
             }
         }
-        Err(last)
+        Err(to.refuse(last))
     }
 
     /// What its exchange begins as.
@@ -164,14 +168,14 @@ impl Request {
     }
 
     /// The service that the request goes to, or nothing if its route has answered it. The head is
-    /// then as the backend is to get it.
-    fn route(&self) -> Result<Option<Rc<Target>>, Failure> {
+    /// then as the backend is to get it. An error is counted.
+    fn route(&self) -> Result<Option<Destination>, Failure> {
         let head = self.head.borrow();
         if self.front.conn().is_http1() && fields::is_grpc(&head) {
-            return Err(Failure::GrpcOverHttp1);
+            return Err(self.proxy.refuse(Failure::GrpcOverHttp1));
         }
         if head.get(Name::Method) == Some(b"CONNECT") {
-            return Err(Failure::ConnectMethod);
+            return Err(self.proxy.refuse(Failure::ConnectMethod));
         }
         let query = RouteQuery {
             authority: fields::authority(&head),
@@ -181,16 +185,24 @@ impl Request {
             fields: &fields::Asked(&head),
         };
         let routed = self.proxy.router.current();
-        self.line.took(|| routed.routes().explain(&query, 0).taken.map(|route| route.name));
-        let route = routed.routes().find(&query).ok_or_else(|| Failure::no_route(&head))?;
+        let nowhere = || self.proxy.refuse(Failure::no_route(&head));
+        let (number, route) = routed.routes().find_numbered(&query).ok_or_else(nowhere)?;
+        let tally = routed.tally(number).ok_or_else(nowhere)?;
+        self.line.took(|| Some(tally.route()));
         let (share, target, mirror) = match route {
-            Route::Redirect(_) if self.grpc => return Err(Failure::GrpcRedirect),
+            Route::Redirect(_) if self.grpc => {
+                return Err(self.proxy.refuse_on(tally, Failure::GrpcRedirect));
+            }
             Route::Redirect(redirect) => {
-                return filter::redirect(&self.front, redirect, &head).map(|()| None);
+                return match filter::redirect(&self.front, redirect, &head) {
+                    Ok(()) => Ok(None),
+                    Err(failure) => Err(self.proxy.refuse_on(tally, failure)),
+                };
             }
             Route::Forward(forward) => {
-                let share = self.choose(forward, &head).ok_or(Failure::NoBackend)?;
-                let target = routed.target(share.service).ok_or(Failure::NoRoute)?;
+                let nobody = || self.proxy.refuse_on(tally, Failure::NoBackend);
+                let share = self.choose(forward, &head).ok_or_else(nobody)?;
+                let target = routed.target(share.service).ok_or_else(nowhere)?;
                 (share, target, forward.mirror.as_ref())
             }
         };
@@ -204,7 +216,7 @@ impl Request {
         if let Some(mirror) = mirror.filter(|_| !self.is_upgrade()) {
             mirror::start(self, mirror, &routed);
         }
-        Ok(Some(Rc::clone(target)))
+        Ok(Some(Destination::new(target, tally)))
     }
 
     fn choose<'f>(&self, forward: &'f Forward, head: &Headers) -> Option<&'f Share> {

@@ -10,7 +10,9 @@ use super::observe::reason;
 use super::reject::{Asked, Failure, reply};
 use super::request_line::RequestLine;
 use super::routed::Router;
-use crate::http2::Headers;
+use super::tally::RouteTally;
+use crate::http2::{Headers, Refusals, Refused};
+use crate::model::Rejected;
 use crate::net::{Closed, Handler, Stream, Worker};
 use crate::service::Registry;
 use crate::telemetry::{Side, WorkerMetrics};
@@ -20,6 +22,7 @@ use crate::upstream::Dialer;
 pub struct Proxy {
     pub(super) worker: Rc<Worker>,
     pub(super) router: Router,
+    registry: Arc<Registry>,
     lanes: Rc<Lanes>,
     pub(super) metrics: Arc<WorkerMetrics>,
 }
@@ -28,13 +31,14 @@ impl Proxy {
     /// The data path of `worker`, to the services of `registry`, found by `dialer`.
     pub fn new(
         worker: &Rc<Worker>,
-        registry: &Registry,
+        registry: &Arc<Registry>,
         metrics: &Arc<WorkerMetrics>,
         dialer: &Arc<Dialer>,
     ) -> Rc<Proxy> {
         Rc::new(Proxy {
             worker: Rc::clone(worker),
             router: Router::new(worker, registry, metrics, dialer),
+            registry: Arc::clone(registry),
             lanes: Rc::default(),
             metrics: Arc::clone(metrics),
         })
@@ -45,11 +49,20 @@ impl Proxy {
         self.router.refresh();
     }
 
-    /// Counts a request that no backend answers.
-    pub(super) fn count_rejection(&self, failure: Failure) {
+    /// Counts a request that has failed before it had a route.
+    pub(super) fn refuse(&self, failure: Failure) -> Failure {
         if let Some(reason) = failure.reason() {
             self.metrics.reject(reason);
         }
+        failure
+    }
+
+    /// Counts a request that has failed on a route that leads to no service.
+    pub(super) fn refuse_on(&self, route: &RouteTally, failure: Failure) -> Failure {
+        if let Some(reason) = failure.reason() {
+            route.reject_unserved(&self.registry, reason, self.worker.index());
+        }
+        failure
     }
 }
 
@@ -66,14 +79,26 @@ impl Handler for Front {
         let proxy = Rc::clone(&self.0);
         // A task, because the connection is in use while its events are handled.
         self.0.worker.spawn(async move {
-            proxy.count_rejection(Failure::TooLarge);
+            let failure = proxy.refuse(Failure::TooLarge);
             let (line, asked) = (RequestLine::of(&headers), Asked::by(&headers, stream.conn()));
-            line.failed(Failure::TooLarge, asked == Asked::Grpc);
+            line.failed(failure, asked == Asked::Grpc);
             line.write(Duration::ZERO);
-            reply(&stream, asked, Failure::TooLarge);
+            reply(&stream, asked, failure);
             stream.detach();
             proxy.worker.recycle(headers);
         });
+    }
+
+    fn refused(&self, refusals: Refusals) {
+        for (why, times) in refusals.iter() {
+            let reason = match why {
+                Refused::Malformed => Rejected::Malformed,
+                Refused::TooLarge => Rejected::TooLarge,
+                Refused::TooManyStreams => Rejected::TooManyStreams,
+                Refused::Leaving => Rejected::ShuttingDown,
+            };
+            (0..times).for_each(|_| self.0.metrics.reject(reason));
+        }
     }
 
     fn changed(&self) {}

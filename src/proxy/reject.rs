@@ -4,9 +4,8 @@ use std::rc::Rc;
 
 use super::fields;
 use crate::http2::{ErrorCode, Headers, Name, SendError};
-use crate::model::{Break, Code, Ending, GrpcCode};
+use crate::model::{Break, Code, Ending, GrpcCode, Rejected};
 use crate::net::{Conn, Stream};
-use crate::telemetry::Rejected;
 use crate::upstream::OpenError;
 
 /// Why a request has no response of a backend, or not all of it.
@@ -120,7 +119,7 @@ impl Failure {
         self.answer().2
     }
 
-    /// The label under which the gateway counts what it answered without a backend.
+    /// The reason under which a request is counted that failed so before a backend had it.
     pub const fn reason(self) -> Option<Rejected> {
         match self {
             Failure::NoRoute | Failure::NoRouteForGrpcWeb | Failure::GrpcRedirect => {
@@ -134,7 +133,15 @@ impl Failure {
             Failure::ConnectMethod => Some(Rejected::ConnectMethod),
             Failure::GrpcOverHttp1 | Failure::GrpcToHttp1 => Some(Rejected::HttpVersion),
             Failure::ShuttingDown => Some(Rejected::ShuttingDown),
-            _ => None,
+            Failure::BackendRefused => Some(Rejected::Refused),
+            // A backend has had it, and its outcome is counted there.
+            Failure::BackendLost
+            | Failure::BackendMalformed
+            | Failure::ResponseTooLarge
+            | Failure::TooLargeForClient
+            | Failure::TrailersTooLargeForClient
+            | Failure::Idle
+            | Failure::CutOff => None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::tally::RouteTally;
 use super::target::Target;
 use crate::model::RouteTable;
 use crate::net::Worker;
@@ -17,6 +18,8 @@ use crate::upstream::{Dialer, Outages};
 pub struct Routed {
     routing: Arc<Routing>,
     targets: Box<[Rc<Target>]>,
+    /// By the numbers of the routes.
+    tallies: Box<[Rc<RouteTally>]>,
 }
 
 impl Routed {
@@ -28,6 +31,11 @@ impl Routed {
     /// The service that the routes know by this index.
     pub fn target(&self, service: usize) -> Option<&Rc<Target>> {
         self.targets.get(service)
+    }
+
+    /// What is counted of the route that has this number.
+    pub fn tally(&self, route: usize) -> Option<&Rc<RouteTally>> {
+        self.tallies.get(route)
     }
 }
 
@@ -95,6 +103,7 @@ impl Router {
             }
         };
         let targets = routing.services.iter().map(target).collect();
-        *self.routed.borrow_mut() = Rc::new(Routed { routing, targets });
+        let tallies = routing.routes.names().map(RouteTally::new).collect();
+        *self.routed.borrow_mut() = Rc::new(Routed { routing, targets, tallies });
     }
 }

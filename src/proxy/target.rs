@@ -79,6 +79,11 @@ impl Target {
         &self.service
     }
 
+    /// The number of the worker that this side of it belongs to.
+    pub fn worker_index(&self) -> usize {
+        self.worker.index()
+    }
+
     /// Copies of requests under way to it as a mirror.
     pub fn copies(&self) -> &Cell<usize> {
         &self.copies

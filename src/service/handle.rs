@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use super::change::{Change, ChangeError, Conditions};
 use super::view::ServiceView;
 use super::writer::{Asked, Command, Writer};
-use super::{ServiceSpec, Snapshot};
+use super::{Rejections, ServiceSpec, Snapshot};
 use crate::model::{CopyCounts, WorkerCounter};
 use crate::tasks::{Task, Tasks, lasting};
 
@@ -28,6 +28,7 @@ pub struct Service {
     commands: mpsc::Sender<Command>,
     retries: WorkerCounter,
     copies: CopyCounts,
+    rejections: Arc<Rejections>,
 }
 
 impl Service {
@@ -51,7 +52,8 @@ impl Service {
         tasks: &Arc<Tasks>,
     ) -> Arc<Service> {
         let name = spec.name.clone();
-        let writer = Writer::new(spec, workers, revision);
+        let rejections = Arc::new(Rejections::new(workers));
+        let writer = Writer::new(spec, workers, revision, &rejections);
         let (snapshot, view) = (writer.snapshot(), writer.view());
         let (commands, inbox) = mpsc::channel(WAITING_CHANGES);
         // What it writes outlives it: a change that it panics at is not the last one.
@@ -67,7 +69,7 @@ impl Service {
         runtime.spawn(Arc::clone(tasks).keep(Task::Service, write));
         let retries = WorkerCounter::new(workers);
         let copies = CopyCounts::new(workers);
-        Arc::new(Service { name, snapshot, view, commands, retries, copies })
+        Arc::new(Service { name, snapshot, view, commands, retries, copies, rejections })
     }
 
     /// The name, unique.
@@ -83,6 +85,11 @@ impl Service {
     /// Copies of requests that it got as a mirror.
     pub fn copies(&self) -> &CopyCounts {
         &self.copies
+    }
+
+    /// Requests for it that got no answer of a backend.
+    pub fn rejections(&self) -> &Rejections {
+        &self.rejections
     }
 
     /// The newest snapshot.

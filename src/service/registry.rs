@@ -7,21 +7,41 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 
-use super::{Routing, RoutingCache, Service, SplitChange, SplitError, Stamp};
+use super::{Rejections, Routing, RoutingCache, Service, SplitChange, SplitError, Stamp};
 
 /// All services, and where requests go. The data path has a cache of the routing for each
 /// worker and never looks up a name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Registry {
     services: DashMap<String, Arc<Service>>,
     /// Those that are gone from the routing, as long as requests hold on to them.
     leaving: DashMap<String, Weak<Service>>,
     routing: Arc<ArcSwap<Routing>>,
+    /// Requests of routes that lead to no service.
+    rejections: Rejections,
     /// The highest revision of any service that is gone.
     retired_at: AtomicU64,
 }
 
+/// For requests that one worker carries.
+impl Default for Registry {
+    fn default() -> Registry {
+        Registry::new(1)
+    }
+}
+
 impl Registry {
+    /// No services yet, and no routes, for this many workers.
+    pub fn new(workers: usize) -> Registry {
+        Registry {
+            services: DashMap::default(),
+            leaving: DashMap::default(),
+            routing: Arc::default(),
+            rejections: Rejections::new(workers),
+            retired_at: AtomicU64::default(),
+        }
+    }
+
     /// Makes `routing` the one by which every later request goes, beside what operators want of its
     /// splits, and its services all there are.
     pub fn publish(&self, routing: Routing) {
@@ -81,6 +101,11 @@ impl Registry {
     /// revision of the earlier one must be told so.
     pub fn first_revision(&self) -> u64 {
         self.retired_at.load(Ordering::Relaxed) + 1
+    }
+
+    /// Requests that the gateway refused on routes that lead to no service.
+    pub fn rejections(&self) -> &Rejections {
+        &self.rejections
     }
 
     /// The newest routing.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::history::{History, Since};
-use super::{Overridden, ServiceSpec};
+use super::{Overridden, Recent, Rejections, ServiceSpec};
 use crate::clock;
 use crate::model::{Endpoint, EwmaParams, Time, WindowStats};
 
@@ -22,6 +22,10 @@ pub struct ServiceView {
     pub overrides: Arc<[Overridden]>,
     /// Those removed that still have requests in flight.
     pub leaving: Vec<BackendView>,
+    /// The last 30 seconds, with what the gateway answered itself.
+    pub recent: Recent,
+    /// Requests that got no answer of a backend; this goes on by itself.
+    pub rejections: Arc<Rejections>,
     /// How the latency estimates are kept.
     pub ewma: EwmaParams,
     pub(super) history: History,
@@ -91,13 +95,15 @@ impl BackendView {
 
 impl ServiceView {
     /// Before there is a first revision.
-    pub(super) fn empty(spec: &Arc<ServiceSpec>) -> ServiceView {
+    pub(super) fn empty(spec: &Arc<ServiceSpec>, rejections: &Arc<Rejections>) -> ServiceView {
         ServiceView {
             spec: Arc::clone(spec),
             revision: 0,
             backends: Vec::new(),
             overrides: Arc::default(),
             leaving: Vec::new(),
+            recent: Recent::default(),
+            rejections: Arc::clone(rejections),
             ewma: spec.balancer.factory.ewma(),
             history: History::default(),
         }

@@ -13,8 +13,9 @@ use super::change::{Change, ChangeError, Conditions, Current};
 use super::history::History;
 use super::overridden::Covered;
 use super::overrides::{Overrides, Wanted, key};
+use super::recent::RejectWindow;
 use super::view::{BackendView, ServiceView};
-use super::{Overridden, ServiceSpec, Snapshot, Stamp};
+use super::{Overridden, Recent, Rejections, ServiceSpec, Snapshot, Stamp};
 use crate::clock;
 use crate::model::{Endpoint, EndpointSet, Member, Window, WindowStats};
 
@@ -56,6 +57,7 @@ pub(super) struct Writer {
     /// Removed, with requests in flight when last looked at. They do not come back: who is added
     /// at such an address is another.
     leaving: Vec<Backend>,
+    rejected: RejectWindow,
     snapshot: Arc<ArcSwap<Snapshot>>,
     view: watch::Sender<Arc<ServiceView>>,
     /// The configuration has it no more.
@@ -87,8 +89,14 @@ impl Backend {
 
 impl Writer {
     /// The writer of `spec`, with the first revision published.
-    pub(super) fn new(spec: ServiceSpec, workers: usize, first_revision: u64) -> Writer {
+    pub(super) fn new(
+        spec: ServiceSpec,
+        workers: usize,
+        first_revision: u64,
+        rejections: &Arc<Rejections>,
+    ) -> Writer {
         let spec = Arc::new(spec);
+        let rejected = RejectWindow::new(rejections);
         let mut writer = Writer {
             workers,
             configured: Arc::clone(&spec),
@@ -100,7 +108,8 @@ impl Writer {
             backends: Vec::new(),
             leaving: Vec::new(),
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot(&spec, 0, &[]))),
-            view: watch::Sender::new(Arc::new(ServiceView::empty(&spec))),
+            rejected,
+            view: watch::Sender::new(Arc::new(ServiceView::empty(&spec, rejections))),
             retired: false,
             spec,
         };
@@ -246,16 +255,20 @@ impl Writer {
             backend.recent = backend.window.stats();
             backend.endpoint.load().streams().set_message_rate(backend.window.message_rate());
         }
+        self.rejected.push();
         self.publish_view();
     }
 
     fn publish_view(&self) {
+        let of_late = self.backends.iter().chain(&self.leaving).map(|backend| &backend.recent);
         self.view.send_replace(Arc::new(ServiceView {
             spec: Arc::clone(&self.spec),
             revision: self.revision,
             backends: self.backends.iter().map(Backend::view).collect(),
             overrides: Arc::clone(&self.overridden),
             leaving: self.leaving.iter().map(Backend::view).collect(),
+            rejections: Arc::clone(self.rejected.rejections()),
+            recent: Recent::new(of_late, &self.rejected.counts()),
             ewma: self.spec.balancer.factory.ewma(),
             history: self.history.clone(),
         }));

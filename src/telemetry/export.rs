@@ -6,17 +6,18 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio::task::{JoinError, spawn_blocking};
 
-use super::fold::Fold;
+use super::fold::{Fold, OTHER};
 use super::names::{self, METRICS, Metric};
 use super::own;
 use super::page::Page;
+use super::rejected;
 use super::reloads::ReloadSample;
 use super::series::Prices;
 use super::services;
 use super::settings::MetricsSettings;
-use super::worker::{Closed, Rejected, Side, WorkerMetrics};
+use super::worker::{Closed, Side, WorkerMetrics};
 use crate::clock;
-use crate::model::{Endpoint, EwmaParams, Load, Time, WindowStats};
+use crate::model::{Endpoint, EwmaParams, Load, RejectTotals, Time, WindowStats};
 use crate::tasks::Task;
 
 /// A backend as it is now.
@@ -84,10 +85,25 @@ pub struct CounterId {
     pub labels: Vec<Arc<str>>,
 }
 
+impl CounterId {
+    /// What it is added up under beside those of other services: their routes have no names there.
+    pub(super) fn summed(&self) -> CounterId {
+        let names = self.metric.labels.iter().skip(1);
+        let summed = |(name, value): (&&str, &Arc<str>)| match *name {
+            "route" => OTHER.into(),
+            _ => Arc::clone(value),
+        };
+        CounterId { metric: self.metric, labels: names.zip(&self.labels).map(summed).collect() }
+    }
+}
+
 /// Where the exporter learns which services and backends there are.
 pub trait Source: Send + Sync {
     /// All services. What is no longer among them is no longer exported.
     fn services(&self) -> Vec<ServiceSample>;
+
+    /// Requests that were refused on routes that lead to no service, by route.
+    fn rejected(&self) -> Vec<(Box<str>, RejectTotals)>;
 
     /// The reloads of the configuration so far.
     fn reloads(&self) -> ReloadSample;
@@ -179,10 +195,8 @@ impl Inputs {
     fn write_workers(&self, page: &mut Page) {
         page.gauge(&names::WORKERS, &[], self.workers.len() as f64);
         let sum = |read: &dyn Fn(&WorkerMetrics) -> u64| self.workers.iter().map(|w| read(w)).sum();
-        for &reason in Rejected::ALL {
-            let rejected = sum(&|worker| worker.rejected(reason));
-            page.counter(&names::REJECTED, &[reason.name()], rejected);
-        }
+        let unrouted = |reason| sum(&|worker| worker.rejected(reason));
+        rejected::write(page, unrouted, &self.source.rejected());
         for &side in Side::ALL {
             let open: u64 = sum(&|worker| worker.open(side));
             page.gauge(&names::CONNECTIONS, &[side.name()], open as f64);

@@ -178,7 +178,7 @@ impl Fold {
     fn rest_series(&self, services: &[ServiceSample]) -> usize {
         let all = self.services.values();
         let counters = services.iter().flat_map(|service| &service.counters);
-        let counters: HashSet<&CounterId> = counters.map(|counter| &counter.id).collect();
+        let counters: HashSet<CounterId> = counters.map(|counter| counter.id.summed()).collect();
         let busy = all.clone().any(KnownService::busy);
         let sum = self.sum_series(all.flat_map(KnownService::known));
         self.prices.service(busy) + counters.len() + sum
@@ -234,7 +234,7 @@ impl Fold {
             return Some(shown);
         }
         known.moved.insert(counter.id.clone(), moved + shown);
-        *self.rest(service).counters.entry(counter.id.clone()).or_default() += shown;
+        *self.rest(service).counters.entry(counter.id.summed()).or_default() += shown;
         None
     }
 

@@ -85,8 +85,8 @@ metrics! {
         "Requests sent once more, to another backend or on another connection.";
     MIRRORED = Counter "equipoise_mirrored_total" ["service", "result"]
         "Copies of requests for a service that is a mirror, by how they ended; absent before the first.";
-    REJECTED = Counter "equipoise_rejected_total" ["reason"]
-        "Requests that the gateway answered itself because it would not or could not pass them on.";
+    REJECTED = Counter "equipoise_rejected_total" ["service", "route", "reason"]
+        "Requests that no backend has answered, because the gateway would not or could not pass them on; service and route are empty where there was none yet.";
     CONNECTIONS = Gauge "equipoise_connections" ["side"]
         "Open connections, with clients (downstream) and with backends (upstream).";
     CONNECTIONS_CLOSED = Counter "equipoise_connections_closed_total" ["side", "reason"]

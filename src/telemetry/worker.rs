@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::model::increment;
+use crate::model::{Rejected, increment};
 
 macro_rules! reasons {
     (
@@ -35,29 +35,6 @@ reasons! {
     Downstream "downstream",
     /// To a backend.
     Upstream "upstream",
-}
-
-reasons! {
-    /// Why the gateway answered a request itself.
-    Rejected:
-    /// No route matches it.
-    NoRoute "no_route",
-    /// Its service has no backend that may take requests.
-    NoBackend "no_backend",
-    /// No connection to a backend could be made.
-    Connect "connect",
-    /// All streams were taken for as long as it could wait, or too many were waiting.
-    Overloaded "overloaded",
-    /// It breaks the rules of HTTP or of gRPC.
-    Malformed "malformed",
-    /// Its head is larger than the limit.
-    TooLarge "too_large",
-    /// Its method is CONNECT.
-    ConnectMethod "connect_method",
-    /// gRPC where there is HTTP/1.1 alone.
-    HttpVersion "http_version",
-    /// The gateway is going.
-    ShuttingDown "shutting_down",
 }
 
 reasons! {
@@ -135,7 +112,7 @@ impl Default for WorkerMetrics {
 }
 
 impl WorkerMetrics {
-    /// Counts a request that the gateway answered itself.
+    /// Counts a request that the gateway answered itself before any route had it.
     pub fn reject(&self, reason: Rejected) {
         increment(&self.rejected[reason as usize]);
     }
@@ -150,7 +127,7 @@ impl WorkerMetrics {
         increment(&self.closed[side as usize][reason as usize]);
     }
 
-    /// Requests that the gateway answered itself for this reason.
+    /// Requests that the gateway answered itself for this reason, before any route had them.
     pub fn rejected(&self, reason: Rejected) -> u64 {
         self.rejected[reason as usize].load(Relaxed)
     }
@@ -177,8 +154,6 @@ mod tests {
     fn every_reason_has_its_own_name_and_number() {
         let names: HashSet<_> = Closed::ALL.iter().map(|r| r.name()).collect();
         assert_eq!(names.len(), Closed::ALL.len());
-        let names: HashSet<_> = Rejected::ALL.iter().map(|r| r.name()).collect();
-        assert_eq!(names.len(), Rejected::ALL.len());
         for (number, reason) in Closed::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, number);
         }

@@ -15,6 +15,7 @@ mod members;
 mod mirror;
 mod names;
 mod preconnect;
+mod rejections;
 mod relay;
 mod routing;
 mod shutdown;

@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use equipoise::clock;
 use equipoise::model::{
-    Code, Direction, Endpoint, EwmaParams, ExchangeClass, GRPC_CODES, GrpcCode, Time, WindowStats,
-    WorkerStats,
+    Code, Direction, Endpoint, EwmaParams, ExchangeClass, GRPC_CODES, GrpcCode, RejectTotals,
+    Rejected, Time, WindowStats, WorkerStats,
 };
 use equipoise::tasks::Task;
-use equipoise::telemetry::names::{METRICS, MIRRORED, Metric, RETRIES};
+use equipoise::telemetry::names::{METRICS, MIRRORED, Metric, REJECTED, RETRIES};
 use equipoise::telemetry::{
-    BackendSample, Closed, CounterId, Exporter, MetricsSettings, Readiness, Rejected, ReloadSample,
+    BackendSample, Closed, CounterId, Exporter, MetricsSettings, Readiness, ReloadSample,
     ServiceCounter, ServiceSample, Side, Source, WorkerMetrics, serve,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,6 +59,18 @@ fn counter(metric: &'static Metric, labels: &[&str], value: u64) -> ServiceCount
     ServiceCounter { id: CounterId { metric, labels }, value }
 }
 
+/// So many requests that were rejected for this.
+fn rejected(reason: Rejected, count: u64) -> RejectTotals {
+    let mut totals = RejectTotals::default();
+    totals[reason as usize] = count;
+    totals
+}
+
+fn rejections(page: &Page, [service, route, reason]: [&str; 3]) -> f64 {
+    let labels = [("service", service), ("route", route), ("reason", reason)];
+    page.value("equipoise_rejected_total", &labels)
+}
+
 /// Services that a test may change.
 #[derive(Clone, Default)]
 struct Services(Arc<Mutex<Vec<ServiceSample>>>);
@@ -66,6 +78,10 @@ struct Services(Arc<Mutex<Vec<ServiceSample>>>);
 impl Source for Services {
     fn services(&self) -> Vec<ServiceSample> {
         self.0.lock().unwrap().clone()
+    }
+
+    fn rejected(&self) -> Vec<(Box<str>, RejectTotals)> {
+        vec![("moved".into(), rejected(Rejected::Malformed, 3))]
     }
 
     fn reloads(&self) -> ReloadSample {
@@ -153,7 +169,11 @@ async fn every_metric_is_exported_as_declared() {
     }
     stats(&backend).count_messages(Direction::Response, 9);
     let mut orders = service("orders", vec![backend]);
-    orders.counters = vec![counter(&RETRIES, &[], 7), counter(&MIRRORED, &["slow"], 3)];
+    orders.counters = vec![
+        counter(&RETRIES, &[], 7),
+        counter(&MIRRORED, &["slow"], 3),
+        counter(&REJECTED, &["all", "connect"], 4),
+    ];
     let gateway = Gateway::start(vec![orders]).await;
     gateway.worker.reject(Rejected::NoRoute);
     gateway.worker.connection_opened(Side::Downstream);
@@ -194,8 +214,11 @@ async fn every_metric_is_exported_as_declared() {
     assert_eq!(page.value("equipoise_retries_total", &here[..1]), 7.0);
     let slow = [here[0], ("result", "slow")];
     assert_eq!(page.value("equipoise_mirrored_total", &slow), 3.0);
-    assert_eq!(page.value("equipoise_rejected_total", &[("reason", "no_route")]), 1.0);
-    assert_eq!(page.value("equipoise_rejected_total", &[("reason", "no_backend")]), 0.0);
+    let rejected = |service, route, reason| rejections(&page, [service, route, reason]);
+    assert_eq!(rejected("", "", "no_route"), 1.0);
+    assert_eq!(rejected("", "", "malformed"), 0.0);
+    assert_eq!(rejected("", "moved", "malformed"), 3.0);
+    assert_eq!(rejected("orders", "all", "connect"), 4.0);
     assert_eq!(page.value("equipoise_connections", &[("side", "downstream")]), 1.0);
     let pings = [("side", "downstream"), ("reason", "pings")];
     assert_eq!(page.value("equipoise_connections_closed_total", &pings), 1.0);
@@ -439,6 +462,10 @@ impl Source for Gate {
         self.begun.send(()).unwrap();
         self.go.lock().unwrap().recv().unwrap();
         Vec::new()
+    }
+
+    fn rejected(&self) -> Vec<(Box<str>, RejectTotals)> {
+        vec![("moved".into(), rejected(Rejected::Malformed, 3))]
     }
 
     fn reloads(&self) -> ReloadSample {

@@ -1,6 +1,8 @@
 //! `ctl backends`: what people read of the backends, with human units and `-` where there is no
 //! data.
 
+use std::collections::BTreeMap;
+
 use super::session::Session;
 use super::table::{Column, Table, wrap};
 use super::{Error, json, overrides, share, since, state_name, streams};
@@ -72,9 +74,25 @@ fn service(service: &Service, width: usize) -> String {
         "{name}: {policy}, revision {revision}; shares, success and latency of the last 30 s"
     );
     let calls = format!("{}{}", wrap(&title, width, 2), table.fit(width));
+    let rejected = rejected(service).map(|text| wrap(&text, width, 2));
+    let calls = calls + &rejected.unwrap_or_default();
     let parts =
         [Some(calls), streams::text(name, backends, width), overrides::text(service, width)];
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
+}
+
+/// What no backend has answered, by reason, if there was anything.
+fn rejected(service: &Service) -> Option<String> {
+    let mut by_reason = BTreeMap::<&str, u64>::new();
+    for rejection in &service.rejections {
+        *by_reason.entry(&rejection.reason).or_default() += rejection.count;
+    }
+    let reasons = by_reason.iter().map(|(reason, count)| format!("{reason} {count}"));
+    let reasons = reasons.collect::<Vec<_>>().join(", ");
+    let (total, recent) = (by_reason.values().sum::<u64>(), service.recent_rejected);
+    let text =
+        || format!("answered by no backend: {recent} in the last 30 s, {total} in all ({reasons})");
+    (total > 0).then(text)
 }
 
 fn row(backend: &Backend, recent: u64) -> [String; COLUMNS.len()] {
@@ -108,7 +126,7 @@ fn total(backends: &[Backend]) -> [String; COLUMNS.len()] {
 }
 
 /// Rounded down: one failure in a million is not 100 %.
-fn success(ratio: f64) -> String {
+pub(super) fn success(ratio: f64) -> String {
     let hundredths = (ratio * 1e4 + 1e-6).floor();
     format!("{:.2} %", hundredths / 100.0)
 }

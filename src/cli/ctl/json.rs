@@ -37,6 +37,10 @@ struct Summary<'a> {
     draining_backends: u32,
     overrides: u32,
     policy_settings: Value,
+    /// Of the last 30 s; so are the next two.
+    recent_requests: u64,
+    recent_rejected: u64,
+    success_ratio: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -53,6 +57,19 @@ struct Service<'a> {
     backends: Vec<Backend<'a>>,
     overrides: Vec<overrides::Json<'a>>,
     policy_settings: Value,
+    /// Of the last 30 s, by backends and by the gateway itself; so are the next two.
+    recent_requests: u64,
+    recent_rejected: u64,
+    success_ratio: Option<f64>,
+    rejections: Vec<Rejection<'a>>,
+}
+
+/// What no backend has answered.
+#[derive(Serialize)]
+struct Rejection<'a> {
+    route: &'a str,
+    reason: &'a str,
+    count: u64,
 }
 
 #[derive(Serialize)]
@@ -212,6 +229,9 @@ fn summary(s: &proto::ServiceSummary) -> Summary<'_> {
         draining_backends: s.draining_backends,
         overrides: s.overrides,
         policy_settings: settings(s.policy_settings.as_ref()),
+        recent_requests: s.recent_requests,
+        recent_rejected: s.recent_rejected,
+        success_ratio: s.success_ratio,
     }
 }
 
@@ -224,7 +244,15 @@ fn service(s: &proto::Service) -> Service<'_> {
         backends: s.backends.iter().map(|b| backend(b, recent)).collect(),
         overrides: s.overrides.iter().map(overrides::json).collect(),
         policy_settings: settings(s.policy_settings.as_ref()),
+        recent_requests: s.recent_requests,
+        recent_rejected: s.recent_rejected,
+        success_ratio: s.success_ratio,
+        rejections: s.rejections.iter().map(rejection).collect(),
     }
+}
+
+fn rejection(r: &proto::Rejection) -> Rejection<'_> {
+    Rejection { route: &r.route, reason: &r.reason, count: r.count }
 }
 
 fn backend(b: &proto::Backend, recent: u64) -> Backend<'_> {

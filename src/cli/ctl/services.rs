@@ -1,17 +1,20 @@
 //! `ctl services`.
 
+use super::backends::success;
 use super::session::Session;
 use super::table::{Column, Table};
 use super::{Error, json};
+use crate::cli::text::or_dash;
 use crate::control::proto::ServiceSummary;
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 8] = [
     Column::left("SERVICE", 0),
     Column::left("POLICY", 3),
     Column::right("REVISION", 2),
     Column::right("BACKENDS", 1),
     Column::right("ELIGIBLE", 1),
     Column::right("DRAINING", 4),
+    Column::right("SUCCESS", 1),
     Column::right("OVERRIDES", 1),
 ];
 
@@ -33,6 +36,7 @@ fn text(services: &[ServiceSummary], width: usize) -> String {
             s.backends.to_string(),
             s.eligible_backends.to_string(),
             s.draining_backends.to_string(),
+            or_dash(s.success_ratio, success),
             s.overrides.to_string(),
         ]);
     }

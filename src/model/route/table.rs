@@ -167,9 +167,15 @@ type Found = (Level, Vec<(Rank, Candidate)>);
 impl RouteTable {
     /// The most specific route that a request matches.
     pub fn find(&self, query: &RouteQuery<'_>) -> Option<&Route> {
+        self.find_numbered(query).map(|(_, route)| route)
+    }
+
+    /// The same with its number, in the order of [`RouteTable::names`].
+    pub fn find_numbered(&self, query: &RouteQuery<'_>) -> Option<(usize, &Route)> {
         let request = Request::new(query);
         self.walk(&request, |candidate, row| {
-            self.unmet(candidate, &request).is_none().then_some(&row.route)
+            let met = self.unmet(candidate, &request).is_none();
+            met.then_some((candidate.number as usize, &row.route))
         })
     }
 

@@ -4,11 +4,12 @@ use std::io::{self, Write};
 
 use clap::Parser;
 use equipoise::cli::ctl::{self, Screen};
+use equipoise::model::Rejected;
 use serde_json::json;
 
 use super::*;
 use crate::support::backend::Backend;
-use crate::support::gateway;
+use crate::support::{eventually, gateway};
 
 #[derive(Parser)]
 struct Cli {
@@ -86,11 +87,39 @@ async fn services_are_a_table_too() {
     let carts = service("carts", &[("c:1", 0)]);
     gateway.registry.publish(routing([&gateway.orders, &carts]));
     let expected = "\
-SERVICE  POLICY  REVISION  BACKENDS  ELIGIBLE  DRAINING  OVERRIDES
-carts    first          1         1         0         0          0
-orders   first          1         2         2         0          0
+SERVICE  POLICY  REVISION  BACKENDS  ELIGIBLE  DRAINING  SUCCESS  OVERRIDES
+carts    first          1         1         0         0        -          0
+orders   first          1         2         2         0        -          0
 ";
     assert_eq!(run(&gateway, "services").await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn what_no_backend_has_answered_is_told_too() {
+    let gateway = Gateway::start().await;
+    gateway.record(0, 0, GrpcCode::Ok, 3);
+    for (route, reason) in
+        [("all", Rejected::Connect), ("cart", Rejected::Connect), ("all", Rejected::TooLarge)]
+    {
+        gateway.orders.rejections().of(route).increment(reason, 0);
+    }
+    eventually("all is in the window", async || {
+        run(&gateway, "services").await.unwrap().contains("66.66 %")
+    })
+    .await;
+    let text = run(&gateway, "backends orders").await.unwrap();
+    let told = "answered by no backend: 3 in the last 30 s, 3 in all (connect 2, too_large 1)\n";
+    assert!(text.contains(told), "{text}");
+    let text = run(&gateway, "backends orders --output json").await.unwrap();
+    let seen: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let rejection = |route, reason| json!({ "route": route, "reason": reason, "count": 1 });
+    let expected = json!([
+        rejection("all", "connect"),
+        rejection("all", "too_large"),
+        rejection("cart", "connect")
+    ]);
+    assert_eq!(seen["services"][0]["rejections"], expected);
+    assert_eq!(seen["services"][0]["recent_requests"], 6);
 }
 
 #[tokio::test]
@@ -138,6 +167,7 @@ async fn json_is_for_programs() {
             "configured_policy": null, "policy": null, "by": null, "at": null,
         }],
         "policy_settings": {},
+        "recent_requests": 4, "recent_rejected": 0, "success_ratio": 1.0, "rejections": [],
     }]});
     assert_eq!(seen, expected);
 
@@ -147,6 +177,7 @@ async fn json_is_for_programs() {
         "name": "orders", "policy": "first", "revision": 2,
         "backends": 2, "eligible_backends": 1, "draining_backends": 0, "overrides": 1,
         "policy_settings": {},
+        "recent_requests": 4, "recent_rejected": 0, "success_ratio": 1.0,
     }]});
     assert_eq!(seen, expected);
 }

@@ -36,6 +36,7 @@ async fn services_are_listed_by_name() {
         draining_backends: draining,
         overrides: draining,
         policy_settings: Some(Default::default()),
+        ..Default::default()
     };
     let expected = [summary("carts", 1, 1, 0, 0), summary("orders", 2, 2, 1, 1)];
     assert_eq!(listed.services, expected);

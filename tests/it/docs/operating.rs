@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use equipoise::model::Rejected;
+use equipoise::telemetry::Closed;
 use equipoise::telemetry::names::METRICS;
-use equipoise::telemetry::{Closed, Rejected};
 
 use super::{named, page, root, rows};
 

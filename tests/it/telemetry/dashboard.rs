@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use equipoise::model::{Class, Code, Copied, GRPC_CODES};
+use equipoise::model::{Class, Code, Copied, GRPC_CODES, Rejected};
 use equipoise::telemetry::names::{Kind, METRICS};
-use equipoise::telemetry::{Closed, Rejected, Side};
+use equipoise::telemetry::{Closed, Side};
 use serde_json::Value;
 
 /// Metrics that no panel shows, each with its reason.

@@ -1,0 +1,129 @@
+//! What came of a service's requests in the last 30 seconds, whoever answered them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Rejections;
+use crate::model::{Class, RejectTotals, Rejected, WindowStats};
+
+/// Totals that are kept; they come once a second, as those of backends do.
+const SECONDS: usize = 30;
+
+/// What came of a service's requests in the last 30 seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Recent {
+    /// All that ended.
+    pub requests: u64,
+    /// Those of them that got no answer of a backend.
+    pub rejected: u64,
+    /// The part of them that succeeded; those that the client gave up do not count.
+    pub success_ratio: Option<f64>,
+}
+
+impl Recent {
+    /// Of requests that backends have answered and of those that the gateway has.
+    pub(super) fn new<'a>(
+        backends: impl Iterator<Item = &'a WindowStats>,
+        rejected: &RejectTotals,
+    ) -> Recent {
+        let (mut requests, mut success, mut failure) = (0, 0, 0);
+        for stats in backends {
+            requests += stats.requests;
+            success += stats.succeeded;
+            failure += stats.failed;
+        }
+        for (reason, count) in Rejected::ALL.iter().zip(rejected) {
+            match reason.class() {
+                Class::Success => success += count,
+                Class::Failure => failure += count,
+                Class::Cancelled => {}
+            }
+        }
+        let rejected = rejected.iter().sum();
+        let decided = success + failure;
+        Recent {
+            requests: requests + rejected,
+            rejected,
+            success_ratio: (decided > 0).then(|| success as f64 / decided as f64),
+        }
+    }
+}
+
+/// What a service's rejections came to in each of the last seconds.
+#[derive(Debug)]
+pub(super) struct RejectWindow {
+    rejections: Arc<Rejections>,
+    /// The oldest first.
+    totals: VecDeque<RejectTotals>,
+}
+
+impl RejectWindow {
+    /// Nothing yet.
+    pub(super) fn new(rejections: &Arc<Rejections>) -> RejectWindow {
+        RejectWindow { rejections: Arc::clone(rejections), totals: VecDeque::new() }
+    }
+
+    /// All that was counted, in the window or before.
+    pub(super) fn rejections(&self) -> &Arc<Rejections> {
+        &self.rejections
+    }
+
+    /// Moves on by a second.
+    pub(super) fn push(&mut self) {
+        if self.totals.len() > SECONDS {
+            self.totals.pop_front();
+        }
+        self.totals.push_back(self.rejections.totals());
+    }
+
+    /// What was counted within it.
+    pub(super) fn counts(&self) -> RejectTotals {
+        let none = RejectTotals::default();
+        let latest = self.totals.back().unwrap_or(&none);
+        // Until it is full, it reaches back to the start.
+        let oldest = self.totals.front().filter(|_| self.totals.len() > SECONDS).unwrap_or(&none);
+        let mut counts = *latest;
+        counts
+            .iter_mut()
+            .zip(oldest)
+            .for_each(|(count, before)| *count = count.saturating_sub(*before));
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn totals(no_backend: u64, cancelled: u64) -> RejectTotals {
+        let mut totals = RejectTotals::default();
+        totals[Rejected::NoBackend as usize] = no_backend;
+        totals[Rejected::Cancelled as usize] = cancelled;
+        totals
+    }
+
+    #[test]
+    fn what_no_backend_answered_is_in_the_ratio_and_who_gave_up_is_not() {
+        let backend = WindowStats { requests: 8, succeeded: 6, failed: 1, ..Default::default() };
+        let recent = Recent::new([&backend, &backend].into_iter(), &totals(2, 5));
+        let success_ratio = Some(12.0 / 16.0);
+        assert_eq!(recent, Recent { requests: 23, rejected: 7, success_ratio });
+        assert_eq!(Recent::new([].into_iter(), &totals(0, 3)).success_ratio, None);
+    }
+
+    #[test]
+    fn rejections_are_forgotten_after_thirty_seconds_and_not_before() {
+        let rejections = Arc::new(Rejections::new(1));
+        let mut window = RejectWindow::new(&rejections);
+        (0..4).for_each(|_| rejections.of("all").increment(Rejected::NoBackend, 0));
+        window.push();
+        for second in 1..=SECONDS {
+            assert_eq!(window.counts(), totals(4, 0), "after {second} s");
+            window.push();
+        }
+        assert_eq!(window.counts(), totals(0, 0));
+        rejections.of("all").increment(Rejected::Cancelled, 0);
+        window.push();
+        assert_eq!(window.counts(), totals(0, 1));
+    }
+}

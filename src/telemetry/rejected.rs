@@ -1,0 +1,30 @@
+//! Requests that were refused before they had a service, as metrics show them.
+
+use super::names;
+use super::page::{Page, Value};
+use crate::model::{RejectTotals, Rejected};
+
+/// Those without a route, and those of routes that lead to no service. A reason that may be met
+/// without a route is shown before it is.
+pub(super) fn write(
+    page: &mut Page,
+    unrouted: impl Fn(Rejected) -> u64,
+    by_route: &[(Box<str>, RejectTotals)],
+) {
+    for &reason in Rejected::ALL {
+        let count = unrouted(reason);
+        if count > 0 || reason.precedes_routes() {
+            number(page, "", reason, count);
+        }
+    }
+    for (route, totals) in by_route {
+        for (reason, count) in Rejected::ALL.iter().zip(totals).filter(|(_, count)| **count > 0) {
+            number(page, route, *reason, *count);
+        }
+    }
+}
+
+fn number(page: &mut Page, route: &str, reason: Rejected, count: u64) {
+    let labels = page.labels(&names::REJECTED, &["", route]);
+    page.number(&names::REJECTED, &labels, &[reason.name()], Value::Whole(count));
+}
