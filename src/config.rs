@@ -4,6 +4,7 @@
 //! file for each part of the configuration says what may stand there. Problems are noted and the
 //! reading goes on; only a file without any becomes a plan.
 
+mod doubt;
 mod files;
 mod filter;
 mod input;

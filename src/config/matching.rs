@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::doubt;
 use super::node::{Entry, Node, Value};
 use super::read::{Fields, boolean, scalar, unfit};
 use super::report::{Problems, Span};
@@ -21,8 +22,16 @@ pub fn read(node: &Node, problems: &Problems) -> Option<Match> {
     let path = path(&mut fields, node.span, problems);
     let method_at = fields.get("method");
     let method = method_at.and_then(|node| scalar(node, problems, method));
-    let headers = fields.get("headers").map(|node| list(node, header_name, problems));
-    let query = fields.get("query").map(|node| list(node, parameter_name, problems));
+    let headers = fields.get("headers").map(|node| {
+        let headers = list(node, header_name, problems);
+        doubt::headers(&headers, node.span, problems);
+        headers
+    });
+    let query = fields.get("query").map(|node| {
+        let query = list(node, parameter_name, problems);
+        doubt::query(&query, path.as_ref(), node.span, problems);
+        query
+    });
     fields.finish();
     if let Some(node) = method_at
         && path.as_ref().is_some_and(PathMatch::is_grpc)
@@ -54,7 +63,11 @@ fn path(fields: &mut Fields<'_>, at: Span, problems: &Problems) -> Option<PathMa
     ];
     let given = kinds.map(|(key, parse)| fields.get(key).map(|node| (node, parse)));
     let mut given = given.into_iter().flatten();
-    let path = given.next().and_then(|(node, parse)| scalar(node, problems, parse));
+    let path = given.next().and_then(|(node, parse)| {
+        let path = scalar(node, problems, parse)?;
+        doubt::path(&path, node.span, problems);
+        Some(path)
+    });
     if given.next().is_some() {
         let message = "a match has one of `grpc`, `grpc_regex`, `path`, `path_prefix` and \
                        `path_regex`";

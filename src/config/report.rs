@@ -127,6 +127,18 @@ impl Problems {
         self.format.set(Some(format));
     }
 
+    /// The same, of something that has to do with what stands `earlier` in the file.
+    pub fn warn_beside(
+        &self,
+        span: Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+        earlier: Span,
+    ) {
+        let problem = self.problem(span, message, help);
+        self.warnings.borrow_mut().push(Problem { earlier: Some(earlier), ..problem });
+    }
+
     /// How many errors there are so far.
     pub fn count(&self) -> usize {
         self.errors.borrow().len()

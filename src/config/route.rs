@@ -179,7 +179,17 @@ impl<'a> Routes<'a> {
 
     /// The table, and for each service whether a route goes to it.
     pub fn finish(self) -> (RouteTable, Vec<bool>) {
-        (self.table.finish(), self.used)
+        let table = self.table.finish();
+        for (number, greedy) in table.unreachable() {
+            let spans = self.spans.get(number).zip(self.spans.get(greedy));
+            if let Some((spans, greedy)) = spans {
+                let message =
+                    "no request reaches this route: a regular expression takes all of its";
+                let help = "narrow that `path_regex` or `grpc_regex`, or remove this route";
+                self.problems.warn_beside(spans.asked, message, help, greedy.asked);
+            }
+        }
+        (table, self.used)
     }
 
     /// A second service that gets copies.

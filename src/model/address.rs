@@ -38,15 +38,15 @@ pub fn endpoint(text: &str) -> Result<String, String> {
             "`{text}` {what}: write host:port, such as 10.0.0.7:50051, [::1]:50051 or orders:50051"
         ))
     };
+    if text.contains("://") {
+        return bad("is a URL");
+    }
     let Some((host, port)) = text.rsplit_once(':') else {
         return bad("has no port");
     };
     let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
     if !digits || !port.parse::<u16>().is_ok_and(|port| port > 0) {
         return bad("has no port from 1 to 65535 at its end");
-    }
-    if text.contains("://") {
-        return bad("is a URL");
     }
     if let Some(inner) = host.strip_prefix('[') {
         let inner = inner.strip_suffix(']').unwrap_or_default();

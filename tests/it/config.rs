@@ -1,5 +1,6 @@
 //! `equipoise check` on files that hold and files that do not.
 
+mod doubts;
 mod empty;
 mod input;
 mod short;
@@ -68,6 +69,31 @@ fn the_examples_pass() {
         assert_eq!(output.status.code(), Some(0), "{name}: {:?}", output.stderr);
         assert!(shown.contains(says), "{name}: {shown}");
         assert!(!shown.contains("warning"), "{name}: {shown}");
+    }
+}
+
+/// The command that stands in the head of an example, to make the files that it names.
+fn command(yaml: &str) -> Option<String> {
+    let lines = yaml.lines().skip_while(|line| !line.starts_with("#   openssl"));
+    let lines: Vec<&str> = lines.map_while(|line| line.strip_prefix("#   ")).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+#[test]
+fn the_examples_pass_once_their_own_command_was_run() {
+    for name in ["minimal", "full", "tls", "edge"] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.yaml");
+        std::fs::copy(example(&format!("{name}.yaml")), &file).unwrap();
+        let before = check(&file).status.code();
+        let command = command(&std::fs::read_to_string(&file).unwrap());
+        assert_eq!(before, Some(i32::from(command.is_some())), "{name}");
+        if let Some(command) = command {
+            let made = Command::new("sh").args(["-c", &command]).current_dir(&folder).output();
+            assert!(made.as_ref().is_ok_and(|made| made.status.success()), "{name}: {made:?}");
+        }
+        let output = check(&file);
+        assert_eq!(output.status.code(), Some(0), "{name}: {output:?}");
     }
 }
 

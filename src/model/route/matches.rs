@@ -198,7 +198,33 @@ fn quoted(text: &str) -> String {
     if word && text.bytes().all(plain) { text.into() } else { format!("{text:?}") }
 }
 
+/// The host of a URL, or of what has a path behind it.
+fn host_of(text: &str) -> &str {
+    let rest = text.split_once("//").map_or(text, |(_, rest)| rest);
+    let rest = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let rest = rest.rsplit('@').next().unwrap_or_default();
+    match rest.find(']') {
+        Some(end) => rest.get(..=end).unwrap_or_default(),
+        None => rest.split(':').next().unwrap_or_default(),
+    }
+}
+
 fn check_name(name: &str, text: &str) -> Result<(), String> {
+    let instead = match host_of(text) {
+        "" => "shop.example",
+        host => host,
+    };
+    if text.contains("://") {
+        return Err(format!("`{text}` is a URL: write `{instead}`, the host alone"));
+    }
+    if text.contains('/') {
+        return Err(format!(
+            "`{text}` has a path: write `{instead}`, and match the path by a key of its own"
+        ));
+    }
+    if text.parse::<std::net::Ipv6Addr>().is_ok() {
+        return Err(format!("`{text}` is an IPv6 address: write `[{text}]`"));
+    }
     if name.contains(':') {
         return Err(format!(
             "`{text}` has a port: hosts are compared without theirs, so leave it out"

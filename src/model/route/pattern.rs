@@ -24,7 +24,7 @@ pub struct Pattern {
 }
 
 /// How far a text has been read; begins with [`Pattern::start`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct State(StateID);
 
 impl Pattern {
@@ -88,6 +88,11 @@ impl Pattern {
             }
         }
         State(state)
+    }
+
+    /// Whether nothing that goes on so matches.
+    pub fn is_dead(&self, State(state): State) -> bool {
+        self.automaton.is_dead_state(state)
     }
 
     /// Whether what was read matches as a whole.

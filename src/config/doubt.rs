@@ -1,0 +1,82 @@
+//! Matches that hold and that hardly any request can meet: said as warnings.
+
+use super::report::{Problems, Span};
+use crate::model::route::{FieldMatch, Grammar, PathMatch, ValueMatch, matches_some};
+
+/// Says what is odd about a path.
+pub fn path(path: &PathMatch, at: Span, problems: &Problems) {
+    match path {
+        PathMatch::GrpcService(name) => method_after_dot(name, at, problems),
+        PathMatch::Exact(path) | PathMatch::Prefix(path) => placeholders(path, at, problems),
+        PathMatch::Regex(pattern) if !matches_some(pattern, Grammar::Path) => {
+            let help = match pattern.as_str().strip_prefix('^').unwrap_or(pattern.as_str()) {
+                text if text.starts_with('/') => {
+                    "it is compared with the whole path, as it is sent and without its query".into()
+                }
+                text => {
+                    format!("a path begins with `/`, and is compared whole: `/{text}`, `.*{text}`")
+                }
+            };
+            let message = format!("no path matches `{}`", pattern.as_str());
+            problems.warn(at, message, help);
+        }
+        PathMatch::GrpcRegex(pattern) if !matches_some(pattern, Grammar::GrpcMethod) => {
+            let message = format!("no gRPC method matches `{}`", pattern.as_str());
+            let help = "it is compared with all of pkg.Service/Method, without a `/` at its start";
+            problems.warn(at, message, help);
+        }
+        _ => {}
+    }
+}
+
+/// `shop.Orders.Get`: packages are written small, so `Orders` is the service.
+fn method_after_dot(path: &str, at: Span, problems: &Problems) {
+    let name = path.strip_prefix('/').unwrap_or(path);
+    let Some((service, method)) = name.rsplit_once('.') else { return };
+    let capital = |part: &str| part.starts_with(|c: char| c.is_ascii_uppercase());
+    if service.split('.').any(capital) {
+        let message = format!("`{name}` is a service `{method}` in a package `{service}`");
+        problems.warn(at, message, format!("for the method write `{service}/{method}`"));
+    }
+}
+
+/// `/api/*`, `/users/{id}`, `/users/:id`: characters that stand for themselves.
+fn placeholders(path: &str, at: Span, problems: &Problems) {
+    let special = path.chars().find(|c| "*{}[]|\\^\"<>`".contains(*c));
+    let special = special.or_else(|| path.contains("/:").then_some(':'));
+    if let Some(special) = special {
+        let message = format!("`{special}` stands for itself in `{path}`");
+        let help = "`path_prefix: /api` is all below /api; for patterns there is `path_regex: \"/users/[^/]+\"`";
+        problems.warn(at, message, help);
+    }
+}
+
+/// Says what is odd about the values that headers are to have.
+pub fn headers(headers: &[FieldMatch], at: Span, problems: &Problems) {
+    for FieldMatch { name, value } in headers {
+        let padded = match value {
+            ValueMatch::Exact(text) => text.trim() != &**text,
+            ValueMatch::Prefix(text) => text.trim_start() != &**text,
+            _ => false,
+        };
+        if padded {
+            let message = format!("no value of `{name}` begins or ends with a blank");
+            problems.warn(at, message, "blanks around values are not part of them: leave them out");
+        }
+    }
+}
+
+/// Says what is odd about the parameters that are asked for beside `path`.
+pub fn query(query: &[FieldMatch], path: Option<&PathMatch>, at: Span, problems: &Problems) {
+    let asked = query.iter().find(|field| !matches!(field.value, ValueMatch::Absent));
+    if let Some(field) = asked.filter(|_| path.is_some_and(PathMatch::is_grpc)) {
+        let message = format!("gRPC requests have no query, so none has `{}`", field.name);
+        problems.warn(at, message, "ask for a header, which is gRPC's metadata");
+    }
+    for FieldMatch { name, .. } in query {
+        if name.contains(['%', '&', '=', '?', '#']) {
+            let message = format!("no parameter is called `{name}`");
+            problems.warn(at, message, "names are compared decoded, and without `?`, `&` and `=`");
+        }
+    }
+}

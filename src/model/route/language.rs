@@ -1,0 +1,168 @@
+//! Which of all paths, or of all gRPC methods, a regular expression matches: whether any, and
+//! whether all that another match would get. Decided by walking automata, not by trying texts.
+
+use std::collections::HashSet;
+
+use super::pattern::Pattern;
+
+/// States looked at before one gives up, and says nothing against the pattern.
+const MAX_STATES: usize = 20_000;
+
+/// What a pattern is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grammar {
+    /// `/`, and then anything but a query.
+    Path,
+    /// `pkg.Service/Method`.
+    GrpcMethod,
+}
+
+/// How far a text of a grammar has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Phase {
+    Start,
+    Service,
+    Slash,
+    Rest,
+}
+
+impl Grammar {
+    fn next(self, phase: Phase, byte: u8) -> Option<Phase> {
+        let letter = byte.is_ascii_alphanumeric() || byte == b'_';
+        match (self, phase, byte) {
+            (Grammar::Path, Phase::Start, b'/') => Some(Phase::Rest),
+            (Grammar::Path, Phase::Start, _) => None,
+            (Grammar::Path, _, byte) => {
+                (byte > b' ' && byte != 0x7f && byte != b'?' && byte != b'#').then_some(Phase::Rest)
+            }
+            (Grammar::GrpcMethod, Phase::Start | Phase::Service, _) if letter => {
+                Some(Phase::Service)
+            }
+            (Grammar::GrpcMethod, Phase::Service, b'.') => Some(Phase::Start),
+            (Grammar::GrpcMethod, Phase::Service, b'/') => Some(Phase::Slash),
+            (Grammar::GrpcMethod, Phase::Slash | Phase::Rest, _) if letter => Some(Phase::Rest),
+            (Grammar::GrpcMethod, ..) => None,
+        }
+    }
+}
+
+/// Whether there is a text that `pattern` matches.
+pub fn matches_some(pattern: &Pattern, grammar: Grammar) -> bool {
+    let found = search((pattern.start(), Phase::Start), |(state, phase), byte| {
+        let state = pattern.step(state, &[byte]);
+        let phase = grammar.next(phase, byte).filter(|_| !pattern.is_dead(state))?;
+        Some(((state, phase), phase == Phase::Rest && pattern.accepts(state)))
+    });
+    found != Found::Nothing
+}
+
+/// Whether `pattern` matches every path that is `prefix` or goes on after it with a `/`.
+pub fn matches_below(pattern: &Pattern, prefix: &str) -> bool {
+    let at = pattern.step(pattern.start(), prefix.as_bytes());
+    let below = pattern.step(at, b"/");
+    let itself = prefix.is_empty() || pattern.accepts(at);
+    let missed = search(below, |state, byte| {
+        Grammar::Path.next(Phase::Rest, byte)?;
+        let state = pattern.step(state, &[byte]);
+        Some((state, !pattern.accepts(state)))
+    });
+    itself && pattern.accepts(below) && missed == Found::Nothing
+}
+
+/// Whether `pattern` matches every text that `other` does.
+pub fn matches_all_of(pattern: &Pattern, other: &Pattern, grammar: Grammar) -> bool {
+    let start = (pattern.start(), other.start(), Phase::Start);
+    let missed = search(start, |(one, two, phase), byte| {
+        let two = other.step(two, &[byte]);
+        let phase = grammar.next(phase, byte).filter(|_| !other.is_dead(two))?;
+        let one = pattern.step(one, &[byte]);
+        let missed = phase == Phase::Rest && other.accepts(two) && !pattern.accepts(one);
+        Some(((one, two, phase), missed))
+    });
+    missed == Found::Nothing
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Something,
+    Nothing,
+    /// There is too much to look at.
+    Unknown,
+}
+
+/// Whether `step` comes from `start` to what is looked for.
+fn search<S: Copy + Eq + std::hash::Hash>(
+    start: S,
+    step: impl Fn(S, u8) -> Option<(S, bool)>,
+) -> Found {
+    let (mut open, mut seen) = (vec![start], HashSet::from([start]));
+    while let Some(at) = open.pop() {
+        for (next, found) in (0..=u8::MAX).filter_map(|byte| step(at, byte)) {
+            if found {
+                return Found::Something;
+            }
+            if seen.insert(next) {
+                open.push(next);
+            }
+        }
+        if seen.len() > MAX_STATES {
+            return Found::Unknown;
+        }
+    }
+    Found::Nothing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> Pattern {
+        Pattern::new(text).unwrap()
+    }
+
+    #[test]
+    fn patterns_that_match_nothing_are_known() {
+        for (text, path, grpc) in [
+            ("shop[.]Orders", false, false),
+            ("shop[.]Orders/.*", false, true),
+            ("/shop[.]Orders/.*", true, false),
+            (".*Orders", true, true),
+            ("/a[?]b=1", false, false),
+            ("^/v[0-9]+/x$", true, false),
+            ("(?i)SHOP[.].*", false, true),
+            ("/a b", false, false),
+            ("a.b", false, true),
+            ("/?", true, false),
+            ("[a-z]{3}/Get/More", false, false),
+        ] {
+            let pattern = pattern(text);
+            assert_eq!(matches_some(&pattern, Grammar::Path), path, "{text}");
+            assert_eq!(matches_some(&pattern, Grammar::GrpcMethod), grpc, "{text}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_leave_nothing_to_others_are_known() {
+        for (text, prefix, all) in [
+            (".*", "", true),
+            ("/.*", "/api", true),
+            ("/api(/.*)?", "/api", true),
+            ("/api/.*", "/api", false),
+            ("/ap.*", "/api/v1", true),
+            ("/v[0-9]+/.*", "", false),
+            ("/a.{0,9}", "/a", false),
+        ] {
+            assert_eq!(matches_below(&pattern(text), prefix), all, "{text} {prefix}");
+        }
+        for (one, two, all) in [
+            ("/.*", "/v[0-9]+/.*", true),
+            ("/v[0-9]+/.*", "/.*", false),
+            ("/(a|b)", "/a", true),
+            ("/a{1,3}", "/a{2,3}", true),
+            ("/a{1,3}", "/a{2,4}", false),
+        ] {
+            let (one, two) = (pattern(one), pattern(two));
+            assert_eq!(matches_all_of(&one, &two, Grammar::Path), all, "{one:?} {two:?}");
+        }
+    }
+}
