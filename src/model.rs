@@ -35,7 +35,7 @@ pub use outcome::{Break, Class, Code, Ending, GRPC_CODES, GrpcCode, Protocol};
 pub use params::{BadParam, BadParams, ParamValue, Params};
 pub use rejected::{RejectCounts, RejectTotals, Rejected};
 pub use route::{Route, RouteQuery, RouteTable};
-pub use similar::{nearest, suggestion};
+pub use similar::{is_near, nearest, suggestion};
 pub(crate) use stats::increment;
 pub use stats::{Direction, StatTotals, StreamTotals, WorkerStats};
 pub use streams::OpenStreams;

@@ -22,6 +22,7 @@ mod name;
 mod pattern;
 mod request;
 mod shadow;
+mod slips;
 mod split;
 mod table;
 

@@ -15,6 +15,11 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// Whether `word` is near enough to `wanted` to be a slip of the keyboard, or the same.
+pub fn is_near(word: &str, wanted: &str) -> bool {
+    nearest(word, [wanted]).is_some()
+}
+
 fn letters(text: &str) -> String {
     text.chars().filter(|c| !"-_ ".contains(*c)).flat_map(char::to_lowercase).collect()
 }

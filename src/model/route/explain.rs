@@ -4,10 +4,12 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::index::Candidate;
-use super::request::Request;
+use super::request::{Request, host};
+use super::slips::is_near_host;
 use super::table::Row;
 use super::{
-    Filters, HeaderEdit, Match, PathRewrite, Place, Redirect, Route, RouteQuery, RouteTable, Unmet,
+    Filters, HeaderEdit, Match, PathMatch, PathRewrite, Place, Redirect, Route, RouteQuery,
+    RouteTable, Unmet,
 };
 
 /// Which route a request takes, and which others it only just does not.
@@ -47,6 +49,10 @@ pub enum Why<'t> {
     Unmet(Unmet<'t>),
     /// All matches but the host.
     Host,
+    /// All matches but some letters of the host.
+    HostSlip,
+    /// All matches but some letters of the path.
+    PathSlip,
     /// All matches, but it is for gRPC and the request is not.
     NotGrpc,
 }
@@ -79,12 +85,19 @@ impl RouteTable {
         let mut elsewhere = Vec::new();
         self.walk_all_hosts(&request, |candidate, row| {
             if self.unmet(candidate, &request).is_none() {
-                elsewhere.push((candidate.number, candidate, row));
+                let slip = is_near_host(host(query.authority), &row.matched.host);
+                let why = if slip { Why::HostSlip } else { Why::Host };
+                elsewhere.push((!slip, candidate.number, candidate, row, why));
             }
         });
-        elsewhere.sort_unstable_by_key(|(number, ..)| *number);
-        for (_, candidate, row) in elsewhere {
-            found.note(candidate, row, Why::Host);
+        elsewhere.sort_unstable_by_key(|(far, number, ..)| (*far, *number));
+        // Who gets what is left over may have mistyped what was meant.
+        let is_rest = |taken: &Verdict<'_>| taken.matched.path == PathMatch::Any;
+        if found.taken.as_ref().is_none_or(is_rest) {
+            self.walk_slips(query, |candidate, row| found.note(candidate, row, Why::PathSlip));
+        }
+        for (.., candidate, row, why) in elsewhere {
+            found.note(candidate, row, why);
         }
         for (candidate, row, unmet) in patterns {
             found.note(candidate, row, Why::Unmet(unmet));
@@ -121,6 +134,8 @@ impl Display for Why<'_> {
             Why::Taken => f.write_str("is the most specific one that matches"),
             Why::LessSpecific => f.write_str("matches too, but is less specific"),
             Why::Host => f.write_str("asks for another host"),
+            Why::HostSlip => f.write_str("asks for another host, a few letters off"),
+            Why::PathSlip => f.write_str("asks for another path, a few letters off"),
             Why::NotGrpc => f.write_str("asks for a gRPC request"),
             Why::Unmet(Unmet::Path(pattern)) => {
                 write!(f, "asks for a path that matches {}", pattern.as_str())

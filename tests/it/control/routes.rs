@@ -122,6 +122,41 @@ async fn a_route_is_explained_to_programs() {
 }
 
 #[tokio::test]
+async fn what_was_mistyped_is_found() {
+    let gateway = gateway().await;
+    let cases = [
+        (
+            "--grpc --path /shop.Ordres/Get",
+            "route carts+orders:shop.Orders/Get",
+            "another path, a few",
+        ),
+        (
+            "--grpc --path /shop.orders/get",
+            "route carts+orders:shop.Orders/Get",
+            "another path, a few",
+        ),
+        (
+            "--grpc --path /shop.Orders/Gte",
+            "route carts+orders:shop.Orders/Get",
+            "another path, a few",
+        ),
+        ("--grpc --path /Orders/Get", "route carts+orders:shop.Orders/Get", "another path, a few"),
+        ("--host old.exmaple --path /shop", "route redirect:old.example", "another host, a few"),
+        ("--host old.example --path /shpo/x", "route redirect:old.example", "another path, a few"),
+    ];
+    for (asked, route, reason) in cases {
+        let shown = run(&gateway, &format!("route {asked}")).await.unwrap();
+        assert!(shown.starts_with("no route takes this request\nnot taken:\n"), "{asked}: {shown}");
+        assert!(shown.contains(route) && shown.contains(reason), "{asked}: {shown}");
+    }
+    // What is another word is none.
+    for asked in ["--grpc --path /shop.Orders/Cancel", "--grpc --path /shop.Users/Get"] {
+        let shown = run(&gateway, &format!("route {asked}")).await.unwrap();
+        assert!(!shown.contains("letters off"), "{asked}: {shown}");
+    }
+}
+
+#[tokio::test]
 async fn what_can_be_no_request_is_refused() {
     let gateway = gateway().await;
     let mut client = gateway.client().await;
