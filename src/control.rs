@@ -14,6 +14,7 @@ mod service;
 mod split;
 mod watch;
 
+pub use audit::BY;
 pub use server::{ServeError, serve};
 
 /// The generated code of `equipoise.control.v1`; its documentation is the `.proto` file.

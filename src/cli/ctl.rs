@@ -51,6 +51,9 @@ pub struct Args {
     /// How long to wait for an answer
     #[arg(long, global = true, default_value = "5s", value_parser = units::parse_duration)]
     timeout: Duration,
+    /// Who the log and `backends` are to name for changes, beside the address [default: $USER]
+    #[arg(long, global = true, value_name = "NAME", env = "EQUIPOISE_BY", hide_env_values = true)]
+    by: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -169,7 +172,10 @@ pub async fn run(args: Args) -> Result<Outcome, Error> {
 /// # Errors
 /// As [`run`].
 pub async fn execute(args: Args, out: &mut dyn Write, screen: Screen) -> Result<Outcome, Error> {
-    let client = client::Client::connect(&args.control, args.timeout).await?;
+    let client = {
+        let by = args.by.or_else(|| std::env::var("USER").ok());
+        client::Client::connect(&args.control, args.timeout, by.as_deref()).await?
+    };
     let mut session = Session { client, output: args.output, screen, out };
     let session = &mut session;
     match args.command {

@@ -1,7 +1,5 @@
 //! What is logged, seen and changed at run time.
 
-use std::net::SocketAddr;
-
 use tonic::Status;
 use tracing::Level;
 
@@ -23,9 +21,8 @@ pub(super) fn get() -> Result<proto::LogLevel, Status> {
     Ok(proto::LogLevel { level: now.to_string(), configured: configured.to_string() })
 }
 
-pub(super) fn set(peer: Option<SocketAddr>, text: &str) -> Result<proto::LogLevel, Status> {
+pub(super) fn set(by: &str, text: &str) -> Result<proto::LogLevel, Status> {
     let (before, configured) = filters()?;
-    let by = peer.map_or_else(|| "unknown peer".into(), |peer| peer.to_string());
     let wanted = match text.trim() {
         CONFIGURED => Ok(configured),
         "" => Err("no level is given".to_owned()),

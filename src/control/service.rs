@@ -1,6 +1,5 @@
 //! The methods of the control API.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
@@ -41,12 +40,11 @@ impl Control {
 
     async fn change(
         &self,
-        peer: Option<SocketAddr>,
+        by: String,
         service: &str,
         change: Change,
         conditions: Conditions,
     ) -> Result<u64, Status> {
-        let by = name(peer);
         let found = self.find(service).inspect_err(|unknown| {
             audit::refused(service, &by, &change, unknown.message());
         });
@@ -98,11 +96,11 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::SetWeightsRequest>,
     ) -> Result<Response<proto::SetWeightsResponse>, Status> {
-        let peer = request.remote_addr();
+        let by = audit::who(&request);
         let request = request.into_inner();
         let change = Change::SetWeights(request.weights);
         let conditions = conditions(request.expected_revision, request.allow_empty);
-        let revision = self.change(peer, &request.service, change, conditions).await?;
+        let revision = self.change(by, &request.service, change, conditions).await?;
         Ok(Response::new(proto::SetWeightsResponse { revision }))
     }
 
@@ -110,11 +108,11 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::DrainBackendRequest>,
     ) -> Result<Response<proto::DrainBackendResponse>, Status> {
-        let peer = request.remote_addr();
+        let by = audit::who(&request);
         let request = request.into_inner();
         let change = Change::Drain(request.backend);
         let conditions = conditions(request.expected_revision, request.allow_empty);
-        let revision = self.change(peer, &request.service, change, conditions).await?;
+        let revision = self.change(by, &request.service, change, conditions).await?;
         Ok(Response::new(proto::DrainBackendResponse { revision }))
     }
 
@@ -122,11 +120,11 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::UndrainBackendRequest>,
     ) -> Result<Response<proto::UndrainBackendResponse>, Status> {
-        let peer = request.remote_addr();
+        let by = audit::who(&request);
         let request = request.into_inner();
         let change = Change::Undrain(request.backend);
         let conditions = conditions(request.expected_revision, request.allow_empty);
-        let revision = self.change(peer, &request.service, change, conditions).await?;
+        let revision = self.change(by, &request.service, change, conditions).await?;
         Ok(Response::new(proto::UndrainBackendResponse { revision }))
     }
 
@@ -134,12 +132,12 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::AddBackendsRequest>,
     ) -> Result<Response<proto::AddBackendsResponse>, Status> {
-        let peer = request.remote_addr();
+        let by = audit::who(&request);
         let request = request.into_inner();
         let backends = request.backends.into_iter().map(convert::new_backend).collect();
         let change = Change::Add(backends);
         let conditions = conditions(request.expected_revision, true);
-        let revision = self.change(peer, &request.service, change, conditions).await?;
+        let revision = self.change(by, &request.service, change, conditions).await?;
         Ok(Response::new(proto::AddBackendsResponse { revision }))
     }
 
@@ -147,11 +145,11 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::RemoveBackendsRequest>,
     ) -> Result<Response<proto::RemoveBackendsResponse>, Status> {
-        let peer = request.remote_addr();
+        let by = audit::who(&request);
         let request = request.into_inner();
         let change = Change::Remove(request.addresses);
         let conditions = conditions(request.expected_revision, request.allow_empty);
-        let revision = self.change(peer, &request.service, change, conditions).await?;
+        let revision = self.change(by, &request.service, change, conditions).await?;
         Ok(Response::new(proto::RemoveBackendsResponse { revision }))
     }
 
@@ -159,16 +157,16 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::SetPolicyRequest>,
     ) -> Result<Response<proto::SetPolicyResponse>, Status> {
-        let peer = request.remote_addr();
+        let by = audit::who(&request);
         let request = request.into_inner();
         let settings = policy::settings(request.settings.unwrap_or_default());
         let settings = settings.inspect_err(|unreadable| {
             let change = Change::SetPolicy { policy: request.policy.clone(), settings: Vec::new() };
-            audit::refused(&request.service, &name(peer), &change, unreadable.message());
+            audit::refused(&request.service, &by, &change, unreadable.message());
         });
         let change = Change::SetPolicy { policy: request.policy, settings: settings? };
         let conditions = conditions(request.expected_revision, true);
-        let revision = self.change(peer, &request.service, change, conditions).await?;
+        let revision = self.change(by, &request.service, change, conditions).await?;
         Ok(Response::new(proto::SetPolicyResponse { revision }))
     }
 
@@ -176,11 +174,11 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::ResetServiceRequest>,
     ) -> Result<Response<proto::ResetServiceResponse>, Status> {
-        let peer = request.remote_addr();
+        let by = audit::who(&request);
         let request = request.into_inner();
         let change = Change::Reset(request.backends);
         let conditions = conditions(request.expected_revision, request.allow_empty);
-        let revision = self.change(peer, &request.service, change, conditions).await?;
+        let revision = self.change(by, &request.service, change, conditions).await?;
         Ok(Response::new(proto::ResetServiceResponse { revision }))
     }
 
@@ -202,7 +200,7 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::SetSplitRequest>,
     ) -> Result<Response<proto::SetSplitResponse>, Status> {
-        let by = name(request.remote_addr());
+        let by = audit::who(&request);
         let proto::SetSplitRequest { route, weights, expected_revision } = request.into_inner();
         let change = SplitChange::Set(weights.into_iter().collect());
         let revision = split::change(&self.registry, &route, &change, expected_revision, &by)?;
@@ -213,7 +211,7 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::ResetSplitRequest>,
     ) -> Result<Response<proto::ResetSplitResponse>, Status> {
-        let by = name(request.remote_addr());
+        let by = audit::who(&request);
         let proto::ResetSplitRequest { route, expected_revision: expected } = request.into_inner();
         let change = SplitChange::Reset;
         let revision = split::change(&self.registry, &route, &change, expected, &by)?;
@@ -239,14 +237,9 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::SetLogLevelRequest>,
     ) -> Result<Response<proto::LogLevel>, Status> {
-        let peer = request.remote_addr();
-        super::log_level::set(peer, &request.into_inner().level).map(Response::new)
+        let by = audit::who(&request);
+        super::log_level::set(&by, &request.into_inner().level).map(Response::new)
     }
-}
-
-/// What the log calls who has asked.
-fn name(peer: Option<SocketAddr>) -> String {
-    peer.map_or_else(|| "unknown peer".into(), |peer| peer.to_string())
 }
 
 fn conditions(expected_revision: Option<u64>, allow_empty: bool) -> Conditions {

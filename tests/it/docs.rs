@@ -2,6 +2,7 @@
 
 mod commands;
 mod configuration;
+mod documented;
 mod operating;
 
 use std::collections::BTreeMap;

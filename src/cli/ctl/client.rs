@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::Error;
-use crate::control::proto;
+use crate::control::{BY, proto};
 use crate::model::GrpcCode;
 use proto::control_client::ControlClient;
 
@@ -19,10 +22,29 @@ pub(super) struct Client {
     channel: Channel,
     control: String,
     timeout: Duration,
+    by: Option<MetadataValue<Ascii>>,
+}
+
+/// Puts who asks into every call.
+#[derive(Clone)]
+pub(super) struct Signed(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Signed {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(by) = &self.0 {
+            request.metadata_mut().insert(BY, by.clone());
+        }
+        Ok(request)
+    }
 }
 
 impl Client {
-    pub(super) async fn connect(control: &str, timeout: Duration) -> Result<Client, Error> {
+    /// Connects; `by` is who the log is to name, as far as that can be said in a header.
+    pub(super) async fn connect(
+        control: &str,
+        timeout: Duration,
+        by: Option<&str>,
+    ) -> Result<Client, Error> {
         let with_scheme =
             if control.contains("://") { control.to_owned() } else { format!("http://{control}") };
         let bad = || Error::Address(control.to_owned());
@@ -39,7 +61,8 @@ impl Client {
             control: control.to_owned(),
             reason: root(&error),
         })?;
-        Ok(Client { channel, control: control.to_owned(), timeout })
+        let by = by.and_then(|by| by.parse().ok());
+        Ok(Client { channel, control: control.to_owned(), timeout, by })
     }
 
     pub(super) async fn list(&self) -> Result<Vec<proto::ServiceSummary>, Error> {
@@ -67,8 +90,10 @@ impl Client {
     }
 
     /// The API; its calls are to be waited for with [`Client::wait`].
-    pub(super) fn api(&self) -> ControlClient<Channel> {
-        ControlClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
+    pub(super) fn api(&self) -> ControlClient<InterceptedService<Channel, Signed>> {
+        let signed = Signed(self.by.clone());
+        let api = ControlClient::with_interceptor(self.channel.clone(), signed);
+        api.max_decoding_message_size(MAX_ANSWER)
     }
 
     /// The answer, or why there is none.

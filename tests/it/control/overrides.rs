@@ -178,3 +178,19 @@ async fn policies_show_every_setting_in_effect() {
     let shown = run(&gateway, "policies orders").await.unwrap();
     assert!(!shown.contains("fallback"), "{shown}");
 }
+
+#[tokio::test]
+async fn who_made_a_change_is_the_address_and_what_they_call_themselves() {
+    let gateway = Gateway::start().await;
+    all(&gateway, &["drain orders a:1 --by alice@laptop"]).await;
+    let by = |service: &proto::Service| service.overrides[0].by.clone();
+    let said = by(&get(&mut gateway.client().await).await);
+    assert!(said.starts_with("127.0.0.1:") && said.ends_with(" (alice@laptop)"), "{said}");
+    all(&gateway, &["undrain orders a:1"]).await;
+    gateway.client().await.drain_backend(drain("a:1")).await.unwrap();
+    let said = by(&get(&mut gateway.client().await).await);
+    assert!(!said.contains('('), "nobody has said anything: {said}");
+    let long = "x".repeat(1000);
+    all(&gateway, &["undrain orders a:1", &format!("drain orders a:1 --by {long}")]).await;
+    assert!(by(&get(&mut gateway.client().await).await).len() < 100);
+}
