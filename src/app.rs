@@ -5,6 +5,7 @@ mod listeners;
 mod reload;
 mod worker;
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::io;
@@ -22,7 +23,7 @@ use crate::control;
 use crate::net::{BACKLOG, WorkerHandle};
 use crate::service::Registry;
 use crate::tasks::{Task, Tasks};
-use crate::telemetry::{self, Exporter, Readiness, Reloads, WorkerMetrics};
+use crate::telemetry::{self, Certificates, Exporter, Readiness, Reloads, WorkerMetrics};
 use crate::upstream::{Dialer, OwnAddresses, Resolver};
 use listeners::Listeners;
 use reload::Fixed;
@@ -59,6 +60,7 @@ pub struct Gateway {
     registry: Arc<Registry>,
     tasks: Arc<Tasks>,
     reloads: Arc<Reloads>,
+    certificates: Arc<Certificates>,
     /// Why the last reload failed, if it did.
     complaints: Vec<String>,
     workers: Vec<WorkerHandle>,
@@ -90,10 +92,13 @@ impl Gateway {
         let reloads = Arc::new(Reloads::new());
         let counters: Vec<Arc<WorkerMetrics>> = (0..plan.workers).map(|_| Arc::default()).collect();
         let (fixed, drain_timeout) = (Fixed::of(&plan), plan.drain_timeout);
+        let certificates = Arc::new(Certificates::default());
+        certificates.replace(plan.certificates.clone());
         let state = export::State {
             registry: Arc::clone(&registry),
-            reloads: Arc::clone(&reloads),
             tasks: Arc::clone(&tasks),
+            reloads: Arc::clone(&reloads),
+            certificates: Arc::clone(&certificates),
         };
         let exporter = Exporter::new(state, counters.clone(), plan.metrics.settings.clone());
         let resolver = Resolver::start(plan.dns_servers.clone()).map_err(StartError::Worker)?;
@@ -106,6 +111,7 @@ impl Gateway {
 
         let (stop_cold, running) = watch::channel(false);
         let mut cold = JoinSet::new();
+        cold.spawn(keep_looking(Arc::clone(&tasks), Arc::clone(&certificates), running.clone()));
         let (known, stop) = (Arc::clone(&registry), running.clone());
         let serve = move || {
             tokio::spawn(serve_control(again(&control_socket), Arc::clone(&known), stopped(&stop)))
@@ -133,6 +139,7 @@ impl Gateway {
             registry,
             tasks,
             reloads,
+            certificates,
             complaints: Vec::new(),
             workers,
             threads,
@@ -250,6 +257,26 @@ async fn serve_metrics(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     telemetry::serve(socket?, exporter, ready, stop).await;
+    Ok(())
+}
+
+async fn keep_looking(
+    tasks: Arc<Tasks>,
+    certificates: Arc<Certificates>,
+    stop: watch::Receiver<bool>,
+) {
+    let look = || tokio::spawn(look_at(Arc::clone(&certificates), stopped(&stop)));
+    tasks.keep(Task::Certificates, look).await;
+}
+
+async fn look_at(
+    certificates: Arc<Certificates>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Infallible> {
+    tokio::select! {
+        () = certificates.look_daily() => {}
+        () = stop => {}
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! file for each part of the configuration says what may stand there. Problems are noted and the
 //! reading goes on; only a file without any becomes a plan.
 
+mod certificates;
 mod doubt;
 mod files;
 mod filter;
@@ -13,6 +14,7 @@ mod listener;
 mod matching;
 mod metrics;
 mod node;
+mod pem;
 mod plan;
 mod read;
 mod report;
@@ -101,6 +103,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
         flow_pause,
         log: log.unwrap_or_default(),
         sources: Sources::default(),
+        certificates: Vec::new(),
         warnings: Vec::new(),
     }
 }

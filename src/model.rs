@@ -1,6 +1,7 @@
 //! Values that every layer speaks of. No async, no I/O, no serde, no clock.
 
 pub mod address;
+mod certificate;
 mod copied;
 mod counter;
 mod endpoint;
@@ -22,6 +23,7 @@ pub mod units;
 pub mod version;
 mod window;
 
+pub use certificate::Certificate;
 pub use copied::{Copied, CopyCounts};
 pub use counter::WorkerCounter;
 pub use endpoint::{ConnectionCount, Endpoint, EndpointSet, Member};

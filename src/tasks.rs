@@ -42,11 +42,13 @@ pub enum Task {
     Control,
     /// Metrics and health.
     Metrics,
+    /// The daily look at certificates.
+    Certificates,
 }
 
 impl Task {
     /// All of them.
-    pub const ALL: [Task; 9] = [
+    pub const ALL: [Task; 10] = [
         Task::Worker,
         Task::Flush,
         Task::Timers,
@@ -56,6 +58,7 @@ impl Task {
         Task::Service,
         Task::Control,
         Task::Metrics,
+        Task::Certificates,
     ];
 
     /// The name, as metrics and the log have it.
@@ -70,6 +73,7 @@ impl Task {
             Task::Service => "service",
             Task::Control => "control",
             Task::Metrics => "metrics",
+            Task::Certificates => "certificates",
         }
     }
 }

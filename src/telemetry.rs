@@ -4,6 +4,7 @@
 //! [`WorkerMetrics`]); everything here that reads or formats them runs off it.
 
 mod budget;
+mod certificates;
 mod export;
 mod fold;
 mod http;
@@ -19,6 +20,7 @@ mod services;
 mod settings;
 mod worker;
 
+pub use certificates::Certificates;
 pub use export::{BackendSample, CounterId, Exporter, ServiceCounter, ServiceSample, Source};
 pub use http::{Readiness, serve};
 pub use reloads::{ReloadSample, Reloads};

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::{Copied, RejectTotals, Rejected};
+use crate::model::{Certificate, Copied, RejectTotals, Rejected};
 use crate::service::{BackendState, BackendView, Registry, Service, ServiceView};
 use crate::tasks::{Task, Tasks};
 use crate::telemetry::{
-    BackendSample, CounterId, ReloadSample, Reloads, ServiceCounter, ServiceSample, Source, names,
+    BackendSample, Certificates, CounterId, ReloadSample, Reloads, ServiceCounter, ServiceSample,
+    Source, names,
 };
 
 /// A gateway's services, and how reloading its configuration went.
@@ -15,6 +16,7 @@ pub struct State {
     pub registry: Arc<Registry>,
     pub reloads: Arc<Reloads>,
     pub tasks: Arc<Tasks>,
+    pub certificates: Arc<Certificates>,
 }
 
 impl Source for State {
@@ -32,6 +34,10 @@ impl Source for State {
 
     fn ended(&self, task: Task) -> u64 {
         self.tasks.count(task)
+    }
+
+    fn certificates(&self) -> Arc<Vec<Certificate>> {
+        self.certificates.all()
     }
 }
 

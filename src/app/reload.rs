@@ -107,6 +107,7 @@ impl Gateway {
         self.reloads.set_restart_needed(restart_needed);
         let (services, routes) = (plan.services.len(), plan.routes.len());
         let drain_timeout = plan.drain_timeout;
+        self.certificates.replace(plan.certificates.clone());
         // Counters are per worker, and those there are stay.
         let plan = Plan { workers: self.fixed.workers, ..plan };
         let before = self.registry.routing();

@@ -6,11 +6,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::model::Certificate;
+
 /// Reads files, and remembers what stood in them.
 #[derive(Debug, Default)]
 pub struct Files {
     base: PathBuf,
     read: RefCell<Vec<Source>>,
+    certificates: RefCell<Vec<Certificate>>,
 }
 
 /// What a configuration was read from, so that it can be told when that has changed.
@@ -45,12 +48,17 @@ impl Files {
         content
     }
 
-    /// All that was read, each file once.
-    pub fn into_sources(self) -> Sources {
+    /// Keeps the certificates that were found in a file.
+    pub fn keep(&self, certificates: Vec<Certificate>) {
+        self.certificates.borrow_mut().extend(certificates);
+    }
+
+    /// All that was read, each file once, and the certificates in it.
+    pub fn finish(self) -> (Sources, Vec<Certificate>) {
         let mut sources = self.read.into_inner();
         sources.sort_unstable();
         sources.dedup();
-        Sources(sources)
+        (Sources(sources), self.certificates.into_inner())
     }
 }
 
@@ -104,7 +112,7 @@ mod tests {
         files.read(&files.locate("a"), 100).unwrap();
         files.read(&files.locate("a"), 100).unwrap();
         files.read(&files.locate("b"), 100).unwrap_err();
-        let sources = files.into_sources();
+        let sources = files.finish().0;
         assert_eq!(sources.paths().count(), 2);
         write("a", "1").unwrap();
         assert_eq!(sources.read_again(), sources);

@@ -68,9 +68,9 @@ fn utf8(bytes: Vec<u8>, path: &Path) -> Result<String, Report> {
 }
 
 fn with_sources(plan: Result<Plan, Report>, files: Files) -> Result<Plan, Report> {
-    let sources = files.into_sources();
+    let (sources, certificates) = files.finish();
     match plan {
-        Ok(plan) => Ok(Plan { sources, ..plan }),
+        Ok(plan) => Ok(Plan { sources, certificates, ..plan }),
         Err(report) => Err(report.from(sources)),
     }
 }

@@ -8,7 +8,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::files::Sources;
 use super::report::Finding;
-use crate::model::RouteTable;
+use crate::model::{Certificate, RouteTable};
 use crate::net::ListenerSpec;
 use crate::service::ServiceSpec;
 use crate::telemetry::MetricsSettings;
@@ -40,6 +40,8 @@ pub struct Plan {
     pub log: LogPlan,
     /// The files that it was read from.
     pub sources: Sources,
+    /// The certificates in them.
+    pub certificates: Vec<Certificate>,
     /// What works but is hardly meant.
     pub warnings: Vec<Finding>,
 }

@@ -157,7 +157,7 @@ mod tests {
     fn watch(path: &Path, deaf: bool) -> Watch {
         let files = Files::within(Path::new(""));
         let _ = files.read(path, 100);
-        let watch = Watch { poll: Duration::from_millis(5), ..Watch::new(files.into_sources()) };
+        let watch = Watch { poll: Duration::from_millis(5), ..Watch::new(files.finish().0) };
         if deaf {
             watch.folders.try_lock().unwrap().watcher = None;
         }

@@ -17,7 +17,7 @@ use super::services;
 use super::settings::MetricsSettings;
 use super::worker::{Closed, Side, WorkerMetrics};
 use crate::clock;
-use crate::model::{Endpoint, EwmaParams, Load, RejectTotals, Time, WindowStats};
+use crate::model::{Certificate, Endpoint, EwmaParams, Load, RejectTotals, Time, WindowStats};
 use crate::tasks::Task;
 
 /// A backend as it is now.
@@ -110,6 +110,9 @@ pub trait Source: Send + Sync {
 
     /// Tasks of this kind that have ended although nobody asked for it.
     fn ended(&self, task: Task) -> u64;
+
+    /// The certificates that are used, each file and subject once.
+    fn certificates(&self) -> Arc<Vec<Certificate>>;
 }
 
 /// Reads everything that is counted and writes it as Prometheus wants it.

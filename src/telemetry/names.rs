@@ -109,6 +109,8 @@ metrics! {
         "Errors in the gateway's own program, each with a line in the log.";
     TASKS_ENDED = Counter "equipoise_tasks_ended_total" ["task"]
         "Parts of the gateway that ended though nobody asked for it; all but a worker are started again.";
+    CERTIFICATE_EXPIRY = Gauge "equipoise_certificate_expiry_timestamp_seconds" ["file", "subject"]
+        "When a certificate that is used ceases to be valid, in seconds since 1970; the 200 that do so first.";
     BUILD_INFO = Gauge "equipoise_build_info" ["version"]
         "1; the label says which version runs.";
     PROCESS_CPU = Counter "process_cpu_seconds_total" []

@@ -4,6 +4,7 @@ use super::export::Source;
 use super::log::{self, Dropped};
 use super::names;
 use super::page::Page;
+use crate::model::Certificate;
 use crate::tasks::Task;
 
 pub(super) fn write(page: &mut Page, source: &dyn Source) {
@@ -13,5 +14,9 @@ pub(super) fn write(page: &mut Page, source: &dyn Source) {
     page.counter(&names::PANICS, &[], log::panics());
     for task in Task::ALL {
         page.counter(&names::TASKS_ENDED, &[task.name()], source.ended(task));
+    }
+    for certificate in source.certificates().iter() {
+        let Certificate { file, subject, not_after, .. } = certificate;
+        page.gauge(&names::CERTIFICATE_EXPIRY, &[file, subject], *not_after as f64);
     }
 }

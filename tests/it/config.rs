@@ -46,10 +46,14 @@ fn examples_with_certificates() -> tempfile::TempDir {
         std::fs::copy(example(&name), folder.path().join(name)).unwrap();
     }
     for name in ["ca", "server", "client"] {
-        let pair = rcgen::generate_simple_self_signed(vec![format!("{name}.internal")]).unwrap();
+        let mut params = rcgen::CertificateParams::new(vec![format!("{name}.internal")]).unwrap();
+        if name == "ca" {
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        }
+        let key = rcgen::KeyPair::generate().unwrap();
         let at = |ending: &str| folder.path().join(format!("{name}.{ending}"));
-        std::fs::write(at("pem"), pair.cert.pem()).unwrap();
-        std::fs::write(at("key"), pair.signing_key.serialize_pem()).unwrap();
+        std::fs::write(at("pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(at("key"), key.serialize_pem()).unwrap();
     }
     folder
 }

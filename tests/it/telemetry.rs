@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use equipoise::clock;
 use equipoise::model::{
-    Code, Direction, Endpoint, EwmaParams, ExchangeClass, GRPC_CODES, GrpcCode, RejectTotals,
-    Rejected, Time, WindowStats, WorkerStats,
+    Certificate, Code, Direction, Endpoint, EwmaParams, ExchangeClass, GRPC_CODES, GrpcCode,
+    RejectTotals, Rejected, Time, WindowStats, WorkerStats,
 };
 use equipoise::tasks::Task;
 use equipoise::telemetry::names::{METRICS, MIRRORED, Metric, REJECTED, RETRIES};
@@ -96,6 +96,11 @@ impl Source for Services {
 
     fn ended(&self, _: Task) -> u64 {
         0
+    }
+
+    fn certificates(&self) -> Arc<Vec<Certificate>> {
+        let [file, subject] = ["tls/a.pem", "CN=\"a\\b\""].map(String::from);
+        Arc::new(vec![Certificate { file, subject, not_before: 0, not_after: 2_000_000_000 }])
     }
 }
 
@@ -474,6 +479,10 @@ impl Source for Gate {
 
     fn ended(&self, _: Task) -> u64 {
         0
+    }
+
+    fn certificates(&self) -> Arc<Vec<Certificate>> {
+        Arc::default()
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::dashboard::{dashboard, folder, queries};
 use crate::support::backend::{Backend, Options};
+use crate::support::certificates::Authority;
 use crate::support::client::{Client, connect, message, with};
 use crate::support::gateway::{Gateway, PORTS};
 use crate::support::prometheus::Prometheus;
@@ -33,17 +34,18 @@ async fn start(backends: &[Backend; 2]) -> Gateway {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let endpoint = |address: SocketAddr| format!("{{ address: '{address}' }}");
     let [a, b, none] = [backends[0].address, backends[1].address, nobody].map(endpoint);
-    Gateway::start(&format!(
+    let authority = Authority::new();
+    let yaml = format!(
         "{PORTS}services:\n  \
            orders:\n    balancer: {{ policy: round_robin }}\n    streams: [ echo.Echo/ClientStream ]\n    endpoints: [ {a}, {b}, {none} ]\n  \
-           carts: {{ endpoints: [ {none} ] }}\n  \
+           carts: {{ tls: {{ ca: ca.pem }}, endpoints: [ {none} ] }}\n  \
            copies: {{ endpoints: [ {b} ] }}\n\
          routes:\n  \
            - match: {{ grpc: echo.Echo/Unary }}\n    service: orders\n    mirror: {{ service: copies }}\n  \
            - match: {{ grpc: echo.Echo/ClientStream }}\n    service: orders\n  \
            - match: {{ grpc: echo.Echo/ServerStream }}\n    service: carts\n"
-    ))
-    .await
+    );
+    Gateway::start_in(&yaml, authority.folder()).await
 }
 
 /// A query of the dashboard with everything chosen; `.+` and not `.*`, as labels have to be there.

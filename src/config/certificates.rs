@@ -1,0 +1,159 @@
+//! What certificates say of themselves that does not go with what they are used for.
+
+use rustls::pki_types::CertificateDer;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
+use x509_parser::x509::X509Version;
+
+use crate::model::Certificate;
+
+/// Files with more authorities are bundles of a system. Some of those are always about to end, so
+/// a bundle counts as one, which ends with the last of them.
+const MOST_APART: usize = 16;
+
+/// Of a subject, the rest is cut off.
+const MOST_CHARS: usize = 128;
+
+const RENEW: &str = "put one that is valid into the file: no restart is needed";
+
+/// What the certificates of a file are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// To show to clients.
+    Server,
+    /// To show to backends.
+    Client,
+    /// To hold clients' certificates against.
+    ClientCa,
+    /// To hold backends' certificates against.
+    BackendCa,
+}
+
+impl Use {
+    fn is_authority(self) -> bool {
+        matches!(self, Use::ClientCa | Use::BackendCa)
+    }
+}
+
+/// What was found in a file.
+#[derive(Debug, Default)]
+pub struct Inspection {
+    /// Its certificates.
+    pub certificates: Vec<Certificate>,
+    /// What is odd about them, and what helps.
+    pub warnings: Vec<(String, &'static str)>,
+}
+
+/// Looks at the certificates of `file`, which are used `as_what`, at this time in seconds since
+/// 1970.
+pub fn inspect(file: &str, ders: &[CertificateDer<'_>], as_what: Use, now: i64) -> Inspection {
+    let mut found = Inspection::default();
+    let mut parsed = Vec::with_capacity(ders.len());
+    for (index, der) in ders.iter().enumerate() {
+        match X509Certificate::from_der(der) {
+            Ok((_, certificate)) => parsed.push(certificate),
+            Err(error) => {
+                let message = format!("certificate {} of {file} is broken: {error}", index + 1);
+                found.warnings.push((message, "make the file anew"));
+            }
+        }
+    }
+    let described = parsed.iter().map(|certificate| describe(file, certificate));
+    found.certificates = described.collect();
+    if as_what.is_authority() {
+        if parsed.len() > MOST_APART {
+            found.certificates = bundle(file, &found.certificates).into_iter().collect();
+        } else {
+            found
+                .warnings
+                .extend(parsed.iter().filter_map(|ca| not_an_authority(file, ca, as_what)));
+        }
+    } else {
+        found.warnings.extend(out_of_order(file, &parsed));
+        found.warnings.extend(parsed.first().and_then(|leaf| unfit(file, leaf, as_what)));
+    }
+    let troubles = found.certificates.iter().filter_map(|certificate| certificate.trouble(now));
+    found.warnings.extend(troubles.map(|trouble| (trouble, RENEW)));
+    found
+}
+
+fn describe(file: &str, certificate: &X509Certificate<'_>) -> Certificate {
+    let validity = certificate.validity();
+    Certificate {
+        file: file.into(),
+        subject: name(certificate),
+        not_before: validity.not_before.timestamp(),
+        not_after: validity.not_after.timestamp(),
+    }
+}
+
+fn bundle(file: &str, certificates: &[Certificate]) -> Option<Certificate> {
+    Some(Certificate {
+        file: file.into(),
+        subject: format!("bundle of {}", certificates.len()),
+        not_before: certificates.iter().map(|certificate| certificate.not_before).min()?,
+        not_after: certificates.iter().map(|certificate| certificate.not_after).max()?,
+    })
+}
+
+/// The subject, or the first of the other names of one that has none.
+fn name(certificate: &X509Certificate<'_>) -> String {
+    let subject = certificate.subject().to_string();
+    let other = || {
+        let names = certificate.subject_alternative_name().ok().flatten()?;
+        names.value.general_names.iter().find_map(|name| match name {
+            GeneralName::DNSName(name) | GeneralName::URI(name) => Some(String::from(*name)),
+            _ => None,
+        })
+    };
+    let name = if subject.is_empty() { other().unwrap_or_default() } else { subject };
+    name.chars().filter(|c| !c.is_control()).take(MOST_CHARS).collect()
+}
+
+type Warning = (String, &'static str);
+
+fn is_self_issued(certificate: &X509Certificate<'_>) -> bool {
+    certificate.subject().as_raw() == certificate.issuer().as_raw()
+}
+
+/// Nothing is said of a backend's self-signed certificate that stands for itself, nor of a root
+/// that is older than the field that says so.
+fn not_an_authority(file: &str, ca: &X509Certificate<'_>, as_what: Use) -> Option<Warning> {
+    let stands_for_itself = as_what == Use::BackendCa || ca.version() == X509Version::V1;
+    if ca.is_ca() || (is_self_issued(ca) && stands_for_itself) {
+        return None;
+    }
+    let name = name(ca);
+    let message = format!("the certificate `{name}` in {file} is not an authority's");
+    Some((message, "no certificate that it signs is valid: name that of who signed it"))
+}
+
+/// Each certificate was issued by the next one.
+fn out_of_order(file: &str, chain: &[X509Certificate<'_>]) -> Option<Warning> {
+    let pairs = chain.iter().zip(chain.iter().skip(1));
+    let mut wrong = pairs.filter(|(one, next)| one.issuer().as_raw() != next.subject().as_raw());
+    let (one, next) = wrong.next()?;
+    let (one, next) = (name(one), name(next));
+    let message = format!("in {file} `{one}` is followed by `{next}`, which did not issue it");
+    Some((message, "the order is the certificate, its issuer, the issuer of that one"))
+}
+
+/// What keeps the other side from taking the certificate.
+fn unfit(file: &str, leaf: &X509Certificate<'_>, as_what: Use) -> Option<Warning> {
+    let named = leaf.subject_alternative_name().is_ok_and(|names| names.is_some());
+    let usage = leaf.extended_key_usage().ok().flatten().map(|usage| usage.value);
+    let (wanted, fits) = match as_what {
+        Use::Server => ("servers", usage.is_none_or(|usage| usage.any || usage.server_auth)),
+        _ => ("clients", usage.is_none_or(|usage| usage.any || usage.client_auth)),
+    };
+    let name = name(leaf);
+    if !fits {
+        let message = format!("the certificate `{name}` in {file} is not meant for {wanted}");
+        return Some((message, "its extended key usage has to say so: the other side refuses it"));
+    }
+    (as_what == Use::Server && !named).then(|| {
+        let message = format!("the certificate `{name}` in {file} has no subjectAltName");
+        (message, "clients look for the host there, and refuse it")
+    })
+}

@@ -1,0 +1,153 @@
+//! PEM files: certificates, authorities, keys.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::certificates::{Use, inspect};
+use super::files::Files;
+use super::node::Node;
+use super::read::{scalar, text};
+use super::report::{Problems, Span};
+use crate::clock;
+use crate::model::listed;
+
+/// No chain of certificates is larger; bundles of authorities are about 200 KiB.
+const MAX_PEM: u64 = 4 << 20;
+
+/// What a revocation list is called in PEM.
+const CRL: &str = "X509 CRL";
+
+/// A chain of certificates, its private key, and where the key is named.
+pub type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>, Span);
+
+/// The PEM files of one `tls`.
+pub struct Pem<'a> {
+    files: &'a Files,
+    problems: &'a Problems,
+    /// Over all that was read.
+    hasher: RefCell<DefaultHasher>,
+}
+
+impl<'a> Pem<'a> {
+    pub fn new(files: &'a Files, problems: &'a Problems) -> Pem<'a> {
+        Pem { files, problems, hasher: RefCell::default() }
+    }
+
+    /// Of what was read, and of `rest`: comments count for nothing.
+    pub fn fingerprint(&self, rest: impl Hash) -> u64 {
+        let mut hasher = self.hasher.borrow().clone();
+        rest.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Reads both, so that the errors of both are found.
+    pub fn identity(&self, cert: Option<&Node>, key: Option<&Node>, of: Use) -> Option<Identity> {
+        let chain = cert.and_then(|node| self.certificates(node, of));
+        let key = key.and_then(|node| self.key(node).zip(Some(node.span)));
+        let (chain, (key, span)) = chain.zip(key)?;
+        Some((chain, key, span))
+    }
+
+    /// The authorities in the file that `node` names.
+    pub fn roots(&self, node: &Node, of: Use) -> Option<Arc<RootCertStore>> {
+        let mut roots = RootCertStore::empty();
+        for certificate in self.certificates(node, of)? {
+            if let Err(error) = roots.add(certificate) {
+                let message = format!("cannot be used as authority: {error}");
+                let help = "name a file with the certificates of authorities";
+                self.problems.error(node.span, message, help);
+                return None;
+            }
+        }
+        Some(Arc::new(roots))
+    }
+
+    fn certificates(&self, node: &Node, of: Use) -> Option<Vec<CertificateDer<'static>>> {
+        let (name, pem) = self.read(node)?;
+        let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let certificates = match parsed {
+            Ok(certificates) if !certificates.is_empty() => certificates,
+            Ok(_) => return self.without_certificate(node, &name, &pem),
+            Err(error) => {
+                let help = "it has to hold `-----BEGIN CERTIFICATE-----` blocks";
+                self.problems.error(node.span, format!("{name} is not PEM: {error}"), help);
+                return None;
+            }
+        };
+        certificates.hash(&mut *self.hasher.borrow_mut());
+        let inspection = inspect(&name, &certificates, of, clock::unix_seconds() as i64);
+        for (message, help) in inspection.warnings {
+            self.problems.warn(node.span, message, help);
+        }
+        if labels(&pem).contains(CRL) {
+            let message = format!("the revocation list in {name} is not looked at");
+            self.problems.warn(node.span, message, "whom it revokes is believed all the same");
+        }
+        self.files.keep(inspection.certificates);
+        Some(certificates)
+    }
+
+    fn without_certificate<T>(&self, node: &Node, name: &str, pem: &[u8]) -> Option<T> {
+        let labels = labels(pem);
+        let mut message = format!("{name} holds no certificate");
+        let mut help = "it has to hold `-----BEGIN CERTIFICATE-----` blocks";
+        if labels.contains(CRL) {
+            message += ", but a revocation list";
+            help = "name the certificate of the authority; revocation lists are not looked at";
+        } else if !labels.is_empty() {
+            message = format!("{message}, but {}", listed(labels.into_iter().collect()));
+        } else if pem.first() == Some(&0x30) {
+            message += " in PEM; it looks like DER";
+            help = "`openssl x509 -inform der` makes PEM of it";
+        }
+        self.problems.error(node.span, message, help);
+        None
+    }
+
+    fn key(&self, node: &Node) -> Option<PrivateKeyDer<'static>> {
+        let (name, pem) = self.read(node)?;
+        match PrivateKeyDer::from_pem_slice(&pem) {
+            Ok(key) => {
+                key.secret_der().hash(&mut *self.hasher.borrow_mut());
+                Some(key)
+            }
+            Err(error) => {
+                let message = format!("{name} holds no private key: {error}");
+                let help = "it has to hold a `-----BEGIN PRIVATE KEY-----` block, not encrypted";
+                self.problems.error(node.span, message, help);
+                None
+            }
+        }
+    }
+
+    /// The file that `node` names, and its content.
+    fn read(&self, node: &Node) -> Option<(String, Vec<u8>)> {
+        let name = scalar(node, self.problems, text)?;
+        let path = self.files.locate(&name);
+        match self.files.read(&path, MAX_PEM) {
+            Ok(content) => Some((path.display().to_string(), content)),
+            Err(error) => {
+                let message = format!("cannot read {}: {error}", path.display());
+                let help = "relative paths start at the folder of the configuration file";
+                self.problems.error(node.span, message, help);
+                None
+            }
+        }
+    }
+}
+
+/// What the blocks of the file are called.
+fn labels(pem: &[u8]) -> BTreeSet<String> {
+    let lines = pem.split(|byte| *byte == b'\n');
+    let labels = lines.filter_map(|line| {
+        let line = std::str::from_utf8(line).ok()?.trim();
+        line.strip_prefix("-----BEGIN ")?.strip_suffix("-----")
+    });
+    labels.map(str::to_owned).collect()
+}

@@ -1,0 +1,71 @@
+//! How long certificates hold.
+
+use x509_parser::time::ASN1Time;
+
+/// So long before its end a certificate is one to replace.
+const NEAR: i64 = 14 * DAY;
+
+const DAY: i64 = 86_400;
+
+/// A certificate that the process uses. Times are in seconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its file, as the configuration calls it.
+    pub file: String,
+    /// Whose it is.
+    pub subject: String,
+    /// When it begins to be valid.
+    pub not_before: i64,
+    /// When it ceases to.
+    pub not_after: i64,
+}
+
+impl Certificate {
+    /// What is wrong with its time, if anything is.
+    pub fn trouble(&self, now: i64) -> Option<String> {
+        let left = self.not_after.saturating_sub(now);
+        let what = if now < self.not_before {
+            format!("is not valid before {}", date(self.not_before))
+        } else if left < 0 {
+            format!("has expired: it was valid until {}", date(self.not_after))
+        } else if left <= NEAR {
+            let days = match left / DAY {
+                0 => "less than a day".into(),
+                1 => "1 day".into(),
+                days => format!("{days} days"),
+            };
+            format!("expires in {days}, at {}", date(self.not_after))
+        } else {
+            return None;
+        };
+        Some(format!("the certificate `{}` in {} {what}", self.subject, self.file))
+    }
+}
+
+fn date(seconds: i64) -> String {
+    ASN1Time::from_timestamp(seconds).map_or_else(|_| "?".into(), |time| time.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_certificate_is_judged_to_the_second() {
+        let [begin, end] = [100 * DAY, 200 * DAY];
+        let [file, subject] = ["a.pem", "CN=a"].map(String::from);
+        let certificate = Certificate { file, subject, not_before: begin, not_after: end };
+        let says = |now: i64, what: &str| match certificate.trouble(now) {
+            Some(trouble) => assert!(!what.is_empty() && trouble.contains(what), "{trouble}"),
+            None => assert_eq!(what, ""),
+        };
+        says(begin - 1, "`CN=a` in a.pem is not valid before Apr 11");
+        says(begin, "");
+        says(end - NEAR - 1, "");
+        says(end - NEAR, "expires in 14 days, at Jul 20");
+        says(end - DAY, "expires in 1 day,");
+        says(end, "expires in less than a day");
+        says(end + 1, "has expired: it was valid until Jul 20 00:00:00 1970 +00:00");
+        says(i64::MAX, "has expired");
+    }
+}

@@ -1,0 +1,92 @@
+//! The certificates that the process uses, and when they end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::time::sleep;
+
+use crate::clock;
+use crate::model::Certificate;
+
+/// Metrics show as many: those that end first.
+const SHOWN: usize = 200;
+
+/// How often they are looked at.
+const DAILY: Duration = Duration::from_secs(86_400);
+
+/// The certificates of the configuration that is in effect.
+#[derive(Debug, Default)]
+pub struct Certificates(ArcSwap<Vec<Certificate>>);
+
+impl Certificates {
+    /// These, from now on. Of those that have file and subject in common it is the first to end.
+    pub fn replace(&self, mut certificates: Vec<Certificate>) {
+        certificates.sort_by(|a, b| {
+            let key = |c: &Certificate| (c.not_after, c.not_before);
+            (&a.file, &a.subject, key(a)).cmp(&(&b.file, &b.subject, key(b)))
+        });
+        certificates.dedup_by(|b, a| (&a.file, &a.subject) == (&b.file, &b.subject));
+        certificates.sort_by_key(|certificate| certificate.not_after);
+        certificates.truncate(SHOWN);
+        self.0.store(Arc::new(certificates));
+    }
+
+    /// Those that end first.
+    pub fn all(&self) -> Arc<Vec<Certificate>> {
+        self.0.load_full()
+    }
+
+    /// Logs once a day what is wrong with their times; loading them has said it before.
+    pub async fn look_daily(&self) {
+        let warn = |trouble: &str| tracing::warn!("{trouble}");
+        self.look(|| clock::unix_seconds() as i64, warn).await;
+    }
+
+    async fn look(&self, now: impl Fn() -> i64, mut say: impl FnMut(&str)) {
+        loop {
+            sleep(DAILY).await;
+            for certificate in self.all().iter() {
+                if let Some(trouble) = certificate.trouble(now()) {
+                    say(&trouble);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::{Instant, timeout};
+
+    fn certificate(subject: &str, days: i64) -> Certificate {
+        let [file, subject] = ["a.pem", subject].map(String::from);
+        Certificate { file, subject, not_before: 0, not_after: days * 86_400 }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_comes_near_to_its_end_is_told_of_daily() {
+        let certificates = Certificates::default();
+        certificates.replace(vec![certificate("b", 90), certificate("a", 17)]);
+        let begun = Instant::now();
+        let mut said = Vec::new();
+        let now = || begun.elapsed().as_secs() as i64;
+        let days = Duration::from_secs(5 * 86_400 + 3600);
+        let say = |trouble: &str| said.push(trouble.to_owned());
+        timeout(days, certificates.look(now, say)).await.unwrap_err();
+        let [third, _, fifth] = &said[..] else { panic!("{said:?}") };
+        assert!(third.contains("`a` in a.pem expires in 1"), "{third}");
+        assert!(fifth.contains("`a` in a.pem expires in 1"), "{fifth}");
+    }
+
+    #[test]
+    fn metrics_have_each_name_once_and_not_too_many() {
+        let certificates = Certificates::default();
+        let many = (0..300).map(|i| certificate(&format!("{i}"), 300 - i));
+        certificates.replace(many.chain([certificate("299", 70)]).collect());
+        let all = certificates.all();
+        let ends: Vec<_> = all.iter().map(|c| c.not_after / 86_400).collect();
+        assert_eq!(ends, (1..=200).collect::<Vec<_>>());
+    }
+}
