@@ -41,6 +41,7 @@ use crate::model::{RouteTable, address};
 use crate::net::ListenerSpec;
 use crate::service::ServiceSpec;
 use crate::telemetry::log;
+use crate::upstream::OwnAddresses;
 use files::Files;
 use node::{Entry, Node, Value};
 use read::{Fields, count, duration, items, scalar, size, some_items, word};
@@ -77,7 +78,9 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     listener::refuse_shared(&bound, problems);
     let help = "add `services:` with the backends of each under its name";
     let entries = entries(fields.require_list("services", help), problems);
-    let services = entries.iter().filter_map(|entry| service::service(entry, files, problems));
+    let own = OwnAddresses::new([control.address, metrics.address]);
+    let service = |entry| service::service(entry, &own, files, problems);
+    let services = entries.iter().filter_map(service);
     let services: Vec<ServiceSpec> = services.collect();
     let routes = routes(&mut fields, entries, problems);
     let mut drain_timeout = Duration::from_secs(30);

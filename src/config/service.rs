@@ -15,7 +15,7 @@ use crate::model::{ParamValue, address};
 use crate::service::{
     Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, PRECONNECT, ServiceSpec, UpstreamProtocol,
 };
-use crate::upstream;
+use crate::upstream::{self, OwnAddresses};
 
 const PROTOCOLS: [(&str, UpstreamProtocol); 3] = [
     ("grpc", UpstreamProtocol::Grpc),
@@ -26,7 +26,12 @@ const PROTOCOLS: [(&str, UpstreamProtocol); 3] = [
 const HELP_NAME: &str = "use letters, digits, `-`, `_` and `.`, 128 of them at most";
 
 /// One of `services`.
-pub fn service(entry: &Entry, files: &Files, problems: &Problems) -> Option<ServiceSpec> {
+pub fn service(
+    entry: &Entry,
+    own: &OwnAddresses,
+    files: &Files,
+    problems: &Problems,
+) -> Option<ServiceSpec> {
     if !is_name(&entry.key) {
         let message = format!("`{}` is not a name for a service", entry.key.escape_debug());
         problems.error(entry.span, message, HELP_NAME);
@@ -37,7 +42,8 @@ pub fn service(entry: &Entry, files: &Files, problems: &Problems) -> Option<Serv
     let help = "add `endpoints: [ { address: 127.0.0.1:50051 } ]`";
     let before = problems.count();
     let listed = fields.require_list("endpoints", help);
-    let endpoints = listed.map_or_else(Vec::new, |node| endpoints(items(node, problems), problems));
+    let endpoints =
+        listed.map_or_else(Vec::new, |node| endpoints(items(node, problems), own, problems));
     if let Some(node) = listed
         && endpoints.is_empty()
         && problems.count() == before
@@ -117,7 +123,7 @@ fn settings(
     settings
 }
 
-fn endpoints(items: &[Node], problems: &Problems) -> Vec<EndpointSpec> {
+fn endpoints(items: &[Node], own: &OwnAddresses, problems: &Problems) -> Vec<EndpointSpec> {
     let mut seen: HashMap<String, Span> = HashMap::new();
     let mut endpoints = Vec::with_capacity(items.len());
     for item in items {
@@ -135,6 +141,10 @@ fn endpoints(items: &[Node], problems: &Problems) -> Vec<EndpointSpec> {
             let message = format!("`{address}` is listed twice");
             problems.error_again(span, message, *first);
             continue;
+        }
+        if own.are_meant_by(&address) {
+            let message = format!("`{address}` is this gateway's own control API or metrics");
+            problems.warn(span, message, "no connection is made to it: name a backend");
         }
         seen.insert(address.to_ascii_lowercase(), span);
         endpoints.push(EndpointSpec { address, weight });

@@ -336,6 +336,25 @@ routes: [ { service: a } ]";
 }
 
 #[test]
+fn endpoints_that_are_the_gateway_itself_are_warned_of() {
+    let addresses = ["127.0.0.1:9900", "localhost:9901", "[::ffff:127.0.0.1]:9901", "0.0.0.0:9900"];
+    let list: Vec<_> = addresses.iter().map(|text| format!("{{ address: \"{text}\" }}")).collect();
+    let services = format!(
+        "services: {{ a: {{ endpoints: [ {}, {{ address: b:9900 }} ] }} }}",
+        list.join(", ")
+    );
+    let text = format!(
+        "listeners: [ {{ address: 127.0.0.1:0 }} ]\n{services}\nroutes: [ {{ service: a }} ]\n"
+    );
+    let plan = parse(&text, Path::new("")).unwrap();
+    let warnings: Vec<String> = plan.warnings.iter().map(Finding::to_string).collect();
+    assert_eq!(warnings.len(), addresses.len(), "{warnings:?}");
+    for (warning, address) in warnings.iter().zip(addresses) {
+        assert!(warning.contains(&format!("`{address}` is this gateway's own")), "{warning}");
+    }
+}
+
+#[test]
 fn odd_but_possible_is_warned_of() {
     let text = minimal_with(
         "  orders:",

@@ -12,6 +12,21 @@ impl OwnAddresses {
         OwnAddresses(bound.into_iter().collect())
     }
 
+    /// Whether an endpoint is one of them whatever name servers say.
+    pub fn are_meant_by(&self, endpoint: &str) -> bool {
+        let local = || {
+            let (host, port) = endpoint.rsplit_once(':')?;
+            let local = host.trim_end_matches('.').eq_ignore_ascii_case("localhost");
+            let ips = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+            let port = port.parse().ok().filter(|_| local)?;
+            Some(ips.iter().any(|ip| self.include(SocketAddr::new(*ip, port))))
+        };
+        match endpoint.parse() {
+            Ok(address) => self.include(address),
+            Err(_) => local().unwrap_or(false),
+        }
+    }
+
     /// Whether a connection to `address` would end at one of them.
     pub fn include(&self, address: SocketAddr) -> bool {
         self.0.iter().any(|own| reaches(address, *own, is_local))
