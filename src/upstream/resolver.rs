@@ -71,12 +71,7 @@ impl Resolver {
         let (questions, inbox) = mpsc::channel(WAITING);
         std::thread::Builder::new().name("resolver".into()).spawn(move || match runtime() {
             Ok(runtime) => {
-                let system = Rc::new(System::new(servers));
-                let look_up = move |name: Arc<str>| {
-                    let system = Rc::clone(&system);
-                    async move { system.look_up(&name).await }
-                };
-                runtime.block_on(Desk::new(look_up).run(inbox));
+                runtime.block_on(Desk::new(System::new(servers)).run(inbox));
             }
             Err(error) => tracing::error!(%error, "names cannot be resolved: no runtime"),
         })?;
@@ -97,14 +92,13 @@ impl Resolver {
 }
 
 /// How a name is looked up.
-trait LookUp: Fn(Arc<str>) -> Self::Future + 'static {
-    type Future: Future<Output = Result<Found, LookupError>> + 'static;
-}
+trait LookUp: 'static {
+    /// What is known without asking anybody.
+    fn known(&self, name: &str) -> Option<Found>;
 
-impl<F, R> LookUp for F
-where
-    F: Fn(Arc<str>) -> R + 'static,
-    R: Future<Output = Result<Found, LookupError>> + 'static,
-{
-    type Future = R;
+    /// Asks.
+    fn look_up(
+        self: Rc<Self>,
+        name: Arc<str>,
+    ) -> impl Future<Output = Result<Found, LookupError>> + 'static;
 }

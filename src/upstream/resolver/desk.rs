@@ -34,8 +34,8 @@ const SWEEP: Duration = Duration::from_secs(60);
 
 /// The questions of the process. There are as many names as endpoints have, and each has as many
 /// questions open as there are attempts to connect.
-pub struct Desk<F> {
-    look_up: Rc<F>,
+pub struct Desk<L> {
+    source: Rc<L>,
     lanes: Rc<Lanes>,
     names: HashMap<Arc<str>, Name>,
     tasks: JoinSet<Event>,
@@ -63,10 +63,10 @@ enum Event {
     Impatient(Arc<str>),
 }
 
-impl<F: LookUp> Desk<F> {
-    pub fn new(look_up: F) -> Desk<F> {
+impl<L: LookUp> Desk<L> {
+    pub fn new(source: L) -> Desk<L> {
         Desk {
-            look_up: Rc::new(look_up),
+            source: Rc::new(source),
             lanes: Rc::new(Lanes::new()),
             names: HashMap::new(),
             tasks: JoinSet::new(),
@@ -98,6 +98,12 @@ impl<F: LookUp> Desk<F> {
             let _ = answer.send(known); // who has gone needs none
             return;
         }
+        if !entry.under_way
+            && let Some(found) = self.source.known(&name)
+        {
+            let _ = answer.send(Ok(Arc::clone(&found.addresses)));
+            return entry.end(Ok(found), now);
+        }
         entry.waiting.retain(|waiting| !waiting.is_closed());
         entry.waiting.push(answer);
         if entry.last.is_some() {
@@ -109,7 +115,7 @@ impl<F: LookUp> Desk<F> {
         }
         if !std::mem::replace(&mut entry.under_way, true) {
             let (slow, lanes) = (entry.slow, Rc::clone(&self.lanes));
-            let look_up = (self.look_up)(Arc::clone(&name));
+            let look_up = Rc::clone(&self.source).look_up(Arc::clone(&name));
             let task = async move { Event::Found(lanes.carry(slow, look_up).await) };
             self.looked_up.insert(self.tasks.spawn_local(task).id(), name);
         }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::{Found, LookupError};
 
 /// Look-ups in the quick lane.
-const QUICK: usize = 64;
+const QUICK: usize = 96;
 
 /// How long each may be there.
 const SOON: Duration = Duration::from_millis(500);
@@ -23,7 +23,7 @@ const SOON: Duration = Duration::from_millis(500);
 const SLOW: usize = 32;
 
 /// How long each may be there.
-const AT_LAST: Duration = Duration::from_secs(10);
+const AT_LAST: Duration = Duration::from_secs(5);
 
 /// The places of both lanes; who waits for one gets it in turn.
 pub struct Lanes {

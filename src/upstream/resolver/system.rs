@@ -20,7 +20,7 @@ use hickory_resolver::system_conf::parse_resolv_conf;
 use hickory_resolver::{Hosts, TokioResolver};
 use tokio::time::{Instant, timeout};
 
-use super::{Found, LookupError};
+use super::{Found, LookUp, LookupError};
 
 const HOSTS: &str = "/etc/hosts";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -61,16 +61,6 @@ impl System {
         System { servers, current: RefCell::default() }
     }
 
-    /// The addresses of `name`.
-    pub async fn look_up(&self, name: &str) -> Result<Found, LookupError> {
-        let names = self.names().map_err(|error| failed(&error))?;
-        let name = Name::from_str(name).map_err(|_| LookupError::Unknown)?;
-        match names.hosts(&name) {
-            Some(found) => Ok(found),
-            None => names.ask(name).await,
-        }
-    }
-
     fn names(&self) -> Result<Rc<Names>, NetError> {
         let now = Instant::now();
         let mut current = self.current.borrow_mut();
@@ -87,6 +77,17 @@ impl System {
         };
         *current = Some(Current { looked_at: now, stamps, names: Rc::clone(&names) });
         Ok(names)
+    }
+}
+
+impl LookUp for System {
+    fn known(&self, name: &str) -> Option<Found> {
+        self.names().ok()?.hosts(&Name::from_str(name).ok()?)
+    }
+
+    async fn look_up(self: Rc<Self>, name: Arc<str>) -> Result<Found, LookupError> {
+        let names = self.names().map_err(|error| failed(&error))?;
+        names.ask(Name::from_str(&name).map_err(|_| LookupError::Unknown)?).await
     }
 }
 
