@@ -9,6 +9,7 @@ mod handle;
 mod history;
 mod overridden;
 mod overrides;
+mod past;
 mod recent;
 mod registry;
 mod rejections;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::{Certificate, Copied, RejectTotals, Rejected};
+use crate::model::{Certificate, Copied, Endpoint, RejectTotals, Rejected, WindowStats};
 use crate::service::{BackendState, BackendView, Registry, Service, ServiceView};
 use crate::tasks::{Task, Tasks};
 use crate::telemetry::{
@@ -70,7 +70,7 @@ fn counters(service: &Service) -> Vec<ServiceCounter> {
 }
 
 /// Each address once: who is there now, or was last, together with those before that still have
-/// requests in flight.
+/// requests in flight or have left of late.
 fn backends(view: &ServiceView) -> Vec<BackendSample> {
     let staying = view.backends.iter().map(|backend| sample(view, backend));
     let mut samples: Vec<BackendSample> = staying.collect();
@@ -87,7 +87,26 @@ fn backends(view: &ServiceView) -> Vec<BackendSample> {
             }),
         }
     }
+    for gone in view.past.iter().rev() {
+        let at = *by_address.entry(gone.address()).or_insert(samples.len());
+        match samples.get_mut(at) {
+            Some(newer) => newer.before.push(Arc::clone(gone)),
+            None => samples.push(left(view, gone)),
+        }
+    }
     samples
+}
+
+fn left(view: &ServiceView, endpoint: &Arc<Endpoint>) -> BackendSample {
+    BackendSample {
+        endpoint: Arc::clone(endpoint),
+        before: Vec::new(),
+        ewma: view.ewma.clone(),
+        effective_weight: 0,
+        up: None,
+        recent: WindowStats::default(),
+        left: true,
+    }
 }
 
 fn sample(view: &ServiceView, backend: &BackendView) -> BackendSample {
@@ -102,5 +121,6 @@ fn sample(view: &ServiceView, backend: &BackendView) -> BackendSample {
             BackendState::Idle => None,
         },
         recent: backend.recent.clone(),
+        left: false,
     }
 }

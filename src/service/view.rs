@@ -22,6 +22,8 @@ pub struct ServiceView {
     pub overrides: Arc<[Overridden]>,
     /// Those removed that still have requests in flight.
     pub leaving: Vec<BackendView>,
+    /// Those that have left in the last minutes.
+    pub past: Vec<Arc<Endpoint>>,
     /// The last 30 seconds, with what the gateway answered itself.
     pub recent: Recent,
     /// Requests that got no answer of a backend; this goes on by itself.
@@ -102,6 +104,7 @@ impl ServiceView {
             backends: Vec::new(),
             overrides: Arc::default(),
             leaving: Vec::new(),
+            past: Vec::new(),
             recent: Recent::default(),
             rejections: Arc::clone(rejections),
             ewma: spec.balancer.factory.ewma(),

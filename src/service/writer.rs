@@ -13,6 +13,7 @@ use super::change::{Change, ChangeError, Conditions, Current};
 use super::history::History;
 use super::overridden::Covered;
 use super::overrides::{Overrides, Wanted, key};
+use super::past::Past;
 use super::recent::RejectWindow;
 use super::view::{BackendView, ServiceView};
 use super::{Overridden, Recent, Rejections, ServiceSpec, Snapshot, Stamp};
@@ -57,6 +58,7 @@ pub(super) struct Writer {
     /// Removed, with requests in flight when last looked at. They do not come back: who is added
     /// at such an address is another.
     leaving: Vec<Backend>,
+    past: Past,
     rejected: RejectWindow,
     snapshot: Arc<ArcSwap<Snapshot>>,
     view: watch::Sender<Arc<ServiceView>>,
@@ -107,6 +109,7 @@ impl Writer {
             lives: 0,
             backends: Vec::new(),
             leaving: Vec::new(),
+            past: Past::default(),
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot(&spec, 0, &[]))),
             rejected,
             view: watch::Sender::new(Arc::new(ServiceView::empty(&spec, rejections))),
@@ -247,9 +250,13 @@ impl Writer {
         self.publish_view();
     }
 
-    /// Moves the windows on, and forgets those that have left.
+    /// Moves the windows on, and lets those go that have left.
     fn observe(&mut self) {
-        self.leaving.retain(|backend| !backend.endpoint.load().is_idle());
+        let now = clock::now();
+        self.past.forget(now);
+        for backend in self.leaving.extract_if(.., |backend| backend.endpoint.load().is_idle()) {
+            self.past.keep(backend.endpoint, now);
+        }
         for backend in self.backends.iter_mut().chain(&mut self.leaving) {
             backend.window.push(backend.endpoint.totals());
             backend.recent = backend.window.stats();
@@ -267,6 +274,7 @@ impl Writer {
             backends: self.backends.iter().map(Backend::view).collect(),
             overrides: Arc::clone(&self.overridden),
             leaving: self.leaving.iter().map(Backend::view).collect(),
+            past: self.past.endpoints().cloned().collect(),
             rejections: Arc::clone(self.rejected.rejections()),
             recent: Recent::new(of_late, &self.rejected.counts()),
             ewma: self.spec.balancer.factory.ewma(),

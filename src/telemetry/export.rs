@@ -36,6 +36,8 @@ pub struct BackendSample {
     pub up: Option<bool>,
     /// The last 30 seconds.
     pub recent: WindowStats,
+    /// It has left: what it counted is told for some minutes more, and nothing else.
+    pub left: bool,
 }
 
 impl BackendSample {

@@ -98,7 +98,9 @@ fn histogram(page: &mut Page, metric: &Metric, labels: &Labels, counts: &Counts)
 fn write_backend(page: &mut Page, service: &str, backend: &BackendSample, totals: &StatTotals) {
     let BackendSample { endpoint, ewma, recent, .. } = backend;
     let labels = backend_labels(page, service, endpoint.address());
-    gauge(page, &names::BACKEND_WEIGHT, &labels, backend.effective_weight.into());
+    if !backend.left {
+        gauge(page, &names::BACKEND_WEIGHT, &labels, backend.effective_weight.into());
+    }
     if let Some(up) = backend.up {
         gauge(page, &names::BACKEND_UP, &labels, u8::from(up).into());
     }
@@ -106,6 +108,9 @@ fn write_backend(page: &mut Page, service: &str, backend: &BackendSample, totals
         return;
     }
     histogram(page, &RESPONSE_START_BY_BACKEND, &labels, &totals.start);
+    if backend.left {
+        return;
+    }
     let load = endpoint.load();
     if let Some(age) = load.streams().mean_age(clock::now()) {
         gauge(page, &names::BACKEND_STREAM_AGE, &labels, age.as_secs_f64());

@@ -43,6 +43,7 @@ fn backend(address: &str) -> BackendSample {
         effective_weight: 3,
         up: Some(true),
         recent: WindowStats::default(),
+        left: false,
     }
 }
 

@@ -129,3 +129,33 @@ async fn who_is_put_back_is_another_and_counters_go_on() {
     gateway.idle().await;
     assert_eq!(requests().await, 26.0);
 }
+
+/// Prometheus comes some seconds after the last request.
+#[tokio::test]
+async fn what_a_backend_did_last_can_be_scraped_when_it_has_gone() {
+    let ([a, b], gateway) = two("balancer: { policy: round_robin }").await;
+    let mut control = gateway.control().await;
+    let mut client = gateway.client().await;
+    let address = a.address.to_string();
+    let requests = async || {
+        let page = gateway.metrics().await;
+        let samples = page.samples("equipoise_requests_total").iter();
+        samples.filter(|s| s.labels["backend"] == address).map(|s| s.value).sum::<f64>()
+    };
+    for _ in 0..20 {
+        client.unary(message("x")).await.unwrap();
+    }
+    control.remove(&[a.address]).await;
+    eventually("nothing speaks of it as there", async || !shown(&gateway, a.address).await).await;
+    for _ in 0..20 {
+        let answer = client.unary(message("x")).await.unwrap();
+        assert_eq!(client::backend(&answer), b.address);
+    }
+    assert_eq!(requests().await, 10.0, "it is told what it did");
+    control.add(a.address).await;
+    for _ in 0..20 {
+        client.unary(message("x")).await.unwrap();
+    }
+    assert_eq!(requests().await, 20.0, "and it goes on from there");
+    gateway.idle().await;
+}
