@@ -196,7 +196,7 @@ mod tests {
         });
         let kept = tokio::spawn(kept);
         // 0, 0.1, 0.2 … 6.4 s, then 10 s each.
-        sleep(Duration::from_secs_f64(12.7 + 12.0 * 10.0)).await;
+        sleep(Duration::from_secs_f64(12.7 + 12.0 * 10.0) + Duration::from_millis(50)).await;
         let before = lives.load(Relaxed);
         assert_eq!(before, 21);
         sleep(GOOD_LIFE + Duration::from_millis(150)).await;

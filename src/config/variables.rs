@@ -130,6 +130,9 @@ fn look_up(inside: &str, environment: Environment<'_>) -> Result<(String, bool),
 impl Hidden {
     /// `text` with the variable as it stands in the file in place of its value.
     pub fn veil(&self, text: &str) -> String {
+        if self.value.is_empty() {
+            return text.replace("``", &format!("`{}`", self.shown));
+        }
         let escaped = self.value.escape_debug().to_string();
         let text = replace(text, &self.value, &self.shown);
         replace(&text, &escaped, &self.shown)

@@ -90,13 +90,12 @@ impl Request {
     async fn run(&self) -> Result<(), Failure> {
         forwarded::note(&self.front, &mut self.head.borrow_mut(), self.grpc);
         let Some(to) = self.route()? else { return Ok(()) };
-        let target = to.target();
-        target.count_request();
+        to.target().count_request();
         let mut tried = Tried::none();
         let mut last = Failure::NoBackend;
         let mut refused = false;
         while !tried.is_full() {
-            let view = target.view();
+            let view = to.target().view();
             let again = last == Failure::BackendRefused;
             let start = self.starts_as(&view);
             let Some(index) = self.pick(&view, start.0, &tried, again) else { break };
@@ -123,7 +122,7 @@ impl Request {
                 Err(failure)
                     if failure.ending().may_be_sent_again()
                         && !refused
-                        && self.may_retry(target) =>
+                        && self.may_retry(to.target()) =>
                 {
                     attempt.blame(failure.ending(), self.proxy.worker.now());
                     refused = true;

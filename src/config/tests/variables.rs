@@ -98,7 +98,7 @@ fn no_message_tells_what_a_variable_holds() {
         ("workers: 1${SECRET}2", "`1${SECRET}2` is not a whole number"),
         ("drain_timeout: ${SECRET}", "`${SECRET}`"),
         ("worker_buffer: ${SECRET}", "`${SECRET}`"),
-        ("log: { level: \"${SECRET}\" }", "unknown value `${SECRET}`"),
+        ("log: { level: \"${SECRET}\" }", "`${SECRET}` is not a level of the log"),
         ("metrics: \"${SECRET}\"", "`${SECRET}` is not an address to listen on"),
         ("metrics: \"${SECRET_URL}\"", "${SECRET_URL}"),
         ("  - ${SECRET}", "there is no service `${SECRET}`"),
