@@ -1,14 +1,11 @@
 //! The composition root: the only place that sees every layer.
 
+mod cold;
 mod export;
 mod listeners;
 mod reload;
 mod worker;
 
-use std::convert::Infallible;
-use std::error::Error;
-use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -19,12 +16,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::Plan;
-use crate::control;
-use crate::net::{BACKLOG, WorkerHandle};
+use crate::net::{BACKLOG, Descriptors, WorkerHandle};
 use crate::service::Registry;
-use crate::tasks::{Task, Tasks};
-use crate::telemetry::{self, Certificates, Exporter, Readiness, Reloads, WorkerMetrics};
+use crate::tasks::Tasks;
+use crate::telemetry::{
+    Certificates, Exporter, Readiness, RefusedConnections, Reloads, WorkerMetrics,
+};
 use crate::upstream::{Dialer, OwnAddresses, Resolver};
+use cold::Cold;
 use listeners::Listeners;
 use reload::Fixed;
 pub use reload::Reloaded;
@@ -56,6 +55,7 @@ pub struct Gateway {
     control: SocketAddr,
     metrics: SocketAddr,
     fixed: Fixed,
+    drain_delay: Duration,
     drain_timeout: Duration,
     registry: Arc<Registry>,
     tasks: Arc<Tasks>,
@@ -78,7 +78,8 @@ impl Gateway {
     /// When an address cannot be listened on. Nothing runs then.
     pub async fn start(plan: Plan) -> Result<Gateway, StartError> {
         let tasks = Arc::<Tasks>::default();
-        let mut listeners = Listeners::new(&tasks);
+        let refused = Arc::<RefusedConnections>::default();
+        let mut listeners = Listeners::new(&tasks, &refused);
         let prepared = listeners.prepare(&plan.listeners)?;
         let control_socket = bind("the control API", plan.control.address)?;
         let metrics_socket = bind("metrics", plan.metrics.address)?;
@@ -87,6 +88,7 @@ impl Gateway {
         let control_socket = control_socket.into_std().map_err(StartError::Worker)?;
         let metrics_socket = metrics_socket.into_std().map_err(StartError::Worker)?;
         warn_of_open_control(&plan);
+        warn_of_few_descriptors(&plan);
 
         let registry = Arc::new(Registry::new(plan.workers));
         let reloads = Arc::new(Reloads::new());
@@ -94,11 +96,13 @@ impl Gateway {
         let (fixed, drain_timeout) = (Fixed::of(&plan), plan.drain_timeout);
         let certificates = Arc::new(Certificates::default());
         certificates.replace(plan.certificates.clone());
+        let drain_delay = plan.drain_delay;
         let state = export::State {
             registry: Arc::clone(&registry),
             tasks: Arc::clone(&tasks),
             reloads: Arc::clone(&reloads),
             certificates: Arc::clone(&certificates),
+            refused: Arc::clone(&refused),
         };
         let exporter = Exporter::new(state, counters.clone(), plan.metrics.settings.clone());
         let resolver = Resolver::start(plan.dns_servers.clone()).map_err(StartError::Worker)?;
@@ -110,31 +114,25 @@ impl Gateway {
         registry.publish(reload::routing(&registry, &tasks, plan).await);
 
         let (stop_cold, running) = watch::channel(false);
-        let mut cold = JoinSet::new();
-        cold.spawn(keep_looking(Arc::clone(&tasks), Arc::clone(&certificates), running.clone()));
-        let (known, stop) = (Arc::clone(&registry), running.clone());
-        let serve = move || {
-            tokio::spawn(serve_control(again(&control_socket), Arc::clone(&known), stopped(&stop)))
+        let cold = Cold {
+            control: control_socket,
+            metrics: metrics_socket,
+            registry: Arc::clone(&registry),
+            exporter,
+            refused,
+            certificates: Arc::clone(&certificates),
+            readiness: ready,
+            tasks: Arc::clone(&tasks),
         };
-        cold.spawn(Arc::clone(&tasks).keep(Task::Control, serve));
-        let serve = move || {
-            let (exporter, ready, stop) = (exporter.clone(), ready.clone(), stopped(&running));
-            tokio::spawn(serve_metrics(again(&metrics_socket), exporter, ready, stop))
-        };
-        cold.spawn(Arc::clone(&tasks).keep(Task::Metrics, serve));
+        let cold = cold.start(&running);
         listeners.commit(prepared, &workers);
-        readiness.send_if_modified(|now| {
-            let starting = *now == Readiness::Starting;
-            if starting {
-                *now = Readiness::Ready;
-            }
-            starting
-        });
+        become_ready(&readiness);
         Ok(Gateway {
             listeners,
             control,
             metrics,
             fixed,
+            drain_delay,
             drain_timeout,
             registry,
             tasks,
@@ -169,6 +167,16 @@ impl Gateway {
         &self.registry
     }
 
+    /// Says that no new traffic should come here, to `/readyz` and `grpc.health.v1`, and serves on
+    /// for the drain delay, in which load balancers take notice.
+    pub async fn announce_shutdown(&self) {
+        self.readiness.send_replace(Readiness::Draining);
+        if !self.drain_delay.is_zero() {
+            tracing::info!(drain_delay = ?self.drain_delay, "not ready any more");
+            tokio::time::sleep(self.drain_delay).await;
+        }
+    }
+
     /// Goes down in good order: takes no new connections, asks clients to go, and lets what is
     /// in flight finish, for as long as the drain timeout.
     pub async fn shutdown(mut self) {
@@ -193,6 +201,17 @@ impl Gateway {
     }
 }
 
+/// A start that is over, unless something has ended readiness since.
+fn become_ready(readiness: &watch::Sender<Readiness>) {
+    readiness.send_if_modified(|now| {
+        let starting = *now == Readiness::Starting;
+        if starting {
+            *now = Readiness::Ready;
+        }
+        starting
+    });
+}
+
 /// Ends what is in flight, and gives clients the time to hear of it.
 async fn cut_off(workers: &[WorkerHandle]) {
     let left: usize = workers.iter().map(WorkerHandle::connections).sum();
@@ -205,8 +224,7 @@ async fn cut_off(workers: &[WorkerHandle]) {
 
 /// Connections to backends that may be kept without requests: a quarter of the descriptors.
 fn most_kept() -> usize {
-    let descriptors = rlimit::Resource::NOFILE.get_soft().unwrap_or_default();
-    usize::try_from(descriptors / 4).unwrap_or(usize::MAX)
+    Descriptors::now().limit / 4
 }
 
 async fn all_gone(workers: &[WorkerHandle]) {
@@ -235,55 +253,17 @@ fn warn_of_open_control(plan: &Plan) {
     }
 }
 
-type Failure = Box<dyn Error + Send + Sync>;
-
-/// The same socket, for one who serves on it, which may not be the first.
-fn again(socket: &std::net::TcpListener) -> io::Result<TcpListener> {
-    TcpListener::from_std(socket.try_clone()?)
-}
-
-async fn serve_control(
-    socket: io::Result<TcpListener>,
-    registry: Arc<Registry>,
-    stop: impl Future<Output = ()>,
-) -> Result<(), Failure> {
-    Ok(control::serve(socket?, registry, stop).await?)
-}
-
-async fn serve_metrics(
-    socket: io::Result<TcpListener>,
-    exporter: Exporter,
-    ready: watch::Receiver<Readiness>,
-    stop: impl Future<Output = ()>,
-) -> Result<(), Failure> {
-    telemetry::serve(socket?, exporter, ready, stop).await;
-    Ok(())
-}
-
-async fn keep_looking(
-    tasks: Arc<Tasks>,
-    certificates: Arc<Certificates>,
-    stop: watch::Receiver<bool>,
-) {
-    let look = || tokio::spawn(look_at(Arc::clone(&certificates), stopped(&stop)));
-    tasks.keep(Task::Certificates, look).await;
-}
-
-async fn look_at(
-    certificates: Arc<Certificates>,
-    stop: impl Future<Output = ()>,
-) -> Result<(), Infallible> {
-    tokio::select! {
-        () = certificates.look_daily() => {}
-        () = stop => {}
-    }
-    Ok(())
-}
-
-/// Ends when the sender says so, or is gone.
-fn stopped(signal: &watch::Receiver<bool>) -> impl Future<Output = ()> + Send + use<> {
-    let mut signal = signal.clone();
-    async move {
-        let _ = signal.wait_for(|stop| *stop).await; // an error: the gateway itself is gone
+/// A client too many is refused, which is seen late: that it can come to this is said at once.
+fn warn_of_few_descriptors(plan: &Plan) {
+    let Descriptors { limit, clients: room, .. } = Descriptors::now();
+    let wanted: usize = plan.listeners.iter().map(|listener| listener.max_connections).sum();
+    if wanted > room {
+        tracing::warn!(
+            max_connections = wanted,
+            room,
+            limit,
+            "there are not descriptors enough for `max_connections`: further clients are refused; \
+             raise `ulimit -n` (LimitNOFILE), or lower `max_connections`",
+        );
     }
 }

@@ -85,6 +85,12 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     let routes = routes(&mut fields, entries, problems);
     let mut drain_timeout = Duration::from_secs(30);
     let some_time = duration(Duration::ZERO..=Duration::from_secs(86_400));
+    let mut drain_delay = Duration::ZERO;
+    fields.set(
+        "drain_delay",
+        &mut drain_delay,
+        duration(Duration::ZERO..=Duration::from_secs(3600)),
+    );
     fields.set("drain_timeout", &mut drain_timeout, some_time);
     let mut worker_buffer = 256 << 20;
     fields.set("worker_buffer", &mut worker_buffer, size(1 << 20..=1 << 40));
@@ -101,6 +107,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
         services,
         routes: Arc::new(routes),
         dns_servers,
+        drain_delay,
         drain_timeout,
         worker_buffer,
         flow_pause,

@@ -15,7 +15,7 @@ mod split;
 mod watch;
 
 pub use audit::BY;
-pub use server::{ServeError, serve};
+pub use server::{NAME, ServeError, Server};
 
 /// The generated code of `equipoise.control.v1`; its documentation is the `.proto` file.
 #[allow(missing_docs, clippy::all, clippy::too_many_lines)]

@@ -7,8 +7,8 @@ use crate::model::{Certificate, Copied, Endpoint, RejectTotals, Rejected, Window
 use crate::service::{BackendState, BackendView, Registry, Service, ServiceView};
 use crate::tasks::{Task, Tasks};
 use crate::telemetry::{
-    BackendSample, Certificates, CounterId, ReloadSample, Reloads, ServiceCounter, ServiceSample,
-    Source, names,
+    BackendSample, Certificates, CounterId, RefusedConnections, RefusedSample, ReloadSample,
+    Reloads, ServiceCounter, ServiceSample, Source, names,
 };
 
 /// A gateway's services, and how reloading its configuration went.
@@ -17,6 +17,7 @@ pub struct State {
     pub reloads: Arc<Reloads>,
     pub tasks: Arc<Tasks>,
     pub certificates: Arc<Certificates>,
+    pub refused: Arc<RefusedConnections>,
 }
 
 impl Source for State {
@@ -26,6 +27,10 @@ impl Source for State {
 
     fn rejected(&self) -> Vec<(Box<str>, RejectTotals)> {
         self.registry.rejections().by_route()
+    }
+
+    fn refused(&self) -> Vec<RefusedSample> {
+        self.refused.samples()
     }
 
     fn reloads(&self) -> ReloadSample {

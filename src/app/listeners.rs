@@ -9,11 +9,13 @@ use tokio::task::JoinSet;
 use super::{StartError, bind};
 use crate::net::{Listener, ListenerSpec, WorkerHandle, accept_loop};
 use crate::tasks::{Task, Tasks, lasting};
+use crate::telemetry::RefusedConnections;
 
 /// The listeners that run, in the order of the configuration.
 pub struct Listeners {
     tasks: Arc<Tasks>,
     running: Vec<Running>,
+    refused: Arc<RefusedConnections>,
     acceptors: JoinSet<()>,
 }
 
@@ -34,10 +36,12 @@ enum Step {
 }
 
 impl Listeners {
-    /// None yet; those to come are accepted from under the eyes of `tasks`.
-    pub fn new(tasks: &Arc<Tasks>) -> Listeners {
+    /// None yet; those to come are accepted from under the eyes of `tasks`, and what they refuse is
+    /// counted in `refused`.
+    pub fn new(tasks: &Arc<Tasks>, refused: &Arc<RefusedConnections>) -> Listeners {
         let (running, acceptors) = Default::default();
-        Listeners { tasks: Arc::clone(tasks), running, acceptors }
+        let (tasks, refused) = (Arc::clone(tasks), Arc::clone(refused));
+        Listeners { tasks, running, refused, acceptors }
     }
 
     /// Binds the addresses that are new. Nothing has changed yet.
@@ -88,7 +92,7 @@ impl Listeners {
         let configured = spec.address;
         let bound = socket.local_addr().unwrap_or(configured);
         tracing::info!(address = %bound, tls = spec.tls.is_some(), "listening");
-        let listener = Listener::new(spec);
+        let listener = Listener::new(spec, self.refused.at(&bound.to_string()));
         let (socket, workers, accepting) =
             (Arc::new(socket), workers.to_vec(), Arc::clone(&listener));
         let accept = move || {

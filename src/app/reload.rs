@@ -106,7 +106,8 @@ impl Gateway {
         }
         self.reloads.set_restart_needed(restart_needed);
         let (services, routes) = (plan.services.len(), plan.routes.len());
-        let drain_timeout = plan.drain_timeout;
+        let (drain_delay, drain_timeout) = (plan.drain_delay, plan.drain_timeout);
+        super::warn_of_few_descriptors(&plan);
         self.certificates.replace(plan.certificates.clone());
         // Counters are per worker, and those there are stay.
         let plan = Plan { workers: self.fixed.workers, ..plan };
@@ -114,7 +115,7 @@ impl Gateway {
         self.registry.publish(routing(&self.registry, &self.tasks, plan).await);
         self.registry.retire(&before).await;
         self.listeners.commit(listeners, &self.workers);
-        self.drain_timeout = drain_timeout;
+        (self.drain_delay, self.drain_timeout) = (drain_delay, drain_timeout);
         let listeners = self.listeners().len();
         tracing::info!(listeners, services, routes, "configuration reloaded");
         let configured = Arc::clone(self.registry.routing().splits.configured());

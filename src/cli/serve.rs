@@ -12,6 +12,7 @@ use super::print::complain;
 use super::signals::Signals;
 use crate::app::Gateway;
 use crate::config::{Finding, LogFormat, LogPlan, Plan, Report};
+use crate::net::raise_descriptor_limit;
 use crate::telemetry::log::{self, Filter, Format};
 
 /// Which configuration.
@@ -23,9 +24,10 @@ pub struct Args {
 }
 
 const HELP: &str = "\
-SIGTERM, SIGINT or SIGQUIT end it in good order: no new connections, clients are asked to go,
-requests in flight finish for up to `drain_timeout`. A second signal ends it at once. SIGUSR1 and
-SIGUSR2 are logged and ignored.
+SIGTERM, SIGINT or SIGQUIT end it in good order: it says that it is not ready, and after
+`drain_delay` takes no new connections, asks clients to go, and has requests in flight finish for up
+to `drain_timeout`. A second signal ends the delay, if there is one, and the next ends it at once.
+SIGUSR1 and SIGUSR2 are logged and ignored.
 
 SIGHUP, or a change of the configuration file or of a certificate or key that it names, has it go
 over to the new configuration: all of it, or nothing if anything is wrong, which the log then says
@@ -132,6 +134,9 @@ async fn run_until_told(
     signals: &mut Signals,
     hangup: Signal,
 ) -> Result<(), Box<dyn Error>> {
+    if let Err(error) = raise_descriptor_limit() {
+        tracing::warn!(%error, "the limit of descriptors cannot be raised");
+    }
     for warning in &plan.warnings {
         tracing::warn!(%warning, "configuration");
     }
@@ -145,6 +150,11 @@ async fn run_until_told(
         }
     };
     tracing::info!(signal = name, "going down: finishing what is in flight");
+    tokio::select! {
+        () = gateway.announce_shutdown() => {}
+        name = signals.next() => tracing::warn!(signal = name, "`drain_delay` is cut short"),
+        () = changes.refuse() => {}
+    }
     tokio::select! {
         () = gateway.shutdown() => tracing::info!("down"),
         name = signals.next() => {

@@ -30,6 +30,8 @@ pub struct Plan {
     pub routes: Arc<RouteTable>,
     /// Who is asked for names; the servers of the system if there are none here.
     pub dns_servers: Vec<SocketAddr>,
+    /// How long clients still come in after the signal to stop, while it says that it is not ready.
+    pub drain_delay: Duration,
     /// How long requests in flight may take after the signal to stop.
     pub drain_timeout: Duration,
     /// Bytes that all slow streams of one worker may hold.

@@ -1,5 +1,6 @@
 //! Bounds on the connections to the control API.
 
+use std::collections::VecDeque;
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
@@ -9,14 +10,14 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 use tokio_stream::Stream;
 use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
 
 use crate::clock::Seldom;
+use crate::model::{Refusal, Refusals};
 
-const MAX_CONNECTIONS: usize = 1024;
 /// Time to send the connection preface; from then on HTTP/2 pings find the silent.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 const PREFACE_BYTES: usize = 24;
@@ -25,22 +26,51 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// How often it is said that connections are refused.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Accepts connections; closes those beyond the bound at once.
+/// Accepts connections. One that comes when all places are taken gets that of the oldest which has
+/// not said a word yet; where there is none, it is closed at once.
 pub(super) struct Limited {
     incoming: TcpIncoming,
-    places: Arc<Semaphore>,
+    places: usize,
+    /// Held by every connection too, which counts them.
+    taken: Arc<()>,
+    /// Ends connections that have not said a word.
+    silent: VecDeque<oneshot::Sender<()>>,
+    refusals: Arc<Refusals>,
     backoff: Option<Pin<Box<Sleep>>>,
     seldom: Seldom,
 }
 
 impl Limited {
-    pub(super) fn new(incoming: TcpIncoming) -> Limited {
+    pub(super) fn new(incoming: TcpIncoming, places: usize, refusals: Arc<Refusals>) -> Limited {
         Limited {
             incoming,
-            places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            places,
+            taken: Arc::default(),
+            silent: VecDeque::new(),
+            refusals,
             backoff: None,
             seldom: Seldom::every(WARN_INTERVAL),
         }
+    }
+
+    /// Whether there is room for one more, or room was made.
+    fn has_room(&mut self) -> bool {
+        self.silent.retain(|silent| !silent.is_closed());
+        if Arc::strong_count(&self.taken) <= self.places {
+            return true;
+        }
+        let Some(oldest) = self.silent.pop_front() else { return false };
+        self.refusals.count(Refusal::Evicted);
+        let _ = oldest.send(()); // one that has just gone has made room too
+        true
+    }
+
+    fn seat(&mut self, stream: TcpStream) -> Connection {
+        let (end, ended) = oneshot::channel();
+        self.silent.push_back(end);
+        let deadline = Box::pin(sleep(PREFACE_TIMEOUT));
+        let preface = Some(Preface { missing: PREFACE_BYTES, deadline, ended });
+        Connection { stream, preface, _place: Arc::clone(&self.taken) }
     }
 }
 
@@ -56,19 +86,19 @@ impl Stream for Limited {
             let Some(stream) = ready!(Pin::new(&mut self.incoming).poll_next(cx)) else {
                 return Poll::Ready(None);
             };
-            match (stream, Arc::clone(&self.places).try_acquire_owned()) {
-                (Ok(stream), Ok(place)) => {
-                    return Poll::Ready(Some(Ok(Connection::new(stream, place))));
+            match stream {
+                Ok(stream) if self.has_room() => {
+                    return Poll::Ready(Some(Ok(self.seat(stream))));
                 }
-                (Ok(_), Err(_)) => {
+                Ok(_) => {
+                    self.refusals.count(Refusal::MaxConnections);
                     if self.seldom.is_due() {
-                        tracing::warn!(
-                            MAX_CONNECTIONS,
-                            "control API: connections refused, too many"
-                        );
+                        let places = self.places;
+                        tracing::warn!(places, "control API: connections refused, too many");
                     }
                 }
-                (Err(error), _) => {
+                Err(error) => {
+                    self.refusals.count(Refusal::AcceptFailed);
                     if self.seldom.is_due() {
                         tracing::warn!(%error, "control API: cannot accept connections");
                     }
@@ -83,24 +113,20 @@ impl Stream for Limited {
 pub(super) struct Connection {
     stream: TcpStream,
     preface: Option<Preface>,
-    _place: OwnedSemaphorePermit,
+    _place: Arc<()>,
 }
 
 struct Preface {
     missing: usize,
     deadline: Pin<Box<Sleep>>,
+    ended: oneshot::Receiver<()>,
 }
 
-impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Connection {
-        Connection {
-            stream,
-            preface: Some(Preface {
-                missing: PREFACE_BYTES,
-                deadline: Box::pin(sleep(PREFACE_TIMEOUT)),
-            }),
-            _place: place,
-        }
+impl Preface {
+    /// Whether it has been waited for long enough.
+    fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
+        let ended = matches!(Pin::new(&mut self.ended).poll(cx), Poll::Ready(Ok(())));
+        self.deadline.as_mut().poll(cx).is_ready() || ended
     }
 }
 
@@ -124,7 +150,7 @@ impl AsyncRead for Connection {
             preface.missing = preface.missing.saturating_sub(buf.filled().len() - before);
             if preface.missing == 0 {
                 self.preface = None;
-            } else if polled.is_pending() && preface.deadline.as_mut().poll(cx).is_ready() {
+            } else if polled.is_pending() && preface.is_overdue(cx) {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
         }

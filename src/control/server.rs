@@ -6,14 +6,16 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::server::NamedService;
-use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthService;
 use tower::limit::GlobalConcurrencyLimitLayer;
 
 use super::limit::Limited;
 use super::proto::FILE_DESCRIPTOR_SET;
 use super::proto::control_server::ControlServer;
 use super::service::Control;
+use crate::model::Refusals;
 use crate::service::Registry;
 
 /// Calls that are being answered at a time, streams once they have begun not counted; more are
@@ -37,51 +39,68 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Serves the control API on `listener` until `shutdown` completes; streams are ended then.
-///
-/// # Errors
-/// The server could not go on.
-pub async fn serve(
-    listener: TcpListener,
-    registry: Arc<Registry>,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), ServeError> {
-    let (stop, stopped) = watch::channel(false);
-    let (mut reporter, health) = tonic_health::server::health_reporter();
-    reporter.set_serving::<ControlServer<Control>>().await;
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    let mut gone = stopped.clone();
-    let server = Server::builder()
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        .http2_max_header_list_size(MAX_HEADER_BYTES)
-        .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
-        .timeout(CALL_TIMEOUT)
-        .load_shed(true)
-        .layer(GlobalConcurrencyLimitLayer::new(MAX_CALLS))
-        .add_service(ControlServer::new(Control::new(registry, stopped)))
-        .add_service(health)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
-        .serve_with_incoming_shutdown(Limited::new(incoming(listener)), async move {
-            let _ = gone.wait_for(|stop| *stop).await;
-        });
-    tokio::pin!(server);
-    tokio::select! {
-        result = &mut server => return Ok(result?),
-        () = shutdown => {}
-    }
-    stop.send_replace(true);
-    for name in ["", ControlServer::<Control>::NAME] {
-        reporter.clear_service_status(name).await; // ends the streams that watch it
-    }
-    match tokio::time::timeout(SHUTDOWN_GRACE, server).await {
-        Ok(result) => Ok(result?),
-        Err(_) => Ok(()), // a client that will not leave does not hold the gateway up
+/// The name of the service, as health knows it.
+pub const NAME: &str = ControlServer::<Control>::NAME;
+
+/// What the control API is served with.
+#[derive(Clone)]
+pub struct Server {
+    /// The services that it steers.
+    pub registry: Arc<Registry>,
+    /// Answers `grpc.health.v1` beside it.
+    pub health: HealthServer<HealthService>,
+    /// Connections at a time.
+    pub places: usize,
+    /// Where refused connections are counted.
+    pub refusals: Arc<Refusals>,
+}
+
+impl Server {
+    /// Serves the control API on `listener` until `shutdown` completes; streams are ended then.
+    ///
+    /// # Errors
+    /// The server could not go on.
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        let Server { registry, health, places, refusals } = self;
+        let (stop, stopped) = watch::channel(false);
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let mut gone = stopped.clone();
+        let server = tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(Duration::from_secs(30)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+            .http2_max_header_list_size(MAX_HEADER_BYTES)
+            .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+            .timeout(CALL_TIMEOUT)
+            .load_shed(true)
+            .layer(GlobalConcurrencyLimitLayer::new(MAX_CALLS))
+            .add_service(ControlServer::new(Control::new(registry, stopped)))
+            .add_service(health)
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?)
+            .serve_with_incoming_shutdown(
+                Limited::new(incoming(listener), places, refusals),
+                async move {
+                    let _ = gone.wait_for(|stop| *stop).await;
+                },
+            );
+        tokio::pin!(server);
+        tokio::select! {
+            result = &mut server => return Ok(result?),
+            () = shutdown => {}
+        }
+        stop.send_replace(true);
+        match tokio::time::timeout(SHUTDOWN_GRACE, server).await {
+            Ok(result) => Ok(result?),
+            Err(_) => Ok(()), // a client that will not leave does not hold the gateway up
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::task::coop::unconstrained;
 use tokio_rustls::TlsAcceptor;
 
 use super::conn::{Closed, Codec, Conn, Handler};
+use super::descriptors::{Descriptors, Purpose};
 use super::io::Io;
 use super::listener::Listener;
 use super::origin::Origin;
@@ -21,7 +22,7 @@ use super::tls::ServerTls;
 use super::worker::{Command, Worker, WorkerHandle};
 use crate::clock::Seldom;
 use crate::http2::Limits;
-use crate::model::Forwarding;
+use crate::model::{Forwarding, Refusal};
 
 /// How long to wait when the process has no file descriptor left for a new connection.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -94,8 +95,9 @@ pub async fn accept_loop(
             accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => hand_over(stream, peer, &listener, &workers),
+            Ok((stream, peer)) => admit(stream, peer, &listener, &workers, &mut seldom),
             Err(error) => {
+                listener.refusals.count(Refusal::AcceptFailed);
                 if seldom.is_due() {
                     let address = listener.spec().address;
                     tracing::warn!(%address, %error, "cannot accept connections");
@@ -108,8 +110,27 @@ pub async fn accept_loop(
     for _ in 0..BACKLOG {
         let waiting = poll_fn(|cx| Poll::Ready(socket.poll_accept(cx)));
         match unconstrained(waiting).await {
-            Poll::Ready(Ok((stream, peer))) => hand_over(stream, peer, &listener, &workers),
+            Poll::Ready(Ok((stream, peer))) => {
+                admit(stream, peer, &listener, &workers, &mut seldom);
+            }
             _ => return,
+        }
+    }
+}
+
+/// Gives a connection to a worker, or refuses it: it is closed, and counted.
+fn admit(
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener: &Arc<Listener>,
+    workers: &[WorkerHandle],
+    seldom: &mut Seldom,
+) {
+    if let Err(why) = hand_over(stream, peer, listener, workers) {
+        listener.refusals.count(why);
+        if seldom.is_due() {
+            let address = listener.spec().address;
+            tracing::warn!(%address, reason = why.name(), "connections are refused");
         }
     }
 }
@@ -119,31 +140,26 @@ fn hand_over(
     peer: SocketAddr,
     listener: &Arc<Listener>,
     workers: &[WorkerHandle],
-) {
+) -> Result<(), Refusal> {
     let spec = listener.spec();
     if listener.connections.load(Ordering::Relaxed) >= spec.max_connections {
-        return tracing::debug!(address = %spec.address, "connection limit reached");
+        return Err(Refusal::MaxConnections);
     }
-    let Some(worker) =
-        workers.iter().filter(|w| !w.commands.is_closed()).min_by_key(|w| w.connections())
-    else {
-        return;
-    };
-    let stream = match stream.set_nodelay(true).and_then(|()| stream.into_std()) {
-        Ok(stream) => stream,
-        Err(error) => return tracing::debug!(%error, "connection lost before it began"),
-    };
+    if !Descriptors::now().spare(&stream, Purpose::Client) {
+        return Err(Refusal::Descriptors);
+    }
+    let living = workers.iter().filter(|worker| !worker.commands.is_closed());
+    let worker = living.min_by_key(|worker| worker.connections()).ok_or(Refusal::WorkerBusy)?;
+    let stream = stream.set_nodelay(true).and_then(|()| stream.into_std());
     let accepted = Accepted {
-        stream,
+        stream: stream.map_err(|_| Refusal::AcceptFailed)?,
         peer,
         listener: Arc::clone(listener),
         spec,
         _count: Counted::new(&worker.connections),
         _listener_count: Counted::new(&listener.connections),
     };
-    if worker.commands.try_send(Command::Accept(accepted)).is_err() {
-        tracing::warn!("a worker does not keep up with new connections: one is dropped");
-    }
+    worker.commands.try_send(Command::Accept(accepted)).map_err(|_| Refusal::WorkerBusy)
 }
 
 /// Brings accepted connections to life on a worker.

@@ -8,22 +8,25 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::accept::ListenerSpec;
+use crate::model::Refusals;
 
 /// A listener while it runs. Shared by its acceptor, its connections, and who configures it.
 #[derive(Debug)]
 pub struct Listener {
     spec: ArcSwap<ListenerSpec>,
     pub(super) connections: Arc<AtomicUsize>,
+    pub(super) refusals: Arc<Refusals>,
     closed: AtomicBool,
     close: Notify,
 }
 
 impl Listener {
-    /// A listener as `spec` says.
-    pub fn new(spec: ListenerSpec) -> Arc<Listener> {
+    /// A listener as `spec` says, which counts what it refuses.
+    pub fn new(spec: ListenerSpec, refusals: Arc<Refusals>) -> Arc<Listener> {
         Arc::new(Listener {
             spec: ArcSwap::from_pointee(spec),
             connections: Arc::default(),
+            refusals,
             closed: AtomicBool::new(false),
             close: Notify::new(),
         })

@@ -10,6 +10,7 @@ use super::fold::{Fold, OTHER};
 use super::names::{self, METRICS, Metric};
 use super::own;
 use super::page::Page;
+use super::refused::RefusedSample;
 use super::rejected;
 use super::reloads::ReloadSample;
 use super::series::Prices;
@@ -17,7 +18,9 @@ use super::services;
 use super::settings::MetricsSettings;
 use super::worker::{Closed, Side, WorkerMetrics};
 use crate::clock;
-use crate::model::{Certificate, Endpoint, EwmaParams, Load, RejectTotals, Time, WindowStats};
+use crate::model::{
+    Certificate, Endpoint, EwmaParams, Load, Refusal, RejectTotals, Time, WindowStats,
+};
 use crate::tasks::Task;
 
 /// A backend as it is now.
@@ -107,6 +110,9 @@ pub trait Source: Send + Sync {
     /// Requests that were refused on routes that lead to no service, by route.
     fn rejected(&self) -> Vec<(Box<str>, RejectTotals)>;
 
+    /// The connections that were refused so far.
+    fn refused(&self) -> Vec<RefusedSample>;
+
     /// The reloads of the configuration so far.
     fn reloads(&self) -> ReloadSample;
 
@@ -187,6 +193,7 @@ impl Inputs {
     fn write(&self, fold: &mut Fold) -> Vec<u8> {
         let mut page = Page::new(&self.settings);
         self.write_workers(&mut page);
+        write_refused(&mut page, &self.source.refused());
         write_reloads(&mut page, self.source.reloads());
         own::write(&mut page, &*self.source);
         write_process(&mut page);
@@ -210,6 +217,14 @@ impl Inputs {
                 let labels = [side.name(), reason.name()];
                 page.counter(&names::CONNECTIONS_CLOSED, &labels, closed);
             }
+        }
+    }
+}
+
+fn write_refused(page: &mut Page, listeners: &[RefusedSample]) {
+    for RefusedSample { listener, refusals } in listeners {
+        for (why, count) in Refusal::ALL.into_iter().zip(refusals.totals()) {
+            page.counter(&names::CONNECTIONS_REFUSED, &[listener, why.name()], count);
         }
     }
 }

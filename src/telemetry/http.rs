@@ -1,36 +1,20 @@
-//! The HTTP endpoint for metrics and health.
-
-use std::convert::Infallible;
-use std::future::Future;
-use std::time::Duration;
+//! What is answered over HTTP: metrics and health.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use hyper::body::Incoming;
+use tonic::Status;
+use tonic::body::Body;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthService;
+use tower::Service as _;
 
 use super::export::Exporter;
-use crate::clock::Seldom;
 
-/// Connections at a time; more wait to be accepted.
-const MAX_CONNECTIONS: usize = 64;
-/// Bytes of a request's head and of what is read ahead.
-const MAX_BUFFER: usize = 16 << 10;
-/// Time for a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time for a request and its response; each has its own connection.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time that is left to open connections at the end.
-const GRACE: Duration = Duration::from_secs(1);
-/// How often it is said that connections cannot be accepted.
-const WARN_INTERVAL: Duration = Duration::from_secs(10);
+/// The paths of `grpc.health.v1`.
+const GRPC_HEALTH: &str = "/grpc.health.v1.Health/";
 
 /// Whether new traffic should come here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,61 +29,33 @@ pub enum Readiness {
     Draining,
 }
 
-/// Answers `/metrics`, `/healthz` and `/readyz` on `listener` until `stop` is there.
-pub async fn serve(
-    listener: TcpListener,
-    exporter: Exporter,
-    readiness: watch::Receiver<Readiness>,
-    stop: impl Future<Output = ()>,
-) {
-    let mut connections = JoinSet::new();
-    let mut seldom = Seldom::every(WARN_INTERVAL);
-    tokio::pin!(stop);
-    loop {
-        tokio::select! {
-            () = &mut stop => break,
-            Some(_) = connections.join_next() => {}
-            stream = accept(&listener, &mut seldom), if connections.len() < MAX_CONNECTIONS => {
-                connections.spawn(converse(stream, exporter.clone(), readiness.clone()));
-            }
-        }
-    }
-    drop(listener);
-    let finish = async { while connections.join_next().await.is_some() {} };
-    let _ = timeout(GRACE, finish).await; // those still open are dropped with the set
+/// What answers are made of.
+#[derive(Clone)]
+pub(super) struct Answers {
+    pub exporter: Exporter,
+    pub readiness: tokio::sync::watch::Receiver<Readiness>,
+    pub health: HealthServer<HealthService>,
 }
 
-async fn accept(listener: &TcpListener, seldom: &mut Seldom) -> TcpStream {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream,
-            Err(error) => {
-                if seldom.is_due() {
-                    tracing::warn!(%error, "metrics: cannot accept connections");
-                }
-                sleep(Duration::from_millis(100)).await; // out of descriptors, most likely
-            }
+impl Answers {
+    /// The answer to `request`.
+    pub async fn to(mut self, request: Request<Incoming>) -> Response<Body> {
+        let grpc = request.version() == Version::HTTP_2;
+        if grpc && request.uri().path().starts_with(GRPC_HEALTH) {
+            let Ok(response) = self.health.call(request).await;
+            return response;
         }
+        if request.headers().get(CONTENT_TYPE).is_some_and(is_grpc) {
+            let elsewhere = "there is grpc.health.v1 here, and no other service";
+            return Status::unimplemented(elsewhere).into_http();
+        }
+        let readiness = *self.readiness.borrow();
+        answer(&request, &self.exporter, readiness).await.map(Body::new)
     }
 }
 
-async fn converse(stream: TcpStream, exporter: Exporter, readiness: watch::Receiver<Readiness>) {
-    let service = service_fn(|request: Request<_>| {
-        let readiness = *readiness.borrow();
-        let exporter = exporter.clone();
-        async move { Ok::<_, Infallible>(answer(&request, &exporter, readiness).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_BUFFER)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
-    match timeout(CONNECTION_TIMEOUT, connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "metrics: connection broke"),
-        Err(_) => tracing::debug!("metrics: connection took too long"),
-    }
+fn is_grpc(content_type: &HeaderValue) -> bool {
+    content_type.as_bytes().starts_with(b"application/grpc")
 }
 
 async fn answer<B>(

@@ -91,6 +91,8 @@ metrics! {
         "Open connections, with clients (downstream) and with backends (upstream).";
     CONNECTIONS_CLOSED = Counter "equipoise_connections_closed_total" ["side", "reason"]
         "Connections that were closed, by the limit that was passed or the other reason.";
+    CONNECTIONS_REFUSED = Counter "equipoise_connections_refused_total" ["listener", "reason"]
+        "Connections that were closed at once, or could not be accepted, by the address that they came to.";
     WORKERS = Gauge "equipoise_workers" []
         "Threads that carry requests.";
     FOLDED = Gauge "equipoise_metrics_folded_series" ["metric"]

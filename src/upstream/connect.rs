@@ -9,7 +9,7 @@ use tokio_rustls::TlsConnector;
 
 use super::resolver::LookupError;
 use super::settings::{Settings, Tls, Version};
-use crate::net::{Io, watch_liveness};
+use crate::net::{Descriptors, Io, Purpose, watch_liveness};
 
 /// Why there is no connection to an endpoint.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,9 @@ pub enum ConnectError {
     /// Clients would steer the gateway through itself.
     #[error("this gateway's own control API or metrics are there: no connection is made to them")]
     Own,
+    /// The last descriptors are kept for control and health.
+    #[error("no descriptor is left for connections to backends: raise `ulimit -n`")]
+    Descriptors,
     /// The endpoint did not show that it is who it should be.
     #[error("TLS handshake failed: {0}")]
     Tls(#[source] std::io::Error),
@@ -50,6 +53,9 @@ pub(super) async fn connect(
     settings: &Settings,
 ) -> Result<Io, ConnectError> {
     let stream = TcpStream::connect(address).await.map_err(ConnectError::Tcp)?;
+    if !Descriptors::now().spare(&stream, Purpose::Backend) {
+        return Err(ConnectError::Descriptors);
+    }
     stream.set_nodelay(true).map_err(ConnectError::Tcp)?;
     watch_liveness(&stream, &settings.limits).map_err(ConnectError::Tcp)?;
     let Some(tls) = &settings.tls else { return Ok(Io::Plain(stream)) };

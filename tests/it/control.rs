@@ -18,15 +18,18 @@ use std::time::Duration;
 use equipoise::balance::{Factory, PickCx, Picker};
 use equipoise::control::proto::control_client::ControlClient;
 use equipoise::control::proto::{self, BackendState};
-use equipoise::control::{ServeError, serve};
-use equipoise::model::{Code, EndpointSet, GrpcCode};
+use equipoise::control::{NAME, ServeError, Server};
+use equipoise::model::{Code, EndpointSet, GrpcCode, Refusals};
 use equipoise::service::{Balancer, EndpointSpec, Registry, Routing, Service, ServiceSpec};
+use equipoise::telemetry::{Health, Readiness};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
 const WORKERS: usize = 2;
+/// Connections that the API takes at a time.
+const PLACES: usize = 16;
 
 /// The least policy there can be.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ struct Gateway {
     address: String,
     registry: Arc<Registry>,
     orders: Arc<Service>,
+    ready: watch::Sender<Readiness>,
+    refusals: Arc<Refusals>,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<Result<(), ServeError>>,
 }
@@ -66,10 +71,27 @@ impl Gateway {
         let orders = service("orders", backends);
         registry.publish(routing([&orders]));
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(serve(listener, Arc::clone(&registry), async {
-            let _ = stopped.await;
-        }));
-        Gateway { address, registry, orders, stop: Some(stop), server }
+        let (ending, ended) = oneshot::channel::<()>();
+        let health = Health::default();
+        let api = Server {
+            registry: Arc::clone(&registry),
+            health: health.server(),
+            places: PLACES,
+            refusals: Arc::default(),
+        };
+        let refusals = Arc::clone(&api.refusals);
+        let (ready, readiness) = watch::channel(Readiness::Ready);
+        let server = tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+                drop(ending);
+            };
+            api.run(listener, stopped).await
+        });
+        tokio::spawn(async move {
+            health.follow(&["", NAME], readiness, async { drop(ended.await) }).await;
+        });
+        Gateway { address, registry, orders, ready, refusals, stop: Some(stop), server }
     }
 
     async fn channel(&self) -> Channel {

@@ -10,6 +10,7 @@ mod guards;
 mod hosts;
 mod http1;
 mod keys;
+mod liveness;
 mod measures;
 mod members;
 mod mirror;

@@ -1,6 +1,7 @@
 //! What stands beside the API on its port, and how it ends.
 
 use equipoise::control::proto;
+use equipoise::model::Refusal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_stream::{StreamExt as _, once};
@@ -27,6 +28,38 @@ async fn health_says_serving() {
     }
     let status = health.check(check("orders")).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn health_says_when_it_goes() {
+    let gateway = Gateway::start().await;
+    let mut health = HealthClient::new(gateway.channel().await);
+    let mut watched = health.watch(check("")).await.unwrap().into_inner();
+    let status = watched.message().await.unwrap().unwrap().status();
+    assert_eq!(status, ServingStatus::Serving);
+    gateway.ready.send_replace(Readiness::Draining);
+    let status = watched.message().await.unwrap().unwrap().status();
+    assert_eq!(status, ServingStatus::NotServing);
+    for service in ["", CONTROL] {
+        let answer = health.check(check(service)).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::NotServing, "{service}");
+    }
+}
+
+#[tokio::test]
+async fn silent_connections_keep_nobody_out() {
+    let gateway = Gateway::start().await;
+    let address = gateway.address.strip_prefix("http://").unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..3 * PLACES {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let mut client = gateway.client().await;
+    client.list_services(proto::ListServicesRequest {}).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = silent[0].read_to_end(&mut answer).await; // the oldest had to go
+    let evicted = gateway.refusals.totals()[Refusal::Evicted as usize];
+    assert!(evicted >= 2 * PLACES as u64, "{evicted}");
 }
 
 #[tokio::test]

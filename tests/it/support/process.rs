@@ -11,6 +11,8 @@ use tempfile::TempDir;
 
 use super::eventually;
 
+const BINARY: &str = env!("CARGO_BIN_EXE_equipoise");
+
 pub struct Process {
     child: Child,
     pub front: SocketAddr,
@@ -36,12 +38,24 @@ impl Process {
 
     /// The same with a file that is there already, and has its log in JSON.
     pub async fn with(file: &Path) -> Process {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_equipoise"))
-            .args(["serve", "--config"])
-            .arg(file)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Process::by(Command::new(BINARY), file).await
+    }
+
+    /// As `start`, with the limits that `ulimit` is given.
+    pub async fn limited(yaml: &str, limits: &str) -> Process {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.yaml");
+        write(&file, yaml);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit {limits} && exec \"$0\" \"$@\""), BINARY]);
+        let mut process = Process::by(shell, &file).await;
+        process.folder = Some(folder);
+        process
+    }
+
+    async fn by(mut command: Command, file: &Path) -> Process {
+        let mut child =
+            command.args(["serve", "--config"]).arg(file).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
         let log = Arc::new(Mutex::new(Vec::new()));
         let written = Arc::clone(&log);

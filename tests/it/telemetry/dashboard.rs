@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use equipoise::model::{Class, Code, Copied, GRPC_CODES, Rejected};
+use equipoise::model::{Class, Code, Copied, GRPC_CODES, Refusal, Rejected};
 use equipoise::telemetry::names::{Kind, METRICS};
 use equipoise::telemetry::{Closed, Side};
 use serde_json::Value;
@@ -105,8 +105,10 @@ fn label_values_that_are_asked_for_exist() {
         queries(&dashboard).iter().map(|(_, query)| format!("{query}\n")).collect();
     let text = queries + &rules();
     let reasons = Closed::ALL.iter().map(|reason| reason.name());
-    let reasons: BTreeSet<&str> =
-        reasons.chain(Rejected::ALL.iter().map(|reason| reason.name())).collect();
+    let reasons: BTreeSet<&str> = reasons
+        .chain(Rejected::ALL.iter().map(|reason| reason.name()))
+        .chain(Refusal::ALL.map(Refusal::name))
+        .collect();
     let sides: BTreeSet<&str> = Side::ALL.iter().map(|side| side.name()).collect();
     assert!(asked(&text, "reason").is_subset(&reasons), "{:?}", asked(&text, "reason"));
     assert_eq!(asked(&text, "side"), sides);

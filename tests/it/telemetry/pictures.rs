@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use serde_json::Value;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::dashboard::{dashboard, folder, queries};
@@ -16,9 +17,11 @@ use crate::support::gateway::{Gateway, PORTS};
 use crate::support::prometheus::Prometheus;
 use crate::support::{PATIENCE, eventually};
 
-/// Calls that succeed, that fail, that must be sent again, that nobody takes, and clients that go.
-async fn load(front: SocketAddr) -> Infallible {
+/// Calls that succeed, that fail, that must be sent again, that nobody takes, and clients that go,
+/// or are not let in.
+async fn load(front: SocketAddr, full: SocketAddr) -> Infallible {
     loop {
+        let _two = (TcpStream::connect(full).await, TcpStream::connect(full).await);
         let mut client: Client = connect(front).await;
         for status in ["0", "0", "14", "5", "0", "13"] {
             let _ = client.unary(with("x", "x-status", status)).await;
@@ -35,8 +38,11 @@ async fn start(backends: &[Backend; 2]) -> Gateway {
     let endpoint = |address: SocketAddr| format!("{{ address: '{address}' }}");
     let [a, b, none] = [backends[0].address, backends[1].address, nobody].map(endpoint);
     let authority = Authority::new();
+    let full =
+        "listeners: [ { address: 127.0.0.1:0 }, { address: 127.0.0.1:0, max_connections: 1 } ]";
+    let ports = PORTS.replace("listeners: [ { address: 127.0.0.1:0 } ]", full);
     let yaml = format!(
-        "{PORTS}services:\n  \
+        "{ports}services:\n  \
            orders:\n    balancer: {{ policy: round_robin }}\n    streams: [ echo.Echo/ClientStream ]\n    endpoints: [ {a}, {b}, {none} ]\n  \
            carts: {{ tls: {{ ca: ca.pem }}, endpoints: [ {none} ] }}\n  \
            copies: {{ endpoints: [ {b} ] }}\n\
@@ -95,7 +101,7 @@ async fn every_query_of_the_dashboard_and_the_rules_returns_data() {
     let backends = [Backend::with(options()).await, Backend::with(options()).await];
     let gateway = start(&backends).await;
     let mut clients = JoinSet::new();
-    clients.spawn(load(gateway.front()));
+    clients.spawn(load(gateway.front(), gateway.fronts()[1]));
     let mut client = gateway.client().await;
     clients.spawn(async move {
         let _ = client.client_stream(tokio_stream::pending()).await;
