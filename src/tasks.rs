@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -134,6 +135,19 @@ pub async fn lasting(task: impl Future<Output = ()>) -> Result<(), Infallible> {
     Ok(())
 }
 
+/// Does something if the task that holds it ends by a panic: to part with what would else wait for
+/// that task for ever.
+pub struct OnPanic<F: FnMut()>(pub F);
+
+impl<F: FnMut()> Drop for OnPanic<F> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A second panic, out of here, would end the process.
+            let _ = catch_unwind(AssertUnwindSafe(&mut self.0));
+        }
+    }
+}
+
 /// Ends with its owner.
 struct Running<T>(JoinHandle<T>);
 
@@ -202,6 +216,29 @@ mod tests {
         sleep(GOOD_LIFE + Duration::from_millis(150)).await;
         assert_eq!(lives.load(Relaxed), 23, "at once, and after 100 ms");
         kept.abort();
+    }
+
+    #[tokio::test]
+    async fn a_panic_leaves_nobody_waiting_and_other_ends_do_nothing() {
+        let cleaned = Arc::new(AtomicUsize::new(0));
+        let task = |panics: bool| {
+            let cleaned = Arc::clone(&cleaned);
+            async move {
+                let _guard = OnPanic(|| {
+                    cleaned.fetch_add(1, Relaxed);
+                    panic!("this goes wrong too, and goes no further");
+                });
+                tokio::task::yield_now().await;
+                assert!(!panics, "as if");
+            }
+        };
+        tokio::spawn(task(false)).await.unwrap();
+        let aborted = tokio::spawn(task(false));
+        aborted.abort();
+        aborted.await.unwrap_err();
+        assert_eq!(cleaned.load(Relaxed), 0);
+        assert!(tokio::spawn(task(true)).await.unwrap_err().is_panic());
+        assert_eq!(cleaned.load(Relaxed), 1);
     }
 
     #[tokio::test]

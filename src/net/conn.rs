@@ -21,6 +21,7 @@ use super::origin::Origin;
 use super::stream::Stream;
 use super::worker::Worker;
 use crate::http2::{Fault, Headers, Key, OpenError, Outgoing, Refusals};
+use crate::tasks::OnPanic;
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +131,14 @@ impl Conn {
     pub async fn drive(self: Rc<Self>) {
         self.handler.opened();
         self.flush_later();
+        let guard = OnPanic(|| self.end(Closed::Io));
         let why = std::future::poll_fn(|cx| self.poll(cx)).await;
+        drop(guard);
+        self.end(why);
+    }
+
+    /// Lets go of the peer, and of everybody who waits for it.
+    fn end(self: &Rc<Self>, why: Closed) {
         self.core.borrow().break_off();
         self.worker.deregister(self.slot.get());
         self.fail_streams();

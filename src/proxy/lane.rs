@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use super::forward::Request;
+use crate::http2::ErrorCode;
 use crate::net::Worker;
+use crate::tasks::OnPanic;
 
 /// Tasks that wait for their next request; what is beyond that ends with its request.
 const MOST_IDLE: usize = 256;
@@ -52,6 +54,20 @@ impl Lanes {
             }
         }
     }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        drop(OnPanic(|| abandon(self))); // nothing where there was none
+    }
+}
+
+/// Leaves the client of a request without an answer, but not waiting for one.
+fn abandon(request: &Request) {
+    if request.front.is_open() {
+        request.front.reset(ErrorCode::INTERNAL_ERROR);
+    }
+    request.front.detach();
 }
 
 impl Lane {

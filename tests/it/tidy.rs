@@ -17,7 +17,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("telemetry", &["model", "http2", "clock", "tasks"]),
     ("upstream", &["model", "http2", "clock", "net"]),
     ("service", &["model", "http2", "clock", "balance", "net", "upstream", "tasks"]),
-    ("proxy", &["model", "http2", "clock", "balance", "net", "telemetry", "upstream", "service"]),
+    (
+        "proxy",
+        &["model", "http2", "clock", "balance", "net", "telemetry", "upstream", "service", "tasks"],
+    ),
     ("config", &["model", "http2", "clock", "balance", "net", "telemetry", "upstream", "service"]),
     ("control", &["model", "clock", "balance", "telemetry", "upstream", "service", "config"]),
     ("app", &ALL),

@@ -12,7 +12,7 @@ use crate::support::{eventually, soon};
 /// A configuration with these services, of which the first gets all requests.
 fn services(services: &[(&str, SocketAddr)]) -> String {
     let row = |(name, address): &(&str, SocketAddr)| {
-        format!("  {name}: {{ endpoints: [ {{ address: \"{address}\" }} ] }}\n")
+        format!("  {name}: {{ preconnect: 0, endpoints: [ {{ address: \"{address}\" }} ] }}\n")
     };
     let rows: String = services.iter().map(row).collect();
     format!("{PORTS}services:\n{rows}routes: [ {{ service: {} }} ]\n", services[0].0)
