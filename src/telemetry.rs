@@ -5,6 +5,7 @@
 
 mod budget;
 mod certificates;
+mod encoding;
 mod export;
 mod fold;
 mod health;
@@ -25,6 +26,7 @@ mod settings;
 mod worker;
 
 pub use certificates::Certificates;
+pub use encoding::{Encoding, Format};
 pub use export::{BackendSample, CounterId, Exporter, ServiceCounter, ServiceSample, Source};
 pub use health::Health;
 pub use http::Readiness;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio::task::{JoinError, spawn_blocking};
 
+use super::encoding::{Encoding, Format};
 use super::fold::{Fold, OTHER};
 use super::names::{self, METRICS, Metric};
 use super::own;
@@ -144,7 +145,8 @@ struct Inputs {
 
 struct Scrape {
     begun: Time,
-    text: Bytes,
+    encoding: Encoding,
+    body: Bytes,
 }
 
 impl Exporter {
@@ -165,33 +167,36 @@ impl Exporter {
     /// The page of now, never one from before the call.
     ///
     /// One page is written at a time, on a thread where it delays nothing else, and those who
-    /// asked before it was begun share it: many scrapers cost no more than one that never rests.
+    /// asked for the same before it was begun share it: many scrapers cost no more than one that
+    /// never rests.
     ///
     /// # Errors
     /// If the runtime is shutting down.
-    pub async fn scrape(&self) -> Result<Bytes, JoinError> {
+    pub async fn scrape(&self, encoding: Encoding) -> Result<Bytes, JoinError> {
         let asked = clock::now();
         let mut pages = Arc::clone(&self.pages).lock_owned().await;
         if let Some(scrape) = &pages.last
             && scrape.begun >= asked
+            && scrape.encoding == encoding
         {
-            return Ok(scrape.text.clone());
+            return Ok(scrape.body.clone());
         }
         let inputs = Arc::clone(&self.inputs);
         // The lock goes with the work, which goes on if the caller leaves.
         let page = spawn_blocking(move || {
             let begun = clock::now();
-            let text = Bytes::from(inputs.write(&mut pages.fold));
-            pages.last = Some(Scrape { begun, text: text.clone() });
-            text
+            let page = inputs.write(&mut pages.fold, encoding.format);
+            let body = Bytes::from(encoding.encode(page));
+            pages.last = Some(Scrape { begun, encoding, body: body.clone() });
+            body
         });
         page.await
     }
 }
 
 impl Inputs {
-    fn write(&self, fold: &mut Fold) -> Vec<u8> {
-        let mut page = Page::new(&self.settings);
+    fn write(&self, fold: &mut Fold, format: Format) -> Vec<u8> {
+        let mut page = Page::new(&self.settings, format);
         self.write_workers(&mut page);
         write_refused(&mut page, &self.source.refused());
         write_reloads(&mut page, self.source.reloads());

@@ -1,8 +1,8 @@
 //! What is answered over HTTP: metrics and health.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tonic::Status;
@@ -11,6 +11,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 use tower::Service as _;
 
+use super::encoding::Encoding;
 use super::export::Exporter;
 
 /// The paths of `grpc.health.v1`.
@@ -75,7 +76,7 @@ async fn answer<B>(
         return response;
     }
     match (path, readiness) {
-        ("/metrics", _) => metrics(exporter).await,
+        ("/metrics", _) => metrics(request.headers(), exporter).await,
         ("/healthz", _) => plain(StatusCode::OK, "alive\n"),
         (_, Readiness::Ready) => plain(StatusCode::OK, "ready\n"),
         (_, Readiness::Starting) => plain(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
@@ -86,9 +87,17 @@ async fn answer<B>(
     }
 }
 
-async fn metrics(exporter: &Exporter) -> Response<Full<Bytes>> {
-    match exporter.scrape().await {
-        Ok(page) => text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page),
+async fn metrics(headers: &HeaderMap, exporter: &Exporter) -> Response<Full<Bytes>> {
+    let encoding = Encoding::wanted(headers);
+    match exporter.scrape(encoding).await {
+        Ok(page) => {
+            let mut response = text(StatusCode::OK, encoding.format.content_type(), page);
+            if encoding.gzip {
+                let gzip = HeaderValue::from_static("gzip");
+                response.headers_mut().insert(CONTENT_ENCODING, gzip);
+            }
+            response
+        }
         Err(error) => {
             tracing::error!(%error, "metrics: cannot write the page");
             plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot write metrics\n")

@@ -1,11 +1,14 @@
 //! One page of metrics, in one of the formats that Prometheus reads.
 
+mod native;
+mod protobuf;
 mod text;
 
 use foldhash::{HashMap, HashMapExt as _};
 use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
+use super::encoding::Format;
 use super::names::{Kind, METRICS, Metric};
 use super::settings::MetricsSettings;
 use crate::model::Counts;
@@ -14,8 +17,9 @@ static METADATA: Metadata<'static> = Metadata::new("equipoise", Level::INFO, Non
 
 /// What one scrape sees, while it is being collected.
 pub(super) struct Page {
-    /// Keeps what the process says of itself. It lives as long as the page: a recorder cannot drop
-    /// single series, so one that outlived the scrape would show for ever what is gone.
+    format: Format,
+    /// Keeps what the process says of itself, for text. It lives as long as the page: a recorder
+    /// cannot drop single series, so one that outlived the scrape would show for ever what is gone.
     recorder: PrometheusRecorder,
     /// The families of services and backends, by name. They are many, already counted, and written
     /// at once: a registry of them would cost more than all else.
@@ -50,7 +54,7 @@ pub(super) struct Labels {
 }
 
 impl Page {
-    pub(super) fn new(settings: &MetricsSettings) -> Page {
+    pub(super) fn new(settings: &MetricsSettings, format: Format) -> Page {
         let recorder = PrometheusBuilder::new().build_recorder();
         for Metric { name, kind, help, .. } in METRICS {
             match kind {
@@ -63,7 +67,8 @@ impl Page {
             nanos: u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX),
             seconds: bound.as_secs_f64().to_string(),
         });
-        Page { recorder, families: HashMap::new(), bounds: bounds.collect(), series: 0 }
+        let (families, bounds) = (HashMap::new(), bounds.collect());
+        Page { format, recorder, families, bounds, series: 0 }
     }
 
     /// How many series it has.
@@ -73,6 +78,10 @@ impl Page {
 
     /// Adds a counter of the process; `labels` are the values for `metric.labels`.
     pub(super) fn counter(&mut self, metric: &Metric, labels: &[&str], value: u64) {
+        if self.format == Format::Protobuf {
+            let labels = self.labels(metric, labels);
+            return self.number(metric, &labels, &[], Value::Whole(value));
+        }
         self.series += 1;
         let counter = self.recorder.register_counter(&key(metric, labels), &METADATA);
         counter.absolute(value);
@@ -80,9 +89,13 @@ impl Page {
 
     /// Adds a gauge of the process; `labels` are the values for `metric.labels`.
     pub(super) fn gauge(&mut self, metric: &Metric, labels: &[&str], value: impl Into<f64>) {
+        let value = value.into();
+        if self.format == Format::Protobuf {
+            let labels = self.labels(metric, labels);
+            return self.number(metric, &labels, &[], Value::Real(value));
+        }
         self.series += 1;
-        let gauge = self.recorder.register_gauge(&key(metric, labels), &METADATA);
-        gauge.set(value.into());
+        self.recorder.register_gauge(&key(metric, labels), &METADATA).set(value);
     }
 
     /// Adds a counter of the process without labels that is not a whole number.
@@ -95,7 +108,10 @@ impl Page {
     pub(super) fn labels(&self, metric: &Metric, values: &[&str]) -> Labels {
         let mut written = Vec::new();
         for (name, value) in metric.labels.iter().zip(values) {
-            text::label(&mut written, name, value);
+            match self.format {
+                Format::Text => text::label(&mut written, name, value),
+                Format::Protobuf => protobuf::label(&mut written, name, value),
+            }
         }
         Labels { written, count: values.len() }
     }
@@ -106,7 +122,11 @@ impl Page {
         self.series += 1;
         let names = metric.labels.get(labels.count..).unwrap_or_default();
         let more = names.iter().copied().zip(more.iter().copied());
-        text::number(self.body(metric), metric.name, labels, more, value);
+        let (format, body) = (self.format, self.body(metric));
+        match format {
+            Format::Text => text::number(body, metric.name, labels, more, value),
+            Format::Protobuf => protobuf::number(body, metric.kind, labels, more, value),
+        }
     }
 
     /// Adds a histogram with the page's bounds.
@@ -114,18 +134,27 @@ impl Page {
         debug_assert_eq!(labels.count, metric.labels.len(), "{}", metric.name);
         self.series += histogram_series(self.bounds.len());
         let bounds = std::mem::take(&mut self.bounds);
-        text::histogram(self.body(metric), metric.name, labels, &bounds, counts);
+        let (format, body) = (self.format, self.body(metric));
+        match format {
+            Format::Text => text::histogram(body, metric.name, labels, &bounds, counts),
+            Format::Protobuf => protobuf::histogram(body, labels, &bounds, counts),
+        }
         self.bounds = bounds;
     }
 
     /// The page as it is sent, families in the order of their names, so that people find their way.
     pub(super) fn finish(self) -> Vec<u8> {
-        text::page(&self.recorder.handle().render(), self.families.into_values())
+        let families = self.families.into_values().collect();
+        match self.format {
+            Format::Text => text::page(&self.recorder.handle().render(), families),
+            Format::Protobuf => protobuf::page(families),
+        }
     }
 
     fn body(&mut self, metric: &Metric) -> &mut Vec<u8> {
         let family = self.families.entry(metric.name);
-        &mut family.or_insert_with(|| Family { metric: *metric, body: Vec::new() }).body
+        let body = || if self.format == Format::Text { text::head(metric) } else { Vec::new() };
+        &mut family.or_insert_with(|| Family { metric: *metric, body: body() }).body
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod budget;
 mod dashboard;
+mod formats;
 mod lives;
 pub mod page;
 mod pictures;
@@ -21,9 +22,9 @@ use equipoise::model::{
 use equipoise::tasks::Task;
 use equipoise::telemetry::names::{METRICS, MIRRORED, Metric, REJECTED, RETRIES};
 use equipoise::telemetry::{
-    BackendSample, Closed, CounterId, Exporter, Health, MetricsSettings, Readiness,
-    RefusedConnections, RefusedSample, ReloadSample, Server, ServiceCounter, ServiceSample, Side,
-    Source, WorkerMetrics,
+    BackendSample, Closed, CounterId, Encoding, Exporter, Format, Health, MetricsSettings,
+    Readiness, RefusedConnections, RefusedSample, ReloadSample, Server, ServiceCounter,
+    ServiceSample, Side, Source, WorkerMetrics,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -139,6 +140,10 @@ impl Gateway {
         let worker = Arc::new(WorkerMetrics::default());
         let workers = vec![Arc::clone(&worker), Arc::default()];
         let exporter = Exporter::new(services.clone(), workers, settings);
+        Gateway::of(services, worker, exporter).await
+    }
+
+    async fn of(services: Services, worker: Arc<WorkerMetrics>, exporter: Exporter) -> Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (readiness, ready) = watch::channel(Readiness::Starting);
@@ -162,6 +167,18 @@ impl Gateway {
         let mut response = String::new();
         stream.read_to_string(&mut response).await.unwrap();
         response
+    }
+
+    /// The head and the body of a page, as one with these fields gets it.
+    async fn page(&self, fields: &str) -> (String, Vec<u8>) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("GET /metrics HTTP/1.0\r\n{fields}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await.unwrap();
+        let end = response.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+        let body = response.split_off(end + 4);
+        (String::from_utf8(response).unwrap(), body)
     }
 
     async fn scrape(&self) -> Page {
@@ -474,6 +491,8 @@ async fn idle_connections_do_not_keep_a_scrape_out() {
     let _ = idle[0].read_to_end(&mut answer).await; // the oldest had to go
 }
 
+const PLAIN: Encoding = Encoding { format: Format::Text, gzip: false };
+
 /// Says when it is asked, and answers when it may.
 struct Gate {
     asked: Arc<AtomicUsize>,
@@ -519,7 +538,7 @@ async fn scrapers_that_come_together_share_a_page() {
     let exporter = Exporter::new(gate, Vec::new(), MetricsSettings::default());
     let scrape = || {
         let exporter = exporter.clone();
-        tokio::spawn(async move { exporter.scrape().await.unwrap() })
+        tokio::spawn(async move { exporter.scrape(PLAIN).await.unwrap() })
     };
     let first = scrape();
     tokio::task::yield_now().await;
@@ -534,4 +553,24 @@ async fn scrapers_that_come_together_share_a_page() {
         other.await.unwrap();
     }
     assert_eq!(asked.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn health_is_told_while_a_page_is_written() {
+    let (begun, first_begun) = mpsc::channel();
+    let (go, gate) = mpsc::channel();
+    let gate = Gate { asked: Arc::default(), begun, go: Mutex::new(gate) };
+    let exporter = Exporter::new(gate, Vec::new(), MetricsSettings::default());
+    let gateway = Gateway::of(Services::default(), Arc::default(), exporter).await;
+    let scrape = async { gateway.request("GET /metrics HTTP/1.1").await };
+    let health = async {
+        while first_begun.try_recv().is_err() {
+            tokio::task::yield_now().await;
+        }
+        let health = gateway.request("GET /healthz HTTP/1.1").await;
+        go.send(()).unwrap();
+        health
+    };
+    let (page, health) = tokio::join!(scrape, health);
+    assert!(page.starts_with("HTTP/1.1 200") && health.starts_with("HTTP/1.1 200"));
 }

@@ -72,15 +72,16 @@ fn end(body: &mut Vec<u8>, value: Value) {
     };
 }
 
+/// The two lines that a family begins with.
+pub(super) fn head(metric: &Metric) -> Vec<u8> {
+    let Metric { name, kind, help, .. } = metric;
+    format!("# HELP {name} {help}\n# TYPE {name} {}\n", kind.name()).into_bytes()
+}
+
 /// Joins what the exporter has rendered and the families that were written here.
-pub(super) fn page(recorded: &str, families: impl Iterator<Item = Family>) -> Vec<u8> {
+pub(super) fn page(recorded: &str, families: Vec<Family>) -> Vec<u8> {
     let recorded = recorded.split_terminator("\n\n").map(|family| in_order(family).into_bytes());
-    let written = families.map(|Family { metric: Metric { name, kind, help, .. }, body }| {
-        let kind = kind.name();
-        let mut family = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n").into_bytes();
-        family.extend_from_slice(&body);
-        family
-    });
+    let written = families.into_iter().map(|family| family.body);
     let mut families: Vec<Vec<u8>> = recorded.chain(written).collect();
     families.sort_unstable();
     families.concat()

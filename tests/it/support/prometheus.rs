@@ -20,6 +20,11 @@ pub struct Prometheus {
 impl Prometheus {
     /// Scrapes `target` as the job `equipoise` and loads the rules of `rules`.
     pub fn start(target: SocketAddr, rules: &Path) -> Prometheus {
+        Prometheus::with(target, rules, &[])
+    }
+
+    /// As `start`, with more arguments.
+    pub fn with(target: SocketAddr, rules: &Path, arguments: &[&str]) -> Prometheus {
         let folder = tempfile::tempdir().unwrap();
         let configuration = format!(
             "global: {{ scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms }}\n\
@@ -34,6 +39,7 @@ impl Prometheus {
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .args(["--web.listen-address=127.0.0.1:0", "--log.format=json"])
+            .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
             .expect("Debian's package prometheus is there: tests/harness/debian prometheus");
