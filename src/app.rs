@@ -105,7 +105,8 @@ impl Gateway {
             refused: Arc::clone(&refused),
         };
         let exporter = Exporter::new(state, counters.clone(), plan.metrics.settings.clone());
-        let resolver = Resolver::start(plan.dns_servers.clone()).map_err(StartError::Worker)?;
+        let resolver =
+            Resolver::start(plan.dns_servers.clone(), &tasks).map_err(StartError::Worker)?;
         let own = OwnAddresses::new([control, metrics]);
         let dialer = Arc::new(Dialer::new(resolver, own, most_kept()));
         let (readiness, ready) = watch::channel(Readiness::Starting);

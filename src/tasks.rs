@@ -45,11 +45,13 @@ pub enum Task {
     Metrics,
     /// The daily look at certificates.
     Certificates,
+    /// Finding the addresses of names.
+    Resolver,
 }
 
 impl Task {
     /// All of them.
-    pub const ALL: [Task; 10] = [
+    pub const ALL: [Task; 11] = [
         Task::Worker,
         Task::Flush,
         Task::Timers,
@@ -60,6 +62,7 @@ impl Task {
         Task::Control,
         Task::Metrics,
         Task::Certificates,
+        Task::Resolver,
     ];
 
     /// The name, as metrics and the log have it.
@@ -75,6 +78,7 @@ impl Task {
             Task::Control => "control",
             Task::Metrics => "metrics",
             Task::Certificates => "certificates",
+            Task::Resolver => "resolver",
         }
     }
 }

@@ -16,8 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::spawn_local;
 
+use crate::tasks::{Task, Tasks, lasting};
 use desk::Desk;
 use system::System;
 
@@ -65,14 +67,13 @@ impl Resolver {
     ///
     /// # Errors
     /// When there can be no thread.
-    pub fn start(servers: Vec<SocketAddr>) -> std::io::Result<Resolver> {
+    pub fn start(servers: Vec<SocketAddr>, tasks: &Arc<Tasks>) -> std::io::Result<Resolver> {
         let runtime =
             move || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         let (questions, inbox) = mpsc::channel(WAITING);
+        let tasks = Arc::clone(tasks);
         std::thread::Builder::new().name("resolver".into()).spawn(move || match runtime() {
-            Ok(runtime) => {
-                runtime.block_on(Desk::new(System::new(servers)).run(inbox));
-            }
+            Ok(runtime) => runtime.block_on(answer_all(tasks, servers, inbox)),
             Err(error) => tracing::error!(%error, "names cannot be resolved: no runtime"),
         })?;
         Ok(Resolver { questions })
@@ -89,6 +90,19 @@ impl Resolver {
         self.questions.send(question).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
+}
+
+/// Answers until nobody can ask any more. Who answers may fail; the questions stay.
+async fn answer_all(tasks: Arc<Tasks>, servers: Vec<SocketAddr>, inbox: mpsc::Receiver<Question>) {
+    let inbox = Rc::new(Mutex::new(inbox));
+    let answer = || {
+        let (servers, inbox) = (servers.clone(), Rc::clone(&inbox));
+        spawn_local(async move {
+            let mut inbox = inbox.lock().await;
+            lasting(Desk::new(System::new(servers)).run(&mut inbox)).await
+        })
+    };
+    tasks.keep(Task::Resolver, answer).await;
 }
 
 /// How a name is looked up.

@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("balance", &["model", "clock"]),
     ("net", &["model", "http2", "http1", "grpc", "clock", "tasks"]),
     ("telemetry", &["model", "http2", "clock", "tasks"]),
-    ("upstream", &["model", "http2", "clock", "net"]),
+    ("upstream", &["model", "http2", "clock", "net", "tasks"]),
     ("service", &["model", "http2", "clock", "balance", "net", "upstream", "tasks"]),
     (
         "proxy",

@@ -75,7 +75,7 @@ impl<L: LookUp> Desk<L> {
     }
 
     /// Answers until nobody can ask any more; what is under way then is dropped.
-    pub async fn run(mut self, mut inbox: mpsc::Receiver<Question>) {
+    pub async fn run(mut self, inbox: &mut mpsc::Receiver<Question>) {
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -58,7 +58,8 @@ async fn with<F: Future<Output = ()>>(test: impl FnOnce(Rc<World>, Resolver) -> 
     let world = Rc::new(World::default());
     let (questions, inbox) = mpsc::channel(16);
     let local = LocalSet::new();
-    local.spawn_local(Desk::new(Rc::clone(&world)).run(inbox));
+    let desk = Desk::new(Rc::clone(&world));
+    local.spawn_local(async move { desk.run(&mut { inbox }).await });
     local.run_until(test(world, Resolver { questions })).await;
 }
 
@@ -178,7 +179,7 @@ async fn nobody_waits_for_look_ups_at_the_end() {
     let (questions, inbox) = mpsc::channel(16);
     let world = Rc::new(World::default());
     let local = LocalSet::new();
-    let desk = local.spawn_local(Desk::new(world).run(inbox));
+    let desk = local.spawn_local(async move { Desk::new(world).run(&mut { inbox }).await });
     let end = async {
         let resolver = Resolver { questions };
         assert!(timeout(Duration::from_millis(100), resolver.resolve("silent")).await.is_err());
