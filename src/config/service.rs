@@ -61,6 +61,13 @@ pub fn service(
     }
     let protocol = protocol.unwrap_or_default();
     let upstream = settings(&mut fields, protocol, files, problems);
+    if upstream.tls.as_ref().is_some_and(|tls| tls.server_name.is_none())
+        && let Some(unnamed) = endpoints.iter().find(|it| address::socket(&it.address).is_some())
+    {
+        let message = format!("no certificate can bear the name of `{}`", unnamed.address);
+        let help = "add `server_name: orders.internal` to `tls`, as the certificate has it";
+        problems.error(entry.span, message, help);
+    }
     let listed = fields.get_list("streams").map_or(&[][..], |node| items(node, problems));
     let streams = listed.iter().filter_map(|node| scalar(node, problems, method)).collect();
     let mut preconnect = PRECONNECT;
@@ -137,7 +144,7 @@ fn endpoints(items: &[Node], own: &OwnAddresses, problems: &Problems) -> Vec<End
         let Some((address, span)) = parsed else {
             continue;
         };
-        if let Some(first) = seen.get(&address.to_ascii_lowercase()) {
+        if let Some(first) = seen.get(&address::identity(&address)) {
             let message = format!("`{address}` is listed twice");
             problems.error_again(span, message, *first);
             continue;
@@ -146,7 +153,7 @@ fn endpoints(items: &[Node], own: &OwnAddresses, problems: &Problems) -> Vec<End
             let message = format!("`{address}` is this gateway's own control API or metrics");
             problems.warn(span, message, "no connection is made to it: name a backend");
         }
-        seen.insert(address.to_ascii_lowercase(), span);
+        seen.insert(address::identity(&address), span);
         endpoints.push(EndpointSpec { address, weight });
     }
     endpoints

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::input::MAX_FILE;
 use super::*;
 use crate::http2::Limits;
-use crate::model::{ForwardedHeaders, Route, RouteQuery};
+use crate::model::{ForwardedHeaders, Peer, Route, RouteQuery};
 
 const MINIMAL: &str = include_str!("../../docs/examples/minimal.yaml");
 const FULL: &str = include_str!("../../docs/examples/full.yaml");
@@ -225,7 +225,7 @@ fn proxies_are_believed_by_network() {
     let plan = parse(&text, Path::new("")).unwrap_or_else(|report| panic!("{}", report.pretty()));
     let forwarding = &plan.listeners[0].forwarding;
     assert_eq!((forwarding.headers, forwarding.grpc), (ForwardedHeaders::Both, true));
-    assert!(forwarding.trusts("::1".parse().unwrap()));
+    assert!(forwarding.trusts(Peer::read(b"::1").unwrap()));
     refused(&with("{ trust: [ proxy ] }"), "4:27", &["`proxy` is not a network", "10.0.0.0/8"]);
     refused(&with("{ header: both }"), "4:18", &["did you mean `headers`?"]);
 }

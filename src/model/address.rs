@@ -1,6 +1,10 @@
 //! Addresses as people write them.
 
+mod socket;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+pub use socket::socket;
 
 /// An address to listen on.
 ///
@@ -28,7 +32,8 @@ pub fn name_server(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// The address of an endpoint: IPv4, `[IPv6]` or DNS name, and a port; as it was written.
+/// The address of an endpoint: IPv4, `[IPv6]` or DNS name, and a port, as it was written; or a Unix
+/// socket.
 ///
 /// # Errors
 /// Says what is wrong and how to mend it.
@@ -38,6 +43,9 @@ pub fn endpoint(text: &str) -> Result<String, String> {
             "`{text}` {what}: write host:port, such as 10.0.0.7:50051, [::1]:50051 or orders:50051"
         ))
     };
+    if let Some(path) = socket(text) {
+        return path.map(|path| format!("unix:{path}"));
+    }
     if text.contains("://") {
         return bad("is a URL");
     }
@@ -62,6 +70,14 @@ pub fn endpoint(text: &str) -> Result<String, String> {
         return Ok(text.into());
     }
     bad("has neither an IP address nor a DNS name before its port")
+}
+
+/// What the address of an endpoint is known by: host names do not care for case, paths do.
+pub fn identity(endpoint: &str) -> String {
+    match socket(endpoint) {
+        Some(Ok(path)) => format!("unix:{path}"),
+        _ => endpoint.to_ascii_lowercase(),
+    }
 }
 
 fn is_host(host: &str) -> bool {
@@ -93,6 +109,8 @@ mod tests {
             "orders:50051",
             "a-b.c_d.example.:80",
             "xn--nxasmq6b.example:443",
+            "unix:50051",
+            "unix:/run/orders.sock",
         ] {
             assert_eq!(endpoint(right), Ok(right.into()));
         }
@@ -111,10 +129,18 @@ mod tests {
             ("a b:80", "neither"),
             ("-a:80", "neither"),
             ("http://a:80", "URL"),
+            ("unix:orders.sock", "begins with /"),
         ] {
             let message = endpoint(wrong).unwrap_err();
             assert!(message.contains(says), "{message}");
         }
+    }
+
+    #[test]
+    fn case_tells_sockets_apart_and_hosts_not() {
+        assert_eq!(identity("Orders.Example:80"), identity("orders.example:80"));
+        assert_eq!(identity("unix:///run/a"), identity("unix:/run/a"));
+        assert_ne!(identity("unix:/run/A"), identity("unix:/run/a"));
     }
 
     #[test]

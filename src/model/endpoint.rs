@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::address;
 use super::hash::stable_hash;
 use super::histogram::Counts;
 use super::load::{EwmaParams, Load};
@@ -27,7 +28,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// An endpoint at `address` (`host:port`), with one cell of statistics for each worker.
+    /// An endpoint at `address` (`host:port`, `unix:path`), with one cell of statistics for each worker.
     pub fn new(address: &str, workers: usize, now: Time) -> Endpoint {
         Endpoint {
             address: address.into(),
@@ -40,7 +41,7 @@ impl Endpoint {
         }
     }
 
-    /// The address as the operator wrote it: `host:port`.
+    /// The address as the operator wrote it: `host:port`, `unix:path`.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -121,7 +122,7 @@ impl Endpoint {
 
     /// Of all workers, the one that keeps a connection to it when no request asks for one.
     pub fn keeper(&self) -> usize {
-        let hash = stable_hash(self.address.to_ascii_lowercase().as_bytes(), 0);
+        let hash = stable_hash(address::identity(&self.address).as_bytes(), 0);
         usize::try_from(hash % self.stats.len().max(1) as u64).unwrap_or_default()
     }
 

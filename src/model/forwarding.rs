@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::Peer;
+
 /// The fields by which backends are told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForwardedHeaders {
@@ -29,26 +31,30 @@ pub struct Forwarding {
     /// Networks of proxies that are believed: what they say is kept and added to. What others say
     /// is dropped.
     pub trust: Vec<IpNet>,
+    /// Whether who comes through a Unix socket is such a proxy.
+    pub trust_unix: bool,
 }
 
 impl Forwarding {
-    /// Whether what comes from this address is believed.
-    pub fn trusts(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.trust.iter().any(|network| network.contains(&address))
+    /// Whether what comes from this peer is believed.
+    pub fn trusts(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Ip(address) => self.trust.iter().any(|network| network.contains(&address)),
+            Peer::Unix => self.trust_unix,
+        }
     }
 
     /// The address that a request comes from: of those that it passed, the last one that is not
     /// a proxy that is believed. `list` is `x-forwarded-for`, `peer` who sent it.
-    pub fn client(&self, peer: IpAddr, list: &[&[u8]]) -> IpAddr {
-        let mut client = peer.to_canonical();
+    pub fn client(&self, peer: Peer, list: &[&[u8]]) -> Peer {
+        let mut client = peer;
         let hops = list.iter().rev().flat_map(|value| value.rsplit(|byte| *byte == b','));
         for hop in hops {
             if !self.trusts(client) {
                 break;
             }
-            match str::from_utf8(hop.trim_ascii()).ok().and_then(|hop| hop.parse().ok()) {
-                Some(address) => client = IpAddr::to_canonical(&address),
+            match Peer::read(hop) {
+                Some(before) => client = before,
                 None => break,
             }
         }
@@ -64,7 +70,7 @@ pub fn network(text: &str) -> Result<IpNet, String> {
     let one = text.parse::<IpAddr>().map(IpNet::from);
     one.or_else(|_| text.parse::<IpNet>())
         .map(|network| network.trunc())
-        .map_err(|_| format!("`{text}` is not a network: write 10.0.0.0/8, fd00::/8 or 192.0.2.7"))
+        .map_err(|_| format!("`{text}` is not a network: write 10.0.0.0/8, fd00::/8 or 192.0.2.7, or unix for Unix sockets"))
 }
 
 #[cfg(test)]
@@ -77,7 +83,7 @@ mod tests {
         let forwarding = Forwarding { trust, ..Forwarding::default() };
         let client = |peer: &str, list: &[&str]| {
             let list: Vec<&[u8]> = list.iter().map(|value| value.as_bytes()).collect();
-            forwarding.client(peer.parse().unwrap(), &list).to_string()
+            forwarding.client(Peer::read(peer.as_bytes()).unwrap(), &list).to_string()
         };
         assert_eq!(client("203.0.113.1", &["1.1.1.1"]), "203.0.113.1");
         assert_eq!(client("10.1.2.3", &["1.1.1.1, 203.0.113.9, 192.0.2.7"]), "203.0.113.9");
@@ -86,6 +92,17 @@ mod tests {
         assert_eq!(client("10.1.2.3", &["1.1.1.1, unknown"]), "10.1.2.3");
         assert_eq!(client("10.1.2.3", &[]), "10.1.2.3");
         assert_eq!(client("10.1.2.3", &["10.9.9.9"]), "10.9.9.9");
+        assert_eq!(client("10.1.2.3", &["1.1.1.1, unix"]), "unix");
+        assert_eq!(client("unix", &["1.1.1.1"]), "unix");
+    }
+
+    #[test]
+    fn who_comes_through_a_socket_is_believed_if_told_so() {
+        let forwarding = Forwarding { trust_unix: true, ..Forwarding::default() };
+        let client = |list: &[&[u8]]| forwarding.client(Peer::Unix, list);
+        assert_eq!(client(&[b"1.1.1.1, 2.2.2.2"]), Peer::Ip([2, 2, 2, 2].into()));
+        assert_eq!(client(&[b"1.1.1.1, unix"]), Peer::Ip([1, 1, 1, 1].into()));
+        assert_eq!(client(&[b"junk"]), Peer::Unix);
     }
 
     #[test]

@@ -18,11 +18,12 @@ use super::descriptors::{Descriptors, Purpose};
 use super::io::Io;
 use super::listener::Listener;
 use super::origin::Origin;
+use super::socket::Socket;
 use super::tls::ServerTls;
 use super::worker::{Command, Worker, WorkerHandle};
 use crate::clock::Seldom;
 use crate::http2::Limits;
-use crate::model::{Forwarding, Refusal};
+use crate::model::{Forwarding, Peer, Refusal};
 
 /// How long to wait when the process has no file descriptor left for a new connection.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -56,7 +57,7 @@ pub struct ListenerSpec {
 #[derive(Debug)]
 pub struct Accepted {
     stream: std::net::TcpStream,
-    peer: SocketAddr,
+    peer: Peer,
     listener: Arc<Listener>,
     spec: Arc<ListenerSpec>,
     _count: Counted,
@@ -153,7 +154,7 @@ fn hand_over(
     let stream = stream.set_nodelay(true).and_then(|()| stream.into_std());
     let accepted = Accepted {
         stream: stream.map_err(|_| Refusal::AcceptFailed)?,
-        peer,
+        peer: peer.ip().into(),
         listener: Arc::clone(listener),
         spec,
         _count: Counted::new(&worker.connections),
@@ -211,8 +212,8 @@ async fn handshake(
     spec: &ListenerSpec,
     handshakes: &Semaphore,
 ) -> std::io::Result<Io> {
-    let stream = TcpStream::from_std(stream)?;
-    super::io::watch_liveness(&stream, &spec.limits)?;
+    let stream = Socket::Tcp(TcpStream::from_std(stream)?);
+    stream.watch_liveness(&spec.limits)?;
     let Some(tls) = &spec.tls else { return Ok(Io::Plain(stream)) };
     let accept = async {
         let _permit = handshakes.acquire().await.map_err(std::io::Error::other)?;

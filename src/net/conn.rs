@@ -6,7 +6,6 @@ mod driver;
 mod flush;
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -21,6 +20,7 @@ use super::origin::Origin;
 use super::stream::Stream;
 use super::worker::Worker;
 use crate::http2::{Fault, Headers, Key, OpenError, Outgoing, Refusals};
+use crate::model::Peer;
 use crate::tasks::OnPanic;
 
 /// Why a connection ended.
@@ -84,7 +84,7 @@ enum Dirty {
 pub struct Conn {
     pub(super) worker: Rc<Worker>,
     pub(super) core: RefCell<Core>,
-    peer: SocketAddr,
+    peer: Peer,
     handler: Rc<dyn Handler>,
     /// Known beside the codec, which is in use while its events are handled.
     http1: Cell<bool>,
@@ -104,7 +104,7 @@ impl Conn {
         worker: &Rc<Worker>,
         codec: Codec,
         io: Io,
-        peer: SocketAddr,
+        peer: Peer,
         handler: Rc<dyn Handler>,
     ) -> Rc<Conn> {
         let now = worker.now();
@@ -163,7 +163,7 @@ impl Conn {
     }
 
     /// The other end of the connection itself, whatever headers say.
-    pub fn peer(&self) -> SocketAddr {
+    pub fn peer(&self) -> Peer {
         self.peer
     }
 

@@ -1,37 +1,23 @@
-//! The bytes of a connection: TCP, in clear text or under TLS.
+//! The bytes of a connection: in clear text or under TLS.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-use crate::http2::Limits;
-
-/// Time without a byte after which the system asks whether the peer is still there.
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
-
-/// Has the system end a connection whose peer has vanished: asked when quiet, or when what was
-/// sent is not acknowledged for as long as a peer may stall.
-pub fn watch_liveness(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
-    let socket = SockRef::from(stream);
-    let keepalive =
-        TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_AFTER / 3);
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(limits.write_stall_timeout))
-}
+use super::socket::Socket;
 
 /// What a connection reads from and writes to.
 #[derive(Debug)]
 pub enum Io {
     /// Clear text.
-    Plain(TcpStream),
+    Plain(Socket),
     /// TLS, after its handshake.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl Io {
@@ -58,13 +44,14 @@ impl Io {
 
     /// Has the system reset the connection when it is closed, or end it in good order. Whatever
     /// closes it, the end of this process too: so a peer takes no part of a message for the whole.
+    /// Of a Unix socket the system knows no reset.
     pub(super) fn reset_on_close(&self, reset: bool) {
         let linger = reset.then_some(Duration::ZERO);
         // Of a socket that is gone the peer knows already.
         let _ = SockRef::from(self.socket()).set_linger(linger);
     }
 
-    fn socket(&self) -> &TcpStream {
+    fn socket(&self) -> &Socket {
         match self {
             Io::Plain(io) => io,
             Io::Tls(io) => io.get_ref().0,

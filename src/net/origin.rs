@@ -1,9 +1,9 @@
 //! Where a client's connection comes from, in the words in which backends are told.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::Forwarding;
+use crate::model::{Forwarding, Peer};
 
 /// Where a client's connection comes from. Made once for a connection, so that no request has to
 /// format an address.
@@ -22,16 +22,15 @@ pub struct Origin {
 }
 
 impl Origin {
-    pub(super) fn new(forwarding: &Arc<Forwarding>, peer: SocketAddr, tls: bool) -> Origin {
-        let address = peer.ip().to_canonical();
-        let node = match address {
-            IpAddr::V4(ip) => format!("for={ip}"),
-            IpAddr::V6(ip) => format!("for=\"[{ip}]\""),
+    pub(super) fn new(forwarding: &Arc<Forwarding>, peer: Peer, tls: bool) -> Origin {
+        let node = match peer {
+            Peer::Ip(IpAddr::V6(ip)) => format!("for=\"[{ip}]\""),
+            Peer::Ip(IpAddr::V4(_)) | Peer::Unix => format!("for={peer}"),
         };
         Origin {
             forwarding: Arc::clone(forwarding),
-            trusted: forwarding.trusts(address),
-            address: address.to_string().into(),
+            trusted: forwarding.trusts(peer),
+            address: peer.to_string().into(),
             scheme: if tls { "https" } else { "http" },
             node: node.into(),
         }

@@ -153,7 +153,7 @@ impl Request {
         let worker = &self.proxy.worker;
         let asker = Asker {
             head: &self.head.borrow(),
-            address: forwarded::source_address(&self.front, &self.head.borrow()),
+            source: forwarded::source_address(&self.front, &self.head.borrow()),
             issued: &self.issued,
             rng: worker.rng(),
         };

@@ -1,10 +1,8 @@
 //! What a backend is told about the client, in `x-forwarded-*` and `forwarded` (RFC 7239).
 
-use std::net::IpAddr;
-
 use super::fields;
 use crate::http2::{Headers, Name};
-use crate::model::ForwardedHeaders;
+use crate::model::{ForwardedHeaders, Peer};
 use crate::net::{Origin, Stream};
 
 /// Fields `x-forwarded-for` that are looked at, the last ones.
@@ -39,10 +37,10 @@ pub fn note(front: &Stream, head: &mut Headers, grpc: bool) {
     }
 }
 
-/// The address that a request comes from: that of the connection, or what proxies that are
+/// Who a request comes from: the peer of the connection, or what proxies that are
 /// believed say instead.
-pub fn source_address(front: &Stream, head: &Headers) -> IpAddr {
-    let peer = front.conn().peer().ip().to_canonical();
+pub fn source_address(front: &Stream, head: &Headers) -> Peer {
+    let peer = front.conn().peer();
     let Some(origin) = front.conn().origin().filter(|origin| origin.trusted) else { return peer };
     let mut fields = [&[][..]; MOST_FIELDS];
     origin.forwarding.client(peer, last_fields(head, &mut fields))

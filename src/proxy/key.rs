@@ -11,13 +11,14 @@ use std::net::IpAddr;
 
 use crate::balance::{CookieIssue, Fallback, KeySource, KeySpec};
 use crate::http2::{Field, Headers, Indexing, Name};
+use crate::model::Peer;
 
 /// Where the key of one request may be found.
 pub struct Asker<'a> {
     /// The head of the request.
     pub head: &'a Headers,
     /// Where it came from.
-    pub address: IpAddr,
+    pub source: Peer,
     /// The cookie that the client is given, as soon as it turns out to have none.
     pub issued: &'a OnceCell<Issued>,
     /// Draws that cookie.
@@ -70,9 +71,10 @@ impl<'a> Asker<'a> {
     }
 
     fn address(&self) -> Key<'a> {
-        match self.address {
-            IpAddr::V4(ip) => Key::V4(ip.octets()),
-            IpAddr::V6(ip) => Key::V6(ip.octets()),
+        match self.source {
+            Peer::Ip(IpAddr::V4(ip)) => Key::V4(ip.octets()),
+            Peer::Ip(IpAddr::V6(ip)) => Key::V6(ip.octets()),
+            Peer::Unix => Key::Found(Peer::UNIX.as_bytes()),
         }
     }
 }

@@ -3,7 +3,6 @@
 
 use std::cell::OnceCell;
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -21,7 +20,7 @@ use super::stream_watch::StreamWatch;
 use super::target::{Target, View};
 use crate::http2::{Headers, Name};
 use crate::model::route::Mirror;
-use crate::model::{Break, Code, Copied, Ending, ExchangeClass, GrpcCode, Time};
+use crate::model::{Break, Code, Copied, Ending, ExchangeClass, GrpcCode, Peer, Time};
 use crate::net::{Cut, Sleep, Stream, Tee, Worker};
 use crate::upstream::{OpenError, Version};
 
@@ -45,7 +44,7 @@ pub fn start(request: &Request, mirror: &Mirror, routed: &Routed) {
         worker: Rc::clone(worker),
         target: Rc::clone(target),
         head: request.head.borrow().clone(),
-        address: source_address(&request.front, &request.head.borrow()),
+        source: source_address(&request.front, &request.head.borrow()),
         grpc: request.grpc,
         started: worker.now(),
         tee,
@@ -58,7 +57,7 @@ struct Copy {
     worker: Rc<Worker>,
     target: Rc<Target>,
     head: Headers,
-    address: IpAddr,
+    source: Peer,
     grpc: bool,
     started: Time,
     /// Where its body comes from, if it has one.
@@ -76,7 +75,7 @@ impl Copy {
         let view = self.target.view();
         let asker = Asker {
             head: &self.head,
-            address: self.address,
+            source: self.source,
             issued: &OnceCell::new(), // nobody is told of it
             rng: self.worker.rng(),
         };

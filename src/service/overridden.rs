@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 
 use super::{Balancer, Stamp};
-use crate::model::listed;
+use crate::model::{address, listed};
 
 /// What an override is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,7 +95,7 @@ impl Covered<'_> {
 
 impl Overridden {
     fn subject(&self) -> (OverrideKind, String) {
-        (self.kind, self.backend.to_ascii_lowercase())
+        (self.kind, address::identity(&self.backend))
     }
 }
 

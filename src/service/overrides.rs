@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Balancer, EndpointSpec, Overridden, OverrideKind, ServiceSpec, Setting, Stamp};
+use crate::model::address;
 
 /// What operators want of a service. All that is about a backend goes by its address, so that it
 /// stays when the configuration changes, and ends with the backend.
@@ -40,9 +41,9 @@ pub(super) struct Wanted {
     pub(super) drained: bool,
 }
 
-/// What an address is known by: host names do not care for case.
+/// What an address is known by.
 pub(super) fn key(address: &str) -> String {
-    address.to_ascii_lowercase()
+    address::identity(address)
 }
 
 impl Overrides {

@@ -95,7 +95,7 @@ impl Display for Balancer {
 /// An instance as the configuration lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointSpec {
-    /// `host:port`.
+    /// `host:port` or `unix:path`.
     pub address: String,
     /// 0..=[`MAX_WEIGHT`].
     pub weight: u32,

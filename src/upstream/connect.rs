@@ -1,27 +1,33 @@
-//! Connecting to an endpoint at one of its addresses.
+//! Connecting to an endpoint at one of the places where it is.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 
 use super::resolver::LookupError;
 use super::settings::{Settings, Tls, Version};
-use crate::net::{Descriptors, Io, Purpose, watch_liveness};
+use crate::model::{Place, address};
+use crate::net::{Descriptors, Io, Purpose, Socket};
+
+/// After so long a Unix socket is asked again that has no place for a connection.
+const FULL: Duration = Duration::from_millis(5);
 
 /// Why there is no connection to an endpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Nobody answers there.
     #[error("cannot connect: {0}")]
-    Tcp(#[source] std::io::Error),
+    Nobody(#[source] std::io::Error),
     /// It is a name without an address.
     #[error("{0}")]
     Lookup(#[from] LookupError),
     /// It is no address.
-    #[error("the address is not host:port")]
+    #[error("the address is neither host:port nor unix:path")]
     Address,
     /// Clients would steer the gateway through itself.
     #[error("this gateway's own control API or metrics are there: no connection is made to them")]
@@ -46,18 +52,17 @@ pub enum ConnectError {
     Refused,
 }
 
-/// Connects to `endpoint` at one of its addresses, with TLS if the settings say so.
+/// Connects to `endpoint` at one of its places, with TLS if the settings say so.
 pub(super) async fn connect(
     endpoint: &str,
-    address: SocketAddr,
+    place: &Place,
     settings: &Settings,
 ) -> Result<Io, ConnectError> {
-    let stream = TcpStream::connect(address).await.map_err(ConnectError::Tcp)?;
+    let stream = open(place).await.map_err(ConnectError::Nobody)?;
     if !Descriptors::now().spare(&stream, Purpose::Backend) {
         return Err(ConnectError::Descriptors);
     }
-    stream.set_nodelay(true).map_err(ConnectError::Tcp)?;
-    watch_liveness(&stream, &settings.limits).map_err(ConnectError::Tcp)?;
+    stream.watch_liveness(&settings.limits).map_err(ConnectError::Nobody)?;
     let Some(tls) = &settings.tls else { return Ok(Io::Plain(stream)) };
     let name = server_name(endpoint, tls)?;
     let connector = TlsConnector::from(Arc::clone(&tls.config));
@@ -70,9 +75,30 @@ pub(super) async fn connect(
     Ok(Io::Tls(Box::new(stream.into())))
 }
 
+async fn open(place: &Place) -> std::io::Result<Socket> {
+    match place {
+        Place::Ip(address) => {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Socket::Tcp(stream))
+        }
+        Place::Unix(path) => loop {
+            match UnixStream::connect(&**path).await {
+                Ok(stream) => return Ok(Socket::Unix(stream)),
+                // Too many wait to be accepted, and the system tells nobody when it is fewer.
+                Err(full) if full.kind() == ErrorKind::WouldBlock => sleep(FULL).await,
+                Err(error) => return Err(error),
+            }
+        },
+    }
+}
+
 fn server_name(endpoint: &str, tls: &Tls) -> Result<ServerName<'static>, ConnectError> {
     if let Some(name) = &tls.server_name {
         return Ok(name.clone());
+    }
+    if address::socket(endpoint).is_some() {
+        return Err(ConnectError::Name(endpoint.to_owned()));
     }
     let host = endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');

@@ -8,6 +8,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::connect::ConnectError;
 use super::own::OwnAddresses;
 use super::resolver::Resolver;
+use crate::model::address;
+
+/// Where an endpoint is.
+#[derive(Debug)]
+pub enum Found {
+    /// At any of these, one at least.
+    Addresses(Vec<SocketAddr>),
+    /// At this path.
+    Socket(Arc<str>),
+}
 
 /// What all workers share to find endpoints.
 #[derive(Debug)]
@@ -41,8 +51,11 @@ impl Dialer {
         Arc::clone(&self.beginning).acquire_owned().await.ok()
     }
 
-    /// All socket addresses of an endpoint: one at least.
-    pub(super) async fn find(&self, endpoint: &str) -> Result<Vec<SocketAddr>, ConnectError> {
+    /// All places of an endpoint.
+    pub(super) async fn find(&self, endpoint: &str) -> Result<Found, ConnectError> {
+        if let Some(path) = address::socket(endpoint) {
+            return Ok(Found::Socket(path.map_err(|_| ConnectError::Address)?.into()));
+        }
         let found = match (endpoint.parse::<SocketAddr>(), endpoint.rsplit_once(':')) {
             (Ok(address), _) => vec![address],
             (Err(_), Some((host, port))) => {
@@ -54,6 +67,6 @@ impl Dialer {
         };
         let foreign: Vec<SocketAddr> =
             found.into_iter().filter(|address| !self.own.include(*address)).collect();
-        if foreign.is_empty() { Err(ConnectError::Own) } else { Ok(foreign) }
+        if foreign.is_empty() { Err(ConnectError::Own) } else { Ok(Found::Addresses(foreign)) }
     }
 }

@@ -26,4 +26,5 @@ mod streams;
 mod tls;
 mod tolerance;
 mod trailers;
+mod unix;
 mod wire;

@@ -86,7 +86,7 @@ impl Target {
 pub(super) struct Add {
     /// The service
     service: String,
-    /// Their addresses, host:port; the weight is 1 unless given
+    /// Their addresses, host:port or unix:path; the weight is 1 unless given
     #[arg(required = true, value_name = "BACKEND[=WEIGHT]", value_parser = parse::new_backend)]
     backends: Vec<proto::NewBackend>,
     #[command(flatten)]

@@ -21,7 +21,7 @@ fn issue() -> CookieIssue {
 fn key(source: KeySource, fallback: Fallback, fields: &[(&str, &str)]) -> Option<Vec<u8>> {
     let (head, issued) = (head(fields), OnceCell::new());
     let rng = &RefCell::new(fastrand::Rng::with_seed(1));
-    let asker = Asker { head: &head, address: "10.1.2.3".parse().unwrap(), issued: &issued, rng };
+    let asker = Asker { head: &head, source: Peer::Ip([10, 1, 2, 3].into()), issued: &issued, rng };
     let mut scratch = Vec::new();
     let key = asker.key(&KeySpec { source, fallback }, &mut scratch);
     key.map(|key| key.bytes().to_vec())
@@ -82,6 +82,11 @@ fn the_source_address_is_a_key_or_stands_for_one() {
     assert_eq!(key(user(), Fallback::SourceAddress, &[]), octets);
     let given = key(user(), Fallback::SourceAddress, &[("x-user", "a")]);
     assert_eq!(given.as_deref(), Some(&b"a"[..]));
+    let (head, issued) = (head(&[]), OnceCell::new());
+    let rng = &RefCell::new(fastrand::Rng::with_seed(1));
+    let local = Asker { head: &head, source: Peer::Unix, issued: &issued, rng };
+    let spec = KeySpec { source: KeySource::SourceAddress, fallback: Fallback::Random };
+    assert_eq!(local.key(&spec, &mut Vec::new()).unwrap().bytes(), b"unix");
 }
 
 #[test]
@@ -90,7 +95,7 @@ fn a_client_without_the_cookie_is_given_one_for_all_tries() {
     let spec = KeySpec { source, fallback: Fallback::Random };
     let (head, issued) = (head(&[("cookie", "other=1; sid=")]), OnceCell::new());
     let rng = &RefCell::new(fastrand::Rng::with_seed(1));
-    let asker = Asker { head: &head, address: [0; 4].into(), issued: &issued, rng };
+    let asker = Asker { head: &head, source: Peer::Unix, issued: &issued, rng };
     let (mut one, mut two) = (Vec::new(), Vec::new());
     let first = asker.key(&spec, &mut one).unwrap().bytes().to_vec();
     assert_eq!(asker.key(&spec, &mut two).unwrap().bytes(), first);
@@ -109,7 +114,7 @@ fn head_key(spec: &KeySpec, cookie: &str) -> (Vec<u8>, Option<Issued>) {
     let (head, issued) = (head(&[("cookie", cookie)]), OnceCell::new());
     let rng = &RefCell::new(fastrand::Rng::with_seed(1));
     let mut scratch = Vec::new();
-    let asker = Asker { head: &head, address: [0; 4].into(), issued: &issued, rng };
+    let asker = Asker { head: &head, source: Peer::Unix, issued: &issued, rng };
     let key = asker.key(spec, &mut scratch).unwrap().bytes().to_vec();
     (key, issued.into_inner())
 }
@@ -242,9 +247,9 @@ fn reading_a_key_allocates_nothing() {
     let mut scratch = Vec::with_capacity(1 << 10);
     for source in sources {
         let spec = KeySpec { source, fallback: Fallback::Random };
-        let address = [10, 1, 2, 3].into();
+        let source = Peer::Ip([10, 1, 2, 3].into());
         let counted = allocation_counter::measure(|| {
-            let asker = Asker { head: &head, address, issued: &issued, rng };
+            let asker = Asker { head: &head, source, issued: &issued, rng };
             assert!(asker.key(&spec, &mut scratch).is_some());
         });
         assert_eq!(counted.count_total, 0, "{spec:?}");

@@ -12,9 +12,10 @@ use tokio::time::timeout;
 use super::Pool;
 use super::guards::CloseOnDrop;
 use super::owner::Owner;
-use crate::model::{ConnectionCount, Time};
+use crate::model::{ConnectionCount, Peer, Place, Time};
 use crate::net::{Closed, Codec, Conn, Handler};
 use crate::upstream::connect::{ConnectError, connect};
+use crate::upstream::dialer::Found;
 use crate::upstream::resolver::LookupError;
 use crate::upstream::settings::Version;
 
@@ -60,9 +61,15 @@ impl Pool {
     async fn establish(self: &Rc<Self>) -> Result<(), ConnectError> {
         let found = Cell::new(false);
         let making = async {
-            let addresses = self.dialer.find(self.endpoint.address()).await?;
+            let places = self.dialer.find(self.endpoint.address()).await?;
             found.set(true);
-            self.race(&addresses).await
+            match places {
+                Found::Addresses(addresses) => self.race(&addresses).await,
+                Found::Socket(path) => {
+                    let why = Rc::new(Cell::new(Closed::PrefaceTimeout));
+                    Rc::clone(self).connect_to(Place::Unix(path), why).await
+                }
+            }
         };
         let ready = match timeout(self.settings.connect_timeout, making).await {
             Ok(ready) => ready?,
@@ -95,7 +102,7 @@ impl Pool {
             if let Some(address) = addresses.next() {
                 self.candidates.borrow_mut().begin(address, self.worker.now());
                 let (pool, why) = (Rc::clone(self), Rc::clone(&why));
-                let attempt = async move { (address, pool.connect_to(address, why).await) };
+                let attempt = async move { (address, pool.connect_to(address.into(), why).await) };
                 attempts.spawn_local(attempt);
             }
             let next = async {
@@ -124,10 +131,10 @@ impl Pool {
     /// Whoever gives up before closes the connection as `why` says then.
     async fn connect_to(
         self: Rc<Self>,
-        address: SocketAddr,
+        place: Place,
         why: Rc<Cell<Closed>>,
     ) -> Result<Ready, ConnectError> {
-        let io = connect(self.endpoint.address(), address, &self.settings).await?;
+        let io = connect(self.endpoint.address(), &place, &self.settings).await?;
         let limits = Arc::clone(&self.settings.limits);
         let codec = match self.settings.version {
             Version::Http1 => Codec::http1_client(limits),
@@ -135,7 +142,7 @@ impl Pool {
         };
         let owner = Rc::new(Owner::new(&self));
         let handler: Rc<dyn Handler> = Rc::clone(&owner) as Rc<dyn Handler>;
-        let conn = Conn::new(&self.worker, codec, io, address, handler);
+        let conn = Conn::new(&self.worker, codec, io, Peer::from(&place), handler);
         let (pool, driven) = (Rc::clone(&self), Rc::clone(&conn));
         let counted = Rc::new(Cell::new(None));
         let count = Rc::clone(&counted);
@@ -167,7 +174,7 @@ impl Pool {
 fn more_telling(before: ConnectError, after: ConnectError) -> ConnectError {
     use std::io::ErrorKind::{AddrNotAvailable, NetworkUnreachable};
     let no_route = |error: &ConnectError| {
-        matches!(error, ConnectError::Tcp(error)
+        matches!(error, ConnectError::Nobody(error)
             if matches!(error.kind(), AddrNotAvailable | NetworkUnreachable))
     };
     let nothing = matches!(before, ConnectError::Timeout);

@@ -1,20 +1,24 @@
 //! Backends by tonic that count what reaches them.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -87,7 +91,8 @@ impl Backend {
             let address = listener.local_addr().unwrap();
             bound.send(address).unwrap();
             let service = Service { name: address.to_string(), seen: seen_there, latency };
-            serve(listener, service, options, stopped).await;
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            serve(incoming, service, options, stopped).await;
         });
         let address = address.await.unwrap();
         Backend { address, seen, stop: Some(stop), runtime: Some(runtime) }
@@ -135,12 +140,27 @@ async fn listen(address: Option<SocketAddr>) -> TcpListener {
     }
 }
 
-async fn serve(
-    listener: TcpListener,
+/// A backend at a Unix socket, until the task is ended; its name is `unix:` and the path.
+pub fn at_socket(path: &Path, tls: Option<ServerTlsConfig>) -> JoinHandle<()> {
+    let incoming = UnixListenerStream::new(UnixListener::bind(path).unwrap());
+    let (requests, active) = Default::default();
+    let (open, failing) = (watch::Sender::new(false), AtomicBool::new(false));
+    let seen = Arc::new(Seen { requests, active, open, failing });
+    let service = Service { name: format!("unix:{}", path.display()), seen, latency: None };
+    let options = Options { tls, ..Options::default() };
+    tokio::spawn(async move { serve(incoming, service, options, oneshot::channel().1).await })
+}
+
+async fn serve<S, E>(
+    incoming: impl Stream<Item = Result<S, E>>,
     service: Service,
     options: Options,
     stopped: oneshot::Receiver<()>,
-) {
+) where
+    S: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    S::ConnectInfo: Clone + Send + Sync,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
     let most = 512 << 20;
     let mut echo =
         EchoServer::new(service).max_decoding_message_size(most).max_encoding_message_size(most);
@@ -154,7 +174,6 @@ async fn serve(
     if let Some(tls) = options.tls {
         server = server.tls_config(tls).unwrap();
     }
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let stop = async {
         if stopped.await.is_err() {
             std::future::pending().await // nobody asked: it goes when its runtime goes
