@@ -78,7 +78,7 @@ metrics! {
     BACKEND_EWMA = Gauge "equipoise_backend_ewma_seconds" ["service", "backend"]
         "Moving average of the time to a response that p2c_ewma balances by, a geometric one: failures count as the penalty; absent before the first request.";
     BACKEND_UP = Gauge "equipoise_backend_up" ["service", "backend"]
-        "1 if the backend may take new requests, else 0; for `other`, how many may.";
+        "1 if the backend may take new requests and can be reached, else 0; absent while nobody knows; for `other`, how many may and can.";
     BACKEND_SUCCESS_RATIO = Gauge "equipoise_backend_success_ratio" ["service", "backend"]
         "Share of the requests of the last 30 s that succeeded; absent before the first request.";
     RETRIES = Counter "equipoise_retries_total" ["service"]
