@@ -1,4 +1,5 @@
-//! What a page of metrics costs: `cargo bench --bench scrape`.
+//! What a page of metrics costs: `cargo bench --bench scrape`. Its size and the time of the processor,
+//! which other processes alter less than the time by the clock, are printed first.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -8,7 +9,7 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use equipoise::clock;
 use equipoise::model::{
-    Certificate, Code, Endpoint, EwmaParams, GrpcCode, RejectTotals, WindowStats,
+    Certificate, Code, Direction, Endpoint, EwmaParams, GrpcCode, RejectTotals, WindowStats,
 };
 use equipoise::tasks::Task;
 use equipoise::telemetry::{
@@ -44,13 +45,32 @@ impl Source for Fleet {
     }
 }
 
-fn backend(address: &str, calls: u64) -> BackendSample {
+/// What the backends have had to do.
+#[derive(Clone, Copy)]
+struct Traffic {
+    calls: u64,
+    streams: u64,
+}
+
+const IDLE: Traffic = Traffic { calls: 0, streams: 0 };
+const CALLS: Traffic = Traffic { calls: 1000, streams: 0 };
+const ALL: Traffic = Traffic { calls: 1000, streams: 10 };
+
+fn backend(address: &str, traffic: Traffic) -> BackendSample {
+    let calls = traffic.calls;
     let endpoint = Endpoint::new(address, 2, clock::now());
     for call in 0..calls {
         let stats = endpoint.worker_stats(call as usize);
         let code = if call % 50 == 0 { GrpcCode::Unavailable } else { GrpcCode::Ok };
         stats.record_call(Code::Grpc(code), Duration::from_micros(500 + call * call));
         stats.record_start(Duration::from_micros(400 + call * call));
+    }
+    for stream in 0..traffic.streams {
+        let stats = endpoint.worker_stats(stream as usize);
+        stats.record_stream_opened();
+        stats.count_messages(Direction::Request, 100 + stream);
+        stats.count_messages(Direction::Response, 100 * stream);
+        stats.record_stream_ended(Code::Grpc(GrpcCode::Ok));
     }
     let quantile = (calls > 0).then_some(0.0123);
     BackendSample {
@@ -71,31 +91,48 @@ fn backend(address: &str, calls: u64) -> BackendSample {
     }
 }
 
-fn fleet(services: usize, members: usize, calls: u64) -> Fleet {
+fn fleet(services: usize, members: usize, traffic: Traffic) -> Fleet {
     let address = |n: usize, m: usize| format!("10.{}.{}.{m}:50051", n / 250, n % 250);
     let service = |n: usize| ServiceSample {
         name: format!("service-{n}").into(),
         counters: Vec::new(),
-        backends: (0..members).map(|m| backend(&address(n, m), calls)).collect(),
+        backends: (0..members).map(|m| backend(&address(n, m), traffic)).collect(),
     };
     Fleet((0..services).map(service).collect())
 }
 
+/// Seconds of the processor for a scrape.
+fn cpu(scrape: impl Fn()) -> f64 {
+    const SCRAPES: u32 = 50; // the system counts hundredths of a second
+    let so_far = || metrics_process::collector::collect().cpu_seconds_total.unwrap();
+    let before = so_far();
+    (0..SCRAPES).for_each(|_| scrape());
+    (so_far() - before) / f64::from(SCRAPES)
+}
+
 fn bench(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let fleets = [("idle 1000 x 20", (1000, 20, 0)), ("busy 100 x 20", (100, 20, 1000))];
-    for (name, (services, members, calls)) in fleets {
-        let fleet = fleet(services, members, calls);
+    let fleets = [
+        ("idle 1000 x 20", (1000, 20, IDLE)),
+        ("calls 100 x 20", (100, 20, CALLS)),
+        ("calls 2000 x 1", (2000, 1, CALLS)),
+        ("calls and streams 100 x 20", (100, 20, ALL)),
+    ];
+    for (name, (services, members, traffic)) in fleets {
+        let fleet = fleet(services, members, traffic);
         let exporter = Exporter::new(fleet, vec![Arc::default()], MetricsSettings::default());
-        for (format, gzip) in
-            [(Format::Text, false), (Format::Text, true), (Format::Protobuf, true)]
-        {
+        for (format, gzip) in [
+            (Format::Text, false),
+            (Format::Text, true),
+            (Format::Protobuf, false),
+            (Format::Protobuf, true),
+        ] {
             let encoding = Encoding { format, gzip };
             let scrape = || runtime.block_on(exporter.scrape(encoding)).unwrap();
-            println!("{name}, {encoding:?}: {} bytes", scrape().len());
-            criterion.bench_function(&format!("{name}, {format:?}, gzip {gzip}"), |bencher| {
-                bencher.iter(scrape);
-            });
+            let name = format!("{name}, {format:?}{}", if gzip { ", gzip" } else { "" });
+            let cpu = cpu(|| drop(scrape())) * 1e3;
+            println!("{name}: {} bytes, {cpu:.1} ms of CPU", scrape().len());
+            criterion.bench_function(&name, |bencher| bencher.iter(scrape));
         }
     }
 }
