@@ -11,12 +11,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::Plan;
-use crate::net::{BACKLOG, Descriptors, WorkerHandle};
+use crate::net::{Descriptors, WorkerHandle};
 use crate::service::Registry;
 use crate::tasks::Tasks;
 use crate::telemetry::{
@@ -38,6 +37,19 @@ pub enum StartError {
         what: &'static str,
         /// The address.
         address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// An address cannot be listened on, and the gateway itself may be why.
+    #[error(
+        "cannot listen on {address} for clients: {source}; this gateway listens on {held}: \
+         unless another program is in the way too, it takes a restart"
+    )]
+    Held {
+        /// What was to be listened on.
+        address: SocketAddr,
+        /// What is listened on.
+        held: SocketAddr,
         /// What the system says.
         source: std::io::Error,
     },
@@ -79,14 +91,11 @@ impl Gateway {
     pub async fn start(plan: Plan) -> Result<Gateway, StartError> {
         let tasks = Arc::<Tasks>::default();
         let refused = Arc::<RefusedConnections>::default();
-        let mut listeners = Listeners::new(&tasks, &refused);
+        let own = [plan.control.address, plan.metrics.address];
+        let mut listeners = Listeners::new(&tasks, &refused, own);
         let prepared = listeners.prepare(&plan.listeners)?;
-        let control_socket = bind("the control API", plan.control.address)?;
-        let metrics_socket = bind("metrics", plan.metrics.address)?;
-        let control = control_socket.local_addr().unwrap_or(plan.control.address);
-        let metrics = metrics_socket.local_addr().unwrap_or(plan.metrics.address);
-        let control_socket = control_socket.into_std().map_err(StartError::Worker)?;
-        let metrics_socket = metrics_socket.into_std().map_err(StartError::Worker)?;
+        let (control_socket, control) = cold::bind("the control API", plan.control.address, &plan)?;
+        let (metrics_socket, metrics) = cold::bind("metrics", plan.metrics.address, &plan)?;
         warn_of_open_control(&plan);
         warn_of_few_descriptors(&plan);
 
@@ -232,16 +241,6 @@ async fn all_gone(workers: &[WorkerHandle]) {
     while workers.iter().any(|worker| worker.connections() > 0) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let open = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    open().map_err(|source| StartError::Listen { what, address, source })
 }
 
 fn warn_of_open_control(plan: &Plan) {

@@ -5,6 +5,7 @@
 //! each connection that has output once.
 
 mod accept;
+mod bind;
 mod buffers;
 mod cancel;
 mod conn;
@@ -15,6 +16,7 @@ mod linger;
 mod listener;
 mod lull;
 mod origin;
+mod overlap;
 mod resets;
 mod socket;
 mod stream;
@@ -23,7 +25,8 @@ mod timer;
 mod tls;
 mod worker;
 
-pub use accept::{Acceptor, BACKLOG, ListenerSpec, accept_loop};
+pub use accept::{Acceptor, ListenerSpec, accept_loop};
+pub use bind::{Beside, bind, listen};
 pub use cancel::{MOST_RESETS, Room};
 pub use conn::{Closed, Codec, Conn, Handler};
 pub use descriptors::{Descriptors, Purpose, raise_descriptor_limit};
@@ -31,6 +34,7 @@ pub use io::Io;
 pub use listener::Listener;
 pub use lull::pause;
 pub use origin::Origin;
+pub use overlap::{clash, leaves_ipv4, overlap, takes_in};
 pub use socket::Socket;
 pub use stream::{Over, Stream, splice};
 pub use tee::{Cut, Tee};

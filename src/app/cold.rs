@@ -4,14 +4,16 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::StartError;
+use crate::config::Plan;
 use crate::control;
-use crate::net::Descriptors;
+use crate::net::{self, Descriptors, leaves_ipv4};
 use crate::service::Registry;
 use crate::tasks::{Task, Tasks, lasting};
 use crate::telemetry::{Certificates, Exporter, Health, Readiness, RefusedConnections, Server};
@@ -31,6 +33,22 @@ pub struct Cold {
     pub certificates: Arc<Certificates>,
     pub readiness: watch::Receiver<Readiness>,
     pub tasks: Arc<Tasks>,
+}
+
+/// A socket of the gateway for others than clients, and where it is.
+pub fn bind(
+    what: &'static str,
+    address: SocketAddr,
+    plan: &Plan,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let all: Vec<_> = plan.listeners.iter().map(|listener| listener.address).collect();
+    let own = [plan.control.address, plan.metrics.address];
+    let ipv6_only = leaves_ipv4(address, &[&*all, &own].concat());
+    let socket = net::bind(address, ipv6_only, false).and_then(net::listen);
+    let socket = socket.and_then(tokio::net::TcpListener::into_std);
+    let at = socket.and_then(|socket| Ok((socket.local_addr()?, socket)));
+    let (bound, socket) = at.map_err(|source| StartError::Listen { what, address, source })?;
+    Ok((socket, bound))
 }
 
 impl Cold {

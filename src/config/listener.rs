@@ -12,7 +12,7 @@ use super::{limits, metrics, tls};
 use crate::http2::Limits;
 use crate::model::forwarding::network;
 use crate::model::{ForwardedHeaders, Forwarding, Peer, address};
-use crate::net::ListenerSpec;
+use crate::net::{ListenerSpec, clash, takes_in};
 
 /// Connections that one listener takes unless told otherwise.
 const MAX_CONNECTIONS: usize = 20_000;
@@ -122,21 +122,27 @@ pub fn metrics(node: &Node, problems: &Problems) -> (MetricsPlan, Span) {
 /// Two things cannot listen on one port of one interface.
 pub fn refuse_shared(bound: &[(SocketAddr, Span)], problems: &Problems) {
     for (index, (address, span)) in bound.iter().enumerate() {
-        let clashes = |other: &SocketAddr| {
-            let (one, two) = (address.ip(), other.ip());
-            let same_family = one.is_ipv4() == two.is_ipv4();
-            let overlap = one == two || one.is_unspecified() || two.is_unspecified();
-            address.port() == other.port() && address.port() != 0 && same_family && overlap
-        };
-        let earlier = bound.iter().take(index).find(|(other, _)| clashes(other));
+        let earlier = bound.iter().take(index).find(|(other, _)| clash(*other, *address));
         if let Some((other, first)) = earlier {
-            let message = match other == address {
-                true => format!("{address} is listened on twice"),
-                false => format!("{address} and {other} are the same port"),
+            let message = match takes_in(*other, *address) {
+                true => taken_in(*other, *address),
+                false if takes_in(*address, *other) => taken_in(*address, *other),
+                false => format!("{address} is listened on twice"),
             };
             problems.error_again(*span, message, *first);
         }
     }
+}
+
+fn taken_in(wide: SocketAddr, narrow: SocketAddr) -> String {
+    let all = if wide.is_ipv6() && narrow.is_ipv4() { "IPv4 too" } else { "all interfaces" };
+    format!("{wide} takes in {narrow}: `{}` is {all}", bare(wide))
+}
+
+/// The address without its port, as it is written.
+fn bare(address: SocketAddr) -> String {
+    let text = address.to_string();
+    text.rsplit_once(':').map_or(text.clone(), |(ip, _)| ip.to_owned())
 }
 
 fn bind(node: &Node, problems: &Problems) -> Option<(SocketAddr, Span)> {

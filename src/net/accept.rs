@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::coop::unconstrained;
 use tokio_rustls::TlsAcceptor;
 
+use super::bind::{BACKLOG, hush};
 use super::conn::{Closed, Codec, Conn, Handler};
 use super::descriptors::{Descriptors, Purpose};
 use super::io::Io;
@@ -31,8 +32,8 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// How often it is said that this is so.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Connections that may wait to be accepted.
-pub const BACKLOG: u32 = 4096;
+/// Within this, clients whose connection has begun have made it, when another socket takes over.
+const HAND_OVER: Duration = Duration::from_millis(250);
 
 /// TLS handshakes under way on one worker; further ones wait, within their time.
 const HANDSHAKES: usize = 256;
@@ -107,14 +108,27 @@ pub async fn accept_loop(
             }
         }
     }
-    // Those that the system has accepted for us believe that they are connected.
+    if listener.has_successor() {
+        hush(&socket);
+        accept_waiting(&socket, &listener, &workers, &mut seldom).await;
+        tokio::time::sleep(HAND_OVER).await;
+    }
+    accept_waiting(&socket, &listener, &workers, &mut seldom).await;
+}
+
+/// Accepts those whom the system has accepted for us: they believe that they are connected.
+async fn accept_waiting(
+    socket: &TcpListener,
+    listener: &Arc<Listener>,
+    workers: &[WorkerHandle],
+    seldom: &mut Seldom,
+) {
     for _ in 0..BACKLOG {
         let waiting = poll_fn(|cx| Poll::Ready(socket.poll_accept(cx)));
         match unconstrained(waiting).await {
-            Poll::Ready(Ok((stream, peer))) => {
-                admit(stream, peer, &listener, &workers, &mut seldom);
-            }
-            _ => return,
+            Poll::Ready(Ok((stream, peer))) => admit(stream, peer, listener, workers, seldom),
+            Poll::Ready(Err(_)) => listener.refusals.count(Refusal::AcceptFailed),
+            Poll::Pending => return,
         }
     }
 }

@@ -17,6 +17,7 @@ pub struct Listener {
     pub(super) connections: Arc<AtomicUsize>,
     pub(super) refusals: Arc<Refusals>,
     closed: AtomicBool,
+    has_successor: AtomicBool,
     close: Notify,
 }
 
@@ -28,6 +29,7 @@ impl Listener {
             connections: Arc::default(),
             refusals,
             closed: AtomicBool::new(false),
+            has_successor: AtomicBool::new(false),
             close: Notify::new(),
         })
     }
@@ -51,6 +53,17 @@ impl Listener {
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.close.notify_one();
+    }
+
+    /// As [`Listener::close`], where another one takes its clients.
+    pub fn hand_over(&self) {
+        self.has_successor.store(true, Ordering::Relaxed);
+        self.close();
+    }
+
+    /// Whether another one takes its clients. For its acceptor, once it is closed.
+    pub(super) fn has_successor(&self) -> bool {
+        self.has_successor.load(Ordering::Relaxed)
     }
 
     /// Whether it is closed, so that its connections have to go.

@@ -3,6 +3,7 @@
 mod doubts;
 mod empty;
 mod input;
+mod listening;
 mod short;
 mod variables;
 

@@ -1,7 +1,10 @@
 //! Listeners that come, change and go, and certificates that are renewed.
 
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::Path;
 
+use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 
@@ -9,7 +12,9 @@ use crate::support::backend::Backend;
 use crate::support::certificates::Authority;
 use crate::support::client::{self, Client, message};
 use crate::support::eventually;
-use crate::support::frames::{DATA, END_STREAM, Frames, GOAWAY, HEADERS, message as framed};
+use crate::support::frames::{
+    DATA, END_STREAM, Frames, GOAWAY, HEADERS, SETTINGS, message as framed,
+};
 use crate::support::gateway::{Gateway, one_service};
 use crate::support::process::Process;
 
@@ -68,6 +73,128 @@ async fn an_address_that_is_taken_changes_nothing() {
     let errors = [("result", "error")];
     let page = gateway.metrics().await;
     assert_eq!(page.value("equipoise_config_reloads_total", &errors), 3.0);
+}
+
+/// These addresses, all with this port, as the rows of `listeners`.
+fn at(ips: &[&str], port: u16) -> Vec<String> {
+    ips.iter().map(|ip| format!("{{ address: \"{ip}:{port}\" }}")).collect()
+}
+
+fn on(yaml: &str, ips: &[&str], port: u16) -> String {
+    let rows = at(ips, port);
+    listening(yaml, &rows.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+async fn answers(ip: &str, port: u16) -> bool {
+    let address: SocketAddr = format!("{ip}:{port}").parse().unwrap();
+    if TcpStream::connect(address).await.is_err() {
+        return false;
+    }
+    client::connect(address).await.unary(message("x")).await.is_ok()
+}
+
+#[tokio::test]
+async fn one_port_is_listened_on_for_both_families() {
+    let backend = Backend::start().await;
+    let yaml = one_service(&[backend.address], "");
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let mut gateway = Gateway::start(&on(&yaml, &["0.0.0.0", "[::]"], free)).await;
+    for (ips, v4, v6) in [
+        (&["0.0.0.0", "[::]"][..], true, true),
+        (&["[::]"], true, true),
+        (&["[::]", "0.0.0.0"], true, true),
+        (&["0.0.0.0"], true, false),
+        (&["[::]"], true, true),
+        (&["[::1]", "0.0.0.0"], true, true),
+        (&["[::1]"], false, true),
+        (&["[::]"], true, true),
+        (&["127.0.0.1"], true, false),
+    ] {
+        assert!(gateway.reload(&on(&yaml, ips, free)).await, "{ips:?}");
+        for (ip, taken) in [("127.0.0.1", v4), ("[::1]", v6)] {
+            let what = format!("{ip} with {ips:?}");
+            eventually(&what, async || answers(ip, free).await == taken).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_takes_over_from_another_and_no_client_is_let_down() {
+    let backend = Backend::start().await;
+    let yaml = one_service(&[backend.address], "");
+    let mut gateway = Gateway::to(&[backend.address]).await;
+    let front = gateway.front();
+    let mut frames = Frames::connect(front, &[]).await;
+    frames.grpc(1, 0, "/echo.Echo/Unary", &[("x-hold", "1")]).await;
+    frames.send(DATA, END_STREAM, 1, &framed(b"")).await;
+    eventually("it is there", async || backend.seen.active() == 1).await;
+
+    let held = tokio::spawn(async move {
+        let goaway = frames.find(|frame| frame.kind == GOAWAY).await;
+        assert_eq!(&goaway.payload[4..8], &[0; 4], "it is asked to go, in good order");
+        frames.find(|frame| frame.is(HEADERS, END_STREAM) && frame.stream == 1).await;
+    });
+
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let come = |_| {
+        let stopped = stopped.clone();
+        tokio::spawn(async move {
+            while !*stopped.borrow() {
+                let mut frames = Frames::connect(front, &[]).await;
+                frames.find(|frame| frame.kind == SETTINGS).await;
+            }
+        })
+    };
+    let coming: Vec<_> = (0..4).map(come).collect();
+    for _ in 0..3 {
+        for ips in [&["0.0.0.0"][..], &["[::]"], &["0.0.0.0", "[::]"], &["127.0.0.1"]] {
+            assert!(gateway.reload(&on(&yaml, ips, front.port())).await, "{ips:?}");
+            assert!(answers("127.0.0.1", front.port()).await, "{ips:?}");
+        }
+    }
+    stop.send(true).unwrap();
+    for coming in coming {
+        coming.await.expect("every connection is served");
+    }
+    backend.release();
+    held.await.expect("the stream that began before has its answer");
+}
+
+/// Whether another program can listen beside those that listen on this port.
+fn can_be_shared(port: u16) -> bool {
+    let address = SocketAddr::from(([0, 0, 0, 0], port));
+    let other = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    other.set_reuse_address(true).unwrap();
+    match other.bind(&address.into()) {
+        Ok(()) => true,
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::AddrInUse);
+            false
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_take_over_that_fails_changes_nothing() {
+    let [a, b] = [Backend::start().await, Backend::start().await];
+    let mut gateway = Gateway::to(&[a.address]).await;
+    let front = gateway.front();
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = format!("{{ address: {} }}", taken.local_addr().unwrap());
+    let own = at(&["0.0.0.0"], gateway.control_address().port());
+    let wide = at(&["[::]"], front.port());
+    for listeners in [[&*wide[0], &*taken], [&*taken, &*wide[0]], [&*wide[0], &*own[0]]] {
+        let yaml = listening(&one_service(&[b.address], ""), &listeners);
+        assert!(!gateway.reload(&yaml).await);
+        assert_eq!(gateway.fronts(), [front]);
+        assert!(!can_be_shared(front.port()));
+        let answer = client::connect(front).await.unary(message("x")).await.unwrap();
+        assert_eq!(client::backend(&answer), a.address);
+    }
+    assert!(gateway.reload(&on(&one_service(&[b.address], ""), &["0.0.0.0"], front.port())).await);
+    assert!(!can_be_shared(front.port()));
+    let answer = client::connect(front).await.unary(message("x")).await.unwrap();
+    assert_eq!(client::backend(&answer), b.address);
 }
 
 #[tokio::test]
