@@ -11,7 +11,7 @@ use super::report::{Problems, Span};
 use super::{limits, metrics, tls};
 use crate::http2::Limits;
 use crate::model::forwarding::network;
-use crate::model::{ForwardedHeaders, Forwarding, Peer, address};
+use crate::model::{ForwardedHeaders, Forwarding, address};
 use crate::net::{ListenerSpec, clash, takes_in};
 
 /// Connections that one listener takes unless told otherwise.
@@ -61,18 +61,8 @@ fn forwarding(node: &Node, problems: &Problems) -> Forwarding {
     fields.set("headers", &mut forwarding.headers, word(&WORDS));
     fields.set("grpc", &mut forwarding.grpc, boolean);
     if let Some(node) = fields.get_list("trust") {
-        let proxies = items(node, problems).iter().filter_map(|node| {
-            scalar(node, problems, |text| match text {
-                Peer::UNIX => Ok(None),
-                text => network(text).map(Some),
-            })
-        });
-        for proxy in proxies {
-            match proxy {
-                Some(network) => forwarding.trust.push(network),
-                None => forwarding.trust_unix = true,
-            }
-        }
+        let networks = items(node, problems).iter();
+        forwarding.trust = networks.filter_map(|node| scalar(node, problems, network)).collect();
     }
     fields.finish();
     forwarding
