@@ -95,6 +95,7 @@ fn fleet(services: usize, members: usize, traffic: Traffic) -> Fleet {
     let address = |n: usize, m: usize| format!("10.{}.{}.{m}:50051", n / 250, n % 250);
     let service = |n: usize| ServiceSample {
         name: format!("service-{n}").into(),
+        methods: Vec::new(),
         counters: Vec::new(),
         backends: (0..members).map(|m| backend(&address(n, m), traffic)).collect(),
     };

@@ -7,6 +7,7 @@ mod convert;
 mod explain;
 mod limit;
 mod log_level;
+mod methods;
 mod overridden;
 mod policy;
 mod server;

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod budget;
+mod calls;
 mod fields;
 mod filter;
 mod forward;

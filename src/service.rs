@@ -7,6 +7,7 @@
 mod change;
 mod handle;
 mod history;
+mod methods;
 mod overridden;
 mod overrides;
 mod past;
@@ -25,6 +26,7 @@ mod writer;
 pub use change::{CONFIGURED, Change, ChangeError, Conditions};
 pub use handle::{Service, SnapshotCache};
 pub use history::Since;
+pub use methods::{MOST_METHODS, MethodTable, OTHER_METHOD};
 pub use overridden::{Overridden, OverrideKind, Setting};
 pub use recent::Recent;
 pub use registry::Registry;

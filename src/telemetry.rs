@@ -12,6 +12,7 @@ mod health;
 mod http;
 mod known;
 pub mod log;
+mod methods;
 pub mod names;
 mod own;
 mod page;

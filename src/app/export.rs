@@ -52,6 +52,7 @@ fn service(service: &Service) -> ServiceSample {
         name: service.name().into(),
         counters: counters(service),
         backends: backends(&view),
+        methods: service.methods().all(),
     }
 }
 

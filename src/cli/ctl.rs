@@ -8,6 +8,7 @@ mod client;
 mod error;
 mod json;
 mod log_level;
+mod methods;
 mod overrides;
 mod parse;
 mod policies;
@@ -80,6 +81,7 @@ Examples:
   equipoise ctl backends orders                            state, weight, share, success, latency
   equipoise ctl set-weight orders 127.0.0.1:50051=80 127.0.0.1:50052=20
   equipoise ctl backends orders --since 7                  requests, failures and codes since then
+  equipoise ctl methods orders                             requests, success and latency by gRPC method
   equipoise ctl add orders 127.0.0.1:50053=5               a backend that the file does not have
   equipoise ctl remove orders 127.0.0.1:50051              drain it first to see it run empty
   equipoise ctl set-policy orders round_robin
@@ -131,6 +133,8 @@ enum Command {
     ResetSplit(split::Reset),
     /// Show how each service spreads its requests, with every setting in effect
     Policies(policies::Args),
+    /// Show how the gRPC methods of a service do
+    Methods(methods::Args),
     /// Say which route a request would take, and why
     Route(route::Args),
     /// See what is logged, or change it until the process ends
@@ -189,6 +193,7 @@ pub async fn execute(args: Args, out: &mut dyn Write, screen: Screen) -> Result<
         Command::SetPolicy(args) => args.run(session).await?,
         Command::Reset(args) => args.run(session).await?,
         Command::Policies(args) => args.run(session).await?,
+        Command::Methods(args) => args.run(session).await?,
         Command::Split(args) => args.run(session).await?,
         Command::SetSplit(args) => args.run(session).await?,
         Command::ResetSplit(args) => args.run(session).await?,

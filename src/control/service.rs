@@ -240,6 +240,14 @@ impl proto::control_server::Control for Control {
         let by = audit::who(&request);
         super::log_level::set(&by, &request.into_inner().level).map(Response::new)
     }
+
+    async fn list_methods(
+        &self,
+        request: Request<proto::ListMethodsRequest>,
+    ) -> Result<Response<proto::ListMethodsResponse>, Status> {
+        let service = self.find(&request.into_inner().service)?;
+        Ok(Response::new(super::methods::list(service.methods())))
+    }
 }
 
 fn conditions(expected_revision: Option<u64>, allow_empty: bool) -> Conditions {

@@ -4,6 +4,7 @@
 //! The counters of a decade are allocated when its first sample comes, and most backends keep to
 //! two or three of the eight.
 
+mod buckets;
 mod grid;
 
 use std::sync::OnceLock;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::stats::increment;
+pub use buckets::Buckets;
 pub use grid::nearest_bound;
 use grid::{PAGE, PAGES, middle, place};
 

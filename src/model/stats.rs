@@ -151,9 +151,7 @@ impl WorkerStats {
     /// Adds the counts of codes and of streams to `totals`.
     pub fn add_codes_to(&self, totals: &mut StatTotals) {
         totals.streams.add(&self.streams());
-        for (sum, count) in totals.grpc.iter_mut().zip(&self.grpc) {
-            *sum += count.load(Relaxed);
-        }
+        totals.add_grpc(&self.grpc);
         if let Some(counts) = self.http2.get() {
             totals.http2.resize(HTTP_STATUSES, 0);
             for (sum, count) in totals.http2.iter_mut().zip(counts.iter()) {
@@ -195,6 +193,13 @@ impl StatTotals {
         let http = (100u16..).zip(&self.http2);
         let http = http.map(|(status, n)| (Protocol::Http, Code::Http(status), *n));
         grpc.chain(http).filter(|(_, _, n)| *n > 0)
+    }
+
+    /// Adds the counts of gRPC codes.
+    pub(super) fn add_grpc(&mut self, counts: &[AtomicU64; 17]) {
+        for (sum, count) in self.grpc.iter_mut().zip(counts) {
+            *sum += count.load(Relaxed);
+        }
     }
 
     /// The counts of all codes, whether they occurred or not.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::calls::{Called, End};
 use super::key::{Issued, SetCookie};
 use super::methods::Method;
 use super::target::View;
@@ -22,6 +23,21 @@ const LATE_HEAD: Duration = Duration::from_secs(1);
 /// What starts as a stream and ends with one message, this soon after the head, was a call.
 const CALL_ENDS: Duration = Duration::from_secs(1);
 
+/// What an exchange begins as.
+pub struct Start {
+    /// Call or stream.
+    pub class: ExchangeClass,
+    /// Whether the exchange may teach if its method streams.
+    pub learning: bool,
+    /// Its method, if it is gRPC, to be counted by.
+    pub called: Option<Called>,
+}
+
+impl Start {
+    /// A request that is not gRPC.
+    pub const HTTP: Start = Start { class: ExchangeClass::Call, learning: false, called: None };
+}
+
 /// An exchange that a backend was picked for.
 pub struct Attempt {
     view: Rc<View>,
@@ -31,21 +47,18 @@ pub struct Attempt {
     class: Cell<ExchangeClass>,
     /// When it became what it is.
     began: Cell<Time>,
-    /// Its method, where the exchange may teach whether that streams.
-    method: Cell<Option<Method>>,
+    /// Whether it may teach if its method streams.
+    learning: Cell<bool>,
+    called: Option<Called>,
     head_at: Cell<Option<Time>>,
     /// Whether the time to the head may yet become a sample of the latency.
     head_tells: Cell<bool>,
 }
 
 impl Attempt {
-    /// The exchange counts as open from now on, and begins as one of `class`.
-    pub fn begin(
-        view: Rc<View>,
-        index: usize,
-        (class, method): (ExchangeClass, Option<Method>),
-        worker: &Worker,
-    ) -> Attempt {
+    /// The exchange counts as open from now on.
+    pub fn begin(view: Rc<View>, index: usize, start: Start, worker: &Worker) -> Attempt {
+        let Start { class, learning, called } = start;
         let now = worker.now();
         let attempt = Attempt {
             pool: Rc::clone(&view.pools[index]),
@@ -53,7 +66,8 @@ impl Attempt {
             sent: Cell::new(now),
             class: Cell::new(class),
             began: Cell::new(now),
-            method: Cell::new(method),
+            learning: Cell::new(learning),
+            called,
             head_at: Cell::new(None),
             head_tells: Cell::new(false),
         };
@@ -79,11 +93,17 @@ impl Attempt {
         self.class.get() == ExchangeClass::Stream
     }
 
-    /// Notes the path of a gRPC method that may turn out to stream.
-    pub fn note_method(&self, path: &[u8]) {
-        if !self.is_stream() && self.method.get().is_none() {
-            self.method.set(Some(self.view.methods.of(path)));
+    /// Notes that its method, if it is gRPC, may turn out to stream.
+    pub fn note_method(&self) {
+        if !self.is_stream() {
+            self.learning.set(true);
         }
+    }
+
+    /// Its method, if it may still teach whether that streams; once.
+    fn take_learning(&self) -> Option<Method> {
+        let called = self.called.as_ref().filter(|_| self.learning.take())?;
+        self.view.calls.method(called)
     }
 
     /// When the head of the response came, if it has.
@@ -130,7 +150,7 @@ impl Attempt {
         self.class.set(ExchangeClass::Stream);
         self.began.set(now);
         self.endpoint().worker_stats(worker.index()).record_stream_opened();
-        if let Some(method) = self.method.take() {
+        if let Some(method) = self.take_learning() {
             self.view.methods.learn_stream(method);
         }
         self.observe_head(now);
@@ -157,6 +177,10 @@ impl Attempt {
     ) {
         let now = worker.now();
         let stats = self.endpoint().worker_stats(worker.index());
+        let took = (!self.is_stream()).then(|| now.since(started));
+        if let Some(called) = &self.called {
+            self.view.calls.count(called, &End { code, ending, took });
+        }
         if self.is_stream() {
             stats.record_stream_ended(code);
             self.learn(code, answered, now);
@@ -177,7 +201,7 @@ impl Attempt {
     /// Learns from what started as a stream of a method that was learnt to be one. An error, or a
     /// client that gave up, teaches nothing.
     fn learn(&self, code: Code, answered: Option<Time>, now: Time) {
-        let Some(method) = self.method.take().filter(|_| code == Code::Grpc(GrpcCode::Ok)) else {
+        let Some(method) = self.take_learning().filter(|_| code == Code::Grpc(GrpcCode::Ok)) else {
             return;
         };
         let soon = self.head_at.get().is_some_and(|head_at| now.since(head_at) < CALL_ENDS);

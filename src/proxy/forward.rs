@@ -7,11 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Start};
 use super::fields::RequestHead;
 use super::front::Proxy;
 use super::key::{Asker, Issued};
-use super::methods::Method;
 use super::reject::{Asked, Failure, reply};
 use super::request_line::RequestLine;
 use super::tally::Destination;
@@ -98,7 +97,7 @@ impl Request {
             let view = to.target().view();
             let again = last == Failure::BackendRefused;
             let start = self.starts_as(&view);
-            let Some(index) = self.pick(&view, start.0, &tried, again) else { break };
+            let Some(index) = self.pick(&view, start.class, &tried, again) else { break };
             tried.push(view.endpoint(index));
             let attempt = Attempt::begin(view, index, start, &self.proxy.worker);
             let back = match self.open(&attempt).await {
@@ -139,9 +138,9 @@ impl Request {
     }
 
     /// What its exchange begins as.
-    fn starts_as(&self, view: &View) -> (ExchangeClass, Option<Method>) {
-        if !self.grpc || !view.knows_streams() {
-            return (ExchangeClass::Call, None);
+    fn starts_as(&self, view: &View) -> Start {
+        if !self.grpc {
+            return Start::HTTP;
         }
         view.starts_as(self.head.borrow().get(Name::Path).unwrap_or_default())
     }

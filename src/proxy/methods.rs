@@ -30,6 +30,13 @@ struct Learnt {
     sureness: u8,
 }
 
+impl Method {
+    /// The hash, for tables.
+    pub fn hash(self) -> u64 {
+        self.0
+    }
+}
+
 impl Methods {
     /// The method of a request with this path.
     pub fn of(&self, path: &[u8]) -> Method {

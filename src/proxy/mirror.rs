@@ -8,19 +8,18 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Start};
 use super::fields::{self, RequestHead};
 use super::forward::Request;
 use super::forwarded::source_address;
 use super::key::Asker;
-use super::methods::Method;
 use super::relay::grpc_code;
 use super::routed::Routed;
 use super::stream_watch::StreamWatch;
 use super::target::{Target, View};
 use crate::http2::{Headers, Name};
 use crate::model::route::Mirror;
-use crate::model::{Break, Code, Copied, Ending, ExchangeClass, GrpcCode, Peer, Time};
+use crate::model::{Break, Code, Copied, Ending, GrpcCode, Peer, Time};
 use crate::net::{Cut, Sleep, Stream, Tee, Worker};
 use crate::upstream::{OpenError, Version};
 
@@ -80,7 +79,7 @@ impl Copy {
             rng: self.worker.rng(),
         };
         let start = self.starts_as(&view);
-        let Some(index) = view.pick(&self.worker, &asker, start.0, &[]) else {
+        let Some(index) = view.pick(&self.worker, &asker, start.class, &[]) else {
             return Copied::Failed;
         };
         let attempt = Attempt::begin(view, index, start, &self.worker);
@@ -104,9 +103,9 @@ impl Copy {
         copied
     }
 
-    fn starts_as(&self, view: &View) -> (ExchangeClass, Option<Method>) {
-        if !self.grpc || !view.knows_streams() {
-            return (ExchangeClass::Call, None);
+    fn starts_as(&self, view: &View) -> Start {
+        if !self.grpc {
+            return Start::HTTP;
         }
         view.starts_as(self.head.get(Name::Path).unwrap_or_default())
     }

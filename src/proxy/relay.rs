@@ -43,7 +43,7 @@ impl Request {
         self.front.drop_replay();
         attempt.on_head(&self.proxy.worker, back, self.grpc);
         if !end && !back.is_whole() {
-            self.note_method(attempt);
+            attempt.note_method();
         }
         self.drop_head();
         if self.send_head(attempt, &head, end).is_err() {
@@ -210,13 +210,6 @@ impl Request {
             let _ = back.send_data(&[], true); // a backend that has ended speaks for itself
         }
         self.proxy.worker.recycle(trailers);
-    }
-
-    /// Notes the method of a gRPC exchange that goes on after its head.
-    fn note_method(&self, attempt: &Attempt) {
-        if self.grpc {
-            attempt.note_method(self.head.borrow().get(Name::Path).unwrap_or_default());
-        }
     }
 
     /// The response is whole.

@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::attempt::Start;
 use super::budget::Budget;
+use super::calls::Calls;
 use super::key::{Asker, Issued, Key, SetCookie};
 use super::methods::{Method, Methods};
 use super::observe::Upstream;
@@ -29,6 +31,7 @@ pub struct Target {
     /// Of requests that may be sent again.
     budget: Budget,
     methods: Rc<Methods>,
+    calls: Rc<Calls>,
     /// Copies of requests under way to it as a mirror.
     copies: Cell<usize>,
 }
@@ -39,6 +42,8 @@ pub struct View {
     pub pools: Box<[Rc<Pool>]>,
     /// What is known of the service's methods.
     pub methods: Rc<Methods>,
+    /// The service's calls, by their methods.
+    pub calls: Rc<Calls>,
     /// Methods that stream, as the configuration says.
     declared: HashSet<Method>,
     /// What a token is decoded into.
@@ -56,7 +61,8 @@ impl Target {
         let mut cache = service.snapshot_cache();
         let snapshot = Arc::clone(cache.load());
         let methods = Rc::<Methods>::default();
-        let empty = View::new(snapshot, Box::default(), Rc::clone(&methods));
+        let calls = Rc::new(Calls::new(service.methods(), worker.index()));
+        let empty = View::new(snapshot, Box::default(), (&methods, &calls));
         let target = Target {
             worker: Rc::clone(worker),
             observer: Rc::new(Upstream::new(service, metrics)),
@@ -67,6 +73,7 @@ impl Target {
             outages: Rc::clone(outages),
             budget: Budget::default(),
             methods,
+            calls,
             copies: Cell::new(0),
             service: Arc::clone(service),
         };
@@ -121,7 +128,7 @@ impl Target {
         let members = snapshot.set.members().iter();
         let pools = members.map(|member| self.pool(&member.endpoint, &snapshot)).collect();
         self.keep_connections(&snapshot);
-        let view = View::new(snapshot, pools, Rc::clone(&self.methods));
+        let view = View::new(snapshot, pools, (&self.methods, &self.calls));
         *self.view.borrow_mut() = Rc::new(view);
     }
 
@@ -175,26 +182,38 @@ impl Drop for Target {
 }
 
 impl View {
-    fn new(snapshot: Arc<Snapshot>, pools: Box<[Rc<Pool>]>, methods: Rc<Methods>) -> View {
+    fn new(
+        snapshot: Arc<Snapshot>,
+        pools: Box<[Rc<Pool>]>,
+        (methods, calls): (&Rc<Methods>, &Rc<Calls>),
+    ) -> View {
+        let (methods, calls) = (Rc::clone(methods), Rc::clone(calls));
         let declared = snapshot.spec.streams.iter().map(|path| methods.of(path.as_bytes()));
         let declared = declared.collect();
-        View { snapshot, pools, methods, declared, scratch: RefCell::default() }
+        View { snapshot, pools, methods, calls, declared, scratch: RefCell::default() }
     }
 
     /// Whether any method is known to stream, so that a request's has to be looked up.
-    pub fn knows_streams(&self) -> bool {
+    fn knows_streams(&self) -> bool {
         !self.declared.is_empty() || !self.methods.is_empty()
     }
 
-    /// What a gRPC request with this path starts as, and its method if that may teach more.
-    pub fn starts_as(&self, path: &[u8]) -> (ExchangeClass, Option<Method>) {
-        let method = self.methods.of(path);
+    /// What a gRPC request with this path starts as.
+    pub fn starts_as(&self, path: &[u8]) -> Start {
+        let (called, method) = self.calls.find(path, &self.methods);
+        let (class, learning) =
+            if self.knows_streams() { self.class_of(method) } else { (ExchangeClass::Call, false) };
+        Start { class, learning, called: Some(called) }
+    }
+
+    /// What an exchange of this method starts as, and whether that may teach more.
+    fn class_of(&self, method: Method) -> (ExchangeClass, bool) {
         if self.declared.contains(&method) {
-            (ExchangeClass::Stream, None) // what is declared wins
+            (ExchangeClass::Stream, false) // what is declared wins
         } else if self.methods.streams(method) {
-            (ExchangeClass::Stream, Some(method))
+            (ExchangeClass::Stream, true)
         } else {
-            (ExchangeClass::Call, Some(method))
+            (ExchangeClass::Call, true)
         }
     }
 

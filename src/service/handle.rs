@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use super::change::{Change, ChangeError, Conditions};
 use super::view::ServiceView;
 use super::writer::{Asked, Command, Writer};
-use super::{Rejections, ServiceSpec, Snapshot};
+use super::{MethodTable, Rejections, ServiceSpec, Snapshot};
 use crate::model::{CopyCounts, WorkerCounter};
 use crate::tasks::{Task, Tasks, lasting};
 
@@ -29,6 +29,7 @@ pub struct Service {
     retries: WorkerCounter,
     copies: CopyCounts,
     rejections: Arc<Rejections>,
+    methods: Arc<MethodTable>,
 }
 
 impl Service {
@@ -69,7 +70,8 @@ impl Service {
         runtime.spawn(Arc::clone(tasks).keep(Task::Service, write));
         let retries = WorkerCounter::new(workers);
         let copies = CopyCounts::new(workers);
-        Arc::new(Service { name, snapshot, view, commands, retries, copies, rejections })
+        let methods = Arc::new(MethodTable::new(workers));
+        Arc::new(Service { name, snapshot, view, commands, retries, copies, rejections, methods })
     }
 
     /// The name, unique.
@@ -90,6 +92,11 @@ impl Service {
     /// Requests for it that got no answer of a backend.
     pub fn rejections(&self) -> &Rejections {
         &self.rejections
+    }
+
+    /// Its calls by their methods.
+    pub fn methods(&self) -> &Arc<MethodTable> {
+        &self.methods
     }
 
     /// The newest snapshot.

@@ -20,7 +20,7 @@ use super::settings::MetricsSettings;
 use super::worker::{Closed, Side, WorkerMetrics};
 use crate::clock;
 use crate::model::{
-    Certificate, Endpoint, EwmaParams, Load, Refusal, RejectTotals, Time, WindowStats,
+    Certificate, Endpoint, EwmaParams, Load, MethodStats, Refusal, RejectTotals, Time, WindowStats,
 };
 use crate::tasks::Task;
 
@@ -71,6 +71,8 @@ pub struct ServiceSample {
     /// Every backend that it is configured with, eligible or not, and those that are leaving; no
     /// two at one address.
     pub backends: Vec<BackendSample>,
+    /// Its methods; what has no name of its own is called `other`.
+    pub methods: Vec<Arc<MethodStats>>,
 }
 
 /// A counter of a service.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::budget::{Claim, Claims, Named, allot, name_all};
 use super::export::{BackendSample, CounterId, ServiceCounter, ServiceSample};
 use super::known::{Known, Lives};
+use super::methods::Methods;
 use super::series::Prices;
 use super::settings::ResponseStart;
 use crate::model::{Counts, StatTotals};
@@ -24,6 +25,7 @@ pub(super) struct Fold {
     services: HashMap<Arc<str>, KnownService>,
     /// The sums, by service.
     rests: BTreeMap<Arc<str>, Rest>,
+    methods: Methods,
     folded: Folded,
 }
 
@@ -71,6 +73,9 @@ pub(super) struct Folded {
     pub(super) backends: usize,
     /// Of backends by code.
     pub(super) codes: usize,
+    pub(super) methods: usize,
+    /// Of methods by code.
+    pub(super) method_codes: usize,
 }
 
 impl KnownService {
@@ -116,7 +121,8 @@ impl Fold {
     /// Nothing was shown so far.
     pub(super) fn new(prices: Prices) -> Fold {
         let (services, rests) = (HashMap::new(), BTreeMap::new());
-        Fold { prices, services, rests, folded: Folded::default() }
+        let methods = Methods::new(prices);
+        Fold { prices, services, rests, methods, folded: Folded::default() }
     }
 
     /// Begins a page on `services` with so many series: says who is named on it, in their order.
@@ -137,6 +143,10 @@ impl Fold {
                     self.folded.codes += backend.known.folded_codes();
                 }
             }
+            let named = named.members.get(service.backends.len()..).unwrap_or_default();
+            let folded = self.methods.name(service, named, &mut left);
+            self.folded.methods += folded.methods;
+            self.folded.method_codes += folded.codes;
         }
         named
     }
@@ -148,19 +158,27 @@ impl Fold {
         for service in services {
             self.services.entry(Arc::clone(&service.name)).or_default().meet(service);
         }
+        self.methods.meet(services, &names);
     }
 
     fn claims(&self, service: &ServiceSample) -> Claims {
         let of = self.services.get(&service.name);
         let known = |backend: &BackendSample| of?.backends.get(backend.endpoint.address());
         let known = service.backends.iter().filter_map(known);
-        let members: Vec<Claim> = known.map(|backend| backend.known.claim(self.prices)).collect();
-        let traffic = members.iter().map(|claim| claim.traffic).sum();
+        let price = |busy, codes, streams| self.prices.backend(busy, codes, streams);
+        let mut members: Vec<Claim> = known.map(|backend| backend.known.claim(price)).collect();
+        let methods = self.methods.claims(service);
+        let sum_of = |claims: &[Claim]| claims.iter().map(|claim| claim.traffic).sum::<u64>();
+        // What backends had that have left is counted by method still.
+        let traffic = sum_of(&members).max(sum_of(&methods));
         let busy = of.is_some_and(KnownService::busy);
         let held = of.is_some_and(|service| service.named) && traffic > 0;
         let counters = service.counters.iter().filter(|counter| busy || counter.value > 0).count();
-        let series = self.prices.service(busy) + counters;
+        let nameless = self.methods.nameless_series(service);
+        let series = self.prices.service(busy) + counters + nameless;
         let sum = self.sum_series(of.into_iter().flat_map(KnownService::known));
+        let sum = sum + self.methods.sum_series(service) - nameless;
+        members.extend(methods);
         Claims { service: Claim { held, traffic, series }, sum, members }
     }
 
@@ -181,7 +199,7 @@ impl Fold {
         let counters: HashSet<CounterId> = counters.map(|counter| counter.id.summed()).collect();
         let busy = all.clone().any(KnownService::busy);
         let sum = self.sum_series(all.flat_map(KnownService::known));
-        self.prices.service(busy) + counters.len() + sum
+        self.prices.service(busy) + counters.len() + sum + self.methods.rest_series()
     }
 
     /// Series of the sums that there are, even if nobody needs them any more.
@@ -192,7 +210,7 @@ impl Fold {
             let sum = self.prices.backend(busy, codes, streams);
             sum + self.prices.service(busy) + rest.counters.len()
         };
-        self.rests.values().map(of).sum()
+        self.rests.values().map(of).sum::<usize>() + self.methods.kept_series()
     }
 
     /// What is shown of a backend under its name, if it has one; the rest goes into its sum.
@@ -253,11 +271,29 @@ impl Fold {
         None
     }
 
+    /// As `take`, for the methods of a service: `show` tells what has a name.
+    pub(super) fn take_methods(
+        &mut self,
+        service: &ServiceSample,
+        show: impl FnMut(&str, &StatTotals),
+    ) {
+        let sum = self.sum_name(&service.name);
+        self.methods.take(service, sum, show);
+    }
+
+    /// The sums of methods of this page, once all are taken.
+    pub(super) fn method_rests(&self) -> impl Iterator<Item = (&str, &StatTotals)> {
+        self.methods.rests()
+    }
+
     /// The sum that `service` has its rest in.
     fn rest(&mut self, service: &Arc<str>) -> &mut Rest {
+        self.rests.entry(self.sum_name(service)).or_default()
+    }
+
+    fn sum_name(&self, service: &Arc<str>) -> Arc<str> {
         let named = self.services.get(service).is_some_and(|known| known.named);
-        let name = if named { Arc::clone(service) } else { OTHER.into() };
-        self.rests.entry(name).or_default()
+        if named { Arc::clone(service) } else { OTHER.into() }
     }
 
     /// The sums of this page, once all backends are taken.

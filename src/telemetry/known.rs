@@ -45,12 +45,14 @@ impl Known {
         self.now.streams.opened > 0
     }
 
-    pub(super) fn claim(&self, prices: Prices) -> Claim {
+    /// What it wants; `price` says how many series it has, by whether it has had traffic, by the
+    /// number of codes, and by whether it has had streams.
+    pub(super) fn claim(&self, price: impl Fn(bool, usize, bool) -> usize) -> Claim {
         let (codes, streams) = match self.held {
             true => (self.codes.len(), self.streams),
             false => (self.now.codes().count(), self.has_streams()),
         };
-        let series = prices.backend(self.busy, codes, streams);
+        let series = price(self.busy, codes, streams);
         Claim { held: self.held, traffic: self.now.requests(), series }
     }
 

@@ -81,6 +81,10 @@ metrics! {
         "1 if the backend may take new requests and can be reached, else 0; absent while nobody knows; for `other`, how many may and can.";
     BACKEND_SUCCESS_RATIO = Gauge "equipoise_backend_success_ratio" ["service", "backend"]
         "Share of the requests of the last 30 s that succeeded; absent before the first request.";
+    METHOD_REQUESTS = Counter "equipoise_method_requests_total" ["service", "method", "code"]
+        "gRPC calls and streams that are over, by method and code; methods that no backend has shown to know are `other`.";
+    METHOD_DURATION = Histogram "equipoise_method_duration_seconds" ["service", "method"]
+        "Time from the request to the last byte of the response, of gRPC calls, by method; without those that the client gave up.";
     RETRIES = Counter "equipoise_retries_total" ["service"]
         "Requests sent once more, to another backend or on another connection.";
     MIRRORED = Counter "equipoise_mirrored_total" ["service", "result"]

@@ -35,7 +35,12 @@ impl Prices {
         STREAMS
     }
 
-    /// Of a service, beside its backends' and its own counters.
+    /// Of a method, or of a sum of some, with so many codes.
+    pub(super) fn method(self, codes: usize) -> usize {
+        if codes > 0 { codes + self.histogram } else { 0 }
+    }
+
+    /// Of a service, beside its backends', its methods' and its own counters.
     pub(super) fn service(self, busy: bool) -> usize {
         if busy && self.start == ResponseStart::Service { self.histogram } else { 0 }
     }

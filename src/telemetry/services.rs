@@ -40,6 +40,13 @@ pub(super) fn write(
         if let Some(starts) = fold.take_starts(&service.name) {
             write_starts(page, &service.name, &starts);
         }
+        let write = |method: &str, totals: &StatTotals| {
+            write_method(page, &service.name, method, totals);
+        };
+        fold.take_methods(service, write);
+    }
+    for (service, rest) in fold.method_rests() {
+        write_method(page, service, OTHER, rest);
     }
     for (service, rest) in fold.rests() {
         write_rest(page, service, rest, &sums.remove(service).unwrap_or_default(), start);
@@ -163,6 +170,14 @@ fn write_starts(page: &mut Page, service: &str, starts: &Counts) {
     histogram(page, &names::RESPONSE_START, &labels, starts);
 }
 
+fn write_method(page: &mut Page, service: &str, method: &str, totals: &StatTotals) {
+    let labels = page.labels(&names::METHOD_DURATION, &[service, method]);
+    for (_, code, count) in totals.codes() {
+        page.number(&names::METHOD_REQUESTS, &labels, &[&code.to_string()], Value::Whole(count));
+    }
+    histogram(page, &names::METHOD_DURATION, &labels, &totals.duration);
+}
+
 /// Writes what there was of traffic; false if there was none.
 fn write_totals(page: &mut Page, labels: &Labels, totals: &StatTotals, load: LoadSums) -> bool {
     let mut busy = load.in_flight > 0;
@@ -202,6 +217,8 @@ fn write_folded(page: &mut Page, fold: &Fold) {
         let sets = match (has("service"), has("backend"), has("code")) {
             (true, true, true) => folded.codes,
             (true, true, false) => folded.backends * ways,
+            (true, false, true) => folded.method_codes,
+            (true, false, false) if has("method") => folded.methods,
             (true, false, _) => folded.services,
             (false, ..) => continue,
         };

@@ -13,6 +13,7 @@ mod keys;
 mod liveness;
 mod measures;
 mod members;
+mod methods;
 mod mirror;
 mod names;
 mod preconnect;

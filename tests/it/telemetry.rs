@@ -17,7 +17,7 @@ use std::time::Duration;
 use equipoise::clock;
 use equipoise::model::{
     Certificate, Code, Direction, Endpoint, EwmaParams, ExchangeClass, GRPC_CODES, GrpcCode,
-    Refusal, RejectTotals, Rejected, Time, WindowStats, WorkerStats,
+    MethodStats, Refusal, RejectTotals, Rejected, Time, WindowStats, WorkerStats,
 };
 use equipoise::tasks::Task;
 use equipoise::telemetry::names::{METRICS, MIRRORED, Metric, REJECTED, RETRIES};
@@ -52,7 +52,14 @@ fn backend(address: &str) -> BackendSample {
 }
 
 fn service(name: &str, backends: Vec<BackendSample>) -> ServiceSample {
-    ServiceSample { name: name.into(), counters: Vec::new(), backends }
+    ServiceSample { name: name.into(), counters: Vec::new(), backends, methods: Vec::new() }
+}
+
+/// A method that was called once.
+fn called(name: &str) -> Arc<MethodStats> {
+    let method = MethodStats::new(name, 2);
+    method.record_call(1, GrpcCode::Ok, Duration::from_millis(20));
+    Arc::new(method)
 }
 
 fn recent(success_ratio: Option<f64>, [p50, p90, p99, p999]: [Option<f64>; 4]) -> WindowStats {
@@ -214,6 +221,7 @@ async fn every_metric_is_exported_as_declared() {
         counter(&MIRRORED, &["slow"], 3),
         counter(&REJECTED, &["all", "connect"], 4),
     ];
+    orders.methods = vec![called("shop.Orders/Get")];
     let gateway = Gateway::start(vec![orders]).await;
     gateway.worker.reject(Rejected::NoRoute);
     gateway.worker.connection_opened(Side::Downstream);

@@ -7,6 +7,7 @@
 //! - `route`: `{"route": ROUTE, "near_misses": [{"route": ROUTE, "reason": TEXT}]}`; `route` is
 //!   `null` when none is taken
 //! - `split`: `{"splits": [SPLIT]}`, also when one route was asked for
+//! - `methods`: `{"service": NAME, "methods": [METHOD]}`
 //! - `log-level`: `{"level": TEXT, "configured": TEXT}`
 //! - every change: `{"service": NAME, "revision": NUMBER}`, or `route` in place of `service`
 //! - a failure, on standard error: `{"error": KIND, "exit_code": NUMBER, "code": CODE, "message":
@@ -108,7 +109,7 @@ struct Since<'a> {
 }
 
 #[derive(Serialize)]
-struct CodeCount<'a> {
+pub(super) struct CodeCount<'a> {
     protocol: &'a str,
     code: &'a str,
     count: u64,
@@ -282,14 +283,16 @@ fn backend(b: &proto::Backend, recent: u64) -> Backend<'_> {
 }
 
 fn since(s: &proto::Since) -> Since<'_> {
-    let codes = s.codes.iter();
-    let codes = codes.map(|c| CodeCount { protocol: &c.protocol, code: &c.code, count: c.count });
     Since {
         revision: s.revision,
         requests: s.requests,
         failures: s.failures,
-        codes: codes.collect(),
+        codes: s.codes.iter().map(code).collect(),
     }
+}
+
+pub(super) fn code(c: &proto::CodeCount) -> CodeCount<'_> {
+    CodeCount { protocol: &c.protocol, code: &c.code, count: c.count }
 }
 
 pub(super) fn pretty(value: &impl Serialize) -> String {

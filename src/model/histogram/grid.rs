@@ -38,6 +38,8 @@ const DECADE: [(u64, u8); 28] = [
 const DECADES: usize = 8;
 const BUCKETS: usize = DECADE.len() * DECADES + 1; // the last one has no upper bound
 
+/// Buckets of a decade.
+pub const DECADE_BUCKETS: usize = DECADE.len();
 /// Parts of a decade, which have one page of counters.
 pub const PAGE: usize = FIRST_PART[DECADE.len()] as usize;
 /// Pages; the last one is for what is beyond all bounds.
@@ -135,6 +137,17 @@ pub fn place(nanos: u64) -> (usize, usize) {
     let above = nanos.saturating_sub(ends(i).0 + 1);
     let part = (u128::from(above) * u128::from(PARTS_PER_NANO[i])) >> 64;
     (i / DECADE.len(), usize::from(FIRST_PART[i % DECADE.len()]) + part as usize)
+}
+
+/// The decade and the bucket in it that a sample falls into.
+pub fn bucket_place(nanos: u64) -> (usize, usize) {
+    let i = bucket(nanos);
+    (i / DECADE.len(), i % DECADE.len())
+}
+
+/// The place on its page that stands for all of a bucket.
+pub fn center(bucket: usize) -> usize {
+    usize::from(FIRST_PART[bucket]) + usize::from(DECADE[bucket].1 / 2)
 }
 
 /// The middle of the part that is counted at a place, in seconds.

@@ -123,6 +123,41 @@ async fn what_no_backend_has_answered_is_told_too() {
 }
 
 #[tokio::test]
+async fn methods_are_told_with_their_success_and_latency() {
+    let gateway = Gateway::start().await;
+    let shown = run(&gateway, "methods orders").await.unwrap();
+    assert_eq!(shown, "No gRPC method of orders was called yet.\n");
+    let methods = gateway.orders.methods();
+    let call = |name: &str, worker: usize, code: GrpcCode, calls: usize| {
+        let stats = methods.learn(name).unwrap();
+        (0..calls).for_each(|_| stats.record_call(worker, code, Duration::from_millis(10)));
+    };
+    call("shop.Orders/Get", 0, GrpcCode::Ok, 3);
+    call("shop.Orders/Put", 0, GrpcCode::Ok, 6);
+    call("shop.Orders/Put", 1, GrpcCode::Internal, 2);
+    methods.learn("shop.Orders/Watch").unwrap().record_stream(1, GrpcCode::Ok);
+    methods.other().record_stream(0, GrpcCode::Cancelled);
+    let expected = "\
+orders: methods, since the start
+METHOD             REQUESTS  FAILURES   SUCCESS     P50     P99  STREAMS
+shop.Orders/Put           8         2   75.00 %  9.5 ms  9.5 ms        0
+shop.Orders/Get           3         0  100.00 %  9.5 ms  9.5 ms        0
+shop.Orders/Watch         1         0  100.00 %       -       -        1
+other                     1         0         -       -       -        1
+";
+    assert_eq!(run(&gateway, "methods orders").await.unwrap(), expected);
+    let json = run(&gateway, "methods orders --output json").await.unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["service"], "orders");
+    assert_eq!(json["methods"][0]["name"], "shop.Orders/Put");
+    let code = json!({ "protocol": "grpc", "code": "INTERNAL", "count": 2 });
+    assert_eq!(json["methods"][0]["codes"][1], code);
+    assert_eq!(json["methods"][3]["success_ratio"], json!(null));
+    let unknown = run(&gateway, "methods order").await.unwrap_err();
+    assert!(unknown.to_string().contains("did you mean `orders`"), "{unknown}");
+}
+
+#[tokio::test]
 async fn json_is_for_programs() {
     let gateway = Gateway::start().await;
     gateway.record(0, 0, GrpcCode::Ok, 4);

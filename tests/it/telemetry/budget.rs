@@ -1,9 +1,10 @@
 //! More backends than a page may name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use equipoise::model::{Code, ExchangeClass, GRPC_CODES, GrpcCode, Time};
+use equipoise::model::{Code, ExchangeClass, GRPC_CODES, GrpcCode, MethodStats, Time};
 use equipoise::telemetry::names::{METRICS, MIRRORED, RETRIES};
 use equipoise::telemetry::{BackendSample, MetricsSettings, ResponseStart, ServiceSample};
 
@@ -271,4 +272,48 @@ async fn any_fleet_keeps_to_its_budget_and_loses_nothing() {
             before = page;
         }
     }
+}
+
+/// Services of two backends, each with the methods `m.M/0` and so on, the later the busier, and with
+/// calls that have no method of their own.
+fn methodical(services: usize, methods: usize) -> Vec<ServiceSample> {
+    let mut fleet = fleet(services, 2);
+    for service in &mut fleet {
+        let names = (0..methods).map(|method| format!("m.M/{method}"));
+        for (calls, name) in (1..).zip(names.chain(["other".into()])) {
+            let stats = MethodStats::new(&name, 2);
+            for n in 0..calls {
+                let code = if n % 4 == 3 { GrpcCode::Internal } else { GrpcCode::Ok };
+                stats.record_call(n % 2, code, Duration::from_millis(3));
+            }
+            service.methods.push(Arc::new(stats));
+        }
+    }
+    fleet
+}
+
+#[tokio::test]
+async fn methods_beyond_the_budget_are_summed_up_and_keep_to_it() {
+    const METHOD_REQUESTS: &str = "equipoise_method_requests_total";
+    const METHODS: usize = 40;
+    let all = series(&Gateway::with_budget(methodical(3, METHODS), 100_000).await.scrape().await);
+    let each = (METHODS + 1) * (METHODS + 2) / 2;
+    let mut whole = 0;
+    for budget in (500..all + 400).step_by(97) {
+        let gateway = Gateway::with_budget(methodical(3, METHODS), budget).await;
+        let page = gateway.scrape().await;
+        assert!(series(&page) <= budget, "{} of {budget}", series(&page));
+        for name in [METHOD_REQUESTS, "equipoise_method_duration_seconds_count"] {
+            let counted: f64 = sums(&page, name, "method").values().sum();
+            assert_eq!(counted, (3 * each) as f64, "{name} at {budget}");
+        }
+        let methods = sums(&page, METHOD_REQUESTS, "method");
+        let folded = page.value(FOLDED, &[("metric", "equipoise_method_duration_seconds")]);
+        whole += usize::from(folded == 0.0);
+        assert!(folded == 0.0 || !methods.contains_key("m.M/0"), "{budget}: {methods:?}");
+        let again = gateway.scrape().await;
+        assert_grown(&page, &again);
+        assert_eq!(methods, sums(&again, METHOD_REQUESTS, "method"));
+    }
+    assert!(whole > 0, "the largest budgets are enough for all");
 }

@@ -1,0 +1,93 @@
+//! `ctl methods`: the gRPC methods of a service, as they were called since the start.
+
+use serde::Serialize;
+
+use super::backends::success;
+use super::session::Session;
+use super::table::{Column, Table, wrap};
+use super::{Error, json};
+use crate::cli::text::{latency, or_dash};
+use crate::control::proto::{ListMethodsRequest, Method};
+
+const COLUMNS: [Column; 7] = [
+    Column::left("METHOD", 0),
+    Column::right("REQUESTS", 1),
+    Column::right("FAILURES", 2),
+    Column::right("SUCCESS", 1),
+    Column::right("P50", 3),
+    Column::right("P99", 1),
+    Column::right("STREAMS", 4),
+];
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The service
+    service: String,
+}
+
+impl Args {
+    pub(super) async fn run(self, session: &mut Session<'_>) -> Result<(), Error> {
+        let mut api = session.client.api();
+        let request = ListMethodsRequest { service: self.service.clone() };
+        let methods = session.client.wait(api.list_methods(request)).await?.methods;
+        session.print(
+            |width| text(&self.service, &methods, width),
+            || programs(&self.service, &methods),
+        )
+    }
+}
+
+fn text(service: &str, methods: &[Method], width: usize) -> String {
+    if methods.is_empty() {
+        return format!("No gRPC method of {service} was called yet.\n");
+    }
+    let mut table = Table::new(COLUMNS);
+    for m in methods {
+        table.row([
+            m.name.clone(),
+            m.requests.to_string(),
+            m.failures.to_string(),
+            or_dash(m.success_ratio, success),
+            or_dash(m.p50_seconds, latency),
+            or_dash(m.p99_seconds, latency),
+            m.streams.to_string(),
+        ]);
+    }
+    let title = wrap(&format!("{service}: methods, since the start"), width, 2);
+    format!("{title}{}", table.fit(width))
+}
+
+#[derive(Serialize)]
+struct Methods<'a> {
+    service: &'a str,
+    methods: Vec<One<'a>>,
+}
+
+#[derive(Serialize)]
+struct One<'a> {
+    name: &'a str,
+    requests: u64,
+    failures: u64,
+    success_ratio: Option<f64>,
+    p50_seconds: Option<f64>,
+    p99_seconds: Option<f64>,
+    streams: u64,
+    codes: Vec<json::CodeCount<'a>>,
+}
+
+fn programs(service: &str, methods: &[Method]) -> String {
+    json::pretty(&Methods { service, methods: methods.iter().map(one).collect() })
+}
+
+fn one(m: &Method) -> One<'_> {
+    One {
+        name: &m.name,
+        requests: m.requests,
+        failures: m.failures,
+        success_ratio: m.success_ratio,
+        p50_seconds: m.p50_seconds,
+        p99_seconds: m.p99_seconds,
+        streams: m.streams,
+        codes: m.codes.iter().map(json::code).collect(),
+    }
+}

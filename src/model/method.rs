@@ -1,0 +1,103 @@
+//! What is counted of one method of a service.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::histogram::{Buckets, Counts};
+use super::outcome::{Class, Code, GRPC_CODES, GrpcCode};
+use super::stats::{StatTotals, increment};
+
+/// How the exchanges of one gRPC method have ended.
+#[derive(Debug)]
+pub struct MethodStats {
+    name: Box<str>,
+    /// By worker; most methods are not asked for on all of them at once.
+    workers: Box<[OnceLock<Box<Cells>>]>,
+}
+
+/// What one worker counts.
+#[derive(Debug, Default)]
+#[repr(align(128))] // a cache line pair of its own: workers must not share its traffic
+struct Cells {
+    codes: [AtomicU64; GRPC_CODES.len()],
+    streams: AtomicU64,
+    duration: Buckets,
+}
+
+impl MethodStats {
+    /// Nothing yet of the method of this name, for this many workers.
+    pub fn new(name: &str, workers: usize) -> MethodStats {
+        let workers = (0..workers.max(1)).map(|_| OnceLock::new()).collect();
+        MethodStats { name: name.into(), workers }
+    }
+
+    /// The name, as `shop.Orders/Get`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn cells(&self, worker: usize) -> &Cells {
+        self.workers[worker % self.workers.len()].get_or_init(Box::default)
+    }
+
+    /// Counts a call that is over: its code and, unless the client gave up, how long it took.
+    /// Only worker `worker` may call this with its number.
+    pub fn record_call(&self, worker: usize, code: GrpcCode, duration: Duration) {
+        let cells = self.cells(worker);
+        increment(&cells.codes[code as usize]);
+        if Code::Grpc(code).class() != Class::Cancelled {
+            cells.duration.record(duration);
+        }
+    }
+
+    /// Counts a stream that is over. How long it lasted is no latency. Only worker `worker` may
+    /// call this with its number.
+    pub fn record_stream(&self, worker: usize, code: GrpcCode) {
+        let cells = self.cells(worker);
+        increment(&cells.codes[code as usize]);
+        increment(&cells.streams);
+    }
+
+    fn used(&self) -> impl Iterator<Item = &Cells> {
+        self.workers.iter().filter_map(|cells| cells.get().map(|cells| &**cells))
+    }
+
+    /// The codes of all calls and streams that are over.
+    pub fn codes(&self) -> StatTotals {
+        let mut totals = StatTotals::default();
+        self.used().for_each(|cells| totals.add_grpc(&cells.codes));
+        totals
+    }
+
+    /// Of those that are over, how many were streams.
+    pub fn streams(&self) -> u64 {
+        self.used().map(|cells| cells.streams.load(Relaxed)).sum()
+    }
+
+    /// Adds the durations of its calls to `totals`.
+    pub fn add_durations_to(&self, totals: &mut Counts) {
+        self.used().for_each(|cells| cells.duration.add_to(totals));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_and_streams_are_added_up_over_workers() {
+        let stats = MethodStats::new("shop.Orders/Get", 2);
+        stats.record_call(0, GrpcCode::Ok, Duration::from_millis(2));
+        stats.record_call(1, GrpcCode::Internal, Duration::from_millis(3));
+        stats.record_call(1, GrpcCode::Cancelled, Duration::from_secs(9));
+        stats.record_stream(1, GrpcCode::Ok);
+        let codes = stats.codes();
+        let of = |code| codes.grpc(code);
+        assert_eq!((of(GrpcCode::Ok), of(GrpcCode::Internal), of(GrpcCode::Cancelled)), (2, 1, 1));
+        assert_eq!((stats.streams(), codes.requests()), (1, 4));
+        let mut durations = Counts::default();
+        stats.add_durations_to(&mut durations);
+        assert_eq!((durations.count(), durations.sum), (2, 5_000_000));
+    }
+}

@@ -1,0 +1,220 @@
+//! The calls of one service on one worker, counted by their methods.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hashbrown::HashTable;
+
+use super::methods::{Method, Methods};
+use crate::model::{Code, Ending, GrpcCode, MethodStats};
+use crate::service::{MOST_METHODS, MethodTable};
+
+/// A longer path gets no place of its own: names are kept for as long as the service is.
+const LONGEST: usize = 200;
+
+/// The methods of one service, as far as this worker has met them.
+pub struct Calls {
+    table: Arc<MethodTable>,
+    worker: usize,
+    known: RefCell<Known>,
+}
+
+/// What this worker has taken over of the service's list.
+#[derive(Default)]
+struct Known {
+    list: Vec<(Method, Arc<MethodStats>)>,
+    /// Places on the list, by the hashes of the paths.
+    places: HashTable<(Method, u16)>,
+}
+
+/// The method that was called. Every request under way has one, so it is small.
+#[derive(Debug)]
+pub enum Called {
+    /// That with this place on the list.
+    Known(u16),
+    /// One that gets this name if its backend knows it.
+    New(Box<(Method, Box<str>)>),
+    /// One of those that have no place.
+    Other(Method),
+}
+
+/// How a call or a stream ended.
+pub struct End {
+    /// What it is counted with.
+    pub code: Code,
+    /// What came of it.
+    pub ending: Ending,
+    /// How long it took; nothing for a stream.
+    pub took: Option<Duration>,
+}
+
+impl Calls {
+    /// Counts as worker `worker`.
+    pub fn new(table: &Arc<MethodTable>, worker: usize) -> Calls {
+        Calls { table: Arc::clone(table), worker, known: RefCell::default() }
+    }
+
+    /// Finds the method of a gRPC request with this path, by the hashes of `methods`.
+    pub fn find(&self, path: &[u8], methods: &Methods) -> (Called, Method) {
+        let method = methods.of(path);
+        let mut known = self.known.borrow_mut();
+        let mut place = known.find(method, path);
+        let met = known.list.len();
+        if place.is_none() && self.table.count() > met {
+            known.continue_with(self.table.since(met), methods);
+            place = known.find(method, path);
+        }
+        let may_be_learnt = || known.list.len() < MOST_METHODS;
+        let called = match place {
+            Some(place) => Called::Known(place),
+            None => match name(path).filter(|_| may_be_learnt()) {
+                Some(name) => Called::New(Box::new((method, name.into()))),
+                None => Called::Other(method),
+            },
+        };
+        (called, method)
+    }
+
+    /// By which streaming methods are known.
+    pub fn method(&self, called: &Called) -> Option<Method> {
+        match called {
+            Called::Known(place) => {
+                self.known.borrow().list.get(usize::from(*place)).map(|(method, _)| *method)
+            }
+            Called::New(new) => Some(new.0),
+            Called::Other(method) => Some(*method),
+        }
+    }
+
+    /// Counts a call or stream that is over.
+    pub fn count(&self, called: &Called, end: &End) {
+        let Code::Grpc(code) = end.code else { return };
+        let record = |stats: &MethodStats| match end.took {
+            Some(took) => stats.record_call(self.worker, code, took),
+            None => stats.record_stream(self.worker, code),
+        };
+        let known = self.known.borrow();
+        match called {
+            Called::Known(place) if let Some((_, stats)) = known.list.get(usize::from(*place)) => {
+                record(stats);
+            }
+            Called::New(new) if end.proves_the_method() => {
+                record(self.table.learn(&new.1).as_deref().unwrap_or_else(|| self.table.other()));
+            }
+            _ => record(self.table.other()),
+        }
+    }
+}
+
+impl Known {
+    fn find(&self, method: Method, path: &[u8]) -> Option<u16> {
+        let name = path.get(1..)?;
+        let is = |(known, place): &(Method, u16)| {
+            let stats = self.list.get(usize::from(*place)).filter(|_| *known == method);
+            stats.is_some_and(|(_, stats)| stats.name().as_bytes() == name)
+        };
+        self.places.find(method.hash(), is).map(|(_, place)| *place)
+    }
+
+    fn continue_with(&mut self, more: Vec<Arc<MethodStats>>, methods: &Methods) {
+        for stats in more {
+            let method = methods.of(format!("/{}", stats.name()).as_bytes());
+            let Ok(place) = u16::try_from(self.list.len()) else { return };
+            self.places.insert_unique(method.hash(), (method, place), |(method, _)| method.hash());
+            self.list.push((method, stats));
+        }
+    }
+}
+
+impl End {
+    /// Whether its backend knows the method: it has answered, and not that it does not know it.
+    fn proves_the_method(&self) -> bool {
+        let unimplemented = Code::Grpc(GrpcCode::Unimplemented);
+        self.ending == Ending::Answered(self.code) && self.code != unimplemented
+    }
+}
+
+/// The name of the method that a path of gRPC's form, `/package.Service/Method`, leads to.
+fn name(path: &[u8]) -> Option<&str> {
+    let name = std::str::from_utf8(path.strip_prefix(b"/")?).ok()?;
+    let (service, method) = name.split_once('/')?;
+    let word = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
+    let proper = !service.is_empty() && service.bytes().all(|c| word(c) || c == b'.');
+    let proper = proper && !method.is_empty() && method.bytes().all(word);
+    (proper && path.len() <= LONGEST).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(code: GrpcCode) -> End {
+        let code = Code::Grpc(code);
+        End { code, ending: Ending::Answered(code), took: Some(Duration::from_millis(1)) }
+    }
+
+    /// One worker of several, with hashes of its own.
+    struct Worker(Calls, Methods);
+
+    impl Worker {
+        fn call(&self, path: &str, end: &End) {
+            let Worker(calls, methods) = self;
+            calls.count(&calls.find(path.as_bytes(), methods).0, end);
+        }
+    }
+
+    fn workers(table: &Arc<MethodTable>) -> [Worker; 2] {
+        [0, 1].map(|worker| Worker(Calls::new(table, worker), Methods::default()))
+    }
+
+    fn counted(table: &MethodTable) -> Vec<(String, u64)> {
+        let of = |stats: &MethodStats| (stats.name().to_owned(), stats.codes().requests());
+        table.since(0).iter().map(|stats| of(stats)).chain([of(table.other())]).collect()
+    }
+
+    #[test]
+    fn a_method_has_a_name_once_a_backend_knows_it() {
+        let table = Arc::new(MethodTable::new(2));
+        let [one, two] = workers(&table);
+        one.call("/shop.Orders/Get", &end(GrpcCode::Unimplemented));
+        let broken = Ending::Broken(crate::model::Break::Lost);
+        one.call("/shop.Orders/Get", &End { ending: broken, ..end(GrpcCode::Unavailable) });
+        assert_eq!(counted(&table), [("other".into(), 2)]);
+        one.call("/shop.Orders/Get", &end(GrpcCode::Internal));
+        two.call("/shop.Orders/Get", &end(GrpcCode::Unimplemented));
+        one.call("/shop.Orders/Get", &End { took: None, ..end(GrpcCode::Ok) });
+        assert_eq!(counted(&table), [("shop.Orders/Get".into(), 3), ("other".into(), 2)]);
+        assert_eq!(table.since(0)[0].streams(), 1);
+    }
+
+    #[test]
+    fn whatever_clients_ask_for_few_names_are_kept() {
+        let table = Arc::new(MethodTable::new(2));
+        let [one, two] = workers(&table);
+        for n in 0..2 * MOST_METHODS {
+            one.call(&format!("/a.B/{n}"), &end(GrpcCode::Ok));
+            two.call(&format!("/a.B/{n}"), &end(GrpcCode::Ok));
+        }
+        let counted = counted(&table);
+        let most = MOST_METHODS as u64;
+        assert_eq!(counted.len(), MOST_METHODS + 1);
+        assert!(
+            counted
+                .iter()
+                .all(|(name, count)| *count == if name == "other" { 2 * most } else { 2 })
+        );
+    }
+
+    #[test]
+    fn only_paths_of_grpc_have_names() {
+        assert_eq!(name(b"/shop.Orders/Get"), Some("shop.Orders/Get"));
+        assert_eq!(name(b"/Orders/get_2"), Some("Orders/get_2"));
+        let long = format!("/{}/Get", "a".repeat(LONGEST));
+        for odd in
+            ["", "/", "/a", "a/b", "//b", "/a/", "/a/b/c", "/a/b?c", "/a\"/b", "/a/b.c", &long]
+        {
+            assert_eq!(name(odd.as_bytes()), None, "{odd}");
+        }
+    }
+}
