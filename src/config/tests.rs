@@ -261,7 +261,7 @@ fn a_port_is_listened_on_once() {
         "  - address: 127.0.0.1:8080",
         "  - address: 127.0.0.1:8080\n  - address: 0.0.0.0:8080",
     );
-    refused(&text, "4:14", &["same port", "first in line 3"]);
+    refused(&text, "4:14", &["takes in 127.0.0.1:8080", "first in line 3"]);
     let text = minimal_with("127.0.0.1:8080", "0.0.0.0:9900");
     let error = errors(&text);
     assert!(error[0].contains("9900"), "{error:?}");
