@@ -25,7 +25,7 @@ const RESTLESS: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_secs(10);
 
 /// Compares files with what was read from them: when the system reports a change, and every
-/// [`POLL`].
+/// `POLL`.
 pub struct Watch {
     folders: Arc<Mutex<Folders>>,
     sources: Arc<Sources>,
@@ -35,7 +35,7 @@ pub struct Watch {
 
 impl Watch {
     /// A watch over what a configuration was read from. Where the system reports nothing, that is
-    /// logged, and looking every [`POLL`] has to do.
+    /// logged, and looking every `POLL` has to do.
     pub fn new(sources: Sources) -> Watch {
         let touched = Arc::new(Notify::new());
         let notified = Arc::clone(&touched);
