@@ -128,10 +128,13 @@ impl Known {
 }
 
 impl End {
-    /// Whether its backend knows the method: it has answered, and not that it does not know it.
+    /// Whether its backend knows the method: it has answered, and with nothing that guards say
+    /// whatever is asked for.
     fn proves_the_method(&self) -> bool {
-        let unimplemented = Code::Grpc(GrpcCode::Unimplemented);
-        self.ending == Ending::Answered(self.code) && self.code != unimplemented
+        use GrpcCode::{PermissionDenied, Unauthenticated, Unimplemented};
+        let refused =
+            matches!(self.code, Code::Grpc(Unimplemented | Unauthenticated | PermissionDenied));
+        self.ending == Ending::Answered(self.code) && !refused
     }
 }
 
