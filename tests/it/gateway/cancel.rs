@@ -188,7 +188,7 @@ async fn what_waits_for_a_slow_backend_goes_with_the_call() {
         client.send(DATA, 0, 1, &vec![0; 16 << 10]).await;
     }
     eventually("it is in flight", async || {
-        gateway.metrics().await.value("equipoise_backend_in_flight", &[]) == 1.0
+        gateway.metrics().await.find("equipoise_backend_in_flight", &[]) == Some(1.0)
     })
     .await;
     client.send(RST_STREAM, 0, 1, &8u32.to_be_bytes()).await;

@@ -285,7 +285,7 @@ async fn fill(
     client.grpc(ids.next().unwrap(), 0, "/full/Wait", &[]).await;
     eventually("the next one waits", async || {
         let page = gateway.metrics().await;
-        page.value("equipoise_backend_in_flight", &[("service", "full")]) == 2.0
+        page.find("equipoise_backend_in_flight", &[("service", "full")]) == Some(2.0)
     })
     .await;
 }

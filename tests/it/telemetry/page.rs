@@ -59,11 +59,16 @@ impl Page {
 
     /// The one value of the series with this name that has at least these labels.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.find(name, labels).unwrap_or_else(|| panic!("no {name} {labels:?}"))
+    }
+
+    /// As `value`; none while there is no such series, as before the first request.
+    pub fn find(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let all = self.0.values().flat_map(|family| &family.samples);
         let mut found = all.filter(|sample| sample.name == name && sample.has(labels));
-        let value = found.next().unwrap_or_else(|| panic!("no {name} {labels:?}")).value;
+        let value = found.next()?.value;
         assert!(found.next().is_none(), "several {name} {labels:?}");
-        value
+        Some(value)
     }
 
     /// What Prometheus' `histogram_quantile` makes of a histogram.
