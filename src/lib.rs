@@ -12,7 +12,8 @@
 //! - **Workers** ([`net`], [`app`]). N threads, each a single-threaded runtime that shares nothing
 //!   with the others on the hot path: a connection lives and dies on its worker, and each worker
 //!   has its own connections to the backends. One more thread runs all that is cold: the control
-//!   API, the metrics, the writers of the services.
+//!   API, the metrics, the writers of the services. Finding the addresses of names and writing the
+//!   log, which both may have to wait for others, have threads of their own.
 //! - **Codecs without I/O** ([`http2`], [`http1`]). Bytes in, events out; commands in, bytes out.
 //!   They know no clock and no runtime, never panic, and count what a peer may make us do: only
 //!   where frames are parsed can a gateway bound that. Heads leave both in one form, so drivers,
