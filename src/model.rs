@@ -29,7 +29,7 @@ mod window;
 pub use certificate::Certificate;
 pub use copied::{Copied, CopyCounts};
 pub use counter::WorkerCounter;
-pub use endpoint::{ConnectionCount, Endpoint, EndpointSet, Member};
+pub use endpoint::{ConnectionCount, Endpoint, EndpointId, EndpointSet, Member};
 pub use forwarding::{ForwardedHeaders, Forwarding};
 pub use hash::{rehashed, stable_hash};
 pub use histogram::{Counts, Histogram, QUANTILE_ERROR, nearest_bound};

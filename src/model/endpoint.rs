@@ -1,5 +1,6 @@
 //! One instance of a service, and the set of them that a picker chooses from.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -11,12 +12,26 @@ use super::outage::Outage;
 use super::stats::{StatTotals, StreamTotals, WorkerStats};
 use super::time::Time;
 
+/// What an endpoint is known by as long as the process lives: who comes after it at its address has
+/// another. They are numbered in the order in which they came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointId(NonZeroU64);
+
+impl EndpointId {
+    fn next() -> EndpointId {
+        static BEFORE: AtomicU64 = AtomicU64::new(0);
+        let before = BEFORE.fetch_add(1, Ordering::Relaxed);
+        EndpointId(NonZeroU64::MIN.saturating_add(before))
+    }
+}
+
 /// One instance of a service: where it is, how loaded it is, and how its requests ended.
 ///
 /// It outlives every change of weights and policy, so what was learnt stays; it is one life of what
 /// is at the address, so who is removed and added again is another.
 #[derive(Debug)]
 pub struct Endpoint {
+    id: EndpointId,
     address: Box<str>,
     load: Load,
     stats: Box<[WorkerStats]>,
@@ -31,6 +46,7 @@ impl Endpoint {
     /// An endpoint at `address` (`host:port`, `unix:path`), with one cell of statistics for each worker.
     pub fn new(address: &str, workers: usize, now: Time) -> Endpoint {
         Endpoint {
+            id: EndpointId::next(),
             address: address.into(),
             load: Load::new(now),
             stats: (0..workers.max(1)).map(|_| WorkerStats::default()).collect(),
@@ -39,6 +55,12 @@ impl Endpoint {
             outage: Outage::default(),
             left: AtomicU64::new(0),
         }
+    }
+
+    /// What it is known by.
+    #[inline]
+    pub fn id(&self) -> EndpointId {
+        self.id
     }
 
     /// The address as the operator wrote it: `host:port`, `unix:path`.
@@ -201,5 +223,17 @@ impl EndpointSet {
     #[inline]
     pub fn ewma(&self) -> &EwmaParams {
         &self.ewma
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_again_at_an_address_is_another() {
+        let ids: Vec<EndpointId> =
+            (0..9).map(|_| Endpoint::new("a:1", 1, Time::ZERO).id()).collect();
+        assert!(ids.is_sorted_by(|earlier, later| earlier < later), "{ids:?}");
     }
 }

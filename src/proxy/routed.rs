@@ -93,11 +93,11 @@ impl Router {
     fn renew(&self) {
         let routing = Arc::clone(self.cache.borrow_mut().load());
         let before = Rc::clone(&self.routed.borrow());
-        let known = before.targets.iter().map(|target| (Arc::as_ptr(target.service()), target));
-        let known: HashMap<*const Service, &Rc<Target>> = known.collect();
-        let target = |service: &Arc<Service>| match known.get(&Arc::as_ptr(service)) {
-            Some(target) => Rc::clone(target),
-            None => {
+        let known = before.targets.iter().map(|target| (target.service().name(), target));
+        let known: HashMap<&str, &Rc<Target>> = known.collect();
+        let target = |service: &Arc<Service>| match known.get(service.name()) {
+            Some(target) if Arc::ptr_eq(target.service(), service) => Rc::clone(target),
+            _ => {
                 let (dialer, outages) = (&self.dialer, &self.outages);
                 Rc::new(Target::new(&self.worker, service, &self.metrics, dialer, outages))
             }

@@ -12,8 +12,8 @@ use crate::service::{Registry, Service};
 /// One route, and where its rejections are counted.
 pub struct RouteTally {
     route: Box<str>,
-    /// By service: it is only compared. Whoever counts holds on to the service.
-    counts: RefCell<Vec<(*const Service, Arc<RejectCounts>)>>,
+    /// By service.
+    counts: RefCell<Vec<(Arc<Service>, Arc<RejectCounts>)>>,
 }
 
 impl RouteTally {
@@ -30,13 +30,12 @@ impl RouteTally {
     /// Counts a request that was for `service`.
     pub fn reject(&self, service: &Arc<Service>, reason: Rejected, worker: usize) {
         let mut counts = self.counts.borrow_mut();
-        let service_is = Arc::as_ptr(service);
-        if let Some((_, counts)) = counts.iter().find(|(known, _)| *known == service_is) {
+        if let Some((_, counts)) = counts.iter().find(|(known, _)| Arc::ptr_eq(known, service)) {
             return counts.increment(reason, worker);
         }
         let new = service.rejections().of(&self.route);
         new.increment(reason, worker);
-        counts.push((service_is, new));
+        counts.push((Arc::clone(service), new));
     }
 
     /// Counts a request of a route that leads to no service.

@@ -1,7 +1,7 @@
 //! One service as one worker sees it: the newest snapshot, and the connections to its endpoints.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::key::{Asker, Issued, Key, SetCookie};
 use super::methods::{Method, Methods};
 use super::observe::Upstream;
 use crate::balance::{KeySource, KeySpec, PickCx};
-use crate::model::{Endpoint, ExchangeClass};
+use crate::model::{Endpoint, EndpointId, ExchangeClass};
 use crate::net::Worker;
 use crate::service::{Service, ServiceSpec, Snapshot, SnapshotCache};
 use crate::telemetry::WorkerMetrics;
@@ -25,7 +25,7 @@ pub struct Target {
     service: Arc<Service>,
     cache: RefCell<SnapshotCache>,
     view: RefCell<Rc<View>>,
-    pools: RefCell<HashMap<*const Endpoint, Rc<Pool>>>,
+    pools: RefCell<BTreeMap<EndpointId, Rc<Pool>>>,
     dialer: Arc<Dialer>,
     outages: Rc<Outages>,
     /// Of requests that may be sent again.
@@ -138,7 +138,7 @@ impl Target {
         let before = Arc::clone(&self.view.borrow().snapshot.spec);
         let ServiceSpec { protocol, upstream, .. } = &*snapshot.spec;
         let same = before.protocol == *protocol && before.upstream == *upstream;
-        let known: HashSet<_> = snapshot.endpoints.iter().map(Arc::as_ptr).collect();
+        let known: HashSet<_> = snapshot.endpoints.iter().map(|endpoint| endpoint.id()).collect();
         self.pools.borrow_mut().retain(|endpoint, pool| {
             let keep = same && known.contains(endpoint);
             if !keep {
@@ -155,7 +155,7 @@ impl Target {
         for endpoint in &kept {
             self.pool(endpoint, snapshot);
         }
-        let kept: HashSet<_> = kept.into_iter().map(Arc::as_ptr).collect();
+        let kept: HashSet<_> = kept.into_iter().map(|endpoint| endpoint.id()).collect();
         for (endpoint, pool) in &*self.pools.borrow() {
             pool.keep(kept.contains(endpoint));
         }
@@ -163,7 +163,7 @@ impl Target {
 
     fn pool(&self, endpoint: &Arc<Endpoint>, snapshot: &Snapshot) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
-        let pool = pools.entry(Arc::as_ptr(endpoint)).or_insert_with(|| {
+        let pool = pools.entry(endpoint.id()).or_insert_with(|| {
             let observer = Rc::clone(&self.observer);
             let settings = &snapshot.spec.upstream;
             Pool::new(&self.worker, endpoint, settings, observer, &self.dialer, &self.outages)
@@ -217,9 +217,9 @@ impl View {
         }
     }
 
-    /// The endpoint at `index`, for comparing; null when there is none.
-    pub fn endpoint(&self, index: usize) -> *const Endpoint {
-        self.pools.get(index).map_or(std::ptr::null(), |pool| Arc::as_ptr(pool.endpoint()))
+    /// The endpoint at `index`, if there is one.
+    pub fn endpoint(&self, index: usize) -> Option<EndpointId> {
+        self.pools.get(index).map(|pool| pool.endpoint().id())
     }
 
     /// Picks an endpoint for a request; `None` when none may take it.

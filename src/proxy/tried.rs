@@ -1,7 +1,7 @@
 //! The backends that one request was offered to.
 
 use super::target::View;
-use crate::model::Endpoint;
+use crate::model::EndpointId;
 
 /// Backends that one request is offered to.
 const MOST_TRIES: usize = 8;
@@ -9,16 +9,16 @@ const MOST_TRIES: usize = 8;
 /// The backends that a request was offered to. They are known by themselves, since a snapshot
 /// that is newer has them elsewhere, or not at all.
 pub struct Tried {
-    endpoints: [*const Endpoint; MOST_TRIES],
+    endpoints: [Option<EndpointId>; MOST_TRIES],
     len: usize,
 }
 
 impl Tried {
     pub fn none() -> Tried {
-        Tried { endpoints: [std::ptr::null(); MOST_TRIES], len: 0 }
+        Tried { endpoints: [None; MOST_TRIES], len: 0 }
     }
 
-    pub fn push(&mut self, endpoint: *const Endpoint) {
+    pub fn push(&mut self, endpoint: Option<EndpointId>) {
         if let Some(slot) = self.endpoints.get_mut(self.len) {
             *slot = endpoint;
             self.len += 1;

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::BackendView;
-use crate::model::{Class, Code, Endpoint, Protocol};
+use crate::model::{Class, Code, Endpoint, EndpointId, Protocol};
 
 /// Revisions that are remembered.
 const MAX_REVISIONS: usize = 16;
@@ -24,8 +24,8 @@ pub(super) struct History {
 #[derive(Debug)]
 struct Baseline {
     revision: u64,
-    /// By life and code, in the order of lives; only what had occurred.
-    counts: Box<[(u64, Code, u64)]>,
+    /// By endpoint and code, in the order of endpoints; only what had occurred.
+    counts: Box<[(EndpointId, Code, u64)]>,
 }
 
 /// How a backend's requests ended since a revision began, or since the backend did.
@@ -40,19 +40,18 @@ pub struct Since {
 }
 
 impl History {
-    /// Remembers what the endpoints, each with the number of its life, have counted until
-    /// `revision` begins.
+    /// Remembers what the endpoints have counted until `revision` begins.
     pub(super) fn begin<'a>(
         &mut self,
         revision: u64,
-        lives: impl Iterator<Item = (u64, &'a Endpoint)>,
+        endpoints: impl Iterator<Item = &'a Endpoint>,
     ) {
-        let mut lives: Vec<(u64, &Endpoint)> = lives.collect();
-        lives.sort_unstable_by_key(|(life, _)| *life);
+        let mut endpoints: Vec<&Endpoint> = endpoints.collect();
+        endpoints.sort_unstable_by_key(|endpoint| endpoint.id());
         let mut counts = Vec::new();
-        for (life, endpoint) in lives {
+        for endpoint in endpoints {
             let codes = endpoint.codes();
-            counts.extend(codes.codes().map(|(_, code, count)| (life, code, count)));
+            counts.extend(codes.codes().map(|(_, code, count)| (endpoint.id(), code, count)));
         }
         self.baselines.push_back(Arc::new(Baseline { revision, counts: counts.into() }));
         while self.is_too_much() {
@@ -77,7 +76,7 @@ impl History {
         let baseline = self.baselines.iter().find(|baseline| baseline.revision == revision)?;
         let mut since = Since::default();
         for (protocol, code, count) in backend.endpoint.codes().codes() {
-            let count = count.saturating_sub(baseline.count(backend.life, code));
+            let count = count.saturating_sub(baseline.count(backend.endpoint.id(), code));
             if count > 0 {
                 since.requests += count;
                 since.failures += if code.class() == Class::Failure { count } else { 0 };
@@ -89,11 +88,11 @@ impl History {
 }
 
 impl Baseline {
-    /// What a life had counted; one that began later had counted nothing.
-    fn count(&self, life: u64, code: Code) -> u64 {
-        let first = self.counts.partition_point(|(other, ..)| *other < life);
-        let of_life = self.counts.iter().skip(first).take_while(|(other, ..)| *other == life);
-        let mut found = of_life.filter(|(_, other, _)| *other == code);
+    /// What an endpoint had counted; one that came later had counted nothing.
+    fn count(&self, endpoint: EndpointId, code: Code) -> u64 {
+        let first = self.counts.partition_point(|(other, ..)| *other < endpoint);
+        let its = self.counts.iter().skip(first).take_while(|(other, ..)| *other == endpoint);
+        let mut found = its.filter(|(_, other, _)| *other == code);
         found.next().map_or(0, |(.., count)| *count)
     }
 }
@@ -105,10 +104,10 @@ mod tests {
     use super::*;
     use crate::model::{GrpcCode, Time, WindowStats};
 
-    fn backend(life: u64) -> BackendView {
+    fn backend() -> BackendView {
         let endpoint = Arc::new(Endpoint::new("a:1", 1, Time::ZERO));
         let recent = WindowStats::default();
-        BackendView { endpoint, life, weight: 1, drained: false, recent }
+        BackendView { endpoint, weight: 1, drained: false, recent }
     }
 
     fn end(backend: &BackendView, code: Code, times: u64) {
@@ -118,12 +117,12 @@ mod tests {
     }
 
     fn begin(history: &mut History, revision: u64, backends: &[&BackendView]) {
-        history.begin(revision, backends.iter().map(|b| (b.life, &*b.endpoint)));
+        history.begin(revision, backends.iter().map(|b| &*b.endpoint));
     }
 
     #[test]
-    fn counts_from_a_revision_or_from_the_beginning_of_a_life() {
-        let [early, late] = [backend(2), backend(7)];
+    fn counts_from_a_revision_or_from_the_beginning_of_an_endpoint() {
+        let [early, late] = [backend(), backend()];
         let (ok, bad) = (Code::Grpc(GrpcCode::Ok), Code::Grpc(GrpcCode::Unavailable));
         let mut history = History::default();
         end(&early, ok, 5);
@@ -148,7 +147,7 @@ mod tests {
 
     #[test]
     fn only_so_many_revisions_and_counts_are_kept() {
-        let one = backend(1);
+        let one = backend();
         let mut history = History::default();
         for revision in 1..=40 {
             end(&one, Code::Grpc(GrpcCode::Ok), 1);
@@ -158,10 +157,10 @@ mod tests {
         assert_eq!(history.since(25, &one).unwrap().requests, 15);
         assert!([0, 24, 41].iter().all(|revision| history.since(*revision, &one).is_none()));
 
-        // As many lives as a service may have, all of which have counted some codes.
+        // As many endpoints as a service may have, all of which have counted some codes.
         (100..112).for_each(|status| end(&one, Code::Http(status), 1));
         let many = |history: &mut History, revision| {
-            history.begin(revision, (1..=10_000).map(|life| (life, &*one.endpoint)));
+            history.begin(revision, std::iter::repeat_n(&*one.endpoint, 10_000));
         };
         (41..=50).for_each(|revision| many(&mut history, revision));
         assert_eq!(history.kept(), 49..=50, "130,000 counts each");

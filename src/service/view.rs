@@ -38,7 +38,6 @@ pub struct ServiceView {
 pub struct BackendView {
     /// Where the values are read that change with every request.
     pub endpoint: Arc<Endpoint>,
-    pub(super) life: u64,
     /// What was asked for.
     pub weight: u32,
     /// Whether an operator took it out.
@@ -138,7 +137,6 @@ mod tests {
         let endpoint = Arc::new(Endpoint::new("a:1", 1, Time::ZERO));
         let view = |drained| BackendView {
             endpoint: Arc::clone(&endpoint),
-            life: 1,
             weight: 1,
             drained,
             recent: WindowStats::default(),

@@ -52,8 +52,6 @@ pub(super) struct Writer {
     spec: Arc<ServiceSpec>,
     revision: u64,
     history: History,
-    /// Backends that there have been so far, each life of an address for itself.
-    lives: u64,
     backends: Vec<Backend>,
     /// Removed, with requests in flight when last looked at. They do not come back: who is added
     /// at such an address is another.
@@ -69,8 +67,6 @@ pub(super) struct Writer {
 /// A backend as it is to be, and what it did of late.
 struct Backend {
     endpoint: Arc<Endpoint>,
-    /// Its number among all that there have been.
-    life: u64,
     weight: u32,
     drained: bool,
     window: Window,
@@ -81,7 +77,6 @@ impl Backend {
     fn view(&self) -> BackendView {
         BackendView {
             endpoint: Arc::clone(&self.endpoint),
-            life: self.life,
             weight: self.weight,
             drained: self.drained,
             recent: self.recent.clone(),
@@ -106,7 +101,6 @@ impl Writer {
             overridden: Arc::default(),
             revision: first_revision.saturating_sub(1),
             history: History::default(),
-            lives: 0,
             backends: Vec::new(),
             leaving: Vec::new(),
             past: Past::default(),
@@ -237,15 +231,11 @@ impl Writer {
         self.overridden = self.overrides.list(&self.configured).into();
         self.revision += 1;
         let before = std::mem::take(&mut self.backends);
-        let make = |address: &str| {
-            self.lives += 1;
-            (self.lives, new_endpoint(address, self.workers))
-        };
+        let make = |address: &str| new_endpoint(address, self.workers);
         let (backends, mut gone) = succeed(before, wanted, make);
         self.backends = backends;
         self.leaving.append(&mut gone);
-        let lives = self.backends.iter().map(|backend| (backend.life, &*backend.endpoint));
-        self.history.begin(self.revision, lives);
+        self.history.begin(self.revision, self.backends.iter().map(|backend| &*backend.endpoint));
         self.snapshot.store(Arc::new(snapshot(&self.spec, self.revision, &self.backends)));
         self.publish_view();
     }
@@ -287,7 +277,7 @@ impl Writer {
 fn succeed(
     before: Vec<Backend>,
     wanted: Vec<Wanted>,
-    mut make: impl FnMut(&str) -> (u64, Arc<Endpoint>),
+    make: impl Fn(&str) -> Arc<Endpoint>,
 ) -> (Vec<Backend>, Vec<Backend>) {
     let before = before.into_iter().map(|backend| (key(backend.endpoint.address()), backend));
     let mut before: HashMap<String, Backend> = before.collect();
@@ -296,9 +286,8 @@ fn succeed(
         match before.remove(&key(&address)) {
             Some(known) => Backend { weight, drained, ..known },
             None => {
-                let (life, endpoint) = make(&address);
                 let (window, recent) = (Window::default(), WindowStats::default());
-                Backend { endpoint, life, weight, drained, window, recent }
+                Backend { endpoint: make(&address), weight, drained, window, recent }
             }
         }
     };

@@ -141,14 +141,14 @@ pub(super) struct Lives {
 impl Lives {
     /// Goes over to those that are there now. What was counted stays.
     pub(super) fn meet(&mut self, backend: &BackendSample) {
-        let same = |(one, other): (&Arc<Endpoint>, &Arc<Endpoint>)| Arc::ptr_eq(one, other);
+        let same = |(one, other): (&Arc<Endpoint>, &Arc<Endpoint>)| one.id() == other.id();
         let count = backend.lives().count();
         if count == self.here.len() && self.here.iter().zip(backend.lives()).all(same) {
             return;
         }
         let here: Vec<Arc<Endpoint>> = backend.lives().cloned().collect();
         for gone in std::mem::replace(&mut self.here, here) {
-            if !self.here.iter().any(|life| Arc::ptr_eq(life, &gone)) {
+            if !self.here.iter().any(|life| life.id() == gone.id()) {
                 self.past.get_or_insert_default().add(&gone.totals());
             }
         }
