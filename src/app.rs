@@ -99,7 +99,7 @@ impl Gateway {
         warn_of_open_control(&plan);
         warn_of_few_descriptors(&plan);
 
-        let registry = Arc::new(Registry::new(plan.workers));
+        let registry = Arc::new(Registry::new(plan.workers, plan.metrics.counts.clone()));
         let reloads = Arc::new(Reloads::new());
         let counters: Vec<Arc<WorkerMetrics>> = (0..plan.workers).map(|_| Arc::default()).collect();
         let (fixed, drain_timeout) = (Fixed::of(&plan), plan.drain_timeout);

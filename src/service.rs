@@ -5,6 +5,8 @@
 //! [`ServiceView`] for people. Both are read without waiting for the writer.
 
 mod change;
+mod counts;
+mod departed;
 mod handle;
 mod history;
 mod methods;
@@ -24,12 +26,13 @@ mod view;
 mod writer;
 
 pub use change::{CONFIGURED, Change, ChangeError, Conditions};
-pub use handle::{Service, SnapshotCache};
+pub use counts::{CountSettings, ServiceCounts};
+pub use handle::{Beginning, Service, SnapshotCache};
 pub use history::Since;
-pub use methods::{MOST_METHODS, MethodTable, OTHER_METHOD};
+pub use methods::{MethodTable, OTHER_METHOD};
 pub use overridden::{Overridden, OverrideKind, Setting};
 pub use recent::Recent;
-pub use registry::Registry;
+pub use registry::{Counted, Registry};
 pub use rejections::Rejections;
 pub use routing::{Routing, RoutingCache};
 pub use snapshot::Snapshot;

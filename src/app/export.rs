@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::model::{Certificate, Copied, Endpoint, RejectTotals, Rejected, WindowStats};
-use crate::service::{BackendState, BackendView, Registry, Service, ServiceView};
+use crate::service::{BackendState, BackendView, Counted, Registry, ServiceCounts, ServiceView};
 use crate::tasks::{Task, Tasks};
 use crate::telemetry::{
     BackendSample, Certificates, CounterId, RefusedConnections, RefusedSample, ReloadSample,
@@ -22,7 +22,7 @@ pub struct State {
 
 impl Source for State {
     fn services(&self) -> Vec<ServiceSample> {
-        self.registry.list_with_leaving().iter().map(|entry| service(entry)).collect()
+        self.registry.counted().iter().map(service).collect()
     }
 
     fn rejected(&self) -> Vec<(Box<str>, RejectTotals)> {
@@ -46,26 +46,24 @@ impl Source for State {
     }
 }
 
-fn service(service: &Service) -> ServiceSample {
-    let view = service.view();
+fn service(Counted { name, counts, view }: &Counted) -> ServiceSample {
     ServiceSample {
-        name: service.name().into(),
-        counters: counters(service),
-        backends: backends(&view),
-        methods: service.methods().all(),
+        name: Arc::clone(name),
+        counters: counters(counts),
+        backends: backends(view),
+        methods: counts.methods.all(),
     }
 }
 
 /// What the service counts beside its backends.
-fn counters(service: &Service) -> Vec<ServiceCounter> {
+fn counters(counts: &ServiceCounts) -> Vec<ServiceCounter> {
     let counter =
         |metric, labels, value| ServiceCounter { id: CounterId { metric, labels }, value };
-    let mut counters = vec![counter(&names::RETRIES, Vec::new(), service.retries().total())];
-    for (copied, copies) in Copied::ALL.iter().zip(service.copies().totals().into_iter().flatten())
-    {
+    let mut counters = vec![counter(&names::RETRIES, Vec::new(), counts.retries.total())];
+    for (copied, copies) in Copied::ALL.iter().zip(counts.copies.totals().into_iter().flatten()) {
         counters.push(counter(&names::MIRRORED, vec![copied.name().into()], copies));
     }
-    for (route, totals) in service.rejections().by_route() {
+    for (route, totals) in counts.rejections.by_route() {
         let route: Arc<str> = route.into();
         let occurred = Rejected::ALL.iter().zip(totals).filter(|(_, count)| *count > 0);
         counters.extend(occurred.map(|(reason, count)| {

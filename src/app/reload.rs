@@ -154,8 +154,8 @@ pub(super) async fn routing(registry: &Registry, tasks: &Arc<Tasks>, plan: Plan)
                 service
             }
             None => {
-                let first = registry.first_revision();
-                Service::start_at(first, spec, plan.workers, &runtime, tasks)
+                let beginning = registry.beginning(&spec.name);
+                Service::start_with(beginning, spec, plan.workers, &runtime, tasks)
             }
         });
     }

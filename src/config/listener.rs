@@ -103,6 +103,7 @@ pub fn metrics(node: &Node, problems: &Problems) -> (MetricsPlan, Span) {
     let mut fields = Fields::or_short(node, "address", problems);
     let bound = fields.get("address").and_then(|node| bind(node, problems));
     plan.settings = metrics::settings(&mut fields, problems);
+    plan.counts = metrics::counts(&mut fields);
     fields.finish();
     let (address, span) = bound.unwrap_or((plan.address, node.span));
     plan.address = address;

@@ -6,12 +6,17 @@ use super::node::Node;
 use super::read::{Fields, count, duration, items, scalar, word};
 use super::report::Problems;
 use crate::model::nearest_bound;
+use crate::service::CountSettings;
 use crate::telemetry::{MetricsSettings, ResponseStart};
 
 /// A budget below this is hardly meant: it was once counted in label sets of each metric.
 const SMALL_BUDGET: usize = 10_000;
 /// Bounds that histograms may have.
 const MAX_BUCKETS: usize = 60;
+/// gRPC methods of a service that may be counted under their names.
+const MAX_METHODS: u64 = 1000;
+/// What was removed is kept for no longer than this.
+const LONGEST_KEPT: Duration = Duration::from_secs(3600);
 /// Bounds are counted between these.
 const SHORTEST: Duration = Duration::from_micros(10);
 const LONGEST: Duration = Duration::from_secs(900);
@@ -41,6 +46,14 @@ pub fn settings(fields: &mut Fields<'_>, problems: &Problems) -> MetricsSettings
     }
     fields.set("response_start", &mut settings.response_start, word(&WORDS));
     settings
+}
+
+/// Those that say what is counted of services, and how long it is kept.
+pub fn counts(fields: &mut Fields<'_>) -> CountSettings {
+    let mut counts = CountSettings::default();
+    fields.set("keep_removed", &mut counts.keep_removed, duration(Duration::ZERO..=LONGEST_KEPT));
+    fields.set("methods_per_service", &mut counts.methods, count(0..=MAX_METHODS));
+    counts
 }
 
 /// Bounds of histograms, each the nearest that is counted exactly.

@@ -10,7 +10,7 @@ use super::files::Sources;
 use super::report::Finding;
 use crate::model::{Certificate, RouteTable};
 use crate::net::ListenerSpec;
-use crate::service::ServiceSpec;
+use crate::service::{CountSettings, ServiceSpec};
 use crate::telemetry::MetricsSettings;
 
 /// Everything a gateway is started with.
@@ -70,11 +70,14 @@ pub struct MetricsPlan {
     pub address: SocketAddr,
     /// What is told.
     pub settings: MetricsSettings,
+    /// What is counted of services, and how long it is kept.
+    pub counts: CountSettings,
 }
 
 impl Default for MetricsPlan {
     fn default() -> MetricsPlan {
-        MetricsPlan { address: loopback(9901), settings: MetricsSettings::default() }
+        let (settings, counts) = (MetricsSettings::default(), CountSettings::default());
+        MetricsPlan { address: loopback(9901), settings, counts }
     }
 }
 

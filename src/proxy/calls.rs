@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 
 use super::methods::{Method, Methods};
 use crate::model::{Code, Ending, GrpcCode, MethodStats};
-use crate::service::{MOST_METHODS, MethodTable};
+use crate::service::MethodTable;
 
 /// A longer path gets no place of its own: names are kept for as long as the service is.
 const LONGEST: usize = 200;
@@ -65,10 +65,10 @@ impl Calls {
             known.continue_with(self.table.since(met), methods);
             place = known.find(method, path);
         }
-        let may_be_learnt = || known.list.len() < MOST_METHODS;
+        let may_be_learnt = || known.list.len() < self.table.most();
         let called = match place {
             Some(place) => Called::Known(place),
-            None => match name(path).filter(|_| may_be_learnt()) {
+            None => match may_be_learnt().then(|| name(path)).flatten() {
                 Some(name) => Called::New(Box::new((method, name.into()))),
                 None => Called::Other(method),
             },
@@ -90,6 +90,9 @@ impl Calls {
     /// Counts a call or stream that is over.
     pub fn count(&self, called: &Called, end: &End) {
         let Code::Grpc(code) = end.code else { return };
+        if self.table.most() == 0 {
+            return;
+        }
         let record = |stats: &MethodStats| match end.took {
             Some(took) => stats.record_call(self.worker, code, took),
             None => stats.record_stream(self.worker, code),
@@ -152,6 +155,8 @@ fn name(path: &[u8]) -> Option<&str> {
 mod tests {
     use super::*;
 
+    const MOST: usize = 20;
+
     fn end(code: GrpcCode) -> End {
         let code = Code::Grpc(code);
         End { code, ending: Ending::Answered(code), took: Some(Duration::from_millis(1)) }
@@ -178,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_method_has_a_name_once_a_backend_knows_it() {
-        let table = Arc::new(MethodTable::new(2));
+        let table = Arc::new(MethodTable::new(2, MOST));
         let [one, two] = workers(&table);
         one.call("/shop.Orders/Get", &end(GrpcCode::Unimplemented));
         let broken = Ending::Broken(crate::model::Break::Lost);
@@ -193,15 +198,15 @@ mod tests {
 
     #[test]
     fn whatever_clients_ask_for_few_names_are_kept() {
-        let table = Arc::new(MethodTable::new(2));
+        let table = Arc::new(MethodTable::new(2, MOST));
         let [one, two] = workers(&table);
-        for n in 0..2 * MOST_METHODS {
+        for n in 0..2 * MOST {
             one.call(&format!("/a.B/{n}"), &end(GrpcCode::Ok));
             two.call(&format!("/a.B/{n}"), &end(GrpcCode::Ok));
         }
         let counted = counted(&table);
-        let most = MOST_METHODS as u64;
-        assert_eq!(counted.len(), MOST_METHODS + 1);
+        let most = MOST as u64;
+        assert_eq!(counted.len(), MOST + 1);
         assert!(
             counted
                 .iter()

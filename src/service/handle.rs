@@ -7,10 +7,11 @@ use tokio::runtime;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::change::{Change, ChangeError, Conditions};
+use super::past::Retention;
 use super::view::ServiceView;
 use super::writer::{Asked, Command, Writer};
-use super::{MethodTable, Rejections, ServiceSpec, Snapshot};
-use crate::model::{CopyCounts, WorkerCounter};
+use super::{CountSettings, MethodTable, Rejections, ServiceCounts, ServiceSpec, Snapshot};
+use crate::model::{CopyCounts, Endpoint, WorkerCounter};
 use crate::tasks::{Task, Tasks, lasting};
 
 /// Changes that may wait for the writer; further ones wait for a place.
@@ -26,10 +27,30 @@ pub struct Service {
     snapshot: Arc<ArcSwap<Snapshot>>,
     view: watch::Receiver<Arc<ServiceView>>,
     commands: mpsc::Sender<Command>,
-    retries: WorkerCounter,
-    copies: CopyCounts,
-    rejections: Arc<Rejections>,
-    methods: Arc<MethodTable>,
+    counts: Arc<ServiceCounts>,
+}
+
+/// What a service begins with.
+#[derive(Debug)]
+pub struct Beginning {
+    pub(super) revision: u64,
+    /// What it goes on with.
+    pub(super) counts: Arc<ServiceCounts>,
+    /// Backends of an earlier one of its name.
+    pub(super) past: Vec<Arc<Endpoint>>,
+    pub(super) retention: Arc<Retention>,
+}
+
+impl Beginning {
+    /// That of one that never was, for this many workers.
+    pub fn new(workers: usize, settings: &CountSettings) -> Beginning {
+        Beginning {
+            revision: 1,
+            counts: Arc::new(ServiceCounts::new(workers, settings)),
+            past: Vec::new(),
+            retention: Arc::new(Retention::new(settings.keep_removed)),
+        }
+    }
 }
 
 impl Service {
@@ -41,20 +62,21 @@ impl Service {
         runtime: &runtime::Handle,
         tasks: &Arc<Tasks>,
     ) -> Arc<Service> {
-        Service::start_at(1, spec, workers, runtime, tasks)
+        let beginning = Beginning::new(workers, &CountSettings::default());
+        Service::start_with(beginning, spec, workers, runtime, tasks)
     }
 
-    /// As [`Service::start`], but with this as the first revision.
-    pub fn start_at(
-        revision: u64,
+    /// As [`Service::start`], but what it begins with is given.
+    pub fn start_with(
+        beginning: Beginning,
         spec: ServiceSpec,
         workers: usize,
         runtime: &runtime::Handle,
         tasks: &Arc<Tasks>,
     ) -> Arc<Service> {
         let name = spec.name.clone();
-        let rejections = Arc::new(Rejections::new(workers));
-        let writer = Writer::new(spec, workers, revision, &rejections);
+        let counts = Arc::clone(&beginning.counts);
+        let writer = Writer::new(spec, workers, beginning);
         let (snapshot, view) = (writer.snapshot(), writer.view());
         let (commands, inbox) = mpsc::channel(WAITING_CHANGES);
         // What it writes outlives it: a change that it panics at is not the last one.
@@ -68,10 +90,7 @@ impl Service {
             }))
         };
         runtime.spawn(Arc::clone(tasks).keep(Task::Service, write));
-        let retries = WorkerCounter::new(workers);
-        let copies = CopyCounts::new(workers);
-        let methods = Arc::new(MethodTable::new(workers));
-        Arc::new(Service { name, snapshot, view, commands, retries, copies, rejections, methods })
+        Arc::new(Service { name, snapshot, view, commands, counts })
     }
 
     /// The name, unique.
@@ -79,24 +98,29 @@ impl Service {
         &self.name
     }
 
+    /// What is counted beside its backends.
+    pub fn counts(&self) -> &Arc<ServiceCounts> {
+        &self.counts
+    }
+
     /// Requests that were sent again.
     pub fn retries(&self) -> &WorkerCounter {
-        &self.retries
+        &self.counts.retries
     }
 
     /// Copies of requests that it got as a mirror.
     pub fn copies(&self) -> &CopyCounts {
-        &self.copies
+        &self.counts.copies
     }
 
     /// Requests for it that got no answer of a backend.
     pub fn rejections(&self) -> &Rejections {
-        &self.rejections
+        &self.counts.rejections
     }
 
     /// Its calls by their methods.
     pub fn methods(&self) -> &Arc<MethodTable> {
-        &self.methods
+        &self.counts.methods
     }
 
     /// The newest snapshot.

@@ -7,10 +7,6 @@ use arc_swap::ArcSwap;
 
 use crate::model::MethodStats;
 
-/// Methods of a service that are counted under their names; the calls of further ones are counted
-/// as those of [`OTHER_METHOD`].
-pub const MOST_METHODS: usize = 256;
-
 /// The name of what has no place of its own.
 pub const OTHER_METHOD: &str = "other";
 
@@ -19,15 +15,22 @@ pub const OTHER_METHOD: &str = "other";
 #[derive(Debug)]
 pub struct MethodTable {
     workers: usize,
+    most: usize,
     learnt: ArcSwap<Vec<Arc<MethodStats>>>,
     other: Arc<MethodStats>,
 }
 
 impl MethodTable {
-    /// None yet, for this many workers.
-    pub fn new(workers: usize) -> MethodTable {
+    /// None yet, for this many workers; `most` are counted under their names, and the calls of
+    /// further ones as those of [`OTHER_METHOD`]. With 0 no call is counted at all.
+    pub fn new(workers: usize, most: usize) -> MethodTable {
         let other = Arc::new(MethodStats::new(OTHER_METHOD, workers));
-        MethodTable { workers, learnt: ArcSwap::default(), other }
+        MethodTable { workers, most, learnt: ArcSwap::default(), other }
+    }
+
+    /// How many methods may be counted under their names.
+    pub fn most(&self) -> usize {
+        self.most
     }
 
     /// How many methods are counted under their names.
@@ -39,7 +42,7 @@ impl MethodTable {
     pub fn learn(&self, name: &str) -> Option<Arc<MethodStats>> {
         self.learnt.rcu(|learnt| {
             let mut next = Vec::clone(learnt);
-            if next.len() < MOST_METHODS && next.iter().all(|known| known.name() != name) {
+            if next.len() < self.most && next.iter().all(|known| known.name() != name) {
                 next.push(Arc::new(MethodStats::new(name, self.workers)));
             }
             next
@@ -69,16 +72,18 @@ impl MethodTable {
 mod tests {
     use super::*;
 
+    const MOST: usize = 20;
+
     #[test]
     fn each_is_learnt_once_and_their_number_is_bounded() {
-        let methods = MethodTable::new(1);
-        for n in 0..2 * MOST_METHODS {
+        let methods = MethodTable::new(1, MOST);
+        for n in 0..2 * MOST {
             let new = methods.learn(&format!("shop.Orders/{n}"));
-            assert_eq!(new.is_some(), n < MOST_METHODS);
+            assert_eq!(new.is_some(), n < MOST);
             assert!(methods.learn(&format!("shop.Orders/{}", n / 2)).is_some());
         }
-        assert_eq!((methods.count(), methods.since(0).len()), (MOST_METHODS, MOST_METHODS));
-        let last = methods.since(MOST_METHODS - 1);
-        assert_eq!(last[0].name(), format!("shop.Orders/{}", MOST_METHODS - 1));
+        assert_eq!((methods.count(), methods.since(0).len()), (MOST, MOST));
+        let last = methods.since(MOST - 1);
+        assert_eq!(last[0].name(), format!("shop.Orders/{}", MOST - 1));
     }
 }

@@ -2,67 +2,151 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::model::{Endpoint, Time};
 
-/// How long they are kept: some intervals of any Prometheus.
-const KEPT: Duration = Duration::from_secs(5 * 60);
+/// Backends that have left and are kept, of all services together; beyond that the first to leave
+/// is the first to be forgotten.
+const MOST: u64 = 5000;
 
-/// The most that a service keeps; beyond that the first to leave is the first to be forgotten.
-const MOST: usize = 1000;
+/// How long all that has left is kept, and how much of it.
+#[derive(Debug)]
+pub(super) struct Retention {
+    time: Duration,
+    /// Backends that have ever left.
+    ever: AtomicU64,
+}
 
-/// Those that have left, the earliest first.
-#[derive(Debug, Default)]
-pub(super) struct Past(VecDeque<(Time, Arc<Endpoint>)>);
+/// When something left.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Departure {
+    at: Time,
+    /// Backends that had left by then.
+    ever: u64,
+}
 
-impl Past {
-    /// Keeps one that has left now.
-    pub(super) fn keep(&mut self, endpoint: Arc<Endpoint>, now: Time) {
-        if self.0.len() == MOST {
-            self.0.pop_front();
-        }
-        self.0.push_back((now, endpoint));
+impl Retention {
+    /// What leaves is kept for this long.
+    pub(super) fn new(time: Duration) -> Retention {
+        Retention { time, ever: AtomicU64::new(0) }
     }
 
-    /// Forgets those that left long ago.
+    /// As many backends leave now.
+    pub(super) fn depart(&self, backends: usize, now: Time) -> Departure {
+        let backends = backends as u64;
+        Departure { at: now, ever: self.ever.fetch_add(backends, Ordering::Relaxed) + backends }
+    }
+
+    /// What was thought to have left does so only now.
+    pub(super) fn postpone(&self, now: Time) -> Departure {
+        self.depart(0, now)
+    }
+
+    /// Whether what left then is not to be kept any more.
+    pub(super) fn is_over(&self, left: Departure, now: Time) -> bool {
+        let since = self.ever.load(Ordering::Relaxed).saturating_sub(left.ever);
+        now.since(left.at) >= self.time || since >= MOST
+    }
+}
+
+/// Those of one service that have left, the earliest first.
+#[derive(Debug)]
+pub(super) struct Past {
+    retention: Arc<Retention>,
+    left: VecDeque<(Departure, Arc<Endpoint>)>,
+}
+
+impl Past {
+    /// None so far.
+    pub(super) fn new(retention: Arc<Retention>) -> Past {
+        Past { retention, left: VecDeque::new() }
+    }
+
+    /// Keeps one that has left now.
+    pub(super) fn keep(&mut self, endpoint: Arc<Endpoint>, now: Time) {
+        self.left.push_back((self.retention.depart(1, now), endpoint));
+        self.forget(now);
+    }
+
+    /// Forgets those that left long ago, unless they have something in flight after all.
     pub(super) fn forget(&mut self, now: Time) {
-        while self.0.front().is_some_and(|(left, _)| now.since(*left) > KEPT) {
-            self.0.pop_front();
+        let mut busy = Vec::new();
+        while let Some((_, endpoint)) =
+            self.left.pop_front_if(|(left, _)| self.retention.is_over(*left, now))
+        {
+            if !endpoint.load().is_idle() {
+                busy.push((self.retention.postpone(now), endpoint));
+            }
         }
+        self.left.extend(busy);
     }
 
     /// Those that are kept.
     pub(super) fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
-        self.0.iter().map(|(_, endpoint)| endpoint)
+        self.left.iter().map(|(_, endpoint)| endpoint)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ExchangeClass;
 
-    fn endpoint(number: usize) -> Arc<Endpoint> {
+    fn endpoint(number: u64) -> Arc<Endpoint> {
         Arc::new(Endpoint::new(&format!("10.0.0.1:{number}"), 1, Time::ZERO))
     }
 
-    #[test]
-    fn they_are_kept_for_five_minutes() {
-        let mut past = Past::default();
-        past.keep(endpoint(1), Time::ZERO);
-        past.keep(endpoint(2), Time::ZERO + Duration::from_secs(60));
-        let mut kept_at = |seconds| {
-            past.forget(Time::ZERO + Duration::from_secs(seconds));
-            past.endpoints().count()
-        };
-        assert_eq!([kept_at(300), kept_at(301), kept_at(360), kept_at(361)], [2, 1, 1, 0]);
+    fn past(time: u64) -> Past {
+        Past::new(Arc::new(Retention::new(Duration::from_secs(time))))
+    }
+
+    fn at(seconds: u64) -> Time {
+        Time::ZERO + Duration::from_secs(seconds)
     }
 
     #[test]
-    fn their_number_is_bounded_and_the_oldest_go_first() {
-        let mut past = Past::default();
-        (0..MOST + 7).for_each(|number| past.keep(endpoint(number), Time::ZERO));
-        assert_eq!(past.endpoints().count(), MOST);
-        assert_eq!(past.endpoints().next().unwrap().address(), "10.0.0.1:7");
+    fn they_are_kept_for_as_long_as_was_said() {
+        let mut past = past(300);
+        past.keep(endpoint(1), Time::ZERO);
+        past.keep(endpoint(2), at(60));
+        let mut kept_at = |seconds| {
+            past.forget(at(seconds));
+            past.endpoints().count()
+        };
+        assert_eq!([kept_at(299), kept_at(300), kept_at(359), kept_at(360)], [2, 1, 1, 0]);
+    }
+
+    #[test]
+    fn none_is_kept_if_so_said() {
+        let mut past = past(0);
+        past.keep(endpoint(1), at(1));
+        assert_eq!(past.endpoints().count(), 0);
+    }
+
+    #[test]
+    fn who_has_something_in_flight_is_not_forgotten() {
+        let (mut past, busy) = (past(300), endpoint(1));
+        busy.load().begin(ExchangeClass::Call, Time::ZERO);
+        past.keep(Arc::clone(&busy), Time::ZERO);
+        past.forget(at(1000));
+        busy.load().end(ExchangeClass::Call, Time::ZERO);
+        past.forget(at(1299));
+        assert_eq!(past.endpoints().count(), 1);
+        past.forget(at(1300));
+        assert_eq!(past.endpoints().count(), 0);
+    }
+
+    #[test]
+    fn their_number_is_bounded_over_all_services_and_the_oldest_go_first() {
+        let mut first = past(300);
+        let mut second = Past::new(Arc::clone(&first.retention));
+        (0..7).for_each(|number| first.keep(endpoint(number), Time::ZERO));
+        (0..MOST - 3).for_each(|number| second.keep(endpoint(number), Time::ZERO));
+        first.forget(Time::ZERO);
+        assert_eq!(first.endpoints().count(), 3);
+        assert_eq!(first.endpoints().next().unwrap().address(), "10.0.0.1:4");
+        assert_eq!(second.endpoints().count() as u64, MOST - 3);
     }
 }

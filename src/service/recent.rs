@@ -53,14 +53,17 @@ impl Recent {
 #[derive(Debug)]
 pub(super) struct RejectWindow {
     rejections: Arc<Rejections>,
+    /// What there was before it.
+    before: RejectTotals,
     /// The oldest first.
     totals: VecDeque<RejectTotals>,
 }
 
 impl RejectWindow {
-    /// Nothing yet.
+    /// From now on.
     pub(super) fn new(rejections: &Arc<Rejections>) -> RejectWindow {
-        RejectWindow { rejections: Arc::clone(rejections), totals: VecDeque::new() }
+        let (rejections, before) = (Arc::clone(rejections), rejections.totals());
+        RejectWindow { rejections, before, totals: VecDeque::new() }
     }
 
     /// All that was counted, in the window or before.
@@ -78,10 +81,10 @@ impl RejectWindow {
 
     /// What was counted within it.
     pub(super) fn counts(&self) -> RejectTotals {
-        let none = RejectTotals::default();
-        let latest = self.totals.back().unwrap_or(&none);
+        let latest = self.totals.back().unwrap_or(&self.before);
         // Until it is full, it reaches back to the start.
-        let oldest = self.totals.front().filter(|_| self.totals.len() > SECONDS).unwrap_or(&none);
+        let oldest = self.totals.front().filter(|_| self.totals.len() > SECONDS);
+        let oldest = oldest.unwrap_or(&self.before);
         let mut counts = *latest;
         counts
             .iter_mut()

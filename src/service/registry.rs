@@ -1,21 +1,28 @@
 //! The services by name, for cold paths, and the routing that the data path reads.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 
-use super::{Rejections, Routing, RoutingCache, Service, SplitChange, SplitError, Stamp};
+use super::departed::Departed;
+use super::past::Retention;
+use super::{
+    Beginning, CountSettings, Rejections, Routing, RoutingCache, Service, ServiceCounts,
+    ServiceView, SplitChange, SplitError, Stamp,
+};
 
 /// All services, and where requests go. The data path has a cache of the routing for each
 /// worker and never looks up a name.
 #[derive(Debug)]
 pub struct Registry {
     services: DashMap<String, Arc<Service>>,
-    /// Those that are gone from the routing, as long as requests hold on to them.
-    leaving: DashMap<String, Weak<Service>>,
+    departed: Departed,
+    retention: Arc<Retention>,
+    workers: usize,
+    settings: CountSettings,
     routing: Arc<ArcSwap<Routing>>,
     /// Requests of routes that lead to no service.
     rejections: Rejections,
@@ -23,19 +30,41 @@ pub struct Registry {
     retired_at: AtomicU64,
 }
 
+/// A service as metrics tell of it.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// The name.
+    pub name: Arc<str>,
+    /// What it counts beside its backends.
+    pub counts: Arc<ServiceCounts>,
+    /// Its backends.
+    pub view: Arc<ServiceView>,
+}
+
+impl Counted {
+    fn of(service: &Service) -> Counted {
+        let (name, counts) = (service.name().into(), Arc::clone(service.counts()));
+        Counted { name, counts, view: service.view() }
+    }
+}
+
 /// For requests that one worker carries.
 impl Default for Registry {
     fn default() -> Registry {
-        Registry::new(1)
+        Registry::new(1, CountSettings::default())
     }
 }
 
 impl Registry {
     /// No services yet, and no routes, for this many workers.
-    pub fn new(workers: usize) -> Registry {
+    pub fn new(workers: usize, settings: CountSettings) -> Registry {
+        let retention = Arc::new(Retention::new(settings.keep_removed));
         Registry {
             services: DashMap::default(),
-            leaving: DashMap::default(),
+            departed: Departed::new(Arc::clone(&retention)),
+            retention,
+            workers,
+            settings,
             routing: Arc::default(),
             rejections: Rejections::new(workers),
             retired_at: AtomicU64::default(),
@@ -58,11 +87,11 @@ impl Registry {
         self.services.retain(|name, service| {
             let stays = names.contains(&**name);
             if !stays {
-                self.leaving.insert(name.clone(), Arc::downgrade(service));
+                self.departed.keep(service);
             }
             stays
         });
-        self.leaving.retain(|_, service| service.strong_count() > 0);
+        self.departed.release(|name| names.contains(name));
     }
 
     /// Changes the split of a route, and says its new revision once every later request goes by it.
@@ -97,10 +126,16 @@ impl Registry {
         }
     }
 
-    /// With what a new service is to begin: if it is one that came back, whoever expects a
-    /// revision of the earlier one must be told so.
-    pub fn first_revision(&self) -> u64 {
-        self.retired_at.load(Ordering::Relaxed) + 1
+    /// What a new service of this name is to begin with. If it is one that came back, it goes on
+    /// counting where the earlier one ended, but whoever expects a revision of that must be told.
+    pub fn beginning(&self, name: &str) -> Beginning {
+        let revision = self.retired_at.load(Ordering::Relaxed) + 1;
+        let retention = Arc::clone(&self.retention);
+        let (counts, past) = match self.departed.find(name) {
+            Some((counts, last)) => (counts, last.past.clone()),
+            None => (Arc::new(ServiceCounts::new(self.workers, &self.settings)), Vec::new()),
+        };
+        Beginning { revision, counts, past, retention }
     }
 
     /// Requests that the gateway refused on routes that lead to no service.
@@ -125,20 +160,18 @@ impl Registry {
 
     /// All services, sorted by name.
     pub fn list(&self) -> Vec<Arc<Service>> {
-        sorted(self.services.iter().map(|entry| Arc::clone(&entry)).collect())
+        let mut services: Vec<_> = self.services.iter().map(|entry| Arc::clone(&entry)).collect();
+        services.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        services
     }
 
-    /// All services, and those that are gone but have not finished, unless others have taken
-    /// their names.
-    pub fn list_with_leaving(&self) -> Vec<Arc<Service>> {
-        let mut services = self.list();
-        let leaving = self.leaving.iter().filter_map(|entry| entry.upgrade());
-        services.extend(leaving.filter(|service| !self.services.contains_key(service.name())));
-        sorted(services)
+    /// All services, and those that are gone but whose counts are kept, by name.
+    pub fn counted(&self) -> Vec<Counted> {
+        let departed = self.departed.list();
+        let mut counted: Vec<_> = self.services.iter().map(|entry| Counted::of(&entry)).collect();
+        let here: HashSet<_> = counted.iter().map(|service| Arc::clone(&service.name)).collect();
+        counted.extend(departed.into_iter().filter(|service| !here.contains(&service.name)));
+        counted.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        counted
     }
-}
-
-fn sorted(mut services: Vec<Arc<Service>>) -> Vec<Arc<Service>> {
-    services.sort_unstable_by(|a, b| a.name().cmp(b.name()));
-    services
 }

@@ -111,6 +111,17 @@ impl ServiceView {
         }
     }
 
+    /// The same once all of its backends are gone.
+    pub(super) fn departed(&self) -> ServiceView {
+        let backends = self.leaving.iter().chain(&self.backends);
+        let backends = backends.map(|backend| &backend.endpoint);
+        ServiceView {
+            revision: self.revision,
+            past: self.past.iter().chain(backends).cloned().collect(),
+            ..ServiceView::empty(&self.spec, &self.rejections)
+        }
+    }
+
     /// The revisions since which requests can be counted; the newest is the current one.
     pub fn kept_revisions(&self) -> RangeInclusive<u64> {
         self.history.kept()

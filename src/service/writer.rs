@@ -16,7 +16,7 @@ use super::overrides::{Overrides, Wanted, key};
 use super::past::Past;
 use super::recent::RejectWindow;
 use super::view::{BackendView, ServiceView};
-use super::{Overridden, Recent, Rejections, ServiceSpec, Snapshot, Stamp};
+use super::{Beginning, Overridden, Recent, ServiceSpec, Snapshot, Stamp};
 use crate::clock;
 use crate::model::{Endpoint, EndpointSet, Member, Window, WindowStats};
 
@@ -86,12 +86,9 @@ impl Backend {
 
 impl Writer {
     /// The writer of `spec`, with the first revision published.
-    pub(super) fn new(
-        spec: ServiceSpec,
-        workers: usize,
-        first_revision: u64,
-        rejections: &Arc<Rejections>,
-    ) -> Writer {
+    pub(super) fn new(spec: ServiceSpec, workers: usize, beginning: Beginning) -> Writer {
+        let Beginning { revision, counts, past: gone, retention } = beginning;
+        let rejections = &counts.rejections;
         let spec = Arc::new(spec);
         let rejected = RejectWindow::new(rejections);
         let mut writer = Writer {
@@ -99,17 +96,18 @@ impl Writer {
             configured: Arc::clone(&spec),
             overrides: Overrides::default(),
             overridden: Arc::default(),
-            revision: first_revision.saturating_sub(1),
+            revision: revision.saturating_sub(1),
             history: History::default(),
             backends: Vec::new(),
             leaving: Vec::new(),
-            past: Past::default(),
+            past: Past::new(retention),
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot(&spec, 0, &[]))),
             rejected,
             view: watch::Sender::new(Arc::new(ServiceView::empty(&spec, rejections))),
             retired: false,
             spec,
         };
+        gone.into_iter().for_each(|endpoint| writer.past.keep(endpoint, clock::now()));
         writer.publish(writer.overrides.join(&writer.configured));
         writer
     }
@@ -243,10 +241,10 @@ impl Writer {
     /// Moves the windows on, and lets those go that have left.
     fn observe(&mut self) {
         let now = clock::now();
-        self.past.forget(now);
         for backend in self.leaving.extract_if(.., |backend| backend.endpoint.load().is_idle()) {
             self.past.keep(backend.endpoint, now);
         }
+        self.past.forget(now);
         for backend in self.backends.iter_mut().chain(&mut self.leaving) {
             backend.window.push(backend.endpoint.totals());
             backend.recent = backend.window.stats();

@@ -1,5 +1,6 @@
 //! Another configuration while everything runs: all of it or nothing, and nothing is dropped.
 
+mod departed;
 mod files;
 mod listeners;
 mod load;

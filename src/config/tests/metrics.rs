@@ -82,3 +82,18 @@ fn wrong_buckets_are_refused() {
     let place = format!("{}:28", line.unwrap() + 1);
     refused(&with("response_start: route"), &place, &["service, backend, off"]);
 }
+
+#[test]
+fn what_is_counted_of_services_is_bounded() {
+    let counts = |metrics: &str| planned(metrics).0.metrics.counts;
+    let by_default = counts("");
+    assert_eq!((by_default.keep_removed, by_default.methods), (Duration::from_secs(300), 256));
+    let none = counts("keep_removed: 0s, methods_per_service: 0");
+    assert_eq!((none.keep_removed, none.methods), (Duration::ZERO, 0));
+    for (key, says) in [("keep_removed: 61m", "1h"), ("methods_per_service: 1001", "1000")] {
+        let line = with(key).lines().position(|l| l.starts_with("metrics:"));
+        let value = "metrics: { ".len() + key.find(": ").unwrap() + ": ".len();
+        let place = format!("{}:{}", line.unwrap() + 1, value + 1);
+        refused(&with(key), &place, &[says]);
+    }
+}

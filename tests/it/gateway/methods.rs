@@ -104,3 +104,26 @@ async fn what_clients_make_up_gets_no_name() {
     assert_eq!(counted[&("other".into(), "OK".into())], 4 + 45);
     assert_eq!(counted.values().sum::<u64>(), 605);
 }
+
+#[tokio::test]
+async fn their_number_is_set_and_none_are_counted_if_so_said() {
+    let backend = Backend::start().await;
+    for (most, wanted) in
+        [("1", &[("echo.Echo/Unary", "OK", 1), ("other", "OK", 1)][..]), ("0", &[])]
+    {
+        let yaml = one_service(&[backend.address], "");
+        let metrics = format!("metrics: {{ methods_per_service: {most}, ");
+        let gateway = Gateway::start(&yaml.replace("metrics: {", &metrics)).await;
+        let mut client = gateway.client().await;
+        client.unary(message("x")).await.unwrap();
+        let mut stream = client.server_stream(asking_for(1)).await.unwrap().into_inner();
+        while stream.message().await.unwrap().is_some() {}
+        eventually("all is counted", async || {
+            let page = gateway.metrics().await;
+            let requests = page.samples("equipoise_requests_total").iter();
+            let total: f64 = requests.map(|sample| sample.value).sum();
+            total == 2.0 && counted(&page) == expected(wanted)
+        })
+        .await;
+    }
+}

@@ -1,0 +1,47 @@
+//! What a service counts beside its backends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{MethodTable, Rejections};
+use crate::model::{CopyCounts, WorkerCounter};
+
+/// What of services is counted, and for how long it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CountSettings {
+    /// How long the counts of what was removed are told.
+    pub keep_removed: Duration,
+    /// gRPC methods that are counted under their names, of each service; 0 counts none at all.
+    pub methods: usize,
+}
+
+impl Default for CountSettings {
+    fn default() -> CountSettings {
+        CountSettings { keep_removed: Duration::from_secs(5 * 60), methods: 256 }
+    }
+}
+
+/// What a service counts beside its backends. If it goes and soon comes back, it goes on with it.
+#[derive(Debug)]
+pub struct ServiceCounts {
+    /// Requests that were sent again.
+    pub retries: WorkerCounter,
+    /// Copies of requests that it got as a mirror.
+    pub copies: CopyCounts,
+    /// Requests for it that got no answer of a backend.
+    pub rejections: Arc<Rejections>,
+    /// Its calls by their methods.
+    pub methods: Arc<MethodTable>,
+}
+
+impl ServiceCounts {
+    /// Nothing yet, for this many workers.
+    pub fn new(workers: usize, settings: &CountSettings) -> ServiceCounts {
+        ServiceCounts {
+            retries: WorkerCounter::new(workers),
+            copies: CopyCounts::new(workers),
+            rejections: Arc::new(Rejections::new(workers)),
+            methods: Arc::new(MethodTable::new(workers, settings.methods)),
+        }
+    }
+}
