@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::Plan;
+use crate::model::Place;
 use crate::net::{Descriptors, WorkerHandle};
 use crate::service::Registry;
 use crate::tasks::Tasks;
@@ -36,8 +37,8 @@ pub enum StartError {
         /// What was to be served there.
         what: &'static str,
         /// The address.
-        address: SocketAddr,
-        /// What the system says.
+        address: Place,
+        /// What the system says, or what is in the way.
         source: std::io::Error,
     },
     /// An address cannot be listened on, and the gateway itself may be why.
@@ -47,9 +48,9 @@ pub enum StartError {
     )]
     Held {
         /// What was to be listened on.
-        address: SocketAddr,
+        address: Place,
         /// What is listened on.
-        held: SocketAddr,
+        held: Place,
         /// What the system says.
         source: std::io::Error,
     },
@@ -158,8 +159,8 @@ impl Gateway {
     }
 
     /// Where clients connect, in the order of the configuration.
-    pub fn listeners(&self) -> Vec<SocketAddr> {
-        self.listeners.addresses()
+    pub fn listeners(&self) -> Vec<Place> {
+        self.listeners.places()
     }
 
     /// Where the control API is.

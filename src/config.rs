@@ -37,7 +37,7 @@ pub use plan::{ControlPlan, LogFormat, LogPlan, MetricsPlan, Plan};
 pub use report::{Finding, Report};
 pub use watch::Watch;
 
-use crate::model::{RouteTable, address};
+use crate::model::{Place, RouteTable, address};
 use crate::net::ListenerSpec;
 use crate::service::ServiceSpec;
 use crate::telemetry::log;
@@ -74,7 +74,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     let metrics = fields.get("metrics").map(|node| listener::metrics(node, problems));
     let (control, control_at) = control.unwrap_or((ControlPlan::default(), root.span));
     let (metrics, metrics_at) = metrics.unwrap_or((MetricsPlan::default(), root.span));
-    bound.extend([(control.address, control_at), (metrics.address, metrics_at)]);
+    bound.extend([(control.address.into(), control_at), (metrics.address.into(), metrics_at)]);
     listener::refuse_shared(&bound, problems);
     let help = "add `services:` with the backends of each under its name";
     let entries = entries(fields.require_list("services", help), problems);
@@ -121,7 +121,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
 fn listeners(
     fields: &mut Fields<'_>,
     files: &Files,
-    bound: &mut Vec<(SocketAddr, Span)>,
+    bound: &mut Vec<(Place, Span)>,
     problems: &Problems,
 ) -> Vec<ListenerSpec> {
     let help = "add `listeners: [ { address: 0.0.0.0:8080 } ]`";
@@ -129,7 +129,7 @@ fn listeners(
     let nodes = node.map_or(&[][..], |node| some_items(node, problems));
     let read = |node| {
         let (plan, span) = listener::listener(node, files, problems)?;
-        bound.push((plan.address, span));
+        bound.push((plan.address.clone(), span));
         Some(plan)
     };
     nodes.iter().filter_map(read).collect()

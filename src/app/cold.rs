@@ -41,13 +41,16 @@ pub fn bind(
     address: SocketAddr,
     plan: &Plan,
 ) -> Result<(TcpListener, SocketAddr), StartError> {
-    let all: Vec<_> = plan.listeners.iter().map(|listener| listener.address).collect();
+    let all: Vec<_> = plan.listeners.iter().filter_map(|listener| listener.address.ip()).collect();
     let own = [plan.control.address, plan.metrics.address];
     let ipv6_only = leaves_ipv4(address, &[&*all, &own].concat());
     let socket = net::bind(address, ipv6_only, false).and_then(net::listen);
     let socket = socket.and_then(tokio::net::TcpListener::into_std);
     let at = socket.and_then(|socket| Ok((socket.local_addr()?, socket)));
-    let (bound, socket) = at.map_err(|source| StartError::Listen { what, address, source })?;
+    let (bound, socket) = at.map_err(|source| {
+        let address = address.into();
+        StartError::Listen { what, address, source }
+    })?;
     Ok((socket, bound))
 }
 

@@ -4,12 +4,13 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 
 use super::StartError;
+use crate::model::Place;
 use crate::net::{
-    Beside, Listener, ListenerSpec, WorkerHandle, accept_loop, bind, leaves_ipv4, listen, overlap,
+    Beside, Bound, Listener, ListenerSpec, ListeningSocket, SocketFile, WorkerHandle, accept_loop,
+    leaves_ipv4, overlap,
 };
 use crate::tasks::{Task, Tasks, lasting};
 use crate::telemetry::RefusedConnections;
@@ -21,18 +22,20 @@ pub struct Listeners {
     tasks: Arc<Tasks>,
     running: Vec<Running>,
     /// Those that are gone, but for the clients that wait there.
-    leaving: Vec<(SocketAddr, Weak<TcpListener>)>,
+    leaving: Vec<(Place, Weak<ListeningSocket>)>,
     refused: Arc<RefusedConnections>,
     acceptors: JoinSet<()>,
 }
 
 struct Running {
     /// As the configuration has it: port 0 is any.
-    configured: SocketAddr,
-    bound: SocketAddr,
+    configured: Place,
+    bound: Place,
     ipv6_only: bool,
+    /// Of a Unix socket.
+    file: Option<SocketFile>,
     /// Its acceptor has it.
-    socket: Weak<TcpListener>,
+    socket: Weak<ListeningSocket>,
     listener: Arc<Listener>,
 }
 
@@ -46,13 +49,20 @@ pub struct Prepared {
 enum Step {
     /// One that runs has other settings, or the same.
     Keep(usize, ListenerSpec),
-    Open(TcpListener, bool, ListenerSpec),
+    Open(Opened, ListenerSpec),
+}
+
+/// A new socket that is listened on.
+struct Opened {
+    file: Option<SocketFile>,
+    socket: ListeningSocket,
+    ipv6_only: bool,
 }
 
 /// A socket that is to be, or is already.
-enum Place {
+enum Socket {
     Kept(usize),
-    Bound(TcpSocket),
+    Bound(Bound),
 }
 
 impl Listeners {
@@ -71,37 +81,45 @@ impl Listeners {
     /// Listens on the addresses that are new, beside those whose place they take: nobody is let
     /// down, and nothing has changed if one of them cannot be had.
     pub fn prepare(&self, specs: &[ListenerSpec]) -> Result<Prepared, StartError> {
-        let mut all: Vec<_> = specs.iter().map(|spec| spec.address).collect();
+        let mut all: Vec<_> = specs.iter().filter_map(|spec| spec.address.ip()).collect();
         all.extend(self.own);
-        let ipv6_only = |spec: &ListenerSpec| leaves_ipv4(spec.address, &all);
+        let ipv6_only = |spec: &ListenerSpec| {
+            spec.address.ip().is_some_and(|address| leaves_ipv4(address, &all))
+        };
         let kept = self.kept(specs, ipv6_only);
         let opened = || specs.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
-        let met = |bound| opened().any(|(spec, _)| overlap(spec.address, bound));
+        let met = |bound: &Place| opened().any(|(spec, _)| meet(&spec.address, bound));
         let gone = self.running.iter().enumerate();
-        let gone = gone.filter(|(index, gone)| !kept.contains(&Some(*index)) && met(gone.bound));
-        let (taken_over, sockets): (Vec<_>, Vec<_>) =
-            gone.map(|(index, gone)| (index, (gone.bound, Weak::clone(&gone.socket)))).unzip();
+        let gone = gone.filter(|(index, gone)| !kept.contains(&Some(*index)) && met(&gone.bound));
+        let (taken_over, sockets): (Vec<_>, Vec<_>) = gone
+            .map(|(index, gone)| (index, (gone.bound.clone(), Weak::clone(&gone.socket))))
+            .unzip();
         let sockets = [sockets, self.leaving.clone()].concat();
 
         // No client comes to any of them before all are bound.
         let _beside = Beside::these(sockets.iter().filter_map(|(_, socket)| socket.upgrade()));
-        let place = |(spec, kept): (&ListenerSpec, &Option<usize>)| match kept {
-            Some(index) => Ok(Place::Kept(*index)),
+        let bind = |(spec, kept): (&ListenerSpec, &Option<usize>)| match kept {
+            Some(index) => Ok(Socket::Kept(*index)),
             None => {
-                let takes_over = sockets.iter().any(|(bound, _)| overlap(spec.address, *bound));
-                bind(spec.address, ipv6_only(spec), takes_over)
-                    .map(Place::Bound)
-                    .map_err(|error| self.refused_address(spec.address, error))
+                let takes_over = sockets.iter().any(|(bound, _)| meet(&spec.address, bound));
+                let bound = match &spec.address {
+                    Place::Ip(address) => Bound::to_port(*address, ipv6_only(spec), takes_over),
+                    Place::Unix(path) => Bound::to_path(path, spec.mode),
+                };
+                bound.map(Socket::Bound).map_err(|error| self.refused_place(&spec.address, error))
             }
         };
-        let places = specs.iter().zip(&kept).map(place).collect::<Result<Vec<_>, _>>()?;
-        let step = |(spec, place): (&ListenerSpec, Place)| match place {
-            Place::Kept(index) => Ok(Step::Keep(index, spec.clone())),
-            Place::Bound(socket) => listen(socket)
-                .map(|socket| Step::Open(socket, ipv6_only(spec), spec.clone()))
-                .map_err(|error| self.refused_address(spec.address, error)),
+        let bound = specs.iter().zip(&kept).map(bind).collect::<Result<Vec<_>, _>>()?;
+        let step = |(spec, socket): (&ListenerSpec, Socket)| match socket {
+            Socket::Kept(index) => Ok(Step::Keep(index, spec.clone())),
+            Socket::Bound(bound) => bound
+                .listen()
+                .map(|(file, socket)| {
+                    Step::Open(Opened { file, socket, ipv6_only: ipv6_only(spec) }, spec.clone())
+                })
+                .map_err(|error| self.refused_place(&spec.address, error)),
         };
-        let steps = specs.iter().zip(places).map(step).collect::<Result<_, _>>()?;
+        let steps = specs.iter().zip(bound).map(step).collect::<Result<_, _>>()?;
         Ok(Prepared { steps, taken_over })
     }
 
@@ -113,10 +131,7 @@ impl Listeners {
     ) -> Vec<Option<usize>> {
         let mut free: Vec<Option<&Running>> = self.running.iter().map(Some).collect();
         let find = |spec: &ListenerSpec| {
-            let same = |running: &Running| {
-                let address = [running.configured, running.bound].contains(&spec.address);
-                address && running.ipv6_only == ipv6_only(spec)
-            };
+            let same = |running: &Running| running.is_at(&spec.address, ipv6_only(spec));
             let index = free.iter().position(|running| running.is_some_and(same))?;
             free.get_mut(index)?.take();
             Some(index)
@@ -124,10 +139,11 @@ impl Listeners {
         specs.iter().map(find).collect()
     }
 
-    /// Why `address` cannot be listened on: it may be the gateway itself that does.
-    fn refused_address(&self, address: SocketAddr, source: std::io::Error) -> StartError {
-        let mut held = self.own.into_iter().chain(self.addresses());
-        let held = held.find(|held| overlap(*held, address));
+    /// Why a place cannot be listened on: it may be the gateway itself that does.
+    fn refused_place(&self, place: &Place, source: std::io::Error) -> StartError {
+        let address = place.clone();
+        let mut held = self.own.into_iter().map(Place::Ip).chain(self.places());
+        let held = held.find(|held| meet(held, place));
         match held.filter(|_| !self.running.is_empty() && source.kind() == ErrorKind::AddrInUse) {
             Some(held) => StartError::Held { address, held, source },
             None => StartError::Listen { what: "clients", address, source },
@@ -144,15 +160,14 @@ impl Listeners {
                     let kept = before.get_mut(index).and_then(Option::take);
                     kept.map(|kept| kept.configure(spec))
                 }
-                Step::Open(socket, ipv6_only, spec) => {
-                    Some(self.open(socket, ipv6_only, spec, workers))
-                }
+                Step::Open(opened, spec) => Some(self.open(opened, spec, workers)),
             };
             self.running.extend(running);
         }
         for (index, gone) in before.into_iter().enumerate() {
             let Some(gone) = gone else { continue };
             tracing::info!(address = %gone.bound, "no longer listening");
+            drop(gone.file); // then nobody comes any more but those who wait
             self.leaving.push((gone.bound, gone.socket));
             match prepared.taken_over.contains(&index) {
                 true => gone.listener.hand_over(),
@@ -162,15 +177,10 @@ impl Listeners {
         while self.acceptors.try_join_next().is_some() {} // those that have ended since
     }
 
-    fn open(
-        &mut self,
-        socket: TcpListener,
-        ipv6_only: bool,
-        spec: ListenerSpec,
-        workers: &[WorkerHandle],
-    ) -> Running {
-        let configured = spec.address;
-        let bound = socket.local_addr().unwrap_or(configured);
+    fn open(&mut self, opened: Opened, spec: ListenerSpec, workers: &[WorkerHandle]) -> Running {
+        let Opened { file, socket, ipv6_only } = opened;
+        let configured = spec.address.clone();
+        let bound = socket.port().unwrap_or(configured.clone());
         tracing::info!(address = %bound, tls = spec.tls.is_some(), "listening");
         let listener = Listener::new(spec, self.refused.at(&bound.to_string()));
         let (socket, workers, accepting) =
@@ -181,17 +191,18 @@ impl Listeners {
             tokio::spawn(lasting(accept_loop(socket, listener, workers.clone())))
         };
         self.acceptors.spawn(Arc::clone(&self.tasks).keep(Task::Accept, accept));
-        Running { configured, bound, ipv6_only, socket: held, listener }
+        Running { configured, bound, ipv6_only, file, socket: held, listener }
     }
 
     /// Where clients connect.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.running.iter().map(|running| running.bound).collect()
+    pub fn places(&self) -> Vec<Place> {
+        self.running.iter().map(|running| running.bound.clone()).collect()
     }
 
     /// Takes no new connections any more.
     pub async fn close(&mut self) {
-        for running in &self.running {
+        for running in &mut self.running {
+            running.file = None;
             running.listener.close();
         }
         while self.acceptors.join_next().await.is_some() {}
@@ -199,9 +210,30 @@ impl Listeners {
 }
 
 impl Running {
+    /// Whether it is at `place`, where its clients find it.
+    fn is_at(&self, place: &Place, ipv6_only: bool) -> bool {
+        match place {
+            Place::Ip(_) => {
+                [&self.configured, &self.bound].contains(&place) && self.ipv6_only == ipv6_only
+            }
+            Place::Unix(path) => self.file.as_ref().is_some_and(|file| file.is_at(path)),
+        }
+    }
+
     fn configure(mut self, spec: ListenerSpec) -> Running {
-        self.configured = spec.address;
+        if let Some(file) = &self.file
+            && spec.mode != self.listener.spec().mode
+            && let Err(error) = file.admit(spec.mode)
+        {
+            tracing::warn!(address = %self.bound, %error, "its `mode` stays what it was");
+        }
+        self.configured = spec.address.clone();
         self.listener.configure(spec);
         self
     }
+}
+
+/// Whether some client could mean either.
+fn meet(one: &Place, other: &Place) -> bool {
+    one.ip().zip(other.ip()).is_some_and(|(one, other)| overlap(one, other))
 }

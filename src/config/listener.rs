@@ -1,6 +1,7 @@
 //! Where the gateway listens: for clients, for control, for metrics.
 
 use std::net::SocketAddr;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::files::Files;
@@ -11,7 +12,7 @@ use super::report::{Problems, Span};
 use super::{limits, metrics, tls};
 use crate::http2::Limits;
 use crate::model::forwarding::network;
-use crate::model::{ForwardedHeaders, Forwarding, address};
+use crate::model::{ForwardedHeaders, Forwarding, Peer, Place, address};
 use crate::net::{ListenerSpec, clash, takes_in};
 
 /// Connections that one listener takes unless told otherwise.
@@ -25,6 +26,7 @@ pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(List
     const PROFILES: [Profile; 2] = [("internal", Limits::internal), ("edge", Limits::edge)];
     let mut fields = Fields::or_short(node, "address", problems);
     let address_node = fields.require("address", "add `address: 0.0.0.0:8080`");
+    let mode_node = fields.get("mode");
     let profile = fields.parsed("profile", word(&PROFILES));
     let mut limits = profile.unwrap_or(Limits::internal)();
     if let Some(node) = fields.get("limits") {
@@ -37,15 +39,39 @@ pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(List
     let forwarding = fields.get("forwarded").map(|node| forwarding(node, problems));
     fields.finish();
 
+    let mode = mode_node.and_then(|node| scalar(node, problems, mode));
     let (address, span) = bind(address_node?, problems)?;
+    if let (Place::Ip(address), Some(node)) = (&address, mode_node) {
+        let message = format!("`mode` is for Unix sockets, and {address} is none");
+        problems.error(node.span, message, "leave it out, or listen on unix: and a path");
+    }
     let plan = ListenerSpec {
         address,
+        mode,
         tls,
         limits: Arc::new(limits),
         max_connections,
         forwarding: Arc::new(forwarding.unwrap_or_default()),
     };
     Some((plan, span))
+}
+
+/// Who may connect to a Unix socket, as `chmod` has it.
+fn mode(text: &str) -> Result<u32, String> {
+    const WRITE: u32 = 0o222;
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let wrong = |what: &str| {
+        Err(format!(
+            "`{text}` {what}: write octal digits as for chmod, such as 0660 for an owner and a group"
+        ))
+    };
+    match u32::from_str_radix(digits, 8) {
+        Ok(mode) if (3..=4).contains(&digits.len()) && mode <= 0o777 => match mode & WRITE {
+            0 => wrong("lets nobody connect, for which write permission is needed"),
+            _ => Ok(mode),
+        },
+        _ => wrong("is no mode of a socket"),
+    }
 }
 
 /// A listener's `forwarded`.
@@ -61,8 +87,18 @@ fn forwarding(node: &Node, problems: &Problems) -> Forwarding {
     fields.set("headers", &mut forwarding.headers, word(&WORDS));
     fields.set("grpc", &mut forwarding.grpc, boolean);
     if let Some(node) = fields.get_list("trust") {
-        let networks = items(node, problems).iter();
-        forwarding.trust = networks.filter_map(|node| scalar(node, problems, network)).collect();
+        let proxies = items(node, problems).iter().filter_map(|node| {
+            scalar(node, problems, |text| match text {
+                Peer::UNIX => Ok(None),
+                text => network(text).map(Some),
+            })
+        });
+        for proxy in proxies {
+            match proxy {
+                Some(network) => forwarding.trust.push(network),
+                None => forwarding.trust_unix = true,
+            }
+        }
     }
     fields.finish();
     forwarding
@@ -72,7 +108,7 @@ fn forwarding(node: &Node, problems: &Problems) -> Forwarding {
 pub fn control(node: &Node, problems: &Problems) -> (ControlPlan, Span) {
     let mut plan = ControlPlan::default();
     let mut fields = Fields::or_short(node, "address", problems);
-    let bound = fields.get("address").and_then(|node| bind(node, problems));
+    let bound = fields.get("address").and_then(|node| bind_ip(node, problems));
     let allow_remote = fields.parsed("allow_remote", boolean);
     fields.finish();
 
@@ -101,7 +137,7 @@ pub fn control(node: &Node, problems: &Problems) -> (ControlPlan, Span) {
 pub fn metrics(node: &Node, problems: &Problems) -> (MetricsPlan, Span) {
     let mut plan = MetricsPlan::default();
     let mut fields = Fields::or_short(node, "address", problems);
-    let bound = fields.get("address").and_then(|node| bind(node, problems));
+    let bound = fields.get("address").and_then(|node| bind_ip(node, problems));
     plan.settings = metrics::settings(&mut fields, problems);
     plan.counts = metrics::counts(&mut fields);
     fields.finish();
@@ -110,18 +146,51 @@ pub fn metrics(node: &Node, problems: &Problems) -> (MetricsPlan, Span) {
     (plan, span)
 }
 
-/// Two things cannot listen on one port of one interface.
-pub fn refuse_shared(bound: &[(SocketAddr, Span)], problems: &Problems) {
-    for (index, (address, span)) in bound.iter().enumerate() {
-        let earlier = bound.iter().take(index).find(|(other, _)| clash(*other, *address));
-        if let Some((other, first)) = earlier {
-            let message = match takes_in(*other, *address) {
-                true => taken_in(*other, *address),
-                false if takes_in(*address, *other) => taken_in(*address, *other),
-                false => format!("{address} is listened on twice"),
+/// Two things cannot listen on one port of one interface, or at one path.
+pub fn refuse_shared(bound: &[(Place, Span)], problems: &Problems) {
+    for (index, (place, span)) in bound.iter().enumerate() {
+        let mut earlier = bound.iter().take(index);
+        if let Some((other, first)) = earlier.find(|(other, _)| share(other, place)) {
+            let message = match (other, place) {
+                (Place::Ip(other), Place::Ip(address)) => shared(*other, *address),
+                _ if other == place => format!("{place} is listened on twice"),
+                _ => format!("{other} and {place} are one file"),
             };
             problems.error_again(*span, message, *first);
         }
+    }
+}
+
+fn share(one: &Place, other: &Place) -> bool {
+    match (one, other) {
+        (Place::Ip(one), Place::Ip(other)) => clash(*one, *other),
+        (Place::Unix(one), Place::Unix(other)) => resolved(one) == resolved(other),
+        _ => false,
+    }
+}
+
+/// The path with links in its folder followed, as far as there is one.
+fn resolved(path: &str) -> PathBuf {
+    let path = Path::new(path);
+    let found = path.parent().and_then(|folder| folder.canonicalize().ok());
+    if let (Some(folder), Some(name)) = (found, path.file_name()) {
+        return folder.join(name);
+    }
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => _ = plain.pop(),
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
+fn shared(other: SocketAddr, address: SocketAddr) -> String {
+    match takes_in(other, address) {
+        true => taken_in(other, address),
+        false if takes_in(address, other) => taken_in(address, other),
+        false => format!("{address} is listened on twice"),
     }
 }
 
@@ -136,6 +205,14 @@ fn bare(address: SocketAddr) -> String {
     text.rsplit_once(':').map_or(text.clone(), |(ip, _)| ip.to_owned())
 }
 
-fn bind(node: &Node, problems: &Problems) -> Option<(SocketAddr, Span)> {
+fn bind(node: &Node, problems: &Problems) -> Option<(Place, Span)> {
     Some((scalar(node, problems, address::listen)?, node.span))
+}
+
+fn bind_ip(node: &Node, problems: &Problems) -> Option<(SocketAddr, Span)> {
+    let ip = |text: &str| {
+        let place = address::listen(text)?;
+        place.ip().ok_or_else(|| format!("`{text}` is no IP and port, which is wanted here"))
+    };
+    Some((scalar(node, problems, ip)?, node.span))
 }

@@ -4,19 +4,24 @@ mod socket;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::Place;
+
 pub use socket::socket;
 
 /// An address to listen on.
 ///
 /// # Errors
 /// Says what is wrong and how to mend it.
-pub fn listen(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
+pub fn listen(text: &str) -> Result<Place, String> {
+    if let Some(path) = socket(text) {
+        return path.map(|path| Place::Unix(path.into()));
+    }
+    text.parse().map(Place::Ip).map_err(|_| {
         let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok());
         let port = port.unwrap_or("8080");
         format!(
             "`{text}` is not an address to listen on: write IP and port, such as 0.0.0.0:{port} for \
-             all interfaces or 127.0.0.1:{port} for this machine alone"
+             all interfaces or 127.0.0.1:{port} for this machine alone, or unix: and a path"
         )
     })
 }
@@ -157,9 +162,11 @@ mod tests {
     }
 
     #[test]
-    fn listeners_need_an_ip() {
+    fn listeners_need_an_ip_or_a_path() {
         assert!(listen("0.0.0.0:0").is_ok());
         assert!(listen("[::]:8080").is_ok());
+        assert_eq!(listen("unix:/run//a.sock"), Ok(Place::Unix("/run/a.sock".into())));
+        assert!(listen("unix:a.sock").unwrap_err().contains("begins with /"));
         for wrong in ["8080", ":8080", "localhost:8080", "*:8080", ""] {
             assert!(listen(wrong).unwrap_err().contains("write IP and port"), "{wrong}");
         }

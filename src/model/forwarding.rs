@@ -31,6 +31,8 @@ pub struct Forwarding {
     /// Networks of proxies that are believed: what they say is kept and added to. What others say
     /// is dropped.
     pub trust: Vec<IpNet>,
+    /// Whether who comes through a Unix socket is such a proxy.
+    pub trust_unix: bool,
 }
 
 impl Forwarding {
@@ -38,7 +40,7 @@ impl Forwarding {
     pub fn trusts(&self, peer: Peer) -> bool {
         match peer {
             Peer::Ip(address) => self.trust.iter().any(|network| network.contains(&address)),
-            Peer::Unix => false,
+            Peer::Unix => self.trust_unix,
         }
     }
 
@@ -68,7 +70,7 @@ pub fn network(text: &str) -> Result<IpNet, String> {
     let one = text.parse::<IpAddr>().map(IpNet::from);
     one.or_else(|_| text.parse::<IpNet>())
         .map(|network| network.trunc())
-        .map_err(|_| format!("`{text}` is not a network: write 10.0.0.0/8, fd00::/8 or 192.0.2.7"))
+        .map_err(|_| format!("`{text}` is not a network: write 10.0.0.0/8, fd00::/8 or 192.0.2.7, or unix for Unix sockets"))
 }
 
 #[cfg(test)]
@@ -92,6 +94,15 @@ mod tests {
         assert_eq!(client("10.1.2.3", &["10.9.9.9"]), "10.9.9.9");
         assert_eq!(client("10.1.2.3", &["1.1.1.1, unix"]), "unix");
         assert_eq!(client("unix", &["1.1.1.1"]), "unix");
+    }
+
+    #[test]
+    fn who_comes_through_a_socket_is_believed_if_told_so() {
+        let forwarding = Forwarding { trust_unix: true, ..Forwarding::default() };
+        let client = |list: &[&[u8]]| forwarding.client(Peer::Unix, list);
+        assert_eq!(client(&[b"1.1.1.1, 2.2.2.2"]), Peer::Ip([2, 2, 2, 2].into()));
+        assert_eq!(client(&[b"1.1.1.1, unix"]), Peer::Ip([1, 1, 1, 1].into()));
+        assert_eq!(client(&[b"junk"]), Peer::Unix);
     }
 
     #[test]

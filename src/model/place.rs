@@ -13,6 +13,16 @@ pub enum Place {
     Unix(Arc<str>),
 }
 
+impl Place {
+    /// The address and port, if it has one.
+    pub fn ip(&self) -> Option<SocketAddr> {
+        match self {
+            Place::Ip(address) => Some(*address),
+            Place::Unix(_) => None,
+        }
+    }
+}
+
 impl From<SocketAddr> for Place {
     fn from(address: SocketAddr) -> Place {
         Place::Ip(address)

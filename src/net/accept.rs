@@ -1,14 +1,12 @@
 //! Listening sockets, and the way of a new connection to its worker.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::coop::unconstrained;
 use tokio_rustls::TlsAcceptor;
@@ -18,13 +16,14 @@ use super::conn::{Closed, Codec, Conn, Handler};
 use super::descriptors::{Descriptors, Purpose};
 use super::io::Io;
 use super::listener::Listener;
+use super::listening::ListeningSocket;
 use super::origin::Origin;
-use super::socket::Socket;
+use super::socket::{Detached, Socket};
 use super::tls::ServerTls;
 use super::worker::{Command, Worker, WorkerHandle};
 use crate::clock::Seldom;
 use crate::http2::Limits;
-use crate::model::{Forwarding, Peer, Refusal};
+use crate::model::{Forwarding, Peer, Place, Refusal};
 
 /// How long to wait when the process has no file descriptor left for a new connection.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -42,7 +41,9 @@ const HANDSHAKES: usize = 256;
 #[derive(Clone, Debug)]
 pub struct ListenerSpec {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: Place,
+    /// Who may connect to a Unix socket; whom the umask of the process lets if nothing is said.
+    pub mode: Option<u32>,
     /// TLS, with ALPN `h2` and `http/1.1`; clear text without. Where ALPN says nothing, the
     /// client's first bytes do.
     pub tls: Option<ServerTls>,
@@ -57,7 +58,7 @@ pub struct ListenerSpec {
 /// A connection on its way to a worker.
 #[derive(Debug)]
 pub struct Accepted {
-    stream: std::net::TcpStream,
+    stream: Detached,
     peer: Peer,
     listener: Arc<Listener>,
     spec: Arc<ListenerSpec>,
@@ -85,7 +86,7 @@ impl Drop for Counted {
 /// Accepts until the listener is closed, giving each connection to the worker that has the
 /// fewest.
 pub async fn accept_loop(
-    socket: Arc<TcpListener>,
+    socket: Arc<ListeningSocket>,
     listener: Arc<Listener>,
     workers: Vec<WorkerHandle>,
 ) {
@@ -94,14 +95,14 @@ pub async fn accept_loop(
         let accepted = tokio::select! {
             biased;
             () = listener.closed() => break,
-            accepted = socket.accept() => accepted,
+            accepted = poll_fn(|cx| socket.poll_accept(cx)) => accepted,
         };
         match accepted {
             Ok((stream, peer)) => admit(stream, peer, &listener, &workers, &mut seldom),
             Err(error) => {
                 listener.refusals.count(Refusal::AcceptFailed);
                 if seldom.is_due() {
-                    let address = listener.spec().address;
+                    let address = &listener.spec().address;
                     tracing::warn!(%address, %error, "cannot accept connections");
                 }
                 tokio::time::sleep(BACK_OFF).await;
@@ -109,7 +110,7 @@ pub async fn accept_loop(
         }
     }
     if listener.has_successor() {
-        hush(&socket);
+        socket.tcp().map(hush);
         accept_waiting(&socket, &listener, &workers, &mut seldom).await;
         tokio::time::sleep(HAND_OVER).await;
     }
@@ -118,7 +119,7 @@ pub async fn accept_loop(
 
 /// Accepts those whom the system has accepted for us: they believe that they are connected.
 async fn accept_waiting(
-    socket: &TcpListener,
+    socket: &ListeningSocket,
     listener: &Arc<Listener>,
     workers: &[WorkerHandle],
     seldom: &mut Seldom,
@@ -135,8 +136,8 @@ async fn accept_waiting(
 
 /// Gives a connection to a worker, or refuses it: it is closed, and counted.
 fn admit(
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: Socket,
+    peer: Peer,
     listener: &Arc<Listener>,
     workers: &[WorkerHandle],
     seldom: &mut Seldom,
@@ -144,15 +145,15 @@ fn admit(
     if let Err(why) = hand_over(stream, peer, listener, workers) {
         listener.refusals.count(why);
         if seldom.is_due() {
-            let address = listener.spec().address;
+            let address = &listener.spec().address;
             tracing::warn!(%address, reason = why.name(), "connections are refused");
         }
     }
 }
 
 fn hand_over(
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: Socket,
+    peer: Peer,
     listener: &Arc<Listener>,
     workers: &[WorkerHandle],
 ) -> Result<(), Refusal> {
@@ -165,10 +166,10 @@ fn hand_over(
     }
     let living = workers.iter().filter(|worker| !worker.commands.is_closed());
     let worker = living.min_by_key(|worker| worker.connections()).ok_or(Refusal::WorkerBusy)?;
-    let stream = stream.set_nodelay(true).and_then(|()| stream.into_std());
+    let stream = stream.set_nodelay().and_then(|()| stream.detach());
     let accepted = Accepted {
         stream: stream.map_err(|_| Refusal::AcceptFailed)?,
-        peer: peer.ip().into(),
+        peer,
         listener: Arc::clone(listener),
         spec,
         _count: Counted::new(&worker.connections),
@@ -222,11 +223,11 @@ impl Acceptor {
 }
 
 async fn handshake(
-    stream: std::net::TcpStream,
+    stream: Detached,
     spec: &ListenerSpec,
     handshakes: &Semaphore,
 ) -> std::io::Result<Io> {
-    let stream = Socket::Tcp(TcpStream::from_std(stream)?);
+    let stream = stream.attach()?;
     stream.watch_liveness(&spec.limits)?;
     let Some(tls) = &spec.tls else { return Ok(Io::Plain(stream)) };
     let accept = async {

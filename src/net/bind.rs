@@ -7,6 +7,8 @@ use std::sync::Arc;
 use socket2::{SockFilter, SockRef};
 use tokio::net::{TcpListener, TcpSocket};
 
+use super::listening::ListeningSocket;
+
 /// Connections that may wait to be accepted.
 pub(super) const BACKLOG: u32 = 4096;
 
@@ -37,19 +39,19 @@ pub fn listen(socket: TcpSocket) -> io::Result<TcpListener> {
 }
 
 /// Sockets beside which others can be bound on the same port, as long as this is there.
-pub struct Beside(Vec<Arc<TcpListener>>);
+pub struct Beside(Vec<Arc<ListeningSocket>>);
 
 impl Beside {
     /// Has `sockets` bear others. Where the system does not let them, it refuses the others.
-    pub fn these(sockets: impl Iterator<Item = Arc<TcpListener>>) -> Beside {
+    pub fn these(sockets: impl Iterator<Item = Arc<ListeningSocket>>) -> Beside {
         let beside = Beside(sockets.collect());
         beside.share(true);
         beside
     }
 
     fn share(&self, share: bool) {
-        for socket in &self.0 {
-            let _ = SockRef::from(&**socket).set_reuse_port(share); // `bind` will tell
+        for socket in self.0.iter().filter_map(|socket| socket.tcp()) {
+            let _ = SockRef::from(socket).set_reuse_port(share); // `bind` will tell
         }
     }
 }

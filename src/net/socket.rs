@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -24,7 +25,51 @@ pub enum Socket {
     Unix(UnixStream),
 }
 
+/// A connection on its way from one runtime to another.
+#[derive(Debug)]
+pub enum Detached {
+    /// As [`Socket::Tcp`].
+    Tcp(std::net::TcpStream),
+    /// As [`Socket::Unix`].
+    Unix(unix::net::UnixStream),
+}
+
+impl Detached {
+    /// Has it be read and written on the runtime of who calls.
+    ///
+    /// # Errors
+    /// The system watches no further sockets.
+    pub fn attach(self) -> io::Result<Socket> {
+        Ok(match self {
+            Detached::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
+            Detached::Unix(stream) => Socket::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+}
+
 impl Socket {
+    /// Has what is written leave at once.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn set_nodelay(&self) -> io::Result<()> {
+        match self {
+            Socket::Tcp(stream) => stream.set_nodelay(true),
+            Socket::Unix(_) => Ok(()), // it always does
+        }
+    }
+
+    /// Takes it from its runtime.
+    ///
+    /// # Errors
+    /// The system does not forget it.
+    pub fn detach(self) -> io::Result<Detached> {
+        Ok(match self {
+            Socket::Tcp(stream) => Detached::Tcp(stream.into_std()?),
+            Socket::Unix(stream) => Detached::Unix(stream.into_std()?),
+        })
+    }
+
     /// Has the system end a connection whose peer has vanished: asked when quiet, or when what was
     /// sent is not acknowledged for as long as a peer may stall. A process of this machine does not
     /// vanish without its sockets.

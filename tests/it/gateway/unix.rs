@@ -1,4 +1,6 @@
-//! Unix sockets: backends at them.
+//! Unix sockets: backends at them, and clients.
+
+mod listeners;
 
 use std::fmt::Write as _;
 use std::path::Path;

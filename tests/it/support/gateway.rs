@@ -7,6 +7,7 @@ use std::path::Path;
 use equipoise::app;
 use equipoise::control::proto::control_client::ControlClient;
 use equipoise::control::proto::{self, Backend as BackendView};
+use equipoise::model::Place;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::transport::Channel;
@@ -74,12 +75,12 @@ impl Gateway {
     }
 
     pub fn front(&self) -> SocketAddr {
-        self.inner.listeners()[0]
+        self.fronts()[0]
     }
 
-    /// Where it listens for clients.
+    /// The ports where it listens for clients.
     pub fn fronts(&self) -> Vec<SocketAddr> {
-        self.inner.listeners()
+        self.inner.listeners().iter().filter_map(Place::ip).collect()
     }
 
     pub async fn client(&self) -> Client {

@@ -72,7 +72,7 @@ impl Process {
         let ready = process.said(|line| line["message"] == "ready").await;
         process.control = address(&ready, "control");
         process.metrics = address(&ready, "metrics");
-        process.front = process.listening()[0];
+        process.front = process.listening().first().copied().unwrap_or(nowhere);
         process
     }
 
@@ -81,11 +81,11 @@ impl Process {
         write(&self.file, yaml);
     }
 
-    /// Every address that it has begun to listen on so far.
+    /// Every port that it has begun to listen on so far.
     pub fn listening(&self) -> Vec<SocketAddr> {
         let log = self.log.lock().unwrap();
         let lines = log.iter().filter(|line| line["message"] == "listening");
-        lines.map(|line| address(line, "address")).collect()
+        lines.filter_map(|line| line["address"].as_str()?.parse().ok()).collect()
     }
 
     /// How many such lines are in its log.

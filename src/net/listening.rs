@@ -1,0 +1,94 @@
+//! Sockets to which clients come: at a port, or at a path.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
+
+use super::bind::{BACKLOG, bind, listen};
+use super::socket::Socket;
+use super::socket_file::SocketFile;
+use crate::model::{Peer, Place};
+
+/// A socket to which clients come.
+#[derive(Debug)]
+pub enum ListeningSocket {
+    /// At a port.
+    Tcp(TcpListener),
+    /// At a path.
+    Unix(UnixListener),
+}
+
+impl ListeningSocket {
+    /// That of TCP, if it is one.
+    pub(super) fn tcp(&self) -> Option<&TcpListener> {
+        match self {
+            ListeningSocket::Tcp(listener) => Some(listener),
+            ListeningSocket::Unix(_) => None,
+        }
+    }
+
+    /// The port that it has, where any was wanted.
+    pub fn port(&self) -> Option<Place> {
+        Some(self.tcp()?.local_addr().ok()?.into())
+    }
+
+    /// The next client.
+    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+        Poll::Ready(Ok(match self {
+            ListeningSocket::Tcp(listener) => {
+                let (stream, peer) = ready!(listener.poll_accept(cx))?;
+                (Socket::Tcp(stream), peer.ip().into())
+            }
+            ListeningSocket::Unix(listener) => {
+                let (stream, _) = ready!(listener.poll_accept(cx))?;
+                (Socket::Unix(stream), Peer::Unix)
+            }
+        }))
+    }
+}
+
+/// A socket that has its place, to which no client comes before it is listened on.
+#[derive(Debug)]
+pub enum Bound {
+    /// At a port.
+    Tcp(TcpSocket),
+    /// At a path.
+    Unix(SocketFile, UnixSocket),
+}
+
+impl Bound {
+    /// As [`bind`].
+    ///
+    /// # Errors
+    /// Says why the system refuses it.
+    pub fn to_port(address: SocketAddr, ipv6_only: bool, takes_over: bool) -> io::Result<Bound> {
+        bind(address, ipv6_only, takes_over).map(Bound::Tcp)
+    }
+
+    /// At `path`, for those whom `mode` lets connect, or the umask of the process where it says
+    /// nothing. A socket that was left behind there makes way.
+    ///
+    /// # Errors
+    /// Says why it cannot be, and what to do.
+    pub fn to_path(path: &Arc<str>, mode: Option<u32>) -> io::Result<Bound> {
+        SocketFile::bind(path, mode).map(|(file, socket)| Bound::Unix(file, socket))
+    }
+
+    /// Lets clients in. The file is to be kept as long as they may come.
+    ///
+    /// # Errors
+    /// Says why it cannot be.
+    pub fn listen(self) -> io::Result<(Option<SocketFile>, ListeningSocket)> {
+        match self {
+            Bound::Tcp(socket) => Ok((None, ListeningSocket::Tcp(listen(socket)?))),
+            Bound::Unix(file, socket) => {
+                let listener = socket.listen(BACKLOG)?;
+                file.still_there()?; // until now it looked like one that was left behind
+                Ok((Some(file), ListeningSocket::Unix(listener)))
+            }
+        }
+    }
+}
