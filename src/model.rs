@@ -32,7 +32,7 @@ pub use counter::WorkerCounter;
 pub use endpoint::{ConnectionCount, Endpoint, EndpointId, EndpointSet, Member};
 pub use forwarding::{ForwardedHeaders, Forwarding};
 pub use hash::{rehashed, stable_hash};
-pub use histogram::{Counts, Histogram, QUANTILE_ERROR, nearest_bound};
+pub use histogram::{Counts, Histogram, QUANTILE_ERROR, Sample, nearest_bound};
 pub use listed::{LISTED, listed};
 pub use load::{EwmaParams, ExchangeClass, Load};
 pub use method::MethodStats;

@@ -78,6 +78,9 @@ fn counters(counts: &ServiceCounts) -> Vec<ServiceCounter> {
 fn backends(view: &ServiceView) -> Vec<BackendSample> {
     let staying = view.backends.iter().map(|backend| sample(view, backend));
     let mut samples: Vec<BackendSample> = staying.collect();
+    if view.leaving.is_empty() && view.past.is_empty() {
+        return samples;
+    }
     let by_address = view.backends.iter().map(|backend| backend.endpoint.address());
     let mut by_address: HashMap<&str, usize> = by_address.zip(0..).collect();
     for gone in view.leaving.iter().rev() {

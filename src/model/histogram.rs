@@ -39,12 +39,10 @@ impl Histogram {
 
     /// Adds what was counted to `counts`.
     pub fn add_to(&self, counts: &mut Counts) {
-        for (sums, page) in counts.pages.iter_mut().zip(&self.pages) {
-            if let Some(page) = page.get() {
-                sums.resize(PAGE, 0);
-                for (sum, count) in sums.iter_mut().zip(page.iter()) {
-                    *sum += count.load(Relaxed);
-                }
+        for (number, page) in self.pages.iter().enumerate() {
+            let Some(page) = page.get() else { continue };
+            for (sum, count) in counts.page(number).iter_mut().zip(page.iter()) {
+                *sum += count.load(Relaxed);
             }
         }
         counts.sum = counts.sum.wrapping_add(self.sum.load(Relaxed));
@@ -54,29 +52,39 @@ impl Histogram {
 /// What a histogram has counted, as plain numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// As in the histogram; without samples a page may be empty.
-    pages: [Vec<u64>; PAGES],
+    /// As in the histogram; without samples a page may be absent.
+    pages: [Option<Box<[u64; PAGE]>>; PAGES],
     /// The sum of all samples in nanoseconds.
     pub sum: u64,
 }
 
 impl Counts {
+    fn page(&mut self, number: usize) -> &mut [u64; PAGE] {
+        self.pages[number].get_or_insert_with(|| Box::new([0; PAGE]))
+    }
+
+    /// The pages that there are, with their numbers.
+    fn pages(&self) -> impl Iterator<Item = (usize, &[u64; PAGE])> {
+        let pages = self.pages.iter().enumerate();
+        pages.filter_map(|(number, page)| Some((number, &**page.as_ref()?)))
+    }
+
     /// How many samples there are.
     pub fn count(&self) -> u64 {
-        self.pages.iter().flatten().sum()
+        self.pages().map(|(_, page)| page.iter().sum::<u64>()).sum()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.pages.iter().flatten().all(|count| *count == 0)
+        self.pages().all(|(_, page)| page.iter().all(|count| *count == 0))
     }
 
     /// How many samples are not above each of `bounds`, which ascend; exact for those that
     /// [`nearest_bound`] gives.
-    pub fn cumulative(&self, bounds: &[u64]) -> impl Iterator<Item = u64> {
+    pub fn cumulative(&self, bounds: impl Iterator<Item = u64>) -> impl Iterator<Item = u64> {
         let (mut total, mut from) = (0, (0, 0));
-        bounds.iter().map(move |bound| {
-            let (page, last) = place(*bound);
+        bounds.map(move |bound| {
+            let (page, last) = place(bound);
             let to = (page, last + 1);
             total += self.between(from, to);
             from = to;
@@ -87,42 +95,47 @@ impl Counts {
     /// How many samples are counted from one place on and before another.
     fn between(&self, (page, place): (usize, usize), to: (usize, usize)) -> u64 {
         let pages = self.pages.iter().enumerate().take(to.0 + 1).skip(page);
-        let of = pages.map(|(number, counts)| {
+        let of = pages.filter_map(|(number, counts)| {
             let begin = if number == page { place } else { 0 };
             let end = if number == to.0 { to.1 } else { PAGE };
-            counts.get(begin..end).map_or(0, |counts| counts.iter().sum())
+            Some(counts.as_ref()?.get(begin..end)?.iter().sum::<u64>())
         });
         of.sum()
     }
 
-    /// The samples by what they are taken for, in seconds, ascending.
-    pub fn samples(&self) -> impl Iterator<Item = (f64, u64)> {
-        self.pages.iter().enumerate().flat_map(|(page, counts)| {
+    /// The samples by what they are taken for, ascending.
+    pub fn samples(&self) -> impl Iterator<Item = (Sample, u64)> {
+        self.pages().flat_map(|(page, counts)| {
             let counted = counts.iter().enumerate().filter(|(_, count)| **count > 0);
-            counted.map(move |(place, count)| (middle(page, place), *count))
+            counted.map(move |(place, count)| (Sample(page * PAGE + place), *count))
         })
     }
 
     /// Adds what `other` has counted.
     pub fn add(&mut self, other: &Counts) {
-        for (sums, page) in self.pages.iter_mut().zip(&other.pages) {
-            sums.resize(sums.len().max(page.len()), 0);
-            for (sum, count) in sums.iter_mut().zip(page) {
+        for (number, page) in other.pages() {
+            for (sum, count) in self.page(number).iter_mut().zip(page) {
                 *sum += count;
             }
         }
         self.sum = self.sum.wrapping_add(other.sum);
     }
 
-    /// What was counted since `earlier` was read.
-    pub fn since(&self, earlier: &Counts) -> Counts {
-        let mut diff = self.clone();
-        for (now, then) in diff.pages.iter_mut().zip(&earlier.pages) {
-            for (now, then) in now.iter_mut().zip(then) {
+    /// Takes off what `earlier` had when it was read.
+    pub fn subtract(&mut self, earlier: &Counts) {
+        for (number, page) in earlier.pages() {
+            let Some(now) = &mut self.pages[number] else { continue };
+            for (now, then) in now.iter_mut().zip(page) {
                 *now = now.wrapping_sub(*then);
             }
         }
-        diff.sum = diff.sum.wrapping_sub(earlier.sum);
+        self.sum = self.sum.wrapping_sub(earlier.sum);
+    }
+
+    /// What was counted since `earlier` was read.
+    pub fn since(&self, earlier: &Counts) -> Counts {
+        let mut diff = self.clone();
+        diff.subtract(earlier);
         diff
     }
 
@@ -131,15 +144,34 @@ impl Counts {
     pub fn quantile(&self, q: f64) -> Option<f64> {
         let rank = (q.clamp(0.0, 1.0) * self.count() as f64).ceil().max(1.0) as u64;
         let mut below = 0;
-        for (page, counts) in self.pages.iter().enumerate() {
-            for (place, count) in counts.iter().enumerate() {
-                below += count;
-                if below >= rank {
-                    return Some(middle(page, place));
-                }
+        for (sample, count) in self.samples() {
+            below += count;
+            if below >= rank {
+                return Some(sample.seconds());
             }
         }
         None
+    }
+}
+
+/// What a sample is taken for: one of so many values that a table can have all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample(usize);
+
+impl Sample {
+    /// All of them, ascending.
+    pub fn all() -> impl Iterator<Item = Sample> {
+        (0..PAGES * PAGE).map(Sample)
+    }
+
+    /// Which one of [`all`](Sample::all) it is.
+    pub fn number(self) -> usize {
+        self.0
+    }
+
+    /// The value.
+    pub fn seconds(self) -> f64 {
+        middle(self.0 / PAGE, self.0 % PAGE)
     }
 }
 
@@ -161,12 +193,12 @@ mod tests {
     fn what_is_counted_under_a_bound_is_exact() {
         let edges: Vec<u64> = BOUNDS.iter().flat_map(|bound| [*bound, *bound + 1]).collect();
         let counts = counts(&edges);
-        let counted: Vec<u64> = counts.cumulative(&BOUNDS).collect();
+        let counted: Vec<u64> = counts.cumulative(BOUNDS.into_iter()).collect();
         let expected: Vec<u64> = (0..BOUNDS.len() as u64).map(|i| 2 * i + 1).collect();
         assert_eq!(counted, expected);
         let few = [1_000_000, 10_000_000, 75_000_000, 60_000_000_000];
         let exact = few.map(|bound| edges.iter().filter(|edge| **edge <= bound).count() as u64);
-        assert_eq!(counts.cumulative(&few).collect::<Vec<_>>(), exact);
+        assert_eq!(counts.cumulative(few.into_iter()).collect::<Vec<_>>(), exact);
         assert_eq!(counts.samples().map(|(_, count)| count).sum::<u64>(), counts.count());
     }
 
@@ -232,6 +264,6 @@ mod tests {
     #[test]
     fn memory_is_that_of_the_decades_in_use() {
         let counts = counts(&[2_000_000, 9_000_000, 20_000_000]);
-        assert_eq!(counts.pages.iter().filter(|page| !page.is_empty()).count(), 2);
+        assert_eq!(counts.pages().count(), 2);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::budget::{Claim, Claims, Named, allot, name_all};
-use super::export::{BackendSample, CounterId, ServiceCounter, ServiceSample};
+use super::export::{CounterId, ServiceCounter, ServiceSample};
 use super::known::{Known, Lives};
 use super::methods::Methods;
 use super::series::Prices;
@@ -36,8 +36,8 @@ struct KnownService {
     /// Of its own counters, what was added to the sum so far.
     moved: HashMap<CounterId, u64>,
     starts: Starts,
-    /// By address, which is the label.
-    backends: HashMap<Box<str>, KnownBackend>,
+    /// In the order of this page; their addresses are their labels.
+    backends: Vec<KnownBackend>,
 }
 
 /// A backend on the last page.
@@ -45,8 +45,6 @@ struct KnownService {
 struct KnownBackend {
     lives: Lives,
     known: Known,
-    /// It is on this page.
-    here: bool,
 }
 
 /// Times to the response head of a service, beside those of the backends that it has.
@@ -80,7 +78,7 @@ pub(super) struct Folded {
 
 impl KnownService {
     fn known(&self) -> impl Iterator<Item = &Known> {
-        self.backends.values().map(|backend| &backend.known)
+        self.backends.iter().map(|backend| &backend.known)
     }
 
     fn busy(&self) -> bool {
@@ -89,31 +87,38 @@ impl KnownService {
 
     /// Forgets who has gone, notes who has come, reads the codes of all.
     fn meet(&mut self, service: &ServiceSample) {
-        for backend in &service.backends {
-            let address = backend.endpoint.address();
-            if !self.backends.contains_key(address) {
-                self.backends.insert(address.into(), KnownBackend::default());
-            }
-            let Some(met) = self.backends.get_mut(address) else { continue };
-            met.here = true;
-            met.lives.meet(backend);
-            met.known.meet(met.lives.codes(), backend.is_open());
+        let same = |(known, backend): (&KnownBackend, _)| known.lives.are_at(backend);
+        let pairs = || self.backends.iter().zip(&service.backends);
+        if self.backends.len() != service.backends.len() || !pairs().all(same) {
+            self.reorder(service);
         }
-        let gone = &mut self.starts.gone;
-        self.backends.retain(|_, backend| {
-            let here = std::mem::take(&mut backend.here);
-            if !here {
-                backend.lives.add_starts_to(gone);
-            }
-            here
-        });
+        for (KnownBackend { lives, known }, backend) in
+            self.backends.iter_mut().zip(&service.backends)
+        {
+            lives.meet(backend);
+            known.meet(lives.codes(), backend.is_open());
+        }
+    }
+
+    /// Goes over to the backends that there are now, in their order.
+    fn reorder(&mut self, service: &ServiceSample) {
+        let met = std::mem::take(&mut self.backends).into_iter();
+        let address = |met: &KnownBackend| met.lives.address().map(Box::from);
+        let mut met: HashMap<Option<Box<str>>, KnownBackend> =
+            met.map(|met| (address(&met), met)).collect();
+        let here = service.backends.iter();
+        let here = here.map(|backend| met.remove(&Some(backend.endpoint.address().into())));
+        self.backends = here.map(Option::unwrap_or_default).collect();
+        met.values().for_each(|gone| gone.lives.add_starts_to(&mut self.starts.gone));
     }
 
     /// Times to the response head of all backends that it has had, without those in the sum.
     fn starts(&self) -> Counts {
         let mut starts = self.starts.gone.clone();
-        self.backends.values().for_each(|backend| backend.lives.add_starts_to(&mut starts));
-        starts.since(&self.starts.moved)
+        let busy = self.backends.iter().filter(|backend| backend.known.busy());
+        busy.for_each(|backend| backend.lives.add_starts_to(&mut starts));
+        starts.subtract(&self.starts.moved);
+        starts
     }
 }
 
@@ -128,20 +133,24 @@ impl Fold {
     /// Begins a page on `services` with so many series: says who is named on it, in their order.
     pub(super) fn begin(&mut self, services: &[ServiceSample], budget: usize) -> Vec<Named> {
         self.meet(services);
-        let claims: Vec<Claims> = services.iter().map(|service| self.claims(service)).collect();
+        let mut claims: Vec<Claims> = services.iter().map(|service| self.claims(service)).collect();
         let (named, mut left) = name_all(&claims, budget.saturating_sub(self.kept_series()))
-            .unwrap_or_else(|| allot(&claims, self.rest_series(services), budget));
+            .unwrap_or_else(|| {
+                for (claims, service) in claims.iter_mut().zip(services) {
+                    claims.sum = self.sum(service);
+                }
+                allot(&claims, self.rest_series(services), budget)
+            });
         self.folded = Folded::default();
         for (service, named) in services.iter().zip(&named) {
             let known = self.services.entry(Arc::clone(&service.name)).or_default();
             known.named = named.service;
             self.folded.services += usize::from(!named.service);
-            for (backend, named) in service.backends.iter().zip(&named.members) {
-                if let Some(backend) = known.backends.get_mut(backend.endpoint.address()) {
-                    backend.known.name(*named, self.prices, &mut left);
-                    self.folded.backends += usize::from(!named);
-                    self.folded.codes += backend.known.folded_codes();
-                }
+            for (KnownBackend { known, .. }, named) in known.backends.iter_mut().zip(&named.members)
+            {
+                known.name(*named, self.prices, &mut left);
+                self.folded.backends += usize::from(!named);
+                self.folded.codes += known.folded_codes();
             }
             let named = named.members.get(service.backends.len()..).unwrap_or_default();
             let folded = self.methods.name(service, named, &mut left);
@@ -163,10 +172,9 @@ impl Fold {
 
     fn claims(&self, service: &ServiceSample) -> Claims {
         let of = self.services.get(&service.name);
-        let known = |backend: &BackendSample| of?.backends.get(backend.endpoint.address());
-        let known = service.backends.iter().filter_map(known);
+        let known = of.into_iter().flat_map(KnownService::known);
         let price = |busy, codes, streams| self.prices.backend(busy, codes, streams);
-        let mut members: Vec<Claim> = known.map(|backend| backend.known.claim(price)).collect();
+        let mut members: Vec<Claim> = known.map(|known| known.claim(price)).collect();
         let methods = self.methods.claims(service);
         let sum_of = |claims: &[Claim]| claims.iter().map(|claim| claim.traffic).sum::<u64>();
         // What backends had that have left is counted by method still.
@@ -176,10 +184,15 @@ impl Fold {
         let counters = service.counters.iter().filter(|counter| busy || counter.value > 0).count();
         let nameless = self.methods.nameless_series(service);
         let series = self.prices.service(busy) + counters + nameless;
-        let sum = self.sum_series(of.into_iter().flat_map(KnownService::known));
-        let sum = sum + self.methods.sum_series(service) - nameless;
         members.extend(methods);
-        Claims { service: Claim { held, traffic, series }, sum, members }
+        Claims { service: Claim { held, traffic, series }, sum: 0, members }
+    }
+
+    /// Series of the sums of what may be without a name of a service that has one.
+    fn sum(&self, service: &ServiceSample) -> usize {
+        let known = self.services.get(&service.name).into_iter().flat_map(KnownService::known);
+        let methods = self.methods.sum_series(service) - self.methods.nameless_series(service);
+        self.sum_series(known) + methods
     }
 
     /// Series of the sum of these.
@@ -213,16 +226,12 @@ impl Fold {
         self.rests.values().map(of).sum::<usize>() + self.methods.kept_series()
     }
 
-    /// What is shown of a backend under its name, if it has one; the rest goes into its sum.
-    pub(super) fn take(
-        &mut self,
-        service: &Arc<str>,
-        backend: &BackendSample,
-    ) -> Option<StatTotals> {
+    /// What is shown of a service's backend under its name, if it has one; the rest goes into its
+    /// sum. `number` is its place among them.
+    pub(super) fn take(&mut self, service: &Arc<str>, number: usize) -> Option<StatTotals> {
         let starts = self.prices.start == ResponseStart::Backend;
-        let known = self.services.get_mut(service)?;
-        let KnownBackend { lives, known, .. } =
-            known.backends.get_mut(backend.endpoint.address())?;
+        let KnownBackend { lives, known } =
+            self.services.get_mut(service)?.backends.get_mut(number)?;
         let named = known.named();
         let (shown, rest) = known.split(|totals| {
             lives.add_durations_to(&mut totals.duration);

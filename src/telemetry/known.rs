@@ -1,6 +1,5 @@
 //! Members of services from page to page: how much of each is shown by name.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::budget::Claim;
@@ -17,7 +16,7 @@ pub(super) struct Known {
     /// It has had traffic.
     busy: bool,
     /// The codes that are shown of it.
-    codes: HashSet<(Protocol, Code)>,
+    codes: Vec<(Protocol, Code)>,
     /// Its streams are.
     streams: bool,
     /// How its requests have ended until this page.
@@ -29,7 +28,7 @@ pub(super) struct Known {
 impl Known {
     /// Learns how its requests have ended until now, without durations.
     pub(super) fn meet(&mut self, now: StatTotals, open: bool) {
-        self.busy = open || now.streams.opened > 0 || now.codes().next().is_some();
+        self.busy |= open || now.streams.opened > 0 || now.codes().next().is_some();
         self.now = now;
     }
 
@@ -74,7 +73,7 @@ impl Known {
         };
         for (protocol, code, _) in self.now.codes() {
             if !self.codes.contains(&(protocol, code)) && take(1) {
-                self.codes.insert((protocol, code));
+                self.codes.push((protocol, code));
             }
         }
         self.streams = self.streams || self.has_streams() && take(prices.streams());
@@ -100,7 +99,9 @@ impl Known {
         fill: impl FnOnce(&mut StatTotals),
     ) -> (StatTotals, Option<StatTotals>) {
         let mut shown = std::mem::take(&mut self.now);
-        fill(&mut shown);
+        if self.busy {
+            fill(&mut shown);
+        }
         if let Some(moved) = &self.moved {
             shown = shown.since(moved);
         }
@@ -171,6 +172,16 @@ impl Lives {
         if let Some(past) = &self.past {
             sum.add(&past.duration);
         }
+    }
+
+    /// Where they are, once any was met.
+    pub(super) fn address(&self) -> Option<&str> {
+        self.here.first().map(|life| life.address())
+    }
+
+    /// Whether they are at the address of `backend`.
+    pub(super) fn are_at(&self, backend: &BackendSample) -> bool {
+        self.address() == Some(backend.endpoint.address())
     }
 
     pub(super) fn add_starts_to(&self, sum: &mut Counts) {

@@ -11,11 +11,11 @@ use super::known::Known;
 use super::series::Prices;
 use crate::model::{MethodStats, StatTotals};
 
-/// The methods of all services, from page to page.
+/// The methods of all services, from page to page; those of each in the order of this page.
 #[derive(Debug)]
 pub(super) struct Methods {
     prices: Prices,
-    services: HashMap<Arc<str>, HashMap<Box<str>, KnownMethod>>,
+    services: HashMap<Arc<str>, Vec<KnownMethod>>,
     /// The sums, by service.
     rests: BTreeMap<Arc<str>, StatTotals>,
 }
@@ -35,9 +35,22 @@ pub(super) struct FoldedMethods {
     pub(super) codes: usize,
 }
 
-/// Those that may have a name.
-fn nameable(service: &ServiceSample) -> impl Iterator<Item = &Arc<MethodStats>> {
-    service.methods.iter().filter(|method| method.name() != OTHER)
+impl KnownMethod {
+    /// Whether it may have a name.
+    fn is_nameable(&self) -> bool {
+        self.stats.name() != OTHER
+    }
+}
+
+/// Goes over from those that were `met` to those that there are now, in their order.
+fn reorder(met: &mut Vec<KnownMethod>, now: &[Arc<MethodStats>]) {
+    let old = std::mem::take(met).into_iter();
+    let mut old: HashMap<*const MethodStats, Known> =
+        old.map(|method| (Arc::as_ptr(&method.stats), method.known)).collect();
+    met.extend(now.iter().map(|stats| KnownMethod {
+        stats: Arc::clone(stats),
+        known: old.remove(&Arc::as_ptr(stats)).unwrap_or_default(),
+    }));
 }
 
 impl Methods {
@@ -52,58 +65,59 @@ impl Methods {
         self.rests.retain(|name, _| &**name == OTHER || names.contains(name));
         for service in services {
             let methods = self.services.entry(Arc::clone(&service.name)).or_default();
-            for stats in &service.methods {
-                // A service that has come back begins anew.
-                if methods.get(stats.name()).is_none_or(|met| !Arc::ptr_eq(&met.stats, stats)) {
-                    let new = KnownMethod { stats: Arc::clone(stats), known: Known::default() };
-                    methods.insert(stats.name().into(), new);
-                }
-                if let Some(method) = methods.get_mut(stats.name()) {
-                    method.known.meet(stats.codes(), false);
-                }
+            let same = |(met, stats): (&KnownMethod, _)| Arc::ptr_eq(&met.stats, stats);
+            if methods.len() != service.methods.len()
+                || !methods.iter().zip(&service.methods).all(same)
+            {
+                reorder(methods, &service.methods);
+            }
+            for KnownMethod { stats, known } in methods {
+                known.meet(stats.codes(), false);
             }
         }
     }
 
-    fn of(&self, service: &ServiceSample, method: &str) -> Option<&Known> {
-        self.services.get(&service.name)?.get(method).map(|method| &method.known)
+    /// Those of a service that are on this page.
+    fn of(&self, service: &str) -> &[KnownMethod] {
+        self.services.get(service).map_or(&[], Vec::as_slice)
     }
 
     /// What those want that may have a name.
     pub(super) fn claims(&self, service: &ServiceSample) -> Vec<Claim> {
-        let known = nameable(service).filter_map(|method| self.of(service, method.name()));
-        known.map(|known| known.claim(|_, codes, _| self.prices.method(codes))).collect()
+        let nameable = self.of(&service.name).iter().filter(|method| method.is_nameable());
+        let price = |_, codes, _| self.prices.method(codes);
+        nameable.map(|method| method.known.claim(price)).collect()
     }
 
     /// Series of those that never have a name.
     pub(super) fn nameless_series(&self, service: &ServiceSample) -> usize {
-        self.sum_of(self.of(service, OTHER).into_iter())
+        self.nameless(&service.name)
     }
 
     /// Series of the sum of all of a service.
     pub(super) fn sum_series(&self, service: &ServiceSample) -> usize {
-        let known = self.services.get(&service.name).into_iter().flat_map(HashMap::values);
-        self.sum_of(known.map(|method| &method.known))
+        self.sum_of(self.of(&service.name).iter())
     }
 
     /// Series of the sum of all of all services.
     pub(super) fn rest_series(&self) -> usize {
-        let known = self.services.values().flat_map(HashMap::values);
-        self.sum_of(known.map(|method| &method.known))
+        self.sum_of(self.services.values().flatten())
     }
 
-    fn sum_of<'a>(&self, methods: impl Iterator<Item = &'a Known>) -> usize {
+    fn nameless(&self, service: &str) -> usize {
+        self.sum_of(self.of(service).iter().filter(|method| !method.is_nameable()))
+    }
+
+    fn sum_of<'a>(&self, methods: impl Iterator<Item = &'a KnownMethod>) -> usize {
         let mut sum = StatTotals::default();
-        methods.for_each(|known| sum.add_codes(known.now()));
+        methods.for_each(|method| sum.add_codes(method.known.now()));
         self.prices.method(sum.codes().count())
     }
 
     /// Series of the sums that there are, beside those of what never has a name.
     pub(super) fn kept_series(&self) -> usize {
         let of = |(service, rest): (&Arc<str>, &StatTotals)| {
-            let nameless = self.services.get(service).and_then(|methods| methods.get(OTHER));
-            let nameless = self.sum_of(nameless.map(|method| &method.known).into_iter());
-            self.prices.method(rest.codes().count()).saturating_sub(nameless)
+            self.prices.method(rest.codes().count()).saturating_sub(self.nameless(service))
         };
         self.rests.iter().map(of).sum()
     }
@@ -117,12 +131,11 @@ impl Methods {
     ) -> FoldedMethods {
         let mut folded = FoldedMethods::default();
         let Some(methods) = self.services.get_mut(&service.name) else { return folded };
-        for (stats, named) in nameable(service).zip(named) {
-            if let Some(KnownMethod { known, .. }) = methods.get_mut(stats.name()) {
-                known.name(*named, self.prices, left);
-                folded.methods += usize::from(!named);
-                folded.codes += known.folded_codes();
-            }
+        let nameable = methods.iter_mut().filter(|method| method.is_nameable());
+        for (KnownMethod { known, .. }, named) in nameable.zip(named) {
+            known.name(*named, self.prices, left);
+            folded.methods += usize::from(!named);
+            folded.codes += known.folded_codes();
         }
         folded
     }
@@ -135,11 +148,10 @@ impl Methods {
         mut show: impl FnMut(&str, &StatTotals),
     ) {
         let Some(methods) = self.services.get_mut(&service.name) else { return };
-        for stats in &service.methods {
-            let Some(method) = methods.get_mut(stats.name()) else { continue };
+        for KnownMethod { stats, known } in methods {
             let fill = |totals: &mut StatTotals| stats.add_durations_to(&mut totals.duration);
-            let (shown, rest) = method.known.split(fill);
-            if method.known.named() {
+            let (shown, rest) = known.split(fill);
+            if known.named() {
                 show(stats.name(), &shown);
             }
             if let Some(rest) = rest.filter(|rest| rest.codes().next().is_some()) {

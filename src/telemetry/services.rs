@@ -1,5 +1,6 @@
 //! What a page says of services and backends.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::export::{BackendSample, CounterId, ServiceSample};
@@ -8,7 +9,7 @@ use super::names::{self, METRICS, Metric};
 use super::page::{Labels, Page, Value};
 use super::settings::ResponseStart;
 use crate::clock;
-use crate::model::{Counts, Direction, Load, StatTotals, WindowStats};
+use crate::model::{Code, Counts, Direction, Load, StatTotals, WindowStats};
 
 /// Times to the response head, where each backend's are told.
 const RESPONSE_START_BY_BACKEND: Metric =
@@ -31,8 +32,8 @@ pub(super) fn write(
             }
         }
         let sum = if named.service { &*service.name } else { OTHER };
-        for backend in &service.backends {
-            match fold.take(&service.name, backend) {
+        for (number, backend) in service.backends.iter().enumerate() {
+            match fold.take(&service.name, number) {
                 Some(totals) => write_backend(page, &service.name, backend, &totals),
                 None => sums.entry(sum).or_default().add(backend),
             }
@@ -173,9 +174,17 @@ fn write_starts(page: &mut Page, service: &str, starts: &Counts) {
 fn write_method(page: &mut Page, service: &str, method: &str, totals: &StatTotals) {
     let labels = page.labels(&names::METHOD_DURATION, &[service, method]);
     for (_, code, count) in totals.codes() {
-        page.number(&names::METHOD_REQUESTS, &labels, &[&code.to_string()], Value::Whole(count));
+        page.number(&names::METHOD_REQUESTS, &labels, &[&*text(code)], Value::Whole(count));
     }
     histogram(page, &names::METHOD_DURATION, &labels, &totals.duration);
+}
+
+/// The value of the label `code`.
+fn text(code: Code) -> Cow<'static, str> {
+    match code {
+        Code::Grpc(code) => code.name().into(),
+        Code::Http(status) => status.to_string().into(),
+    }
 }
 
 /// Writes what there was of traffic; false if there was none.
@@ -183,8 +192,8 @@ fn write_totals(page: &mut Page, labels: &Labels, totals: &StatTotals, load: Loa
     let mut busy = load.in_flight > 0;
     for (protocol, code, count) in totals.codes() {
         busy = true;
-        let code = code.to_string();
-        page.number(&names::REQUESTS, labels, &[protocol.name(), &code], Value::Whole(count));
+        let code = text(code);
+        page.number(&names::REQUESTS, labels, &[protocol.name(), &*code], Value::Whole(count));
     }
     busy |= write_streams(page, labels, totals, load.open_streams);
     if busy {

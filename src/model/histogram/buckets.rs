@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::Counts;
-use super::grid::{DECADE_BUCKETS, PAGE, PAGES, bucket_place, center};
+use super::grid::{DECADE_BUCKETS, PAGES, bucket_place, center};
 use crate::model::stats::increment;
 
 type Decade = [AtomicU64; DECADE_BUCKETS];
@@ -31,9 +31,9 @@ impl Buckets {
 
     /// Adds what was counted to `counts`.
     pub fn add_to(&self, counts: &mut Counts) {
-        for (sums, decade) in counts.pages.iter_mut().zip(&self.decades) {
+        for (number, decade) in self.decades.iter().enumerate() {
             let Some(decade) = decade.get() else { continue };
-            sums.resize(PAGE, 0);
+            let sums = counts.page(number);
             for (bucket, count) in decade.iter().enumerate() {
                 sums[center(bucket)] += count.load(Relaxed);
             }
@@ -58,7 +58,7 @@ mod tests {
     fn what_is_counted_under_a_bound_is_exact() {
         let edges: Vec<u64> = BOUNDS.iter().flat_map(|bound| [*bound, *bound + 1]).collect();
         let counts = counts(&edges);
-        let counted: Vec<u64> = counts.cumulative(&BOUNDS).collect();
+        let counted: Vec<u64> = counts.cumulative(BOUNDS.into_iter()).collect();
         let expected: Vec<u64> = (0..BOUNDS.len() as u64).map(|i| 2 * i + 1).collect();
         assert_eq!(counted, expected);
         assert_eq!(counts.count(), edges.len() as u64);

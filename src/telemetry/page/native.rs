@@ -1,6 +1,8 @@
 //! Native histograms: buckets whose bounds are powers of a number that a schema says.
 
-use crate::model::Counts;
+use std::sync::LazyLock;
+
+use crate::model::{Counts, Sample};
 
 /// Bounds are 2^(index / 2^5), 2.2 % apart: the finest that are wider than the parts in which
 /// samples are counted.
@@ -29,12 +31,11 @@ impl Histogram {
     pub(super) fn new(counts: &Counts) -> Histogram {
         let mut histogram = Histogram::default();
         let mut buckets: Vec<(i32, u64)> = Vec::new();
-        for (seconds, count) in counts.samples() {
-            if seconds <= ZERO_THRESHOLD {
+        for (sample, count) in counts.samples() {
+            let Some(index) = INDICES.get(sample.number()).copied().flatten() else {
                 histogram.zero_count += count;
                 continue;
-            }
-            let index = index(seconds);
+            };
             match buckets.last_mut() {
                 Some((last, sum)) if *last == index => *sum += count,
                 _ => buckets.push((index, count)),
@@ -53,6 +54,13 @@ impl Histogram {
         histogram
     }
 }
+
+/// For each value that a sample may have, its bucket, if that is not the one of zero: logarithms
+/// take long.
+static INDICES: LazyLock<Vec<Option<i32>>> = LazyLock::new(|| {
+    let index = |seconds| (seconds > ZERO_THRESHOLD).then(|| index(seconds));
+    Sample::all().map(|sample| index(sample.seconds())).collect()
+});
 
 /// The bucket whose inclusive upper bound is the first that is not below `seconds`.
 fn index(seconds: f64) -> i32 {

@@ -1,7 +1,9 @@
-//! The protobuf format, the one in which there are native histograms.
+//! The protobuf format, the one in which there are native histograms. Series are written field by
+//! field: trees of the generated messages, to be encoded then, would cost more than all else.
 
 use prost::Message as _;
-use prost::encoding::{WireType, encode_key, encode_varint};
+use prost::encoding::{WireType, double, encode_key, encode_varint, encoded_len_varint};
+use prost::encoding::{sint32, sint64, uint32, uint64};
 
 use super::{Bound, Family, Labels, Value, native, seconds};
 use crate::model::Counts;
@@ -15,12 +17,17 @@ mod proto {
 
 /// The number of `MetricFamily.metric`.
 const METRIC: u32 = 4;
+/// The number of `Metric.histogram`.
+const HISTOGRAM: u32 = 7;
 
 /// Writes a label behind those that `metric` has: the fields of a message may come in any order
 /// and in parts.
 pub(super) fn label(metric: &mut Vec<u8>, name: &str, value: &str) {
-    let label = vec![proto::LabelPair { name: name.into(), value: value.into() }];
-    append(metric, &proto::Metric { label, ..Default::default() });
+    let field = |text: &str| 1 + encoded_len_varint(text.len() as u64) + text.len();
+    encode_key(1, WireType::LengthDelimited, metric);
+    encode_varint((field(name) + field(value)) as u64, metric);
+    bytes(metric, 1, name.as_bytes());
+    bytes(metric, 2, value.as_bytes());
 }
 
 pub(super) fn number<'a>(
@@ -30,55 +37,57 @@ pub(super) fn number<'a>(
     more: impl Iterator<Item = (&'a str, &'a str)>,
     value: Value,
 ) {
-    let mut metric = labels.written.clone();
-    more.for_each(|(name, value)| label(&mut metric, name, value));
     let value = match value {
         Value::Whole(value) => value as f64,
         Value::Real(value) => value,
     };
-    let (gauge, counter) = match kind {
-        Kind::Counter => (None, Some(proto::Counter { value })),
-        _ => (Some(proto::Gauge { value }), None),
-    };
-    append(&mut metric, &proto::Metric { gauge, counter, ..Default::default() });
-    series(body, &metric);
+    let field = if kind == Kind::Counter { 3 } else { 2 }; // Metric.counter, Metric.gauge
+    let mut metric = Vec::with_capacity(labels.written.len() + 80);
+    metric.extend_from_slice(&labels.written);
+    more.for_each(|(name, value)| label(&mut metric, name, value));
+    encode_key(field, WireType::LengthDelimited, &mut metric);
+    encode_varint(1 + 8, &mut metric);
+    double::encode(1, &value, &mut metric);
+    bytes(body, METRIC, &metric);
 }
 
-/// Writes a histogram in both forms; who reads it takes the one that it knows.
+/// Writes a histogram in both forms; who reads it takes the one that it knows. The numbers are
+/// those of the fields of `Histogram`.
 pub(super) fn histogram(body: &mut Vec<u8>, labels: &Labels, bounds: &[Bound], counts: &Counts) {
-    let nanos: Vec<u64> = bounds.iter().map(|bound| bound.nanos).collect();
-    let buckets = nanos.iter().zip(counts.cumulative(&nanos)).map(|(bound, count)| proto::Bucket {
-        cumulative_count: count,
-        upper_bound: seconds(*bound),
-    });
     let native = native::Histogram::new(counts);
-    let spans = native
-        .spans
-        .iter()
-        .map(|span| proto::BucketSpan { offset: span.offset, length: span.length });
-    let histogram = proto::Histogram {
-        sample_count: counts.count(),
-        sample_sum: seconds(counts.sum),
-        bucket: buckets.collect(),
-        schema: native::SCHEMA,
-        zero_threshold: native::ZERO_THRESHOLD,
-        zero_count: native.zero_count,
-        positive_span: spans.collect(),
-        positive_delta: native.deltas,
-    };
-    let mut metric = labels.written.clone();
-    append(&mut metric, &proto::Metric { histogram: Some(histogram), ..Default::default() });
-    series(body, &metric);
+    let mut histogram = Vec::with_capacity(32 * (bounds.len() + native.spans.len() + 2));
+    uint64::encode(1, &counts.count(), &mut histogram);
+    double::encode(2, &seconds(counts.sum), &mut histogram);
+    let below = counts.cumulative(bounds.iter().map(|bound| bound.nanos));
+    for (bound, count) in bounds.iter().zip(below) {
+        encode_key(3, WireType::LengthDelimited, &mut histogram);
+        encode_varint((uint64::encoded_len(1, &count) + 1 + 8) as u64, &mut histogram);
+        uint64::encode(1, &count, &mut histogram);
+        double::encode(2, &seconds(bound.nanos), &mut histogram);
+    }
+    sint32::encode(5, &native::SCHEMA, &mut histogram);
+    double::encode(6, &native::ZERO_THRESHOLD, &mut histogram);
+    uint64::encode(7, &native.zero_count, &mut histogram);
+    for native::Span { offset, length } in &native.spans {
+        let size = sint32::encoded_len(1, offset) + uint32::encoded_len(2, length);
+        encode_key(12, WireType::LengthDelimited, &mut histogram);
+        encode_varint(size as u64, &mut histogram);
+        sint32::encode(1, offset, &mut histogram);
+        uint32::encode(2, length, &mut histogram);
+    }
+    sint64::encode_packed(13, &native.deltas, &mut histogram);
+
+    let mut metric = Vec::with_capacity(labels.written.len() + histogram.len() + 8);
+    metric.extend_from_slice(&labels.written);
+    bytes(&mut metric, HISTOGRAM, &histogram);
+    bytes(body, METRIC, &metric);
 }
 
-fn append(bytes: &mut Vec<u8>, message: &impl prost::Message) {
-    bytes.extend_from_slice(&message.encode_to_vec());
-}
-
-fn series(body: &mut Vec<u8>, metric: &[u8]) {
-    encode_key(METRIC, WireType::LengthDelimited, body);
-    encode_varint(metric.len() as u64, body);
-    body.extend_from_slice(metric);
+/// Writes a field that is a text or a message.
+fn bytes(message: &mut Vec<u8>, number: u32, value: &[u8]) {
+    encode_key(number, WireType::LengthDelimited, message);
+    encode_varint(value.len() as u64, message);
+    message.extend_from_slice(value);
 }
 
 /// Joins the families, each behind its length.

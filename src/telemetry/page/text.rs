@@ -8,22 +8,33 @@ use crate::telemetry::names::Metric;
 
 /// Writes a label behind those that `body` has.
 pub(super) fn label(body: &mut Vec<u8>, name: &str, value: &str) {
-    let comma = if body.is_empty() { "" } else { "," };
-    let value = quotable(value).replace('\n', "\\n");
-    let _ = write!(body, "{comma}{name}=\"{value}\""); // a vector takes all
+    if !body.is_empty() {
+        body.push(b',');
+    }
+    body.extend_from_slice(name.as_bytes());
+    body.extend_from_slice(b"=\"");
+    match value.contains(['\\', '"', '\n']) {
+        true => body.extend_from_slice(quotable(value).replace('\n', "\\n").as_bytes()),
+        false => body.extend_from_slice(value.as_bytes()),
+    }
+    body.push(b'"');
 }
 
 pub(super) fn number<'a>(
     body: &mut Vec<u8>,
     name: &str,
     labels: &Labels,
-    more: impl Iterator<Item = (&'a str, &'a str)>,
+    mut more: impl Iterator<Item = (&'a str, &'a str)>,
     value: Value,
 ) {
-    let mut all = labels.written.clone();
-    more.for_each(|(name, value)| label(&mut all, name, value));
-    begin(body, name, "", &all);
-    if !all.is_empty() {
+    body.extend_from_slice(name.as_bytes());
+    let first = more.next();
+    if first.is_some() || !labels.written.is_empty() {
+        body.push(b'{');
+        let mut all = Vec::with_capacity(labels.written.len() + 64);
+        all.extend_from_slice(&labels.written);
+        first.into_iter().chain(more).for_each(|(name, value)| label(&mut all, name, value));
+        body.extend_from_slice(&all);
         body.push(b'}');
     }
     end(body, value);
@@ -37,39 +48,45 @@ pub(super) fn histogram(
     bounds: &[Bound],
     counts: &Counts,
 ) {
-    let nanos: Vec<u64> = bounds.iter().map(|bound| bound.nanos).collect();
     let all = counts.count();
-    let buckets = bounds.iter().map(|bound| &*bound.seconds).zip(counts.cumulative(&nanos));
+    let below = counts.cumulative(bounds.iter().map(|bound| bound.nanos));
+    let buckets = bounds.iter().map(|bound| &*bound.seconds).zip(below);
+    let bucket = [name.as_bytes(), b"_bucket{", &labels.written, b",le=\""].concat();
+    body.reserve((bucket.len() + 24) * (bounds.len() + 3));
     for (bound, count) in buckets.chain([("+Inf", all)]) {
-        begin(body, name, "_bucket", &labels.written);
-        body.extend_from_slice(b",le=\"");
+        body.extend_from_slice(&bucket);
         body.extend_from_slice(bound.as_bytes());
         body.extend_from_slice(b"\"}");
         end(body, Value::Whole(count));
     }
-    for (suffix, value) in
-        [("_sum", Value::Real(seconds(counts.sum))), ("_count", Value::Whole(all))]
-    {
-        begin(body, name, suffix, &labels.written);
+    let sum = Value::Real(seconds(counts.sum));
+    for (suffix, value) in [("_sum", sum), ("_count", Value::Whole(all))] {
+        for part in [name, suffix, "{"] {
+            body.extend_from_slice(part.as_bytes());
+        }
+        body.extend_from_slice(&labels.written);
         body.push(b'}');
         end(body, value);
     }
 }
 
-fn begin(body: &mut Vec<u8>, name: &str, suffix: &str, labels: &[u8]) {
-    body.extend_from_slice(name.as_bytes());
-    body.extend_from_slice(suffix.as_bytes());
-    if !labels.is_empty() {
-        body.push(b'{');
-        body.extend_from_slice(labels);
+fn end(body: &mut Vec<u8>, value: Value) {
+    const WHOLE: f64 = (1_u64 << 53) as f64; // what is below has no fraction, or shows it
+    body.push(b' ');
+    match value {
+        Value::Whole(value) => whole(body, value),
+        Value::Real(value) if (0.0..WHOLE).contains(&value) && value.fract() == 0.0 => {
+            whole(body, value as u64);
+        }
+        Value::Real(value) => {
+            let _ = write!(body, "{value}"); // a vector takes all
+        }
     }
+    body.push(b'\n');
 }
 
-fn end(body: &mut Vec<u8>, value: Value) {
-    let _ = match value {
-        Value::Whole(value) => writeln!(body, " {value}"),
-        Value::Real(value) => writeln!(body, " {value}"),
-    };
+fn whole(body: &mut Vec<u8>, value: u64) {
+    body.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// The two lines that a family begins with.
