@@ -3,6 +3,7 @@
 mod native;
 mod protobuf;
 mod text;
+mod wire;
 
 use foldhash::{HashMap, HashMapExt as _};
 use metrics::{Key, Label, Level, Metadata, Recorder};

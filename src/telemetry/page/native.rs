@@ -30,7 +30,7 @@ pub(super) struct Span {
 impl Histogram {
     pub(super) fn new(counts: &Counts) -> Histogram {
         let mut histogram = Histogram::default();
-        let mut buckets: Vec<(i32, u64)> = Vec::new();
+        let mut buckets: Vec<(i32, u64)> = Vec::with_capacity(128);
         for (sample, count) in counts.samples() {
             let Some(index) = INDICES.get(sample.number()).copied().flatten() else {
                 histogram.zero_count += count;
@@ -41,6 +41,7 @@ impl Histogram {
                 _ => buckets.push((index, count)),
             }
         }
+        histogram.deltas.reserve(buckets.len());
         let (mut next, mut before) = (0, 0);
         for (index, count) in buckets {
             match histogram.spans.last_mut() {

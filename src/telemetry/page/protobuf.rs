@@ -2,10 +2,8 @@
 //! field: trees of the generated messages, to be encoded then, would cost more than all else.
 
 use prost::Message as _;
-use prost::encoding::{WireType, double, encode_key, encode_varint, encoded_len_varint};
-use prost::encoding::{sint32, sint64, uint32, uint64};
 
-use super::{Bound, Family, Labels, Value, native, seconds};
+use super::{Bound, Family, Labels, Value, native, seconds, wire};
 use crate::model::Counts;
 use crate::telemetry::names::{Kind, Metric};
 
@@ -16,18 +14,17 @@ mod proto {
 }
 
 /// The number of `MetricFamily.metric`.
-const METRIC: u32 = 4;
+const METRIC: u8 = 4;
 /// The number of `Metric.histogram`.
-const HISTOGRAM: u32 = 7;
+const HISTOGRAM: u8 = 7;
 
 /// Writes a label behind those that `metric` has: the fields of a message may come in any order
 /// and in parts.
 pub(super) fn label(metric: &mut Vec<u8>, name: &str, value: &str) {
-    let field = |text: &str| 1 + encoded_len_varint(text.len() as u64) + text.len();
-    encode_key(1, WireType::LengthDelimited, metric);
-    encode_varint((field(name) + field(value)) as u64, metric);
-    bytes(metric, 1, name.as_bytes());
-    bytes(metric, 2, value.as_bytes());
+    let mut label = Vec::with_capacity(name.len() + value.len() + 16);
+    wire::bytes(&mut label, 1, name.as_bytes());
+    wire::bytes(&mut label, 2, value.as_bytes());
+    wire::bytes(metric, 1, &label);
 }
 
 pub(super) fn number<'a>(
@@ -45,49 +42,40 @@ pub(super) fn number<'a>(
     let mut metric = Vec::with_capacity(labels.written.len() + 80);
     metric.extend_from_slice(&labels.written);
     more.for_each(|(name, value)| label(&mut metric, name, value));
-    encode_key(field, WireType::LengthDelimited, &mut metric);
-    encode_varint(1 + 8, &mut metric);
-    double::encode(1, &value, &mut metric);
-    bytes(body, METRIC, &metric);
+    wire::small(&mut metric, field, |number| wire::double(number, 1, value));
+    wire::bytes(body, METRIC, &metric);
 }
 
 /// Writes a histogram in both forms; who reads it takes the one that it knows. The numbers are
 /// those of the fields of `Histogram`.
 pub(super) fn histogram(body: &mut Vec<u8>, labels: &Labels, bounds: &[Bound], counts: &Counts) {
     let native = native::Histogram::new(counts);
-    let mut histogram = Vec::with_capacity(32 * (bounds.len() + native.spans.len() + 2));
-    uint64::encode(1, &counts.count(), &mut histogram);
-    double::encode(2, &seconds(counts.sum), &mut histogram);
+    let size = 24 * bounds.len() + 8 * native.spans.len() + 2 * native.deltas.len() + 64;
+    let mut histogram = Vec::with_capacity(size);
+    wire::uint(&mut histogram, 1, counts.count());
+    wire::double(&mut histogram, 2, seconds(counts.sum));
     let below = counts.cumulative(bounds.iter().map(|bound| bound.nanos));
     for (bound, count) in bounds.iter().zip(below) {
-        encode_key(3, WireType::LengthDelimited, &mut histogram);
-        encode_varint((uint64::encoded_len(1, &count) + 1 + 8) as u64, &mut histogram);
-        uint64::encode(1, &count, &mut histogram);
-        double::encode(2, &seconds(bound.nanos), &mut histogram);
+        wire::small(&mut histogram, 3, |bucket| {
+            wire::uint(bucket, 1, count);
+            wire::double(bucket, 2, seconds(bound.nanos));
+        });
     }
-    sint32::encode(5, &native::SCHEMA, &mut histogram);
-    double::encode(6, &native::ZERO_THRESHOLD, &mut histogram);
-    uint64::encode(7, &native.zero_count, &mut histogram);
+    wire::sint(&mut histogram, 5, native::SCHEMA.into());
+    wire::double(&mut histogram, 6, native::ZERO_THRESHOLD);
+    wire::uint(&mut histogram, 7, native.zero_count);
     for native::Span { offset, length } in &native.spans {
-        let size = sint32::encoded_len(1, offset) + uint32::encoded_len(2, length);
-        encode_key(12, WireType::LengthDelimited, &mut histogram);
-        encode_varint(size as u64, &mut histogram);
-        sint32::encode(1, offset, &mut histogram);
-        uint32::encode(2, length, &mut histogram);
+        wire::small(&mut histogram, 12, |span| {
+            wire::sint(span, 1, (*offset).into());
+            wire::uint(span, 2, (*length).into());
+        });
     }
-    sint64::encode_packed(13, &native.deltas, &mut histogram);
+    wire::packed_sints(&mut histogram, 13, &native.deltas);
 
     let mut metric = Vec::with_capacity(labels.written.len() + histogram.len() + 8);
     metric.extend_from_slice(&labels.written);
-    bytes(&mut metric, HISTOGRAM, &histogram);
-    bytes(body, METRIC, &metric);
-}
-
-/// Writes a field that is a text or a message.
-fn bytes(message: &mut Vec<u8>, number: u32, value: &[u8]) {
-    encode_key(number, WireType::LengthDelimited, message);
-    encode_varint(value.len() as u64, message);
-    message.extend_from_slice(value);
+    wire::bytes(&mut metric, HISTOGRAM, &histogram);
+    wire::bytes(body, METRIC, &metric);
 }
 
 /// Joins the families, each behind its length.
@@ -103,7 +91,7 @@ pub(super) fn page(mut families: Vec<Family>) -> Vec<u8> {
         let (name, help) = (name.into(), help.into());
         let head = proto::MetricFamily { name, help, r#type: kind.into(), metric: Vec::new() };
         let head = head.encode_to_vec();
-        encode_varint((head.len() + body.len()) as u64, &mut page);
+        wire::varint(&mut page, (head.len() + body.len()) as u64);
         page.extend_from_slice(&head);
         page.extend_from_slice(&body);
     }
