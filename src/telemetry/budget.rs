@@ -27,7 +27,10 @@ pub(super) struct Claims {
     pub(super) service: Claim,
     /// Series of the sum of members without a place; at least as many as any of them has.
     pub(super) sum: usize,
+    /// Its backends, then its methods.
     pub(super) members: Vec<Claim>,
+    /// How many of them are backends, which have a sum of their own.
+    pub(super) backends: usize,
 }
 
 /// Who of a service is shown by name.
@@ -72,8 +75,11 @@ pub(super) fn allot(claims: &[Claims], rest: usize, budget: usize) -> (Vec<Named
             None => names.service = true,
         }
         // The last one alone would make a sum of one: it gets the place of the sum.
-        if names.members.iter().filter(|named| !**named).count() == 1 {
-            names.members.fill(true);
+        let backends = claims.get(service).map_or(0, |claims| claims.backends);
+        if let Some(backends) = names.members.get_mut(..backends)
+            && backends.iter().filter(|named| !**named).count() == 1
+        {
+            backends.fill(true);
         }
     }
     (named, left)
@@ -103,6 +109,7 @@ mod tests {
             service: claim(0, traffic.iter().sum()),
             sum: 1,
             members: traffic.iter().map(|traffic| claim(1, *traffic)).collect(),
+            backends: traffic.len(),
         }
     }
 

@@ -184,8 +184,9 @@ impl Fold {
         let counters = service.counters.iter().filter(|counter| busy || counter.value > 0).count();
         let nameless = self.methods.nameless_series(service);
         let series = self.prices.service(busy) + counters + nameless;
+        let backends = members.len();
         members.extend(methods);
-        Claims { service: Claim { held, traffic, series }, sum: 0, members }
+        Claims { service: Claim { held, traffic, series }, sum: 0, members, backends }
     }
 
     /// Series of the sums of what may be without a name of a service that has one.

@@ -317,3 +317,25 @@ async fn methods_beyond_the_budget_are_summed_up_and_keep_to_it() {
     }
     assert!(whole > 0, "the largest budgets are enough for all");
 }
+
+#[tokio::test]
+async fn methods_give_way_before_backends_and_are_told_of() {
+    let mut fleet = fleet(20, 1);
+    for service in &mut fleet {
+        answer(&service.backends[0], GrpcCode::Ok, 100);
+        for method in 0..5 {
+            let stats = MethodStats::new(&format!("m.M/{method}"), 1);
+            (0..20).for_each(|_| stats.record_call(0, GrpcCode::Ok, Duration::from_millis(3)));
+            service.methods.push(Arc::new(stats));
+        }
+    }
+    let all = series(&Gateway::with_budget(fleet.clone(), 100_000).await.scrape().await);
+    let page = Gateway::with_budget(fleet, all * 2 / 3).await.scrape().await;
+    assert!(series(&page) <= all * 2 / 3);
+    assert_eq!(named(&page, DURATIONS).len(), 20);
+    let folded = |metric| page.value(FOLDED, &[("metric", metric)]);
+    assert_eq!((folded(DURATIONS), folded(REQUESTS)), (0.0, 0.0));
+    assert!(folded("equipoise_method_duration_seconds") > 0.0);
+    let counted: f64 = sums(&page, "equipoise_method_requests_total", "service").values().sum();
+    assert_eq!(counted, 20.0 * 5.0 * 20.0);
+}
