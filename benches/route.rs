@@ -1,8 +1,10 @@
-//! What finding a route costs among 10 and among 10,000, all of which are asked for in turn.
+//! What finding a route costs among 10 and among 10,000, all of which are asked for in turn, and what
+//! counting a call by its method does.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -11,6 +13,9 @@ use equipoise::model::route::{
     Conditions, FieldMatch, Forward, HostMatch, Match, PathMatch, Place, Route, RouteQuery,
     RouteTable, RouteTableBuilder, Share, Split, ValueMatch,
 };
+use equipoise::model::{Code, Ending, GrpcCode};
+use equipoise::proxy::{Calls, End, Methods};
+use equipoise::service::MethodTable;
 
 /// How the routes of a table differ, and what asks for one of them.
 struct Kind {
@@ -115,11 +120,37 @@ fn find(criterion: &mut Criterion) {
     }
 }
 
+/// Methods of a service that have names, unless a setting says otherwise.
+const MOST_METHODS: usize = 256;
+
+/// Finding the method of a call by its path, and counting the call when it is over.
+fn count(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("method");
+    for len in [5, MOST_METHODS] {
+        let table = Arc::new(MethodTable::new(2, MOST_METHODS));
+        let (calls, methods) = (Calls::new(&table, 0), Methods::default());
+        let paths: Vec<String> = (0..len).map(|n| format!("/shop.v1.Orders/Method{n}")).collect();
+        let code = Code::Grpc(GrpcCode::Ok);
+        let mut next = 0;
+        let mut call = || {
+            next = (next + 31) % len;
+            let took = Some(Duration::from_micros(700 + next as u64));
+            let end = End { code, ending: Ending::Answered(code), took };
+            let path = paths[next].as_bytes();
+            let (called, _) = calls.find(black_box(path), &methods);
+            calls.count(&called, black_box(&end));
+        };
+        (0..2 * len).for_each(|_| call()); // the first ones are learnt
+        group.bench_function(BenchmarkId::from_parameter(len), |bencher| bencher.iter(&mut call));
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = find
+    targets = find, count
 }
 criterion_main!(benches);

@@ -23,4 +23,6 @@ mod tally;
 mod target;
 mod tried;
 
+pub use calls::{Called, Calls, End};
 pub use front::{Front, Proxy};
+pub use methods::{Method, Methods};
