@@ -38,8 +38,8 @@ fn pick(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(name);
         let needs_keys = factory.key().is_some();
         for (len, key_len) in SHAPES.into_iter().filter(|(_, len)| *len == 8 || needs_keys) {
-            let picker = factory.build(busy(len));
             let mut rng = fastrand::Rng::with_seed(1);
+            let picker = factory.build(busy(len), &mut rng);
             let mut nanos = 5_000_000;
             let mut key = vec![b'7'; key_len];
             let id = if key_len == 8 { len.to_string() } else { format!("{len}, long keys") };
@@ -65,8 +65,9 @@ fn build(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("build");
     for policy in POLICIES {
         let (factory, set) = (configured(*policy), busy(1000));
+        let mut rng = fastrand::Rng::with_seed(1);
         group.bench_function(policy.name(), |bencher| {
-            bencher.iter(|| black_box(factory.build(Arc::clone(&set))));
+            bencher.iter(|| black_box(factory.build(Arc::clone(&set), &mut rng)));
         });
     }
     group.finish();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use equipoise::clock;
+use equipoise::clock::Clock;
 use equipoise::model::route::{
     Conditions, FieldMatch, Forward, HostMatch, Match, PathMatch, Place, Route, RouteQuery,
     RouteTable, RouteTableBuilder, Share, Split, ValueMatch,
@@ -98,7 +98,7 @@ fn find(criterion: &mut Criterion) {
             };
             let mut batch = |_: u64| {
                 let asked: [_; BATCH] = std::array::from_fn(|_| asked());
-                let begun = clock::now();
+                let clock = Clock::start();
                 for (authority, path, grpc) in &asked {
                     let query = RouteQuery {
                         authority: authority.as_bytes(),
@@ -109,7 +109,7 @@ fn find(criterion: &mut Criterion) {
                     };
                     black_box(table.find(black_box(&query)));
                 }
-                clock::now().since(begun)
+                clock.now().since(equipoise::model::Time::ZERO)
             };
             group.bench_function(BenchmarkId::from_parameter(len), |bencher| {
                 let each = BATCH as u32;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use equipoise::clock;
+use equipoise::clock::Clock;
 use equipoise::model::{
-    Certificate, Code, Direction, Endpoint, EwmaParams, GrpcCode, MethodStats, RejectTotals,
+    Certificate, Code, Direction, Endpoint, EwmaParams, GrpcCode, MethodStats, RejectTotals, Time,
     WindowStats,
 };
 use equipoise::tasks::Task;
@@ -72,7 +72,7 @@ const METHODS: Traffic = Traffic { methods: 5, ..CALLS };
 
 fn backend(address: &str, traffic: Traffic) -> BackendSample {
     let calls = traffic.calls;
-    let endpoint = Endpoint::new(address, 2, clock::now());
+    let endpoint = Endpoint::new(address, 2, Time::ZERO);
     for call in 0..calls {
         let stats = endpoint.worker_stats(call as usize);
         let code = if call % 50 == 0 { GrpcCode::Unavailable } else { GrpcCode::Ok };
@@ -93,6 +93,7 @@ fn backend(address: &str, traffic: Traffic) -> BackendSample {
         ewma: EwmaParams::default(),
         effective_weight: 1,
         up: Some(true),
+        at: Time::from_millis(60_000),
         left: false,
         recent: WindowStats {
             success_ratio: (calls > 0).then_some(0.98),
@@ -151,7 +152,8 @@ fn bench(criterion: &mut Criterion) {
     ];
     for (name, (services, members, traffic)) in fleets {
         let fleet = fleet(services, members, traffic);
-        let exporter = Exporter::new(fleet, vec![Arc::default()], MetricsSettings::default());
+        let exporter =
+            Exporter::new(fleet, vec![Arc::default()], MetricsSettings::default(), Clock::start());
         for format in [Format::Text, Format::Protobuf] {
             let scrape =
                 |gzip| runtime.block_on(exporter.scrape(Encoding { format, gzip })).unwrap();

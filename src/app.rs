@@ -11,14 +11,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::clock::Clock;
 use crate::config::Plan;
 use crate::model::Place;
 use crate::net::{Descriptors, WorkerHandle};
-use crate::service::Registry;
-use crate::tasks::Tasks;
+use crate::service::{Environment, Registry};
 use crate::telemetry::{
     Certificates, Exporter, Readiness, RefusedConnections, Reloads, WorkerMetrics,
 };
@@ -71,7 +72,7 @@ pub struct Gateway {
     drain_delay: Duration,
     drain_timeout: Duration,
     registry: Arc<Registry>,
-    tasks: Arc<Tasks>,
+    environment: Environment,
     reloads: Arc<Reloads>,
     certificates: Arc<Certificates>,
     /// Why the last reload failed, if it did.
@@ -90,17 +91,18 @@ impl Gateway {
     /// # Errors
     /// When an address cannot be listened on. Nothing runs then.
     pub async fn start(plan: Plan) -> Result<Gateway, StartError> {
-        let tasks = Arc::<Tasks>::default();
+        let environment = environment(&plan);
+        let Environment { tasks, clock, .. } = environment.clone();
         let refused = Arc::<RefusedConnections>::default();
         let own = [plan.control.address, plan.metrics.address];
-        let mut listeners = Listeners::new(&tasks, &refused, own);
+        let mut listeners = Listeners::new(&tasks, &refused, own, clock);
         let prepared = listeners.prepare(&plan.listeners)?;
         let (control_socket, control) = cold::bind("the control API", plan.control.address, &plan)?;
         let (metrics_socket, metrics) = cold::bind("metrics", plan.metrics.address, &plan)?;
         warn_of_open_control(&plan);
         warn_of_few_descriptors(&plan);
 
-        let registry = Arc::new(Registry::new(plan.workers, plan.metrics.counts.clone()));
+        let registry = Arc::new(Registry::new(plan.workers, plan.metrics.counts.clone(), clock));
         let reloads = Arc::new(Reloads::new());
         let counters: Vec<Arc<WorkerMetrics>> = (0..plan.workers).map(|_| Arc::default()).collect();
         let (fixed, drain_timeout) = (Fixed::of(&plan), plan.drain_timeout);
@@ -114,15 +116,15 @@ impl Gateway {
             certificates: Arc::clone(&certificates),
             refused: Arc::clone(&refused),
         };
-        let exporter = Exporter::new(state, counters.clone(), plan.metrics.settings.clone());
+        let exporter = Exporter::new(state, counters.clone(), plan.metrics.settings.clone(), clock);
         let resolver =
             Resolver::start(plan.dns_servers.clone(), &tasks).map_err(StartError::Worker)?;
         let own = OwnAddresses::new([control, metrics]);
         let dialer = Arc::new(Dialer::new(resolver, own, most_kept()));
         let (readiness, ready) = watch::channel(Readiness::Starting);
         let (workers, threads) =
-            worker::start(&plan, &registry, &counters, &dialer, (&tasks, &readiness))?;
-        registry.publish(reload::routing(&registry, &tasks, plan).await);
+            worker::start(&plan, &registry, &counters, &dialer, (&environment, &readiness))?;
+        registry.publish(reload::routing(&registry, &environment, plan).await);
 
         let (stop_cold, running) = watch::channel(false);
         let cold = Cold {
@@ -134,6 +136,7 @@ impl Gateway {
             certificates: Arc::clone(&certificates),
             readiness: ready,
             tasks: Arc::clone(&tasks),
+            clock,
         };
         let cold = cold.start(&running);
         listeners.commit(prepared, &workers);
@@ -146,7 +149,7 @@ impl Gateway {
             drain_delay,
             drain_timeout,
             registry,
-            tasks,
+            environment,
             reloads,
             certificates,
             complaints: Vec::new(),
@@ -209,6 +212,17 @@ impl Gateway {
         }
         self.stop_cold.send_replace(true);
         while self.cold.join_next().await.is_some() {}
+    }
+}
+
+/// What the services of `plan` live on. To be called on the runtime of the cold parts.
+fn environment(plan: &Plan) -> Environment {
+    Environment {
+        workers: plan.workers,
+        runtime: Handle::current(),
+        tasks: Arc::default(),
+        clock: Clock::start(),
+        seed: fastrand::u64(..),
     }
 }
 

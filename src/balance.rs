@@ -50,8 +50,8 @@ pub trait Policy: Sync {
 
 /// A configured balancer, which makes a picker for each set of endpoints. Cold.
 pub trait Factory: Send + Sync + std::fmt::Debug {
-    /// Builds the picker for `set`, which is not empty.
-    fn build(&self, set: Arc<EndpointSet>) -> Box<dyn Picker>;
+    /// Builds the picker for `set`, which is not empty. What it draws, it draws by `rng`.
+    fn build(&self, set: Arc<EndpointSet>, rng: &mut fastrand::Rng) -> Box<dyn Picker>;
 
     /// What of a request the picker wants as its key, if it wants any.
     fn key(&self) -> Option<&KeySpec> {

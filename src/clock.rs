@@ -1,29 +1,41 @@
-//! The one clock: monotonic time since the process started.
+//! The one clock: monotonic time since a start.
 //!
-//! Everything below takes [`Time`] as an argument; only drivers and cold tasks read it here.
+//! Whoever puts a gateway together starts a [`Clock`] and gives it to all that has to know the time;
+//! pure code is given a [`Time`]. It is the clock that tokio's timers go by, read in the same way and
+//! at the same cost as that of the standard library: where that of a runtime stands still, and is
+//! moved on from timer to timer, a whole gateway lives in virtual time.
 
-use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
 
 use crate::model::Time;
 
-/// The time now. Never goes back.
-#[expect(clippy::disallowed_methods)] // here time comes from
-pub fn now() -> Time {
-    static EPOCH: OnceLock<Instant> = OnceLock::new();
-    let epoch = EPOCH.get_or_init(Instant::now);
-    Time::from_nanos(u64::try_from(epoch.elapsed().as_nanos()).unwrap_or(u64::MAX))
+/// What tells the time. All copies of one tell the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    /// A clock that starts now.
+    pub fn start() -> Clock {
+        Clock { start: Instant::now() }
+    }
+
+    /// The time now. Never goes back.
+    pub fn now(&self) -> Time {
+        Time::from_nanos(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
 }
 
 /// The seconds since 1970 now, as the machine has them: for people, never to measure with.
-#[expect(clippy::disallowed_methods)] // here time comes from
 pub fn unix_seconds() -> f64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.unwrap_or_default().as_secs_f64()
+    wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// The date now, as the machine has it: for people, never to measure with.
-#[expect(clippy::disallowed_methods)] // here time comes from
+#[expect(clippy::disallowed_methods)] // here the date comes from
 pub fn wall() -> SystemTime {
     SystemTime::now()
 }
@@ -31,19 +43,20 @@ pub fn wall() -> SystemTime {
 /// Keeps what happens all the time from being said all the time.
 #[derive(Debug)]
 pub struct Seldom {
+    clock: Clock,
     every: Duration,
     next: Time,
 }
 
 impl Seldom {
     /// Due at once, and then each time that this long has passed.
-    pub const fn every(every: Duration) -> Seldom {
-        Seldom { every, next: Time::ZERO }
+    pub fn every(every: Duration, clock: Clock) -> Seldom {
+        Seldom { clock, every, next: Time::ZERO }
     }
 
     /// Whether it is time; if so, not again for a while.
     pub fn is_due(&mut self) -> bool {
-        let now = now();
+        let now = self.clock.now();
         let due = now >= self.next;
         if due {
             self.next = now + self.every;
@@ -56,12 +69,23 @@ impl Seldom {
 mod tests {
     use super::*;
 
-    #[test]
-    fn seldom_is_once_in_a_while() {
-        let mut seldom = Seldom::every(Duration::from_secs(3600));
+    #[tokio::test(start_paused = true)]
+    async fn it_goes_with_the_timers() {
+        let clock = Clock::start();
+        let copy = clock;
+        assert_eq!(clock.now(), Time::ZERO);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(clock.now(), Time::from_millis(3_600_000));
+        assert_eq!(copy.now(), clock.now());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn seldom_is_once_in_a_while() {
+        let mut seldom = Seldom::every(Duration::from_secs(60), Clock::start());
         assert!(seldom.is_due());
         assert!(!seldom.is_due());
-        let mut always = Seldom::every(Duration::ZERO);
-        assert!(always.is_due() && always.is_due());
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(seldom.is_due());
+        assert!(!seldom.is_due());
     }
 }

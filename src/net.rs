@@ -44,4 +44,4 @@ pub use stream::{Over, Stream, splice};
 pub use tee::{Cut, Tee};
 pub use timer::Sleep;
 pub use tls::ServerTls;
-pub use worker::{Command, Worker, WorkerHandle};
+pub use worker::{Command, Worker, WorkerHandle, WorkerSpec};

@@ -7,6 +7,7 @@
 mod change;
 mod counts;
 mod departed;
+mod environment;
 mod handle;
 mod history;
 mod methods;
@@ -27,6 +28,7 @@ mod writer;
 
 pub use change::{CONFIGURED, Change, ChangeError, Conditions};
 pub use counts::{CountSettings, ServiceCounts};
+pub use environment::Environment;
 pub use handle::{Beginning, Service, SnapshotCache};
 pub use history::Since;
 pub use methods::{MethodTable, OTHER_METHOD};

@@ -30,7 +30,7 @@ fn a_pick_allocates_nothing() {
     assert_eq!(factories().len(), POLICIES.len() + 2, "two that know bounded load");
     for (name, factory) in factories() {
         let set = set(&(0..1000).map(|n| 1 + n % 7).collect::<Vec<_>>());
-        let picker = factory.build(Arc::clone(&set));
+        let picker = factory.build(Arc::clone(&set), &mut fastrand::Rng::with_seed(1));
         let rng = &mut fastrand::Rng::with_seed(1);
         let counted = allocation_counter::measure(|| {
             for turn in 0..2_000u64 {

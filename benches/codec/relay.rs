@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Bencher, BenchmarkId, Criterion, Throughput};
-use equipoise::clock;
+use equipoise::clock::Clock;
 use equipoise::http2::{Connection, Event, HeaderPool, Headers, Key, Limits};
+use equipoise::model::Time;
 
 use crate::{REQUEST, RESPONSE, TRAILERS, headers};
 
@@ -179,9 +180,9 @@ impl Line {
 }
 
 fn timed(work: impl FnOnce()) -> Duration {
-    let begun = clock::now();
+    let clock = Clock::start();
     work();
-    clock::now().since(begun)
+    clock.now().since(Time::ZERO)
 }
 
 /// What the gateway's two connections cost a unary call.

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::StartError;
+use crate::clock::Clock;
 use crate::config::Plan;
 use crate::control;
 use crate::net::{self, Descriptors, leaves_ipv4};
@@ -33,6 +34,7 @@ pub struct Cold {
     pub certificates: Arc<Certificates>,
     pub readiness: watch::Receiver<Readiness>,
     pub tasks: Arc<Tasks>,
+    pub clock: Clock,
 }
 
 /// A socket of the gateway for others than clients, and where it is.
@@ -57,8 +59,8 @@ pub fn bind(
 impl Cold {
     /// Serves it until `running` says stop.
     pub fn start(self, running: &watch::Receiver<bool>) -> JoinSet<()> {
-        let Cold { control, metrics, registry, exporter, refused, certificates, readiness, tasks } =
-            self;
+        let Cold { control, metrics, registry, exporter, refused, certificates, .. } = self;
+        let Cold { readiness, tasks, clock, .. } = self;
         let descriptors = Descriptors::now();
         let health = Health::default();
         let mut cold = JoinSet::new();
@@ -76,6 +78,7 @@ impl Cold {
             health: health.server(),
             places: descriptors.control,
             refusals: refused.at("control"),
+            clock,
         };
         let stop = running.clone();
         let serve = move || {
@@ -89,6 +92,7 @@ impl Cold {
             readiness,
             places: descriptors.metrics,
             refusals: refused.at("metrics"),
+            clock,
         };
         let stop = running.clone();
         let serve = move || {

@@ -112,22 +112,25 @@ fn left(view: &ServiceView, endpoint: &Arc<Endpoint>) -> BackendSample {
         effective_weight: 0,
         up: None,
         recent: WindowStats::default(),
+        at: view.now(),
         left: true,
     }
 }
 
 fn sample(view: &ServiceView, backend: &BackendView) -> BackendSample {
+    let now = view.now();
     BackendSample {
         endpoint: Arc::clone(&backend.endpoint),
         before: Vec::new(),
         ewma: view.ewma.clone(),
         effective_weight: backend.effective_weight(),
-        up: match backend.state() {
+        up: match backend.state(now) {
             BackendState::Ready => Some(true),
             BackendState::Connecting | BackendState::Draining => Some(false),
             BackendState::Idle => None,
         },
         recent: backend.recent.clone(),
+        at: now,
         left: false,
     }
 }

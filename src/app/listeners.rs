@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use tokio::task::JoinSet;
 
 use super::StartError;
+use crate::clock::Clock;
 use crate::model::Place;
 use crate::net::{
     Beside, Bound, Listener, ListenerSpec, ListeningSocket, SocketFile, WorkerHandle, accept_loop,
@@ -20,6 +21,7 @@ pub struct Listeners {
     /// Where the gateway listens for others than clients, until its next start.
     own: [SocketAddr; 2],
     tasks: Arc<Tasks>,
+    clock: Clock,
     running: Vec<Running>,
     /// Those that are gone, but for the clients that wait there.
     leaving: Vec<(Place, Weak<ListeningSocket>)>,
@@ -72,10 +74,11 @@ impl Listeners {
         tasks: &Arc<Tasks>,
         refused: &Arc<RefusedConnections>,
         own: [SocketAddr; 2],
+        clock: Clock,
     ) -> Listeners {
         let (running, leaving, acceptors) = Default::default();
         let (tasks, refused) = (Arc::clone(tasks), Arc::clone(refused));
-        Listeners { own, tasks, running, leaving, refused, acceptors }
+        Listeners { own, tasks, clock, running, leaving, refused, acceptors }
     }
 
     /// Listens on the addresses that are new, beside those whose place they take: nobody is let
@@ -186,9 +189,10 @@ impl Listeners {
         let (socket, workers, accepting) =
             (Arc::new(socket), workers.to_vec(), Arc::clone(&listener));
         let held = Arc::downgrade(&socket);
+        let clock = self.clock;
         let accept = move || {
             let (socket, listener) = (Arc::clone(&socket), Arc::clone(&accepting));
-            tokio::spawn(lasting(accept_loop(socket, listener, workers.clone())))
+            tokio::spawn(lasting(accept_loop(socket, listener, workers.clone(), clock)))
         };
         self.acceptors.spawn(Arc::clone(&self.tasks).keep(Task::Accept, accept));
         Running { configured, bound, ipv6_only, file, socket: held, listener }

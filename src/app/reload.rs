@@ -8,8 +8,7 @@ use super::{Gateway, StartError};
 use crate::config::{ControlPlan, LogPlan, MetricsPlan, Plan, Report};
 use crate::model::listed;
 use crate::model::route::RouteChanges;
-use crate::service::{Registry, Routing, Service};
-use crate::tasks::Tasks;
+use crate::service::{Environment, Registry, Routing, Service};
 
 /// What is decided at the start, and not again before the next one.
 #[derive(Clone, Debug)]
@@ -109,10 +108,8 @@ impl Gateway {
         let (drain_delay, drain_timeout) = (plan.drain_delay, plan.drain_timeout);
         super::warn_of_few_descriptors(&plan);
         self.certificates.replace(plan.certificates.clone());
-        // Counters are per worker, and those there are stay.
-        let plan = Plan { workers: self.fixed.workers, ..plan };
         let before = self.registry.routing();
-        self.registry.publish(routing(&self.registry, &self.tasks, plan).await);
+        self.registry.publish(routing(&self.registry, &self.environment, plan).await);
         self.registry.retire(&before).await;
         self.listeners.commit(listeners, &self.workers);
         (self.drain_delay, self.drain_timeout) = (drain_delay, drain_timeout);
@@ -144,8 +141,7 @@ fn log_routes(changes: &RouteChanges<'_>) {
 }
 
 /// The routing of `plan`. Services that run already go on, as it has them now.
-pub(super) async fn routing(registry: &Registry, tasks: &Arc<Tasks>, plan: Plan) -> Routing {
-    let runtime = tokio::runtime::Handle::current();
+pub(super) async fn routing(registry: &Registry, environment: &Environment, plan: Plan) -> Routing {
     let mut services = Vec::with_capacity(plan.services.len());
     for spec in plan.services {
         services.push(match registry.get(&spec.name) {
@@ -155,7 +151,7 @@ pub(super) async fn routing(registry: &Registry, tasks: &Arc<Tasks>, plan: Plan)
             }
             None => {
                 let beginning = registry.beginning(&spec.name);
-                Service::start_with(beginning, spec, plan.workers, &runtime, tasks)
+                Service::start_with(beginning, spec, environment)
             }
         });
     }

@@ -9,10 +9,11 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, watch};
 
 use super::StartError;
+use crate::clock::Clock;
 use crate::config::Plan;
-use crate::net::{Acceptor, Command, Worker, WorkerHandle};
+use crate::net::{Acceptor, Command, Worker, WorkerHandle, WorkerSpec};
 use crate::proxy::{Front, Proxy};
-use crate::service::Registry;
+use crate::service::{Environment, Registry};
 use crate::tasks::{Task, Tasks};
 use crate::telemetry::{Readiness, WorkerMetrics};
 use crate::upstream::Dialer;
@@ -32,6 +33,7 @@ struct Setup {
     metrics: Arc<WorkerMetrics>,
     dialer: Arc<Dialer>,
     tasks: Arc<Tasks>,
+    clock: Clock,
 }
 
 /// Starts a thread for each worker.
@@ -40,8 +42,9 @@ pub fn start(
     registry: &Arc<Registry>,
     metrics: &[Arc<WorkerMetrics>],
     dialer: &Arc<Dialer>,
-    (tasks, readiness): (&Arc<Tasks>, &watch::Sender<Readiness>),
+    (environment, readiness): (&Environment, &watch::Sender<Readiness>),
 ) -> Result<(Vec<WorkerHandle>, Vec<JoinHandle<()>>), StartError> {
+    let Environment { tasks, clock, .. } = environment;
     let mut workers = Vec::new();
     let mut threads = Vec::new();
     for (index, metrics) in metrics.iter().enumerate() {
@@ -52,6 +55,7 @@ pub fn start(
             metrics: Arc::clone(metrics),
             dialer: Arc::clone(dialer),
             tasks: Arc::clone(tasks),
+            clock: *clock,
         };
         let loss = Loss { tasks: Arc::clone(tasks), readiness: readiness.clone(), told: false };
         let (handle, inbox) = WorkerHandle::new();
@@ -80,7 +84,12 @@ pub fn start(
 
 fn run(runtime: &LocalRuntime, setup: Setup, mut inbox: mpsc::Receiver<Command>) {
     runtime.block_on(async move {
-        let worker = Worker::new(setup.index, setup.buffer);
+        let worker = Worker::new(WorkerSpec {
+            index: setup.index,
+            held_limit: setup.buffer,
+            clock: setup.clock,
+            rng: fastrand::Rng::new(),
+        });
         let proxy = Proxy::new(&worker, &setup.registry, &setup.metrics, &setup.dialer);
         let acceptor = Acceptor::new(&worker, Rc::new(Front(Rc::clone(&proxy))));
         worker.run(&setup.tasks);

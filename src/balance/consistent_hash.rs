@@ -59,7 +59,7 @@ struct RingFactory {
 }
 
 impl Factory for RingFactory {
-    fn build(&self, set: Arc<EndpointSet>) -> Box<dyn Picker> {
+    fn build(&self, set: Arc<EndpointSet>, _: &mut fastrand::Rng) -> Box<dyn Picker> {
         let ring = Ring::new(nodes(&set, self.replicas));
         self.settings.picker(set, ring)
     }

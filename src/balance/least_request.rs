@@ -55,7 +55,7 @@ struct LeastFactory {
 }
 
 impl Factory for LeastFactory {
-    fn build(&self, set: Arc<EndpointSet>) -> Box<dyn Picker> {
+    fn build(&self, set: Arc<EndpointSet>, _: &mut fastrand::Rng) -> Box<dyn Picker> {
         Box::new(LeastPicker { backlog: Backlog::new(set), choices: self.choices })
     }
 }

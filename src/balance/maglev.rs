@@ -67,7 +67,7 @@ struct MaglevFactory {
 }
 
 impl Factory for MaglevFactory {
-    fn build(&self, set: Arc<EndpointSet>) -> Box<dyn Picker> {
+    fn build(&self, set: Arc<EndpointSet>, _: &mut fastrand::Rng) -> Box<dyn Picker> {
         let table = Table(filled(&set, self.size));
         self.settings.picker(set, table)
     }

@@ -81,7 +81,7 @@ struct P2cFactory {
 }
 
 impl Factory for P2cFactory {
-    fn build(&self, set: Arc<EndpointSet>) -> Box<dyn Picker> {
+    fn build(&self, set: Arc<EndpointSet>, _: &mut fastrand::Rng) -> Box<dyn Picker> {
         Box::new(P2cPicker { backlog: Backlog::new(set) })
     }
 

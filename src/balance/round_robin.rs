@@ -37,7 +37,7 @@ impl Policy for RoundRobin {
 }
 
 impl Factory for RoundRobin {
-    fn build(&self, set: Arc<EndpointSet>) -> Box<dyn Picker> {
+    fn build(&self, set: Arc<EndpointSet>, rng: &mut fastrand::Rng) -> Box<dyn Picker> {
         let weights = Weights::new(&set);
         let unit = (0..weights.len()).fold(0, |unit, index| euclid(unit, weights.of(index)).0);
         let circle = weights.total() / unit.max(1);
@@ -46,7 +46,7 @@ impl Factory for RoundRobin {
             unit,
             circle,
             step: step(circle),
-            walked: AtomicU64::new(fastrand::u64(0..circle)),
+            walked: AtomicU64::new(rng.u64(0..circle)),
         })
     }
 }

@@ -22,7 +22,7 @@ impl Policy for WeightedRandom {
 }
 
 impl Factory for WeightedRandom {
-    fn build(&self, set: Arc<EndpointSet>) -> Box<dyn Picker> {
+    fn build(&self, set: Arc<EndpointSet>, _: &mut fastrand::Rng) -> Box<dyn Picker> {
         Box::new(WeightedPicker(Weights::new(&set)))
     }
 }

@@ -5,8 +5,7 @@ use tonic::Status;
 use super::overridden::overridden;
 use super::policy::settings_of;
 use super::proto;
-use crate::clock;
-use crate::model::{RejectTotals, Rejected};
+use crate::model::{RejectTotals, Rejected, Time};
 use crate::service::{
     BackendState, BackendView, ChangeError, EndpointSpec, Rejections, ServiceView, Since,
 };
@@ -42,11 +41,12 @@ pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto
         )));
     }
     let since = |b: &BackendView| view.since(revision, b).map(|counted| since(revision, counted));
+    let now = view.now();
     let backend = |b: &BackendView| proto::Backend {
         address: b.endpoint.address().into(),
         weight: b.weight,
         effective_weight: b.effective_weight(),
-        state: state(b.state()).into(),
+        state: state(b.state(now)).into(),
         in_flight: b.endpoint.load().calls(),
         ewma_seconds: view.ewma_seconds(b),
         requests: b.endpoint.requests(),
@@ -57,7 +57,7 @@ pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto
         p99_seconds: b.recent.p99,
         p999_seconds: b.recent.p999,
         open_streams: b.endpoint.load().streams().count(),
-        mean_stream_age_seconds: age(b),
+        mean_stream_age_seconds: age(b, now),
         streams_opened_per_second: b.recent.streams_opened,
         streams_ended_per_second: b.recent.streams_ended,
         stream_messages_per_second: b.recent.stream_messages,
@@ -102,8 +102,8 @@ fn since(revision: u64, counted: Since) -> proto::Since {
     proto::Since { revision, requests, failures, codes: codes.collect() }
 }
 
-fn age(backend: &BackendView) -> Option<f64> {
-    let age = backend.endpoint.load().streams().mean_age(clock::now());
+fn age(backend: &BackendView, now: Time) -> Option<f64> {
+    let age = backend.endpoint.load().streams().mean_age(now);
     age.map(|age| age.as_secs_f64())
 }
 

@@ -15,7 +15,7 @@ use tokio::time::{Sleep, sleep};
 use tokio_stream::Stream;
 use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
 
-use crate::clock::Seldom;
+use crate::clock::{Clock, Seldom};
 use crate::model::{Refusal, Refusals};
 
 /// Time to send the connection preface; from then on HTTP/2 pings find the silent.
@@ -41,7 +41,12 @@ pub(super) struct Limited {
 }
 
 impl Limited {
-    pub(super) fn new(incoming: TcpIncoming, places: usize, refusals: Arc<Refusals>) -> Limited {
+    pub(super) fn new(
+        incoming: TcpIncoming,
+        places: usize,
+        refusals: Arc<Refusals>,
+        clock: Clock,
+    ) -> Limited {
         Limited {
             incoming,
             places,
@@ -49,7 +54,7 @@ impl Limited {
             silent: VecDeque::new(),
             refusals,
             backoff: None,
-            seldom: Seldom::every(WARN_INTERVAL),
+            seldom: Seldom::every(WARN_INTERVAL, clock),
         }
     }
 

@@ -15,6 +15,7 @@ use super::limit::Limited;
 use super::proto::FILE_DESCRIPTOR_SET;
 use super::proto::control_server::ControlServer;
 use super::service::Control;
+use crate::clock::Clock;
 use crate::model::Refusals;
 use crate::service::Registry;
 
@@ -53,6 +54,8 @@ pub struct Server {
     pub places: usize,
     /// Where refused connections are counted.
     pub refusals: Arc<Refusals>,
+    /// By which what happens all the time is said seldom.
+    pub clock: Clock,
 }
 
 impl Server {
@@ -65,7 +68,7 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        let Server { registry, health, places, refusals } = self;
+        let Server { registry, health, places, refusals, clock } = self;
         let (stop, stopped) = watch::channel(false);
         let reflection = || {
             tonic_reflection::server::Builder::configure()
@@ -86,7 +89,7 @@ impl Server {
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
             .serve_with_incoming_shutdown(
-                Limited::new(incoming(listener), places, refusals),
+                Limited::new(incoming(listener), places, refusals, clock),
                 async move {
                     let _ = gone.wait_for(|stop| *stop).await;
                 },

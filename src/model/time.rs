@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// Nanoseconds since the process started; see [`crate::clock::now`].
+/// Nanoseconds since a start; see [`crate::clock::Clock`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(u64);
 
 impl Time {
-    /// The start of the process.
+    /// The start.
     pub const ZERO: Time = Time(0);
 
     /// The point `nanos` nanoseconds after the start.

@@ -21,7 +21,7 @@ use super::origin::Origin;
 use super::socket::{Detached, Socket};
 use super::tls::ServerTls;
 use super::worker::{Command, Worker, WorkerHandle};
-use crate::clock::Seldom;
+use crate::clock::{Clock, Seldom};
 use crate::http2::Limits;
 use crate::model::{Forwarding, Peer, Place, Refusal};
 
@@ -89,8 +89,9 @@ pub async fn accept_loop(
     socket: Arc<ListeningSocket>,
     listener: Arc<Listener>,
     workers: Vec<WorkerHandle>,
+    clock: Clock,
 ) {
-    let mut seldom = Seldom::every(WARN_INTERVAL);
+    let mut seldom = Seldom::every(WARN_INTERVAL, clock);
     loop {
         let accepted = tokio::select! {
             biased;

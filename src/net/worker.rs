@@ -18,7 +18,7 @@ use super::conn::Conn;
 use super::lull::Turn;
 use super::stream::Stream;
 use super::timer::{Sleep, Wheel};
-use crate::clock;
+use crate::clock::Clock;
 use crate::http2::HeaderPool;
 use crate::model::Time;
 use crate::tasks::{Task, Tasks, lasting};
@@ -68,10 +68,24 @@ impl WorkerHandle {
     }
 }
 
+/// What a worker is made of.
+#[derive(Debug)]
+pub struct WorkerSpec {
+    /// Its number among the workers.
+    pub index: usize,
+    /// Bytes that its slow streams may hold together.
+    pub held_limit: usize,
+    /// What tells the time.
+    pub clock: Clock,
+    /// What draws random numbers.
+    pub rng: fastrand::Rng,
+}
+
 /// What the connections of one thread share.
 #[derive(Debug)]
 pub struct Worker {
     index: usize,
+    clock: Clock,
     now: Cell<Time>,
     dirty: RefCell<VecDeque<Rc<Conn>>>,
     flusher: RefCell<Option<Waker>>,
@@ -91,11 +105,13 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker whose slow streams may hold `held_limit` bytes together.
-    pub fn new(index: usize, held_limit: usize) -> Rc<Worker> {
-        let now = clock::now();
+    /// A worker without connections.
+    pub fn new(spec: WorkerSpec) -> Rc<Worker> {
+        let WorkerSpec { index, held_limit, clock, rng } = spec;
+        let now = clock.now();
         Rc::new(Worker {
             index,
+            clock,
             now: Cell::new(now),
             dirty: RefCell::default(),
             flusher: RefCell::default(),
@@ -107,7 +123,7 @@ impl Worker {
             gathering: RefCell::default(),
             held: Cell::new(0),
             held_limit,
-            rng: RefCell::new(fastrand::Rng::new()),
+            rng: RefCell::new(rng),
             read_buffer: RefCell::default(),
             headers: RefCell::default(),
             buffers: RefCell::default(),
@@ -125,7 +141,7 @@ impl Worker {
     }
 
     pub(super) fn read_clock(&self) -> Time {
-        let now = clock::now();
+        let now = self.clock.now();
         self.now.set(now);
         now
     }

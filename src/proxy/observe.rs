@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::clock;
 use crate::http2::Fault;
-use crate::model::{Endpoint, stable_hash};
+use crate::model::{Endpoint, Time, stable_hash};
 use crate::net;
 use crate::service::Service;
 use crate::telemetry::{Closed, Side, WorkerMetrics};
@@ -38,8 +37,8 @@ impl Observer for Upstream {
         }
     }
 
-    fn failed(&self, endpoint: &Endpoint, error: &ConnectError) {
-        if endpoint.outage().begin(cause(error), clock::now()) {
+    fn failed(&self, endpoint: &Endpoint, error: &ConnectError, now: Time) {
+        if endpoint.outage().begin(cause(error), now) {
             let (service, backend) = (&self.service, endpoint.address());
             tracing::warn!(service, backend, %error, "the backend cannot be reached");
         }

@@ -7,7 +7,7 @@ use dashmap::DashMap;
 
 use super::past::{Departure, Retention};
 use super::{Counted, Service, ServiceCounts, ServiceView};
-use crate::clock;
+use crate::clock::Clock;
 use crate::model::Time;
 
 /// What is kept of a service that has gone.
@@ -25,21 +25,22 @@ struct Kept {
 #[derive(Debug)]
 pub(super) struct Departed {
     retention: Arc<Retention>,
+    clock: Clock,
     services: DashMap<String, Kept>,
 }
 
 impl Departed {
     /// None so far.
-    pub(super) fn new(retention: Arc<Retention>) -> Departed {
-        Departed { retention, services: DashMap::default() }
+    pub(super) fn new(retention: Arc<Retention>, clock: Clock) -> Departed {
+        Departed { retention, clock, services: DashMap::default() }
     }
 
     /// Keeps one that goes now.
     pub(super) fn keep(&self, service: &Arc<Service>) {
-        self.forget(clock::now());
+        self.forget(self.clock.now());
         let last = Arc::new(service.view().departed());
         // One without backends takes a place too.
-        let left = self.retention.depart(last.past.len().max(1), clock::now());
+        let left = self.retention.depart(last.past.len().max(1), self.clock.now());
         let (counts, at) = (Arc::clone(service.counts()), Arc::downgrade(service));
         let kept = Kept { service: at, counts, last, left };
         self.services.insert(service.name().to_owned(), kept);
@@ -47,7 +48,7 @@ impl Departed {
 
     /// What there is of the service of this name to go on with.
     pub(super) fn find(&self, name: &str) -> Option<(Arc<ServiceCounts>, Arc<ServiceView>)> {
-        self.forget(clock::now());
+        self.forget(self.clock.now());
         let kept = self.services.get(name)?;
         Some((Arc::clone(&kept.counts), Arc::clone(&kept.last)))
     }
@@ -59,7 +60,7 @@ impl Departed {
 
     /// Those that are kept: as they are while requests hold on to them, and then as they were.
     pub(super) fn list(&self) -> Vec<Counted> {
-        self.forget(clock::now());
+        self.forget(self.clock.now());
         let counted = |kept: &Kept| match kept.service.upgrade() {
             Some(service) => service.view(),
             None => Arc::clone(&kept.last),

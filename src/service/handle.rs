@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::runtime;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::change::{Change, ChangeError, Conditions};
 use super::past::Retention;
 use super::view::ServiceView;
 use super::writer::{Asked, Command, Writer};
-use super::{CountSettings, MethodTable, Rejections, ServiceCounts, ServiceSpec, Snapshot};
+use super::{
+    CountSettings, Environment, MethodTable, Rejections, ServiceCounts, ServiceSpec, Snapshot,
+};
 use crate::model::{CopyCounts, Endpoint, WorkerCounter};
-use crate::tasks::{Task, Tasks, lasting};
+use crate::tasks::{Task, lasting};
 
 /// Changes that may wait for the writer; further ones wait for a place.
 const WAITING_CHANGES: usize = 128;
@@ -54,29 +55,22 @@ impl Beginning {
 }
 
 impl Service {
-    /// Starts the service that `spec` describes for `workers` workers; its writer runs on
-    /// `runtime`, under the eyes of `tasks`.
-    pub fn start(
-        spec: ServiceSpec,
-        workers: usize,
-        runtime: &runtime::Handle,
-        tasks: &Arc<Tasks>,
-    ) -> Arc<Service> {
-        let beginning = Beginning::new(workers, &CountSettings::default());
-        Service::start_with(beginning, spec, workers, runtime, tasks)
+    /// Starts the service that `spec` describes.
+    pub fn start(spec: ServiceSpec, environment: &Environment) -> Arc<Service> {
+        let beginning = Beginning::new(environment.workers, &CountSettings::default());
+        Service::start_with(beginning, spec, environment)
     }
 
     /// As [`Service::start`], but what it begins with is given.
     pub fn start_with(
         beginning: Beginning,
         spec: ServiceSpec,
-        workers: usize,
-        runtime: &runtime::Handle,
-        tasks: &Arc<Tasks>,
+        environment: &Environment,
     ) -> Arc<Service> {
+        let Environment { runtime, tasks, .. } = environment;
         let name = spec.name.clone();
         let counts = Arc::clone(&beginning.counts);
-        let writer = Writer::new(spec, workers, beginning);
+        let writer = Writer::new(spec, environment, beginning);
         let (snapshot, view) = (writer.snapshot(), writer.view());
         let (commands, inbox) = mpsc::channel(WAITING_CHANGES);
         // What it writes outlives it: a change that it panics at is not the last one.

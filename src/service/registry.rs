@@ -13,6 +13,7 @@ use super::{
     Beginning, CountSettings, Rejections, Routing, RoutingCache, Service, ServiceCounts,
     ServiceView, SplitChange, SplitError, Stamp,
 };
+use crate::clock::Clock;
 
 /// All services, and where requests go. The data path has a cache of the routing for each
 /// worker and never looks up a name.
@@ -48,20 +49,13 @@ impl Counted {
     }
 }
 
-/// For requests that one worker carries.
-impl Default for Registry {
-    fn default() -> Registry {
-        Registry::new(1, CountSettings::default())
-    }
-}
-
 impl Registry {
-    /// No services yet, and no routes, for this many workers.
-    pub fn new(workers: usize, settings: CountSettings) -> Registry {
+    /// No services yet, and no routes, for this many workers, by this clock.
+    pub fn new(workers: usize, settings: CountSettings, clock: Clock) -> Registry {
         let retention = Arc::new(Retention::new(settings.keep_removed));
         Registry {
             services: DashMap::default(),
-            departed: Departed::new(Arc::clone(&retention)),
+            departed: Departed::new(Arc::clone(&retention), clock),
             retention,
             workers,
             settings,

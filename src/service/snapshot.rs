@@ -30,9 +30,11 @@ impl Snapshot {
         endpoints: Box<[Arc<Endpoint>]>,
         kept: Box<[Arc<Endpoint>]>,
         set: EndpointSet,
+        rng: &mut fastrand::Rng,
     ) -> Snapshot {
         let set = Arc::new(set);
-        let picker = (!set.is_empty()).then(|| spec.balancer.factory.build(Arc::clone(&set)));
+        let build = || spec.balancer.factory.build(Arc::clone(&set), rng);
+        let picker = (!set.is_empty()).then(build);
         Snapshot { revision, spec, endpoints, kept, set, picker }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::history::{History, Since};
 use super::{Overridden, Recent, Rejections, ServiceSpec};
-use crate::clock;
+use crate::clock::Clock;
 use crate::model::{Endpoint, EwmaParams, Time, WindowStats};
 
 /// A service as operators and metrics see it: renewed on every change and once a second.
@@ -30,6 +30,7 @@ pub struct ServiceView {
     pub rejections: Arc<Rejections>,
     /// How the latency estimates are kept.
     pub ewma: EwmaParams,
+    pub(super) clock: Clock,
     pub(super) history: History,
 }
 
@@ -70,12 +71,8 @@ impl BackendView {
         if self.drained { 0 } else { self.weight }
     }
 
-    /// The state at this moment.
-    pub fn state(&self) -> BackendState {
-        self.state_at(clock::now())
-    }
-
-    fn state_at(&self, now: Time) -> BackendState {
+    /// The state at `now`.
+    pub fn state(&self, now: Time) -> BackendState {
         let endpoint = &self.endpoint;
         let left = || endpoint.left().is_some_and(|at| now.since(at) < MOMENT);
         if self.drained {
@@ -96,7 +93,11 @@ impl BackendView {
 
 impl ServiceView {
     /// Before there is a first revision.
-    pub(super) fn empty(spec: &Arc<ServiceSpec>, rejections: &Arc<Rejections>) -> ServiceView {
+    pub(super) fn empty(
+        spec: &Arc<ServiceSpec>,
+        rejections: &Arc<Rejections>,
+        clock: Clock,
+    ) -> ServiceView {
         ServiceView {
             spec: Arc::clone(spec),
             revision: 0,
@@ -107,6 +108,7 @@ impl ServiceView {
             recent: Recent::default(),
             rejections: Arc::clone(rejections),
             ewma: spec.balancer.factory.ewma(),
+            clock,
             history: History::default(),
         }
     }
@@ -118,8 +120,13 @@ impl ServiceView {
         ServiceView {
             revision: self.revision,
             past: self.past.iter().chain(backends).cloned().collect(),
-            ..ServiceView::empty(&self.spec, &self.rejections)
+            ..ServiceView::empty(&self.spec, &self.rejections, self.clock)
         }
+    }
+
+    /// The time now, at which it is looked at.
+    pub fn now(&self) -> Time {
+        self.clock.now()
     }
 
     /// The revisions since which requests can be counted; the newest is the current one.
@@ -152,14 +159,14 @@ mod tests {
             drained,
             recent: WindowStats::default(),
         };
-        let at = |seconds: u64| view(false).state_at(Time::from_millis(seconds * 1000));
+        let at = |seconds: u64| view(false).state(Time::from_millis(seconds * 1000));
         assert_eq!(at(0), BackendState::Idle, "nothing is known");
         let connecting = endpoint.count_connecting();
         assert_eq!(at(0), BackendState::Connecting);
         let connected = endpoint.count_connected();
         drop(connecting);
         assert_eq!(at(0), BackendState::Ready);
-        assert_eq!(view(true).state_at(Time::ZERO), BackendState::Draining);
+        assert_eq!(view(true).state(Time::ZERO), BackendState::Draining);
 
         drop(connected);
         assert_eq!(at(1), BackendState::Idle, "it broke off");

@@ -16,8 +16,8 @@ use super::overrides::{Overrides, Wanted, key};
 use super::past::Past;
 use super::recent::RejectWindow;
 use super::view::{BackendView, ServiceView};
-use super::{Beginning, Overridden, Recent, ServiceSpec, Snapshot, Stamp};
-use crate::clock;
+use super::{Beginning, Environment, Overridden, Recent, ServiceSpec, Snapshot, Stamp};
+use crate::clock::Clock;
 use crate::model::{Endpoint, EndpointSet, Member, Window, WindowStats};
 
 /// What a writer is told.
@@ -43,6 +43,8 @@ pub(super) struct Asked {
 /// Owns everything about a service that may change.
 pub(super) struct Writer {
     workers: usize,
+    clock: Clock,
+    rng: fastrand::Rng,
     /// As the configuration has it.
     configured: Arc<ServiceSpec>,
     overrides: Overrides,
@@ -86,13 +88,20 @@ impl Backend {
 
 impl Writer {
     /// The writer of `spec`, with the first revision published.
-    pub(super) fn new(spec: ServiceSpec, workers: usize, beginning: Beginning) -> Writer {
+    pub(super) fn new(
+        spec: ServiceSpec,
+        environment: &Environment,
+        beginning: Beginning,
+    ) -> Writer {
         let Beginning { revision, counts, past: gone, retention } = beginning;
         let rejections = &counts.rejections;
         let spec = Arc::new(spec);
         let rejected = RejectWindow::new(rejections);
+        let Environment { workers, clock, .. } = *environment;
+        let mut rng = environment.rng(&spec.name);
         let mut writer = Writer {
             workers,
+            clock,
             configured: Arc::clone(&spec),
             overrides: Overrides::default(),
             overridden: Arc::default(),
@@ -101,13 +110,14 @@ impl Writer {
             backends: Vec::new(),
             leaving: Vec::new(),
             past: Past::new(retention),
-            snapshot: Arc::new(ArcSwap::from_pointee(snapshot(&spec, 0, &[]))),
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot(&spec, 0, &[], &mut rng))),
             rejected,
-            view: watch::Sender::new(Arc::new(ServiceView::empty(&spec, rejections))),
+            view: watch::Sender::new(Arc::new(ServiceView::empty(&spec, rejections, clock))),
             retired: false,
+            rng,
             spec,
         };
-        gone.into_iter().for_each(|endpoint| writer.past.keep(endpoint, clock::now()));
+        gone.into_iter().for_each(|endpoint| writer.past.keep(endpoint, clock.now()));
         writer.publish(writer.overrides.join(&writer.configured));
         writer
     }
@@ -128,6 +138,8 @@ impl Writer {
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
+                biased;
+                _ = tick.tick() => self.observe(),
                 command = inbox.recv() => match command {
                     Some(Command::Change(asked)) => self.obey(asked),
                     Some(Command::Configure(spec, answer)) => {
@@ -140,7 +152,6 @@ impl Writer {
                     }
                     None => return,
                 },
-                _ = tick.tick() => self.observe(),
             }
         }
     }
@@ -229,18 +240,19 @@ impl Writer {
         self.overridden = self.overrides.list(&self.configured).into();
         self.revision += 1;
         let before = std::mem::take(&mut self.backends);
-        let make = |address: &str| new_endpoint(address, self.workers);
+        let make = |address: &str| Arc::new(Endpoint::new(address, self.workers, self.clock.now()));
         let (backends, mut gone) = succeed(before, wanted, make);
         self.backends = backends;
         self.leaving.append(&mut gone);
         self.history.begin(self.revision, self.backends.iter().map(|backend| &*backend.endpoint));
-        self.snapshot.store(Arc::new(snapshot(&self.spec, self.revision, &self.backends)));
+        let snapshot = snapshot(&self.spec, self.revision, &self.backends, &mut self.rng);
+        self.snapshot.store(Arc::new(snapshot));
         self.publish_view();
     }
 
     /// Moves the windows on, and lets those go that have left.
     fn observe(&mut self) {
-        let now = clock::now();
+        let now = self.clock.now();
         for backend in self.leaving.extract_if(.., |backend| backend.endpoint.load().is_idle()) {
             self.past.keep(backend.endpoint, now);
         }
@@ -266,6 +278,7 @@ impl Writer {
             rejections: Arc::clone(self.rejected.rejections()),
             recent: Recent::new(of_late, &self.rejected.counts()),
             ewma: self.spec.balancer.factory.ewma(),
+            clock: self.clock,
             history: self.history.clone(),
         }));
     }
@@ -293,11 +306,12 @@ fn succeed(
     (backends, before.into_values().collect())
 }
 
-fn new_endpoint(address: &str, workers: usize) -> Arc<Endpoint> {
-    Arc::new(Endpoint::new(address, workers, clock::now()))
-}
-
-fn snapshot(spec: &Arc<ServiceSpec>, revision: u64, backends: &[Backend]) -> Snapshot {
+fn snapshot(
+    spec: &Arc<ServiceSpec>,
+    revision: u64,
+    backends: &[Backend],
+    rng: &mut fastrand::Rng,
+) -> Snapshot {
     let members = backends.iter().map(|backend| Member {
         endpoint: Arc::clone(&backend.endpoint),
         weight: if backend.drained { 0 } else { backend.weight },
@@ -307,5 +321,5 @@ fn snapshot(spec: &Arc<ServiceSpec>, revision: u64, backends: &[Backend]) -> Sna
     // Also of weight 0: whoever is about to raise that wants to know whether it can be reached.
     let kept = backends.iter().filter(|backend| !backend.drained).take(spec.preconnect);
     let kept = kept.map(|backend| Arc::clone(&backend.endpoint)).collect();
-    Snapshot::new(revision, Arc::clone(spec), endpoints, kept, set)
+    Snapshot::new(revision, Arc::clone(spec), endpoints, kept, set, rng)
 }

@@ -18,7 +18,7 @@ use super::series::Prices;
 use super::services;
 use super::settings::MetricsSettings;
 use super::worker::{Closed, Side, WorkerMetrics};
-use crate::clock;
+use crate::clock::Clock;
 use crate::model::{
     Certificate, Endpoint, EwmaParams, Load, MethodStats, Refusal, RejectTotals, Time, WindowStats,
 };
@@ -40,6 +40,8 @@ pub struct BackendSample {
     pub up: Option<bool>,
     /// The last 30 seconds.
     pub recent: WindowStats,
+    /// When it was looked at.
+    pub at: Time,
     /// It has left: what it counted is told for some minutes more, and nothing else.
     pub left: bool,
 }
@@ -143,6 +145,7 @@ struct Inputs {
     source: Box<dyn Source>,
     workers: Vec<Arc<WorkerMetrics>>,
     settings: MetricsSettings,
+    clock: Clock,
 }
 
 struct Scrape {
@@ -157,11 +160,12 @@ impl Exporter {
         source: impl Source + 'static,
         workers: Vec<Arc<WorkerMetrics>>,
         settings: MetricsSettings,
+        clock: Clock,
     ) -> Exporter {
         let source = Box::new(source);
         let pages = Pages { fold: Fold::new(Prices::new(&settings)), last: None };
         Exporter {
-            inputs: Arc::new(Inputs { source, workers, settings }),
+            inputs: Arc::new(Inputs { source, workers, settings, clock }),
             pages: Arc::new(Mutex::new(pages)),
         }
     }
@@ -175,7 +179,7 @@ impl Exporter {
     /// # Errors
     /// If the runtime is shutting down.
     pub async fn scrape(&self, encoding: Encoding) -> Result<Bytes, JoinError> {
-        let asked = clock::now();
+        let asked = self.inputs.clock.now();
         let mut pages = Arc::clone(&self.pages).lock_owned().await;
         if let Some(scrape) = &pages.last
             && scrape.begun >= asked
@@ -186,7 +190,7 @@ impl Exporter {
         let inputs = Arc::clone(&self.inputs);
         // The lock goes with the work, which goes on if the caller leaves.
         let page = spawn_blocking(move || {
-            let begun = clock::now();
+            let begun = inputs.clock.now();
             let page = inputs.write(&mut pages.fold, encoding.format);
             let body = Bytes::from(encoding.encode(page));
             pages.last = Some(Scrape { begun, encoding, body: body.clone() });

@@ -19,7 +19,7 @@ use super::export::Exporter;
 use super::health::Health;
 use super::http::{Answers, Readiness};
 use super::places::{Activity, Places};
-use crate::clock::Seldom;
+use crate::clock::{Clock, Seldom};
 use crate::model::{Refusal, Refusals};
 
 /// Bytes of a request's head and of what is read ahead.
@@ -52,17 +52,19 @@ pub struct Server {
     pub places: usize,
     /// Where refused connections are counted.
     pub refusals: Arc<Refusals>,
+    /// By which what happens all the time is said seldom.
+    pub clock: Clock,
 }
 
 impl Server {
     /// Answers `/metrics`, `/healthz`, `/readyz` and `grpc.health.v1` on `listener` until `stop`
     /// is there.
     pub async fn run(self, listener: TcpListener, stop: impl Future<Output = ()>) {
-        let Server { exporter, health, readiness, places, refusals } = self;
+        let Server { exporter, health, readiness, places, refusals, clock } = self;
         let answers = Answers { exporter, readiness, health: health.server() };
         let mut connections = JoinSet::new();
         let mut places = Places::new(places);
-        let mut seldom = Seldom::every(WARN_INTERVAL);
+        let mut seldom = Seldom::every(WARN_INTERVAL, clock);
         tokio::pin!(stop);
         loop {
             tokio::select! {

@@ -8,7 +8,6 @@ use super::fold::{Fold, OTHER, Rest};
 use super::names::{self, METRICS, Metric};
 use super::page::{Labels, Page, Value};
 use super::settings::ResponseStart;
-use crate::clock;
 use crate::model::{Code, Counts, Direction, Load, StatTotals, WindowStats};
 
 /// Times to the response head, where each backend's are told.
@@ -120,7 +119,7 @@ fn write_backend(page: &mut Page, service: &str, backend: &BackendSample, totals
         return;
     }
     let load = endpoint.load();
-    if let Some(age) = load.streams().mean_age(clock::now()) {
+    if let Some(age) = load.streams().mean_age(backend.at) {
         gauge(page, &names::BACKEND_STREAM_AGE, &labels, age.as_secs_f64());
     }
     gauge(page, &names::BACKEND_EWMA, &labels, load.ewma_seconds(ewma));

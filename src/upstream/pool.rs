@@ -87,7 +87,7 @@ pub trait Observer {
     /// A connection to this backend is there.
     fn connected(&self, endpoint: &Endpoint);
     /// A connection to this backend could not be made.
-    fn failed(&self, endpoint: &Endpoint, error: &ConnectError);
+    fn failed(&self, endpoint: &Endpoint, error: &ConnectError, now: Time);
 }
 
 impl Pool {

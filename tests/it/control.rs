@@ -16,11 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise::balance::{Factory, PickCx, Picker};
+use equipoise::clock::Clock;
 use equipoise::control::proto::control_client::ControlClient;
 use equipoise::control::proto::{self, BackendState};
 use equipoise::control::{NAME, ServeError, Server};
 use equipoise::model::{Code, EndpointSet, GrpcCode, Refusals};
-use equipoise::service::{Balancer, EndpointSpec, Registry, Routing, Service, ServiceSpec};
+use equipoise::service::{
+    Balancer, CountSettings, EndpointSpec, Environment, Registry, Routing, Service, ServiceSpec,
+};
 use equipoise::telemetry::{Health, Readiness};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -36,7 +39,7 @@ const PLACES: usize = 16;
 struct First;
 
 impl Factory for First {
-    fn build(&self, _: Arc<EndpointSet>) -> Box<dyn Picker> {
+    fn build(&self, _: Arc<EndpointSet>, _: &mut fastrand::Rng) -> Box<dyn Picker> {
         Box::new(First)
     }
 }
@@ -67,7 +70,7 @@ impl Gateway {
     async fn with(backends: &[(&str, u32)]) -> Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let registry = Arc::new(Registry::default());
+        let registry = Arc::new(Registry::new(1, CountSettings::default(), Clock::start()));
         let orders = service("orders", backends);
         registry.publish(routing([&orders]));
         let (stop, stopped) = oneshot::channel::<()>();
@@ -78,6 +81,7 @@ impl Gateway {
             health: health.server(),
             places: PLACES,
             refusals: Arc::default(),
+            clock: Clock::start(),
         };
         let refusals = Arc::clone(&api.refusals);
         let (ready, readiness) = watch::channel(Readiness::Ready);
@@ -122,13 +126,13 @@ impl Gateway {
     }
 }
 
+fn environment(workers: usize) -> Environment {
+    let (runtime, tasks) = (tokio::runtime::Handle::current(), Arc::default());
+    Environment { workers, runtime, tasks, clock: Clock::start(), seed: 1 }
+}
+
 fn service(name: &str, backends: &[(&str, u32)]) -> Arc<Service> {
-    Service::start(
-        spec(name, backends),
-        WORKERS,
-        &tokio::runtime::Handle::current(),
-        &Arc::default(),
-    )
+    Service::start(spec(name, backends), &environment(WORKERS))
 }
 
 fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceSpec {

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use equipoise::clock;
+use equipoise::clock::Clock;
 use equipoise::model::{
     Certificate, Code, Direction, Endpoint, EwmaParams, ExchangeClass, GRPC_CODES, GrpcCode,
     MethodStats, Refusal, RejectTotals, Rejected, Time, WindowStats, WorkerStats,
@@ -41,12 +41,13 @@ const FAILED: Code = Code::Grpc(GrpcCode::Unavailable);
 fn backend(address: &str) -> BackendSample {
     let ewma = EwmaParams::default();
     BackendSample {
-        endpoint: Arc::new(Endpoint::new(address, 2, clock::now())),
+        endpoint: Arc::new(Endpoint::new(address, 2, Time::ZERO)),
         before: Vec::new(),
         ewma,
         effective_weight: 3,
         up: Some(true),
         recent: WindowStats::default(),
+        at: Time::from_millis(60_000),
         left: false,
     }
 }
@@ -146,7 +147,7 @@ impl Gateway {
         let services = Services(Arc::new(Mutex::new(services)));
         let worker = Arc::new(WorkerMetrics::default());
         let workers = vec![Arc::clone(&worker), Arc::default()];
-        let exporter = Exporter::new(services.clone(), workers, settings);
+        let exporter = Exporter::new(services.clone(), workers, settings, Clock::start());
         Gateway::of(services, worker, exporter).await
     }
 
@@ -162,6 +163,7 @@ impl Gateway {
             readiness: ready,
             places: PLACES,
             refusals: Arc::default(),
+            clock: Clock::start(),
         };
         let served = tokio::spawn(server.run(listener, stopped));
         Gateway { address, services, worker, readiness, stop, served }
@@ -543,7 +545,7 @@ async fn scrapers_that_come_together_share_a_page() {
     let (begun, first_begun) = mpsc::channel();
     let (go, gate) = mpsc::channel();
     let gate = Gate { asked: Arc::clone(&asked), begun, go: Mutex::new(gate) };
-    let exporter = Exporter::new(gate, Vec::new(), MetricsSettings::default());
+    let exporter = Exporter::new(gate, Vec::new(), MetricsSettings::default(), Clock::start());
     let scrape = || {
         let exporter = exporter.clone();
         tokio::spawn(async move { exporter.scrape(PLAIN).await.unwrap() })
@@ -568,7 +570,7 @@ async fn health_is_told_while_a_page_is_written() {
     let (begun, first_begun) = mpsc::channel();
     let (go, gate) = mpsc::channel();
     let gate = Gate { asked: Arc::default(), begun, go: Mutex::new(gate) };
-    let exporter = Exporter::new(gate, Vec::new(), MetricsSettings::default());
+    let exporter = Exporter::new(gate, Vec::new(), MetricsSettings::default(), Clock::start());
     let gateway = Gateway::of(Services::default(), Arc::default(), exporter).await;
     let scrape = async { gateway.request("GET /metrics HTTP/1.1").await };
     let health = async {

@@ -12,7 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("grpc", &[]),
     ("clock", &["model"]),
     ("tasks", &[]),
-    ("balance", &["model", "clock"]),
+    ("balance", &["model"]),
     ("net", &["model", "http2", "http1", "grpc", "clock", "tasks"]),
     ("telemetry", &["model", "http2", "clock", "tasks"]),
     ("upstream", &["model", "http2", "clock", "net", "tasks"]),
@@ -45,6 +45,41 @@ const ALL: [&str; 16] = [
     "app",
     "cli",
 ];
+
+/// Parts that are given the time and random numbers by those above them. A gateway made of them does
+/// the same again when it is given the same again.
+const ABOVE: [&str; 4] = ["app", "cli", "main", "lib"];
+
+/// What they may not ask for themselves, and the files that may: people are told the date, tokio's
+/// timers go by tokio's time, a hasher that nobody else can guess is used where no order is taken from
+/// it.
+const GIVEN: &[(&str, &[&str])] = &[
+    ("std::time::Instant", &[]),
+    ("SystemTime::now", &["clock.rs"]),
+    ("Instant::now", &["clock.rs", "tasks.rs", "control/watch.rs", "upstream/resolver/"]),
+    ("Clock::start", &[]),
+    ("clock::wall", &["service/stamp.rs"]),
+    (
+        "clock::unix_seconds",
+        &["config/pem.rs", "telemetry/certificates.rs", "telemetry/reloads.rs"],
+    ),
+    ("Rng::new()", &[]),
+    ("fastrand::u", &[]),
+    ("fastrand::f64", &[]),
+    ("fastrand::seed", &[]),
+    (
+        "RandomState",
+        &[
+            "model/route/hosts.rs",
+            "model/route/index.rs",
+            "model/route/table.rs",
+            "proxy/methods.rs",
+        ],
+    ),
+];
+
+/// Parts in which tasks wait for several things in a given order, not in a random one.
+const ORDERED: [&str; 5] = ["net", "upstream", "service", "proxy", "tasks"];
 
 /// Lines of a file without its tests. (How long a function may be is clippy's to see.)
 const MAX_LINES: usize = 330;
@@ -139,6 +174,35 @@ fn imports_go_one_way() {
             if import != own && !allowed.contains(&import.as_str()) {
                 wrong.push(format!("src/{path} imports {import}"));
             }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn time_and_random_numbers_are_given() {
+    let below = |source: &Source| !ABOVE.contains(&part(&source.path));
+    let mut wrong = Vec::new();
+    for Source { path, code, .. } in sources().into_iter().filter(below) {
+        for (name, allowed) in GIVEN {
+            if code.contains(name) && !allowed.iter().any(|file| path.starts_with(file)) {
+                wrong.push(format!("src/{path}: {name}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_waited_for_has_an_order() {
+    let ordered = |source: &Source| {
+        ORDERED.contains(&part(&source.path)) && !source.path.starts_with("upstream/resolver/")
+    };
+    let mut wrong = Vec::new();
+    for Source { path, code, .. } in sources().into_iter().filter(ordered) {
+        let selects = code.split("select! {").skip(1);
+        if selects.into_iter().any(|branches| !branches.trim_start().starts_with("biased;")) {
+            wrong.push(format!("src/{path}: `select!` without `biased`"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -38,7 +38,7 @@ fn limit(set: &EndpointSet, index: usize, factor: f64, all: f64) -> f64 {
 fn one_hot_key_spreads_as_far_as_the_bound_says() {
     for factory in hashing("1.25") {
         let set = set(&[1; 10]);
-        let picker = factory.build(Arc::clone(&set));
+        let picker = factory.build(Arc::clone(&set), &mut fastrand::Rng::with_seed(1));
         for request in 0..1000u32 {
             let picked = pick(&*picker, 7, &[], Time::ZERO);
             let limit = limit(&set, picked, 1.25, f64::from(request + 1)).ceil() as u32;
@@ -55,8 +55,8 @@ fn one_hot_key_spreads_as_far_as_the_bound_says() {
 fn a_key_stays_at_home_while_there_is_room_and_comes_back() {
     for (factory, unbounded) in hashing("1.5").zip(hashing("100")) {
         let set = set(&[2, 1, 1, 3, 1]);
-        let picker = factory.build(Arc::clone(&set));
-        let homes = unbounded.build(Arc::clone(&set));
+        let picker = factory.build(Arc::clone(&set), &mut fastrand::Rng::with_seed(1));
+        let homes = unbounded.build(Arc::clone(&set), &mut fastrand::Rng::with_seed(1));
         for key in 0..500 {
             let home = pick(&*homes, key, &[], Time::ZERO);
             assert_eq!(pick(&*picker, key, &[], Time::ZERO), home);
@@ -81,7 +81,7 @@ fn the_keys_of_a_full_member_spread_over_all_others() {
     for factory in hashing("1.25") {
         let weights = [2, 1, 1, 3, 1];
         let set = set(&weights);
-        let picker = factory.build(Arc::clone(&set));
+        let picker = factory.build(Arc::clone(&set), &mut fastrand::Rng::with_seed(1));
         let keys: Vec<_> =
             (0..20_000).filter(|key| pick(&*picker, *key, &[], Time::ZERO) == 3).collect();
         begin(&set, 3, 1000);
@@ -110,7 +110,7 @@ proptest! {
     ) {
         let set = set(&weights);
         for factory in hashing(&factor.to_string()) {
-            let picker = factory.build(Arc::clone(&set));
+            let picker = factory.build(Arc::clone(&set), &mut fastrand::Rng::with_seed(1));
             let rng = &mut fastrand::Rng::with_seed(seed);
             let mut running = Vec::new();
             for turn in 0..1500 {

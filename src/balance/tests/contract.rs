@@ -33,7 +33,7 @@ fn shares_follow_weights() {
     for policy in POLICIES {
         for (seed, weights) in (1..).zip(cases) {
             let factory = configured(*policy);
-            let picker = factory.build(set(weights));
+            let picker = factory.build(set(weights), &mut fastrand::Rng::with_seed(1));
             let counts = counts(&*picker, weights.len(), 100_000, seed);
             let name = policy.name();
             if wants_key(&*factory) {
@@ -56,7 +56,7 @@ fn shares_follow_weights() {
 fn a_tried_member_is_left_alone_while_there_is_another() {
     let weights = [1000, 1, 50, 50];
     for (name, factory) in factories() {
-        let picker = factory.build(set(&weights));
+        let picker = factory.build(set(&weights), &mut fastrand::Rng::with_seed(1));
         let rng = &mut fastrand::Rng::with_seed(1);
         for tried in [&[0][..], &[0, 2], &[2, 3, 0], &[1, 1, 1], &[3, 99]] {
             for _ in 0..500 {
@@ -72,7 +72,7 @@ fn a_tried_member_is_left_alone_while_there_is_another() {
 fn without_a_key_shares_follow_weights_too() {
     for policy in POLICIES {
         let weights = [6, 3, 1];
-        let picker = configured(*policy).build(set(&weights));
+        let picker = configured(*policy).build(set(&weights), &mut fastrand::Rng::with_seed(1));
         let rng = &mut fastrand::Rng::with_seed(3);
         for key in [None, Some(&b""[..])] {
             let mut counts = vec![0; 3];
@@ -95,7 +95,8 @@ fn without_a_key_shares_follow_weights_too() {
 #[test]
 fn pickers_are_shared_by_workers() {
     for policy in POLICIES {
-        let picker: Arc<dyn super::Picker> = configured(*policy).build(set(&[3, 1])).into();
+        let picker: Arc<dyn super::Picker> =
+            configured(*policy).build(set(&[3, 1]), &mut fastrand::Rng::with_seed(1)).into();
         let workers: Vec<_> = (0..4)
             .map(|seed| {
                 let picker = Arc::clone(&picker);
@@ -120,7 +121,7 @@ proptest! {
         prop_assume!(!set.is_empty());
         prop_assert!(set.members().iter().all(|member| member.weight > 0));
         for policy in POLICIES {
-            let picker = configured(*policy).build(Arc::clone(&set));
+            let picker = configured(*policy).build(Arc::clone(&set), &mut fastrand::Rng::with_seed(1));
             let rng = &mut fastrand::Rng::with_seed(seed);
             for _ in 0..50 {
                 let picked = pick(&*picker, &tried, rng);
@@ -138,7 +139,7 @@ proptest! {
         weights in prop::collection::vec(1u32..60, 1..12),
     ) {
         let set = set(&weights);
-        let picker = configured(super::super::policy("round_robin").unwrap()).build(set);
+        let picker = configured(super::super::policy("round_robin").unwrap()).build(set, &mut fastrand::Rng::with_seed(1));
         let total: u32 = weights.iter().sum();
         let mut counts = vec![0u32; weights.len()];
         for turn in 1..=total {

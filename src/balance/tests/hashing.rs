@@ -23,7 +23,7 @@ fn with_strays() -> impl Iterator<Item = (Arc<dyn Factory>, f64)> {
 /// The address that each of the keys goes to.
 fn homes(factory: &dyn Factory, members: &[(&str, u32)], tried: &[usize]) -> Vec<String> {
     let set = set_of(members.iter().copied(), &EwmaParams::default());
-    let picker = factory.build(Arc::clone(&set));
+    let picker = factory.build(Arc::clone(&set), &mut fastrand::Rng::with_seed(1));
     let home = |key: u64| {
         let cx = &mut PickCx {
             key: Some(&key.to_le_bytes()),

@@ -96,7 +96,6 @@ impl Simulation {
         service: Service,
         seed: u64,
     ) -> Simulation {
-        fastrand::seed(seed); // for policies that draw something when built
         for (index, member) in set.members().iter().enumerate() {
             let Streams { open, messages } = (service.streams)(index);
             let load = member.endpoint.load();
@@ -104,7 +103,7 @@ impl Simulation {
             load.streams().set_message_rate(messages);
         }
         Simulation {
-            picker: factory.build(Arc::clone(&set)),
+            picker: factory.build(Arc::clone(&set), &mut fastrand::Rng::with_seed(seed)),
             picks: vec![0; set.len()],
             free: vec![std::iter::repeat_n(Reverse(0), service.servers).collect(); set.len()],
             messages: vec![0; set.len()],

@@ -62,7 +62,7 @@ fn idle_streams_take_no_calls_away() {
 fn new_streams_are_even_though_calls_are_not() {
     for (name, factory) in by_load() {
         let set = set(&[1; 4]);
-        let picker = factory.build(Arc::clone(&set));
+        let picker = factory.build(Arc::clone(&set), &mut fastrand::Rng::with_seed(1));
         for (index, member) in set.members().iter().enumerate() {
             let load = member.endpoint.load();
             (0..50 * index).for_each(|_| load.begin(ExchangeClass::Call, Time::ZERO));
@@ -81,7 +81,8 @@ fn streams_follow_weights_among_few_and_many() {
     for weights in [vec![3, 1], vec![5, 3, 2], vec![2; 100]] {
         for name in ["p2c_ewma", "least_request"] {
             let set = set(&weights);
-            let picker = configured(policy(name).unwrap()).build(Arc::clone(&set));
+            let picker = configured(policy(name).unwrap())
+                .build(Arc::clone(&set), &mut fastrand::Rng::with_seed(1));
             let total: u32 = weights.iter().sum();
             for key in 0..u64::from(total) * 10 {
                 open(&*picker, &set, key, at(1.0));
@@ -97,7 +98,8 @@ fn streams_follow_weights_among_few_and_many() {
 #[test]
 fn a_stream_keeps_clear_of_a_backend_in_trouble_but_tries_it_now_and_then() {
     let set = set(&[1; 4]);
-    let picker = configured(policy("p2c_ewma").unwrap()).build(Arc::clone(&set));
+    let picker = configured(policy("p2c_ewma").unwrap())
+        .build(Arc::clone(&set), &mut fastrand::Rng::with_seed(1));
     for (index, member) in set.members().iter().enumerate() {
         let load = member.endpoint.load();
         for ms in 0..20 {
@@ -122,7 +124,8 @@ fn a_stream_keeps_clear_of_a_backend_in_trouble_but_tries_it_now_and_then() {
 #[test]
 fn a_newcomer_gets_one_stream_until_it_has_answered() {
     let set = set(&[1; 3]);
-    let picker = configured(policy("p2c_ewma").unwrap()).build(Arc::clone(&set));
+    let picker = configured(policy("p2c_ewma").unwrap())
+        .build(Arc::clone(&set), &mut fastrand::Rng::with_seed(1));
     for member in &set.members()[1..] {
         let load = member.endpoint.load();
         load.observe(Duration::from_millis(5), at(1.0), set.ewma());

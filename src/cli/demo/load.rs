@@ -18,7 +18,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::Failure;
 use super::echo::{self, Words};
-use crate::clock;
+use crate::clock::Clock;
 use crate::model::{Counts, Histogram};
 
 /// Enough to be spread over the workers.
@@ -93,6 +93,7 @@ impl Client {
     }
 
     async fn call_until_broken(&self, pause: Duration) -> Result<(), Failure> {
+        let clock = Clock::start();
         let socket = TcpStream::connect(self.address).await?;
         socket.set_nodelay(true)?;
         let (mut sender, connection) = h2::client::handshake(socket).await?;
@@ -105,9 +106,9 @@ impl Client {
             let response = self.send(&mut sender)?;
             let results = Arc::clone(&self.results);
             tokio::spawn(async move {
-                let sent = clock::now();
+                let sent = clock.now();
                 match succeeded(response).await {
-                    Ok(true) => results.duration.record(clock::now().since(sent)),
+                    Ok(true) => results.duration.record(clock.now().since(sent)),
                     _ => {
                         results.failed.fetch_add(1, Relaxed);
                     }

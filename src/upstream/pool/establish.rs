@@ -112,6 +112,7 @@ impl Pool {
                 }
             };
             tokio::select! {
+                biased;
                 ended = attempts.join_next() => match ended {
                     Some(Ok((address, Ok(ready)))) => {
                         self.candidates.borrow_mut().succeed(address);

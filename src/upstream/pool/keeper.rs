@@ -108,6 +108,7 @@ impl Pool {
             }
             self.keep_one();
             tokio::select! {
+                biased;
                 () = news => {}
                 () = self.worker.sleep(CHECK) => {}
             }

@@ -63,7 +63,7 @@ impl Pool {
         let failures = self.failures.get().saturating_add(1);
         self.failures.set(failures);
         self.retry_at.set(self.worker.now() + self.outages.pause(failures));
-        self.observer.failed(&self.endpoint, error);
+        self.observer.failed(&self.endpoint, error, self.worker.now());
         self.keep_trying();
     }
 
@@ -79,6 +79,7 @@ impl Pool {
             loop {
                 let Some(pause) = pool.upgrade().map(|pool| pool.pause()) else { return };
                 tokio::select! {
+                    biased;
                     () = worker.sleep(pause) => {}
                     () = asked.notified() => continue,
                 }

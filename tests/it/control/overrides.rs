@@ -150,10 +150,9 @@ async fn a_service_that_comes_back_repeats_no_revision() {
     let change = equipoise::service::Change::Drain("a:1".into());
     let late = gateway.orders.change(change, Default::default(), "late".into()).await;
     assert!(late.unwrap_err().to_string().contains("no service `orders`"));
-    let (registry, tasks) = (&gateway.registry, Default::default());
-    let (beginning, runtime) = (registry.beginning("orders"), tokio::runtime::Handle::current());
+    let beginning = gateway.registry.beginning("orders");
     let spec = (*gateway.orders.view().spec).clone();
-    let back = Service::start_with(beginning, spec, 1, &runtime, &tasks);
+    let back = Service::start_with(beginning, spec, &environment(1));
     assert_eq!(back.view().revision, 4);
 }
 
