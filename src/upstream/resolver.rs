@@ -8,6 +8,7 @@
 mod desk;
 mod lanes;
 mod system;
+mod transport;
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};

@@ -13,13 +13,13 @@ use std::time::{Duration, SystemTime};
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::system_conf::parse_resolv_conf;
-use hickory_resolver::{Hosts, TokioResolver};
+use hickory_resolver::{Hosts, Resolver};
 use tokio::time::{Instant, timeout};
 
+use super::transport::Transport;
 use super::{Found, LookUp, LookupError};
 
 const HOSTS: &str = "/etc/hosts";
@@ -53,7 +53,7 @@ struct Current {
 /// What both files say.
 struct Names {
     hosts: Hosts,
-    servers: TokioResolver,
+    servers: Resolver<Transport>,
 }
 
 impl System {
@@ -104,9 +104,9 @@ impl Names {
         }
         let (config, mut options) = resolv_conf()?;
         options.cache_size = 0; // who asks keeps the answers
+        options.edns0 = true; // packets of 1,232 bytes; without, they end at 512
         let config = ask_instead(config, servers);
-        let provider = TokioRuntimeProvider::default();
-        let builder = TokioResolver::builder_with_config(config, provider);
+        let builder = Resolver::builder_with_config(config, Transport::default());
         Ok(Names { hosts, servers: builder.with_options(options).build()? })
     }
 

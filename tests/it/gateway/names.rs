@@ -7,18 +7,21 @@ use tokio::net::TcpListener;
 
 use crate::support::backend::{Backend, Options};
 use crate::support::client::{self, held, message};
-use crate::support::dns::NameServer;
+use crate::support::dns::{NameServer, Tcp};
 use crate::support::gateway::{Gateway, PORTS};
 use crate::support::{eventually, soon};
 
 /// A configuration with the service `echo` at these endpoints, which takes everything.
 fn to(endpoints: &[String], server: &NameServer, settings: &str) -> String {
+    asking(&server.yaml(), endpoints, settings)
+}
+
+fn asking(servers: &str, endpoints: &[String], settings: &str) -> String {
     let list: Vec<_> =
         endpoints.iter().map(|address| format!("{{ address: \"{address}\" }}")).collect();
     format!(
-        "{PORTS}{}services: {{ echo: {{ {settings} endpoints: [ {} ] }} }}\n\
+        "{PORTS}{servers}services: {{ echo: {{ {settings} endpoints: [ {} ] }} }}\n\
          routes: [ {{ service: echo }} ]\n",
-        server.yaml(),
         list.join(", ")
     )
     .replace("workers: 2", "workers: 1")
@@ -157,4 +160,47 @@ async fn nobody_reaches_the_gateways_own_control_and_metrics() {
         let status = client.unary(message("x")).await.unwrap_err();
         assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
     }
+}
+
+/// `count` addresses, at all but one of which there is nobody.
+fn crowd(count: usize, one: usize) -> Vec<String> {
+    let address = |number| match number {
+        number if number == one => "127.0.0.1".to_owned(),
+        number => format!("127.0.1.{number}"),
+    };
+    (0..count).map(address).collect()
+}
+
+/// Two name servers that are asked at once, and a call to the backend at `one` of `count` addresses
+/// of `crowd.test`: how often it was asked for by TCP.
+async fn call_in_crowd(tcp: Tcp, old: bool, count: usize, one: usize) -> usize {
+    let servers = [NameServer::with(tcp, old).await, NameServer::with(tcp, old).await];
+    let backend = Backend::start().await;
+    let addresses = crowd(count, one);
+    let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
+    servers.iter().for_each(|server| server.set("crowd.test", &addresses));
+    let [first, second] = servers.each_ref().map(|server| server.address);
+    let yaml = format!("dns: {{ servers: [ \"{first}\", \"{second}\" ] }}\n");
+    let name = format!("crowd.test:{}", backend.address.port());
+    let gateway = Gateway::start(&asking(&yaml, &[name], PATIENT)).await;
+    let answer = soon("it is answered", gateway.client().await.unary(message("x"))).await;
+    assert_eq!(client::backend(&answer.unwrap()), backend.address);
+    servers.iter().map(|server| server.asked_by_tcp("crowd.test")).sum()
+}
+
+#[tokio::test]
+async fn answers_too_long_for_a_packet_are_had_by_tcp() {
+    assert!(call_in_crowd(Tcp::Answered, false, 100, 99).await > 0);
+    assert!(call_in_crowd(Tcp::Answered, true, 40, 39).await > 0, "with no extensions");
+}
+
+#[tokio::test]
+async fn without_tcp_the_addresses_that_did_fit_are_used() {
+    assert_eq!(call_in_crowd(Tcp::Refused, false, 100, 10).await, 0);
+    assert_eq!(call_in_crowd(Tcp::Silent, false, 100, 10).await, 0);
+}
+
+#[tokio::test]
+async fn a_packet_takes_more_than_512_bytes() {
+    assert_eq!(call_in_crowd(Tcp::Answered, false, 70, 69).await, 0);
 }

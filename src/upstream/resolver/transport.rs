@@ -1,0 +1,111 @@
+//! How a name server is asked: by UDP, and by TCP for an answer that did not fit into a packet.
+//!
+//! The library would do the second on its own, but not when two servers that it asks at once both
+//! cut their answers off, and it drops the part that did arrive.
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::time::Duration;
+
+use hickory_resolver::config::{ConnectionConfig, ProtocolConfig};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::tcp::TcpClientStream;
+use hickory_resolver::net::xfer::{DnsExchange, DnsHandle, DnsResponseStream, FirstAnswer};
+use hickory_resolver::proto::op::{DnsRequest, DnsResponse, ResponseCode};
+use hickory_resolver::{ConnectionProvider, PoolContext};
+use tokio::time::timeout;
+
+/// What a firewall makes of TCP to a name server shows soon: there is an answer to fall back to.
+const TCP_PATIENCE: Duration = Duration::from_secs(2);
+
+type Exchange = DnsExchange<TokioRuntimeProvider>;
+
+/// Makes the connections to name servers.
+#[derive(Clone, Default)]
+pub struct Transport {
+    tokio: TokioRuntimeProvider,
+}
+
+/// A name server that can be asked.
+#[derive(Clone)]
+pub struct Server {
+    first: Exchange,
+    /// Where it is asked by TCP; `None` when that was done in the first place.
+    tcp: Option<SocketAddr>,
+    tokio: TokioRuntimeProvider,
+}
+
+impl ConnectionProvider for Transport {
+    type Conn = Server;
+    type FutureConn = Pin<Box<dyn Future<Output = Result<Server, NetError>> + Send>>;
+    type RuntimeProvider = TokioRuntimeProvider;
+
+    fn new_connection(
+        &self,
+        ip: IpAddr,
+        config: &ConnectionConfig,
+        context: &PoolContext,
+    ) -> Result<Self::FutureConn, NetError> {
+        let first = self.tokio.new_connection(ip, config, context)?;
+        let udp = matches!(config.protocol, ProtocolConfig::Udp);
+        let tcp = udp.then(|| SocketAddr::new(ip, config.port));
+        let tokio = self.tokio.clone();
+        Ok(Box::pin(async move { Ok(Server { first: first.await?, tcp, tokio }) }))
+    }
+
+    fn runtime_provider(&self) -> &TokioRuntimeProvider {
+        &self.tokio
+    }
+}
+
+impl DnsHandle for Server {
+    type Response = DnsResponseStream;
+    type Runtime = TokioRuntimeProvider;
+
+    fn send(&self, request: DnsRequest) -> DnsResponseStream {
+        Box::pin(self.clone().ask(request)).into()
+    }
+}
+
+impl Server {
+    async fn ask(self, mut request: DnsRequest) -> Result<DnsResponse, NetError> {
+        let mut answer = self.first.send(request.clone()).first_answer().await?;
+        let too_old = matches!(answer.response_code, ResponseCode::FormErr | ResponseCode::NotImp);
+        if too_old && request.edns.take().is_some() {
+            answer = self.first.send(request.clone()).first_answer().await?;
+        }
+        match self.tcp {
+            Some(address) if answer.truncation => {
+                let whole = timeout(TCP_PATIENCE, self.ask_by_tcp(address, request)).await;
+                whole.unwrap_or(Err(NetError::Timeout)).or_else(|error| what_fitted(answer, error))
+            }
+            _ => Ok(answer),
+        }
+    }
+
+    async fn ask_by_tcp(
+        &self,
+        address: SocketAddr,
+        request: DnsRequest,
+    ) -> Result<DnsResponse, NetError> {
+        let tokio = self.tokio.clone();
+        let tcp = TcpClientStream::exchange(address, None, TCP_PATIENCE, None, tokio).await?;
+        let answer = tcp.send(request).first_answer().await?;
+        match answer.response_code {
+            ResponseCode::NoError | ResponseCode::NXDomain => Ok(answer),
+            code => Err(NetError::from(format!("by TCP: {code}"))),
+        }
+    }
+}
+
+/// The records of an answer that was cut off, if it has any.
+fn what_fitted(mut answer: DnsResponse, error: NetError) -> Result<DnsResponse, NetError> {
+    if answer.answers.is_empty() {
+        return Err(error);
+    }
+    tracing::debug!(%error, "a name server's whole answer cannot be had: its first part is used");
+    answer.metadata.truncation = false;
+    Ok(answer)
+}
