@@ -6,7 +6,6 @@ mod listeners;
 mod reload;
 mod worker;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 use crate::config::Plan;
 use crate::model::Place;
-use crate::net::{Descriptors, WorkerHandle};
+use crate::net::{Descriptors, SocketFile, WorkerHandle};
 use crate::service::{Environment, Registry};
 use crate::telemetry::{
     Certificates, Exporter, Readiness, RefusedConnections, Reloads, WorkerMetrics,
@@ -66,8 +65,10 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A running gateway.
 pub struct Gateway {
     listeners: Listeners,
-    control: SocketAddr,
-    metrics: SocketAddr,
+    control: Place,
+    metrics: Place,
+    /// Of control and metrics; they are removed at the end.
+    _files: Vec<SocketFile>,
     fixed: Fixed,
     drain_delay: Duration,
     drain_timeout: Duration,
@@ -94,11 +95,10 @@ impl Gateway {
         let environment = environment(&plan);
         let Environment { tasks, clock, .. } = environment.clone();
         let refused = Arc::<RefusedConnections>::default();
-        let own = [plan.control.address, plan.metrics.address];
+        let own = [plan.control.address.clone(), plan.metrics.address.clone()];
         let mut listeners = Listeners::new(&tasks, &refused, own, clock);
         let prepared = listeners.prepare(&plan.listeners)?;
-        let (control_socket, control) = cold::bind("the control API", plan.control.address, &plan)?;
-        let (metrics_socket, metrics) = cold::bind("metrics", plan.metrics.address, &plan)?;
+        let cold::Sockets { control, metrics, files } = cold::Sockets::bind(&plan)?;
         warn_of_open_control(&plan);
         warn_of_few_descriptors(&plan);
 
@@ -119,7 +119,8 @@ impl Gateway {
         let exporter = Exporter::new(state, counters.clone(), plan.metrics.settings.clone(), clock);
         let resolver =
             Resolver::start(plan.dns_servers.clone(), &tasks).map_err(StartError::Worker)?;
-        let own = OwnAddresses::new([control, metrics]);
+        let places = [control.place(), metrics.place()];
+        let own = OwnAddresses::new(places.clone());
         let dialer = Arc::new(Dialer::new(resolver, own, most_kept()));
         let (readiness, ready) = watch::channel(Readiness::Starting);
         let (workers, threads) =
@@ -128,8 +129,8 @@ impl Gateway {
 
         let (stop_cold, running) = watch::channel(false);
         let cold = Cold {
-            control: control_socket,
-            metrics: metrics_socket,
+            control: control.socket,
+            metrics: metrics.socket,
             registry: Arc::clone(&registry),
             exporter,
             refused,
@@ -141,10 +142,12 @@ impl Gateway {
         let cold = cold.start(&running);
         listeners.commit(prepared, &workers);
         become_ready(&readiness);
+        let [control, metrics] = places;
         Ok(Gateway {
             listeners,
             control,
             metrics,
+            _files: files,
             fixed,
             drain_delay,
             drain_timeout,
@@ -167,13 +170,13 @@ impl Gateway {
     }
 
     /// Where the control API is.
-    pub fn control(&self) -> SocketAddr {
-        self.control
+    pub fn control(&self) -> &Place {
+        &self.control
     }
 
     /// Where metrics are.
-    pub fn metrics(&self) -> SocketAddr {
-        self.metrics
+    pub fn metrics(&self) -> &Place {
+        &self.metrics
     }
 
     /// The services, by name.
@@ -259,7 +262,7 @@ async fn all_gone(workers: &[WorkerHandle]) {
 }
 
 fn warn_of_open_control(plan: &Plan) {
-    if !plan.control.address.ip().is_loopback() {
+    if plan.control.address.ip().is_some_and(|address| !address.ip().is_loopback()) {
         tracing::warn!(
             address = %plan.control.address,
             "THE CONTROL API IS OPEN TO THE NETWORK AND HAS NO AUTHENTICATION: \

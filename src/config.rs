@@ -74,11 +74,11 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     let metrics = fields.get("metrics").map(|node| listener::metrics(node, problems));
     let (control, control_at) = control.unwrap_or((ControlPlan::default(), root.span));
     let (metrics, metrics_at) = metrics.unwrap_or((MetricsPlan::default(), root.span));
-    bound.extend([(control.address.into(), control_at), (metrics.address.into(), metrics_at)]);
+    bound.extend([(control.address.clone(), control_at), (metrics.address.clone(), metrics_at)]);
     listener::refuse_shared(&bound, problems);
     let help = "add `services:` with the backends of each under its name";
     let entries = entries(fields.require_list("services", help), problems);
-    let own = OwnAddresses::new([control.address, metrics.address]);
+    let own = OwnAddresses::new([control.address.clone(), metrics.address.clone()]);
     let service = |entry| service::service(entry, &own, files, problems);
     let services = entries.iter().filter_map(service);
     let services: Vec<ServiceSpec> = services.collect();

@@ -28,13 +28,13 @@ mod tls;
 mod worker;
 
 pub use accept::{Acceptor, ListenerSpec, accept_loop};
-pub use bind::{Beside, bind, listen};
+pub use bind::Beside;
 pub use cancel::{MOST_RESETS, Room};
 pub use conn::{Closed, Codec, Conn, Handler};
 pub use descriptors::{Descriptors, Purpose, raise_descriptor_limit};
 pub use io::Io;
 pub use listener::Listener;
-pub use listening::{Bound, ListeningSocket};
+pub use listening::{Bound, Incoming, ListeningSocket};
 pub use lull::pause;
 pub use origin::Origin;
 pub use overlap::{clash, leaves_ipv4, overlap, takes_in};

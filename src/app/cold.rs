@@ -1,10 +1,7 @@
 //! What is served beside clients: the control API, the metrics, health.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::future::Future;
-use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -14,20 +11,19 @@ use super::StartError;
 use crate::clock::Clock;
 use crate::config::Plan;
 use crate::control;
-use crate::net::{self, Descriptors, leaves_ipv4};
+use crate::model::Place;
+use crate::net::{Bound, Descriptors, Incoming, ListeningSocket, SocketFile, leaves_ipv4};
 use crate::service::Registry;
 use crate::tasks::{Task, Tasks, lasting};
 use crate::telemetry::{Certificates, Exporter, Health, Readiness, RefusedConnections, Server};
-
-type Failure = Box<dyn Error + Send + Sync>;
 
 /// What `grpc.health.v1` knows by name: the whole process, and the control API.
 const HEALTH_NAMES: [&str; 2] = ["", control::NAME];
 
 /// What is served, and where.
 pub struct Cold {
-    pub control: TcpListener,
-    pub metrics: TcpListener,
+    pub control: Arc<ListeningSocket>,
+    pub metrics: Arc<ListeningSocket>,
     pub registry: Arc<Registry>,
     pub exporter: Exporter,
     pub refused: Arc<RefusedConnections>,
@@ -37,23 +33,53 @@ pub struct Cold {
     pub clock: Clock,
 }
 
-/// A socket of the gateway for others than clients, and where it is.
-pub fn bind(
-    what: &'static str,
-    address: SocketAddr,
-    plan: &Plan,
-) -> Result<(TcpListener, SocketAddr), StartError> {
-    let all: Vec<_> = plan.listeners.iter().filter_map(|listener| listener.address.ip()).collect();
-    let own = [plan.control.address, plan.metrics.address];
-    let ipv6_only = leaves_ipv4(address, &[&*all, &own].concat());
-    let socket = net::bind(address, ipv6_only, false).and_then(net::listen);
-    let socket = socket.and_then(tokio::net::TcpListener::into_std);
-    let at = socket.and_then(|socket| Ok((socket.local_addr()?, socket)));
-    let (bound, socket) = at.map_err(|source| {
-        let address = address.into();
-        StartError::Listen { what, address, source }
-    })?;
-    Ok((socket, bound))
+/// The sockets of the gateway for others than clients.
+pub struct Sockets {
+    pub control: Opened,
+    pub metrics: Opened,
+    /// To be kept until the end.
+    pub files: Vec<SocketFile>,
+}
+
+/// One of them, and where the configuration has it.
+pub struct Opened {
+    pub socket: Arc<ListeningSocket>,
+    configured: Place,
+}
+
+impl Opened {
+    /// Where it is.
+    pub fn place(&self) -> Place {
+        self.socket.port().unwrap_or_else(|| self.configured.clone())
+    }
+}
+
+impl Sockets {
+    /// Listens where `plan` says.
+    pub fn bind(plan: &Plan) -> Result<Sockets, StartError> {
+        let (control, metrics) = (&plan.control, &plan.metrics);
+        let clients = plan.listeners.iter().map(|listener| &listener.address);
+        let all = clients.chain([&control.address, &metrics.address]);
+        let all: Vec<_> = all.filter_map(Place::ip).collect();
+        let mut files = Vec::new();
+        let mut open = |what, place: &Place, mode| {
+            let bound = match place {
+                Place::Ip(address) => Bound::to_port(*address, leaves_ipv4(*address, &all), false),
+                Place::Unix(path) => Bound::to_path(path, mode),
+            };
+            let configured = place.clone();
+            match bound.and_then(Bound::listen) {
+                Ok((file, socket)) => {
+                    files.extend(file);
+                    Ok(Opened { socket: Arc::new(socket), configured })
+                }
+                Err(source) => Err(StartError::Listen { what, address: configured, source }),
+            }
+        };
+        let control = open("the control API", &control.address, control.mode)?;
+        let metrics = open("metrics", &metrics.address, metrics.mode)?;
+        Ok(Sockets { control, metrics, files })
+    }
 }
 
 impl Cold {
@@ -82,8 +108,8 @@ impl Cold {
         };
         let stop = running.clone();
         let serve = move || {
-            let (api, socket, stop) = (api.clone(), again(&control), stopped(&stop));
-            tokio::spawn(async move { Ok::<_, Failure>(api.run(socket?, stop).await?) })
+            let clients = Incoming(Arc::clone(&control));
+            tokio::spawn(api.clone().run(clients, stopped(&stop)))
         };
         cold.spawn(Arc::clone(&tasks).keep(Task::Control, serve));
         let server = Server {
@@ -96,10 +122,11 @@ impl Cold {
         };
         let stop = running.clone();
         let serve = move || {
-            let (server, socket, stop) = (server.clone(), again(&metrics), stopped(&stop));
+            let (server, clients) = (server.clone(), Incoming(Arc::clone(&metrics)));
+            let serving = server.run(clients, stopped(&stop));
             tokio::spawn(async move {
-                server.run(socket?, stop).await;
-                Ok::<_, io::Error>(())
+                serving.await;
+                Ok::<_, Infallible>(())
             })
         };
         cold.spawn(tasks.keep(Task::Metrics, serve));
@@ -116,11 +143,6 @@ async fn look_at(
         () = stop => {}
     }
     Ok(())
-}
-
-/// The same socket, for one who serves on it, which may not be the first.
-fn again(socket: &TcpListener) -> io::Result<tokio::net::TcpListener> {
-    tokio::net::TcpListener::from_std(socket.try_clone()?)
 }
 
 /// Ends when the sender says so, or is gone.

@@ -1,7 +1,6 @@
 //! The listeners that run, and how they become those of another configuration.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use tokio::task::JoinSet;
@@ -19,7 +18,7 @@ use crate::telemetry::RefusedConnections;
 /// The listeners that run, in the order of the configuration.
 pub struct Listeners {
     /// Where the gateway listens for others than clients, until its next start.
-    own: [SocketAddr; 2],
+    own: [Place; 2],
     tasks: Arc<Tasks>,
     clock: Clock,
     running: Vec<Running>,
@@ -73,7 +72,7 @@ impl Listeners {
     pub fn new(
         tasks: &Arc<Tasks>,
         refused: &Arc<RefusedConnections>,
-        own: [SocketAddr; 2],
+        own: [Place; 2],
         clock: Clock,
     ) -> Listeners {
         let (running, leaving, acceptors) = Default::default();
@@ -85,7 +84,7 @@ impl Listeners {
     /// down, and nothing has changed if one of them cannot be had.
     pub fn prepare(&self, specs: &[ListenerSpec]) -> Result<Prepared, StartError> {
         let mut all: Vec<_> = specs.iter().filter_map(|spec| spec.address.ip()).collect();
-        all.extend(self.own);
+        all.extend(self.own.iter().filter_map(Place::ip));
         let ipv6_only = |spec: &ListenerSpec| {
             spec.address.ip().is_some_and(|address| leaves_ipv4(address, &all))
         };
@@ -145,7 +144,7 @@ impl Listeners {
     /// Why a place cannot be listened on: it may be the gateway itself that does.
     fn refused_place(&self, place: &Place, source: std::io::Error) -> StartError {
         let address = place.clone();
-        let mut held = self.own.into_iter().map(Place::Ip).chain(self.places());
+        let mut held = self.own.iter().cloned().chain(self.places());
         let held = held.find(|held| meet(held, place));
         match held.filter(|_| !self.running.is_empty() && source.kind() == ErrorKind::AddrInUse) {
             Some(held) => StartError::Held { address, held, source },

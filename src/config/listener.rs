@@ -18,6 +18,9 @@ use crate::net::{ListenerSpec, clash, takes_in};
 /// Connections that one listener takes unless told otherwise.
 const MAX_CONNECTIONS: usize = 20_000;
 
+/// Whoever reaches the control API can steer all traffic: the owner alone, unless told otherwise.
+const CONTROL_MODE: u32 = 0o600;
+
 /// The name of a set of defaults, and the set.
 type Profile = (&'static str, fn() -> Limits);
 
@@ -39,12 +42,9 @@ pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(List
     let forwarding = fields.get("forwarded").map(|node| forwarding(node, problems));
     fields.finish();
 
-    let mode = mode_node.and_then(|node| scalar(node, problems, mode));
-    let (address, span) = bind(address_node?, problems)?;
-    if let (Place::Ip(address), Some(node)) = (&address, mode_node) {
-        let message = format!("`mode` is for Unix sockets, and {address} is none");
-        problems.error(node.span, message, "leave it out, or listen on unix: and a path");
-    }
+    let bound = address_node.and_then(|node| bind(node, problems));
+    let mode = mode_node.and_then(|node| mode_of(bound.as_ref(), node, problems));
+    let (address, span) = bound?;
     let plan = ListenerSpec {
         address,
         mode,
@@ -54,6 +54,15 @@ pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(List
         forwarding: Arc::new(forwarding.unwrap_or_default()),
     };
     Some((plan, span))
+}
+
+/// The `mode` of what is bound, as far as its address could be read.
+fn mode_of(bound: Option<&(Place, Span)>, node: &Node, problems: &Problems) -> Option<u32> {
+    if let Some((Place::Ip(address), _)) = bound {
+        let message = format!("`mode` is for Unix sockets, and {address} is none");
+        problems.error(node.span, message, "leave it out, or listen on unix: and a path");
+    }
+    scalar(node, problems, mode)
 }
 
 /// Who may connect to a Unix socket, as `chmod` has it.
@@ -108,14 +117,18 @@ fn forwarding(node: &Node, problems: &Problems) -> Forwarding {
 pub fn control(node: &Node, problems: &Problems) -> (ControlPlan, Span) {
     let mut plan = ControlPlan::default();
     let mut fields = Fields::or_short(node, "address", problems);
-    let bound = fields.get("address").and_then(|node| bind_ip(node, problems));
+    let bound = fields.get("address").and_then(|node| bind(node, problems));
+    let mode_node = fields.get("mode");
     let allow_remote = fields.parsed("allow_remote", boolean);
     fields.finish();
 
     let (address, span) = bound.unwrap_or((plan.address, node.span));
-    plan.address = address;
+    let at = (address.clone(), span);
+    let mode = mode_node.and_then(|node| mode_of(Some(&at), node, problems));
+    plan.mode = mode.or(address.ip().is_none().then_some(CONTROL_MODE));
+    plan.address = address.clone();
     plan.allow_remote = allow_remote.unwrap_or(false);
-    if !address.ip().is_loopback() {
+    if address.ip().is_some_and(|address| !address.ip().is_loopback()) {
         match allow_remote {
             Some(true) => problems.warn(
                 span,
@@ -137,11 +150,14 @@ pub fn control(node: &Node, problems: &Problems) -> (ControlPlan, Span) {
 pub fn metrics(node: &Node, problems: &Problems) -> (MetricsPlan, Span) {
     let mut plan = MetricsPlan::default();
     let mut fields = Fields::or_short(node, "address", problems);
-    let bound = fields.get("address").and_then(|node| bind_ip(node, problems));
+    let bound = fields.get("address").and_then(|node| bind(node, problems));
+    let mode_node = fields.get("mode");
     plan.settings = metrics::settings(&mut fields, problems);
     plan.counts = metrics::counts(&mut fields);
     fields.finish();
-    let (address, span) = bound.unwrap_or((plan.address, node.span));
+    let at = bound.unwrap_or((plan.address, node.span));
+    plan.mode = mode_node.and_then(|node| mode_of(Some(&at), node, problems));
+    let (address, span) = at;
     plan.address = address;
     (plan, span)
 }
@@ -207,12 +223,4 @@ fn bare(address: SocketAddr) -> String {
 
 fn bind(node: &Node, problems: &Problems) -> Option<(Place, Span)> {
     Some((scalar(node, problems, address::listen)?, node.span))
-}
-
-fn bind_ip(node: &Node, problems: &Problems) -> Option<(SocketAddr, Span)> {
-    let ip = |text: &str| {
-        let place = address::listen(text)?;
-        place.ip().ok_or_else(|| format!("`{text}` is no IP and port, which is wanted here"))
-    };
-    Some((scalar(node, problems, ip)?, node.span))
 }

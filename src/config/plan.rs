@@ -1,6 +1,6 @@
 //! A configuration that holds: validated values, files read, names resolved.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::files::Sources;
 use super::report::Finding;
-use crate::model::{Certificate, RouteTable};
+use crate::model::{Certificate, Place, RouteTable};
 use crate::net::ListenerSpec;
 use crate::service::{CountSettings, ServiceSpec};
 use crate::telemetry::MetricsSettings;
@@ -51,15 +51,17 @@ pub struct Plan {
 /// Where the control API listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlPlan {
-    /// The address; loopback unless `allow_remote`.
-    pub address: SocketAddr,
+    /// The address; loopback unless `allow_remote`, or a Unix socket.
+    pub address: Place,
+    /// Who may connect to a Unix socket.
+    pub mode: Option<u32>,
     /// Whether other machines may connect: the API has no authentication.
     pub allow_remote: bool,
 }
 
 impl Default for ControlPlan {
     fn default() -> ControlPlan {
-        ControlPlan { address: loopback(9900), allow_remote: false }
+        ControlPlan { address: loopback(9900), mode: None, allow_remote: false }
     }
 }
 
@@ -67,7 +69,9 @@ impl Default for ControlPlan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsPlan {
     /// The address.
-    pub address: SocketAddr,
+    pub address: Place,
+    /// Who may connect to a Unix socket; whom the umask of the process lets if nothing is said.
+    pub mode: Option<u32>,
     /// What is told.
     pub settings: MetricsSettings,
     /// What is counted of services, and how long it is kept.
@@ -77,7 +81,7 @@ pub struct MetricsPlan {
 impl Default for MetricsPlan {
     fn default() -> MetricsPlan {
         let (settings, counts) = (MetricsSettings::default(), CountSettings::default());
-        MetricsPlan { address: loopback(9901), settings, counts }
+        MetricsPlan { address: loopback(9901), mode: None, settings, counts }
     }
 }
 
@@ -107,6 +111,6 @@ pub enum LogFormat {
     Json,
 }
 
-fn loopback(port: u16) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+fn loopback(port: u16) -> Place {
+    Place::Ip((Ipv4Addr::LOCALHOST, port).into())
 }

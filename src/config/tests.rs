@@ -153,7 +153,7 @@ fn values_arrive_in_the_plan() {
     assert_eq!(plan.listeners[0].max_connections, 10_000);
     assert_eq!(*plan.listeners[1].limits, Limits::internal());
     assert_eq!(plan.log.format, LogFormat::Json);
-    assert_eq!(plan.metrics.address, "0.0.0.0:9901".parse().unwrap());
+    assert_eq!(plan.metrics.address.to_string(), "0.0.0.0:9901");
     let names: Vec<&str> = plan.services.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["orders", "catalog"]);
     let find = |authority: &str, path: &str| {

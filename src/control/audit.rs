@@ -3,6 +3,8 @@
 
 use tonic::Request;
 
+use super::limit::Caller;
+use crate::model::Peer;
 use crate::service::Change;
 
 /// Metadata of a call: who makes it, in their own words.
@@ -12,8 +14,11 @@ const MAX_BY: usize = 64;
 
 /// What the log calls who has asked: the address, and then what nobody has verified.
 pub(super) fn who<T>(request: &Request<T>) -> String {
-    let peer = request.remote_addr();
-    let peer = peer.map_or_else(|| "unknown peer".to_owned(), |peer| peer.to_string());
+    let peer = match request.extensions().get() {
+        Some(Caller(Some(address))) => address.to_string(),
+        Some(Caller(None)) => Peer::Unix.to_string(),
+        None => "unknown peer".to_owned(),
+    };
     let said = request.metadata().get(BY).and_then(|said| said.to_str().ok());
     match said.map(str::trim).filter(|said| !said.is_empty()) {
         Some(said) => format!("{peer} ({said:.MAX_BY$})"),

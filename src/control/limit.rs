@@ -3,17 +3,17 @@
 use std::collections::VecDeque;
 use std::future::Future as _;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 use tokio_stream::Stream;
-use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
+use tonic::transport::server::Connected;
 
 use crate::clock::{Clock, Seldom};
 use crate::model::{Refusal, Refusals};
@@ -28,8 +28,8 @@ const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Accepts connections. One that comes when all places are taken gets that of the oldest which has
 /// not said a word yet; where there is none, it is closed at once.
-pub(super) struct Limited {
-    incoming: TcpIncoming,
+pub(super) struct Limited<C> {
+    clients: C,
     places: usize,
     /// Held by every connection too, which counts them.
     taken: Arc<()>,
@@ -40,15 +40,29 @@ pub(super) struct Limited {
     seldom: Seldom,
 }
 
-impl Limited {
+/// What a connection is made of.
+pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Socket for S {}
+
+/// Connections that come, with the addresses of who made them, as far as they have some.
+pub trait Clients<S>: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin {}
+
+impl<S, C: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin> Clients<S> for C {}
+
+/// Who made a connection; none is somebody at a Unix socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller(pub Option<SocketAddr>);
+
+impl<C> Limited<C> {
     pub(super) fn new(
-        incoming: TcpIncoming,
+        clients: C,
         places: usize,
         refusals: Arc<Refusals>,
         clock: Clock,
-    ) -> Limited {
+    ) -> Limited<C> {
         Limited {
-            incoming,
+            clients,
             places,
             taken: Arc::default(),
             silent: VecDeque::new(),
@@ -70,17 +84,17 @@ impl Limited {
         true
     }
 
-    fn seat(&mut self, stream: TcpStream) -> Connection {
+    fn seat<S>(&mut self, stream: S, caller: Caller) -> Connection<S> {
         let (end, ended) = oneshot::channel();
         self.silent.push_back(end);
         let deadline = Box::pin(sleep(PREFACE_TIMEOUT));
         let preface = Some(Preface { missing: PREFACE_BYTES, deadline, ended });
-        Connection { stream, preface, _place: Arc::clone(&self.taken) }
+        Connection { stream, caller, preface, _place: Arc::clone(&self.taken) }
     }
 }
 
-impl Stream for Limited {
-    type Item = io::Result<Connection>;
+impl<S, C: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin> Stream for Limited<C> {
+    type Item = io::Result<Connection<S>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
@@ -88,12 +102,12 @@ impl Stream for Limited {
                 ready!(backoff.as_mut().poll(cx));
                 self.backoff = None;
             }
-            let Some(stream) = ready!(Pin::new(&mut self.incoming).poll_next(cx)) else {
+            let Some(client) = ready!(Pin::new(&mut self.clients).poll_next(cx)) else {
                 return Poll::Ready(None);
             };
-            match stream {
-                Ok(stream) if self.has_room() => {
-                    return Poll::Ready(Some(Ok(self.seat(stream))));
+            match client {
+                Ok((stream, address)) if self.has_room() => {
+                    return Poll::Ready(Some(Ok(self.seat(stream, Caller(address)))));
                 }
                 Ok(_) => {
                     self.refusals.count(Refusal::MaxConnections);
@@ -115,8 +129,9 @@ impl Stream for Limited {
 }
 
 /// A connection that gives its place back when it closes, and fails when its client stays silent.
-pub(super) struct Connection {
-    stream: TcpStream,
+pub(super) struct Connection<S> {
+    stream: S,
+    caller: Caller,
     preface: Option<Preface>,
     _place: Arc<()>,
 }
@@ -135,15 +150,15 @@ impl Preface {
     }
 }
 
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+impl<S> Connected for Connection<S> {
+    type ConnectInfo = Caller;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> Caller {
+        self.caller
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -163,7 +178,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

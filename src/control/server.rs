@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::server::NamedService;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 use tower::limit::GlobalConcurrencyLimitLayer;
 
-use super::limit::Limited;
+use super::limit::{Clients, Limited, Socket};
 use super::proto::FILE_DESCRIPTOR_SET;
 use super::proto::control_server::ControlServer;
 use super::service::Control;
@@ -59,13 +57,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves the control API on `listener` until `shutdown` completes; streams are ended then.
+    /// Serves the control API to `clients`, who come with their addresses, until `shutdown`
+    /// completes; streams are ended then.
     ///
     /// # Errors
     /// The server could not go on.
-    pub async fn run(
+    pub async fn run<S: Socket>(
         self,
-        listener: TcpListener,
+        clients: impl Clients<S>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         let Server { registry, health, places, refusals, clock } = self;
@@ -89,7 +88,7 @@ impl Server {
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
             .serve_with_incoming_shutdown(
-                Limited::new(incoming(listener), places, refusals, clock),
+                Limited::new(clients, places, refusals, clock),
                 async move {
                     let _ = gone.wait_for(|stop| *stop).await;
                 },
@@ -105,10 +104,4 @@ impl Server {
             Err(_) => Ok(()), // a client that will not leave does not hold the gateway up
         }
     }
-}
-
-fn incoming(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener)
-        .with_nodelay(Some(true))
-        .with_keepalive(Some(Duration::from_secs(60)))
 }

@@ -1,6 +1,7 @@
 //! Listening sockets, and the way of a new connection to its worker.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -138,7 +139,7 @@ async fn accept_waiting(
 /// Gives a connection to a worker, or refuses it: it is closed, and counted.
 fn admit(
     stream: Socket,
-    peer: Peer,
+    peer: Option<SocketAddr>,
     listener: &Arc<Listener>,
     workers: &[WorkerHandle],
     seldom: &mut Seldom,
@@ -154,7 +155,7 @@ fn admit(
 
 fn hand_over(
     stream: Socket,
-    peer: Peer,
+    peer: Option<SocketAddr>,
     listener: &Arc<Listener>,
     workers: &[WorkerHandle],
 ) -> Result<(), Refusal> {
@@ -170,7 +171,7 @@ fn hand_over(
     let stream = stream.set_nodelay().and_then(|()| stream.detach());
     let accepted = Accepted {
         stream: stream.map_err(|_| Refusal::AcceptFailed)?,
-        peer,
+        peer: peer.map_or(Peer::Unix, |address| address.ip().into()),
         listener: Arc::clone(listener),
         spec,
         _count: Counted::new(&worker.connections),

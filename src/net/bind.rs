@@ -17,7 +17,11 @@ pub(super) const BACKLOG: u32 = 4096;
 ///
 /// # Errors
 /// Says why the system refuses it.
-pub fn bind(address: SocketAddr, ipv6_only: bool, takes_over: bool) -> io::Result<TcpSocket> {
+pub(super) fn bind(
+    address: SocketAddr,
+    ipv6_only: bool,
+    takes_over: bool,
+) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     if address.is_ipv6() && address.ip().is_unspecified() {
         SockRef::from(&socket).set_only_v6(ipv6_only)?; // whatever the system's default is
@@ -32,7 +36,7 @@ pub fn bind(address: SocketAddr, ipv6_only: bool, takes_over: bool) -> io::Resul
 ///
 /// # Errors
 /// Says why the system refuses it.
-pub fn listen(socket: TcpSocket) -> io::Result<TcpListener> {
+pub(super) fn listen(socket: TcpSocket) -> io::Result<TcpListener> {
     let listener = socket.listen(BACKLOG)?;
     SockRef::from(&listener).set_reuse_port(false)?; // nobody else is to listen here
     Ok(listener)

@@ -2,15 +2,17 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
+use tokio_stream::Stream;
 
 use super::bind::{BACKLOG, bind, listen};
 use super::socket::Socket;
 use super::socket_file::SocketFile;
-use crate::model::{Peer, Place};
+use crate::model::Place;
 
 /// A socket to which clients come.
 #[derive(Debug)]
@@ -35,18 +37,38 @@ impl ListeningSocket {
         Some(self.tcp()?.local_addr().ok()?.into())
     }
 
-    /// The next client.
-    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+    /// The next client, with its address if it has one.
+    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Client>> {
         Poll::Ready(Ok(match self {
             ListeningSocket::Tcp(listener) => {
                 let (stream, peer) = ready!(listener.poll_accept(cx))?;
-                (Socket::Tcp(stream), peer.ip().into())
+                (Socket::Tcp(stream), Some(peer))
             }
             ListeningSocket::Unix(listener) => {
                 let (stream, _) = ready!(listener.poll_accept(cx))?;
-                (Socket::Unix(stream), Peer::Unix)
+                (Socket::Unix(stream), None)
             }
         }))
+    }
+}
+
+/// A connection, and the address of who made it if there is one.
+type Client = (Socket, Option<SocketAddr>);
+
+/// Those who come to a socket, one after the other, for servers that are none of this module.
+#[derive(Debug)]
+pub struct Incoming(pub Arc<ListeningSocket>);
+
+impl Stream for Incoming {
+    type Item = io::Result<Client>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let client = ready!(self.0.poll_accept(cx));
+        Poll::Ready(Some(client.and_then(|(socket, address)| {
+            socket.set_nodelay()?;
+            socket.set_keepalive()?;
+            Ok((socket, address))
+        })))
     }
 }
 

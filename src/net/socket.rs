@@ -78,11 +78,19 @@ impl Socket {
     /// The connection is gone.
     pub fn watch_liveness(&self, limits: &Limits) -> io::Result<()> {
         let Socket::Tcp(stream) = self else { return Ok(()) };
-        let socket = SockRef::from(stream);
+        self.set_keepalive()?;
+        SockRef::from(stream).set_tcp_user_timeout(Some(limits.write_stall_timeout))
+    }
+
+    /// Has the system ask a peer that is quiet whether it is there.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn set_keepalive(&self) -> io::Result<()> {
+        let Socket::Tcp(stream) = self else { return Ok(()) };
         let keepalive =
             TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_AFTER / 3);
-        socket.set_tcp_keepalive(&keepalive)?;
-        socket.set_tcp_user_timeout(Some(limits.write_stall_timeout))
+        SockRef::from(stream).set_tcp_keepalive(&keepalive)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ use http::Request;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_stream::{Stream, StreamExt as _};
 
 use super::export::Exporter;
 use super::health::Health;
@@ -57,9 +59,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Answers `/metrics`, `/healthz`, `/readyz` and `grpc.health.v1` on `listener` until `stop`
-    /// is there.
-    pub async fn run(self, listener: TcpListener, stop: impl Future<Output = ()>) {
+    /// Answers `clients` on `/metrics`, `/healthz`, `/readyz` and `grpc.health.v1` until `stop` is
+    /// there.
+    pub async fn run<S, A>(
+        self,
+        mut clients: impl Stream<Item = io::Result<(S, A)>> + Unpin,
+        stop: impl Future<Output = ()>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let Server { exporter, health, readiness, places, refusals, clock } = self;
         let answers = Answers { exporter, readiness, health: health.server() };
         let mut connections = JoinSet::new();
@@ -70,7 +78,7 @@ impl Server {
             tokio::select! {
                 () = &mut stop => break,
                 Some(_) = connections.join_next() => {}
-                stream = accept(&listener, &mut seldom, &refusals) => {
+                stream = accept(&mut clients, &mut seldom, &refusals) => {
                     let activity = Arc::<Activity>::default();
                     let talk = converse(stream, answers.clone(), Arc::clone(&activity));
                     if places.take(activity, connections.spawn(talk)) {
@@ -79,17 +87,22 @@ impl Server {
                 }
             }
         }
-        drop(listener);
+        drop(clients);
         let finish = async { while connections.join_next().await.is_some() {} };
         let _ = timeout(GRACE, finish).await; // those still open are dropped with the set
     }
 }
 
-async fn accept(listener: &TcpListener, seldom: &mut Seldom, refusals: &Refusals) -> TcpStream {
+async fn accept<S, A>(
+    clients: &mut (impl Stream<Item = io::Result<(S, A)>> + Unpin),
+    seldom: &mut Seldom,
+    refusals: &Refusals,
+) -> S {
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream,
-            Err(error) => {
+        match clients.next().await {
+            Some(Ok((stream, _))) => return stream,
+            None => return pending().await,
+            Some(Err(error)) => {
                 refusals.count(Refusal::AcceptFailed);
                 if seldom.is_due() {
                     tracing::warn!(%error, "metrics: cannot accept connections");
@@ -100,7 +113,10 @@ async fn accept(listener: &TcpListener, seldom: &mut Seldom, refusals: &Refusals
     }
 }
 
-async fn converse(stream: TcpStream, answers: Answers, activity: Arc<Activity>) {
+async fn converse<S>(stream: S, answers: Answers, activity: Arc<Activity>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(|request: Request<_>| {
         let answering = activity.begin(request.version() == http::Version::HTTP_2);
         let answers = answers.clone();

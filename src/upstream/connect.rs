@@ -9,6 +9,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 
+use super::own::OwnAddresses;
 use super::resolver::LookupError;
 use super::settings::{Settings, Tls, Version};
 use crate::model::{Place, address};
@@ -52,13 +53,18 @@ pub enum ConnectError {
     Refused,
 }
 
-/// Connects to `endpoint` at one of its places, with TLS if the settings say so.
+/// Connects to `endpoint` at one of its places, unless that is `own`, with TLS if the settings say
+/// so.
 pub(super) async fn connect(
     endpoint: &str,
     place: &Place,
+    own: &OwnAddresses,
     settings: &Settings,
 ) -> Result<Io, ConnectError> {
     let stream = open(place).await.map_err(ConnectError::Nobody)?;
+    if matches!(&stream, Socket::Unix(stream) if own.are_reached_by(stream)) {
+        return Err(ConnectError::Own);
+    }
     if !Descriptors::now().spare(&stream, Purpose::Backend) {
         return Err(ConnectError::Descriptors);
     }

@@ -51,10 +51,19 @@ impl Dialer {
         Arc::clone(&self.beginning).acquire_owned().await.ok()
     }
 
+    /// Where no connection is to end.
+    pub(super) fn own(&self) -> &OwnAddresses {
+        &self.own
+    }
+
     /// All places of an endpoint.
     pub(super) async fn find(&self, endpoint: &str) -> Result<Found, ConnectError> {
         if let Some(path) = address::socket(endpoint) {
-            return Ok(Found::Socket(path.map_err(|_| ConnectError::Address)?.into()));
+            let path = path.map_err(|_| ConnectError::Address)?;
+            return match self.own.include_path(&path) {
+                true => Err(ConnectError::Own),
+                false => Ok(Found::Socket(path.into())),
+            };
         }
         let found = match (endpoint.parse::<SocketAddr>(), endpoint.rsplit_once(':')) {
             (Ok(address), _) => vec![address],

@@ -1,19 +1,28 @@
 //! Addresses that no request of a client may reach: those of this process' control and metrics.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::unix::fs::MetadataExt as _;
+
+use tokio::net::UnixStream;
+
+use crate::model::{Place, address};
 
 /// Where this process listens for operators.
 #[derive(Debug, Default)]
-pub struct OwnAddresses(Vec<SocketAddr>);
+pub struct OwnAddresses(Vec<Place>);
 
 impl OwnAddresses {
     /// These, as they are bound.
-    pub fn new(bound: impl IntoIterator<Item = SocketAddr>) -> OwnAddresses {
+    pub fn new(bound: impl IntoIterator<Item = Place>) -> OwnAddresses {
         OwnAddresses(bound.into_iter().collect())
     }
 
     /// Whether an endpoint is one of them whatever name servers say.
     pub fn are_meant_by(&self, endpoint: &str) -> bool {
+        if let Some(path) = address::socket(endpoint) {
+            return path.is_ok_and(|path| self.include_path(&path));
+        }
         let local = || {
             let (host, port) = endpoint.rsplit_once(':')?;
             let local = host.trim_end_matches('.').eq_ignore_ascii_case("localhost");
@@ -29,8 +38,34 @@ impl OwnAddresses {
 
     /// Whether a connection to `address` would end at one of them.
     pub fn include(&self, address: SocketAddr) -> bool {
-        self.0.iter().any(|own| reaches(address, *own, is_local))
+        self.0.iter().filter_map(Place::ip).any(|own| reaches(address, own, is_local))
     }
+
+    /// Whether `path` is one of them, through whatever links.
+    pub fn include_path(&self, path: &str) -> bool {
+        self.paths().any(|own| own == path || is_same_file(own, path))
+    }
+
+    /// Whether a connection that was made ends at one of them, whatever has become of paths and
+    /// links meanwhile: the system says who listens there, and where that was bound.
+    pub fn are_reached_by(&self, stream: &UnixStream) -> bool {
+        let Ok(peer) = stream.peer_addr() else { return false };
+        let bound = |own: &str| peer.as_pathname().is_some_and(|path| path.as_os_str() == own);
+        let listens = || stream.peer_cred().ok()?.pid()?.try_into().ok();
+        self.paths().any(bound) && listens() == Some(std::process::id())
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|own| match own {
+            Place::Unix(path) => Some(&**path),
+            Place::Ip(_) => None,
+        })
+    }
+}
+
+fn is_same_file(one: &str, other: &str) -> bool {
+    let id = |path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    id(one).is_some_and(|one| Some(one) == id(other))
 }
 
 /// Whether a connection to `address` ends at who listens on `bound`; `is_local` says whether an

@@ -90,7 +90,7 @@ impl Gateway {
                 let _ = stopped.await;
                 drop(ending);
             };
-            api.run(listener, stopped).await
+            api.run(crate::support::clients(listener), stopped).await
         });
         tokio::spawn(async move {
             health.follow(&["", NAME], readiness, async { drop(ended.await) }).await;

@@ -12,7 +12,13 @@ pub mod process;
 pub mod prometheus;
 pub mod raw;
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::{Stream, StreamExt as _};
 
 /// The service of the tests' backends.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
@@ -30,6 +36,17 @@ pub async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
         assert!(begun.elapsed() < PATIENCE, "still not so: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Who comes to `listener`, as servers for operators take them.
+pub fn clients(
+    listener: TcpListener,
+) -> impl Stream<Item = io::Result<(TcpStream, Option<SocketAddr>)>> + Unpin + Send {
+    TcpListenerStream::new(listener).map(|stream| {
+        let stream = stream?;
+        let address = stream.peer_addr().ok();
+        Ok((stream, address))
+    })
 }
 
 /// What `future` gives, which must not take forever.

@@ -165,7 +165,7 @@ impl Gateway {
             refusals: Arc::default(),
             clock: Clock::start(),
         };
-        let served = tokio::spawn(server.run(listener, stopped));
+        let served = tokio::spawn(server.run(crate::support::clients(listener), stopped));
         Gateway { address, services, worker, readiness, stop, served }
     }
 

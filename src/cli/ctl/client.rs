@@ -10,7 +10,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::Error;
 use crate::control::{BY, proto};
-use crate::model::GrpcCode;
+use crate::model::{GrpcCode, address};
 use proto::control_client::ControlClient;
 
 /// The largest answer that is read: a service of ten thousand backends, each with all there is to
@@ -38,6 +38,18 @@ impl Interceptor for Signed {
     }
 }
 
+/// Where `control` says that the API is.
+fn endpoint(control: &str) -> Option<Endpoint> {
+    if let Some(path) = address::socket(control) {
+        return Endpoint::from_shared(format!("unix:{}", path.ok()?)).ok();
+    }
+    let with_scheme =
+        if control.contains("://") { control.to_owned() } else { format!("http://{control}") };
+    let endpoint = Endpoint::from_shared(with_scheme).ok()?;
+    let uri = endpoint.uri();
+    (uri.scheme_str() == Some("http") && uri.host().is_some()).then_some(endpoint)
+}
+
 impl Client {
     /// Connects; `by` is who the log is to name, as far as that can be said in a header.
     pub(super) async fn connect(
@@ -45,14 +57,7 @@ impl Client {
         timeout: Duration,
         by: Option<&str>,
     ) -> Result<Client, Error> {
-        let with_scheme =
-            if control.contains("://") { control.to_owned() } else { format!("http://{control}") };
-        let bad = || Error::Address(control.to_owned());
-        let endpoint = Endpoint::from_shared(with_scheme).map_err(|_| bad())?;
-        let uri = endpoint.uri();
-        if uri.scheme_str() != Some("http") || uri.host().is_none() {
-            return Err(bad());
-        }
+        let endpoint = endpoint(control).ok_or_else(|| Error::Address(control.to_owned()))?;
         let endpoint = endpoint
             .connect_timeout(timeout)
             .http2_keep_alive_interval(Duration::from_secs(10))

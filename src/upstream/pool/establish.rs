@@ -135,7 +135,8 @@ impl Pool {
         place: Place,
         why: Rc<Cell<Closed>>,
     ) -> Result<Ready, ConnectError> {
-        let io = connect(self.endpoint.address(), &place, &self.settings).await?;
+        let (endpoint, own) = (self.endpoint.address(), self.dialer.own());
+        let io = connect(endpoint, &place, own, &self.settings).await?;
         let limits = Arc::clone(&self.settings.limits);
         let codec = match self.settings.version {
             Version::Http1 => Codec::http1_client(limits),

@@ -1,6 +1,7 @@
 //! Unix sockets: backends at them, and clients.
 
 mod listeners;
+mod operators;
 
 use std::fmt::Write as _;
 use std::path::Path;

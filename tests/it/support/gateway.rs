@@ -88,19 +88,19 @@ impl Gateway {
     }
 
     pub async fn control(&self) -> Control {
-        Control::connect(self.inner.control()).await
+        Control::connect(self.control_address()).await
     }
 
     pub fn control_address(&self) -> SocketAddr {
-        self.inner.control()
+        self.inner.control().ip().unwrap()
     }
 
     pub fn metrics_address(&self) -> SocketAddr {
-        self.inner.metrics()
+        self.inner.metrics().ip().unwrap()
     }
 
     pub async fn metrics(&self) -> Page {
-        scrape(self.inner.metrics()).await
+        scrape(self.metrics_address()).await
     }
 
     /// Waits until every gauge of what goes on says that nothing does.

@@ -47,7 +47,7 @@ async fn connect(path: &Path) -> Client {
 }
 
 /// Sends `request` and reads until the gateway closes the connection.
-async fn exchange(path: &Path, request: &str) -> String {
+pub async fn exchange(path: &Path, request: &str) -> String {
     let mut socket = UnixStream::connect(path).await.unwrap();
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
