@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::Plan;
 use crate::model::Place;
 use crate::net::{Descriptors, SocketFile, WorkerHandle};
-use crate::service::{Environment, Registry};
+use crate::service::{Builders, Environment, Registry};
 use crate::telemetry::{
     Certificates, Exporter, Readiness, RefusedConnections, Reloads, WorkerMetrics,
 };
@@ -224,6 +224,7 @@ fn environment(plan: &Plan) -> Environment {
         workers: plan.workers,
         runtime: Handle::current(),
         tasks: Arc::default(),
+        builders: Builders::default(),
         clock: Clock::start(),
         seed: fastrand::u64(..),
     }

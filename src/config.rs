@@ -39,7 +39,7 @@ pub use watch::Watch;
 
 use crate::model::{Place, RouteTable, address};
 use crate::net::ListenerSpec;
-use crate::service::ServiceSpec;
+use crate::service::ServiceConfig;
 use crate::telemetry::log;
 use crate::upstream::OwnAddresses;
 use files::Files;
@@ -81,7 +81,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     let own = OwnAddresses::new([control.address.clone(), metrics.address.clone()]);
     let service = |entry| service::service(entry, &own, files, problems);
     let services = entries.iter().filter_map(service);
-    let services: Vec<ServiceSpec> = services.collect();
+    let services: Vec<ServiceConfig> = services.collect();
     let routes = routes(&mut fields, entries, problems);
     let mut drain_timeout = Duration::from_secs(30);
     let some_time = duration(Duration::ZERO..=Duration::from_secs(86_400));

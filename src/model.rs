@@ -26,6 +26,7 @@ pub mod units;
 pub mod version;
 mod window;
 
+pub use address::Address;
 pub use certificate::Certificate;
 pub use copied::{Copied, CopyCounts};
 pub use counter::WorkerCounter;

@@ -4,17 +4,22 @@
 //! operators want and publishes it as one immutable [`Snapshot`] for the data path and one
 //! [`ServiceView`] for people. Both are read without waiting for the writer.
 
+mod builders;
 mod change;
 mod counts;
 mod departed;
+mod desired;
 mod environment;
 mod handle;
 mod history;
+mod membership;
 mod methods;
+mod observed;
 mod overridden;
 mod overrides;
 mod past;
 mod recent;
+mod record;
 mod registry;
 mod rejections;
 mod routing;
@@ -23,25 +28,31 @@ mod spec;
 mod split;
 mod splits;
 mod stamp;
+mod standing;
 mod view;
 mod writer;
 
+pub use builders::Builders;
 pub use change::{CONFIGURED, Change, ChangeError, Conditions};
 pub use counts::{CountSettings, ServiceCounts};
 pub use environment::Environment;
 pub use handle::{Beginning, Service, SnapshotCache};
 pub use history::Since;
+pub use membership::{Intent, Layer, Wanted};
 pub use methods::{MethodTable, OTHER_METHOD};
 pub use overridden::{Overridden, OverrideKind, Setting};
 pub use recent::Recent;
+pub use record::{ChangeRecord, Subject};
 pub use registry::{Counted, Registry};
 pub use rejections::Rejections;
 pub use routing::{Routing, RoutingCache};
 pub use snapshot::Snapshot;
 pub use spec::{
-    Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, PRECONNECT, ServiceSpec, UpstreamProtocol,
+    Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, PRECONNECT, ServiceConfig, ServiceSpec,
+    UpstreamProtocol,
 };
 pub use split::{ShareView, SplitChange, SplitError, SplitView};
 pub use splits::Splits;
-pub use stamp::Stamp;
-pub use view::{BackendState, BackendView, ServiceView};
+pub use stamp::{Author, Stamp};
+pub use standing::{BackendState, Reason, Standing};
+pub use view::{BackendView, ServiceView};

@@ -87,11 +87,7 @@ fn backends(view: &ServiceView) -> Vec<BackendSample> {
         let at = *by_address.entry(gone.endpoint.address()).or_insert(samples.len());
         match samples.get_mut(at) {
             Some(newer) => newer.before.push(Arc::clone(&gone.endpoint)),
-            None => samples.push(BackendSample {
-                effective_weight: 0,
-                up: Some(false),
-                ..sample(view, gone)
-            }),
+            None => samples.push(sample(view, gone)),
         }
     }
     for gone in view.past.iter().rev() {
@@ -119,12 +115,13 @@ fn left(view: &ServiceView, endpoint: &Arc<Endpoint>) -> BackendSample {
 
 fn sample(view: &ServiceView, backend: &BackendView) -> BackendSample {
     let now = view.now();
+    let standing = backend.standing(now);
     BackendSample {
         endpoint: Arc::clone(&backend.endpoint),
         before: Vec::new(),
         ewma: view.ewma.clone(),
-        effective_weight: backend.effective_weight(),
-        up: match backend.state(now) {
+        effective_weight: standing.weight,
+        up: match standing.state {
             BackendState::Ready => Some(true),
             BackendState::Connecting | BackendState::Draining => Some(false),
             BackendState::Idle => None,

@@ -143,15 +143,16 @@ fn log_routes(changes: &RouteChanges<'_>) {
 /// The routing of `plan`. Services that run already go on, as it has them now.
 pub(super) async fn routing(registry: &Registry, environment: &Environment, plan: Plan) -> Routing {
     let mut services = Vec::with_capacity(plan.services.len());
-    for spec in plan.services {
-        services.push(match registry.get(&spec.name) {
+    for config in plan.services {
+        services.push(match registry.get(&config.spec.name) {
             Some(service) => {
-                service.configure(spec).await;
+                service.configure(config).await;
                 service
             }
             None => {
-                let beginning = registry.beginning(&spec.name);
-                Service::start_with(beginning, spec, environment)
+                let (beginning, own) = (registry.beginning(&config.spec.name), environment.clone());
+                let start = move || Service::start_with(beginning, config, &own);
+                environment.builders.run(start).await
             }
         });
     }

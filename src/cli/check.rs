@@ -78,7 +78,7 @@ fn verdict(path: &Path, report: &Report) -> String {
 fn summary(path: &Path, plan: &Plan) -> String {
     let mut out = String::new();
     let listeners: Vec<String> = plan.listeners.iter().map(listener).collect();
-    let endpoints = plan.services.iter().map(|service| service.endpoints.len()).sum();
+    let endpoints = plan.services.iter().map(|service| service.members.len()).sum();
     let services = counted(plan.services.len(), "service");
     let lines = [
         ("listens on", listeners.join(", ")),

@@ -55,6 +55,9 @@ pub struct Args {
     /// Who the log and `backends` are to name for changes, beside the address [default: $USER]
     #[arg(long, global = true, value_name = "NAME", env = "EQUIPOISE_BY", hide_env_values = true)]
     by: Option<String>,
+    /// Why: kept by the log and by `backends --output json` beside who made the change
+    #[arg(long, global = true, value_name = "TEXT")]
+    reason: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -178,7 +181,8 @@ pub async fn run(args: Args) -> Result<Outcome, Error> {
 pub async fn execute(args: Args, out: &mut dyn Write, screen: Screen) -> Result<Outcome, Error> {
     let client = {
         let by = args.by.or_else(|| std::env::var("USER").ok());
-        client::Client::connect(&args.control, args.timeout, by.as_deref()).await?
+        let reason = args.reason.as_deref();
+        client::Client::connect(&args.control, args.timeout, by.as_deref(), reason).await?
     };
     let mut session = Session { client, output: args.output, screen, out };
     let session = &mut session;

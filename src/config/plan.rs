@@ -10,7 +10,7 @@ use super::files::Sources;
 use super::report::Finding;
 use crate::model::{Certificate, Place, RouteTable};
 use crate::net::ListenerSpec;
-use crate::service::{CountSettings, ServiceSpec};
+use crate::service::{CountSettings, ServiceConfig};
 use crate::telemetry::MetricsSettings;
 
 /// Everything a gateway is started with.
@@ -25,7 +25,7 @@ pub struct Plan {
     /// Where metrics are served.
     pub metrics: MetricsPlan,
     /// The services; routes speak of them by index.
-    pub services: Vec<ServiceSpec>,
+    pub services: Vec<ServiceConfig>,
     /// The routes.
     pub routes: Arc<RouteTable>,
     /// Who is asked for names; the servers of the system if there are none here.

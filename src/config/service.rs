@@ -11,9 +11,10 @@ use super::report::{Problems, Span};
 use super::{limits, tls};
 use crate::balance::POLICIES;
 use crate::http2::Limits;
-use crate::model::{ParamValue, address};
+use crate::model::{Address, ParamValue};
 use crate::service::{
-    Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, PRECONNECT, ServiceSpec, UpstreamProtocol,
+    Balancer, Layer, MAX_BACKENDS, MAX_WEIGHT, PRECONNECT, ServiceConfig, ServiceSpec,
+    UpstreamProtocol,
 };
 use crate::upstream::{self, OwnAddresses};
 
@@ -31,7 +32,7 @@ pub fn service(
     own: &OwnAddresses,
     files: &Files,
     problems: &Problems,
-) -> Option<ServiceSpec> {
+) -> Option<ServiceConfig> {
     if !is_name(&entry.key) {
         let message = format!("`{}` is not a name for a service", entry.key.escape_debug());
         problems.error(entry.span, message, HELP_NAME);
@@ -62,9 +63,10 @@ pub fn service(
     let protocol = protocol.unwrap_or_default();
     let upstream = settings(&mut fields, protocol, files, problems);
     if upstream.tls.as_ref().is_some_and(|tls| tls.server_name.is_none())
-        && let Some(unnamed) = endpoints.iter().find(|it| address::socket(&it.address).is_some())
+        && let Some(unnamed) =
+            endpoints.iter().map(|(address, _)| address).find(|it| it.is_socket())
     {
-        let message = format!("no certificate can bear the name of `{}`", unnamed.address);
+        let message = format!("no certificate can bear the name of `{unnamed}`");
         let help = "add `server_name: orders.internal` to `tls`, as the certificate has it";
         problems.error(entry.span, message, help);
     }
@@ -73,19 +75,19 @@ pub fn service(
     let mut preconnect = PRECONNECT;
     fields.set("preconnect", &mut preconnect, count(0..=MAX_BACKENDS as u64));
     fields.finish();
-    if !endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint.weight == 0) {
+    if !endpoints.is_empty() && endpoints.iter().all(|(_, weight)| *weight == 0) {
         let message = format!("all endpoints of `{}` have weight 0", entry.key);
         problems.warn(entry.span, message, "its requests fail until a weight is raised");
     }
-    Some(ServiceSpec {
+    let spec = ServiceSpec {
         name: (&*entry.key).into(),
         protocol,
         balancer: balancer?,
-        endpoints,
         streams,
         preconnect,
         upstream,
-    })
+    };
+    Some(ServiceConfig { spec, members: Layer::of(endpoints) })
 }
 
 fn is_name(name: &str) -> bool {
@@ -130,8 +132,8 @@ fn settings(
     settings
 }
 
-fn endpoints(items: &[Node], own: &OwnAddresses, problems: &Problems) -> Vec<EndpointSpec> {
-    let mut seen: HashMap<String, Span> = HashMap::new();
+fn endpoints(items: &[Node], own: &OwnAddresses, problems: &Problems) -> Vec<(Address, u32)> {
+    let mut seen: HashMap<Address, Span> = HashMap::new();
     let mut endpoints = Vec::with_capacity(items.len());
     for item in items {
         let mut fields = Fields::or_short(item, "address", problems);
@@ -140,21 +142,21 @@ fn endpoints(items: &[Node], own: &OwnAddresses, problems: &Problems) -> Vec<End
         fields.set("weight", &mut weight, count(0..=u64::from(MAX_WEIGHT)));
         fields.finish();
         let parsed =
-            node.and_then(|node| scalar(node, problems, address::endpoint).zip(Some(node.span)));
+            node.and_then(|node| scalar(node, problems, Address::parse).zip(Some(node.span)));
         let Some((address, span)) = parsed else {
             continue;
         };
-        if let Some(first) = seen.get(&address::identity(&address)) {
+        if let Some(first) = seen.get(&address) {
             let message = format!("`{address}` is listed twice");
             problems.error_again(span, message, *first);
             continue;
         }
-        if own.are_meant_by(&address) {
+        if own.are_meant_by(address.as_str()) {
             let message = format!("`{address}` is this gateway's own control API or metrics");
             problems.warn(span, message, "no connection is made to it: name a backend");
         }
-        seen.insert(address::identity(&address), span);
-        endpoints.push(EndpointSpec { address, weight });
+        seen.insert(address.clone(), span);
+        endpoints.push((address, weight));
     }
     endpoints
 }

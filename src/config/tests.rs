@@ -79,6 +79,7 @@ fn the_full_example_states_the_defaults() {
     assert_eq!(full.worker_buffer, minimal.worker_buffer);
     assert_eq!(full.flow_pause, minimal.flow_pause);
     let (given, default) = (&full.services[0], &minimal.services[0]);
+    let (given, default) = (&given.spec, &default.spec);
     assert_eq!(given.protocol, default.protocol);
     assert_eq!(given.balancer.policy, default.balancer.policy);
     let without_tls = format!("{:?}", default.upstream);
@@ -154,7 +155,7 @@ fn values_arrive_in_the_plan() {
     assert_eq!(*plan.listeners[1].limits, Limits::internal());
     assert_eq!(plan.log.format, LogFormat::Json);
     assert_eq!(plan.metrics.address.to_string(), "0.0.0.0:9901");
-    let names: Vec<&str> = plan.services.iter().map(|s| s.name.as_str()).collect();
+    let names: Vec<&str> = plan.services.iter().map(|s| s.spec.name.as_str()).collect();
     assert_eq!(names, ["orders", "catalog"]);
     let find = |authority: &str, path: &str| {
         let (authority, path) = (authority.as_bytes(), path.as_bytes());
@@ -168,9 +169,9 @@ fn values_arrive_in_the_plan() {
     assert_eq!(find("www.shop.example", "/shop.Catalog/Find"), Some(1));
     assert_eq!(find("www.shop.example", "/shop.Orders/Get"), None);
     let full = parse(FULL, pki().path()).unwrap();
-    assert_eq!(full.services[0].endpoints[0].weight, 3);
-    assert_eq!(full.services[0].endpoints[1].weight, 1);
-    assert!(full.services[1].upstream.tls.as_ref().unwrap().server_name.is_some());
+    let weights: Vec<_> = full.services[0].members.iter().map(|(_, it)| it.weight).collect();
+    assert_eq!(weights[..2], [Some(3), Some(1)]);
+    assert!(full.services[1].spec.upstream.tls.as_ref().unwrap().server_name.is_some());
     let config = full.listeners[1].tls.as_ref().unwrap();
     assert_eq!(config.config().alpn_protocols, [&b"h2"[..], b"http/1.1"]);
 }

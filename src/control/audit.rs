@@ -1,33 +1,38 @@
-//! Who asks for changes, and lines in the log for those that never came to a service's writer, which
-//! logs all others.
+//! Who asks for changes, and records of those that never came to a service's writer, which has those
+//! of all others.
 
 use tonic::Request;
 
 use super::limit::Caller;
 use crate::model::Peer;
-use crate::service::Change;
+use crate::service::{Author, Change, ChangeRecord, Stamp, Subject};
 
 /// Metadata of a call: who makes it, in their own words.
 pub const BY: &str = "equipoise-by";
+/// Metadata of a call: why, in their own words.
+pub const REASON: &str = "equipoise-reason";
 /// Of these words so many characters are kept.
 const MAX_BY: usize = 64;
+const MAX_REASON: usize = 256;
 
-/// What the log calls who has asked: the address, and then what nobody has verified.
-pub(super) fn who<T>(request: &Request<T>) -> String {
+/// Who asks: the address, and then what nobody has verified.
+pub(super) fn who<T>(request: &Request<T>) -> Author {
     let peer = match request.extensions().get() {
         Some(Caller(Some(address))) => address.to_string(),
         Some(Caller(None)) => Peer::Unix.to_string(),
         None => "unknown peer".to_owned(),
     };
-    let said = request.metadata().get(BY).and_then(|said| said.to_str().ok());
-    match said.map(str::trim).filter(|said| !said.is_empty()) {
-        Some(said) => format!("{peer} ({said:.MAX_BY$})"),
-        None => peer,
-    }
+    let said = |key: &str, most: usize| {
+        let said = request.metadata().get(key).and_then(|said| said.to_str().ok());
+        let said = said.map(str::trim).filter(|said| !said.is_empty());
+        said.map(|said| said.chars().take(most).collect::<String>().into())
+    };
+    let (actor, reason) = (said(BY, MAX_BY), said(REASON, MAX_REASON));
+    Author { peer: peer.into(), actor, reason }
 }
 
 /// Says that a change was refused.
-pub(super) fn refused(service: &str, by: &str, change: &Change, error: &str) {
-    let service: String = service.chars().take(64).collect();
-    tracing::warn!(service, by, %change, error, "change refused");
+pub(super) fn refused(service: &str, by: &Author, change: &Change, error: &str) {
+    let subject = Subject::service(service);
+    ChangeRecord::refused(Stamp::now(by), subject, change, error, None).log();
 }

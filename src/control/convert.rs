@@ -7,20 +7,23 @@ use super::policy::settings_of;
 use super::proto;
 use crate::model::{RejectTotals, Rejected, Time};
 use crate::service::{
-    BackendState, BackendView, ChangeError, EndpointSpec, Rejections, ServiceView, Since,
+    BackendState, BackendView, ChangeError, EndpointSpec, Rejections, ServiceView, Since, Standing,
 };
 
 pub(super) fn summary(view: &ServiceView) -> proto::ServiceSummary {
-    let count = |wanted: fn(&BackendView) -> bool| {
-        u32::try_from(view.backends.iter().filter(|b| wanted(b)).count()).unwrap_or(u32::MAX)
+    let now = view.now();
+    let standings: Vec<Standing> = view.backends.iter().map(|it| it.standing(now)).collect();
+    let count = |wanted: fn(&Standing) -> bool| {
+        u32::try_from(standings.iter().filter(|it| wanted(it)).count()).unwrap_or(u32::MAX)
     };
     proto::ServiceSummary {
         name: view.spec.name.clone(),
         policy: view.spec.balancer.policy.into(),
         revision: view.revision,
+        generation: view.generation,
         backends: count(|_| true),
-        eligible_backends: count(|backend| backend.effective_weight() > 0),
-        draining_backends: count(|backend| backend.drained),
+        eligible_backends: count(|standing| standing.weight > 0),
+        draining_backends: count(|standing| standing.state == BackendState::Draining),
         overrides: u32::try_from(view.overrides.len()).unwrap_or(u32::MAX),
         policy_settings: Some(settings_of(&view.spec.balancer)),
         recent_requests: view.recent.requests,
@@ -42,11 +45,12 @@ pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto
     }
     let since = |b: &BackendView| view.since(revision, b).map(|counted| since(revision, counted));
     let now = view.now();
-    let backend = |b: &BackendView| proto::Backend {
+    let backend = |b: &BackendView, standing: Standing| proto::Backend {
         address: b.endpoint.address().into(),
-        weight: b.weight,
-        effective_weight: b.effective_weight(),
-        state: state(b.state(now)).into(),
+        weight: b.wanted.weight,
+        effective_weight: standing.weight,
+        state: state(standing.state).into(),
+        state_reason: standing.reason.name().into(),
         in_flight: b.endpoint.load().calls(),
         ewma_seconds: view.ewma_seconds(b),
         requests: b.endpoint.requests(),
@@ -68,7 +72,8 @@ pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto
         name: view.spec.name.clone(),
         policy: view.spec.balancer.policy.into(),
         revision: view.revision,
-        backends: view.backends.iter().map(backend).collect(),
+        generation: view.generation,
+        backends: view.backends.iter().map(|b| backend(b, b.standing(now))).collect(),
         overrides: view.overrides.iter().map(overridden).collect(),
         policy_settings: Some(settings_of(&view.spec.balancer)),
         recent_requests: view.recent.requests,

@@ -4,6 +4,7 @@ use tonic::Status;
 use tracing::Level;
 
 use super::proto;
+use crate::service::Author;
 use crate::telemetry::log::{self, Filter};
 
 /// Goes back to what was configured.
@@ -21,8 +22,9 @@ pub(super) fn get() -> Result<proto::LogLevel, Status> {
     Ok(proto::LogLevel { level: now.to_string(), configured: configured.to_string() })
 }
 
-pub(super) fn set(by: &str, text: &str) -> Result<proto::LogLevel, Status> {
+pub(super) fn set(by: &Author, text: &str) -> Result<proto::LogLevel, Status> {
     let (before, configured) = filters()?;
+    let by = by.to_string();
     let wanted = match text.trim() {
         CONFIGURED => Ok(configured),
         "" => Err("no level is given".to_owned()),

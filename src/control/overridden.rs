@@ -20,8 +20,9 @@ pub(super) fn overridden(one: &Overridden) -> proto::Override {
         weight: wanted.as_ref().and_then(weight),
         configured_policy: configured.as_ref().and_then(balancer).map(policy),
         policy: wanted.as_ref().and_then(balancer).map(policy),
-        by: stamp.by.as_ref().into(),
+        by: stamp.by.to_string(),
         at: Some(stamp.at.into()),
+        reason: stamp.by.reason.as_deref().unwrap_or_default().into(),
     }
 }
 

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use super::watch::Feed;
 use super::{audit, convert, policy, proto, split};
 use crate::model::nearest;
-use crate::service::{Change, Conditions, Registry, Service, SplitChange};
+use crate::service::{Author, Change, Conditions, Registry, Service, SplitChange};
 
 /// Streams of WatchService that may be open at a time.
 const MAX_WATCHERS: usize = 1000;
@@ -40,7 +40,7 @@ impl Control {
 
     async fn change(
         &self,
-        by: String,
+        by: Author,
         service: &str,
         change: Change,
         conditions: Conditions,

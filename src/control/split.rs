@@ -3,7 +3,7 @@
 use tonic::Status;
 
 use super::proto;
-use crate::service::{Registry, ShareView, SplitChange, SplitError, SplitView, Stamp};
+use crate::service::{Author, Registry, ShareView, SplitChange, SplitError, SplitView};
 
 /// All splits of several services.
 pub(super) fn list(registry: &Registry) -> proto::ListSplitsResponse {
@@ -16,21 +16,15 @@ pub(super) fn get(registry: &Registry, route: &str) -> Result<proto::Split, Stat
     registry.routing().splits.view(route).map(split).map_err(|error| refusal(&error))
 }
 
-/// Makes a change and says the new revision. No change goes without its line in the log.
+/// Makes a change and says the new revision.
 pub(super) fn change(
     registry: &Registry,
     route: &str,
     change: &SplitChange,
     expected: Option<u64>,
-    by: &str,
+    by: &Author,
 ) -> Result<u64, Status> {
-    let result = registry.change_split(route, change, expected, &Stamp::now(by));
-    let route: String = route.chars().take(128).collect();
-    match &result {
-        Ok(revision) => tracing::info!(route, by, %change, revision, "change made"),
-        Err(error) => tracing::warn!(route, by, %change, %error, "change refused"),
-    }
-    result.map_err(|error| refusal(&error))
+    registry.change_split(route, change, expected, by).map_err(|error| refusal(&error))
 }
 
 fn split(view: SplitView) -> proto::Split {

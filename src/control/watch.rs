@@ -75,7 +75,7 @@ impl Feed {
                 return;
             }
             tokio::select! {
-                changed = views.wait_for(|now| now.revision != view.revision) => {
+                changed = views.wait_for(|now| now.generation != view.generation) => {
                     if changed.is_err() {
                         return;
                     }

@@ -1,10 +1,12 @@
 //! Addresses as people write them.
 
+mod endpoint;
 mod socket;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Place;
+pub use endpoint::Address;
 
 pub use socket::socket;
 

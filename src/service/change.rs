@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use super::overrides::{Overrides, key};
-use super::{Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, ServiceSpec, Stamp};
-use crate::model::{LISTED, ParamValue, address, listed as list};
+use super::membership::Layer;
+use super::overrides::Overrides;
+use super::{Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, Stamp};
+use crate::model::{Address, LISTED, ParamValue, listed as list};
 
 /// How much of a name an error message shows: it travels in a header.
 const LISTED_CHARS: usize = 64;
@@ -92,10 +93,12 @@ pub enum ChangeError {
 /// A service as a change finds it.
 #[derive(Clone, Copy)]
 pub(super) struct Current<'a> {
-    /// As the configuration has it.
-    pub(super) spec: &'a ServiceSpec,
+    /// The service's name.
+    pub(super) service: &'a str,
+    /// What the layers below the operators' say.
+    pub(super) below: &'a Layer,
     /// The addresses of its backends.
-    pub(super) backends: &'a [&'a str],
+    pub(super) backends: &'a [&'a Address],
     /// Who wants the change.
     pub(super) stamp: &'a Stamp,
 }
@@ -129,20 +132,21 @@ impl Current<'_> {
         weights: &BTreeMap<String, u32>,
         overrides: &mut Overrides,
     ) -> Vec<String> {
-        let mut wrong = self.unknown(weights.keys());
+        let (known, mut wrong) = self.find(weights.keys());
         if weights.is_empty() {
             wrong.push("no weights given: name at least one backend".into());
         }
         wrong.extend(too_heavy(weights.iter().map(|(address, weight)| (&**address, *weight))));
-        for (address, weight) in weights {
+        for (address, weight) in known.iter().zip(weights.values()) {
             overrides.set_weight(address, *weight, self.stamp);
         }
         wrong
     }
 
     fn drain(self, address: &String, drained: bool, overrides: &mut Overrides) -> Vec<String> {
-        overrides.drain(address, drained, self.stamp);
-        self.unknown([address])
+        let (known, wrong) = self.find([address]);
+        known.iter().for_each(|address| overrides.drain(address, drained, self.stamp));
+        wrong
     }
 
     fn add(self, backends: &[EndpointSpec], overrides: &mut Overrides) -> Vec<String> {
@@ -155,20 +159,20 @@ impl Current<'_> {
             wrong.push(format!("{all} backends would be more than the {MAX_BACKENDS} allowed"));
             return wrong;
         }
-        let mut known: HashSet<String> = self.backends.iter().map(|a| key(a)).collect();
-        let mut again = Vec::new();
-        for EndpointSpec { address, .. } in backends {
-            match address::endpoint(address) {
+        let mut known: HashSet<Address> = self.backends.iter().copied().cloned().collect();
+        let (mut added, mut again) = (Vec::new(), Vec::new());
+        for EndpointSpec { address: text, weight } in backends {
+            match Address::parse(text) {
                 Err(message) => wrong.push(message.chars().take(256).collect()),
-                Ok(_) if !known.insert(key(address)) => again.push(clip(address)),
-                Ok(_) => {}
+                Ok(address) if !known.insert(address.clone()) => again.push(clip(text)),
+                Ok(address) => added.push((address, *weight)),
             }
         }
         wrong.truncate(LISTED);
-        overrides.add(self.spec, backends, self.stamp);
+        overrides.add(self.below, &added, self.stamp);
         if !again.is_empty() {
             let again = list(again);
-            wrong.push(format!("service `{}` would have {again} twice", self.spec.name));
+            wrong.push(format!("service `{}` would have {again} twice", self.service));
         }
         wrong.extend(too_heavy(backends.iter().map(|b| (&*b.address, b.weight))));
         wrong
@@ -178,8 +182,9 @@ impl Current<'_> {
         if addresses.is_empty() {
             return vec!["no addresses given: name at least one backend".into()];
         }
-        overrides.remove(self.spec, addresses, self.stamp);
-        self.unknown(addresses)
+        let (known, wrong) = self.find(addresses);
+        overrides.remove(self.below, &known, self.stamp);
+        wrong
     }
 
     fn reset(self, addresses: &[String], overrides: &mut Overrides) -> Vec<String> {
@@ -187,16 +192,21 @@ impl Current<'_> {
             *overrides = Overrides::default();
             return Vec::new();
         }
-        overrides.forget(addresses);
-        let removed: HashSet<String> = self.removed().map(key).collect();
-        self.unknown(addresses.iter().filter(|address| !removed.contains(&key(address))))
+        let parsed = addresses.iter().map(|text| (text, Address::parse(text)));
+        let (removed, others): (Vec<_>, Vec<_>) = {
+            let removed: HashSet<&Address> = self.removed().collect();
+            parsed.partition(|(_, address)| address.as_ref().is_ok_and(|a| removed.contains(a)))
+        };
+        let (mut known, wrong) = self.find(others.iter().map(|(text, _)| *text));
+        known.extend(removed.into_iter().filter_map(|(_, address)| address.ok()));
+        overrides.forget(&known);
+        wrong
     }
 
-    /// Those of the configuration that operators have removed.
-    fn removed(&self) -> impl Iterator<Item = &str> {
-        let here: HashSet<String> = self.backends.iter().map(|a| key(a)).collect();
-        let configured = self.spec.endpoints.iter().map(|endpoint| &*endpoint.address);
-        configured.filter(move |address| !here.contains(&key(address)))
+    /// Those of the layers below that operators have removed.
+    fn removed(&self) -> impl Iterator<Item = &Address> {
+        let here: HashSet<&Address> = self.backends.iter().copied().collect();
+        self.below.iter().map(|(address, _)| address).filter(move |address| !here.contains(address))
     }
 
     fn set_policy(
@@ -223,24 +233,33 @@ impl Current<'_> {
         Vec::new()
     }
 
-    /// What is to be said of addresses that the service does not have.
-    fn unknown<'a>(self, addresses: impl IntoIterator<Item = &'a String>) -> Vec<String> {
-        let known: HashSet<String> = self.backends.iter().map(|a| key(a)).collect();
-        let unknown = addresses.into_iter().filter(|address| !known.contains(&key(address)));
-        let unknown: Vec<String> = unknown.map(|address| clip(address)).collect();
-        if unknown.is_empty() {
-            return Vec::new();
+    /// The addresses of the service that are named, and what is to be said of others, if there are
+    /// any.
+    fn find<'t>(self, texts: impl IntoIterator<Item = &'t String>) -> (Vec<Address>, Vec<String>) {
+        let here: HashSet<&Address> = self.backends.iter().copied().collect();
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for text in texts {
+            match Address::parse(text) {
+                Ok(address) if here.contains(&address) => known.push(address),
+                _ => unknown.push(clip(text)),
+            }
         }
+        let wrong = if unknown.is_empty() { Vec::new() } else { self.unknown(unknown) };
+        (known, wrong)
+    }
+
+    /// What is to be said of addresses that the service does not have.
+    fn unknown(self, unknown: Vec<String>) -> Vec<String> {
         let has = match self.backends {
             [] => "none".into(),
-            backends => list(backends.iter().map(|address| clip(address)).collect()),
+            backends => list(backends.iter().map(|address| clip(address.as_str())).collect()),
         };
-        let removed: Vec<String> = self.removed().map(clip).collect();
+        let removed: Vec<String> = self.removed().map(|address| clip(address.as_str())).collect();
         let removed = match &*removed {
             [] => String::new(),
             _ => format!("; operators have removed {}", list(removed)),
         };
-        let (service, unknown) = (&self.spec.name, list(unknown));
+        let (service, unknown) = (self.service, list(unknown));
         vec![format!("service `{service}` has no backend {unknown}; it has {has}{removed}")]
     }
 }

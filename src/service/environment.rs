@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::runtime;
 
+use super::Builders;
 use crate::clock::Clock;
 use crate::model::stable_hash;
 use crate::tasks::Tasks;
@@ -17,6 +18,8 @@ pub struct Environment {
     pub runtime: runtime::Handle,
     /// Who sees their writers end.
     pub tasks: Arc<Tasks>,
+    /// Where their pickers are built.
+    pub builders: Builders,
     /// What tells the time, here and for the workers.
     pub clock: Clock,
     /// What each draws follows from this and its name.
@@ -39,7 +42,8 @@ mod tests {
         let of = |seed, service| {
             let runtime = runtime::Handle::current();
             let (tasks, clock) = (Arc::default(), Clock::start());
-            let environment = Environment { workers: 1, runtime, tasks, clock, seed };
+            let builders = Builders::in_place();
+            let environment = Environment { workers: 1, runtime, tasks, builders, clock, seed };
             environment.rng(service).u64(..)
         };
         assert_eq!(of(1, "orders"), of(1, "orders"));

@@ -10,7 +10,8 @@ use super::past::Retention;
 use super::view::ServiceView;
 use super::writer::{Asked, Command, Writer};
 use super::{
-    CountSettings, Environment, MethodTable, Rejections, ServiceCounts, ServiceSpec, Snapshot,
+    Author, CountSettings, Environment, MethodTable, Rejections, ServiceConfig, ServiceCounts,
+    Snapshot,
 };
 use crate::model::{CopyCounts, Endpoint, WorkerCounter};
 use crate::tasks::{Task, lasting};
@@ -55,22 +56,23 @@ impl Beginning {
 }
 
 impl Service {
-    /// Starts the service that `spec` describes.
-    pub fn start(spec: ServiceSpec, environment: &Environment) -> Arc<Service> {
+    /// Starts the service that `config` describes.
+    pub fn start(config: ServiceConfig, environment: &Environment) -> Arc<Service> {
         let beginning = Beginning::new(environment.workers, &CountSettings::default());
-        Service::start_with(beginning, spec, environment)
+        Service::start_with(beginning, config, environment)
     }
 
-    /// As [`Service::start`], but what it begins with is given.
+    /// As [`Service::start`], but what it begins with is given. Its first picker is built here, at
+    /// once.
     pub fn start_with(
         beginning: Beginning,
-        spec: ServiceSpec,
+        config: ServiceConfig,
         environment: &Environment,
     ) -> Arc<Service> {
         let Environment { runtime, tasks, .. } = environment;
-        let name = spec.name.clone();
+        let name = config.spec.name.clone();
         let counts = Arc::clone(&beginning.counts);
-        let writer = Writer::new(spec, environment, beginning);
+        let writer = Writer::new(config, environment, beginning);
         let (snapshot, view) = (writer.snapshot(), writer.view());
         let (commands, inbox) = mpsc::channel(WAITING_CHANGES);
         // What it writes outlives it: a change that it panics at is not the last one.
@@ -150,7 +152,7 @@ impl Service {
         &self,
         change: Change,
         conditions: Conditions,
-        by: String,
+        by: Author,
     ) -> Result<u64, ChangeError> {
         let closed = || ChangeError::Closed { service: self.name.clone() };
         let (answer, answered) = oneshot::channel();
@@ -160,10 +162,10 @@ impl Service {
     }
 
     /// Takes over what the configuration says now, under what operators want. It is in effect
-    /// on every worker when this returns. `spec` has the service's name.
-    pub async fn configure(&self, spec: ServiceSpec) {
+    /// on every worker when this returns. `config` has the service's name.
+    pub async fn configure(&self, config: ServiceConfig) {
         let (answer, answered) = oneshot::channel();
-        let command = Command::Configure(Box::new(spec), answer);
+        let command = Command::Configure(Box::new(config), answer);
         // A writer that is gone has nothing left to configure.
         if self.commands.send(command).await.is_ok() {
             let _ = answered.await;

@@ -25,7 +25,7 @@ pub(super) struct History {
 struct Baseline {
     revision: u64,
     /// By endpoint and code, in the order of endpoints; only what had occurred.
-    counts: Box<[(EndpointId, Code, u64)]>,
+    counts: Arc<[(EndpointId, Code, u64)]>,
 }
 
 /// How a backend's requests ended since a revision began, or since the backend did.
@@ -40,22 +40,25 @@ pub struct Since {
 }
 
 impl History {
-    /// Remembers what the endpoints have counted until `revision` begins.
-    pub(super) fn begin<'a>(
-        &mut self,
-        revision: u64,
-        endpoints: impl Iterator<Item = &'a Endpoint>,
-    ) {
-        let mut endpoints: Vec<&Endpoint> = endpoints.collect();
+    /// Remembers what the endpoints have counted until these revisions begin, all at once.
+    pub(super) fn begin(&mut self, revisions: RangeInclusive<u64>, endpoints: &[Arc<Endpoint>]) {
+        if revisions.is_empty() {
+            return;
+        }
+        let mut endpoints: Vec<&Arc<Endpoint>> = endpoints.iter().collect();
         endpoints.sort_unstable_by_key(|endpoint| endpoint.id());
         let mut counts = Vec::new();
         for endpoint in endpoints {
             let codes = endpoint.codes();
             counts.extend(codes.codes().map(|(_, code, count)| (endpoint.id(), code, count)));
         }
-        self.baselines.push_back(Arc::new(Baseline { revision, counts: counts.into() }));
-        while self.is_too_much() {
-            self.baselines.pop_front();
+        let counts: Arc<[_]> = counts.into();
+        for revision in revisions {
+            let baseline = Baseline { revision, counts: Arc::clone(&counts) };
+            self.baselines.push_back(Arc::new(baseline));
+            while self.is_too_much() {
+                self.baselines.pop_front();
+            }
         }
     }
 
@@ -101,13 +104,15 @@ impl Baseline {
 mod tests {
     use std::time::Duration;
 
+    use super::super::Wanted;
     use super::*;
     use crate::model::{GrpcCode, Time, WindowStats};
 
     fn backend() -> BackendView {
         let endpoint = Arc::new(Endpoint::new("a:1", 1, Time::ZERO));
         let recent = WindowStats::default();
-        BackendView { endpoint, weight: 1, drained: false, recent }
+        let wanted = Wanted { weight: 1, drained: false };
+        BackendView { endpoint, wanted, leaving: false, recent }
     }
 
     fn end(backend: &BackendView, code: Code, times: u64) {
@@ -117,7 +122,8 @@ mod tests {
     }
 
     fn begin(history: &mut History, revision: u64, backends: &[&BackendView]) {
-        history.begin(revision, backends.iter().map(|b| &*b.endpoint));
+        let endpoints: Vec<_> = backends.iter().map(|b| Arc::clone(&b.endpoint)).collect();
+        history.begin(revision..=revision, &endpoints);
     }
 
     #[test]
@@ -160,7 +166,7 @@ mod tests {
         // As many endpoints as a service may have, all of which have counted some codes.
         (100..112).for_each(|status| end(&one, Code::Http(status), 1));
         let many = |history: &mut History, revision| {
-            history.begin(revision, std::iter::repeat_n(&*one.endpoint, 10_000));
+            history.begin(revision..=revision, &vec![Arc::clone(&one.endpoint); 10_000]);
         };
         (41..=50).for_each(|revision| many(&mut history, revision));
         assert_eq!(history.kept(), 49..=50, "130,000 counts each");

@@ -1,9 +1,10 @@
-//! What operators want of a service, over what the configuration says.
+//! What operators want of a service, over what the layers below say.
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Balancer, EndpointSpec, Overridden, OverrideKind, ServiceSpec, Setting, Stamp};
-use crate::model::address;
+use super::membership::{Intent, Layer};
+use super::{Balancer, Overridden, OverrideKind, Setting, Stamp};
+use crate::model::Address;
 
 /// What operators want of a service. All that is about a backend goes by its address, so that it
 /// stays when the configuration changes, and ends with the backend.
@@ -11,8 +12,8 @@ use crate::model::address;
 pub(super) struct Overrides {
     /// In place of the configured one.
     balancer: Option<(Balancer, Stamp)>,
-    /// By key; backends that operators have no wishes for are not in it.
-    backends: HashMap<String, Override>,
+    /// Backends that operators have no wishes for are not in it.
+    backends: HashMap<Address, Override>,
     /// What operators added, in that order.
     added: Vec<Added>,
 }
@@ -28,22 +29,9 @@ struct Override {
 /// A backend that operators added.
 #[derive(Clone, Debug)]
 struct Added {
-    address: String,
+    address: Address,
     weight: u32,
     stamp: Stamp,
-}
-
-/// A backend as it is to be, all layers joined.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) address: String,
-    pub(super) weight: u32,
-    pub(super) drained: bool,
-}
-
-/// What an address is known by.
-pub(super) fn key(address: &str) -> String {
-    address::identity(address)
 }
 
 impl Overrides {
@@ -58,90 +46,84 @@ impl Overrides {
     }
 
     /// Another weight.
-    pub(super) fn set_weight(&mut self, address: &str, weight: u32, stamp: &Stamp) {
+    pub(super) fn set_weight(&mut self, address: &Address, weight: u32, stamp: &Stamp) {
         self.of(address).weight = Some((weight, stamp.clone()));
     }
 
     /// No new requests, or again. Who is drained once more stays drained since then.
-    pub(super) fn drain(&mut self, address: &str, drained: bool, stamp: &Stamp) {
+    pub(super) fn drain(&mut self, address: &Address, drained: bool, stamp: &Stamp) {
         let wish = &mut self.of(address).drained;
         *wish = drained.then(|| wish.take().unwrap_or_else(|| stamp.clone()));
         self.tidy();
     }
 
-    /// More backends; they may be some that the configuration has and operators had removed.
-    pub(super) fn add(&mut self, spec: &ServiceSpec, backends: &[EndpointSpec], stamp: &Stamp) {
-        let configured: HashSet<_> = spec.endpoints.iter().map(|e| key(&e.address)).collect();
-        for EndpointSpec { address, weight } in backends {
-            let key = key(address);
-            let known = configured.contains(&key);
-            let (address, weight, stamp) = (address.clone(), *weight, stamp.clone());
+    /// More backends; they may be some that `below` has and operators had removed.
+    pub(super) fn add(&mut self, below: &Layer, backends: &[(Address, u32)], stamp: &Stamp) {
+        for (address, weight) in backends {
+            let known = below.get(address).is_some();
+            let (weight, stamp) = (*weight, stamp.clone());
             let weighted = known.then(|| (weight, stamp.clone()));
-            self.backends.insert(key, Override { weight: weighted, ..Override::default() });
+            let anew = Override { weight: weighted, ..Override::default() };
+            self.backends.insert(address.clone(), anew);
             if !known {
-                self.added.push(Added { address, weight, stamp });
+                self.added.push(Added { address: address.clone(), weight, stamp });
             }
         }
         self.tidy();
     }
 
     /// Fewer backends, with all that was wanted of them.
-    pub(super) fn remove(&mut self, spec: &ServiceSpec, addresses: &[String], stamp: &Stamp) {
+    pub(super) fn remove(&mut self, below: &Layer, addresses: &[Address], stamp: &Stamp) {
         self.forget(addresses);
         for address in addresses {
             self.of(address).removed = Some(stamp.clone());
         }
-        self.prune(spec); // of those that only operators knew, nothing stays
+        self.prune(below); // of those that only operators knew, nothing stays
     }
 
     /// Nothing is wanted of these backends any more.
-    pub(super) fn forget(&mut self, addresses: &[String]) {
-        let gone: HashSet<_> = addresses.iter().map(|address| key(address)).collect();
-        self.added.retain(|added| !gone.contains(&key(&added.address)));
-        self.backends.retain(|key, _| !gone.contains(key));
+    pub(super) fn forget(&mut self, addresses: &[Address]) {
+        let gone: HashSet<_> = addresses.iter().collect();
+        self.added.retain(|added| !gone.contains(&added.address));
+        self.backends.retain(|address, _| !gone.contains(address));
     }
 
     /// Forgets what is about backends that are gone.
-    pub(super) fn prune(&mut self, spec: &ServiceSpec) {
-        let configured = spec.endpoints.iter().map(|endpoint| &endpoint.address);
-        let added = self.added.iter().map(|added| &added.address);
-        let known: HashSet<_> = configured.chain(added).map(|address| key(address)).collect();
-        self.backends.retain(|key, _| known.contains(key));
+    pub(super) fn prune(&mut self, below: &Layer) {
+        let added: HashSet<_> = self.added.iter().map(|added| &added.address).collect();
+        self.backends.retain(|address, _| below.get(address).is_some() || added.contains(address));
     }
 
-    /// The backends as they are to be: those of the configuration in its order, then those added.
-    pub(super) fn join(&self, spec: &ServiceSpec) -> Vec<Wanted> {
-        let backend = |known: Known<'_>| {
-            let weighted = known.wish.and_then(|wish| wish.weight.as_ref());
-            let added = known.added.map(|added| added.weight);
-            let weight = weighted.map(|(weight, _)| *weight).or(added).or(known.configured);
-            let is = |wanted: fn(&Override) -> bool| known.wish.is_some_and(wanted);
-            (!is(|wish| wish.removed.is_some())).then(|| Wanted {
-                address: known.address.into(),
-                weight: weight.unwrap_or(1),
-                drained: is(|wish| wish.drained.is_some()),
-            })
-        };
-        self.known(spec).filter_map(backend).collect()
+    /// What they want of backends, as the layer above all others.
+    pub(super) fn layer(&self) -> Layer {
+        let added = self.added.iter().map(|added| {
+            let wish = self.backends.get(&added.address);
+            (added.address.clone(), intent(wish, Some(added.weight)))
+        });
+        let added: Layer = added.collect();
+        let rest = self.backends.iter().filter(|(address, _)| added.get(address).is_none());
+        let rest = rest.map(|(address, wish)| (address.clone(), intent(Some(wish), None)));
+        let rest: Vec<_> = rest.collect();
+        added.iter().map(|(address, intent)| (address.clone(), intent)).chain(rest).collect()
     }
 
-    /// All of them, beside what `spec` says.
-    pub(super) fn list(&self, spec: &ServiceSpec) -> Vec<Overridden> {
+    /// All of them, beside what `below` and `balancer` say, which the configuration has.
+    pub(super) fn list(&self, balancer: &Balancer, below: &Layer) -> Vec<Overridden> {
         let mut all = Vec::new();
-        if let Some((balancer, stamp)) = &self.balancer {
+        if let Some((wanted, stamp)) = &self.balancer {
             all.push(Overridden {
                 kind: OverrideKind::Policy,
                 backend: String::new(),
-                configured: Some(Setting::Policy(spec.balancer.clone())),
-                wanted: Some(Setting::Policy(balancer.clone())),
+                configured: Some(Setting::Policy(balancer.clone())),
+                wanted: Some(Setting::Policy(wanted.clone())),
                 stamp: stamp.clone(),
             });
         }
-        for Known { address, configured, added, wish } in self.known(spec) {
+        for Known { address, configured, added, wish } in self.known(below) {
             let mut note = |kind, wanted: Option<u32>, stamp: &Stamp| {
                 all.push(Overridden {
                     kind,
-                    backend: address.into(),
+                    backend: address.to_string(),
                     configured: configured.map(Setting::Weight),
                     wanted: wanted.map(Setting::Weight),
                     stamp: stamp.clone(),
@@ -158,22 +140,21 @@ impl Overrides {
         all
     }
 
-    /// Every backend that the configuration or operators know, once.
-    fn known<'a>(&'a self, spec: &'a ServiceSpec) -> impl Iterator<Item = Known<'a>> {
-        let added = self.added.iter().map(|added| (key(&added.address), added));
-        let added: HashMap<String, &Added> = added.collect();
-        let configured = spec.endpoints.iter().map(|e| (&*e.address, Some(e.weight)));
-        let later = self.added.iter().map(|added| (&*added.address, None));
-        let mut seen = HashSet::new();
-        configured.chain(later).filter_map(move |(address, configured)| {
-            let key = key(address);
-            let (wish, added) = (self.backends.get(&key), added.get(&key).copied());
-            seen.insert(key).then_some(Known { address, configured, added, wish })
+    /// Every backend that the layer below or operators know, once.
+    fn known<'a>(&'a self, below: &'a Layer) -> impl Iterator<Item = Known<'a>> {
+        let added = self.added.iter().map(|added| (&added.address, added));
+        let added: HashMap<&Address, &Added> = added.collect();
+        let later = self.added.iter().map(|added| &added.address);
+        let later = later.filter(|address| below.get(address).is_none());
+        let known = below.iter().map(|(address, intent)| (address, intent.weight));
+        known.chain(later.map(|address| (address, None))).map(move |(address, configured)| {
+            let (wish, added) = (self.backends.get(address), added.get(address).copied());
+            Known { address, configured, added, wish }
         })
     }
 
-    fn of(&mut self, address: &str) -> &mut Override {
-        self.backends.entry(key(address)).or_default()
+    fn of(&mut self, address: &Address) -> &mut Override {
+        self.backends.entry(address.clone()).or_default()
     }
 
     fn tidy(&mut self) {
@@ -181,9 +162,21 @@ impl Overrides {
     }
 }
 
+/// What operators want of a backend, that they may have `added` with this weight.
+fn intent(wish: Option<&Override>, added: Option<u32>) -> Intent {
+    let is = |wanted: fn(&Override) -> bool| wish.is_some_and(wanted);
+    let weight = wish.and_then(|wish| wish.weight.as_ref()).map(|(weight, _)| *weight);
+    let removed = is(|wish| wish.removed.is_some()).then_some(false);
+    Intent {
+        present: removed.or(added.map(|_| true)),
+        weight: weight.or(added),
+        drained: is(|wish| wish.drained.is_some()).then_some(true),
+    }
+}
+
 /// What all layers say of a backend.
 struct Known<'a> {
-    address: &'a str,
+    address: &'a Address,
     configured: Option<u32>,
     added: Option<&'a Added>,
     wish: Option<&'a Override>,
@@ -191,36 +184,34 @@ struct Known<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::membership::join;
     use super::super::overridden::Covered;
     use super::*;
 
-    fn spec(endpoints: &[(&str, u32)]) -> ServiceSpec {
-        let endpoint = |(address, weight): &(&str, u32)| EndpointSpec {
-            address: (*address).into(),
-            weight: *weight,
-        };
-        ServiceSpec {
-            name: "orders".into(),
-            protocol: Default::default(),
-            balancer: Balancer::new(Balancer::policy("round_robin").unwrap(), vec![]).unwrap(),
-            endpoints: endpoints.iter().map(endpoint).collect(),
-            streams: Vec::new(),
-            preconnect: 0,
-            upstream: Default::default(),
-        }
+    fn at(address: &str) -> Address {
+        Address::parse(address).unwrap()
     }
 
-    fn add(overrides: &mut Overrides, spec: &ServiceSpec, address: &str, weight: u32) {
-        overrides.add(spec, &[EndpointSpec { address: address.into(), weight }], &stamp());
+    fn spec(endpoints: &[(&str, u32)]) -> Layer {
+        Layer::of(endpoints.iter().map(|(address, weight)| (at(address), *weight)))
+    }
+
+    fn add(overrides: &mut Overrides, below: &Layer, address: &str, weight: u32) {
+        overrides.add(below, &[(at(address), weight)], &stamp());
+    }
+
+    fn list(overrides: &Overrides, below: &Layer) -> Vec<Overridden> {
+        let balancer = Balancer::new(Balancer::policy("round_robin").unwrap(), vec![]).unwrap();
+        overrides.list(&balancer, below)
     }
 
     fn stamp() -> Stamp {
-        Stamp::now("test")
+        Stamp::now(&"test".into())
     }
 
-    fn joined(overrides: &Overrides, spec: &ServiceSpec) -> Vec<(String, u32)> {
-        let wanted = overrides.join(spec).into_iter();
-        wanted.map(|backend| (backend.address, backend.weight)).collect()
+    fn joined(overrides: &Overrides, below: &Layer) -> Vec<(String, u32)> {
+        let wanted = join([below, &overrides.layer()]).into_iter();
+        wanted.map(|(address, wanted)| (address.to_string(), wanted.weight)).collect()
     }
 
     #[test]
@@ -233,7 +224,7 @@ mod tests {
         assert_eq!(joined(&overrides, &after), [("a:1".into(), 1), ("B:1".into(), 7)]);
         overrides.prune(&before);
         assert_eq!(joined(&overrides, &before), [("a:1".into(), 1), ("b:1".into(), 7)]);
-        overrides.remove(&before, &["b:1".into()], &stamp());
+        overrides.remove(&before, &[at("b:1")], &stamp());
         assert_eq!(joined(&overrides, &before), [("a:1".into(), 1)]);
         assert!(overrides.backends.is_empty());
     }
@@ -242,7 +233,7 @@ mod tests {
     fn what_was_removed_stays_away_until_the_configuration_drops_it_too() {
         let (with, without) = (spec(&[("a:1", 1), ("b:1", 2)]), spec(&[("a:1", 1)]));
         let mut overrides = Overrides::default();
-        overrides.remove(&with, &["B:1".into()], &stamp());
+        overrides.remove(&with, &[at("B:1")], &stamp());
         overrides.prune(&with);
         assert_eq!(joined(&overrides, &with), [("a:1".into(), 1)]);
         overrides.prune(&without);
@@ -253,27 +244,26 @@ mod tests {
     fn a_backend_that_is_added_again_begins_anew() {
         let spec = spec(&[("a:1", 1), ("b:1", 2)]);
         let mut overrides = Overrides::default();
-        overrides.drain("b:1", true, &stamp());
-        overrides.remove(&spec, &["b:1".into()], &stamp());
+        overrides.drain(&at("b:1"), true, &stamp());
+        overrides.remove(&spec, &[at("b:1")], &stamp());
         add(&mut overrides, &spec, "b:1", 9);
-        let [_, b] = &overrides.join(&spec)[..] else { panic!("two") };
+        let [_, (_, b)] = &join([&spec, &overrides.layer()])[..] else { panic!("two") };
         assert_eq!((b.weight, b.drained), (9, false));
         assert!(overrides.added.is_empty(), "the configuration has it");
     }
 
     /// Kind, backend, what the configuration says and what is wanted.
-    fn told(overrides: &Overrides, spec: &ServiceSpec) -> Vec<String> {
-        let list = overrides.list(spec);
-        list.iter().map(|one| one.to_string().replace(", by test", "")).collect()
+    fn told(overrides: &Overrides, below: &Layer) -> Vec<String> {
+        list(overrides, below).iter().map(|one| one.to_string().replace(", by test", "")).collect()
     }
 
     #[test]
     fn every_override_is_told_beside_what_is_configured() {
         let before = spec(&[("a:1", 1), ("b:1", 2), ("C:1", 3)]);
         let mut overrides = Overrides::default();
-        overrides.set_weight("a:1", 80, &stamp());
-        overrides.drain("a:1", true, &stamp());
-        overrides.remove(&before, &["c:1".into()], &stamp());
+        overrides.set_weight(&at("a:1"), 80, &stamp());
+        overrides.drain(&at("a:1"), true, &stamp());
+        overrides.remove(&before, &[at("c:1")], &stamp());
         add(&mut overrides, &before, "d:1", 5);
         let expected = [
             "a:1 has weight 80, configured is weight 1",
@@ -284,9 +274,9 @@ mod tests {
         assert_eq!(told(&overrides, &before), expected);
 
         let after = spec(&[("A:1", 7), ("d:1", 9)]);
-        let (old, mut pruned) = (overrides.list(&before), overrides.clone());
+        let (old, mut pruned) = (list(&overrides, &before), overrides.clone());
         pruned.prune(&after);
-        let new = pruned.list(&after);
+        let new = list(&pruned, &after);
         let Covered { anew, ended } = Covered::between(&old, &new);
         let told = |list: &[&Overridden]| {
             list.iter().map(|one| (one.kind, one.backend.clone())).collect::<Vec<_>>()
@@ -296,8 +286,8 @@ mod tests {
         assert_eq!(told(&anew), [named(Weight, "A:1"), named(Drain, "A:1"), named(Add, "d:1")]);
         assert_eq!(told(&ended), [named(Remove, "C:1")]);
 
-        overrides.forget(&["A:1".into(), "c:1".into(), "D:1".into()]);
-        assert!(overrides.list(&before).is_empty());
+        overrides.forget(&[at("A:1"), at("c:1"), at("D:1")]);
+        assert!(list(&overrides, &before).is_empty());
         assert_eq!(joined(&overrides, &before).len(), 3);
     }
 }

@@ -10,8 +10,8 @@ use dashmap::DashMap;
 use super::departed::Departed;
 use super::past::Retention;
 use super::{
-    Beginning, CountSettings, Rejections, Routing, RoutingCache, Service, ServiceCounts,
-    ServiceView, SplitChange, SplitError, Stamp,
+    Author, Beginning, ChangeRecord, CountSettings, Rejections, Routing, RoutingCache, Service,
+    ServiceCounts, ServiceView, SplitChange, SplitError, Stamp, Subject,
 };
 use crate::clock::Clock;
 
@@ -89,6 +89,7 @@ impl Registry {
     }
 
     /// Changes the split of a route, and says its new revision once every later request goes by it.
+    /// No change goes without its record.
     ///
     /// # Errors
     /// Nothing has changed then.
@@ -97,15 +98,24 @@ impl Registry {
         route: &str,
         change: &SplitChange,
         expected: Option<u64>,
-        stamp: &Stamp,
+        by: &Author,
     ) -> Result<u64, SplitError> {
+        let (stamp, subject) = (Stamp::now(by), Subject::route(route));
         loop {
             let now = self.routing.load_full();
-            let (splits, revision) = now.splits.changed(route, change, expected, stamp)?;
+            let changed = now.splits.changed(route, change, expected, &stamp);
+            let (splits, revision) = changed.inspect_err(|error| {
+                let (stamp, subject, error) = (stamp.clone(), subject.clone(), error.to_string());
+                let revision = now.splits.configured().get(route);
+                let revision = revision.map(|_| now.splits.revision(route));
+                ChangeRecord::refused(stamp, subject, change, &error, revision).log();
+            })?;
+            let difference = now.splits.difference(route, &splits);
             let (routes, services) = (splits.joined(), now.services.clone());
             let next = Arc::new(Routing { routes, services, splits });
             let before = self.routing.compare_and_swap(&now, next);
             if Arc::ptr_eq(&before, &now) {
+                ChangeRecord::made(stamp, subject, change, difference, revision).log();
                 return Ok(revision);
             }
         }

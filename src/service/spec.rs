@@ -1,8 +1,10 @@
-//! A service as the configuration describes it, validated.
+//! A service as the configuration describes it, validated: its policy and, apart from that, its
+//! members.
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 
+use super::membership::Layer;
 use crate::balance::{self, Factory, POLICIES, Policy};
 use crate::model::{BadParams, ParamValue, Params, nearest, suggestion};
 use crate::upstream;
@@ -92,7 +94,7 @@ impl Display for Balancer {
     }
 }
 
-/// An instance as the configuration lists it.
+/// A backend as an operator lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointSpec {
     /// `host:port` or `unix:path`.
@@ -103,6 +105,15 @@ pub struct EndpointSpec {
 
 /// A service as the configuration describes it.
 #[derive(Clone, Debug, PartialEq)]
+pub struct ServiceConfig {
+    /// Its policy.
+    pub spec: ServiceSpec,
+    /// Its backends, [`MAX_BACKENDS`] at most: the lowest layer of its membership.
+    pub members: Layer,
+}
+
+/// The policy of a service: all that does not depend on which backends it has.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ServiceSpec {
     /// Its name, unique.
     pub name: String,
@@ -110,8 +121,6 @@ pub struct ServiceSpec {
     pub protocol: UpstreamProtocol,
     /// How requests are spread.
     pub balancer: Balancer,
-    /// Its instances, [`MAX_BACKENDS`] at most, addresses unique whatever their case.
-    pub endpoints: Vec<EndpointSpec>,
     /// Paths of gRPC methods that are known to stream: `/package.Service/Method`.
     pub streams: Vec<String>,
     /// To how many of them a connection is kept that no request has asked for.

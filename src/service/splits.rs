@@ -142,6 +142,19 @@ impl Splits {
         Ok((splits, current + 1))
     }
 
+    /// What of a route's split is otherwise in `after`: as it is here, and as it is there.
+    pub(super) fn difference(&self, route: &str, after: &Splits) -> (String, String) {
+        let shares = |splits: &Splits| splits.view(route).map(|it| it.shares).unwrap_or_default();
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        for (was, is) in shares(self).into_iter().zip(shares(after)) {
+            if was.weight != is.weight {
+                old.push(format!("{}={}", was.name, was.weight));
+                new.push(format!("{}={}", is.name, is.weight));
+            }
+        }
+        (listed(old), listed(new))
+    }
+
     /// The same over other routes. What is wanted stays as long as the share that it is about.
     pub(super) fn reconfigured(&self, configured: Arc<RouteTable>) -> Splits {
         let changes = configured.changes_since(&self.configured);

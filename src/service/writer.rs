@@ -1,24 +1,23 @@
 //! The one task that may change a service.
-//!
-//! It joins layers, of which later ones win: the configuration, then what operators want.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::change::{Change, ChangeError, Conditions, Current};
+use super::builders::Builders;
+use super::change::{Change, ChangeError, Conditions};
+use super::desired::Desired;
 use super::history::History;
+use super::observed::Observed;
 use super::overridden::Covered;
-use super::overrides::{Overrides, Wanted, key};
-use super::past::Past;
-use super::recent::RejectWindow;
-use super::view::{BackendView, ServiceView};
-use super::{Beginning, Environment, Overridden, Recent, ServiceSpec, Snapshot, Stamp};
+use super::record::{ChangeRecord, Subject};
+use super::stamp::{Author, Stamp};
+use super::view::ServiceView;
+use super::{Beginning, Environment, Overridden, ServiceConfig, Snapshot};
 use crate::clock::Clock;
-use crate::model::{Endpoint, EndpointSet, Member, Window, WindowStats};
+use crate::model::Window;
 
 /// What a writer is told.
 #[derive(Debug)]
@@ -26,7 +25,7 @@ pub(super) enum Command {
     /// An operator wants a change.
     Change(Asked),
     /// The configuration has changed.
-    Configure(Box<ServiceSpec>, oneshot::Sender<()>),
+    Configure(Box<ServiceConfig>, oneshot::Sender<()>),
     /// The configuration has it no more: its last revision is wanted, and no other comes.
     Retire(oneshot::Sender<u64>),
 }
@@ -36,89 +35,67 @@ pub(super) enum Command {
 pub(super) struct Asked {
     pub(super) change: Change,
     pub(super) conditions: Conditions,
-    pub(super) by: String,
+    pub(super) by: Author,
     pub(super) answer: oneshot::Sender<Result<u64, ChangeError>>,
+}
+
+/// A change that was decided on, and is answered once it is in effect.
+struct Decided {
+    answer: oneshot::Sender<Result<u64, ChangeError>>,
+    result: Result<u64, ChangeError>,
+    record: ChangeRecord,
 }
 
 /// Owns everything about a service that may change.
 pub(super) struct Writer {
-    workers: usize,
+    /// What is published.
+    desired: Desired,
+    /// Counts what was published.
+    generation: u64,
+    /// What operators want otherwise than the configuration has it.
+    overridden: Arc<[Overridden]>,
+    history: History,
+    observed: Observed,
+    builders: Builders,
     clock: Clock,
     rng: fastrand::Rng,
-    /// As the configuration has it.
-    configured: Arc<ServiceSpec>,
-    overrides: Overrides,
-    /// The same, as operators are to see it.
-    overridden: Arc<[Overridden]>,
-    /// As it is, with the balancer that operators want.
-    spec: Arc<ServiceSpec>,
-    revision: u64,
-    history: History,
-    backends: Vec<Backend>,
-    /// Removed, with requests in flight when last looked at. They do not come back: who is added
-    /// at such an address is another.
-    leaving: Vec<Backend>,
-    past: Past,
-    rejected: RejectWindow,
     snapshot: Arc<ArcSwap<Snapshot>>,
     view: watch::Sender<Arc<ServiceView>>,
     /// The configuration has it no more.
     retired: bool,
 }
 
-/// A backend as it is to be, and what it did of late.
-struct Backend {
-    endpoint: Arc<Endpoint>,
-    weight: u32,
-    drained: bool,
-    window: Window,
-    recent: WindowStats,
-}
-
-impl Backend {
-    fn view(&self) -> BackendView {
-        BackendView {
-            endpoint: Arc::clone(&self.endpoint),
-            weight: self.weight,
-            drained: self.drained,
-            recent: self.recent.clone(),
-        }
-    }
-}
-
 impl Writer {
-    /// The writer of `spec`, with the first revision published.
+    /// The writer of a service, with the first revision published.
     pub(super) fn new(
-        spec: ServiceSpec,
+        config: ServiceConfig,
         environment: &Environment,
         beginning: Beginning,
     ) -> Writer {
-        let Beginning { revision, counts, past: gone, retention } = beginning;
-        let rejections = &counts.rejections;
-        let spec = Arc::new(spec);
-        let rejected = RejectWindow::new(rejections);
-        let Environment { workers, clock, .. } = *environment;
-        let mut rng = environment.rng(&spec.name);
-        let mut writer = Writer {
-            workers,
-            clock,
-            configured: Arc::clone(&spec),
-            overrides: Overrides::default(),
+        let Beginning { revision, counts, past, retention } = beginning;
+        let (rejections, clock) = (&counts.rejections, environment.clock);
+        let desired = Desired::new(config, environment, revision);
+        let mut rng = environment.rng(&desired.spec.name);
+        let snapshot = Snapshot::of(&desired, 1, None, &mut rng);
+        let mut history = History::default();
+        history.begin(revision..=revision, &desired.endpoints());
+        let view = ServiceView::empty(&desired.spec, rejections, clock);
+        let mut observed = Observed::new(rejections, retention);
+        observed.keep(past, clock.now());
+        let writer = Writer {
+            generation: snapshot.generation,
             overridden: Arc::default(),
-            revision: revision.saturating_sub(1),
-            history: History::default(),
-            backends: Vec::new(),
-            leaving: Vec::new(),
-            past: Past::new(retention),
-            snapshot: Arc::new(ArcSwap::from_pointee(snapshot(&spec, 0, &[], &mut rng))),
-            rejected,
-            view: watch::Sender::new(Arc::new(ServiceView::empty(&spec, rejections, clock))),
-            retired: false,
+            history,
+            observed,
+            builders: environment.builders.clone(),
+            clock,
             rng,
-            spec,
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+            view: watch::Sender::new(Arc::new(view)),
+            retired: false,
+            desired,
         };
-        gone.into_iter().for_each(|endpoint| writer.past.keep(endpoint, clock.now()));
-        writer.publish(writer.overrides.join(&writer.configured));
+        writer.publish_view();
         writer
     }
 
@@ -139,187 +116,131 @@ impl Writer {
         loop {
             tokio::select! {
                 biased;
-                _ = tick.tick() => self.observe(),
+                _ = tick.tick() => {
+                    self.observed.push(&self.desired.backends, self.clock.now());
+                    self.publish_view();
+                }
                 command = inbox.recv() => match command {
-                    Some(Command::Change(asked)) => self.obey(asked),
-                    Some(Command::Configure(spec, answer)) => {
-                        self.configure(*spec);
-                        let _ = answer.send(());
-                    }
-                    Some(Command::Retire(answer)) => {
-                        self.retired = true;
-                        let _ = answer.send(self.revision);
-                    }
+                    Some(command) => self.obey(command, inbox).await,
                     None => return,
                 },
             }
         }
     }
 
-    fn obey(&mut self, asked: Asked) {
-        // Who has given up must not be surprised by the change later on.
-        if !asked.answer.is_closed() {
-            let before = self.revision;
-            let stamp = Stamp::now(&asked.by);
-            let result = self.apply(&asked.change, asked.conditions, &stamp);
-            self.log(&asked, before, &result);
-            let _ = asked.answer.send(result);
+    async fn obey(&mut self, command: Command, inbox: &mut mpsc::Receiver<Command>) {
+        let mut next = Some(command);
+        while let Some(command) = next.take() {
+            match command {
+                Command::Change(asked) => next = self.change(asked, inbox).await,
+                Command::Configure(config, answer) => {
+                    self.configure(*config).await;
+                    let _ = answer.send(());
+                }
+                Command::Retire(answer) => {
+                    self.retired = true;
+                    let _ = answer.send(self.desired.revision);
+                }
+            }
         }
     }
 
-    /// Logged here and not by those who ask: no change goes without its line.
-    fn log(&self, asked: &Asked, before: u64, result: &Result<u64, ChangeError>) {
-        let (service, by, change) = (&self.spec.name, &asked.by, &asked.change);
-        match result {
-            Ok(now) => {
-                tracing::info!(service, by, %change, revision = now, before, "change made");
+    /// Makes the change together with those that wait behind it: one picker is built for them all.
+    /// Gives what comes after them.
+    async fn change(
+        &mut self,
+        first: Asked,
+        inbox: &mut mpsc::Receiver<Command>,
+    ) -> Option<Command> {
+        let mut desired = self.desired.clone();
+        let (mut all, mut next, mut after) = (Vec::new(), Some(first), None);
+        while let Some(asked) = next.take() {
+            // Who has given up must not be surprised by the change later on.
+            if !asked.answer.is_closed() {
+                all.push(self.decide(asked, &mut desired));
+            }
+            match inbox.try_recv() {
+                Ok(Command::Change(asked)) => next = Some(asked),
+                Ok(command) => after = Some(command),
+                Err(_) => {} // none waits, or none will come
+            }
+        }
+        if desired.revision != self.desired.revision {
+            self.publish(desired).await;
+        }
+        for Decided { answer, result, record } in all {
+            record.log(); // here and not by those who ask: no change goes without its line
+            let _ = answer.send(result);
+        }
+        after
+    }
+
+    /// Makes one change in `desired`, or none.
+    fn decide(&self, asked: Asked, desired: &mut Desired) -> Decided {
+        let Asked { change, conditions, by, answer } = asked;
+        let (service, stamp) = (&self.desired.spec.name, Stamp::now(&by));
+        let subject = Subject::service(service);
+        let changed = match self.retired {
+            true => Err(ChangeError::Gone { service: service.clone() }),
+            false => desired.changed(&change, conditions, &stamp),
+        };
+        let (result, record) = match changed {
+            Ok(changed) => {
+                let difference = desired.difference(&changed);
+                *desired = changed;
+                let revision = desired.revision;
+                (Ok(revision), ChangeRecord::made(stamp, subject, &change, difference, revision))
             }
             Err(error) => {
-                tracing::warn!(service, by, %change, revision = before, %error, "change refused");
+                let (text, at) = (error.to_string(), Some(desired.revision));
+                (Err(error), ChangeRecord::refused(stamp, subject, &change, &text, at))
             }
-        }
-    }
-
-    /// Makes one change, or none.
-    fn apply(
-        &mut self,
-        change: &Change,
-        conditions: Conditions,
-        stamp: &Stamp,
-    ) -> Result<u64, ChangeError> {
-        let service = &self.spec.name;
-        if self.retired {
-            return Err(ChangeError::Gone { service: service.clone() });
-        }
-        let mut overrides = self.overrides.clone();
-        let backends: Vec<_> = self.backends.iter().map(|b| b.endpoint.address()).collect();
-        let current = Current { spec: &self.configured, backends: &backends, stamp };
-        change.apply(current, &mut overrides)?;
-        if let Some(expected) = conditions.expected_revision
-            && expected != self.revision
-        {
-            return Err(ChangeError::Stale {
-                service: service.clone(),
-                current: self.revision,
-                expected,
-            });
-        }
-        let wanted = overrides.join(&self.configured);
-        let serves = |mut backends: std::slice::Iter<'_, Wanted>| {
-            backends.any(|backend| !backend.drained && backend.weight > 0)
         };
-        let before = self.overrides.join(&self.configured);
-        // Who has none to lose may change all else.
-        if !conditions.allow_empty && serves(before.iter()) && !serves(wanted.iter()) {
-            return Err(ChangeError::Empty { service: service.clone() });
-        }
-        self.overrides = overrides;
-        self.publish(wanted);
-        Ok(self.revision)
+        Decided { answer, result, record }
     }
 
     /// Takes over what the configuration says now; what operators want stays on top.
-    fn configure(&mut self, mut spec: ServiceSpec) {
-        spec.upstream.keep_sessions_of(&self.configured.upstream);
-        if spec != *self.configured {
-            let before = Arc::clone(&self.overridden);
-            self.overrides.prune(&spec);
-            self.configured = Arc::new(spec);
-            self.publish(self.overrides.join(&self.configured));
-            tracing::info!(service = self.spec.name, revision = self.revision, "reconfigured");
-            Covered::between(&before, &self.overridden).log(&self.spec.name);
-        }
+    async fn configure(&mut self, config: ServiceConfig) {
+        let Some(desired) = self.desired.reconfigured(config) else { return };
+        let before = Arc::clone(&self.overridden);
+        self.publish(desired).await;
+        let (service, generation) = (&self.desired.spec.name, self.generation);
+        tracing::info!(service, revision = self.desired.revision, generation, "reconfigured");
+        Covered::between(&before, &self.overridden).log(service);
     }
 
-    /// Makes the service what is wanted: the next revision.
-    fn publish(&mut self, wanted: Vec<Wanted>) {
-        self.spec = match self.overrides.balancer().cloned() {
-            None => Arc::clone(&self.configured),
-            Some(balancer) => Arc::new(ServiceSpec { balancer, ..(*self.configured).clone() }),
-        };
-        self.overridden = self.overrides.list(&self.configured).into();
-        self.revision += 1;
-        let before = std::mem::take(&mut self.backends);
-        let make = |address: &str| Arc::new(Endpoint::new(address, self.workers, self.clock.now()));
-        let (backends, mut gone) = succeed(before, wanted, make);
-        self.backends = backends;
-        self.leaving.append(&mut gone);
-        self.history.begin(self.revision, self.backends.iter().map(|backend| &*backend.endpoint));
-        let snapshot = snapshot(&self.spec, self.revision, &self.backends, &mut self.rng);
+    /// Makes the service what is wanted: the next generation.
+    async fn publish(&mut self, desired: Desired) {
+        let (generation, before) = (self.generation + 1, self.snapshot.load_full());
+        let (wanted, mut rng) = (desired.clone(), self.rng.fork());
+        let build = move || Snapshot::of(&wanted, generation, Some(&before), &mut rng);
+        let snapshot = self.builders.run(build).await;
+        self.generation = generation;
+        let earlier = std::mem::replace(&mut self.desired, desired);
+        self.observed.succeed(&earlier, &self.desired);
+        self.overridden = self.desired.overridden().into();
+        let revisions = earlier.revision + 1..=self.desired.revision;
+        self.history.begin(revisions, &self.desired.endpoints());
         self.snapshot.store(Arc::new(snapshot));
         self.publish_view();
     }
 
-    /// Moves the windows on, and lets those go that have left.
-    fn observe(&mut self) {
-        let now = self.clock.now();
-        for backend in self.leaving.extract_if(.., |backend| backend.endpoint.load().is_idle()) {
-            self.past.keep(backend.endpoint, now);
-        }
-        self.past.forget(now);
-        for backend in self.backends.iter_mut().chain(&mut self.leaving) {
-            backend.window.push(backend.endpoint.totals());
-            backend.recent = backend.window.stats();
-            backend.endpoint.load().streams().set_message_rate(backend.window.message_rate());
-        }
-        self.rejected.push();
-        self.publish_view();
-    }
-
     fn publish_view(&self) {
-        let of_late = self.backends.iter().chain(&self.leaving).map(|backend| &backend.recent);
+        let Desired { spec, revision, backends, .. } = &self.desired;
+        let view = |backend| self.observed.view(backend, false);
         self.view.send_replace(Arc::new(ServiceView {
-            spec: Arc::clone(&self.spec),
-            revision: self.revision,
-            backends: self.backends.iter().map(Backend::view).collect(),
+            spec: Arc::clone(spec),
+            revision: *revision,
+            generation: self.generation,
+            backends: backends.iter().map(view).collect(),
             overrides: Arc::clone(&self.overridden),
-            leaving: self.leaving.iter().map(Backend::view).collect(),
-            past: self.past.endpoints().cloned().collect(),
-            rejections: Arc::clone(self.rejected.rejections()),
-            recent: Recent::new(of_late, &self.rejected.counts()),
-            ewma: self.spec.balancer.factory.ewma(),
+            leaving: self.observed.leaving(),
+            past: self.observed.past(),
+            rejections: Arc::clone(self.observed.rejections()),
+            recent: self.observed.recent(),
+            ewma: spec.balancer.factory.ewma(),
             clock: self.clock,
             history: self.history.clone(),
         }));
     }
-}
-
-/// The wanted backends, those of `before` being the same as ever, and the rest of those.
-fn succeed(
-    before: Vec<Backend>,
-    wanted: Vec<Wanted>,
-    make: impl Fn(&str) -> Arc<Endpoint>,
-) -> (Vec<Backend>, Vec<Backend>) {
-    let before = before.into_iter().map(|backend| (key(backend.endpoint.address()), backend));
-    let mut before: HashMap<String, Backend> = before.collect();
-    let backend = |wanted: Wanted| {
-        let Wanted { address, weight, drained } = wanted;
-        match before.remove(&key(&address)) {
-            Some(known) => Backend { weight, drained, ..known },
-            None => {
-                let (window, recent) = (Window::default(), WindowStats::default());
-                Backend { endpoint: make(&address), weight, drained, window, recent }
-            }
-        }
-    };
-    let backends = wanted.into_iter().map(backend).collect();
-    (backends, before.into_values().collect())
-}
-
-fn snapshot(
-    spec: &Arc<ServiceSpec>,
-    revision: u64,
-    backends: &[Backend],
-    rng: &mut fastrand::Rng,
-) -> Snapshot {
-    let members = backends.iter().map(|backend| Member {
-        endpoint: Arc::clone(&backend.endpoint),
-        weight: if backend.drained { 0 } else { backend.weight },
-    });
-    let set = EndpointSet::new(members, spec.balancer.factory.ewma());
-    let endpoints = backends.iter().map(|backend| Arc::clone(&backend.endpoint)).collect();
-    // Also of weight 0: whoever is about to raise that wants to know whether it can be reached.
-    let kept = backends.iter().filter(|backend| !backend.drained).take(spec.preconnect);
-    let kept = kept.map(|backend| Arc::clone(&backend.endpoint)).collect();
-    Snapshot::new(revision, Arc::clone(spec), endpoints, kept, set, rng)
 }

@@ -1,5 +1,6 @@
 //! The control API over a real connection: changes, views, streams, health, reflection, `ctl`.
 
+mod bursts;
 mod changes;
 mod ctl;
 mod exits;
@@ -20,9 +21,10 @@ use equipoise::clock::Clock;
 use equipoise::control::proto::control_client::ControlClient;
 use equipoise::control::proto::{self, BackendState};
 use equipoise::control::{NAME, ServeError, Server};
-use equipoise::model::{Code, EndpointSet, GrpcCode, Refusals};
+use equipoise::model::{Address, Code, EndpointSet, GrpcCode, Refusals};
 use equipoise::service::{
-    Balancer, CountSettings, EndpointSpec, Environment, Registry, Routing, Service, ServiceSpec,
+    Balancer, Builders, CountSettings, EndpointSpec, Environment, Layer, Registry, Routing,
+    Service, ServiceConfig, ServiceSpec,
 };
 use equipoise::telemetry::{Health, Readiness};
 use tokio::net::TcpListener;
@@ -128,19 +130,17 @@ impl Gateway {
 
 fn environment(workers: usize) -> Environment {
     let (runtime, tasks) = (tokio::runtime::Handle::current(), Arc::default());
-    Environment { workers, runtime, tasks, clock: Clock::start(), seed: 1 }
+    let builders = Builders::default();
+    Environment { workers, runtime, tasks, builders, clock: Clock::start(), seed: 1 }
 }
 
 fn service(name: &str, backends: &[(&str, u32)]) -> Arc<Service> {
     Service::start(spec(name, backends), &environment(WORKERS))
 }
 
-fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceSpec {
-    let endpoint = |(address, weight): &(&str, u32)| EndpointSpec {
-        address: (*address).into(),
-        weight: *weight,
-    };
-    ServiceSpec {
+fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceConfig {
+    let member = |(address, weight): &(&str, u32)| (Address::parse(address).unwrap(), *weight);
+    let spec = ServiceSpec {
         name: name.into(),
         protocol: Default::default(),
         balancer: Balancer {
@@ -149,11 +149,11 @@ fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceSpec {
             in_effect: Vec::new(),
             factory: Arc::new(First),
         },
-        endpoints: backends.iter().map(endpoint).collect(),
         streams: Vec::new(),
         preconnect: 0,
         upstream: Default::default(),
-    }
+    };
+    ServiceConfig { spec, members: Layer::of(backends.iter().map(member)) }
 }
 
 /// No routes, but these services.

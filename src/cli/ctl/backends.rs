@@ -65,13 +65,13 @@ pub(super) fn text(services: &[Service], width: usize) -> String {
 }
 
 fn service(service: &Service, width: usize) -> String {
-    let Service { name, policy, revision, backends, .. } = service;
+    let Service { name, policy, revision, generation, backends, .. } = service;
     let recent = backends.iter().map(|b| b.recent_requests).sum();
     let mut table = Table::new(COLUMNS);
     backends.iter().for_each(|backend| table.row(row(backend, recent)));
     table.row(total(backends));
     let title = format!(
-        "{name}: {policy}, revision {revision}; shares, success and latency of the last 30 s"
+        "{name}: {policy}, revision {revision}, generation {generation}; shares, success, latency of 30 s"
     );
     let calls = format!("{}{}", wrap(&title, width, 2), table.fit(width));
     let rejected = rejected(service).map(|text| wrap(&text, width, 2));

@@ -9,7 +9,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::Error;
-use crate::control::{BY, proto};
+use crate::control::{BY, REASON, proto};
 use crate::model::{GrpcCode, address};
 use proto::control_client::ControlClient;
 
@@ -22,17 +22,22 @@ pub(super) struct Client {
     channel: Channel,
     control: String,
     timeout: Duration,
-    by: Option<MetadataValue<Ascii>>,
+    signed: Signed,
 }
 
-/// Puts who asks into every call.
+/// Puts who asks, and why, into every call.
 #[derive(Clone)]
-pub(super) struct Signed(Option<MetadataValue<Ascii>>);
+pub(super) struct Signed {
+    by: Option<MetadataValue<Ascii>>,
+    reason: Option<MetadataValue<Ascii>>,
+}
 
 impl Interceptor for Signed {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(by) = &self.0 {
-            request.metadata_mut().insert(BY, by.clone());
+        for (key, said) in [(BY, &self.by), (REASON, &self.reason)] {
+            if let Some(said) = said {
+                request.metadata_mut().insert(key, said.clone());
+            }
         }
         Ok(request)
     }
@@ -51,11 +56,13 @@ fn endpoint(control: &str) -> Option<Endpoint> {
 }
 
 impl Client {
-    /// Connects; `by` is who the log is to name, as far as that can be said in a header.
+    /// Connects; `by` is who the log is to name, and `reason` why, as far as that can be said in a
+    /// header.
     pub(super) async fn connect(
         control: &str,
         timeout: Duration,
         by: Option<&str>,
+        reason: Option<&str>,
     ) -> Result<Client, Error> {
         let endpoint = endpoint(control).ok_or_else(|| Error::Address(control.to_owned()))?;
         let endpoint = endpoint
@@ -66,8 +73,9 @@ impl Client {
             control: control.to_owned(),
             reason: root(&error),
         })?;
-        let by = by.and_then(|by| by.parse().ok());
-        Ok(Client { channel, control: control.to_owned(), timeout, by })
+        let text = |said: Option<&str>| said.and_then(|said| said.parse().ok());
+        let signed = Signed { by: text(by), reason: text(reason) };
+        Ok(Client { channel, control: control.to_owned(), timeout, signed })
     }
 
     pub(super) async fn list(&self) -> Result<Vec<proto::ServiceSummary>, Error> {
@@ -96,7 +104,7 @@ impl Client {
 
     /// The API; its calls are to be waited for with [`Client::wait`].
     pub(super) fn api(&self) -> ControlClient<InterceptedService<Channel, Signed>> {
-        let signed = Signed(self.by.clone());
+        let signed = self.signed.clone();
         let api = ControlClient::with_interceptor(self.channel.clone(), signed);
         api.max_decoding_message_size(MAX_ANSWER)
     }

@@ -61,6 +61,7 @@ pub(super) struct Json<'a> {
     configured_policy: Option<Policy<'a>>,
     policy: Option<Policy<'a>>,
     by: &'a str,
+    reason: Option<&'a str>,
     at: String,
 }
 
@@ -83,6 +84,7 @@ pub(super) fn json(one: &proto::Override) -> Json<'_> {
         configured_policy: one.configured_policy.as_ref().map(policy),
         policy: one.policy.as_ref().map(policy),
         by: &one.by,
+        reason: (!one.reason.is_empty()).then_some(&*one.reason),
         at: one.at.unwrap_or_default().to_string(),
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::backend::Backend;
 use super::contender::{Contender, Turn};
 use crate::cli::text::{align, latency, or_dash};
-use crate::service::BackendView;
+use crate::service::{BackendView, Wanted};
 
 /// Characters of the longest bar.
 const BAR: usize = 10;
@@ -82,7 +82,10 @@ impl<'a, W: Write> Screen<'a, W> {
             name: backend.name(),
             address: backend.address().to_string(),
             delay: format!("{:?}", backend.delay()),
-            weight: if view.drained { "drained".into() } else { view.weight.to_string() },
+            weight: match view.wanted {
+                Wanted { drained: true, .. } => "drained".into(),
+                Wanted { weight, .. } => weight.to_string(),
+            },
         };
         self.backends.iter().zip(views).map(row).collect()
     }

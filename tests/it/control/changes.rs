@@ -205,7 +205,9 @@ async fn every_change_leaves_a_line_in_the_log() {
     };
     assert_eq!((&made["message"], &made["change"]), (&json!("change made"), &json!("drain `a:1`")));
     assert_eq!((&made["before"], &made["revision"]), (&json!(1), &json!(2)));
+    assert_eq!((&made["old"], &made["new"]), (&json!("`a:1=3`"), &json!("`a:1=3 drained`")));
     assert_eq!((&refused["message"], &refused["revision"]), (&json!("change refused"), &json!(2)));
+    assert!(made["sequence"].as_u64() < refused["sequence"].as_u64());
     for line in [made, refused] {
         assert_eq!(line["service"], "orders");
         assert!(line["by"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");

@@ -47,7 +47,7 @@ async fn backends_are_a_table_for_people() {
     let (table, changed) = shown.split_once("\norders: changed over").unwrap();
     assert!(changed.contains("b:1 drained, configured weight 1; by 127.0.0.1:"), "{changed}");
     let expected = "\
-orders: first, revision 2; shares, success and latency of the last 30 s
+orders: first, revision 2, generation 2; shares, success, latency of 30 s
 BACKEND         STATE        WEIGHT    SHARE  SUCCESS      P99  IN FLIGHT
 10.0.0.1:50051  IDLE              3  100.0 %  99.95 %  10.0 ms          0
 b:1             DRAINING  0 (set 1)    0.0 %        -        -          0
@@ -71,8 +71,8 @@ async fn wide_terminals_show_more_and_narrow_ones_what_matters() {
     assert!(wide.contains("P90") && wide.contains("P99.9") && wide.contains("REQUESTS"), "{wide}");
     let narrow = shown(|| 45).await;
     let expected = "\
-orders: first, revision 1; shares, success
-  and latency of the last 30 s
+orders: first, revision 1, generation 1;
+  shares, success, latency of 30 s
 BACKEND         STATE  WEIGHT  IN FLIGHT
 10.0.0.1:50051  IDLE        3          0
 b:1             IDLE        1          0
@@ -181,7 +181,7 @@ async fn json_is_for_programs() {
     }
     let backend = |address, weight, requests, share, success| {
         json!({
-            "address": address, "state": "IDLE", "weight": weight, "effective_weight": weight,
+            "address": address, "state": "IDLE", "state_reason": "unused", "weight": weight, "effective_weight": weight,
             "in_flight": 0, "ewma_seconds": null, "requests": requests,
             "recent_requests": requests, "recent_share": share, "success_ratio": success,
             "p50_seconds": null, "p90_seconds": null, "p99_seconds": null,
@@ -192,14 +192,14 @@ async fn json_is_for_programs() {
         })
     };
     let expected = json!({"services": [{
-        "name": "orders", "policy": "first", "revision": 2,
+        "name": "orders", "policy": "first", "revision": 2, "generation": 2,
         "backends": [
             backend("a:1", 3, 4, Some(1.0), Some(1.0)),
             backend("b:1", 0, 0, Some(0.0), None),
         ],
         "overrides": [{
             "kind": "WEIGHT", "backend": "b:1", "configured_weight": 1, "weight": 0,
-            "configured_policy": null, "policy": null, "by": null, "at": null,
+            "configured_policy": null, "policy": null, "by": null, "reason": null, "at": null,
         }],
         "policy_settings": {},
         "recent_requests": 4, "recent_rejected": 0, "success_ratio": 1.0, "rejections": [],
@@ -209,7 +209,7 @@ async fn json_is_for_programs() {
     let text = run(&gateway, "services --output json").await.unwrap();
     let seen: serde_json::Value = serde_json::from_str(&text).unwrap();
     let expected = json!({"services": [{
-        "name": "orders", "policy": "first", "revision": 2,
+        "name": "orders", "policy": "first", "revision": 2, "generation": 2,
         "backends": 2, "eligible_backends": 1, "draining_backends": 0, "overrides": 1,
         "policy_settings": {},
         "recent_requests": 4, "recent_rejected": 0, "success_ratio": 1.0,

@@ -104,8 +104,8 @@ async fn a_reset_makes_a_whole_service_what_the_configuration_says() {
         .await;
     all(&gateway, &["set-weight orders a:1=0", "remove orders b:1 --allow-empty"]).await;
     gateway.orders.configure(spec("orders", &[("a:1", 4), ("b:1", 2)])).await;
-    let answer = run(&gateway, "reset orders --expected-revision 7").await.unwrap();
-    assert_eq!(answer, "orders is now at revision 8\n");
+    let answer = run(&gateway, "reset orders --expected-revision 6").await.unwrap();
+    assert_eq!(answer, "orders is now at revision 7\n");
     assert_eq!(addresses(&gateway).await, named(&[("a:1", 4), ("b:1", 2)]));
     assert_eq!(gateway.orders.view().spec.balancer.policy, "first");
     assert_eq!(told(&gateway).await, []);
@@ -151,8 +151,8 @@ async fn a_service_that_comes_back_repeats_no_revision() {
     let late = gateway.orders.change(change, Default::default(), "late".into()).await;
     assert!(late.unwrap_err().to_string().contains("no service `orders`"));
     let beginning = gateway.registry.beginning("orders");
-    let spec = (*gateway.orders.view().spec).clone();
-    let back = Service::start_with(beginning, spec, &environment(1));
+    let config = spec("orders", &[("a:1", 3)]);
+    let back = Service::start_with(beginning, config, &environment(1));
     assert_eq!(back.view().revision, 4);
 }
 
@@ -196,4 +196,53 @@ async fn who_made_a_change_is_the_address_and_what_they_call_themselves() {
     let long = "x".repeat(1000);
     all(&gateway, &["undrain orders a:1", &format!("drain orders a:1 --by {long}")]).await;
     assert!(by(&get(&mut gateway.client().await).await).len() < 100);
+}
+
+#[tokio::test]
+async fn why_a_change_was_made_is_kept_beside_who_made_it() {
+    let gateway = Gateway::start().await;
+    let long = "x".repeat(1000);
+    for (reason, kept) in [("disk", 4), (long.as_str(), 256)] {
+        all(&gateway, &[&format!("drain orders a:1 --reason {reason}")]).await;
+        let said = get(&mut gateway.client().await).await.overrides[0].reason.clone();
+        assert_eq!(said, reason[..kept]);
+        let json = run(&gateway, "backends orders --output json").await.unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["services"][0]["overrides"][0]["reason"], said);
+        all(&gateway, &["undrain orders a:1"]).await;
+    }
+}
+
+#[tokio::test]
+async fn revisions_count_what_operators_change_and_generations_whatever_changes() {
+    let gateway = Gateway::start().await;
+    let now = async || {
+        let service = get(&mut gateway.client().await).await;
+        let snapshot = gateway.orders.snapshot().load();
+        assert_eq!(
+            (snapshot.revision, snapshot.generation),
+            (service.revision, service.generation)
+        );
+        (service.revision, service.generation)
+    };
+    let configure = async |a| gateway.orders.configure(spec("orders", &[("a:1", a)])).await;
+    assert_eq!(now().await, (1, 1));
+    all(&gateway, &["set-weight orders a:1=9"]).await;
+    assert_eq!(now().await, (2, 2));
+    configure(5).await;
+    assert_eq!(now().await, (2, 3));
+    configure(5).await;
+    assert_eq!(now().await, (2, 3), "nothing is otherwise");
+    configure(6).await;
+    // A file that was loaded is no other operator who was faster.
+    all(&gateway, &["set-weight orders a:1=8 --expected-revision 2"]).await;
+    assert_eq!(now().await, (3, 5));
+    let text = run(&gateway, "services --output json").await.unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&json["services"][0]["revision"], &json["services"][0]["generation"]),
+        (&3.into(), &5.into())
+    );
+    let text = run(&gateway, "backends orders").await.unwrap();
+    assert!(text.contains("revision 3, generation 5;"), "{text}");
 }

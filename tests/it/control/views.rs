@@ -31,6 +31,7 @@ async fn services_are_listed_by_name() {
         name: name.into(),
         policy: "first".into(),
         revision,
+        generation: revision,
         backends,
         eligible_backends: eligible,
         draining_backends: draining,
@@ -152,7 +153,7 @@ async fn a_watch_shows_the_service_each_interval() {
 
 #[tokio::test]
 async fn a_slow_reader_gets_the_newest_state_and_not_every_one() {
-    let names: Vec<_> = (0..500).map(|i| format!("backend-{i:0100}:1")).collect();
+    let names: Vec<_> = (0..500).map(|i| format!("backend-{i:050}.{}:1", "x".repeat(50))).collect();
     let backends: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
     let gateway = Gateway::with(&backends).await;
     let mut stream = watch(&gateway, HOUR, 0).await;

@@ -186,7 +186,7 @@ fn plan(text: &str) -> String {
     let plan = config::parse(text, Path::new("")).map_err(|report| report.pretty());
     let mut plan = plan.unwrap_or_else(|error| panic!("{text}\n{error}"));
     // As written; what was made of it is compared.
-    plan.services.iter_mut().for_each(|service| service.balancer.settings.clear());
+    plan.services.iter_mut().for_each(|service| service.spec.balancer.settings.clear());
     let shown = format!("{:?}", Plan { workers: 1, ..plan });
     // The index of the routes has a random seed.
     let (before, rest) = shown.split_once(", hosts: Hosts {").unwrap();

@@ -68,12 +68,13 @@ fn character(line: &str, rng: &mut fastrand::Rng) -> String {
 /// weights, and how many routes and listeners there are.
 fn shape(plan: &Plan) -> String {
     let mut services: Vec<_> = plan.services.iter().collect();
-    services.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    services.sort_unstable_by(|a, b| a.spec.name.cmp(&b.spec.name));
     let mut text = format!("{} listeners, {} routes", plan.listeners.len(), plan.routes.len());
     for service in services {
         let endpoints: Vec<_> =
-            service.endpoints.iter().map(|e| (e.address.clone(), e.weight)).collect();
-        let _ = write!(text, "\n{} {} {endpoints:?}", service.name, service.balancer.policy);
+            service.members.iter().map(|(at, it)| (at.to_string(), it.weight.unwrap())).collect();
+        let _ =
+            write!(text, "\n{} {} {endpoints:?}", service.spec.name, service.spec.balancer.policy);
     }
     text
 }
@@ -83,8 +84,9 @@ fn running(gateway: &Gateway) -> String {
     let mut text = format!("{} listeners, {routes} routes", gateway.listeners().len());
     for service in gateway.services().list() {
         let view = service.view();
-        let backend =
-            |b: &equipoise::service::BackendView| (b.endpoint.address().to_owned(), b.weight);
+        let backend = |b: &equipoise::service::BackendView| {
+            (b.endpoint.address().to_owned(), b.wanted.weight)
+        };
         let backends: Vec<_> = view.backends.iter().map(backend).collect();
         let policy = view.spec.balancer.policy;
         let _ = write!(text, "\n{} {policy} {backends:?}", service.name());

@@ -37,8 +37,8 @@ async fn the_log_says_what_a_new_file_says_in_vain() {
     gateway.configure(&yaml(20, 6));
     gateway.hang_up();
     let again =
-        |line: &serde_json::Value| line["message"] == "reconfigured" && line["revision"] == 4;
-    gateway.said(again).await;
+        |line: &serde_json::Value| line["message"] == "reconfigured" && line["generation"] == 4;
+    assert_eq!(gateway.said(again).await["revision"], 2, "no operator has changed more");
     assert_eq!(gateway.count(covered), 1);
 }
 

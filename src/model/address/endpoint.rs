@@ -1,0 +1,97 @@
+//! Where an endpoint is: at an IP, under a name, or at a Unix socket.
+
+use std::fmt::{self, Display, Formatter};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use super::{endpoint, socket};
+
+/// Where an endpoint is, as it was written. Two are equal if they are written alike but for what says
+/// nothing. What a name resolves to is another matter.
+#[derive(Clone, Debug)]
+pub struct Address {
+    text: Arc<str>,
+    place: Place,
+}
+
+/// What an address means.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    /// An IP or a name, and a port, in lower case: the case of hosts says nothing.
+    Host(Arc<str>),
+    /// The path.
+    Socket(Arc<str>),
+}
+
+impl Address {
+    /// The address that `text` means.
+    ///
+    /// # Errors
+    /// Says what is wrong and how to mend it.
+    pub fn parse(text: &str) -> Result<Address, String> {
+        let text = endpoint(text)?;
+        let place = match socket(&text) {
+            Some(Ok(path)) => Place::Socket(path.into()),
+            _ => Place::Host(text.to_ascii_lowercase().into()),
+        };
+        Ok(Address { text: text.into(), place })
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is a Unix socket.
+    pub fn is_socket(&self) -> bool {
+        matches!(self.place, Place::Socket(_))
+    }
+}
+
+impl PartialEq for Address {
+    fn eq(&self, other: &Address) -> bool {
+        self.place == other.place
+    }
+}
+
+impl Eq for Address {}
+
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.place.hash(state);
+    }
+}
+
+impl Display for Address {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_alike_is_the_same() {
+        let address = |text| Address::parse(text).unwrap();
+        for (one, other) in [
+            ("Orders.Example:80", "orders.example:80"),
+            ("[fd00::A]:80", "[FD00::a]:80"),
+            ("unix:/run/a", "unix:///run/./a"),
+        ] {
+            assert_eq!(address(one), address(other));
+            assert!(one == address(one).as_str() && one == address(one).to_string());
+        }
+        for (one, other) in [
+            ("orders:80", "orders:81"),
+            ("127.0.0.1:80", "localhost:80"),
+            ("unix:/run/a", "unix:/run/A"),
+            ("[::ffff:127.0.0.1]:80", "[::ffff:7f00:1]:80"),
+        ] {
+            assert_ne!(address(one), address(other));
+        }
+        assert!(address("unix:/run/a").is_socket() && !address("unix:80").is_socket());
+        assert!(Address::parse("orders").unwrap_err().contains("no port"));
+    }
+}

@@ -1,0 +1,98 @@
+//! Where pickers are built: away from the thread that answers people.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+/// Pickers that are built at a time, so that the rest of the machine is left to requests.
+const AT_A_TIME: usize = 2;
+
+/// Where pickers are built.
+#[derive(Clone, Debug)]
+pub struct Builders {
+    /// One for each that is built on a thread of its own; none where they are built in place.
+    places: Option<Arc<Semaphore>>,
+}
+
+/// On threads of their own, a few at a time.
+impl Default for Builders {
+    fn default() -> Builders {
+        Builders { places: Some(Arc::new(Semaphore::new(AT_A_TIME))) }
+    }
+}
+
+impl Builders {
+    /// On the thread that asks: where there is but one, so that all happens in one order.
+    pub fn in_place() -> Builders {
+        Builders { places: None }
+    }
+
+    /// What `build` gives. A panic of it goes on here.
+    pub async fn run<T: Send + 'static>(&self, build: impl FnOnce() -> T + Send + 'static) -> T {
+        let Some(places) = &self.places else { return build() };
+        let place = Arc::clone(places).acquire_owned().await;
+        let built = spawn_blocking(move || {
+            let _place = place;
+            build()
+        });
+        match built.await {
+            Ok(built) => built,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => std::future::pending().await, // the runtime has ended, and this with it
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_thread_that_asks_goes_on_meanwhile_and_few_build_at_a_time() {
+        let builders = Builders::default();
+        let here = thread::current().id();
+        let mut ends = Vec::new();
+        let (begun, begin) = mpsc::channel();
+        for _ in 0..AT_A_TIME + 1 {
+            let (end, ended) = mpsc::channel::<()>();
+            let (builders, begun) = (builders.clone(), begun.clone());
+            let built = tokio::spawn(async move {
+                let build = move || {
+                    begun.send(thread::current().id()).unwrap();
+                    ended.recv().unwrap();
+                };
+                builders.run(build).await;
+            });
+            ends.push((end, built));
+        }
+        // This runs on the one thread that the tasks have, while all of them wait for their end.
+        let mut others = Vec::new();
+        while others.len() < AT_A_TIME {
+            tokio::task::yield_now().await;
+            others.extend(begin.try_recv());
+        }
+        assert!(others.iter().all(|thread| *thread != here));
+        assert!(begin.try_recv().is_err(), "a third one waits");
+        for (end, built) in ends {
+            end.send(()).unwrap();
+            built.await.unwrap();
+        }
+        assert!(begin.try_recv().is_ok());
+    }
+
+    #[tokio::test]
+    async fn in_place_is_here() {
+        let here = thread::current().id();
+        assert_eq!(Builders::in_place().run(|| thread::current().id()).await, here);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_that_of_who_asks() {
+        let asks = tokio::spawn(async { Builders::default().run(|| panic!("as if")).await });
+        assert!(asks.await.unwrap_err().is_panic());
+    }
+}

@@ -1,0 +1,179 @@
+//! What a service is to be: all that the configuration and operators want of it, joined. A value:
+//! a change makes another, and until that is published nothing has changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::change::{Change, ChangeError, Conditions, Current};
+use super::membership::{Layer, Wanted, join};
+use super::overrides::Overrides;
+use super::standing::{Reach, Standing, standing};
+use super::{Balancer, Environment, Overridden, ServiceConfig, ServiceSpec, Stamp};
+use crate::clock::Clock;
+use crate::model::{Address, Endpoint, Time, listed};
+
+/// What a service is to be.
+#[derive(Clone, Debug)]
+pub(super) struct Desired {
+    workers: usize,
+    clock: Clock,
+    /// The policy that the configuration has.
+    configured: Arc<ServiceSpec>,
+    /// The backends that it has.
+    members: Arc<Layer>,
+    overrides: Overrides,
+    /// The policy, with the balancer that operators want.
+    pub(super) spec: Arc<ServiceSpec>,
+    /// Counts what operators have changed.
+    pub(super) revision: u64,
+    pub(super) backends: Arc<[Backend]>,
+}
+
+/// A member of a service: what is at an address, for as long as it is wanted there.
+#[derive(Clone, Debug)]
+pub(super) struct Backend {
+    pub(super) address: Address,
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) wanted: Wanted,
+}
+
+impl Backend {
+    /// How it stands at `now`.
+    pub(super) fn standing(&self, now: Time) -> Standing {
+        standing(self.wanted, false, Reach::of(&self.endpoint, now))
+    }
+}
+
+impl Desired {
+    /// What `config` says, as this revision.
+    pub(super) fn new(config: ServiceConfig, environment: &Environment, revision: u64) -> Desired {
+        let spec = Arc::new(config.spec);
+        let Environment { workers, clock, .. } = *environment;
+        let desired = Desired {
+            workers,
+            clock,
+            configured: Arc::clone(&spec),
+            members: Arc::new(config.members),
+            overrides: Overrides::default(),
+            spec,
+            revision,
+            backends: Arc::default(),
+        };
+        desired.joined()
+    }
+
+    /// The same after a change of an operator.
+    pub(super) fn changed(
+        &self,
+        change: &Change,
+        conditions: Conditions,
+        stamp: &Stamp,
+    ) -> Result<Desired, ChangeError> {
+        let service = &self.spec.name;
+        let mut overrides = self.overrides.clone();
+        let backends: Vec<_> = self.backends.iter().map(|backend| &backend.address).collect();
+        let current = Current { service, below: &self.members, backends: &backends, stamp };
+        change.apply(current, &mut overrides)?;
+        if let Some(expected) = conditions.expected_revision
+            && expected != self.revision
+        {
+            let (service, current) = (service.clone(), self.revision);
+            return Err(ChangeError::Stale { service, current, expected });
+        }
+        let changed = Desired { overrides, revision: self.revision + 1, ..self.clone() }.joined();
+        // Who has none to lose may change all else.
+        if !conditions.allow_empty && self.serves() && !changed.serves() {
+            return Err(ChangeError::Empty { service: service.clone() });
+        }
+        Ok(changed)
+    }
+
+    /// The same under another configuration, if that says anything else; what operators want stays
+    /// on top.
+    pub(super) fn reconfigured(&self, config: ServiceConfig) -> Option<Desired> {
+        let ServiceConfig { mut spec, members } = config;
+        spec.upstream.keep_sessions_of(&self.configured.upstream);
+        if spec == *self.configured && members == *self.members {
+            return None;
+        }
+        let mut overrides = self.overrides.clone();
+        overrides.prune(&members);
+        let (configured, members) = (Arc::new(spec), Arc::new(members));
+        Some(Desired { configured, members, overrides, ..self.clone() }.joined())
+    }
+
+    /// All its endpoints.
+    pub(super) fn endpoints(&self) -> Box<[Arc<Endpoint>]> {
+        self.backends.iter().map(|backend| Arc::clone(&backend.endpoint)).collect()
+    }
+
+    /// The time now, at which it is looked at.
+    pub(super) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// What operators want otherwise than the configuration has it.
+    pub(super) fn overridden(&self) -> Vec<Overridden> {
+        self.overrides.list(&self.configured.balancer, &self.members)
+    }
+
+    /// What is otherwise in `after`: as it is here, and as it is there.
+    pub(super) fn difference(&self, after: &Desired) -> (String, String) {
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        if self.spec.balancer != after.spec.balancer {
+            let policy = |balancer: &Balancer| format!("policy {balancer}");
+            old.push(policy(&self.spec.balancer));
+            new.push(policy(&after.spec.balancer));
+        }
+        let later = after.backends.iter().map(|backend| (&backend.address, backend));
+        let mut later: HashMap<&Address, &Backend> = later.collect();
+        let id = |backend: &Backend| backend.endpoint.id();
+        for backend in &*self.backends {
+            let now = later.remove(&backend.address);
+            if now.is_none_or(|now| now.wanted != backend.wanted || id(now) != id(backend)) {
+                old.push(told(&backend.address, Some(backend)));
+                new.push(told(&backend.address, now));
+            }
+        }
+        for added in after.backends.iter().filter(|it| later.contains_key(&it.address)) {
+            old.push(told(&added.address, None));
+            new.push(told(&added.address, Some(added)));
+        }
+        (listed(old), listed(new))
+    }
+
+    fn serves(&self) -> bool {
+        let now = self.now();
+        self.backends.iter().any(|backend| backend.standing(now).weight > 0)
+    }
+
+    /// The same with the policy and the backends that follow from the rest. Who was there before is
+    /// the same as ever.
+    fn joined(mut self) -> Desired {
+        self.spec = match self.overrides.balancer().cloned() {
+            None => Arc::clone(&self.configured),
+            Some(balancer) => Arc::new(ServiceSpec { balancer, ..(*self.configured).clone() }),
+        };
+        let before = self.backends.iter().map(|backend| (&backend.address, backend));
+        let before: HashMap<&Address, &Backend> = before.collect();
+        let now = self.now();
+        let backend = |(address, wanted): (Address, Wanted)| match before.get(&address) {
+            Some(known) => Backend { wanted, ..(*known).clone() },
+            None => {
+                let endpoint = Endpoint::new(address.as_str(), self.workers, now);
+                Backend { address, endpoint: Arc::new(endpoint), wanted }
+            }
+        };
+        let wanted = join([&*self.members, &self.overrides.layer()]);
+        self.backends = wanted.into_iter().map(backend).collect();
+        self
+    }
+}
+
+fn told(address: &Address, backend: Option<&Backend>) -> String {
+    match backend.map(|backend| backend.wanted) {
+        None => format!("{address} absent"),
+        Some(Wanted { weight, drained: false }) => format!("{address}={weight}"),
+        Some(Wanted { weight, drained: true }) => format!("{address}={weight} drained"),
+    }
+}

@@ -1,0 +1,187 @@
+//! Which backends a service has: what any number of layers want, of which later ones win.
+
+use std::collections::HashMap;
+use std::fmt::{self, Debug, Formatter};
+
+use crate::model::Address;
+
+/// What a layer wants of the backend at an address. What it leaves open is for those below it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Intent {
+    /// Whether there is a backend.
+    pub present: Option<bool>,
+    /// Its weight.
+    pub weight: Option<u32>,
+    /// Whether it gets no new requests whatever its weight.
+    pub drained: Option<bool>,
+}
+
+impl Intent {
+    fn over(self, below: Intent) -> Intent {
+        Intent {
+            present: self.present.or(below.present),
+            weight: self.weight.or(below.weight),
+            drained: self.drained.or(below.drained),
+        }
+    }
+}
+
+/// What one layer wants, by address. The order is that in which backends are listed.
+#[derive(Clone, Default, PartialEq)]
+pub struct Layer {
+    intents: Vec<(Address, Intent)>,
+    /// Where each is.
+    places: HashMap<Address, usize>,
+}
+
+/// In order.
+impl Debug for Layer {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.iter().map(|(address, intent)| (address.as_str(), intent)))
+            .finish()
+    }
+}
+
+/// The later of two intents for one address counts.
+impl FromIterator<(Address, Intent)> for Layer {
+    fn from_iter<I: IntoIterator<Item = (Address, Intent)>>(intents: I) -> Layer {
+        let mut layer = Layer::default();
+        for (address, intent) in intents {
+            match layer.places.get(&address).and_then(|at| layer.intents.get_mut(*at)) {
+                Some(earlier) => earlier.1 = intent,
+                None => {
+                    layer.places.insert(address.clone(), layer.intents.len());
+                    layer.intents.push((address, intent));
+                }
+            }
+        }
+        layer
+    }
+}
+
+impl Layer {
+    /// Backends with these weights.
+    pub fn of(members: impl IntoIterator<Item = (Address, u32)>) -> Layer {
+        let intent = |(address, weight)| {
+            (address, Intent { present: Some(true), weight: Some(weight), drained: None })
+        };
+        members.into_iter().map(intent).collect()
+    }
+
+    /// What it wants of the backend at `address`.
+    pub fn get(&self, address: &Address) -> Option<Intent> {
+        self.places.get(address).and_then(|at| self.intents.get(*at)).map(|(_, intent)| *intent)
+    }
+
+    /// All that it wants, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Address, Intent)> {
+        self.intents.iter().map(|(address, intent)| (address, *intent))
+    }
+
+    /// The addresses that it says something of.
+    pub fn len(&self) -> usize {
+        self.intents.len()
+    }
+
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.intents.is_empty()
+    }
+}
+
+/// What all layers together want of a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its weight.
+    pub weight: u32,
+    /// Whether it gets no new requests whatever its weight.
+    pub drained: bool,
+}
+
+/// The weight of a backend to which no layer gives one.
+const WEIGHT: u32 = 1;
+
+/// The backends that `layers`, the lowest first, want: those of the lowest in its order, then what
+/// each layer above adds. One is written as in the first layer that has it.
+pub fn join<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Vec<(Address, Wanted)> {
+    let mut all: Vec<(&Address, Intent)> = Vec::new();
+    let mut places: HashMap<&Address, usize> = HashMap::new();
+    for (address, intent) in layers.into_iter().flat_map(Layer::iter) {
+        let at = *places.entry(address).or_insert(all.len());
+        match all.get_mut(at) {
+            Some((_, below)) => *below = intent.over(*below),
+            None => all.push((address, intent)),
+        }
+    }
+    let present = all.into_iter().filter(|(_, intent)| intent.present == Some(true));
+    let wanted = present.map(|(address, Intent { weight, drained, .. })| {
+        let wanted = Wanted { weight: weight.unwrap_or(WEIGHT), drained: drained.unwrap_or(false) };
+        (address.clone(), wanted)
+    });
+    wanted.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Address {
+        Address::parse(text).unwrap()
+    }
+
+    fn members(members: &[(&str, u32)]) -> Layer {
+        Layer::of(members.iter().map(|(text, weight)| (address(text), *weight)))
+    }
+
+    fn joined(layers: &[&Layer]) -> Vec<(String, u32, bool)> {
+        let joined = join(layers.iter().copied()).into_iter();
+        joined.map(|(at, Wanted { weight, drained })| (at.to_string(), weight, drained)).collect()
+    }
+
+    fn row(text: &str, weight: u32, drained: bool) -> (String, u32, bool) {
+        (text.into(), weight, drained)
+    }
+
+    #[test]
+    fn later_layers_win_in_what_they_say() {
+        let file = members(&[("A:1", 1), ("b:1", 2)]);
+        let registry = members(&[("c:1", 3), ("a:1", 7)]);
+        let drained = Intent { drained: Some(true), ..Intent::default() };
+        let weighted = Intent { weight: Some(9), ..Intent::default() };
+        let away = Intent { present: Some(false), ..Intent::default() };
+        let operator: Layer =
+            [(address("a:1"), drained), (address("c:1"), weighted), (address("B:1"), away)]
+                .into_iter()
+                .collect();
+        assert_eq!(joined(&[]), []);
+        assert_eq!(joined(&[&file]), [row("A:1", 1, false), row("b:1", 2, false)]);
+        let expected = [row("A:1", 7, false), row("b:1", 2, false), row("c:1", 3, false)];
+        assert_eq!(joined(&[&file, &registry]), expected);
+        let expected = [row("A:1", 7, true), row("c:1", 9, false)];
+        assert_eq!(joined(&[&file, &registry, &operator]), expected);
+        let back = members(&[("b:1", 4)]);
+        let expected = [row("A:1", 7, true), row("b:1", 4, false), row("c:1", 9, false)];
+        assert_eq!(joined(&[&file, &registry, &operator, &back]), expected);
+    }
+
+    #[test]
+    fn wishes_for_backends_that_no_layer_has_make_none() {
+        let weighted = Intent { weight: Some(9), ..Intent::default() };
+        let layer: Layer = [(address("a:1"), weighted)].into_iter().collect();
+        assert_eq!(joined(&[&layer]), []);
+        let present = Intent { present: Some(true), ..Intent::default() };
+        let below: Layer = [(address("a:1"), present)].into_iter().collect();
+        assert_eq!(joined(&[&below]), [row("a:1", WEIGHT, false)]);
+        assert_eq!(joined(&[&below, &layer]), [row("a:1", 9, false)]);
+    }
+
+    #[test]
+    fn a_layer_has_an_address_once() {
+        let layer = members(&[("a:1", 1), ("b:1", 2), ("A:1", 3)]);
+        assert_eq!((layer.len(), layer.is_empty()), (2, false));
+        assert_eq!(joined(&[&layer]), [row("a:1", 3, false), row("b:1", 2, false)]);
+        assert_eq!(layer.get(&address("B:1")).unwrap().weight, Some(2));
+        assert_eq!(layer.get(&address("c:1")), None);
+    }
+}
