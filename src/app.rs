@@ -4,14 +4,16 @@ mod cold;
 mod export;
 mod listeners;
 mod reload;
+mod room;
 mod worker;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
@@ -27,6 +29,8 @@ use cold::Cold;
 use listeners::Listeners;
 use reload::Fixed;
 pub use reload::Reloaded;
+use room::Room;
+use worker::Workers;
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -55,8 +59,33 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// A thread could not be started.
-    #[error("cannot start a thread: {0}")]
+    #[error("cannot start a thread: {0}{hint}", hint = hint(.0))]
     Worker(#[source] std::io::Error),
+    /// It would have no room for clients.
+    #[error(
+        "there are not descriptors enough: {limit} may be open, the gateway itself needs {own}, and \
+         with those that are kept for backends, control and metrics there is room for {room} \
+         clients; raise `ulimit -n` (LimitNOFILE), or have fewer `workers`"
+    )]
+    Descriptors {
+        /// That may be open.
+        limit: usize,
+        /// That the gateway itself has open.
+        own: usize,
+        /// Clients that there is room for.
+        room: usize,
+    },
+}
+
+/// The system's number for too many open files, of one process and of all.
+const TOO_MANY_OPEN: [Option<i32>; 2] = [Some(24), Some(23)];
+
+/// What helps against an error of the system.
+fn hint(error: &std::io::Error) -> &'static str {
+    match TOO_MANY_OPEN.contains(&error.raw_os_error()) {
+        true => "; raise `ulimit -n` (LimitNOFILE), or have fewer `workers`",
+        false => "",
+    }
 }
 
 /// Time to tell clients why what was in flight has ended.
@@ -78,8 +107,11 @@ pub struct Gateway {
     certificates: Arc<Certificates>,
     /// Why the last reload failed, if it did.
     complaints: Vec<String>,
+    room: Room,
     workers: Vec<WorkerHandle>,
     threads: Vec<JoinHandle<()>>,
+    /// Closed when there is no worker any more.
+    lost: mpsc::Receiver<Infallible>,
     readiness: watch::Sender<Readiness>,
     /// Ends the control API and the metrics.
     stop_cold: watch::Sender<bool>,
@@ -99,16 +131,14 @@ impl Gateway {
         let mut listeners = Listeners::new(&tasks, &refused, own, clock);
         let prepared = listeners.prepare(&plan.listeners)?;
         let cold::Sockets { control, metrics, files } = cold::Sockets::bind(&plan)?;
-        warn_of_open_control(&plan);
-        warn_of_few_descriptors(&plan);
 
         let registry = Arc::new(Registry::new(plan.workers, plan.metrics.counts.clone(), clock));
         let reloads = Arc::new(Reloads::new());
         let counters: Vec<Arc<WorkerMetrics>> = (0..plan.workers).map(|_| Arc::default()).collect();
-        let (fixed, drain_timeout) = (Fixed::of(&plan), plan.drain_timeout);
-        let certificates = Arc::new(Certificates::default());
+        let (drain_delay, drain_timeout) = (plan.drain_delay, plan.drain_timeout);
+        let fixed = Fixed::of(&plan);
+        let certificates = Arc::<Certificates>::default();
         certificates.replace(plan.certificates.clone());
-        let drain_delay = plan.drain_delay;
         let state = export::State {
             registry: Arc::clone(&registry),
             tasks: Arc::clone(&tasks),
@@ -118,13 +148,13 @@ impl Gateway {
         };
         let exporter = Exporter::new(state, counters.clone(), plan.metrics.settings.clone(), clock);
         let resolver =
-            Resolver::start(plan.dns_servers.clone(), &tasks).map_err(StartError::Worker)?;
+            Resolver::start(plan.dns_servers.clone(), &tasks).await.map_err(StartError::Worker)?;
         let places = [control.place(), metrics.place()];
-        let own = OwnAddresses::new(places.clone());
-        let dialer = Arc::new(Dialer::new(resolver, own, most_kept()));
+        let dialer = Dialer::new(resolver, OwnAddresses::new(places.clone()), most_kept());
         let (readiness, ready) = watch::channel(Readiness::Starting);
-        let (workers, threads) =
-            worker::start(&plan, &registry, &counters, &dialer, (&environment, &readiness))?;
+        let Workers { workers, threads, lost } =
+            worker::start(&plan, &registry, &counters, dialer, (&environment, &readiness)).await?;
+        let room = Room::measure(&plan)?;
         registry.publish(reload::routing(&registry, &environment, plan).await);
 
         let (stop_cold, running) = watch::channel(false);
@@ -156,8 +186,10 @@ impl Gateway {
             reloads,
             certificates,
             complaints: Vec::new(),
+            room,
             workers,
             threads,
+            lost,
             readiness,
             stop_cold,
             cold,
@@ -182,6 +214,11 @@ impl Gateway {
     /// The services, by name.
     pub fn services(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// Ends when every worker has ended, although nobody asked for it: nothing is served then.
+    pub async fn lost(&mut self) {
+        while self.lost.recv().await.is_some() {}
     }
 
     /// Says that no new traffic should come here, to `/readyz` and `grpc.health.v1`, and serves on
@@ -259,30 +296,5 @@ fn most_kept() -> usize {
 async fn all_gone(workers: &[WorkerHandle]) {
     while workers.iter().any(|worker| worker.connections() > 0) {
         tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-fn warn_of_open_control(plan: &Plan) {
-    if plan.control.address.ip().is_some_and(|address| !address.ip().is_loopback()) {
-        tracing::warn!(
-            address = %plan.control.address,
-            "THE CONTROL API IS OPEN TO THE NETWORK AND HAS NO AUTHENTICATION: \
-             whoever reaches it can move all traffic",
-        );
-    }
-}
-
-/// A client too many is refused, which is seen late: that it can come to this is said at once.
-fn warn_of_few_descriptors(plan: &Plan) {
-    let Descriptors { limit, clients: room, .. } = Descriptors::now();
-    let wanted: usize = plan.listeners.iter().map(|listener| listener.max_connections).sum();
-    if wanted > room {
-        tracing::warn!(
-            max_connections = wanted,
-            room,
-            limit,
-            "there are not descriptors enough for `max_connections`: further clients are refused; \
-             raise `ulimit -n` (LimitNOFILE), or lower `max_connections`",
-        );
     }
 }

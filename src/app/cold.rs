@@ -78,7 +78,18 @@ impl Sockets {
         };
         let control = open("the control API", &control.address, control.mode)?;
         let metrics = open("metrics", &metrics.address, metrics.mode)?;
+        warn_of_open_control(plan);
         Ok(Sockets { control, metrics, files })
+    }
+}
+
+fn warn_of_open_control(plan: &Plan) {
+    if plan.control.address.ip().is_some_and(|address| !address.ip().is_loopback()) {
+        tracing::warn!(
+            address = %plan.control.address,
+            "THE CONTROL API IS OPEN TO THE NETWORK AND HAS NO AUTHENTICATION: \
+             whoever reaches it can move all traffic",
+        );
     }
 }
 

@@ -106,7 +106,7 @@ impl Gateway {
         self.reloads.set_restart_needed(restart_needed);
         let (services, routes) = (plan.services.len(), plan.routes.len());
         let (drain_delay, drain_timeout) = (plan.drain_delay, plan.drain_timeout);
-        super::warn_of_few_descriptors(&plan);
+        self.room.compare(&plan);
         self.certificates.replace(plan.certificates.clone());
         let before = self.registry.routing();
         self.registry.publish(routing(&self.registry, &self.environment, plan).await);

@@ -1,12 +1,14 @@
 //! The threads that carry requests.
 
+use std::convert::Infallible;
+use std::io::Error;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::StartError;
 use crate::clock::Clock;
@@ -36,29 +38,41 @@ struct Setup {
     clock: Clock,
 }
 
-/// Starts a thread for each worker.
-pub fn start(
+/// The threads of all workers.
+pub struct Workers {
+    /// How each is reached.
+    pub workers: Vec<WorkerHandle>,
+    pub threads: Vec<JoinHandle<()>>,
+    /// Closed when the last one has ended.
+    pub lost: mpsc::Receiver<Infallible>,
+}
+
+/// Starts a thread for each worker, and waits until all are there.
+pub async fn start(
     plan: &Plan,
     registry: &Arc<Registry>,
     metrics: &[Arc<WorkerMetrics>],
-    dialer: &Arc<Dialer>,
+    dialer: Dialer,
     (environment, readiness): (&Environment, &watch::Sender<Readiness>),
-) -> Result<(Vec<WorkerHandle>, Vec<JoinHandle<()>>), StartError> {
+) -> Result<Workers, StartError> {
     let Environment { tasks, clock, .. } = environment;
-    let mut workers = Vec::new();
-    let mut threads = Vec::new();
+    let (mut workers, mut threads, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+    let dialer = Arc::new(dialer);
+    let (alive, lost) = mpsc::channel(1);
     for (index, metrics) in metrics.iter().enumerate() {
         let setup = Setup {
             index,
             buffer: plan.worker_buffer,
             registry: Arc::clone(registry),
             metrics: Arc::clone(metrics),
-            dialer: Arc::clone(dialer),
+            dialer: Arc::clone(&dialer),
             tasks: Arc::clone(tasks),
             clock: *clock,
         };
-        let loss = Loss { tasks: Arc::clone(tasks), readiness: readiness.clone(), told: false };
+        let (tasks, readiness) = (Arc::clone(tasks), readiness.clone());
+        let loss = Loss { tasks, readiness, told: false, _alive: alive.clone() };
         let (handle, inbox) = WorkerHandle::new();
+        let (started, start) = oneshot::channel();
         let flow_pause = plan.flow_pause;
         let runtime = move || {
             let runtime = Builder::new_current_thread()
@@ -68,18 +82,27 @@ pub fn start(
                 .build_local(LocalOptions::default());
             match runtime {
                 Ok(runtime) => {
+                    let _ = started.send(Ok(())); // who has given up wants it to end, and it will
                     run(&runtime, setup, inbox);
                     loss.none();
                     runtime.shutdown_background(); // what still blocks holds nobody up
                 }
-                Err(error) => tracing::error!(%error, "a worker has no runtime"),
+                Err(error) => {
+                    loss.none();
+                    let _ = started.send(Err(error)); // as above
+                }
             }
         };
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(runtime);
         threads.push(thread.map_err(StartError::Worker)?);
         workers.push(handle);
+        starts.push(start);
     }
-    Ok((workers, threads))
+    for start in starts {
+        let started = start.await.unwrap_or_else(|_| Err(Error::other("a worker panicked")));
+        started.map_err(StartError::Worker)?;
+    }
+    Ok(Workers { workers, threads, lost })
 }
 
 fn run(runtime: &LocalRuntime, setup: Setup, mut inbox: mpsc::Receiver<Command>) {
@@ -119,6 +142,8 @@ struct Loss {
     tasks: Arc<Tasks>,
     readiness: watch::Sender<Readiness>,
     told: bool,
+    /// Of all of them, the channel is open while one is there.
+    _alive: mpsc::Sender<Infallible>,
 }
 
 impl Loss {
@@ -146,12 +171,25 @@ impl Drop for Loss {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc::error::TryRecvError;
+
     use super::*;
 
     fn lose(before: Readiness, end: impl FnOnce(Loss) + Send + 'static) -> (u64, Readiness) {
         let (tasks, readiness) = (Arc::<Tasks>::default(), watch::Sender::new(before));
-        let loss = Loss { tasks: Arc::clone(&tasks), readiness: readiness.clone(), told: false };
-        let _ = std::thread::spawn(move || end(loss)).join();
+        let (alive, mut lost) = mpsc::channel(1);
+        let loss = |readiness: &watch::Sender<_>| Loss {
+            tasks: Arc::clone(&tasks),
+            readiness: readiness.clone(),
+            told: false,
+            _alive: alive.clone(),
+        };
+        let (one, other) = (loss(&readiness), loss(&watch::Sender::new(before)));
+        drop(alive);
+        let _ = std::thread::spawn(move || end(one)).join();
+        assert_eq!(lost.try_recv(), Err(TryRecvError::Empty), "one is left");
+        other.none();
+        assert_eq!(lost.try_recv(), Err(TryRecvError::Disconnected));
         (tasks.count(Task::Worker), *readiness.borrow())
     }
 

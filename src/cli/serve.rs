@@ -95,14 +95,15 @@ async fn serve(path: &Path) -> Result<(), Failure> {
     let filter = log::from_environment(&configured);
     let shown = filter.as_ref().unwrap_or(&configured).clone();
     let _flush = log::init(format(plan.log.format), &shown, plan.log.buffer)?;
-    let result = match filter {
+    match filter {
         Ok(_) => run_until_told(path, plan, &mut signals, hangup).await,
-        Err(error) => Err(error.into()),
-    };
-    result.map_err(|error| {
-        tracing::error!(%error, "the gateway does not start");
-        Failure::Logged
-    })
+        Err(error) => Err(no_start(&error)),
+    }
+}
+
+fn no_start(error: &dyn Error) -> Failure {
+    tracing::error!(%error, "the gateway does not start");
+    Failure::Logged
 }
 
 /// Says what is wrong with the configuration, in the form in which the log would have it.
@@ -133,7 +134,7 @@ async fn run_until_told(
     plan: Plan,
     signals: &mut Signals,
     hangup: Signal,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<(), Failure> {
     if let Err(error) = raise_descriptor_limit() {
         tracing::warn!(%error, "the limit of descriptors cannot be raised");
     }
@@ -141,12 +142,16 @@ async fn run_until_told(
         tracing::warn!(%warning, "configuration");
     }
     let mut changes = Changes::new(path, &plan, hangup);
-    let mut gateway = Gateway::start(plan).await?;
+    let mut gateway = Gateway::start(plan).await.map_err(|error| no_start(&error))?;
     tracing::info!(control = %gateway.control(), metrics = %gateway.metrics(), "ready");
     let name = loop {
         tokio::select! {
             name = signals.next() => break name,
             change = changes.next() => changes.apply(change, &mut gateway).await,
+            () = gateway.lost() => {
+                tracing::error!("every worker has ended, and so does the process");
+                return Err(Failure::Logged);
+            }
         }
     };
     tracing::info!(signal = name, "going down: finishing what is in flight");

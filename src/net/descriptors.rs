@@ -53,6 +53,15 @@ impl Descriptors {
         Descriptors { limit, control, metrics, backends, clients }
     }
 
+    /// How many are open now, at least.
+    ///
+    /// # Errors
+    /// No further one can be opened.
+    pub fn open() -> std::io::Result<usize> {
+        let next = std::io::stderr().as_fd().try_clone_to_owned()?;
+        Ok(usize::try_from(next.as_raw_fd()).unwrap_or(usize::MAX))
+    }
+
     /// Whether one that was just opened may be kept for this.
     pub fn spare(&self, opened: &impl AsFd, purpose: Purpose) -> bool {
         let number = usize::try_from(opened.as_fd().as_raw_fd()).unwrap_or(usize::MAX);
@@ -90,6 +99,12 @@ mod tests {
         assert_eq!((small.clients, small.backends, small.metrics), (36, 52, 4));
         let none = Descriptors::of(0);
         assert_eq!((none.clients, none.backends), (0, 0));
+    }
+
+    #[test]
+    fn what_is_open_is_seen() {
+        let held: Vec<_> = (0..8).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+        assert!(Descriptors::open().unwrap() >= held.len() + 3);
     }
 
     #[test]

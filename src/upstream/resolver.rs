@@ -11,6 +11,7 @@ mod system;
 mod transport;
 
 use std::future::Future;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -68,15 +69,20 @@ impl Resolver {
     ///
     /// # Errors
     /// When there can be no thread.
-    pub fn start(servers: Vec<SocketAddr>, tasks: &Arc<Tasks>) -> std::io::Result<Resolver> {
+    pub async fn start(servers: Vec<SocketAddr>, tasks: &Arc<Tasks>) -> io::Result<Resolver> {
         let runtime =
             move || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         let (questions, inbox) = mpsc::channel(WAITING);
+        let (started, start) = oneshot::channel();
         let tasks = Arc::clone(tasks);
         std::thread::Builder::new().name("resolver".into()).spawn(move || match runtime() {
-            Ok(runtime) => runtime.block_on(answer_all(tasks, servers, inbox)),
-            Err(error) => tracing::error!(%error, "names cannot be resolved: no runtime"),
+            Ok(runtime) => {
+                let _ = started.send(Ok(())); // who has given up asks nothing, and it ends
+                runtime.block_on(answer_all(tasks, servers, inbox));
+            }
+            Err(error) => drop(started.send(Err(error))), // as above
         })?;
+        start.await.unwrap_or_else(|_| Err(io::Error::other("the resolver panicked")))?;
         Ok(Resolver { questions })
     }
 

@@ -1,5 +1,7 @@
 //! What is said when it does not start, and how much is said once it has.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use super::{file, run};
@@ -68,6 +70,33 @@ fn a_level_that_is_none_is_an_error_and_no_silence() {
     for level in ["inof", "trace", "loud"] {
         let text = lines(&format!("log: {{ level: {level} }}\n{ADDRESS}{REST}"), None).join("\n");
         assert!(text.contains(&format!("`{level}`")) && text.contains("debug"), "{text}");
+    }
+}
+
+/// What it says with so many descriptors, and no more to be had.
+fn at_most(descriptors: u32, workers: u32) -> String {
+    let yaml = format!("workers: {workers}\nlisteners: [ {{ address: '127.0.0.1:0' }} ]\n{REST}");
+    let (_folder, path) = file(&yaml);
+    let script = format!("ulimit -n {descriptors} && exec \"$0\" serve --config \"$1\"");
+    let mut shell = Command::new("sh");
+    let shell = shell.args(["-c", &script, env!("CARGO_BIN_EXE_equipoise"), &path]);
+    let output = shell.env_remove("EQUIPOISE_LOG").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{descriptors}: {output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn without_descriptors_for_a_few_clients_it_does_not_start() {
+    for (descriptors, workers) in [(40, 3), (64, 8), (64, 16), (128, 16), (128, 64)] {
+        let text = at_most(descriptors, workers);
+        assert!(text.contains("ulimit -n") && text.contains("workers"), "{descriptors}: {text}");
+    }
+    let text = at_most(64, 8);
+    assert!(text.contains("64 may be open") && text.contains("room for 0 clients"), "{text}");
+    for descriptors in 14..32 {
+        let text = at_most(descriptors, 2);
+        assert!(!text.is_empty() && !text.contains(" ready "), "{descriptors}: {text}");
+        assert!(!text.contains("panicked"), "{descriptors}: {text}");
     }
 }
 
