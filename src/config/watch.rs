@@ -1,5 +1,7 @@
 //! Says when the files of a configuration have changed.
 
+mod writing;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Sources;
+use writing::{CLOSING_IS_REPORTED, Writing};
 
 /// Files are looked at when nothing has happened to them for that long: who writes one seldom
 /// does so in one go.
@@ -19,6 +22,12 @@ const QUIET: Duration = Duration::from_millis(500);
 
 /// And when something happens all the time, this often.
 const RESTLESS: Duration = Duration::from_secs(5);
+
+/// And when nothing tells who writes them, they have to stay the same for that long.
+const STEADY: Duration = Duration::from_secs(1);
+
+/// Who keeps a file open to write to it, and does not, is waited for that long.
+const UNFINISHED: Duration = Duration::from_secs(60);
 
 /// They are also looked at this often though nothing is reported: of links swapped further up the
 /// path, of mounts, and of most file systems of other machines the system reports nothing.
@@ -30,6 +39,7 @@ pub struct Watch {
     folders: Arc<Mutex<Folders>>,
     sources: Arc<Sources>,
     touched: Arc<Notify>,
+    writing: Arc<Mutex<Writing>>,
     poll: Duration,
 }
 
@@ -38,22 +48,26 @@ impl Watch {
     /// logged, and looking every `POLL` has to do.
     pub fn new(sources: Sources) -> Watch {
         let touched = Arc::new(Notify::new());
-        let notified = Arc::clone(&touched);
+        let writing = Arc::<Mutex<Writing>>::default();
+        let (notified, noted) = (Arc::clone(&touched), Arc::clone(&writing));
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // After an error nobody knows what has happened.
-            if event.is_ok_and(|event| is_reading(event.kind)) {
+            if event.as_ref().is_ok_and(|event| is_reading(event.kind)) {
                 return;
             }
+            noted.blocking_lock().note(event);
             notified.notify_one();
         });
         let watcher = watcher.inspect_err(|error| {
             tracing::warn!(%error, every = ?POLL, "changes of files are not reported: polling");
         });
-        let folders = Folders { watcher: watcher.ok(), ..Folders::default() };
+        let folders =
+            Folders { watcher: watcher.ok(), writing: Arc::clone(&writing), ..Folders::default() };
         let mut watch = Watch {
             folders: Arc::new(Mutex::new(folders)),
             sources: Arc::default(),
             touched,
+            writing,
             poll: POLL,
         };
         watch.follow(sources);
@@ -75,14 +89,29 @@ impl Watch {
             if seen.as_ref() == Some(&*self.sources) {
                 continue;
             }
-            let quiet = async { while timeout(QUIET, self.touched.notified()).await.is_ok() {} };
+            let pause = if reported && CLOSING_IS_REPORTED { QUIET } else { STEADY };
+            let quiet = async { while timeout(pause, self.touched.notified()).await.is_ok() {} };
             let _ = timeout(RESTLESS, quiet).await;
+            self.written().await;
             let now = self.look().await;
             if seen.is_some_and(|seen| seen != now) {
                 self.touched.notify_one(); // somebody is writing
             } else if now != *self.sources {
                 return;
             }
+        }
+    }
+
+    /// Ends when nobody has a file open any more who has written to it.
+    async fn written(&self) {
+        let written = async {
+            while !self.writing.lock().await.is_over() {
+                self.touched.notified().await;
+            }
+        };
+        if timeout(UNFINISHED, written).await.is_err() {
+            tracing::warn!(after = ?UNFINISHED, "files that are still being written are read");
+            self.writing.lock().await.forget();
         }
     }
 
@@ -103,6 +132,7 @@ impl Watch {
 #[derive(Default)]
 struct Folders {
     watcher: Option<RecommendedWatcher>,
+    writing: Arc<Mutex<Writing>>,
     watched: HashSet<PathBuf>,
     /// Those of which it was said that they cannot be watched.
     refused: HashSet<PathBuf>,
@@ -111,6 +141,7 @@ struct Folders {
 impl Folders {
     fn follow(&mut self, sources: &Sources) {
         let Some(watcher) = &mut self.watcher else { return };
+        self.writing.blocking_lock().follow(sources.paths());
         let wanted: HashSet<PathBuf> = sources.paths().flat_map(folders).collect();
         for folder in self.watched.difference(&wanted) {
             let _ = watcher.unwatch(folder); // one that is gone is not watched anyhow
@@ -150,6 +181,7 @@ mod tests {
     use super::*;
     use crate::config::files::Files;
     use std::fs;
+    use std::io::Write as _;
     use std::os::unix::fs::symlink;
 
     /// A watch over `path` that looks at it every few milliseconds, and hears of nothing if
@@ -162,6 +194,32 @@ mod tests {
             watch.folders.try_lock().unwrap().watcher = None;
         }
         watch
+    }
+
+    #[tokio::test]
+    async fn half_a_file_is_not_looked_at() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, "1").unwrap();
+        symlink("file", root.path().join("link")).unwrap();
+        for name in ["file", "link"] {
+            let mut watch = watch(&root.path().join(name), false);
+            // It is watched from the first look on.
+            timeout(Duration::from_secs(1), watch.changed()).await.unwrap_err();
+            let mut writer = fs::File::create(&file).unwrap();
+            writer.write_all(b"half of").unwrap();
+            timeout(Duration::from_secs(3), watch.changed()).await.unwrap_err();
+            writer.write_all(b" it").unwrap();
+            drop(writer);
+            changes(&mut watch).await;
+            watch.follow(watch.look().await);
+            // Replaced as a whole, whatever becomes of the one before.
+            let mut writer = fs::File::options().append(true).open(&file).unwrap();
+            writer.write_all(b"no more").unwrap();
+            fs::write(root.path().join("new"), "2").unwrap();
+            fs::rename(root.path().join("new"), &file).unwrap();
+            changes(&mut watch).await;
+        }
     }
 
     async fn changes(watch: &mut Watch) {
