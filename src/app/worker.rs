@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::StartError;
 use crate::clock::Clock;
 use crate::config::Plan;
-use crate::net::{Acceptor, Command, Worker, WorkerHandle, WorkerSpec};
+use crate::net::{Acceptor, Command, Sockets, Worker, WorkerHandle, WorkerSpec};
 use crate::proxy::{Front, Proxy};
 use crate::service::{Environment, Registry};
 use crate::tasks::{Task, Tasks};
@@ -112,6 +112,7 @@ fn run(runtime: &LocalRuntime, setup: Setup, mut inbox: mpsc::Receiver<Command>)
             held_limit: setup.buffer,
             clock: setup.clock,
             rng: fastrand::Rng::new(),
+            connector: Rc::new(Sockets),
         });
         let proxy = Proxy::new(&worker, &setup.registry, &setup.metrics, &setup.dialer);
         let acceptor = Acceptor::new(&worker, Rc::new(Front(Rc::clone(&proxy))));

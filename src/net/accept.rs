@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::bind::{BACKLOG, hush};
 use super::conn::{Closed, Codec, Conn, Handler};
-use super::descriptors::{Descriptors, Purpose};
+use super::descriptors::Purpose;
 use super::io::Io;
 use super::listener::Listener;
 use super::listening::ListeningSocket;
@@ -163,7 +163,7 @@ fn hand_over(
     if listener.connections.load(Ordering::Relaxed) >= spec.max_connections {
         return Err(Refusal::MaxConnections);
     }
-    if !Descriptors::now().spare(&stream, Purpose::Client) {
+    if !stream.is_spare(Purpose::Client) {
         return Err(Refusal::Descriptors);
     }
     let living = workers.iter().filter(|worker| !worker.commands.is_closed());

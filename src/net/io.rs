@@ -3,9 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
@@ -39,16 +37,12 @@ impl Io {
 
     /// Whether the connection is gone, which nobody is told who does not read or write.
     pub(super) fn has_failed(&self) -> bool {
-        matches!(SockRef::from(self.socket()).take_error(), Ok(Some(_)) | Err(_))
+        self.socket().has_failed()
     }
 
-    /// Has the system reset the connection when it is closed, or end it in good order. Whatever
-    /// closes it, the end of this process too: so a peer takes no part of a message for the whole.
-    /// Of a Unix socket the system knows no reset.
+    /// Has the connection reset when it is closed, or end in good order.
     pub(super) fn reset_on_close(&self, reset: bool) {
-        let linger = reset.then_some(Duration::ZERO);
-        // Of a socket that is gone the peer knows already.
-        let _ = SockRef::from(self.socket()).set_linger(linger);
+        self.socket().reset_on_close(reset);
     }
 
     fn socket(&self) -> &Socket {

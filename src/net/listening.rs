@@ -1,4 +1,4 @@
-//! Sockets to which clients come: at a port, or at a path.
+//! Sockets to which clients come: at a port, at a path, or in memory.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
 use tokio_stream::Stream;
 
 use super::bind::{BACKLOG, bind, listen};
+use super::memory::MemoryListener;
 use super::socket::Socket;
 use super::socket_file::SocketFile;
 use crate::model::Place;
@@ -21,6 +22,8 @@ pub enum ListeningSocket {
     Tcp(TcpListener),
     /// At a path.
     Unix(UnixListener),
+    /// In memory.
+    Memory(MemoryListener),
 }
 
 impl ListeningSocket {
@@ -28,7 +31,7 @@ impl ListeningSocket {
     pub(super) fn tcp(&self) -> Option<&TcpListener> {
         match self {
             ListeningSocket::Tcp(listener) => Some(listener),
-            ListeningSocket::Unix(_) => None,
+            ListeningSocket::Unix(_) | ListeningSocket::Memory(_) => None,
         }
     }
 
@@ -47,6 +50,10 @@ impl ListeningSocket {
             ListeningSocket::Unix(listener) => {
                 let (stream, _) = ready!(listener.poll_accept(cx))?;
                 (Socket::Unix(stream), None)
+            }
+            ListeningSocket::Memory(listener) => {
+                let (end, peer) = ready!(listener.poll_accept(cx));
+                (Socket::Memory(end), Some(peer))
             }
         }))
     }

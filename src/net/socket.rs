@@ -1,7 +1,6 @@
-//! What connections are made of: TCP, or a Unix socket.
+//! What connections are made of: TCP, a Unix socket, or memory.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,18 +10,22 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::descriptors::{Descriptors, Purpose};
+use super::memory::Memory;
 use crate::http2::Limits;
 
 /// Time without a byte after which the system asks whether the peer is still there.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 
-/// A connection as the system has it.
+/// A connection as the system has it, or one beside it.
 #[derive(Debug)]
 pub enum Socket {
     /// To anywhere.
     Tcp(TcpStream),
     /// To a process of this machine.
     Unix(UnixStream),
+    /// To another part of this process.
+    Memory(Memory),
 }
 
 /// A connection on its way from one runtime to another.
@@ -32,6 +35,8 @@ pub enum Detached {
     Tcp(std::net::TcpStream),
     /// As [`Socket::Unix`].
     Unix(unix::net::UnixStream),
+    /// As [`Socket::Memory`].
+    Memory(Memory),
 }
 
 impl Detached {
@@ -43,6 +48,7 @@ impl Detached {
         Ok(match self {
             Detached::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
             Detached::Unix(stream) => Socket::Unix(UnixStream::from_std(stream)?),
+            Detached::Memory(end) => Socket::Memory(end),
         })
     }
 }
@@ -55,7 +61,7 @@ impl Socket {
     pub fn set_nodelay(&self) -> io::Result<()> {
         match self {
             Socket::Tcp(stream) => stream.set_nodelay(true),
-            Socket::Unix(_) => Ok(()), // it always does
+            Socket::Unix(_) | Socket::Memory(_) => Ok(()), // it always does
         }
     }
 
@@ -67,6 +73,7 @@ impl Socket {
         Ok(match self {
             Socket::Tcp(stream) => Detached::Tcp(stream.into_std()?),
             Socket::Unix(stream) => Detached::Unix(stream.into_std()?),
+            Socket::Memory(end) => Detached::Memory(end),
         })
     }
 
@@ -92,15 +99,41 @@ impl Socket {
             TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_AFTER / 3);
         SockRef::from(stream).set_tcp_keepalive(&keepalive)
     }
-}
 
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+    /// Whether its descriptor, if it takes one, may be kept for this.
+    pub fn is_spare(&self, purpose: Purpose) -> bool {
         match self {
-            Socket::Tcp(stream) => stream.as_fd(),
-            Socket::Unix(stream) => stream.as_fd(),
+            Socket::Tcp(stream) => Descriptors::now().spare(stream, purpose),
+            Socket::Unix(stream) => Descriptors::now().spare(stream, purpose),
+            Socket::Memory(_) => true,
         }
     }
+
+    /// Whether the connection is gone, which nobody is told who does not read or write.
+    pub(super) fn has_failed(&self) -> bool {
+        match self {
+            Socket::Memory(end) => end.has_failed(),
+            Socket::Tcp(stream) => has_failed(&SockRef::from(stream)),
+            Socket::Unix(stream) => has_failed(&SockRef::from(stream)),
+        }
+    }
+
+    /// Has the connection reset when it is closed, or end in good order. Whatever closes it, the
+    /// end of this process too: so a peer takes no part of a message for the whole. Of a Unix
+    /// socket the system knows no reset.
+    pub(super) fn reset_on_close(&self, reset: bool) {
+        let linger = reset.then_some(Duration::ZERO);
+        // Of a socket that is gone the peer knows already.
+        let _ = match self {
+            Socket::Memory(end) => return end.reset_on_close(reset),
+            Socket::Tcp(stream) => SockRef::from(stream).set_linger(linger),
+            Socket::Unix(stream) => SockRef::from(stream).set_linger(linger),
+        };
+    }
+}
+
+fn has_failed(socket: &SockRef<'_>) -> bool {
+    matches!(socket.take_error(), Ok(Some(_)) | Err(_))
 }
 
 impl AsyncRead for Socket {
@@ -113,6 +146,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Socket::Memory(end) => Pin::new(end).poll_read(cx, buffer),
         }
     }
 }
@@ -127,6 +161,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Socket::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Socket::Memory(end) => Pin::new(end).poll_write(cx, bytes),
         }
     }
 
@@ -140,6 +175,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
             Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Socket::Memory(end) => Pin::new(end).poll_write_vectored(cx, pieces),
         }
     }
 
@@ -151,6 +187,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Socket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Socket::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Socket::Memory(end) => Pin::new(end).poll_flush(cx),
         }
     }
 
@@ -158,6 +195,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Socket::Memory(end) => Pin::new(end).poll_shutdown(cx),
         }
     }
 }

@@ -1,20 +1,21 @@
 //! One worker: a thread with everything that its connections share.
 
+mod handle;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use slab::Slab;
-use tokio::sync::mpsc;
 
-use super::accept::Accepted;
+pub use self::handle::{Command, WorkerHandle};
 use super::buffers::BufferPool;
 use super::conn::Conn;
+use super::connect::Connector;
 use super::lull::Turn;
 use super::stream::Stream;
 use super::timer::{Sleep, Wheel};
@@ -25,48 +26,6 @@ use crate::tasks::{Task, Tasks, lasting};
 
 /// How often connections are looked at for deadlines.
 const SWEEP: Duration = Duration::from_millis(250);
-
-/// What a worker is told from outside.
-#[derive(Debug)]
-pub enum Command {
-    /// A connection to serve.
-    Accept(Accepted),
-    /// Ask every client to go.
-    Drain,
-    /// End what is still in flight.
-    CutOff,
-}
-
-/// How the rest of the process reaches a worker.
-#[derive(Clone, Debug)]
-pub struct WorkerHandle {
-    pub(super) commands: mpsc::Sender<Command>,
-    pub(super) connections: Arc<AtomicUsize>,
-}
-
-impl WorkerHandle {
-    /// A handle, and the end that the worker listens on.
-    pub fn new() -> (WorkerHandle, mpsc::Receiver<Command>) {
-        let (commands, receiver) = mpsc::channel(1024);
-        (WorkerHandle { commands, connections: Arc::default() }, receiver)
-    }
-
-    /// Client connections that it serves.
-    pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
-    }
-
-    /// Tells the worker to ask every client to go.
-    pub async fn drain(&self) {
-        // A worker that has ended has nothing left to drain.
-        let _ = self.commands.send(Command::Drain).await;
-    }
-
-    /// Tells the worker to end what is still in flight, as the client's protocol has it.
-    pub async fn cut_off(&self) {
-        let _ = self.commands.send(Command::CutOff).await; // as above
-    }
-}
 
 /// What a worker is made of.
 #[derive(Debug)]
@@ -79,6 +38,8 @@ pub struct WorkerSpec {
     pub clock: Clock,
     /// What draws random numbers.
     pub rng: fastrand::Rng,
+    /// What makes connections to backends.
+    pub connector: Rc<dyn Connector>,
 }
 
 /// What the connections of one thread share.
@@ -86,6 +47,7 @@ pub struct WorkerSpec {
 pub struct Worker {
     index: usize,
     clock: Clock,
+    connector: Rc<dyn Connector>,
     now: Cell<Time>,
     dirty: RefCell<VecDeque<Rc<Conn>>>,
     flusher: RefCell<Option<Waker>>,
@@ -107,11 +69,12 @@ pub struct Worker {
 impl Worker {
     /// A worker without connections.
     pub fn new(spec: WorkerSpec) -> Rc<Worker> {
-        let WorkerSpec { index, held_limit, clock, rng } = spec;
+        let WorkerSpec { index, held_limit, clock, rng, connector } = spec;
         let now = clock.now();
         Rc::new(Worker {
             index,
             clock,
+            connector,
             now: Cell::new(now),
             dirty: RefCell::default(),
             flusher: RefCell::default(),
@@ -144,6 +107,11 @@ impl Worker {
         let now = self.clock.now();
         self.now.set(now);
         now
+    }
+
+    /// What makes connections to backends.
+    pub fn connector(&self) -> &dyn Connector {
+        &*self.connector
     }
 
     /// The worker's generator of random numbers.

@@ -1,22 +1,15 @@
 //! Connecting to an endpoint at one of the places where it is.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use tokio::net::{TcpStream, UnixStream};
-use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 
 use super::own::OwnAddresses;
 use super::resolver::LookupError;
 use super::settings::{Settings, Tls, Version};
 use crate::model::{Place, address};
-use crate::net::{Descriptors, Io, Purpose, Socket};
-
-/// After so long a Unix socket is asked again that has no place for a connection.
-const FULL: Duration = Duration::from_millis(5);
+use crate::net::{Connector, Io, Purpose, Socket};
 
 /// Why there is no connection to an endpoint.
 #[derive(Debug, thiserror::Error)]
@@ -53,19 +46,20 @@ pub enum ConnectError {
     Refused,
 }
 
-/// Connects to `endpoint` at one of its places, unless that is `own`, with TLS if the settings say
-/// so.
+/// Connects to `endpoint` at one of its places, by `connector`, unless that is `own`, with TLS if
+/// the settings say so.
 pub(super) async fn connect(
+    connector: &dyn Connector,
     endpoint: &str,
     place: &Place,
     own: &OwnAddresses,
     settings: &Settings,
 ) -> Result<Io, ConnectError> {
-    let stream = open(place).await.map_err(ConnectError::Nobody)?;
+    let stream = connector.connect(place.clone()).await.map_err(ConnectError::Nobody)?;
     if matches!(&stream, Socket::Unix(stream) if own.are_reached_by(stream)) {
         return Err(ConnectError::Own);
     }
-    if !Descriptors::now().spare(&stream, Purpose::Backend) {
+    if !stream.is_spare(Purpose::Backend) {
         return Err(ConnectError::Descriptors);
     }
     stream.watch_liveness(&settings.limits).map_err(ConnectError::Nobody)?;
@@ -79,24 +73,6 @@ pub(super) async fn connect(
         return Err(ConnectError::Alpn);
     }
     Ok(Io::Tls(Box::new(stream.into())))
-}
-
-async fn open(place: &Place) -> std::io::Result<Socket> {
-    match place {
-        Place::Ip(address) => {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            Ok(Socket::Tcp(stream))
-        }
-        Place::Unix(path) => loop {
-            match UnixStream::connect(&**path).await {
-                Ok(stream) => return Ok(Socket::Unix(stream)),
-                // Too many wait to be accepted, and the system tells nobody when it is fewer.
-                Err(full) if full.kind() == ErrorKind::WouldBlock => sleep(FULL).await,
-                Err(error) => return Err(error),
-            }
-        },
-    }
 }
 
 fn server_name(endpoint: &str, tls: &Tls) -> Result<ServerName<'static>, ConnectError> {

@@ -135,8 +135,8 @@ impl Pool {
         place: Place,
         why: Rc<Cell<Closed>>,
     ) -> Result<Ready, ConnectError> {
-        let (endpoint, own) = (self.endpoint.address(), self.dialer.own());
-        let io = connect(endpoint, &place, own, &self.settings).await?;
+        let (connector, own) = (self.worker.connector(), self.dialer.own());
+        let io = connect(connector, self.endpoint.address(), &place, own, &self.settings).await?;
         let limits = Arc::clone(&self.settings.limits);
         let codec = match self.settings.version {
             Version::Http1 => Codec::http1_client(limits),

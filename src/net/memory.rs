@@ -1,0 +1,404 @@
+//! Connections in memory: what a socket is between two processes, between two parts of one, with
+//! all that happens to connections at the will of whoever holds the [`Wire`].
+//!
+//! No system, no other thread and no time is in it: what is done to it in the same order has the
+//! same effect, to the byte.
+
+mod listener;
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+pub use self::listener::{Dial, MemoryListener};
+
+/// One end of a connection in memory.
+#[derive(Debug)]
+pub struct Memory {
+    wire: Wire,
+    /// What it writes goes this way.
+    out: Way,
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From the first end to the second.
+    Forth,
+    /// From the second end to the first.
+    Back,
+}
+
+impl Way {
+    const fn other(self) -> Way {
+        match self {
+            Way::Forth => Way::Back,
+            Way::Back => Way::Forth,
+        }
+    }
+}
+
+/// What lies between two ends, for whoever lets things happen to it.
+#[derive(Clone, Debug)]
+#[expect(clippy::disallowed_types)] // the lock is held for one copy, and almost always by one thread
+pub struct Wire(Arc<std::sync::Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    /// Both ways, by their numbers.
+    pipes: [Pipe; 2],
+    reset: bool,
+    /// Those to wake once the lock is free: with a task its end of the connection may go.
+    woken: Vec<Waker>,
+}
+
+/// One way, and the bytes that are on it.
+#[derive(Debug)]
+struct Pipe {
+    bytes: VecDeque<u8>,
+    /// How many there may be.
+    capacity: usize,
+    /// What one read or write moves at most.
+    most: usize,
+    /// Nothing arrives for now.
+    stalled: bool,
+    /// No more will be written.
+    ended: bool,
+    /// No more will be read.
+    abandoned: bool,
+    /// Its writer has the connection reset if it closes now.
+    reset_on_close: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Pipe {
+    fn new(capacity: usize) -> Pipe {
+        Pipe {
+            bytes: VecDeque::new(),
+            capacity,
+            most: usize::MAX,
+            stalled: false,
+            ended: false,
+            abandoned: false,
+            reset_on_close: false,
+            reader: None,
+            writer: None,
+        }
+    }
+
+    /// Those who have to look at it again.
+    fn take_both(&mut self) -> impl Iterator<Item = Waker> {
+        [self.reader.take(), self.writer.take()].into_iter().flatten()
+    }
+}
+
+impl State {
+    fn pipe(&mut self, way: Way) -> &mut Pipe {
+        let [forth, back] = &mut self.pipes;
+        match way {
+            Way::Forth => forth,
+            Way::Back => back,
+        }
+    }
+
+    fn reset(&mut self) {
+        self.reset = true;
+        for pipe in &mut self.pipes {
+            pipe.bytes.clear();
+            self.woken.extend(pipe.take_both());
+        }
+    }
+
+    /// Has both who read and write this way look at it.
+    fn wake(&mut self, way: Way) {
+        let [forth, back] = &mut self.pipes;
+        let pipe = if way == Way::Forth { forth } else { back };
+        self.woken.extend(pipe.take_both());
+    }
+
+    /// The end that writes this way is gone. As with TCP the other one is told by a reset, which takes
+    /// from it what it has not read, if anything was or will be left unread here.
+    fn close(&mut self, out: Way) {
+        let back = self.pipe(out.other());
+        back.abandoned = true;
+        if !back.bytes.is_empty() || self.pipe(out).reset_on_close {
+            return self.reset();
+        }
+        self.pipe(out).ended = true;
+        self.wake(out);
+    }
+}
+
+impl Wire {
+    /// Looks at what lies between the ends, or changes it.
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = act(&mut state);
+        let woken = std::mem::take(&mut state.woken);
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+        result
+    }
+
+    /// Lets nothing arrive that goes this way, or everything again. What is written meanwhile is kept,
+    /// as far as it has room.
+    pub fn stall(&self, way: Way, stalled: bool) {
+        self.with(|state| {
+            state.pipe(way).stalled = stalled;
+            state.wake(way);
+        });
+    }
+
+    /// Has each read and each write this way move `most` bytes at most.
+    pub fn in_pieces(&self, way: Way, most: usize) {
+        self.with(|state| state.pipe(way).most = most.max(1));
+    }
+
+    /// Breaks the connection off: both ends fail from now on, and what was under way is lost.
+    pub fn reset(&self) {
+        self.with(State::reset);
+    }
+
+    /// Bytes that are under way.
+    pub fn under_way(&self, way: Way) -> usize {
+        self.with(|state| state.pipe(way).bytes.len())
+    }
+}
+
+impl Memory {
+    /// Both ends of a connection that has room for `capacity` bytes each way, which is more than none.
+    #[expect(clippy::disallowed_types)] // as above
+    pub fn pair(capacity: usize) -> (Memory, Memory) {
+        let pipes = [(); 2].map(|()| Pipe::new(capacity.max(1)));
+        let wire =
+            Wire(Arc::new(std::sync::Mutex::new(State { pipes, reset: false, woken: Vec::new() })));
+        (Memory { wire: wire.clone(), out: Way::Forth }, Memory { wire, out: Way::Back })
+    }
+
+    /// What lies between it and the other end.
+    pub fn wire(&self) -> Wire {
+        self.wire.clone()
+    }
+
+    /// Whether the connection was reset.
+    pub(super) fn has_failed(&self) -> bool {
+        self.wire.with(|state| state.reset)
+    }
+
+    /// Has the connection reset when this end is closed, or end in good order.
+    pub(super) fn reset_on_close(&self, reset: bool) {
+        self.wire.with(|state| state.pipe(self.out).reset_on_close = reset);
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.wire.with(|state| state.close(self.out));
+    }
+}
+
+impl State {
+    fn read(
+        &mut self,
+        way: Way,
+        cx: &Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.reset {
+            return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
+        }
+        let pipe = self.pipe(way);
+        if pipe.stalled || (pipe.bytes.is_empty() && !pipe.ended) {
+            pipe.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let n = pipe.bytes.len().min(pipe.most).min(buffer.remaining());
+        let (first, second) = pipe.bytes.as_slices();
+        let first = first.get(..n).unwrap_or(first);
+        buffer.put_slice(first);
+        buffer.put_slice(second.get(..n - first.len()).unwrap_or_default());
+        pipe.bytes.drain(..n);
+        let writer = pipe.writer.take();
+        self.woken.extend(writer);
+        Poll::Ready(Ok(()))
+    }
+
+    fn write(&mut self, way: Way, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.reset {
+            return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
+        }
+        let pipe = self.pipe(way);
+        if pipe.ended {
+            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        }
+        if pipe.abandoned {
+            self.reset();
+            return Poll::Ready(Ok(bytes.len())); // it has left, and the answer to it is the reset
+        }
+        let room = pipe.capacity.saturating_sub(pipe.bytes.len());
+        if room == 0 && !bytes.is_empty() {
+            pipe.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let n = bytes.len().min(room).min(pipe.most);
+        pipe.bytes.extend(bytes.iter().take(n));
+        let reader = pipe.reader.take();
+        self.woken.extend(reader);
+        Poll::Ready(Ok(n))
+    }
+}
+
+impl AsyncRead for Memory {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.wire.with(|state| state.read(self.out.other(), cx, buffer))
+    }
+}
+
+impl AsyncWrite for Memory {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.wire.with(|state| state.write(self.out, cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wire.with(|state| {
+            state.pipe(self.out).ended = true;
+            state.wake(self.out);
+        });
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    async fn kind<T>(result: impl Future<Output = io::Result<T>>) -> ErrorKind {
+        result.await.map(drop).unwrap_err().kind()
+    }
+
+    /// Whether `work` has to wait, with all others that can go on having gone on.
+    async fn waits<T>(work: impl Future<Output = T>) -> bool {
+        tokio::time::timeout(std::time::Duration::from_secs(1), work).await.is_err()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_go_both_ways_in_order_and_wait_for_room() {
+        let (mut near, mut far) = Memory::pair(8);
+        let all: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+        let (sent, wanted) = (all.clone(), all.clone());
+        let send = tokio::spawn(async move {
+            near.write_all(&sent).await.unwrap();
+            near.shutdown().await.unwrap();
+            let mut answer = Vec::new();
+            near.read_to_end(&mut answer).await.unwrap();
+            answer
+        });
+        let mut came = Vec::new();
+        far.read_to_end(&mut came).await.unwrap();
+        assert_eq!(came, all);
+        far.write_all(b"half closed is not closed").await.unwrap();
+        drop(far);
+        assert_eq!(send.await.unwrap(), b"half closed is not closed");
+        assert_eq!(wanted.len(), 100_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_one_takes_no_more() {
+        let (mut near, mut far) = Memory::pair(8);
+        assert_eq!(near.write(b"0123456789").await.unwrap(), 8);
+        assert_eq!(near.wire().under_way(Way::Forth), 8);
+        assert!(waits(near.write(b"89")).await);
+        assert_eq!(far.read(&mut [0; 3]).await.unwrap(), 3);
+        assert_eq!(near.write(b"89abcd").await.unwrap(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_stalled_arrives_later() {
+        let (mut near, mut far) = Memory::pair(64);
+        let wire = far.wire();
+        wire.stall(Way::Forth, true);
+        near.write_all(b"hello").await.unwrap();
+        assert!(waits(far.read(&mut [0; 8])).await);
+        far.write_all(b"the other way goes on").await.unwrap();
+        assert_eq!(near.read(&mut [0; 64]).await.unwrap(), 21);
+        let read = tokio::spawn(async move { far.read(&mut [0; 8]).await.unwrap() });
+        tokio::task::yield_now().await;
+        wire.stall(Way::Forth, false);
+        assert_eq!(read.await.unwrap(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_moves_in_pieces_if_told_to() {
+        let (mut near, mut far) = Memory::pair(64);
+        near.wire().in_pieces(Way::Forth, 3);
+        assert_eq!(near.write(b"0123456789").await.unwrap(), 3);
+        near.write_all(b"3456789").await.unwrap();
+        assert_eq!(far.read(&mut [0; 8]).await.unwrap(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reset_takes_what_was_under_way_and_tells_both() {
+        let (mut near, mut far) = Memory::pair(64);
+        near.write_all(b"lost").await.unwrap();
+        let wire = near.wire();
+        let waiting = tokio::spawn(async move { kind(near.read(&mut [0; 8])).await });
+        tokio::task::yield_now().await;
+        wire.reset();
+        assert_eq!(waiting.await.unwrap(), ErrorKind::ConnectionReset);
+        assert_eq!(kind(far.read(&mut [0; 8])).await, ErrorKind::ConnectionReset);
+        assert_eq!(kind(far.write(b"x")).await, ErrorKind::ConnectionReset);
+        assert!(far.has_failed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_ends_or_resets_as_with_tcp() {
+        // In good order: what was written arrives, then the end.
+        let (mut near, mut far) = Memory::pair(64);
+        near.write_all(b"bye").await.unwrap();
+        drop(near);
+        assert_eq!(far.read(&mut [0; 8]).await.unwrap(), 3);
+        assert_eq!(far.read(&mut [0; 8]).await.unwrap(), 0);
+        // Who writes to one that is gone hears of it after that.
+        assert_eq!(far.write(b"too late").await.unwrap(), 8);
+        assert_eq!(kind(far.write(b"x")).await, ErrorKind::ConnectionReset);
+
+        // With something unread.
+        let (near, mut far) = Memory::pair(64);
+        far.write_all(b"unread").await.unwrap();
+        drop(near);
+        assert_eq!(kind(far.read(&mut [0; 8])).await, ErrorKind::ConnectionReset);
+
+        // Because it was to be so.
+        let (mut near, mut far) = Memory::pair(64);
+        near.write_all(b"half of a message").await.unwrap();
+        near.reset_on_close(true);
+        drop(near);
+        assert_eq!(kind(far.read(&mut [0; 64])).await, ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_ended_writes_no_more() {
+        let (mut near, _far) = Memory::pair(64);
+        near.shutdown().await.unwrap();
+        assert_eq!(kind(near.write(b"x")).await, ErrorKind::BrokenPipe);
+    }
+}

@@ -1,0 +1,271 @@
+//! Two ends of a connection in memory, each with its driver, on one thread and in virtual time.
+
+#![allow(clippy::unwrap_used)]
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::net::Ipv4Addr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Notify;
+
+use super::*;
+use crate::clock::Clock;
+use crate::http2::{Headers, Limits};
+use crate::model::{Peer, Time};
+
+const PEER: Peer = Peer::Ip(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST));
+const REQUEST: [(&str, &str); 4] =
+    [(":method", "POST"), (":scheme", "http"), (":path", "/shop.Orders/Get"), ("te", "trailers")];
+const RESPONSE: [(&str, &str); 2] = [(":status", "200"), ("content-type", "application/grpc")];
+const TRAILERS: [(&str, &str); 1] = [("grpc-status", "0")];
+
+/// What one end of a connection tells its owner.
+#[derive(Default)]
+struct Owner {
+    /// How many messages a request is answered with; a server's end only.
+    messages: usize,
+    requests: Cell<usize>,
+    closed: Cell<Option<Closed>>,
+    news: Notify,
+}
+
+impl Owner {
+    async fn closed(&self) -> Closed {
+        loop {
+            let news = self.news.notified();
+            if let Some(why) = self.closed.get() {
+                return why;
+            }
+            news.await;
+        }
+    }
+}
+
+impl Handler for Owner {
+    fn request(&self, stream: Rc<Stream>, headers: Headers, end: bool) {
+        self.requests.set(self.requests.get() + 1);
+        stream.conn().worker().recycle(headers);
+        let messages = self.messages;
+        let worker = Rc::clone(stream.conn().worker());
+        worker.spawn(async move {
+            if !end {
+                stream.drain();
+                until(&stream, Stream::is_whole).await;
+            }
+            answer(&stream, messages).await;
+        });
+    }
+
+    fn oversized(&self, _: Rc<Stream>, _: Headers) {}
+
+    fn changed(&self) {
+        self.news.notify_waiters();
+    }
+
+    fn opened(&self) {}
+
+    fn closed(&self, why: Closed) {
+        self.closed.set(Some(why));
+        self.news.notify_waiters();
+    }
+}
+
+/// Answers a request with so many messages.
+async fn answer(stream: &Rc<Stream>, messages: usize) {
+    if stream.over().is_none() {
+        stream.send_head(&headers(&RESPONSE), false).unwrap();
+        for n in 0..messages {
+            stream.send_data(&message(n), false).unwrap();
+        }
+        let _ = stream.send_trailers(&headers(&TRAILERS));
+    }
+    until(stream, |stream| !stream.is_open()).await;
+    stream.detach();
+}
+
+fn headers(fields: &[(&str, &str)]) -> Headers {
+    let mut headers = Headers::new();
+    fields.iter().for_each(|(name, value)| headers.add_named(name.as_bytes(), value.as_bytes()));
+    headers
+}
+
+/// A gRPC message of that number: none is as long as the next.
+fn message(n: usize) -> Vec<u8> {
+    let len = 100 * n + 1;
+    [&[0][..], &u32::try_from(len).unwrap().to_be_bytes(), &vec![7; len]].concat()
+}
+
+/// Waits until that is so of the stream, or it is over.
+async fn until(stream: &Stream, is: impl Fn(&Stream) -> bool) {
+    poll_fn(|cx| {
+        stream.register(cx);
+        if is(stream) || stream.over().is_some() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+fn in_virtual_time(test: impl Future<Output = ()>) {
+    let mut runtime = Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true);
+    runtime.build_local(LocalOptions::default()).unwrap().block_on(async {
+        tokio::time::timeout(Duration::from_secs(600), test).await.unwrap();
+    });
+}
+
+struct Pair {
+    worker: Rc<Worker>,
+    wire: Wire,
+    client: Rc<Conn>,
+    client_owner: Rc<Owner>,
+    server_owner: Rc<Owner>,
+}
+
+fn worker() -> Rc<Worker> {
+    let worker = Worker::new(WorkerSpec {
+        index: 0,
+        held_limit: 64 << 20,
+        clock: Clock::start(),
+        rng: fastrand::Rng::with_seed(1),
+        connector: Rc::new(Sockets),
+    });
+    worker.run(&Arc::default());
+    worker
+}
+
+fn drive(worker: &Rc<Worker>, codec: Codec, end: Memory, owner: &Rc<Owner>) -> Rc<Conn> {
+    let owner = Rc::clone(owner);
+    let conn = Conn::new(worker, codec, Io::Plain(Socket::Memory(end)), PEER, owner);
+    worker.spawn(Rc::clone(&conn).drive());
+    conn
+}
+
+impl Pair {
+    /// A client and a server with this much room between, which answers with so many messages.
+    fn new(capacity: usize, messages: usize) -> Pair {
+        let (near, far) = Memory::pair(capacity);
+        let (worker, wire) = (worker(), near.wire());
+        let (client_owner, server_owner) =
+            (Rc::<Owner>::default(), Rc::new(Owner { messages, ..Owner::default() }));
+        let codec = Codec::http2_client(Arc::new(Limits::upstream()));
+        let client = drive(&worker, codec, near, &client_owner);
+        let codec = Codec::server(Arc::new(Limits::edge()), b"http", None);
+        drive(&worker, codec, far, &server_owner);
+        Pair { worker, wire, client, client_owner, server_owner }
+    }
+
+    /// Until the client may open streams.
+    async fn ready(&self) {
+        while self.client.available() == 0 {
+            self.client_owner.news.notified().await;
+        }
+    }
+
+    /// A call with so many messages, and how many came back, if all went well.
+    async fn call(&self, messages: usize) -> Option<u64> {
+        self.ready().await;
+        let stream = self.client.open(&headers(&REQUEST), false).ok()?;
+        stream.count_messages();
+        stream.drain();
+        for n in 0..messages {
+            stream.send_data(&message(n), n + 1 == messages).ok()?;
+        }
+        until(&stream, Stream::is_whole).await;
+        let status =
+            stream.take_trailers().is_some_and(|all| all.get_named(b"grpc-status").is_some());
+        let (came, over) = (stream.messages(), stream.over());
+        stream.detach();
+        (status && over.is_none()).then_some(came)
+    }
+}
+
+#[test]
+fn calls_go_through_whatever_pieces_they_come_in() {
+    for (capacity, piece) in [(1 << 20, usize::MAX), (1 << 20, 1), (7, 7), (100, 3), (1, 1)] {
+        in_virtual_time(async {
+            let pair = Pair::new(capacity, 9);
+            pair.wire.in_pieces(Way::Forth, piece);
+            pair.wire.in_pieces(Way::Back, piece);
+            for call in 1..=5 {
+                assert_eq!(pair.call(4).await, Some(9), "{capacity}, {piece}");
+                assert_eq!(pair.server_owner.requests.get(), call);
+            }
+            let ends = [Way::Forth, Way::Back].map(|way| pair.wire.under_way(way));
+            assert_eq!(ends, [0, 0]);
+        });
+    }
+}
+
+#[test]
+fn many_at_a_time_end_each_with_its_own() {
+    in_virtual_time(async {
+        let pair = Rc::new(Pair::new(4096, 20));
+        let done = Rc::new(RefCell::new(Vec::new()));
+        for messages in 1..=50 {
+            let (pair, done) = (Rc::clone(&pair), Rc::clone(&done));
+            let call = async move {
+                let came = pair.call(messages).await;
+                done.borrow_mut().push(came);
+            };
+            tokio::task::spawn_local(call);
+        }
+        while done.borrow().len() < 50 {
+            pair.worker.sleep(Duration::from_millis(5)).await;
+        }
+        assert!(done.borrow().iter().all(|came| *came == Some(20)), "{done:?}");
+    });
+}
+
+#[test]
+fn a_reset_ends_what_is_on_the_connection() {
+    in_virtual_time(async {
+        let pair = Rc::new(Pair::new(4096, 9));
+        pair.ready().await;
+        pair.wire.stall(Way::Back, true);
+        let calling = Rc::clone(&pair);
+        let call = tokio::task::spawn_local(async move { calling.call(4).await });
+        pair.worker.sleep(Duration::from_secs(1)).await;
+        pair.wire.reset();
+        assert_eq!(call.await.unwrap(), None);
+        assert_eq!(pair.client_owner.closed().await, Closed::Io);
+        assert_eq!(pair.server_owner.closed().await, Closed::Io);
+    });
+}
+
+#[test]
+fn deadlines_pass_in_virtual_time() {
+    in_virtual_time(async {
+        let limits = Limits::edge();
+        let clock = Clock::start();
+        let owner = Rc::<Owner>::default();
+        // A client that says nothing.
+        let (silent, far) = Memory::pair(4096);
+        let codec = Codec::server(Arc::new(limits.clone()), b"http", None);
+        drive(&worker(), codec, far, &owner);
+        assert_eq!(owner.closed().await, Closed::PrefaceTimeout);
+        let late = clock.now().since(Time::ZERO + limits.preface_timeout);
+        assert!(late < Duration::from_secs(1), "{late:?}");
+        drop(silent);
+    });
+}
+
+#[test]
+fn who_takes_nothing_is_cut_off() {
+    in_virtual_time(async {
+        let pair = Pair::new(1000, 90);
+        let clock = Clock::start();
+        pair.ready().await;
+        pair.wire.stall(Way::Back, true);
+        let stream = pair.client.open(&headers(&REQUEST), true).unwrap();
+        assert_eq!(pair.server_owner.closed().await, Closed::WriteStall);
+        let late = clock.now().since(Time::ZERO + Limits::edge().write_stall_timeout);
+        assert!(late < Duration::from_secs(2), "{late:?}");
+        pair.wire.stall(Way::Back, false);
+        assert_eq!(pair.client_owner.closed().await, Closed::Peer);
+        assert_eq!(stream.over(), Some(Over::Lost));
+    });
+}
