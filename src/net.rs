@@ -6,6 +6,7 @@
 
 mod accept;
 mod bind;
+mod body;
 mod buffers;
 mod cancel;
 mod conn;

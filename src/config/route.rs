@@ -9,8 +9,8 @@ use super::report::{Problems, Span};
 use super::{filter, matching};
 use crate::model::nearest;
 use crate::model::route::{
-    Filters, Forward, InsertError, MAX_PATTERNS, MAX_SHARE_WEIGHT, Match, Mirror, PathMatch, Route,
-    RouteTable, RouteTableBuilder, Share, Split, check_name,
+    Filters, Forward, InsertError, MAX_PATTERNS, MAX_SHARE_WEIGHT, Match, Mirror, PathMatch,
+    Policies, Route, RouteTable, RouteTableBuilder, Share, Split, check_name,
 };
 
 const HELP_TARGET: &str = "add `service: NAME`, or `split: [ { service: NAME, weight: 1 } ]`";
@@ -126,7 +126,7 @@ impl<'a> Routes<'a> {
             false => fields.require("service", HELP_TARGET),
         };
         let split = match (service, split) {
-            (Some(service), None) => Some(Split::new([self.share(service, 1, filters)?])),
+            (Some(service), None) => Some(Split::new([self.share(service, 1)?])),
             (None, Some(split)) => self.read_split(split, &filters, path),
             (Some(_), Some(split)) => {
                 let help = "keep `service` for one service, or `split` for several";
@@ -137,7 +137,8 @@ impl<'a> Routes<'a> {
         };
         let split_by = fields.get("split_by").and_then(|node| self.read_split_by(node));
         let mirror = fields.get("mirror").and_then(|node| self.read_mirror(node));
-        Some(Route::Forward(Forward { split: split?, split_by, mirror }))
+        let policies = Arc::new(Policies { filters: (!filters.is_empty()).then_some(filters) });
+        Some(Route::Forward(Forward { split: split?, split_by, mirror, policies }))
     }
 
     /// A route that sends clients elsewhere.
@@ -218,9 +219,11 @@ impl<'a> Routes<'a> {
             let service = target.require("service", "add `service: NAME`");
             let mut weight = 1;
             target.set("weight", &mut weight, count(0..=u64::from(MAX_SHARE_WEIGHT)));
-            let filters = filter::read(&mut target, filters.clone(), path, self.problems);
+            let own = filter::read(&mut target, filters.clone(), path, self.problems);
             target.finish();
-            shares.extend(service.and_then(|service| self.share(service, weight, filters)));
+            let own = (own != *filters).then(|| Arc::new(own));
+            let share = service.and_then(|service| self.share(service, weight));
+            shares.extend(share.map(|share| Share { filters: own, ..share }));
         }
         if shares.len() < items.len() || shares.is_empty() {
             return None;
@@ -233,10 +236,9 @@ impl<'a> Routes<'a> {
     }
 
     /// A share for the service that `node` names.
-    fn share(&mut self, node: &Node, weight: u32, filters: Filters) -> Option<Share> {
+    fn share(&mut self, node: &Node, weight: u32) -> Option<Share> {
         let (name, service) = self.service(node)?;
-        let filters = (!filters.is_empty()).then(|| Arc::new(filters));
-        Some(Share { filters, ..Share::new(service, &name, weight) })
+        Some(Share::new(service, &name, weight))
     }
 
     /// The service that `node` names, and its index.

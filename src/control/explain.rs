@@ -4,7 +4,7 @@ use tonic::Status;
 
 use super::proto;
 use crate::model::RouteTable;
-use crate::model::route::{Forward, Mirror, Route, RouteQuery, Share, Verdict};
+use crate::model::route::{Filters, Forward, Mirror, Policies, Route, RouteQuery, Share, Verdict};
 
 /// Other routes that an answer names.
 const MAX_NEAR: usize = 10;
@@ -61,7 +61,8 @@ fn route(verdict: &Verdict<'_>) -> proto::Route {
     };
     match verdict.route {
         Route::Redirect(redirect) => route.redirect = redirect.to_string(),
-        Route::Forward(Forward { split, split_by, mirror }) => {
+        Route::Forward(Forward { split, split_by, mirror, policies }) => {
+            let target = |share| target(share, policies);
             route.targets = split.shares().iter().map(target).collect();
             route.split_by = split_by.as_deref().unwrap_or_default().into();
             route.mirror = mirror.as_ref().map(|Mirror { name, per_million, .. }| proto::Mirror {
@@ -73,10 +74,11 @@ fn route(verdict: &Verdict<'_>) -> proto::Route {
     route
 }
 
-fn target(share: &Share) -> proto::RouteTarget {
+fn target(share: &Share, policies: &Policies) -> proto::RouteTarget {
+    let filters = share.filters.as_deref().or(policies.filters.as_ref());
     proto::RouteTarget {
         service: share.name.as_ref().into(),
         weight: share.weight,
-        filters: share.filters.iter().flat_map(|filters| filters.in_words()).collect(),
+        filters: filters.map(Filters::in_words).unwrap_or_default(),
     }
 }

@@ -120,6 +120,20 @@ pub enum Class {
     Cancelled,
 }
 
+impl Class {
+    /// All of them.
+    pub const ALL: [Class; 3] = [Class::Success, Class::Failure, Class::Cancelled];
+
+    /// The name on metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Class::Success => "success",
+            Class::Failure => "failure",
+            Class::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// How an attempt at a backend ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {

@@ -10,6 +10,8 @@
 //!
 //! A host, or a path, none of whose routes matches in full gives way to the next.
 
+use std::sync::Arc;
+
 mod changes;
 mod conditions;
 mod explain;
@@ -70,12 +72,21 @@ pub struct Forward {
     pub split_by: Option<Box<str>>,
     /// Who else gets a copy.
     pub mirror: Option<Mirror>,
+    /// What is done to its requests, whichever service they go to.
+    pub policies: Arc<Policies>,
+}
+
+/// What is done to the requests of a route, and to their responses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policies {
+    /// What changes on the way. A share that has filters of its own goes by those.
+    pub filters: Option<Filters>,
 }
 
 impl Forward {
     /// To these services by chance, and nobody else.
     pub fn to(split: Split) -> Forward {
-        Forward { split, split_by: None, mirror: None }
+        Forward { split, split_by: None, mirror: None, policies: Arc::default() }
     }
 }
 

@@ -9,6 +9,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 pub use self::codec::Codec;
 pub(super) use self::core::{Core, Phase};
@@ -85,6 +86,7 @@ pub struct Conn {
     pub(super) worker: Rc<Worker>,
     pub(super) core: RefCell<Core>,
     peer: Peer,
+    stream_idle_timeout: Option<Duration>,
     handler: Rc<dyn Handler>,
     /// Known beside the codec, which is in use while its events are handled.
     http1: Cell<bool>,
@@ -93,6 +95,8 @@ pub struct Conn {
     slot: Cell<usize>,
     /// It stays however long it is idle.
     kept: Cell<bool>,
+    /// Bytes of bodies that wait for a reader, or are kept for another one.
+    bodies: Cell<usize>,
     pub(super) cancels: Cancels,
     /// What it came by, if a client made it.
     pub(super) listener: OnceCell<(Arc<Listener>, Origin)>,
@@ -109,17 +113,20 @@ impl Conn {
     ) -> Rc<Conn> {
         let now = worker.now();
         let expires = deadlines::expiry(worker, codec.limits(), now);
+        let stream_idle_timeout = codec.limits().stream_idle_timeout;
         let http1 = Cell::new(matches!(codec, Codec::H1(_)));
         let conn = Rc::new(Conn {
             worker: Rc::clone(worker),
             core: RefCell::new(Core::new(codec, io, now, expires)),
             peer,
+            stream_idle_timeout: (!stream_idle_timeout.is_zero()).then_some(stream_idle_timeout),
             handler,
             http1,
             dirty: Cell::new(Dirty::No),
             waker: RefCell::new(None),
             slot: Cell::new(usize::MAX),
             kept: Cell::new(false),
+            bodies: Cell::new(0),
             cancels: Cancels::new(),
             listener: OnceCell::new(),
         });
@@ -173,9 +180,8 @@ impl Conn {
     }
 
     /// How long a stream may go without anything of its messages; `None` is for ever.
-    pub fn stream_idle_timeout(&self) -> Option<std::time::Duration> {
-        let timeout = self.core.borrow().codec.limits().stream_idle_timeout;
-        (!timeout.is_zero()).then_some(timeout)
+    pub fn stream_idle_timeout(&self) -> Option<Duration> {
+        self.stream_idle_timeout
     }
 
     /// How many more streams the peer takes now.

@@ -14,6 +14,7 @@ use std::task::{Context, Waker};
 
 pub use self::feed::splice;
 use self::informational::Informational;
+use super::body::Body;
 use super::conn::Conn;
 use super::tee::Tee;
 use crate::grpc::MessageCounter;
@@ -52,24 +53,11 @@ struct State {
     head: Option<(Headers, bool)>,
     /// Few exchanges have any.
     informational: Option<Box<Informational>>,
-    /// What came before the stream was spliced, or was gathered of the current read.
-    body: Vec<u8>,
-    ended: bool,
+    body: Body,
     trailers: Option<Headers>,
     over: Option<Over>,
-    /// Where DATA that comes goes to.
-    sink: Option<Rc<Stream>>,
-    /// Whose DATA is sent here.
+    /// Whose body is sent here.
     source: Option<Rc<Stream>>,
-    /// Who gets a copy of what comes.
-    tee: Option<Rc<Tee>>,
-    /// What comes is of no use.
-    drained: bool,
-    /// A copy of what went to the sink, as long as it may have to be sent again.
-    replay: Option<Vec<u8>>,
-    replay_limit: usize,
-    /// Bytes that came and for which no credit was given back.
-    held: usize,
     /// What comes is gRPC, and its messages are counted.
     framed: bool,
     messages: MessageCounter,
@@ -132,7 +120,7 @@ impl Stream {
 
     /// Whether END_STREAM came without trailers.
     pub fn has_ended(&self) -> bool {
-        self.state.borrow().ended
+        self.state.borrow().body.ended
     }
 
     /// How it ended before its end, if it did.
@@ -153,7 +141,7 @@ impl Stream {
     /// Whether all that the peer will send is here already.
     pub fn is_whole(&self) -> bool {
         let state = self.state.borrow();
-        state.ended || state.trailers.is_some()
+        state.body.ended || state.trailers.is_some()
     }
 
     /// What comes is gRPC: its messages are counted.
@@ -182,17 +170,20 @@ impl Stream {
     /// Lets `tee` have a copy of what has come and of what is to come.
     pub fn copy_to(&self, tee: &Rc<Tee>) {
         let mut state = self.state.borrow_mut();
-        tee.feed(&state.body, state.ended);
-        state.tee = Some(Rc::clone(tee));
+        tee.feed(state.body.waiting(), state.body.ended);
+        state.body.copies.push(Rc::clone(tee));
     }
 
     /// Drops the body that comes, so that it goes on to its end.
     pub fn drain(&self) {
-        let mut state = self.state.borrow_mut();
-        state.drained = true;
-        let came = std::mem::take(&mut state.body).len();
-        drop(state);
+        self.state.borrow_mut().body.drained = true;
+        let came = self.change_body(Body::clear);
         self.release(came);
+    }
+
+    /// Bytes of its body that are kept here.
+    pub(super) fn kept(&self) -> usize {
+        self.state.borrow().body.kept()
     }
 
     /// Bytes that wait to be sent.
@@ -268,49 +259,38 @@ impl Stream {
 
     /// Ends this side's part in an exchange: no more events, nothing fed or fed from.
     pub fn detach(&self) {
+        self.change_body(Body::clear);
         let mut state = self.state.borrow_mut();
-        let sink = state.sink.take();
+        let reader = state.body.reader.take();
         let source = state.source.take();
-        if let Some(tee) = state.tee.take() {
-            tee.abandon();
-        }
+        state.body.copies.drain(..).for_each(|copy| copy.abandon());
         state.waker = None;
         state.meter = None;
         (state.head, state.trailers) = (None, None);
         state.informational = None;
-        self.conn.worker.buffers.borrow_mut().put(std::mem::take(&mut state.body));
-        let replay = state.replay.take();
         drop(state);
-        if let Some(replay) = replay {
-            self.conn.worker.buffers.borrow_mut().put(replay);
-        }
-        if let Some(sink) = sink {
-            sink.state.borrow_mut().source = None;
+        if let Some(reader) = reader {
+            reader.state.borrow_mut().source = None;
         }
         if let Some(source) = source {
-            source.state.borrow_mut().sink = None;
+            source.state.borrow_mut().body.reader = None;
         }
         self.conn.forget(self.key);
         self.conn.changed();
     }
 
-    /// What was sent to the sink so far, if all of it was kept, to be sent to another.
-    pub fn replay(&self) -> Option<Vec<u8>> {
-        self.state.borrow_mut().replay.take()
+    /// Whether all of the body that has come could be sent to another backend.
+    pub fn is_replayable(&self) -> bool {
+        self.state.borrow().body.is_replayable()
     }
 
-    /// What was sent to the sink will not be asked for again.
-    pub fn drop_replay(&self) {
-        if let Some(replay) = self.replay() {
-            self.conn.worker.buffers.borrow_mut().put(replay);
-        }
+    /// Has the next splice begin at the first byte of the body.
+    pub fn rewind(&self) {
+        self.change_body(Body::rewind);
     }
 
-    /// Puts bytes back in front of what comes, so that the next splice sends them again.
-    pub fn rewind(&self, bytes: Vec<u8>) {
-        let mut state = self.state.borrow_mut();
-        state.sink = None;
-        let later = std::mem::replace(&mut state.body, bytes);
-        state.body.extend_from_slice(&later);
+    /// The body will not be sent to another backend.
+    pub fn forget_replay(&self) {
+        self.change_body(Body::forget_replay);
     }
 }

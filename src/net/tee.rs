@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use super::stream::Stream;
+use super::worker::Worker;
 
 /// Why a copy ended before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Cut {
 /// A copy of what comes on one stream, for another.
 #[derive(Debug)]
 pub struct Tee {
+    /// Which accounts for what waits here.
+    worker: Rc<Worker>,
     limit: usize,
     state: RefCell<State>,
 }
@@ -35,8 +38,8 @@ struct State {
 
 impl Tee {
     /// A copy of which `limit` bytes may wait.
-    pub fn new(limit: usize) -> Rc<Tee> {
-        Rc::new(Tee { limit, state: RefCell::default() })
+    pub fn new(worker: &Rc<Worker>, limit: usize) -> Rc<Tee> {
+        Rc::new(Tee { worker: Rc::clone(worker), limit, state: RefCell::default() })
     }
 
     /// Wakes the task of `cx` when the copy ends, well or not.
@@ -51,7 +54,7 @@ impl Tee {
     /// Sends what has come to `to`, and from now on all that comes.
     pub fn begin(&self, to: &Rc<Stream>) {
         let mut state = self.state.borrow_mut();
-        let early = std::mem::take(&mut state.early);
+        let early = self.take_early(&mut state);
         state.to = Some(Rc::clone(to));
         if !early.is_empty() || state.ended {
             send(to, &early, state.ended);
@@ -76,34 +79,48 @@ impl Tee {
         }
         let waiting = state.to.as_ref().map_or(state.early.len(), |to| to.unsent());
         if waiting + payload.len() > self.limit {
-            return state.cut(Cut::Slow);
+            return self.cut_off(&mut state, Cut::Slow);
         }
         state.ended = end;
         match &state.to {
             Some(to) => send(to, payload, end),
-            None => state.early.extend_from_slice(payload),
+            None => {
+                state.early.extend_from_slice(payload);
+                self.worker.account(0, payload.len());
+            }
         }
         if end {
             state.wake();
         }
     }
 
+    fn cut_off(&self, state: &mut State, why: Cut) {
+        state.cut = Some(why);
+        self.take_early(state);
+        state.wake();
+    }
+
+    fn take_early(&self, state: &mut State) -> Vec<u8> {
+        self.worker.account(state.early.len(), 0);
+        std::mem::take(&mut state.early)
+    }
+
     /// No more of the original comes.
     pub(super) fn abandon(&self) {
         let mut state = self.state.borrow_mut();
         if !state.ended && state.cut.is_none() {
-            state.cut(Cut::Abandoned);
+            self.cut_off(&mut state, Cut::Abandoned);
         }
     }
 }
 
-impl State {
-    fn cut(&mut self, why: Cut) {
-        self.cut = Some(why);
-        self.early = Vec::new();
-        self.wake();
+impl Drop for Tee {
+    fn drop(&mut self) {
+        self.worker.account(self.state.get_mut().early.len(), 0);
     }
+}
 
+impl State {
     fn wake(&self) {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();

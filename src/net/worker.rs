@@ -265,13 +265,13 @@ impl Worker {
         self.held.set((self.held.get() + after).saturating_sub(before));
     }
 
-    /// If slow streams hold too much together, resets the slowest of the connection that holds
-    /// most: who holds little does not pay for who holds much.
+    /// If streams hold too much together, the connection that holds most has to hold less: who
+    /// holds little does not pay for who holds much.
     fn relieve(&self) {
         if self.held.get() > self.held_limit
             && let Some(conn) = self.conns().into_iter().max_by_key(|conn| conn.held())
         {
-            conn.reset_slowest();
+            conn.relieve();
         }
     }
 }

@@ -1,12 +1,8 @@
 //! What a route does to heads on the way. Heads of routes without filters do not come here.
 
-use std::rc::Rc;
-
-use super::fields;
-use super::reject::Failure;
-use crate::http2::{ErrorCode, Field, Headers, Name};
-use crate::model::route::{Filters, HeaderEdit, Redirect};
-use crate::net::{Stream, Worker};
+use crate::http2::{Field, Headers, Name};
+use crate::model::route::{Filters, HeaderEdit};
+use crate::net::Worker;
 
 /// Changes the head of a request into that which the backend gets.
 pub fn request(filters: &Filters, head: &mut Headers, worker: &Worker) {
@@ -55,27 +51,4 @@ fn edit(edits: &[HeaderEdit], head: &mut Headers, worker: &Worker) {
             head.add_named(name.as_bytes(), value.as_bytes());
         }
     }
-}
-
-/// Sends the client elsewhere. What it still sends is dropped.
-pub fn redirect(front: &Rc<Stream>, redirect: &Redirect, asked: &Headers) -> Result<(), Failure> {
-    let authority = fields::authority(asked);
-    if authority.is_empty() && redirect.host.is_none() {
-        return Err(Failure::NoHost);
-    }
-    let mut location = Vec::new();
-    let https = asked.get(Name::Scheme) == Some(b"https");
-    let path = asked.get(Name::Path).unwrap_or_default();
-    redirect.location(https, authority, path, &mut location);
-    let mut head = front.conn().worker().take_headers();
-    head.add(Name::Status, redirect.status.digits().as_bytes());
-    head.add_named(b"location", &location);
-    head.add(Name::ContentLength, b"0");
-    // The client is gone, or takes no header list of even this size.
-    if front.send_head(&head, true).is_err() {
-        front.reset(ErrorCode::INTERNAL_ERROR);
-    }
-    front.conn().worker().recycle(head);
-    front.discard();
-    Ok(())
 }

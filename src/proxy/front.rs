@@ -2,15 +2,12 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::forward::Request;
+use super::exchange::Exchange;
 use super::lane::Lanes;
 use super::observe::reason;
-use super::reject::{Asked, Failure, reply};
-use super::request_line::RequestLine;
+use super::reject::Failure;
 use super::routed::Router;
-use super::tally::RouteTally;
 use crate::http2::{Headers, Refusals, Refused};
 use crate::model::Rejected;
 use crate::net::{Closed, Handler, Stream, Worker};
@@ -22,7 +19,7 @@ use crate::upstream::Dialer;
 pub struct Proxy {
     pub(super) worker: Rc<Worker>,
     pub(super) router: Router,
-    registry: Arc<Registry>,
+    pub(super) registry: Arc<Registry>,
     lanes: Rc<Lanes>,
     pub(super) metrics: Arc<WorkerMetrics>,
 }
@@ -48,22 +45,6 @@ impl Proxy {
     pub fn refresh(&self) {
         self.router.refresh();
     }
-
-    /// Counts a request that has failed before it had a route.
-    pub(super) fn refuse(&self, failure: Failure) -> Failure {
-        if let Some(reason) = failure.reason() {
-            self.metrics.reject(reason);
-        }
-        failure
-    }
-
-    /// Counts a request that has failed on a route that leads to no service.
-    pub(super) fn refuse_on(&self, route: &RouteTally, failure: Failure) -> Failure {
-        if let Some(reason) = failure.reason() {
-            route.reject_unserved(&self.registry, reason, self.worker.index());
-        }
-        failure
-    }
 }
 
 /// What the connections of clients are handled by.
@@ -71,22 +52,14 @@ pub struct Front(pub Rc<Proxy>);
 
 impl Handler for Front {
     fn request(&self, stream: Rc<Stream>, headers: Headers, end: bool) {
-        let request = Request::new(&self.0, stream, headers, end);
-        self.0.lanes.carry(&self.0.worker, request);
+        let exchange = Exchange::accept(&self.0, stream, headers, end);
+        self.0.lanes.carry(&self.0.worker, exchange);
     }
 
     fn oversized(&self, stream: Rc<Stream>, headers: Headers) {
-        let proxy = Rc::clone(&self.0);
+        let exchange = Exchange::accept(&self.0, stream, headers, true);
         // A task, because the connection is in use while its events are handled.
-        self.0.worker.spawn(async move {
-            let failure = proxy.refuse(Failure::TooLarge);
-            let (line, asked) = (RequestLine::of(&headers), Asked::by(&headers, stream.conn()));
-            line.failed(failure, asked == Asked::Grpc);
-            line.write(Duration::ZERO);
-            reply(&stream, asked, failure);
-            stream.detach();
-            proxy.worker.recycle(headers);
-        });
+        self.0.worker.spawn(async move { exchange.refuse_unheard(Failure::TooLarge) });
     }
 
     fn refused(&self, refusals: Refusals) {

@@ -6,10 +6,8 @@ use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use super::forward::Request;
-use crate::http2::ErrorCode;
+use super::exchange::Exchange;
 use crate::net::Worker;
-use crate::tasks::OnPanic;
 
 /// Tasks that wait for their next request; what is beyond that ends with its request.
 const MOST_IDLE: usize = 256;
@@ -23,30 +21,30 @@ pub struct Lanes {
 /// Where a waiting task finds its next request.
 #[derive(Default)]
 struct Lane {
-    next: Cell<Option<Request>>,
+    next: Cell<Option<Exchange>>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Lanes {
-    /// Has a task carry `request`.
-    pub fn carry(self: &Rc<Self>, worker: &Worker, request: Request) {
+    /// Has a task carry `exchange`.
+    pub fn carry(self: &Rc<Self>, worker: &Worker, exchange: Exchange) {
         let Some(lane) = self.idle.borrow_mut().pop() else {
-            return worker.spawn(Rc::clone(self).run(request));
+            return worker.spawn(Rc::clone(self).run(exchange));
         };
-        lane.next.set(Some(request));
+        lane.next.set(Some(exchange));
         if let Some(waker) = &*lane.waker.borrow() {
             waker.wake_by_ref();
         }
     }
 
-    fn run(self: Rc<Self>, first: Request) -> impl Future<Output = ()> {
+    fn run(self: Rc<Self>, first: Exchange) -> impl Future<Output = ()> {
         let lane = Rc::new(Lane::default());
         lane.next.set(Some(first));
         async move {
             loop {
-                let request = lane.next().await;
-                request.carry().await;
-                drop(request);
+                let exchange = lane.next().await;
+                exchange.carry().await;
+                drop(exchange);
                 if self.idle.borrow().len() >= MOST_IDLE {
                     return;
                 }
@@ -56,25 +54,11 @@ impl Lanes {
     }
 }
 
-impl Drop for Request {
-    fn drop(&mut self) {
-        drop(OnPanic(|| abandon(self))); // nothing where there was none
-    }
-}
-
-/// Leaves the client of a request without an answer, but not waiting for one.
-fn abandon(request: &Request) {
-    if request.front.is_open() {
-        request.front.reset(ErrorCode::INTERNAL_ERROR);
-    }
-    request.front.detach();
-}
-
 impl Lane {
-    async fn next(&self) -> Request {
+    async fn next(&self) -> Exchange {
         poll_fn(|cx| {
-            if let Some(request) = self.next.take() {
-                return Poll::Ready(request);
+            if let Some(exchange) = self.next.take() {
+                return Poll::Ready(exchange);
             }
             self.waker.borrow_mut().get_or_insert_with(|| cx.waker().clone());
             Poll::Pending

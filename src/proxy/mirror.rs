@@ -1,51 +1,50 @@
 //! Copies of requests for a second service. Nobody waits for them: what goes wrong here is
 //! counted, and neither delays nor changes the answer that the client gets.
 
-use std::cell::OnceCell;
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::cell::{OnceCell, RefCell};
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::attempt::{Attempt, Start};
+use super::exchange::{Attempt, Beginning, Elapsed, Exchange, Outcome, Timeouts, grpc_code};
 use super::fields::{self, RequestHead};
-use super::forward::Request;
 use super::forwarded::source_address;
 use super::key::Asker;
-use super::relay::grpc_code;
+use super::reject::Failure;
 use super::routed::Routed;
-use super::stream_watch::StreamWatch;
 use super::target::{Target, View};
 use crate::http2::{Headers, Name};
 use crate::model::route::Mirror;
-use crate::model::{Break, Code, Copied, Ending, GrpcCode, Peer, Time};
-use crate::net::{Cut, Sleep, Stream, Tee, Worker};
+use crate::model::{Break, Code, Copied, Ending, Peer, Time};
+use crate::net::{Cut, Stream, Tee, Worker};
 use crate::upstream::{OpenError, Version};
 
 /// How long a mirror may take to answer once it has, or might have, the whole request.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Has a copy of the request sent to its route's mirror, if this one is to be copied.
-pub fn start(request: &Request, mirror: &Mirror, routed: &Routed) {
-    let worker = &request.proxy.worker;
+pub fn start(exchange: &Exchange, mirror: &Mirror, routed: &Routed) {
+    let worker = &exchange.proxy.worker;
     let chosen = worker.rng().borrow_mut().u32(..1_000_000) < mirror.per_million;
     let Some(target) = routed.target(mirror.service).filter(|_| chosen) else { return };
     if target.copies().get() >= mirror.max_in_flight {
         return target.service().copies().increment(Copied::Crowded, worker.index());
     }
     target.copies().set(target.copies().get() + 1);
-    let tee = (!request.end).then(|| Tee::new(mirror.buffer));
+    let tee = (!exchange.end).then(|| Tee::new(worker, mirror.buffer));
     if let Some(tee) = &tee {
-        request.front.copy_to(tee);
+        exchange.front.copy_to(tee);
     }
     let copy = Copy {
         worker: Rc::clone(worker),
         target: Rc::clone(target),
-        head: request.head.borrow().clone(),
-        source: source_address(&request.front, &request.head.borrow()),
-        grpc: request.grpc,
+        head: exchange.head.borrow().clone(),
+        source: source_address(&exchange.front, &exchange.head.borrow()),
+        grpc: exchange.grpc,
         started: worker.now(),
+        timeouts: RefCell::default(),
         tee,
     };
     worker.spawn(copy.run());
@@ -59,6 +58,7 @@ struct Copy {
     source: Peer,
     grpc: bool,
     started: Time,
+    timeouts: RefCell<Timeouts>,
     /// Where its body comes from, if it has one.
     tee: Option<Rc<Tee>>,
 }
@@ -78,15 +78,16 @@ impl Copy {
             issued: &OnceCell::new(), // nobody is told of it
             rng: self.worker.rng(),
         };
-        let start = self.starts_as(&view);
-        let Some(index) = view.pick(&self.worker, &asker, start.class, &[]) else {
+        let beginning = self.begins_as(&view);
+        let Some(index) = view.pick(&self.worker, &asker, beginning.class, &[]) else {
             return Copied::Failed;
         };
-        let attempt = Attempt::begin(view, index, start, &self.worker);
+        let attempt = Attempt::begin(view, index, beginning, &self.worker);
         let back = match self.open(&attempt).await {
             Ok(back) => back,
             Err(copied) => return copied,
         };
+        attempt.sent_on(Rc::clone(&back));
         back.drain();
         if self.grpc {
             back.count_messages();
@@ -94,20 +95,17 @@ impl Copy {
         if let Some(tee) = &self.tee {
             tee.begin(&back);
         }
-        let (copied, code, ending) = self.answer(&attempt, &back).await;
-        attempt.on_end(&self.worker, self.started, code, ending, None);
-        if back.is_open() {
-            attempt.pool().cancel(&back);
-        }
-        back.detach();
+        let (copied, outcome) = self.answer(&attempt, &back).await;
+        attempt.on_end(&self.worker, self.started, &outcome);
+        attempt.cancel();
         copied
     }
 
-    fn starts_as(&self, view: &View) -> Start {
-        if !self.grpc {
-            return Start::HTTP;
+    fn begins_as(&self, view: &View) -> Beginning {
+        match self.grpc {
+            true => view.begins_as(self.head.get(Name::Path).unwrap_or_default()),
+            false => Beginning::HTTP,
         }
-        view.starts_as(self.head.get(Name::Path).unwrap_or_default())
     }
 
     /// A stream to the backend, unless the copy comes to its end before there is one.
@@ -133,25 +131,22 @@ impl Copy {
     }
 
     /// Waits for the end of the answer, and drops all of it.
-    async fn answer(&self, attempt: &Attempt, back: &Rc<Stream>) -> (Copied, Code, Ending) {
+    async fn answer(&self, attempt: &Attempt, back: &Rc<Stream>) -> (Copied, Outcome) {
         let mut status = None;
-        let mut watch = StreamWatch::default();
-        let mut patience = pin!(None);
         poll_fn(|cx| {
             back.register(cx);
             if let Some(code) = self.read(attempt, back, &mut status) {
-                return Poll::Ready((Copied::Answered, code, Ending::Answered(code)));
+                return Poll::Ready((Copied::Answered, Outcome::answered(code, None)));
             }
             if back.over().is_some() {
-                let unavailable = Code::Grpc(GrpcCode::Unavailable);
-                let code = if self.grpc { unavailable } else { Code::Http(502) };
-                return Poll::Ready((Copied::Failed, code, Ending::Broken(Break::Lost)));
+                let lost = Outcome::failed(Failure::BackendLost, self.grpc);
+                return Poll::Ready((Copied::Failed, lost));
             }
-            watch.poll(cx, &self.worker, attempt, None, back);
-            let given_up = self.cut(cx).or_else(|| self.lose_patience(patience.as_mut(), cx));
-            let cancelled = Code::Grpc(GrpcCode::Cancelled);
-            let code = if self.grpc { cancelled } else { Code::Http(499) };
-            given_up.map_or(Poll::Pending, |copied| Poll::Ready((copied, code, Ending::ClientGone)))
+            attempt.watch(cx, &self.worker, None, back);
+            match self.cut(cx).or_else(|| self.lose_patience(cx)) {
+                Some(copied) => Poll::Ready((copied, Outcome::cancelled(self.grpc))),
+                None => Poll::Pending,
+            }
         })
         .await
     }
@@ -185,18 +180,14 @@ impl Copy {
         })
     }
 
-    /// Whether the mirror has had the whole request for too long. `timer` runs from then on.
-    fn lose_patience(
-        &self,
-        mut timer: Pin<&mut Option<Sleep>>,
-        cx: &mut Context<'_>,
-    ) -> Option<Copied> {
+    /// Whether the mirror has had the whole request for too long.
+    fn lose_patience(&self, cx: &mut Context<'_>) -> Option<Copied> {
         if self.tee.as_ref().is_some_and(|tee| !tee.has_ended()) {
             return None;
         }
-        if timer.is_none() {
-            timer.set(Some(self.worker.sleep(PATIENCE)));
-        }
-        timer.as_pin_mut()?.poll(cx).is_ready().then_some(Copied::Slow)
+        let mut timeouts = self.timeouts.borrow_mut();
+        timeouts.end_at(self.worker.now() + PATIENCE);
+        let elapsed = timeouts.poll(cx, &self.worker, || self.worker.now())?;
+        (elapsed == Elapsed::Deadline).then_some(Copied::Slow)
     }
 }

@@ -1,7 +1,5 @@
 //! The one place where what went wrong becomes what the client is told.
 
-use std::rc::Rc;
-
 use super::fields;
 use crate::http2::{ErrorCode, Headers, Name, SendError};
 use crate::model::{Break, Code, Ending, GrpcCode, Rejected};
@@ -62,7 +60,7 @@ impl Failure {
     }
 
     /// What the client is told: the code for gRPC, the status for HTTP, and the words for both.
-    const fn answer(self) -> (GrpcCode, &'static [u8], &'static str) {
+    pub(super) const fn answer(self) -> (GrpcCode, &'static [u8], &'static str) {
         use GrpcCode::{DeadlineExceeded, Internal, ResourceExhausted, Unavailable, Unimplemented};
         match self {
             Failure::NoRoute => (Unimplemented, b"404", "no route matches this request"),
@@ -205,35 +203,9 @@ impl Asked {
     }
 }
 
-/// Answers a request that has no response yet: trailers-only to gRPC, a status with a short body
-/// to the rest. What the client still sends is dropped.
-pub fn reply(front: &Rc<Stream>, asked: Asked, failure: Failure) {
-    let (_, status, words) = failure.answer();
-    let mut head = front.conn().worker().take_headers();
-    if asked == Asked::Grpc {
-        head.add(Name::Status, b"200");
-        head.add(Name::ContentType, b"application/grpc");
-        end_with_status(front, &mut head, failure, |head| front.send_head(head, true));
-    } else {
-        head.add(Name::Status, status);
-        head.add(Name::ContentType, b"text/plain; charset=utf-8");
-        if front.send_head(&head, asked == Asked::Head).is_err() {
-            // Either the client is gone, or it takes no header list of even this size.
-            front.reset(ErrorCode::INTERNAL_ERROR);
-        }
-        if asked == Asked::Http {
-            // A client that is gone needs no body.
-            let _ = front.send_data(words.as_bytes(), false);
-            let _ = front.send_data(b"\n", true);
-        }
-    }
-    front.conn().worker().recycle(head);
-    front.discard();
-}
-
 /// Ends a response that has begun: gRPC is told in trailers, the rest by a reset, so that nobody
 /// takes a truncated body for a whole one.
-pub fn truncate(front: &Rc<Stream>, grpc: bool, failure: Failure) {
+pub fn truncate(front: &Stream, grpc: bool, failure: Failure) {
     if !grpc {
         return front.reset(ErrorCode::INTERNAL_ERROR);
     }
@@ -245,7 +217,7 @@ pub fn truncate(front: &Rc<Stream>, grpc: bool, failure: Failure) {
 
 /// Sends `block` with the status and, where the client has room for them, the words. A client
 /// that takes not even the status reads it from the code of a reset.
-fn end_with_status(
+pub(super) fn end_with_status(
     front: &Stream,
     block: &mut Headers,
     failure: Failure,

@@ -1,33 +1,25 @@
 //! A line of the log for each request, at `debug`. Where it is not wanted it costs a look at the
 //! level.
 
-use std::cell::RefCell;
 use std::time::Duration;
 
 use tracing::Level;
 
+use super::exchange::{Destination, Outcome};
 use super::fields;
 use super::reject::Failure;
 use crate::http2::{Headers, Name};
-use crate::model::Code;
 
 /// What the lines are called in filters of the log: `equipoise::request=debug`.
 const TARGET: &str = "equipoise::request";
 
-/// What is known of a request by its end; nothing where no line is wanted.
-pub struct RequestLine(Option<Box<RefCell<Parts>>>);
+/// What is known of a request from its head; nothing where no line is wanted.
+pub struct RequestLine(Option<Box<Parts>>);
 
-/// What of it is not known is left out.
-#[derive(Default)]
 struct Parts {
     method: String,
     host: String,
     path: String,
-    route: Option<String>,
-    service: Option<String>,
-    backend: Option<String>,
-    code: Option<Code>,
-    why: Option<&'static str>,
 }
 
 impl RequestLine {
@@ -35,55 +27,32 @@ impl RequestLine {
     pub fn of(head: &Headers) -> RequestLine {
         RequestLine(tracing::enabled!(target: TARGET, Level::DEBUG).then(|| {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            Box::new(RefCell::new(Parts {
+            Box::new(Parts {
                 method: text(head.get(Name::Method).unwrap_or_default()),
                 host: text(fields::authority(head)),
                 path: text(head.get(Name::Path).unwrap_or_default()),
-                ..Parts::default()
-            }))
+            })
         }))
     }
 
-    fn note(&self, change: impl FnOnce(&mut Parts)) {
-        if let Some(parts) = &self.0 {
-            change(&mut parts.borrow_mut());
-        }
-    }
-
-    /// It takes the route of this name.
-    pub fn took<'n>(&self, route: impl FnOnce() -> Option<&'n str>) {
-        self.note(|parts| parts.route = route().map(Into::into));
-    }
-
-    /// It goes to this service.
-    pub fn is_for(&self, service: &str) {
-        self.note(|parts| parts.service = Some(service.into()));
-    }
-
-    /// A backend had it, and it ended so.
-    pub fn ended(&self, backend: &str, code: Code) {
-        self.note(|parts| {
-            parts.backend = Some(backend.into());
-            parts.code = Some(code);
-        });
-    }
-
-    /// The gateway itself has answered it.
-    pub fn failed(&self, failure: Failure, grpc: bool) {
-        self.note(|parts| {
-            parts.code = Some(failure.code(grpc));
-            parts.why = Some(failure.words());
-        });
-    }
-
-    /// Writes it: the request is over.
-    pub fn write(&self, took: Duration) {
+    /// Writes it: the request is over. What of it is not known is left out.
+    pub fn write(
+        &self,
+        destination: Option<&Destination>,
+        backend: Option<&str>,
+        outcome: &Outcome,
+        took: Duration,
+    ) {
         let Some(parts) = &self.0 else { return };
-        let Parts { method, host, path, route, service, backend, code, why } = &*parts.borrow();
-        let code = code.map(tracing::field::display);
+        let Parts { method, host, path } = &**parts;
+        let route = destination.and_then(Destination::tally).map(|tally| tally.route());
+        let target = destination.and_then(Destination::target);
+        let service = target.map(|target| target.service().name());
+        let code = outcome.code;
+        let why = outcome.failure.map(Failure::words);
         tracing::debug!(
             target: TARGET,
-            method, host, path, route, service, backend, code, why,
+            method, host, path, route, service, backend, %code, why,
             seconds = took.as_secs_f64(),
             "request"
         );

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::exchange::{Stage, Stages, stages};
 use super::tally::RouteTally;
 use super::target::Target;
 use crate::model::RouteTable;
+use crate::model::route::Route;
 use crate::net::Worker;
 use crate::service::{Registry, Routing, RoutingCache, Service};
 use crate::telemetry::WorkerMetrics;
@@ -20,6 +22,8 @@ pub struct Routed {
     targets: Box<[Rc<Target>]>,
     /// By the numbers of the routes.
     tallies: Box<[Rc<RouteTally>]>,
+    /// By the numbers of the routes.
+    stages: Box<[Stages]>,
 }
 
 impl Routed {
@@ -36,6 +40,11 @@ impl Routed {
     /// What is counted of the route that has this number.
     pub fn tally(&self, route: usize) -> Option<&Rc<RouteTally>> {
         self.tallies.get(route)
+    }
+
+    /// What the requests of the route that has this number have to pass.
+    pub fn stages(&self, route: usize) -> &[Box<dyn Stage>] {
+        self.stages.get(route).map(|stages| &**stages).unwrap_or_default()
     }
 }
 
@@ -104,6 +113,11 @@ impl Router {
         };
         let targets = routing.services.iter().map(target).collect();
         let tallies = routing.routes.names().map(RouteTally::new).collect();
-        *self.routed.borrow_mut() = Rc::new(Routed { routing, targets, tallies });
+        let stages = routing.routes.iter().map(|(.., route)| match route {
+            Route::Forward(forward) => stages(&forward.policies),
+            Route::Redirect(_) => Stages::default(),
+        });
+        let stages = stages.collect();
+        *self.routed.borrow_mut() = Rc::new(Routed { routing, targets, tallies, stages });
     }
 }

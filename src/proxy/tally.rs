@@ -4,8 +4,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::reject::Failure;
-use super::target::Target;
 use crate::model::{RejectCounts, Rejected};
 use crate::service::{Registry, Service};
 
@@ -41,40 +39,5 @@ impl RouteTally {
     /// Counts a request of a route that leads to no service.
     pub fn reject_unserved(&self, registry: &Registry, reason: Rejected, worker: usize) {
         registry.rejections().of(&self.route).increment(reason, worker);
-    }
-}
-
-/// Where a request goes, and by which route.
-pub struct Destination {
-    target: Rc<Target>,
-    tally: Rc<RouteTally>,
-}
-
-impl Destination {
-    /// To `target`, by the route of `tally`.
-    pub fn new(target: &Rc<Target>, tally: &Rc<RouteTally>) -> Destination {
-        Destination { target: Rc::clone(target), tally: Rc::clone(tally) }
-    }
-
-    /// The service.
-    pub fn target(&self) -> &Rc<Target> {
-        &self.target
-    }
-
-    /// Counts the request as one that failed before a backend had it.
-    pub fn refuse(&self, failure: Failure) -> Failure {
-        if let Some(reason) = failure.reason() {
-            self.count(reason);
-        }
-        failure
-    }
-
-    /// Counts the request as one whose client gave up before a backend had it.
-    pub fn give_up(&self) {
-        self.count(Rejected::Cancelled);
-    }
-
-    fn count(&self, reason: Rejected) {
-        self.tally.reject(self.target.service(), reason, self.target.worker_index());
     }
 }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::attempt::Start;
 use super::budget::Budget;
 use super::calls::Calls;
+use super::exchange::Beginning;
 use super::key::{Asker, Issued, Key, SetCookie};
 use super::methods::{Method, Methods};
 use super::observe::Upstream;
@@ -84,11 +84,6 @@ impl Target {
     /// The service.
     pub fn service(&self) -> &Arc<Service> {
         &self.service
-    }
-
-    /// The number of the worker that this side of it belongs to.
-    pub fn worker_index(&self) -> usize {
-        self.worker.index()
     }
 
     /// Copies of requests under way to it as a mirror.
@@ -199,11 +194,11 @@ impl View {
     }
 
     /// What a gRPC request with this path starts as.
-    pub fn starts_as(&self, path: &[u8]) -> Start {
+    pub fn begins_as(&self, path: &[u8]) -> Beginning {
         let (called, method) = self.calls.find(path, &self.methods);
         let (class, learning) =
             if self.knows_streams() { self.class_of(method) } else { (ExchangeClass::Call, false) };
-        Start { class, learning, called: Some(called) }
+        Beginning { class, learning, called: Some(called) }
     }
 
     /// What an exchange of this method starts as, and whether that may teach more.

@@ -20,7 +20,8 @@ use super::settings::MetricsSettings;
 use super::worker::{Closed, Side, WorkerMetrics};
 use crate::clock::Clock;
 use crate::model::{
-    Certificate, Endpoint, EwmaParams, Load, MethodStats, Refusal, RejectTotals, Time, WindowStats,
+    Certificate, Class, Endpoint, EwmaParams, Load, MethodStats, Refusal, RejectTotals, Time,
+    WindowStats,
 };
 use crate::tasks::Task;
 
@@ -218,6 +219,15 @@ impl Inputs {
     fn write_workers(&self, page: &mut Page) {
         page.gauge(&names::WORKERS, &[], self.workers.len() as f64);
         let sum = |read: &dyn Fn(&WorkerMetrics) -> u64| self.workers.iter().map(|w| read(w)).sum();
+        let outcomes = Class::ALL.map(|class| (class, sum(&|worker| worker.outcomes(class))));
+        // Read after them, so that none seems to be over that did not come.
+        let accepted = sum(&|worker| worker.accepted());
+        let over: u64 = outcomes.iter().map(|(_, count)| count).sum();
+        page.counter(&names::ACCEPTED, &[], accepted);
+        for (class, count) in outcomes {
+            page.counter(&names::OUTCOMES, &[class.name()], count);
+        }
+        page.gauge(&names::OPEN_EXCHANGES, &[], accepted.saturating_sub(over) as f64);
         let unrouted = |reason| sum(&|worker| worker.rejected(reason));
         rejected::write(page, unrouted, &self.source.rejected());
         for &side in Side::ALL {

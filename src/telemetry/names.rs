@@ -85,6 +85,12 @@ metrics! {
         "gRPC calls and streams that are over, by method and code; methods that no backend has shown to know are `other`.";
     METHOD_DURATION = Histogram "equipoise_method_duration_seconds" ["service", "method"]
         "Time from the request to the last byte of the response, of gRPC calls, by method; without those that the client gave up.";
+    ACCEPTED = Counter "equipoise_accepted_total" []
+        "Requests that came; each has one outcome, or is open.";
+    OUTCOMES = Counter "equipoise_outcomes_total" ["outcome"]
+        "Requests that are over, whoever has answered them.";
+    OPEN_EXCHANGES = Gauge "equipoise_open_exchanges" []
+        "Requests that came and have no outcome yet.";
     RETRIES = Counter "equipoise_retries_total" ["service"]
         "Requests sent once more, to another backend or on another connection.";
     MIRRORED = Counter "equipoise_mirrored_total" ["service", "result"]

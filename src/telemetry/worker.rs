@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::model::{Rejected, increment};
+use crate::model::{Class, Rejected, increment};
 
 macro_rules! reasons {
     (
@@ -96,6 +96,8 @@ reasons! {
 #[derive(Debug)]
 #[repr(align(128))] // a cache line pair of its own: workers must not share its traffic
 pub struct WorkerMetrics {
+    accepted: AtomicU64,
+    outcomes: [AtomicU64; Class::ALL.len()],
     rejected: [AtomicU64; Rejected::ALL.len()],
     opened: [AtomicU64; Side::ALL.len()],
     closed: [[AtomicU64; Closed::ALL.len()]; Side::ALL.len()],
@@ -104,6 +106,8 @@ pub struct WorkerMetrics {
 impl Default for WorkerMetrics {
     fn default() -> WorkerMetrics {
         WorkerMetrics {
+            accepted: AtomicU64::new(0),
+            outcomes: [const { AtomicU64::new(0) }; _],
             rejected: [const { AtomicU64::new(0) }; _],
             opened: [const { AtomicU64::new(0) }; _],
             closed: [const { [const { AtomicU64::new(0) }; _] }; _],
@@ -112,6 +116,26 @@ impl Default for WorkerMetrics {
 }
 
 impl WorkerMetrics {
+    /// Counts a request that came.
+    pub fn exchange_accepted(&self) {
+        increment(&self.accepted);
+    }
+
+    /// Counts the outcome of a request; once for each that came.
+    pub fn exchange_ended(&self, class: Class) {
+        increment(&self.outcomes[class as usize]);
+    }
+
+    /// Requests that came.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Relaxed)
+    }
+
+    /// Requests that have come to such an end.
+    pub fn outcomes(&self, class: Class) -> u64 {
+        self.outcomes[class as usize].load(Relaxed)
+    }
+
     /// Counts a request that the gateway answered itself before any route had it.
     pub fn reject(&self, reason: Rejected) {
         increment(&self.rejected[reason as usize]);

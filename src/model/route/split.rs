@@ -27,7 +27,7 @@ pub struct Share {
     pub name: Box<str>,
     /// The part of the requests that it gets, of all weights together.
     pub weight: u32,
-    /// What is done to requests and responses on the way.
+    /// What changes on the way, where that is something else than on the rest of the route.
     pub filters: Option<Arc<Filters>>,
 }
 
@@ -87,34 +87,34 @@ impl Split {
         self.total > 0
     }
 
-    /// The share that one request goes to: with a key always the same, else by chance; none when
+    /// The number of the share that one request goes to: with a key always the same, else by chance; none when
     /// no weight is above 0.
     ///
     /// Keys are spread by weighted rendezvous: each service draws a lot for the key, scaled by its
     /// weight, and the best one wins. A service whose weight is raised wins keys from the others
     /// and they none from each other, on every worker, in every gateway, after every restart.
-    pub fn choose<'s>(&'s self, key: Option<&[u8]>, rng: &mut fastrand::Rng) -> Option<&'s Share> {
+    pub fn choose(&self, key: Option<&[u8]>, rng: &mut fastrand::Rng) -> Option<usize> {
         match (&*self.shares, key) {
             _ if self.total == 0 => None,
-            ([only], _) => Some(only),
+            ([_], _) => Some(0),
             (_, None) => self.draw(rng.u64(..self.total)),
             (shares, Some(key)) => {
                 let key = hash(key, SEED);
-                let cost = |(share, seed): (&'s Share, &u64)| {
+                let cost = |(number, (share, seed)): (usize, (&Share, &u64))| {
                     let lot = hash(&seed.to_le_bytes(), key);
                     // In (0, 1), so that the logarithm is finite and not 0.
                     let lot = ((lot >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
                     let weight = f64::from(share.weight);
-                    (-lot.ln() / weight, share)
+                    (-lot.ln() / weight, number)
                 };
-                let costs = shares.iter().zip(&self.seeds).map(cost);
-                costs.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, share)| share)
+                let costs = shares.iter().zip(&self.seeds).enumerate().map(cost);
+                costs.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, number)| number)
             }
         }
     }
 
-    fn draw(&self, mut ticket: u64) -> Option<&Share> {
-        self.shares.iter().find(|share| {
+    fn draw(&self, mut ticket: u64) -> Option<usize> {
+        self.shares.iter().position(|share| {
             let left = ticket.checked_sub(u64::from(share.weight));
             ticket = left.unwrap_or_default();
             left.is_none()

@@ -179,6 +179,11 @@ impl RouteTable {
         })
     }
 
+    /// What the route of this number does.
+    pub fn route(&self, number: usize) -> Option<&Route> {
+        self.rows.get(number).map(|row| &row.route)
+    }
+
     /// How many routes there are.
     pub fn len(&self) -> usize {
         self.rows.len()

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use super::super::stream::Over;
+use super::super::stream::{Over, Stream};
 use super::core::find;
 use super::{Conn, Core, Dirty, Phase};
 use crate::http2::ErrorCode;
@@ -63,9 +63,9 @@ impl Conn {
     }
 
     /// Brings the account of what slow streams hold up to date; beyond the connection's bound
-    /// the slowest stream is reset.
+    /// it has to hold less.
     pub(in crate::net) fn account(self: &Rc<Self>) {
-        let (held, limit) = {
+        let limit = {
             let mut core = self.core.borrow_mut();
             let before = core.held;
             core.held = match core.phase {
@@ -73,27 +73,49 @@ impl Conn {
                 _ => 0,
             };
             self.worker.account(before, core.held);
-            (core.held, core.codec.limits().connection_buffer as usize)
+            core.codec.limits().connection_buffer as usize
         };
-        if held > limit {
-            self.reset_slowest();
+        if self.held() > limit {
+            self.relieve();
         }
     }
 
-    /// Bytes that slow streams hold here.
-    pub(in crate::net) fn held(&self) -> usize {
-        self.core.borrow().held
+    /// Accounts for what is kept of a stream's body.
+    pub(in crate::net) fn note_kept(&self, before: usize, after: usize) {
+        if before != after {
+            self.bodies.set((self.bodies.get() + after).saturating_sub(before));
+            self.worker.account(before, after);
+        }
     }
 
-    /// Resets the stream that holds most.
-    pub(in crate::net) fn reset_slowest(self: &Rc<Self>) {
+    /// Bytes that are held for its streams: what waits to be written, and what is kept of bodies.
+    pub(in crate::net) fn held(&self) -> usize {
+        self.core.borrow().held + self.bodies.get()
+    }
+
+    /// Holds less: of bodies nothing is kept for other attempts any more or, if nothing was, the
+    /// stream is reset that holds most.
+    pub(in crate::net) fn relieve(self: &Rc<Self>) {
+        let before = self.bodies.get();
+        let streams: Vec<_> = self.core.borrow().streams.iter().flatten().map(Rc::clone).collect();
+        streams.iter().for_each(|stream| stream.forget_replay());
+        if self.bodies.get() == before {
+            self.reset_largest(&streams);
+        }
+    }
+
+    fn reset_largest(self: &Rc<Self>, streams: &[Rc<Stream>]) {
         let mut core = self.core.borrow_mut();
-        let Some((_, key)) = core.codec.slowest().filter(|(held, _)| *held > 0) else { return };
+        let written = core.codec.slowest();
+        let kept = streams.iter().map(|stream| (stream.kept(), stream.key()));
+        let largest = kept.chain(written).max_by_key(|(held, _)| *held);
+        let Some((_, key)) = largest.filter(|(held, _)| *held > 0) else { return };
         core.codec.reset(key, ErrorCode::ENHANCE_YOUR_CALM);
-        if let Some(stream) = core.take(key) {
+        let stream = core.take(key);
+        drop(core);
+        if let Some(stream) = stream {
             stream.on_over(Over::Overflow);
         }
-        drop(core);
         self.flush_later(); // which brings the account up to date
     }
 }

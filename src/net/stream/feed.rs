@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::super::body::Body;
 use super::{Over, State, Stream};
 use crate::http2::Headers;
 use crate::model::Time;
@@ -16,13 +17,13 @@ impl Stream {
     pub(in crate::net) fn on_head(&self, headers: Headers, end: bool, now: Time) {
         let mut state = self.state.borrow_mut();
         state.head = Some((headers, end));
-        state.ended |= end;
+        state.body.ended |= end;
         state.active(now);
     }
 
     pub(in crate::net) fn on_informational(&self, headers: Headers, now: Time) {
         let mut state = self.state.borrow_mut();
-        let unwanted = match state.drained {
+        let unwanted = match state.body.drained {
             true => Err(headers),
             false => state.informational.get_or_insert_default().push(headers),
         };
@@ -35,22 +36,19 @@ impl Stream {
     pub(in crate::net) fn on_trailers(&self, headers: Headers, now: Time) {
         let mut state = self.state.borrow_mut();
         state.trailers = Some(headers);
-        if let Some(tee) = &state.tee {
-            tee.feed(&[], true); // of a copy nobody wants the trailers
-        }
+        // Of a copy nobody wants the trailers.
+        state.body.copies.iter().for_each(|copy| copy.feed(&[], true));
         state.active(now);
     }
 
     pub(in crate::net) fn on_over(&self, over: Over) {
         let mut state = self.state.borrow_mut();
         state.over.get_or_insert(over);
-        if let Some(tee) = &state.tee {
-            tee.abandon();
-        }
+        state.body.copies.iter().for_each(|copy| copy.abandon());
         state.wake();
     }
 
-    /// DATA came: it goes to the sink, or waits for one. For how many bytes credit goes back.
+    /// DATA came: it goes to its reader, or waits for one. For how many bytes credit goes back.
     ///
     /// Small pieces that come after another one of the same read are gathered, and go when all of
     /// what was read is looked at ([`Stream::pass_on`]): to hand one on costs more than to copy it.
@@ -59,60 +57,63 @@ impl Stream {
         let gather = state.data_at == now && payload.len() < SMALL && !end;
         state.active = now;
         state.count(payload, now, self.conn.worker.index());
-        if let Some(tee) = &state.tee {
-            tee.feed(payload, end);
-        }
+        state.body.came(payload, end);
         if end {
-            state.ended = true;
             state.wake();
         }
-        if state.drained {
-            return state.release(payload.len());
+        if state.body.drained {
+            return state.body.release(payload.len());
         }
-        if state.sink.is_some() && !gather {
-            let waited = self.pass_gathered(&mut state);
-            return waited + state.pass(payload, end);
+        let before = state.body.kept();
+        let is_first = state.body.waiting().is_empty();
+        if state.body.reader.is_some() && !gather {
+            let credit = state.body.pass(payload, end);
+            self.settle_body(&mut state, before);
+            return credit;
         }
-        if state.body.is_empty() {
-            if state.sink.is_some() {
-                self.conn.worker.gathering.borrow_mut().push(Rc::clone(self));
+        if is_first {
+            match state.body.reader {
+                Some(_) => self.conn.worker.gathering.borrow_mut().push(Rc::clone(self)),
+                // Whoever waits for a head, or holds one back, may want to know.
+                None => state.wake(),
             }
-            if state.body.capacity() == 0 {
-                state.body = self.conn.worker.buffers.borrow_mut().take();
+            if state.body.wants_buffer() {
+                state.body.give_buffer(self.conn.worker.buffers.borrow_mut().take());
             }
         }
-        state.body.extend_from_slice(payload);
+        state.body.wait(payload);
+        self.settle_body(&mut state, before);
         0
     }
 
     /// Hands on what was gathered. For how many bytes credit goes back.
     pub(in crate::net) fn pass_on(&self) -> usize {
-        self.pass_gathered(&mut self.state.borrow_mut())
-    }
-
-    fn pass_gathered(&self, state: &mut State) -> usize {
-        if state.body.is_empty() || state.sink.is_none() {
-            return 0;
-        }
-        let body = std::mem::take(&mut state.body);
-        let credit = state.pass(&body, false);
-        self.conn.worker.buffers.borrow_mut().put(body);
+        let mut state = self.state.borrow_mut();
+        let before = state.body.kept();
+        let credit = state.body.pass_waiting();
+        self.settle_body(&mut state, before);
         credit
     }
 
-    /// Keeps what was sent to the sink first, if it may have to be sent again.
-    fn keep(&self, body: Vec<u8>, replay: Option<usize>) {
-        let mut buffers = self.conn.worker.buffers.borrow_mut();
-        let Some(limit) = replay.filter(|limit| body.len() <= *limit) else {
-            return buffers.put(body);
-        };
+    /// Changes what is kept of the body.
+    pub(super) fn change_body<T>(&self, change: impl FnOnce(&mut Body) -> T) -> T {
         let mut state = self.state.borrow_mut();
-        state.replay_limit = limit;
-        state.replay = Some(if body.capacity() == 0 { buffers.take() } else { body });
+        let before = state.body.kept();
+        let result = change(&mut state.body);
+        self.settle_body(&mut state, before);
+        result
+    }
+
+    /// Gives back memory that the body needs no more, and accounts for what it keeps.
+    fn settle_body(&self, state: &mut State, before: usize) {
+        if let Some(spent) = state.body.take_passed() {
+            self.conn.worker.buffers.borrow_mut().put(spent);
+        }
+        self.conn.note_kept(before, state.body.kept());
     }
 
     /// Sends what another stream has received.
-    fn feed(&self, payload: &[u8], end: bool) -> usize {
+    pub(in crate::net) fn feed(&self, payload: &[u8], end: bool) -> usize {
         let mut core = self.conn.core.borrow_mut();
         // A stream that is over takes nothing: what is fed to it is as good as gone.
         let sent = core.codec.send_data(self.key, payload, end).unwrap_or(payload.len());
@@ -143,7 +144,7 @@ impl Stream {
     }
 
     pub(super) fn release(&self, bytes: usize) {
-        let credit = self.state.borrow_mut().release(bytes);
+        let credit = self.state.borrow_mut().body.release(bytes);
         let mut core = self.conn.core.borrow_mut();
         core.codec.release(self.key, credit);
         let flush = core.codec.output_len() > 0 || core.is_unblocked();
@@ -167,7 +168,6 @@ impl State {
     }
 
     fn count(&mut self, payload: &[u8], now: Time, worker: usize) {
-        self.held += payload.len();
         self.data_at = now;
         if !self.framed {
             return;
@@ -188,46 +188,12 @@ impl State {
             endpoint.worker_stats(worker).count_messages(*direction, messages);
         }
     }
-
-    /// Sends a piece to the sink. For how many bytes credit goes back.
-    fn pass(&mut self, payload: &[u8], end: bool) -> usize {
-        let Some(sink) = &self.sink else { return 0 };
-        let sent = sink.feed(payload, end);
-        self.remember(payload);
-        self.release(sent)
-    }
-
-    /// How much credit goes back for `bytes` that have left: never more than came.
-    fn release(&mut self, bytes: usize) -> usize {
-        let bytes = bytes.min(self.held);
-        self.held -= bytes;
-        bytes
-    }
-
-    /// Keeps a copy for a second try, unless it becomes too long.
-    fn remember(&mut self, payload: &[u8]) {
-        if let Some(replay) = &mut self.replay {
-            if replay.len() + payload.len() <= self.replay_limit {
-                replay.extend_from_slice(payload);
-            } else {
-                self.replay = None;
-            }
-        }
-    }
 }
 
-/// From now on what comes on `from` goes to `to`, beginning with what has come already. Up to
-/// `replay` bytes are kept so that they can be sent again.
+/// From now on the body of `from` goes to `to`, from the first byte on that is kept. Up to
+/// `replay` bytes are kept so that they can be sent to another.
 pub fn splice(from: &Rc<Stream>, to: &Rc<Stream>, replay: Option<usize>) {
-    let mut state = from.state.borrow_mut();
-    state.sink = Some(Rc::clone(to));
     to.state.borrow_mut().source = Some(Rc::clone(from));
-    let body = std::mem::take(&mut state.body);
-    let ended = state.ended;
-    drop(state);
-    if !body.is_empty() || ended {
-        let sent = to.feed(&body, ended);
-        from.release(sent);
-    }
-    from.keep(body, replay);
+    let sent = from.change_body(|body| body.begin(to, replay));
+    from.release(sent);
 }

@@ -100,7 +100,9 @@ impl Gateway {
     }
 
     pub async fn metrics(&self) -> Page {
-        scrape(self.metrics_address()).await
+        let page = scrape(self.metrics_address()).await;
+        page.check_outcomes();
+        page
     }
 
     /// Waits until every gauge of what goes on says that nothing does.
@@ -108,7 +110,12 @@ impl Gateway {
         eventually("no request is in flight", async || {
             let page = self.metrics().await;
             let none = |gauge| page.samples(gauge).iter().all(|sample| sample.value == 0.0);
-            none("equipoise_backend_in_flight") && none("equipoise_backend_open_streams")
+            let gauges = [
+                "equipoise_backend_in_flight",
+                "equipoise_backend_open_streams",
+                "equipoise_open_exchanges",
+            ];
+            gauges.into_iter().all(none)
         })
         .await;
     }

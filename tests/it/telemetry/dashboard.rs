@@ -9,7 +9,11 @@ use equipoise::telemetry::{Closed, Side};
 use serde_json::Value;
 
 /// Metrics that no panel shows, each with its reason.
-const UNSHOWN: &[(&str, &str)] = &[];
+const UNSHOWN: &[(&str, &str)] = &[
+    ("equipoise_accepted_total", "the panels of requests show them by service"),
+    ("equipoise_outcomes_total", "the panels of success show them by service"),
+    ("equipoise_open_exchanges", "in flight and open streams are shown by backend"),
+];
 
 /// Where the pictures are.
 pub fn folder() -> PathBuf {

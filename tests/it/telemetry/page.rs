@@ -71,6 +71,14 @@ impl Page {
         Some(value)
     }
 
+    /// Checks that every request which came has one outcome, or is open.
+    pub fn check_outcomes(&self) {
+        let total = |family| self.samples(family).iter().map(|sample| sample.value).sum::<f64>();
+        let accepted = total("equipoise_accepted_total");
+        let (over, open) = (total("equipoise_outcomes_total"), total("equipoise_open_exchanges"));
+        assert_eq!(accepted, over + open);
+    }
+
     /// What Prometheus' `histogram_quantile` makes of a histogram.
     pub fn quantile(&self, family: &str, labels: &[(&str, &str)], q: f64) -> f64 {
         let bucket = format!("{family}_bucket");

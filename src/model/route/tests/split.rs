@@ -14,7 +14,9 @@ fn chance_follows_the_weights() {
     let mut rng = fastrand::Rng::with_seed(42);
     let mut counts = HashMap::new();
     for _ in 0..100_000 {
-        *counts.entry(split.choose(None, &mut rng).unwrap().service).or_insert(0u32) += 1;
+        *counts
+            .entry(split.shares()[split.choose(None, &mut rng).unwrap()].service)
+            .or_insert(0u32) += 1;
     }
     assert_eq!(counts.len(), 2);
     // Standard deviation: 95; six of them.
@@ -37,7 +39,7 @@ fn keyed(shares: &[(usize, u32)]) -> Vec<usize> {
     let place = |n: u32| {
         let key = format!("user-{n}");
         let mut rng = fastrand::Rng::with_seed(u64::from(n));
-        split.choose(Some(key.as_bytes()), &mut rng).unwrap().service
+        split.shares()[split.choose(Some(key.as_bytes()), &mut rng).unwrap()].service
     };
     (0..20_000).map(place).collect()
 }

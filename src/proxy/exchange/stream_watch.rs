@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::Context;
 use std::time::Duration;
 
-use super::attempt::Attempt;
+use crate::model::Time;
 use crate::net::{Sleep, Stream, Worker};
 
 /// A response that goes on for so long after its first message, and not for want of one more
@@ -27,21 +27,21 @@ pub struct StreamWatch {
 }
 
 impl StreamWatch {
-    /// Looks at the exchange, and has the task of `cx` look again when that may tell more.
+    /// Whether what goes on behind a head that came at `head_at` is a stream. Has the task of `cx`
+    /// look again when that may have shown.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
         worker: &Worker,
-        attempt: &Attempt,
+        head_at: Time,
         front: Option<&Stream>,
         back: &Stream,
-    ) {
-        let Some(head_at) = attempt.head_at().filter(|_| !attempt.is_stream()) else { return };
+    ) -> bool {
         let mut streams = back.messages() >= SECOND_MESSAGE;
         while !streams {
             let look = self.look.get_or_insert_with(|| Box::new(worker.sleep(LOOK)));
             if Pin::new(&mut **look).poll(cx).is_pending() {
-                return;
+                return false;
             }
             self.look = None;
             let asked = front.is_some_and(|front| front.messages() >= SECOND_MESSAGE);
@@ -49,6 +49,6 @@ impl StreamWatch {
             streams = back.messages() > 0 || asked || stood;
         }
         self.look = None;
-        attempt.become_stream(worker, front, back);
+        true
     }
 }

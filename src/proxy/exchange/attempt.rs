@@ -1,15 +1,18 @@
-//! One exchange with one backend: open until this is dropped, and what the backend is known for
+//! One attempt at one backend: open until this is dropped, and what the backend is known for
 //! afterwards.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
-use super::calls::{Called, End};
-use super::key::{Issued, SetCookie};
-use super::methods::Method;
-use super::target::View;
+use super::super::calls::{Called, End};
+use super::super::key::{Issued, SetCookie};
+use super::super::methods::Method;
+use super::super::target::View;
+use super::Outcome;
+use super::stream_watch::StreamWatch;
 use crate::model::{
     Break, Code, Direction, Ending, Endpoint, EwmaParams, ExchangeClass, GrpcCode, Time,
 };
@@ -23,8 +26,8 @@ const LATE_HEAD: Duration = Duration::from_secs(1);
 /// What starts as a stream and ends with one message, this soon after the head, was a call.
 const CALL_ENDS: Duration = Duration::from_secs(1);
 
-/// What an exchange begins as.
-pub struct Start {
+/// What an attempt begins as.
+pub struct Beginning {
     /// Call or stream.
     pub class: ExchangeClass,
     /// Whether the exchange may teach if its method streams.
@@ -33,15 +36,18 @@ pub struct Start {
     pub called: Option<Called>,
 }
 
-impl Start {
+impl Beginning {
     /// A request that is not gRPC.
-    pub const HTTP: Start = Start { class: ExchangeClass::Call, learning: false, called: None };
+    pub const HTTP: Beginning =
+        Beginning { class: ExchangeClass::Call, learning: false, called: None };
 }
 
-/// An exchange that a backend was picked for.
+/// An attempt at the backend that was picked.
 pub struct Attempt {
     view: Rc<View>,
     pool: Rc<Pool>,
+    /// Where the backend has the request.
+    back: OnceCell<Rc<Stream>>,
     /// When the backend was sent the head, or, before that, when it was picked.
     sent: Cell<Time>,
     class: Cell<ExchangeClass>,
@@ -51,24 +57,27 @@ pub struct Attempt {
     learning: Cell<bool>,
     called: Option<Called>,
     head_at: Cell<Option<Time>>,
+    watch: RefCell<StreamWatch>,
     /// Whether the time to the head may yet become a sample of the latency.
     head_tells: Cell<bool>,
 }
 
 impl Attempt {
     /// The exchange counts as open from now on.
-    pub fn begin(view: Rc<View>, index: usize, start: Start, worker: &Worker) -> Attempt {
-        let Start { class, learning, called } = start;
+    pub fn begin(view: Rc<View>, index: usize, beginning: Beginning, worker: &Worker) -> Attempt {
+        let Beginning { class, learning, called } = beginning;
         let now = worker.now();
         let attempt = Attempt {
             pool: Rc::clone(&view.pools[index]),
             view,
+            back: OnceCell::new(),
             sent: Cell::new(now),
             class: Cell::new(class),
             began: Cell::new(now),
             learning: Cell::new(learning),
             called,
             head_at: Cell::new(None),
+            watch: RefCell::default(),
             head_tells: Cell::new(false),
         };
         attempt.endpoint().load().begin(class, now);
@@ -81,6 +90,28 @@ impl Attempt {
     /// Connections to the backend.
     pub fn pool(&self) -> &Rc<Pool> {
         &self.pool
+    }
+
+    /// The backend has the request, on this stream.
+    pub fn sent_on(&self, back: Rc<Stream>) {
+        let _ = self.back.set(back); // it is sent once
+    }
+
+    /// Whether the backend has the request.
+    pub fn is_sent(&self) -> bool {
+        self.back.get().is_some()
+    }
+
+    /// The stream on which the backend has the request.
+    pub fn back(&self) -> Option<&Rc<Stream>> {
+        self.back.get()
+    }
+
+    /// Gives up what the backend still has of it.
+    pub fn cancel(&self) {
+        if let Some(back) = self.back.get().filter(|back| back.is_open()) {
+            self.pool.cancel(back);
+        }
     }
 
     /// The field that gives the client the cookie drawn for it.
@@ -104,11 +135,6 @@ impl Attempt {
     fn take_learning(&self) -> Option<Method> {
         let called = self.called.as_ref().filter(|_| self.learning.take())?;
         self.view.calls.method(called)
-    }
-
-    /// When the head of the response came, if it has.
-    pub fn head_at(&self) -> Option<Time> {
-        self.head_at.get()
     }
 
     fn endpoint(&self) -> &Arc<Endpoint> {
@@ -139,6 +165,21 @@ impl Attempt {
         }
     }
 
+    /// Watches whether what the backend sends is a stream, and has the task of `cx` look again
+    /// when that may have shown.
+    pub fn watch(
+        &self,
+        cx: &mut Context<'_>,
+        worker: &Worker,
+        front: Option<&Stream>,
+        back: &Stream,
+    ) {
+        let Some(head_at) = self.head_at.get().filter(|_| !self.is_stream()) else { return };
+        if self.watch.borrow_mut().poll(cx, worker, head_at, front, back) {
+            self.become_stream(worker, front, back);
+        }
+    }
+
     /// What the backend has sent is a stream: so it is counted from now on.
     pub fn become_stream(&self, worker: &Worker, front: Option<&Stream>, back: &Stream) {
         if self.is_stream() {
@@ -165,16 +206,9 @@ impl Attempt {
         front.meter(self.endpoint(), Direction::Request);
     }
 
-    /// It is over, and is counted with `code`. `answered` is when the answer to a call was there,
-    /// if that says how fast the backend is: for a single message its arrival.
-    pub fn on_end(
-        &self,
-        worker: &Worker,
-        started: Time,
-        code: Code,
-        ending: Ending,
-        answered: Option<Time>,
-    ) {
+    /// It is over, and brought this outcome about.
+    pub fn on_end(&self, worker: &Worker, started: Time, outcome: &Outcome) {
+        let &Outcome { code, ending, answered, .. } = outcome;
         let now = worker.now();
         let stats = self.endpoint().worker_stats(worker.index());
         let took = (!self.is_stream()).then(|| now.since(started));
@@ -245,6 +279,9 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
+        if let Some(back) = self.back.get() {
+            back.detach();
+        }
         self.endpoint().load().end(self.class.get(), self.began.get());
     }
 }

@@ -1,0 +1,86 @@
+//! What an exchange waits for once a backend has the request.
+
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+
+use super::super::reject::Failure;
+use super::start::Broken;
+use super::{Attempt, Elapsed, Exchange};
+use crate::http2::{Cause, ErrorCode, Headers};
+use crate::net::{Over, Stream};
+
+/// What happened on either side of it.
+pub enum Event {
+    Informational(Headers),
+    Head(Headers, bool),
+    Trailers(Headers),
+    Ended,
+    RequestTrailers(Headers),
+    Broken(Broken),
+}
+
+impl Exchange {
+    /// The next thing that happened. What a backend sent before its stream was reset, or its
+    /// connection lost, comes first. Until then it is watched whether it is a stream.
+    pub(super) fn next_event(&self, attempt: &Attempt) -> impl Future<Output = Event> {
+        poll_fn(move |cx| {
+            let Some(back) = attempt.back() else {
+                return Poll::Ready(Event::Broken(Failure::BackendLost.into()));
+            };
+            self.front.register(cx);
+            back.register(cx);
+            if let Some(event) = self.ready(back) {
+                return Poll::Ready(event);
+            }
+            attempt.watch(cx, &self.proxy.worker, Some(&self.front), back);
+            let active = || self.front.last_active().max(back.last_active());
+            match self.timeouts.borrow_mut().poll(cx, &self.proxy.worker, active) {
+                Some(Elapsed::Idle | Elapsed::Deadline) => {
+                    Poll::Ready(Event::Broken(Failure::Idle.into()))
+                }
+                None => Poll::Pending,
+            }
+        })
+    }
+
+    fn ready(&self, back: &Stream) -> Option<Event> {
+        if let Some(head) = back.take_informational() {
+            return Some(Event::Informational(head));
+        }
+        if let Some((head, end)) = back.take_head() {
+            return Some(Event::Head(head, end));
+        }
+        if let Some(trailers) = back.take_trailers() {
+            return Some(Event::Trailers(trailers));
+        }
+        if back.has_ended() {
+            return Some(Event::Ended);
+        }
+        if self.front.over().is_some() {
+            return Some(Event::Broken(Broken::ClientGone));
+        }
+        if let Some(over) = back.over() {
+            return Some(Event::Broken(Broken::by(over)));
+        }
+        if self.proxy.worker.is_cut_off() {
+            return Some(Event::Broken(Failure::CutOff.into()));
+        }
+        self.front.take_trailers().map(Event::RequestTrailers)
+    }
+}
+
+impl Broken {
+    /// What the end of a backend's stream means.
+    fn by(over: Over) -> Broken {
+        Broken::Failed(match over {
+            Over::Reset { cause: Cause::Unprocessed, .. }
+            | Over::Reset { code: ErrorCode::REFUSED_STREAM, cause: Cause::Peer } => {
+                Failure::BackendRefused
+            }
+            Over::Reset { code, cause: Cause::Peer } => return Broken::Reset(code),
+            Over::Reset { cause: Cause::Malformed(_), .. } => Failure::BackendMalformed,
+            Over::Reset { cause: Cause::TooLarge, .. } => Failure::ResponseTooLarge,
+            Over::Lost | Over::Overflow => Failure::BackendLost,
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! What is made of an outcome: the one door to counters, estimates and the log.
+
+use super::super::reject::Failure;
+use super::{Attempt, Exchange, Outcome};
+use crate::http2::ErrorCode;
+use crate::model::{Class, Ending, Rejected};
+use crate::tasks::OnPanic;
+
+impl Exchange {
+    /// Records how it has ended, once; `attempt` is the one that brought it about.
+    pub(super) fn record(&self, outcome: Outcome, attempt: Option<&Attempt>) {
+        if self.recorded.replace(true) {
+            return;
+        }
+        let now = self.proxy.worker.now();
+        let attempt = attempt.filter(|attempt| attempt.is_sent());
+        match attempt {
+            Some(attempt) => attempt.on_end(&self.proxy.worker, self.started, &outcome),
+            None => self.record_unsent(&outcome),
+        }
+        self.proxy.metrics.exchange_ended(outcome.class());
+        let backend = attempt.map(|attempt| attempt.pool().endpoint().address());
+        self.line.write(self.destination.get(), backend, &outcome, now.since(self.started));
+    }
+
+    /// Holds a failed attempt against its backend, where another is asked, or none had the request.
+    pub(super) fn record_failed(&self, attempt: &Attempt, failure: Failure) {
+        attempt.blame(failure.ending(), self.proxy.worker.now());
+    }
+
+    /// Counts what no backend had, where it was to go.
+    fn record_unsent(&self, outcome: &Outcome) {
+        let Some(reason) = outcome.rejected() else { return };
+        let worker = self.proxy.worker.index();
+        let Some((destination, tally)) =
+            self.destination.get().and_then(|to| Some((to, to.tally()?)))
+        else {
+            return self.proxy.metrics.reject(reason);
+        };
+        match destination.target() {
+            Some(target) => tally.reject(target.service(), reason, worker),
+            None => tally.reject_unserved(&self.proxy.registry, reason, worker),
+        }
+    }
+}
+
+impl Outcome {
+    /// The reason under which it is counted if no backend had it, and it was not answered.
+    fn rejected(&self) -> Option<Rejected> {
+        match self.failure {
+            Some(failure) => failure.reason(),
+            None => (self.ending == Ending::ClientGone).then_some(Rejected::Cancelled),
+        }
+    }
+}
+
+/// What is carried no further, for an error of ours or as its worker ends, has an outcome too.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.recorded.get() {
+            self.proxy.metrics.exchange_ended(Class::Failure);
+        }
+        drop(OnPanic(|| self.abandon())); // nothing where there was none
+    }
+}
+
+impl Exchange {
+    /// Leaves the client without an answer, but not waiting for one.
+    fn abandon(&self) {
+        if self.front.is_open() {
+            self.front.reset(ErrorCode::INTERNAL_ERROR);
+        }
+        self.front.detach();
+    }
+}
