@@ -155,7 +155,7 @@ impl Gateway {
         let Workers { workers, threads, lost } =
             worker::start(&plan, &registry, &counters, dialer, (&environment, &readiness)).await?;
         let room = Room::measure(&plan)?;
-        registry.publish(reload::routing(&registry, &environment, plan).await);
+        reload::publish(&registry, &environment, plan).await;
 
         let (stop_cold, running) = watch::channel(false);
         let cold = Cold {

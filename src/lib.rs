@@ -13,7 +13,8 @@
 //!   with the others on the hot path: a connection lives and dies on its worker, and each worker
 //!   has its own connections to the backends. One more thread runs all that is cold: the control
 //!   API, the metrics, the writers of the services. Finding the addresses of names and writing the
-//!   log, which both may have to wait for others, have threads of their own.
+//!   log, which both may have to wait for others, have threads of their own, and so has building
+//!   pickers, which may take long.
 //! - **Codecs without I/O** ([`http2`], [`http1`]). Bytes in, events out; commands in, bytes out.
 //!   They know no clock and no runtime, never panic, and count what a peer may make us do: only
 //!   where frames are parsed can a gateway bound that. Heads leave both in one form, so drivers,
@@ -28,9 +29,10 @@
 //! - **A snapshot a service** ([`service`]). Endpoints, weights and the built picker are one
 //!   immutable value. Endpoints that may take no request are not in it, so the hot path does not
 //!   ask. When a change has been answered, no later request is balanced without it.
-//! - **A reload is one swap** ([`app`]). Routes and services are one immutable value too. A service
-//!   that stays keeps its endpoints, what was learnt of them, and its connections; a request keeps
-//!   what it began with. What operators have changed is a layer of its own, above the file's.
+//! - **A reload is one swap** ([`app`]). Routes and all snapshots are one immutable value too, so
+//!   that a request goes by one configuration. A service that stays keeps its endpoints, what was
+//!   learnt of them, and its connections; a request keeps what it began with. What operators have
+//!   changed is a layer of its own, above the file's.
 //! - **Feedback is atomics on the endpoint** ([`model`]): in flight, latency, outcomes. Workers
 //!   write them, pickers and metrics read them. They outlive every change of weights.
 //!

@@ -8,7 +8,7 @@ use super::{Gateway, StartError};
 use crate::config::{ControlPlan, LogPlan, MetricsPlan, Plan, Report};
 use crate::model::listed;
 use crate::model::route::RouteChanges;
-use crate::service::{Environment, Registry, Routing, Service};
+use crate::service::{Environment, Registry, Service, Staged};
 
 /// What is decided at the start, and not again before the next one.
 #[derive(Clone, Debug)]
@@ -109,13 +109,15 @@ impl Gateway {
         self.room.compare(&plan);
         self.certificates.replace(plan.certificates.clone());
         let before = self.registry.routing();
-        self.registry.publish(routing(&self.registry, &self.environment, plan).await);
+        publish(&self.registry, &self.environment, plan).await;
         self.registry.retire(&before).await;
         self.listeners.commit(listeners, &self.workers);
         (self.drain_delay, self.drain_timeout) = (drain_delay, drain_timeout);
         let listeners = self.listeners().len();
-        tracing::info!(listeners, services, routes, "configuration reloaded");
-        let configured = Arc::clone(self.registry.routing().splits.configured());
+        let routing = self.registry.routing();
+        let number = routing.configuration;
+        tracing::info!(listeners, services, routes, number, "configuration reloaded");
+        let configured = Arc::clone(routing.splits.configured());
         log_routes(&configured.changes_since(before.splits.configured()));
         Ok(())
     }
@@ -140,22 +142,33 @@ fn log_routes(changes: &RouteChanges<'_>) {
     }
 }
 
-/// The routing of `plan`. Services that run already go on, as it has them now.
-pub(super) async fn routing(registry: &Registry, environment: &Environment, plan: Plan) -> Routing {
-    let mut services = Vec::with_capacity(plan.services.len());
+/// Publishes the routes and services of `plan`, all at once. Those that run already go on, as it has
+/// them now.
+pub(super) async fn publish(registry: &Registry, environment: &Environment, plan: Plan) {
+    let mut staging = Vec::with_capacity(plan.services.len());
     for config in plan.services {
-        services.push(match registry.get(&config.spec.name) {
-            Some(service) => {
-                service.configure(config).await;
-                service
+        let name = &config.spec.name;
+        let running = registry.get(name).ok_or_else(|| registry.beginning(name));
+        let environment = environment.clone();
+        // All at once: their pickers are built beside each other.
+        staging.push(tokio::spawn(async move {
+            match running {
+                Ok(service) => service.staged(config).await,
+                Err(beginning) => {
+                    let builders = environment.builders.clone();
+                    let start = move || Service::start_with(beginning, config, &environment);
+                    builders.run(start).await.into()
+                }
             }
-            None => {
-                let (beginning, own) = (registry.beginning(&config.spec.name), environment.clone());
-                let start = move || Service::start_with(beginning, config, &own);
-                environment.builders.run(start).await
-            }
-        });
+        }));
     }
-    let (routes, services) = (Arc::clone(&plan.routes), services.into());
-    Routing { routes, services, ..Routing::default() }
+    let mut staged: Vec<Staged> = Vec::with_capacity(staging.len());
+    for staging in staging {
+        match staging.await {
+            Ok(one) => staged.push(one),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => std::future::pending().await, // the runtime has ended, and this with it
+        }
+    }
+    registry.publish(plan.routes, staged).await;
 }

@@ -142,6 +142,7 @@ impl Exchange {
                     true => {
                         self.record_failed(&attempt, failure);
                         tried.failed(&attempt, failure);
+                        self.proxy.router.refresh(); // what was changed meanwhile counts for the next
                         continue;
                     }
                     false => self.fail(&attempt, failure.into()),

@@ -11,7 +11,7 @@ use super::target::Target;
 use crate::model::RouteTable;
 use crate::model::route::Route;
 use crate::net::Worker;
-use crate::service::{Registry, Routing, RoutingCache, Service};
+use crate::service::{Registry, Routing, RoutingCache, Service, Snapshot};
 use crate::telemetry::WorkerMetrics;
 use crate::upstream::{Dialer, Outages};
 
@@ -19,11 +19,11 @@ use crate::upstream::{Dialer, Outages};
 #[derive(Default)]
 pub struct Routed {
     routing: Arc<Routing>,
-    targets: Box<[Rc<Target>]>,
+    targets: Rc<[Rc<Target>]>,
     /// By the numbers of the routes.
-    tallies: Box<[Rc<RouteTally>]>,
+    tallies: Rc<[Rc<RouteTally>]>,
     /// By the numbers of the routes.
-    stages: Box<[Stages]>,
+    stages: Rc<[Stages]>,
 }
 
 impl Routed {
@@ -93,31 +93,58 @@ impl Router {
     /// Takes notice of all that has changed: a worker without requests has to part with old
     /// connections too.
     pub fn refresh(&self) {
-        for target in &self.current().targets {
-            target.view();
-        }
+        self.current();
     }
 
     /// Goes over to the newest routing. A service that was there before keeps its connections.
     fn renew(&self) {
         let routing = Arc::clone(self.cache.borrow_mut().load());
         let before = Rc::clone(&self.routed.borrow());
+        let targets = match Arc::ptr_eq(&routing.services, &before.routing.services) {
+            true => Rc::clone(&before.targets),
+            false => self.targets(&routing, &before),
+        };
+        for (target, snapshot) in targets.iter().zip(&routing.snapshots) {
+            target.go_over(snapshot);
+        }
+        let (tallies, stages) = match Arc::ptr_eq(&routing.routes, &before.routing.routes) {
+            true => (Rc::clone(&before.tallies), Rc::clone(&before.stages)),
+            false => {
+                (routing.routes.names().map(RouteTally::new).collect(), passed(&routing.routes))
+            }
+        };
+        *self.routed.borrow_mut() = Rc::new(Routed { routing, targets, tallies, stages });
+    }
+
+    /// This worker's sides of the services, those that it had before where there are.
+    fn targets(&self, routing: &Routing, before: &Routed) -> Rc<[Rc<Target>]> {
         let known = before.targets.iter().map(|target| (target.service().name(), target));
         let known: HashMap<&str, &Rc<Target>> = known.collect();
-        let target = |service: &Arc<Service>| match known.get(service.name()) {
+        let target = |(service, snapshot): (&Arc<Service>, &Arc<Snapshot>)| match known
+            .get(service.name())
+        {
             Some(target) if Arc::ptr_eq(target.service(), service) => Rc::clone(target),
             _ => {
                 let (dialer, outages) = (&self.dialer, &self.outages);
-                Rc::new(Target::new(&self.worker, service, &self.metrics, dialer, outages))
+                Rc::new(Target::new(
+                    &self.worker,
+                    service,
+                    snapshot,
+                    &self.metrics,
+                    dialer,
+                    outages,
+                ))
             }
         };
-        let targets = routing.services.iter().map(target).collect();
-        let tallies = routing.routes.names().map(RouteTally::new).collect();
-        let stages = routing.routes.iter().map(|(.., route)| match route {
-            Route::Forward(forward) => stages(&forward.policies),
-            Route::Redirect(_) => Stages::default(),
-        });
-        let stages = stages.collect();
-        *self.routed.borrow_mut() = Rc::new(Routed { routing, targets, tallies, stages });
+        routing.services.iter().zip(&routing.snapshots).map(target).collect()
     }
+}
+
+/// What the requests of each route have to pass, by the numbers of the routes.
+fn passed(routes: &RouteTable) -> Rc<[Stages]> {
+    let stages = routes.iter().map(|(.., route)| match route {
+        Route::Forward(forward) => stages(&forward.policies),
+        Route::Redirect(_) => Stages::default(),
+    });
+    stages.collect()
 }

@@ -14,7 +14,7 @@ use super::observe::Upstream;
 use crate::balance::{KeySource, KeySpec, PickCx};
 use crate::model::{Endpoint, EndpointId, ExchangeClass};
 use crate::net::Worker;
-use crate::service::{Service, ServiceSpec, Snapshot, SnapshotCache};
+use crate::service::{Service, ServiceSpec, Snapshot};
 use crate::telemetry::WorkerMetrics;
 use crate::upstream::{Dialer, Observer, Outages, Pool};
 
@@ -23,7 +23,6 @@ pub struct Target {
     worker: Rc<Worker>,
     observer: Rc<dyn Observer>,
     service: Arc<Service>,
-    cache: RefCell<SnapshotCache>,
     view: RefCell<Rc<View>>,
     pools: RefCell<BTreeMap<EndpointId, Rc<Pool>>>,
     dialer: Arc<Dialer>,
@@ -54,19 +53,17 @@ impl Target {
     pub fn new(
         worker: &Rc<Worker>,
         service: &Arc<Service>,
+        snapshot: &Arc<Snapshot>,
         metrics: &Arc<WorkerMetrics>,
         dialer: &Arc<Dialer>,
         outages: &Rc<Outages>,
     ) -> Target {
-        let mut cache = service.snapshot_cache();
-        let snapshot = Arc::clone(cache.load());
         let methods = Rc::<Methods>::default();
         let calls = Rc::new(Calls::new(service.methods(), worker.index()));
-        let empty = View::new(snapshot, Box::default(), (&methods, &calls));
+        let empty = View::new(Arc::clone(snapshot), Box::default(), (&methods, &calls));
         let target = Target {
             worker: Rc::clone(worker),
             observer: Rc::new(Upstream::new(service, metrics)),
-            cache: RefCell::new(cache),
             view: RefCell::new(Rc::new(empty)),
             pools: RefCell::default(),
             dialer: Arc::clone(dialer),
@@ -77,7 +74,7 @@ impl Target {
             copies: Cell::new(0),
             service: Arc::clone(service),
         };
-        target.renew();
+        target.renew(snapshot);
         target
     }
 
@@ -91,16 +88,16 @@ impl Target {
         &self.copies
     }
 
-    /// The newest snapshot: a change that was answered is seen by the next request.
+    /// The snapshot that the router has seen last.
     pub fn view(&self) -> Rc<View> {
-        let stale = {
-            let mut cache = self.cache.borrow_mut();
-            !Arc::ptr_eq(cache.load(), &self.view.borrow().snapshot)
-        };
-        if stale {
-            self.renew();
-        }
         Rc::clone(&self.view.borrow())
+    }
+
+    /// Goes over to `snapshot` if it is another one.
+    pub fn go_over(&self, snapshot: &Arc<Snapshot>) {
+        if !Arc::ptr_eq(snapshot, &self.view.borrow().snapshot) {
+            self.renew(snapshot);
+        }
     }
 
     /// Counts a request towards the budget of those that may be sent again.
@@ -117,13 +114,12 @@ impl Target {
         granted
     }
 
-    fn renew(&self) {
-        let snapshot = Arc::clone(self.cache.borrow_mut().load());
-        self.retire_pools(&snapshot);
+    fn renew(&self, snapshot: &Arc<Snapshot>) {
+        self.retire_pools(snapshot);
         let members = snapshot.set.members().iter();
-        let pools = members.map(|member| self.pool(&member.endpoint, &snapshot)).collect();
-        self.keep_connections(&snapshot);
-        let view = View::new(snapshot, pools, (&self.methods, &self.calls));
+        let pools = members.map(|member| self.pool(&member.endpoint, snapshot)).collect();
+        self.keep_connections(snapshot);
+        let view = View::new(Arc::clone(snapshot), pools, (&self.methods, &self.calls));
         *self.view.borrow_mut() = Rc::new(view);
     }
 

@@ -6,7 +6,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::change::{Change, ChangeError, Conditions};
+use super::outlet::Outlet;
 use super::past::Retention;
+use super::routing::Published;
+use super::staged::{Staged, Staging};
 use super::view::ServiceView;
 use super::writer::{Asked, Command, Writer};
 use super::{
@@ -19,14 +22,11 @@ use crate::tasks::{Task, lasting};
 /// Changes that may wait for the writer; further ones wait for a place.
 const WAITING_CHANGES: usize = 128;
 
-/// A worker's own reference to the newest snapshot; `load` costs one comparison of pointers.
-pub type SnapshotCache = arc_swap::Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>;
-
 /// One service at run time. Its writer ends when the last handle is dropped.
 #[derive(Debug)]
 pub struct Service {
     name: String,
-    snapshot: Arc<ArcSwap<Snapshot>>,
+    outlet: Arc<Outlet>,
     view: watch::Receiver<Arc<ServiceView>>,
     commands: mpsc::Sender<Command>,
     counts: Arc<ServiceCounts>,
@@ -73,7 +73,7 @@ impl Service {
         let name = config.spec.name.clone();
         let counts = Arc::clone(&beginning.counts);
         let writer = Writer::new(config, environment, beginning);
-        let (snapshot, view) = (writer.snapshot(), writer.view());
+        let (outlet, view) = (writer.outlet(), writer.view());
         let (commands, inbox) = mpsc::channel(WAITING_CHANGES);
         // What it writes outlives it: a change that it panics at is not the last one.
         let state = Arc::new(Mutex::new((writer, inbox)));
@@ -86,7 +86,7 @@ impl Service {
             }))
         };
         runtime.spawn(Arc::clone(tasks).keep(Task::Service, write));
-        Arc::new(Service { name, snapshot, view, commands, counts })
+        Arc::new(Service { name, outlet, view, commands, counts })
     }
 
     /// The name, unique.
@@ -121,16 +121,16 @@ impl Service {
 
     /// The newest snapshot.
     ///
-    /// A change is published here before it is answered. So a request that a client sends after
-    /// the answer is read by its worker after the publication, the sockets in between being
-    /// barriers, and the worker's next load sees it.
+    /// A change is published here, and in the routing, before it is answered. So a request that a
+    /// client sends after the answer is read by its worker after the publication, the sockets in
+    /// between being barriers, and the worker's next load of the routing sees it.
     pub fn snapshot(&self) -> &ArcSwap<Snapshot> {
-        &self.snapshot
+        self.outlet.snapshot()
     }
 
-    /// A cache of the snapshot for one worker.
-    pub fn snapshot_cache(&self) -> SnapshotCache {
-        SnapshotCache::new(Arc::clone(&self.snapshot))
+    /// From now on it may be part of this routing.
+    pub(super) fn join(&self, routing: &Arc<Published>) {
+        self.outlet.join(routing);
     }
 
     /// The service as operators and metrics see it.
@@ -161,15 +161,20 @@ impl Service {
         answered.await.map_err(|_| closed())?
     }
 
-    /// Takes over what the configuration says now, under what operators want. It is in effect
-    /// on every worker when this returns. `config` has the service's name.
-    pub async fn configure(&self, config: ServiceConfig) {
-        let (answer, answered) = oneshot::channel();
-        let command = Command::Configure(Box::new(config), answer);
-        // A writer that is gone has nothing left to configure.
-        if self.commands.send(command).await.is_ok() {
-            let _ = answered.await;
-        }
+    /// Builds what `config`, which has the service's name, makes of it, to be published together
+    /// with other services.
+    pub async fn staged(self: Arc<Service>, config: ServiceConfig) -> Staged {
+        Staged::new(self, config).await
+    }
+
+    pub(super) async fn stage(&self, staging: Staging) {
+        let _ = self.commands.send(Command::Configure(Box::new(staging))).await;
+    }
+
+    /// Takes over what the configuration says now of this service alone, under what operators want.
+    /// It is in effect on every worker when this returns.
+    pub async fn configure(self: &Arc<Service>, config: ServiceConfig) {
+        Arc::clone(self).staged(config).await.commit().await;
     }
 
     /// Makes no more changes, since the configuration has it no more, and says the last revision.

@@ -4,16 +4,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
 use dashmap::DashMap;
 
 use super::departed::Departed;
 use super::past::Retention;
+use super::routing::Published;
 use super::{
     Author, Beginning, ChangeRecord, CountSettings, Rejections, Routing, RoutingCache, Service,
-    ServiceCounts, ServiceView, SplitChange, SplitError, Stamp, Subject,
+    ServiceCounts, ServiceView, SplitChange, SplitError, Staged, Stamp, Subject,
 };
 use crate::clock::Clock;
+use crate::model::RouteTable;
 
 /// All services, and where requests go. The data path has a cache of the routing for each
 /// worker and never looks up a name.
@@ -24,7 +25,7 @@ pub struct Registry {
     retention: Arc<Retention>,
     workers: usize,
     settings: CountSettings,
-    routing: Arc<ArcSwap<Routing>>,
+    published: Arc<Published>,
     /// Requests of routes that lead to no service.
     rejections: Rejections,
     /// The highest revision of any service that is gone.
@@ -59,25 +60,34 @@ impl Registry {
             retention,
             workers,
             settings,
-            routing: Arc::default(),
+            published: Arc::default(),
             rejections: Rejections::new(workers),
             retired_at: AtomicU64::default(),
         }
     }
 
-    /// Makes `routing` the one by which every later request goes, beside what operators want of its
-    /// splits, and its services all there are.
-    pub fn publish(&self, routing: Routing) {
-        let Routing { routes, services, .. } = routing;
-        for service in &services {
+    /// Makes these the routes and services by which every later request goes, all at once, beside
+    /// what operators want of them. The routes speak of the services by index.
+    pub async fn publish(&self, routes: Arc<RouteTable>, staged: Vec<Staged>) {
+        let services: Arc<[_]> = staged.iter().map(|staged| Arc::clone(&staged.service)).collect();
+        services.iter().for_each(|service| service.join(&self.published));
+        let names: HashSet<_> = services.iter().map(|service| service.name()).collect();
+        let (before, now) = self.published.change(|now| {
+            let (before, configuration) = (Arc::clone(&now.splits), now.configuration + 1);
+            let splits = Arc::new(before.reconfigured(Arc::clone(&routes)));
+            let (routes, snapshots) =
+                (splits.joined(), staged.iter().map(Staged::snapshot).collect());
+            let (services, after) = (Arc::clone(&services), Arc::clone(&splits));
+            (Some(Routing { configuration, routes, services, snapshots, splits }), (before, after))
+        });
+        // Nobody finds a new one, to change it, before it is there.
+        for service in &*services {
             self.services.insert(service.name().to_owned(), Arc::clone(service));
         }
-        let names: HashSet<_> = services.iter().map(|service| service.name()).collect();
-        let before = self.routing.rcu(|now| {
-            let splits = now.splits.reconfigured(Arc::clone(&routes));
-            Routing { routes: splits.joined(), services: services.clone(), splits }
-        });
-        self.routing.load().splits.log_since(&before.splits);
+        for staged in staged {
+            staged.commit().await;
+        }
+        now.log_since(&before);
         self.services.retain(|name, service| {
             let stays = names.contains(&**name);
             if !stays {
@@ -101,29 +111,34 @@ impl Registry {
         by: &Author,
     ) -> Result<u64, SplitError> {
         let (stamp, subject) = (Stamp::now(by), Subject::route(route));
-        loop {
-            let now = self.routing.load_full();
-            let changed = now.splits.changed(route, change, expected, &stamp);
-            let (splits, revision) = changed.inspect_err(|error| {
-                let (stamp, subject, error) = (stamp.clone(), subject.clone(), error.to_string());
-                let revision = now.splits.configured().get(route);
-                let revision = revision.map(|_| now.splits.revision(route));
-                ChangeRecord::refused(stamp, subject, change, &error, revision).log();
-            })?;
-            let difference = now.splits.difference(route, &splits);
-            let (routes, services) = (splits.joined(), now.services.clone());
-            let next = Arc::new(Routing { routes, services, splits });
-            let before = self.routing.compare_and_swap(&now, next);
-            if Arc::ptr_eq(&before, &now) {
+        let (before, changed) = self.published.change(|now| {
+            let before = Arc::clone(&now.splits);
+            match before.changed(route, change, expected, &stamp) {
+                Ok((splits, revision)) => {
+                    let difference = before.difference(route, &splits);
+                    (Some(now.with_splits(splits)), (before, Ok((difference, revision))))
+                }
+                Err(error) => (None, (before, Err(error))),
+            }
+        });
+        match changed {
+            Ok((difference, revision)) => {
                 ChangeRecord::made(stamp, subject, change, difference, revision).log();
-                return Ok(revision);
+                Ok(revision)
+            }
+            Err(error) => {
+                let known = before.configured().get(route);
+                let revision = known.map(|_| before.revision(route));
+                let text = error.to_string();
+                ChangeRecord::refused(stamp, subject, change, &text, revision).log();
+                Err(error)
             }
         }
     }
 
     /// Ends the services of `before` that are gone: they take no changes any more.
     pub async fn retire(&self, before: &Routing) {
-        for service in &before.services {
+        for service in &*before.services {
             if !self.services.contains_key(service.name()) {
                 self.retired_at.fetch_max(service.retire().await, Ordering::Relaxed);
             }
@@ -149,12 +164,12 @@ impl Registry {
 
     /// The newest routing.
     pub fn routing(&self) -> Arc<Routing> {
-        self.routing.load_full()
+        self.published.load()
     }
 
     /// A cache of the routing for one worker.
     pub fn routing_cache(&self) -> RoutingCache {
-        RoutingCache::new(Arc::clone(&self.routing))
+        self.published.cache()
     }
 
     /// The service of this name.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -11,8 +10,10 @@ use super::change::{Change, ChangeError, Conditions};
 use super::desired::Desired;
 use super::history::History;
 use super::observed::Observed;
+use super::outlet::Outlet;
 use super::overridden::Covered;
 use super::record::{ChangeRecord, Subject};
+use super::staged::Staging;
 use super::stamp::{Author, Stamp};
 use super::view::ServiceView;
 use super::{Beginning, Environment, Overridden, ServiceConfig, Snapshot};
@@ -25,7 +26,7 @@ pub(super) enum Command {
     /// An operator wants a change.
     Change(Asked),
     /// The configuration has changed.
-    Configure(Box<ServiceConfig>, oneshot::Sender<()>),
+    Configure(Box<Staging>),
     /// The configuration has it no more: its last revision is wanted, and no other comes.
     Retire(oneshot::Sender<u64>),
 }
@@ -59,7 +60,7 @@ pub(super) struct Writer {
     builders: Builders,
     clock: Clock,
     rng: fastrand::Rng,
-    snapshot: Arc<ArcSwap<Snapshot>>,
+    outlet: Arc<Outlet>,
     view: watch::Sender<Arc<ServiceView>>,
     /// The configuration has it no more.
     retired: bool,
@@ -90,7 +91,7 @@ impl Writer {
             builders: environment.builders.clone(),
             clock,
             rng,
-            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+            outlet: Outlet::new(snapshot),
             view: watch::Sender::new(Arc::new(view)),
             retired: false,
             desired,
@@ -100,8 +101,8 @@ impl Writer {
     }
 
     /// Where snapshots are published.
-    pub(super) fn snapshot(&self) -> Arc<ArcSwap<Snapshot>> {
-        Arc::clone(&self.snapshot)
+    pub(super) fn outlet(&self) -> Arc<Outlet> {
+        Arc::clone(&self.outlet)
     }
 
     /// Where views are published.
@@ -133,10 +134,7 @@ impl Writer {
         while let Some(command) = next.take() {
             match command {
                 Command::Change(asked) => next = self.change(asked, inbox).await,
-                Command::Configure(config, answer) => {
-                    self.configure(*config).await;
-                    let _ = answer.send(());
-                }
+                Command::Configure(staging) => self.configure(*staging).await,
                 Command::Retire(answer) => {
                     self.retired = true;
                     let _ = answer.send(self.desired.revision);
@@ -166,7 +164,9 @@ impl Writer {
             }
         }
         if desired.revision != self.desired.revision {
-            self.publish(desired).await;
+            let snapshot = self.build(&desired).await;
+            self.outlet.publish(&snapshot);
+            self.go_over(desired, &snapshot);
         }
         for Decided { answer, result, record } in all {
             record.log(); // here and not by those who ask: no change goes without its line
@@ -199,29 +199,43 @@ impl Writer {
         Decided { answer, result, record }
     }
 
-    /// Takes over what the configuration says now; what operators want stays on top.
-    async fn configure(&mut self, config: ServiceConfig) {
-        let Some(desired) = self.desired.reconfigured(config) else { return };
+    /// Takes over what the configuration says now, when all services do; what operators want stays
+    /// on top. Changes wait until then: they would be lost, or come too soon.
+    async fn configure(&mut self, Staging { config, staged, commit }: Staging) {
+        let Some(desired) = self.desired.reconfigured(config) else {
+            let _ = staged.send(None);
+            return;
+        };
+        let snapshot = self.build(&desired).await;
+        if staged.send(Some(Arc::clone(&snapshot))).is_err() {
+            return;
+        }
+        let Ok(gone_over) = commit.await else { return };
         let before = Arc::clone(&self.overridden);
-        self.publish(desired).await;
+        self.outlet.publish(&snapshot);
+        self.go_over(desired, &snapshot);
         let (service, generation) = (&self.desired.spec.name, self.generation);
         tracing::info!(service, revision = self.desired.revision, generation, "reconfigured");
         Covered::between(&before, &self.overridden).log(service);
+        let _ = gone_over.send(());
     }
 
-    /// Makes the service what is wanted: the next generation.
-    async fn publish(&mut self, desired: Desired) {
-        let (generation, before) = (self.generation + 1, self.snapshot.load_full());
-        let (wanted, mut rng) = (desired.clone(), self.rng.fork());
-        let build = move || Snapshot::of(&wanted, generation, Some(&before), &mut rng);
-        let snapshot = self.builders.run(build).await;
-        self.generation = generation;
+    /// What is wanted, as the next generation.
+    async fn build(&mut self, desired: &Desired) -> Arc<Snapshot> {
+        let (desired, generation) = (desired.clone(), self.generation + 1);
+        let (before, mut rng) = (self.outlet.snapshot().load_full(), self.rng.fork());
+        let build = move || Snapshot::of(&desired, generation, Some(&before), &mut rng);
+        Arc::new(self.builders.run(build).await)
+    }
+
+    /// Notes that this is published.
+    fn go_over(&mut self, desired: Desired, snapshot: &Snapshot) {
         let earlier = std::mem::replace(&mut self.desired, desired);
+        self.generation = snapshot.generation;
         self.observed.succeed(&earlier, &self.desired);
         self.overridden = self.desired.overridden().into();
         let revisions = earlier.revision + 1..=self.desired.revision;
         self.history.begin(revisions, &self.desired.endpoints());
-        self.snapshot.store(Arc::new(snapshot));
         self.publish_view();
     }
 

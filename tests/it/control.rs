@@ -10,6 +10,7 @@ mod routes;
 mod server;
 mod sets;
 mod splits;
+mod staging;
 mod views;
 
 use std::collections::BTreeMap;
@@ -23,8 +24,8 @@ use equipoise::control::proto::{self, BackendState};
 use equipoise::control::{NAME, ServeError, Server};
 use equipoise::model::{Address, Code, EndpointSet, GrpcCode, Refusals};
 use equipoise::service::{
-    Balancer, Builders, CountSettings, EndpointSpec, Environment, Layer, Registry, Routing,
-    Service, ServiceConfig, ServiceSpec,
+    Balancer, Builders, CountSettings, EndpointSpec, Environment, Layer, Registry, Service,
+    ServiceConfig, ServiceSpec,
 };
 use equipoise::telemetry::{Health, Readiness};
 use tokio::net::TcpListener;
@@ -74,7 +75,7 @@ impl Gateway {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let registry = Arc::new(Registry::new(1, CountSettings::default(), Clock::start()));
         let orders = service("orders", backends);
-        registry.publish(routing([&orders]));
+        publish(&registry, [&orders]).await;
         let (stop, stopped) = oneshot::channel::<()>();
         let (ending, ended) = oneshot::channel::<()>();
         let health = Health::default();
@@ -156,10 +157,10 @@ fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceConfig {
     ServiceConfig { spec, members: Layer::of(backends.iter().map(member)) }
 }
 
-/// No routes, but these services.
-fn routing<'a>(services: impl IntoIterator<Item = &'a Arc<Service>>) -> Routing {
-    let services = services.into_iter().cloned().collect();
-    Routing { services, ..Routing::default() }
+/// Publishes no routes, but these services.
+async fn publish(registry: &Registry, services: impl IntoIterator<Item = &Arc<Service>>) {
+    let staged = services.into_iter().map(|service| Arc::clone(service).into()).collect();
+    registry.publish(Arc::default(), staged).await;
 }
 
 fn weights<'a>(weights: impl IntoIterator<Item = (&'a str, u32)>) -> proto::SetWeightsRequest {

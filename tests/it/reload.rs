@@ -9,3 +9,4 @@ mod overrides;
 mod services;
 mod sessions;
 mod unseen;
+mod whole;

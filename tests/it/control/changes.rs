@@ -172,12 +172,12 @@ async fn a_thousand_changes_from_several_clients_all_land() {
 async fn a_worker_sees_a_change_once_it_is_answered() {
     let gateway = Gateway::start().await;
     let mut client = gateway.client().await;
-    let mut cache = gateway.orders.snapshot_cache();
+    let mut cache = gateway.registry.routing_cache();
     let (ask, asked) = std::sync::mpsc::channel();
     let (tell, told) = std::sync::mpsc::channel();
     let worker = std::thread::spawn(move || {
         while asked.recv().is_ok() {
-            tell.send(cache.load().revision).unwrap();
+            tell.send(cache.load().snapshots[0].revision).unwrap();
         }
     });
     for weight in 1..=200 {

@@ -85,7 +85,7 @@ total                                  0
 async fn services_are_a_table_too() {
     let gateway = Gateway::start().await;
     let carts = service("carts", &[("c:1", 0)]);
-    gateway.registry.publish(routing([&gateway.orders, &carts]));
+    publish(&gateway.registry, [&gateway.orders, &carts]).await;
     let expected = "\
 SERVICE  POLICY  REVISION  BACKENDS  ELIGIBLE  DRAINING  SUCCESS  OVERRIDES
 carts    first          1         1         0         0        -          0

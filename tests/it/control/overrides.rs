@@ -144,7 +144,7 @@ async fn a_service_that_comes_back_repeats_no_revision() {
     let gateway = Gateway::start().await;
     all(&gateway, &["set-weight orders a:1=9", "set-weight orders a:1=8"]).await;
     let before = gateway.registry.routing();
-    gateway.registry.publish(Routing::default());
+    gateway.registry.publish(Arc::default(), Vec::new()).await;
     // Whoever still holds on to it changes nothing from now on.
     gateway.registry.retire(&before).await;
     let change = equipoise::service::Change::Drain("a:1".into());

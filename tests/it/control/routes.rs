@@ -33,8 +33,8 @@ async fn gateway() -> Gateway {
     let gateway = Gateway::start().await;
     let plan = equipoise::config::parse(CONFIGURATION, Path::new("")).unwrap();
     let carts = service("carts", &[("c:1", 1)]);
-    let services = [Arc::clone(&gateway.orders), carts].into();
-    gateway.registry.publish(Routing { routes: plan.routes, services, ..Routing::default() });
+    let services = vec![Arc::clone(&gateway.orders).into(), carts.into()];
+    gateway.registry.publish(plan.routes, services).await;
     gateway
 }
 

@@ -32,15 +32,14 @@ impl Split {
     async fn start(routes: &str) -> Split {
         let split =
             Split { gateway: Gateway::start().await, carts: service("carts", &[("c:1", 1)]) };
-        split.reload(routes);
+        split.reload(routes).await;
         split
     }
 
-    fn reload(&self, routes: &str) {
+    async fn reload(&self, routes: &str) {
         let plan = equipoise::config::parse(&yaml(routes), Path::new("")).unwrap();
-        let services = [Arc::clone(&self.gateway.orders), Arc::clone(&self.carts)].into();
-        let routing = Routing { routes: plan.routes, services, ..Routing::default() };
-        self.gateway.registry.publish(routing);
+        let services = [&self.gateway.orders, &self.carts].map(|it| Arc::clone(it).into());
+        self.gateway.registry.publish(plan.routes, services.into()).await;
     }
 
     async fn ctl(&self, line: &str) -> String {
@@ -144,19 +143,21 @@ async fn what_is_wrong_changes_nothing() {
 async fn a_reload_leaves_what_operators_want_as_long_as_the_share_is_there() {
     let split = Split::start(&checkout(SHARES)).await;
     split.ctl("set-split checkout carts=50").await;
-    split.reload(&(checkout(SHARES) + OTHERS));
+    split.reload(&(checkout(SHARES) + OTHERS)).await;
     assert_eq!(split.seen("checkout").await, (2, shares(&[("orders", 90, 90), ("carts", 50, 10)])));
     assert_eq!(split.weights("/shop"), [90, 50]);
-    split.reload(&checkout("[ { service: carts, weight: 7 }, { service: orders, weight: 8 } ]"));
+    split
+        .reload(&checkout("[ { service: carts, weight: 7 }, { service: orders, weight: 8 } ]"))
+        .await;
     assert_eq!(split.seen("checkout").await, (3, shares(&[("carts", 50, 7), ("orders", 8, 8)])));
     assert_eq!(split.weights("/shop"), [50, 8]);
     // The share is gone, and comes back as the configuration has it.
-    split.reload(&checkout("[ { service: orders, weight: 8 } ]"));
-    split.reload(&checkout(SHARES));
+    split.reload(&checkout("[ { service: orders, weight: 8 } ]")).await;
+    split.reload(&checkout(SHARES)).await;
     assert_eq!(split.seen("checkout").await, (5, shares(&[("orders", 90, 90), ("carts", 10, 10)])));
     // Nothing would take requests: what the configuration says is better than that.
     split.ctl("set-split checkout orders=0").await;
-    split.reload(&checkout("[ { service: orders, weight: 1 } ]"));
+    split.reload(&checkout("[ { service: orders, weight: 1 } ]")).await;
     assert_eq!(split.weights("/shop"), [1]);
 }
 
@@ -165,8 +166,8 @@ async fn a_route_that_comes_back_repeats_no_revision() {
     let split = Split::start(&checkout(SHARES)).await;
     split.ctl("set-split checkout carts=50").await;
     split.ctl("set-split checkout carts=60").await;
-    split.reload(OTHERS);
-    split.reload(&checkout(SHARES));
+    split.reload(OTHERS).await;
+    split.reload(&checkout(SHARES)).await;
     // Those that were there in between had the fourth.
     assert_eq!(split.seen("checkout").await, (5, shares(&[("orders", 90, 90), ("carts", 10, 10)])));
 }

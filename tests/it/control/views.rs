@@ -22,7 +22,7 @@ async fn watch(gateway: &Gateway, seconds: i64, nanos: i32) -> Streaming<proto::
 async fn services_are_listed_by_name() {
     let gateway = Gateway::start().await;
     let carts = service("carts", &[("c:1", 0)]);
-    gateway.registry.publish(routing([&gateway.orders, &carts]));
+    publish(&gateway.registry, [&gateway.orders, &carts]).await;
     let mut client = gateway.client().await;
     client.drain_backend(drain("a:1")).await.unwrap();
     let request = proto::ListServicesRequest {};
