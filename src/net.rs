@@ -35,7 +35,7 @@ mod worker;
 pub use accept::{Acceptor, ListenerSpec, accept_loop};
 pub use bind::Beside;
 pub use cancel::{MOST_RESETS, Room};
-pub use conn::{Closed, Codec, Conn, Handler};
+pub use conn::{Closed, Codec, Conn, Front, Owner, Upstream};
 pub use connect::{Connecting, Connector, Sockets};
 pub use descriptors::{Descriptors, Purpose, raise_descriptor_limit};
 pub use io::Io;

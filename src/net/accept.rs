@@ -13,7 +13,7 @@ use tokio::task::coop::unconstrained;
 use tokio_rustls::TlsAcceptor;
 
 use super::bind::{BACKLOG, hush};
-use super::conn::{Closed, Codec, Conn, Handler};
+use super::conn::{Closed, Codec, Conn, Front, Owner};
 use super::descriptors::Purpose;
 use super::io::Io;
 use super::listener::Listener;
@@ -183,20 +183,20 @@ fn hand_over(
 /// Brings accepted connections to life on a worker.
 pub struct Acceptor {
     worker: Rc<Worker>,
-    handler: Rc<dyn Handler>,
+    front: Rc<dyn Front>,
     handshakes: Rc<Semaphore>,
 }
 
 impl Acceptor {
-    /// An acceptor whose connections belong to `handler`.
-    pub fn new(worker: &Rc<Worker>, handler: Rc<dyn Handler>) -> Acceptor {
+    /// An acceptor whose connections belong to `front`.
+    pub fn new(worker: &Rc<Worker>, front: Rc<dyn Front>) -> Acceptor {
         let handshakes = Rc::new(Semaphore::new(HANDSHAKES));
-        Acceptor { worker: Rc::clone(worker), handler, handshakes }
+        Acceptor { worker: Rc::clone(worker), front, handshakes }
     }
 
     /// Starts to serve a connection.
     pub fn accept(&self, accepted: Accepted) {
-        let (worker, handler) = (Rc::clone(&self.worker), Rc::clone(&self.handler));
+        let (worker, front) = (Rc::clone(&self.worker), Rc::clone(&self.front));
         let handshakes = Rc::clone(&self.handshakes);
         self.worker.spawn(async move {
             let Accepted { stream, peer, listener, spec, _count, _listener_count } = accepted;
@@ -207,7 +207,7 @@ impl Acceptor {
                     let tls = matches!(io, Io::Tls(_));
                     let origin = Origin::new(&spec.forwarding, peer, tls);
                     let codec = Codec::server(limits, io.scheme(), io.agreed());
-                    let conn = Conn::new(&worker, codec, io, peer, handler);
+                    let conn = Conn::new(&worker, codec, io, peer, Owner::Front(front));
                     conn.came_by(listener, origin);
                     if worker.is_draining() {
                         conn.begin_leave();
@@ -216,8 +216,8 @@ impl Acceptor {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "handshake failed");
-                    handler.opened();
-                    handler.closed(Closed::Handshake);
+                    front.opened();
+                    front.closed(Closed::Handshake);
                 }
             }
         });

@@ -4,6 +4,7 @@ mod codec;
 mod core;
 mod driver;
 mod flush;
+mod owner;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use self::codec::Codec;
 pub(super) use self::core::{Core, Phase};
+pub use self::owner::{Front, Owner, Upstream};
 use super::cancel::Cancels;
 use super::deadlines;
 use super::io::Io;
@@ -20,7 +22,7 @@ use super::listener::Listener;
 use super::origin::Origin;
 use super::stream::Stream;
 use super::worker::Worker;
-use crate::http2::{Fault, Headers, Key, OpenError, Outgoing, Refusals};
+use crate::http2::{Fault, Key, OpenError, Outgoing};
 use crate::model::Peer;
 use crate::tasks::OnPanic;
 
@@ -51,27 +53,6 @@ pub enum Closed {
     Drain,
 }
 
-/// What a connection's owner is told.
-pub trait Handler {
-    /// A client opened a stream.
-    fn request(&self, stream: Rc<Stream>, headers: Headers, end: bool);
-
-    /// A client opened a stream with more header fields than are allowed.
-    fn oversized(&self, stream: Rc<Stream>, headers: Headers);
-
-    /// A client opened streams that were refused unheard.
-    fn refused(&self, _refusals: Refusals) {} // a client's end refuses none
-
-    /// A backend's connection may take more, or fewer, streams than before.
-    fn changed(&self);
-
-    /// The connection has begun.
-    fn opened(&self);
-
-    /// The connection has ended.
-    fn closed(&self, why: Closed);
-}
-
 /// What the output of a connection has got in this turn.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Dirty {
@@ -87,9 +68,7 @@ pub struct Conn {
     pub(super) core: RefCell<Core>,
     peer: Peer,
     stream_idle_timeout: Option<Duration>,
-    handler: Rc<dyn Handler>,
-    /// Known beside the codec, which is in use while its events are handled.
-    http1: Cell<bool>,
+    owner: Owner,
     dirty: Cell<Dirty>,
     waker: RefCell<Option<Waker>>,
     slot: Cell<usize>,
@@ -104,24 +83,16 @@ pub struct Conn {
 
 impl Conn {
     /// A connection to `peer` on `io`, which [`Conn::drive`] brings to life.
-    pub fn new(
-        worker: &Rc<Worker>,
-        codec: Codec,
-        io: Io,
-        peer: Peer,
-        handler: Rc<dyn Handler>,
-    ) -> Rc<Conn> {
+    pub fn new(worker: &Rc<Worker>, codec: Codec, io: Io, peer: Peer, owner: Owner) -> Rc<Conn> {
         let now = worker.now();
         let expires = deadlines::expiry(worker, codec.limits(), now);
         let stream_idle_timeout = codec.limits().stream_idle_timeout;
-        let http1 = Cell::new(matches!(codec, Codec::H1(_)));
         let conn = Rc::new(Conn {
             worker: Rc::clone(worker),
             core: RefCell::new(Core::new(codec, io, now, expires)),
             peer,
             stream_idle_timeout: (!stream_idle_timeout.is_zero()).then_some(stream_idle_timeout),
-            handler,
-            http1,
+            owner,
             dirty: Cell::new(Dirty::No),
             waker: RefCell::new(None),
             slot: Cell::new(usize::MAX),
@@ -136,7 +107,7 @@ impl Conn {
 
     /// Reads until the connection ends.
     pub async fn drive(self: Rc<Self>) {
-        self.handler.opened();
+        self.owner.opened();
         self.flush_later();
         let guard = OnPanic(|| self.end(Closed::Io));
         let why = std::future::poll_fn(|cx| self.poll(cx)).await;
@@ -150,8 +121,8 @@ impl Conn {
         self.worker.deregister(self.slot.get());
         self.fail_streams();
         self.account();
-        self.handler.closed(why);
-        self.handler.changed();
+        self.owner.closed(why);
+        self.owner.changed();
     }
 
     /// Says which listener it came by, and how: when that is closed, the client is asked to go.
@@ -197,7 +168,7 @@ impl Conn {
 
     /// Whether it carries one exchange at a time.
     pub fn is_http1(&self) -> bool {
-        self.http1.get()
+        self.core.borrow().codec.http1().is_some()
     }
 
     /// Whether no stream will be opened here again.
@@ -288,7 +259,7 @@ impl Conn {
 
     /// Tells the owner that streams have come free.
     pub(super) fn changed(&self) {
-        self.handler.changed();
+        self.owner.changed();
     }
 
     /// Forgets a stream: nobody waits for its events any more.

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::clock::Clock;
-use crate::http2::{Headers, Limits};
+use crate::http2::{ErrorCode, Headers, Limits, Refusals};
 use crate::model::{Peer, Time};
 
 const PEER: Peer = Peer::Ip(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -26,15 +26,17 @@ const TRAILERS: [(&str, &str); 1] = [("grpc-status", "0")];
 
 /// What one end of a connection tells its owner.
 #[derive(Default)]
-struct Owner {
+struct Told {
     /// How many messages a request is answered with; a server's end only.
     messages: usize,
+    /// And before it returns.
+    at_once: bool,
     requests: Cell<usize>,
     closed: Cell<Option<Closed>>,
     news: Notify,
 }
 
-impl Owner {
+impl Told {
     async fn closed(&self) -> Closed {
         loop {
             let news = self.news.notified();
@@ -46,10 +48,13 @@ impl Owner {
     }
 }
 
-impl Handler for Owner {
+impl Front for Told {
     fn request(&self, stream: Rc<Stream>, headers: Headers, end: bool) {
         self.requests.set(self.requests.get() + 1);
         stream.conn().worker().recycle(headers);
+        if self.at_once {
+            return reply(&stream, self.messages);
+        }
         let messages = self.messages;
         let worker = Rc::clone(stream.conn().worker());
         worker.spawn(async move {
@@ -61,11 +66,12 @@ impl Handler for Owner {
         });
     }
 
-    fn oversized(&self, _: Rc<Stream>, _: Headers) {}
-
-    fn changed(&self) {
-        self.news.notify_waiters();
+    fn oversized(&self, stream: Rc<Stream>, _: Headers) {
+        stream.reset(ErrorCode::ENHANCE_YOUR_CALM);
+        stream.detach();
     }
+
+    fn refused(&self, _: Refusals) {}
 
     fn opened(&self) {}
 
@@ -73,6 +79,29 @@ impl Handler for Owner {
         self.closed.set(Some(why));
         self.news.notify_waiters();
     }
+}
+
+impl Upstream for Told {
+    fn changed(&self) {
+        self.news.notify_waiters();
+    }
+
+    fn opened(&self) {}
+
+    fn closed(&self, why: Closed) {
+        Front::closed(self, why);
+    }
+}
+
+/// Answers a request with so many messages, at once.
+fn reply(stream: &Stream, messages: usize) {
+    stream.send_head(&headers(&RESPONSE), false).unwrap();
+    for n in 0..messages {
+        stream.send_data(&message(n), false).unwrap();
+    }
+    stream.send_trailers(&headers(&TRAILERS)).unwrap();
+    assert!(stream.conn().is_ready() && !stream.conn().is_http1());
+    stream.detach();
 }
 
 /// Answers a request with so many messages.
@@ -121,8 +150,8 @@ struct Pair {
     worker: Rc<Worker>,
     wire: Wire,
     client: Rc<Conn>,
-    client_owner: Rc<Owner>,
-    server_owner: Rc<Owner>,
+    client_owner: Rc<Told>,
+    server_owner: Rc<Told>,
 }
 
 fn worker() -> Rc<Worker> {
@@ -137,8 +166,7 @@ fn worker() -> Rc<Worker> {
     worker
 }
 
-fn drive(worker: &Rc<Worker>, codec: Codec, end: Memory, owner: &Rc<Owner>) -> Rc<Conn> {
-    let owner = Rc::clone(owner);
+fn drive(worker: &Rc<Worker>, codec: Codec, end: Memory, owner: Owner) -> Rc<Conn> {
     let conn = Conn::new(worker, codec, Io::Plain(Socket::Memory(end)), PEER, owner);
     worker.spawn(Rc::clone(&conn).drive());
     conn
@@ -147,14 +175,18 @@ fn drive(worker: &Rc<Worker>, codec: Codec, end: Memory, owner: &Rc<Owner>) -> R
 impl Pair {
     /// A client and a server with this much room between, which answers with so many messages.
     fn new(capacity: usize, messages: usize) -> Pair {
+        Pair::with(capacity, Told { messages, ..Told::default() })
+    }
+
+    fn with(capacity: usize, server: Told) -> Pair {
         let (near, far) = Memory::pair(capacity);
         let (worker, wire) = (worker(), near.wire());
-        let (client_owner, server_owner) =
-            (Rc::<Owner>::default(), Rc::new(Owner { messages, ..Owner::default() }));
+        let (client_owner, server_owner) = (Rc::<Told>::default(), Rc::new(server));
         let codec = Codec::http2_client(Arc::new(Limits::upstream()));
-        let client = drive(&worker, codec, near, &client_owner);
+        let owner = Owner::Upstream(Rc::clone(&client_owner) as Rc<dyn Upstream>);
+        let client = drive(&worker, codec, near, owner);
         let codec = Codec::server(Arc::new(Limits::edge()), b"http", None);
-        drive(&worker, codec, far, &server_owner);
+        drive(&worker, codec, far, Owner::Front(Rc::clone(&server_owner) as Rc<dyn Front>));
         Pair { worker, wire, client, client_owner, server_owner }
     }
 
@@ -168,7 +200,7 @@ impl Pair {
     /// A call with so many messages, and how many came back, if all went well.
     async fn call(&self, messages: usize) -> Option<u64> {
         self.ready().await;
-        let stream = self.client.open(&headers(&REQUEST), false).ok()?;
+        let stream = self.client.open(&headers(&REQUEST), messages == 0).ok()?;
         stream.count_messages();
         stream.drain();
         for n in 0..messages {
@@ -198,6 +230,22 @@ fn calls_go_through_whatever_pieces_they_come_in() {
             assert_eq!(ends, [0, 0]);
         });
     }
+}
+
+#[test]
+fn who_is_told_may_use_the_connection_at_once() {
+    in_virtual_time(async {
+        let told = Told { messages: 3, at_once: true, ..Told::default() };
+        let pair = Pair::with(4096, told);
+        assert_eq!(pair.call(0).await, Some(3));
+        assert_eq!(pair.call(0).await, Some(3));
+        // More header fields than the server takes, of which it is told apart.
+        let mut head = headers(&REQUEST);
+        (0..200).for_each(|n| head.add_named(format!("x-{n}").as_bytes(), b"y"));
+        let stream = pair.client.open(&head, true).unwrap();
+        until(&stream, |_| false).await;
+        assert!(matches!(stream.over(), Some(Over::Reset { .. })), "{:?}", stream.over());
+    });
 }
 
 #[test]
@@ -241,11 +289,11 @@ fn deadlines_pass_in_virtual_time() {
     in_virtual_time(async {
         let limits = Limits::edge();
         let clock = Clock::start();
-        let owner = Rc::<Owner>::default();
+        let owner = Rc::<Told>::default();
         // A client that says nothing.
         let (silent, far) = Memory::pair(4096);
         let codec = Codec::server(Arc::new(limits.clone()), b"http", None);
-        drive(&worker(), codec, far, &owner);
+        drive(&worker(), codec, far, Owner::Front(Rc::clone(&owner) as Rc<dyn Front>));
         assert_eq!(owner.closed().await, Closed::PrefaceTimeout);
         let late = clock.now().since(Time::ZERO + limits.preface_timeout);
         assert!(late < Duration::from_secs(1), "{late:?}");

@@ -10,7 +10,7 @@ use super::reject::Failure;
 use super::routed::Router;
 use crate::http2::{Headers, Refusals, Refused};
 use crate::model::Rejected;
-use crate::net::{Closed, Handler, Stream, Worker};
+use crate::net::{self, Closed, Stream, Worker};
 use crate::service::Registry;
 use crate::telemetry::{Side, WorkerMetrics};
 use crate::upstream::Dialer;
@@ -50,16 +50,14 @@ impl Proxy {
 /// What the connections of clients are handled by.
 pub struct Front(pub Rc<Proxy>);
 
-impl Handler for Front {
+impl net::Front for Front {
     fn request(&self, stream: Rc<Stream>, headers: Headers, end: bool) {
         let exchange = Exchange::accept(&self.0, stream, headers, end);
         self.0.lanes.carry(&self.0.worker, exchange);
     }
 
     fn oversized(&self, stream: Rc<Stream>, headers: Headers) {
-        let exchange = Exchange::accept(&self.0, stream, headers, true);
-        // A task, because the connection is in use while its events are handled.
-        self.0.worker.spawn(async move { exchange.refuse_unheard(Failure::TooLarge) });
+        Exchange::accept(&self.0, stream, headers, true).refuse_unheard(Failure::TooLarge);
     }
 
     fn refused(&self, refusals: Refusals) {
@@ -73,8 +71,6 @@ impl Handler for Front {
             (0..times).for_each(|_| self.0.metrics.reject(reason));
         }
     }
-
-    fn changed(&self) {}
 
     fn opened(&self) {
         self.0.metrics.connection_opened(Side::Downstream);

@@ -262,6 +262,19 @@ impl Core {
         }
     }
 
+    /// The peer takes no more streams.
+    pub fn is_told_to_go(&mut self, now: Time) {
+        if !self.codec.is_busy() {
+            self.linger(Closed::Peer, now);
+        }
+    }
+
+    /// Whether there is something to write, or it is over once that is done.
+    pub fn has_to_be_flushed(&self) -> bool {
+        let over = self.codec.is_leaving() && !self.codec.is_busy();
+        self.codec.output_len() > 0 || self.codec.pending_bytes() > 0 || over
+    }
+
     /// How much output there is, if it is a piece of what goes on and on while the peer says
     /// nothing.
     pub fn flow(&self, now: Time) -> Option<usize> {

@@ -4,11 +4,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::super::deadlines::LEAVE_PING;
-use super::super::stream::Over;
+use super::super::stream::{Over, Stream};
 use super::core::find;
 use super::flush::OUTPUT_LIMIT;
-use super::{Closed, Codec, Conn, Core, Phase};
-use crate::http2::{ConnectionError, Event, Role};
+use super::{Closed, Conn, Core, Phase};
+use crate::http2::{ConnectionError, Event, Key, Role};
 use crate::model::Time;
 
 /// Reads in a row before others have their turn.
@@ -73,7 +73,22 @@ impl Conn {
 
     /// Reads once and handles what came.
     fn read(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut buffer = self.worker.read_buffer.borrow_mut();
+        let mut buffer = self.worker.read_buffer.take();
+        let read = self.read_into(&mut buffer, cx);
+        if let Poll::Ready(Some(n)) = read {
+            self.hear(buffer.get(..n).unwrap_or_default());
+        }
+        self.worker.read_buffer.replace(buffer);
+        read.map(drop)
+    }
+
+    /// Reads once, behind what was kept of earlier reads. How much there is to look at, if there is
+    /// anything.
+    fn read_into(
+        self: &Rc<Self>,
+        buffer: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<usize>> {
         let mut core = self.core.borrow_mut();
         let kept = core.partial.len();
         if buffer.len() < kept + READ {
@@ -85,8 +100,9 @@ impl Conn {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(n)) => n,
             Poll::Ready(Err(_)) => {
-                self.broken_off(&mut core);
-                return Poll::Ready(());
+                drop(core);
+                self.broken_off();
+                return Poll::Ready(None);
             }
         };
         if core.phase != Phase::Open {
@@ -95,44 +111,43 @@ impl Conn {
                 true => core.end(Closed::Peer),
                 false => core.overhear(self.worker.now()),
             }
-            return Poll::Ready(());
+            return Poll::Ready(None);
         }
         core.has_spoken |= n > 0;
-        let mut input = buffer.get(..kept + n).unwrap_or_default();
-        let before = core.codec.available();
-        let mut changed = self.handle_all(&mut core, &mut input);
-        core.codec.pump();
-        changed |= core.codec.available() != before;
-        let refusals = core.codec.take_refusals();
-        if !refusals.is_empty() {
-            self.handler.refused(refusals);
-        }
-        let frames_ended = input.len() < kept + n;
-        core.keep(input, frames_ended, self.worker.now());
-        if core.ended && core.has_heard_all() {
-            changed |= self.end_of_input(&mut core);
-        }
-        let over = core.codec.is_leaving() && !core.codec.is_busy();
-        let flush = core.codec.output_len() > 0 || core.codec.pending_bytes() > 0 || over;
-        drop(core);
-        drop(buffer);
-        if flush {
+        Poll::Ready(Some(kept + n))
+    }
+
+    /// Handles what is there, and keeps what cannot be looked at yet.
+    fn hear(self: &Rc<Self>, input: &[u8]) {
+        let before = self.core.borrow().codec.available();
+        let mut rest = input;
+        let mut changed = self.handle_all(&mut rest);
+        let refusals = {
+            let mut core = self.core.borrow_mut();
+            core.codec.pump();
+            changed |= core.codec.available() != before;
+            core.keep(rest, rest.len() < input.len(), self.worker.now());
+            core.codec.take_refusals()
+        };
+        self.owner.refused(refusals);
+        changed |= self.end_of_input();
+        if self.core.borrow().has_to_be_flushed() {
             self.flush_later();
         }
         if changed {
-            self.handler.changed();
+            self.owner.changed();
         }
-        Poll::Ready(())
     }
 
     /// Handles `input` and hands on what it brought, which may make room for the rest of it.
-    fn handle_all(self: &Rc<Self>, core: &mut Core, input: &mut &[u8]) -> bool {
+    fn handle_all(self: &Rc<Self>, input: &mut &[u8]) -> bool {
+        let is_blocked = || self.core.borrow().codec.is_blocked();
         let mut changed = false;
         loop {
-            changed |= self.handle(core, input);
-            let waits = core.codec.is_blocked();
-            self.pass_on(core);
-            if !waits || core.codec.is_blocked() {
+            changed |= self.handle(input);
+            let waits = is_blocked();
+            self.pass_on();
+            if !waits || is_blocked() {
                 return changed;
             }
         }
@@ -140,40 +155,58 @@ impl Conn {
 
     /// Handles every event in `input` and leaves the rest of it. Whether the peer's readiness
     /// for streams may have changed.
-    fn handle(self: &Rc<Self>, core: &mut Core, input: &mut &[u8]) -> bool {
+    fn handle(self: &Rc<Self>, input: &mut &[u8]) -> bool {
         let now = self.worker.now();
         let mut changed = false;
         loop {
-            let mut pool = self.worker.headers.borrow_mut();
-            let Core { codec, streams, .. } = &mut *core;
-            let event = codec.receive(input, now, &mut pool, |key, payload, end| {
-                find(streams, key).map_or(0, |stream| stream.on_data(payload, end, now))
-            });
-            drop(pool);
-            match event {
-                Ok(Some(event)) => changed |= self.event(core, event, now),
+            match self.next_event(input, now) {
+                Ok(Some(event)) => changed |= self.hand_on(event, now),
                 Ok(None) => return changed,
                 Err(error) => {
-                    self.fault(core, error);
+                    self.fault(error);
                     return true;
                 }
             }
         }
     }
 
-    /// Hands on what the streams have gathered of this read.
-    fn pass_on(&self, core: &mut Core) {
-        let mut gathering = self.worker.gathering.borrow_mut();
-        for stream in gathering.drain(..) {
-            core.codec.release(stream.key(), stream.pass_on());
-        }
+    /// The next event in `input`. Nobody is told of it while the connection is in use, so whoever is
+    /// may do with it what he likes. Only pieces of bodies go at once from here to the connections
+    /// that they are for.
+    fn next_event(&self, input: &mut &[u8], now: Time) -> Result<Option<Event>, ConnectionError> {
+        let mut pool = self.worker.headers.borrow_mut();
+        let Core { codec, streams, .. } = &mut *self.core.borrow_mut();
+        codec.receive(input, now, &mut pool, |key, payload, end| {
+            find(streams, key).map_or(0, |stream| stream.on_data(payload, end, now))
+        })
     }
 
-    /// All that the peer has sent was looked at.
-    fn end_of_input(self: &Rc<Self>, core: &mut Core) -> bool {
-        let event = core.codec.end_of_input();
-        let over = event.is_none() || !core.codec.is_busy();
-        let changed = event.is_some_and(|event| self.event(core, event, self.worker.now()));
+    /// Hands on what the streams have gathered of this read.
+    fn pass_on(&self) {
+        if self.worker.gathering.borrow().is_empty() {
+            return;
+        }
+        let mut gathering = self.worker.gathering.take();
+        for stream in gathering.drain(..) {
+            let credit = stream.pass_on();
+            self.core.borrow_mut().codec.release(stream.key(), credit);
+        }
+        self.worker.gathering.replace(gathering);
+    }
+
+    /// If all that the peer has sent was looked at and it sends no more, that is handled.
+    fn end_of_input(self: &Rc<Self>) -> bool {
+        let (event, over) = {
+            let mut core = self.core.borrow_mut();
+            if !core.ended || !core.has_heard_all() {
+                return false;
+            }
+            let event = core.codec.end_of_input();
+            let over = event.is_none() || !core.codec.is_busy();
+            (event, over)
+        };
+        let changed = event.is_some_and(|event| self.hand_on(event, self.worker.now()));
+        let mut core = self.core.borrow_mut();
         if core.has_to_answer() {
             core.codec.leave();
         } else if over {
@@ -184,80 +217,91 @@ impl Conn {
 
     /// Nothing can be written any more. What a backend has said before, an answer that it gave
     /// without reading all of the request, is still to be read.
-    pub(super) fn unheard(self: &Rc<Self>, core: &mut Core) {
+    pub(super) fn unheard(self: &Rc<Self>) {
+        let mut core = self.core.borrow_mut();
         if core.codec.role() == Role::Client && core.phase == Phase::Open && !core.waits() {
             core.deaf = true;
             core.codec.leave();
         } else {
-            self.broken_off(core);
+            drop(core);
+            self.broken_off();
         }
     }
 
     /// Neither side hears the other any more.
-    pub(super) fn broken_off(self: &Rc<Self>, core: &mut Core) {
-        if let Some(event) = core.codec.broken_off() {
-            self.event(core, event, self.worker.now());
+    fn broken_off(self: &Rc<Self>) {
+        let event = self.core.borrow_mut().codec.broken_off();
+        if let Some(event) = event {
+            self.hand_on(event, self.worker.now());
         }
-        core.end(Closed::Io);
+        self.core.borrow_mut().end(Closed::Io);
     }
 
-    fn event(self: &Rc<Self>, core: &mut Core, event: Event, now: Time) -> bool {
+    /// Hands an event on to those whom it is for. Whether the peer's readiness for streams may have changed.
+    fn hand_on(self: &Rc<Self>, event: Event, now: Time) -> bool {
         match event {
             Event::End { key } => {
-                if let Some(stream) = find(&core.streams, key) {
+                if let Some(stream) = self.stream(key) {
                     stream.on_data(&[], true, now);
                 }
             }
             Event::Request { key, headers, end } => {
-                let stream = core.begin(self, key);
-                core.idle = None;
-                self.http1.set(matches!(core.codec, Codec::H1(_)));
-                self.handler.request(stream, headers, end);
+                let stream = self.begin(key);
+                self.owner.request(stream, headers, end);
             }
             Event::Oversized { key, headers } => {
-                let stream = core.begin(self, key);
-                self.handler.oversized(stream, headers);
+                let stream = self.begin(key);
+                self.owner.oversized(stream, headers);
             }
-            Event::Response { key, headers, end } => match find(&core.streams, key) {
+            Event::Response { key, headers, end } => match self.stream(key) {
                 Some(stream) => stream.on_head(headers, end, now),
                 None => self.worker.recycle(headers),
             },
-            Event::Informational { key, headers } => match find(&core.streams, key) {
+            Event::Informational { key, headers } => match self.stream(key) {
                 Some(stream) => stream.on_informational(headers, now),
                 None => self.worker.recycle(headers),
             },
-            Event::Trailers { key, headers } => match find(&core.streams, key) {
+            Event::Trailers { key, headers } => match self.stream(key) {
                 Some(stream) => stream.on_trailers(headers, now),
                 None => self.worker.recycle(headers),
             },
             Event::Reset { key, code, cause } => {
-                if let Some(stream) = core.take(key) {
+                let stream = self.core.borrow_mut().take(key);
+                if let Some(stream) = stream {
                     stream.on_over(Over::Reset { code, cause });
                 }
                 return true;
             }
             Event::Settings => return true,
             Event::GoAway { .. } => {
-                if !core.codec.is_busy() {
-                    core.linger(Closed::Peer, now);
-                }
+                self.core.borrow_mut().is_told_to_go(now);
                 return true;
             }
             Event::Pong(payload) => {
                 if payload == LEAVE_PING {
-                    core.codec.leave();
+                    self.core.borrow_mut().codec.leave();
                 }
             }
         }
         false
     }
 
-    fn fault(&self, core: &mut Core, error: ConnectionError) {
+    /// The stream of this key, which a client begins.
+    fn begin(self: &Rc<Self>, key: Key) -> Rc<Stream> {
+        let mut core = self.core.borrow_mut();
+        core.idle = None;
+        core.begin(self, key)
+    }
+
+    /// The stream of this key, if somebody waits for its events.
+    fn stream(&self, key: Key) -> Option<Rc<Stream>> {
+        find(&self.core.borrow().streams, key).map(Rc::clone)
+    }
+
+    fn fault(&self, error: ConnectionError) {
         tracing::debug!(%error, "connection closed for an error of its peer");
-        core.linger(Closed::Fault(error.fault), self.worker.now());
-        for stream in core.take_all().into_iter().flatten() {
-            stream.on_over(Over::Lost);
-        }
+        self.core.borrow_mut().linger(Closed::Fault(error.fault), self.worker.now());
+        self.fail_streams();
     }
 
     pub(super) fn fail_streams(&self) {

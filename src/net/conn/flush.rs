@@ -32,20 +32,20 @@ impl Conn {
     /// Writes what the socket takes. What does not fit is written when it has room again.
     pub(in crate::net) fn flush(self: &Rc<Self>) {
         self.dirty.set(Dirty::No);
-        let waker = self.waker.borrow();
-        let mut cx = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
-        let mut core = self.core.borrow_mut();
-        let was_full = core.codec.output_len() > OUTPUT_LIMIT;
-        let result = core.write(&mut cx, self.worker.now());
-        let has_room = was_full && core.codec.output_len() <= OUTPUT_LIMIT;
-        let over = core.ended || matches!(core.phase, Phase::Closed(_));
-        let wake = result.is_err() || has_room || core.is_unblocked() || over;
-        if result.is_err() {
-            self.unheard(&mut core);
+        let (failed, wake) = {
+            let waker = self.waker.borrow();
+            let mut cx = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
+            let mut core = self.core.borrow_mut();
+            let was_full = core.codec.output_len() > OUTPUT_LIMIT;
+            let failed = core.write(&mut cx, self.worker.now()).is_err();
+            let has_room = was_full && core.codec.output_len() <= OUTPUT_LIMIT;
+            let over = core.ended || matches!(core.phase, Phase::Closed(_));
+            (failed, failed || has_room || core.is_unblocked() || over)
+        };
+        if failed {
+            self.unheard();
         }
-        drop(waker);
-        self.settle_drained(&mut core);
-        drop(core);
+        self.settle_drained();
         self.account();
         if wake {
             self.wake();
@@ -53,13 +53,21 @@ impl Conn {
     }
 
     /// Gives credit back for what has left, to whoever feeds those streams.
-    fn settle_drained(&self, core: &mut Core) {
+    fn settle_drained(&self) {
         let now = self.worker.now();
-        while let Some((key, n)) = core.codec.next_drained() {
-            if let Some(stream) = find(&core.streams, key) {
-                stream.on_drained(n, !core.codec.is_open(key), now);
+        while let Some((stream, bytes, done)) = self.next_drained() {
+            if let Some(stream) = stream {
+                stream.on_drained(bytes, done, now);
             }
         }
+    }
+
+    /// A stream for which bytes that had waited have left, if somebody waits for its events, how many,
+    /// and whether it is over.
+    fn next_drained(&self) -> Option<(Option<Rc<Stream>>, usize, bool)> {
+        let mut core = self.core.borrow_mut();
+        let (key, bytes) = core.codec.next_drained()?;
+        Some((find(&core.streams, key).map(Rc::clone), bytes, !core.codec.is_open(key)))
     }
 
     /// Brings the account of what slow streams hold up to date; beyond the connection's bound

@@ -13,7 +13,7 @@ use super::Pool;
 use super::guards::CloseOnDrop;
 use super::owner::Owner;
 use crate::model::{ConnectionCount, Peer, Place, Time};
-use crate::net::{Closed, Codec, Conn, Handler};
+use crate::net::{self, Closed, Codec, Conn};
 use crate::upstream::connect::{ConnectError, connect};
 use crate::upstream::dialer::Found;
 use crate::upstream::resolver::LookupError;
@@ -143,8 +143,8 @@ impl Pool {
             Version::Http2 => Codec::http2_client(limits),
         };
         let owner = Rc::new(Owner::new(&self));
-        let handler: Rc<dyn Handler> = Rc::clone(&owner) as Rc<dyn Handler>;
-        let conn = Conn::new(&self.worker, codec, io, Peer::from(&place), handler);
+        let told = net::Owner::Upstream(Rc::clone(&owner) as Rc<dyn net::Upstream>);
+        let conn = Conn::new(&self.worker, codec, io, Peer::from(&place), told);
         let (pool, driven) = (Rc::clone(&self), Rc::clone(&conn));
         let counted = Rc::new(Cell::new(None));
         let count = Rc::clone(&counted);

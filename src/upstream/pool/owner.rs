@@ -6,8 +6,7 @@ use std::rc::{Rc, Weak};
 use tokio::sync::Notify;
 
 use super::Pool;
-use crate::http2::Headers;
-use crate::net::{Closed, Handler, Stream};
+use crate::net::{Closed, Upstream};
 
 /// What a connection tells the pool.
 pub struct Owner {
@@ -29,16 +28,7 @@ impl Owner {
     }
 }
 
-impl Handler for Owner {
-    fn request(&self, stream: Rc<Stream>, headers: Headers, _end: bool) {
-        // A backend cannot open streams: push is not enabled.
-        stream.conn().worker().recycle(headers);
-    }
-
-    fn oversized(&self, stream: Rc<Stream>, headers: Headers) {
-        stream.conn().worker().recycle(headers);
-    }
-
+impl Upstream for Owner {
     fn changed(&self) {
         self.news.notify_waiters();
         if let Some(pool) = self.pool.upgrade() {
