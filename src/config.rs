@@ -25,7 +25,7 @@ mod tls;
 mod variables;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub use watch::Watch;
 
 use crate::model::{Place, RouteTable, address};
 use crate::net::ListenerSpec;
-use crate::service::ServiceConfig;
+use crate::service::{ServiceConfig, UpstreamProtocol};
 use crate::telemetry::log;
 use crate::upstream::OwnAddresses;
 use files::Files;
@@ -82,7 +82,9 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     let service = |entry| service::service(entry, &own, files, problems);
     let services = entries.iter().filter_map(service);
     let services: Vec<ServiceConfig> = services.collect();
-    let routes = routes(&mut fields, entries, problems);
+    let http1 = services.iter().filter(|service| service.spec.protocol == UpstreamProtocol::Http1);
+    let http1 = http1.map(|service| &*service.spec.name).collect();
+    let routes = routes(&mut fields, entries, &http1, problems);
     let mut drain_timeout = Duration::from_secs(30);
     let some_time = duration(Duration::ZERO..=Duration::from_secs(86_400));
     let mut drain_delay = Duration::ZERO;
@@ -149,10 +151,15 @@ fn entries<'a>(node: Option<&'a Node>, problems: &Problems) -> &'a [Entry] {
     }
 }
 
-fn routes(fields: &mut Fields<'_>, services: &[Entry], problems: &Problems) -> RouteTable {
+fn routes(
+    fields: &mut Fields<'_>,
+    services: &[Entry],
+    http1: &HashSet<&str>,
+    problems: &Problems,
+) -> RouteTable {
     let by_name = services.iter().enumerate().map(|(index, entry)| (&*entry.key, index));
     let by_name: HashMap<&str, usize> = by_name.collect();
-    let mut routes = route::Routes::new(&by_name, problems);
+    let mut routes = route::Routes::new(&by_name, http1, problems);
     let help = "add `routes: [ { service: NAME } ]` to send everything to one service";
     if let Some(node) = fields.require_list("routes", help) {
         let before = problems.count();

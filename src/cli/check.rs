@@ -71,7 +71,11 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn verdict(path: &Path, report: &Report) -> String {
     let errors = counted(report.errors().len(), "error");
-    format!("{} has {errors}\n", path.display())
+    let warnings = match report.warnings().len() {
+        0 => String::new(),
+        number => format!(" and {}", counted(number, "warning")),
+    };
+    format!("{} has {errors}{warnings}\n", path.display())
 }
 
 /// What the gateway would do, in a few lines.

@@ -1,7 +1,11 @@
 //! Matches that hold and that hardly any request can meet: said as warnings.
 
+use std::collections::HashSet;
+
 use super::report::{Problems, Span};
-use crate::model::route::{FieldMatch, Grammar, PathMatch, ValueMatch, matches_some};
+use crate::model::route::{
+    FieldMatch, Forward, Grammar, PathMatch, Route, ValueMatch, matches_some,
+};
 
 /// Says what is odd about a path.
 pub fn path(path: &PathMatch, at: Span, problems: &Problems) {
@@ -26,6 +30,24 @@ pub fn path(path: &PathMatch, at: Span, problems: &Problems) {
             problems.warn(at, message, help);
         }
         _ => {}
+    }
+}
+
+/// Says which of the services that a gRPC route leads to speak HTTP/1.1, as those of `http1` do.
+pub fn protocol(
+    path: &PathMatch,
+    route: &Route,
+    http1: &HashSet<&str>,
+    at: Span,
+    problems: &Problems,
+) {
+    let Route::Forward(Forward { split, mirror, .. }) = route else { return };
+    let shares = split.shares().iter().map(|share| share.name.as_ref());
+    let services = shares.chain(mirror.iter().map(|mirror| mirror.name.as_ref()));
+    for service in services.filter(|service| path.is_grpc() && http1.contains(service)) {
+        let message = format!("no gRPC request succeeds at `{service}`, which speaks HTTP/1.1");
+        let help = "gRPC needs HTTP/2: take `protocol` out of the service, or match by `path`";
+        problems.warn(at, message, help);
     }
 }
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use granit_parser::{Event, Parser, ScalarStyle};
 
 use super::report::{Problems, Span};
-use super::variables::{self, Environment, Expanded, Fault, Hidden};
+use super::variables::{self, Environment, Expanded, Fault};
+use crate::model::hidden::{self, Hidden};
 use keys::{key_text, refuse_duplicates, refuse_merges};
 
 /// Nodes one file may have, aliases counted as what they stand for.
@@ -62,11 +63,24 @@ impl Node {
         self.hidden.is_some()
     }
 
+    /// What the variables hold that were put into it and all that is in it.
+    pub fn hidden(&self) -> Vec<Hidden> {
+        let mut hidden = self.hidden.as_deref().unwrap_or_default().to_vec();
+        match &self.value {
+            Value::Null | Value::Unknown(_) | Value::Scalar(_) => {}
+            Value::Seq(items) => hidden.extend(items.iter().flat_map(Node::hidden)),
+            Value::Map(entries) => {
+                hidden.extend(entries.iter().flat_map(|entry| entry.value.hidden()));
+            }
+        }
+        hidden
+    }
+
     /// A message about it as it may be shown: with the variables in place of what they hold.
     pub fn veil(&self, message: String) -> String {
         match &self.hidden {
             None => message,
-            Some(hidden) => variables::veil(&message, hidden),
+            Some(hidden) => hidden::veil(&message, hidden),
         }
     }
 }

@@ -6,13 +6,14 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::path::Path;
 
+use crate::model::Hidden;
+use crate::model::hidden::veiled;
 use crate::model::route::Place;
 use miette::LabeledSpan;
 
 use super::files::Sources;
 use super::plan::LogFormat;
 use super::salvage;
-use super::variables::Hidden;
 use source::{Shown, Source};
 
 /// A range of bytes of the file.
@@ -43,6 +44,15 @@ impl From<&granit_parser::Span> for Span {
         let place = Place { line: number(span.start.line()), column: number(span.start.col() + 1) };
         Span { start: range.start, len: range.end.saturating_sub(range.start), place }
     }
+}
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The configuration cannot be used.
+    Error,
+    /// It works, but is hardly meant.
+    Warning,
 }
 
 /// One thing that is wrong, or odd.
@@ -85,58 +95,50 @@ impl Problems {
         }
     }
 
-    fn problem(&self, span: Span, message: impl Into<String>, help: impl Into<String>) -> Problem {
-        Problem::new(span, self.veil(message.into()), self.veil(help.into()))
+    fn veil(&self, text: String) -> String {
+        veiled(text, &self.hidden.borrow())
     }
 
-    fn veil(&self, text: String) -> String {
-        self.hidden.borrow().iter().fold(text, |text, hidden| hidden.veil(&text))
+    fn note(&self, severity: Severity, problem: Problem) {
+        let Problem { message, help, .. } = problem;
+        let problem = Problem { message: self.veil(message), help: self.veil(help), ..problem };
+        match severity {
+            Severity::Error => self.errors.borrow_mut().push(problem),
+            Severity::Warning => self.warnings.borrow_mut().push(problem),
+        }
     }
 
     /// Notes an error.
     pub fn error(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        let problem = self.problem(span, message, help);
-        self.errors.borrow_mut().push(problem);
+        self.note(Severity::Error, Problem::new(span, message.into(), help.into()));
+    }
+
+    /// Notes something that works but is hardly meant.
+    pub fn warn(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        self.note(Severity::Warning, Problem::new(span, message.into(), help.into()));
     }
 
     /// Notes that something stands in the file for a second time.
     pub fn error_again(&self, span: Span, message: impl Into<String>, earlier: Span) {
-        self.error_beside(span, message, "remove one of the two", earlier);
+        self.beside(Severity::Error, span, message, "remove one of the two", earlier);
     }
 
-    /// Notes something that does not go with what stands `earlier` in the file.
-    pub fn error_beside(
+    /// Notes something that has to do with what stands `earlier` in the file.
+    pub fn beside(
         &self,
+        severity: Severity,
         span: Span,
         message: impl Into<String>,
         help: impl Into<String>,
         earlier: Span,
     ) {
-        let problem = self.problem(span, message, help);
-        self.errors.borrow_mut().push(Problem { earlier: Some(earlier), ..problem });
-    }
-
-    /// Notes something that works but is hardly meant.
-    pub fn warn(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        let problem = self.problem(span, message, help);
-        self.warnings.borrow_mut().push(problem);
+        let problem = Problem::new(span, message.into(), help.into());
+        self.note(severity, Problem { earlier: Some(earlier), ..problem });
     }
 
     /// Notes the form that the file wants for the log.
     pub fn log_as(&self, format: LogFormat) {
         self.format.set(Some(format));
-    }
-
-    /// The same, of something that has to do with what stands `earlier` in the file.
-    pub fn warn_beside(
-        &self,
-        span: Span,
-        message: impl Into<String>,
-        help: impl Into<String>,
-        earlier: Span,
-    ) {
-        let problem = self.problem(span, message, help);
-        self.warnings.borrow_mut().push(Problem { earlier: Some(earlier), ..problem });
     }
 
     /// How many errors there are so far.
@@ -248,14 +250,17 @@ impl Report {
         &self.warnings
     }
 
-    /// The errors for a terminal: the lines they are about, marked, and the fix.
+    /// The errors, and then the warnings, for a terminal: the lines they are about, marked, and
+    /// the fix.
     pub fn pretty(&self) -> String {
         let handler = miette::GraphicalReportHandler::new();
         let mut out = String::new();
-        for finding in &self.errors {
+        let errors = self.errors.iter().map(|finding| (finding, miette::Severity::Error));
+        let warnings = self.warnings.iter().map(|finding| (finding, miette::Severity::Warning));
+        for (finding, severity) in errors.chain(warnings) {
             let source = &self.file;
             // Writing to a string fails only if the source cannot be read, and it can.
-            let _ = handler.render_report(&mut out, &Shown { finding, source });
+            let _ = handler.render_report(&mut out, &Shown { finding, source, severity });
             out.push('\n');
         }
         out

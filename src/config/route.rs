@@ -1,12 +1,12 @@
 //! Routes: what they ask of a request, and the services it then goes to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::node::Node;
 use super::read::{Fields, count, scalar, size, some_items, text};
-use super::report::{Problems, Span};
-use super::{filter, matching};
+use super::report::{Problems, Severity, Span};
+use super::{doubt, filter, matching};
 use crate::model::nearest;
 use crate::model::route::{
     Filters, Forward, InsertError, MAX_PATTERNS, MAX_SHARE_WEIGHT, Match, Mirror, PathMatch,
@@ -19,6 +19,8 @@ const HELP_TARGET: &str = "add `service: NAME`, or `split: [ { service: NAME, we
 pub struct Routes<'a> {
     problems: &'a Problems,
     services: &'a HashMap<&'a str, usize>,
+    /// Those of them that speak HTTP/1.1.
+    http1: &'a HashSet<&'a str>,
     table: RouteTableBuilder,
     /// Routes read so far, those too that are not in the table.
     count: usize,
@@ -35,11 +37,16 @@ struct Spans {
 }
 
 impl<'a> Routes<'a> {
-    /// No routes yet; they may go to `services`.
-    pub fn new(services: &'a HashMap<&'a str, usize>, problems: &'a Problems) -> Routes<'a> {
+    /// No routes yet; they may go to `services`, of which those of `http1` speak HTTP/1.1.
+    pub fn new(
+        services: &'a HashMap<&'a str, usize>,
+        http1: &'a HashSet<&'a str>,
+        problems: &'a Problems,
+    ) -> Routes<'a> {
         Routes {
             problems,
             services,
+            http1,
             table: RouteTableBuilder::default(),
             count: 0,
             spans: Vec::new(),
@@ -77,8 +84,9 @@ impl<'a> Routes<'a> {
             return given;
         };
         let asked = asked.map_or(node.span, |asked| asked.span);
+        doubt::protocol(&matched.path, &route, self.http1, asked, self.problems);
         let spans = Spans { asked, named: named.map_or(asked, |named| named.span) };
-        self.insert(given, matched, route, node.span, spans)
+        self.insert(given, matched, route, node, spans)
     }
 
     fn insert(
@@ -86,12 +94,13 @@ impl<'a> Routes<'a> {
         name: Option<Box<str>>,
         matched: Match,
         route: Route,
-        span: Span,
+        node: &Node,
         spans: Spans,
     ) -> Option<Box<str>> {
         let earlier = |number: usize| self.spans.get(number).copied().unwrap_or(spans);
-        match self.table.insert(name.clone(), matched, route, span.place()) {
+        match self.table.insert(name.clone(), matched, route, node.span.place()) {
             Ok(number) => {
+                self.table.hide(number, node.hidden());
                 self.spans.push(spans);
                 return self.table.name(number).map(Box::from);
             }
@@ -102,7 +111,13 @@ impl<'a> Routes<'a> {
             Err(InsertError::NameTaken(number, name)) => {
                 let message = format!("two routes are called `{name}`");
                 let help = "give one of them another `name`";
-                self.problems.error_beside(spans.named, message, help, earlier(number).named);
+                self.problems.beside(
+                    Severity::Error,
+                    spans.named,
+                    message,
+                    help,
+                    earlier(number).named,
+                );
                 return Some(name);
             }
             Err(InsertError::TooManyPatterns) => {
@@ -187,7 +202,7 @@ impl<'a> Routes<'a> {
                 let message =
                     "no request reaches this route: a regular expression takes all of its";
                 let help = "narrow that `path_regex` or `grpc_regex`, or remove this route";
-                self.problems.warn_beside(spans.asked, message, help, greedy.asked);
+                self.problems.beside(Severity::Warning, spans.asked, message, help, greedy.asked);
             }
         }
         (table, self.used)

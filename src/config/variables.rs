@@ -3,14 +3,12 @@
 
 use std::env::VarError;
 
+use crate::model::Hidden;
+
 /// Bytes that a value may have with its variables put in.
 const MAX_VALUE: usize = 64 << 10;
 /// Bytes of a variable's name.
 const MAX_NAME: usize = 256;
-/// What is shorter is hidden only where it stands alone: `1` is in many numbers.
-const DISTINCT: usize = 4;
-/// As much of a hidden value in a text, and the text is not shown.
-const TELLING: usize = 5;
 
 const HELP_FORM: &str = "write ${NAME} or ${NAME:-default}, where a name has letters, digits and `_`; `$${` stands \
                          for `${` itself";
@@ -41,14 +39,6 @@ pub struct Expanded {
     pub hidden: Vec<Hidden>,
 }
 
-/// The value of a variable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hidden {
-    value: Box<str>,
-    /// The variable as it stands in the file.
-    shown: Box<str>,
-}
-
 /// `text` with its variables put in; nothing if there is nothing to do.
 pub fn expand(text: &str, environment: Environment<'_>) -> Result<Option<Expanded>, Fault> {
     if !text.contains("${") {
@@ -77,8 +67,8 @@ pub fn expand(text: &str, environment: Environment<'_>) -> Result<Option<Expande
             });
         }
         if secret {
-            let shown = format!("${{{inside}}}").into();
-            done.hidden.push(Hidden { value: value.into(), shown });
+            let shown = format!("${{{inside}}}");
+            done.hidden.push(Hidden::new(value, shown));
         }
         rest = after;
     }
@@ -125,66 +115,6 @@ fn look_up(inside: &str, environment: Environment<'_>) -> Result<(String, bool),
             help: "give it another value".into(),
         }),
     }
-}
-
-impl Hidden {
-    /// `text` with the variable as it stands in the file in place of its value.
-    pub fn veil(&self, text: &str) -> String {
-        if self.value.is_empty() {
-            return text.replace("``", &format!("`{}`", self.shown));
-        }
-        let escaped = self.value.escape_debug().to_string();
-        let text = replace(text, &self.value, &self.shown);
-        replace(&text, &escaped, &self.shown)
-    }
-
-    /// Whether `text` tells much of the value.
-    fn is_told_by(&self, text: &str) -> bool {
-        let text = text.to_ascii_lowercase();
-        let value = self.value.to_ascii_lowercase();
-        let mut parts = value.as_bytes().windows(TELLING);
-        parts.any(|part| text.as_bytes().windows(TELLING).any(|shown| shown == part))
-    }
-
-    /// Whether no word of ours is likely to be the same by chance.
-    pub fn is_distinct(&self) -> bool {
-        self.value.len() >= DISTINCT
-    }
-}
-
-/// A message about a value, without what its variables hold.
-pub fn veil(message: &str, hidden: &[Hidden]) -> String {
-    let veiled = hidden.iter().fold(message.to_owned(), |text, hidden| hidden.veil(&text));
-    let shown = hidden.iter().fold(veiled.clone(), |text, hidden| text.replace(&*hidden.shown, ""));
-    // Such as a part of it, which is not found as a whole.
-    if hidden.iter().any(|hidden| hidden.is_told_by(&shown)) {
-        let names: Vec<String> =
-            hidden.iter().map(|hidden| format!("`{}`", hidden.shown)).collect();
-        return format!(
-            "what {} stands for cannot be used here: see what it holds",
-            names.join(" and ")
-        );
-    }
-    veiled
-}
-
-/// Whatever the case of the letters. Short values count where they stand alone.
-fn replace(text: &str, value: &str, shown: &str) -> String {
-    let (lower, value) = (text.to_ascii_lowercase(), value.to_ascii_lowercase());
-    let joins = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    let (mut out, mut from) = (String::with_capacity(text.len()), 0);
-    for (at, found) in lower.match_indices(&value).filter(|(_, found)| !found.is_empty()) {
-        let end = at + found.len();
-        let before = lower.get(..at).and_then(|before| before.chars().next_back());
-        let after = lower.get(end..).and_then(|after| after.chars().next());
-        if found.len() < DISTINCT && (joins(before) || joins(after)) {
-            continue;
-        }
-        out += text.get(from..at).unwrap_or_default();
-        out += shown;
-        from = end;
-    }
-    out + text.get(from..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -239,24 +169,6 @@ mod tests {
             let fault = expand(text, &known).unwrap_err();
             assert!(fault.message.contains(says), "{text}: {fault:?}");
             assert!(!fault.help.is_empty());
-        }
-    }
-
-    #[test]
-    fn no_message_tells_what_a_variable_holds() {
-        let hidden = |value: &str| [Hidden { value: value.into(), shown: "${X}".into() }];
-        for (value, message, shown) in [
-            ("abc", "`abc` is not a number", "`${X}` is not a number"),
-            ("Secret", "`http://secret/SECRET`", "`http://${X}/${X}`"),
-            ("1", "`1` is out of range: write 10 to 21", "`${X}` is out of range: write 10 to 21"),
-            ("a\nb", "`a\\nb` is not a name", "`${X}` is not a name"),
-            (
-                "/secret",
-                "write it as `secret`",
-                "what `${X}` stands for cannot be used here: see what it holds",
-            ),
-        ] {
-            assert_eq!(veil(message, &hidden(value)), shown);
         }
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn explain(
     let near = explanation
         .near
         .iter()
-        .map(|near| proto::NearMiss { route: Some(route(near)), reason: near.why.to_string() });
+        .map(|near| proto::NearMiss { route: Some(route(near)), reason: near.tell(near.why) });
     Ok(proto::ExplainRouteResponse {
         route: explanation.taken.as_ref().map(route),
         near_misses: near.collect(),
@@ -56,13 +56,13 @@ fn route(verdict: &Verdict<'_>) -> proto::Route {
         number: verdict.number.saturating_add(1),
         line: verdict.place.line,
         column: verdict.place.column,
-        r#match: verdict.matched.to_string(),
+        r#match: verdict.tell(verdict.matched),
         ..proto::Route::default()
     };
     match verdict.route {
-        Route::Redirect(redirect) => route.redirect = redirect.to_string(),
+        Route::Redirect(redirect) => route.redirect = verdict.tell(redirect),
         Route::Forward(Forward { split, split_by, mirror, policies }) => {
-            let target = |share| target(share, policies);
+            let target = |share| target(verdict, share, policies);
             route.targets = split.shares().iter().map(target).collect();
             route.split_by = split_by.as_deref().unwrap_or_default().into();
             route.mirror = mirror.as_ref().map(|Mirror { name, per_million, .. }| proto::Mirror {
@@ -74,11 +74,12 @@ fn route(verdict: &Verdict<'_>) -> proto::Route {
     route
 }
 
-fn target(share: &Share, policies: &Policies) -> proto::RouteTarget {
+fn target(verdict: &Verdict<'_>, share: &Share, policies: &Policies) -> proto::RouteTarget {
     let filters = share.filters.as_deref().or(policies.filters.as_ref());
+    let filters = filters.map(Filters::in_words).unwrap_or_default();
     proto::RouteTarget {
         service: share.name.as_ref().into(),
         weight: share.weight,
-        filters: filters.map(Filters::in_words).unwrap_or_default(),
+        filters: filters.into_iter().map(|words| verdict.tell(words)).collect(),
     }
 }

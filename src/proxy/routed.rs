@@ -142,7 +142,7 @@ impl Router {
 
 /// What the requests of each route have to pass, by the numbers of the routes.
 fn passed(routes: &RouteTable) -> Rc<[Stages]> {
-    let stages = routes.iter().map(|(.., route)| match route {
+    let stages = routes.iter().map(|(_, route, _)| match route {
         Route::Forward(forward) => stages(&forward.policies),
         Route::Redirect(_) => Stages::default(),
     });

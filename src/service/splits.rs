@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::split::{ShareView, SplitChange, SplitError, SplitView};
 use super::{Stamp, split};
-use crate::model::route::{Forward, Match, Route, Share, Split};
+use crate::model::route::{Forward, Route, Share, Split};
 use crate::model::{RouteTable, listed, nearest};
 
 /// The splits of all routes.
@@ -61,23 +61,25 @@ impl Splits {
     /// # Errors
     /// There is no such route, or it redirects.
     pub fn view(&self, route: &str) -> Result<SplitView, SplitError> {
-        let (matched, found) = self.configured.get(route).ok_or_else(|| self.unknown(route))?;
+        let found = self.configured.get(route).ok_or_else(|| self.unknown(route))?;
         let Route::Forward(forward) = found else { return Err(redirects(route)) };
+        let matched = self.configured.match_in_words(route).unwrap_or_default();
         Ok(self.view_of(route, matched, forward))
     }
 
     /// The splits of all routes that have more than one service.
     pub fn list(&self) -> Vec<SplitView> {
-        let view = |(name, matched, route): (&str, &Match, &Route)| match route {
+        let routes = self.configured.iter();
+        let views = routes.filter_map(|(name, route, matched)| match route {
             Route::Forward(forward) if forward.split.shares().len() > 1 => {
-                Some(self.view_of(name, matched, forward))
+                Some(self.view_of(name, matched(), forward))
             }
             _ => None,
-        };
-        self.configured.iter().filter_map(view).collect()
+        });
+        views.collect()
     }
 
-    fn view_of(&self, name: &str, matched: &Match, forward: &Forward) -> SplitView {
+    fn view_of(&self, name: &str, matched: String, forward: &Forward) -> SplitView {
         let state = self.states.get(name);
         let Forward { split, split_by, .. } = forward;
         let share = |(key, share): (String, &Share)| {
@@ -92,7 +94,7 @@ impl Splits {
         };
         SplitView {
             route: name.to_owned(),
-            matched: matched.to_string(),
+            matched,
             revision: self.revision(name),
             split_by: split_by.as_deref().map(str::to_owned),
             shares: split.keys().zip(split.shares()).map(share).collect(),
@@ -114,8 +116,8 @@ impl Splits {
     ) -> Result<(Splits, u64), SplitError> {
         let split = match self.configured.get(route) {
             None => return Err(self.unknown(route)),
-            Some((_, Route::Redirect(_))) => return Err(redirects(route)),
-            Some((_, Route::Forward(forward))) => &forward.split,
+            Some(Route::Redirect(_)) => return Err(redirects(route)),
+            Some(Route::Forward(forward)) => &forward.split,
         };
         let mut splits = self.clone();
         let current = self.revision(route);
@@ -172,7 +174,7 @@ impl Splits {
             let state = states.entry((*name).into()).or_insert_with(|| fresh(1));
             state.revision += 1;
             match configured.get(name) {
-                Some((_, Route::Forward(forward))) => {
+                Some(Route::Forward(forward)) => {
                     let keys: Vec<String> = forward.split.keys().collect();
                     state.wishes.retain(|key, _| keys.contains(key));
                     // Better what the configuration says than that nothing takes requests.
@@ -229,8 +231,8 @@ impl Splits {
 
     fn forward(&self, route: &str) -> Option<&Forward> {
         match self.configured.get(route)? {
-            (_, Route::Forward(forward)) => Some(forward),
-            (_, Route::Redirect(_)) => None,
+            Route::Forward(forward) => Some(forward),
+            Route::Redirect(_) => None,
         }
     }
 

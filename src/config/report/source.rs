@@ -17,6 +17,8 @@ pub struct Shown<'a> {
     pub finding: &'a Finding,
     /// What it is drawn over.
     pub source: &'a Source,
+    /// How bad it is.
+    pub severity: miette::Severity,
 }
 
 impl fmt::Display for Shown<'_> {
@@ -28,6 +30,10 @@ impl fmt::Display for Shown<'_> {
 impl std::error::Error for Shown<'_> {}
 
 impl Diagnostic for Shown<'_> {
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(self.severity)
+    }
+
     fn help(&self) -> Option<Box<dyn fmt::Display + '_>> {
         let help = &self.finding.help;
         (!help.is_empty()).then(|| Box::new(help) as Box<dyn fmt::Display + '_>)

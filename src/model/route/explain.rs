@@ -11,6 +11,7 @@ use super::{
     Filters, HeaderEdit, Match, PathMatch, PathRewrite, Place, Redirect, Route, RouteQuery,
     RouteTable, Unmet,
 };
+use crate::model::hidden::{Hidden, veiled};
 
 /// Which route a request takes, and which others it only just does not.
 #[derive(Debug)]
@@ -36,6 +37,14 @@ pub struct Verdict<'t> {
     pub route: &'t Route,
     /// Why.
     pub why: Why<'t>,
+    hidden: &'t [Hidden],
+}
+
+impl Verdict<'_> {
+    /// `words` about it, without what variables hold.
+    pub fn tell(&self, words: impl Display) -> String {
+        veiled(words.to_string(), self.hidden)
+    }
 }
 
 /// Why a route is taken or not. [`Display`] says it in words.
@@ -124,8 +133,8 @@ impl<'t> Found<'t> {
 }
 
 fn verdict<'t>(candidate: Candidate, row: &'t Row, why: Why<'t>) -> Verdict<'t> {
-    let Row { name, matched, route, place } = row;
-    Verdict { name, number: candidate.number, place: *place, matched, route, why }
+    let Row { name, matched, route, place, hidden } = row;
+    Verdict { name, number: candidate.number, place: *place, matched, route, why, hidden }
 }
 
 impl Display for Why<'_> {

@@ -15,6 +15,7 @@ use super::index::{Candidate, Index, Level};
 use super::name::derived_name;
 use super::request::Request;
 use super::{Conditions, Match, PathMatch, Place, Route, RouteQuery, Split, Unmet};
+use crate::model::hidden::{Hidden, veiled};
 
 /// Routes with a regular expression for the path that one host may have.
 pub const MAX_PATTERNS: usize = 256;
@@ -36,6 +37,15 @@ pub(super) struct Row {
     pub matched: Match,
     pub route: Route,
     pub place: Place,
+    /// What no text about it tells.
+    pub hidden: Box<[Hidden]>,
+}
+
+impl Row {
+    /// What it asks for, in words.
+    fn match_in_words(&self) -> String {
+        veiled(self.matched.to_string(), &self.hidden)
+    }
 }
 
 /// What is left to ask for when a route was found by its host and path. Many routes have the same,
@@ -126,8 +136,16 @@ impl RouteTableBuilder {
         host.note(level, text);
         seen.insert(number);
         self.names.insert(name.clone(), number);
-        self.rows.push(Row { name, matched, route, place });
+        let hidden = Box::default();
+        self.rows.push(Row { name, matched, route, place, hidden });
         Ok(number)
+    }
+
+    /// Has no text about a route that was added tell these, its name aside.
+    pub fn hide(&mut self, number: usize, hidden: Vec<Hidden>) {
+        if let Some(row) = self.rows.get_mut(number) {
+            row.hidden = hidden.into();
+        }
     }
 
     /// The name of a route that was added.
@@ -194,15 +212,19 @@ impl RouteTable {
         self.rows.iter().map(|row| &*row.name)
     }
 
-    /// What the route of this name asks for, and does. Cold: it looks through all.
-    pub fn get(&self, name: &str) -> Option<(&Match, &Route)> {
-        let row = self.rows.iter().find(|row| &*row.name == name)?;
-        Some((&row.matched, &row.route))
+    /// What the route of this name does. Cold: it looks through all.
+    pub fn get(&self, name: &str) -> Option<&Route> {
+        self.rows.iter().find(|row| &*row.name == name).map(|row| &row.route)
     }
 
-    /// All routes by name, in the order of the configuration.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Match, &Route)> {
-        self.rows.iter().map(|row| (&*row.name, &row.matched, &row.route))
+    /// What the route of this name asks for, in words. Cold as well.
+    pub fn match_in_words(&self, name: &str) -> Option<String> {
+        self.rows.iter().find(|row| &*row.name == name).map(Row::match_in_words)
+    }
+
+    /// All routes by name, in the order of the configuration, with what they ask for in words.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Route, impl Fn() -> String)> {
+        self.rows.iter().map(|row| (&*row.name, &row.route, || row.match_in_words()))
     }
 
     /// The same table, but for the splits of some routes, by name.

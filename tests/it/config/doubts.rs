@@ -113,3 +113,30 @@ fn hosts_and_addresses_that_are_urls_are_told_what_to_write() {
         assert!(told.len() == 1 && told[0].contains(says), "{address}: {told:?}");
     }
 }
+
+#[test]
+fn grpc_routes_to_services_of_http1_are_warned_of() {
+    let with = |protocol: &str, route: &str| {
+        format!(
+            "listeners: [ {{ address: 127.0.0.1:1 }} ]\nservices:\n  \
+             old: {{ protocol: {protocol}, endpoints: [ {{ address: b:1 }} ] }}\n  \
+             new: {{ endpoints: [ {{ address: b:2 }} ] }}\nroutes:\n  - {{ service: new }}\n  \
+             - {{ match: {{ host: old.example }}, service: old }}\n  - {route}\n"
+        )
+    };
+    for route in [
+        "{ match: { grpc: shop.Orders }, service: old }",
+        "{ match: { grpc: shop.Orders/Get, host: x.example }, service: old }",
+        "{ match: { grpc_regex: \"shop[.].*\" }, service: old }",
+        "{ match: { grpc: shop.Orders }, split: [ { service: new, weight: 9 }, { service: old } ] }",
+        "{ match: { grpc: shop.Orders }, service: new, mirror: old }",
+    ] {
+        let found = warnings(&with("http1", route));
+        assert_eq!(found.len(), 1, "{route}: {found:?}");
+        assert!(found[0].starts_with("8:") && found[0].contains("`old`"), "{found:?}");
+        assert!(found[0].contains("HTTP/1.1"), "{found:?}");
+        assert_eq!(warnings(&with("http2", route)), <[String; 0]>::default(), "{route}");
+    }
+    let plain = with("http1", "{ match: { path_prefix: /shop }, service: old }");
+    assert_eq!(warnings(&plain), <[String; 0]>::default());
+}

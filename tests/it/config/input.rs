@@ -104,3 +104,20 @@ fn programs_get_json() {
     let none: Value = serde_json::from_slice(&none.stdout).unwrap();
     assert_eq!((&none["valid"], &none["findings"][0]["end_line"]), (&json!(false), &Value::Null));
 }
+
+#[test]
+fn warnings_are_shown_beside_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let odd =
+        "routes: [ { match: { grpc: shop.Orders.Get }, service: a }, { service: a, wait: 1s } ]";
+    let text = RIGHT.replace("routes: [ { service: a } ]", odd);
+    let output = run(&["check", "-"], folder.path(), &text);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let shown = String::from_utf8(output.stderr).unwrap();
+    for (said, line) in [("unknown key `wait`", "<stdin>:3:"), ("shop.Orders/Get", "<stdin>:3:")] {
+        assert!(shown.contains(said) && shown.contains(line), "{said}: {shown}");
+    }
+    assert!(shown.contains("<stdin> has 1 error and 1 warning"), "{shown}");
+    let place = |mark| shown.find(mark).unwrap_or_else(|| panic!("{mark}: {shown}"));
+    assert!(place("wait") < place("shop.Orders/Get"), "errors are first: {shown}");
+}

@@ -7,6 +7,7 @@ use tonic::Code;
 
 use super::ctl::{refused, run};
 use super::*;
+use crate::support::gateway::{self, PORTS};
 
 const CONFIGURATION: &str = r#"
 listeners: [ { address: 127.0.0.1:0 } ]
@@ -171,4 +172,38 @@ async fn what_can_be_no_request_is_refused() {
     assert_eq!(error.message(), "more than 100 header fields");
     let wrong = refused(&["route", "--header", "x-canary"]);
     assert!(wrong.contains("write NAME=VALUE, such as x-canary=1"), "{wrong}");
+}
+
+/// What cargo sets for every test stands for a secret.
+#[tokio::test]
+async fn what_variables_hold_is_told_of_no_route() {
+    let variable = "CARGO_MANIFEST_DIR";
+    let secret = std::env::var(variable).unwrap();
+    let yaml = format!(
+        "{PORTS}services: {{ a: {{ endpoints: [] }}, b: {{ endpoints: [] }} }}\nroutes:\n  \
+         - match: {{ path: /x, headers: {{ x-key: \"k-${{{variable}}}\" }} }}\n    \
+         split: [ {{ service: a, request_headers: {{ add: {{ x-a: \"${{{variable}}}\" }} }} }}, {{ service: b }} ]\n    \
+         request_headers: {{ set: {{ authorization: \"Bearer ${{{variable}}}\" }} }}\n  \
+         - match: {{ path: /x }}\n    redirect: {{ path: \"${{{variable}}}\" }}\n"
+    );
+    let gateway = gateway::Gateway::start(&yaml).await;
+    let mut control = gateway.control().await.0;
+    let key = proto::HeaderField { name: "x-key".into(), value: format!("k-{secret}") };
+    for headers in [vec![], vec![key]] {
+        let request = proto::ExplainRouteRequest {
+            path: "/x".into(),
+            headers,
+            ..proto::ExplainRouteRequest::default()
+        };
+        let explained = control.explain_route(request).await.unwrap().into_inner();
+        let told = format!("{explained:?}");
+        assert!(explained.near_misses.len() == 1 && !told.contains(&secret), "{told}");
+        for shown in ["k-$", "Bearer $", "add x-a: $", "path to $"] {
+            assert!(told.contains(&format!("{shown}{{{variable}}}")), "{shown}: {told}");
+        }
+    }
+    let listed =
+        control.list_splits(proto::ListSplitsRequest::default()).await.unwrap().into_inner();
+    let told = format!("{listed:?}");
+    assert!(told.contains("k-${") && !told.contains(&secret), "{told}");
 }

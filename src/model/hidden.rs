@@ -1,0 +1,107 @@
+//! What variables of the environment hold: put into the configuration, and told to nobody.
+
+/// What is shorter is hidden only where it stands alone: `1` is in many numbers.
+const DISTINCT: usize = 4;
+/// As much of a hidden value in a text, and the text is not shown.
+const TELLING: usize = 5;
+
+/// The value of a variable, of which nothing is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    value: Box<str>,
+    /// The variable as it stands in the file.
+    shown: Box<str>,
+}
+
+impl Hidden {
+    /// This value, for which `shown` stands in the file.
+    pub fn new(value: impl Into<Box<str>>, shown: impl Into<Box<str>>) -> Hidden {
+        Hidden { value: value.into(), shown: shown.into() }
+    }
+
+    /// `text` with the variable as it stands in the file in place of its value.
+    pub fn veil(&self, text: &str) -> String {
+        if self.value.is_empty() {
+            return text.replace("``", &format!("`{}`", self.shown));
+        }
+        let escaped = self.value.escape_debug().to_string();
+        let text = replace(text, &self.value, &self.shown);
+        replace(&text, &escaped, &self.shown)
+    }
+
+    /// Whether `text` tells much of the value.
+    fn is_told_by(&self, text: &str) -> bool {
+        let text = text.to_ascii_lowercase();
+        let value = self.value.to_ascii_lowercase();
+        let mut parts = value.as_bytes().windows(TELLING);
+        parts.any(|part| text.as_bytes().windows(TELLING).any(|shown| shown == part))
+    }
+
+    /// Whether no word of ours is likely to be the same by chance.
+    pub fn is_distinct(&self) -> bool {
+        self.value.len() >= DISTINCT
+    }
+}
+
+/// A text without what these hold, as they stand in the file.
+pub fn veiled(text: String, hidden: &[Hidden]) -> String {
+    hidden.iter().fold(text, |text, hidden| hidden.veil(&text))
+}
+
+/// A message about a value, without what its variables hold.
+pub fn veil(message: &str, hidden: &[Hidden]) -> String {
+    let veiled = veiled(message.to_owned(), hidden);
+    let shown = hidden.iter().fold(veiled.clone(), |text, hidden| text.replace(&*hidden.shown, ""));
+    // Such as a part of it, which is not found as a whole.
+    if hidden.iter().any(|hidden| hidden.is_told_by(&shown)) {
+        let names: Vec<String> =
+            hidden.iter().map(|hidden| format!("`{}`", hidden.shown)).collect();
+        return format!(
+            "what {} stands for cannot be used here: see what it holds",
+            names.join(" and ")
+        );
+    }
+    veiled
+}
+
+/// Whatever the case of the letters. Short values count where they stand alone.
+fn replace(text: &str, value: &str, shown: &str) -> String {
+    let (lower, value) = (text.to_ascii_lowercase(), value.to_ascii_lowercase());
+    let joins = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    let (mut out, mut from) = (String::with_capacity(text.len()), 0);
+    for (at, found) in lower.match_indices(&value).filter(|(_, found)| !found.is_empty()) {
+        let end = at + found.len();
+        let before = lower.get(..at).and_then(|before| before.chars().next_back());
+        let after = lower.get(end..).and_then(|after| after.chars().next());
+        if found.len() < DISTINCT && (joins(before) || joins(after)) {
+            continue;
+        }
+        out += text.get(from..at).unwrap_or_default();
+        out += shown;
+        from = end;
+    }
+    out + text.get(from..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_message_tells_what_a_variable_holds() {
+        let hidden = |value: &str| [Hidden::new(value, "${X}")];
+        for (value, message, shown) in [
+            ("abc", "`abc` is not a number", "`${X}` is not a number"),
+            ("Secret", "`http://secret/SECRET`", "`http://${X}/${X}`"),
+            ("1", "`1` is out of range: write 10 to 21", "`${X}` is out of range: write 10 to 21"),
+            ("a\nb", "`a\\nb` is not a name", "`${X}` is not a name"),
+            (
+                "/secret",
+                "write it as `secret`",
+                "what `${X}` stands for cannot be used here: see what it holds",
+            ),
+        ] {
+            assert_eq!(veil(message, &hidden(value)), shown);
+        }
+    }
+}
