@@ -7,8 +7,12 @@ use super::time::Time;
 /// A cause is told again after so long, in seconds.
 const AGAIN: u64 = 60;
 
-/// Causes that are told of an endpoint in that time.
-const CAUSES: usize = 4;
+/// Causes that are remembered of an endpoint: more than there are addresses of a name that fail
+/// each in another way.
+const CAUSES: usize = 16;
+
+/// The last cause, when nobody knows any more which it was.
+const FORGOTTEN: u32 = u32::MAX;
 
 /// Whether and why an endpoint cannot be reached. Written by all workers.
 #[derive(Debug, Default)]
@@ -23,28 +27,37 @@ pub struct Outage {
 
 impl Outage {
     /// Notes that an attempt has failed for `cause`, a hash. Whether that is to be told: the first
-    /// time, and when the cause is another, but a few times a minute at most.
+    /// time, and when the cause is another, but each once a minute at most.
     pub fn begin(&self, cause: u32, now: Time) -> bool {
-        let cause = cause.max(1);
+        let cause = cause.clamp(1, FORGOTTEN - 1);
         self.lasts.store(1, Relaxed);
         if self.told.load(Relaxed) == cause {
             return false;
         }
         let second = now.as_secs().saturating_add(1) & u64::from(u32::MAX);
-        let recent = |entry: u64| entry != 0 && second < (entry & u64::from(u32::MAX)) + AGAIN;
+        let told_at = |entry: u64| entry & u64::from(u32::MAX);
+        let recent = |entry: u64| entry != 0 && second < told_at(entry) + AGAIN;
         let entries = self.causes.each_ref().map(|entry| entry.load(Relaxed));
         let same = entries.iter().position(|entry| entry >> 32 == u64::from(cause));
-        let free = || entries.iter().position(|entry| !recent(*entry));
-        let Some(at) = same.or_else(free) else { return false };
-        let before = entries[at % CAUSES];
+        if same.is_some_and(|at| recent(entries[at % CAUSES])) {
+            return false;
+        }
+        // A new one is never held back: the oldest makes way.
+        let oldest = || (0..CAUSES).min_by_key(|at| told_at(entries[at % CAUSES]));
+        let at = same.or_else(oldest).unwrap_or_default() % CAUSES;
         let entry = u64::from(cause) << 32 | second;
         // Of several workers one tells it.
-        let swap = || self.causes[at % CAUSES].compare_exchange(before, entry, Relaxed, Relaxed);
-        let tell = !recent(before) && swap().is_ok();
+        let tell = self.causes[at].compare_exchange(entries[at], entry, Relaxed, Relaxed).is_ok();
         if tell {
             self.told.store(cause, Relaxed);
         }
         tell
+    }
+
+    /// Forgets which causes were told: with other settings, the same one is news.
+    pub fn forget(&self) {
+        let _ = self.told.fetch_update(Relaxed, Relaxed, |told| (told != 0).then_some(FORGOTTEN));
+        self.causes.iter().for_each(|entry| entry.store(0, Relaxed));
     }
 
     /// Notes that a connection could be made; whether that is news.
@@ -93,7 +106,28 @@ mod tests {
         let two = told(2);
         assert!((10..=20).contains(&two), "{two} lines in ten minutes");
         outage.end();
-        let many = told(100);
-        assert!((4..=40).contains(&many), "{many} lines in ten minutes");
+        let many = told(16);
+        assert!((80..=160).contains(&many), "{many} lines in ten minutes");
+    }
+
+    #[test]
+    fn a_new_cause_is_news_however_many_there_were() {
+        let outage = Outage::default();
+        for cause in 1..=100 {
+            assert!(outage.begin(cause, Time::from_millis(u64::from(cause) * 100)), "{cause}");
+            assert!(!outage.begin(cause, Time::from_millis(u64::from(cause) * 100)), "{cause}");
+        }
+    }
+
+    #[test]
+    fn what_was_forgotten_is_news_and_so_is_the_end() {
+        let outage = Outage::default();
+        outage.forget();
+        assert!(!outage.end(), "there was no outage");
+        assert!(outage.begin(7, Time::ZERO) && !outage.begin(7, Time::ZERO));
+        outage.forget();
+        assert!(outage.lasts() && outage.begin(7, Time::ZERO));
+        outage.forget();
+        assert!(outage.end());
     }
 }

@@ -45,10 +45,15 @@ impl Observer for Upstream {
     }
 }
 
-/// What tells causes apart: the text without its numbers, which are ports and times.
+/// What tells causes apart: the text without numbers that stand alone, which are times.
 fn cause(error: &ConnectError) -> u32 {
-    let text: String = error.to_string().chars().filter(|c| !c.is_ascii_digit()).collect();
-    stable_hash(text.as_bytes(), 0) as u32 // a half of it is enough
+    let text = error.to_string();
+    let is_number = |word: &&str| {
+        let digits = word.trim_matches(|c: char| c.is_ascii_punctuation());
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let words: Vec<_> = text.split(' ').filter(|word| !is_number(word)).collect();
+    stable_hash(words.join(" ").as_bytes(), 0) as u32 // a half of it is enough
 }
 
 /// The label of the reason.
@@ -80,5 +85,24 @@ pub fn reason(why: net::Closed) -> Closed {
             Fault::EmptyData => Closed::EmptyData,
             Fault::Overhead => Closed::Overhead,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_differ_in_all_but_times() {
+        let tls = |text: &str| cause(&ConnectError::Tls(std::io::Error::other(text)));
+        let name = |name: &str| tls(&format!("certificate not valid for name \"{name}\""));
+        assert_ne!(name("wrong0.example"), name("wrong4.example"));
+        assert_ne!(name("10.0.0.1"), name("10.0.0.2"));
+        let expired = |at: u32, since: u32| {
+            tls(&format!(
+                "expired: verification time {at} (UNIX), not valid after 9 ({since} seconds ago)"
+            ))
+        };
+        assert_eq!(expired(1_795_860_000, 86), expired(1_795_860_001, 87));
     }
 }

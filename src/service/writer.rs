@@ -213,7 +213,11 @@ impl Writer {
         let Ok(gone_over) = commit.await else { return };
         let before = Arc::clone(&self.overridden);
         self.outlet.publish(&snapshot);
+        let connects_otherwise = desired.spec.upstream != self.desired.spec.upstream;
         self.go_over(desired, &snapshot);
+        if connects_otherwise {
+            self.desired.backends.iter().for_each(|backend| backend.endpoint.outage().forget());
+        }
         let (service, generation) = (&self.desired.spec.name, self.generation);
         tracing::info!(service, revision = self.desired.revision, generation, "reconfigured");
         Covered::between(&before, &self.overridden).log(service);
