@@ -1,5 +1,6 @@
 //! Going over to another configuration while everything runs.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use super::{Gateway, StartError};
 use crate::config::{ControlPlan, LogPlan, MetricsPlan, Plan, Report};
 use crate::model::listed;
 use crate::model::route::RouteChanges;
-use crate::service::{Environment, Registry, Service, Staged};
+use crate::service::{Environment, Registry, Routing, Service, Staged};
 
 /// What is decided at the start, and not again before the next one.
 #[derive(Clone, Debug)]
@@ -118,6 +119,7 @@ impl Gateway {
         let number = routing.configuration;
         tracing::info!(listeners, services, routes, number, "configuration reloaded");
         let configured = Arc::clone(routing.splits.configured());
+        log_services(&before, &routing);
         log_routes(&configured.changes_since(before.splits.configured()));
         Ok(())
     }
@@ -129,6 +131,34 @@ fn complain(errors: &[String]) {
     }
     let errors = errors.len();
     tracing::error!(errors, "the configuration was not reloaded: what was in effect still is");
+}
+
+/// Says which services came and went, and what operators wanted of those: it ends with them.
+fn log_services(before: &Routing, after: &Routing) {
+    let names = |routing: &Routing| -> HashSet<String> {
+        routing.services.iter().map(|service| service.name().into()).collect()
+    };
+    let (old, new) = (names(before), names(after));
+    for (what, names) in [("added", new.difference(&old)), ("removed", old.difference(&new))] {
+        let names: Vec<_> = names.cloned().collect();
+        let count = names.len();
+        if count > 0 {
+            tracing::info!(count, services = listed(names), "services {what}");
+        }
+    }
+    for service in before.services.iter().filter(|service| !new.contains(service.name())) {
+        let (service, ended) = (service.name(), Arc::clone(&service.view().overrides));
+        if !ended.is_empty() {
+            let overrides = listed(ended.iter().map(|one| one.to_string()).collect());
+            let count = ended.len();
+            tracing::warn!(
+                service,
+                count,
+                overrides,
+                "what operators wanted has ended: the configuration has this service no more",
+            );
+        }
+    }
 }
 
 /// Says which routes are not what they were.

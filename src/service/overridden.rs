@@ -103,7 +103,6 @@ impl Overridden {
 impl Display for Overridden {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Overridden { kind, backend, configured, wanted, stamp } = self;
-        let wanted = wanted.iter();
         match kind {
             OverrideKind::Weight => write!(f, "{backend} has")?,
             OverrideKind::Drain => write!(f, "{backend} is drained")?,
@@ -111,8 +110,11 @@ impl Display for Overridden {
             OverrideKind::Remove => write!(f, "{backend} is removed")?,
             OverrideKind::Policy => f.write_str("the service has")?,
         }
-        wanted.clone().try_for_each(|wanted| write!(f, " {wanted}"))?;
+        wanted.iter().try_for_each(|wanted| write!(f, " {wanted}"))?;
         match configured {
+            Some(_) if configured == wanted => {
+                f.write_str(", as the configuration says too: `ctl reset` is safe")?;
+            }
             Some(configured) => write!(f, ", configured is {configured}")?,
             None => f.write_str(", configured is nothing")?,
         }

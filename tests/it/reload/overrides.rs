@@ -141,3 +141,32 @@ async fn a_split_is_in_effect_when_it_was_answered_and_after_a_reload() {
         assert_eq!(client::backend(&answer), a.address, "operators have said 1 to 0");
     }
 }
+
+#[tokio::test]
+async fn what_was_wanted_of_a_service_that_goes_has_ended_and_the_log_says_so() {
+    let [a, b] = [Backend::start().await, Backend::start().await];
+    let yaml = weighted(&[(&a, 5)]);
+    let gateway = Process::start(&yaml).await;
+    let mut control = Control::connect(gateway.control).await;
+    control.set_weights(&[(a.address, 80)]).await;
+    gateway.configure(&yaml.replace("weight: 5", "weight: 80"));
+    gateway.hang_up();
+    let same = |line: &serde_json::Value| {
+        let told = line["overrides"].as_str().unwrap_or_default();
+        told.contains("has weight 80, as the configuration says too")
+    };
+    gateway.said(same).await;
+    let other = weighted(&[(&b, 1)]).replace("echo", "carts");
+    gateway.configure(&other);
+    gateway.hang_up();
+    let ended = |line: &serde_json::Value| {
+        line["message"].as_str().is_some_and(|text| text.contains("this service no more"))
+    };
+    let line = gateway.said(ended).await;
+    assert_eq!((&line["service"], &line["count"]), (&"echo".into(), &1.into()));
+    assert!(line["overrides"].as_str().unwrap().contains("has weight 80"), "{line}");
+    for (message, service) in [("services added", "`carts`"), ("services removed", "`echo`")] {
+        let line = gateway.said(|line| line["message"] == message).await;
+        assert_eq!(line["services"], service);
+    }
+}
