@@ -11,6 +11,7 @@ use super::ConfigFile;
 use super::print::{complain, show};
 use crate::config::{self, Plan, Report};
 use crate::net::ListenerSpec;
+use crate::telemetry::log::{Filter, from_environment};
 
 /// Which configuration, and for whom.
 #[derive(Debug, clap::Args)]
@@ -56,11 +57,18 @@ pub fn run(args: &Args) -> ExitCode {
         true => config::load_from(stdin().lock(), name, Path::new("")),
         false => config::load(name),
     };
+    // `serve` would not start with it either. The document is about the file alone.
+    let filter = loaded.as_ref().ok().map(|plan| from_environment(&Filter::from(plan.log.level)));
+    let wrong = filter.and_then(Result::err);
+    if let Some(error) = &wrong {
+        complain(&format!("error: {error}\n"));
+    }
     if args.output == Output::Json {
         let shown = show(&json::document(name, &loaded));
-        return if loaded.is_ok() { shown } else { ExitCode::FAILURE };
+        return if loaded.is_ok() && wrong.is_none() { shown } else { ExitCode::FAILURE };
     }
     match loaded {
+        Ok(_) if wrong.is_some() => ExitCode::FAILURE,
         Ok(plan) => show(&summary(name, &plan)),
         Err(report) => {
             complain(&format!("{}{}", report.pretty(), verdict(name, &report)));

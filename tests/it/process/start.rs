@@ -67,6 +67,12 @@ fn a_level_that_is_none_is_an_error_and_no_silence() {
             assert!(!text.contains('\u{1b}'), "{text}");
         }
     }
+    let (_folder, path) = file(&format!("{ADDRESS}{REST}"));
+    for output in ["text", "json"] {
+        let checked = run(&["check", "--output", output, &path], Some("inof"));
+        let said = String::from_utf8(checked.stderr).unwrap();
+        assert!(!checked.status.success() && said.contains("did you mean `info`?"), "{said}");
+    }
     for level in ["inof", "trace", "loud"] {
         let text = lines(&format!("log: {{ level: {level} }}\n{ADDRESS}{REST}"), None).join("\n");
         assert!(text.contains(&format!("`{level}`")) && text.contains("debug"), "{text}");
