@@ -30,7 +30,7 @@ impl RequestLine {
             Box::new(Parts {
                 method: text(head.get(Name::Method).unwrap_or_default()),
                 host: text(fields::authority(head)),
-                path: text(head.get(Name::Path).unwrap_or_default()),
+                path: text(without_query(head.get(Name::Path).unwrap_or_default())),
             })
         }))
     }
@@ -56,5 +56,21 @@ impl RequestLine {
             seconds = took.as_secs_f64(),
             "request"
         );
+    }
+}
+
+/// Queries bear secrets.
+fn without_query(path: &[u8]) -> &[u8] {
+    path.split(|byte| *byte == b'?').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_query;
+
+    #[test]
+    fn queries_are_left_out() {
+        assert_eq!(without_query(b"/nosuch?token=secret?x"), b"/nosuch");
+        assert_eq!((without_query(b"/a/b"), without_query(b"")), (&b"/a/b"[..], &b""[..]));
     }
 }
