@@ -2,6 +2,7 @@
 //!
 //! It speaks to the services' writers alone and knows nothing of the data path.
 
+mod activity;
 mod audit;
 mod convert;
 mod explain;

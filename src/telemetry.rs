@@ -31,6 +31,7 @@ pub use encoding::{Encoding, Format};
 pub use export::{BackendSample, CounterId, Exporter, ServiceCounter, ServiceSample, Source};
 pub use health::Health;
 pub use http::Readiness;
+pub use places::{Activity, Places};
 pub use refused::{RefusedConnections, RefusedSample};
 pub use reloads::{ReloadSample, Reloads};
 pub use server::Server;

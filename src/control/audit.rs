@@ -18,8 +18,8 @@ const MAX_REASON: usize = 256;
 /// Who asks: the address, and then what nobody has verified.
 pub(super) fn who<T>(request: &Request<T>) -> Author {
     let peer = match request.extensions().get() {
-        Some(Caller(Some(address))) => address.to_string(),
-        Some(Caller(None)) => Peer::Unix.to_string(),
+        Some(Caller { address: Some(address), .. }) => address.to_string(),
+        Some(Caller { address: None, .. }) => Peer::Unix.to_string(),
         None => "unknown peer".to_owned(),
     };
     let said = |key: &str, most: usize| {

@@ -1,6 +1,5 @@
 //! Bounds on the connections to the control API.
 
-use std::collections::VecDeque;
 use std::future::Future as _;
 use std::io;
 use std::net::SocketAddr;
@@ -17,24 +16,21 @@ use tonic::transport::server::Connected;
 
 use crate::clock::{Clock, Seldom};
 use crate::model::{Refusal, Refusals};
+use crate::telemetry::{Activity, Places};
 
 /// Time to send the connection preface; from then on HTTP/2 pings find the silent.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 const PREFACE_BYTES: usize = 24;
 /// Rest after a failed accept, which would fail again at once when there are no descriptors left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// How often it is said that connections are refused.
+/// How often it is said that connections cannot be accepted, or make room for others.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Accepts connections. One that comes when all places are taken gets that of the oldest which has
-/// not said a word yet; where there is none, it is closed at once.
+/// Accepts connections. One that comes when all places are taken gets that of who has the least to
+/// do: who has asked for nothing yet, is idle, watches, waits for an answer, in this order.
 pub(super) struct Limited<C> {
     clients: C,
-    places: usize,
-    /// Held by every connection too, which counts them.
-    taken: Arc<()>,
-    /// Ends connections that have not said a word.
-    silent: VecDeque<oneshot::Sender<()>>,
+    places: Places<oneshot::Sender<()>>,
     refusals: Arc<Refusals>,
     backoff: Option<Pin<Box<Sleep>>>,
     seldom: Seldom,
@@ -51,8 +47,12 @@ pub trait Clients<S>: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin
 impl<S, C: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin> Clients<S> for C {}
 
 /// Who made a connection; none is somebody at a Unix socket.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Caller(pub Option<SocketAddr>);
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub address: Option<SocketAddr>,
+    /// What is done on the connection.
+    pub activity: Arc<Activity>,
+}
 
 impl<C> Limited<C> {
     pub(super) fn new(
@@ -63,33 +63,25 @@ impl<C> Limited<C> {
     ) -> Limited<C> {
         Limited {
             clients,
-            places,
-            taken: Arc::default(),
-            silent: VecDeque::new(),
+            places: Places::new(places),
             refusals,
             backoff: None,
             seldom: Seldom::every(WARN_INTERVAL, clock),
         }
     }
 
-    /// Whether there is room for one more, or room was made.
-    fn has_room(&mut self) -> bool {
-        self.silent.retain(|silent| !silent.is_closed());
-        if Arc::strong_count(&self.taken) <= self.places {
-            return true;
-        }
-        let Some(oldest) = self.silent.pop_front() else { return false };
-        self.refusals.count(Refusal::Evicted);
-        let _ = oldest.send(()); // one that has just gone has made room too
-        true
-    }
-
-    fn seat<S>(&mut self, stream: S, caller: Caller) -> Connection<S> {
+    fn seat<S>(&mut self, stream: S, address: Option<SocketAddr>) -> Connection<S> {
         let (end, ended) = oneshot::channel();
-        self.silent.push_back(end);
-        let deadline = Box::pin(sleep(PREFACE_TIMEOUT));
-        let preface = Some(Preface { missing: PREFACE_BYTES, deadline, ended });
-        Connection { stream, caller, preface, _place: Arc::clone(&self.taken) }
+        let caller = Caller { address, activity: Arc::default() };
+        if self.places.take(Arc::clone(&caller.activity), end) {
+            self.refusals.count(Refusal::Evicted);
+            if self.seldom.is_due() {
+                tracing::warn!("control API: all places are taken: who does least makes room");
+            }
+        }
+        let preface =
+            Preface { missing: PREFACE_BYTES, deadline: Box::pin(sleep(PREFACE_TIMEOUT)) };
+        Connection { stream, caller, preface: Some(preface), ended: Some(ended) }
     }
 }
 
@@ -106,15 +98,8 @@ impl<S, C: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin> Stream fo
                 return Poll::Ready(None);
             };
             match client {
-                Ok((stream, address)) if self.has_room() => {
-                    return Poll::Ready(Some(Ok(self.seat(stream, Caller(address)))));
-                }
-                Ok(_) => {
-                    self.refusals.count(Refusal::MaxConnections);
-                    if self.seldom.is_due() {
-                        let places = self.places;
-                        tracing::warn!(places, "control API: connections refused, too many");
-                    }
+                Ok((stream, address)) => {
+                    return Poll::Ready(Some(Ok(self.seat(stream, address))));
                 }
                 Err(error) => {
                     self.refusals.count(Refusal::AcceptFailed);
@@ -128,25 +113,26 @@ impl<S, C: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin> Stream fo
     }
 }
 
-/// A connection that gives its place back when it closes, and fails when its client stays silent.
+/// A connection that has a place. It fails when its client stays silent, or loses the place.
 pub(super) struct Connection<S> {
     stream: S,
     caller: Caller,
     preface: Option<Preface>,
-    _place: Arc<()>,
+    /// Told when the place is another's; dropped, it gives the place back.
+    ended: Option<oneshot::Receiver<()>>,
 }
 
 struct Preface {
     missing: usize,
     deadline: Pin<Box<Sleep>>,
-    ended: oneshot::Receiver<()>,
 }
 
-impl Preface {
-    /// Whether it has been waited for long enough.
-    fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
-        let ended = matches!(Pin::new(&mut self.ended).poll(cx), Poll::Ready(Ok(())));
-        self.deadline.as_mut().poll(cx).is_ready() || ended
+impl<S> Connection<S> {
+    fn has_lost_its_place(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(ended) = &mut self.ended else { return false };
+        let Poll::Ready(told) = Pin::new(ended).poll(cx) else { return false };
+        self.ended = None; // nobody gives places any more once the server goes down
+        told.is_ok()
     }
 }
 
@@ -154,7 +140,7 @@ impl<S> Connected for Connection<S> {
     type ConnectInfo = Caller;
 
     fn connect_info(&self) -> Caller {
-        self.caller
+        self.caller.clone()
     }
 }
 
@@ -170,9 +156,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
             preface.missing = preface.missing.saturating_sub(buf.filled().len() - before);
             if preface.missing == 0 {
                 self.preface = None;
-            } else if polled.is_pending() && preface.is_overdue(cx) {
+            } else if polled.is_pending() && preface.deadline.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
+        }
+        if polled.is_pending() && self.has_lost_its_place(cx) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         polled
     }

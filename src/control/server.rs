@@ -9,6 +9,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 use tower::limit::GlobalConcurrencyLimitLayer;
 
+use super::activity::NoteCalls;
 use super::limit::{Clients, Limited, Socket};
 use super::proto::FILE_DESCRIPTOR_SET;
 use super::proto::control_server::ControlServer;
@@ -48,7 +49,7 @@ pub struct Server {
     pub registry: Arc<Registry>,
     /// Answers `grpc.health.v1` beside it.
     pub health: HealthServer<HealthService>,
-    /// Connections at a time.
+    /// Connections at a time. One more takes the place of who has the least to do.
     pub places: usize,
     /// Where refused connections are counted.
     pub refusals: Arc<Refusals>,
@@ -82,6 +83,7 @@ impl Server {
             .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
             .timeout(CALL_TIMEOUT)
             .load_shed(true)
+            .layer(NoteCalls)
             .layer(GlobalConcurrencyLimitLayer::new(MAX_CALLS))
             .add_service(ControlServer::new(Control::new(registry, stopped)))
             .add_service(health)

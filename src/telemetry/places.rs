@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 /// What a connection is doing.
@@ -13,10 +14,24 @@ pub struct Activity {
     asked: AtomicBool,
     may_stay: AtomicBool,
     answering: AtomicUsize,
+    streaming: AtomicUsize,
 }
 
 /// A request that is being answered, for as long as this lasts.
+#[derive(Debug)]
 pub struct Answering(Arc<Activity>);
+
+/// An answer that has begun and may go on for long, for as long as this lasts.
+#[derive(Debug)]
+pub struct Streaming(Arc<Activity>);
+
+impl Answering {
+    /// The answer has begun.
+    pub fn stream(self) -> Streaming {
+        self.0.streaming.fetch_add(1, Relaxed);
+        Streaming(Arc::clone(&self.0))
+    }
+}
 
 impl Activity {
     /// Notes that a request has come, on a connection that may stay after it or not.
@@ -39,9 +54,10 @@ impl Activity {
 
     /// The less, the sooner its place is given away.
     fn rank(&self) -> usize {
-        match self.answering.load(Relaxed) {
-            0 => usize::from(self.has_asked()),
-            _ => 2,
+        match (self.answering.load(Relaxed), self.streaming.load(Relaxed)) {
+            (0, 0) => usize::from(self.has_asked()),
+            (0, _) => 2,
+            _ => 3,
         }
     }
 }
@@ -52,36 +68,71 @@ impl Drop for Answering {
     }
 }
 
-/// The connections that are there, the oldest first.
-#[derive(Debug)]
-pub struct Places {
-    most: usize,
-    taken: VecDeque<(Arc<Activity>, AbortHandle)>,
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.0.streaming.fetch_sub(1, Relaxed);
+    }
 }
 
-impl Places {
+/// What ends a connection.
+pub trait End {
+    /// Whether it has ended already.
+    fn is_over(&self) -> bool;
+
+    /// Ends it.
+    fn end(self);
+}
+
+impl End for AbortHandle {
+    fn is_over(&self) -> bool {
+        self.is_finished()
+    }
+
+    fn end(self) {
+        self.abort();
+    }
+}
+
+impl End for oneshot::Sender<()> {
+    fn is_over(&self) -> bool {
+        self.is_closed()
+    }
+
+    fn end(self) {
+        let _ = self.send(()); // one that has just gone has made room too
+    }
+}
+
+/// The connections that are there, the oldest first.
+#[derive(Debug)]
+pub struct Places<E> {
+    most: usize,
+    taken: VecDeque<(Arc<Activity>, E)>,
+}
+
+impl<E: End> Places<E> {
     /// Room for so many.
-    pub fn new(most: usize) -> Places {
+    pub fn new(most: usize) -> Places<E> {
         Places { most, taken: VecDeque::new() }
     }
 
     /// Gives a place to a connection; says whether another one had to go for it.
-    pub fn take(&mut self, activity: Arc<Activity>, task: AbortHandle) -> bool {
-        self.taken.retain(|(_, task)| !task.is_finished());
+    pub fn take(&mut self, activity: Arc<Activity>, connection: E) -> bool {
+        self.taken.retain(|(_, connection)| !connection.is_over());
         let full = self.taken.len() >= self.most;
         if full {
             self.give_away();
         }
-        self.taken.push_back((activity, task));
+        self.taken.push_back((activity, connection));
         full
     }
 
     fn give_away(&mut self) {
         let ranks = self.taken.iter().map(|(activity, _)| activity.rank()).enumerate();
         if let Some((index, _)) = ranks.min_by_key(|(_, rank)| *rank)
-            && let Some((_, task)) = self.taken.remove(index)
+            && let Some((_, connection)) = self.taken.remove(index)
         {
-            task.abort();
+            connection.end();
         }
     }
 }
@@ -93,8 +144,8 @@ mod tests {
     #[tokio::test]
     async fn who_does_nothing_goes_first_and_of_these_the_oldest() {
         let mut places = Places::new(3);
-        let activities: [Arc<Activity>; 6] = std::array::from_fn(|_| Arc::default());
-        let tasks: [_; 6] = std::array::from_fn(|_| tokio::spawn(std::future::pending::<()>()));
+        let activities: [Arc<Activity>; 8] = std::array::from_fn(|_| Arc::default());
+        let tasks: [_; 8] = std::array::from_fn(|_| tokio::spawn(std::future::pending::<()>()));
         let _answering = activities[0].begin(true);
         drop(activities[1].begin(true));
         let ended = async |number: usize| {
@@ -112,6 +163,13 @@ mod tests {
         drop(activities[4].begin(true));
         assert!(take(5));
         assert!(ended(1).await, "the older of two that have been answered");
+        let watching = activities[5].begin(true).stream();
+        assert!(take(6));
+        assert!(ended(4).await);
+        let _asking = activities[6].begin(true);
+        assert!(take(7));
+        assert!(ended(5).await, "watching is less than being asked");
+        drop(watching);
         assert!(!ended(0).await);
     }
 }

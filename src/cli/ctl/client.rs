@@ -130,7 +130,10 @@ pub(super) struct States {
 
 impl States {
     pub(super) async fn next(&mut self) -> Result<Option<proto::Service>, Error> {
-        self.stream.message().await.map_err(|status| refused(&self.control, &status))
+        self.stream.message().await.map_err(|status| match std::error::Error::source(&status) {
+            Some(broken) => Error::Lost { control: self.control.clone(), reason: root(broken) },
+            None => refused(&self.control, &status),
+        })
     }
 }
 

@@ -49,6 +49,18 @@ pub enum Error {
         /// What it did.
         reason: String,
     },
+    /// The connection broke while something was watched.
+    #[error(
+        "the connection to {control} broke: {reason}\n\
+         The gateway has ended, or all places of its control API were taken and another connection \
+         needed this one: `evicted` in equipoise_connections_refused_total counts these."
+    )]
+    Lost {
+        /// The address that was asked.
+        control: String,
+        /// How it broke.
+        reason: String,
+    },
     /// The gateway said no.
     #[error("{message} ({})", .code.name())]
     Refused {
@@ -96,9 +108,10 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Error::Address(_) | Error::Twice(_) => Kind::Usage,
-            Error::Connect { .. } | Error::Timeout { .. } | Error::Stranger { .. } => {
-                Kind::Unreachable
-            }
+            Error::Connect { .. }
+            | Error::Timeout { .. }
+            | Error::Stranger { .. }
+            | Error::Lost { .. } => Kind::Unreachable,
             Error::Refused { code: GrpcCode::NotFound, .. } => Kind::NotFound,
             Error::Refused { code: GrpcCode::DeadlineExceeded | GrpcCode::Unavailable, .. } => {
                 Kind::Unreachable

@@ -11,6 +11,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_reflection::pb::{v1, v1alpha};
 
 use super::*;
+use crate::support::frames::{Frames, SETTINGS};
 
 const CONTROL: &str = "equipoise.control.v1.Control";
 
@@ -60,6 +61,45 @@ async fn silent_connections_keep_nobody_out() {
     let _ = silent[0].read_to_end(&mut answer).await; // the oldest had to go
     let evicted = gateway.refusals.totals()[Refusal::Evicted as usize];
     assert!(evicted >= 2 * PLACES as u64, "{evicted}");
+}
+
+#[tokio::test]
+async fn idle_connections_and_watches_keep_nobody_out() {
+    let gateway = Gateway::start().await;
+    let request = || proto::WatchServiceRequest {
+        service: "orders".into(),
+        interval: None,
+        since_revision: None,
+    };
+    let mut watches = Vec::new();
+    for _ in 0..PLACES - 1 {
+        let watched = gateway.client().await.watch_service(request()).await.unwrap();
+        watches.push(watched.into_inner());
+    }
+    // They have opened a connection of HTTP/2, and ask for nothing.
+    let address = gateway.address.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..3 * PLACES {
+        idle.push(Frames::connect(address, &[]).await);
+        idle.last_mut().unwrap().find(|frame| frame.kind == SETTINGS).await;
+    }
+    let mut client = gateway.client().await;
+    client.list_services(proto::ListServicesRequest {}).await.unwrap();
+    for watched in &mut watches {
+        watched.message().await.unwrap().unwrap();
+    }
+    let evicted = || gateway.refusals.totals()[Refusal::Evicted as usize];
+    assert!(evicted() >= 2 * PLACES as u64, "{}", evicted());
+
+    // Watches everywhere: the oldest has to go.
+    drop((client, idle));
+    for _ in 0..2 * PLACES {
+        let watched = gateway.client().await.watch_service(request()).await.unwrap();
+        watches.push(watched.into_inner());
+    }
+    gateway.client().await.list_services(proto::ListServicesRequest {}).await.unwrap();
+    while watches[0].message().await.is_ok() {}
+    watches.last_mut().unwrap().message().await.unwrap().unwrap();
 }
 
 #[tokio::test]
