@@ -14,6 +14,7 @@ mod handle;
 mod history;
 mod membership;
 mod methods;
+mod next;
 mod observed;
 mod outlet;
 mod overridden;

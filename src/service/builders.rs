@@ -1,4 +1,4 @@
-//! Where pickers are built: away from the thread that answers people.
+//! Where what takes long is built, pickers above all: away from the thread that answers people.
 
 use std::sync::Arc;
 

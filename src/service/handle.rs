@@ -6,12 +6,13 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::change::{Change, ChangeError, Conditions};
+use super::next::Asked;
 use super::outlet::Outlet;
 use super::past::Retention;
 use super::routing::Published;
 use super::staged::{Staged, Staging};
 use super::view::ServiceView;
-use super::writer::{Asked, Command, Writer};
+use super::writer::{Command, Writer};
 use super::{
     Author, CountSettings, Environment, MethodTable, Rejections, ServiceConfig, ServiceCounts,
     Snapshot,

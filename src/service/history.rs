@@ -24,8 +24,33 @@ pub(super) struct History {
 #[derive(Debug)]
 struct Baseline {
     revision: u64,
-    /// By endpoint and code, in the order of endpoints; only what had occurred.
-    counts: Arc<[(EndpointId, Code, u64)]>,
+    counts: Counts,
+}
+
+/// What endpoints had counted: by endpoint and code, in the order of endpoints; only what had occurred.
+#[derive(Clone, Debug)]
+pub(super) struct Counts(Arc<[(EndpointId, Code, u64)]>);
+
+impl Counts {
+    /// What these have counted until now.
+    pub(super) fn of(endpoints: &[Arc<Endpoint>]) -> Counts {
+        let mut endpoints: Vec<&Arc<Endpoint>> = endpoints.iter().collect();
+        endpoints.sort_unstable_by_key(|endpoint| endpoint.id());
+        let mut counts = Vec::new();
+        for endpoint in endpoints {
+            let codes = endpoint.codes();
+            counts.extend(codes.codes().map(|(_, code, count)| (endpoint.id(), code, count)));
+        }
+        Counts(counts.into())
+    }
+
+    /// What an endpoint had counted; one that came later had counted nothing.
+    fn count(&self, endpoint: EndpointId, code: Code) -> u64 {
+        let first = self.0.partition_point(|(other, ..)| *other < endpoint);
+        let its = self.0.iter().skip(first).take_while(|(other, ..)| *other == endpoint);
+        let mut found = its.filter(|(_, other, _)| *other == code);
+        found.next().map_or(0, |(.., count)| *count)
+    }
 }
 
 /// How a backend's requests ended since a revision began, or since the backend did.
@@ -40,21 +65,10 @@ pub struct Since {
 }
 
 impl History {
-    /// Remembers what the endpoints have counted until these revisions begin, all at once.
-    pub(super) fn begin(&mut self, revisions: RangeInclusive<u64>, endpoints: &[Arc<Endpoint>]) {
-        if revisions.is_empty() {
-            return;
-        }
-        let mut endpoints: Vec<&Arc<Endpoint>> = endpoints.iter().collect();
-        endpoints.sort_unstable_by_key(|endpoint| endpoint.id());
-        let mut counts = Vec::new();
-        for endpoint in endpoints {
-            let codes = endpoint.codes();
-            counts.extend(codes.codes().map(|(_, code, count)| (endpoint.id(), code, count)));
-        }
-        let counts: Arc<[_]> = counts.into();
+    /// Remembers what had been counted until these revisions begin, all at once.
+    pub(super) fn begin(&mut self, revisions: RangeInclusive<u64>, counts: &Counts) {
         for revision in revisions {
-            let baseline = Baseline { revision, counts: Arc::clone(&counts) };
+            let baseline = Baseline { revision, counts: counts.clone() };
             self.baselines.push_back(Arc::new(baseline));
             while self.is_too_much() {
                 self.baselines.pop_front();
@@ -63,7 +77,7 @@ impl History {
     }
 
     fn is_too_much(&self) -> bool {
-        let counts: usize = self.baselines.iter().map(|baseline| baseline.counts.len()).sum();
+        let counts: usize = self.baselines.iter().map(|baseline| baseline.counts.0.len()).sum();
         let most = if counts > MAX_COUNTS { 1 } else { MAX_REVISIONS };
         self.baselines.len() > most
     }
@@ -79,7 +93,7 @@ impl History {
         let baseline = self.baselines.iter().find(|baseline| baseline.revision == revision)?;
         let mut since = Since::default();
         for (protocol, code, count) in backend.endpoint.codes().codes() {
-            let count = count.saturating_sub(baseline.count(backend.endpoint.id(), code));
+            let count = count.saturating_sub(baseline.counts.count(backend.endpoint.id(), code));
             if count > 0 {
                 since.requests += count;
                 since.failures += if code.class() == Class::Failure { count } else { 0 };
@@ -87,16 +101,6 @@ impl History {
             }
         }
         Some(since)
-    }
-}
-
-impl Baseline {
-    /// What an endpoint had counted; one that came later had counted nothing.
-    fn count(&self, endpoint: EndpointId, code: Code) -> u64 {
-        let first = self.counts.partition_point(|(other, ..)| *other < endpoint);
-        let its = self.counts.iter().skip(first).take_while(|(other, ..)| *other == endpoint);
-        let mut found = its.filter(|(_, other, _)| *other == code);
-        found.next().map_or(0, |(.., count)| *count)
     }
 }
 
@@ -123,7 +127,7 @@ mod tests {
 
     fn begin(history: &mut History, revision: u64, backends: &[&BackendView]) {
         let endpoints: Vec<_> = backends.iter().map(|b| Arc::clone(&b.endpoint)).collect();
-        history.begin(revision..=revision, &endpoints);
+        history.begin(revision..=revision, &Counts::of(&endpoints));
     }
 
     #[test]
@@ -166,7 +170,8 @@ mod tests {
         // As many endpoints as a service may have, all of which have counted some codes.
         (100..112).for_each(|status| end(&one, Code::Http(status), 1));
         let many = |history: &mut History, revision| {
-            history.begin(revision..=revision, &vec![Arc::clone(&one.endpoint); 10_000]);
+            let counts = Counts::of(&vec![Arc::clone(&one.endpoint); 10_000]);
+            history.begin(revision..=revision, &counts);
         };
         (41..=50).for_each(|revision| many(&mut history, revision));
         assert_eq!(history.kept(), 49..=50, "130,000 counts each");

@@ -1,9 +1,9 @@
 //! What backends did of late, and what becomes of those that are removed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::desired::{Backend, Desired};
+use super::desired::Backend;
 use super::past::{Past, Retention};
 use super::recent::RejectWindow;
 use super::view::BackendView;
@@ -42,12 +42,9 @@ impl Observed {
         gone.into_iter().for_each(|endpoint| self.past.keep(endpoint, now));
     }
 
-    /// Those of `before` that are not in `after` leave.
-    pub(super) fn succeed(&mut self, before: &Desired, after: &Desired) {
-        let stay: HashSet<EndpointId> =
-            after.backends.iter().map(|backend| backend.endpoint.id()).collect();
-        let gone = before.backends.iter().filter(|backend| !stay.contains(&backend.endpoint.id()));
-        self.leaving.extend(gone.cloned());
+    /// The service has these no more: they finish what is in flight.
+    pub(super) fn part_with(&mut self, gone: Vec<Backend>) {
+        self.leaving.extend(gone);
     }
 
     /// Moves the windows on by a second, and lets those go that have left.

@@ -6,15 +6,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::builders::Builders;
-use super::change::{Change, ChangeError, Conditions};
 use super::desired::Desired;
-use super::history::History;
+use super::history::{Counts, History};
+use super::next::{Asked, Decided, Next, Now};
 use super::observed::Observed;
 use super::outlet::Outlet;
 use super::overridden::Covered;
-use super::record::{ChangeRecord, Subject};
 use super::staged::Staging;
-use super::stamp::{Author, Stamp};
 use super::view::ServiceView;
 use super::{Beginning, Environment, Overridden, ServiceConfig, Snapshot};
 use crate::clock::Clock;
@@ -31,28 +29,10 @@ pub(super) enum Command {
     Retire(oneshot::Sender<u64>),
 }
 
-/// A change with its conditions, who wants it, and the place for the answer.
-#[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) change: Change,
-    pub(super) conditions: Conditions,
-    pub(super) by: Author,
-    pub(super) answer: oneshot::Sender<Result<u64, ChangeError>>,
-}
-
-/// A change that was decided on, and is answered once it is in effect.
-struct Decided {
-    answer: oneshot::Sender<Result<u64, ChangeError>>,
-    result: Result<u64, ChangeError>,
-    record: ChangeRecord,
-}
-
 /// Owns everything about a service that may change.
 pub(super) struct Writer {
     /// What is published.
     desired: Desired,
-    /// Counts what was published.
-    generation: u64,
     /// What operators want otherwise than the configuration has it.
     overridden: Arc<[Overridden]>,
     history: History,
@@ -79,12 +59,11 @@ impl Writer {
         let mut rng = environment.rng(&desired.spec.name);
         let snapshot = Snapshot::of(&desired, 1, None, &mut rng);
         let mut history = History::default();
-        history.begin(revision..=revision, &desired.endpoints());
+        history.begin(revision..=revision, &Counts::of(&desired.endpoints()));
         let view = ServiceView::empty(&desired.spec, rejections, clock);
         let mut observed = Observed::new(rejections, retention);
         observed.keep(past, clock.now());
         let writer = Writer {
-            generation: snapshot.generation,
             overridden: Arc::default(),
             history,
             observed,
@@ -150,96 +129,67 @@ impl Writer {
         first: Asked,
         inbox: &mut mpsc::Receiver<Command>,
     ) -> Option<Command> {
-        let mut desired = self.desired.clone();
-        let (mut all, mut next, mut after) = (Vec::new(), Some(first), None);
-        while let Some(asked) = next.take() {
-            // Who has given up must not be surprised by the change later on.
-            if !asked.answer.is_closed() {
-                all.push(self.decide(asked, &mut desired));
-            }
+        let (mut asked, mut after) = (vec![first], None);
+        while after.is_none() && asked.len() < inbox.max_capacity() {
             match inbox.try_recv() {
-                Ok(Command::Change(asked)) => next = Some(asked),
+                Ok(Command::Change(another)) => asked.push(another),
                 Ok(command) => after = Some(command),
-                Err(_) => {} // none waits, or none will come
+                Err(_) => break, // none waits, or none will come
             }
         }
-        if desired.revision != self.desired.revision {
-            let snapshot = self.build(&desired).await;
-            self.outlet.publish(&snapshot);
-            self.go_over(desired, &snapshot);
+        let now = self.now();
+        let (decided, next) = self.builders.run(move || now.decide(asked)).await;
+        if let Some(next) = next {
+            self.go_over(next);
         }
-        for Decided { answer, result, record } in all {
+        for Decided { answer, result, record } in decided {
             record.log(); // here and not by those who ask: no change goes without its line
             let _ = answer.send(result);
         }
         after
     }
 
-    /// Makes one change in `desired`, or none.
-    fn decide(&self, asked: Asked, desired: &mut Desired) -> Decided {
-        let Asked { change, conditions, by, answer } = asked;
-        let (service, stamp) = (&self.desired.spec.name, Stamp::now(&by));
-        let subject = Subject::service(service);
-        let changed = match self.retired {
-            true => Err(ChangeError::Gone { service: service.clone() }),
-            false => desired.changed(&change, conditions, &stamp),
-        };
-        let (result, record) = match changed {
-            Ok(changed) => {
-                let difference = desired.difference(&changed);
-                *desired = changed;
-                let revision = desired.revision;
-                (Ok(revision), ChangeRecord::made(stamp, subject, &change, difference, revision))
-            }
-            Err(error) => {
-                let (text, at) = (error.to_string(), Some(desired.revision));
-                (Err(error), ChangeRecord::refused(stamp, subject, &change, &text, at))
-            }
-        };
-        Decided { answer, result, record }
-    }
-
     /// Takes over what the configuration says now, when all services do; what operators want stays
     /// on top. Changes wait until then: they would be lost, or come too soon.
     async fn configure(&mut self, Staging { config, staged, commit }: Staging) {
-        let Some(desired) = self.desired.reconfigured(config) else {
+        let now = self.now();
+        let build = move || now.desired.reconfigured(config).map(|desired| now.next(desired));
+        let Some(next) = self.builders.run(build).await else {
             let _ = staged.send(None);
             return;
         };
-        let snapshot = self.build(&desired).await;
-        if staged.send(Some(Arc::clone(&snapshot))).is_err() {
+        if staged.send(Some(Arc::clone(&next.snapshot))).is_err() {
             return;
         }
         let Ok(gone_over) = commit.await else { return };
         let before = Arc::clone(&self.overridden);
-        self.outlet.publish(&snapshot);
-        let connects_otherwise = desired.spec.upstream != self.desired.spec.upstream;
-        self.go_over(desired, &snapshot);
-        if connects_otherwise {
-            self.desired.backends.iter().for_each(|backend| backend.endpoint.outage().forget());
-        }
-        let (service, generation) = (&self.desired.spec.name, self.generation);
-        tracing::info!(service, revision = self.desired.revision, generation, "reconfigured");
-        Covered::between(&before, &self.overridden).log(service);
+        self.go_over(next);
+        let Desired { spec, revision, .. } = &self.desired;
+        let generation = self.outlet.snapshot().load().generation;
+        tracing::info!(service = spec.name, revision, generation, "reconfigured");
+        Covered::between(&before, &self.overridden).log(&spec.name);
         let _ = gone_over.send(());
     }
 
-    /// What is wanted, as the next generation.
-    async fn build(&mut self, desired: &Desired) -> Arc<Snapshot> {
-        let (desired, generation) = (desired.clone(), self.generation + 1);
-        let (before, mut rng) = (self.outlet.snapshot().load_full(), self.rng.fork());
-        let build = move || Snapshot::of(&desired, generation, Some(&before), &mut rng);
-        Arc::new(self.builders.run(build).await)
+    /// What it is now, for what comes next to be made of.
+    fn now(&mut self) -> Now {
+        Now {
+            desired: self.desired.clone(),
+            snapshot: self.outlet.snapshot().load_full(),
+            rng: self.rng.fork(),
+            retired: self.retired,
+        }
     }
 
-    /// Notes that this is published.
-    fn go_over(&mut self, desired: Desired, snapshot: &Snapshot) {
-        let earlier = std::mem::replace(&mut self.desired, desired);
-        self.generation = snapshot.generation;
-        self.observed.succeed(&earlier, &self.desired);
-        self.overridden = self.desired.overridden().into();
-        let revisions = earlier.revision + 1..=self.desired.revision;
-        self.history.begin(revisions, &self.desired.endpoints());
+    /// Makes the service what is next.
+    fn go_over(&mut self, next: Next) {
+        let Next { desired, snapshot, overridden, counts, gone } = next;
+        let revisions = self.desired.revision + 1..=desired.revision;
+        self.desired = desired;
+        self.overridden = overridden;
+        self.observed.part_with(gone);
+        self.history.begin(revisions, &counts);
+        self.outlet.publish(&snapshot);
         self.publish_view();
     }
 
@@ -249,7 +199,7 @@ impl Writer {
         self.view.send_replace(Arc::new(ServiceView {
             spec: Arc::clone(spec),
             revision: *revision,
-            generation: self.generation,
+            generation: self.outlet.snapshot().load().generation,
             backends: backends.iter().map(view).collect(),
             overrides: Arc::clone(&self.overridden),
             leaving: self.observed.leaving(),
