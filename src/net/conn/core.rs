@@ -269,10 +269,12 @@ impl Core {
         }
     }
 
-    /// Whether there is something to write, or it is over once that is done.
+    /// Whether there is something to write, or it is over once that is done, or what was held is not
+    /// as the account has it: flushing puts that right.
     pub fn has_to_be_flushed(&self) -> bool {
         let over = self.codec.is_leaving() && !self.codec.is_busy();
-        self.codec.output_len() > 0 || self.codec.pending_bytes() > 0 || over
+        let held = self.codec.pending_bytes();
+        self.codec.output_len() > 0 || held > 0 || self.held != held || over
     }
 
     /// How much output there is, if it is a piece of what goes on and on while the peer says
