@@ -28,8 +28,9 @@ use crate::upstream::{Dialer, OwnAddresses, Resolver};
 use cold::Cold;
 use listeners::Listeners;
 use reload::Fixed;
-pub use reload::Reloaded;
+pub use reload::{Reloaded, publish};
 use room::Room;
+pub use worker::DataPath;
 use worker::Workers;
 
 /// Why the gateway did not start.

@@ -174,7 +174,7 @@ fn log_routes(changes: &RouteChanges<'_>) {
 
 /// Publishes the routes and services of `plan`, all at once. Those that run already go on, as it has
 /// them now.
-pub(super) async fn publish(registry: &Registry, environment: &Environment, plan: Plan) {
+pub async fn publish(registry: &Registry, environment: &Environment, plan: Plan) {
     let mut staging = Vec::with_capacity(plan.services.len());
     for config in plan.services {
         let name = &config.spec.name;

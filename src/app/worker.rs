@@ -105,19 +105,52 @@ pub async fn start(
     Ok(Workers { workers, threads, lost })
 }
 
-fn run(runtime: &LocalRuntime, setup: Setup, mut inbox: mpsc::Receiver<Command>) {
+fn run(runtime: &LocalRuntime, setup: Setup, inbox: mpsc::Receiver<Command>) {
+    let Setup { index, buffer: held_limit, clock, .. } = setup;
     runtime.block_on(async move {
-        let worker = Worker::new(WorkerSpec {
-            index: setup.index,
-            held_limit: setup.buffer,
-            clock: setup.clock,
+        let spec = WorkerSpec {
+            index,
+            held_limit,
+            clock,
             rng: fastrand::Rng::new(),
             connector: Rc::new(Sockets),
-        });
-        let proxy = Proxy::new(&worker, &setup.registry, &setup.metrics, &setup.dialer);
+        };
+        let Setup { registry, metrics, dialer, tasks, .. } = setup;
+        DataPath::new(spec, &registry, &metrics, &dialer).run(&tasks, inbox).await;
+    });
+}
+
+/// The data path of one worker, on the thread that it is made on.
+pub struct DataPath {
+    worker: Rc<Worker>,
+    proxy: Rc<Proxy>,
+    acceptor: Acceptor,
+}
+
+impl DataPath {
+    /// A worker that carries requests to the services of `registry`.
+    pub fn new(
+        spec: WorkerSpec,
+        registry: &Arc<Registry>,
+        metrics: &Arc<WorkerMetrics>,
+        dialer: &Arc<Dialer>,
+    ) -> DataPath {
+        let worker = Worker::new(spec);
+        let proxy = Proxy::new(&worker, registry, metrics, dialer);
         let acceptor = Acceptor::new(&worker, Rc::new(Front(Rc::clone(&proxy))));
-        worker.run(&setup.tasks);
-        worker.keep(&setup.tasks, Task::Refresh, move || refresh(Rc::clone(&proxy)));
+        DataPath { worker, proxy, acceptor }
+    }
+
+    /// What its connections share.
+    pub fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
+    /// Does as it is told until nobody can tell it anything any more.
+    pub async fn run(self, tasks: &Arc<Tasks>, mut inbox: mpsc::Receiver<Command>) {
+        let DataPath { worker, proxy, acceptor } = self;
+        worker.run(tasks);
+        worker.keep(tasks, Task::Refresh, move || refresh(Rc::clone(&proxy)));
         while let Some(command) = inbox.recv().await {
             match command {
                 Command::Accept(accepted) => acceptor.accept(accepted),
@@ -125,7 +158,7 @@ fn run(runtime: &LocalRuntime, setup: Setup, mut inbox: mpsc::Receiver<Command>)
                 Command::CutOff => worker.cut_off(),
             }
         }
-    });
+    }
 }
 
 /// Has a worker without requests notice changes too, to part with what they have made needless.

@@ -260,6 +260,11 @@ impl Worker {
         tokio::task::coop::unconstrained(flush).await
     }
 
+    /// Bytes that are held for streams, in all connections together.
+    pub fn held(&self) -> usize {
+        self.held.get()
+    }
+
     /// Accounts for bytes held for slow streams.
     pub(super) fn account(&self, before: usize, after: usize) {
         self.held.set((self.held.get() + after).saturating_sub(before));
