@@ -1,0 +1,135 @@
+//! Backends, which speak by the h2 crate and do as each request has it.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use equipoise::net::Memory;
+use h2::server::{self, SendResponse};
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, Request, Response};
+use tokio::task::spawn_local;
+use tokio::time::sleep;
+
+use super::exchange::{Answer, Exchange};
+use super::world::World;
+
+/// One backend: it listens until it is gone.
+pub fn start(world: &Rc<World>, backend: usize, address: SocketAddr) {
+    let mut accepted = world.network.listen(address);
+    let world = Rc::clone(world);
+    spawn_local(async move {
+        while let Some(connection) = accepted.recv().await {
+            spawn_local(serve(Rc::clone(&world), backend, connection));
+        }
+    });
+}
+
+async fn serve(world: Rc<World>, backend: usize, connection: Memory) {
+    let mut builder = server::Builder::new();
+    builder.max_concurrent_streams(world.backend_streams);
+    let Ok(mut connection) = builder.handshake(connection).await else { return };
+    let leaves = world.leaves_after(backend);
+    let mut served = 0;
+    while let Some(request) = connection.accept().await {
+        let Ok((request, respond)) = request else { return };
+        served += 1;
+        if leaves == Some(served) {
+            world.trace(&format!("backend {backend} says GOAWAY"));
+            connection.graceful_shutdown();
+        }
+        spawn_local(answer(Rc::clone(&world), backend, request, respond));
+    }
+}
+
+async fn answer(
+    world: Rc<World>,
+    backend: usize,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) {
+    let (head, body) = request.into_parts();
+    let id: u64 = head.headers["x-id"].to_str().unwrap().parse().unwrap();
+    let exchange = world.exchange(id);
+    if exchange.answer == Answer::Refused && world.refuses(id) {
+        world.trace(&format!("backend {backend} refuses {id}"));
+        return respond.send_reset(Reason::REFUSED_STREAM);
+    }
+    world.trace(&format!("backend {backend} begins {id}"));
+    world.ledger.begun(id, backend);
+    if exchange.answer != Answer::Early && !read(&world, &exchange, body).await {
+        return;
+    }
+    sleep(exchange.thinks).await;
+    let head = Response::builder()
+        .header("content-type", "application/grpc")
+        .header("x-id", id)
+        .header("x-backend", backend);
+    match exchange.answer {
+        Answer::ResetEarly => respond.send_reset(Reason::INTERNAL_ERROR),
+        Answer::TrailersOnly => {
+            let head = head.header("grpc-status", 5).body(()).unwrap();
+            let _ = respond.send_response(head, true); // the gateway may be gone
+        }
+        _ => {
+            if let Ok(stream) = respond.send_response(head.body(()).unwrap(), false) {
+                send(&exchange, stream).await;
+            }
+        }
+    }
+}
+
+/// Reads a request, and holds it against what it should be. Whether it is whole.
+async fn read(world: &World, exchange: &Exchange, mut body: RecvStream) -> bool {
+    let wanted = exchange.body(true);
+    let mut came = 0;
+    while let Some(data) = body.data().await {
+        let Ok(data) = data else { return false };
+        let _ = body.flow_control().release_capacity(data.len()); // the gateway may be gone
+        if wanted.get(came..came + data.len()) != Some(&*data) {
+            world.ledger.wrong(format!("request {} is not what was sent at {came}", exchange.id));
+        }
+        came += data.len();
+    }
+    let whole = body.trailers().await.is_ok() && body.is_end_stream();
+    if whole {
+        if came != wanted.len() {
+            let (id, all) = (exchange.id, wanted.len());
+            world.ledger.wrong(format!("request {id} ended in good order at {came} of {all}"));
+        }
+        world.ledger.whole(exchange.id);
+    }
+    whole
+}
+
+/// Sends the messages and the trailers.
+async fn send(exchange: &Exchange, mut stream: SendStream<Bytes>) {
+    for (n, message) in exchange.messages(false).into_iter().enumerate() {
+        if n > 0 {
+            sleep(exchange.pause).await;
+        }
+        if !write(&mut stream, message.into()).await {
+            return;
+        }
+    }
+    if exchange.answer == Answer::ResetLate {
+        return stream.send_reset(Reason::INTERNAL_ERROR);
+    }
+    let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), 0.into())]);
+    let _ = stream.send_trailers(trailers); // as above
+}
+
+/// Sends all of `data` as there is credit for it. Whether anybody still wants it.
+pub async fn write(stream: &mut SendStream<Bytes>, mut data: Bytes) -> bool {
+    while !data.is_empty() {
+        stream.reserve_capacity(data.len());
+        let Some(Ok(room)) = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await else {
+            return false;
+        };
+        let part = data.split_to(room.min(data.len()));
+        if !part.is_empty() && stream.send_data(part, false).is_err() {
+            return false;
+        }
+    }
+    true
+}

@@ -1,0 +1,161 @@
+//! Clients, which speak by the h2 crate and hold what they get against what it should be.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{self, SendRequest};
+use h2::{Reason, RecvStream};
+use http::Request;
+use tokio::task::{JoinSet, spawn_local};
+use tokio::time::{sleep, timeout};
+
+use super::backend::write;
+use super::exchange::{Exchange, Patience};
+use super::ledger::{End, Told};
+use super::world::World;
+
+/// One client: it sends its requests, each after a pause, on as many connections as it needs.
+pub async fn run(world: Rc<World>, number: u64, exchanges: Vec<(Duration, Exchange)>) {
+    let mut running = JoinSet::new();
+    let mut connection: Option<SendRequest<Bytes>> = None;
+    for (pause, exchange) in exchanges {
+        sleep(pause).await;
+        let ready = match connection.take() {
+            Some(sender) => sender.ready().await.ok(),
+            None => None,
+        };
+        let sender = match ready {
+            Some(sender) => Some(sender),
+            None => connect(&world, number).await,
+        };
+        let Some(sender) = sender else {
+            world.ledger.sent(exchange.id);
+            tell(&world, exchange.id, broken("no connection"));
+            continue;
+        };
+        connection = Some(sender.clone());
+        running.spawn_local(call(Rc::clone(&world), exchange, sender));
+    }
+    while running.join_next().await.is_some() {}
+}
+
+async fn connect(world: &Rc<World>, number: u64) -> Option<SendRequest<Bytes>> {
+    let io = world.dial(number)?;
+    let (sender, connection) = client::handshake(io).await.ok()?;
+    spawn_local(async move {
+        let _ = connection.await; // its requests tell how it ended
+    });
+    sender.ready().await.ok()
+}
+
+fn broken(why: impl ToString) -> Told {
+    Told { end: End::Broken(why.to_string()), backend: None, bytes: 0 }
+}
+
+fn tell(world: &World, id: u64, told: Told) {
+    world.trace(&format!("client has {id}: {told:?}"));
+    world.ledger.told(id, told);
+}
+
+async fn call(world: Rc<World>, exchange: Exchange, sender: SendRequest<Bytes>) {
+    let told = match exchange.patience {
+        Patience::GivesUp(after) => {
+            let gave_up = Told { end: End::GaveUp, backend: None, bytes: 0 };
+            timeout(after, ask(&world, exchange, sender)).await.unwrap_or(gave_up)
+        }
+        Patience::Reads | Patience::Slow => ask(&world, exchange, sender).await,
+    };
+    tell(&world, exchange.id, told);
+}
+
+async fn ask(world: &Rc<World>, exchange: Exchange, mut sender: SendRequest<Bytes>) -> Told {
+    let request = Request::post("http://shop.example/shop.Orders/Get")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("x-id", exchange.id)
+        .body(())
+        .unwrap();
+    world.trace(&format!("client sends {}", exchange.id));
+    world.ledger.sent(exchange.id);
+    let (response, mut body) = match sender.send_request(request, false) {
+        Ok(begun) => begun,
+        Err(error) => return broken(error),
+    };
+    let sending = async {
+        for (n, message) in exchange.messages(true).into_iter().enumerate() {
+            if n > 0 {
+                sleep(exchange.pause).await;
+            }
+            if !write(&mut body, message.into()).await {
+                return;
+            }
+        }
+        let _ = body.send_data(Bytes::new(), true); // who has answered early wants no end
+    };
+    let mut reading = std::pin::pin!(read(world, exchange, response));
+    tokio::select! {
+        biased;
+        told = &mut reading => {
+            body.send_reset(Reason::CANCEL);
+            told
+        }
+        () = sending => reading.await,
+    }
+}
+
+async fn read(world: &World, exchange: Exchange, response: client::ResponseFuture) -> Told {
+    let response = match response.await {
+        Ok(response) => response,
+        Err(error) => return broken(error),
+    };
+    let text = |headers: &http::HeaderMap, name: &str| {
+        headers.get(name).map(|value| value.to_str().unwrap().to_owned())
+    };
+    let (head, mut body) = response.into_parts();
+    let id = text(&head.headers, "x-id");
+    if id.as_ref().is_some_and(|id| *id != exchange.id.to_string()) {
+        world.ledger.wrong(format!("request {} got the response of {id:?}", exchange.id));
+    }
+    let backend = text(&head.headers, "x-backend").map(|text| text.parse().unwrap());
+    let mut status = text(&head.headers, "grpc-status");
+    let (bytes, end) = read_body(world, exchange, &mut body).await;
+    match (end, body.trailers().await) {
+        (Ok(()), Ok(trailers)) => {
+            status = trailers.and_then(|trailers| text(&trailers, "grpc-status")).or(status);
+            let end = match status {
+                Some(status) => End::Status(status),
+                None => End::Broken("no status".into()),
+            };
+            Told { end, backend, bytes }
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            Told { end: End::Broken(error.to_string()), backend, bytes }
+        }
+    }
+}
+
+/// Reads a body, and holds it against what it should be.
+async fn read_body(
+    world: &World,
+    exchange: Exchange,
+    body: &mut RecvStream,
+) -> (usize, Result<(), h2::Error>) {
+    let wanted = exchange.body(false);
+    let mut came = 0;
+    while let Some(data) = body.data().await {
+        let data = match data {
+            Ok(data) => data,
+            Err(error) => return (came, Err(error)),
+        };
+        if exchange.patience == Patience::Slow {
+            sleep(exchange.pause).await;
+        }
+        let _ = body.flow_control().release_capacity(data.len()); // the stream may be over
+        if wanted.get(came..came + data.len()) != Some(&*data) {
+            world.ledger.wrong(format!("response {} is not what was sent at {came}", exchange.id));
+        }
+        came += data.len();
+    }
+    (came, Ok(()))
+}

@@ -1,0 +1,103 @@
+//! What a request is, and how its backend is to answer it: all of it follows from its number.
+
+use std::time::Duration;
+
+/// How a backend answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// With the whole response.
+    Whole,
+    /// With trailers alone that say that something is not there.
+    TrailersOnly,
+    /// Not at all: it takes the request back unprocessed.
+    Refused,
+    /// By a reset, before there is a head.
+    ResetEarly,
+    /// By a reset, in the midst of the response.
+    ResetLate,
+    /// With the whole response, before it has read the request.
+    Early,
+}
+
+/// How a client takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// It reads what comes.
+    Reads,
+    /// It gives credit back late.
+    Slow,
+    /// It gives up after so long.
+    GivesUp(Duration),
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange {
+    pub id: u64,
+    /// Bytes of the messages that the client sends.
+    pub asks: usize,
+    /// In how many messages.
+    pub asked_in: usize,
+    /// Bytes of the messages that the backend sends.
+    pub answers: usize,
+    /// In how many messages.
+    pub answered_in: usize,
+    pub answer: Answer,
+    pub patience: Patience,
+    /// Before the backend answers.
+    pub thinks: Duration,
+    /// Between two messages, either way.
+    pub pause: Duration,
+}
+
+impl Exchange {
+    /// The request of this number, drawn from `seed`. Without `faults` nobody gives up, and every
+    /// backend answers.
+    pub fn draw(seed: u64, id: u64, faults: bool) -> Exchange {
+        let mut rng = fastrand::Rng::with_seed(seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut size = || match rng.u8(..20) {
+            0 => 0,
+            1..14 => rng.usize(1..300),
+            14..19 => rng.usize(300..40_000),
+            _ => rng.usize(40_000..400_000),
+        };
+        let (asks, answers) = (size(), size());
+        let mut parts = || if rng.u8(..4) == 0 { rng.usize(2..6) } else { 1 };
+        let (asked_in, answered_in) = (parts(), parts());
+        let answer = match rng.u8(..if faults { 20 } else { 12 }) {
+            10 => Answer::TrailersOnly,
+            11 => Answer::Early,
+            12 => Answer::ResetEarly,
+            13 => Answer::ResetLate,
+            14 | 15 => Answer::Refused,
+            _ => Answer::Whole,
+        };
+        let mut short = |most: u64| Duration::from_millis(rng.u64(..most));
+        let (thinks, pause, patience) = (short(40), short(20), short(120));
+        let patience = match rng.u8(..10) {
+            0 if faults => Patience::GivesUp(patience),
+            1 => Patience::Slow,
+            _ => Patience::Reads,
+        };
+        Exchange { id, asks, asked_in, answers, answered_in, answer, patience, thinks, pause }
+    }
+
+    /// The messages of one direction as they are on the wire. No two requests have the same.
+    pub fn messages(&self, asked: bool) -> Vec<Vec<u8>> {
+        let (bytes, parts) =
+            if asked { (self.asks, self.asked_in) } else { (self.answers, self.answered_in) };
+        let salt = self.id.wrapping_mul(31) as u8 ^ u8::from(asked);
+        let message = |part: usize| {
+            let len = bytes / parts + usize::from(part == 0) * (bytes % parts);
+            let prefix = (len as u32).to_be_bytes();
+            let byte = |at: usize| (at as u8).wrapping_mul(7) ^ salt ^ part as u8;
+            [&[0][..], &prefix, &(0..len).map(byte).collect::<Vec<_>>()].concat()
+        };
+        (0..parts).map(message).collect()
+    }
+
+    /// All bytes of one direction.
+    pub fn body(&self, asked: bool) -> Vec<u8> {
+        self.messages(asked).concat()
+    }
+}

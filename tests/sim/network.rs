@@ -1,0 +1,84 @@
+//! The network between the gateway and its backends, and all wires, for whoever cuts them.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use equipoise::model::Place;
+use equipoise::net::{Connecting, Connector, Memory, Socket, Wire};
+use tokio::sync::mpsc;
+
+/// Bytes that may be under way on a connection, each way.
+const ROOM: usize = 64 << 10;
+
+/// All that is connected.
+#[derive(Default)]
+pub struct Network {
+    /// By address: who accepts there.
+    listening: RefCell<BTreeMap<SocketAddr, mpsc::UnboundedSender<Memory>>>,
+    wires: RefCell<Vec<(SocketAddr, Wire)>>,
+}
+
+impl Network {
+    /// Somebody accepts at `address` from now on.
+    pub fn listen(&self, address: SocketAddr) -> mpsc::UnboundedReceiver<Memory> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.listening.borrow_mut().insert(address, sender);
+        receiver
+    }
+
+    /// Nobody accepts there any more, and what is connected is cut off.
+    pub fn crash(&self, address: SocketAddr) {
+        self.listening.borrow_mut().remove(&address);
+        self.wires.borrow_mut().retain(|(at, wire)| {
+            if *at == address {
+                wire.reset();
+            }
+            *at != address
+        });
+    }
+
+    /// Notes a connection of a client, or to a backend.
+    pub fn note(&self, address: SocketAddr, wire: Wire) {
+        self.wires.borrow_mut().push((address, wire));
+    }
+
+    /// One of all wires.
+    pub fn any(&self, rng: &mut fastrand::Rng) -> Option<Wire> {
+        let wires = self.wires.borrow();
+        (!wires.is_empty()).then(|| wires[rng.usize(..wires.len())].1.clone())
+    }
+
+    fn connect(&self, address: SocketAddr) -> io::Result<Memory> {
+        let listening = self.listening.borrow();
+        let listener = listening.get(&address).ok_or(ErrorKind::ConnectionRefused)?;
+        let (near, far) = Memory::pair(ROOM);
+        let wire = near.wire();
+        listener.send(far).map_err(|_| ErrorKind::ConnectionRefused)?;
+        self.note(address, wire);
+        Ok(near)
+    }
+}
+
+/// The way from the gateway to its backends.
+#[derive(Clone)]
+pub struct ToBackends(pub Rc<Network>);
+
+impl fmt::Debug for ToBackends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ToBackends")
+    }
+}
+
+impl Connector for ToBackends {
+    fn connect(&self, place: Place) -> Connecting {
+        let network = Rc::clone(&self.0);
+        Box::pin(async move {
+            let Place::Ip(address) = place else { return Err(ErrorKind::Unsupported.into()) };
+            Ok(Socket::Memory(network.connect(address)?))
+        })
+    }
+}

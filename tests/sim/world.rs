@@ -1,0 +1,281 @@
+//! One run: a gateway, its clients, its backends, and what happens to them.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use equipoise::app::{self, DataPath};
+use equipoise::clock::Clock;
+use equipoise::config::{self, Plan};
+use equipoise::model::Class;
+use equipoise::net::{
+    Dial, Listener, ListeningSocket, Memory, MemoryListener, Worker, WorkerHandle, WorkerSpec,
+    accept_loop,
+};
+use equipoise::service::{Builders, CountSettings, Environment, Registry};
+use equipoise::telemetry::WorkerMetrics;
+use equipoise::upstream::{Dialer, OwnAddresses, Resolver};
+use tokio::runtime::{Builder, Handle, LocalOptions};
+use tokio::task::{JoinSet, spawn_local};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::exchange::Exchange;
+use super::ledger::Ledger;
+use super::network::{Network, ToBackends};
+use super::{backend, chaos, client};
+
+/// Nothing is waited for longer, in virtual time.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+/// Bytes that may be under way on a client's connection, each way.
+const ROOM: usize = 64 << 10;
+
+/// What all parts of one run share.
+pub struct World {
+    pub seed: u64,
+    /// Whether anything goes wrong in it.
+    pub faults: bool,
+    pub ledger: Ledger,
+    pub network: Rc<Network>,
+    pub rng: RefCell<fastrand::Rng>,
+    /// Streams that a backend takes on one connection.
+    pub backend_streams: u32,
+    pub backends: Vec<SocketAddr>,
+    pub registry: Arc<Registry>,
+    pub environment: Environment,
+    policy: &'static str,
+    begun: Instant,
+    clients: Dial,
+    /// Requests that a backend has given back already.
+    refused: RefCell<BTreeSet<u64>>,
+    dialled: Cell<u16>,
+}
+
+impl World {
+    /// What the request of this number is.
+    pub fn exchange(&self, id: u64) -> Exchange {
+        Exchange::draw(self.seed, id, self.faults)
+    }
+
+    /// Notes what is to happen again in every run of the seed.
+    pub fn trace(&self, what: &str) {
+        self.ledger.trace(self.begun.elapsed().as_micros(), what);
+    }
+
+    /// A connection of a client to the gateway.
+    pub fn dial(&self, number: u64) -> Option<Memory> {
+        self.dialled.set(self.dialled.get() + 1);
+        let peer = SocketAddr::new([10, 0, 0, number as u8].into(), 1024 + self.dialled.get());
+        let io = self.clients.connect(peer, ROOM).ok()?;
+        self.network.note(peer, io.wire());
+        Some(io)
+    }
+
+    /// Whether a backend is to give this request back: the first does.
+    pub fn refuses(&self, id: u64) -> bool {
+        self.refused.borrow_mut().insert(id)
+    }
+
+    /// After how many requests on a connection the backend says that it takes no more.
+    pub fn leaves_after(&self, _backend: usize) -> Option<u32> {
+        let mut rng = self.rng.borrow_mut();
+        (self.faults && rng.u8(..3) == 0).then(|| rng.u32(1..20))
+    }
+
+    /// The configuration; `extra` is a route more or less.
+    pub fn plan(&self, workers: usize, extra: bool) -> Plan {
+        let mut yaml = format!(
+            "workers: {workers}\nlisteners: [ {{ address: 127.0.0.1:8080 }} ]\nservices:\n  \
+             orders:\n    balancer: {{ policy: {} }}\n    connect_timeout: 2s\n    \
+             pending_timeout: 5s\n    preconnect: {}\n    endpoints:\n",
+            self.policy,
+            self.seed % 3,
+        );
+        for address in &self.backends {
+            yaml += &format!("      - {{ address: \"{address}\" }}\n");
+        }
+        yaml += "routes:\n  - { service: orders }\n";
+        if extra {
+            yaml += "  - { match: { path: /other }, service: orders }\n";
+        }
+        config::parse(&yaml, Path::new("")).unwrap_or_else(|report| panic!("{}", report.pretty()))
+    }
+}
+
+/// What came of one run.
+struct Report {
+    wrong: Vec<String>,
+    digest: u64,
+}
+
+/// Runs the seed. A digest of all that happened, or why it is wrong.
+pub fn run(seed: u64, resolver: &Resolver, trace: bool) -> Result<u64, String> {
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build_local(LocalOptions::default())
+        .unwrap();
+    let life = async { timeout(PATIENCE, live(seed, resolver.clone(), trace)).await };
+    let run = || runtime.block_on(life);
+    match std::panic::catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(Report { wrong, digest })) if wrong.is_empty() => Ok(digest),
+        Ok(Ok(Report { wrong, .. })) => Err(wrong.join("; ")),
+        Ok(Err(_)) => Err("it hangs".into()),
+        Err(panic) => Err(format!("it panics: {}", words(&*panic))),
+    }
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
+}
+
+/// The life of one world. What is wrong with it.
+async fn live(seed: u64, resolver: Resolver, trace: bool) -> Report {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let workers = if seed.is_multiple_of(4) { rng.usize(2..4) } else { 1 };
+    let faults = !seed.is_multiple_of(3);
+    let policies = ["p2c_ewma", "round_robin", "least_request", "weighted_random"];
+    let policy = policies[rng.usize(..policies.len())];
+    let clock = Clock::start();
+    let environment = Environment {
+        workers,
+        runtime: Handle::current(),
+        tasks: Arc::default(),
+        builders: Builders::in_place(),
+        clock,
+        seed,
+    };
+    let (clients, listening) = MemoryListener::new(64);
+    let world = Rc::new(World {
+        seed,
+        faults,
+        ledger: Ledger::new(trace),
+        network: Rc::default(),
+        backend_streams: [1, 3, 100][rng.usize(..3)],
+        backends: (0..rng.u8(1..5)).map(|n| ([10, 1, 0, n], 50051).into()).collect(),
+        registry: Arc::new(Registry::new(workers, CountSettings::default(), clock)),
+        environment,
+        policy,
+        begun: Instant::now(),
+        clients,
+        refused: RefCell::default(),
+        dialled: Cell::new(0),
+        rng: RefCell::new(rng.fork()),
+    });
+    for (number, address) in world.backends.iter().enumerate() {
+        backend::start(&world, number, *address);
+    }
+    let metrics: Vec<Arc<WorkerMetrics>> = (0..workers).map(|_| Arc::default()).collect();
+    let (paths, handles) = start(&world, &metrics, resolver, &mut rng).await;
+    let spec = world.plan(workers, false).listeners.remove(0);
+    let listener = Listener::new(spec, Arc::default());
+    let socket = Arc::new(ListeningSocket::Memory(listening));
+    spawn_local(accept_loop(socket, listener, handles, clock));
+    let exchanges = let_clients_run(&world, workers, &mut rng).await;
+    settle(&world, &paths).await;
+    let mut wrong = world.ledger.check(&exchanges, faults);
+    wrong.extend(left(&world, &paths, &metrics));
+    world.trace("the end");
+    Report { wrong, digest: world.ledger.digest() }
+}
+
+/// Starts the workers.
+async fn start(
+    world: &Rc<World>,
+    metrics: &[Arc<WorkerMetrics>],
+    resolver: Resolver,
+    rng: &mut fastrand::Rng,
+) -> (Vec<Rc<Worker>>, Vec<WorkerHandle>) {
+    let (registry, environment) = (&world.registry, &world.environment);
+    let plan = world.plan(metrics.len(), false);
+    app::publish(registry, environment, plan).await;
+    let dialer = Arc::new(Dialer::new(resolver, OwnAddresses::new([]), 1000));
+    let (mut workers, mut handles) = (Vec::new(), Vec::new());
+    for (index, metrics) in metrics.iter().enumerate() {
+        let spec = WorkerSpec {
+            index,
+            held_limit: 64 << 20,
+            clock: environment.clock,
+            rng: rng.fork(),
+            connector: Rc::new(ToBackends(Rc::clone(&world.network))),
+        };
+        let path = DataPath::new(spec, registry, metrics, &dialer);
+        workers.push(Rc::clone(path.worker()));
+        let (handle, inbox) = WorkerHandle::new();
+        handles.push(handle);
+        let tasks = Arc::clone(&environment.tasks);
+        spawn_local(async move { path.run(&tasks, inbox).await });
+    }
+    (workers, handles)
+}
+
+/// Has clients send requests, while this and that happens, until all have come to their end.
+async fn let_clients_run(
+    world: &Rc<World>,
+    workers: usize,
+    rng: &mut fastrand::Rng,
+) -> Vec<Exchange> {
+    let (mut all, mut clients) = (Vec::new(), JoinSet::new());
+    for number in 0..rng.u64(1..5) {
+        let mut exchanges = Vec::new();
+        for _ in 0..rng.usize(1..12) {
+            let exchange = world.exchange(all.len() as u64);
+            all.push(exchange);
+            exchanges.push((Duration::from_millis(rng.u64(..60)), exchange));
+        }
+        clients.spawn_local(client::run(Rc::clone(world), number, exchanges));
+    }
+    let happening = spawn_local(chaos::reign(Rc::clone(world), workers));
+    while let Some(ended) = clients.join_next().await {
+        if ended.is_err() {
+            world.ledger.wrong("a client has panicked".into());
+        }
+    }
+    happening.abort();
+    let _ = happening.await; // it was told to end
+    all
+}
+
+/// Waits until nothing goes on any more.
+async fn settle(world: &World, workers: &[Rc<Worker>]) {
+    for _ in 0..600 {
+        let idle = workers.iter().all(|worker| worker.held() == 0);
+        if idle && busy(world).is_empty() {
+            return;
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Backends that something is open to, as their loads have it.
+fn busy(world: &World) -> Vec<String> {
+    let views = world.registry.list();
+    let backends = views.iter().flat_map(|service| service.view().backends.clone());
+    let busy = backends.filter(|backend| !backend.endpoint.load().is_idle());
+    busy.map(|backend| backend.endpoint.address().to_string()).collect()
+}
+
+/// What is left of requests that are over.
+fn left(world: &World, workers: &[Rc<Worker>], metrics: &[Arc<WorkerMetrics>]) -> Vec<String> {
+    let mut left: Vec<_> =
+        busy(world).iter().map(|backend| format!("something is open to {backend}")).collect();
+    for (index, worker) in workers.iter().enumerate() {
+        if worker.held() > 0 {
+            left.push(format!("worker {index} holds {} bytes", worker.held()));
+        }
+    }
+    for (index, metrics) in metrics.iter().enumerate() {
+        let over: u64 = Class::ALL.iter().map(|class| metrics.outcomes(*class)).sum();
+        if metrics.accepted() != over {
+            left.push(format!("worker {index}: {} came, {over} ended", metrics.accepted()));
+        }
+    }
+    left
+}
