@@ -1,7 +1,8 @@
 //! Compiles the protocol buffers of the control API, of metrics and of the tests, without a system
-//! protoc, and says which commit is built.
+//! protoc, and says which commit is built, and of which modules.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -22,8 +23,27 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure().compile_fds(exposition)?;
     let tests = protox::compile([TESTS], ["tests/proto"])?;
     tonic_prost_build::configure().compile_fds(tests)?;
+    let mut parts = String::new();
+    list_modules(Path::new("src"), env!("CARGO_PKG_NAME"), &mut parts)?;
+    std::fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join("modules.txt"), parts)?;
+    println!("cargo:rerun-if-changed=src");
     let version = format!("{}{}", env!("CARGO_PKG_VERSION"), commit());
     println!("cargo:rustc-env=EQUIPOISE_VERSION={version}");
+    Ok(())
+}
+
+/// The modules in `folder`, which is that of the module `path`, one a line.
+fn list_modules(folder: &Path, path: &str, list: &mut String) -> Result<(), Box<dyn Error>> {
+    for entry in std::fs::read_dir(folder)? {
+        let file = entry?.path();
+        let Some(name) = file.file_stem().and_then(|name| name.to_str()) else { continue };
+        let inner = format!("{path}::{name}");
+        if file.is_dir() {
+            list_modules(&file, &inner, list)?;
+        } else if file.extension().is_some_and(|kind| kind == "rs") {
+            writeln!(list, "{inner}")?;
+        }
+    }
     Ok(())
 }
 

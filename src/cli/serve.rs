@@ -95,6 +95,9 @@ async fn serve(path: &Path) -> Result<(), Failure> {
     let filter = log::from_environment(&configured);
     let shown = filter.as_ref().unwrap_or(&configured).clone();
     let _flush = log::init(format(plan.log.format), &shown, plan.log.buffer)?;
+    for doubt in shown.doubts() {
+        tracing::warn!(%doubt, "the level of the log");
+    }
     match filter {
         Ok(_) => run_until_told(path, plan, &mut signals, hangup).await,
         Err(error) => Err(no_start(&error)),

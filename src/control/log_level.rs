@@ -36,6 +36,9 @@ pub(super) fn set(by: &Author, text: &str) -> Result<proto::LogLevel, Status> {
         Status::invalid_argument(error)
     })?;
     let audit = || tracing::info!(by, %before, now = %wanted, "the level of the log is changed");
+    for doubt in wanted.doubts() {
+        tracing::warn!(by, %doubt, "the level of the log");
+    }
     // Said while it can be: before the log falls silent, or once it no longer is.
     let shown = tracing::enabled!(Level::INFO);
     if shown {

@@ -9,9 +9,10 @@ use super::exchange::{Destination, Outcome};
 use super::fields;
 use super::reject::Failure;
 use crate::http2::{Headers, Name};
+use crate::telemetry::log::REQUEST;
 
 /// What the lines are called in filters of the log: `equipoise::request=debug`.
-const TARGET: &str = "equipoise::request";
+const TARGET: &str = REQUEST;
 
 /// What is known of a request from its head; nothing where no line is wanted.
 pub struct RequestLine(Option<Box<Parts>>);

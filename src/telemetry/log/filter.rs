@@ -18,6 +18,12 @@ const LEVELS: [(&str, LevelFilter); 5] = [
 
 const OURS: &str = "equipoise";
 
+/// The modules of the program, one a line: what is logged goes by their names.
+const MODULES: &str = include_str!(concat!(env!("OUT_DIR"), "/modules.txt"));
+
+/// What is logged by another name: a line for each request.
+pub const REQUEST: &str = "equipoise::request";
+
 /// What libraries may say unless they are named: at `debug` they speak of every frame.
 const FOREIGN: LevelFilter = LevelFilter::WARN;
 
@@ -53,6 +59,19 @@ impl Filter {
             }
         }
         Ok(filter)
+    }
+
+    /// What of it is hardly meant: names of ours that nothing has.
+    pub fn doubts(&self) -> Vec<String> {
+        let known = || MODULES.lines().chain([OURS, REQUEST]);
+        let ours = self.named.iter().map(|(name, _)| name).filter(|name| name.starts_with(OURS));
+        let strange = ours.filter(|name| !known().any(|known| known.starts_with(name.as_str())));
+        let doubt = |name: &String| {
+            let meant = nearest(name, known()).map(|near| format!(": did you mean `{near}`?"));
+            let meant = meant.unwrap_or_default();
+            format!("`{name}` is no part of the program, and nothing is logged by it{meant}")
+        };
+        strange.map(doubt).collect()
     }
 
     /// The same as the log's library has it.
@@ -144,6 +163,27 @@ mod tests {
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn names_of_ours_that_nothing_has_are_doubted() {
+        for known in [
+            "equipoise=debug",
+            "equipoise::request=debug",
+            "equipoise::proxy=debug,h2::codec=info",
+            "equipoise::telemetry::log::filter=debug",
+            "debug",
+        ] {
+            assert!(read(known).unwrap().doubts().is_empty(), "{known}");
+        }
+        for (text, said) in [
+            ("equipoise::reqest=debug", "did you mean `equipoise::request`?"),
+            ("equipoise::upstraem::pool=debug", "did you mean `equipoise::upstream::pool`?"),
+            ("info,equipoise::qqqqqqqqqqqqqqqqqqqqqqqqq=debug", "no part of the program"),
+        ] {
+            let doubts = read(text).unwrap().doubts();
+            assert!(doubts.len() == 1 && doubts[0].contains(said), "{text}: {doubts:?}");
         }
     }
 

@@ -46,6 +46,10 @@ async fn it_is_changed_at_run_time_and_shows_requests() {
     let answer: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(answer, serde_json::json!({ "level": "info", "configured": "info" }));
     client.unary(message("unseen")).await.unwrap();
+    let (code, _) = ctl(&gateway, &["info,equipoise::reqest=debug"]);
+    assert_eq!(code, Some(0));
+    let means = |line: &Value| line["doubt"].as_str().is_some_and(|d| d.contains("::request`?"));
+    gateway.said(means).await;
     let (code, text) = ctl(&gateway, &["inof"]);
     assert!(code != Some(0) && text.contains("did you mean `info`?"), "{code:?}: {text}");
     gateway.said(|line| line["message"] == "change of the log's level refused").await;
