@@ -78,7 +78,10 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     listener::refuse_shared(&bound, problems);
     let help = "add `services:` with the backends of each under its name";
     let entries = entries(fields.require_list("services", help), problems);
-    let own = OwnAddresses::new([control.address.clone(), metrics.address.clone()]);
+    let own = service::Own {
+        operators: OwnAddresses::new([control.address.clone(), metrics.address.clone()]),
+        clients: OwnAddresses::new(listeners.iter().map(|listener| listener.address.clone())),
+    };
     let service = |entry| service::service(entry, &own, files, problems);
     let services = entries.iter().filter_map(service);
     let services: Vec<ServiceConfig> = services.collect();

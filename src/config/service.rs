@@ -26,10 +26,18 @@ const PROTOCOLS: [(&str, UpstreamProtocol); 3] = [
 
 const HELP_NAME: &str = "use letters, digits, `-`, `_` and `.`, 128 of them at most";
 
+/// Where this gateway itself listens.
+pub struct Own {
+    /// For operators.
+    pub operators: OwnAddresses,
+    /// For clients.
+    pub clients: OwnAddresses,
+}
+
 /// One of `services`.
 pub fn service(
     entry: &Entry,
-    own: &OwnAddresses,
+    own: &Own,
     files: &Files,
     problems: &Problems,
 ) -> Option<ServiceConfig> {
@@ -132,7 +140,7 @@ fn settings(
     settings
 }
 
-fn endpoints(items: &[Node], own: &OwnAddresses, problems: &Problems) -> Vec<(Address, u32)> {
+fn endpoints(items: &[Node], own: &Own, problems: &Problems) -> Vec<(Address, u32)> {
     let mut seen: HashMap<Address, Span> = HashMap::new();
     let mut endpoints = Vec::with_capacity(items.len());
     for item in items {
@@ -151,9 +159,13 @@ fn endpoints(items: &[Node], own: &OwnAddresses, problems: &Problems) -> Vec<(Ad
             problems.error_again(span, message, *first);
             continue;
         }
-        if own.are_meant_by(address.as_str()) {
+        if own.operators.are_meant_by(address.as_str()) {
             let message = format!("`{address}` is this gateway's own control API or metrics");
             problems.warn(span, message, "no connection is made to it: name a backend");
+        } else if own.clients.are_meant_by(address.as_str()) {
+            let message = format!("`{address}` is a listener of this gateway itself");
+            let help = "a request that comes back by the same route goes round until it times out: name a backend";
+            problems.warn(span, message, help);
         }
         seen.insert(address.clone(), span);
         endpoints.push((address, weight));

@@ -140,3 +140,17 @@ fn grpc_routes_to_services_of_http1_are_warned_of() {
     let plain = with("http1", "{ match: { path_prefix: /shop }, service: old }");
     assert_eq!(warnings(&plain), <[String; 0]>::default());
 }
+
+#[test]
+fn a_listener_of_its_own_as_an_endpoint_is_warned_of() {
+    let text = with("  - { service: a }").replace("127.0.0.1:1", "'[::]:8080'");
+    for own in ["127.0.0.1:8080", "localhost:8080", "'[::1]:8080'", "0.0.0.0:8080"] {
+        let warnings = warnings(&text.replace("b:1", own));
+        assert!(warnings.len() == 1, "{own}: {warnings:?}");
+        assert!(warnings[0].contains("is a listener of this gateway itself"), "{warnings:?}");
+    }
+    for other in ["b:8080", "127.0.0.1:8081"] {
+        let warnings = warnings(&text.replace("b:1", other));
+        assert!(warnings.is_empty(), "{other}: {warnings:?}");
+    }
+}
