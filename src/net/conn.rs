@@ -20,7 +20,7 @@ use super::deadlines;
 use super::io::Io;
 use super::listener::Listener;
 use super::origin::Origin;
-use super::stream::Stream;
+use super::stream::{Over, Stream};
 use super::worker::Worker;
 use crate::http2::{Fault, Key, OpenError, Outgoing};
 use crate::model::Peer;
@@ -119,7 +119,7 @@ impl Conn {
     fn end(self: &Rc<Self>, why: Closed) {
         self.core.borrow().break_off();
         self.worker.deregister(self.slot.get());
-        self.fail_streams();
+        self.fail_streams(Over::Lost);
         self.account();
         self.owner.closed(why);
         self.owner.changed();

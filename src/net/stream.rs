@@ -36,6 +36,8 @@ pub enum Over {
     },
     /// Its connection is gone.
     Lost,
+    /// The peer broke a rule for which its connection ends.
+    Fault,
     /// Its reader was so slow that what waited for it passed the bounds.
     Overflow,
 }

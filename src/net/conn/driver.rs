@@ -301,13 +301,13 @@ impl Conn {
     fn fault(&self, error: ConnectionError) {
         tracing::debug!(%error, "connection closed for an error of its peer");
         self.core.borrow_mut().linger(Closed::Fault(error.fault), self.worker.now());
-        self.fail_streams();
+        self.fail_streams(Over::Fault);
     }
 
-    pub(super) fn fail_streams(&self) {
+    pub(super) fn fail_streams(&self, over: Over) {
         let streams = self.core.borrow_mut().take_all();
         for stream in streams.into_iter().flatten() {
-            stream.on_over(Over::Lost);
+            stream.on_over(over);
         }
     }
 }

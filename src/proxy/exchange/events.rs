@@ -80,7 +80,7 @@ impl Broken {
             Over::Reset { code, cause: Cause::Peer } => return Broken::Reset(code),
             Over::Reset { cause: Cause::Malformed(_), .. } => Failure::BackendMalformed,
             Over::Reset { cause: Cause::TooLarge, .. } => Failure::ResponseTooLarge,
-            Over::Lost | Over::Overflow => Failure::BackendLost,
+            Over::Lost | Over::Fault | Over::Overflow => Failure::BackendLost,
         })
     }
 }

@@ -2,8 +2,9 @@
 
 use super::super::reject::Failure;
 use super::{Attempt, Exchange, Outcome};
-use crate::http2::ErrorCode;
+use crate::http2::{Cause, ErrorCode};
 use crate::model::{Class, Ending, Rejected};
+use crate::net::Over;
 use crate::tasks::OnPanic;
 
 impl Exchange {
@@ -31,6 +32,7 @@ impl Exchange {
     /// Counts what no backend had, where it was to go.
     fn record_unsent(&self, outcome: &Outcome) {
         let Some(reason) = outcome.rejected() else { return };
+        let reason = broken_rule(self.front.over()).unwrap_or(reason);
         let worker = self.proxy.worker.index();
         let Some((destination, tally)) =
             self.destination.get().and_then(|to| Some((to, to.tally()?)))
@@ -41,6 +43,15 @@ impl Exchange {
             Some(target) => tally.reject(target.service(), reason, worker),
             None => tally.reject_unserved(&self.proxy.registry, reason, worker),
         }
+    }
+}
+
+/// What a client is refused for that has ended its request by breaking a rule.
+fn broken_rule(over: Option<Over>) -> Option<Rejected> {
+    match over? {
+        Over::Fault | Over::Reset { cause: Cause::Malformed(_), .. } => Some(Rejected::Malformed),
+        Over::Reset { cause: Cause::TooLarge, .. } => Some(Rejected::TooLarge),
+        _ => None,
     }
 }
 

@@ -223,8 +223,13 @@ const CALLS: [Case; 7] = [
     case("/full", ["full", "to-full", "overloaded"]),
 ];
 
+/// A body that breaks the rules, before there is a connection to a backend.
+const fn chunked(text: &'static str) -> Case {
+    case(text, ["silent", "to-silent", "malformed"])
+}
+
 /// HTTP/1.1 up to the end of the connection.
-const TEXTS: [Case; 9] = [
+const TEXTS: [Case; 13] = [
     case("GET /dead HTTP/1.1\r\n\r\n", ["", "", "malformed"]),
     case("GET /dead HTTP/9.1\r\nhost: a\r\n\r\n", ["", "", "malformed"]),
     case("GET /dead HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", ["", "", "malformed"]),
@@ -234,6 +239,12 @@ const TEXTS: [Case; 9] = [
     ),
     case("\u{1}\u{2}\u{3} what is this\r\n\r\n", ["", "", "malformed"]),
     case("GET /moved HTTP/1.0\r\n\r\n", ["", "moved", "malformed"]),
+    chunked("POST /silent HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"),
+    chunked("POST /silent HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n-1\r\n"),
+    chunked(
+        "POST /silent HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n",
+    ),
+    chunked("POST /silent HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nabXX"),
     case(
         "CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\nconnection: close\r\n\r\n",
         ["", "", "connect_method"],
