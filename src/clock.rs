@@ -27,6 +27,11 @@ impl Clock {
     pub fn now(&self) -> Time {
         Time::from_nanos(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
+
+    /// Ends then.
+    pub fn sleep_until(&self, time: Time) -> tokio::time::Sleep {
+        tokio::time::sleep(time.since(self.now()))
+    }
 }
 
 /// The seconds since 1970 now, as the machine has them: for people, never to measure with.

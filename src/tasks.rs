@@ -31,8 +31,6 @@ pub enum Task {
     Flush,
     /// Waking what waits for a time, on a worker.
     Timers,
-    /// Looking at the deadlines of a worker's connections.
-    Deadlines,
     /// Noticing changes on a worker without requests.
     Refresh,
     /// Accepting the connections of a listener.
@@ -51,11 +49,10 @@ pub enum Task {
 
 impl Task {
     /// All of them.
-    pub const ALL: [Task; 11] = [
+    pub const ALL: [Task; 10] = [
         Task::Worker,
         Task::Flush,
         Task::Timers,
-        Task::Deadlines,
         Task::Refresh,
         Task::Accept,
         Task::Service,
@@ -71,7 +68,6 @@ impl Task {
             Task::Worker => "worker",
             Task::Flush => "flush",
             Task::Timers => "timers",
-            Task::Deadlines => "deadlines",
             Task::Refresh => "refresh",
             Task::Accept => "accept",
             Task::Service => "service",

@@ -154,6 +154,7 @@ impl DataPath {
         while let Some(command) = inbox.recv().await {
             match command {
                 Command::Accept(accepted) => acceptor.accept(accepted),
+                Command::Leave(listener) => worker.leave(&listener),
                 Command::Drain => worker.drain(),
                 Command::CutOff => worker.cut_off(),
             }

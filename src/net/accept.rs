@@ -111,6 +111,10 @@ pub async fn accept_loop(
             }
         }
     }
+    for worker in &workers {
+        // Those of a worker that has ended are gone.
+        let _ = worker.commands.send(Command::Leave(Arc::clone(&listener))).await;
+    }
     if listener.has_successor() {
         socket.tcp().map(hush);
         accept_waiting(&socket, &listener, &workers, &mut seldom).await;
@@ -208,8 +212,9 @@ impl Acceptor {
                     let origin = Origin::new(&spec.forwarding, peer, tls);
                     let codec = Codec::server(limits, io.scheme(), io.agreed());
                     let conn = Conn::new(&worker, codec, io, peer, Owner::Front(front));
+                    let closed = listener.is_closed();
                     conn.came_by(listener, origin);
-                    if worker.is_draining() {
+                    if worker.is_draining() || closed {
                         conn.begin_leave();
                     }
                     conn.drive().await;

@@ -75,6 +75,21 @@ impl Cancels {
         }
     }
 
+    /// Whether a backend was sent resets that are not counted yet.
+    pub fn are_behind(&self, core: &Core) -> bool {
+        let sent = core.codec.resets_sent();
+        sent != self.counted.get() && core.codec.role() == Role::Client
+    }
+
+    /// When a backend may next be told of something, or takes more streams, because resets are
+    /// forgotten.
+    pub fn next(&self, core: &Core, now: Time) -> Option<Time> {
+        if core.codec.role() != Role::Client || self.resets(core, now) == 0 {
+            return None;
+        }
+        self.recent.next_forgotten()
+    }
+
     /// Streams that were reset in the last 30 s, for whatever reason.
     fn resets(&self, core: &Core, now: Time) -> usize {
         let sent = core.codec.resets_sent();
@@ -121,11 +136,13 @@ impl Conn {
         let now = self.worker.now();
         let mut core = self.core.borrow_mut();
         if core.codec.take_back(key) {
-            return;
+            drop(core);
+            return self.flush_later(); // that it may be idle now
         }
         core.codec.abandon(key);
         if !core.codec.is_open(key) {
-            return;
+            drop(core);
+            return self.flush_later(); // as above
         }
         let Some(wait) = self.tell(&mut core, key, now) else {
             drop(core);

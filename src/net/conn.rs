@@ -5,6 +5,8 @@ mod core;
 mod driver;
 mod flush;
 mod owner;
+mod timeouts;
+mod write;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -16,7 +18,6 @@ pub use self::codec::Codec;
 pub(super) use self::core::{Core, Phase};
 pub use self::owner::{Front, Owner, Upstream};
 use super::cancel::Cancels;
-use super::deadlines;
 use super::io::Io;
 use super::listener::Listener;
 use super::origin::Origin;
@@ -85,7 +86,7 @@ impl Conn {
     /// A connection to `peer` on `io`, which [`Conn::drive`] brings to life.
     pub fn new(worker: &Rc<Worker>, codec: Codec, io: Io, peer: Peer, owner: Owner) -> Rc<Conn> {
         let now = worker.now();
-        let expires = deadlines::expiry(worker, codec.limits(), now);
+        let expires = timeouts::expiry(worker, codec.limits(), now);
         let stream_idle_timeout = codec.limits().stream_idle_timeout;
         let conn = Rc::new(Conn {
             worker: Rc::clone(worker),
@@ -178,8 +179,11 @@ impl Conn {
     }
 
     /// Has it stay however long it is idle, or no longer.
-    pub fn keep(&self, keep: bool) {
-        self.kept.set(keep);
+    pub fn keep(self: &Rc<Self>, keep: bool) {
+        if self.kept.replace(keep) && !keep {
+            self.core.borrow_mut().alarm.stale = true;
+            self.flush_later(); // which has its deadlines looked at
+        }
     }
 
     /// Whether it stays however long it is idle.
@@ -209,6 +213,7 @@ impl Conn {
         let mut core = self.core.borrow_mut();
         core.codec.leave();
         core.leaving.get_or_insert(self.worker.now());
+        core.alarm.stale = true;
         drop(core);
         self.flush_later();
         self.wake();

@@ -34,9 +34,9 @@ impl Linger {
         self.until = (now + QUIET).min(self.latest);
     }
 
-    /// Whether the peer has had its time.
-    pub fn is_over(&self, now: Time) -> bool {
-        now > self.until
+    /// Until when the peer has its time.
+    pub fn until(&self) -> Time {
+        self.until
     }
 }
 
@@ -53,22 +53,20 @@ mod tests {
         let mut linger = Linger::new(at(0), false);
         for ms in (0..1000).step_by(100) {
             linger.heard(at(ms));
-            assert!(!linger.is_over(at(ms)));
+            assert_eq!(linger.until(), at(1_000));
         }
-        assert!(linger.is_over(at(1001)));
     }
 
     #[test]
     fn who_is_still_sending_has_as_long_as_it_sends() {
         let mut linger = Linger::new(at(0), true);
         for ms in (0..30_000).step_by(4_500) {
-            assert!(!linger.is_over(at(ms)), "{ms}");
+            assert!(at(ms) < linger.until(), "{ms}");
             linger.heard(at(ms));
         }
-        assert!(linger.is_over(at(30_001)), "not for ever");
+        assert_eq!(linger.until(), at(30_000), "not for ever");
         let mut linger = Linger::new(at(0), true);
         linger.heard(at(1_000));
-        assert!(!linger.is_over(at(6_000)));
-        assert!(linger.is_over(at(6_001)), "nor when it sends nothing");
+        assert_eq!(linger.until(), at(6_000), "nor when it sends nothing");
     }
 }

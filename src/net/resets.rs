@@ -40,6 +40,14 @@ impl Resets {
         self.total.get() as usize
     }
 
+    /// When the next of them are forgotten.
+    pub fn next_forgotten(&self) -> Option<Time> {
+        let last = self.second.get();
+        let mut seconds = (last + 1).saturating_sub(SECONDS)..=last;
+        let oldest = seconds.find(|past| self.at(*past).is_some_and(|count| count.get() > 0))?;
+        Some(Time::from_millis((oldest + SECONDS) * 1000))
+    }
+
     /// Forgets what is too old by then. Time does not go back.
     fn pass_to(&self, second: u64) {
         let from = self.second.get();
@@ -95,8 +103,10 @@ mod tests {
     fn a_burst_is_forgotten_as_a_whole() {
         let resets = Resets::new();
         resets.add(190, at(999));
+        assert_eq!(resets.next_forgotten(), Some(at(31_000)));
         assert_eq!(resets.recent(at(30_999)), 190);
         assert_eq!(resets.recent(at(31_000)), 0);
+        assert_eq!(resets.next_forgotten(), None);
         resets.add(3, at(1_000_000));
         assert_eq!(resets.recent(at(2_000_000)), 0, "after a long silence");
     }

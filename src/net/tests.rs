@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 
@@ -19,6 +20,8 @@ use crate::http2::{ErrorCode, Headers, Limits, Refusals};
 use crate::model::{Peer, Time};
 
 const PEER: Peer = Peer::Ip(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST));
+/// How long the clients here stay without a call.
+const CLIENT_IDLE: Duration = Duration::from_secs(100);
 const REQUEST: [(&str, &str); 4] =
     [(":method", "POST"), (":scheme", "http"), (":path", "/shop.Orders/Get"), ("te", "trailers")];
 const RESPONSE: [(&str, &str); 2] = [(":status", "200"), ("content-type", "application/grpc")];
@@ -100,7 +103,7 @@ fn reply(stream: &Stream, messages: usize) {
         stream.send_data(&message(n), false).unwrap();
     }
     stream.send_trailers(&headers(&TRAILERS)).unwrap();
-    assert!(stream.conn().is_ready() && !stream.conn().is_http1());
+    assert!(stream.conn().is_ready());
     stream.detach();
 }
 
@@ -182,7 +185,8 @@ impl Pair {
         let (near, far) = Memory::pair(capacity);
         let (worker, wire) = (worker(), near.wire());
         let (client_owner, server_owner) = (Rc::<Told>::default(), Rc::new(server));
-        let codec = Codec::http2_client(Arc::new(Limits::upstream()));
+        let limits = Limits { idle_timeout: CLIENT_IDLE, ..Limits::upstream() };
+        let codec = Codec::http2_client(Arc::new(limits));
         let owner = Owner::Upstream(Rc::clone(&client_owner) as Rc<dyn Upstream>);
         let client = drive(&worker, codec, near, owner);
         let codec = Codec::server(Arc::new(Limits::edge()), b"http", None);
@@ -296,7 +300,7 @@ fn deadlines_pass_in_virtual_time() {
         drive(&worker(), codec, far, Owner::Front(Rc::clone(&owner) as Rc<dyn Front>));
         assert_eq!(owner.closed().await, Closed::PrefaceTimeout);
         let late = clock.now().since(Time::ZERO + limits.preface_timeout);
-        assert!(late < Duration::from_secs(1), "{late:?}");
+        assert!(late < Duration::from_millis(20), "{late:?}");
         drop(silent);
     });
 }
@@ -315,5 +319,48 @@ fn who_takes_nothing_is_cut_off() {
         pair.wire.stall(Way::Back, false);
         assert_eq!(pair.client_owner.closed().await, Closed::Peer);
         assert_eq!(stream.over(), Some(Over::Lost));
+    });
+}
+
+#[test]
+fn who_has_ended_its_side_and_takes_nothing_costs_no_time_until_it_is_cut_off() {
+    in_virtual_time(async {
+        let clock = Clock::start();
+        let (mut near, far) = Memory::pair(1000);
+        let told = Rc::new(Told { messages: 90, at_once: true, ..Told::default() });
+        let codec = Codec::server(Arc::new(Limits::edge()), b"http", None);
+        drive(&worker(), codec, far, Owner::Front(Rc::clone(&told) as Rc<dyn Front>));
+        near.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        near.shutdown().await.unwrap();
+        assert_eq!(told.closed().await, Closed::WriteStall);
+        let late = clock.now().since(Time::ZERO + Limits::edge().write_stall_timeout);
+        assert!(late < Duration::from_millis(20), "{late:?}");
+    });
+}
+
+#[test]
+fn an_idle_connection_is_parted_with_when_its_time_has_come() {
+    in_virtual_time(async {
+        let pair = Pair::new(4096, 3);
+        let clock = Clock::start();
+        assert_eq!(pair.call(1).await, Some(3));
+        pair.client_owner.closed().await;
+        pair.server_owner.closed().await;
+        let after = clock.now().since(Time::ZERO);
+        assert!(after >= CLIENT_IDLE && after < CLIENT_IDLE + Duration::from_secs(2), "{after:?}");
+    });
+}
+
+#[test]
+fn one_that_is_kept_stays() {
+    in_virtual_time(async {
+        let pair = Pair::new(4096, 3);
+        pair.client.keep(true);
+        assert_eq!(pair.call(1).await, Some(3));
+        tokio::time::sleep(3 * CLIENT_IDLE).await;
+        assert!(!pair.client.is_leaving());
+        assert_eq!(pair.call(1).await, Some(3));
+        pair.client.keep(false);
+        pair.client_owner.closed().await;
     });
 }

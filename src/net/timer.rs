@@ -1,10 +1,12 @@
-//! One coarse timer wheel per worker.
+//! One timer wheel per worker, of several levels.
 //!
-//! A slot holds the timers of one tick modulo the wheel's size; one that is due in a later round
-//! stays where it is. Setting and dropping a timer cost a few stores; precision is one tick.
+//! A slot of the lowest level holds the timers of one tick, one of a higher level those of as many
+//! ticks as all of the level below it has; when its time comes, they move down. So setting, dropping
+//! and firing a timer cost a few stores however far off it is, one that is not due costs nothing, and
+//! it is known when to look again. Precision is one tick.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -12,18 +14,41 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use crate::clock::Clock;
 use crate::model::Time;
 
 const TICK: Duration = Duration::from_millis(5);
-const SLOTS: usize = 1024;
+
+/// The slots of a level, by the bits of a tick's number that tell them apart.
+const BITS: u32 = 6;
+const SLOTS: usize = 1 << BITS;
+
+/// Together they reach ten years.
+const LEVELS: usize = 6;
+const FARTHEST: u64 = 1 << (BITS * LEVELS as u32);
+
+/// No timer is set.
+const NEVER: u64 = u64::MAX;
 
 /// The timers of one worker.
 #[derive(Debug)]
 pub(super) struct Wheel {
     entries: RefCell<Slab<Entry>>,
-    slots: RefCell<Vec<Vec<usize>>>,
+    levels: RefCell<[Level; LEVELS]>,
+    /// The tick up to which all that was due has been fired.
     turned: Cell<u64>,
-    ticker: RefCell<Option<Waker>>,
+    /// The tick that whoever turns the wheel waits for.
+    awaited: Cell<u64>,
+    turner: RefCell<Option<Waker>>,
+    /// Those who are woken, kept for its memory.
+    woken: RefCell<Vec<Waker>>,
+}
+
+#[derive(Debug)]
+struct Level {
+    /// Which slots hold any, as bits.
+    occupied: u64,
+    slots: [Vec<usize>; SLOTS],
 }
 
 #[derive(Debug)]
@@ -40,69 +65,154 @@ enum State {
     Dropped,
 }
 
+impl Level {
+    fn new() -> Level {
+        Level { occupied: 0, slots: [const { Vec::new() }; SLOTS] }
+    }
+}
+
+/// The bits of `tick` that choose the slot at a level.
+const fn slot(tick: u64, level: usize) -> usize {
+    (tick >> (BITS * level as u32)) as usize % SLOTS
+}
+
+/// The level at which one that is due then waits: the highest at which its slot is another.
+const fn level(due: u64, turned: u64) -> usize {
+    let highest = 63 - ((due ^ turned) | 1).leading_zeros();
+    (highest / BITS) as usize
+}
+
 impl Wheel {
     pub fn new(now: Time) -> Wheel {
         Wheel {
             entries: RefCell::new(Slab::new()),
-            slots: RefCell::new((0..SLOTS).map(|_| Vec::new()).collect()),
+            levels: RefCell::new([(); LEVELS].map(|()| Level::new())),
             turned: Cell::new(tick(now)),
-            ticker: RefCell::new(None),
+            awaited: Cell::new(NEVER),
+            turner: RefCell::new(None),
+            woken: RefCell::default(),
         }
     }
 
-    /// Lists a timer; the first one wakes the ticker.
+    /// Lists a timer. Whoever turns the wheel is woken if it is the next one.
     fn insert(&self, due: u64, waker: Waker) -> usize {
-        let mut entries = self.entries.borrow_mut();
-        let due = due.max(self.turned.get() + 1);
-        let index = entries.insert(Entry { due, state: State::Waiting(waker) });
-        if let Some(slot) = self.slots.borrow_mut().get_mut(slot(due)) {
-            slot.push(index);
-        }
-        if let Some(ticker) = self.ticker.take() {
-            ticker.wake();
+        let turned = self.turned.get();
+        let due = due.clamp(turned + 1, turned + FARTHEST / 2);
+        let index = self.entries.borrow_mut().insert(Entry { due, state: State::Waiting(waker) });
+        self.list(index, due);
+        if due < self.awaited.get() {
+            self.awaited.set(due);
+            if let Some(turner) = self.turner.take() {
+                turner.wake();
+            }
         }
         index
+    }
+
+    fn list(&self, index: usize, due: u64) {
+        let at = level(due, self.turned.get()).min(LEVELS - 1);
+        let mut levels = self.levels.borrow_mut();
+        if let Some(level) = levels.get_mut(at) {
+            let slot = slot(due, at);
+            level.occupied |= 1 << slot;
+            if let Some(list) = level.slots.get_mut(slot) {
+                list.push(index);
+            }
+        }
+    }
+
+    /// The tick at which there is next something to do: to fire, or to move down.
+    fn next(&self) -> Option<(u64, usize)> {
+        let turned = self.turned.get();
+        let levels = self.levels.borrow();
+        levels.iter().enumerate().find_map(|(at, level)| {
+            let shift = BITS * at as u32;
+            let ahead = level.occupied.rotate_right(slot(turned, at) as u32);
+            (ahead != 0)
+                .then(|| (((turned >> shift) + u64::from(ahead.trailing_zeros())) << shift, at))
+        })
     }
 
     /// Fires what is due.
     pub fn turn(&self, now: Time) {
         let until = tick(now);
-        let from = self.turned.replace(until) + 1;
-        let mut entries = self.entries.borrow_mut();
-        let mut slots = self.slots.borrow_mut();
-        for at in from.max(until.saturating_sub(SLOTS as u64 - 1))..=until {
-            let Some(slot) = slots.get_mut(slot(at)) else {
-                continue;
-            };
-            slot.retain(|&index| match entries.get_mut(index) {
-                None => false,
-                Some(Entry { state: State::Dropped, .. }) => {
-                    entries.remove(index);
-                    false
-                }
-                Some(entry) if entry.due > until => true,
-                Some(entry) => {
-                    if let State::Waiting(waker) = std::mem::replace(&mut entry.state, State::Fired)
-                    {
-                        waker.wake();
-                    }
-                    false
-                }
-            });
+        let mut woken = self.woken.take();
+        while let Some((at, level)) = self.next().filter(|(at, _)| *at <= until) {
+            self.turned.set(at);
+            let mut listed = self.take(at, level);
+            for index in listed.drain(..) {
+                self.fire_or_list(index, at, &mut woken);
+            }
+            self.put_back(listed, at, level);
+        }
+        self.turned.set(until.max(self.turned.get()));
+        // Not before: with a task that ends its timers go.
+        woken.drain(..).for_each(Waker::wake);
+        self.woken.replace(woken);
+    }
+
+    /// All that is in a slot.
+    fn take(&self, at: u64, level: usize) -> Vec<usize> {
+        let mut levels = self.levels.borrow_mut();
+        let Some(level_at) = levels.get_mut(level) else { return Vec::new() };
+        let slot = slot(at, level);
+        level_at.occupied &= !(1 << slot);
+        level_at.slots.get_mut(slot).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Gives a slot its memory back.
+    fn put_back(&self, list: Vec<usize>, at: u64, level: usize) {
+        let mut levels = self.levels.borrow_mut();
+        if let Some(level_at) = levels.get_mut(level)
+            && let Some(empty) = level_at.slots.get_mut(slot(at, level))
+            && empty.is_empty()
+        {
+            *empty = list;
         }
     }
 
-    /// Waits until there is a timer at all, then for the next tick.
-    pub async fn next_tick(&self) {
-        std::future::poll_fn(|cx| {
-            if self.entries.borrow().is_empty() {
-                *self.ticker.borrow_mut() = Some(cx.waker().clone());
-                return Poll::Pending;
+    fn fire_or_list(&self, index: usize, now: u64, woken: &mut Vec<Waker>) {
+        let mut entries = self.entries.borrow_mut();
+        match entries.get_mut(index) {
+            None => {}
+            Some(Entry { state: State::Dropped, .. }) => {
+                entries.remove(index);
             }
-            Poll::Ready(())
-        })
-        .await;
-        tokio::time::sleep(TICK).await;
+            Some(entry) if entry.due > now => {
+                let due = entry.due;
+                drop(entries);
+                self.list(index, due);
+            }
+            Some(entry) => {
+                if let State::Waiting(waker) = std::mem::replace(&mut entry.state, State::Fired) {
+                    woken.push(waker);
+                }
+            }
+        }
+    }
+
+    /// Ends when it is time to turn the wheel.
+    pub async fn is_due(&self, clock: Clock) {
+        loop {
+            let next = self.next().map_or(NEVER, |(at, _)| at);
+            self.awaited.set(next);
+            let sooner = poll_fn(|cx| {
+                if self.awaited.get() < next {
+                    return Poll::Ready(());
+                }
+                *self.turner.borrow_mut() = Some(cx.waker().clone());
+                Poll::Pending
+            });
+            if next == NEVER {
+                sooner.await;
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = clock.sleep_until(begin(next)) => return,
+                () = sooner => {}
+            }
+        }
     }
 }
 
@@ -110,8 +220,8 @@ fn tick(time: Time) -> u64 {
     time.as_millis() / TICK.as_millis() as u64
 }
 
-fn slot(tick: u64) -> usize {
-    (tick % SLOTS as u64) as usize
+fn begin(tick: u64) -> Time {
+    Time::from_millis(tick.saturating_mul(TICK.as_millis() as u64))
 }
 
 /// Ends at a point in time, up to a tick late.
@@ -125,6 +235,11 @@ pub struct Sleep {
 impl Sleep {
     pub(super) fn new(wheel: Rc<Wheel>, until: Time) -> Sleep {
         Sleep { wheel, due: tick(until + TICK), index: None }
+    }
+
+    /// Has `waker` woken at its end, without anybody who waits for it.
+    pub(super) fn wake(&mut self, waker: &Waker) {
+        self.index.get_or_insert_with(|| self.wheel.insert(self.due, waker.clone()));
     }
 }
 
@@ -150,13 +265,16 @@ impl Drop for Sleep {
     fn drop(&mut self) {
         let Some(index) = self.index else { return };
         let mut entries = self.wheel.entries.borrow_mut();
-        match entries.get_mut(index) {
+        let gone = match entries.get_mut(index) {
             Some(Entry { state: State::Fired, .. }) => {
                 entries.remove(index);
+                None
             }
-            Some(entry) => entry.state = State::Dropped,
-            None => {}
-        }
+            Some(entry) => Some(std::mem::replace(&mut entry.state, State::Dropped)),
+            None => None,
+        };
+        drop(entries);
+        drop(gone); // a waker, and with it perhaps a task that has timers
     }
 }
 
@@ -188,7 +306,7 @@ mod tests {
         let waker = Waker::from(Arc::clone(&count));
         let mut cx = Context::from_waker(&waker);
         let mut soon = Sleep::new(Rc::clone(&wheel), at(20));
-        let mut late = Sleep::new(Rc::clone(&wheel), at(60_000)); // several rounds on
+        let mut late = Sleep::new(Rc::clone(&wheel), at(60_000)); // levels up
         let mut dropped = Sleep::new(Rc::clone(&wheel), at(20));
         for sleep in [&mut soon, &mut late, &mut dropped] {
             assert!(Pin::new(sleep).poll(&mut cx).is_pending());
@@ -208,5 +326,77 @@ mod tests {
         assert!(Pin::new(&mut late).poll(&mut cx).is_ready());
         drop((soon, late));
         assert!(wheel.entries.borrow().is_empty());
+    }
+
+    #[test]
+    fn any_timer_fires_within_a_tick_whatever_is_set_and_dropped_meanwhile() {
+        let mut rng = fastrand::Rng::with_seed(3);
+        let wheel = Rc::new(Wheel::new(at(123_456_789)));
+        let mut now = 123_456_789;
+        let mut waiting: Vec<(u64, Sleep, Arc<Count>)> = Vec::new();
+        for _ in 0..20_000 {
+            let far = rng.u32(1..24);
+            let due = now + rng.u64(..1 << far);
+            let count = Arc::new(Count::default());
+            let mut sleep = Sleep::new(Rc::clone(&wheel), at(due));
+            sleep.wake(&Waker::from(Arc::clone(&count)));
+            waiting.push((due, sleep, count));
+            if rng.u8(..8) == 0 {
+                waiting.swap_remove(rng.usize(..waiting.len()));
+            }
+            let far = rng.u32(1..12);
+            now += rng.u64(..1 << far);
+            wheel.turn(at(now));
+            waiting.retain(|(due, _, count)| {
+                let fired = count.0.load(Ordering::Relaxed);
+                assert!(fired == 0 || *due <= now, "too early: {due} at {now}");
+                assert!(fired == 1 || now < *due + 10, "too late: {due} at {now}");
+                fired == 0
+            });
+        }
+        drop(waiting);
+        wheel.turn(at(now + (1 << 30)));
+        assert!(wheel.entries.borrow().is_empty() && wheel.next().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_looks_before_something_is_due() {
+        let clock = Clock::start();
+        let wheel = Rc::new(Wheel::new(clock.now()));
+        let waker = Waker::noop();
+        let mut far = Sleep::new(Rc::clone(&wheel), Time::ZERO + Duration::from_secs(900));
+        far.wake(waker);
+        let mut turns = 0;
+        let turning = async {
+            loop {
+                wheel.is_due(clock).await;
+                wheel.turn(clock.now());
+                turns += 1;
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(1000), turning).await;
+        assert!((1..=LEVELS).contains(&turns), "{turns}");
+        let fired = wheel.entries.borrow().iter().all(|(_, e)| matches!(e.state, State::Fired));
+        assert!(fired);
+        // One that is set meanwhile, and is sooner, is not missed.
+        far = Sleep::new(Rc::clone(&wheel), clock.now() + Duration::from_secs(900));
+        far.wake(waker);
+        let begun = clock.now();
+        let near = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Sleep::new(Rc::clone(&wheel), begun + Duration::from_secs(2)).await;
+        };
+        let turning = async {
+            loop {
+                wheel.is_due(clock).await;
+                wheel.turn(clock.now());
+            }
+        };
+        tokio::select! {
+            biased;
+            () = near => {}
+            () = turning => {}
+        }
+        assert!(clock.now().since(begun) < Duration::from_secs(3));
     }
 }

@@ -16,6 +16,7 @@ pub use self::handle::{Command, WorkerHandle};
 use super::buffers::BufferPool;
 use super::conn::Conn;
 use super::connect::Connector;
+use super::listener::Listener;
 use super::lull::Turn;
 use super::stream::Stream;
 use super::timer::{Sleep, Wheel};
@@ -24,8 +25,8 @@ use crate::http2::HeaderPool;
 use crate::model::Time;
 use crate::tasks::{Task, Tasks, lasting};
 
-/// How often connections are looked at for deadlines.
-const SWEEP: Duration = Duration::from_millis(250);
+/// How far the time of a turn may be behind, where a worker has nothing to do.
+const BEHIND: Duration = Duration::from_millis(250);
 
 /// What a worker is made of.
 #[derive(Debug)]
@@ -124,6 +125,11 @@ impl Worker {
         Sleep::new(Rc::clone(&self.wheel), self.now() + duration)
     }
 
+    /// What ends at `time`, up to a few milliseconds late.
+    pub(super) fn sleep_until(&self, time: Time) -> Sleep {
+        Sleep::new(Rc::clone(&self.wheel), time)
+    }
+
     /// An empty header block.
     pub fn take_headers(&self) -> crate::http2::Headers {
         self.headers.borrow_mut().take()
@@ -153,31 +159,19 @@ impl Worker {
         self.spawn(Arc::clone(tasks).keep(task, spawn));
     }
 
-    /// Flushes, fires timers and watches deadlines, for as long as the worker lives.
+    /// Flushes and fires timers, for as long as the worker lives.
     pub fn run(self: &Rc<Self>, tasks: &Arc<Tasks>) {
         let worker = || Rc::clone(self);
-        let (flusher, ticker, sweeper) = (worker(), worker(), worker());
+        let (flusher, turner) = (worker(), worker());
         self.keep(tasks, Task::Flush, move || Rc::clone(&flusher).flush_forever());
-        self.keep(tasks, Task::Timers, move || Rc::clone(&ticker).tick_forever());
-        self.keep(tasks, Task::Deadlines, move || Rc::clone(&sweeper).sweep_forever());
+        self.keep(tasks, Task::Timers, move || Rc::clone(&turner).turn_forever());
     }
 
-    async fn tick_forever(self: Rc<Self>) {
+    async fn turn_forever(self: Rc<Self>) {
         loop {
-            self.wheel.next_tick().await;
+            // Whether it is due or not: those who ask for the time are not far behind.
+            let _ = tokio::time::timeout(BEHIND, self.wheel.is_due(self.clock)).await;
             self.wheel.turn(self.read_clock());
-        }
-    }
-
-    async fn sweep_forever(self: Rc<Self>) {
-        let mut sweep = tokio::time::interval(SWEEP);
-        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            sweep.tick().await;
-            let now = self.read_clock();
-            for conn in self.conns() {
-                conn.check_deadlines(now);
-            }
         }
     }
 
@@ -191,8 +185,19 @@ impl Worker {
         self.draining.get()
     }
 
+    /// Asks those clients to go that have come by this listener.
+    pub fn leave(&self, listener: &Arc<Listener>) {
+        self.read_clock();
+        for conn in self.conns() {
+            if conn.listener.get().is_some_and(|(by, _)| Arc::ptr_eq(by, listener)) {
+                conn.begin_leave();
+            }
+        }
+    }
+
     /// Asks every client to go, and those that are yet to come.
     pub fn drain(&self) {
+        self.read_clock();
         self.draining.set(true);
         for conn in self.conns() {
             conn.begin_leave();

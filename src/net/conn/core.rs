@@ -1,19 +1,16 @@
 //! What a connection is made of, as far as its driver and its streams share it.
 
 use std::rc::Rc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
+use super::super::deadlines::SHRINK;
 use super::super::io::Io;
 use super::super::linger::Linger;
 use super::super::stream::Stream;
+use super::timeouts::Alarm;
 use super::{Closed, Codec, Conn};
 use crate::http1;
 use crate::http2::{Key, Role};
 use crate::model::Time;
-
-/// The longest time between two writes of a flow.
-const FLOW_GAP: Duration = Duration::from_millis(5);
 
 /// Streams that wait to be used again.
 const MOST_SPARE: usize = 128;
@@ -35,7 +32,7 @@ pub struct Core {
     /// The peer takes nothing more, and may have said why.
     pub deaf: bool,
     /// The system resets the connection if it is closed now.
-    guarded: bool,
+    pub guarded: bool,
     pub phase: Phase,
     pub leaving: Option<Time>,
     pub opened: Time,
@@ -45,7 +42,7 @@ pub struct Core {
     /// Since when the peer takes nothing.
     pub stalled: Option<Time>,
     /// When something was last written.
-    written: Time,
+    pub written: Time,
     /// The peer has sent something since.
     pub has_spoken: bool,
     /// Since when there is no stream.
@@ -54,6 +51,11 @@ pub struct Core {
     pub expires: Option<Time>,
     /// Bytes held for slow streams, as the worker has been told.
     pub held: usize,
+    /// It has given up what memory it can, since there is no stream.
+    pub shrunk: bool,
+    /// When it was last looked whether a peer that sends nothing more is still there.
+    pub looked: Time,
+    pub alarm: Alarm,
 }
 
 /// How far a connection has come.
@@ -89,6 +91,9 @@ impl Core {
             idle: Some(now),
             expires,
             held: 0,
+            shrunk: false,
+            looked: now,
+            alarm: Alarm::new(),
         }
     }
 
@@ -120,6 +125,7 @@ impl Core {
 
     /// Gives up memory that an idle connection does not need.
     pub fn shrink(&mut self) {
+        self.shrunk = true;
         self.codec.shrink();
         self.spare = Vec::new();
     }
@@ -146,6 +152,7 @@ impl Core {
         if self.phase == Phase::Open {
             let cut_short = self.codec.http1().is_some_and(|h1| h1.is_cut_short());
             self.phase = Phase::Lingering(why, Linger::new(now, cut_short));
+            self.alarm.stale = true;
         }
     }
 
@@ -183,82 +190,7 @@ impl Core {
         }
         self.was_in_block = in_block;
         if unfinished {
-            self.unfinished.get_or_insert(now);
-        }
-    }
-
-    pub fn write(&mut self, cx: &mut Context<'_>, now: Time) -> std::io::Result<()> {
-        if matches!(self.phase, Phase::Closed(_)) {
-            return Ok(());
-        }
-        self.guard();
-        let written = self.write_out(cx, now)?;
-        if self.codec.http1().is_some_and(http1::Connection::is_broken_off) {
-            self.end(self.reason());
-        } else if written {
-            self.guard();
-            let lingers = |phase| matches!(phase, Phase::Lingering(..));
-            let half_closed = self.codec.http1().is_some_and(http1::Connection::is_half_closed);
-            if self.finish(now) || lingers(self.phase) || half_closed {
-                let _ = self.io.poll_shutdown(cx)?; // a pending one is cut short by the linger time
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes what the socket takes; whether that was all.
-    fn write_out(&mut self, cx: &mut Context<'_>, now: Time) -> std::io::Result<bool> {
-        loop {
-            self.codec.pump();
-            let waiting = self.codec.output_len();
-            if waiting == 0 {
-                break;
-            }
-            if self.deaf {
-                self.codec.output().advance(waiting);
-                continue;
-            }
-            match self.io.poll_write(cx, self.codec.output().bytes()) {
-                Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(n)) => {
-                    self.codec.output().advance(n);
-                    (self.written, self.has_spoken) = (now, false);
-                    if matches!(self.io, Io::Plain(_)) {
-                        self.stalled = None; // under TLS it has only been taken to be sent
-                    }
-                }
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => {
-                    self.stalled.get_or_insert(now);
-                    return Ok(false);
-                }
-            }
-        }
-        if self.deaf {
-            return Ok(true);
-        }
-        match self.io.poll_flush(cx) {
-            Poll::Ready(result) => {
-                self.stalled = None;
-                result?;
-                Ok(true)
-            }
-            Poll::Pending => {
-                self.stalled.get_or_insert(now);
-                Ok(false)
-            }
-        }
-    }
-
-    /// Sees to it that a message which ends with the connection is not taken for whole if the
-    /// connection ends before, for whatever reason.
-    fn guard(&mut self) {
-        let open = self.codec.http1().is_some_and(|h1| {
-            h1.ends_by_close() && (h1.is_busy() || h1.is_broken_off() || h1.output_len() > 0)
-        });
-        if open != self.guarded {
-            self.io.reset_on_close(open);
-            self.guarded = open;
+            self.note_unfinished(now);
         }
     }
 
@@ -277,48 +209,31 @@ impl Core {
         self.codec.output_len() > 0 || held > 0 || self.held != held || over
     }
 
-    /// How much output there is, if it is a piece of what goes on and on while the peer says
-    /// nothing.
-    pub fn flow(&self, now: Time) -> Option<usize> {
-        let goes_on = now.since(self.written) < FLOW_GAP && !self.has_spoken;
-        goes_on.then(|| self.codec.output_len())
-    }
-
     /// Whether what was kept can be looked at now.
     pub fn is_unblocked(&self) -> bool {
         self.blocked && !self.codec.is_blocked()
     }
 
-    /// Notes whether any stream is open. Whether that was all: none is, and none will be.
-    fn finish(&mut self, now: Time) -> bool {
-        if self.codec.is_busy() {
-            self.idle = None;
-            if self.codec.http1().is_some_and(http1::Connection::is_discarding) {
-                self.unfinished.get_or_insert(now);
-            }
-            return false;
+    /// Something has begun that must end soon.
+    pub fn note_unfinished(&mut self, now: Time) {
+        if self.unfinished.is_none() {
+            self.unfinished = Some(now);
+            self.alarm.note(now + self.codec.limits().frame_timeout);
         }
-        self.idle.get_or_insert(now);
-        if self.phase == Phase::Open && self.codec.is_leaving() && self.codec.output_len() == 0 {
-            self.linger(self.reason(), now);
-            return true;
+    }
+
+    /// There is no stream.
+    pub fn note_idle(&mut self, now: Time) {
+        if self.idle.is_none() {
+            (self.idle, self.shrunk) = (Some(now), false);
+            self.alarm.note(now + SHRINK);
         }
-        false
     }
 
     /// Has the connection reset if it is closed in the midst of a message.
     pub fn break_off(&self) {
         if self.codec.http1().is_some_and(http1::Connection::is_mid_message) {
             self.io.reset_on_close(true);
-        }
-    }
-
-    /// Why a connection ends that has no more to carry.
-    fn reason(&self) -> Closed {
-        match self.codec.retired() {
-            Some(fault) => Closed::Fault(fault),
-            None if self.leaving.is_some() => Closed::Drain,
-            None => Closed::Peer,
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::super::deadlines::LEAVE_PING;
 use super::super::stream::{Over, Stream};
 use super::core::find;
 use super::flush::OUTPUT_LIMIT;
+use super::timeouts::LEAVE_PING;
 use super::{Closed, Conn, Core, Phase};
 use crate::http2::{ConnectionError, Event, Key, Role};
 use crate::model::Time;
@@ -40,6 +40,7 @@ impl Core {
             return Poll::Ready(Err(std::io::ErrorKind::ConnectionReset.into()));
         }
         self.ended = read == 0;
+        self.alarm.stale |= self.ended;
         Poll::Ready(Ok(read))
     }
 }
@@ -49,10 +50,17 @@ impl Conn {
         if !self.waker.borrow().as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             *self.waker.borrow_mut() = Some(cx.waker().clone());
         }
-        self.worker.read_clock();
+        self.check_deadlines(self.worker.read_clock());
         if self.core.borrow().stalled.is_some() {
             self.flush_later();
         }
+        let polled = self.read_some(cx);
+        self.set_alarm();
+        polled
+    }
+
+    /// Reads a few times, and handles what came.
+    fn read_some(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<Closed> {
         for _ in 0..READS_A_TURN {
             let (phase, waits) = {
                 let core = self.core.borrow();
@@ -127,6 +135,10 @@ impl Conn {
             core.codec.pump();
             changed |= core.codec.available() != before;
             core.keep(rest, rest.len() < input.len(), self.worker.now());
+            if !core.codec.is_busy() {
+                core.note_idle(self.worker.now());
+            }
+            core.alarm.stale |= self.cancels.are_behind(&core);
             core.codec.take_refusals()
         };
         self.owner.refused(refusals);

@@ -39,7 +39,10 @@ impl Conn {
             let was_full = core.codec.output_len() > OUTPUT_LIMIT;
             let failed = core.write(&mut cx, self.worker.now()).is_err();
             let has_room = was_full && core.codec.output_len() <= OUTPUT_LIMIT;
-            let over = core.ended || matches!(core.phase, Phase::Closed(_));
+            // One that has ended and is stalled has nothing to do until the peer takes something.
+            let closed = matches!(core.phase, Phase::Closed(_));
+            let over = closed || (core.ended && core.stalled.is_none());
+            core.alarm.stale |= self.cancels.are_behind(&core);
             (failed, failed || has_room || core.is_unblocked() || over)
         };
         if failed {
@@ -47,6 +50,7 @@ impl Conn {
         }
         self.settle_drained();
         self.account();
+        self.set_alarm();
         if wake {
             self.wake();
         }

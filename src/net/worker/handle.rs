@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc;
 
 use super::super::accept::Accepted;
+use super::super::listener::Listener;
 
 /// What a worker is told from outside.
 #[derive(Debug)]
 pub enum Command {
     /// A connection to serve.
     Accept(Accepted),
+    /// Ask the clients to go that have come by a listener.
+    Leave(Arc<Listener>),
     /// Ask every client to go.
     Drain,
     /// End what is still in flight.
