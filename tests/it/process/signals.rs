@@ -46,16 +46,22 @@ async fn loading(path: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_equipoise"));
     let child = command.args(["serve", "--config", path]).stderr(Stdio::piped()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
-    // What it has read is in its own memory, beside the one or two MiB that it begins with.
+    // What it has read is in its own memory, beside the one or two MiB that it begins with. Signals
+    // that come before its own first lines run are the system's to handle.
     eventually("the file is in memory", async || {
         let status = std::fs::read_to_string(&status).unwrap();
-        let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-        let kilobytes = anonymous.and_then(|rest| rest.trim().strip_suffix(" kB"));
-        kilobytes.is_some_and(|number| number.trim().parse::<u64>().unwrap() > LARGE as u64 / 1024)
+        let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let kilobytes = field("RssAnon:").and_then(|rest| rest.strip_suffix(" kB"));
+        let read = kilobytes
+            .is_some_and(|number| number.trim().parse::<u64>().unwrap() > LARGE as u64 / 1024);
+        let caught = field("SigCgt:").map(|mask| u64::from_str_radix(mask, 16).unwrap());
+        read && caught.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
     })
     .await;
     child
 }
+
+const SIGHUP: u32 = 1;
 
 const LARGE: usize = 8 << 20;
 
