@@ -26,6 +26,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod unsent;
+mod window;
 
 pub use connection::{Connection, Event, Gone, OpenError, Role, SendError};
 pub use error::{Cause, ConnectionError, ErrorCode, Fault};
@@ -36,6 +37,7 @@ pub use outgoing::{Outgoing, Tag};
 pub use output::Output;
 pub use refused::{Refusals, Refused};
 pub use stream::Key;
+pub use window::Window;
 
 /// Milliseconds on any clock that does not go back.
 pub type Millis = u64;

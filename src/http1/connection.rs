@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::body::Body;
 use super::response::Asked;
 use super::write::Framing;
-use crate::http2::{Headers, Key, Limits, Output, Refusals, Role};
+use crate::http2::{Headers, Key, Limits, Output, Refusals, Role, Window};
 
 /// One end of an HTTP/1.1 connection.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub struct Connection {
     /// What is sent, or was sent last, ends with the connection.
     ends_by_close: bool,
     drained: usize,
+    /// The peer takes nothing for now.
+    held_up: bool,
     refusals: Refusals,
 }
 
@@ -53,6 +55,8 @@ struct Exchange {
     answered: bool,
     /// Bytes passed on that have not left us.
     held: usize,
+    /// How many it may be.
+    window: Window,
     /// What comes is dropped, up to so many bytes.
     discarding: bool,
     to_discard: usize,
@@ -126,6 +130,7 @@ impl Connection {
             broken: false,
             ends_by_close: false,
             drained: 0,
+            held_up: false,
             refusals: Refusals::default(),
         }
     }
@@ -232,7 +237,7 @@ impl Connection {
 }
 
 impl Exchange {
-    fn new(receiving: Receiving, asked: Asked) -> Exchange {
+    fn new(receiving: Receiving, asked: Asked, window: Window) -> Exchange {
         Exchange {
             receiving,
             sending: Sending::Head,
@@ -241,6 +246,7 @@ impl Exchange {
             idempotent: false,
             answered: false,
             held: 0,
+            window,
             discarding: false,
             to_discard: end::MOST_DISCARDED,
             hesitates: false,

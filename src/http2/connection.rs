@@ -26,6 +26,7 @@ use super::settings::Settings;
 use super::stream::{Key, Progress};
 use super::streams::Streams;
 use super::unsent::Unsent;
+use super::window::Window;
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,8 @@ pub struct Connection {
     /// Streams with something to send, in turn.
     queue: VecDeque<Key>,
     pending_bytes: usize,
+    /// The peer takes nothing for now.
+    held_up: bool,
     /// Open streams whose further DATA is dropped.
     discarded: usize,
     drained: Vec<(Key, usize)>,
@@ -134,6 +137,7 @@ impl Connection {
             block: None,
             queue: VecDeque::new(),
             pending_bytes: 0,
+            held_up: false,
             discarded: 0,
             drained: Vec::new(),
             unprocessed: Vec::new(),
@@ -148,7 +152,7 @@ impl Connection {
             header_table_size: self.limits.header_table_size,
             enable_push: self.role == Role::Server,
             max_streams: if self.role == Role::Server { self.limits.max_streams } else { u32::MAX },
-            initial_window: self.limits.stream_window,
+            initial_window: Window::new(self.role, &self.limits).size(),
             max_frame_size: self.limits.max_frame_size,
             max_header_list: self.limits.header_size,
         };

@@ -12,7 +12,8 @@ pub struct Limits {
     /// Streams open at a time; more are refused (`SETTINGS_MAX_CONCURRENT_STREAMS`).
     pub max_streams: u32,
     /// Bytes a peer may have under way on one stream, which it may also hold here while the reader
-    /// is slow; beyond: stream error.
+    /// is slow; beyond: stream error. Of a backend the most that it is given: it begins with less
+    /// ([`Window`](super::window::Window)).
     pub stream_window: u32,
     /// Bytes a peer may have under way on the connection; beyond: GOAWAY.
     pub connection_window: u32,

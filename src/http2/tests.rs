@@ -1,6 +1,7 @@
 //! The codec held to RFC 9113, to its own limits, and to itself.
 
 mod cancel;
+mod credit;
 mod end;
 mod exchange;
 mod feed;

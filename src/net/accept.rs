@@ -236,6 +236,7 @@ async fn handshake(
 ) -> std::io::Result<Io> {
     let stream = stream.attach()?;
     stream.watch_liveness(&spec.limits)?;
+    stream.bound_unsent()?;
     let Some(tls) = &spec.tls else { return Ok(Io::Plain(stream)) };
     let accept = async {
         let _permit = handshakes.acquire().await.map_err(std::io::Error::other)?;

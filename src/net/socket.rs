@@ -17,6 +17,10 @@ use crate::http2::Limits;
 /// Time without a byte after which the system asks whether the peer is still there.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 
+/// Bytes that the system takes ahead of what it can send. As soon as it has sent half of them it asks
+/// for more, which comes within a turn.
+const UNSENT: u32 = 32 << 10;
+
 /// A connection as the system has it, or one beside it.
 #[derive(Debug)]
 pub enum Socket {
@@ -87,6 +91,18 @@ impl Socket {
         let Socket::Tcp(stream) = self else { return Ok(()) };
         self.set_keepalive()?;
         SockRef::from(stream).set_tcp_user_timeout(Some(limits.write_stall_timeout))
+    }
+
+    /// Has the system take little ahead of what it can send: what a peer does not read would fill its
+    /// buffers, megabytes for each connection.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn bound_unsent(&self) -> io::Result<()> {
+        match self {
+            Socket::Tcp(stream) => SockRef::from(stream).set_tcp_notsent_lowat(UNSENT),
+            Socket::Unix(_) | Socket::Memory(_) => Ok(()), // their buffers do not grow
+        }
     }
 
     /// Has the system ask a peer that is quiet whether it is there.

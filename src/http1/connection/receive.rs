@@ -5,7 +5,7 @@ use crate::http1::body::Piece;
 use crate::http1::head::{self, Scan};
 use crate::http1::response::{Asked, Kind};
 use crate::http1::{hop, request, response};
-use crate::http2::{Cause, ConnectionError, Event, HeaderPool, Key, Name, Role};
+use crate::http2::{Cause, ConnectionError, Event, HeaderPool, Key, Name, Role, Window};
 
 type Received = Result<Option<Event>, ConnectionError>;
 
@@ -61,7 +61,7 @@ impl Connection {
         match exchange.receiving {
             Receiving::Head => false,
             Receiving::Undecided | Receiving::Done => true,
-            Receiving::Body(_) | Receiving::Tunnel => exchange.room(self.window()) == 0,
+            Receiving::Body(_) | Receiving::Tunnel => exchange.room() == 0,
         }
     }
 
@@ -136,8 +136,9 @@ impl Connection {
         let asked = Asked { head: read.is_head, upgrade: read.upgrade };
         let asks = |what: &[u8]| what.eq_ignore_ascii_case(b"100-continue");
         let hesitates = read.body.is_some() && read.headers.get(Name::Expect).is_some_and(asks);
+        let window = Window::new(self.role, &self.limits);
         let exchange =
-            Exchange { modern: read.modern, hesitates, ..Exchange::new(receiving, asked) };
+            Exchange { modern: read.modern, hesitates, ..Exchange::new(receiving, asked, window) };
         let key = self.begin(exchange);
         let end = receiving == Receiving::Done;
         Ok(Some(Event::Request { key, headers: read.headers, end }))
@@ -193,13 +194,13 @@ impl Connection {
         pool: &mut HeaderPool,
         take: &mut impl FnMut(Key, &[u8], bool) -> usize,
     ) -> Result<Step, ConnectionError> {
-        let (key, window, most) = (self.key(), self.window(), self.limits.header_size as usize);
+        let (key, most) = (self.key(), self.limits.header_size as usize);
         let Some(exchange) = &mut self.exchange else { return Ok(Step::Over) };
         if exchange.discarding {
             return self.drop_body(input);
         }
         loop {
-            let room = exchange.room(window);
+            let room = exchange.room();
             let Receiving::Body(body) = &mut exchange.receiving else { return Ok(Step::Over) };
             if room == 0 {
                 return Ok(Step::Waits);
@@ -260,10 +261,10 @@ impl Connection {
     }
 
     fn tunnel(&mut self, input: &mut &[u8], take: &mut impl FnMut(Key, &[u8], bool) -> usize) {
-        let (key, window) = (self.key(), self.window());
+        let key = self.key();
         let Some(exchange) = &mut self.exchange else { return };
         loop {
-            let (payload, rest) = input.split_at(exchange.room(window).min(input.len()));
+            let (payload, rest) = input.split_at(exchange.room().min(input.len()));
             if payload.is_empty() {
                 return;
             }
@@ -281,20 +282,26 @@ impl Connection {
         let unanswered = self.exchange.as_ref().is_some_and(|e| e.sending == Sending::Head);
         Err(if unanswered { self.refuse(detail.into()) } else { self.broken(detail) })
     }
-
-    fn window(&self) -> usize {
-        self.limits.stream_window as usize
-    }
 }
 
 impl Exchange {
     /// How many more bytes may be passed on now.
-    fn room(&self, window: usize) -> usize {
-        if self.discarding { usize::MAX } else { window.saturating_sub(self.held) }
+    fn room(&self) -> usize {
+        match self.discarding {
+            true => usize::MAX,
+            false => (self.window.size() as usize).saturating_sub(self.held),
+        }
     }
 
     /// `came` bytes were passed on; credit for so many goes back, of earlier ones too.
     fn took(&mut self, came: usize, credit: usize) {
-        self.held = (self.held + came).saturating_sub(credit);
+        self.held += came;
+        self.release(credit);
+    }
+
+    /// So many bytes have left us.
+    pub(super) fn release(&mut self, bytes: usize) {
+        self.held = self.held.saturating_sub(bytes);
+        self.window.take(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 }

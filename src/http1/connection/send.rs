@@ -5,10 +5,10 @@ use super::{Connection, Exchange, Receiving, Sending};
 use crate::http1::body::Body;
 use crate::http1::response::Asked;
 use crate::http1::write::{self, Framing};
-use crate::http2::{Gone, Headers, Key, Name, OpenError, Outgoing, SendError};
+use crate::http2::{Gone, Headers, Key, Name, OpenError, Outgoing, SendError, Window};
 
 /// Bytes that may wait for the socket before a body waits for them.
-const HIGH_WATER: usize = 128 << 10;
+const HIGH_WATER: usize = 68 << 10;
 
 /// Methods of requests that may be sent again unless they were answered (RFC 9110, section 9.2.2).
 const IDEMPOTENT: [&[u8]; 6] = [b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"];
@@ -32,7 +32,8 @@ impl Connection {
             None => Framing::Chunked,
         };
         let asked = Asked { head: method == b"HEAD", upgrade };
-        let mut exchange = Exchange::new(Receiving::Head, asked);
+        let window = Window::new(self.role, &self.limits);
+        let mut exchange = Exchange::new(Receiving::Head, asked, window);
         exchange.sending = match framing {
             _ if upgrade => Sending::Undecided,
             Framing::Empty => Sending::Done,
@@ -111,7 +112,7 @@ impl Connection {
     /// # Errors
     /// When the exchange is over.
     pub fn send_data(&mut self, key: Key, payload: &[u8], end: bool) -> Result<usize, Gone> {
-        let room = HIGH_WATER.saturating_sub(self.output.len());
+        let room = self.room();
         let exchange = self.find(key).ok_or(Gone)?;
         let sending = matches!(exchange.sending, Sending::Body(_) | Sending::Tunnel);
         if !sending || exchange.pending.end {
@@ -152,13 +153,24 @@ impl Connection {
     /// Lets the peer send `bytes` more, for as many that have left us.
     pub fn release(&mut self, key: Key, bytes: usize) {
         if let Some(exchange) = self.find(key) {
-            exchange.held = exchange.held.saturating_sub(bytes);
+            exchange.release(bytes);
         }
+    }
+
+    /// Says whether the peer takes nothing for now: what is sent waits until it does.
+    pub fn hold(&mut self, hold: bool) {
+        self.held_up = hold;
+    }
+
+    /// How much of bodies may be put into the output.
+    fn room(&self) -> usize {
+        let held_up = self.held_up && !self.output.is_empty();
+        if held_up { 0 } else { HIGH_WATER.saturating_sub(self.output.len()) }
     }
 
     /// Moves what waits into the output as far as that has room.
     pub fn pump(&mut self) {
-        let room = HIGH_WATER.saturating_sub(self.output.len());
+        let room = self.room();
         let key = self.key();
         let Some(exchange) = &mut self.exchange else { return };
         if exchange.pending.is_empty() || room == 0 {

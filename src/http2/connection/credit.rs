@@ -1,8 +1,10 @@
 //! Credit: how much more the peer may send.
 
 use super::{Connection, Key, Role};
+use crate::http2::Millis;
 use crate::http2::frame::DEFAULT_WINDOW;
 use crate::http2::stream::Stream;
+use crate::http2::window::Window;
 
 impl Connection {
     /// Grants the peer `bytes` more on a stream, for as many that have left us.
@@ -12,7 +14,7 @@ impl Connection {
         let Some(stream) = self.streams.get_mut(key).filter(|stream| !given(stream)) else {
             return;
         };
-        if let Some(credit) = stream.release(bytes, self.limits.stream_window) {
+        if let Some(credit) = stream.release(bytes) {
             self.output.window_update(key.id, credit);
         }
     }
@@ -23,21 +25,22 @@ impl Connection {
     pub fn discard(&mut self, key: Key) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         self.discarded += usize::from(!std::mem::replace(&mut stream.discarding, true));
-        let held = i64::from(self.limits.stream_window) - stream.recv_window;
-        let held = usize::try_from(held).unwrap_or(0).saturating_sub(stream.credit as usize);
+        let held = stream.held();
         self.settle(key);
-        let (role, window) = (self.role, self.limits.stream_window);
+        let role = self.role;
         let open = self.streams.get_mut(key).filter(|_| role == Role::Server);
         // Whatever of it is still held here, nobody will give credit for it.
-        if let Some(credit) = open.and_then(|stream| stream.release(held, window)) {
+        if let Some(credit) = open.and_then(|stream| stream.release(held)) {
             self.output.window_update(key.id, credit);
         }
     }
 
-    /// What a new stream's peer may send at first: until it has acknowledged our SETTINGS it
-    /// may go by the default.
-    pub(super) fn receive_window(&self) -> u32 {
-        let ours = self.limits.stream_window;
-        if self.settings_acked { ours } else { ours.max(DEFAULT_WINDOW) }
+    /// A stream that begins. Until the peer has acknowledged our SETTINGS it may go by the default
+    /// window.
+    pub(super) fn new_stream(&self, id: u32, now: Millis) -> Stream {
+        let window = Window::new(self.role, &self.limits);
+        let ours = window.size();
+        let receive = if self.settings_acked { ours } else { ours.max(DEFAULT_WINDOW) };
+        Stream::new(id, now, self.peer.initial_window, receive, window)
     }
 }

@@ -9,7 +9,6 @@ use crate::http2::hpack::DecodeError;
 use crate::http2::memo::Kind;
 use crate::http2::message::{self, Facts};
 use crate::http2::refused::Refused;
-use crate::http2::stream::Stream;
 
 /// A header block of a backend may have so many bytes, whatever the limit on lists: beyond that
 /// limit it is read for the table's sake alone.
@@ -175,7 +174,7 @@ impl Connection {
         if self.streams.len() >= self.limits.max_streams as usize {
             return self.refuse(id, ErrorCode::REFUSED_STREAM, headers, cx);
         }
-        let mut stream = Stream::new(id, cx.now, self.peer.initial_window, self.receive_window());
+        let mut stream = self.new_stream(id, cx.now);
         stream.receiving = if block.end_stream { Progress::Done } else { Progress::Body };
         if too_large {
             let key = self.streams.insert(stream);

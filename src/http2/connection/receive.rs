@@ -175,7 +175,7 @@ impl Connection {
         } else if !stream.discarding && (end || !body.is_empty()) {
             spent += take(key, body, end);
         }
-        if let Some(credit) = stream.release(spent, self.limits.stream_window) {
+        if let Some(credit) = stream.release(spent) {
             self.output.window_update(key.id, credit);
         }
         if end {

@@ -5,10 +5,9 @@ use crate::http2::Millis;
 use crate::http2::error::ErrorCode;
 use crate::http2::headers::{Field, Headers, Name};
 use crate::http2::outgoing::Outgoing;
-use crate::http2::stream::Stream;
 
 /// Bytes that may wait for the socket before DATA waits on its stream instead.
-const HIGH_WATER: usize = 128 << 10;
+const HIGH_WATER: usize = 68 << 10;
 
 /// The largest DATA frame we send, whatever the peer takes: streams take turns by frames.
 const LARGEST_FRAME: usize = 16 << 10;
@@ -32,7 +31,7 @@ impl Connection {
         }
         let id = self.next_id;
         self.next_id += 2;
-        let mut stream = Stream::new(id, now, self.peer.initial_window, self.receive_window());
+        let mut stream = self.new_stream(id, now);
         let method = list.fields().find(|field| field.id == Name::Method);
         stream.head_method = method.is_some_and(|method| method.value == b"HEAD");
         stream.sending = if end { Progress::Done } else { Progress::Body };
@@ -91,7 +90,7 @@ impl Connection {
     /// # Errors
     /// When the stream is over.
     pub fn send_data(&mut self, key: Key, payload: &[u8], end: bool) -> Result<usize, Gone> {
-        let window = self.send_window;
+        let (window, room) = (self.send_window, self.room());
         let stream = self.streams.get_mut(key).ok_or(Gone)?;
         if payload.is_empty() && !end {
             return Ok(0); // an empty frame would only cost
@@ -102,7 +101,6 @@ impl Connection {
         if end {
             stream.sending = Progress::Done;
         }
-        let room = HIGH_WATER.saturating_sub(self.output.len());
         let may = usize::try_from(stream.send_window.min(window)).unwrap_or(0).min(room);
         let now = if stream.pending.is_empty() { payload.len().min(may) } else { 0 };
         let (now, later) = payload.split_at(now);
@@ -175,9 +173,20 @@ impl Connection {
         self.streams.get(key).is_some()
     }
 
+    /// Says whether the peer takes nothing for now: DATA waits on its streams until it does.
+    pub fn hold(&mut self, hold: bool) {
+        self.held_up = hold;
+    }
+
+    /// How much DATA may be put into the output.
+    fn room(&self) -> usize {
+        let held_up = self.held_up && !self.output.is_empty();
+        if held_up { 0 } else { HIGH_WATER.saturating_sub(self.output.len()) }
+    }
+
     /// Moves what waits on streams into the output, in turns, as far as windows and room allow.
     pub fn pump(&mut self) {
-        while self.output.len() < HIGH_WATER {
+        while self.room() > 0 {
             let Some(key) = self.queue.pop_front() else {
                 return;
             };

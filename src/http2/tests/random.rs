@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{feed, pair};
+use super::{credit, feed, pair};
 use crate::http2::Role;
 
 proptest! {
@@ -12,6 +12,14 @@ proptest! {
     #[test]
     fn two_ends_understand_each_other(script in vec(any::<u8>(), 0..3000)) {
         pair::run(&script);
+    }
+
+    #[test]
+    fn a_window_grows_with_what_is_taken_and_no_credit_is_lost(
+        ceiling in 1_u32..2_000_000,
+        script in vec((0_u8..3, 0_usize..200_000), 0..300),
+    ) {
+        credit::run(ceiling, &script);
     }
 
     #[test]

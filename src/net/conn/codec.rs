@@ -301,6 +301,11 @@ impl Codec {
         either!(self, codec => codec.release(key, bytes), else {});
     }
 
+    /// Says whether the peer takes nothing for now: bodies wait until it does.
+    pub fn hold(&mut self, hold: bool) {
+        either!(self, codec => codec.hold(hold), else {});
+    }
+
     /// Moves what waits into the output.
     pub fn pump(&mut self) {
         either!(self, codec => codec.pump(), else {});

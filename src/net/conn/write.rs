@@ -48,6 +48,7 @@ impl Core {
                 Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(n)) => {
                     self.codec.output().advance(n);
+                    self.codec.hold(n < waiting);
                     (self.written, self.has_spoken) = (now, false);
                     if matches!(self.io, Io::Plain(_)) {
                         self.stalled = None; // under TLS it has only been taken to be sent
@@ -55,6 +56,7 @@ impl Core {
                 }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => {
+                    self.codec.hold(true);
                     self.note_stalled(now);
                     return Ok(false);
                 }
