@@ -29,6 +29,8 @@ pub enum Task {
     Worker,
     /// Writing what a turn of a worker has brought forth.
     Flush,
+    /// Giving turns to the connections of a worker that have much to read.
+    Turns,
     /// Waking what waits for a time, on a worker.
     Timers,
     /// Noticing changes on a worker without requests.
@@ -49,9 +51,10 @@ pub enum Task {
 
 impl Task {
     /// All of them.
-    pub const ALL: [Task; 10] = [
+    pub const ALL: [Task; 11] = [
         Task::Worker,
         Task::Flush,
+        Task::Turns,
         Task::Timers,
         Task::Refresh,
         Task::Accept,
@@ -67,6 +70,7 @@ impl Task {
         match self {
             Task::Worker => "worker",
             Task::Flush => "flush",
+            Task::Turns => "turns",
             Task::Timers => "timers",
             Task::Refresh => "refresh",
             Task::Accept => "accept",

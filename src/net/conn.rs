@@ -5,6 +5,7 @@ mod core;
 mod driver;
 mod flush;
 mod owner;
+mod pace;
 mod timeouts;
 mod write;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub use self::codec::Codec;
 pub(super) use self::core::{Core, Phase};
 pub use self::owner::{Front, Owner, Upstream};
+use self::pace::Pace;
 use super::cancel::Cancels;
 use super::io::Io;
 use super::listener::Listener;
@@ -71,6 +73,7 @@ pub struct Conn {
     stream_idle_timeout: Option<Duration>,
     owner: Owner,
     dirty: Cell<Dirty>,
+    pace: Cell<Pace>,
     waker: RefCell<Option<Waker>>,
     slot: Cell<usize>,
     /// It stays however long it is idle.
@@ -95,6 +98,7 @@ impl Conn {
             stream_idle_timeout: (!stream_idle_timeout.is_zero()).then_some(stream_idle_timeout),
             owner,
             dirty: Cell::new(Dirty::No),
+            pace: Cell::default(),
             waker: RefCell::new(None),
             slot: Cell::new(usize::MAX),
             kept: Cell::new(false),

@@ -1,6 +1,7 @@
 //! One worker: a thread with everything that its connections share.
 
 mod handle;
+pub(super) mod pacing;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use slab::Slab;
 
 pub use self::handle::{Command, WorkerHandle};
+use self::pacing::Pacing;
 use super::buffers::BufferPool;
 use super::conn::Conn;
 use super::connect::Connector;
@@ -57,6 +59,7 @@ pub struct Worker {
     draining: Cell<bool>,
     cut_off: Cell<bool>,
     pub(super) turn: RefCell<Turn>,
+    pub(super) pacing: Pacing<Rc<Conn>>,
     /// Streams that have gathered something of the current read.
     pub(super) gathering: RefCell<Vec<Rc<Stream>>>,
     held: Cell<usize>,
@@ -84,6 +87,7 @@ impl Worker {
             draining: Cell::new(false),
             cut_off: Cell::new(false),
             turn: RefCell::default(),
+            pacing: Pacing::default(),
             gathering: RefCell::default(),
             held: Cell::new(0),
             held_limit,
@@ -162,9 +166,17 @@ impl Worker {
     /// Flushes and fires timers, for as long as the worker lives.
     pub fn run(self: &Rc<Self>, tasks: &Arc<Tasks>) {
         let worker = || Rc::clone(self);
-        let (flusher, turner) = (worker(), worker());
+        let (flusher, pacer, turner) = (worker(), worker(), worker());
         self.keep(tasks, Task::Flush, move || Rc::clone(&flusher).flush_forever());
+        self.keep(tasks, Task::Turns, move || Rc::clone(&pacer).pace_forever());
         self.keep(tasks, Task::Timers, move || Rc::clone(&turner).turn_forever());
+    }
+
+    async fn pace_forever(self: Rc<Self>) {
+        loop {
+            self.pacing.next().await;
+            self.pacing.begin(|conn| conn.admit());
+        }
     }
 
     async fn turn_forever(self: Rc<Self>) {

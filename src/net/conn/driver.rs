@@ -11,12 +11,6 @@ use super::{Closed, Conn, Core, Phase};
 use crate::http2::{ConnectionError, Event, Key, Role};
 use crate::model::Time;
 
-/// Reads in a row before others have their turn.
-const READS_A_TURN: usize = 4;
-
-/// One read at most, after what was left of the last one.
-const READ: usize = 64 << 10;
-
 /// Bytes that may wait to be looked at before nothing more is read. Until then reading goes on,
 /// as it tells when the peer is gone.
 const BLOCKED_LIMIT: usize = 16 << 10;
@@ -61,7 +55,7 @@ impl Conn {
 
     /// Reads a few times, and handles what came.
     fn read_some(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<Closed> {
-        for _ in 0..READS_A_TURN {
+        for reads in 0.. {
             let (phase, waits) = {
                 let core = self.core.borrow();
                 (core.phase, core.waits())
@@ -71,18 +65,18 @@ impl Conn {
                 Phase::Open if waits => return Poll::Pending, // writing wakes this task
                 Phase::Open | Phase::Lingering(..) => {}
             }
-            if self.read(cx).is_pending() {
-                return Poll::Pending;
+            let Some(most) = self.may_read(reads) else { break };
+            if self.read(most, cx).is_pending() {
+                break;
             }
         }
-        cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Reads once and handles what came.
-    fn read(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
+    /// Reads once, at most so many bytes, and handles what came.
+    fn read(self: &Rc<Self>, most: usize, cx: &mut Context<'_>) -> Poll<()> {
         let mut buffer = self.worker.read_buffer.take();
-        let read = self.read_into(&mut buffer, cx);
+        let read = self.read_into(&mut buffer, most, cx);
         if let Poll::Ready(Some(n)) = read {
             self.hear(buffer.get(..n).unwrap_or_default());
         }
@@ -95,17 +89,22 @@ impl Conn {
     fn read_into(
         self: &Rc<Self>,
         buffer: &mut Vec<u8>,
+        most: usize,
         cx: &mut Context<'_>,
     ) -> Poll<Option<usize>> {
         let mut core = self.core.borrow_mut();
         let kept = core.partial.len();
-        if buffer.len() < kept + READ {
-            buffer.resize(kept + READ, 0);
+        if buffer.len() < kept + most {
+            buffer.resize(kept + most, 0);
         }
         let (front, back) = buffer.split_at_mut(kept);
+        let back = back.get_mut(..most).unwrap_or_default();
         front.copy_from_slice(&core.partial);
         let n = match core.more(cx, back) {
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => {
+                self.has_read(0);
+                return Poll::Pending;
+            }
             Poll::Ready(Ok(n)) => n,
             Poll::Ready(Err(_)) => {
                 drop(core);
@@ -113,6 +112,7 @@ impl Conn {
                 return Poll::Ready(None);
             }
         };
+        self.has_read(n);
         if core.phase != Phase::Open {
             core.partial.clear();
             match core.ended {
