@@ -9,7 +9,7 @@ use crate::model::{Endpoint, Time};
 
 /// Backends that have left and are kept, of all services together; beyond that the first to leave
 /// is the first to be forgotten.
-const MOST: u64 = 5000;
+const MOST: u64 = 1000;
 
 /// How long all that has left is kept, and how much of it.
 #[derive(Debug)]

@@ -44,6 +44,24 @@ pub enum ConnectError {
     /// The endpoint ended the connection before its first SETTINGS.
     #[error("the endpoint closed the connection at once: does it speak HTTP/2 here?")]
     Refused,
+    /// As before, after a TLS handshake without a certificate of ours: what an endpoint that
+    /// demands one does.
+    #[error(
+        "the endpoint closed the connection at once: does it want a client certificate \
+         (tls.cert, tls.key), or speak no HTTP/2 here?"
+    )]
+    RefusedWithoutCertificate,
+}
+
+impl ConnectError {
+    /// The endpoint ended a connection that was made as `settings` have it, before it was ready.
+    pub(super) fn refused(settings: &Settings) -> ConnectError {
+        let certified = |tls: &Tls| tls.config.client_auth_cert_resolver.has_certs();
+        match &settings.tls {
+            Some(tls) if !certified(tls) => ConnectError::RefusedWithoutCertificate,
+            _ => ConnectError::Refused,
+        }
+    }
 }
 
 /// Connects to `endpoint` at one of its places, by `connector`, unless that is `own`, with TLS if

@@ -77,7 +77,7 @@ impl Pool {
             Err(_) => return Err(LookupError::Silent.into()),
         };
         if ready.conn.is_leaving() {
-            return Err(ConnectError::Refused);
+            return Err(ConnectError::refused(&self.settings));
         }
         if self.endpoint.connected() == 0 {
             // What was learnt is of a process, or a way to it, that is gone.
@@ -161,7 +161,7 @@ impl Pool {
         loop {
             let news = owner.news.notified();
             if conn.is_leaving() {
-                return Err(ConnectError::Refused);
+                return Err(ConnectError::refused(&self.settings));
             }
             if conn.is_ready() {
                 break;

@@ -169,3 +169,20 @@ async fn a_new_cause_is_a_new_line() {
     let mut client = crate::support::client::connect(gateway.front).await;
     client.unary(message("x")).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_backend_that_wants_a_certificate_is_told_of_as_one() {
+    let authority = Authority::new();
+    let identity = authority.issue("backend", "backend.test");
+    let tls = tonic::transport::ServerTlsConfig::new().identity(identity);
+    let tls = tls.client_ca_root(authority.certificate());
+    let backend = Backend::with(Options { tls: Some(tls), ..Options::default() }).await;
+    let yaml = format!(
+        "{PORTS}services:\n  echo:\n    tls: {{ ca: {}, server_name: backend.test }}\n    \
+         endpoints: [ {{ address: {} }} ]\nroutes: [ {{ service: echo }} ]\n",
+        authority.folder().join("ca.pem").display(),
+        backend.address
+    );
+    let gateway = Process::start(&yaml).await;
+    gateway.said(says("does it want a client certificate (tls.cert, tls.key)")).await;
+}
