@@ -264,6 +264,7 @@ impl Worker {
                 std::mem::swap(&mut batch.conns, &mut *self.dirty.borrow_mut());
                 if batch.conns.is_empty() {
                     self.turn.take().end();
+                    self.pacing.end();
                     return Poll::Pending;
                 }
                 while let Some(conn) = batch.conns.pop_front() {

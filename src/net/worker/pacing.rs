@@ -73,6 +73,13 @@ impl<T> Pacing<T> {
         tokio::task::yield_now().await;
     }
 
+    /// Ends a turn in which everybody has read all that there was: the next has room again.
+    pub fn end(&self) {
+        if self.waiting.borrow().is_empty() {
+            self.left.set(READS * READ);
+        }
+    }
+
     /// Begins a turn with those who have waited longest.
     pub fn begin(&self, mut admit: impl FnMut(T)) {
         let mut waiting = self.waiting.borrow_mut();
@@ -106,6 +113,19 @@ mod tests {
         assert_eq!((admitted(&pacing), pacing.share()), (vec![1], READS));
         assert!(!pacing.is_spent());
         assert!(admitted(&pacing).is_empty());
+    }
+
+    #[test]
+    fn a_turn_that_kept_nobody_waiting_leaves_nothing_to_the_next() {
+        let pacing = Pacing::<u32>::default();
+        pacing.spend(READS * READ);
+        pacing.line_up(1);
+        pacing.end();
+        assert!(pacing.is_spent(), "somebody waits");
+        admitted(&pacing);
+        pacing.spend(READS * READ);
+        pacing.end();
+        assert!(!pacing.is_spent());
     }
 
     #[test]
