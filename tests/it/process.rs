@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use tempfile::TempDir;
 
@@ -25,6 +26,18 @@ struct Gateway {
     _folder: TempDir,
 }
 
+/// A port that is free, and none of those that the system gives to who asks for any: until it is
+/// taken, no other test gets it.
+fn free_port() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        if let Ok(free) = TcpListener::bind(("127.0.0.1", port)) {
+            return free.local_addr().unwrap();
+        }
+    }
+}
+
 impl Gateway {
     /// Runs it with this standard error, and waits until it is ready.
     async fn start(log: &str, stderr: impl Into<Stdio>) -> Gateway {
@@ -37,11 +50,9 @@ impl Gateway {
 
     /// Runs it as `command`, which gets its arguments here.
     fn spawn(mut command: Command, log: &str) -> Gateway {
-        // Ports that were free a moment ago; held together, so that they differ.
-        let free: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let free: Vec<_> = free.iter().map(|free| free.local_addr().unwrap()).collect();
+        let free = [free_port(), free_port(), free_port()];
         let folder = tempfile::tempdir().unwrap();
-        let [front, control, metrics] = free[..] else { unreachable!() };
+        let [front, control, metrics] = free;
         let file = folder.path().join("gateway.yaml");
         let yaml = format!(
             "listeners: [ {{ address: '{front}' }} ]\ncontrol: {{ address: '{control}' }}\n\
