@@ -89,7 +89,7 @@ pub enum Bound {
 }
 
 impl Bound {
-    /// As [`bind`].
+    /// A socket at this port, at which nobody can connect yet.
     ///
     /// # Errors
     /// Says why the system refuses it.
