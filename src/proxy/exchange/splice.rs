@@ -80,12 +80,13 @@ impl Exchange {
 
     /// Waits until the client has taken everything, or does not for too long.
     pub(super) async fn finish(&self) {
+        let whole_at = self.proxy.worker.now(); // what went on before was no matter of the client's
         poll_fn(|cx| {
             if !self.front.is_open() || self.front.over().is_some() {
                 return Poll::Ready(());
             }
             self.front.register(cx);
-            let active = || self.front.last_active();
+            let active = || self.front.last_active().max(whole_at);
             match self.timeouts.borrow_mut().poll(cx, &self.proxy.worker, active) {
                 Some(_) => Poll::Ready(()),
                 None => Poll::Pending,
