@@ -19,7 +19,7 @@
 //!   They know no clock and no runtime, never panic, and count what a peer may make us do: only
 //!   where frames are parsed can a gateway bound that. Heads leave both in one form, so drivers,
 //!   streams and the relay do not ask which of the two they move.
-//! - **A request is one small async function** (`proxy/forward.rs`) that reads from top to bottom:
+//! - **A request is one small async function** (`proxy/exchange.rs`) that reads from top to bottom:
 //!   route, pick, open, send, classify. Once the response has begun, the two streams are spliced:
 //!   the connections' drivers move the data, and the function sleeps until the end.
 //! - **One write a turn.** A driver reads what is there; all that follows from it is appended to
