@@ -1,81 +1,42 @@
 //! What happens while clients send requests: changes that operators make, and faults.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use equipoise::app;
 use equipoise::net::Way;
-use equipoise::service::{Author, Change, Conditions};
 use tokio::time::sleep;
 
 use super::backend;
+use super::file::File;
+use super::operators::Operators;
 use super::world::World;
 
-/// Lets things happen until the world ends.
-pub async fn reign(world: Rc<World>, workers: usize) {
-    let mut out: Option<usize> = None;
-    let mut extra = false;
+/// Has operators change the gateway until the world ends.
+pub async fn operate(world: Rc<World>, file: File) {
+    let mut operators = Operators::new(&world, file);
+    loop {
+        let pause = world.rng.borrow_mut().u64(2..70);
+        sleep(Duration::from_millis(pause)).await;
+        let reloads = world.rng.borrow_mut().u8(..5) == 0;
+        if reloads { operators.reload().await } else { operators.change().await }
+    }
+}
+
+/// Lets things happen to connections and backends until the world ends.
+pub async fn reign(world: Rc<World>) {
     loop {
         let pause = world.rng.borrow_mut().u64(5..200);
         sleep(Duration::from_millis(pause)).await;
-        let what = world.rng.borrow_mut().u8(..12);
+        let what = world.rng.borrow_mut().u8(..8);
         match what {
-            0 => out = drain(&world, out).await,
-            1 => weigh(&world).await,
-            2 => {
-                extra = !extra;
-                reload(&world, workers, extra).await;
-            }
-            3 => slow_down(&world),
+            0 => slow_down(&world),
             _ if !world.faults => {}
-            4 | 5 => cut(&world),
-            6 | 7 => stall(&world).await,
-            8 => crash(&world).await,
+            1 | 2 => cut(&world),
+            3 | 4 => stall(&world).await,
+            5 => crash(&world).await,
             _ => {}
         }
     }
-}
-
-async fn change(world: &World, change: Change) -> bool {
-    let Some(service) = world.registry.get("orders") else { return false };
-    let conditions = Conditions { allow_empty: true, ..Conditions::default() };
-    service.change(change, conditions, Author::from("operator")).await.is_ok()
-}
-
-/// Takes a backend out, or puts back the one that is.
-async fn drain(world: &World, out: Option<usize>) -> Option<usize> {
-    if world.backends.len() < 2 {
-        return None;
-    }
-    if let Some(backend) = out {
-        world.trace(&format!("backend {backend} is put back"));
-        world.ledger.put_back(backend);
-        change(world, Change::Undrain(world.backends[backend].to_string())).await;
-        return None;
-    }
-    let backend = world.rng.borrow_mut().usize(..world.backends.len());
-    if !change(world, Change::Drain(world.backends[backend].to_string())).await {
-        return None;
-    }
-    world.trace(&format!("backend {backend} is drained"));
-    world.ledger.taken_out(backend);
-    Some(backend)
-}
-
-async fn weigh(world: &World) {
-    let weight = |address: &SocketAddr| (address.to_string(), world.rng.borrow_mut().u32(1..10));
-    let weights = world.backends.iter().map(weight).collect();
-    world.trace("weights change");
-    change(world, Change::SetWeights(weights)).await;
-}
-
-async fn reload(world: &World, workers: usize, extra: bool) {
-    world.trace("reload");
-    let (registry, environment) = (&world.registry, &world.environment);
-    let before = registry.routing();
-    app::publish(registry, environment, world.plan(workers, extra)).await;
-    registry.retire(&before).await;
 }
 
 fn way(world: &World) -> Way {
@@ -107,8 +68,8 @@ async fn stall(world: &World) {
 
 /// A backend is gone for a while.
 async fn crash(world: &Rc<World>) {
-    let backend = world.rng.borrow_mut().usize(..world.backends.len());
-    let (address, time) = (world.backends[backend], world.rng.borrow_mut().u64(10..2000));
+    let backend = world.rng.borrow_mut().usize(..world.sites.len());
+    let (address, time) = (world.sites[backend].address, world.rng.borrow_mut().u64(10..2000));
     world.trace(&format!("backend {backend} is gone for {time} ms"));
     world.network.crash(address);
     sleep(Duration::from_millis(time)).await;

@@ -74,6 +74,7 @@ async fn ask(world: &Rc<World>, exchange: Exchange, mut sender: SendRequest<Byte
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .header("x-id", exchange.id)
+        .header("x-key", exchange.id % 3)
         .body(())
         .unwrap();
     world.trace(&format!("client sends {}", exchange.id));

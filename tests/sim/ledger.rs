@@ -73,14 +73,14 @@ impl Ledger {
         self.wrong.borrow_mut().push(what);
     }
 
-    /// A change was answered that takes the backend out.
-    pub fn taken_out(&self, backend: usize) {
-        self.out.borrow_mut().insert(backend);
+    /// A change was answered that leaves these out.
+    pub fn take_out(&self, backends: &BTreeSet<usize>) {
+        self.out.borrow_mut().extend(backends);
     }
 
-    /// A change is about to be made that puts it back.
-    pub fn put_back(&self, backend: usize) {
-        self.out.borrow_mut().remove(&backend);
+    /// A change is about to be made that leaves these in.
+    pub fn put_back(&self, backends: &BTreeSet<usize>) {
+        self.out.borrow_mut().retain(|backend| !backends.contains(backend));
     }
 
     /// A client sends a request.

@@ -21,8 +21,11 @@ mod backend;
 mod chaos;
 mod client;
 mod exchange;
+mod file;
 mod ledger;
+mod members;
 mod network;
+mod operators;
 mod world;
 
 use std::process::ExitCode;

@@ -5,14 +5,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise::app::{self, DataPath};
 use equipoise::clock::Clock;
-use equipoise::config::{self, Plan};
 use equipoise::model::Class;
 use equipoise::net::{
     Dial, Listener, ListeningSocket, Memory, MemoryListener, Worker, WorkerHandle, WorkerSpec,
@@ -26,6 +24,7 @@ use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::exchange::Exchange;
+use super::file::{Balancing, File};
 use super::ledger::Ledger;
 use super::network::{Network, ToBackends};
 use super::{backend, chaos, client};
@@ -35,6 +34,12 @@ const PATIENCE: Duration = Duration::from_secs(900);
 
 /// Bytes that may be under way on a client's connection, each way.
 const ROOM: usize = 64 << 10;
+
+/// Where a backend is, and of which service.
+pub struct Site {
+    pub service: &'static str,
+    pub address: SocketAddr,
+}
 
 /// What all parts of one run share.
 pub struct World {
@@ -46,10 +51,10 @@ pub struct World {
     pub rng: RefCell<fastrand::Rng>,
     /// Streams that a backend takes on one connection.
     pub backend_streams: u32,
-    pub backends: Vec<SocketAddr>,
+    /// The backends by their numbers: those that a file has, and those that may come to be.
+    pub sites: Vec<Site>,
     pub registry: Arc<Registry>,
     pub environment: Environment,
-    policy: &'static str,
     begun: Instant,
     clients: Dial,
     /// Requests that a backend has given back already.
@@ -87,25 +92,6 @@ impl World {
         let mut rng = self.rng.borrow_mut();
         (self.faults && rng.u8(..3) == 0).then(|| rng.u32(1..20))
     }
-
-    /// The configuration; `extra` is a route more or less.
-    pub fn plan(&self, workers: usize, extra: bool) -> Plan {
-        let mut yaml = format!(
-            "workers: {workers}\nlisteners: [ {{ address: 127.0.0.1:8080 }} ]\nservices:\n  \
-             orders:\n    balancer: {{ policy: {} }}\n    connect_timeout: 2s\n    \
-             pending_timeout: 5s\n    preconnect: {}\n    endpoints:\n",
-            self.policy,
-            self.seed % 3,
-        );
-        for address in &self.backends {
-            yaml += &format!("      - {{ address: \"{address}\" }}\n");
-        }
-        yaml += "routes:\n  - { service: orders }\n";
-        if extra {
-            yaml += "  - { match: { path: /other }, service: orders }\n";
-        }
-        config::parse(&yaml, Path::new("")).unwrap_or_else(|report| panic!("{}", report.pretty()))
-    }
 }
 
 /// What came of one run.
@@ -141,8 +127,15 @@ async fn live(seed: u64, resolver: Resolver, trace: bool) -> Report {
     let mut rng = fastrand::Rng::with_seed(seed);
     let workers = if seed.is_multiple_of(4) { rng.usize(2..4) } else { 1 };
     let faults = !seed.is_multiple_of(3);
-    let policies = ["p2c_ewma", "round_robin", "least_request", "weighted_random"];
-    let policy = policies[rng.usize(..policies.len())];
+    let (configured, spare) = (rng.u8(1..5), rng.u8(..3));
+    let site = |n| Site { service: "orders", address: ([10, 1, 0, n], 50051).into() };
+    let file = File {
+        workers,
+        balancer: Balancing::draw(&mut rng),
+        preconnect: seed % 3,
+        weights: (0..configured + spare).map(|n| (n < configured).then_some(1)).collect(),
+        extra: false,
+    };
     let clock = Clock::start();
     let environment = Environment {
         workers,
@@ -159,26 +152,25 @@ async fn live(seed: u64, resolver: Resolver, trace: bool) -> Report {
         ledger: Ledger::new(trace),
         network: Rc::default(),
         backend_streams: [1, 3, 100][rng.usize(..3)],
-        backends: (0..rng.u8(1..5)).map(|n| ([10, 1, 0, n], 50051).into()).collect(),
+        sites: (0..configured + spare).map(site).collect(),
         registry: Arc::new(Registry::new(workers, CountSettings::default(), clock)),
         environment,
-        policy,
         begun: Instant::now(),
         clients,
         refused: RefCell::default(),
         dialled: Cell::new(0),
         rng: RefCell::new(rng.fork()),
     });
-    for (number, address) in world.backends.iter().enumerate() {
-        backend::start(&world, number, *address);
+    for (number, site) in world.sites.iter().enumerate() {
+        backend::start(&world, number, site.address);
     }
     let metrics: Vec<Arc<WorkerMetrics>> = (0..workers).map(|_| Arc::default()).collect();
-    let (paths, handles) = start(&world, &metrics, resolver, &mut rng).await;
-    let spec = world.plan(workers, false).listeners.remove(0);
+    let (paths, handles) = start(&world, &file, &metrics, resolver, &mut rng).await;
+    let spec = file.plan(&world.sites).listeners.remove(0);
     let listener = Listener::new(spec, Arc::default());
     let socket = Arc::new(ListeningSocket::Memory(listening));
     spawn_local(accept_loop(socket, listener, handles, clock));
-    let exchanges = let_clients_run(&world, workers, &mut rng).await;
+    let exchanges = let_clients_run(&world, file, &mut rng).await;
     settle(&world, &paths).await;
     let mut wrong = world.ledger.check(&exchanges, faults);
     wrong.extend(left(&world, &paths, &metrics));
@@ -189,13 +181,13 @@ async fn live(seed: u64, resolver: Resolver, trace: bool) -> Report {
 /// Starts the workers.
 async fn start(
     world: &Rc<World>,
+    file: &File,
     metrics: &[Arc<WorkerMetrics>],
     resolver: Resolver,
     rng: &mut fastrand::Rng,
 ) -> (Vec<Rc<Worker>>, Vec<WorkerHandle>) {
     let (registry, environment) = (&world.registry, &world.environment);
-    let plan = world.plan(metrics.len(), false);
-    app::publish(registry, environment, plan).await;
+    app::publish(registry, environment, file.plan(&world.sites)).await;
     let dialer = Arc::new(Dialer::new(resolver, OwnAddresses::new([]), 1000));
     let (mut workers, mut handles) = (Vec::new(), Vec::new());
     for (index, metrics) in metrics.iter().enumerate() {
@@ -217,11 +209,7 @@ async fn start(
 }
 
 /// Has clients send requests, while this and that happens, until all have come to their end.
-async fn let_clients_run(
-    world: &Rc<World>,
-    workers: usize,
-    rng: &mut fastrand::Rng,
-) -> Vec<Exchange> {
+async fn let_clients_run(world: &Rc<World>, file: File, rng: &mut fastrand::Rng) -> Vec<Exchange> {
     let (mut all, mut clients) = (Vec::new(), JoinSet::new());
     for number in 0..rng.u64(1..5) {
         let mut exchanges = Vec::new();
@@ -232,14 +220,20 @@ async fn let_clients_run(
         }
         clients.spawn_local(client::run(Rc::clone(world), number, exchanges));
     }
-    let happening = spawn_local(chaos::reign(Rc::clone(world), workers));
+    let mut happening = JoinSet::new();
+    happening.spawn_local(chaos::reign(Rc::clone(world)));
+    happening.spawn_local(chaos::operate(Rc::clone(world), file));
     while let Some(ended) = clients.join_next().await {
         if ended.is_err() {
             world.ledger.wrong("a client has panicked".into());
         }
     }
-    happening.abort();
-    let _ = happening.await; // it was told to end
+    happening.abort_all();
+    while let Some(ended) = happening.join_next().await {
+        if ended.is_err_and(|error| error.is_panic()) {
+            world.ledger.wrong("what happens has panicked".into());
+        }
+    }
     all
 }
 

@@ -1,0 +1,94 @@
+//! The configuration of one run, which reloads change.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use equipoise::balance::POLICIES;
+use equipoise::config::{self, Plan};
+use equipoise::model::ParamValue;
+
+use super::world::Site;
+
+/// A configuration.
+#[derive(Clone)]
+pub struct File {
+    pub workers: usize,
+    /// How the requests of `orders` are spread.
+    pub balancer: Balancing,
+    /// Endpoints of each service to which connections are kept.
+    pub preconnect: u64,
+    /// By the numbers of the backends: the weights of those that it has.
+    pub weights: Vec<Option<u32>>,
+    /// A route more or less, which nothing asks for.
+    pub extra: bool,
+}
+
+impl File {
+    /// What the gateway makes of it, whose backends are at `sites`.
+    pub fn plan(&self, sites: &[Site]) -> Plan {
+        let mut yaml = format!(
+            "workers: {}\nlisteners: [ {{ address: 127.0.0.1:8080 }} ]\nservices:\n  \
+             orders:\n    balancer: {}\n    connect_timeout: 2s\n    pending_timeout: 5s\n    \
+             preconnect: {}\n    endpoints:\n",
+            self.workers,
+            self.balancer.yaml(),
+            self.preconnect,
+        );
+        for (Site { address, .. }, weight) in sites.iter().zip(&self.weights) {
+            if let Some(weight) = weight {
+                writeln!(yaml, "      - {{ address: \"{address}\", weight: {weight} }}").unwrap();
+            }
+        }
+        yaml += "routes:\n  - { service: orders }\n";
+        if self.extra {
+            yaml += "  - { match: { path: /other }, service: orders }\n";
+        }
+        config::parse(&yaml, Path::new("")).unwrap_or_else(|report| panic!("{}", report.pretty()))
+    }
+}
+
+/// A policy and its settings.
+#[derive(Clone)]
+pub struct Balancing {
+    pub policy: &'static str,
+    pub settings: Vec<(String, ParamValue)>,
+}
+
+impl Balancing {
+    /// Any of all policies.
+    pub fn draw(rng: &mut fastrand::Rng) -> Balancing {
+        let policy = POLICIES[rng.usize(..POLICIES.len())].name();
+        let mut settings = Vec::new();
+        let mut set = |key: &str, value| settings.push((key.to_owned(), value));
+        match policy {
+            "least_request" => set("choices", ParamValue::Text(rng.u8(2..5).to_string())),
+            "consistent_hash" | "maglev" => {
+                let header = ParamValue::Map(vec![("header".into(), "x-key".into())]);
+                let source = ParamValue::Text("source_address".into());
+                set("key", if rng.bool() { header } else { source });
+                if rng.bool() {
+                    set("bounded_load", ParamValue::Text("1.25".into()));
+                }
+                // Small, as each change builds them anew.
+                let (size, number) =
+                    if policy == "maglev" { ("table_size", "1009") } else { ("replicas", "16") };
+                set(size, ParamValue::Text(number.into()));
+            }
+            _ => {}
+        }
+        Balancing { policy, settings }
+    }
+
+    fn yaml(&self) -> String {
+        let setting = |(key, value): &(String, ParamValue)| match value {
+            ParamValue::Text(text) => format!(", {key}: {text}"),
+            ParamValue::Map(pairs) => {
+                let pairs: Vec<_> =
+                    pairs.iter().map(|(key, text)| format!("{key}: {text}")).collect();
+                format!(", {key}: {{ {} }}", pairs.join(", "))
+            }
+        };
+        let settings: String = self.settings.iter().map(setting).collect();
+        format!("{{ policy: {}{settings} }}", self.policy)
+    }
+}

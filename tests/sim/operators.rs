@@ -1,0 +1,141 @@
+//! What operators do while clients send requests: changes at run time, and reloads of the file.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use equipoise::app;
+use equipoise::service::{Author, CONFIGURED, Change, Conditions, EndpointSpec};
+
+use super::file::{Balancing, File};
+use super::members::Members;
+use super::world::World;
+
+/// Those who change the gateway, and what they know of it.
+pub struct Operators {
+    world: Rc<World>,
+    file: File,
+    /// Of each service.
+    members: Vec<Members>,
+}
+
+impl Operators {
+    /// Of a gateway that runs with `file`.
+    pub fn new(world: &Rc<World>, file: File) -> Operators {
+        let members = ["orders"].map(|service| {
+            let sites = world.sites.iter().enumerate().filter(|(_, site)| site.service == service);
+            let sites = sites.map(|(number, site)| (number, site.address.to_string()));
+            Members::new(service, sites).configured(|backend| file.weights[backend])
+        });
+        Operators { world: Rc::clone(world), file, members: members.into() }
+    }
+
+    /// Makes some change of a service.
+    pub async fn change(&mut self) {
+        let service = self.world.rng.borrow_mut().usize(..self.members.len());
+        let (change, conditions) = {
+            let rng = &mut *self.world.rng.borrow_mut();
+            let members = &self.members[service];
+            let revision = members.revision - u64::from(rng.u8(..8) == 0);
+            let conditions = Conditions {
+                expected_revision: (rng.u8(..4) == 0).then_some(revision),
+                allow_empty: self.world.faults,
+            };
+            (draw(members, rng), conditions)
+        };
+        self.make(service, change, conditions).await;
+    }
+
+    async fn make(&mut self, service: usize, change: Change, conditions: Conditions) {
+        let (world, members) = (&self.world, &mut self.members[service]);
+        let after = members.changed(&change, conditions);
+        world.trace(&format!("{}: {change}", members.service));
+        if let Some(after) = &after {
+            world.ledger.put_back(&after.taking(true));
+        }
+        let running = world.registry.get(members.service).expect("every file has it");
+        let answer = running.change(change, conditions, Author::from("operator")).await;
+        match (answer, after) {
+            (Ok(revision), Some(after)) => {
+                world.ledger.take_out(&after.taking(false));
+                if revision != after.revision {
+                    let wanted = after.revision;
+                    world.ledger.wrong(format!("revision {revision} is told, not {wanted}"));
+                }
+                *members = after;
+            }
+            (Err(error), None) => world.trace(&format!("refused: {error}")),
+            (answer, after) => {
+                world.ledger.wrong(format!("a change of {members:?} to {after:?} is {answer:?}"));
+            }
+        }
+        self.look();
+    }
+
+    /// Loads another file, if that leaves every service somebody to serve it where nothing is to go
+    /// wrong.
+    pub async fn reload(&mut self) {
+        let world = &self.world;
+        let mut file = self.file.clone();
+        {
+            let rng = &mut *world.rng.borrow_mut();
+            file.extra = rng.bool();
+            if rng.bool() {
+                file.balancer = Balancing::draw(rng);
+            }
+            let changed = rng.usize(..2 * file.weights.len());
+            if let Some(weight) = file.weights.get_mut(changed) {
+                *weight = (rng.u8(..3) > 0).then(|| rng.u32(..4));
+            }
+        }
+        let configured = |members: &Members| members.configured(|backend| file.weights[backend]);
+        let after: Vec<_> = self.members.iter().map(configured).collect();
+        if !world.faults && !after.iter().all(Members::serves) {
+            return;
+        }
+        world.trace("reload");
+        after.iter().for_each(|members| world.ledger.put_back(&members.taking(true)));
+        let (registry, environment) = (&world.registry, &world.environment);
+        let before = registry.routing();
+        app::publish(registry, environment, file.plan(&world.sites)).await;
+        registry.retire(&before).await;
+        after.iter().for_each(|members| world.ledger.take_out(&members.taking(false)));
+        (self.file, self.members) = (file, after);
+        self.look();
+    }
+
+    /// Holds what the gateway tells against what was made of it.
+    fn look(&self) {
+        for members in &self.members {
+            let running = self.world.registry.get(members.service).expect("every file has it");
+            if let Some(wrong) = members.differs(&running.view()) {
+                self.world.ledger.wrong(wrong);
+            }
+        }
+    }
+}
+
+/// Some change, which may make no sense.
+fn draw(members: &Members, rng: &mut fastrand::Rng) -> Change {
+    let all: Vec<&String> = members.addresses().collect();
+    let one = |rng: &mut fastrand::Rng| all[rng.usize(..all.len())].clone();
+    match rng.u8(..14) {
+        0 | 1 => Change::Drain(one(rng)),
+        2..5 => Change::Undrain(one(rng)),
+        5..8 => {
+            let weight = if rng.u8(..4) == 0 { 0 } else { rng.u32(1..10) };
+            Change::Add(vec![EndpointSpec { address: one(rng), weight }])
+        }
+        8 | 9 => Change::Remove(vec![one(rng)]),
+        10 | 11 => {
+            let weights = (0..rng.u8(1..3)).map(|_| (one(rng), rng.u32(..10)));
+            Change::SetWeights(weights.collect::<BTreeMap<_, _>>())
+        }
+        12 if rng.bool() => Change::Reset(Vec::new()),
+        12 => Change::Reset(vec![one(rng)]),
+        _ if rng.bool() => Change::SetPolicy { policy: CONFIGURED.into(), settings: Vec::new() },
+        _ => {
+            let Balancing { policy, settings } = Balancing::draw(rng);
+            Change::SetPolicy { policy: policy.into(), settings }
+        }
+    }
+}
