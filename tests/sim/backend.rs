@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use equipoise::net::Memory;
@@ -32,14 +33,24 @@ async fn serve(world: Rc<World>, backend: usize, connection: Memory) {
     let leaves = world.leaves_after(backend);
     let mut served = 0;
     while let Some(request) = connection.accept().await {
-        let Ok((request, respond)) = request else { return };
+        let (request, respond) = match request {
+            Ok(request) => request,
+            Err(error) => return world.judge(&error),
+        };
         served += 1;
         if leaves == Some(served) {
             world.trace(&format!("backend {backend} says GOAWAY"));
             connection.graceful_shutdown();
         }
-        spawn_local(answer(Rc::clone(&world), backend, request, respond));
+        let world = Rc::clone(&world);
+        spawn_local(async move {
+            world.answering.set(world.answering.get() + 1);
+            answer(Rc::clone(&world), backend, request, respond).await;
+            world.answering.set(world.answering.get() - 1);
+        });
     }
+    // To close with something unread would take from the gateway what it has yet to read.
+    sleep(Duration::from_secs(1)).await;
 }
 
 async fn answer(
@@ -84,7 +95,13 @@ async fn read(world: &World, exchange: &Exchange, mut body: RecvStream) -> bool 
     let wanted = exchange.body(true);
     let mut came = 0;
     while let Some(data) = body.data().await {
-        let Ok(data) = data else { return false };
+        let data = match data {
+            Ok(data) => data,
+            Err(error) => {
+                world.judge(&error);
+                return false;
+            }
+        };
         let _ = body.flow_control().release_capacity(data.len()); // the gateway may be gone
         if wanted.get(came..came + data.len()) != Some(&*data) {
             world.ledger.wrong(format!("request {} is not what was sent at {came}", exchange.id));

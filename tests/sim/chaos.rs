@@ -11,10 +11,10 @@ use super::file::File;
 use super::operators::Operators;
 use super::world::World;
 
-/// Has operators change the gateway until the world ends.
+/// Has operators change the gateway until the world is to be calm.
 pub async fn operate(world: Rc<World>, file: File) {
     let mut operators = Operators::new(&world, file);
-    loop {
+    while !world.calm.get() {
         let pause = world.rng.borrow_mut().u64(2..70);
         sleep(Duration::from_millis(pause)).await;
         let reloads = world.rng.borrow_mut().u8(..5) == 0;
@@ -22,9 +22,10 @@ pub async fn operate(world: Rc<World>, file: File) {
     }
 }
 
-/// Lets things happen to connections and backends until the world ends.
+/// Lets things happen to connections and backends until the world is to be calm. What has happened
+/// to them is over then.
 pub async fn reign(world: Rc<World>) {
-    loop {
+    while !world.calm.get() {
         let pause = world.rng.borrow_mut().u64(5..200);
         sleep(Duration::from_millis(pause)).await;
         let what = world.rng.borrow_mut().u8(..8);

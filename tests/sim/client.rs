@@ -43,8 +43,11 @@ pub async fn run(world: Rc<World>, number: u64, exchanges: Vec<(Duration, Exchan
 async fn connect(world: &Rc<World>, number: u64) -> Option<SendRequest<Bytes>> {
     let io = world.dial(number)?;
     let (sender, connection) = client::handshake(io).await.ok()?;
+    let world = Rc::clone(world);
     spawn_local(async move {
-        let _ = connection.await; // its requests tell how it ended
+        if let Err(error) = connection.await {
+            world.judge(&error); // its requests tell how it ended
+        }
     });
     sender.ready().await.ok()
 }
@@ -108,7 +111,10 @@ async fn ask(world: &Rc<World>, exchange: Exchange, mut sender: SendRequest<Byte
 async fn read(world: &World, exchange: Exchange, response: client::ResponseFuture) -> Told {
     let response = match response.await {
         Ok(response) => response,
-        Err(error) => return broken(error),
+        Err(error) => {
+            world.judge(&error);
+            return broken(error);
+        }
     };
     let text = |headers: &http::HeaderMap, name: &str| {
         headers.get(name).map(|value| value.to_str().unwrap().to_owned())
@@ -147,7 +153,10 @@ async fn read_body(
     while let Some(data) = body.data().await {
         let data = match data {
             Ok(data) => data,
-            Err(error) => return (came, Err(error)),
+            Err(error) => {
+                world.judge(&error);
+                return (came, Err(error));
+            }
         };
         if exchange.patience == Patience::Slow {
             sleep(exchange.pause).await;

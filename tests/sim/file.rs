@@ -21,15 +21,18 @@ pub struct File {
     pub weights: Vec<Option<u32>>,
     /// A route more or less, which nothing asks for.
     pub extra: bool,
+    /// Connections have the narrowest windows that they may have: credit that is lost shows.
+    pub narrow: bool,
 }
 
 impl File {
     /// What the gateway makes of it, whose backends are at `sites`.
     pub fn plan(&self, sites: &[Site]) -> Plan {
+        let limits = if self.narrow { "{ connection_window: 64KiB }" } else { "{}" };
         let mut yaml = format!(
-            "workers: {}\nlisteners: [ {{ address: 127.0.0.1:8080 }} ]\nservices:\n  \
+            "workers: {}\nlisteners: [ {{ address: 127.0.0.1:8080, limits: {limits} }} ]\nservices:\n  \
              orders:\n    balancer: {}\n    connect_timeout: 2s\n    pending_timeout: 5s\n    \
-             preconnect: {}\n    endpoints:\n",
+             preconnect: {}\n    limits: {limits}\n    endpoints:\n",
             self.workers,
             self.balancer.yaml(),
             self.preconnect,

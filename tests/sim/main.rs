@@ -7,6 +7,7 @@
 //!     cargo test --test sim                          # 2,000 seeds
 //!     cargo test --test sim -- --seeds 500 --from 7  # those from 7 on
 //!     cargo test --test sim -- --seed 7 --trace      # one, with all that happens in it
+//!     cargo test --test sim -- --first               # until one fails; else until ten have
 
 #![allow(
     clippy::unwrap_used,
@@ -45,13 +46,15 @@ const TWICE: u64 = 50;
 struct Options {
     from: u64,
     seeds: u64,
+    /// Failures after which no more are looked for.
+    failures: usize,
     trace: bool,
 }
 
 impl Options {
     /// From the command line; nothing where another test is asked for.
     fn read() -> Option<Options> {
-        let mut options = Options { from: 0, seeds: SEEDS, trace: false };
+        let mut options = Options { from: 0, seeds: SEEDS, failures: 10, trace: false };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut number = || arguments.next().and_then(|text| text.parse().ok());
@@ -61,6 +64,7 @@ impl Options {
                 "--seed" => {
                     (options.from, options.seeds) = (number().expect("--seed SEED"), 1);
                 }
+                "--first" => options.failures = 1,
                 "--trace" => options.trace = true,
                 filter if !filter.starts_with('-') && !"sim".contains(filter) => return None,
                 _ => {} // of the harness that this is run by as others are
@@ -78,7 +82,9 @@ fn run_one(seed: u64, resolver: &Resolver, trace: bool) -> Result<(), String> {
 }
 
 fn main() -> ExitCode {
-    let Some(Options { from, seeds, trace }) = Options::read() else { return ExitCode::SUCCESS };
+    let Some(Options { from, seeds, failures, trace }) = Options::read() else {
+        return ExitCode::SUCCESS;
+    };
     let begun = Instant::now();
     let next = Arc::new(AtomicU64::new(from));
     let failed = Arc::new(Mutex::new(Vec::new()));
@@ -91,7 +97,7 @@ fn main() -> ExitCode {
         std::thread::spawn(move || {
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= from + seeds || failed.lock().unwrap().len() >= 10 {
+                if seed >= from + seeds || failed.lock().unwrap().len() >= failures {
                     return;
                 }
                 if let Err(why) = run_one(seed, &resolver, trace) {

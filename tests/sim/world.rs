@@ -19,6 +19,7 @@ use equipoise::net::{
 use equipoise::service::{Builders, CountSettings, Environment, Registry};
 use equipoise::telemetry::WorkerMetrics;
 use equipoise::upstream::{Dialer, OwnAddresses, Resolver};
+use h2::Reason;
 use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
@@ -31,6 +32,9 @@ use super::{backend, chaos, client};
 
 /// Nothing is waited for longer, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(900);
+
+/// When nothing is asked any more and all connections are well, nothing goes on after so long.
+const REST: Duration = Duration::from_secs(10);
 
 /// Bytes that may be under way on a client's connection, each way.
 const ROOM: usize = 64 << 10;
@@ -55,6 +59,10 @@ pub struct World {
     pub sites: Vec<Site>,
     pub registry: Arc<Registry>,
     pub environment: Environment,
+    /// Nothing more is to happen to it.
+    pub calm: Cell<bool>,
+    /// Requests that backends are about to answer.
+    pub answering: Cell<usize>,
     begun: Instant,
     clients: Dial,
     /// Requests that a backend has given back already.
@@ -71,6 +79,14 @@ impl World {
     /// Notes what is to happen again in every run of the seed.
     pub fn trace(&self, what: &str) {
         self.ledger.trace(self.begun.elapsed().as_micros(), what);
+    }
+
+    /// An error that a peer has seen: the gateway is to give it no cause for one of its own.
+    pub fn judge(&self, error: &h2::Error) {
+        let harmless = matches!(error.reason(), None | Some(Reason::CANCEL | Reason::NO_ERROR));
+        if error.is_library() && !harmless {
+            self.ledger.wrong(format!("the gateway breaks a rule of the protocol: {error}"));
+        }
     }
 
     /// A connection of a client to the gateway.
@@ -90,7 +106,7 @@ impl World {
     /// After how many requests on a connection the backend says that it takes no more.
     pub fn leaves_after(&self, _backend: usize) -> Option<u32> {
         let mut rng = self.rng.borrow_mut();
-        (self.faults && rng.u8(..3) == 0).then(|| rng.u32(1..20))
+        (rng.u8(..3) == 0).then(|| rng.u32(1..20))
     }
 }
 
@@ -135,6 +151,7 @@ async fn live(seed: u64, resolver: Resolver, trace: bool) -> Report {
         preconnect: seed % 3,
         weights: (0..configured + spare).map(|n| (n < configured).then_some(1)).collect(),
         extra: false,
+        narrow: rng.bool(),
     };
     let clock = Clock::start();
     let environment = Environment {
@@ -155,6 +172,8 @@ async fn live(seed: u64, resolver: Resolver, trace: bool) -> Report {
         sites: (0..configured + spare).map(site).collect(),
         registry: Arc::new(Registry::new(workers, CountSettings::default(), clock)),
         environment,
+        calm: Cell::new(false),
+        answering: Cell::new(0),
         begun: Instant::now(),
         clients,
         refused: RefCell::default(),
@@ -228,22 +247,23 @@ async fn let_clients_run(world: &Rc<World>, file: File, rng: &mut fastrand::Rng)
             world.ledger.wrong("a client has panicked".into());
         }
     }
-    happening.abort_all();
+    world.calm.set(true);
     while let Some(ended) = happening.join_next().await {
-        if ended.is_err_and(|error| error.is_panic()) {
+        if ended.is_err() {
             world.ledger.wrong("what happens has panicked".into());
         }
     }
     all
 }
 
-/// Waits until nothing goes on any more.
+/// Waits until nothing goes on any more, which must be soon.
 async fn settle(world: &World, workers: &[Rc<Worker>]) {
-    for _ in 0..600 {
+    let rests = || {
         let idle = workers.iter().all(|worker| worker.held() == 0);
-        if idle && busy(world).is_empty() {
-            return;
-        }
+        idle && world.answering.get() == 0 && busy(world).is_empty()
+    };
+    let until = Instant::now() + REST;
+    while !rests() && Instant::now() < until {
         sleep(Duration::from_millis(500)).await;
     }
 }
@@ -260,6 +280,9 @@ fn busy(world: &World) -> Vec<String> {
 fn left(world: &World, workers: &[Rc<Worker>], metrics: &[Arc<WorkerMetrics>]) -> Vec<String> {
     let mut left: Vec<_> =
         busy(world).iter().map(|backend| format!("something is open to {backend}")).collect();
+    if world.answering.get() > 0 {
+        left.push(format!("backends still answer {} requests", world.answering.get()));
+    }
     for (index, worker) in workers.iter().enumerate() {
         if worker.held() > 0 {
             left.push(format!("worker {index} holds {} bytes", worker.held()));
