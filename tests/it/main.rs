@@ -12,6 +12,7 @@ mod demo;
 mod docs;
 mod gateway;
 mod http2_oracle;
+mod planted;
 mod process;
 mod readme;
 mod reload;
