@@ -1,6 +1,6 @@
 //! The graceful end of a connection: who takes no more streams, and why.
 
-use super::{Connection, ErrorCode, Fault};
+use super::{Connection, ErrorCode, Fault, Role};
 use crate::http2::frame::MAX_31;
 
 impl Connection {
@@ -27,11 +27,15 @@ impl Connection {
         }
     }
 
-    /// Takes no more streams: those that are open go on, later ones are not looked at.
+    /// Takes no more streams: those that are open go on, later ones are not looked at. A server on
+    /// which streams are open is not told: some close the connection as soon as these have ended,
+    /// with frames of ours unread, and the system then drops what it has not sent of a response.
     pub fn leave(&mut self, code: ErrorCode, detail: &str) {
         if !self.failed && self.last_accepted == MAX_31 {
             self.last_accepted = self.last_peer_id;
-            self.output.go_away(self.last_peer_id, code, detail);
+            if self.role == Role::Server || self.streams.len() == 0 {
+                self.output.go_away(self.last_peer_id, code, detail);
+            }
         }
     }
 }

@@ -79,6 +79,21 @@ fn s6_8_a_client_that_leaves_is_answered() {
 }
 
 #[test]
+fn s6_8_a_server_is_not_told_to_go_while_it_answers() {
+    let mut peer = Peer::of(Role::Client);
+    let key = peer.open("GET", true);
+    peer.sent();
+    peer.conn.leave(ErrorCode::NO_ERROR, "");
+    assert_eq!((lasts(&peer.sent()), peer.conn.is_leaving()), (Vec::new(), true));
+    peer.send(&wire::headers(ALL, key.id(), RESPONSE));
+    assert_eq!((peer.told(), peer.conn.open_streams()), (vec!["response 1 end".into()], 0));
+
+    let mut idle = Peer::of(Role::Client);
+    idle.conn.leave(ErrorCode::NO_ERROR, "");
+    assert_eq!(lasts(&idle.sent()), [0]);
+}
+
+#[test]
 fn s5_4_1_nothing_goes_on_after_an_error() {
     let mut peer = Peer::of(Role::Client);
     let key = peer.open("POST", false);
