@@ -81,7 +81,7 @@ impl Exchange {
             grpc: asked == Asked::Grpc,
             started: proxy.worker.now(),
             line: RequestLine::of(&head),
-            timeouts: RefCell::new(Timeouts::of_streams(front.conn().stream_idle_timeout())),
+            timeouts: RefCell::default(),
             proxy: Rc::clone(proxy),
             front,
             head: RefCell::new(head),

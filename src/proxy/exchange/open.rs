@@ -40,6 +40,8 @@ impl Exchange {
         if self.grpc {
             back.count_messages();
         }
+        let limits = [&self.front, &back].map(|stream| stream.conn().stream_idle_timeout());
+        self.timeouts.borrow_mut().idle_within(limits);
         attempt.sent_on(back);
         Ok(())
     }

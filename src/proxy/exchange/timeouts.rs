@@ -30,9 +30,9 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// Of streams that may be idle for so long.
-    pub fn of_streams(idle: Option<Duration>) -> Timeouts {
-        Timeouts { idle, ..Timeouts::default() }
+    /// From now on it may be idle for as long as each of these lets it.
+    pub fn idle_within(&mut self, limits: impl IntoIterator<Item = Option<Duration>>) {
+        self.idle = limits.into_iter().flatten().min();
     }
 
     /// Sets the end of all of it, if it has none yet.
@@ -91,7 +91,9 @@ mod tests {
 
     #[test]
     fn the_first_to_end_counts() {
-        let mut timeouts = Timeouts::of_streams(Some(Duration::from_secs(10)));
+        let mut timeouts = Timeouts::default();
+        let within = |seconds| Some(Duration::from_secs(seconds));
+        timeouts.idle_within([within(11), None, within(10)]);
         assert_eq!(timeouts.left(at(3), at(1)), Duration::from_secs(8));
         assert_eq!(timeouts.elapsed(at(10), at(1)), None);
         assert_eq!(timeouts.elapsed(at(11), at(1)), Some(Elapsed::Idle));
@@ -105,7 +107,8 @@ mod tests {
 
     #[test]
     fn what_is_not_set_never_ends() {
-        let timeouts = Timeouts::of_streams(None);
+        let mut timeouts = Timeouts::default();
+        timeouts.idle_within([None, None]);
         assert_eq!(timeouts.elapsed(at(1_000_000), at(0)), None);
     }
 }
