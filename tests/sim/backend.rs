@@ -29,6 +29,7 @@ pub fn start(world: &Rc<World>, backend: usize, address: SocketAddr) {
 async fn serve(world: Rc<World>, backend: usize, connection: Memory) {
     let mut builder = server::Builder::new();
     builder.max_concurrent_streams(world.backend_streams);
+    builder.initial_connection_window_size(64 << 20); // who does not read holds up nobody else
     let Ok(mut connection) = builder.handshake(connection).await else { return };
     let leaves = world.leaves_after(backend);
     let mut served = 0;
@@ -49,8 +50,10 @@ async fn serve(world: Rc<World>, backend: usize, connection: Memory) {
             world.answering.set(world.answering.get() - 1);
         });
     }
-    // To close with something unread would take from the gateway what it has yet to read.
-    sleep(Duration::from_secs(1)).await;
+    if leaves.is_some_and(|after| served >= after) {
+        // To close with something unread would take from the gateway what it has yet to read.
+        sleep(Duration::from_secs(1)).await;
+    }
 }
 
 async fn answer(
@@ -68,6 +71,10 @@ async fn answer(
     }
     world.trace(&format!("backend {backend} begins {id}"));
     world.ledger.begun(id, backend);
+    let timeout = head.headers.get("grpc-timeout").map(|text| text.to_str().unwrap().to_owned());
+    if timeout != exchange.timeout() {
+        world.ledger.wrong(format!("request {id} came with the timeout {timeout:?}"));
+    }
     if exchange.answer != Answer::Early && !read(&world, &exchange, body).await {
         return;
     }

@@ -14,9 +14,11 @@ use super::world::World;
 /// Has operators change the gateway until the world is to be calm.
 pub async fn operate(world: Rc<World>, file: File) {
     let mut operators = Operators::new(&world, file);
-    while !world.calm.get() {
-        let pause = world.rng.borrow_mut().u64(2..70);
-        sleep(Duration::from_millis(pause)).await;
+    for before in 0.. {
+        world.pause(2..70, before).await;
+        if world.calm.get() {
+            return;
+        }
         let reloads = world.rng.borrow_mut().u8(..5) == 0;
         if reloads { operators.reload().await } else { operators.change().await }
     }
@@ -25,9 +27,11 @@ pub async fn operate(world: Rc<World>, file: File) {
 /// Lets things happen to connections and backends until the world is to be calm. What has happened
 /// to them is over then.
 pub async fn reign(world: Rc<World>) {
-    while !world.calm.get() {
-        let pause = world.rng.borrow_mut().u64(5..200);
-        sleep(Duration::from_millis(pause)).await;
+    for before in 0.. {
+        world.pause(5..200, before).await;
+        if world.calm.get() {
+            return;
+        }
         let what = world.rng.borrow_mut().u8(..8);
         match what {
             0 => slow_down(&world),

@@ -42,7 +42,9 @@ pub async fn run(world: Rc<World>, number: u64, exchanges: Vec<(Duration, Exchan
 
 async fn connect(world: &Rc<World>, number: u64) -> Option<SendRequest<Bytes>> {
     let io = world.dial(number)?;
-    let (sender, connection) = client::handshake(io).await.ok()?;
+    let mut builder = client::Builder::new();
+    builder.initial_window_size(world.habits.window).initial_connection_window_size(16 << 20);
+    let (sender, connection) = builder.handshake(io).await.ok()?;
     let world = Rc::clone(world);
     spawn_local(async move {
         if let Err(error) = connection.await {
@@ -67,19 +69,21 @@ async fn call(world: Rc<World>, exchange: Exchange, sender: SendRequest<Bytes>) 
             let gave_up = Told { end: End::GaveUp, backend: None, bytes: 0 };
             timeout(after, ask(&world, exchange, sender)).await.unwrap_or(gave_up)
         }
-        Patience::Reads | Patience::Slow => ask(&world, exchange, sender).await,
+        Patience::Reads | Patience::Slow(_) => ask(&world, exchange, sender).await,
     };
     tell(&world, exchange.id, told);
 }
 
 async fn ask(world: &Rc<World>, exchange: Exchange, mut sender: SendRequest<Bytes>) -> Told {
-    let request = Request::post("http://shop.example/shop.Orders/Get")
+    let mut request = Request::post("http://shop.example/shop.Orders/Get")
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .header("x-id", exchange.id)
-        .header("x-key", exchange.id % 3)
-        .body(())
-        .unwrap();
+        .header("x-key", exchange.id % 3);
+    if let Some(timeout) = exchange.timeout() {
+        request = request.header("grpc-timeout", timeout);
+    }
+    let request = request.body(()).unwrap();
     world.trace(&format!("client sends {}", exchange.id));
     world.ledger.sent(exchange.id);
     let (response, mut body) = match sender.send_request(request, false) {
@@ -149,7 +153,7 @@ async fn read_body(
     body: &mut RecvStream,
 ) -> (usize, Result<(), h2::Error>) {
     let wanted = exchange.body(false);
-    let mut came = 0;
+    let (mut came, mut held) = (0, 0);
     while let Some(data) = body.data().await {
         let data = match data {
             Ok(data) => data,
@@ -158,14 +162,24 @@ async fn read_body(
                 return (came, Err(error));
             }
         };
-        if exchange.patience == Patience::Slow {
-            sleep(exchange.pause).await;
+        held += data.len();
+        match exchange.patience {
+            // What is left of the window is not worth waiting for.
+            Patience::Slow(_) if held < world.habits.window as usize * 3 / 4 => {}
+            Patience::Slow(pause) => {
+                sleep(pause).await;
+                release(body, &mut held);
+            }
+            _ => release(body, &mut held),
         }
-        let _ = body.flow_control().release_capacity(data.len()); // the stream may be over
         if wanted.get(came..came + data.len()) != Some(&*data) {
             world.ledger.wrong(format!("response {} is not what was sent at {came}", exchange.id));
         }
         came += data.len();
     }
     (came, Ok(()))
+}
+
+fn release(body: &mut RecvStream, held: &mut usize) {
+    let _ = body.flow_control().release_capacity(std::mem::take(held)); // the stream may be over
 }

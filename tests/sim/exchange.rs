@@ -24,10 +24,21 @@ pub enum Answer {
 pub enum Patience {
     /// It reads what comes.
     Reads,
-    /// It gives credit back late.
-    Slow,
+    /// It gives credit back late, after so long.
+    Slow(Duration),
     /// It gives up after so long.
     GivesUp(Duration),
+}
+
+/// What is usual in a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Habits {
+    /// Nobody gives up without, and every backend answers.
+    pub faults: bool,
+    /// How long an exchange may be idle, if there is a limit.
+    pub idle: Option<Duration>,
+    /// Bytes that a client lets the gateway send ahead on one stream.
+    pub window: u32,
 }
 
 /// One request.
@@ -48,13 +59,15 @@ pub struct Exchange {
     pub thinks: Duration,
     /// Between two messages, either way.
     pub pause: Duration,
+    /// Nothing comes or goes for longer than may be.
+    pub idles: bool,
 }
 
 impl Exchange {
-    /// The request of this number, drawn from `seed`. Without `faults` nobody gives up, and every
-    /// backend answers.
-    pub fn draw(seed: u64, id: u64, faults: bool) -> Exchange {
+    /// The request of this number, drawn from `seed`.
+    pub fn draw(seed: u64, id: u64, habits: Habits) -> Exchange {
         let mut rng = fastrand::Rng::with_seed(seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let Habits { faults, idle, .. } = habits;
         let mut size = || match rng.u8(..20) {
             0 => 0,
             1..14 => rng.usize(1..300),
@@ -76,10 +89,59 @@ impl Exchange {
         let (thinks, pause, patience) = (short(40), short(20), short(120));
         let patience = match rng.u8(..10) {
             0 if faults => Patience::GivesUp(patience),
-            1 => Patience::Slow,
+            1 => Patience::Slow(pause),
             _ => Patience::Reads,
         };
-        Exchange { id, asks, asked_in, answers, answered_in, answer, patience, thinks, pause }
+        let mut drawn = Exchange {
+            id,
+            asks,
+            asked_in,
+            answers,
+            answered_in,
+            answer,
+            patience,
+            thinks,
+            pause,
+            idles: false,
+        };
+        match idle {
+            Some(idle) if rng.u8(..3) == 0 => drawn.be_slow(idle, habits.window, &mut rng),
+            _ => {}
+        }
+        drawn
+    }
+
+    /// Has it do little for nearly as long as it may, and sometimes for longer.
+    fn be_slow(&mut self, idle: Duration, window: u32, rng: &mut fastrand::Rng) {
+        let mut near = || idle.mul_f64(0.3 + 0.5 * rng.f64());
+        (self.thinks, self.pause) = (near(), near());
+        let slow = near();
+        if rng.bool() && self.answers < 8 * window as usize {
+            self.patience = Patience::Slow(slow);
+        }
+        if rng.u8(..6) == 0 {
+            let beyond = idle.mul_f64(1.3 + rng.f64());
+            let pauses = self.asked_in.max(self.answered_in) > 1 && rng.bool();
+            *(if pauses { &mut self.pause } else { &mut self.thinks }) = beyond;
+            (self.answer, self.patience, self.idles) = (Answer::Whole, Patience::Reads, true);
+        }
+    }
+
+    /// The status with which it ends if nothing goes wrong.
+    pub fn status(&self) -> &'static str {
+        match self.answer {
+            _ if self.idles => "4",
+            Answer::TrailersOnly => "5",
+            _ => "0",
+        }
+    }
+
+    /// What the client says of how long it waits.
+    pub fn timeout(&self) -> Option<String> {
+        match self.patience {
+            Patience::GivesUp(after) => Some(format!("{}m", after.as_millis())),
+            Patience::Reads | Patience::Slow(_) => None,
+        }
     }
 
     /// The messages of one direction as they are on the wire. No two requests have the same.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use equipoise::balance::POLICIES;
 use equipoise::config::{self, Plan};
@@ -15,6 +16,10 @@ pub struct File {
     pub workers: usize,
     /// How the requests of `orders` are spread.
     pub balancer: Balancing,
+    /// How long an exchange may be idle for the listener, and for the services.
+    pub idle: [Duration; 2],
+    /// How long a request may wait for room at a backend.
+    pub pending: Duration,
     /// Endpoints of each service to which connections are kept.
     pub preconnect: u64,
     /// By the numbers of the backends: the weights of those that it has.
@@ -26,15 +31,25 @@ pub struct File {
 }
 
 impl File {
+    /// How long an exchange may be idle, if there is a limit.
+    pub fn limit(&self) -> Option<Duration> {
+        self.idle.into_iter().filter(|limit| !limit.is_zero()).min()
+    }
+
     /// What the gateway makes of it, whose backends are at `sites`.
     pub fn plan(&self, sites: &[Site]) -> Plan {
-        let limits = if self.narrow { "{ connection_window: 64KiB }" } else { "{}" };
+        let narrow = if self.narrow { ", connection_window: 64KiB" } else { "" };
         let mut yaml = format!(
-            "workers: {}\nlisteners: [ {{ address: 127.0.0.1:8080, limits: {limits} }} ]\nservices:\n  \
-             orders:\n    balancer: {}\n    connect_timeout: 2s\n    pending_timeout: 5s\n    \
-             preconnect: {}\n    limits: {limits}\n    endpoints:\n",
+            "workers: {}\nlisteners:\n  \
+             - {{ address: 127.0.0.1:8080, limits: {{ stream_idle_timeout: {}ms{narrow} }} }}\n\
+             services:\n  orders:\n    balancer: {}\n    connect_timeout: 2s\n    \
+             limits: {{ stream_idle_timeout: {}ms{narrow} }}\n    pending_timeout: {}ms\n    \
+             preconnect: {}\n    endpoints:\n",
             self.workers,
+            self.idle[0].as_millis(),
             self.balancer.yaml(),
+            self.idle[1].as_millis(),
+            self.pending.as_millis(),
             self.preconnect,
         );
         for (Site { address, .. }, weight) in sites.iter().zip(&self.weights) {

@@ -126,15 +126,11 @@ impl Ledger {
             if begun.len() > 1 {
                 wrong.push(format!("request {id} was begun by the backends {begun:?}"));
             }
-            let answered = match (exchange.answer, &told.end) {
-                (Answer::TrailersOnly, End::Status(status)) => status == "5",
-                (_, End::Status(status)) => status == "0",
-                _ => false,
-            };
-            if !answered && !faults {
-                wrong.push(format!("request {id} failed without cause: {told:?}"));
+            let expected = told.end == End::Status(exchange.status().into());
+            if !expected && !faults {
+                wrong.push(format!("request {id} ended without cause: {told:?} {exchange:?}"));
             }
-            if !answered {
+            if !expected || exchange.idles {
                 continue;
             }
             if told.backend != begun.first().copied() {

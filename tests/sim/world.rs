@@ -4,6 +4,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Habits};
 use super::file::{Balancing, File};
 use super::ledger::Ledger;
 use super::network::{Network, ToBackends};
@@ -34,7 +35,7 @@ use super::{backend, chaos, client};
 const PATIENCE: Duration = Duration::from_secs(900);
 
 /// When nothing is asked any more and all connections are well, nothing goes on after so long.
-const REST: Duration = Duration::from_secs(10);
+const REST: Duration = Duration::from_secs(60);
 
 /// Bytes that may be under way on a client's connection, each way.
 const ROOM: usize = 64 << 10;
@@ -48,6 +49,7 @@ pub struct Site {
 /// What all parts of one run share.
 pub struct World {
     pub seed: u64,
+    pub habits: Habits,
     /// Whether anything goes wrong in it.
     pub faults: bool,
     pub ledger: Ledger,
@@ -73,7 +75,13 @@ pub struct World {
 impl World {
     /// What the request of this number is.
     pub fn exchange(&self, id: u64) -> Exchange {
-        Exchange::draw(self.seed, id, self.faults)
+        Exchange::draw(self.seed, id, self.habits)
+    }
+
+    /// Waits for a time of so many milliseconds, longer the more has happened.
+    pub async fn pause(&self, time: Range<u64>, before: u32) {
+        let time = self.rng.borrow_mut().u64(time);
+        sleep(Duration::from_millis(time) * (1 + before / 10)).await;
     }
 
     /// Notes what is to happen again in every run of the seed.
@@ -145,13 +153,19 @@ async fn live(seed: u64, resolver: Resolver, trace: bool) -> Report {
     let faults = !seed.is_multiple_of(3);
     let (configured, spare) = (rng.u8(1..5), rng.u8(..3));
     let site = |n| Site { service: "orders", address: ([10, 1, 0, n], 50051).into() };
+    let idle = [(); 2]
+        .map(|()| Duration::from_millis(if rng.u8(..3) == 0 { rng.u64(1000..5000) } else { 0 }));
     let file = File {
         workers,
+        idle,
+        // Of one connection with one stream the others may take long.
+        pending: Duration::from_secs(if faults { 5 } else { 600 }),
         balancer: Balancing::draw(&mut rng),
         preconnect: seed % 3,
         weights: (0..configured + spare).map(|n| (n < configured).then_some(1)).collect(),
         extra: false,
-        narrow: rng.bool(),
+        // There, who reads slowly makes others on the connection wait.
+        narrow: idle.iter().all(Duration::is_zero) && rng.bool(),
     };
     let clock = Clock::start();
     let environment = Environment {
@@ -163,8 +177,10 @@ async fn live(seed: u64, resolver: Resolver, trace: bool) -> Report {
         seed,
     };
     let (clients, listening) = MemoryListener::new(64);
+    let window = [2000, 16_384, 65_535][rng.usize(..3)];
     let world = Rc::new(World {
         seed,
+        habits: Habits { faults, idle: file.limit(), window },
         faults,
         ledger: Ledger::new(trace),
         network: Rc::default(),
