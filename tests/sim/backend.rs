@@ -109,6 +109,9 @@ async fn read(world: &World, exchange: &Exchange, mut body: RecvStream) -> bool 
                 return false;
             }
         };
+        if let Some(late) = exchange.dawdles {
+            sleep(late).await;
+        }
         let _ = body.flow_control().release_capacity(data.len()); // the gateway may be gone
         if wanted.get(came..came + data.len()) != Some(&*data) {
             world.ledger.wrong(format!("request {} is not what was sent at {came}", exchange.id));

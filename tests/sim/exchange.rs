@@ -55,6 +55,8 @@ pub struct Exchange {
     pub answered_in: usize,
     pub answer: Answer,
     pub patience: Patience,
+    /// The backend gives credit back late, after so long.
+    pub dawdles: Option<Duration>,
     /// Before the backend answers.
     pub thinks: Duration,
     /// Between two messages, either way.
@@ -64,11 +66,13 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// The request of this number, drawn from `seed`.
+    /// The request of this number, drawn from `seed`. In some worlds with faults all are hasty: much
+    /// is asked, and half of it given up.
     pub fn draw(seed: u64, id: u64, habits: Habits) -> Exchange {
         let mut rng = fastrand::Rng::with_seed(seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let Habits { faults, idle, .. } = habits;
-        let mut size = || match rng.u8(..20) {
+        let hasty = faults && seed.is_multiple_of(5);
+        let mut size = || match rng.u8(if hasty { 10 } else { 0 }..20) {
             0 => 0,
             1..14 => rng.usize(1..300),
             14..19 => rng.usize(300..40_000),
@@ -89,9 +93,11 @@ impl Exchange {
         let (thinks, pause, patience) = (short(40), short(20), short(120));
         let patience = match rng.u8(..10) {
             0 if faults => Patience::GivesUp(patience),
+            5.. if hasty => Patience::GivesUp(patience),
             1 => Patience::Slow(pause),
             _ => Patience::Reads,
         };
+        let dawdles = (rng.u8(..4) == 0).then(|| Duration::from_millis(rng.u64(..20)));
         let mut drawn = Exchange {
             id,
             asks,
@@ -100,6 +106,7 @@ impl Exchange {
             answered_in,
             answer,
             patience,
+            dawdles,
             thinks,
             pause,
             idles: false,
