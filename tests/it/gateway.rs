@@ -6,7 +6,6 @@ mod breaks;
 mod cancel;
 mod filters;
 mod forwarded;
-mod guards;
 mod hosts;
 mod http1;
 mod keys;

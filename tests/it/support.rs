@@ -7,7 +7,6 @@ pub mod dns;
 pub mod frames;
 pub mod gateway;
 pub mod http1;
-pub mod netty;
 pub mod process;
 pub mod prometheus;
 pub mod raw;

@@ -4,7 +4,10 @@
 //! in memory, and clock and random numbers are given. What happens, and when, follows from the
 //! seed alone: a seed that fails fails again.
 //!
-//!     cargo test --test sim                          # 2,000 seeds
+//! Beside the seeds there are scenarios, in which it is directed what happens.
+//!
+//!     cargo test --test sim                          # the scenarios, and 2,000 seeds
+//!     cargo test --test sim guards                   # the scenarios with this in their names
 //!     cargo test --test sim -- --seeds 500 --from 7  # those from 7 on
 //!     cargo test --test sim -- --seed 7 --trace      # one, with all that happens in it
 //!     cargo test --test sim -- --first               # until one fails; else until ten have
@@ -27,6 +30,7 @@ mod ledger;
 mod members;
 mod network;
 mod operators;
+mod scenarios;
 mod world;
 
 use std::process::ExitCode;
@@ -49,15 +53,21 @@ struct Options {
     /// Failures after which no more are looked for.
     failures: usize,
     trace: bool,
+    /// What is in the names of the scenarios that are played, if any are.
+    scenarios: Option<String>,
 }
 
 impl Options {
-    /// From the command line; nothing where another test is asked for.
-    fn read() -> Option<Options> {
-        let mut options = Options { from: 0, seeds: SEEDS, failures: 10, trace: false };
+    /// From the command line.
+    fn read() -> Options {
+        let scenarios = Some(String::new());
+        let mut options = Options { from: 0, seeds: SEEDS, failures: 10, trace: false, scenarios };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
-            let mut number = || arguments.next().and_then(|text| text.parse().ok());
+            let mut number = || {
+                options.scenarios = None;
+                arguments.next().and_then(|text| text.parse().ok())
+            };
             match &*argument {
                 "--seeds" => options.seeds = number().expect("--seeds NUMBER"),
                 "--from" => options.from = number().expect("--from SEED"),
@@ -66,11 +76,13 @@ impl Options {
                 }
                 "--first" => options.failures = 1,
                 "--trace" => options.trace = true,
-                filter if !filter.starts_with('-') && !"sim".contains(filter) => return None,
+                filter if !filter.starts_with('-') && !"sim".contains(filter) => {
+                    (options.scenarios, options.seeds) = (Some(filter.to_owned()), 0);
+                }
                 _ => {} // of the harness that this is run by as others are
             }
         }
-        Some(options)
+        options
     }
 }
 
@@ -82,16 +94,26 @@ fn run_one(seed: u64, resolver: &Resolver, trace: bool) -> Result<(), String> {
 }
 
 fn main() -> ExitCode {
-    let Some(Options { from, seeds, failures, trace }) = Options::read() else {
-        return ExitCode::SUCCESS;
-    };
+    let options = Options::read();
+    std::panic::set_hook(Box::new(|_| {})); // what a panic says is in the report of what it ended
+    let names = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let resolver = names.block_on(Resolver::start(Vec::new(), &Arc::default())).unwrap();
+    let scenarios = options.scenarios.as_ref().map(|part| scenarios::play(part, &resolver));
+    let mut failed = scenarios.unwrap_or_default();
+    failed.iter().for_each(|why| println!("{why}"));
+    if options.seeds > 0 {
+        failed.extend(run_seeds(&options, &resolver));
+    }
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs the seeds, on all processors. How to run those again that fail.
+fn run_seeds(options: &Options, resolver: &Resolver) -> Vec<String> {
+    let &Options { from, seeds, failures, trace, .. } = options;
     let begun = Instant::now();
     let next = Arc::new(AtomicU64::new(from));
     let failed = Arc::new(Mutex::new(Vec::new()));
-    let names = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let resolver = names.block_on(Resolver::start(Vec::new(), &Arc::default())).unwrap();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::panic::set_hook(Box::new(|_| {})); // what a panic says is in the report of its seed
     let run = || {
         let (next, failed, resolver) = (Arc::clone(&next), Arc::clone(&failed), resolver.clone());
         std::thread::spawn(move || {
@@ -102,17 +124,16 @@ fn main() -> ExitCode {
                 }
                 if let Err(why) = run_one(seed, &resolver, trace) {
                     println!("seed {seed}: {why}");
-                    failed.lock().unwrap().push(seed);
+                    let again = format!("again: cargo test --test sim -- --seed {seed} --trace");
+                    failed.lock().unwrap().push(again);
                 }
             }
         })
     };
     let threads: Vec<_> = (0..threads).map(|_| run()).collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
-    let failed = failed.lock().unwrap();
     println!("simulation: {seeds} seeds from {from} in {:.1} s", begun.elapsed().as_secs_f64());
-    for seed in failed.iter() {
-        println!("again: cargo test --test sim -- --seed {seed} --trace");
-    }
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let failed = std::mem::take(&mut *failed.lock().unwrap());
+    failed.iter().for_each(|again| println!("{again}"));
+    failed
 }

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use crate::support::backend::{Backend, Options};
 use crate::support::certificates::Authority;
-use crate::support::client::{held, message};
+use crate::support::client::message;
 use crate::support::gateway::{Control, Gateway, PORTS, one_service};
 use crate::support::process::Process;
 use crate::support::{eventually, soon};
@@ -95,33 +95,6 @@ async fn one_connection_for_each_endpoint_and_only_for_so_many() {
     control.undrain(addresses[0]).await;
     states(&mut control, &[Ready, Ready, Ready]).await;
     assert_eq!(connections(&gateway).await, 3.0, "a change of this does not make them anew");
-}
-
-#[tokio::test]
-async fn what_is_kept_outlasts_the_idle_timeout() {
-    let backend = Backend::with(Options { max_streams: Some(1), ..Options::default() }).await;
-    let settings = "preconnect: 1\nlimits: { idle_timeout: 1s }";
-    let yaml = one_service(&[backend.address], settings).replace("workers: 2", "workers: 1");
-    let gateway = Gateway::start(&yaml).await;
-    let mut control = gateway.control().await;
-    states(&mut control, &[Ready]).await;
-    let client = gateway.client().await;
-    let mut calls = tokio::task::JoinSet::new();
-    for _ in 0..2 {
-        let mut client = client.clone();
-        calls.spawn(async move { client.unary(held()).await });
-    }
-    eventually("both are there", async || backend.seen.active() == 2).await;
-    backend.release();
-    while let Some(call) = soon("they end", calls.join_next()).await {
-        call.unwrap().unwrap();
-    }
-    let idle = [("side", "upstream"), ("reason", "drain")];
-    eventually("one has gone", async || {
-        gateway.metrics().await.value("equipoise_connections_closed_total", &idle) == 1.0
-    })
-    .await;
-    assert_eq!(connections(&gateway).await, 1.0);
 }
 
 #[tokio::test]

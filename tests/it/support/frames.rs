@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::soon;
@@ -42,26 +42,33 @@ impl Frame {
 }
 
 /// One side of a connection. SETTINGS and PING are answered while frames are read.
-pub struct Frames {
-    pub socket: TcpStream,
+pub struct Frames<S = TcpStream> {
+    pub socket: S,
 }
 
 impl Frames {
     /// A client whose SETTINGS are these.
     pub async fn connect(address: SocketAddr, settings: &[(u16, u32)]) -> Frames {
-        let mut frames = Frames { socket: TcpStream::connect(address).await.unwrap() };
-        frames.socket.set_nodelay(true).unwrap();
-        frames.socket.write_all(PREFACE).await.unwrap();
+        let socket = TcpStream::connect(address).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        Frames::client(socket, settings).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
+    /// The client's side of a connection; its SETTINGS are these.
+    pub async fn client(mut socket: S, settings: &[(u16, u32)]) -> Frames<S> {
+        socket.write_all(PREFACE).await.unwrap();
+        let mut frames = Frames { socket };
         frames.settings(settings).await;
         frames
     }
 
-    /// A server's side of an accepted connection.
-    pub async fn accept(mut socket: TcpStream) -> Frames {
+    /// The server's side of a connection.
+    pub async fn server(mut socket: S) -> Frames<S> {
         let mut preface = [0; PREFACE.len()];
         soon("the preface", socket.read_exact(&mut preface)).await.unwrap();
         assert_eq!(preface, *PREFACE);
-        socket.set_nodelay(true).unwrap();
         let mut frames = Frames { socket };
         frames.settings(&[]).await;
         frames
@@ -195,7 +202,8 @@ where
         loop {
             let (socket, _) = listener.accept().await.unwrap();
             let serve = std::sync::Arc::clone(&serve);
-            tokio::spawn(async move { serve(Frames::accept(socket).await).await });
+            socket.set_nodelay(true).unwrap();
+            tokio::spawn(async move { serve(Frames::server(socket).await).await });
         }
     });
     address

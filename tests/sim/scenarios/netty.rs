@@ -1,11 +1,16 @@
 //! A backend with Netty's guard against resets: 200 in 30 s end a connection.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::rc::Rc;
+use std::time::Duration;
 
-use super::frames::{self, DATA, END_STREAM, Frames, GOAWAY, HEADERS, RST_STREAM};
+use equipoise::net::Memory;
+use tokio::task::spawn_local;
+use tokio::time::Instant;
+
+use super::frames::{DATA, END_STREAM, Frames, GOAWAY, HEADERS, RST_STREAM};
+use super::stage::Stage;
 
 const MOST: usize = 200;
 const WINDOW: Duration = Duration::from_secs(30);
@@ -54,27 +59,30 @@ impl Seen {
 }
 
 /// Answers requests that have no body at once, and the others with a head, and never ends these.
-pub struct Netty {
-    pub address: SocketAddr,
-    seen: Arc<Mutex<Seen>>,
-}
+pub struct Netty(Rc<RefCell<Seen>>);
 
 impl Netty {
-    pub async fn start() -> Netty {
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let shared = Arc::clone(&seen);
-        let address = frames::backend(move |frames| serve(frames, Arc::clone(&shared))).await;
-        Netty { address, seen }
+    pub fn on(stage: &Stage) -> Netty {
+        let seen = Rc::<RefCell<Seen>>::default();
+        let shared = Rc::clone(&seen);
+        let mut accepted = stage.backend();
+        spawn_local(async move {
+            while let Some(connection) = accepted.recv().await {
+                spawn_local(serve(connection, Rc::clone(&shared)));
+            }
+        });
+        Netty(seen)
     }
 
     pub fn seen<T>(&self, read: impl Fn(&Seen) -> T) -> T {
-        read(&self.seen.lock().unwrap())
+        read(&self.0.borrow())
     }
 }
 
-async fn serve(mut frames: Frames, seen: Arc<Mutex<Seen>>) {
+async fn serve(connection: Memory, seen: Rc<RefCell<Seen>>) {
+    let mut frames = Frames::server(connection).await;
     let number = {
-        let mut seen = seen.lock().unwrap();
+        let mut seen = seen.borrow_mut();
         seen.made += 1;
         let number = seen.made;
         seen.conns.insert(number, Conn::default());
@@ -86,7 +94,7 @@ async fn serve(mut frames: Frames, seen: Arc<Mutex<Seen>>) {
             HEADERS => {
                 let whole = frame.flags & END_STREAM != 0;
                 {
-                    let mut seen = seen.lock().unwrap();
+                    let mut seen = seen.borrow_mut();
                     seen.requests += 1;
                     if !whole {
                         seen.conns.get_mut(&number).unwrap().open.push(frame.stream);
@@ -100,7 +108,7 @@ async fn serve(mut frames: Frames, seen: Arc<Mutex<Seen>>) {
             }
             DATA => frames.send(DATA, 0, frame.stream, &frame.payload).await,
             RST_STREAM => {
-                let calm = seen.lock().unwrap().reset(number, frame.stream);
+                let calm = seen.borrow_mut().reset(number, frame.stream);
                 if !calm {
                     let payload = [u32::MAX >> 1, ENHANCE_YOUR_CALM].map(u32::to_be_bytes).concat();
                     frames.send(GOAWAY, 0, 0, &payload).await;
@@ -110,5 +118,5 @@ async fn serve(mut frames: Frames, seen: Arc<Mutex<Seen>>) {
             _ => {}
         }
     }
-    seen.lock().unwrap().conns.remove(&number);
+    seen.borrow_mut().conns.remove(&number);
 }

@@ -1,0 +1,87 @@
+//! What is directed, and not drawn: a gateway, a client and a backend that say frame by frame what
+//! is to be said, in virtual time. A promise about time is kept to the millisecond here.
+
+#[path = "../it/support/frames.rs"]
+#[allow(dead_code)] // others say other things
+mod frames;
+mod guards;
+mod netty;
+mod pools;
+mod stage;
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::time::Duration;
+
+use equipoise::upstream::Resolver;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::time::{sleep, timeout};
+
+use self::stage::Stage;
+use super::world::words;
+
+/// What is played on a stage.
+type Play = fn(Resolver) -> Pin<Box<dyn Future<Output = ()>>>;
+
+/// Nothing is waited for longer, in virtual time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+macro_rules! scenarios {
+    ($($file:ident: $($name:ident)*;)*) => {
+        /// All of them by their names.
+        const ALL: &[(&str, Play)] = &[
+            $($((
+                concat!(stringify!($file), "::", stringify!($name)),
+                |resolver| Box::pin(async { $file::$name(Stage::new(resolver)).await }),
+            ),)*)*
+        ];
+    };
+}
+
+scenarios! {
+    guards:
+        every_cancellation_is_told_at_once
+        a_thousand_streams_are_given_up_at_once
+        the_end_of_a_connection_tells_of_all_that_was_on_it
+        a_flood_takes_nothing_from_others
+        only_who_gives_up_much_waits
+        what_has_not_left_is_never_sent;
+    pools:
+        waiting_for_room_has_an_end
+        when_it_is_down_the_answer_is_quick
+        what_is_kept_outlasts_the_idle_timeout;
+}
+
+/// Plays those whose names have `part` in them. The names of those that fail, and why.
+pub fn play(part: &str, resolver: &Resolver) -> Vec<String> {
+    let chosen: Vec<_> = ALL.iter().filter(|(name, _)| name.contains(part)).collect();
+    let failed = chosen.iter().filter_map(|(name, scenario)| {
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build_local(LocalOptions::default())
+            .unwrap();
+        let run = || runtime.block_on(scenario(resolver.clone()));
+        let panic = std::panic::catch_unwind(AssertUnwindSafe(run)).err()?;
+        Some(format!("scenario {name}: {}", words(&*panic)))
+    });
+    let failed: Vec<_> = failed.collect();
+    println!("scenarios: {} of {} failed", failed.len(), chosen.len());
+    failed
+}
+
+/// What `future` gives, which must not take forever.
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let result = timeout(PATIENCE, future).await;
+    result.unwrap_or_else(|_| panic!("still waiting: {what}"))
+}
+
+/// Waits until `check` holds.
+async fn eventually(what: &str, check: impl Fn() -> bool) {
+    let holds = async {
+        while !check() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    soon(what, holds).await;
+}

@@ -1,0 +1,143 @@
+//! Connections to a backend: how long is waited for one, and how long one stays.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use equipoise::model::Rejected;
+use equipoise::net::Memory;
+use equipoise::telemetry::{Closed, Side};
+use http::{Request, Response};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::{Instant, sleep};
+
+use super::stage::{Gateway, Stage};
+use super::{eventually, soon};
+
+/// A timer is so late at most.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A backend that takes one stream on each connection, and answers once it is released.
+struct Backend {
+    active: Rc<Cell<usize>>,
+    release: watch::Sender<bool>,
+}
+
+impl Backend {
+    fn on(stage: &Stage) -> Backend {
+        let (release, released) = watch::channel(false);
+        let active = Rc::<Cell<usize>>::default();
+        let shared = Rc::clone(&active);
+        let mut accepted = stage.backend();
+        spawn_local(async move {
+            while let Some(connection) = accepted.recv().await {
+                spawn_local(serve(connection, Rc::clone(&shared), released.clone()));
+            }
+        });
+        Backend { active, release }
+    }
+}
+
+async fn serve(connection: Memory, active: Rc<Cell<usize>>, released: watch::Receiver<bool>) {
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(1);
+    let handshake = builder.handshake::<_, bytes::Bytes>(connection);
+    let mut connection = handshake.await.expect("the gateway speaks HTTP/2");
+    while let Some(Ok((_, mut respond))) = connection.accept().await {
+        let (active, mut released) = (Rc::clone(&active), released.clone());
+        active.set(active.get() + 1);
+        spawn_local(async move {
+            released.wait_for(|released| *released).await.expect("the backend is there");
+            let head = Response::builder()
+                .header("content-type", "application/grpc")
+                .header("grpc-status", "0");
+            respond.send_response(head.body(()).unwrap(), true).unwrap();
+            active.set(active.get() - 1);
+        });
+    }
+}
+
+/// Asks, on a connection of its own. What `grpc-status` the answer has, and when it came.
+fn ask(gateway: &Gateway) -> JoinHandle<(String, Instant)> {
+    let connection = gateway.dial();
+    spawn_local(async move {
+        let (mut sender, driver) = h2::client::handshake(connection).await.unwrap();
+        let driver = spawn_local(driver);
+        let request = Request::post("http://test/shop.Orders/Get")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers");
+        let (response, _) = sender.send_request(request.body(()).unwrap(), true).unwrap();
+        let response = soon("an answer", response).await.unwrap();
+        driver.abort();
+        (response.headers()["grpc-status"].to_str().unwrap().to_owned(), Instant::now())
+    })
+}
+
+async fn status(asked: JoinHandle<(String, Instant)>) -> String {
+    asked.await.unwrap().0
+}
+
+/// Requests wait for room on the only connection that there may be: as many as may, so long as they may.
+pub async fn waiting_for_room_has_an_end(stage: Stage) {
+    let backend = Backend::on(&stage);
+    let settings = "max_connections: 1, max_pending: 2, pending_timeout: 100ms";
+    let gateway = stage.gateway(settings).await;
+    let first = ask(&gateway);
+    eventually("the first is there", || backend.active.get() == 1).await;
+    let begun = Instant::now();
+    let asked: Vec<_> = (0..10).map(|_| ask(&gateway)).collect();
+    let mut waited = Vec::new();
+    for asked in asked {
+        let (status, at) = asked.await.unwrap();
+        assert_eq!(status, "14");
+        waited.push(at - begun);
+    }
+    waited.sort();
+    assert!(waited[7] < TICK, "there is no place to wait: {waited:?}");
+    let pending = Duration::from_millis(100);
+    assert!(waited[8] >= pending && waited[9] <= pending + TICK, "{waited:?}");
+    let service = gateway.registry.get("shop").unwrap();
+    assert_eq!(service.rejections().totals()[Rejected::Overloaded as usize], 10);
+    backend.release.send_replace(true);
+    assert_eq!(status(first).await, "0");
+}
+
+/// Nobody is waited for who was not there the last time.
+pub async fn when_it_is_down_the_answer_is_quick(stage: Stage) {
+    let backend = Backend::on(&stage);
+    let gateway = stage.gateway("connect_timeout: 1s, pending_timeout: 1s").await;
+    backend.release.send_replace(true);
+    assert_eq!(status(ask(&gateway)).await, "0");
+    stage.crash();
+    for _ in 0..50 {
+        let begun = Instant::now();
+        let (status, at) = ask(&gateway).await.unwrap();
+        assert_eq!(status, "14");
+        assert!(at - begun <= Duration::from_millis(100) + TICK, "{:?}", at - begun);
+    }
+    let back = Backend::on(&stage);
+    back.release.send_replace(true);
+    sleep(Duration::from_millis(500) + TICK).await; // the longest pause between two attempts
+    assert_eq!(status(ask(&gateway)).await, "0");
+}
+
+/// Of two connections that nobody uses one is kept, and the other goes when its time is up.
+pub async fn what_is_kept_outlasts_the_idle_timeout(stage: Stage) {
+    let backend = Backend::on(&stage);
+    let gateway = stage.gateway("preconnect: 1, limits: { idle_timeout: 60s }").await;
+    let open = || gateway.metrics.open(Side::Upstream);
+    eventually("one is there", || open() == 1).await;
+    let asked = [ask(&gateway), ask(&gateway)];
+    eventually("both are there", || backend.active.get() == 2).await;
+    backend.release.send_replace(true);
+    for asked in asked {
+        assert_eq!(status(asked).await, "0");
+    }
+    sleep(Duration::from_secs(60) - TICK).await;
+    assert_eq!(open(), 2);
+    sleep(3 * TICK).await;
+    assert_eq!((open(), gateway.metrics.closed(Side::Upstream, Closed::Drain)), (1, 1));
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(open(), 1);
+}

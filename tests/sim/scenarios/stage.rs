@@ -1,0 +1,120 @@
+//! A gateway of one worker with one service of one backend.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use equipoise::app::{self, DataPath};
+use equipoise::clock::Clock;
+use equipoise::config;
+use equipoise::net::{
+    Dial, Listener, ListeningSocket, Memory, MemoryListener, WorkerHandle, WorkerSpec, accept_loop,
+};
+use equipoise::service::{Builders, CountSettings, Environment, Registry};
+use equipoise::telemetry::WorkerMetrics;
+use equipoise::upstream::{Dialer, OwnAddresses, Resolver};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::spawn_local;
+
+use super::frames::Frames;
+use crate::network::{Network, ToBackends};
+
+/// Bytes that may be under way on a connection, each way.
+const ROOM: usize = 64 << 10;
+
+/// Where the backend is.
+const BACKEND: ([u8; 4], u16) = ([10, 1, 0, 0], 50051);
+
+/// Where a scenario is played.
+pub struct Stage {
+    resolver: Resolver,
+    network: Rc<Network>,
+}
+
+/// The gateway.
+pub struct Gateway {
+    pub registry: Arc<Registry>,
+    pub metrics: Arc<WorkerMetrics>,
+    clients: Dial,
+    dialled: Cell<u16>,
+}
+
+impl Stage {
+    pub fn new(resolver: Resolver) -> Stage {
+        Stage { resolver, network: Rc::default() }
+    }
+
+    /// The connections that come to the backend.
+    pub fn backend(&self) -> mpsc::UnboundedReceiver<Memory> {
+        self.network.listen(BACKEND.into())
+    }
+
+    /// The backend is gone, with all that is connected to it.
+    pub fn crash(&self) {
+        self.network.crash(BACKEND.into());
+    }
+
+    /// A gateway whose service has these settings.
+    pub async fn gateway(&self, settings: &str) -> Gateway {
+        let chosen = settings.contains("preconnect");
+        let settings = if chosen { settings } else { &format!("preconnect: 0, {settings}") };
+        let yaml = format!(
+            "workers: 1\nlisteners: [ {{ address: 127.0.0.1:8080 }} ]\nservices:\n  \
+             shop: {{ endpoints: [ {{ address: \"10.1.0.0:50051\" }} ], {settings} }}\n\
+             routes: [ {{ service: shop }} ]\n"
+        );
+        let parse =
+            || config::parse(&yaml, Path::new("")).unwrap_or_else(|r| panic!("{}", r.pretty()));
+        let clock = Clock::start();
+        let environment = Environment {
+            workers: 1,
+            runtime: Handle::current(),
+            tasks: Arc::default(),
+            builders: Builders::in_place(),
+            clock,
+            seed: 0,
+        };
+        let registry = Arc::new(Registry::new(1, CountSettings::default(), clock));
+        app::publish(&registry, &environment, parse()).await;
+        let metrics = Arc::<WorkerMetrics>::default();
+        let dialer = Dialer::new(self.resolver.clone(), OwnAddresses::new([]), 1000);
+        let spec = WorkerSpec {
+            index: 0,
+            held_limit: 64 << 20,
+            clock,
+            rng: fastrand::Rng::with_seed(0),
+            connector: Rc::new(ToBackends(Rc::clone(&self.network))),
+        };
+        let path = DataPath::new(spec, &registry, &metrics, &Arc::new(dialer));
+        let (handle, inbox) = WorkerHandle::new();
+        let tasks = Arc::clone(&environment.tasks);
+        spawn_local(async move { path.run(&tasks, inbox).await });
+        let (clients, listening) = MemoryListener::new(64);
+        let listener = Listener::new(parse().listeners.remove(0), Arc::default());
+        let socket = Arc::new(ListeningSocket::Memory(listening));
+        spawn_local(accept_loop(socket, listener, vec![handle], clock));
+        Gateway { registry, metrics, clients, dialled: Cell::new(0) }
+    }
+}
+
+impl Gateway {
+    /// A connection to it.
+    pub fn dial(&self) -> Memory {
+        self.dialled.set(self.dialled.get() + 1);
+        let peer = ([10, 0, 0, 1], self.dialled.get()).into();
+        self.clients.connect(peer, ROOM).expect("it listens")
+    }
+
+    /// A client of it that sends frames.
+    pub async fn client(&self) -> Frames<Memory> {
+        Frames::client(self.dial(), &[]).await
+    }
+
+    /// Calls that are open to the backend.
+    pub fn calls(&self) -> u32 {
+        let view = self.registry.get("shop").expect("it is there").view();
+        view.backends.iter().map(|backend| backend.endpoint.load().calls()).sum()
+    }
+}
