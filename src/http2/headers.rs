@@ -239,6 +239,26 @@ mod tests {
     }
 
     #[test]
+    fn the_first_of_a_name_is_found_wherever_it_is() {
+        for before in [0, 1, 253, 254, 255, 300] {
+            let mut block = Headers::new();
+            (0..before).for_each(|_| block.add_named(b"x-a", b"1"));
+            assert_eq!(block.get(Name::Te), None);
+            block.add(Name::Te, b"first");
+            block.add(Name::Te, b"second");
+            assert_eq!(block.get(Name::Te), Some(&b"first"[..]), "behind {before}");
+            let mut copy = block.clone();
+            block.retain(|field| field.value != b"first" && field.value != b"1");
+            assert_eq!(block.get(Name::Te), Some(&b"second"[..]), "behind {before}");
+            block.retain(|_| false);
+            assert_eq!(block.get(Name::Te), None);
+            assert_eq!(copy.get(Name::Te), Some(&b"first"[..]));
+            copy.clear();
+            assert_eq!(copy.get(Name::Te), None);
+        }
+    }
+
+    #[test]
     fn names_are_found_by_id() {
         assert_eq!(Name::of(b"grpc-status"), Name::GrpcStatus);
         assert_eq!(Name::of(b"Grpc-Status"), Name::Other);

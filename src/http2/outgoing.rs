@@ -3,12 +3,15 @@
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::headers::{Field, Headers};
+use super::headers::{Field, Headers, Name};
 
 /// A header list on its way out.
 pub trait Outgoing<'a>: Copy {
     /// The fields in order.
     fn fields(self) -> impl Iterator<Item = Field<'a>> + Clone;
+
+    /// Whether it asks for the head of a response alone (RFC 9110, section 9.3.2).
+    fn asks_for_head(self) -> bool;
 
     /// A tag that lists with other fields do not have, if this list has one: then it need not be
     /// encoded twice.
@@ -44,6 +47,10 @@ impl Tag {
 impl<'a> Outgoing<'a> for &'a Headers {
     fn fields(self) -> impl Iterator<Item = Field<'a>> + Clone {
         self.iter()
+    }
+
+    fn asks_for_head(self) -> bool {
+        self.get(Name::Method) == Some(b"HEAD")
     }
 
     fn tag(self) -> Option<Tag> {

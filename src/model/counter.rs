@@ -4,6 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::stats::increment;
 
+/// What worker `worker` has of `all`, of which there is one for each. Their numbers are in range: to
+/// make sure by a division would cost more than to count.
+pub(super) fn of_worker<T>(all: &[T], worker: usize) -> &T {
+    &all[if worker < all.len() { worker } else { 0 }]
+}
+
 /// A count to which each worker adds in a cell of its own.
 #[derive(Debug)]
 pub struct WorkerCounter(Box<[AtomicU64]>);
@@ -16,7 +22,7 @@ impl WorkerCounter {
 
     /// Adds one. Only worker `worker` may call this with its number.
     pub fn increment(&self, worker: usize) {
-        increment(&self.0[worker % self.0.len()]);
+        increment(of_worker(&self.0, worker));
     }
 
     /// The sum over all workers.

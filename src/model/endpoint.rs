@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::address;
+use super::counter::of_worker;
 use super::hash::stable_hash;
 use super::histogram::Counts;
 use super::load::{EwmaParams, Load};
@@ -76,7 +77,7 @@ impl Endpoint {
 
     /// The statistics that worker `index` alone writes.
     pub fn worker_stats(&self, index: usize) -> &WorkerStats {
-        &self.stats[index % self.stats.len()]
+        of_worker(&self.stats, index)
     }
 
     /// The sum of all workers' statistics since the start. Cold: reads several hundred counters.

@@ -182,12 +182,8 @@ impl Load {
         let gain = self.gain(rtt);
         let step = |word| {
             let (average, at) = unpack(word);
-            let kept = kept(now, at, params.decay).min(1.0 - gain);
-            let next = if average > 0.0 {
-                (average.ln() * kept + rtt.ln() * (1.0 - kept)).exp()
-            } else {
-                rtt
-            };
+            let gain = gain.max(gain_of_age(age_ms(now, at), params.decay));
+            let next = if average > 0.0 { average * (rtt / average).powf(gain) } else { rtt };
             Some(pack(next, wrapping_ms(now)))
         };
         // The closure never refuses, so this cannot fail.
@@ -227,10 +223,12 @@ impl Load {
     }
 }
 
-/// The part of the average that time keeps when a sample comes at `now`, the last having come `at`.
-fn kept(now: Time, at: u32, decay: Duration) -> f32 {
-    let age = age_ms(now, at) as f32;
-    (-age / (decay.as_secs_f32() * 1e3).max(1e-3)).exp()
+/// What a sample weighs that comes so long after the last one.
+fn gain_of_age(age_ms: u32, decay: Duration) -> f32 {
+    match age_ms {
+        0 => 0.0,
+        age => 1.0 - (-(age as f32) / (decay.as_secs_f32() * 1e3).max(1e-3)).exp(),
+    }
 }
 
 /// Milliseconds from `at` to `now`; 0 when another worker's clock reading was a little ahead.

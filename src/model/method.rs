@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::counter::of_worker;
 use super::histogram::{Buckets, Counts};
 use super::outcome::{Class, Code, GRPC_CODES, GrpcCode};
 use super::stats::{StatTotals, increment};
@@ -38,7 +39,7 @@ impl MethodStats {
     }
 
     fn cells(&self, worker: usize) -> &Cells {
-        self.workers[worker % self.workers.len()].get_or_init(Box::default)
+        of_worker(&self.workers, worker).get_or_init(Box::default)
     }
 
     /// Counts a call that is over: its code and, unless the client gave up, how long it took.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::counter::of_worker;
 use super::outcome::Class;
 use super::stats::increment;
 
@@ -95,7 +96,7 @@ impl RejectCounts {
 
     /// Counts one. Only worker `worker` may call this with its number.
     pub fn increment(&self, reason: Rejected, worker: usize) {
-        let Cells(cells) = &self.0[worker % self.0.len()];
+        let Cells(cells) = of_worker(&self.0, worker);
         increment(&cells[reason as usize]);
     }
 

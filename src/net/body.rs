@@ -42,9 +42,9 @@ impl Body {
         self.kept.get(self.passed..).unwrap_or_default()
     }
 
-    /// Whether memory for what has to wait is to be given to it.
-    pub fn wants_buffer(&self) -> bool {
-        self.kept.capacity() == 0
+    /// Whether it has memory, which most bodies that are passed on at once need not.
+    pub fn has_buffer(&self) -> bool {
+        self.kept.capacity() > 0
     }
 
     /// Gives it memory.
@@ -96,9 +96,11 @@ impl Body {
 
     /// The memory of what need not be kept any more, to be used again.
     pub fn take_passed(&mut self) -> Option<Vec<u8>> {
-        let spent = self.replay.is_none() && self.passed == self.kept.len();
-        self.passed = if spent { 0 } else { self.passed };
-        (spent && self.kept.capacity() > 0).then(|| std::mem::take(&mut self.kept))
+        if self.replay.is_some() || self.passed < self.kept.len() {
+            return None;
+        }
+        self.passed = 0;
+        Some(std::mem::take(&mut self.kept))
     }
 
     /// From now on it is `reader`'s, from the first byte that is kept. Up to `replay` bytes of it
@@ -118,6 +120,12 @@ impl Body {
         self.replay.is_some()
     }
 
+    /// Becomes the body of another stream.
+    pub fn renew(&mut self) {
+        debug_assert!(!self.has_buffer() && self.reader.is_none() && self.copies.is_empty());
+        (self.replay, self.held, self.ended, self.drained) = (None, 0, false, false);
+    }
+
     /// Takes it from its reader, for another one.
     pub fn rewind(&mut self) {
         self.reader = None;
@@ -133,9 +141,9 @@ impl Body {
 
     /// Drops what is kept. How many bytes those were that the reader had yet to get.
     pub fn clear(&mut self) -> usize {
-        self.forget_replay();
-        self.passed = self.kept.len();
-        self.passed
+        let waited = self.waiting().len();
+        (self.replay, self.passed) = (None, self.kept.len());
+        waited
     }
 
     /// Whether so many more bytes are kept for another reader. If they are too many, there can be

@@ -70,6 +70,16 @@ struct State {
     waker: Option<Waker>,
 }
 
+impl State {
+    /// Becomes that of another stream: what [`Stream::detach`] leaves begins anew.
+    fn renew(&mut self, now: Time) {
+        debug_assert!(self.head.is_none() && self.trailers.is_none() && self.waker.is_none());
+        self.body.renew();
+        (self.over, self.framed, self.messages) = (None, false, MessageCounter::default());
+        (self.data_at, self.active) = (Time::ZERO, now);
+    }
+}
+
 impl Stream {
     pub(super) fn new(conn: &Rc<Conn>, key: Key, now: Time) -> Stream {
         let state = RefCell::new(State { active: now, ..State::default() });
@@ -79,7 +89,7 @@ impl Stream {
     /// Becomes another stream of its connection.
     pub(super) fn renew(&mut self, key: Key, now: Time) {
         self.key = key;
-        *self.state.get_mut() = State { active: now, ..State::default() };
+        self.state.get_mut().renew(now);
     }
 
     pub(super) fn key(&self) -> Key {
@@ -261,15 +271,19 @@ impl Stream {
 
     /// Ends this side's part in an exchange: no more events, nothing fed or fed from.
     pub fn detach(&self) {
-        self.change_body(Body::clear);
         let mut state = self.state.borrow_mut();
+        let before = state.body.kept();
+        state.body.clear();
+        self.settle_body(&mut state, before);
         let reader = state.body.reader.take();
         let source = state.source.take();
-        state.body.copies.drain(..).for_each(|copy| copy.abandon());
-        state.waker = None;
-        state.meter = None;
-        (state.head, state.trailers) = (None, None);
-        state.informational = None;
+        while let Some(copy) = state.body.copies.pop() {
+            copy.abandon();
+        }
+        (state.waker, state.meter, state.head, state.trailers) = (None, None, None, None);
+        if state.informational.is_some() {
+            state.informational = None; // few have any, and to look is cheaper than to drop
+        }
         drop(state);
         if let Some(reader) = reader {
             reader.state.borrow_mut().source = None;

@@ -87,6 +87,10 @@ impl<'a> Outgoing<'a> for RequestHead<'a> {
         passed.chain(te)
     }
 
+    fn asks_for_head(self) -> bool {
+        self.head.asks_for_head()
+    }
+
     fn tag(self) -> Option<Tag> {
         let RequestHead { head, secure, http1, grpc } = self;
         let variant = 1 | u8::from(secure) << 1 | u8::from(http1) << 2 | u8::from(grpc) << 3;
@@ -114,6 +118,10 @@ impl<'a> Outgoing<'a> for ResponseHead<'a> {
         passed.chain(self.cookie.map(SetCookie::field))
     }
 
+    fn asks_for_head(self) -> bool {
+        false
+    }
+
     fn tag(self) -> Option<Tag> {
         let tag = self.head.tag().filter(|_| self.cookie.is_none());
         tag.map(|tag| tag.variant(16))
@@ -122,8 +130,8 @@ impl<'a> Outgoing<'a> for ResponseHead<'a> {
 
 /// The status of a response's head; the codec has checked that there is one.
 pub fn status(head: &Headers) -> u16 {
-    let digits = head.get(Name::Status).unwrap_or_default();
-    digits.iter().fold(0, |sum: u16, &d| sum.wrapping_mul(10).wrapping_add(u16::from(d & 15)))
+    let Some(&[a, b, c]) = head.get(Name::Status) else { return 0 };
+    [a, b, c].iter().fold(0, |status, digit| 10 * status + u16::from(digit & 15))
 }
 
 #[cfg(test)]

@@ -194,9 +194,11 @@ pub enum Asked {
 impl Asked {
     /// What a request with this head on `conn` wants.
     pub fn by(head: &Headers, conn: &Conn) -> Asked {
+        // There is no gRPC over HTTP/1.1: whoever tries is to read why.
+        if fields::is_grpc(head) && !conn.is_http1() {
+            return Asked::Grpc;
+        }
         match head.get(Name::Method) {
-            // There is no gRPC over HTTP/1.1: whoever tries is to read why.
-            _ if fields::is_grpc(head) && !conn.is_http1() => Asked::Grpc,
             Some(b"HEAD") => Asked::Head,
             _ => Asked::Http,
         }

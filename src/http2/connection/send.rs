@@ -3,7 +3,7 @@
 use super::{Connection, Gone, Key, OpenError, Progress, Role, SendError};
 use crate::http2::Millis;
 use crate::http2::error::ErrorCode;
-use crate::http2::headers::{Field, Headers, Name};
+use crate::http2::headers::{Field, Headers};
 use crate::http2::outgoing::Outgoing;
 
 /// Bytes that may wait for the socket before DATA waits on its stream instead.
@@ -32,8 +32,7 @@ impl Connection {
         let id = self.next_id;
         self.next_id += 2;
         let mut stream = self.new_stream(id, now);
-        let method = list.fields().find(|field| field.id == Name::Method);
-        stream.head_method = method.is_some_and(|method| method.value == b"HEAD");
+        stream.head_method = list.asks_for_head();
         stream.sending = if end { Progress::Done } else { Progress::Body };
         self.meter.opened(now);
         let key = self.streams.insert(stream);

@@ -17,33 +17,33 @@ pub struct Range {
 pub struct Arena {
     pub bytes: Vec<u8>,
     pub ranges: Vec<Range>,
-    /// A bit for the id of each name that is, or has been, among the fields: what is asked for
-    /// is mostly not there.
-    ids: u64,
+    /// For each name, how many fields there are up to its first one, or 0 where there is none:
+    /// heads are asked for a dozen names before they leave. [`FAR`] stands for that and more.
+    first: [u8; Name::COUNT],
     /// What equal blocks are known by, as long as this one is not changed.
     pub tag: Option<Tag>,
 }
 
-// Every id has its bit, or this does not compile.
-const _: usize = u64::BITS as usize - Name::COUNT;
+/// A first field that is so far behind is searched from here on.
+const FAR: u8 = u8::MAX;
 
 impl Arena {
     pub const fn new() -> Arena {
-        Arena { bytes: Vec::new(), ranges: Vec::new(), ids: 0, tag: None }
+        Arena { bytes: Vec::new(), ranges: Vec::new(), first: [0; Name::COUNT], tag: None }
     }
 
     /// Forgets the fields and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ranges.clear();
-        (self.ids, self.tag) = (0, None);
+        (self.first, self.tag) = ([0; Name::COUNT], None);
     }
 
     /// Becomes a copy of `other`.
     pub fn copy_from(&mut self, other: &Arena) {
         self.bytes.clone_from(&other.bytes);
         self.ranges.clone_from(&other.ranges);
-        (self.ids, self.tag) = (other.ids, other.tag);
+        (self.first, self.tag) = (other.first, other.tag);
     }
 
     /// Bytes of memory that it keeps.
@@ -58,7 +58,6 @@ impl Arena {
         if u32::try_from(end).is_err() {
             return self.bytes.truncate(begin);
         }
-        self.ids |= bit(id);
         self.tag = None;
         self.ranges.push(Range {
             start: begin as u32,
@@ -67,14 +66,16 @@ impl Arena {
             id,
             indexing,
         });
+        note_first(&mut self.first, id, self.ranges.len());
     }
 
     /// The first field with a known name.
     pub fn find(&self, id: Name) -> Option<&Range> {
-        if self.ids & bit(id) == 0 {
-            return None;
+        match *self.first.get(id as usize)? {
+            0 => None,
+            FAR => self.ranges.iter().skip(usize::from(FAR) - 1).find(|range| range.id == id),
+            near => self.ranges.get(usize::from(near) - 1),
         }
-        self.ranges.iter().find(|range| range.id == id)
     }
 
     pub fn field(&self, range: &Range) -> Field<'_> {
@@ -83,14 +84,20 @@ impl Arena {
 
     /// Keeps the fields that `keep` wants, and the bytes of all.
     pub fn retain(&mut self, mut keep: impl FnMut(Field<'_>) -> bool) {
-        self.tag = None;
-        let Arena { bytes, ranges, .. } = self;
+        let Arena { bytes, ranges, first, tag } = self;
         ranges.retain(|range| keep(field(bytes, range)));
+        (*first, *tag) = ([0; Name::COUNT], None);
+        for (count, range) in (1..).zip(ranges) {
+            note_first(first, range.id, count);
+        }
     }
 }
 
-const fn bit(id: Name) -> u64 {
-    1 << id as u8
+/// Notes that the `count`th field has this name.
+fn note_first(first: &mut [u8; Name::COUNT], id: Name, count: usize) {
+    if let Some(first @ 0) = first.get_mut(id as usize) {
+        *first = u8::try_from(count).unwrap_or(FAR);
+    }
 }
 
 fn field<'a>(bytes: &'a [u8], range: &Range) -> Field<'a> {

@@ -1,5 +1,7 @@
 //! A request, taken apart for the look-up.
 
+use memchr::memchr;
+
 use super::RouteQuery;
 
 /// The parts of a request that are looked at below the host.
@@ -13,12 +15,12 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     pub fn new(query: &'a RouteQuery<'a>) -> Request<'a> {
-        let path = query.path.split(|b| *b == b'?').next().unwrap_or_default();
-        let grpc_service = query.grpc.then(|| {
-            let method = path.iter().skip(1).position(|b| *b == b'/')?;
-            path.get(..=method)
-        });
-        Request { query, path, grpc_service: grpc_service.flatten() }
+        let path = match memchr(b'?', query.path) {
+            Some(end) => query.path.get(..end).unwrap_or_default(),
+            None => query.path,
+        };
+        let grpc_service = || path.get(..=memchr(b'/', path.get(1..)?)?);
+        Request { query, path, grpc_service: query.grpc.then(grpc_service).flatten() }
     }
 
     /// `pkg.Service/Method`.
@@ -31,8 +33,8 @@ impl<'a> Request<'a> {
 /// The host of an authority.
 pub fn without_port(authority: &[u8]) -> &[u8] {
     let end = match authority.first() {
-        Some(b'[') => authority.iter().position(|b| *b == b']').map(|at| at + 1),
-        _ => authority.iter().position(|b| *b == b':'),
+        Some(b'[') => memchr(b']', authority).map(|at| at + 1),
+        _ => memchr(b':', authority),
     };
     end.and_then(|end| authority.get(..end)).unwrap_or(authority)
 }

@@ -77,7 +77,7 @@ impl Stream {
                 // Whoever waits for a head, or holds one back, may want to know.
                 None => state.wake(),
             }
-            if state.body.wants_buffer() {
+            if !state.body.has_buffer() {
                 state.body.give_buffer(self.conn.worker.buffers.borrow_mut().take());
             }
         }
@@ -105,7 +105,10 @@ impl Stream {
     }
 
     /// Gives back memory that the body needs no more, and accounts for what it keeps.
-    fn settle_body(&self, state: &mut State, before: usize) {
+    pub(super) fn settle_body(&self, state: &mut State, before: usize) {
+        if !state.body.has_buffer() {
+            return;
+        }
         if let Some(spent) = state.body.take_passed() {
             self.conn.worker.buffers.borrow_mut().put(spent);
         }

@@ -215,14 +215,14 @@ impl Attempt {
         if let Some(called) = &self.called {
             self.view.calls.count(called, &End { code, ending, took });
         }
-        if self.is_stream() {
-            stats.record_stream_ended(code);
-            self.learn(code, answered, now);
-        } else {
+        if let Some(took) = took {
             if let Some(head_at) = self.head_at.get() {
                 stats.record_start(head_at.since(started));
             }
-            stats.record_call(code, now.since(started));
+            stats.record_call(code, took);
+        } else {
+            stats.record_stream_ended(code);
+            self.learn(code, answered, now);
         }
         match answered {
             Some(at) if ending == Ending::Answered(code) && !self.is_stream() => {

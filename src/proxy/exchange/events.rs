@@ -27,11 +27,11 @@ impl Exchange {
             let Some(back) = attempt.back() else {
                 return Poll::Ready(Event::Broken(Failure::BackendLost.into()));
             };
-            self.front.register(cx);
-            back.register(cx);
             if let Some(event) = self.ready(back) {
                 return Poll::Ready(event);
             }
+            self.front.register(cx);
+            back.register(cx);
             attempt.watch(cx, &self.proxy.worker, Some(&self.front), back);
             let active = || self.front.last_active().max(back.last_active());
             match self.timeouts.borrow_mut().poll(cx, &self.proxy.worker, active) {
