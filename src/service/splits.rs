@@ -171,8 +171,7 @@ impl Splits {
             states.insert((*name).into(), fresh(retired_at + 1));
         }
         for name in &changes.changed {
-            let state = states.entry((*name).into()).or_insert_with(|| fresh(1));
-            state.revision += 1;
+            let Some(state) = states.get_mut(*name) else { continue };
             match configured.get(name) {
                 Some(Route::Forward(forward)) => {
                     let keys: Vec<String> = forward.split.keys().collect();
