@@ -86,7 +86,7 @@ impl Tee {
             Some(to) => send(to, payload, end),
             None => {
                 state.early.extend_from_slice(payload);
-                self.worker.account(0, payload.len());
+                self.worker.account.change(0, payload.len());
             }
         }
         if end {
@@ -101,7 +101,7 @@ impl Tee {
     }
 
     fn take_early(&self, state: &mut State) -> Vec<u8> {
-        self.worker.account(state.early.len(), 0);
+        self.worker.account.change(state.early.len(), 0);
         std::mem::take(&mut state.early)
     }
 
@@ -116,7 +116,7 @@ impl Tee {
 
 impl Drop for Tee {
     fn drop(&mut self) {
-        self.worker.account(self.state.get_mut().early.len(), 0);
+        self.worker.account.change(self.state.get_mut().early.len(), 0);
     }
 }
 

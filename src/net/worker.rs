@@ -1,18 +1,20 @@
 //! One worker: a thread with everything that its connections share.
 
+mod account;
+mod flush_queue;
 mod handle;
 pub(super) mod pacing;
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use slab::Slab;
 
+use self::account::Account;
+use self::flush_queue::FlushQueue;
 pub use self::handle::{Command, WorkerHandle};
 use self::pacing::Pacing;
 use super::buffers::BufferPool;
@@ -52,8 +54,7 @@ pub struct Worker {
     clock: Clock,
     connector: Rc<dyn Connector>,
     now: Cell<Time>,
-    dirty: RefCell<VecDeque<Rc<Conn>>>,
-    flusher: RefCell<Option<Waker>>,
+    output: FlushQueue<Rc<Conn>>,
     wheel: Rc<Wheel>,
     conns: RefCell<Slab<Weak<Conn>>>,
     draining: Cell<bool>,
@@ -62,8 +63,7 @@ pub struct Worker {
     pub(super) pacing: Pacing<Rc<Conn>>,
     /// Streams that have gathered something of the current read.
     pub(super) gathering: RefCell<Vec<Rc<Stream>>>,
-    held: Cell<usize>,
-    held_limit: usize,
+    pub(super) account: Account,
     rng: RefCell<fastrand::Rng>,
     pub(super) read_buffer: RefCell<Vec<u8>>,
     pub(super) headers: RefCell<HeaderPool>,
@@ -80,8 +80,7 @@ impl Worker {
             clock,
             connector,
             now: Cell::new(now),
-            dirty: RefCell::default(),
-            flusher: RefCell::default(),
+            output: FlushQueue::default(),
             wheel: Rc::new(Wheel::new(now)),
             conns: RefCell::default(),
             draining: Cell::new(false),
@@ -89,8 +88,7 @@ impl Worker {
             turn: RefCell::default(),
             pacing: Pacing::default(),
             gathering: RefCell::default(),
-            held: Cell::new(0),
-            held_limit,
+            account: Account::new(held_limit),
             rng: RefCell::new(rng),
             read_buffer: RefCell::default(),
             headers: RefCell::default(),
@@ -238,76 +236,33 @@ impl Worker {
 
     /// Sees to it that the connection is flushed at the end of this turn.
     pub(super) fn flush_later(&self, conn: &Rc<Conn>) {
-        let mut dirty = self.dirty.borrow_mut();
-        dirty.push_back(Rc::clone(conn));
-        if dirty.len() == 1
-            && let Some(flusher) = &*self.flusher.borrow()
-        {
-            flusher.wake_by_ref();
-        }
+        self.output.push(Rc::clone(conn));
     }
 
-    /// The first connection to get output wakes this task. It then lines up once more, behind
-    /// the tasks that were started meanwhile: each connection is written to once a turn.
     async fn flush_forever(self: Rc<Self>) {
-        let mut batch = Batch { worker: &self, conns: VecDeque::new() };
-        let mut waited = false;
-        self.flusher.take(); // that of one before
-        let flush = std::future::poll_fn(|cx| {
-            self.flusher.borrow_mut().get_or_insert_with(|| cx.waker().clone());
-            waited = !waited;
-            if waited {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            loop {
-                std::mem::swap(&mut batch.conns, &mut *self.dirty.borrow_mut());
-                if batch.conns.is_empty() {
-                    self.turn.take().end();
-                    self.pacing.end();
-                    return Poll::Pending;
-                }
-                while let Some(conn) = batch.conns.pop_front() {
-                    self.turn.borrow_mut().note(conn.flow());
-                    conn.flush();
-                }
-                self.relieve();
-            }
-        });
-        // A turn writes to every connection, however many there are.
-        tokio::task::coop::unconstrained(flush).await
+        let flush = |conn: Rc<Conn>| {
+            self.turn.borrow_mut().note(conn.flow());
+            conn.flush();
+        };
+        let end = || {
+            self.turn.take().end();
+            self.pacing.end();
+        };
+        self.output.flush_forever(flush, || self.relieve(), end).await;
     }
 
     /// Bytes that are held for streams, in all connections together.
     pub fn held(&self) -> usize {
-        self.held.get()
-    }
-
-    /// Accounts for bytes held for slow streams.
-    pub(super) fn account(&self, before: usize, after: usize) {
-        self.held.set((self.held.get() + after).saturating_sub(before));
+        self.account.held()
     }
 
     /// If streams hold too much together, the connection that holds most has to hold less: who
     /// holds little does not pay for who holds much.
     fn relieve(&self) {
-        if self.held.get() > self.held_limit
+        if self.account.is_overdrawn()
             && let Some(conn) = self.conns().into_iter().max_by_key(|conn| conn.held())
         {
             conn.relieve();
         }
-    }
-}
-
-/// What is flushed in one go. Should a connection bring that to a sudden end, the others have their
-/// turn in the next.
-struct Batch<'w> {
-    worker: &'w Worker,
-    conns: VecDeque<Rc<Conn>>,
-}
-
-impl Drop for Batch<'_> {
-    fn drop(&mut self) {
-        self.worker.dirty.borrow_mut().append(&mut self.conns);
     }
 }

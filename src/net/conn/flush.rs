@@ -84,7 +84,7 @@ impl Conn {
                 Phase::Open => core.codec.pending_bytes(),
                 _ => 0,
             };
-            self.worker.account(before, core.held);
+            self.worker.account.change(before, core.held);
             core.codec.limits().connection_buffer as usize
         };
         if self.held() > limit {
@@ -96,7 +96,7 @@ impl Conn {
     pub(in crate::net) fn note_kept(&self, before: usize, after: usize) {
         if before != after {
             self.bodies.set((self.bodies.get() + after).saturating_sub(before));
-            self.worker.account(before, after);
+            self.worker.account.change(before, after);
         }
     }
 

@@ -1,0 +1,60 @@
+//! How much memory a worker's streams hold: what waits to be written, and what is kept of bodies.
+
+use std::cell::Cell;
+
+/// Bytes held in all connections together, and how many may be.
+#[derive(Debug)]
+pub struct Account {
+    held: Cell<usize>,
+    limit: usize,
+}
+
+impl Account {
+    /// Nothing is held, and at most `limit` bytes may be.
+    pub fn new(limit: usize) -> Account {
+        Account { held: Cell::new(0), limit }
+    }
+
+    /// Where so many bytes were held before, now there are `after`.
+    pub fn change(&self, before: usize, after: usize) {
+        let rest = self.held.get().checked_sub(before);
+        debug_assert!(rest.is_some(), "{before} bytes leave of {}", self.held.get());
+        self.held.set(rest.unwrap_or(0) + after);
+    }
+
+    /// Bytes that are held.
+    pub fn held(&self) -> usize {
+        self.held.get()
+    }
+
+    /// Whether that is more than may be.
+    pub fn is_overdrawn(&self) -> bool {
+        self.held.get() > self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_holds_more_or_less_is_all_that_changes() {
+        let account = Account::new(10);
+        account.change(0, 4);
+        account.change(0, 6);
+        assert!(!account.is_overdrawn());
+        account.change(6, 7);
+        assert_eq!((account.held(), account.is_overdrawn()), (11, true));
+        account.change(4, 0);
+        account.change(7, 0);
+        assert_eq!((account.held(), account.is_overdrawn()), (0, false));
+    }
+
+    #[test]
+    #[should_panic(expected = "5 bytes leave of 4")]
+    fn more_than_is_held_does_not_leave() {
+        let account = Account::new(10);
+        account.change(0, 4);
+        account.change(5, 0);
+    }
+}
