@@ -29,7 +29,9 @@ pub fn start(world: &Rc<World>, backend: usize, address: SocketAddr) {
 async fn serve(world: Rc<World>, backend: usize, connection: Memory) {
     let mut builder = server::Builder::new();
     builder.max_concurrent_streams(world.backend_streams);
-    builder.initial_connection_window_size(64 << 20); // who does not read holds up nobody else
+    if world.habits.idle.is_some() {
+        builder.initial_connection_window_size(64 << 20); // who does not read holds up nobody else
+    }
     let Ok(mut connection) = builder.handshake(connection).await else { return };
     let leaves = world.leaves_after(backend);
     let mut served = 0;

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use equipoise::net::Way;
+use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::backend;
@@ -32,13 +33,14 @@ pub async fn reign(world: Rc<World>) {
         if world.calm.get() {
             return;
         }
-        let what = world.rng.borrow_mut().u8(..8);
+        let what = world.rng.borrow_mut().u8(..10);
         match what {
             0 => slow_down(&world),
+            1 | 2 => lag(&world),
             _ if !world.faults => {}
-            1 | 2 => cut(&world),
-            3 | 4 => stall(&world).await,
-            5 => crash(&world).await,
+            3 | 4 => cut(&world),
+            5 | 6 => stall(&world).await,
+            7 => crash(&world).await,
             _ => {}
         }
     }
@@ -54,6 +56,23 @@ fn slow_down(world: &World) {
     let most = world.rng.borrow_mut().usize(1..2000);
     world.trace(&format!("a connection moves {most} bytes at a time"));
     wire.in_pieces(way(world), most);
+}
+
+/// Has a connection deliver only now and then, as one over a long way does: what either side says
+/// crosses what the other does. No fault either.
+fn lag(world: &Rc<World>) {
+    let Some(wire) = world.network.any(&mut world.rng.borrow_mut()) else { return };
+    let (way, time) = (way(world), world.rng.borrow_mut().u64(2..50));
+    world.trace(&format!("a connection delivers every {time} ms"));
+    let world = Rc::clone(world);
+    spawn_local(async move {
+        while !world.calm.get() {
+            wire.stall(way, true);
+            sleep(Duration::from_millis(time)).await;
+            wire.stall(way, false);
+            sleep(Duration::from_millis(1)).await;
+        }
+    });
 }
 
 fn cut(world: &World) {
