@@ -215,7 +215,7 @@ impl Acceptor {
                     let closed = listener.is_closed();
                     conn.came_by(listener, origin);
                     if worker.is_draining() || closed {
-                        conn.begin_leave();
+                        conn.begin_leave(Closed::Drain);
                     }
                     conn.drive().await;
                 }

@@ -212,11 +212,11 @@ impl Conn {
         Ok(stream)
     }
 
-    /// Ends the connection as soon as its streams have ended.
-    pub fn retire(self: &Rc<Self>) {
+    /// Ends the connection, for this reason, as soon as its streams have ended.
+    pub fn retire(self: &Rc<Self>, why: Closed) {
         let mut core = self.core.borrow_mut();
         core.codec.leave();
-        core.leaving.get_or_insert(self.worker.now());
+        core.leaving.get_or_insert((self.worker.now(), why));
         core.alarm.stale = true;
         drop(core);
         self.flush_later();

@@ -18,7 +18,7 @@ use self::flush_queue::FlushQueue;
 pub use self::handle::{Command, WorkerHandle};
 use self::pacing::Pacing;
 use super::buffers::BufferPool;
-use super::conn::Conn;
+use super::conn::{Closed, Conn};
 use super::connect::Connector;
 use super::listener::Listener;
 use super::lull::Turn;
@@ -200,7 +200,7 @@ impl Worker {
         self.read_clock();
         for conn in self.conns() {
             if conn.listener.get().is_some_and(|(by, _)| Arc::ptr_eq(by, listener)) {
-                conn.begin_leave();
+                conn.begin_leave(Closed::Drain);
             }
         }
     }
@@ -210,7 +210,7 @@ impl Worker {
         self.read_clock();
         self.draining.set(true);
         for conn in self.conns() {
-            conn.begin_leave();
+            conn.begin_leave(Closed::Drain);
         }
     }
 

@@ -62,8 +62,6 @@ reasons! {
     Headers "headers",
     /// A header block in too many pieces.
     Continuation "continuation",
-    /// Stalled streams held more than they may.
-    Buffer "buffer",
     /// The TLS handshake failed or took too long.
     Handshake "handshake",
     /// The preface or first SETTINGS, or the acknowledgement of ours, took too long.

@@ -252,7 +252,7 @@ impl Pool {
     /// Opens no more streams on a connection; it ends with its last stream.
     fn replace(&self, conn: &Rc<Conn>) {
         self.conns.borrow_mut().retain(|other| !Rc::ptr_eq(conn, other));
-        conn.retire();
+        conn.retire(Closed::Drain);
     }
 
     /// Takes no more requests. Those that wait are still served, and each connection ends with
@@ -267,7 +267,7 @@ impl Pool {
     fn settle(&self) {
         if self.retired.get() && self.freed.waiting() == 0 {
             for conn in self.conns.take() {
-                conn.retire();
+                conn.retire(Closed::Drain);
             }
         }
     }

@@ -49,7 +49,8 @@ scenarios! {
     pools:
         waiting_for_room_has_an_end
         when_it_is_down_the_answer_is_quick
-        what_is_kept_outlasts_the_idle_timeout;
+        what_is_kept_outlasts_the_idle_timeout
+        whoever_is_idle_or_old_is_told_to_go_for_that;
 }
 
 /// Plays those whose names have `part` in them. The names of those that fail, and why.

@@ -34,7 +34,8 @@ pub struct Core {
     /// The system resets the connection if it is closed now.
     pub guarded: bool,
     pub phase: Phase,
-    pub leaving: Option<Time>,
+    /// Since when the peer is asked to go, and why.
+    pub leaving: Option<(Time, Closed)>,
     pub opened: Time,
     /// Since when a frame or header block is unfinished.
     pub unfinished: Option<Time>,
@@ -197,7 +198,7 @@ impl Core {
     /// The peer takes no more streams.
     pub fn is_told_to_go(&mut self, now: Time) {
         if !self.codec.is_busy() {
-            self.linger(Closed::Peer, now);
+            self.linger(self.reason(), now);
         }
     }
 

@@ -222,7 +222,8 @@ impl Conn {
         if core.has_to_answer() {
             core.codec.leave();
         } else if over {
-            core.end(Closed::Peer);
+            let why = core.reason();
+            core.end(why);
         }
         changed
     }

@@ -50,13 +50,13 @@ fn is_past(deadline: Option<Time>, now: Time) -> bool {
 }
 
 impl Conn {
-    /// Asks the peer to go: the first phase of a graceful end.
-    pub(in crate::net) fn begin_leave(self: &Rc<Self>) {
+    /// Asks the peer to go, for this reason: the first phase of a graceful end.
+    pub(in crate::net) fn begin_leave(self: &Rc<Self>, why: Closed) {
         let now = self.worker.now();
         let mut core = self.core.borrow_mut();
         let server = core.codec.role() == Role::Server;
         if server && core.phase == Phase::Open && core.leaving.is_none() {
-            core.leaving = Some(now);
+            core.leaving = Some((now, why));
             core.alarm.stale = true;
             core.codec.announce_leave(LEAVE_PING);
         }
@@ -65,9 +65,9 @@ impl Conn {
     }
 
     /// Ends a connection that is idle or old: a client is asked, a backend told.
-    fn leave_for_age(self: &Rc<Self>) {
+    fn part(self: &Rc<Self>, why: Closed) {
         let client = self.core.borrow().codec.role() == Role::Client;
-        if client { self.retire() } else { self.begin_leave() }
+        if client { self.retire(why) } else { self.begin_leave(why) }
     }
 
     /// Sees to it that the driver is woken at the next deadline, if that is not so.
@@ -127,8 +127,10 @@ impl Conn {
         drop(core);
         if left {
             self.flush_later();
-        } else if is_past(due.idle, now) || is_past(due.age, now) {
-            self.leave_for_age();
+        } else if is_past(due.age, now) {
+            self.part(Closed::MaxAge);
+        } else if is_past(due.idle, now) {
+            self.part(Closed::Idle);
         }
     }
 }
@@ -144,7 +146,7 @@ impl Core {
             idle: self.idle,
             shrunk: self.shrunk,
             expires: self.expires,
-            leaving: self.leaving,
+            leaving: self.leaving.map(|(since, _)| since),
             left: self.codec.is_leaving(),
             ..Facts::default()
         }
@@ -173,7 +175,8 @@ impl Core {
         }
         if is_past(due.leave, now) {
             self.codec.leave();
-            self.leaving = Some(now); // one that does not know its protocol yet is told again
+            // One that does not know its protocol yet is told again.
+            self.leaving = self.leaving.map(|(_, why)| (now, why));
         }
     }
 }

@@ -116,11 +116,11 @@ impl Core {
     }
 
     /// Why a connection ends that has no more to carry.
-    fn reason(&self) -> Closed {
-        match self.codec.retired() {
-            Some(fault) => Closed::Fault(fault),
-            None if self.leaving.is_some() => Closed::Drain,
-            None => Closed::Peer,
+    pub fn reason(&self) -> Closed {
+        match (self.codec.retired(), self.leaving) {
+            (Some(fault), _) => Closed::Fault(fault),
+            (None, Some((_, why))) => why,
+            (None, None) => Closed::Peer,
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Pool;
+use crate::net::Closed;
 use crate::upstream::settings::Version;
 
 /// The first connections are made within this time, each at a time of its own.
@@ -64,7 +65,7 @@ impl Pool {
             let made = self.until_connected(turn.take()).await;
             let since = self.worker.now();
             if made && self.settings.version == Version::Http1 {
-                self.first_free().into_iter().for_each(|conn| conn.retire());
+                self.first_free().into_iter().for_each(|conn| conn.retire(Closed::Idle));
             }
             self.while_connected().await;
             brief = if self.worker.now().since(since) < LASTING { brief + 1 } else { 0 };

@@ -137,7 +137,43 @@ pub async fn what_is_kept_outlasts_the_idle_timeout(stage: Stage) {
     sleep(Duration::from_secs(60) - TICK).await;
     assert_eq!(open(), 2);
     sleep(3 * TICK).await;
-    assert_eq!((open(), gateway.metrics.closed(Side::Upstream, Closed::Drain)), (1, 1));
+    assert_eq!((open(), gateway.metrics.closed(Side::Upstream, Closed::Idle)), (1, 1));
     sleep(Duration::from_secs(600)).await;
     assert_eq!(open(), 1);
+}
+
+/// What ends a connection on which all is well is told by its reason, on either side.
+pub async fn whoever_is_idle_or_old_is_told_to_go_for_that(stage: Stage) {
+    let backend = Backend::on(&stage);
+    backend.release.send_replace(true);
+    let limits = "limits: { idle_timeout: 60s, max_age: 100s }";
+    let gateway = stage.gateway_for(limits, limits).await;
+    let closed = |side, reason| gateway.metrics.closed(side, reason);
+    let reason = Closed::Idle;
+    for nth in 1..3 {
+        let (mut sender, driver) = h2::client::handshake(gateway.dial()).await.unwrap();
+        let driver = spawn_local(driver);
+        let request = Request::post("http://test/shop.Orders/Get");
+        let (response, _) = sender.send_request(request.body(()).unwrap(), true).unwrap();
+        soon("an answer", response).await.unwrap();
+        sleep(Duration::from_secs(60) - TICK).await;
+        assert_eq!(closed(Side::Downstream, reason) + 1, nth);
+        sleep(4 * TICK).await;
+        let both = [Side::Downstream, Side::Upstream].map(|side| closed(side, reason));
+        assert_eq!(both, [nth; 2]);
+        driver.await.unwrap().expect("it ends in good order");
+    }
+    // One that is never idle for long reaches its age, a tenth more or less.
+    let (mut sender, driver) = h2::client::handshake(gateway.dial()).await.unwrap();
+    let driver = spawn_local(driver);
+    for _ in 0..5 {
+        let request = Request::post("http://test/shop.Orders/Get");
+        let Ok((response, _)) = sender.send_request(request.body(()).unwrap(), true) else { break };
+        let _ = response.await; // the last may come too late
+        sleep(Duration::from_secs(25)).await;
+    }
+    soon("its end", driver).await.unwrap().expect("it ends in good order");
+    assert_eq!(closed(Side::Downstream, Closed::MaxAge), 1);
+    assert_eq!(closed(Side::Upstream, Closed::MaxAge), 1);
+    assert_eq!(closed(Side::Downstream, Closed::Drain) + closed(Side::Upstream, Closed::Drain), 0);
 }

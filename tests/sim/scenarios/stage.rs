@@ -58,10 +58,15 @@ impl Stage {
 
     /// A gateway whose service has these settings.
     pub async fn gateway(&self, settings: &str) -> Gateway {
+        self.gateway_for("max_connections: 1000", settings).await
+    }
+
+    /// A gateway whose listener, and whose service, have these settings.
+    pub async fn gateway_for(&self, listener: &str, settings: &str) -> Gateway {
         let chosen = settings.contains("preconnect");
         let settings = if chosen { settings } else { &format!("preconnect: 0, {settings}") };
         let yaml = format!(
-            "workers: 1\nlisteners: [ {{ address: 127.0.0.1:8080 }} ]\nservices:\n  \
+            "workers: 1\nlisteners: [ {{ address: 127.0.0.1:8080, {listener} }} ]\nservices:\n  \
              shop: {{ endpoints: [ {{ address: \"10.1.0.0:50051\" }} ], {settings} }}\n\
              routes: [ {{ service: shop }} ]\n"
         );
