@@ -37,7 +37,7 @@ pub use outgoing::{Outgoing, Tag};
 pub use output::Output;
 pub use refused::{Refusals, Refused};
 pub use stream::Key;
-pub use window::Window;
+pub use window::{Width, Window};
 
 /// Milliseconds on any clock that does not go back.
 pub type Millis = u64;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::body::Body;
 use super::response::Asked;
 use super::write::Framing;
-use crate::http2::{Headers, Key, Limits, Output, Refusals, Role, Window};
+use crate::http2::{Headers, Key, Limits, Output, Refusals, Role, Width, Window};
 
 /// One end of an HTTP/1.1 connection.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub struct Connection {
     /// What is sent, or was sent last, ends with the connection.
     ends_by_close: bool,
     drained: usize,
+    /// What exchanges may hold here.
+    width: Width,
     /// The peer takes nothing for now.
     held_up: bool,
     refusals: Refusals,
@@ -118,6 +120,7 @@ impl Connection {
     fn new(role: Role, limits: Arc<Limits>, scheme: &'static [u8]) -> Connection {
         Connection {
             role,
+            width: Width::new(role, &limits),
             limits,
             scheme,
             output: Output::default(),
@@ -237,7 +240,7 @@ impl Connection {
 }
 
 impl Exchange {
-    fn new(receiving: Receiving, asked: Asked, window: Window) -> Exchange {
+    fn new(receiving: Receiving, asked: Asked) -> Exchange {
         Exchange {
             receiving,
             sending: Sending::Head,
@@ -246,7 +249,7 @@ impl Exchange {
             idempotent: false,
             answered: false,
             held: 0,
-            window,
+            window: Window::default(),
             discarding: false,
             to_discard: end::MOST_DISCARDED,
             hesitates: false,

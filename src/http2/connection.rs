@@ -26,7 +26,7 @@ use super::settings::Settings;
 use super::stream::{Key, Progress};
 use super::streams::Streams;
 use super::unsent::Unsent;
-use super::window::Window;
+use super::window::Width;
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,9 @@ pub struct Connection {
     send_window: i64,
     recv_window: i64,
     credit: u32,
+    width: Width,
+    /// Changes of it that the peer has not acknowledged.
+    unheard: u32,
 
     /// Client: the id of the next stream.
     next_id: u32,
@@ -129,6 +132,8 @@ impl Connection {
             send_window: i64::from(DEFAULT_WINDOW),
             recv_window: i64::from(limits.connection_window.max(DEFAULT_WINDOW)),
             credit: 0,
+            width: Width::new(role, &limits),
+            unheard: 0,
             next_id: 1,
             last_peer_id: 0,
             last_accepted: MAX_31,
@@ -152,7 +157,7 @@ impl Connection {
             header_table_size: self.limits.header_table_size,
             enable_push: self.role == Role::Server,
             max_streams: if self.role == Role::Server { self.limits.max_streams } else { u32::MAX },
-            initial_window: Window::new(self.role, &self.limits).size(),
+            initial_window: self.width.base(),
             max_frame_size: self.limits.max_frame_size,
             max_header_list: self.limits.header_size,
         };

@@ -12,7 +12,7 @@ pub struct Limits {
     /// Streams open at a time; more are refused (`SETTINGS_MAX_CONCURRENT_STREAMS`).
     pub max_streams: u32,
     /// Bytes a peer may have under way on one stream, which it may also hold here while the reader
-    /// is slow; beyond: stream error. Of a backend the most that it is given: it begins with less
+    /// is slow; beyond: stream error. A backend is given less while much waits for slow readers
     /// ([`Window`](super::window::Window)).
     pub stream_window: u32,
     /// Bytes a peer may have under way on the connection; beyond: GOAWAY.
@@ -125,7 +125,7 @@ impl Limits {
         Limits {
             max_streams: 0,
             stream_window: 256 << 10,
-            connection_window: 24 << 20,
+            connection_window: 4 << 20,
             header_size: 64 << 10,
             header_count: 1000,
             resets: u32::MAX,

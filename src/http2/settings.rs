@@ -33,6 +33,12 @@ pub fn enable_push(payload: &[u8]) -> bool {
     entries(payload).any(|entry| entry == (id::ENABLE_PUSH, 1))
 }
 
+/// The payload that changes the windows of all streams.
+pub fn initial_window(size: u32) -> [u8; 6] {
+    let ([i0, i1], [v0, v1, v2, v3]) = (id::INITIAL_WINDOW_SIZE.to_be_bytes(), size.to_be_bytes());
+    [i0, i1, v0, v1, v2, v3]
+}
+
 /// What one side has declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::Millis;
 use super::headers::Headers;
-use super::window::Window;
+use super::window::{Width, Window};
 
 /// Names a stream of one connection: its slot, and its id to tell it from earlier ones there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,7 +51,7 @@ pub struct Stream {
     /// What we have sent, queued data included.
     pub sending: Progress,
     pub send_window: i64,
-    /// What the peer may still send.
+    /// What the peer may still send at most, as long as it has not heard that it is narrowed.
     pub recv_window: i64,
     pub window: Window,
     /// Bytes that were taken from us and not yet granted to the peer again.
@@ -84,13 +84,7 @@ impl Pending {
 }
 
 impl Stream {
-    pub fn new(
-        id: u32,
-        opened: Millis,
-        send_window: u32,
-        recv_window: u32,
-        window: Window,
-    ) -> Stream {
+    pub fn new(id: u32, opened: Millis, send_window: u32, recv_window: u32) -> Stream {
         Stream {
             id,
             opened,
@@ -98,7 +92,7 @@ impl Stream {
             sending: Progress::Head,
             send_window: i64::from(send_window),
             recv_window: i64::from(recv_window),
-            window,
+            window: Window::default(),
             credit: 0,
             expected: None,
             head_method: false,
@@ -110,10 +104,10 @@ impl Stream {
 
     /// Notes that `bytes` of what came are not held any more. What the peer is to be granted for
     /// them, once that is half of its window or the window grows.
-    pub fn release(&mut self, bytes: usize) -> Option<u32> {
+    pub fn release(&mut self, bytes: usize, width: Width) -> Option<u32> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.credit = self.credit.saturating_add(bytes).saturating_add(self.window.take(bytes));
-        if self.credit < (self.window.size() / 2).max(1) || self.receiving == Progress::Done {
+        self.credit = self.credit.saturating_add(self.window.take(bytes, width));
+        if self.credit < (self.window.size(width) / 2).max(1) || self.receiving == Progress::Done {
             return None;
         }
         let credit = std::mem::take(&mut self.credit);
@@ -122,8 +116,8 @@ impl Stream {
     }
 
     /// Bytes that came and are held, as far as they have not been released.
-    pub fn held(&self) -> usize {
-        let held = i64::from(self.window.size()) - self.recv_window - i64::from(self.credit);
+    pub fn held(&self, width: Width) -> usize {
+        let held = i64::from(self.window.size(width)) - self.recv_window - i64::from(self.credit);
         usize::try_from(held).unwrap_or(0)
     }
 

@@ -205,11 +205,23 @@ impl Conn {
         end: bool,
     ) -> Result<Rc<Stream>, OpenError> {
         let mut core = self.core.borrow_mut();
+        core.codec.set_narrow(self.worker.unread.is_much(self.worker.now()));
         let key = core.codec.open(head, end, self.worker.now())?;
         let stream = core.begin(self, key);
         drop(core);
         self.flush_later();
         Ok(stream)
+    }
+
+    /// Has a backend send little ahead of clients.
+    pub(super) fn narrow(self: &Rc<Self>) {
+        let mut core = self.core.borrow_mut();
+        core.codec.set_narrow(true);
+        let told = core.codec.output_len() > 0;
+        drop(core);
+        if told {
+            self.flush_later();
+        }
     }
 
     /// Ends the connection, for this reason, as soon as its streams have ended.

@@ -4,6 +4,7 @@ mod account;
 mod flush_queue;
 mod handle;
 pub(super) mod pacing;
+mod unread;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -17,6 +18,7 @@ use self::account::Account;
 use self::flush_queue::FlushQueue;
 pub use self::handle::{Command, WorkerHandle};
 use self::pacing::Pacing;
+use self::unread::Unread;
 use super::buffers::BufferPool;
 use super::conn::{Closed, Conn};
 use super::connect::Connector;
@@ -64,6 +66,7 @@ pub struct Worker {
     /// Streams that have gathered something of the current read.
     pub(super) gathering: RefCell<Vec<Rc<Stream>>>,
     pub(super) account: Account,
+    pub(super) unread: Unread,
     rng: RefCell<fastrand::Rng>,
     pub(super) read_buffer: RefCell<Vec<u8>>,
     pub(super) headers: RefCell<HeaderPool>,
@@ -89,6 +92,7 @@ impl Worker {
             pacing: Pacing::default(),
             gathering: RefCell::default(),
             account: Account::new(held_limit),
+            unread: Unread::default(),
             rng: RefCell::new(rng),
             read_buffer: RefCell::default(),
             headers: RefCell::default(),
@@ -258,7 +262,12 @@ impl Worker {
 
     /// If streams hold too much together, the connection that holds most has to hold less: who
     /// holds little does not pay for who holds much.
+    ///
+    /// Sooner backends are to send less for clients that do not read.
     fn relieve(&self) {
+        if self.unread.overflows(self.now()) {
+            self.conns().iter().for_each(|conn| conn.narrow());
+        }
         if self.account.is_overdrawn()
             && let Some(conn) = self.conns().into_iter().max_by_key(|conn| conn.held())
         {

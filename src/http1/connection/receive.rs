@@ -5,7 +5,7 @@ use crate::http1::body::Piece;
 use crate::http1::head::{self, Scan};
 use crate::http1::response::{Asked, Kind};
 use crate::http1::{hop, request, response};
-use crate::http2::{Cause, ConnectionError, Event, HeaderPool, Key, Name, Role, Window};
+use crate::http2::{Cause, ConnectionError, Event, HeaderPool, Key, Name, Role, Width};
 
 type Received = Result<Option<Event>, ConnectionError>;
 
@@ -61,7 +61,7 @@ impl Connection {
         match exchange.receiving {
             Receiving::Head => false,
             Receiving::Undecided | Receiving::Done => true,
-            Receiving::Body(_) | Receiving::Tunnel => exchange.room() == 0,
+            Receiving::Body(_) | Receiving::Tunnel => exchange.room(self.width) == 0,
         }
     }
 
@@ -136,9 +136,8 @@ impl Connection {
         let asked = Asked { head: read.is_head, upgrade: read.upgrade };
         let asks = |what: &[u8]| what.eq_ignore_ascii_case(b"100-continue");
         let hesitates = read.body.is_some() && read.headers.get(Name::Expect).is_some_and(asks);
-        let window = Window::new(self.role, &self.limits);
         let exchange =
-            Exchange { modern: read.modern, hesitates, ..Exchange::new(receiving, asked, window) };
+            Exchange { modern: read.modern, hesitates, ..Exchange::new(receiving, asked) };
         let key = self.begin(exchange);
         let end = receiving == Receiving::Done;
         Ok(Some(Event::Request { key, headers: read.headers, end }))
@@ -195,12 +194,13 @@ impl Connection {
         take: &mut impl FnMut(Key, &[u8], bool) -> usize,
     ) -> Result<Step, ConnectionError> {
         let (key, most) = (self.key(), self.limits.header_size as usize);
+        let width = self.width;
         let Some(exchange) = &mut self.exchange else { return Ok(Step::Over) };
         if exchange.discarding {
             return self.drop_body(input);
         }
         loop {
-            let room = exchange.room();
+            let room = exchange.room(width);
             let Receiving::Body(body) = &mut exchange.receiving else { return Ok(Step::Over) };
             if room == 0 {
                 return Ok(Step::Waits);
@@ -210,11 +210,11 @@ impl Connection {
                 Ok(Piece::Wanting) => return Ok(Step::Waits),
                 Ok(Piece::Data(payload, false)) => {
                     exchange.hesitates = false;
-                    exchange.took(payload.len(), take(key, payload, false));
+                    exchange.took(payload.len(), take(key, payload, false), width);
                 }
                 Ok(Piece::Data(payload, true)) => {
                     exchange.receiving = Receiving::Done;
-                    exchange.took(payload.len(), take(key, payload, true));
+                    exchange.took(payload.len(), take(key, payload, true), width);
                     self.settle();
                     return Ok(Step::Over);
                 }
@@ -261,15 +261,15 @@ impl Connection {
     }
 
     fn tunnel(&mut self, input: &mut &[u8], take: &mut impl FnMut(Key, &[u8], bool) -> usize) {
-        let key = self.key();
+        let (key, width) = (self.key(), self.width);
         let Some(exchange) = &mut self.exchange else { return };
         loop {
-            let (payload, rest) = input.split_at(exchange.room().min(input.len()));
+            let (payload, rest) = input.split_at(exchange.room(width).min(input.len()));
             if payload.is_empty() {
                 return;
             }
             *input = rest;
-            exchange.took(payload.len(), take(key, payload, false));
+            exchange.took(payload.len(), take(key, payload, false), width);
         }
     }
 
@@ -286,22 +286,22 @@ impl Connection {
 
 impl Exchange {
     /// How many more bytes may be passed on now.
-    fn room(&self) -> usize {
+    fn room(&self, width: Width) -> usize {
         match self.discarding {
             true => usize::MAX,
-            false => (self.window.size() as usize).saturating_sub(self.held),
+            false => (self.window.size(width) as usize).saturating_sub(self.held),
         }
     }
 
     /// `came` bytes were passed on; credit for so many goes back, of earlier ones too.
-    fn took(&mut self, came: usize, credit: usize) {
+    fn took(&mut self, came: usize, credit: usize, width: Width) {
         self.held += came;
-        self.release(credit);
+        self.release(credit, width);
     }
 
     /// So many bytes have left us.
-    pub(super) fn release(&mut self, bytes: usize) {
+    pub(super) fn release(&mut self, bytes: usize, width: Width) {
         self.held = self.held.saturating_sub(bytes);
-        self.window.take(u32::try_from(bytes).unwrap_or(u32::MAX));
+        self.window.take(u32::try_from(bytes).unwrap_or(u32::MAX), width);
     }
 }

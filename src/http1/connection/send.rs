@@ -5,7 +5,7 @@ use super::{Connection, Exchange, Receiving, Sending};
 use crate::http1::body::Body;
 use crate::http1::response::Asked;
 use crate::http1::write::{self, Framing};
-use crate::http2::{Gone, Headers, Key, Name, OpenError, Outgoing, SendError, Window};
+use crate::http2::{Gone, Headers, Key, Name, OpenError, Outgoing, Role, SendError};
 
 /// Bytes that may wait for the socket before a body waits for them.
 const HIGH_WATER: usize = 68 << 10;
@@ -32,8 +32,7 @@ impl Connection {
             None => Framing::Chunked,
         };
         let asked = Asked { head: method == b"HEAD", upgrade };
-        let window = Window::new(self.role, &self.limits);
-        let mut exchange = Exchange::new(Receiving::Head, asked, window);
+        let mut exchange = Exchange::new(Receiving::Head, asked);
         exchange.sending = match framing {
             _ if upgrade => Sending::Undecided,
             Framing::Empty => Sending::Done,
@@ -152,9 +151,15 @@ impl Connection {
 
     /// Lets the peer send `bytes` more, for as many that have left us.
     pub fn release(&mut self, key: Key, bytes: usize) {
+        let width = self.width;
         if let Some(exchange) = self.find(key) {
-            exchange.release(bytes);
+            exchange.release(bytes, width);
         }
+    }
+
+    /// Has a backend send little ahead of a reader who takes nothing, or as much as there may be.
+    pub fn set_narrow(&mut self, narrow: bool) {
+        self.width.set_narrow(narrow && self.role == Role::Client);
     }
 
     /// Says whether the peer takes nothing for now: what is sent waits until it does.

@@ -48,6 +48,8 @@ impl Connection {
         self.meter.settings(cx.now)?;
         if head.has(flag::ACK) {
             self.settings_acked = true;
+            self.unheard = self.unheard.saturating_sub(1);
+            self.grant_credit();
             let empty = payload.is_empty();
             let error = ConnectionError::frame_size("acknowledgement with a payload");
             return if empty { Ok(()) } else { Err(error) };

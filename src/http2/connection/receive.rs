@@ -145,6 +145,7 @@ impl Connection {
         if body.is_empty() && !end {
             self.meter.empty_data(self.streams.len(), cx.now)?;
         }
+        let width = self.width;
         let Some((key, stream)) = self.streams.find(head.stream) else {
             return self.late(head, cx);
         };
@@ -175,7 +176,7 @@ impl Connection {
         } else if !stream.discarding && (end || !body.is_empty()) {
             spent += take(key, body, end);
         }
-        if let Some(credit) = stream.release(spent) {
+        if let Some(credit) = stream.release(spent, width) {
             self.output.window_update(key.id, credit);
         }
         if end {
@@ -191,12 +192,19 @@ impl Connection {
             return Err(ConnectionError::flow_control("DATA beyond the connection's window"));
         }
         self.credit += len;
-        if self.credit >= self.limits.connection_window.max(DEFAULT_WINDOW) / 2 {
+        self.grant_credit();
+        Ok(())
+    }
+
+    /// Grants the connection what is worth a frame, unless the peer is yet to hear that it may send
+    /// less: what it sends until then is bounded by that.
+    pub(super) fn grant_credit(&mut self) {
+        let due = self.credit >= self.limits.connection_window.max(DEFAULT_WINDOW) / 2;
+        if due && self.unheard == 0 {
             self.output.window_update(0, self.credit);
             self.recv_window += i64::from(self.credit);
             self.credit = 0;
         }
-        Ok(())
     }
 
     #[cold]

@@ -1,132 +1,250 @@
 //! What a backend may send ahead of its reader.
 
-use super::peer::Peer;
+use super::peer::{Outcome, Peer};
 use super::wire::{self, NONE, RESPONSE, WHOLE};
 use crate::http2::frame::kind;
-use crate::http2::window::FIRST;
+use crate::http2::window::NARROW;
 use crate::http2::{ErrorCode, Key, Limits, Role};
 
-/// A backend that answers on one stream, and the account of what it sends.
+/// A backend that answers on one stream as soon as it may, and the account of what it sends.
 struct Backend {
     peer: Peer,
     key: Key,
-    ceiling: usize,
-    first: usize,
-    sent: usize,
-    granted: usize,
-    released: usize,
+    ceiling: i64,
+    narrow: i64,
+    /// The windows of streams, as it was told last.
+    base: i64,
+    sent: i64,
+    granted: i64,
+    released: i64,
 }
 
 impl Backend {
     fn new(ceiling: u32) -> Backend {
-        let limits = Limits { stream_window: ceiling, ..Limits::upstream() };
+        let limits = Limits { stream_window: ceiling, settings: u32::MAX, ..Limits::upstream() };
         let mut peer = Peer::with(Role::Client, limits);
         let key = peer.open("POST", true);
         peer.send(&wire::headers(WHOLE, key.id(), RESPONSE)).sent();
-        let (first, ceiling) = (FIRST.min(ceiling) as usize, ceiling as usize);
-        Backend { peer, key, ceiling, first, sent: 0, granted: 0, released: 0 }
+        let (narrow, ceiling) = (NARROW.min(ceiling).into(), ceiling.into());
+        Backend { peer, key, ceiling, narrow, base: ceiling, sent: 0, granted: 0, released: 0 }
     }
 
-    fn allowed(&self) -> usize {
-        self.first + self.granted - self.sent
+    fn narrow_one(ceiling: u32) -> Backend {
+        let mut backend = Backend::new(ceiling);
+        backend.set_narrow(true);
+        backend
+    }
+
+    fn allowed(&self) -> i64 {
+        self.base + self.granted - self.sent
+    }
+
+    fn held(&self) -> i64 {
+        self.sent - self.released
     }
 
     fn send(&mut self, bytes: usize) {
-        let mut left = bytes.min(self.allowed());
+        let mut left = self.allowed().clamp(0, bytes.try_into().unwrap_or(i64::MAX));
         self.sent += left;
         while left > 0 {
             let piece = left.min(16 << 10);
-            self.peer.send(&wire::data(NONE, self.key.id(), &vec![0; piece]));
+            self.peer.send(&wire::data(NONE, self.key.id(), &vec![0; piece as usize]));
             left -= piece;
         }
         self.note();
     }
 
+    fn send_all(&mut self) {
+        self.send(usize::MAX);
+    }
+
     /// The reader takes so much of what is held for it.
     fn take(&mut self, bytes: usize) {
-        let bytes = bytes.min(self.sent - self.released);
+        let bytes = self.held().min(bytes.try_into().unwrap_or(i64::MAX));
         self.released += bytes;
-        self.peer.conn.release(self.key, bytes);
+        self.peer.conn.release(self.key, bytes as usize);
         self.note();
     }
 
+    fn take_all(&mut self) {
+        self.take(usize::MAX);
+    }
+
+    fn set_narrow(&mut self, narrow: bool) {
+        self.peer.conn.set_narrow(narrow);
+        self.note();
+        assert_eq!(self.base, if narrow { self.narrow } else { self.ceiling });
+    }
+
     fn note(&mut self) {
-        for frame in self.peer.sent().iter().filter(|frame| frame.stream == self.key.id()) {
-            assert_eq!(frame.kind, kind::WINDOW_UPDATE);
-            self.granted += frame.number() as usize;
+        for frame in self.peer.sent() {
+            match (frame.kind, &frame.payload[..]) {
+                (kind::SETTINGS, [0, 4, value @ ..]) => {
+                    self.base = u32::from_be_bytes(value.try_into().unwrap()).into();
+                    self.peer.send(&wire::ack());
+                }
+                (kind::WINDOW_UPDATE, _) if frame.stream == self.key.id() => {
+                    self.granted += i64::from(frame.number());
+                }
+                (kind::WINDOW_UPDATE, _) if frame.stream == 0 => {}
+                _ => panic!("{frame:?}"),
+            }
         }
         self.peer.told();
         assert_eq!(self.peer.error, None);
     }
 
     /// What may be under way, and held here.
-    fn window(&self) -> usize {
-        self.first + self.granted - self.released
+    fn window(&self) -> i64 {
+        self.base + self.granted - self.released
+    }
+
+    fn check(&self) {
+        // When all are widened again, one may have grown by so much.
+        let owed = self.ceiling - self.narrow;
+        assert!(self.window() <= self.ceiling + if self.base > self.narrow { owed } else { 0 });
+        assert!(self.granted <= 2 * self.released, "more than was taken");
+        assert!(self.held() > 0 || self.allowed() > 0, "the backend waits for ever");
     }
 }
 
-/// A backend sends and a reader takes, by turns, so much.
+/// A backend sends and a reader takes, by turns, so much, and windows are narrowed and widened.
 pub fn run(ceiling: u32, script: &[(u8, usize)]) {
     let mut backend = Backend::new(ceiling);
     for &(what, bytes) in script {
         match what {
-            0 => backend.send(bytes),
-            1 => backend.take(bytes),
-            _ => backend.take(usize::MAX),
+            0 | 1 => backend.send(bytes),
+            2 => backend.send_all(),
+            3 | 4 => backend.take(bytes),
+            5 => backend.take_all(),
+            _ => backend.set_narrow(bytes % 2 == 0),
         }
-        assert!(backend.window() <= backend.ceiling, "more than the ceiling");
-        assert!(backend.window() <= backend.first + backend.released, "more than was taken");
-        let all_taken = backend.released == backend.sent;
-        assert!(!all_taken || backend.allowed() > backend.first / 2, "credit is lost");
+        backend.check();
     }
+    // What has grown is worked off, and then no window is wider or narrower than it should be.
+    backend.set_narrow(false);
+    for _ in 0..10 {
+        backend.take_all();
+        backend.send_all();
+    }
+    assert!(backend.window() <= backend.ceiling, "more than the ceiling");
+    backend.take_all();
+    assert!(2 * backend.allowed() >= backend.ceiling, "credit is lost");
     // What nobody wants any more costs the connection's window nothing.
-    let (key, id) = (backend.key, backend.key.id());
+    backend.send_all();
+    let (key, held) = (backend.key, backend.held() as usize);
     backend.peer.conn.reset(key, ErrorCode::CANCEL);
-    backend.peer.conn.release(key, backend.sent - backend.released);
+    backend.peer.conn.release(key, held);
     assert_eq!(backend.peer.sent().iter().filter(|sent| sent.kind != kind::RST_STREAM).count(), 0);
-    backend.peer.send(&wire::data(NONE, id, &[0; 100]));
+    backend.peer.send(&wire::data(NONE, key.id(), &[0; 100]));
     assert_eq!(backend.peer.error, None);
 }
 
 #[test]
-fn a_reader_that_takes_nothing_is_sent_little() {
+fn a_backend_may_send_all_of_a_window_at_once_and_no_more() {
     let mut backend = Backend::new(256 << 10);
-    backend.send(usize::MAX);
-    assert_eq!((backend.sent, backend.granted), (FIRST as usize, 0));
-    let over = super::peer::Outcome::Stream(ErrorCode::FLOW_CONTROL_ERROR);
+    backend.send_all();
+    assert_eq!((backend.sent, backend.granted), (256 << 10, 0));
+    let over = Outcome::Stream(ErrorCode::FLOW_CONTROL_ERROR);
     assert_eq!(backend.peer.outcome(&wire::data(NONE, 1, b"x")), over);
 }
 
 #[test]
-fn a_reader_that_takes_all_is_soon_sent_as_much_as_there_may_be() {
-    let mut backend = Backend::new(256 << 10);
-    let mut widths = Vec::new();
-    for _ in 0..7 {
-        widths.push(backend.allowed() >> 10);
-        backend.send(usize::MAX);
-        backend.take(usize::MAX);
-    }
-    assert_eq!(widths, [32, 32, 32, 64, 128, 256, 256]);
+fn on_a_narrow_connection_a_reader_that_takes_nothing_is_sent_little() {
+    let mut backend = Backend::narrow_one(256 << 10);
+    backend.send_all();
+    assert_eq!((backend.sent, backend.granted), (NARROW.into(), 0));
 }
 
 #[test]
-fn a_small_ceiling_is_where_it_begins() {
-    for ceiling in [1, 1000, FIRST - 1, FIRST] {
-        let mut backend = Backend::new(ceiling);
-        backend.send(usize::MAX);
-        assert_eq!(backend.sent, ceiling.min(FIRST) as usize);
-        for _ in 0..10 {
-            backend.take(usize::MAX);
-            backend.send(usize::MAX);
-        }
-        backend.take(usize::MAX);
-        assert!(backend.allowed() > ceiling as usize / 2);
+fn what_was_given_and_not_used_is_taken_back() {
+    let mut backend = Backend::new(256 << 10);
+    backend.send(10_000);
+    backend.set_narrow(true);
+    assert_eq!(backend.allowed(), i64::from(NARROW) - 10_000);
+    backend.set_narrow(false);
+    assert_eq!(backend.allowed(), (256 << 10) - 10_000);
+    // Who has sent more than that already sends no more until it is taken.
+    backend.send(100_000);
+    backend.set_narrow(true);
+    backend.take(70_000);
+    assert!(backend.allowed() <= 0);
+    backend.take_all();
+    assert!(backend.allowed() > 0);
+}
+
+#[test]
+fn a_backend_may_not_have_heard_yet_that_it_is_narrow() {
+    let mut backend = Backend::new(256 << 10);
+    backend.peer.conn.set_narrow(true);
+    backend.send_all();
+    assert_eq!(backend.sent, 256 << 10);
+}
+
+#[test]
+fn credit_that_is_too_little_for_a_wide_window_is_given_when_it_is_narrow() {
+    let mut backend = Backend::new(256 << 10);
+    backend.send(120_000);
+    backend.take_all();
+    assert_eq!(backend.granted, 0);
+    backend.set_narrow(true);
+    assert_eq!((backend.granted, backend.allowed()), (120_000, NARROW.into()));
+}
+
+#[test]
+fn a_reader_that_takes_all_is_soon_sent_as_much_as_there_may_be() {
+    let mut backend = Backend::narrow_one(256 << 10);
+    let mut widths = Vec::new();
+    for _ in 0..10 {
+        widths.push(backend.allowed() >> 10);
+        backend.send_all();
+        backend.take_all();
     }
+    assert_eq!(widths, [16, 16, 16, 16, 16, 16, 32, 64, 128, 256]);
+    // What it has grown by is held back once windows are wide.
+    backend.set_narrow(false);
+    assert_eq!(backend.allowed() >> 10, 496);
+    backend.send_all();
+    backend.take_all();
+    assert_eq!(backend.allowed() >> 10, 256);
+}
+
+#[test]
+fn a_small_ceiling_is_as_wide_as_it_gets() {
+    for ceiling in [1, 1000, NARROW - 1, NARROW] {
+        let mut backend = Backend::new(ceiling);
+        backend.set_narrow(true);
+        backend.send_all();
+        assert_eq!(backend.sent, i64::from(ceiling));
+        for _ in 0..10 {
+            backend.take_all();
+            backend.send_all();
+        }
+        backend.take_all();
+        assert!(backend.allowed() > i64::from(ceiling) / 2);
+    }
+}
+
+/// Of a window that has grown no more is made than HTTP/2 knows.
+#[test]
+fn the_widest_windows_can_be_narrowed_too() {
+    let mut backend = Backend::new(1 << 30);
+    let limits = Limits { stream_window: (1 << 31) - 1, ..Limits::upstream() };
+    backend.peer = Peer::with(Role::Client, limits);
+    backend.key = backend.peer.open("POST", true);
+    backend.peer.send(&wire::headers(WHOLE, 1, RESPONSE)).sent();
+    backend.set_narrow(true);
+    backend.send_all();
+    backend.take_all();
+    backend.set_narrow(false);
+    assert_eq!(backend.allowed(), 1 << 30);
 }
 
 #[test]
 fn a_client_may_send_all_of_its_window_at_once() {
     let mut peer = Peer::with(Role::Server, Limits::internal());
+    peer.conn.set_narrow(true);
+    assert!(peer.sent().is_empty());
     peer.send(&wire::headers(WHOLE, 1, super::wire::REQUEST));
     for _ in 0..64 {
         peer.send(&wire::data(NONE, 1, &[0; 16 << 10]));

@@ -108,7 +108,7 @@ fn s3_4_introductions() {
     assert_eq!(sent[0].kind, kind::SETTINGS);
     assert!(sent[0].payload.chunks(6).any(|entry| entry == [0, 2, 0, 0, 0, 0]), "no pushes");
     // What the connection's window has above the default is granted at once.
-    assert_eq!((sent[1].kind, sent[1].number()), (kind::WINDOW_UPDATE, (24 << 20) - 65_535));
+    assert_eq!((sent[1].kind, sent[1].number()), (kind::WINDOW_UPDATE, (4 << 20) - 65_535));
 }
 
 #[test]

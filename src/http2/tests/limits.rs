@@ -6,7 +6,6 @@ use super::peer::Peer;
 use super::wire::{self, ALL, END, NONE, PADDED, REQUEST, RESPONSE, WHOLE};
 use crate::http2::frame::kind;
 use crate::http2::meter::Meter;
-use crate::http2::window::FIRST;
 use crate::http2::{ErrorCode, Fault, Limits, Role};
 
 /// The bytes of one frame of a flood, or some; `nth` counts from 0.
@@ -156,12 +155,13 @@ fn thousands_of_tiny_messages_wait_for_a_reader_that_pauses() {
     let mut peer = Peer::of(Role::Client);
     let key = peer.open("POST", true);
     peer.send(&wire::headers(WHOLE, 1, RESPONSE));
-    for _ in 0..4 {
-        for _ in 0..10_000 {
-            peer.send(&wire::data(NONE, 1, b"abc"));
-        }
-        peer.now += 1000;
-        peer.conn.release(key, 30_000);
+    for _ in 0..20_000 {
+        peer.send(&wire::data(NONE, 1, b"abc"));
+    }
+    peer.now += 2000;
+    peer.conn.release(key, 60_000);
+    for _ in 0..20_000 {
+        peer.send(&wire::data(NONE, 1, b"abc"));
     }
     peer.send(&wire::headers(ALL, 1, &wire::block(&[("grpc-status", "0")])));
     assert_eq!((peer.error, peer.told().len()), (None, 40_002));
@@ -423,7 +423,7 @@ fn a_backend_may_pad_all_it_sends() {
     let key = peer.open("POST", true);
     peer.send(&wire::headers(WHOLE, 1, RESPONSE));
     peer.sent();
-    let (mut stream, mut connection) = (i64::from(FIRST), 24_i64 << 20);
+    let (mut stream, mut connection) = (256_i64 << 10, 4_i64 << 20);
     let padded = wire::data(PADDED, 1, &[&[255][..], b"hello", &[0; 255]].concat());
     let hidden = wire::data(PADDED, 1, &[&[255][..], &[0; 255]].concat());
     for nth in 0..100_000 {
@@ -441,8 +441,8 @@ fn a_backend_may_pad_all_it_sends() {
         }
         peer.told();
         // Neither window runs dry, or is granted more than was taken of it.
-        assert!((8 << 10..=256 << 10).contains(&stream), "{stream}");
-        assert!((1 << 20..=24 << 20).contains(&connection), "{connection}");
+        assert!((1 << 16..=256 << 10).contains(&stream), "{stream}");
+        assert!((1 << 20..=4 << 20).contains(&connection), "{connection}");
     }
     assert_eq!((peer.error, peer.conn.retired()), (None, None));
 }

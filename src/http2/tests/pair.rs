@@ -7,7 +7,7 @@ use super::end::End;
 use super::exchange::Left;
 use super::script::Script;
 use super::tap::Tap;
-use crate::http2::{Connection, ErrorCode, Limits, PREFACE, Role, Window};
+use crate::http2::{Connection, ErrorCode, Limits, PREFACE, Role};
 
 /// Runs a script to its end, lets everything that is open come to its own, and looks for
 /// anything left over.
@@ -54,8 +54,7 @@ fn limits(script: &mut Script<'_>) -> Arc<Limits> {
 impl Pair {
     fn new(script: &mut Script<'_>) -> Pair {
         let (ours, theirs) = (limits(script), limits(script));
-        let taps =
-            [Tap::new(Role::Server, &theirs, PREFACE.len()), Tap::new(Role::Client, &ours, 0)];
+        let taps = [Tap::new(&theirs, PREFACE.len()), Tap::new(&ours, 0)];
         let client = End::new(Connection::client(ours));
         Pair { client, server: End::new(Connection::server(theirs)), taps, now: 0 }
     }
@@ -77,6 +76,7 @@ impl Pair {
                 0 => end.announce_leave(),
                 1 => end.leave(),
                 2 => end.conn.shrink(),
+                3..=40 => end.conn.set_narrow(script.flip()),
                 _ => self.resettle(role, script),
             },
             op => match end.pick(script.byte()) {
@@ -113,15 +113,14 @@ impl Pair {
             return;
         }
         let limits = speaker.conn.limits();
-        let first = Window::new(speaker.conn.role(), limits).size();
-        let window = first / u32::from(script.byte()).max(1);
+        let window = limits.stream_window / u32::from(script.byte()).max(1);
         let table = u32::from(script.byte()) * 16;
         let frame = script.one_of(&[limits.max_frame_size, 16_384]);
         listener.tell(&[(4, window), (1, table), (5, frame)]);
         if script.flip() {
-            listener.tell(&[(4, first)]);
+            listener.tell(&[(4, limits.stream_window)]);
         }
-        listener.shrunk = Some(first);
+        listener.shrunk = Some(limits.stream_window);
     }
 
     fn finish(&mut self) {

@@ -15,9 +15,9 @@ proptest! {
     }
 
     #[test]
-    fn a_window_grows_with_what_is_taken_and_no_credit_is_lost(
+    fn no_credit_is_lost_however_windows_are_narrowed_and_widened(
         ceiling in 1_u32..2_000_000,
-        script in vec((0_u8..3, 0_usize..200_000), 0..300),
+        script in vec((0_u8..7, 0_usize..200_000), 0..300),
     ) {
         credit::run(ceiling, &script);
     }

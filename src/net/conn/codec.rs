@@ -2,13 +2,15 @@
 
 mod cancel;
 mod refused;
+mod undecided;
 
 use std::sync::Arc;
 
+use self::undecided::Undecided;
 use crate::http1;
 use crate::http2::{
     self, ConnectionError, ErrorCode, Event, Fault, Gone, HeaderPool, Headers, Key, Limits,
-    OpenError, Outgoing, Output, PREFACE, Role, SendError,
+    OpenError, Outgoing, Output, Role, SendError,
 };
 use crate::model::Time;
 
@@ -21,14 +23,6 @@ pub enum Codec {
     H1(http1::Connection),
     /// HTTP/2.
     H2(Box<http2::Connection>),
-}
-
-/// What the end of a client's connection is made with, once its first bytes are there.
-#[derive(Debug)]
-pub struct Undecided {
-    limits: Arc<Limits>,
-    scheme: &'static [u8],
-    output: Output,
 }
 
 /// Calls the same function of either protocol, and does nothing as long as there is none.
@@ -49,7 +43,7 @@ impl Codec {
         match agreed {
             Some(b"h2") => Codec::H2(Box::new(http2::Connection::server(limits))),
             Some(_) => Codec::H1(http1::Connection::server(limits, scheme)),
-            None => Codec::Undecided(Undecided { limits, scheme, output: Output::default() }),
+            None => Codec::Undecided(Undecided::new(limits, scheme)),
         }
     }
 
@@ -301,6 +295,11 @@ impl Codec {
         either!(self, codec => codec.release(key, bytes), else {});
     }
 
+    /// Has a backend send little ahead of readers who take nothing, or as much as there may be.
+    pub fn set_narrow(&mut self, narrow: bool) {
+        either!(self, codec => codec.set_narrow(narrow), else {});
+    }
+
     /// Says whether the peer takes nothing for now: bodies wait until it does.
     pub fn hold(&mut self, hold: bool) {
         either!(self, codec => codec.hold(hold), else {});
@@ -314,17 +313,5 @@ impl Codec {
     /// A stream for which bytes that had waited have left, and how many.
     pub fn next_drained(&mut self) -> Option<(Key, usize)> {
         either!(self, codec => codec.next_drained(), else None)
-    }
-}
-
-impl Undecided {
-    /// The protocol that begins with these bytes; `None` while both might.
-    fn decide(&self, input: &[u8]) -> Option<Codec> {
-        let protocol: &[u8] = match input {
-            _ if input.starts_with(PREFACE) => b"h2",
-            _ if PREFACE.starts_with(input) => return None,
-            _ => b"http/1.1",
-        };
-        Some(Codec::server(Arc::clone(&self.limits), self.scheme, Some(protocol)))
     }
 }

@@ -52,6 +52,8 @@ pub struct Core {
     pub expires: Option<Time>,
     /// Bytes held for slow streams, as the worker has been told.
     pub held: usize,
+    /// Bytes that a client leaves unread, as the worker has been told.
+    pub unread: usize,
     /// It has given up what memory it can, since there is no stream.
     pub shrunk: bool,
     /// When it was last looked whether a peer that sends nothing more is still there.
@@ -92,6 +94,7 @@ impl Core {
             idle: Some(now),
             expires,
             held: 0,
+            unread: 0,
             shrunk: false,
             looked: now,
             alarm: Alarm::new(),

@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 use super::super::stream::{Over, Stream};
 use super::core::find;
 use super::{Conn, Core, Dirty, Phase};
-use crate::http2::ErrorCode;
+use crate::http2::{ErrorCode, Role};
 
 /// Output that is worth a write before the end of the turn.
 const EARLY: usize = 48 << 10;
@@ -85,10 +85,21 @@ impl Conn {
                 _ => 0,
             };
             self.worker.account.change(before, core.held);
+            self.note_unread(&mut core);
             core.codec.limits().connection_buffer as usize
         };
         if self.held() > limit {
             self.relieve();
+        }
+    }
+
+    /// Accounts for what a client leaves unread: what waits on its streams and, while it takes nothing,
+    /// what waits for its socket.
+    fn note_unread(&self, core: &mut Core) {
+        if core.codec.role() == Role::Server {
+            let stalled = core.phase == Phase::Open && core.stalled.is_some();
+            let unread = core.held + if stalled { core.codec.output_len() } else { 0 };
+            self.worker.unread.account(std::mem::replace(&mut core.unread, unread), unread);
         }
     }
 

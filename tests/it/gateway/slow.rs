@@ -1,5 +1,6 @@
 //! A reader that stops reading stalls its own stream and nothing else.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -84,7 +85,7 @@ async fn fifty_stalled_streams_leave_the_others_and_the_memory_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beyond_the_bound_the_slow_are_reset_and_the_quick_go_on() {
     let backend = Backend::start().await;
-    let gateway = Gateway::start(&shared(&backend, "connection_buffer: 256KiB")).await;
+    let gateway = Gateway::start(&shared(&backend, "connection_buffer: 1MiB")).await;
     let client = client(gateway.front()).await;
     let mut stalled = Vec::new();
     for _ in 0..20 {
@@ -124,77 +125,104 @@ const OK: &[(&str, &str)] = &[(":status", "200"), ("content-type", "application/
 /// Rounds to the gateway and back without a grant after which none is to be expected.
 const ROUNDS: usize = 200;
 
-/// A backend that answers each request with 16 MiB on its stream, as fast as it may. When it may no
-/// more it says how much that was.
-async fn eager(told: mpsc::UnboundedSender<usize>) -> SocketAddr {
+/// What a backend may send, and has sent: on one stream, or on its connection.
+#[derive(Default)]
+struct Account {
+    granted: usize,
+    sent: usize,
+}
+
+/// A backend that answers each request with 16 MiB on its stream, as fast as it may. When it has so many
+/// requests and may send no more it says how much that was, on all streams of a connection together.
+async fn eager(requests: u32, told: mpsc::UnboundedSender<usize>) -> SocketAddr {
     frames::backend(move |mut frames| {
         let told = told.clone();
         async move {
-            let (mut id, mut first) = (0, DEFAULT_WINDOW);
-            let (mut sent, mut granted, mut silent) = (0, 0, 0);
+            let (mut base, mut streams) = (DEFAULT_WINDOW as usize, BTreeMap::new());
+            let mut all = Account { granted: base, sent: 0 };
+            let mut silent = 0;
             while let Some(frame) = frames.next().await {
                 match frame.kind {
                     SETTINGS if frame.flags & ACK == 0 => {
                         for entry in frame.payload.chunks(6) {
                             let (name, value) = entry.split_at(2);
                             if name == INITIAL_WINDOW.to_be_bytes() {
-                                first = u32::from_be_bytes(value.try_into().unwrap());
+                                base = u32::from_be_bytes(value.try_into().unwrap()) as usize;
                             }
                         }
                     }
                     HEADERS => {
-                        (id, sent, granted) = (frame.stream, 0, first as usize);
-                        frames.head(id, 0, OK).await;
+                        streams.insert(frame.stream, Account::default());
+                        frames.head(frame.stream, 0, OK).await;
                     }
-                    WINDOW_UPDATE if frame.stream == id && id > 0 => {
-                        granted += frame.word() as usize;
+                    WINDOW_UPDATE => {
+                        let stream = streams.get_mut(&frame.stream);
+                        stream.unwrap_or(&mut all).granted += frame.word() as usize;
                     }
                     _ => {}
                 }
-                if id == 0 {
-                    continue;
-                }
-                silent = if sent < granted { 0 } else { silent + 1 };
-                while sent < granted.min(16 << 20) {
-                    let piece = (granted - sent).min(16 << 10);
-                    frames.send(DATA, 0, id, &vec![0; piece]).await;
-                    sent += piece;
+                silent += usize::from(frame.kind == PING && streams.len() == requests as usize);
+                for (id, stream) in &mut streams {
+                    while let room @ 1.. = (base + stream.granted)
+                        .min(16 << 20)
+                        .saturating_sub(stream.sent)
+                        .min(all.granted - all.sent)
+                        .min(16 << 10)
+                    {
+                        frames.send(DATA, 0, *id, &vec![0; room]).await;
+                        (stream.sent, all.sent, silent) = (stream.sent + room, all.sent + room, 0);
+                    }
                 }
                 if silent == ROUNDS {
-                    told.send(sent).unwrap();
+                    told.send(all.sent).unwrap();
                 }
-                frames.send(PING, 0, 0, &[0; 8]).await;
+                // One at a time is under way, from the first request on.
+                if frame.kind == PING || (frame.kind == HEADERS && streams.len() == 1) {
+                    frames.send(PING, 0, 0, &[0; 8]).await;
+                }
             }
         }
     })
     .await
 }
 
-/// How much a backend sends for a client that takes so much, counted on the stream, and reads
-/// nothing more.
-async fn sent_ahead_of(window: u32) -> usize {
+/// How much a backend sends for a client that takes so much, counted on the stream, on each of so many,
+/// and reads nothing more.
+async fn sent_ahead_of(window: u32, streams: u32) -> usize {
     let (told, mut news) = mpsc::unbounded_channel();
-    let yaml = one_service(&[eager(told).await], "limits: { pings: 1000000 }");
+    let settings = "max_connections: 1\nlimits: { pings: 1000000 }";
+    let yaml = one_service(&[eager(streams, told).await], settings);
     let gateway = Gateway::start(&yaml).await;
     let mut client = Frames::connect(gateway.front(), &[(INITIAL_WINDOW, window)]).await;
     client.send(WINDOW_UPDATE, 0, 0, &(1u32 << 30).to_be_bytes()).await;
-    client.grpc(1, 0, "/echo.Echo/Stream", &[]).await;
+    for nth in 0..streams {
+        client.grpc(1 + 2 * nth, 0, "/echo.Echo/Stream", &[]).await;
+    }
     soon("the backend may send no more", news.recv()).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_backend_is_not_asked_for_what_nobody_takes() {
-    assert_eq!(sent_ahead_of(0).await, 32 << 10);
-    // What the buffers on the way may hold for any reader makes no difference.
-    let sent = sent_ahead_of(90_000).await;
-    assert!((90_000..=90_000 + (32 << 10)).contains(&sent), "{sent}");
+    assert_eq!(sent_ahead_of(0, 1).await, 256 << 10);
+    let sent = sent_ahead_of(90_000, 1).await;
+    assert!((90_000..=90_000 + (256 << 10)).contains(&sent), "{sent}");
+}
+
+/// Of 50 MiB that so many windows come to, no more is sent than may wait before backends are to send
+/// less, than a connection's window, which may be under way until they hear of it, and than a narrow
+/// window on each stream.
+#[tokio::test]
+async fn backends_are_not_asked_for_much_if_many_take_nothing() {
+    let sent = sent_ahead_of(0, 200).await;
+    assert!(sent <= (2 << 20) + (4 << 20) + 200 * (16 << 10), "{sent}");
+    assert!(sent >= 200 * (16 << 10), "{sent}");
 }
 
 /// All windows are wide open, only the socket is not read from: neither the system nor the gateway
 /// takes more for it than some hundreds of kilobytes.
 #[tokio::test]
 async fn the_system_is_not_lent_megabytes_for_a_client_that_reads_nothing() {
-    let sent = sent_ahead_of((1 << 31) - 1).await;
+    let sent = sent_ahead_of((1 << 31) - 1, 1).await;
     assert!(sent <= 1 << 20, "{sent}");
 }
 

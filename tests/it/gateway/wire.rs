@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use crate::support::frames::{
     self, DATA, END_STREAM, Frame, Frames, HEADERS, PADDED, RST_STREAM, message,
 };
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, one_service};
 use crate::support::{pattern, soon};
 
 const PATH: &str = "/echo.Echo/Unary";
@@ -30,7 +30,7 @@ async fn an_early_end_is_delivered_whole_to_a_tiny_window_and_then_the_request_i
     let backend = frames::backend(|mut frames| async move {
         let id = frames.find(|frame| frame.kind == HEADERS).await.stream;
         frames.head(id, 0, OK).await;
-        for part in message(&pattern(30 << 10)).chunks(16 << 10) {
+        for part in message(&pattern(1 << 20)).chunks(16 << 10) {
             frames.send(DATA, 0, id, part).await;
         }
         frames.head(id, END_STREAM, STATUS).await;
@@ -38,7 +38,8 @@ async fn an_early_end_is_delivered_whole_to_a_tiny_window_and_then_the_request_i
         while frames.next().await.is_some() {}
     })
     .await;
-    let gateway = Gateway::to(&[backend]).await;
+    let wide = "limits: { stream_window: 4MiB }";
+    let gateway = Gateway::start(&one_service(&[backend], wide)).await;
     let mut client = Frames::connect(gateway.front(), &[(INITIAL_WINDOW, 1024)]).await;
     client.send(WINDOW_UPDATE, 0, 0, &(1u32 << 30).to_be_bytes()).await;
     client.grpc(1, 0, PATH, &[]).await; // the request's body stays open
@@ -55,7 +56,7 @@ async fn an_early_end_is_delivered_whole_to_a_tiny_window_and_then_the_request_i
             break;
         }
     }
-    assert!(body == message(&pattern(30 << 10)));
+    assert!(body == message(&pattern(1 << 20)));
     let reset = client.find(|frame| frame.stream == 1 && frame.kind == RST_STREAM).await;
     assert_eq!(reset.word(), NO_ERROR);
     gateway.idle().await;

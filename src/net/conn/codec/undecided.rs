@@ -1,0 +1,30 @@
+//! A client's connection before its first bytes have told which protocol it speaks.
+
+use std::sync::Arc;
+
+use super::Codec;
+use crate::http2::{Limits, Output, PREFACE};
+
+/// What the end of a client's connection is made with, once its first bytes are there.
+#[derive(Debug)]
+pub struct Undecided {
+    pub(super) limits: Arc<Limits>,
+    scheme: &'static [u8],
+    pub(super) output: Output,
+}
+
+impl Undecided {
+    pub(super) fn new(limits: Arc<Limits>, scheme: &'static [u8]) -> Undecided {
+        Undecided { limits, scheme, output: Output::default() }
+    }
+
+    /// The protocol that begins with these bytes; `None` while both might.
+    pub(super) fn decide(&self, input: &[u8]) -> Option<Codec> {
+        let protocol: &[u8] = match input {
+            _ if input.starts_with(PREFACE) => b"h2",
+            _ if PREFACE.starts_with(input) => return None,
+            _ => b"http/1.1",
+        };
+        Some(Codec::server(Arc::clone(&self.limits), self.scheme, Some(protocol)))
+    }
+}
