@@ -6,6 +6,7 @@
 //! and what the peer may make it hold or do is bounded by [`Limits`].
 
 pub(crate) mod authority;
+mod backlog;
 mod connection;
 mod error;
 mod frame;
@@ -28,6 +29,7 @@ mod tests;
 mod unsent;
 mod window;
 
+pub use backlog::Backlog;
 pub use connection::{Connection, Event, Gone, OpenError, Role, SendError};
 pub use error::{Cause, ConnectionError, ErrorCode, Fault};
 pub use frame::PREFACE;

@@ -4,13 +4,12 @@ mod end;
 mod receive;
 mod send;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::body::Body;
 use super::response::Asked;
 use super::write::Framing;
-use crate::http2::{Headers, Key, Limits, Output, Refusals, Role, Width, Window};
+use crate::http2::{Backlog, Headers, Key, Limits, Output, Refusals, Role, Width, Window};
 
 /// One end of an HTTP/1.1 connection.
 #[derive(Debug)]
@@ -95,7 +94,7 @@ enum Sending {
 /// What waits for room in the output.
 #[derive(Debug, Default)]
 struct Pending {
-    data: VecDeque<u8>,
+    data: Backlog,
     end: bool,
     trailers: Option<Headers>,
 }

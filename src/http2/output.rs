@@ -3,6 +3,10 @@
 use super::error::ErrorCode;
 use super::frame::{HEAD_LEN, Head, flag, kind};
 
+/// A buffer of so many bytes is not doubled any more, but made as large as bodies fill it.
+const LARGE: usize = 16 << 10;
+const FULL: usize = 52 << 10;
+
 /// Frames on their way to the peer.
 ///
 /// DATA that follows DATA of the same stream is merged into one frame while that frame has not
@@ -105,6 +109,14 @@ impl Output {
         }
     }
 
+    /// Makes room for a piece of a body. Of bodies so little is put here that doubling would waste
+    /// half of the memory, once for each reader who is slow.
+    fn make_room(&mut self, bytes: usize) {
+        if self.bytes.len() >= LARGE {
+            self.bytes.reserve_exact(bytes.max(FULL.saturating_sub(self.bytes.len())));
+        }
+    }
+
     /// Appends raw bytes.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.last_data = None;
@@ -133,6 +145,7 @@ impl Output {
         let len = last.len + payload.len();
         let flags = if end { flag::END_STREAM } else { 0 };
         let head = Head { len: len as u32, kind: kind::DATA, flags, stream }.bytes();
+        self.make_room(HEAD_LEN + payload.len());
         match self.bytes.get_mut(last.head_at..last.head_at + HEAD_LEN) {
             Some(before) => before.copy_from_slice(&head),
             None => self.bytes.extend_from_slice(&head),

@@ -1,8 +1,7 @@
 //! One stream: its state, its windows, and what waits to be sent on it.
 
-use std::collections::VecDeque;
-
 use super::Millis;
+use super::backlog::Backlog;
 use super::headers::Headers;
 use super::window::{Width, Window};
 
@@ -70,7 +69,7 @@ pub struct Stream {
 /// What waits for window or room.
 #[derive(Debug, Default)]
 pub struct Pending {
-    pub data: VecDeque<u8>,
+    pub data: Backlog,
     /// END_STREAM follows the data.
     pub end: bool,
     /// Trailers follow the data.

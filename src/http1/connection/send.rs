@@ -121,7 +121,7 @@ impl Connection {
         let (now, later) = payload.split_at(now);
         let waits = !later.is_empty() || !exchange.pending.is_empty();
         if waits {
-            exchange.pending.data.extend(later);
+            exchange.pending.data.push(later);
             exchange.pending.end = end;
         }
         self.emit(now, end && !waits);
@@ -186,13 +186,11 @@ impl Connection {
         let all = n == data.len();
         let end = all && std::mem::take(&mut exchange.pending.end);
         let trailers = exchange.pending.trailers.take_if(|_| all);
-        let (front, back) = data.as_slices();
-        let first = front.get(..n).unwrap_or(front);
-        let second = back.get(..n - first.len()).unwrap_or_default();
-        self.emit(first, false);
-        self.emit(second, end && trailers.is_none());
+        data.take(n, |piece| self.emit(piece, false));
+        if end && trailers.is_none() {
+            self.emit(&[], true);
+        }
         self.drained += n;
-        data.drain(..n);
         if let Some(exchange) = &mut self.exchange {
             exchange.pending.data = data;
         }

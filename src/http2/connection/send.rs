@@ -111,7 +111,7 @@ impl Connection {
             }
             return Ok(now.len());
         }
-        stream.pending.data.extend(later);
+        stream.pending.data.push(later);
         stream.pending.end |= end;
         self.pending_bytes += later.len();
         if !now.is_empty() {
@@ -225,16 +225,11 @@ impl Connection {
             stream.send_window -= n as i64;
             self.send_window -= n as i64;
             self.pending_bytes -= n;
-            let (front, back) = pending.data.as_slices();
-            let (first, rest) = front.split_at(n.min(front.len()));
-            let second = back.get(..n - first.len()).unwrap_or_default();
-            debug_assert!(second.is_empty() || rest.is_empty());
-            self.output.data(key.id, first, end && second.is_empty(), max);
-            if !second.is_empty() {
-                self.output.data(key.id, second, end, max);
+            pending.data.take(n, |piece| self.output.data(key.id, piece, false, max));
+            if end {
+                self.output.data(key.id, &[], true, max); // of the frame before, if there is one
             }
             self.meter.data_sent();
-            pending.data.drain(..n);
             if n > 0 {
                 self.drained.push((key, n));
             }

@@ -38,6 +38,9 @@ impl Conn {
             let mut core = self.core.borrow_mut();
             let was_full = core.codec.output_len() > OUTPUT_LIMIT;
             let failed = core.write(&mut cx, self.worker.now()).is_err();
+            if core.codec.pending_bytes() > 0 {
+                core.codec.output().shrink(); // its windows are spent, who knows for how long
+            }
             let has_room = was_full && core.codec.output_len() <= OUTPUT_LIMIT;
             // One that has ended and is stalled has nothing to do until the peer takes something.
             let closed = matches!(core.phase, Phase::Closed(_));
