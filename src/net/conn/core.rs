@@ -213,9 +213,9 @@ impl Core {
         self.codec.output_len() > 0 || held > 0 || self.held != held || over
     }
 
-    /// Whether what was kept can be looked at now.
+    /// Whether what was kept can be looked at now. Once all is said, nothing is.
     pub fn is_unblocked(&self) -> bool {
-        self.blocked && !self.codec.is_blocked()
+        self.phase == Phase::Open && self.blocked && !self.codec.is_blocked()
     }
 
     /// Something has begun that must end soon.
