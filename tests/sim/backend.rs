@@ -1,6 +1,5 @@
-//! Backends, which speak by the h2 crate and do as each request has it.
+//! Backends, which do as each request has it: those that speak HTTP/2 do so by the h2 crate.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,15 +12,22 @@ use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::exchange::{Answer, Exchange};
+use super::http1_backend;
 use super::world::World;
 
 /// One backend: it listens until it is gone.
-pub fn start(world: &Rc<World>, backend: usize, address: SocketAddr) {
-    let mut accepted = world.network.listen(address);
-    let world = Rc::clone(world);
+pub fn start(world: &Rc<World>, backend: usize) {
+    let site = &world.sites[backend];
+    let mut accepted = world.network.listen(site.address);
+    let (world, http1) = (Rc::clone(world), site.http1);
     spawn_local(async move {
         while let Some(connection) = accepted.recv().await {
-            spawn_local(serve(Rc::clone(&world), backend, connection));
+            let world = Rc::clone(&world);
+            if http1 {
+                spawn_local(http1_backend::serve(world, backend, connection));
+            } else {
+                spawn_local(serve(world, backend, connection));
+            }
         }
     });
 }
@@ -33,7 +39,7 @@ async fn serve(world: Rc<World>, backend: usize, connection: Memory) {
         builder.initial_connection_window_size(64 << 20); // who does not read holds up nobody else
     }
     let Ok(mut connection) = builder.handshake(connection).await else { return };
-    let leaves = world.leaves_after(backend);
+    let leaves = world.leaves_after();
     let mut served = 0;
     while let Some(request) = connection.accept().await {
         let (request, respond) = match request {
@@ -47,9 +53,8 @@ async fn serve(world: Rc<World>, backend: usize, connection: Memory) {
         }
         let world = Rc::clone(&world);
         spawn_local(async move {
-            world.answering.set(world.answering.get() + 1);
-            answer(Rc::clone(&world), backend, request, respond).await;
-            world.answering.set(world.answering.get() - 1);
+            let _busy = world.answers();
+            answer(&world, backend, request, respond).await;
         });
     }
     if leaves.is_some_and(|after| served >= after) {
@@ -59,37 +64,30 @@ async fn serve(world: Rc<World>, backend: usize, connection: Memory) {
 }
 
 async fn answer(
-    world: Rc<World>,
+    world: &World,
     backend: usize,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
 ) {
     let (head, body) = request.into_parts();
-    let id: u64 = head.headers["x-id"].to_str().unwrap().parse().unwrap();
-    let exchange = world.exchange(id);
-    if exchange.answer == Answer::Refused && world.refuses(id) {
-        world.trace(&format!("backend {backend} refuses {id}"));
+    let text = |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+    let Some(exchange) = world.begin(backend, head.uri.path(), text) else {
         return respond.send_reset(Reason::REFUSED_STREAM);
-    }
-    world.trace(&format!("backend {backend} begins {id}"));
-    world.ledger.begun(id, backend);
-    let timeout = head.headers.get("grpc-timeout").map(|text| text.to_str().unwrap().to_owned());
-    if timeout != exchange.timeout() {
-        world.ledger.wrong(format!("request {id} came with the timeout {timeout:?}"));
-    }
-    if exchange.answer != Answer::Early && !read(&world, &exchange, body).await {
+    };
+    if exchange.answer != Answer::Early && !read(world, backend, &exchange, body).await {
         return;
     }
     sleep(exchange.thinks).await;
+    let grpc = exchange.route.is_grpc();
     let head = Response::builder()
-        .header("content-type", "application/grpc")
-        .header("x-id", id)
+        .header("content-type", if grpc { "application/grpc" } else { "text/html" })
+        .header("x-id", exchange.id)
         .header("x-backend", backend);
     match exchange.answer {
         Answer::ResetEarly => respond.send_reset(Reason::INTERNAL_ERROR),
         Answer::TrailersOnly => {
-            let head = head.header("grpc-status", 5).body(()).unwrap();
-            let _ = respond.send_response(head, true); // the gateway may be gone
+            let head = if grpc { head.header("grpc-status", 5) } else { head.status(404) };
+            let _ = respond.send_response(head.body(()).unwrap(), true); // the gateway may be gone
         }
         _ => {
             if let Ok(stream) = respond.send_response(head.body(()).unwrap(), false) {
@@ -100,8 +98,7 @@ async fn answer(
 }
 
 /// Reads a request, and holds it against what it should be. Whether it is whole.
-async fn read(world: &World, exchange: &Exchange, mut body: RecvStream) -> bool {
-    let wanted = exchange.body(true);
+async fn read(world: &World, backend: usize, exchange: &Exchange, mut body: RecvStream) -> bool {
     let mut came = 0;
     while let Some(data) = body.data().await {
         let data = match data {
@@ -115,18 +112,12 @@ async fn read(world: &World, exchange: &Exchange, mut body: RecvStream) -> bool 
             sleep(late).await;
         }
         let _ = body.flow_control().release_capacity(data.len()); // the gateway may be gone
-        if wanted.get(came..came + data.len()) != Some(&*data) {
-            world.ledger.wrong(format!("request {} is not what was sent at {came}", exchange.id));
-        }
+        world.compare(exchange, true, came, &data);
         came += data.len();
     }
     let whole = body.trailers().await.is_ok() && body.is_end_stream();
     if whole {
-        if came != wanted.len() {
-            let (id, all) = (exchange.id, wanted.len());
-            world.ledger.wrong(format!("request {id} ended in good order at {came} of {all}"));
-        }
-        world.ledger.whole(exchange.id);
+        world.has_whole(exchange, backend, came);
     }
     whole
 }
@@ -144,8 +135,12 @@ async fn send(exchange: &Exchange, mut stream: SendStream<Bytes>) {
     if exchange.answer == Answer::ResetLate {
         return stream.send_reset(Reason::INTERNAL_ERROR);
     }
-    let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), 0.into())]);
-    let _ = stream.send_trailers(trailers); // as above
+    let _ = match exchange.route.is_grpc() {
+        true => {
+            stream.send_trailers(HeaderMap::from_iter([("grpc-status".parse().unwrap(), 0.into())]))
+        }
+        false => stream.send_data(Bytes::new(), true),
+    }; // as above
 }
 
 /// Sends all of `data` as there is credit for it. Whether anybody still wants it.

@@ -20,8 +20,12 @@ pub async fn operate(world: Rc<World>, file: File) {
         if world.calm.get() {
             return;
         }
-        let reloads = world.rng.borrow_mut().u8(..5) == 0;
-        if reloads { operators.reload().await } else { operators.change().await }
+        let what = world.rng.borrow_mut().u8(..8);
+        match what {
+            0 | 1 => operators.reload().await,
+            2 => operators.steer(),
+            _ => operators.change().await,
+        }
     }
 }
 
@@ -97,5 +101,5 @@ async fn crash(world: &Rc<World>) {
     world.trace(&format!("backend {backend} is gone for {time} ms"));
     world.network.crash(address);
     sleep(Duration::from_millis(time)).await;
-    backend::start(world, backend, address);
+    backend::start(world, backend);
 }

@@ -2,6 +2,95 @@
 
 use std::time::Duration;
 
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Calls of `orders`.
+    Orders,
+    /// Calls of which some go to `canary` instead.
+    Split,
+    /// Calls of which `shadow` gets copies.
+    Copied,
+    /// Calls of `web`, whose backends may not speak gRPC.
+    Web,
+    /// Calls of what there is not.
+    Unknown,
+    /// Pages of `web`.
+    Page,
+    /// Pages that are elsewhere.
+    Moved,
+    /// Pages that there are not.
+    Missing,
+}
+
+impl Route {
+    fn draw(http1: bool, rng: &mut fastrand::Rng) -> Route {
+        match rng.u8(if http1 { 13..20 } else { 0..20 }) {
+            0..5 => Route::Orders,
+            5..8 => Route::Split,
+            8..11 => Route::Copied,
+            11 => Route::Web,
+            12 => Route::Unknown,
+            13..18 => Route::Page,
+            18 => Route::Moved,
+            _ => Route::Missing,
+        }
+    }
+
+    /// Whether it is gRPC.
+    pub fn is_grpc(self) -> bool {
+        !matches!(self, Route::Page | Route::Moved | Route::Missing)
+    }
+
+    /// Whether it leads to a service.
+    pub fn is_served(self) -> bool {
+        !matches!(self, Route::Unknown | Route::Moved | Route::Missing)
+    }
+
+    /// The path as clients ask for it.
+    pub fn path(self) -> &'static str {
+        match self {
+            Route::Page => "/pages/one",
+            Route::Moved => "/old/page",
+            Route::Missing => "/missing",
+            _ => self.path_at_backend(),
+        }
+    }
+
+    /// The path as backends see it.
+    pub fn path_at_backend(self) -> &'static str {
+        match self {
+            Route::Orders => "/shop.Orders/Get",
+            Route::Split => "/shop.Split/Get",
+            Route::Copied => "/shop.Copied/Get",
+            Route::Web => "/shop.Web/Get",
+            Route::Unknown => "/shop.Unknown/Get",
+            _ => "/site/one",
+        }
+    }
+
+    /// The services whose backends may have it.
+    pub fn services(self) -> &'static [&'static str] {
+        match self {
+            Route::Orders | Route::Copied => &["orders"],
+            Route::Split => &["orders", "canary"],
+            Route::Web | Route::Page => &["web"],
+            Route::Unknown | Route::Moved | Route::Missing => &[],
+        }
+    }
+}
+
+/// What a client learns of a request at which nothing goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The `grpc-status`, or the status where it is not gRPC; nothing where it breaks off.
+    pub status: Option<&'static str>,
+    /// Bytes of the body, if that is known.
+    pub bytes: Option<usize>,
+    /// Whether a backend has answered it to the end.
+    pub answered: bool,
+}
+
 /// How a backend answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -35,6 +124,8 @@ pub enum Patience {
 pub struct Habits {
     /// Nobody gives up without, and every backend answers.
     pub faults: bool,
+    /// Whether the backends of `web` speak HTTP/1.1.
+    pub web_http1: bool,
     /// How long an exchange may be idle, if there is a limit.
     pub idle: Option<Duration>,
     /// Bytes that a client lets the gateway send ahead on one stream.
@@ -45,6 +136,7 @@ pub struct Habits {
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
     pub id: u64,
+    pub route: Route,
     /// Bytes of the messages that the client sends.
     pub asks: usize,
     /// In how many messages.
@@ -66,9 +158,9 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// The request of this number, drawn from `seed`. In some worlds with faults all are hasty: much
-    /// is asked, and half of it given up.
-    pub fn draw(seed: u64, id: u64, habits: Habits) -> Exchange {
+    /// The request of this number, drawn from `seed`; that of a client who speaks HTTP/1.1, or not.
+    /// In some worlds with faults all are hasty: much is asked, and half of it given up.
+    pub fn draw(seed: u64, id: u64, http1: bool, habits: Habits) -> Exchange {
         let mut rng = fastrand::Rng::with_seed(seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let Habits { faults, idle, .. } = habits;
         let hasty = faults && seed.is_multiple_of(5);
@@ -100,6 +192,7 @@ impl Exchange {
         let dawdles = (rng.u8(..4) == 0).then(|| Duration::from_millis(rng.u64(..20)));
         let mut drawn = Exchange {
             id,
+            route: Route::draw(http1, &mut rng),
             asks,
             asked_in,
             answers,
@@ -134,13 +227,42 @@ impl Exchange {
         }
     }
 
-    /// The status with which it ends if nothing goes wrong.
-    pub fn status(&self) -> &'static str {
-        match self.answer {
-            _ if self.idles => "4",
-            Answer::TrailersOnly => "5",
-            _ => "0",
+    /// What the client learns of it if nothing goes wrong.
+    pub fn expected(&self, habits: Habits) -> Expected {
+        let status = |status, bytes, answered| Expected { status: Some(status), bytes, answered };
+        let grpc = self.route.is_grpc();
+        match self.route {
+            Route::Unknown => return status("12", Some(0), false),
+            Route::Web if habits.web_http1 => return status("12", Some(0), false),
+            Route::Moved => return status("302", Some(0), false),
+            Route::Missing => return status("404", None, false),
+            _ => {}
         }
+        let pauses = habits.idle.is_some_and(|idle| self.pause > idle);
+        match self.answer {
+            _ if self.idles && grpc => status("4", None, false),
+            // Once a response has begun, only its breaking off can tell.
+            _ if self.idles && pauses && self.asked_in == 1 => {
+                Expected { status: None, bytes: None, answered: false }
+            }
+            _ if self.idles => status("504", None, false),
+            Answer::TrailersOnly => status(if grpc { "5" } else { "404" }, Some(0), true),
+            _ => {
+                let bytes = Some(self.body(false).len());
+                status(if grpc { "0" } else { "200" }, bytes, true)
+            }
+        }
+    }
+
+    /// Whether its backend may answer before it has the whole request.
+    pub fn is_answered_early(&self) -> bool {
+        matches!(self.answer, Answer::Early | Answer::TrailersOnly)
+    }
+
+    /// Whether others may be sent behind it, on one connection of HTTP/1.1.
+    pub fn is_plain(&self) -> bool {
+        let gives_up = matches!(self.patience, Patience::GivesUp(_));
+        self.route == Route::Page && self.answer != Answer::Early && !self.idles && !gives_up
     }
 
     /// What the client says of how long it waits.
@@ -159,10 +281,12 @@ impl Exchange {
         let message = |part: usize| {
             let len = bytes / parts + usize::from(part == 0) * (bytes % parts);
             let prefix = (len as u32).to_be_bytes();
-            let byte = |at: usize| (at as u8).wrapping_mul(7) ^ salt ^ part as u8;
-            [&[0][..], &prefix, &(0..len).map(byte).collect::<Vec<_>>()].concat()
+            let bytes: Vec<u8> =
+                (0..=255u8).map(|at| at.wrapping_mul(7) ^ salt ^ part as u8).collect();
+            [&[0][..], &prefix, &bytes.repeat(len / 256 + 1)[..len]].concat()
         };
-        (0..parts).map(message).collect()
+        let none = !self.route.is_grpc() && bytes == 0;
+        (0..if none { 0 } else { parts }).map(message).collect()
     }
 
     /// All bytes of one direction.

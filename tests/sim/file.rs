@@ -8,7 +8,7 @@ use equipoise::balance::POLICIES;
 use equipoise::config::{self, Plan};
 use equipoise::model::ParamValue;
 
-use super::world::Site;
+use super::world::{SERVICES, Site};
 
 /// A configuration.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub struct File {
     pub preconnect: u64,
     /// By the numbers of the backends: the weights of those that it has.
     pub weights: Vec<Option<u32>>,
+    /// Whether the backends of `web` speak HTTP/1.1.
+    pub web_http1: bool,
     /// A route more or less, which nothing asks for.
     pub extra: bool,
     /// Connections have the narrowest windows that they may have: credit that is lost shows.
@@ -39,31 +41,58 @@ impl File {
     /// What the gateway makes of it, whose backends are at `sites`.
     pub fn plan(&self, sites: &[Site]) -> Plan {
         let narrow = if self.narrow { ", connection_window: 64KiB" } else { "" };
+        let [front, back] = self.idle.map(|idle| idle.as_millis());
         let mut yaml = format!(
             "workers: {}\nlisteners:\n  \
-             - {{ address: 127.0.0.1:8080, limits: {{ stream_idle_timeout: {}ms{narrow} }} }}\n\
-             services:\n  orders:\n    balancer: {}\n    connect_timeout: 2s\n    \
-             limits: {{ stream_idle_timeout: {}ms{narrow} }}\n    pending_timeout: {}ms\n    \
-             preconnect: {}\n    endpoints:\n",
+             - {{ address: 127.0.0.1:8080, limits: {{ stream_idle_timeout: {front}ms{narrow} }} }}\n\
+             services:\n",
             self.workers,
-            self.idle[0].as_millis(),
-            self.balancer.yaml(),
-            self.idle[1].as_millis(),
-            self.pending.as_millis(),
-            self.preconnect,
         );
-        for (Site { address, .. }, weight) in sites.iter().zip(&self.weights) {
-            if let Some(weight) = weight {
-                writeln!(yaml, "      - {{ address: \"{address}\", weight: {weight} }}").unwrap();
+        for service in SERVICES {
+            let balancer =
+                if service == "orders" { self.balancer.yaml() } else { "p2c_ewma".into() };
+            let protocol = match service {
+                "web" if self.web_http1 => "http1",
+                "web" => "http2",
+                _ => "grpc",
+            };
+            write!(
+                yaml,
+                "  {service}:\n    protocol: {protocol}\n    balancer: {balancer}\n    \
+                 connect_timeout: 2s\n    pending_timeout: {}ms\n    preconnect: {}\n    \
+                 limits: {{ stream_idle_timeout: {back}ms{narrow} }}\n    endpoints:\n",
+                self.pending.as_millis(),
+                self.preconnect,
+            )
+            .unwrap();
+            for (site, weight) in sites.iter().zip(&self.weights) {
+                if let Some(weight) = weight.filter(|_| site.service == service) {
+                    let address = site.address;
+                    writeln!(yaml, "      - {{ address: \"{address}\", weight: {weight} }}")
+                        .unwrap();
+                }
             }
         }
-        yaml += "routes:\n  - { service: orders }\n";
+        yaml += ROUTES;
         if self.extra {
             yaml += "  - { match: { path: /other }, service: orders }\n";
         }
         config::parse(&yaml, Path::new("")).unwrap_or_else(|report| panic!("{}", report.pretty()))
     }
 }
+
+const ROUTES: &str = "routes:
+  - { match: { grpc: shop.Orders }, service: orders }
+  - { name: split, match: { grpc: shop.Split }, split: [ orders, canary ] }
+  - { match: { grpc: shop.Copied }, service: orders, mirror: shadow }
+  - { match: { grpc: shop.Web }, service: web }
+  - match: { path_prefix: /pages }
+    service: web
+    rewrite: { prefix: /site }
+    request_headers: { set: { x-asked: by-pages } }
+    response_headers: { set: { x-answered: by-pages } }
+  - { match: { path_prefix: /old }, redirect: { prefix: /pages } }
+";
 
 /// A policy and its settings.
 #[derive(Clone)]

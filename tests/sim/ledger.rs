@@ -4,7 +4,16 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::exchange::{Answer, Exchange};
+use super::exchange::{Exchange, Habits};
+
+/// What a change may take requests from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// The backend of this number.
+    Backend(usize),
+    /// The share of a split that goes to this service.
+    Share(&'static str),
+}
 
 /// How a request ended for its client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,9 +42,11 @@ struct Seen {
     begun: Vec<usize>,
     /// Those that read all of it.
     whole: usize,
+    /// Backends that got a copy of it.
+    copied: Vec<usize>,
     told: Option<Told>,
-    /// Backends that were out from before it was sent.
-    out: BTreeSet<usize>,
+    /// What was out from before it was sent.
+    out: BTreeSet<Place>,
 }
 
 /// What happened in one run.
@@ -43,8 +54,8 @@ struct Seen {
 pub struct Ledger {
     seen: RefCell<BTreeMap<u64, Seen>>,
     wrong: RefCell<Vec<String>>,
-    /// Backends that a change has taken out, which has been answered.
-    out: RefCell<BTreeSet<usize>>,
+    /// What a change has taken out, which has been answered.
+    out: RefCell<BTreeSet<Place>>,
     trace: RefCell<DefaultHasher>,
     told_of: bool,
 }
@@ -74,13 +85,13 @@ impl Ledger {
     }
 
     /// A change was answered that leaves these out.
-    pub fn take_out(&self, backends: &BTreeSet<usize>) {
-        self.out.borrow_mut().extend(backends);
+    pub fn take_out(&self, places: &BTreeSet<Place>) {
+        self.out.borrow_mut().extend(places);
     }
 
     /// A change is about to be made that leaves these in.
-    pub fn put_back(&self, backends: &BTreeSet<usize>) {
-        self.out.borrow_mut().retain(|backend| !backends.contains(backend));
+    pub fn put_back(&self, places: &BTreeSet<Place>) {
+        self.out.borrow_mut().retain(|place| !places.contains(place));
     }
 
     /// A client sends a request.
@@ -89,14 +100,23 @@ impl Ledger {
         self.seen.borrow_mut().entry(id).or_default().out = out;
     }
 
-    /// A backend begins a request.
-    pub fn begun(&self, id: u64, backend: usize) {
+    /// A backend begins a request, or the copy of one.
+    pub fn begun(&self, id: u64, backend: usize, copy: bool) {
         let mut seen = self.seen.borrow_mut();
         let seen = seen.entry(id).or_default();
-        seen.begun.push(backend);
-        let still_out = self.out.borrow();
-        if seen.out.contains(&backend) && still_out.contains(&backend) {
-            self.wrong(format!("request {id} came to backend {backend}, which was out before it"));
+        if copy { &mut seen.copied } else { &mut seen.begun }.push(backend);
+        self.came_to(id, seen, Place::Backend(backend));
+    }
+
+    /// A share of a split gets a request.
+    pub fn shared(&self, id: u64, service: &'static str) {
+        let mut seen = self.seen.borrow_mut();
+        self.came_to(id, seen.entry(id).or_default(), Place::Share(service));
+    }
+
+    fn came_to(&self, id: u64, seen: &Seen, place: Place) {
+        if seen.out.contains(&place) && self.out.borrow().contains(&place) {
+            self.wrong(format!("request {id} came to {place:?}, which was out before it"));
         }
     }
 
@@ -114,39 +134,49 @@ impl Ledger {
     }
 
     /// What is wrong with what happened.
-    pub fn check(&self, exchanges: &[Exchange], faults: bool) -> Vec<String> {
+    pub fn check(&self, exchanges: &[Exchange], habits: Habits) -> Vec<String> {
         let mut wrong = self.wrong.take();
         let seen = self.seen.borrow();
         for exchange in exchanges {
-            let id = exchange.id;
-            let Some(Seen { begun, whole, told: Some(told), .. }) = seen.get(&id) else {
-                wrong.push(format!("request {id} has no end"));
-                continue;
-            };
-            if begun.len() > 1 {
-                wrong.push(format!("request {id} was begun by the backends {begun:?}"));
+            match seen.get(&exchange.id) {
+                Some(seen @ Seen { told: Some(told), .. }) => {
+                    let found = seen.check(exchange, told, habits).into_iter();
+                    wrong.extend(found.map(|what| format!("request {}: {what}", exchange.id)));
+                }
+                _ => wrong.push(format!("request {} has no end", exchange.id)),
             }
-            let expected = told.end == End::Status(exchange.status().into());
-            if !expected && !faults {
-                wrong.push(format!("request {id} ended without cause: {told:?} {exchange:?}"));
+        }
+        wrong
+    }
+}
+
+impl Seen {
+    fn check(&self, exchange: &Exchange, told: &Told, habits: Habits) -> Vec<String> {
+        let Seen { begun, copied, whole, .. } = self;
+        let mut wrong = Vec::new();
+        let mut expect = |holds: bool, what: &str| {
+            if !holds {
+                wrong.push(format!("{what}: {told:?}, begun by {begun:?}, of {exchange:?}"));
             }
-            if !expected || exchange.idles {
-                continue;
-            }
-            if told.backend != begun.first().copied() {
-                wrong.push(format!("request {id} of {begun:?} was answered by {:?}", told.backend));
-            }
-            let early = matches!(exchange.answer, Answer::Early | Answer::TrailersOnly);
-            if *whole == 0 && !early {
-                wrong.push(format!("request {id} was answered, and no backend had all of it"));
-            }
-            let wanted = match exchange.answer {
-                Answer::TrailersOnly => 0,
-                _ => exchange.body(false).len(),
-            };
-            if told.bytes != wanted {
-                wrong.push(format!("request {id} has {} bytes of {wanted}", told.bytes));
-            }
+        };
+        expect(begun.len() <= 1, "begun twice");
+        expect(copied.len() <= 1, "copied twice");
+        expect(exchange.route.is_served() || begun.is_empty(), "it leads to no backend");
+        let expected = exchange.expected(habits);
+        let as_expected = match (&told.end, expected.status) {
+            (End::Status(status), Some(wanted)) => status == wanted,
+            (End::Broken(_), None) => true,
+            _ => false,
+        };
+        expect(as_expected || habits.faults, "ended without cause");
+        if as_expected {
+            let bytes = expected.bytes.is_none_or(|bytes| bytes == told.bytes);
+            expect(bytes, "ended in good order without being whole");
+        }
+        if as_expected && expected.answered {
+            expect(told.backend == begun.first().copied(), "answered by another backend");
+            let whole = *whole > 0 || exchange.is_answered_early();
+            expect(whole, "answered, and no backend had all of it");
         }
         wrong
     }

@@ -26,17 +26,22 @@ mod chaos;
 mod client;
 mod exchange;
 mod file;
+mod http1;
+mod http1_backend;
+mod http1_client;
 mod ledger;
+mod life;
 mod members;
 mod network;
 mod operators;
 mod scenarios;
 mod world;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use equipoise::upstream::Resolver;
 
@@ -45,6 +50,10 @@ const SEEDS: u64 = 2000;
 
 /// One seed in so many is run twice.
 const TWICE: u64 = 50;
+
+/// A seed takes a second, and many times that on a busy machine. In one that takes so long something
+/// goes on without any time passing.
+const SPINS: Duration = Duration::from_secs(120);
 
 /// What is asked for.
 struct Options {
@@ -88,8 +97,8 @@ impl Options {
 
 /// Runs a seed, some of them twice: what happens is to follow from the seed alone.
 fn run_one(seed: u64, resolver: &Resolver, trace: bool) -> Result<(), String> {
-    let digest = world::run(seed, resolver, trace)?;
-    let again = seed.is_multiple_of(TWICE) && world::run(seed, resolver, trace)? != digest;
+    let digest = life::run(seed, resolver, trace)?;
+    let again = seed.is_multiple_of(TWICE) && life::run(seed, resolver, trace)? != digest;
     if again { Err("something else happens the second time".into()) } else { Ok(()) }
 }
 
@@ -102,7 +111,9 @@ fn main() -> ExitCode {
     let mut failed = scenarios.unwrap_or_default();
     failed.iter().for_each(|why| println!("{why}"));
     if options.seeds > 0 {
-        failed.extend(run_seeds(&options, &resolver));
+        let again = run_seeds(&options, &resolver);
+        again.iter().for_each(|again| println!("{again}"));
+        failed.extend(again);
     }
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -114,26 +125,35 @@ fn run_seeds(options: &Options, resolver: &Resolver) -> Vec<String> {
     let next = Arc::new(AtomicU64::new(from));
     let failed = Arc::new(Mutex::new(Vec::new()));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let running = Arc::new(Mutex::new(BTreeMap::new()));
     let run = || {
         let (next, failed, resolver) = (Arc::clone(&next), Arc::clone(&failed), resolver.clone());
+        let running = Arc::clone(&running);
         std::thread::spawn(move || {
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
                 if seed >= from + seeds || failed.lock().unwrap().len() >= failures {
                     return;
                 }
+                running.lock().unwrap().insert(seed, Instant::now());
                 if let Err(why) = run_one(seed, &resolver, trace) {
                     println!("seed {seed}: {why}");
                     let again = format!("again: cargo test --test sim -- --seed {seed} --trace");
                     failed.lock().unwrap().push(again);
                 }
+                running.lock().unwrap().remove(&seed);
             }
         })
     };
     let threads: Vec<_> = (0..threads).map(|_| run()).collect();
+    while threads.iter().any(|thread| !thread.is_finished()) {
+        std::thread::sleep(Duration::from_millis(100));
+        let running = running.lock().unwrap();
+        if let Some((seed, _)) = running.iter().find(|(_, since)| since.elapsed() > SPINS) {
+            return vec![format!("seed {seed}: something spins, and time stands still")];
+        }
+    }
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     println!("simulation: {seeds} seeds from {from} in {:.1} s", begun.elapsed().as_secs_f64());
-    let failed = std::mem::take(&mut *failed.lock().unwrap());
-    failed.iter().for_each(|again| println!("{again}"));
-    failed
+    std::mem::take(&mut *failed.lock().unwrap())
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use equipoise::service::{Change, Conditions, ServiceView};
 
+use super::ledger::Place;
+
 /// The backends of one service: those that there are, and those that there may be.
 #[derive(Clone, Debug)]
 pub struct Members {
@@ -148,9 +150,9 @@ impl Members {
     }
 
     /// The backends that take requests, or those that do not.
-    pub fn taking(&self, requests: bool) -> BTreeSet<usize> {
+    pub fn taking(&self, requests: bool) -> BTreeSet<Place> {
         let members = self.members.iter().filter(|member| member.serves() == requests);
-        members.map(|member| member.backend).collect()
+        members.map(|member| Place::Backend(member.backend)).collect()
     }
 
     /// What `view` tells otherwise.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use equipoise::app;
-use equipoise::service::{Author, CONFIGURED, Change, Conditions, EndpointSpec};
+use equipoise::service::{Author, CONFIGURED, Change, Conditions, EndpointSpec, SplitChange};
 
 use super::file::{Balancing, File};
+use super::ledger::Place;
 use super::members::Members;
-use super::world::World;
+use super::world::{SERVICES, World};
 
 /// Those who change the gateway, and what they know of it.
 pub struct Operators {
@@ -21,7 +22,7 @@ pub struct Operators {
 impl Operators {
     /// Of a gateway that runs with `file`.
     pub fn new(world: &Rc<World>, file: File) -> Operators {
-        let members = ["orders"].map(|service| {
+        let members = SERVICES.map(|service| {
             let sites = world.sites.iter().enumerate().filter(|(_, site)| site.service == service);
             let sites = sites.map(|(number, site)| (number, site.address.to_string()));
             Members::new(service, sites).configured(|backend| file.weights[backend])
@@ -31,7 +32,9 @@ impl Operators {
 
     /// Makes some change of a service.
     pub async fn change(&mut self) {
-        let service = self.world.rng.borrow_mut().usize(..self.members.len());
+        // Of `orders` as often as of all others.
+        let service = self.world.rng.borrow_mut().usize(..2 * self.members.len());
+        let service = if service < self.members.len() { service } else { 0 };
         let (change, conditions) = {
             let rng = &mut *self.world.rng.borrow_mut();
             let members = &self.members[service];
@@ -69,6 +72,36 @@ impl Operators {
             }
         }
         self.look();
+    }
+
+    /// Gives the shares of the split other weights.
+    pub fn steer(&mut self) {
+        let world = &self.world;
+        let change = {
+            let rng = &mut *world.rng.borrow_mut();
+            let mut weight = || if rng.bool() { 0 } else { rng.u32(1..10) };
+            match (weight(), weight()) {
+                (0, 0) => SplitChange::Reset,
+                (orders, canary) => SplitChange::Set(
+                    [("orders".to_owned(), orders), ("canary".to_owned(), canary)].into(),
+                ),
+            }
+        };
+        world.trace(&format!("split: {change}"));
+        let shares = |takes: bool| {
+            let weight = |service| match &change {
+                SplitChange::Set(weights) => weights[service],
+                SplitChange::Reset => 1,
+            };
+            let shares = ["orders", "canary"].into_iter();
+            shares.filter(|share| (weight(*share) > 0) == takes).map(Place::Share).collect()
+        };
+        world.ledger.put_back(&shares(true));
+        let answer = world.registry.change_split("split", &change, None, &"operator".into());
+        if let Err(error) = answer {
+            world.ledger.wrong(format!("{change} is refused: {error}"));
+        }
+        world.ledger.take_out(&shares(false));
     }
 
     /// Loads another file, if that leaves every service somebody to serve it where nothing is to go

@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::time::{sleep, timeout};
 
 use self::stage::Stage;
-use super::world::words;
+use super::life::words;
 
 /// What is played on a stage.
 type Play = fn(Resolver) -> Pin<Box<dyn Future<Output = ()>>>;

@@ -1,50 +1,38 @@
-//! One run: a gateway, its clients, its backends, and what happens to them.
+//! What all parts of one run share: a gateway, its clients, its backends.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use equipoise::app::{self, DataPath};
-use equipoise::clock::Clock;
-use equipoise::model::Class;
-use equipoise::net::{
-    Dial, Listener, ListeningSocket, Memory, MemoryListener, Worker, WorkerHandle, WorkerSpec,
-    accept_loop,
-};
-use equipoise::service::{Builders, CountSettings, Environment, Registry};
-use equipoise::telemetry::WorkerMetrics;
-use equipoise::upstream::{Dialer, OwnAddresses, Resolver};
+use equipoise::net::{Dial, Memory};
+use equipoise::service::{Environment, Registry};
 use h2::Reason;
-use tokio::runtime::{Builder, Handle, LocalOptions};
-use tokio::task::{JoinSet, spawn_local};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use super::exchange::{Exchange, Habits};
-use super::file::{Balancing, File};
-use super::ledger::Ledger;
-use super::network::{Network, ToBackends};
-use super::{backend, chaos, client};
-
-/// Nothing is waited for longer, in virtual time.
-const PATIENCE: Duration = Duration::from_secs(900);
-
-/// When nothing is asked any more and all connections are well, nothing goes on after so long.
-const REST: Duration = Duration::from_secs(60);
+use super::exchange::{Answer, Exchange, Habits, Route};
+use super::ledger::{Ledger, Told};
+use super::network::Network;
 
 /// Bytes that may be under way on a client's connection, each way.
 const ROOM: usize = 64 << 10;
+
+/// The services: `canary` gets a share of what is for `orders`, and `shadow` copies.
+pub const SERVICES: [&str; 4] = ["orders", "canary", "shadow", "web"];
 
 /// Where a backend is, and of which service.
 pub struct Site {
     pub service: &'static str,
     pub address: SocketAddr,
+    /// It speaks HTTP/1.1.
+    pub http1: bool,
 }
+
+/// Bodies of requests and responses, by the number and whether it is the request's.
+type Bodies = BTreeMap<(u64, bool), Rc<[u8]>>;
 
 /// What all parts of one run share.
 pub struct World {
@@ -64,18 +52,36 @@ pub struct World {
     /// Nothing more is to happen to it.
     pub calm: Cell<bool>,
     /// Requests that backends are about to answer.
-    pub answering: Cell<usize>,
-    begun: Instant,
-    clients: Dial,
+    pub answering: Rc<Cell<usize>>,
+    pub begun: Instant,
+    pub clients: Dial,
+    /// The clients that speak HTTP/1.1, and all requests, by their numbers.
+    pub http1: RefCell<Vec<bool>>,
     /// Requests that a backend has given back already.
-    refused: RefCell<BTreeSet<u64>>,
-    dialled: Cell<u16>,
+    pub refused: RefCell<BTreeSet<u64>>,
+    pub dialled: Cell<u16>,
+    pub bodies: RefCell<Bodies>,
+}
+
+/// Counts a request that a backend is about to answer.
+pub struct Answering(Rc<Cell<usize>>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 impl World {
+    /// A new request, of a client who speaks HTTP/1.1 or not.
+    pub fn ask(&self, http1: bool) -> Exchange {
+        self.http1.borrow_mut().push(http1);
+        self.exchange(self.http1.borrow().len() as u64 - 1)
+    }
+
     /// What the request of this number is.
-    pub fn exchange(&self, id: u64) -> Exchange {
-        Exchange::draw(self.seed, id, self.habits)
+    fn exchange(&self, id: u64) -> Exchange {
+        Exchange::draw(self.seed, id, self.http1.borrow()[id as usize], self.habits)
     }
 
     /// Waits for a time of so many milliseconds, longer the more has happened.
@@ -106,210 +112,110 @@ impl World {
         Some(io)
     }
 
-    /// Whether a backend is to give this request back: the first does.
-    pub fn refuses(&self, id: u64) -> bool {
-        self.refused.borrow_mut().insert(id)
-    }
-
     /// After how many requests on a connection the backend says that it takes no more.
-    pub fn leaves_after(&self, _backend: usize) -> Option<u32> {
+    pub fn leaves_after(&self) -> Option<u32> {
         let mut rng = self.rng.borrow_mut();
         (rng.u8(..3) == 0).then(|| rng.u32(1..20))
     }
-}
 
-/// What came of one run.
-struct Report {
-    wrong: Vec<String>,
-    digest: u64,
-}
-
-/// Runs the seed. A digest of all that happened, or why it is wrong.
-pub fn run(seed: u64, resolver: &Resolver, trace: bool) -> Result<u64, String> {
-    let runtime = Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build_local(LocalOptions::default())
-        .unwrap();
-    let life = async { timeout(PATIENCE, live(seed, resolver.clone(), trace)).await };
-    let run = || runtime.block_on(life);
-    match std::panic::catch_unwind(AssertUnwindSafe(run)) {
-        Ok(Ok(Report { wrong, digest })) if wrong.is_empty() => Ok(digest),
-        Ok(Ok(Report { wrong, .. })) => Err(wrong.join("; ")),
-        Ok(Err(_)) => Err("it hangs".into()),
-        Err(panic) => Err(format!("it panics: {}", words(&*panic))),
+    /// A backend is about to answer until this is dropped.
+    pub fn answers(&self) -> Answering {
+        self.answering.set(self.answering.get() + 1);
+        Answering(Rc::clone(&self.answering))
     }
-}
 
-/// What a panic says.
-pub fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
-}
-
-/// The life of one world. What is wrong with it.
-async fn live(seed: u64, resolver: Resolver, trace: bool) -> Report {
-    let mut rng = fastrand::Rng::with_seed(seed);
-    let workers = if seed.is_multiple_of(4) { rng.usize(2..4) } else { 1 };
-    let faults = !seed.is_multiple_of(3);
-    let (configured, spare) = (rng.u8(1..5), rng.u8(..3));
-    let site = |n| Site { service: "orders", address: ([10, 1, 0, n], 50051).into() };
-    let idle = [(); 2]
-        .map(|()| Duration::from_millis(if rng.u8(..3) == 0 { rng.u64(1000..5000) } else { 0 }));
-    let file = File {
-        workers,
-        idle,
-        // Of one connection with one stream the others may take long.
-        pending: Duration::from_secs(if faults { 5 } else { 600 }),
-        balancer: Balancing::draw(&mut rng),
-        preconnect: seed % 3,
-        weights: (0..configured + spare).map(|n| (n < configured).then_some(1)).collect(),
-        extra: false,
-        // There, who reads slowly makes others on the connection wait.
-        narrow: idle.iter().all(Duration::is_zero) && rng.bool(),
-    };
-    let clock = Clock::start();
-    let environment = Environment {
-        workers,
-        runtime: Handle::current(),
-        tasks: Arc::default(),
-        builders: Builders::in_place(),
-        clock,
-        seed,
-    };
-    let (clients, listening) = MemoryListener::new(64);
-    let window = [2000, 16_384, 65_535][rng.usize(..3)];
-    let world = Rc::new(World {
-        seed,
-        habits: Habits { faults, idle: file.limit(), window },
-        faults,
-        ledger: Ledger::new(trace),
-        network: Rc::default(),
-        backend_streams: [1, 3, 100][rng.usize(..3)],
-        sites: (0..configured + spare).map(site).collect(),
-        registry: Arc::new(Registry::new(workers, CountSettings::default(), clock)),
-        environment,
-        calm: Cell::new(false),
-        answering: Cell::new(0),
-        begun: Instant::now(),
-        clients,
-        refused: RefCell::default(),
-        dialled: Cell::new(0),
-        rng: RefCell::new(rng.fork()),
-    });
-    for (number, site) in world.sites.iter().enumerate() {
-        backend::start(&world, number, site.address);
-    }
-    let metrics: Vec<Arc<WorkerMetrics>> = (0..workers).map(|_| Arc::default()).collect();
-    let (paths, handles) = start(&world, &file, &metrics, resolver, &mut rng).await;
-    let spec = file.plan(&world.sites).listeners.remove(0);
-    let listener = Listener::new(spec, Arc::default());
-    let socket = Arc::new(ListeningSocket::Memory(listening));
-    spawn_local(accept_loop(socket, listener, handles, clock));
-    let exchanges = let_clients_run(&world, file, &mut rng).await;
-    settle(&world, &paths).await;
-    let mut wrong = world.ledger.check(&exchanges, faults);
-    wrong.extend(left(&world, &paths, &metrics));
-    world.trace("the end");
-    Report { wrong, digest: world.ledger.digest() }
-}
-
-/// Starts the workers.
-async fn start(
-    world: &Rc<World>,
-    file: &File,
-    metrics: &[Arc<WorkerMetrics>],
-    resolver: Resolver,
-    rng: &mut fastrand::Rng,
-) -> (Vec<Rc<Worker>>, Vec<WorkerHandle>) {
-    let (registry, environment) = (&world.registry, &world.environment);
-    app::publish(registry, environment, file.plan(&world.sites)).await;
-    let dialer = Arc::new(Dialer::new(resolver, OwnAddresses::new([]), 1000));
-    let (mut workers, mut handles) = (Vec::new(), Vec::new());
-    for (index, metrics) in metrics.iter().enumerate() {
-        let spec = WorkerSpec {
-            index,
-            held_limit: 64 << 20,
-            clock: environment.clock,
-            rng: rng.fork(),
-            connector: Rc::new(ToBackends(Rc::clone(&world.network))),
+    /// A request has come to a backend with this path and these fields, or nothing if that gives it
+    /// back: the first does that of some.
+    pub fn begin(
+        &self,
+        backend: usize,
+        path: &str,
+        field: impl Fn(&str) -> Option<String>,
+    ) -> Option<Exchange> {
+        let id = field("x-id").and_then(|id| id.parse().ok()).expect("every request has one");
+        let (mut exchange, site) = (self.exchange(id), &self.sites[backend]);
+        let copy = site.service == "shadow" && exchange.route == Route::Copied;
+        let refuses = exchange.answer == Answer::Refused && !site.http1 && !copy;
+        if refuses && self.refused.borrow_mut().insert(id) {
+            self.trace(&format!("backend {backend} refuses {id}"));
+            return None;
+        }
+        self.trace(&format!("backend {backend} begins {id}"));
+        self.ledger.begun(id, backend, copy);
+        if exchange.route == Route::Split {
+            self.ledger.shared(id, site.service);
+        }
+        let expect = |holds: bool, what: &str| {
+            if !holds {
+                self.ledger.wrong(format!("request {id} came to backend {backend} with {what}"));
+            }
         };
-        let path = DataPath::new(spec, registry, metrics, &dialer);
-        workers.push(Rc::clone(path.worker()));
-        let (handle, inbox) = WorkerHandle::new();
-        handles.push(handle);
-        let tasks = Arc::clone(&environment.tasks);
-        spawn_local(async move { path.run(&tasks, inbox).await });
+        let page = exchange.route == Route::Page;
+        expect(path == exchange.route.path_at_backend(), "another path");
+        expect(field("grpc-timeout") == exchange.timeout(), "another deadline");
+        expect(field("x-key") == Some((id % 3).to_string()), "another key");
+        expect(field("x-asked").is_some() == page, "fields of another route");
+        expect(copy || exchange.route.services().contains(&site.service), "no business there");
+        if copy {
+            // Whatever becomes of it, its client is not to notice.
+            match self.rng.borrow_mut().u8(..6) {
+                0 => exchange.answer = Answer::ResetEarly,
+                1 => exchange.answer = Answer::Early,
+                2 => exchange.thinks = Duration::from_secs(40),
+                _ => {}
+            }
+        }
+        Some(exchange)
     }
-    (workers, handles)
-}
 
-/// Has clients send requests, while this and that happens, until all have come to their end.
-async fn let_clients_run(world: &Rc<World>, file: File, rng: &mut fastrand::Rng) -> Vec<Exchange> {
-    let (mut all, mut clients) = (Vec::new(), JoinSet::new());
-    for number in 0..rng.u64(1..5) {
-        let mut exchanges = Vec::new();
-        for _ in 0..rng.usize(1..12) {
-            let exchange = world.exchange(all.len() as u64);
-            all.push(exchange);
-            exchanges.push((Duration::from_millis(rng.u64(..60)), exchange));
-        }
-        clients.spawn_local(client::run(Rc::clone(world), number, exchanges));
+    /// All bytes of a body, which are many to work out for each piece of it.
+    fn body(&self, exchange: &Exchange, asked: bool) -> Rc<[u8]> {
+        let mut bodies = self.bodies.borrow_mut();
+        let body =
+            bodies.entry((exchange.id, asked)).or_insert_with(|| exchange.body(asked).into());
+        Rc::clone(body)
     }
-    let mut happening = JoinSet::new();
-    happening.spawn_local(chaos::reign(Rc::clone(world)));
-    happening.spawn_local(chaos::operate(Rc::clone(world), file));
-    while let Some(ended) = clients.join_next().await {
-        if ended.is_err() {
-            world.ledger.wrong("a client has panicked".into());
-        }
-    }
-    world.calm.set(true);
-    while let Some(ended) = happening.join_next().await {
-        if ended.is_err() {
-            world.ledger.wrong("what happens has panicked".into());
-        }
-    }
-    all
-}
 
-/// Waits until nothing goes on any more, which must be soon.
-async fn settle(world: &World, workers: &[Rc<Worker>]) {
-    let rests = || {
-        let idle = workers.iter().all(|worker| worker.held() == 0);
-        idle && world.answering.get() == 0 && busy(world).is_empty()
-    };
-    let until = Instant::now() + REST;
-    while !rests() && Instant::now() < until {
-        sleep(Duration::from_millis(500)).await;
-    }
-}
-
-/// Backends that something is open to, as their loads have it.
-fn busy(world: &World) -> Vec<String> {
-    let views = world.registry.list();
-    let backends = views.iter().flat_map(|service| service.view().backends.clone());
-    let busy = backends.filter(|backend| !backend.endpoint.load().is_idle());
-    busy.map(|backend| backend.endpoint.address().to_string()).collect()
-}
-
-/// What is left of requests that are over.
-fn left(world: &World, workers: &[Rc<Worker>], metrics: &[Arc<WorkerMetrics>]) -> Vec<String> {
-    let mut left: Vec<_> =
-        busy(world).iter().map(|backend| format!("something is open to {backend}")).collect();
-    if world.answering.get() > 0 {
-        left.push(format!("backends still answer {} requests", world.answering.get()));
-    }
-    for (index, worker) in workers.iter().enumerate() {
-        if worker.held() > 0 {
-            left.push(format!("worker {index} holds {} bytes", worker.held()));
+    /// A piece of a body has come, at this place of it.
+    pub fn compare(&self, exchange: &Exchange, asked: bool, at: usize, data: &[u8]) {
+        if self.body(exchange, asked).get(at..at + data.len()) != Some(data) {
+            let (what, id) = (if asked { "request" } else { "response" }, exchange.id);
+            self.ledger.wrong(format!("{what} {id} is not what was sent at {at}"));
         }
     }
-    for (index, metrics) in metrics.iter().enumerate() {
-        let over: u64 = Class::ALL.iter().map(|class| metrics.outcomes(*class)).sum();
-        if metrics.accepted() != over {
-            left.push(format!("worker {index}: {} came, {over} ended", metrics.accepted()));
+
+    /// A backend has had all of a request, of so many bytes.
+    pub fn has_whole(&self, exchange: &Exchange, backend: usize, bytes: usize) {
+        let (id, all) = (exchange.id, self.body(exchange, true).len());
+        if bytes != all {
+            self.ledger.wrong(format!("request {id} ended in good order at {bytes} of {all}"));
+        }
+        if self.sites[backend].service != "shadow" {
+            self.ledger.whole(id);
         }
     }
-    left
+
+    /// The head of a response has come to a client. The backend that it is of, if it is of one.
+    pub fn answered(
+        &self,
+        exchange: &Exchange,
+        field: impl Fn(&str) -> Option<String>,
+    ) -> Option<usize> {
+        let (id, of) = (exchange.id, field("x-id"));
+        if of.as_ref().is_some_and(|of| *of != id.to_string()) {
+            self.ledger.wrong(format!("request {id} got the response of {of:?}"));
+        }
+        let backend = field("x-backend").map(|text| text.parse().unwrap());
+        let page = backend.is_some() && exchange.route == Route::Page;
+        if field("x-answered").is_some() != page {
+            self.ledger.wrong(format!("request {id} got fields of another route"));
+        }
+        backend
+    }
+
+    /// A client has come to the end of a request.
+    pub fn tell(&self, id: u64, told: Told) {
+        self.trace(&format!("client has {id}: {told:?}"));
+        self.ledger.told(id, told);
+    }
 }

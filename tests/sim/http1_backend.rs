@@ -1,0 +1,108 @@
+//! Backends that speak HTTP/1.1, and do as each request has it.
+
+use std::rc::Rc;
+
+use equipoise::net::Memory;
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::time::sleep;
+
+use super::exchange::{Answer, Exchange};
+use super::http1::{self, Framing, Head, Reader};
+use super::world::World;
+
+/// Serves one request after the other, until either side has enough.
+pub async fn serve(world: Rc<World>, backend: usize, connection: Memory) {
+    let (reader, mut writer) = tokio::io::split(connection);
+    let mut reader = Reader::new(reader);
+    while let Some(head) = reader.head().await {
+        let _busy = world.answers();
+        let Some(exchange) = world.begin(backend, head.word(), |name| head.get(name)) else {
+            return;
+        };
+        if head.get("expect").is_some() && writer.write_all(b"HTTP/1.1 100 \r\n\r\n").await.is_err()
+        {
+            return;
+        }
+        if exchange.answer == Answer::Early {
+            answer(&exchange, backend, &mut writer).await;
+            // Whether the gateway still sends the rest is its own matter.
+            read(&world, backend, &exchange, &head, &mut reader).await;
+            return;
+        }
+        if !read(&world, backend, &exchange, &head, &mut reader).await
+            || !answer(&exchange, backend, &mut writer).await
+        {
+            return;
+        }
+    }
+}
+
+/// Reads the body of a request, and holds it against what it should be. Whether it is whole.
+async fn read(
+    world: &World,
+    backend: usize,
+    exchange: &Exchange,
+    head: &Head,
+    reader: &mut Reader<ReadHalf<Memory>>,
+) -> bool {
+    let (mut framing, mut came) = (head.framing(false), 0);
+    loop {
+        let Some(piece) = reader.piece(&mut framing).await else { return false };
+        if piece.is_empty() {
+            world.has_whole(exchange, backend, came);
+            return true;
+        }
+        world.compare(exchange, true, came, &piece);
+        came += piece.len();
+    }
+}
+
+/// How the response to a request is framed.
+fn framing(exchange: &Exchange, length: usize) -> Framing {
+    match exchange.id % 5 {
+        0 | 1 => Framing::Chunked,
+        // By its end alone nobody could tell that one is broken off.
+        2 if exchange.answer != Answer::ResetLate => Framing::Closed,
+        _ => Framing::Length(length),
+    }
+}
+
+/// Answers a request. Whether the connection goes on.
+async fn answer(exchange: &Exchange, backend: usize, writer: &mut WriteHalf<Memory>) -> bool {
+    sleep(exchange.thinks).await;
+    let (status, messages) = match exchange.answer {
+        Answer::ResetEarly => return false,
+        Answer::TrailersOnly => ("404 Not Found", Vec::new()),
+        _ => ("200 OK", exchange.messages(false)),
+    };
+    let length = messages.iter().map(Vec::len).sum();
+    let framing = framing(exchange, length);
+    let head = format!(
+        "HTTP/1.1 {status}\r\nx-id: {}\r\nx-backend: {backend}\r\n{}\r\n",
+        exchange.id,
+        framing.field(),
+    );
+    if writer.write_all(head.as_bytes()).await.is_err() {
+        return false;
+    }
+    let breaks_off = exchange.answer == Answer::ResetLate;
+    let last = messages.len();
+    for (n, message) in messages.iter().enumerate() {
+        if n > 0 {
+            sleep(exchange.pause).await;
+        }
+        let part =
+            if breaks_off && n + 1 == last { &message[..message.len() / 2] } else { message };
+        if !http1::write(writer, framing, part).await {
+            return false;
+        }
+    }
+    if breaks_off {
+        return false;
+    }
+    let whole = http1::end(writer, framing).await;
+    if framing == Framing::Closed {
+        let _ = writer.shutdown().await; // the gateway may be gone
+    }
+    whole && framing != Framing::Closed && exchange.answer != Answer::Early
+}

@@ -1,0 +1,252 @@
+//! One run: the life of a gateway, its clients and its backends, and what happens to them.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use equipoise::app::{self, DataPath};
+use equipoise::clock::Clock;
+use equipoise::model::Class;
+use equipoise::net::{
+    Listener, ListeningSocket, MemoryListener, Worker, WorkerHandle, WorkerSpec, accept_loop,
+};
+use equipoise::service::{Builders, CountSettings, Environment, Registry};
+use equipoise::telemetry::WorkerMetrics;
+use equipoise::upstream::{Dialer, OwnAddresses, Resolver};
+use tokio::runtime::{Builder, Handle, LocalOptions};
+use tokio::task::{JoinSet, spawn_local};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::exchange::{Exchange, Habits};
+use super::file::{Balancing, File};
+use super::ledger::Ledger;
+use super::network::ToBackends;
+use super::world::{SERVICES, Site, World};
+use super::{backend, chaos, client, http1_client};
+
+/// Nothing is waited for longer, in virtual time.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+/// When nothing is asked any more and all connections are well, nothing goes on after so long.
+const REST: Duration = Duration::from_secs(60);
+
+/// What came of one run.
+struct Report {
+    wrong: Vec<String>,
+    digest: u64,
+}
+
+/// Runs the seed. A digest of all that happened, or why it is wrong.
+pub fn run(seed: u64, resolver: &Resolver, trace: bool) -> Result<u64, String> {
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build_local(LocalOptions::default())
+        .unwrap();
+    let life = async { timeout(PATIENCE, live(seed, resolver.clone(), trace)).await };
+    let run = || runtime.block_on(life);
+    match std::panic::catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(Report { wrong, digest })) if wrong.is_empty() => Ok(digest),
+        Ok(Ok(Report { wrong, .. })) => Err(wrong.join("; ")),
+        Ok(Err(_)) => Err("it hangs".into()),
+        Err(panic) => Err(format!("it panics: {}", words(&*panic))),
+    }
+}
+
+/// What a panic says.
+pub fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
+}
+
+/// The life of one world. What is wrong with it.
+async fn live(seed: u64, resolver: Resolver, trace: bool) -> Report {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let workers = if seed.is_multiple_of(4) { rng.usize(2..4) } else { 1 };
+    let faults = !seed.is_multiple_of(3);
+    let web_http1 = rng.bool();
+    let (sites, weights) = draw_sites(web_http1, &mut rng);
+    let idle = [(); 2]
+        .map(|()| Duration::from_millis(if rng.u8(..3) == 0 { rng.u64(1000..5000) } else { 0 }));
+    let file = File {
+        workers,
+        idle,
+        // Of one connection with one stream the others may take long.
+        pending: Duration::from_secs(if faults { 5 } else { 600 }),
+        balancer: Balancing::draw(&mut rng),
+        preconnect: seed % 3,
+        weights,
+        web_http1,
+        extra: false,
+        // There, who reads slowly makes others on the connection wait.
+        narrow: idle.iter().all(Duration::is_zero) && rng.bool(),
+    };
+    let clock = Clock::start();
+    let environment = Environment {
+        workers,
+        runtime: Handle::current(),
+        tasks: Arc::default(),
+        builders: Builders::in_place(),
+        clock,
+        seed,
+    };
+    let (clients, listening) = MemoryListener::new(64);
+    let window = [2000, 16_384, 65_535][rng.usize(..3)];
+    let world = Rc::new(World {
+        seed,
+        habits: Habits { faults, web_http1, idle: file.limit(), window },
+        faults,
+        ledger: Ledger::new(trace),
+        network: Rc::default(),
+        backend_streams: [1, 3, 100][rng.usize(..3)],
+        sites,
+        registry: Arc::new(Registry::new(workers, CountSettings::default(), clock)),
+        environment,
+        calm: Cell::new(false),
+        answering: Rc::default(),
+        begun: Instant::now(),
+        clients,
+        http1: RefCell::default(),
+        refused: RefCell::default(),
+        dialled: Cell::new(0),
+        bodies: RefCell::default(),
+        rng: RefCell::new(rng.fork()),
+    });
+    (0..world.sites.len()).for_each(|backend| backend::start(&world, backend));
+    let metrics: Vec<Arc<WorkerMetrics>> = (0..workers).map(|_| Arc::default()).collect();
+    let (paths, handles) = start(&world, &file, &metrics, resolver, &mut rng).await;
+    let spec = file.plan(&world.sites).listeners.remove(0);
+    let listener = Listener::new(spec, Arc::default());
+    let socket = Arc::new(ListeningSocket::Memory(listening));
+    spawn_local(accept_loop(socket, listener, handles, clock));
+    let exchanges = let_clients_run(&world, file, &mut rng).await;
+    settle(&world, &paths).await;
+    let mut wrong = world.ledger.check(&exchanges, world.habits);
+    wrong.extend(left(&world, &paths, &metrics));
+    world.trace("the end");
+    Report { wrong, digest: world.ledger.digest() }
+}
+
+/// Where backends are, and the weights that the file gives them, if it has them.
+fn draw_sites(web_http1: bool, rng: &mut fastrand::Rng) -> (Vec<Site>, Vec<Option<u32>>) {
+    let (mut sites, mut weights) = (Vec::new(), Vec::new());
+    for (number, service) in (0..).zip(SERVICES) {
+        let (configured, spare) = match service {
+            "orders" => (rng.u8(1..5), rng.u8(..3)),
+            _ => (rng.u8(1..3), rng.u8(..2)),
+        };
+        for n in 0..configured + spare {
+            let http1 = web_http1 && service == "web";
+            sites.push(Site { service, address: ([10, 1, number, n], 50051).into(), http1 });
+            weights.push((n < configured).then_some(1));
+        }
+    }
+    (sites, weights)
+}
+
+/// Starts the workers.
+async fn start(
+    world: &Rc<World>,
+    file: &File,
+    metrics: &[Arc<WorkerMetrics>],
+    resolver: Resolver,
+    rng: &mut fastrand::Rng,
+) -> (Vec<Rc<Worker>>, Vec<WorkerHandle>) {
+    let (registry, environment) = (&world.registry, &world.environment);
+    app::publish(registry, environment, file.plan(&world.sites)).await;
+    let dialer = Arc::new(Dialer::new(resolver, OwnAddresses::new([]), 1000));
+    let (mut workers, mut handles) = (Vec::new(), Vec::new());
+    for (index, metrics) in metrics.iter().enumerate() {
+        let spec = WorkerSpec {
+            index,
+            held_limit: 64 << 20,
+            clock: environment.clock,
+            rng: rng.fork(),
+            connector: Rc::new(ToBackends(Rc::clone(&world.network))),
+        };
+        let path = DataPath::new(spec, registry, metrics, &dialer);
+        workers.push(Rc::clone(path.worker()));
+        let (handle, inbox) = WorkerHandle::new();
+        handles.push(handle);
+        let tasks = Arc::clone(&environment.tasks);
+        spawn_local(async move { path.run(&tasks, inbox).await });
+    }
+    (workers, handles)
+}
+
+/// Has clients send requests, while this and that happens, until all have come to their end.
+async fn let_clients_run(world: &Rc<World>, file: File, rng: &mut fastrand::Rng) -> Vec<Exchange> {
+    let (mut all, mut clients) = (Vec::new(), JoinSet::new());
+    for number in 0..rng.u64(1..5) {
+        let (mut exchanges, http1) = (Vec::new(), rng.u8(..4) == 0);
+        for _ in 0..rng.usize(1..12) {
+            let exchange = world.ask(http1);
+            all.push(exchange);
+            exchanges.push((Duration::from_millis(rng.u64(..60)), exchange));
+        }
+        let world = Rc::clone(world);
+        match http1 {
+            true => clients.spawn_local(http1_client::run(world, number, exchanges)),
+            false => clients.spawn_local(client::run(world, number, exchanges)),
+        };
+    }
+    let mut happening = JoinSet::new();
+    happening.spawn_local(chaos::reign(Rc::clone(world)));
+    happening.spawn_local(chaos::operate(Rc::clone(world), file));
+    while let Some(ended) = clients.join_next().await {
+        if ended.is_err() {
+            world.ledger.wrong("a client has panicked".into());
+        }
+    }
+    world.calm.set(true);
+    while let Some(ended) = happening.join_next().await {
+        if ended.is_err() {
+            world.ledger.wrong("what happens has panicked".into());
+        }
+    }
+    all
+}
+
+/// Waits until nothing goes on any more, which must be soon.
+async fn settle(world: &World, workers: &[Rc<Worker>]) {
+    let rests = || {
+        let idle = workers.iter().all(|worker| worker.held() == 0);
+        idle && world.answering.get() == 0 && busy(world).is_empty()
+    };
+    let until = Instant::now() + REST;
+    while !rests() && Instant::now() < until {
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Backends that something is open to, as their loads have it.
+fn busy(world: &World) -> Vec<String> {
+    let views = world.registry.list();
+    let backends = views.iter().flat_map(|service| service.view().backends.clone());
+    let busy = backends.filter(|backend| !backend.endpoint.load().is_idle());
+    busy.map(|backend| backend.endpoint.address().to_string()).collect()
+}
+
+/// What is left of requests that are over.
+fn left(world: &World, workers: &[Rc<Worker>], metrics: &[Arc<WorkerMetrics>]) -> Vec<String> {
+    let mut left: Vec<_> =
+        busy(world).iter().map(|backend| format!("something is open to {backend}")).collect();
+    if world.answering.get() > 0 {
+        left.push(format!("backends still answer {} requests", world.answering.get()));
+    }
+    for (index, worker) in workers.iter().enumerate() {
+        if worker.held() > 0 {
+            left.push(format!("worker {index} holds {} bytes", worker.held()));
+        }
+    }
+    for (index, metrics) in metrics.iter().enumerate() {
+        let over: u64 = Class::ALL.iter().map(|class| metrics.outcomes(*class)).sum();
+        if metrics.accepted() != over {
+            left.push(format!("worker {index}: {} came, {over} ended", metrics.accepted()));
+        }
+    }
+    left
+}
