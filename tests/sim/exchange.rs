@@ -204,6 +204,11 @@ impl Exchange {
             pause,
             idles: false,
         };
+        if !drawn.route.is_grpc() {
+            // Of nothing there are no parts.
+            drawn.asked_in = if asks == 0 { 1 } else { asked_in };
+            drawn.answered_in = if answers == 0 { 1 } else { answered_in };
+        }
         match idle {
             Some(idle) if rng.u8(..3) == 0 => drawn.be_slow(idle, habits.window, &mut rng),
             _ => {}
@@ -252,6 +257,12 @@ impl Exchange {
                 status(if grpc { "0" } else { "200" }, bytes, true)
             }
         }
+    }
+
+    /// Whether a backend may get it again, as nothing changes by it: a connection of HTTP/1.1 that
+    /// was used before may end at any time.
+    pub fn may_be_repeated(&self, habits: Habits) -> bool {
+        self.route == Route::Page && self.asks == 0 && habits.web_http1
     }
 
     /// Whether its backend may answer before it has the whole request.

@@ -14,7 +14,7 @@ use equipoise::net::{
     Listener, ListeningSocket, MemoryListener, Worker, WorkerHandle, WorkerSpec, accept_loop,
 };
 use equipoise::service::{Builders, CountSettings, Environment, Registry};
-use equipoise::telemetry::WorkerMetrics;
+use equipoise::telemetry::{Side, WorkerMetrics};
 use equipoise::upstream::{Dialer, OwnAddresses, Resolver};
 use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::task::{JoinSet, spawn_local};
@@ -29,6 +29,9 @@ use super::{backend, chaos, client, http1_client};
 
 /// Nothing is waited for longer, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(900);
+
+/// In one seed of so many the gateway goes down while clients send requests.
+const STOPS: u64 = 7;
 
 /// When nothing is asked any more and all connections are well, nothing goes on after so long.
 const REST: Duration = Duration::from_secs(60);
@@ -67,23 +70,7 @@ async fn live(seed: u64, resolver: Resolver, trace: bool) -> Report {
     let mut rng = fastrand::Rng::with_seed(seed);
     let workers = if seed.is_multiple_of(4) { rng.usize(2..4) } else { 1 };
     let faults = !seed.is_multiple_of(3);
-    let web_http1 = rng.bool();
-    let (sites, weights) = draw_sites(web_http1, &mut rng);
-    let idle = [(); 2]
-        .map(|()| Duration::from_millis(if rng.u8(..3) == 0 { rng.u64(1000..5000) } else { 0 }));
-    let file = File {
-        workers,
-        idle,
-        // Of one connection with one stream the others may take long.
-        pending: Duration::from_secs(if faults { 5 } else { 600 }),
-        balancer: Balancing::draw(&mut rng),
-        preconnect: seed % 3,
-        weights,
-        web_http1,
-        extra: false,
-        // There, who reads slowly makes others on the connection wait.
-        narrow: idle.iter().all(Duration::is_zero) && rng.bool(),
-    };
+    let (file, sites) = draw_file(seed, workers, faults, &mut rng);
     let clock = Clock::start();
     let environment = Environment {
         workers,
@@ -97,7 +84,7 @@ async fn live(seed: u64, resolver: Resolver, trace: bool) -> Report {
     let window = [2000, 16_384, 65_535][rng.usize(..3)];
     let world = Rc::new(World {
         seed,
-        habits: Habits { faults, web_http1, idle: file.limit(), window },
+        habits: Habits { faults, web_http1: file.web_http1, idle: file.limit(), window },
         faults,
         ledger: Ledger::new(trace),
         network: Rc::default(),
@@ -117,17 +104,53 @@ async fn live(seed: u64, resolver: Resolver, trace: bool) -> Report {
     });
     (0..world.sites.len()).for_each(|backend| backend::start(&world, backend));
     let metrics: Vec<Arc<WorkerMetrics>> = (0..workers).map(|_| Arc::default()).collect();
-    let (paths, handles) = start(&world, &file, &metrics, resolver, &mut rng).await;
+    let (paths, handles, mut running) = start(&world, &file, &metrics, resolver, &mut rng).await;
     let spec = file.plan(&world.sites).listeners.remove(0);
     let listener = Listener::new(spec, Arc::default());
     let socket = Arc::new(ListeningSocket::Memory(listening));
-    spawn_local(accept_loop(socket, listener, handles, clock));
+    spawn_local(accept_loop(socket, Arc::clone(&listener), handles.clone(), clock));
+    let stops = seed.is_multiple_of(STOPS);
+    if stops {
+        let (world, time) = (Rc::clone(&world), rng.u64(..300));
+        spawn_local(stop(world, Duration::from_millis(time), listener.clone(), handles.clone()));
+    }
     let exchanges = let_clients_run(&world, file, &mut rng).await;
     settle(&world, &paths).await;
+    if !stops {
+        stop(Rc::clone(&world), Duration::ZERO, listener, handles.clone()).await;
+    }
     let mut wrong = world.ledger.check(&exchanges, world.habits);
     wrong.extend(left(&world, &paths, &metrics));
+    wrong.extend(go_down(handles, &mut running, &metrics).await);
     world.trace("the end");
     Report { wrong, digest: world.ledger.digest() }
+}
+
+/// The configuration to begin with, and where backends are.
+fn draw_file(
+    seed: u64,
+    workers: usize,
+    faults: bool,
+    rng: &mut fastrand::Rng,
+) -> (File, Vec<Site>) {
+    let web_http1 = rng.bool();
+    let (sites, weights) = draw_sites(web_http1, rng);
+    let idle = [(); 2]
+        .map(|()| Duration::from_millis(if rng.u8(..3) == 0 { rng.u64(1000..5000) } else { 0 }));
+    let file = File {
+        workers,
+        idle,
+        // Of one connection with one stream the others may take long.
+        pending: Duration::from_secs(if faults { 5 } else { 600 }),
+        balancer: Balancing::draw(rng),
+        preconnect: seed % 3,
+        weights,
+        web_http1,
+        extra: false,
+        // There, who reads slowly makes others on the connection wait.
+        narrow: idle.iter().all(Duration::is_zero) && rng.bool(),
+    };
+    (file, sites)
 }
 
 /// Where backends are, and the weights that the file gives them, if it has them.
@@ -147,6 +170,47 @@ fn draw_sites(web_http1: bool, rng: &mut fastrand::Rng) -> (Vec<Site>, Vec<Optio
     (sites, weights)
 }
 
+/// Has the gateway go down in good order after a while: what was sent to it goes on to its end.
+async fn stop(
+    world: Rc<World>,
+    after: Duration,
+    listener: Arc<Listener>,
+    workers: Vec<WorkerHandle>,
+) {
+    sleep(after).await;
+    world.trace("the gateway goes down");
+    world.ledger.close();
+    listener.close();
+    for worker in &workers {
+        worker.drain().await;
+    }
+}
+
+/// Waits until no client is connected and no worker works any more. What is wrong with that.
+async fn go_down(
+    workers: Vec<WorkerHandle>,
+    running: &mut JoinSet<()>,
+    metrics: &[Arc<WorkerMetrics>],
+) -> Vec<String> {
+    let until = Instant::now() + REST;
+    while workers.iter().any(|worker| worker.connections() > 0) && Instant::now() < until {
+        sleep(Duration::from_millis(100)).await;
+    }
+    let mut wrong = Vec::new();
+    for (index, (worker, metrics)) in workers.iter().zip(metrics).enumerate() {
+        let (open, counted) = (worker.connections(), metrics.open(Side::Downstream));
+        if open > 0 || counted > 0 {
+            wrong.push(format!("worker {index} has {open} clients, and counts {counted}"));
+        }
+    }
+    drop(workers); // nobody can tell them anything any more
+    let ended = async { while running.join_next().await.is_some() {} };
+    if timeout(REST, ended).await.is_err() {
+        wrong.push("a worker does not end".into());
+    }
+    wrong
+}
+
 /// Starts the workers.
 async fn start(
     world: &Rc<World>,
@@ -154,11 +218,11 @@ async fn start(
     metrics: &[Arc<WorkerMetrics>],
     resolver: Resolver,
     rng: &mut fastrand::Rng,
-) -> (Vec<Rc<Worker>>, Vec<WorkerHandle>) {
+) -> (Vec<Rc<Worker>>, Vec<WorkerHandle>, JoinSet<()>) {
     let (registry, environment) = (&world.registry, &world.environment);
     app::publish(registry, environment, file.plan(&world.sites)).await;
     let dialer = Arc::new(Dialer::new(resolver, OwnAddresses::new([]), 1000));
-    let (mut workers, mut handles) = (Vec::new(), Vec::new());
+    let (mut workers, mut handles, mut running) = (Vec::new(), Vec::new(), JoinSet::new());
     for (index, metrics) in metrics.iter().enumerate() {
         let spec = WorkerSpec {
             index,
@@ -172,16 +236,18 @@ async fn start(
         let (handle, inbox) = WorkerHandle::new();
         handles.push(handle);
         let tasks = Arc::clone(&environment.tasks);
-        spawn_local(async move { path.run(&tasks, inbox).await });
+        running.spawn_local(async move { path.run(&tasks, inbox).await });
     }
-    (workers, handles)
+    (workers, handles, running)
 }
 
 /// Has clients send requests, while this and that happens, until all have come to their end.
 async fn let_clients_run(world: &Rc<World>, file: File, rng: &mut fastrand::Rng) -> Vec<Exchange> {
     let (mut all, mut clients) = (Vec::new(), JoinSet::new());
     for number in 0..rng.u64(1..5) {
-        let (mut exchanges, http1) = (Vec::new(), rng.u8(..4) == 0);
+        // What HTTP/1.1 has sent ahead to one that goes down, nobody has taken.
+        let http1 = rng.u8(..4) == 0 && !world.seed.is_multiple_of(STOPS);
+        let mut exchanges = Vec::new();
         for _ in 0..rng.usize(1..12) {
             let exchange = world.ask(http1);
             all.push(exchange);
@@ -225,7 +291,10 @@ async fn settle(world: &World, workers: &[Rc<Worker>]) {
 /// Backends that something is open to, as their loads have it.
 fn busy(world: &World) -> Vec<String> {
     let views = world.registry.list();
-    let backends = views.iter().flat_map(|service| service.view().backends.clone());
+    let backends = views.iter().flat_map(|service| {
+        let view = service.view();
+        [&view.backends[..], &view.leaving[..]].concat()
+    });
     let busy = backends.filter(|backend| !backend.endpoint.load().is_idle());
     busy.map(|backend| backend.endpoint.address().to_string()).collect()
 }
