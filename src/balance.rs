@@ -9,6 +9,7 @@
 //! 1. Write `src/balance/NAME.rs`: a unit struct that is a [`Policy`] called `NAME`, its
 //!    [`Factory`] and its [`Picker`]. A policy without settings may be its own factory
 //!    (see `weighted_random.rs`); `draw.rs` draws by weight and keeps clear of tried members.
+//!    One with settings has them as rows (see `least_request.rs`).
 //! 2. Add `mod NAME;` and one row to [`POLICIES`].
 //!
 //! The contract tests, the bench, the configuration and the control API read the table, so the
@@ -34,12 +35,18 @@ use std::sync::Arc;
 
 pub use key::{CookieIssue, Fallback, KeySource, KeySpec};
 
+use crate::model::keys::Keys;
 use crate::model::{BadParams, EndpointSet, EwmaParams, ExchangeClass, Params, Time};
 
 /// A kind of balancer.
 pub trait Policy: Sync {
     /// The name in the configuration.
     fn name(&self) -> &'static str;
+
+    /// The settings that it has, as data; none by default.
+    fn settings(&self) -> Option<&'static dyn Keys> {
+        None
+    }
 
     /// Reads the settings.
     ///

@@ -5,6 +5,7 @@ pub mod check;
 pub mod ctl;
 pub mod demo;
 mod print;
+pub mod schema;
 pub mod serve;
 mod signals;
 mod text;
@@ -34,6 +35,7 @@ Examples:
   equipoise demo                                 see it at work, without any configuration
   equipoise serve --config gateway.yaml          run the gateway
   equipoise check --config gateway.yaml          find every error in a configuration
+  equipoise schema > equipoise.schema.json       teach your editor the configuration
   equipoise ctl backends                         see how the backends of a running gateway do
   equipoise ctl drain orders 127.0.0.1:50051     send one of them no new requests";
 
@@ -69,6 +71,8 @@ pub enum Command {
     Demo(demo::Args),
     /// Validate a configuration and say everything that is wrong with it
     Check(check::Args),
+    /// Print the JSON Schema of the configuration, for editors
+    Schema(schema::Args),
     /// See and steer a running gateway
     Ctl(ctl::Args),
 }
@@ -83,6 +87,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Ctl(args) => control(args),
     }
 }

@@ -1,7 +1,7 @@
 //! The configuration: YAML in, a validated [`Plan`] out, or everything that is wrong at once.
 //!
-//! `node` makes a tree that knows its places, `read` takes mappings apart key by key, and one
-//! file for each part of the configuration says what may stand there. Problems are noted and the
+//! `node` makes a tree that knows its places, `keys` has every key as a row of data, `read` takes
+//! mappings apart by these rows, and one file for each part of the configuration makes the plan. Problems are noted and the
 //! reading goes on; only a file without any becomes a plan.
 
 mod certificates;
@@ -9,6 +9,7 @@ mod doubt;
 mod files;
 mod filter;
 mod input;
+mod keys;
 mod limits;
 mod listener;
 mod matching;
@@ -20,6 +21,7 @@ mod read;
 mod report;
 mod route;
 mod salvage;
+mod schema;
 mod service;
 mod tls;
 mod variables;
@@ -29,22 +31,23 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use files::Sources;
 pub use input::{load, load_from, parse};
 pub use plan::{ControlPlan, LogFormat, LogPlan, MetricsPlan, Plan};
 pub use report::{Finding, Report};
+pub use schema::schema;
 pub use watch::Watch;
 
-use crate::model::{Place, RouteTable, address};
+use crate::model::keys::Keys;
+use crate::model::{Place, RouteTable};
 use crate::net::ListenerSpec;
 use crate::service::{ServiceConfig, UpstreamProtocol};
-use crate::telemetry::log;
 use crate::upstream::OwnAddresses;
 use files::Files;
+use keys::{DNS, LOG, TOP};
 use node::{Entry, Node, Value};
-use read::{Fields, count, duration, items, scalar, size, some_items, word};
+use read::{Fields, items};
 use report::{Problems, Span};
 use variables::Environment;
 
@@ -63,21 +66,25 @@ fn read(
     Ok(Plan { warnings, ..plan })
 }
 
+/// Every key that may stand at the top of a file; the mappings under them have their own.
+pub fn keys() -> &'static dyn Keys {
+    &TOP
+}
+
 /// As much of a plan as can be read; it holds if no problem was noted.
 fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
-    let mut fields = Fields::of(root, problems);
+    let fields = Fields::of(root, &TOP, problems);
     let mut workers = std::thread::available_parallelism().map_or(1, usize::from);
-    fields.set("workers", &mut workers, count(1..=1024));
+    fields.set(&TOP.workers, &mut workers);
     let mut bound = Vec::new();
-    let listeners = listeners(&mut fields, files, &mut bound, problems);
-    let control = fields.get("control").map(|node| listener::control(node, problems));
-    let metrics = fields.get("metrics").map(|node| listener::metrics(node, problems));
+    let listeners = listeners(&fields, files, &mut bound, problems);
+    let control = fields.get(&TOP.control).map(|node| listener::control(node, problems));
+    let metrics = fields.get(&TOP.metrics).map(|node| listener::metrics(node, problems));
     let (control, control_at) = control.unwrap_or((ControlPlan::default(), root.span));
     let (metrics, metrics_at) = metrics.unwrap_or((MetricsPlan::default(), root.span));
     bound.extend([(control.address.clone(), control_at), (metrics.address.clone(), metrics_at)]);
     listener::refuse_shared(&bound, problems);
-    let help = "add `services:` with the backends of each under its name";
-    let entries = entries(fields.require_list("services", help), problems);
+    let entries = entries(fields.get(&TOP.services), problems);
     let own = service::Own {
         operators: OwnAddresses::new([control.address.clone(), metrics.address.clone()]),
         clients: OwnAddresses::new(listeners.iter().map(|listener| listener.address.clone())),
@@ -87,22 +94,13 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     let services: Vec<ServiceConfig> = services.collect();
     let http1 = services.iter().filter(|service| service.spec.protocol == UpstreamProtocol::Http1);
     let http1 = http1.map(|service| &*service.spec.name).collect();
-    let routes = routes(&mut fields, entries, &http1, problems);
-    let mut drain_timeout = Duration::from_secs(30);
-    let some_time = duration(Duration::ZERO..=Duration::from_secs(86_400));
-    let mut drain_delay = Duration::ZERO;
-    fields.set(
-        "drain_delay",
-        &mut drain_delay,
-        duration(Duration::ZERO..=Duration::from_secs(3600)),
-    );
-    fields.set("drain_timeout", &mut drain_timeout, some_time);
-    let mut worker_buffer = 256 << 20;
-    fields.set("worker_buffer", &mut worker_buffer, size(1 << 20..=1 << 40));
-    let mut flow_pause = Duration::from_micros(160);
-    fields.set("flow_pause", &mut flow_pause, duration(Duration::ZERO..=Duration::from_millis(1)));
-    let dns_servers = fields.get("dns").map(|node| dns(node, problems)).unwrap_or_default();
-    let log = fields.get("log").map(|node| log_plan(node, problems));
+    let routes = routes(&fields, entries, &http1, problems);
+    let dns_servers = fields.get(&TOP.dns).map(|node| dns(node, problems)).unwrap_or_default();
+    let log = fields.get(&TOP.log).map(|node| log_plan(node, problems));
+    let drain_delay = fields.value(&TOP.drain_delay);
+    let drain_timeout = fields.value(&TOP.drain_timeout);
+    let worker_buffer = fields.value(&TOP.worker_buffer);
+    let flow_pause = fields.value(&TOP.flow_pause);
     fields.finish();
     Plan {
         workers,
@@ -124,20 +122,17 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
 }
 
 fn listeners(
-    fields: &mut Fields<'_>,
+    fields: &Fields<'_>,
     files: &Files,
     bound: &mut Vec<(Place, Span)>,
     problems: &Problems,
 ) -> Vec<ListenerSpec> {
-    let help = "add `listeners: [ { address: 0.0.0.0:8080 } ]`";
-    let node = fields.require("listeners", help);
-    let nodes = node.map_or(&[][..], |node| some_items(node, problems));
     let read = |node| {
         let (plan, span) = listener::listener(node, files, problems)?;
         bound.push((plan.address.clone(), span));
         Some(plan)
     };
-    nodes.iter().filter_map(read).collect()
+    fields.items(&TOP.listeners).iter().filter_map(read).collect()
 }
 
 /// The entries of `services`.
@@ -155,7 +150,7 @@ fn entries<'a>(node: Option<&'a Node>, problems: &Problems) -> &'a [Entry] {
 }
 
 fn routes(
-    fields: &mut Fields<'_>,
+    fields: &Fields<'_>,
     services: &[Entry],
     http1: &HashSet<&str>,
     problems: &Problems,
@@ -163,8 +158,7 @@ fn routes(
     let by_name = services.iter().enumerate().map(|(index, entry)| (&*entry.key, index));
     let by_name: HashMap<&str, usize> = by_name.collect();
     let mut routes = route::Routes::new(&by_name, http1, problems);
-    let help = "add `routes: [ { service: NAME } ]` to send everything to one service";
-    if let Some(node) = fields.require_list("routes", help) {
+    if let Some(node) = fields.get(&TOP.routes) {
         let before = problems.count();
         let listed = items(node, problems);
         listed.iter().for_each(|node| routes.add(node));
@@ -187,21 +181,18 @@ fn routes(
 
 /// `dns`: who is asked for names.
 fn dns(node: &Node, problems: &Problems) -> Vec<SocketAddr> {
-    let mut fields = Fields::of(node, problems);
-    let servers = fields.require("servers", "add `servers: [ 127.0.0.1:8600 ]`");
-    let servers = servers.map_or(&[][..], |node| items(node, problems)).iter();
-    let servers = servers.filter_map(|node| scalar(node, problems, address::name_server)).collect();
+    let fields = Fields::of(node, &DNS, problems);
+    let servers = fields.list(&DNS.servers);
     fields.finish();
     servers
 }
 
 fn log_plan(node: &Node, problems: &Problems) -> LogPlan {
-    const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     let mut log = LogPlan::default();
-    let mut fields = Fields::of(node, problems);
-    fields.set("format", &mut log.format, word(&FORMATS));
-    fields.set("level", &mut log.level, log::level);
-    fields.set("buffer", &mut log.buffer, size(64 << 10..=1 << 30));
+    let fields = Fields::of(node, &LOG, problems);
+    fields.set(&LOG.format, &mut log.format);
+    fields.set(&LOG.level, &mut log.level);
+    fields.set(&LOG.buffer, &mut log.buffer);
     fields.finish();
     problems.log_as(log.format);
     log

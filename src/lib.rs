@@ -61,7 +61,7 @@
 //! | [`config`] | YAML to a validated plan; finds all errors at once |
 //! | [`control`] | the control API; knows services, never the data path |
 //! | [`app`] | puts it together: the only one that sees every layer |
-//! | [`cli`] | `serve`, `check`, `ctl`, `demo` |
+//! | [`cli`] | `serve`, `check`, `schema`, `ctl`, `demo` |
 //!
 //! # Invariants
 //!

@@ -9,6 +9,7 @@ pub mod forwarding;
 mod hash;
 pub mod hidden;
 mod histogram;
+pub mod keys;
 mod listed;
 mod load;
 mod method;

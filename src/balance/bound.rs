@@ -18,7 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::draw::Weights;
-use crate::model::{EndpointSet, ExchangeClass, Load, Params, Time};
+use crate::model::keys::{Plain, Text};
+use crate::model::{EndpointSet, ExchangeClass, Load, Time};
 
 /// The largest factor: more is as good as no bound.
 const MAX_FACTOR: f64 = 100.0;
@@ -26,15 +27,23 @@ const MAX_FACTOR: f64 = 100.0;
 /// One request in so many may have ended unnoticed.
 const PART: u32 = 16;
 
-/// Reads the setting `bounded_load`.
-pub(super) fn factor(params: &Params) -> Option<f64> {
-    params.optional("bounded_load", |text| match text.parse::<f64>() {
+/// A factor, as it is written.
+pub(super) static FACTOR: Text = Text {
+    name: "factor",
+    range: "1 to 100",
+    pattern: || r"\+?0*([1-9][0-9]?(\.[0-9]*)?|100(\.0*)?)|\+?[0-9.]+[Ee][+-]?[0-9]+".into(),
+    plain: Plain::Numbers(1.0, MAX_FACTOR),
+};
+
+/// Reads a factor.
+pub(super) fn factor(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
         Ok(factor) if (1.0..=MAX_FACTOR).contains(&factor) => Ok(factor),
         _ => Err(format!(
             "`{text}` is not a factor from 1 to {MAX_FACTOR}: write 1.25 for a quarter more than \
              the fair share"
         )),
-    })
+    }
 }
 
 /// The bounds of the members of a set.

@@ -23,8 +23,9 @@ use std::sync::Arc;
 
 use hashring::HashRing;
 
-use super::keyed::{Places, Settings};
+use super::keyed::{HASHING, Places, Settings};
 use super::{Factory, KeySpec, Picker, Policy};
+use crate::model::keys::{Keys, Setting, number, section};
 use crate::model::{BadParams, EndpointSet, Params, stable_hash};
 
 /// Virtual nodes for each unit of weight: shares are off by about a sixteenth of themselves.
@@ -32,7 +33,15 @@ const DEFAULT_REPLICAS: u64 = 256;
 /// Bounds a ring to 2 MiB and its building to some milliseconds.
 const MAX_NODES: u64 = 1 << 17;
 
-/// The policy. Settings: those of [`Settings`], and `replicas` (256).
+section! {
+    /// The settings.
+    static SETTINGS: RingKeys = "balancer: consistent_hash", also &HASHING;
+
+    replicas: Setting<u64> = number(1..=MAX_NODES), DEFAULT_REPLICAS,
+        "places on the ring for each unit of weight";
+}
+
+/// The policy.
 #[derive(Debug)]
 pub struct ConsistentHash;
 
@@ -41,12 +50,13 @@ impl Policy for ConsistentHash {
         "consistent_hash"
     }
 
+    fn settings(&self) -> Option<&'static dyn Keys> {
+        Some(&SETTINGS)
+    }
+
     fn configure(&self, params: Params) -> Result<Arc<dyn Factory>, BadParams> {
         let settings = Settings::read(&params);
-        let replicas = params.number("replicas", DEFAULT_REPLICAS);
-        if !(1..=MAX_NODES).contains(&replicas) {
-            params.reject("replicas", format!("must be from 1 to {MAX_NODES}"));
-        }
+        let replicas = params.value(&SETTINGS.replicas);
         params.finish()?;
         Ok(Arc::new(RingFactory { settings, replicas }))
     }

@@ -1,9 +1,13 @@
 //! What of a request a policy hashes, as the configuration says.
 
-use std::fmt::{self, Display, Formatter};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::model::{ParamValue, Params, nearest, units};
+use super::keyed::HASHING;
+use crate::model::keys::{
+    Absent, Key, Keys, Plain, Row, Setting, Short, Text, Word, boolean, duration, section, text,
+};
+use crate::model::{ParamValue, Params, nearest};
 
 /// What of a request is its key, and what is instead when the request lacks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,49 +57,64 @@ pub enum Fallback {
     SourceAddress,
 }
 
-impl Display for Fallback {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Fallback::Random => "random",
-            Fallback::SourceAddress => "source_address",
-        })
-    }
+impl Word for Fallback {
+    const WORDS: &'static [(&'static str, Fallback)] =
+        &[("random", Fallback::Random), ("source_address", Fallback::SourceAddress)];
 }
 
-const EXAMPLE: &str = "write `key: { header: x-user-id }`, or one of cookie, query and jwt_claim \
+pub(super) const EXAMPLE: &str = "write `key: { header: x-user-id }`, or one of cookie, query and jwt_claim \
                        instead of header, or `key: source_address`";
-/// Of these, a key has one.
-const KINDS: [&str; 4] = ["header", "cookie", "query", "jwt_claim"];
-/// And these besides, if it is a cookie.
-const OF_COOKIES: [&str; 3] = ["set", "ttl", "path"];
+const LONG: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::MAX;
+
+section! {
+    /// What of a request is hashed: one of the first four; the others go with `cookie`.
+    pub(super) static KEY: RequestKey = "services.*.balancer.key", short Short::Word("source_address");
+
+    header: Key<Box<str>> = text(&HEADER, header, ToString::to_string), Absent::Nothing,
+        "the first header of this name";
+    cookie: Key<Box<str>> = text(&COOKIE, cookie, ToString::to_string), Absent::Nothing,
+        "the first cookie of this name";
+    query: Key<Box<str>> = text(&PARAMETER, parameter, ToString::to_string), Absent::Nothing,
+        "the first parameter of this name, as it stands in the URL";
+    jwt_claim: Key<Box<str>> = text(&CLAIM, claim, ToString::to_string), Absent::Nothing,
+        "a claim of the bearer token, which is **not verified**: it picks among equal backends and \
+         must decide nothing else";
+    set: Setting<bool> = boolean(), false, "clients without the cookie are given one";
+    ttl: Key<Duration> = duration(LONG), Absent::Nothing,
+        "how long they keep it; without, as long as they run. Needs `set: true`";
+    path: Key<Box<str>> = text(&PATH, path, ToString::to_string), Absent::Words("/"),
+        "below which they send it. Needs `set: true`";
+}
+
+/// What a name in the head of a request is made of.
+fn token() -> String {
+    "[!#$%&'*+.^_`|~0-9A-Za-z-]+".into()
+}
+
+static HEADER: Text = Text { name: "name", range: "", pattern: token, plain: Plain::Any };
+static COOKIE: Text = Text { name: "name", range: "", pattern: token, plain: Plain::Any };
+static PARAMETER: Text =
+    Text { name: "name", range: "", pattern: || "[!-\"$%'-<>-~]+".into(), plain: Plain::Any };
+static CLAIM: Text =
+    Text { name: "name", range: "", pattern: || r"[\s\S]+".into(), plain: Plain::Any };
+static PATH: Text =
+    Text { name: "path", range: "", pattern: || "/[!-:<-~]*".into(), plain: Plain::Never };
 
 impl KeySpec {
     /// Reads the settings `key` and `fallback`; wrong ones are noted.
     pub(super) fn read(params: &Params) -> KeySpec {
-        let source = source(params);
-        let fallback = |text: &str| match text {
-            "random" => Ok(Fallback::Random),
-            "source_address" => Ok(Fallback::SourceAddress),
-            _ => Err(format!("unknown value `{text}`: write random or source_address")),
-        };
-        let fallback = match &source {
-            Ok(source) if source.is_always_there() => params.optional("fallback", fallback),
-            _ => Some(params.parsed("fallback", Fallback::Random, fallback)),
-        };
-        let fallback = fallback.unwrap_or_default();
-        let source = match source {
-            Ok(source) if source.is_always_there() && params.get("fallback").is_some() => {
-                params
-                    .reject("fallback", "is never used, as every request has this key: remove it");
-                source
-            }
-            Ok(source) => source,
-            Err(message) => {
-                params.reject("key", message);
-                KeySource::SourceAddress
-            }
-        };
-        KeySpec { source, fallback }
+        let source = source(params).unwrap_or_else(|message| {
+            params.reject(&HASHING.key, message);
+            KeySource::SourceAddress
+        });
+        if !source.is_always_there() || params.get(&HASHING.key).is_none() {
+            return KeySpec { source, fallback: params.value(&HASHING.fallback) };
+        }
+        if params.get(&HASHING.fallback).is_some() {
+            let message = "is never used, as every request has this key: remove it";
+            params.reject(&HASHING.fallback, message);
+        }
+        KeySpec { source, fallback: HASHING.fallback.default }
     }
 }
 
@@ -106,7 +125,7 @@ impl KeySource {
 }
 
 fn source(params: &Params) -> Result<KeySource, String> {
-    match params.get("key") {
+    match params.get(&HASHING.key) {
         None => Err(format!("is missing; {EXAMPLE}")),
         Some(ParamValue::Text(text)) if text == "source_address" => Ok(KeySource::SourceAddress),
         Some(ParamValue::Text(text)) => {
@@ -117,7 +136,7 @@ fn source(params: &Params) -> Result<KeySource, String> {
 }
 
 fn named_source(entries: &[(String, String)]) -> Result<KeySource, String> {
-    let known = || KINDS.iter().chain(&OF_COOKIES).copied();
+    let known = || KEY.section().rows().map(|row| row.name());
     if let Some((odd, _)) = entries.iter().find(|(key, _)| known().all(|known| known != key)) {
         let near = nearest(odd, known()).map(|near| format!("; did you mean `{near}`?"));
         return Err(near.map_or_else(
@@ -125,21 +144,32 @@ fn named_source(entries: &[(String, String)]) -> Result<KeySource, String> {
             |near| format!("`{odd}` is not known here{near}"),
         ));
     }
-    let of = |name: &str| entries.iter().find(|(key, _)| key == name).map(|(_, value)| &**value);
-    let mut given = KINDS.iter().filter_map(|kind| Some((*kind, of(kind)?)));
-    let (Some((kind, name)), None) = (given.next(), given.next()) else {
+    let of = |row: &dyn Row| {
+        entries.iter().find(|(key, _)| key == row.name()).map(|(_, value)| &**value)
+    };
+    type Source = fn(Box<str>) -> KeySource;
+    let kinds: [(&Key<Box<str>>, Source); 4] = [
+        (&KEY.header, KeySource::Header),
+        (&KEY.cookie, |name| KeySource::Cookie { name, issue: None }),
+        (&KEY.query, KeySource::Query),
+        (&KEY.jwt_claim, KeySource::JwtClaim),
+    ];
+    let mut given = kinds.iter().filter_map(|(key, source)| Some((key, of(*key)?, source)));
+    let (Some((key, name, source)), None) = (given.next(), given.next()) else {
         return Err(format!("must name exactly one source; {EXAMPLE}"));
     };
-    let odd = OF_COOKIES.into_iter().find(|key| of(key).is_some());
-    if let Some(odd) = odd.filter(|_| kind != "cookie") {
-        return Err(format!("`{odd}` is for a cookie, and this is a {kind}: remove it"));
-    }
-    match kind {
-        "header" => header(name).map(KeySource::Header),
-        "query" => parameter(name).map(KeySource::Query),
-        "jwt_claim" if name.is_empty() => Err("the claim's name is empty: write `sub`".into()),
-        "jwt_claim" => Ok(KeySource::JwtClaim(name.into())),
-        _ => Ok(KeySource::Cookie { name: cookie(name)?, issue: issue(of)? }),
+    let of_cookies: [&dyn Row; 3] = [&KEY.set, &KEY.ttl, &KEY.path];
+    let odd = of_cookies.into_iter().find(|row| of(*row).is_some());
+    match source(key.form.read(name)?) {
+        KeySource::Cookie { name, .. } => Ok(KeySource::Cookie { name, issue: issue(of)? }),
+        source => match odd {
+            None => Ok(source),
+            Some(odd) => Err(format!(
+                "`{}` is for a cookie, and this is a {}: remove it",
+                odd.name(),
+                key.name()
+            )),
+        },
     }
 }
 
@@ -167,27 +197,35 @@ fn parameter(name: &str) -> Result<Box<str>, String> {
     Ok(name.into())
 }
 
-fn issue<'a>(of: impl Fn(&str) -> Option<&'a str>) -> Result<Option<CookieIssue>, String> {
-    match of("set") {
-        Some("true") => {}
-        None | Some("false") => {
-            return match ["ttl", "path"].into_iter().find(|key| of(key).is_some()) {
-                None => Ok(None),
-                Some(key) => Err(format!(
-                    "`{key}` is for a cookie that the gateway sets: add `set: true`, or remove it"
-                )),
-            };
-        }
-        Some(other) => return Err(format!("`set: {other}` is neither true nor false")),
+fn claim(name: &str) -> Result<Box<str>, String> {
+    match name {
+        "" => Err("the claim's name is empty: write `sub`".into()),
+        name => Ok(name.into()),
     }
-    let ttl = of("ttl").map(units::parse_duration).transpose()?;
-    if ttl.is_some_and(|ttl| ttl < Duration::from_secs(1)) {
-        return Err("`ttl` must be at least 1s".into());
-    }
-    let path = of("path").unwrap_or("/");
+}
+
+fn path(text: &str) -> Result<Box<str>, String> {
     let fitting = |byte: u8| byte.is_ascii_graphic() && byte != b';';
-    if !path.starts_with('/') || !path.bytes().all(fitting) {
-        return Err(format!("`{path}` is not a path: write one that begins with /"));
+    if !text.starts_with('/') || !text.bytes().all(fitting) {
+        return Err(format!("`{text}` is not a path: write one that begins with /"));
     }
-    Ok(Some(CookieIssue { ttl, path: path.into() }))
+    Ok(text.into())
+}
+
+fn issue<'a>(of: impl Fn(&dyn Row) -> Option<&'a str>) -> Result<Option<CookieIssue>, String> {
+    let set = of(&KEY.set).map(|text| KEY.set.form.read(text)).transpose();
+    let set = set.map_err(|message| format!("`set`: {message}"))?;
+    if !set.unwrap_or(KEY.set.default) {
+        let rest: [&dyn Row; 2] = [&KEY.ttl, &KEY.path];
+        return match rest.into_iter().find(|row| of(*row).is_some()) {
+            None => Ok(None),
+            Some(row) => Err(format!(
+                "`{}` is for a cookie that the gateway sets: add `set: true`, or remove it",
+                row.name()
+            )),
+        };
+    }
+    let ttl = of(&KEY.ttl).map(|text| KEY.ttl.form.read(text)).transpose();
+    let ttl = ttl.map_err(|message| format!("`ttl`: {message}"))?;
+    Ok(Some(CookieIssue { ttl, path: KEY.path.form.read(of(&KEY.path).unwrap_or("/"))? }))
 }

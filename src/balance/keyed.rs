@@ -10,9 +10,11 @@ use std::array;
 use std::hint::select_unpredictable;
 use std::sync::Arc;
 
-use super::bound::{self, Bound};
+use super::bound::{self, Bound, FACTOR};
 use super::draw::Weights;
-use super::{KeySpec, PickCx, Picker};
+use super::key::{EXAMPLE, KEY};
+use super::{Fallback, KeySpec, PickCx, Picker};
+use crate::model::keys::{Absent, Key, Part, Setting, Shape, section, text, word};
 use crate::model::{EndpointSet, Params, rehashed, stable_hash};
 
 /// Hashings of one key before the members are asked in turn.
@@ -27,6 +29,20 @@ pub(super) trait Places: Send + Sync {
     fn owner(&self, hash: u64) -> usize;
 }
 
+section! {
+    /// The keys that all these policies have.
+    pub(super) static HASHING: Hashing = "balancer: *";
+
+    key: Part = Shape::Mapping(&KEY), Absent::Required(EXAMPLE),
+        "what of a request is hashed; or `source_address`, the client's IP address, `unix` for all \
+         who come by a Unix socket";
+    fallback: Setting<Fallback> = word(), Fallback::Random,
+        "what is done without a key: any backend by weight, or by the client's address";
+    bounded_load: Key<f64> = text(&FACTOR, bound::factor, ToString::to_string), Absent::Nothing,
+        "so many times its share a backend may have of the calls in flight, and of the open \
+         streams; what would, goes to the key's next choice";
+}
+
 /// The settings that all these policies have.
 #[derive(Debug)]
 pub(super) struct Settings {
@@ -35,9 +51,10 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Reads `key`, `fallback` and `bounded_load`; wrong ones are noted.
+    /// Reads them; wrong ones are noted.
     pub fn read(params: &Params) -> Settings {
-        Settings { key: KeySpec::read(params), bounded_load: bound::factor(params) }
+        let bounded_load = params.optional(&HASHING.bounded_load);
+        Settings { key: KeySpec::read(params), bounded_load }
     }
 
     /// The picker of `set` where keys lie in `places`.

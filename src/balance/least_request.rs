@@ -23,6 +23,7 @@ use std::sync::Arc;
 use super::backlog::{Backlog, EQUAL};
 use super::streams::fewest_streams;
 use super::{Factory, PickCx, Picker, Policy};
+use crate::model::keys::{Keys, Setting, number, section};
 use crate::model::{BadParams, EndpointSet, ExchangeClass, Params};
 
 /// Two do nearly as well as all, and do not send everybody to the same idle member.
@@ -30,7 +31,15 @@ const DEFAULT_CHOICES: u64 = 2;
 /// More would only cost time.
 const MAX_CHOICES: u64 = 16;
 
-/// The policy. Setting: `choices` (2).
+section! {
+    /// The settings.
+    static SETTINGS: Choices = "balancer: least_request";
+
+    choices: Setting<u64> = number(2..=MAX_CHOICES), DEFAULT_CHOICES,
+        "so many are drawn by weight; the fewest calls in flight win";
+}
+
+/// The policy.
 #[derive(Debug)]
 pub struct LeastRequest;
 
@@ -39,11 +48,12 @@ impl Policy for LeastRequest {
         "least_request"
     }
 
+    fn settings(&self) -> Option<&'static dyn Keys> {
+        Some(&SETTINGS)
+    }
+
     fn configure(&self, params: Params) -> Result<Arc<dyn Factory>, BadParams> {
-        let choices = params.number("choices", DEFAULT_CHOICES);
-        if !(2..=MAX_CHOICES).contains(&choices) {
-            params.reject("choices", format!("must be from 2 to {MAX_CHOICES}"));
-        }
+        let choices = params.value(&SETTINGS.choices);
         params.finish()?;
         Ok(Arc::new(LeastFactory { choices }))
     }

@@ -23,8 +23,9 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use super::keyed::{Places, Settings};
+use super::keyed::{HASHING, Places, Settings};
 use super::{Factory, KeySpec, Picker, Policy};
+use crate::model::keys::{Keys, Setting, number, section};
 use crate::model::{BadParams, EndpointSet, Params, stable_hash};
 
 /// The paper's small table.
@@ -33,7 +34,15 @@ const DEFAULT_SIZE: u64 = 65_537;
 const MAX_SIZE: u64 = 1_048_573;
 const MIN_SIZE: u64 = 101;
 
-/// The policy. Settings: those of [`Settings`], and `table_size` (65,537), which is prime.
+section! {
+    /// The settings.
+    static SETTINGS: TableKeys = "balancer: maglev", also &HASHING;
+
+    table_size: Setting<u64> = number(MIN_SIZE..=MAX_SIZE), DEFAULT_SIZE,
+        "entries of the table, a prime; a hundred for each backend at least";
+}
+
+/// The policy.
 #[derive(Debug)]
 pub struct Maglev;
 
@@ -42,14 +51,16 @@ impl Policy for Maglev {
         "maglev"
     }
 
+    fn settings(&self) -> Option<&'static dyn Keys> {
+        Some(&SETTINGS)
+    }
+
     fn configure(&self, params: Params) -> Result<Arc<dyn Factory>, BadParams> {
         let settings = Settings::read(&params);
-        let size = params.number("table_size", DEFAULT_SIZE);
-        if !(MIN_SIZE..=MAX_SIZE).contains(&size) {
-            params.reject("table_size", format!("must be from {MIN_SIZE} to {MAX_SIZE}"));
-        } else if let Some(prime) = (size..).find(|&size| is_prime(size)).filter(|&p| p != size) {
-            params
-                .reject("table_size", format!("{size} is not prime: the next that is, is {prime}"));
+        let size = params.value(&SETTINGS.table_size);
+        if let Some(prime) = (size..).find(|&size| is_prime(size)).filter(|&p| p != size) {
+            let message = format!("{size} is not prime: the next that is, is {prime}");
+            params.reject(&SETTINGS.table_size, message);
         }
         params.finish()?;
         Ok(Arc::new(MaglevFactory { settings, size }))

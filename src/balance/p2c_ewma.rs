@@ -25,12 +25,14 @@
 //! Sources: Finagle `PeakEwma.scala`; go-zero `p2c.go`; Linkerd's `load-biaser` (penalty).
 
 use std::hint::select_unpredictable;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::backlog::{Backlog, EQUAL};
 use super::streams::fewest_streams;
 use super::{Factory, PickCx, Picker, Policy};
+use crate::model::keys::{Keys, Setting, duration, section};
 use crate::model::{BadParams, EndpointSet, EwmaParams, ExchangeClass, Load, Params, Time};
 
 /// A latency this many times the other's is worse by more than chance.
@@ -47,7 +49,24 @@ const TRIAL_ODDS: u32 = 8;
 /// From an estimate of this part of the penalty on, most of what a member was sent has failed.
 const TROUBLE: f64 = 0.25;
 
-/// The policy. Settings: `decay` (10s), `default_rtt` (30ms), `penalty` (5s).
+const DEFAULTS: EwmaParams = EwmaParams::usual();
+/// None of them may be zero.
+const SOME: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::MAX;
+
+section! {
+    /// The settings.
+    static SETTINGS: Ewma = "balancer: p2c_ewma";
+
+    decay: Setting<Duration> = duration(SOME), DEFAULTS.decay, "how fast old latencies are forgotten";
+    default_rtt: Setting<Duration> = duration(SOME), DEFAULTS.default_rtt,
+        "latency taken for a backend that was not measured yet";
+    penalty: Setting<Duration> = duration(SOME), DEFAULTS.penalty,
+        "what a request that failed by the backend's fault counts as, at least: no connection, one \
+         that breaks, UNAVAILABLE, DATA_LOSS, 502 to 504. What a client can bring about by what it \
+         asks for costs nothing";
+}
+
+/// The policy.
 #[derive(Debug)]
 pub struct P2cEwma;
 
@@ -56,19 +75,15 @@ impl Policy for P2cEwma {
         "p2c_ewma"
     }
 
+    fn settings(&self) -> Option<&'static dyn Keys> {
+        Some(&SETTINGS)
+    }
+
     fn configure(&self, params: Params) -> Result<Arc<dyn Factory>, BadParams> {
-        let defaults = EwmaParams::default();
-        let duration = |key, default| {
-            let value = params.duration(key, default);
-            if value.is_zero() {
-                params.reject(key, "must be more than zero");
-            }
-            value
-        };
         let ewma = EwmaParams {
-            decay: duration("decay", defaults.decay),
-            default_rtt: duration("default_rtt", defaults.default_rtt),
-            penalty: duration("penalty", defaults.penalty),
+            decay: params.value(&SETTINGS.decay),
+            default_rtt: params.value(&SETTINGS.default_rtt),
+            penalty: params.value(&SETTINGS.penalty),
         };
         params.finish()?;
         Ok(Arc::new(P2cFactory { ewma }))

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::keys::{EDITS, FILTERS, REDIRECT, REWRITE, Scheme};
 use super::node::{Node, Value};
-use super::read::{Fields, count, items, scalar, unfit, word};
+use super::read::{Fields, scalar, unfit};
 use super::report::{Problems, Span};
 use crate::model::route::{
     Filters, HeaderEdit, HostMatch, PathMatch, PathRewrite, Redirect, RedirectStatus, check_path,
@@ -15,23 +16,24 @@ const MAX_VALUE: usize = 4096;
 /// Reads the keys that change requests and responses, on top of `filters`. `path` is what the
 /// route matches, if that is known.
 pub fn read(
-    fields: &mut Fields<'_>,
+    fields: &Fields<'_>,
     mut filters: Filters,
     path: Option<&PathMatch>,
     problems: &Problems,
 ) -> Filters {
-    if let Some(node) = fields.get("rewrite") {
-        let mut fields = Fields::of(node, problems);
-        let host = fields.parsed("host", host);
-        let rewrite = path_rewrite(&mut fields, node.span, path, problems);
+    if let Some(node) = fields.get(&FILTERS.rewrite) {
+        let fields = Fields::of(node, &REWRITE, problems);
+        let host = fields.optional(&REWRITE.host);
+        let paths = (fields.placed(&REWRITE.path), fields.placed(&REWRITE.prefix));
+        let rewrite = path_rewrite(paths, node.span, path, problems);
         fields.finish();
         filters.host = host.or(filters.host);
         filters.path = rewrite.or(filters.path);
     }
-    if let Some(node) = fields.get("request_headers") {
+    if let Some(node) = fields.get(&FILTERS.request_headers) {
         filters.request.extend(edits(node, problems));
     }
-    if let Some(node) = fields.get("response_headers") {
+    if let Some(node) = fields.get(&FILTERS.response_headers) {
         filters.response.extend(edits(node, problems));
     }
     filters
@@ -39,17 +41,16 @@ pub fn read(
 
 /// Reads a `redirect`.
 pub fn redirect(node: &Node, path: Option<&PathMatch>, problems: &Problems) -> Option<Redirect> {
-    const SCHEMES: [(&str, &str); 2] = [("http", "http"), ("https", "https")];
     let before = problems.count();
-    let mut fields = Fields::of(node, problems);
-    let mut redirect = Redirect {
-        scheme: fields.parsed("scheme", word(&SCHEMES)),
-        host: fields.parsed("host", host),
-        port: fields.parsed("port", count(1..=65_535)),
-        path: path_rewrite(&mut fields, node.span, path, problems),
-        status: RedirectStatus::default(),
+    let fields = Fields::of(node, &REDIRECT, problems);
+    let paths = (fields.placed(&REDIRECT.path), fields.placed(&REDIRECT.prefix));
+    let redirect = Redirect {
+        scheme: fields.optional(&REDIRECT.scheme).map(|Scheme(scheme)| scheme),
+        host: fields.optional(&REDIRECT.host),
+        port: fields.optional(&REDIRECT.port),
+        path: path_rewrite(paths, node.span, path, problems),
+        status: fields.value(&REDIRECT.status),
     };
-    fields.set("status", &mut redirect.status, word(&RedirectStatus::ALL));
     fields.finish();
     let elsewhere = Redirect { status: RedirectStatus::default(), ..redirect.clone() };
     if problems.count() == before && elsewhere == Redirect::default() {
@@ -59,38 +60,43 @@ pub fn redirect(node: &Node, path: Option<&PathMatch>, problems: &Problems) -> O
     (problems.count() == before).then_some(redirect)
 }
 
+/// A path, and where it stands.
+type Placed = Option<(Box<str>, Span)>;
+
 /// `path` or `prefix`.
 fn path_rewrite(
-    fields: &mut Fields<'_>,
+    (full, prefix): (Placed, Placed),
     at: Span,
     matched: Option<&PathMatch>,
     problems: &Problems,
 ) -> Option<PathRewrite> {
-    let full = fields.get("path");
-    let prefix = fields.get("prefix");
     if full.is_some() && prefix.is_some() {
         let help = "`path` replaces all of the path, `prefix` what `path_prefix` matches";
         problems.error(at, "the path is replaced twice", help);
     }
-    let path = |text: &str| check_path(text).map(|()| Box::from(text));
-    if let Some(full) = full {
-        return scalar(full, problems, path).map(PathRewrite::Full);
+    if let Some((full, _)) = full {
+        return Some(PathRewrite::Full(full));
     }
-    let node = prefix?;
-    let with: Box<str> = scalar(node, problems, path)?;
+    let (with, at) = prefix?;
     let matched = match matched? {
         PathMatch::Prefix(prefix) => prefix.len(),
         PathMatch::Any => 0,
         _ => {
             let help = "match by `path_prefix`, or replace all of the path by `path`";
-            problems.error(node.span, "this route matches no prefix that can be replaced", help);
+            problems.error(at, "this route matches no prefix that can be replaced", help);
             return None;
         }
     };
     Some(PathRewrite::Prefix { matched, with: with.strip_suffix('/').unwrap_or(&with).into() })
 }
 
-fn host(text: &str) -> Result<Box<str>, String> {
+/// The path that a request is given.
+pub fn path(text: &str) -> Result<Box<str>, String> {
+    check_path(text).map(|()| text.into())
+}
+
+/// The host that a request is given.
+pub fn host(text: &str) -> Result<Box<str>, String> {
     match HostMatch::parse(text)? {
         HostMatch::Exact(host) => Ok(host),
         _ => Err(format!("`{text}` stands for many hosts: name one")),
@@ -99,7 +105,7 @@ fn host(text: &str) -> Result<Box<str>, String> {
 
 /// `set`, `add` and `remove`, in this order.
 fn edits(node: &Node, problems: &Problems) -> Vec<HeaderEdit> {
-    let mut fields = Fields::of(node, problems);
+    let fields = Fields::of(node, &EDITS, problems);
     let mut edits = Vec::new();
     let mut seen = HashMap::new();
     let mut once = |name: &str, at: Span| match editable(name) {
@@ -116,7 +122,7 @@ fn edits(node: &Node, problems: &Problems) -> Vec<HeaderEdit> {
         },
     };
     type Edit = fn(Box<str>, Box<str>) -> HeaderEdit;
-    for (key, edit) in [("set", HeaderEdit::Set as Edit), ("add", HeaderEdit::Add)] {
+    for (key, edit) in [(&EDITS.set, HeaderEdit::Set as Edit), (&EDITS.add, HeaderEdit::Add)] {
         let Some(node) = fields.get(key) else { continue };
         let Value::Map(entries) = &node.value else {
             let help = "write { name: value, … }";
@@ -129,8 +135,7 @@ fn edits(node: &Node, problems: &Problems) -> Vec<HeaderEdit> {
             edits.extend(name.zip(value).map(|(name, value)| edit(name, value)));
         }
     }
-    let removed = fields.get_list("remove").map_or(&[][..], |node| items(node, problems));
-    for node in removed {
+    for node in fields.items(&EDITS.remove) {
         let name = scalar(node, problems, |text| Ok(text.to_owned()));
         edits.extend(name.and_then(|name| once(&name, node.span)).map(HeaderEdit::Remove));
     }
@@ -139,7 +144,7 @@ fn edits(node: &Node, problems: &Problems) -> Vec<HeaderEdit> {
 }
 
 /// The name, in lower case, of a field that a route may change.
-fn editable(name: &str) -> Result<Box<str>, String> {
+pub fn editable(name: &str) -> Result<Box<str>, String> {
     let lower = name.to_ascii_lowercase();
     match &*lower {
         "host" => return Err(format!("`{name}` is changed by `rewrite: {{ host: … }}`")),
@@ -190,4 +195,9 @@ pub fn percent(text: &str) -> Result<u32, String> {
     value.filter(|value| (1..=1_000_000).contains(value)).ok_or_else(|| {
         format!("`{text}` is not a part of a hundred: write 0.0001 to 100, such as 2.5")
     })
+}
+
+/// The same as it is written.
+pub fn show_percent(per_million: &u32) -> String {
+    (f64::from(*per_million) / 10_000.0).to_string()
 }

@@ -4,46 +4,36 @@ use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::files::Files;
+use super::keys::{CONTROL, FORWARDED, LISTENER, METRICS};
 use super::node::Node;
 use super::plan::{ControlPlan, MetricsPlan};
-use super::read::{Fields, boolean, count, items, scalar, word};
+use super::read::Fields;
 use super::report::{Problems, Span};
 use super::{limits, metrics, tls};
-use crate::http2::Limits;
 use crate::model::forwarding::network;
-use crate::model::{ForwardedHeaders, Forwarding, Peer, Place, address};
+use crate::model::keys::Key;
+use crate::model::{Forwarding, Peer, Place};
 use crate::net::{ListenerSpec, clash, takes_in};
-
-/// Connections that one listener takes unless told otherwise.
-const MAX_CONNECTIONS: usize = 20_000;
 
 /// Whoever reaches the control API can steer all traffic: the owner alone, unless told otherwise.
 const CONTROL_MODE: u32 = 0o600;
 
-/// The name of a set of defaults, and the set.
-type Profile = (&'static str, fn() -> Limits);
-
 /// One of `listeners`, and where its address stands.
 pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(ListenerSpec, Span)> {
-    const PROFILES: [Profile; 2] = [("internal", Limits::internal), ("edge", Limits::edge)];
-    let mut fields = Fields::or_short(node, "address", problems);
-    let address_node = fields.require("address", "add `address: 0.0.0.0:8080`");
-    let mode_node = fields.get("mode");
-    let profile = fields.parsed("profile", word(&PROFILES));
-    let mut limits = profile.unwrap_or(Limits::internal)();
-    if let Some(node) = fields.get("limits") {
+    let fields = Fields::of(node, &LISTENER, problems);
+    let bound = fields.placed(&LISTENER.address);
+    let mode = mode_of(&fields, &LISTENER.mode, bound.as_ref(), problems);
+    let mut limits = fields.value(&LISTENER.profile).limits();
+    if let Some(node) = fields.get(&LISTENER.limits) {
         limits = limits::read(node, limits, limits::Peer::Client, problems);
     }
-    let tls_node = fields.get("tls");
-    let tls = tls_node.and_then(|node| tls::server(node, files, problems));
-    let mut max_connections = MAX_CONNECTIONS;
-    fields.set("max_connections", &mut max_connections, count(1..=10_000_000));
-    let forwarding = fields.get("forwarded").map(|node| forwarding(node, problems));
+    let tls = fields.get(&LISTENER.tls).and_then(|node| tls::server(node, files, problems));
+    let max_connections = fields.value(&LISTENER.max_connections);
+    let forwarding = fields.get(&LISTENER.forwarded).map(|node| forwarding(node, problems));
     fields.finish();
-
-    let bound = address_node.and_then(|node| bind(node, problems));
-    let mode = mode_node.and_then(|node| mode_of(bound.as_ref(), node, problems));
     let (address, span) = bound?;
     let plan = ListenerSpec {
         address,
@@ -57,16 +47,22 @@ pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(List
 }
 
 /// The `mode` of what is bound, as far as its address could be read.
-fn mode_of(bound: Option<&(Place, Span)>, node: &Node, problems: &Problems) -> Option<u32> {
+fn mode_of(
+    fields: &Fields<'_>,
+    key: &Key<u32>,
+    bound: Option<&(Place, Span)>,
+    problems: &Problems,
+) -> Option<u32> {
+    let (mode, span) = fields.placed(key)?;
     if let Some((Place::Ip(address), _)) = bound {
         let message = format!("`mode` is for Unix sockets, and {address} is none");
-        problems.error(node.span, message, "leave it out, or listen on unix: and a path");
+        problems.error(span, message, "leave it out, or listen on unix: and a path");
     }
-    scalar(node, problems, mode)
+    Some(mode)
 }
 
 /// Who may connect to a Unix socket, as `chmod` has it.
-fn mode(text: &str) -> Result<u32, String> {
+pub fn mode(text: &str) -> Result<u32, String> {
     const WRITE: u32 = 0o222;
     let digits = text.strip_prefix("0o").unwrap_or(text);
     let wrong = |what: &str| {
@@ -85,46 +81,37 @@ fn mode(text: &str) -> Result<u32, String> {
 
 /// A listener's `forwarded`.
 fn forwarding(node: &Node, problems: &Problems) -> Forwarding {
-    const WORDS: [(&str, ForwardedHeaders); 4] = [
-        ("off", ForwardedHeaders::Off),
-        ("x_forwarded", ForwardedHeaders::XForwarded),
-        ("forwarded", ForwardedHeaders::Forwarded),
-        ("both", ForwardedHeaders::Both),
-    ];
     let mut forwarding = Forwarding::default();
-    let mut fields = Fields::of(node, problems);
-    fields.set("headers", &mut forwarding.headers, word(&WORDS));
-    fields.set("grpc", &mut forwarding.grpc, boolean);
-    if let Some(node) = fields.get_list("trust") {
-        let proxies = items(node, problems).iter().filter_map(|node| {
-            scalar(node, problems, |text| match text {
-                Peer::UNIX => Ok(None),
-                text => network(text).map(Some),
-            })
-        });
-        for proxy in proxies {
-            match proxy {
-                Some(network) => forwarding.trust.push(network),
-                None => forwarding.trust_unix = true,
-            }
+    let fields = Fields::of(node, &FORWARDED, problems);
+    fields.set(&FORWARDED.headers, &mut forwarding.headers);
+    fields.set(&FORWARDED.grpc, &mut forwarding.grpc);
+    for proxy in fields.list(&FORWARDED.trust) {
+        match proxy {
+            Some(network) => forwarding.trust.push(network),
+            None => forwarding.trust_unix = true,
         }
     }
     fields.finish();
     forwarding
 }
 
+/// A network of proxies; nothing stands for all who come through a Unix socket.
+pub fn proxy(text: &str) -> Result<Option<IpNet>, String> {
+    match text {
+        Peer::UNIX => Ok(None),
+        text => network(text).map(Some),
+    }
+}
+
 /// `control`, and where its address stands.
 pub fn control(node: &Node, problems: &Problems) -> (ControlPlan, Span) {
     let mut plan = ControlPlan::default();
-    let mut fields = Fields::or_short(node, "address", problems);
-    let bound = fields.get("address").and_then(|node| bind(node, problems));
-    let mode_node = fields.get("mode");
-    let allow_remote = fields.parsed("allow_remote", boolean);
+    let fields = Fields::of(node, &CONTROL, problems);
+    let at = fields.placed(&CONTROL.address).unwrap_or((plan.address, node.span));
+    let mode = mode_of(&fields, &CONTROL.mode, Some(&at), problems);
+    let allow_remote = fields.optional(&CONTROL.allow_remote);
     fields.finish();
-
-    let (address, span) = bound.unwrap_or((plan.address, node.span));
-    let at = (address.clone(), span);
-    let mode = mode_node.and_then(|node| mode_of(Some(&at), node, problems));
+    let (address, span) = at;
     plan.mode = mode.or(address.ip().is_none().then_some(CONTROL_MODE));
     plan.address = address.clone();
     plan.allow_remote = allow_remote.unwrap_or(false);
@@ -149,14 +136,12 @@ pub fn control(node: &Node, problems: &Problems) -> (ControlPlan, Span) {
 /// `metrics`, and where its address stands.
 pub fn metrics(node: &Node, problems: &Problems) -> (MetricsPlan, Span) {
     let mut plan = MetricsPlan::default();
-    let mut fields = Fields::or_short(node, "address", problems);
-    let bound = fields.get("address").and_then(|node| bind(node, problems));
-    let mode_node = fields.get("mode");
-    plan.settings = metrics::settings(&mut fields, problems);
-    plan.counts = metrics::counts(&mut fields);
+    let fields = Fields::of(node, &METRICS, problems);
+    let at = fields.placed(&METRICS.address).unwrap_or((plan.address, node.span));
+    plan.mode = mode_of(&fields, &METRICS.mode, Some(&at), problems);
+    plan.settings = metrics::settings(&fields, problems);
+    plan.counts = metrics::counts(&fields);
     fields.finish();
-    let at = bound.unwrap_or((plan.address, node.span));
-    plan.mode = mode_node.and_then(|node| mode_of(Some(&at), node, problems));
     let (address, span) = at;
     plan.address = address;
     (plan, span)
@@ -219,8 +204,4 @@ fn taken_in(wide: SocketAddr, narrow: SocketAddr) -> String {
 fn bare(address: SocketAddr) -> String {
     let text = address.to_string();
     text.rsplit_once(':').map_or(text.clone(), |(ip, _)| ip.to_owned())
-}
-
-fn bind(node: &Node, problems: &Problems) -> Option<(Place, Span)> {
-    Some((scalar(node, problems, address::listen)?, node.span))
 }

@@ -3,44 +3,42 @@
 use std::collections::HashMap;
 
 use super::doubt;
+use super::keys::{MATCH, VALUE};
 use super::node::{Entry, Node, Value};
-use super::read::{Fields, boolean, scalar, unfit};
+use super::read::{Fields, unfit};
 use super::report::{Problems, Span};
-use crate::model::route::{
-    Conditions, FieldMatch, HostMatch, Match, PathMatch, Pattern, ValueMatch,
-};
+use crate::model::route::{Conditions, FieldMatch, Match, PathMatch, ValueMatch};
 
 /// Headers, and query parameters, that one route may ask for.
-const MAX_FIELDS: usize = 16;
+pub const MAX_FIELDS: usize = 16;
 
 /// Reads a `match`; nothing, and a problem, if it is not wholly right: half a match would be
 /// another match, and clash with those of others.
 pub fn read(node: &Node, problems: &Problems) -> Option<Match> {
     let before = problems.count();
-    let mut fields = Fields::of(node, problems);
-    let host = fields.parsed("host", HostMatch::parse);
-    let path = path(&mut fields, node.span, problems);
-    let method_at = fields.get("method");
-    let method = method_at.and_then(|node| scalar(node, problems, method));
-    let headers = fields.get("headers").map(|node| {
+    let fields = Fields::of(node, &MATCH, problems);
+    let host = fields.optional(&MATCH.host);
+    let path = path(&fields, node.span, problems);
+    let method = fields.placed(&MATCH.method);
+    let headers = fields.get(&MATCH.headers).map(|node| {
         let headers = list(node, header_name, problems);
         doubt::headers(&headers, node.span, problems);
         headers
     });
-    let query = fields.get("query").map(|node| {
+    let query = fields.get(&MATCH.query).map(|node| {
         let query = list(node, parameter_name, problems);
         doubt::query(&query, path.as_ref(), node.span, problems);
         query
     });
     fields.finish();
-    if let Some(node) = method_at
+    if let Some((_, at)) = method
         && path.as_ref().is_some_and(PathMatch::is_grpc)
     {
         let help = "leave `method` out: `grpc` asks for it already";
-        problems.error(node.span, "every gRPC request is a POST", help);
+        problems.error(at, "every gRPC request is a POST", help);
     }
     let conditions = Conditions {
-        method,
+        method: method.map(|(method, _)| method),
         headers: headers.unwrap_or_default(),
         query: query.unwrap_or_default(),
     };
@@ -52,20 +50,13 @@ pub fn read(node: &Node, problems: &Problems) -> Option<Match> {
 }
 
 /// The one key that speaks of the path, if there is one.
-fn path(fields: &mut Fields<'_>, at: Span, problems: &Problems) -> Option<PathMatch> {
-    type Parse = fn(&str) -> Result<PathMatch, String>;
-    let kinds: [(&'static str, Parse); 5] = [
-        ("grpc", PathMatch::grpc),
-        ("grpc_regex", |text| Pattern::new(text).map(PathMatch::GrpcRegex)),
-        ("path", PathMatch::exact),
-        ("path_prefix", PathMatch::prefix),
-        ("path_regex", |text| Pattern::new(text).map(PathMatch::Regex)),
-    ];
-    let given = kinds.map(|(key, parse)| fields.get(key).map(|node| (node, parse)));
-    let mut given = given.into_iter().flatten();
-    let path = given.next().and_then(|(node, parse)| {
-        let path = scalar(node, problems, parse)?;
-        doubt::path(&path, node.span, problems);
+fn path(fields: &Fields<'_>, at: Span, problems: &Problems) -> Option<PathMatch> {
+    let kinds =
+        [&MATCH.grpc, &MATCH.grpc_regex, &MATCH.path, &MATCH.path_prefix, &MATCH.path_regex];
+    let mut given = kinds.into_iter().filter(|key| fields.has(*key));
+    let path = given.next().and_then(|key| {
+        let (path, at) = fields.placed(key)?;
+        doubt::path(&path, at, problems);
         Some(path)
     });
     if given.next().is_some() {
@@ -76,7 +67,8 @@ fn path(fields: &mut Fields<'_>, at: Span, problems: &Problems) -> Option<PathMa
     path
 }
 
-fn method(text: &str) -> Result<Box<str>, String> {
+/// The method of a request.
+pub fn http_method(text: &str) -> Result<Box<str>, String> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
         let upper = text.to_ascii_uppercase();
         return Err(format!("`{text}` is not a method: write it in capitals, such as `{upper}`"));
@@ -147,20 +139,25 @@ fn parameter_name(text: &str) -> Result<Box<str>, String> {
 const HELP_VALUE: &str = "write the value itself, or one of { exact: … }, { prefix: … }, \
                           { regex: … }, { present: true } and { present: false }";
 
+/// The beginning of a value.
+pub fn prefix(text: &str) -> Result<ValueMatch, String> {
+    match text {
+        "" => Err("everything begins so: write `present: true`".into()),
+        text => Ok(ValueMatch::Prefix(text.into())),
+    }
+}
+
 /// What is asked of one field: a value as it is, or a mapping with one key.
 fn value(entry: &Entry, problems: &Problems) -> Option<ValueMatch> {
     let node = &entry.value;
     match &node.value {
         Value::Scalar(text) => Some(ValueMatch::Exact(text.clone())),
         Value::Map(entries) if entries.len() == 1 => {
-            let mut fields = Fields::of(node, problems);
-            let exact = fields.parsed("exact", |text| Ok(ValueMatch::Exact(text.into())));
-            let prefix = fields.parsed("prefix", |text| match text {
-                "" => Err("everything begins so: write `present: true`".into()),
-                text => Ok(ValueMatch::Prefix(text.into())),
-            });
-            let regex = fields.parsed("regex", |text| Pattern::new(text).map(ValueMatch::Regex));
-            let present = fields.parsed("present", boolean).map(|present| match present {
+            let fields = Fields::of(node, &VALUE, problems);
+            let exact = fields.optional(&VALUE.exact);
+            let prefix = fields.optional(&VALUE.prefix);
+            let regex = fields.optional(&VALUE.regex);
+            let present = fields.optional(&VALUE.present).map(|present| match present {
                 true => ValueMatch::Present,
                 false => ValueMatch::Absent,
             });

@@ -2,57 +2,49 @@
 
 use std::time::Duration;
 
+use super::keys::METRICS;
 use super::node::Node;
-use super::read::{Fields, count, duration, items, scalar, word};
+use super::read::{Fields, items, scalar};
 use super::report::Problems;
-use crate::model::nearest_bound;
+use crate::model::{nearest_bound, units};
 use crate::service::CountSettings;
-use crate::telemetry::{MetricsSettings, ResponseStart};
+use crate::telemetry::MetricsSettings;
 
 /// A budget below this is hardly meant: it was once counted in label sets of each metric.
 const SMALL_BUDGET: usize = 10_000;
 /// Bounds that histograms may have.
-const MAX_BUCKETS: usize = 60;
+pub const MAX_BUCKETS: usize = 60;
 /// gRPC methods of a service that may be counted under their names.
-const MAX_METHODS: u64 = 1000;
-/// What was removed is kept for no longer than this.
-const LONGEST_KEPT: Duration = Duration::from_secs(3600);
+pub const MAX_METHODS: u64 = 1000;
 /// Bounds are counted between these.
 const SHORTEST: Duration = Duration::from_micros(10);
 const LONGEST: Duration = Duration::from_secs(900);
 
 /// Those of `metrics` that say what is told.
-pub fn settings(fields: &mut Fields<'_>, problems: &Problems) -> MetricsSettings {
-    const WORDS: [(&str, ResponseStart); 3] = [
-        ("service", ResponseStart::Service),
-        ("backend", ResponseStart::Backend),
-        ("off", ResponseStart::Off),
-    ];
+pub fn settings(fields: &Fields<'_>, problems: &Problems) -> MetricsSettings {
     let mut settings = MetricsSettings::default();
-    if let Some(node) = fields.get("series_budget")
-        && let Some(budget) = scalar(node, problems, count(10..=1_000_000))
-    {
+    if let Some((budget, span)) = fields.placed(&METRICS.series_budget) {
         settings.series_budget = budget;
         if budget < SMALL_BUDGET {
             problems.warn(
-                node.span,
+                span,
                 format!("{budget} series are few: all metrics together have no more"),
                 "a backend with traffic has about 40; leave the key out for 200000",
             );
         }
     }
-    if let Some(node) = fields.get("latency_buckets") {
+    if let Some(node) = fields.get(&METRICS.latency_buckets) {
         settings.latency_buckets = buckets(node, problems);
     }
-    fields.set("response_start", &mut settings.response_start, word(&WORDS));
+    fields.set(&METRICS.response_start, &mut settings.response_start);
     settings
 }
 
 /// Those that say what is counted of services, and how long it is kept.
-pub fn counts(fields: &mut Fields<'_>) -> CountSettings {
+pub fn counts(fields: &Fields<'_>) -> CountSettings {
     let mut counts = CountSettings::default();
-    fields.set("keep_removed", &mut counts.keep_removed, duration(Duration::ZERO..=LONGEST_KEPT));
-    fields.set("methods_per_service", &mut counts.methods, count(0..=MAX_METHODS));
+    fields.set(&METRICS.keep_removed, &mut counts.keep_removed);
+    fields.set(&METRICS.methods_per_service, &mut counts.methods);
     counts
 }
 
@@ -90,11 +82,11 @@ fn buckets(node: &Node, problems: &Problems) -> Vec<Duration> {
 }
 
 /// A duration, or a number of seconds as other configurations have it.
-fn bound(text: &str) -> Result<Duration, String> {
+pub fn bound(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let value = match seconds {
         Some(seconds) => seconds,
-        None => duration(Duration::ZERO..=Duration::MAX)(text)?,
+        None => units::parse_duration(text)?,
     };
     if (SHORTEST..=LONGEST).contains(&value) {
         return Ok(value);

@@ -1,11 +1,9 @@
 //! Reading of mappings key by key: typed, going on after errors, nothing left over.
 
-use std::ops::RangeInclusive;
-use std::time::Duration;
-
 use super::node::{Entry, Node, Value};
 use super::report::{Problems, Span};
-use crate::model::{nearest, suggestion, units};
+use crate::model::keys::{Absent, Key, Keys, List, Many, Row, Section, Setting, Shape};
+use crate::model::{nearest, suggestion};
 
 /// A mapping that is being read.
 pub struct Fields<'a> {
@@ -14,70 +12,56 @@ pub struct Fields<'a> {
     entries: &'a [Entry],
     /// A value that stands in place of the mapping, and the key that it is meant for.
     short: Option<(&'static str, &'a Node)>,
-    known: Vec<&'static str>,
+    section: &'static Section,
+    /// Keys that have to be there and are not, and how to write them.
     missing: Vec<(&'static str, &'static str)>,
     problems: &'a Problems,
 }
 
 impl<'a> Fields<'a> {
-    /// The keys of `node`; none, and a problem, if it is no mapping.
-    pub fn of(node: &'a Node, problems: &'a Problems) -> Fields<'a> {
-        if !matches!(node.value, Value::Map(_)) {
-            unfit(
-                node,
-                "a mapping is wanted",
-                "write `key: value` lines, or { key: value }",
-                problems,
-            );
-        }
-        Fields::new(node, None, problems)
-    }
-
-    /// The same, but one value in place of the mapping is that of `key`, and the rest has its
-    /// defaults.
-    pub fn or_short(node: &'a Node, key: &'static str, problems: &'a Problems) -> Fields<'a> {
-        match &node.value {
-            Value::Scalar(_) => Fields::new(node, Some((key, node)), problems),
-            Value::Map(_) => Fields::new(node, None, problems),
-            Value::Null | Value::Unknown(_) | Value::Seq(_) => {
-                let help = format!("write {{ {key}: … }}, or the {key} alone");
+    /// Those of `keys` in `node`, which may be in its short form; none, and a problem, if it is no
+    /// mapping.
+    pub fn of(node: &'a Node, keys: &dyn Keys, problems: &'a Problems) -> Fields<'a> {
+        let section = keys.section();
+        let short = section.short_key();
+        let (is_mapping, entries, short) = match (&node.value, short) {
+            (Value::Map(entries), _) => (true, entries.as_slice(), None),
+            (Value::Scalar(_), Some(key)) => (false, &[][..], Some((key, node))),
+            (_, short) => {
+                let help = match short {
+                    Some(key) => format!("write {{ {key}: … }}, or the {key} alone"),
+                    None => "write `key: value` lines, or { key: value }".into(),
+                };
                 unfit(node, "a mapping is wanted", &help, problems);
-                Fields::new(node, None, problems)
+                (false, &[][..], None)
             }
-        }
-    }
-
-    fn new(
-        node: &'a Node,
-        short: Option<(&'static str, &'a Node)>,
-        problems: &'a Problems,
-    ) -> Fields<'a> {
-        let (is_mapping, entries) = match &node.value {
-            Value::Map(entries) => (true, entries.as_slice()),
-            _ => (false, &[][..]),
         };
-        Fields {
-            span: node.span,
-            is_mapping,
-            entries,
-            short,
-            known: Vec::new(),
-            missing: Vec::new(),
-            problems,
-        }
+        // What is missing from something that is no mapping is not worth a word.
+        let missing = section.rows().filter_map(|row| match row.absent() {
+            Absent::Required(help) if is_mapping => Some((row.name(), help)),
+            _ => None,
+        });
+        let missing = missing.filter(|(key, _)| entries.iter().all(|entry| &*entry.key != *key));
+        let missing = missing.collect();
+        Fields { span: node.span, is_mapping, entries, short, section, missing, problems }
     }
 
-    /// The value of `key`, if it is there.
-    pub fn get(&mut self, key: &'static str) -> Option<&'a Node> {
+    /// The value of `key`, if it is there. None stands for a list of nothing: programs that write
+    /// lists write the empty one so.
+    pub fn get(&self, key: &dyn Row) -> Option<&'a Node> {
         if let Some((short, node)) = self.short {
-            self.known.push(key);
-            return (short == key).then_some(node);
+            return (short == key.name()).then_some(node);
         }
-        let entry = self.find(key)?;
-        if matches!(entry.value.value, Value::Null) {
+        let entry = self.entries.iter().find(|entry| &*entry.key == key.name())?;
+        let may_be_empty = match key.shape() {
+            Shape::Values(..) | Shape::Mappings(..) => true,
+            Shape::Named(.., many) => many == Many::Any,
+            Shape::Value(_) | Shape::Mapping(_) | Shape::NamedValues(..) => false,
+        };
+        if matches!(entry.value.value, Value::Null) && !may_be_empty {
             let message = match entry.value.is_expanded() {
-                true => format!("`{key}` has no value: the variable is empty"),
-                false => format!("`{key}` has no value"),
+                true => format!("`{}` has no value: the variable is empty", key.name()),
+                false => format!("`{}` has no value", key.name()),
             };
             let help = "give it one, or leave the key out";
             self.problems.error(entry.span, message, help);
@@ -86,78 +70,77 @@ impl<'a> Fields<'a> {
         Some(&entry.value)
     }
 
-    /// The value of `key`, if it is there, where none stands for a list of nothing: programs that
-    /// write lists write the empty one so.
-    pub fn get_list(&mut self, key: &'static str) -> Option<&'a Node> {
-        self.find(key).map(|entry| &entry.value)
-    }
-
-    fn find(&mut self, key: &'static str) -> Option<&'a Entry> {
-        self.known.push(key);
-        self.entries.iter().find(|entry| &*entry.key == key)
-    }
-
-    /// The value of `key`; if it is not there, an error that says how to write it.
-    pub fn require(&mut self, key: &'static str, help: &'static str) -> Option<&'a Node> {
-        self.note_missing(key, help);
+    /// The same, of a key that is needed here; if it is not there, an error that says how to write
+    /// it.
+    pub fn require(&mut self, key: &dyn Row, help: &'static str) -> Option<&'a Node> {
+        if self.is_mapping && !self.has(key) {
+            self.missing.push((key.name(), help));
+        }
         self.get(key)
     }
 
-    /// The same, read as [`Fields::get_list`] does.
-    pub fn require_list(&mut self, key: &'static str, help: &'static str) -> Option<&'a Node> {
-        self.note_missing(key, help);
-        self.get_list(key)
+    /// The value of `key`, if it is there.
+    pub fn optional<T>(&self, key: &Key<T>) -> Option<T> {
+        scalar(self.get(key)?, self.problems, |text| key.form.read(text))
     }
 
-    /// What is missing from something that is no mapping is not worth a word.
-    fn note_missing(&mut self, key: &'static str, help: &'static str) {
-        if self.is_mapping && !self.has(key) {
-            self.missing.push((key, help));
-        }
-    }
-
-    /// The value of `key` as `parse` reads it.
-    pub fn parsed<T>(
-        &mut self,
-        key: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
+    /// The same, and where it stands.
+    pub fn placed<T>(&self, key: &Key<T>) -> Option<(T, Span)> {
         let node = self.get(key)?;
-        scalar(node, self.problems, parse)
+        Some((scalar(node, self.problems, |text| key.form.read(text))?, node.span))
     }
 
     /// Overwrites `slot` with the value of `key`, if it is there.
-    pub fn set<T>(
-        &mut self,
-        key: &'static str,
-        slot: &mut T,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) {
-        if let Some(value) = self.parsed(key, parse) {
+    pub fn set<T>(&self, key: &Key<T>, slot: &mut T) {
+        if let Some(value) = self.optional(key) {
             *slot = value;
         }
     }
 
-    /// Whether `key` is there, with a value or without.
-    pub fn has(&self, key: &str) -> bool {
-        let short = self.short.is_some_and(|(short, _)| short == key);
-        short || self.entries.iter().any(|entry| &*entry.key == key)
+    /// The value of `key`, or its default.
+    pub fn value<T: Copy + Sync>(&self, key: &Setting<T>) -> T {
+        let node = self.get(key);
+        let given = node.and_then(|node| scalar(node, self.problems, |text| key.form.read(text)));
+        given.unwrap_or(key.default)
     }
 
-    /// The entries that nobody asked for so far, for those who read them in their own way.
+    /// The values of `key`, none if it is not there.
+    pub fn list<T>(&self, key: &List<T>) -> Vec<T> {
+        let items = self.items(key).iter();
+        items.filter_map(|node| scalar(node, self.problems, |text| key.form.read(text))).collect()
+    }
+
+    /// The items of `key`, none if it is not there.
+    pub fn items(&self, key: &dyn Row) -> &'a [Node] {
+        let Some(node) = self.get(key) else { return &[] };
+        match key.shape() {
+            Shape::Mappings(_, Many::Some) => some_items(node, self.problems),
+            _ => items(node, self.problems),
+        }
+    }
+
+    /// Whether `key` is there, with a value or without.
+    pub fn has(&self, key: &dyn Row) -> bool {
+        let short = self.short.is_some_and(|(short, _)| short == key.name());
+        short || self.entries.iter().any(|entry| &*entry.key == key.name())
+    }
+
+    /// The entries that are none of the keys, for those who read them in their own way.
     pub fn rest(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
-        let known = self.known.clone();
-        self.entries.iter().filter(move |entry| !known.contains(&&*entry.key))
+        let section = self.section;
+        let known = move |entry: &&Entry| section.rows().any(|row| row.name() == &*entry.key);
+        self.entries.iter().filter(move |entry| !known(entry))
     }
 
     /// Ends the reading: what is left over is an error, and so is what is missing.
     pub fn finish(mut self) {
         for entry in self.rest() {
-            let near = nearest(&entry.key, self.known.iter().copied());
+            let known: Vec<&str> = self.section.rows().map(|row| row.name()).collect();
+            let near = nearest(&entry.key, known.iter().copied());
             // The slip explains what is missing.
             self.missing.retain(|(key, _)| Some(*key) != near);
             let message = format!("unknown key `{}`", entry.key);
-            self.problems.error(entry.span, message, suggestion(near, &self.known));
+            self.problems.error(entry.span, message, suggestion(near, &known));
         }
         for (key, help) in self.missing {
             self.problems.error(self.span, format!("`{key}` is missing"), help);
@@ -187,7 +170,7 @@ pub fn unfit(node: &Node, wanted: &str, help: &str, problems: &Problems) {
 }
 
 /// The same, of a list that makes no sense without any.
-pub fn some_items<'a>(node: &'a Node, problems: &Problems) -> &'a [Node] {
+fn some_items<'a>(node: &'a Node, problems: &Problems) -> &'a [Node] {
     let before = problems.count();
     let items = items(node, problems);
     if items.is_empty() && problems.count() == before {
@@ -221,79 +204,4 @@ pub fn text(text: &str) -> Result<String, String> {
         "" => Err("the text is empty: write at least a character".into()),
         text => Ok(text.into()),
     }
-}
-
-/// `true` or `false`.
-pub fn boolean(text: &str) -> Result<bool, String> {
-    match text {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err(format!("`{text}` is neither true nor false: write one of the two")),
-    }
-}
-
-/// One of a few words.
-pub fn word<T: Copy>(words: &[(&'static str, T)]) -> impl Fn(&str) -> Result<T, String> {
-    move |text| {
-        let found = words.iter().find(|(word, _)| *word == text);
-        found.map(|(_, value)| *value).ok_or_else(|| {
-            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            let near = nearest(text, known.iter().copied());
-            format!("unknown value `{text}`: {}", suggestion(near, &known))
-        })
-    }
-}
-
-/// A whole number.
-pub fn count<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> {
-    move |text| {
-        let number = text.parse().map_err(|_| {
-            format!("`{text}` is not a whole number: write digits alone, such as 16")
-        })?;
-        within(number, text, &range, |n| n.to_string())
-    }
-}
-
-/// A number of bytes.
-pub fn size<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> {
-    move |text| within(units::parse_size(text)?, text, &range, show_size)
-}
-
-/// A time that passes.
-pub fn duration(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Result<Duration, String> {
-    move |text| {
-        let value = units::parse_duration(text)?;
-        if range.contains(&value) {
-            return Ok(value);
-        }
-        let (least, most) = range.clone().into_inner();
-        let (least, most) = (show_duration(least), show_duration(most));
-        Err(format!("`{text}` is out of range: write {least} to {most}"))
-    }
-}
-
-fn within<T: TryFrom<u64>>(
-    value: u64,
-    text: &str,
-    range: &RangeInclusive<u64>,
-    show: fn(u64) -> String,
-) -> Result<T, String> {
-    let fitting = range.contains(&value).then(|| T::try_from(value).ok());
-    fitting.flatten().ok_or_else(|| {
-        let (least, most) = (show(*range.start()), show(*range.end()));
-        format!("`{text}` is out of range: write {least} to {most}")
-    })
-}
-
-fn show_size(bytes: u64) -> String {
-    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    let whole = units.iter().find(|(each, _)| bytes >= *each && bytes.is_multiple_of(*each));
-    whole.map_or(format!("{bytes}"), |(each, unit)| format!("{}{unit}", bytes / each))
-}
-
-fn show_duration(time: Duration) -> String {
-    let millis = time.as_millis();
-    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
-    let whole = units.iter().find(|(each, _)| millis >= *each && millis.is_multiple_of(*each));
-    whole.map_or(format!("{millis}ms"), |(each, unit)| format!("{}{unit}", millis / each))
 }

@@ -3,14 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::keys::{MIRROR, ROUTE, SHARE, SPLIT_BY};
 use super::node::Node;
-use super::read::{Fields, count, scalar, size, some_items, text};
+use super::read::{Fields, scalar};
 use super::report::{Problems, Severity, Span};
 use super::{doubt, filter, matching};
+use crate::model::keys::{Keys, Row};
 use crate::model::nearest;
 use crate::model::route::{
-    Filters, Forward, InsertError, MAX_PATTERNS, MAX_SHARE_WEIGHT, Match, Mirror, PathMatch,
-    Policies, Route, RouteTable, RouteTableBuilder, Share, Split, check_name,
+    Filters, Forward, InsertError, MAX_PATTERNS, Match, Mirror, PathMatch, Policies, Route,
+    RouteTable, RouteTableBuilder, Share, Split,
 };
 
 const HELP_TARGET: &str = "add `service: NAME`, or `split: [ { service: NAME, weight: 1 } ]`";
@@ -66,15 +68,15 @@ impl<'a> Routes<'a> {
 
     /// Puts one of `routes` into the table. The name that it has, or would have.
     fn read(&mut self, node: &Node) -> Option<Box<str>> {
-        let mut fields = Fields::or_short(node, "service", self.problems);
-        let named = fields.get("name");
-        let given = named.and_then(|node| scalar(node, self.problems, check_name));
-        let asked = fields.get("match");
+        let mut fields = Fields::of(node, &ROUTE, self.problems);
+        let named = fields.get(&ROUTE.name);
+        let given = fields.optional(&ROUTE.name);
+        let asked = fields.get(&ROUTE.r#match);
         let matched =
             asked.map_or(Some(Match::default()), |node| matching::read(node, self.problems));
         let path = matched.as_ref().map(|matched| &matched.path);
-        let route = match fields.get("redirect") {
-            Some(node) => self.read_redirect(node, &mut fields, path),
+        let route = match fields.get(&ROUTE.redirect) {
+            Some(node) => self.read_redirect(node, &fields, path),
             None => self.read_forward(&mut fields, path),
         };
         fields.finish();
@@ -135,14 +137,17 @@ impl<'a> Routes<'a> {
     /// A route to services. `path` is what it matches, if that is known.
     fn read_forward(&mut self, fields: &mut Fields<'_>, path: Option<&PathMatch>) -> Option<Route> {
         let filters = filter::read(fields, Filters::default(), path, self.problems);
-        let split = fields.get("split");
-        let service = match fields.has("split") {
-            true => fields.get("service"),
-            false => fields.require("service", HELP_TARGET),
+        let split = fields.get(&ROUTE.split);
+        let service = match fields.has(&ROUTE.split) {
+            true => fields.get(&ROUTE.service),
+            false => fields.require(&ROUTE.service, HELP_TARGET),
         };
         let split = match (service, split) {
-            (Some(service), None) => Some(Split::new([self.share(service, 1)?])),
-            (None, Some(split)) => self.read_split(split, &filters, path),
+            (Some(node), None) => {
+                let name = scalar(node, self.problems, |text| ROUTE.service.form.read(text))?;
+                Some(Split::new([self.share((name, node.span), 1)?]))
+            }
+            (None, Some(_)) => self.read_split(fields, &filters, path),
             (Some(_), Some(split)) => {
                 let help = "keep `service` for one service, or `split` for several";
                 self.problems.error(split.span, "a route has `service` or `split`, not both", help);
@@ -150,8 +155,8 @@ impl<'a> Routes<'a> {
             }
             (None, None) => None,
         };
-        let split_by = fields.get("split_by").and_then(|node| self.read_split_by(node));
-        let mirror = fields.get("mirror").and_then(|node| self.read_mirror(node));
+        let split_by = fields.get(&ROUTE.split_by).and_then(|node| self.read_split_by(node));
+        let mirror = fields.get(&ROUTE.mirror).and_then(|node| self.read_mirror(node));
         let policies = Arc::new(Policies { filters: (!filters.is_empty()).then_some(filters) });
         Some(Route::Forward(Forward { split: split?, split_by, mirror, policies }))
     }
@@ -160,20 +165,13 @@ impl<'a> Routes<'a> {
     fn read_redirect(
         &self,
         node: &Node,
-        fields: &mut Fields<'_>,
+        fields: &Fields<'_>,
         path: Option<&PathMatch>,
     ) -> Option<Route> {
-        for key in [
-            "service",
-            "split",
-            "split_by",
-            "rewrite",
-            "request_headers",
-            "response_headers",
-            "mirror",
-        ] {
+        let of_redirects = [ROUTE.name.name(), ROUTE.r#match.name(), ROUTE.redirect.name()];
+        for key in ROUTE.section().rows().filter(|row| !of_redirects.contains(&row.name())) {
             if let Some(node) = fields.get(key) {
-                let help = format!("leave `{key}` out");
+                let help = format!("leave `{}` out", key.name());
                 self.problems.error(node.span, "a redirect goes to no service", help);
             }
         }
@@ -186,11 +184,10 @@ impl<'a> Routes<'a> {
 
     /// Where the key of a request stands that always goes to the same service.
     fn read_split_by(&self, node: &Node) -> Option<Box<str>> {
-        let mut fields = Fields::or_short(node, "header", self.problems);
-        let help = "add `header: NAME`";
-        let header = fields.require("header", help);
+        let fields = Fields::of(node, &SPLIT_BY, self.problems);
+        let header = fields.optional(&SPLIT_BY.header);
         fields.finish();
-        scalar(header?, self.problems, matching::header_name)
+        header
     }
 
     /// The table, and for each service whether a route goes to it.
@@ -210,12 +207,11 @@ impl<'a> Routes<'a> {
 
     /// A second service that gets copies.
     fn read_mirror(&mut self, node: &Node) -> Option<Mirror> {
-        let mut fields = Fields::or_short(node, "service", self.problems);
-        let service = fields.require("service", "add `service: NAME`");
-        let (mut per_million, mut buffer, mut max_in_flight) = (1_000_000, 64 << 10, 100);
-        fields.set("percent", &mut per_million, filter::percent);
-        fields.set("buffer", &mut buffer, size(1 << 10..=16 << 20));
-        fields.set("max_in_flight", &mut max_in_flight, count(1..=100_000));
+        let fields = Fields::of(node, &MIRROR, self.problems);
+        let service = fields.placed(&MIRROR.service);
+        let per_million = fields.value(&MIRROR.percent);
+        let buffer = fields.value(&MIRROR.buffer);
+        let max_in_flight = fields.value(&MIRROR.max_in_flight);
         fields.finish();
         let (name, service) = self.service(service?)?;
         Some(Mirror { service, name: name.into(), per_million, buffer, max_in_flight })
@@ -223,18 +219,17 @@ impl<'a> Routes<'a> {
 
     fn read_split(
         &mut self,
-        node: &Node,
+        fields: &Fields<'_>,
         filters: &Filters,
         path: Option<&PathMatch>,
     ) -> Option<Split> {
         let mut shares = Vec::new();
-        let items = some_items(node, self.problems);
+        let items = fields.items(&ROUTE.split);
         for item in items {
-            let mut target = Fields::or_short(item, "service", self.problems);
-            let service = target.require("service", "add `service: NAME`");
-            let mut weight = 1;
-            target.set("weight", &mut weight, count(0..=u64::from(MAX_SHARE_WEIGHT)));
-            let own = filter::read(&mut target, filters.clone(), path, self.problems);
+            let target = Fields::of(item, &SHARE, self.problems);
+            let service = target.placed(&SHARE.service);
+            let weight = target.value(&SHARE.weight);
+            let own = filter::read(&target, filters.clone(), path, self.problems);
             target.finish();
             let own = (own != *filters).then(|| Arc::new(own));
             let share = service.and_then(|service| self.share(service, weight));
@@ -245,27 +240,27 @@ impl<'a> Routes<'a> {
         }
         if shares.iter().all(|share| share.weight == 0) {
             let help = "the route's requests are UNAVAILABLE until one is raised";
-            self.problems.warn(node.span, "all weights are 0", help);
+            let at = fields.get(&ROUTE.split).map_or(Span::at(0), |node| node.span);
+            self.problems.warn(at, "all weights are 0", help);
         }
         Some(Split::new(shares))
     }
 
-    /// A share for the service that `node` names.
-    fn share(&mut self, node: &Node, weight: u32) -> Option<Share> {
-        let (name, service) = self.service(node)?;
+    /// A share for the service that is named there.
+    fn share(&mut self, named: (String, Span), weight: u32) -> Option<Share> {
+        let (name, service) = self.service(named)?;
         Some(Share::new(service, &name, weight))
     }
 
-    /// The service that `node` names, and its index.
-    fn service(&mut self, node: &Node) -> Option<(String, usize)> {
-        let name = scalar(node, self.problems, text)?;
+    /// The service that is named there, and its index.
+    fn service(&mut self, (name, at): (String, Span)) -> Option<(String, usize)> {
         let Some(index) = self.services.get(&*name).copied() else {
             let near = nearest(&name, self.services.keys().copied());
             let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "add it under `services`".into(),
             };
-            self.problems.error(node.span, format!("there is no service `{name}`"), help);
+            self.problems.error(at, format!("there is no service `{name}`"), help);
             return None;
         };
         if let Some(used) = self.used.get_mut(index) {

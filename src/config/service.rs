@@ -2,27 +2,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::files::Files;
+use super::keys::{BALANCER, ENDPOINT, SERVICE};
 use super::node::{Entry, Node, Value};
-use super::read::{Fields, count, duration, items, scalar, word};
+use super::read::{Fields, items, scalar};
 use super::report::{Problems, Span};
 use super::{limits, tls};
 use crate::balance::POLICIES;
 use crate::http2::Limits;
 use crate::model::{Address, ParamValue};
-use crate::service::{
-    Balancer, Layer, MAX_BACKENDS, MAX_WEIGHT, PRECONNECT, ServiceConfig, ServiceSpec,
-    UpstreamProtocol,
-};
+use crate::service::{Balancer, Layer, MAX_BACKENDS, ServiceConfig, ServiceSpec, UpstreamProtocol};
 use crate::upstream::{self, OwnAddresses};
-
-const PROTOCOLS: [(&str, UpstreamProtocol); 3] = [
-    ("grpc", UpstreamProtocol::Grpc),
-    ("http2", UpstreamProtocol::Http2),
-    ("http1", UpstreamProtocol::Http1),
-];
 
 const HELP_NAME: &str = "use letters, digits, `-`, `_` and `.`, 128 of them at most";
 
@@ -45,12 +36,11 @@ pub fn service(
         let message = format!("`{}` is not a name for a service", entry.key.escape_debug());
         problems.error(entry.span, message, HELP_NAME);
     }
-    let mut fields = Fields::of(&entry.value, problems);
-    let protocol = fields.parsed("protocol", word(&PROTOCOLS));
-    let balancer = balancer(fields.get("balancer"), entry.span, problems);
-    let help = "add `endpoints: [ { address: 127.0.0.1:50051 } ]`";
+    let fields = Fields::of(&entry.value, &SERVICE, problems);
+    let protocol = fields.value(&SERVICE.protocol);
+    let balancer = balancer(fields.get(&SERVICE.balancer), entry.span, problems);
     let before = problems.count();
-    let listed = fields.require_list("endpoints", help);
+    let listed = fields.get(&SERVICE.endpoints);
     let endpoints =
         listed.map_or_else(Vec::new, |node| endpoints(items(node, problems), own, problems));
     if let Some(node) = listed
@@ -68,8 +58,7 @@ pub fn service(
             format!("{MAX_BACKENDS} at most: make it two services"),
         );
     }
-    let protocol = protocol.unwrap_or_default();
-    let upstream = settings(&mut fields, protocol, files, problems);
+    let upstream = settings(&fields, protocol, files, problems);
     if upstream.tls.as_ref().is_some_and(|tls| tls.server_name.is_none())
         && let Some(unnamed) =
             endpoints.iter().map(|(address, _)| address).find(|it| it.is_socket())
@@ -78,10 +67,8 @@ pub fn service(
         let help = "add `server_name: orders.internal` to `tls`, as the certificate has it";
         problems.error(entry.span, message, help);
     }
-    let listed = fields.get_list("streams").map_or(&[][..], |node| items(node, problems));
-    let streams = listed.iter().filter_map(|node| scalar(node, problems, method)).collect();
-    let mut preconnect = PRECONNECT;
-    fields.set("preconnect", &mut preconnect, count(0..=MAX_BACKENDS as u64));
+    let streams = fields.list(&SERVICE.streams);
+    let preconnect = fields.value(&SERVICE.preconnect);
     fields.finish();
     if !endpoints.is_empty() && endpoints.iter().all(|(_, weight)| *weight == 0) {
         let message = format!("all endpoints of `{}` have weight 0", entry.key);
@@ -104,7 +91,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// The path of a gRPC method: `/shop.Orders/Watch`, written with or without the first slash.
-fn method(text: &str) -> Result<String, String> {
+pub fn method(text: &str) -> Result<String, String> {
     let path = text.strip_prefix('/').unwrap_or(text);
     let name = |name: &str| {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.".contains(&b);
@@ -117,23 +104,22 @@ fn method(text: &str) -> Result<String, String> {
 }
 
 fn settings(
-    fields: &mut Fields<'_>,
+    fields: &Fields<'_>,
     protocol: UpstreamProtocol,
     files: &Files,
     problems: &Problems,
 ) -> upstream::Settings {
-    let wait = || duration(Duration::from_millis(1)..=Duration::from_secs(600));
     let mut settings = match protocol {
         UpstreamProtocol::Http1 => upstream::Settings::http1(),
         UpstreamProtocol::Grpc | UpstreamProtocol::Http2 => upstream::Settings::default(),
     };
-    let tls = fields.get("tls");
+    let tls = fields.get(&SERVICE.tls);
     settings.tls = tls.and_then(|node| tls::client(node, settings.version, files, problems));
-    fields.set("connect_timeout", &mut settings.connect_timeout, wait());
-    fields.set("max_connections", &mut settings.max_connections, count(1..=10_000));
-    fields.set("max_pending", &mut settings.max_pending, count(0..=1_000_000));
-    fields.set("pending_timeout", &mut settings.pending_timeout, wait());
-    if let Some(node) = fields.get("limits") {
+    fields.set(&SERVICE.connect_timeout, &mut settings.connect_timeout);
+    fields.set(&SERVICE.max_connections, &mut settings.max_connections);
+    fields.set(&SERVICE.max_pending, &mut settings.max_pending);
+    fields.set(&SERVICE.pending_timeout, &mut settings.pending_timeout);
+    if let Some(node) = fields.get(&SERVICE.limits) {
         let limits = limits::read(node, Limits::upstream(), limits::Peer::Backend, problems);
         settings.limits = Arc::new(limits);
     }
@@ -144,16 +130,11 @@ fn endpoints(items: &[Node], own: &Own, problems: &Problems) -> Vec<(Address, u3
     let mut seen: HashMap<Address, Span> = HashMap::new();
     let mut endpoints = Vec::with_capacity(items.len());
     for item in items {
-        let mut fields = Fields::or_short(item, "address", problems);
-        let node = fields.require("address", "add `address: 127.0.0.1:50051`");
-        let mut weight = 1;
-        fields.set("weight", &mut weight, count(0..=u64::from(MAX_WEIGHT)));
+        let fields = Fields::of(item, &ENDPOINT, problems);
+        let weight = fields.value(&ENDPOINT.weight);
+        let address = fields.placed(&ENDPOINT.address);
         fields.finish();
-        let parsed =
-            node.and_then(|node| scalar(node, problems, Address::parse).zip(Some(node.span)));
-        let Some((address, span)) = parsed else {
-            continue;
-        };
+        let Some((address, span)) = address else { continue };
         if let Some(first) = seen.get(&address) {
             let message = format!("`{address}` is listed twice");
             problems.error_again(span, message, *first);
@@ -176,8 +157,8 @@ fn endpoints(items: &[Node], own: &Own, problems: &Problems) -> Vec<(Address, u3
 fn balancer(node: Option<&Node>, service: Span, problems: &Problems) -> Option<Balancer> {
     let (mut name, mut at, mut params) = (None, service, Vec::new());
     if let Some(node) = node {
-        let mut fields = Fields::or_short(node, "policy", problems);
-        name = fields.get("policy");
+        let fields = Fields::of(node, &BALANCER, problems);
+        name = fields.get(&BALANCER.policy);
         params = fields.rest().collect();
         at = node.span;
     }

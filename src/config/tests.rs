@@ -3,6 +3,7 @@ mod routes;
 mod variables;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use proptest::prelude::*;
 

@@ -11,6 +11,7 @@ use rustls::{ClientConfig, Error, InconsistentKeys, ServerConfig};
 
 use super::certificates::Use;
 use super::files::Files;
+use super::keys::{CLIENT_TLS, SERVER_TLS};
 use super::node::Node;
 use super::pem::Pem;
 use super::read::{Fields, text};
@@ -20,11 +21,11 @@ use crate::upstream;
 
 /// A listener's `tls`.
 pub fn server(node: &Node, files: &Files, problems: &Problems) -> Option<ServerTls> {
-    let mut fields = Fields::of(node, problems);
+    let fields = Fields::of(node, &SERVER_TLS, problems);
     let pem = Pem::new(files, problems);
-    let cert = fields.require("cert", "add `cert: server.pem`, the certificate and its chain");
-    let key = fields.require("key", "add `key: server.key`, the certificate's private key");
-    let client_ca = fields.get("client_ca");
+    let cert = fields.get(&SERVER_TLS.cert);
+    let key = fields.get(&SERVER_TLS.key);
+    let client_ca = fields.get(&SERVER_TLS.client_ca);
     let roots = client_ca.map(|node| pem.roots(node, Use::ClientCa).zip(Some(node.span)));
     let identity = pem.identity(cert, key, Use::Server);
     fields.finish();
@@ -62,16 +63,12 @@ pub fn client(
     files: &Files,
     problems: &Problems,
 ) -> Option<upstream::Tls> {
-    let mut fields = Fields::of(node, problems);
+    let fields = Fields::of(node, &CLIENT_TLS, problems);
     let pem = Pem::new(files, problems);
-    let ca = fields.require("ca", "add `ca: ca.pem`, whose certificates the backends have");
-    let cert = fields.get("cert");
-    let key = fields.get("key");
-    let server_name = fields.parsed("server_name", |name| {
-        ServerName::try_from(text(name)?).map_err(|_| {
-            format!("`{name}` is neither a DNS name nor an IP address: write orders.internal")
-        })
-    });
+    let ca = fields.get(&CLIENT_TLS.ca);
+    let cert = fields.get(&CLIENT_TLS.cert);
+    let key = fields.get(&CLIENT_TLS.key);
+    let server_name = fields.optional(&CLIENT_TLS.server_name);
     if let (Some(lone), None) | (None, Some(lone)) = (cert, key) {
         let help = "give both, or neither if the backends ask for no client certificate";
         problems.error(lone.span, "`cert` and `key` belong together", help);
@@ -104,6 +101,13 @@ pub fn client(
         config: Arc::new(config),
         server_name,
         fingerprint: pem.fingerprint(version.alpn()),
+    })
+}
+
+/// The name that certificates must be for.
+pub fn server_name(name: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(text(name)?).map_err(|_| {
+        format!("`{name}` is neither a DNS name nor an IP address: write orders.internal")
     })
 }
 

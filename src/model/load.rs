@@ -27,13 +27,20 @@ pub struct EwmaParams {
     pub penalty: Duration,
 }
 
-impl Default for EwmaParams {
-    fn default() -> EwmaParams {
+impl EwmaParams {
+    /// As it is kept unless told otherwise.
+    pub const fn usual() -> EwmaParams {
         EwmaParams {
             decay: Duration::from_secs(10),
             default_rtt: Duration::from_millis(30),
             penalty: Duration::from_secs(5),
         }
+    }
+}
+
+impl Default for EwmaParams {
+    fn default() -> EwmaParams {
+        EwmaParams::usual()
     }
 }
 

@@ -1,11 +1,10 @@
 //! The settings of a plug-in as it reads them: by key, typed, nothing left over.
 
 use std::cell::{Cell, RefCell};
-use std::fmt::Display;
 use std::rc::Rc;
-use std::time::Duration;
 
-use super::{nearest, units};
+use super::keys::{Key, Row, Setting};
+use super::nearest;
 
 /// A setting's value as it stands in the configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +49,8 @@ impl Params {
     }
 
     /// The value of `key`, if given.
-    pub fn get(&self, key: &'static str) -> Option<&ParamValue> {
+    pub fn get(&self, key: &dyn Row) -> Option<&ParamValue> {
+        let key = key.name();
         self.asked.borrow_mut().push(key);
         let (_, value, read) = self.entries.iter().find(|(k, ..)| k == key)?;
         read.set(true);
@@ -62,61 +62,33 @@ impl Params {
         Rc::clone(&self.defaults)
     }
 
-    /// The duration under `key`, or `default`; a wrong one is noted and `default` returned.
-    pub fn duration(&self, key: &'static str, default: Duration) -> Duration {
-        self.given(key, || format!("{default:?}"), units::parse_duration).unwrap_or(default)
-    }
-
-    /// The whole number under `key`, or `default`; a wrong one is noted and `default` returned.
-    pub fn number(&self, key: &'static str, default: u64) -> u64 {
-        self.parsed(key, default, |text| {
-            text.parse().map_err(|_| format!("`{text}` is not a whole number"))
-        })
-    }
-
-    /// The value of `key` as `parse` reads it, or `default`; a wrong one is noted and `default`
+    /// The value of `key`, or its default, which is noted; a wrong value is noted and the default
     /// returned.
-    pub fn parsed<T: Display>(
-        &self,
-        key: &'static str,
-        default: T,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> T {
-        self.given(key, || default.to_string(), parse).unwrap_or(default)
+    pub fn value<T: Copy + Sync>(&self, key: &Setting<T>) -> T {
+        if self.get(key).is_none() {
+            let default = ParamValue::Text(key.form.show(&key.default));
+            self.defaults.borrow_mut().push((key.name(), default));
+        }
+        self.read(key, |text| key.form.read(text)).unwrap_or(key.default)
     }
 
-    /// The value of `key` as `parse` reads it, if it is given; a wrong one is noted.
-    pub fn optional<T>(
-        &self,
-        key: &'static str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        self.given(key, String::new, parse)
+    /// The value of `key`, if it is given; a wrong one is noted.
+    pub fn optional<T>(&self, key: &Key<T>) -> Option<T> {
+        self.read(key, |text| key.form.read(text))
     }
 
-    /// As `optional`, and notes what holds instead, unless that is nothing.
-    fn given<T>(
-        &self,
-        key: &'static str,
-        default: impl FnOnce() -> String,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let result = match self.get(key) {
-            None => {
-                let default = Some(default()).filter(|default| !default.is_empty());
-                let default = default.map(|default| (key, ParamValue::Text(default)));
-                self.defaults.borrow_mut().extend(default);
-                return None;
-            }
-            Some(ParamValue::Text(text)) => parse(text),
-            Some(ParamValue::Map(_)) => Err("one value is wanted here, not a mapping".into()),
+    fn read<T>(&self, key: &dyn Row, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let result = match self.get(key)? {
+            ParamValue::Text(text) => parse(text),
+            ParamValue::Map(_) => Err("one value is wanted here, not a mapping".into()),
         };
         result.map_err(|message| self.reject(key, message)).ok()
     }
 
     /// Notes an error about `key`.
-    pub fn reject(&self, key: &str, message: impl Into<String>) {
-        self.errors.borrow_mut().push(BadParam { key: key.into(), message: message.into() });
+    pub fn reject(&self, key: &dyn Row, message: impl Into<String>) {
+        let bad = BadParam { key: key.name().into(), message: message.into() };
+        self.errors.borrow_mut().push(bad);
     }
 
     /// Ends the reading: every key that nobody asked for is an error too.

@@ -39,6 +39,26 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     number.checked_mul(bytes_each).ok_or_else(bad)
 }
 
+/// Writes a size as [`parse_size`] reads it, in the largest unit of which it is a whole number.
+pub fn show_size(bytes: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let whole = units.iter().find(|(each, _)| bytes >= *each && bytes.is_multiple_of(*each));
+    whole.map_or(format!("{bytes}"), |(each, unit)| format!("{}{unit}", bytes / each))
+}
+
+/// Writes a duration as [`parse_duration`] reads it, in the largest unit of which it is a whole
+/// number.
+pub fn show_duration(time: Duration) -> String {
+    let micros = time.as_micros();
+    let units = [(3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1000, "ms")];
+    let whole = units.iter().find(|(each, _)| micros >= *each && micros.is_multiple_of(*each));
+    match whole {
+        Some((each, unit)) => format!("{}{unit}", micros / each),
+        None if micros == 0 => "0ms".into(),
+        None => format!("{micros}us"),
+    }
+}
+
 fn split(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);

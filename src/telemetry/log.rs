@@ -26,7 +26,7 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, reload};
 
-pub use filter::{Filter, REQUEST, level};
+pub use filter::{Filter, REQUEST, level, levels};
 pub use panics::panics;
 pub use queue::Dropped;
 use queue::Queue;

@@ -4,6 +4,7 @@ mod commands;
 mod configuration;
 mod documented;
 mod operating;
+mod reference;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

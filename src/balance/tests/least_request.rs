@@ -68,9 +68,9 @@ fn more_choices_keep_the_weights_too() {
 #[test]
 fn settings_that_are_wrong_are_named_with_the_fix() {
     for (choices, says) in [
-        ("1", "choices: must be from 2 to 16"),
-        ("17", "choices: must be from 2 to 16"),
-        ("two", "choices: `two` is not a whole number"),
+        ("1", "choices: `1` is out of range: write 2 to 16"),
+        ("17", "choices: `17` is out of range: write 2 to 16"),
+        ("two", "choices: `two` is not a whole number: write digits alone, such as 16"),
     ] {
         let choices = ("choices".into(), ParamValue::Text(choices.into()));
         let result = policy("least_request").unwrap().configure(Params::new([choices]));

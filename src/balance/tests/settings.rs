@@ -69,9 +69,9 @@ fn keys_that_are_wrong_are_named_with_the_fix() {
         (map(&[("header", "x"), ("ttl", "1h")]), "`ttl` is for a cookie, and this is a header"),
         (cookie(("ttl", "1h")), "`ttl` is for a cookie that the gateway sets: add `set: true`"),
         (cookie(("path", "/")), "`path` is for a cookie that the gateway sets"),
-        (cookie(("set", "yes")), "`set: yes` is neither true nor false"),
-        (issued(("ttl", "1")), "`1` is not a duration: write a number and a unit"),
-        (issued(("ttl", "10ms")), "`ttl` must be at least 1s"),
+        (cookie(("set", "yes")), "`set`: `yes` is neither true nor false"),
+        (issued(("ttl", "1")), "`ttl`: `1` is not a duration: write a number and a unit"),
+        (issued(("ttl", "10ms")), "`ttl`: `10ms` is out of range: write 1s or more"),
         (issued(("path", "shop")), "`shop` is not a path: write one that begins with /"),
         (issued(("path", "/;x")), "`/;x` is not a path"),
     ] {
@@ -86,9 +86,13 @@ fn keys_that_are_wrong_are_named_with_the_fix() {
 fn other_settings_that_are_wrong_are_named_with_the_fix() {
     let header = || ("key", map(&[("header", "x")]));
     for (name, setting, message) in [
-        ("consistent_hash", ("replicas", "0"), "replicas: must be from 1"),
+        ("consistent_hash", ("replicas", "0"), "replicas: `0` is out of range: write 1 to 131072"),
         ("consistent_hash", ("replica", "9"), "replica: unknown setting; did you mean `replicas`?"),
-        ("maglev", ("table_size", "100"), "table_size: must be from 101 to 1048573"),
+        (
+            "maglev",
+            ("table_size", "100"),
+            "table_size: `100` is out of range: write 101 to 1048573",
+        ),
         ("maglev", ("table_size", "65536"), "65536 is not prime: the next that is, is 65537"),
         ("maglev", ("table_size", "big"), "`big` is not a whole number"),
         ("maglev", ("replicas", "9"), "replicas: unknown setting"),
@@ -96,7 +100,11 @@ fn other_settings_that_are_wrong_are_named_with_the_fix() {
         ("maglev", ("bounded_load", "125%"), "write 1.25 for a quarter more"),
         ("maglev", ("bounded_load", "NaN"), "is not a factor"),
         ("maglev", ("bounded_load", "inf"), "is not a factor"),
-        ("consistent_hash", ("fallback", "none"), "`none`: write random or source_address"),
+        (
+            "consistent_hash",
+            ("fallback", "none"),
+            "unknown value `none`: known here: random, source_address",
+        ),
     ] {
         let entries = [header(), (setting.0, text(setting.1))];
         let error = configure(name, &entries).unwrap_err();

@@ -54,5 +54,5 @@ fn p2c_reads_its_settings() {
     let read = [ewma.decay, ewma.default_rtt, ewma.penalty].map(|d| d.as_millis());
     assert_eq!(read, [2000, 5, 1000]);
     let error = p2c.configure(Params::new([text("decay", "0s")])).unwrap_err();
-    assert_eq!(error.to_string(), "decay: must be more than zero");
+    assert_eq!(error.to_string(), "decay: `0s` is out of range: write 1us or more");
 }

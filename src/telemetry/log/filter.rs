@@ -93,6 +93,11 @@ fn any_case(word: &str) -> Result<LevelFilter, String> {
     level(&word.trim().to_ascii_lowercase())
 }
 
+/// The words for levels.
+pub fn levels() -> Vec<&'static str> {
+    LEVELS.map(|(name, _)| name).into()
+}
+
 /// The level that the word names.
 ///
 /// # Errors
@@ -101,10 +106,10 @@ pub fn level(word: &str) -> Result<LevelFilter, String> {
     if word == "trace" {
         return Err(format!("`{word}` says no more than debug, which says the most: write debug"));
     }
-    let names = LEVELS.map(|(name, _)| name);
+    let names = levels();
     let level = LEVELS.iter().find(|(name, _)| *name == word);
     level.map(|(_, level)| *level).ok_or_else(|| {
-        let near = nearest(word, names);
+        let near = nearest(word, names.iter().copied());
         format!("`{word}` is not a level of the log: {}", suggestion(near, &names))
     })
 }

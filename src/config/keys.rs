@@ -1,0 +1,26 @@
+//! Every key of the configuration, as the reference has them: one row a key, from which the
+//! reader, the page and the schema take what may stand there. The settings of policies are rows
+//! too, beside each policy.
+
+mod gateway;
+mod limits;
+mod listener;
+pub mod pattern;
+mod route;
+mod service;
+mod texts;
+
+use std::time::Duration;
+
+pub use gateway::{DNS, LOG, TOP};
+pub use limits::{CLIENT_LIMITS, LIMITS};
+pub use listener::{CONTROL, FORWARDED, LISTENER, METRICS, SERVER_TLS};
+pub use route::{
+    EDITS, FILTERS, MATCH, MIRROR, REDIRECT, REWRITE, ROUTE, SHARE, SPLIT_BY, Scheme, VALUE,
+};
+pub use service::{BALANCER, CLIENT_TLS, ENDPOINT, SERVICE};
+
+const MS: Duration = Duration::from_millis(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -1,0 +1,78 @@
+//! The gateway as a whole.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+
+use super::texts::{NAME_SERVER, SERVICE_NAME};
+use super::{CONTROL, DAY, HOUR, LISTENER, METRICS, MS, ROUTE, SERVICE};
+use crate::config::plan::LogFormat;
+use crate::model::address;
+use crate::model::keys::{
+    Absent, Key, List, Many, Part, Setting, Shape, Word, duration, number, section, size, text,
+    word, words,
+};
+use crate::telemetry::log;
+
+section! {
+    /// What stands at the top of the file.
+    pub static TOP: Top = "";
+
+    listeners: Part = Shape::Mappings(&LISTENER, Many::Some),
+        Absent::Required("add `listeners: [ { address: 0.0.0.0:8080 } ]`"),
+        "where clients connect";
+    services: Part = Shape::Named(&SERVICE_NAME, &SERVICE, Many::Any),
+        Absent::Required("add `services:` with the backends of each under its name"),
+        "the backends, by service";
+    routes: Part = Shape::Mappings(&ROUTE, Many::Any),
+        Absent::Required("add `routes: [ { service: NAME } ]` to send everything to one service"),
+        "which request goes to which service";
+    [restart] workers: Key<usize> = number(1..=1024), Absent::Words("the cores"),
+        "threads that carry requests";
+    drain_delay: Setting<Duration> = duration(Duration::ZERO..=HOUR), Duration::ZERO,
+        "after SIGTERM: how long it says that it is not ready and yet serves on, for \
+         [load balancers](operating.md#restarts-and-draining) to take notice";
+    drain_timeout: Setting<Duration> = duration(Duration::ZERO..=DAY), Duration::from_secs(30),
+        "after SIGTERM: how long requests in flight may take; then they end with UNAVAILABLE";
+    [restart] worker_buffer: Setting<usize> = size(1 << 20..=1 << 40), 256 << 20,
+        "what all slow streams of one worker may hold; beyond, some are reset";
+    [restart] flow_pause: Setting<Duration> = duration(Duration::ZERO..=MS), Duration::from_micros(160),
+        "the longest that a worker waits before it looks at its sockets again while it carries \
+         nothing but streams that go on and on: it then moves more at a time, with less CPU, and \
+         whatever else comes waits as long, and some 50 us that the system adds; `0ms` for none, \
+         where calls beside such streams must not wait";
+    [restart] dns: Part = Shape::Mapping(&DNS), Absent::Nothing,
+        "who is asked for the names of endpoints; by default the name servers of `/etc/resolv.conf`";
+    [restart] log: Part = Shape::Mapping(&LOG), Absent::Nothing, "the log on the standard error";
+    [restart] control: Part = Shape::Mapping(&CONTROL), Absent::Nothing, "the control API";
+    [restart] metrics: Part = Shape::Mapping(&METRICS), Absent::Nothing,
+        "metrics and health over HTTP";
+}
+
+section! {
+    /// Who is asked for names.
+    pub static DNS: Dns = "dns";
+
+    servers: List<SocketAddr> = text(&NAME_SERVER, address::name_server, ToString::to_string), Many::Any,
+        Absent::Required("add `servers: [ 127.0.0.1:8600 ]`"),
+        "name servers, each an IP and a port unless it is 53; they are asked instead of those of \
+         `/etc/resolv.conf`, whose `search` and `options` hold";
+}
+
+impl Word for LogFormat {
+    const WORDS: &'static [(&'static str, LogFormat)] =
+        &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+}
+
+section! {
+    /// What is logged, and how.
+    pub static LOG: Log = "log";
+
+    format: Key<LogFormat> = word(), Absent::value("text"), "the form of a line";
+    level: Key<LevelFilter> = words(log::levels, log::level, ToString::to_string), Absent::value("info"),
+        "[what is logged](operating.md#the-log) at least; the environment's EQUIPOISE_LOG overrides \
+         it, and `ctl log-level` changes it at run time";
+    buffer: Key<usize> = size(64 << 10..=1 << 30), Absent::value("1MiB"),
+        "lines that wait for whoever reads them; beyond, they are dropped and counted";
+}

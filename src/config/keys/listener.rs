@@ -1,0 +1,158 @@
+//! Where the gateway listens: for clients, for control, for metrics.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::texts::{BUCKET, FILE, LISTEN, MODE, NETWORK};
+use super::{CLIENT_LIMITS, HOUR};
+use crate::config::listener::{mode, proxy};
+use crate::config::metrics::{MAX_BUCKETS, MAX_METHODS, bound};
+use crate::config::read;
+use crate::http2::Limits;
+use crate::model::keys::{
+    Absent, Form, Key, List, Many, Part, Setting, Shape, Short, Word, boolean, duration, number,
+    section, text, word,
+};
+use crate::model::units::show_duration;
+use crate::model::{ForwardedHeaders, Place, address};
+use crate::telemetry::ResponseStart;
+
+/// Where the limits of a listener start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// For services that trust each other.
+    Internal,
+    /// For strangers.
+    Edge,
+}
+
+impl Word for Profile {
+    const WORDS: &'static [(&'static str, Profile)] =
+        &[("internal", Profile::Internal), ("edge", Profile::Edge)];
+}
+
+impl Profile {
+    /// The limits themselves.
+    pub fn limits(self) -> Limits {
+        match self {
+            Profile::Internal => Limits::internal(),
+            Profile::Edge => Limits::edge(),
+        }
+    }
+}
+
+const fn place() -> Form<Place> {
+    text(&LISTEN, address::listen, ToString::to_string)
+}
+
+const fn socket_mode() -> Form<u32> {
+    text(&MODE, mode, |mode| format!("{mode:04o}"))
+}
+
+const fn file() -> Form<String> {
+    text(&FILE, read::text, Clone::clone)
+}
+
+section! {
+    /// One of the addresses where clients connect.
+    pub static LISTENER: Listener = "listeners[]", short Short::Key("address");
+
+    address: Key<Place> = place(), Absent::Required("add `address: 0.0.0.0:8080`"),
+        "`0.0.0.0:8080`, or `[::]:8080` for IPv6 and IPv4, or both, each for its own, or a \
+         [Unix socket](#unix-sockets); HTTP/1.1 and HTTP/2 are told apart by what the client sends";
+    mode: Key<u32> = socket_mode(), Absent::Words("the umask's"),
+        "who may connect to a Unix socket, as for `chmod`: `0660` for an owner and a group, `0666` \
+         for all";
+    tls: Part = Shape::Mapping(&SERVER_TLS), Absent::Nothing, "serve TLS; clear text without";
+    profile: Setting<Profile> = word(), Profile::Internal,
+        "where `limits` start: for trusted services, or for strangers";
+    max_connections: Setting<usize> = number(1..=10_000_000), 20_000,
+        "open at a time; more are closed at once, and \
+         [counted](operating.md#why-connections-are-refused)";
+    limits: Part = Shape::Mapping(&CLIENT_LIMITS), Absent::Nothing, "what one connection may take";
+    forwarded: Part = Shape::Mapping(&FORWARDED), Absent::Nothing,
+        "what backends are told about clients";
+}
+
+impl Word for ForwardedHeaders {
+    const WORDS: &'static [(&'static str, ForwardedHeaders)] = &[
+        ("off", ForwardedHeaders::Off),
+        ("x_forwarded", ForwardedHeaders::XForwarded),
+        ("forwarded", ForwardedHeaders::Forwarded),
+        ("both", ForwardedHeaders::Both),
+    ];
+}
+
+section! {
+    /// What backends are told about clients.
+    pub static FORWARDED: Forwarded = "listeners[].forwarded";
+
+    headers: Key<ForwardedHeaders> = word(), Absent::value("x_forwarded"),
+        "`off`: fields pass as they come; `x_forwarded`: x-forwarded-for, -proto and -host; \
+         `forwarded`: RFC 7239; `both`";
+    grpc: Key<bool> = boolean(), Absent::value("false"),
+        "gRPC requests get them too, among their metadata";
+    trust: List<Option<IpNet>> = text(&NETWORK, proxy, |proxy| format!("{proxy:?}")), Many::Any,
+        Absent::Nothing,
+        "proxies before the gateway, such as `10.0.0.0/8`, or `unix` for all who come by a Unix \
+         socket: their word is kept and added to, and the client's address is what they say; what \
+         others say of themselves is dropped";
+}
+
+section! {
+    /// TLS towards clients.
+    pub static SERVER_TLS: ServerTls = "listeners[].tls";
+
+    cert: Key<String> = file(),
+        Absent::Required("add `cert: server.pem`, the certificate and its chain"),
+        "the certificate, then those between it and the authority, in PEM";
+    key: Key<String> = file(),
+        Absent::Required("add `key: server.key`, the certificate's private key"),
+        "its private key in PEM, not encrypted";
+    client_ca: Key<String> = file(), Absent::Nothing,
+        "clients need a certificate of this authority; without, none is asked for";
+}
+
+section! {
+    /// The control API.
+    pub static CONTROL: Control = "control", short Short::Key("address");
+
+    address: Key<Place> = place(), Absent::value("127.0.0.1:9900"),
+        "where the control API listens, be it a [Unix socket](#unix-sockets)";
+    mode: Key<u32> = socket_mode(), Absent::Words("0600"),
+        "who may connect to its Unix socket: whoever may can steer all traffic";
+    allow_remote: Key<bool> = boolean(), Absent::value("false"),
+        "needed for an IP address other than loopback: the API has no authentication yet";
+}
+
+impl Word for ResponseStart {
+    const WORDS: &'static [(&'static str, ResponseStart)] = &[
+        ("service", ResponseStart::Service),
+        ("backend", ResponseStart::Backend),
+        ("off", ResponseStart::Off),
+    ];
+}
+
+section! {
+    /// Metrics and health over HTTP.
+    pub static METRICS: Metrics = "metrics", short Short::Key("address");
+
+    address: Key<Place> = place(), Absent::value("127.0.0.1:9901"),
+        "where /metrics, /healthz, /readyz and `grpc.health.v1` are served";
+    mode: Key<u32> = socket_mode(), Absent::Words("the umask's"),
+        "who may connect to its Unix socket";
+    series_budget: Key<usize> = number(10..=1_000_000), Absent::value("200000"),
+        "series of all metrics together; the busiest have names, the rest is summed up as `other`. \
+         One to two hundred of the gateway's own are there in any case";
+    latency_buckets: List<Duration> = text(&BUCKET, bound, |bound| show_duration(*bound)),
+        Many::UpTo(MAX_BUCKETS), Absent::Words("18 of them"),
+        "bounds of the latency histograms, ascending; bare numbers are seconds";
+    response_start: Key<ResponseStart> = word(), Absent::value("service"),
+        "whose `equipoise_response_start_seconds` is told";
+    keep_removed: Key<Duration> = duration(Duration::ZERO..=HOUR), Absent::value("5m"),
+        "how long counters of backends and services that were removed stay; 0ms: they go at once";
+    methods_per_service: Key<usize> = number(0..=MAX_METHODS), Absent::value("256"),
+        "gRPC methods that are counted under their names, of each service; further ones are \
+         `other`. 0: none is counted";
+}

@@ -1,0 +1,111 @@
+//! Services: what their endpoints speak, where they are, how requests are spread.
+
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+
+use super::texts::{ENDPOINT_ADDRESS, FILE, METHOD, SERVER_NAME};
+use super::{LIMITS, MINUTE, MS};
+use crate::balance::{POLICIES, Policy};
+use crate::config::read;
+use crate::config::service::method;
+use crate::config::tls::server_name;
+use crate::model::Address;
+use crate::model::keys::{
+    Absent, Form, Key, List, Many, Part, Setting, Shape, Short, Word, duration, number, section,
+    text, word, words,
+};
+use crate::service::{Balancer, MAX_BACKENDS, MAX_WEIGHT, PRECONNECT, UpstreamProtocol};
+
+impl Word for UpstreamProtocol {
+    const WORDS: &'static [(&'static str, UpstreamProtocol)] = &[
+        ("grpc", UpstreamProtocol::Grpc),
+        ("http2", UpstreamProtocol::Http2),
+        ("http1", UpstreamProtocol::Http1),
+    ];
+}
+
+const fn wait() -> Form<Duration> {
+    duration(MS..=Duration::from_secs(10 * MINUTE.as_secs()))
+}
+
+section! {
+    /// A service.
+    pub static SERVICE: Service = "services.*";
+
+    protocol: Setting<UpstreamProtocol> = word(), UpstreamProtocol::Grpc,
+        "what the endpoints speak; gRPC cannot go to `http1`";
+    balancer: Part = Shape::Mapping(&BALANCER), Absent::Nothing, "how requests are spread";
+    endpoints: Part = Shape::Mappings(&ENDPOINT, Many::UpTo(MAX_BACKENDS)),
+        Absent::Required("add `endpoints: [ { address: 127.0.0.1:50051 } ]`"), "the backends";
+    streams: List<String> = text(&METHOD, method, Clone::clone), Many::Any, Absent::Nothing,
+        "`shop.Orders/Watch`: what is known to stream. Of the other methods it is learnt, by what \
+         backends send";
+    tls: Part = Shape::Mapping(&CLIENT_TLS), Absent::Nothing,
+        "TLS to the endpoints; clear text without";
+    connect_timeout: Key<Duration> = wait(), Absent::value("1s"),
+        "to look up the name and connect, with TLS and the first SETTINGS; then another endpoint is \
+         tried. Of a name with several addresses the next one is tried beside the one before after \
+         250 ms, or a quarter of this if that is less, and the first that is ready is taken";
+    max_connections: Key<usize> = number(1..=10_000), Absent::value("8"),
+        "from one worker to one endpoint, and as many again that \
+         [rest](operating.md#cancellations); with `protocol: http1` the default is 1024, as each \
+         carries one request";
+    max_pending: Key<usize> = number(0..=1_000_000), Absent::value("1024"),
+        "requests of one worker that may wait for a stream to one endpoint; more are sent elsewhere \
+         or answered UNAVAILABLE, 503";
+    pending_timeout: Key<Duration> = wait(), Absent::value("1s"),
+        "how long they may wait; then the same";
+    preconnect: Setting<usize> = number(0..=MAX_BACKENDS as u64), PRECONNECT,
+        "of so many endpoints, the first that are not drained, one worker keeps a connection that no \
+         request has asked for, and makes it again when it is gone: see \
+         [states](operating.md#states); of `http1` it is ended as soon as it is made. All services \
+         together have a quarter of the descriptors for this";
+    limits: Part = Shape::Mapping(&LIMITS), Absent::Nothing,
+        "what backends may use of us, in the [table above](#listenerslimits-serviceslimits)";
+}
+
+section! {
+    /// A backend.
+    pub static ENDPOINT: Endpoint = "services.*.endpoints[]", short Short::Key("address");
+
+    address: Key<Address> = text(&ENDPOINT_ADDRESS, Address::parse, ToString::to_string),
+        Absent::Required("add `address: 127.0.0.1:50051`"),
+        "IPv4, [IPv6] or DNS name, and port; connections to a name spread over all its addresses. \
+         `unix:/run/orders.sock` is a Unix socket: its path begins with `/` and has 107 bytes at \
+         most, and for TLS to it `server_name` is needed. Backends there get the authority that the \
+         client sent";
+    weight: Setting<u32> = number(0..=MAX_WEIGHT as u64), 1,
+        "its part of the requests; 0 takes none";
+}
+
+const fn file() -> Form<String> {
+    text(&FILE, read::text, Clone::clone)
+}
+
+section! {
+    /// TLS towards backends.
+    pub static CLIENT_TLS: ClientTls = "services.*.tls";
+
+    ca: Key<String> = file(),
+        Absent::Required("add `ca: ca.pem`, whose certificates the backends have"),
+        "endpoints need a certificate of this authority";
+    cert: Key<String> = file(), Absent::Nothing, "shown to endpoints that ask; needs `key`";
+    key: Key<String> = file(), Absent::Nothing, "its private key; needs `cert`";
+    server_name: Key<ServerName<'static>> = text(&SERVER_NAME, server_name, |name| name.to_str().into()),
+        Absent::Words("the endpoint's host"),
+        "what certificates must be for; required where an endpoint is a Unix socket";
+}
+
+fn policies() -> Vec<&'static str> {
+    POLICIES.iter().map(|policy| policy.name()).collect()
+}
+
+section! {
+    /// How requests are spread; the other keys are the policy's.
+    pub static BALANCER: BalancerKeys = "services.*.balancer", short Short::Key("policy");
+
+    policy: Key<&'static dyn Policy> = words(policies, Balancer::policy, |policy| policy.name().into()),
+        Absent::value("p2c_ewma"),
+        "how a backend is picked; the other keys are the policy's settings";
+}

@@ -1,0 +1,187 @@
+//! The forms of text that have a name, each with the regular expression of what is read there.
+
+use super::pattern::range;
+use crate::model::keys::{Plain, Text};
+
+const fn form(name: &'static str, range: &'static str, pattern: fn() -> String) -> Text {
+    Text { name, range, pattern, plain: Plain::Never }
+}
+
+/// The same, of what may look like a number or a boolean.
+const fn any(name: &'static str, range: &'static str, pattern: fn() -> String) -> Text {
+    Text { name, range, pattern, plain: Plain::Any }
+}
+
+fn some() -> String {
+    r"[\s\S]+".into()
+}
+
+fn port(least: u64) -> String {
+    format!("0*{}", range(least, 65_535))
+}
+
+fn ipv4() -> String {
+    let octet = range(0, 255);
+    format!(r"(?:{octet}\.){{3}}{octet}")
+}
+
+/// As RFC 3986 has it.
+fn ipv6() -> String {
+    let h = "[0-9A-Fa-f]{1,4}";
+    let last = format!("(?:{h}:{h}|{})", ipv4());
+    [
+        format!("(?:{h}:){{6}}{last}"),
+        format!("::(?:{h}:){{5}}{last}"),
+        format!("(?:{h})?::(?:{h}:){{4}}{last}"),
+        format!("(?:(?:{h}:){{0,1}}{h})?::(?:{h}:){{3}}{last}"),
+        format!("(?:(?:{h}:){{0,2}}{h})?::(?:{h}:){{2}}{last}"),
+        format!("(?:(?:{h}:){{0,3}}{h})?::{h}:{last}"),
+        format!("(?:(?:{h}:){{0,4}}{h})?::{last}"),
+        format!("(?:(?:{h}:){{0,5}}{h})?::{h}"),
+        format!("(?:(?:{h}:){{0,6}}{h})?::"),
+    ]
+    .join("|")
+}
+
+/// A DNS name. One whose last label is a number would be a wrong IPv4 address.
+fn dns_name() -> String {
+    let label = "[0-9A-Za-z_](?:[0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?";
+    format!(r"(?:{label}\.)*(?![0-9]+(?:$|[.:])){label}\.?")
+}
+
+/// `unix:` and a path that names a file: its last part is neither `.` nor `..`.
+fn socket() -> String {
+    let part = r"[^/\x00-\x1f\x7f-\x9f]+";
+    format!(r"unix:(?!//(?:[^/]|$))(?:/+{part})*/+(?!\.\.?(?:/|$)){part}(?:/+\.?(?=/|$))*")
+}
+
+fn listen() -> String {
+    let (v4, v6, port) = (ipv4(), ipv6(), port(0));
+    format!(r"{v4}:{port}|\[(?:{v6})(?:%[0-9]+)?\]:{port}|{}", socket())
+}
+
+fn endpoint() -> String {
+    let (v4, v6, dns, port) = (ipv4(), ipv6(), dns_name(), port(1));
+    format!(r"(?:{v4}|\[(?:{v6})\]|{dns}):{port}|{}", socket())
+}
+
+fn name_server() -> String {
+    let (v4, v6, port) = (ipv4(), ipv6(), port(0));
+    format!(r"{v4}(?::{port})?|(?:{v6})|\[(?:{v6})(?:%[0-9]+)?\]:{port}")
+}
+
+fn network() -> String {
+    let (v4, v6) = (ipv4(), ipv6());
+    format!("unix|{v4}(?:/{})?|(?:{v6})(?:/{})?", range(0, 32), range(0, 128))
+}
+
+fn server_name() -> String {
+    format!("{}|{}|{}", ipv4(), ipv6(), dns_name())
+}
+
+/// A name, or an IPv6 address in brackets, of a request.
+fn host() -> String {
+    let label = "[0-9A-Za-z_-]{1,63}";
+    format!(r"{label}(?:\.{label})*\.?|\[(?:{})\]", ipv6())
+}
+
+fn match_host() -> String {
+    let label = "[0-9A-Za-z_-]{1,63}";
+    format!(r"\*\.{label}(?:\.{label})*\.?|{}", host())
+}
+
+/// Octal digits, of which one at least lets somebody write.
+fn mode() -> String {
+    let write = "[2367]";
+    let digit = "[0-7]";
+    format!("(?:0o)?0?(?:{write}{digit}{digit}|{digit}{write}{digit}|{digit}{digit}{write})")
+}
+
+fn bucket() -> String {
+    let units = [("us", 10, 900_000_000), ("ms", 1, 900_000), ("s", 1, 900), ("m", 1, 15)];
+    let units = units.map(|(unit, least, most)| format!(r"0*{}\s*{unit}", range(least, most)));
+    let seconds = range(1, 899);
+    let seconds = format!(r"{seconds}(?:\.[0-9]*)?|900(?:\.0*)?|\.0{{0,4}}[1-9][0-9]*");
+    format!(r"{}|\+?0*(?:{seconds})|{EXPONENT}", units.join("|"))
+}
+
+/// No pattern says how much this is.
+const EXPONENT: &str = r"\+?[0-9.]+[Ee][+-]?[0-9]+";
+
+/// What the names in heads are made of.
+fn token() -> String {
+    "[!#$%&'*+.^_`|~0-9A-Za-z-]+".into()
+}
+
+/// Any of those but `host`.
+fn header() -> String {
+    format!("(?![Hh][Oo][Ss][Tt]$){}", token())
+}
+
+/// Names of `words` are not for routes to change, whatever their case.
+fn header_edit() -> String {
+    let fixed = [
+        "host",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "upgrade",
+        "content-length",
+        "transfer-encoding",
+        "grpc-encoding",
+        "grpc-message",
+        "grpc-status",
+    ];
+    let either = |c: char| match c {
+        '-' => "-".to_owned(),
+        c => format!("[{}{c}]", c.to_ascii_uppercase()),
+    };
+    let fixed = fixed.map(|name| name.chars().map(either).collect::<String>());
+    format!("(?!(?:{})$){}", fixed.join("|"), token())
+}
+
+pub static LISTEN: Text = form("IP and port, or unix:path", "", listen);
+pub static ENDPOINT_ADDRESS: Text = form("host:port or unix:path", "", endpoint);
+pub static NAME_SERVER: Text = form("name server", "", name_server);
+pub static NETWORK: Text = form("network", "", network);
+pub static SERVER_NAME: Text =
+    Text { name: "name", range: "", pattern: server_name, plain: Plain::Booleans };
+pub static MODE: Text =
+    Text { name: "octal digits", range: "", pattern: mode, plain: Plain::Integers(2, 777) };
+pub static FILE: Text = any("file", "4 MiB", some);
+pub static BUCKET: Text = Text {
+    name: "duration",
+    range: "10us to 900s",
+    pattern: bucket,
+    plain: Plain::Numbers(0.000_01, 900.0),
+};
+
+pub static SERVICE_NAME: Text =
+    any("name", "1 to 128 letters, digits, `-`, `_` and `.`", || "[0-9A-Za-z_.-]{1,128}".into());
+pub static SERVICE_REF: Text = any("name", "", some);
+pub static METHOD: Text = form("gRPC method", "", || "/?[0-9A-Za-z_.]+/[0-9A-Za-z_.]+".into());
+
+pub static ROUTE_NAME: Text = any("name", "1–128 letters, digits and `-_./:*+~`", || {
+    "[0-9A-Za-z][0-9A-Za-z_./:*+~-]{0,127}".into()
+});
+pub static MATCH_HOST: Text = any("host", "", match_host);
+pub static HOST: Text = any("host", "", host);
+pub static GRPC: Text =
+    any("name", "", || r"[0-9A-Za-z_]+(?:\.[0-9A-Za-z_]+)*(?:/[0-9A-Za-z_]+)?".into());
+pub static EXPRESSION: Text = any("expression", "", some);
+pub static PATH: Text = form("path", "", || r#"/[!"$->@-~]*"#.into());
+pub static HTTP_METHOD: Text = form("word", "", || "(?!CONNECT$)[A-Z-]+".into());
+pub static HEADER: Text = any("name", "", header);
+pub static PARAMETER: Text = any("name", "", some);
+pub static VALUE_TEXT: Text = any("text", "", || r"[\s\S]*".into());
+pub static NONEMPTY: Text = any("text", "", some);
+pub static HEADER_EDIT: Text = any("name", "", header_edit);
+pub static HEADER_VALUE: Text = any("value", "", || r"(?:[!-~](?:[\t -~]{0,4094}[!-~])?)?".into());
+pub static PERCENT: Text = Text {
+    name: "number",
+    range: "0.0001 to 100",
+    pattern: || r"(?!0+(?:\.0+)?$)0*(?:100(?:\.0{1,4})?|[0-9]{1,2}(?:\.[0-9]{1,4})?)".into(),
+    plain: Plain::Numbers(0.000_1, 100.0),
+};

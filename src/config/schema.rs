@@ -1,0 +1,244 @@
+//! The configuration as a JSON Schema (draft 2020-12), made of the rows of its keys: editors
+//! complete, explain and check by it.
+//!
+//! It refuses what [`parse`](super::parse) refuses, but for what no schema can say: which names
+//! are there, what stands twice, what files hold.
+
+mod rules;
+
+use serde_json::{Map, Value, json};
+
+use super::keys::{BALANCER, TOP, pattern};
+use crate::balance::{POLICIES, policy};
+use crate::model::keys::{Absent, Keys, Kind, Many, Plain, Row, Section, Shape, Short, Text};
+
+/// A value with a variable: what it holds is known when the file is read.
+const VARIABLE: &str = r"\$\{";
+
+/// The schema, as text.
+pub fn schema() -> String {
+    let mut parts = Map::new();
+    let mut root = object(TOP.section(), &mut parts);
+    root.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
+    root.insert("title".into(), json!("Configuration of Equipoise"));
+    root.insert("$defs".into(), Value::Object(parts));
+    format!("{:#}\n", Value::Object(root))
+}
+
+/// A mapping with these keys.
+fn object(section: &'static Section, parts: &mut Map<String, Value>) -> Map<String, Value> {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for row in section.rows() {
+        properties.insert(row.name().into(), described(row, parts));
+        if matches!(row.absent(), Absent::Required(_)) {
+            required.push(row.name());
+        }
+    }
+    if section.path == BALANCER.section().path {
+        let settings = POLICIES.iter().filter_map(|policy| policy.settings());
+        for row in settings.flat_map(|keys| keys.section().rows()) {
+            properties.insert(row.name().into(), described(row, parts));
+        }
+    }
+    let mut object = Map::from_iter([
+        ("type".to_owned(), json!("object")),
+        ("properties".to_owned(), Value::Object(properties)),
+        ("additionalProperties".to_owned(), json!(false)),
+    ]);
+    if !required.is_empty() {
+        object.insert("required".into(), json!(required));
+    }
+    object.extend(rules::of(section));
+    object
+}
+
+/// A reference to the part of the schema that has the mapping with these keys.
+fn reference(keys: &'static dyn Keys, parts: &mut Map<String, Value>) -> Value {
+    let section = keys.section();
+    let name = section.path.replace("[]", "").replace(".*", "");
+    if !parts.contains_key(&name) {
+        parts.insert(name.clone(), Value::Null); // so that it is made once
+        let object = Value::Object(object(section, parts));
+        let part = match short(section) {
+            None => object,
+            Some(short) => json!({ "anyOf": [object, short] }),
+        };
+        parts.insert(name.clone(), part);
+    }
+    json!({ "$ref": format!("#/$defs/{name}") })
+}
+
+/// What may stand in place of the mapping.
+fn short(section: &'static Section) -> Option<Value> {
+    let key = match section.short {
+        Short::No => return None,
+        Short::Word(word) => return Some(words(&[word])),
+        Short::Key(key) => key,
+    };
+    let row = section.rows().find(|row| row.name() == key)?;
+    let Shape::Value(kind) = row.shape() else { return None };
+    if section.path == BALANCER.section().path {
+        // The others have settings that have to be there.
+        let alone: Vec<&str> = POLICIES.iter().map(|policy| policy.name()).collect();
+        let alone: Vec<&str> = alone.into_iter().filter(|name| needs_nothing(name)).collect();
+        return Some(words(&alone));
+    }
+    match rules::of_short(section) {
+        None => Some(value(kind)),
+        Some(rule) => Some(json!({ "allOf": [value(kind), rule] })),
+    }
+}
+
+fn needs_nothing(name: &str) -> bool {
+    let settings = policy(name).and_then(|policy| policy.settings());
+    let mut rows = settings.into_iter().flat_map(|keys| keys.section().rows());
+    rows.all(|row| !matches!(row.absent(), Absent::Required(_)))
+}
+
+/// What may stand under a key, and what it means.
+fn described(row: &dyn Row, parts: &mut Map<String, Value>) -> Value {
+    let mut schema = match row.shape() {
+        Shape::Value(kind) => value(kind),
+        Shape::Values(kind, many) => list(value(kind), many),
+        Shape::Mapping(keys) => reference(keys, parts),
+        Shape::Mappings(keys, many) => list(reference(keys, parts), many),
+        Shape::Named(names, keys, many) => named(names, reference(keys, parts), many),
+        Shape::NamedValues(names, kind) => named(names, value(kind), Many::Some),
+    };
+    let mut text = plain(row.means());
+    match row.absent() {
+        Absent::Value(default) => {
+            if let Shape::Value(kind) = row.shape()
+                && let Some(schema) = schema.as_object_mut()
+            {
+                schema.insert("default".into(), literal(kind, &default));
+            }
+        }
+        Absent::Words(words) => text += &format!(". Default: {words}"),
+        Absent::Profiles([internal, edge, backends]) => {
+            text +=
+                &format!(". Default: {internal} (internal), {edge} (edge), {backends} (backends)");
+        }
+        Absent::Required(_) | Absent::Nothing => {}
+    }
+    if row.restart() {
+        text += ". A change waits for a restart";
+    }
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("description".into(), json!(text));
+    }
+    schema
+}
+
+/// Text of the page without its links: `[text](target)` is `text`.
+fn plain(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, target)) = rest.split_once("](") {
+        let Some((_, after)) = target.split_once(')') else { break };
+        match before.rsplit_once('[') {
+            Some((before, linked)) => out.extend([before, linked]),
+            None => out.push_str(before),
+        }
+        rest = after;
+    }
+    out + rest
+}
+
+/// A default as JSON has it.
+fn literal(kind: Kind, text: &str) -> Value {
+    let number = || text.parse::<u64>().map(Value::from);
+    match kind {
+        Kind::Number(..) => number().unwrap_or_else(|_| json!(text)),
+        Kind::Boolean => json!(text == "true"),
+        _ => json!(text),
+    }
+}
+
+/// One value.
+fn value(kind: Kind) -> Value {
+    let Some(pattern) = pattern::of(kind) else {
+        return match kind {
+            Kind::Words(list) => words(&list()),
+            _ => json!({ "type": ["boolean", "string"], "pattern": whole("true|false") }),
+        };
+    };
+    let mut schema = json!({ "type": "string", "pattern": whole(&pattern) });
+    let range = match kind {
+        Kind::Size(least, most) | Kind::Number(least, most) => {
+            Some(("integer", json!(least), json!(most)))
+        }
+        Kind::Text(Text { plain: Plain::Integers(least, most), .. }) => {
+            Some(("integer", json!(least), json!(most)))
+        }
+        Kind::Text(Text { plain: Plain::Numbers(least, most), .. }) => {
+            Some(("number", json!(least), json!(most)))
+        }
+        Kind::Text(Text { plain: Plain::Any, .. }) => {
+            schema["type"] = json!(["string", "number", "boolean"]);
+            None
+        }
+        Kind::Text(Text { plain: Plain::Booleans, .. }) => {
+            schema["type"] = json!(["string", "boolean"]);
+            None
+        }
+        _ => None,
+    };
+    if let Some((number, least, most)) = range {
+        schema["type"] = json!([number, "string"]);
+        schema["minimum"] = least;
+        schema["maximum"] = most;
+    }
+    schema
+}
+
+/// Text that is this and no more, or has a variable.
+fn whole(pattern: &str) -> String {
+    format!("^(?:{pattern})$|{VARIABLE}")
+}
+
+/// One of these words, which YAML takes for numbers if they look so.
+fn words(words: &[&str]) -> Value {
+    let numbers = words.iter().filter_map(|word| word.parse::<u64>().ok()).map(Value::from);
+    let all: Vec<Value> = words.iter().map(|word| json!(word)).chain(numbers).collect();
+    json!({ "anyOf": [{ "enum": all }, variable()] })
+}
+
+/// Text with a variable.
+fn variable() -> Value {
+    json!({ "type": "string", "pattern": VARIABLE })
+}
+
+fn list(items: Value, many: Many) -> Value {
+    match many {
+        Many::Some => json!({ "type": "array", "items": items, "minItems": 1 }),
+        Many::Any => or_none(json!({ "type": ["array", "null"], "items": items })),
+        Many::UpTo(most) => {
+            or_none(json!({ "type": ["array", "null"], "items": items, "maxItems": most }))
+        }
+    }
+}
+
+/// The same, or a variable that may be empty.
+fn or_none(list: Value) -> Value {
+    json!({ "anyOf": [list, variable()] })
+}
+
+fn named(names: &Text, each: Value, many: Many) -> Value {
+    let names = format!("^(?:{})$", (names.pattern)());
+    let names = json!({ "pattern": names });
+    let mut schema =
+        json!({ "type": "object", "propertyNames": names, "additionalProperties": each });
+    match many {
+        Many::Some => schema,
+        Many::UpTo(most) => {
+            schema["maxProperties"] = json!(most);
+            schema
+        }
+        Many::Any => {
+            schema["type"] = json!(["object", "null"]);
+            or_none(schema)
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What no single row says: which keys of a mapping go together.
+
+use serde_json::{Map, Value, json};
+
+use super::{VARIABLE, needs_nothing, variable};
+use crate::balance::POLICIES;
+use crate::config::keys::{
+    BALANCER, CLIENT_TLS, CONTROL, LISTENER, MATCH, METRICS, REDIRECT, REWRITE, ROUTE, SERVICE,
+    VALUE,
+};
+use crate::model::keys::{Absent, Keys, Section, Short};
+
+/// The keys of a match that speak of the path.
+const PATHS: [&str; 5] = ["grpc", "grpc_regex", "path", "path_prefix", "path_regex"];
+
+/// What holds for the mapping of this section beyond its keys.
+pub fn of(section: &'static Section) -> Map<String, Value> {
+    let is = |keys: &dyn Keys| keys.section().path == section.path;
+    let rules = if is(&ROUTE) {
+        route()
+    } else if is(&MATCH) {
+        one_path()
+    } else if is(&VALUE) {
+        json!({ "minProperties": 1, "maxProperties": 1 })
+    } else if is(&REWRITE) {
+        json!({ "not": { "required": ["path", "prefix"] } })
+    } else if is(&REDIRECT) {
+        json!({
+            "not": { "required": ["path", "prefix"] },
+            "anyOf": some(&["scheme", "host", "port", "path", "prefix"]),
+        })
+    } else if is(&LISTENER) || is(&METRICS) {
+        json!({ "dependentSchemas": { "mode": of_sockets() } })
+    } else if is(&CONTROL) {
+        json!({ "dependentSchemas": { "mode": of_sockets() }, "anyOf": at_home() })
+    } else if is(&SERVICE) {
+        named_sockets()
+    } else if is(&CLIENT_TLS) {
+        json!({ "dependentRequired": { "cert": ["key"], "key": ["cert"] } })
+    } else if is(&BALANCER) {
+        json!({ "allOf": policies() })
+    } else if matches!(section.short, Short::Word(_)) {
+        request_key()
+    } else {
+        json!({})
+    };
+    match rules {
+        Value::Object(rules) => rules,
+        _ => Map::new(),
+    }
+}
+
+/// What holds for the value that stands in place of the mapping.
+pub fn of_short(section: &Section) -> Option<Value> {
+    (section.path == CONTROL.section().path).then(loopback)
+}
+
+/// For `anyOf` and `oneOf`: that one of these keys is there.
+fn some(keys: &[&str]) -> Vec<Value> {
+    keys.iter().map(|key| json!({ "required": [key] })).collect()
+}
+
+/// A value that is `true`, or may be.
+fn yes() -> Value {
+    json!({ "anyOf": [{ "enum": [true, "true"] }, variable()] })
+}
+
+fn route() -> Value {
+    let no_prefix = json!({ "not": { "type": "object", "required": ["prefix"] } });
+    let no_rewrite = json!({ "properties": { "rewrite": no_prefix } });
+    let matches = |keys: &[&str]| json!({ "required": ["match"], "properties": { "match": { "anyOf": some(keys) } } });
+    json!({
+        "oneOf": some(&["service", "split", "redirect"]),
+        "allOf": [
+            {
+                "if": { "required": ["redirect"] },
+                "then": {
+                    "propertyNames": { "enum": ["name", "match", "redirect"] },
+                    "not": matches(&["grpc", "grpc_regex"]),
+                },
+            },
+            {
+                "if": matches(&["grpc", "grpc_regex", "path", "path_regex"]),
+                "then": { "properties": {
+                    "rewrite": no_prefix,
+                    "redirect": no_prefix,
+                    "split": { "items": no_rewrite },
+                } },
+            },
+        ],
+    })
+}
+
+/// One key speaks of the path, and gRPC is always the same method.
+fn one_path() -> Value {
+    let later = |index: usize| PATHS.iter().skip(index + 1);
+    let pairs = PATHS.iter().enumerate().flat_map(|(index, one)| {
+        later(index).map(move |other| json!({ "required": [one, other] }))
+    });
+    let methods = ["grpc", "grpc_regex"].map(|grpc| json!({ "required": ["method", grpc] }));
+    json!({ "not": { "anyOf": pairs.chain(methods).collect::<Vec<_>>() } })
+}
+
+/// Ports have no mode.
+fn of_sockets() -> Value {
+    let address = json!({ "pattern": format!("^unix:|{VARIABLE}") });
+    json!({ "required": ["address"], "properties": { "address": address } })
+}
+
+fn loopback() -> Value {
+    let here = r"127\.|\[(?:0*:)*:?0*1\]:|unix:";
+    json!({ "pattern": format!("^(?:{here})|{VARIABLE}") })
+}
+
+/// Other machines connect only if that is said.
+fn at_home() -> Vec<Value> {
+    vec![
+        json!({ "properties": { "address": loopback() } }),
+        json!({ "required": ["allow_remote"], "properties": { "allow_remote": yes() } }),
+    ]
+}
+
+/// No certificate bears the name of a socket.
+fn named_sockets() -> Value {
+    let socket = json!({ "type": "string", "pattern": "^unix:(?![0-9]+$)" });
+    let there =
+        json!({ "type": "object", "properties": { "address": socket }, "required": ["address"] });
+    let none = json!({ "not": { "anyOf": [socket, there] } });
+    json!({
+        "if": {
+            "required": ["tls"],
+            "properties": { "tls": { "not": { "required": ["server_name"] } } },
+        },
+        "then": { "properties": { "endpoints": { "items": none } } },
+    })
+}
+
+/// Each policy has its own settings, and some of them have to be there.
+fn policies() -> Vec<Value> {
+    let mut rules = Vec::new();
+    for policy in POLICIES {
+        let sections = policy.settings().map(Keys::section);
+        let rows = || sections.into_iter().flat_map(Section::rows);
+        let keys: Vec<&str> =
+            std::iter::once("policy").chain(rows().map(|row| row.name())).collect();
+        let required = rows().filter(|row| matches!(row.absent(), Absent::Required(_)));
+        let required: Vec<&str> = required.map(|row| row.name()).collect();
+        let named = json!({ "required": ["policy"], "properties": { "policy": { "const": policy.name() } } });
+        let chosen = match rules.is_empty() {
+            true => json!({ "anyOf": [named, { "not": { "required": ["policy"] } }] }), // the default
+            false => named,
+        };
+        let mut then = json!({ "propertyNames": { "enum": keys } });
+        if !needs_nothing(policy.name()) {
+            then["required"] = json!(required);
+        }
+        rules.push(json!({ "if": chosen, "then": then }));
+    }
+    let issued = json!({ "type": "object", "required": ["set"], "properties": { "set": { "enum": [true, "true"] } } });
+    let always = json!({ "anyOf": [{ "const": "source_address" }, issued] });
+    rules.push(json!({
+        "if": { "required": ["key"], "properties": { "key": always } },
+        "then": { "not": { "required": ["fallback"] } },
+    }));
+    rules
+}
+
+/// One source, and what else there is goes with a cookie that is set.
+fn request_key() -> Value {
+    let needs_set = json!({ "required": ["set"], "properties": { "set": yes() } });
+    json!({
+        "oneOf": some(&["header", "cookie", "query", "jwt_claim"]),
+        "dependentRequired": { "set": ["cookie"], "ttl": ["cookie"], "path": ["cookie"] },
+        "dependentSchemas": { "ttl": needs_set, "path": needs_set },
+    })
+}

@@ -1,0 +1,198 @@
+//! How one value is written, as data and as the function that reads it.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::model::{nearest, suggestion, units};
+
+/// What may stand for a value.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// A time that passes, from the first to the second.
+    Duration(Duration, Duration),
+    /// A number of bytes, from the first to the second.
+    Size(u64, u64),
+    /// A whole number, from the first to the second.
+    Number(u64, u64),
+    /// One of these words.
+    Words(fn() -> Vec<&'static str>),
+    /// `true` or `false`.
+    Boolean,
+    /// Text of a form of its own.
+    Text(&'static Text),
+}
+
+/// A form of text that has a name.
+pub struct Text {
+    /// What people call it.
+    pub name: &'static str,
+    /// Which of that are allowed, in words; empty if the name says it.
+    pub range: &'static str,
+    /// The regular expression that it matches.
+    pub pattern: fn() -> String,
+    /// Whether it may look like something that is not text.
+    pub plain: Plain,
+}
+
+/// Values that YAML takes for something else unless they are quoted, and that are text here.
+#[derive(Clone, Copy)]
+pub enum Plain {
+    /// None of them fits.
+    Never,
+    /// Numbers and booleans.
+    Any,
+    /// Booleans.
+    Booleans,
+    /// Whole numbers from the first to the second.
+    Integers(u64, u64),
+    /// Numbers from the first to the second.
+    Numbers(f64, f64),
+}
+
+/// How a `T` is written.
+pub struct Form<T: 'static> {
+    /// What may stand there.
+    pub kind: Kind,
+    parse: Parse<T>,
+    show: fn(&T) -> String,
+}
+
+enum Parse<T> {
+    Within(fn(&str, Kind) -> Result<T, String>),
+    Text(fn(&str) -> Result<T, String>),
+}
+
+impl<T> Form<T> {
+    /// Reads `text`.
+    ///
+    /// # Errors
+    /// Says what is wrong and how to mend it.
+    pub fn read(&self, text: &str) -> Result<T, String> {
+        match self.parse {
+            Parse::Within(parse) => parse(text, self.kind),
+            Parse::Text(parse) => parse(text),
+        }
+    }
+
+    /// The value as one would write it.
+    pub fn show(&self, value: &T) -> String {
+        (self.show)(value)
+    }
+}
+
+/// A whole number that a key may hold.
+pub trait Number: Copy + TryFrom<u64> + TryInto<u64> {}
+impl<T: Copy + TryFrom<u64> + TryInto<u64>> Number for T {}
+
+/// A value that is written as one of a few words.
+pub trait Word: Copy + PartialEq + 'static {
+    /// The words and what each means.
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+/// A whole number.
+pub const fn number<T: Number>(range: RangeInclusive<u64>) -> Form<T> {
+    let kind = Kind::Number(*range.start(), *range.end());
+    Form { kind, parse: Parse::Within(read_number), show: |value| wide(*value).to_string() }
+}
+
+/// A number of bytes.
+pub const fn size<T: Number>(range: RangeInclusive<u64>) -> Form<T> {
+    let kind = Kind::Size(*range.start(), *range.end());
+    Form { kind, parse: Parse::Within(read_number), show: |value| units::show_size(wide(*value)) }
+}
+
+/// A time that passes.
+pub const fn duration(range: RangeInclusive<Duration>) -> Form<Duration> {
+    let kind = Kind::Duration(*range.start(), *range.end());
+    Form { kind, parse: Parse::Within(read_duration), show: |value| units::show_duration(*value) }
+}
+
+/// One of the words of `T`.
+pub const fn word<T: Word>() -> Form<T> {
+    words(
+        || T::WORDS.iter().map(|(word, _)| *word).collect(),
+        read_word,
+        |value| {
+            let found = T::WORDS.iter().find(|(_, meant)| meant == value);
+            found.map_or_else(String::new, |(word, _)| (*word).to_owned())
+        },
+    )
+}
+
+/// One of `words`, each of which `parse` reads.
+pub const fn words<T>(
+    words: fn() -> Vec<&'static str>,
+    parse: fn(&str) -> Result<T, String>,
+    show: fn(&T) -> String,
+) -> Form<T> {
+    Form { kind: Kind::Words(words), parse: Parse::Text(parse), show }
+}
+
+/// `true` or `false`.
+pub const fn boolean() -> Form<bool> {
+    Form { kind: Kind::Boolean, parse: Parse::Text(read_boolean), show: ToString::to_string }
+}
+
+/// Text that `parse` reads, and `show` writes.
+pub const fn text<T>(
+    text: &'static Text,
+    parse: fn(&str) -> Result<T, String>,
+    show: fn(&T) -> String,
+) -> Form<T> {
+    Form { kind: Kind::Text(text), parse: Parse::Text(parse), show }
+}
+
+fn wide<T: Number>(value: T) -> u64 {
+    value.try_into().unwrap_or(u64::MAX)
+}
+
+fn read_number<T: Number>(text: &str, kind: Kind) -> Result<T, String> {
+    let (value, least, most, show): (u64, u64, u64, fn(u64) -> String) = match kind {
+        Kind::Size(least, most) => (units::parse_size(text)?, least, most, units::show_size),
+        Kind::Number(least, most) => {
+            let value = text.parse().map_err(|_| {
+                format!("`{text}` is not a whole number: write digits alone, such as 16")
+            });
+            (value?, least, most, |value| value.to_string())
+        }
+        _ => return Err(format!("`{text}` is not a number")),
+    };
+    let fitting = (least..=most).contains(&value).then(|| T::try_from(value).ok());
+    fitting.flatten().ok_or_else(|| out_of_range(text, &show(least), &show(most)))
+}
+
+fn read_duration(text: &str, kind: Kind) -> Result<Duration, String> {
+    let value = units::parse_duration(text)?;
+    match kind {
+        Kind::Duration(least, most) if !(least..=most).contains(&value) => {
+            let least = units::show_duration(least);
+            if most == Duration::MAX {
+                return Err(format!("`{text}` is out of range: write {least} or more"));
+            }
+            Err(out_of_range(text, &least, &units::show_duration(most)))
+        }
+        _ => Ok(value),
+    }
+}
+
+fn out_of_range(text: &str, least: &str, most: &str) -> String {
+    format!("`{text}` is out of range: write {least} to {most}")
+}
+
+fn read_word<T: Word>(text: &str) -> Result<T, String> {
+    let found = T::WORDS.iter().find(|(word, _)| *word == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let known: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
+        let near = nearest(text, known.iter().copied());
+        format!("unknown value `{text}`: {}", suggestion(near, &known))
+    })
+}
+
+fn read_boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(format!("`{text}` is neither true nor false: write one of the two")),
+    }
+}
