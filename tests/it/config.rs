@@ -4,6 +4,7 @@ mod doubts;
 mod empty;
 mod input;
 mod listening;
+mod schema;
 mod short;
 mod variables;
 
