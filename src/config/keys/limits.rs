@@ -28,9 +28,10 @@ section! {
     pub static LIMITS: PeerLimits = "services.*.limits";
 
     stream_window: Key<u32> = size(1024..=WINDOW), by("1MiB", "64KiB", "256KiB"),
-        "bytes under way on one stream; stream reset. The most for a backend, whose streams begin \
-         with 32KiB and are given more as clients take what comes";
-    connection_window: Key<u32> = size(65_535..=WINDOW), by("16MiB", "1MiB", "24MiB"),
+        "bytes under way on one stream; stream reset. While more than 2 MiB wait for slow clients on a \
+         worker, a backend's streams begin with 16 KiB and are given more, up to this, as their \
+         clients take what comes";
+    connection_window: Key<u32> = size(65_535..=WINDOW), by("16MiB", "1MiB", "4MiB"),
         "bytes under way on the connection; closed";
     max_frame_size: Key<u32> = size(16_384..=FRAME), by("16KiB", "16KiB", "16KiB"),
         "payload of one frame; closed";
