@@ -202,3 +202,26 @@ pub async fn publish(registry: &Registry, environment: &Environment, plan: Plan)
     }
     registry.publish(plan.routes, staged).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::Fixed;
+    use crate::config;
+
+    #[test]
+    fn what_waits_for_a_restart_is_what_the_reference_says() {
+        let rest = "listeners: [ '127.0.0.1:0' ]\nservices: { a: { endpoints: [ 'b:1' ] } }\nroutes: [ a ]\n";
+        let other = "workers: 1023\nworker_buffer: 1MiB\nflow_pause: 0ms\ndns: { servers: [ 127.0.0.1 ] }\n\
+                     control: 127.0.0.1:1\nmetrics: 127.0.0.1:2\nlog: { level: debug }\n";
+        let before = config::parse(rest, Path::new("")).unwrap();
+        let after = config::parse(&format!("{other}{rest}"), Path::new("")).unwrap();
+        let mut differ: Vec<_> = Fixed::of(&before).differences(&after).collect();
+        let rows = config::keys().section().rows();
+        let mut told: Vec<_> = rows.filter(|row| row.restart()).map(|row| row.name()).collect();
+        differ.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(differ, told);
+    }
+}

@@ -1,5 +1,5 @@
 //! The keys of the configuration as data: one row a key. The reader, the reference page and the
-//! schema for editors go by the rows alone; [`section!`] writes them down.
+//! schema for editors go by the rows alone; `section!` writes them down.
 
 mod form;
 

@@ -10,6 +10,7 @@ pub mod http1;
 pub mod process;
 pub mod prometheus;
 pub mod raw;
+pub mod yaml;
 
 use std::io;
 use std::net::SocketAddr;

@@ -2,7 +2,6 @@
 //! mistake each.
 
 mod mistakes;
-mod yaml;
 
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use equipoise::config;
 use jsonschema::Validator;
 
 use super::examples_with_certificates;
+use crate::support::yaml;
 use mistakes::{Mistake, mistakes};
 
 /// What `check` refuses and no schema can: each by what its message says, and why.

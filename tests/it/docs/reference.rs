@@ -1,14 +1,15 @@
 //! What is made from the rows of the keys: the tables of `docs/configuration.md`, and the schema
 //! `docs/schema.json`. `RENEW=1 cargo test --test it renew` writes them anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use equipoise::balance::POLICIES;
+use equipoise::balance::{self, POLICIES};
 use equipoise::config;
 use equipoise::model::keys::{Absent, Keys, Kind, Many, Row, Section, Shape};
 use equipoise::model::units::{show_duration, show_size};
 
 use super::root;
+use crate::support::yaml;
 
 /// The title of the table of what stands at the top of a file.
 const TOP: &str = "top level";
@@ -167,4 +168,47 @@ fn the_schema_beside_it_is_that_of_the_rows_or_renew_it() {
     let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
     let right = config::schema();
     hold("docs/schema.json", |text| parsed(text) == parsed(&right), &right);
+}
+
+/// Which row it is, wherever its mapping stands.
+fn id(row: &dyn Row) -> *const () {
+    std::ptr::from_ref(row).cast()
+}
+
+/// Notes the rows that stand in `value`, which is a mapping of `keys`.
+fn note(value: &serde_json::Value, keys: &dyn Keys, seen: &mut HashSet<*const ()>) {
+    let policy = value["policy"].as_str().and_then(balance::policy);
+    let settings = policy.and_then(|policy| policy.settings()).map(Keys::section);
+    for row in keys.section().rows().chain(settings.into_iter().flat_map(Section::rows)) {
+        let Some(under) = value.get(row.name()) else { continue };
+        seen.insert(id(row));
+        match row.shape() {
+            Shape::Mapping(keys) => note(under, keys, seen),
+            Shape::Mappings(keys, _) => {
+                under.as_array().unwrap().iter().for_each(|item| note(item, keys, seen));
+            }
+            Shape::Named(_, keys, _) => {
+                under.as_object().unwrap().values().for_each(|item| note(item, keys, seen));
+            }
+            Shape::Value(_) | Shape::Values(..) | Shape::NamedValues(..) => {}
+        }
+    }
+}
+
+#[test]
+fn the_full_example_shows_every_row() {
+    let text = std::fs::read_to_string(root().join("docs/examples/full.yaml")).unwrap();
+    let mut seen = HashSet::new();
+    note(&yaml::read(&text), config::keys(), &mut seen);
+    let comments: Vec<_> = text.lines().filter_map(|line| line.split_once('#')).collect();
+    for (path, section) in sections() {
+        for row in section.rows().filter(|row| !seen.contains(&id(*row))) {
+            // An alternative stands in a comment.
+            let shown = [format!("{}:", row.name()), format!("`{}`", row.name())];
+            let shows = |comment: &str| shown.iter().any(|shown| comment.contains(shown));
+            let told = comments.iter().any(|(_, comment)| shows(comment));
+            assert!(told, "full.yaml does not show `{}` of {path}", row.name());
+        }
+    }
+    assert!(seen.len() > 100, "{}", seen.len());
 }

@@ -10,7 +10,7 @@ use equipoise::config;
 use equipoise::model::keys::{Keys, Kind, Many, Row, Shape};
 use serde_json::{Map, Value, json};
 
-use super::yaml;
+use crate::support::yaml;
 
 /// A file, and in what it differs from the one that it was made from.
 pub struct Mistake {
@@ -59,12 +59,33 @@ fn at_mut<'a>(file: &'a mut Value, place: &[String]) -> &'a mut Value {
     })
 }
 
+/// Leaves out what has nothing to do with what is at `place`: reading it takes most of the time.
+fn shorten(file: &mut Value, place: &[String]) {
+    for key in ["listeners", "routes"] {
+        let Some(items) = file.get_mut(key).and_then(Value::as_array_mut) else { continue };
+        let kept = match place {
+            [first, index, _, ..] if first == key => index.parse().unwrap(),
+            [first, ..] if first == key => continue,
+            _ => items.len().saturating_sub(1),
+        };
+        let mut index = 0..;
+        items.retain(|_| index.next() == Some(kept));
+    }
+    if place.first().is_none_or(|first| first == "routes" || place.len() < 3) {
+        return;
+    }
+    if let Some(services) = file.get_mut("services").and_then(Value::as_object_mut) {
+        services.retain(|name, _| name == "orders" || place.get(1) == Some(name));
+    }
+}
+
 impl Visit<'_> {
     /// The file with another value at `place`.
     fn put(&mut self, place: &Place, value: Value) {
         let mut file = self.file.clone();
         let shown: String = value.to_string().chars().take(80).collect();
         *at_mut(&mut file, place) = value;
+        shorten(&mut file, place);
         self.all
             .push(Mistake { what: format!("{}: {} is {shown}", self.name, place.join(".")), file });
     }
@@ -208,11 +229,19 @@ impl Visit<'_> {
         self.put(place, json!(format!("${{SCHEMA_TEST_UNSET:-{text}}}")));
         self.put(place, json!("${SCHEMA_TEST_UNSET}"));
         self.put(place, json!(text));
-        let is_new = match kind {
-            Kind::Text(text) => self.seen.insert((text.pattern)()),
-            _ => true,
+        let form = match kind {
+            Kind::Duration(least, most) => format!("duration {least:?} {most:?}"),
+            Kind::Size(least, most) => format!("size {least} {most}"),
+            Kind::Number(least, most) => format!("number {least} {most}"),
+            Kind::Words(words) => words().join(" "),
+            Kind::Boolean => "boolean".into(),
+            Kind::Text(text) => (text.pattern)(),
         };
-        for value in values(kind).into_iter().filter(|_| is_new) {
+        let tried = match self.seen.insert(form) {
+            true => values(kind),
+            false => ends(kind),
+        };
+        for value in tried {
             self.put(place, value);
         }
     }
@@ -263,6 +292,21 @@ fn values(kind: Kind) -> Vec<Value> {
             .chain(ODD.iter().map(|n| json!(n)))
             .chain([json!(true), json!(5)])
             .collect(),
+    }
+}
+
+/// The ends of its range, and what is beside them.
+fn ends(kind: Kind) -> Vec<Value> {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    match kind {
+        Kind::Number(least, most) | Kind::Size(least, most) => {
+            around(least, most).into_iter().map(Value::from).collect()
+        }
+        Kind::Duration(least, most) => {
+            let near = around(micros(least), micros(most));
+            near.into_iter().map(|n| json!(format!("{n}us"))).collect()
+        }
+        Kind::Words(_) | Kind::Boolean | Kind::Text(_) => Vec::new(),
     }
 }
 
