@@ -1,6 +1,8 @@
 //! The cost of a header block, decoded and encoded, in the shapes that gRPC gives it; of a frame;
 //! and of a whole call that is relayed.
 
+#[path = "codec/line.rs"]
+mod line;
 #[path = "codec/relay.rs"]
 mod relay;
 
@@ -11,26 +13,9 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use equipoise::http2::hpack::{Decoder, Encoder};
 use equipoise::http2::{Headers, Indexing, Name};
 
+use line::{REQUEST, RESPONSE, TRAILERS, headers};
+
 const LIMIT: usize = 16 << 10;
-
-const REQUEST: &[(&str, &str)] = &[
-    (":method", "POST"),
-    (":scheme", "http"),
-    (":path", "/helloworld.Greeter/SayHello"),
-    (":authority", "greeter.example.com:8443"),
-    ("content-type", "application/grpc"),
-    ("te", "trailers"),
-    ("user-agent", "grpc-go/1.80.0"),
-    ("grpc-accept-encoding", "gzip"),
-];
-
-const RESPONSE: &[(&str, &str)] = &[
-    (":status", "200"),
-    ("content-type", "application/grpc"),
-    ("grpc-accept-encoding", "identity,deflate,gzip"),
-];
-
-const TRAILERS: &[(&str, &str)] = &[("grpc-status", "0"), ("grpc-message", "")];
 
 const DEADLINE: (&str, &str) = ("grpc-timeout", "999987u");
 
@@ -39,14 +24,6 @@ const HUFFMAN_PATH: &[u8] = &[
     0x04, 0x95, 0x62, 0x72, 0xd1, 0x41, 0xfc, 0x1e, 0xca, 0x24, 0x5f, 0x15, 0x85, 0x2a, 0x4b, 0x63,
     0x1b, 0x87, 0xeb, 0x19, 0x68, 0xa0, 0xff,
 ];
-
-fn headers(fields: &[(&str, &str)]) -> Headers {
-    let mut headers = Headers::new();
-    for (name, value) in fields {
-        headers.add_named(name.as_bytes(), value.as_bytes());
-    }
-    headers
-}
 
 fn encode(encoder: &mut Encoder, fields: &Headers) -> Vec<u8> {
     let mut block = Vec::new();
