@@ -19,7 +19,7 @@ use super::io::Io;
 use super::listener::Listener;
 use super::listening::ListeningSocket;
 use super::origin::Origin;
-use super::socket::{Detached, Socket};
+use super::socket::{Detached, Socket, unsent};
 use super::tls::ServerTls;
 use super::worker::{Command, Worker, WorkerHandle};
 use crate::clock::{Clock, Seldom};
@@ -236,7 +236,7 @@ async fn handshake(
 ) -> std::io::Result<Io> {
     let stream = stream.attach()?;
     stream.watch_liveness(&spec.limits)?;
-    stream.bound_unsent()?;
+    stream.bound_unsent(unsent(0))?;
     let Some(tls) = &spec.tls else { return Ok(Io::Plain(stream)) };
     let accept = async {
         let _permit = handshakes.acquire().await.map_err(std::io::Error::other)?;

@@ -45,6 +45,11 @@ impl Io {
         self.socket().reset_on_close(reset);
     }
 
+    /// Has the system take no more than so many bytes ahead of what it can send.
+    pub(super) fn bound_unsent(&self, bytes: u32) -> io::Result<()> {
+        self.socket().bound_unsent(bytes)
+    }
+
     fn socket(&self) -> &Socket {
         match self {
             Io::Plain(io) => io,

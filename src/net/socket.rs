@@ -1,6 +1,7 @@
 //! What connections are made of: TCP, a Unix socket, or memory.
 
 use std::io::{self, IoSlice};
+use std::ops::RangeInclusive;
 use std::os::unix;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,9 +18,15 @@ use crate::http2::Limits;
 /// Time without a byte after which the system asks whether the peer is still there.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 
-/// Bytes that the system takes ahead of what it can send. As soon as it has sent half of them it asks
-/// for more, which comes within a turn.
-const UNSENT: u32 = 32 << 10;
+/// Bytes that the system takes ahead of what it can send to a client: so few at first, as the client
+/// may never read them, and more to one who reads, as each time that it asks for more costs.
+const UNSENT: RangeInclusive<u64> = 32 << 10..=2 << 20;
+
+/// How many those are once `gone` bytes have left: an eighth, in steps.
+pub(super) fn unsent(gone: u64) -> u32 {
+    let most = (gone / 8).clamp(*UNSENT.start(), *UNSENT.end());
+    1 << most.ilog2()
+}
 
 /// A connection as the system has it, or one beside it.
 #[derive(Debug)]
@@ -93,14 +100,14 @@ impl Socket {
         SockRef::from(stream).set_tcp_user_timeout(Some(limits.write_stall_timeout))
     }
 
-    /// Has the system take little ahead of what it can send: what a peer does not read would fill its
-    /// buffers, megabytes for each connection.
+    /// Has the system take no more than so many bytes ahead of what it can send: what a peer does not
+    /// read would fill its buffers, megabytes for each connection.
     ///
     /// # Errors
     /// The connection is gone.
-    pub fn bound_unsent(&self) -> io::Result<()> {
+    pub fn bound_unsent(&self, bytes: u32) -> io::Result<()> {
         match self {
-            Socket::Tcp(stream) => SockRef::from(stream).set_tcp_notsent_lowat(UNSENT),
+            Socket::Tcp(stream) => SockRef::from(stream).set_tcp_notsent_lowat(bytes),
             Socket::Unix(_) | Socket::Memory(_) => Ok(()), // their buffers do not grow
         }
     }
@@ -213,5 +220,16 @@ impl AsyncWrite for Socket {
             Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Socket::Memory(end) => Pin::new(end).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_a_client_has_read_the_more_is_taken_ahead_of_it() {
+        let steps = [0, 300 << 10, 600 << 10, 1 << 20, 16 << 20, u64::MAX].map(unsent);
+        assert_eq!(steps.map(|bytes| bytes >> 10), [32, 32, 64, 128, 2048, 2048]);
     }
 }

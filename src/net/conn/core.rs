@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::super::deadlines::SHRINK;
 use super::super::io::Io;
 use super::super::linger::Linger;
+use super::super::socket::unsent;
 use super::super::stream::Stream;
 use super::timeouts::Alarm;
 use super::{Closed, Codec, Conn};
@@ -50,6 +51,8 @@ pub struct Core {
     pub idle: Option<Time>,
     /// When the connection is to be asked to go.
     pub expires: Option<Time>,
+    /// Bytes that the system takes ahead of what it can send, where that is bounded.
+    pub unsent: Option<u32>,
     /// Bytes held for slow streams, as the worker has been told.
     pub held: usize,
     /// Bytes that a client leaves unread, as the worker has been told.
@@ -73,6 +76,7 @@ pub enum Phase {
 
 impl Core {
     pub fn new(codec: Codec, io: Io, now: Time, expires: Option<Time>) -> Core {
+        let unsent = (codec.role() == Role::Server).then(|| unsent(0));
         Core {
             codec,
             io,
@@ -93,6 +97,7 @@ impl Core {
             has_spoken: false,
             idle: Some(now),
             expires,
+            unsent,
             held: 0,
             unread: 0,
             shrunk: false,

@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::super::io::Io;
+use super::super::socket::unsent;
 use super::{Closed, Core, Phase};
 use crate::http1;
 use crate::model::Time;
@@ -49,6 +50,7 @@ impl Core {
                 Poll::Ready(Ok(n)) => {
                     self.codec.output().advance(n);
                     self.codec.hold(n < waiting);
+                    self.lend()?;
                     (self.written, self.has_spoken) = (now, false);
                     if matches!(self.io, Io::Plain(_)) {
                         self.stalled = None; // under TLS it has only been taken to be sent
@@ -75,6 +77,18 @@ impl Core {
                 self.note_stalled(now);
                 Ok(false)
             }
+        }
+    }
+
+    /// Has the system take more ahead of a client that has read much.
+    fn lend(&mut self) -> std::io::Result<()> {
+        let now = unsent(self.codec.output().gone());
+        match &mut self.unsent {
+            Some(before) if *before < now => {
+                *before = now;
+                self.io.bound_unsent(now)
+            }
+            _ => Ok(()),
         }
     }
 
