@@ -70,9 +70,9 @@ section! {
     /// What of a request is hashed: one of the first four; the others go with `cookie`.
     pub(super) static KEY: RequestKey = "services.*.balancer.key", short Short::Word("source_address");
 
-    header: Key<Box<str>> = text(&HEADER, header, ToString::to_string), Absent::Nothing,
+    header: Key<Box<str>> = text(&TOKEN, header, ToString::to_string), Absent::Nothing,
         "the first header of this name";
-    cookie: Key<Box<str>> = text(&COOKIE, cookie, ToString::to_string), Absent::Nothing,
+    cookie: Key<Box<str>> = text(&TOKEN, cookie, ToString::to_string), Absent::Nothing,
         "the first cookie of this name";
     query: Key<Box<str>> = text(&PARAMETER, parameter, ToString::to_string), Absent::Nothing,
         "the first parameter of this name, as it stands in the URL";
@@ -86,13 +86,12 @@ section! {
         "below which they send it. Needs `set: true`";
 }
 
-/// What a name in the head of a request is made of.
+/// What the names of headers and cookies are made of.
 fn token() -> String {
     "[!#$%&'*+.^_`|~0-9A-Za-z-]+".into()
 }
 
-static HEADER: Text = Text { name: "name", range: "", pattern: token, plain: Plain::Any };
-static COOKIE: Text = Text { name: "name", range: "", pattern: token, plain: Plain::Any };
+static TOKEN: Text = Text { name: "name", range: "", pattern: token, plain: Plain::Any };
 static PARAMETER: Text =
     Text { name: "name", range: "", pattern: || "[!-\"$%'-<>-~]+".into(), plain: Plain::Any };
 static CLAIM: Text =
@@ -103,11 +102,13 @@ static PATH: Text =
 impl KeySpec {
     /// Reads the settings `key` and `fallback`; wrong ones are noted.
     pub(super) fn read(params: &Params) -> KeySpec {
-        let source = source(params).unwrap_or_else(|message| {
+        let source = source(params);
+        let always = source.as_ref().is_ok_and(KeySource::is_always_there);
+        let source = source.unwrap_or_else(|message| {
             params.reject(&HASHING.key, message);
             KeySource::SourceAddress
         });
-        if !source.is_always_there() || params.get(&HASHING.key).is_none() {
+        if !always {
             return KeySpec { source, fallback: params.value(&HASHING.fallback) };
         }
         if params.get(&HASHING.fallback).is_some() {

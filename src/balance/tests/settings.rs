@@ -110,6 +110,9 @@ fn other_settings_that_are_wrong_are_named_with_the_fix() {
         let error = configure(name, &entries).unwrap_err();
         assert!(error.contains(message), "{error}");
     }
+    let both = [("key", map(&[("headers", "x")])), ("fallback", text("random"))];
+    let error = configure("maglev", &both).unwrap_err();
+    assert!(!error.contains("never used"), "nobody knows what the key is: {error}");
     let always = [("key", text("source_address")), ("fallback", text("random"))];
     let error = configure("maglev", &always).unwrap_err();
     assert!(error.starts_with("fallback: is never used"), "{error}");

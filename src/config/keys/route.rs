@@ -23,7 +23,7 @@ section! {
     /// A route.
     pub static ROUTE: RouteKeys = "routes[]", short Short::Key("service"), also &FILTERS;
 
-    name: Key<Box<str>> = text(&ROUTE_NAME, check_name, ToString::to_string), Absent::Words("see below"),
+    name: Key<Box<str>> = text(&ROUTE_NAME, check_name, ToString::to_string), Absent::Words("made of service and match"),
         "what the route is called in `ctl route`, the log and the API; unique";
     r#match: Part = Shape::Mapping(&MATCH), Absent::Words("everything"), "which requests";
     service: Key<String> = service(), Absent::Nothing,

@@ -40,7 +40,7 @@ pub fn of(section: &'static Section) -> Map<String, Value> {
     } else if is(&BALANCER) {
         json!({ "allOf": policies() })
     } else if matches!(section.short, Short::Word(_)) {
-        request_key()
+        request_key() // of the policies that hash one
     } else {
         json!({})
     };
