@@ -18,8 +18,8 @@ of this name is there or what a certificate holds, `equipoise check` says.
 Examples:
   equipoise schema > equipoise.schema.json
 
-  # the first line of gateway.yaml, for VS Code with its YAML extension, Neovim, Helix, Emacs and all
-  # else that has yaml-language-server
+  # the first line of gateway.yaml, for every editor that has yaml-language-server: VS Code with its
+  # YAML extension, Neovim, Helix, Emacs
   # yaml-language-server: $schema=equipoise.schema.json
 
   # or for all files of that name, in VS Code's settings.json

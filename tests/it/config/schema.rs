@@ -31,7 +31,14 @@ const BEYOND_A_SCHEMA: &[(&str, &[&str])] = &[
     ),
     (
         "what a file holds",
-        &["No such file", "it is not a file", "cannot be used", "is not that of", "Is a directory"],
+        &[
+            "No such file",
+            "it is not a file",
+            "holds no ",
+            "cannot be used",
+            "is not that of",
+            "Is a directory",
+        ],
     ),
     ("what the environment holds", &["the environment has no variable"]),
     ("which numbers are primes, and whether they ascend", &["is not prime", "have to ascend"]),
