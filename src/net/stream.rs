@@ -140,9 +140,14 @@ impl Stream {
         self.state.borrow().over
     }
 
-    /// When something last came or left.
+    /// When something last came or left. What HTTP/1.1 writes is all of one stream, the last of it
+    /// too, which has no news for the stream any more.
     pub fn last_active(&self) -> Time {
-        self.state.borrow().active
+        let active = self.state.borrow().active;
+        match self.conn.is_http1() {
+            true => active.max(self.conn.core.borrow().written),
+            false => active,
+        }
     }
 
     /// Whether it still goes on, in either direction, what waits to be sent included.

@@ -78,9 +78,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         Reader { io, buffer: Vec::new() }
     }
 
-    /// Reads some more, if there is more.
+    /// Reads some more, if there is more: little, so that who is slow is so on the wire too.
     async fn fill(&mut self) -> Option<()> {
-        let read = self.io.read_buf(&mut self.buffer).await.ok()?;
+        let read = (&mut self.io).take(8 << 10).read_buf(&mut self.buffer).await.ok()?;
         (read > 0).then_some(())
     }
 

@@ -77,8 +77,10 @@ async fn answer(exchange: &Exchange, backend: usize, writer: &mut WriteHalf<Memo
     };
     let length = messages.iter().map(Vec::len).sum();
     let framing = framing(exchange, length);
+    // Who ends the connection without a word may meet the next request on its way.
+    let last = if exchange.answer == Answer::Early { "connection: close\r\n" } else { "" };
     let head = format!(
-        "HTTP/1.1 {status}\r\nx-id: {}\r\nx-backend: {backend}\r\n{}\r\n",
+        "HTTP/1.1 {status}\r\nx-id: {}\r\nx-backend: {backend}\r\n{last}{}\r\n",
         exchange.id,
         framing.field(),
     );

@@ -7,6 +7,7 @@ mod frames;
 mod guards;
 mod netty;
 mod pools;
+mod slow;
 mod stage;
 
 use std::panic::AssertUnwindSafe;
@@ -51,6 +52,8 @@ scenarios! {
         when_it_is_down_the_answer_is_quick
         what_is_kept_outlasts_the_idle_timeout
         whoever_is_idle_or_old_is_told_to_go_for_that;
+    slow:
+        who_reads_slowly_is_waited_for_to_the_last_byte;
 }
 
 /// Plays those whose names have `part` in them. The names of those that fail, and why.
