@@ -1,4 +1,5 @@
 mod metrics;
+mod route_names;
 mod routes;
 mod variables;
 
