@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use equipoise::clock::Clock;
-use equipoise::model::route::{
+use equipoise::model::{Code, Ending, GrpcCode};
+use equipoise::proxy::{Calls, End, Methods};
+use equipoise::route::{
     Conditions, FieldMatch, Forward, HostMatch, Match, PathMatch, Place, Route, RouteQuery,
     RouteTable, RouteTableBuilder, Share, Split, ValueMatch,
 };
-use equipoise::model::{Code, Ending, GrpcCode};
-use equipoise::proxy::{Calls, End, Methods};
 use equipoise::service::MethodTable;
 
 /// How the routes of a table differ, and what asks for one of them.

@@ -39,9 +39,10 @@ pub use report::{Finding, Report};
 pub use schema::schema;
 pub use watch::Watch;
 
+use crate::model::Place;
 use crate::model::keys::Keys;
-use crate::model::{Place, RouteTable};
 use crate::net::ListenerSpec;
+use crate::route::RouteTable;
 use crate::service::{ServiceConfig, UpstreamProtocol};
 use crate::upstream::OwnAddresses;
 use files::Files;

@@ -41,12 +41,13 @@
 //! Imports go one way, from the right to the left, and not between neighbours; a test holds that.
 //!
 //! ```text
-//! model, http2, grpc, clock, tasks <- http1, balance, net, telemetry <- upstream <- service <- proxy, config <- control <- app, cli
+//! model, http2, grpc, clock, tasks <- route, http1, balance, net, telemetry <- upstream <- service <- proxy, config <- control <- app, cli
 //! ```
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`model`] | values that every layer speaks of; no async, no I/O, no clock |
+//! | [`route`] | which services a request goes to: the table, matches, splits, filters |
 //! | [`http2`] | the codec: frames, HPACK, both roles of a connection; depends on nothing of ours |
 //! | [`http1`] | the codec of HTTP/1.1, in the shape of the other: one exchange at a time |
 //! | [`grpc`] | what of gRPC a gateway has to read: message frames |
@@ -95,6 +96,7 @@ pub mod http2;
 pub mod model;
 pub mod net;
 pub mod proxy;
+pub mod route;
 pub mod service;
 pub mod tasks;
 pub mod telemetry;

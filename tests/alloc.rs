@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise::balance::{Factory, POLICIES, PickCx, Policy};
-use equipoise::model::route::{
-    Conditions, FieldMatch, Forward, HostMatch, Match, PathMatch, Pattern, Place, Route,
-    RouteQuery, RouteTableBuilder, Share, Split, ValueMatch,
-};
 use equipoise::model::{
     Endpoint, EndpointSet, EwmaParams, ExchangeClass, Member, ParamValue, Params, Time,
+};
+use equipoise::route::{
+    Conditions, FieldMatch, Forward, HostMatch, Match, PathMatch, Pattern, Place, Route,
+    RouteQuery, RouteTableBuilder, Share, Split, ValueMatch,
 };
 use setup::{factories, set};
 

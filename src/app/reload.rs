@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Gateway, StartError};
 use crate::config::{ControlPlan, LogPlan, MetricsPlan, Plan, Report};
 use crate::model::listed;
-use crate::model::route::RouteChanges;
+use crate::route::RouteChanges;
 use crate::service::{Environment, Registry, Routing, Service, Staged};
 
 /// What is decided at the start, and not again before the next one.

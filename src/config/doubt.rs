@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 
 use super::report::{Problems, Span};
-use crate::model::route::{
-    FieldMatch, Forward, Grammar, PathMatch, Route, ValueMatch, matches_some,
-};
+use crate::route::{FieldMatch, Forward, Grammar, PathMatch, Route, ValueMatch, matches_some};
 
 /// Says what is odd about a path.
 pub fn path(path: &PathMatch, at: Span, problems: &Problems) {

@@ -6,7 +6,7 @@ use super::keys::{EDITS, FILTERS, REDIRECT, REWRITE, Scheme};
 use super::node::{Node, Value};
 use super::read::{Fields, scalar, unfit};
 use super::report::{Problems, Span};
-use crate::model::route::{
+use crate::route::{
     Filters, HeaderEdit, HostMatch, PathMatch, PathRewrite, Redirect, RedirectStatus, check_path,
 };
 

@@ -7,7 +7,7 @@ use super::keys::{MATCH, VALUE};
 use super::node::{Entry, Node, Value};
 use super::read::{Fields, unfit};
 use super::report::{Problems, Span};
-use crate::model::route::{Conditions, FieldMatch, Match, PathMatch, ValueMatch};
+use crate::route::{Conditions, FieldMatch, Match, PathMatch, ValueMatch};
 
 /// Headers, and query parameters, that one route may ask for.
 pub const MAX_FIELDS: usize = 16;

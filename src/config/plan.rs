@@ -8,8 +8,9 @@ use tracing::level_filters::LevelFilter;
 
 use super::files::Sources;
 use super::report::Finding;
-use crate::model::{Certificate, Place, RouteTable};
+use crate::model::{Certificate, Place};
 use crate::net::ListenerSpec;
+use crate::route::RouteTable;
 use crate::service::{CountSettings, ServiceConfig};
 use crate::telemetry::MetricsSettings;
 

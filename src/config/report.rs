@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::model::Hidden;
 use crate::model::hidden::veiled;
-use crate::model::route::Place;
+use crate::route::Place;
 use miette::LabeledSpan;
 
 use super::files::Sources;

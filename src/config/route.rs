@@ -10,7 +10,7 @@ use super::report::{Problems, Severity, Span};
 use super::{doubt, filter, matching};
 use crate::model::keys::{Keys, Row};
 use crate::model::nearest;
-use crate::model::route::{
+use crate::route::{
     Filters, Forward, InsertError, MAX_PATTERNS, Match, Mirror, PathMatch, Policies, Route,
     RouteTable, RouteTableBuilder, Share, Split,
 };

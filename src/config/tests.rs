@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use super::input::MAX_FILE;
 use super::*;
 use crate::http2::Limits;
-use crate::model::{ForwardedHeaders, Peer, Route, RouteQuery};
+use crate::model::{ForwardedHeaders, Peer};
+use crate::route::{Route, RouteQuery};
 
 const MINIMAL: &str = include_str!("../../docs/examples/minimal.yaml");
 const FULL: &str = include_str!("../../docs/examples/full.yaml");

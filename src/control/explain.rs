@@ -3,8 +3,8 @@
 use tonic::Status;
 
 use super::proto;
-use crate::model::RouteTable;
-use crate::model::route::{Filters, Forward, Mirror, Policies, Route, RouteQuery, Share, Verdict};
+use crate::route::RouteTable;
+use crate::route::{Filters, Forward, Mirror, Policies, Route, RouteQuery, Share, Verdict};
 
 /// Other routes that an answer names.
 const MAX_NEAR: usize = 10;

@@ -2,7 +2,7 @@
 
 use super::key::SetCookie;
 use crate::http2::{Field, Headers, Indexing, Name, Outgoing, Tag};
-use crate::model::route::Fields;
+use crate::route::Fields;
 use crate::upstream::{Pool, Version};
 
 const GRPC: &[u8; 16] = b"application/grpc";

@@ -1,8 +1,8 @@
 //! What a route does to heads on the way. Heads of routes without filters do not come here.
 
 use crate::http2::{Field, Headers, Name};
-use crate::model::route::{Filters, HeaderEdit};
 use crate::net::Worker;
+use crate::route::{Filters, HeaderEdit};
 
 /// Changes the head of a request into that which the backend gets.
 pub fn request(filters: &Filters, head: &mut Headers, worker: &Worker) {

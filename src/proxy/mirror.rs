@@ -16,9 +16,9 @@ use super::reject::Failure;
 use super::routed::Routed;
 use super::target::{Target, View};
 use crate::http2::{Headers, Name};
-use crate::model::route::Mirror;
 use crate::model::{Break, Code, Copied, Ending, Peer, Time};
 use crate::net::{Cut, Stream, Tee, Worker};
+use crate::route::Mirror;
 use crate::upstream::{OpenError, Version};
 
 /// How long a mirror may take to answer once it has, or might have, the whole request.

@@ -14,7 +14,7 @@ use super::{
     ServiceCounts, ServiceView, SplitChange, SplitError, Staged, Stamp, Subject,
 };
 use crate::clock::Clock;
-use crate::model::RouteTable;
+use crate::route::RouteTable;
 
 /// All services, and where requests go. The data path has a cache of the routing for each
 /// worker and never looks up a name.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::{Service, Snapshot, Splits};
-use crate::model::RouteTable;
+use crate::route::RouteTable;
 
 /// Where requests go. Never changes: another configuration, and any change of a service, make a new
 /// one. So what a request goes by belongs together.

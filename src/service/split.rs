@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::Stamp;
 use crate::model::listed;
-use crate::model::route::{MAX_SHARE_WEIGHT, Split};
+use crate::route::{MAX_SHARE_WEIGHT, Split};
 
 /// How a route splits its requests.
 #[derive(Clone, Debug, PartialEq)]

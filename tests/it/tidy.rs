@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// other, and nothing sees a tier above its own.
 const LAYERS: &[(&str, &[&str])] = &[
     ("model", &[]),
+    ("route", &["model"]),
     ("http2", &[]),
     ("http1", &["http2"]),
     ("grpc", &[]),
@@ -16,16 +17,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("net", &["model", "http2", "http1", "grpc", "clock", "tasks"]),
     ("telemetry", &["model", "clock", "tasks"]),
     ("upstream", &["model", "http2", "net", "tasks"]),
-    ("service", &["model", "clock", "balance", "upstream", "tasks"]),
-    ("proxy", &["model", "http2", "balance", "net", "telemetry", "upstream", "service", "tasks"]),
-    ("config", &["model", "http2", "clock", "balance", "net", "telemetry", "upstream", "service"]),
-    ("control", &["model", "clock", "telemetry", "service"]),
+    ("service", &["model", "route", "clock", "balance", "upstream", "tasks"]),
+    (
+        "proxy",
+        &["model", "route", "http2", "balance", "net", "telemetry", "upstream", "service", "tasks"],
+    ),
+    (
+        "config",
+        &["model", "route", "http2", "clock", "balance", "net", "telemetry", "upstream", "service"],
+    ),
+    ("control", &["model", "route", "clock", "telemetry", "service"]),
     ("app", &ALL),
     ("cli", &ALL),
 ];
 
-const ALL: [&str; 16] = [
+const ALL: [&str; 17] = [
     "model",
+    "route",
     "http2",
     "http1",
     "grpc",
@@ -64,15 +72,7 @@ const GIVEN: &[(&str, &[&str])] = &[
     ("fastrand::u", &[]),
     ("fastrand::f64", &[]),
     ("fastrand::seed", &[]),
-    (
-        "RandomState",
-        &[
-            "model/route/hosts.rs",
-            "model/route/index.rs",
-            "model/route/table.rs",
-            "proxy/methods.rs",
-        ],
-    ),
+    ("RandomState", &["route/hosts.rs", "route/index.rs", "route/table.rs", "proxy/methods.rs"]),
 ];
 
 /// Parts in which tasks wait for several things in a given order, not in a random one.

@@ -100,7 +100,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::range;
-    use crate::model::route::Pattern;
+    use crate::route::Pattern;
 
     fn matches(pattern: &str, number: u64) -> bool {
         Pattern::new(pattern).unwrap().matches(number.to_string().as_bytes())

@@ -11,7 +11,7 @@ use crate::model::keys::{
     Absent, Form, Key, Kind, List, Many, Part, Setting, Shape, Short, Text, Word, boolean, number,
     section, size, text, word,
 };
-use crate::model::route::{
+use crate::route::{
     HostMatch, MAX_SHARE_WEIGHT, PathMatch, Pattern, RedirectStatus, ValueMatch, check_name,
 };
 

@@ -39,10 +39,10 @@ fn a_route_without_a_name_is_called_by_what_it_does() {
             None => seen == name,
         };
         assert!(expected, "{route}: {seen}");
-        assert!(crate::model::route::check_name(seen).is_ok(), "{seen}");
+        assert!(crate::route::check_name(seen).is_ok(), "{seen}");
     }
     let long = format!("{{ match: {{ path: /{} }}, service: orders }}", "x".repeat(1000));
-    assert_eq!(named(&[&long])[0].len(), crate::model::route::MAX_NAME);
+    assert_eq!(named(&[&long])[0].len(), crate::route::MAX_NAME);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::*;
-use crate::model::route::{HeaderEdit, Mirror, PathRewrite};
+use crate::route::{HeaderEdit, Mirror, PathRewrite};
 
 /// The minimal example with these routes instead of its one.
 #[track_caller]

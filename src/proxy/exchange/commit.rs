@@ -8,8 +8,8 @@ use super::start::{Broken, Response};
 use super::{Attempt, Exchange, Outcome, grpc_code};
 use crate::http2::{ErrorCode, Headers, Name, SendError};
 use crate::model::Code;
-use crate::model::route::Redirect;
 use crate::net::{Stream, splice};
+use crate::route::Redirect;
 
 /// What is left of a response that the client is given.
 pub enum Committed {

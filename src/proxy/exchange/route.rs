@@ -9,7 +9,7 @@ use super::super::target::Target;
 use super::super::{fields, filter, mirror};
 use super::{Exchange, Stage};
 use crate::http2::{Headers, Name};
-use crate::model::route::{Filters, Forward, Redirect, Route, RouteQuery, Share};
+use crate::route::{Filters, Forward, Redirect, Route, RouteQuery, Share};
 
 /// Where the route of a request leads.
 pub struct Destination {

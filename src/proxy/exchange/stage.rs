@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use super::super::reject::Failure;
 use super::{Destination, Exchange};
-use crate::model::route::Policies;
+use crate::route::Policies;
 
 /// A stage's answer that takes time. It is boxed, as few requests wait for one and all would carry
 /// its state.

@@ -36,7 +36,7 @@ fn a_value_may_stand_for_a_mapping_with_one_obvious_key() {
     assert_eq!(long.listeners[0].address, short.listeners[0].address);
     assert!(long.routes.changes_since(&short.routes).changed.is_empty());
     let names =
-        |table: &equipoise::model::RouteTable| table.names().map(String::from).collect::<Vec<_>>();
+        |table: &equipoise::route::RouteTable| table.names().map(String::from).collect::<Vec<_>>();
     assert_eq!(names(&long.routes), names(&short.routes));
     // What is wrong with it is said as of the long form.
     let told = errors(&SHORT.replace("b:1", "b"));

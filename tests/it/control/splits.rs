@@ -67,7 +67,7 @@ impl Split {
     /// The services that the data path would send requests to.
     fn weights(&self, path: &str) -> Vec<u32> {
         let routing = self.gateway.registry.routing();
-        let query = equipoise::model::route::RouteQuery {
+        let query = equipoise::route::RouteQuery {
             authority: b"",
             path: path.as_bytes(),
             method: b"GET",
@@ -75,7 +75,7 @@ impl Split {
             fields: &Vec::<(String, String)>::new(),
         };
         match routing.routes.find(&query) {
-            Some(equipoise::model::route::Route::Forward(forward)) => {
+            Some(equipoise::route::Route::Forward(forward)) => {
                 forward.split.shares().iter().map(|share| share.weight).collect()
             }
             other => panic!("{other:?}"),
