@@ -75,6 +75,13 @@ pub trait Factory: Send + Sync + std::fmt::Debug {
 pub trait Picker: Send + Sync {
     /// The index of a member of the set this was built from; one that was not tried, if any.
     fn pick(&self, cx: &mut PickCx<'_>) -> usize;
+
+    /// The same of which these members, by index and not all of them, get nothing for a while. Only
+    /// policies give it by which members have places that they are to find again; for the others a
+    /// picker is built from the set of those that are left.
+    fn without(&self, _out: &[usize]) -> Option<Box<dyn Picker>> {
+        None
+    }
 }
 
 /// What a picker may look at.

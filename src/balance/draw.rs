@@ -32,8 +32,13 @@ struct Column {
 impl Weights {
     /// The weights of `set`, which is not empty.
     pub fn new(set: &EndpointSet) -> Weights {
-        let running = set.members().iter().scan(0, |sum, member| {
-            *sum += u64::from(member.weight);
+        Weights::of_those(set, |_| true)
+    }
+
+    /// The same, but only those who are `in_turn`, one at least, are ever drawn.
+    pub fn of_those(set: &EndpointSet, in_turn: impl Fn(usize) -> bool) -> Weights {
+        let running = set.members().iter().enumerate().scan(0, |sum, (index, member)| {
+            *sum += if in_turn(index) { u64::from(member.weight) } else { 0 };
             Some(*sum)
         });
         let sums = Sorted::new(running.collect::<Vec<_>>());

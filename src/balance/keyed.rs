@@ -5,6 +5,10 @@
 //! it is hashed again, as often as need be. So the keys of a broken or busy member spread over all
 //! others by weight instead of over its neighbour, and each key finds the same candidates in the
 //! same order every time.
+//!
+//! A member that is out for a while keeps its places, and is passed over in the same way: its keys
+//! come back to it, and no others move. Nothing dear is built anew for that, and who picks while
+//! nobody is out does not ask.
 
 use std::array;
 use std::hint::select_unpredictable;
@@ -59,38 +63,103 @@ impl Settings {
 
     /// The picker of `set` where keys lie in `places`.
     pub fn picker(&self, set: Arc<EndpointSet>, places: impl Places + 'static) -> Box<dyn Picker> {
-        let weights = Weights::new(&set);
-        let bound = self.bounded_load.map(|factor| Bound::new(factor, set, &weights));
-        Box::new(KeyedPicker { places, weights, bound })
+        let laid = Laid { places, set, bounded_load: self.bounded_load };
+        Box::new(KeyedPicker::new(Arc::new(laid), Nobody))
     }
 }
 
-struct KeyedPicker<P> {
+/// What is dear to build, and holds whoever is out.
+struct Laid<P> {
     places: P,
+    set: Arc<EndpointSet>,
+    bounded_load: Option<f64>,
+}
+
+/// Who is out.
+trait Out: Send + Sync {
+    fn has(&self, index: usize) -> bool;
+}
+
+struct Nobody;
+
+impl Out for Nobody {
+    #[inline]
+    fn has(&self, _: usize) -> bool {
+        false
+    }
+}
+
+/// A bit for each member.
+struct Away(Box<[u64]>);
+
+impl Away {
+    fn of(out: &[usize], members: usize) -> Away {
+        let mut bits = vec![0; members.div_ceil(64)];
+        for index in out {
+            if let Some(word) = bits.get_mut(index / 64) {
+                *word |= 1 << (index % 64);
+            }
+        }
+        Away(bits.into())
+    }
+}
+
+impl Out for Away {
+    #[inline]
+    fn has(&self, index: usize) -> bool {
+        self.0.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+    }
+}
+
+struct KeyedPicker<P, O> {
+    laid: Arc<Laid<P>>,
+    out: O,
+    /// Of those that are not out.
     weights: Weights,
     bound: Option<Bound>,
 }
 
-impl<P: Places> Picker for KeyedPicker<P> {
+impl<P, O: Out> KeyedPicker<P, O> {
+    fn new(laid: Arc<Laid<P>>, out: O) -> KeyedPicker<P, O> {
+        let weights = Weights::of_those(&laid.set, |index| !out.has(index));
+        let set = || Arc::clone(&laid.set);
+        let bound = laid.bounded_load.map(|factor| Bound::new(factor, set(), &weights));
+        KeyedPicker { laid, out, weights, bound }
+    }
+}
+
+impl<P: Places + 'static, O: Out> Picker for KeyedPicker<P, O> {
     fn pick(&self, cx: &mut PickCx<'_>) -> usize {
         let Some(key) = cx.key.filter(|key| !key.is_empty()) else {
             return self.weights.draw_untried(cx.tried, cx.rng);
         };
         let hash = stable_hash(key, 0);
-        let untried = |index| !cx.tried.contains(&index);
-        match &self.bound {
-            None => self.first::<1>(hash, untried).unwrap_or_else(|| self.places.owner(hash)),
+        let in_turn = |index| !self.out.has(index);
+        let untried = |index| in_turn(index) && !cx.tried.contains(&index);
+        let picked = match &self.bound {
+            None => self.first::<1>(hash, untried),
             Some(bound) => {
                 let has_room = bound.room(cx.class, cx.now);
                 self.first::<2>(hash, |index| untried(index) & has_room(index))
                     .or_else(|| self.first::<1>(hash, untried))
-                    .unwrap_or_else(|| self.places.owner(hash))
             }
-        }
+        };
+        picked
+            .or_else(|| self.first::<1>(hash, in_turn))
+            .unwrap_or_else(|| self.laid.places.owner(hash))
+    }
+
+    fn without(&self, out: &[usize]) -> Option<Box<dyn Picker>> {
+        let laid = Arc::clone(&self.laid);
+        let away = Away::of(out, laid.set.len());
+        Some(match out {
+            [] => Box::new(KeyedPicker::new(laid, Nobody)),
+            _ => Box::new(KeyedPicker::new(laid, away)),
+        })
     }
 }
 
-impl<P: Places> KeyedPicker<P> {
+impl<P: Places, O: Out> KeyedPicker<P, O> {
     /// The first of the key's candidates that is `open`: where it lies by one hashing after the
     /// other, then every member in turn. So many are looked at `AT_ONCE`: where no processor can
     /// foresee which is open, looking at one in vain costs less than a wrong guess.
@@ -103,7 +172,7 @@ impl<P: Places> KeyedPicker<P> {
         let mut last = 0;
         for _ in 0..MAX_HASHINGS / AT_ONCE {
             let candidates: [usize; AT_ONCE] = array::from_fn(|_| {
-                last = self.places.owner(hash);
+                last = self.laid.places.owner(hash);
                 hash = rehashed(hash);
                 last
             });

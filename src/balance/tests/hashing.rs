@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::{Factory, POLICIES, PickCx, policy};
-use super::{configured, set_of, wants_key};
+use super::super::{Factory, POLICIES, PickCx, Picker, policy};
+use super::{bounded, configured, set_of, wants_key};
 use crate::model::{EwmaParams, ExchangeClass, Time};
 
 const KEYS: u64 = 20_000;
@@ -24,7 +24,13 @@ fn with_strays() -> impl Iterator<Item = (Arc<dyn Factory>, f64)> {
 fn homes(factory: &dyn Factory, members: &[(&str, u32)], tried: &[usize]) -> Vec<String> {
     let set = set_of(members.iter().copied(), &EwmaParams::default());
     let picker = factory.build(Arc::clone(&set), &mut fastrand::Rng::with_seed(1));
-    let home = |key: u64| {
+    let home = |index: usize| set.members()[index].endpoint.address().to_owned();
+    picked(&*picker, tried).into_iter().map(home).collect()
+}
+
+/// The member that each of the keys goes to.
+fn picked(picker: &dyn Picker, tried: &[usize]) -> Vec<usize> {
+    let pick = |key: u64| {
         let cx = &mut PickCx {
             key: Some(&key.to_le_bytes()),
             class: ExchangeClass::Call,
@@ -32,9 +38,9 @@ fn homes(factory: &dyn Factory, members: &[(&str, u32)], tried: &[usize]) -> Vec
             rng: &mut fastrand::Rng::new(),
             now: Time::ZERO,
         };
-        set.members()[picker.pick(cx)].endpoint.address().to_owned()
+        picker.pick(cx)
     };
-    (0..KEYS).map(home).collect()
+    (0..KEYS).map(pick).collect()
 }
 
 fn share_of_moved(before: &[String], after: &[String]) -> f64 {
@@ -109,6 +115,66 @@ fn the_keys_of_a_member_tried_in_vain_spread_over_all_others() {
         }
         let stays = |(f, n): (&String, &String)| f == "d:1" || f == n;
         assert!(first.iter().zip(&next).all(stays));
+    }
+}
+
+/// Every policy that hashes, with bounded load and without.
+fn hashing_in_all_ways() -> impl Iterator<Item = Arc<dyn Factory>> {
+    hashing().chain(POLICIES.iter().filter_map(|policy| bounded(*policy, "100")))
+}
+
+#[test]
+fn only_the_keys_of_who_is_out_move_and_they_come_back() {
+    for factory in hashing_in_all_ways() {
+        let set = set_of(FIVE, &EwmaParams::default());
+        let picker = factory.build(Arc::clone(&set), &mut fastrand::Rng::with_seed(1));
+        let before = picked(&*picker, &[]);
+        let one = picker.without(&[3]).unwrap();
+        let during = picked(&*one, &[]);
+        assert!(
+            during.iter().zip(&before).all(|(now, home)| *now != 3 && (now == home || *home == 3))
+        );
+        assert_eq!(during, picked(&*picker, &[3]), "as those that were tried in vain");
+        for (index, weight) in [(0, 2.0), (1, 1.0), (2, 1.0), (4, 1.0)] {
+            let inherited = during.iter().zip(&before).filter(|pair| *pair == (&index, &3));
+            let due = KEYS as f64 * 3.0 / 8.0 * weight / 5.0;
+            assert!((inherited.count() as f64 / due - 1.0).abs() < 0.4, "{index}");
+        }
+        let two = one.without(&[0, 3]).unwrap();
+        let fewer = picked(&*two, &[]);
+        assert!(fewer.iter().zip(&during).all(|(now, home)| now == home || *home == 0));
+        let back = two.without(&[]).unwrap();
+        assert_eq!(picked(&*back, &[]), before);
+    }
+}
+
+#[test]
+fn who_is_out_gets_nothing_whatever_was_tried_and_without_a_key() {
+    for factory in hashing_in_all_ways() {
+        let set = set_of(FIVE, &EwmaParams::default());
+        let picker = factory.build(set, &mut fastrand::Rng::with_seed(1));
+        let rng = &mut fastrand::Rng::with_seed(7);
+        let left = picker.without(&[0, 1, 4]).unwrap();
+        for tried in [&[][..], &[2], &[2, 3], &[0, 1, 2, 3, 4]] {
+            for key in 0..400u64 {
+                let bytes = key.to_le_bytes();
+                let (class, now) = (ExchangeClass::Call, Time::ZERO);
+                let key = (key % 2 == 0).then_some(&bytes[..]);
+                let picked = left.pick(&mut PickCx { key, class, tried, rng, now });
+                assert!([2, 3].contains(&picked), "{picked} of {tried:?}");
+                assert!(tried != [2] || picked == 3, "{picked} of {tried:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn places_are_kept_by_those_policies_alone_that_have_some() {
+    for policy in POLICIES {
+        let factory = configured(*policy);
+        let set = set_of(FIVE, &EwmaParams::default());
+        let picker = factory.build(set, &mut fastrand::Rng::with_seed(1));
+        assert_eq!(picker.without(&[1]).is_some(), wants_key(&*factory), "{}", policy.name());
     }
 }
 
