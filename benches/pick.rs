@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use equipoise::balance::{Factory, POLICIES, PickCx, Policy};
-use equipoise::model::{
-    Endpoint, EndpointSet, EwmaParams, ExchangeClass, Member, ParamValue, Params, Time,
-};
+use equipoise::model::{Endpoint, EndpointSet, EwmaParams, ExchangeClass, Member, Time};
+use equipoise::text::{ParamValue, Params};
 use setup::{configured, factories, set};
 
 /// Members of different weight and latency, some with requests in flight.

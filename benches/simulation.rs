@@ -21,9 +21,8 @@ mod simulation;
 
 use cases::{CASES, Case, simulated};
 use equipoise::balance::{Factory, POLICIES, PickCx, Picker, Policy};
-use equipoise::model::{
-    Endpoint, EndpointSet, EwmaParams, ExchangeClass, Member, ParamValue, Params, Time,
-};
+use equipoise::model::{Endpoint, EndpointSet, EwmaParams, ExchangeClass, Member, Time};
+use equipoise::text::{ParamValue, Params};
 use setup::{factories, set};
 use simulation::Summary;
 

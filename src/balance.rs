@@ -35,8 +35,9 @@ use std::sync::Arc;
 
 pub use key::{CookieIssue, Fallback, KeySource, KeySpec};
 
-use crate::model::keys::Keys;
-use crate::model::{BadParams, EndpointSet, EwmaParams, ExchangeClass, Params, Time};
+use crate::model::{EndpointSet, EwmaParams, ExchangeClass, Time};
+use crate::text::keys::Keys;
+use crate::text::{BadParams, Params};
 
 /// A kind of balancer.
 pub trait Policy: Sync {

@@ -40,10 +40,10 @@ pub use schema::schema;
 pub use watch::Watch;
 
 use crate::model::Place;
-use crate::model::keys::Keys;
 use crate::net::ListenerSpec;
 use crate::route::RouteTable;
 use crate::service::{ServiceConfig, UpstreamProtocol};
+use crate::text::keys::Keys;
 use crate::upstream::OwnAddresses;
 use files::Files;
 use keys::{DNS, LOG, TOP};

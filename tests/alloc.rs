@@ -10,13 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise::balance::{Factory, POLICIES, PickCx, Policy};
-use equipoise::model::{
-    Endpoint, EndpointSet, EwmaParams, ExchangeClass, Member, ParamValue, Params, Time,
-};
+use equipoise::model::{Endpoint, EndpointSet, EwmaParams, ExchangeClass, Member, Time};
 use equipoise::route::{
     Conditions, FieldMatch, Forward, HostMatch, Match, PathMatch, Pattern, Place, Route,
     RouteQuery, RouteTableBuilder, Share, Split, ValueMatch,
 };
+use equipoise::text::{ParamValue, Params};
 use setup::{factories, set};
 
 #[test]

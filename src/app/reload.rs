@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::{Gateway, StartError};
 use crate::config::{ControlPlan, LogPlan, MetricsPlan, Plan, Report};
-use crate::model::listed;
 use crate::route::RouteChanges;
 use crate::service::{Environment, Registry, Routing, Service, Staged};
+use crate::text::listed;
 
 /// What is decided at the start, and not again before the next one.
 #[derive(Clone, Debug)]

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::draw::Weights;
-use crate::model::keys::{Plain, Text};
 use crate::model::{EndpointSet, ExchangeClass, Load, Time};
+use crate::text::keys::{Plain, Text};
 
 /// The largest factor: more is as good as no bound.
 const MAX_FACTOR: f64 = 100.0;

@@ -25,8 +25,9 @@ use hashring::HashRing;
 
 use super::keyed::{HASHING, Places, Settings};
 use super::{Factory, KeySpec, Picker, Policy};
-use crate::model::keys::{Keys, Setting, number, section};
-use crate::model::{BadParams, EndpointSet, Params, stable_hash};
+use crate::model::{EndpointSet, stable_hash};
+use crate::text::keys::{Keys, Setting, number, section};
+use crate::text::{BadParams, Params};
 
 /// Virtual nodes for each unit of weight: shares are off by about a sixteenth of themselves.
 const DEFAULT_REPLICAS: u64 = 256;

@@ -4,10 +4,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::keyed::HASHING;
-use crate::model::keys::{
+use crate::text::keys::{
     Absent, Key, Keys, Plain, Row, Setting, Short, Text, Word, boolean, duration, section, text,
 };
-use crate::model::{ParamValue, Params, nearest};
+use crate::text::{ParamValue, Params, nearest};
 
 /// What of a request is its key, and what is instead when the request lacks it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,8 +18,9 @@ use super::bound::{self, Bound, FACTOR};
 use super::draw::Weights;
 use super::key::{EXAMPLE, KEY};
 use super::{Fallback, KeySpec, PickCx, Picker};
-use crate::model::keys::{Absent, Key, Part, Setting, Shape, section, text, word};
-use crate::model::{EndpointSet, Params, rehashed, stable_hash};
+use crate::model::{EndpointSet, rehashed, stable_hash};
+use crate::text::Params;
+use crate::text::keys::{Absent, Key, Part, Setting, Shape, section, text, word};
 
 /// Hashings of one key before the members are asked in turn.
 const MAX_HASHINGS: usize = 16;

@@ -23,8 +23,9 @@ use std::sync::Arc;
 use super::backlog::{Backlog, EQUAL};
 use super::streams::fewest_streams;
 use super::{Factory, PickCx, Picker, Policy};
-use crate::model::keys::{Keys, Setting, number, section};
-use crate::model::{BadParams, EndpointSet, ExchangeClass, Params};
+use crate::model::{EndpointSet, ExchangeClass};
+use crate::text::keys::{Keys, Setting, number, section};
+use crate::text::{BadParams, Params};
 
 /// Two do nearly as well as all, and do not send everybody to the same idle member.
 const DEFAULT_CHOICES: u64 = 2;

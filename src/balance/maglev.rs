@@ -25,8 +25,9 @@ use std::sync::Arc;
 
 use super::keyed::{HASHING, Places, Settings};
 use super::{Factory, KeySpec, Picker, Policy};
-use crate::model::keys::{Keys, Setting, number, section};
-use crate::model::{BadParams, EndpointSet, Params, stable_hash};
+use crate::model::{EndpointSet, stable_hash};
+use crate::text::keys::{Keys, Setting, number, section};
+use crate::text::{BadParams, Params};
 
 /// The paper's small table.
 const DEFAULT_SIZE: u64 = 65_537;

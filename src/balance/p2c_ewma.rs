@@ -32,8 +32,9 @@ use std::time::Duration;
 use super::backlog::{Backlog, EQUAL};
 use super::streams::fewest_streams;
 use super::{Factory, PickCx, Picker, Policy};
-use crate::model::keys::{Keys, Setting, duration, section};
-use crate::model::{BadParams, EndpointSet, EwmaParams, ExchangeClass, Load, Params, Time};
+use crate::model::{EndpointSet, EwmaParams, ExchangeClass, Load, Time};
+use crate::text::keys::{Keys, Setting, duration, section};
+use crate::text::{BadParams, Params};
 
 /// A latency this many times the other's is worse by more than chance.
 const CLEAR_LATENCY: f64 = 1.5;

@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::draw::Weights;
 use super::{Factory, PickCx, Picker, Policy};
-use crate::model::{BadParams, EndpointSet, Params};
+use crate::model::EndpointSet;
+use crate::text::{BadParams, Params};
 
 const GOLDEN_SECTION: f64 = 0.618_033_988_749_894_9;
 /// How many steps below the golden section are looked at.

@@ -18,9 +18,8 @@ mod table;
 use setup::{bounded, configured, factories, set, set_of};
 
 use super::{Factory, POLICIES, PickCx, Picker, Policy, policy};
-use crate::model::{
-    Endpoint, EndpointSet, EwmaParams, ExchangeClass, Member, ParamValue, Params, Time,
-};
+use crate::model::{Endpoint, EndpointSet, EwmaParams, ExchangeClass, Member, Time};
+use crate::text::{ParamValue, Params};
 
 fn wants_key(factory: &dyn Factory) -> bool {
     factory.key().is_some()

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::draw::Weights;
 use super::{Factory, PickCx, Picker, Policy};
-use crate::model::{BadParams, EndpointSet, Params};
+use crate::model::EndpointSet;
+use crate::text::{BadParams, Params};
 
 /// The policy; it has no settings.
 #[derive(Debug)]

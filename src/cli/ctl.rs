@@ -28,7 +28,7 @@ use std::time::Duration;
 use clap::{Subcommand, ValueEnum};
 
 use crate::control::proto::BackendState;
-use crate::model::units;
+use crate::text::units;
 pub use error::{Error, Kind, json as json_error};
 use session::Session;
 pub use session::{Outcome, Screen};

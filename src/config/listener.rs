@@ -13,10 +13,10 @@ use super::plan::{ControlPlan, MetricsPlan};
 use super::read::Fields;
 use super::report::{Problems, Span};
 use super::{limits, metrics, tls};
-use crate::model::forwarding::network;
-use crate::model::keys::Key;
 use crate::model::{Forwarding, Peer, Place};
 use crate::net::{ListenerSpec, clash, takes_in};
+use crate::text::address::network;
+use crate::text::keys::Key;
 
 /// Whoever reaches the control API can steer all traffic: the owner alone, unless told otherwise.
 const CONTROL_MODE: u32 = 0o600;

@@ -6,9 +6,10 @@ use super::keys::METRICS;
 use super::node::Node;
 use super::read::{Fields, items, scalar};
 use super::report::Problems;
-use crate::model::{nearest_bound, units};
+use crate::model::nearest_bound;
 use crate::service::CountSettings;
 use crate::telemetry::MetricsSettings;
+use crate::text::units;
 
 /// A budget below this is hardly meant: it was once counted in label sets of each metric.
 const SMALL_BUDGET: usize = 10_000;

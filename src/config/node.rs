@@ -10,7 +10,7 @@ use granit_parser::{Event, Parser, ScalarStyle};
 
 use super::report::{Problems, Span};
 use super::variables::{self, Environment, Expanded, Fault};
-use crate::model::hidden::{self, Hidden};
+use crate::text::hidden::{self, Hidden};
 use keys::{key_text, refuse_duplicates, refuse_merges};
 
 /// Nodes one file may have, aliases counted as what they stand for.

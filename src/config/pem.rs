@@ -15,7 +15,7 @@ use super::node::Node;
 use super::read::{scalar, text};
 use super::report::{Problems, Span};
 use crate::clock;
-use crate::model::listed;
+use crate::text::listed;
 
 /// No chain of certificates is larger; bundles of authorities are about 200 KiB.
 const MAX_PEM: u64 = 4 << 20;

@@ -2,8 +2,8 @@
 
 use super::node::{Entry, Node, Value};
 use super::report::{Problems, Span};
-use crate::model::keys::{Absent, Key, Keys, List, Many, Row, Section, Setting, Shape};
-use crate::model::{nearest, suggestion};
+use crate::text::keys::{Absent, Key, Keys, List, Many, Row, Section, Setting, Shape};
+use crate::text::{nearest, suggestion};
 
 /// A mapping that is being read.
 pub struct Fields<'a> {

@@ -6,9 +6,9 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::path::Path;
 
-use crate::model::Hidden;
-use crate::model::hidden::veiled;
 use crate::route::Place;
+use crate::text::Hidden;
+use crate::text::hidden::veiled;
 use miette::LabeledSpan;
 
 use super::files::Sources;

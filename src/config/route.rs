@@ -8,12 +8,12 @@ use super::node::Node;
 use super::read::{Fields, scalar};
 use super::report::{Problems, Severity, Span};
 use super::{doubt, filter, matching};
-use crate::model::keys::{Keys, Row};
-use crate::model::nearest;
 use crate::route::{
     Filters, Forward, InsertError, MAX_PATTERNS, Match, Mirror, PathMatch, Policies, Route,
     RouteTable, RouteTableBuilder, Share, Split,
 };
+use crate::text::keys::{Keys, Row};
+use crate::text::nearest;
 
 const HELP_TARGET: &str = "add `service: NAME`, or `split: [ { service: NAME, weight: 1 } ]`";
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::keys::{BALANCER, TOP, pattern};
 use crate::balance::{POLICIES, policy};
-use crate::model::keys::{Absent, Keys, Kind, Many, Plain, Row, Section, Shape, Short, Text};
+use crate::text::keys::{Absent, Keys, Kind, Many, Plain, Row, Section, Shape, Short, Text};
 
 /// A value with a variable: what it holds is known when the file is read.
 const VARIABLE: &str = r"\$\{";

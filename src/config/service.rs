@@ -11,8 +11,9 @@ use super::report::{Problems, Span};
 use super::{limits, tls};
 use crate::balance::POLICIES;
 use crate::http2::Limits;
-use crate::model::{Address, ParamValue};
+use crate::model::Address;
 use crate::service::{Balancer, Layer, MAX_BACKENDS, ServiceConfig, ServiceSpec, UpstreamProtocol};
+use crate::text::ParamValue;
 use crate::upstream::{self, OwnAddresses};
 
 const HELP_NAME: &str = "use letters, digits, `-`, `_` and `.`, 128 of them at most";

@@ -3,7 +3,7 @@
 
 use std::env::VarError;
 
-use crate::model::Hidden;
+use crate::text::Hidden;
 
 /// Bytes that a value may have with its variables put in.
 const MAX_VALUE: usize = 64 << 10;

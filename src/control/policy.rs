@@ -5,8 +5,8 @@ use prost_types::{Struct, Value};
 use tonic::Status;
 
 use super::proto;
-use crate::model::ParamValue;
 use crate::service::Balancer;
+use crate::text::ParamValue;
 
 /// The policy with all that it goes by.
 pub(super) fn policy(balancer: &Balancer) -> proto::Policy {

@@ -8,8 +8,8 @@ use tonic::{Request, Response, Status};
 
 use super::watch::Feed;
 use super::{audit, convert, policy, proto, split};
-use crate::model::nearest;
 use crate::service::{Author, Change, Conditions, Registry, Service, SplitChange};
+use crate::text::nearest;
 
 /// Streams of WatchService that may be open at a time.
 const MAX_WATCHERS: usize = 1000;

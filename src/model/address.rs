@@ -1,106 +1,70 @@
-//! Addresses as people write them.
+//! Where an endpoint is: at an IP, under a name, or at a Unix socket.
 
-mod endpoint;
-mod socket;
+use std::fmt::{self, Display, Formatter};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use crate::text::address::{endpoint, socket};
 
-use super::Place;
-pub use endpoint::Address;
-
-pub use socket::socket;
-
-/// An address to listen on.
-///
-/// # Errors
-/// Says what is wrong and how to mend it.
-pub fn listen(text: &str) -> Result<Place, String> {
-    if let Some(path) = socket(text) {
-        return path.map(|path| Place::Unix(path.into()));
-    }
-    text.parse().map(Place::Ip).map_err(|_| {
-        let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok());
-        let port = port.unwrap_or("8080");
-        format!(
-            "`{text}` is not an address to listen on: write IP and port, such as 0.0.0.0:{port} for \
-             all interfaces or 127.0.0.1:{port} for this machine alone, or unix: and a path"
-        )
-    })
+/// Where an endpoint is, as it was written. Two are equal if they are written alike but for what says
+/// nothing. What a name resolves to is another matter.
+#[derive(Clone, Debug)]
+pub struct Address {
+    text: Arc<str>,
+    place: Place,
 }
 
-/// The address of a name server: an IP, and a port unless it is 53.
-///
-/// # Errors
-/// Says what is wrong and how to mend it.
-pub fn name_server(text: &str) -> Result<SocketAddr, String> {
-    let usual = || text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53));
-    text.parse().or_else(|_| usual()).map_err(|_| {
-        format!("`{text}` is no address of a name server: write 10.0.0.2 or 127.0.0.1:8600")
-    })
+/// What an address means.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    /// An IP or a name, and a port, in lower case: the case of hosts says nothing.
+    Host(Arc<str>),
+    /// The path.
+    Socket(Arc<str>),
 }
 
-/// The address of an endpoint: IPv4, `[IPv6]` or DNS name, and a port, as it was written; or a Unix
-/// socket.
-///
-/// # Errors
-/// Says what is wrong and how to mend it.
-pub fn endpoint(text: &str) -> Result<String, String> {
-    let bad = |what: &str| {
-        Err(format!(
-            "`{text}` {what}: write host:port, such as 10.0.0.7:50051, [::1]:50051 or orders:50051"
-        ))
-    };
-    if let Some(path) = socket(text) {
-        return path.map(|path| format!("unix:{path}"));
-    }
-    if text.contains("://") {
-        return bad("is a URL");
-    }
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return bad("has no port");
-    };
-    let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    if !digits || !port.parse::<u16>().is_ok_and(|port| port > 0) {
-        return bad("has no port from 1 to 65535 at its end");
-    }
-    if let Some(inner) = host.strip_prefix('[') {
-        let inner = inner.strip_suffix(']').unwrap_or_default();
-        return match inner.parse::<Ipv6Addr>() {
-            Ok(_) => Ok(text.into()),
-            Err(_) => bad("has a wrong IPv6 address"),
+impl Address {
+    /// The address that `text` means.
+    ///
+    /// # Errors
+    /// Says what is wrong and how to mend it.
+    pub fn parse(text: &str) -> Result<Address, String> {
+        let text = endpoint(text)?;
+        let place = match socket(&text) {
+            Some(Ok(path)) => Place::Socket(path.into()),
+            _ => Place::Host(text.to_ascii_lowercase().into()),
         };
+        Ok(Address { text: text.into(), place })
     }
-    if host.contains(':') {
-        return bad("has an IPv6 address without brackets");
-    }
-    if is_host(host) {
-        return Ok(text.into());
-    }
-    bad("has neither an IP address nor a DNS name before its port")
-}
 
-/// What the address of an endpoint is known by: host names do not care for case, paths do.
-pub fn identity(endpoint: &str) -> String {
-    match socket(endpoint) {
-        Some(Ok(path)) => format!("unix:{path}"),
-        _ => endpoint.to_ascii_lowercase(),
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is a Unix socket.
+    pub fn is_socket(&self) -> bool {
+        matches!(self.place, Place::Socket(_))
     }
 }
 
-fn is_host(host: &str) -> bool {
-    let name = host.strip_suffix('.').unwrap_or(host);
-    let label = |label: &str| {
-        let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        (1..=63).contains(&label.len())
-            && label.bytes().all(inner)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    // A name whose last label is a number would be taken for a wrong IPv4 address.
-    let numeric = name.rsplit('.').next().is_some_and(|last| last.parse::<u64>().is_ok());
-    match numeric {
-        true => host.parse::<Ipv4Addr>().is_ok(),
-        false => name.len() <= 253 && name.split('.').all(label),
+impl PartialEq for Address {
+    fn eq(&self, other: &Address) -> bool {
+        self.place == other.place
+    }
+}
+
+impl Eq for Address {}
+
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.place.hash(state);
+    }
+}
+
+impl Display for Address {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -109,68 +73,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endpoints_are_hosts_with_ports() {
-        for right in [
-            "127.0.0.1:1",
-            "[::1]:65535",
-            "orders:50051",
-            "a-b.c_d.example.:80",
-            "xn--nxasmq6b.example:443",
-            "unix:50051",
-            "unix:/run/orders.sock",
+    fn what_is_written_alike_is_the_same() {
+        let address = |text| Address::parse(text).unwrap();
+        for (one, other) in [
+            ("Orders.Example:80", "orders.example:80"),
+            ("[fd00::A]:80", "[FD00::a]:80"),
+            ("unix:/run/a", "unix:///run/./a"),
         ] {
-            assert_eq!(endpoint(right), Ok(right.into()));
+            assert_eq!(address(one), address(other));
+            assert!(one == address(one).as_str() && one == address(one).to_string());
         }
-        for (wrong, says) in [
-            ("orders", "no port"),
-            ("orders:", "no port from"),
-            ("orders:0", "no port from"),
-            ("orders:65536", "no port from"),
-            ("orders:+80", "no port from"),
-            ("::1:80", "without brackets"),
-            ("[::g]:80", "wrong IPv6"),
-            ("[::1:80", "wrong IPv6"),
-            ("1.2.3:80", "neither"),
-            ("1.2.3.256:80", "neither"),
-            (":80", "neither"),
-            ("a b:80", "neither"),
-            ("-a:80", "neither"),
-            ("http://a:80", "URL"),
-            ("unix:orders.sock", "begins with /"),
+        for (one, other) in [
+            ("orders:80", "orders:81"),
+            ("127.0.0.1:80", "localhost:80"),
+            ("unix:/run/a", "unix:/run/A"),
+            ("[::ffff:127.0.0.1]:80", "[::ffff:7f00:1]:80"),
         ] {
-            let message = endpoint(wrong).unwrap_err();
-            assert!(message.contains(says), "{message}");
+            assert_ne!(address(one), address(other));
         }
-    }
-
-    #[test]
-    fn case_tells_sockets_apart_and_hosts_not() {
-        assert_eq!(identity("Orders.Example:80"), identity("orders.example:80"));
-        assert_eq!(identity("unix:///run/a"), identity("unix:/run/a"));
-        assert_ne!(identity("unix:/run/A"), identity("unix:/run/a"));
-    }
-
-    #[test]
-    fn name_servers_have_a_usual_port() {
-        for (text, means) in [
-            ("10.0.0.2", "10.0.0.2:53"),
-            ("10.0.0.2:8600", "10.0.0.2:8600"),
-            ("::1", "[::1]:53"),
-            ("[::1]:5353", "[::1]:5353"),
-        ] {
-            assert_eq!(name_server(text), Ok(means.parse().unwrap()));
-        }
-        assert!(name_server("dns:53").unwrap_err().contains("write 10.0.0.2"));
-    }
-
-    #[test]
-    fn listeners_need_an_ip_or_a_path() {
-        assert!(listen("0.0.0.0:0").is_ok());
-        assert!(listen("[::]:8080").is_ok());
-        assert_eq!(listen("unix:/run//a.sock"), Ok(Place::Unix("/run/a.sock".into())));
-        assert!(listen("unix:a.sock").unwrap_err().contains("begins with /"));
-        for wrong in ["8080", ":8080", "localhost:8080", "*:8080", ""] {
-            assert!(listen(wrong).unwrap_err().contains("write IP and port"), "{wrong}");
-        }
+        assert!(address("unix:/run/a").is_socket() && !address("unix:80").is_socket());
+        assert!(Address::parse("orders").unwrap_err().contains("no port"));
     }
 }

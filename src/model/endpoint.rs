@@ -4,7 +4,6 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::address;
 use super::counter::of_worker;
 use super::hash::stable_hash;
 use super::histogram::Counts;
@@ -12,6 +11,7 @@ use super::load::{EwmaParams, Load};
 use super::outage::Outage;
 use super::stats::{StatTotals, StreamTotals, WorkerStats};
 use super::time::Time;
+use crate::text::address;
 
 /// What an endpoint is known by as long as the process lives: who comes after it at its address has
 /// another. They are numbered in the order in which they came.

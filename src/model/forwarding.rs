@@ -1,8 +1,6 @@
 //! What backends are told about the client of a request, and which proxies before the gateway are
 //! believed about it.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 
 use super::Peer;
@@ -62,20 +60,10 @@ impl Forwarding {
     }
 }
 
-/// Reads `10.0.0.0/8`, or one address.
-///
-/// # Errors
-/// Says what is wrong and how to mend it.
-pub fn network(text: &str) -> Result<IpNet, String> {
-    let one = text.parse::<IpAddr>().map(IpNet::from);
-    one.or_else(|_| text.parse::<IpNet>())
-        .map(|network| network.trunc())
-        .map_err(|_| format!("`{text}` is not a network: write 10.0.0.0/8, fd00::/8 or 192.0.2.7, or unix for Unix sockets"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::address::network;
 
     #[test]
     fn the_client_is_the_last_hop_that_is_not_believed() {
@@ -103,13 +91,5 @@ mod tests {
         assert_eq!(client(&[b"1.1.1.1, 2.2.2.2"]), Peer::Ip([2, 2, 2, 2].into()));
         assert_eq!(client(&[b"1.1.1.1, unix"]), Peer::Ip([1, 1, 1, 1].into()));
         assert_eq!(client(&[b"junk"]), Peer::Unix);
-    }
-
-    #[test]
-    fn networks_are_read() {
-        assert_eq!(network("10.1.2.3/8").unwrap().to_string(), "10.0.0.0/8");
-        assert_eq!(network("::1").unwrap().to_string(), "::1/128");
-        assert!(network("10.0.0.0/33").unwrap_err().contains("write 10.0.0.0/8"));
-        assert!(network("proxy").is_err());
     }
 }

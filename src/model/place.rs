@@ -4,6 +4,8 @@ use std::fmt::{self, Display, Formatter};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use crate::text::address::socket;
+
 /// Where somebody listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
@@ -14,6 +16,25 @@ pub enum Place {
 }
 
 impl Place {
+    /// The place that `text` means: an IP and a port, or a Unix socket.
+    ///
+    /// # Errors
+    /// Says what is wrong and how to mend it.
+    pub fn parse(text: &str) -> Result<Place, String> {
+        if let Some(path) = socket(text) {
+            return path.map(|path| Place::Unix(path.into()));
+        }
+        text.parse().map(Place::Ip).map_err(|_| {
+            let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok());
+            let port = port.unwrap_or("8080");
+            format!(
+                "`{text}` is not an address to listen on: write IP and port, such as \
+                 0.0.0.0:{port} for all interfaces or 127.0.0.1:{port} for this machine alone, or \
+                 unix: and a path"
+            )
+        })
+    }
+
     /// The address and port, if it has one.
     pub fn ip(&self) -> Option<SocketAddr> {
         match self {
@@ -82,6 +103,22 @@ impl Display for Peer {
         match self {
             Peer::Ip(ip) => ip.fmt(f),
             Peer::Unix => f.write_str(Peer::UNIX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_need_an_ip_or_a_path() {
+        assert!(Place::parse("0.0.0.0:0").is_ok());
+        assert!(Place::parse("[::]:8080").is_ok());
+        assert_eq!(Place::parse("unix:/run//a.sock"), Ok(Place::Unix("/run/a.sock".into())));
+        assert!(Place::parse("unix:a.sock").unwrap_err().contains("begins with /"));
+        for wrong in ["8080", ":8080", "localhost:8080", "*:8080", ""] {
+            assert!(Place::parse(wrong).unwrap_err().contains("write IP and port"), "{wrong}");
         }
     }
 }

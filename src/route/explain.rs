@@ -11,7 +11,7 @@ use super::{
     Filters, HeaderEdit, Match, PathMatch, PathRewrite, Place, Redirect, Route, RouteQuery,
     RouteTable, Unmet,
 };
-use crate::model::hidden::{Hidden, veiled};
+use crate::text::hidden::{Hidden, veiled};
 
 /// Which route a request takes, and which others it only just does not.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use super::index::Candidate;
 use super::request::Request;
 use super::table::Row;
 use super::{HostMatch, PathMatch, RouteQuery, RouteTable};
-use crate::model::is_near;
+use crate::text::is_near;
 
 impl RouteTable {
     /// Shows `visit` the routes whose path is spelt almost as the request's, and that match in all

@@ -15,7 +15,7 @@ use super::index::{Candidate, Index, Level};
 use super::name::derived_name;
 use super::request::Request;
 use super::{Conditions, Match, PathMatch, Place, Route, RouteQuery, Split, Unmet};
-use crate::model::hidden::{Hidden, veiled};
+use crate::text::hidden::{Hidden, veiled};
 
 /// Routes with a regular expression for the path that one host may have.
 pub const MAX_PATTERNS: usize = 256;

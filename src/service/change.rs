@@ -6,7 +6,8 @@ use std::fmt;
 use super::membership::Layer;
 use super::overrides::Overrides;
 use super::{Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, Stamp};
-use crate::model::{Address, LISTED, ParamValue, listed as list};
+use crate::model::Address;
+use crate::text::{LISTED, ParamValue, listed as list};
 
 /// How much of a name an error message shows: it travels in a header.
 const LISTED_CHARS: usize = 64;

@@ -10,7 +10,8 @@ use super::overrides::Overrides;
 use super::standing::{Reach, Standing, standing};
 use super::{Balancer, Environment, Overridden, ServiceConfig, ServiceSpec, Stamp};
 use crate::clock::Clock;
-use crate::model::{Address, Endpoint, Time, listed};
+use crate::model::{Address, Endpoint, Time};
+use crate::text::listed;
 
 /// What a service is to be.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 
 use super::{Balancer, Stamp};
-use crate::model::{address, listed};
+use crate::text::{address, listed};
 
 /// What an override is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::membership::Layer;
 use crate::balance::{self, Factory, POLICIES, Policy};
-use crate::model::{BadParams, ParamValue, Params, nearest, suggestion};
+use crate::text::{BadParams, ParamValue, Params, nearest, suggestion};
 use crate::upstream;
 
 /// The largest weight an endpoint may have.

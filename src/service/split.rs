@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use super::Stamp;
-use crate::model::listed;
 use crate::route::{MAX_SHARE_WEIGHT, Split};
+use crate::text::listed;
 
 /// How a route splits its requests.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::split::{ShareView, SplitChange, SplitError, SplitView};
 use super::{Stamp, split};
-use crate::model::{listed, nearest};
 use crate::route::RouteTable;
 use crate::route::{Forward, Route, Share, Split};
+use crate::text::{listed, nearest};
 
 /// The splits of all routes.
 #[derive(Clone, Debug, Default)]

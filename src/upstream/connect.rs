@@ -8,8 +8,9 @@ use tokio_rustls::TlsConnector;
 use super::own::OwnAddresses;
 use super::resolver::LookupError;
 use super::settings::{Settings, Tls, Version};
-use crate::model::{Place, address};
+use crate::model::Place;
 use crate::net::{Connector, Io, Purpose, Socket};
+use crate::text::address;
 
 /// Why there is no connection to an endpoint.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::connect::ConnectError;
 use super::own::OwnAddresses;
 use super::resolver::Resolver;
-use crate::model::address;
+use crate::text::address;
 
 /// Where an endpoint is.
 #[derive(Debug)]

@@ -6,7 +6,8 @@ use std::os::unix::fs::MetadataExt as _;
 
 use tokio::net::UnixStream;
 
-use crate::model::{Place, address};
+use crate::model::Place;
+use crate::text::address;
 
 /// Where this process listens for operators.
 #[derive(Debug, Default)]

@@ -6,32 +6,45 @@ use std::path::{Path, PathBuf};
 /// What each part of the crate may import of the others. Parts on one tier do not see each
 /// other, and nothing sees a tier above its own.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("model", &[]),
-    ("route", &["model"]),
+    ("text", &[]),
+    ("model", &["text"]),
+    ("route", &["text", "model"]),
     ("http2", &[]),
     ("http1", &["http2"]),
     ("grpc", &[]),
     ("clock", &["model"]),
     ("tasks", &[]),
-    ("balance", &["model"]),
+    ("balance", &["text", "model"]),
     ("net", &["model", "http2", "http1", "grpc", "clock", "tasks"]),
-    ("telemetry", &["model", "clock", "tasks"]),
-    ("upstream", &["model", "http2", "net", "tasks"]),
-    ("service", &["model", "route", "clock", "balance", "upstream", "tasks"]),
+    ("telemetry", &["text", "model", "clock", "tasks"]),
+    ("upstream", &["text", "model", "http2", "tasks", "net"]),
+    ("service", &["text", "model", "route", "clock", "tasks", "balance", "upstream"]),
     (
         "proxy",
-        &["model", "route", "http2", "balance", "net", "telemetry", "upstream", "service", "tasks"],
+        &["model", "route", "http2", "tasks", "balance", "net", "telemetry", "upstream", "service"],
     ),
     (
         "config",
-        &["model", "route", "http2", "clock", "balance", "net", "telemetry", "upstream", "service"],
+        &[
+            "text",
+            "model",
+            "route",
+            "http2",
+            "clock",
+            "balance",
+            "net",
+            "telemetry",
+            "upstream",
+            "service",
+        ],
     ),
-    ("control", &["model", "route", "clock", "telemetry", "service"]),
+    ("control", &["text", "model", "route", "clock", "telemetry", "service"]),
     ("app", &ALL),
     ("cli", &ALL),
 ];
 
-const ALL: [&str; 17] = [
+const ALL: [&str; 18] = [
+    "text",
     "model",
     "route",
     "http2",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use equipoise::balance::POLICIES;
 use equipoise::config::{self, Plan};
-use equipoise::model::ParamValue;
+use equipoise::text::ParamValue;
 
 use super::world::{SERVICES, Site};
 

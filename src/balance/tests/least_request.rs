@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::closed::{SHARES, assert_by_weight};
 use super::simulation::{Backends, Service, Simulation, ok};
 use super::{Factory, policy};
-use crate::model::{ParamValue, Params};
+use crate::text::{ParamValue, Params};
 
 fn with_choices(choices: u32) -> Arc<dyn Factory> {
     let choices = ("choices".into(), ParamValue::Text(choices.to_string()));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{CookieIssue, Factory, Fallback, KeySource, KeySpec, policy};
-use crate::model::{ParamValue, Params};
+use crate::text::{ParamValue, Params};
 
 fn map(entries: &[(&str, &str)]) -> ParamValue {
     let text = |(key, value): &(&str, &str)| ((*key).into(), (*value).into());

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::super::{POLICIES, policy};
 use super::configured;
-use crate::model::{ParamValue, Params};
+use crate::text::{ParamValue, Params};
 
 /// Files in `src/balance/` that are no policy.
 const HELPERS: [&str; 8] =

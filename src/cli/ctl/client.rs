@@ -10,7 +10,8 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::Error;
 use crate::control::{BY, REASON, proto};
-use crate::model::{GrpcCode, address};
+use crate::model::GrpcCode;
+use crate::text::address;
 use proto::control_client::ControlClient;
 
 /// The largest answer that is read: a service of ten thousand backends, each with all there is to

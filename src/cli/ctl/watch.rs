@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::session::Session;
 use super::{Error, backends, json};
-use crate::model::units;
+use crate::text::units;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

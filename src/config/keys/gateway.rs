@@ -8,12 +8,12 @@ use tracing::level_filters::LevelFilter;
 use super::texts::{NAME_SERVER, SERVICE_NAME};
 use super::{CONTROL, DAY, HOUR, LISTENER, METRICS, MS, ROUTE, SERVICE};
 use crate::config::plan::LogFormat;
-use crate::model::address;
-use crate::model::keys::{
+use crate::telemetry::log;
+use crate::text::address;
+use crate::text::keys::{
     Absent, Key, List, Many, Part, Setting, Shape, Word, duration, number, section, size, text,
     word, words,
 };
-use crate::telemetry::log;
 
 section! {
     /// What stands at the top of the file.

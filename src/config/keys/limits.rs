@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{DAY, MS};
-use crate::model::keys::{Absent, Key, duration, number, section, size};
+use crate::text::keys::{Absent, Key, duration, number, section, size};
 
 const WINDOW: u64 = (1 << 31) - 1;
 const FRAME: u64 = (1 << 24) - 1;

@@ -10,13 +10,13 @@ use crate::config::listener::{mode, proxy};
 use crate::config::metrics::{MAX_BUCKETS, MAX_METHODS, bound};
 use crate::config::read;
 use crate::http2::Limits;
-use crate::model::keys::{
+use crate::model::{ForwardedHeaders, Place};
+use crate::telemetry::ResponseStart;
+use crate::text::keys::{
     Absent, Form, Key, List, Many, Part, Setting, Shape, Short, Word, boolean, duration, number,
     section, text, word,
 };
-use crate::model::units::show_duration;
-use crate::model::{ForwardedHeaders, Place, address};
-use crate::telemetry::ResponseStart;
+use crate::text::units::show_duration;
 
 /// Where the limits of a listener start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Profile {
 }
 
 const fn place() -> Form<Place> {
-    text(&LISTEN, address::listen, ToString::to_string)
+    text(&LISTEN, Place::parse, ToString::to_string)
 }
 
 const fn socket_mode() -> Form<u32> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::model::keys::Kind;
+use crate::text::keys::Kind;
 
 /// The decimal numbers from `least` to `most`, without zeros before them.
 pub fn range(least: u64, most: u64) -> String {

@@ -7,12 +7,12 @@ use super::texts::{
 use crate::config::filter::{editable, host, path, percent, show_percent};
 use crate::config::matching::{MAX_FIELDS, header_name, http_method, prefix};
 use crate::config::read;
-use crate::model::keys::{
-    Absent, Form, Key, Kind, List, Many, Part, Setting, Shape, Short, Text, Word, boolean, number,
-    section, size, text, word,
-};
 use crate::route::{
     HostMatch, MAX_SHARE_WEIGHT, PathMatch, Pattern, RedirectStatus, ValueMatch, check_name,
+};
+use crate::text::keys::{
+    Absent, Form, Key, Kind, List, Many, Part, Setting, Shape, Short, Text, Word, boolean, number,
+    section, size, text, word,
 };
 
 const fn service() -> Form<String> {

@@ -11,11 +11,11 @@ use crate::config::read;
 use crate::config::service::method;
 use crate::config::tls::server_name;
 use crate::model::Address;
-use crate::model::keys::{
+use crate::service::{Balancer, MAX_BACKENDS, MAX_WEIGHT, PRECONNECT, UpstreamProtocol};
+use crate::text::keys::{
     Absent, Form, Key, List, Many, Part, Setting, Shape, Short, Word, duration, number, section,
     text, word, words,
 };
-use crate::service::{Balancer, MAX_BACKENDS, MAX_WEIGHT, PRECONNECT, UpstreamProtocol};
 
 impl Word for UpstreamProtocol {
     const WORDS: &'static [(&'static str, UpstreamProtocol)] = &[

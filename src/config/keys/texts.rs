@@ -1,7 +1,7 @@
 //! The forms of text that have a name, each with the regular expression of what is read there.
 
 use super::pattern::range;
-use crate::model::keys::{Plain, Text};
+use crate::text::keys::{Plain, Text};
 
 const fn form(name: &'static str, range: &'static str, pattern: fn() -> String) -> Text {
     Text { name, range, pattern, plain: Plain::Never }

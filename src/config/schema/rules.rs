@@ -8,7 +8,7 @@ use crate::config::keys::{
     BALANCER, CLIENT_TLS, CONTROL, LISTENER, MATCH, METRICS, REDIRECT, REWRITE, ROUTE, SERVICE,
     VALUE,
 };
-use crate::model::keys::{Absent, Keys, Section, Short};
+use crate::text::keys::{Absent, Keys, Section, Short};
 
 /// The keys of a match that speak of the path.
 const PATHS: [&str; 5] = ["grpc", "grpc_regex", "path", "path_prefix", "path_regex"];

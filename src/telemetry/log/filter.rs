@@ -5,7 +5,7 @@ use std::fmt;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
-use crate::model::{nearest, suggestion};
+use crate::text::{nearest, suggestion};
 
 /// The levels from the quietest on. There is no `trace`: nothing of ours is said at it.
 const LEVELS: [(&str, LevelFilter); 5] = [

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use equipoise::balance::{self, POLICIES};
 use equipoise::config;
-use equipoise::model::keys::{Absent, Keys, Kind, Many, Row, Section, Shape};
-use equipoise::model::units::{show_duration, show_size};
+use equipoise::text::keys::{Absent, Keys, Kind, Many, Row, Section, Shape};
+use equipoise::text::units::{show_duration, show_size};
 
 use super::root;
 use crate::support::yaml;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use equipoise::balance::POLICIES;
 use equipoise::config;
-use equipoise::model::keys::{Keys, Kind, Many, Row, Shape};
+use equipoise::text::keys::{Keys, Kind, Many, Row, Shape};
 use serde_json::{Map, Value, json};
 
 use crate::support::yaml;

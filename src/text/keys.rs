@@ -262,24 +262,24 @@ macro_rules! section {
         $(#[$doc])*
         $vis static $keys: $type = $type {
             $( $key: <$row>::new(
-                $crate::model::keys::section!(@name $key $($restart)?), $($arg),+
+                $crate::text::keys::section!(@name $key $($restart)?), $($arg),+
             ), )*
         };
 
-        impl $crate::model::keys::Keys for $type {
-            fn section(&self) -> &'static $crate::model::keys::Section {
-                static SECTION: $crate::model::keys::Section = $crate::model::keys::Section {
+        impl $crate::text::keys::Keys for $type {
+            fn section(&self) -> &'static $crate::text::keys::Section {
+                static SECTION: $crate::text::keys::Section = $crate::text::keys::Section {
                     path: $path,
-                    short: $crate::model::keys::section!(@or $crate::model::keys::Short::No, $($short)?),
-                    also: $crate::model::keys::section!(@or None, $(Some($also))?),
+                    short: $crate::text::keys::section!(@or $crate::text::keys::Short::No, $($short)?),
+                    also: $crate::text::keys::section!(@or None, $(Some($also))?),
                     own: &[$(&$keys.$key),*],
                 };
                 &SECTION
             }
         }
     };
-    (@name $key:ident) => { ($crate::model::keys::unraw(stringify!($key)), false) };
-    (@name $key:ident restart) => { ($crate::model::keys::unraw(stringify!($key)), true) };
+    (@name $key:ident) => { ($crate::text::keys::unraw(stringify!($key)), false) };
+    (@name $key:ident restart) => { ($crate::text::keys::unraw(stringify!($key)), true) };
     (@or $without:expr,) => { $without };
     (@or $without:expr, $with:expr) => { $with };
 }

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::model::{nearest, suggestion, units};
+use crate::text::{nearest, suggestion, units};
 
 /// What may stand for a value.
 #[derive(Clone, Copy)]
