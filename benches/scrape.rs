@@ -10,9 +10,9 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use equipoise::clock::Clock;
 use equipoise::model::{
-    Certificate, Code, Direction, Endpoint, EwmaParams, GrpcCode, MethodStats, RejectTotals, Time,
-    WindowStats,
+    Certificate, Code, Endpoint, EwmaParams, GrpcCode, MethodStats, RejectTotals, Time,
 };
+use equipoise::stats::{Direction, WindowStats};
 use equipoise::tasks::Task;
 use equipoise::telemetry::{
     BackendSample, CounterId, Encoding, Exporter, Format, MetricsSettings, RefusedSample,

@@ -41,12 +41,14 @@
 //! Imports go one way, from the right to the left, and not between neighbours; a test holds that.
 //!
 //! ```text
-//! text <- model, http2, grpc, clock, tasks <- route, http1, balance, net, telemetry <- upstream <- service <- proxy, config <- control <- app, cli
+//! text, stats, http2, grpc, tasks <- model, http1 <- route, clock, balance, net, telemetry
+//!   <- upstream <- service <- proxy, config <- control <- app, cli
 //! ```
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`text`] | what people write and read: addresses, units, settings by key, did-you-mean |
+//! | [`stats`] | histograms, sliding windows, counters with one writer; what they count they do not know |
 //! | [`model`] | values that every layer speaks of; no async, no I/O, no clock |
 //! | [`route`] | which services a request goes to: the table, matches, splits, filters |
 //! | [`http2`] | the codec: frames, HPACK, both roles of a connection; depends on nothing of ours |
@@ -99,6 +101,7 @@ pub mod net;
 pub mod proxy;
 pub mod route;
 pub mod service;
+pub mod stats;
 pub mod tasks;
 pub mod telemetry;
 pub mod text;

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::{Certificate, Copied, Endpoint, RejectTotals, Rejected, WindowStats};
+use crate::model::{Certificate, Copied, Endpoint, RejectTotals, Rejected};
 use crate::service::{BackendState, BackendView, Counted, Registry, ServiceCounts, ServiceView};
+use crate::stats::WindowStats;
 use crate::tasks::{Task, Tasks};
 use crate::telemetry::{
     BackendSample, Certificates, CounterId, RefusedConnections, RefusedSample, ReloadSample,

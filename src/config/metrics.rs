@@ -6,8 +6,8 @@ use super::keys::METRICS;
 use super::node::Node;
 use super::read::{Fields, items, scalar};
 use super::report::Problems;
-use crate::model::nearest_bound;
 use crate::service::CountSettings;
+use crate::stats::nearest_bound;
 use crate::telemetry::MetricsSettings;
 use crate::text::units;
 

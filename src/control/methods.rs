@@ -1,8 +1,9 @@
 //! The gRPC methods of a service, as they were called.
 
 use super::proto;
-use crate::model::{Code, Counts, MethodStats, Protocol};
+use crate::model::{Code, MethodStats, Protocol};
 use crate::service::MethodTable;
+use crate::stats::Counts;
 
 /// All that were called: those with the most requests first, what has no name last.
 pub(super) fn list(table: &MethodTable) -> proto::ListMethodsResponse {

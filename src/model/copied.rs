@@ -1,6 +1,6 @@
 //! How copies of requests for a mirror ended, and how many of them.
 
-use super::counter::WorkerCounter;
+use crate::stats::WorkerCounter;
 
 /// How the copy of a request for a mirror ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,13 +4,12 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::counter::of_worker;
 use super::hash::stable_hash;
-use super::histogram::Counts;
 use super::load::{EwmaParams, Load};
 use super::outage::Outage;
-use super::stats::{StatTotals, StreamTotals, WorkerStats};
 use super::time::Time;
+use super::worker_stats::{StatTotals, WorkerStats};
+use crate::stats::{Counts, StreamTotals, of_worker};
 use crate::text::address;
 
 /// What an endpoint is known by as long as the process lives: who comes after it at its address has

@@ -4,10 +4,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::counter::of_worker;
-use super::histogram::{Buckets, Counts};
 use super::outcome::{Class, Code, GRPC_CODES, GrpcCode};
-use super::stats::{StatTotals, increment};
+use super::worker_stats::StatTotals;
+use crate::stats::{Buckets, Counts, increment, of_worker};
 
 /// How the exchanges of one gRPC method have ended.
 #[derive(Debug)]

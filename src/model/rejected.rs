@@ -2,9 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::counter::of_worker;
 use super::outcome::Class;
-use super::stats::increment;
+use crate::stats::{increment, of_worker};
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident $text:literal $class:ident,)*) => {

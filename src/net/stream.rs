@@ -19,7 +19,8 @@ use super::conn::Conn;
 use super::tee::Tee;
 use crate::grpc::MessageCounter;
 use crate::http2::{Cause, ErrorCode, Gone, Headers, Key, Outgoing, SendError};
-use crate::model::{Direction, Endpoint, Time};
+use crate::model::{Endpoint, Time};
+use crate::stats::Direction;
 
 /// Bytes to be written to a client beyond which it gets no informational responses.
 const MOST_UNREAD: usize = 128 << 10;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{MethodTable, Rejections};
-use crate::model::{CopyCounts, WorkerCounter};
+use crate::model::CopyCounts;
+use crate::stats::WorkerCounter;
 
 /// What of services is counted, and for how long it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,7 +17,8 @@ use super::{
     Author, CountSettings, Environment, MethodTable, Rejections, ServiceConfig, ServiceCounts,
     Snapshot,
 };
-use crate::model::{CopyCounts, Endpoint, WorkerCounter};
+use crate::model::{CopyCounts, Endpoint};
+use crate::stats::WorkerCounter;
 use crate::tasks::{Task, lasting};
 
 /// Changes that may wait for the writer; further ones wait for a place.

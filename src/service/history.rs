@@ -110,7 +110,8 @@ mod tests {
 
     use super::super::Wanted;
     use super::*;
-    use crate::model::{GrpcCode, Time, WindowStats};
+    use crate::model::{GrpcCode, Time};
+    use crate::stats::WindowStats;
 
     fn backend() -> BackendView {
         let endpoint = Arc::new(Endpoint::new("a:1", 1, Time::ZERO));

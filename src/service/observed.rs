@@ -8,7 +8,8 @@ use super::past::{Past, Retention};
 use super::recent::RejectWindow;
 use super::view::BackendView;
 use super::{Recent, Rejections};
-use crate::model::{Endpoint, EndpointId, Time, Window, WindowStats};
+use crate::model::{Endpoint, EndpointId, Time};
+use crate::stats::{Window, WindowStats};
 
 /// What backends did of late.
 pub(super) struct Observed {
@@ -56,7 +57,7 @@ impl Observed {
         self.past.forget(now);
         for Backend { endpoint, .. } in backends.iter().chain(&self.leaving) {
             let Observation { window, recent } = self.windows.entry(endpoint.id()).or_default();
-            window.push(endpoint.totals());
+            window.push(endpoint.totals().into());
             *recent = window.stats();
             endpoint.load().streams().set_message_rate(window.message_rate());
         }

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Rejections;
-use crate::model::{Class, RejectTotals, Rejected, WindowStats};
+use crate::model::{Class, RejectTotals, Rejected};
+use crate::stats::WindowStats;
 
 /// Totals that are kept; they come once a second, as those of backends do.
 const SECONDS: usize = 30;

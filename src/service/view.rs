@@ -7,7 +7,8 @@ use super::history::{History, Since};
 use super::standing::{Reach, standing};
 use super::{Overridden, Recent, Rejections, ServiceSpec, Standing, Wanted};
 use crate::clock::Clock;
-use crate::model::{Endpoint, EwmaParams, Time, WindowStats};
+use crate::model::{Endpoint, EwmaParams, Time};
+use crate::stats::WindowStats;
 
 /// A service as operators and metrics see it: renewed on every change and once a second.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use super::staged::Staging;
 use super::view::ServiceView;
 use super::{Beginning, Environment, Overridden, ServiceConfig, Snapshot};
 use crate::clock::Clock;
-use crate::model::Window;
+use crate::stats::Window;
 
 /// What a writer is told.
 #[derive(Debug)]

@@ -21,8 +21,8 @@ use super::worker::{Closed, Side, WorkerMetrics};
 use crate::clock::Clock;
 use crate::model::{
     Certificate, Class, Endpoint, EwmaParams, Load, MethodStats, Refusal, RejectTotals, Time,
-    WindowStats,
 };
+use crate::stats::WindowStats;
 use crate::tasks::Task;
 
 /// A backend as it is now.

@@ -13,7 +13,8 @@ use super::known::{Known, Lives};
 use super::methods::Methods;
 use super::series::Prices;
 use super::settings::ResponseStart;
-use crate::model::{Counts, StatTotals};
+use crate::model::StatTotals;
+use crate::stats::Counts;
 
 /// The name of what has none.
 pub(super) const OTHER: &str = "other";

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::budget::Claim;
 use super::export::BackendSample;
 use super::series::Prices;
-use crate::model::{Code, Counts, Endpoint, Protocol, StatTotals};
+use crate::model::{Code, Endpoint, Protocol, StatTotals};
+use crate::stats::Counts;
 
 /// A member on the last page.
 #[derive(Debug, Default)]

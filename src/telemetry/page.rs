@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use super::encoding::Format;
 use super::names::{Kind, METRICS, Metric};
 use super::settings::MetricsSettings;
-use crate::model::Counts;
+use crate::stats::Counts;
 
 static METADATA: Metadata<'static> = Metadata::new("equipoise", Level::INFO, None);
 

@@ -8,7 +8,8 @@ use super::fold::{Fold, OTHER, Rest};
 use super::names::{self, METRICS, Metric};
 use super::page::{Labels, Page, Value};
 use super::settings::ResponseStart;
-use crate::model::{Code, Counts, Direction, Load, StatTotals, WindowStats};
+use crate::model::{Code, Load, StatTotals};
+use crate::stats::{Counts, Direction, WindowStats};
 
 /// Times to the response head, where each backend's are told.
 const RESPONSE_START_BY_BACKEND: Metric =

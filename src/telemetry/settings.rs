@@ -8,7 +8,7 @@ pub struct MetricsSettings {
     /// Series that a page may have, of all metrics together.
     pub series_budget: usize,
     /// Upper bounds of the histograms, ascending; each one that is
-    /// [counted exactly](crate::model::nearest_bound).
+    /// [counted exactly](crate::stats::nearest_bound).
     pub latency_buckets: Vec<Duration>,
     /// Whose times to the response head are told.
     pub response_start: ResponseStart,
@@ -45,7 +45,7 @@ impl Default for MetricsSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::nearest_bound;
+    use crate::stats::nearest_bound;
 
     #[test]
     fn the_buckets_are_counted_exactly() {

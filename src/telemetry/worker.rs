@@ -5,7 +5,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::model::{Class, Rejected, increment};
+use crate::model::{Class, Rejected};
+use crate::stats::increment;
 
 macro_rules! reasons {
     (

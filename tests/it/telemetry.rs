@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use equipoise::clock::Clock;
 use equipoise::model::{
-    Certificate, Code, Direction, Endpoint, EwmaParams, ExchangeClass, GRPC_CODES, GrpcCode,
-    MethodStats, Refusal, RejectTotals, Rejected, Time, WindowStats, WorkerStats,
+    Certificate, Code, Endpoint, EwmaParams, ExchangeClass, GRPC_CODES, GrpcCode, MethodStats,
+    Refusal, RejectTotals, Rejected, Time, WorkerStats,
 };
+use equipoise::stats::{Direction, WindowStats};
 use equipoise::tasks::Task;
 use equipoise::telemetry::names::{METRICS, MIRRORED, Metric, REJECTED, RETRIES};
 use equipoise::telemetry::{

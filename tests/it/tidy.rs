@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 /// other, and nothing sees a tier above its own.
 const LAYERS: &[(&str, &[&str])] = &[
     ("text", &[]),
-    ("model", &["text"]),
+    ("stats", &[]),
+    ("model", &["text", "stats"]),
     ("route", &["text", "model"]),
     ("http2", &[]),
     ("http1", &["http2"]),
@@ -15,18 +16,30 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clock", &["model"]),
     ("tasks", &[]),
     ("balance", &["text", "model"]),
-    ("net", &["model", "http2", "http1", "grpc", "clock", "tasks"]),
-    ("telemetry", &["text", "model", "clock", "tasks"]),
+    ("net", &["stats", "model", "http2", "http1", "grpc", "clock", "tasks"]),
+    ("telemetry", &["text", "stats", "model", "clock", "tasks"]),
     ("upstream", &["text", "model", "http2", "tasks", "net"]),
-    ("service", &["text", "model", "route", "clock", "tasks", "balance", "upstream"]),
+    ("service", &["text", "stats", "model", "route", "clock", "tasks", "balance", "upstream"]),
     (
         "proxy",
-        &["model", "route", "http2", "tasks", "balance", "net", "telemetry", "upstream", "service"],
+        &[
+            "stats",
+            "model",
+            "route",
+            "http2",
+            "tasks",
+            "balance",
+            "net",
+            "telemetry",
+            "upstream",
+            "service",
+        ],
     ),
     (
         "config",
         &[
             "text",
+            "stats",
             "model",
             "route",
             "http2",
@@ -38,13 +51,14 @@ const LAYERS: &[(&str, &[&str])] = &[
             "service",
         ],
     ),
-    ("control", &["text", "model", "route", "clock", "telemetry", "service"]),
+    ("control", &["text", "stats", "model", "route", "clock", "telemetry", "service"]),
     ("app", &ALL),
     ("cli", &ALL),
 ];
 
-const ALL: [&str; 18] = [
+const ALL: [&str; 19] = [
     "text",
+    "stats",
     "model",
     "route",
     "http2",

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::load::Load;
-use crate::model::{Counts, StatTotals};
+use crate::model::StatTotals;
 use crate::service::Service;
+use crate::stats::Counts;
 
 /// A policy at work.
 pub struct Contender {

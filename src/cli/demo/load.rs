@@ -19,7 +19,7 @@ use tokio::time::MissedTickBehavior;
 use super::Failure;
 use super::echo::{self, Words};
 use crate::clock::Clock;
-use crate::model::{Counts, Histogram};
+use crate::stats::{Counts, Histogram};
 
 /// Enough to be spread over the workers.
 const CONNECTIONS: u32 = 4;

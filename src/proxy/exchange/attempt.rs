@@ -13,10 +13,9 @@ use super::super::methods::Method;
 use super::super::target::View;
 use super::Outcome;
 use super::stream_watch::StreamWatch;
-use crate::model::{
-    Break, Code, Direction, Ending, Endpoint, EwmaParams, ExchangeClass, GrpcCode, Time,
-};
+use crate::model::{Break, Code, Ending, Endpoint, EwmaParams, ExchangeClass, GrpcCode, Time};
 use crate::net::{Stream, Worker};
+use crate::stats::Direction;
 use crate::upstream::Pool;
 
 /// A head that comes with the first message, later than this, tells when there was something to

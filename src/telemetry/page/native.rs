@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crate::model::{Counts, Sample};
+use crate::stats::{Counts, Sample};
 
 /// Bounds are 2^(index / 2^5), 2.2 % apart: the finest that are wider than the parts in which
 /// samples are counted.
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     fn counts(micros: &[u64]) -> Counts {
-        let (histogram, mut counts) = (crate::model::Histogram::default(), Counts::default());
+        let (histogram, mut counts) = (crate::stats::Histogram::default(), Counts::default());
         micros.iter().for_each(|micros| histogram.record(Duration::from_micros(*micros)));
         histogram.add_to(&mut counts);
         counts

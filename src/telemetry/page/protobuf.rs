@@ -4,7 +4,7 @@
 use prost::Message as _;
 
 use super::{Bound, Family, Labels, Value, native, seconds, wire};
-use crate::model::Counts;
+use crate::stats::Counts;
 use crate::telemetry::names::{Kind, Metric};
 
 /// The messages, as they are generated.

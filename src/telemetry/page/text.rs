@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::{Bound, Family, Labels, Value, quotable, seconds};
-use crate::model::Counts;
+use crate::stats::Counts;
 use crate::telemetry::names::Metric;
 
 /// Writes a label behind those that `body` has.

@@ -1,7 +1,8 @@
 //! What operators see.
 
 use equipoise::control::proto::{self, BackendState};
-use equipoise::model::{ExchangeClass, QUANTILE_ERROR, Time};
+use equipoise::model::{ExchangeClass, Time};
+use equipoise::stats::QUANTILE_ERROR;
 use tonic::Streaming;
 
 use super::*;

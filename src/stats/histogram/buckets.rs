@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Counts;
 use super::grid::{DECADE_BUCKETS, PAGES, bucket_place, center};
-use crate::model::stats::increment;
+use crate::stats::increment;
 
 type Decade = [AtomicU64; DECADE_BUCKETS];
 

@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::histogram::{Counts, Histogram};
 use super::outcome::{Class, Code, GRPC_CODES, GrpcCode, Protocol};
+use crate::stats::{Counts, Direction, Histogram, Reading, StreamTotals, increment};
 
 const HTTP_STATUSES: usize = 500; // 100..=599; those above count as the last
 
@@ -19,64 +19,6 @@ pub struct WorkerStats {
     streams_opened: AtomicU64,
     streams_ended: AtomicU64,
     messages: [AtomicU64; 2],
-}
-
-/// Which way a message goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From the client to the backend.
-    Request,
-    /// From the backend to the client.
-    Response,
-}
-
-impl Direction {
-    /// Both.
-    pub const ALL: [Direction; 2] = [Direction::Request, Direction::Response];
-
-    /// The name, as on metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Direction::Request => "request",
-            Direction::Response => "response",
-        }
-    }
-}
-
-/// What came of an endpoint's streams since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StreamTotals {
-    /// Exchanges that began as streams or became some.
-    pub opened: u64,
-    /// Those of them that are over.
-    pub ended: u64,
-    /// Messages on streams, by [`Direction`].
-    pub messages: [u64; 2],
-}
-
-impl StreamTotals {
-    /// Adds what `other` has counted.
-    pub fn add(&mut self, other: &StreamTotals) {
-        self.opened += other.opened;
-        self.ended += other.ended;
-        for (sum, count) in self.messages.iter_mut().zip(other.messages) {
-            *sum += count;
-        }
-    }
-
-    /// What was counted since `earlier` was read.
-    pub fn since(&self, earlier: &StreamTotals) -> StreamTotals {
-        let [requests, responses] = self.messages;
-        let [earlier_requests, earlier_responses] = earlier.messages;
-        StreamTotals {
-            opened: self.opened.wrapping_sub(earlier.opened),
-            ended: self.ended.wrapping_sub(earlier.ended),
-            messages: [
-                requests.wrapping_sub(earlier_requests),
-                responses.wrapping_sub(earlier_responses),
-            ],
-        }
-    }
 }
 
 impl WorkerStats {
@@ -165,11 +107,6 @@ impl WorkerStats {
         let http2 = self.http2.get().map_or(&[][..], |counts| counts);
         self.grpc.iter().chain(http2).map(|count| count.load(Relaxed)).sum()
     }
-}
-
-/// Adds one to a counter with one writer, so no read-modify-write instruction is needed.
-pub(crate) fn increment(counter: &AtomicU64) {
-    counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed);
 }
 
 /// An endpoint's counts over all workers since the start.
@@ -269,5 +206,13 @@ impl StatTotals {
     /// Requests with this gRPC code.
     pub fn grpc(&self, code: GrpcCode) -> u64 {
         self.grpc[code as usize]
+    }
+}
+
+impl From<StatTotals> for Reading {
+    fn from(totals: StatTotals) -> Reading {
+        let (success, failure) = totals.success_failure();
+        let (requests, streams) = (totals.requests(), totals.streams);
+        Reading { requests, duration: totals.duration, success, failure, streams }
     }
 }

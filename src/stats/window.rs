@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::histogram::Counts;
-use super::stats::{StatTotals, StreamTotals};
+use super::streams::StreamTotals;
 
 const PUSHES_PER_SLOT: u32 = 3;
 const SLOTS: usize = 10;
@@ -13,8 +13,8 @@ const SLOTS: usize = 10;
 #[derive(Debug)]
 pub struct Window {
     /// The totals at the edges of the slots, the oldest first.
-    edges: VecDeque<Mark>,
-    latest: Mark,
+    edges: VecDeque<Reading>,
+    latest: Reading,
     pushes_in_slot: u32,
     message_rate: f64,
 }
@@ -46,20 +46,26 @@ pub struct WindowStats {
     pub stream_messages: f64,
 }
 
+/// The totals of one moment.
 #[derive(Clone, Debug, Default)]
-struct Mark {
-    duration: Counts,
-    requests: u64,
-    success: u64,
-    failure: u64,
-    streams: StreamTotals,
+pub struct Reading {
+    /// Time to the last byte, of calls.
+    pub duration: Counts,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Those of them that succeeded.
+    pub success: u64,
+    /// Those of them that failed.
+    pub failure: u64,
+    /// What came of streams.
+    pub streams: StreamTotals,
 }
 
 impl Default for Window {
     fn default() -> Window {
         let mut edges = VecDeque::with_capacity(SLOTS + 2);
-        edges.push_back(Mark::default());
-        Window { edges, latest: Mark::default(), pushes_in_slot: 0, message_rate: 0.0 }
+        edges.push_back(Reading::default());
+        Window { edges, latest: Reading::default(), pushes_in_slot: 0, message_rate: 0.0 }
     }
 }
 
@@ -68,10 +74,10 @@ impl Window {
     pub const PUSH_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 
     /// Moves the window on to `totals`.
-    pub fn push(&mut self, totals: StatTotals) {
+    pub fn push(&mut self, totals: Reading) {
         let [_, responses] = totals.streams.since(&self.latest.streams).messages;
         self.message_rate = responses as f64 / Window::PUSH_INTERVAL.as_secs_f64();
-        self.latest = Mark::new(totals);
+        self.latest = totals;
         self.pushes_in_slot += 1;
         if self.pushes_in_slot == PUSHES_PER_SLOT {
             self.pushes_in_slot = 0;
@@ -121,26 +127,18 @@ impl Window {
     }
 }
 
-impl Mark {
-    fn new(totals: StatTotals) -> Mark {
-        let (success, failure) = totals.success_failure();
-        let (requests, streams) = (totals.requests(), totals.streams);
-        Mark { requests, duration: totals.duration, success, failure, streams }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::{Code, GrpcCode, WorkerStats};
+    use crate::model::{Code, GrpcCode, StatTotals, WorkerStats};
 
     fn push(window: &mut Window, stats: &WorkerStats) {
         let mut totals = StatTotals::default();
         stats.add_codes_to(&mut totals);
         stats.add_durations_to(&mut totals.duration);
-        window.push(totals);
+        window.push(totals.into());
     }
 
     #[test]

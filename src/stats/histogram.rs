@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::stats::increment;
+use super::counter::increment;
 pub use buckets::Buckets;
 pub use grid::nearest_bound;
 use grid::{PAGE, PAGES, middle, place};

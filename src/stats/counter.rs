@@ -1,12 +1,15 @@
-//! A count that all workers share without sharing a cell.
+//! Counters with one writer, and a count that all workers share without sharing a cell.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::stats::increment;
+/// Adds one to a counter with one writer, so no read-modify-write instruction is needed.
+pub fn increment(counter: &AtomicU64) {
+    counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed);
+}
 
 /// What worker `worker` has of `all`, of which there is one for each. Their numbers are in range: to
 /// make sure by a division would cost more than to count.
-pub(super) fn of_worker<T>(all: &[T], worker: usize) -> &T {
+pub fn of_worker<T>(all: &[T], worker: usize) -> &T {
     &all[if worker < all.len() { worker } else { 0 }]
 }
 

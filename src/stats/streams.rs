@@ -1,0 +1,59 @@
+//! What came of streams, in plain numbers.
+
+/// Which way a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to the backend.
+    Request,
+    /// From the backend to the client.
+    Response,
+}
+
+impl Direction {
+    /// Both.
+    pub const ALL: [Direction; 2] = [Direction::Request, Direction::Response];
+
+    /// The name, as on metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Direction::Request => "request",
+            Direction::Response => "response",
+        }
+    }
+}
+
+/// What came of an endpoint's streams since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamTotals {
+    /// Exchanges that began as streams or became some.
+    pub opened: u64,
+    /// Those of them that are over.
+    pub ended: u64,
+    /// Messages on streams, by [`Direction`].
+    pub messages: [u64; 2],
+}
+
+impl StreamTotals {
+    /// Adds what `other` has counted.
+    pub fn add(&mut self, other: &StreamTotals) {
+        self.opened += other.opened;
+        self.ended += other.ended;
+        for (sum, count) in self.messages.iter_mut().zip(other.messages) {
+            *sum += count;
+        }
+    }
+
+    /// What was counted since `earlier` was read.
+    pub fn since(&self, earlier: &StreamTotals) -> StreamTotals {
+        let [requests, responses] = self.messages;
+        let [earlier_requests, earlier_responses] = earlier.messages;
+        StreamTotals {
+            opened: self.opened.wrapping_sub(earlier.opened),
+            ended: self.ended.wrapping_sub(earlier.ended),
+            messages: [
+                requests.wrapping_sub(earlier_requests),
+                responses.wrapping_sub(earlier_responses),
+            ],
+        }
+    }
+}
