@@ -35,7 +35,7 @@ pub use error::{Cause, ConnectionError, ErrorCode, Fault};
 pub use frame::PREFACE;
 pub use headers::{Field, HeaderPool, Headers, Indexing, Name};
 pub use limits::Limits;
-pub use outgoing::{Outgoing, Tag};
+pub use outgoing::{Outgoing, Tag, Varying};
 pub use output::Output;
 pub use refused::{Refusals, Refused};
 pub use stream::Key;

@@ -278,16 +278,21 @@ impl Connection {
         let max = peer.max_frame_size as usize;
         let before = encoder.generation();
         output.headers(id, end, max, |out| {
-            let (Some(tag), Some(generation)) = (list.tag(), before) else {
-                return encoder.encode(list.fields(), out);
-            };
-            if let Some(block) = sent.recall(tag, generation) {
-                return out.extend_from_slice(block);
+            match list.tag().zip(before) {
+                Some((tag, generation)) => match sent.recall(tag, generation) {
+                    Some(block) => out.extend_from_slice(block),
+                    None => {
+                        let begin = out.len();
+                        encoder.encode(list.fields(), out);
+                        if encoder.generation() == Some(generation) {
+                            sent.note(tag, generation, out.get(begin..).unwrap_or_default());
+                        }
+                    }
+                },
+                None => encoder.encode(list.fields(), out),
             }
-            let begin = out.len();
-            encoder.encode(list.fields(), out);
-            if encoder.generation() == Some(generation) {
-                sent.note(tag, generation, out.get(begin..).unwrap_or_default());
+            if let Some(varying) = list.varying() {
+                encoder.encode(std::iter::once(varying.field()), out);
             }
         });
         let inert = before.is_some() && encoder.generation() == before;
@@ -303,6 +308,7 @@ impl Connection {
         }
         let size =
             |field: Field<'_>| field.name.len() + field.value.len() + Headers::FIELD_OVERHEAD;
-        list.fields().map(size).sum::<usize>() > self.peer.max_header_list as usize
+        let varying = list.varying().map_or(0, |varying| size(varying.field()));
+        list.fields().map(size).sum::<usize>() + varying > self.peer.max_header_list as usize
     }
 }
