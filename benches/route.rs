@@ -135,7 +135,7 @@ fn count(criterion: &mut Criterion) {
         let mut call = || {
             next = (next + 31) % len;
             let took = Some(Duration::from_micros(700 + next as u64));
-            let end = End { code, ending: Ending::Answered(code), took };
+            let end = End { code, ending: Ending::Answered(code), took, cut: false };
             let path = paths[next].as_bytes();
             let (called, _) = calls.find(black_box(path), &methods);
             calls.count(&called, black_box(&end));

@@ -1,5 +1,7 @@
 //! gRPC over HTTP/2, as far as a gateway has to read it. No async, no I/O, no clock.
 
 mod messages;
+mod timeout;
 
 pub use messages::MessageCounter;
+pub use timeout::{TimeoutText, parse_timeout};

@@ -53,7 +53,7 @@
 //! | [`route`] | which services a request goes to: the table, matches, splits, filters |
 //! | [`http2`] | the codec: frames, HPACK, both roles of a connection; depends on nothing of ours |
 //! | [`http1`] | the codec of HTTP/1.1, in the shape of the other: one exchange at a time |
-//! | [`grpc`] | what of gRPC a gateway has to read: message frames |
+//! | [`grpc`] | what of gRPC a gateway has to read: message frames, deadlines |
 //! | [`clock`] | the time; everything else is given it |
 //! | [`tasks`] | none that is to last ends unseen: counted, logged, started again |
 //! | [`balance`] | the policies: pure, synchronous; **a new balancer is one file and one row here** |

@@ -11,6 +11,7 @@
 //! A host, or a path, none of whose routes matches in full gives way to the next.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 mod changes;
 mod conditions;
@@ -81,6 +82,17 @@ pub struct Forward {
 pub struct Policies {
     /// What changes on the way. A share that has filters of its own goes by those.
     pub filters: Option<Filters>,
+    /// How long one may take, attempts included.
+    pub timeout: Option<Duration>,
+    /// To what the deadlines of callers are cut, and what holds where there is none.
+    pub max_timeout: Option<Duration>,
+}
+
+impl Policies {
+    /// How long a request may take, whatever its caller says.
+    pub fn time_limit(&self) -> Option<Duration> {
+        self.timeout.into_iter().chain(self.max_timeout).min()
+    }
 }
 
 impl Forward {

@@ -157,7 +157,11 @@ impl<'a> Routes<'a> {
         };
         let split_by = fields.get(&ROUTE.split_by).and_then(|node| self.read_split_by(node));
         let mirror = fields.get(&ROUTE.mirror).and_then(|node| self.read_mirror(node));
-        let policies = Arc::new(Policies { filters: (!filters.is_empty()).then_some(filters) });
+        let policies = Arc::new(Policies {
+            filters: (!filters.is_empty()).then_some(filters),
+            timeout: fields.optional(&ROUTE.timeout),
+            max_timeout: fields.optional(&ROUTE.max_timeout),
+        });
         Some(Route::Forward(Forward { split: split?, split_by, mirror, policies }))
     }
 

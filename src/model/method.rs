@@ -22,6 +22,7 @@ pub struct MethodStats {
 struct Cells {
     codes: [AtomicU64; GRPC_CODES.len()],
     streams: AtomicU64,
+    cut: AtomicU64,
     duration: Buckets,
 }
 
@@ -59,6 +60,12 @@ impl MethodStats {
         increment(&cells.streams);
     }
 
+    /// Counts one that a route's time-out has cut though it was likely a stream. Only worker
+    /// `worker` may call this with its number.
+    pub fn record_cut(&self, worker: usize) {
+        increment(&self.cells(worker).cut);
+    }
+
     fn used(&self) -> impl Iterator<Item = &Cells> {
         self.workers.iter().filter_map(|cells| cells.get().map(|cells| &**cells))
     }
@@ -73,6 +80,11 @@ impl MethodStats {
     /// Of those that are over, how many were streams.
     pub fn streams(&self) -> u64 {
         self.used().map(|cells| cells.streams.load(Relaxed)).sum()
+    }
+
+    /// Of those that are over, how many a route's time-out has cut though they were likely streams.
+    pub fn cut(&self) -> u64 {
+        self.used().map(|cells| cells.cut.load(Relaxed)).sum()
     }
 
     /// Adds the durations of its calls to `totals`.
@@ -95,7 +107,9 @@ mod tests {
         let codes = stats.codes();
         let of = |code| codes.grpc(code);
         assert_eq!((of(GrpcCode::Ok), of(GrpcCode::Internal), of(GrpcCode::Cancelled)), (2, 1, 1));
-        assert_eq!((stats.streams(), codes.requests()), (1, 4));
+        stats.record_cut(0);
+        stats.record_cut(1);
+        assert_eq!((stats.streams(), stats.cut(), codes.requests()), (1, 2, 4));
         let mut durations = Counts::default();
         stats.add_durations_to(&mut durations);
         assert_eq!((durations.count(), durations.sum), (2, 5_000_000));

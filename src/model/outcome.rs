@@ -170,6 +170,8 @@ pub enum Break {
     TooLarge,
     /// It sent nothing for too long.
     Silent,
+    /// Its time was up, which says nothing of it.
+    Expired,
 }
 
 impl Ending {
@@ -189,7 +191,7 @@ impl Ending {
                 | Break::Lost
                 | Break::Malformed
                 | Break::Silent => true,
-                Break::Busy | Break::Unfit | Break::TooLarge => false,
+                Break::Busy | Break::Unfit | Break::TooLarge | Break::Expired => false,
             },
             Ending::Reset | Ending::ClientGone | Ending::CutOff => false,
         }
@@ -291,6 +293,7 @@ mod tests {
             (Break::Malformed, true, false),
             (Break::TooLarge, false, false),
             (Break::Silent, true, false),
+            (Break::Expired, false, false),
         ];
         let broken = broken.map(|(why, fault, again)| (Ending::Broken(why), fault, again));
         let others = [Ending::Reset, Ending::ClientGone, Ending::CutOff];

@@ -39,6 +39,8 @@ reasons! {
     Overloaded "overloaded" Failure,
     /// A backend gave it back unprocessed, and there was no other.
     Refused "refused" Failure,
+    /// Its time was up before a backend had it.
+    Deadline "deadline" Failure,
     /// Its client gave up before a backend had it.
     Cancelled "cancelled" Cancelled,
     /// It breaks the rules of HTTP or of gRPC.

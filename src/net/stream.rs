@@ -179,6 +179,11 @@ impl Stream {
         state.note_messages(state.messages.whole(), self.conn.worker.index());
     }
 
+    /// When a piece of the body last came.
+    pub fn data_at(&self) -> Time {
+        self.state.borrow().data_at
+    }
+
     /// When the last byte came, if all that came was one gRPC message.
     pub fn single_message_at(&self) -> Option<Time> {
         let state = self.state.borrow();

@@ -9,6 +9,10 @@ use hashbrown::HashTable;
 use super::methods::{Method, Methods};
 use crate::model::{Code, Ending, GrpcCode, MethodStats};
 use crate::service::MethodTable;
+use crate::stats::Counts;
+
+/// Calls after which the slowest one in a hundred can be told from the others.
+const ENOUGH: u64 = 100;
 
 /// A longer path gets no place of its own: names are kept for as long as the service is.
 const LONGEST: usize = 200;
@@ -47,6 +51,8 @@ pub struct End {
     pub ending: Ending,
     /// How long it took; nothing for a stream.
     pub took: Option<Duration>,
+    /// The time-out of its route has cut it, and its backend had sent a second message.
+    pub cut: bool,
 }
 
 impl Calls {
@@ -87,15 +93,32 @@ impl Calls {
         }
     }
 
+    /// The time within which all but one in a hundred calls of a method have ended, where there
+    /// were enough of them.
+    pub fn usual_time(&self, called: &Called) -> Option<Duration> {
+        let Called::Known(place) = called else { return None };
+        let known = self.known.borrow();
+        let (_, stats) = known.list.get(usize::from(*place))?;
+        let mut durations = Counts::default();
+        stats.add_durations_to(&mut durations);
+        let p99 = durations.quantile(0.99).filter(|_| durations.count() >= ENOUGH)?;
+        Some(Duration::from_secs_f64(p99))
+    }
+
     /// Counts a call or stream that is over.
     pub fn count(&self, called: &Called, end: &End) {
         let Code::Grpc(code) = end.code else { return };
         if self.table.most() == 0 {
             return;
         }
-        let record = |stats: &MethodStats| match end.took {
-            Some(took) => stats.record_call(self.worker, code, took),
-            None => stats.record_stream(self.worker, code),
+        let record = |stats: &MethodStats| {
+            match end.took {
+                Some(took) => stats.record_call(self.worker, code, took),
+                None => stats.record_stream(self.worker, code),
+            }
+            if end.cut {
+                stats.record_cut(self.worker);
+            }
         };
         let known = self.known.borrow();
         match called {
@@ -131,13 +154,13 @@ impl Known {
 }
 
 impl End {
-    /// Whether its backend knows the method: it has answered, and with nothing that guards say
-    /// whatever is asked for.
+    /// Whether its backend knows the method: it has sent messages, or answered, and with nothing
+    /// that guards say whatever is asked for.
     fn proves_the_method(&self) -> bool {
         use GrpcCode::{PermissionDenied, Unauthenticated, Unimplemented};
         let refused =
             matches!(self.code, Code::Grpc(Unimplemented | Unauthenticated | PermissionDenied));
-        self.ending == Ending::Answered(self.code) && !refused
+        self.cut || self.ending == Ending::Answered(self.code) && !refused
     }
 }
 
@@ -159,7 +182,8 @@ mod tests {
 
     fn end(code: GrpcCode) -> End {
         let code = Code::Grpc(code);
-        End { code, ending: Ending::Answered(code), took: Some(Duration::from_millis(1)) }
+        let took = Some(Duration::from_millis(1));
+        End { code, ending: Ending::Answered(code), took, cut: false }
     }
 
     /// One worker of several, with hashes of its own.

@@ -6,6 +6,7 @@
 mod attempt;
 mod classify;
 mod commit;
+mod deadline;
 mod events;
 mod fail;
 mod open;
@@ -29,7 +30,7 @@ use self::commit::Committed;
 pub use self::outcome::{Outcome, grpc_code};
 pub use self::route::Destination;
 pub use self::stage::{Stage, Stages, stages};
-pub use self::timeouts::{Elapsed, Timeouts};
+pub use self::timeouts::{Elapsed, Limit, Timeouts};
 use self::tried::Tried;
 use super::forwarded;
 use super::front::Proxy;
@@ -119,7 +120,12 @@ impl Exchange {
         if let Some(redirect) = destination.redirect() {
             return self.record(self.redirect(redirect), None);
         }
-        if let Err(failure) = self.pass_stages(destination).await {
+        let in_time = self.set_deadline(destination);
+        let passed = match in_time {
+            Ok(()) => self.pass_stages(destination).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = passed {
             return self.record(self.refuse(failure), None);
         }
         self.apply_route(destination);

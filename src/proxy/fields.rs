@@ -1,7 +1,10 @@
 //! What a head says to the gateway, and how it is passed on.
 
 use super::key::SetCookie;
-use crate::http2::{Field, Headers, Indexing, Name, Outgoing, Tag};
+use crate::grpc::TimeoutText;
+use crate::http2::{Field, Headers, Indexing, Name, Outgoing, Tag, Varying};
+use crate::model::Time;
+use crate::net::Worker;
 use crate::route::Fields;
 use crate::upstream::{Pool, Version};
 
@@ -46,27 +49,38 @@ impl Fields for Asked<'_> {
 }
 
 /// The head of a request as it goes to a backend: everything as it came, but the scheme is that
-/// of the connection there, and a gRPC backend is always told that trailers are understood. Of
-/// HTTP/2 no other protocol can be asked for, and whether a body is wanted is answered here.
+/// of the connection there, and a gRPC backend is always told that trailers are understood, and
+/// how much is left of the time when the head leaves. Of HTTP/2 no other protocol can be asked
+/// for, and whether a body is wanted is answered here.
 #[derive(Clone, Copy)]
 pub struct RequestHead<'a> {
     head: &'a Headers,
     secure: bool,
     http1: bool,
     grpc: bool,
+    /// When the time of a call is up, if it is, by the clock of this worker.
+    deadline: Option<(Time, &'a Worker)>,
 }
 
 impl<'a> RequestHead<'a> {
     /// The head for a backend of `pool`.
     pub fn new(head: &'a Headers, pool: &Pool, grpc: bool) -> RequestHead<'a> {
         let http1 = pool.version() == Version::Http1;
-        RequestHead { head, secure: pool.is_secure(), http1, grpc }
+        RequestHead { head, secure: pool.is_secure(), http1, grpc, deadline: None }
+    }
+
+    /// The same, where a gRPC backend is to know how much is left until `deadline`. To HTTP/1.1
+    /// goes no gRPC.
+    pub fn until(self, deadline: Option<Time>, worker: &'a Worker) -> RequestHead<'a> {
+        let deadline =
+            deadline.filter(|_| self.grpc && !self.http1).map(|deadline| (deadline, worker));
+        RequestHead { deadline, ..self }
     }
 }
 
 impl<'a> Outgoing<'a> for RequestHead<'a> {
     fn fields(self) -> impl Iterator<Item = Field<'a>> + Clone {
-        let RequestHead { head, secure, http1, grpc } = self;
+        let RequestHead { head, secure, http1, grpc, .. } = self;
         let scheme: &[u8] = if secure { b"https" } else { b"http" };
         let te =
             Field { id: Name::Te, name: b"te", value: b"trailers", indexing: Indexing::Indexed };
@@ -74,6 +88,7 @@ impl<'a> Outgoing<'a> for RequestHead<'a> {
         let passed = head.iter().filter(move |field| match field.id {
             Name::Te => false,
             Name::Upgrade | Name::Expect => http1,
+            Name::GrpcTimeout => self.deadline.is_none(),
             _ => true,
         });
         let passed = passed.map(move |field| match field.id {
@@ -87,13 +102,20 @@ impl<'a> Outgoing<'a> for RequestHead<'a> {
         passed.chain(te)
     }
 
+    fn varying(self) -> Option<Varying> {
+        let (deadline, worker) = self.deadline?;
+        let left = TimeoutText::of(deadline.since(worker.now()));
+        Varying::new(Name::GrpcTimeout, left.as_bytes())
+    }
+
     fn asks_for_head(self) -> bool {
         self.head.asks_for_head()
     }
 
     fn tag(self) -> Option<Tag> {
-        let RequestHead { head, secure, http1, grpc } = self;
+        let RequestHead { head, secure, http1, grpc, deadline } = self;
         let variant = 1 | u8::from(secure) << 1 | u8::from(http1) << 2 | u8::from(grpc) << 3;
+        let variant = variant | u8::from(deadline.is_some()) << 5;
         head.tag().map(|tag| tag.variant(variant))
     }
 }
@@ -163,7 +185,8 @@ mod tests {
         let mut head = Headers::new();
         head.add(Name::Authority, b"shop.example");
         head.add(Name::Host, b"Shop.Example:80");
-        let sent = RequestHead { head: &head, secure: false, http1: false, grpc: false };
+        let sent =
+            RequestHead { head: &head, secure: false, http1: false, grpc: false, deadline: None };
         assert!(sent.fields().all(|field| field.value == b"shop.example"));
         assert_eq!(sent.fields().count(), 2);
     }
@@ -172,7 +195,8 @@ mod tests {
     fn a_backend_is_told_that_trailers_are_understood() {
         let mut head = with(b"application/grpc");
         head.add(Name::Scheme, b"https");
-        let to = |grpc| RequestHead { head: &head, secure: false, http1: false, grpc };
+        let to =
+            |grpc| RequestHead { head: &head, secure: false, http1: false, grpc, deadline: None };
         let sent: Vec<_> = to(true).fields().map(|f| (f.id, f.value)).collect();
         assert_eq!(
             sent,

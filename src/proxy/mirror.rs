@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::exchange::{Attempt, Beginning, Elapsed, Exchange, Outcome, Timeouts, grpc_code};
+use super::exchange::{Attempt, Beginning, Elapsed, Exchange, Limit, Outcome, Timeouts, grpc_code};
 use super::fields::{self, RequestHead};
 use super::forwarded::source_address;
 use super::key::Asker;
@@ -44,7 +44,7 @@ pub fn start(exchange: &Exchange, mirror: &Mirror, routed: &Routed) {
         source: source_address(&exchange.front, &exchange.head.borrow()),
         grpc: exchange.grpc,
         started: worker.now(),
-        timeouts: RefCell::default(),
+        timeouts: RefCell::new(exchange.copied_timeouts()),
         tee,
     };
     worker.spawn(copy.run());
@@ -114,10 +114,11 @@ impl Copy {
         if self.grpc && pool.version() == Version::Http1 {
             return Err(Copied::Failed);
         }
-        let head = RequestHead::new(&self.head, pool, self.grpc);
+        let deadline = self.timeouts.borrow().deadline();
+        let head = RequestHead::new(&self.head, pool, self.grpc).until(deadline, &self.worker);
         let mut open = pin!(pool.open(head, self.tee.is_none(), None));
         poll_fn(|cx| {
-            if let Some(copied) = self.cut(cx) {
+            if let Some(copied) = self.cut(cx).or_else(|| self.lose_patience(cx)) {
                 return Poll::Ready(Err(copied));
             }
             open.as_mut().poll(cx).map_err(|error| {
@@ -180,14 +181,13 @@ impl Copy {
         })
     }
 
-    /// Whether the mirror has had the whole request for too long.
+    /// Whether the time of the original is up, or the mirror has had the whole request for too long.
     fn lose_patience(&self, cx: &mut Context<'_>) -> Option<Copied> {
-        if self.tee.as_ref().is_some_and(|tee| !tee.has_ended()) {
-            return None;
-        }
         let mut timeouts = self.timeouts.borrow_mut();
-        timeouts.end_at(self.worker.now() + PATIENCE);
+        if self.tee.as_ref().is_none_or(|tee| tee.has_ended()) {
+            timeouts.end_by(self.worker.now() + PATIENCE, Limit::Route);
+        }
         let elapsed = timeouts.poll(cx, &self.worker, || self.worker.now())?;
-        (elapsed == Elapsed::Deadline).then_some(Copied::Slow)
+        matches!(elapsed, Elapsed::Deadline(_)).then_some(Copied::Slow)
     }
 }

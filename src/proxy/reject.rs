@@ -1,5 +1,6 @@
 //! The one place where what went wrong becomes what the client is told.
 
+use super::exchange::Limit;
 use super::fields;
 use crate::http2::{ErrorCode, Headers, Name, SendError};
 use crate::model::{Break, Code, Ending, GrpcCode, Rejected};
@@ -47,6 +48,10 @@ pub enum Failure {
     TrailersTooLargeForClient,
     /// Nothing came or left for too long.
     Idle,
+    /// The caller says how long it waits, and nobody can read that.
+    BadTimeout,
+    /// Its time was up.
+    Expired(Limit),
     /// The gateway goes down, and has waited long enough for a backend to take it.
     ShuttingDown,
     /// As before, but for the answer.
@@ -106,6 +111,18 @@ impl Failure {
                 (ResourceExhausted, b"502", "response trailers are too large for the client")
             }
             Failure::Idle => (DeadlineExceeded, b"504", "nothing was sent for too long"),
+            Failure::BadTimeout => (
+                Internal,
+                b"400",
+                "grpc-timeout is malformed: it has one to eight digits and a unit, which is one of \
+                 H, M, S, m, u and n",
+            ),
+            Failure::Expired(Limit::Caller) => {
+                (DeadlineExceeded, b"504", "the caller's deadline has passed")
+            }
+            Failure::Expired(Limit::Route) => {
+                (DeadlineExceeded, b"504", "the time-out of the route has passed")
+            }
             Failure::ShuttingDown | Failure::CutOff => {
                 (Unavailable, b"503", "the gateway is going down")
             }
@@ -123,7 +140,7 @@ impl Failure {
             Failure::NoRoute | Failure::NoRouteForGrpcWeb | Failure::GrpcRedirect => {
                 Some(Rejected::NoRoute)
             }
-            Failure::NoHost => Some(Rejected::Malformed),
+            Failure::NoHost | Failure::BadTimeout => Some(Rejected::Malformed),
             Failure::NoBackend => Some(Rejected::NoBackend),
             Failure::Connect => Some(Rejected::Connect),
             Failure::Overloaded => Some(Rejected::Overloaded),
@@ -132,6 +149,7 @@ impl Failure {
             Failure::GrpcOverHttp1 | Failure::GrpcToHttp1 => Some(Rejected::HttpVersion),
             Failure::ShuttingDown => Some(Rejected::ShuttingDown),
             Failure::BackendRefused => Some(Rejected::Refused),
+            Failure::Expired(_) => Some(Rejected::Deadline),
             // A backend has had it, and its outcome is counted there.
             Failure::BackendLost
             | Failure::BackendMalformed
@@ -153,6 +171,7 @@ impl Failure {
             Failure::BackendMalformed => Break::Malformed,
             Failure::ResponseTooLarge => Break::TooLarge,
             Failure::Idle => Break::Silent,
+            Failure::Expired(_) => Break::Expired,
             Failure::TooLargeForClient => return Ending::ClientGone,
             Failure::ShuttingDown | Failure::CutOff => return Ending::CutOff,
             // What is left is found before a backend is picked, or of the request itself.

@@ -189,6 +189,11 @@ impl View {
         !self.declared.is_empty() || !self.methods.is_empty()
     }
 
+    /// Whether the configuration says that the method of this path streams.
+    pub fn declares_stream(&self, path: &[u8]) -> bool {
+        !self.declared.is_empty() && self.declared.contains(&self.methods.of(path))
+    }
+
     /// What a gRPC request with this path starts as.
     pub fn begins_as(&self, path: &[u8]) -> Beginning {
         let (called, method) = self.calls.find(path, &self.methods);

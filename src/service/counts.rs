@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{MethodTable, Rejections};
-use crate::model::CopyCounts;
+use crate::model::{CopyCounts, ExpiredCounts};
 use crate::stats::WorkerCounter;
 
 /// What of services is counted, and for how long it is kept.
@@ -29,6 +29,8 @@ pub struct ServiceCounts {
     pub retries: WorkerCounter,
     /// Copies of requests that it got as a mirror.
     pub copies: CopyCounts,
+    /// Requests for it whose time was up.
+    pub expired: ExpiredCounts,
     /// Requests for it that got no answer of a backend.
     pub rejections: Arc<Rejections>,
     /// Its calls by their methods.
@@ -41,6 +43,7 @@ impl ServiceCounts {
         ServiceCounts {
             retries: WorkerCounter::new(workers),
             copies: CopyCounts::new(workers),
+            expired: ExpiredCounts::new(workers),
             rejections: Arc::new(Rejections::new(workers)),
             methods: Arc::new(MethodTable::new(workers, settings.methods)),
         }

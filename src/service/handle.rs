@@ -17,7 +17,7 @@ use super::{
     Author, CountSettings, Environment, MethodTable, Rejections, ServiceConfig, ServiceCounts,
     Snapshot,
 };
-use crate::model::{CopyCounts, Endpoint};
+use crate::model::{CopyCounts, Endpoint, ExpiredCounts};
 use crate::stats::WorkerCounter;
 use crate::tasks::{Task, lasting};
 
@@ -109,6 +109,11 @@ impl Service {
     /// Copies of requests that it got as a mirror.
     pub fn copies(&self) -> &CopyCounts {
         &self.counts.copies
+    }
+
+    /// Requests for it whose time was up.
+    pub fn expired(&self) -> &ExpiredCounts {
+        &self.counts.expired
     }
 
     /// Requests for it that got no answer of a backend.

@@ -4,6 +4,7 @@ mod backends;
 mod balancing;
 mod breaks;
 mod cancel;
+mod deadlines;
 mod filters;
 mod forwarded;
 mod hosts;

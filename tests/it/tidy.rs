@@ -27,6 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "model",
             "route",
             "http2",
+            "grpc",
             "tasks",
             "balance",
             "net",

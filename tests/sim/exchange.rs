@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use equipoise::grpc::parse_timeout;
+
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
@@ -281,6 +283,18 @@ impl Exchange {
         match self.patience {
             Patience::GivesUp(after) => Some(format!("{}m", after.as_millis())),
             Patience::Reads | Patience::Slow(_) => None,
+        }
+    }
+
+    /// Whether this may be what its backend is told of how long the client waits: no more than that,
+    /// and something. Where it is not gRPC nobody makes anything of it.
+    pub fn allows(&self, told: Option<String>) -> bool {
+        let time = |text: &String| parse_timeout(text.as_bytes()).expect("it can be read");
+        match (self.timeout(), told) {
+            (Some(said), Some(told)) if self.route.is_grpc() => {
+                !time(&told).is_zero() && time(&told) <= time(&said)
+            }
+            (said, told) => said == told,
         }
     }
 

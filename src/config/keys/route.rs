@@ -1,9 +1,12 @@
 //! Routes: what they ask of a request, what they do to it, and where it then goes.
 
+use std::time::Duration;
+
 use super::texts::{
     EXPRESSION, GRPC, HEADER, HEADER_EDIT, HEADER_VALUE, HOST, HTTP_METHOD, MATCH_HOST, NONEMPTY,
     PARAMETER, PATH, PERCENT, ROUTE_NAME, SERVICE_REF, VALUE_TEXT,
 };
+use super::{DAY, MS};
 use crate::config::filter::{editable, host, path, percent, show_percent};
 use crate::config::matching::{MAX_FIELDS, header_name, http_method, prefix};
 use crate::config::read;
@@ -11,8 +14,8 @@ use crate::route::{
     HostMatch, MAX_SHARE_WEIGHT, PathMatch, Pattern, RedirectStatus, ValueMatch, check_name,
 };
 use crate::text::keys::{
-    Absent, Form, Key, Kind, List, Many, Part, Setting, Shape, Short, Text, Word, boolean, number,
-    section, size, text, word,
+    Absent, Form, Key, Kind, List, Many, Part, Setting, Shape, Short, Text, Word, boolean,
+    duration, number, section, size, text, word,
 };
 
 const fn service() -> Form<String> {
@@ -35,6 +38,10 @@ section! {
     mirror: Part = Shape::Mapping(&MIRROR), Absent::Nothing, "a second service that gets copies";
     redirect: Part = Shape::Mapping(&REDIRECT), Absent::Nothing,
         "send clients elsewhere; not for gRPC";
+    timeout: Key<Duration> = duration(MS..=DAY), Absent::Words("none"),
+        "what a request may take, attempts included: see [time-outs](#time-outs)";
+    max_timeout: Key<Duration> = duration(MS..=DAY), Absent::Words("none"),
+        "to this the deadlines of callers are cut, and it holds where there is none";
 }
 
 section! {

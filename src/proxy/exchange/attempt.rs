@@ -13,7 +13,9 @@ use super::super::methods::Method;
 use super::super::target::View;
 use super::Outcome;
 use super::stream_watch::StreamWatch;
-use crate::model::{Break, Code, Ending, Endpoint, EwmaParams, ExchangeClass, GrpcCode, Time};
+use crate::model::{
+    Break, Code, Ending, Endpoint, EwmaParams, ExchangeClass, Expired, GrpcCode, Time,
+};
 use crate::net::{Stream, Worker};
 use crate::stats::Direction;
 use crate::upstream::Pool;
@@ -118,6 +120,22 @@ impl Attempt {
         self.view.set_cookie(issued, secure)
     }
 
+    /// Whether the response has begun.
+    pub fn has_head(&self) -> bool {
+        self.head_at.get().is_some()
+    }
+
+    /// For how long nothing has come of the response.
+    pub fn silence(&self, now: Time) -> Duration {
+        let head = self.head_at.get().and_then(|head| Some(head.max(self.back.get()?.data_at())));
+        now.since(head.unwrap_or(self.sent.get()))
+    }
+
+    /// The time within which nearly all calls of its method have ended, if that is known.
+    pub fn usual_time(&self) -> Option<Duration> {
+        self.view.calls.usual_time(self.called.as_ref()?)
+    }
+
     /// Whether it counts as a stream.
     pub fn is_stream(&self) -> bool {
         self.class.get() == ExchangeClass::Stream
@@ -212,7 +230,8 @@ impl Attempt {
         let stats = self.endpoint().worker_stats(worker.index());
         let took = (!self.is_stream()).then(|| now.since(started));
         if let Some(called) = &self.called {
-            self.view.calls.count(called, &End { code, ending, took });
+            let cut = outcome.expired == Some(Expired::Stream);
+            self.view.calls.count(called, &End { code, ending, took, cut });
         }
         if let Some(took) = took {
             if let Some(head_at) = self.head_at.get() {

@@ -47,6 +47,7 @@ impl Exchange {
         }
         if status == 101 || is_event_stream {
             attempt.become_stream(&self.proxy.worker, Some(&self.front), back);
+            self.timeouts.borrow_mut().lift_deadline(); // the route's, which is for answers
         }
         if status == 101 {
             // Only now is it sure that these bytes are no further request.

@@ -35,9 +35,7 @@ impl Exchange {
             attempt.watch(cx, &self.proxy.worker, Some(&self.front), back);
             let active = || self.front.last_active().max(back.last_active());
             match self.timeouts.borrow_mut().poll(cx, &self.proxy.worker, active) {
-                Some(Elapsed::Idle | Elapsed::Deadline) => {
-                    Poll::Ready(Event::Broken(Failure::Idle.into()))
-                }
+                Some(elapsed) => Poll::Ready(Event::Broken(Failure::from(elapsed).into())),
                 None => Poll::Pending,
             }
         })
@@ -66,6 +64,15 @@ impl Exchange {
             return Some(Event::Broken(Failure::CutOff.into()));
         }
         self.front.take_trailers().map(Event::RequestTrailers)
+    }
+}
+
+impl From<Elapsed> for Failure {
+    fn from(elapsed: Elapsed) -> Failure {
+        match elapsed {
+            Elapsed::Idle => Failure::Idle,
+            Elapsed::Deadline(limit) => Failure::Expired(limit),
+        }
     }
 }
 

@@ -27,9 +27,10 @@ impl Exchange {
                 self.refuse(failure)
             }
             Broken::Failed(failure) => {
+                let outcome = self.failed(attempt, failure);
                 attempt.cancel();
                 reply(&self.front, self.asked, failure);
-                Outcome::failed(failure, self.grpc)
+                outcome
             }
         }
     }
@@ -40,10 +41,18 @@ impl Exchange {
             Broken::Reset(code) => self.pass_reset(code),
             Broken::ClientGone => self.cancelled(attempt),
             Broken::Failed(failure) => {
+                let outcome = self.failed(attempt, failure);
                 attempt.cancel();
                 truncate(&self.front, self.grpc, failure);
-                Outcome::failed(failure, self.grpc)
+                outcome
             }
+        }
+    }
+
+    fn failed(&self, attempt: &Attempt, failure: Failure) -> Outcome {
+        match failure {
+            Failure::Expired(limit) => self.expired(attempt, limit),
+            failure => Outcome::failed(failure, self.grpc),
         }
     }
 

@@ -19,21 +19,26 @@ impl Exchange {
         if self.front.over().is_some() {
             return Err(Broken::ClientGone);
         }
-        let pool = attempt.pool();
+        let (pool, worker) = (attempt.pool(), &self.proxy.worker);
+        let deadline = self.timeouts.borrow().deadline();
+        if let Some(limit) = self.timeouts.borrow().expired(worker.now()) {
+            return Err(Failure::Expired(limit).into());
+        }
         if self.grpc && pool.version() == Version::Http1 {
             return Err(Failure::GrpcToHttp1.into());
         }
         let at_once = {
             let head = self.head.borrow();
             let client = Some(&**self.front.conn());
-            pool.try_open(RequestHead::new(&head, pool, self.grpc), self.ends_for(pool), client)
+            let head = RequestHead::new(&head, pool, self.grpc).until(deadline, worker);
+            pool.try_open(head, self.ends_for(pool), client)
         };
         let back = match at_once {
             Some(opened) => opened.map_err(Failure::from)?,
             // Waiting is rare, and its state large: every exchange would carry it.
             None => {
                 let opened = Box::pin(self.wait_open(pool)).await;
-                attempt.on_sent_late(self.proxy.worker.now());
+                attempt.on_sent_late(worker.now());
                 opened?
             }
         };
@@ -52,16 +57,22 @@ impl Exchange {
     }
 
     async fn wait_open(&self, pool: &Pool) -> Result<Rc<Stream>, Broken> {
+        let worker = &self.proxy.worker;
         let head = self.head.borrow().clone();
-        let head = RequestHead::new(&head, pool, self.grpc);
+        let deadline = self.timeouts.borrow().deadline();
+        let head = RequestHead::new(&head, pool, self.grpc).until(deadline, worker);
         let client = Some(&**self.front.conn());
         let mut open = pin!(pool.open(head, self.ends_for(pool), client));
         poll_fn(|cx| {
             if self.front.over().is_some() {
                 return Poll::Ready(Err(Broken::ClientGone));
             }
-            if self.proxy.worker.is_cut_off() {
+            if worker.is_cut_off() {
                 return Poll::Ready(Err(Failure::ShuttingDown.into()));
+            }
+            let elapsed = self.timeouts.borrow_mut().poll(cx, worker, || worker.now());
+            if let Some(elapsed) = elapsed {
+                return Poll::Ready(Err(Failure::from(elapsed).into()));
             }
             self.front.register(cx);
             open.as_mut().poll(cx).map_err(|error| Failure::from(error).into())

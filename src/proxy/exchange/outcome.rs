@@ -3,7 +3,7 @@
 
 use super::super::reject::Failure;
 use crate::http2::{ErrorCode, Headers, Name};
-use crate::model::{Break, Class, Code, Ending, GrpcCode, Time};
+use crate::model::{Break, Class, Code, Ending, Expired, GrpcCode, Time};
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug)]
@@ -17,26 +17,29 @@ pub struct Outcome {
     /// When the answer to a call was there, if that says how fast the backend is: for a single
     /// message its arrival.
     pub answered: Option<Time>,
+    /// How far it had come when its time was up, if it was.
+    pub expired: Option<Expired>,
 }
 
 impl Outcome {
     /// The backend's response was whole.
     pub fn answered(code: Code, at: Option<Time>) -> Outcome {
         let ending = Ending::Answered(code);
-        Outcome { code, ending, failure: None, answered: at }
+        Outcome { code, ending, failure: None, answered: at, expired: None }
     }
 
     /// It failed, at a backend or before one had it.
     pub fn failed(failure: Failure, grpc: bool) -> Outcome {
         let (code, ending) = (failure.code(grpc), failure.ending());
-        Outcome { code, ending, failure: Some(failure), answered: None }
+        let expired = matches!(failure, Failure::Expired(_)).then_some(Expired::Unsent);
+        Outcome { code, ending, failure: Some(failure), answered: None, expired }
     }
 
     /// The client gave up, while a backend had it or before.
     pub fn cancelled(grpc: bool) -> Outcome {
         let code = if grpc { Code::Grpc(GrpcCode::Cancelled) } else { Code::Http(499) };
         let ending = Ending::ClientGone;
-        Outcome { code, ending, failure: None, answered: None }
+        Outcome { code, ending, failure: None, answered: None, expired: None }
     }
 
     /// The backend has reset its stream.
@@ -46,14 +49,14 @@ impl Outcome {
             _ => Ending::Reset,
         };
         let code = if grpc { Code::Grpc(status_of_reset(code)) } else { Code::Http(502) };
-        Outcome { code, ending, failure: None, answered: None }
+        Outcome { code, ending, failure: None, answered: None, expired: None }
     }
 
     /// Its route has sent the client elsewhere, with this status.
     pub fn redirected(status: u16) -> Outcome {
         let code = Code::Http(status);
         let ending = Ending::Answered(code);
-        Outcome { code, ending, failure: None, answered: None }
+        Outcome { code, ending, failure: None, answered: None, expired: None }
     }
 
     /// Whether it was a success for the client.

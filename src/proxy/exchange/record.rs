@@ -19,6 +19,7 @@ impl Exchange {
             Some(attempt) => attempt.on_end(&self.proxy.worker, self.started, &outcome),
             None => self.record_unsent(&outcome),
         }
+        self.count_expired(&outcome);
         self.proxy.metrics.exchange_ended(outcome.class());
         let backend = attempt.map(|attempt| attempt.pool().endpoint().address());
         self.line.write(self.destination.get(), backend, &outcome, now.since(self.started));
@@ -27,6 +28,14 @@ impl Exchange {
     /// Holds a failed attempt against its backend, where another is asked, or none had the request.
     pub(super) fn record_failed(&self, attempt: &Attempt, failure: Failure) {
         attempt.blame(failure.ending(), self.proxy.worker.now());
+    }
+
+    /// Counts it where its time was up.
+    fn count_expired(&self, outcome: &Outcome) {
+        let Some(expired) = outcome.expired else { return };
+        if let Some(target) = self.destination.get().and_then(|to| to.target()) {
+            target.service().expired().increment(expired, self.proxy.worker.index());
+        }
     }
 
     /// Counts what no backend had, where it was to go.

@@ -1,6 +1,7 @@
 //! Where a request goes.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::super::reject::Failure;
 use super::super::routed::Routed;
@@ -53,6 +54,16 @@ impl Destination {
     pub fn filters(&self) -> Option<&Filters> {
         let own = self.share()?.filters.as_deref();
         own.or(self.forward()?.policies.filters.as_ref())
+    }
+
+    /// How long a request with this head may take, if its route says that.
+    pub fn time_limit(&self, grpc: bool, head: &Headers) -> Option<Duration> {
+        let limit = self.forward()?.policies.time_limit()?;
+        let streams = || {
+            let path = head.get(Name::Path).unwrap_or_default();
+            grpc && self.target().is_some_and(|target| target.view().declares_stream(path))
+        };
+        (!streams()).then_some(limit)
     }
 
     /// What it has to pass.

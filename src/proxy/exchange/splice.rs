@@ -81,7 +81,8 @@ impl Exchange {
     /// Waits until the client has taken everything, or does not for too long.
     pub(super) async fn finish(&self) {
         let whole_at = self.proxy.worker.now(); // what went on before was no matter of the client's
-        self.timeouts.borrow_mut().idle_within([self.front.conn().stream_idle_timeout()]);
+        let limit = self.front.conn().stream_idle_timeout();
+        self.timeouts.borrow_mut().answered(limit);
         poll_fn(|cx| {
             if !self.front.is_open() || self.front.over().is_some() {
                 return Poll::Ready(());

@@ -14,7 +14,16 @@ pub enum Elapsed {
     /// Nothing came or left for too long.
     Idle,
     /// It had so long for all of it.
-    Deadline,
+    Deadline(Limit),
+}
+
+/// Who says how long it may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The caller, who waits no longer.
+    Caller,
+    /// Its route.
+    Route,
 }
 
 /// The time-outs of one exchange. One that is not set never ends.
@@ -23,7 +32,7 @@ pub struct Timeouts {
     /// Without anything that comes or leaves.
     idle: Option<Duration>,
     /// For all of it.
-    deadline: Option<Time>,
+    deadline: Option<(Time, Limit)>,
     /// Until the first of them may end. It is set late and moved seldom: most exchanges end long
     /// before.
     timer: Option<Sleep>,
@@ -35,11 +44,39 @@ impl Timeouts {
         self.idle = limits.into_iter().flatten().min();
     }
 
-    /// Sets the end of all of it, if it has none yet.
-    pub fn end_at(&mut self, deadline: Time) {
-        if self.deadline.is_none() {
-            (self.deadline, self.timer) = (Some(deadline), None);
+    /// Has all of it end at `deadline`, if it does not before.
+    pub fn end_by(&mut self, deadline: Time, limit: Limit) {
+        if self.deadline.is_none_or(|(before, _)| deadline < before) {
+            (self.deadline, self.timer) = (Some((deadline, limit)), None);
         }
+    }
+
+    /// From now on it ends when it ends.
+    pub fn lift_deadline(&mut self) {
+        self.deadline = None;
+    }
+
+    /// It is answered, and from now on may be idle for as long as this: nothing else limits how
+    /// long the client takes to read.
+    pub fn answered(&mut self, limit: Option<Duration>) {
+        self.lift_deadline();
+        self.idle_within([limit]);
+    }
+
+    /// When all of it ends, if that is said.
+    pub fn deadline(&self) -> Option<Time> {
+        self.deadline.map(|(deadline, _)| deadline)
+    }
+
+    /// Whose deadline has passed, if one has.
+    pub fn expired(&self, now: Time) -> Option<Limit> {
+        let (_, limit) = self.deadline.filter(|(deadline, _)| now >= *deadline)?;
+        Some(limit)
+    }
+
+    /// Those of a copy of the exchange, which ends with it.
+    pub fn of_copy(&self) -> Timeouts {
+        Timeouts { deadline: self.deadline, ..Timeouts::default() }
     }
 
     /// Which time is up, if any, when something last came or left at `active`. Has the task of
@@ -52,6 +89,10 @@ impl Timeouts {
     ) -> Option<Elapsed> {
         if self.idle.is_none() && self.deadline.is_none() {
             return None;
+        }
+        // The timer may be a tick late, by which nothing more is begun.
+        if let Some(limit) = self.expired(worker.now()) {
+            return Some(Elapsed::Deadline(limit));
         }
         loop {
             if let Some(timer) = &mut self.timer {
@@ -67,8 +108,8 @@ impl Timeouts {
     }
 
     fn elapsed(&self, now: Time, active: Time) -> Option<Elapsed> {
-        if self.deadline.is_some_and(|deadline| now >= deadline) {
-            return Some(Elapsed::Deadline);
+        if let Some(limit) = self.expired(now) {
+            return Some(Elapsed::Deadline(limit));
         }
         let idle = self.idle.is_some_and(|idle| now.since(active) >= idle);
         idle.then_some(Elapsed::Idle)
@@ -76,7 +117,7 @@ impl Timeouts {
 
     fn left(&self, now: Time, active: Time) -> Duration {
         let idle = self.idle.map(|idle| idle.saturating_sub(now.since(active)));
-        let deadline = self.deadline.map(|deadline| deadline.since(now));
+        let deadline = self.deadline().map(|deadline| deadline.since(now));
         idle.into_iter().chain(deadline).min().unwrap_or_default()
     }
 }
@@ -97,12 +138,17 @@ mod tests {
         assert_eq!(timeouts.left(at(3), at(1)), Duration::from_secs(8));
         assert_eq!(timeouts.elapsed(at(10), at(1)), None);
         assert_eq!(timeouts.elapsed(at(11), at(1)), Some(Elapsed::Idle));
-        timeouts.end_at(at(5));
-        timeouts.end_at(at(9));
+        timeouts.end_by(at(9), Limit::Caller);
+        timeouts.end_by(at(5), Limit::Route);
+        timeouts.end_by(at(5), Limit::Caller);
+        assert_eq!(timeouts.deadline(), Some(at(5)));
         assert_eq!(timeouts.left(at(3), at(3)), Duration::from_secs(2));
         assert_eq!(timeouts.left(at(7), at(7)), Duration::ZERO);
         assert_eq!(timeouts.elapsed(at(4), at(3)), None);
-        assert_eq!(timeouts.elapsed(at(5), at(3)), Some(Elapsed::Deadline));
+        assert_eq!(timeouts.elapsed(at(5), at(3)), Some(Elapsed::Deadline(Limit::Route)));
+        assert_eq!((timeouts.expired(at(4)), timeouts.expired(at(5))), (None, Some(Limit::Route)));
+        timeouts.lift_deadline();
+        assert_eq!(timeouts.elapsed(at(5), at(3)), None);
     }
 
     #[test]

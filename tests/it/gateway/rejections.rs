@@ -326,6 +326,12 @@ async fn every_refusal_moves_one_counter() {
         frames.find(|frame| frame.stream == id && frame.is(HEADERS, END_STREAM)).await;
         ledger.expect(&gateway, what, counts).await;
     }
+    for (timeout, reason) in [("0m", "deadline"), ("soon", "malformed")] {
+        let id = ids.next().unwrap();
+        frames.grpc(id, END_STREAM, "/dead/Get", &[("grpc-timeout", timeout)]).await;
+        frames.find(|frame| frame.stream == id && frame.is(HEADERS, END_STREAM)).await;
+        ledger.expect(&gateway, timeout, ["dead", "to-dead", reason]).await;
+    }
     refuse_texts(&gateway, &mut ledger, front).await;
     let long = format!("GET /dead HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "y".repeat(2000));
     let answer = http1::exchange(small, long.as_bytes()).await;
