@@ -10,8 +10,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use equipoise::http::{Headers, Indexing, Name};
 use equipoise::http2::hpack::{Decoder, Encoder};
-use equipoise::http2::{Headers, Indexing, Name};
 
 use line::{REQUEST, RESPONSE, TRAILERS, headers};
 

@@ -5,21 +5,12 @@
 //! keeps the bytes to be written in its [`Output`]. Whatever the peer sends, it does not panic,
 //! and what the peer may make it hold or do is bounded by [`Limits`].
 
-pub(crate) mod authority;
-mod backlog;
 mod connection;
-mod error;
 mod frame;
-pub mod headers;
 pub mod hpack;
-pub mod limits;
 mod memo;
-pub(crate) mod message;
 mod meter;
-mod names;
-mod outgoing;
 mod output;
-mod refused;
 mod sent;
 mod settings;
 mod stream;
@@ -27,19 +18,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod unsent;
-mod window;
 
-pub use backlog::Backlog;
-pub use connection::{Connection, Event, Gone, OpenError, Role, SendError};
-pub use error::{Cause, ConnectionError, ErrorCode, Fault};
+pub use connection::Connection;
 pub use frame::PREFACE;
-pub use headers::{Field, HeaderPool, Headers, Indexing, Name};
-pub use limits::Limits;
-pub use outgoing::{Outgoing, Tag, Varying};
 pub use output::Output;
-pub use refused::{Refusals, Refused};
-pub use stream::Key;
-pub use window::{Width, Window};
-
-/// Milliseconds on any clock that does not go back.
-pub type Millis = u64;

@@ -41,7 +41,7 @@
 //! Imports go one way, from the right to the left, and not between neighbours; a test holds that.
 //!
 //! ```text
-//! text, stats, http2, grpc, tasks <- model, http1 <- route, clock, balance, net, telemetry
+//! text, stats, http, grpc, tasks <- model, http2 <- route, http1, clock, balance, net, telemetry
 //!   <- upstream <- service <- proxy, config <- control <- app, cli
 //! ```
 //!
@@ -51,7 +51,8 @@
 //! | [`stats`] | histograms, sliding windows, counters with one writer; what they count they do not know |
 //! | [`model`] | values that every layer speaks of; no async, no I/O, no clock |
 //! | [`route`] | which services a request goes to: the table, matches, splits, filters |
-//! | [`http2`] | the codec: frames, HPACK, both roles of a connection; depends on nothing of ours |
+//! | [`http`] | what both codecs speak: header lists, the rules of messages, events, errors, limits |
+//! | [`http2`] | the codec of HTTP/2: frames, HPACK, flow control, both roles of a connection |
 //! | [`http1`] | the codec of HTTP/1.1, in the shape of the other: one exchange at a time |
 //! | [`grpc`] | what of gRPC a gateway has to read: message frames, deadlines |
 //! | [`clock`] | the time; everything else is given it |
@@ -94,6 +95,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod grpc;
+pub mod http;
 pub mod http1;
 pub mod http2;
 pub mod model;

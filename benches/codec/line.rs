@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise::clock::Clock;
-use equipoise::http2::{Connection, Event, HeaderPool, Headers, Key, Limits};
+use equipoise::http::{Event, HeaderPool, Headers, Key, Limits};
+use equipoise::http2::Connection;
 use equipoise::model::Time;
 
 pub const REQUEST: &[(&str, &str)] = &[

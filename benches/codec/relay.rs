@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Bencher, BenchmarkId, Criterion, Throughput};
-use equipoise::http2::{Connection, HeaderPool, Key, Limits};
+use equipoise::http::{HeaderPool, Key, Limits};
+use equipoise::http2::Connection;
 
 use crate::line::{BATCH, Line, News, REQUEST, carry, headers, introduce, timed};
 

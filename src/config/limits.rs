@@ -4,7 +4,7 @@ use super::keys::{CLIENT_LIMITS, LIMITS};
 use super::node::Node;
 use super::read::Fields;
 use super::report::Problems;
-use crate::http2::Limits;
+use crate::http::Limits;
 
 /// Which peer the limits are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::read::{Fields, items, scalar};
 use super::report::{Problems, Span};
 use super::{limits, tls};
 use crate::balance::POLICIES;
-use crate::http2::Limits;
+use crate::http::Limits;
 use crate::model::Address;
 use crate::service::{Balancer, Layer, MAX_BACKENDS, ServiceConfig, ServiceSpec, UpstreamProtocol};
 use crate::text::ParamValue;

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::input::MAX_FILE;
 use super::*;
-use crate::http2::Limits;
+use crate::http::Limits;
 use crate::model::{ForwardedHeaders, Peer};
 use crate::route::{Route, RouteQuery};
 

@@ -3,7 +3,7 @@
 
 use super::head;
 use super::write::{decimal, is_for_trailers};
-use crate::http2::{HeaderPool, Headers, Name, Role, message};
+use crate::http::{HeaderPool, Headers, Name, Role, message};
 
 /// A coding that is not known here.
 pub const CODING: &str = "a transfer-encoding other than chunked";

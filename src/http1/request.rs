@@ -3,7 +3,7 @@
 use super::body::{Body, Chunk};
 use super::head;
 use super::hop::{CODING, Hop};
-use crate::http2::{Headers, Name, Role, authority, message};
+use crate::http::{Headers, Name, Role, authority, message};
 
 /// A request's head, and what follows it.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use super::body::{Body, Chunk};
 use super::head;
 use super::hop::Hop;
-use crate::http2::{Headers, Name, Role, message};
+use crate::http::{Headers, Name, Role, message};
 
 /// What a request has to do with how its response is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ mod server;
 use std::sync::Arc;
 
 use super::Connection;
-use crate::http2::{Event, HeaderPool, Headers, Key, Limits};
+use crate::http::{Event, HeaderPool, Headers, Key, Limits};
 
 /// An end of a connection, and in words what it was told.
 struct End {

@@ -2,7 +2,7 @@
 //! of where a body ended, is in what leaves.
 
 use super::head;
-use crate::http2::{Field, Name};
+use crate::http::{Field, Name};
 
 /// How the end of a message that is sent is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

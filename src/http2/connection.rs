@@ -3,7 +3,6 @@
 mod cancel;
 mod control;
 mod credit;
-mod event;
 mod leave;
 mod messages;
 mod receive;
@@ -12,30 +11,17 @@ mod send;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-pub use self::event::{Event, Gone, OpenError, SendError};
-use super::error::{Cause, ConnectionError, ErrorCode, Fault};
 use super::frame::{DEFAULT_WINDOW, MAX_31, PREFACE, flag, kind};
 use super::hpack::{Decoder, Encoder};
-use super::limits::Limits;
 use super::memo::Memo;
 use super::meter::Meter;
 use super::output::Output;
-use super::refused::Refusals;
 use super::sent::Sent;
 use super::settings::Settings;
-use super::stream::{Key, Progress};
+use super::stream::Progress;
 use super::streams::Streams;
 use super::unsent::Unsent;
-use super::window::Width;
-
-/// Which end of the connection this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Opens streams.
-    Client,
-    /// Answers them.
-    Server,
-}
+use crate::http::{ConnectionError, ErrorCode, Key, Limits, Refusals, Role, Width};
 
 /// One end of an HTTP/2 connection.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Frames as they lie on the wire (RFC 9113, section 4 and 6).
 
-use super::error::ConnectionError;
+use crate::http::ConnectionError;
 
 /// The client's first bytes (RFC 9113, section 3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -4,9 +4,8 @@
 //! the table is as it was, equal bytes mean an equal list: it is neither decoded nor checked
 //! again. Blocks that come once cost one hash.
 
-use super::headers::{HeaderPool, Headers};
 use super::hpack;
-use super::message::Facts;
+use crate::http::{HeaderPool, Headers, message::Facts};
 
 /// Blocks that are remembered for one connection.
 const SLOTS: usize = 8;
@@ -101,7 +100,7 @@ fn index(hash: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http2::headers::Name;
+    use crate::http::Name;
 
     #[test]
     fn a_block_is_known_from_its_third_time_on_while_the_table_stays() {

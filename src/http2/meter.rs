@@ -9,10 +9,7 @@
 
 use std::sync::Arc;
 
-use super::Millis;
-use super::connection::Role;
-use super::error::{ConnectionError, Fault};
-use super::limits::Limits;
+use crate::http::{ConnectionError, Fault, Limits, Millis, Role};
 
 const SHORT_MS: Millis = 10_000;
 const LONG_MS: Millis = 30_000;

@@ -1,7 +1,7 @@
 //! The bytes that wait to be written to the peer, and the frames as they are put there.
 
-use super::error::ErrorCode;
 use super::frame::{HEAD_LEN, Head, flag, kind};
+use crate::http::ErrorCode;
 
 /// A buffer of so many bytes is not doubled any more, but made as large as bodies fill it.
 const LARGE: usize = 16 << 10;

@@ -3,7 +3,7 @@
 //! A list that was recalled from the [memo](super::memo) of the connection that it came by has a
 //! tag. While the encoder's table is as it was, equal tags mean an equal block: it is copied.
 
-use super::outgoing::Tag;
+use crate::http::Tag;
 
 /// Blocks that are remembered for one connection.
 const SLOTS: usize = 32;

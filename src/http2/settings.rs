@@ -1,7 +1,7 @@
 //! SETTINGS (RFC 9113, section 6.5).
 
-use super::error::{ConnectionError, ErrorCode, Fault};
 use super::frame::{DEFAULT_WINDOW, MAX_31, MIN_FRAME_SIZE};
+use crate::http::{ConnectionError, ErrorCode, Fault};
 
 mod id {
     pub const HEADER_TABLE_SIZE: u16 = 1;

@@ -1,33 +1,6 @@
 //! One stream: its state, its windows, and what waits to be sent on it.
 
-use super::Millis;
-use super::backlog::Backlog;
-use super::headers::Headers;
-use super::window::{Width, Window};
-
-/// Names a stream of one connection: its slot, and its id to tell it from earlier ones there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    pub(super) slot: u32,
-    pub(super) id: u32,
-}
-
-impl Key {
-    /// The key of an exchange on a connection that has one at a time.
-    pub(crate) const fn of_exchange(number: u32) -> Key {
-        Key { slot: 0, id: number }
-    }
-
-    /// A small number that no other open stream of the connection has.
-    pub const fn slot(self) -> usize {
-        self.slot as usize
-    }
-
-    /// The stream's id on the wire.
-    pub const fn id(self) -> u32 {
-        self.id
-    }
-}
+use crate::http::{Backlog, Headers, Millis, Width, Window};
 
 /// How far one direction of a stream has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

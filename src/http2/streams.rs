@@ -5,7 +5,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use slab::Slab;
 
-use super::stream::{Key, Stream};
+use super::stream::Stream;
+use crate::http::Key;
 
 /// Ids are small and sequential, and the peer cannot choose colliding ones that stay open: they
 /// are bounded by the limit on streams. One multiplication spreads them.

@@ -16,5 +16,4 @@ mod random;
 mod script;
 mod states;
 mod tap;
-mod tidy;
 mod wire;

@@ -23,7 +23,7 @@ use super::socket::{Detached, Socket, unsent};
 use super::tls::ServerTls;
 use super::worker::{Command, Worker, WorkerHandle};
 use crate::clock::{Clock, Seldom};
-use crate::http2::Limits;
+use crate::http::Limits;
 use crate::model::{Forwarding, Peer, Place, Refusal};
 
 /// How long to wait when the process has no file descriptor left for a new connection.

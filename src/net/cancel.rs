@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::conn::{Closed, Conn, Core, Phase};
 use super::resets::Resets;
-use crate::http2::{ErrorCode, Key, Role};
+use crate::http::{ErrorCode, Key, Role};
 use crate::model::Time;
 
 /// Streams that are reset on one connection to a backend in 30 s. Peers count resets, and end the

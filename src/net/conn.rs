@@ -25,7 +25,7 @@ use super::listener::Listener;
 use super::origin::Origin;
 use super::stream::{Over, Stream};
 use super::worker::Worker;
-use crate::http2::{Fault, Key, OpenError, Outgoing};
+use crate::http::{Fault, Key, OpenError, Outgoing};
 use crate::model::Peer;
 use crate::tasks::OnPanic;
 

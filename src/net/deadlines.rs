@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::http2::Limits;
+use crate::http::Limits;
 use crate::model::Time;
 
 /// How long a client has to answer that it has heard that it is to go.

@@ -13,7 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::descriptors::{Descriptors, Purpose};
 use super::memory::Memory;
-use crate::http2::Limits;
+use crate::http::Limits;
 
 /// Time without a byte after which the system asks whether the peer is still there.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);

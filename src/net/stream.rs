@@ -18,7 +18,7 @@ use super::body::Body;
 use super::conn::Conn;
 use super::tee::Tee;
 use crate::grpc::MessageCounter;
-use crate::http2::{Cause, ErrorCode, Gone, Headers, Key, Outgoing, SendError};
+use crate::http::{Cause, ErrorCode, Gone, Headers, Key, Outgoing, SendError};
 use crate::model::{Endpoint, Time};
 use crate::stats::Direction;
 

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::clock::Clock;
-use crate::http2::{ErrorCode, Headers, Limits, Refusals};
+use crate::http::{ErrorCode, Headers, Limits, Refusals};
 use crate::model::{Peer, Time};
 
 const PEER: Peer = Peer::Ip(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST));

@@ -27,7 +27,7 @@ use super::lull::Turn;
 use super::stream::Stream;
 use super::timer::{Sleep, Wheel};
 use crate::clock::Clock;
-use crate::http2::HeaderPool;
+use crate::http::HeaderPool;
 use crate::model::Time;
 use crate::tasks::{Task, Tasks, lasting};
 
@@ -137,17 +137,17 @@ impl Worker {
     }
 
     /// An empty header block.
-    pub fn take_headers(&self) -> crate::http2::Headers {
+    pub fn take_headers(&self) -> crate::http::Headers {
         self.headers.borrow_mut().take()
     }
 
     /// Gives a header block that is about to be changed fields of its own.
-    pub fn unshare(&self, headers: &mut crate::http2::Headers) {
+    pub fn unshare(&self, headers: &mut crate::http::Headers) {
         self.headers.borrow_mut().unshare(headers);
     }
 
     /// Takes a header block back for the next one.
-    pub fn recycle(&self, headers: crate::http2::Headers) {
+    pub fn recycle(&self, headers: crate::http::Headers) {
         self.headers.borrow_mut().put(headers);
     }
 

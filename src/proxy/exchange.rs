@@ -38,7 +38,7 @@ use super::key::{Asker, Issued};
 use super::reject::{Asked, Failure};
 use super::request_line::RequestLine;
 use super::target::View;
-use crate::http2::{Headers, Name};
+use crate::http::{Headers, Name};
 use crate::model::Time;
 use crate::net::Stream;
 

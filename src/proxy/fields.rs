@@ -2,7 +2,7 @@
 
 use super::key::SetCookie;
 use crate::grpc::TimeoutText;
-use crate::http2::{Field, Headers, Indexing, Name, Outgoing, Tag, Varying};
+use crate::http::{Field, Headers, Indexing, Name, Outgoing, Tag, Varying};
 use crate::model::Time;
 use crate::net::Worker;
 use crate::route::Fields;

@@ -1,6 +1,6 @@
 //! What a route does to heads on the way. Heads of routes without filters do not come here.
 
-use crate::http2::{Field, Headers, Name};
+use crate::http::{Field, Headers, Name};
 use crate::net::Worker;
 use crate::route::{Filters, HeaderEdit};
 

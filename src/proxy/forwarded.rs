@@ -1,7 +1,7 @@
 //! What a backend is told about the client, in `x-forwarded-*` and `forwarded` (RFC 7239).
 
 use super::fields;
-use crate::http2::{Headers, Name};
+use crate::http::{Headers, Name};
 use crate::model::{ForwardedHeaders, Peer};
 use crate::net::{Origin, Stream};
 

@@ -8,7 +8,7 @@ use super::lane::Lanes;
 use super::observe::reason;
 use super::reject::Failure;
 use super::routed::Router;
-use crate::http2::{Headers, Refusals, Refused};
+use crate::http::{Headers, Refusals, Refused};
 use crate::model::Rejected;
 use crate::net::{self, Closed, Stream, Worker};
 use crate::service::Registry;

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use crate::balance::{CookieIssue, Fallback, KeySource, KeySpec};
-use crate::http2::{Field, Headers, Indexing, Name};
+use crate::http::{Field, Headers, Indexing, Name};
 use crate::model::Peer;
 
 /// Where the key of one request may be found.

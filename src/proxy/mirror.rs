@@ -15,7 +15,7 @@ use super::key::Asker;
 use super::reject::Failure;
 use super::routed::Routed;
 use super::target::{Target, View};
-use crate::http2::{Headers, Name};
+use crate::http::{Headers, Name};
 use crate::model::{Break, Code, Copied, Ending, Peer, Time};
 use crate::net::{Cut, Stream, Tee, Worker};
 use crate::route::Mirror;

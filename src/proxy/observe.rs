@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::http2::Fault;
+use crate::http::Fault;
 use crate::model::{Endpoint, Time, stable_hash};
 use crate::net;
 use crate::service::Service;

@@ -2,7 +2,7 @@
 
 use super::exchange::Limit;
 use super::fields;
-use crate::http2::{ErrorCode, Headers, Name, SendError};
+use crate::http::{ErrorCode, Headers, Name, SendError};
 use crate::model::{Break, Code, Ending, GrpcCode, Rejected};
 use crate::net::{Conn, Stream};
 use crate::upstream::OpenError;

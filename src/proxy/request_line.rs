@@ -8,7 +8,7 @@ use tracing::Level;
 use super::exchange::{Destination, Outcome};
 use super::fields;
 use super::reject::Failure;
-use crate::http2::{Headers, Name};
+use crate::http::{Headers, Name};
 use crate::telemetry::log::REQUEST;
 
 /// What the lines are called in filters of the log: `equipoise::request=debug`.

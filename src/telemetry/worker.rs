@@ -39,7 +39,7 @@ reasons! {
 }
 
 reasons! {
-    /// Why a connection was closed. The first ones are [`Limits`](crate::http2::Limits).
+    /// Why a connection was closed. The first ones are [`Limits`](crate::http::Limits).
     Closed:
     /// The peer reset too many streams.
     Resets "resets",

@@ -21,7 +21,7 @@ use super::candidates::Candidates;
 use super::connect::ConnectError;
 use super::dialer::Dialer;
 use super::settings::{Settings, Version};
-use crate::http2::{self, Outgoing};
+use crate::http::{self, Outgoing};
 use crate::model::{ConnectionCount, Endpoint, Time};
 use crate::net::{Closed, Conn, Stream, Worker};
 use freed::Freed;
@@ -214,8 +214,8 @@ impl Pool {
         };
         match conn.open(head, end) {
             Ok(stream) => Some(Ok(stream)),
-            Err(http2::OpenError::TooLarge) => Some(Err(OpenError::TooLarge)),
-            Err(http2::OpenError::Unavailable) => None,
+            Err(http::OpenError::TooLarge) => Some(Err(OpenError::TooLarge)),
+            Err(http::OpenError::Unavailable) => None,
         }
     }
 

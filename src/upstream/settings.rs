@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::http2::Limits;
+use crate::http::Limits;
 
 /// The version of HTTP that endpoints speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

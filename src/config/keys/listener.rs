@@ -9,7 +9,7 @@ use super::{CLIENT_LIMITS, HOUR};
 use crate::config::listener::{mode, proxy};
 use crate::config::metrics::{MAX_BUCKETS, MAX_METHODS, bound};
 use crate::config::read;
-use crate::http2::Limits;
+use crate::http::Limits;
 use crate::model::{ForwardedHeaders, Place};
 use crate::telemetry::ResponseStart;
 use crate::text::keys::{

@@ -1,10 +1,10 @@
 //! How exchanges end, and the connection with them.
 
 use super::{Connection, Exchange, Receiving, Sending};
+use crate::http::{Cause, ConnectionError, ErrorCode, Event, Fault, Key, Refused, Role};
 use crate::http1::body::Body;
 use crate::http1::request::Refusal;
 use crate::http1::write::{self, Framing};
-use crate::http2::{Cause, ConnectionError, ErrorCode, Event, Fault, Key, Refused, Role};
 
 /// Bytes of a request that nobody wants which are read so that the connection may go on; with
 /// more, it ends.

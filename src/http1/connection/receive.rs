@@ -1,11 +1,11 @@
 //! What comes from the peer, piece by piece.
 
 use super::{Connection, Exchange, Receiving, Sending};
+use crate::http::{Cause, ConnectionError, Event, HeaderPool, Key, Name, Role, Width};
 use crate::http1::body::Piece;
 use crate::http1::head::{self, Scan};
 use crate::http1::response::{Asked, Kind};
 use crate::http1::{hop, request, response};
-use crate::http2::{Cause, ConnectionError, Event, HeaderPool, Key, Name, Role, Width};
 
 type Received = Result<Option<Event>, ConnectionError>;
 

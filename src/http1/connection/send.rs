@@ -2,10 +2,10 @@
 
 use super::end::MOST_DISCARDED;
 use super::{Connection, Exchange, Receiving, Sending};
+use crate::http::{Gone, Headers, Key, Name, OpenError, Outgoing, Role, SendError};
 use crate::http1::body::Body;
 use crate::http1::response::Asked;
 use crate::http1::write::{self, Framing};
-use crate::http2::{Gone, Headers, Key, Name, OpenError, Outgoing, Role, SendError};
 
 /// Bytes that may wait for the socket before a body waits for them.
 const HIGH_WATER: usize = 68 << 10;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Connection, End, HeaderPool, Limits, told_of};
+use super::{Connection, End, told_of};
+use crate::http::{HeaderPool, Limits};
 
 /// What a server is told of the body of a request with this field.
 fn body(field: &str, rest: &str) -> String {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::shown;
+use crate::http::{Event, HeaderPool, Headers, Limits, Name};
 use crate::http1::Connection;
-use crate::http2::{Event, HeaderPool, Headers, Limits, Name};
 
 /// What a server makes of `input`: the fields of the request, or the answer that refuses it.
 fn read(input: &[u8]) -> Result<Headers, String> {

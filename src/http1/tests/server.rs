@@ -190,7 +190,7 @@ fn a_message_that_is_broken_off_is_told_from_a_whole_one() {
             server.codec.send_head(key, &head(fields), false).unwrap();
             server.codec.send_data(key, body.as_bytes(), false).unwrap();
         }
-        server.codec.reset(key, crate::http2::ErrorCode::INTERNAL_ERROR);
+        server.codec.reset(key, crate::http::ErrorCode::INTERNAL_ERROR);
         assert!(server.codec.is_leaving());
         assert_eq!(server.codec.is_broken_off(), broken, "{version} {fields:?} {body:?}");
         assert_eq!(server.written().contains("HTTP/1.1 502 "), body.is_none());

@@ -1,7 +1,7 @@
 //! Commands for streams that are wanted no more.
 
-use super::{Connection, Key, Progress};
-use crate::http2::Millis;
+use super::{Connection, Progress};
+use crate::http::{Key, Millis};
 
 /// Time in which a peer accepts a stream. Some count the streams that were reset before they had
 /// come to accept them, and end the connection of whoever opens many of those: the h2 crate at 20.

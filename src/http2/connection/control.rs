@@ -2,8 +2,9 @@
 //!
 //! None is inlined: next to DATA they are rare, and would take its registers.
 
+use super::Connection;
 use super::receive::{Cx, Received, on_stream};
-use super::{Cause, Connection, ConnectionError, ErrorCode, Event, Role};
+use crate::http::{Cause, ConnectionError, ErrorCode, Event, Role};
 use crate::http2::frame::{Head, MAX_31, flag, read_31};
 use crate::http2::settings;
 

@@ -1,7 +1,7 @@
 //! Credit: how much more the peer may send.
 
-use super::{Connection, Key, Role};
-use crate::http2::Millis;
+use super::Connection;
+use crate::http::{Key, Millis, Role};
 use crate::http2::frame::{DEFAULT_WINDOW, kind};
 use crate::http2::settings;
 use crate::http2::stream::Stream;

@@ -1,6 +1,7 @@
 //! The graceful end of a connection: who takes no more streams, and why.
 
-use super::{Connection, ErrorCode, Fault, Role};
+use super::Connection;
+use crate::http::{ErrorCode, Fault, Role};
 use crate::http2::frame::MAX_31;
 
 impl Connection {

@@ -1,14 +1,14 @@
 //! Header blocks from the peer: requests, responses, trailers.
 
 use super::receive::{Cx, Received, on_stream};
-use super::{Block, Cause, Connection, ConnectionError, ErrorCode, Event, Key, Progress, Role};
-use crate::http2::error::Fault;
+use super::{Block, Connection, Progress};
+use crate::http::{
+    Cause, ConnectionError, ErrorCode, Event, Fault, Headers, Key, Refused, Role,
+    message::{self, Facts},
+};
 use crate::http2::frame::{HEAD_LEN, Head, flag, read_31, strip_padding};
-use crate::http2::headers::Headers;
 use crate::http2::hpack::DecodeError;
 use crate::http2::memo::Kind;
-use crate::http2::message::{self, Facts};
-use crate::http2::refused::Refused;
 
 /// A header block of a backend may have so many bytes, whatever the limit on lists: beyond that
 /// limit it is read for the table's sake alone.

@@ -1,9 +1,8 @@
 //! What comes from the peer, frame by frame.
 
-use super::{Cause, Connection, ConnectionError, ErrorCode, Event, Key, Progress, Role};
-use crate::http2::Millis;
+use super::{Connection, Progress};
+use crate::http::{Cause, ConnectionError, ErrorCode, Event, HeaderPool, Key, Millis, Role};
 use crate::http2::frame::{DEFAULT_WINDOW, HEAD_LEN, Head, PREFACE, flag, kind, strip_padding};
-use crate::http2::headers::HeaderPool;
 
 pub(super) type Received = Result<(), ConnectionError>;
 

@@ -1,10 +1,9 @@
 //! Commands: what goes to the peer.
 
-use super::{Connection, Gone, Key, OpenError, Progress, Role, SendError};
-use crate::http2::Millis;
-use crate::http2::error::ErrorCode;
-use crate::http2::headers::{Field, Headers};
-use crate::http2::outgoing::Outgoing;
+use super::{Connection, Progress};
+use crate::http::{
+    ErrorCode, Field, Gone, Headers, Key, Millis, OpenError, Outgoing, Role, SendError,
+};
 
 /// Bytes that may wait for the socket before DATA waits on its stream instead.
 const HIGH_WATER: usize = 68 << 10;

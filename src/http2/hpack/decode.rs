@@ -6,7 +6,7 @@ use super::DEFAULT_TABLE_SIZE;
 use super::primitive::{Prefix, Reader};
 use super::statics;
 use super::table::{Entry, Table};
-use crate::http2::headers::{Headers, Indexing, Name};
+use crate::http::{Headers, Indexing, Name};
 
 /// Passing a limit by this factor is fatal, unless a decoder is patient.
 const WAY_TOO_LARGE: usize = 4;

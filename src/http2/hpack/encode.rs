@@ -6,7 +6,7 @@ use super::index::Index;
 use super::primitive::{Prefix, write_integer, write_string};
 use super::statics::{self, NameKey};
 use super::table::{ENTRY_OVERHEAD, Entry, Table};
-use crate::http2::headers::{Field, Indexing, Name};
+use crate::http::{Field, Indexing, Name};
 
 /// A field of more than this part of the table would evict most of it.
 const LARGEST_ENTRY: (usize, usize) = (3, 4);

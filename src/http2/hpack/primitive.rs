@@ -108,7 +108,7 @@ pub(super) fn write_integer(out: &mut Vec<u8>, prefix: Prefix, value: u32) {
     out.push(rest as u8);
 }
 
-/// Appends a string as it is. Strings come from [`Headers`](crate::http2::Headers), so their
+/// Appends a string as it is. Strings come from [`Headers`](crate::http::Headers), so their
 /// lengths fit 32 bits.
 pub(super) fn write_string(out: &mut Vec<u8>, string: &[u8]) {
     write_integer(out, Prefix::PLAIN, string.len() as u32);

@@ -2,7 +2,7 @@
 
 use super::hash::hash;
 use super::table::Entry;
-use crate::http2::headers::{Field, Name};
+use crate::http::{Field, Name};
 
 /// How many entries there are; the dynamic table begins one above.
 pub(super) const COUNT: u32 = ENTRIES.len() as u32;

@@ -3,7 +3,7 @@
 //! Entries are numbered as they come. One is added at the head of both rings and evicted by
 //! moving the tail, so neither allocates once the rings have their size.
 
-use crate::http2::headers::{Field, Name};
+use crate::http::{Field, Name};
 
 /// What an entry counts beside its bytes (RFC 7541, section 4.1).
 pub(super) const ENTRY_OVERHEAD: usize = 32;

@@ -7,7 +7,7 @@ use super::hash::hash;
 use super::huffman;
 use super::primitive::{Prefix, Reader, write_integer};
 use super::{DecodeError, Decoded, Decoder, Encoder};
-use crate::http2::headers::{Field, Headers, Indexing, Name};
+use crate::http::{Field, Headers, Indexing, Name};
 
 const AMPLE: usize = 1 << 20;
 

@@ -2,8 +2,8 @@
 
 use super::peer::Peer;
 use super::wire::{self, ALL, NONE, RESPONSE, Sent, WHOLE};
+use crate::http::{ErrorCode, Headers, Key, Name, Role};
 use crate::http2::frame::kind;
-use crate::http2::{ErrorCode, Headers, Key, Name, Role};
 
 /// Opens a stream with a field that the table may learn.
 fn open(peer: &mut Peer, path: &str, end: bool) -> Key {

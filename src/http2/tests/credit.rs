@@ -2,9 +2,8 @@
 
 use super::peer::{Outcome, Peer};
 use super::wire::{self, NONE, RESPONSE, WHOLE};
+use crate::http::{ErrorCode, Key, Limits, Role, window::NARROW};
 use crate::http2::frame::kind;
-use crate::http2::window::NARROW;
-use crate::http2::{ErrorCode, Key, Limits, Role};
 
 /// A backend that answers on one stream as soon as it may, and the account of what it sends.
 struct Backend {

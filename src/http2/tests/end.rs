@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::exchange::{Exchange, Left, byte_at, request, response, trailers};
-use crate::http2::{Cause, Connection, ErrorCode, Event, HeaderPool, Key, Name, Role, SendError};
+use crate::http::{Cause, ErrorCode, Event, HeaderPool, Key, Name, Role, SendError};
+use crate::http2::Connection;
 
 /// One end and its user.
 pub struct End {

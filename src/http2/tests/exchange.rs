@@ -1,6 +1,6 @@
 //! What both ends say on a stream, and what one of them keeps account of.
 
-use crate::http2::{Headers, Key, Name, Role};
+use crate::http::{Headers, Key, Name, Role};
 
 /// How a stream was left at one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

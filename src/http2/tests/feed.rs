@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::script::Script;
-use crate::http2::{
-    Connection, ErrorCode, Event, HeaderPool, Headers, Key, Limits, Name, PREFACE, Role,
-};
+use crate::http::{ErrorCode, Event, HeaderPool, Headers, Key, Limits, Name, Role};
+use crate::http2::{Connection, PREFACE};
 
 /// How many streams a client opens before it listens.
 const STREAMS: usize = 4;

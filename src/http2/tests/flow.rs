@@ -2,8 +2,8 @@
 
 use super::peer::{Outcome, Peer};
 use super::wire::{self, ALL, END, NONE, PADDED, REQUEST, RESPONSE, Sent, WHOLE};
+use crate::http::{ErrorCode, Key, Limits, Role};
 use crate::http2::frame::kind;
-use crate::http2::{ErrorCode, Key, Limits, Role};
 
 const MOST: u32 = (1 << 31) - 1;
 const FLOW: Outcome = Outcome::Connection(ErrorCode::FLOW_CONTROL_ERROR);
@@ -94,7 +94,7 @@ fn s6_9_1_the_connections_window_holds_all_up() {
 fn s6_9_1_an_end_and_trailers_need_no_window() {
     let (mut peer, keys) = answering(&[(4, 0)], &[1, 3]);
     assert_eq!(peer.conn.send_data(keys[0], &[], true), Ok(0));
-    let trailers = crate::http2::Headers::new();
+    let trailers = crate::http::Headers::new();
     peer.conn.send_trailers(keys[1], &trailers).unwrap();
     let kinds: Vec<_> = peer.sent().iter().map(|frame| (frame.kind, frame.flags)).collect();
     assert_eq!(kinds, [(kind::DATA, END), (kind::HEADERS, ALL)]);
@@ -213,10 +213,10 @@ fn s6_5_3_what_the_peer_sets_holds_when_we_acknowledge() {
     assert_eq!(peer.sent()[0].flags, END);
     let key = peer.open("POST", false);
     assert_eq!(peer.conn.send_data(key, b"more than five", false), Ok(5));
-    let mut head = crate::http2::Headers::new();
+    let mut head = crate::http::Headers::new();
     head.add_named(b"x", &[b'v'; 168]);
-    assert_eq!(peer.conn.open(&head, true, 0), Err(crate::http2::OpenError::TooLarge));
-    assert_eq!(peer.conn.send_trailers(key, &head), Err(crate::http2::SendError::TooLarge));
+    assert_eq!(peer.conn.open(&head, true, 0), Err(crate::http::OpenError::TooLarge));
+    assert_eq!(peer.conn.send_trailers(key, &head), Err(crate::http::SendError::TooLarge));
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use super::peer::{Outcome, Peer};
 use super::wire::{self, ALL, END, NONE, PADDED, REQUEST, RESPONSE, WHOLE};
+use crate::http::{ErrorCode, Limits, Role};
+use crate::http2::PREFACE;
 use crate::http2::frame::kind;
-use crate::http2::{ErrorCode, Limits, PREFACE, Role};
 
 const PROTOCOL: Outcome = Outcome::Connection(ErrorCode::PROTOCOL_ERROR);
 const SIZE: Outcome = Outcome::Connection(ErrorCode::FRAME_SIZE_ERROR);

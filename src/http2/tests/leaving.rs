@@ -2,8 +2,8 @@
 
 use super::peer::{Outcome, Peer};
 use super::wire::{self, ALL, NONE, REQUEST, RESPONSE, Sent, WHOLE};
+use crate::http::{ErrorCode, Role};
 use crate::http2::frame::kind;
-use crate::http2::{ErrorCode, Role};
 
 const MOST: u32 = (1 << 31) - 1;
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::peer::Peer;
 use super::wire::{self, ALL, END, NONE, PADDED, REQUEST, RESPONSE, WHOLE};
+use crate::http::{ErrorCode, Fault, Limits, Role};
 use crate::http2::frame::kind;
 use crate::http2::meter::Meter;
-use crate::http2::{ErrorCode, Fault, Limits, Role};
 
 /// The bytes of one frame of a flood, or some; `nth` counts from 0.
 type Flood = fn(&mut Peer, nth: u32) -> Vec<u8>;

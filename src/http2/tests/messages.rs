@@ -2,8 +2,8 @@
 
 use super::peer::{Outcome, Peer};
 use super::wire::{self, ALL, END, NONE, REQUEST, RESPONSE, Sent, WHOLE};
+use crate::http::{ErrorCode, Gone, Headers, Key, Limits, Name, Role, SendError};
 use crate::http2::frame::kind;
-use crate::http2::{ErrorCode, Gone, Headers, Key, Limits, Name, Role, SendError};
 
 const MALFORMED: Outcome = Outcome::Stream(ErrorCode::PROTOCOL_ERROR);
 const TAKEN: Outcome = Outcome::Taken;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::wire::{self, Sent};
-use crate::http2::frame::kind;
-use crate::http2::{
-    Connection, ConnectionError, ErrorCode, Event, HeaderPool, Headers, Key, Limits, Millis, Name,
-    PREFACE, Role,
+use crate::http::{
+    ConnectionError, ErrorCode, Event, HeaderPool, Headers, Key, Limits, Millis, Name, Role,
 };
+use crate::http2::frame::kind;
+use crate::http2::{Connection, PREFACE};
 
 /// What a frame leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

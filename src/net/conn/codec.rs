@@ -7,11 +7,12 @@ mod undecided;
 use std::sync::Arc;
 
 use self::undecided::Undecided;
-use crate::http1;
-use crate::http2::{
-    self, ConnectionError, ErrorCode, Event, Fault, Gone, HeaderPool, Headers, Key, Limits,
-    OpenError, Outgoing, Output, Role, SendError,
+use crate::http::{
+    ConnectionError, ErrorCode, Event, Fault, Gone, HeaderPool, Headers, Key, Limits, OpenError,
+    Outgoing, Role, SendError,
 };
+use crate::http1;
+use crate::http2::{self, Output};
 use crate::model::Time;
 
 /// One end of a connection.

@@ -9,8 +9,8 @@ use super::super::socket::unsent;
 use super::super::stream::Stream;
 use super::timeouts::Alarm;
 use super::{Closed, Codec, Conn};
+use crate::http::{Key, Role};
 use crate::http1;
-use crate::http2::{Key, Role};
 use crate::model::Time;
 
 /// Streams that wait to be used again.

@@ -8,7 +8,7 @@ use super::core::find;
 use super::flush::OUTPUT_LIMIT;
 use super::timeouts::LEAVE_PING;
 use super::{Closed, Conn, Core, Phase};
-use crate::http2::{ConnectionError, Event, Key, Role};
+use crate::http::{ConnectionError, Event, Key, Role};
 use crate::model::Time;
 
 /// Bytes that may wait to be looked at before nothing more is read. Until then reading goes on,

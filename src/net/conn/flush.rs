@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 use super::super::stream::{Over, Stream};
 use super::core::find;
 use super::{Conn, Core, Dirty, Phase};
-use crate::http2::{ErrorCode, Role};
+use crate::http::{ErrorCode, Role};
 
 /// Output that is worth a write before the end of the turn.
 const EARLY: usize = 48 << 10;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::super::stream::Stream;
 use super::Closed;
-use crate::http2::{Headers, Refusals};
+use crate::http::{Headers, Refusals};
 
 /// Whom the connections of clients belong to.
 pub trait Front {

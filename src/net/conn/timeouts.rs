@@ -7,7 +7,7 @@ use super::super::deadlines::{Deadlines, Facts};
 use super::super::timer::Sleep;
 use super::super::worker::Worker;
 use super::{Closed, Conn, Core, Phase};
-use crate::http2::{Limits, Role};
+use crate::http::{Limits, Role};
 use crate::model::Time;
 
 /// The PING that asks whether the peer has heard that it is to go.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::super::body::Body;
 use super::{Over, State, Stream};
-use crate::http2::Headers;
+use crate::http::Headers;
 use crate::model::Time;
 
 /// Pieces of less than this many bytes are gathered.

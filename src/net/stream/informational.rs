@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::http2::Headers;
+use crate::http::Headers;
 
 /// How many of one stream may wait. They wait for one turn of the worker, so that only a backend
 /// that sends nothing else has more.

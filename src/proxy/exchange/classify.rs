@@ -27,7 +27,7 @@ pub fn classify(start: Result<Response, Broken>) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http2::{ErrorCode, Headers};
+    use crate::http::{ErrorCode, Headers};
 
     #[test]
     fn only_what_no_backend_can_have_begun_is_sent_again() {

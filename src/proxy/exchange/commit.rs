@@ -6,7 +6,7 @@ use super::super::filter;
 use super::super::reject::{Asked, Failure, end_with_status};
 use super::start::{Broken, Response};
 use super::{Attempt, Exchange, Outcome, grpc_code};
-use crate::http2::{ErrorCode, Headers, Name, SendError};
+use crate::http::{ErrorCode, Headers, Name, SendError};
 use crate::model::Code;
 use crate::net::{Stream, splice};
 use crate::route::Redirect;

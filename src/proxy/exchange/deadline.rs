@@ -4,7 +4,7 @@ use super::super::reject::Failure;
 use super::stream_watch::SECOND_MESSAGE;
 use super::{Attempt, Destination, Exchange, Limit, Outcome, Timeouts};
 use crate::grpc::parse_timeout;
-use crate::http2::Name;
+use crate::http::Name;
 use crate::model::{Break, Ending, Expired};
 
 impl Exchange {

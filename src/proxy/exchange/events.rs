@@ -6,7 +6,7 @@ use std::task::Poll;
 use super::super::reject::Failure;
 use super::start::Broken;
 use super::{Attempt, Elapsed, Exchange};
-use crate::http2::{Cause, ErrorCode, Headers};
+use crate::http::{Cause, ErrorCode, Headers};
 use crate::net::{Over, Stream};
 
 /// What happened on either side of it.

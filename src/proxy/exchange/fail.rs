@@ -4,7 +4,7 @@ use super::super::reject::{Failure, truncate};
 use super::commit::reply;
 use super::start::Broken;
 use super::{Attempt, Exchange, Outcome};
-use crate::http2::ErrorCode;
+use crate::http::ErrorCode;
 
 impl Exchange {
     /// Answers it in the place of a backend: none had it.

@@ -2,7 +2,7 @@
 //! made.
 
 use super::super::reject::Failure;
-use crate::http2::{ErrorCode, Headers, Name};
+use crate::http::{ErrorCode, Headers, Name};
 use crate::model::{Break, Class, Code, Ending, Expired, GrpcCode, Time};
 
 /// How an exchange ended.

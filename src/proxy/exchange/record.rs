@@ -2,7 +2,7 @@
 
 use super::super::reject::Failure;
 use super::{Attempt, Exchange, Outcome};
-use crate::http2::{Cause, ErrorCode};
+use crate::http::{Cause, ErrorCode};
 use crate::model::{Class, Ending, Rejected};
 use crate::net::Over;
 use crate::tasks::OnPanic;

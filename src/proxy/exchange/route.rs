@@ -9,7 +9,7 @@ use super::super::tally::RouteTally;
 use super::super::target::Target;
 use super::super::{fields, filter, mirror};
 use super::{Exchange, Stage};
-use crate::http2::{Headers, Name};
+use crate::http::{Headers, Name};
 use crate::route::{Filters, Forward, Redirect, Route, RouteQuery, Share};
 
 /// Where the route of a request leads.

@@ -8,7 +8,7 @@ use super::events::Event;
 use super::start::Broken;
 use super::stream_watch::SECOND_MESSAGE;
 use super::{Attempt, Exchange, Outcome, grpc_code};
-use crate::http2::{ErrorCode, Headers, SendError};
+use crate::http::{ErrorCode, Headers, SendError};
 use crate::model::{Code, GrpcCode};
 
 impl Exchange {

@@ -5,7 +5,7 @@ use super::super::reject::Failure;
 use super::events::Event;
 use super::tried::Tried;
 use super::{Attempt, Exchange};
-use crate::http2::{ErrorCode, Headers, Name, SendError};
+use crate::http::{ErrorCode, Headers, Name, SendError};
 use crate::net::{Stream, splice};
 use crate::upstream::Version;
 

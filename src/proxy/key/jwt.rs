@@ -10,7 +10,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::http2::{Headers, Name};
+use crate::http::{Headers, Name};
 
 /// Larger payloads are not looked into.
 const MAX_PAYLOAD: usize = 8 << 10;

@@ -1,7 +1,7 @@
 //! Two ends that talk to each other, doing what the input says.
 #![no_main]
 
-use equipoise::http2;
+use equipoise::{http, http2};
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../../src/http2/tests/end.rs"]

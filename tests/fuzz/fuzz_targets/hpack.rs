@@ -1,7 +1,7 @@
 //! Any bytes into the decoder; what it makes of them goes through our encoder and back.
 #![no_main]
 
-use equipoise::http2::Headers;
+use equipoise::http::Headers;
 use equipoise::http2::hpack::{Decoder, Encoder};
 use libfuzzer_sys::fuzz_target;
 

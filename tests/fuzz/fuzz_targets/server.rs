@@ -1,8 +1,8 @@
 //! Bytes into a server's end: as they are, or as frames that are mostly well-formed.
 #![no_main]
 
-use equipoise::http2;
-use http2::Role;
+use equipoise::http::Role;
+use equipoise::{http, http2};
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../../src/http2/tests/feed.rs"]

@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use equipoise::http2::{Connection, ErrorCode, Event, HeaderPool, Headers, Key};
+use equipoise::http::{ErrorCode, Event, HeaderPool, Headers, Key};
+use equipoise::http2::Connection;
 use fastrand::Rng;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 

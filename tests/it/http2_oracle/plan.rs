@@ -1,6 +1,6 @@
 //! One exchange, as both ends know it.
 
-use equipoise::http2::{Headers, Limits, Name};
+use equipoise::http::{Headers, Limits, Name};
 use fastrand::Rng;
 
 /// How an exchange goes.

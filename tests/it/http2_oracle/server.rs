@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use equipoise::http2::{ErrorCode, Headers, Key};
+use equipoise::http::{ErrorCode, Headers, Key};
 use fastrand::Rng;
 use tokio::io::DuplexStream;
 

@@ -1,7 +1,7 @@
 //! What a request that is given up asks of the protocol.
 
 use super::Codec;
-use crate::http2::Key;
+use crate::http::Key;
 use crate::model::Time;
 
 impl Codec {

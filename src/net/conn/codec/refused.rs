@@ -1,7 +1,7 @@
 //! Requests that the codecs refuse themselves.
 
 use super::Codec;
-use crate::http2::Refusals;
+use crate::http::Refusals;
 
 impl Codec {
     /// The requests that were refused since this was last asked.

@@ -1,7 +1,7 @@
 //! The memory of a header block: the bytes of all fields end to end, and where each begins.
 
 use super::{Field, Indexing, Name};
-use crate::http2::outgoing::Tag;
+use crate::http::outgoing::Tag;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {

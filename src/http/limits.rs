@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use super::frame::MAX_31;
-
 /// The bounds of one connection. Those in time are kept by the driver, the others counted by the
 /// connection itself. What happens when one is passed is said at each; where that is GOAWAY for
 /// what was counted, other than PING and SETTINGS, a backend's connection is retired instead.
@@ -132,7 +130,7 @@ impl Limits {
             premature_reset_streams: u32::MAX,
             errors: 1024,
             // Some pad each frame as much as they can, to hide lengths.
-            overhead_slack: MAX_31,
+            overhead_slack: u32::MAX >> 1,
             ..Limits::internal()
         }
     }

@@ -64,7 +64,7 @@ impl Tag {
     const VARIANT_BITS: u32 = 8;
 
     /// A tag that nothing else has.
-    pub(super) fn unique() -> Option<Tag> {
+    pub(crate) fn unique() -> Option<Tag> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         NonZeroU64::new(NEXT.fetch_add(1, Ordering::Relaxed) << Tag::VARIANT_BITS).map(Tag)
     }
@@ -76,7 +76,7 @@ impl Tag {
     }
 
     /// A small number that few other tags have.
-    pub(super) fn slot(self, slots: usize) -> usize {
+    pub(crate) fn slot(self, slots: usize) -> usize {
         (self.0.get() >> Tag::VARIANT_BITS) as usize % slots
     }
 }

@@ -14,7 +14,7 @@ macro_rules! names {
 
         impl Name {
             /// How many ids there are.
-            pub(in crate::http2) const COUNT: usize = 1 + [$(Name::$variant),*].len();
+            pub(crate) const COUNT: usize = 1 + [$(Name::$variant),*].len();
 
             /// The id of a name in lower case.
             pub const fn of(name: &[u8]) -> Name {

@@ -50,7 +50,7 @@ impl Headers {
     }
 
     /// What a field counts beside its bytes (RFC 9113, section 6.5.2).
-    pub(super) const FIELD_OVERHEAD: usize = 32;
+    pub(crate) const FIELD_OVERHEAD: usize = 32;
 
     fn arena(&self) -> &Arena {
         self.0.as_deref().unwrap_or(&EMPTY)
@@ -84,7 +84,7 @@ impl Headers {
     }
 
     /// Appends a field whose name and value lie end to end.
-    pub(super) fn push_joined(
+    pub(crate) fn push_joined(
         &mut self,
         id: Name,
         joined: &[u8],
@@ -110,22 +110,22 @@ impl Headers {
 
     /// Where a field begins whose name and value are then appended to
     /// [`bytes_mut`](Headers::bytes_mut), until it is finished or abandoned.
-    pub(super) fn begin(&self) -> usize {
+    pub(crate) fn begin(&self) -> usize {
         self.arena().bytes.len()
     }
 
     /// The arena, to append the bytes of one field.
-    pub(super) fn bytes_mut(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn bytes_mut(&mut self) -> &mut Vec<u8> {
         &mut self.arena_mut().bytes
     }
 
     /// Makes a field of the bytes since `begin`.
-    pub(super) fn finish(&mut self, begin: usize, id: Name, name_len: usize, indexing: Indexing) {
+    pub(crate) fn finish(&mut self, begin: usize, id: Name, name_len: usize, indexing: Indexing) {
         self.arena_mut().finish(begin, id, name_len, indexing);
     }
 
     /// Drops the bytes since `begin`.
-    pub(super) fn abandon(&mut self, begin: usize) {
+    pub(crate) fn abandon(&mut self, begin: usize) {
         self.arena_mut().bytes.truncate(begin);
     }
 
@@ -177,7 +177,7 @@ impl Headers {
     }
 
     /// What equal blocks are known by.
-    pub(super) fn tag(&self) -> Option<Tag> {
+    pub(crate) fn tag(&self) -> Option<Tag> {
         self.arena().tag
     }
 

@@ -10,7 +10,7 @@ use super::{Headers, Name};
 impl Headers {
     /// Takes off the blanks around all values but those of pseudo-headers, which may have none.
     /// Around a `grpc-message` they are part of its text, and go on in the form that lasts.
-    pub(in crate::http2) fn trim(&mut self) {
+    pub(crate) fn trim(&mut self) {
         let arena = self.arena();
         if arena.ranges.iter().any(|range| has_outer_blanks(arena.field(range).value)) {
             trim(self.arena_mut());

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::Headers;
 use super::arena::Arena;
-use crate::http2::outgoing::Tag;
+use crate::http::outgoing::Tag;
 
 /// Cleared blocks, kept so that the next ones need no memory of their own.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl HeaderPool {
     }
 
     /// Gives a block that comes again and again a tag: that of an equal one, if there is one.
-    pub(in crate::http2) fn tag(&mut self, headers: &mut Headers) {
+    pub(crate) fn tag(&mut self, headers: &mut Headers) {
         if let Some(equal) = self.tagged.iter().find(|tagged| is_twin(tagged, headers)) {
             *headers = equal.clone();
             return;

@@ -73,27 +73,27 @@ pub struct ConnectionError {
 }
 
 impl ConnectionError {
-    pub(super) const fn new(code: ErrorCode, fault: Fault, detail: &'static str) -> Self {
+    pub(crate) const fn new(code: ErrorCode, fault: Fault, detail: &'static str) -> Self {
         ConnectionError { code, fault, detail }
     }
 
-    pub(super) const fn protocol(detail: &'static str) -> Self {
+    pub(crate) const fn protocol(detail: &'static str) -> Self {
         Self::new(ErrorCode::PROTOCOL_ERROR, Fault::Protocol, detail)
     }
 
-    pub(super) const fn frame_size(detail: &'static str) -> Self {
+    pub(crate) const fn frame_size(detail: &'static str) -> Self {
         Self::new(ErrorCode::FRAME_SIZE_ERROR, Fault::FrameSize, detail)
     }
 
-    pub(super) const fn flow_control(detail: &'static str) -> Self {
+    pub(crate) const fn flow_control(detail: &'static str) -> Self {
         Self::new(ErrorCode::FLOW_CONTROL_ERROR, Fault::FlowControl, detail)
     }
 
-    pub(super) const fn stream_closed(detail: &'static str) -> Self {
+    pub(crate) const fn stream_closed(detail: &'static str) -> Self {
         Self::new(ErrorCode::STREAM_CLOSED, Fault::StreamClosed, detail)
     }
 
-    pub(super) const fn calm(fault: Fault, detail: &'static str) -> Self {
+    pub(crate) const fn calm(fault: Fault, detail: &'static str) -> Self {
         Self::new(ErrorCode::ENHANCE_YOUR_CALM, fault, detail)
     }
 }

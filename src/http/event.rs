@@ -1,8 +1,6 @@
 //! What a connection tells, and why it refuses what it is told.
 
-use crate::http2::error::{Cause, ErrorCode};
-use crate::http2::headers::Headers;
-use crate::http2::stream::Key;
+use super::{Cause, ErrorCode, Headers, Key};
 
 /// What the peer did, beside sending bodies.
 #[derive(Debug)]
