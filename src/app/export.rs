@@ -61,6 +61,10 @@ fn counters(counts: &ServiceCounts) -> Vec<ServiceCounter> {
     let counter =
         |metric, labels, value| ServiceCounter { id: CounterId { metric, labels }, value };
     let mut counters = vec![counter(&names::RETRIES, Vec::new(), counts.retries.total())];
+    for (expired, count) in counts.expired.totals().filter(|(_, count)| *count > 0) {
+        let place = vec![expired.name().into()];
+        counters.push(counter(&names::DEADLINE_EXCEEDED, place, count));
+    }
     for (copied, copies) in Copied::ALL.iter().zip(counts.copies.totals().into_iter().flatten()) {
         counters.push(counter(&names::MIRRORED, vec![copied.name().into()], copies));
     }

@@ -1,5 +1,7 @@
 //! Which route a request would take, as the API says it.
 
+use std::time::Duration;
+
 use tonic::Status;
 
 use super::proto;
@@ -62,6 +64,9 @@ fn route(verdict: &Verdict<'_>) -> proto::Route {
     match verdict.route {
         Route::Redirect(redirect) => route.redirect = verdict.tell(redirect),
         Route::Forward(Forward { split, split_by, mirror, policies }) => {
+            let seconds = |time: Duration| time.as_secs_f64();
+            route.timeout_seconds = policies.timeout.map(seconds);
+            route.max_timeout_seconds = policies.max_timeout.map(seconds);
             let target = |share| target(verdict, share, policies);
             route.targets = split.shares().iter().map(target).collect();
             route.split_by = split_by.as_deref().unwrap_or_default().into();

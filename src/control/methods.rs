@@ -36,6 +36,7 @@ fn method(stats: &MethodStats) -> proto::Method {
         p50_seconds: durations.quantile(0.5),
         p99_seconds: durations.quantile(0.99),
         streams: stats.streams(),
+        cut: stats.cut(),
         codes: codes.codes().map(code).collect(),
     }
 }

@@ -93,6 +93,8 @@ metrics! {
         "Requests that came and have no outcome yet.";
     RETRIES = Counter "equipoise_retries_total" ["service"]
         "Requests sent once more, to another backend or on another connection.";
+    DEADLINE_EXCEEDED = Counter "equipoise_deadline_exceeded_total" ["service", "where"]
+        "Requests whose time was up: before a backend had them (unsent), while the head of a response was waited for (head), in the midst of it (body), or in what is likely a stream that the route's time-out has cut (stream); absent before the first.";
     MIRRORED = Counter "equipoise_mirrored_total" ["service", "result"]
         "Copies of requests for a service that is a mirror, by how they ended; absent before the first.";
     REJECTED = Counter "equipoise_rejected_total" ["service", "route", "reason"]

@@ -21,7 +21,9 @@ use equipoise::model::{
 };
 use equipoise::stats::{Direction, WindowStats};
 use equipoise::tasks::Task;
-use equipoise::telemetry::names::{METRICS, MIRRORED, Metric, REJECTED, RETRIES};
+use equipoise::telemetry::names::{
+    DEADLINE_EXCEEDED, METRICS, MIRRORED, Metric, REJECTED, RETRIES,
+};
 use equipoise::telemetry::{
     BackendSample, Closed, CounterId, Encoding, Exporter, Format, Health, MetricsSettings,
     Readiness, RefusedConnections, RefusedSample, ReloadSample, Server, ServiceCounter,
@@ -204,6 +206,16 @@ fn stats(backend: &BackendSample) -> &WorkerStats {
     backend.endpoint.worker_stats(0)
 }
 
+/// One of each counter that a service has beside those of its backends.
+fn of_a_service() -> Vec<ServiceCounter> {
+    vec![
+        counter(&RETRIES, &[], 7),
+        counter(&MIRRORED, &["slow"], 3),
+        counter(&DEADLINE_EXCEEDED, &["head"], 2),
+        counter(&REJECTED, &["all", "connect"], 4),
+    ]
+}
+
 #[tokio::test]
 async fn every_metric_is_exported_as_declared() {
     let mut backend = backend("127.0.0.1:50051");
@@ -219,11 +231,7 @@ async fn every_metric_is_exported_as_declared() {
     }
     stats(&backend).count_messages(Direction::Response, 9);
     let mut orders = service("orders", vec![backend]);
-    orders.counters = vec![
-        counter(&RETRIES, &[], 7),
-        counter(&MIRRORED, &["slow"], 3),
-        counter(&REJECTED, &["all", "connect"], 4),
-    ];
+    orders.counters = of_a_service();
     orders.methods = vec![called("shop.Orders/Get")];
     let gateway = Gateway::start(vec![orders]).await;
     gateway.worker.reject(Rejected::NoRoute);
@@ -265,6 +273,8 @@ async fn every_metric_is_exported_as_declared() {
     assert_eq!(page.value("equipoise_retries_total", &here[..1]), 7.0);
     let slow = [here[0], ("result", "slow")];
     assert_eq!(page.value("equipoise_mirrored_total", &slow), 3.0);
+    let waiting = [here[0], ("where", "head")];
+    assert_eq!(page.value("equipoise_deadline_exceeded_total", &waiting), 2.0);
     let rejected = |service, route, reason| rejections(&page, [service, route, reason]);
     assert_eq!(rejected("", "", "no_route"), 1.0);
     assert_eq!(rejected("", "", "malformed"), 0.0);

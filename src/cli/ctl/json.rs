@@ -147,6 +147,8 @@ struct Route<'a> {
     split_by: Option<&'a str>,
     mirror: Option<Mirror<'a>>,
     redirect: Option<&'a str>,
+    timeout_seconds: Option<f64>,
+    max_timeout_seconds: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -220,6 +222,8 @@ fn route<'r>(r: &'r proto::Route) -> Route<'r> {
         split_by: given(&r.split_by),
         mirror: r.mirror.as_ref().map(mirror),
         redirect: given(&r.redirect),
+        timeout_seconds: r.timeout_seconds,
+        max_timeout_seconds: r.max_timeout_seconds,
     }
 }
 

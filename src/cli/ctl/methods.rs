@@ -54,7 +54,23 @@ fn text(service: &str, methods: &[Method], width: usize) -> String {
         ]);
     }
     let title = wrap(&format!("{service}: methods, since the start"), width, 2);
-    format!("{title}{}", table.fit(width))
+    format!("{title}{}{}", table.fit(width), hint(service, methods, width).unwrap_or_default())
+}
+
+/// What to write where time-outs have cut what are likely streams, and their names are known.
+fn hint(service: &str, methods: &[Method], width: usize) -> Option<String> {
+    let cut = methods.iter().filter(|method| method.cut > 0 && method.name.contains('/'));
+    let (counts, names): (Vec<_>, Vec<_>) =
+        cut.map(|method| (format!("{} {}", method.name, method.cut), &*method.name)).unzip();
+    if names.is_empty() {
+        return None;
+    }
+    let words = format!(
+        "A time-out of the route has cut, after a second message: {}. If they stream, write:",
+        counts.join(", ")
+    );
+    let names = names.join(", ");
+    Some(format!("\n{}services:\n  {service}:\n    streams: [ {names} ]\n", wrap(&words, width, 0)))
 }
 
 #[derive(Serialize)]
@@ -72,6 +88,7 @@ struct One<'a> {
     p50_seconds: Option<f64>,
     p99_seconds: Option<f64>,
     streams: u64,
+    cut: u64,
     codes: Vec<json::CodeCount<'a>>,
 }
 
@@ -88,6 +105,29 @@ fn one(m: &Method) -> One<'_> {
         p50_seconds: m.p50_seconds,
         p99_seconds: m.p99_seconds,
         streams: m.streams,
+        cut: m.cut,
         codes: m.codes.iter().map(json::code).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_cut_is_named_with_what_to_write() {
+        let method = |name: &str, cut| Method { name: name.into(), cut, ..Method::default() };
+        let calls = [method("shop.Orders/Get", 0), method("other", 4)];
+        assert_eq!(hint("orders", &calls, 80), None);
+        let streams = [method("shop.Orders/Watch", 3), method("shop.Orders/Tail", 1)];
+        let expected = "
+A time-out of the route has cut, after a second message: shop.Orders/Watch 3,
+shop.Orders/Tail 1. If they stream, write:
+services:
+  orders:
+    streams: [ shop.Orders/Watch, shop.Orders/Tail ]
+";
+        let hint = hint("orders", &[calls, streams].concat(), 80);
+        assert_eq!(hint.as_deref(), Some(expected));
     }
 }

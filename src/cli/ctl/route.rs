@@ -1,12 +1,14 @@
 //! `ctl route`: which route a request would take, and why.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use super::session::{Outcome, Session};
 use super::{Error, json, parse};
 use crate::control::proto::{
     ExplainRouteRequest, ExplainRouteResponse, HeaderField, Mirror, Route, RouteTarget,
 };
+use crate::text::units::show_duration;
 
 /// The request that is asked about.
 #[derive(Debug, clap::Args)]
@@ -87,12 +89,22 @@ fn write_route(out: &mut String, route: &Route) {
             line(out, format_args!("    {filter}"));
         }
     }
+    if let Some(timeout) = route.timeout_seconds {
+        line(out, format_args!("  within {}, attempts included", duration(timeout)));
+    }
+    if let Some(timeout) = route.max_timeout_seconds {
+        line(out, format_args!("  deadlines of callers: {} at most", duration(timeout)));
+    }
     if !route.split_by.is_empty() {
         line(out, format_args!("  split by header {}", route.split_by));
     }
     if let Some(Mirror { service, percent }) = &route.mirror {
         line(out, format_args!("  copies of {percent} % to {service}"));
     }
+}
+
+fn duration(seconds: f64) -> String {
+    Duration::try_from_secs_f64(seconds).map(show_duration).unwrap_or_default()
 }
 
 fn title(route: &Route) -> String {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
+use equipoise::control::proto::ListMethodsRequest;
 use equipoise::grpc::parse_timeout;
 use h2::Reason;
 use http::Request;
@@ -314,4 +315,89 @@ async fn a_copy_has_the_time_of_the_original() {
         assert!(left <= Duration::from_millis(400), "{left:?}");
         is_cancelled(news).await;
     }
+}
+
+/// What is not 0 of the counter, by where the time was up.
+async fn counted(gateway: &Gateway) -> Vec<(String, f64)> {
+    let page = gateway.metrics().await;
+    let samples = page.samples("equipoise_deadline_exceeded_total").iter();
+    samples.map(|sample| (sample.labels["where"].clone(), sample.value)).collect()
+}
+
+#[tokio::test]
+async fn what_is_over_is_counted_by_where_it_was() {
+    let cases = [
+        ("unsent", 0, "timeout: 1h", "0n"),
+        ("head", 0, "timeout: 400ms", "1H"),
+        ("head", 0, "timeout: 1h", "400m"),
+        ("body", 1, "timeout: 400ms", "1H"),
+        ("body", 2, "timeout: 1h", "400m"),
+        ("stream", 2, "timeout: 400ms", "1H"),
+        ("stream", 2, "max_timeout: 400ms", "1H"),
+    ];
+    for (place, messages, route, said) in cases {
+        let (address, _news) = endless(messages).await;
+        let gateway = gateway_to(address, "", route).await;
+        let client = raw::connect(gateway.front()).await;
+        let (response, _body) = raw::open(&client, call("/shop.Orders/Watch", said)).await;
+        Answer::of(response).await;
+        gateway.idle().await;
+        assert_eq!(counted(&gateway).await, [(place.to_owned(), 1.0)], "{messages} {route} {said}");
+        let mut control = gateway.control().await.0;
+        let request = ListMethodsRequest { service: "echo".into() };
+        let methods = control.list_methods(request).await.unwrap().into_inner().methods;
+        let cut: Vec<_> = methods.iter().filter(|method| method.cut > 0).collect();
+        match place {
+            "stream" => assert_eq!((&*cut[0].name, cut[0].cut), ("shop.Orders/Watch", 1)),
+            _ => assert!(cut.is_empty(), "{place}: {cut:?}"),
+        }
+    }
+}
+
+/// What one more call that is not answered does to the estimate of its backend.
+async fn estimate(request: Request<()>, whole: bool, known: bool, route: &str) -> f64 {
+    let address = raw::backend(|(request, mut respond)| async move {
+        if request.headers().contains_key("x-hold") {
+            let _ = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+        } else {
+            let mut body = respond.send_response(raw::ok(), false).unwrap();
+            body.send_data(Bytes::from_static(b"\0\0\0\0\x02hi"), false).unwrap();
+            body.send_trailers(raw::status(0)).unwrap();
+        }
+    })
+    .await;
+    // Each is the only sample in time.
+    let balancer = "balancer: { policy: p2c_ewma, decay: 1ms, penalty: 1h }";
+    let gateway = gateway_to(address, balancer, route).await;
+    let client = raw::connect(gateway.front()).await;
+    for _ in 0..if known { 110 } else { 0 } {
+        raw::get(&client, raw::grpc(request.uri().path())).await;
+    }
+    let (mut held, (parts, ())) = (Request::new(()), request.into_parts());
+    (*held.method_mut(), *held.uri_mut()) = (parts.method, parts.uri);
+    *held.headers_mut() = parts.headers;
+    held.headers_mut().insert("x-hold", "1".parse().unwrap());
+    if whole {
+        raw::get(&client, held).await;
+    } else {
+        let (response, _body) = raw::open(&client, held).await;
+        Answer::of(response).await;
+    }
+    gateway.idle().await;
+    gateway.metrics().await.value("equipoise_backend_ewma_seconds", &[])
+}
+
+/// The time-out of a route is. So is a caller's where nearly all calls of the method need less, and
+/// else it says no more than that the backend was not faster.
+#[tokio::test]
+async fn a_backend_is_blamed_for_what_is_its_fault() {
+    const BLAMED: f64 = 600.0;
+    let get = |said| call("/shop.Orders/Get", said);
+    assert!(estimate(get("1H"), true, false, "timeout: 400ms").await > BLAMED);
+    assert!(estimate(get("400m"), true, true, "timeout: 1h").await > BLAMED);
+    let unknown = estimate(get("400m"), true, false, "timeout: 1h").await;
+    assert!(unknown < BLAMED && unknown > 0.3, "{unknown}");
+    // What the client was yet to send may be what it waited for.
+    assert!(estimate(get("1H"), false, false, "timeout: 400ms").await < BLAMED);
+    assert!(estimate(get("400m"), false, true, "timeout: 1h").await < BLAMED);
 }

@@ -15,10 +15,10 @@ use crate::support::certificates::Authority;
 use crate::support::client::{Client, connect, message, with};
 use crate::support::gateway::{Gateway, PORTS};
 use crate::support::prometheus::Prometheus;
-use crate::support::{PATIENCE, eventually};
+use crate::support::{PATIENCE, eventually, raw};
 
-/// Calls that succeed, that fail, that must be sent again, that nobody takes, and clients that go,
-/// or are not let in.
+/// Calls that succeed, that fail, that must be sent again, that come too late, that nobody takes, and
+/// clients that go, or are not let in.
 async fn load(front: SocketAddr, full: SocketAddr) -> Infallible {
     loop {
         let _two = (TcpStream::connect(full).await, TcpStream::connect(full).await);
@@ -29,6 +29,9 @@ async fn load(front: SocketAddr, full: SocketAddr) -> Infallible {
         }
         let _ = client.server_stream(message("x")).await; // its service has no live backend
         let _ = client.bidi(tokio_stream::iter([message("x")])).await; // no route
+        let mut late = raw::grpc("/echo.Echo/Unary");
+        late.headers_mut().insert("grpc-timeout", "0n".parse().unwrap());
+        raw::get(&raw::connect(front).await, late).await;
     }
 }
 
