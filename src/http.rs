@@ -11,6 +11,7 @@ mod limits;
 pub(crate) mod message;
 mod names;
 mod outgoing;
+mod output;
 mod refused;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use headers::{Field, HeaderPool, Headers, Indexing};
 pub use limits::Limits;
 pub use names::Name;
 pub use outgoing::{Outgoing, Tag, Varying};
+pub use output::Output;
 pub use refused::{Refusals, Refused};
 pub use window::{Width, Window};
 

@@ -41,7 +41,7 @@
 //! Imports go one way, from the right to the left, and not between neighbours; a test holds that.
 //!
 //! ```text
-//! text, stats, http, grpc, tasks <- model, http2 <- route, http1, clock, balance, net, telemetry
+//! text, stats, http, grpc, tasks <- model, http1, http2 <- route, clock, balance, net, telemetry
 //!   <- upstream <- service <- proxy, config <- control <- app, cli
 //! ```
 //!

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use super::body::Body;
 use super::response::Asked;
 use super::write::Framing;
-use crate::http::{Backlog, Headers, Key, Limits, Refusals, Role, Width, Window};
-use crate::http2::Output;
+use crate::http::{Backlog, Headers, Key, Limits, Output, Refusals, Role, Width, Window};
 
 /// One end of an HTTP/1.1 connection.
 #[derive(Debug)]

@@ -12,23 +12,23 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::frame::{DEFAULT_WINDOW, MAX_31, PREFACE, flag, kind};
+use super::frame_writer::FrameWriter;
 use super::hpack::{Decoder, Encoder};
 use super::memo::Memo;
 use super::meter::Meter;
-use super::output::Output;
 use super::sent::Sent;
 use super::settings::Settings;
 use super::stream::Progress;
 use super::streams::Streams;
 use super::unsent::Unsent;
-use crate::http::{ConnectionError, ErrorCode, Key, Limits, Refusals, Role, Width};
+use crate::http::{ConnectionError, ErrorCode, Key, Limits, Output, Refusals, Role, Width};
 
 /// One end of an HTTP/2 connection.
 #[derive(Debug)]
 pub struct Connection {
     role: Role,
     limits: Arc<Limits>,
-    output: Output,
+    frames: FrameWriter,
     streams: Streams,
     encoder: Encoder,
     decoder: Decoder,
@@ -88,7 +88,7 @@ impl Connection {
     /// The client's end; its preface and SETTINGS are in the output.
     pub fn client(limits: Arc<Limits>) -> Connection {
         let mut connection = Connection::new(Role::Client, limits);
-        connection.output.raw(PREFACE);
+        connection.frames.output.raw(PREFACE);
         connection.introduce();
         connection
     }
@@ -103,7 +103,7 @@ impl Connection {
     fn new(role: Role, limits: Arc<Limits>) -> Connection {
         Connection {
             role,
-            output: Output::default(),
+            frames: FrameWriter::default(),
             streams: Streams::default(),
             encoder: Encoder::new(),
             decoder: Decoder::new(limits.header_table_size).patient_with(role == Role::Client),
@@ -147,21 +147,21 @@ impl Connection {
             max_frame_size: self.limits.max_frame_size,
             max_header_list: self.limits.header_size,
         };
-        self.output.frame(kind::SETTINGS, 0, 0, &ours.payload());
+        self.frames.frame(kind::SETTINGS, 0, 0, &ours.payload());
         let extra = self.limits.connection_window.saturating_sub(DEFAULT_WINDOW);
         if extra > 0 {
-            self.output.window_update(0, extra);
+            self.frames.window_update(0, extra);
         }
     }
 
     /// The bytes to be written.
     pub fn output(&mut self) -> &mut Output {
-        &mut self.output
+        &mut self.frames.output
     }
 
     /// How many bytes are to be written.
     pub fn output_len(&self) -> usize {
-        self.output.len()
+        self.frames.output.len()
     }
 
     /// The limits it was made with.
@@ -229,15 +229,15 @@ impl Connection {
 
     /// Sends a PING.
     pub fn ping(&mut self, payload: [u8; 8]) {
-        self.output.ping(payload, false);
+        self.frames.ping(payload, false);
     }
 
     /// Gives up memory that an idle connection does not need.
     pub fn shrink(&mut self) {
-        self.output.shrink();
+        self.frames.output.shrink();
         self.memo.clear();
         self.sent.clear();
-        self.unsent.shrink(self.output.gone());
+        self.unsent.shrink(self.frames.output.gone());
         self.drained.shrink_to_fit();
         self.queue.shrink_to_fit();
     }
@@ -248,7 +248,7 @@ impl Connection {
             self.failed = true;
             // It never grows from one GOAWAY to the next (RFC 9113, section 6.8).
             let last = self.last_peer_id.min(self.last_accepted);
-            self.output.go_away(last, error.code, error.detail);
+            self.frames.go_away(last, error.code, error.detail);
         }
     }
 
@@ -291,7 +291,7 @@ impl Connection {
     }
 
     fn ack_settings(&mut self) {
-        self.output.frame(kind::SETTINGS, flag::ACK, 0, &[]);
+        self.frames.frame(kind::SETTINGS, flag::ACK, 0, &[]);
     }
 }
 

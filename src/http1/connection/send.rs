@@ -7,9 +7,6 @@ use crate::http1::body::Body;
 use crate::http1::response::Asked;
 use crate::http1::write::{self, Framing};
 
-/// Bytes that may wait for the socket before a body waits for them.
-const HIGH_WATER: usize = 68 << 10;
-
 /// Methods of requests that may be sent again unless they were answered (RFC 9110, section 9.2.2).
 const IDEMPOTENT: [&[u8]; 6] = [b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"];
 
@@ -169,8 +166,7 @@ impl Connection {
 
     /// How much of bodies may be put into the output.
     fn room(&self) -> usize {
-        let held_up = self.held_up && !self.output.is_empty();
-        if held_up { 0 } else { HIGH_WATER.saturating_sub(self.output.len()) }
+        self.output.room(self.held_up)
     }
 
     /// Moves what waits into the output as far as that has room.

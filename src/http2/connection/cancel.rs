@@ -11,14 +11,14 @@ impl Connection {
     /// Takes a request back of which nothing has begun to leave, so that the peer never hears of
     /// it. Whether that was so. It cannot be done where later header blocks build upon its own.
     pub fn take_back(&mut self, key: Key) -> bool {
-        let gone = self.output.gone();
+        let gone = self.frames.output.gone();
         let open = self.is_open(key);
         let Some(from) = self.unsent.removable(key.id, gone).filter(|_| open) else {
             return false;
         };
         self.unsent.remove(key.id);
         let payload =
-            self.output.take_out(key.id, from, |stream, by| self.unsent.shift(stream, by));
+            self.frames.take_out(key.id, from, |stream, by| self.unsent.shift(stream, by));
         self.send_window += payload as i64;
         self.remove(key);
         true
@@ -27,7 +27,7 @@ impl Connection {
     /// From when on the peer may be sent a reset of a stream that it was just sent; nothing while
     /// the stream's head is still here.
     pub fn resettable_from(&self, key: Key) -> Option<Millis> {
-        if self.unsent.holds(key.id, self.output.gone()) {
+        if self.unsent.holds(key.id, self.frames.output.gone()) {
             return None;
         }
         let young = self.streams.get(key).filter(|stream| stream.receiving == Progress::Head);
@@ -49,6 +49,6 @@ impl Connection {
 
     /// RST_STREAM frames that the peer was sent, all the connection's life counted.
     pub fn resets_sent(&self) -> u64 {
-        self.output.resets()
+        self.frames.resets()
     }
 }

@@ -108,7 +108,7 @@ impl Connection {
         if head.has(flag::ACK) {
             return cx.tell(Event::Pong(payload));
         }
-        self.output.ping(payload, true);
+        self.frames.ping(payload, true);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ impl Connection {
             return;
         };
         if let Some(credit) = stream.release(bytes, width) {
-            self.output.window_update(key.id, credit);
+            self.frames.window_update(key.id, credit);
         }
     }
 
@@ -32,7 +32,7 @@ impl Connection {
         let open = self.streams.get_mut(key).filter(|_| role == Role::Server);
         // Whatever of it is still held here, nobody will give credit for it.
         if let Some(credit) = open.and_then(|stream| stream.release(held, width)) {
-            self.output.window_update(key.id, credit);
+            self.frames.window_update(key.id, credit);
         }
     }
 
@@ -52,11 +52,11 @@ impl Connection {
         }
         let width = self.width;
         self.unheard += 1;
-        self.output.frame(kind::SETTINGS, 0, 0, &settings::initial_window(width.base()));
+        self.frames.frame(kind::SETTINGS, 0, 0, &settings::initial_window(width.base()));
         for (key, stream) in self.streams.iter_mut() {
             // Of a narrow window the rest may be half of it: nothing else would bring that.
             if let Some(credit) = stream.release(0, width) {
-                self.output.window_update(key.id, credit);
+                self.frames.window_update(key.id, credit);
             }
         }
     }

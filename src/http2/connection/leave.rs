@@ -23,8 +23,8 @@ impl Connection {
     /// stream opened before the peer heard of it has arrived.
     pub fn announce_leave(&mut self, ping: [u8; 8]) {
         if !self.failed && self.last_accepted == MAX_31 {
-            self.output.go_away(MAX_31, ErrorCode::NO_ERROR, "");
-            self.output.ping(ping, false);
+            self.frames.go_away(MAX_31, ErrorCode::NO_ERROR, "");
+            self.frames.ping(ping, false);
         }
     }
 
@@ -35,7 +35,7 @@ impl Connection {
         if !self.failed && self.last_accepted == MAX_31 {
             self.last_accepted = self.last_peer_id;
             if self.role == Role::Server || self.streams.len() == 0 {
-                self.output.go_away(self.last_peer_id, code, detail);
+                self.frames.go_away(self.last_peer_id, code, detail);
             }
         }
     }

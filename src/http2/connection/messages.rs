@@ -199,7 +199,7 @@ impl Connection {
             ErrorCode::REFUSED_STREAM => Refused::TooManyStreams,
             _ => Refused::Malformed,
         });
-        self.output.reset(id, code);
+        self.frames.reset(id, code);
         self.remember_reset(id);
         self.meter.error(cx.now)?;
         Ok(())

@@ -176,7 +176,7 @@ impl Connection {
             spent += take(key, body, end);
         }
         if let Some(credit) = stream.release(spent, width) {
-            self.output.window_update(key.id, credit);
+            self.frames.window_update(key.id, credit);
         }
         if end {
             self.settle(key);
@@ -200,7 +200,7 @@ impl Connection {
     pub(super) fn grant_credit(&mut self) {
         let due = self.credit >= self.limits.connection_window.max(DEFAULT_WINDOW) / 2;
         if due && self.unheard == 0 {
-            self.output.window_update(0, self.credit);
+            self.frames.window_update(0, self.credit);
             self.recv_window += i64::from(self.credit);
             self.credit = 0;
         }

@@ -5,9 +5,6 @@ use crate::http::{
     ErrorCode, Field, Gone, Headers, Key, Millis, OpenError, Outgoing, Role, SendError,
 };
 
-/// Bytes that may wait for the socket before DATA waits on its stream instead.
-const HIGH_WATER: usize = 68 << 10;
-
 /// The largest DATA frame we send, whatever the peer takes: streams take turns by frames.
 const LARGEST_FRAME: usize = 16 << 10;
 
@@ -35,9 +32,9 @@ impl Connection {
         stream.sending = if end { Progress::Done } else { Progress::Body };
         self.meter.opened(now);
         let key = self.streams.insert(stream);
-        let from = self.output.end();
+        let from = self.frames.output.end();
         let inert = self.emit_headers(id, list, end);
-        self.unsent.push(id, from, self.output.end(), inert, self.output.gone());
+        self.unsent.push(id, from, self.frames.output.end(), inert, self.frames.output.gone());
         Ok(key)
     }
 
@@ -153,7 +150,7 @@ impl Connection {
             self.remember_reset(key.id);
         }
         self.remove(key);
-        self.output.reset(key.id, code);
+        self.frames.reset(key.id, code);
     }
 
     /// Whether nothing waits to be sent on the stream.
@@ -178,8 +175,7 @@ impl Connection {
 
     /// How much DATA may be put into the output.
     fn room(&self) -> usize {
-        let held_up = self.held_up && !self.output.is_empty();
-        if held_up { 0 } else { HIGH_WATER.saturating_sub(self.output.len()) }
+        self.frames.output.room(self.held_up)
     }
 
     /// Moves what waits on streams into the output, in turns, as far as windows and room allow.
@@ -224,9 +220,9 @@ impl Connection {
             stream.send_window -= n as i64;
             self.send_window -= n as i64;
             self.pending_bytes -= n;
-            pending.data.take(n, |piece| self.output.data(key.id, piece, false, max));
+            pending.data.take(n, |piece| self.frames.data(key.id, piece, false, max));
             if end {
-                self.output.data(key.id, &[], true, max); // of the frame before, if there is one
+                self.frames.data(key.id, &[], true, max); // of the frame before, if there is one
             }
             self.meter.data_sent();
             if n > 0 {
@@ -262,21 +258,21 @@ impl Connection {
         while let Some((piece, rest)) =
             payload.split_at_checked(max).filter(|(_, rest)| !rest.is_empty())
         {
-            self.output.data(id, piece, false, max);
+            self.frames.data(id, piece, false, max);
             self.meter.data_sent();
             payload = rest;
         }
-        self.output.data(id, payload, end, max);
+        self.frames.data(id, payload, end, max);
         self.meter.data_sent();
     }
 
     /// Whether blocks that come later are the same as if this one had not been sent.
     #[inline]
     fn emit_headers<'a>(&mut self, id: u32, list: impl Outgoing<'a>, end: bool) -> bool {
-        let Connection { encoder, output, peer, sent, .. } = self;
+        let Connection { encoder, frames, peer, sent, .. } = self;
         let max = peer.max_frame_size as usize;
         let before = encoder.generation();
-        output.headers(id, end, max, |out| {
+        frames.headers(id, end, max, |out| {
             match list.tag().zip(before) {
                 Some((tag, generation)) => match sent.recall(tag, generation) {
                     Some(block) => out.extend_from_slice(block),

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use self::undecided::Undecided;
 use crate::http::{
     ConnectionError, ErrorCode, Event, Fault, Gone, HeaderPool, Headers, Key, Limits, OpenError,
-    Outgoing, Role, SendError,
+    Outgoing, Output, Role, SendError,
 };
 use crate::http1;
-use crate::http2::{self, Output};
+use crate::http2;
 use crate::model::Time;
 
 /// One end of a connection.

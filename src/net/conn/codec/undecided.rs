@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Codec;
-use crate::http::Limits;
-use crate::http2::{Output, PREFACE};
+use crate::http::{Limits, Output};
+use crate::http2::PREFACE;
 
 /// What the end of a client's connection is made with, once its first bytes are there.
 #[derive(Debug)]
