@@ -93,6 +93,7 @@ fn backend(address: &str, traffic: Traffic) -> BackendSample {
         ewma: EwmaParams::default(),
         effective_weight: 1,
         up: Some(true),
+        out: None,
         at: Time::from_millis(60_000),
         left: false,
         recent: WindowStats {

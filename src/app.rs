@@ -18,9 +18,11 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config::Plan;
+use crate::health::Board;
 use crate::model::Place;
 use crate::net::{Descriptors, SocketFile, WorkerHandle};
 use crate::service::{Builders, Environment, Registry};
+use crate::tasks::Tasks;
 use crate::telemetry::{
     Certificates, Exporter, Readiness, RefusedConnections, Reloads, WorkerMetrics,
 };
@@ -125,8 +127,7 @@ impl Gateway {
     /// # Errors
     /// When an address cannot be listened on. Nothing runs then.
     pub async fn start(plan: Plan) -> Result<Gateway, StartError> {
-        let environment = environment(&plan);
-        let Environment { tasks, clock, .. } = environment.clone();
+        let (tasks, clock) = (Arc::<Tasks>::default(), Clock::start());
         let refused = Arc::<RefusedConnections>::default();
         let own = [plan.control.address.clone(), plan.metrics.address.clone()];
         let mut listeners = Listeners::new(&tasks, &refused, own, clock);
@@ -148,10 +149,9 @@ impl Gateway {
             refused: Arc::clone(&refused),
         };
         let exporter = Exporter::new(state, counters.clone(), plan.metrics.settings.clone(), clock);
-        let resolver =
-            Resolver::start(plan.dns_servers.clone(), &tasks).await.map_err(StartError::Worker)?;
         let places = [control.place(), metrics.place()];
-        let dialer = Dialer::new(resolver, OwnAddresses::new(places.clone()), most_kept());
+        let dialer = dialer(&plan, &tasks, &places).await?;
+        let environment = environment(&plan, &dialer, &tasks, clock).await?;
         let (readiness, ready) = watch::channel(Readiness::Starting);
         let Workers { workers, threads, lost } =
             worker::start(&plan, &registry, &counters, dialer, (&environment, &readiness)).await?;
@@ -256,16 +256,36 @@ impl Gateway {
     }
 }
 
+/// What finds backends, except for what is at these `places`.
+async fn dialer(
+    plan: &Plan,
+    tasks: &Arc<Tasks>,
+    places: &[Place],
+) -> Result<Arc<Dialer>, StartError> {
+    let resolver = Resolver::start(plan.dns_servers.clone(), tasks).await;
+    let resolver = resolver.map_err(StartError::Worker)?;
+    let own = OwnAddresses::new(places.iter().cloned());
+    Ok(Arc::new(Dialer::new(resolver, own, most_kept())))
+}
+
 /// What the services of `plan` live on. To be called on the runtime of the cold parts.
-fn environment(plan: &Plan) -> Environment {
-    Environment {
+async fn environment(
+    plan: &Plan,
+    dialer: &Arc<Dialer>,
+    tasks: &Arc<Tasks>,
+    clock: Clock,
+) -> Result<Environment, StartError> {
+    let seed = fastrand::u64(..);
+    let health = Board::start(dialer, tasks, clock, seed).await.map_err(StartError::Worker)?;
+    Ok(Environment {
         workers: plan.workers,
         runtime: Handle::current(),
-        tasks: Arc::default(),
+        tasks: Arc::clone(tasks),
         builders: Builders::default(),
-        clock: Clock::start(),
-        seed: fastrand::u64(..),
-    }
+        health,
+        clock,
+        seed,
+    })
 }
 
 /// A start that is over, unless something has ended readiness since.

@@ -8,6 +8,7 @@ mod certificates;
 mod doubt;
 mod files;
 mod filter;
+mod health;
 mod input;
 mod keys;
 mod limits;

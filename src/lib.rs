@@ -95,6 +95,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod grpc;
+pub mod health;
 pub mod http;
 pub mod http1;
 pub mod http2;

@@ -10,6 +10,7 @@ mod counts;
 mod departed;
 mod desired;
 mod environment;
+mod flips;
 mod handle;
 mod history;
 mod membership;
@@ -20,6 +21,7 @@ mod outlet;
 mod overridden;
 mod overrides;
 mod past;
+mod picking;
 mod recent;
 mod record;
 mod registry;
@@ -51,12 +53,12 @@ pub use rejections::Rejections;
 pub use routing::{Routing, RoutingCache};
 pub use snapshot::Snapshot;
 pub use spec::{
-    Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, PRECONNECT, ServiceConfig, ServiceSpec,
-    UpstreamProtocol,
+    Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, PANIC, PRECONNECT, ServiceConfig,
+    ServiceSpec, UpstreamProtocol,
 };
 pub use split::{ShareView, SplitChange, SplitError, SplitView};
 pub use splits::Splits;
 pub use staged::Staged;
 pub use stamp::{Author, Stamp};
-pub use standing::{BackendState, Reason, Standing};
+pub use standing::{BackendState, Condition, Reason, Standing};
 pub use view::{BackendView, ServiceView};

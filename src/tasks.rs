@@ -47,11 +47,13 @@ pub enum Task {
     Certificates,
     /// Finding the addresses of names.
     Resolver,
+    /// Checking the health of one backend.
+    Health,
 }
 
 impl Task {
     /// All of them.
-    pub const ALL: [Task; 11] = [
+    pub const ALL: [Task; 12] = [
         Task::Worker,
         Task::Flush,
         Task::Turns,
@@ -63,6 +65,7 @@ impl Task {
         Task::Metrics,
         Task::Certificates,
         Task::Resolver,
+        Task::Health,
     ];
 
     /// The name, as metrics and the log have it.
@@ -79,6 +82,7 @@ impl Task {
             Task::Metrics => "metrics",
             Task::Certificates => "certificates",
             Task::Resolver => "resolver",
+            Task::Health => "health",
         }
     }
 }

@@ -3,6 +3,7 @@
 mod candidates;
 mod connect;
 mod dialer;
+mod look;
 mod own;
 mod pool;
 mod resolver;
@@ -10,6 +11,7 @@ mod settings;
 
 pub use connect::ConnectError;
 pub use dialer::Dialer;
+pub use look::Stream;
 pub use own::OwnAddresses;
 pub use pool::{Observer, OpenError, Outages, Pool};
 pub use resolver::{LookupError, Resolver};

@@ -68,6 +68,9 @@ fn counters(counts: &ServiceCounts) -> Vec<ServiceCounter> {
     for (copied, copies) in Copied::ALL.iter().zip(counts.copies.totals().into_iter().flatten()) {
         counters.push(counter(&names::MIRRORED, vec![copied.name().into()], copies));
     }
+    for (result, checks) in counts.checks.totals().filter(|(_, checks)| *checks > 0) {
+        counters.push(counter(&names::HEALTH_CHECKS, vec![result.name().into()], checks));
+    }
     for (route, totals) in counts.rejections.by_route() {
         let route: Arc<str> = route.into();
         let occurred = Rejected::ALL.iter().zip(totals).filter(|(_, count)| *count > 0);
@@ -112,6 +115,7 @@ fn left(view: &ServiceView, endpoint: &Arc<Endpoint>) -> BackendSample {
         ewma: view.ewma.clone(),
         effective_weight: 0,
         up: None,
+        out: None,
         recent: WindowStats::default(),
         at: view.now(),
         left: true,
@@ -128,8 +132,17 @@ fn sample(view: &ServiceView, backend: &BackendView) -> BackendSample {
         effective_weight: standing.weight,
         up: match standing.state {
             BackendState::Ready => Some(true),
-            BackendState::Connecting | BackendState::Draining => Some(false),
+            BackendState::Connecting
+            | BackendState::Draining
+            | BackendState::Unhealthy
+            | BackendState::Ejected => Some(false),
             BackendState::Idle => None,
+        },
+        out: match standing.state {
+            BackendState::Ready | BackendState::Connecting | BackendState::Idle => None,
+            BackendState::Draining => Some("DRAINING"),
+            BackendState::Unhealthy => Some("UNHEALTHY"),
+            BackendState::Ejected => Some("EJECTED"),
         },
         recent: backend.recent.clone(),
         at: now,

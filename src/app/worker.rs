@@ -52,12 +52,11 @@ pub async fn start(
     plan: &Plan,
     registry: &Arc<Registry>,
     metrics: &[Arc<WorkerMetrics>],
-    dialer: Dialer,
+    dialer: Arc<Dialer>,
     (environment, readiness): (&Environment, &watch::Sender<Readiness>),
 ) -> Result<Workers, StartError> {
     let Environment { tasks, clock, .. } = environment;
     let (mut workers, mut threads, mut starts) = (Vec::new(), Vec::new(), Vec::new());
-    let dialer = Arc::new(dialer);
     let (alive, lost) = mpsc::channel(1);
     for (index, metrics) in metrics.iter().enumerate() {
         let setup = Setup {

@@ -172,7 +172,7 @@ pub fn editable(name: &str) -> Result<Box<str>, String> {
     }
 }
 
-fn value(text: &str) -> Result<Box<str>, String> {
+pub fn value(text: &str) -> Result<Box<str>, String> {
     let visible = |b: u8| b.is_ascii_graphic() || b == b' ' || b == b'\t';
     if text.len() > MAX_VALUE {
         return Err(format!("the value has more than {MAX_VALUE} bytes: shorten it"));

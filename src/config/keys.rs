@@ -3,6 +3,7 @@
 //! too, beside each policy.
 
 mod gateway;
+mod health;
 mod limits;
 mod listener;
 pub mod pattern;
@@ -13,6 +14,7 @@ mod texts;
 use std::time::Duration;
 
 pub use gateway::{DNS, LOG, TOP};
+pub use health::{HEALTH, HEALTH_GRPC, HEALTH_HTTP, HEALTH_TCP, Initial};
 pub use limits::{CLIENT_LIMITS, LIMITS};
 pub use listener::{CONTROL, FORWARDED, LISTENER, METRICS, SERVER_TLS};
 pub use route::{

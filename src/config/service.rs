@@ -8,7 +8,7 @@ use super::keys::{BALANCER, ENDPOINT, SERVICE};
 use super::node::{Entry, Node, Value};
 use super::read::{Fields, items, scalar};
 use super::report::{Problems, Span};
-use super::{limits, tls};
+use super::{health, limits, tls};
 use crate::balance::POLICIES;
 use crate::http::Limits;
 use crate::model::Address;
@@ -68,6 +68,9 @@ pub fn service(
         let help = "add `server_name: orders.internal` to `tls`, as the certificate has it";
         problems.error(entry.span, message, help);
     }
+    let health = fields.get(&SERVICE.health);
+    let health = health.map(|node| Arc::new(health::read(node, &upstream, problems)));
+    let panic = fields.value(&SERVICE.panic);
     let streams = fields.list(&SERVICE.streams);
     let preconnect = fields.value(&SERVICE.preconnect);
     fields.finish();
@@ -82,6 +85,8 @@ pub fn service(
         streams,
         preconnect,
         upstream,
+        health,
+        panic,
     };
     Some(ServiceConfig { spec, members: Layer::of(endpoints) })
 }

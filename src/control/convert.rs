@@ -51,6 +51,7 @@ pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto
         effective_weight: standing.weight,
         state: state(standing.state).into(),
         state_reason: standing.reason.name().into(),
+        state_seconds: standing.since.map(|since| now.since(since).as_secs_f64()),
         in_flight: b.endpoint.load().calls(),
         ewma_seconds: view.ewma_seconds(b),
         requests: b.endpoint.requests(),
@@ -122,6 +123,8 @@ fn state(state: BackendState) -> proto::BackendState {
         BackendState::Draining => proto::BackendState::Draining,
         BackendState::Connecting => proto::BackendState::Connecting,
         BackendState::Idle => proto::BackendState::Idle,
+        BackendState::Unhealthy => proto::BackendState::Unhealthy,
+        BackendState::Ejected => proto::BackendState::Ejected,
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{MethodTable, Rejections};
+use crate::health::CheckCounts;
 use crate::model::{CopyCounts, ExpiredCounts};
 use crate::stats::WorkerCounter;
 
@@ -35,6 +36,8 @@ pub struct ServiceCounts {
     pub rejections: Arc<Rejections>,
     /// Its calls by their methods.
     pub methods: Arc<MethodTable>,
+    /// Checks of its backends' health.
+    pub checks: Arc<CheckCounts>,
 }
 
 impl ServiceCounts {
@@ -46,6 +49,7 @@ impl ServiceCounts {
             expired: ExpiredCounts::new(workers),
             rejections: Arc::new(Rejections::new(workers)),
             methods: Arc::new(MethodTable::new(workers, settings.methods)),
+            checks: Arc::default(),
         }
     }
 }

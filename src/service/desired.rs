@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::change::{Change, ChangeError, Conditions, Current};
 use super::membership::{Layer, Wanted, join};
 use super::overrides::Overrides;
-use super::standing::{Reach, Standing, standing};
+use super::standing::{Condition, Reach, Standing, standing};
 use super::{Balancer, Environment, Overridden, ServiceConfig, ServiceSpec, Stamp};
 use crate::clock::Clock;
+use crate::health::{self, Board, Check, Health, Listener, Watched};
 use crate::model::{Address, Endpoint, Time};
 use crate::text::listed;
 
@@ -18,6 +19,9 @@ use crate::text::listed;
 pub(super) struct Desired {
     workers: usize,
     clock: Clock,
+    health: Arc<Board>,
+    /// Hears of the health of its backends.
+    listener: Arc<Listener>,
     /// The policy that the configuration has.
     configured: Arc<ServiceSpec>,
     /// The backends that it has.
@@ -36,23 +40,43 @@ pub(super) struct Backend {
     pub(super) address: Address,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) wanted: Wanted,
+    /// What speaks against it.
+    pub(super) condition: Condition,
+    /// Has it checked, if it is to be.
+    pub(super) checked: Option<Arc<Watched>>,
 }
 
 impl Backend {
     /// How it stands at `now`.
     pub(super) fn standing(&self, now: Time) -> Standing {
-        standing(self.wanted, false, Reach::of(&self.endpoint, now))
+        standing(self.wanted, false, &self.condition, Reach::of(&self.endpoint, now))
+    }
+
+    /// The same with its health as it is now.
+    fn examined(self) -> Backend {
+        let unhealthy = match self.checked.as_ref().map(|checked| checked.health()) {
+            None | Some(Health::Well) => None,
+            Some(Health::Unwell(unwell)) => Some(unwell),
+        };
+        Backend { condition: Condition { unhealthy, ..self.condition }, ..self }
     }
 }
 
 impl Desired {
     /// What `config` says, as this revision.
-    pub(super) fn new(config: ServiceConfig, environment: &Environment, revision: u64) -> Desired {
+    pub(super) fn new(
+        config: ServiceConfig,
+        environment: &Environment,
+        listener: Arc<Listener>,
+        revision: u64,
+    ) -> Desired {
         let spec = Arc::new(config.spec);
         let Environment { workers, clock, .. } = *environment;
         let desired = Desired {
             workers,
             clock,
+            health: Arc::clone(&environment.health),
+            listener,
             configured: Arc::clone(&spec),
             members: Arc::new(config.members),
             overrides: Overrides::default(),
@@ -103,6 +127,21 @@ impl Desired {
         Some(Desired { configured, members, overrides, ..self.clone() }.joined())
     }
 
+    /// The same with the health of its backends as it is now, if that has changed.
+    pub(super) fn examined(&self) -> Option<Desired> {
+        let backends = self.backends.iter().cloned().map(Backend::examined).collect();
+        let examined = Desired { backends, ..self.clone() }.weighed();
+        let pairs = self.backends.iter().zip(&*examined.backends);
+        let differs = pairs.into_iter().any(|(before, now)| before.condition != now.condition);
+        differs.then_some(examined)
+    }
+
+    /// The same whose backends nobody asks any more how they are.
+    pub(super) fn unchecked(self) -> Desired {
+        let unchecked = |backend: &Backend| Backend { checked: None, ..backend.clone() };
+        Desired { backends: self.backends.iter().map(unchecked).collect(), ..self }
+    }
+
     /// All its endpoints.
     pub(super) fn endpoints(&self) -> Box<[Arc<Endpoint>]> {
         self.backends.iter().map(|backend| Arc::clone(&backend.endpoint)).collect()
@@ -143,9 +182,9 @@ impl Desired {
         (listed(old), listed(new))
     }
 
+    /// Whether any backend is to get requests, as long as it is well.
     fn serves(&self) -> bool {
-        let now = self.now();
-        self.backends.iter().any(|backend| backend.standing(now).weight > 0)
+        self.backends.iter().any(|Backend { wanted, .. }| !wanted.drained && wanted.weight > 0)
     }
 
     /// The same with the policy and the backends that follow from the rest. Who was there before is
@@ -158,15 +197,52 @@ impl Desired {
         let before = self.backends.iter().map(|backend| (&backend.address, backend));
         let before: HashMap<&Address, &Backend> = before.collect();
         let now = self.now();
-        let backend = |(address, wanted): (Address, Wanted)| match before.get(&address) {
-            Some(known) => Backend { wanted, ..(*known).clone() },
-            None => {
-                let endpoint = Endpoint::new(address.as_str(), self.workers, now);
-                Backend { address, endpoint: Arc::new(endpoint), wanted }
-            }
+        let backend = |(address, wanted): (Address, Wanted)| {
+            let backend = match before.get(&address) {
+                Some(known) => Backend { wanted, ..(*known).clone() },
+                None => {
+                    let endpoint = Arc::new(Endpoint::new(address.as_str(), self.workers, now));
+                    let condition = Condition::default();
+                    Backend { address, endpoint, wanted, condition, checked: None }
+                }
+            };
+            self.checked(backend)
         };
         let wanted = join([&*self.members, &self.overrides.layer()]);
         self.backends = wanted.into_iter().map(backend).collect();
+        self.weighed()
+    }
+
+    /// The same backend, checked as the service has it now.
+    fn checked(&self, backend: Backend) -> Backend {
+        let check = self.spec.health.as_ref();
+        if backend.checked.as_ref().map(|checked| checked.check()) == check {
+            return backend;
+        }
+        let watch = |check: &Arc<Check>| {
+            let (address, check) = (backend.address.as_str().into(), Arc::clone(check));
+            Arc::new(self.health.watch(health::Subject { address, check }, &self.listener))
+        };
+        let checked = check.map(watch);
+        Backend { checked, ..backend }.examined()
+    }
+
+    /// The same in which those that are out get requests if less stands than has to.
+    fn weighed(mut self) -> Desired {
+        let candidates = self.backends.iter().filter(|it| !it.wanted.drained);
+        let candidates = candidates.filter(|it| !it.condition.declines());
+        let (mut all, mut stands) = (0, 0);
+        for Backend { wanted, condition, .. } in candidates {
+            all += u64::from(wanted.weight);
+            stands += if condition.stands() { u64::from(wanted.weight) } else { 0 };
+        }
+        let panics = stands * 100 < all * u64::from(self.spec.panic);
+        let weighed = |backend: &Backend| {
+            let needed = panics && !backend.condition.declines();
+            let condition = Condition { needed, ..backend.condition.clone() };
+            Backend { condition, ..backend.clone() }
+        };
+        self.backends = self.backends.iter().map(weighed).collect();
         self
     }
 }

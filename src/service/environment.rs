@@ -6,6 +6,7 @@ use tokio::runtime;
 
 use super::Builders;
 use crate::clock::Clock;
+use crate::health::Board;
 use crate::model::stable_hash;
 use crate::tasks::Tasks;
 
@@ -20,6 +21,8 @@ pub struct Environment {
     pub tasks: Arc<Tasks>,
     /// Where their pickers are built.
     pub builders: Builders,
+    /// What is known of the health of their backends.
+    pub health: Arc<Board>,
     /// What tells the time, here and for the workers.
     pub clock: Clock,
     /// What each draws follows from this and its name.
@@ -42,8 +45,9 @@ mod tests {
         let of = |seed, service| {
             let runtime = runtime::Handle::current();
             let (tasks, clock) = (Arc::default(), Clock::start());
-            let builders = Builders::in_place();
-            let environment = Environment { workers: 1, runtime, tasks, builders, clock, seed };
+            let (builders, health) = (Builders::in_place(), Board::new(clock));
+            let environment =
+                Environment { workers: 1, runtime, tasks, builders, health, clock, seed };
             environment.rng(service).u64(..)
         };
         assert_eq!(of(1, "orders"), of(1, "orders"));

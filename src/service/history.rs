@@ -108,7 +108,7 @@ impl History {
 mod tests {
     use std::time::Duration;
 
-    use super::super::Wanted;
+    use super::super::{Condition, Wanted};
     use super::*;
     use crate::model::{GrpcCode, Time};
     use crate::stats::WindowStats;
@@ -117,7 +117,8 @@ mod tests {
         let endpoint = Arc::new(Endpoint::new("a:1", 1, Time::ZERO));
         let recent = WindowStats::default();
         let wanted = Wanted { weight: 1, drained: false };
-        BackendView { endpoint, wanted, leaving: false, recent }
+        let condition = Condition::default();
+        BackendView { endpoint, wanted, leaving: false, condition, recent }
     }
 
     fn end(backend: &BackendView, code: Code, times: u64) {

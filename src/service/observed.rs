@@ -43,9 +43,9 @@ impl Observed {
         gone.into_iter().for_each(|endpoint| self.past.keep(endpoint, now));
     }
 
-    /// The service has these no more: they finish what is in flight.
+    /// The service has these no more: they finish what is in flight, and nobody asks how they are.
     pub(super) fn part_with(&mut self, gone: Vec<Backend>) {
-        self.leaving.extend(gone);
+        self.leaving.extend(gone.into_iter().map(|backend| Backend { checked: None, ..backend }));
     }
 
     /// Moves the windows on by a second, and lets those go that have left.
@@ -71,6 +71,7 @@ impl Observed {
             endpoint: Arc::clone(&backend.endpoint),
             wanted: backend.wanted,
             leaving,
+            condition: backend.condition.clone(),
             recent: seen.map(|seen| seen.recent.clone()).unwrap_or_default(),
         }
     }

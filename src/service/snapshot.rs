@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::ServiceSpec;
 use super::desired::Desired;
+use super::picking::{Picking, Pickings};
 use super::standing::BackendState;
 use crate::balance::Picker;
-use crate::model::{Endpoint, EndpointSet, Member};
+use crate::model::{Endpoint, EndpointSet};
 
 /// What the data path needs of a service. Never changes; a change makes a new one.
 pub struct Snapshot {
@@ -21,10 +22,11 @@ pub struct Snapshot {
     pub endpoints: Box<[Arc<Endpoint>]>,
     /// Those to which a connection is kept, whether or not requests ask for it.
     pub kept: Box<[Arc<Endpoint>]>,
-    /// The endpoints that may take a request.
+    /// The endpoints that the picker speaks of. Each that it gives may take a request.
     pub set: Arc<EndpointSet>,
-    /// Chooses among the set; `None` when that is empty.
+    /// Chooses among the set; `None` when none of that may take any.
     pub picker: Option<Arc<dyn Picker>>,
+    pickings: Pickings,
 }
 
 impl Snapshot {
@@ -38,23 +40,13 @@ impl Snapshot {
     ) -> Snapshot {
         let Desired { spec, revision, backends, .. } = desired;
         let now = desired.now();
-        let members = backends.iter().map(|backend| Member {
-            endpoint: Arc::clone(&backend.endpoint),
-            weight: backend.standing(now).weight,
-        });
-        let set = EndpointSet::new(members, spec.balancer.factory.ewma());
         // Also of weight 0: whoever is about to raise that wants to know whether it can be reached.
         let kept = backends.iter().filter(|it| it.standing(now).state != BackendState::Draining);
         let kept = kept.take(spec.preconnect).map(|backend| Arc::clone(&backend.endpoint));
-        let (set, picker) = match before.filter(|before| before.picks_as(spec, &set)) {
-            Some(before) => (Arc::clone(&before.set), before.picker.clone()),
-            None => {
-                let set = Arc::new(set);
-                let build = || spec.balancer.factory.build(Arc::clone(&set), rng).into();
-                let picker = (!set.is_empty()).then(build);
-                (set, picker)
-            }
-        };
+        let same = before.filter(|before| before.spec.balancer == spec.balancer);
+        let before = same.map(|before| &before.pickings);
+        let pickings = Pickings::of(&spec.balancer, backends, now, before, rng);
+        let Picking { set, picker } = pickings.now.clone();
         Snapshot {
             revision: *revision,
             generation,
@@ -63,18 +55,8 @@ impl Snapshot {
             kept: kept.collect(),
             set,
             picker,
+            pickings,
         }
-    }
-
-    /// Whether its picker is the one that is wanted: where it begins anew, those who take turns
-    /// would start from the first again.
-    fn picks_as(&self, spec: &ServiceSpec, set: &EndpointSet) -> bool {
-        let same = |(one, other): (&Member, &Member)| {
-            one.endpoint.id() == other.endpoint.id() && one.weight == other.weight
-        };
-        self.spec.balancer == spec.balancer
-            && self.set.len() == set.len()
-            && self.set.members().iter().zip(set.members()).all(same)
     }
 }
 

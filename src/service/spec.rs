@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::membership::Layer;
 use crate::balance::{self, Factory, POLICIES, Policy};
+use crate::health::Check;
 use crate::text::{BadParams, ParamValue, Params, nearest, suggestion};
 use crate::upstream;
 
@@ -17,6 +18,9 @@ pub const MAX_BACKENDS: usize = 10_000;
 
 /// Endpoints of a service to which a connection is kept unless told otherwise.
 pub const PRECONNECT: usize = 100;
+
+/// The part of a service, in a hundred, that is to stand unless told otherwise.
+pub const PANIC: u8 = 50;
 
 /// What the endpoints of a service speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,4 +131,8 @@ pub struct ServiceSpec {
     pub preconnect: usize,
     /// How connections to them are made.
     pub upstream: upstream::Settings,
+    /// How they are checked, if they are.
+    pub health: Option<Arc<Check>>,
+    /// When less of a hundred of their weights stands, those serve too that are out.
+    pub panic: u8,
 }

@@ -1,12 +1,14 @@
 //! Whether a backend gets requests, with which weight, and why: decided here alone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::membership::Wanted;
+use crate::health::Unwell;
 use crate::model::{Endpoint, Time};
 
 /// How a backend stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// The weight that requests are balanced by; 0 takes no new ones.
     pub weight: u32,
@@ -14,6 +16,8 @@ pub struct Standing {
     pub state: BackendState,
     /// What makes it so.
     pub reason: Reason,
+    /// Since when, where that is known.
+    pub since: Option<Time>,
 }
 
 /// Whether a backend gets requests, and if not, why.
@@ -28,10 +32,14 @@ pub enum BackendState {
     Connecting,
     /// Nobody knows: no connection to it is established, and none has been asked for of late.
     Idle,
+    /// Its health check says that it cannot answer: it gets no new requests.
+    Unhealthy,
+    /// Its answers say that it cannot: it gets no new requests for a while.
+    Ejected,
 }
 
 /// What a backend's state comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// It was removed, and has requests in flight.
     Removed,
@@ -47,11 +55,13 @@ pub enum Reason {
     Connecting,
     /// No connection has been asked for of late.
     Unused,
+    /// What its health check, or its answers, say in their own words.
+    Told(Arc<str>),
 }
 
 impl Reason {
     /// The name, as the API has it.
-    pub const fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Reason::Removed => "removed",
             Reason::Drained => "drained",
@@ -60,7 +70,37 @@ impl Reason {
             Reason::Unreachable => "unreachable",
             Reason::Connecting => "connecting",
             Reason::Unused => "unused",
+            Reason::Told(why) => why,
         }
+    }
+}
+
+/// What speaks against a backend that nobody has taken out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// Its health check.
+    pub unhealthy: Option<Unwell>,
+    /// Its answers.
+    pub ejected: Option<Unwell>,
+    /// So much of the service is out that it gets requests all the same.
+    pub needed: bool,
+}
+
+impl Condition {
+    /// What keeps requests away from it, if anything does.
+    fn out(&self) -> Option<(BackendState, &Unwell)> {
+        let unhealthy = self.unhealthy.as_ref().map(|why| (BackendState::Unhealthy, why));
+        unhealthy.or_else(|| self.ejected.as_ref().map(|why| (BackendState::Ejected, why)))
+    }
+
+    /// Whether nothing keeps requests away from it.
+    pub fn stands(&self) -> bool {
+        self.out().is_none()
+    }
+
+    /// Whether it says itself that it takes none: then it gets none, whoever needs it.
+    pub fn declines(&self) -> bool {
+        self.unhealthy.as_ref().is_some_and(|why| why.declared)
     }
 }
 
@@ -106,13 +146,18 @@ impl Reach {
 ///
 /// Whatever else is to decide on weight and state becomes an argument of this function, and has no
 /// say anywhere else.
-pub fn standing(wanted: Wanted, leaving: bool, reach: Reach) -> Standing {
-    let out = |reason| Standing { weight: 0, state: BackendState::Draining, reason };
+pub fn standing(wanted: Wanted, leaving: bool, condition: &Condition, reach: Reach) -> Standing {
+    let out = |reason| Standing { weight: 0, state: BackendState::Draining, reason, since: None };
     if leaving {
         return out(Reason::Removed);
     }
     if wanted.drained {
         return out(Reason::Drained);
+    }
+    if let Some((state, Unwell { why, since, .. })) = condition.out() {
+        let weight = if condition.needed { wanted.weight } else { 0 };
+        let (reason, since) = (Reason::Told(Arc::clone(why)), Some(*since));
+        return Standing { weight, state, reason, since };
     }
     let (state, reason) = match reach {
         Reach::Connected => (BackendState::Ready, Reason::Connected),
@@ -121,7 +166,7 @@ pub fn standing(wanted: Wanted, leaving: bool, reach: Reach) -> Standing {
         Reach::Connecting => (BackendState::Connecting, Reason::Connecting),
         Reach::Unknown => (BackendState::Idle, Reason::Unused),
     };
-    Standing { weight: wanted.weight, state, reason }
+    Standing { weight: wanted.weight, state, reason, since: None }
 }
 
 #[cfg(test)]
@@ -130,32 +175,72 @@ mod tests {
 
     use super::*;
 
+    fn unwell(why: &str, declared: bool) -> Option<Unwell> {
+        Some(Unwell { why: why.into(), since: Time::from_millis(7), declared })
+    }
+
+    /// Conditions, and the state and the reason that they make, if they do.
+    fn conditions() -> Vec<(Condition, Option<(BackendState, &'static str)>)> {
+        let by_health = Some((BackendState::Unhealthy, "HTTP 503"));
+        let by_answers = Some((BackendState::Ejected, "five faults"));
+        let cases = [
+            (None, None, None),
+            (unwell("HTTP 503", false), None, by_health),
+            (None, unwell("five faults", false), by_answers),
+            (unwell("HTTP 503", true), unwell("five faults", false), by_health),
+        ];
+        let both = cases.into_iter().flat_map(|(unhealthy, ejected, expected)| {
+            [false, true].map(|needed| {
+                let (unhealthy, ejected) = (unhealthy.clone(), ejected.clone());
+                (Condition { unhealthy, ejected, needed }, expected)
+            })
+        });
+        both.collect()
+    }
+
     #[test]
     fn every_case() {
         use BackendState::{Connecting, Draining, Idle, Ready};
         let by_reach = [
-            (Reach::Connected, Ready, Reason::Connected),
-            (Reach::Closed, Ready, Reason::Closed),
-            (Reach::Unreachable, Connecting, Reason::Unreachable),
-            (Reach::Connecting, Connecting, Reason::Connecting),
-            (Reach::Unknown, Idle, Reason::Unused),
+            (Reach::Connected, Ready, "connected"),
+            (Reach::Closed, Ready, "closed"),
+            (Reach::Unreachable, Connecting, "unreachable"),
+            (Reach::Connecting, Connecting, "connecting"),
+            (Reach::Unknown, Idle, "unused"),
         ];
         for (reach, state, reason) in by_reach {
             for weight in [0, 1, 1000] {
                 for (drained, leaving) in
                     [(false, false), (false, true), (true, false), (true, true)]
                 {
-                    let expected = match (drained, leaving) {
-                        (_, true) => (0, Draining, Reason::Removed),
-                        (true, false) => (0, Draining, Reason::Drained),
-                        (false, false) => (weight, state, reason),
-                    };
-                    let Standing { weight, state, reason } =
-                        standing(Wanted { weight, drained }, leaving, reach);
-                    assert_eq!((weight, state, reason), expected, "{reach:?}");
+                    for (condition, out) in conditions() {
+                        let serves = out.is_none() || condition.needed;
+                        let expected = match (drained, leaving, out) {
+                            (_, true, _) => (0, Draining, "removed"),
+                            (true, false, _) => (0, Draining, "drained"),
+                            (false, false, Some((state, reason))) => {
+                                (if serves { weight } else { 0 }, state, reason)
+                            }
+                            (false, false, None) => (weight, state, reason),
+                        };
+                        let wanted = Wanted { weight, drained };
+                        let stands = standing(wanted, leaving, &condition, reach);
+                        let Standing { weight, state, reason, since } = &stands;
+                        assert_eq!((*weight, *state, reason.name()), expected, "{reach:?}");
+                        let out = [BackendState::Unhealthy, BackendState::Ejected].contains(state);
+                        assert_eq!(*since, out.then_some(Time::from_millis(7)));
+                    }
                 }
             }
         }
+    }
+
+    #[test]
+    fn who_declines_says_so_by_its_health_check() {
+        let declined: Vec<_> = conditions().iter().map(|(it, _)| it.declines()).collect();
+        assert_eq!(declined, [false, false, false, false, false, false, true, true]);
+        let stands: Vec<_> = conditions().iter().map(|(it, _)| it.stands()).collect();
+        assert_eq!(stands[..3], [true, true, false]);
     }
 
     #[test]

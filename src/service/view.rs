@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::history::{History, Since};
-use super::standing::{Reach, standing};
+use super::standing::{Condition, Reach, standing};
 use super::{Overridden, Recent, Rejections, ServiceSpec, Standing, Wanted};
 use crate::clock::Clock;
 use crate::model::{Endpoint, EwmaParams, Time};
@@ -46,6 +46,8 @@ pub struct BackendView {
     pub wanted: Wanted,
     /// Whether it was removed, and only finishes what is in flight.
     pub leaving: bool,
+    /// What speaks against it.
+    pub condition: Condition,
     /// The last 30 seconds.
     pub recent: WindowStats,
 }
@@ -53,7 +55,8 @@ pub struct BackendView {
 impl BackendView {
     /// How it stands at `now`.
     pub fn standing(&self, now: Time) -> Standing {
-        standing(self.wanted, self.leaving, Reach::of(&self.endpoint, now))
+        let reach = Reach::of(&self.endpoint, now);
+        standing(self.wanted, self.leaving, &self.condition, reach)
     }
 }
 

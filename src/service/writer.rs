@@ -1,12 +1,14 @@
 //! The one task that may change a service.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::builders::Builders;
 use super::desired::Desired;
+use super::flips::Flips;
 use super::history::{Counts, History};
 use super::next::{Asked, Decided, Next, Now};
 use super::observed::Observed;
@@ -16,7 +18,13 @@ use super::staged::Staging;
 use super::view::ServiceView;
 use super::{Beginning, Environment, Overridden, ServiceConfig, Snapshot};
 use crate::clock::Clock;
+use crate::health::Listener;
+use crate::model::Time;
 use crate::stats::Window;
+
+/// What changes in the health of backends is taken over after so long, with what else has changed by
+/// then.
+const GATHERING: Duration = Duration::from_millis(20);
 
 /// What a writer is told.
 #[derive(Debug)]
@@ -37,6 +45,8 @@ pub(super) struct Writer {
     overridden: Arc<[Overridden]>,
     history: History,
     observed: Observed,
+    /// Hears of the health of its backends.
+    listener: Arc<Listener>,
     builders: Builders,
     clock: Clock,
     rng: fastrand::Rng,
@@ -55,7 +65,8 @@ impl Writer {
     ) -> Writer {
         let Beginning { revision, counts, past, retention } = beginning;
         let (rejections, clock) = (&counts.rejections, environment.clock);
-        let desired = Desired::new(config, environment, revision);
+        let listener = Listener::new(&counts.checks);
+        let desired = Desired::new(config, environment, Arc::clone(&listener), revision);
         let mut rng = environment.rng(&desired.spec.name);
         let snapshot = Snapshot::of(&desired, 1, None, &mut rng);
         let mut history = History::default();
@@ -67,6 +78,7 @@ impl Writer {
             overridden: Arc::default(),
             history,
             observed,
+            listener,
             builders: environment.builders.clone(),
             clock,
             rng,
@@ -93,12 +105,22 @@ impl Writer {
     pub(super) async fn run(&mut self, inbox: &mut mpsc::Receiver<Command>) {
         let mut tick = interval(Window::PUSH_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let listener = Arc::clone(&self.listener);
+        // What was heard of before may have been lost with who ran here before.
+        let mut examine_at = Some(self.clock.now());
         loop {
             tokio::select! {
                 biased;
                 _ = tick.tick() => {
                     self.observed.push(&self.desired.backends, self.clock.now());
                     self.publish_view();
+                }
+                () = self.clock.sleep_until(examine_at.unwrap_or(Time::ZERO)), if examine_at.is_some() => {
+                    examine_at = None;
+                    self.examine().await;
+                }
+                () = listener.changed(), if examine_at.is_none() => {
+                    examine_at = Some(self.clock.now() + GATHERING);
                 }
                 command = inbox.recv() => match command {
                     Some(command) => self.obey(command, inbox).await,
@@ -116,6 +138,7 @@ impl Writer {
                 Command::Configure(staging) => self.configure(*staging).await,
                 Command::Retire(answer) => {
                     self.retired = true;
+                    self.desired = self.desired.clone().unchecked();
                     let _ = answer.send(self.desired.revision);
                 }
             }
@@ -169,6 +192,16 @@ impl Writer {
         tracing::info!(service = spec.name, revision, generation, "reconfigured");
         Covered::between(&before, &self.overridden).log(&spec.name);
         let _ = gone_over.send(());
+    }
+
+    /// Goes by the health of the backends as it is now.
+    async fn examine(&mut self) {
+        let Some(examined) = self.desired.examined() else { return };
+        let flips = Flips::between(&self.desired, &examined);
+        let now = self.now();
+        let next = self.builders.run(move || now.next(examined)).await;
+        self.go_over(next);
+        flips.log(&self.desired.spec.name);
     }
 
     /// What it is now, for what comes next to be made of.

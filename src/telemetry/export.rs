@@ -39,6 +39,8 @@ pub struct BackendSample {
     pub effective_weight: u32,
     /// Whether it may take new requests, and can be reached; `None` where that is not known.
     pub up: Option<bool>,
+    /// The name of its state, if that is one in which a backend gets no new requests.
+    pub out: Option<&'static str>,
     /// The last 30 seconds.
     pub recent: WindowStats,
     /// When it was looked at.

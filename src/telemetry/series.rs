@@ -3,8 +3,8 @@
 use super::page::histogram_series;
 use super::settings::{MetricsSettings, ResponseStart};
 
-/// Of a backend that has had no traffic: weight and up.
-const IDLE: usize = 2;
+/// Of a backend that has had no traffic: weight, up, and why it gets nothing if it does not.
+const IDLE: usize = 3;
 /// Further ones, once it had some: in flight, estimate, success ratio and the quantiles.
 const BUSY: usize = 3 + 4;
 /// Further ones, once it had streams: open, their age, opened, ended, and messages both ways.

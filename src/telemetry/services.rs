@@ -112,6 +112,9 @@ fn write_backend(page: &mut Page, service: &str, backend: &BackendSample, totals
     if let Some(up) = backend.up {
         gauge(page, &names::BACKEND_UP, &labels, u8::from(up).into());
     }
+    if let Some(state) = backend.out {
+        page.number(&names::BACKEND_STATE, &labels, &[state], Value::Real(1.0));
+    }
     if !write_totals(page, &labels, totals, LoadSums::of(backend)) {
         return;
     }
@@ -139,7 +142,7 @@ fn write_quantiles(page: &mut Page, labels: &Labels, recent: &WindowStats) {
     }
 }
 
-/// Estimates, ratios and quantiles have no sum, so they are not among these.
+/// States, estimates, ratios and quantiles have no sum, so they are not among these.
 fn write_rest(
     page: &mut Page,
     service: &str,

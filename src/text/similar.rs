@@ -26,7 +26,7 @@ fn letters(text: &str) -> String {
 
 /// "Did you mean", if there is something near, and all there is.
 pub fn suggestion(near: Option<&str>, known: &[&str]) -> String {
-    let all = known.join(", ");
+    let all = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     match near {
         Some(near) => format!("did you mean `{near}`? Known here: {all}"),
         None => format!("known here: {all}"),

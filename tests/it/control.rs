@@ -22,6 +22,7 @@ use equipoise::clock::Clock;
 use equipoise::control::proto::control_client::ControlClient;
 use equipoise::control::proto::{self, BackendState};
 use equipoise::control::{NAME, ServeError, Server};
+use equipoise::health::Board;
 use equipoise::model::{Address, Code, EndpointSet, GrpcCode, Refusals};
 use equipoise::service::{
     Balancer, Builders, CountSettings, EndpointSpec, Environment, Layer, Registry, Service,
@@ -132,7 +133,8 @@ impl Gateway {
 fn environment(workers: usize) -> Environment {
     let (runtime, tasks) = (tokio::runtime::Handle::current(), Arc::default());
     let builders = Builders::default();
-    Environment { workers, runtime, tasks, builders, clock: Clock::start(), seed: 1 }
+    let clock = Clock::start();
+    Environment { workers, runtime, tasks, builders, health: Board::new(clock), clock, seed: 1 }
 }
 
 fn service(name: &str, backends: &[(&str, u32)]) -> Arc<Service> {
@@ -153,6 +155,8 @@ fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceConfig {
         streams: Vec::new(),
         preconnect: 0,
         upstream: Default::default(),
+        health: None,
+        panic: 50,
     };
     ServiceConfig { spec, members: Layer::of(backends.iter().map(member)) }
 }

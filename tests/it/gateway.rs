@@ -7,6 +7,7 @@ mod cancel;
 mod deadlines;
 mod filters;
 mod forwarded;
+mod health;
 mod hosts;
 mod http1;
 mod keys;

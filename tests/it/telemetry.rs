@@ -22,7 +22,7 @@ use equipoise::model::{
 use equipoise::stats::{Direction, WindowStats};
 use equipoise::tasks::Task;
 use equipoise::telemetry::names::{
-    DEADLINE_EXCEEDED, METRICS, MIRRORED, Metric, REJECTED, RETRIES,
+    DEADLINE_EXCEEDED, HEALTH_CHECKS, METRICS, MIRRORED, Metric, REJECTED, RETRIES,
 };
 use equipoise::telemetry::{
     BackendSample, Closed, CounterId, Encoding, Exporter, Format, Health, MetricsSettings,
@@ -49,6 +49,7 @@ fn backend(address: &str) -> BackendSample {
         ewma,
         effective_weight: 3,
         up: Some(true),
+        out: None,
         recent: WindowStats::default(),
         at: Time::from_millis(60_000),
         left: false,
@@ -211,6 +212,7 @@ fn of_a_service() -> Vec<ServiceCounter> {
     vec![
         counter(&RETRIES, &[], 7),
         counter(&MIRRORED, &["slow"], 3),
+        counter(&HEALTH_CHECKS, &["timeout"], 2),
         counter(&DEADLINE_EXCEEDED, &["head"], 2),
         counter(&REJECTED, &["all", "connect"], 4),
     ]
@@ -221,6 +223,7 @@ async fn every_metric_is_exported_as_declared() {
     let mut backend = backend("127.0.0.1:50051");
     let quantiles = [Some(0.02), Some(0.03), Some(0.03), Some(0.04)];
     backend.recent = recent(Some(0.75), quantiles);
+    backend.out = Some("UNHEALTHY");
     stats(&backend).record_call(OK, Duration::from_millis(20));
     backend.endpoint.worker_stats(1).record_call(OK, Duration::from_millis(30));
     stats(&backend).record_start(Duration::from_millis(10));

@@ -20,7 +20,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("net", &["stats", "http", "grpc", "tasks", "model", "http1", "http2", "clock"]),
     ("telemetry", &["text", "stats", "tasks", "model", "clock"]),
     ("upstream", &["text", "http", "tasks", "model", "net"]),
-    ("service", &["text", "stats", "tasks", "model", "route", "clock", "balance", "upstream"]),
+    ("health", &["tasks", "model", "clock", "upstream"]),
+    (
+        "service",
+        &["text", "stats", "tasks", "model", "route", "clock", "balance", "upstream", "health"],
+    ),
     (
         "proxy",
         &[
@@ -50,6 +54,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "net",
             "telemetry",
             "upstream",
+            "health",
             "service",
         ],
     ),
@@ -58,7 +63,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cli", &ALL),
 ];
 
-const ALL: [&str; 20] = [
+const ALL: [&str; 21] = [
     "text",
     "stats",
     "http",
@@ -73,6 +78,7 @@ const ALL: [&str; 20] = [
     "net",
     "telemetry",
     "upstream",
+    "health",
     "service",
     "proxy",
     "config",
@@ -106,7 +112,7 @@ const GIVEN: &[(&str, &[&str])] = &[
 ];
 
 /// Parts in which tasks wait for several things in a given order, not in a random one.
-const ORDERED: [&str; 5] = ["net", "upstream", "service", "proxy", "tasks"];
+const ORDERED: [&str; 6] = ["net", "upstream", "health", "service", "proxy", "tasks"];
 
 /// Lines of a file without its tests. (How long a function may be is clippy's to see.)
 const MAX_LINES: usize = 330;

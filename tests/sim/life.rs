@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use equipoise::app::{self, DataPath};
 use equipoise::clock::Clock;
+use equipoise::health::Board;
 use equipoise::model::Class;
 use equipoise::net::{
     Listener, ListeningSocket, MemoryListener, Worker, WorkerHandle, WorkerSpec, accept_loop,
@@ -77,6 +78,7 @@ async fn live(seed: u64, resolver: Resolver, trace: bool) -> Report {
         runtime: Handle::current(),
         tasks: Arc::default(),
         builders: Builders::in_place(),
+        health: Board::new(clock),
         clock,
         seed,
     };

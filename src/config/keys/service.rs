@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
-use super::texts::{ENDPOINT_ADDRESS, FILE, METHOD, SERVER_NAME};
-use super::{LIMITS, MINUTE, MS};
+use super::texts::{ENDPOINT_ADDRESS, FILE, METHOD, PERCENTAGE, SERVER_NAME};
+use super::{HEALTH, LIMITS, MINUTE, MS};
 use crate::balance::{POLICIES, Policy};
+use crate::config::health::percentage;
 use crate::config::read;
 use crate::config::service::method;
 use crate::config::tls::server_name;
 use crate::model::Address;
-use crate::service::{Balancer, MAX_BACKENDS, MAX_WEIGHT, PRECONNECT, UpstreamProtocol};
+use crate::service::{Balancer, MAX_BACKENDS, MAX_WEIGHT, PANIC, PRECONNECT, UpstreamProtocol};
 use crate::text::keys::{
     Absent, Form, Key, List, Many, Part, Setting, Shape, Short, Word, duration, number, section,
     text, word, words,
@@ -61,6 +62,12 @@ section! {
          request has asked for, and makes it again when it is gone: see \
          [states](operating.md#states); of `http1` it is ended as soon as it is made. All services \
          together have a quarter of the descriptors for this";
+    health: Part = Shape::Mapping(&HEALTH), Absent::Nothing,
+        "how backends are checked: those that cannot answer get no new requests, and are UNHEALTHY. \
+         Services that check an address in the same way share the check";
+    panic: Setting<u8> = text(&PERCENTAGE, percentage, |part| format!("{part}%")), PANIC,
+        "when less than this part of the weights is left of those that are not drained, those get \
+         requests too that are UNHEALTHY, but those that say NOT_SERVING themselves; `0%` for never";
     limits: Part = Shape::Mapping(&LIMITS), Absent::Nothing,
         "what backends may use of us, in the [table above](#listenerslimits-serviceslimits)";
 }

@@ -85,6 +85,15 @@ fn host() -> String {
     format!(r"{label}(?:\.{label})*\.?|\[(?:{})\]", ipv6())
 }
 
+/// A host, and the port if it is not the usual one.
+fn authority() -> String {
+    format!("(?:{})(?::{})?", host(), port(1))
+}
+
+fn statuses() -> String {
+    "[2-5][0-9]{2}(?:-[2-5][0-9]{2})?".into()
+}
+
 fn match_host() -> String {
     let label = "[0-9A-Za-z_-]{1,63}";
     format!(r"\*\.{label}(?:\.{label})*\.?|{}", host())
@@ -179,6 +188,15 @@ pub static VALUE_TEXT: Text = any("text", "", || r"[\s\S]*".into());
 pub static NONEMPTY: Text = any("text", "", some);
 pub static HEADER_EDIT: Text = any("name", "", header_edit);
 pub static HEADER_VALUE: Text = any("value", "", || r"(?:[!-~](?:[\t -~]{0,4094}[!-~])?)?".into());
+pub static AUTHORITY: Text = any("host, or host:port", "", authority);
+pub static HEALTH_SERVICE: Text = any("name", "256 characters", || "[!-~]{1,256}".into());
+pub static STATUSES: Text = Text {
+    name: "statuses",
+    range: "200 to 599",
+    pattern: statuses,
+    plain: Plain::Integers(200, 599),
+};
+pub static PERCENTAGE: Text = form("percentage", "0% to 100%", || "0*(?:100|[0-9]{1,2})%".into());
 pub static PERCENT: Text = Text {
     name: "number",
     range: "0.0001 to 100",

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::{VARIABLE, needs_nothing, variable};
 use crate::balance::POLICIES;
 use crate::config::keys::{
-    BALANCER, CLIENT_TLS, CONTROL, LISTENER, MATCH, METRICS, REDIRECT, REWRITE, ROUTE, SERVICE,
-    VALUE,
+    BALANCER, CLIENT_TLS, CONTROL, HEALTH, LISTENER, MATCH, METRICS, REDIRECT, REWRITE, ROUTE,
+    SERVICE, VALUE,
 };
 use crate::text::keys::{Absent, Keys, Section, Short};
 
@@ -34,7 +34,9 @@ pub fn of(section: &'static Section) -> Map<String, Value> {
     } else if is(&CONTROL) {
         json!({ "dependentSchemas": { "mode": of_sockets() }, "anyOf": at_home() })
     } else if is(&SERVICE) {
-        named_sockets()
+        json!({ "allOf": [named_sockets(), http1_checks()] })
+    } else if is(&HEALTH) {
+        json!({ "oneOf": some(&["grpc", "http", "tcp"]) })
     } else if is(&CLIENT_TLS) {
         json!({ "dependentRequired": { "cert": ["key"], "key": ["cert"] } })
     } else if is(&BALANCER) {
@@ -133,6 +135,14 @@ fn named_sockets() -> Value {
         },
         "then": { "properties": { "endpoints": { "items": none } } },
     })
+}
+
+/// HTTP/1.1 carries no gRPC.
+fn http1_checks() -> Value {
+    let http1 =
+        json!({ "required": ["protocol"], "properties": { "protocol": { "const": "http1" } } });
+    let no_grpc = json!({ "properties": { "health": { "not": { "required": ["grpc"] } } } });
+    json!({ "if": http1, "then": no_grpc })
 }
 
 /// Each policy has its own settings, and some of them have to be there.

@@ -167,6 +167,11 @@ fn valid(path: &str) -> String {
         "services.*" => service(&format!("{endpoints}, @")),
         "services.*.endpoints[]" => service("endpoints: [ { address: 'b:1', @ } ]"),
         "services.*.limits" => service(&format!("{endpoints}, limits: {{ @ }}")),
+        "services.*.health" => service(&format!("{endpoints}, health: {{ tcp: {{}}, @ }}")),
+        "services.*.health.grpc" => service(&format!("{endpoints}, health: {{ grpc: {{ @ }} }}")),
+        "services.*.health.http" => {
+            service(&format!("{endpoints}, health: {{ http: {{ path: /x, @ }} }}"))
+        }
         BALANCER => service(&format!("{endpoints}, balancer: {{ @ }}")),
         "services.*.balancer.key" => service(&format!(
             "{endpoints}, balancer: {{ policy: maglev, key: {{ cookie: x, @ }} }}"

@@ -134,6 +134,7 @@ fn table(section: &Section) -> String {
 fn renewed(page: &str) -> String {
     let mut sections = sections();
     sections.remove("services.*.limits"); // in the table of a listener's
+    sections.retain(|_, section| section.rows().next().is_some());
     let mut parts = page.split("<!-- keys: ");
     let mut out = parts.next().unwrap().to_owned();
     for part in parts {

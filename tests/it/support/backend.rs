@@ -21,6 +21,8 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
 
 use super::PATIENCE;
 use super::echo::Message;
@@ -36,6 +38,8 @@ pub struct Options {
     pub latency: Option<Range<u64>>,
     pub tls: Option<ServerTlsConfig>,
     pub gzip: bool,
+    /// What it says of its health, by `grpc.health.v1`, which it has only with this.
+    pub health: Option<HealthReporter>,
 }
 
 /// What a backend has seen.
@@ -179,7 +183,9 @@ async fn serve<S, E>(
             std::future::pending().await // nobody asked: it goes when its runtime goes
         }
     };
-    server.add_service(echo).serve_with_incoming_shutdown(incoming, stop).await.unwrap();
+    let health = options.health.map(HealthService::from_health_reporter).map(HealthServer::new);
+    let server = server.add_service(echo).add_optional_service(health);
+    server.serve_with_incoming_shutdown(incoming, stop).await.unwrap();
 }
 
 struct Service {

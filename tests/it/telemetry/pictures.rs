@@ -47,7 +47,7 @@ async fn start(backends: &[Backend; 2]) -> Gateway {
     let yaml = format!(
         "{ports}services:\n  \
            orders:\n    balancer: {{ policy: round_robin }}\n    streams: [ echo.Echo/ClientStream ]\n    endpoints: [ {a}, {b}, {none} ]\n  \
-           carts: {{ tls: {{ ca: ca.pem }}, endpoints: [ {none} ] }}\n  \
+           carts: {{ tls: {{ ca: ca.pem }}, health: {{ tcp: {{}}, interval: 500ms }}, endpoints: [ {none} ] }}\n  \
            copies: {{ endpoints: [ {b} ] }}\n\
          routes:\n  \
            - match: {{ grpc: echo.Echo/Unary }}\n    service: orders\n    mirror: {{ service: copies }}\n  \

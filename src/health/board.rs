@@ -1,0 +1,254 @@
+//! What is known of everybody's health, and who wants to hear of it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use dashmap::{DashMap, Entry};
+use tokio::sync::{Notify, oneshot};
+
+use super::Check;
+use crate::clock::Clock;
+use crate::model::Time;
+
+/// Who is checked, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// `host:port` or `unix:path`.
+    pub address: Box<str>,
+    /// How.
+    pub check: Arc<Check>,
+}
+
+/// How somebody is, as their health check has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Able to answer.
+    Well,
+    /// Not.
+    Unwell(Unwell),
+}
+
+/// Why somebody is not well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unwell {
+    /// In few words.
+    pub why: Arc<str>,
+    /// Since when.
+    pub since: Time,
+    /// They say so themselves: nobody is mistaken about it.
+    pub declared: bool,
+}
+
+/// What came of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckResult {
+    /// As it should be.
+    Success,
+    /// It could not be made, or the answer is that something is wrong.
+    Failure,
+    /// No answer in time.
+    Timeout,
+}
+
+impl CheckResult {
+    /// All of them.
+    pub const ALL: [CheckResult; 3] =
+        [CheckResult::Success, CheckResult::Failure, CheckResult::Timeout];
+
+    /// The name in the metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CheckResult::Success => "success",
+            CheckResult::Failure => "failure",
+            CheckResult::Timeout => "timeout",
+        }
+    }
+}
+
+/// Checks by what came of them.
+#[derive(Debug, Default)]
+pub struct CheckCounts([AtomicU64; CheckResult::ALL.len()]);
+
+impl CheckCounts {
+    fn count(&self, result: CheckResult) {
+        if let Some(count) = self.0.get(result as usize) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// As [`CheckResult::ALL`].
+    pub fn totals(&self) -> impl Iterator<Item = (CheckResult, u64)> {
+        CheckResult::ALL.into_iter().zip(self.0.each_ref().map(|count| count.load(Relaxed)))
+    }
+}
+
+/// Who wants to hear of somebody's health.
+#[derive(Debug)]
+pub struct Listener {
+    changed: Notify,
+    counts: Arc<CheckCounts>,
+}
+
+impl Listener {
+    /// What checks come to is counted here too.
+    pub fn new(counts: &Arc<CheckCounts>) -> Arc<Listener> {
+        Arc::new(Listener { changed: Notify::new(), counts: Arc::clone(counts) })
+    }
+
+    /// Ends when anybody's health has changed that it has asked for. What changes before that has been
+    /// heard is not said twice.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+/// Until its other side is gone.
+pub(super) type Over = oneshot::Receiver<Infallible>;
+
+/// Who is to be checked, and is not yet: none that is not on the board.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    waiting: DashMap<Subject, Over>,
+    more: Notify,
+}
+
+impl Orders {
+    fn put(&self, subject: &Subject) -> oneshot::Sender<Infallible> {
+        let (checked, over) = oneshot::channel();
+        self.waiting.insert(subject.clone(), over);
+        self.more.notify_one();
+        checked
+    }
+
+    /// Those that have come, once there are any.
+    pub async fn take(&self) -> Vec<(Subject, Over)> {
+        self.more.notified().await;
+        let waiting: Vec<Subject> = self.waiting.iter().map(|order| order.key().clone()).collect();
+        waiting.iter().filter_map(|subject| self.waiting.remove(subject)).collect()
+    }
+}
+
+/// The way to the thread that checks, which ends with it.
+#[derive(Debug)]
+pub(super) struct Checkers {
+    pub orders: Arc<Orders>,
+    pub _running: oneshot::Sender<Infallible>,
+}
+
+/// What is known of somebody.
+#[derive(Debug)]
+struct Record {
+    health: Health,
+    listeners: Vec<(u64, Arc<Listener>)>,
+    /// Gone, it ends the checker.
+    _checked: Option<oneshot::Sender<Infallible>>,
+}
+
+/// What is known of everybody's health. It is for paths that are cold.
+#[derive(Debug)]
+pub struct Board {
+    records: DashMap<Subject, Record>,
+    numbers: AtomicU64,
+    checkers: Option<Checkers>,
+    clock: Clock,
+}
+
+impl Board {
+    /// One that nobody writes on but by [`Board::report`].
+    pub fn new(clock: Clock) -> Arc<Board> {
+        Arc::new(Board::with(None, clock))
+    }
+
+    pub(super) fn with(checkers: Option<Checkers>, clock: Clock) -> Board {
+        Board { records: DashMap::default(), numbers: AtomicU64::default(), checkers, clock }
+    }
+
+    /// Has `subject` checked as long as what this gives is held.
+    pub fn watch(self: &Arc<Self>, subject: Subject, listener: &Arc<Listener>) -> Watched {
+        let number = self.numbers.fetch_add(1, Relaxed);
+        let mut record = match self.records.entry(subject.clone()) {
+            Entry::Occupied(known) => known.into_ref(),
+            Entry::Vacant(place) => {
+                let record = self.first(place.key());
+                place.insert(record)
+            }
+        };
+        record.listeners.push((number, Arc::clone(listener)));
+        drop(record);
+        Watched { board: Arc::clone(self), subject, number }
+    }
+
+    fn first(&self, subject: &Subject) -> Record {
+        let health = match subject.check.well_at_first {
+            true => Health::Well,
+            false => self.unwell("not checked yet", false),
+        };
+        let _checked = self.checkers.as_ref().map(|checkers| checkers.orders.put(subject));
+        Record { health, listeners: Vec::new(), _checked }
+    }
+
+    /// How `subject` is, if anybody has it checked.
+    pub(super) fn health(&self, subject: &Subject) -> Option<Health> {
+        self.records.get(subject).map(|record| record.health.clone())
+    }
+
+    /// Somebody who is unwell since now.
+    pub fn unwell(&self, why: &str, declared: bool) -> Health {
+        Health::Unwell(Unwell { why: why.into(), since: self.clock.now(), declared })
+    }
+
+    /// Notes how `subject` is, and tells who wants to know. Unwell for another reason is not anew.
+    pub fn report(&self, subject: &Subject, mut health: Health) {
+        let Some(mut record) = self.records.get_mut(subject) else { return };
+        if let (Health::Unwell(before), Health::Unwell(now)) = (&record.health, &mut health) {
+            now.since = before.since;
+        }
+        if record.health != health {
+            record.health = health;
+            record.listeners.iter().for_each(|(_, listener)| listener.changed.notify_one());
+        }
+    }
+
+    /// Counts a check of `subject`.
+    pub(super) fn count(&self, subject: &Subject, result: CheckResult) {
+        if let Some(record) = self.records.get(subject) {
+            record.listeners.iter().for_each(|(_, listener)| listener.counts.count(result));
+        }
+    }
+
+    fn forget(&self, subject: &Subject, number: u64) {
+        let Entry::Occupied(mut record) = self.records.entry(subject.clone()) else { return };
+        let listeners = &mut record.get_mut().listeners;
+        listeners.retain(|(of, _)| *of != number);
+        if listeners.is_empty() {
+            record.remove();
+        }
+    }
+}
+
+/// Has somebody checked until it is dropped.
+#[derive(Debug)]
+pub struct Watched {
+    board: Arc<Board>,
+    subject: Subject,
+    number: u64,
+}
+
+impl Watched {
+    /// How they are checked.
+    pub fn check(&self) -> &Arc<Check> {
+        &self.subject.check
+    }
+
+    /// How they are.
+    pub fn health(&self) -> Health {
+        self.board.health(&self.subject).unwrap_or(Health::Well) // it is there as long as this is
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.board.forget(&self.subject, self.number);
+    }
+}

@@ -1,0 +1,130 @@
+//! The connection to somebody who is checked, kept from one check to the next.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use http::Request;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::timeout;
+
+use super::failure::Failure;
+use crate::upstream::{Stream, Version};
+
+/// Bytes of the fields of an answer, and of what else is held of a connection.
+const FIELDS: u32 = 16 << 10;
+
+/// Fields of an answer.
+const MOST_FIELDS: usize = 100;
+
+/// Bytes of a page that are read so that the connection can be kept, and how long that may take.
+const PAGE: usize = 64 << 10;
+const PAGE_TIME: Duration = Duration::from_millis(100);
+
+/// Ends with its owner.
+pub(super) struct Running(pub JoinHandle<()>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A connection, and the task that moves its bytes.
+pub(super) enum Connection {
+    Http1(http1::SendRequest<Empty<Bytes>>, Running),
+    Http2(SendRequest<Bytes>, Running),
+}
+
+impl Connection {
+    /// Begins to speak HTTP on `stream`.
+    pub async fn open(stream: Box<dyn Stream>, version: Version) -> Result<Connection, Failure> {
+        match version {
+            Version::Http1 => {
+                let (send, connection) = http1::Builder::new()
+                    .max_buf_size(FIELDS as usize)
+                    .max_headers(MOST_FIELDS)
+                    .handshake(TokioIo::new(stream))
+                    .await
+                    .map_err(|error| Failure::broken(&error))?;
+                let drive = spawn_local(async move { drop(connection.await) }); // the checks tell
+                Ok(Connection::Http1(send, Running(drive)))
+            }
+            Version::Http2 => {
+                let (send, connection) = h2::client::Builder::new()
+                    .enable_push(false)
+                    .max_header_list_size(FIELDS)
+                    .handshake(stream)
+                    .await
+                    .map_err(|error| Failure::broken(&error))?;
+                let drive = spawn_local(async move { drop(connection.await) }); // as above
+                Ok(Connection::Http2(send, Running(drive)))
+            }
+        }
+    }
+
+    /// Whether it can carry another request, as far as is known.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Connection::Http1(send, driver) => !send.is_closed() && !driver.0.is_finished(),
+            Connection::Http2(_, driver) => !driver.0.is_finished(),
+        }
+    }
+
+    /// Asks for a page, and says which status it has.
+    pub async fn page(&mut self, mut request: Request<()>) -> Result<u16, Failure> {
+        match self {
+            Connection::Http1(send, driver) => {
+                send.ready().await.map_err(|error| Failure::broken(&error))?;
+                *request.uri_mut() = path_alone(request.uri());
+                let sent = send.send_request(request.map(|()| Empty::new()));
+                let answer = sent.await.map_err(|error| Failure::broken(&error))?;
+                let (status, body) = (answer.status().as_u16(), answer.into_body());
+                let read = timeout(PAGE_TIME, Limited::new(body, PAGE).collect());
+                if !read.await.is_ok_and(|read| read.is_ok()) {
+                    driver.0.abort(); // the next one takes another connection
+                }
+                Ok(status)
+            }
+            Connection::Http2(..) => {
+                let answer = self.ask(request, None).await?.await;
+                let answer = answer.map_err(|error| Failure::broken(&error))?;
+                Ok(answer.status().as_u16()) // the page itself is refused
+            }
+        }
+    }
+
+    /// Sends a request with this body over HTTP/2.
+    pub async fn ask(
+        &mut self,
+        request: Request<()>,
+        body: Option<Bytes>,
+    ) -> Result<ResponseFuture, Failure> {
+        let Connection::Http2(send, _) = self else {
+            return Err(Failure::new("not over HTTP/2"));
+        };
+        let broken = |error: h2::Error| Failure::broken(&error);
+        let mut ready = send.clone().ready().await.map_err(broken)?;
+        let (answer, mut sending) = ready.send_request(request, body.is_none()).map_err(broken)?;
+        if let Some(body) = body {
+            sending.send_data(body, true).map_err(broken)?;
+        }
+        Ok(answer)
+    }
+
+    /// Whether a stream that stays open leaves room for another.
+    pub fn has_room_for_two(&self) -> bool {
+        match self {
+            Connection::Http1(..) => false,
+            Connection::Http2(send, _) => send.current_max_send_streams() > 1,
+        }
+    }
+}
+
+/// Over HTTP/1.1 the authority has a field of its own.
+fn path_alone(uri: &http::Uri) -> http::Uri {
+    uri.path_and_query().map_or_else(|| uri.clone(), |path| path.clone().into())
+}

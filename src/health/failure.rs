@@ -1,0 +1,80 @@
+//! Why a check failed, in few words.
+
+use std::fmt::Display;
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use super::CheckResult;
+use crate::model::GRPC_CODES;
+use crate::upstream::ConnectError;
+
+/// The most of what others say of a failure.
+const LONGEST: usize = 120;
+
+/// Why a check failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub why: Arc<str>,
+    pub result: CheckResult,
+    /// Who was asked says so: they are there, and take nothing.
+    pub declared: bool,
+    /// It is what was answered, on a connection that is as good as before.
+    pub answered: bool,
+}
+
+impl Failure {
+    pub fn new(why: &str) -> Failure {
+        let result = CheckResult::Failure;
+        Failure { why: why.into(), result, declared: false, answered: false }
+    }
+
+    /// They have answered, but this.
+    pub fn answer(why: &str) -> Failure {
+        Failure { answered: true, ..Failure::new(why) }
+    }
+
+    /// It took too long.
+    pub fn timeout() -> Failure {
+        Failure { result: CheckResult::Timeout, ..Failure::new("timed out") }
+    }
+
+    /// They say that they do not serve.
+    pub fn declared() -> Failure {
+        Failure { declared: true, ..Failure::answer("NOT_SERVING") }
+    }
+
+    /// Another HTTP status than it was to be.
+    pub fn http(status: u16) -> Failure {
+        Failure::answer(&format!("HTTP {status}"))
+    }
+
+    /// This `grpc-status`.
+    pub fn grpc(status: &[u8]) -> Failure {
+        let number = std::str::from_utf8(status).ok().and_then(|text| text.parse::<usize>().ok());
+        match number.and_then(|number| GRPC_CODES.get(number)) {
+            Some(code) => Failure::answer(code.name()),
+            None => Failure::answer("a grpc-status that is none"),
+        }
+    }
+
+    /// The connection broke.
+    pub fn broken(error: &dyn Display) -> Failure {
+        let text: String = error.to_string().chars().take(LONGEST).collect();
+        Failure::new(&text)
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Failure {
+        match &error {
+            ConnectError::Timeout => {
+                Failure { result: CheckResult::Timeout, ..Failure::new("connect: timed out") }
+            }
+            ConnectError::Nobody(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                Failure::new("connect: refused")
+            }
+            ConnectError::Nobody(error) => Failure::broken(&format_args!("connect: {error}")),
+            error => Failure::broken(error),
+        }
+    }
+}

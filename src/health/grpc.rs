@@ -1,0 +1,104 @@
+//! `grpc.health.v1`: asked again and again, and listened to.
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use h2::RecvStream;
+use http::HeaderMap;
+use prost::Message as _;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+use super::failure::Failure;
+
+/// The most that an answer may have: it has a number.
+const ANSWER: usize = 1024;
+
+/// The bytes before a message: whether it is compressed, and its length.
+const PREFIX: usize = 5;
+
+/// The question about the service of this name.
+pub(super) fn question(service: &str) -> Bytes {
+    let message = HealthCheckRequest { service: service.to_owned() }.encode_to_vec();
+    let mut question = BytesMut::with_capacity(PREFIX + message.len());
+    question.put_u8(0);
+    question.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    question.extend_from_slice(&message);
+    question.freeze()
+}
+
+/// The messages of an answer.
+pub(super) struct Answers {
+    stream: RecvStream,
+    held: BytesMut,
+}
+
+impl Answers {
+    /// Those after this head.
+    pub fn of(answer: http::Response<RecvStream>) -> Result<Answers, Failure> {
+        let status = answer.status().as_u16();
+        if status != 200 {
+            return Err(Failure::http(status));
+        }
+        end(answer.headers())?;
+        Ok(Answers { stream: answer.into_body(), held: BytesMut::new() })
+    }
+
+    /// The next one: what is said of the service. Nothing at the end. What was read stays if who waits
+    /// gives up.
+    pub async fn next(&mut self) -> Result<Option<ServingStatus>, Failure> {
+        loop {
+            if let Some(message) = self.message()? {
+                let answer = HealthCheckResponse::decode(message)
+                    .map_err(|_| Failure::new("an answer that is none of grpc.health.v1"))?;
+                return Ok(Some(answer.status()));
+            }
+            match self.stream.data().await {
+                Some(Ok(data)) => {
+                    let _ = self.stream.flow_control().release_capacity(data.len()); // no more than it had
+                    self.held.extend_from_slice(&data);
+                }
+                Some(Err(error)) => return Err(Failure::broken(&error)),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    fn message(&mut self) -> Result<Option<Bytes>, Failure> {
+        let Some(&[compressed, a, b, c, d]) = self.held.first_chunk::<PREFIX>() else {
+            return Ok(None);
+        };
+        let len = u32::from_be_bytes([a, b, c, d]) as usize;
+        if compressed != 0 || len > ANSWER {
+            return Err(Failure::new("an answer that is too large, or compressed"));
+        }
+        if self.held.len() < PREFIX + len {
+            return Ok(None);
+        }
+        self.held.advance(PREFIX);
+        Ok(Some(self.held.split_to(len).freeze()))
+    }
+
+    /// The one that there is to be, and that it ends well.
+    pub async fn only(mut self) -> Result<ServingStatus, Failure> {
+        let status =
+            self.next().await?.ok_or_else(|| Failure::new("an answer without a message"))?;
+        match self.next().await? {
+            Some(_) => Err(Failure::new("an answer with several messages")),
+            None => self.end().await.map(|()| status),
+        }
+    }
+
+    /// How it ends.
+    pub async fn end(mut self) -> Result<(), Failure> {
+        let trailers = self.stream.trailers().await.map_err(|error| Failure::broken(&error))?;
+        let trailers = trailers.ok_or_else(|| Failure::new("an answer without a grpc-status"))?;
+        end(&trailers)
+    }
+}
+
+/// What these fields say of the end, if they do.
+fn end(fields: &HeaderMap) -> Result<(), Failure> {
+    match fields.get("grpc-status").map(|status| status.as_bytes()) {
+        None | Some(b"0") => Ok(()),
+        Some(status) => Err(Failure::grpc(status)),
+    }
+}

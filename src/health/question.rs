@@ -1,0 +1,92 @@
+//! What somebody is asked.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Uri, header};
+
+use super::failure::Failure;
+use super::{Check, Kind, grpc};
+use crate::upstream::Version;
+
+/// The methods of `grpc.health.v1`.
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+
+/// The authority of who is at a path.
+const LOCAL: &str = "localhost";
+
+/// What one somebody is asked, and where.
+pub(super) struct Question {
+    address: Box<str>,
+    /// With the fields that every request has.
+    begin: Request<()>,
+    authority: Box<str>,
+    scheme: &'static str,
+    body: Bytes,
+}
+
+impl Question {
+    /// What is asked of who is at `address`.
+    pub fn new(address: &str, check: &Check) -> Question {
+        let address: Box<str> = match (check.port, address.rsplit_once(':')) {
+            (Some(port), Some((host, _))) if !is_path(address) => format!("{host}:{port}").into(),
+            _ => address.into(),
+        };
+        let meant: &str = if is_path(&address) { LOCAL } else { &address };
+        let authority: Box<str> = check.authority.clone().unwrap_or_else(|| meant.into());
+        let mut begin = Request::new(());
+        let fields = begin.headers_mut();
+        fields.insert(header::USER_AGENT, HeaderValue::from_static("equipoise-health"));
+        fields.extend(check.headers.iter().cloned());
+        if check.version == Version::Http1
+            && let Ok(host) = HeaderValue::from_str(&authority)
+        {
+            fields.insert(header::HOST, host);
+        }
+        let body = match &check.kind {
+            Kind::Grpc(service) => grpc::question(service),
+            Kind::Http(..) | Kind::Tcp => Bytes::new(),
+        };
+        let scheme = if check.tls.is_some() { "https" } else { "http" };
+        Question { address, begin, authority, scheme, body }
+    }
+
+    /// Where.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// For a page.
+    pub fn page(&self, path: &str) -> Result<Request<()>, Failure> {
+        self.request(Method::GET, path)
+    }
+
+    /// How they are now.
+    pub fn check(&self) -> Result<(Request<()>, Bytes), Failure> {
+        self.call(CHECK)
+    }
+
+    /// How they are from now on.
+    pub fn watch(&self) -> Result<(Request<()>, Bytes), Failure> {
+        self.call(WATCH)
+    }
+
+    fn call(&self, path: &str) -> Result<(Request<()>, Bytes), Failure> {
+        let mut request = self.request(Method::POST, path)?;
+        let fields = request.headers_mut();
+        fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        fields.insert(header::TE, HeaderValue::from_static("trailers"));
+        Ok((request, self.body.clone()))
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<Request<()>, Failure> {
+        let uri = Uri::builder().scheme(self.scheme).authority(&*self.authority);
+        let uri = uri.path_and_query(path).build().map_err(|error| Failure::broken(&error))?;
+        let mut request = self.begin.clone();
+        (*request.method_mut(), *request.uri_mut()) = (method, uri);
+        Ok(request)
+    }
+}
+
+fn is_path(address: &str) -> bool {
+    address.starts_with("unix:")
+}

@@ -1,0 +1,110 @@
+//! Whom requests go to, and how they are chosen among.
+
+use std::sync::Arc;
+
+use super::Balancer;
+use super::desired::Backend;
+use super::standing::{BackendState, Standing};
+use crate::balance::Picker;
+use crate::model::{EndpointSet, Member, Time};
+
+/// A picker, and the set that it was built from.
+#[derive(Clone)]
+pub(super) struct Picking {
+    /// The endpoints that it speaks of: those that may take a request and, where members have places
+    /// that they find again, those that are out.
+    pub set: Arc<EndpointSet>,
+    /// Nothing, if none of them may.
+    pub picker: Option<Arc<dyn Picker>>,
+}
+
+/// What a service picks by.
+pub(super) struct Pickings {
+    /// If nobody were out. What is dear to build is built here.
+    whole: Picking,
+    /// Of those, who is.
+    out: Vec<usize>,
+    /// As it is.
+    pub now: Picking,
+}
+
+impl Pickings {
+    /// Those of `backends` by `balancer`. It may take long: pickers are built, unless those `before`,
+    /// with the same balancer, fit.
+    pub(super) fn of(
+        balancer: &Balancer,
+        backends: &[Backend],
+        now: Time,
+        before: Option<&Pickings>,
+        rng: &mut fastrand::Rng,
+    ) -> Pickings {
+        let all: Vec<(&Backend, Standing)> =
+            backends.iter().map(|backend| (backend, backend.standing(now))).collect();
+        let set = |weight: fn(&Backend, &Standing) -> u32| {
+            let member = |(backend, standing): &(&Backend, Standing)| {
+                let (endpoint, weight) = (Arc::clone(&backend.endpoint), weight(backend, standing));
+                Member { endpoint, weight }
+            };
+            EndpointSet::new(all.iter().map(member), balancer.factory.ewma())
+        };
+        let whole = set(weight_if_well);
+        let well = all.iter().filter(|(backend, standing)| weight_if_well(backend, standing) > 0);
+        let out = well.enumerate().filter(|(_, (_, standing))| standing.weight == 0);
+        let out: Vec<usize> = out.map(|(index, _)| index).collect();
+        let whole = Picking::of(balancer, whole, before.map(|before| &before.whole), rng);
+        let as_before = before.filter(|it| it.out == out && Arc::ptr_eq(&it.whole.set, &whole.set));
+        let now = match (as_before, &*out) {
+            (Some(before), _) => before.now.clone(),
+            (None, []) => whole.clone(),
+            (None, some) => match whole.without(some) {
+                Some(less) => less,
+                None => Picking::of(balancer, set(|_, standing| standing.weight), None, rng),
+            },
+        };
+        Pickings { whole, out, now }
+    }
+}
+
+/// The weight that somebody would have who is out.
+fn weight_if_well(backend: &Backend, standing: &Standing) -> u32 {
+    match standing.state {
+        BackendState::Unhealthy | BackendState::Ejected => backend.wanted.weight,
+        _ => standing.weight,
+    }
+}
+
+impl Picking {
+    /// For `set`; that of `before`, if it is for the same: where one begins anew, those who take turns
+    /// would start from the first again.
+    fn of(
+        balancer: &Balancer,
+        set: EndpointSet,
+        before: Option<&Picking>,
+        rng: &mut fastrand::Rng,
+    ) -> Picking {
+        if let Some(before) = before.filter(|before| is_same(&before.set, &set)) {
+            return before.clone();
+        }
+        let set = Arc::new(set);
+        let build = || balancer.factory.build(Arc::clone(&set), rng).into();
+        let picker = (!set.is_empty()).then(build);
+        Picking { set, picker }
+    }
+
+    /// The same while these get nothing, where they keep their places.
+    fn without(&self, out: &[usize]) -> Option<Picking> {
+        let set = Arc::clone(&self.set);
+        if out.len() == set.len() {
+            return Some(Picking { set, picker: None });
+        }
+        let picker = self.picker.as_ref()?.without(out)?;
+        Some(Picking { set, picker: Some(picker.into()) })
+    }
+}
+
+fn is_same(one: &EndpointSet, other: &EndpointSet) -> bool {
+    let same = |(one, other): (&Member, &Member)| {
+        one.endpoint.id() == other.endpoint.id() && one.weight == other.weight
+    };
+    one.len() == other.len() && one.members().iter().zip(other.members()).all(same)
+}
