@@ -6,6 +6,7 @@
 //! and what the peer may make it hold or do is bounded by [`Limits`](crate::http::Limits).
 
 mod connection;
+mod flow;
 mod frame;
 mod frame_writer;
 pub mod hpack;

@@ -11,6 +11,7 @@ mod send;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::flow::{RecvWindow, SendWindow};
 use super::frame::{DEFAULT_WINDOW, MAX_31, PREFACE, flag, kind};
 use super::frame_writer::FrameWriter;
 use super::hpack::{Decoder, Encoder};
@@ -42,9 +43,8 @@ pub struct Connection {
     settings_acked: bool,
     preface_left: usize,
 
-    send_window: i64,
-    recv_window: i64,
-    credit: u32,
+    send_window: SendWindow,
+    recv_window: RecvWindow,
     width: Width,
     /// Changes of it that the peer has not acknowledged.
     unheard: u32,
@@ -115,9 +115,8 @@ impl Connection {
             settings_seen: false,
             settings_acked: false,
             preface_left: if role == Role::Server { PREFACE.len() } else { 0 },
-            send_window: i64::from(DEFAULT_WINDOW),
-            recv_window: i64::from(limits.connection_window.max(DEFAULT_WINDOW)),
-            credit: 0,
+            send_window: SendWindow::new(DEFAULT_WINDOW),
+            recv_window: RecvWindow::new(limits.connection_window.max(DEFAULT_WINDOW)),
             width: Width::new(role, &limits),
             unheard: 0,
             next_id: 1,

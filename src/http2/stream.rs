@@ -1,5 +1,6 @@
 //! One stream: its state, its windows, and what waits to be sent on it.
 
+use super::flow::{RecvWindow, SendWindow};
 use crate::http::{Backlog, Headers, Millis, Width, Window};
 
 /// How far one direction of a stream has come.
@@ -22,12 +23,10 @@ pub struct Stream {
     pub receiving: Progress,
     /// What we have sent, queued data included.
     pub sending: Progress,
-    pub send_window: i64,
-    /// What the peer may still send at most, as long as it has not heard that it is narrowed.
-    pub recv_window: i64,
+    pub send_window: SendWindow,
+    pub recv_window: RecvWindow,
+    /// How wide that is.
     pub window: Window,
-    /// Bytes that were taken from us and not yet granted to the peer again.
-    pub credit: u32,
     /// What the declared content-length leaves to come.
     pub expected: Option<u64>,
     /// Client's side: the request was HEAD.
@@ -62,10 +61,9 @@ impl Stream {
             opened,
             receiving: Progress::Head,
             sending: Progress::Head,
-            send_window: i64::from(send_window),
-            recv_window: i64::from(recv_window),
+            send_window: SendWindow::new(send_window),
+            recv_window: RecvWindow::new(recv_window),
             window: Window::default(),
-            credit: 0,
             expected: None,
             head_method: false,
             discarding: false,
@@ -78,19 +76,16 @@ impl Stream {
     /// them, once that is half of its window or the window grows.
     pub fn release(&mut self, bytes: usize, width: Width) -> Option<u32> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.credit = self.credit.saturating_add(self.window.take(bytes, width));
-        if self.credit < (self.window.size(width) / 2).max(1) || self.receiving == Progress::Done {
+        self.recv_window.owe(self.window.take(bytes, width));
+        if self.receiving == Progress::Done {
             return None;
         }
-        let credit = std::mem::take(&mut self.credit);
-        self.recv_window += i64::from(credit);
-        Some(credit)
+        self.recv_window.grant((self.window.size(width) / 2).max(1))
     }
 
     /// Bytes that came and are held, as far as they have not been released.
     pub fn held(&self, width: Width) -> usize {
-        let held = i64::from(self.window.size(width)) - self.recv_window - i64::from(self.credit);
-        usize::try_from(held).unwrap_or(0)
+        self.recv_window.held(self.window.size(width))
     }
 
     /// Whether everything that we have to send has left.
@@ -99,8 +94,8 @@ impl Stream {
     }
 
     /// Bytes of pending data that window allows now.
-    pub fn sendable(&self, connection_window: i64) -> usize {
-        let window = self.send_window.min(connection_window).max(0);
-        usize::try_from(window).unwrap_or(usize::MAX).min(self.pending.data.len())
+    pub fn sendable(&self, connection: SendWindow) -> usize {
+        let window = self.send_window.available().min(connection.available());
+        window.min(self.pending.data.len())
     }
 }

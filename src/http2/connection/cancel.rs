@@ -19,7 +19,7 @@ impl Connection {
         self.unsent.remove(key.id);
         let payload =
             self.frames.take_out(key.id, from, |stream, by| self.unsent.shift(stream, by));
-        self.send_window += payload as i64;
+        self.send_window.refund(payload);
         self.remove(key);
         true
     }

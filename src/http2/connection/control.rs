@@ -5,7 +5,8 @@
 use super::Connection;
 use super::receive::{Cx, Received, on_stream};
 use crate::http::{Cause, ConnectionError, ErrorCode, Event, Role};
-use crate::http2::frame::{Head, MAX_31, flag, read_31};
+use crate::http2::flow::Overflow;
+use crate::http2::frame::{Head, flag, read_31};
 use crate::http2::settings;
 
 impl Connection {
@@ -74,19 +75,17 @@ impl Connection {
 
     /// INITIAL_WINDOW_SIZE changes the window of every open stream (RFC 9113, section 6.9.2).
     fn resize_windows(&mut self, before: u32) -> Result<(), ConnectionError> {
-        let by = i64::from(self.peer.initial_window) - i64::from(before);
-        if by == 0 {
+        let now = self.peer.initial_window;
+        if now == before {
             return Ok(());
         }
         let mut widened = Vec::new();
         for (key, stream) in self.streams.iter_mut() {
-            stream.send_window += by;
-            if stream.send_window > i64::from(MAX_31) {
-                return Err(ConnectionError::flow_control(
-                    "INITIAL_WINDOW_SIZE overflows a window",
-                ));
+            if stream.send_window.resize(before, now).is_err() {
+                let detail = "INITIAL_WINDOW_SIZE overflows a window";
+                return Err(ConnectionError::flow_control(detail));
             }
-            if by > 0 && !stream.pending.is_empty() {
+            if now > before && !stream.pending.is_empty() {
                 widened.push(key);
             }
         }
@@ -147,14 +146,12 @@ impl Connection {
         };
         self.meter.window_update(cx.now)?;
         if head.stream == 0 {
-            self.send_window += i64::from(by);
-            return match by {
-                0 => Err(ConnectionError::protocol("WINDOW_UPDATE by 0")),
-                _ if self.send_window > i64::from(MAX_31) => {
-                    Err(ConnectionError::flow_control("WINDOW_UPDATE overflows the window"))
-                }
-                _ => Ok(()),
-            };
+            if by == 0 {
+                return Err(ConnectionError::protocol("WINDOW_UPDATE by 0"));
+            }
+            let widened = self.send_window.widen(by);
+            let overflow = ConnectionError::flow_control("WINDOW_UPDATE overflows the window");
+            return widened.map_err(|Overflow| overflow);
         }
         let Some(key) = self.streams.key(head.stream) else {
             return self.late(head, cx);
@@ -165,8 +162,7 @@ impl Connection {
         if by == 0 {
             return self.malformed(key, "WINDOW_UPDATE by 0", cx);
         }
-        stream.send_window += i64::from(by);
-        if stream.send_window > i64::from(MAX_31) {
+        if stream.send_window.widen(by).is_err() {
             let code = ErrorCode::FLOW_CONTROL_ERROR;
             return self.stream_error(key, code, "WINDOW_UPDATE overflows the window", cx);
         }

@@ -155,11 +155,10 @@ impl Connection {
                 return self.stream_error(key, ErrorCode::STREAM_CLOSED, "DATA after the end", cx);
             }
         }
-        if i64::from(head.len) > stream.recv_window {
+        if stream.recv_window.receive(head.len).is_err() {
             let code = ErrorCode::FLOW_CONTROL_ERROR;
             return self.stream_error(key, code, "DATA beyond the window", cx);
         }
-        stream.recv_window -= i64::from(head.len);
         if end {
             stream.receiving = Progress::Done;
         }
@@ -186,11 +185,10 @@ impl Connection {
 
     /// Credit for the connection goes back on receipt: one slow stream must not stop the others.
     fn take_connection_window(&mut self, len: u32) -> Result<(), ConnectionError> {
-        self.recv_window -= i64::from(len);
-        if self.recv_window < 0 {
+        if self.recv_window.receive(len).is_err() {
             return Err(ConnectionError::flow_control("DATA beyond the connection's window"));
         }
-        self.credit += len;
+        self.recv_window.owe(len);
         self.grant_credit();
         Ok(())
     }
@@ -198,11 +196,11 @@ impl Connection {
     /// Grants the connection what is worth a frame, unless the peer is yet to hear that it may send
     /// less: what it sends until then is bounded by that.
     pub(super) fn grant_credit(&mut self) {
-        let due = self.credit >= self.limits.connection_window.max(DEFAULT_WINDOW) / 2;
-        if due && self.unheard == 0 {
-            self.frames.window_update(0, self.credit);
-            self.recv_window += i64::from(self.credit);
-            self.credit = 0;
+        let least = self.limits.connection_window.max(DEFAULT_WINDOW) / 2;
+        if self.unheard == 0
+            && let Some(credit) = self.recv_window.grant(least)
+        {
+            self.frames.window_update(0, credit);
         }
     }
 

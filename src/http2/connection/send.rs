@@ -96,10 +96,10 @@ impl Connection {
         if end {
             stream.sending = Progress::Done;
         }
-        let may = usize::try_from(stream.send_window.min(window)).unwrap_or(0).min(room);
+        let may = stream.send_window.available().min(window.available()).min(room);
         let now = if stream.pending.is_empty() { payload.len().min(may) } else { 0 };
         let (now, later) = payload.split_at(now);
-        stream.send_window -= now.len() as i64;
+        stream.send_window.spend(now.len());
         if later.is_empty() && stream.pending.is_empty() {
             self.emit_data(key.id, now, end);
             if end {
@@ -191,7 +191,7 @@ impl Connection {
             stream.queued = false;
             let n = stream.sendable(window).min(LARGEST_FRAME);
             if n == 0 && !stream.pending.data.is_empty() {
-                if stream.send_window > 0 {
+                if stream.send_window.is_open() {
                     // It is the connection's window that is spent: so it is for all.
                     stream.queued = true;
                     self.queue.push_front(key);
@@ -217,8 +217,8 @@ impl Connection {
         let end = all && pending.end && pending.trailers.is_none();
         let max = (self.peer.max_frame_size as usize).min(LARGEST_FRAME);
         if n > 0 || end {
-            stream.send_window -= n as i64;
-            self.send_window -= n as i64;
+            stream.send_window.spend(n);
+            self.send_window.spend(n);
             self.pending_bytes -= n;
             pending.data.take(n, |piece| self.frames.data(key.id, piece, false, max));
             if end {
@@ -245,7 +245,7 @@ impl Connection {
         if let Some(stream) = self.streams.get_mut(key)
             && !stream.queued
             && !stream.pending.is_empty()
-            && (stream.send_window > 0 || stream.pending.data.is_empty())
+            && (stream.send_window.is_open() || stream.pending.data.is_empty())
         {
             stream.queued = true;
             self.queue.push_back(key);
@@ -253,7 +253,7 @@ impl Connection {
     }
 
     fn emit_data(&mut self, id: u32, mut payload: &[u8], end: bool) {
-        self.send_window -= payload.len() as i64;
+        self.send_window.spend(payload.len());
         let max = (self.peer.max_frame_size as usize).min(LARGEST_FRAME);
         while let Some((piece, rest)) =
             payload.split_at_checked(max).filter(|(_, rest)| !rest.is_empty())
