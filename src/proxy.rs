@@ -1,6 +1,7 @@
 //! The data path: a request's way from a client's stream to a backend's and back.
 
 mod budget;
+mod by_tag;
 mod calls;
 mod exchange;
 mod fields;

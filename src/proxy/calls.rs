@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use hashbrown::HashTable;
 
+use super::by_tag::ByTag;
 use super::methods::{Method, Methods};
+use crate::http::{Headers, Name};
 use crate::model::{Code, Ending, GrpcCode, MethodStats};
 use crate::service::MethodTable;
 use crate::stats::Counts;
@@ -22,6 +24,8 @@ pub struct Calls {
     table: Arc<MethodTable>,
     worker: usize,
     known: RefCell<Known>,
+    /// Places on the list, by heads that come again and again.
+    by_tag: ByTag<u16>,
 }
 
 /// What this worker has taken over of the service's list.
@@ -58,28 +62,43 @@ pub struct End {
 impl Calls {
     /// Counts as worker `worker`.
     pub fn new(table: &Arc<MethodTable>, worker: usize) -> Calls {
-        Calls { table: Arc::clone(table), worker, known: RefCell::default() }
+        Calls {
+            table: Arc::clone(table),
+            worker,
+            known: RefCell::default(),
+            by_tag: ByTag::default(),
+        }
     }
 
-    /// Finds the method of a gRPC request with this path, by the hashes of `methods`.
-    pub fn find(&self, path: &[u8], methods: &Methods) -> (Called, Method) {
-        let method = methods.of(path);
-        let mut known = self.known.borrow_mut();
-        let mut place = known.find(method, path);
-        let met = known.list.len();
-        if place.is_none() && self.table.count() > met {
-            known.continue_with(self.table.since(met), methods);
-            place = known.find(method, path);
+    /// Finds the method of a gRPC request with this head, by the hashes of `methods`.
+    pub fn find(&self, head: &Headers, methods: &Methods) -> (Called, Method) {
+        let path = head.get(Name::Path).unwrap_or_default();
+        let place = self.by_tag.find(head, || self.place(path, methods));
+        let known = self.known.borrow();
+        if let Some(place) = place
+            && let Some((method, _)) = known.list.get(usize::from(place))
+        {
+            return (Called::Known(place), *method);
         }
-        let may_be_learnt = || known.list.len() < self.table.most();
-        let called = match place {
-            Some(place) => Called::Known(place),
-            None => match may_be_learnt().then(|| name(path)).flatten() {
-                Some(name) => Called::New(Box::new((method, name.into()))),
-                None => Called::Other(method),
-            },
+        let method = methods.of(path);
+        let may_be_learnt = known.list.len() < self.table.most();
+        let called = match may_be_learnt.then(|| name(path)).flatten() {
+            Some(name) => Called::New(Box::new((method, name.into()))),
+            None => Called::Other(method),
         };
         (called, method)
+    }
+
+    /// The place of the method with this path on the list, if it has one.
+    fn place(&self, path: &[u8], methods: &Methods) -> Option<u16> {
+        let method = methods.of(path);
+        let mut known = self.known.borrow_mut();
+        let (place, met) = (known.find(method, path), known.list.len());
+        if place.is_none() && self.table.count() > met {
+            known.continue_with(self.table.since(met), methods);
+            return known.find(method, path);
+        }
+        place
     }
 
     /// By which streaming methods are known.
@@ -192,7 +211,9 @@ mod tests {
     impl Worker {
         fn call(&self, path: &str, end: &End) {
             let Worker(calls, methods) = self;
-            calls.count(&calls.find(path.as_bytes(), methods).0, end);
+            let mut head = Headers::new();
+            head.add(Name::Path, path.as_bytes());
+            calls.count(&calls.find(&head, methods).0, end);
         }
     }
 

@@ -187,7 +187,7 @@ impl Exchange {
     /// What an attempt at it begins as.
     fn begins_as(&self, view: &View) -> Beginning {
         match self.grpc {
-            true => view.begins_as(self.head.borrow().get(Name::Path).unwrap_or_default()),
+            true => view.begins_as(&self.head.borrow()),
             false => Beginning::HTTP,
         }
     }

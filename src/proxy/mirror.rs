@@ -15,7 +15,7 @@ use super::key::Asker;
 use super::reject::Failure;
 use super::routed::Routed;
 use super::target::{Target, View};
-use crate::http::{Headers, Name};
+use crate::http::Headers;
 use crate::model::{Break, Code, Copied, Ending, Peer, Time};
 use crate::net::{Cut, Stream, Tee, Worker};
 use crate::route::Mirror;
@@ -103,7 +103,7 @@ impl Copy {
 
     fn begins_as(&self, view: &View) -> Beginning {
         match self.grpc {
-            true => view.begins_as(self.head.get(Name::Path).unwrap_or_default()),
+            true => view.begins_as(&self.head),
             false => Beginning::HTTP,
         }
     }

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::by_tag::ByTag;
 use super::exchange::{Stage, Stages, stages};
 use super::tally::RouteTally;
 use super::target::Target;
+use crate::http::Headers;
 use crate::net::Worker;
-use crate::route::Route;
-use crate::route::RouteTable;
+use crate::route::{Route, RouteQuery, RouteTable};
 use crate::service::{Registry, Routing, RoutingCache, Service, Snapshot};
 use crate::telemetry::WorkerMetrics;
 use crate::upstream::{Dialer, Outages};
@@ -24,12 +25,23 @@ pub struct Routed {
     tallies: Rc<[Rc<RouteTally>]>,
     /// By the numbers of the routes.
     stages: Rc<[Stages]>,
+    /// The numbers of the routes of heads that come again and again.
+    known: Rc<ByTag<usize>>,
 }
 
 impl Routed {
     /// The routes.
     pub fn routes(&self) -> &RouteTable {
         &self.routing.routes
+    }
+
+    /// The number of the route for the request with this head, which `query` puts in terms of routes.
+    pub fn find<'q>(
+        &self,
+        head: &Headers,
+        query: impl FnOnce() -> RouteQuery<'q>,
+    ) -> Option<usize> {
+        self.known.find(head, || self.routes().find_numbered(&query()).map(|(number, _)| number))
     }
 
     /// The service that the routes know by this index.
@@ -107,13 +119,23 @@ impl Router {
         for (target, snapshot) in targets.iter().zip(&routing.snapshots) {
             target.go_over(snapshot);
         }
-        let (tallies, stages) = match Arc::ptr_eq(&routing.routes, &before.routing.routes) {
-            true => (Rc::clone(&before.tallies), Rc::clone(&before.stages)),
-            false => {
-                (routing.routes.names().map(RouteTally::new).collect(), passed(&routing.routes))
-            }
+        let routed = match Arc::ptr_eq(&routing.routes, &before.routing.routes) {
+            true => Routed {
+                routing,
+                targets,
+                tallies: Rc::clone(&before.tallies),
+                stages: Rc::clone(&before.stages),
+                known: Rc::clone(&before.known),
+            },
+            false => Routed {
+                targets,
+                tallies: routing.routes.names().map(RouteTally::new).collect(),
+                stages: passed(&routing.routes),
+                known: Rc::default(),
+                routing,
+            },
         };
-        *self.routed.borrow_mut() = Rc::new(Routed { routing, targets, tallies, stages });
+        *self.routed.borrow_mut() = Rc::new(routed);
     }
 
     /// This worker's sides of the services, those that it had before where there are.

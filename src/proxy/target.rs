@@ -12,6 +12,7 @@ use super::key::{Asker, Issued, Key, SetCookie};
 use super::methods::{Method, Methods};
 use super::observe::Upstream;
 use crate::balance::{KeySource, KeySpec, PickCx};
+use crate::http::Headers;
 use crate::model::{Endpoint, EndpointId, ExchangeClass};
 use crate::net::Worker;
 use crate::service::{Service, ServiceSpec, Snapshot};
@@ -194,9 +195,9 @@ impl View {
         !self.declared.is_empty() && self.declared.contains(&self.methods.of(path))
     }
 
-    /// What a gRPC request with this path starts as.
-    pub fn begins_as(&self, path: &[u8]) -> Beginning {
-        let (called, method) = self.calls.find(path, &self.methods);
+    /// What a gRPC request with this head starts as.
+    pub fn begins_as(&self, head: &Headers) -> Beginning {
+        let (called, method) = self.calls.find(head, &self.methods);
         let (class, learning) =
             if self.knows_streams() { self.class_of(method) } else { (ExchangeClass::Call, false) };
         Beginning { class, learning, called: Some(called) }

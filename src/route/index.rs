@@ -106,6 +106,7 @@ impl Index {
             .or_else(|| self.walk_at(host, Level::Any, b"", visit))
     }
 
+    #[inline]
     fn walk_at<T>(
         &self,
         host: &Host,
@@ -113,9 +114,16 @@ impl Index {
         text: &[u8],
         visit: &mut impl FnMut(Candidate) -> Option<T>,
     ) -> Option<T> {
-        if host.levels & level.bit() == 0 {
-            return None;
-        }
+        if host.levels & level.bit() == 0 { None } else { self.find(host, level, text, visit) }
+    }
+
+    fn find<T>(
+        &self,
+        host: &Host,
+        level: Level,
+        text: &[u8],
+        visit: &mut impl FnMut(Candidate) -> Option<T>,
+    ) -> Option<T> {
         let hash = hash(&self.hasher, host.id, level, text);
         let entry = self.entries.find(hash, |entry| {
             entry.host == host.id && entry.level == level && entry.text.bytes() == text

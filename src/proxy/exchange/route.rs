@@ -87,15 +87,17 @@ impl Exchange {
         if head.get(Name::Method) == Some(b"CONNECT") {
             return Err(Failure::ConnectMethod);
         }
-        let query = RouteQuery {
+        let fields = fields::Asked(&head);
+        let query = || RouteQuery {
             authority: fields::authority(&head),
             path: head.get(Name::Path).unwrap_or_default(),
             method: head.get(Name::Method).unwrap_or_default(),
             grpc: self.grpc,
-            fields: &fields::Asked(&head),
+            fields: &fields,
         };
         let routed = self.proxy.router.current();
-        let Some((route, rule)) = routed.routes().find_numbered(&query) else {
+        let found = routed.find(&head, query);
+        let Some((route, rule)) = found.and_then(|n| Some((n, routed.routes().route(n)?))) else {
             return Err(Failure::no_route(&head));
         };
         let share = match rule {

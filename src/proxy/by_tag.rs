@@ -1,0 +1,85 @@
+//! What was found for heads that come again and again, by their tags: equal tags mean equal heads, and
+//! to compare two costs far less than to look for a route or a method.
+
+use std::cell::RefCell;
+
+use crate::http::{Headers, Tag};
+
+/// Heads for which something is known; one more takes the place of another.
+const SLOTS: usize = 64;
+
+/// What was found for heads, by their tags.
+pub struct ByTag<T>(RefCell<Vec<Option<(Tag, T)>>>);
+
+impl<T> Default for ByTag<T> {
+    fn default() -> ByTag<T> {
+        ByTag(RefCell::default())
+    }
+}
+
+impl<T: Copy> ByTag<T> {
+    /// What is known for `head`, or else what `find` finds.
+    pub fn find(&self, head: &Headers, find: impl FnOnce() -> Option<T>) -> Option<T> {
+        let Some(tag) = head.tag() else { return find() };
+        match self.0.borrow().get(tag.slot(SLOTS)) {
+            Some(Some((known, found))) if *known == tag => return Some(*found),
+            _ => {}
+        }
+        let found = find()?;
+        let mut slots = self.0.borrow_mut();
+        if slots.is_empty() {
+            slots.resize(SLOTS, None);
+        }
+        if let Some(slot) = slots.get_mut(tag.slot(SLOTS)) {
+            *slot = Some((tag, found));
+        }
+        Some(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{HeaderPool, Name};
+
+    fn head(path: &[u8], tag: bool) -> Headers {
+        let mut head = Headers::new();
+        head.add(Name::Path, path);
+        if tag {
+            HeaderPool::default().tag(&mut head);
+        }
+        head
+    }
+
+    #[test]
+    fn what_was_found_for_a_head_is_known_for_its_equals() {
+        let (known, head) = (ByTag::default(), head(b"/a", true));
+        assert_eq!(known.find(&head, || None), None);
+        assert_eq!(known.find(&head, || Some(1)), Some(1));
+        assert_eq!(known.find(&head.clone(), || Some(2)), Some(1));
+        let mut other = head.clone();
+        other.add(Name::Te, b"trailers");
+        assert_eq!(known.find(&other, || Some(3)), Some(3), "it was changed");
+        assert_eq!(known.find(&head, || Some(4)), Some(1));
+    }
+
+    #[test]
+    fn of_heads_without_a_tag_nothing_is_known() {
+        let (known, head) = (ByTag::default(), head(b"/a", false));
+        assert_eq!(known.find(&head, || Some(1)), Some(1));
+        assert_eq!(known.find(&head, || Some(2)), Some(2));
+    }
+
+    #[test]
+    fn the_next_takes_the_place_of_another() {
+        let known = ByTag::default();
+        let heads: Vec<_> = (0..2 * SLOTS).map(|_| head(b"/a", true)).collect();
+        for (number, head) in heads.iter().enumerate() {
+            assert_eq!(known.find(head, || Some(number)), Some(number));
+        }
+        let (first, last) = (heads.first().unwrap(), heads.last().unwrap());
+        assert_eq!(known.find(last, || Some(9)), Some(2 * SLOTS - 1));
+        assert_eq!(known.find(first, || Some(9)), Some(9));
+        assert_eq!(known.0.borrow().len(), SLOTS);
+    }
+}
