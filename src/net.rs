@@ -51,4 +51,4 @@ pub use stream::{Over, Stream, splice};
 pub use tee::{Cut, Tee};
 pub use timer::Sleep;
 pub use tls::ServerTls;
-pub use worker::{Command, Worker, WorkerHandle, WorkerSpec};
+pub use worker::{Command, JobId, Worker, WorkerHandle, WorkerSpec};

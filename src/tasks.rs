@@ -33,6 +33,9 @@ pub enum Task {
     Turns,
     /// Waking what waits for a time, on a worker.
     Timers,
+    /// Polling requests on a worker whose time is up, or that waited for something else than their
+    /// connections.
+    Requests,
     /// Noticing changes on a worker without requests.
     Refresh,
     /// Accepting the connections of a listener.
@@ -58,6 +61,7 @@ impl Task {
         Task::Flush,
         Task::Turns,
         Task::Timers,
+        Task::Requests,
         Task::Refresh,
         Task::Accept,
         Task::Service,
@@ -75,6 +79,7 @@ impl Task {
             Task::Flush => "flush",
             Task::Turns => "turns",
             Task::Timers => "timers",
+            Task::Requests => "requests",
             Task::Refresh => "refresh",
             Task::Accept => "accept",
             Task::Service => "service",

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::Error;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -150,6 +151,7 @@ impl DataPath {
         let DataPath { worker, proxy, acceptor } = self;
         worker.run(tasks);
         worker.keep(tasks, Task::Refresh, move || refresh(Rc::clone(&proxy)));
+        let worker = EndsWith(worker);
         while let Some(command) = inbox.recv().await {
             match command {
                 Command::Accept(accepted) => acceptor.accept(accepted),
@@ -158,6 +160,23 @@ impl DataPath {
                 Command::CutOff => worker.cut_off(),
             }
         }
+    }
+}
+
+/// Has a worker end with who holds this, however that ends.
+struct EndsWith(Rc<Worker>);
+
+impl Deref for EndsWith {
+    type Target = Worker;
+
+    fn deref(&self) -> &Worker {
+        &self.0
+    }
+}
+
+impl Drop for EndsWith {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

@@ -6,17 +6,18 @@
 
 mod feed;
 mod informational;
+mod waiting;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
 
 pub use self::feed::splice;
 use self::informational::Informational;
 use super::body::Body;
 use super::conn::Conn;
 use super::tee::Tee;
+use super::worker::Waiter;
 use crate::grpc::MessageCounter;
 use crate::http::{Cause, ErrorCode, Gone, Headers, Key, Outgoing, SendError};
 use crate::model::{Endpoint, Time};
@@ -68,13 +69,15 @@ struct State {
     meter: Option<(Arc<Endpoint>, Direction)>,
     data_at: Time,
     active: Time,
-    waker: Option<Waker>,
+    waiter: Option<Waiter>,
+    /// Who waits is told of the body too: when it begins to wait, and when it ends.
+    tells_of_body: bool,
 }
 
 impl State {
     /// Becomes that of another stream: what [`Stream::detach`] leaves begins anew.
     fn renew(&mut self, now: Time) {
-        debug_assert!(self.head.is_none() && self.trailers.is_none() && self.waker.is_none());
+        debug_assert!(self.head.is_none() && self.trailers.is_none() && self.waiter.is_none());
         self.body.renew();
         (self.over, self.framed, self.messages) = (None, false, MessageCounter::default());
         (self.data_at, self.active) = (Time::ZERO, now);
@@ -100,20 +103,6 @@ impl Stream {
     /// The connection that it belongs to.
     pub fn conn(&self) -> &Rc<Conn> {
         &self.conn
-    }
-
-    /// Wakes the task of `cx` at the next event.
-    pub fn register(&self, cx: &mut Context<'_>) {
-        let mut state = self.state.borrow_mut();
-        match &mut state.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-    }
-
-    /// Has who waits for an event look at it.
-    pub(super) fn wake(&self) {
-        self.state.borrow().wake();
     }
 
     /// The head of the response, once, and whether nothing follows it.
@@ -291,7 +280,7 @@ impl Stream {
         while let Some(copy) = state.body.copies.pop() {
             copy.abandon();
         }
-        (state.waker, state.meter, state.head, state.trailers) = (None, None, None, None);
+        (state.waiter, state.meter, state.head, state.trailers) = (None, None, None, None);
         if state.informational.is_some() {
             state.informational = None; // few have any, and to look is cheaper than to drop
         }

@@ -1,6 +1,7 @@
 //! One worker: a thread with everything that its connections share.
 
 mod account;
+mod executor;
 mod flush_queue;
 mod handle;
 pub(super) mod pacing;
@@ -15,6 +16,9 @@ use std::time::Duration;
 use slab::Slab;
 
 use self::account::Account;
+use self::executor::Executor;
+pub use self::executor::JobId;
+pub(super) use self::executor::Waiter;
 use self::flush_queue::FlushQueue;
 pub use self::handle::{Command, WorkerHandle};
 use self::pacing::Pacing;
@@ -57,6 +61,7 @@ pub struct Worker {
     connector: Rc<dyn Connector>,
     now: Cell<Time>,
     output: FlushQueue<Rc<Conn>>,
+    pub(super) executor: Rc<Executor>,
     wheel: Rc<Wheel>,
     conns: RefCell<Slab<Weak<Conn>>>,
     draining: Cell<bool>,
@@ -84,6 +89,7 @@ impl Worker {
             connector,
             now: Cell::new(now),
             output: FlushQueue::default(),
+            executor: Executor::new(),
             wheel: Rc::new(Wheel::new(now)),
             conns: RefCell::default(),
             draining: Cell::new(false),
@@ -156,6 +162,21 @@ impl Worker {
         tokio::task::spawn_local(task);
     }
 
+    /// Polls `future` now, and from then on where the events are that it waits for.
+    pub fn start(&self, future: impl Future<Output = ()> + 'static) {
+        self.executor.start(future);
+    }
+
+    /// The job that is being polled.
+    pub fn current_job(&self) -> Option<JobId> {
+        self.executor.current()
+    }
+
+    /// Polls `job` now.
+    pub fn poll_job(&self, job: JobId) {
+        self.executor.poll(job);
+    }
+
     /// Runs a task for as long as the worker lives: one that panics is started again.
     pub fn keep<F>(self: &Rc<Self>, tasks: &Arc<Tasks>, task: Task, body: impl Fn() -> F + 'static)
     where
@@ -165,13 +186,14 @@ impl Worker {
         self.spawn(Arc::clone(tasks).keep(task, spawn));
     }
 
-    /// Flushes and fires timers, for as long as the worker lives.
+    /// Flushes, fires timers and polls jobs, for as long as the worker lives.
     pub fn run(self: &Rc<Self>, tasks: &Arc<Tasks>) {
         let worker = || Rc::clone(self);
-        let (flusher, pacer, turner) = (worker(), worker(), worker());
+        let (flusher, pacer, turner, attendant) = (worker(), worker(), worker(), worker());
         self.keep(tasks, Task::Flush, move || Rc::clone(&flusher).flush_forever());
         self.keep(tasks, Task::Turns, move || Rc::clone(&pacer).pace_forever());
         self.keep(tasks, Task::Timers, move || Rc::clone(&turner).turn_forever());
+        self.keep(tasks, Task::Requests, move || Rc::clone(&attendant).poll_forever());
     }
 
     async fn pace_forever(self: Rc<Self>) {
@@ -179,6 +201,15 @@ impl Worker {
             self.pacing.next().await;
             self.pacing.begin(|conn| conn.admit());
         }
+    }
+
+    async fn poll_forever(self: Rc<Self>) {
+        self.executor.poll_forever().await;
+    }
+
+    /// Drops what it was doing for others.
+    pub fn end(&self) {
+        self.executor.clear();
     }
 
     async fn turn_forever(self: Rc<Self>) {

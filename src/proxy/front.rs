@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::exchange::Exchange;
-use super::lane::Lanes;
+use super::lane::{Lanes, Request};
 use super::observe::reason;
 use super::reject::Failure;
 use super::routed::Router;
@@ -20,7 +20,7 @@ pub struct Proxy {
     pub(super) worker: Rc<Worker>,
     pub(super) router: Router,
     pub(super) registry: Arc<Registry>,
-    lanes: Rc<Lanes>,
+    pub(super) lanes: Lanes,
     pub(super) metrics: Arc<WorkerMetrics>,
 }
 
@@ -36,7 +36,7 @@ impl Proxy {
             worker: Rc::clone(worker),
             router: Router::new(worker, registry, metrics, dialer),
             registry: Arc::clone(registry),
-            lanes: Rc::default(),
+            lanes: Lanes::default(),
             metrics: Arc::clone(metrics),
         })
     }
@@ -52,8 +52,7 @@ pub struct Front(pub Rc<Proxy>);
 
 impl net::Front for Front {
     fn request(&self, stream: Rc<Stream>, headers: Headers, end: bool) {
-        let exchange = Exchange::accept(&self.0, stream, headers, end);
-        self.0.lanes.carry(&self.0.worker, exchange);
+        self.0.lanes.carry(&self.0, Request { front: stream, head: headers, end });
     }
 
     fn oversized(&self, stream: Rc<Stream>, headers: Headers) {

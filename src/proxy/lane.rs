@@ -1,69 +1,82 @@
-//! Tasks that carry one request after the other: to make a task and to end it costs more than
-//! much of what a small request wants done.
+//! Jobs that carry one request after the other: to make one and to end it costs more than much of
+//! what a small request wants done.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 
 use super::exchange::Exchange;
-use crate::net::Worker;
+use super::front::Proxy;
+use crate::http::Headers;
+use crate::net::{JobId, Stream};
 
-/// Tasks that wait for their next request; what is beyond that ends with its request.
+/// Jobs that wait for their next request; what is beyond that ends with its request.
 const MOST_IDLE: usize = 256;
 
-/// The tasks of one worker.
-#[derive(Default)]
-pub struct Lanes {
-    idle: RefCell<Vec<Rc<Lane>>>,
+/// A request that has come.
+pub struct Request {
+    /// The client's side.
+    pub front: Rc<Stream>,
+    pub head: Headers,
+    /// The head is all of it.
+    pub end: bool,
 }
 
-/// Where a waiting task finds its next request.
+/// The jobs of one worker.
+#[derive(Default)]
+pub struct Lanes {
+    idle: RefCell<Vec<(JobId, Rc<Lane>)>>,
+}
+
+/// Where a waiting job finds its next request.
 #[derive(Default)]
 struct Lane {
-    next: Cell<Option<Exchange>>,
-    waker: RefCell<Option<Waker>>,
+    next: Cell<Option<Request>>,
 }
 
 impl Lanes {
-    /// Has a task carry `exchange`.
-    pub fn carry(self: &Rc<Self>, worker: &Worker, exchange: Exchange) {
-        let Some(lane) = self.idle.borrow_mut().pop() else {
-            return worker.spawn(Rc::clone(self).run(exchange));
-        };
-        lane.next.set(Some(exchange));
-        if let Some(waker) = &*lane.waker.borrow() {
-            waker.wake_by_ref();
+    /// Has a job carry `request` on the data path of `proxy`, at once as far as it goes.
+    pub fn carry(&self, proxy: &Rc<Proxy>, request: Request) {
+        let idle = self.idle.borrow_mut().pop();
+        match idle {
+            Some((job, lane)) => {
+                lane.next.set(Some(request));
+                proxy.worker.poll_job(job);
+            }
+            None => {
+                let lane = Rc::<Lane>::default();
+                lane.next.set(Some(request));
+                proxy.worker.start(run(Rc::clone(proxy), lane));
+            }
         }
     }
 
-    fn run(self: Rc<Self>, first: Exchange) -> impl Future<Output = ()> {
-        let lane = Rc::new(Lane::default());
-        lane.next.set(Some(first));
-        async move {
-            loop {
-                let exchange = lane.next().await;
-                exchange.carry().await;
-                drop(exchange);
-                if self.idle.borrow().len() >= MOST_IDLE {
-                    return;
-                }
-                self.idle.borrow_mut().push(Rc::clone(&lane));
-            }
+    /// Whether there is room for one more that waits; it gets the next request.
+    fn wait(&self, job: JobId, lane: &Rc<Lane>) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        let room = idle.len() < MOST_IDLE;
+        if room {
+            idle.push((job, Rc::clone(lane)));
+        }
+        room
+    }
+}
+
+async fn run(proxy: Rc<Proxy>, lane: Rc<Lane>) {
+    loop {
+        let Request { front, head, end } = lane.next().await;
+        Exchange::accept(&proxy, front, head, end).carry().await;
+        let job = proxy.worker.current_job();
+        if !job.is_some_and(|job| proxy.lanes.wait(job, &lane)) {
+            return;
         }
     }
 }
 
 impl Lane {
-    async fn next(&self) -> Exchange {
-        poll_fn(|cx| {
-            if let Some(exchange) = self.next.take() {
-                return Poll::Ready(exchange);
-            }
-            self.waker.borrow_mut().get_or_insert_with(|| cx.waker().clone());
-            Poll::Pending
-        })
-        .await
+    async fn next(&self) -> Request {
+        poll_fn(|_| self.next.take().map_or(Poll::Pending, Poll::Ready)).await
     }
 }
 
@@ -77,7 +90,7 @@ mod tests {
         fn size<F, A, B>(_: fn(A, B) -> F) -> usize {
             size_of::<F>()
         }
-        let size = size(Lanes::run);
+        let size = size(run);
         assert!(size <= 600, "{size} bytes");
     }
 }

@@ -53,7 +53,9 @@ impl Connection {
             stream.sending = if end { Progress::Done } else { Progress::Body };
         }
         self.emit_headers(key.id, list, end);
-        self.settle(key);
+        if end {
+            self.settle(key);
+        }
         Ok(())
     }
 

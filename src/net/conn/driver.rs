@@ -156,9 +156,12 @@ impl Conn {
         let is_blocked = || self.core.borrow().codec.is_blocked();
         let mut changed = false;
         loop {
-            changed |= self.handle(input);
-            let waits = is_blocked();
-            self.pass_on();
+            let waits = self.worker.executor.attend(|| {
+                changed |= self.handle(input);
+                let waits = is_blocked();
+                self.pass_on();
+                waits
+            });
             if !waits || is_blocked() {
                 return changed;
             }

@@ -18,7 +18,8 @@ impl Stream {
         let mut state = self.state.borrow_mut();
         state.head = Some((headers, end));
         state.body.ended |= end;
-        state.active(now);
+        state.active = now;
+        self.tell(&state);
     }
 
     pub(in crate::net) fn on_informational(&self, headers: Headers, now: Time) {
@@ -30,7 +31,8 @@ impl Stream {
         if let Err(headers) = unwanted {
             self.conn.worker.recycle(headers);
         }
-        state.active(now);
+        state.active = now;
+        self.tell(&state);
     }
 
     pub(in crate::net) fn on_trailers(&self, headers: Headers, now: Time) {
@@ -38,14 +40,15 @@ impl Stream {
         state.trailers = Some(headers);
         // Of a copy nobody wants the trailers.
         state.body.copies.iter().for_each(|copy| copy.feed(&[], true));
-        state.active(now);
+        state.active = now;
+        self.tell(&state);
     }
 
     pub(in crate::net) fn on_over(&self, over: Over) {
         let mut state = self.state.borrow_mut();
         state.over.get_or_insert(over);
         state.body.copies.iter().for_each(|copy| copy.abandon());
-        state.wake();
+        self.tell(&state);
     }
 
     /// DATA came: it goes to its reader, or waits for one. For how many bytes credit goes back.
@@ -56,10 +59,10 @@ impl Stream {
         let mut state = self.state.borrow_mut();
         let gather = state.data_at == now && payload.len() < SMALL && !end;
         state.active = now;
-        state.count(payload, now, self.conn.worker.index());
+        let streams = state.count(payload, now, self.conn.worker.index());
         state.body.came(payload, end);
-        if end {
-            state.wake();
+        if streams || (end && state.tells_of_body) {
+            self.tell(&state);
         }
         if state.body.drained {
             return state.body.release(payload.len());
@@ -67,6 +70,9 @@ impl Stream {
         let before = state.body.kept();
         let is_first = state.body.waiting().is_empty();
         if state.body.reader.is_some() && !gather {
+            if state.body.is_replayable() {
+                self.provide_buffer(&mut state);
+            }
             let credit = state.body.pass(payload, end);
             self.settle_body(&mut state, before);
             return credit;
@@ -75,15 +81,21 @@ impl Stream {
             match state.body.reader {
                 Some(_) => self.conn.worker.gathering.borrow_mut().push(Rc::clone(self)),
                 // Whoever waits for a head, or holds one back, may want to know.
-                None => state.wake(),
+                None if state.tells_of_body => self.tell(&state),
+                None => {}
             }
-            if !state.body.has_buffer() {
-                state.body.give_buffer(self.conn.worker.buffers.borrow_mut().take());
-            }
+            self.provide_buffer(&mut state);
         }
         state.body.wait(payload);
         self.settle_body(&mut state, before);
         0
+    }
+
+    /// Sees to it that what is to be kept has memory.
+    fn provide_buffer(&self, state: &mut State) {
+        if !state.body.has_buffer() {
+            state.body.give_buffer(self.conn.worker.buffers.borrow_mut().take());
+        }
     }
 
     /// Hands on what was gathered. For how many bytes credit goes back.
@@ -105,10 +117,14 @@ impl Stream {
     }
 
     /// Gives back memory that the body needs no more, and accounts for what it keeps.
+    #[inline]
     pub(super) fn settle_body(&self, state: &mut State, before: usize) {
-        if !state.body.has_buffer() {
-            return;
+        if state.body.has_buffer() {
+            self.settle_buffer(state, before);
         }
+    }
+
+    fn settle_buffer(&self, state: &mut State, before: usize) {
         if let Some(spent) = state.body.take_passed() {
             self.conn.worker.buffers.borrow_mut().put(spent);
         }
@@ -137,7 +153,7 @@ impl Stream {
         let mut state = self.state.borrow_mut();
         state.active = now;
         if done {
-            state.wake();
+            self.tell(&state);
         }
         let source = state.source.clone();
         drop(state);
@@ -159,31 +175,19 @@ impl Stream {
 }
 
 impl State {
-    fn active(&mut self, now: Time) {
-        self.active = now;
-        self.wake();
-    }
-
-    pub(super) fn wake(&self) {
-        if let Some(waker) = &self.waker {
-            waker.wake_by_ref();
-        }
-    }
-
-    fn count(&mut self, payload: &[u8], now: Time, worker: usize) {
+    /// Counts the messages that come. Whether they have just made it a stream.
+    fn count(&mut self, payload: &[u8], now: Time, worker: usize) -> bool {
         self.data_at = now;
         if !self.framed {
-            return;
+            return false;
         }
         let messages = self.messages.feed(payload);
         if messages == 0 {
-            return;
+            return false;
         }
         self.note_messages(messages, worker);
         let whole = self.messages.whole();
-        if whole >= STREAMING && whole - messages < STREAMING {
-            self.wake();
-        }
+        whole >= STREAMING && whole - messages < STREAMING
     }
 
     pub(super) fn note_messages(&self, messages: u64, worker: usize) {
@@ -198,5 +202,7 @@ impl State {
 pub fn splice(from: &Rc<Stream>, to: &Rc<Stream>, replay: Option<usize>) {
     to.state.borrow_mut().source = Some(Rc::clone(from));
     let sent = from.change_body(|body| body.begin(to, replay));
-    from.release(sent);
+    if sent > 0 {
+        from.release(sent);
+    }
 }

@@ -30,7 +30,7 @@ impl Exchange {
             if let Some(event) = self.ready(back) {
                 return Poll::Ready(event);
             }
-            self.front.register(cx);
+            self.front.register_but_for_body(cx);
             back.register(cx);
             attempt.watch(cx, &self.proxy.worker, Some(&self.front), back);
             let active = || self.front.last_active().max(back.last_active());

@@ -74,7 +74,7 @@ impl Exchange {
             if let Some(elapsed) = elapsed {
                 return Poll::Ready(Err(Failure::from(elapsed).into()));
             }
-            self.front.register(cx);
+            self.front.register_but_for_body(cx);
             open.as_mut().poll(cx).map_err(|error| Failure::from(error).into())
         })
         .await

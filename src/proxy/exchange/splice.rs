@@ -87,7 +87,7 @@ impl Exchange {
             if !self.front.is_open() || self.front.over().is_some() {
                 return Poll::Ready(());
             }
-            self.front.register(cx);
+            self.front.register_but_for_body(cx);
             let active = || self.front.last_active().max(whole_at);
             match self.timeouts.borrow_mut().poll(cx, &self.proxy.worker, active) {
                 Some(_) => Poll::Ready(()),

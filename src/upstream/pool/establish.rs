@@ -168,6 +168,7 @@ impl Pool {
             }
             news.await;
         }
+        owner.established();
         Ok(Ready { conn, guard, counted })
     }
 }

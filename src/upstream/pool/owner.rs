@@ -11,14 +11,25 @@ use crate::net::{Closed, Upstream};
 /// What a connection tells the pool.
 pub struct Owner {
     pool: Weak<Pool>,
-    /// It may take more streams than before, or has ended.
+    /// It may take more streams than before, or has ended, while it is new.
     pub news: Notify,
+    is_new: Cell<bool>,
     ended: Cell<Option<Closed>>,
 }
 
 impl Owner {
     pub fn new(pool: &Rc<Pool>) -> Owner {
-        Owner { pool: Rc::downgrade(pool), news: Notify::new(), ended: Cell::new(None) }
+        Owner {
+            pool: Rc::downgrade(pool),
+            news: Notify::new(),
+            is_new: Cell::new(true),
+            ended: Cell::new(None),
+        }
+    }
+
+    /// Nobody waits for it any more.
+    pub fn established(&self) {
+        self.is_new.set(false);
     }
 
     /// Whether it has ended as connections to a backend that is well may end.
@@ -30,7 +41,9 @@ impl Owner {
 
 impl Upstream for Owner {
     fn changed(&self) {
-        self.news.notify_waiters();
+        if self.is_new.get() {
+            self.news.notify_waiters();
+        }
         if let Some(pool) = self.pool.upgrade() {
             pool.freed.notify_one();
         }

@@ -1,0 +1,395 @@
+//! Futures that are polled where their events are: the driver that has handed events on polls those
+//! whom they woke, before it goes on. What wakes them elsewhere, a timer or a write, has them polled by a
+//! task of the worker.
+//!
+//! A request wakes several times for a little each time. As tasks of the runtime those wake-ups cost
+//! as much as what they were for, and whatever came behind an event had to be kept until it was seen.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use slab::Slab;
+use tokio::sync::mpsc;
+
+/// The futures of one worker.
+pub struct Executor {
+    jobs: RefCell<Slab<Rc<Job>>>,
+    ready: RefCell<VecDeque<JobId>>,
+    /// Whose future is being polled.
+    current: Cell<Option<JobId>>,
+    /// Whoever hands events on polls what gets ready, once he is done.
+    attended: Cell<bool>,
+    /// The task that polls what gets ready else.
+    attendant: RefCell<Option<Waker>>,
+    woken: RefCell<mpsc::UnboundedReceiver<JobId>>,
+    wakers: mpsc::UnboundedSender<JobId>,
+}
+
+/// Names a job of one worker. Once that has come to its end, another may have the name: who was woken
+/// for nothing looks, and waits on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobId(usize);
+
+/// A future on its worker.
+struct Job {
+    /// Nothing once it has come to its end.
+    future: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>,
+    /// It is to be polled.
+    ready: Cell<bool>,
+    signal: Arc<Signal>,
+    waker: Waker,
+}
+
+/// Wakes a job by what knows nothing of jobs.
+#[derive(Debug)]
+struct Signal {
+    job: JobId,
+    /// It lies in the channel, which so holds no more than there are jobs.
+    sent: AtomicBool,
+    wakers: mpsc::UnboundedSender<JobId>,
+}
+
+/// Who waits for an event.
+#[derive(Debug)]
+pub enum Waiter {
+    /// A job of the same worker.
+    Job(JobId),
+    /// Any other task.
+    Task(Waker),
+}
+
+impl Executor {
+    #[expect(clippy::disallowed_methods, reason = "each job lies in the channel once at most")]
+    pub fn new() -> Rc<Executor> {
+        let (wakers, woken) = mpsc::unbounded_channel();
+        Rc::new(Executor {
+            jobs: RefCell::default(),
+            ready: RefCell::default(),
+            current: Cell::default(),
+            attended: Cell::new(false),
+            attendant: RefCell::default(),
+            woken: RefCell::new(woken),
+            wakers,
+        })
+    }
+
+    /// Polls `future` for the first time, and from then on whenever it is woken.
+    pub fn start(&self, future: impl Future<Output = ()> + 'static) {
+        let id = {
+            let mut jobs = self.jobs.borrow_mut();
+            let entry = jobs.vacant_entry();
+            let (job, wakers) = (JobId(entry.key()), self.wakers.clone());
+            let signal = Arc::new(Signal { job, sent: AtomicBool::new(false), wakers });
+            entry.insert(Rc::new(Job {
+                future: RefCell::new(Some(Box::pin(future))),
+                ready: Cell::new(false),
+                waker: Waker::from(Arc::clone(&signal)),
+                signal,
+            }));
+            job
+        };
+        self.poll(id);
+    }
+
+    /// Polls a job now. A panic ends it, and nobody else.
+    pub fn poll(&self, id: JobId) {
+        let Some(job) = self.job(id) else { return };
+        job.ready.set(false);
+        // One that is polled already goes on to see what it is woken for.
+        let Ok(mut slot) = job.future.try_borrow_mut() else { return };
+        let Some(future) = slot.as_mut() else { return };
+        let outer = self.current.replace(Some(id));
+        let mut cx = Context::from_waker(&job.waker);
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut cx)));
+        self.current.set(outer);
+        if !matches!(polled, Ok(Poll::Pending)) {
+            *slot = None;
+            self.jobs.borrow_mut().try_remove(id.0);
+        }
+    }
+
+    fn job(&self, id: JobId) -> Option<Rc<Job>> {
+        self.jobs.borrow().get(id.0).map(Rc::clone)
+    }
+
+    /// The job whose future is being polled.
+    pub fn current(&self) -> Option<JobId> {
+        self.current.get()
+    }
+
+    /// Who is to be woken for the task of `cx`.
+    pub fn waiter(&self, cx: &Context<'_>) -> Waiter {
+        match self.current.get() {
+            Some(job) => Waiter::Job(job),
+            None => Waiter::Task(cx.waker().clone()),
+        }
+    }
+
+    /// Has whoever waits look at what has come.
+    pub fn wake(&self, waiter: &Waiter) {
+        match waiter {
+            Waiter::Job(job) => self.wake_job(*job),
+            Waiter::Task(waker) => waker.wake_by_ref(),
+        }
+    }
+
+    fn wake_job(&self, id: JobId) {
+        let jobs = self.jobs.borrow();
+        if jobs.get(id.0).is_none_or(|job| job.ready.replace(true)) {
+            return;
+        }
+        self.ready.borrow_mut().push_back(id);
+        if !self.attended.get() {
+            self.call();
+        }
+    }
+
+    /// Polls those whom `events` wake, once these are handed on.
+    pub fn attend<T>(&self, events: impl FnOnce() -> T) -> T {
+        /// Whatever becomes of it: who gets ready afterwards is seen by the task.
+        struct Attended<'e>(&'e Executor);
+        impl Drop for Attended<'_> {
+            fn drop(&mut self) {
+                self.0.attended.set(false);
+                self.0.call();
+            }
+        }
+        self.attended.set(true);
+        let attended = Attended(self);
+        let result = events();
+        self.poll_ready();
+        drop(attended);
+        result
+    }
+
+    fn poll_ready(&self) {
+        while let Some(job) = self.next_ready() {
+            self.poll(job);
+        }
+    }
+
+    fn next_ready(&self) -> Option<JobId> {
+        self.ready.borrow_mut().pop_front()
+    }
+
+    /// Has the task poll those who are ready, if there are any.
+    fn call(&self) {
+        if !self.ready.borrow().is_empty()
+            && let Some(attendant) = &*self.attendant.borrow()
+        {
+            attendant.wake_by_ref();
+        }
+    }
+
+    /// Polls those who are woken while nobody attends.
+    pub async fn poll_forever(&self) {
+        let polls = poll_fn(|cx| {
+            self.attendant.replace(Some(cx.waker().clone()));
+            while let Poll::Ready(Some(id)) = self.woken.borrow_mut().poll_recv(cx) {
+                if let Some(job) = self.job(id) {
+                    job.signal.sent.store(false, Ordering::Release);
+                }
+                self.wake_job(id);
+            }
+            self.poll_ready();
+            Poll::<()>::Pending
+        });
+        // Each is polled at most once for what has come: there is no end to be put to that.
+        tokio::task::coop::unconstrained(polls).await;
+    }
+
+    /// Drops every future.
+    pub fn clear(&self) {
+        let jobs = self.jobs.take();
+        self.ready.take();
+        for (_, job) in jobs {
+            // One that is being polled ends with its poll.
+            let future = job.future.try_borrow_mut().ok().and_then(|mut future| future.take());
+            drop(future);
+        }
+    }
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.sent.swap(true, Ordering::AcqRel) {
+            let _ = self.wakers.send(self.job); // of a worker that has ended nobody is left
+        }
+    }
+}
+
+impl fmt::Debug for Executor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executor").field("jobs", &self.jobs.borrow().len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Weak;
+
+    use tokio::sync::Notify;
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    /// Something that comes and wakes one who waits.
+    #[derive(Default)]
+    struct Event {
+        came: Cell<usize>,
+        waiter: RefCell<Option<(Waiter, Weak<Executor>)>>,
+    }
+
+    impl Event {
+        fn come(&self) {
+            self.came.set(self.came.get() + 1);
+            if let Some((waiter, executor)) = &*self.waiter.borrow() {
+                executor.upgrade().unwrap().wake(waiter);
+            }
+        }
+    }
+
+    /// A job that counts how often it is polled, and ends when that has come so many times.
+    fn wait(executor: &Rc<Executor>, times: usize) -> (Rc<Event>, Rc<Cell<usize>>) {
+        let (event, polls) = (Rc::<Event>::default(), Rc::<Cell<usize>>::default());
+        let (waits, counts, by) = (Rc::clone(&event), Rc::clone(&polls), Rc::downgrade(executor));
+        executor.start(poll_fn(move |cx| {
+            counts.set(counts.get() + 1);
+            let waiter = by.upgrade().unwrap().waiter(cx);
+            waits.waiter.replace(Some((waiter, Weak::clone(&by))));
+            if waits.came.get() < times { Poll::Pending } else { Poll::Ready(()) }
+        }));
+        (event, polls)
+    }
+
+    /// Lets the task that attends, and whatever else there is, do what it has to.
+    async fn others() {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn attended(test: impl AsyncFn(&Rc<Executor>)) {
+        let executor = Executor::new();
+        let attendant = Rc::clone(&executor);
+        let local = LocalSet::new();
+        local.spawn_local(async move { attendant.poll_forever().await });
+        local.run_until(test(&executor)).await;
+    }
+
+    #[tokio::test]
+    async fn whom_events_wake_is_polled_when_they_are_handed_on() {
+        let executor = Executor::new();
+        let (event, polls) = wait(&executor, 3);
+        let (other, others_polls) = wait(&executor, 1);
+        assert_eq!(polls.get(), 1, "at once");
+        executor.attend(|| {
+            event.come();
+            event.come();
+            assert_eq!(polls.get(), 1);
+        });
+        assert_eq!(polls.get(), 2, "once for both");
+        executor.attend(|| [&other, &event].map(|event| event.come()));
+        assert_eq!((polls.get(), others_polls.get()), (3, 2));
+        executor.attend(|| event.come());
+        assert_eq!(polls.get(), 3, "it has ended");
+        assert!(executor.jobs.borrow().is_empty());
+    }
+
+    #[tokio::test]
+    async fn whoever_is_woken_while_nobody_attends_is_polled_too() {
+        attended(async |executor| {
+            others().await;
+            let (event, polls) = wait(executor, 9);
+            event.come();
+            assert_eq!(polls.get(), 1);
+            others().await;
+            assert_eq!(polls.get(), 2);
+            let failed = catch_unwind(AssertUnwindSafe(|| {
+                executor.attend(|| {
+                    event.come();
+                    panic!("as if a peer had found a way");
+                })
+            }));
+            assert!(failed.is_err());
+            assert_eq!(polls.get(), 2);
+            others().await;
+            assert_eq!(polls.get(), 3, "it was not forgotten");
+            event.come();
+            others().await;
+            assert_eq!(polls.get(), 4);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_knows_nothing_of_jobs_wakes_them_from_anywhere() {
+        attended(async |executor| {
+            let (notify, done) = (Arc::new(Notify::new()), Rc::<Cell<usize>>::default());
+            for _ in 0..3 {
+                let (notify, done) = (Arc::clone(&notify), Rc::clone(&done));
+                executor.start(async move {
+                    notify.notified().await;
+                    done.set(done.get() + 1);
+                    tokio::task::yield_now().await; // wakes itself
+                    done.set(done.get() + 1);
+                });
+            }
+            others().await;
+            assert_eq!(done.get(), 0);
+            let waker = Arc::clone(&notify);
+            std::thread::spawn(move || waker.notify_waiters()).join().unwrap();
+            others().await;
+            assert_eq!(done.get(), 6);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_one_and_nobody_else() {
+        attended(async |executor| {
+            let dropped = Rc::new(());
+            let held = Rc::clone(&dropped);
+            executor.start(async move {
+                let _held = held;
+                panic!("as if");
+            });
+            assert_eq!(Rc::strong_count(&dropped), 1);
+            let (event, polls) = wait(executor, 2);
+            event.come();
+            others().await;
+            assert_eq!(polls.get(), 2);
+            assert_eq!(executor.jobs.borrow().len(), 1);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn at_the_end_nothing_is_left_of_those_who_wait() {
+        let executor = Executor::new();
+        let dropped = Rc::new(());
+        let (held, event) = (Rc::clone(&dropped), wait(&executor, 2).0);
+        let own = Rc::clone(&executor); // as requests hold their worker
+        executor.start(async move {
+            let _held = (held, own);
+            std::future::pending::<()>().await;
+        });
+        event.come();
+        executor.clear();
+        assert_eq!(Rc::strong_count(&dropped), 1);
+        assert_eq!(Rc::strong_count(&executor), 1);
+        event.come();
+    }
+}
