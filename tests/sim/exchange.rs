@@ -119,6 +119,8 @@ pub enum Patience {
     Slow(Duration),
     /// It gives up after so long.
     GivesUp(Duration),
+    /// It says that it waits for so long, and then waits on.
+    Says(Duration),
 }
 
 /// What is usual in a run.
@@ -132,6 +134,8 @@ pub struct Habits {
     pub idle: Option<Duration>,
     /// Bytes that a client lets the gateway send ahead on one stream.
     pub window: u32,
+    /// How long a request may take by the routes that limit it, if they do.
+    pub limit: Option<Duration>,
 }
 
 /// One request.
@@ -215,6 +219,9 @@ impl Exchange {
             Some(idle) if rng.u8(..3) == 0 => drawn.be_slow(idle, habits.window, &mut rng),
             _ => {}
         }
+        if drawn.patience == Patience::Reads && drawn.route.is_grpc() && rng.u8(..8) == 0 {
+            drawn.patience = Patience::Says(Duration::from_millis(rng.u64(..200)));
+        }
         drawn
     }
 
@@ -232,6 +239,11 @@ impl Exchange {
             *(if pauses { &mut self.pause } else { &mut self.thinks }) = beyond;
             (self.answer, self.patience, self.idles) = (Answer::Whole, Patience::Reads, true);
         }
+    }
+
+    /// The host that it is for, of no other.
+    pub fn host(&self) -> String {
+        format!("r{}.shop.example", self.id)
     }
 
     /// What the client learns of it if nothing goes wrong.
@@ -281,20 +293,34 @@ impl Exchange {
     /// What the client says of how long it waits.
     pub fn timeout(&self) -> Option<String> {
         match self.patience {
-            Patience::GivesUp(after) => Some(format!("{}m", after.as_millis())),
+            Patience::GivesUp(after) | Patience::Says(after) => {
+                Some(format!("{}m", after.as_millis()))
+            }
             Patience::Reads | Patience::Slow(_) => None,
         }
     }
 
-    /// Whether this may be what its backend is told of how long the client waits: no more than that,
-    /// and something. Where it is not gRPC nobody makes anything of it.
-    pub fn allows(&self, told: Option<String>) -> bool {
-        let time = |text: &String| parse_timeout(text.as_bytes()).expect("it can be read");
-        match (self.timeout(), told) {
-            (Some(said), Some(told)) if self.route.is_grpc() => {
-                !time(&told).is_zero() && time(&told) <= time(&said)
-            }
-            (said, told) => said == told,
+    /// How long it may take, if that is limited.
+    pub fn limit(&self, habits: Habits) -> Option<Duration> {
+        let said = match self.patience {
+            Patience::GivesUp(after) | Patience::Says(after) => Some(after),
+            Patience::Reads | Patience::Slow(_) => None,
+        };
+        let said = said.filter(|_| self.route.is_grpc());
+        let limited = matches!(self.route, Route::Orders | Route::Copied | Route::Page);
+        said.into_iter().chain(habits.limit.filter(|_| limited)).min()
+    }
+
+    /// Whether this may be what its backend is told of how long it may take: no more than that, and
+    /// something. Where it is not gRPC nobody makes anything of it.
+    pub fn allows(&self, told: Option<String>, habits: Habits) -> bool {
+        if !self.route.is_grpc() {
+            return told == self.timeout();
+        }
+        let told = told.map(|text| parse_timeout(text.as_bytes()).expect("it can be read"));
+        match (self.limit(habits), told) {
+            (Some(limit), Some(told)) => !told.is_zero() && told <= limit,
+            (limit, told) => limit == told,
         }
     }
 

@@ -26,6 +26,8 @@ pub struct File {
     pub weights: Vec<Option<u32>>,
     /// Whether the backends of `web` speak HTTP/1.1.
     pub web_http1: bool,
+    /// How long requests may take of the routes that limit it.
+    pub timeout: Option<Duration>,
     /// A route more or less, which nothing asks for.
     pub extra: bool,
     /// Connections have the narrowest windows that they may have: credit that is lost shows.
@@ -73,7 +75,7 @@ impl File {
                 }
             }
         }
-        yaml += ROUTES;
+        yaml += &routes(self.timeout);
         if self.extra {
             yaml += "  - { match: { path: /other }, service: orders }\n";
         }
@@ -81,19 +83,24 @@ impl File {
     }
 }
 
-const ROUTES: &str = "routes:
-  - { match: { grpc: shop.Orders }, service: orders }
-  - { name: split, match: { grpc: shop.Split }, split: [ orders, canary ] }
-  - { match: { grpc: shop.Copied }, service: orders, mirror: shadow }
-  - { match: { grpc: shop.Web }, service: web }
-  - match: { path_prefix: /pages }
-    service: web
-    rewrite: { prefix: /site }
-    request_headers: { set: { x-asked: by-pages } }
-    response_headers: { set: { x-answered: by-pages } }
-  - { match: { path_prefix: /old }, redirect: { prefix: /pages } }
-";
-
+/// The routes; those of `orders` and of pages limit how long a request takes, if anything does.
+fn routes(limit: Option<Duration>) -> String {
+    let limit =
+        |key: &str| limit.map_or(String::new(), |it| format!(", {key}: {}ms", it.as_millis()));
+    let (timeout, max_timeout) = (limit("timeout"), limit("max_timeout"));
+    format!(
+        "routes:
+  - {{ match: {{ grpc: shop.Orders }}, service: orders{timeout} }}
+  - {{ name: split, match: {{ grpc: shop.Split }}, split: [ orders, canary ] }}
+  - {{ match: {{ grpc: shop.Copied }}, service: orders, mirror: shadow{max_timeout} }}
+  - {{ match: {{ grpc: shop.Web }}, service: web }}
+  - {{ match: {{ path_prefix: /pages }}, service: web, rewrite: {{ prefix: /site }},
+      request_headers: {{ set: {{ x-asked: by-pages }} }},
+      response_headers: {{ set: {{ x-answered: by-pages }} }}{timeout} }}
+  - {{ match: {{ path_prefix: /old }}, redirect: {{ prefix: /pages }} }}
+"
+    )
+}
 /// A policy and its settings.
 #[derive(Clone)]
 pub struct Balancing {

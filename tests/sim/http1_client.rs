@@ -121,8 +121,9 @@ async fn send(
         if length > 0 { ("POST", framing.field()) } else { ("GET", String::new()) };
     let asks = length > 0 && exchange.id.is_multiple_of(7);
     let head = format!(
-        "{method} {} HTTP/1.1\r\nhost: shop.example\r\nx-id: {}\r\nx-key: {}\r\n{}{field}{}\r\n",
+        "{method} {} HTTP/1.1\r\nhost: {}\r\nx-id: {}\r\nx-key: {}\r\n{}{field}{}\r\n",
         exchange.route.path(),
+        exchange.host(),
         exchange.id,
         exchange.id % 3,
         exchange.timeout().map_or(String::new(), |time| format!("grpc-timeout: {time}\r\n")),

@@ -3,8 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
-use super::exchange::{Exchange, Habits};
+use super::exchange::{Exchange, Habits, Route};
+use super::lines::Line;
 
 /// What a change may take requests from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +37,20 @@ pub struct Told {
     /// Bytes of the response's body, all of which were as they should be.
     pub bytes: usize,
 }
+
+impl Told {
+    /// Whether it may have ended because its time was up.
+    fn is_expired(&self, route: Route) -> bool {
+        match &self.end {
+            End::Status(status) => status == if route.is_grpc() { "4" } else { "504" },
+            End::Broken(_) => route == Route::Page, // in the midst of the response
+            End::GaveUp => false,
+        }
+    }
+}
+
+/// So much later than it is set a timer may be.
+const TICK: Duration = Duration::from_millis(5);
 
 #[derive(Default)]
 struct Seen {
@@ -143,6 +159,33 @@ impl Ledger {
         }
     }
 
+    /// What is wrong with what the gateway says of its requests.
+    pub fn check_lines(
+        &self,
+        exchanges: &[Exchange],
+        lines: &[Line],
+        habits: Habits,
+    ) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let by_host: BTreeMap<_, _> = exchanges.iter().map(|it| (it.host(), it)).collect();
+        let mut over = BTreeSet::new();
+        for line in lines {
+            let exchange = by_host[&line.host];
+            let limit = exchange.limit(habits);
+            let expired = line.why.ends_with("has passed");
+            if !over.insert(exchange.id) {
+                wrong.push(format!("request {} is over twice", exchange.id));
+            }
+            if limit.is_some_and(|limit| line.took > limit + TICK) {
+                wrong.push(format!("{line:?} outlives {limit:?} of {exchange:?}"));
+            }
+            if expired && limit.is_none_or(|limit| line.took < limit) {
+                wrong.push(format!("{line:?} comes before {limit:?} of {exchange:?}"));
+            }
+        }
+        wrong
+    }
+
     /// What is wrong with what happened.
     pub fn check(&self, exchanges: &[Exchange], habits: Habits) -> Vec<String> {
         let mut wrong = self.wrong.take();
@@ -179,7 +222,8 @@ impl Seen {
             (End::Broken(_), None) => true,
             _ => false,
         };
-        expect(as_expected || habits.faults || self.late, "ended without cause");
+        let expired = exchange.limit(habits).is_some() && told.is_expired(exchange.route);
+        expect(as_expected || expired || habits.faults || self.late, "ended without cause");
         if as_expected {
             let bytes = expected.bytes.is_none_or(|bytes| bytes == told.bytes);
             expect(bytes, "ended in good order without being whole");

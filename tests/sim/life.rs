@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::exchange::{Exchange, Habits};
 use super::file::{Balancing, File};
 use super::ledger::Ledger;
+use super::lines::Lines;
 use super::network::ToBackends;
 use super::world::{SERVICES, Site, World};
 use super::{backend, chaos, client, http1_client};
@@ -50,8 +51,10 @@ pub fn run(seed: u64, resolver: &Resolver, trace: bool) -> Result<u64, String> {
         .start_paused(true)
         .build_local(LocalOptions::default())
         .unwrap();
-    let life = async { timeout(PATIENCE, live(seed, resolver.clone(), trace)).await };
-    let run = || runtime.block_on(life);
+    let lines = Lines::default();
+    let live = live(seed, resolver.clone(), trace, lines.clone());
+    let life = async { timeout(PATIENCE, live).await };
+    let run = || tracing::subscriber::with_default(lines.clone(), || runtime.block_on(life));
     match std::panic::catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(Report { wrong, digest })) if wrong.is_empty() => Ok(digest),
         Ok(Ok(Report { wrong, .. })) => Err(wrong.join("; ")),
@@ -67,7 +70,7 @@ pub fn words(panic: &(dyn Any + Send)) -> String {
 }
 
 /// The life of one world. What is wrong with it.
-async fn live(seed: u64, resolver: Resolver, trace: bool) -> Report {
+async fn live(seed: u64, resolver: Resolver, trace: bool, lines: Lines) -> Report {
     let mut rng = fastrand::Rng::with_seed(seed);
     let workers = if seed.is_multiple_of(4) { rng.usize(2..4) } else { 1 };
     let faults = !seed.is_multiple_of(3);
@@ -86,7 +89,13 @@ async fn live(seed: u64, resolver: Resolver, trace: bool) -> Report {
     let window = [2000, 16_384, 65_535][rng.usize(..3)];
     let world = Rc::new(World {
         seed,
-        habits: Habits { faults, web_http1: file.web_http1, idle: file.limit(), window },
+        habits: Habits {
+            faults,
+            web_http1: file.web_http1,
+            idle: file.limit(),
+            window,
+            limit: file.timeout,
+        },
         faults,
         ledger: Ledger::new(trace),
         network: Rc::default(),
@@ -122,6 +131,7 @@ async fn live(seed: u64, resolver: Resolver, trace: bool) -> Report {
         stop(Rc::clone(&world), Duration::ZERO, listener, handles.clone()).await;
     }
     let mut wrong = world.ledger.check(&exchanges, world.habits);
+    wrong.extend(world.ledger.check_lines(&exchanges, &lines.take(), world.habits));
     wrong.extend(left(&world, &paths, &metrics));
     wrong.extend(go_down(handles, &mut running, &metrics).await);
     world.trace("the end");
@@ -148,6 +158,7 @@ fn draw_file(
         preconnect: seed % 3,
         weights,
         web_http1,
+        timeout: (rng.u8(..4) == 0).then(|| Duration::from_millis(rng.u64(1..400))),
         extra: false,
         // There, who reads slowly makes others on the connection wait.
         narrow: idle.iter().all(Duration::is_zero) && rng.bool(),

@@ -31,6 +31,7 @@ mod http1_backend;
 mod http1_client;
 mod ledger;
 mod life;
+mod lines;
 mod members;
 mod network;
 mod operators;

@@ -1,6 +1,7 @@
 //! What is directed, and not drawn: a gateway, a client and a backend that say frame by frame what
 //! is to be said, in virtual time. A promise about time is kept to the millisecond here.
 
+mod deadlines;
 #[path = "../it/support/frames.rs"]
 #[allow(dead_code)] // others say other things
 mod frames;
@@ -40,6 +41,10 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    deadlines:
+        status_and_reset_come_when_the_time_is_up
+        a_stream_ends_with_trailers_when_the_time_is_up
+        what_finds_no_connection_in_time_is_never_sent;
     guards:
         every_cancellation_is_told_at_once
         a_thousand_streams_are_given_up_at_once

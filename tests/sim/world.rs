@@ -152,7 +152,8 @@ impl World {
         };
         let page = exchange.route == Route::Page;
         expect(path == exchange.route.path_at_backend(), "another path");
-        expect(exchange.allows(field("grpc-timeout")), "another deadline");
+        let told = field("grpc-timeout");
+        expect(exchange.allows(told, self.habits), "another deadline");
         expect(field("x-key") == Some((id % 3).to_string()), "another key");
         expect(field("x-asked").is_some() == page, "fields of another route");
         expect(copy || exchange.route.services().contains(&site.service), "no business there");
