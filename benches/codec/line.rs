@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise::clock::Clock;
-use equipoise::http::{Event, HeaderPool, Headers, Key, Limits};
+use equipoise::grpc::TimeoutText;
+use equipoise::http::{
+    Event, Field, HeaderPool, Headers, Key, Limits, Name, Outgoing, Tag, Varying,
+};
 use equipoise::http2::Connection;
 use equipoise::model::Time;
 
@@ -34,6 +37,34 @@ pub fn headers(fields: &[(&str, &str)]) -> Headers {
         headers.add_named(name.as_bytes(), value.as_bytes());
     }
     headers
+}
+
+/// What a caller says of how long it waits, where it says that.
+const TIMEOUT: (&str, &str) = ("grpc-timeout", "1000000u");
+
+/// The head of a request as a gateway passes it on that tells how much is left.
+#[derive(Clone, Copy)]
+struct Onward<'a> {
+    head: &'a Headers,
+    left: Duration,
+}
+
+impl<'a> Outgoing<'a> for Onward<'a> {
+    fn fields(self) -> impl Iterator<Item = Field<'a>> + Clone {
+        self.head.iter().filter(|field| field.id != Name::GrpcTimeout)
+    }
+
+    fn varying(self) -> Option<Varying> {
+        Varying::new(Name::GrpcTimeout, TimeoutText::of(self.left).as_bytes())
+    }
+
+    fn asks_for_head(self) -> bool {
+        self.head.asks_for_head()
+    }
+
+    fn tag(self) -> Option<Tag> {
+        self.head.tag().map(|tag| tag.variant(1))
+    }
 }
 
 /// Calls at a time.
@@ -88,10 +119,14 @@ pub struct Line {
     response: Headers,
     trailers: Headers,
     body: Vec<u8>,
+    /// How much is left of the time of the next call, if its caller says how long it waits.
+    left: Option<Duration>,
 }
 
 impl Line {
-    pub fn new(body: usize) -> Line {
+    /// Calls with bodies of so many bytes, and with a deadline or without.
+    pub fn new(body: usize, deadline: bool) -> Line {
+        let fields = [REQUEST, if deadline { &[TIMEOUT] } else { &[] }].concat();
         let edge = Arc::new(Limits { overhead_slack: u32::MAX, ..Limits::edge() });
         let upstream = Arc::new(Limits { overhead_slack: u32::MAX, ..Limits::upstream() });
         let mut line = Line {
@@ -101,10 +136,11 @@ impl Line {
             backend: Connection::server(edge),
             pool: HeaderPool::default(),
             calls: Vec::new(),
-            request: headers(REQUEST),
+            request: headers(&fields),
             response: headers(RESPONSE),
             trailers: headers(TRAILERS),
             body: vec![7; body],
+            left: deadline.then_some(Duration::from_micros(999_999)),
         };
         introduce(&mut line.client, &mut line.front, &mut line.pool);
         introduce(&mut line.back, &mut line.backend, &mut line.pool);
@@ -134,11 +170,18 @@ impl Line {
     }
 
     fn relay_requests(&mut self) {
-        let Line { client, front, back, pool, calls, .. } = self;
+        let Line { client, front, back, pool, calls, left, .. } = self;
         let mut spent = Vec::new();
         carry(client, front, pool, |news| match news {
             News::Event(Event::Request { key, headers, end }) => {
-                if let Ok(onward) = back.open(&headers, end, 0) {
+                let opened = match left {
+                    None => back.open(&headers, end, 0),
+                    Some(left) => {
+                        *left -= Duration::from_nanos(1); // no two are the same
+                        back.open(Onward { head: &headers, left: *left }, end, 0)
+                    }
+                };
+                if let Ok(onward) = opened {
                     calls.push((key, onward));
                 }
                 spent.push(headers);

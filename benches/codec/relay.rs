@@ -13,9 +13,10 @@ use crate::line::{BATCH, Line, News, REQUEST, carry, headers, introduce, timed};
 /// What the gateway's two connections cost a unary call.
 pub fn relaying(c: &mut Criterion) {
     let mut group = c.benchmark_group("relay a unary call");
-    for body in [100, 16 << 10] {
-        let mut line = Line::new(body);
-        group.bench_function(BenchmarkId::from_parameter(format!("{body} bytes")), |b| {
+    for (body, deadline) in [(100, false), (100, true), (16 << 10, false)] {
+        let mut line = Line::new(body, deadline);
+        let with = if deadline { ", with a deadline" } else { "" };
+        group.bench_function(BenchmarkId::from_parameter(format!("{body} bytes{with}")), |b| {
             by_batches(b, || line.batch());
         });
     }

@@ -16,4 +16,5 @@ mod random;
 mod script;
 mod states;
 mod tap;
+mod varying;
 mod wire;
