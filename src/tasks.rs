@@ -56,7 +56,7 @@ pub enum Task {
 
 impl Task {
     /// All of them.
-    pub const ALL: [Task; 12] = [
+    pub const ALL: [Task; 13] = [
         Task::Worker,
         Task::Flush,
         Task::Turns,
