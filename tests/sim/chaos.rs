@@ -1,4 +1,5 @@
-//! What happens while clients send requests: changes that operators make, and faults.
+//! What happens while clients send requests: changes that operators make, what health checks find,
+//! and faults.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,10 +21,11 @@ pub async fn operate(world: Rc<World>, file: File) {
         if world.calm.get() {
             return;
         }
-        let what = world.rng.borrow_mut().u8(..8);
+        let what = world.rng.borrow_mut().u8(..10);
         match what {
             0 | 1 => operators.reload().await,
             2 => operators.steer(),
+            3 | 4 => operators.examine().await,
             _ => operators.change().await,
         }
     }

@@ -22,6 +22,8 @@ pub struct File {
     pub pending: Duration,
     /// Endpoints of each service to which connections are kept.
     pub preconnect: u64,
+    /// When less of a hundred is well, those serve too that are not.
+    pub panic: u64,
     /// By the numbers of the backends: the weights of those that it has.
     pub weights: Vec<Option<u32>>,
     /// Whether the backends of `web` speak HTTP/1.1.
@@ -62,9 +64,11 @@ impl File {
                 yaml,
                 "  {service}:\n    protocol: {protocol}\n    balancer: {balancer}\n    \
                  connect_timeout: 2s\n    pending_timeout: {}ms\n    preconnect: {}\n    \
+                 health: {{ tcp: {{}} }}\n    panic: {}%\n    \
                  limits: {{ stream_idle_timeout: {back}ms{narrow} }}\n    endpoints:\n",
                 self.pending.as_millis(),
                 self.preconnect,
+                self.panic,
             )
             .unwrap();
             for (site, weight) in sites.iter().zip(&self.weights) {

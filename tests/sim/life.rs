@@ -156,6 +156,7 @@ fn draw_file(
         pending: Duration::from_secs(if faults { 5 } else { 600 }),
         balancer: Balancing::draw(rng),
         preconnect: seed % 3,
+        panic: if faults && seed.is_multiple_of(5) { 0 } else { 50 },
         weights,
         web_http1,
         timeout: (rng.u8(..4) == 0).then(|| Duration::from_millis(rng.u64(1..400))),

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use equipoise::service::{Change, Conditions, ServiceView};
+use equipoise::health::Health;
+use equipoise::service::{BackendView, Change, Condition, Conditions, ServiceView};
 
 use super::ledger::Place;
 
@@ -13,6 +14,8 @@ pub struct Members {
     pub service: &'static str,
     /// Counts what operators have changed.
     pub revision: u64,
+    /// When less of a hundred is well, those serve too that are not.
+    panic: u64,
     members: Vec<Member>,
 }
 
@@ -29,6 +32,16 @@ struct Member {
     weight: Option<u32>,
     drained: bool,
     removed: bool,
+    health: Found,
+}
+
+/// What its health check has found a backend to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Well,
+    Unwell,
+    /// It takes nothing by its own word.
+    Declining,
 }
 
 impl Member {
@@ -40,6 +53,7 @@ impl Member {
         self.weight.or(self.added).or(self.configured).unwrap_or_default()
     }
 
+    /// Whether it is to get requests as long as it is well.
     fn serves(&self) -> bool {
         self.is_there() && !self.drained && self.weight() > 0
     }
@@ -51,7 +65,11 @@ impl Member {
 
 impl Members {
     /// Those of a service that may have these backends, as the file has none of them yet.
-    pub fn new(service: &'static str, backends: impl Iterator<Item = (usize, String)>) -> Members {
+    pub fn new(
+        service: &'static str,
+        panic: u64,
+        backends: impl Iterator<Item = (usize, String)>,
+    ) -> Members {
         let member = |(backend, address)| Member {
             backend,
             address,
@@ -60,8 +78,9 @@ impl Members {
             weight: None,
             drained: false,
             removed: false,
+            health: Found::Well,
         };
-        Members { service, revision: 1, members: backends.map(member).collect() }
+        Members { service, revision: 1, panic, members: backends.map(member).collect() }
     }
 
     /// Every address that may be one of a backend.
@@ -78,7 +97,31 @@ impl Members {
                 member.forget();
             }
         }
+        after.forgets_who_is_gone()
+    }
+
+    /// Nobody asks how those are who are not there: who comes is taken for well.
+    fn forgets_who_is_gone(mut self) -> Members {
+        let gone = self.members.iter_mut().filter(|member| !member.is_there());
+        gone.for_each(|member| member.health = Found::Well);
+        self
+    }
+
+    /// The same once a backend is found to be so.
+    pub fn examined(&self, address: &str, health: &Health) -> Members {
+        let mut after = self.clone();
+        let member = after.at(address).expect("it is there");
+        member.health = match health {
+            Health::Well => Found::Well,
+            Health::Unwell(unwell) if unwell.declared => Found::Declining,
+            Health::Unwell(_) => Found::Unwell,
+        };
         after
+    }
+
+    /// The addresses of those that there are.
+    pub fn present(&self) -> impl Iterator<Item = &String> {
+        self.members.iter().filter(|member| member.is_there()).map(|member| &member.address)
     }
 
     /// The same after a change, or nothing if that is to be refused.
@@ -120,7 +163,7 @@ impl Members {
         }
         let stale = conditions.expected_revision.is_some_and(|known| known != self.revision);
         let empty = self.serves() && !after.serves() && !conditions.allow_empty;
-        (!stale && !empty).then_some(after)
+        (!stale && !empty).then(|| after.forgets_who_is_gone())
     }
 
     fn add(&mut self, address: &str, weight: u32) -> Option<()> {
@@ -151,19 +194,45 @@ impl Members {
 
     /// The backends that take requests, or those that do not.
     pub fn taking(&self, requests: bool) -> BTreeSet<Place> {
-        let members = self.members.iter().filter(|member| member.serves() == requests);
+        let takes = |member: &Member| {
+            let health = match member.health {
+                Found::Well => true,
+                Found::Unwell => self.panics(),
+                Found::Declining => false,
+            };
+            member.serves() && health
+        };
+        let members = self.members.iter().filter(|member| takes(member) == requests);
         members.map(|member| Place::Backend(member.backend)).collect()
+    }
+
+    /// Whether so few are well that others serve too.
+    fn panics(&self) -> bool {
+        let weight = |found: &[Found]| -> u64 {
+            let counted = self.members.iter().filter(|it| it.is_there() && !it.drained);
+            let counted = counted.filter(|it| found.contains(&it.health));
+            counted.map(|member| u64::from(member.weight())).sum()
+        };
+        100 * weight(&[Found::Well]) < self.panic * weight(&[Found::Well, Found::Unwell])
     }
 
     /// What `view` tells otherwise.
     pub fn differs(&self, view: &ServiceView) -> Option<String> {
-        let told = |address: &str, weight, drained| format!("{address}={weight} {drained}");
+        let told = |address: &str, weight, drained, health| {
+            format!("{address}={weight} {drained} {health:?}")
+        };
+        let found = |condition: &Condition| match (condition.stands(), condition.declines()) {
+            (true, _) => Found::Well,
+            (false, false) => Found::Unwell,
+            (false, true) => Found::Declining,
+        };
         let members = self.members.iter().filter(|member| member.is_there());
         let wanted: BTreeSet<_> =
-            members.map(|member| told(&member.address, member.weight(), member.drained)).collect();
-        let backends = view.backends.iter().map(|backend| {
-            told(backend.endpoint.address(), backend.wanted.weight, backend.wanted.drained)
-        });
+            members.map(|it| told(&it.address, it.weight(), it.drained, it.health)).collect();
+        let backends =
+            view.backends.iter().map(|BackendView { endpoint, wanted, condition, .. }| {
+                told(endpoint.address(), wanted.weight, wanted.drained, found(condition))
+            });
         let there: BTreeSet<_> = backends.collect();
         let (service, revision) = (self.service, self.revision);
         (there != wanted || view.revision != revision).then(|| {

@@ -1,10 +1,14 @@
-//! What operators do while clients send requests: changes at run time, and reloads of the file.
+//! What operators do while clients send requests: changes at run time, and reloads of the file. And
+//! what health checks find: theirs are the same consequences.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use equipoise::app;
+use equipoise::health::{Health, Subject};
 use equipoise::service::{Author, CONFIGURED, Change, Conditions, EndpointSpec, SplitChange};
+use tokio::time::sleep;
 
 use super::file::{Balancing, File};
 use super::ledger::Place;
@@ -25,7 +29,7 @@ impl Operators {
         let members = SERVICES.map(|service| {
             let sites = world.sites.iter().enumerate().filter(|(_, site)| site.service == service);
             let sites = sites.map(|(number, site)| (number, site.address.to_string()));
-            Members::new(service, sites).configured(|backend| file.weights[backend])
+            Members::new(service, file.panic, sites).configured(|backend| file.weights[backend])
         });
         Operators { world: Rc::clone(world), file, members: members.into() }
     }
@@ -72,6 +76,45 @@ impl Operators {
             }
         }
         self.look();
+    }
+
+    /// Has a health check find that some backend is well, or is not.
+    pub async fn examine(&mut self) {
+        let world = &self.world;
+        let (service, backend, health) = {
+            let rng = &mut *world.rng.borrow_mut();
+            let service = rng.usize(..self.members.len());
+            let there: Vec<_> = self.members[service].present().collect();
+            if there.is_empty() {
+                return;
+            }
+            let declared = world.faults && rng.u8(..3) == 0;
+            let health = match rng.u8(..5) {
+                0 | 1 => Health::Well,
+                _ => world.environment.health.unwell("HTTP 503", declared),
+            };
+            (service, there[rng.usize(..there.len())].clone(), health)
+        };
+        let members = &mut self.members[service];
+        let after = members.examined(&backend, &health);
+        world.trace(&format!("{}: {backend} is found {health:?}", members.service));
+        world.ledger.put_back(&after.taking(true));
+        let running = world.registry.get(members.service).expect("every file has it");
+        let check = running.view().spec.health.clone().expect("every file has it");
+        let subject = Subject { address: backend.as_str().into(), check };
+        world.environment.health.report(&subject, health);
+        for waited in 0.. {
+            if after.differs(&running.view()).is_none() {
+                break;
+            }
+            if waited > 100 {
+                world.ledger.wrong(format!("nobody takes notice that {backend} is not as it was"));
+                break;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        world.ledger.take_out(&after.taking(false));
+        *members = after;
     }
 
     /// Gives the shares of the split other weights.
