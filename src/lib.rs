@@ -12,9 +12,9 @@
 //! - **Workers** ([`net`], [`app`]). N threads, each a single-threaded runtime that shares nothing
 //!   with the others on the hot path: a connection lives and dies on its worker, and each worker
 //!   has its own connections to the backends. One more thread runs all that is cold: the control
-//!   API, the metrics, the writers of the services. Finding the addresses of names and writing the
-//!   log, which both may have to wait for others, have threads of their own, and so has building
-//!   pickers, which may take long.
+//!   API, the metrics, the writers of the services. Finding the addresses of names, checking the
+//!   health of backends and writing the log, which may have to wait for others, have threads of
+//!   their own, and so has building pickers, which may take long.
 //! - **Codecs without I/O** ([`http2`], [`http1`]). Bytes in, events out; commands in, bytes out.
 //!   They know no clock and no runtime, never panic, and count what a peer may make us do: only
 //!   where frames are parsed can a gateway bound that. Heads leave both in one form, so drivers,
@@ -27,8 +27,8 @@
 //! - **Backpressure by credit.** A sender may send more only when its bytes have left for the
 //!   other side. A stalled reader holds its own streams' windows and nobody else's connection.
 //! - **A snapshot a service** ([`service`]). Endpoints, weights and the built picker are one
-//!   immutable value. Endpoints that may take no request are not in it, so the hot path does not
-//!   ask. When a change has been answered, no later request is balanced without it.
+//!   immutable value. Endpoints that may take no request are not in it, or known to the picker as
+//!   out where members have places that they find again, so the hot path does not ask. When a change has been answered, no later request is balanced without it.
 //! - **A reload is one swap** ([`app`]). Routes and all snapshots are one immutable value too, so
 //!   that a request goes by one configuration. A service that stays keeps its endpoints, what was
 //!   learnt of them, and its connections; a request keeps what it began with. What operators have
@@ -42,7 +42,7 @@
 //!
 //! ```text
 //! text, stats, http, grpc, tasks <- model, http1, http2 <- route, clock, balance, net, telemetry
-//!   <- upstream <- service <- proxy, config <- control <- app, cli
+//!   <- upstream <- health <- service <- proxy, config <- control <- app, cli
 //! ```
 //!
 //! | module | what it is |
@@ -61,6 +61,7 @@
 //! | [`net`] | a worker's I/O: accepting, TLS, connection drivers, streams, splice, timers |
 //! | [`telemetry`] | names of the metrics, the exporter, health, the log |
 //! | [`upstream`] | connections to one endpoint on one worker |
+//! | [`health`] | whether what is at an address is well: checked once for all who ask, on a thread of its own |
 //! | [`service`] | one service at run time: its writer, its snapshot, its view for people |
 //! | [`proxy`] | the data path |
 //! | [`config`] | YAML to a validated plan; finds all errors at once |

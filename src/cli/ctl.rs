@@ -9,6 +9,7 @@ mod error;
 mod json;
 mod log_level;
 mod methods;
+mod out;
 mod overrides;
 mod parse;
 mod policies;

@@ -1,0 +1,54 @@
+//! Who is out though no operator wants that, why and for how long: below the backends of a service.
+
+use std::time::Duration;
+
+use super::state_name;
+use super::table::wrap;
+use crate::control::proto::{Backend, BackendState, Service};
+use crate::text::units::show_duration;
+
+/// In sentences, if anybody is.
+pub(super) fn text(service: &Service, width: usize) -> Option<String> {
+    let is_out = |backend: &&Backend| {
+        matches!(backend.state(), BackendState::Unhealthy | BackendState::Ejected)
+    };
+    let lines = service.backends.iter().filter(is_out).map(|one| wrap(&line(one), width, 4));
+    let lines: String = lines.collect();
+    (!lines.is_empty()).then_some(lines)
+}
+
+fn line(backend: &Backend) -> String {
+    let Backend { address, state_reason, .. } = backend;
+    let state = state_name(backend.state());
+    let serves = match backend.effective_weight {
+        0 => "",
+        _ => " (so many are out that it gets requests)",
+    };
+    let whole = |seconds: f64| show_duration(Duration::from_secs(seconds as u64));
+    let time = backend.state_seconds.map(whole).unwrap_or_default();
+    format!("{address} {state} for {time}: {state_reason}{serves}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_out_has_a_line() {
+        let backend = |address: &str, state: BackendState, effective_weight| Backend {
+            address: address.into(),
+            state: state.into(),
+            state_reason: "HTTP 503".into(),
+            state_seconds: Some(75.4),
+            effective_weight,
+            ..Backend::default()
+        };
+        let of = |backends| text(&Service { backends, ..Service::default() }, 100);
+        assert_eq!(of(vec![backend("a:1", BackendState::Draining, 0)]), None);
+        let ill = backend("b:1", BackendState::Unhealthy, 0);
+        let needed = backend("c:1", BackendState::Unhealthy, 3);
+        let lines = "b:1 UNHEALTHY for 75s: HTTP 503\n\
+                     c:1 UNHEALTHY for 75s: HTTP 503 (so many are out that it gets requests)\n";
+        assert_eq!(of(vec![ill, needed]).as_deref(), Some(lines));
+    }
+}
