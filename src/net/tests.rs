@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+pub mod wakes;
+
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::Ipv4Addr;

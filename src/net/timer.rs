@@ -281,19 +281,9 @@ impl Drop for Sleep {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
 
     use super::*;
-
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    use crate::net::tests::wakes::Wakes;
 
     fn at(ms: u64) -> Time {
         Time::from_nanos(ms * 1_000_000)
@@ -302,8 +292,8 @@ mod tests {
     #[test]
     fn fires_once_when_due_and_never_when_dropped() {
         let wheel = Rc::new(Wheel::new(at(0)));
-        let count = Arc::new(Count::default());
-        let waker = Waker::from(Arc::clone(&count));
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
         let mut cx = Context::from_waker(&waker);
         let mut soon = Sleep::new(Rc::clone(&wheel), at(20));
         let mut late = Sleep::new(Rc::clone(&wheel), at(60_000)); // levels up
@@ -313,16 +303,16 @@ mod tests {
         }
         drop(dropped);
         wheel.turn(at(19));
-        assert_eq!(count.0.load(Ordering::Relaxed), 0);
+        assert_eq!(wakes.take(), 0);
         wheel.turn(at(30));
-        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert_eq!(wakes.take(), 1);
         assert!(Pin::new(&mut soon).poll(&mut cx).is_ready());
         for ms in (40..60_000).step_by(700) {
             wheel.turn(at(ms));
         }
         assert!(Pin::new(&mut late).poll(&mut cx).is_pending());
         wheel.turn(at(60_010));
-        assert_eq!(count.0.load(Ordering::Relaxed), 2);
+        assert_eq!(wakes.take(), 1);
         assert!(Pin::new(&mut late).poll(&mut cx).is_ready());
         drop((soon, late));
         assert!(wheel.entries.borrow().is_empty());
@@ -333,22 +323,22 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(3);
         let wheel = Rc::new(Wheel::new(at(123_456_789)));
         let mut now = 123_456_789;
-        let mut waiting: Vec<(u64, Sleep, Arc<Count>)> = Vec::new();
+        let mut waiting: Vec<(u64, Sleep, Arc<Wakes>)> = Vec::new();
         for _ in 0..20_000 {
             let far = rng.u32(1..24);
             let due = now + rng.u64(..1 << far);
-            let count = Arc::new(Count::default());
+            let wakes = Arc::new(Wakes::default());
             let mut sleep = Sleep::new(Rc::clone(&wheel), at(due));
-            sleep.wake(&Waker::from(Arc::clone(&count)));
-            waiting.push((due, sleep, count));
+            sleep.wake(&Waker::from(Arc::clone(&wakes)));
+            waiting.push((due, sleep, wakes));
             if rng.u8(..8) == 0 {
                 waiting.swap_remove(rng.usize(..waiting.len()));
             }
             let far = rng.u32(1..12);
             now += rng.u64(..1 << far);
             wheel.turn(at(now));
-            waiting.retain(|(due, _, count)| {
-                let fired = count.0.load(Ordering::Relaxed);
+            waiting.retain(|(due, _, wakes)| {
+                let fired = wakes.take();
                 assert!(fired == 0 || *due <= now, "too early: {due} at {now}");
                 assert!(fired == 1 || now < *due + 10, "too late: {due} at {now}");
                 fired == 0

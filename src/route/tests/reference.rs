@@ -212,6 +212,9 @@ proptest! {
         let fields = vec![("x", value)];
         let query =
             RouteQuery { authority: &authority, path: &path, method: b"GET", grpc, fields: &fields };
-        table.finish().find(&query);
+        let table = table.finish();
+        let found = table.find_numbered(&query).map(|(number, _)| number);
+        let taken = table.explain(&query, 3).taken.map(|taken| taken.number as usize);
+        prop_assert_eq!(found, taken);
     }
 }
