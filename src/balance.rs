@@ -33,7 +33,7 @@ mod weighted_random;
 
 use std::sync::Arc;
 
-pub use key::{CookieIssue, Fallback, KeySource, KeySpec};
+pub(crate) use key::{CookieIssue, Fallback, KeySource, KeySpec};
 
 use crate::model::{EndpointSet, EwmaParams, ExchangeClass, Time};
 use crate::text::keys::Keys;

@@ -33,9 +33,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use files::Sources;
-pub use input::{load, load_from, parse};
-pub use plan::{ControlPlan, LogFormat, LogPlan, MetricsPlan, Plan};
+pub(crate) use files::Sources;
+pub(crate) use input::load_from;
+pub use input::{load, parse};
+pub use plan::Plan;
+pub(crate) use plan::{ControlPlan, LogFormat, LogPlan, MetricsPlan};
 pub use report::{Finding, Report};
 pub use schema::schema;
 pub use watch::Watch;

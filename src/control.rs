@@ -16,7 +16,7 @@ mod service;
 mod split;
 mod watch;
 
-pub use audit::{BY, REASON};
+pub(crate) use audit::{BY, REASON};
 pub use server::{NAME, ServeError, Server};
 
 /// The generated code of `equipoise.control.v1`; its documentation is the `.proto` file.

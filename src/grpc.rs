@@ -3,5 +3,5 @@
 mod messages;
 mod timeout;
 
-pub use messages::MessageCounter;
+pub(crate) use messages::MessageCounter;
 pub use timeout::{TimeoutText, parse_timeout};

@@ -17,7 +17,7 @@ mod refused;
 mod tests;
 pub(crate) mod window;
 
-pub use backlog::Backlog;
+pub(crate) use backlog::Backlog;
 pub use connection::{Key, Role};
 pub use error::{Cause, ConnectionError, ErrorCode, Fault};
 pub use event::{Event, Gone, OpenError, SendError};
@@ -27,7 +27,7 @@ pub use names::Name;
 pub use outgoing::{Outgoing, Tag, Varying};
 pub use output::Output;
 pub use refused::{Refusals, Refused};
-pub use window::{Width, Window};
+pub(crate) use window::{Width, Window};
 
 /// Milliseconds on any clock that does not go back.
 pub type Millis = u64;

@@ -19,6 +19,6 @@ mod routed;
 mod tally;
 mod target;
 
-pub use calls::{Called, Calls, End};
-pub use front::{Front, Proxy};
+pub use calls::{Calls, End};
+pub(crate) use front::{Front, Proxy};
 pub use methods::{Method, Methods};

@@ -29,16 +29,22 @@ mod slips;
 mod split;
 mod table;
 
-pub use changes::RouteChanges;
-pub use conditions::{Conditions, FieldMatch, Fields, Unmet, ValueMatch};
-pub use explain::{Explanation, Verdict, Why};
-pub use filters::{Filters, HeaderEdit, Mirror, PathRewrite, Redirect, RedirectStatus};
-pub use language::{Grammar, matches_some};
-pub use matches::{HostMatch, MAX_HOST, Match, PathMatch, check_path};
-pub use name::{MAX_NAME, check_name};
+pub(crate) use changes::RouteChanges;
+pub(crate) use conditions::Unmet;
+pub use conditions::{Conditions, FieldMatch, Fields, ValueMatch};
+pub use explain::{Verdict, Why};
+pub(crate) use filters::{Filters, HeaderEdit, Mirror, PathRewrite, Redirect, RedirectStatus};
+pub(crate) use language::{Grammar, matches_some};
+pub(crate) use matches::check_path;
+pub use matches::{HostMatch, Match, PathMatch};
+#[cfg(test)]
+pub(crate) use name::MAX_NAME;
+pub(crate) use name::check_name;
 pub use pattern::Pattern;
-pub use split::{MAX_SHARE_WEIGHT, Share, Split};
-pub use table::{InsertError, MAX_PATTERNS, RouteTable, RouteTableBuilder};
+pub(crate) use split::MAX_SHARE_WEIGHT;
+pub use split::{Share, Split};
+pub(crate) use table::{InsertError, MAX_PATTERNS};
+pub use table::{RouteTable, RouteTableBuilder};
 
 /// What of a request is looked at to find its route.
 #[derive(Clone, Copy)]

@@ -5,8 +5,11 @@ mod histogram;
 mod streams;
 mod window;
 
-pub use counter::WorkerCounter;
+pub(crate) use counter::WorkerCounter;
 pub(crate) use counter::{increment, of_worker};
-pub use histogram::{Buckets, Counts, Histogram, QUANTILE_ERROR, Sample, nearest_bound};
-pub use streams::{Direction, StreamTotals};
-pub use window::{Reading, Window, WindowStats};
+pub(crate) use histogram::{Buckets, nearest_bound};
+pub use histogram::{Counts, Histogram, QUANTILE_ERROR, Sample};
+pub use streams::Direction;
+pub(crate) use streams::StreamTotals;
+pub use window::WindowStats;
+pub(crate) use window::{Reading, Window};

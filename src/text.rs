@@ -9,7 +9,9 @@ mod params;
 mod similar;
 pub mod units;
 
-pub use hidden::Hidden;
-pub use listed::{LISTED, listed};
-pub use params::{BadParam, BadParams, ParamValue, Params};
-pub use similar::{is_near, nearest, suggestion};
+pub(crate) use hidden::Hidden;
+pub(crate) use listed::LISTED;
+pub use listed::listed;
+pub use params::{BadParams, ParamValue, Params};
+pub use similar::nearest;
+pub(crate) use similar::{is_near, suggestion};

@@ -108,7 +108,8 @@ impl History {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{Condition, Wanted};
+    use super::super::Wanted;
+    use super::super::standing::Condition;
     use super::*;
     use crate::model::{GrpcCode, Time};
     use crate::stats::WindowStats;
