@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::filters::Filters;
+use crate::model::{rehashed, stable_hash};
 
 /// Services with their shares of a route's requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,9 +53,9 @@ impl Split {
         let total = shares.iter().map(|share| u64::from(share.weight)).sum();
         let mut seen = HashMap::new();
         let seed = |share: &Share| {
-            let nth: &mut u64 = seen.entry(share.name.clone()).or_default();
+            let nth: &mut u32 = seen.entry(share.name.clone()).or_default();
             *nth += 1;
-            hash(share.name.as_bytes(), SEED ^ *nth)
+            stable_hash(share.name.as_bytes(), *nth)
         };
         let seeds = shares.iter().map(seed).collect();
         Split { shares, seeds, total }
@@ -99,9 +100,9 @@ impl Split {
             ([_], _) => Some(0),
             (_, None) => self.draw(rng.u64(..self.total)),
             (shares, Some(key)) => {
-                let key = hash(key, SEED);
+                let key = stable_hash(key, 0);
                 let cost = |(number, (share, seed)): (usize, (&Share, &u64))| {
-                    let lot = hash(&seed.to_le_bytes(), key);
+                    let lot = rehashed(key ^ seed);
                     // In (0, 1), so that the logarithm is finite and not 0.
                     let lot = ((lot >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
                     let weight = f64::from(share.weight);
@@ -120,16 +121,4 @@ impl Split {
             left.is_none()
         })
     }
-}
-
-const SEED: u64 = 0xcbf2_9ce4_8422_2325;
-
-/// FNV-1a, then mixed so that every bit counts: the same on every machine and in every version.
-fn hash(bytes: &[u8], seed: u64) -> u64 {
-    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    let mut mixed = bytes.iter().fold(seed, step);
-    for factor in [0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb] {
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(factor);
-    }
-    mixed ^ (mixed >> 31)
 }
