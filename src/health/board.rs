@@ -164,13 +164,19 @@ impl Board {
         Board { records: DashMap::default(), numbers: AtomicU64::default(), checkers, clock }
     }
 
-    /// Has `subject` checked as long as what this gives is held.
-    pub fn watch(self: &Arc<Self>, subject: Subject, listener: &Arc<Listener>) -> Watched {
+    /// Has `subject` checked as long as what this gives is held. If nobody knows how they are, that is
+    /// what was `known` of them by another check, and is so until they have answered.
+    pub fn watch(
+        self: &Arc<Self>,
+        subject: Subject,
+        listener: &Arc<Listener>,
+        known: Option<Health>,
+    ) -> Watched {
         let number = self.numbers.fetch_add(1, Relaxed);
         let mut record = match self.records.entry(subject.clone()) {
             Entry::Occupied(known) => known.into_ref(),
             Entry::Vacant(place) => {
-                let record = self.first(place.key());
+                let record = self.first(place.key(), known);
                 place.insert(record)
             }
         };
@@ -179,11 +185,12 @@ impl Board {
         Watched { board: Arc::clone(self), subject, number }
     }
 
-    fn first(&self, subject: &Subject) -> Record {
-        let health = match subject.check.well_at_first {
+    fn first(&self, subject: &Subject, known: Option<Health>) -> Record {
+        let initial = || match subject.check.well_at_first {
             true => Health::Well,
             false => self.unwell("not checked yet", false),
         };
+        let health = known.unwrap_or_else(initial);
         let _checked = self.checkers.as_ref().map(|checkers| checkers.orders.put(subject));
         Record { health, listeners: Vec::new(), _checked }
     }
@@ -250,5 +257,72 @@ impl Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         self.board.forget(&self.subject, self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::check;
+    use super::*;
+
+    fn subject(address: &str) -> Subject {
+        Subject { address: address.into(), check: Arc::new(check()) }
+    }
+
+    /// Whether anything has come to be heard.
+    async fn hears(listener: &Listener) -> bool {
+        tokio::select! {
+            biased;
+            () = listener.changed() => true,
+            () = tokio::task::yield_now() => false,
+        }
+    }
+
+    #[tokio::test]
+    async fn all_who_ask_hear_of_a_change_and_nobody_of_none() {
+        let board = Board::new(Clock::start());
+        let counts = Arc::<CheckCounts>::default();
+        let (one, other) = (Listener::new(&counts), Listener::new(&counts));
+        let first = board.watch(subject("a:1"), &one, None);
+        let second = board.watch(subject("a:1"), &other, None);
+        let unrelated = board.watch(subject("b:1"), &other, None);
+        assert_eq!(first.health(), Health::Well);
+        board.report(&subject("a:1"), board.unwell("HTTP 503", false));
+        assert!(hears(&one).await && hears(&other).await);
+        assert_eq!(first.health(), second.health());
+        assert_eq!(unrelated.health(), Health::Well);
+        let Health::Unwell(before) = first.health() else { panic!() };
+        board.report(&subject("a:1"), board.unwell("HTTP 503", false));
+        assert!(!hears(&one).await, "it is as before");
+        board.report(&subject("a:1"), board.unwell("timed out", false));
+        let Health::Unwell(now) = first.health() else { panic!() };
+        assert_eq!((&*now.why, now.since), ("timed out", before.since));
+        board.count(&subject("a:1"), CheckResult::Timeout);
+        assert_eq!(counts.totals().map(|(_, count)| count).collect::<Vec<_>>(), [0, 0, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_check_ends_with_the_last_who_asks_and_what_was_known_goes_over_to_the_next() {
+        let orders = Arc::<Orders>::default();
+        let checkers = Checkers { orders: Arc::clone(&orders), _running: oneshot::channel().0 };
+        let board = Arc::new(Board::with(Some(checkers), Clock::start()));
+        let listener = Listener::new(&Arc::default());
+        let first = board.watch(subject("a:1"), &listener, None);
+        let second = board.watch(subject("a:1"), &listener, None);
+        let mut taken = orders.take().await;
+        assert_eq!(taken.len(), 1, "one checker for both");
+        let (who, over) = &mut taken[0];
+        assert_eq!(who, &subject("a:1"));
+        board.report(who, board.unwell("HTTP 503", false));
+        drop(first);
+        assert!(over.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
+        let other = Check { rise: 9, ..check() };
+        let other = Subject { check: Arc::new(other), ..subject("a:1") };
+        let third = board.watch(other, &listener, Some(second.health()));
+        assert_eq!(third.health(), second.health(), "until it has answered");
+        drop(second);
+        assert!(over.await.is_err());
+        let again = board.watch(subject("a:1"), &listener, None);
+        assert_eq!(again.health(), Health::Well, "nobody remembers");
     }
 }

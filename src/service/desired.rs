@@ -221,7 +221,9 @@ impl Desired {
         }
         let watch = |check: &Arc<Check>| {
             let (address, check) = (backend.address.as_str().into(), Arc::clone(check));
-            Arc::new(self.health.watch(health::Subject { address, check }, &self.listener))
+            let known = backend.checked.as_ref().map(|checked| checked.health());
+            let subject = health::Subject { address, check };
+            Arc::new(self.health.watch(subject, &self.listener, known))
         };
         let checked = check.map(watch);
         Backend { checked, ..backend }.examined()

@@ -108,3 +108,71 @@ fn is_same(one: &EndpointSet, other: &EndpointSet) -> bool {
     };
     one.len() == other.len() && one.members().iter().zip(other.members()).all(same)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::standing::Condition;
+    use super::super::{Balancer, Wanted};
+    use super::*;
+    use crate::health::Unwell;
+    use crate::model::{Address, Endpoint};
+    use crate::text::ParamValue;
+
+    fn backends() -> Vec<Backend> {
+        let backend = |address: &str| Backend {
+            address: Address::parse(address).unwrap(),
+            endpoint: Arc::new(Endpoint::new(address, 1, Time::ZERO)),
+            wanted: Wanted { weight: 1, drained: false },
+            condition: Condition::default(),
+            checked: None,
+        };
+        ["a:1", "b:1", "c:1"].map(backend).into()
+    }
+
+    fn balancer(policy: &str) -> Balancer {
+        let key = ParamValue::Map(vec![("header".into(), "x-key".into())]);
+        let keyed = policy == "maglev" || policy == "consistent_hash";
+        let settings = keyed.then(|| ("key".to_owned(), key)).into_iter().collect();
+        Balancer::new(Balancer::policy(policy).unwrap(), settings).unwrap()
+    }
+
+    /// Those of `backends` when these are out, after those `before`.
+    fn pickings(
+        balancer: &Balancer,
+        backends: &[Backend],
+        out: &[usize],
+        before: Option<&Pickings>,
+    ) -> Pickings {
+        let mut backends = backends.to_vec();
+        for index in out {
+            let unwell = Unwell { why: "HTTP 503".into(), since: Time::ZERO, declared: false };
+            backends[*index].condition.unhealthy = Some(unwell);
+        }
+        let rng = &mut fastrand::Rng::with_seed(1);
+        Pickings::of(balancer, &backends, Time::ZERO, before, rng)
+    }
+
+    fn same(one: &Option<Arc<dyn Picker>>, other: &Option<Arc<dyn Picker>>) -> bool {
+        one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| Arc::ptr_eq(one, other))
+    }
+
+    #[test]
+    fn what_is_dear_is_built_once_however_often_somebody_is_out() {
+        for policy in ["maglev", "consistent_hash", "round_robin", "p2c_ewma"] {
+            let (balancer, backends) = (balancer(policy), backends());
+            let all = pickings(&balancer, &backends, &[], None);
+            let mut last = pickings(&balancer, &backends, &[1], Some(&all));
+            assert!(same(&last.whole.picker, &all.whole.picker), "{policy}");
+            let keyed = balancer.factory.key().is_some();
+            assert_eq!(last.now.set.len(), if keyed { 3 } else { 2 }, "{policy}");
+            let again = pickings(&balancer, &backends, &[1], Some(&last));
+            assert!(same(&again.now.picker, &last.now.picker), "{policy}: nothing has changed");
+            for out in [&[0, 1][..], &[0, 1, 2], &[2]] {
+                last = pickings(&balancer, &backends, out, Some(&last));
+                assert_eq!(last.now.picker.is_some(), out.len() < 3, "{policy}");
+            }
+            let back = pickings(&balancer, &backends, &[], Some(&last));
+            assert!(same(&back.now.picker, &all.now.picker), "{policy}: the same as ever");
+        }
+    }
+}

@@ -146,6 +146,23 @@ async fn when_too_few_are_left_all_serve_but_those_that_refuse() {
 }
 
 #[tokio::test]
+async fn who_is_out_stays_so_when_it_is_checked_in_another_way() {
+    let backend = Backend::start().await;
+    let check = format!("grpc: {{}}, {OFTEN}");
+    let yaml = checked(&[backend.address], &check, "");
+    let mut gateway = Gateway::start(&yaml).await;
+    let mut control = gateway.control().await;
+    out(&mut control, 0, "UNIMPLEMENTED").await;
+    for interval in ["200ms", "1h"] {
+        assert!(gateway.reload(&yaml.replace("100ms", interval)).await);
+        assert_eq!(state(&control.backends().await[0]), (Unhealthy, "UNIMPLEMENTED"));
+    }
+    let none = yaml.lines().filter(|line| !line.contains("health:"));
+    assert!(gateway.reload(&none.collect::<Vec<_>>().join("\n")).await);
+    assert_ne!(control.backends().await[0].state(), Unhealthy, "nobody checks it");
+}
+
+#[tokio::test]
 async fn who_is_gone_is_out_and_who_comes_back_serves() {
     let ((one, _one), (mut other, _other)) = (backend().await, backend().await);
     let check = format!("grpc: {{}}, {OFTEN}");
