@@ -88,7 +88,7 @@ pub trait Picker: Send + Sync {
 /// What a picker may look at.
 #[derive(Debug)]
 pub struct PickCx<'a> {
-    /// The request's key, if the policy has a [`KeySpec`] and the request carries it.
+    /// The request's key, if the policy has a `KeySpec` and the request carries it.
     pub key: Option<&'a [u8]>,
     /// What the exchange begins as: calls are balanced by calls in flight, streams by streams that
     /// are open.

@@ -98,7 +98,7 @@ pub mod control;
 pub mod grpc;
 pub mod health;
 pub mod http;
-mod http1;
+pub mod http1;
 pub mod http2;
 pub mod model;
 pub mod net;

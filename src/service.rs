@@ -1,7 +1,7 @@
 //! One service at run time.
 //!
 //! All that may change lies with one writer task, which joins what the configuration and the
-//! operators want and publishes it as one immutable [`Snapshot`] for the data path and one
+//! operators want and publishes it as one immutable `Snapshot` for the data path and one
 //! [`ServiceView`] for people. Both are read without waiting for the writer.
 
 mod builders;

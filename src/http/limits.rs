@@ -11,7 +11,7 @@ pub struct Limits {
     pub max_streams: u32,
     /// Bytes a peer may have under way on one stream, which it may also hold here while the reader
     /// is slow; beyond: stream error. A backend is given less while much waits for slow readers
-    /// ([`Window`](super::window::Window)).
+    /// (`Window`).
     pub stream_window: u32,
     /// Bytes a peer may have under way on the connection; beyond: GOAWAY.
     pub connection_window: u32,

@@ -1,4 +1,4 @@
-//! HPACK (RFC 7541): header blocks as bytes, to and from [`Headers`](super::Headers).
+//! HPACK (RFC 7541): header blocks as bytes, to and from [`Headers`](crate::http::Headers).
 //!
 //! A block that repeats what its table holds, as nearly all blocks of a gRPC connection do, is
 //! one copy a field to decode and one hash a field to encode; nothing is allocated for a field.

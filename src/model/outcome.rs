@@ -139,7 +139,7 @@ impl Class {
 pub enum Ending {
     /// With the backend's own status.
     Answered(Code),
-    /// The backend reset the stream, with a code other than those that stand for a [`Break`].
+    /// The backend reset the stream, with a code other than those that stand for a `Break`.
     Reset,
     /// There is no answer, or not all of it.
     Broken(Break),

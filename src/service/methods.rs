@@ -22,7 +22,7 @@ pub struct MethodTable {
 
 impl MethodTable {
     /// None yet, for this many workers; `most` are counted under their names, and the calls of
-    /// further ones as those of [`OTHER_METHOD`]. With 0 no call is counted at all.
+    /// further ones as those of `OTHER_METHOD`. With 0 no call is counted at all.
     pub fn new(workers: usize, most: usize) -> MethodTable {
         let other = Arc::new(MethodStats::new(OTHER_METHOD, workers));
         MethodTable { workers, most, learnt: ArcSwap::default(), other }

@@ -103,7 +103,7 @@ impl Display for Balancer {
 pub struct EndpointSpec {
     /// `host:port` or `unix:path`.
     pub address: String,
-    /// 0..=[`MAX_WEIGHT`].
+    /// 0..=`MAX_WEIGHT`.
     pub weight: u32,
 }
 
@@ -112,7 +112,7 @@ pub struct EndpointSpec {
 pub struct ServiceConfig {
     /// Its policy.
     pub spec: ServiceSpec,
-    /// Its backends, [`MAX_BACKENDS`] at most: the lowest layer of its membership.
+    /// Its backends, `MAX_BACKENDS` at most: the lowest layer of its membership.
     pub members: Layer,
 }
 

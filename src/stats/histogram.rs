@@ -80,7 +80,7 @@ impl Counts {
     }
 
     /// How many samples are not above each of `bounds`, which ascend; exact for those that
-    /// [`nearest_bound`] gives.
+    /// `nearest_bound` gives.
     pub fn cumulative(&self, bounds: impl Iterator<Item = u64>) -> impl Iterator<Item = u64> {
         let (mut total, mut from) = (0, (0, 0));
         bounds.map(move |bound| {

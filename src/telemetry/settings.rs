@@ -8,7 +8,7 @@ pub struct MetricsSettings {
     /// Series that a page may have, of all metrics together.
     pub series_budget: usize,
     /// Upper bounds of the histograms, ascending; each one that is
-    /// [counted exactly](crate::stats::nearest_bound).
+    /// counted exactly.
     pub latency_buckets: Vec<Duration>,
     /// Whose times to the response head are told.
     pub response_start: ResponseStart,
