@@ -1,4 +1,4 @@
-//! What the gateway says of itself: metrics for Prometheus, health, and the log.
+//! Observability: Prometheus metrics, health endpoints and the log.
 //!
 //! The hot path writes plain counters (on [`Endpoint`](crate::model::Endpoint)s and in
 //! [`WorkerMetrics`]); everything here that reads or formats them runs off it.

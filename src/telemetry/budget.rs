@@ -1,39 +1,40 @@
-//! Who is shown by name when there is more than a page may have.
+//! Cardinality limit: which services, backends and methods get their own series when there are more
+//! than the budget allows.
 //!
-//! Series are counted, of all metrics together. The places go to the busiest. A service comes
-//! before its members, as it has at least their traffic; its place has room for its own series and
-//! for the sum in which those of its members that have no place are added up.
+//! The budget counts series of all metrics together and goes to the busiest. A service ranks before
+//! its members, as it has at least their traffic; its cost includes its own series and the
+//! aggregate (`other`) of its members that are folded.
 //!
-//! What has once been shown with traffic keeps its place for as long as it is there: a counter
-//! that comes and goes, or a sum that takes it in and lets it go, looks to Prometheus like a
-//! burst of requests. So the places are given, not lent; what has no traffic has none to lose.
+//! What has once been exported with traffic keeps its series while it exists: a counter that comes
+//! and goes, or moves into and out of an aggregate, looks to Prometheus like a burst of requests.
+//! What has had no traffic may lose them.
 
 use std::cmp::Reverse;
 
-/// Somebody who wants to be shown by name.
+/// A service, backend or method that competes for series of its own.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Claim {
-    /// It was shown before, and had traffic.
+    /// It has been exported with traffic, so it keeps its series.
     pub(super) held: bool,
     /// Requests since the start.
     pub(super) traffic: u64,
-    /// Series that it has of its own.
+    /// How many series it costs.
     pub(super) series: usize,
 }
 
-/// What one service and its members want.
+/// The claims of one service and its members.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     pub(super) service: Claim,
-    /// Series of the sum of members without a place; at least as many as any of them has.
+    /// Series of the aggregate of its folded members; at least as many as any one member has.
     pub(super) sum: usize,
     /// Its backends, then its methods.
     pub(super) members: Vec<Claim>,
-    /// How many of them are backends, which have a sum of their own.
+    /// How many of the members are backends; they have an aggregate of their own.
     pub(super) backends: usize,
 }
 
-/// Who of a service is shown by name.
+/// Which members of a service get their own series.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Named {
     pub(super) service: bool,
@@ -46,7 +47,7 @@ impl Named {
     }
 }
 
-/// Names all, if `budget` is enough for that, and says how many series are left.
+/// Gives everything its own series if `budget` is enough for that; also returns what is left of it.
 pub(super) fn name_all(claims: &[Claims], budget: usize) -> Option<(Vec<Named>, usize)> {
     let members = claims.iter().flat_map(|claims| &claims.members);
     let all = claims.iter().map(|claims| &claims.service).chain(members);
@@ -54,8 +55,8 @@ pub(super) fn name_all(claims: &[Claims], budget: usize) -> Option<(Vec<Named>, 
     Some((claims.iter().map(|claims| Named::all(true, claims)).collect(), left))
 }
 
-/// Gives away `budget` series, of which `rest` are wanted for what belongs to no service that has
-/// a place, and says how many are left.
+/// Distributes `budget` series, `rest` of them reserved for the aggregate of all folded services;
+/// also returns what is left.
 pub(super) fn allot(claims: &[Claims], rest: usize, budget: usize) -> (Vec<Named>, usize) {
     let mut named: Vec<Named> = claims.iter().map(|claims| Named::all(false, claims)).collect();
     let mut left = budget.saturating_sub(rest);
@@ -74,7 +75,7 @@ pub(super) fn allot(claims: &[Claims], rest: usize, budget: usize) -> (Vec<Named
             Some(member) => *member = true,
             None => names.service = true,
         }
-        // The last one alone would make a sum of one: it gets the place of the sum.
+        // An aggregate of a single backend saves nothing: that backend gets its series instead.
         let backends = claims.get(service).map_or(0, |claims| claims.backends);
         if let Some(backends) = names.members.get_mut(..backends)
             && backends.iter().filter(|named| !**named).count() == 1
@@ -85,7 +86,7 @@ pub(super) fn allot(claims: &[Claims], rest: usize, budget: usize) -> (Vec<Named
     (named, left)
 }
 
-/// All claims, with whose they are: first the held ones, then the busiest.
+/// All claims with service and member index: first those that keep their series, then the busiest.
 fn in_order(claims: &[Claims]) -> Vec<(Claim, usize, Option<usize>)> {
     let mut order = Vec::new();
     for (number, claims) in claims.iter().enumerate() {
@@ -102,7 +103,7 @@ fn in_order(claims: &[Claims]) -> Vec<(Claim, usize, Option<usize>)> {
 mod tests {
     use super::*;
 
-    /// A service with these members, each with one series, and none of its own.
+    /// A service whose members have one series each, and which has none itself.
     fn service(traffic: &[u64]) -> Claims {
         let claim = |series, traffic| Claim { held: false, traffic, series };
         Claims {
@@ -126,7 +127,7 @@ mod tests {
         named.iter().map(of).collect()
     }
 
-    /// The series that this makes, those of the sums included.
+    /// The series that this allotment yields, aggregates included.
     fn shown(named: &[Named]) -> usize {
         let of = |named: &Named| {
             let by_name = named.members.iter().filter(|named| **named).count();

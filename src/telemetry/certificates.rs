@@ -1,4 +1,4 @@
-//! The certificates that the process uses, and when they end.
+//! TLS certificates in use, and when they expire.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use tokio::time::sleep;
 use crate::clock;
 use crate::model::Certificate;
 
-/// Metrics show as many: those that end first.
+/// Metrics export at most this many, those that expire first.
 const SHOWN: usize = 200;
 
-/// How often they are looked at.
+/// Interval between expiry checks.
 const DAILY: Duration = Duration::from_secs(86_400);
 
-/// The certificates of the configuration that is in effect.
+/// The certificates of the configuration in effect.
 #[derive(Debug, Default)]
 pub struct Certificates(ArcSwap<Vec<Certificate>>);
 
 impl Certificates {
-    /// These, from now on. Of those that have file and subject in common it is the first to end.
+    /// Replaces the set. Of several with the same file and subject, the first to expire is kept.
     pub fn replace(&self, mut certificates: Vec<Certificate>) {
         certificates.sort_by(|a, b| {
             let key = |c: &Certificate| (c.not_after, c.not_before);
@@ -32,12 +32,12 @@ impl Certificates {
         self.0.store(Arc::new(certificates));
     }
 
-    /// Those that end first.
+    /// The certificates, first to expire first.
     pub fn all(&self) -> Arc<Vec<Certificate>> {
         self.0.load_full()
     }
 
-    /// Logs once a day what is wrong with their times; loading them has said it before.
+    /// Logs certificates that are expired or about to, once a day; loading has already warned once.
     pub async fn look_daily(&self) {
         let warn = |trouble: &str| tracing::warn!("{trouble}");
         self.look(|| clock::unix_seconds() as i64, warn).await;

@@ -1,4 +1,4 @@
-//! What a scraper wants: the format of the page, and whether it is compressed.
+//! Content negotiation with a scraper: exposition format and compression.
 
 use std::io::Write as _;
 
@@ -7,17 +7,17 @@ use flate2::write::GzEncoder;
 use http::HeaderMap;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AsHeaderName};
 
-/// The format of a page.
+/// An exposition format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Lines of text, for people and for everybody.
+    /// The text format; the fallback.
     Text,
-    /// Protocol buffers, which have native histograms.
+    /// Protocol buffers, the only format with native histograms.
     Protobuf,
 }
 
 impl Format {
-    /// As the header `content-type` says it.
+    /// The value of the `content-type` header.
     pub const fn content_type(self) -> &'static str {
         match self {
             Format::Text => "text/plain; version=0.0.4; charset=utf-8",
@@ -28,17 +28,17 @@ impl Format {
     }
 }
 
-/// How a page is sent.
+/// Format and compression of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Encoding {
-    /// Its format.
+    /// The exposition format.
     pub format: Format,
-    /// Whether it is compressed.
+    /// Whether the body is gzipped.
     pub gzip: bool,
 }
 
 impl Encoding {
-    /// What the fields of a request ask for. Who asks for nothing that there is gets text.
+    /// Negotiates from `accept` and `accept-encoding`. The fallback is uncompressed text.
     pub fn wanted(headers: &HeaderMap) -> Encoding {
         let mut best = (Format::Text, 0.0);
         for (range, quality) in ranges(headers, ACCEPT) {
@@ -57,19 +57,19 @@ impl Encoding {
         Encoding { format: best.0, gzip: gzip.is_some_and(|quality| quality > 0.0) }
     }
 
-    /// The page as it is sent.
+    /// Compresses the page if that was negotiated.
     pub(super) fn encode(self, page: Vec<u8>) -> Vec<u8> {
         if !self.gzip {
             return page;
         }
-        // Every further level costs more time than it saves bytes.
+        // Higher levels cost more time than the bytes they save are worth.
         let mut gzip = GzEncoder::new(Vec::with_capacity(page.len() / 8), Compression::fast());
         let written = gzip.write_all(&page).and_then(|()| gzip.finish());
-        written.unwrap_or_default() // a vector takes all
+        written.unwrap_or_default() // writing to a Vec cannot fail
     }
 }
 
-/// The format that a media range stands for. A range of several stands for text.
+/// The format of a media range; wildcards mean text.
 fn format(range: &str) -> Option<Format> {
     let has = |wanted: &str| {
         range.split(';').skip(1).any(|parameter| parameter.trim().eq_ignore_ascii_case(wanted))
@@ -88,7 +88,7 @@ fn first(range: &str) -> &str {
     range.split(';').next().unwrap_or_default().trim()
 }
 
-/// The items of a header's lists, each with its quality.
+/// The items of a comma-separated header, each with its quality value.
 fn ranges(headers: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = (&str, f32)> {
     let lists = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     lists.flat_map(|list| list.split(',')).map(|range| {

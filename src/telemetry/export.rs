@@ -1,4 +1,4 @@
-//! What the metrics are read from, and when.
+//! The metrics exporter: what it reads at a scrape, and how scrapes are serialized.
 
 use std::sync::Arc;
 
@@ -25,81 +25,80 @@ use crate::model::{
 use crate::stats::WindowStats;
 use crate::tasks::Task;
 
-/// A backend as it is now.
+/// A backend at the time of the scrape.
 #[derive(Clone, Debug)]
 pub struct BackendSample {
-    /// The instance, with its load and statistics.
+    /// The endpoint, with its load and statistics.
     pub endpoint: Arc<Endpoint>,
-    /// Those that were at its address before it and still have requests in flight. Labels cannot
-    /// tell them apart, so they are added up.
+    /// Earlier endpoints of the same address that still have requests in flight. Labels cannot tell
+    /// them apart, so they are summed.
     pub before: Vec<Arc<Endpoint>>,
-    /// How its latency estimate is kept.
+    /// The latency estimator's settings.
     pub ewma: EwmaParams,
-    /// The weight that the picker uses; 0 if it is not eligible.
+    /// The weight used by the picker; 0 if the endpoint is not eligible.
     pub effective_weight: u32,
-    /// Whether it may take new requests, and can be reached; `None` where that is not known.
+    /// Whether it may take new requests and can be reached; `None` if unknown.
     pub up: Option<bool>,
-    /// The name of its state, if that is one in which a backend gets no new requests.
+    /// The name of its state, if that state excludes it from new requests.
     pub out: Option<&'static str>,
-    /// The last 30 seconds.
+    /// Statistics of the last 30 seconds.
     pub recent: WindowStats,
-    /// When it was looked at.
+    /// When the sample was taken.
     pub at: Time,
-    /// It has left: what it counted is told for some minutes more, and nothing else.
+    /// It has been removed: only its counters are exported, for some more minutes.
     pub left: bool,
 }
 
 impl BackendSample {
-    /// All that its labels speak of.
+    /// All endpoints that share its labels.
     pub(super) fn lives(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         std::iter::once(&self.endpoint).chain(&self.before)
     }
 
-    /// A gauge that can be added up, over all of them.
+    /// A gauge summed over them.
     pub(super) fn sum(&self, gauge: impl Fn(&Load) -> u32) -> u64 {
         self.lives().map(|endpoint| u64::from(gauge(endpoint.load()))).sum()
     }
 
-    /// Whether something is open to it.
+    /// Whether it has connections, requests or streams open.
     pub(super) fn is_open(&self) -> bool {
         self.lives().any(|endpoint| !endpoint.load().is_idle())
     }
 }
 
-/// A service as it is now.
+/// A service at the time of the scrape.
 #[derive(Clone, Debug)]
 pub struct ServiceSample {
     /// Its name.
     pub name: Arc<str>,
-    /// What is counted of it since the start beside what its backends count.
+    /// Counters of the service itself, beside those of its backends.
     pub counters: Vec<ServiceCounter>,
-    /// Every backend that it is configured with, eligible or not, and those that are leaving; no
-    /// two at one address.
+    /// Every configured backend, eligible or not, and those being removed; addresses are unique.
     pub backends: Vec<BackendSample>,
-    /// Its methods; what has no name of its own is called `other`.
+    /// Its methods; those beyond the limit are aggregated as `other`.
     pub methods: Vec<Arc<MethodStats>>,
 }
 
 /// A counter of a service.
 #[derive(Clone, Debug)]
 pub struct ServiceCounter {
-    /// Which one it is.
+    /// Metric and labels.
     pub id: CounterId,
     /// Its value since the start.
     pub value: u64,
 }
 
-/// Which of a service's counters one is.
+/// Identifies a counter of a service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CounterId {
-    /// The metric, whose first label is the service.
+    /// The metric; its first label is the service.
     pub metric: &'static Metric,
     /// The values of the other labels.
     pub labels: Vec<Arc<str>>,
 }
 
 impl CounterId {
-    /// What it is added up under beside those of other services: their routes have no names there.
+    /// Its identity in the aggregate of all services, where the route label is blank.
     pub(super) fn summed(&self) -> CounterId {
         let names = self.metric.labels.iter().skip(1);
         let summed = |(name, value): (&&str, &Arc<str>)| match *name {
@@ -110,35 +109,35 @@ impl CounterId {
     }
 }
 
-/// Where the exporter learns which services and backends there are.
+/// Where the exporter gets its samples from.
 pub trait Source: Send + Sync {
-    /// All services. What is no longer among them is no longer exported.
+    /// All services. A service that is no longer returned is no longer exported.
     fn services(&self) -> Vec<ServiceSample>;
 
-    /// Requests that were refused on routes that lead to no service, by route.
+    /// Requests rejected on routes without a service, by route.
     fn rejected(&self) -> Vec<(Box<str>, RejectTotals)>;
 
-    /// The connections that were refused so far.
+    /// Connections refused so far.
     fn refused(&self) -> Vec<RefusedSample>;
 
-    /// The reloads of the configuration so far.
+    /// Configuration reloads so far.
     fn reloads(&self) -> ReloadSample;
 
-    /// Tasks of this kind that have ended although nobody asked for it.
+    /// Unexpected ends of tasks of this kind.
     fn ended(&self, task: Task) -> u64;
 
-    /// The certificates that are used, each file and subject once.
+    /// The certificates in use, unique by file and subject.
     fn certificates(&self) -> Arc<Vec<Certificate>>;
 }
 
-/// Reads everything that is counted and writes it as Prometheus wants it.
+/// Collects all metrics and renders them for Prometheus.
 #[derive(Clone)]
 pub struct Exporter {
     inputs: Arc<Inputs>,
     pages: Arc<Mutex<Pages>>,
 }
 
-/// What is kept from page to page.
+/// State that is kept between scrapes.
 struct Pages {
     fold: Fold,
     last: Option<Scrape>,
@@ -158,7 +157,7 @@ struct Scrape {
 }
 
 impl Exporter {
-    /// An exporter of `source`'s services and of what `workers` count.
+    /// Exports the services of `source` and the counters of `workers`.
     pub fn new(
         source: impl Source + 'static,
         workers: Vec<Arc<WorkerMetrics>>,
@@ -173,11 +172,11 @@ impl Exporter {
         }
     }
 
-    /// The page of now, never one from before the call.
+    /// Renders a page; it never shows values from before the call.
     ///
-    /// One page is written at a time, on a thread where it delays nothing else, and those who
-    /// asked for the same before it was begun share it: many scrapers cost no more than one that
-    /// never rests.
+    /// One page is rendered at a time, on a blocking thread, and concurrent requests for the same
+    /// encoding share one that had not begun: many scrapers cost no more than one that scrapes
+    /// continuously.
     ///
     /// # Errors
     /// If the runtime is shutting down.
@@ -191,7 +190,7 @@ impl Exporter {
             return Ok(scrape.body.clone());
         }
         let inputs = Arc::clone(&self.inputs);
-        // The lock goes with the work, which goes on if the caller leaves.
+        // The lock moves into the blocking task, which outlives a caller that disconnects.
         let page = spawn_blocking(move || {
             let begun = inputs.clock.now();
             let page = inputs.write(&mut pages.fold, encoding.format);
@@ -211,7 +210,7 @@ impl Inputs {
         write_reloads(&mut page, self.source.reloads());
         own::write(&mut page, &*self.source);
         write_process(&mut page);
-        let own = page.series() + METRICS.len(); // what is folded is told of each at most
+        let own = page.series() + METRICS.len(); // aggregates need at most one a metric
         let left = self.settings.series_budget.saturating_sub(own);
         let start = self.settings.response_start;
         services::write(&mut page, fold, &self.source.services(), start, left);
@@ -222,7 +221,7 @@ impl Inputs {
         page.gauge(&names::WORKERS, &[], self.workers.len() as f64);
         let sum = |read: &dyn Fn(&WorkerMetrics) -> u64| self.workers.iter().map(|w| read(w)).sum();
         let outcomes = Class::ALL.map(|class| (class, sum(&|worker| worker.outcomes(class))));
-        // Read after them, so that none seems to be over that did not come.
+        // Outcomes are read before `accepted`, so that no more requests have ended than have come.
         let accepted = sum(&|worker| worker.accepted());
         let over: u64 = outcomes.iter().map(|(_, count)| count).sum();
         page.counter(&names::ACCEPTED, &[], accepted);

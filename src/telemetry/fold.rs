@@ -1,8 +1,10 @@
-//! What is told of a backend under its own name, and what is added up under the name `other`.
+//! Cardinality limit: which series are exported under their own labels and which are folded into
+//! the aggregate `other`.
 //!
-//! Sums stay right: `other` is the rest, by service as long as services have names. And counters
-//! only grow, or Prometheus would see bursts that were none: what was once added to a sum stays
-//! there, when its backend gets a name of its own as well as when it leaves.
+//! Totals stay right: `other` is the remainder, per service as long as the service has its own
+//! series. Counters are monotonic, or Prometheus would see bursts that never happened: what was
+//! once added to an aggregate stays there, whether its backend later gets its own series or is
+//! removed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -16,64 +18,64 @@ use super::settings::ResponseStart;
 use crate::model::StatTotals;
 use crate::stats::Counts;
 
-/// The name of what has none.
+/// The label value of aggregates.
 pub(super) const OTHER: &str = "other";
 
-/// Remembers from page to page what is shown how.
+/// Remembers between scrapes what is exported how.
 #[derive(Debug)]
 pub(super) struct Fold {
     prices: Prices,
     services: HashMap<Arc<str>, KnownService>,
-    /// The sums, by service.
+    /// The aggregates, by service.
     rests: BTreeMap<Arc<str>, Rest>,
     methods: Methods,
     folded: Folded,
 }
 
-/// A service on the last page.
+/// A service at the last scrape.
 #[derive(Debug, Default)]
 struct KnownService {
     named: bool,
-    /// Of its own counters, what was added to the sum so far.
+    /// The part of its own counters that has been added to the aggregate.
     moved: HashMap<CounterId, u64>,
     starts: Starts,
-    /// In the order of this page; their addresses are their labels.
+    /// In the order of this scrape; labelled by address.
     backends: Vec<KnownBackend>,
 }
 
-/// A backend on the last page.
+/// A backend at the last scrape.
 #[derive(Debug, Default)]
 struct KnownBackend {
     lives: Lives,
     known: Known,
 }
 
-/// Times to the response head of a service, beside those of the backends that it has.
+/// Times to the response head of a service, beside those held by its current backends.
 #[derive(Debug, Default)]
 struct Starts {
-    /// Of backends that it had.
+    /// Of removed backends.
     gone: Counts,
-    /// What was added to the sum so far.
+    /// The part that has been added to the aggregate.
     moved: Counts,
 }
 
-/// What is added up under the name `other`.
+/// An aggregate: everything exported under the label `other`.
 #[derive(Debug, Default)]
 pub(super) struct Rest {
     pub(super) totals: StatTotals,
-    /// Of services, their own counters.
+    /// Counters of services, without those of their backends.
     pub(super) counters: BTreeMap<CounterId, u64>,
 }
 
-/// How many label sets of this page are in sums.
+/// How many label sets of this scrape are folded.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Folded {
     pub(super) services: usize,
     pub(super) backends: usize,
-    /// Of backends by code.
+    /// Status codes of backends that have their own series.
     pub(super) codes: usize,
     pub(super) methods: usize,
-    /// Of methods by code.
+    /// Status codes of methods that have their own series.
     pub(super) method_codes: usize,
 }
 
@@ -86,7 +88,7 @@ impl KnownService {
         self.known().any(Known::busy)
     }
 
-    /// Forgets who has gone, notes who has come, reads the codes of all.
+    /// Takes over a new sample: drops removed backends, adds new ones, reads all status codes.
     fn meet(&mut self, service: &ServiceSample) {
         let same = |(known, backend): (&KnownBackend, _)| known.lives.are_at(backend);
         let pairs = || self.backends.iter().zip(&service.backends);
@@ -101,7 +103,7 @@ impl KnownService {
         }
     }
 
-    /// Goes over to the backends that there are now, in their order.
+    /// Rebuilds the list of backends in the sample's order.
     fn reorder(&mut self, service: &ServiceSample) {
         let met = std::mem::take(&mut self.backends).into_iter();
         let address = |met: &KnownBackend| met.lives.address().map(Box::from);
@@ -113,7 +115,7 @@ impl KnownService {
         met.values().for_each(|gone| gone.lives.add_starts_to(&mut self.starts.gone));
     }
 
-    /// Times to the response head of all backends that it has had, without those in the sum.
+    /// Times to the response head of all backends it ever had, less what is in the aggregate.
     fn starts(&self) -> Counts {
         let mut starts = self.starts.gone.clone();
         let busy = self.backends.iter().filter(|backend| backend.known.busy());
@@ -124,14 +126,14 @@ impl KnownService {
 }
 
 impl Fold {
-    /// Nothing was shown so far.
+    /// Nothing has been exported yet.
     pub(super) fn new(prices: Prices) -> Fold {
         let (services, rests) = (HashMap::new(), BTreeMap::new());
         let methods = Methods::new(prices);
         Fold { prices, services, rests, methods, folded: Folded::default() }
     }
 
-    /// Begins a page on `services` with so many series: says who is named on it, in their order.
+    /// Begins a scrape with a budget of series; returns which of each service get their own.
     pub(super) fn begin(&mut self, services: &[ServiceSample], budget: usize) -> Vec<Named> {
         self.meet(services);
         let mut claims: Vec<Claims> = services.iter().map(|service| self.claims(service)).collect();
@@ -178,7 +180,7 @@ impl Fold {
         let mut members: Vec<Claim> = known.map(|known| known.claim(price)).collect();
         let methods = self.methods.claims(service);
         let sum_of = |claims: &[Claim]| claims.iter().map(|claim| claim.traffic).sum::<u64>();
-        // What backends had that have left is counted by method still.
+        // The methods still count what removed backends have served.
         let traffic = sum_of(&members).max(sum_of(&methods));
         let busy = of.is_some_and(KnownService::busy);
         let held = of.is_some_and(|service| service.named) && traffic > 0;
@@ -190,14 +192,14 @@ impl Fold {
         Claims { service: Claim { held, traffic, series }, sum: 0, members, backends }
     }
 
-    /// Series of the sums of what may be without a name of a service that has one.
+    /// Series of the aggregates of the service's backends and methods.
     fn sum(&self, service: &ServiceSample) -> usize {
         let known = self.services.get(&service.name).into_iter().flat_map(KnownService::known);
         let methods = self.methods.sum_series(service) - self.methods.nameless_series(service);
         self.sum_series(known) + methods
     }
 
-    /// Series of the sum of these.
+    /// Series of the aggregate of these backends.
     fn sum_series<'a>(&self, backends: impl Iterator<Item = &'a Known>) -> usize {
         let (mut sum, mut busy) = (StatTotals::default(), false);
         for backend in backends {
@@ -207,7 +209,7 @@ impl Fold {
         self.prices.backend(busy, sum.codes().count(), sum.streams.opened > 0)
     }
 
-    /// Series of the sum of all services that may be without a name.
+    /// Series of the aggregate of all services.
     fn rest_series(&self, services: &[ServiceSample]) -> usize {
         let all = self.services.values();
         let counters = services.iter().flat_map(|service| &service.counters);
@@ -217,7 +219,7 @@ impl Fold {
         self.prices.service(busy) + counters.len() + sum + self.methods.rest_series()
     }
 
-    /// Series of the sums that there are, even if nobody needs them any more.
+    /// Series of existing aggregates, which stay even when nothing is folded any more.
     fn kept_series(&self) -> usize {
         let of = |rest: &Rest| {
             let (codes, streams) = (rest.totals.codes().count(), rest.totals.streams.opened > 0);
@@ -228,8 +230,8 @@ impl Fold {
         self.rests.values().map(of).sum::<usize>() + self.methods.kept_series()
     }
 
-    /// What is shown of a service's backend under its name, if it has one; the rest goes into its
-    /// sum. `number` is its place among them.
+    /// The totals to export for a service's backend (by index) if it has its own series; the rest
+    /// goes to the aggregate.
     pub(super) fn take(&mut self, service: &Arc<str>, number: usize) -> Option<StatTotals> {
         let starts = self.prices.start == ResponseStart::Backend;
         let KnownBackend { lives, known } =
@@ -247,7 +249,7 @@ impl Fold {
         named.then_some(shown)
     }
 
-    /// As `take`, for a counter of a service. What is 0 is not told of one without traffic.
+    /// As `take`, for a counter of a service. A zero is left out while the service has no traffic.
     pub(super) fn take_counter(
         &mut self,
         service: &Arc<str>,
@@ -267,7 +269,7 @@ impl Fold {
         None
     }
 
-    /// As `take`, for the times to the response head of a service.
+    /// As `take`, for a service's times to the response head.
     pub(super) fn take_starts(&mut self, service: &Arc<str>) -> Option<Counts> {
         if self.prices.start != ResponseStart::Service {
             return None;
@@ -282,7 +284,7 @@ impl Fold {
         None
     }
 
-    /// As `take`, for the methods of a service: `show` tells what has a name.
+    /// As `take`, for a service's methods: calls `show` with those that have their own series.
     pub(super) fn take_methods(
         &mut self,
         service: &ServiceSample,
@@ -292,12 +294,12 @@ impl Fold {
         self.methods.take(service, sum, show);
     }
 
-    /// The sums of methods of this page, once all are taken.
+    /// The aggregates of methods, once all methods are taken.
     pub(super) fn method_rests(&self) -> impl Iterator<Item = (&str, &StatTotals)> {
         self.methods.rests()
     }
 
-    /// The sum that `service` has its rest in.
+    /// The aggregate that `service` folds into.
     fn rest(&mut self, service: &Arc<str>) -> &mut Rest {
         self.rests.entry(self.sum_name(service)).or_default()
     }
@@ -307,12 +309,12 @@ impl Fold {
         if named { Arc::clone(service) } else { OTHER.into() }
     }
 
-    /// The sums of this page, once all backends are taken.
+    /// The aggregates of this scrape, once all backends are taken.
     pub(super) fn rests(&self) -> impl Iterator<Item = (&str, &Rest)> {
         self.rests.iter().map(|(name, rest)| (&**name, rest))
     }
 
-    /// How much is in the sums.
+    /// How much is folded.
     pub(super) fn folded(&self) -> Folded {
         self.folded
     }

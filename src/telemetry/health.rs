@@ -1,4 +1,4 @@
-//! `grpc.health.v1`: whether new traffic should come here, for probes that speak gRPC.
+//! `grpc.health.v1`: readiness for gRPC health probes.
 
 use std::future::Future;
 
@@ -9,18 +9,18 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use super::http::Readiness;
 
-/// What `grpc.health.v1` answers, wherever it is served.
+/// The health service, shared by all ports that serve it.
 #[derive(Clone, Debug, Default)]
 pub struct Health(HealthReporter);
 
 impl Health {
-    /// The service, to be served beside others.
+    /// The tonic service.
     pub fn server(&self) -> HealthServer<HealthService> {
         HealthServer::new(HealthService::from_health_reporter(self.0.clone()))
     }
 
-    /// Has `names`, of which the empty one is the whole process, serve while it is ready, until
-    /// `stop` is there. Then the calls that watch them end.
+    /// Keeps `names` (the empty one is the whole process) SERVING while the gateway is ready, until
+    /// `stop`. Then Watch streams end.
     pub async fn follow(
         mut self,
         names: &'static [&'static str],

@@ -1,4 +1,4 @@
-//! What is answered over HTTP: metrics and health.
+//! HTTP endpoints of the metrics port: `/metrics`, health and readiness.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
@@ -14,23 +14,23 @@ use tower::Service as _;
 use super::encoding::Encoding;
 use super::export::Exporter;
 
-/// The paths of `grpc.health.v1`.
+/// Path prefix of `grpc.health.v1`.
 const GRPC_HEALTH: &str = "/grpc.health.v1.Health/";
 
-/// Whether new traffic should come here.
+/// Whether the gateway should get new traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
     /// Not yet: listeners are not open.
     Starting,
-    /// Yes.
+    /// Ready.
     Ready,
-    /// No more: a worker has ended, and those that are left may not do.
+    /// No more: a worker has died, and the others may not suffice.
     Crippled,
-    /// No more: it is going.
+    /// No more: shutting down.
     Draining,
 }
 
-/// What answers are made of.
+/// Everything that requests are answered from.
 #[derive(Clone)]
 pub(super) struct Answers {
     pub exporter: Exporter,
@@ -39,7 +39,7 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// The answer to `request`.
+    /// Answers `request`.
     pub async fn to(mut self, request: Request<Incoming>) -> Response<Body> {
         let grpc = request.version() == Version::HTTP_2;
         if grpc && request.uri().path().starts_with(GRPC_HEALTH) {

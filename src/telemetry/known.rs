@@ -1,4 +1,4 @@
-//! Members of services from page to page: how much of each is shown by name.
+//! What is exported of each member (backend or method) from scrape to scrape.
 
 use std::sync::Arc;
 
@@ -8,26 +8,26 @@ use super::series::Prices;
 use crate::model::{Code, Endpoint, Protocol, StatTotals};
 use crate::stats::Counts;
 
-/// A member on the last page.
+/// A member at the last scrape.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     named: bool,
-    /// It has been shown with traffic.
+    /// It has been exported with traffic.
     held: bool,
     /// It has had traffic.
     busy: bool,
-    /// The codes that are shown of it.
+    /// The status codes that have their own series.
     codes: Vec<(Protocol, Code)>,
-    /// Its streams are.
+    /// Its stream metrics have their own series.
     streams: bool,
-    /// How its requests have ended until this page.
+    /// Its totals at this scrape.
     now: StatTotals,
-    /// What was added to a sum so far, if anything.
+    /// The part that has been added to an aggregate.
     moved: Option<Box<StatTotals>>,
 }
 
 impl Known {
-    /// Learns how its requests have ended until now, without durations.
+    /// Takes over its totals, without durations.
     pub(super) fn meet(&mut self, now: StatTotals, open: bool) {
         self.busy |= open || now.streams.opened > 0 || now.codes().next().is_some();
         self.now = now;
@@ -45,8 +45,8 @@ impl Known {
         self.now.streams.opened > 0
     }
 
-    /// What it wants; `price` says how many series it has, by whether it has had traffic, by the
-    /// number of codes, and by whether it has had streams.
+    /// Its claim to series; `price` computes their number from: had traffic, number of codes, had
+    /// streams.
     pub(super) fn claim(&self, price: impl Fn(bool, usize, bool) -> usize) -> Claim {
         let (codes, streams) = match self.held {
             true => (self.codes.len(), self.streams),
@@ -56,8 +56,8 @@ impl Known {
         Claim { held: self.held, traffic: self.now.requests(), series }
     }
 
-    /// Gives it a name or none, and a newly named one all that it has; what comes later needs to
-    /// be `left`.
+    /// Gives it its own series or folds it. Newly named, all its codes are covered by its claim;
+    /// later codes need room in `left`.
     pub(super) fn name(&mut self, named: bool, prices: Prices, left: &mut usize) {
         let newly = !self.held;
         self.named = named;
@@ -80,7 +80,7 @@ impl Known {
         self.streams = self.streams || self.has_streams() && take(prices.streams());
     }
 
-    /// Its codes that are in a sum.
+    /// How many of its codes are folded.
     pub(super) fn folded_codes(&self) -> usize {
         self.now.codes().filter(|(protocol, code, _)| !self.shows(*protocol, *code)).count()
     }
@@ -89,12 +89,12 @@ impl Known {
         self.codes.contains(&(protocol, code))
     }
 
-    /// How its requests have ended.
+    /// Its totals at this scrape.
     pub(super) fn now(&self) -> &StatTotals {
         &self.now
     }
 
-    /// What is shown under its name, and what goes into the sum. `fill` adds its durations.
+    /// Splits its totals into its own series and the aggregate's. `fill` adds durations.
     pub(super) fn split(
         &mut self,
         fill: impl FnOnce(&mut StatTotals),
@@ -116,7 +116,7 @@ impl Known {
         (shown, rest)
     }
 
-    /// Takes out of `shown` what has no place beside what has.
+    /// Removes from `shown` the codes and streams that are folded.
     fn hidden(&self, shown: &mut StatTotals) -> Option<StatTotals> {
         let hidden = shown.codes().any(|(protocol, code, _)| !self.shows(protocol, code));
         let streams = shown.streams.opened > 0 && !self.streams;
@@ -131,17 +131,17 @@ impl Known {
     }
 }
 
-/// Those that are or were at one address, which the labels cannot tell apart.
+/// All endpoints, current and past, of one address: the labels cannot tell them apart.
 #[derive(Debug, Default)]
 pub(super) struct Lives {
-    /// All that are there, or are leaving it.
+    /// Those that exist, including draining ones.
     here: Vec<Arc<Endpoint>>,
-    /// What those counted that have left it since it is shown.
+    /// Totals of those that are gone, since the address was first exported.
     past: Option<Box<StatTotals>>,
 }
 
 impl Lives {
-    /// Goes over to those that are there now. What was counted stays.
+    /// Takes over the current endpoints. What was counted stays.
     pub(super) fn meet(&mut self, backend: &BackendSample) {
         let same = |(one, other): (&Arc<Endpoint>, &Arc<Endpoint>)| one.id() == other.id();
         let count = backend.lives().count();
@@ -156,7 +156,7 @@ impl Lives {
         }
     }
 
-    /// How all their requests have ended.
+    /// Totals over all of them, without durations.
     pub(super) fn codes(&self) -> StatTotals {
         let mut codes = StatTotals::default();
         for life in &self.here {
@@ -175,12 +175,12 @@ impl Lives {
         }
     }
 
-    /// Where they are, once any was met.
+    /// Their address, once a sample was taken.
     pub(super) fn address(&self) -> Option<&str> {
         self.here.first().map(|life| life.address())
     }
 
-    /// Whether they are at the address of `backend`.
+    /// Whether `backend` has the same address.
     pub(super) fn are_at(&self, backend: &BackendSample) -> bool {
         self.address() == Some(backend.endpoint.address())
     }

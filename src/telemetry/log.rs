@@ -1,7 +1,7 @@
 //! The log: lines of text or JSON on standard error.
 //!
-//! A line goes through a bounded queue to a thread of its own (`queue`), so that nothing else waits
-//! for who reads the log, or ends because nobody does.
+//! A line goes through a bounded queue to a writer thread (`queue`), so that a blocked or closed
+//! standard error neither blocks nor ends anything else.
 
 mod filter;
 mod panics;
@@ -31,13 +31,13 @@ pub use panics::panics;
 pub use queue::Dropped;
 use queue::Queue;
 
-/// The environment variable that, if set, is taken instead of the configured level.
+/// The environment variable that overrides the configured filter.
 pub const FILTER_VARIABLE: &str = "EQUIPOISE_LOG";
 
-/// How long the end waits for the last lines to be taken.
+/// Timeout of the flush at exit.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// How the lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// For people.
@@ -47,21 +47,21 @@ pub enum Format {
     Json,
 }
 
-/// Why there is no log.
+/// Why logging could not be set up.
 #[derive(Debug, Error)]
 pub enum LogError {
-    /// The environment has a filter that cannot be read.
+    /// The filter in the environment is invalid.
     #[error("{FILTER_VARIABLE}={text}: {wrong}")]
     Filter {
-        /// What was given.
+        /// The filter's text.
         text: String,
         /// What is wrong with it.
         wrong: String,
     },
-    /// The standard error, or a thread, cannot be had.
+    /// Standard error, or a thread, is not available.
     #[error("there is no log: {0}")]
     Io(#[from] io::Error),
-    /// Something else logs in this process.
+    /// A global subscriber is already set.
     #[error("the log is there already: {0}")]
     Taken(#[from] TryInitError),
     /// The filter cannot be changed.
@@ -69,18 +69,18 @@ pub enum LogError {
     Reload(#[from] reload::Error),
 }
 
-/// The log of this process.
+/// The global log of this process.
 struct Log {
     queue: Queue,
     configured: Filter,
     now: reload::Handle<Targets, Registry>,
-    /// What `now` was made of.
+    /// The text of the current filter.
     shown: arc_swap::ArcSwap<Filter>,
 }
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
-/// Writes what is left of the log when it is dropped, for a bounded time.
+/// RAII guard: flushes the log on drop, with a timeout.
 #[derive(Debug)]
 pub struct Flush(());
 
@@ -92,15 +92,15 @@ impl Drop for Flush {
     }
 }
 
-/// Starts to log on standard error, in lines of which at most `buffer` bytes may wait, what passes
-/// `filter`. Panics are logged too from here on.
+/// Starts logging to standard error what passes `filter`; at most `buffer` bytes are queued.
+/// Installs a panic hook that logs too.
 ///
 /// # Errors
-/// If the process has a log already, or the system denies what it needs.
+/// If a global subscriber is already set, or the system denies a resource.
 pub fn init(format: Format, filter: &Filter, buffer: usize) -> Result<Flush, LogError> {
     let stderr = io::stderr();
     let colour = stderr.is_terminal();
-    // Not through the standard library's handle: its lock would be held while nobody reads.
+    // Not through std's handle: its lock would be held while the reader blocks.
     let out = File::from(stderr.as_fd().try_clone_to_owned()?);
     let queue = Queue::start(buffer, out, |lines| {
         tracing::warn!(lines, "lines of the log were dropped before this one");
@@ -108,30 +108,30 @@ pub fn init(format: Format, filter: &Filter, buffer: usize) -> Result<Flush, Log
     let (layer, now) = reload::Layer::new(filter.targets());
     subscriber(format, layer, colour, queue.clone()).try_init()?;
     let shown = arc_swap::ArcSwap::from_pointee(filter.clone());
-    let _ = LOG.set(Log { queue, configured: filter.clone(), now, shown }); // or it had failed above
+    let _ = LOG.set(Log { queue, configured: filter.clone(), now, shown }); // try_init fails above
     panics::log_them();
     Ok(Flush(()))
 }
 
-/// What [`FILTER_VARIABLE`] makes of `configured`. An empty one is as good as none.
+/// The filter of [`FILTER_VARIABLE`], refining `configured`. An empty variable counts as unset.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If it cannot be parsed.
 pub fn from_environment(configured: &Filter) -> Result<Filter, LogError> {
     let Some(text) = std::env::var_os(FILTER_VARIABLE) else { return Ok(configured.clone()) };
     let text = text.to_string_lossy().into_owned();
     configured.refined(&text).map_err(|wrong| LogError::Filter { text, wrong })
 }
 
-/// The filter in effect and that of the start, if this process logs.
+/// The current and the configured filter, if this process logs.
 pub fn filters() -> Option<(Filter, Filter)> {
     LOG.get().map(|log| (Filter::clone(&log.shown.load()), log.configured.clone()))
 }
 
-/// Has the log show what passes `filter` from now on.
+/// Replaces the current filter.
 ///
 /// # Errors
-/// There is no log to change.
+/// If logging was never set up.
 pub fn set_filter(filter: &Filter) -> Result<(), LogError> {
     if let Some(log) = LOG.get() {
         log.now.reload(filter.targets())?;
@@ -140,7 +140,7 @@ pub fn set_filter(filter: &Filter) -> Result<(), LogError> {
     Ok(())
 }
 
-/// The lines that were dropped so far.
+/// Lines dropped so far.
 pub fn dropped() -> Dropped {
     LOG.get().map(|log| log.queue.dropped()).unwrap_or_default()
 }
@@ -154,7 +154,7 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    // What cannot be formatted must not go past the queue to the standard error either.
+    // Formatting errors must not bypass the queue to standard error either.
     let lines = tracing_subscriber::fmt::layer().log_internal_errors(false).with_writer(writer);
     let lines = match format {
         Format::Json => lines.json().flatten_event(true).boxed(),
@@ -165,7 +165,8 @@ where
     tracing_subscriber::registry().with(filter).with(lines)
 }
 
-/// Writes a field so that what a peer sent can neither end the line nor command the terminal.
+/// Escapes a field, so that a peer can neither forge lines nor send control sequences to the
+/// terminal.
 fn write_field(
     writer: &mut Writer<'_>,
     field: &Field,
@@ -195,7 +196,7 @@ impl<W: std::fmt::Write> std::fmt::Write for Escaping<'_, W> {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_types)] // the lock is held for one line, by one thread
+#[expect(clippy::disallowed_types)] // held for one line, by one thread
 mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};

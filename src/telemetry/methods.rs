@@ -1,5 +1,5 @@
-//! What is told of a service's methods: as with its backends, the busiest have their names, and the
-//! others are added up under the name `other`, with those that never had one.
+//! Cardinality limit of methods: as with backends, the busiest have their own series; the others
+//! are folded into the aggregate `other`, as are calls of unknown methods.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,38 +11,39 @@ use super::known::Known;
 use super::series::Prices;
 use crate::model::{MethodStats, StatTotals};
 
-/// The methods of all services, from page to page; those of each in the order of this page.
+/// The methods of all services from scrape to scrape; those of a service in the order of this
+/// scrape.
 #[derive(Debug)]
 pub(super) struct Methods {
     prices: Prices,
     services: HashMap<Arc<str>, Vec<KnownMethod>>,
-    /// The sums, by service.
+    /// The aggregates, by service.
     rests: BTreeMap<Arc<str>, StatTotals>,
 }
 
-/// A method on the last page.
+/// A method at the last scrape.
 #[derive(Debug)]
 struct KnownMethod {
     stats: Arc<MethodStats>,
     known: Known,
 }
 
-/// How many of a service's methods are in sums on this page.
+/// How many of a service's methods are folded.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FoldedMethods {
     pub(super) methods: usize,
-    /// By code.
+    /// Status codes of methods that have their own series.
     pub(super) codes: usize,
 }
 
 impl KnownMethod {
-    /// Whether it may have a name.
+    /// Whether it may have its own series.
     fn is_nameable(&self) -> bool {
         self.stats.name() != OTHER
     }
 }
 
-/// Goes over from those that were `met` to those that there are now, in their order.
+/// Rebuilds the list of known methods in the order of `now`.
 fn reorder(met: &mut Vec<KnownMethod>, now: &[Arc<MethodStats>]) {
     let old = std::mem::take(met).into_iter();
     let mut old: HashMap<*const MethodStats, Known> =
@@ -54,12 +55,13 @@ fn reorder(met: &mut Vec<KnownMethod>, now: &[Arc<MethodStats>]) {
 }
 
 impl Methods {
-    /// Nothing was shown so far.
+    /// Nothing has been exported yet.
     pub(super) fn new(prices: Prices) -> Methods {
         Methods { prices, services: HashMap::new(), rests: BTreeMap::new() }
     }
 
-    /// Forgets the services that have gone, reads the codes of all methods. `services` are here.
+    /// Drops removed services, reads the status codes of all methods. `services` are the current
+    /// ones.
     pub(super) fn meet(&mut self, services: &[ServiceSample], names: &HashSet<&Arc<str>>) {
         self.services.retain(|name, _| names.contains(name));
         self.rests.retain(|name, _| &**name == OTHER || names.contains(name));
@@ -77,29 +79,29 @@ impl Methods {
         }
     }
 
-    /// Those of a service that are on this page.
+    /// The methods of a service at this scrape.
     fn of(&self, service: &str) -> &[KnownMethod] {
         self.services.get(service).map_or(&[], Vec::as_slice)
     }
 
-    /// What those want that may have a name.
+    /// The claims of the methods that may have their own series.
     pub(super) fn claims(&self, service: &ServiceSample) -> Vec<Claim> {
         let nameable = self.of(&service.name).iter().filter(|method| method.is_nameable());
         let price = |_, codes, _| self.prices.method(codes);
         nameable.map(|method| method.known.claim(price)).collect()
     }
 
-    /// Series of those that never have a name.
+    /// Series of the methods that never have their own.
     pub(super) fn nameless_series(&self, service: &ServiceSample) -> usize {
         self.nameless(&service.name)
     }
 
-    /// Series of the sum of all of a service.
+    /// Series of the aggregate of all methods of a service.
     pub(super) fn sum_series(&self, service: &ServiceSample) -> usize {
         self.sum_of(self.of(&service.name).iter())
     }
 
-    /// Series of the sum of all of all services.
+    /// Series of the aggregate of all methods of all services.
     pub(super) fn rest_series(&self) -> usize {
         self.sum_of(self.services.values().flatten())
     }
@@ -114,7 +116,7 @@ impl Methods {
         self.prices.method(sum.codes().count())
     }
 
-    /// Series of the sums that there are, beside those of what never has a name.
+    /// Series of existing aggregates, without those of methods that never have their own.
     pub(super) fn kept_series(&self) -> usize {
         let of = |(service, rest): (&Arc<str>, &StatTotals)| {
             self.prices.method(rest.codes().count()).saturating_sub(self.nameless(service))
@@ -122,7 +124,7 @@ impl Methods {
         self.rests.iter().map(of).sum()
     }
 
-    /// Gives names to those that have a place.
+    /// Gives the allotted methods their own series and folds the others.
     pub(super) fn name(
         &mut self,
         service: &ServiceSample,
@@ -140,7 +142,8 @@ impl Methods {
         folded
     }
 
-    /// Has `show` told what is told of each under its name; the rest goes into the sum called `sum`.
+    /// Calls `show` with the totals of each method that has its own series; the rest goes to the
+    /// aggregate `sum`.
     pub(super) fn take(
         &mut self,
         service: &ServiceSample,
@@ -160,7 +163,7 @@ impl Methods {
         }
     }
 
-    /// The sums of this page, by service, once all methods are taken.
+    /// The aggregates of this scrape, by service, once all methods are taken.
     pub(super) fn rests(&self) -> impl Iterator<Item = (&str, &StatTotals)> {
         self.rests.iter().map(|(name, rest)| (&**name, rest))
     }

@@ -1,31 +1,31 @@
-//! Every metric that Equipoise exports: the one place where their names stand.
+//! The names, types, help texts and labels of all exported metrics.
 
-/// A metric: what Prometheus and the dashboard know of it.
+/// A metric family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Metric {
     /// The name of the family.
     pub name: &'static str,
-    /// What kind of number it is.
+    /// Its type.
     pub kind: Kind,
-    /// What it says, for people.
+    /// Its help text.
     pub help: &'static str,
-    /// The names of its labels, in the order in which values are given. `le` goes without saying.
+    /// Label names, in the order in which values are given; `le` is implied.
     pub labels: &'static [&'static str],
 }
 
-/// What kind of number a metric is.
+/// A Prometheus metric type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// Goes up, and back to 0 at a restart.
+    /// Monotonic; reset by a restart.
     Counter,
     /// Goes up and down.
     Gauge,
-    /// Samples counted under upper bounds.
+    /// Samples counted in cumulative buckets.
     Histogram,
 }
 
 impl Kind {
-    /// The name in the exposition format.
+    /// Its name in the exposition format.
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Counter => "counter",

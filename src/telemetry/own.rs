@@ -1,4 +1,5 @@
-//! What the process says of its own health: what was lost of the log, and what should never be.
+//! Metrics of the process's own health: dropped log lines, panics, unexpected task ends,
+//! certificate expiry.
 
 use super::export::Source;
 use super::log::{self, Dropped};

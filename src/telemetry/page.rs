@@ -1,4 +1,4 @@
-//! One page of metrics, in one of the formats that Prometheus reads.
+//! The Prometheus exposition: one page of metrics, in the text or the protobuf format.
 
 mod native;
 mod protobuf;
@@ -16,26 +16,26 @@ use crate::stats::Counts;
 
 static METADATA: Metadata<'static> = Metadata::new("equipoise", Level::INFO, None);
 
-/// What one scrape sees, while it is being collected.
+/// A page while it is being built at a scrape.
 pub(super) struct Page {
     format: Format,
-    /// Keeps what the process says of itself, for text. It lives as long as the page: a recorder
-    /// cannot drop single series, so one that outlived the scrape would show for ever what is gone.
+    /// Metrics of the process, for the text format. It lives as long as the page: a recorder cannot
+    /// drop single series, so a longer-lived one would export removed series for ever.
     recorder: PrometheusRecorder,
-    /// The families of services and backends, by name. They are many, already counted, and written
-    /// at once: a registry of them would cost more than all else.
+    /// The families of services and backends, by name, rendered straight to bytes: they are the
+    /// bulk, and a registry of them would cost more than the rest of the scrape.
     families: HashMap<&'static str, Family>,
     bounds: Vec<Bound>,
     series: usize,
 }
 
-/// A family and its series so far, as they are written.
+/// A metric family, rendered as far as collected.
 struct Family {
     metric: Metric,
     body: Vec<u8>,
 }
 
-/// An upper bound of histograms.
+/// An upper bound of histogram buckets (`le`).
 struct Bound {
     nanos: u64,
     seconds: String,
@@ -48,7 +48,7 @@ pub(super) enum Value {
     Real(f64),
 }
 
-/// Labels as the page writes them, for the series that have them in common.
+/// Rendered labels that several series share.
 pub(super) struct Labels {
     written: Vec<u8>,
     count: usize,
@@ -61,7 +61,7 @@ impl Page {
             match kind {
                 Kind::Counter => recorder.describe_counter((*name).into(), None, (*help).into()),
                 Kind::Gauge => recorder.describe_gauge((*name).into(), None, (*help).into()),
-                Kind::Histogram => {} // written here
+                Kind::Histogram => {} // rendered here
             }
         }
         let bounds = settings.latency_buckets.iter().map(|bound| Bound {
@@ -72,12 +72,12 @@ impl Page {
         Page { format, recorder, families, bounds, series: 0 }
     }
 
-    /// How many series it has.
+    /// The number of series.
     pub(super) fn series(&self) -> usize {
         self.series
     }
 
-    /// Adds a counter of the process; `labels` are the values for `metric.labels`.
+    /// Adds a counter of the process; `labels` are the values of `metric.labels`.
     pub(super) fn counter(&mut self, metric: &Metric, labels: &[&str], value: u64) {
         if self.format == Format::Protobuf {
             let labels = self.labels(metric, labels);
@@ -88,7 +88,7 @@ impl Page {
         counter.absolute(value);
     }
 
-    /// Adds a gauge of the process; `labels` are the values for `metric.labels`.
+    /// Adds a gauge of the process; `labels` are the values of `metric.labels`.
     pub(super) fn gauge(&mut self, metric: &Metric, labels: &[&str], value: impl Into<f64>) {
         let value = value.into();
         if self.format == Format::Protobuf {
@@ -99,13 +99,14 @@ impl Page {
         self.recorder.register_gauge(&key(metric, labels), &METADATA).set(value);
     }
 
-    /// Adds a counter of the process without labels that is not a whole number.
+    /// Adds a fractional counter of the process, without labels.
     pub(super) fn fractional_counter(&mut self, metric: &Metric, value: f64) {
         let none = self.labels(metric, &[]);
         self.number(metric, &none, &[], Value::Real(value));
     }
 
-    /// The values for the first of `metric.labels`, which other metrics may begin with too.
+    /// Renders values for the first of `metric.labels`; other metrics with the same first labels
+    /// share them.
     pub(super) fn labels(&self, metric: &Metric, values: &[&str]) -> Labels {
         let mut written = Vec::new();
         for (name, value) in metric.labels.iter().zip(values) {
@@ -117,7 +118,7 @@ impl Page {
         Labels { written, count: values.len() }
     }
 
-    /// Adds a series; `more` are the values for those of `metric.labels` that `labels` lacks.
+    /// Adds a series; `more` are the values of the labels that `labels` lacks.
     pub(super) fn number(&mut self, metric: &Metric, labels: &Labels, more: &[&str], value: Value) {
         debug_assert_eq!(labels.count + more.len(), metric.labels.len(), "{}", metric.name);
         self.series += 1;
@@ -130,7 +131,7 @@ impl Page {
         }
     }
 
-    /// Adds a histogram with the page's bounds.
+    /// Adds a histogram with the configured bounds.
     pub(super) fn histogram(&mut self, metric: &Metric, labels: &Labels, counts: &Counts) {
         debug_assert_eq!(labels.count, metric.labels.len(), "{}", metric.name);
         self.series += histogram_series(self.bounds.len());
@@ -143,7 +144,7 @@ impl Page {
         self.bounds = bounds;
     }
 
-    /// The page as it is sent, families in the order of their names, so that people find their way.
+    /// The finished page, families in alphabetical order.
     pub(super) fn finish(self) -> Vec<u8> {
         let families = self.families.into_values().collect();
         match self.format {
@@ -159,7 +160,7 @@ impl Page {
     }
 }
 
-/// The series of a histogram with so many bounds: `+Inf`, the sum and the count are three more.
+/// The series of a histogram with that many bounds, plus `+Inf`, sum and count.
 pub(super) fn histogram_series(bounds: usize) -> usize {
     bounds + 3
 }
@@ -175,9 +176,9 @@ fn key(metric: &Metric, labels: &[&str]) -> Key {
     Key::from_parts(metric.name, labels.collect::<Vec<_>>())
 }
 
-/// Escapes backslashes and quotes. The exporter leaves them alone where it finds them escaped,
-/// but alters values in which a bare backslash comes before either of them or a line feed; bare
-/// line feeds it escapes itself.
+/// Escapes backslashes and quotes. The exporter keeps what is escaped, but corrupts values in which
+/// a bare backslash precedes a quote, a backslash or a line feed; bare line feeds it escapes
+/// itself.
 fn quotable(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"")
 }

@@ -1,5 +1,5 @@
-//! The places of a server that a probe must always get into: when all are taken, whoever has the
-//! least to do there goes, and of these the one that came first.
+//! Connection limit of a server that must always admit a probe: when full, the connection with the
+//! least to do is evicted; among equals, the oldest.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-/// What a connection is doing.
+/// What a connection is doing, which decides whether it may be evicted.
 #[derive(Debug, Default)]
 pub struct Activity {
     asked: AtomicBool,
@@ -17,16 +17,16 @@ pub struct Activity {
     streaming: AtomicUsize,
 }
 
-/// A request that is being answered, for as long as this lasts.
+/// RAII guard of a request that is being answered.
 #[derive(Debug)]
 pub struct Answering(Arc<Activity>);
 
-/// An answer that has begun and may go on for long, for as long as this lasts.
+/// RAII guard of a streaming response.
 #[derive(Debug)]
 pub struct Streaming(Arc<Activity>);
 
 impl Answering {
-    /// The answer has begun.
+    /// The response has begun and may last long.
     pub fn stream(self) -> Streaming {
         self.0.streaming.fetch_add(1, Relaxed);
         Streaming(Arc::clone(&self.0))
@@ -34,7 +34,7 @@ impl Answering {
 }
 
 impl Activity {
-    /// Notes that a request has come, on a connection that may stay after it or not.
+    /// Notes a new request; `may_stay` says whether the connection may be kept alive after it.
     pub fn begin(self: &Arc<Self>, may_stay: bool) -> Answering {
         self.asked.store(true, Relaxed);
         self.may_stay.store(may_stay, Relaxed);
@@ -42,17 +42,17 @@ impl Activity {
         Answering(Arc::clone(self))
     }
 
-    /// Whether there was any request.
+    /// Whether any request has come.
     pub fn has_asked(&self) -> bool {
         self.asked.load(Relaxed)
     }
 
-    /// Whether it may be there for as long as its peer lives.
+    /// Whether it may stay open as long as its peer wants.
     pub fn may_stay(&self) -> bool {
         self.may_stay.load(Relaxed)
     }
 
-    /// The less, the sooner its place is given away.
+    /// Eviction rank: the lowest goes first.
     fn rank(&self) -> usize {
         match (self.answering.load(Relaxed), self.streaming.load(Relaxed)) {
             (0, 0) => usize::from(self.has_asked()),
@@ -74,12 +74,12 @@ impl Drop for Streaming {
     }
 }
 
-/// What ends a connection.
+/// A handle that can close a connection.
 pub trait End {
-    /// Whether it has ended already.
+    /// Whether it is closed already.
     fn is_over(&self) -> bool;
 
-    /// Ends it.
+    /// Closes it.
     fn end(self);
 }
 
@@ -99,11 +99,11 @@ impl End for oneshot::Sender<()> {
     }
 
     fn end(self) {
-        let _ = self.send(()); // one that has just gone has made room too
+        let _ = self.send(()); // a send error means it has ended already
     }
 }
 
-/// The connections that are there, the oldest first.
+/// The open connections, oldest first.
 #[derive(Debug)]
 pub struct Places<E> {
     most: usize,
@@ -111,12 +111,12 @@ pub struct Places<E> {
 }
 
 impl<E: End> Places<E> {
-    /// Room for so many.
+    /// Admits at most that many connections.
     pub fn new(most: usize) -> Places<E> {
         Places { most, taken: VecDeque::new() }
     }
 
-    /// Gives a place to a connection; says whether another one had to go for it.
+    /// Admits a connection; returns whether another one was evicted for it.
     pub fn take(&mut self, activity: Arc<Activity>, connection: E) -> bool {
         self.taken.retain(|(_, connection)| !connection.is_over());
         let full = self.taken.len() >= self.most;

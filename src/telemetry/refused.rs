@@ -1,4 +1,4 @@
-//! The connections that were refused, by the listener that they came to.
+//! Refused connections, counted by listener.
 
 use std::sync::Arc;
 
@@ -7,27 +7,26 @@ use dashmap::mapref::multiple::RefMulti;
 
 use crate::model::Refusals;
 
-/// The connections that were refused, by the listener that they came to. A listener that is gone
-/// is forgotten.
+/// Counters of refused connections, by listener. A listener that has been closed is dropped.
 #[derive(Debug, Default)]
 pub struct RefusedConnections(DashMap<Arc<str>, Arc<Refusals>>);
 
-/// What one listener has refused.
+/// The refused connections of one listener.
 #[derive(Clone, Debug)]
 pub struct RefusedSample {
-    /// Its address, or what it serves.
+    /// The listener's address, or what it serves.
     pub listener: Arc<str>,
     /// The counts.
     pub refusals: Arc<Refusals>,
 }
 
 impl RefusedConnections {
-    /// Where a listener of this name counts.
+    /// The counters of the listener of this name.
     pub fn at(&self, listener: &str) -> Arc<Refusals> {
         Arc::clone(&self.0.entry(listener.into()).or_default())
     }
 
-    /// All of them, by name.
+    /// All listeners, sorted by name.
     pub fn samples(&self) -> Vec<RefusedSample> {
         self.0.retain(|_, refusals| Arc::strong_count(refusals) > 1);
         let sample = |entry: RefMulti<'_, Arc<str>, Arc<Refusals>>| RefusedSample {

@@ -1,11 +1,11 @@
-//! Requests that were refused before they had a service, as metrics show them.
+//! Rejected requests that reached no service.
 
 use super::names;
 use super::page::{Page, Value};
 use crate::model::{RejectTotals, Rejected};
 
-/// Those without a route, and those of routes that lead to no service. A reason that may be met
-/// without a route is shown before it is.
+/// Writes requests without a route, and those on routes without a service. Reasons that can occur
+/// without a route are exported from 0 on.
 pub(super) fn write(
     page: &mut Page,
     unrouted: impl Fn(Rejected) -> u64,

@@ -1,37 +1,37 @@
-//! How loading the configuration went, as it is counted.
+//! Counters and gauges of configuration reloads.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::clock;
 
-/// Counts reloads. The first load, without which nothing runs, is none.
+/// Counts reloads; the initial load is not one.
 #[derive(Debug)]
 pub struct Reloads {
     succeeded: AtomicU64,
     failed: AtomicU64,
-    /// In seconds since 1970 (f64).
+    /// Unix time in seconds (f64 bits).
     last_success: AtomicU64,
     in_sync: AtomicBool,
     restart_needed: AtomicBool,
 }
 
-/// The reloads so far.
+/// A snapshot of the reload metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ReloadSample {
-    /// Those that went well.
+    /// Successful reloads.
     pub succeeded: u64,
-    /// Those that changed nothing, because something was wrong.
+    /// Failed reloads, which changed nothing.
     pub failed: u64,
-    /// When the configuration that is in effect was loaded, in seconds since 1970.
+    /// When the configuration in effect was loaded, as Unix time in seconds.
     pub last_success: f64,
-    /// Whether what was loaded last is in effect.
+    /// Whether the last reload succeeded.
     pub in_sync: bool,
-    /// Whether some of it waits for the next start.
+    /// Whether a change waits for a restart.
     pub restart_needed: bool,
 }
 
 impl Reloads {
-    /// None yet: the configuration was loaded just now.
+    /// No reloads yet; the configuration was loaded just now.
     pub fn new() -> Reloads {
         let last_success = AtomicU64::new(clock::unix_seconds().to_bits());
         Reloads {
@@ -43,25 +43,25 @@ impl Reloads {
         }
     }
 
-    /// One more that went well.
+    /// Counts a success.
     pub fn succeed(&self) {
         self.last_success.store(clock::unix_seconds().to_bits(), Relaxed);
         self.succeeded.fetch_add(1, Relaxed);
         self.in_sync.store(true, Relaxed);
     }
 
-    /// One more that changed nothing.
+    /// Counts a failure.
     pub fn fail(&self) {
         self.failed.fetch_add(1, Relaxed);
         self.in_sync.store(false, Relaxed);
     }
 
-    /// Whether some of what is in effect waits for the next start.
+    /// Sets whether a change waits for a restart.
     pub fn set_restart_needed(&self, needed: bool) {
         self.restart_needed.store(needed, Relaxed);
     }
 
-    /// Those so far.
+    /// A snapshot.
     pub fn sample(&self) -> ReloadSample {
         ReloadSample {
             succeeded: self.succeeded.load(Relaxed),

@@ -1,16 +1,16 @@
-//! How many series there are of what: the currency of the budget.
+//! How many series each thing costs, in the currency of the series budget.
 
 use super::page::histogram_series;
 use super::settings::{MetricsSettings, ResponseStart};
 
-/// Of a backend that has had no traffic: weight, up, and why it gets nothing if it does not.
+/// A backend without traffic: weight, up, and its state if that excludes it.
 const IDLE: usize = 3;
-/// Further ones, once it had some: in flight, estimate, success ratio and the quantiles.
+/// In addition once it had traffic: in flight, latency estimate, success ratio and quantiles.
 const BUSY: usize = 3 + 4;
-/// Further ones, once it had streams: open, their age, opened, ended, and messages both ways.
+/// In addition once it had streams: open, age, opened, ended, and messages both ways.
 const STREAMS: usize = 6;
 
-/// What the settings make of that.
+/// Series counts that depend on the settings.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prices {
     histogram: usize,
@@ -23,24 +23,25 @@ impl Prices {
         Prices { histogram, start: settings.response_start }
     }
 
-    /// Of a backend, or of a sum of some, with so many codes; those that come and go included.
+    /// Of a backend, or an aggregate of some, with this many status codes; includes series that
+    /// come and go.
     pub(super) fn backend(self, busy: bool, codes: usize, streams: bool) -> usize {
         let start = if self.start == ResponseStart::Backend { self.histogram } else { 0 };
         let busy = if busy { BUSY + self.histogram + start } else { 0 };
         IDLE + busy + codes + if streams { self.streams() } else { 0 }
     }
 
-    /// Those of them that are of its streams.
+    /// Of them, those of its streams.
     pub(super) fn streams(self) -> usize {
         STREAMS
     }
 
-    /// Of a method, or of a sum of some, with so many codes.
+    /// Of a method, or an aggregate of some, with this many status codes.
     pub(super) fn method(self, codes: usize) -> usize {
         if codes > 0 { codes + self.histogram } else { 0 }
     }
 
-    /// Of a service, beside its backends', its methods' and its own counters.
+    /// Of a service itself, without its backends, its methods and its own counters.
     pub(super) fn service(self, busy: bool) -> usize {
         if busy && self.start == ResponseStart::Service { self.histogram } else { 0 }
     }

@@ -1,5 +1,5 @@
-//! The port for metrics and health: HTTP/1.1 and HTTP/2 in clear text, told apart by their first
-//! bytes.
+//! The metrics and health port: HTTP/1.1 and HTTP/2 in clear text, detected by the connection
+//! preface.
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
@@ -24,43 +24,42 @@ use super::places::{Activity, Places};
 use crate::clock::{Clock, Seldom};
 use crate::model::{Refusal, Refusals};
 
-/// Bytes of a request's head and of what is read ahead.
+/// Maximum of a request head and of read-ahead, in bytes.
 const MAX_BUFFER: usize = 16 << 10;
 const MAX_STREAMS: u32 = 16;
-/// Time for the first request's head.
+/// Timeout of the first request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time for a request over HTTP/1.1 and its response; each has its own connection.
+/// Timeout of a request over HTTP/1.1 with its response; connections are not reused.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
-/// Those of HTTP/2 stay, to watch the health; their peers are asked whether they live.
+/// Connections over HTTP/2 are kept for health watches, with keepalive pings.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time that is left to open connections at the end.
+/// Grace period of open connections at shutdown.
 const GRACE: Duration = Duration::from_secs(1);
-/// How often it is said that connections cannot be accepted.
+/// Interval at which repeated accept errors are logged.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
-/// Rest after a failed accept, which would fail again at once.
+/// Backoff after a failed accept, which would fail again at once.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// What the port is served with.
+/// What the port serves from.
 #[derive(Clone)]
 pub struct Server {
-    /// Writes the metrics.
+    /// Renders the metrics.
     pub exporter: Exporter,
     /// Answers `grpc.health.v1`.
     pub health: Health,
-    /// What `/readyz` says.
+    /// Source of `/readyz`.
     pub readiness: watch::Receiver<Readiness>,
-    /// Connections at a time. One more takes the place of who has the least to do.
+    /// Connection limit. One more evicts the connection with the least to do.
     pub places: usize,
-    /// Where refused connections are counted.
+    /// Counts refused connections.
     pub refusals: Arc<Refusals>,
-    /// By which what happens all the time is said seldom.
+    /// Throttles repeated log messages.
     pub clock: Clock,
 }
 
 impl Server {
-    /// Answers `clients` on `/metrics`, `/healthz`, `/readyz` and `grpc.health.v1` until `stop` is
-    /// there.
+    /// Serves `/metrics`, `/healthz`, `/readyz` and `grpc.health.v1` to `clients` until `stop`.
     pub async fn run<S, A>(
         self,
         mut clients: impl Stream<Item = io::Result<(S, A)>> + Unpin,
@@ -89,7 +88,7 @@ impl Server {
         }
         drop(clients);
         let finish = async { while connections.join_next().await.is_some() {} };
-        let _ = timeout(GRACE, finish).await; // those still open are dropped with the set
+        let _ = timeout(GRACE, finish).await; // on timeout the rest are dropped with the set
     }
 }
 
@@ -107,7 +106,7 @@ async fn accept<S, A>(
                 if seldom.is_due() {
                     tracing::warn!(%error, "metrics: cannot accept connections");
                 }
-                sleep(ACCEPT_BACKOFF).await; // out of descriptors, most likely
+                sleep(ACCEPT_BACKOFF).await; // most likely out of file descriptors
             }
         }
     }
@@ -148,7 +147,7 @@ where
     }
 }
 
-/// Ends when the connection has had its time.
+/// Resolves when the connection's time is up.
 async fn overdue(activity: &Activity) {
     sleep(HEAD_TIMEOUT).await;
     if activity.has_asked() {

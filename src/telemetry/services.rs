@@ -1,4 +1,4 @@
-//! What a page says of services and backends.
+//! Writes the metrics of services, backends and methods.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,12 +11,12 @@ use super::settings::ResponseStart;
 use crate::model::{Code, Load, StatTotals};
 use crate::stats::{Counts, Direction, WindowStats};
 
-/// Times to the response head, where each backend's are told.
+/// Time to the response head where it is exported by backend.
 const RESPONSE_START_BY_BACKEND: Metric =
     Metric { labels: names::REQUEST_DURATION.labels, ..names::RESPONSE_START };
 
-/// Writes each service and backend under its name while the budget lasts, then what has no name
-/// in sums.
+/// Writes services and backends with their own series while the budget lasts, and the aggregates of
+/// the others.
 pub(super) fn write(
     page: &mut Page,
     fold: &mut Fold,
@@ -55,7 +55,7 @@ pub(super) fn write(
     write_folded(page, fold);
 }
 
-/// Of the gauges that can be added up, the sums over what has no name.
+/// Gauges that can be summed, over all folded backends.
 #[derive(Default)]
 struct GaugeSums {
     weight: u64,
@@ -63,7 +63,7 @@ struct GaugeSums {
     load: LoadSums,
 }
 
-/// What is open, which is absent where there has been no traffic.
+/// What is open; absent while there has been no traffic.
 #[derive(Clone, Copy, Default)]
 struct LoadSums {
     in_flight: u64,
@@ -142,7 +142,8 @@ fn write_quantiles(page: &mut Page, labels: &Labels, recent: &WindowStats) {
     }
 }
 
-/// States, estimates, ratios and quantiles have no sum, so they are not among these.
+/// Writes an aggregate. States, estimates, ratios and quantiles cannot be summed, so they are left
+/// out.
 fn write_rest(
     page: &mut Page,
     service: &str,
@@ -190,7 +191,7 @@ fn text(code: Code) -> Cow<'static, str> {
     }
 }
 
-/// Writes what there was of traffic; false if there was none.
+/// Writes traffic metrics; returns false if there was no traffic.
 fn write_totals(page: &mut Page, labels: &Labels, totals: &StatTotals, load: LoadSums) -> bool {
     let mut busy = load.in_flight > 0;
     for (protocol, code, count) in totals.codes() {

@@ -1,31 +1,30 @@
-//! What of all that is counted is exported.
+//! Settings of the exporter.
 
 use std::time::Duration;
 
-/// How much a page may have, and in what detail.
+/// What is exported, and in what detail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsSettings {
-    /// Series that a page may have, of all metrics together.
+    /// Maximum number of series, over all metrics.
     pub series_budget: usize,
-    /// Upper bounds of the histograms, ascending; each one that is
-    /// counted exactly.
+    /// Upper bounds of the histograms, ascending; each one is counted exactly.
     pub latency_buckets: Vec<Duration>,
-    /// Whose times to the response head are told.
+    /// The granularity of the time to the response head.
     pub response_start: ResponseStart,
 }
 
-/// Whose times to the response head are told.
+/// The granularity of the time to the response head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseStart {
-    /// Those of each service.
+    /// By service.
     Service,
-    /// Those of each backend.
+    /// By backend.
     Backend,
-    /// Nobody's.
+    /// Not exported.
     Off,
 }
 
-/// In microseconds: from what one machine needs to what most clients give up after, each at most
+/// In microseconds, from the fastest call on one machine to the usual client timeout, each at most
 /// twice the one before.
 const LATENCY_BUCKETS: [u64; 18] = [
     500, 1_000, 2_000, 3_000, 5_000, 10_000, 20_000, 30_000, 50_000, 100_000, 200_000, 300_000,

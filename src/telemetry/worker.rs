@@ -1,7 +1,7 @@
-//! What a worker counts beside its requests: rejections and connections.
+//! Per-worker counters of rejections and connections.
 //!
-//! Each counter has one writer, so counting is a plain load and store; the sums over workers are
-//! taken at a scrape.
+//! Each counter has a single writer, so counting is a plain load and store; a scrape sums over
+//! workers.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -18,10 +18,10 @@ macro_rules! reasons {
         pub enum $name { $($(#[$variant_doc])* $variant),* }
 
         impl $name {
-            /// All of them, in the order of their numbers.
+            /// All values, in the order of their discriminants.
             pub const ALL: &'static [$name] = &[$($name::$variant),*];
 
-            /// The value of the label.
+            /// The label value.
             pub const fn name(self) -> &'static str {
                 match self { $($name::$variant => $text),* }
             }
@@ -30,7 +30,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// Which way a connection leads.
+    /// The side of a connection.
     Side:
     /// To a client.
     Downstream "downstream",
@@ -39,7 +39,7 @@ reasons! {
 }
 
 reasons! {
-    /// Why a connection was closed. The first ones are [`Limits`](crate::http::Limits).
+    /// Why a connection was closed. Most of the first ones are [`Limits`](crate::http::Limits).
     Closed:
     /// The peer reset too many streams.
     Resets "resets",
@@ -75,7 +75,7 @@ reasons! {
     Idle "idle",
     /// It was as old as it may get.
     MaxAge "max_age",
-    /// All that was on it had been given up, which its end told the backend.
+    /// All its requests had been cancelled; closing it cancels them at the backend.
     Cancelled "cancelled",
     /// The gateway or the backend was being drained.
     Drain "drain",
@@ -91,9 +91,9 @@ reasons! {
     Io "io",
 }
 
-/// What one worker counts beside its requests. Only that worker may write.
+/// Counters of one worker, which is their only writer.
 #[derive(Debug)]
-#[repr(align(128))] // a cache line pair of its own: workers must not share its traffic
+#[repr(align(128))] // a pair of cache lines, against false sharing
 pub struct WorkerMetrics {
     accepted: AtomicU64,
     outcomes: [AtomicU64; Class::ALL.len()],
@@ -115,42 +115,42 @@ impl Default for WorkerMetrics {
 }
 
 impl WorkerMetrics {
-    /// Counts a request that came.
+    /// Counts an accepted request.
     pub fn exchange_accepted(&self) {
         increment(&self.accepted);
     }
 
-    /// Counts the outcome of a request; once for each that came.
+    /// Counts a request's outcome; exactly one for each accepted.
     pub fn exchange_ended(&self, class: Class) {
         increment(&self.outcomes[class as usize]);
     }
 
-    /// Requests that came.
+    /// Accepted requests.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Relaxed)
     }
 
-    /// Requests that have come to such an end.
+    /// Requests with such an outcome.
     pub fn outcomes(&self, class: Class) -> u64 {
         self.outcomes[class as usize].load(Relaxed)
     }
 
-    /// Counts a request that the gateway answered itself before any route had it.
+    /// Counts a request that was rejected before it had a route.
     pub fn reject(&self, reason: Rejected) {
         increment(&self.rejected[reason as usize]);
     }
 
-    /// Counts a connection that was made.
+    /// Counts an opened connection.
     pub fn connection_opened(&self, side: Side) {
         increment(&self.opened[side as usize]);
     }
 
-    /// Counts a connection's end; once for each that was counted as opened.
+    /// Counts a closed connection; once for each opened.
     pub fn connection_closed(&self, side: Side, reason: Closed) {
         increment(&self.closed[side as usize][reason as usize]);
     }
 
-    /// Requests that the gateway answered itself for this reason, before any route had them.
+    /// Requests rejected for this reason before they had a route.
     pub fn rejected(&self, reason: Rejected) -> u64 {
         self.rejected[reason as usize].load(Relaxed)
     }
@@ -160,11 +160,11 @@ impl WorkerMetrics {
         self.closed[side as usize][reason as usize].load(Relaxed)
     }
 
-    /// Connections that are open.
+    /// Open connections.
     pub fn open(&self, side: Side) -> u64 {
         let closed: u64 = Closed::ALL.iter().map(|&r| self.closed(side, r)).sum();
         let opened = self.opened[side as usize].load(Relaxed);
-        opened.saturating_sub(closed) // the two were not read at the same moment
+        opened.saturating_sub(closed) // the two are not read at the same moment
     }
 }
 

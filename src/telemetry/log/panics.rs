@@ -1,4 +1,4 @@
-//! Panics, of which there should be none: each has a line in the log and is counted.
+//! Panic hook: panics are bugs; each is logged and counted.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
-/// Those of this process so far.
+/// Panics so far.
 pub fn panics() -> u64 {
     PANICS.load(Relaxed)
 }
 
-/// From here on panics go to the log, and no longer to the standard error, which may not be
-/// writable and then would have the next panic.
+/// Installs the panic hook. It replaces the default one, which writes to standard error directly
+/// and would panic again if that fails.
 pub(super) fn log_them() {
     panic::set_hook(Box::new(note));
 }

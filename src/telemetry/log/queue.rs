@@ -1,5 +1,5 @@
-//! The way of a line to the standard error: a queue that is bounded in bytes, and a thread that
-//! alone waits for whoever reads there. Who logs never waits, and never fails.
+//! Log queue: bounded in bytes, drained by one writer thread. Logging never blocks and never fails;
+//! what does not fit is dropped and counted.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use tracing_subscriber::fmt::MakeWriter;
 /// What a line costs beside its bytes.
 const OVERHEAD: usize = 64;
 
-/// How soon output that would not wait is tried again.
+/// Retry interval while the output would block.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// Where lines are put. A clone is the same queue.
+/// The sending half. Clones share the queue.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    /// Bounded by [`Account::take`]: a bound in lines would be one in nothing.
+    /// Bounded by [`Account::take`], in bytes; a bound in lines would not limit memory.
     sender: Sender<Entry>,
     account: Arc<Account>,
 }
@@ -27,11 +27,11 @@ pub struct Queue {
 #[derive(Debug)]
 enum Entry {
     Line(Vec<u8>),
-    /// To be answered when everything before it was written or dropped.
+    /// Answered when everything before it was written or dropped.
     Flush(SyncSender<()>),
 }
 
-/// What waits, and what was dropped.
+/// Queued bytes, and dropped lines.
 #[derive(Debug)]
 struct Account {
     limit: usize,
@@ -40,12 +40,12 @@ struct Account {
     unwritable: AtomicU64,
 }
 
-/// Lines that were dropped, by reason.
+/// Dropped lines, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// The queue had no room: what reads the log is too slow, or stopped.
+    /// The queue was full: the log's reader is too slow, or stopped.
     pub full: u64,
-    /// They could not be written: the disk is full, or what reads the log is gone.
+    /// Writing failed: the disk is full, or the log's reader is gone.
     pub unwritable: u64,
 }
 
@@ -55,7 +55,7 @@ impl Account {
         Account { limit, waiting, full, unwritable }
     }
 
-    /// Whether there is room for such a line, which is then taken.
+    /// Reserves room for a line of this cost; false if there is none.
     fn take(&self, cost: usize) -> bool {
         let room = |waiting: usize| waiting.checked_add(cost).filter(|all| *all <= self.limit);
         self.waiting.fetch_update(Relaxed, Relaxed, room).is_ok()
@@ -71,11 +71,11 @@ impl Account {
 }
 
 impl Queue {
-    /// A queue of at most `limit` bytes, and the thread that empties it into `out`. `tell` is to
-    /// log how many lines were dropped, once lines can be written again.
+    /// A queue of at most `limit` bytes, and the thread that drains it into `out`. Once writing
+    /// works again, `tell` logs how many lines were dropped.
     ///
     /// # Errors
-    /// The system gives us no thread.
+    /// If no thread can be started.
     pub fn start(
         limit: usize,
         out: impl Write + Send + 'static,
@@ -98,15 +98,15 @@ impl Queue {
         }
     }
 
-    /// Waits until all that was put here has been written or dropped, but no longer than this.
+    /// Waits until everything queued so far was written or dropped, at most `patience`.
     pub fn flush(&self, patience: Duration) {
         let (done, flushed) = mpsc::sync_channel(1);
         if self.sender.send(Entry::Flush(done)).is_ok() {
-            let _ = flushed.recv_timeout(patience); // who does not read by then gets no more
+            let _ = flushed.recv_timeout(patience); // on timeout the rest is lost
         }
     }
 
-    /// The lines that were dropped so far.
+    /// Lines dropped so far.
     pub fn dropped(&self) -> Dropped {
         self.account.dropped()
     }
@@ -120,7 +120,7 @@ impl<'a> MakeWriter<'a> for Queue {
     }
 }
 
-/// Each write is a line.
+/// One write call is one line.
 impl Write for &Queue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(line);
@@ -132,14 +132,14 @@ impl Write for &Queue {
     }
 }
 
-/// Takes lines from the queue.
+/// The receiving half: writes queued lines to the output.
 struct Writer<W> {
     out: W,
     account: Arc<Account>,
-    /// Part of a line stands there and its end does not.
+    /// A line was written in part and lacks its end.
     torn: bool,
     tell: fn(u64),
-    /// How many dropped lines were spoken of, and of how many that is known to have been written.
+    /// Dropped lines that were reported, and how many of these reports are known to be written.
     told: u64,
     read: u64,
 }
@@ -165,7 +165,7 @@ impl<W: Write> Writer<W> {
             self.tell_what_was_dropped();
         } else {
             self.account.unwritable.fetch_add(1, Relaxed);
-            self.told = self.read; // the word of it may have been among them
+            self.told = self.read; // the report itself may have been lost
         }
     }
 
@@ -176,7 +176,7 @@ impl<W: Write> Writer<W> {
         }
         let Dropped { full, unwritable } = self.account.dropped();
         let dropped = full + unwritable;
-        // Only where there is room for it beyond doubt.
+        // Only while the queue is nearly empty, so that the report itself is not dropped.
         if dropped > self.told && waiting <= self.account.limit / 2 {
             (self.tell)(dropped - self.told);
             self.told = dropped;
@@ -213,7 +213,7 @@ impl<W: Write> Writer<W> {
 mod tests {
     use super::*;
 
-    /// A disk with so much room, which each line that comes finds as it is then.
+    /// A disk with limited room; each line sees the room left at that time.
     #[derive(Default)]
     struct Disk {
         room: usize,
@@ -284,7 +284,7 @@ mod tests {
         for _ in 0..5 {
             (&queue).write_all(b"ten bytes\n").unwrap();
         }
-        queue.flush(Duration::from_millis(1)); // nobody is there to do it
+        queue.flush(Duration::from_millis(1)); // nothing drains this queue
         assert_eq!(queue.dropped(), Dropped { full: 2, unwritable: 0 });
         assert_eq!(inbox.try_iter().filter(|e| matches!(e, Entry::Line(_))).count(), 3);
         drop(inbox);

@@ -1,28 +1,28 @@
-//! Native histograms: buckets whose bounds are powers of a number that a schema says.
+//! Native histograms: sparse exponential buckets, their resolution given by a schema.
 
 use std::sync::LazyLock;
 
 use crate::stats::{Counts, Sample};
 
-/// Bounds are 2^(index / 2^5), 2.2 % apart: the finest that are wider than the parts in which
-/// samples are counted.
+/// Bucket bounds are 2^(index / 2^5), 2.2 % apart: the finest schema whose buckets are still wider
+/// than those in which samples were counted.
 pub(super) const SCHEMA: i32 = 5;
-/// 2^-16 s, about 15 us; below, parts are wider than buckets.
+/// 2^-16 s, about 15 us; below, our own buckets are wider than the native ones.
 pub(super) const ZERO_THRESHOLD: f64 = 1.0 / 65_536.0;
 
-/// The counts of a native histogram.
+/// The buckets of a native histogram.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Histogram {
     pub(super) zero_count: u64,
     pub(super) spans: Vec<Span>,
-    /// Each count as the difference to the one before.
+    /// Delta-encoded counts.
     pub(super) deltas: Vec<i64>,
 }
 
-/// Buckets that follow each other.
+/// A run of consecutive buckets.
 #[derive(Debug, PartialEq)]
 pub(super) struct Span {
-    /// Buckets left out before it; of the first span the index of its first bucket.
+    /// Gap to the previous span; for the first span, the index of its first bucket.
     pub(super) offset: i32,
     pub(super) length: u32,
 }
@@ -56,14 +56,14 @@ impl Histogram {
     }
 }
 
-/// For each value that a sample may have, its bucket, if that is not the one of zero: logarithms
-/// take long.
+/// The native bucket of each of our buckets, unless it is the zero bucket. Precomputed, as
+/// logarithms are slow.
 static INDICES: LazyLock<Vec<Option<i32>>> = LazyLock::new(|| {
     let index = |seconds| (seconds > ZERO_THRESHOLD).then(|| index(seconds));
     Sample::all().map(|sample| index(sample.seconds())).collect()
 });
 
-/// The bucket whose inclusive upper bound is the first that is not below `seconds`.
+/// The first bucket whose inclusive upper bound is at least `seconds`.
 fn index(seconds: f64) -> i32 {
     (seconds.log2() * f64::from(1 << SCHEMA)).ceil() as i32
 }

@@ -1,5 +1,5 @@
-//! The protobuf format, the one in which there are native histograms. Series are written field by
-//! field: trees of the generated messages, to be encoded then, would cost more than all else.
+//! The protobuf exposition format, the only one with native histograms. Series are encoded field by
+//! field: building the generated message types first would cost more than the rest of the scrape.
 
 use prost::Message as _;
 
@@ -7,19 +7,18 @@ use super::{Bound, Family, Labels, Value, native, seconds, wire};
 use crate::stats::Counts;
 use crate::telemetry::names::{Kind, Metric};
 
-/// The messages, as they are generated.
+/// The generated message types.
 #[allow(missing_docs)]
 mod proto {
     tonic::include_proto!("io.prometheus.client");
 }
 
-/// The number of `MetricFamily.metric`.
+/// Field number of `MetricFamily.metric`.
 const METRIC: u8 = 4;
-/// The number of `Metric.histogram`.
+/// Field number of `Metric.histogram`.
 const HISTOGRAM: u8 = 7;
 
-/// Writes a label behind those that `metric` has: the fields of a message may come in any order
-/// and in parts.
+/// Appends a label to `metric`: the fields of a message may come in any order and in pieces.
 pub(super) fn label(metric: &mut Vec<u8>, name: &str, value: &str) {
     let mut label = Vec::with_capacity(name.len() + value.len() + 16);
     wire::bytes(&mut label, 1, name.as_bytes());
@@ -46,8 +45,8 @@ pub(super) fn number<'a>(
     wire::bytes(body, METRIC, &metric);
 }
 
-/// Writes a histogram in both forms; who reads it takes the one that it knows. The numbers are
-/// those of the fields of `Histogram`.
+/// Writes a histogram in both forms, classic and native; a reader uses the one it supports. The
+/// numbers are field numbers of `Histogram`.
 pub(super) fn histogram(body: &mut Vec<u8>, labels: &Labels, bounds: &[Bound], counts: &Counts) {
     let native = native::Histogram::new(counts);
     let size = 24 * bounds.len() + 8 * native.spans.len() + 2 * native.deltas.len() + 64;
@@ -78,7 +77,7 @@ pub(super) fn histogram(body: &mut Vec<u8>, labels: &Labels, bounds: &[Bound], c
     wire::bytes(body, METRIC, &metric);
 }
 
-/// Joins the families, each behind its length.
+/// Concatenates the families, each prefixed by its length.
 pub(super) fn page(mut families: Vec<Family>) -> Vec<u8> {
     families.sort_unstable_by_key(|family| family.metric.name);
     let mut page = Vec::with_capacity(families.iter().map(|family| family.body.len() + 256).sum());

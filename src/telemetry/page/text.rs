@@ -1,4 +1,4 @@
-//! The text format, version 0.0.4.
+//! The text exposition format, version 0.0.4.
 
 use std::io::Write as _;
 
@@ -6,7 +6,7 @@ use super::{Bound, Family, Labels, Value, quotable, seconds};
 use crate::stats::Counts;
 use crate::telemetry::names::Metric;
 
-/// Writes a label behind those that `body` has.
+/// Appends a label to `body`.
 pub(super) fn label(body: &mut Vec<u8>, name: &str, value: &str) {
     if !body.is_empty() {
         body.push(b',');
@@ -40,7 +40,7 @@ pub(super) fn number<'a>(
     end(body, value);
 }
 
-/// Writes a histogram: each bucket has the samples of those before it too.
+/// Writes a histogram with cumulative buckets.
 pub(super) fn histogram(
     body: &mut Vec<u8>,
     name: &str,
@@ -71,7 +71,7 @@ pub(super) fn histogram(
 }
 
 fn end(body: &mut Vec<u8>, value: Value) {
-    const WHOLE: f64 = (1_u64 << 53) as f64; // what is below has no fraction, or shows it
+    const WHOLE: f64 = (1_u64 << 53) as f64; // integers below it are exact
     body.push(b' ');
     match value {
         Value::Whole(value) => whole(body, value),
@@ -79,7 +79,7 @@ fn end(body: &mut Vec<u8>, value: Value) {
             whole(body, value as u64);
         }
         Value::Real(value) => {
-            let _ = write!(body, "{value}"); // a vector takes all
+            let _ = write!(body, "{value}"); // writing to a Vec cannot fail
         }
     }
     body.push(b'\n');
@@ -89,13 +89,13 @@ fn whole(body: &mut Vec<u8>, value: u64) {
     body.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// The two lines that a family begins with.
+/// The `HELP` and `TYPE` lines of a family.
 pub(super) fn head(metric: &Metric) -> Vec<u8> {
     let Metric { name, kind, help, .. } = metric;
     format!("# HELP {name} {help}\n# TYPE {name} {}\n", kind.name()).into_bytes()
 }
 
-/// Joins what the exporter has rendered and the families that were written here.
+/// Joins what the exporter has rendered with the families rendered here.
 pub(super) fn page(recorded: &str, families: Vec<Family>) -> Vec<u8> {
     let recorded = recorded.split_terminator("\n\n").map(|family| in_order(family).into_bytes());
     let written = families.into_iter().map(|family| family.body);
@@ -104,7 +104,7 @@ pub(super) fn page(recorded: &str, families: Vec<Family>) -> Vec<u8> {
     families.concat()
 }
 
-/// Sorts the series of a family below its two lines of comment.
+/// Sorts the series of a family below its `HELP` and `TYPE` lines.
 fn in_order(family: &str) -> String {
     let mut lines: Vec<&str> = family.split('\n').collect();
     if let Some(series) = lines.get_mut(2..) {

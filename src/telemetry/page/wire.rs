@@ -1,7 +1,7 @@
-//! Fields of protocol buffers, written straight to where they go. The numbers of fields are below
-//! 16, as those of the exposition's are that are written often: their keys are one byte.
+//! Protobuf wire format, encoded straight into the output. Field numbers are below 16, so that a
+//! tag is one byte; the frequent fields of the exposition format are.
 
-/// The wire types.
+/// Wire types.
 const VARINT: u8 = 0;
 const FIXED: u8 = 1;
 const BYTES: u8 = 2;
@@ -10,7 +10,7 @@ fn key(message: &mut Vec<u8>, number: u8, wire_type: u8) {
     message.push(number << 3 | wire_type);
 }
 
-/// Writes a number without a key, as a length is.
+/// Writes a bare varint, such as a length.
 pub(super) fn varint(message: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         message.push(value as u8 | 0x80);
@@ -19,7 +19,7 @@ pub(super) fn varint(message: &mut Vec<u8>, mut value: u64) {
     message.push(value as u8);
 }
 
-/// Those of small size are small, whatever their sign is.
+/// Zigzag encoding: numbers near 0 become small, whatever their sign.
 fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
@@ -38,14 +38,14 @@ pub(super) fn double(message: &mut Vec<u8>, number: u8, value: f64) {
     message.extend_from_slice(&value.to_le_bytes());
 }
 
-/// Writes a text or a message.
+/// Writes a length-delimited field: a string or a message.
 pub(super) fn bytes(message: &mut Vec<u8>, number: u8, value: &[u8]) {
     key(message, number, BYTES);
     varint(message, value.len() as u64);
     message.extend_from_slice(value);
 }
 
-/// Writes a message of less than 128 bytes, which `fill` writes.
+/// Writes a submessage of less than 128 bytes, whose content `fill` writes.
 pub(super) fn small(message: &mut Vec<u8>, number: u8, fill: impl FnOnce(&mut Vec<u8>)) {
     key(message, number, BYTES);
     let length = message.len();
@@ -58,7 +58,7 @@ pub(super) fn small(message: &mut Vec<u8>, number: u8, fill: impl FnOnce(&mut Ve
     }
 }
 
-/// Writes numbers that have one field together.
+/// Writes a packed repeated field.
 pub(super) fn packed_sints(message: &mut Vec<u8>, number: u8, values: &[i64]) {
     let mut packed = Vec::with_capacity(2 * values.len());
     values.iter().for_each(|value| varint(&mut packed, zigzag(*value)));
