@@ -15,8 +15,8 @@ use equipoise::model::{
 use equipoise::stats::{Direction, WindowStats};
 use equipoise::tasks::Task;
 use equipoise::telemetry::{
-    BackendSample, CounterId, Encoding, Exporter, Format, MetricsSettings, RefusedSample,
-    ReloadSample, ServiceCounter, ServiceSample, Source, names,
+    BackendSample, CounterId, Encoding, Exporter, Format, MetricsSettings, MetricsSource,
+    RefusedSample, ReloadSample, ServiceCounter, ServiceSample, names,
 };
 
 /// As the gateway has it.
@@ -30,7 +30,7 @@ const MOST_CPU: f64 = 50.0;
 
 struct Fleet(Vec<ServiceSample>);
 
-impl Source for Fleet {
+impl MetricsSource for Fleet {
     fn services(&self) -> Vec<ServiceSample> {
         self.0.clone()
     }

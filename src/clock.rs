@@ -47,16 +47,16 @@ pub fn wall() -> SystemTime {
 
 /// Keeps what happens all the time from being said all the time.
 #[derive(Debug)]
-pub struct Seldom {
+pub struct LogThrottle {
     clock: Clock,
     every: Duration,
     next: Time,
 }
 
-impl Seldom {
+impl LogThrottle {
     /// Due at once, and then each time that this long has passed.
-    pub fn every(every: Duration, clock: Clock) -> Seldom {
-        Seldom { clock, every, next: Time::ZERO }
+    pub fn every(every: Duration, clock: Clock) -> LogThrottle {
+        LogThrottle { clock, every, next: Time::ZERO }
     }
 
     /// Whether it is time; if so, not again for a while.
@@ -85,12 +85,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn seldom_is_once_in_a_while() {
-        let mut seldom = Seldom::every(Duration::from_secs(60), Clock::start());
-        assert!(seldom.is_due());
-        assert!(!seldom.is_due());
+    async fn a_throttle_is_due_once_in_a_while() {
+        let mut throttle = LogThrottle::every(Duration::from_secs(60), Clock::start());
+        assert!(throttle.is_due());
+        assert!(!throttle.is_due());
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert!(seldom.is_due());
-        assert!(!seldom.is_due());
+        assert!(throttle.is_due());
+        assert!(!throttle.is_due());
     }
 }

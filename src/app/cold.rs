@@ -113,7 +113,7 @@ impl Cold {
         let api = control::Server {
             registry,
             health: health.server(),
-            places: descriptors.control,
+            max_connections: descriptors.control,
             refusals: refused.at("control"),
             clock,
         };
@@ -127,7 +127,7 @@ impl Cold {
             exporter,
             health,
             readiness,
-            places: descriptors.metrics,
+            max_connections: descriptors.metrics,
             refusals: refused.at("metrics"),
             clock,
         };

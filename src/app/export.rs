@@ -1,4 +1,4 @@
-//! What the exporter reads: the services as they are now.
+//! The metrics source: samples of the services at a scrape.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use crate::service::{BackendState, BackendView, Counted, Registry, ServiceCounts
 use crate::stats::WindowStats;
 use crate::tasks::{Task, Tasks};
 use crate::telemetry::{
-    BackendSample, Certificates, CounterId, RefusedConnections, RefusedSample, ReloadSample,
-    Reloads, ServiceCounter, ServiceSample, Source, names,
+    BackendSample, Certificates, CounterId, MetricsSource, RefusedConnections, RefusedSample,
+    ReloadSample, Reloads, ServiceCounter, ServiceSample, names,
 };
 
-/// A gateway's services, and how reloading its configuration went.
+/// A gateway's services and reload counters.
 pub struct State {
     pub registry: Arc<Registry>,
     pub reloads: Arc<Reloads>,
@@ -21,7 +21,7 @@ pub struct State {
     pub refused: Arc<RefusedConnections>,
 }
 
-impl Source for State {
+impl MetricsSource for State {
     fn services(&self) -> Vec<ServiceSample> {
         self.registry.counted().iter().map(service).collect()
     }
@@ -56,7 +56,7 @@ fn service(Counted { name, counts, view }: &Counted) -> ServiceSample {
     }
 }
 
-/// What the service counts beside its backends.
+/// Counters of the service itself, beside its backends'.
 fn counters(counts: &ServiceCounts) -> Vec<ServiceCounter> {
     let counter =
         |metric, labels, value| ServiceCounter { id: CounterId { metric, labels }, value };
@@ -81,8 +81,8 @@ fn counters(counts: &ServiceCounts) -> Vec<ServiceCounter> {
     counters
 }
 
-/// Each address once: who is there now, or was last, together with those before that still have
-/// requests in flight or have left of late.
+/// One sample per address: the current or last endpoint, together with earlier ones that have
+/// requests in flight or were removed recently.
 fn backends(view: &ServiceView) -> Vec<BackendSample> {
     let staying = view.backends.iter().map(|backend| sample(view, backend));
     let mut samples: Vec<BackendSample> = staying.collect();

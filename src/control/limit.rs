@@ -14,9 +14,9 @@ use tokio::time::{Sleep, sleep};
 use tokio_stream::Stream;
 use tonic::transport::server::Connected;
 
-use crate::clock::{Clock, Seldom};
+use crate::clock::{Clock, LogThrottle};
 use crate::model::{Refusal, Refusals};
-use crate::telemetry::{Activity, Places};
+use crate::telemetry::{Activity, ConnectionSlots};
 
 /// Time to send the connection preface; from then on HTTP/2 pings find the silent.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,10 +30,10 @@ const WARN_INTERVAL: Duration = Duration::from_secs(10);
 /// do: who has asked for nothing yet, is idle, watches, waits for an answer, in this order.
 pub(super) struct Limited<C> {
     clients: C,
-    places: Places<oneshot::Sender<()>>,
+    slots: ConnectionSlots<oneshot::Sender<()>>,
     refusals: Arc<Refusals>,
     backoff: Option<Pin<Box<Sleep>>>,
-    seldom: Seldom,
+    throttle: LogThrottle,
 }
 
 /// What a connection is made of.
@@ -57,25 +57,25 @@ pub(super) struct Caller {
 impl<C> Limited<C> {
     pub(super) fn new(
         clients: C,
-        places: usize,
+        max_connections: usize,
         refusals: Arc<Refusals>,
         clock: Clock,
     ) -> Limited<C> {
         Limited {
             clients,
-            places: Places::new(places),
+            slots: ConnectionSlots::new(max_connections),
             refusals,
             backoff: None,
-            seldom: Seldom::every(WARN_INTERVAL, clock),
+            throttle: LogThrottle::every(WARN_INTERVAL, clock),
         }
     }
 
     fn seat<S>(&mut self, stream: S, address: Option<SocketAddr>) -> Connection<S> {
         let (end, ended) = oneshot::channel();
         let caller = Caller { address, activity: Arc::default() };
-        if self.places.take(Arc::clone(&caller.activity), end) {
+        if self.slots.admit(Arc::clone(&caller.activity), end) {
             self.refusals.count(Refusal::Evicted);
-            if self.seldom.is_due() {
+            if self.throttle.is_due() {
                 tracing::warn!("control API: all places are taken: who does least makes room");
             }
         }
@@ -103,7 +103,7 @@ impl<S, C: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin> Stream fo
                 }
                 Err(error) => {
                     self.refusals.count(Refusal::AcceptFailed);
-                    if self.seldom.is_due() {
+                    if self.throttle.is_due() {
                         tracing::warn!(%error, "control API: cannot accept connections");
                     }
                     self.backoff = Some(Box::pin(sleep(ACCEPT_BACKOFF)));

@@ -50,7 +50,7 @@ pub struct Server {
     /// Answers `grpc.health.v1` beside it.
     pub health: HealthServer<HealthService>,
     /// Connections at a time. One more takes the place of who has the least to do.
-    pub places: usize,
+    pub max_connections: usize,
     /// Where refused connections are counted.
     pub refusals: Arc<Refusals>,
     /// By which what happens all the time is said seldom.
@@ -68,7 +68,7 @@ impl Server {
         clients: impl Clients<S>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        let Server { registry, health, places, refusals, clock } = self;
+        let Server { registry, health, max_connections, refusals, clock } = self;
         let (stop, stopped) = watch::channel(false);
         let reflection = || {
             tonic_reflection::server::Builder::configure()
@@ -90,7 +90,7 @@ impl Server {
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
             .serve_with_incoming_shutdown(
-                Limited::new(clients, places, refusals, clock),
+                Limited::new(clients, max_connections, refusals, clock),
                 async move {
                     let _ = gone.wait_for(|stop| *stop).await;
                 },

@@ -22,7 +22,7 @@ use super::origin::Origin;
 use super::socket::{Detached, Socket, unsent};
 use super::tls::ServerTls;
 use super::worker::{Command, Worker, WorkerHandle};
-use crate::clock::{Clock, Seldom};
+use crate::clock::{Clock, LogThrottle};
 use crate::http::Limits;
 use crate::model::{Forwarding, Peer, Place, Refusal};
 
@@ -92,7 +92,7 @@ pub async fn accept_loop(
     workers: Vec<WorkerHandle>,
     clock: Clock,
 ) {
-    let mut seldom = Seldom::every(WARN_INTERVAL, clock);
+    let mut throttle = LogThrottle::every(WARN_INTERVAL, clock);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -100,10 +100,10 @@ pub async fn accept_loop(
             accepted = poll_fn(|cx| socket.poll_accept(cx)) => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => admit(stream, peer, &listener, &workers, &mut seldom),
+            Ok((stream, peer)) => admit(stream, peer, &listener, &workers, &mut throttle),
             Err(error) => {
                 listener.refusals.count(Refusal::AcceptFailed);
-                if seldom.is_due() {
+                if throttle.is_due() {
                     let address = &listener.spec().address;
                     tracing::warn!(%address, %error, "cannot accept connections");
                 }
@@ -117,10 +117,10 @@ pub async fn accept_loop(
     }
     if listener.has_successor() {
         socket.tcp().map(hush);
-        accept_waiting(&socket, &listener, &workers, &mut seldom).await;
+        accept_waiting(&socket, &listener, &workers, &mut throttle).await;
         tokio::time::sleep(HAND_OVER).await;
     }
-    accept_waiting(&socket, &listener, &workers, &mut seldom).await;
+    accept_waiting(&socket, &listener, &workers, &mut throttle).await;
 }
 
 /// Accepts those whom the system has accepted for us: they believe that they are connected.
@@ -128,12 +128,12 @@ async fn accept_waiting(
     socket: &ListeningSocket,
     listener: &Arc<Listener>,
     workers: &[WorkerHandle],
-    seldom: &mut Seldom,
+    throttle: &mut LogThrottle,
 ) {
     for _ in 0..BACKLOG {
         let waiting = poll_fn(|cx| Poll::Ready(socket.poll_accept(cx)));
         match unconstrained(waiting).await {
-            Poll::Ready(Ok((stream, peer))) => admit(stream, peer, listener, workers, seldom),
+            Poll::Ready(Ok((stream, peer))) => admit(stream, peer, listener, workers, throttle),
             Poll::Ready(Err(_)) => listener.refusals.count(Refusal::AcceptFailed),
             Poll::Pending => return,
         }
@@ -146,11 +146,11 @@ fn admit(
     peer: Option<SocketAddr>,
     listener: &Arc<Listener>,
     workers: &[WorkerHandle],
-    seldom: &mut Seldom,
+    throttle: &mut LogThrottle,
 ) {
     if let Err(why) = hand_over(stream, peer, listener, workers) {
         listener.refusals.count(why);
-        if seldom.is_due() {
+        if throttle.is_due() {
             let address = &listener.spec().address;
             tracing::warn!(%address, reason = why.name(), "connections are refused");
         }

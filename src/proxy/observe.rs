@@ -6,7 +6,7 @@ use crate::http::Fault;
 use crate::model::{Endpoint, Time, stable_hash};
 use crate::net;
 use crate::service::Service;
-use crate::telemetry::{Closed, Side, WorkerMetrics};
+use crate::telemetry::{CloseReason, Side, WorkerMetrics};
 use crate::upstream::{ConnectError, Observer};
 
 /// Counts the connections to the backends of a service, and says when there can be none.
@@ -57,33 +57,33 @@ fn cause(error: &ConnectError) -> u32 {
 }
 
 /// The label of the reason.
-pub fn reason(why: net::Closed) -> Closed {
+pub fn reason(why: net::Closed) -> CloseReason {
     match why {
-        net::Closed::Peer => Closed::PeerClosed,
-        net::Closed::Io => Closed::Io,
-        net::Closed::Handshake => Closed::Handshake,
-        net::Closed::PrefaceTimeout => Closed::PrefaceTimeout,
-        net::Closed::FrameTimeout => Closed::FrameTimeout,
-        net::Closed::WriteStall => Closed::WriteStall,
-        net::Closed::Idle => Closed::Idle,
-        net::Closed::MaxAge => Closed::MaxAge,
-        net::Closed::Cancelled => Closed::Cancelled,
-        net::Closed::Drain => Closed::Drain,
+        net::Closed::Peer => CloseReason::PeerClosed,
+        net::Closed::Io => CloseReason::Io,
+        net::Closed::Handshake => CloseReason::Handshake,
+        net::Closed::PrefaceTimeout => CloseReason::PrefaceTimeout,
+        net::Closed::FrameTimeout => CloseReason::FrameTimeout,
+        net::Closed::WriteStall => CloseReason::WriteStall,
+        net::Closed::Idle => CloseReason::Idle,
+        net::Closed::MaxAge => CloseReason::MaxAge,
+        net::Closed::Cancelled => CloseReason::Cancelled,
+        net::Closed::Drain => CloseReason::Drain,
         net::Closed::Fault(fault) => match fault {
-            Fault::Protocol | Fault::FrameSize | Fault::StreamClosed => Closed::Protocol,
-            Fault::FlowControl => Closed::FlowControl,
-            Fault::Compression => Closed::Compression,
-            Fault::Headers => Closed::Headers,
-            Fault::Continuation => Closed::Continuation,
-            Fault::Resets => Closed::Resets,
-            Fault::PrematureResets => Closed::PrematureResets,
-            Fault::Errors => Closed::Errors,
-            Fault::Pings => Closed::Pings,
-            Fault::Settings => Closed::Settings,
-            Fault::IdleFrames => Closed::IdleFrames,
-            Fault::WindowUpdates => Closed::WindowUpdates,
-            Fault::EmptyData => Closed::EmptyData,
-            Fault::Overhead => Closed::Overhead,
+            Fault::Protocol | Fault::FrameSize | Fault::StreamClosed => CloseReason::Protocol,
+            Fault::FlowControl => CloseReason::FlowControl,
+            Fault::Compression => CloseReason::Compression,
+            Fault::Headers => CloseReason::Headers,
+            Fault::Continuation => CloseReason::Continuation,
+            Fault::Resets => CloseReason::Resets,
+            Fault::PrematureResets => CloseReason::PrematureResets,
+            Fault::Errors => CloseReason::Errors,
+            Fault::Pings => CloseReason::Pings,
+            Fault::Settings => CloseReason::Settings,
+            Fault::IdleFrames => CloseReason::IdleFrames,
+            Fault::WindowUpdates => CloseReason::WindowUpdates,
+            Fault::EmptyData => CloseReason::EmptyData,
+            Fault::Overhead => CloseReason::Overhead,
         },
     }
 }

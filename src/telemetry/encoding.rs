@@ -39,7 +39,7 @@ pub struct Encoding {
 
 impl Encoding {
     /// Negotiates from `accept` and `accept-encoding`. The fallback is uncompressed text.
-    pub fn wanted(headers: &HeaderMap) -> Encoding {
+    pub fn negotiate(headers: &HeaderMap) -> Encoding {
         let mut best = (Format::Text, 0.0);
         for (range, quality) in ranges(headers, ACCEPT) {
             if let Some(format) = format(range)
@@ -108,7 +108,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, accept.parse().unwrap());
         headers.insert(ACCEPT_ENCODING, encoding.parse().unwrap());
-        let Encoding { format, gzip } = Encoding::wanted(&headers);
+        let Encoding { format, gzip } = Encoding::negotiate(&headers);
         (format, gzip)
     }
 
@@ -149,7 +149,7 @@ mod tests {
             assert_eq!(wanted("*/*", encoding), (Format::Text, gzip), "{encoding}");
         }
         assert_eq!(
-            Encoding::wanted(&HeaderMap::new()),
+            Encoding::negotiate(&HeaderMap::new()),
             Encoding { format: Format::Text, gzip: false }
         );
     }

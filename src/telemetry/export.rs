@@ -6,18 +6,17 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio::task::{JoinError, spawn_blocking};
 
+use super::cardinality::{Cardinality, OTHER, SeriesCost};
 use super::encoding::{Encoding, Format};
-use super::fold::{Fold, OTHER};
 use super::names::{self, METRICS, Metric};
-use super::own;
 use super::page::Page;
+use super::process;
 use super::refused::RefusedSample;
 use super::rejected;
 use super::reloads::ReloadSample;
-use super::series::Prices;
 use super::services;
 use super::settings::MetricsSettings;
-use super::worker::{Closed, Side, WorkerMetrics};
+use super::worker::{CloseReason, Side, WorkerMetrics};
 use crate::clock::Clock;
 use crate::model::{
     Certificate, Class, Endpoint, EwmaParams, Load, MethodStats, Refusal, RejectTotals, Time,
@@ -51,18 +50,18 @@ pub struct BackendSample {
 
 impl BackendSample {
     /// All endpoints that share its labels.
-    pub(super) fn lives(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         std::iter::once(&self.endpoint).chain(&self.before)
     }
 
     /// A gauge summed over them.
     pub(super) fn sum(&self, gauge: impl Fn(&Load) -> u32) -> u64 {
-        self.lives().map(|endpoint| u64::from(gauge(endpoint.load()))).sum()
+        self.endpoints().map(|endpoint| u64::from(gauge(endpoint.load()))).sum()
     }
 
     /// Whether it has connections, requests or streams open.
     pub(super) fn is_open(&self) -> bool {
-        self.lives().any(|endpoint| !endpoint.load().is_idle())
+        self.endpoints().any(|endpoint| !endpoint.load().is_idle())
     }
 }
 
@@ -110,7 +109,7 @@ impl CounterId {
 }
 
 /// Where the exporter gets its samples from.
-pub trait Source: Send + Sync {
+pub trait MetricsSource: Send + Sync {
     /// All services. A service that is no longer returned is no longer exported.
     fn services(&self) -> Vec<ServiceSample>;
 
@@ -139,12 +138,12 @@ pub struct Exporter {
 
 /// State that is kept between scrapes.
 struct Pages {
-    fold: Fold,
+    cardinality: Cardinality,
     last: Option<Scrape>,
 }
 
 struct Inputs {
-    source: Box<dyn Source>,
+    source: Box<dyn MetricsSource>,
     workers: Vec<Arc<WorkerMetrics>>,
     settings: MetricsSettings,
     clock: Clock,
@@ -159,13 +158,13 @@ struct Scrape {
 impl Exporter {
     /// Exports the services of `source` and the counters of `workers`.
     pub fn new(
-        source: impl Source + 'static,
+        source: impl MetricsSource + 'static,
         workers: Vec<Arc<WorkerMetrics>>,
         settings: MetricsSettings,
         clock: Clock,
     ) -> Exporter {
         let source = Box::new(source);
-        let pages = Pages { fold: Fold::new(Prices::new(&settings)), last: None };
+        let pages = Pages { cardinality: Cardinality::new(SeriesCost::new(&settings)), last: None };
         Exporter {
             inputs: Arc::new(Inputs { source, workers, settings, clock }),
             pages: Arc::new(Mutex::new(pages)),
@@ -193,7 +192,7 @@ impl Exporter {
         // The lock moves into the blocking task, which outlives a caller that disconnects.
         let page = spawn_blocking(move || {
             let begun = inputs.clock.now();
-            let page = inputs.write(&mut pages.fold, encoding.format);
+            let page = inputs.write(&mut pages.cardinality, encoding.format);
             let body = Bytes::from(encoding.encode(page));
             pages.last = Some(Scrape { begun, encoding, body: body.clone() });
             body
@@ -203,17 +202,17 @@ impl Exporter {
 }
 
 impl Inputs {
-    fn write(&self, fold: &mut Fold, format: Format) -> Vec<u8> {
+    fn write(&self, cardinality: &mut Cardinality, format: Format) -> Vec<u8> {
         let mut page = Page::new(&self.settings, format);
         self.write_workers(&mut page);
         write_refused(&mut page, &self.source.refused());
         write_reloads(&mut page, self.source.reloads());
-        own::write(&mut page, &*self.source);
+        process::write(&mut page, &*self.source);
         write_process(&mut page);
         let own = page.series() + METRICS.len(); // aggregates need at most one a metric
         let left = self.settings.series_budget.saturating_sub(own);
         let start = self.settings.response_start;
-        services::write(&mut page, fold, &self.source.services(), start, left);
+        services::write(&mut page, cardinality, &self.source.services(), start, left);
         page.finish()
     }
 
@@ -234,7 +233,7 @@ impl Inputs {
         for &side in Side::ALL {
             let open: u64 = sum(&|worker| worker.open(side));
             page.gauge(&names::CONNECTIONS, &[side.name()], open as f64);
-            for &reason in Closed::ALL {
+            for &reason in CloseReason::ALL {
                 let closed = sum(&|worker| worker.closed(side, reason));
                 let labels = [side.name(), reason.name()];
                 page.counter(&names::CONNECTIONS_CLOSED, &labels, closed);

@@ -32,15 +32,15 @@ pub enum Readiness {
 
 /// Everything that requests are answered from.
 #[derive(Clone)]
-pub(super) struct Answers {
+pub(super) struct Responder {
     pub exporter: Exporter,
     pub readiness: tokio::sync::watch::Receiver<Readiness>,
     pub health: HealthServer<HealthService>,
 }
 
-impl Answers {
-    /// Answers `request`.
-    pub async fn to(mut self, request: Request<Incoming>) -> Response<Body> {
+impl Responder {
+    /// Responder `request`.
+    pub async fn respond(mut self, request: Request<Incoming>) -> Response<Body> {
         let grpc = request.version() == Version::HTTP_2;
         if grpc && request.uri().path().starts_with(GRPC_HEALTH) {
             let Ok(response) = self.health.call(request).await;
@@ -88,7 +88,7 @@ async fn answer<B>(
 }
 
 async fn metrics(headers: &HeaderMap, exporter: &Exporter) -> Response<Full<Bytes>> {
-    let encoding = Encoding::wanted(headers);
+    let encoding = Encoding::negotiate(headers);
     match exporter.scrape(encoding).await {
         Ok(page) => {
             let mut response = text(StatusCode::OK, encoding.format.content_type(), page);

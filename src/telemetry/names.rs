@@ -6,7 +6,7 @@ pub struct Metric {
     /// The name of the family.
     pub name: &'static str,
     /// Its type.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// Its help text.
     pub help: &'static str,
     /// Label names, in the order in which values are given; `le` is implied.
@@ -15,7 +15,7 @@ pub struct Metric {
 
 /// A Prometheus metric type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum MetricKind {
     /// Monotonic; reset by a restart.
     Counter,
     /// Goes up and down.
@@ -24,13 +24,13 @@ pub enum Kind {
     Histogram,
 }
 
-impl Kind {
+impl MetricKind {
     /// Its name in the exposition format.
     pub const fn name(self) -> &'static str {
         match self {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
         }
     }
 }
@@ -41,7 +41,7 @@ macro_rules! metrics {
             #[doc = $help]
             pub const $constant: Metric = Metric {
                 name: $name,
-                kind: Kind::$kind,
+                kind: MetricKind::$kind,
                 help: $help,
                 labels: &$labels,
             };
@@ -158,9 +158,9 @@ mod tests {
             assert!(seen.insert(name), "{name} is there twice");
             let plain = |c: char| c.is_ascii_lowercase() || c == '_';
             assert!(name.chars().all(plain), "{name}");
-            let counter = metric.kind == Kind::Counter;
+            let counter = metric.kind == MetricKind::Counter;
             assert_eq!(name.ends_with("_total"), counter, "{name}");
-            let histogram = metric.kind == Kind::Histogram;
+            let histogram = metric.kind == MetricKind::Histogram;
             assert!(!histogram || name.ends_with("_seconds"), "{name}");
             assert!(help.ends_with('.') && !help.contains(['\n', '\\']), "{name}");
             let labels: HashSet<_> = metric.labels.iter().collect();

@@ -10,7 +10,7 @@ use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use super::encoding::Format;
-use super::names::{Kind, METRICS, Metric};
+use super::names::{METRICS, Metric, MetricKind};
 use super::settings::MetricsSettings;
 use crate::stats::Counts;
 
@@ -59,9 +59,11 @@ impl Page {
         let recorder = PrometheusBuilder::new().build_recorder();
         for Metric { name, kind, help, .. } in METRICS {
             match kind {
-                Kind::Counter => recorder.describe_counter((*name).into(), None, (*help).into()),
-                Kind::Gauge => recorder.describe_gauge((*name).into(), None, (*help).into()),
-                Kind::Histogram => {} // rendered here
+                MetricKind::Counter => {
+                    recorder.describe_counter((*name).into(), None, (*help).into())
+                }
+                MetricKind::Gauge => recorder.describe_gauge((*name).into(), None, (*help).into()),
+                MetricKind::Histogram => {} // rendered here
             }
         }
         let bounds = settings.latency_buckets.iter().map(|bound| Bound {

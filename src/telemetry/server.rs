@@ -17,11 +17,11 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_stream::{Stream, StreamExt as _};
 
+use super::connection_slots::{Activity, ConnectionSlots};
 use super::export::Exporter;
 use super::health::Health;
-use super::http::{Answers, Readiness};
-use super::places::{Activity, Places};
-use crate::clock::{Clock, Seldom};
+use super::http::{Readiness, Responder};
+use crate::clock::{Clock, LogThrottle};
 use crate::model::{Refusal, Refusals};
 
 /// Maximum of a request head and of read-ahead, in bytes.
@@ -46,12 +46,12 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 pub struct Server {
     /// Renders the metrics.
     pub exporter: Exporter,
-    /// Answers `grpc.health.v1`.
+    /// Responder `grpc.health.v1`.
     pub health: Health,
     /// Source of `/readyz`.
     pub readiness: watch::Receiver<Readiness>,
     /// Connection limit. One more evicts the connection with the least to do.
-    pub places: usize,
+    pub max_connections: usize,
     /// Counts refused connections.
     pub refusals: Arc<Refusals>,
     /// Throttles repeated log messages.
@@ -67,20 +67,20 @@ impl Server {
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Server { exporter, health, readiness, places, refusals, clock } = self;
-        let answers = Answers { exporter, readiness, health: health.server() };
+        let Server { exporter, health, readiness, max_connections, refusals, clock } = self;
+        let responder = Responder { exporter, readiness, health: health.server() };
         let mut connections = JoinSet::new();
-        let mut places = Places::new(places);
-        let mut seldom = Seldom::every(WARN_INTERVAL, clock);
+        let mut slots = ConnectionSlots::new(max_connections);
+        let mut throttle = LogThrottle::every(WARN_INTERVAL, clock);
         tokio::pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => break,
                 Some(_) = connections.join_next() => {}
-                stream = accept(&mut clients, &mut seldom, &refusals) => {
+                stream = accept(&mut clients, &mut throttle, &refusals) => {
                     let activity = Arc::<Activity>::default();
-                    let talk = converse(stream, answers.clone(), Arc::clone(&activity));
-                    if places.take(activity, connections.spawn(talk)) {
+                    let talk = serve_connection(stream, responder.clone(), Arc::clone(&activity));
+                    if slots.admit(activity, connections.spawn(talk)) {
                         refusals.count(Refusal::Evicted);
                     }
                 }
@@ -94,7 +94,7 @@ impl Server {
 
 async fn accept<S, A>(
     clients: &mut (impl Stream<Item = io::Result<(S, A)>> + Unpin),
-    seldom: &mut Seldom,
+    throttle: &mut LogThrottle,
     refusals: &Refusals,
 ) -> S {
     loop {
@@ -103,7 +103,7 @@ async fn accept<S, A>(
             None => return pending().await,
             Some(Err(error)) => {
                 refusals.count(Refusal::AcceptFailed);
-                if seldom.is_due() {
+                if throttle.is_due() {
                     tracing::warn!(%error, "metrics: cannot accept connections");
                 }
                 sleep(ACCEPT_BACKOFF).await; // most likely out of file descriptors
@@ -112,15 +112,15 @@ async fn accept<S, A>(
     }
 }
 
-async fn converse<S>(stream: S, answers: Answers, activity: Arc<Activity>)
+async fn serve_connection<S>(stream: S, responder: Responder, activity: Arc<Activity>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(|request: Request<_>| {
         let answering = activity.begin(request.version() == http::Version::HTTP_2);
-        let answers = answers.clone();
+        let responder = responder.clone();
         async move {
-            let response = answers.to(request).await;
+            let response = responder.respond(request).await;
             drop(answering);
             Ok::<_, Infallible>(response)
         }
@@ -150,7 +150,7 @@ where
 /// Resolves when the connection's time is up.
 async fn overdue(activity: &Activity) {
     sleep(HEAD_TIMEOUT).await;
-    if activity.has_asked() {
+    if activity.has_requested() {
         sleep(CONNECTION_TIMEOUT - HEAD_TIMEOUT).await;
     }
     if activity.may_stay() {

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::cardinality::{Aggregate, Cardinality, OTHER};
 use super::export::{BackendSample, CounterId, ServiceSample};
-use super::fold::{Fold, OTHER, Rest};
 use super::names::{self, METRICS, Metric};
 use super::page::{Labels, Page, Value};
 use super::settings::ResponseStart;
@@ -19,40 +19,40 @@ const RESPONSE_START_BY_BACKEND: Metric =
 /// the others.
 pub(super) fn write(
     page: &mut Page,
-    fold: &mut Fold,
+    cardinality: &mut Cardinality,
     services: &[ServiceSample],
     start: ResponseStart,
     budget: usize,
 ) {
     let mut sums: BTreeMap<&str, GaugeSums> = BTreeMap::new();
-    for (service, named) in services.iter().zip(fold.begin(services, budget)) {
+    for (service, named) in services.iter().zip(cardinality.begin(services, budget)) {
         for counter in &service.counters {
-            if let Some(value) = fold.take_counter(&service.name, counter) {
+            if let Some(value) = cardinality.take_counter(&service.name, counter) {
                 write_counter(page, &service.name, &counter.id, value);
             }
         }
         let sum = if named.service { &*service.name } else { OTHER };
         for (number, backend) in service.backends.iter().enumerate() {
-            match fold.take(&service.name, number) {
+            match cardinality.take_backend(&service.name, number) {
                 Some(totals) => write_backend(page, &service.name, backend, &totals),
                 None => sums.entry(sum).or_default().add(backend),
             }
         }
-        if let Some(starts) = fold.take_starts(&service.name) {
+        if let Some(starts) = cardinality.take_starts(&service.name) {
             write_starts(page, &service.name, &starts);
         }
         let write = |method: &str, totals: &StatTotals| {
             write_method(page, &service.name, method, totals);
         };
-        fold.take_methods(service, write);
+        cardinality.take_methods(service, write);
     }
-    for (service, rest) in fold.method_rests() {
+    for (service, rest) in cardinality.method_aggregates() {
         write_method(page, service, OTHER, rest);
     }
-    for (service, rest) in fold.rests() {
-        write_rest(page, service, rest, &sums.remove(service).unwrap_or_default(), start);
+    for (service, rest) in cardinality.aggregates() {
+        write_aggregate(page, service, rest, &sums.remove(service).unwrap_or_default(), start);
     }
-    write_folded(page, fold);
+    write_folded(page, cardinality);
 }
 
 /// Gauges that can be summed, over all folded backends.
@@ -144,10 +144,10 @@ fn write_quantiles(page: &mut Page, labels: &Labels, recent: &WindowStats) {
 
 /// Writes an aggregate. States, estimates, ratios and quantiles cannot be summed, so they are left
 /// out.
-fn write_rest(
+fn write_aggregate(
     page: &mut Page,
     service: &str,
-    rest: &Rest,
+    rest: &Aggregate,
     gauges: &GaugeSums,
     start: ResponseStart,
 ) {
@@ -222,8 +222,8 @@ fn write_streams(page: &mut Page, labels: &Labels, totals: &StatTotals, open: u6
     true
 }
 
-fn write_folded(page: &mut Page, fold: &Fold) {
-    let folded = fold.folded();
+fn write_folded(page: &mut Page, cardinality: &Cardinality) {
+    let folded = cardinality.folded();
     for metric in METRICS {
         let has = |label| metric.labels.contains(&label);
         let ways = if has("direction") { Direction::ALL.len() } else { 1 };

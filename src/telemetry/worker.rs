@@ -40,7 +40,7 @@ reasons! {
 
 reasons! {
     /// Why a connection was closed. Most of the first ones are [`Limits`](crate::http::Limits).
-    Closed:
+    CloseReason:
     /// The peer reset too many streams.
     Resets "resets",
     /// The peer reset most streams soon after it had opened them.
@@ -99,7 +99,7 @@ pub struct WorkerMetrics {
     outcomes: [AtomicU64; Class::ALL.len()],
     rejected: [AtomicU64; Rejected::ALL.len()],
     opened: [AtomicU64; Side::ALL.len()],
-    closed: [[AtomicU64; Closed::ALL.len()]; Side::ALL.len()],
+    closed: [[AtomicU64; CloseReason::ALL.len()]; Side::ALL.len()],
 }
 
 impl Default for WorkerMetrics {
@@ -146,7 +146,7 @@ impl WorkerMetrics {
     }
 
     /// Counts a closed connection; once for each opened.
-    pub fn connection_closed(&self, side: Side, reason: Closed) {
+    pub fn connection_closed(&self, side: Side, reason: CloseReason) {
         increment(&self.closed[side as usize][reason as usize]);
     }
 
@@ -156,13 +156,13 @@ impl WorkerMetrics {
     }
 
     /// Connections closed for this reason.
-    pub fn closed(&self, side: Side, reason: Closed) -> u64 {
+    pub fn closed(&self, side: Side, reason: CloseReason) -> u64 {
         self.closed[side as usize][reason as usize].load(Relaxed)
     }
 
     /// Open connections.
     pub fn open(&self, side: Side) -> u64 {
-        let closed: u64 = Closed::ALL.iter().map(|&r| self.closed(side, r)).sum();
+        let closed: u64 = CloseReason::ALL.iter().map(|&r| self.closed(side, r)).sum();
         let opened = self.opened[side as usize].load(Relaxed);
         opened.saturating_sub(closed) // the two are not read at the same moment
     }
@@ -175,9 +175,9 @@ mod tests {
 
     #[test]
     fn every_reason_has_its_own_name_and_number() {
-        let names: HashSet<_> = Closed::ALL.iter().map(|r| r.name()).collect();
-        assert_eq!(names.len(), Closed::ALL.len());
-        for (number, reason) in Closed::ALL.iter().enumerate() {
+        let names: HashSet<_> = CloseReason::ALL.iter().map(|r| r.name()).collect();
+        assert_eq!(names.len(), CloseReason::ALL.len());
+        for (number, reason) in CloseReason::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, number);
         }
     }
@@ -188,11 +188,11 @@ mod tests {
         for _ in 0..3 {
             metrics.connection_opened(Side::Downstream);
         }
-        metrics.connection_closed(Side::Downstream, Closed::Pings);
-        metrics.connection_closed(Side::Downstream, Closed::Idle);
+        metrics.connection_closed(Side::Downstream, CloseReason::Pings);
+        metrics.connection_closed(Side::Downstream, CloseReason::Idle);
         assert_eq!(metrics.open(Side::Downstream), 1);
         assert_eq!(metrics.open(Side::Upstream), 0);
-        assert_eq!(metrics.closed(Side::Downstream, Closed::Pings), 1);
-        assert_eq!(metrics.closed(Side::Upstream, Closed::Pings), 0);
+        assert_eq!(metrics.closed(Side::Downstream, CloseReason::Pings), 1);
+        assert_eq!(metrics.closed(Side::Upstream, CloseReason::Pings), 0);
     }
 }

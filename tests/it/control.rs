@@ -35,10 +35,10 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
 const WORKERS: usize = 2;
-/// Connections that the API takes at a time.
-const PLACES: usize = 16;
+/// The connection limit of the API.
+const MAX_CONNECTIONS: usize = 16;
 
-/// The least policy there can be.
+/// A minimal policy.
 #[derive(Debug)]
 struct First;
 
@@ -54,7 +54,7 @@ impl Picker for First {
     }
 }
 
-/// A served control API with the service `orders`, whose backends are `a:1` with weight 3 and
+/// A running control API with the service `orders`, whose backends are `a:1` with weight 3 and
 /// `b:1` with weight 1.
 struct Gateway {
     address: String,
@@ -83,7 +83,7 @@ impl Gateway {
         let api = Server {
             registry: Arc::clone(&registry),
             health: health.server(),
-            places: PLACES,
+            max_connections: MAX_CONNECTIONS,
             refusals: Arc::default(),
             clock: Clock::start(),
         };
@@ -111,7 +111,7 @@ impl Gateway {
         ControlClient::new(self.channel().await)
     }
 
-    /// Lets `worker` count requests to a backend that end with `code` after 10 ms.
+    /// Has `worker` count requests to a backend that end with `code` after 10 ms.
     fn record(&self, backend: usize, worker: usize, code: GrpcCode, requests: usize) {
         let view = self.orders.view();
         let stats = view.backends[backend].endpoint.worker_stats(worker);
@@ -161,7 +161,7 @@ fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceConfig {
     ServiceConfig { spec, members: Layer::of(backends.iter().map(member)) }
 }
 
-/// Publishes no routes, but these services.
+/// Publishes these services, without routes.
 async fn publish(registry: &Registry, services: impl IntoIterator<Item = &Arc<Service>>) {
     let staged = services.into_iter().map(|service| Arc::clone(service).into()).collect();
     registry.publish(Arc::default(), staged).await;
@@ -192,7 +192,7 @@ fn undrain(backend: &str) -> proto::UndrainBackendRequest {
     }
 }
 
-/// The revision, and of each backend its weight, effective weight and state.
+/// The revision, and for each backend its weight, effective weight and state.
 type Settings = (u64, Vec<(u32, u32, BackendState)>);
 
 fn settings(service: &proto::Service) -> Settings {
@@ -206,7 +206,7 @@ async fn get(client: &mut ControlClient<Channel>) -> proto::Service {
     client.get_service(request).await.unwrap().into_inner()
 }
 
-/// What the data path would balance by.
+/// What the data path balances by.
 fn members(service: &Service) -> Vec<(String, u32)> {
     let snapshot = service.snapshot().load();
     let members = snapshot.set.members().iter();

@@ -25,9 +25,9 @@ use equipoise::telemetry::names::{
     DEADLINE_EXCEEDED, HEALTH_CHECKS, METRICS, MIRRORED, Metric, REJECTED, RETRIES,
 };
 use equipoise::telemetry::{
-    BackendSample, Closed, CounterId, Encoding, Exporter, Format, Health, MetricsSettings,
-    Readiness, RefusedConnections, RefusedSample, ReloadSample, Server, ServiceCounter,
-    ServiceSample, Side, Source, WorkerMetrics,
+    BackendSample, CloseReason, CounterId, Encoding, Exporter, Format, Health, MetricsSettings,
+    MetricsSource, Readiness, RefusedConnections, RefusedSample, ReloadSample, Server,
+    ServiceCounter, ServiceSample, Side, WorkerMetrics,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -37,7 +37,7 @@ use tokio::task::JoinHandle;
 use page::Page;
 
 /// Connections to the port at a time.
-const PLACES: usize = 64;
+const MAX_CONNECTIONS: usize = 64;
 const OK: Code = Code::Grpc(GrpcCode::Ok);
 const FAILED: Code = Code::Grpc(GrpcCode::Unavailable);
 
@@ -92,7 +92,7 @@ fn rejections(page: &Page, [service, route, reason]: [&str; 3]) -> f64 {
 #[derive(Clone, Default)]
 struct Services(Arc<Mutex<Vec<ServiceSample>>>);
 
-impl Source for Services {
+impl MetricsSource for Services {
     fn services(&self) -> Vec<ServiceSample> {
         self.0.lock().unwrap().clone()
     }
@@ -165,7 +165,7 @@ impl Gateway {
             exporter,
             health: Health::default(),
             readiness: ready,
-            places: PLACES,
+            max_connections: MAX_CONNECTIONS,
             refusals: Arc::default(),
             clock: Clock::start(),
         };
@@ -240,7 +240,7 @@ async fn every_metric_is_exported_as_declared() {
     gateway.worker.reject(Rejected::NoRoute);
     gateway.worker.connection_opened(Side::Downstream);
     gateway.worker.connection_opened(Side::Downstream);
-    gateway.worker.connection_closed(Side::Downstream, Closed::Pings);
+    gateway.worker.connection_closed(Side::Downstream, CloseReason::Pings);
 
     let page = gateway.scrape().await;
     for Metric { name, kind, help, labels } in METRICS {
@@ -524,7 +524,7 @@ struct Gate {
     go: Mutex<mpsc::Receiver<()>>,
 }
 
-impl Source for Gate {
+impl MetricsSource for Gate {
     fn services(&self) -> Vec<ServiceSample> {
         self.asked.fetch_add(1, SeqCst);
         self.begun.send(()).unwrap();

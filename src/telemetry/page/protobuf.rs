@@ -5,7 +5,7 @@ use prost::Message as _;
 
 use super::{Bound, Family, Labels, Value, native, seconds, wire};
 use crate::stats::Counts;
-use crate::telemetry::names::{Kind, Metric};
+use crate::telemetry::names::{Metric, MetricKind};
 
 /// The generated message types.
 #[allow(missing_docs)]
@@ -28,7 +28,7 @@ pub(super) fn label(metric: &mut Vec<u8>, name: &str, value: &str) {
 
 pub(super) fn number<'a>(
     body: &mut Vec<u8>,
-    kind: Kind,
+    kind: MetricKind,
     labels: &Labels,
     more: impl Iterator<Item = (&'a str, &'a str)>,
     value: Value,
@@ -37,7 +37,7 @@ pub(super) fn number<'a>(
         Value::Whole(value) => value as f64,
         Value::Real(value) => value,
     };
-    let field = if kind == Kind::Counter { 3 } else { 2 }; // Metric.counter, Metric.gauge
+    let field = if kind == MetricKind::Counter { 3 } else { 2 }; // Metric.counter, Metric.gauge
     let mut metric = Vec::with_capacity(labels.written.len() + 80);
     metric.extend_from_slice(&labels.written);
     more.for_each(|(name, value)| label(&mut metric, name, value));
@@ -83,9 +83,9 @@ pub(super) fn page(mut families: Vec<Family>) -> Vec<u8> {
     let mut page = Vec::with_capacity(families.iter().map(|family| family.body.len() + 256).sum());
     for Family { metric: Metric { name, kind, help, .. }, body } in families {
         let kind = match kind {
-            Kind::Counter => proto::MetricType::Counter,
-            Kind::Gauge => proto::MetricType::Gauge,
-            Kind::Histogram => proto::MetricType::Histogram,
+            MetricKind::Counter => proto::MetricType::Counter,
+            MetricKind::Gauge => proto::MetricType::Gauge,
+            MetricKind::Histogram => proto::MetricType::Histogram,
         };
         let (name, help) = (name.into(), help.into());
         let head = proto::MetricFamily { name, help, r#type: kind.into(), metric: Vec::new() };

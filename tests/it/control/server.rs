@@ -1,4 +1,4 @@
-//! What stands beside the API on its port, and how it ends.
+//! The control port: connection limit, health, reflection, shutdown.
 
 use equipoise::control::proto;
 use equipoise::model::Refusal;
@@ -52,15 +52,15 @@ async fn silent_connections_keep_nobody_out() {
     let gateway = Gateway::start().await;
     let address = gateway.address.strip_prefix("http://").unwrap();
     let mut silent = Vec::new();
-    for _ in 0..3 * PLACES {
+    for _ in 0..3 * MAX_CONNECTIONS {
         silent.push(TcpStream::connect(address).await.unwrap());
     }
     let mut client = gateway.client().await;
     client.list_services(proto::ListServicesRequest {}).await.unwrap();
     let mut answer = Vec::new();
-    let _ = silent[0].read_to_end(&mut answer).await; // the oldest had to go
+    let _ = silent[0].read_to_end(&mut answer).await; // the oldest is evicted
     let evicted = gateway.refusals.totals()[Refusal::Evicted as usize];
-    assert!(evicted >= 2 * PLACES as u64, "{evicted}");
+    assert!(evicted >= 2 * MAX_CONNECTIONS as u64, "{evicted}");
 }
 
 #[tokio::test]
@@ -72,14 +72,14 @@ async fn idle_connections_and_watches_keep_nobody_out() {
         since_revision: None,
     };
     let mut watches = Vec::new();
-    for _ in 0..PLACES - 1 {
+    for _ in 0..MAX_CONNECTIONS - 1 {
         let watched = gateway.client().await.watch_service(request()).await.unwrap();
         watches.push(watched.into_inner());
     }
-    // They have opened a connection of HTTP/2, and ask for nothing.
+    // HTTP/2 connections that send no request.
     let address = gateway.address.strip_prefix("http://").unwrap().parse().unwrap();
     let mut idle = Vec::new();
-    for _ in 0..3 * PLACES {
+    for _ in 0..3 * MAX_CONNECTIONS {
         idle.push(Frames::connect(address, &[]).await);
         idle.last_mut().unwrap().find(|frame| frame.kind == SETTINGS).await;
     }
@@ -89,11 +89,11 @@ async fn idle_connections_and_watches_keep_nobody_out() {
         watched.message().await.unwrap().unwrap();
     }
     let evicted = || gateway.refusals.totals()[Refusal::Evicted as usize];
-    assert!(evicted() >= 2 * PLACES as u64, "{}", evicted());
+    assert!(evicted() >= 2 * MAX_CONNECTIONS as u64, "{}", evicted());
 
-    // Watches everywhere: the oldest has to go.
+    // All connections watch: the oldest is evicted.
     drop((client, idle));
-    for _ in 0..2 * PLACES {
+    for _ in 0..2 * MAX_CONNECTIONS {
         let watched = gateway.client().await.watch_service(request()).await.unwrap();
         watches.push(watched.into_inner());
     }
@@ -197,6 +197,6 @@ async fn a_silent_connection_is_closed() {
         let mut silent = TcpStream::connect(address).await.unwrap();
         silent.write_all(sent.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        let _ = silent.read_to_end(&mut answer).await; // ends, that is all
+        let _ = silent.read_to_end(&mut answer).await; // it only has to end
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use equipoise::model::Rejected;
-use equipoise::telemetry::Closed;
+use equipoise::telemetry::CloseReason;
 use equipoise::telemetry::names::METRICS;
 
 use super::{named, page, root, rows};
@@ -29,7 +29,7 @@ fn its_metrics_are_those_that_are_exported() {
 #[test]
 fn its_reasons_are_those_that_are_counted() {
     assert_eq!(told("rejected"), all(Rejected::ALL.iter().map(|reason| reason.name())));
-    assert_eq!(told("closed"), all(Closed::ALL.iter().map(|reason| reason.name())));
+    assert_eq!(told("closed"), all(CloseReason::ALL.iter().map(|reason| reason.name())));
 }
 
 #[test]

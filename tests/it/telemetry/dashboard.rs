@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use equipoise::model::{Class, Code, Copied, GRPC_CODES, Refusal, Rejected};
-use equipoise::telemetry::names::{Kind, METRICS};
-use equipoise::telemetry::{Closed, Side};
+use equipoise::telemetry::names::{METRICS, MetricKind};
+use equipoise::telemetry::{CloseReason, Side};
 use serde_json::Value;
 
 /// Metrics that no panel shows, each with its reason.
@@ -51,7 +51,7 @@ fn families(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
     let ours = words.filter(|word| word.starts_with("equipoise_") || word.starts_with("process_"));
     ours.map(|word| {
-        let histograms = METRICS.iter().filter(|metric| metric.kind == Kind::Histogram);
+        let histograms = METRICS.iter().filter(|metric| metric.kind == MetricKind::Histogram);
         let mut histograms = histograms.map(|metric| metric.name);
         let family = histograms
             .find(|name| matches!(word.strip_prefix(name), Some("_bucket" | "_sum" | "_count")));
@@ -108,7 +108,7 @@ fn label_values_that_are_asked_for_exist() {
     let queries: String =
         queries(&dashboard).iter().map(|(_, query)| format!("{query}\n")).collect();
     let text = queries + &rules();
-    let reasons = Closed::ALL.iter().map(|reason| reason.name());
+    let reasons = CloseReason::ALL.iter().map(|reason| reason.name());
     let reasons: BTreeSet<&str> = reasons
         .chain(Rejected::ALL.iter().map(|reason| reason.name()))
         .chain(Refusal::ALL.map(Refusal::name))

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use equipoise::net::Memory;
-use equipoise::telemetry::{Closed, Side};
+use equipoise::telemetry::{CloseReason, Side};
 use http::Response;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_local};
@@ -99,7 +99,7 @@ pub async fn the_end_of_a_connection_tells_of_all_that_was_on_it(stage: Stage) {
     assert_eq!(backend.seen(|seen| seen.tripped), 0);
     let mut client = gateway.client().await;
     call(&mut client, 1).await;
-    assert_eq!(gateway.metrics.closed(Side::Upstream, Closed::Cancelled), 1);
+    assert_eq!(gateway.metrics.closed(Side::Upstream, CloseReason::Cancelled), 1);
 }
 
 /// One client opens and cancels as fast as it can. The others' streams stay, their calls succeed,

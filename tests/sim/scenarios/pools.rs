@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use equipoise::model::Rejected;
 use equipoise::net::Memory;
-use equipoise::telemetry::{Closed, Side};
+use equipoise::telemetry::{CloseReason, Side};
 use http::{Request, Response};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
@@ -137,7 +137,7 @@ pub async fn what_is_kept_outlasts_the_idle_timeout(stage: Stage) {
     sleep(Duration::from_secs(60) - TICK).await;
     assert_eq!(open(), 2);
     sleep(3 * TICK).await;
-    assert_eq!((open(), gateway.metrics.closed(Side::Upstream, Closed::Idle)), (1, 1));
+    assert_eq!((open(), gateway.metrics.closed(Side::Upstream, CloseReason::Idle)), (1, 1));
     sleep(Duration::from_secs(600)).await;
     assert_eq!(open(), 1);
 }
@@ -149,7 +149,7 @@ pub async fn whoever_is_idle_or_old_is_told_to_go_for_that(stage: Stage) {
     let limits = "limits: { idle_timeout: 60s, max_age: 100s }";
     let gateway = stage.gateway_for(limits, limits).await;
     let closed = |side, reason| gateway.metrics.closed(side, reason);
-    let reason = Closed::Idle;
+    let reason = CloseReason::Idle;
     for nth in 1..3 {
         let (mut sender, driver) = h2::client::handshake(gateway.dial()).await.unwrap();
         let driver = spawn_local(driver);
@@ -173,7 +173,10 @@ pub async fn whoever_is_idle_or_old_is_told_to_go_for_that(stage: Stage) {
         sleep(Duration::from_secs(25)).await;
     }
     soon("its end", driver).await.unwrap().expect("it ends in good order");
-    assert_eq!(closed(Side::Downstream, Closed::MaxAge), 1);
-    assert_eq!(closed(Side::Upstream, Closed::MaxAge), 1);
-    assert_eq!(closed(Side::Downstream, Closed::Drain) + closed(Side::Upstream, Closed::Drain), 0);
+    assert_eq!(closed(Side::Downstream, CloseReason::MaxAge), 1);
+    assert_eq!(closed(Side::Upstream, CloseReason::MaxAge), 1);
+    assert_eq!(
+        closed(Side::Downstream, CloseReason::Drain) + closed(Side::Upstream, CloseReason::Drain),
+        0
+    );
 }

@@ -4,28 +4,27 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::budget::Claim;
-use super::export::ServiceSample;
-use super::fold::OTHER;
-use super::known::Known;
-use super::series::Prices;
+use super::allot::Claim;
+use super::member::KnownMember;
+use super::{OTHER, SeriesCost};
 use crate::model::{MethodStats, StatTotals};
+use crate::telemetry::export::ServiceSample;
 
 /// The methods of all services from scrape to scrape; those of a service in the order of this
 /// scrape.
 #[derive(Debug)]
 pub(super) struct Methods {
-    prices: Prices,
+    cost: SeriesCost,
     services: HashMap<Arc<str>, Vec<KnownMethod>>,
     /// The aggregates, by service.
-    rests: BTreeMap<Arc<str>, StatTotals>,
+    aggregates: BTreeMap<Arc<str>, StatTotals>,
 }
 
 /// A method at the last scrape.
 #[derive(Debug)]
 struct KnownMethod {
     stats: Arc<MethodStats>,
-    known: Known,
+    known: KnownMember,
 }
 
 /// How many of a service's methods are folded.
@@ -46,7 +45,7 @@ impl KnownMethod {
 /// Rebuilds the list of known methods in the order of `now`.
 fn reorder(met: &mut Vec<KnownMethod>, now: &[Arc<MethodStats>]) {
     let old = std::mem::take(met).into_iter();
-    let mut old: HashMap<*const MethodStats, Known> =
+    let mut old: HashMap<*const MethodStats, KnownMember> =
         old.map(|method| (Arc::as_ptr(&method.stats), method.known)).collect();
     met.extend(now.iter().map(|stats| KnownMethod {
         stats: Arc::clone(stats),
@@ -56,15 +55,15 @@ fn reorder(met: &mut Vec<KnownMethod>, now: &[Arc<MethodStats>]) {
 
 impl Methods {
     /// Nothing has been exported yet.
-    pub(super) fn new(prices: Prices) -> Methods {
-        Methods { prices, services: HashMap::new(), rests: BTreeMap::new() }
+    pub(super) fn new(cost: SeriesCost) -> Methods {
+        Methods { cost, services: HashMap::new(), aggregates: BTreeMap::new() }
     }
 
     /// Drops removed services, reads the status codes of all methods. `services` are the current
     /// ones.
-    pub(super) fn meet(&mut self, services: &[ServiceSample], names: &HashSet<&Arc<str>>) {
+    pub(super) fn update(&mut self, services: &[ServiceSample], names: &HashSet<&Arc<str>>) {
         self.services.retain(|name, _| names.contains(name));
-        self.rests.retain(|name, _| &**name == OTHER || names.contains(name));
+        self.aggregates.retain(|name, _| &**name == OTHER || names.contains(name));
         for service in services {
             let methods = self.services.entry(Arc::clone(&service.name)).or_default();
             let same = |(met, stats): (&KnownMethod, _)| Arc::ptr_eq(&met.stats, stats);
@@ -74,7 +73,7 @@ impl Methods {
                 reorder(methods, &service.methods);
             }
             for KnownMethod { stats, known } in methods {
-                known.meet(stats.codes(), false);
+                known.update(stats.codes(), false);
             }
         }
     }
@@ -87,7 +86,7 @@ impl Methods {
     /// The claims of the methods that may have their own series.
     pub(super) fn claims(&self, service: &ServiceSample) -> Vec<Claim> {
         let nameable = self.of(&service.name).iter().filter(|method| method.is_nameable());
-        let price = |_, codes, _| self.prices.method(codes);
+        let price = |_, codes, _| self.cost.method(codes);
         nameable.map(|method| method.known.claim(price)).collect()
     }
 
@@ -97,12 +96,12 @@ impl Methods {
     }
 
     /// Series of the aggregate of all methods of a service.
-    pub(super) fn sum_series(&self, service: &ServiceSample) -> usize {
+    pub(super) fn aggregate_series(&self, service: &ServiceSample) -> usize {
         self.sum_of(self.of(&service.name).iter())
     }
 
     /// Series of the aggregate of all methods of all services.
-    pub(super) fn rest_series(&self) -> usize {
+    pub(super) fn total_aggregate_series(&self) -> usize {
         self.sum_of(self.services.values().flatten())
     }
 
@@ -113,19 +112,19 @@ impl Methods {
     fn sum_of<'a>(&self, methods: impl Iterator<Item = &'a KnownMethod>) -> usize {
         let mut sum = StatTotals::default();
         methods.for_each(|method| sum.add_codes(method.known.now()));
-        self.prices.method(sum.codes().count())
+        self.cost.method(sum.codes().count())
     }
 
     /// Series of existing aggregates, without those of methods that never have their own.
     pub(super) fn kept_series(&self) -> usize {
         let of = |(service, rest): (&Arc<str>, &StatTotals)| {
-            self.prices.method(rest.codes().count()).saturating_sub(self.nameless(service))
+            self.cost.method(rest.codes().count()).saturating_sub(self.nameless(service))
         };
-        self.rests.iter().map(of).sum()
+        self.aggregates.iter().map(of).sum()
     }
 
     /// Gives the allotted methods their own series and folds the others.
-    pub(super) fn name(
+    pub(super) fn set_named(
         &mut self,
         service: &ServiceSample,
         named: &[bool],
@@ -135,7 +134,7 @@ impl Methods {
         let Some(methods) = self.services.get_mut(&service.name) else { return folded };
         let nameable = methods.iter_mut().filter(|method| method.is_nameable());
         for (KnownMethod { known, .. }, named) in nameable.zip(named) {
-            known.name(*named, self.prices, left);
+            known.set_named(*named, self.cost, left);
             folded.methods += usize::from(!named);
             folded.codes += known.folded_codes();
         }
@@ -158,13 +157,13 @@ impl Methods {
                 show(stats.name(), &shown);
             }
             if let Some(rest) = rest.filter(|rest| rest.codes().next().is_some()) {
-                self.rests.entry(Arc::clone(&sum)).or_default().add(&rest);
+                self.aggregates.entry(Arc::clone(&sum)).or_default().add(&rest);
             }
         }
     }
 
     /// The aggregates of this scrape, by service, once all methods are taken.
-    pub(super) fn rests(&self) -> impl Iterator<Item = (&str, &StatTotals)> {
-        self.rests.iter().map(|(name, rest)| (&**name, rest))
+    pub(super) fn aggregates(&self) -> impl Iterator<Item = (&str, &StatTotals)> {
+        self.aggregates.iter().map(|(name, rest)| (&**name, rest))
     }
 }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::budget::Claim;
-use super::export::BackendSample;
-use super::series::Prices;
+use super::SeriesCost;
+use super::allot::Claim;
 use crate::model::{Code, Endpoint, Protocol, StatTotals};
 use crate::stats::Counts;
+use crate::telemetry::export::BackendSample;
 
 /// A member at the last scrape.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct KnownMember {
     named: bool,
     /// It has been exported with traffic.
     held: bool,
@@ -23,12 +23,12 @@ pub(super) struct Known {
     /// Its totals at this scrape.
     now: StatTotals,
     /// The part that has been added to an aggregate.
-    moved: Option<Box<StatTotals>>,
+    aggregated: Option<Box<StatTotals>>,
 }
 
-impl Known {
+impl KnownMember {
     /// Takes over its totals, without durations.
-    pub(super) fn meet(&mut self, now: StatTotals, open: bool) {
+    pub(super) fn update(&mut self, now: StatTotals, open: bool) {
         self.busy |= open || now.streams.opened > 0 || now.codes().next().is_some();
         self.now = now;
     }
@@ -58,7 +58,7 @@ impl Known {
 
     /// Gives it its own series or folds it. Newly named, all its codes are covered by its claim;
     /// later codes need room in `left`.
-    pub(super) fn name(&mut self, named: bool, prices: Prices, left: &mut usize) {
+    pub(super) fn set_named(&mut self, named: bool, cost: SeriesCost, left: &mut usize) {
         let newly = !self.held;
         self.named = named;
         self.held = named && (self.held || self.busy);
@@ -77,7 +77,7 @@ impl Known {
                 self.codes.push((protocol, code));
             }
         }
-        self.streams = self.streams || self.has_streams() && take(prices.streams());
+        self.streams = self.streams || self.has_streams() && take(cost.streams());
     }
 
     /// How many of its codes are folded.
@@ -103,15 +103,15 @@ impl Known {
         if self.busy {
             fill(&mut shown);
         }
-        if let Some(moved) = &self.moved {
-            shown = shown.since(moved);
+        if let Some(aggregated) = &self.aggregated {
+            shown = shown.since(aggregated);
         }
         let rest = match self.named {
             true => self.hidden(&mut shown),
             false => Some(std::mem::take(&mut shown)),
         };
         if let Some(rest) = &rest {
-            self.moved.get_or_insert_default().add(rest);
+            self.aggregated.get_or_insert_default().add(rest);
         }
         (shown, rest)
     }
@@ -133,24 +133,24 @@ impl Known {
 
 /// All endpoints, current and past, of one address: the labels cannot tell them apart.
 #[derive(Debug, Default)]
-pub(super) struct Lives {
+pub(super) struct EndpointHistory {
     /// Those that exist, including draining ones.
     here: Vec<Arc<Endpoint>>,
     /// Totals of those that are gone, since the address was first exported.
     past: Option<Box<StatTotals>>,
 }
 
-impl Lives {
+impl EndpointHistory {
     /// Takes over the current endpoints. What was counted stays.
-    pub(super) fn meet(&mut self, backend: &BackendSample) {
+    pub(super) fn update(&mut self, backend: &BackendSample) {
         let same = |(one, other): (&Arc<Endpoint>, &Arc<Endpoint>)| one.id() == other.id();
-        let count = backend.lives().count();
-        if count == self.here.len() && self.here.iter().zip(backend.lives()).all(same) {
+        let count = backend.endpoints().count();
+        if count == self.here.len() && self.here.iter().zip(backend.endpoints()).all(same) {
             return;
         }
-        let here: Vec<Arc<Endpoint>> = backend.lives().cloned().collect();
+        let here: Vec<Arc<Endpoint>> = backend.endpoints().cloned().collect();
         for gone in std::mem::replace(&mut self.here, here) {
-            if !self.here.iter().any(|life| life.id() == gone.id()) {
+            if !self.here.iter().any(|endpoint| endpoint.id() == gone.id()) {
                 self.past.get_or_insert_default().add(&gone.totals());
             }
         }
@@ -159,8 +159,8 @@ impl Lives {
     /// Totals over all of them, without durations.
     pub(super) fn codes(&self) -> StatTotals {
         let mut codes = StatTotals::default();
-        for life in &self.here {
-            codes.add_codes(&life.codes());
+        for endpoint in &self.here {
+            codes.add_codes(&endpoint.codes());
         }
         if let Some(past) = &self.past {
             codes.add_codes(past);
@@ -169,7 +169,7 @@ impl Lives {
     }
 
     pub(super) fn add_durations_to(&self, sum: &mut Counts) {
-        self.here.iter().for_each(|life| life.add_durations_to(sum));
+        self.here.iter().for_each(|endpoint| endpoint.add_durations_to(sum));
         if let Some(past) = &self.past {
             sum.add(&past.duration);
         }
@@ -177,16 +177,16 @@ impl Lives {
 
     /// Their address, once a sample was taken.
     pub(super) fn address(&self) -> Option<&str> {
-        self.here.first().map(|life| life.address())
+        self.here.first().map(|endpoint| endpoint.address())
     }
 
     /// Whether `backend` has the same address.
-    pub(super) fn are_at(&self, backend: &BackendSample) -> bool {
+    pub(super) fn have_address_of(&self, backend: &BackendSample) -> bool {
         self.address() == Some(backend.endpoint.address())
     }
 
     pub(super) fn add_starts_to(&self, sum: &mut Counts) {
-        self.here.iter().for_each(|life| life.add_starts_to(sum));
+        self.here.iter().for_each(|endpoint| endpoint.add_starts_to(sum));
         if let Some(past) = &self.past {
             sum.add(&past.start);
         }

@@ -1,7 +1,7 @@
 //! How many series each thing costs, in the currency of the series budget.
 
-use super::page::histogram_series;
-use super::settings::{MetricsSettings, ResponseStart};
+use crate::telemetry::page::histogram_series;
+use crate::telemetry::settings::{MetricsSettings, ResponseStart};
 
 /// A backend without traffic: weight, up, and its state if that excludes it.
 const IDLE: usize = 3;
@@ -12,37 +12,37 @@ const STREAMS: usize = 6;
 
 /// Series counts that depend on the settings.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Prices {
+pub(in crate::telemetry) struct SeriesCost {
     histogram: usize,
-    pub(super) start: ResponseStart,
+    pub(in crate::telemetry) start: ResponseStart,
 }
 
-impl Prices {
-    pub(super) fn new(settings: &MetricsSettings) -> Prices {
+impl SeriesCost {
+    pub(in crate::telemetry) fn new(settings: &MetricsSettings) -> SeriesCost {
         let histogram = histogram_series(settings.latency_buckets.len());
-        Prices { histogram, start: settings.response_start }
+        SeriesCost { histogram, start: settings.response_start }
     }
 
     /// Of a backend, or an aggregate of some, with this many status codes; includes series that
     /// come and go.
-    pub(super) fn backend(self, busy: bool, codes: usize, streams: bool) -> usize {
+    pub(in crate::telemetry) fn backend(self, busy: bool, codes: usize, streams: bool) -> usize {
         let start = if self.start == ResponseStart::Backend { self.histogram } else { 0 };
         let busy = if busy { BUSY + self.histogram + start } else { 0 };
         IDLE + busy + codes + if streams { self.streams() } else { 0 }
     }
 
     /// Of them, those of its streams.
-    pub(super) fn streams(self) -> usize {
+    pub(in crate::telemetry) fn streams(self) -> usize {
         STREAMS
     }
 
     /// Of a method, or an aggregate of some, with this many status codes.
-    pub(super) fn method(self, codes: usize) -> usize {
+    pub(in crate::telemetry) fn method(self, codes: usize) -> usize {
         if codes > 0 { codes + self.histogram } else { 0 }
     }
 
     /// Of a service itself, without its backends, its methods and its own counters.
-    pub(super) fn service(self, busy: bool) -> usize {
+    pub(in crate::telemetry) fn service(self, busy: bool) -> usize {
         if busy && self.start == ResponseStart::Service { self.histogram } else { 0 }
     }
 }

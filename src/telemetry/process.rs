@@ -1,14 +1,14 @@
 //! Metrics of the process's own health: dropped log lines, panics, unexpected task ends,
 //! certificate expiry.
 
-use super::export::Source;
+use super::export::MetricsSource;
 use super::log::{self, Dropped};
 use super::names;
 use super::page::Page;
 use crate::model::Certificate;
 use crate::tasks::Task;
 
-pub(super) fn write(page: &mut Page, source: &dyn Source) {
+pub(super) fn write(page: &mut Page, source: &dyn MetricsSource) {
     let Dropped { full, unwritable } = log::dropped();
     page.counter(&names::LOG_DROPPED, &["full"], full);
     page.counter(&names::LOG_DROPPED, &["unwritable"], unwritable);

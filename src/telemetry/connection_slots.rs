@@ -43,7 +43,7 @@ impl Activity {
     }
 
     /// Whether any request has come.
-    pub fn has_asked(&self) -> bool {
+    pub fn has_requested(&self) -> bool {
         self.asked.load(Relaxed)
     }
 
@@ -55,7 +55,7 @@ impl Activity {
     /// Eviction rank: the lowest goes first.
     fn rank(&self) -> usize {
         match (self.answering.load(Relaxed), self.streaming.load(Relaxed)) {
-            (0, 0) => usize::from(self.has_asked()),
+            (0, 0) => usize::from(self.has_requested()),
             (0, _) => 2,
             _ => 3,
         }
@@ -75,64 +75,64 @@ impl Drop for Streaming {
 }
 
 /// A handle that can close a connection.
-pub trait End {
+pub trait CloseHandle {
     /// Whether it is closed already.
-    fn is_over(&self) -> bool;
+    fn is_closed(&self) -> bool;
 
     /// Closes it.
-    fn end(self);
+    fn close(self);
 }
 
-impl End for AbortHandle {
-    fn is_over(&self) -> bool {
+impl CloseHandle for AbortHandle {
+    fn is_closed(&self) -> bool {
         self.is_finished()
     }
 
-    fn end(self) {
+    fn close(self) {
         self.abort();
     }
 }
 
-impl End for oneshot::Sender<()> {
-    fn is_over(&self) -> bool {
+impl CloseHandle for oneshot::Sender<()> {
+    fn is_closed(&self) -> bool {
         self.is_closed()
     }
 
-    fn end(self) {
+    fn close(self) {
         let _ = self.send(()); // a send error means it has ended already
     }
 }
 
 /// The open connections, oldest first.
 #[derive(Debug)]
-pub struct Places<E> {
-    most: usize,
-    taken: VecDeque<(Arc<Activity>, E)>,
+pub struct ConnectionSlots<E> {
+    limit: usize,
+    open: VecDeque<(Arc<Activity>, E)>,
 }
 
-impl<E: End> Places<E> {
-    /// Admits at most that many connections.
-    pub fn new(most: usize) -> Places<E> {
-        Places { most, taken: VecDeque::new() }
+impl<E: CloseHandle> ConnectionSlots<E> {
+    /// Admits at limit that many connections.
+    pub fn new(limit: usize) -> ConnectionSlots<E> {
+        ConnectionSlots { limit, open: VecDeque::new() }
     }
 
     /// Admits a connection; returns whether another one was evicted for it.
-    pub fn take(&mut self, activity: Arc<Activity>, connection: E) -> bool {
-        self.taken.retain(|(_, connection)| !connection.is_over());
-        let full = self.taken.len() >= self.most;
+    pub fn admit(&mut self, activity: Arc<Activity>, connection: E) -> bool {
+        self.open.retain(|(_, connection)| !connection.is_closed());
+        let full = self.open.len() >= self.limit;
         if full {
-            self.give_away();
+            self.evict();
         }
-        self.taken.push_back((activity, connection));
+        self.open.push_back((activity, connection));
         full
     }
 
-    fn give_away(&mut self) {
-        let ranks = self.taken.iter().map(|(activity, _)| activity.rank()).enumerate();
+    fn evict(&mut self) {
+        let ranks = self.open.iter().map(|(activity, _)| activity.rank()).enumerate();
         if let Some((index, _)) = ranks.min_by_key(|(_, rank)| *rank)
-            && let Some((_, connection)) = self.taken.remove(index)
+            && let Some((_, connection)) = self.open.remove(index)
         {
-            connection.end();
+            connection.close();
         }
     }
 }
@@ -143,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_does_nothing_goes_first_and_of_these_the_oldest() {
-        let mut places = Places::new(3);
+        let mut slots = ConnectionSlots::new(3);
         let activities: [Arc<Activity>; 8] = std::array::from_fn(|_| Arc::default());
         let tasks: [_; 8] = std::array::from_fn(|_| tokio::spawn(std::future::pending::<()>()));
         let _answering = activities[0].begin(true);
@@ -153,7 +153,7 @@ mod tests {
             tasks[number].is_finished()
         };
         let mut take = |number: usize| {
-            places.take(Arc::clone(&activities[number]), tasks[number].abort_handle())
+            slots.admit(Arc::clone(&activities[number]), tasks[number].abort_handle())
         };
         assert!(!take(0) && !take(1) && !take(2));
         assert!(take(3));

@@ -36,29 +36,30 @@ pub(super) struct Claims {
 
 /// Which members of a service get their own series.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Named {
-    pub(super) service: bool,
+pub(in crate::telemetry) struct Allotment {
+    pub(in crate::telemetry) service: bool,
     pub(super) members: Vec<bool>,
 }
 
-impl Named {
-    fn all(is: bool, claims: &Claims) -> Named {
-        Named { service: is, members: vec![is; claims.members.len()] }
+impl Allotment {
+    fn all(is: bool, claims: &Claims) -> Allotment {
+        Allotment { service: is, members: vec![is; claims.members.len()] }
     }
 }
 
 /// Gives everything its own series if `budget` is enough for that; also returns what is left of it.
-pub(super) fn name_all(claims: &[Claims], budget: usize) -> Option<(Vec<Named>, usize)> {
+pub(super) fn allot_all(claims: &[Claims], budget: usize) -> Option<(Vec<Allotment>, usize)> {
     let members = claims.iter().flat_map(|claims| &claims.members);
     let all = claims.iter().map(|claims| &claims.service).chain(members);
     let left = budget.checked_sub(all.map(|claim| claim.series).sum())?;
-    Some((claims.iter().map(|claims| Named::all(true, claims)).collect(), left))
+    Some((claims.iter().map(|claims| Allotment::all(true, claims)).collect(), left))
 }
 
 /// Distributes `budget` series, `rest` of them reserved for the aggregate of all folded services;
 /// also returns what is left.
-pub(super) fn allot(claims: &[Claims], rest: usize, budget: usize) -> (Vec<Named>, usize) {
-    let mut named: Vec<Named> = claims.iter().map(|claims| Named::all(false, claims)).collect();
+pub(super) fn allot(claims: &[Claims], rest: usize, budget: usize) -> (Vec<Allotment>, usize) {
+    let mut named: Vec<Allotment> =
+        claims.iter().map(|claims| Allotment::all(false, claims)).collect();
     let mut left = budget.saturating_sub(rest);
     for (claim, service, member) in in_order(claims) {
         let Some(names) = named.get_mut(service) else { continue };
@@ -114,13 +115,13 @@ mod tests {
         }
     }
 
-    fn named(claims: &[Claims], budget: usize) -> (Vec<Named>, usize) {
-        name_all(claims, budget).unwrap_or_else(|| allot(claims, 1, budget))
+    fn named(claims: &[Claims], budget: usize) -> (Vec<Allotment>, usize) {
+        allot_all(claims, budget).unwrap_or_else(|| allot(claims, 1, budget))
     }
 
     fn names(claims: &[Claims], budget: usize) -> Vec<Vec<usize>> {
         let (named, _) = named(claims, budget);
-        let of = |named: &Named| {
+        let of = |named: &Allotment| {
             assert!(named.service || !named.members.contains(&true));
             (0..named.members.len()).filter(|i| named.members[*i]).collect()
         };
@@ -128,8 +129,8 @@ mod tests {
     }
 
     /// The series that this allotment yields, aggregates included.
-    fn shown(named: &[Named]) -> usize {
-        let of = |named: &Named| {
+    fn shown(named: &[Allotment]) -> usize {
+        let of = |named: &Allotment| {
             let by_name = named.members.iter().filter(|named| **named).count();
             by_name + usize::from(named.service && by_name < named.members.len())
         };
