@@ -1,4 +1,4 @@
-//! The composition root: the only place that sees every layer.
+//! The composition root: the only module that sees every layer.
 
 mod cold;
 mod export;
@@ -38,52 +38,52 @@ use worker::Workers;
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An address cannot be listened on.
+    /// Cannot listen on an address.
     #[error("cannot listen on {address} for {what}: {source}")]
     Listen {
-        /// What was to be served there.
+        /// The purpose of the listener.
         what: &'static str,
         /// The address.
         address: Place,
-        /// What the system says, or what is in the way.
+        /// The cause.
         source: std::io::Error,
     },
-    /// An address cannot be listened on, and the gateway itself may be why.
+    /// Cannot listen on an address that conflicts with a listener of this gateway.
     #[error(
         "cannot listen on {address} for clients: {source}; this gateway listens on {held}: \
          unless another program is in the way too, it takes a restart"
     )]
     Held {
-        /// What was to be listened on.
+        /// The address wanted.
         address: Place,
-        /// What is listened on.
+        /// The conflicting address.
         held: Place,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A thread could not be started.
+    /// Cannot start a thread.
     #[error("cannot start a thread: {0}{hint}", hint = hint(.0))]
     Worker(#[source] std::io::Error),
-    /// It would have no room for clients.
+    /// Too few file descriptors are left for clients.
     #[error(
         "there are not descriptors enough: {limit} may be open, the gateway itself needs {own}, and \
          with those that are kept for backends, control and metrics there is room for {room} \
          clients; raise `ulimit -n` (LimitNOFILE), or have fewer `workers`"
     )]
     Descriptors {
-        /// That may be open.
+        /// The limit of open descriptors.
         limit: usize,
-        /// That the gateway itself has open.
+        /// Descriptors that the gateway itself uses.
         own: usize,
-        /// Clients that there is room for.
+        /// Clients that fit into the rest.
         room: usize,
     },
 }
 
-/// The system's number for too many open files, of one process and of all.
+/// EMFILE and ENFILE: too many open files, in the process and in the system.
 const TOO_MANY_OPEN: [Option<i32>; 2] = [Some(24), Some(23)];
 
-/// What helps against an error of the system.
+/// A hint on how to fix a system error.
 fn hint(error: &std::io::Error) -> &'static str {
     match TOO_MANY_OPEN.contains(&error.raw_os_error()) {
         true => "; raise `ulimit -n` (LimitNOFILE), or have fewer `workers`",
@@ -91,7 +91,7 @@ fn hint(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// Time to tell clients why what was in flight has ended.
+/// Time to send clients the reason when requests are cut off at shutdown.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A running gateway.
@@ -99,7 +99,7 @@ pub struct Gateway {
     listeners: Listeners,
     control: Place,
     metrics: Place,
-    /// Of control and metrics; they are removed at the end.
+    /// Unix socket files of control API and metrics, removed at the end.
     _files: Vec<SocketFile>,
     fixed: Fixed,
     drain_delay: Duration,
@@ -113,19 +113,19 @@ pub struct Gateway {
     room: Room,
     workers: Vec<WorkerHandle>,
     threads: Vec<JoinHandle<()>>,
-    /// Closed when there is no worker any more.
+    /// Closed when no worker is left.
     lost: mpsc::Receiver<Infallible>,
     readiness: watch::Sender<Readiness>,
-    /// Ends the control API and the metrics.
+    /// Stops the control API and the metrics.
     stop_cold: watch::Sender<bool>,
     cold: JoinSet<()>,
 }
 
 impl Gateway {
-    /// Binds every address and starts everything. To be called on the runtime of the cold parts.
+    /// Binds all addresses and starts everything. Call it on the cold runtime.
     ///
     /// # Errors
-    /// When an address cannot be listened on. Nothing runs then.
+    /// When an address cannot be bound; then nothing has been started.
     pub async fn start(plan: Plan) -> Result<Gateway, StartError> {
         let (tasks, clock) = (Arc::<Tasks>::default(), Clock::start());
         let refused = Arc::<RefusedConnections>::default();
@@ -197,33 +197,33 @@ impl Gateway {
         })
     }
 
-    /// Where clients connect, in the order of the configuration.
+    /// The addresses for clients, in the order of the configuration.
     pub fn listeners(&self) -> Vec<Place> {
         self.listeners.places()
     }
 
-    /// Where the control API is.
+    /// The address of the control API.
     pub fn control(&self) -> &Place {
         &self.control
     }
 
-    /// Where metrics are.
+    /// The address of the metrics port.
     pub fn metrics(&self) -> &Place {
         &self.metrics
     }
 
-    /// The services, by name.
+    /// The registry of services.
     pub fn services(&self) -> &Arc<Registry> {
         &self.registry
     }
 
-    /// Ends when every worker has ended, although nobody asked for it: nothing is served then.
+    /// Resolves when all workers have died unexpectedly, so that nothing is served any more.
     pub async fn lost(&mut self) {
         while self.lost.recv().await.is_some() {}
     }
 
-    /// Says that no new traffic should come here, to `/readyz` and `grpc.health.v1`, and serves on
-    /// for the drain delay, in which load balancers take notice.
+    /// Turns readiness off (`/readyz`, `grpc.health.v1`) and keeps serving for the drain delay, so
+    /// that load balancers can react.
     pub async fn announce_shutdown(&self) {
         self.readiness.send_replace(Readiness::Draining);
         if !self.drain_delay.is_zero() {
@@ -232,8 +232,8 @@ impl Gateway {
         }
     }
 
-    /// Goes down in good order: takes no new connections, asks clients to go, and lets what is
-    /// in flight finish, for as long as the drain timeout.
+    /// Graceful shutdown: stops accepting, tells clients to go away, and lets requests in flight
+    /// finish within the drain timeout.
     pub async fn shutdown(mut self) {
         self.readiness.send_replace(Readiness::Draining);
         self.listeners.close().await;
@@ -244,7 +244,7 @@ impl Gateway {
         if tokio::time::timeout(self.drain_timeout, all_gone(&workers)).await.is_err() {
             cut_off(&workers).await;
         }
-        drop(workers); // the workers' inboxes close, which ends them
+        drop(workers); // closes the workers' command channels, which stops them
         for thread in self.threads.drain(..) {
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;
             if !matches!(joined, Ok(Ok(()))) {
@@ -256,7 +256,7 @@ impl Gateway {
     }
 }
 
-/// What finds backends, except for what is at these `places`.
+/// The dialer, which refuses to connect to the gateway's own addresses, `places`.
 async fn dialer(
     plan: &Plan,
     tasks: &Arc<Tasks>,
@@ -268,7 +268,7 @@ async fn dialer(
     Ok(Arc::new(Dialer::new(resolver, own, most_kept())))
 }
 
-/// What the services of `plan` live on. To be called on the runtime of the cold parts.
+/// The environment that the services of `plan` run in. Call it on the cold runtime.
 async fn environment(
     plan: &Plan,
     dialer: &Arc<Dialer>,
@@ -288,7 +288,7 @@ async fn environment(
     })
 }
 
-/// A start that is over, unless something has ended readiness since.
+/// Startup is complete: turns readiness on, unless it was lost since.
 fn become_ready(readiness: &watch::Sender<Readiness>) {
     readiness.send_if_modified(|now| {
         let starting = *now == Readiness::Starting;
@@ -299,17 +299,17 @@ fn become_ready(readiness: &watch::Sender<Readiness>) {
     });
 }
 
-/// Ends what is in flight, and gives clients the time to hear of it.
+/// Cuts off what is in flight, and leaves clients a moment to receive the reason.
 async fn cut_off(workers: &[WorkerHandle]) {
     let left: usize = workers.iter().map(WorkerHandle::connections).sum();
     tracing::warn!(connections = left, "drain timeout: what is still in flight ends now");
     for worker in workers {
         worker.cut_off().await;
     }
-    let _ = tokio::time::timeout(LAST_WORDS, all_gone(workers)).await; // who does not listen is cut
+    let _ = tokio::time::timeout(LAST_WORDS, all_gone(workers)).await; // on timeout the rest is cut
 }
 
-/// Connections to backends that may be kept without requests: a quarter of the descriptors.
+/// Limit of idle connections to backends that are kept: a quarter of the descriptors.
 fn most_kept() -> usize {
     Descriptors::now().limit / 4
 }

@@ -51,12 +51,12 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Where it is.
+    /// Its path.
     fn path(&self) -> &Path {
         self.config.as_deref().or(self.file.as_deref()).unwrap_or(Path::new(""))
     }
 
-    /// Whether it comes from the standard input.
+    /// Whether it is read from standard input.
     fn is_input(&self) -> bool {
         self.path() == Path::new("-")
     }
@@ -77,7 +77,7 @@ pub enum Command {
     Ctl(ctl::Args),
 }
 
-/// Reads the arguments of the process and does what they ask for.
+/// Parses the process's arguments and runs the command.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -92,7 +92,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Says what is wrong with the command line: a program that wants JSON gets it for that too.
+/// Reports a usage error, as JSON if the arguments ask for it.
 fn refuse(error: &clap::Error) -> ExitCode {
     if error.use_stderr() && ctl::wants_json(std::env::args_os().skip(1)) {
         let message = error.to_string();
@@ -100,11 +100,11 @@ fn refuse(error: &clap::Error) -> ExitCode {
         complain(&ctl::json_error(ctl::Kind::Usage, None, message));
         return ExitCode::from(ctl::Kind::Usage.exit_code());
     }
-    let _ = error.print(); // who cannot read it gets the exit code
+    let _ = error.print(); // on failure the exit code has to do
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(ctl::Kind::Usage.exit_code()))
 }
 
-/// Runs `ctl` on a small runtime of its own, and says what went wrong, if anything did.
+/// Runs `ctl` on a current-thread runtime, and reports errors.
 fn control(args: ctl::Args) -> ExitCode {
     let output = args.output();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

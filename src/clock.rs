@@ -1,9 +1,8 @@
-//! The one clock: monotonic time since a start.
+//! Monotonic time since a start.
 //!
-//! Whoever puts a gateway together starts a [`Clock`] and gives it to all that has to know the time;
-//! pure code is given a [`Time`]. It is the clock that tokio's timers go by, read in the same way and
-//! at the same cost as that of the standard library: where that of a runtime stands still, and is
-//! moved on from timer to timer, a whole gateway lives in virtual time.
+//! The composition root starts one [`Clock`] and passes it to everything that needs the time; pure
+//! code is passed a [`Time`]. It follows tokio's timer clock, at the cost of std's: in a runtime
+//! with paused time a whole gateway runs in virtual time.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::model::Time;
 
-/// What tells the time. All copies of one tell the same.
+/// The clock. Copies share one epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
@@ -23,29 +22,29 @@ impl Clock {
         Clock { start: Instant::now() }
     }
 
-    /// The time now. Never goes back.
+    /// The time now; monotonic.
     pub fn now(&self) -> Time {
         Time::from_nanos(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// Ends then.
+    /// Sleeps until then.
     pub fn sleep_until(&self, time: Time) -> tokio::time::Sleep {
         tokio::time::sleep(time.since(self.now()))
     }
 }
 
-/// The seconds since 1970 now, as the machine has them: for people, never to measure with.
+/// The wall-clock time as Unix seconds: for display, never to measure with.
 pub fn unix_seconds() -> f64 {
     wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// The date now, as the machine has it: for people, never to measure with.
-#[expect(clippy::disallowed_methods)] // here the date comes from
+/// The wall-clock time: for display, never to measure with.
+#[expect(clippy::disallowed_methods)] // the only source of wall-clock time
 pub fn wall() -> SystemTime {
     SystemTime::now()
 }
 
-/// Keeps what happens all the time from being said all the time.
+/// Throttles a repeated log message.
 #[derive(Debug)]
 pub struct LogThrottle {
     clock: Clock,
@@ -54,12 +53,12 @@ pub struct LogThrottle {
 }
 
 impl LogThrottle {
-    /// Due at once, and then each time that this long has passed.
+    /// Due at once, and then at most once each interval.
     pub fn every(every: Duration, clock: Clock) -> LogThrottle {
         LogThrottle { clock, every, next: Time::ZERO }
     }
 
-    /// Whether it is time; if so, not again for a while.
+    /// Whether the message may be logged now; if so, starts the next interval.
     pub fn is_due(&mut self) -> bool {
         let now = self.clock.now();
         let due = now >= self.next;

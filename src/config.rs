@@ -1,7 +1,9 @@
-//! The configuration: YAML in, a validated [`Plan`] out, or everything that is wrong at once.
+//! Configuration: parses and validates YAML into a [`Plan`], or reports all errors at once.
 //!
-//! `node` makes a tree that knows its places, `keys` has every key as a row of data, `read` takes
-//! mappings apart by these rows, and one file for each part of the configuration makes the plan. Problems are noted and the
+//! `node` builds a tree of values with source locations, `keys` declares every key as a row of
+//! data, `read` parses mappings by these rows, and each section of the configuration has a file
+//! that builds its part of the plan. Readers record errors and carry on; only a file without errors
+//! becomes a plan.
 //! reading goes on; only a file without any becomes a plan.
 
 mod certificates;
@@ -70,12 +72,12 @@ fn read(
     Ok(Plan { warnings, ..plan })
 }
 
-/// Every key that may stand at the top of a file; the mappings under them have their own.
+/// The keys at the top level of a file; nested mappings have their own.
 pub fn keys() -> &'static dyn Keys {
     &TOP
 }
 
-/// As much of a plan as can be read; it holds if no problem was noted.
+/// Builds the plan as far as possible; it is valid if no problem was recorded.
 fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     let fields = Fields::of(root, &TOP, problems);
     let mut workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -183,7 +185,7 @@ fn routes(
     table
 }
 
-/// `dns`: who is asked for names.
+/// `dns`: the name servers.
 fn dns(node: &Node, problems: &Problems) -> Vec<SocketAddr> {
     let fields = Fields::of(node, &DNS, problems);
     let servers = fields.list(&DNS.servers);

@@ -1,6 +1,6 @@
-//! The control API over gRPC: services, weights and drains, with health and reflection beside it.
+//! The gRPC control API: services, weights and drains, with health and reflection.
 //!
-//! It speaks to the services' writers alone and knows nothing of the data path.
+//! It only talks to the services' writers and knows nothing of the data path.
 
 mod activity;
 mod audit;
@@ -19,12 +19,12 @@ mod watch;
 pub(crate) use audit::{BY, REASON};
 pub use server::{NAME, ServeError, Server};
 
-/// The generated code of `equipoise.control.v1`; its documentation is the `.proto` file.
+/// Code generated from `equipoise.control.v1`, which is documented in the `.proto` file.
 #[allow(missing_docs, clippy::all, clippy::too_many_lines)]
 pub mod proto {
     tonic::include_proto!("equipoise.control.v1");
 
-    /// The API's description for reflection.
+    /// The file descriptor set for reflection.
     pub const FILE_DESCRIPTOR_SET: &[u8] =
         include_bytes!(concat!(env!("OUT_DIR"), "/control.binpb"));
 }

@@ -1,4 +1,4 @@
-//! Values that every layer speaks of. No async, no I/O, no serde, no clock.
+//! Value types shared by all layers. No async, no I/O, no serde, no clock.
 
 mod address;
 mod certificate;

@@ -1,14 +1,14 @@
-//! Which services a request goes to: the most specific of the routes that it matches.
+//! Routing: which services a request goes to. The most specific matching route wins.
 //!
-//! The order is the Gateway API's, of its GRPCRoute and HTTPRoute:
+//! Precedence is that of the Gateway API's GRPCRoute and HTTPRoute:
 //!
-//! 1. the host: the exact one, then the longest wildcard, then none;
-//! 2. the path: a gRPC method, an exact path, a gRPC service, a regular expression (for which the
-//!    Gateway API leaves the place open), the longest prefix, everything;
-//! 3. a method before none, then the most headers, then the most query parameters;
-//! 4. the route that stands first.
+//! 1. the host: exact, then the longest wildcard, then none;
+//! 2. the path: a gRPC method, an exact path, a gRPC service, a regular expression (whose rank the
+//!    Gateway API leaves open), the longest prefix, everything;
+//! 3. an HTTP method before none, then the most headers, then the most query parameters;
+//! 4. the first in the configuration.
 //!
-//! A host, or a path, none of whose routes matches in full gives way to the next.
+//! If no route of a host or a path matches in full, the next host or path in that order is tried.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub use split::{Share, Split};
 pub(crate) use table::{InsertError, MAX_PATTERNS};
 pub use table::{RouteTable, RouteTableBuilder};
 
-/// What of a request is looked at to find its route.
+/// The parts of a request that routing looks at.
 #[derive(Clone, Copy)]
 pub struct RouteQuery<'a> {
     /// `:authority`, with or without port.
@@ -57,63 +57,63 @@ pub struct RouteQuery<'a> {
     pub method: &'a [u8],
     /// Whether it is a gRPC request.
     pub grpc: bool,
-    /// The header.
+    /// The header fields.
     pub fields: &'a dyn Fields,
 }
 
-/// What becomes of the requests of one route.
+/// What a route does with requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// They go to services.
+    /// Forwards them to services.
     Forward(Forward),
-    /// The client is sent elsewhere.
+    /// Answers with a redirect.
     Redirect(Redirect),
 }
 
-/// Where requests go.
+/// Where and how requests are forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forward {
-    /// The services.
+    /// The services, with their weights.
     pub split: Split,
-    /// The header whose value decides on one of them, in lower case; without it chance does.
+    /// The header to hash for sticky splits, in lower case; without it the choice is random.
     pub split_by: Option<Box<str>>,
-    /// Who else gets a copy.
+    /// The mirror that gets copies of requests.
     pub mirror: Option<Mirror>,
-    /// What is done to its requests, whichever service they go to.
+    /// Policies for requests to any of the services.
     pub policies: Arc<Policies>,
 }
 
-/// What is done to the requests of a route, and to their responses.
+/// The policies of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policies {
-    /// What changes on the way. A share that has filters of its own goes by those.
+    /// Filters; a share of the split with filters of its own uses those instead.
     pub filters: Option<Filters>,
-    /// How long one may take, attempts included.
+    /// Timeout of a request, including retries.
     pub timeout: Option<Duration>,
-    /// To what the deadlines of callers are cut, and what holds where there is none.
+    /// Upper bound on clients' deadlines, and the default for requests without one.
     pub max_timeout: Option<Duration>,
 }
 
 impl Policies {
-    /// How long a request may take, whatever its caller says.
+    /// The timeout that applies without a client's deadline.
     pub fn time_limit(&self) -> Option<Duration> {
         self.timeout.into_iter().chain(self.max_timeout).min()
     }
 }
 
 impl Forward {
-    /// To these services by chance, and nobody else.
+    /// Forwards to these services by weight, without mirror or policies.
     pub fn to(split: Split) -> Forward {
         Forward { split, split_by: None, mirror: None, policies: Arc::default() }
     }
 }
 
-/// Where a route stands in the configuration, counted from 1.
+/// The source location of a route in the configuration file, counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The line.
     pub line: u32,
-    /// The character in the line.
+    /// The column.
     pub column: u32,
 }
 

@@ -1,4 +1,4 @@
-//! Numbers that are counted and what is read off them; what they count is not known here.
+//! Generic statistics: counters, histograms, sliding windows. They do not know what they count.
 
 mod counter;
 mod histogram;

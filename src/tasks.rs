@@ -1,7 +1,7 @@
-//! Tasks that are to last as long as the gateway: none of them ends unseen.
+//! Supervision of background tasks that live as long as the gateway.
 //!
-//! One that ends although nobody asked for it, be it by a panic, is logged, counted, and started
-//! again, at once and then after pauses that grow. What it works on outlives it.
+//! A task that panics or ends unexpectedly is logged, counted and restarted: at once, then with
+//! exponential backoff. Its state is kept outside of it and survives.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -13,44 +13,44 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-/// The pause after the second end in a row; it doubles from one to the next.
+/// The backoff after the second end in a row; doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// The longest that it gets.
+/// The maximum backoff.
 const LAST_PAUSE: Duration = Duration::from_secs(10);
 
-/// After that long, an end is the first one again.
+/// A task that ran this long resets the backoff.
 const GOOD_LIFE: Duration = Duration::from_secs(60);
 
-/// What a task is there for.
+/// The kind of a supervised task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// The thread of a worker. The only one that is not started again: its connections are gone.
+    /// The thread of a worker. The only kind that is not restarted: its connections are gone.
     Worker,
-    /// Writing what a turn of a worker has brought forth.
+    /// Flushing the output of a worker's turn.
     Flush,
-    /// Giving turns to the connections of a worker that have much to read.
+    /// Scheduling read turns of a worker's busy connections.
     Turns,
-    /// Waking what waits for a time, on a worker.
+    /// Firing a worker's timers.
     Timers,
-    /// Polling requests on a worker whose time is up, or that waited for something else than their
+    /// Polling a worker's requests that time out, or that were woken by something other than their
     /// connections.
     Requests,
-    /// Noticing changes on a worker without requests.
+    /// Applying new snapshots on an idle worker.
     Refresh,
-    /// Accepting the connections of a listener.
+    /// Accepting a listener's connections.
     Accept,
-    /// Making the changes of a service.
+    /// Applying changes to a service: its single writer.
     Service,
     /// The control API.
     Control,
     /// Metrics and health.
     Metrics,
-    /// The daily look at certificates.
+    /// The daily check of certificates' expiry.
     Certificates,
-    /// Finding the addresses of names.
+    /// Resolving host names.
     Resolver,
-    /// Checking the health of one backend.
+    /// Health checks of one backend.
     Health,
 }
 
@@ -72,7 +72,7 @@ impl Task {
         Task::Health,
     ];
 
-    /// The name, as metrics and the log have it.
+    /// The name in metrics and the log.
     pub const fn name(self) -> &'static str {
         match self {
             Task::Worker => "worker",
@@ -92,27 +92,27 @@ impl Task {
     }
 }
 
-/// Sees the tasks of one gateway end.
+/// The supervisor: counts unexpected ends by kind of task.
 #[derive(Debug, Default)]
 pub struct Tasks {
     ended: [AtomicU64; Task::ALL.len()],
 }
 
 impl Tasks {
-    /// Counts one that has ended although nobody asked for it.
+    /// Counts an unexpected end.
     pub fn ended(&self, task: Task) {
         if let Some(count) = self.ended.get(task as usize) {
             count.fetch_add(1, Relaxed);
         }
     }
 
-    /// Those of this kind that have.
+    /// Unexpected ends of this kind of task.
     pub fn count(&self, task: Task) -> u64 {
         self.ended.get(task as usize).map_or(0, |count| count.load(Relaxed))
     }
 
-    /// Has `spawn` start the task, and start it again until it ends in good order. Dropped, it
-    /// takes the task with it.
+    /// Supervises a task: spawns it and restarts it until it returns `Ok`. Dropping the future
+    /// aborts the task.
     pub async fn keep<E: Display>(
         self: Arc<Self>,
         task: Task,
@@ -126,7 +126,7 @@ impl Tasks {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => self.note(task, &error),
                 Err(ended) if ended.is_panic() => self.note(task, &"a panic, which the log has"),
-                Err(_) => return, // its runtime has ended
+                Err(_) => return, // its runtime has shut down
             }
             if begun.elapsed() >= GOOD_LIFE {
                 pause = Duration::ZERO;
@@ -142,26 +142,26 @@ impl Tasks {
     }
 }
 
-/// Of what ends in good order, if it ends.
+/// Adapts a task that cannot fail to what [`Tasks::keep`] supervises.
 pub async fn lasting(task: impl Future<Output = ()>) -> Result<(), Infallible> {
     task.await;
     Ok(())
 }
 
-/// Does something if the task that holds it ends by a panic: to part with what would else wait for
-/// that task for ever.
+/// RAII guard that runs a closure if its owner panics, to release whatever would otherwise wait for
+/// the owner for ever.
 pub struct OnPanic<F: FnMut()>(pub F);
 
 impl<F: FnMut()> Drop for OnPanic<F> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // A second panic, out of here, would end the process.
+            // A second panic while unwinding would abort the process.
             let _ = catch_unwind(AssertUnwindSafe(&mut self.0));
         }
     }
 }
 
-/// Ends with its owner.
+/// Aborts the task on drop.
 struct Running<T>(JoinHandle<T>);
 
 impl<T> Drop for Running<T> {

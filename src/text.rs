@@ -1,5 +1,5 @@
-//! What people write and read: addresses, units, settings by key, and the word that they probably
-//! meant.
+//! Text as people write it: parsing addresses, units and keyed settings, and "did you mean"
+//! suggestions.
 
 pub mod address;
 pub mod hidden;

@@ -1,4 +1,4 @@
-//! What is served beside clients: the control API, the metrics, health.
+//! The cold servers: control API, metrics and health.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -17,10 +17,10 @@ use crate::service::Registry;
 use crate::tasks::{Task, Tasks, lasting};
 use crate::telemetry::{Certificates, Exporter, Health, Readiness, RefusedConnections, Server};
 
-/// What `grpc.health.v1` knows by name: the whole process, and the control API.
+/// Names in `grpc.health.v1`: the whole process, and the control API.
 const HEALTH_NAMES: [&str; 2] = ["", control::NAME];
 
-/// What is served, and where.
+/// The cold servers and what they are made of.
 pub struct Cold {
     pub control: Arc<ListeningSocket>,
     pub metrics: Arc<ListeningSocket>,
@@ -33,29 +33,29 @@ pub struct Cold {
     pub clock: Clock,
 }
 
-/// The sockets of the gateway for others than clients.
+/// The sockets of the cold servers.
 pub struct Sockets {
     pub control: Opened,
     pub metrics: Opened,
-    /// To be kept until the end.
+    /// Kept until the end, to be removed on drop.
     pub files: Vec<SocketFile>,
 }
 
-/// One of them, and where the configuration has it.
+/// An open socket, with its configured address.
 pub struct Opened {
     pub socket: Arc<ListeningSocket>,
     configured: Place,
 }
 
 impl Opened {
-    /// Where it is.
+    /// Its actual address.
     pub fn place(&self) -> Place {
         self.socket.port().unwrap_or_else(|| self.configured.clone())
     }
 }
 
 impl Sockets {
-    /// Listens where `plan` says.
+    /// Binds the addresses of `plan`.
     pub fn bind(plan: &Plan) -> Result<Sockets, StartError> {
         let (control, metrics) = (&plan.control, &plan.metrics);
         let clients = plan.listeners.iter().map(|listener| &listener.address);
@@ -94,7 +94,7 @@ fn warn_of_open_control(plan: &Plan) {
 }
 
 impl Cold {
-    /// Serves it until `running` says stop.
+    /// Serves until `running` signals the stop.
     pub fn start(self, running: &watch::Receiver<bool>) -> JoinSet<()> {
         let Cold { control, metrics, registry, exporter, refused, certificates, .. } = self;
         let Cold { readiness, tasks, clock, .. } = self;
@@ -156,10 +156,10 @@ async fn look_at(
     Ok(())
 }
 
-/// Ends when the sender says so, or is gone.
+/// Resolves when the stop is signalled or its sender is gone.
 fn stopped(signal: &watch::Receiver<bool>) -> impl Future<Output = ()> + Send + use<> {
     let mut signal = signal.clone();
     async move {
-        let _ = signal.wait_for(|stop| *stop).await; // an error: the gateway itself is gone
+        let _ = signal.wait_for(|stop| *stop).await; // an error means the gateway is gone
     }
 }

@@ -1,4 +1,4 @@
-//! The listeners that run, and how they become those of another configuration.
+//! The running listeners, and their changes by a reload.
 
 use std::io::ErrorKind;
 use std::sync::{Arc, Weak};
@@ -15,60 +15,60 @@ use crate::net::{
 use crate::tasks::{Task, Tasks, lasting};
 use crate::telemetry::RefusedConnections;
 
-/// The listeners that run, in the order of the configuration.
+/// The running listeners, in the order of the configuration.
 pub struct Listeners {
-    /// Where the gateway listens for others than clients, until its next start.
+    /// The addresses of the cold servers, fixed until a restart.
     own: [Place; 2],
     tasks: Arc<Tasks>,
     clock: Clock,
     running: Vec<Running>,
-    /// Those that are gone, but for the clients that wait there.
+    /// Closed listeners whose backlog is still being accepted.
     leaving: Vec<(Place, Weak<ListeningSocket>)>,
     refused: Arc<RefusedConnections>,
     acceptors: JoinSet<()>,
 }
 
 struct Running {
-    /// As the configuration has it: port 0 is any.
+    /// As configured; port 0 means any.
     configured: Place,
     bound: Place,
     ipv6_only: bool,
-    /// Of a Unix socket.
+    /// The file of a Unix socket.
     file: Option<SocketFile>,
-    /// Its acceptor has it.
+    /// Owned by its acceptor task.
     socket: Weak<ListeningSocket>,
     listener: Arc<Listener>,
 }
 
-/// What a configuration asks for, with every new address listened on.
+/// A new configuration's listeners, with all new addresses bound; to be committed.
 pub struct Prepared {
     steps: Vec<Step>,
-    /// Those that run whose place is taken by new ones.
+    /// Running ones whose address is taken over by new ones.
     taken_over: Vec<usize>,
 }
 
 enum Step {
-    /// One that runs has other settings, or the same.
+    /// Keeps a running one, possibly with other settings.
     Keep(usize, ListenerSpec),
     Open(Opened, ListenerSpec),
 }
 
-/// A new socket that is listened on.
+/// A new listening socket.
 struct Opened {
     file: Option<SocketFile>,
     socket: ListeningSocket,
     ipv6_only: bool,
 }
 
-/// A socket that is to be, or is already.
+/// The socket of a listener: kept or newly bound.
 enum Socket {
     Kept(usize),
     Bound(Bound),
 }
 
 impl Listeners {
-    /// None yet; those to come are accepted from under the eyes of `tasks`, and what they refuse is
-    /// counted in `refused`. `own` is where the gateway listens for others than clients.
+    /// No listeners yet. Their acceptors are supervised by `tasks`, and refused connections counted
+    /// in `refused`. `own` are the addresses of the cold servers.
     pub fn new(
         tasks: &Arc<Tasks>,
         refused: &Arc<RefusedConnections>,
@@ -80,8 +80,8 @@ impl Listeners {
         Listeners { own, tasks, clock, running, leaving, refused, acceptors }
     }
 
-    /// Listens on the addresses that are new, beside those whose place they take: nobody is let
-    /// down, and nothing has changed if one of them cannot be had.
+    /// Binds new addresses, beside the running listeners that they replace. No client is refused,
+    /// and on an error nothing has changed.
     pub fn prepare(&self, specs: &[ListenerSpec]) -> Result<Prepared, StartError> {
         let mut all: Vec<_> = specs.iter().filter_map(|spec| spec.address.ip()).collect();
         all.extend(self.own.iter().filter_map(Place::ip));
@@ -98,7 +98,7 @@ impl Listeners {
             .unzip();
         let sockets = [sockets, self.leaving.clone()].concat();
 
-        // No client comes to any of them before all are bound.
+        // All are bound before any of them listens, so no client connects in between.
         let _beside = Beside::these(sockets.iter().filter_map(|(_, socket)| socket.upgrade()));
         let bind = |(spec, kept): (&ListenerSpec, &Option<usize>)| match kept {
             Some(index) => Ok(Socket::Kept(*index)),
@@ -125,7 +125,7 @@ impl Listeners {
         Ok(Prepared { steps, taken_over })
     }
 
-    /// For each of `specs`, the one that runs with its address already.
+    /// For each of `specs`, the running listener with the same address.
     fn kept(
         &self,
         specs: &[ListenerSpec],
@@ -141,7 +141,7 @@ impl Listeners {
         specs.iter().map(find).collect()
     }
 
-    /// Why a place cannot be listened on: it may be the gateway itself that does.
+    /// The error for an address that cannot be bound, which may conflict with our own listener.
     fn refused_place(&self, place: &Place, source: std::io::Error) -> StartError {
         let address = place.clone();
         let mut held = self.own.iter().cloned().chain(self.places());
@@ -152,7 +152,7 @@ impl Listeners {
         }
     }
 
-    /// Goes over to what was prepared. Connections of listeners that are gone are asked to go.
+    /// Switches to the prepared listeners. Connections of closed listeners are told to go away.
     pub fn commit(&mut self, prepared: Prepared, workers: &[WorkerHandle]) {
         self.leaving.retain(|(_, socket)| socket.strong_count() > 0);
         let mut before: Vec<_> = self.running.drain(..).map(Some).collect();
@@ -169,14 +169,14 @@ impl Listeners {
         for (index, gone) in before.into_iter().enumerate() {
             let Some(gone) = gone else { continue };
             tracing::info!(address = %gone.bound, "no longer listening");
-            drop(gone.file); // then nobody comes any more but those who wait
+            drop(gone.file); // no new clients; the backlog is still served
             self.leaving.push((gone.bound, gone.socket));
             match prepared.taken_over.contains(&index) {
                 true => gone.listener.hand_over(),
                 false => gone.listener.close(),
             }
         }
-        while self.acceptors.try_join_next().is_some() {} // those that have ended since
+        while self.acceptors.try_join_next().is_some() {} // reap those that have ended
     }
 
     fn open(&mut self, opened: Opened, spec: ListenerSpec, workers: &[WorkerHandle]) -> Running {
@@ -197,12 +197,12 @@ impl Listeners {
         Running { configured, bound, ipv6_only, file, socket: held, listener }
     }
 
-    /// Where clients connect.
+    /// The addresses for clients.
     pub fn places(&self) -> Vec<Place> {
         self.running.iter().map(|running| running.bound.clone()).collect()
     }
 
-    /// Takes no new connections any more.
+    /// Stops accepting.
     pub async fn close(&mut self) {
         for running in &mut self.running {
             running.file = None;
@@ -213,7 +213,7 @@ impl Listeners {
 }
 
 impl Running {
-    /// Whether it is at `place`, where its clients find it.
+    /// Whether clients reach it at `place`.
     fn is_at(&self, place: &Place, ipv6_only: bool) -> bool {
         match place {
             Place::Ip(_) => {
@@ -236,7 +236,7 @@ impl Running {
     }
 }
 
-/// Whether some client could mean either.
+/// Whether two addresses overlap, so that a client could mean either.
 fn meet(one: &Place, other: &Place) -> bool {
     one.ip().zip(other.ip()).is_some_and(|(one, other)| overlap(one, other))
 }

@@ -1,4 +1,4 @@
-//! Going over to another configuration while everything runs.
+//! Hot reload of the configuration.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use crate::route::RouteChanges;
 use crate::service::{Environment, Registry, Routing, Service, Staged};
 use crate::text::listed;
 
-/// What is decided at the start, and not again before the next one.
+/// Settings that are fixed until a restart.
 #[derive(Clone, Debug)]
 pub(super) struct Fixed {
     workers: usize,
@@ -36,7 +36,7 @@ impl Fixed {
         }
     }
 
-    /// The keys under which `plan` says something else.
+    /// The keys of fixed settings in which `plan` differs.
     fn differences(&self, plan: &Plan) -> impl Iterator<Item = &'static str> {
         let keys = [
             ("workers", self.workers != plan.workers),
@@ -51,28 +51,27 @@ impl Fixed {
     }
 }
 
-/// How a reload went.
+/// The result of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reloaded {
-    /// The configuration is in effect.
+    /// Applied.
     Done,
-    /// There is an error in it, which does not go away by itself.
+    /// The configuration has errors, which are permanent.
     Refused,
-    /// Something was in its way, such as a port that is taken, which may pass.
+    /// A possibly transient failure, such as a port in use.
     Hindered,
 }
 
 impl Gateway {
-    /// Goes over to the configuration that was loaded: all of it, or nothing if there is an
-    /// error in it or an address cannot be listened on. Whether it did is logged and counted.
-    /// No connection and no stream ends for it, but connections of listeners that are gone are
-    /// asked to go.
+    /// Applies a loaded configuration atomically: all of it, or nothing if it has an error or an
+    /// address cannot be bound. The result is logged and counted. No connection or stream ends
+    /// because of it, but connections of removed listeners are told to go away.
     pub async fn reload(&mut self, loaded: Result<Plan, Report>) -> Reloaded {
         self.complaints.clear();
         self.retry(loaded).await
     }
 
-    /// As [`Gateway::reload`], but what was in its way the last time is not logged once more.
+    /// As [`Gateway::reload`], but a failure that was logged the last time is not logged again.
     pub async fn retry(&mut self, loaded: Result<Plan, Report>) -> Reloaded {
         let (reloaded, errors) = match loaded {
             Ok(plan) => match self.apply(plan).await {
@@ -93,7 +92,7 @@ impl Gateway {
         reloaded
     }
 
-    /// An error comes before anything has changed.
+    /// On an error nothing has changed.
     async fn apply(&mut self, plan: Plan) -> Result<(), StartError> {
         let listeners = self.listeners.prepare(&plan.listeners)?;
         for warning in &plan.warnings {
@@ -133,7 +132,7 @@ fn complain(errors: &[String]) {
     tracing::error!(errors, "the configuration was not reloaded: what was in effect still is");
 }
 
-/// Says which services came and went, and what operators wanted of those: it ends with them.
+/// Logs added and removed services, and overrides that are lost with them.
 fn log_services(before: &Routing, after: &Routing) {
     let names = |routing: &Routing| -> HashSet<String> {
         routing.services.iter().map(|service| service.name().into()).collect()
@@ -161,7 +160,7 @@ fn log_services(before: &Routing, after: &Routing) {
     }
 }
 
-/// Says which routes are not what they were.
+/// Logs the diff of the routes.
 fn log_routes(changes: &RouteChanges<'_>) {
     let RouteChanges { added, changed, removed } = changes;
     for (what, names) in [("added", added), ("changed", changed), ("removed", removed)] {
@@ -172,15 +171,15 @@ fn log_routes(changes: &RouteChanges<'_>) {
     }
 }
 
-/// Publishes the routes and services of `plan`, all at once. Those that run already go on, as it has
-/// them now.
+/// Publishes the routes and services of `plan` as one swap. Running services continue, with their
+/// new configuration.
 pub async fn publish(registry: &Registry, environment: &Environment, plan: Plan) {
     let mut staging = Vec::with_capacity(plan.services.len());
     for config in plan.services {
         let name = &config.spec.name;
         let running = registry.get(name).ok_or_else(|| registry.beginning(name));
         let environment = environment.clone();
-        // All at once: their pickers are built beside each other.
+        // Concurrently, so that pickers are built in parallel.
         staging.push(tokio::spawn(async move {
             match running {
                 Ok(service) => service.staged(config).await,
@@ -197,7 +196,7 @@ pub async fn publish(registry: &Registry, environment: &Environment, plan: Plan)
         match staging.await {
             Ok(one) => staged.push(one),
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => std::future::pending().await, // the runtime has ended, and this with it
+            Err(_) => std::future::pending().await, // the runtime is shutting down
         }
     }
     registry.publish(plan.routes, staged).await;

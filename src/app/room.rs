@@ -1,28 +1,28 @@
-//! Whether there are descriptors enough for clients, beside what the gateway itself has open.
+//! File descriptor budget: how many clients fit beside what the gateway itself has open.
 
 use super::StartError;
 use crate::config::Plan;
 use crate::net::Descriptors;
 
-/// A gateway with room for fewer clients does not start: it would say that it is ready, and refuse
-/// them.
+/// The minimum number of clients. With fewer the gateway does not start: it would report ready and
+/// refuse everybody.
 const FEWEST: usize = 4;
 
-/// Room for clients.
+/// The descriptor budget.
 #[derive(Debug)]
 pub struct Room {
-    /// Descriptors that the gateway itself has open: for listeners, workers, the resolver.
+    /// Descriptors used by the gateway itself: listeners, workers, the resolver.
     own: usize,
-    /// Of how many clients it was said last that there is no room for them, and how much there is.
+    /// The shortage that was logged last: clients wanted, and room.
     told: Option<(usize, usize)>,
 }
 
 impl Room {
-    /// What there is, and a warning if `plan` wants more. To be asked for when all is open that
-    /// stays open, and no client is there.
+    /// Measures the budget and warns if `plan` exceeds it. Call it when everything permanent is
+    /// open and no client is connected.
     ///
     /// # Errors
-    /// Not even a few clients fit.
+    /// Hardly any client fits.
     pub fn measure(plan: &Plan) -> Result<Room, StartError> {
         let shares = Descriptors::now();
         let own = Descriptors::open().unwrap_or(shares.limit);
@@ -35,8 +35,8 @@ impl Room {
         Ok(measured)
     }
 
-    /// Warns if `plan` wants more clients than there is room for: one too many is refused, which is
-    /// seen late. What was said before is not said again.
+    /// Warns if `plan` allows more clients than fit, since the shortage itself shows late. The same
+    /// warning is not repeated.
     pub fn compare(&mut self, plan: &Plan) {
         let Descriptors { limit, clients, .. } = Descriptors::now();
         let room = clients.saturating_sub(self.own);

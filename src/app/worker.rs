@@ -1,4 +1,4 @@
-//! The threads that carry requests.
+//! Worker threads.
 
 use std::convert::Infallible;
 use std::io::Error;
@@ -21,14 +21,14 @@ use crate::tasks::{Task, Tasks};
 use crate::telemetry::{Readiness, WorkerMetrics};
 use crate::upstream::Dialer;
 
-/// Tasks that run before sockets are asked again: a turn is one round over all that is ready, and
-/// asking in its midst would only cut it into smaller writes.
+/// Tasks polled between polls of sockets. A turn is one round over all that is ready; polling
+/// sockets within it would only split it into smaller writes.
 const EVENT_INTERVAL: u32 = 1024;
 
-/// How often a worker looks for changes that no request has brought to light.
+/// Interval at which an idle worker checks for new snapshots.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// What one worker is made of.
+/// What a worker needs.
 struct Setup {
     index: usize,
     buffer: usize,
@@ -41,14 +41,14 @@ struct Setup {
 
 /// The threads of all workers.
 pub struct Workers {
-    /// How each is reached.
+    /// The handles to send them commands.
     pub workers: Vec<WorkerHandle>,
     pub threads: Vec<JoinHandle<()>>,
-    /// Closed when the last one has ended.
+    /// Closed when the last worker has ended.
     pub lost: mpsc::Receiver<Infallible>,
 }
 
-/// Starts a thread for each worker, and waits until all are there.
+/// Starts a thread for each worker, and waits until all have started.
 pub async fn start(
     plan: &Plan,
     registry: &Arc<Registry>,
@@ -82,10 +82,10 @@ pub async fn start(
                 .build_local(LocalOptions::default());
             match runtime {
                 Ok(runtime) => {
-                    let _ = started.send(Ok(())); // who has given up wants it to end, and it will
+                    let _ = started.send(Ok(())); // no receiver: the worker will be stopped
                     run(&runtime, setup, inbox);
                     loss.none();
-                    runtime.shutdown_background(); // what still blocks holds nobody up
+                    runtime.shutdown_background(); // does not wait for blocking tasks
                 }
                 Err(error) => {
                     loss.none();
@@ -120,7 +120,7 @@ fn run(runtime: &LocalRuntime, setup: Setup, inbox: mpsc::Receiver<Command>) {
     });
 }
 
-/// The data path of one worker, on the thread that it is made on.
+/// The data path of one worker; not `Send`.
 pub struct DataPath {
     worker: Rc<Worker>,
     proxy: Rc<Proxy>,
@@ -128,7 +128,7 @@ pub struct DataPath {
 }
 
 impl DataPath {
-    /// A worker that carries requests to the services of `registry`.
+    /// A worker that proxies requests to the services of `registry`.
     pub fn new(
         spec: WorkerSpec,
         registry: &Arc<Registry>,
@@ -141,12 +141,12 @@ impl DataPath {
         DataPath { worker, proxy, acceptor }
     }
 
-    /// What its connections share.
+    /// The state shared by its connections.
     pub fn worker(&self) -> &Rc<Worker> {
         &self.worker
     }
 
-    /// Does as it is told until nobody can tell it anything any more.
+    /// Handles commands until the channel closes.
     pub async fn run(self, tasks: &Arc<Tasks>, mut inbox: mpsc::Receiver<Command>) {
         let DataPath { worker, proxy, acceptor } = self;
         worker.run(tasks);
@@ -163,7 +163,7 @@ impl DataPath {
     }
 }
 
-/// Has a worker end with who holds this, however that ends.
+/// RAII guard that stops the worker however its owner ends.
 struct EndsWith(Rc<Worker>);
 
 impl Deref for EndsWith {
@@ -180,7 +180,7 @@ impl Drop for EndsWith {
     }
 }
 
-/// Has a worker without requests notice changes too, to part with what they have made needless.
+/// Refreshes snapshots on an idle worker, so that it drops needless connections too.
 async fn refresh(proxy: Rc<Proxy>) {
     let mut tick = tokio::time::interval(REFRESH);
     loop {
@@ -189,18 +189,18 @@ async fn refresh(proxy: Rc<Proxy>) {
     }
 }
 
-/// Dropped before its time, it tells that a worker's thread has ended, and its connections with
-/// it: those who look after the gateway are to replace it, while the other workers go on.
+/// RAII guard that reports the unexpected end of a worker thread, which takes its connections
+/// along: readiness turns off so that the gateway gets replaced, while other workers serve on.
 struct Loss {
     tasks: Arc<Tasks>,
     readiness: watch::Sender<Readiness>,
     told: bool,
-    /// Of all of them, the channel is open while one is there.
+    /// Held by every worker: the channel is open while any of them runs.
     _alive: mpsc::Sender<Infallible>,
 }
 
 impl Loss {
-    /// It has ended as it was told to.
+    /// Defuses it: the worker ended as requested.
     fn none(mut self) {
         self.told = true;
     }

@@ -1,4 +1,4 @@
-//! The configurations that follow on the one `serve` was started with.
+//! Reload triggers of `serve`: SIGHUP, changed files, retries with backoff.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,14 +10,13 @@ use tokio::time::{Instant, sleep_until};
 use crate::app::{Gateway, Reloaded};
 use crate::config::{self, Plan, Report, Watch};
 
-/// How long after the first failure for a cause that may pass it is tried again. It doubles from
-/// one failure to the next.
+/// The retry interval after the first transient failure; doubles with each.
 const FIRST_RETRY: Duration = Duration::from_secs(10);
 
-/// The longest that it gets.
+/// The maximum retry interval.
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
-/// The configurations that follow on the first one.
+/// The stream of reloads after startup.
 pub struct Changes {
     path: PathBuf,
     hangup: Signal,
@@ -25,7 +24,7 @@ pub struct Changes {
     retry: Option<Retry>,
 }
 
-/// When it is tried again, and how long that was waited for.
+/// When to retry, and the interval that led there.
 #[derive(Clone, Copy)]
 struct Retry {
     at: Instant,
@@ -39,27 +38,27 @@ impl Retry {
     }
 }
 
-/// A configuration that was loaded, and why.
+/// A loaded configuration, and what triggered the reload.
 pub struct Change {
     loaded: Result<Plan, Report>,
     again: bool,
 }
 
 impl Changes {
-    /// Those that are to follow on `plan`. A `hangup` from before it was loaded counts.
+    /// Reloads after `plan`. A `hangup` from before loading counts.
     pub fn new(path: &Path, plan: &Plan, hangup: Signal) -> Changes {
         let watch = Watch::new(plan.sources.clone());
         Changes { path: path.to_owned(), hangup, watch, retry: None }
     }
 
-    /// Says that there will be none any more, as often as one is asked for.
+    /// Refuses reloads from now on, and logs each request for one.
     pub async fn refuse(&mut self) {
         while self.hangup.recv().await.is_some() {
             tracing::info!("SIGHUP is ignored: the gateway is going down");
         }
     }
 
-    /// Waits for a reason to load the configuration anew, and does so.
+    /// Waits for the next trigger, and loads the configuration.
     pub async fn next(&mut self) -> Change {
         loop {
             let retry = self.retry;
@@ -96,8 +95,8 @@ impl Changes {
         }
     }
 
-    /// Has the gateway go over to it. What fails for a cause that may pass is tried again until
-    /// it takes, or the files change.
+    /// Applies it to the gateway. Transient failures are retried until it works or the files
+    /// change.
     pub async fn apply(&mut self, change: Change, gateway: &mut Gateway) {
         let Change { loaded, again } = change;
         let reloaded = match again {
@@ -111,7 +110,7 @@ impl Changes {
     }
 }
 
-/// Reads the configuration where that holds nothing up, however long it takes.
+/// Loads the configuration on a blocking thread.
 pub async fn load(path: &Path) -> Result<Result<Plan, Report>, JoinError> {
     let path = path.to_owned();
     spawn_blocking(move || config::load(&path)).await

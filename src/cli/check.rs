@@ -1,4 +1,4 @@
-//! `equipoise check`: is this configuration right, and what does it say?
+//! `equipoise check`: validates a configuration and summarizes it.
 
 mod json;
 
@@ -57,7 +57,8 @@ pub fn run(args: &Args) -> ExitCode {
         true => config::load_from(stdin().lock(), name, Path::new("")),
         false => config::load(name),
     };
-    // `serve` would not start with it either. The document is about the file alone.
+    // Like `serve`, fail if the environment's log filter is invalid; the JSON document covers the
+    // file only.
     let filter = loaded.as_ref().ok().map(|plan| from_environment(&Filter::from(plan.log.level)));
     let wrong = filter.and_then(Result::err);
     if let Some(error) = &wrong {
@@ -86,7 +87,7 @@ fn verdict(path: &Path, report: &Report) -> String {
     format!("{} has {errors}{warnings}\n", path.display())
 }
 
-/// What the gateway would do, in a few lines.
+/// A short summary of what the gateway would do.
 fn summary(path: &Path, plan: &Plan) -> String {
     let mut out = String::new();
     let listeners: Vec<String> = plan.listeners.iter().map(listener).collect();
@@ -100,7 +101,7 @@ fn summary(path: &Path, plan: &Plan) -> String {
         ("routes", counted(plan.routes.len(), "route")),
         ("workers", plan.workers.to_string()),
     ];
-    // Writing to a string does not fail.
+    // Writing to a String cannot fail.
     let _ = writeln!(out, "{} is right", path.display());
     for (what, value) in lines {
         let _ = writeln!(out, "  {what:<10}  {value}");

@@ -1,6 +1,6 @@
-//! `equipoise ctl`: see and steer a running gateway over its control API.
+//! `equipoise ctl`: a command-line client of the control API.
 //!
-//! A command is a file: its arguments, what it asks of the API, and how the answer is shown.
+//! Each command has a file: its arguments, its API call, and its output.
 
 mod backends;
 mod change;
@@ -148,13 +148,13 @@ enum Command {
 }
 
 impl Args {
-    /// How results, and errors, are printed.
+    /// The output format, for results and errors.
     pub fn output(&self) -> Output {
         self.output
     }
 }
 
-/// Whether these arguments, which may be wrong, ask `ctl` for JSON.
+/// Whether these arguments, possibly invalid, ask `ctl` for JSON.
 pub fn wants_json(words: impl Iterator<Item = OsString>) -> bool {
     let words: Vec<OsString> = words.collect();
     let is_ctl = words.first().is_some_and(|word| word == "ctl");
@@ -162,10 +162,10 @@ pub fn wants_json(words: impl Iterator<Item = OsString>) -> bool {
     is_ctl && (words.windows(2).any(pair) || words.iter().any(|word| word == "--output=json"))
 }
 
-/// Carries the command out and prints to standard output.
+/// Runs the command and prints to standard output.
 ///
 /// # Errors
-/// The gateway could not be reached or refused; see [`Error::exit_code`].
+/// The gateway is unreachable or refused; see [`Error::exit_code`].
 pub async fn run(args: Args) -> Result<Outcome, Error> {
     let mut stdout = io::stdout();
     let screen = Screen::new(stdout.is_terminal());
@@ -175,7 +175,7 @@ pub async fn run(args: Args) -> Result<Outcome, Error> {
     }
 }
 
-/// Carries the command out and prints to `out`, as it fits on `screen`.
+/// Runs the command and prints to `out`, formatted for `screen`.
 ///
 /// # Errors
 /// As [`run`].
@@ -209,12 +209,12 @@ pub async fn execute(args: Args, out: &mut dyn Write, screen: Screen) -> Result<
     Ok(Outcome::Done)
 }
 
-/// The state as it is called everywhere.
+/// The state's name, as users see it.
 fn state_name(state: BackendState) -> &'static str {
     state.as_str_name().strip_prefix("BACKEND_STATE_").unwrap_or("UNSPECIFIED")
 }
 
-/// The part that `part` is of `all`, if there are any.
+/// `part` / `all`, unless that is a division by zero.
 fn share(part: u64, all: u64) -> Option<f64> {
     (all > 0).then(|| part as f64 / all as f64)
 }

@@ -1,4 +1,4 @@
-//! `equipoise demo`: the gateway at work, with backends and a load of its own.
+//! `equipoise demo`: a gateway with its own backends and load.
 
 mod backend;
 mod contender;
@@ -24,14 +24,14 @@ use backend::Backend;
 use contender::Contender;
 use screen::Screen;
 
-/// Why the demo came to an end that was not asked for.
+/// A fatal error of the demo.
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// How often the numbers are shown.
+/// Refresh interval of the numbers.
 const TURN: Duration = Duration::from_secs(1);
-/// What may wait of the log: a demo says little.
+/// Log buffer size; a demo logs little.
 const LOG_BUFFER: usize = 64 << 10;
-/// The first backend's delay, and what it is between two turns.
+/// The first backend's latency, and while it is slow (between two turns).
 const FAST: Duration = Duration::from_millis(5);
 const SLOW: Duration = Duration::from_millis(80);
 const SLOW_FROM: u64 = 5;
@@ -74,7 +74,7 @@ Examples:
   equipoise demo --policy least_request --against weighted_random
   equipoise demo --policy p2c_ewma --against p2c_ewma            one alone";
 
-/// A policy that needs no settings, as the demo has none for it.
+/// Parses a policy that needs no settings; the demo cannot give any.
 fn parse_policy(name: &str) -> Result<&'static str, String> {
     let usable = |name: &str| {
         let policy = policy(name)?;
@@ -119,10 +119,10 @@ fn demonstrate(args: &Args) -> Result<(), Failure> {
             screen.end(&stage.contenders)
         };
         let shown = shown.await;
-        stage.contenders.clear(); // with their load
+        stage.contenders.clear(); // stops their load
         tokio::select! {
             () = stage.gateway.shutdown() => {}
-            _ = signals.next() => {} // asked twice: at once
+            _ = signals.next() => {} // a second signal: stop at once
         }
         match shown {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -131,12 +131,12 @@ fn demonstrate(args: &Args) -> Result<(), Failure> {
     })
 }
 
-/// How wide the terminal is.
+/// The width of the terminal.
 fn columns() -> usize {
     terminal_size::terminal_size().map_or(80, |(width, _)| width.0.into())
 }
 
-/// Shows the numbers turn by turn until the time is over or a signal comes.
+/// Shows the numbers each turn until the time is over or a signal comes.
 async fn play<W: Write>(
     screen: &mut Screen<'_, W>,
     backends: &[Backend],
@@ -152,7 +152,7 @@ async fn play<W: Write>(
     };
     tokio::pin!(end);
     let mut turns = tokio::time::interval(TURN);
-    turns.tick().await; // the first is over at once
+    turns.tick().await; // the first tick is immediate
     for turn in 1.. {
         tokio::select! {
             _ = turns.tick() => {}
@@ -167,7 +167,7 @@ async fn play<W: Write>(
     Ok(())
 }
 
-/// What happens at `turn`, if anything.
+/// The scripted event of `turn`, if there is one.
 fn change_speed(first: &Backend, turn: u64) -> Option<String> {
     let name = first.name();
     match turn {

@@ -1,10 +1,9 @@
-//! What commands print. Neither output has to be there: a reader such as `head` leaves when it has
-//! enough, and a disk may be full.
+//! Output of commands. Readers such as `head` may close it early, and disks may be full.
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-/// Prints on the standard output. That nobody reads on is no failure; that it cannot be written is.
+/// Prints to standard output. A closed pipe is not a failure; other write errors are.
 pub fn show(text: &str) -> ExitCode {
     let mut out = io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -16,7 +15,7 @@ pub fn show(text: &str) -> ExitCode {
     }
 }
 
-/// Prints on the standard error. Where that cannot be, there is nobody to tell.
+/// Prints to standard error. If that fails, nothing is left to report to.
 pub fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! `equipoise schema`: what editors know of the configuration.
+//! `equipoise schema`: prints the JSON Schema of the configuration.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `equipoise serve`: run the gateway.
+//! `equipoise serve`: runs the gateway.
 
 use std::error::Error;
 use std::path::Path;
@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.map_err(Failure::from).and_then(|runtime| {
         let result = runtime.block_on(serve(args.file.path()));
-        runtime.shutdown_background(); // a file or a name that does not answer holds up nothing
+        runtime.shutdown_background(); // does not wait for a blocked file read or name lookup
         result
     });
     match result {
@@ -65,11 +65,11 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// Why the gateway did not come up.
+/// Why the gateway did not start.
 enum Failure {
-    /// The log has it.
+    /// Already logged.
     Logged,
-    /// There is no log yet.
+    /// To be printed: the log is not set up yet.
     Unlogged(Box<dyn Error>),
 }
 
@@ -80,7 +80,7 @@ impl<E: Into<Box<dyn Error>>> From<E> for Failure {
 }
 
 async fn serve(path: &Path) -> Result<(), Failure> {
-    // First of all: until then each of them ends the process.
+    // Install signal handlers first: by default these signals kill the process.
     let mut signals = Signals::new()?;
     let hangup = signal(SignalKind::hangup())?;
     let loaded = tokio::select! {
@@ -109,7 +109,7 @@ fn no_start(error: &dyn Error) -> Failure {
     Failure::Logged
 }
 
-/// Says what is wrong with the configuration, in the form in which the log would have it.
+/// Reports configuration errors in the log format that the file asks for.
 fn refuse(report: &Report) -> Result<Failure, Failure> {
     let plan = LogPlan::default();
     if report.log_format() == LogFormat::Text {

@@ -1,30 +1,29 @@
-//! The signals that end the process in good order, and those that would end it for nothing.
+//! Signals: those for a graceful shutdown, and those whose default action must be suppressed.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGXFSZ, by its number on every system that we run on: the log's file has reached the size that
-/// is allowed to it.
+/// SIGXFSZ (the same number on every supported system): the log file has reached its size limit.
 const FILE_SIZE: i32 = 25;
 
-/// These signals, from the moment on that this is made: one that comes before it is asked for is
-/// kept.
+/// Handlers of these signals, installed on creation. A signal that arrives before `next` is kept.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
     user1: Signal,
     user2: Signal,
-    /// Kept, so that the writer of the log gets an error and not everybody the end.
+    /// Keeps SIGXFSZ caught, so that the log's writer gets an error instead of the process being
+    /// killed.
     _file_size: Signal,
 }
 
 impl Signals {
-    /// From here on none of them ends the process by itself.
+    /// Installs the handlers.
     ///
     /// # Errors
-    /// The system does not let us.
+    /// The system refuses.
     pub fn new() -> io::Result<Signals> {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
@@ -36,7 +35,7 @@ impl Signals {
         })
     }
 
-    /// Waits for one that ends the process, and says its name.
+    /// Waits for a shutdown signal, and returns its name.
     pub async fn next(&mut self) -> &'static str {
         loop {
             let ignored = tokio::select! {

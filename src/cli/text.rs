@@ -1,6 +1,6 @@
-//! How tables and numbers look to people.
+//! Formatting of numbers and tables.
 
-/// A latency in the unit that people would use.
+/// Formats a latency with a fitting unit.
 pub fn latency(seconds: f64) -> String {
     if seconds < 0.000_999_5 {
         format!("{:.0} us", seconds * 1e6)
@@ -13,12 +13,12 @@ pub fn latency(seconds: f64) -> String {
     }
 }
 
-/// What `format` makes of the value, `-` if there is none.
+/// Formats the value, `-` for `None`.
 pub fn or_dash(value: Option<f64>, format: impl Fn(f64) -> String) -> String {
     value.map_or_else(|| "-".into(), format)
 }
 
-/// Columns as wide as their widest cell, the first `left` of them flush left, the others right.
+/// Aligns columns to their widest cell: the first `left` of them left, the others right.
 pub fn align<R: AsRef<[String]>>(rows: &[R], left: usize) -> String {
     let mut widths = vec![0; rows.iter().map(|row| row.as_ref().len()).max().unwrap_or_default()];
     for row in rows {

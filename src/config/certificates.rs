@@ -1,4 +1,4 @@
-//! What certificates say of themselves that does not go with what they are used for.
+//! Warnings about certificates that do not suit their purpose.
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
@@ -8,25 +8,25 @@ use x509_parser::x509::X509Version;
 
 use crate::model::Certificate;
 
-/// Files with more authorities are bundles of a system. Some of those are always about to end, so
-/// a bundle counts as one, which ends with the last of them.
+/// Files with more CA certificates are system bundles. Some of theirs are always about to expire,
+/// so a bundle counts as one certificate that expires with its last.
 const MOST_APART: usize = 16;
 
-/// Of a subject, the rest is cut off.
+/// Subjects are truncated to this length.
 const MOST_CHARS: usize = 128;
 
 const RENEW: &str = "put one that is valid into the file: no restart is needed";
 
-/// What the certificates of a file are for.
+/// The purpose of a file's certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// To show to clients.
+    /// The server certificate shown to clients.
     Server,
-    /// To show to backends.
+    /// The client certificate shown to backends.
     Client,
-    /// To hold clients' certificates against.
+    /// CAs that clients' certificates are verified against.
     ClientCa,
-    /// To hold backends' certificates against.
+    /// CAs that backends' certificates are verified against.
     BackendCa,
 }
 
@@ -36,17 +36,16 @@ impl Use {
     }
 }
 
-/// What was found in a file.
+/// The result of inspecting a file.
 #[derive(Debug, Default)]
 pub struct Inspection {
     /// Its certificates.
     pub certificates: Vec<Certificate>,
-    /// What is odd about them, and what helps.
+    /// Warnings, each with a hint.
     pub warnings: Vec<(String, &'static str)>,
 }
 
-/// Looks at the certificates of `file`, which are used `as_what`, at this time in seconds since
-/// 1970.
+/// Inspects the certificates of `file`, used for `as_what`, at Unix time `now`.
 pub fn inspect(file: &str, ders: &[CertificateDer<'_>], as_what: Use, now: i64) -> Inspection {
     let mut found = Inspection::default();
     let mut parsed = Vec::with_capacity(ders.len());
@@ -97,7 +96,7 @@ fn bundle(file: &str, certificates: &[Certificate]) -> Option<Certificate> {
     })
 }
 
-/// The subject, or the first of the other names of one that has none.
+/// The subject, or the first alternative name if there is no subject.
 fn name(certificate: &X509Certificate<'_>) -> String {
     let subject = certificate.subject().to_string();
     let other = || {
@@ -117,8 +116,8 @@ fn is_self_issued(certificate: &X509Certificate<'_>) -> bool {
     certificate.subject().as_raw() == certificate.issuer().as_raw()
 }
 
-/// Nothing is said of a backend's self-signed certificate that stands for itself, nor of a root
-/// that is older than the field that says so.
+/// Accepts a backend's self-signed certificate that is its own CA, and v1 roots, which lack the CA
+/// extension.
 fn not_an_authority(file: &str, ca: &X509Certificate<'_>, as_what: Use) -> Option<Warning> {
     let stands_for_itself = as_what == Use::BackendCa || ca.version() == X509Version::V1;
     if ca.is_ca() || (is_self_issued(ca) && stands_for_itself) {
@@ -129,7 +128,7 @@ fn not_an_authority(file: &str, ca: &X509Certificate<'_>, as_what: Use) -> Optio
     Some((message, "no certificate that it signs is valid: name that of who signed it"))
 }
 
-/// Each certificate was issued by the next one.
+/// Checks that each certificate was issued by the next one.
 fn out_of_order(file: &str, chain: &[X509Certificate<'_>]) -> Option<Warning> {
     let pairs = chain.iter().zip(chain.iter().skip(1));
     let mut wrong = pairs.filter(|(one, next)| one.issuer().as_raw() != next.subject().as_raw());
@@ -139,7 +138,7 @@ fn out_of_order(file: &str, chain: &[X509Certificate<'_>]) -> Option<Warning> {
     Some((message, "the order is the certificate, its issuer, the issuer of that one"))
 }
 
-/// What keeps the other side from taking the certificate.
+/// Why the peer would reject the certificate.
 fn unfit(file: &str, leaf: &X509Certificate<'_>, as_what: Use) -> Option<Warning> {
     let named = leaf.subject_alternative_name().is_ok_and(|names| names.is_some());
     let usage = leaf.extended_key_usage().ok().flatten().map(|usage| usage.value);

@@ -1,11 +1,11 @@
-//! Matches that hold and that hardly any request can meet: said as warnings.
+//! Lint: warnings about valid matches that hardly any request can meet.
 
 use std::collections::HashSet;
 
 use super::report::{Problems, Span};
 use crate::route::{FieldMatch, Forward, Grammar, PathMatch, Route, ValueMatch, matches_some};
 
-/// Says what is odd about a path.
+/// Warns about suspicious paths.
 pub fn path(path: &PathMatch, at: Span, problems: &Problems) {
     match path {
         PathMatch::GrpcService(name) => method_after_dot(name, at, problems),
@@ -31,7 +31,7 @@ pub fn path(path: &PathMatch, at: Span, problems: &Problems) {
     }
 }
 
-/// Says which of the services that a gRPC route leads to speak HTTP/1.1, as those of `http1` do.
+/// Warns about a gRPC route whose services speak HTTP/1.1 (those in `http1`).
 pub fn protocol(
     path: &PathMatch,
     route: &Route,
@@ -49,7 +49,7 @@ pub fn protocol(
     }
 }
 
-/// `shop.Orders.Get`: packages are written small, so `Orders` is the service.
+/// `shop.Orders.Get`: by convention packages are lower-case, so `Orders` is the service.
 fn method_after_dot(path: &str, at: Span, problems: &Problems) {
     let name = path.strip_prefix('/').unwrap_or(path);
     let Some((service, method)) = name.rsplit_once('.') else { return };
@@ -60,7 +60,7 @@ fn method_after_dot(path: &str, at: Span, problems: &Problems) {
     }
 }
 
-/// `/api/*`, `/users/{id}`, `/users/:id`: characters that stand for themselves.
+/// `/api/*`, `/users/{id}`, `/users/:id`: placeholders are taken literally.
 fn placeholders(path: &str, at: Span, problems: &Problems) {
     let special = path.chars().find(|c| "*{}[]|\\^\"<>`".contains(*c));
     let special = special.or_else(|| path.contains("/:").then_some(':'));
@@ -71,7 +71,7 @@ fn placeholders(path: &str, at: Span, problems: &Problems) {
     }
 }
 
-/// Says what is odd about the values that headers are to have.
+/// Warns about suspicious header values.
 pub fn headers(headers: &[FieldMatch], at: Span, problems: &Problems) {
     for FieldMatch { name, value } in headers {
         let padded = match value {
@@ -86,7 +86,7 @@ pub fn headers(headers: &[FieldMatch], at: Span, problems: &Problems) {
     }
 }
 
-/// Says what is odd about the parameters that are asked for beside `path`.
+/// Warns about conditions on query parameters that no request can meet.
 pub fn query(query: &[FieldMatch], path: Option<&PathMatch>, at: Span, problems: &Problems) {
     let asked = query.iter().find(|field| !matches!(field.value, ValueMatch::Absent));
     if let Some(field) = asked.filter(|_| path.is_some_and(PathMatch::is_grpc)) {

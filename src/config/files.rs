@@ -1,4 +1,4 @@
-//! The files that a configuration is made of: itself, and those that it names.
+//! The files that a configuration consists of: the YAML file and those it refers to.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::Certificate;
 
-/// Reads files, and remembers what stood in them.
+/// Reads files, and keeps a digest of each.
 #[derive(Debug, Default)]
 pub struct Files {
     base: PathBuf,
@@ -16,11 +16,11 @@ pub struct Files {
     certificates: RefCell<Vec<Certificate>>,
 }
 
-/// What a configuration was read from, so that it can be told when that has changed.
+/// The sources of a configuration, to detect when they change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources(Vec<Source>);
 
-/// One file as it was when it was read.
+/// The digest of a file when it was read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Source {
     path: PathBuf,
@@ -29,18 +29,18 @@ struct Source {
 }
 
 impl Files {
-    /// No files yet; those with relative paths are looked for in `base`.
+    /// No files yet; relative paths are resolved against `base`.
     pub fn within(base: &Path) -> Files {
         Files { base: base.to_owned(), ..Files::default() }
     }
 
-    /// Where the file that the configuration calls `name` is.
+    /// The path of the file that the configuration calls `name`.
     pub fn locate(&self, name: &str) -> PathBuf {
         self.base.join(name)
     }
 
-    /// The content of a regular file of at most `most` bytes. One that cannot be read belongs to
-    /// the sources too: it may come.
+    /// Reads a regular file of at most `most` bytes. An unreadable file is a source too, as it may
+    /// appear later.
     pub fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
         let content = read_bounded(path, most);
         let source = Source { path: path.to_owned(), most, digest: digest(&content) };
@@ -48,12 +48,12 @@ impl Files {
         content
     }
 
-    /// Keeps the certificates that were found in a file.
+    /// Keeps the certificates found in a file.
     pub fn keep(&self, certificates: Vec<Certificate>) {
         self.certificates.borrow_mut().extend(certificates);
     }
 
-    /// All that was read, each file once, and the certificates in it.
+    /// All sources, each once, and the certificates.
     pub fn finish(self) -> (Sources, Vec<Certificate>) {
         let mut sources = self.read.into_inner();
         sources.sort_unstable();
@@ -63,8 +63,8 @@ impl Files {
 }
 
 impl Sources {
-    /// The same files with what stands in them now. Only the content counts: an age or an inode
-    /// says nothing where files are bind-mounted or replaced by others of the same age.
+    /// The same files as they are now. Only the content is compared: mtime and inode are unreliable
+    /// with bind mounts and with replacements of the same age.
     pub fn read_again(&self) -> Sources {
         let read = |source: &Source| {
             let digest = digest(&read_bounded(&source.path, source.most));
@@ -73,7 +73,7 @@ impl Sources {
         Sources(self.0.iter().map(read).collect())
     }
 
-    /// Where the files are.
+    /// The paths of the files.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().map(|source| &*source.path)
     }
@@ -87,7 +87,7 @@ fn digest(content: &io::Result<Vec<u8>>) -> u64 {
 
 fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let other = |message: String| Err(io::Error::other(message));
-    // Before it is opened: to open a pipe is to wait for its other end.
+    // Checked before opening, as opening a FIFO would block.
     if !std::fs::metadata(path)?.is_file() {
         return other("it is not a file".into());
     }

@@ -1,4 +1,4 @@
-//! What a route does to requests and responses on the way, and where it sends clients instead.
+//! Reads a route's filters and redirects.
 
 use std::collections::HashMap;
 
@@ -10,11 +10,10 @@ use crate::route::{
     Filters, HeaderEdit, HostMatch, PathMatch, PathRewrite, Redirect, RedirectStatus, check_path,
 };
 
-/// The longest value of a header that a route may set.
+/// The maximum length of a header value.
 const MAX_VALUE: usize = 4096;
 
-/// Reads the keys that change requests and responses, on top of `filters`. `path` is what the
-/// route matches, if that is known.
+/// Reads filters, on top of `filters`. `path` is the route's match, if valid.
 pub fn read(
     fields: &Fields<'_>,
     mut filters: Filters,
@@ -60,10 +59,10 @@ pub fn redirect(node: &Node, path: Option<&PathMatch>, problems: &Problems) -> O
     (problems.count() == before).then_some(redirect)
 }
 
-/// A path, and where it stands.
+/// A path with its source location.
 type Placed = Option<(Box<str>, Span)>;
 
-/// `path` or `prefix`.
+/// Reads `path` or `prefix`.
 fn path_rewrite(
     (full, prefix): (Placed, Placed),
     at: Span,
@@ -90,12 +89,12 @@ fn path_rewrite(
     Some(PathRewrite::Prefix { matched, with: with.strip_suffix('/').unwrap_or(&with).into() })
 }
 
-/// The path that a request is given.
+/// Parses a replacement path.
 pub fn path(text: &str) -> Result<Box<str>, String> {
     check_path(text).map(|()| text.into())
 }
 
-/// The host that a request is given.
+/// Parses a replacement host.
 pub fn host(text: &str) -> Result<Box<str>, String> {
     match HostMatch::parse(text)? {
         HostMatch::Exact(host) => Ok(host),
@@ -103,7 +102,7 @@ pub fn host(text: &str) -> Result<Box<str>, String> {
     }
 }
 
-/// `set`, `add` and `remove`, in this order.
+/// Reads `set`, `add` and `remove`, applied in this order.
 fn edits(node: &Node, problems: &Problems) -> Vec<HeaderEdit> {
     let fields = Fields::of(node, &EDITS, problems);
     let mut edits = Vec::new();
@@ -143,7 +142,7 @@ fn edits(node: &Node, problems: &Problems) -> Vec<HeaderEdit> {
     edits
 }
 
-/// The name, in lower case, of a field that a route may change.
+/// Parses the name of a header that filters may edit; lower case.
 pub fn editable(name: &str) -> Result<Box<str>, String> {
     let lower = name.to_ascii_lowercase();
     match &*lower {
@@ -186,7 +185,7 @@ pub fn value(text: &str) -> Result<Box<str>, String> {
     Ok(text.into())
 }
 
-/// A part of a hundred, in millionths.
+/// Parses a percentage to parts per million.
 pub fn percent(text: &str) -> Result<u32, String> {
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -197,7 +196,7 @@ pub fn percent(text: &str) -> Result<u32, String> {
     })
 }
 
-/// The same as it is written.
+/// Formats parts per million as a percentage.
 pub fn show_percent(per_million: &u32) -> String {
     (f64::from(*per_million) / 10_000.0).to_string()
 }

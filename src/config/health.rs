@@ -1,4 +1,4 @@
-//! How the health of a service's backends is checked.
+//! Reads the health checks of a service.
 
 use std::ops::RangeInclusive;
 
@@ -13,13 +13,13 @@ use super::report::Problems;
 use crate::health::{Check, Kind};
 use crate::upstream::{Settings, Version};
 
-/// Statuses of HTTP, from one to another.
+/// A range of HTTP statuses.
 pub type Statuses = RangeInclusive<u16>;
 
-/// What of a whole process.
+/// The gRPC health service name that stands for the whole server.
 const PROCESS: &str = "";
 
-/// Reads `health` of a service to whose backends connections are made by `upstream`.
+/// Reads `health` of a service; `upstream` has its connection settings.
 pub fn read(node: &Node, upstream: &Settings, problems: &Problems) -> Check {
     let fields = Fields::of(node, &HEALTH, problems);
     let by_tls = fields.value(&HEALTH.tls);
@@ -41,7 +41,7 @@ pub fn read(node: &Node, upstream: &Settings, problems: &Problems) -> Check {
     check
 }
 
-/// The one thing that is asked; what is none is noted.
+/// The kind of check; exactly one must be given.
 fn kind(fields: &Fields<'_>, at: &Node, upstream: &Settings, problems: &Problems) -> Kind {
     let grpc = fields.get(&HEALTH.grpc).map(|node| {
         let fields = Fields::of(node, &HEALTH_GRPC, problems);
@@ -77,7 +77,7 @@ fn kind(fields: &Fields<'_>, at: &Node, upstream: &Settings, problems: &Problems
     }
 }
 
-/// Fields of what is asked.
+/// Header fields of HTTP checks.
 fn headers(node: &Node, problems: &Problems) -> Vec<(HeaderName, HeaderValue)> {
     let Value::Map(entries) = &node.value else {
         let help = "write { name: value, … }";
@@ -103,7 +103,7 @@ fn headers(node: &Node, problems: &Problems) -> Vec<(HeaderName, HeaderValue)> {
     entries.iter().filter_map(header).collect()
 }
 
-/// What is asked, of whom a backend may be one of several.
+/// Parses the `:authority` of checks, for virtual hosting.
 pub fn authority(text: &str) -> Result<Box<str>, String> {
     let host = match text.rsplit_once(':') {
         Some((host, port)) if is_port(port) => host,
@@ -120,7 +120,7 @@ fn is_port(text: &str) -> bool {
     digits && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// The name of a service in `grpc.health.v1`.
+/// Parses a service name for `grpc.health.v1`.
 pub fn grpc_service(text: &str) -> Result<Box<str>, String> {
     let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
     match (1..=256).contains(&text.len()) && plain {
@@ -129,7 +129,7 @@ pub fn grpc_service(text: &str) -> Result<Box<str>, String> {
     }
 }
 
-/// One status, or from one to another.
+/// Parses a status or a range of statuses.
 pub fn statuses(text: &str) -> Result<Statuses, String> {
     let status = |text: &str| {
         let digits = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -142,12 +142,12 @@ pub fn statuses(text: &str) -> Result<Statuses, String> {
     }
 }
 
-/// The same as it is written.
+/// Formats a range of statuses.
 pub fn show_statuses(statuses: &Statuses) -> String {
     format!("{}-{}", statuses.start(), statuses.end())
 }
 
-/// A part of a hundred: `50%`.
+/// Parses a percentage such as `50%`.
 pub fn percentage(text: &str) -> Result<u8, String> {
     let number = text.strip_suffix('%').filter(|number| number.bytes().all(|b| b.is_ascii_digit()));
     let number = number.and_then(|number| number.parse::<u8>().ok());

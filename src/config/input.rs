@@ -1,4 +1,4 @@
-//! Where the text of a configuration comes from.
+//! Loads the text of a configuration: from a file, a stream, or memory.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -7,13 +7,13 @@ use super::files::Files;
 use super::variables::environment;
 use super::{Plan, Report, read};
 
-/// No configuration is larger.
+/// The maximum size of a configuration.
 pub(super) const MAX_FILE: u64 = 16 << 20;
 
-/// Reads the file at `path`; files it names are looked for from its folder.
+/// Loads the file at `path`; relative paths in it are resolved against its folder.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// All errors in it.
 pub fn load(path: &Path) -> Result<Plan, Report> {
     let files = Files::within(path.parent().unwrap_or(Path::new("")));
     let text = files.read(path, MAX_FILE).map_err(|error| {
@@ -25,11 +25,10 @@ pub fn load(path: &Path) -> Result<Plan, Report> {
     with_sources(plan, files)
 }
 
-/// Reads a configuration that comes from elsewhere and is called `name`; files it names are looked
-/// for in `base`.
+/// Loads from a stream called `name`; relative paths in it are resolved against `base`.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// All errors in it.
 pub fn load_from(input: impl Read, name: &Path, base: &Path) -> Result<Plan, Report> {
     let files = Files::within(base);
     let mut bytes = Vec::new();
@@ -48,10 +47,10 @@ pub fn load_from(input: impl Read, name: &Path, base: &Path) -> Result<Plan, Rep
     with_sources(plan, files)
 }
 
-/// Reads a configuration from memory; files it names are looked for in `base`.
+/// Parses text; relative paths in it are resolved against `base`.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// All errors in it.
 pub fn parse(text: &str, base: &Path) -> Result<Plan, Report> {
     let files = Files::within(base);
     let plan = read(text, Path::new("configuration"), &files, &environment);

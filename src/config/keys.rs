@@ -1,6 +1,5 @@
-//! Every key of the configuration, as the reference has them: one row a key, from which the
-//! reader, the page and the schema take what may stand there. The settings of policies are rows
-//! too, beside each policy.
+//! Every key of the configuration as data, one row a key, from which the reader, the reference page
+//! and the schema derive what is valid. The settings of policies are rows too, beside each policy.
 
 mod gateway;
 mod health;

@@ -1,4 +1,4 @@
-//! What a peer may use of us, each bound by its name.
+//! Reads protocol limits.
 
 use super::keys::{CLIENT_LIMITS, LIMITS};
 use super::node::Node;
@@ -6,23 +6,23 @@ use super::read::Fields;
 use super::report::Problems;
 use crate::http::Limits;
 
-/// Which peer the limits are for.
+/// The peer that limits apply to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// A client of a listener.
     Client,
-    /// A backend, which may open no streams: the number of those is not for setting.
+    /// A backend; it opens no streams, so their number is not configurable.
     Backend,
 }
 
-/// `defaults`, with what `node` says otherwise.
+/// `defaults`, overridden by `node`.
 pub fn read(node: &Node, defaults: Limits, peer: Peer, problems: &Problems) -> Limits {
     let mut limits = defaults;
     let fields = match peer {
         Peer::Client => Fields::of(node, &CLIENT_LIMITS, problems),
         Peer::Backend => Fields::of(node, &LIMITS, problems),
     };
-    // Without `..`, so that a new limit cannot be forgotten here.
+    // Exhaustive (no `..`), so that a new limit cannot be forgotten here.
     let Limits {
         max_streams,
         stream_window,

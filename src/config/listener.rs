@@ -1,4 +1,4 @@
-//! Where the gateway listens: for clients, for control, for metrics.
+//! Reads listeners: for clients, the control API, metrics.
 
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
@@ -18,10 +18,10 @@ use crate::net::{ListenerSpec, clash, takes_in};
 use crate::text::address::network;
 use crate::text::keys::Key;
 
-/// Whoever reaches the control API can steer all traffic: the owner alone, unless told otherwise.
+/// The control API can redirect all traffic, so by default only the owner has access.
 const CONTROL_MODE: u32 = 0o600;
 
-/// One of `listeners`, and where its address stands.
+/// Reads one of `listeners`; also returns the location of its address.
 pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(ListenerSpec, Span)> {
     let fields = Fields::of(node, &LISTENER, problems);
     let bound = fields.placed(&LISTENER.address);
@@ -46,7 +46,7 @@ pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(List
     Some((plan, span))
 }
 
-/// The `mode` of what is bound, as far as its address could be read.
+/// The file mode of a Unix socket; refused for IP addresses.
 fn mode_of(
     fields: &Fields<'_>,
     key: &Key<u32>,
@@ -61,7 +61,7 @@ fn mode_of(
     Some(mode)
 }
 
-/// Who may connect to a Unix socket, as `chmod` has it.
+/// Parses a file mode as for `chmod`: who may connect.
 pub fn mode(text: &str) -> Result<u32, String> {
     const WRITE: u32 = 0o222;
     let digits = text.strip_prefix("0o").unwrap_or(text);
@@ -79,7 +79,7 @@ pub fn mode(text: &str) -> Result<u32, String> {
     }
 }
 
-/// A listener's `forwarded`.
+/// Reads a listener's `forwarded`.
 fn forwarding(node: &Node, problems: &Problems) -> Forwarding {
     let mut forwarding = Forwarding::default();
     let fields = Fields::of(node, &FORWARDED, problems);
@@ -95,7 +95,7 @@ fn forwarding(node: &Node, problems: &Problems) -> Forwarding {
     forwarding
 }
 
-/// A network of proxies; nothing stands for all who come through a Unix socket.
+/// Parses a trusted network; `None` stands for all peers on Unix sockets.
 pub fn proxy(text: &str) -> Result<Option<IpNet>, String> {
     match text {
         Peer::UNIX => Ok(None),
@@ -103,7 +103,7 @@ pub fn proxy(text: &str) -> Result<Option<IpNet>, String> {
     }
 }
 
-/// `control`, and where its address stands.
+/// Reads `control`; also returns the location of its address.
 pub fn control(node: &Node, problems: &Problems) -> (ControlPlan, Span) {
     let mut plan = ControlPlan::default();
     let fields = Fields::of(node, &CONTROL, problems);
@@ -133,7 +133,7 @@ pub fn control(node: &Node, problems: &Problems) -> (ControlPlan, Span) {
     (plan, span)
 }
 
-/// `metrics`, and where its address stands.
+/// Reads `metrics`; also returns the location of its address.
 pub fn metrics(node: &Node, problems: &Problems) -> (MetricsPlan, Span) {
     let mut plan = MetricsPlan::default();
     let fields = Fields::of(node, &METRICS, problems);
@@ -147,7 +147,7 @@ pub fn metrics(node: &Node, problems: &Problems) -> (MetricsPlan, Span) {
     (plan, span)
 }
 
-/// Two things cannot listen on one port of one interface, or at one path.
+/// Refuses listeners whose addresses overlap.
 pub fn refuse_shared(bound: &[(Place, Span)], problems: &Problems) {
     for (index, (place, span)) in bound.iter().enumerate() {
         let mut earlier = bound.iter().take(index);
@@ -170,7 +170,7 @@ fn share(one: &Place, other: &Place) -> bool {
     }
 }
 
-/// The path with links in its folder followed, as far as there is one.
+/// The path with symbolic links in its folder resolved, as far as it exists.
 fn resolved(path: &str) -> PathBuf {
     let path = Path::new(path);
     let found = path.parent().and_then(|folder| folder.canonicalize().ok());
@@ -200,7 +200,7 @@ fn taken_in(wide: SocketAddr, narrow: SocketAddr) -> String {
     format!("{wide} takes in {narrow}: `{}` is {all}", bare(wide))
 }
 
-/// The address without its port, as it is written.
+/// The IP as written in the configuration.
 fn bare(address: SocketAddr) -> String {
     let text = address.to_string();
     text.rsplit_once(':').map_or(text.clone(), |(ip, _)| ip.to_owned())

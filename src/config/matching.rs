@@ -1,4 +1,4 @@
-//! What a route asks of a request: its `match`.
+//! Reads a route's `match`.
 
 use std::collections::HashMap;
 
@@ -9,11 +9,11 @@ use super::read::{Fields, unfit};
 use super::report::{Problems, Span};
 use crate::route::{Conditions, FieldMatch, Match, PathMatch, ValueMatch};
 
-/// Headers, and query parameters, that one route may ask for.
+/// The maximum number of headers, and of query parameters, in a match.
 pub const MAX_FIELDS: usize = 16;
 
-/// Reads a `match`; nothing, and a problem, if it is not wholly right: half a match would be
-/// another match, and clash with those of others.
+/// Reads a `match`, or records errors. A partly valid match is dropped: it would be another match,
+/// and clash with other routes.
 pub fn read(node: &Node, problems: &Problems) -> Option<Match> {
     let before = problems.count();
     let fields = Fields::of(node, &MATCH, problems);
@@ -49,7 +49,7 @@ pub fn read(node: &Node, problems: &Problems) -> Option<Match> {
     })
 }
 
-/// The one key that speaks of the path, if there is one.
+/// The path; at most one of its keys may be given.
 fn path(fields: &Fields<'_>, at: Span, problems: &Problems) -> Option<PathMatch> {
     let kinds =
         [&MATCH.grpc, &MATCH.grpc_regex, &MATCH.path, &MATCH.path_prefix, &MATCH.path_regex];
@@ -67,7 +67,7 @@ fn path(fields: &Fields<'_>, at: Span, problems: &Problems) -> Option<PathMatch>
     path
 }
 
-/// The method of a request.
+/// Parses an HTTP method.
 pub fn http_method(text: &str) -> Result<Box<str>, String> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
         let upper = text.to_ascii_uppercase();
@@ -79,7 +79,7 @@ pub fn http_method(text: &str) -> Result<Box<str>, String> {
     Ok(text.into())
 }
 
-/// The fields under a key, by name.
+/// Reads conditions by name.
 fn list(
     node: &Node,
     name: fn(&str) -> Result<Box<str>, String>,
@@ -112,7 +112,7 @@ fn list(
     list.into()
 }
 
-/// A header's name, in lower case.
+/// Parses a header name; lower case.
 pub fn header_name(text: &str) -> Result<Box<str>, String> {
     if let Some(pseudo) = text.strip_prefix(':') {
         return Err(format!(
@@ -139,7 +139,7 @@ fn parameter_name(text: &str) -> Result<Box<str>, String> {
 const HELP_VALUE: &str = "write the value itself, or one of { exact: … }, { prefix: … }, \
                           { regex: … }, { present: true } and { present: false }";
 
-/// The beginning of a value.
+/// Parses a prefix of a value.
 pub fn prefix(text: &str) -> Result<ValueMatch, String> {
     match text {
         "" => Err("everything begins so: write `present: true`".into()),
@@ -147,7 +147,7 @@ pub fn prefix(text: &str) -> Result<ValueMatch, String> {
     }
 }
 
-/// What is asked of one field: a value as it is, or a mapping with one key.
+/// Reads a condition: a plain value, or a mapping with one key.
 fn value(entry: &Entry, problems: &Problems) -> Option<ValueMatch> {
     let node = &entry.value;
     match &node.value {

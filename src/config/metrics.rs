@@ -1,4 +1,4 @@
-//! What is told in metrics, and in what detail.
+//! Reads the settings of the exporter.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use crate::stats::nearest_bound;
 use crate::telemetry::MetricsSettings;
 use crate::text::units;
 
-/// A budget below this is hardly meant: it was once counted in label sets of each metric.
+/// A smaller budget gets a warning: in an earlier version it counted label sets per metric.
 const SMALL_BUDGET: usize = 10_000;
-/// Bounds that histograms may have.
+/// The maximum number of histogram buckets.
 pub const MAX_BUCKETS: usize = 60;
-/// gRPC methods of a service that may be counted under their names.
+/// The maximum number of a service's gRPC methods with their own series.
 pub const MAX_METHODS: u64 = 1000;
-/// Bounds are counted between these.
+/// The range of histogram bounds.
 const SHORTEST: Duration = Duration::from_micros(10);
 const LONGEST: Duration = Duration::from_secs(900);
 
-/// Those of `metrics` that say what is told.
+/// The settings of the exporter.
 pub fn settings(fields: &Fields<'_>, problems: &Problems) -> MetricsSettings {
     let mut settings = MetricsSettings::default();
     if let Some((budget, span)) = fields.placed(&METRICS.series_budget) {
@@ -41,7 +41,7 @@ pub fn settings(fields: &Fields<'_>, problems: &Problems) -> MetricsSettings {
     settings
 }
 
-/// Those that say what is counted of services, and how long it is kept.
+/// The settings of services' statistics.
 pub fn counts(fields: &Fields<'_>) -> CountSettings {
     let mut counts = CountSettings::default();
     fields.set(&METRICS.keep_removed, &mut counts.keep_removed);
@@ -49,7 +49,7 @@ pub fn counts(fields: &Fields<'_>) -> CountSettings {
     counts
 }
 
-/// Bounds of histograms, each the nearest that is counted exactly.
+/// Histogram bounds, each replaced by the nearest one that is counted exactly.
 fn buckets(node: &Node, problems: &Problems) -> Vec<Duration> {
     let items = items(node, problems);
     if items.len() > MAX_BUCKETS {
@@ -82,7 +82,7 @@ fn buckets(node: &Node, problems: &Problems) -> Vec<Duration> {
     bounds
 }
 
-/// A duration, or a number of seconds as other configurations have it.
+/// Parses a bound: a duration, or a number of seconds as in other configurations.
 pub fn bound(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let value = match seconds {

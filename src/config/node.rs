@@ -1,4 +1,4 @@
-//! YAML as a tree in which every value knows where it stands.
+//! A YAML tree in which every value has its source location.
 
 mod keys;
 
@@ -13,33 +13,33 @@ use super::variables::{self, Environment, Expanded, Fault};
 use crate::text::hidden::{self, Hidden};
 use keys::{key_text, refuse_duplicates, refuse_merges};
 
-/// Nodes one file may have, aliases counted as what they stand for.
+/// Maximum number of nodes, with aliases expanded (against "billion laughs").
 const MAX_NODES: usize = 1_000_000;
-/// Collections one inside the other.
+/// Maximum depth of nested collections.
 const MAX_DEPTH: usize = 32;
 
-/// A value and where it stands.
+/// A value with its source location.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Where.
+    /// The location.
     pub span: Span,
-    /// What.
+    /// The value.
     pub value: Value,
-    /// Whose value it is.
+    /// The key or list that it belongs to, for messages.
     pub owner: Owner,
-    /// What messages about it must not tell.
+    /// Secrets to redact from messages about it.
     hidden: Option<Arc<[Hidden]>>,
 }
 
-/// Whose value a node is; [`fmt::Display`] goes behind "a mapping is wanted".
+/// What a node belongs to; [`fmt::Display`] continues a message such as "a mapping is wanted".
 #[derive(Clone, Debug, Default)]
 pub enum Owner {
-    /// It is the root, or a key.
+    /// The root, or a key.
     #[default]
     Nobody,
-    /// This key's.
+    /// The value of this key.
     Key(Arc<str>),
-    /// It is an item of this key's list.
+    /// An item of this key's list.
     List(Arc<str>),
 }
 
@@ -58,12 +58,12 @@ impl Node {
         Node { span, value, owner: Owner::Nobody, hidden: None }
     }
 
-    /// Whether variables were put into it.
+    /// Whether variables were expanded in it.
     pub fn is_expanded(&self) -> bool {
         self.hidden.is_some()
     }
 
-    /// What the variables hold that were put into it and all that is in it.
+    /// The values of variables expanded in it and its descendants.
     pub fn hidden(&self) -> Vec<Hidden> {
         let mut hidden = self.hidden.as_deref().unwrap_or_default().to_vec();
         match &self.value {
@@ -76,7 +76,7 @@ impl Node {
         hidden
     }
 
-    /// A message about it as it may be shown: with the variables in place of what they hold.
+    /// A message about it with the values of variables redacted.
     pub fn veil(&self, message: String) -> String {
         match &self.hidden {
             None => message,
@@ -85,33 +85,34 @@ impl Node {
     }
 }
 
-/// What a node is.
+/// The value of a node.
 #[derive(Clone, Debug)]
 pub enum Value {
-    /// Nothing: a key without value, or `null`.
+    /// Null: a key without a value, or `null`.
     Null,
-    /// Nobody knows: variables could not be put into it.
+    /// Unknown: its variables could not be expanded.
     Unknown(Arc<Fault>),
-    /// Text, whatever it looks like.
+    /// A scalar, not typed yet.
     Scalar(Box<str>),
     /// A sequence.
     Seq(Vec<Node>),
-    /// A mapping in the order of the file, each key once.
+    /// A mapping in the order of the file; keys are unique.
     Map(Vec<Entry>),
 }
 
-/// A key and its value.
+/// An entry of a mapping.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The key.
     pub key: Arc<str>,
-    /// Where the key stands.
+    /// The location of the key.
     pub span: Span,
     /// Its value.
     pub value: Node,
 }
 
-/// Reads `text`, with the variables that it names; `None` and a problem if it is not YAML that can be understood.
+/// Parses `text` and expands variables; records a problem and returns `None` if it is not valid
+/// YAML.
 pub fn read(text: &str, environment: Environment<'_>, problems: &Problems) -> Option<Node> {
     let options = granit_parser::options! {
         emit_unresolved_aliases: true,
@@ -154,11 +155,11 @@ const HELP_SYNTAX: &str = "check the indentation, and quote values that start wi
 
 const HELP_FLOW: &str = "within { } and [ ] quote a value that has a variable: \"${NAME}\"";
 
-/// A collection that is not closed yet.
+/// A collection under construction.
 struct Open {
     node: Node,
     anchor: usize,
-    /// The key whose value comes next.
+    /// The key that awaits its value.
     key: Option<(Arc<str>, Span)>,
 }
 
@@ -210,7 +211,7 @@ impl Builder<'_> {
         }
     }
 
-    /// A value with its variables put in, or a key as it stands. What it is, is seen afterwards.
+    /// A value with variables expanded, or a literal key; which of the two shows later.
     fn scalar(&self, text: &str, plain: bool, span: Span) -> Node {
         let typed = |text: &str| match plain && matches!(text, "" | "~" | "null" | "Null" | "NULL")
         {
@@ -263,7 +264,7 @@ impl Builder<'_> {
         self.place(closed.node, closed.anchor)
     }
 
-    /// Puts a finished node where it belongs.
+    /// Adds a finished node to its parent.
     fn place(&mut self, mut node: Node, anchor: usize) -> Option<()> {
         self.count(1, node.span)?;
         if anchor != 0 {

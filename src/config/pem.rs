@@ -1,4 +1,4 @@
-//! PEM files: certificates, authorities, keys.
+//! Reads PEM files: certificate chains, CA bundles, private keys.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -17,20 +17,20 @@ use super::report::{Problems, Span};
 use crate::clock;
 use crate::text::listed;
 
-/// No chain of certificates is larger; bundles of authorities are about 200 KiB.
+/// Maximum size of a file; CA bundles are about 200 KiB.
 const MAX_PEM: u64 = 4 << 20;
 
-/// What a revocation list is called in PEM.
+/// The PEM label of a revocation list.
 const CRL: &str = "X509 CRL";
 
-/// A chain of certificates, its private key, and where the key is named.
+/// A certificate chain, its private key, and the location where the key is named.
 pub type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>, Span);
 
-/// The PEM files of one `tls`.
+/// Reads the PEM files of one `tls` section.
 pub struct Pem<'a> {
     files: &'a Files,
     problems: &'a Problems,
-    /// Over all that was read.
+    /// A hash of everything that was read.
     hasher: RefCell<DefaultHasher>,
 }
 
@@ -39,14 +39,14 @@ impl<'a> Pem<'a> {
         Pem { files, problems, hasher: RefCell::default() }
     }
 
-    /// Of what was read, and of `rest`: comments count for nothing.
+    /// A fingerprint of the parsed content and of `rest`; comments in the files do not count.
     pub fn fingerprint(&self, rest: impl Hash) -> u64 {
         let mut hasher = self.hasher.borrow().clone();
         rest.hash(&mut hasher);
         hasher.finish()
     }
 
-    /// Reads both, so that the errors of both are found.
+    /// Reads both files, to report the errors of both.
     pub fn identity(&self, cert: Option<&Node>, key: Option<&Node>, of: Use) -> Option<Identity> {
         let chain = cert.and_then(|node| self.certificates(node, of));
         let key = key.and_then(|node| self.key(node).zip(Some(node.span)));
@@ -54,7 +54,7 @@ impl<'a> Pem<'a> {
         Some((chain, key, span))
     }
 
-    /// The authorities in the file that `node` names.
+    /// Reads the CA certificates of the file that `node` names.
     pub fn roots(&self, node: &Node, of: Use) -> Option<Arc<RootCertStore>> {
         let mut roots = RootCertStore::empty();
         for certificate in self.certificates(node, of)? {
@@ -126,7 +126,7 @@ impl<'a> Pem<'a> {
         }
     }
 
-    /// The file that `node` names, and its content.
+    /// Reads the file that `node` names; returns its name and content.
     fn read(&self, node: &Node) -> Option<(String, Vec<u8>)> {
         let name = scalar(node, self.problems, text)?;
         let path = self.files.locate(&name);
@@ -142,7 +142,7 @@ impl<'a> Pem<'a> {
     }
 }
 
-/// What the blocks of the file are called.
+/// The PEM labels in the file.
 fn labels(pem: &[u8]) -> BTreeSet<String> {
     let lines = pem.split(|byte| *byte == b'\n');
     let labels = lines.filter_map(|line| {

@@ -1,4 +1,4 @@
-//! A configuration that holds: validated values, files read, names resolved.
+//! The plan: a validated configuration, with files read and names resolved.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,49 +14,49 @@ use crate::route::RouteTable;
 use crate::service::{CountSettings, ServiceConfig};
 use crate::telemetry::MetricsSettings;
 
-/// Everything a gateway is started with.
+/// Everything needed to start a gateway.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Threads that carry requests.
+    /// Number of worker threads.
     pub workers: usize,
-    /// Where clients connect; one at least, addresses distinct.
+    /// Listeners for clients: at least one, with distinct addresses.
     pub listeners: Vec<ListenerSpec>,
-    /// Where the control API listens.
+    /// The control API's listener.
     pub control: ControlPlan,
-    /// Where metrics are served.
+    /// The metrics listener.
     pub metrics: MetricsPlan,
-    /// The services; routes speak of them by index.
+    /// The services; routes refer to them by index.
     pub services: Vec<ServiceConfig>,
-    /// The routes.
+    /// The route table.
     pub routes: Arc<RouteTable>,
-    /// Who is asked for names; the servers of the system if there are none here.
+    /// Name servers; those of the system if empty.
     pub dns_servers: Vec<SocketAddr>,
-    /// How long clients still come in after the signal to stop, while it says that it is not ready.
+    /// Drain delay: how long to accept clients after the stop signal, while not ready.
     pub drain_delay: Duration,
-    /// How long requests in flight may take after the signal to stop.
+    /// Drain timeout: how long requests in flight may take after the stop signal.
     pub drain_timeout: Duration,
-    /// Bytes that all slow streams of one worker may hold.
+    /// Limit of bytes buffered for slow streams, per worker.
     pub worker_buffer: usize,
-    /// The longest pause of a worker that carries nothing but flows.
+    /// Maximum pause of a worker that carries only bulk streams (write coalescing).
     pub flow_pause: Duration,
-    /// What is logged, and how.
+    /// Log settings.
     pub log: LogPlan,
-    /// The files that it was read from.
+    /// The sources, to detect changes.
     pub sources: Sources,
-    /// The certificates in them.
+    /// The certificates found in them.
     pub certificates: Vec<Certificate>,
-    /// What works but is hardly meant.
+    /// Warnings.
     pub warnings: Vec<Finding>,
 }
 
-/// Where the control API listens.
+/// The control API's listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlPlan {
     /// The address; loopback unless `allow_remote`, or a Unix socket.
     pub address: Place,
-    /// Who may connect to a Unix socket.
+    /// File mode of a Unix socket.
     pub mode: Option<u32>,
-    /// Whether other machines may connect: the API has no authentication.
+    /// Whether addresses beyond loopback are allowed: the API has no authentication.
     pub allow_remote: bool,
 }
 
@@ -66,16 +66,16 @@ impl Default for ControlPlan {
     }
 }
 
-/// Where metrics are served.
+/// The metrics listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsPlan {
     /// The address.
     pub address: Place,
-    /// Who may connect to a Unix socket; whom the umask of the process lets if nothing is said.
+    /// File mode of a Unix socket; by default that of the umask.
     pub mode: Option<u32>,
-    /// What is told.
+    /// What is exported.
     pub settings: MetricsSettings,
-    /// What is counted of services, and how long it is kept.
+    /// Settings of services' statistics.
     pub counts: CountSettings,
 }
 
@@ -86,14 +86,14 @@ impl Default for MetricsPlan {
     }
 }
 
-/// What is logged, and how.
+/// Log settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogPlan {
-    /// The form of a line.
+    /// The format of lines.
     pub format: LogFormat,
-    /// The least important level that is logged.
+    /// The default level.
     pub level: LevelFilter,
-    /// Bytes of lines that may wait to be written; what is beyond is dropped.
+    /// Limit of bytes queued to be written; more is dropped.
     pub buffer: usize,
 }
 
@@ -103,7 +103,7 @@ impl Default for LogPlan {
     }
 }
 
-/// The form of a line of the log.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.

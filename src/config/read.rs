@@ -1,26 +1,25 @@
-//! Reading of mappings key by key: typed, going on after errors, nothing left over.
+//! Reads mappings by key: typed, carrying on after errors; leftover keys are errors.
 
 use super::node::{Entry, Node, Value};
 use super::report::{Problems, Span};
 use crate::text::keys::{Absent, Key, Keys, List, Many, Row, Section, Setting, Shape};
 use crate::text::{nearest, suggestion};
 
-/// A mapping that is being read.
+/// A mapping being read.
 pub struct Fields<'a> {
     span: Span,
     is_mapping: bool,
     entries: &'a [Entry],
-    /// A value that stands in place of the mapping, and the key that it is meant for.
+    /// The scalar of a shorthand, and the key that it sets.
     short: Option<(&'static str, &'a Node)>,
     section: &'static Section,
-    /// Keys that have to be there and are not, and how to write them.
+    /// Missing required keys, with hints.
     missing: Vec<(&'static str, &'static str)>,
     problems: &'a Problems,
 }
 
 impl<'a> Fields<'a> {
-    /// Those of `keys` in `node`, which may be in its short form; none, and a problem, if it is no
-    /// mapping.
+    /// Reads `keys` in `node`, which may be in shorthand; records a problem if it is not a mapping.
     pub fn of(node: &'a Node, keys: &dyn Keys, problems: &'a Problems) -> Fields<'a> {
         let section = keys.section();
         let short = section.short_key();
@@ -36,7 +35,7 @@ impl<'a> Fields<'a> {
                 (false, &[][..], None)
             }
         };
-        // What is missing from something that is no mapping is not worth a word.
+        // Missing keys are not reported if it is not a mapping at all.
         let missing = section.rows().filter_map(|row| match row.absent() {
             Absent::Required(help) if is_mapping => Some((row.name(), help)),
             _ => None,
@@ -46,8 +45,8 @@ impl<'a> Fields<'a> {
         Fields { span: node.span, is_mapping, entries, short, section, missing, problems }
     }
 
-    /// The value of `key`, if it is there. None stands for a list of nothing: programs that write
-    /// lists write the empty one so.
+    /// The value of `key`, if present. Null counts as an empty list, as generators of YAML may
+    /// write one so.
     pub fn get(&self, key: &dyn Row) -> Option<&'a Node> {
         if let Some((short, node)) = self.short {
             return (short == key.name()).then_some(node);
@@ -70,8 +69,7 @@ impl<'a> Fields<'a> {
         Some(&entry.value)
     }
 
-    /// The same, of a key that is needed here; if it is not there, an error that says how to write
-    /// it.
+    /// As `get`, for a required key: if missing, `finish` reports it with this hint.
     pub fn require(&mut self, key: &dyn Row, help: &'static str) -> Option<&'a Node> {
         if self.is_mapping && !self.has(key) {
             self.missing.push((key.name(), help));
@@ -79,18 +77,18 @@ impl<'a> Fields<'a> {
         self.get(key)
     }
 
-    /// The value of `key`, if it is there.
+    /// The value of `key`, if present and valid.
     pub fn optional<T>(&self, key: &Key<T>) -> Option<T> {
         scalar(self.get(key)?, self.problems, |text| key.form.read(text))
     }
 
-    /// The same, and where it stands.
+    /// As `optional`, with its location.
     pub fn placed<T>(&self, key: &Key<T>) -> Option<(T, Span)> {
         let node = self.get(key)?;
         Some((scalar(node, self.problems, |text| key.form.read(text))?, node.span))
     }
 
-    /// Overwrites `slot` with the value of `key`, if it is there.
+    /// Overwrites `slot` with the value of `key`, if present and valid.
     pub fn set<T>(&self, key: &Key<T>, slot: &mut T) {
         if let Some(value) = self.optional(key) {
             *slot = value;
@@ -104,13 +102,13 @@ impl<'a> Fields<'a> {
         given.unwrap_or(key.default)
     }
 
-    /// The values of `key`, none if it is not there.
+    /// The list of `key`, empty if missing.
     pub fn list<T>(&self, key: &List<T>) -> Vec<T> {
         let items = self.items(key).iter();
         items.filter_map(|node| scalar(node, self.problems, |text| key.form.read(text))).collect()
     }
 
-    /// The items of `key`, none if it is not there.
+    /// The items of `key`, empty if missing.
     pub fn items(&self, key: &dyn Row) -> &'a [Node] {
         let Some(node) = self.get(key) else { return &[] };
         match key.shape() {
@@ -119,25 +117,25 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Whether `key` is there, with a value or without.
+    /// Whether `key` is present, even without a value.
     pub fn has(&self, key: &dyn Row) -> bool {
         let short = self.short.is_some_and(|(short, _)| short == key.name());
         short || self.entries.iter().any(|entry| &*entry.key == key.name())
     }
 
-    /// The entries that are none of the keys, for those who read them in their own way.
+    /// The entries of other keys, for those who read them in their own way.
     pub fn rest(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
         let section = self.section;
         let known = move |entry: &&Entry| section.rows().any(|row| row.name() == &*entry.key);
         self.entries.iter().filter(move |entry| !known(entry))
     }
 
-    /// Ends the reading: what is left over is an error, and so is what is missing.
+    /// Finishes reading; unknown and missing keys are errors.
     pub fn finish(mut self) {
         for entry in self.rest() {
             let known: Vec<&str> = self.section.rows().map(|row| row.name()).collect();
             let near = nearest(&entry.key, known.iter().copied());
-            // The slip explains what is missing.
+            // The suggestion for the typo explains the missing key.
             self.missing.retain(|(key, _)| Some(*key) != near);
             let message = format!("unknown key `{}`", entry.key);
             self.problems.error(entry.span, message, suggestion(near, &known));
@@ -148,7 +146,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The items of a sequence; none, and a problem, if `node` is no sequence.
+/// The items of a sequence; records a problem if `node` is not one.
 pub fn items<'a>(node: &'a Node, problems: &Problems) -> &'a [Node] {
     match &node.value {
         Value::Seq(items) => items,
@@ -161,7 +159,7 @@ pub fn items<'a>(node: &'a Node, problems: &Problems) -> &'a [Node] {
     }
 }
 
-/// Says what is wanted in place of `node`, or why nobody knows what it is.
+/// Records what is expected instead of `node`, unless its value is unknown.
 pub fn unfit(node: &Node, wanted: &str, help: &str, problems: &Problems) {
     match &node.value {
         Value::Unknown(fault) => problems.error(node.span, &*fault.message, &*fault.help),
@@ -169,7 +167,7 @@ pub fn unfit(node: &Node, wanted: &str, help: &str, problems: &Problems) {
     }
 }
 
-/// The same, of a list that makes no sense without any.
+/// As `items`, for a list that must not be empty.
 fn some_items<'a>(node: &'a Node, problems: &Problems) -> &'a [Node] {
     let before = problems.count();
     let items = items(node, problems);
@@ -179,7 +177,7 @@ fn some_items<'a>(node: &'a Node, problems: &Problems) -> &'a [Node] {
     items
 }
 
-/// The text of a scalar as `parse` reads it.
+/// Parses a scalar.
 pub fn scalar<T>(
     node: &Node,
     problems: &Problems,
@@ -198,7 +196,7 @@ pub fn scalar<T>(
     }
 }
 
-/// Text as it is, but not none.
+/// Parses non-empty text.
 pub fn text(text: &str) -> Result<String, String> {
     match text {
         "" => Err("the text is empty: write at least a character".into()),

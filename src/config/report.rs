@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, all of it, each with its place and the fix.
+//! Diagnostics: errors and warnings with source location and fix.
 
 mod source;
 
@@ -16,22 +16,22 @@ use super::plan::LogFormat;
 use super::salvage;
 use source::{Shown, Source};
 
-/// A range of bytes of the file.
+/// A byte range of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
     start: usize,
     len: usize,
-    /// Where it starts, counted from 1; 0 where that is yet to be found out.
+    /// The line, from 1; 0 while not computed yet.
     place: Place,
 }
 
 impl Span {
-    /// The point at a byte.
+    /// An empty span at a byte offset.
     pub const fn at(start: usize) -> Span {
         Span { start, len: 0, place: Place { line: 0, column: 0 } }
     }
 
-    /// The line and the column.
+    /// Line and column.
     pub const fn place(self) -> Place {
         self.place
     }
@@ -46,24 +46,24 @@ impl From<&granit_parser::Span> for Span {
     }
 }
 
-/// How bad something is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// The configuration cannot be used.
     Error,
-    /// It works, but is hardly meant.
+    /// Valid, but probably a mistake.
     Warning,
 }
 
-/// One thing that is wrong, or odd.
+/// An error or a warning, before it is located.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Problem {
     span: Span,
     message: String,
     help: String,
-    /// Where the same was said before, for what may be said once only.
+    /// The location of the first occurrence, for duplicates.
     earlier: Option<Span>,
-    /// The route that it is about, if it is about one.
+    /// The route that it concerns, if any.
     route: Option<String>,
 }
 
@@ -73,19 +73,19 @@ impl Problem {
     }
 }
 
-/// Where readers put what they find wrong, while they go on reading.
+/// The collector of problems, to which readers add while they carry on.
 #[derive(Debug, Default)]
 pub struct Problems {
     errors: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
-    /// How they are to be logged, as far as the file says.
+    /// The log format that the file asks for, as far as known.
     format: Cell<Option<LogFormat>>,
-    /// What no message tells, wherever it stands.
+    /// Values to redact from every message.
     hidden: RefCell<Vec<Hidden>>,
 }
 
 impl Problems {
-    /// Has all that is noted from here on not tell these.
+    /// Redacts these from all messages from here on.
     pub fn hide(&self, hidden: &[Hidden]) {
         let mut known = self.hidden.borrow_mut();
         for hidden in hidden.iter().filter(|hidden| hidden.is_distinct()) {
@@ -108,22 +108,22 @@ impl Problems {
         }
     }
 
-    /// Notes an error.
+    /// Records an error.
     pub fn error(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
         self.note(Severity::Error, Problem::new(span, message.into(), help.into()));
     }
 
-    /// Notes something that works but is hardly meant.
+    /// Records a warning.
     pub fn warn(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
         self.note(Severity::Warning, Problem::new(span, message.into(), help.into()));
     }
 
-    /// Notes that something stands in the file for a second time.
+    /// Records a duplicate.
     pub fn error_again(&self, span: Span, message: impl Into<String>, earlier: Span) {
         self.beside(Severity::Error, span, message, "remove one of the two", earlier);
     }
 
-    /// Notes something that has to do with what stands `earlier` in the file.
+    /// Records a conflict with something at `earlier`.
     pub fn beside(
         &self,
         severity: Severity,
@@ -136,24 +136,24 @@ impl Problems {
         self.note(severity, Problem { earlier: Some(earlier), ..problem });
     }
 
-    /// Notes the form that the file wants for the log.
+    /// Sets the log format that the file asks for.
     pub fn log_as(&self, format: LogFormat) {
         self.format.set(Some(format));
     }
 
-    /// How many errors there are so far.
+    /// The number of errors so far.
     pub fn count(&self) -> usize {
         self.errors.borrow().len()
     }
 
-    /// Says of the errors after the first `before` which route they are about.
+    /// Attributes the errors after the first `before` to a route.
     pub fn name_route(&self, before: usize, route: &str) {
         for problem in self.errors.borrow_mut().iter_mut().skip(before) {
             problem.route = Some(self.veil(route.into()));
         }
     }
 
-    /// The warnings, or all that is wrong with the file at `path` that reads `text`.
+    /// The warnings, or a report on the file at `path` with this text.
     pub fn finish(self, path: &Path, text: &str) -> Result<Vec<Finding>, Report> {
         let source = Source::new(path, text);
         match self.count() {
@@ -162,7 +162,7 @@ impl Problems {
         }
     }
 
-    /// The errors of a file that is too broken for a plan.
+    /// The report on a file that is too broken for a plan.
     pub fn into_report(self, path: &Path, text: &str) -> Report {
         let source = Source::new(path, text);
         let format = self.format.get().unwrap_or_else(|| salvage::log_format(text));
@@ -172,18 +172,18 @@ impl Problems {
     }
 }
 
-/// An error or a warning and its place, counted from 1; [`fmt::Display`] gives it in one line.
+/// A located error or warning, counted from 1; [`fmt::Display`] formats it in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The line.
     pub line: usize,
-    /// The character in the line.
+    /// The column, in characters.
     pub column: usize,
-    /// The character behind its end, in the same line, if it has an end.
+    /// The end column (exclusive) on the same line, if it is a range.
     pub end_column: Option<usize>,
     /// What is wrong.
     pub message: String,
-    /// How to mend it; empty if the message says it.
+    /// How to fix it; empty if the message says so.
     pub help: String,
     labels: Vec<LabeledSpan>,
 }
@@ -199,9 +199,9 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Everything that is wrong with a configuration: at least one error.
+/// All errors and warnings of a configuration, with at least one error.
 ///
-/// [`fmt::Display`] gives one line an error, [`Report::pretty`] shows the lines of the file.
+/// [`fmt::Display`] has a line for each error, [`Report::pretty`] excerpts of the file.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.lines().join("\n"))]
 pub struct Report {
@@ -213,45 +213,44 @@ pub struct Report {
 }
 
 impl Report {
-    /// The same, about a configuration that was read from `sources`.
+    /// Attaches the sources of the configuration.
     pub(super) fn from(self, sources: Sources) -> Report {
         Report { sources, ..self }
     }
 
-    /// The report of one error behind all of `text`, which is what could be read of the file.
+    /// A report of one error at the end of `text`, the readable part of a file.
     pub(super) fn unreadable(path: &Path, text: &str, message: String, help: &str) -> Report {
         let problems = Problems::default();
         problems.error(Span::at(text.len()), message, help);
         problems.into_report(path, text)
     }
 
-    /// The files that the configuration was read from, as far as it could be read.
+    /// The sources, as far as they were read.
     pub fn sources(&self) -> &Sources {
         &self.sources
     }
 
-    /// The form that the file wants for the log, as far as it could be read.
+    /// The log format that the file asks for, as far as known.
     pub fn log_format(&self) -> LogFormat {
         self.format
     }
 
-    /// The name of the file.
+    /// The file's name.
     pub fn file(&self) -> &str {
         &self.file.name
     }
 
-    /// The errors, by place.
+    /// The errors, by location.
     pub fn errors(&self) -> &[Finding] {
         &self.errors
     }
 
-    /// What is hardly meant, by place.
+    /// The warnings, by location.
     pub fn warnings(&self) -> &[Finding] {
         &self.warnings
     }
 
-    /// The errors, and then the warnings, for a terminal: the lines they are about, marked, and
-    /// the fix.
+    /// Errors, then warnings, for a terminal: marked excerpts of the file with the fix.
     pub fn pretty(&self) -> String {
         let handler = miette::GraphicalReportHandler::new();
         let mut out = String::new();
@@ -259,14 +258,14 @@ impl Report {
         let warnings = self.warnings.iter().map(|finding| (finding, miette::Severity::Warning));
         for (finding, severity) in errors.chain(warnings) {
             let source = &self.file;
-            // Writing to a string fails only if the source cannot be read, and it can.
+            // Formatting fails only if the source cannot be read, which is in memory.
             let _ = handler.render_report(&mut out, &Shown { finding, source, severity });
             out.push('\n');
         }
         out
     }
 
-    /// Each error in one line, with its place.
+    /// One line for each error, with its location.
     pub fn lines(&self) -> Vec<String> {
         let name = &self.file.name;
         self.errors.iter().map(|error| format!("{name}:{error}")).collect()

@@ -1,4 +1,4 @@
-//! Routes: what they ask of a request, and the services it then goes to.
+//! Reads routes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use crate::text::nearest;
 
 const HELP_TARGET: &str = "add `service: NAME`, or `split: [ { service: NAME, weight: 1 } ]`";
 
-/// Reads `routes`, and keeps what they have in common.
+/// Reads `routes`, and builds the table.
 pub struct Routes<'a> {
     problems: &'a Problems,
     services: &'a HashMap<&'a str, usize>,
-    /// Those of them that speak HTTP/1.1.
+    /// Indices of services that speak HTTP/1.1.
     http1: &'a HashSet<&'a str>,
     table: RouteTableBuilder,
-    /// Routes read so far, those too that are not in the table.
+    /// Number of routes read so far, including invalid ones.
     count: usize,
-    /// Where each row of the table stands.
+    /// The source location of each row of the table.
     spans: Vec<Spans>,
     used: Vec<bool>,
 }
 
-/// Where a route says what it asks for and what it is called.
+/// The source locations of a route's match and name.
 #[derive(Clone, Copy)]
 struct Spans {
     asked: Span,
@@ -39,7 +39,7 @@ struct Spans {
 }
 
 impl<'a> Routes<'a> {
-    /// No routes yet; they may go to `services`, of which those of `http1` speak HTTP/1.1.
+    /// No routes yet; `services` may be targets, of which `http1` speak HTTP/1.1.
     pub fn new(
         services: &'a HashMap<&'a str, usize>,
         http1: &'a HashSet<&'a str>,
@@ -56,8 +56,8 @@ impl<'a> Routes<'a> {
         }
     }
 
-    /// Reads one of `routes`. What is wrong with it names it, or says which one it is if its name
-    /// is not known yet.
+    /// Reads one of `routes`. Its errors are attributed to its name, or to its index while the name
+    /// is unknown.
     pub fn add(&mut self, node: &Node) {
         let before = self.problems.count();
         self.count += 1;
@@ -66,7 +66,7 @@ impl<'a> Routes<'a> {
         self.problems.name_route(before, &name);
     }
 
-    /// Puts one of `routes` into the table. The name that it has, or would have.
+    /// Adds one of `routes` to the table; returns the name it has, or would have.
     fn read(&mut self, node: &Node) -> Option<Box<str>> {
         let mut fields = Fields::of(node, &ROUTE, self.problems);
         let named = fields.get(&ROUTE.name);
@@ -134,7 +134,7 @@ impl<'a> Routes<'a> {
         name
     }
 
-    /// A route to services. `path` is what it matches, if that is known.
+    /// Reads a route to services. `path` is its match, if valid.
     fn read_forward(&mut self, fields: &mut Fields<'_>, path: Option<&PathMatch>) -> Option<Route> {
         let filters = filter::read(fields, Filters::default(), path, self.problems);
         let split = fields.get(&ROUTE.split);
@@ -165,7 +165,7 @@ impl<'a> Routes<'a> {
         Some(Route::Forward(Forward { split: split?, split_by, mirror, policies }))
     }
 
-    /// A route that sends clients elsewhere.
+    /// Reads a route that redirects.
     fn read_redirect(
         &self,
         node: &Node,
@@ -186,7 +186,7 @@ impl<'a> Routes<'a> {
         filter::redirect(node, path, self.problems).map(Route::Redirect)
     }
 
-    /// Where the key of a request stands that always goes to the same service.
+    /// Reads `split_by`: the header that makes a split sticky.
     fn read_split_by(&self, node: &Node) -> Option<Box<str>> {
         let fields = Fields::of(node, &SPLIT_BY, self.problems);
         let header = fields.optional(&SPLIT_BY.header);
@@ -194,7 +194,7 @@ impl<'a> Routes<'a> {
         header
     }
 
-    /// The table, and for each service whether a route goes to it.
+    /// The table, and for each service whether it is used by a route.
     pub fn finish(self) -> (RouteTable, Vec<bool>) {
         let table = self.table.finish();
         for (number, greedy) in table.unreachable() {
@@ -209,7 +209,7 @@ impl<'a> Routes<'a> {
         (table, self.used)
     }
 
-    /// A second service that gets copies.
+    /// Reads `mirror`.
     fn read_mirror(&mut self, node: &Node) -> Option<Mirror> {
         let fields = Fields::of(node, &MIRROR, self.problems);
         let service = fields.placed(&MIRROR.service);
@@ -250,13 +250,13 @@ impl<'a> Routes<'a> {
         Some(Split::new(shares))
     }
 
-    /// A share for the service that is named there.
+    /// A share of the service named.
     fn share(&mut self, named: (String, Span), weight: u32) -> Option<Share> {
         let (name, service) = self.service(named)?;
         Some(Share::new(service, &name, weight))
     }
 
-    /// The service that is named there, and its index.
+    /// Looks up the service named, and returns its name and index.
     fn service(&mut self, (name, at): (String, Span)) -> Option<(String, usize)> {
         let Some(index) = self.services.get(&*name).copied() else {
             let near = nearest(&name, self.services.keys().copied());

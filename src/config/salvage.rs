@@ -1,9 +1,9 @@
-//! What can be known of a file that is no YAML.
+//! Best-effort reading of a file that is not valid YAML.
 
 use super::plan::LogFormat;
 
-/// The form of the log that it seems to want: its errors are to be read by the same program as
-/// the rest of the log.
+/// The log format that it seems to ask for: its errors should be readable by whatever reads the
+/// log.
 pub fn log_format(text: &str) -> LogFormat {
     let mut lines = text.lines().skip_while(|line| !line.starts_with("log:"));
     let head = lines.next().unwrap_or_default().trim_start_matches("log:");

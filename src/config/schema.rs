@@ -1,7 +1,8 @@
-//! The configuration as a JSON Schema (draft 2020-12), made of the rows of its keys: editors
-//! complete, explain and check by it.
+//! Generates the JSON Schema (draft 2020-12) from the rows of the keys, for completion and
+//! validation in editors.
 //!
-//! It refuses what [`parse`](super::parse) refuses, but for what no schema can say: which names
+//! It is equivalent to [`parse`](super::parse), except for what a schema cannot express: references
+//! by name, duplicates, contents of files.
 //! are there, what stands twice, what files hold.
 
 mod rules;
@@ -12,10 +13,10 @@ use super::keys::{BALANCER, TOP, pattern};
 use crate::balance::{POLICIES, policy};
 use crate::text::keys::{Absent, Keys, Kind, Many, Plain, Row, Section, Shape, Short, Text};
 
-/// A value with a variable: what it holds is known when the file is read.
+/// A value with a variable, which is only known when the file is read.
 const VARIABLE: &str = r"\$\{";
 
-/// The schema, as text.
+/// The schema as text.
 pub fn schema() -> String {
     let mut parts = Map::new();
     let mut root = object(TOP.section(), &mut parts);
@@ -25,7 +26,7 @@ pub fn schema() -> String {
     format!("{:#}\n", Value::Object(root))
 }
 
-/// A mapping with these keys.
+/// The schema of a mapping.
 fn object(section: &'static Section, parts: &mut Map<String, Value>) -> Map<String, Value> {
     let mut properties = Map::new();
     let mut required = Vec::new();
@@ -53,12 +54,12 @@ fn object(section: &'static Section, parts: &mut Map<String, Value>) -> Map<Stri
     object
 }
 
-/// A reference to the part of the schema that has the mapping with these keys.
+/// A `$ref` to the definition of a mapping.
 fn reference(keys: &'static dyn Keys, parts: &mut Map<String, Value>) -> Value {
     let section = keys.section();
     let name = section.path.replace("[]", "").replace(".*", "");
     if !parts.contains_key(&name) {
-        parts.insert(name.clone(), Value::Null); // so that it is made once
+        parts.insert(name.clone(), Value::Null); // placeholder, so that it is defined once
         let object = Value::Object(object(section, parts));
         let part = match short(section) {
             None => object,
@@ -69,7 +70,7 @@ fn reference(keys: &'static dyn Keys, parts: &mut Map<String, Value>) -> Value {
     json!({ "$ref": format!("#/$defs/{name}") })
 }
 
-/// What may stand in place of the mapping.
+/// The schema of a shorthand.
 fn short(section: &'static Section) -> Option<Value> {
     let key = match section.short {
         Short::No => return None,
@@ -79,7 +80,7 @@ fn short(section: &'static Section) -> Option<Value> {
     let row = section.rows().find(|row| row.name() == key)?;
     let Shape::Value(kind) = row.shape() else { return None };
     if section.path == BALANCER.section().path {
-        // The others have settings that have to be there.
+        // The other policies have required settings.
         let alone: Vec<&str> = POLICIES.iter().map(|policy| policy.name()).collect();
         let alone: Vec<&str> = alone.into_iter().filter(|name| needs_nothing(name)).collect();
         return Some(words(&alone));
@@ -96,7 +97,7 @@ fn needs_nothing(name: &str) -> bool {
     rows.all(|row| !matches!(row.absent(), Absent::Required(_)))
 }
 
-/// What may stand under a key, and what it means.
+/// The schema of a key's value, with its description.
 fn described(row: &dyn Row, parts: &mut Map<String, Value>) -> Value {
     let mut schema = match row.shape() {
         Shape::Value(kind) => value(kind),
@@ -131,7 +132,7 @@ fn described(row: &dyn Row, parts: &mut Map<String, Value>) -> Value {
     schema
 }
 
-/// Text of the page without its links: `[text](target)` is `text`.
+/// Strips links: `[text](target)` becomes `text`.
 fn plain(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -146,7 +147,7 @@ fn plain(text: &str) -> String {
     out + rest
 }
 
-/// A default as JSON has it.
+/// A default as a JSON literal.
 fn literal(kind: Kind, text: &str) -> Value {
     let number = || text.parse::<u64>().map(Value::from);
     match kind {
@@ -156,7 +157,7 @@ fn literal(kind: Kind, text: &str) -> Value {
     }
 }
 
-/// One value.
+/// The schema of a scalar.
 fn value(kind: Kind) -> Value {
     let Some(pattern) = pattern::of(kind) else {
         return match kind {
@@ -193,19 +194,19 @@ fn value(kind: Kind) -> Value {
     schema
 }
 
-/// Text that is this and no more, or has a variable.
+/// An anchored pattern; also matches text with a variable.
 fn whole(pattern: &str) -> String {
     format!("^(?:{pattern})$|{VARIABLE}")
 }
 
-/// One of these words, which YAML takes for numbers if they look so.
+/// An enum of keywords, including numbers for those that YAML reads as such.
 fn words(words: &[&str]) -> Value {
     let numbers = words.iter().filter_map(|word| word.parse::<u64>().ok()).map(Value::from);
     let all: Vec<Value> = words.iter().map(|word| json!(word)).chain(numbers).collect();
     json!({ "anyOf": [{ "enum": all }, variable()] })
 }
 
-/// Text with a variable.
+/// A string with a variable.
 fn variable() -> Value {
     json!({ "type": "string", "pattern": VARIABLE })
 }
@@ -220,7 +221,7 @@ fn list(items: Value, many: Many) -> Value {
     }
 }
 
-/// The same, or a variable that may be empty.
+/// Also allows null, and a variable that may be empty.
 fn or_none(list: Value) -> Value {
     json!({ "anyOf": [list, variable()] })
 }

@@ -1,4 +1,4 @@
-//! Services: what their endpoints speak, where they are, how requests are spread.
+//! Reads services.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use crate::upstream::{self, OwnAddresses};
 
 const HELP_NAME: &str = "use letters, digits, `-`, `_` and `.`, 128 of them at most";
 
-/// Where this gateway itself listens.
+/// The gateway's own addresses.
 pub struct Own {
-    /// For operators.
+    /// Control API and metrics.
     pub operators: OwnAddresses,
-    /// For clients.
+    /// Client listeners.
     pub clients: OwnAddresses,
 }
 
-/// One of `services`.
+/// Reads one of `services`.
 pub fn service(
     entry: &Entry,
     own: &Own,
@@ -96,7 +96,7 @@ fn is_name(name: &str) -> bool {
     (1..=128).contains(&name.len()) && name.bytes().all(allowed)
 }
 
-/// The path of a gRPC method: `/shop.Orders/Watch`, written with or without the first slash.
+/// Parses the path of a gRPC method, with or without the leading slash.
 pub fn method(text: &str) -> Result<String, String> {
     let path = text.strip_prefix('/').unwrap_or(text);
     let name = |name: &str| {
@@ -175,7 +175,7 @@ fn balancer(node: Option<&Node>, service: Span, problems: &Problems) -> Option<B
     let readable =
         params.iter().filter_map(|entry| Some(((&*entry.key).into(), param(entry, problems)?)));
     let readable: Vec<(String, ParamValue)> = readable.collect();
-    // A policy would miss what could not be read.
+    // Skip the policy if its settings are unreadable: it would report them missing.
     if readable.len() < params.len() {
         return None;
     }

@@ -19,7 +19,7 @@ const FULL: &str = include_str!("../../docs/examples/full.yaml");
 const TLS: &str = include_str!("../../docs/examples/tls.yaml");
 const EDGE: &str = include_str!("../../docs/examples/edge.yaml");
 
-/// A folder with the files that the examples name.
+/// A folder with the PEM files that the examples name.
 fn pki() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, content: String| std::fs::write(folder.path().join(name), content);
@@ -40,7 +40,7 @@ fn errors(text: &str) -> Vec<String> {
     report.errors().iter().map(Finding::to_string).collect()
 }
 
-/// `text` has exactly one error, which is at `place` and says all of `says`.
+/// Asserts that `text` has exactly one error, at `place`, that contains all of `says`.
 #[track_caller]
 fn refused(text: &str, place: &str, says: &[&str]) {
     let errors = errors(text);
@@ -91,7 +91,7 @@ fn the_full_example_states_the_defaults() {
 
 #[test]
 fn the_full_example_names_every_key() {
-    // Each error lists the keys that are known at its place.
+    // Each error lists the valid keys at its location.
     let known = |text: &str| {
         let error = errors(text).into_iter().find(|error| error.contains("unknown key `?`"));
         let error = error.unwrap_or_else(|| panic!("{text}"));
@@ -215,7 +215,7 @@ fn unknown_keys_get_a_suggestion() {
     let text =
         minimal_with("  - service: orders", "  - match: { header: { a: b } }\n    service: orders");
     refused(&text, "10:14", &["unknown key `header`", "did you mean `headers`?", "path_prefix"]);
-    // The slip alone, not that the right key is missing too.
+    // Only the typo is reported, not the right key as missing.
     let text = minimal_with("listeners:", "listner:");
     refused(&text, "2:1", &["did you mean `listeners`?"]);
     let text = minimal_with("  orders:", "  orders:\n    balancer: { policy: p2c }");
@@ -338,7 +338,7 @@ services: { a: { endpoints: [ { address: a:1 } ] } }
 routes: [ { service: a } ]";
     let plan = parse(text, Path::new("")).unwrap();
     assert_eq!(plan.listeners[1].limits.pings, 7);
-    // An error in it is one error, however often it is referred to.
+    // An error in an aliased node is reported once.
     refused(&text.replace("pings: 7", "pings: x"), "2:62", &["not a whole number"]);
 }
 
@@ -396,7 +396,7 @@ fn the_report_shows_the_line_and_the_fix() {
     assert!(shown.contains("did you mean `drain_timeout`?"), "{shown}");
 }
 
-/// What may be done to a file by an unlucky editor.
+/// A random mutation of a file.
 #[derive(Clone, Debug)]
 enum Edit {
     Delete(usize),
@@ -445,7 +445,7 @@ fn apply(text: &str, edit: &Edit) -> String {
     lines.join("\n")
 }
 
-/// Whatever the text, it is a plan or has errors, each at a place in the file.
+/// Asserts that any text yields a plan or located errors.
 fn holds_or_says_where(text: &str) {
     let Err(report) = parse(text, Path::new("/nowhere")) else {
         return;

@@ -1,4 +1,4 @@
-//! TLS from PEM files: read, parsed and tried out when the configuration is loaded.
+//! Builds TLS settings from PEM files, validated when the configuration is loaded.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::report::{Problems, Span};
 use crate::net::ServerTls;
 use crate::upstream;
 
-/// A listener's `tls`.
+/// Reads a listener's `tls`.
 pub fn server(node: &Node, files: &Files, problems: &Problems) -> Option<ServerTls> {
     let fields = Fields::of(node, &SERVER_TLS, problems);
     let pem = Pem::new(files, problems);
@@ -50,13 +50,13 @@ pub fn server(node: &Node, files: &Files, problems: &Problems) -> Option<ServerT
         .map_err(|error| refuse_pair(problems, span, error))
         .ok()?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    // The clients keep the sessions, however many there are.
+    // Session tickets: clients keep the sessions, so that memory stays bounded.
     config.ticketer =
         Ticketer::new().map_err(|error| problems.error(node.span, error.to_string(), "")).ok()?;
     Some(ServerTls::new(config, client_ca))
 }
 
-/// A service's `tls`.
+/// Reads a service's `tls`.
 pub fn client(
     node: &Node,
     version: upstream::Version,
@@ -104,7 +104,7 @@ pub fn client(
     })
 }
 
-/// The name that certificates must be for.
+/// Parses the name that backends' certificates are verified for.
 pub fn server_name(name: &str) -> Result<ServerName<'static>, String> {
     ServerName::try_from(text(name)?).map_err(|_| {
         format!("`{name}` is neither a DNS name nor an IP address: write orders.internal")
@@ -120,7 +120,7 @@ fn reject(problems: &Problems, span: Span, what: &str, error: impl std::fmt::Dis
     problems.error(span, message, "check that the files belong together");
 }
 
-/// A certificate and a key, where the key is named.
+/// Reports why a certificate and a key cannot be used together, at the key's location.
 fn refuse_pair(problems: &Problems, span: Span, error: Error) {
     if error != Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
         return reject(problems, span, "with this certificate", error);

@@ -1,45 +1,45 @@
-//! `${VAR}` and `${VAR:-default}`: put into values once the YAML is understood, so that what a
-//! variable holds is never structure and never a key, and is not told to anybody.
+//! Expands `${VAR}` and `${VAR:-default}` in parsed YAML scalars, so that a value cannot inject
+//! structure or keys. Values are redacted from messages.
 
 use std::env::VarError;
 
 use crate::text::Hidden;
 
-/// Bytes that a value may have with its variables put in.
+/// Maximum size of an expanded value.
 const MAX_VALUE: usize = 64 << 10;
-/// Bytes of a variable's name.
+/// Maximum length of a variable's name.
 const MAX_NAME: usize = 256;
 
 const HELP_FORM: &str = "write ${NAME} or ${NAME:-default}, where a name has letters, digits and `_`; `$${` stands \
                          for `${` itself";
 
-/// Where variables are looked up.
+/// Looks up variables.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Result<String, VarError>;
 
-/// Looks a variable up in the environment of this process.
+/// Looks up a variable of this process's environment.
 pub fn environment(name: &str) -> Result<String, VarError> {
     std::env::var(name)
 }
 
-/// Why variables could not be put into a value.
+/// Why a value could not be expanded.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {
     /// What is wrong.
     pub message: String,
-    /// How to mend it.
+    /// How to fix it.
     pub help: String,
 }
 
-/// A value into which variables were put.
+/// An expanded value.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Expanded {
-    /// What it is now.
+    /// The value.
     pub text: String,
-    /// What is to be hidden, and what is shown instead.
+    /// What to redact, with replacements.
     pub hidden: Vec<Hidden>,
 }
 
-/// `text` with its variables put in; nothing if there is nothing to do.
+/// Expands variables in `text`; `None` if there are none.
 pub fn expand(text: &str, environment: Environment<'_>) -> Result<Option<Expanded>, Fault> {
     if !text.contains("${") {
         return Ok(None);
@@ -76,7 +76,7 @@ pub fn expand(text: &str, environment: Environment<'_>) -> Result<Option<Expande
     Ok(Some(done))
 }
 
-/// What stands for `inside` of the braces, and whether the file does not have it.
+/// Expands `inside` of the braces; also returns whether the value comes from the environment.
 fn look_up(inside: &str, environment: Environment<'_>) -> Result<(String, bool), Fault> {
     if inside.contains("${") {
         return Err(Fault {
@@ -100,7 +100,7 @@ fn look_up(inside: &str, environment: Environment<'_>) -> Result<(String, bool),
         });
     }
     match (environment(name), default) {
-        // As in a shell, an empty variable has the default too.
+        // As in a shell, `:-` applies to an empty variable too.
         (Ok(value), Some(default)) if value.is_empty() => Ok((default.into(), false)),
         (Ok(value), _) => Ok((value, true)),
         (Err(VarError::NotPresent), Some(default)) => Ok((default.into(), false)),

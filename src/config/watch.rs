@@ -1,4 +1,4 @@
-//! Says when the files of a configuration have changed.
+//! Watches the files of a configuration for changes.
 
 mod writing;
 
@@ -16,25 +16,23 @@ use tokio::time::timeout;
 use super::Sources;
 use writing::{CLOSING_IS_REPORTED, Writing};
 
-/// Files are looked at when nothing has happened to them for that long: who writes one seldom
-/// does so in one go.
+/// Debounce: files are read after this long without events, as files are seldom written in one go.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// And when something happens all the time, this often.
+/// Maximum debounce under continuous events.
 const RESTLESS: Duration = Duration::from_secs(5);
 
-/// And when nothing tells who writes them, they have to stay the same for that long.
+/// If closing of files is not reported, their content must be stable for this long.
 const STEADY: Duration = Duration::from_secs(1);
 
-/// Who keeps a file open to write to it, and does not, is waited for that long.
+/// Timeout for a writer that keeps a file open.
 const UNFINISHED: Duration = Duration::from_secs(60);
 
-/// They are also looked at this often though nothing is reported: of links swapped further up the
-/// path, of mounts, and of most file systems of other machines the system reports nothing.
+/// Polling interval, as a fallback: swapped links further up the path, mounts and most network file
+/// systems cause no events.
 const POLL: Duration = Duration::from_secs(10);
 
-/// Compares files with what was read from them: when the system reports a change, and every
-/// `POLL`.
+/// Compares files with what was read from them, on events and every `POLL`.
 pub struct Watch {
     folders: Arc<Mutex<Folders>>,
     sources: Arc<Sources>,
@@ -44,14 +42,14 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A watch over what a configuration was read from. Where the system reports nothing, that is
-    /// logged, and looking every `POLL` has to do.
+    /// Watches the sources of a configuration. If events are not available, that is logged, and
+    /// polling has to do.
     pub fn new(sources: Sources) -> Watch {
         let touched = Arc::new(Notify::new());
         let writing = Arc::<Mutex<Writing>>::default();
         let (notified, noted) = (Arc::clone(&touched), Arc::clone(&writing));
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            // After an error nobody knows what has happened.
+            // After an error, events may have been lost.
             if event.as_ref().is_ok_and(|event| is_reading(event.kind)) {
                 return;
             }
@@ -74,14 +72,14 @@ impl Watch {
         watch
     }
 
-    /// Watches what the configuration was read from last, in place of what it was before.
+    /// Replaces the watched sources.
     pub fn follow(&mut self, sources: Sources) {
         self.sources = Arc::new(sources);
-        // Something may have happened before it was watched.
+        // They may have changed before the watch was set.
         self.touched.notify_one();
     }
 
-    /// Ends when the files no longer hold what was read from them.
+    /// Resolves when any source has changed.
     pub async fn changed(&mut self) {
         loop {
             let reported = timeout(self.poll, self.touched.notified()).await.is_ok();
@@ -95,14 +93,14 @@ impl Watch {
             self.written().await;
             let now = self.look().await;
             if seen.is_some_and(|seen| seen != now) {
-                self.touched.notify_one(); // somebody is writing
+                self.touched.notify_one(); // still being written
             } else if now != *self.sources {
                 return;
             }
         }
     }
 
-    /// Ends when nobody has a file open any more who has written to it.
+    /// Resolves when no writer has a file open any more.
     async fn written(&self) {
         let written = async {
             while !self.writing.lock().await.is_over() {
@@ -115,11 +113,11 @@ impl Watch {
         }
     }
 
-    /// The files as they are now. Reading them may take its time, so others do it.
+    /// The sources as they are now, read on a blocking thread.
     async fn look(&self) -> Sources {
         let (folders, sources) = (Arc::clone(&self.folders), Arc::clone(&self.sources));
         let looking = spawn_blocking(move || {
-            // In this order, so that what happens in between is reported.
+            // Watch before reading, so that changes in between are reported.
             folders.blocking_lock().follow(&sources);
             sources.read_again()
         });
@@ -127,14 +125,14 @@ impl Watch {
     }
 }
 
-/// Folders whose changes are reported. Not files: one is often replaced by another of its name, or
-/// reached by a symbolic link that is.
+/// The watched folders. Not files: these are often replaced by renaming, or reached by symbolic
+/// links.
 #[derive(Default)]
 struct Folders {
     watcher: Option<RecommendedWatcher>,
     writing: Arc<Mutex<Writing>>,
     watched: HashSet<PathBuf>,
-    /// Those of which it was said that they cannot be watched.
+    /// Folders for which a failure was logged.
     refused: HashSet<PathBuf>,
 }
 
@@ -144,10 +142,10 @@ impl Folders {
         self.writing.blocking_lock().follow(sources.paths());
         let wanted: HashSet<PathBuf> = sources.paths().flat_map(folders).collect();
         for folder in self.watched.difference(&wanted) {
-            let _ = watcher.unwatch(folder); // one that is gone is not watched anyhow
+            let _ = watcher.unwatch(folder); // fails for a folder that is gone
         }
         let mut refused = HashSet::new();
-        // Those that were watched too: they may have been replaced by others of their name.
+        // Watched again in any case: a folder may have been replaced by another of the same name.
         for folder in &wanted {
             if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
                 refused.insert(folder.clone());
@@ -161,7 +159,7 @@ impl Folders {
     }
 }
 
-/// The folder of the file's name, and that of the file itself if the name is a link.
+/// The folder of the path, and the target's folder if the path is a symbolic link.
 fn folders(file: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let folder = |path: &Path| match path.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
@@ -171,7 +169,7 @@ fn folders(file: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     [Some(folder(file)), real.as_deref().map(folder)].into_iter().flatten()
 }
 
-/// Whether the event is somebody's reading, such as our own.
+/// Whether the event is a mere read access, such as our own.
 fn is_reading(kind: EventKind) -> bool {
     kind.is_access() && kind != EventKind::Access(AccessKind::Close(AccessMode::Write))
 }
@@ -184,8 +182,7 @@ mod tests {
     use std::io::Write as _;
     use std::os::unix::fs::symlink;
 
-    /// A watch over `path` that looks at it every few milliseconds, and hears of nothing if
-    /// `deaf`.
+    /// A watch that polls `path` every few milliseconds, without events if `deaf`.
     fn watch(path: &Path, deaf: bool) -> Watch {
         let files = Files::within(Path::new(""));
         let _ = files.read(path, 100);
@@ -204,7 +201,7 @@ mod tests {
         symlink("file", root.path().join("link")).unwrap();
         for name in ["file", "link"] {
             let mut watch = watch(&root.path().join(name), false);
-            // It is watched from the first look on.
+            // It is watched from the first poll on.
             timeout(Duration::from_secs(1), watch.changed()).await.unwrap_err();
             let mut writer = fs::File::create(&file).unwrap();
             writer.write_all(b"half of").unwrap();
@@ -213,7 +210,7 @@ mod tests {
             drop(writer);
             changes(&mut watch).await;
             watch.follow(watch.look().await);
-            // Replaced as a whole, whatever becomes of the one before.
+            // Replaced by renaming, while the old one is still open.
             let mut writer = fs::File::options().append(true).open(&file).unwrap();
             writer.write_all(b"no more").unwrap();
             fs::write(root.path().join("new"), "2").unwrap();
@@ -270,7 +267,7 @@ mod tests {
         let file = root.path().join("file");
         fs::write(&file, "1").unwrap();
         let mut watch = watch(&file, true);
-        // Of the same length and age.
+        // Same length and mtime.
         let age = fs::metadata(&file).unwrap().modified().unwrap();
         fs::write(&file, "2").unwrap();
         fs::File::options().write(true).open(&file).unwrap().set_modified(age).unwrap();

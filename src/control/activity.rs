@@ -1,5 +1,5 @@
-//! Notes what is done on each connection to the control API, by which it is told who has the least
-//! to do.
+//! Middleware that tracks calls per connection, so that the connection limit can evict the one with
+//! the least to do.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,11 +12,11 @@ use tower::{Layer, Service};
 
 use super::limit::Caller;
 
-/// Has every call noted for as long as it lasts.
+/// A tower layer that marks a connection active for the duration of each call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NoteCalls;
 
-/// A service whose calls are noted.
+/// The layer's service.
 #[derive(Clone, Debug)]
 pub(super) struct Noted<S>(S);
 

@@ -1,5 +1,5 @@
-//! Who asks for changes, and records of those that never came to a service's writer, which has those
-//! of all others.
+//! Audit: the author of a change, and records of changes refused before they reached a service's
+//! writer, which records all others.
 
 use tonic::Request;
 
@@ -7,15 +7,15 @@ use super::limit::Caller;
 use crate::model::Peer;
 use crate::service::{Author, Change, ChangeRecord, Stamp, Subject};
 
-/// Metadata of a call: who makes it, in their own words.
+/// Metadata key: who makes the change, unverified.
 pub const BY: &str = "equipoise-by";
-/// Metadata of a call: why, in their own words.
+/// Metadata key: the reason for the change, unverified.
 pub const REASON: &str = "equipoise-reason";
-/// Of these words so many characters are kept.
+/// Length limits of these texts, in characters.
 const MAX_BY: usize = 64;
 const MAX_REASON: usize = 256;
 
-/// Who asks: the address, and then what nobody has verified.
+/// The author: the peer address, and the unverified metadata.
 pub(super) fn who<T>(request: &Request<T>) -> Author {
     let peer = match request.extensions().get() {
         Some(Caller { address: Some(address), .. }) => address.to_string(),
@@ -31,7 +31,7 @@ pub(super) fn who<T>(request: &Request<T>) -> Author {
     Author { peer: peer.into(), actor, reason }
 }
 
-/// Says that a change was refused.
+/// Logs a refused change.
 pub(super) fn refused(service: &str, by: &Author, change: &Change, error: &str) {
     let subject = Subject::service(service);
     ChangeRecord::refused(Stamp::now(by), subject, change, error, None).log();

@@ -1,4 +1,4 @@
-//! Between the values of the service layer and the messages of the API.
+//! Conversion between service types and API messages.
 
 use tonic::Status;
 
@@ -32,7 +32,7 @@ pub(super) fn summary(view: &ServiceView) -> proto::ServiceSummary {
     }
 }
 
-/// The service, with what was counted since `revision`, or since the last change without one.
+/// The service, with statistics since `revision`, or by default since the last change.
 pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto::Service, Status> {
     let revision = revision.unwrap_or(view.revision);
     let kept = view.kept_revisions();
@@ -84,7 +84,7 @@ pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto
     })
 }
 
-/// What occurred, by route.
+/// Non-zero rejection counts, by route.
 fn rejections(rejections: &Rejections) -> Vec<proto::Rejection> {
     let of_route = |(route, totals): (Box<str>, RejectTotals)| {
         let counts = Rejected::ALL.iter().zip(totals).filter(|(_, count)| *count > 0);

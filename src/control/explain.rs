@@ -1,4 +1,4 @@
-//! Which route a request would take, as the API says it.
+//! ExplainRoute: which route a request would take.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use super::proto;
 use crate::route::RouteTable;
 use crate::route::{Filters, Forward, Mirror, Policies, Route, RouteQuery, Share, Verdict};
 
-/// Other routes that an answer names.
+/// Maximum number of near misses in a response.
 const MAX_NEAR: usize = 10;
-/// Header fields of the request that is asked about.
+/// Maximum number of header fields of the request in question.
 const MAX_FIELDS: usize = 100;
 
-/// Says which of `routes` a request takes.
+/// Explains which of `routes` a request takes.
 pub(super) fn explain(
     routes: &RouteTable,
     asked: proto::ExplainRouteRequest,

@@ -1,4 +1,4 @@
-//! Bounds on the connections to the control API.
+//! Connection limit of the control API.
 
 use std::future::Future as _;
 use std::io;
@@ -18,16 +18,16 @@ use crate::clock::{Clock, LogThrottle};
 use crate::model::{Refusal, Refusals};
 use crate::telemetry::{Activity, ConnectionSlots};
 
-/// Time to send the connection preface; from then on HTTP/2 pings find the silent.
+/// Timeout of the connection preface; after it, HTTP/2 pings detect dead peers.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 const PREFACE_BYTES: usize = 24;
-/// Rest after a failed accept, which would fail again at once when there are no descriptors left.
+/// Backoff after a failed accept, which would fail again at once when out of descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// How often it is said that connections cannot be accepted, or make room for others.
+/// Interval at which accept errors and evictions are logged.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Accepts connections. One that comes when all places are taken gets that of who has the least to
-/// do: who has asked for nothing yet, is idle, watches, waits for an answer, in this order.
+/// Accepts connections up to the limit; one more evicts the connection with the least to do. In
+/// that order: no request yet, idle, watching, waiting for an answer.
 pub(super) struct Limited<C> {
     clients: C,
     slots: ConnectionSlots<oneshot::Sender<()>>,
@@ -36,21 +36,21 @@ pub(super) struct Limited<C> {
     throttle: LogThrottle,
 }
 
-/// What a connection is made of.
+/// An I/O stream of a connection.
 pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Socket for S {}
 
-/// Connections that come, with the addresses of who made them, as far as they have some.
+/// A stream of accepted connections with their peer addresses, if they have any.
 pub trait Clients<S>: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin {}
 
 impl<S, C: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin> Clients<S> for C {}
 
-/// Who made a connection; none is somebody at a Unix socket.
+/// The peer of a connection; no address means a Unix socket.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub address: Option<SocketAddr>,
-    /// What is done on the connection.
+    /// Tracks the connection's calls.
     pub activity: Arc<Activity>,
 }
 
@@ -113,12 +113,12 @@ impl<S, C: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin> Stream fo
     }
 }
 
-/// A connection that has a place. It fails when its client stays silent, or loses the place.
+/// An admitted connection. Its I/O fails when the preface times out, or when it is evicted.
 pub(super) struct Connection<S> {
     stream: S,
     caller: Caller,
     preface: Option<Preface>,
-    /// Told when the place is another's; dropped, it gives the place back.
+    /// Signals eviction; dropping it frees the slot.
     ended: Option<oneshot::Receiver<()>>,
 }
 
@@ -131,7 +131,7 @@ impl<S> Connection<S> {
     fn has_lost_its_place(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(ended) = &mut self.ended else { return false };
         let Poll::Ready(told) = Pin::new(ended).poll(cx) else { return false };
-        self.ended = None; // nobody gives places any more once the server goes down
+        self.ended = None; // closed without a signal: the server is shutting down
         told.is_ok()
     }
 }

@@ -1,4 +1,4 @@
-//! What is logged, seen and changed at run time.
+//! GetLogLevel and SetLogLevel: the log filter at run time.
 
 use tonic::Status;
 use tracing::Level;
@@ -7,10 +7,10 @@ use super::proto;
 use crate::service::Author;
 use crate::telemetry::log::{self, Filter};
 
-/// Goes back to what was configured.
+/// The keyword that restores the configured filter.
 const CONFIGURED: &str = "configured";
 
-/// A level is short, and so is a list of a few.
+/// Maximum length of a filter.
 const MAX_LENGTH: usize = 1024;
 
 fn filters() -> Result<(Filter, Filter), Status> {
@@ -39,7 +39,7 @@ pub(super) fn set(by: &Author, text: &str) -> Result<proto::LogLevel, Status> {
     for doubt in wanted.doubts() {
         tracing::warn!(by, %doubt, "the level of the log");
     }
-    // Said while it can be: before the log falls silent, or once it no longer is.
+    // Logged while the filter lets it through: before it gets stricter, or after it got looser.
     let shown = tracing::enabled!(Level::INFO);
     if shown {
         audit();

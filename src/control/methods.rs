@@ -1,11 +1,11 @@
-//! The gRPC methods of a service, as they were called.
+//! ListMethods: a service's gRPC methods with their statistics.
 
 use super::proto;
 use crate::model::{Code, MethodStats, Protocol};
 use crate::service::MethodTable;
 use crate::stats::Counts;
 
-/// All that were called: those with the most requests first, what has no name last.
+/// All methods that were called: most requests first, the aggregate of unnamed ones last.
 pub(super) fn list(table: &MethodTable) -> proto::ListMethodsResponse {
     let (mut other, mut methods): (Vec<_>, Vec<_>) = table
         .all()

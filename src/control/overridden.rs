@@ -1,4 +1,4 @@
-//! What operators want otherwise than the configuration has it, as the API says it.
+//! Conversion of operators' overrides to API messages.
 
 use super::policy::policy;
 use super::proto;

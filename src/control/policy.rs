@@ -1,4 +1,4 @@
-//! A policy's settings, which stand in a `Struct` as they would in the configuration.
+//! Conversion of policy settings to and from `google.protobuf.Struct`.
 
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
@@ -8,13 +8,13 @@ use super::proto;
 use crate::service::Balancer;
 use crate::text::ParamValue;
 
-/// The policy with all that it goes by.
+/// The policy with its effective settings.
 pub(super) fn policy(balancer: &Balancer) -> proto::Policy {
     let settings = Some(settings_of(balancer));
     proto::Policy { name: balancer.policy.into(), settings }
 }
 
-/// The settings that are in effect.
+/// The effective settings.
 pub(super) fn settings_of(balancer: &Balancer) -> Struct {
     let text = |text: &str| Value { kind: Some(Kind::StringValue(text.into())) };
     let value = |value: &ParamValue| match value {
@@ -28,7 +28,7 @@ pub(super) fn settings_of(balancer: &Balancer) -> Struct {
     Struct { fields: settings.map(|(key, setting)| (key.clone(), value(setting))).collect() }
 }
 
-/// The settings that a request gives.
+/// The settings of a request.
 pub(super) fn settings(settings: Struct) -> Result<Vec<(String, ParamValue)>, Status> {
     let settings = settings.fields.into_iter();
     settings.map(|(key, value)| setting(&key, value).map(|value| (key, value))).collect()

@@ -1,4 +1,4 @@
-//! The server that the control API is offered by.
+//! The tonic server of the control API.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,51 +18,49 @@ use crate::clock::Clock;
 use crate::model::Refusals;
 use crate::service::Registry;
 
-/// Calls that are being answered at a time, streams once they have begun not counted; more are
-/// refused.
+/// Limit of concurrent calls (streams count until their response begins); more are refused.
 const MAX_CALLS: usize = 256;
 const MAX_STREAMS_PER_CONNECTION: u32 = 256;
-/// How long a call may take until its answer begins.
+/// Timeout of a call until its response begins.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long calls may go on once the gateway is shutting down.
+/// Grace period of calls at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 const MAX_HEADER_BYTES: u32 = 16 << 10;
 
 /// Why the control API cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The API's own description cannot be read.
+    /// The file descriptor set is invalid.
     #[error("control API: the descriptors for reflection are broken: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// The transport failed.
+    /// A transport error.
     #[error("control API: {0}")]
     Transport(#[from] tonic::transport::Error),
 }
 
-/// The name of the service, as health knows it.
+/// The gRPC service's name, as in health checks.
 pub const NAME: &str = ControlServer::<Control>::NAME;
 
-/// What the control API is served with.
+/// What the server is made of.
 #[derive(Clone)]
 pub struct Server {
-    /// The services that it steers.
+    /// The services under control.
     pub registry: Arc<Registry>,
-    /// Answers `grpc.health.v1` beside it.
+    /// The health service beside it.
     pub health: HealthServer<HealthService>,
-    /// Connections at a time. One more takes the place of who has the least to do.
+    /// Connection limit. One more evicts the connection with the least to do.
     pub max_connections: usize,
-    /// Where refused connections are counted.
+    /// Counts refused connections.
     pub refusals: Arc<Refusals>,
-    /// By which what happens all the time is said seldom.
+    /// Throttles repeated log messages.
     pub clock: Clock,
 }
 
 impl Server {
-    /// Serves the control API to `clients`, who come with their addresses, until `shutdown`
-    /// completes; streams are ended then.
+    /// Serves `clients` until `shutdown` completes, which ends streams.
     ///
     /// # Errors
-    /// The server could not go on.
+    /// The server failed.
     pub async fn run<S: Socket>(
         self,
         clients: impl Clients<S>,
@@ -103,7 +101,7 @@ impl Server {
         stop.send_replace(true);
         match tokio::time::timeout(SHUTDOWN_GRACE, server).await {
             Ok(result) => Ok(result?),
-            Err(_) => Ok(()), // a client that will not leave does not hold the gateway up
+            Err(_) => Ok(()), // do not wait longer for clients
         }
     }
 }

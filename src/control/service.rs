@@ -1,4 +1,4 @@
-//! The methods of the control API.
+//! The control API's methods.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use super::{audit, convert, policy, proto, split};
 use crate::service::{Author, Change, Conditions, Registry, Service, SplitChange};
 use crate::text::nearest;
 
-/// Streams of WatchService that may be open at a time.
+/// Limit of concurrent WatchService streams.
 const MAX_WATCHERS: usize = 1000;
 
-/// Answers for the services of a registry.
+/// Implements the API for the services of a registry.
 pub(super) struct Control {
     registry: Arc<Registry>,
     watchers: Arc<Semaphore>,
@@ -22,7 +22,7 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// `stop` turns true when streams are to end.
+    /// Streams end when `stop` turns true.
     pub(super) fn new(registry: Arc<Registry>, stop: watch::Receiver<bool>) -> Control {
         Control { registry, watchers: Arc::new(Semaphore::new(MAX_WATCHERS)), stop }
     }

@@ -1,11 +1,11 @@
-//! How routes split their requests, as the API says it.
+//! Splits of routes: list, get, change.
 
 use tonic::Status;
 
 use super::proto;
 use crate::service::{Author, Registry, ShareView, SplitChange, SplitError, SplitView};
 
-/// All splits of several services.
+/// The splits of all routes.
 pub(super) fn list(registry: &Registry) -> proto::ListSplitsResponse {
     let splits = registry.routing().splits.list();
     proto::ListSplitsResponse { splits: splits.into_iter().map(split).collect() }
@@ -16,7 +16,7 @@ pub(super) fn get(registry: &Registry, route: &str) -> Result<proto::Split, Stat
     registry.routing().splits.view(route).map(split).map_err(|error| refusal(&error))
 }
 
-/// Makes a change and says the new revision.
+/// Applies a change; returns the new revision.
 pub(super) fn change(
     registry: &Registry,
     route: &str,

@@ -1,4 +1,4 @@
-//! Streams of a service's state.
+//! WatchService: periodic snapshots of a service's state.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const LONGEST: Duration = Duration::from_secs(3600);
 
 type Item = Result<proto::Service, Status>;
 
-/// The interval that a request asks for.
+/// The interval of a request, validated.
 pub(super) fn interval(wanted: Option<prost_types::Duration>) -> Result<Duration, Status> {
     let Some(wanted) = wanted else {
         return Ok(DEFAULT);
@@ -29,20 +29,20 @@ pub(super) fn interval(wanted: Option<prost_types::Duration>) -> Result<Duration
     }
 }
 
-/// Feeds one stream until its reader leaves, the gateway stops, the service is gone or the revision
-/// to count from is forgotten.
+/// The producer of one stream. It ends when the subscriber leaves, the gateway stops, the service
+/// is removed, or the revision to count from is no longer kept.
 pub(super) struct Feed {
     pub(super) views: watch::Receiver<Arc<ServiceView>>,
     pub(super) interval: Duration,
-    /// The revision to count from; the current one without it.
+    /// The revision to count from; by default the current one.
     pub(super) since: Option<u64>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) permit: OwnedSemaphorePermit,
 }
 
 impl Feed {
-    /// Starts feeding and returns the stream's end. It holds one message: for a slow reader the
-    /// next one is made only when that was taken.
+    /// Starts producing; returns the receiver. The channel holds one message: for a slow subscriber
+    /// the next snapshot is taken only when there is room.
     pub(super) fn start(self) -> mpsc::Receiver<Item> {
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(self.run(sender));

@@ -1,4 +1,4 @@
-//! Where an endpoint is: at an IP, under a name, or at a Unix socket.
+//! An endpoint's address: IP, host name or Unix socket.
 
 use std::fmt::{self, Display, Formatter};
 use std::hash::{Hash, Hasher};
@@ -6,28 +6,28 @@ use std::sync::Arc;
 
 use crate::text::address::{endpoint, socket};
 
-/// Where an endpoint is, as it was written. Two are equal if they are written alike but for what says
-/// nothing. What a name resolves to is another matter.
+/// An address as it was written. Equality ignores spelling differences without meaning; it says
+/// nothing of what a name resolves to.
 #[derive(Clone, Debug)]
 pub struct Address {
     text: Arc<str>,
     place: Place,
 }
 
-/// What an address means.
+/// The parsed address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Place {
-    /// An IP or a name, and a port, in lower case: the case of hosts says nothing.
+    /// Host and port, in lower case: host names are case-insensitive.
     Host(Arc<str>),
-    /// The path.
+    /// The path of a Unix socket.
     Socket(Arc<str>),
 }
 
 impl Address {
-    /// The address that `text` means.
+    /// Parses an address.
     ///
     /// # Errors
-    /// Says what is wrong and how to mend it.
+    /// What is wrong, and how to fix it.
     pub fn parse(text: &str) -> Result<Address, String> {
         let text = endpoint(text)?;
         let place = match socket(&text) {
@@ -37,7 +37,7 @@ impl Address {
         Ok(Address { text: text.into(), place })
     }
 
-    /// As it was written.
+    /// The address as written.
     pub fn as_str(&self) -> &str {
         &self.text
     }

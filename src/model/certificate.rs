@@ -1,27 +1,27 @@
-//! How long certificates hold.
+//! Validity of TLS certificates.
 
 use x509_parser::time::ASN1Time;
 
-/// So long before its end a certificate is one to replace.
+/// A certificate that expires within this time should be replaced.
 const NEAR: i64 = 14 * DAY;
 
 const DAY: i64 = 86_400;
 
-/// A certificate that the process uses. Times are in seconds since 1970.
+/// A certificate in use. Times are Unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// Its file, as the configuration calls it.
+    /// Its file, as written in the configuration.
     pub file: String,
-    /// Whose it is.
+    /// Its subject.
     pub subject: String,
-    /// When it begins to be valid.
+    /// Start of its validity.
     pub not_before: i64,
-    /// When it ceases to.
+    /// End of its validity.
     pub not_after: i64,
 }
 
 impl Certificate {
-    /// What is wrong with its time, if anything is.
+    /// A warning if it is expired, not valid yet or about to expire.
     pub fn trouble(&self, now: i64) -> Option<String> {
         let left = self.not_after.saturating_sub(now);
         let what = if now < self.not_before {

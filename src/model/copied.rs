@@ -1,28 +1,28 @@
-//! How copies of requests for a mirror ended, and how many of them.
+//! Outcomes of mirrored requests, and their counters.
 
 use crate::stats::WorkerCounter;
 
-/// How the copy of a request for a mirror ended.
+/// How the copy of a mirrored request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copied {
-    /// The mirror had all of it and has answered, whatever.
+    /// The mirror took all of it and answered, with whatever status.
     Answered,
-    /// No backend could be reached, or it broke off.
+    /// No backend of the mirror could be reached, or its connection broke.
     Failed,
-    /// Too much of the body waited for the mirror, or its answer did not come.
+    /// The mirror was too slow to take the body, or its answer timed out.
     Slow,
-    /// So many copies were under way that this one was not begun.
+    /// Not copied: the limit of concurrent copies was reached.
     Crowded,
-    /// The original was given up, or over before its body had come.
+    /// The original was cancelled, or ended before its body was complete.
     Abandoned,
 }
 
 impl Copied {
-    /// All of them, in the order of their numbers.
+    /// All outcomes, in the order of their discriminants.
     pub const ALL: [Copied; 5] =
         [Copied::Answered, Copied::Failed, Copied::Slow, Copied::Crowded, Copied::Abandoned];
 
-    /// The value of the metric's label.
+    /// The label value.
     pub const fn name(self) -> &'static str {
         match self {
             Copied::Answered => "answered",
@@ -34,22 +34,22 @@ impl Copied {
     }
 }
 
-/// The copies that a service got, by how they ended.
+/// Counters of a service's mirrored requests, by outcome.
 #[derive(Debug)]
 pub struct CopyCounts([WorkerCounter; Copied::ALL.len()]);
 
 impl CopyCounts {
-    /// None yet, for this many workers.
+    /// Zero, for this many workers.
     pub fn new(workers: usize) -> CopyCounts {
         CopyCounts(Copied::ALL.map(|_| WorkerCounter::new(workers)))
     }
 
-    /// Counts one. Only worker `worker` may call this with its number.
+    /// Counts an outcome. Only worker `worker` may pass its number.
     pub fn increment(&self, copied: Copied, worker: usize) {
         self.0[copied as usize].increment(worker);
     }
 
-    /// The sums over all workers in the order of their numbers, if there ever was a copy.
+    /// Sums over all workers by discriminant; `None` if nothing was ever copied.
     pub fn totals(&self) -> Option<[u64; Copied::ALL.len()]> {
         let totals = Copied::ALL.map(|copied| self.0[copied as usize].total());
         totals.iter().any(|total| *total > 0).then_some(totals)

@@ -1,4 +1,4 @@
-//! One instance of a service, and the set of them that a picker chooses from.
+//! An endpoint of a service, and the endpoint set that a picker chooses from.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use super::worker_stats::{StatTotals, WorkerStats};
 use crate::stats::{Counts, StreamTotals, of_worker};
 use crate::text::address;
 
-/// What an endpoint is known by as long as the process lives: who comes after it at its address has
-/// another. They are numbered in the order in which they came.
+/// Identity of an endpoint, unique in the process: a later endpoint at the same address has
+/// another. Ascending in order of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointId(NonZeroU64);
 
@@ -25,10 +25,10 @@ impl EndpointId {
     }
 }
 
-/// One instance of a service: where it is, how loaded it is, and how its requests ended.
+/// One endpoint of a service: its address, load and statistics.
 ///
-/// It outlives every change of weights and policy, so what was learnt stays; it is one life of what
-/// is at the address, so who is removed and added again is another.
+/// It survives changes of weights and policy, so what was learnt stays. An endpoint that is removed
+/// and added again is a new one with the same address.
 #[derive(Debug)]
 pub struct Endpoint {
     id: EndpointId,
@@ -38,12 +38,12 @@ pub struct Endpoint {
     connected: AtomicU32,
     connecting: AtomicU32,
     outage: Outage,
-    /// When a connection last ended in good order, in nanoseconds; 0 for never.
+    /// When a connection last closed gracefully, in nanoseconds; 0 for never.
     left: AtomicU64,
 }
 
 impl Endpoint {
-    /// An endpoint at `address` (`host:port`, `unix:path`), with one cell of statistics for each worker.
+    /// An endpoint at `address` (`host:port`, `unix:path`), with statistics sharded by worker.
     pub fn new(address: &str, workers: usize, now: Time) -> Endpoint {
         Endpoint {
             id: EndpointId::next(),
@@ -57,7 +57,7 @@ impl Endpoint {
         }
     }
 
-    /// What it is known by.
+    /// Its identity.
     #[inline]
     pub fn id(&self) -> EndpointId {
         self.id
@@ -74,12 +74,12 @@ impl Endpoint {
         &self.load
     }
 
-    /// The statistics that worker `index` alone writes.
+    /// The shard of statistics of which worker `index` is the only writer.
     pub fn worker_stats(&self, index: usize) -> &WorkerStats {
         of_worker(&self.stats, index)
     }
 
-    /// The sum of all workers' statistics since the start. Cold: reads several hundred counters.
+    /// Statistics since the start, summed over workers. Cold path: reads several hundred counters.
     pub fn totals(&self) -> StatTotals {
         let mut totals = self.codes();
         self.add_durations_to(&mut totals.duration);
@@ -87,79 +87,79 @@ impl Endpoint {
         totals
     }
 
-    /// As `totals`, without durations: little, where there are many endpoints to hold it for.
+    /// As `totals`, without durations, to save memory where there are many endpoints.
     pub fn codes(&self) -> StatTotals {
         let mut totals = StatTotals::default();
         self.stats.iter().for_each(|stats| stats.add_codes_to(&mut totals));
         totals
     }
 
-    /// Adds the durations of its calls since the start to `totals`.
+    /// Adds the durations of its calls to `totals`.
     pub fn add_durations_to(&self, totals: &mut Counts) {
         self.stats.iter().for_each(|stats| stats.add_durations_to(totals));
     }
 
-    /// Adds its times to the response head since the start to `totals`.
+    /// Adds its times to the response head to `totals`.
     pub fn add_starts_to(&self, totals: &mut Counts) {
         self.stats.iter().for_each(|stats| stats.add_starts_to(totals));
     }
 
-    /// Requests that are over, since the start.
+    /// Requests that have ended.
     pub fn requests(&self) -> u64 {
         self.stats.iter().map(WorkerStats::requests).sum()
     }
 
-    /// What came of streams, since the start.
+    /// Totals of its streams.
     pub fn streams(&self) -> StreamTotals {
         let mut totals = StreamTotals::default();
         self.stats.iter().for_each(|stats| totals.add(&stats.streams()));
         totals
     }
 
-    /// Connections to it that are established, over all workers.
+    /// Established connections, over all workers.
     pub fn connected(&self) -> u32 {
         self.connected.load(Ordering::Relaxed)
     }
 
-    /// Connections to it that are being established, over all workers.
+    /// Connections being established, over all workers.
     pub fn connecting(&self) -> u32 {
         self.connecting.load(Ordering::Relaxed)
     }
 
-    /// Whether and why no connection could be made the last time.
+    /// Whether and why the last connection attempt failed.
     pub fn outage(&self) -> &Outage {
         &self.outage
     }
 
-    /// Notes that a connection has ended in good order.
+    /// Records that a connection closed gracefully.
     pub fn note_left(&self, now: Time) {
         self.left.store(now.as_nanos().max(1), Ordering::Relaxed);
     }
 
-    /// When a connection last ended in good order.
+    /// When a connection last closed gracefully.
     pub fn left(&self) -> Option<Time> {
         let nanos = self.left.load(Ordering::Relaxed);
         (nanos > 0).then(|| Time::from_nanos(nanos))
     }
 
-    /// Of all workers, the one that keeps a connection to it when no request asks for one.
+    /// The worker that keeps a connection warm when no requests come.
     pub fn keeper(&self) -> usize {
         let hash = stable_hash(address::identity(&self.address).as_bytes(), 0);
         usize::try_from(hash % self.stats.len().max(1) as u64).unwrap_or_default()
     }
 
-    /// Counts a connection that is being established until the guard drops.
+    /// Counts a connection being established while the guard lives.
     pub fn count_connecting(self: &Arc<Endpoint>) -> ConnectionCount {
         ConnectionCount::new(self, |endpoint| &endpoint.connecting)
     }
 
-    /// Counts an established connection until the guard drops.
+    /// Counts an established connection while the guard lives.
     pub fn count_connected(self: &Arc<Endpoint>) -> ConnectionCount {
         ConnectionCount::new(self, |endpoint| &endpoint.connected)
     }
 }
 
-/// Holds one of an endpoint's connection counts up by one.
+/// RAII guard of one of an endpoint's connection gauges.
 #[derive(Debug)]
 pub struct ConnectionCount {
     endpoint: Arc<Endpoint>,
@@ -182,14 +182,14 @@ impl Drop for ConnectionCount {
 /// An eligible endpoint and its effective weight.
 #[derive(Clone, Debug)]
 pub struct Member {
-    /// The instance.
+    /// The endpoint.
     pub endpoint: Arc<Endpoint>,
-    /// Its share of traffic relative to the others'; 1 at least.
+    /// Its weight, at least 1.
     pub weight: u32,
 }
 
-/// What a picker chooses from: only endpoints that may take a new request, each with a weight
-/// of at least 1. Pickers speak of them by index.
+/// The endpoints that a picker chooses from: only eligible ones, each with a weight of at least 1.
+/// Pickers refer to them by index.
 #[derive(Debug)]
 pub struct EndpointSet {
     members: Box<[Member]>,
@@ -197,18 +197,18 @@ pub struct EndpointSet {
 }
 
 impl EndpointSet {
-    /// Keeps the members whose weight is not 0, in the order given.
+    /// Keeps the members with a non-zero weight, in the order given.
     pub fn new(members: impl IntoIterator<Item = Member>, ewma: EwmaParams) -> EndpointSet {
         EndpointSet { members: members.into_iter().filter(|m| m.weight > 0).collect(), ewma }
     }
 
-    /// The members, by index.
+    /// The members; pickers' indices refer to this slice.
     #[inline]
     pub fn members(&self) -> &[Member] {
         &self.members
     }
 
-    /// How many there are.
+    /// The number of members.
     #[inline]
     pub fn len(&self) -> usize {
         self.members.len()
@@ -219,7 +219,7 @@ impl EndpointSet {
         self.members.is_empty()
     }
 
-    /// How the latency estimates of these endpoints are kept.
+    /// The latency estimator's settings for these endpoints.
     #[inline]
     pub fn ewma(&self) -> &EwmaParams {
         &self.ewma

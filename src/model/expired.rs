@@ -1,25 +1,25 @@
-//! Requests whose time was up, by how far they had come, and how many of them.
+//! Timed-out requests, counted by the phase they had reached.
 
 use crate::stats::WorkerCounter;
 
-/// How far a request had come when its time was up.
+/// The phase in which a request timed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expired {
-    /// No backend had it.
+    /// Before any backend had it.
     Unsent,
-    /// A backend had it, and the head of a response was waited for.
+    /// While waiting for a backend's response head.
     Head,
-    /// The response had begun.
+    /// While receiving the response body.
     Body,
-    /// As before, with a second message: its route has cut what is likely a stream.
+    /// As `Body`, after a second message: a route's timeout has likely cut a stream.
     Stream,
 }
 
 impl Expired {
-    /// All of them, in the order of their numbers.
+    /// All phases, in the order of their discriminants.
     pub const ALL: [Expired; 4] = [Expired::Unsent, Expired::Head, Expired::Body, Expired::Stream];
 
-    /// The value of the metric's label.
+    /// The label value.
     pub const fn name(self) -> &'static str {
         match self {
             Expired::Unsent => "unsent",
@@ -30,22 +30,22 @@ impl Expired {
     }
 }
 
-/// The requests of a service whose time was up, by how far they had come.
+/// Counters of a service's timed-out requests, by phase.
 #[derive(Debug)]
 pub struct ExpiredCounts([WorkerCounter; Expired::ALL.len()]);
 
 impl ExpiredCounts {
-    /// None yet, for this many workers.
+    /// Zero, for this many workers.
     pub fn new(workers: usize) -> ExpiredCounts {
         ExpiredCounts(Expired::ALL.map(|_| WorkerCounter::new(workers)))
     }
 
-    /// Counts one. Only worker `worker` may call this with its number.
+    /// Counts a timeout. Only worker `worker` may pass its number.
     pub fn increment(&self, expired: Expired, worker: usize) {
         self.0[expired as usize].increment(worker);
     }
 
-    /// The sums over all workers.
+    /// Sums over all workers.
     pub fn totals(&self) -> impl Iterator<Item = (Expired, u64)> {
         Expired::ALL.into_iter().map(|expired| (expired, self.0[expired as usize].total()))
     }

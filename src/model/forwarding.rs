@@ -1,40 +1,39 @@
-//! What backends are told about the client of a request, and which proxies before the gateway are
-//! believed about it.
+//! Forwarding headers (`x-forwarded-*`, `forwarded`), and which downstream proxies are trusted.
 
 use ipnet::IpNet;
 
 use super::Peer;
 
-/// The fields by which backends are told.
+/// The headers that tell backends about the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForwardedHeaders {
-    /// None; those that come are passed on as they are.
+    /// None; those of clients are passed on unchanged.
     Off,
     /// `x-forwarded-for`, `x-forwarded-proto` and `x-forwarded-host`.
     #[default]
     XForwarded,
     /// `forwarded` (RFC 7239).
     Forwarded,
-    /// All of them.
+    /// Both kinds.
     Both,
 }
 
-/// What the clients of a listener may say about themselves, and what is said about them.
+/// A listener's settings for forwarding headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarding {
-    /// The fields.
+    /// The headers to set.
     pub headers: ForwardedHeaders,
-    /// Whether gRPC requests get them too, among their metadata.
+    /// Whether to set them on gRPC requests too, as metadata.
     pub grpc: bool,
-    /// Networks of proxies that are believed: what they say is kept and added to. What others say
-    /// is dropped.
+    /// Networks of trusted proxies: their headers are kept and appended to; those of other peers
+    /// are dropped.
     pub trust: Vec<IpNet>,
-    /// Whether who comes through a Unix socket is such a proxy.
+    /// Whether peers on a Unix socket are trusted.
     pub trust_unix: bool,
 }
 
 impl Forwarding {
-    /// Whether what comes from this peer is believed.
+    /// Whether this peer's headers are trusted.
     pub fn trusts(&self, peer: Peer) -> bool {
         match peer {
             Peer::Ip(address) => self.trust.iter().any(|network| network.contains(&address)),
@@ -42,8 +41,8 @@ impl Forwarding {
         }
     }
 
-    /// The address that a request comes from: of those that it passed, the last one that is not
-    /// a proxy that is believed. `list` is `x-forwarded-for`, `peer` who sent it.
+    /// The client's address: of the hops, the last one that is not a trusted proxy. `list` is
+    /// `x-forwarded-for`, `peer` its sender.
     pub fn client(&self, peer: Peer, list: &[&[u8]]) -> Peer {
         let mut client = peer;
         let hops = list.iter().rev().flat_map(|value| value.rsplit(|byte| *byte == b','));

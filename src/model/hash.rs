@@ -1,22 +1,22 @@
-//! A hash that is the same in every build and on every machine.
+//! A hash that is stable across builds and machines.
 
 use std::hash::{BuildHasher, Hasher};
 
 use hashring::DefaultHashBuilder;
 
-/// Hashes `key`; each `salt` gives another hash of it, independent of the others.
+/// Hashes `key`; each `salt` yields an independent hash.
 ///
-/// It is SipHash-2-4 of the key and the salt without a secret, and must stay that: whatever is
-/// kept together by it would move on the day of the change.
+/// SipHash-2-4 of the key and the salt, unkeyed. It must not change: sticky requests would move to
+/// other backends with the upgrade.
 pub fn stable_hash(key: &[u8], salt: u32) -> u64 {
     let mut hasher = DefaultHashBuilder.build_hasher();
     hasher.write(key);
-    hasher.write_u32(salt); // its four bytes, the lowest first
+    hasher.write_u32(salt); // little-endian
     hasher.finish()
 }
 
-/// Another hash for the same as `hash`, as good and a fraction of the cost: the finalizer of
-/// SplitMix64 (Stafford's thirteenth), which must stay as well.
+/// Derives another hash from `hash` at a fraction of the cost: the finalizer of SplitMix64
+/// (Stafford's variant 13). It must not change either.
 pub const fn rehashed(hash: u64) -> u64 {
     let hash = hash.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

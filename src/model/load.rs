@@ -1,4 +1,4 @@
-//! How loaded an endpoint is: calls and streams that are open, and a moving average of the latency.
+//! Load of an endpoint: calls in flight, open streams, and a moving average (EWMA) of latency.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -6,29 +6,29 @@ use std::time::Duration;
 use super::streams::OpenStreams;
 use super::time::Time;
 
-/// What an open exchange owes: how it is counted, and by what the next one is balanced.
+/// How an open exchange is counted, and by which count the next one is balanced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ExchangeClass {
-    /// An answer. All but streams are calls.
+    /// A call owes one answer. Whatever is not a stream is a call.
     #[default]
     Call,
-    /// Nothing: it may be open for days, and costs by what is said on it.
+    /// A stream may be open for days, and costs by its messages.
     Stream,
 }
 
-/// How the moving average of the latency is kept.
+/// Settings of the latency EWMA.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EwmaParams {
-    /// Time after which a sample has lost all but 1/e of its influence.
+    /// Time constant: after it a sample's weight has decayed to 1/e.
     pub decay: Duration,
-    /// What an endpoint that has answered nothing yet is taken to need.
+    /// The latency assumed of an endpoint without samples.
     pub default_rtt: Duration,
-    /// What a failed request counts as at least.
+    /// A failed request counts as at least this latency.
     pub penalty: Duration,
 }
 
 impl EwmaParams {
-    /// As it is kept unless told otherwise.
+    /// The defaults.
     pub const fn usual() -> EwmaParams {
         EwmaParams {
             decay: Duration::from_secs(10),
@@ -46,51 +46,51 @@ impl Default for EwmaParams {
 
 /// The load signals of one endpoint, shared by all workers.
 ///
-/// The latency is a moving average in the logarithm, a geometric mean: of about the last
-/// `SAMPLES` requests or, where they are fewer, of the last [`decay`](EwmaParams::decay). One
-/// outlier hardly moves it, so a hiccup does not mark a machine for seconds, as a peak EWMA
-/// would. The first samples weigh the same, so that one from a cold start is soon outweighed.
-/// Samples in a row that are far below the average (`FAR`) say that a trouble is over: from the
-/// third on each weighs twice as much as the one before (the adaptive gain of Trigg and Leach,
-/// "Exponential Smoothing with an Adaptive Response Rate", in steps and to one side: up, a queue
-/// that builds for a moment would do the same). So nine answers bring an endpoint back from the
-/// penalty.
+/// The latency is an EWMA of logarithms, hence a geometric mean: over about the last `SAMPLES`
+/// requests or, if fewer, the last [`decay`](EwmaParams::decay). A single outlier hardly moves it,
+/// whereas a peak EWMA would avoid a machine for seconds after a hiccup. The first samples weigh
+/// the same, so that a slow cold start is soon outweighed.
 ///
-/// The average and the time of its last sample live in one atomic word, so an update is one
-/// compare-and-swap. The length of the run stands beside it: a lost update of that costs nothing.
+/// A run of samples far below the average (`FAR`) indicates recovery: from the third on, each
+/// weighs twice as much as the one before, so nine answers undo the failure penalty. (This is the
+/// adaptive gain of Trigg and Leach, "Exponential Smoothing with an Adaptive Response Rate", in
+/// steps, and downwards only: upwards, a momentary queue would do the same.)
+///
+/// The average and the time of its last sample share one atomic word, so an update is one
+/// compare-and-swap. The run length is a separate atomic: losing an update of it is harmless.
 #[derive(Debug)]
-#[repr(align(128))] // a cache line pair of its own: neighbours must not share its traffic
+#[repr(align(128))] // a pair of cache lines, against false sharing
 pub struct Load {
     calls: AtomicU32,
     picked_ms: AtomicU32,
     /// High half: the average in microseconds (f32), 0 before the first sample. Low half: the
     /// time of the last sample in milliseconds, wrapping.
     latency: AtomicU64,
-    /// Samples so far, up to [`SAMPLES`].
+    /// Number of samples so far, capped at [`SAMPLES`].
     samples: AtomicU32,
-    /// Samples in a row far below the average.
+    /// Length of the current run of samples far below the average.
     run: AtomicU32,
     streams: OpenStreams,
 }
 
-/// Requests after which a sample has lost all but 1/e of its influence at the latest.
+/// The EWMA's window in samples: after this many a sample's weight has decayed to 1/e.
 const SAMPLES: u32 = 32;
 
-/// Samples after which an endpoint is known.
+/// Samples from which on the average is meaningful.
 const ENOUGH: u32 = 8;
 
-/// A sample that is so many times below the average may be of a new level.
+/// A sample this many times below the average starts a run.
 const FAR: f32 = 2.0;
 
-/// Once it has begun, a run goes on with samples that are so many times below: to where latencies
-/// no longer differ clearly.
+/// A run continues while samples are this many times below the average, which is where latencies no
+/// longer differ clearly.
 const STILL_BELOW: f32 = 1.5;
 
-/// Samples of a run after which the weight doubles no more: it is a half then.
+/// Run length from which on the weight no longer doubles; it has reached one half.
 const LONGEST_RUN: u32 = 6;
 
 impl Load {
-    /// Nothing open, nothing heard of.
+    /// No load and no samples.
     pub fn new(now: Time) -> Load {
         Load {
             calls: AtomicU32::new(0),
@@ -102,13 +102,13 @@ impl Load {
         }
     }
 
-    /// Calls dispatched and not yet over.
+    /// Calls in flight.
     #[inline]
     pub fn calls(&self) -> u32 {
         self.calls.load(Relaxed)
     }
 
-    /// The streams that are open.
+    /// Open streams.
     #[inline]
     pub fn streams(&self) -> &OpenStreams {
         &self.streams
@@ -119,7 +119,7 @@ impl Load {
         self.calls() == 0 && self.streams.count() == 0
     }
 
-    /// One more exchange is open.
+    /// Counts an exchange in.
     pub fn begin(&self, class: ExchangeClass, now: Time) {
         match class {
             ExchangeClass::Call => {
@@ -129,8 +129,7 @@ impl Load {
         }
     }
 
-    /// One exchange, which is of this class now and was one of `began` when its class was last
-    /// said, is over.
+    /// Counts an exchange out. `began` is when it was last counted in, under this class.
     pub fn end(&self, class: ExchangeClass, began: Time) {
         match class {
             ExchangeClass::Call => {
@@ -140,7 +139,7 @@ impl Load {
         }
     }
 
-    /// Notes that it was picked.
+    /// Records the time of a pick.
     #[inline]
     pub fn mark_picked(&self, now: Time) {
         let now = wrapping_ms(now);
@@ -149,14 +148,14 @@ impl Load {
         }
     }
 
-    /// How long ago it was last picked, to the millisecond.
+    /// Time since the last pick, with a resolution of milliseconds.
     #[inline]
     pub fn since_picked(&self, now: Time) -> Duration {
         Duration::from_millis(age_ms(now, self.picked_ms.load(Relaxed)).into())
     }
 
-    /// Whether its last answer was far better than the average says, and none is waited for that
-    /// tells more.
+    /// Whether its last sample was far below the average, with no newer pick outstanding that could
+    /// confirm it.
     #[inline]
     pub fn is_recovering(&self, now: Time) -> bool {
         let heard = unpack(self.latency.load(Relaxed)).1;
@@ -164,26 +163,26 @@ impl Load {
         self.run.load(Relaxed) > 0 && age_ms(now, heard) <= age_ms(now, picked)
     }
 
-    /// Whether it has answered too little yet for the average to mean much.
+    /// Whether there are too few samples yet for the average to be meaningful.
     #[inline]
     pub fn is_new(&self) -> bool {
         self.samples.load(Relaxed) < ENOUGH
     }
 
-    /// The moving average of the latency, in seconds; the default when there is no sample yet.
+    /// The latency EWMA in seconds; the default if there is no sample.
     #[inline]
     pub fn ewma_seconds(&self, params: &EwmaParams) -> f64 {
         let (average, _) = unpack(self.latency.load(Relaxed));
         if average > 0.0 { f64::from(average) * 1e-6 } else { params.default_rtt.as_secs_f64() }
     }
 
-    /// Whether any request has ended yet, well or not.
+    /// Whether there is any sample, of a success or a failure.
     #[inline]
     pub fn has_sample(&self) -> bool {
         unpack(self.latency.load(Relaxed)).0 > 0.0
     }
 
-    /// Learns from a request that took `rtt` and did not fail.
+    /// Records the latency of a request that did not fail.
     pub fn observe(&self, rtt: Duration, now: Time, params: &EwmaParams) {
         let rtt = micros(rtt).max(1.0);
         let gain = self.gain(rtt);
@@ -193,25 +192,25 @@ impl Load {
             let next = if average > 0.0 { average * (rtt / average).powf(gain) } else { rtt };
             Some(pack(next, wrapping_ms(now)))
         };
-        // The closure never refuses, so this cannot fail.
+        // The closure always returns `Some`, so this cannot fail.
         let _ = self.latency.fetch_update(Relaxed, Relaxed, step);
     }
 
-    /// Learns from a request that failed: it counts as `params.penalty` at least. One failure
-    /// among many successes does not shut the endpoint out, a steady part of them does.
+    /// Records a failed request, as at least `params.penalty`. One failure among many successes
+    /// does not shut the endpoint out; a steady share of failures does.
     pub fn observe_failure(&self, rtt: Duration, now: Time, params: &EwmaParams) {
         self.observe(rtt.max(params.penalty), now, params);
     }
 
-    /// Forgets every sample: they are of a process that is gone.
+    /// Drops all samples: the process they came from is gone.
     pub fn forget(&self) {
         self.latency.store(0, Relaxed);
         self.samples.store(0, Relaxed);
         self.run.store(0, Relaxed);
     }
 
-    /// What a sample of `rtt` microseconds weighs at least, by how many there were and by the run
-    /// that it belongs to.
+    /// The minimum weight of a sample of `rtt` microseconds, from the number of samples and the
+    /// current run.
     fn gain(&self, rtt: f32) -> f32 {
         let (average, _) = unpack(self.latency.load(Relaxed));
         let samples = self.samples.load(Relaxed);
@@ -230,7 +229,7 @@ impl Load {
     }
 }
 
-/// What a sample weighs that comes so long after the last one.
+/// The minimum weight of a sample by the time since the one before: exponential decay.
 fn gain_of_age(age_ms: u32, decay: Duration) -> f32 {
     match age_ms {
         0 => 0.0,
@@ -238,7 +237,7 @@ fn gain_of_age(age_ms: u32, decay: Duration) -> f32 {
     }
 }
 
-/// Milliseconds from `at` to `now`; 0 when another worker's clock reading was a little ahead.
+/// Milliseconds from `at` to `now`; 0 if another worker's clock reading was slightly ahead.
 fn age_ms(now: Time, at: u32) -> u32 {
     let age = wrapping_ms(now).wrapping_sub(at);
     if age > u32::MAX / 2 { 0 } else { age }

@@ -1,4 +1,4 @@
-//! What is counted of one method of a service.
+//! Statistics of one method of a service.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -8,17 +8,17 @@ use super::outcome::{Class, Code, GRPC_CODES, GrpcCode};
 use super::worker_stats::StatTotals;
 use crate::stats::{Buckets, Counts, increment, of_worker};
 
-/// How the exchanges of one gRPC method have ended.
+/// Counters and durations of the exchanges of one gRPC method.
 #[derive(Debug)]
 pub struct MethodStats {
     name: Box<str>,
-    /// By worker; most methods are not asked for on all of them at once.
+    /// One shard a worker, allocated lazily; most methods are not called on all workers.
     workers: Box<[OnceLock<Box<Cells>>]>,
 }
 
-/// What one worker counts.
+/// One worker's shard.
 #[derive(Debug, Default)]
-#[repr(align(128))] // a cache line pair of its own: workers must not share its traffic
+#[repr(align(128))] // a pair of cache lines, against false sharing
 struct Cells {
     codes: [AtomicU64; GRPC_CODES.len()],
     streams: AtomicU64,
@@ -27,13 +27,13 @@ struct Cells {
 }
 
 impl MethodStats {
-    /// Nothing yet of the method of this name, for this many workers.
+    /// No statistics yet, for this many workers.
     pub fn new(name: &str, workers: usize) -> MethodStats {
         let workers = (0..workers.max(1)).map(|_| OnceLock::new()).collect();
         MethodStats { name: name.into(), workers }
     }
 
-    /// The name, as `shop.Orders/Get`.
+    /// The method's name, such as `shop.Orders/Get`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -42,8 +42,8 @@ impl MethodStats {
         of_worker(&self.workers, worker).get_or_init(Box::default)
     }
 
-    /// Counts a call that is over: its code and, unless the client gave up, how long it took.
-    /// Only worker `worker` may call this with its number.
+    /// Counts an ended call: its code and, unless cancelled, its duration. Only worker `worker` may
+    /// pass its number.
     pub fn record_call(&self, worker: usize, code: GrpcCode, duration: Duration) {
         let cells = self.cells(worker);
         increment(&cells.codes[code as usize]);
@@ -52,16 +52,16 @@ impl MethodStats {
         }
     }
 
-    /// Counts a stream that is over. How long it lasted is no latency. Only worker `worker` may
-    /// call this with its number.
+    /// Counts an ended stream. Its duration is not a latency. Only worker `worker` may pass its
+    /// number.
     pub fn record_stream(&self, worker: usize, code: GrpcCode) {
         let cells = self.cells(worker);
         increment(&cells.codes[code as usize]);
         increment(&cells.streams);
     }
 
-    /// Counts one that a route's time-out has cut though it was likely a stream. Only worker
-    /// `worker` may call this with its number.
+    /// Counts a likely stream that was cut by a route's timeout. Only worker `worker` may pass its
+    /// number.
     pub fn record_cut(&self, worker: usize) {
         increment(&self.cells(worker).cut);
     }
@@ -70,19 +70,19 @@ impl MethodStats {
         self.workers.iter().filter_map(|cells| cells.get().map(|cells| &**cells))
     }
 
-    /// The codes of all calls and streams that are over.
+    /// Codes of all ended calls and streams.
     pub fn codes(&self) -> StatTotals {
         let mut totals = StatTotals::default();
         self.used().for_each(|cells| totals.add_grpc(&cells.codes));
         totals
     }
 
-    /// Of those that are over, how many were streams.
+    /// Ended streams.
     pub fn streams(&self) -> u64 {
         self.used().map(|cells| cells.streams.load(Relaxed)).sum()
     }
 
-    /// Of those that are over, how many a route's time-out has cut though they were likely streams.
+    /// Likely streams that were cut by a route's timeout.
     pub fn cut(&self) -> u64 {
         self.used().map(|cells| cells.cut.load(Relaxed)).sum()
     }

@@ -1,33 +1,33 @@
-//! Why an endpoint cannot be reached, as far as that is worth a line of the log.
+//! Rate limit of connection failure logs: why an endpoint is unreachable, and whether that is news.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::time::Time;
 
-/// A cause is told again after so long, in seconds.
+/// The same cause is logged at most once in this many seconds.
 const AGAIN: u64 = 60;
 
-/// Causes that are remembered of an endpoint: more than there are addresses of a name that fail
-/// each in another way.
+/// Causes remembered per endpoint: more than the addresses of a name that could each fail
+/// differently.
 const CAUSES: usize = 16;
 
-/// The last cause, when nobody knows any more which it was.
+/// Stands for the last cause when that was forgotten.
 const FORGOTTEN: u32 = u32::MAX;
 
-/// Whether and why an endpoint cannot be reached. Written by all workers.
+/// Whether and why an endpoint is unreachable. Shared by all workers.
 #[derive(Debug, Default)]
 pub struct Outage {
-    /// The cause that was told last; 0 when it can be reached.
+    /// Hash of the cause logged last; 0 while reachable.
     told: AtomicU32,
-    /// Causes that were told, in the upper half, and the second, from 1 on, in the lower one.
+    /// Logged causes: hash in the upper half, second of logging (from 1 on) in the lower.
     causes: [AtomicU64; CAUSES],
     /// Whether the last attempt failed: 0 or 1.
     lasts: AtomicU32,
 }
 
 impl Outage {
-    /// Notes that an attempt has failed for `cause`, a hash. Whether that is to be told: the first
-    /// time, and when the cause is another, but each once a minute at most.
+    /// Records a failed attempt; `cause` is a hash. Returns whether to log it: a new or changed
+    /// cause is logged, but each at most once a minute.
     pub fn begin(&self, cause: u32, now: Time) -> bool {
         let cause = cause.clamp(1, FORGOTTEN - 1);
         self.lasts.store(1, Relaxed);
@@ -42,11 +42,11 @@ impl Outage {
         if same.is_some_and(|at| recent(entries[at % CAUSES])) {
             return false;
         }
-        // A new one is never held back: the oldest makes way.
+        // A new cause is always logged; it replaces the oldest.
         let oldest = || (0..CAUSES).min_by_key(|at| told_at(entries[at % CAUSES]));
         let at = same.or_else(oldest).unwrap_or_default() % CAUSES;
         let entry = u64::from(cause) << 32 | second;
-        // Of several workers one tells it.
+        // If several workers race, one logs.
         let tell = self.causes[at].compare_exchange(entries[at], entry, Relaxed, Relaxed).is_ok();
         if tell {
             self.told.store(cause, Relaxed);
@@ -54,13 +54,13 @@ impl Outage {
         tell
     }
 
-    /// Forgets which causes were told: with other settings, the same one is news.
+    /// Forgets which causes were logged, so that they are logged again after a change of settings.
     pub fn forget(&self) {
         let _ = self.told.fetch_update(Relaxed, Relaxed, |told| (told != 0).then_some(FORGOTTEN));
         self.causes.iter().for_each(|entry| entry.store(0, Relaxed));
     }
 
-    /// Notes that a connection could be made; whether that is news.
+    /// Records a successful connection; returns whether that ends an outage.
     pub fn end(&self) -> bool {
         self.lasts.store(0, Relaxed);
         let told = self.told.swap(0, Relaxed) != 0;

@@ -1,16 +1,16 @@
-//! How a request ended.
+//! Outcomes of requests: codes, success classes, and failures of attempts.
 
-/// What the client spoke.
+/// The protocol of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// gRPC over HTTP/2.
     Grpc,
-    /// Any other request, over whichever version of HTTP.
+    /// Any other request, over any version of HTTP.
     Http,
 }
 
 impl Protocol {
-    /// The name on metrics and in logs.
+    /// The name in metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Protocol::Grpc => "grpc",
@@ -40,42 +40,42 @@ macro_rules! grpc_codes {
 grpc_codes! {
     /// Success.
     Ok = 0 "OK",
-    /// The caller gave up.
+    /// The client cancelled.
     Cancelled = 1 "CANCELLED",
-    /// Nothing more specific is known.
+    /// An unknown error.
     Unknown = 2 "UNKNOWN",
-    /// The request is wrong whatever the state of the system.
+    /// An invalid argument, whatever the state of the system.
     InvalidArgument = 3 "INVALID_ARGUMENT",
     /// The deadline passed.
     DeadlineExceeded = 4 "DEADLINE_EXCEEDED",
-    /// What was asked for does not exist.
+    /// Something requested was not found.
     NotFound = 5 "NOT_FOUND",
-    /// What was to be created exists.
+    /// Something to be created exists already.
     AlreadyExists = 6 "ALREADY_EXISTS",
-    /// The caller may not do this.
+    /// Permission denied.
     PermissionDenied = 7 "PERMISSION_DENIED",
-    /// A quota or limit is used up.
+    /// A quota or limit is exhausted.
     ResourceExhausted = 8 "RESOURCE_EXHAUSTED",
-    /// The system is not in the state that this needs.
+    /// The system is not in the state required.
     FailedPrecondition = 9 "FAILED_PRECONDITION",
-    /// A conflict with something concurrent.
+    /// Aborted by a concurrency conflict.
     Aborted = 10 "ABORTED",
-    /// Past the valid range.
+    /// Out of the valid range.
     OutOfRange = 11 "OUT_OF_RANGE",
-    /// No such method.
+    /// The method is not implemented.
     Unimplemented = 12 "UNIMPLEMENTED",
-    /// An invariant is broken.
+    /// An internal error: an invariant is broken.
     Internal = 13 "INTERNAL",
-    /// Not reachable now; may be tried again.
+    /// Unavailable now; may be retried.
     Unavailable = 14 "UNAVAILABLE",
-    /// Data is lost.
+    /// Unrecoverable data loss or corruption.
     DataLoss = 15 "DATA_LOSS",
-    /// The caller is not known.
+    /// The caller is not authenticated.
     Unauthenticated = 16 "UNAUTHENTICATED",
 }
 
 impl GrpcCode {
-    /// The code with this number; [`GrpcCode::Unknown`] for a number that is none.
+    /// The code with this number; [`GrpcCode::Unknown`] if there is none.
     pub fn from_number(number: u32) -> GrpcCode {
         GRPC_CODES.get(number as usize).copied().unwrap_or(GrpcCode::Unknown)
     }
@@ -89,7 +89,7 @@ impl GrpcCode {
         DIGITS[self as usize]
     }
 
-    /// Reads the value of a `grpc-status` field.
+    /// Parses the value of a `grpc-status` field.
     pub fn parse(value: &[u8]) -> GrpcCode {
         match value {
             [d @ b'0'..=b'9'] => GrpcCode::from_number(u32::from(d - b'0')),
@@ -99,24 +99,24 @@ impl GrpcCode {
     }
 }
 
-/// The status a request ended with.
+/// The status that a request ended with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
-    /// A gRPC call's status.
+    /// A gRPC status.
     Grpc(GrpcCode),
-    /// An HTTP status, 100..=999; 499 when the client gave up.
+    /// An HTTP status, 100..=999; 499 if the client cancelled.
     Http(u16),
 }
 
-/// How a request ended for who asked: what metrics and gates count. By OpenTelemetry's convention
-/// for servers.
+/// The client's view of an outcome, as counted by metrics and health gates; OpenTelemetry's
+/// convention for servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// What was asked was done, or rightly refused.
+    /// Success, or rightly refused.
     Success,
     /// It failed.
     Failure,
-    /// The client gave up.
+    /// The client cancelled.
     Cancelled,
 }
 
@@ -139,45 +139,45 @@ impl Class {
 pub enum Ending {
     /// With the backend's own status.
     Answered(Code),
-    /// The backend reset the stream, with a code other than those that stand for a `Break`.
+    /// The backend reset the stream, with a code that does not stand for a `Break`.
     Reset,
-    /// There is no answer, or not all of it.
+    /// No response, or an incomplete one.
     Broken(Break),
-    /// The client gave up, or takes no such answer.
+    /// The client cancelled, or cannot take such a response.
     ClientGone,
-    /// The gateway goes down, and has waited long enough.
+    /// The gateway's drain timeout is over.
     CutOff,
 }
 
-/// Why a backend has given no answer, or not all of it.
+/// Why a backend's response is missing or incomplete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
-    /// It could not be connected to.
+    /// Connecting failed.
     Unreachable,
-    /// It has no room for one more request.
+    /// It has no capacity for another request.
     Busy,
-    /// It takes no request of this kind: its head is too large, or it speaks another protocol.
+    /// It does not accept such a request: too large a head, or another protocol.
     Unfit,
-    /// It gave the request back unprocessed.
+    /// It refused the stream unprocessed (`REFUSED_STREAM`, GOAWAY).
     Refused,
-    /// It reset the stream for an error of its own (`INTERNAL_ERROR`).
+    /// It reset the stream with `INTERNAL_ERROR`.
     Crashed,
-    /// Its connection ended.
+    /// The connection closed.
     Lost,
-    /// What it sent breaks the protocol.
+    /// A protocol violation by the backend.
     Malformed,
-    /// It sends more header fields than the gateway takes.
+    /// Its header list exceeds the limit.
     TooLarge,
-    /// It sent nothing for too long.
+    /// An idle timeout: it sent nothing for too long.
     Silent,
-    /// Its time was up, which says nothing of it.
+    /// The request's own timeout or deadline, which says nothing of the backend.
     Expired,
 }
 
 impl Ending {
-    /// Whether the backend is at fault, so that others are to be preferred. Only what no client
-    /// can bring about counts: by asking for nonsense one gets UNIMPLEMENTED, UNKNOWN, INTERNAL
-    /// or a 500, and by a short deadline DEADLINE_EXCEEDED, from a sound backend too.
+    /// Whether the backend is to blame, so that others are preferred. Only failures that no client
+    /// can provoke count: a malformed request gets UNIMPLEMENTED, UNKNOWN, INTERNAL or a 500, and a
+    /// short deadline DEADLINE_EXCEEDED, from a healthy backend too.
     pub fn is_backends_fault(self) -> bool {
         match self {
             Ending::Answered(code) => matches!(
@@ -197,15 +197,15 @@ impl Ending {
         }
     }
 
-    /// Whether the request may be sent to another backend without a policy that allows it: no
-    /// backend can have begun it, and another may take it.
+    /// Whether the request is safe to retry without a retry policy: no backend can have begun to
+    /// process it, and another may accept it.
     pub fn may_be_sent_again(self) -> bool {
         matches!(self, Ending::Broken(Break::Unreachable | Break::Busy | Break::Refused))
     }
 }
 
 impl std::fmt::Display for Code {
-    /// The gRPC code's name or the HTTP status, as on metrics.
+    /// The gRPC code's name or the HTTP status, as in metrics.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Code::Grpc(code) => f.write_str(code.name()),
@@ -215,7 +215,7 @@ impl std::fmt::Display for Code {
 }
 
 impl Code {
-    /// How it ended for who asked.
+    /// The client's view of it.
     pub fn class(self) -> Class {
         use GrpcCode::{
             Cancelled, DataLoss, DeadlineExceeded, Internal, Unavailable, Unimplemented, Unknown,
@@ -235,7 +235,8 @@ impl Code {
 mod tests {
     use super::*;
 
-    /// For each code: what metrics count, and whether the backend is at fault when it is its own.
+    /// For each code: its class for the client, and whether the backend is to blame when it sent
+    /// it.
     #[test]
     fn every_code_is_judged_for_each_purpose() {
         use Class::{Cancelled, Failure, Success};
@@ -279,8 +280,8 @@ mod tests {
         }
     }
 
-    /// For each way to end without a status: whether the backend is at fault, and whether the
-    /// request may be sent to another.
+    /// For each ending without a status: whether the backend is to blame, and whether the request
+    /// is safe to retry.
     #[test]
     fn every_break_is_judged_for_each_purpose() {
         let broken = [

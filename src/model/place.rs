@@ -1,4 +1,4 @@
-//! Where connections go to, and where they come from.
+//! Socket addresses of listeners and peers: IP and port, or Unix socket.
 
 use std::fmt::{self, Display, Formatter};
 use std::net::{IpAddr, SocketAddr};
@@ -6,20 +6,20 @@ use std::sync::Arc;
 
 use crate::text::address::socket;
 
-/// Where somebody listens.
+/// The address of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// A port.
+    /// IP and port.
     Ip(SocketAddr),
     /// The path of a Unix socket.
     Unix(Arc<str>),
 }
 
 impl Place {
-    /// The place that `text` means: an IP and a port, or a Unix socket.
+    /// Parses a listener's address: an IP and a port, or a Unix socket.
     ///
     /// # Errors
-    /// Says what is wrong and how to mend it.
+    /// What is wrong, and how to fix it.
     pub fn parse(text: &str) -> Result<Place, String> {
         if let Some(path) = socket(text) {
             return path.map(|path| Place::Unix(path.into()));
@@ -35,7 +35,7 @@ impl Place {
         })
     }
 
-    /// The address and port, if it has one.
+    /// IP and port, if it has them.
     pub fn ip(&self) -> Option<SocketAddr> {
         match self {
             Place::Ip(address) => Some(*address),
@@ -50,7 +50,7 @@ impl From<SocketAddr> for Place {
     }
 }
 
-/// As in the configuration.
+/// As written in the configuration.
 impl Display for Place {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -60,12 +60,12 @@ impl Display for Place {
     }
 }
 
-/// Who is at the other end of a connection.
+/// The peer address of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// Somebody with this address, which is IPv4 if it can be.
+    /// An IP; IPv4-mapped IPv6 is kept as IPv4.
     Ip(IpAddr),
-    /// Somebody on this machine, through a Unix socket.
+    /// A local process, through a Unix socket.
     Unix,
 }
 
@@ -85,10 +85,10 @@ impl From<&Place> for Peer {
 }
 
 impl Peer {
-    /// What stands for an address where there is none.
+    /// Stands for the address of a peer on a Unix socket.
     pub const UNIX: &str = "unix";
 
-    /// Reads an address as `x-forwarded-for` has it.
+    /// Parses an address in the form of `x-forwarded-for`.
     pub fn read(text: &[u8]) -> Option<Peer> {
         match str::from_utf8(text.trim_ascii()).ok()? {
             Peer::UNIX => Some(Peer::Unix),
@@ -97,7 +97,7 @@ impl Peer {
     }
 }
 
-/// As `x-forwarded-for` has it.
+/// In the form of `x-forwarded-for`.
 impl Display for Peer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,24 +1,24 @@
-//! Connections that were not served, by the reason.
+//! Refused connections, counted by reason.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Why a connection was not served.
+/// Why a connection was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// As many were open as may be.
+    /// The connection limit was reached.
     MaxConnections,
-    /// The descriptors that are left are kept for health, control and backends.
+    /// The remaining file descriptors are reserved for health, control and backends.
     Descriptors,
-    /// The worker that was to serve it has too many waiting.
+    /// The accept queue of its worker is full.
     WorkerBusy,
-    /// The system could not hand it over.
+    /// The socket could not be handed to its worker.
     AcceptFailed,
-    /// It was the longest idle, and another one needed its place.
+    /// Evicted: it was the longest idle when another connection needed its slot.
     Evicted,
 }
 
 impl Refusal {
-    /// All of them, in the order of their numbers.
+    /// All reasons, in the order of their discriminants.
     pub const ALL: [Refusal; 5] = [
         Refusal::MaxConnections,
         Refusal::Descriptors,
@@ -39,7 +39,7 @@ impl Refusal {
     }
 }
 
-/// What one listener has refused.
+/// Counters of one listener's refused connections.
 #[derive(Debug, Default)]
 pub struct Refusals([AtomicU64; Refusal::ALL.len()]);
 
@@ -49,7 +49,7 @@ impl Refusals {
         self.0[why as usize].fetch_add(1, Relaxed);
     }
 
-    /// How many there were, in the order of [`Refusal::ALL`].
+    /// The counts, in the order of [`Refusal::ALL`].
     pub fn totals(&self) -> [u64; Refusal::ALL.len()] {
         std::array::from_fn(|index| self.0[index].load(Relaxed))
     }

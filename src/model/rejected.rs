@@ -1,4 +1,4 @@
-//! Requests that got no answer of a backend, by the reason, and how many of them.
+//! Rejected requests (answered by the gateway, not a backend), counted by reason.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -7,12 +7,12 @@ use crate::stats::{increment, of_worker};
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident $text:literal $class:ident,)*) => {
-        /// Why a request got no answer of a backend.
+        /// Why a request was rejected by the gateway.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Rejected { $($(#[$doc])* $variant),* }
 
         impl Rejected {
-            /// All of them, in the order of their numbers.
+            /// All reasons, in the order of their discriminants.
             pub const ALL: &'static [Rejected] = &[$(Rejected::$variant),*];
 
             /// The value of the label.
@@ -20,7 +20,7 @@ macro_rules! reasons {
                 match self { $(Rejected::$variant => $text),* }
             }
 
-            /// How the request ended for who asked, by the code that it was told.
+            /// The client's view of it, by the code that it was sent.
             pub const fn class(self) -> Class {
                 match self { $(Rejected::$variant => Class::$class),* }
             }
@@ -31,34 +31,35 @@ macro_rules! reasons {
 reasons! {
     /// No route matches it.
     NoRoute "no_route" Failure,
-    /// Its service has no backend that may take requests.
+    /// Its service has no eligible backend.
     NoBackend "no_backend" Failure,
-    /// No connection to a backend could be made.
+    /// Connecting to a backend failed.
     Connect "connect" Failure,
-    /// All streams were taken for as long as it could wait, or too many were waiting.
+    /// All stream slots stayed taken for as long as it could wait, or too many requests were
+    /// waiting.
     Overloaded "overloaded" Failure,
-    /// A backend gave it back unprocessed, and there was no other.
+    /// A backend refused it unprocessed, and there was no other.
     Refused "refused" Failure,
-    /// Its time was up before a backend had it.
+    /// It timed out before a backend had it.
     Deadline "deadline" Failure,
-    /// Its client gave up before a backend had it.
+    /// The client cancelled before a backend had it.
     Cancelled "cancelled" Cancelled,
-    /// It breaks the rules of HTTP or of gRPC.
+    /// It violates HTTP or gRPC.
     Malformed "malformed" Success,
-    /// Its head is larger than the limit.
+    /// Its head exceeds the limit.
     TooLarge "too_large" Success,
-    /// Its client had as many streams open as it may.
+    /// Its client reached the limit of concurrent streams.
     TooManyStreams "too_many_streams" Failure,
     /// Its method is CONNECT.
     ConnectMethod "connect_method" Success,
-    /// gRPC where there is HTTP/1.1 alone.
+    /// A gRPC request for a backend that speaks only HTTP/1.1.
     HttpVersion "http_version" Failure,
-    /// It came after its client had been asked to go.
+    /// It came after its connection was told to go away (GOAWAY).
     ShuttingDown "shutting_down" Failure,
 }
 
 impl Rejected {
-    /// Whether a request may be rejected for this before it has a route.
+    /// Whether this can happen before the request has a route.
     pub const fn precedes_routes(self) -> bool {
         use Rejected::{
             ConnectMethod, HttpVersion, Malformed, NoRoute, ShuttingDown, TooLarge, TooManyStreams,
@@ -76,32 +77,32 @@ impl Rejected {
     }
 }
 
-/// How often each reason was met, by [`Rejected`]'s numbers.
+/// Counts by reason, indexed by discriminant.
 pub type RejectTotals = [u64; Rejected::ALL.len()];
 
-/// Requests of one route for one service that got no answer of a backend.
+/// Counters of one route's rejected requests for one service.
 #[derive(Debug)]
 pub struct RejectCounts(Box<[Cells]>);
 
-/// What one worker counts.
+/// One worker's shard.
 #[derive(Debug)]
-#[repr(align(128))] // a cache line pair of its own: workers must not share its traffic
+#[repr(align(128))] // a pair of cache lines, against false sharing
 struct Cells([AtomicU64; Rejected::ALL.len()]);
 
 impl RejectCounts {
-    /// None yet, for this many workers.
+    /// Zero, for this many workers.
     pub fn new(workers: usize) -> RejectCounts {
         let cells = || Cells([const { AtomicU64::new(0) }; _]);
         RejectCounts((0..workers.max(1)).map(|_| cells()).collect())
     }
 
-    /// Counts one. Only worker `worker` may call this with its number.
+    /// Counts a rejection. Only worker `worker` may pass its number.
     pub fn increment(&self, reason: Rejected, worker: usize) {
         let Cells(cells) = of_worker(&self.0, worker);
         increment(&cells[reason as usize]);
     }
 
-    /// The sums over all workers.
+    /// Sums over all workers.
     pub fn totals(&self) -> RejectTotals {
         let of = |number: usize| self.0.iter().map(|cells| cells.0[number].load(Relaxed)).sum();
         std::array::from_fn(of)

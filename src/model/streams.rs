@@ -1,4 +1,4 @@
-//! The streams that are open to an endpoint: how many, since when, and how much is said on them.
+//! Gauges of an endpoint's open streams: number, mean age, message rate.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -9,35 +9,36 @@ use super::time::Time;
 #[derive(Debug, Default)]
 pub struct OpenStreams {
     count: AtomicU32,
-    /// Messages of the endpoint a second (f32), of late.
+    /// Messages per second that the endpoint sent of late (f32 bits).
     rate: AtomicU32,
-    /// The sum of the times in milliseconds at which they began, wrapping.
+    /// Sum of their start times in milliseconds, wrapping; gives the mean age in constant space.
     began_ms: AtomicU64,
 }
 
 impl OpenStreams {
-    /// How many there are.
+    /// The number of open streams.
     #[inline]
     pub fn count(&self) -> u32 {
         self.count.load(Relaxed)
     }
 
-    /// Messages that the endpoint sends a second, on all of them together.
+    /// Messages per second that the endpoint sends, over all streams.
     #[inline]
     pub fn message_rate(&self) -> f64 {
         f64::from(f32::from_bits(self.rate.load(Relaxed)))
     }
 
-    /// Sets the rate of messages.
+    /// Sets the message rate.
     pub fn set_message_rate(&self, per_second: f64) {
         self.rate.store((per_second as f32).to_bits(), Relaxed);
     }
 
-    /// How long they have been open on average, if there are any.
+    /// The mean age of the open streams, if there are any.
     pub fn mean_age(&self, now: Time) -> Option<Duration> {
         let count = u64::from(self.count());
         let all = now.as_millis().wrapping_mul(count).wrapping_sub(self.began_ms.load(Relaxed));
-        // Of two counters that are read one after the other, one may be ahead.
+        // Two counters that are read one after the other may disagree; the difference may be
+        // negative.
         let all = if all > u64::MAX / 2 { 0 } else { all };
         (count > 0).then(|| Duration::from_millis(all / count))
     }

@@ -1,41 +1,41 @@
-//! Points in time as plain numbers, so that pure code can be given any.
+//! A point in time as a plain number, so that pure code can be passed any.
 
 use std::time::Duration;
 
-/// Nanoseconds since a start; see [`crate::clock::Clock`].
+/// Nanoseconds since the epoch of [`crate::clock::Clock`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(u64);
 
 impl Time {
-    /// The start.
+    /// The epoch.
     pub const ZERO: Time = Time(0);
 
-    /// The point `nanos` nanoseconds after the start.
+    /// `nanos` nanoseconds after the epoch.
     pub const fn from_nanos(nanos: u64) -> Time {
         Time(nanos)
     }
 
-    /// The point `millis` milliseconds after the start.
+    /// `millis` milliseconds after the epoch.
     pub const fn from_millis(millis: u64) -> Time {
         Time(millis.saturating_mul(1_000_000))
     }
 
-    /// Nanoseconds since the start.
+    /// Nanoseconds since the epoch.
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// Whole milliseconds since the start.
+    /// Whole milliseconds since the epoch.
     pub const fn as_millis(self) -> u64 {
         self.0 / 1_000_000
     }
 
-    /// Whole seconds since the start.
+    /// Whole seconds since the epoch.
     pub const fn as_secs(self) -> u64 {
         self.0 / 1_000_000_000
     }
 
-    /// How much later this is than `earlier`; zero when it is not.
+    /// The duration since `earlier`, saturating at zero.
     pub const fn since(self, earlier: Time) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }

@@ -1,7 +1,6 @@
-//! Which build this is.
+//! The version of this build.
 
-/// The version, with the commit that was built and its date where these are known:
-/// `0.1.0 (1a2b3c4d5, 2026-11-28)`.
+/// The version, with commit and date if these are known: `0.1.0 (1a2b3c4d5, 2026-11-28)`.
 pub const VERSION: &str = env!("EQUIPOISE_VERSION");
 
 #[cfg(test)]

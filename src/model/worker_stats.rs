@@ -1,4 +1,4 @@
-//! What one worker counts about one endpoint, and the sum over workers.
+//! Statistics of one endpoint: one shard a worker, and totals over workers.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,23 +7,22 @@ use std::time::Duration;
 use super::outcome::{Class, Code, GRPC_CODES, GrpcCode, Protocol};
 use crate::stats::{Counts, Direction, Histogram, Reading, StreamTotals, increment};
 
-const HTTP_STATUSES: usize = 500; // 100..=599; those above count as the last
+const HTTP_STATUSES: usize = 500; // 100..=599; higher ones are counted as 599
 
-/// Counters that one worker writes and any thread reads: an increment is a plain load and store.
+/// Single-writer counters of one worker: an increment is a plain load and store.
 #[derive(Debug, Default)]
 pub struct WorkerStats {
     duration: Histogram,
     start: Histogram,
     grpc: [AtomicU64; 17],
-    http2: OnceLock<Box<[AtomicU64]>>, // most backends speak gRPC alone
+    http2: OnceLock<Box<[AtomicU64]>>, // lazy: most backends speak gRPC alone
     streams_opened: AtomicU64,
     streams_ended: AtomicU64,
     messages: [AtomicU64; 2],
 }
 
 impl WorkerStats {
-    /// Counts a call that is over: its code and, unless the client gave up, how long it took to
-    /// the last byte.
+    /// Counts an ended call: its code and, unless cancelled, its duration to the last byte.
     pub fn record_call(&self, code: Code, duration: Duration) {
         if code.class() != Class::Cancelled {
             self.duration.record(duration);
@@ -31,12 +30,12 @@ impl WorkerStats {
         self.record_code(code);
     }
 
-    /// Counts a stream that was opened.
+    /// Counts an opened stream.
     pub fn record_stream_opened(&self) {
         increment(&self.streams_opened);
     }
 
-    /// Counts a stream that is over. How long it lasted is no latency.
+    /// Counts an ended stream. Its duration is not a latency.
     pub fn record_stream_ended(&self, code: Code) {
         increment(&self.streams_ended);
         self.record_code(code);
@@ -52,7 +51,7 @@ impl WorkerStats {
         counter.store(counter.load(Relaxed).wrapping_add(messages), Relaxed);
     }
 
-    /// What came of streams.
+    /// Totals of streams.
     pub fn streams(&self) -> StreamTotals {
         let [requests, responses] = &self.messages;
         StreamTotals {
@@ -75,22 +74,22 @@ impl WorkerStats {
         }
     }
 
-    /// Counts the time to a response head.
+    /// Records the time to a response head.
     pub fn record_start(&self, start: Duration) {
         self.start.record(start);
     }
 
-    /// Adds the counts of durations to `totals`.
+    /// Adds the durations to `totals`.
     pub fn add_durations_to(&self, totals: &mut Counts) {
         self.duration.add_to(totals);
     }
 
-    /// Adds the counts of times to the response head to `totals`.
+    /// Adds the times to the response head to `totals`.
     pub fn add_starts_to(&self, totals: &mut Counts) {
         self.start.add_to(totals);
     }
 
-    /// Adds the counts of codes and of streams to `totals`.
+    /// Adds counts of codes and of streams to `totals`.
     pub fn add_codes_to(&self, totals: &mut StatTotals) {
         totals.streams.add(&self.streams());
         totals.add_grpc(&self.grpc);
@@ -102,28 +101,28 @@ impl WorkerStats {
         }
     }
 
-    /// All requests that are over.
+    /// All requests that have ended.
     pub fn requests(&self) -> u64 {
         let http2 = self.http2.get().map_or(&[][..], |counts| counts);
         self.grpc.iter().chain(http2).map(|count| count.load(Relaxed)).sum()
     }
 }
 
-/// An endpoint's counts over all workers since the start.
+/// An endpoint's statistics since the start, summed over workers.
 #[derive(Clone, Debug, Default)]
 pub struct StatTotals {
-    /// Time to the last byte, of calls.
+    /// Durations to the last byte, of calls.
     pub duration: Counts,
-    /// Time to the response head.
+    /// Times to the response head.
     pub start: Counts,
-    /// Of streams.
+    /// Totals of streams.
     pub streams: StreamTotals,
     grpc: [u64; 17],
     http2: Vec<u64>,
 }
 
 impl StatTotals {
-    /// Every code that occurred, with its count.
+    /// Codes with a non-zero count.
     pub fn codes(&self) -> impl Iterator<Item = (Protocol, Code, u64)> + '_ {
         let grpc = GRPC_CODES.iter().zip(&self.grpc);
         let grpc = grpc.map(|(code, n)| (Protocol::Grpc, Code::Grpc(*code), *n));
@@ -132,14 +131,14 @@ impl StatTotals {
         grpc.chain(http).filter(|(_, _, n)| *n > 0)
     }
 
-    /// Adds the counts of gRPC codes.
+    /// Adds counts of gRPC codes.
     pub(super) fn add_grpc(&mut self, counts: &[AtomicU64; 17]) {
         for (sum, count) in self.grpc.iter_mut().zip(counts) {
             *sum += count.load(Relaxed);
         }
     }
 
-    /// The counts of all codes, whether they occurred or not.
+    /// All codes with their counts, zero or not.
     fn cells(&mut self) -> impl Iterator<Item = (Protocol, Code, &mut u64)> {
         let grpc = GRPC_CODES.iter().zip(&mut self.grpc);
         let grpc = grpc.map(|(code, n)| (Protocol::Grpc, Code::Grpc(*code), n));
@@ -147,14 +146,14 @@ impl StatTotals {
         grpc.chain(http.map(|(status, n)| (Protocol::Http, Code::Http(status), n)))
     }
 
-    /// Adds what `other` has counted.
+    /// Adds `other`.
     pub fn add(&mut self, other: &StatTotals) {
         self.duration.add(&other.duration);
         self.start.add(&other.start);
         self.add_codes(other);
     }
 
-    /// As `add`, without durations, which are most of it.
+    /// As `add`, without durations, which are most of the work.
     pub fn add_codes(&mut self, other: &StatTotals) {
         self.streams.add(&other.streams);
         self.http2.resize(self.http2.len().max(other.http2.len()), 0);
@@ -164,7 +163,7 @@ impl StatTotals {
         }
     }
 
-    /// What was counted since `earlier` was read.
+    /// The difference to `earlier`, an older snapshot.
     pub fn since(&self, earlier: &StatTotals) -> StatTotals {
         let mut diff = self.clone();
         diff.duration = self.duration.since(&earlier.duration);
@@ -177,7 +176,7 @@ impl StatTotals {
         diff
     }
 
-    /// Takes the counts of the codes out that `wanted` says.
+    /// Moves the counts of the codes selected by `wanted` out.
     pub fn take_codes(&mut self, wanted: impl Fn(Protocol, Code) -> bool) -> StatTotals {
         let http2 = vec![0; self.http2.len()];
         let mut taken = StatTotals { http2, ..StatTotals::default() };
@@ -189,12 +188,12 @@ impl StatTotals {
         taken
     }
 
-    /// All requests that are over.
+    /// All requests that have ended.
     pub fn requests(&self) -> u64 {
         self.codes().map(|(_, _, n)| n).sum()
     }
 
-    /// Requests that succeeded and that failed; those that the client gave up are in neither.
+    /// Successful and failed requests; cancelled ones are in neither.
     pub fn success_failure(&self) -> (u64, u64) {
         self.codes().fold((0, 0), |(good, bad), (_, code, n)| match code.class() {
             Class::Success => (good + n, bad),
@@ -203,7 +202,7 @@ impl StatTotals {
         })
     }
 
-    /// Requests with this gRPC code.
+    /// The number of requests with this gRPC code.
     pub fn grpc(&self, code: GrpcCode) -> u64 {
         self.grpc[code as usize]
     }

@@ -1,23 +1,23 @@
-//! What differs between two tables of routes.
+//! Diff of two route tables.
 
 use std::collections::HashMap;
 
 use super::RouteTable;
 use super::table::Row;
 
-/// What is different in a table from an earlier one, by the names of the routes.
+/// The names of routes that differ from an earlier table.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct RouteChanges<'t> {
-    /// Those that are new.
+    /// Added routes.
     pub added: Vec<&'t str>,
-    /// Those that ask for something else, or do something else.
+    /// Routes with another match or action.
     pub changed: Vec<&'t str>,
-    /// Those that are gone.
+    /// Removed routes.
     pub removed: Vec<&'t str>,
 }
 
 impl RouteTable {
-    /// What is different here from `earlier`. Where a route stands makes no difference.
+    /// The diff from `earlier`. Order and source location do not count.
     pub fn changes_since<'t>(&'t self, earlier: &'t RouteTable) -> RouteChanges<'t> {
         let mut changes = RouteChanges::default();
         let before = earlier.rows().iter().map(|row| (&*row.name, row));

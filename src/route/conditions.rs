@@ -1,53 +1,53 @@
-//! What a route asks of a request beyond its host and path: method, headers, query parameters.
+//! Conditions beyond host and path: method, headers, query parameters.
 //!
-//! A header that stands in the request more than once counts as one, its values joined with `,`
-//! in order (RFC 9110, section 5.3; gRPC does the same), those of `cookie` with `; ` (RFC 9113,
-//! section 8.2.3). Of a query parameter that is given more than once the first counts.
+//! A header that occurs more than once is matched as one value, joined with `,` in order (RFC 9110,
+//! section 5.3; gRPC does the same), `cookie` with `; ` (RFC 9113, section 8.2.3). Of a repeated
+//! query parameter the first value counts.
 
 use super::RouteQuery;
 use super::pattern::{self, Pattern};
 
-/// What a route asks beyond host and path. All of it has to hold.
+/// Conditions beyond host and path; all must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Conditions {
-    /// The method is this.
+    /// The HTTP method.
     pub method: Option<Box<str>>,
-    /// Header fields, or metadata of gRPC, by name in lower case; each name once, in order.
+    /// Header fields (gRPC metadata), by lower-case name; each name once, in order.
     pub headers: Box<[FieldMatch]>,
     /// Query parameters; each name once, in order.
     pub query: Box<[FieldMatch]>,
 }
 
-/// Whether a method is asked for, how many headers and how many parameters.
+/// Specificity: whether there is a method, number of headers, number of parameters.
 pub(super) type Rank = (bool, usize, usize);
 
-/// What is asked of one header or query parameter.
+/// A condition on one header or query parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FieldMatch {
     /// Its name.
     pub name: Box<str>,
-    /// What its value is to be.
+    /// The condition on its value.
     pub value: ValueMatch,
 }
 
-/// What a value is to be.
+/// A condition on a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ValueMatch {
-    /// This.
+    /// Equal to this.
     Exact(Box<str>),
-    /// Something that begins so.
+    /// Begins with this.
     Prefix(Box<str>),
-    /// Something that matches this as a whole.
+    /// The whole value matches this regular expression.
     Regex(Pattern),
-    /// Whatever, but there.
+    /// Present, with any value.
     Present,
-    /// Not there.
+    /// Absent.
     Absent,
 }
 
-/// The header fields of a request, as routes ask for them.
+/// Access to the header fields of a request.
 pub trait Fields {
-    /// Shows `see` every value of the field `name`, which is in lower case, in order.
+    /// Calls `see` with every value of the field `name` (lower case), in order.
     fn values(&self, name: &str, see: &mut dyn FnMut(&[u8]));
 }
 
@@ -56,7 +56,7 @@ impl Fields for () {
     fn values(&self, _: &str, _: &mut dyn FnMut(&[u8])) {}
 }
 
-/// Names in lower case, and values.
+/// A list of lower-case names and values.
 impl<N: AsRef<str>, V: AsRef<[u8]>> Fields for Vec<(N, V)> {
     fn values(&self, name: &str, see: &mut dyn FnMut(&[u8])) {
         for (_, value) in self.iter().filter(|(other, _)| other.as_ref() == name) {
@@ -65,27 +65,27 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> Fields for Vec<(N, V)> {
     }
 }
 
-/// A condition that a request does not meet.
+/// The condition that a request does not meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unmet<'t> {
-    /// The path does not match this.
+    /// The regular expression of the path.
     Path(&'t Pattern),
-    /// The method is another.
+    /// The method.
     Method(&'t str),
-    /// Of a header.
+    /// A header.
     Header(&'t FieldMatch),
-    /// Of a query parameter.
+    /// A query parameter.
     Query(&'t FieldMatch),
 }
 
 impl Conditions {
-    /// How specific they are: of two routes for the same host and path the greater one goes
-    /// first.
+    /// Their specificity: of two routes with the same host and path, the greater one takes
+    /// precedence.
     pub(super) fn rank(&self) -> Rank {
         (self.method.is_some(), self.headers.len(), self.query.len())
     }
 
-    /// The first of them that does not hold.
+    /// The first condition that does not hold.
     pub(super) fn unmet(&self, query: &RouteQuery<'_>) -> Option<Unmet<'_>> {
         if let Some(method) = self.method.as_deref()
             && method.as_bytes() != query.method
@@ -130,7 +130,7 @@ impl FieldMatch {
         }))
     }
 
-    /// Whether the condition holds; `check` has read the value, if there is one.
+    /// Whether the condition holds; `check` has consumed the value, if there is one.
     fn holds(&self, check: Option<Check<'_>>) -> bool {
         match check {
             Some(check) => check.holds(),
@@ -139,11 +139,11 @@ impl FieldMatch {
     }
 }
 
-/// The comparison of a value that comes in pieces.
+/// An incremental comparison, for values that come in pieces.
 enum Check<'m> {
-    /// It is to go on so, and to end there.
+    /// The rest must equal this.
     Exact(&'m [u8]),
-    /// It is to go on so.
+    /// The rest must begin with this.
     Prefix(&'m [u8]),
     Regex(&'m Pattern, pattern::State),
     Known(bool),
@@ -190,8 +190,8 @@ impl<'m> Check<'m> {
     }
 }
 
-/// The bytes of a name or value in a query, `%XX` and `+` resolved. A `%` that is followed by
-/// something else stands for itself.
+/// Percent-decodes a name or value of a query, with `+` as a space. An invalid escape is kept as it
+/// is.
 fn decoded(raw: &[u8]) -> impl Iterator<Item = u8> {
     let mut rest = raw;
     std::iter::from_fn(move || {

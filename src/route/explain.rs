@@ -1,5 +1,5 @@
-//! Why a request takes the route that it takes, and no other. The table is asked as for any
-//! request; only that nothing ends the search.
+//! Explains which route a request takes, and why not others (`ctl route`). It uses the same walk as
+//! routing, but visits every candidate.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -13,61 +13,61 @@ use super::{
 };
 use crate::text::hidden::{Hidden, veiled};
 
-/// Which route a request takes, and which others it only just does not.
+/// The route a request takes, and near misses.
 #[derive(Debug)]
 pub struct Explanation<'t> {
-    /// The one that it takes.
+    /// The route taken.
     pub taken: Option<Verdict<'t>>,
-    /// Others, the nearest first.
+    /// Near misses, the nearest first.
     pub near: Vec<Verdict<'t>>,
 }
 
 /// A route, and why it is taken or not.
 #[derive(Clone, Debug)]
 pub struct Verdict<'t> {
-    /// What it is called.
+    /// The route's name.
     pub name: &'t str,
-    /// Its number in the configuration, counted from 0.
+    /// Its index in the configuration.
     pub number: u32,
-    /// Where it stands there.
+    /// Its source location.
     pub place: Place,
-    /// What it asks for.
+    /// Its match.
     pub matched: &'t Match,
-    /// What becomes of its requests.
+    /// What it does with requests.
     pub route: &'t Route,
-    /// Why.
+    /// The reason.
     pub why: Why<'t>,
     hidden: &'t [Hidden],
 }
 
 impl Verdict<'_> {
-    /// `words` about it, without what variables hold.
+    /// Formats `words` about it with hidden values redacted.
     pub fn tell(&self, words: impl Display) -> String {
         veiled(words.to_string(), self.hidden)
     }
 }
 
-/// Why a route is taken or not. [`Display`] says it in words.
+/// Why a route is taken or not; [`Display`] puts it into words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why<'t> {
-    /// It is the most specific one that matches.
+    /// It is the most specific match.
     Taken,
-    /// It matches too, but another is more specific.
+    /// It matches too, but another route is more specific.
     LessSpecific,
-    /// All matches but this.
+    /// All but this condition matches.
     Unmet(Unmet<'t>),
-    /// All matches but the host.
+    /// All but the host matches.
     Host,
-    /// All matches but some letters of the host.
+    /// All matches, if the host has a typo.
     HostSlip,
-    /// All matches but some letters of the path.
+    /// All matches, if the path has a typo.
     PathSlip,
-    /// All matches, but it is for gRPC and the request is not.
+    /// All matches, but the route is for gRPC and the request is not.
     NotGrpc,
 }
 
 impl RouteTable {
-    /// Which route a request takes, and `most` others that it only just does not.
+    /// The route that a request takes, and up to `most` near misses.
     pub fn explain(&self, query: &RouteQuery<'_>, most: usize) -> Explanation<'_> {
         let request = Request::new(query);
         let mut found = Found { taken: None, near: Vec::new(), most };
@@ -100,7 +100,7 @@ impl RouteTable {
             }
         });
         elsewhere.sort_unstable_by_key(|(far, number, ..)| (*far, *number));
-        // Who gets what is left over may have mistyped what was meant.
+        // A request that only the catch-all route takes may have a typo in its path.
         let is_rest = |taken: &Verdict<'_>| taken.matched.path == PathMatch::Any;
         if found.taken.as_ref().is_none_or(is_rest) {
             self.walk_slips(query, |candidate, row| found.note(candidate, row, Why::PathSlip));
@@ -115,7 +115,7 @@ impl RouteTable {
     }
 }
 
-/// What is known so far.
+/// Results collected so far.
 struct Found<'t> {
     taken: Option<Verdict<'t>>,
     near: Vec<Verdict<'t>>,
@@ -123,7 +123,7 @@ struct Found<'t> {
 }
 
 impl<'t> Found<'t> {
-    /// Notes a route, unless it is known already or there are enough.
+    /// Adds a near miss, unless the route is listed already or the list is full.
     fn note(&mut self, candidate: Candidate, row: &'t Row, why: Why<'t>) {
         let mut known = self.taken.iter().chain(&self.near);
         if self.near.len() < self.most && known.all(|known| known.number != candidate.number) {
@@ -157,7 +157,7 @@ impl Display for Why<'_> {
 }
 
 impl Filters {
-    /// Each of them in words.
+    /// Describes each filter.
     pub fn in_words(&self) -> Vec<String> {
         let mut words = Vec::new();
         words.extend(self.path.iter().map(|rewrite| format!("rewrite {rewrite}")));

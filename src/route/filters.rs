@@ -1,55 +1,54 @@
-//! What a route does to requests and responses on the way. Only values: the data path applies
-//! them.
+//! Filters of a route: header edits, rewrites, redirects. Data only; the data path applies them.
 
 use std::io::Write;
 
-/// What is done to the requests of a route, and to the responses.
+/// Filters for requests and responses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filters {
-    /// The path that the backend sees.
+    /// Rewrites the path.
     pub path: Option<PathRewrite>,
-    /// The host that the backend sees.
+    /// Rewrites the host (`:authority`).
     pub host: Option<Box<str>>,
-    /// What is done to the header of a request, in order.
+    /// Edits of the request header, in order.
     pub request: Vec<HeaderEdit>,
-    /// What is done to the header of a response, in order.
+    /// Edits of the response header, in order.
     pub response: Vec<HeaderEdit>,
 }
 
 impl Filters {
-    /// Whether they do nothing.
+    /// Whether there are no filters.
     pub fn is_empty(&self) -> bool {
         *self == Filters::default()
     }
 }
 
-/// A change of a header. Names are in lower case.
+/// An edit of a header field. Names are in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderEdit {
-    /// The field has this value and no other.
+    /// Sets the field, replacing all values.
     Set(Box<str>, Box<str>),
-    /// The field has this value too.
+    /// Adds a value.
     Add(Box<str>, Box<str>),
-    /// The field is not there.
+    /// Removes the field.
     Remove(Box<str>),
 }
 
-/// Another path in the place of the one asked for; the query stays.
+/// A rewrite of the path; the query is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathRewrite {
-    /// This one.
+    /// Replaces the whole path.
     Full(Box<str>),
-    /// What the route's prefix matches is replaced.
+    /// Replaces the prefix that the route matched.
     Prefix {
-        /// The length of the route's prefix, without `/` at its end.
+        /// Length of the route's prefix, without a trailing `/`.
         matched: usize,
-        /// What stands in its place, without `/` at its end.
+        /// The replacement, without a trailing `/`.
         with: Box<str>,
     },
 }
 
 impl PathRewrite {
-    /// The pieces of the new path and query, to be read one after the other.
+    /// The new path and query in pieces, to be concatenated.
     pub fn apply<'a>(&'a self, path: &'a [u8]) -> [&'a [u8]; 3] {
         let query = path.iter().position(|b| *b == b'?').unwrap_or(path.len());
         let (path, query) = path.split_at(query);
@@ -64,7 +63,7 @@ impl PathRewrite {
     }
 }
 
-/// An answer that sends the client elsewhere. What is not set stays as it was asked for.
+/// A redirect. Parts that are not set are kept from the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Redirect {
     /// `http` or `https`.
@@ -75,11 +74,11 @@ pub struct Redirect {
     pub port: Option<u16>,
     /// The path.
     pub path: Option<PathRewrite>,
-    /// The status of the answer.
+    /// The status code.
     pub status: RedirectStatus,
 }
 
-/// The status of a redirect.
+/// The status code of a redirect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RedirectStatus {
     /// 301
@@ -96,7 +95,7 @@ pub enum RedirectStatus {
 }
 
 impl RedirectStatus {
-    /// Every status, as it is written.
+    /// All codes, as written in the configuration.
     pub const ALL: [(&'static str, RedirectStatus); 5] = [
         ("301", RedirectStatus::MovedPermanently),
         ("302", RedirectStatus::Found),
@@ -113,7 +112,7 @@ impl RedirectStatus {
 }
 
 impl Redirect {
-    /// Writes where the client is sent: it came with this scheme, host and port, path and query.
+    /// Appends the `location`, for a request with this scheme, authority, path and query.
     pub fn location(&self, https: bool, authority: &[u8], path: &[u8], out: &mut Vec<u8>) {
         let came_by = if https { "https" } else { "http" };
         out.extend_from_slice(self.scheme.unwrap_or(came_by).as_bytes());
@@ -121,12 +120,12 @@ impl Redirect {
         let host = super::request::without_port(authority);
         out.extend_from_slice(self.host.as_deref().map_or(host, str::as_bytes));
         match self.port {
-            Some(port) => drop(write!(out, ":{port}")), // a vector takes everything
-            // Another scheme has another port: its usual one.
+            Some(port) => drop(write!(out, ":{port}")), // writing to a Vec cannot fail
+            // A changed scheme implies its default port.
             None if self.scheme.is_some() => {}
             None => out.extend_from_slice(authority.get(host.len()..).unwrap_or_default()),
         }
-        let path = if path.starts_with(b"/") { path } else { b"/" }; // `*` is no path
+        let path = if path.starts_with(b"/") { path } else { b"/" }; // `*` is not a path
         match &self.path {
             Some(rewrite) => rewrite.apply(path).iter().for_each(|p| out.extend_from_slice(p)),
             None => out.extend_from_slice(path),
@@ -134,8 +133,8 @@ impl Redirect {
     }
 }
 
-/// A second service that gets a copy of requests, and whose answers nobody waits for. Two are
-/// equal that have the same service by name, as those of a split.
+/// A mirror: a service that gets copies of requests and whose responses are dropped. Equality is by
+/// service name, as for a split's shares.
 #[derive(Clone, Debug, Eq)]
 pub struct Mirror {
     /// The index of the service.
@@ -144,9 +143,9 @@ pub struct Mirror {
     pub name: Box<str>,
     /// How many of a million requests are copied.
     pub per_million: u32,
-    /// Bytes of a request that may wait for the mirror; beyond, the copy is given up.
+    /// Bytes of a request to buffer for a slow mirror; beyond that the copy is abandoned.
     pub buffer: usize,
-    /// Copies to the service that one worker may have under way; beyond, none is made.
+    /// Limit of concurrent copies per worker; beyond that requests are not copied.
     pub max_in_flight: usize,
 }
 

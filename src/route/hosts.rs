@@ -1,4 +1,4 @@
-//! The hosts that routes ask for.
+//! Lookup of hosts, exact and wildcard.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -10,39 +10,39 @@ use super::index::{Lengths, Level, Text};
 use super::matches::MAX_HOST;
 use super::request::host;
 
-/// All hosts.
+/// All hosts that routes name.
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
     hasher: RandomState,
     named: HashTable<Named>,
     has_exact: bool,
-    /// How long the names behind `*.` are.
+    /// The lengths of wildcard suffixes in use.
     wildcards: Lengths,
-    /// For routes that ask for no host.
+    /// Routes without a host.
     any: Host,
 }
 
-/// What there is for a host.
+/// The summary of one host's routes, to skip needless lookups.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
-    /// Its number; 0 stands for any.
+    /// Its id in the index; 0 for routes without a host.
     pub id: u32,
-    /// The levels at which it has routes, as bits.
+    /// Bit set of the levels at which it has routes.
     pub levels: u8,
-    /// How long the prefixes are that its routes ask for.
+    /// The lengths of its path prefixes.
     pub prefixes: Lengths,
 }
 
 #[derive(Clone, Debug)]
 struct Named {
     name: Text,
-    /// It stands for all hosts below this name.
+    /// Whether it is a wildcard.
     below: bool,
     host: Host,
 }
 
 impl Host {
-    /// Notes a route at a level and its key there.
+    /// Registers a route's level and key.
     pub fn note(&mut self, level: Level, text: &str) {
         self.levels |= level.bit();
         if level == Level::Prefix {
@@ -52,7 +52,7 @@ impl Host {
 }
 
 impl Hosts {
-    /// The host of a match, which is new if need be.
+    /// The host of a match, inserted if missing.
     pub fn host_mut(&mut self, matched: &HostMatch) -> &mut Host {
         let (below, name) = match matched {
             HostMatch::Any => return &mut self.any,
@@ -72,8 +72,7 @@ impl Hosts {
         &mut entry.or_insert_with(new).into_mut().host
     }
 
-    /// Shows `visit` the hosts that routes for this authority may ask for, the most specific
-    /// first.
+    /// Calls `visit` with the hosts that match this authority, the most specific first.
     pub fn walk<T>(
         &self,
         authority: &[u8],
@@ -111,7 +110,7 @@ impl Hosts {
         self.named.find(hash(&self.hasher, below, name), same).map(|named| &named.host)
     }
 
-    /// All of them, in no order.
+    /// All hosts, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Host> {
         self.named.iter().map(|named| &named.host).chain([&self.any])
     }

@@ -1,5 +1,5 @@
-//! The routes by host and path: one table for all, whose entries fill a cache line each, so that
-//! finding a route among thousands reads hardly more memory than among a few.
+//! Hash index of routes by host and path: one table for all hosts, one cache line an entry, so that
+//! a lookup among thousands of routes touches hardly more memory than among a few.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -10,20 +10,20 @@ use super::hosts::Host;
 use super::matches::PathMatch;
 use super::request::Request;
 
-/// How a route's path is found; those further up are more specific.
+/// How a path is looked up, most specific first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     GrpcMethod,
     Exact,
     GrpcService,
-    /// By a regular expression: all of a host are tried.
+    /// By regular expression: all of the host's are tried.
     Pattern,
     Prefix,
     Any,
 }
 
 impl Level {
-    /// Where a route belongs: the level and its key there.
+    /// The level of a path match, and its key there.
     pub fn of(path: &PathMatch) -> (Level, &str) {
         match path {
             PathMatch::GrpcMethod(path) => (Level::GrpcMethod, path),
@@ -35,43 +35,43 @@ impl Level {
         }
     }
 
-    /// The bit of the level in a set of them.
+    /// Its bit in a level set.
     pub const fn bit(self) -> u8 {
         1 << self as u8
     }
 }
 
-/// A route that may be the one.
+/// A candidate route: host and path match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// The route.
+    /// The route's index.
     pub number: u32,
-    /// What else it asks for: a place in the table's list.
+    /// Its remaining conditions, as an index into the table's list.
     pub rest: u32,
 }
 
-/// All routes, by host, level and path.
+/// The hash index, by host, level and path.
 #[derive(Clone, Debug, Default)]
 pub struct Index {
     hasher: RandomState,
     entries: HashTable<Entry>,
-    /// The routes of entries with more than one, all but their first.
+    /// Overflow of entries with several routes: all but the first.
     rest: Vec<Candidate>,
 }
 
-/// The routes for one host, level and path, the most specific first.
+/// The routes of one host, level and path, most specific first.
 #[derive(Clone, Debug)]
 struct Entry {
     text: Text,
     first: Candidate,
-    /// Where the others are.
+    /// Range of the others in `Index::rest`.
     rest: (u32, u32),
     host: u32,
     level: Level,
 }
 
 impl Index {
-    /// Adds the routes for a host, level and path, of which there are none yet.
+    /// Inserts the routes of a host, level and path that is not in the index yet.
     pub fn insert(&mut self, host: u32, level: Level, text: &str, routes: &[Candidate]) {
         let Some((&first, others)) = routes.split_first() else { return };
         let begin = self.rest.len() as u32;
@@ -83,7 +83,7 @@ impl Index {
         entries.insert_unique(hash_of(&entry), entry, hash_of);
     }
 
-    /// Shows `visit` the routes of a host for the path of a request, the most specific first.
+    /// Calls `visit` with a host's routes that match the request's path, most specific first.
     pub fn walk<T>(
         &self,
         host: &Host,
@@ -142,10 +142,10 @@ fn hash(hasher: &RandomState, host: u32, level: Level, text: &[u8]) -> u64 {
     state.finish()
 }
 
-/// The longest text that needs no memory of its own.
+/// The longest text that is stored inline.
 const SHORT: usize = 38;
 
-/// A key, in place if it is short.
+/// A string with small-string optimization.
 #[derive(Clone, Debug)]
 pub enum Text {
     Short(u8, [u8; SHORT]),
@@ -172,10 +172,10 @@ impl Text {
     }
 }
 
-/// A few lengths, longest first.
+/// A set of lengths, iterated longest first.
 #[derive(Clone, Debug, Default)]
 pub struct Lengths {
-    /// A bit for each of those below 64.
+    /// A bit set of those below 64.
     short: u64,
     long: Vec<usize>,
 }

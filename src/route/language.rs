@@ -1,23 +1,24 @@
-//! Which of all paths, or of all gRPC methods, a regular expression matches: whether any, and
-//! whether all that another match would get. Decided by walking automata, not by trying texts.
+//! Language inclusion of regular expressions: whether one matches any path or gRPC method at all,
+//! and whether it matches all that another one does. Decided by searching the product of their
+//! automata.
 
 use std::collections::HashSet;
 
 use super::pattern::Pattern;
 
-/// States looked at before one gives up, and says nothing against the pattern.
+/// Limit of states visited; beyond it the pattern gets the benefit of the doubt.
 const MAX_STATES: usize = 20_000;
 
-/// What a pattern is compared with.
+/// The grammar of texts that patterns are matched against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grammar {
-    /// `/`, and then anything but a query.
+    /// `/`, followed by anything without `?`.
     Path,
     /// `pkg.Service/Method`.
     GrpcMethod,
 }
 
-/// How far a text of a grammar has come.
+/// Parser state of a grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Start,
@@ -46,7 +47,7 @@ impl Grammar {
     }
 }
 
-/// Whether there is a text that `pattern` matches.
+/// Whether `pattern` matches any text of the grammar.
 pub fn matches_some(pattern: &Pattern, grammar: Grammar) -> bool {
     let found = search((pattern.start(), Phase::Start), |(state, phase), byte| {
         let state = pattern.step(state, &[byte]);
@@ -56,7 +57,7 @@ pub fn matches_some(pattern: &Pattern, grammar: Grammar) -> bool {
     found != Found::Nothing
 }
 
-/// Whether `pattern` matches every path that is `prefix` or goes on after it with a `/`.
+/// Whether `pattern` matches every path that equals `prefix` or continues it with a `/`.
 pub fn matches_below(pattern: &Pattern, prefix: &str) -> bool {
     let at = pattern.step(pattern.start(), prefix.as_bytes());
     let below = pattern.step(at, b"/");
@@ -86,11 +87,11 @@ pub fn matches_all_of(pattern: &Pattern, other: &Pattern, grammar: Grammar) -> b
 enum Found {
     Something,
     Nothing,
-    /// There is too much to look at.
+    /// The limit of states was reached.
     Unknown,
 }
 
-/// Whether `step` comes from `start` to what is looked for.
+/// Depth-first search over the states reachable from `start`, until `step` reports a find.
 fn search<S: Copy + Eq + std::hash::Hash>(
     start: S,
     step: impl Fn(S, u8) -> Option<(S, bool)>,

@@ -1,62 +1,61 @@
-//! What a route asks of a request, as people write it and as the table keeps it.
+//! What a route matches: parsed from, and formatted as, the configuration.
 
 use std::fmt::{self, Display, Formatter};
 
 use super::conditions::{Conditions, FieldMatch, ValueMatch};
 use super::pattern::Pattern;
 
-/// The longest host name there can be.
+/// The longest valid host name.
 pub const MAX_HOST: usize = 253;
 
-/// What a route asks of a request. [`Display`] shows it as one writes it.
+/// What a route matches. [`Display`] formats it as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Match {
     /// The host.
     pub host: HostMatch,
     /// The path.
     pub path: PathMatch,
-    /// And the rest.
+    /// Further conditions.
     pub conditions: Conditions,
 }
 
-/// What a route asks of the host. Names are kept in lower case.
+/// A match of the host. Names are kept in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum HostMatch {
-    /// Nothing.
+    /// Any host.
     #[default]
     Any,
-    /// It is this.
+    /// Exactly this host.
     Exact(Box<str>),
-    /// It is below this: `shop.example` for `*.shop.example`.
+    /// Any host below this name: `shop.example` for `*.shop.example`.
     Below(Box<str>),
 }
 
-/// What a route asks of the path.
+/// A match of the path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PathMatch {
-    /// Nothing.
+    /// Any path.
     #[default]
     Any,
-    /// It is this, query aside.
+    /// Exactly this path, ignoring the query.
     Exact(Box<str>),
-    /// It is this or goes on after it with a `/`; kept without the `/` at its end, and not empty.
+    /// This path, or continued with a `/`; kept without a trailing `/`, and not empty.
     Prefix(Box<str>),
-    /// It matches this, query aside.
+    /// A regular expression for the whole path, ignoring the query.
     Regex(Pattern),
-    /// The request is gRPC, for a method of this service; kept as `/pkg.Service`.
+    /// Any gRPC method of this service; kept as `/pkg.Service`.
     GrpcService(Box<str>),
-    /// The request is gRPC, for this method; kept as `/pkg.Service/Method`.
+    /// This gRPC method; kept as `/pkg.Service/Method`.
     GrpcMethod(Box<str>),
-    /// The request is gRPC, for a method that matches this as `pkg.Service/Method`.
+    /// A regular expression for gRPC methods, as `pkg.Service/Method`.
     GrpcRegex(Pattern),
 }
 
 impl HostMatch {
-    /// Reads `shop.example`, `*.shop.example` or `[::1]`. A name with a dot at its end is the
-    /// same name.
+    /// Parses `shop.example`, `*.shop.example` or `[::1]`. A trailing dot is ignored.
     ///
     /// # Errors
-    /// Says what is wrong and how to mend it.
+    /// What is wrong, and how to fix it.
     pub fn parse(text: &str) -> Result<HostMatch, String> {
         let lower = text.to_ascii_lowercase();
         if text == "*" {
@@ -81,25 +80,25 @@ impl HostMatch {
 }
 
 impl PathMatch {
-    /// Whether only gRPC requests match.
+    /// Whether it matches gRPC requests only.
     pub fn is_grpc(&self) -> bool {
         use PathMatch::{GrpcMethod, GrpcRegex, GrpcService};
         matches!(self, GrpcService(_) | GrpcMethod(_) | GrpcRegex(_))
     }
 
-    /// Reads `/a/b` as the whole path.
+    /// Parses `/a/b` as an exact path.
     ///
     /// # Errors
-    /// Says what is wrong and how to mend it.
+    /// What is wrong, and how to fix it.
     pub fn exact(text: &str) -> Result<PathMatch, String> {
         check_path(text)?;
         Ok(PathMatch::Exact(text.into()))
     }
 
-    /// Reads `/a/b` as the first segments of the path; `/` is the beginning of every path.
+    /// Parses `/a/b` as a prefix of whole segments; `/` matches every path.
     ///
     /// # Errors
-    /// Says what is wrong and how to mend it.
+    /// What is wrong, and how to fix it.
     pub fn prefix(text: &str) -> Result<PathMatch, String> {
         check_path(text)?;
         Ok(match text.strip_suffix('/').unwrap_or(text) {
@@ -108,10 +107,10 @@ impl PathMatch {
         })
     }
 
-    /// Reads `pkg.Service` or `pkg.Service/Method`.
+    /// Parses `pkg.Service` or `pkg.Service/Method`.
     ///
     /// # Errors
-    /// Says what is wrong and how to mend it.
+    /// What is wrong, and how to fix it.
     pub fn grpc(text: &str) -> Result<PathMatch, String> {
         if let Some(rest) = text.strip_prefix('/') {
             return Err(format!(
@@ -172,7 +171,7 @@ impl Display for Match {
     }
 }
 
-/// All fields under their key, if there are any.
+/// The fields as a list under `key`, if there are any.
 fn list(key: &str, fields: &[FieldMatch]) -> Option<String> {
     let fields: Vec<String> = fields.iter().map(FieldMatch::to_string).collect();
     (!fields.is_empty()).then(|| format!("{key}: {{ {} }}", fields.join(", ")))
@@ -191,14 +190,14 @@ impl Display for FieldMatch {
     }
 }
 
-/// Text as YAML reads it back in a flow: quoted unless it is a plain word.
+/// Quotes text for a YAML flow mapping unless it is a plain word.
 fn quoted(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./".contains(&b);
     let word = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
     if word && text.bytes().all(plain) { text.into() } else { format!("{text:?}") }
 }
 
-/// The host of a URL, or of what has a path behind it.
+/// The host part of a URL, or of a host with a path.
 fn host_of(text: &str) -> &str {
     let rest = text.split_once("//").map_or(text, |(_, rest)| rest);
     let rest = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -243,10 +242,10 @@ fn check_name(name: &str, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether `text` is a path without query.
+/// Validates a path without a query.
 ///
 /// # Errors
-/// Says what is wrong and how to mend it.
+/// What is wrong, and how to fix it.
 pub fn check_path(text: &str) -> Result<(), String> {
     if !text.starts_with('/') {
         return Err(format!("`{text}` is not a path: start it with `/`"));

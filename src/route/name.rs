@@ -1,26 +1,24 @@
-//! What routes are called.
+//! Names of routes, given or derived.
 //!
-//! A route that is given no name has one that says where its requests go and what it asks for, and
-//! nothing else: it stays when routes are moved, come or go, and when weights change. All of the
-//! table have different matches, so all names differ. What cannot be said in the characters of a
-//! name, or is too long, or goes beyond host and path, is abridged, and a checksum of the whole
-//! match stands behind it.
+//! An unnamed route's name is derived from its services and its match and nothing else, so it is
+//! stable when routes are reordered, added or removed, and when weights change. Matches are unique
+//! in a table, so derived names are too. What does not fit a name's characters or length, or goes
+//! beyond host and path, is abridged and disambiguated by a checksum of the whole match.
 
 use std::collections::BTreeSet;
 
 use super::{Conditions, Forward, HostMatch, Match, PathMatch, Route};
 use crate::model::stable_hash;
 
-/// The longest name, in characters.
+/// The maximum length of a name, in characters.
 pub const MAX_NAME: usize = 128;
-/// Of the checksum of a match: 40 bits.
+/// Hex digits of the match's checksum: 40 bits.
 const CHECKSUM_DIGITS: usize = 10;
 
-/// Reads the name of a route: such that it needs no quotes and no escapes in a label, a line of
-/// the log or a shell's word.
+/// Validates a route's name: it must need no quoting in a metric label, a log line or a shell.
 ///
 /// # Errors
-/// Says what is wrong and how to mend it.
+/// What is wrong, and how to fix it.
 pub fn check_name(text: &str) -> Result<Box<str>, String> {
     let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
     let allowed = |b: u8| is_plain(b) || b":*+~".contains(&b);
@@ -34,7 +32,7 @@ pub fn check_name(text: &str) -> Result<Box<str>, String> {
     Ok(text.into())
 }
 
-/// The name of a route that is given none: `orders:shop.example:/api/*`.
+/// The name of an unnamed route: `orders:shop.example:/api/*`.
 pub(super) fn derived_name(matched: &Match, route: &Route) -> Box<str> {
     let mut name = Name::default();
     name.target(route);
@@ -44,21 +42,21 @@ pub(super) fn derived_name(matched: &Match, route: &Route) -> Box<str> {
     name.finish(matched)
 }
 
-/// Characters that stand for themselves in every part of a name.
+/// Characters that need no escaping in any part of a name.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_./".contains(&byte)
 }
 
-/// A name in the making.
+/// A name under construction.
 #[derive(Default)]
 struct Name {
     text: String,
-    /// Whether something of the match is not in it.
+    /// Part of the match was abridged, so a checksum is needed.
     abridged: bool,
 }
 
 impl Name {
-    /// The services that requests go to, whatever their order and shares.
+    /// The services, regardless of order and weights.
     fn target(&mut self, route: &Route) {
         let Route::Forward(Forward { split, .. }) = route else {
             return self.text.push_str("redirect");
@@ -78,7 +76,7 @@ impl Name {
         }
     }
 
-    /// Each form has a shape that no other has, and that no host has.
+    /// Each kind of path match has a distinct syntax, none of which looks like a host.
     fn path(&mut self, path: &PathMatch) {
         match path {
             PathMatch::Any => {}
@@ -93,7 +91,7 @@ impl Name {
         }
     }
 
-    /// Their names only: values may be long, and secret.
+    /// Names of conditions only: values may be long or secret.
     fn conditions(&mut self, conditions: &Conditions) {
         let Conditions { method, headers, query } = conditions;
         let fields = headers.iter().chain(query).map(|field| &*field.name);

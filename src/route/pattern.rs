@@ -1,5 +1,5 @@
-//! Regular expressions as fixed automata: one table look-up a byte, whatever the pattern and the
-//! text, and no cache, so workers share nothing and nothing is allocated.
+//! Regular expressions as dense DFAs: one table lookup a byte, linear in the text whatever the
+//! pattern. They have no cache, so matching neither shares state between workers nor allocates.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -11,19 +11,19 @@ use regex_automata::util::primitives::StateID;
 use regex_automata::util::{start, syntax};
 use regex_automata::{Anchored, MatchKind};
 
-/// The longest pattern, in bytes.
+/// The maximum length of a pattern, in bytes.
 const MAX_TEXT: usize = 1024;
-/// The largest automaton, in bytes. Patterns as people write them need a few thousand.
+/// The maximum size of a DFA, in bytes. Typical patterns need a few thousand.
 const MAX_SIZE: usize = 1 << 20;
 
-/// A regular expression that a whole text has to match, byte by byte.
+/// A regular expression, anchored at both ends, that matches bytes.
 #[derive(Clone)]
 pub struct Pattern {
     text: Box<str>,
     automaton: Arc<dense::DFA<Vec<u32>>>,
 }
 
-/// How far a text has been read; begins with [`Pattern::start`].
+/// The DFA's state while matching piece by piece; begins with [`Pattern::start`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct State(StateID);
 
@@ -31,14 +31,14 @@ impl Pattern {
     /// Compiles a pattern in the syntax of the `regex` crate, without Unicode classes.
     ///
     /// # Errors
-    /// Says what is wrong and how to mend it.
+    /// What is wrong, and how to fix it.
     pub fn new(text: &str) -> Result<Pattern, String> {
         if text.is_empty() || text.len() > MAX_TEXT {
             return Err(format!("a regular expression has 1 to {MAX_TEXT} characters"));
         }
         let syntax = syntax::Config::new().unicode(false).utf8(false);
         let parsed = syntax::parse_with(text, &syntax).map_err(|error| {
-            let lines = error.to_string(); // the last one names the fault, the others quote
+            let lines = error.to_string(); // its last line is the message, the others quote
             let fault = lines.rsplit("error: ").next().unwrap_or_default().trim();
             format!("`{text}` is not a regular expression: {fault}")
         })?;
@@ -49,7 +49,7 @@ impl Pattern {
         let nfa = nfa.map_err(|_| too_large())?;
         let dense = dense::Config::new()
             .start_kind(StartKind::Anchored)
-            .match_kind(MatchKind::All) // all ends are kept: the last one is asked for
+            .match_kind(MatchKind::All) // all match lengths, as the longest is needed
             .dfa_size_limit(Some(MAX_SIZE))
             .determinize_size_limit(Some(4 * MAX_SIZE));
         let automaton = dense::Builder::new().configure(dense).build_from_nfa(&nfa);
@@ -57,12 +57,12 @@ impl Pattern {
         Ok(Pattern { text: text.into(), automaton })
     }
 
-    /// The pattern as it was written.
+    /// The pattern as written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The bytes that it takes.
+    /// The DFA's size in bytes.
     pub fn size(&self) -> usize {
         self.automaton.memory_usage()
     }
@@ -72,14 +72,14 @@ impl Pattern {
         self.accepts(self.step(self.start(), text))
     }
 
-    /// Before the first byte.
+    /// The state before the first byte.
     pub fn start(&self) -> State {
         let anchored = start::Config::new().anchored(Anchored::Yes);
-        // Every automaton here has an anchored start; the dead state matches nothing.
+        // Every DFA here has an anchored start state; the dead state as a fallback matches nothing.
         State(self.automaton.start_state(&anchored).unwrap_or_default())
     }
 
-    /// After `piece` more.
+    /// The state after `piece`.
     pub fn step(&self, State(mut state): State, piece: &[u8]) -> State {
         for &byte in piece {
             state = self.automaton.next_state(state, byte);
@@ -90,12 +90,12 @@ impl Pattern {
         State(state)
     }
 
-    /// Whether nothing that goes on so matches.
+    /// Whether no continuation can match.
     pub fn is_dead(&self, State(state): State) -> bool {
         self.automaton.is_dead_state(state)
     }
 
-    /// Whether what was read matches as a whole.
+    /// Whether the text read so far matches.
     pub fn accepts(&self, State(state): State) -> bool {
         self.automaton.is_match_state(self.automaton.next_eoi_state(state))
     }

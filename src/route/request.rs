@@ -1,15 +1,15 @@
-//! A request, taken apart for the look-up.
+//! A request parsed for route lookup.
 
 use memchr::memchr;
 
 use super::RouteQuery;
 
-/// The parts of a request that are looked at below the host.
+/// The parts of a request that are looked up within a host.
 pub struct Request<'a> {
     pub query: &'a RouteQuery<'a>,
-    /// Without query.
+    /// Without the query.
     pub path: &'a [u8],
-    /// `/pkg.Service`, when the request is gRPC and has one.
+    /// `/pkg.Service`, if the request is gRPC and has a service.
     pub grpc_service: Option<&'a [u8]>,
 }
 
@@ -39,8 +39,8 @@ pub fn without_port(authority: &[u8]) -> &[u8] {
     end.and_then(|end| authority.get(..end)).unwrap_or(authority)
 }
 
-/// The host of an authority, without the dot that says that a name is not relative: nobody takes
-/// it for another host.
+/// The host of an authority without a trailing dot (the root label), which does not make it another
+/// host.
 pub fn host(authority: &[u8]) -> &[u8] {
     let host = without_port(authority);
     host.strip_suffix(b".").unwrap_or(host)

@@ -1,4 +1,5 @@
-//! Routes that get no requests, since a regular expression matches all theirs before them.
+//! Unreachable (shadowed) routes: a regular expression with higher precedence matches all of their
+//! requests.
 
 use std::collections::HashMap;
 
@@ -6,11 +7,11 @@ use super::language::{Grammar, matches_all_of, matches_below};
 use super::table::Row;
 use super::{Conditions, HostMatch, PathMatch, RouteTable};
 
-/// Comparisons before one gives up, and says nothing against the rest.
+/// Limit of comparisons; the remaining routes get the benefit of the doubt.
 const MAX_COMPARISONS: usize = 10_000;
 
 impl RouteTable {
-    /// Each route that gets no requests, by number, with the one that gets them.
+    /// Each unreachable route with the route that shadows it, by index.
     pub fn unreachable(&self) -> Vec<(usize, usize)> {
         let mut by_host: HashMap<&HostMatch, Vec<(usize, &Row)>> = HashMap::new();
         let rows = || self.rows().iter().enumerate();
@@ -40,7 +41,7 @@ fn is_unconditional(row: &Row) -> bool {
     row.matched.conditions == Conditions::default()
 }
 
-/// Whether an unconditional pattern, `other`, is asked before the route `row`.
+/// Whether `other`, an unconditional pattern, takes precedence over the route `row`.
 fn goes_before(other: usize, number: usize, row: &Row) -> bool {
     match row.matched.path {
         PathMatch::Prefix(_) | PathMatch::Any => true,

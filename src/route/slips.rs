@@ -1,4 +1,4 @@
-//! Routes that a request would take but for a few letters: what a person has mistyped.
+//! Typos: routes that a request misses by a few letters.
 
 use super::index::Candidate;
 use super::request::Request;
@@ -7,8 +7,8 @@ use super::{HostMatch, PathMatch, RouteQuery, RouteTable};
 use crate::text::is_near;
 
 impl RouteTable {
-    /// Shows `visit` the routes whose path is spelt almost as the request's, and that match in all
-    /// else, by number.
+    /// Calls `visit` with the routes whose path is within a typo of the request's, and that match
+    /// otherwise, by index.
     pub(super) fn walk_slips<'t>(
         &'t self,
         query: &RouteQuery<'_>,
@@ -28,7 +28,7 @@ impl RouteTable {
     }
 }
 
-/// Whether a host is spelt almost as the one that a route asks for, name by name.
+/// Whether a host is within a typo of the one that a route matches, label by label.
 pub(super) fn is_near_host(host: &[u8], wanted: &HostMatch) -> bool {
     let host = String::from_utf8_lossy(host).to_ascii_lowercase();
     let is_almost = |host: &str, wanted: &str| {
@@ -42,7 +42,7 @@ pub(super) fn is_near_host(host: &[u8], wanted: &HostMatch) -> bool {
     }
 }
 
-/// The path that was meant, if this one is almost what a route asks for.
+/// The path that was probably meant, if this one is within a typo of the route's.
 fn meant(path: &str, wanted: &PathMatch) -> Option<String> {
     let is_almost = |path: &str, wanted: &str| {
         let parts = || path.split('/').zip(wanted.split('/'));
@@ -64,7 +64,8 @@ fn meant(path: &str, wanted: &PathMatch) -> Option<String> {
     }
 }
 
-/// The names of a package and its service are compared one by one, and the package may be missing.
+/// Whether a package or service name is within a typo, segment by segment; the package may be
+/// missing.
 fn is_almost_part(part: &str, wanted: &str) -> bool {
     let (mut names, mut wanted) = (part.rsplit('.'), wanted.rsplit('.'));
     let last = names.next().zip(wanted.next());

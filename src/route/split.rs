@@ -1,4 +1,4 @@
-//! Which of several services a request goes to, by weight.
+//! Weighted split of a route's requests over several services.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,29 +6,28 @@ use std::sync::Arc;
 use super::filters::Filters;
 use crate::model::{rehashed, stable_hash};
 
-/// Services with their shares of a route's requests.
+/// Services with their shares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     shares: Box<[Share]>,
-    /// What each share's lots are drawn from: the service, and which of its shares it is.
+    /// The hash seed of each share: by service, and by occurrence within that service.
     seeds: Box<[u64]>,
     total: u64,
 }
 
-/// The largest weight in a split.
+/// The maximum weight of a share.
 pub const MAX_SHARE_WEIGHT: u32 = 1_000_000;
 
-/// A service's share. Two are equal that have the same service by name: its index is where one
-/// table has it.
+/// The share of one service. Equality is by service name, as indices differ between tables.
 #[derive(Clone, Debug, Eq)]
 pub struct Share {
-    /// The index of the service.
+    /// The service's index.
     pub service: usize,
-    /// Its name.
+    /// The service's name.
     pub name: Box<str>,
-    /// The part of the requests that it gets, of all weights together.
+    /// Its weight, relative to the sum of all weights.
     pub weight: u32,
-    /// What changes on the way, where that is something else than on the rest of the route.
+    /// Filters that replace the route's.
     pub filters: Option<Arc<Filters>>,
 }
 
@@ -47,7 +46,7 @@ impl Share {
 }
 
 impl Split {
-    /// Requests spread over services by weight.
+    /// A split over services by weight.
     pub fn new(shares: impl IntoIterator<Item = Share>) -> Split {
         let shares: Box<[Share]> = shares.into_iter().collect();
         let total = shares.iter().map(|share| u64::from(share.weight)).sum();
@@ -61,13 +60,12 @@ impl Split {
         Split { shares, seeds, total }
     }
 
-    /// All shares, those of weight 0 too.
+    /// All shares, including those of weight 0.
     pub fn shares(&self) -> &[Share] {
         &self.shares
     }
 
-    /// What each share is called: its service, and where a service has several `service#2` and so
-    /// on.
+    /// A key for each share: the service's name, or `service#2` and so on for further shares of it.
     pub fn keys(&self) -> impl Iterator<Item = String> {
         let mut seen: HashMap<&str, usize> = HashMap::new();
         self.shares.iter().map(move |share| {
@@ -77,23 +75,23 @@ impl Split {
         })
     }
 
-    /// The same with other weights, one for each share.
+    /// A copy with other weights, one a share.
     pub fn with_weights(&self, weights: impl IntoIterator<Item = u32>) -> Split {
         let shares = self.shares.iter().cloned().zip(weights);
         Split::new(shares.map(|(share, weight)| Share { weight, ..share }))
     }
 
-    /// Whether a weight is above 0.
+    /// Whether any weight is above 0.
     pub fn serves(&self) -> bool {
         self.total > 0
     }
 
-    /// The number of the share that one request goes to: with a key always the same, else by chance; none when
-    /// no weight is above 0.
+    /// Picks a share: by the key's hash if there is one, else at random; `None` if all weights are
+    /// 0.
     ///
-    /// Keys are spread by weighted rendezvous: each service draws a lot for the key, scaled by its
-    /// weight, and the best one wins. A service whose weight is raised wins keys from the others
-    /// and they none from each other, on every worker, in every gateway, after every restart.
+    /// Keys use weighted rendezvous hashing: each share has a hash score for the key, scaled by its
+    /// weight, and the best one wins. When a weight is raised, that share wins keys from the others,
+    /// which exchange none among themselves. It is consistent over workers, gateways and restarts.
     pub fn choose(&self, key: Option<&[u8]>, rng: &mut fastrand::Rng) -> Option<usize> {
         match (&*self.shares, key) {
             _ if self.total == 0 => None,
@@ -103,7 +101,7 @@ impl Split {
                 let key = stable_hash(key, 0);
                 let cost = |(number, (share, seed)): (usize, (&Share, &u64))| {
                     let lot = rehashed(key ^ seed);
-                    // In (0, 1), so that the logarithm is finite and not 0.
+                    // In the open interval (0, 1), so that the logarithm is finite and not 0.
                     let lot = ((lot >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
                     let weight = f64::from(share.weight);
                     (-lot.ln() / weight, number)

@@ -1,8 +1,7 @@
-//! The routes, so arranged that look-up asks little, however many there are.
+//! The route table, indexed so that lookup cost hardly depends on the number of routes.
 //!
-//! Hosts and paths are found by hashing. Only routes with the same host and path are asked one
-//! after the other for their further conditions, and so are those of a host with a regular
-//! expression, of which there may be [`MAX_PATTERNS`].
+//! Host and path are found by hashing. Only routes with the same host and path, and a host's routes
+//! with regular expressions (at most [`MAX_PATTERNS`]), are tried one by one.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,42 +16,42 @@ use super::request::Request;
 use super::{Conditions, Match, PathMatch, Place, Route, RouteQuery, Split, Unmet};
 use crate::text::hidden::{Hidden, veiled};
 
-/// Routes with a regular expression for the path that one host may have.
+/// The maximum number of routes with a regular expression per host.
 pub const MAX_PATTERNS: usize = 256;
 
-/// All routes. Looking one up allocates nothing.
+/// The route table. Lookup does not allocate.
 #[derive(Clone, Debug, Default)]
 pub struct RouteTable {
     rows: Vec<Row>,
     hosts: Hosts,
     index: Index,
-    /// What candidates point to; the first is nothing.
+    /// The remaining conditions that candidates refer to; the first has none.
     rests: Vec<Rest>,
 }
 
-/// A route and what it asks for.
+/// A route with its match.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub name: Box<str>,
     pub matched: Match,
     pub route: Route,
     pub place: Place,
-    /// What no text about it tells.
+    /// Values to redact from every text about it.
     pub hidden: Box<[Hidden]>,
 }
 
 impl Row {
-    /// What it asks for, in words.
+    /// Its match, formatted, with hidden values redacted.
     fn match_in_words(&self) -> String {
         veiled(self.matched.to_string(), &self.hidden)
     }
 }
 
-/// What is left to ask for when a route was found by its host and path. Many routes have the same,
-/// most of them nothing.
+/// What remains to be checked once host and path are found. Interned, as many routes share the
+/// same, mostly nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Rest {
-    /// The path, if it is a regular expression.
+    /// The path's regular expression, if it is one.
     path: PathMatch,
     conditions: Conditions,
 }
@@ -66,7 +65,7 @@ impl Rest {
         Rest { path, conditions: matched.conditions.clone() }
     }
 
-    /// The first of it that a request does not meet.
+    /// The first remaining condition that a request does not meet.
     fn unmet(&self, request: &Request<'_>) -> Option<Unmet<'_>> {
         let (pattern, text) = match &self.path {
             PathMatch::Regex(pattern) => (pattern, Some(request.path)),
@@ -80,34 +79,34 @@ impl Rest {
     }
 }
 
-/// Why a route cannot be added.
+/// Why a route cannot be inserted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InsertError {
-    /// An earlier route, by its number from 0, has the same match.
+    /// An earlier route (by index) has the same match.
     Duplicate(usize),
-    /// An earlier route, by its number from 0, has the name.
+    /// An earlier route (by index) has the same name.
     NameTaken(usize, Box<str>),
-    /// Its host has [`MAX_PATTERNS`] routes with a regular expression already.
+    /// Its host already has [`MAX_PATTERNS`] routes with a regular expression.
     TooManyPatterns,
 }
 
-/// A table that is being made.
+/// Builds a route table.
 #[derive(Debug, Default)]
 pub struct RouteTableBuilder {
     rows: Vec<Row>,
     hosts: Hosts,
     seen: HashMap<Match, usize, RandomState>,
     names: HashMap<Box<str>, usize, RandomState>,
-    /// Routes with a regular expression, by the number of their host.
+    /// Numbers of routes with a regular expression, by host id.
     patterns: HashMap<u32, usize>,
 }
 
 impl RouteTableBuilder {
-    /// Adds the route that stands at `place`, under its `name` or one that says what it does, and
-    /// says its number.
+    /// Inserts a route from source location `place` under `name`, or a derived name; returns its
+    /// index.
     ///
     /// # Errors
-    /// Nothing is added then.
+    /// Nothing is inserted.
     pub fn insert(
         &mut self,
         name: Option<Box<str>>,
@@ -141,19 +140,19 @@ impl RouteTableBuilder {
         Ok(number)
     }
 
-    /// Has no text about a route that was added tell these, its name aside.
+    /// Redacts these values from every text about a route, except its name.
     pub fn hide(&mut self, number: usize, hidden: Vec<Hidden>) {
         if let Some(row) = self.rows.get_mut(number) {
             row.hidden = hidden.into();
         }
     }
 
-    /// The name of a route that was added.
+    /// The name of an inserted route.
     pub fn name(&self, number: usize) -> Option<&str> {
         self.rows.get(number).map(|row| &*row.name)
     }
 
-    /// The table.
+    /// Builds the index.
     pub fn finish(mut self) -> RouteTable {
         let mut rests = HashMap::from([(Rest::default(), 0)]);
         let mut found_by: HashMap<(u32, u8, &str), Found> = HashMap::new();
@@ -167,7 +166,7 @@ impl RouteTableBuilder {
         }
         let mut index = Index::default();
         for ((host, _, text), (level, mut same)) in found_by {
-            // The first in the file goes before its equals.
+            // The sort is stable: among equals the first in the file takes precedence.
             same.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
             let routes: Vec<Candidate> = same.iter().map(|(_, candidate)| *candidate).collect();
             index.insert(host, level, text, &routes);
@@ -179,16 +178,16 @@ impl RouteTableBuilder {
     }
 }
 
-/// The routes that are found by the same, with their ranks.
+/// Routes with the same host, level and path, with their specificity.
 type Found = (Level, Vec<(Rank, Candidate)>);
 
 impl RouteTable {
-    /// The most specific route that a request matches.
+    /// The most specific matching route.
     pub fn find(&self, query: &RouteQuery<'_>) -> Option<&Route> {
         self.find_numbered(query).map(|(_, route)| route)
     }
 
-    /// The same with its number, in the order of [`RouteTable::names`].
+    /// As `find`, with the route's index in [`RouteTable::names`].
     pub fn find_numbered(&self, query: &RouteQuery<'_>) -> Option<(usize, &Route)> {
         let request = Request::new(query);
         self.walk(&request, |candidate, row| {
@@ -197,37 +196,37 @@ impl RouteTable {
         })
     }
 
-    /// What the route of this number does.
+    /// The route at this index.
     pub fn route(&self, number: usize) -> Option<&Route> {
         self.rows.get(number).map(|row| &row.route)
     }
 
-    /// How many routes there are.
+    /// The number of routes.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// What they are called, in the order of the configuration.
+    /// All names, in the order of the configuration.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.rows.iter().map(|row| &*row.name)
     }
 
-    /// What the route of this name does. Cold: it looks through all.
+    /// The route of this name. Cold path: a linear search.
     pub fn get(&self, name: &str) -> Option<&Route> {
         self.rows.iter().find(|row| &*row.name == name).map(|row| &row.route)
     }
 
-    /// What the route of this name asks for, in words. Cold as well.
+    /// The match of the route of this name, formatted. Cold path too.
     pub fn match_in_words(&self, name: &str) -> Option<String> {
         self.rows.iter().find(|row| &*row.name == name).map(Row::match_in_words)
     }
 
-    /// All routes by name, in the order of the configuration, with what they ask for in words.
+    /// All routes in the order of the configuration: name, action, formatted match.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Route, impl Fn() -> String)> {
         self.rows.iter().map(|row| (&*row.name, &row.route, || row.match_in_words()))
     }
 
-    /// The same table, but for the splits of some routes, by name.
+    /// A copy in which the splits of some routes, by name, are replaced.
     pub fn with_splits(&self, splits: &HashMap<Box<str>, Split>) -> RouteTable {
         let mut table = self.clone();
         for row in &mut table.rows {
@@ -239,7 +238,7 @@ impl RouteTable {
         table
     }
 
-    /// Whether there is none.
+    /// Whether there are no routes.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -249,8 +248,8 @@ impl RouteTable {
         &self.rows
     }
 
-    /// Shows `visit` the routes for the host and path of a request, the most specific first,
-    /// until it has found what it is after.
+    /// Calls `visit` with the candidates for a request's host and path, most specific first, until
+    /// it returns something.
     pub(super) fn walk<'t, T>(
         &'t self,
         request: &Request<'_>,
@@ -260,7 +259,7 @@ impl RouteTable {
         self.hosts.walk(request.query.authority, |host| self.index.walk(host, request, &mut at))
     }
 
-    /// As [`RouteTable::walk`], but through the routes of every host, in no order.
+    /// As [`RouteTable::walk`], over the routes of all hosts, in no particular order.
     pub(super) fn walk_all_hosts<'t>(
         &'t self,
         request: &Request<'_>,
@@ -275,7 +274,7 @@ impl RouteTable {
         }
     }
 
-    /// The first thing that a candidate asks for and a request does not meet.
+    /// The first remaining condition of a candidate that a request does not meet.
     pub(super) fn unmet(&self, candidate: Candidate, request: &Request<'_>) -> Option<Unmet<'_>> {
         match candidate.rest {
             0 => None,

@@ -14,13 +14,13 @@ fn regex(text: &str) -> Pattern {
     Pattern::new(text).unwrap()
 }
 
-/// To the service of this number alone.
+/// Forwards to the service of this index alone.
 fn to(service: usize) -> Route {
     let share = Share::new(service, &format!("s{service}"), 1);
     Route::Forward(Forward::to(Split::new([share])))
 }
 
-/// A table of these matches; each goes to the service of its place in the list.
+/// A table of these matches; each route forwards to the service of its own index.
 fn of(rows: impl IntoIterator<Item = Match>) -> RouteTable {
     let mut table = RouteTableBuilder::default();
     for (number, matched) in rows.into_iter().enumerate() {
@@ -36,7 +36,7 @@ fn table(rows: &[(&str, PathMatch)]) -> RouteTable {
     }))
 }
 
-/// The place of the route that is found.
+/// The index of the route that is found.
 fn ask(table: &RouteTable, query: &RouteQuery<'_>) -> Option<usize> {
     match table.find(query)? {
         Route::Forward(forward) => Some(forward.split.shares()[0].service),

@@ -1,29 +1,29 @@
-//! Counters with one writer, and a count that all workers share without sharing a cell.
+//! Single-writer counters, and a counter sharded by worker.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Adds one to a counter with one writer, so no read-modify-write instruction is needed.
+/// Increments a single-writer counter: no atomic read-modify-write is needed.
 pub fn increment(counter: &AtomicU64) {
     counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed);
 }
 
-/// What worker `worker` has of `all`, of which there is one for each. Their numbers are in range: to
-/// make sure by a division would cost more than to count.
+/// The element of worker `worker`. Its number is always in range; this form of bounds check is
+/// cheaper than a modulo.
 pub fn of_worker<T>(all: &[T], worker: usize) -> &T {
     &all[if worker < all.len() { worker } else { 0 }]
 }
 
-/// A count to which each worker adds in a cell of its own.
+/// A counter with one cell a worker, so that workers do not contend.
 #[derive(Debug)]
 pub struct WorkerCounter(Box<[AtomicU64]>);
 
 impl WorkerCounter {
-    /// Zero, for this many workers.
+    /// Zero, with a cell for each of `workers`.
     pub fn new(workers: usize) -> WorkerCounter {
         WorkerCounter((0..workers.max(1)).map(|_| AtomicU64::new(0)).collect())
     }
 
-    /// Adds one. Only worker `worker` may call this with its number.
+    /// Increments. Only worker `worker` may pass its number.
     pub fn increment(&self, worker: usize) {
         increment(of_worker(&self.0, worker));
     }

@@ -1,8 +1,7 @@
-//! Latency histograms that are exact at decimal bounds, and fine enough between them that a
-//! quantile is off by [`QUANTILE_ERROR`] at most, whatever the samples are.
+//! Log-linear latency histograms: exact at decimal bounds, and between these fine enough that a
+//! quantile is off by at most [`QUANTILE_ERROR`] for any distribution.
 //!
-//! The counters of a decade are allocated when its first sample comes, and most backends keep to
-//! two or three of the eight.
+//! Counters are allocated by decade, at its first sample; most backends use two or three of eight.
 
 mod buckets;
 mod grid;
@@ -16,11 +15,11 @@ pub use buckets::Buckets;
 pub use grid::nearest_bound;
 use grid::{PAGE, PAGES, middle, place};
 
-/// How far a quantile may be off, relative to the sample it stands for: half of the widest part.
-/// (Up to 10 us it may be 0.5 us, and what is beyond 900 s counts as that.)
+/// The maximum relative error of a quantile: half of the widest sub-bucket. (Up to 10 us the error
+/// may be 0.5 us, and samples above 900 s count as that.)
 pub const QUANTILE_ERROR: f64 = 0.0072;
 
-/// A histogram that one thread writes and any thread reads.
+/// A histogram with one writer thread and any number of readers.
 #[derive(Debug, Default)]
 pub struct Histogram {
     pages: [OnceLock<Box<[AtomicU64; PAGE]>>; PAGES],
@@ -28,7 +27,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Counts one sample. Only the owning thread may call this.
+    /// Records a sample. Only the owning thread may call this.
     pub fn record(&self, sample: Duration) {
         let nanos = u64::try_from(sample.as_nanos()).unwrap_or(u64::MAX);
         let (page, place) = place(nanos);
@@ -37,7 +36,7 @@ impl Histogram {
         self.sum.store(self.sum.load(Relaxed).wrapping_add(nanos), Relaxed);
     }
 
-    /// Adds what was counted to `counts`.
+    /// Adds its counts to `counts`.
     pub fn add_to(&self, counts: &mut Counts) {
         for (number, page) in self.pages.iter().enumerate() {
             let Some(page) = page.get() else { continue };
@@ -49,10 +48,10 @@ impl Histogram {
     }
 }
 
-/// What a histogram has counted, as plain numbers.
+/// A snapshot of histogram counts, as plain numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// As in the histogram; without samples a page may be absent.
+    /// One page a decade, as in the histogram; absent without samples.
     pages: [Option<Box<[u64; PAGE]>>; PAGES],
     /// The sum of all samples in nanoseconds.
     pub sum: u64,
@@ -63,24 +62,24 @@ impl Counts {
         self.pages[number].get_or_insert_with(|| Box::new([0; PAGE]))
     }
 
-    /// The pages that there are, with their numbers.
+    /// The pages present, with their numbers.
     fn pages(&self) -> impl Iterator<Item = (usize, &[u64; PAGE])> {
         let pages = self.pages.iter().enumerate();
         pages.filter_map(|(number, page)| Some((number, &**page.as_ref()?)))
     }
 
-    /// How many samples there are.
+    /// The number of samples.
     pub fn count(&self) -> u64 {
         self.pages().map(|(_, page)| page.iter().sum::<u64>()).sum()
     }
 
-    /// Whether there is none.
+    /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.pages().all(|(_, page)| page.iter().all(|count| *count == 0))
     }
 
-    /// How many samples are not above each of `bounds`, which ascend; exact for those that
-    /// `nearest_bound` gives.
+    /// Cumulative counts: samples less than or equal to each of `bounds`, which ascend. Exact for
+    /// bounds given by `nearest_bound`.
     pub fn cumulative(&self, bounds: impl Iterator<Item = u64>) -> impl Iterator<Item = u64> {
         let (mut total, mut from) = (0, (0, 0));
         bounds.map(move |bound| {
@@ -92,7 +91,7 @@ impl Counts {
         })
     }
 
-    /// How many samples are counted from one place on and before another.
+    /// Samples in the half-open range of cells.
     fn between(&self, (page, place): (usize, usize), to: (usize, usize)) -> u64 {
         let pages = self.pages.iter().enumerate().take(to.0 + 1).skip(page);
         let of = pages.filter_map(|(number, counts)| {
@@ -103,7 +102,7 @@ impl Counts {
         of.sum()
     }
 
-    /// The samples by what they are taken for, ascending.
+    /// Cells with samples, ascending, with their counts.
     pub fn samples(&self) -> impl Iterator<Item = (Sample, u64)> {
         self.pages().flat_map(|(page, counts)| {
             let counted = counts.iter().enumerate().filter(|(_, count)| **count > 0);
@@ -111,7 +110,7 @@ impl Counts {
         })
     }
 
-    /// Adds what `other` has counted.
+    /// Adds the counts of `other`.
     pub fn add(&mut self, other: &Counts) {
         for (number, page) in other.pages() {
             for (sum, count) in self.page(number).iter_mut().zip(page) {
@@ -121,7 +120,7 @@ impl Counts {
         self.sum = self.sum.wrapping_add(other.sum);
     }
 
-    /// Takes off what `earlier` had when it was read.
+    /// Subtracts the counts of `earlier`, an older snapshot of the same histogram.
     pub fn subtract(&mut self, earlier: &Counts) {
         for (number, page) in earlier.pages() {
             let Some(now) = &mut self.pages[number] else { continue };
@@ -132,15 +131,15 @@ impl Counts {
         self.sum = self.sum.wrapping_sub(earlier.sum);
     }
 
-    /// What was counted since `earlier` was read.
+    /// The difference to `earlier`, an older snapshot of the same histogram.
     pub fn since(&self, earlier: &Counts) -> Counts {
         let mut diff = self.clone();
         diff.subtract(earlier);
         diff
     }
 
-    /// The `q`-quantile (0.0..=1.0) in seconds: the least sample that a share of `q` is not above
-    /// of, to within [`QUANTILE_ERROR`]. `None` without samples.
+    /// The `q`-quantile (0.0..=1.0) in seconds, nearest-rank, within [`QUANTILE_ERROR`]. `None`
+    /// without samples.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         let rank = (q.clamp(0.0, 1.0) * self.count() as f64).ceil().max(1.0) as u64;
         let mut below = 0;
@@ -154,17 +153,17 @@ impl Counts {
     }
 }
 
-/// What a sample is taken for: one of so many values that a table can have all of them.
+/// A quantized sample: the finitely many values that samples are rounded to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample(usize);
 
 impl Sample {
-    /// All of them, ascending.
+    /// All values, ascending.
     pub fn all() -> impl Iterator<Item = Sample> {
         (0..PAGES * PAGE).map(Sample)
     }
 
-    /// Which one of [`all`](Sample::all) it is.
+    /// Its index in [`all`](Sample::all).
     pub fn number(self) -> usize {
         self.0
     }
@@ -214,7 +213,7 @@ mod tests {
         assert_eq!(counts(&[u64::MAX]).quantile(0.5), Some(900.0));
     }
 
-    /// Samples of distributions that backends have: even, long tails, two modes, all the same.
+    /// Samples of typical latency distributions: uniform, long-tailed, bimodal, constant.
     fn distributions() -> Vec<Vec<u64>> {
         let mut rng = fastrand::Rng::with_seed(7);
         let mut draw = |f: &dyn Fn(f64) -> f64| -> Vec<u64> {

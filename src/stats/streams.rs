@@ -1,6 +1,6 @@
-//! What came of streams, in plain numbers.
+//! Totals of streams: opened, ended, and their messages.
 
-/// Which way a message goes.
+/// The direction of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// From the client to the backend.
@@ -13,7 +13,7 @@ impl Direction {
     /// Both.
     pub const ALL: [Direction; 2] = [Direction::Request, Direction::Response];
 
-    /// The name, as on metrics.
+    /// The label value on metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Direction::Request => "request",
@@ -22,19 +22,19 @@ impl Direction {
     }
 }
 
-/// What came of an endpoint's streams since the start.
+/// Totals of an endpoint's streams since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamTotals {
-    /// Exchanges that began as streams or became some.
+    /// Exchanges that were streams from the start or became streams.
     pub opened: u64,
-    /// Those of them that are over.
+    /// Streams that have ended.
     pub ended: u64,
     /// Messages on streams, by [`Direction`].
     pub messages: [u64; 2],
 }
 
 impl StreamTotals {
-    /// Adds what `other` has counted.
+    /// Adds the totals of `other`.
     pub fn add(&mut self, other: &StreamTotals) {
         self.opened += other.opened;
         self.ended += other.ended;
@@ -43,7 +43,7 @@ impl StreamTotals {
         }
     }
 
-    /// What was counted since `earlier` was read.
+    /// The difference to `earlier`, an older snapshot.
     pub fn since(&self, earlier: &StreamTotals) -> StreamTotals {
         let [requests, responses] = self.messages;
         let [earlier_requests, earlier_responses] = earlier.messages;

@@ -1,4 +1,4 @@
-//! What an endpoint did in the last 30 seconds.
+//! Sliding window of an endpoint's statistics over the last 30 seconds.
 
 use std::collections::VecDeque;
 
@@ -8,56 +8,56 @@ use super::streams::StreamTotals;
 const PUSHES_PER_SLOT: u32 = 3;
 const SLOTS: usize = 10;
 
-/// A sliding window over an endpoint's totals: ten slots of three seconds, when totals are
-/// pushed once a second. Its memory is bounded: 18 KiB for each decade of latencies in use.
+/// A ring of snapshots of an endpoint's totals: ten slots of three seconds, if totals are pushed
+/// once a second. Its memory is bounded: 18 KiB for each decade of latencies in use.
 #[derive(Debug)]
 pub struct Window {
-    /// The totals at the edges of the slots, the oldest first.
+    /// Snapshots at the slot boundaries, oldest first.
     edges: VecDeque<Reading>,
     latest: Reading,
     pushes_in_slot: u32,
     message_rate: f64,
 }
 
-/// What happened in a window. Values are absent when there is nothing to compute them from.
+/// Statistics of a window; values are `None` when there is nothing to compute them from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WindowStats {
     /// Requests that ended.
     pub requests: u64,
-    /// Those of them that succeeded.
+    /// Successful requests.
     pub succeeded: u64,
-    /// And those that failed; those that the client gave up are in neither.
+    /// Failed requests; cancelled ones are in neither.
     pub failed: u64,
-    /// The part of them that succeeded; those that the client gave up do not count.
+    /// Successful / (successful + failed); cancelled requests do not count.
     pub success_ratio: Option<f64>,
-    /// The median of their duration to the last byte, in seconds.
+    /// Median latency to the last byte, in seconds.
     pub p50: Option<f64>,
-    /// The same for the 90th percentile.
+    /// 90th percentile.
     pub p90: Option<f64>,
-    /// The same for the 99th percentile.
+    /// 99th percentile.
     pub p99: Option<f64>,
-    /// The same for the 99.9th percentile.
+    /// 99.9th percentile.
     pub p999: Option<f64>,
-    /// Streams opened, for each second.
+    /// Streams opened per second.
     pub streams_opened: f64,
-    /// Streams ended, for each second.
+    /// Streams ended per second.
     pub streams_ended: f64,
-    /// Messages on streams, both ways, for each second.
+    /// Messages on streams per second, both directions.
     pub stream_messages: f64,
 }
 
-/// The totals of one moment.
+/// A snapshot of totals.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
-    /// Time to the last byte, of calls.
+    /// Latency to the last byte, of calls.
     pub duration: Counts,
     /// Requests that ended.
     pub requests: u64,
-    /// Those of them that succeeded.
+    /// Successful requests.
     pub success: u64,
-    /// Those of them that failed.
+    /// Failed requests.
     pub failure: u64,
-    /// What came of streams.
+    /// Totals of streams.
     pub streams: StreamTotals,
 }
 
@@ -70,10 +70,10 @@ impl Default for Window {
 }
 
 impl Window {
-    /// How often totals are to be pushed.
+    /// The interval at which totals are to be pushed.
     pub const PUSH_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 
-    /// Moves the window on to `totals`.
+    /// Advances the window with new `totals`.
     pub fn push(&mut self, totals: Reading) {
         let [_, responses] = totals.streams.since(&self.latest.streams).messages;
         self.message_rate = responses as f64 / Window::PUSH_INTERVAL.as_secs_f64();
@@ -88,7 +88,7 @@ impl Window {
         }
     }
 
-    /// What happened between the oldest edge and the last push.
+    /// Statistics from the oldest snapshot to the newest.
     pub fn stats(&self) -> WindowStats {
         let Some(oldest) = self.edges.front() else {
             return WindowStats::default();
@@ -114,14 +114,14 @@ impl Window {
         }
     }
 
-    /// How long the window is, of which there has been one second at least.
+    /// The window's length in seconds, at least one.
     fn seconds(&self) -> f64 {
         let slots = self.edges.len().saturating_sub(1) as f64;
         let pushes = slots * f64::from(PUSHES_PER_SLOT) + f64::from(self.pushes_in_slot);
         pushes.max(1.0) * Window::PUSH_INTERVAL.as_secs_f64()
     }
 
-    /// Messages that were sent to clients on streams in the second before the last push.
+    /// Messages per second sent to clients on streams, over the last push interval.
     pub fn message_rate(&self) -> f64 {
         self.message_rate
     }

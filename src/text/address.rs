@@ -1,4 +1,4 @@
-//! Addresses as people write them.
+//! Parsing and validating addresses.
 
 mod socket;
 
@@ -8,10 +8,10 @@ use ipnet::IpNet;
 
 pub use socket::socket;
 
-/// The address of a name server: an IP, and a port unless it is 53.
+/// Parses the address of a name server: an IP, and a port unless it is 53.
 ///
 /// # Errors
-/// Says what is wrong and how to mend it.
+/// What is wrong, and how to fix it.
 pub fn name_server(text: &str) -> Result<SocketAddr, String> {
     let usual = || text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53));
     text.parse().or_else(|_| usual()).map_err(|_| {
@@ -19,11 +19,11 @@ pub fn name_server(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// The address of an endpoint: IPv4, `[IPv6]` or DNS name, and a port, as it was written; or a Unix
-/// socket.
+/// Validates the address of an endpoint: IPv4, `[IPv6]` or DNS name with a port, or a Unix socket.
+/// Returns it as written.
 ///
 /// # Errors
-/// Says what is wrong and how to mend it.
+/// What is wrong, and how to fix it.
 pub fn endpoint(text: &str) -> Result<String, String> {
     let bad = |what: &str| {
         Err(format!(
@@ -59,7 +59,8 @@ pub fn endpoint(text: &str) -> Result<String, String> {
     bad("has neither an IP address nor a DNS name before its port")
 }
 
-/// What the address of an endpoint is known by: host names do not care for case, paths do.
+/// The canonical form by which endpoints are compared: host names are case-insensitive, paths are
+/// not.
 pub fn identity(endpoint: &str) -> String {
     match socket(endpoint) {
         Some(Ok(path)) => format!("unix:{path}"),
@@ -67,10 +68,10 @@ pub fn identity(endpoint: &str) -> String {
     }
 }
 
-/// Reads `10.0.0.0/8`, or one address.
+/// Parses a CIDR network such as `10.0.0.0/8`, or a single address.
 ///
 /// # Errors
-/// Says what is wrong and how to mend it.
+/// What is wrong, and how to fix it.
 pub fn network(text: &str) -> Result<IpNet, String> {
     let one = text.parse::<IpAddr>().map(IpNet::from);
     one.or_else(|_| text.parse::<IpNet>())
@@ -87,7 +88,7 @@ fn is_host(host: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    // A name whose last label is a number would be taken for a wrong IPv4 address.
+    // A name whose last label is numeric would be parsed as a malformed IPv4 address.
     let numeric = name.rsplit('.').next().is_some_and(|last| last.parse::<u64>().is_ok());
     match numeric {
         true => host.parse::<Ipv4Addr>().is_ok(),

@@ -1,25 +1,26 @@
-//! What variables of the environment hold: put into the configuration, and told to nobody.
+//! Redaction: values of environment variables are substituted into the configuration, but never
+//! shown.
 
-/// What is shorter is hidden only where it stands alone: `1` is in many numbers.
+/// A shorter value is redacted only as a whole word: `1` occurs in many numbers.
 const DISTINCT: usize = 4;
-/// As much of a hidden value in a text, and the text is not shown.
+/// A message that contains this many characters of a hidden value in a row is not shown at all.
 const TELLING: usize = 5;
 
-/// The value of a variable, of which nothing is told.
+/// A variable's value, to be redacted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hidden {
     value: Box<str>,
-    /// The variable as it stands in the file.
+    /// The variable as the file has it, such as `${TOKEN}`.
     shown: Box<str>,
 }
 
 impl Hidden {
-    /// This value, for which `shown` stands in the file.
+    /// Hides `value`, for which `shown` stands in the file.
     pub fn new(value: impl Into<Box<str>>, shown: impl Into<Box<str>>) -> Hidden {
         Hidden { value: value.into(), shown: shown.into() }
     }
 
-    /// `text` with the variable as it stands in the file in place of its value.
+    /// `text` with the value replaced by the variable.
     pub fn veil(&self, text: &str) -> String {
         if self.value.is_empty() {
             return text.replace("``", &format!("`{}`", self.shown));
@@ -29,7 +30,7 @@ impl Hidden {
         replace(&text, &escaped, &self.shown)
     }
 
-    /// Whether `text` tells much of the value.
+    /// Whether `text` reveals a good part of the value.
     fn is_told_by(&self, text: &str) -> bool {
         let text = text.to_ascii_lowercase();
         let value = self.value.to_ascii_lowercase();
@@ -37,22 +38,22 @@ impl Hidden {
         parts.any(|part| text.as_bytes().windows(TELLING).any(|shown| shown == part))
     }
 
-    /// Whether no word of ours is likely to be the same by chance.
+    /// Whether the value is unlikely to occur in our own messages by chance.
     pub fn is_distinct(&self) -> bool {
         self.value.len() >= DISTINCT
     }
 }
 
-/// A text without what these hold, as they stand in the file.
+/// `text` with all of `hidden` replaced by their variables.
 pub fn veiled(text: String, hidden: &[Hidden]) -> String {
     hidden.iter().fold(text, |text, hidden| hidden.veil(&text))
 }
 
-/// A message about a value, without what its variables hold.
+/// Redacts an error message about a value that contains variables.
 pub fn veil(message: &str, hidden: &[Hidden]) -> String {
     let veiled = veiled(message.to_owned(), hidden);
     let shown = hidden.iter().fold(veiled.clone(), |text, hidden| text.replace(&*hidden.shown, ""));
-    // Such as a part of it, which is not found as a whole.
+    // Such as a part of the value, which replacing does not find.
     if hidden.iter().any(|hidden| hidden.is_told_by(&shown)) {
         let names: Vec<String> =
             hidden.iter().map(|hidden| format!("`{}`", hidden.shown)).collect();
@@ -64,7 +65,7 @@ pub fn veil(message: &str, hidden: &[Hidden]) -> String {
     veiled
 }
 
-/// Whatever the case of the letters. Short values count where they stand alone.
+/// Case-insensitive replacement. Short values match only as whole words.
 fn replace(text: &str, value: &str, shown: &str) -> String {
     let (lower, value) = (text.to_ascii_lowercase(), value.to_ascii_lowercase());
     let joins = |c: Option<char>| c.is_some_and(char::is_alphanumeric);

@@ -1,5 +1,5 @@
-//! The keys of the configuration as data: one row a key. The reader, the reference page and the
-//! schema for editors go by the rows alone; `section!` writes them down.
+//! Configuration keys as data, one row a key. The reader, the reference page and the JSON schema
+//! are derived from the rows; the `section!` macro declares them.
 
 mod form;
 
@@ -9,65 +9,65 @@ pub use form::{
     Form, Kind, Number, Plain, Text, Word, boolean, duration, number, size, text, word, words,
 };
 
-/// One key, whatever its type.
+/// One key, whatever the type of its value.
 pub trait Row: Sync {
-    /// How it is written.
+    /// The key as written in the file.
     fn name(&self) -> &'static str;
-    /// What may stand under it.
+    /// What its value may be.
     fn shape(&self) -> Shape;
-    /// What holds without it.
+    /// What applies when it is missing.
     fn absent(&self) -> Absent;
-    /// What it means.
+    /// Its documentation.
     fn means(&self) -> &'static str;
-    /// Whether its change waits for a restart.
+    /// Whether changing it needs a restart.
     fn restart(&self) -> bool;
 }
 
-/// What may stand under a key.
+/// The shape of a key's value.
 #[derive(Clone, Copy)]
 pub enum Shape {
-    /// One value.
+    /// A scalar.
     Value(Kind),
-    /// A list of so many values.
+    /// A list of scalars.
     Values(Kind, Many),
     /// A mapping.
     Mapping(&'static dyn Keys),
-    /// A list of so many mappings.
+    /// A list of mappings.
     Mappings(&'static dyn Keys, Many),
-    /// Mappings under names of this form, so many.
+    /// Mappings keyed by names of this form.
     Named(&'static Text, &'static dyn Keys, Many),
-    /// Values under names of this form.
+    /// Scalars keyed by names of this form.
     NamedValues(&'static Text, Kind),
 }
 
-/// How many there may be.
+/// Bounds on the number of items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Many {
-    /// Any number; none may be written as no value at all.
+    /// Any number; an empty value stands for none.
     Any,
-    /// One at least.
+    /// At least one.
     Some,
-    /// So many at most.
+    /// At most this many.
     UpTo(usize),
 }
 
-/// What holds where a key is not there.
+/// What applies when a key is missing.
 #[derive(Clone, Debug)]
 pub enum Absent {
-    /// It has to be there: how to write it.
+    /// It is required; an example of its value.
     Required(&'static str),
-    /// This value.
+    /// A default value.
     Value(Cow<'static, str>),
-    /// What is said here in words.
+    /// A default described in words.
     Words(&'static str),
-    /// These values, for the profiles `internal` and `edge` of listeners, and for backends.
+    /// Defaults of the profiles `internal` and `edge` of listeners, and of backends.
     Profiles([&'static str; 3]),
-    /// Nothing.
+    /// Nothing; the key is optional.
     Nothing,
 }
 
 impl Absent {
-    /// The value that is taken, in the words of the configuration.
+    /// A default value, as written in the file.
     pub const fn value(text: &'static str) -> Absent {
         Absent::Value(Cow::Borrowed(text))
     }
@@ -75,35 +75,35 @@ impl Absent {
 
 /// The keys of one mapping.
 pub struct Section {
-    /// Where it stands: `services.*.endpoints[]`.
+    /// Its path: `services.*.endpoints[]`.
     pub path: &'static str,
-    /// What may stand instead of the mapping.
+    /// A shorthand for the mapping.
     pub short: Short,
-    /// A mapping whose keys may stand here too.
+    /// A mapping whose keys are allowed here too.
     pub also: Option<&'static dyn Keys>,
     /// Its own keys.
     pub own: &'static [&'static dyn Row],
 }
 
-/// What may stand in place of a mapping.
+/// A shorthand that may stand in place of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Short {
     /// Nothing.
     No,
     /// The value of this key.
     Key(&'static str),
-    /// This word.
+    /// This keyword.
     Word(&'static str),
 }
 
 impl Section {
-    /// All its keys.
+    /// All its keys, inherited ones included.
     pub fn rows(&self) -> impl Iterator<Item = &'static dyn Row> {
         let also = self.also.map_or(&[][..], |also| also.section().own);
         self.own.iter().chain(also).copied()
     }
 
-    /// The key that one value in place of the mapping is meant for.
+    /// The key that a scalar in place of the mapping sets.
     pub fn short_key(&self) -> Option<&'static str> {
         match self.short {
             Short::Key(key) => Some(key),
@@ -112,45 +112,45 @@ impl Section {
     }
 }
 
-/// A mapping's keys, each under its name.
+/// A type with one field for each key of a mapping.
 pub trait Keys: Sync {
-    /// All of them, as data.
+    /// The keys as data.
     fn section(&self) -> &'static Section;
 }
 
-/// A key with one value, which may be missing, or has its default elsewhere.
+/// A key with a scalar value that is optional, or whose default is computed elsewhere.
 pub struct Key<T: 'static> {
     name: &'static str,
     restart: bool,
-    /// How it is written.
+    /// The form of its value.
     pub form: Form<T>,
     absent: Absent,
     means: &'static str,
 }
 
-/// A key with one value, and with a default.
+/// A key with a scalar value and a default.
 pub struct Setting<T: 'static> {
     name: &'static str,
     restart: bool,
-    /// How it is written.
+    /// The form of its value.
     pub form: Form<T>,
-    /// What holds without it.
+    /// The default.
     pub default: T,
     means: &'static str,
 }
 
-/// A key with a list of values.
+/// A key with a list of scalars.
 pub struct List<T: 'static> {
     name: &'static str,
     restart: bool,
-    /// How each is written.
+    /// The form of each item.
     pub form: Form<T>,
     many: Many,
     absent: Absent,
     means: &'static str,
 }
 
-/// A key with mappings.
+/// A key with a mapping, or several.
 pub struct Part {
     name: &'static str,
     restart: bool,
@@ -208,7 +208,7 @@ impl Part {
     }
 }
 
-/// What the rows of every type have in common.
+/// Implements [`Row`] for a type of key.
 macro_rules! row {
     ($type:ty, [$($generics:tt)*], |$row:ident| $shape:expr, $absent:expr) => {
         impl $($generics)* Row for $type {
@@ -245,8 +245,8 @@ row!(
 row!(List<T>, [<T>], |row| Shape::Values(row.form.kind, row.many), row.absent.clone());
 row!(Part, [], |row| row.shape, row.absent.clone());
 
-/// The keys of a mapping, as a static of a type of its own: one row a key, each
-/// `[restart] name: Type = form, what holds without it, "what it means";`.
+/// Declares the keys of a mapping as a static with a type of its own: one row a key, each
+/// `[restart] name: Type = form, what applies when missing, "documentation";`.
 macro_rules! section {
     (
         $(#[$doc:meta])*
@@ -286,7 +286,7 @@ macro_rules! section {
 
 pub(crate) use section;
 
-/// A key that is a word of Rust too is written `r#match` there.
+/// Strips the `r#` of keys that are Rust keywords, such as `r#match`.
 pub(crate) const fn unraw(name: &'static str) -> &'static str {
     match name.as_bytes() {
         [b'r', b'#', rest @ ..] => match str::from_utf8(rest) {

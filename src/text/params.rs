@@ -1,4 +1,4 @@
-//! The settings of a plug-in as it reads them: by key, typed, nothing left over.
+//! A plug-in's settings: typed access by key, and leftover keys are errors.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -6,30 +6,30 @@ use std::rc::Rc;
 use super::keys::{Key, Row, Setting};
 use super::nearest;
 
-/// A setting's value as it stands in the configuration.
+/// The raw value of a setting.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ParamValue {
     /// A scalar, as text.
     Text(String),
-    /// A mapping from keys to scalars.
+    /// A mapping of scalars.
     Map(Vec<(String, String)>),
 }
 
-/// What is wrong with one setting.
+/// An error in one setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadParam {
-    /// The key; empty when the whole is meant.
+    /// The key; empty for an error in the settings as a whole.
     pub key: String,
-    /// What is wrong and how to mend it.
+    /// What is wrong, and how to fix it.
     pub message: String,
 }
 
-/// Everything that is wrong with the settings of one plug-in.
+/// All errors in the settings of one plug-in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.0.iter().map(|p| format!("{}: {}", p.key, p.message)).collect::<Vec<_>>().join("; "))]
 pub struct BadParams(pub Vec<BadParam>);
 
-/// The settings given to one plug-in.
+/// The settings of one plug-in.
 #[derive(Debug, Default)]
 pub struct Params {
     entries: Vec<(String, ParamValue, Cell<bool>)>,
@@ -38,17 +38,17 @@ pub struct Params {
     defaults: Defaults,
 }
 
-/// What holds for keys that were asked for and not given; filled while they are read.
+/// Defaults of keys that were read but not given; filled in while reading.
 pub type Defaults = Rc<RefCell<Vec<(&'static str, ParamValue)>>>;
 
 impl Params {
-    /// Settings in the order given.
+    /// Settings, in the order of the file.
     pub fn new(entries: impl IntoIterator<Item = (String, ParamValue)>) -> Params {
         let entries = entries.into_iter().map(|(k, v)| (k, v, Cell::new(false))).collect();
         Params { entries, ..Params::default() }
     }
 
-    /// The value of `key`, if given.
+    /// The raw value of `key`, if given.
     pub fn get(&self, key: &dyn Row) -> Option<&ParamValue> {
         let key = key.name();
         self.asked.borrow_mut().push(key);
@@ -57,13 +57,13 @@ impl Params {
         Some(value)
     }
 
-    /// The defaults that hold, once all has been read.
+    /// The defaults in effect, complete once all settings have been read.
     pub fn defaults(&self) -> Defaults {
         Rc::clone(&self.defaults)
     }
 
-    /// The value of `key`, or its default, which is noted; a wrong value is noted and the default
-    /// returned.
+    /// The value of `key`, or its default. An invalid value is recorded as an error and replaced by
+    /// the default.
     pub fn value<T: Copy + Sync>(&self, key: &Setting<T>) -> T {
         if self.get(key).is_none() {
             let default = ParamValue::Text(key.form.show(&key.default));
@@ -72,7 +72,7 @@ impl Params {
         self.read(key, |text| key.form.read(text)).unwrap_or(key.default)
     }
 
-    /// The value of `key`, if it is given; a wrong one is noted.
+    /// The value of `key`, if given. An invalid value is recorded as an error.
     pub fn optional<T>(&self, key: &Key<T>) -> Option<T> {
         self.read(key, |text| key.form.read(text))
     }
@@ -85,13 +85,13 @@ impl Params {
         result.map_err(|message| self.reject(key, message)).ok()
     }
 
-    /// Notes an error about `key`.
+    /// Records an error about `key`.
     pub fn reject(&self, key: &dyn Row, message: impl Into<String>) {
         let bad = BadParam { key: key.name().into(), message: message.into() };
         self.errors.borrow_mut().push(bad);
     }
 
-    /// Ends the reading: every key that nobody asked for is an error too.
+    /// Finishes reading; keys that were never read are errors too.
     pub fn finish(self) -> Result<(), BadParams> {
         let mut errors = self.errors.into_inner();
         let mut known = self.asked.into_inner();

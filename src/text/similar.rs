@@ -1,9 +1,9 @@
-//! The word that a person probably meant.
+//! "Did you mean": the nearest known word by edit distance.
 
-/// The candidate nearest to `word`, if it is near enough to be a slip of the keyboard.
+/// The candidate nearest to `word`, if it is near enough to be a typo.
 ///
-/// Letters count, and neither their case nor what joins the words: `RoundRobin` and `round-robin`
-/// are both `round_robin`.
+/// Only letters count, neither case nor separators: `RoundRobin` and `round-robin` both match
+/// `round_robin`.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = &letters(word);
     let longest = word.chars().count();
@@ -15,7 +15,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// Whether `word` is near enough to `wanted` to be a slip of the keyboard, or the same.
+/// Whether `word` equals `wanted` or is near enough to be a typo.
 pub fn is_near(word: &str, wanted: &str) -> bool {
     nearest(word, [wanted]).is_some()
 }
@@ -24,7 +24,7 @@ fn letters(text: &str) -> String {
     text.chars().filter(|c| !"-_ ".contains(*c)).flat_map(char::to_lowercase).collect()
 }
 
-/// "Did you mean", if there is something near, and all there is.
+/// "Did you mean `near`?", if there is one, and all that is known.
 pub fn suggestion(near: Option<&str>, known: &[&str]) -> String {
     let all = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     match near {
@@ -33,7 +33,7 @@ pub fn suggestion(near: Option<&str>, known: &[&str]) -> String {
     }
 }
 
-/// Letters to insert, delete, replace or swap with their neighbour (optimal string alignment).
+/// Edit distance: insertions, deletions, substitutions, transpositions (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
     const LONGEST: usize = 64;
     if a.len() > LONGEST || b.len() > LONGEST {

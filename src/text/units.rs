@@ -1,11 +1,11 @@
-//! Durations and sizes as people write them: `10ms`, `5s`, `1m`; `64KiB`.
+//! Durations and sizes with units: `10ms`, `5s`, `1m`; `64KiB`.
 
 use std::time::Duration;
 
-/// Reads a duration: a whole number and one of `ms`, `s`, `m`, `h`, or `us`.
+/// Parses a duration: an integer and one of `ms`, `s`, `m`, `h`, or `us`.
 ///
 /// # Errors
-/// Says what is wrong and gives an example.
+/// What is wrong, with an example.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let bad =
         || format!("`{text}` is not a duration: write a number and a unit, such as 10ms, 5s or 1m");
@@ -21,10 +21,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(micros_each).map(Duration::from_micros).ok_or_else(bad)
 }
 
-/// Reads a size in bytes: a whole number and `B`, `KiB`, `MiB` or `GiB`, or a bare number of bytes.
+/// Parses a size in bytes: an integer and `B`, `KiB`, `MiB` or `GiB`, or a bare number of bytes.
 ///
 /// # Errors
-/// Says what is wrong and gives an example.
+/// What is wrong, with an example.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let bad =
         || format!("`{text}` is not a size: write a number and a unit, such as 64KiB or 1MiB");
@@ -39,15 +39,14 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     number.checked_mul(bytes_each).ok_or_else(bad)
 }
 
-/// Writes a size as [`parse_size`] reads it, in the largest unit of which it is a whole number.
+/// Formats a size for [`parse_size`], in the largest unit that divides it.
 pub fn show_size(bytes: u64) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let whole = units.iter().find(|(each, _)| bytes >= *each && bytes.is_multiple_of(*each));
     whole.map_or(format!("{bytes}"), |(each, unit)| format!("{}{unit}", bytes / each))
 }
 
-/// Writes a duration as [`parse_duration`] reads it, in the largest unit of which it is a whole
-/// number.
+/// Formats a duration for [`parse_duration`], in the largest unit that divides it.
 pub fn show_duration(time: Duration) -> String {
     let micros = time.as_micros();
     let units = [(3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1000, "ms")];

@@ -1,4 +1,4 @@
-//! `equipoise check` on files that hold and files that do not.
+//! `equipoise check` on valid and invalid files.
 
 mod doubts;
 mod empty;
@@ -14,13 +14,13 @@ use std::process::{Command, Output};
 
 use equipoise::config;
 
-/// The errors of a configuration, each with its place and its help.
+/// The errors of a configuration, with location and hint.
 fn errors(text: &str) -> Vec<String> {
     let Err(report) = config::parse(text, Path::new("")) else { return Vec::new() };
     report.errors().iter().map(ToString::to_string).collect()
 }
 
-/// The warnings of a configuration that holds, each with its place and its help.
+/// The warnings of a valid configuration, with location and hint.
 #[track_caller]
 fn warnings(text: &str) -> Vec<String> {
     let plan = config::parse(text, Path::new(""));
@@ -40,7 +40,7 @@ fn example(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples").join(name)
 }
 
-/// A folder with the examples and the certificates that they name.
+/// A folder with the examples and their certificates.
 fn examples_with_certificates() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in ["minimal", "full", "tls", "edge"] {
@@ -78,7 +78,7 @@ fn the_examples_pass() {
     }
 }
 
-/// The command that stands in the head of an example, to make the files that it names.
+/// The command in the head comment of an example that creates the files it needs.
 fn command(yaml: &str) -> Option<String> {
     let lines = yaml.lines().skip_while(|line| !line.starts_with("#   openssl"));
     let lines: Vec<&str> = lines.map_while(|line| line.strip_prefix("#   ")).collect();

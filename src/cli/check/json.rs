@@ -1,8 +1,8 @@
-//! What `check --output json` prints.
+//! The JSON output of `check`.
 //!
-//! `{"file", "valid", "errors", "warnings", "findings": [FINDING]}`, errors before warnings, each by
-//! place. Lines and columns count from 1, columns in characters; the end is the character behind
-//! the last one, and null where there is a point alone, or a message without a help.
+//! `{"file", "valid", "errors", "warnings", "findings": [FINDING]}`, errors before warnings, each
+//! sorted by position. Lines and columns count from 1, columns in characters; the end is exclusive,
+//! and null for a finding without a range or a message without a help.
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ struct Row<'a> {
     help: Option<&'a str>,
 }
 
-/// The document about the configuration that is called `name`.
+/// The document for the configuration named `name`.
 pub(super) fn document(name: &Path, loaded: &Result<Plan, Report>) -> String {
     let (errors, warnings) = match loaded {
         Ok(plan) => (&[][..], &*plan.warnings),
@@ -50,7 +50,7 @@ pub(super) fn document(name: &Path, loaded: &Result<Plan, Report>) -> String {
             .chain(warnings.iter().map(|finding| row("warning", finding)))
             .collect(),
     };
-    // Text and numbers become JSON whatever they are.
+    // Serializing strings and numbers cannot fail.
     serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
 }
 

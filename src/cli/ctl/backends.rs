@@ -1,5 +1,4 @@
-//! `ctl backends`: what people read of the backends, with human units and `-` where there is no
-//! data.
+//! `ctl backends`: a table of backends with human-readable units; `-` where there is no data.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +17,7 @@ pub(super) struct Args {
     since: Option<u64>,
 }
 
-/// What is dropped last is what a drain or an incident is watched by.
+/// Ranked so that the columns needed during a drain or an incident are dropped last.
 const COLUMNS: [Column; 11] = [
     Column::left("BACKEND", 0),
     Column::left("STATE", 1),
@@ -82,7 +81,7 @@ fn service(service: &Service, width: usize) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
-/// What no backend has answered, by reason, if there was anything.
+/// Rejected requests by reason, if there are any.
 fn rejected(service: &Service) -> Option<String> {
     let mut by_reason = BTreeMap::<&str, u64>::new();
     for rejection in &service.rejections {

@@ -1,4 +1,4 @@
-//! The commands that change a service.
+//! Commands that change a service.
 
 use super::session::Session;
 use super::{Error, parse};

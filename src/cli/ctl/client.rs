@@ -1,4 +1,4 @@
-//! The control API's client: calls with a deadline, errors that say what to do.
+//! The control API's client: call timeouts, and errors that say what to do.
 
 use std::time::Duration;
 
@@ -14,11 +14,10 @@ use crate::model::GrpcCode;
 use crate::text::address;
 use proto::control_client::ControlClient;
 
-/// The largest answer that is read: a service of ten thousand backends, each with all there is to
-/// say of it, is a few MiB.
+/// Maximum size of a response. A service of ten thousand backends with all details is a few MiB.
 const MAX_ANSWER: usize = 64 << 20;
 
-/// A connection to a gateway's control API.
+/// A client connected to a gateway's control API.
 pub(super) struct Client {
     channel: Channel,
     control: String,
@@ -26,7 +25,7 @@ pub(super) struct Client {
     signed: Signed,
 }
 
-/// Puts who asks, and why, into every call.
+/// An interceptor that adds author and reason to the metadata of each call.
 #[derive(Clone)]
 pub(super) struct Signed {
     by: Option<MetadataValue<Ascii>>,
@@ -44,7 +43,7 @@ impl Interceptor for Signed {
     }
 }
 
-/// Where `control` says that the API is.
+/// Parses the address of the API.
 fn endpoint(control: &str) -> Option<Endpoint> {
     if let Some(path) = address::socket(control) {
         return Endpoint::from_shared(format!("unix:{}", path.ok()?)).ok();
@@ -57,8 +56,7 @@ fn endpoint(control: &str) -> Option<Endpoint> {
 }
 
 impl Client {
-    /// Connects; `by` is who the log is to name, and `reason` why, as far as that can be said in a
-    /// header.
+    /// Connects; `by` and `reason` go into the audit log, as far as metadata can hold them.
     pub(super) async fn connect(
         control: &str,
         timeout: Duration,
@@ -103,14 +101,14 @@ impl Client {
         Ok(States { control: self.control.clone(), stream })
     }
 
-    /// The API; its calls are to be waited for with [`Client::wait`].
+    /// The generated client; await its calls with [`Client::wait`].
     pub(super) fn api(&self) -> ControlClient<InterceptedService<Channel, Signed>> {
         let signed = self.signed.clone();
         let api = ControlClient::with_interceptor(self.channel.clone(), signed);
         api.max_decoding_message_size(MAX_ANSWER)
     }
 
-    /// The answer, or why there is none.
+    /// Awaits a call with the timeout, and maps its error.
     pub(super) async fn wait<T>(
         &self,
         call: impl Future<Output = Result<Response<T>, Status>>,
@@ -123,7 +121,7 @@ impl Client {
     }
 }
 
-/// The states of a watched service.
+/// The stream of a watched service's states.
 pub(super) struct States {
     control: String,
     stream: Streaming<proto::Service>,
@@ -149,15 +147,15 @@ fn refused(control: &str, status: &Status) -> Error {
     Error::Refused { code: GrpcCode::from_number(code_number(status.code())), message }
 }
 
-/// Why the status is hardly one of the control API, if so.
+/// Why the status is probably not from a control API, if so.
 fn stranger(status: &Status) -> Option<String> {
-    // What the API says comes over the wire, and has no source here.
+    // A status received over the wire has no source error.
     if let Some(broken) = std::error::Error::source(status) {
         return Some(format!("the connection broke ({})", root(broken)));
     }
     match status.code() {
         Code::Unimplemented => Some("it does not know this command".into()),
-        Code::Unavailable => Some(status.message().into()), // a listener without backends, say
+        Code::Unavailable => Some(status.message().into()), // e.g. a data listener without backends
         _ => None,
     }
 }
@@ -166,7 +164,7 @@ fn code_number(code: Code) -> u32 {
     u32::try_from(i32::from(code)).unwrap_or_default()
 }
 
-/// The innermost error, which names the cause.
+/// The root cause of an error.
 fn root(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {

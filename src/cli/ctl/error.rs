@@ -1,4 +1,4 @@
-//! Why a command failed, for people, for programs and as an exit code.
+//! Errors of `ctl`: messages, JSON, exit codes.
 
 use std::io;
 use std::time::Duration;
@@ -10,33 +10,33 @@ use crate::model::GrpcCode;
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// `--control` is no address.
+    /// `--control` is not a valid address.
     #[error("--control `{0}` is not an address: write http://HOST:PORT")]
     Address(String),
-    /// A backend or a setting is named twice.
+    /// A backend or setting is given twice.
     #[error("`{0}` is given twice")]
     Twice(String),
-    /// Nothing answers there.
+    /// Cannot connect.
     #[error(
         "cannot connect to {control}: {reason}\n\
          Is the gateway running, and is --control (or EQUIPOISE_CONTROL) the address that its \
          configuration has under `control`?"
     )]
     Connect {
-        /// The address that was tried.
+        /// The address.
         control: String,
-        /// What went wrong there.
+        /// The cause.
         reason: String,
     },
-    /// No answer in time.
+    /// Timed out.
     #[error("no answer from {control} within {timeout:?}; wait longer with --timeout")]
     Timeout {
-        /// The address that was asked.
+        /// The address.
         control: String,
-        /// How long it was waited for.
+        /// The timeout.
         timeout: Duration,
     },
-    /// Something answers, but not the control API, or no longer.
+    /// The peer is not a control API, or has gone away.
     #[error(
         "no control API answers at {control}: {reason}\n\
          Is --control (or EQUIPOISE_CONTROL) the address that the gateway's configuration has \
@@ -44,29 +44,29 @@ pub enum Error {
          never TLS."
     )]
     Stranger {
-        /// The address that was asked.
+        /// The address.
         control: String,
         /// What it did.
         reason: String,
     },
-    /// The connection broke while something was watched.
+    /// A watch stream broke.
     #[error(
         "the connection to {control} broke: {reason}\n\
          The gateway has ended, or all places of its control API were taken and another connection \
          needed this one: `evicted` in equipoise_connections_refused_total counts these."
     )]
     Lost {
-        /// The address that was asked.
+        /// The address.
         control: String,
-        /// How it broke.
+        /// The cause.
         reason: String,
     },
-    /// The gateway said no.
+    /// The gateway refused.
     #[error("{message} ({})", .code.name())]
     Refused {
-        /// The status.
+        /// The status code.
         code: GrpcCode,
-        /// Why.
+        /// The message.
         message: String,
     },
     /// The output cannot be written.
@@ -74,24 +74,24 @@ pub enum Error {
     Output(io::Error),
 }
 
-/// What kind of failure it is: each has an exit code of its own.
+/// The category of an error, which determines the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// The output cannot be written.
     Output,
-    /// The command line is wrong.
+    /// A usage error.
     Usage,
-    /// There is no such service or route.
+    /// No such service or route.
     NotFound,
-    /// The gateway said no.
+    /// The gateway refused.
     Refused,
-    /// No gateway has answered.
+    /// The gateway is unreachable.
     Unreachable,
 }
 
 impl Kind {
-    /// What the process is to exit with.
+    /// The exit code of the process.
     pub fn exit_code(self) -> u8 {
         match self {
             Kind::Output => 1,
@@ -104,7 +104,7 @@ impl Kind {
 }
 
 impl Error {
-    /// What kind of failure it is.
+    /// The category.
     pub fn kind(&self) -> Kind {
         match self {
             Error::Address(_) | Error::Twice(_) => Kind::Usage,
@@ -121,12 +121,12 @@ impl Error {
         }
     }
 
-    /// What the process is to exit with.
+    /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         self.kind().exit_code()
     }
 
-    /// The error as one line of JSON.
+    /// The error as a line of JSON.
     pub fn json(&self) -> String {
         let code = match self {
             Error::Refused { code, .. } => Some(code.name()),
@@ -140,7 +140,7 @@ impl Error {
     }
 }
 
-/// A failure as one line of JSON; `code` is the gateway's, if it has said no.
+/// An error as a line of JSON; `code` is the gRPC code if the gateway refused.
 pub fn json(kind: Kind, code: Option<&str>, message: &str) -> String {
     #[derive(Serialize)]
     struct Failure<'a> {

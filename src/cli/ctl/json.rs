@@ -39,7 +39,7 @@ struct Summary<'a> {
     draining_backends: u32,
     overrides: u32,
     policy_settings: Value,
-    /// Of the last 30 s; so are the next two.
+    /// Over the last 30 s, as are the next two.
     recent_requests: u64,
     recent_rejected: u64,
     success_ratio: Option<f64>,
@@ -60,14 +60,14 @@ struct Service<'a> {
     backends: Vec<Backend<'a>>,
     overrides: Vec<overrides::Json<'a>>,
     policy_settings: Value,
-    /// Of the last 30 s, by backends and by the gateway itself; so are the next two.
+    /// Over the last 30 s, including requests answered by the gateway itself, as are the next two.
     recent_requests: u64,
     recent_rejected: u64,
     success_ratio: Option<f64>,
     rejections: Vec<Rejection<'a>>,
 }
 
-/// What no backend has answered.
+/// Requests rejected by the gateway.
 #[derive(Serialize)]
 struct Rejection<'a> {
     route: &'a str,
@@ -87,7 +87,7 @@ struct Backend<'a> {
     ewma_seconds: f64,
     requests: u64,
     recent_requests: u64,
-    /// Of all recent requests of the service, 0 to 1.
+    /// Its share of the service's recent requests, 0 to 1.
     recent_share: Option<f64>,
     success_ratio: Option<f64>,
     p50_seconds: Option<f64>,
@@ -103,7 +103,7 @@ struct Backend<'a> {
     since: Option<Since<'a>>,
 }
 
-/// What was counted since a revision: the current one, or that of `--since`.
+/// Statistics since a revision: the current one, or that of `--since`.
 #[derive(Serialize)]
 struct Since<'a> {
     revision: u64,
@@ -165,7 +165,7 @@ struct Mirror<'a> {
     percent: f64,
 }
 
-/// Of all services, what a command shows of each.
+/// One object for each service.
 pub(super) fn all(services: Vec<Value>) -> String {
     pretty(&Services { services })
 }
@@ -312,6 +312,6 @@ pub(super) fn pretty(value: &impl Serialize) -> String {
 }
 
 pub(super) fn line(json: serde_json::Result<String>) -> String {
-    // Plain structs of numbers and strings: there is nothing in them that can fail.
+    // Serializing structs of numbers and strings cannot fail.
     json.unwrap_or_default() + "\n"
 }

@@ -1,4 +1,4 @@
-//! `ctl log-level`.
+//! `ctl log-level`: shows or sets the log filter.
 
 use super::session::Session;
 use super::{Error, json};

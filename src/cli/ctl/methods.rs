@@ -1,4 +1,4 @@
-//! `ctl methods`: the gRPC methods of a service, as they were called since the start.
+//! `ctl methods`: statistics of a service's gRPC methods since the start.
 
 use serde::Serialize;
 
@@ -57,7 +57,7 @@ fn text(service: &str, methods: &[Method], width: usize) -> String {
     format!("{title}{}{}", table.fit(width), hint(service, methods, width).unwrap_or_default())
 }
 
-/// What to write where time-outs have cut what are likely streams, and their names are known.
+/// A hint if timeouts have cut what are likely streams, and their names are known.
 fn hint(service: &str, methods: &[Method], width: usize) -> Option<String> {
     let cut = methods.iter().filter(|method| method.cut > 0 && method.name.contains('/'));
     let (counts, names): (Vec<_>, Vec<_>) =

@@ -1,4 +1,4 @@
-//! Who is out though no operator wants that, why and for how long: below the backends of a service.
+//! Backends that are out of rotation without an operator's doing: why, and for how long.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::table::wrap;
 use crate::control::proto::{Backend, BackendState, Service};
 use crate::text::units::show_duration;
 
-/// In sentences, if anybody is.
+/// One sentence a backend, if there are any.
 pub(super) fn text(service: &Service, width: usize) -> Option<String> {
     let is_out = |backend: &&Backend| {
         matches!(backend.state(), BackendState::Unhealthy | BackendState::Ejected)

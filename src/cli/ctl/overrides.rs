@@ -1,4 +1,4 @@
-//! What was changed and lies over the configuration: below the backends of a service.
+//! Overrides on top of the configuration, shown below a service's backends.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use super::policies::{in_words, settings};
 use super::table::wrap;
 use crate::control::proto::{self, OverrideKind};
 
-/// In sentences, if something was changed.
+/// One sentence an override, if there are any.
 pub(super) fn text(service: &proto::Service, width: usize) -> Option<String> {
     let first = service.overrides.first()?;
     let one = if first.backend.is_empty() { "" } else { " BACKEND" };
@@ -45,13 +45,13 @@ fn line(one: &proto::Override) -> String {
     format!("{what}; by {} at {}", one.by, time(one))
 }
 
-/// To the second.
+/// With a resolution of seconds.
 fn time(one: &proto::Override) -> String {
     let at = one.at.unwrap_or_default();
     prost_types::Timestamp { nanos: 0, ..at }.to_string()
 }
 
-/// What `--output json` has of one.
+/// An override in `--output json`.
 #[derive(Serialize)]
 pub(super) struct Json<'a> {
     kind: &'static str,

@@ -1,4 +1,4 @@
-//! What stands on the command line, as the control API wants it.
+//! Parses arguments into API messages.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ pub(super) fn setting(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-/// The weights by backend, each of which is named once.
+/// Weights by backend; duplicates are an error.
 pub(super) fn weights(pairs: Vec<(String, u32)>) -> Result<BTreeMap<String, u32>, Error> {
     let mut unique = BTreeMap::new();
     for (address, weight) in pairs {
@@ -58,7 +58,7 @@ pub(super) fn weights(pairs: Vec<(String, u32)>) -> Result<BTreeMap<String, u32>
     Ok(unique)
 }
 
-/// The settings as they would stand in the configuration, each of which is named once.
+/// Settings with the structure of the configuration; duplicates are an error.
 pub(super) fn settings(pairs: Vec<(String, String)>) -> Result<Struct, Error> {
     let mut settings = Struct::default();
     for (name, value) in pairs {

@@ -1,4 +1,4 @@
-//! `ctl policies`: how services spread their requests, with every setting in effect.
+//! `ctl policies`: services' balancing policies with their effective settings.
 
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
@@ -57,7 +57,7 @@ fn programs(policies: &[(String, proto::Policy)]) -> String {
     json::all(policies.iter().map(service).collect())
 }
 
-/// The policy and its settings as `ctl set-policy` takes them.
+/// Policy and settings in the syntax of `ctl set-policy`.
 pub(super) fn in_words(policy: &proto::Policy) -> String {
     let mut words = policy.name.clone();
     for (key, value) in sorted(policy.settings.as_ref()) {
@@ -73,7 +73,7 @@ pub(super) fn in_words(policy: &proto::Policy) -> String {
     words
 }
 
-/// The settings as they stand in the configuration.
+/// The settings with the structure of the configuration.
 pub(super) fn settings(settings: Option<&Struct>) -> Json {
     let settings = sorted(settings).map(|(key, value)| {
         let value = match &value.kind {

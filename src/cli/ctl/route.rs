@@ -41,7 +41,7 @@ Examples:
   equipoise ctl route --host www.shop.example --path '/api/orders?page=2' --output json";
 
 impl Args {
-    /// Shows the route that the request would take, or that there is none.
+    /// Shows the route that the request would take, if any.
     pub(super) async fn run(self, session: &mut Session<'_>) -> Result<Outcome, Error> {
         let client = &session.client;
         let explained = client.wait(client.api().explain_route(self.request())).await?;
@@ -49,14 +49,14 @@ impl Args {
         Ok(if explained.route.is_some() { Outcome::Done } else { Outcome::Nothing })
     }
 
-    /// What the API is asked.
+    /// The API request.
     fn request(self) -> ExplainRouteRequest {
         let Args { host, path, method, headers, grpc } = self;
         ExplainRouteRequest { host, path, method: method.unwrap_or_default(), headers, grpc }
     }
 }
 
-/// The answer for people.
+/// The response for people.
 fn text(explained: &ExplainRouteResponse) -> String {
     let mut out = String::new();
     match &explained.route {
@@ -113,5 +113,5 @@ fn title(route: &Route) -> String {
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    let _ = writeln!(out, "{text}"); // a string takes everything
+    let _ = writeln!(out, "{text}"); // writing to a String cannot fail
 }

@@ -1,4 +1,4 @@
-//! `ctl services`.
+//! `ctl services`: a table of the services.
 
 use super::backends::success;
 use super::session::Session;

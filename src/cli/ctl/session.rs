@@ -1,21 +1,21 @@
-//! What a command works with: the gateway, and a place to print to.
+//! The context of a command: the client and the output.
 
 use std::io::Write;
 
 use super::client::Client;
 use super::{Error, Output, json};
 
-/// How a command ended that did not fail.
+/// How a successful command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It has done what was asked.
+    /// Done.
     Done,
-    /// It has looked for something that is not there, and said so.
+    /// The thing asked for does not exist, which was printed.
     Nothing,
 }
 
 impl Outcome {
-    /// What the process is to exit with.
+    /// The exit code of the process.
     pub fn exit_code(self) -> u8 {
         match self {
             Outcome::Done => 0,
@@ -24,27 +24,27 @@ impl Outcome {
     }
 }
 
-/// What is printed to.
+/// The properties of the output device.
 #[derive(Clone, Copy, Debug)]
 pub struct Screen {
-    /// Whether what was printed last may be painted over.
+    /// Whether it is a terminal, so that earlier output can be overwritten.
     pub redraws: bool,
-    /// How many characters fit in a line; asked each time, since windows are resized.
+    /// Returns the width in characters; called each time, as windows are resized.
     pub width: fn() -> usize,
 }
 
-/// Characters in a line where nobody says how many there are.
+/// The default width.
 const WIDTH: usize = 80;
 
 impl Screen {
-    /// The terminal, or what takes its place in a pipe.
+    /// Standard output, a terminal or not.
     pub fn new(terminal: bool) -> Screen {
         let window = || terminal_size::terminal_size().map_or(WIDTH, |(width, _)| width.0.into());
         Screen { redraws: terminal, width: if terminal { window } else { || WIDTH } }
     }
 }
 
-/// What a command works with.
+/// The context of a command.
 pub(super) struct Session<'a> {
     pub client: Client,
     pub output: Output,
@@ -53,7 +53,7 @@ pub(super) struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Prints what is asked for: for people, in lines of so many characters, or for programs.
+    /// Prints a result: as text of this width, or as JSON.
     pub fn print(
         &mut self,
         people: impl FnOnce(usize) -> String,
@@ -66,7 +66,7 @@ impl Session<'_> {
         self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).map_err(Error::Output)
     }
 
-    /// Says at which revision the service is now.
+    /// Prints the service's new revision.
     pub fn changed(&mut self, service: &str, revision: u64) -> Result<(), Error> {
         self.print(
             |_| format!("{service} is now at revision {revision}\n"),

@@ -1,4 +1,4 @@
-//! `ctl backends --since`: what came of a change, counted from its revision on.
+//! `ctl backends --since`: statistics since a revision, to judge a change.
 
 use super::state_name;
 use super::table::{Column, Table, wrap};
@@ -12,7 +12,7 @@ const COLUMNS: [Column; 5] = [
     Column::right("FAILURES", 0),
 ];
 
-/// The table for people.
+/// The table as text.
 pub(super) fn text(service: &Service, width: usize) -> String {
     let Service { name, policy, revision, backends, .. } = service;
     let (mut requests, mut failures, mut first) = (0, 0, *revision);
@@ -25,7 +25,7 @@ pub(super) fn text(service: &Service, width: usize) -> String {
     backends.iter().for_each(|backend| table.row(row(backend)));
     let [requests, failures] = [requests, failures].map(|sum: u64| sum.to_string());
     table.row(["total".into(), String::new(), String::new(), requests, failures]);
-    // The codes are no column: what is long is at the end, and begins where it is looked for.
+    // Codes vary in length, so they are not a column but come last.
     let codes = backends.iter().map(codes).chain([String::new()]);
     let codes: Vec<String> = std::iter::once("CODES".into()).chain(codes).collect();
     let title = format!("{name}: {policy}, revision {revision}; counted since revision {first}");
@@ -33,7 +33,7 @@ pub(super) fn text(service: &Service, width: usize) -> String {
     format!("{}{lines}", wrap(&title, width, 2))
 }
 
-/// Each row with its codes behind it or, where one of them is too long for that, all below.
+/// Appends the codes to their rows or, if any is too long for that, lists them below.
 fn with_codes(rows: &[String], codes: &[String], width: usize) -> String {
     let beside = |(row, codes): (&String, &String)| format!("{row}  {codes}");
     let lines = rows.iter().zip(codes).map(beside);

@@ -1,4 +1,4 @@
-//! `ctl split` and its like: how routes split their requests over services.
+//! `ctl split`, `set-split`, `reset-split`: weighted splits of routes over services.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! The streams of a service, beside its calls: shown where there are or were any.
+//! A table of a service's streams, if there are or were any.
 
 use super::table::{Column, Table, wrap};
 use crate::cli::text::or_dash;
@@ -13,7 +13,7 @@ const COLUMNS: [Column; 6] = [
     Column::right("AGE", 4),
 ];
 
-/// A table of the streams, if the service has or had any.
+/// The table, if the service has or had streams.
 pub(super) fn text(service: &str, backends: &[Backend], width: usize) -> Option<String> {
     if backends.iter().all(|backend| backend.streams_opened == 0) {
         return None;

@@ -1,10 +1,10 @@
-//! Tables that fit: what does not is left out, the least important columns first.
+//! Tables that fit the terminal: the least important columns are dropped first.
 
-/// Characters between two columns.
+/// Spaces between columns.
 const GAP: usize = 2;
-/// A first cell up to this stays in its line, as every IPv4 address with a port does.
+/// A first cell up to this long shares the line with its row, as an IPv4 address with a port does.
 const SHORT: usize = 24;
-/// How far the rest of a row is indented below a long first cell.
+/// Indentation of the row below a long first cell.
 const INDENT: usize = 2;
 
 /// A column of a table.
@@ -12,23 +12,23 @@ const INDENT: usize = 2;
 pub(super) struct Column {
     title: &'static str,
     left: bool,
-    /// The higher, the sooner it is left out; 0 never is.
+    /// The highest rank is dropped first; 0 never.
     rank: u8,
 }
 
 impl Column {
-    /// Of words.
+    /// Left-aligned, for text.
     pub const fn left(title: &'static str, rank: u8) -> Column {
         Column { title, left: true, rank }
     }
 
-    /// Of numbers.
+    /// Right-aligned, for numbers.
     pub const fn right(title: &'static str, rank: u8) -> Column {
         Column { title, left: false, rank }
     }
 }
 
-/// Rows below titles.
+/// Rows with a header.
 #[derive(Debug)]
 pub(super) struct Table<const N: usize> {
     columns: [Column; N],
@@ -44,12 +44,12 @@ impl<const N: usize> Table<N> {
         self.rows.push(row);
     }
 
-    /// The table in lines of at most `width` characters, as far as its first column allows.
+    /// Formats the table in `width` characters, as far as its first column allows.
     pub fn fit(&self, width: usize) -> String {
         self.lines(width).iter().map(|line| format!("{line}\n")).collect()
     }
 
-    /// The titles and the rows, each of which takes a second line where the first column is long.
+    /// Header and rows; those with a long first cell take two lines.
     pub fn lines(&self, width: usize) -> Vec<String> {
         let widths = self.widths();
         let first = widths.first().copied().unwrap_or_default();
@@ -68,7 +68,7 @@ impl<const N: usize> Table<N> {
             .collect()
     }
 
-    /// Each column is as wide as its widest cell.
+    /// The column widths: each that of its widest cell.
     fn widths(&self) -> [usize; N] {
         let mut widths = [0; N];
         for row in &self.rows {
@@ -79,14 +79,14 @@ impl<const N: usize> Table<N> {
         widths
     }
 
-    /// The columns from `first` on that fit into `width`, by number.
+    /// The indices of the columns from `first` on that fit into `width`.
     fn kept(&self, widths: &[usize; N], first: usize, width: usize) -> Vec<usize> {
         let mut kept: Vec<usize> = (first..N).collect();
         let rank = |at: &usize| self.columns.get(*at).map_or(0, |column| column.rank);
         loop {
             let all: usize = kept.iter().filter_map(|at| widths.get(*at)).sum();
             let gaps = GAP * kept.len().saturating_sub(1);
-            // Of equals the one further right goes.
+            // Of equal rank, the rightmost is dropped.
             let least = kept.iter().copied().max_by_key(rank).filter(|at| rank(at) > 0);
             match least {
                 Some(least) if all + gaps > width => kept.retain(|at| *at != least),
@@ -107,8 +107,8 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// The text in lines of at most `width` characters, those after the first indented; a word that is
-/// longer has a line of its own.
+/// Word-wraps text to `width` characters with a hanging indent; longer words get a line of their
+/// own.
 pub(super) fn wrap(text: &str, width: usize, indent: usize) -> String {
     let mut wrapped = String::new();
     let mut used = 0;

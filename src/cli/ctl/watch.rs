@@ -1,4 +1,4 @@
-//! `ctl watch`: the backends of a service, again and again.
+//! `ctl watch`: prints a service's backends repeatedly.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(super) struct Args {
     interval: Duration,
 }
 
-/// What a terminal takes for: go to the first line, and clear all.
+/// ANSI escape sequence: cursor to the top left, clear the screen.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
 impl Args {

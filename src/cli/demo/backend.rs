@@ -1,5 +1,5 @@
-//! A backend of the demo: a gRPC server on the h2 crate, in a thread of its own, that takes its
-//! time.
+//! A backend of the demo: a gRPC server (on the h2 crate) in its own thread, with artificial
+//! latency.
 
 use std::convert::Infallible;
 use std::io;
@@ -18,12 +18,12 @@ use tokio::sync::oneshot;
 
 use super::echo::{self, Words};
 
-/// Calls that one connection may have under way.
+/// Maximum of concurrent calls on a connection.
 const MAX_STREAMS: u32 = 1000;
-/// The delay varies by this part of it, up and down.
+/// Random variation of the latency, as a fraction, up and down.
 const JITTER: f64 = 0.2;
 
-/// A running backend; it ends when it is dropped.
+/// A running backend, stopped on drop.
 pub struct Backend {
     name: &'static str,
     address: SocketAddr,
@@ -32,7 +32,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Starts a backend on a free port of loopback that answers after about `delay`.
+    /// Starts a backend with a latency of `delay` on a free loopback port.
     pub fn start(name: &'static str, delay: Duration) -> io::Result<Backend> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
@@ -56,22 +56,22 @@ impl Backend {
         Ok(Backend { name, address, delay, _running: running })
     }
 
-    /// What it is called.
+    /// Its name.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How long it takes for an answer now, about.
+    /// Its current latency.
     pub fn delay(&self) -> Duration {
         Duration::from_micros(self.delay.load(Relaxed))
     }
 
-    /// From now on it takes about `delay` for an answer.
+    /// Sets the latency.
     pub fn set_delay(&self, delay: Duration) {
         self.delay.store(micros(delay), Relaxed);
     }
@@ -95,7 +95,7 @@ async fn serve(listener: std::net::TcpListener, echo: Echo) -> io::Result<()> {
     }
 }
 
-/// The service.
+/// The echo service.
 #[derive(Clone)]
 struct Echo {
     name: &'static str,
@@ -111,7 +111,7 @@ impl Echo {
             let (request, respond) = stream?;
             let echo = self.clone();
             tokio::spawn(async move {
-                // An error: the caller has gone, and nobody is left to be told.
+                // On an error the caller is gone.
                 let _ = echo.answer(request, respond).await;
             });
         }
@@ -154,7 +154,7 @@ impl Echo {
     }
 }
 
-/// How a call ends.
+/// The trailers of a call.
 fn status(code: &'static str, message: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert("grpc-status", HeaderValue::from_static(code));

@@ -1,4 +1,4 @@
-//! A policy at work: a service of its own over the same backends, under the same load.
+//! Policies under comparison: each has its own service, with the same backends and load.
 
 use std::sync::Arc;
 
@@ -7,22 +7,22 @@ use crate::model::StatTotals;
 use crate::service::Service;
 use crate::stats::Counts;
 
-/// A policy at work.
+/// A policy under comparison.
 pub struct Contender {
     policy: &'static str,
     service: Arc<Service>,
     load: Load,
-    /// What had been counted at the last turn, by backend.
+    /// Totals by backend at the last turn.
     before: Vec<u64>,
     before_client: (Counts, u64),
 }
 
-/// What happened since the last turn.
+/// Statistics of one turn.
 pub struct Turn {
     pub policy: &'static str,
-    /// Of each backend.
+    /// By backend.
     pub shares: Vec<f64>,
-    /// What the client saw.
+    /// As measured by the client.
     pub requests: u64,
     /// Since the start.
     pub failed: u64,
@@ -31,7 +31,7 @@ pub struct Turn {
 }
 
 impl Contender {
-    /// `service`, which spreads `load` by `policy`.
+    /// A policy that balances `load` over `service`.
     pub fn new(policy: &'static str, service: Arc<Service>, load: Load) -> Contender {
         Contender { policy, service, load, before: Vec::new(), before_client: Default::default() }
     }
@@ -41,7 +41,7 @@ impl Contender {
         &self.service
     }
 
-    /// What happened since this was last asked for.
+    /// The statistics since the last call of this.
     pub fn turn(&mut self) -> Turn {
         let view = self.service.view();
         let codes = view.backends.iter().map(|backend| backend.endpoint.codes());
@@ -64,7 +64,7 @@ impl Contender {
         }
     }
 
-    /// The requests of all that succeeded, and those that failed.
+    /// Successful and failed requests of all policies.
     pub fn results(contenders: &[Contender]) -> (u64, u64) {
         let results = contenders.iter().map(|contender| contender.load.results());
         results.fold((0, 0), |(all, failed), (counts, more)| (all + counts.count(), failed + more))

@@ -1,4 +1,4 @@
-//! `demo.Echo/Say`, the one method of the demo's backends: a message of text there, one back.
+//! `demo.Echo/Say`, a unary method that echoes text.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::RecvStream;
@@ -7,12 +7,12 @@ use prost::Message;
 /// The method's path.
 pub const PATH: &str = "/demo.Echo/Say";
 
-/// Longer messages are not read.
+/// Maximum size of a message.
 const MAX_BODY: usize = 64 << 10;
-/// Before each message: whether it is compressed, and its length.
+/// The gRPC message prefix: compression flag and length.
 const PREFIX: usize = 5;
 
-/// What is said, and what is answered.
+/// Request and response message.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Words {
     /// The text.
@@ -21,17 +21,17 @@ pub struct Words {
 }
 
 impl Words {
-    /// The message as gRPC frames it.
+    /// Encodes it with the gRPC prefix.
     pub fn framed(&self) -> Bytes {
         let length = u32::try_from(self.encoded_len()).unwrap_or(u32::MAX);
         let mut frame = BytesMut::with_capacity(PREFIX + self.encoded_len());
-        frame.put_u8(0); // not compressed
+        frame.put_u8(0); // uncompressed
         frame.put_u32(length);
         frame.put_slice(&self.encode_to_vec());
         frame.freeze()
     }
 
-    /// Reads a body that is one message; `None` if it is anything else.
+    /// Reads a body of exactly one message; `None` if it is anything else.
     pub async fn read(body: RecvStream) -> Result<Option<Words>, h2::Error> {
         let body = read_bounded(body).await?;
         Ok(body.and_then(|body| Words::from_frame(&body)))
@@ -45,7 +45,7 @@ impl Words {
     }
 }
 
-/// The whole body, unless it is too long.
+/// Reads the whole body, up to the maximum.
 async fn read_bounded(mut body: RecvStream) -> Result<Option<Bytes>, h2::Error> {
     let mut read = BytesMut::new();
     while let Some(piece) = body.data().await {

@@ -1,4 +1,4 @@
-//! What the demo says first: what is where, and what to try.
+//! The demo's introduction: addresses, and commands to try.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use super::echo;
 use super::start::{SERVICE, Stage};
 use crate::cli::text::align;
 
-/// Where `ctl` looks for a gateway unless told otherwise.
+/// The default address of `ctl --control`.
 const USUAL_CONTROL: &str = "127.0.0.1:9900";
 
-/// What is where, and what to try.
+/// The introduction.
 pub fn text(stage: &Stage, backends: &[Backend], rate: u32) -> String {
     let mut text = String::new();
-    // Writing to a string does not fail.
+    // Writing to a String cannot fail.
     let _ = writeln!(
         text,
         "The gateway is running, with three gRPC backends and {rate} requests a second to each policy.\n"
@@ -48,7 +48,7 @@ fn indent(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
-/// Five things to try, each with its command.
+/// Five commands to try, each with a title.
 fn commands(stage: &Stage, backends: &[Backend]) -> Vec<(String, String)> {
     let ctl = ctl(&stage.gateway.control().to_string());
     let [first, .., last] = backends else { return Vec::new() };
@@ -78,7 +78,7 @@ fn commands(stage: &Stage, backends: &[Backend]) -> Vec<(String, String)> {
     ]
 }
 
-/// How to call `ctl` of this executable for the gateway whose control API is at `control`.
+/// A `ctl` command of this executable for the control API at `control`.
 fn ctl(control: &str) -> String {
     let executable = quoted(&executable());
     match control {
@@ -87,7 +87,7 @@ fn ctl(control: &str) -> String {
     }
 }
 
-/// This executable, from the current folder if it lies below.
+/// The path of this executable, relative to the working directory if it is below it.
 fn executable() -> PathBuf {
     let Ok(executable) = std::env::current_exe() else { return "equipoise".into() };
     let here = std::env::current_dir().ok();
@@ -99,7 +99,7 @@ fn executable() -> PathBuf {
     }
 }
 
-/// As one word for a shell.
+/// Quotes a path for a shell.
 fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);

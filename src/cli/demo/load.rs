@@ -1,4 +1,5 @@
-//! The demo's load: a steady rate of calls over a few connections, from a thread of its own.
+//! The demo's load generator: open-loop calls at a constant rate over a few connections, in its own
+//! thread.
 
 use std::convert::Infallible;
 use std::io;
@@ -21,22 +22,22 @@ use super::echo::{self, Words};
 use crate::clock::Clock;
 use crate::stats::{Counts, Histogram};
 
-/// Enough to be spread over the workers.
+/// Enough to reach all workers.
 const CONNECTIONS: u32 = 4;
-/// Before a connection that broke is made anew.
+/// Backoff before reconnecting.
 const RECONNECT: Duration = Duration::from_millis(200);
-/// The metadata that says which policy is asked for.
+/// Metadata key that selects a policy's service.
 pub const POLICY: &str = "x-policy";
 const TIMEOUT: (HeaderName, HeaderValue) =
     (HeaderName::from_static("grpc-timeout"), HeaderValue::from_static("10S"));
 
-/// A running load; it ends when it is dropped.
+/// A running load generator, stopped on drop.
 pub struct Load {
     results: Arc<Results>,
     _running: oneshot::Sender<Infallible>,
 }
 
-/// How the calls ended, as the client saw it.
+/// Results as measured by the client.
 #[derive(Default)]
 struct Results {
     duration: Histogram,
@@ -44,7 +45,7 @@ struct Results {
 }
 
 impl Load {
-    /// Starts `rate` calls a second to the gateway at `address`, which say this policy in their
+    /// Starts `rate` calls a second to the gateway at `address`, with this policy in their
     /// metadata.
     pub fn start(address: SocketAddr, policy: &'static str, rate: u32) -> io::Result<Load> {
         let uri: Uri =
@@ -59,13 +60,13 @@ impl Load {
                 for _ in 0..CONNECTIONS {
                     tokio::spawn(client.clone().call_for_ever(pause));
                 }
-                let _ = stop.await; // nothing is ever sent: the other end is gone
+                let _ = stop.await; // resolves when the sender is dropped
             });
         })?;
         Ok(Load { results, _running: running })
     }
 
-    /// The durations of the calls that succeeded, and how many failed.
+    /// Latencies of successful calls, and the number of failures.
     pub fn results(&self) -> (Counts, u64) {
         let mut counts = Counts::default();
         self.results.duration.add_to(&mut counts);
@@ -82,7 +83,7 @@ struct Client {
 }
 
 impl Client {
-    /// Calls once in each `pause`, whether or not the last call has been answered.
+    /// Calls once each `pause`, whether or not earlier calls have completed.
     async fn call_for_ever(self, pause: Duration) {
         loop {
             if let Err(error) = self.call_until_broken(pause).await {
@@ -134,7 +135,7 @@ impl Client {
     }
 }
 
-/// Waits for the whole response; whether its status is OK.
+/// Awaits the whole response; returns whether its status is OK.
 async fn succeeded(response: ResponseFuture) -> Result<bool, h2::Error> {
     let (head, mut body) = response.await?.into_parts();
     while let Some(piece) = body.data().await {

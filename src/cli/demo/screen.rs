@@ -1,4 +1,4 @@
-//! The demo's live numbers: a table that is painted over on a terminal, a line a turn elsewhere.
+//! The demo's live output: a table redrawn in place on a terminal, else one line a turn.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -8,21 +8,21 @@ use super::contender::{Contender, Turn};
 use crate::cli::text::{align, latency, or_dash};
 use crate::service::{BackendView, Wanted};
 
-/// Characters of the longest bar.
+/// Length of a full bar, in characters.
 const BAR: usize = 10;
 
-/// Where the numbers are shown.
+/// The output of the numbers.
 pub struct Screen<'a, W> {
     out: W,
-    /// Columns of the terminal that each table is painted over the last on; none elsewhere.
+    /// Width of the terminal, for redrawing in place; `None` if it is not a terminal.
     columns: Option<usize>,
     backends: &'a [Backend],
-    /// Lines that the next table is painted over.
+    /// Lines of the last table, to be overwritten.
     painted: usize,
     news: String,
 }
 
-/// What is the same for all policies of one backend.
+/// A backend's cells that do not depend on the policy.
 struct Row {
     name: &'static str,
     address: String,
@@ -31,18 +31,18 @@ struct Row {
 }
 
 impl<'a, W: Write> Screen<'a, W> {
-    /// Shows on `out` how requests are spread over `backends`; on a terminal of so many columns
-    /// each table is painted over the last.
+    /// Writes the shares of `backends` to `out`; on a terminal of `columns` each table overwrites
+    /// the last.
     pub fn new(out: W, columns: Option<usize>, backends: &'a [Backend]) -> Self {
         Screen { out, columns, backends, painted: 0, news: String::new() }
     }
 
-    /// Says something from now on.
+    /// Shows a message below the table from now on.
     pub fn announce(&mut self, news: String) {
         self.news = news;
     }
 
-    /// Shows what happened since the last turn.
+    /// Shows the statistics of a turn.
     pub fn show(&mut self, turn: u64, contenders: &mut [Contender]) -> io::Result<()> {
         let rows = self.rows(contenders);
         let turns: Vec<Turn> = contenders.iter_mut().map(Contender::turn).collect();
@@ -66,7 +66,7 @@ impl<'a, W: Write> Screen<'a, W> {
         self.out.flush()
     }
 
-    /// Says how it went.
+    /// Prints the summary.
     pub fn end(&mut self, contenders: &[Contender]) -> io::Result<()> {
         let (answered, failed) = Contender::results(contenders);
         writeln!(
@@ -91,8 +91,7 @@ impl<'a, W: Write> Screen<'a, W> {
     }
 }
 
-/// A table of less than 80 columns: the backends, and where each policy sends requests; then what
-/// its clients see.
+/// A table below 80 columns: backends with each policy's shares, then client-side results.
 fn table(rows: &[Row], turns: &[Turn], news: &str) -> String {
     let mut titles = vec!["BACKEND".into(), "ADDRESS".into()];
     titles.extend(turns.iter().map(|turn| turn.policy.to_uppercase()));
@@ -110,7 +109,7 @@ fn table(rows: &[Row], turns: &[Turn], news: &str) -> String {
         text.push_str(&client(turn));
     }
     if !news.is_empty() {
-        // Writing to a string does not fail.
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "{news}");
     }
     text
@@ -133,7 +132,7 @@ fn line(turn: u64, rows: &[Row], turns: &[Turn]) -> String {
     format!("{turn} s: {}\n", all.join("; "))
 }
 
-/// Lines longer than the terminal would wrap, and be painted over in part.
+/// Truncates lines that would wrap, which would break redrawing.
 fn cut(text: &str, columns: usize) -> String {
     let line = |line: &str| line.chars().take(columns).chain(['\n']).collect::<String>();
     text.lines().map(line).collect()
@@ -143,7 +142,7 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-/// A bar as long as the share is large, to an eighth of a character, and the number.
+/// A bar for the share, to an eighth of a character, with the percentage.
 fn share(share: f64) -> String {
     const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = (share.clamp(0.0, 1.0) * (BAR * 8) as f64).round() as usize;

@@ -1,4 +1,4 @@
-//! The demo's gateway: started from a configuration as anyone could write it.
+//! The demo's gateway, started from an ordinary configuration.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::model::Place;
 
 /// The name of the first policy's service.
 pub const SERVICE: &str = "echo";
-/// The name of the other's.
+/// The name of the second policy's service.
 const OTHER: &str = "echo-beside";
 
-/// Where the gateway is to listen on loopback; 0 is any free port.
+/// Ports to bind on loopback; 0 means any free one.
 struct Ports {
     clients: u16,
     control: u16,
@@ -24,7 +24,8 @@ struct Ports {
 }
 
 impl Ports {
-    /// What was asked for, else the usual ones, else free ones; and which usual ones are taken.
+    /// Ports as requested, else the defaults, else free ones; also returns the defaults in use by
+    /// others.
     fn choose(args: &Args) -> (Ports, Vec<u16>) {
         let mut taken = Vec::new();
         let mut choose = |wanted: Option<u16>, usual| {
@@ -77,19 +78,19 @@ routes:
     )
 }
 
-/// What runs.
+/// The running demo.
 pub struct Stage {
     /// The gateway.
     pub gateway: Gateway,
-    /// Where it takes requests.
+    /// The address for clients.
     pub listener: SocketAddr,
-    /// The policies at work, of which the first is that of [`SERVICE`].
+    /// The policies; the first is that of [`SERVICE`].
     pub contenders: Vec<Contender>,
-    /// The usual ports that are taken, so that free ones took their place.
+    /// The default ports in use by others, replaced by free ones.
     pub taken: Vec<u16>,
 }
 
-/// Starts the gateway in front of `backends`, and a load for each policy.
+/// Starts the gateway in front of `backends`, and a load generator for each policy.
 pub async fn gateway(args: &Args, backends: &[Backend]) -> Result<Stage, Failure> {
     let (ports, taken) = Ports::choose(args);
     let mut policies = vec![(SERVICE, args.policy), (OTHER, args.against)];

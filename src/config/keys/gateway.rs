@@ -1,4 +1,4 @@
-//! The gateway as a whole.
+//! Top-level keys, `dns`, `log`.
 
 use std::net::SocketAddr;
 use std::time::Duration;

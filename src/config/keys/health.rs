@@ -1,4 +1,4 @@
-//! How the health of a service's backends is checked.
+//! Keys of health checks.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::text::keys::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How a backend is before it has answered.
+/// The state of a backend before its first check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Initial {
     Healthy,

@@ -1,4 +1,4 @@
-//! What a peer may use of us.
+//! Keys of protocol limits.
 
 use std::time::Duration;
 

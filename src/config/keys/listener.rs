@@ -1,4 +1,4 @@
-//! Where the gateway listens: for clients, for control, for metrics.
+//! Keys of listeners: for clients, the control API, metrics.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ use crate::text::keys::{
 };
 use crate::text::units::show_duration;
 
-/// Where the limits of a listener start.
+/// Presets of a listener's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
-    /// For services that trust each other.
+    /// For trusted clients.
     Internal,
-    /// For strangers.
+    /// For untrusted clients.
     Edge,
 }
 
@@ -33,7 +33,7 @@ impl Word for Profile {
 }
 
 impl Profile {
-    /// The limits themselves.
+    /// The preset's limits.
     pub fn limits(self) -> Limits {
         match self {
             Profile::Internal => Limits::internal(),

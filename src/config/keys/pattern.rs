@@ -1,10 +1,10 @@
-//! Regular expressions for what is written in numbers, as schemas have them.
+//! Regular expressions for numeric ranges and units, for the JSON Schema.
 
 use std::fmt::Write;
 
 use crate::text::keys::Kind;
 
-/// The decimal numbers from `least` to `most`, without zeros before them.
+/// Decimal numbers from `least` to `most`, without leading zeros.
 pub fn range(least: u64, most: u64) -> String {
     let mut parts = Vec::new();
     let mut from = least;
@@ -21,8 +21,8 @@ pub fn range(least: u64, most: u64) -> String {
     }
 }
 
-/// The last number of the largest block from `from` on of which one pattern tells: one digit
-/// varies, and those behind it are any.
+/// The end of the largest block from `from` that one pattern covers: one digit varies in a range,
+/// those behind it are arbitrary.
 fn block_end(from: u64, most: u64) -> u64 {
     let mut unit: u64 = 1;
     while let Some(next) = unit.checked_mul(10) {
@@ -37,8 +37,8 @@ fn block_end(from: u64, most: u64) -> u64 {
     from + steps * unit + (unit - 1)
 }
 
-/// `from` to `to`, which have the same number of digits: the same ones, then one that varies, then
-/// any.
+/// A pattern for `from` to `to`, of equal length: common digits, one that varies in a range, then
+/// arbitrary ones.
 fn block(from: u64, to: u64) -> String {
     let (from, to) = (from.to_string(), to.to_string());
     let mut out = String::new();
@@ -48,7 +48,7 @@ fn block(from: u64, to: u64) -> String {
             (low, high) if low == high => out.push(char::from(low)),
             (b'0', b'9') => any += 1,
             (low, high) => {
-                // Writing to a string does not fail.
+                // Writing to a String cannot fail.
                 let _ = write!(out, "[{}-{}]", char::from(low), char::from(high));
             }
         }
@@ -60,7 +60,7 @@ fn block(from: u64, to: u64) -> String {
     }
 }
 
-/// Text of this kind, all of it; nothing if it is one of some words.
+/// The pattern of a kind of value; `None` for keywords.
 pub fn of(kind: Kind) -> Option<String> {
     match kind {
         Kind::Duration(least, most) => {
@@ -86,7 +86,7 @@ pub fn of(kind: Kind) -> Option<String> {
     }
 }
 
-/// Numbers of these units that come to `least` to `most` of the first.
+/// Numbers with these units, from `least` to `most` of the smallest one.
 fn with_units(least: u64, most: u64, units: &[(&str, u64)]) -> String {
     let fitting = units.iter().filter_map(|(unit, each)| {
         let (least, most) = (least.div_ceil(*each), most / each);

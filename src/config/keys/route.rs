@@ -1,4 +1,4 @@
-//! Routes: what they ask of a request, what they do to it, and where it then goes.
+//! Keys of routes: match, filters, destination.
 
 use std::time::Duration;
 
@@ -152,7 +152,7 @@ section! {
         Absent::Nothing, "all values";
 }
 
-/// How a redirect has clients come back.
+/// The scheme of a redirect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scheme(pub &'static str);
 

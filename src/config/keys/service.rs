@@ -1,4 +1,4 @@
-//! Services: what their endpoints speak, where they are, how requests are spread.
+//! Keys of services: endpoints, protocol, TLS, balancer.
 
 use std::time::Duration;
 

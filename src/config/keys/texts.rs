@@ -1,4 +1,4 @@
-//! The forms of text that have a name, each with the regular expression of what is read there.
+//! Named text formats, each with a regular expression equivalent to its parser.
 
 use super::pattern::range;
 use crate::text::keys::{Plain, Text};
@@ -7,7 +7,7 @@ const fn form(name: &'static str, range: &'static str, pattern: fn() -> String) 
     Text { name, range, pattern, plain: Plain::Never }
 }
 
-/// The same, of what may look like a number or a boolean.
+/// As `form`, for text that YAML may read as a number or a boolean.
 const fn any(name: &'static str, range: &'static str, pattern: fn() -> String) -> Text {
     Text { name, range, pattern, plain: Plain::Any }
 }
@@ -25,7 +25,7 @@ fn ipv4() -> String {
     format!(r"(?:{octet}\.){{3}}{octet}")
 }
 
-/// As RFC 3986 has it.
+/// The grammar of RFC 3986.
 fn ipv6() -> String {
     let h = "[0-9A-Fa-f]{1,4}";
     let last = format!("(?:{h}:{h}|{})", ipv4());
@@ -43,13 +43,13 @@ fn ipv6() -> String {
     .join("|")
 }
 
-/// A DNS name. One whose last label is a number would be a wrong IPv4 address.
+/// A DNS name whose last label is not numeric, else it would be a malformed IPv4 address.
 fn dns_name() -> String {
     let label = "[0-9A-Za-z_](?:[0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?";
     format!(r"(?:{label}\.)*(?![0-9]+(?:$|[.:])){label}\.?")
 }
 
-/// `unix:` and a path that names a file: its last part is neither `.` nor `..`.
+/// `unix:` and a path whose last segment is neither `.` nor `..`.
 fn socket() -> String {
     let part = r"[^/\x00-\x1f\x7f-\x9f]+";
     format!(r"unix:(?!//(?:[^/]|$))(?:/+{part})*/+(?!\.\.?(?:/|$)){part}(?:/+\.?(?=/|$))*")
@@ -79,13 +79,13 @@ fn server_name() -> String {
     format!("{}|{}|{}", ipv4(), ipv6(), dns_name())
 }
 
-/// A name, or an IPv6 address in brackets, of a request.
+/// The host of a request: a name, or an IPv6 address in brackets.
 fn host() -> String {
     let label = "[0-9A-Za-z_-]{1,63}";
     format!(r"{label}(?:\.{label})*\.?|\[(?:{})\]", ipv6())
 }
 
-/// A host, and the port if it is not the usual one.
+/// A host with an optional port.
 fn authority() -> String {
     format!("(?:{})(?::{})?", host(), port(1))
 }
@@ -99,7 +99,7 @@ fn match_host() -> String {
     format!(r"\*\.{label}(?:\.{label})*\.?|{}", host())
 }
 
-/// Octal digits, of which one at least lets somebody write.
+/// An octal file mode with at least one write bit.
 fn mode() -> String {
     let write = "[2367]";
     let digit = "[0-7]";
@@ -114,20 +114,20 @@ fn bucket() -> String {
     format!(r"{}|\+?0*(?:{seconds})|{EXPONENT}", units.join("|"))
 }
 
-/// No pattern says how much this is.
+/// Numbers in exponent notation, whose range no pattern can check.
 const EXPONENT: &str = r"\+?[0-9.]+[Ee][+-]?[0-9]+";
 
-/// What the names in heads are made of.
+/// Token characters of header names.
 fn token() -> String {
     "[!#$%&'*+.^_`|~0-9A-Za-z-]+".into()
 }
 
-/// Any of those but `host`.
+/// Any header name but `host`.
 fn header() -> String {
     format!("(?![Hh][Oo][Ss][Tt]$){}", token())
 }
 
-/// Names of `words` are not for routes to change, whatever their case.
+/// Header names that filters may edit: any but `words`, case-insensitively.
 fn header_edit() -> String {
     let fixed = [
         "host",

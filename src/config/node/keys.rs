@@ -1,4 +1,4 @@
-//! The keys of mappings.
+//! Checks of mapping keys.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
@@ -10,7 +10,7 @@ use crate::config::report::{Problems, Span};
 const HELP_MERGE: &str = "write the keys out; a whole value may stand in several places: `limits: &tight { … }` \
                           here, `limits: *tight` there";
 
-/// The text of a key, as it stands.
+/// The literal text of a key.
 pub fn key_text(node: Node, problems: &Problems) -> Option<Arc<str>> {
     let Value::Scalar(text) = node.value else {
         problems.error(node.span, "a key has to be text", "write it as `key: value`");
@@ -23,7 +23,7 @@ pub fn key_text(node: Node, problems: &Problems) -> Option<Arc<str>> {
     Some(text.into())
 }
 
-/// What a merge key would bring is read none the less, so that nothing is said to be missing.
+/// Refuses merge keys, but merges them, so that nothing is reported missing as a consequence.
 pub fn refuse_merges(entries: &mut Vec<Entry>, problems: &Problems) {
     for merge in entries.extract_if(.., |entry| &*entry.key == "<<").collect::<Vec<_>>() {
         let message = "merge keys (`<<`) are not understood here";
@@ -43,7 +43,7 @@ pub fn refuse_merges(entries: &mut Vec<Entry>, problems: &Problems) {
     }
 }
 
-/// Keeps the first of each key.
+/// Refuses duplicate keys, keeping the first.
 pub fn refuse_duplicates(entries: &mut Vec<Entry>, problems: &Problems) {
     let mut seen: HashMap<&str, Span> = HashMap::with_capacity(entries.len());
     let mut again = Vec::new();

@@ -1,4 +1,4 @@
-//! The text of a configuration, and findings drawn over it.
+//! Locates findings in the source text, and renders excerpts (miette).
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,14 +10,14 @@ use miette::{
 
 use super::{Finding, Problem, Span};
 
-/// A finding as it is drawn.
+/// A finding for miette.
 #[derive(Debug)]
 pub struct Shown<'a> {
-    /// What is drawn.
+    /// The finding.
     pub finding: &'a Finding,
-    /// What it is drawn over.
+    /// The source text.
     pub source: &'a Source,
-    /// How bad it is.
+    /// Its severity.
     pub severity: miette::Severity,
 }
 
@@ -48,17 +48,17 @@ impl Diagnostic for Shown<'_> {
     }
 }
 
-/// The file, with its lines indexed, so that thousands of errors are still shown at once.
+/// The source text with a line index, so that thousands of errors render quickly.
 #[derive(Debug)]
 pub struct Source {
-    /// What the file is called.
+    /// The file's name.
     pub name: String,
     text: String,
     line_starts: Vec<usize>,
 }
 
 impl Source {
-    /// The file at `path`, which reads `text`.
+    /// The file at `path` with this text.
     pub fn new(path: &Path, text: &str) -> Source {
         let breaks = text.bytes().enumerate().filter(|(_, b)| *b == b'\n');
         Source {
@@ -68,7 +68,7 @@ impl Source {
         }
     }
 
-    /// By place, each once: an alias shows what it stands for to several readers.
+    /// Sorted and deduplicated: an aliased node may be read several times.
     pub fn locate_all(&self, problems: RefCell<Vec<Problem>>) -> Vec<Finding> {
         let mut problems = problems.into_inner();
         problems.sort();
@@ -99,7 +99,7 @@ impl Source {
         }
     }
 
-    /// The span cut to the file, its first line, and whole characters.
+    /// Clamps the span to the file, its first line, and character boundaries.
     fn clamp(&self, span: Span) -> SourceSpan {
         let start = self.text.floor_char_boundary(span.start.min(self.text.len()));
         let end = start.saturating_add(span.len).min(self.text.len());

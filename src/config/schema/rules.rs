@@ -1,4 +1,4 @@
-//! What no single row says: which keys of a mapping go together.
+//! Schema rules across keys: which keys exclude or require each other.
 
 use serde_json::{Map, Value, json};
 
@@ -10,10 +10,10 @@ use crate::config::keys::{
 };
 use crate::text::keys::{Absent, Keys, Section, Short};
 
-/// The keys of a match that speak of the path.
+/// The mutually exclusive path keys of a match.
 const PATHS: [&str; 5] = ["grpc", "grpc_regex", "path", "path_prefix", "path_regex"];
 
-/// What holds for the mapping of this section beyond its keys.
+/// The rules of a section.
 pub fn of(section: &'static Section) -> Map<String, Value> {
     let is = |keys: &dyn Keys| keys.section().path == section.path;
     let rules = if is(&ROUTE) {
@@ -42,7 +42,7 @@ pub fn of(section: &'static Section) -> Map<String, Value> {
     } else if is(&BALANCER) {
         json!({ "allOf": policies() })
     } else if matches!(section.short, Short::Word(_)) {
-        request_key() // of the policies that hash one
+        request_key() // of the hashing policies
     } else {
         json!({})
     };
@@ -52,17 +52,17 @@ pub fn of(section: &'static Section) -> Map<String, Value> {
     }
 }
 
-/// What holds for the value that stands in place of the mapping.
+/// The rules of a section's shorthand.
 pub fn of_short(section: &Section) -> Option<Value> {
     (section.path == CONTROL.section().path).then(loopback)
 }
 
-/// For `anyOf` and `oneOf`: that one of these keys is there.
+/// For `anyOf` and `oneOf`: one alternative for each key that may be present.
 fn some(keys: &[&str]) -> Vec<Value> {
     keys.iter().map(|key| json!({ "required": [key] })).collect()
 }
 
-/// A value that is `true`, or may be.
+/// A value that is, or may be, `true`.
 fn yes() -> Value {
     json!({ "anyOf": [{ "enum": [true, "true"] }, variable()] })
 }
@@ -93,7 +93,7 @@ fn route() -> Value {
     })
 }
 
-/// One key speaks of the path, and gRPC is always the same method.
+/// At most one path key; and gRPC excludes other methods.
 fn one_path() -> Value {
     let later = |index: usize| PATHS.iter().skip(index + 1);
     let pairs = PATHS.iter().enumerate().flat_map(|(index, one)| {
@@ -103,7 +103,7 @@ fn one_path() -> Value {
     json!({ "not": { "anyOf": pairs.chain(methods).collect::<Vec<_>>() } })
 }
 
-/// Ports have no mode.
+/// `mode` requires a Unix socket.
 fn of_sockets() -> Value {
     let address = json!({ "pattern": format!("^unix:|{VARIABLE}") });
     json!({ "required": ["address"], "properties": { "address": address } })
@@ -114,7 +114,7 @@ fn loopback() -> Value {
     json!({ "pattern": format!("^(?:{here})|{VARIABLE}") })
 }
 
-/// Other machines connect only if that is said.
+/// A non-loopback address requires `allow_remote`.
 fn at_home() -> Vec<Value> {
     vec![
         json!({ "properties": { "address": loopback() } }),
@@ -122,7 +122,7 @@ fn at_home() -> Vec<Value> {
     ]
 }
 
-/// No certificate bears the name of a socket.
+/// TLS to a Unix socket requires `server_name`.
 fn named_sockets() -> Value {
     let socket = json!({ "type": "string", "pattern": "^unix:(?![0-9]+$)" });
     let there =
@@ -137,7 +137,7 @@ fn named_sockets() -> Value {
     })
 }
 
-/// HTTP/1.1 carries no gRPC.
+/// HTTP/1.1 backends cannot have gRPC health checks.
 fn http1_checks() -> Value {
     let http1 =
         json!({ "required": ["protocol"], "properties": { "protocol": { "const": "http1" } } });
@@ -145,7 +145,7 @@ fn http1_checks() -> Value {
     json!({ "if": http1, "then": no_grpc })
 }
 
-/// Each policy has its own settings, and some of them have to be there.
+/// Settings depend on the policy, and some are required.
 fn policies() -> Vec<Value> {
     let mut rules = Vec::new();
     for policy in POLICIES {
@@ -157,7 +157,7 @@ fn policies() -> Vec<Value> {
         let required: Vec<&str> = required.map(|row| row.name()).collect();
         let named = json!({ "required": ["policy"], "properties": { "policy": { "const": policy.name() } } });
         let chosen = match rules.is_empty() {
-            true => json!({ "anyOf": [named, { "not": { "required": ["policy"] } }] }), // the default
+            true => json!({ "anyOf": [named, { "not": { "required": ["policy"] } }] }), // default
             false => named,
         };
         let mut then = json!({ "propertyNames": { "enum": keys } });
@@ -175,7 +175,7 @@ fn policies() -> Vec<Value> {
     rules
 }
 
-/// One source, and what else there is goes with a cookie that is set.
+/// Exactly one key source; the other settings require a cookie that is set.
 fn request_key() -> Value {
     let needs_set = json!({ "required": ["set"], "properties": { "set": yes() } });
     json!({

@@ -1,4 +1,4 @@
-//! What is told in metrics.
+//! Settings of the exporter.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn a_budget_from_before_is_taken_with_a_warning() {
 
 #[test]
 fn buckets_of_others_are_counted_exactly() {
-    // OpenTelemetry's, Prometheus' and Envoy's.
+    // Default buckets of OpenTelemetry, Prometheus and Envoy.
     let otel = "0.005, .01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10";
     let prometheus = "5ms, 10ms, 25ms, 50ms, 100ms, 250ms, 500ms, 1s, 2.5, 5s, 10s";
     let envoy = "500us, 1ms, 5ms, 10ms, 25ms, 50ms, 100ms, 250ms, 500ms, 1s, 2500ms, 5s, 10s, 30s, \

@@ -1,9 +1,9 @@
-//! What routes are called.
+//! Derived and given names of routes.
 
 use super::routes::with;
 use super::*;
 
-/// The names of routes, in their order.
+/// The names of routes, in order.
 #[track_caller]
 fn named(routes: &[&str]) -> Vec<String> {
     let routes: String = routes.iter().map(|route| format!("  - {route}\n")).collect();
@@ -74,7 +74,7 @@ fn names_do_not_depend_on_other_routes() {
     for (route, name) in routes.iter().zip(all(&routes)) {
         assert_eq!(*before.get(route).unwrap_or(&name), name, "{route}");
     }
-    // What is the same match is the same name, however it is written.
+    // The same match has the same name, however it is written.
     let [one, other] = [
         "{ match: { headers: { A: x, b: y }, path_prefix: /p }, service: orders }",
         "{ service: orders, match: { path_prefix: /p/, headers: { b: y, a: x } } }",
@@ -100,7 +100,7 @@ fn names_that_cannot_be_are_refused() {
             "route `a`: two routes are called `a`, first in line 10; give one of them another `name`",
         ],
     );
-    // One may be called as another would be; it does not matter which stands first.
+    // A given name may equal a derived one, in either order.
     let (plain, thief) =
         ("{ service: orders }", "{ name: orders, match: { path: /x }, service: orders }");
     for (routes, place) in [([plain, thief], "11:13"), ([thief, plain], "11:5")] {
@@ -126,7 +126,7 @@ fn what_is_wrong_with_a_route_names_it() {
         "10:22",
         &["route 1: `x` is not"],
     );
-    // Two that share a mapping share its error.
+    // Two routes that alias the same mapping share its error.
     let shared =
         "  - { match: &m { path: x }, service: orders }\n  - { match: *m, service: orders }";
     refused(&with(shared), "10:25", &["route 1: `x` is not a path"]);

@@ -1,4 +1,4 @@
-//! What routes may say, and what they are told when they say something else.
+//! Valid routes, and the errors of invalid ones.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ pub fn with(routes: &str) -> String {
     minimal_with("  - service: orders", routes)
 }
 
-/// The errors, each of which is about a route, without saying which.
+/// The errors, without the prefix that says which route they concern.
 #[track_caller]
 fn said(text: &str) -> Vec<String> {
     let about = |error: &String| {
@@ -22,13 +22,13 @@ fn said(text: &str) -> Vec<String> {
     errors(text).iter().map(about).collect()
 }
 
-/// A file whose only route asks this has this one error.
+/// Asserts that a match has exactly this error.
 #[track_caller]
 fn told(asked: &str, error: &str) {
     assert_eq!(said(&with(&format!("  - {{ match: {{ {asked} }}, service: orders }}"))), [error]);
 }
 
-/// The match of the only route, as it is shown.
+/// The parsed match, formatted.
 #[track_caller]
 fn shown(asked: &str) -> String {
     let text = with(&format!("  - {{ match: {{ {asked} }}, service: orders }}"));
@@ -202,7 +202,7 @@ fn filters_are_read() {
     assert_eq!(edits(&other.request), format!("[{shared}]"));
 }
 
-/// A route to `orders` with this key has this one error.
+/// Asserts that a route to `orders` with this key has exactly this error.
 #[track_caller]
 fn told_of(key: &str, error: &str) {
     assert_eq!(said(&with(&format!("  - {{ service: orders, {key} }}"))), [error]);

@@ -2,7 +2,7 @@ use std::env::VarError;
 
 use super::*;
 
-/// What no message may tell.
+/// A secret that must not occur in any message.
 const SECRET: &str = "hunter2-Hunter2";
 
 fn known(name: &str) -> Result<String, VarError> {

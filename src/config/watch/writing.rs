@@ -1,4 +1,4 @@
-//! Which of the watched files somebody is writing to: they may be half of what they are to be.
+//! Tracks files that have open writers, whose content may be incomplete.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -7,10 +7,10 @@ use std::path::Path;
 use notify::Event;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 
-/// Whether the system reports that a file was closed by one who could write to it.
+/// Whether the platform reports when a writable file is closed.
 pub const CLOSING_IS_REPORTED: bool = cfg!(target_os = "linux");
 
-/// Files that were written to, and not closed since. They go by the last part of their names.
+/// Files that were written to and not closed since, by file name.
 #[derive(Debug, Default)]
 pub struct Writing {
     watched: HashSet<OsString>,
@@ -18,7 +18,7 @@ pub struct Writing {
 }
 
 impl Writing {
-    /// Minds these files from now on, and what they are links to.
+    /// Tracks these files and the targets of their links from now on.
     pub fn follow<'a>(&mut self, files: impl Iterator<Item = &'a Path>) {
         let real = |file: &Path| std::fs::canonicalize(file).ok()?.file_name().map(OsStr::to_owned);
         let names = |file: &Path| [file.file_name().map(OsStr::to_owned), real(file)];
@@ -26,7 +26,7 @@ impl Writing {
         self.open.retain(|name| self.watched.contains(name));
     }
 
-    /// Takes note of what was reported; of an error, that some reports may be lost.
+    /// Processes an event; on an error, events may have been lost.
     pub fn note(&mut self, event: notify::Result<Event>) {
         let Some(event) = event.ok().filter(|event| !event.need_rescan()) else {
             return self.forget();
@@ -46,12 +46,12 @@ impl Writing {
         }
     }
 
-    /// Takes all of them to be written.
+    /// Forgets all writers.
     pub fn forget(&mut self) {
         self.open.clear();
     }
 
-    /// Whether none is being written to.
+    /// Whether there are no writers.
     pub fn is_over(&self) -> bool {
         self.open.is_empty()
     }

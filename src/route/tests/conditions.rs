@@ -123,7 +123,7 @@ fn all_of_several_have_to_hold() {
     assert!(!holds(conditions, "/", &[("b", "2"), ("a", "1")]));
 }
 
-/// Rows of which all match; the better one of each pair wins, wherever it stands.
+/// Pairs of rows that all match; the more specific one of each pair wins in either order.
 #[test]
 fn what_asks_more_goes_first() {
     let get = || Some(Box::from("GET"));
@@ -150,14 +150,14 @@ fn what_asks_more_goes_first() {
                 of(rows.map(|c| Match { conditions: c.clone(), ..Match::default() }))
             };
             assert_eq!(ask(&of([more, less]), &query), Some(0), "{better} {worse}");
-            // Two that ask as much: the first in the file.
+            // Two of equal specificity: the first in the file wins.
             let expected = usize::from(more.rank() != less.rank());
             assert_eq!(ask(&of([less, more]), &query), Some(expected), "{better} {worse}");
         }
     }
 }
 
-/// A longer path goes before more conditions, and gives way where they do not hold.
+/// A longer path takes precedence over more conditions, and is passed over if its own do not hold.
 #[test]
 fn conditions_are_asked_where_the_path_is_found() {
     let row = |path: &str, header: Option<&str>| {

@@ -5,7 +5,7 @@ fn header(value: &str) -> Conditions {
     Conditions { headers: [field].into(), ..Conditions::default() }
 }
 
-/// Number and reason of the one taken and of the others.
+/// Index and reason of the route taken, and of the near misses.
 fn explained(
     table: &RouteTable,
     query: &RouteQuery<'_>,

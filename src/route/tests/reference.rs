@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A request as the tests draw it.
+/// A generated request.
 #[derive(Clone, Debug)]
 struct Drawn {
     authority: String,
@@ -15,7 +15,7 @@ struct Drawn {
     fields: Vec<(&'static str, &'static str)>,
 }
 
-/// The specification, rule by rule: what a match asks for, and how specific it is.
+/// The specification as a naive search: which rows match, and how specific each is.
 fn naive(rows: &[Match], asked: &Drawn) -> Option<usize> {
     let Drawn { path, grpc, .. } = asked;
     let host = match asked.authority.strip_prefix('[') {

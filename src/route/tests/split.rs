@@ -19,7 +19,7 @@ fn chance_follows_the_weights() {
             .or_insert(0u32) += 1;
     }
     assert_eq!(counts.len(), 2);
-    // Standard deviation: 95; six of them.
+    // Standard deviation 95; six sigma.
     assert!(counts[&9].abs_diff(10_000) < 570, "{counts:?}");
 }
 
@@ -32,10 +32,10 @@ fn nobody_gets_anything_where_all_weights_are_0() {
     }
 }
 
-/// The services of 20,000 keys.
+/// The services that 20,000 keys go to.
 fn keyed(shares: &[(usize, u32)]) -> Vec<usize> {
     let split = split(shares);
-    // Without a key the generator is asked, and the seeds differ.
+    // The seeds differ: with a key the random generator is not used.
     let place = |n: u32| {
         let key = format!("user-{n}");
         let mut rng = fastrand::Rng::with_seed(u64::from(n));
@@ -47,7 +47,7 @@ fn keyed(shares: &[(usize, u32)]) -> Vec<usize> {
 #[test]
 fn a_key_always_goes_to_the_same_service() {
     assert_eq!(keyed(&[(1, 70), (2, 30)]), keyed(&[(1, 70), (2, 30)]));
-    // Neither does the order in the file matter, nor shares of nothing, nor the unit of weight.
+    // Neither the order in the file, nor shares of weight 0, nor the unit of weights matters.
     assert_eq!(keyed(&[(1, 70), (2, 30)]), keyed(&[(2, 30), (3, 0), (1, 70)]));
     assert_eq!(keyed(&[(1, 7), (2, 3)]), keyed(&[(1, 70), (2, 30)]));
 }
@@ -57,7 +57,7 @@ fn keys_follow_the_weights() {
     let services = keyed(&[(1, 60), (2, 30), (3, 10)]);
     for (service, expected) in [(1, 12_000), (2, 6_000), (3, 2_000)] {
         let count = services.iter().filter(|s| **s == service).count();
-        // Standard deviation: at most 69; six of them.
+        // Standard deviation at most 69; six sigma.
         assert!(count.abs_diff(expected) < 420, "{service}: {count}");
     }
 }

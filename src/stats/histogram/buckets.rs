@@ -1,5 +1,4 @@
-//! A histogram of little memory, where there are many: with the bounds of the fine one, and
-//! nothing between them.
+//! A coarse histogram for where there are many: the same bucket bounds, without sub-buckets.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,8 +10,8 @@ use crate::stats::increment;
 
 type Decade = [AtomicU64; DECADE_BUCKETS];
 
-/// A histogram that one thread writes and any thread reads. A quantile is off by half of a bucket,
-/// which is 6.3 % at most.
+/// A histogram with one writer thread and any number of readers. A quantile is off by half a
+/// bucket, 6.3 % at most.
 #[derive(Debug, Default)]
 pub struct Buckets {
     decades: [OnceLock<Box<Decade>>; PAGES],
@@ -20,7 +19,7 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// Counts one sample. Only the owning thread may call this.
+    /// Records a sample. Only the owning thread may call this.
     pub fn record(&self, sample: Duration) {
         let nanos = u64::try_from(sample.as_nanos()).unwrap_or(u64::MAX);
         let (decade, bucket) = bucket_place(nanos);
@@ -29,7 +28,7 @@ impl Buckets {
         self.sum.store(self.sum.load(Relaxed).wrapping_add(nanos), Relaxed);
     }
 
-    /// Adds what was counted to `counts`.
+    /// Adds its counts to `counts`.
     pub fn add_to(&self, counts: &mut Counts) {
         for (number, decade) in self.decades.iter().enumerate() {
             let Some(decade) = decade.get() else { continue };

@@ -1,10 +1,11 @@
-//! Where a sample is counted.
+//! Log-linear bucket layout: which cell counts a sample.
 //!
-//! From 10 us to 900 s each decade has the same buckets, whose bounds are the numbers that people
-//! write: 1, 1.25, 1.5, 2, 2.5, 3 and so on. A bucket is counted in as many equal parts as keep
-//! each of them within 1/70 of what it stands for.
+//! From 10 us to 900 s each decade has the same buckets, with decimal bounds that people write: 1,
+//! 1.25, 1.5, 2, 2.5, 3 and so on. Each bucket is divided into equal sub-buckets ("parts"), narrow
+//! enough that each is within 1/70 of its value.
 
-/// Upper bounds of a decade's buckets in thousandths of its unit, and their parts.
+/// Upper bounds of a decade's buckets, in thousandths of the decade's unit, and their number of
+/// parts.
 const DECADE: [(u64, u8); 28] = [
     (1000, 10),
     (1100, 7),
@@ -36,30 +37,30 @@ const DECADE: [(u64, u8); 28] = [
     (9000, 9),
 ];
 const DECADES: usize = 8;
-const BUCKETS: usize = DECADE.len() * DECADES + 1; // the last one has no upper bound
+const BUCKETS: usize = DECADE.len() * DECADES + 1; // the last is the overflow bucket
 
-/// Buckets of a decade.
+/// Buckets per decade.
 pub const DECADE_BUCKETS: usize = DECADE.len();
-/// Parts of a decade, which have one page of counters.
+/// Parts per decade; a decade's counters are one page.
 pub const PAGE: usize = FIRST_PART[DECADE.len()] as usize;
-/// Pages; the last one is for what is beyond all bounds.
+/// Pages; the last one is the overflow bucket's.
 pub const PAGES: usize = DECADES + 1;
 
-/// Inclusive upper bounds of all buckets but the last, in nanoseconds, ascending.
+/// Inclusive upper bounds of all buckets but the overflow bucket, in nanoseconds, ascending.
 pub const BOUNDS: [u64; BUCKETS - 1] = bounds();
 
-/// For each bucket of a decade, the parts of the decade that are before it.
+/// Prefix sums of parts over the buckets of a decade.
 const FIRST_PART: [u8; DECADE.len() + 1] = first_part();
 
-/// For each bucket, its parts divided by its width, as a fraction of 2^64: dividing takes longer.
+/// Parts per nanosecond of each bucket, as a fraction of 2^64: multiplying is faster than dividing.
 const PARTS_PER_NANO: [u64; BUCKETS] = parts_per_nano();
 
-/// For each [`scale`], the first bucket that a number of that scale may belong to.
+/// Lookup table: the first bucket that a number of each [`scale`] may fall into.
 const FIRST: [u8; 64 * 8] = first();
 
 const fn bounds() -> [u64; BUCKETS - 1] {
     let mut bounds = [0; BUCKETS - 1];
-    let mut thousandth = 10; // of 10 us
+    let mut thousandth = 10; // thousandths of 10 us
     let mut i = 0;
     while i < bounds.len() {
         bounds[i] = DECADE[i % DECADE.len()].0 * thousandth;
@@ -82,7 +83,7 @@ const fn first_part() -> [u8; DECADE.len() + 1] {
 }
 
 const fn parts_per_nano() -> [u64; BUCKETS] {
-    let mut each = [0; BUCKETS]; // 0 for the last one: it is a single part
+    let mut each = [0; BUCKETS]; // 0 for the overflow bucket: it is a single part
     let mut lower = 0;
     let mut i = 0;
     while i < BOUNDS.len() {
@@ -109,7 +110,7 @@ const fn first() -> [u8; 64 * 8] {
     first
 }
 
-/// The number's highest bit, in eight steps up to the next: a number of floating point.
+/// Log-linear index: exponent and three mantissa bits.
 const fn scale(nanos: u64) -> usize {
     let nanos = nanos | 8;
     let highest = nanos.ilog2();
@@ -124,14 +125,14 @@ fn bucket(nanos: u64) -> usize {
     i
 }
 
-/// What bucket `i` is above of, and its bound; the last one is as narrow as can be.
+/// Lower (exclusive) and upper (inclusive) bound; the overflow bucket has zero width.
 fn ends(i: usize) -> (u64, u64) {
     let bound = |i: usize| BOUNDS[i.min(BOUNDS.len() - 1)];
     (if i == 0 { 0 } else { bound(i - 1) }, bound(i))
 }
 
-/// The page and the place on it that a sample is counted at. A bound's own place is the last one
-/// of its bucket.
+/// The page and the cell on it that count a sample. Upper bounds are inclusive, so a bound falls
+/// into the last part of its bucket.
 pub fn place(nanos: u64) -> (usize, usize) {
     let i = bucket(nanos);
     let above = nanos.saturating_sub(ends(i).0 + 1);
@@ -139,18 +140,18 @@ pub fn place(nanos: u64) -> (usize, usize) {
     (i / DECADE.len(), usize::from(FIRST_PART[i % DECADE.len()]) + part as usize)
 }
 
-/// The decade and the bucket in it that a sample falls into.
+/// The decade of a sample and its bucket within the decade.
 pub fn bucket_place(nanos: u64) -> (usize, usize) {
     let i = bucket(nanos);
     (i / DECADE.len(), i % DECADE.len())
 }
 
-/// The place on its page that stands for all of a bucket.
+/// The cell on its page that represents a whole bucket.
 pub fn center(bucket: usize) -> usize {
     usize::from(FIRST_PART[bucket]) + usize::from(DECADE[bucket].1 / 2)
 }
 
-/// The middle of the part that is counted at a place, in seconds.
+/// The midpoint of a cell, in seconds.
 pub fn middle(page: usize, place: usize) -> f64 {
     let after = FIRST_PART.partition_point(|first| usize::from(*first) <= place);
     let bucket = after.saturating_sub(1);
@@ -160,7 +161,7 @@ pub fn middle(page: usize, place: usize) -> f64 {
     (lower as f64 + (upper - lower) as f64 * part / parts) / 1e9
 }
 
-/// The bound that is nearest to `nanos`: what is counted up to there is exact.
+/// The bucket bound nearest to `nanos`; cumulative counts up to it are exact.
 pub fn nearest_bound(nanos: u64) -> u64 {
     let (lower, upper) = ends(bucket(nanos));
     let below_the_middle = u128::from(nanos) * 2 < u128::from(lower) + u128::from(upper);

@@ -1,17 +1,16 @@
 //! Addresses of Unix sockets: `unix:` and a path.
 
-/// The longest path that the system takes, in bytes.
+/// The longest path that `sockaddr_un` holds, in bytes.
 const LONGEST: usize = 107;
 
-/// The path of the Unix socket that `text` means, if it means one, without what says nothing in it
-/// (`//`, `/./`).
+/// The normalized path (without `//` and `/./`) if `text` is a Unix socket address.
 ///
 /// # Errors
-/// Says what is wrong and how to mend it.
+/// What is wrong, and how to fix it.
 pub fn socket(text: &str) -> Option<Result<String, String>> {
     let written = text.strip_prefix("unix:")?;
     let port = !written.is_empty() && written.bytes().all(|byte| byte.is_ascii_digit());
-    (!port).then(|| path(written).map_err(|what| refusal(text, &what))) // a host may be named so
+    (!port).then(|| path(written).map_err(|what| refusal(text, &what))) // else a host named so
 }
 
 fn refusal(text: &str, what: &str) -> String {
@@ -23,7 +22,7 @@ fn path(written: &str) -> Result<String, String> {
     if written.starts_with('@') {
         return Err("has a name that is no path, which any user of the machine could take".into());
     }
-    // `unix:///run/a` is how gRPC has it as a URL.
+    // `unix:///run/a` is gRPC's URL form.
     if !written.starts_with('/') || (written.starts_with("//") && !written.starts_with("///")) {
         return Err("has no path that begins with /".into());
     }

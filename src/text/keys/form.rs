@@ -1,40 +1,40 @@
-//! How one value is written, as data and as the function that reads it.
+//! The form of a scalar value: its description as data, and its parser.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::text::{nearest, suggestion, units};
 
-/// What may stand for a value.
+/// The type and range of a scalar.
 #[derive(Clone, Copy)]
 pub enum Kind {
-    /// A time that passes, from the first to the second.
+    /// A duration within bounds, inclusive.
     Duration(Duration, Duration),
-    /// A number of bytes, from the first to the second.
+    /// A size in bytes within bounds, inclusive.
     Size(u64, u64),
-    /// A whole number, from the first to the second.
+    /// An integer within bounds, inclusive.
     Number(u64, u64),
-    /// One of these words.
+    /// One of these keywords.
     Words(fn() -> Vec<&'static str>),
     /// `true` or `false`.
     Boolean,
-    /// Text of a form of its own.
+    /// Text of a named format.
     Text(&'static Text),
 }
 
-/// A form of text that has a name.
+/// A text format.
 pub struct Text {
-    /// What people call it.
+    /// Its name for people.
     pub name: &'static str,
-    /// Which of that are allowed, in words; empty if the name says it.
+    /// Restrictions in words; empty if the name says it all.
     pub range: &'static str,
     /// The regular expression that it matches.
     pub pattern: fn() -> String,
-    /// Whether it may look like something that is not text.
+    /// Which unquoted non-string values YAML may read it as.
     pub plain: Plain,
 }
 
-/// Values that YAML takes for something else unless they are quoted, and that are text here.
+/// YAML scalars that parse as other types unless quoted, but are text here.
 #[derive(Clone, Copy)]
 pub enum Plain {
     /// None of them fits.
@@ -43,15 +43,15 @@ pub enum Plain {
     Any,
     /// Booleans.
     Booleans,
-    /// Whole numbers from the first to the second.
+    /// Integers within bounds, inclusive.
     Integers(u64, u64),
-    /// Numbers from the first to the second.
+    /// Numbers within bounds, inclusive.
     Numbers(f64, f64),
 }
 
-/// How a `T` is written.
+/// How a `T` is parsed and shown.
 pub struct Form<T: 'static> {
-    /// What may stand there.
+    /// Its type and range.
     pub kind: Kind,
     parse: Parse<T>,
     show: fn(&T) -> String,
@@ -63,10 +63,10 @@ enum Parse<T> {
 }
 
 impl<T> Form<T> {
-    /// Reads `text`.
+    /// Parses `text`.
     ///
     /// # Errors
-    /// Says what is wrong and how to mend it.
+    /// What is wrong, and how to fix it.
     pub fn read(&self, text: &str) -> Result<T, String> {
         match self.parse {
             Parse::Within(parse) => parse(text, self.kind),
@@ -74,41 +74,41 @@ impl<T> Form<T> {
         }
     }
 
-    /// The value as one would write it.
+    /// Formats the value as one would write it.
     pub fn show(&self, value: &T) -> String {
         (self.show)(value)
     }
 }
 
-/// A whole number that a key may hold.
+/// An integer type of a key's value.
 pub trait Number: Copy + TryFrom<u64> + TryInto<u64> {}
 impl<T: Copy + TryFrom<u64> + TryInto<u64>> Number for T {}
 
-/// A value that is written as one of a few words.
+/// A type whose values are written as keywords.
 pub trait Word: Copy + PartialEq + 'static {
-    /// The words and what each means.
+    /// The keywords and the values they stand for.
     const WORDS: &'static [(&'static str, Self)];
 }
 
-/// A whole number.
+/// An integer.
 pub const fn number<T: Number>(range: RangeInclusive<u64>) -> Form<T> {
     let kind = Kind::Number(*range.start(), *range.end());
     Form { kind, parse: Parse::Within(read_number), show: |value| wide(*value).to_string() }
 }
 
-/// A number of bytes.
+/// A size in bytes.
 pub const fn size<T: Number>(range: RangeInclusive<u64>) -> Form<T> {
     let kind = Kind::Size(*range.start(), *range.end());
     Form { kind, parse: Parse::Within(read_number), show: |value| units::show_size(wide(*value)) }
 }
 
-/// A time that passes.
+/// A duration.
 pub const fn duration(range: RangeInclusive<Duration>) -> Form<Duration> {
     let kind = Kind::Duration(*range.start(), *range.end());
     Form { kind, parse: Parse::Within(read_duration), show: |value| units::show_duration(*value) }
 }
 
-/// One of the words of `T`.
+/// One of the keywords of `T`.
 pub const fn word<T: Word>() -> Form<T> {
     words(
         || T::WORDS.iter().map(|(word, _)| *word).collect(),
@@ -120,7 +120,7 @@ pub const fn word<T: Word>() -> Form<T> {
     )
 }
 
-/// One of `words`, each of which `parse` reads.
+/// One of `words`, parsed by `parse`.
 pub const fn words<T>(
     words: fn() -> Vec<&'static str>,
     parse: fn(&str) -> Result<T, String>,
@@ -134,7 +134,7 @@ pub const fn boolean() -> Form<bool> {
     Form { kind: Kind::Boolean, parse: Parse::Text(read_boolean), show: ToString::to_string }
 }
 
-/// Text that `parse` reads, and `show` writes.
+/// Text, parsed by `parse` and formatted by `show`.
 pub const fn text<T>(
     text: &'static Text,
     parse: fn(&str) -> Result<T, String>,

@@ -1,4 +1,4 @@
-//! What holds and can hardly be meant.
+//! Warnings: valid, but probably a mistake.
 
 use super::{errors, warnings};
 

@@ -1,4 +1,4 @@
-//! What there is none of yet: a program that writes configurations writes that too.
+//! Empty lists and mappings, as generators of configurations write them.
 
 use tonic::Code;
 

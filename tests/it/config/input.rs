@@ -1,4 +1,4 @@
-//! What `check` reads, and how it answers programs.
+//! Input from files and standard input, and the JSON output of `check`.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn run(arguments: &[&str], folder: &Path, input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes()); // it may not want it
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes()); // it may close its input early
     child.wait_with_output().unwrap()
 }
 
@@ -32,7 +32,7 @@ fn it_reads_the_standard_input() {
         let shown = String::from_utf8(output.stderr).unwrap();
         assert!(shown.contains("<stdin>:3:22"), "{shown}");
     }
-    // Files are looked for from where one is.
+    // Relative paths are resolved against the configuration's folder.
     let pair = rcgen::generate_simple_self_signed(vec!["a".into()]).unwrap();
     std::fs::write(folder.path().join("cert.pem"), pair.cert.pem()).unwrap();
     std::fs::write(folder.path().join("key.pem"), pair.signing_key.serialize_pem()).unwrap();

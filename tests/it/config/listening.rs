@@ -1,8 +1,8 @@
-//! Addresses that cannot be listened on side by side.
+//! Conflicting listener addresses.
 
 use super::errors;
 
-/// The errors of a configuration that listens on these for clients, control and metrics.
+/// The errors of a configuration with these addresses for clients, control and metrics.
 fn told(clients: &[&str], control: &str, metrics: &str) -> Vec<String> {
     errors(&format!(
         "listeners: {clients:?}\ncontrol: {{ address: \"{control}\", allow_remote: true }}\nmetrics: \"{metrics}\"\n\

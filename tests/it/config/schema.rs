@@ -1,5 +1,4 @@
-//! The schema and `check` agree: on the examples, and on hundreds of files made from them by one
-//! mistake each.
+//! The schema and `check` agree on the examples, and on hundreds of mutations of them.
 
 mod mistakes;
 
@@ -12,7 +11,7 @@ use super::examples_with_certificates;
 use crate::support::yaml;
 use mistakes::{Mistake, mistakes};
 
-/// What `check` refuses and no schema can: each by what its message says, and why.
+/// Errors of `check` that no schema can express: by message, with the reason.
 const BEYOND_A_SCHEMA: &[(&str, &[&str])] = &[
     ("which names there are", &["there is no service `"]),
     ("what a service speaks that is named elsewhere", &["speaks HTTP/1.1"]),
@@ -57,8 +56,7 @@ fn validator() -> Validator {
     jsonschema::draft202012::new(&serde_json::from_str(&config::schema()).unwrap()).unwrap()
 }
 
-/// What `check` says against a configuration: nothing, what a schema could say, or only what none
-/// can.
+/// The result of `check`: valid, errors that a schema could express, or only errors that none can.
 enum Verdict {
     Right,
     Wrong(Vec<String>),
@@ -102,7 +100,7 @@ fn the_schema_and_check_agree_on_every_mistake() {
             (Verdict::Right, false) => held += 1,
             (Verdict::Wrong(_), true) => refused += 1,
             (Verdict::BeyondASchema(why), false) => *beyond.entry(why).or_insert(0) += 1,
-            // What is refused for another reason too may be refused.
+            // A file with another error as well may be refused.
             (Verdict::BeyondASchema(_), true) => refused += 1,
             (Verdict::Right, true) => {
                 let errors =

@@ -1,4 +1,4 @@
-//! Values that stand for a mapping, and what is said where one is wanted.
+//! Shorthands of mappings, and errors where a mapping is expected.
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ fn a_value_may_stand_for_a_mapping_with_one_obvious_key() {
     let names =
         |table: &equipoise::route::RouteTable| table.names().map(String::from).collect::<Vec<_>>();
     assert_eq!(names(&long.routes), names(&short.routes));
-    // What is wrong with it is said as of the long form.
+    // Errors are reported as for the full form.
     let told = errors(&SHORT.replace("b:1", "b"));
     assert!(told[0].starts_with("6:44: `b` has no port"), "{told:?}");
 }

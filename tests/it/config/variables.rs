@@ -1,4 +1,4 @@
-//! `${VAR}`: values from the environment.
+//! `${VAR}`: values of environment variables.
 
 use std::process::{Command, Output};
 

@@ -1,4 +1,4 @@
-//! What building pickers costs those who do not wait for it.
+//! Building pickers must not delay anything else.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
@@ -7,7 +7,7 @@ use equipoise::service::{Change, Conditions};
 
 use super::*;
 
-/// A policy whose pickers take as long as the test says, but for the first.
+/// A policy whose pickers, except the first, take as long to build as the test says.
 #[derive(Debug)]
 struct Slow {
     builds: AtomicUsize,
@@ -51,7 +51,7 @@ impl Setting {
         })
     }
 
-    /// Waits until a picker is being built, on a thread that is not this one.
+    /// Waits until a picker is being built on another thread.
     async fn building(&self, builds: usize) {
         while self.builds() < builds {
             tokio::task::yield_now().await;
@@ -64,7 +64,7 @@ async fn who_asks_is_answered_while_a_picker_is_built() {
     let setting = Setting::new();
     let change = setting.set_weight(5);
     setting.building(2).await;
-    // This is the one thread that the service's writer has, and so has whoever shares it.
+    // The service's writer shares this thread with everything else in the test.
     assert_eq!(setting.orders.view().revision, 1);
     assert_eq!(setting.orders.snapshot().load().revision, 1, "not before it is whole");
     assert!(!change.is_finished());
@@ -80,7 +80,7 @@ async fn changes_that_wait_together_are_one_picker() {
     setting.building(2).await;
     let burst: Vec<_> = (3..53).map(|weight| setting.set_weight(weight)).collect();
     for _ in 0..burst.len() {
-        tokio::task::yield_now().await; // each has asked by then
+        tokio::task::yield_now().await; // until each has sent its request
     }
     setting.finish.send(()).unwrap();
     setting.finish.send(()).unwrap();

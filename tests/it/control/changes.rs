@@ -1,4 +1,4 @@
-//! What operators change, and what is refused.
+//! Changes by operators, accepted and refused.
 
 use std::sync::Arc;
 
@@ -191,8 +191,8 @@ async fn a_worker_sees_a_change_once_it_is_answered() {
 
 #[tokio::test]
 async fn every_change_leaves_a_line_in_the_log() {
-    // A test on another thread that is just registering the same events turns them off for all
-    // threads until the next rebuild, so one attempt is not enough.
+    // tracing caches interest globally: a test on another thread that registers the same events may
+    // disable them until the next rebuild, so one attempt is not enough.
     let mut fields = Vec::new();
     for _ in 0..20 {
         fields = log_of_two_changes().await;

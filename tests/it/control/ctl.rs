@@ -1,4 +1,4 @@
-//! The command that people steer with.
+//! `equipoise ctl`: output and usage errors.
 
 use std::io::{self, Write};
 
@@ -30,7 +30,7 @@ pub(super) async fn run(gateway: &Gateway, line: &str) -> Result<String, ctl::Er
     Ok(String::from_utf8(out).unwrap())
 }
 
-/// What a wrong command line is told.
+/// The error for an invalid command line.
 pub(super) fn refused(words: &[&str]) -> String {
     let words = ["ctl"].iter().chain(words);
     Cli::try_parse_from(words).map(|_| ()).unwrap_err().to_string()
@@ -254,7 +254,7 @@ async fn backends_and_policies_come_and_go() {
     assert!(error.contains("did you mean `decay`?"), "{error}");
 }
 
-/// Fails as a closed pipe does, after some lines.
+/// Fails like a closed pipe, after some lines.
 struct Pipe {
     text: Vec<u8>,
     lines: usize,

@@ -1,4 +1,4 @@
-//! How `ctl` ends: what scripts go by.
+//! Exit codes of `ctl`.
 
 use std::process::Command;
 
@@ -19,7 +19,7 @@ async fn ctl(control: &str, line: &str) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-/// An address at which nobody listens.
+/// An address without a listener.
 async fn nowhere() -> String {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
 }

@@ -1,4 +1,4 @@
-//! What is removed and added again is another, and counting from a change on.
+//! A backend that is removed and added again is a new one; statistics since a revision.
 
 use equipoise::model::{ExchangeClass, Time};
 use equipoise::service::{BackendView, Change, Conditions};
@@ -166,7 +166,7 @@ async fn revisions_that_are_forgotten_or_yet_to_come_are_refused() {
     for revision in [6, 21] {
         assert_eq!(counted(&since(&gateway, Some(revision)).await.unwrap(), 0).0, revision);
     }
-    // A stream ends when its revision is forgotten; one without goes on with the current one.
+    // A stream with a revision ends when that is no longer kept; one without continues.
     let error = loop {
         if let Err(error) = watched.message().await {
             break error;

@@ -1,4 +1,4 @@
-//! What operators changed over the configuration: shown, said at a reload, and taken back.
+//! Overrides: shown, logged at a reload, and reset.
 
 use equipoise::control::proto::OverrideKind;
 use tonic::Code;
@@ -6,7 +6,7 @@ use tonic::Code;
 use super::ctl::run;
 use super::*;
 
-/// Kind, backend, what the configuration says and what is wanted, of every override.
+/// Kind, backend, configured value and wanted value of every override.
 type Told = (OverrideKind, String, Option<u32>, Option<u32>);
 
 async fn told(gateway: &Gateway) -> Vec<Told> {
@@ -145,7 +145,7 @@ async fn a_service_that_comes_back_repeats_no_revision() {
     all(&gateway, &["set-weight orders a:1=9", "set-weight orders a:1=8"]).await;
     let before = gateway.registry.routing();
     gateway.registry.publish(Arc::default(), Vec::new()).await;
-    // Whoever still holds on to it changes nothing from now on.
+    // Whoever still holds a reference to the retired service changes nothing.
     gateway.registry.retire(&before).await;
     let change = equipoise::service::Change::Drain("a:1".into());
     let late = gateway.orders.change(change, Default::default(), "late".into()).await;
@@ -176,7 +176,7 @@ async fn policies_show_every_setting_in_effect() {
         });
         assert_eq!(settings, &expected, "{line}");
     }
-    // What is always there needs no fall-back, and none is shown.
+    // A source address is always present, so there is no fallback to show.
     all(&gateway, &["set-policy orders maglev key=source_address"]).await;
     let shown = run(&gateway, "policies orders").await.unwrap();
     assert!(!shown.contains("fallback"), "{shown}");
@@ -234,7 +234,7 @@ async fn revisions_count_what_operators_change_and_generations_whatever_changes(
     configure(5).await;
     assert_eq!(now().await, (2, 3), "nothing is otherwise");
     configure(6).await;
-    // A file that was loaded is no other operator who was faster.
+    // A reload does not count as a conflicting change by another operator.
     all(&gateway, &["set-weight orders a:1=8 --expected-revision 2"]).await;
     assert_eq!(now().await, (3, 5));
     let text = run(&gateway, "services --output json").await.unwrap();

@@ -1,4 +1,4 @@
-//! Which route a request would take, as the API and `ctl` say it.
+//! ExplainRoute and `ctl route`.
 
 use std::path::Path;
 
@@ -155,7 +155,7 @@ async fn what_was_mistyped_is_found() {
         assert!(shown.starts_with("no route takes this request\nnot taken:\n"), "{asked}: {shown}");
         assert!(shown.contains(route) && shown.contains(reason), "{asked}: {shown}");
     }
-    // What is another word is none.
+    // A different word is not a typo.
     for asked in ["--grpc --path /shop.Orders/Cancel", "--grpc --path /shop.Users/Get"] {
         let shown = run(&gateway, &format!("route {asked}")).await.unwrap();
         assert!(!shown.contains("letters off"), "{asked}: {shown}");
@@ -179,7 +179,7 @@ async fn what_can_be_no_request_is_refused() {
     assert!(wrong.contains("write NAME=VALUE, such as x-canary=1"), "{wrong}");
 }
 
-/// What cargo sets for every test stands for a secret.
+/// Stands for a secret: a variable that cargo sets for every test.
 #[tokio::test]
 async fn what_variables_hold_is_told_of_no_route() {
     let variable = "CARGO_MANIFEST_DIR";

@@ -1,4 +1,4 @@
-//! Backends that come and go at run time, and policies that change.
+//! Backends added and removed at run time, and changes of policy.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The splits of routes, seen and changed at run time.
+//! Splits of routes, listed and changed at run time.
 
 use std::path::Path;
 
@@ -51,7 +51,7 @@ impl Split {
         (error.exit_code(), error.to_string())
     }
 
-    /// Revision, and of each share its name, weight and configured weight.
+    /// Revision, and for each share its name, weight and configured weight.
     async fn seen(&self, route: &str) -> (u64, Vec<(String, u64, u64)>) {
         let text = self.ctl(&format!("split {route} --output json")).await;
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -64,7 +64,7 @@ impl Split {
         (split["revision"].as_u64().unwrap(), shares.collect())
     }
 
-    /// The services that the data path would send requests to.
+    /// The services that the data path picks.
     fn weights(&self, path: &str) -> Vec<u32> {
         let routing = self.gateway.registry.routing();
         let query = equipoise::route::RouteQuery {
@@ -151,11 +151,11 @@ async fn a_reload_leaves_what_operators_want_as_long_as_the_share_is_there() {
         .await;
     assert_eq!(split.seen("checkout").await, (2, shares(&[("carts", 50, 7), ("orders", 8, 8)])));
     assert_eq!(split.weights("/shop"), [50, 8]);
-    // The share is gone, and comes back as the configuration has it.
+    // A removed share comes back with its configured weight.
     split.reload(&checkout("[ { service: orders, weight: 8 } ]")).await;
     split.reload(&checkout(SHARES)).await;
     assert_eq!(split.seen("checkout").await, (2, shares(&[("orders", 90, 90), ("carts", 10, 10)])));
-    // Nothing would take requests: what the configuration says is better than that.
+    // An override that leaves no share with weight is dropped in favour of the configuration.
     split.ctl("set-split checkout orders=0").await;
     split.reload(&checkout("[ { service: orders, weight: 1 } ]")).await;
     assert_eq!(split.weights("/shop"), [1]);
@@ -168,7 +168,7 @@ async fn a_route_that_comes_back_repeats_no_revision() {
     split.ctl("set-split checkout carts=60").await;
     split.reload(OTHERS).await;
     split.reload(&checkout(SHARES)).await;
-    // Those that were there in between had the fourth.
+    // The time without the route took the fourth revision.
     assert_eq!(split.seen("checkout").await, (5, shares(&[("orders", 90, 90), ("carts", 10, 10)])));
 }
 

@@ -1,4 +1,4 @@
-//! Services that go over to another configuration together.
+//! Several services switch to a new configuration together.
 
 use equipoise::service::{Change, Conditions, Staged};
 
@@ -16,7 +16,7 @@ fn set_weight(service: &Arc<Service>, weight: u32) -> JoinHandle<u64> {
     })
 }
 
-/// The number of the configuration and what its services are balanced by.
+/// The configuration's number, and the policies of its services.
 fn published(registry: &Registry) -> (u64, Vec<(u64, usize)>) {
     let routing = registry.routing();
     let snapshots = routing.snapshots.iter().map(|it| (it.generation, it.set.len()));
@@ -84,5 +84,5 @@ async fn a_service_ends_with_the_routing_that_has_it() {
     drop(carts);
     publish(&gateway.registry, [&gateway.orders]).await;
     assert!(weak.upgrade().is_none());
-    while views.changed().await.is_ok() {} // its writer has ended
+    while views.changed().await.is_ok() {} // its writer has stopped
 }

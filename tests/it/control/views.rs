@@ -1,4 +1,4 @@
-//! What operators see.
+//! Views of services for operators.
 
 use equipoise::control::proto::{self, BackendState};
 use equipoise::model::{ExchangeClass, Time};
@@ -89,7 +89,7 @@ async fn a_backend_shows_how_it_does() {
     assert_eq!((b.requests, b.success_ratio, b.p99_seconds), (0, None, None));
 }
 
-/// Two workers' samples of a long-tailed distribution, and the quantiles of the sorted samples.
+/// Samples of a long-tailed distribution from two workers, and their exact quantiles.
 #[tokio::test]
 async fn quantiles_are_those_of_the_samples_themselves() {
     let gateway = Gateway::start().await;

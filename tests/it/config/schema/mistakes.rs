@@ -1,5 +1,4 @@
-//! Files that are wrong in one way, made from the examples: at each key, what may be wrong with a
-//! key of its kind.
+//! Mutations of the examples, one mistake each: at each key, mistakes for its kind of value.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -12,16 +11,16 @@ use serde_json::{Map, Value, json};
 
 use crate::support::yaml;
 
-/// A file, and in what it differs from the one that it was made from.
+/// A mutated file, and how it differs from the original.
 pub struct Mistake {
     pub what: String,
     pub file: Value,
 }
 
-/// A place in a file: keys and indices from the top on.
+/// A path in a file: keys and indices from the top.
 type Place = Vec<String>;
 
-/// Every file; most are wrong, and some are unusual.
+/// All mutated files; most are invalid, some merely unusual.
 pub fn mistakes(folder: &Path) -> Vec<Mistake> {
     let mut all = Vec::new();
     let mut seen = HashSet::new();
@@ -40,8 +39,7 @@ struct Visit<'a> {
     name: &'static str,
     file: &'a Value,
     all: &'a mut Vec<Mistake>,
-    /// Mappings, keys with one value and forms of text that were tried already: what is wrong with
-    /// one is wrong with all.
+    /// Mappings, scalars and text formats covered already; the same mistakes are not repeated.
     seen: &'a mut HashSet<String>,
 }
 
@@ -59,7 +57,7 @@ fn at_mut<'a>(file: &'a mut Value, place: &[String]) -> &'a mut Value {
     })
 }
 
-/// Leaves out what has nothing to do with what is at `place`: reading it takes most of the time.
+/// Removes what is unrelated to the value at `place`: reading it would take most of the time.
 fn shorten(file: &mut Value, place: &[String]) {
     for key in ["listeners", "routes"] {
         let Some(items) = file.get_mut(key).and_then(Value::as_array_mut) else { continue };
@@ -80,7 +78,7 @@ fn shorten(file: &mut Value, place: &[String]) {
 }
 
 impl Visit<'_> {
-    /// The file with another value at `place`.
+    /// The file with the value at `place` replaced.
     fn put(&mut self, place: &Place, value: Value) {
         let mut file = self.file.clone();
         let shown: String = value.to_string().chars().take(80).collect();
@@ -194,7 +192,7 @@ impl Visit<'_> {
         }
     }
 
-    /// Names that are none, and too many of them.
+    /// Invalid names, and too many names.
     fn names(&mut self, place: &Place) {
         let Value::Object(entries) = at(self.file, place).clone() else { return };
         let Some(first) = entries.values().next().cloned() else { return };
@@ -247,7 +245,7 @@ impl Visit<'_> {
     }
 }
 
-/// Values of this kind and near it, right and wrong.
+/// Valid and invalid values of this kind.
 fn values(kind: Kind) -> Vec<Value> {
     let texts = |texts: &[&str]| texts.iter().map(|text| json!(text)).collect::<Vec<_>>();
     match kind {
@@ -295,7 +293,7 @@ fn values(kind: Kind) -> Vec<Value> {
     }
 }
 
-/// The ends of its range, and what is beside them.
+/// Boundary values of its range.
 fn ends(kind: Kind) -> Vec<Value> {
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     match kind {
@@ -310,10 +308,10 @@ fn ends(kind: Kind) -> Vec<Value> {
     }
 }
 
-/// Numbers where a reader of factors, parts of a hundred and seconds may differ.
+/// Numbers that parsers of factors, percentages and seconds may disagree on.
 const ODD: &[f64] = &[0.5, 1.25, 99.5, 100.5, 901.5];
 
-/// Text that is right in one place and wrong in others.
+/// Text that is valid in one place and invalid in others.
 const TEXTS: &[&str] = &[
     "a",
     "a b",
@@ -439,7 +437,7 @@ const TEXTS: &[&str] = &[
     "true",
 ];
 
-/// Both ends and what is beside them.
+/// Boundary values: both ends of the range, and their neighbours.
 fn around(least: u64, most: u64) -> Vec<u64> {
     [
         least.checked_sub(1),
@@ -453,7 +451,7 @@ fn around(least: u64, most: u64) -> Vec<u64> {
     .collect()
 }
 
-/// The same, in each unit in which they may be written.
+/// The same in each valid unit.
 fn in_units<'a>(
     least: u64,
     most: u64,
@@ -466,7 +464,7 @@ fn in_units<'a>(
     })
 }
 
-/// What one would write under a key.
+/// A typical value of a key.
 fn usual(shape: Shape) -> Vec<Value> {
     let value = |kind| match kind {
         Kind::Duration(least, _) if least.is_zero() => json!("0s"),
@@ -500,8 +498,7 @@ fn usual(shape: Shape) -> Vec<Value> {
     }
 }
 
-/// Two values of the file change places, or one is written over another: by chance, and the same
-/// each time.
+/// Swaps two values of the file, or overwrites one with another: random, but reproducible.
 fn by_chance(file: &Value) -> Vec<Mistake> {
     let mut places = Vec::new();
     places_of(file, &Place::new(), &mut places);
