@@ -52,7 +52,7 @@ async fn silent(address: SocketAddr, count: usize) -> Vec<TcpStream> {
 #[tokio::test]
 async fn descriptors_are_kept_for_health_control_and_backends() {
     let backend = Backend::start().await;
-    let gateway = Process::limited(&one_service(&[backend.address], ""), "-n 64").await;
+    let gateway = Process::limited(&one_service(&[backend.address], ""), "-n 72").await;
     let mut client = client::connect(gateway.front).await;
     let idle = silent(gateway.front, 120).await;
     let silent = (silent(gateway.metrics, 70).await, silent(gateway.control, 70).await);
