@@ -108,7 +108,8 @@ impl Cold {
         };
         cold.spawn(Arc::clone(&tasks).keep::<Infallible>(Task::Metrics, follow));
         let stop = running.clone();
-        let look = move || tokio::spawn(look_at(Arc::clone(&certificates), stopped(&stop)));
+        let look =
+            move || tokio::spawn(check_certificates(Arc::clone(&certificates), stopped(&stop)));
         cold.spawn(Arc::clone(&tasks).keep(Task::Certificates, look));
         let api = control::Server {
             registry,
@@ -145,12 +146,12 @@ impl Cold {
     }
 }
 
-async fn look_at(
+async fn check_certificates(
     certificates: Arc<Certificates>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Infallible> {
     tokio::select! {
-        () = certificates.look_daily() => {}
+        () = certificates.check_daily() => {}
         () = stop => {}
     }
     Ok(())

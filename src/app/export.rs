@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::{Certificate, Copied, Endpoint, RejectTotals, Rejected};
+use crate::model::{Certificate, Endpoint, MirrorOutcome, RejectTotals, Rejected};
 use crate::service::{BackendState, BackendView, Counted, Registry, ServiceCounts, ServiceView};
 use crate::stats::WindowStats;
 use crate::tasks::{Task, Tasks};
@@ -65,7 +65,9 @@ fn counters(counts: &ServiceCounts) -> Vec<ServiceCounter> {
         let place = vec![expired.name().into()];
         counters.push(counter(&names::DEADLINE_EXCEEDED, place, count));
     }
-    for (copied, copies) in Copied::ALL.iter().zip(counts.copies.totals().into_iter().flatten()) {
+    for (copied, copies) in
+        MirrorOutcome::ALL.iter().zip(counts.copies.totals().into_iter().flatten())
+    {
         counters.push(counter(&names::MIRRORED, vec![copied.name().into()], copies));
     }
     for (result, checks) in counts.checks.totals().filter(|(_, checks)| *checks > 0) {

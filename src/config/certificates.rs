@@ -72,8 +72,9 @@ pub fn inspect(file: &str, ders: &[CertificateDer<'_>], as_what: Use, now: i64) 
         found.warnings.extend(out_of_order(file, &parsed));
         found.warnings.extend(parsed.first().and_then(|leaf| unfit(file, leaf, as_what)));
     }
-    let troubles = found.certificates.iter().filter_map(|certificate| certificate.trouble(now));
-    found.warnings.extend(troubles.map(|trouble| (trouble, RENEW)));
+    let expiring =
+        found.certificates.iter().filter_map(|certificate| certificate.validity_warning(now));
+    found.warnings.extend(expiring.map(|warning| (warning, RENEW)));
     found
 }
 

@@ -22,7 +22,7 @@ pub struct Certificate {
 
 impl Certificate {
     /// A warning if it is expired, not valid yet or about to expire.
-    pub fn trouble(&self, now: i64) -> Option<String> {
+    pub fn validity_warning(&self, now: i64) -> Option<String> {
         let left = self.not_after.saturating_sub(now);
         let what = if now < self.not_before {
             format!("is not valid before {}", date(self.not_before))
@@ -55,8 +55,10 @@ mod tests {
         let [begin, end] = [100 * DAY, 200 * DAY];
         let [file, subject] = ["a.pem", "CN=a"].map(String::from);
         let certificate = Certificate { file, subject, not_before: begin, not_after: end };
-        let says = |now: i64, what: &str| match certificate.trouble(now) {
-            Some(trouble) => assert!(!what.is_empty() && trouble.contains(what), "{trouble}"),
+        let says = |now: i64, what: &str| match certificate.validity_warning(now) {
+            Some(warning) => {
+                assert!(!what.is_empty() && warning.contains(what), "{warning}")
+            }
             None => assert_eq!(what, ""),
         };
         says(begin - 1, "`CN=a` in a.pem is not valid before Apr 11");

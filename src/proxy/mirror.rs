@@ -16,7 +16,7 @@ use super::reject::Failure;
 use super::routed::Routed;
 use super::target::{Target, View};
 use crate::http::Headers;
-use crate::model::{Break, Code, Copied, Ending, Peer, Time};
+use crate::model::{Break, Code, Ending, MirrorOutcome, Peer, Time};
 use crate::net::{Cut, Stream, Tee, Worker};
 use crate::route::Mirror;
 use crate::upstream::{OpenError, Version};
@@ -30,7 +30,7 @@ pub fn start(exchange: &Exchange, mirror: &Mirror, routed: &Routed) {
     let chosen = worker.rng().borrow_mut().u32(..1_000_000) < mirror.per_million;
     let Some(target) = routed.target(mirror.service).filter(|_| chosen) else { return };
     if target.copies().get() >= mirror.max_in_flight {
-        return target.service().copies().increment(Copied::Crowded, worker.index());
+        return target.service().copies().increment(MirrorOutcome::Crowded, worker.index());
     }
     target.copies().set(target.copies().get() + 1);
     let tee = (!exchange.end).then(|| Tee::new(worker, mirror.buffer));
@@ -70,7 +70,7 @@ impl Copy {
         self.target.copies().set(self.target.copies().get() - 1);
     }
 
-    async fn carry(&self) -> Copied {
+    async fn carry(&self) -> MirrorOutcome {
         let view = self.target.view();
         let asker = Asker {
             head: &self.head,
@@ -80,7 +80,7 @@ impl Copy {
         };
         let beginning = self.begins_as(&view);
         let Some(index) = view.pick(&self.worker, &asker, beginning.class, &[]) else {
-            return Copied::Failed;
+            return MirrorOutcome::Failed;
         };
         let attempt = Attempt::begin(view, index, beginning, &self.worker);
         let back = match self.open(&attempt).await {
@@ -109,10 +109,10 @@ impl Copy {
     }
 
     /// A stream to the backend, unless the copy comes to its end before there is one.
-    async fn open(&self, attempt: &Attempt) -> Result<Rc<Stream>, Copied> {
+    async fn open(&self, attempt: &Attempt) -> Result<Rc<Stream>, MirrorOutcome> {
         let pool = attempt.pool();
         if self.grpc && pool.version() == Version::Http1 {
-            return Err(Copied::Failed);
+            return Err(MirrorOutcome::Failed);
         }
         let deadline = self.timeouts.borrow().deadline();
         let head = RequestHead::new(&self.head, pool, self.grpc).until(deadline, &self.worker);
@@ -125,23 +125,23 @@ impl Copy {
                 if error == OpenError::Connect {
                     attempt.blame(Ending::Broken(Break::Unreachable), self.worker.now());
                 }
-                Copied::Failed
+                MirrorOutcome::Failed
             })
         })
         .await
     }
 
     /// Waits for the end of the answer, and drops all of it.
-    async fn answer(&self, attempt: &Attempt, back: &Rc<Stream>) -> (Copied, Outcome) {
+    async fn answer(&self, attempt: &Attempt, back: &Rc<Stream>) -> (MirrorOutcome, Outcome) {
         let mut status = None;
         poll_fn(|cx| {
             back.register(cx);
             if let Some(code) = self.read(attempt, back, &mut status) {
-                return Poll::Ready((Copied::Answered, Outcome::answered(code, None)));
+                return Poll::Ready((MirrorOutcome::Answered, Outcome::answered(code, None)));
             }
             if back.over().is_some() {
                 let lost = Outcome::failed(Failure::BackendLost, self.grpc);
-                return Poll::Ready((Copied::Failed, lost));
+                return Poll::Ready((MirrorOutcome::Failed, lost));
             }
             attempt.watch(cx, &self.worker, None, back);
             match self.cut(cx).or_else(|| self.lose_patience(cx)) {
@@ -172,22 +172,22 @@ impl Copy {
     }
 
     /// How the copy of the body ended before its end, if it did.
-    fn cut(&self, cx: &mut Context<'_>) -> Option<Copied> {
+    fn cut(&self, cx: &mut Context<'_>) -> Option<MirrorOutcome> {
         let tee = self.tee.as_ref()?;
         tee.register(cx);
         tee.cut().map(|cut| match cut {
-            Cut::Slow => Copied::Slow,
-            Cut::Abandoned => Copied::Abandoned,
+            Cut::Slow => MirrorOutcome::Slow,
+            Cut::Abandoned => MirrorOutcome::Abandoned,
         })
     }
 
     /// Whether the time of the original is up, or the mirror has had the whole request for too long.
-    fn lose_patience(&self, cx: &mut Context<'_>) -> Option<Copied> {
+    fn lose_patience(&self, cx: &mut Context<'_>) -> Option<MirrorOutcome> {
         let mut timeouts = self.timeouts.borrow_mut();
         if self.tee.as_ref().is_none_or(|tee| tee.has_ended()) {
             timeouts.end_by(self.worker.now() + PATIENCE, Limit::Route);
         }
         let elapsed = timeouts.poll(cx, &self.worker, || self.worker.now())?;
-        matches!(elapsed, Elapsed::Deadline(_)).then_some(Copied::Slow)
+        matches!(elapsed, Elapsed::Deadline(_)).then_some(MirrorOutcome::Slow)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{MethodTable, Rejections};
 use crate::health::CheckCounts;
-use crate::model::{CopyCounts, ExpiredCounts};
+use crate::model::{MirrorCounts, TimeoutCounts};
 use crate::stats::WorkerCounter;
 
 /// What of services is counted, and for how long it is kept.
@@ -29,9 +29,9 @@ pub struct ServiceCounts {
     /// Requests that were sent again.
     pub retries: WorkerCounter,
     /// Copies of requests that it got as a mirror.
-    pub copies: CopyCounts,
+    pub copies: MirrorCounts,
     /// Requests for it whose time was up.
-    pub expired: ExpiredCounts,
+    pub expired: TimeoutCounts,
     /// Requests for it that got no answer of a backend.
     pub rejections: Arc<Rejections>,
     /// Its calls by their methods.
@@ -45,8 +45,8 @@ impl ServiceCounts {
     pub fn new(workers: usize, settings: &CountSettings) -> ServiceCounts {
         ServiceCounts {
             retries: WorkerCounter::new(workers),
-            copies: CopyCounts::new(workers),
-            expired: ExpiredCounts::new(workers),
+            copies: MirrorCounts::new(workers),
+            expired: TimeoutCounts::new(workers),
             rejections: Arc::new(Rejections::new(workers)),
             methods: Arc::new(MethodTable::new(workers, settings.methods)),
             checks: Arc::default(),

@@ -17,7 +17,7 @@ use super::{
     Author, CountSettings, Environment, MethodTable, Rejections, ServiceConfig, ServiceCounts,
     Snapshot,
 };
-use crate::model::{CopyCounts, Endpoint, ExpiredCounts};
+use crate::model::{Endpoint, MirrorCounts, TimeoutCounts};
 use crate::stats::WorkerCounter;
 use crate::tasks::{Task, lasting};
 
@@ -107,12 +107,12 @@ impl Service {
     }
 
     /// Copies of requests that it got as a mirror.
-    pub fn copies(&self) -> &CopyCounts {
+    pub fn copies(&self) -> &MirrorCounts {
         &self.counts.copies
     }
 
     /// Requests for it whose time was up.
-    pub fn expired(&self) -> &ExpiredCounts {
+    pub fn expired(&self) -> &TimeoutCounts {
         &self.counts.expired
     }
 

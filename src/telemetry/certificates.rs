@@ -38,17 +38,17 @@ impl Certificates {
     }
 
     /// Logs certificates that are expired or about to, once a day; loading has already warned once.
-    pub async fn look_daily(&self) {
-        let warn = |trouble: &str| tracing::warn!("{trouble}");
-        self.look(|| clock::unix_seconds() as i64, warn).await;
+    pub async fn check_daily(&self) {
+        let warn = |warning: &str| tracing::warn!("{warning}");
+        self.check(|| clock::unix_seconds() as i64, warn).await;
     }
 
-    async fn look(&self, now: impl Fn() -> i64, mut say: impl FnMut(&str)) {
+    async fn check(&self, now: impl Fn() -> i64, mut say: impl FnMut(&str)) {
         loop {
             sleep(DAILY).await;
             for certificate in self.all().iter() {
-                if let Some(trouble) = certificate.trouble(now()) {
-                    say(&trouble);
+                if let Some(warning) = certificate.validity_warning(now()) {
+                    say(&warning);
                 }
             }
         }
@@ -73,8 +73,8 @@ mod tests {
         let mut said = Vec::new();
         let now = || begun.elapsed().as_secs() as i64;
         let days = Duration::from_secs(5 * 86_400 + 3600);
-        let say = |trouble: &str| said.push(trouble.to_owned());
-        timeout(days, certificates.look(now, say)).await.unwrap_err();
+        let say = |warning: &str| said.push(warning.to_owned());
+        timeout(days, certificates.check(now, say)).await.unwrap_err();
         let [third, _, fifth] = &said[..] else { panic!("{said:?}") };
         assert!(third.contains("`a` in a.pem expires in 1"), "{third}");
         assert!(fifth.contains("`a` in a.pem expires in 1"), "{fifth}");

@@ -12,7 +12,7 @@ pub enum Route {
     /// Calls of which some go to `canary` instead.
     Split,
     /// Calls of which `shadow` gets copies.
-    Copied,
+    MirrorOutcome,
     /// Calls of `web`, whose backends may not speak gRPC.
     Web,
     /// Calls of what there is not.
@@ -30,7 +30,7 @@ impl Route {
         match rng.u8(if http1 { 13..20 } else { 0..20 }) {
             0..5 => Route::Orders,
             5..8 => Route::Split,
-            8..11 => Route::Copied,
+            8..11 => Route::MirrorOutcome,
             11 => Route::Web,
             12 => Route::Unknown,
             13..18 => Route::Page,
@@ -64,7 +64,7 @@ impl Route {
         match self {
             Route::Orders => "/shop.Orders/Get",
             Route::Split => "/shop.Split/Get",
-            Route::Copied => "/shop.Copied/Get",
+            Route::MirrorOutcome => "/shop.MirrorOutcome/Get",
             Route::Web => "/shop.Web/Get",
             Route::Unknown => "/shop.Unknown/Get",
             _ => "/site/one",
@@ -74,7 +74,7 @@ impl Route {
     /// The services whose backends may have it.
     pub fn services(self) -> &'static [&'static str] {
         match self {
-            Route::Orders | Route::Copied => &["orders"],
+            Route::Orders | Route::MirrorOutcome => &["orders"],
             Route::Split => &["orders", "canary"],
             Route::Web | Route::Page => &["web"],
             Route::Unknown | Route::Moved | Route::Missing => &[],
@@ -307,7 +307,7 @@ impl Exchange {
             Patience::Reads | Patience::Slow(_) => None,
         };
         let said = said.filter(|_| self.route.is_grpc());
-        let limited = matches!(self.route, Route::Orders | Route::Copied | Route::Page);
+        let limited = matches!(self.route, Route::Orders | Route::MirrorOutcome | Route::Page);
         said.into_iter().chain(habits.limit.filter(|_| limited)).min()
     }
 

@@ -14,7 +14,7 @@ use super::super::target::View;
 use super::Outcome;
 use super::stream_watch::StreamWatch;
 use crate::model::{
-    Break, Code, Ending, Endpoint, EwmaParams, ExchangeClass, Expired, GrpcCode, Time,
+    Break, Code, Ending, Endpoint, EwmaParams, ExchangeClass, GrpcCode, Time, TimeoutPhase,
 };
 use crate::net::{Stream, Worker};
 use crate::stats::Direction;
@@ -230,7 +230,7 @@ impl Attempt {
         let stats = self.endpoint().worker_stats(worker.index());
         let took = (!self.is_stream()).then(|| now.since(started));
         if let Some(called) = &self.called {
-            let cut = outcome.expired == Some(Expired::Stream);
+            let cut = outcome.expired == Some(TimeoutPhase::Stream);
             self.view.calls.count(called, &End { code, ending, took, cut });
         }
         if let Some(took) = took {

@@ -5,7 +5,7 @@ use super::stream_watch::SECOND_MESSAGE;
 use super::{Attempt, Destination, Exchange, Limit, Outcome, Timeouts};
 use crate::grpc::parse_timeout;
 use crate::http::Name;
-use crate::model::{Break, Ending, Expired};
+use crate::model::{Break, Ending, TimeoutPhase};
 
 impl Exchange {
     /// Notes when its time is up. What comes too late goes no further.
@@ -43,9 +43,9 @@ impl Exchange {
         }
         let messages = attempt.back().map_or(0, |back| back.messages());
         let expired = match limit {
-            _ if !attempt.has_head() => Expired::Head,
-            Limit::Route if messages >= SECOND_MESSAGE => Expired::Stream,
-            Limit::Caller | Limit::Route => Expired::Body,
+            _ if !attempt.has_head() => TimeoutPhase::Head,
+            Limit::Route if messages >= SECOND_MESSAGE => TimeoutPhase::Stream,
+            Limit::Caller | Limit::Route => TimeoutPhase::Body,
         };
         let ending = Ending::Broken(if at_fault { Break::Silent } else { Break::Expired });
         Outcome { ending, expired: Some(expired), ..Outcome::failed(failure, self.grpc) }

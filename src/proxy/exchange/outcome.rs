@@ -3,7 +3,7 @@
 
 use super::super::reject::Failure;
 use crate::http::{ErrorCode, Headers, Name};
-use crate::model::{Break, Class, Code, Ending, Expired, GrpcCode, Time};
+use crate::model::{Break, Class, Code, Ending, GrpcCode, Time, TimeoutPhase};
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +18,7 @@ pub struct Outcome {
     /// message its arrival.
     pub answered: Option<Time>,
     /// How far it had come when its time was up, if it was.
-    pub expired: Option<Expired>,
+    pub expired: Option<TimeoutPhase>,
 }
 
 impl Outcome {
@@ -31,7 +31,7 @@ impl Outcome {
     /// It failed, at a backend or before one had it.
     pub fn failed(failure: Failure, grpc: bool) -> Outcome {
         let (code, ending) = (failure.code(grpc), failure.ending());
-        let expired = matches!(failure, Failure::Expired(_)).then_some(Expired::Unsent);
+        let expired = matches!(failure, Failure::Expired(_)).then_some(TimeoutPhase::Unsent);
         Outcome { code, ending, failure: Some(failure), answered: None, expired }
     }
 

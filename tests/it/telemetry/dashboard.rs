@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use equipoise::model::{Class, Code, Copied, GRPC_CODES, Refusal, Rejected};
+use equipoise::model::{Class, Code, GRPC_CODES, MirrorOutcome, Refusal, Rejected};
 use equipoise::telemetry::names::{METRICS, MetricKind};
 use equipoise::telemetry::{CloseReason, Side};
 use serde_json::Value;
@@ -118,7 +118,7 @@ fn label_values_that_are_asked_for_exist() {
     assert_eq!(asked(&text, "side"), sides);
     let reloads = ["success", "error"];
     let results: BTreeSet<&str> =
-        Copied::ALL.iter().map(|copied| copied.name()).chain(reloads).collect();
+        MirrorOutcome::ALL.iter().map(|copied| copied.name()).chain(reloads).collect();
     assert!(asked(&text, "result").is_subset(&results), "{:?}", asked(&text, "result"));
 
     let of = |class: Class| {
