@@ -13,8 +13,8 @@ use equipoise::http::{Headers, Name};
 use equipoise::model::{Code, Ending, GrpcCode};
 use equipoise::proxy::{Calls, End, Methods};
 use equipoise::route::{
-    Conditions, FieldMatch, Forward, HostMatch, Match, PathMatch, Place, Route, RouteQuery,
-    RouteTable, RouteTableBuilder, Share, Split, ValueMatch,
+    Conditions, FieldMatch, Forward, HostMatch, Match, PathMatch, Route, RouteQuery, RouteTable,
+    RouteTableBuilder, Share, SourceLocation, Split, ValueMatch,
 };
 use equipoise::service::MethodTable;
 
@@ -78,7 +78,7 @@ fn table(kind: &Kind, len: usize) -> RouteTable {
     for number in 0..len {
         let split = Split::new([Share::new(number, "orders", 1)]);
         let route = Route::Forward(Forward::to(split));
-        table.insert(None, (kind.matched)(number), route, Place::default()).unwrap();
+        table.insert(None, (kind.matched)(number), route, SourceLocation::default()).unwrap();
     }
     table.finish()
 }

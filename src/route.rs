@@ -19,28 +19,28 @@ mod explain;
 mod filters;
 mod hosts;
 mod index;
-mod language;
 mod matches;
 mod name;
 mod pattern;
+mod regex_inclusion;
 mod request;
-mod shadow;
-mod slips;
 mod split;
 mod table;
+mod typos;
+mod unreachable;
 
 pub(crate) use changes::RouteChanges;
 pub(crate) use conditions::Unmet;
 pub use conditions::{Conditions, FieldMatch, Fields, ValueMatch};
 pub use explain::{Verdict, Why};
 pub(crate) use filters::{Filters, HeaderEdit, Mirror, PathRewrite, Redirect, RedirectStatus};
-pub(crate) use language::{Grammar, matches_some};
 pub(crate) use matches::check_path;
 pub use matches::{HostMatch, Match, PathMatch};
 #[cfg(test)]
 pub(crate) use name::MAX_NAME;
 pub(crate) use name::check_name;
 pub use pattern::Pattern;
+pub(crate) use regex_inclusion::{Grammar, matches_some};
 pub(crate) use split::MAX_SHARE_WEIGHT;
 pub use split::{Share, Split};
 pub(crate) use table::{InsertError, MAX_PATTERNS};
@@ -110,7 +110,7 @@ impl Forward {
 
 /// The source location of a route in the configuration file, counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct SourceLocation {
     /// The line.
     pub line: u32,
     /// The column.

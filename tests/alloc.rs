@@ -12,8 +12,8 @@ use std::time::Duration;
 use equipoise::balance::{Factory, POLICIES, PickCx, Policy};
 use equipoise::model::{Endpoint, EndpointSet, EwmaParams, ExchangeClass, Member, Time};
 use equipoise::route::{
-    Conditions, FieldMatch, Forward, HostMatch, Match, PathMatch, Pattern, Place, Route,
-    RouteQuery, RouteTableBuilder, Share, Split, ValueMatch,
+    Conditions, FieldMatch, Forward, HostMatch, Match, PathMatch, Pattern, Route, RouteQuery,
+    RouteTableBuilder, Share, SourceLocation, Split, ValueMatch,
 };
 use equipoise::text::{ParamValue, Params};
 use setup::{factories, set};
@@ -79,7 +79,7 @@ fn finding_a_route_allocates_nothing() {
             let split = Split::new(shares.map(share));
             let route = Route::Forward(Forward::to(split));
             let matched = Match { host: host(), path: path.clone(), conditions };
-            table.insert(None, matched, route, Place::default()).unwrap();
+            table.insert(None, matched, route, SourceLocation::default()).unwrap();
         }
     }
     let table = table.finish();

@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::path::Path;
 
-use crate::route::Place;
+use crate::route::SourceLocation;
 use crate::text::Hidden;
 use crate::text::hidden::veiled;
 use miette::LabeledSpan;
@@ -22,17 +22,17 @@ pub struct Span {
     start: usize,
     len: usize,
     /// The line, from 1; 0 while not computed yet.
-    place: Place,
+    place: SourceLocation,
 }
 
 impl Span {
     /// An empty span at a byte offset.
     pub const fn at(start: usize) -> Span {
-        Span { start, len: 0, place: Place { line: 0, column: 0 } }
+        Span { start, len: 0, place: SourceLocation { line: 0, column: 0 } }
     }
 
     /// Line and column.
-    pub const fn place(self) -> Place {
+    pub const fn place(self) -> SourceLocation {
         self.place
     }
 }
@@ -41,7 +41,10 @@ impl From<&granit_parser::Span> for Span {
     fn from(span: &granit_parser::Span) -> Span {
         let range = span.byte_range().unwrap_or_default();
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let place = Place { line: number(span.start.line()), column: number(span.start.col() + 1) };
+        let place = SourceLocation {
+            line: number(span.start.line()),
+            column: number(span.start.col() + 1),
+        };
         Span { start: range.start, len: range.end.saturating_sub(range.start), place }
     }
 }

@@ -42,8 +42,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::{
-        Filters, Forward, HeaderEdit, Match, Mirror, PathMatch, Place, Redirect, Route,
-        RouteTableBuilder, Share, Split,
+        Filters, Forward, HeaderEdit, Match, Mirror, PathMatch, Redirect, Route, RouteTableBuilder,
+        Share, SourceLocation, Split,
     };
     use super::*;
 
@@ -60,7 +60,7 @@ mod tests {
         let mut table = RouteTableBuilder::default();
         for (line, (name, path, route)) in (1..).zip(rows) {
             let matched = Match { path: PathMatch::exact(path).unwrap(), ..Match::default() };
-            let place = Place { line, column: 1 };
+            let place = SourceLocation { line, column: 1 };
             table.insert(Some((*name).into()), matched, route.clone(), place).unwrap();
         }
         table.finish()

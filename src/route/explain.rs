@@ -5,11 +5,11 @@ use std::fmt::{self, Display, Formatter};
 
 use super::index::Candidate;
 use super::request::{Request, host};
-use super::slips::is_near_host;
 use super::table::Row;
+use super::typos::is_near_host;
 use super::{
-    Filters, HeaderEdit, Match, PathMatch, PathRewrite, Place, Redirect, Route, RouteQuery,
-    RouteTable, Unmet,
+    Filters, HeaderEdit, Match, PathMatch, PathRewrite, Redirect, Route, RouteQuery, RouteTable,
+    SourceLocation, Unmet,
 };
 use crate::text::hidden::{Hidden, veiled};
 
@@ -30,7 +30,7 @@ pub struct Verdict<'t> {
     /// Its index in the configuration.
     pub number: u32,
     /// Its source location.
-    pub place: Place,
+    pub place: SourceLocation,
     /// Its match.
     pub matched: &'t Match,
     /// What it does with requests.
@@ -59,9 +59,9 @@ pub enum Why<'t> {
     /// All but the host matches.
     Host,
     /// All matches, if the host has a typo.
-    HostSlip,
+    HostTypo,
     /// All matches, if the path has a typo.
-    PathSlip,
+    PathTypo,
     /// All matches, but the route is for gRPC and the request is not.
     NotGrpc,
 }
@@ -70,7 +70,7 @@ impl RouteTable {
     /// The route that a request takes, and up to `most` near misses.
     pub fn explain(&self, query: &RouteQuery<'_>, most: usize) -> Explanation<'_> {
         let request = Request::new(query);
-        let mut found = Found { taken: None, near: Vec::new(), most };
+        let mut found = NearMisses { taken: None, near: Vec::new(), most };
         let mut patterns = Vec::new();
         self.walk(&request, |candidate, row| {
             match self.unmet(candidate, &request) {
@@ -94,16 +94,16 @@ impl RouteTable {
         let mut elsewhere = Vec::new();
         self.walk_all_hosts(&request, |candidate, row| {
             if self.unmet(candidate, &request).is_none() {
-                let slip = is_near_host(host(query.authority), &row.matched.host);
-                let why = if slip { Why::HostSlip } else { Why::Host };
-                elsewhere.push((!slip, candidate.number, candidate, row, why));
+                let typo = is_near_host(host(query.authority), &row.matched.host);
+                let why = if typo { Why::HostTypo } else { Why::Host };
+                elsewhere.push((!typo, candidate.number, candidate, row, why));
             }
         });
         elsewhere.sort_unstable_by_key(|(far, number, ..)| (*far, *number));
         // A request that only the catch-all route takes may have a typo in its path.
-        let is_rest = |taken: &Verdict<'_>| taken.matched.path == PathMatch::Any;
-        if found.taken.as_ref().is_none_or(is_rest) {
-            self.walk_slips(query, |candidate, row| found.note(candidate, row, Why::PathSlip));
+        let is_catch_all = |taken: &Verdict<'_>| taken.matched.path == PathMatch::Any;
+        if found.taken.as_ref().is_none_or(is_catch_all) {
+            self.walk_typos(query, |candidate, row| found.note(candidate, row, Why::PathTypo));
         }
         for (.., candidate, row, why) in elsewhere {
             found.note(candidate, row, why);
@@ -116,13 +116,13 @@ impl RouteTable {
 }
 
 /// Results collected so far.
-struct Found<'t> {
+struct NearMisses<'t> {
     taken: Option<Verdict<'t>>,
     near: Vec<Verdict<'t>>,
     most: usize,
 }
 
-impl<'t> Found<'t> {
+impl<'t> NearMisses<'t> {
     /// Adds a near miss, unless the route is listed already or the list is full.
     fn note(&mut self, candidate: Candidate, row: &'t Row, why: Why<'t>) {
         let mut known = self.taken.iter().chain(&self.near);
@@ -143,8 +143,8 @@ impl Display for Why<'_> {
             Why::Taken => f.write_str("is the most specific one that matches"),
             Why::LessSpecific => f.write_str("matches too, but is less specific"),
             Why::Host => f.write_str("asks for another host"),
-            Why::HostSlip => f.write_str("asks for another host, a few letters off"),
-            Why::PathSlip => f.write_str("asks for another path, a few letters off"),
+            Why::HostTypo => f.write_str("asks for another host, a few letters off"),
+            Why::PathTypo => f.write_str("asks for another path, a few letters off"),
             Why::NotGrpc => f.write_str("asks for a gRPC request"),
             Why::Unmet(Unmet::Path(pattern)) => {
                 write!(f, "asks for a path that matches {}", pattern.as_str())

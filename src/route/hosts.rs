@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::HostMatch;
-use super::index::{Lengths, Level, Text};
+use super::index::{InlineText, Lengths, Level};
 use super::matches::MAX_HOST;
 use super::request::host;
 
@@ -35,7 +35,7 @@ pub struct Host {
 
 #[derive(Clone, Debug)]
 struct Named {
-    name: Text,
+    name: InlineText,
     /// Whether it is a wildcard.
     below: bool,
     host: Host,
@@ -68,7 +68,8 @@ impl Hosts {
         let same = |named: &Named| named.below == below && named.name.bytes() == name;
         let hash_of = |named: &Named| hash(hasher, named.below, named.name.bytes());
         let entry = named.entry(hash(hasher, below, name), same, hash_of);
-        let new = || Named { name: Text::new(name), below, host: Host { id, ..Host::default() } };
+        let new =
+            || Named { name: InlineText::new(name), below, host: Host { id, ..Host::default() } };
         &mut entry.or_insert_with(new).into_mut().host
     }
 

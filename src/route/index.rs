@@ -62,7 +62,7 @@ pub struct Index {
 /// The routes of one host, level and path, most specific first.
 #[derive(Clone, Debug)]
 struct Entry {
-    text: Text,
+    text: InlineText,
     first: Candidate,
     /// Range of the others in `Index::rest`.
     rest: (u32, u32),
@@ -77,7 +77,7 @@ impl Index {
         let begin = self.rest.len() as u32;
         self.rest.extend_from_slice(others);
         let rest = (begin, self.rest.len() as u32);
-        let entry = Entry { text: Text::new(text.as_bytes()), first, rest, host, level };
+        let entry = Entry { text: InlineText::new(text.as_bytes()), first, rest, host, level };
         let Index { hasher, entries, .. } = self;
         let hash_of = |entry: &Entry| hash(hasher, entry.host, entry.level, entry.text.bytes());
         entries.insert_unique(hash_of(&entry), entry, hash_of);
@@ -147,27 +147,27 @@ const SHORT: usize = 38;
 
 /// A string with small-string optimization.
 #[derive(Clone, Debug)]
-pub enum Text {
+pub enum InlineText {
     Short(u8, [u8; SHORT]),
     Long(Box<[u8]>),
 }
 
-impl Text {
-    pub fn new(text: &[u8]) -> Text {
+impl InlineText {
+    pub fn new(text: &[u8]) -> InlineText {
         let mut bytes = [0; SHORT];
         match bytes.get_mut(..text.len()) {
             Some(place) => {
                 place.copy_from_slice(text);
-                Text::Short(text.len() as u8, bytes)
+                InlineText::Short(text.len() as u8, bytes)
             }
-            None => Text::Long(text.into()),
+            None => InlineText::Long(text.into()),
         }
     }
 
     pub fn bytes(&self) -> &[u8] {
         match self {
-            Text::Short(len, bytes) => bytes.get(..usize::from(*len)).unwrap_or_default(),
-            Text::Long(bytes) => bytes,
+            InlineText::Short(len, bytes) => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            InlineText::Long(bytes) => bytes,
         }
     }
 }
@@ -216,7 +216,7 @@ mod tests {
     fn texts_of_every_length_are_kept() {
         for len in [0, 1, 37, 38, 39, 300] {
             let text = "x".repeat(len);
-            assert_eq!(Text::new(text.as_bytes()).bytes(), text.as_bytes());
+            assert_eq!(InlineText::new(text.as_bytes()).bytes(), text.as_bytes());
         }
     }
 

@@ -13,7 +13,7 @@ use super::hosts::Hosts;
 use super::index::{Candidate, Index, Level};
 use super::name::derived_name;
 use super::request::Request;
-use super::{Conditions, Match, PathMatch, Place, Route, RouteQuery, Split, Unmet};
+use super::{Conditions, Match, PathMatch, Route, RouteQuery, SourceLocation, Split, Unmet};
 use crate::text::hidden::{Hidden, veiled};
 
 /// The maximum number of routes with a regular expression per host.
@@ -26,7 +26,7 @@ pub struct RouteTable {
     hosts: Hosts,
     index: Index,
     /// The remaining conditions that candidates refer to; the first has none.
-    rests: Vec<Rest>,
+    remaining: Vec<RemainingConditions>,
 }
 
 /// A route with its match.
@@ -35,7 +35,7 @@ pub(super) struct Row {
     pub name: Box<str>,
     pub matched: Match,
     pub route: Route,
-    pub place: Place,
+    pub place: SourceLocation,
     /// Values to redact from every text about it.
     pub hidden: Box<[Hidden]>,
 }
@@ -50,19 +50,19 @@ impl Row {
 /// What remains to be checked once host and path are found. Interned, as many routes share the
 /// same, mostly nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Rest {
+struct RemainingConditions {
     /// The path's regular expression, if it is one.
     path: PathMatch,
     conditions: Conditions,
 }
 
-impl Rest {
-    fn of(matched: &Match) -> Rest {
+impl RemainingConditions {
+    fn of(matched: &Match) -> RemainingConditions {
         let path = match &matched.path {
             path @ (PathMatch::Regex(_) | PathMatch::GrpcRegex(_)) => path.clone(),
             _ => PathMatch::Any,
         };
-        Rest { path, conditions: matched.conditions.clone() }
+        RemainingConditions { path, conditions: matched.conditions.clone() }
     }
 
     /// The first remaining condition that a request does not meet.
@@ -112,7 +112,7 @@ impl RouteTableBuilder {
         name: Option<Box<str>>,
         matched: Match,
         route: Route,
-        place: Place,
+        place: SourceLocation,
     ) -> Result<usize, InsertError> {
         let number = self.rows.len();
         let seen = match self.seen.entry(matched.clone()) {
@@ -154,13 +154,13 @@ impl RouteTableBuilder {
 
     /// Builds the index.
     pub fn finish(mut self) -> RouteTable {
-        let mut rests = HashMap::from([(Rest::default(), 0)]);
-        let mut found_by: HashMap<(u32, u8, &str), Found> = HashMap::new();
+        let mut remaining = HashMap::from([(RemainingConditions::default(), 0)]);
+        let mut found_by: HashMap<(u32, u8, &str), Candidates> = HashMap::new();
         for (number, row) in (0..).zip(&self.rows) {
             let (level, text) = Level::of(&row.matched.path);
             let host = self.hosts.host_mut(&row.matched.host).id;
-            let next = rests.len() as u32;
-            let rest = *rests.entry(Rest::of(&row.matched)).or_insert(next);
+            let next = remaining.len() as u32;
+            let rest = *remaining.entry(RemainingConditions::of(&row.matched)).or_insert(next);
             let found = found_by.entry((host, level.bit(), text)).or_insert((level, Vec::new()));
             found.1.push((row.matched.conditions.rank(), Candidate { number, rest }));
         }
@@ -171,15 +171,15 @@ impl RouteTableBuilder {
             let routes: Vec<Candidate> = same.iter().map(|(_, candidate)| *candidate).collect();
             index.insert(host, level, text, &routes);
         }
-        let mut rests: Vec<(Rest, u32)> = rests.into_iter().collect();
-        rests.sort_unstable_by_key(|(_, place)| *place);
-        let rests = rests.into_iter().map(|(rest, _)| rest).collect();
-        RouteTable { rows: self.rows, hosts: self.hosts, index, rests }
+        let mut remaining: Vec<(RemainingConditions, u32)> = remaining.into_iter().collect();
+        remaining.sort_unstable_by_key(|(_, place)| *place);
+        let remaining = remaining.into_iter().map(|(rest, _)| rest).collect();
+        RouteTable { rows: self.rows, hosts: self.hosts, index, remaining }
     }
 }
 
 /// Routes with the same host, level and path, with their specificity.
-type Found = (Level, Vec<(Rank, Candidate)>);
+type Candidates = (Level, Vec<(Rank, Candidate)>);
 
 impl RouteTable {
     /// The most specific matching route.
@@ -278,7 +278,7 @@ impl RouteTable {
     pub(super) fn unmet(&self, candidate: Candidate, request: &Request<'_>) -> Option<Unmet<'_>> {
         match candidate.rest {
             0 => None,
-            rest => self.rests.get(rest as usize)?.unmet(request),
+            rest => self.remaining.get(rest as usize)?.unmet(request),
         }
     }
 

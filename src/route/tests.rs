@@ -24,7 +24,7 @@ fn to(service: usize) -> Route {
 fn of(rows: impl IntoIterator<Item = Match>) -> RouteTable {
     let mut table = RouteTableBuilder::default();
     for (number, matched) in rows.into_iter().enumerate() {
-        assert_eq!(table.insert(None, matched, to(number), Place::default()), Ok(number));
+        assert_eq!(table.insert(None, matched, to(number), SourceLocation::default()), Ok(number));
     }
     table.finish()
 }
@@ -151,14 +151,14 @@ fn the_same_match_twice_names_the_first() {
         path: PathMatch::prefix(path).unwrap(),
         conditions: Conditions { method: Some("GET".into()), ..Conditions::default() },
     };
-    assert_eq!(table.insert(None, matched("a.b", "/"), to(0), Place::default()), Ok(0));
-    assert_eq!(table.insert(None, matched("a.b", "/x"), to(1), Place::default()), Ok(1));
+    assert_eq!(table.insert(None, matched("a.b", "/"), to(0), SourceLocation::default()), Ok(0));
+    assert_eq!(table.insert(None, matched("a.b", "/x"), to(1), SourceLocation::default()), Ok(1));
     assert_eq!(
-        table.insert(None, matched("A.B", "/x/"), to(2), Place::default()),
+        table.insert(None, matched("A.B", "/x/"), to(2), SourceLocation::default()),
         Err(InsertError::Duplicate(1))
     );
     let other = Match { conditions: Conditions::default(), ..matched("a.b", "/x") };
-    assert_eq!(table.insert(None, other, to(2), Place::default()), Ok(2));
+    assert_eq!(table.insert(None, other, to(2), SourceLocation::default()), Ok(2));
     assert_eq!(table.finish().len(), 3);
 }
 
@@ -171,11 +171,15 @@ fn a_host_has_so_many_patterns_and_no_more() {
         ..Match::default()
     };
     for number in 0..MAX_PATTERNS {
-        assert!(table.insert(None, pattern("a.b", number), to(0), Place::default()).is_ok());
+        assert!(
+            table.insert(None, pattern("a.b", number), to(0), SourceLocation::default()).is_ok()
+        );
     }
-    let more = table.insert(None, pattern("a.b", MAX_PATTERNS), to(0), Place::default());
+    let more = table.insert(None, pattern("a.b", MAX_PATTERNS), to(0), SourceLocation::default());
     assert_eq!(more, Err(InsertError::TooManyPatterns));
-    assert!(table.insert(None, pattern("b.b", MAX_PATTERNS), to(0), Place::default()).is_ok());
+    assert!(
+        table.insert(None, pattern("b.b", MAX_PATTERNS), to(0), SourceLocation::default()).is_ok()
+    );
 }
 
 #[test]

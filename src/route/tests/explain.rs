@@ -14,7 +14,7 @@ fn explained(
     let explanation = table.explain(query, most);
     let taken = explanation.taken.map(|taken| {
         assert_eq!(taken.why, Why::Taken);
-        assert_eq!(taken.place, Place { line: taken.number + 1, column: 5 });
+        assert_eq!(taken.place, SourceLocation { line: taken.number + 1, column: 5 });
         taken.number
     });
     let near = explanation.near.iter().map(|near| (near.number, near.why.to_string()));
@@ -39,7 +39,7 @@ fn table() -> RouteTable {
     ];
     let mut table = RouteTableBuilder::default();
     for (number, matched) in rows.into_iter().enumerate() {
-        let place = Place { line: number as u32 + 1, column: 5 };
+        let place = SourceLocation { line: number as u32 + 1, column: 5 };
         table.insert(None, matched, to(number), place).unwrap();
     }
     table.finish()

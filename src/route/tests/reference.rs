@@ -183,7 +183,7 @@ proptest! {
         let mut kept: Vec<Match> = Vec::new();
         for row in rows {
             let earlier = kept.iter().position(|k| *k == row).map(InsertError::Duplicate);
-            prop_assert_eq!(table.insert(None, row.clone(), to(kept.len()), Place::default()).err(), earlier.clone());
+            prop_assert_eq!(table.insert(None, row.clone(), to(kept.len()), SourceLocation::default()).err(), earlier.clone());
             if earlier.is_none() {
                 kept.push(row);
             }
@@ -207,7 +207,7 @@ proptest! {
     ) {
         let mut table = RouteTableBuilder::default();
         for row in rows {
-            let _ = table.insert(None, row, to(0), Place::default());
+            let _ = table.insert(None, row, to(0), SourceLocation::default());
         }
         let fields = vec![("x", value)];
         let query =

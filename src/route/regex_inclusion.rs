@@ -54,7 +54,7 @@ pub fn matches_some(pattern: &Pattern, grammar: Grammar) -> bool {
         let phase = grammar.next(phase, byte).filter(|_| !pattern.is_dead(state))?;
         Some(((state, phase), phase == Phase::Rest && pattern.accepts(state)))
     });
-    found != Found::Nothing
+    found != SearchResult::Nothing
 }
 
 /// Whether `pattern` matches every path that equals `prefix` or continues it with a `/`.
@@ -67,7 +67,7 @@ pub fn matches_below(pattern: &Pattern, prefix: &str) -> bool {
         let state = pattern.step(state, &[byte]);
         Some((state, !pattern.accepts(state)))
     });
-    itself && pattern.accepts(below) && missed == Found::Nothing
+    itself && pattern.accepts(below) && missed == SearchResult::Nothing
 }
 
 /// Whether `pattern` matches every text that `other` does.
@@ -80,11 +80,11 @@ pub fn matches_all_of(pattern: &Pattern, other: &Pattern, grammar: Grammar) -> b
         let missed = phase == Phase::Rest && other.accepts(two) && !pattern.accepts(one);
         Some(((one, two, phase), missed))
     });
-    missed == Found::Nothing
+    missed == SearchResult::Nothing
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
+enum SearchResult {
     Something,
     Nothing,
     /// The limit of states was reached.
@@ -95,22 +95,22 @@ enum Found {
 fn search<S: Copy + Eq + std::hash::Hash>(
     start: S,
     step: impl Fn(S, u8) -> Option<(S, bool)>,
-) -> Found {
+) -> SearchResult {
     let (mut open, mut seen) = (vec![start], HashSet::from([start]));
     while let Some(at) = open.pop() {
         for (next, found) in (0..=u8::MAX).filter_map(|byte| step(at, byte)) {
             if found {
-                return Found::Something;
+                return SearchResult::Something;
             }
             if seen.insert(next) {
                 open.push(next);
             }
         }
         if seen.len() > MAX_STATES {
-            return Found::Unknown;
+            return SearchResult::Unknown;
         }
     }
-    Found::Nothing
+    SearchResult::Nothing
 }
 
 #[cfg(test)]

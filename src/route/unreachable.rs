@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::language::{Grammar, matches_all_of, matches_below};
+use super::regex_inclusion::{Grammar, matches_all_of, matches_below};
 use super::table::Row;
 use super::{Conditions, HostMatch, PathMatch, RouteTable};
 

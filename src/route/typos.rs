@@ -9,7 +9,7 @@ use crate::text::is_near;
 impl RouteTable {
     /// Calls `visit` with the routes whose path is within a typo of the request's, and that match
     /// otherwise, by index.
-    pub(super) fn walk_slips<'t>(
+    pub(super) fn walk_typos<'t>(
         &'t self,
         query: &RouteQuery<'_>,
         mut visit: impl FnMut(Candidate, &'t Row),
@@ -88,15 +88,15 @@ mod tests {
     #[test]
     fn a_few_letters_are_a_slip_and_other_words_are_none() {
         let method = |path: &str| PathMatch::GrpcMethod(path.into());
-        for slip in [
+        for typo in [
             "/shop.Ordres/Get",
             "/shop.orders/get",
             "/shpo.Orders/Get",
             "/Orders/Get",
             "/shop.Orders/Gt",
         ] {
-            let found = meant_by(slip, method("/shop.Orders/Get"));
-            assert_eq!(found.as_deref(), Some("/shop.Orders/Get"), "{slip}");
+            let found = meant_by(typo, method("/shop.Orders/Get"));
+            assert_eq!(found.as_deref(), Some("/shop.Orders/Get"), "{typo}");
         }
         for other in
             ["/shop.Orders/Get", "/shop.Users/Get", "/shop.Orders/Cancel", "/shop.Orders", "/"]
