@@ -14,13 +14,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 /// The backoff after the second end in a row; doubles with each.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const INITIAL_BACKOFF: Duration = Duration::from_millis(100);
 
 /// The maximum backoff.
-const LAST_PAUSE: Duration = Duration::from_secs(10);
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
 /// A task that ran this long resets the backoff.
-const GOOD_LIFE: Duration = Duration::from_secs(60);
+const BACKOFF_RESET: Duration = Duration::from_secs(60);
 
 /// The kind of a supervised task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,26 +113,26 @@ impl Tasks {
 
     /// Supervises a task: spawns it and restarts it until it returns `Ok`. Dropping the future
     /// aborts the task.
-    pub async fn keep<E: Display>(
+    pub async fn supervise<E: Display>(
         self: Arc<Self>,
         task: Task,
         mut spawn: impl FnMut() -> JoinHandle<Result<(), E>>,
     ) {
-        let mut pause = Duration::ZERO;
+        let mut backoff = Duration::ZERO;
         loop {
             let begun = Instant::now();
-            let mut running = Running(spawn());
+            let mut running = AbortOnDrop(spawn());
             match (&mut running.0).await {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => self.note(task, &error),
                 Err(ended) if ended.is_panic() => self.note(task, &"a panic, which the log has"),
                 Err(_) => return, // its runtime has shut down
             }
-            if begun.elapsed() >= GOOD_LIFE {
-                pause = Duration::ZERO;
+            if begun.elapsed() >= BACKOFF_RESET {
+                backoff = Duration::ZERO;
             }
-            sleep(pause).await;
-            pause = (pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
+            sleep(backoff).await;
+            backoff = (backoff * 2).clamp(INITIAL_BACKOFF, MAX_BACKOFF);
         }
     }
 
@@ -142,8 +142,8 @@ impl Tasks {
     }
 }
 
-/// Adapts a task that cannot fail to what [`Tasks::keep`] supervises.
-pub async fn lasting(task: impl Future<Output = ()>) -> Result<(), Infallible> {
+/// Adapts a task that cannot fail to what [`Tasks::supervise`] supervises.
+pub async fn infallible(task: impl Future<Output = ()>) -> Result<(), Infallible> {
     task.await;
     Ok(())
 }
@@ -162,9 +162,9 @@ impl<F: FnMut()> Drop for OnPanic<F> {
 }
 
 /// Aborts the task on drop.
-struct Running<T>(JoinHandle<T>);
+struct AbortOnDrop<T>(JoinHandle<T>);
 
-impl<T> Drop for Running<T> {
+impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -187,7 +187,7 @@ mod tests {
         let tasks = Arc::new(Tasks::default());
         let mut life = 0;
         let begun = Instant::now();
-        let kept = Arc::clone(&tasks).keep(Task::Service, || {
+        let kept = Arc::clone(&tasks).supervise(Task::Service, || {
             life += 1;
             let life = life;
             tokio::spawn(async move {
@@ -212,11 +212,11 @@ mod tests {
         let tasks = Arc::new(Tasks::default());
         let lives = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&lives);
-        let kept = Arc::clone(&tasks).keep(Task::Accept, move || {
+        let kept = Arc::clone(&tasks).supervise(Task::Accept, move || {
             let life = count.fetch_add(1, Relaxed);
             tokio::spawn(async move {
                 if life == 20 {
-                    sleep(GOOD_LIFE).await;
+                    sleep(BACKOFF_RESET).await;
                 }
                 Err::<(), _>("over")
             })
@@ -226,7 +226,7 @@ mod tests {
         sleep(Duration::from_secs_f64(12.7 + 12.0 * 10.0) + Duration::from_millis(50)).await;
         let before = lives.load(Relaxed);
         assert_eq!(before, 21);
-        sleep(GOOD_LIFE + Duration::from_millis(150)).await;
+        sleep(BACKOFF_RESET + Duration::from_millis(150)).await;
         assert_eq!(lives.load(Relaxed), 23, "at once, and after 100 ms");
         kept.abort();
     }
@@ -258,7 +258,7 @@ mod tests {
     async fn who_is_dropped_takes_its_task_along() {
         let (held, gone) = tokio::sync::oneshot::channel::<()>();
         let mut held = Some(held);
-        let kept = Arc::new(Tasks::default()).keep(Task::Metrics, move || {
+        let kept = Arc::new(Tasks::default()).supervise(Task::Metrics, move || {
             let held = held.take();
             tokio::spawn(async move {
                 let _held = held;

@@ -2,16 +2,16 @@
 //! suggestions.
 
 pub mod address;
-pub mod hidden;
 pub mod keys;
 mod listed;
 mod params;
+pub mod redact;
 mod similar;
 pub mod units;
 
-pub(crate) use hidden::Hidden;
 pub(crate) use listed::LISTED;
 pub use listed::listed;
 pub use params::{BadParams, ParamValue, Params};
+pub(crate) use redact::Secret;
 pub use similar::nearest;
 pub(crate) use similar::{is_near, suggestion};

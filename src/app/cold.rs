@@ -14,7 +14,7 @@ use crate::control;
 use crate::model::Place;
 use crate::net::{Bound, Descriptors, Incoming, ListeningSocket, SocketFile, leaves_ipv4};
 use crate::service::Registry;
-use crate::tasks::{Task, Tasks, lasting};
+use crate::tasks::{Task, Tasks, infallible};
 use crate::telemetry::{Certificates, Exporter, Health, Readiness, RefusedConnections, Server};
 
 /// Names in `grpc.health.v1`: the whole process, and the control API.
@@ -104,13 +104,13 @@ impl Cold {
         let (answers, ready, stop) = (health.clone(), readiness.clone(), running.clone());
         let follow = move || {
             let following = answers.clone().follow(&HEALTH_NAMES, ready.clone(), stopped(&stop));
-            tokio::spawn(lasting(following))
+            tokio::spawn(infallible(following))
         };
-        cold.spawn(Arc::clone(&tasks).keep::<Infallible>(Task::Metrics, follow));
+        cold.spawn(Arc::clone(&tasks).supervise::<Infallible>(Task::Metrics, follow));
         let stop = running.clone();
         let look =
             move || tokio::spawn(check_certificates(Arc::clone(&certificates), stopped(&stop)));
-        cold.spawn(Arc::clone(&tasks).keep(Task::Certificates, look));
+        cold.spawn(Arc::clone(&tasks).supervise(Task::Certificates, look));
         let api = control::Server {
             registry,
             health: health.server(),
@@ -123,7 +123,7 @@ impl Cold {
             let clients = Incoming(Arc::clone(&control));
             tokio::spawn(api.clone().run(clients, stopped(&stop)))
         };
-        cold.spawn(Arc::clone(&tasks).keep(Task::Control, serve));
+        cold.spawn(Arc::clone(&tasks).supervise(Task::Control, serve));
         let server = Server {
             exporter,
             health,
@@ -141,7 +141,7 @@ impl Cold {
                 Ok::<_, Infallible>(())
             })
         };
-        cold.spawn(tasks.keep(Task::Metrics, serve));
+        cold.spawn(tasks.supervise(Task::Metrics, serve));
         cold
     }
 }

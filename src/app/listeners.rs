@@ -12,7 +12,7 @@ use crate::net::{
     Beside, Bound, Listener, ListenerSpec, ListeningSocket, SocketFile, WorkerHandle, accept_loop,
     leaves_ipv4, overlap,
 };
-use crate::tasks::{Task, Tasks, lasting};
+use crate::tasks::{Task, Tasks, infallible};
 use crate::telemetry::RefusedConnections;
 
 /// The running listeners, in the order of the configuration.
@@ -191,9 +191,9 @@ impl Listeners {
         let clock = self.clock;
         let accept = move || {
             let (socket, listener) = (Arc::clone(&socket), Arc::clone(&accepting));
-            tokio::spawn(lasting(accept_loop(socket, listener, workers.clone(), clock)))
+            tokio::spawn(infallible(accept_loop(socket, listener, workers.clone(), clock)))
         };
-        self.acceptors.spawn(Arc::clone(&self.tasks).keep(Task::Accept, accept));
+        self.acceptors.spawn(Arc::clone(&self.tasks).supervise(Task::Accept, accept));
         Running { configured, bound, ipv6_only, file, socket: held, listener }
     }
 

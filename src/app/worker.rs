@@ -150,7 +150,7 @@ impl DataPath {
     pub async fn run(self, tasks: &Arc<Tasks>, mut inbox: mpsc::Receiver<Command>) {
         let DataPath { worker, proxy, acceptor } = self;
         worker.run(tasks);
-        worker.keep(tasks, Task::Refresh, move || refresh(Rc::clone(&proxy)));
+        worker.supervise(tasks, Task::Refresh, move || refresh(Rc::clone(&proxy)));
         let worker = EndsWith(worker);
         while let Some(command) = inbox.recv().await {
             match command {

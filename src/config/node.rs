@@ -10,7 +10,7 @@ use granit_parser::{Event, Parser, ScalarStyle};
 
 use super::report::{Problems, Span};
 use super::variables::{self, Environment, Expanded, Fault};
-use crate::text::hidden::{self, Hidden};
+use crate::text::redact::{self, Secret};
 use keys::{key_text, refuse_duplicates, refuse_merges};
 
 /// Maximum number of nodes, with aliases expanded (against "billion laughs").
@@ -28,7 +28,7 @@ pub struct Node {
     /// The key or list that it belongs to, for messages.
     pub owner: Owner,
     /// Secrets to redact from messages about it.
-    hidden: Option<Arc<[Hidden]>>,
+    hidden: Option<Arc<[Secret]>>,
 }
 
 /// What a node belongs to; [`fmt::Display`] continues a message such as "a mapping is wanted".
@@ -64,7 +64,7 @@ impl Node {
     }
 
     /// The values of variables expanded in it and its descendants.
-    pub fn hidden(&self) -> Vec<Hidden> {
+    pub fn hidden(&self) -> Vec<Secret> {
         let mut hidden = self.hidden.as_deref().unwrap_or_default().to_vec();
         match &self.value {
             Value::Null | Value::Unknown(_) | Value::Scalar(_) => {}
@@ -77,10 +77,10 @@ impl Node {
     }
 
     /// A message about it with the values of variables redacted.
-    pub fn veil(&self, message: String) -> String {
+    pub fn redact(&self, message: String) -> String {
         match &self.hidden {
             None => message,
-            Some(hidden) => hidden::veil(&message, hidden),
+            Some(hidden) => redact::redact(&message, hidden),
         }
     }
 }

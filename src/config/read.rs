@@ -190,7 +190,7 @@ pub fn scalar<T>(
     match parse(text) {
         Ok(value) => Some(value),
         Err(message) => {
-            problems.error(node.span, node.veil(message), "");
+            problems.error(node.span, node.redact(message), "");
             None
         }
     }

@@ -7,8 +7,8 @@ use std::fmt;
 use std::path::Path;
 
 use crate::route::SourceLocation;
-use crate::text::Hidden;
-use crate::text::hidden::veiled;
+use crate::text::Secret;
+use crate::text::redact::redacted;
 use miette::LabeledSpan;
 
 use super::files::Sources;
@@ -84,12 +84,12 @@ pub struct Problems {
     /// The log format that the file asks for, as far as known.
     format: Cell<Option<LogFormat>>,
     /// Values to redact from every message.
-    hidden: RefCell<Vec<Hidden>>,
+    hidden: RefCell<Vec<Secret>>,
 }
 
 impl Problems {
     /// Redacts these from all messages from here on.
-    pub fn hide(&self, hidden: &[Hidden]) {
+    pub fn hide(&self, hidden: &[Secret]) {
         let mut known = self.hidden.borrow_mut();
         for hidden in hidden.iter().filter(|hidden| hidden.is_distinct()) {
             if !known.contains(hidden) {
@@ -98,13 +98,13 @@ impl Problems {
         }
     }
 
-    fn veil(&self, text: String) -> String {
-        veiled(text, &self.hidden.borrow())
+    fn redact(&self, text: String) -> String {
+        redacted(text, &self.hidden.borrow())
     }
 
     fn note(&self, severity: Severity, problem: Problem) {
         let Problem { message, help, .. } = problem;
-        let problem = Problem { message: self.veil(message), help: self.veil(help), ..problem };
+        let problem = Problem { message: self.redact(message), help: self.redact(help), ..problem };
         match severity {
             Severity::Error => self.errors.borrow_mut().push(problem),
             Severity::Warning => self.warnings.borrow_mut().push(problem),
@@ -152,7 +152,7 @@ impl Problems {
     /// Attributes the errors after the first `before` to a route.
     pub fn name_route(&self, before: usize, route: &str) {
         for problem in self.errors.borrow_mut().iter_mut().skip(before) {
-            problem.route = Some(self.veil(route.into()));
+            problem.route = Some(self.redact(route.into()));
         }
     }
 

@@ -190,7 +190,7 @@ fn balancer(node: Option<&Node>, service: Span, problems: &Problems) -> Option<B
                     key => format!(" `{key}`"),
                 };
                 let message = format!("{}{about}: {}", policy.name(), bad.message);
-                let message = entry.map_or(message.clone(), |entry| entry.value.veil(message));
+                let message = entry.map_or(message.clone(), |entry| entry.value.redact(message));
                 problems.error(span, message, "");
             }
             None

@@ -3,7 +3,7 @@
 
 use std::env::VarError;
 
-use crate::text::Hidden;
+use crate::text::Secret;
 
 /// Maximum size of an expanded value.
 const MAX_VALUE: usize = 64 << 10;
@@ -36,7 +36,7 @@ pub struct Expanded {
     /// The value.
     pub text: String,
     /// What to redact, with replacements.
-    pub hidden: Vec<Hidden>,
+    pub hidden: Vec<Secret>,
 }
 
 /// Expands variables in `text`; `None` if there are none.
@@ -68,7 +68,7 @@ pub fn expand(text: &str, environment: Environment<'_>) -> Result<Option<Expande
         }
         if secret {
             let shown = format!("${{{inside}}}");
-            done.hidden.push(Hidden::new(value, shown));
+            done.hidden.push(Secret::new(value, shown));
         }
         rest = after;
     }

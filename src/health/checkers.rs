@@ -85,7 +85,7 @@ async fn check_until(over: Over, subject: Subject, setting: Setting) {
     tokio::select! {
         biased;
         _ = over => {} // as above
-        () = tasks.keep(Task::Health, start) => {}
+        () = tasks.supervise(Task::Health, start) => {}
     }
 }
 

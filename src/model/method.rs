@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::outcome::{Class, Code, GRPC_CODES, GrpcCode};
 use super::worker_stats::StatTotals;
-use crate::stats::{Buckets, Counts, increment, of_worker};
+use crate::stats::{CoarseHistogram, Counts, increment, of_worker};
 
 /// Counters and durations of the exchanges of one gRPC method.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ struct Cells {
     codes: [AtomicU64; GRPC_CODES.len()],
     streams: AtomicU64,
     cut: AtomicU64,
-    duration: Buckets,
+    duration: CoarseHistogram,
 }
 
 impl MethodStats {

@@ -33,7 +33,7 @@ use super::timer::{Sleep, Wheel};
 use crate::clock::Clock;
 use crate::http::HeaderPool;
 use crate::model::Time;
-use crate::tasks::{Task, Tasks, lasting};
+use crate::tasks::{Task, Tasks, infallible};
 
 /// How far the time of a turn may be behind, where a worker has nothing to do.
 const BEHIND: Duration = Duration::from_millis(250);
@@ -178,22 +178,26 @@ impl Worker {
     }
 
     /// Runs a task for as long as the worker lives: one that panics is started again.
-    pub fn keep<F>(self: &Rc<Self>, tasks: &Arc<Tasks>, task: Task, body: impl Fn() -> F + 'static)
-    where
+    pub fn supervise<F>(
+        self: &Rc<Self>,
+        tasks: &Arc<Tasks>,
+        task: Task,
+        body: impl Fn() -> F + 'static,
+    ) where
         F: Future<Output = ()> + 'static,
     {
-        let spawn = move || tokio::task::spawn_local(lasting(body()));
-        self.spawn(Arc::clone(tasks).keep(task, spawn));
+        let spawn = move || tokio::task::spawn_local(infallible(body()));
+        self.spawn(Arc::clone(tasks).supervise(task, spawn));
     }
 
     /// Flushes, fires timers and polls jobs, for as long as the worker lives.
     pub fn run(self: &Rc<Self>, tasks: &Arc<Tasks>) {
         let worker = || Rc::clone(self);
         let (flusher, pacer, turner, attendant) = (worker(), worker(), worker(), worker());
-        self.keep(tasks, Task::Flush, move || Rc::clone(&flusher).flush_forever());
-        self.keep(tasks, Task::Turns, move || Rc::clone(&pacer).pace_forever());
-        self.keep(tasks, Task::Timers, move || Rc::clone(&turner).turn_forever());
-        self.keep(tasks, Task::Requests, move || Rc::clone(&attendant).poll_forever());
+        self.supervise(tasks, Task::Flush, move || Rc::clone(&flusher).flush_forever());
+        self.supervise(tasks, Task::Turns, move || Rc::clone(&pacer).pace_forever());
+        self.supervise(tasks, Task::Timers, move || Rc::clone(&turner).turn_forever());
+        self.supervise(tasks, Task::Requests, move || Rc::clone(&attendant).poll_forever());
     }
 
     async fn pace_forever(self: Rc<Self>) {

@@ -11,7 +11,7 @@ use super::{
     Filters, HeaderEdit, Match, PathMatch, PathRewrite, Redirect, Route, RouteQuery, RouteTable,
     SourceLocation, Unmet,
 };
-use crate::text::hidden::{Hidden, veiled};
+use crate::text::redact::{Secret, redacted};
 
 /// The route a request takes, and near misses.
 #[derive(Debug)]
@@ -37,13 +37,13 @@ pub struct Verdict<'t> {
     pub route: &'t Route,
     /// The reason.
     pub why: Why<'t>,
-    hidden: &'t [Hidden],
+    hidden: &'t [Secret],
 }
 
 impl Verdict<'_> {
     /// Formats `words` about it with hidden values redacted.
     pub fn tell(&self, words: impl Display) -> String {
-        veiled(words.to_string(), self.hidden)
+        redacted(words.to_string(), self.hidden)
     }
 }
 

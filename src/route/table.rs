@@ -14,7 +14,7 @@ use super::index::{Candidate, Index, Level};
 use super::name::derived_name;
 use super::request::Request;
 use super::{Conditions, Match, PathMatch, Route, RouteQuery, SourceLocation, Split, Unmet};
-use crate::text::hidden::{Hidden, veiled};
+use crate::text::redact::{Secret, redacted};
 
 /// The maximum number of routes with a regular expression per host.
 pub const MAX_PATTERNS: usize = 256;
@@ -37,13 +37,13 @@ pub(super) struct Row {
     pub route: Route,
     pub place: SourceLocation,
     /// Values to redact from every text about it.
-    pub hidden: Box<[Hidden]>,
+    pub hidden: Box<[Secret]>,
 }
 
 impl Row {
     /// Its match, formatted, with hidden values redacted.
     fn match_in_words(&self) -> String {
-        veiled(self.matched.to_string(), &self.hidden)
+        redacted(self.matched.to_string(), &self.hidden)
     }
 }
 
@@ -141,7 +141,7 @@ impl RouteTableBuilder {
     }
 
     /// Redacts these values from every text about a route, except its name.
-    pub fn hide(&mut self, number: usize, hidden: Vec<Hidden>) {
+    pub fn hide(&mut self, number: usize, hidden: Vec<Secret>) {
         if let Some(row) = self.rows.get_mut(number) {
             row.hidden = hidden.into();
         }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::model::{Endpoint, MirrorCounts, TimeoutCounts};
 use crate::stats::WorkerCounter;
-use crate::tasks::{Task, lasting};
+use crate::tasks::{Task, infallible};
 
 /// Changes that may wait for the writer; further ones wait for a place.
 const WAITING_CHANGES: usize = 128;
@@ -82,12 +82,12 @@ impl Service {
         let place = runtime.clone();
         let write = move || {
             let state = Arc::clone(&state);
-            place.spawn(lasting(async move {
+            place.spawn(infallible(async move {
                 let (writer, inbox) = &mut *state.lock().await;
                 writer.run(inbox).await;
             }))
         };
-        runtime.spawn(Arc::clone(tasks).keep(Task::Service, write));
+        runtime.spawn(Arc::clone(tasks).supervise(Task::Service, write));
         Arc::new(Service { name, outlet, view, commands, counts })
     }
 

@@ -3,17 +3,17 @@
 //!
 //! Counters are allocated by decade, at its first sample; most backends use two or three of eight.
 
-mod buckets;
-mod grid;
+mod coarse;
+mod layout;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::counter::increment;
-pub use buckets::Buckets;
-pub use grid::nearest_bound;
-use grid::{PAGE, PAGES, middle, place};
+pub use coarse::CoarseHistogram;
+pub use layout::nearest_bound;
+use layout::{PAGE, PAGES, cell, middle};
 
 /// The maximum relative error of a quantile: half of the widest sub-bucket. (Up to 10 us the error
 /// may be 0.5 us, and samples above 900 s count as that.)
@@ -30,9 +30,9 @@ impl Histogram {
     /// Records a sample. Only the owning thread may call this.
     pub fn record(&self, sample: Duration) {
         let nanos = u64::try_from(sample.as_nanos()).unwrap_or(u64::MAX);
-        let (page, place) = place(nanos);
+        let (page, cell) = cell(nanos);
         let page = self.pages[page].get_or_init(|| Box::new([const { AtomicU64::new(0) }; PAGE]));
-        increment(&page[place]);
+        increment(&page[cell]);
         self.sum.store(self.sum.load(Relaxed).wrapping_add(nanos), Relaxed);
     }
 
@@ -83,7 +83,7 @@ impl Counts {
     pub fn cumulative(&self, bounds: impl Iterator<Item = u64>) -> impl Iterator<Item = u64> {
         let (mut total, mut from) = (0, (0, 0));
         bounds.map(move |bound| {
-            let (page, last) = place(bound);
+            let (page, last) = cell(bound);
             let to = (page, last + 1);
             total += self.between(from, to);
             from = to;
@@ -92,10 +92,10 @@ impl Counts {
     }
 
     /// Samples in the half-open range of cells.
-    fn between(&self, (page, place): (usize, usize), to: (usize, usize)) -> u64 {
+    fn between(&self, (page, cell): (usize, usize), to: (usize, usize)) -> u64 {
         let pages = self.pages.iter().enumerate().take(to.0 + 1).skip(page);
         let of = pages.filter_map(|(number, counts)| {
-            let begin = if number == page { place } else { 0 };
+            let begin = if number == page { cell } else { 0 };
             let end = if number == to.0 { to.1 } else { PAGE };
             Some(counts.as_ref()?.get(begin..end)?.iter().sum::<u64>())
         });
@@ -106,7 +106,7 @@ impl Counts {
     pub fn samples(&self) -> impl Iterator<Item = (Sample, u64)> {
         self.pages().flat_map(|(page, counts)| {
             let counted = counts.iter().enumerate().filter(|(_, count)| **count > 0);
-            counted.map(move |(place, count)| (Sample(page * PAGE + place), *count))
+            counted.map(move |(cell, count)| (Sample(page * PAGE + cell), *count))
         })
     }
 
@@ -176,7 +176,7 @@ impl Sample {
 
 #[cfg(test)]
 mod tests {
-    use super::grid::BOUNDS;
+    use super::layout::BOUNDS;
     use super::*;
 
     const LAST: u64 = BOUNDS[BOUNDS.len() - 1];

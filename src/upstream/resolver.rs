@@ -21,7 +21,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::spawn_local;
 
-use crate::tasks::{Task, Tasks, lasting};
+use crate::tasks::{Task, Tasks, infallible};
 use desk::Desk;
 use system::System;
 
@@ -106,10 +106,10 @@ async fn answer_all(tasks: Arc<Tasks>, servers: Vec<SocketAddr>, inbox: mpsc::Re
         let (servers, inbox) = (servers.clone(), Rc::clone(&inbox));
         spawn_local(async move {
             let mut inbox = inbox.lock().await;
-            lasting(Desk::new(System::new(servers)).run(&mut inbox)).await
+            infallible(Desk::new(System::new(servers)).run(&mut inbox)).await
         })
     };
-    tasks.keep(Task::Resolver, answer).await;
+    tasks.supervise(Task::Resolver, answer).await;
 }
 
 /// How a name is looked up.

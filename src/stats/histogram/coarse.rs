@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::Counts;
-use super::grid::{DECADE_BUCKETS, PAGES, bucket_place, center};
+use super::layout::{DECADE_BUCKETS, PAGES, bucket_cell, bucket_index};
 use crate::stats::increment;
 
 type Decade = [AtomicU64; DECADE_BUCKETS];
@@ -13,16 +13,16 @@ type Decade = [AtomicU64; DECADE_BUCKETS];
 /// A histogram with one writer thread and any number of readers. A quantile is off by half a
 /// bucket, 6.3 % at most.
 #[derive(Debug, Default)]
-pub struct Buckets {
+pub struct CoarseHistogram {
     decades: [OnceLock<Box<Decade>>; PAGES],
     sum: AtomicU64,
 }
 
-impl Buckets {
+impl CoarseHistogram {
     /// Records a sample. Only the owning thread may call this.
     pub fn record(&self, sample: Duration) {
         let nanos = u64::try_from(sample.as_nanos()).unwrap_or(u64::MAX);
-        let (decade, bucket) = bucket_place(nanos);
+        let (decade, bucket) = bucket_index(nanos);
         let new = || Box::new([const { AtomicU64::new(0) }; DECADE_BUCKETS]);
         increment(&self.decades[decade].get_or_init(new)[bucket]);
         self.sum.store(self.sum.load(Relaxed).wrapping_add(nanos), Relaxed);
@@ -34,7 +34,7 @@ impl Buckets {
             let Some(decade) = decade.get() else { continue };
             let sums = counts.page(number);
             for (bucket, count) in decade.iter().enumerate() {
-                sums[center(bucket)] += count.load(Relaxed);
+                sums[bucket_cell(bucket)] += count.load(Relaxed);
             }
         }
         counts.sum = counts.sum.wrapping_add(self.sum.load(Relaxed));
@@ -43,11 +43,11 @@ impl Buckets {
 
 #[cfg(test)]
 mod tests {
-    use super::super::grid::BOUNDS;
+    use super::super::layout::BOUNDS;
     use super::*;
 
     fn counts(samples: &[u64]) -> Counts {
-        let (buckets, mut counts) = (Buckets::default(), Counts::default());
+        let (buckets, mut counts) = (CoarseHistogram::default(), Counts::default());
         samples.iter().for_each(|nanos| buckets.record(Duration::from_nanos(*nanos)));
         buckets.add_to(&mut counts);
         counts

@@ -55,7 +55,7 @@ const FIRST_PART: [u8; DECADE.len() + 1] = first_part();
 /// Parts per nanosecond of each bucket, as a fraction of 2^64: multiplying is faster than dividing.
 const PARTS_PER_NANO: [u64; BUCKETS] = parts_per_nano();
 
-/// Lookup table: the first bucket that a number of each [`scale`] may fall into.
+/// Lookup table: the first bucket that a number of each [`log_linear_index`] may fall into.
 const FIRST: [u8; 64 * 8] = first();
 
 const fn bounds() -> [u64; BUCKETS - 1] {
@@ -98,7 +98,7 @@ const fn parts_per_nano() -> [u64; BUCKETS] {
 const fn first() -> [u8; 64 * 8] {
     let mut first = [0; 64 * 8];
     let mut i = 0;
-    let mut at = scale(0);
+    let mut at = log_linear_index(0);
     while at < first.len() {
         let least = (8 + at as u64 % 8) << (at / 8 - 3);
         while i < BOUNDS.len() && BOUNDS[i] < least {
@@ -111,14 +111,14 @@ const fn first() -> [u8; 64 * 8] {
 }
 
 /// Log-linear index: exponent and three mantissa bits.
-const fn scale(nanos: u64) -> usize {
+const fn log_linear_index(nanos: u64) -> usize {
     let nanos = nanos | 8;
     let highest = nanos.ilog2();
     (highest as usize * 8) | (nanos >> (highest - 3)) as usize & 7
 }
 
 fn bucket(nanos: u64) -> usize {
-    let mut i = usize::from(FIRST[scale(nanos)]);
+    let mut i = usize::from(FIRST[log_linear_index(nanos)]);
     while i < BOUNDS.len() && BOUNDS[i] < nanos {
         i += 1;
     }
@@ -126,44 +126,44 @@ fn bucket(nanos: u64) -> usize {
 }
 
 /// Lower (exclusive) and upper (inclusive) bound; the overflow bucket has zero width.
-fn ends(i: usize) -> (u64, u64) {
+fn bucket_bounds(i: usize) -> (u64, u64) {
     let bound = |i: usize| BOUNDS[i.min(BOUNDS.len() - 1)];
     (if i == 0 { 0 } else { bound(i - 1) }, bound(i))
 }
 
 /// The page and the cell on it that count a sample. Upper bounds are inclusive, so a bound falls
 /// into the last part of its bucket.
-pub fn place(nanos: u64) -> (usize, usize) {
+pub fn cell(nanos: u64) -> (usize, usize) {
     let i = bucket(nanos);
-    let above = nanos.saturating_sub(ends(i).0 + 1);
+    let above = nanos.saturating_sub(bucket_bounds(i).0 + 1);
     let part = (u128::from(above) * u128::from(PARTS_PER_NANO[i])) >> 64;
     (i / DECADE.len(), usize::from(FIRST_PART[i % DECADE.len()]) + part as usize)
 }
 
 /// The decade of a sample and its bucket within the decade.
-pub fn bucket_place(nanos: u64) -> (usize, usize) {
+pub fn bucket_index(nanos: u64) -> (usize, usize) {
     let i = bucket(nanos);
     (i / DECADE.len(), i % DECADE.len())
 }
 
 /// The cell on its page that represents a whole bucket.
-pub fn center(bucket: usize) -> usize {
+pub fn bucket_cell(bucket: usize) -> usize {
     usize::from(FIRST_PART[bucket]) + usize::from(DECADE[bucket].1 / 2)
 }
 
 /// The midpoint of a cell, in seconds.
-pub fn middle(page: usize, place: usize) -> f64 {
-    let after = FIRST_PART.partition_point(|first| usize::from(*first) <= place);
+pub fn middle(page: usize, cell: usize) -> f64 {
+    let after = FIRST_PART.partition_point(|first| usize::from(*first) <= cell);
     let bucket = after.saturating_sub(1);
-    let (lower, upper) = ends(page * DECADE.len() + bucket);
-    let part = (place - usize::from(FIRST_PART[bucket])) as f64 + 0.5;
+    let (lower, upper) = bucket_bounds(page * DECADE.len() + bucket);
+    let part = (cell - usize::from(FIRST_PART[bucket])) as f64 + 0.5;
     let parts = f64::from(DECADE[bucket].1);
     (lower as f64 + (upper - lower) as f64 * part / parts) / 1e9
 }
 
 /// The bucket bound nearest to `nanos`; cumulative counts up to it are exact.
 pub fn nearest_bound(nanos: u64) -> u64 {
-    let (lower, upper) = ends(bucket(nanos));
+    let (lower, upper) = bucket_bounds(bucket(nanos));
     let below_the_middle = u128::from(nanos) * 2 < u128::from(lower) + u128::from(upper);
     if lower > 0 && below_the_middle { lower } else { upper }
 }
@@ -204,9 +204,9 @@ mod tests {
         for (i, &bound) in BOUNDS.iter().enumerate() {
             assert_eq!(bucket(bound), i);
             assert_eq!(bucket(bound + 1), i + 1);
-            let (page, last) = place(bound);
+            let (page, last) = cell(bound);
             let next = if last + 1 == PAGE { (page + 1, 0) } else { (page, last + 1) };
-            assert_eq!(place(bound + 1), next, "{bound}");
+            assert_eq!(cell(bound + 1), next, "{bound}");
         }
         assert_eq!(bucket(0), 0);
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
@@ -214,10 +214,10 @@ mod tests {
 
     #[test]
     fn places_ascend_with_samples_and_none_is_skipped() {
-        let mut last = place(0);
+        let mut last = cell(0);
         let mut nanos = 1;
         while nanos < 2 * BOUNDS[BOUNDS.len() - 1] {
-            let next = place(nanos);
+            let next = cell(nanos);
             let step = next.0 * PAGE + next.1 - last.0 * PAGE - last.1;
             assert!(step <= 1, "{nanos}");
             last = next;

@@ -8,20 +8,20 @@ const TELLING: usize = 5;
 
 /// A variable's value, to be redacted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hidden {
+pub struct Secret {
     value: Box<str>,
     /// The variable as the file has it, such as `${TOKEN}`.
     shown: Box<str>,
 }
 
-impl Hidden {
+impl Secret {
     /// Hides `value`, for which `shown` stands in the file.
-    pub fn new(value: impl Into<Box<str>>, shown: impl Into<Box<str>>) -> Hidden {
-        Hidden { value: value.into(), shown: shown.into() }
+    pub fn new(value: impl Into<Box<str>>, shown: impl Into<Box<str>>) -> Secret {
+        Secret { value: value.into(), shown: shown.into() }
     }
 
     /// `text` with the value replaced by the variable.
-    pub fn veil(&self, text: &str) -> String {
+    pub fn redact(&self, text: &str) -> String {
         if self.value.is_empty() {
             return text.replace("``", &format!("`{}`", self.shown));
         }
@@ -31,7 +31,7 @@ impl Hidden {
     }
 
     /// Whether `text` reveals a good part of the value.
-    fn is_told_by(&self, text: &str) -> bool {
+    fn is_revealed_by(&self, text: &str) -> bool {
         let text = text.to_ascii_lowercase();
         let value = self.value.to_ascii_lowercase();
         let mut parts = value.as_bytes().windows(TELLING);
@@ -45,16 +45,17 @@ impl Hidden {
 }
 
 /// `text` with all of `hidden` replaced by their variables.
-pub fn veiled(text: String, hidden: &[Hidden]) -> String {
-    hidden.iter().fold(text, |text, hidden| hidden.veil(&text))
+pub fn redacted(text: String, hidden: &[Secret]) -> String {
+    hidden.iter().fold(text, |text, hidden| hidden.redact(&text))
 }
 
 /// Redacts an error message about a value that contains variables.
-pub fn veil(message: &str, hidden: &[Hidden]) -> String {
-    let veiled = veiled(message.to_owned(), hidden);
-    let shown = hidden.iter().fold(veiled.clone(), |text, hidden| text.replace(&*hidden.shown, ""));
+pub fn redact(message: &str, hidden: &[Secret]) -> String {
+    let redacted = redacted(message.to_owned(), hidden);
+    let shown =
+        hidden.iter().fold(redacted.clone(), |text, hidden| text.replace(&*hidden.shown, ""));
     // Such as a part of the value, which replacing does not find.
-    if hidden.iter().any(|hidden| hidden.is_told_by(&shown)) {
+    if hidden.iter().any(|hidden| hidden.is_revealed_by(&shown)) {
         let names: Vec<String> =
             hidden.iter().map(|hidden| format!("`{}`", hidden.shown)).collect();
         return format!(
@@ -62,7 +63,7 @@ pub fn veil(message: &str, hidden: &[Hidden]) -> String {
             names.join(" and ")
         );
     }
-    veiled
+    redacted
 }
 
 /// Case-insensitive replacement. Short values match only as whole words.
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn no_message_tells_what_a_variable_holds() {
-        let hidden = |value: &str| [Hidden::new(value, "${X}")];
+        let hidden = |value: &str| [Secret::new(value, "${X}")];
         for (value, message, shown) in [
             ("abc", "`abc` is not a number", "`${X}` is not a number"),
             ("Secret", "`http://secret/SECRET`", "`http://${X}/${X}`"),
@@ -102,7 +103,7 @@ mod tests {
                 "what `${X}` stands for cannot be used here: see what it holds",
             ),
         ] {
-            assert_eq!(veil(message, &hidden(value)), shown);
+            assert_eq!(redact(message, &hidden(value)), shown);
         }
     }
 }
