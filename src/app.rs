@@ -1,10 +1,10 @@
 //! The composition root: the only module that sees every layer.
 
 mod cold;
+mod descriptor_budget;
 mod export;
 mod listeners;
 mod reload;
-mod room;
 mod worker;
 
 use std::convert::Infallible;
@@ -27,11 +27,11 @@ use crate::telemetry::{
     Certificates, Exporter, Readiness, RefusedConnections, Reloads, WorkerMetrics,
 };
 use crate::upstream::{Dialer, OwnAddresses, Resolver};
-use cold::Cold;
+use cold::ColdServers;
+use descriptor_budget::DescriptorBudget;
 use listeners::Listeners;
-use reload::Fixed;
+use reload::RestartSettings;
 pub use reload::{Reloaded, publish};
-use room::Room;
 pub use worker::DataPath;
 use worker::Workers;
 
@@ -92,7 +92,7 @@ fn hint(error: &std::io::Error) -> &'static str {
 }
 
 /// Time to send clients the reason when requests are cut off at shutdown.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const CUT_OFF_GRACE: Duration = Duration::from_secs(1);
 
 /// A running gateway.
 pub struct Gateway {
@@ -101,7 +101,7 @@ pub struct Gateway {
     metrics: Place,
     /// Unix socket files of control API and metrics, removed at the end.
     _files: Vec<SocketFile>,
-    fixed: Fixed,
+    fixed: RestartSettings,
     drain_delay: Duration,
     drain_timeout: Duration,
     registry: Arc<Registry>,
@@ -110,7 +110,7 @@ pub struct Gateway {
     certificates: Arc<Certificates>,
     /// Why the last reload failed, if it did.
     complaints: Vec<String>,
-    room: Room,
+    room: DescriptorBudget,
     workers: Vec<WorkerHandle>,
     threads: Vec<JoinHandle<()>>,
     /// Closed when no worker is left.
@@ -138,7 +138,7 @@ impl Gateway {
         let reloads = Arc::new(Reloads::new());
         let counters: Vec<Arc<WorkerMetrics>> = (0..plan.workers).map(|_| Arc::default()).collect();
         let (drain_delay, drain_timeout) = (plan.drain_delay, plan.drain_timeout);
-        let fixed = Fixed::of(&plan);
+        let fixed = RestartSettings::of(&plan);
         let certificates = Arc::<Certificates>::default();
         certificates.replace(plan.certificates.clone());
         let state = export::State {
@@ -155,11 +155,11 @@ impl Gateway {
         let (readiness, ready) = watch::channel(Readiness::Starting);
         let Workers { workers, threads, lost } =
             worker::start(&plan, &registry, &counters, dialer, (&environment, &readiness)).await?;
-        let room = Room::measure(&plan)?;
+        let room = DescriptorBudget::measure(&plan)?;
         reload::publish(&registry, &environment, plan).await;
 
         let (stop_cold, running) = watch::channel(false);
-        let cold = Cold {
+        let cold = ColdServers {
             control: control.socket,
             metrics: metrics.socket,
             registry: Arc::clone(&registry),
@@ -265,7 +265,7 @@ async fn dialer(
     let resolver = Resolver::start(plan.dns_servers.clone(), tasks).await;
     let resolver = resolver.map_err(StartError::Worker)?;
     let own = OwnAddresses::new(places.iter().cloned());
-    Ok(Arc::new(Dialer::new(resolver, own, most_kept())))
+    Ok(Arc::new(Dialer::new(resolver, own, max_idle_connections())))
 }
 
 /// The environment that the services of `plan` run in. Call it on the cold runtime.
@@ -306,11 +306,11 @@ async fn cut_off(workers: &[WorkerHandle]) {
     for worker in workers {
         worker.cut_off().await;
     }
-    let _ = tokio::time::timeout(LAST_WORDS, all_gone(workers)).await; // on timeout the rest is cut
+    let _ = tokio::time::timeout(CUT_OFF_GRACE, all_gone(workers)).await; // on timeout the rest is cut
 }
 
 /// Limit of idle connections to backends that are kept: a quarter of the descriptors.
-fn most_kept() -> usize {
+fn max_idle_connections() -> usize {
     Descriptors::now().limit / 4
 }
 

@@ -1,10 +1,10 @@
 //! The command line: arguments in, exit code out.
 
-mod changes;
 pub mod check;
 pub mod ctl;
 pub mod demo;
 mod print;
+mod reloads;
 pub mod schema;
 pub mod serve;
 mod signals;

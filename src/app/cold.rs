@@ -21,7 +21,7 @@ use crate::telemetry::{Certificates, Exporter, Health, Readiness, RefusedConnect
 const HEALTH_NAMES: [&str; 2] = ["", control::NAME];
 
 /// The cold servers and what they are made of.
-pub struct Cold {
+pub struct ColdServers {
     pub control: Arc<ListeningSocket>,
     pub metrics: Arc<ListeningSocket>,
     pub registry: Arc<Registry>,
@@ -93,11 +93,11 @@ fn warn_of_open_control(plan: &Plan) {
     }
 }
 
-impl Cold {
+impl ColdServers {
     /// Serves until `running` signals the stop.
     pub fn start(self, running: &watch::Receiver<bool>) -> JoinSet<()> {
-        let Cold { control, metrics, registry, exporter, refused, certificates, .. } = self;
-        let Cold { readiness, tasks, clock, .. } = self;
+        let ColdServers { control, metrics, registry, exporter, refused, certificates, .. } = self;
+        let ColdServers { readiness, tasks, clock, .. } = self;
         let descriptors = Descriptors::now();
         let health = Health::default();
         let mut cold = JoinSet::new();

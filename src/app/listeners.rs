@@ -61,7 +61,7 @@ struct Opened {
 }
 
 /// The socket of a listener: kept or newly bound.
-enum Socket {
+enum ListenerSocket {
     Kept(usize),
     Bound(Bound),
 }
@@ -90,7 +90,7 @@ impl Listeners {
         };
         let kept = self.kept(specs, ipv6_only);
         let opened = || specs.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
-        let met = |bound: &Place| opened().any(|(spec, _)| meet(&spec.address, bound));
+        let met = |bound: &Place| opened().any(|(spec, _)| conflict(&spec.address, bound));
         let gone = self.running.iter().enumerate();
         let gone = gone.filter(|(index, gone)| !kept.contains(&Some(*index)) && met(&gone.bound));
         let (taken_over, sockets): (Vec<_>, Vec<_>) = gone
@@ -101,20 +101,22 @@ impl Listeners {
         // All are bound before any of them listens, so no client connects in between.
         let _beside = Beside::these(sockets.iter().filter_map(|(_, socket)| socket.upgrade()));
         let bind = |(spec, kept): (&ListenerSpec, &Option<usize>)| match kept {
-            Some(index) => Ok(Socket::Kept(*index)),
+            Some(index) => Ok(ListenerSocket::Kept(*index)),
             None => {
-                let takes_over = sockets.iter().any(|(bound, _)| meet(&spec.address, bound));
+                let takes_over = sockets.iter().any(|(bound, _)| conflict(&spec.address, bound));
                 let bound = match &spec.address {
                     Place::Ip(address) => Bound::to_port(*address, ipv6_only(spec), takes_over),
                     Place::Unix(path) => Bound::to_path(path, spec.mode),
                 };
-                bound.map(Socket::Bound).map_err(|error| self.refused_place(&spec.address, error))
+                bound
+                    .map(ListenerSocket::Bound)
+                    .map_err(|error| self.refused_place(&spec.address, error))
             }
         };
         let bound = specs.iter().zip(&kept).map(bind).collect::<Result<Vec<_>, _>>()?;
-        let step = |(spec, socket): (&ListenerSpec, Socket)| match socket {
-            Socket::Kept(index) => Ok(Step::Keep(index, spec.clone())),
-            Socket::Bound(bound) => bound
+        let step = |(spec, socket): (&ListenerSpec, ListenerSocket)| match socket {
+            ListenerSocket::Kept(index) => Ok(Step::Keep(index, spec.clone())),
+            ListenerSocket::Bound(bound) => bound
                 .listen()
                 .map(|(file, socket)| {
                     Step::Open(Opened { file, socket, ipv6_only: ipv6_only(spec) }, spec.clone())
@@ -145,7 +147,7 @@ impl Listeners {
     fn refused_place(&self, place: &Place, source: std::io::Error) -> StartError {
         let address = place.clone();
         let mut held = self.own.iter().cloned().chain(self.places());
-        let held = held.find(|held| meet(held, place));
+        let held = held.find(|held| conflict(held, place));
         match held.filter(|_| !self.running.is_empty() && source.kind() == ErrorKind::AddrInUse) {
             Some(held) => StartError::Held { address, held, source },
             None => StartError::Listen { what: "clients", address, source },
@@ -237,6 +239,6 @@ impl Running {
 }
 
 /// Whether two addresses overlap, so that a client could mean either.
-fn meet(one: &Place, other: &Place) -> bool {
+fn conflict(one: &Place, other: &Place) -> bool {
     one.ip().zip(other.ip()).is_some_and(|(one, other)| overlap(one, other))
 }

@@ -13,7 +13,7 @@ use crate::text::listed;
 
 /// Settings that are fixed until a restart.
 #[derive(Clone, Debug)]
-pub(super) struct Fixed {
+pub(super) struct RestartSettings {
     workers: usize,
     worker_buffer: usize,
     flow_pause: Duration,
@@ -23,9 +23,9 @@ pub(super) struct Fixed {
     log: LogPlan,
 }
 
-impl Fixed {
-    pub(super) fn of(plan: &Plan) -> Fixed {
-        Fixed {
+impl RestartSettings {
+    pub(super) fn of(plan: &Plan) -> RestartSettings {
+        RestartSettings {
             workers: plan.workers,
             worker_buffer: plan.worker_buffer,
             flow_pause: plan.flow_pause,
@@ -206,7 +206,7 @@ pub async fn publish(registry: &Registry, environment: &Environment, plan: Plan)
 mod tests {
     use std::path::Path;
 
-    use super::Fixed;
+    use super::RestartSettings;
     use crate::config;
 
     #[test]
@@ -216,7 +216,7 @@ mod tests {
                      control: 127.0.0.1:1\nmetrics: 127.0.0.1:2\nlog: { level: debug }\n";
         let before = config::parse(rest, Path::new("")).unwrap();
         let after = config::parse(&format!("{other}{rest}"), Path::new("")).unwrap();
-        let mut differ: Vec<_> = Fixed::of(&before).differences(&after).collect();
+        let mut differ: Vec<_> = RestartSettings::of(&before).differences(&after).collect();
         let rows = config::keys().section().rows();
         let mut told: Vec<_> = rows.filter(|row| row.restart()).map(|row| row.name()).collect();
         differ.sort_unstable();

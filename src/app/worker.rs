@@ -70,7 +70,7 @@ pub async fn start(
             clock: *clock,
         };
         let (tasks, readiness) = (Arc::clone(tasks), readiness.clone());
-        let loss = Loss { tasks, readiness, told: false, _alive: alive.clone() };
+        let loss = LossGuard { tasks, readiness, told: false, _alive: alive.clone() };
         let (handle, inbox) = WorkerHandle::new();
         let (started, start) = oneshot::channel();
         let flow_pause = plan.flow_pause;
@@ -151,7 +151,7 @@ impl DataPath {
         let DataPath { worker, proxy, acceptor } = self;
         worker.run(tasks);
         worker.supervise(tasks, Task::Refresh, move || refresh(Rc::clone(&proxy)));
-        let worker = EndsWith(worker);
+        let worker = StopOnDrop(worker);
         while let Some(command) = inbox.recv().await {
             match command {
                 Command::Accept(accepted) => acceptor.accept(accepted),
@@ -164,9 +164,9 @@ impl DataPath {
 }
 
 /// RAII guard that stops the worker however its owner ends.
-struct EndsWith(Rc<Worker>);
+struct StopOnDrop(Rc<Worker>);
 
-impl Deref for EndsWith {
+impl Deref for StopOnDrop {
     type Target = Worker;
 
     fn deref(&self) -> &Worker {
@@ -174,7 +174,7 @@ impl Deref for EndsWith {
     }
 }
 
-impl Drop for EndsWith {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.end();
     }
@@ -191,7 +191,7 @@ async fn refresh(proxy: Rc<Proxy>) {
 
 /// RAII guard that reports the unexpected end of a worker thread, which takes its connections
 /// along: readiness turns off so that the gateway gets replaced, while other workers serve on.
-struct Loss {
+struct LossGuard {
     tasks: Arc<Tasks>,
     readiness: watch::Sender<Readiness>,
     told: bool,
@@ -199,14 +199,14 @@ struct Loss {
     _alive: mpsc::Sender<Infallible>,
 }
 
-impl Loss {
+impl LossGuard {
     /// Defuses it: the worker ended as requested.
     fn none(mut self) {
         self.told = true;
     }
 }
 
-impl Drop for Loss {
+impl Drop for LossGuard {
     fn drop(&mut self) {
         if !self.told {
             self.tasks.ended(Task::Worker);
@@ -228,10 +228,10 @@ mod tests {
 
     use super::*;
 
-    fn lose(before: Readiness, end: impl FnOnce(Loss) + Send + 'static) -> (u64, Readiness) {
+    fn lose(before: Readiness, end: impl FnOnce(LossGuard) + Send + 'static) -> (u64, Readiness) {
         let (tasks, readiness) = (Arc::<Tasks>::default(), watch::Sender::new(before));
         let (alive, mut lost) = mpsc::channel(1);
-        let loss = |readiness: &watch::Sender<_>| Loss {
+        let loss = |readiness: &watch::Sender<_>| LossGuard {
             tasks: Arc::clone(&tasks),
             readiness: readiness.clone(),
             told: false,
@@ -256,6 +256,6 @@ mod tests {
 
     #[test]
     fn a_worker_that_was_told_to_end_does_not() {
-        assert_eq!(lose(Readiness::Ready, Loss::none), (0, Readiness::Ready));
+        assert_eq!(lose(Readiness::Ready, LossGuard::none), (0, Readiness::Ready));
     }
 }

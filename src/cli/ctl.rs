@@ -9,7 +9,6 @@ mod error;
 mod json;
 mod log_level;
 mod methods;
-mod out;
 mod overrides;
 mod parse;
 mod policies;
@@ -20,6 +19,7 @@ mod since;
 mod split;
 mod streams;
 mod table;
+mod unavailable;
 mod watch;
 
 use std::ffi::OsString;

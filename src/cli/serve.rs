@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ConfigFile;
-use super::changes::{Changes, load};
 use super::print::complain;
+use super::reloads::{Reloads, load};
 use super::signals::Signals;
 use crate::app::Gateway;
 use crate::config::{Finding, LogFormat, LogPlan, Plan, Report};
@@ -144,7 +144,7 @@ async fn run_until_told(
     for warning in &plan.warnings {
         tracing::warn!(%warning, "configuration");
     }
-    let mut changes = Changes::new(path, &plan, hangup);
+    let mut changes = Reloads::new(path, &plan, hangup);
     let mut gateway = Gateway::start(plan).await.map_err(|error| no_start(&error))?;
     tracing::info!(control = %gateway.control(), metrics = %gateway.metrics(), "ready");
     let name = loop {

@@ -14,21 +14,21 @@ use super::limit::Caller;
 
 /// A tower layer that marks a connection active for the duration of each call.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NoteCalls;
+pub(super) struct TrackCalls;
 
 /// The layer's service.
 #[derive(Clone, Debug)]
-pub(super) struct Noted<S>(S);
+pub(super) struct Tracked<S>(S);
 
-impl<S> Layer<S> for NoteCalls {
-    type Service = Noted<S>;
+impl<S> Layer<S> for TrackCalls {
+    type Service = Tracked<S>;
 
-    fn layer(&self, inner: S) -> Noted<S> {
-        Noted(inner)
+    fn layer(&self, inner: S) -> Tracked<S> {
+        Tracked(inner)
     }
 }
 
-impl<S> Service<Request<Body>> for Noted<S>
+impl<S> Service<Request<Body>> for Tracked<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
     S::Future: Send + 'static,

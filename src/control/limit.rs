@@ -28,7 +28,7 @@ const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Accepts connections up to the limit; one more evicts the connection with the least to do. In
 /// that order: no request yet, idle, watching, waiting for an answer.
-pub(super) struct Limited<C> {
+pub(super) struct LimitedConnections<C> {
     clients: C,
     slots: ConnectionSlots<oneshot::Sender<()>>,
     refusals: Arc<Refusals>,
@@ -54,14 +54,14 @@ pub(super) struct Caller {
     pub activity: Arc<Activity>,
 }
 
-impl<C> Limited<C> {
+impl<C> LimitedConnections<C> {
     pub(super) fn new(
         clients: C,
         max_connections: usize,
         refusals: Arc<Refusals>,
         clock: Clock,
-    ) -> Limited<C> {
-        Limited {
+    ) -> LimitedConnections<C> {
+        LimitedConnections {
             clients,
             slots: ConnectionSlots::new(max_connections),
             refusals,
@@ -70,7 +70,7 @@ impl<C> Limited<C> {
         }
     }
 
-    fn seat<S>(&mut self, stream: S, address: Option<SocketAddr>) -> Connection<S> {
+    fn admit<S>(&mut self, stream: S, address: Option<SocketAddr>) -> Connection<S> {
         let (end, ended) = oneshot::channel();
         let caller = Caller { address, activity: Arc::default() };
         if self.slots.admit(Arc::clone(&caller.activity), end) {
@@ -85,7 +85,9 @@ impl<C> Limited<C> {
     }
 }
 
-impl<S, C: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin> Stream for Limited<C> {
+impl<S, C: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin> Stream
+    for LimitedConnections<C>
+{
     type Item = io::Result<Connection<S>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -99,7 +101,7 @@ impl<S, C: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin> Stream fo
             };
             match client {
                 Ok((stream, address)) => {
-                    return Poll::Ready(Some(Ok(self.seat(stream, address))));
+                    return Poll::Ready(Some(Ok(self.admit(stream, address))));
                 }
                 Err(error) => {
                     self.refusals.count(Refusal::AcceptFailed);
@@ -128,7 +130,7 @@ struct Preface {
 }
 
 impl<S> Connection<S> {
-    fn has_lost_its_place(&mut self, cx: &mut Context<'_>) -> bool {
+    fn is_evicted(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(ended) = &mut self.ended else { return false };
         let Poll::Ready(told) = Pin::new(ended).poll(cx) else { return false };
         self.ended = None; // closed without a signal: the server is shutting down
@@ -160,7 +162,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
         }
-        if polled.is_pending() && self.has_lost_its_place(cx) {
+        if polled.is_pending() && self.is_evicted(cx) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         polled

@@ -9,8 +9,8 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 use tower::limit::GlobalConcurrencyLimitLayer;
 
-use super::activity::NoteCalls;
-use super::limit::{Clients, Limited, Socket};
+use super::activity::TrackCalls;
+use super::limit::{Clients, LimitedConnections, Socket};
 use super::proto::FILE_DESCRIPTOR_SET;
 use super::proto::control_server::ControlServer;
 use super::service::Control;
@@ -81,14 +81,14 @@ impl Server {
             .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
             .timeout(CALL_TIMEOUT)
             .load_shed(true)
-            .layer(NoteCalls)
+            .layer(TrackCalls)
             .layer(GlobalConcurrencyLimitLayer::new(MAX_CALLS))
             .add_service(ControlServer::new(Control::new(registry, stopped)))
             .add_service(health)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
             .serve_with_incoming_shutdown(
-                Limited::new(clients, max_connections, refusals, clock),
+                LimitedConnections::new(clients, max_connections, refusals, clock),
                 async move {
                     let _ = gone.wait_for(|stop| *stop).await;
                 },

@@ -6,7 +6,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::watch::Feed;
+use super::watch::StatePublisher;
 use super::{audit, convert, policy, proto, split};
 use crate::service::{Author, Change, Conditions, Registry, Service, SplitChange};
 use crate::text::nearest;
@@ -87,8 +87,13 @@ impl proto::control_server::Control for Control {
         let permit = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!("{MAX_WATCHERS} streams are open, the most allowed"))
         })?;
-        let feed =
-            Feed { views: service.watch(), interval, since, stop: self.stop.clone(), permit };
+        let feed = StatePublisher {
+            views: service.watch(),
+            interval,
+            since,
+            stop: self.stop.clone(),
+            permit,
+        };
         Ok(Response::new(ReceiverStream::new(feed.start())))
     }
 

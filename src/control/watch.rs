@@ -31,7 +31,7 @@ pub(super) fn interval(wanted: Option<prost_types::Duration>) -> Result<Duration
 
 /// The producer of one stream. It ends when the subscriber leaves, the gateway stops, the service
 /// is removed, or the revision to count from is no longer kept.
-pub(super) struct Feed {
+pub(super) struct StatePublisher {
     pub(super) views: watch::Receiver<Arc<ServiceView>>,
     pub(super) interval: Duration,
     /// The revision to count from; by default the current one.
@@ -40,7 +40,7 @@ pub(super) struct Feed {
     pub(super) permit: OwnedSemaphorePermit,
 }
 
-impl Feed {
+impl StatePublisher {
     /// Starts producing; returns the receiver. The channel holds one message: for a slow subscriber
     /// the next snapshot is taken only when there is room.
     pub(super) fn start(self) -> mpsc::Receiver<Item> {
@@ -52,7 +52,7 @@ impl Feed {
     async fn run(self, sender: mpsc::Sender<Item>) {
         let mut stop = self.stop.clone();
         let stopped = tokio::select! {
-            () = self.feed(&sender) => false,
+            () = self.publish(&sender) => false,
             () = sender.closed() => false,
             _ = stop.wait_for(|stop| *stop) => true,
         };
@@ -62,7 +62,7 @@ impl Feed {
         drop(self.permit);
     }
 
-    async fn feed(&self, sender: &mpsc::Sender<Item>) {
+    async fn publish(&self, sender: &mpsc::Sender<Item>) {
         let mut views = self.views.clone();
         let mut ticks = interval_at(tokio::time::Instant::now() + self.interval, self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::session::Session;
 use super::table::{Column, Table, wrap};
-use super::{Error, json, out, overrides, share, since, state_name, streams};
+use super::{Error, json, overrides, share, since, state_name, streams, unavailable};
 use crate::cli::text::{latency, or_dash};
 use crate::control::proto::{Backend, Service};
 
@@ -74,7 +74,7 @@ fn service(service: &Service, width: usize) -> String {
     );
     let calls = format!("{}{}", wrap(&title, width, 2), table.fit(width));
     let rejected = rejected(service).map(|text| wrap(&text, width, 2));
-    let out = out::text(service, width);
+    let out = unavailable::text(service, width);
     let calls = calls + &out.unwrap_or_default() + &rejected.unwrap_or_default();
     let parts =
         [Some(calls), streams::text(name, backends, width), overrides::text(service, width)];

@@ -22,17 +22,17 @@ pub(super) struct Client {
     channel: Channel,
     control: String,
     timeout: Duration,
-    signed: Signed,
+    signed: WithAuthor,
 }
 
 /// An interceptor that adds author and reason to the metadata of each call.
 #[derive(Clone)]
-pub(super) struct Signed {
+pub(super) struct WithAuthor {
     by: Option<MetadataValue<Ascii>>,
     reason: Option<MetadataValue<Ascii>>,
 }
 
-impl Interceptor for Signed {
+impl Interceptor for WithAuthor {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         for (key, said) in [(BY, &self.by), (REASON, &self.reason)] {
             if let Some(said) = said {
@@ -73,7 +73,7 @@ impl Client {
             reason: root(&error),
         })?;
         let text = |said: Option<&str>| said.and_then(|said| said.parse().ok());
-        let signed = Signed { by: text(by), reason: text(reason) };
+        let signed = WithAuthor { by: text(by), reason: text(reason) };
         Ok(Client { channel, control: control.to_owned(), timeout, signed })
     }
 
@@ -102,7 +102,7 @@ impl Client {
     }
 
     /// The generated client; await its calls with [`Client::wait`].
-    pub(super) fn api(&self) -> ControlClient<InterceptedService<Channel, Signed>> {
+    pub(super) fn api(&self) -> ControlClient<InterceptedService<Channel, WithAuthor>> {
         let signed = self.signed.clone();
         let api = ControlClient::with_interceptor(self.channel.clone(), signed);
         api.max_decoding_message_size(MAX_ANSWER)
@@ -137,7 +137,7 @@ impl States {
 }
 
 fn refused(control: &str, status: &Status) -> Error {
-    if let Some(reason) = stranger(status) {
+    if let Some(reason) = not_control_api(status) {
         return Error::Stranger { control: control.to_owned(), reason };
     }
     let message = match status.message() {
@@ -148,7 +148,7 @@ fn refused(control: &str, status: &Status) -> Error {
 }
 
 /// Why the status is probably not from a control API, if so.
-fn stranger(status: &Status) -> Option<String> {
+fn not_control_api(status: &Status) -> Option<String> {
     // A status received over the wire has no source error.
     if let Some(broken) = std::error::Error::source(status) {
         return Some(format!("the connection broke ({})", root(broken)));

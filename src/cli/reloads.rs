@@ -11,13 +11,13 @@ use crate::app::{Gateway, Reloaded};
 use crate::config::{self, Plan, Report, Watch};
 
 /// The retry interval after the first transient failure; doubles with each.
-const FIRST_RETRY: Duration = Duration::from_secs(10);
+const INITIAL_RETRY: Duration = Duration::from_secs(10);
 
 /// The maximum retry interval.
-const LAST_RETRY: Duration = Duration::from_secs(60);
+const MAX_RETRY: Duration = Duration::from_secs(60);
 
 /// The stream of reloads after startup.
-pub struct Changes {
+pub struct Reloads {
     path: PathBuf,
     hangup: Signal,
     watch: Watch,
@@ -33,22 +33,22 @@ struct Retry {
 
 impl Retry {
     fn following(before: Option<Retry>) -> Retry {
-        let after = before.map_or(FIRST_RETRY, |before| (before.after * 2).min(LAST_RETRY));
+        let after = before.map_or(INITIAL_RETRY, |before| (before.after * 2).min(MAX_RETRY));
         Retry { at: Instant::now() + after, after }
     }
 }
 
 /// A loaded configuration, and what triggered the reload.
-pub struct Change {
+pub struct Reload {
     loaded: Result<Plan, Report>,
     again: bool,
 }
 
-impl Changes {
+impl Reloads {
     /// Reloads after `plan`. A `hangup` from before loading counts.
-    pub fn new(path: &Path, plan: &Plan, hangup: Signal) -> Changes {
+    pub fn new(path: &Path, plan: &Plan, hangup: Signal) -> Reloads {
         let watch = Watch::new(plan.sources.clone());
-        Changes { path: path.to_owned(), hangup, watch, retry: None }
+        Reloads { path: path.to_owned(), hangup, watch, retry: None }
     }
 
     /// Refuses reloads from now on, and logs each request for one.
@@ -59,7 +59,7 @@ impl Changes {
     }
 
     /// Waits for the next trigger, and loads the configuration.
-    pub async fn next(&mut self) -> Change {
+    pub async fn next(&mut self) -> Reload {
         loop {
             let retry = self.retry;
             let due = async {
@@ -88,7 +88,7 @@ impl Changes {
                         Ok(plan) => plan.sources.clone(),
                         Err(report) => report.sources().clone(),
                     });
-                    return Change { loaded, again };
+                    return Reload { loaded, again };
                 }
                 Err(error) => tracing::error!(%error, "the configuration was not loaded"),
             }
@@ -97,8 +97,8 @@ impl Changes {
 
     /// Applies it to the gateway. Transient failures are retried until it works or the files
     /// change.
-    pub async fn apply(&mut self, change: Change, gateway: &mut Gateway) {
-        let Change { loaded, again } = change;
+    pub async fn apply(&mut self, change: Reload, gateway: &mut Gateway) {
+        let Reload { loaded, again } = change;
         let reloaded = match again {
             false => gateway.reload(loaded).await,
             true => gateway.retry(loaded).await,

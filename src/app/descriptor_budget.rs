@@ -6,31 +6,31 @@ use crate::net::Descriptors;
 
 /// The minimum number of clients. With fewer the gateway does not start: it would report ready and
 /// refuse everybody.
-const FEWEST: usize = 4;
+const MIN_CLIENTS: usize = 4;
 
 /// The descriptor budget.
 #[derive(Debug)]
-pub struct Room {
+pub struct DescriptorBudget {
     /// Descriptors used by the gateway itself: listeners, workers, the resolver.
     own: usize,
     /// The shortage that was logged last: clients wanted, and room.
     told: Option<(usize, usize)>,
 }
 
-impl Room {
+impl DescriptorBudget {
     /// Measures the budget and warns if `plan` exceeds it. Call it when everything permanent is
     /// open and no client is connected.
     ///
     /// # Errors
     /// Hardly any client fits.
-    pub fn measure(plan: &Plan) -> Result<Room, StartError> {
+    pub fn measure(plan: &Plan) -> Result<DescriptorBudget, StartError> {
         let shares = Descriptors::now();
         let own = Descriptors::open().unwrap_or(shares.limit);
         let room = shares.clients.saturating_sub(own);
-        if room < FEWEST {
+        if room < MIN_CLIENTS {
             return Err(StartError::Descriptors { limit: shares.limit, own, room });
         }
-        let mut measured = Room { own, told: None };
+        let mut measured = DescriptorBudget { own, told: None };
         measured.compare(plan);
         Ok(measured)
     }
