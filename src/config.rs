@@ -7,13 +7,13 @@
 //! reading goes on; only a file without any becomes a plan.
 
 mod certificates;
-mod doubt;
 mod files;
 mod filter;
 mod health;
 mod input;
 mod keys;
 mod limits;
+mod lint;
 mod listener;
 mod matching;
 mod metrics;

@@ -10,16 +10,16 @@ use crate::model::Certificate;
 
 /// Files with more CA certificates are system bundles. Some of theirs are always about to expire,
 /// so a bundle counts as one certificate that expires with its last.
-const MOST_APART: usize = 16;
+const MAX_SEPARATE: usize = 16;
 
 /// Subjects are truncated to this length.
-const MOST_CHARS: usize = 128;
+const MAX_SUBJECT: usize = 128;
 
 const RENEW: &str = "put one that is valid into the file: no restart is needed";
 
 /// The purpose of a file's certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
+pub enum Purpose {
     /// The server certificate shown to clients.
     Server,
     /// The client certificate shown to backends.
@@ -30,9 +30,9 @@ pub enum Use {
     BackendCa,
 }
 
-impl Use {
+impl Purpose {
     fn is_authority(self) -> bool {
-        matches!(self, Use::ClientCa | Use::BackendCa)
+        matches!(self, Purpose::ClientCa | Purpose::BackendCa)
     }
 }
 
@@ -46,7 +46,7 @@ pub struct Inspection {
 }
 
 /// Inspects the certificates of `file`, used for `as_what`, at Unix time `now`.
-pub fn inspect(file: &str, ders: &[CertificateDer<'_>], as_what: Use, now: i64) -> Inspection {
+pub fn inspect(file: &str, ders: &[CertificateDer<'_>], as_what: Purpose, now: i64) -> Inspection {
     let mut found = Inspection::default();
     let mut parsed = Vec::with_capacity(ders.len());
     for (index, der) in ders.iter().enumerate() {
@@ -61,7 +61,7 @@ pub fn inspect(file: &str, ders: &[CertificateDer<'_>], as_what: Use, now: i64) 
     let described = parsed.iter().map(|certificate| describe(file, certificate));
     found.certificates = described.collect();
     if as_what.is_authority() {
-        if parsed.len() > MOST_APART {
+        if parsed.len() > MAX_SEPARATE {
             found.certificates = bundle(file, &found.certificates).into_iter().collect();
         } else {
             found
@@ -108,7 +108,7 @@ fn name(certificate: &X509Certificate<'_>) -> String {
         })
     };
     let name = if subject.is_empty() { other().unwrap_or_default() } else { subject };
-    name.chars().filter(|c| !c.is_control()).take(MOST_CHARS).collect()
+    name.chars().filter(|c| !c.is_control()).take(MAX_SUBJECT).collect()
 }
 
 type Warning = (String, &'static str);
@@ -119,8 +119,8 @@ fn is_self_issued(certificate: &X509Certificate<'_>) -> bool {
 
 /// Accepts a backend's self-signed certificate that is its own CA, and v1 roots, which lack the CA
 /// extension.
-fn not_an_authority(file: &str, ca: &X509Certificate<'_>, as_what: Use) -> Option<Warning> {
-    let stands_for_itself = as_what == Use::BackendCa || ca.version() == X509Version::V1;
+fn not_an_authority(file: &str, ca: &X509Certificate<'_>, as_what: Purpose) -> Option<Warning> {
+    let stands_for_itself = as_what == Purpose::BackendCa || ca.version() == X509Version::V1;
     if ca.is_ca() || (is_self_issued(ca) && stands_for_itself) {
         return None;
     }
@@ -140,11 +140,11 @@ fn out_of_order(file: &str, chain: &[X509Certificate<'_>]) -> Option<Warning> {
 }
 
 /// Why the peer would reject the certificate.
-fn unfit(file: &str, leaf: &X509Certificate<'_>, as_what: Use) -> Option<Warning> {
+fn unfit(file: &str, leaf: &X509Certificate<'_>, as_what: Purpose) -> Option<Warning> {
     let named = leaf.subject_alternative_name().is_ok_and(|names| names.is_some());
     let usage = leaf.extended_key_usage().ok().flatten().map(|usage| usage.value);
     let (wanted, fits) = match as_what {
-        Use::Server => ("servers", usage.is_none_or(|usage| usage.any || usage.server_auth)),
+        Purpose::Server => ("servers", usage.is_none_or(|usage| usage.any || usage.server_auth)),
         _ => ("clients", usage.is_none_or(|usage| usage.any || usage.client_auth)),
     };
     let name = name(leaf);
@@ -152,7 +152,7 @@ fn unfit(file: &str, leaf: &X509Certificate<'_>, as_what: Use) -> Option<Warning
         let message = format!("the certificate `{name}` in {file} is not meant for {wanted}");
         return Some((message, "its extended key usage has to say so: the other side refuses it"));
     }
-    (as_what == Use::Server && !named).then(|| {
+    (as_what == Purpose::Server && !named).then(|| {
         let message = format!("the certificate `{name}` in {file} has no subjectAltName");
         (message, "clients look for the host there, and refuse it")
     })

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::doubt;
 use super::keys::{MATCH, VALUE};
+use super::lint;
 use super::node::{Entry, Node, Value};
 use super::read::{Fields, unfit};
 use super::report::{Problems, Span};
@@ -22,12 +22,12 @@ pub fn read(node: &Node, problems: &Problems) -> Option<Match> {
     let method = fields.placed(&MATCH.method);
     let headers = fields.get(&MATCH.headers).map(|node| {
         let headers = list(node, header_name, problems);
-        doubt::headers(&headers, node.span, problems);
+        lint::headers(&headers, node.span, problems);
         headers
     });
     let query = fields.get(&MATCH.query).map(|node| {
         let query = list(node, parameter_name, problems);
-        doubt::query(&query, path.as_ref(), node.span, problems);
+        lint::query(&query, path.as_ref(), node.span, problems);
         query
     });
     fields.finish();
@@ -56,7 +56,7 @@ fn path(fields: &Fields<'_>, at: Span, problems: &Problems) -> Option<PathMatch>
     let mut given = kinds.into_iter().filter(|key| fields.has(*key));
     let path = given.next().and_then(|key| {
         let (path, at) = fields.placed(key)?;
-        doubt::path(&path, at, problems);
+        lint::path(&path, at, problems);
         Some(path)
     });
     if given.next().is_some() {

@@ -9,7 +9,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::certificates::{Use, inspect};
+use super::certificates::{Purpose, inspect};
 use super::files::Files;
 use super::node::Node;
 use super::read::{scalar, text};
@@ -47,7 +47,12 @@ impl<'a> Pem<'a> {
     }
 
     /// Reads both files, to report the errors of both.
-    pub fn identity(&self, cert: Option<&Node>, key: Option<&Node>, of: Use) -> Option<Identity> {
+    pub fn identity(
+        &self,
+        cert: Option<&Node>,
+        key: Option<&Node>,
+        of: Purpose,
+    ) -> Option<Identity> {
         let chain = cert.and_then(|node| self.certificates(node, of));
         let key = key.and_then(|node| self.key(node).zip(Some(node.span)));
         let (chain, (key, span)) = chain.zip(key)?;
@@ -55,7 +60,7 @@ impl<'a> Pem<'a> {
     }
 
     /// Reads the CA certificates of the file that `node` names.
-    pub fn roots(&self, node: &Node, of: Use) -> Option<Arc<RootCertStore>> {
+    pub fn roots(&self, node: &Node, of: Purpose) -> Option<Arc<RootCertStore>> {
         let mut roots = RootCertStore::empty();
         for certificate in self.certificates(node, of)? {
             if let Err(error) = roots.add(certificate) {
@@ -68,7 +73,7 @@ impl<'a> Pem<'a> {
         Some(Arc::new(roots))
     }
 
-    fn certificates(&self, node: &Node, of: Use) -> Option<Vec<CertificateDer<'static>>> {
+    fn certificates(&self, node: &Node, of: Purpose) -> Option<Vec<CertificateDer<'static>>> {
         let (name, pem) = self.read(node)?;
         let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let certificates = match parsed {

@@ -7,7 +7,7 @@ use super::keys::{MIRROR, ROUTE, SHARE, SPLIT_BY};
 use super::node::Node;
 use super::read::{Fields, scalar};
 use super::report::{Problems, Severity, Span};
-use super::{doubt, filter, matching};
+use super::{filter, lint, matching};
 use crate::route::{
     Filters, Forward, InsertError, MAX_PATTERNS, Match, Mirror, PathMatch, Policies, Route,
     RouteTable, RouteTableBuilder, Share, Split,
@@ -86,7 +86,7 @@ impl<'a> Routes<'a> {
             return given;
         };
         let asked = asked.map_or(node.span, |asked| asked.span);
-        doubt::protocol(&matched.path, &route, self.http1, asked, self.problems);
+        lint::protocol(&matched.path, &route, self.http1, asked, self.problems);
         let spans = Spans { asked, named: named.map_or(asked, |named| named.span) };
         self.insert(given, matched, route, node, spans)
     }

@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, Error, InconsistentKeys, ServerConfig};
 
-use super::certificates::Use;
+use super::certificates::Purpose;
 use super::files::Files;
 use super::keys::{CLIENT_TLS, SERVER_TLS};
 use super::node::Node;
@@ -26,8 +26,8 @@ pub fn server(node: &Node, files: &Files, problems: &Problems) -> Option<ServerT
     let cert = fields.get(&SERVER_TLS.cert);
     let key = fields.get(&SERVER_TLS.key);
     let client_ca = fields.get(&SERVER_TLS.client_ca);
-    let roots = client_ca.map(|node| pem.roots(node, Use::ClientCa).zip(Some(node.span)));
-    let identity = pem.identity(cert, key, Use::Server);
+    let roots = client_ca.map(|node| pem.roots(node, Purpose::ClientCa).zip(Some(node.span)));
+    let identity = pem.identity(cert, key, Purpose::Server);
     fields.finish();
 
     let builder = ServerConfig::builder_with_provider(provider())
@@ -73,9 +73,9 @@ pub fn client(
         let help = "give both, or neither if the backends ask for no client certificate";
         problems.error(lone.span, "`cert` and `key` belong together", help);
     }
-    let roots = ca.and_then(|node| pem.roots(node, Use::BackendCa).zip(Some(node.span)));
+    let roots = ca.and_then(|node| pem.roots(node, Purpose::BackendCa).zip(Some(node.span)));
     let wanted = cert.is_some() && key.is_some();
-    let identity = pem.identity(cert.filter(|_| wanted), key.filter(|_| wanted), Use::Client);
+    let identity = pem.identity(cert.filter(|_| wanted), key.filter(|_| wanted), Purpose::Client);
     fields.finish();
 
     let (roots, span) = roots?;

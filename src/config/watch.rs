@@ -1,6 +1,6 @@
 //! Watches the files of a configuration for changes.
 
-mod writing;
+mod open_writers;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -14,19 +14,19 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Sources;
-use writing::{CLOSING_IS_REPORTED, Writing};
+use open_writers::{CLOSING_IS_REPORTED, OpenWriters};
 
 /// Debounce: files are read after this long without events, as files are seldom written in one go.
-const QUIET: Duration = Duration::from_millis(500);
+const DEBOUNCE: Duration = Duration::from_millis(500);
 
 /// Maximum debounce under continuous events.
-const RESTLESS: Duration = Duration::from_secs(5);
+const MAX_DEBOUNCE: Duration = Duration::from_secs(5);
 
 /// If closing of files is not reported, their content must be stable for this long.
-const STEADY: Duration = Duration::from_secs(1);
+const STABLE_FOR: Duration = Duration::from_secs(1);
 
 /// Timeout for a writer that keeps a file open.
-const UNFINISHED: Duration = Duration::from_secs(60);
+const WRITER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Polling interval, as a fallback: swapped links further up the path, mounts and most network file
 /// systems cause no events.
@@ -37,7 +37,7 @@ pub struct Watch {
     folders: Arc<Mutex<Folders>>,
     sources: Arc<Sources>,
     touched: Arc<Notify>,
-    writing: Arc<Mutex<Writing>>,
+    writing: Arc<Mutex<OpenWriters>>,
     poll: Duration,
 }
 
@@ -46,7 +46,7 @@ impl Watch {
     /// polling has to do.
     pub fn new(sources: Sources) -> Watch {
         let touched = Arc::new(Notify::new());
-        let writing = Arc::<Mutex<Writing>>::default();
+        let writing = Arc::<Mutex<OpenWriters>>::default();
         let (notified, noted) = (Arc::clone(&touched), Arc::clone(&writing));
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // After an error, events may have been lost.
@@ -87,9 +87,9 @@ impl Watch {
             if seen.as_ref() == Some(&*self.sources) {
                 continue;
             }
-            let pause = if reported && CLOSING_IS_REPORTED { QUIET } else { STEADY };
+            let pause = if reported && CLOSING_IS_REPORTED { DEBOUNCE } else { STABLE_FOR };
             let quiet = async { while timeout(pause, self.touched.notified()).await.is_ok() {} };
-            let _ = timeout(RESTLESS, quiet).await;
+            let _ = timeout(MAX_DEBOUNCE, quiet).await;
             self.written().await;
             let now = self.look().await;
             if seen.is_some_and(|seen| seen != now) {
@@ -107,8 +107,8 @@ impl Watch {
                 self.touched.notified().await;
             }
         };
-        if timeout(UNFINISHED, written).await.is_err() {
-            tracing::warn!(after = ?UNFINISHED, "files that are still being written are read");
+        if timeout(WRITER_TIMEOUT, written).await.is_err() {
+            tracing::warn!(after = ?WRITER_TIMEOUT, "files that are still being written are read");
             self.writing.lock().await.forget();
         }
     }
@@ -130,7 +130,7 @@ impl Watch {
 #[derive(Default)]
 struct Folders {
     watcher: Option<RecommendedWatcher>,
-    writing: Arc<Mutex<Writing>>,
+    writing: Arc<Mutex<OpenWriters>>,
     watched: HashSet<PathBuf>,
     /// Folders for which a failure was logged.
     refused: HashSet<PathBuf>,

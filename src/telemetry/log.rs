@@ -82,9 +82,9 @@ static LOG: OnceLock<Log> = OnceLock::new();
 
 /// RAII guard: flushes the log on drop, with a timeout.
 #[derive(Debug)]
-pub struct Flush(());
+pub struct FlushGuard(());
 
-impl Drop for Flush {
+impl Drop for FlushGuard {
     fn drop(&mut self) {
         if let Some(log) = LOG.get() {
             log.queue.flush(LAST_LINES);
@@ -97,7 +97,7 @@ impl Drop for Flush {
 ///
 /// # Errors
 /// If a global subscriber is already set, or the system denies a resource.
-pub fn init(format: Format, filter: &Filter, buffer: usize) -> Result<Flush, LogError> {
+pub fn init(format: Format, filter: &Filter, buffer: usize) -> Result<FlushGuard, LogError> {
     let stderr = io::stderr();
     let colour = stderr.is_terminal();
     // Not through std's handle: its lock would be held while the reader blocks.
@@ -110,7 +110,7 @@ pub fn init(format: Format, filter: &Filter, buffer: usize) -> Result<Flush, Log
     let shown = arc_swap::ArcSwap::from_pointee(filter.clone());
     let _ = LOG.set(Log { queue, configured: filter.clone(), now, shown }); // try_init fails above
     panics::log_them();
-    Ok(Flush(()))
+    Ok(FlushGuard(()))
 }
 
 /// The filter of [`FILTER_VARIABLE`], refining `configured`. An empty variable counts as unset.

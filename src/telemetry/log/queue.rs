@@ -61,7 +61,7 @@ impl Account {
         self.waiting.fetch_update(Relaxed, Relaxed, room).is_ok()
     }
 
-    fn give_back(&self, cost: usize) {
+    fn release(&self, cost: usize) {
         self.waiting.fetch_sub(cost, Relaxed);
     }
 
@@ -94,7 +94,7 @@ impl Queue {
             self.account.full.fetch_add(1, Relaxed);
         } else if self.sender.send(Entry::Line(line.to_vec())).is_err() {
             self.account.unwritable.fetch_add(1, Relaxed);
-            self.account.give_back(cost);
+            self.account.release(cost);
         }
     }
 
@@ -140,13 +140,13 @@ struct Writer<W> {
     torn: bool,
     tell: fn(u64),
     /// Dropped lines that were reported, and how many of these reports are known to be written.
-    told: u64,
+    reported: u64,
     read: u64,
 }
 
 impl<W: Write> Writer<W> {
     fn new(out: W, account: Arc<Account>, tell: fn(u64)) -> Writer<W> {
-        Writer { out, account, torn: false, tell, told: 0, read: 0 }
+        Writer { out, account, torn: false, tell, reported: 0, read: 0 }
     }
 
     fn run(mut self, inbox: &Receiver<Entry>) {
@@ -160,26 +160,26 @@ impl<W: Write> Writer<W> {
 
     fn take(&mut self, line: &[u8]) {
         let written = self.write(line).is_ok();
-        self.account.give_back(line.len() + OVERHEAD);
+        self.account.release(line.len() + OVERHEAD);
         if written {
-            self.tell_what_was_dropped();
+            self.report_dropped();
         } else {
             self.account.unwritable.fetch_add(1, Relaxed);
-            self.told = self.read; // the report itself may have been lost
+            self.reported = self.read; // the report itself may have been lost
         }
     }
 
-    fn tell_what_was_dropped(&mut self) {
+    fn report_dropped(&mut self) {
         let waiting = self.account.waiting.load(Relaxed);
         if waiting == 0 {
-            self.read = self.told;
+            self.read = self.reported;
         }
         let Dropped { full, unwritable } = self.account.dropped();
         let dropped = full + unwritable;
         // Only while the queue is nearly empty, so that the report itself is not dropped.
-        if dropped > self.told && waiting <= self.account.limit / 2 {
-            (self.tell)(dropped - self.told);
-            self.told = dropped;
+        if dropped > self.reported && waiting <= self.account.limit / 2 {
+            (self.tell)(dropped - self.reported);
+            self.reported = dropped;
         }
     }
 
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(queue.dropped(), Dropped { full: 2, unwritable: 0 });
         assert_eq!(inbox.try_iter().filter(|e| matches!(e, Entry::Line(_))).count(), 3);
         drop(inbox);
-        queue.account.give_back(3 * (10 + OVERHEAD));
+        queue.account.release(3 * (10 + OVERHEAD));
         (&queue).write_all(b"ten bytes\n").unwrap();
         assert_eq!(queue.dropped(), Dropped { full: 2, unwritable: 1 });
     }

@@ -12,12 +12,12 @@ pub const CLOSING_IS_REPORTED: bool = cfg!(target_os = "linux");
 
 /// Files that were written to and not closed since, by file name.
 #[derive(Debug, Default)]
-pub struct Writing {
+pub struct OpenWriters {
     watched: HashSet<OsString>,
     open: HashSet<OsString>,
 }
 
-impl Writing {
+impl OpenWriters {
     /// Tracks these files and the targets of their links from now on.
     pub fn follow<'a>(&mut self, files: impl Iterator<Item = &'a Path>) {
         let real = |file: &Path| std::fs::canonicalize(file).ok()?.file_name().map(OsStr::to_owned);
