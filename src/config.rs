@@ -4,7 +4,6 @@
 //! data, `read` parses mappings by these rows, and each section of the configuration has a file
 //! that builds its part of the plan. Readers record errors and carry on; only a file without errors
 //! becomes a plan.
-//! reading goes on; only a file without any becomes a plan.
 
 mod certificates;
 mod files;

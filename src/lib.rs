@@ -47,26 +47,26 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`text`] | what people write and read: addresses, units, settings by key, did-you-mean |
-//! | [`stats`] | histograms, sliding windows, counters with one writer; what they count they do not know |
-//! | [`model`] | values that every layer speaks of; no async, no I/O, no clock |
-//! | [`route`] | which services a request goes to: the table, matches, splits, filters |
+//! | [`text`] | parsing and formatting: addresses, units, keyed settings, redaction, did-you-mean |
+//! | [`stats`] | histograms, sliding windows, single-writer counters; generic |
+//! | [`model`] | value types shared by all layers; no async, no I/O, no clock |
+//! | [`route`] | routing: the table, matches, splits, filters |
 //! | [`http`] | what both codecs speak: header lists, the rules of messages, events, errors, limits |
 //! | [`http2`] | the codec of HTTP/2: frames, HPACK, flow control, both roles of a connection |
 //! | [`http1`] | the codec of HTTP/1.1, in the shape of the other: one exchange at a time |
 //! | [`grpc`] | what of gRPC a gateway has to read: message frames, deadlines |
-//! | [`clock`] | the time; everything else is given it |
-//! | [`tasks`] | none that is to last ends unseen: counted, logged, started again |
+//! | [`clock`] | the clock and log throttle; everything else is passed the time |
+//! | [`tasks`] | supervision of background tasks: counted, logged, restarted with backoff |
 //! | [`balance`] | the policies: pure, synchronous; **a new balancer is one file and one row here** |
 //! | [`net`] | a worker's I/O: accepting, TLS, connection drivers, streams, splice, timers |
-//! | [`telemetry`] | names of the metrics, the exporter, health, the log |
+//! | [`telemetry`] | metrics exporter with its cardinality limit, health endpoints, the log |
 //! | [`upstream`] | connections to one endpoint on one worker |
 //! | [`health`] | whether what is at an address is well: checked once for all who ask, on a thread of its own |
 //! | [`service`] | one service at run time: its writer, its snapshot, its view for people |
 //! | [`proxy`] | the data path |
-//! | [`config`] | YAML to a validated plan; finds all errors at once |
+//! | [`config`] | YAML to a validated plan; reports all errors at once |
 //! | [`control`] | the control API; knows services, never the data path |
-//! | [`app`] | puts it together: the only one that sees every layer |
+//! | [`app`] | the composition root: the only one that sees every layer; reload |
 //! | [`cli`] | `serve`, `check`, `schema`, `ctl`, `demo` |
 //!
 //! # Invariants

@@ -3,7 +3,6 @@
 //!
 //! It is equivalent to [`parse`](super::parse), except for what a schema cannot express: references
 //! by name, duplicates, contents of files.
-//! are there, what stands twice, what files hold.
 
 mod rules;
 

@@ -9,7 +9,7 @@ use super::time::Time;
 #[derive(Debug, Default)]
 pub struct OpenStreams {
     count: AtomicU32,
-    /// Messages per second that the endpoint sent of late (f32 bits).
+    /// Messages per second sent by the endpoint recently (f32 bits).
     rate: AtomicU32,
     /// Sum of their start times in milliseconds, wrapping; gives the mean age in constant space.
     began_ms: AtomicU64,

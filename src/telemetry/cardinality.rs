@@ -27,7 +27,7 @@ pub(super) use self::cost::SeriesCost;
 /// The label value of aggregates.
 pub(super) const OTHER: &str = "other";
 
-/// Remembers between scrapes what is exported how.
+/// The state that is kept between scrapes.
 #[derive(Debug)]
 pub(super) struct Cardinality {
     cost: SeriesCost,

@@ -43,51 +43,51 @@ reasons! {
     CloseReason:
     /// The peer reset too many streams.
     Resets "resets",
-    /// The peer reset most streams soon after it had opened them.
+    /// The peer reset most streams right after opening them (rapid reset).
     PrematureResets "premature_resets",
-    /// Too many streams had to be reset for errors of the peer.
+    /// Too many streams were reset because of stream errors by the peer.
     Errors "errors",
     /// Too many PING frames.
     Pings "pings",
     /// Too many SETTINGS frames.
     Settings "settings",
-    /// Too many frames that do nothing.
+    /// Too many frames without effect.
     IdleFrames "idle_frames",
     /// Too many WINDOW_UPDATE frames.
     WindowUpdates "window_updates",
     /// Too many DATA frames without payload.
     EmptyData "empty_data",
-    /// Too much framing for the payload.
+    /// Too much framing overhead for the payload.
     Overhead "overhead",
     /// A header list far beyond the limit.
     Headers "headers",
-    /// A header block in too many pieces.
+    /// A header block in too many CONTINUATION frames.
     Continuation "continuation",
     /// The TLS handshake failed or took too long.
     Handshake "handshake",
-    /// The preface or first SETTINGS, or the acknowledgement of ours, took too long.
+    /// Timeout of the preface, the first SETTINGS, or the acknowledgement of ours.
     PrefaceTimeout "preface_timeout",
-    /// The rest of a frame or header block took too long.
+    /// Timeout of a partial frame or header block.
     FrameTimeout "frame_timeout",
-    /// The peer took nothing of what waited for it.
+    /// Write timeout: the peer read nothing.
     WriteStall "write_stall",
-    /// It carried no stream for too long.
+    /// Idle timeout: no streams.
     Idle "idle",
-    /// It was as old as it may get.
+    /// The maximum age was reached.
     MaxAge "max_age",
     /// All its requests had been cancelled; closing it cancels them at the backend.
     Cancelled "cancelled",
     /// The gateway or the backend was being drained.
     Drain "drain",
-    /// The peer broke the protocol.
+    /// A protocol error by the peer.
     Protocol "protocol",
-    /// The peer sent more than its window.
+    /// A flow-control error by the peer.
     FlowControl "flow_control",
-    /// The peer's compressed headers could not be read.
+    /// An HPACK decoding error.
     Compression "compression",
-    /// The peer closed it in good order.
+    /// Closed gracefully by the peer.
     PeerClosed "peer_closed",
-    /// It broke.
+    /// An I/O error.
     Io "io",
 }
 

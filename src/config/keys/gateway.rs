@@ -16,7 +16,7 @@ use crate::text::keys::{
 };
 
 section! {
-    /// What stands at the top of the file.
+    /// The top level of the file.
     pub static TOP: Top = "";
 
     listeners: Part = Shape::Mappings(&LISTENER, Many::Some),
@@ -51,7 +51,7 @@ section! {
 }
 
 section! {
-    /// Who is asked for names.
+    /// Name servers.
     pub static DNS: Dns = "dns";
 
     servers: List<SocketAddr> = text(&NAME_SERVER, address::name_server, ToString::to_string), Many::Any,
@@ -66,7 +66,7 @@ impl Word for LogFormat {
 }
 
 section! {
-    /// What is logged, and how.
+    /// Log settings.
     pub static LOG: Log = "log";
 
     format: Key<LogFormat> = word(), Absent::value("text"), "the form of a line";

@@ -26,7 +26,7 @@ impl Word for Initial {
 }
 
 section! {
-    /// How backends are checked.
+    /// A service's health checks.
     pub static HEALTH: HealthKeys = "services.*.health";
 
     grpc: Part = Shape::Mapping(&HEALTH_GRPC), Absent::Nothing,
@@ -62,7 +62,7 @@ section! {
 }
 
 section! {
-    /// By `grpc.health.v1`.
+    /// A check by `grpc.health.v1`.
     pub static HEALTH_GRPC: HealthGrpc = "services.*.health.grpc", short Short::Key("service");
 
     service: Key<Box<str>> = text(&HEALTH_SERVICE, grpc_service, ToString::to_string),
@@ -71,7 +71,7 @@ section! {
 }
 
 section! {
-    /// By a page.
+    /// A check by an HTTP request.
     pub static HEALTH_HTTP: HealthHttp = "services.*.health.http", short Short::Key("path");
 
     path: Key<Box<str>> = text(&PATH, path, ToString::to_string),
@@ -81,6 +81,6 @@ section! {
 }
 
 section! {
-    /// By a connection.
+    /// A check by a TCP connection.
     pub static HEALTH_TCP: HealthTcp = "services.*.health.tcp";
 }

@@ -16,7 +16,7 @@ const fn by(internal: &'static str, edge: &'static str, backends: &'static str) 
 }
 
 section! {
-    /// What a client may use of us: backends open no streams.
+    /// Limits of clients alone: backends open no streams.
     pub static CLIENT_LIMITS: ClientLimits = "listeners[].limits", also &LIMITS;
 
     max_streams: Key<u32> = number(1..=WINDOW), by("1000", "100", "none"),
@@ -24,7 +24,7 @@ section! {
 }
 
 section! {
-    /// What every peer may use of us.
+    /// Limits of all peers.
     pub static LIMITS: PeerLimits = "services.*.limits";
 
     stream_window: Key<u32> = size(1024..=WINDOW), by("1MiB", "64KiB", "256KiB"),

@@ -55,7 +55,7 @@ const fn file() -> Form<String> {
 }
 
 section! {
-    /// One of the addresses where clients connect.
+    /// A listener for clients.
     pub static LISTENER: Listener = "listeners[]", short Short::Key("address");
 
     address: Key<Place> = place(), Absent::Required("add `address: 0.0.0.0:8080`"),
@@ -85,7 +85,7 @@ impl Word for ForwardedHeaders {
 }
 
 section! {
-    /// What backends are told about clients.
+    /// Forwarding headers.
     pub static FORWARDED: Forwarded = "listeners[].forwarded";
 
     headers: Key<ForwardedHeaders> = word(), Absent::value("x_forwarded"),

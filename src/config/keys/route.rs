@@ -45,7 +45,7 @@ section! {
 }
 
 section! {
-    /// What is changed on the way, for a route and for each of its shares.
+    /// Filters, of a route or of a share of its split.
     pub static FILTERS: FilterKeys = "routes[]: filters";
 
     rewrite: Part = Shape::Mapping(&REWRITE), Absent::Nothing,
@@ -57,7 +57,7 @@ section! {
 }
 
 section! {
-    /// What a route asks of a request.
+    /// A route's match.
     pub static MATCH: MatchKeys = "routes[].match";
 
     host: Key<HostMatch> = text(&MATCH_HOST, HostMatch::parse, |host| format!("{host:?}")),
@@ -90,7 +90,7 @@ const fn path_match(
 }
 
 section! {
-    /// What is asked of a header or a query parameter: one of these.
+    /// A condition on a header or query parameter: exactly one of these.
     pub static VALUE: ValueKeys = "routes[].match.headers.*", short Short::Key("exact");
 
     exact: Key<ValueMatch> = text(&VALUE_TEXT, |text| Ok(ValueMatch::Exact(text.into())), |value| format!("{value:?}")),
@@ -103,7 +103,7 @@ section! {
 }
 
 section! {
-    /// A share of the requests.
+    /// A share of a split.
     pub static SHARE: ShareKeys = "routes[].split[]", short Short::Key("service"), also &FILTERS;
 
     service: Key<String> = service(), Absent::Required("add `service: NAME`"),
@@ -113,7 +113,7 @@ section! {
 }
 
 section! {
-    /// By what a request always goes to the same share.
+    /// What a sticky split hashes.
     pub static SPLIT_BY: SplitBy = "routes[].split_by", short Short::Key("header");
 
     header: Key<Box<str>> = text(&HEADER, header_name, ToString::to_string),
@@ -130,7 +130,7 @@ const fn one_host() -> Form<Box<str>> {
 }
 
 section! {
-    /// Path and host as the backend sees them.
+    /// A rewrite of path or host.
     pub static REWRITE: RewriteKeys = "routes[].rewrite";
 
     host: Key<Box<str>> = one_host(), Absent::Nothing, "instead of the client's";
@@ -141,7 +141,7 @@ section! {
 }
 
 section! {
-    /// What is changed in a head, in this order.
+    /// Header edits, applied in this order.
     pub static EDITS: EditKeys = "routes[].request_headers";
 
     set: Part = Shape::NamedValues(&HEADER_EDIT, Kind::Text(&HEADER_VALUE)), Absent::Nothing,
@@ -166,7 +166,7 @@ impl Word for RedirectStatus {
 }
 
 section! {
-    /// Where clients are sent.
+    /// A redirect.
     pub static REDIRECT: RedirectKeys = "routes[].redirect";
 
     scheme: Key<Scheme> = word(), Absent::Nothing, "without `port`, on its usual port";
@@ -179,7 +179,7 @@ section! {
 }
 
 section! {
-    /// A second service that gets copies.
+    /// A mirror.
     pub static MIRROR: MirrorKeys = "routes[].mirror", short Short::Key("service");
 
     service: Key<String> = service(), Absent::Required("add `service: NAME`"),

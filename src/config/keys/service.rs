@@ -109,7 +109,7 @@ fn policies() -> Vec<&'static str> {
 }
 
 section! {
-    /// How requests are spread; the other keys are the policy's.
+    /// The balancing policy; its settings are further keys.
     pub static BALANCER: BalancerKeys = "services.*.balancer", short Short::Key("policy");
 
     policy: Key<&'static dyn Policy> = words(policies, Balancer::policy, |policy| policy.name().into()),
