@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn it_goes_with_the_timers() {
+    async fn the_clock_follows_paused_time() {
         let clock = Clock::start();
         let copy = clock;
         assert_eq!(clock.now(), Time::ZERO);

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_panics_is_started_again_and_counted() {
+    async fn a_panicking_task_is_restarted_and_counted() {
         let tasks = Arc::new(Tasks::default());
         let mut life = 0;
         let begun = Instant::now();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn pauses_are_bounded_and_forgotten_after_a_good_life() {
+    async fn backoff_is_bounded_and_reset_after_a_long_run() {
         let tasks = Arc::new(Tasks::default());
         let lives = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&lives);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_leaves_nobody_waiting_and_other_ends_do_nothing() {
+    async fn the_panic_guard_runs_on_panics_only() {
         let cleaned = Arc::new(AtomicUsize::new(0));
         let task = |panics: bool| {
             let cleaned = Arc::clone(&cleaned);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_dropped_takes_its_task_along() {
+    async fn dropping_the_supervisor_aborts_the_task() {
         let (held, gone) = tokio::sync::oneshot::channel::<()>();
         let mut held = Some(held);
         let kept = Arc::new(Tasks::default()).supervise(Task::Metrics, move || {

@@ -210,7 +210,7 @@ mod tests {
     use crate::config;
 
     #[test]
-    fn what_waits_for_a_restart_is_what_the_reference_says() {
+    fn keys_that_need_a_restart_are_documented() {
         let rest = "listeners: [ '127.0.0.1:0' ]\nservices: { a: { endpoints: [ 'b:1' ] } }\nroutes: [ a ]\n";
         let other = "workers: 1023\nworker_buffer: 1MiB\nflow_pause: 0ms\ndns: { servers: [ 127.0.0.1 ] }\n\
                      control: 127.0.0.1:1\nmetrics: 127.0.0.1:2\nlog: { level: debug }\n";

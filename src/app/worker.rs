@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_was_told_to_end_does_not() {
+    fn a_worker_that_stops_as_requested_keeps_readiness() {
         assert_eq!(lose(Readiness::Ready, LossGuard::none), (0, Readiness::Ready));
     }
 }

@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_form_is_found_where_it_stands() {
+    fn the_log_format_is_found_in_invalid_yaml() {
         for text in [
             "log: { format: json }\nlisteners: [",
             "listeners: [ }\nlog:\n  level: warn\n\n  # for the collector\n  format: \"json\" # one\n",

@@ -183,7 +183,7 @@ fn values_arrive_in_the_plan() {
 }
 
 #[test]
-fn all_errors_are_said_at_once() {
+fn all_errors_are_reported_at_once() {
     let text = "\
 lisener: 1
 listeners:
@@ -249,7 +249,7 @@ fn settings_of_policies_are_refused_at_their_key() {
 }
 
 #[test]
-fn control_stays_at_home_unless_told() {
+fn control_is_loopback_only_by_default() {
     let remote = "routes:\n  - service: orders\ncontrol: { address: 0.0.0.0:9900 }";
     let text = minimal_with("routes:\n  - service: orders", remote);
     refused(&text, "11:21", &["allow_remote: true", "no authentication"]);

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_variable_is_refused() {
+    fn invalid_variables_are_refused() {
         for (text, says) in [
             ("${PORT", "not closed"),
             ("a ${", "not closed"),

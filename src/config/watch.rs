@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_may_be_away_and_come_back() {
+    async fn a_folder_may_be_removed_and_recreated() {
         let root = tempfile::tempdir().unwrap();
         let (folder, away) = (root.path().join("etc"), root.path().join("away"));
         let file = folder.join("file");

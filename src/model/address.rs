@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_alike_is_the_same() {
+    fn equality_ignores_spelling() {
         let address = |text| Address::parse(text).unwrap();
         for (one, other) in [
             ("Orders.Example:80", "orders.example:80"),

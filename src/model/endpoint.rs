@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_comes_again_at_an_address_is_another() {
+    fn a_new_endpoint_at_the_same_address_has_a_new_id() {
         let ids: Vec<EndpointId> =
             (0..9).map(|_| Endpoint::new("a:1", 1, Time::ZERO).id()).collect();
         assert!(ids.is_sorted_by(|earlier, later| earlier < later), "{ids:?}");

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_through_a_socket_is_believed_if_told_so() {
+    fn peers_on_unix_sockets_are_trusted_if_configured() {
         let forwarding = Forwarding { trust_unix: true, ..Forwarding::default() };
         let client = |list: &[&[u8]]| forwarding.client(Peer::Unix, list);
         assert_eq!(client(&[b"1.1.1.1, 2.2.2.2"]), Peer::Ip([2, 2, 2, 2].into()));

@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn one_outlier_hardly_moves_it_and_a_new_level_does() {
+    fn an_outlier_hardly_moves_it_and_a_new_level_does() {
         let load = warm(1);
         observe_ms(&load, 100, 2);
         assert_ms(&load, 100f64.powf(1.0 / 32.0));

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_cause_is_news_and_the_same_is_not() {
+    fn a_changed_cause_is_logged_and_the_same_is_not() {
         let outage = Outage::default();
         let at = |seconds: u64| Time::from_millis(seconds * 1000);
         assert!(!outage.end() && !outage.lasts());
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_cause_is_news_however_many_there_were() {
+    fn a_new_cause_is_logged_however_many_there_were() {
         let outage = Outage::default();
         for cause in 1..=100 {
             assert!(outage.begin(cause, Time::from_millis(u64::from(cause) * 100)), "{cause}");
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_forgotten_is_news_and_so_is_the_end() {
+    fn a_forgotten_cause_is_logged_again_and_so_is_the_end() {
         let outage = Outage::default();
         outage.forget();
         assert!(!outage.end(), "there was no outage");

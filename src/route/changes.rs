@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_goes_or_differs_is_told() {
+    fn added_removed_and_changed_routes_are_listed() {
         let x = || to(&[(0, "x", 1)]);
         let before = table(&[("a", "/a", x()), ("b", "/b", x()), ("c", "/c", x())]);
         let after = table(&[("d", "/d", x()), ("b", "/other", x()), ("c", "/c", x())]);

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_come_once_and_longest_first() {
+    fn lengths_are_unique_and_descending() {
         let mut lengths = Lengths::default();
         for length in [3, 200, 0, 63, 64, 3, 200, 65_536] {
             lengths.insert(length);

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_may_come_in_pieces() {
+    fn matching_is_incremental() {
         let pattern = Pattern::new("ab+c").unwrap();
         let state = pattern.step(pattern.start(), b"ab");
         let state = pattern.step(state, b"");
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_is_refused() {
+    fn invalid_and_oversized_patterns_are_refused() {
         for (pattern, says) in [
             ("", "1 to 1024 characters"),
             ("a(", "`a(` is not a regular expression: unclosed group"),

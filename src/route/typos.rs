@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_letters_are_a_slip_and_other_words_are_none() {
+    fn typos_are_recognized_and_other_words_are_not() {
         let method = |path: &str| PathMatch::GrpcMethod(path.into());
         for typo in [
             "/shop.Ordres/Get",
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_a_prefix_stays() {
+    fn the_rest_behind_a_prefix_is_kept() {
         let service = PathMatch::GrpcService("/shop.Orders".into());
         assert_eq!(meant_by("/shop.Oders/Get", service).as_deref(), Some("/shop.Orders/Get"));
         let prefix = || PathMatch::Prefix("/api/orders".into());

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_under_a_bound_is_exact() {
+    fn cumulative_counts_at_bounds_are_exact() {
         let edges: Vec<u64> = BOUNDS.iter().flat_map(|bound| [*bound, *bound + 1]).collect();
         let counts = counts(&edges);
         let counted: Vec<u64> = counts.cumulative(BOUNDS.into_iter()).collect();

@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_comes_near_to_its_end_is_told_of_daily() {
+    async fn an_expiring_certificate_is_logged_daily() {
         let certificates = Certificates::default();
         certificates.replace(vec![certificate("b", 90), certificate("a", 17)]);
         let begun = Instant::now();

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_does_nothing_goes_first_and_of_these_the_oldest() {
+    async fn idle_connections_are_evicted_first_oldest_first() {
         let mut slots = ConnectionSlots::new(3);
         let activities: [Arc<Activity>; 8] = std::array::from_fn(|_| Arc::default());
         let tasks: [_; 8] = std::array::from_fn(|_| tokio::spawn(std::future::pending::<()>()));

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_gzip_gets_it() {
+    fn gzip_is_negotiated() {
         for (encoding, gzip) in [
             ("gzip", true),
             ("deflate, GZIP;q=0.5", true),

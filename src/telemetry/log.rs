@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_holds_back_what_it_should() {
+    fn the_filter_applies_by_target() {
         let log = || {
             tracing::debug!("quiet");
             tracing::info!("loud");

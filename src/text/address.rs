@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn case_tells_sockets_apart_and_hosts_not() {
+    fn paths_are_case_sensitive_and_hosts_are_not() {
         assert_eq!(identity("Orders.Example:80"), identity("orders.example:80"));
         assert_eq!(identity("unix:///run/a"), identity("unix:/run/a"));
         assert_ne!(identity("unix:/run/A"), identity("unix:/run/a"));

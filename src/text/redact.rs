@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_message_tells_what_a_variable_holds() {
+    fn messages_redact_variables() {
         let hidden = |value: &str| [Secret::new(value, "${X}")];
         for (value, message, shown) in [
             ("abc", "`abc` is not a number", "`${X}` is not a number"),

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_slips() {
+    fn distance_counts_edits() {
         assert_eq!(distance("listeners", "listeners"), 0);
         assert_eq!(distance("lisetners", "listeners"), 1);
         assert_eq!(distance("", "abc"), 3);
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn suggests_what_is_near_and_nothing_else() {
+    fn suggests_only_near_words() {
         let known = ["listeners", "services", "routes"];
         assert_eq!(nearest("lisener", known), Some("listeners"));
         assert_eq!(nearest("routs", known), Some("routes"));

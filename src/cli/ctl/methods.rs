@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_cut_is_named_with_what_to_write() {
+    fn cut_streams_get_a_hint() {
         let method = |name: &str, cut| Method { name: name.into(), cut, ..Method::default() };
         let calls = [method("shop.Orders/Get", 0), method("other", 4)];
         assert_eq!(hint("orders", &calls, 80), None);

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_twice_is_refused() {
+    fn duplicates_are_refused() {
         for twice in
             [&["a=1", "a=2"][..], &["a.b=1", "a.b=2"], &["a=1", "a.b=2"], &["a.b=1", "a=2"]]
         {

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_had_streams_sees_them() {
+    fn streams_are_shown_only_if_there_were_any() {
         let quiet = Backend { address: "a:1".into(), ..Backend::default() };
         assert_eq!(text("orders", std::slice::from_ref(&quiet), 80), None);
         let busy = Backend {

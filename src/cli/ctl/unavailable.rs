@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_out_has_a_line() {
+    fn unavailable_backends_have_a_line() {
         let backend = |address: &str, state: BackendState, effective_weight| Backend {
             address: address.into(),
             state: state.into(),

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn ctl_is_told_only_of_an_unusual_address() {
+    fn ctl_gets_an_address_unless_it_is_the_default() {
         assert!(ctl("127.0.0.1:9900").ends_with(" ctl"));
         assert!(ctl("127.0.0.1:1").ends_with(" ctl --control 127.0.0.1:1"));
     }

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_told_digit_by_digit() {
+    fn ranges_are_matched_digit_by_digit() {
         for (least, most, pattern) in [
             (0, 9, "[0-9]"),
             (1, 1, "1"),
@@ -124,7 +124,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ranges_hold_what_is_in_them(a: u64, b: u64, shift_a in 0..60u32, shift_b in 0..60u32) {
+        fn ranges_match_exactly_their_numbers(a: u64, b: u64, shift_a in 0..60u32, shift_b in 0..60u32) {
             let (a, b) = (a >> shift_a, b >> shift_b);
             let (least, most) = (a.min(b), a.max(b));
             let pattern = range(least, most);

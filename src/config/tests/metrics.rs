@@ -45,7 +45,7 @@ fn buckets_of_others_are_counted_exactly() {
 }
 
 #[test]
-fn a_bucket_that_cannot_be_exact_is_the_nearest_one_and_said() {
+fn an_inexact_bucket_bound_is_rounded_with_a_warning() {
     let (plan, warnings) = planned("latency_buckets: [ 1ms, 0.027, 27500us, 330ms ]");
     let millis = [1.0, 27.5, 325.0].map(|millis| Duration::from_secs_f64(millis / 1e3));
     assert_eq!(plan.metrics.settings.latency_buckets, millis);
@@ -84,7 +84,7 @@ fn wrong_buckets_are_refused() {
 }
 
 #[test]
-fn what_is_counted_of_services_is_bounded() {
+fn statistics_of_services_are_bounded() {
     let counts = |metrics: &str| planned(metrics).0.metrics.counts;
     let by_default = counts("");
     assert_eq!((by_default.keep_removed, by_default.methods), (Duration::from_secs(300), 256));

@@ -14,7 +14,7 @@ fn named(routes: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn a_route_without_a_name_is_called_by_what_it_does() {
+fn an_unnamed_route_has_a_derived_name() {
     for (route, name) in [
         ("{ service: orders }", "orders"),
         ("{ match: { host: Shop.Example }, service: orders }", "orders:shop.example"),
@@ -111,7 +111,7 @@ fn names_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn what_is_wrong_with_a_route_names_it() {
+fn errors_of_a_route_name_it() {
     let route = "  - { name: checkout, match: { grpc: /a.B }, service: order }";
     let all = errors(&with(route));
     assert_eq!(all.len(), 2, "{all:?}");

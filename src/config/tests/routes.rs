@@ -70,7 +70,7 @@ fn routes_are_refused_with_the_fix() {
 }
 
 #[test]
-fn what_a_match_asks_for_is_read() {
+fn matches_are_parsed() {
     let values = "headers: { X-A: 1, x-b: { exact: b }, x-c: { prefix: c }, x-d: { regex: d+ }, \
                   x-e: { present: true }, x-f: { present: false }, x-g: \"\" }";
     let plan = shown(values);
@@ -92,7 +92,7 @@ fn what_a_match_asks_for_is_read() {
 }
 
 #[test]
-fn wrong_conditions_are_told_what_to_write() {
+fn invalid_conditions_get_a_hint() {
     told("method: get", "10:24: `get` is not a method: write it in capitals, such as `GET`");
     told("method: CONNECT", "10:24: CONNECT is not supported, so it has no route");
     told(
@@ -209,7 +209,7 @@ fn told_of(key: &str, error: &str) {
 }
 
 #[test]
-fn wrong_filters_are_told_what_to_write() {
+fn invalid_filters_get_a_hint() {
     let of_connection = "speaks of one connection, and each has its own: leave it out";
     let of_body = "says where the body ends, which no route changes: leave it out";
     for (name, says) in [
@@ -262,7 +262,7 @@ fn wrong_filters_are_told_what_to_write() {
 }
 
 #[test]
-fn wrong_redirects_are_told_what_to_write() {
+fn invalid_redirects_get_a_hint() {
     let told = |route: &str, error: &str| {
         assert_eq!(said(&with(&format!("  - {{ {route} }}\n  - service: orders"))), [error]);
     };

@@ -52,7 +52,7 @@ fn values_are_typed_once_variables_are_put_in() {
 }
 
 #[test]
-fn what_a_variable_holds_is_neither_structure_nor_read_again() {
+fn variables_are_neither_structure_nor_expanded_twice() {
     let edit = |value: &str| {
         format!(
             "  - match: {{ path: /x }}\n    service: orders\n    request_headers: {{ set: {{ x-a: {value} }} }}"
@@ -65,7 +65,7 @@ fn what_a_variable_holds_is_neither_structure_nor_read_again() {
 }
 
 #[test]
-fn what_is_not_there_is_refused_at_its_place() {
+fn missing_variables_are_refused_at_their_location() {
     for (line, says) in [
         ("workers: ${NONE}", "11:10: the environment has no variable `NONE`; set it, or"),
         ("workers: \"${NONE}\"", "11:10: the environment has no variable `NONE`"),
@@ -92,7 +92,7 @@ fn what_is_not_there_is_refused_at_its_place() {
 }
 
 #[test]
-fn no_message_tells_what_a_variable_holds() {
+fn messages_redact_variables() {
     for (line, says) in [
         ("workers: ${SECRET}", "`${SECRET}` is not a whole number"),
         ("workers: 1${SECRET}2", "`1${SECRET}2` is not a whole number"),

@@ -125,7 +125,7 @@ fn all_of_several_have_to_hold() {
 
 /// Pairs of rows that all match; the more specific one of each pair wins in either order.
 #[test]
-fn what_asks_more_goes_first() {
+fn more_specific_conditions_take_precedence() {
     let get = || Some(Box::from("GET"));
     let fields = |names: &[&str]| names.iter().map(|n| asks(n, ValueMatch::Present)).collect();
     let none = || fields(&[]);

@@ -51,7 +51,7 @@ fn asks<'a>(host: &'a str, path: &'a str, fields: &'a dyn Fields) -> RouteQuery<
 }
 
 #[test]
-fn every_near_miss_says_what_it_misses() {
+fn every_near_miss_has_its_reason() {
     let table = table();
     let near = |number: u32, why: &str| (number, why.to_owned());
     assert_eq!(

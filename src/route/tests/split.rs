@@ -24,7 +24,7 @@ fn chance_follows_the_weights() {
 }
 
 #[test]
-fn nobody_gets_anything_where_all_weights_are_0() {
+fn a_split_of_zero_weights_picks_nothing() {
     let mut rng = fastrand::Rng::with_seed(42);
     for shares in [&[(1, 0)][..], &[(1, 0), (2, 0)], &[]] {
         assert!(split(shares).choose(None, &mut rng).is_none());

@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_are_what_people_write_and_ascend() {
+    fn bounds_are_decimal_and_ascending() {
         assert_eq!((BOUNDS[0], BOUNDS[BOUNDS.len() - 1]), (10_000, 900_000_000_000));
         assert!(BOUNDS.windows(2).all(|w| w[0] < w[1]));
         for tens in [1, 12, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 90] {

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_stays_however_busy_others_become() {
+    fn exported_series_are_kept_however_busy_others_become() {
         let mut claims = [service(&[1, 2, 3, 4, 5])];
         claims[0].service.held = true;
         claims[0].members[0].held = true;

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_is_for_ours_and_names_are_for_what_they_name() {
+    fn a_default_level_applies_to_our_targets_only() {
         let targets = |text: &str| read(text).unwrap().targets();
         let debug = targets("DEBUG");
         assert!(debug.would_enable("equipoise::proxy::forward", &Level::DEBUG));
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_are_named_with_what_was_meant() {
+    fn typos_get_a_suggestion() {
         for (text, said) in [
             ("inof", "`inof` is not a level of the log: did you mean `info`?"),
             ("info,equipoise::proxy=loud", "`loud` is not a level of the log: known here: off,"),

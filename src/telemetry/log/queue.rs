@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_dropped_and_what_comes_later_is_not() {
+    fn a_line_that_does_not_fit_is_dropped_and_later_ones_are_not() {
         let mut writer = writer(9, |_| {});
         for line in ["first\n", "second\n", "third\n"] {
             take(&mut writer, line);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_dropped_is_told_until_the_word_of_it_is_written() {
+    fn dropped_lines_are_reported_until_the_report_is_written() {
         static TOLD: AtomicU64 = AtomicU64::new(0);
         let mut writer = writer(0, |lines| TOLD.store(lines, Relaxed));
         let mut is_told = |line: &str, room: usize| {
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_takes_no_more_and_makes_nobody_wait() {
+    fn a_full_queue_drops_lines_without_blocking() {
         let (sender, inbox) = mpsc::channel();
         let queue = Queue { sender, account: Arc::new(Account::new(3 * (10 + OVERHEAD))) };
         for _ in 0..5 {

@@ -89,7 +89,7 @@ fn routes_that_get_nothing_are_warned_of() {
 }
 
 #[test]
-fn hosts_and_addresses_that_are_urls_are_told_what_to_write() {
+fn urls_as_addresses_are_refused_with_a_hint() {
     for (host, says) in [
         ("http://shop.example", "`http://shop.example` is a URL: write `shop.example`"),
         ("https://shop.example:8443/api?x", "is a URL: write `shop.example`"),

@@ -52,7 +52,7 @@ fn lists_that_may_hold_nothing_may_be_written_so() {
 }
 
 #[test]
-fn what_is_forgotten_is_still_an_error() {
+fn missing_keys_and_empty_required_lists_are_errors() {
     let told = errors(&with(" { a: {} }", TO_ALL));
     assert!(told[0].contains("`endpoints` is missing"), "{told:?}");
     let told = errors("listeners: []\nservices: {}\nroutes: []\n");
@@ -60,7 +60,7 @@ fn what_is_forgotten_is_still_an_error() {
 }
 
 #[tokio::test]
-async fn a_service_goes_to_no_endpoints_and_back() {
+async fn a_service_may_lose_all_endpoints_and_recover() {
     let backend = Backend::start().await;
     let some = format!(" {{ a: {{ endpoints: [ {{ address: \"{}\" }} ] }} }}", backend.address);
     let none = " { a: { endpoints: [] } }";

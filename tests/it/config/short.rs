@@ -94,7 +94,7 @@ fn words_are_found_whatever_their_case_and_joints() {
 }
 
 #[test]
-fn merge_keys_are_refused_with_what_to_write() {
+fn merge_keys_are_refused_with_a_hint() {
     for (text, place) in [
         ("listeners: [ &base { address: 127.0.0.1:1, profile: edge }, { <<: *base } ]", "1:63"),
         (

@@ -40,7 +40,7 @@ fn values_come_from_the_environment() {
 }
 
 #[test]
-fn what_is_wrong_with_them_is_said_without_them() {
+fn errors_redact_variables() {
     for (changed, says) in [
         ([("DRAIN", "s3cret-t0ken")], "`${DRAIN}`"),
         ([("WORKERS", "s3cret-t0ken")], "`${WORKERS:-2}` is not a whole number"),

@@ -60,7 +60,7 @@ impl Setting {
 }
 
 #[tokio::test]
-async fn who_asks_is_answered_while_a_picker_is_built() {
+async fn views_are_answered_while_a_picker_is_built() {
     let setting = Setting::new();
     let change = setting.set_weight(5);
     setting.building(2).await;
@@ -97,7 +97,7 @@ async fn changes_that_wait_together_are_one_picker() {
 }
 
 #[tokio::test]
-async fn who_is_removed_and_added_in_one_burst_is_another() {
+async fn a_backend_removed_and_added_in_one_burst_is_new() {
     let setting = Setting::new();
     let before = Arc::clone(&setting.orders.view().backends[1].endpoint);
     let first = setting.set_weight(2);

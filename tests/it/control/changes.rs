@@ -128,7 +128,7 @@ async fn messages_stay_short_however_long_the_request_is() {
 }
 
 #[tokio::test]
-async fn of_those_who_expect_the_same_revision_one_wins() {
+async fn of_changes_expecting_the_same_revision_one_wins() {
     let gateway = Gateway::start().await;
     let mut attempts = tokio::task::JoinSet::new();
     for weight in 0..20 {

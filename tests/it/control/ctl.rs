@@ -57,7 +57,7 @@ total                                                                   0
 }
 
 #[tokio::test]
-async fn wide_terminals_show_more_and_narrow_ones_what_matters() {
+async fn narrow_terminals_drop_less_important_columns() {
     let gateway = Gateway::with(&[("10.0.0.1:50051", 3), ("b:1", 1)]).await;
     gateway.record(0, 0, GrpcCode::Ok, 2000);
     gateway.observed(2000).await;
@@ -95,7 +95,7 @@ orders   first          1         2         2         0        -          0
 }
 
 #[tokio::test]
-async fn what_no_backend_has_answered_is_told_too() {
+async fn rejected_requests_are_shown() {
     let gateway = Gateway::start().await;
     gateway.record(0, 0, GrpcCode::Ok, 3);
     for (route, reason) in
@@ -123,7 +123,7 @@ async fn what_no_backend_has_answered_is_told_too() {
 }
 
 #[tokio::test]
-async fn methods_are_told_with_their_success_and_latency() {
+async fn methods_have_success_ratio_and_latency() {
     let gateway = Gateway::start().await;
     let shown = run(&gateway, "methods orders").await.unwrap();
     assert_eq!(shown, "No gRPC method of orders was called yet.\n");
@@ -236,7 +236,7 @@ async fn changes_are_made_under_conditions() {
 }
 
 #[tokio::test]
-async fn backends_and_policies_come_and_go() {
+async fn backends_and_policies_change_at_run_time() {
     let gateway = Gateway::start().await;
     let answer = run(&gateway, "add orders c:1 [::1]:80=7 --expected-revision 1").await.unwrap();
     assert_eq!(answer, "orders is now at revision 2\n");
@@ -326,7 +326,7 @@ async fn errors_say_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_another_one_is_told_from_the_control_api() {
+async fn a_wrong_port_is_recognized_as_no_control_api() {
     let backend = Backend::start().await;
     let gateway = gateway::Gateway::to(&[backend.address]).await;
     let lost = TcpListener::bind("127.0.0.1:0").await.unwrap();

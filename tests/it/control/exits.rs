@@ -59,7 +59,7 @@ async fn every_kind_of_failure_has_its_code_and_is_json_on_demand() {
 }
 
 #[tokio::test]
-async fn what_is_asked_for_is_no_failure() {
+async fn help_and_version_are_no_failures() {
     let gateway = Gateway::start().await;
     for line in ["services", "services --output json", "drain orders a:1", "--help", "--version"] {
         let (exit, out, error) = ctl(&gateway.address, line).await;

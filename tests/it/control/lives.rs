@@ -40,7 +40,7 @@ fn counted(service: &proto::Service, backend: usize) -> (u64, u64, u64, Vec<(&st
 }
 
 #[tokio::test]
-async fn who_is_added_again_begins_anew_whatever_is_still_in_flight() {
+async fn a_backend_added_again_starts_afresh() {
     for in_flight in [false, true] {
         let gateway = Gateway::start().await;
         gateway.record(1, 0, BAD, 50);
@@ -81,7 +81,7 @@ async fn a_reload_that_takes_out_and_another_that_puts_back_make_another_too() {
 }
 
 #[tokio::test]
-async fn weights_drains_policies_and_reloads_leave_who_is_there() {
+async fn changes_keep_the_identity_of_endpoints() {
     let gateway = Gateway::start().await;
     let b = find(&gateway, "b:1").endpoint;
     gateway.record(1, 0, OK, 4);
@@ -140,7 +140,7 @@ total                         11         4
 }
 
 #[tokio::test]
-async fn revisions_that_are_forgotten_or_yet_to_come_are_refused() {
+async fn past_and_future_revisions_are_refused() {
     let gateway = Gateway::start().await;
     let mut client = gateway.client().await;
     let watch = |since_revision| proto::WatchServiceRequest {

@@ -35,7 +35,7 @@ fn named(backends: &[(&str, u32)]) -> Vec<(String, u32)> {
 }
 
 #[tokio::test]
-async fn every_kind_is_shown_with_what_the_configuration_says() {
+async fn overrides_are_shown_with_the_configured_value() {
     let gateway = Gateway::with(&[("a:1", 3), ("b:1", 1), ("c:1", 5)]).await;
     assert_eq!(told(&gateway).await, []);
     let changes = ["set-weight orders A:1=80", "drain orders b:1", "remove orders c:1"];
@@ -81,7 +81,7 @@ async fn every_kind_is_shown_with_what_the_configuration_says() {
 }
 
 #[tokio::test]
-async fn a_reset_makes_one_backend_what_the_configuration_says() {
+async fn a_reset_restores_the_configuration_of_a_backend() {
     let gateway = Gateway::with(&[("a:1", 3), ("b:1", 1)]).await;
     all(
         &gateway,
@@ -98,7 +98,7 @@ async fn a_reset_makes_one_backend_what_the_configuration_says() {
 }
 
 #[tokio::test]
-async fn a_reset_makes_a_whole_service_what_the_configuration_says() {
+async fn a_reset_restores_the_configuration_of_a_service() {
     let gateway = Gateway::with(&[("a:1", 3), ("b:1", 1)]).await;
     all(&gateway, &["set-policy orders maglev key.header=x", "add orders c:1", "drain orders c:1"])
         .await;
@@ -132,7 +132,7 @@ async fn a_reset_obeys_the_rules_of_all_changes() {
 }
 
 #[tokio::test]
-async fn who_was_removed_is_named_where_it_is_missed() {
+async fn a_removed_backend_is_named_in_errors() {
     let gateway = Gateway::with(&[("a:1", 3), ("b:1", 1)]).await;
     all(&gateway, &["remove orders b:1"]).await;
     let error = run(&gateway, "set-weight orders b:1=2").await.unwrap_err().to_string();
@@ -183,7 +183,7 @@ async fn policies_show_every_setting_in_effect() {
 }
 
 #[tokio::test]
-async fn who_made_a_change_is_the_address_and_what_they_call_themselves() {
+async fn the_author_is_the_address_and_the_given_name() {
     let gateway = Gateway::start().await;
     all(&gateway, &["drain orders a:1 --by alice@laptop"]).await;
     let by = |service: &proto::Service| service.overrides[0].by.clone();
@@ -199,7 +199,7 @@ async fn who_made_a_change_is_the_address_and_what_they_call_themselves() {
 }
 
 #[tokio::test]
-async fn why_a_change_was_made_is_kept_beside_who_made_it() {
+async fn the_reason_of_a_change_is_kept_with_its_author() {
     let gateway = Gateway::start().await;
     let long = "x".repeat(1000);
     for (reason, kept) in [("disk", 4), (long.as_str(), 256)] {
@@ -214,7 +214,7 @@ async fn why_a_change_was_made_is_kept_beside_who_made_it() {
 }
 
 #[tokio::test]
-async fn revisions_count_what_operators_change_and_generations_whatever_changes() {
+async fn revisions_count_operators_changes_and_generations_all_changes() {
     let gateway = Gateway::start().await;
     let now = async || {
         let service = get(&mut gateway.client().await).await;

@@ -128,7 +128,7 @@ async fn a_route_is_explained_to_programs() {
 }
 
 #[tokio::test]
-async fn what_was_mistyped_is_found() {
+async fn typos_in_requests_are_found() {
     let gateway = gateway().await;
     let cases = [
         (
@@ -163,7 +163,7 @@ async fn what_was_mistyped_is_found() {
 }
 
 #[tokio::test]
-async fn what_can_be_no_request_is_refused() {
+async fn invalid_requests_are_refused() {
     let gateway = gateway().await;
     let mut client = gateway.client().await;
     let request = proto::ExplainRouteRequest { path: "shop".into(), ..Default::default() };
@@ -181,7 +181,7 @@ async fn what_can_be_no_request_is_refused() {
 
 /// Stands for a secret: a variable that cargo sets for every test.
 #[tokio::test]
-async fn what_variables_hold_is_told_of_no_route() {
+async fn routes_redact_variables() {
     let variable = "CARGO_MANIFEST_DIR";
     let secret = std::env::var(variable).unwrap();
     let yaml = format!(

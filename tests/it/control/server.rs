@@ -32,7 +32,7 @@ async fn health_says_serving() {
 }
 
 #[tokio::test]
-async fn health_says_when_it_goes() {
+async fn health_reports_shutdown() {
     let gateway = Gateway::start().await;
     let mut health = HealthClient::new(gateway.channel().await);
     let mut watched = health.watch(check("")).await.unwrap().into_inner();
@@ -48,7 +48,7 @@ async fn health_says_when_it_goes() {
 }
 
 #[tokio::test]
-async fn silent_connections_keep_nobody_out() {
+async fn silent_connections_are_evicted() {
     let gateway = Gateway::start().await;
     let address = gateway.address.strip_prefix("http://").unwrap();
     let mut silent = Vec::new();
@@ -64,7 +64,7 @@ async fn silent_connections_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn idle_connections_and_watches_keep_nobody_out() {
+async fn idle_connections_and_watches_are_evicted() {
     let gateway = Gateway::start().await;
     let request = || proto::WatchServiceRequest {
         service: "orders".into(),

@@ -94,7 +94,7 @@ async fn a_removed_backend_is_gone_and_can_be_added_again() {
 }
 
 #[tokio::test]
-async fn what_is_known_of_a_backend_stays_until_its_last_request_is_over() {
+async fn statistics_of_a_backend_are_kept_until_its_last_request_ends() {
     let gateway = Gateway::start().await;
     let mut client = gateway.client().await;
     let endpoint = Arc::clone(&gateway.orders.view().backends[1].endpoint);
@@ -199,7 +199,7 @@ async fn a_wrong_policy_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_operators_want_stays_on_top_of_a_new_configuration() {
+async fn overrides_survive_a_reload() {
     let gateway = Gateway::start().await;
     let mut client = gateway.client().await;
     let configured = |backends| spec("orders", backends);

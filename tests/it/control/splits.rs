@@ -116,7 +116,7 @@ carts        10  10.0 %          10
 }
 
 #[tokio::test]
-async fn what_is_wrong_changes_nothing() {
+async fn refused_changes_change_nothing() {
     let split = Split::start(&(checkout(SHARES) + OTHERS)).await;
     let cases = [
         ("set-split chekout carts=1", 3, "did you mean `checkout`?"),
@@ -140,7 +140,7 @@ async fn what_is_wrong_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_reload_leaves_what_operators_want_as_long_as_the_share_is_there() {
+async fn a_split_override_survives_reloads_while_the_share_exists() {
     let split = Split::start(&checkout(SHARES)).await;
     split.ctl("set-split checkout carts=50").await;
     split.reload(&(checkout(SHARES) + OTHERS)).await;
@@ -173,7 +173,7 @@ async fn a_route_that_comes_back_repeats_no_revision() {
 }
 
 #[tokio::test]
-async fn several_shares_of_a_service_are_told_apart() {
+async fn shares_of_the_same_service_have_distinct_keys() {
     let twice = "[ { service: orders, weight: 1 }, { service: orders, weight: 2, request_headers: { \
                  set: { x-beta: 1 } } } ]";
     let split = Split::start(&checkout(twice)).await;

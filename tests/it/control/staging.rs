@@ -56,7 +56,7 @@ async fn a_change_in_between_waits_and_is_lost_nowhere() {
 }
 
 #[tokio::test]
-async fn what_is_dropped_instead_leaves_all_as_it_was() {
+async fn a_dropped_staging_changes_nothing() {
     let gateway = Gateway::start().await;
     drop(staged(&gateway.orders, &[("c:1", 5)]).await);
     assert_eq!(set_weight(&gateway.orders, 9).await.unwrap(), 2);
@@ -66,7 +66,7 @@ async fn what_is_dropped_instead_leaves_all_as_it_was() {
 }
 
 #[tokio::test]
-async fn what_is_as_it_was_takes_changes_all_the_while() {
+async fn an_unchanged_service_takes_changes_during_a_reload() {
     let gateway = Gateway::start().await;
     let same = staged(&gateway.orders, &[("a:1", 3), ("b:1", 1)]).await;
     assert_eq!(set_weight(&gateway.orders, 9).await.unwrap(), 2);
