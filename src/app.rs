@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 use crate::config::Plan;
 use crate::health::Board;
-use crate::model::Place;
+use crate::model::SocketAddress;
 use crate::net::{Descriptors, SocketFile, WorkerHandle};
 use crate::service::{Builders, Environment, Registry};
 use crate::tasks::Tasks;
@@ -44,7 +44,7 @@ pub enum StartError {
         /// The purpose of the listener.
         what: &'static str,
         /// The address.
-        address: Place,
+        address: SocketAddress,
         /// The cause.
         source: std::io::Error,
     },
@@ -55,9 +55,9 @@ pub enum StartError {
     )]
     Held {
         /// The address wanted.
-        address: Place,
+        address: SocketAddress,
         /// The conflicting address.
-        held: Place,
+        held: SocketAddress,
         /// The system's error.
         source: std::io::Error,
     },
@@ -97,8 +97,8 @@ const CUT_OFF_GRACE: Duration = Duration::from_secs(1);
 /// A running gateway.
 pub struct Gateway {
     listeners: Listeners,
-    control: Place,
-    metrics: Place,
+    control: SocketAddress,
+    metrics: SocketAddress,
     /// Unix socket files of control API and metrics, removed at the end.
     _files: Vec<SocketFile>,
     fixed: RestartSettings,
@@ -149,8 +149,8 @@ impl Gateway {
             refused: Arc::clone(&refused),
         };
         let exporter = Exporter::new(state, counters.clone(), plan.metrics.settings.clone(), clock);
-        let places = [control.place(), metrics.place()];
-        let dialer = dialer(&plan, &tasks, &places).await?;
+        let own = [control.address(), metrics.address()];
+        let dialer = dialer(&plan, &tasks, &own).await?;
         let environment = environment(&plan, &dialer, &tasks, clock).await?;
         let (readiness, ready) = watch::channel(Readiness::Starting);
         let Workers { workers, threads, lost } =
@@ -173,7 +173,7 @@ impl Gateway {
         let cold = cold.start(&running);
         listeners.commit(prepared, &workers);
         become_ready(&readiness);
-        let [control, metrics] = places;
+        let [control, metrics] = own;
         Ok(Gateway {
             listeners,
             control,
@@ -198,17 +198,17 @@ impl Gateway {
     }
 
     /// The addresses for clients, in the order of the configuration.
-    pub fn listeners(&self) -> Vec<Place> {
-        self.listeners.places()
+    pub fn listeners(&self) -> Vec<SocketAddress> {
+        self.listeners.addresses()
     }
 
     /// The address of the control API.
-    pub fn control(&self) -> &Place {
+    pub fn control(&self) -> &SocketAddress {
         &self.control
     }
 
     /// The address of the metrics port.
-    pub fn metrics(&self) -> &Place {
+    pub fn metrics(&self) -> &SocketAddress {
         &self.metrics
     }
 
@@ -256,15 +256,15 @@ impl Gateway {
     }
 }
 
-/// The dialer, which refuses to connect to the gateway's own addresses, `places`.
+/// The dialer, which refuses to connect to the gateway's own addresses.
 async fn dialer(
     plan: &Plan,
     tasks: &Arc<Tasks>,
-    places: &[Place],
+    own: &[SocketAddress],
 ) -> Result<Arc<Dialer>, StartError> {
     let resolver = Resolver::start(plan.dns_servers.clone(), tasks).await;
     let resolver = resolver.map_err(StartError::Worker)?;
-    let own = OwnAddresses::new(places.iter().cloned());
+    let own = OwnAddresses::new(own.iter().cloned());
     Ok(Arc::new(Dialer::new(resolver, own, max_idle_connections())))
 }
 

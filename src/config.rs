@@ -43,7 +43,7 @@ pub use report::{Finding, Report};
 pub use schema::schema;
 pub use watch::Watch;
 
-use crate::model::Place;
+use crate::model::SocketAddress;
 use crate::net::ListenerSpec;
 use crate::route::RouteTable;
 use crate::service::{ServiceConfig, UpstreamProtocol};
@@ -129,7 +129,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
 fn listeners(
     fields: &Fields<'_>,
     files: &Files,
-    bound: &mut Vec<(Place, Span)>,
+    bound: &mut Vec<(SocketAddress, Span)>,
     problems: &Problems,
 ) -> Vec<ListenerSpec> {
     let read = |node| {

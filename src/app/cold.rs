@@ -11,7 +11,7 @@ use super::StartError;
 use crate::clock::Clock;
 use crate::config::Plan;
 use crate::control;
-use crate::model::Place;
+use crate::model::SocketAddress;
 use crate::net::{Bound, Descriptors, Incoming, ListeningSocket, SocketFile, leaves_ipv4};
 use crate::service::Registry;
 use crate::tasks::{Task, Tasks, infallible};
@@ -44,12 +44,12 @@ pub struct Sockets {
 /// An open socket, with its configured address.
 pub struct Opened {
     pub socket: Arc<ListeningSocket>,
-    configured: Place,
+    configured: SocketAddress,
 }
 
 impl Opened {
     /// Its actual address.
-    pub fn place(&self) -> Place {
+    pub fn address(&self) -> SocketAddress {
         self.socket.port().unwrap_or_else(|| self.configured.clone())
     }
 }
@@ -60,14 +60,16 @@ impl Sockets {
         let (control, metrics) = (&plan.control, &plan.metrics);
         let clients = plan.listeners.iter().map(|listener| &listener.address);
         let all = clients.chain([&control.address, &metrics.address]);
-        let all: Vec<_> = all.filter_map(Place::ip).collect();
+        let all: Vec<_> = all.filter_map(SocketAddress::ip).collect();
         let mut files = Vec::new();
-        let mut open = |what, place: &Place, mode| {
-            let bound = match place {
-                Place::Ip(address) => Bound::to_port(*address, leaves_ipv4(*address, &all), false),
-                Place::Unix(path) => Bound::to_path(path, mode),
+        let mut open = |what, address: &SocketAddress, mode| {
+            let bound = match address {
+                SocketAddress::Ip(address) => {
+                    Bound::to_port(*address, leaves_ipv4(*address, &all), false)
+                }
+                SocketAddress::Unix(path) => Bound::to_path(path, mode),
             };
-            let configured = place.clone();
+            let configured = address.clone();
             match bound.and_then(Bound::listen) {
                 Ok((file, socket)) => {
                     files.extend(file);

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::StartError;
 use crate::clock::Clock;
-use crate::model::Place;
+use crate::model::SocketAddress;
 use crate::net::{
     Beside, Bound, Listener, ListenerSpec, ListeningSocket, SocketFile, WorkerHandle, accept_loop,
     leaves_ipv4, overlap,
@@ -18,20 +18,20 @@ use crate::telemetry::RefusedConnections;
 /// The running listeners, in the order of the configuration.
 pub struct Listeners {
     /// The addresses of the cold servers, fixed until a restart.
-    own: [Place; 2],
+    own: [SocketAddress; 2],
     tasks: Arc<Tasks>,
     clock: Clock,
     running: Vec<Running>,
     /// Closed listeners whose backlog is still being accepted.
-    leaving: Vec<(Place, Weak<ListeningSocket>)>,
+    leaving: Vec<(SocketAddress, Weak<ListeningSocket>)>,
     refused: Arc<RefusedConnections>,
     acceptors: JoinSet<()>,
 }
 
 struct Running {
     /// As configured; port 0 means any.
-    configured: Place,
-    bound: Place,
+    configured: SocketAddress,
+    bound: SocketAddress,
     ipv6_only: bool,
     /// The file of a Unix socket.
     file: Option<SocketFile>,
@@ -72,7 +72,7 @@ impl Listeners {
     pub fn new(
         tasks: &Arc<Tasks>,
         refused: &Arc<RefusedConnections>,
-        own: [Place; 2],
+        own: [SocketAddress; 2],
         clock: Clock,
     ) -> Listeners {
         let (running, leaving, acceptors) = Default::default();
@@ -84,13 +84,13 @@ impl Listeners {
     /// and on an error nothing has changed.
     pub fn prepare(&self, specs: &[ListenerSpec]) -> Result<Prepared, StartError> {
         let mut all: Vec<_> = specs.iter().filter_map(|spec| spec.address.ip()).collect();
-        all.extend(self.own.iter().filter_map(Place::ip));
+        all.extend(self.own.iter().filter_map(SocketAddress::ip));
         let ipv6_only = |spec: &ListenerSpec| {
             spec.address.ip().is_some_and(|address| leaves_ipv4(address, &all))
         };
         let kept = self.kept(specs, ipv6_only);
         let opened = || specs.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
-        let met = |bound: &Place| opened().any(|(spec, _)| conflict(&spec.address, bound));
+        let met = |bound: &SocketAddress| opened().any(|(spec, _)| conflict(&spec.address, bound));
         let gone = self.running.iter().enumerate();
         let gone = gone.filter(|(index, gone)| !kept.contains(&Some(*index)) && met(&gone.bound));
         let (taken_over, sockets): (Vec<_>, Vec<_>) = gone
@@ -105,12 +105,14 @@ impl Listeners {
             None => {
                 let takes_over = sockets.iter().any(|(bound, _)| conflict(&spec.address, bound));
                 let bound = match &spec.address {
-                    Place::Ip(address) => Bound::to_port(*address, ipv6_only(spec), takes_over),
-                    Place::Unix(path) => Bound::to_path(path, spec.mode),
+                    SocketAddress::Ip(address) => {
+                        Bound::to_port(*address, ipv6_only(spec), takes_over)
+                    }
+                    SocketAddress::Unix(path) => Bound::to_path(path, spec.mode),
                 };
                 bound
                     .map(ListenerSocket::Bound)
-                    .map_err(|error| self.refused_place(&spec.address, error))
+                    .map_err(|error| self.bind_error(&spec.address, error))
             }
         };
         let bound = specs.iter().zip(&kept).map(bind).collect::<Result<Vec<_>, _>>()?;
@@ -121,7 +123,7 @@ impl Listeners {
                 .map(|(file, socket)| {
                     Step::Open(Opened { file, socket, ipv6_only: ipv6_only(spec) }, spec.clone())
                 })
-                .map_err(|error| self.refused_place(&spec.address, error)),
+                .map_err(|error| self.bind_error(&spec.address, error)),
         };
         let steps = specs.iter().zip(bound).map(step).collect::<Result<_, _>>()?;
         Ok(Prepared { steps, taken_over })
@@ -144,10 +146,10 @@ impl Listeners {
     }
 
     /// The error for an address that cannot be bound, which may conflict with our own listener.
-    fn refused_place(&self, place: &Place, source: std::io::Error) -> StartError {
-        let address = place.clone();
-        let mut held = self.own.iter().cloned().chain(self.places());
-        let held = held.find(|held| conflict(held, place));
+    fn bind_error(&self, wanted: &SocketAddress, source: std::io::Error) -> StartError {
+        let address = wanted.clone();
+        let mut held = self.own.iter().cloned().chain(self.addresses());
+        let held = held.find(|held| conflict(held, wanted));
         match held.filter(|_| !self.running.is_empty() && source.kind() == ErrorKind::AddrInUse) {
             Some(held) => StartError::Held { address, held, source },
             None => StartError::Listen { what: "clients", address, source },
@@ -200,7 +202,7 @@ impl Listeners {
     }
 
     /// The addresses for clients.
-    pub fn places(&self) -> Vec<Place> {
+    pub fn addresses(&self) -> Vec<SocketAddress> {
         self.running.iter().map(|running| running.bound.clone()).collect()
     }
 
@@ -215,13 +217,13 @@ impl Listeners {
 }
 
 impl Running {
-    /// Whether clients reach it at `place`.
-    fn is_at(&self, place: &Place, ipv6_only: bool) -> bool {
-        match place {
-            Place::Ip(_) => {
-                [&self.configured, &self.bound].contains(&place) && self.ipv6_only == ipv6_only
+    /// Whether clients reach it at `address`.
+    fn is_at(&self, address: &SocketAddress, ipv6_only: bool) -> bool {
+        match address {
+            SocketAddress::Ip(_) => {
+                [&self.configured, &self.bound].contains(&address) && self.ipv6_only == ipv6_only
             }
-            Place::Unix(path) => self.file.as_ref().is_some_and(|file| file.is_at(path)),
+            SocketAddress::Unix(path) => self.file.as_ref().is_some_and(|file| file.is_at(path)),
         }
     }
 
@@ -239,6 +241,6 @@ impl Running {
 }
 
 /// Whether two addresses overlap, so that a client could mean either.
-fn conflict(one: &Place, other: &Place) -> bool {
+fn conflict(one: &SocketAddress, other: &SocketAddress) -> bool {
     one.ip().zip(other.ip()).is_some_and(|(one, other)| overlap(one, other))
 }

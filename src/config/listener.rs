@@ -13,7 +13,7 @@ use super::plan::{ControlPlan, MetricsPlan};
 use super::read::Fields;
 use super::report::{Problems, Span};
 use super::{limits, metrics, tls};
-use crate::model::{Forwarding, Peer, Place};
+use crate::model::{Forwarding, Peer, SocketAddress};
 use crate::net::{ListenerSpec, clash, takes_in};
 use crate::text::address::network;
 use crate::text::keys::Key;
@@ -50,11 +50,11 @@ pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(List
 fn mode_of(
     fields: &Fields<'_>,
     key: &Key<u32>,
-    bound: Option<&(Place, Span)>,
+    bound: Option<&(SocketAddress, Span)>,
     problems: &Problems,
 ) -> Option<u32> {
     let (mode, span) = fields.placed(key)?;
-    if let Some((Place::Ip(address), _)) = bound {
+    if let Some((SocketAddress::Ip(address), _)) = bound {
         let message = format!("`mode` is for Unix sockets, and {address} is none");
         problems.error(span, message, "leave it out, or listen on unix: and a path");
     }
@@ -148,12 +148,12 @@ pub fn metrics(node: &Node, problems: &Problems) -> (MetricsPlan, Span) {
 }
 
 /// Refuses listeners whose addresses overlap.
-pub fn refuse_shared(bound: &[(Place, Span)], problems: &Problems) {
+pub fn refuse_shared(bound: &[(SocketAddress, Span)], problems: &Problems) {
     for (index, (place, span)) in bound.iter().enumerate() {
         let mut earlier = bound.iter().take(index);
         if let Some((other, first)) = earlier.find(|(other, _)| share(other, place)) {
             let message = match (other, place) {
-                (Place::Ip(other), Place::Ip(address)) => shared(*other, *address),
+                (SocketAddress::Ip(other), SocketAddress::Ip(address)) => shared(*other, *address),
                 _ if other == place => format!("{place} is listened on twice"),
                 _ => format!("{other} and {place} are one file"),
             };
@@ -162,10 +162,10 @@ pub fn refuse_shared(bound: &[(Place, Span)], problems: &Problems) {
     }
 }
 
-fn share(one: &Place, other: &Place) -> bool {
+fn share(one: &SocketAddress, other: &SocketAddress) -> bool {
     match (one, other) {
-        (Place::Ip(one), Place::Ip(other)) => clash(*one, *other),
-        (Place::Unix(one), Place::Unix(other)) => resolved(one) == resolved(other),
+        (SocketAddress::Ip(one), SocketAddress::Ip(other)) => clash(*one, *other),
+        (SocketAddress::Unix(one), SocketAddress::Unix(other)) => resolved(one) == resolved(other),
         _ => false,
     }
 }

@@ -8,7 +8,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::files::Sources;
 use super::report::Finding;
-use crate::model::{Certificate, Place};
+use crate::model::{Certificate, SocketAddress};
 use crate::net::ListenerSpec;
 use crate::route::RouteTable;
 use crate::service::{CountSettings, ServiceConfig};
@@ -53,7 +53,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlPlan {
     /// The address; loopback unless `allow_remote`, or a Unix socket.
-    pub address: Place,
+    pub address: SocketAddress,
     /// File mode of a Unix socket.
     pub mode: Option<u32>,
     /// Whether addresses beyond loopback are allowed: the API has no authentication.
@@ -70,7 +70,7 @@ impl Default for ControlPlan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsPlan {
     /// The address.
-    pub address: Place,
+    pub address: SocketAddress,
     /// File mode of a Unix socket; by default that of the umask.
     pub mode: Option<u32>,
     /// What is exported.
@@ -112,6 +112,6 @@ pub enum LogFormat {
     Json,
 }
 
-fn loopback(port: u16) -> Place {
-    Place::Ip((Ipv4Addr::LOCALHOST, port).into())
+fn loopback(port: u16) -> SocketAddress {
+    SocketAddress::Ip((Ipv4Addr::LOCALHOST, port).into())
 }

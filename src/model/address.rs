@@ -11,12 +11,12 @@ use crate::text::address::{endpoint, socket};
 #[derive(Clone, Debug)]
 pub struct Address {
     text: Arc<str>,
-    place: Place,
+    parsed: Parsed,
 }
 
 /// The parsed address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Place {
+enum Parsed {
     /// Host and port, in lower case: host names are case-insensitive.
     Host(Arc<str>),
     /// The path of a Unix socket.
@@ -30,11 +30,11 @@ impl Address {
     /// What is wrong, and how to fix it.
     pub fn parse(text: &str) -> Result<Address, String> {
         let text = endpoint(text)?;
-        let place = match socket(&text) {
-            Some(Ok(path)) => Place::Socket(path.into()),
-            _ => Place::Host(text.to_ascii_lowercase().into()),
+        let parsed = match socket(&text) {
+            Some(Ok(path)) => Parsed::Socket(path.into()),
+            _ => Parsed::Host(text.to_ascii_lowercase().into()),
         };
-        Ok(Address { text: text.into(), place })
+        Ok(Address { text: text.into(), parsed })
     }
 
     /// The address as written.
@@ -44,13 +44,13 @@ impl Address {
 
     /// Whether it is a Unix socket.
     pub fn is_socket(&self) -> bool {
-        matches!(self.place, Place::Socket(_))
+        matches!(self.parsed, Parsed::Socket(_))
     }
 }
 
 impl PartialEq for Address {
     fn eq(&self, other: &Address) -> bool {
-        self.place == other.place
+        self.parsed == other.parsed
     }
 }
 
@@ -58,7 +58,7 @@ impl Eq for Address {}
 
 impl Hash for Address {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.place.hash(state);
+        self.parsed.hash(state);
     }
 }
 

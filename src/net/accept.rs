@@ -24,7 +24,7 @@ use super::tls::ServerTls;
 use super::worker::{Command, Worker, WorkerHandle};
 use crate::clock::{Clock, LogThrottle};
 use crate::http::Limits;
-use crate::model::{Forwarding, Peer, Place, Refusal};
+use crate::model::{Forwarding, Peer, Refusal, SocketAddress};
 
 /// How long to wait when the process has no file descriptor left for a new connection.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -42,7 +42,7 @@ const HANDSHAKES: usize = 256;
 #[derive(Clone, Debug)]
 pub struct ListenerSpec {
     /// Where it listens.
-    pub address: Place,
+    pub address: SocketAddress,
     /// Who may connect to a Unix socket; whom the umask of the process lets if nothing is said.
     pub mode: Option<u32>,
     /// TLS, with ALPN `h2` and `http/1.1`; clear text without. Where ALPN says nothing, the

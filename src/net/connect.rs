@@ -10,7 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::sleep;
 
 use super::socket::Socket;
-use crate::model::Place;
+use crate::model::SocketAddress;
 
 /// After so long a Unix socket is asked again that has no place for a connection.
 const FULL: Duration = Duration::from_millis(5);
@@ -21,7 +21,7 @@ pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Socket>>>>;
 /// What makes a worker's connections to backends.
 pub trait Connector: Debug {
     /// Connects to whoever listens at `place`.
-    fn connect(&self, place: Place) -> Connecting;
+    fn connect(&self, place: SocketAddress) -> Connecting;
 }
 
 /// Connects by the sockets of the system.
@@ -29,19 +29,19 @@ pub trait Connector: Debug {
 pub struct Sockets;
 
 impl Connector for Sockets {
-    fn connect(&self, place: Place) -> Connecting {
+    fn connect(&self, place: SocketAddress) -> Connecting {
         Box::pin(open(place))
     }
 }
 
-async fn open(place: Place) -> io::Result<Socket> {
+async fn open(place: SocketAddress) -> io::Result<Socket> {
     match place {
-        Place::Ip(address) => {
+        SocketAddress::Ip(address) => {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             Ok(Socket::Tcp(stream))
         }
-        Place::Unix(path) => loop {
+        SocketAddress::Unix(path) => loop {
             match UnixStream::connect(&*path).await {
                 Ok(stream) => return Ok(Socket::Unix(stream)),
                 // Too many wait to be accepted, and the system tells nobody when it is fewer.

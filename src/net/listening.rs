@@ -13,7 +13,7 @@ use super::bind::{BACKLOG, bind, listen};
 use super::memory::MemoryListener;
 use super::socket::Socket;
 use super::socket_file::SocketFile;
-use crate::model::Place;
+use crate::model::SocketAddress;
 
 /// A socket to which clients come.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl ListeningSocket {
     }
 
     /// The port that it has, where any was wanted.
-    pub fn port(&self) -> Option<Place> {
+    pub fn port(&self) -> Option<SocketAddress> {
         Some(self.tcp()?.local_addr().ok()?.into())
     }
 

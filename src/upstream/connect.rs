@@ -8,7 +8,7 @@ use tokio_rustls::TlsConnector;
 use super::own::OwnAddresses;
 use super::resolver::LookupError;
 use super::settings::{Settings, Tls, Version};
-use crate::model::Place;
+use crate::model::SocketAddress;
 use crate::net::{Connector, Io, Purpose, Socket};
 use crate::text::address;
 
@@ -70,7 +70,7 @@ impl ConnectError {
 pub(super) async fn connect(
     connector: &dyn Connector,
     endpoint: &str,
-    place: &Place,
+    place: &SocketAddress,
     own: &OwnAddresses,
     settings: &Settings,
 ) -> Result<Io, ConnectError> {

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use super::connect::{ConnectError, connect};
 use super::dialer::{Dialer, Found};
 use super::settings::Settings;
-use crate::model::Place;
+use crate::model::SocketAddress;
 use crate::net::{Io, Sockets};
 
 /// A connection, whatever it is made of.
@@ -27,7 +27,9 @@ impl Dialer {
     ) -> Result<Box<dyn Stream>, ConnectError> {
         let looking = async {
             match self.find(endpoint).await? {
-                Found::Socket(path) => self.look_at(endpoint, &Place::Unix(path), settings).await,
+                Found::Socket(path) => {
+                    self.look_at(endpoint, &SocketAddress::Unix(path), settings).await
+                }
                 Found::Addresses(addresses) => {
                     let each =
                         settings.connect_timeout / u32::try_from(addresses.len()).unwrap_or(1);
@@ -51,7 +53,7 @@ impl Dialer {
     async fn look_at(
         &self,
         endpoint: &str,
-        place: &Place,
+        place: &SocketAddress,
         settings: &Settings,
     ) -> Result<Box<dyn Stream>, ConnectError> {
         match connect(&Sockets, endpoint, place, self.own(), settings).await? {

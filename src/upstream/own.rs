@@ -6,16 +6,16 @@ use std::os::unix::fs::MetadataExt as _;
 
 use tokio::net::UnixStream;
 
-use crate::model::Place;
+use crate::model::SocketAddress;
 use crate::text::address;
 
 /// Where this process listens for operators.
 #[derive(Debug, Default)]
-pub struct OwnAddresses(Vec<Place>);
+pub struct OwnAddresses(Vec<SocketAddress>);
 
 impl OwnAddresses {
     /// These, as they are bound.
-    pub fn new(bound: impl IntoIterator<Item = Place>) -> OwnAddresses {
+    pub fn new(bound: impl IntoIterator<Item = SocketAddress>) -> OwnAddresses {
         OwnAddresses(bound.into_iter().collect())
     }
 
@@ -39,7 +39,7 @@ impl OwnAddresses {
 
     /// Whether a connection to `address` would end at one of them.
     pub fn include(&self, address: SocketAddr) -> bool {
-        self.0.iter().filter_map(Place::ip).any(|own| reaches(address, own, is_local))
+        self.0.iter().filter_map(SocketAddress::ip).any(|own| reaches(address, own, is_local))
     }
 
     /// Whether `path` is one of them, through whatever links.
@@ -58,8 +58,8 @@ impl OwnAddresses {
 
     fn paths(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|own| match own {
-            Place::Unix(path) => Some(&**path),
-            Place::Ip(_) => None,
+            SocketAddress::Unix(path) => Some(&**path),
+            SocketAddress::Ip(_) => None,
         })
     }
 }

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use equipoise::model::Place;
+use equipoise::model::SocketAddress;
 use equipoise::net::{Connecting, Connector, Memory, Socket, Wire};
 use tokio::sync::mpsc;
 
@@ -74,10 +74,12 @@ impl fmt::Debug for ToBackends {
 }
 
 impl Connector for ToBackends {
-    fn connect(&self, place: Place) -> Connecting {
+    fn connect(&self, place: SocketAddress) -> Connecting {
         let network = Rc::clone(&self.0);
         Box::pin(async move {
-            let Place::Ip(address) = place else { return Err(ErrorKind::Unsupported.into()) };
+            let SocketAddress::Ip(address) = place else {
+                return Err(ErrorKind::Unsupported.into());
+            };
             Ok(Socket::Memory(network.connect(address)?))
         })
     }

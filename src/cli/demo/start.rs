@@ -9,7 +9,7 @@ use super::load::{Load, POLICY};
 use super::{Args, Failure};
 use crate::app::Gateway;
 use crate::config;
-use crate::model::Place;
+use crate::model::SocketAddress;
 
 /// The name of the first policy's service.
 pub const SERVICE: &str = "echo";
@@ -98,7 +98,7 @@ pub async fn gateway(args: &Args, backends: &[Backend]) -> Result<Stage, Failure
     let configuration = configuration(&ports, &policies, backends);
     let plan = config::parse(&configuration, Path::new("")).map_err(|report| report.pretty())?;
     let gateway = Gateway::start(plan).await?;
-    let listener = gateway.listeners().first().and_then(Place::ip);
+    let listener = gateway.listeners().first().and_then(SocketAddress::ip);
     let listener = listener.ok_or("the gateway has no listener")?;
     let mut contenders = Vec::new();
     for (name, policy) in policies {

@@ -10,7 +10,7 @@ use crate::config::listener::{mode, proxy};
 use crate::config::metrics::{MAX_BUCKETS, MAX_METHODS, bound};
 use crate::config::read;
 use crate::http::Limits;
-use crate::model::{ForwardedHeaders, Place};
+use crate::model::{ForwardedHeaders, SocketAddress};
 use crate::telemetry::ResponseStart;
 use crate::text::keys::{
     Absent, Form, Key, List, Many, Part, Setting, Shape, Short, Word, boolean, duration, number,
@@ -42,8 +42,8 @@ impl Profile {
     }
 }
 
-const fn place() -> Form<Place> {
-    text(&LISTEN, Place::parse, ToString::to_string)
+const fn socket_address() -> Form<SocketAddress> {
+    text(&LISTEN, SocketAddress::parse, ToString::to_string)
 }
 
 const fn socket_mode() -> Form<u32> {
@@ -58,7 +58,7 @@ section! {
     /// A listener for clients.
     pub static LISTENER: Listener = "listeners[]", short Short::Key("address");
 
-    address: Key<Place> = place(), Absent::Required("add `address: 0.0.0.0:8080`"),
+    address: Key<SocketAddress> = socket_address(), Absent::Required("add `address: 0.0.0.0:8080`"),
         "`0.0.0.0:8080`, or `[::]:8080` for IPv6 and IPv4, or both, each for its own, or a \
          [Unix socket](#unix-sockets); HTTP/1.1 and HTTP/2 are told apart by what the client sends";
     mode: Key<u32> = socket_mode(), Absent::Words("the umask's"),
@@ -118,7 +118,7 @@ section! {
     /// The control API.
     pub static CONTROL: Control = "control", short Short::Key("address");
 
-    address: Key<Place> = place(), Absent::value("127.0.0.1:9900"),
+    address: Key<SocketAddress> = socket_address(), Absent::value("127.0.0.1:9900"),
         "where the control API listens, be it a [Unix socket](#unix-sockets)";
     mode: Key<u32> = socket_mode(), Absent::Words("0600"),
         "who may connect to its Unix socket: whoever may can steer all traffic";
@@ -138,7 +138,7 @@ section! {
     /// Metrics and health over HTTP.
     pub static METRICS: Metrics = "metrics", short Short::Key("address");
 
-    address: Key<Place> = place(), Absent::value("127.0.0.1:9901"),
+    address: Key<SocketAddress> = socket_address(), Absent::value("127.0.0.1:9901"),
         "where /metrics, /healthz, /readyz and `grpc.health.v1` are served";
     mode: Key<u32> = socket_mode(), Absent::Words("the umask's"),
         "who may connect to its Unix socket";

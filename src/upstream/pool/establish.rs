@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::Pool;
 use super::guards::CloseOnDrop;
 use super::owner::Owner;
-use crate::model::{ConnectionCount, Peer, Place, Time};
+use crate::model::{ConnectionCount, Peer, SocketAddress, Time};
 use crate::net::{self, Closed, Codec, Conn};
 use crate::upstream::connect::{ConnectError, connect};
 use crate::upstream::dialer::Found;
@@ -67,7 +67,7 @@ impl Pool {
                 Found::Addresses(addresses) => self.race(&addresses).await,
                 Found::Socket(path) => {
                     let why = Rc::new(Cell::new(Closed::PrefaceTimeout));
-                    Rc::clone(self).connect_to(Place::Unix(path), why).await
+                    Rc::clone(self).connect_to(SocketAddress::Unix(path), why).await
                 }
             }
         };
@@ -132,7 +132,7 @@ impl Pool {
     /// Whoever gives up before closes the connection as `why` says then.
     async fn connect_to(
         self: Rc<Self>,
-        place: Place,
+        place: SocketAddress,
         why: Rc<Cell<Closed>>,
     ) -> Result<Ready, ConnectError> {
         let (connector, own) = (self.worker.connector(), self.dialer.own());

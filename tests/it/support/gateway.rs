@@ -7,7 +7,7 @@ use std::path::Path;
 use equipoise::app;
 use equipoise::control::proto::control_client::ControlClient;
 use equipoise::control::proto::{self, Backend as BackendView};
-use equipoise::model::Place;
+use equipoise::model::SocketAddress;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::transport::Channel;
@@ -80,7 +80,7 @@ impl Gateway {
 
     /// The ports where it listens for clients.
     pub fn fronts(&self) -> Vec<SocketAddr> {
-        self.inner.listeners().iter().filter_map(Place::ip).collect()
+        self.inner.listeners().iter().filter_map(SocketAddress::ip).collect()
     }
 
     pub async fn client(&self) -> Client {

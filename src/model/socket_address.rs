@@ -8,23 +8,23 @@ use crate::text::address::socket;
 
 /// The address of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum SocketAddress {
     /// IP and port.
     Ip(SocketAddr),
     /// The path of a Unix socket.
     Unix(Arc<str>),
 }
 
-impl Place {
+impl SocketAddress {
     /// Parses a listener's address: an IP and a port, or a Unix socket.
     ///
     /// # Errors
     /// What is wrong, and how to fix it.
-    pub fn parse(text: &str) -> Result<Place, String> {
+    pub fn parse(text: &str) -> Result<SocketAddress, String> {
         if let Some(path) = socket(text) {
-            return path.map(|path| Place::Unix(path.into()));
+            return path.map(|path| SocketAddress::Unix(path.into()));
         }
-        text.parse().map(Place::Ip).map_err(|_| {
+        text.parse().map(SocketAddress::Ip).map_err(|_| {
             let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok());
             let port = port.unwrap_or("8080");
             format!(
@@ -38,24 +38,24 @@ impl Place {
     /// IP and port, if it has them.
     pub fn ip(&self) -> Option<SocketAddr> {
         match self {
-            Place::Ip(address) => Some(*address),
-            Place::Unix(_) => None,
+            SocketAddress::Ip(address) => Some(*address),
+            SocketAddress::Unix(_) => None,
         }
     }
 }
 
-impl From<SocketAddr> for Place {
-    fn from(address: SocketAddr) -> Place {
-        Place::Ip(address)
+impl From<SocketAddr> for SocketAddress {
+    fn from(address: SocketAddr) -> SocketAddress {
+        SocketAddress::Ip(address)
     }
 }
 
 /// As written in the configuration.
-impl Display for Place {
+impl Display for SocketAddress {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Ip(address) => address.fmt(f),
-            Place::Unix(path) => write!(f, "unix:{path}"),
+            SocketAddress::Ip(address) => address.fmt(f),
+            SocketAddress::Unix(path) => write!(f, "unix:{path}"),
         }
     }
 }
@@ -75,11 +75,11 @@ impl From<IpAddr> for Peer {
     }
 }
 
-impl From<&Place> for Peer {
-    fn from(place: &Place) -> Peer {
+impl From<&SocketAddress> for Peer {
+    fn from(place: &SocketAddress) -> Peer {
         match place {
-            Place::Ip(address) => address.ip().into(),
-            Place::Unix(_) => Peer::Unix,
+            SocketAddress::Ip(address) => address.ip().into(),
+            SocketAddress::Unix(_) => Peer::Unix,
         }
     }
 }
@@ -113,12 +113,18 @@ mod tests {
 
     #[test]
     fn listeners_need_an_ip_or_a_path() {
-        assert!(Place::parse("0.0.0.0:0").is_ok());
-        assert!(Place::parse("[::]:8080").is_ok());
-        assert_eq!(Place::parse("unix:/run//a.sock"), Ok(Place::Unix("/run/a.sock".into())));
-        assert!(Place::parse("unix:a.sock").unwrap_err().contains("begins with /"));
+        assert!(SocketAddress::parse("0.0.0.0:0").is_ok());
+        assert!(SocketAddress::parse("[::]:8080").is_ok());
+        assert_eq!(
+            SocketAddress::parse("unix:/run//a.sock"),
+            Ok(SocketAddress::Unix("/run/a.sock".into()))
+        );
+        assert!(SocketAddress::parse("unix:a.sock").unwrap_err().contains("begins with /"));
         for wrong in ["8080", ":8080", "localhost:8080", "*:8080", ""] {
-            assert!(Place::parse(wrong).unwrap_err().contains("write IP and port"), "{wrong}");
+            assert!(
+                SocketAddress::parse(wrong).unwrap_err().contains("write IP and port"),
+                "{wrong}"
+            );
         }
     }
 }
