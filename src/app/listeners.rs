@@ -9,8 +9,8 @@ use super::StartError;
 use crate::clock::Clock;
 use crate::model::SocketAddress;
 use crate::net::{
-    Beside, Bound, Listener, ListenerSpec, ListeningSocket, SocketFile, WorkerHandle, accept_loop,
-    leaves_ipv4, overlap,
+    Bound, Listener, ListenerSpec, ListeningSocket, SharedPort, SocketFile, WorkerHandle,
+    accept_loop, leaves_ipv4, overlap,
 };
 use crate::tasks::{Task, Tasks, infallible};
 use crate::telemetry::RefusedConnections;
@@ -99,7 +99,7 @@ impl Listeners {
         let sockets = [sockets, self.leaving.clone()].concat();
 
         // All are bound before any of them listens, so no client connects in between.
-        let _beside = Beside::these(sockets.iter().filter_map(|(_, socket)| socket.upgrade()));
+        let _shared = SharedPort::of(sockets.iter().filter_map(|(_, socket)| socket.upgrade()));
         let bind = |(spec, kept): (&ListenerSpec, &Option<usize>)| match kept {
             Some(index) => Ok(ListenerSocket::Kept(*index)),
             None => {

@@ -1,4 +1,4 @@
-//! Listening sockets, and the way of a new connection to its worker.
+//! The acceptor: accepts connections and assigns each to the least loaded worker.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::coop::unconstrained;
 use tokio_rustls::TlsAcceptor;
 
-use super::bind::{BACKLOG, hush};
+use super::bind::{BACKLOG, drop_syns};
 use super::conn::{Closed, Codec, Conn, Front, Owner};
 use super::descriptors::Purpose;
 use super::io::Io;
@@ -26,16 +26,16 @@ use crate::clock::{Clock, LogThrottle};
 use crate::http::Limits;
 use crate::model::{Forwarding, Peer, Refusal, SocketAddress};
 
-/// How long to wait when the process has no file descriptor left for a new connection.
+/// Pause of the accept loop when the process is out of file descriptors (EMFILE).
 const BACK_OFF: Duration = Duration::from_millis(50);
 
-/// How often it is said that this is so.
+/// Log throttle for that.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Within this, clients whose connection has begun have made it, when another socket takes over.
+/// Grace period at a hand-over in which connections already in the old socket's backlog complete.
 const HAND_OVER: Duration = Duration::from_millis(250);
 
-/// TLS handshakes under way on one worker; further ones wait, within their time.
+/// Concurrent TLS handshakes on one worker; further ones queue, within their timeout.
 const HANDSHAKES: usize = 256;
 
 /// A listener as the configuration describes it.
@@ -43,20 +43,20 @@ const HANDSHAKES: usize = 256;
 pub struct ListenerSpec {
     /// Where it listens.
     pub address: SocketAddress,
-    /// Who may connect to a Unix socket; whom the umask of the process lets if nothing is said.
+    /// Permissions of a Unix socket; those of the process' umask if absent.
     pub mode: Option<u32>,
-    /// TLS, with ALPN `h2` and `http/1.1`; clear text without. Where ALPN says nothing, the
-    /// client's first bytes do.
+    /// TLS, with ALPN `h2` and `http/1.1`; clear text without. Without ALPN, the protocol is
+    /// sniffed from the client's first bytes.
     pub tls: Option<ServerTls>,
-    /// What clients may use of us.
+    /// Limits of each client connection.
     pub limits: Arc<Limits>,
-    /// Connections at a time; more are closed at once.
+    /// Maximum concurrent connections; further ones are closed at once.
     pub max_connections: usize,
-    /// What backends are told about clients.
+    /// Which headers tell backends about clients (`forwarded`, `x-forwarded-for`).
     pub forwarding: Arc<Forwarding>,
 }
 
-/// A connection on its way to a worker.
+/// An accepted connection that is handed to a worker.
 #[derive(Debug)]
 pub struct Accepted {
     stream: Detached,
@@ -67,7 +67,7 @@ pub struct Accepted {
     _listener_count: Counted,
 }
 
-/// Holds a count up by one.
+/// RAII guard that keeps a counter incremented.
 #[derive(Debug)]
 struct Counted(Arc<AtomicUsize>);
 
@@ -84,8 +84,8 @@ impl Drop for Counted {
     }
 }
 
-/// Accepts until the listener is closed, giving each connection to the worker that has the
-/// fewest.
+/// Accept loop: runs until the listener is closed, giving each connection to the worker that has
+/// the fewest.
 pub async fn accept_loop(
     socket: Arc<ListeningSocket>,
     listener: Arc<Listener>,
@@ -112,18 +112,19 @@ pub async fn accept_loop(
         }
     }
     for worker in &workers {
-        // Those of a worker that has ended are gone.
+        // A worker that has ended has no connections left.
         let _ = worker.commands.send(Command::Leave(Arc::clone(&listener))).await;
     }
     if listener.has_successor() {
-        socket.tcp().map(hush);
+        socket.tcp().map(drop_syns);
         accept_waiting(&socket, &listener, &workers, &mut throttle).await;
         tokio::time::sleep(HAND_OVER).await;
     }
     accept_waiting(&socket, &listener, &workers, &mut throttle).await;
 }
 
-/// Accepts those whom the system has accepted for us: they believe that they are connected.
+/// Drains the accept backlog: the kernel has completed these handshakes, so the clients believe
+/// that they are connected.
 async fn accept_waiting(
     socket: &ListeningSocket,
     listener: &Arc<Listener>,
@@ -140,7 +141,7 @@ async fn accept_waiting(
     }
 }
 
-/// Gives a connection to a worker, or refuses it: it is closed, and counted.
+/// Hands a connection to a worker, or closes it and counts the refusal.
 fn admit(
     stream: Socket,
     peer: Option<SocketAddr>,
@@ -184,7 +185,7 @@ fn hand_over(
     worker.commands.try_send(Command::Accept(accepted)).map_err(|_| Refusal::WorkerBusy)
 }
 
-/// Brings accepted connections to life on a worker.
+/// The worker's half of accepting: TLS handshake, then a connection with its driver.
 pub struct Acceptor {
     worker: Rc<Worker>,
     front: Rc<dyn Front>,

@@ -1,4 +1,4 @@
-//! Listening sockets, and how one takes the place of another without a client that is let down.
+//! Binding listening sockets, and replacing one without refusing a client (SO_REUSEPORT hand-over).
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,11 +9,11 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use super::listening::ListeningSocket;
 
-/// Connections that may wait to be accepted.
+/// The `listen` backlog: connections waiting to be accepted.
 pub(super) const BACKLOG: u32 = 4096;
 
-/// Binds `address`, for IPv6 alone where `ipv6_only`, and on the port of those that [`Beside`] holds
-/// where it `takes_over`. No client comes before it is [listened on](listen).
+/// Binds `address`: IPv6 only where `ipv6_only`; on a port already in use, which [`SharedPort`] makes
+/// shareable, where it `takes_over`. It accepts nothing before [`listen`].
 ///
 /// # Errors
 /// Says why the system refuses it.
@@ -32,25 +32,26 @@ pub(super) fn bind(
     Ok(socket)
 }
 
-/// Lets clients in.
+/// Starts to listen.
 ///
 /// # Errors
 /// Says why the system refuses it.
 pub(super) fn listen(socket: TcpSocket) -> io::Result<TcpListener> {
     let listener = socket.listen(BACKLOG)?;
-    SockRef::from(&listener).set_reuse_port(false)?; // nobody else is to listen here
+    SockRef::from(&listener).set_reuse_port(false)?; // no other process may share the port
     Ok(listener)
 }
 
-/// Sockets beside which others can be bound on the same port, as long as this is there.
-pub struct Beside(Vec<Arc<ListeningSocket>>);
+/// RAII guard: while it lives, SO_REUSEPORT is set on these sockets, so that others can bind the
+/// same port.
+pub struct SharedPort(Vec<Arc<ListeningSocket>>);
 
-impl Beside {
-    /// Has `sockets` bear others. Where the system does not let them, it refuses the others.
-    pub fn these(sockets: impl Iterator<Item = Arc<ListeningSocket>>) -> Beside {
-        let beside = Beside(sockets.collect());
-        beside.share(true);
-        beside
+impl SharedPort {
+    /// Sets SO_REUSEPORT on `sockets`. Where the system refuses, the later `bind` fails instead.
+    pub fn of(sockets: impl Iterator<Item = Arc<ListeningSocket>>) -> SharedPort {
+        let shared = SharedPort(sockets.collect());
+        shared.share(true);
+        shared
     }
 
     fn share(&self, share: bool) {
@@ -60,20 +61,20 @@ impl Beside {
     }
 }
 
-impl Drop for Beside {
+impl Drop for SharedPort {
     fn drop(&mut self) {
         self.share(false);
     }
 }
 
-/// Has the system take no more connections for `socket`, without telling clients: they ask again
-/// within a second, and come to the socket that takes its place. Those under way come through.
-pub(super) fn hush(socket: &TcpListener) {
+/// Attaches a socket filter that drops SYNs: clients retransmit within a second and reach the
+/// socket that takes over. Handshakes under way complete.
+pub(super) fn drop_syns(socket: &TcpListener) {
     const LOAD_BYTE: u16 = 0x30;
     const AND: u16 = 0x54;
     const JUMP_IF_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
-    const FLAGS: u32 = 13; // where they are in a TCP header
+    const FLAGS: u32 = 13; // offset of the flags in a TCP header
     const SYN: u32 = 0x02;
     const SYN_OR_ACK: u32 = 0x12;
     let no_syn = [

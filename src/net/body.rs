@@ -1,78 +1,78 @@
-//! The body that comes on a stream, on its way to whoever reads it.
+//! The receive buffer of a body, between the stream it arrives on and its readers.
 //!
-//! One reader sets the pace: what has left to it is given back to the sender as credit. Another one
-//! may take its place and begin at the first byte ([`Body::rewind`]), as long as all of it was
-//! kept. Copies are readers for which nobody waits.
+//! One reader drives flow control: bytes that have left to it are returned to the sender as credit.
+//! Another reader may take its place and replay from the first byte ([`Body::rewind`]), as long as
+//! all of it was kept. Mirrors ([`Tee`]) exert no backpressure.
 
 use std::rc::Rc;
 
 use super::stream::Stream;
 use super::tee::Tee;
 
-/// What has come, and who gets it.
+/// A body being received, its buffer and its readers.
 #[derive(Debug, Default)]
 pub(super) struct Body {
-    /// All bytes from the first one on while another reader may need them; else those that the
-    /// reader has yet to get.
+    /// Everything from the first byte on while a replay is possible; else the bytes not yet sent to
+    /// the reader.
     kept: Vec<u8>,
-    /// Bytes at the front of `kept` that the reader has got.
+    /// Length of the prefix of `kept` already sent to the reader.
     passed: usize,
-    /// The most bytes that are kept for another reader, if there may be one.
+    /// Replay limit in bytes; `None` if it cannot be replayed.
     replay: Option<usize>,
-    /// Bytes that came and for which no credit was given back.
+    /// Bytes received whose credit was not returned yet.
     held: usize,
-    /// No more will come.
+    /// END_STREAM has been received.
     pub ended: bool,
-    /// Who gets it.
+    /// The stream that the body is spliced to.
     pub reader: Option<Rc<Stream>>,
-    /// Who gets a copy.
+    /// Mirrors of the body.
     pub copies: Vec<Rc<Tee>>,
-    /// What comes is of no use.
+    /// Further bytes are discarded.
     pub drained: bool,
 }
 
 impl Body {
-    /// Bytes that are kept, whatever for.
+    /// Bytes in the buffer.
     pub fn kept(&self) -> usize {
         self.kept.len()
     }
 
-    /// What the reader has yet to get.
+    /// Bytes not yet sent to the reader.
     pub fn waiting(&self) -> &[u8] {
         self.kept.get(self.passed..).unwrap_or_default()
     }
 
-    /// Whether it has memory, which most bodies that are passed on at once need not.
+    /// Whether it has a buffer; bodies that are forwarded at once never need one.
     pub fn has_buffer(&self) -> bool {
         self.kept.capacity() > 0
     }
 
-    /// Gives it memory.
+    /// Gives it a buffer.
     pub fn give_buffer(&mut self, buffer: Vec<u8>) {
         self.kept = buffer;
     }
 
-    /// Counts bytes that have come, and gives copies of them away.
+    /// Records received bytes and sends them to the mirrors.
     pub fn came(&mut self, payload: &[u8], end: bool) {
         self.held += payload.len();
         self.ended |= end;
         self.copies.iter().for_each(|copy| copy.feed(payload, end));
     }
 
-    /// How much credit goes back for `bytes` that have left: never more than came.
+    /// The credit to return for `bytes` that have left: never more than was received.
     pub fn release(&mut self, bytes: usize) -> usize {
         let bytes = bytes.min(self.held);
         self.held -= bytes;
         bytes
     }
 
-    /// Has `payload` wait for the reader.
+    /// Buffers `payload` for the reader.
     pub fn wait(&mut self, payload: &[u8]) {
-        self.may_keep(payload.len()); // what the reader has got makes room
+        self.may_keep(payload.len()); // over the replay limit, this drops the sent prefix
         self.kept.extend_from_slice(payload);
     }
 
-    /// Sends the reader what waits. How much credit goes back.
+    /// Sends the reader what is buffered; returns the credit to give back.
     pub fn pass_waiting(&mut self) -> usize {
         let Some(reader) = self.reader.clone().filter(|_| !self.waiting().is_empty()) else {
             return 0;
@@ -82,7 +82,7 @@ impl Body {
         self.release(sent)
     }
 
-    /// Sends the reader what has just come, behind what waits. How much credit goes back.
+    /// Sends the reader new bytes, after what is buffered; returns the credit to give back.
     pub fn pass(&mut self, payload: &[u8], end: bool) -> usize {
         let waited = self.pass_waiting();
         let Some(reader) = &self.reader else { return waited };
@@ -94,7 +94,7 @@ impl Body {
         waited + self.release(sent)
     }
 
-    /// The memory of what need not be kept any more, to be used again.
+    /// Takes the buffer, once nothing in it is needed, for the pool.
     pub fn take_passed(&mut self) -> Option<Vec<u8>> {
         if self.replay.is_some() || self.passed < self.kept.len() {
             return None;
@@ -103,8 +103,8 @@ impl Body {
         Some(std::mem::take(&mut self.kept))
     }
 
-    /// From now on it is `reader`'s, from the first byte that is kept. Up to `replay` bytes of it
-    /// are kept for another. How many bytes have left.
+    /// Makes `reader` the reader, from the first kept byte on, keeping up to `replay` bytes for a
+    /// replay. Returns how many bytes have left.
     pub fn begin(&mut self, reader: &Rc<Stream>, replay: Option<usize>) -> usize {
         self.replay = replay.filter(|most| self.kept.len() <= *most);
         self.reader = Some(Rc::clone(reader));
@@ -115,39 +115,38 @@ impl Body {
         reader.feed(&self.kept, self.ended)
     }
 
-    /// Whether another reader could begin at the first byte.
+    /// Whether it can still be replayed from the first byte.
     pub fn is_replayable(&self) -> bool {
         self.replay.is_some()
     }
 
-    /// Becomes the body of another stream.
+    /// Resets it for a recycled stream.
     pub fn renew(&mut self) {
         debug_assert!(!self.has_buffer() && self.reader.is_none() && self.copies.is_empty());
         (self.replay, self.held, self.ended, self.drained) = (None, 0, false, false);
     }
 
-    /// Takes it from its reader, for another one.
+    /// Detaches the reader, so that another one can replay the body.
     pub fn rewind(&mut self) {
         self.reader = None;
         self.passed = 0;
     }
 
-    /// There will be no other reader.
+    /// Gives up the ability to replay.
     pub fn forget_replay(&mut self) {
         self.replay = None;
         self.kept.drain(..self.passed);
         self.passed = 0;
     }
 
-    /// Drops what is kept. How many bytes those were that the reader had yet to get.
+    /// Drops the buffer; returns how many bytes had not been sent to the reader.
     pub fn clear(&mut self) -> usize {
         let waited = self.waiting().len();
         (self.replay, self.passed) = (None, self.kept.len());
         waited
     }
 
-    /// Whether so many more bytes are kept for another reader. If they are too many, there can be
-    /// none.
+    /// Whether `more` bytes fit the replay limit. If not, the body is not replayable any more.
     fn may_keep(&mut self, more: usize) -> bool {
         let Some(most) = self.replay else { return false };
         let may = self.kept.len() + more <= most;
@@ -171,7 +170,7 @@ mod tests {
         body
     }
 
-    /// As if a reader had begun, and all that waited had gone to it.
+    /// A body whose reader has been sent everything so far.
     fn begun(mut body: Body, replay: Option<usize>) -> Body {
         body.replay = replay.filter(|most| body.kept.len() <= *most);
         body.passed = body.kept.len();

@@ -1,15 +1,16 @@
-//! Byte buffers that are used again.
+//! A pool of byte buffers.
 
-/// Empty buffers, kept so that the next bodies need no memory of their own.
+/// Free list of empty buffers, so that buffering a body needs no allocation.
 #[derive(Debug, Default)]
 pub struct BufferPool {
     free: Vec<Vec<u8>>,
-    /// The capacity of all of them.
+    /// Total capacity of the pooled buffers.
     bytes: usize,
 }
 
 impl BufferPool {
-    /// One buffer at most: bodies grow by doubling, and what has grown is worth keeping.
+    /// Largest capacity that is pooled: bodies grow by doubling, and a grown buffer is worth
+    /// keeping.
     const LARGEST: usize = 256 << 10;
     const MOST_BYTES: usize = 2 << 20;
 
@@ -20,7 +21,7 @@ impl BufferPool {
         buffer
     }
 
-    /// Takes a buffer back; its memory is kept unless it is large or there is enough.
+    /// Returns a buffer to the pool; it is freed if it is large or the pool is full.
     pub fn put(&mut self, mut buffer: Vec<u8>) {
         let capacity = buffer.capacity();
         let room = Self::LARGEST.min(Self::MOST_BYTES - self.bytes);

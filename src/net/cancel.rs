@@ -1,33 +1,34 @@
-//! Requests to backends that are given up: each backend hears of it at once, and no backend hears
-//! of so many on one connection that it ends it for all.
+//! Cancellation towards backends: RST_STREAM is sent at once, but rate limited per connection, so
+//! that no backend takes us for a rapid-reset attacker and closes the connection that others share.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::conn::{Closed, Conn, Core, Phase};
+use super::conn::{Closed, Conn, ConnState, Phase};
 use super::resets::Resets;
 use crate::http::{ErrorCode, Key, Role};
 use crate::model::Time;
 
-/// Streams that are reset on one connection to a backend in 30 s. Peers count resets, and end the
-/// connection, with everybody's streams on it, when there are too many: Netty at 200 in 30 s, the
-/// fewest of all that are known.
+/// RST_STREAM frames sent on one backend connection in 30 s. Peers count resets and close the
+/// connection, with everybody's streams on it, beyond a limit: Netty at 200 in 30 s, the lowest
+/// known.
 pub const MOST_RESETS: usize = 190;
 
-/// Until when a reset waits after a head that has only now left, as a turn later is too soon.
+/// Retry interval of a reset whose HEADERS frame is still in the output: a reset right behind it
+/// would come before the peer has accepted the stream.
 const HEAD_START: Duration = Duration::from_millis(20);
 
-/// What a connection has of streams that are given up.
+/// Cancellation state of a connection.
 #[derive(Debug)]
 pub(super) struct Cancels {
-    /// To a backend: streams that were reset. From a client: requests that it gave up.
+    /// To a backend: RST_STREAM frames sent. From a client: requests it cancelled.
     recent: Resets,
-    /// Of the codec's count of resets, how many are in `recent`.
+    /// How much of the codec's RST_STREAM count is already in `recent`.
     counted: Cell<u64>,
-    /// What there was of `recent` when the connection was last looked after.
+    /// The value of `recent` at the last check.
     before: Cell<usize>,
-    /// Streams given up that the backend is yet to be told of.
+    /// Cancelled streams whose RST_STREAM is still delayed.
     waiting: RefCell<Vec<Waiting>>,
     timed: Cell<bool>,
 }
@@ -35,30 +36,30 @@ pub(super) struct Cancels {
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     key: Key,
-    /// Not to be reset before.
+    /// Earliest time of its reset.
     from: Time,
 }
 
-/// What a stream that is given up waits for.
+/// What a delayed reset waits for.
 enum Wait {
     Until(Time),
-    /// For resets to be forgotten.
+    /// For the reset budget to recover.
     Forgotten,
 }
 
-/// What room a connection to a backend has.
+/// Stream capacity and reset budget of a backend connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
-    /// How many more streams the peer takes now.
+    /// Streams that may be opened now, by the peer's MAX_CONCURRENT_STREAMS.
     pub available: usize,
-    /// Streams that are open.
+    /// Open streams.
     pub open: usize,
-    /// Streams that were reset in the last 30 s.
+    /// RST_STREAM frames sent in the last 30 s.
     pub resets: usize,
 }
 
 impl Room {
-    /// Resets that the connection will have been sent if all that is open is given up now.
+    /// Resets in the worst case: those sent, plus one for every open stream.
     pub fn burden(&self) -> usize {
         self.open + self.resets
     }
@@ -75,23 +76,23 @@ impl Cancels {
         }
     }
 
-    /// Whether a backend was sent resets that are not counted yet.
-    pub fn are_behind(&self, core: &Core) -> bool {
+    /// Whether the codec has sent resets that `recent` does not count yet.
+    pub fn are_behind(&self, core: &ConnState) -> bool {
         let sent = core.codec.resets_sent();
         sent != self.counted.get() && core.codec.role() == Role::Client
     }
 
-    /// When a backend may next be told of something, or takes more streams, because resets are
-    /// forgotten.
-    pub fn next(&self, core: &Core, now: Time) -> Option<Time> {
+    /// When the reset budget next recovers, so that a delayed reset can be sent or more streams
+    /// opened.
+    pub fn next(&self, core: &ConnState, now: Time) -> Option<Time> {
         if core.codec.role() != Role::Client || self.resets(core, now) == 0 {
             return None;
         }
         self.recent.next_forgotten()
     }
 
-    /// Streams that were reset in the last 30 s, for whatever reason.
-    fn resets(&self, core: &Core, now: Time) -> usize {
+    /// RST_STREAM frames sent in the last 30 s, for whatever reason.
+    fn resets(&self, core: &ConnState, now: Time) -> usize {
         let sent = core.codec.resets_sent();
         let more = sent - self.counted.replace(sent);
         if more > 0 {
@@ -102,7 +103,7 @@ impl Cancels {
 }
 
 impl Conn {
-    /// What room there is for streams; none when no stream will be opened here again.
+    /// Its capacity; `None` once no stream will be opened here again.
     pub fn room(&self) -> Option<Room> {
         let core = self.core.borrow();
         if core.phase != Phase::Open || core.codec.is_leaving() {
@@ -113,22 +114,22 @@ impl Conn {
         Some(Room { available, open, resets })
     }
 
-    /// Streams given up that the peer has not been told of.
+    /// Cancelled streams whose reset is still delayed.
     pub fn abandoned(&self) -> usize {
         self.cancels.waiting.borrow().len()
     }
 
-    /// Notes that the client of this connection gave up a request.
+    /// Records that the client of this connection cancelled a request.
     pub fn note_given_up(&self) {
         self.cancels.recent.add(1, self.worker.now());
     }
 
-    /// Requests that the client of this connection gave up in the last 30 s.
+    /// Requests that the client of this connection cancelled in the last 30 s.
     pub fn given_up(&self) -> usize {
         self.cancels.recent.recent(self.worker.now())
     }
 
-    /// Gives up a stream to a backend.
+    /// Cancels a stream to a backend.
     pub(super) fn cancel(self: &Rc<Self>, key: Key) {
         if self.is_http1() {
             return self.close(Closed::Cancelled);
@@ -137,7 +138,7 @@ impl Conn {
         let mut core = self.core.borrow_mut();
         if core.codec.take_back(key) {
             drop(core);
-            return self.flush_later(); // that it may be idle now
+            return self.flush_later(); // the connection may be idle now
         }
         core.codec.abandon(key);
         if !core.codec.is_open(key) {
@@ -153,7 +154,7 @@ impl Conn {
             Wait::Forgotten => now,
         };
         self.cancels.waiting.borrow_mut().push(Waiting { key, from });
-        // Nobody else is on the connection: its end tells the backend of all at once.
+        // No other stream is on the connection: closing it cancels all at once.
         let deserted = matches!(wait, Wait::Forgotten) && !core.codec.is_busy();
         drop(core);
         if deserted {
@@ -163,8 +164,8 @@ impl Conn {
         }
     }
 
-    /// Resets a stream, unless that has to wait.
-    fn tell(&self, core: &mut Core, key: Key, now: Time) -> Option<Wait> {
+    /// Sends RST_STREAM, unless it has to be delayed.
+    fn tell(&self, core: &mut ConnState, key: Key, now: Time) -> Option<Wait> {
         match core.codec.resettable_from(key) {
             None => return Some(Wait::Until(now + HEAD_START)),
             Some(from) if from > now => return Some(Wait::Until(from)),
@@ -177,7 +178,7 @@ impl Conn {
         None
     }
 
-    /// Tells the backend of the streams given up, as far as it may be told by now.
+    /// Sends the delayed resets that the budget allows by now.
     pub(super) fn check_cancelled(self: &Rc<Self>, now: Time) {
         let mut core = self.core.borrow_mut();
         if core.codec.role() != Role::Client {
@@ -223,10 +224,10 @@ impl Conn {
         }
     }
 
-    /// Sees to it that what waits is looked at then.
+    /// Schedules a check of the delayed resets.
     fn tell_at(self: &Rc<Self>, at: Time) {
         if self.cancels.timed.replace(true) {
-            return; // what came first is due first, or soon enough after
+            return; // the queue is in order of due time, closely enough
         }
         let conn = Rc::downgrade(self);
         let sleep = self.worker.sleep(at.since(self.worker.now()));

@@ -1,11 +1,11 @@
 //! One connection and its driver.
 
 mod codec;
-mod core;
 mod driver;
 mod flush;
 mod owner;
 mod pace;
+mod state;
 mod timeouts;
 mod write;
 
@@ -16,9 +16,9 @@ use std::task::Waker;
 use std::time::Duration;
 
 pub use self::codec::Codec;
-pub(super) use self::core::{Core, Phase};
 pub use self::owner::{Front, Owner, Upstream};
 use self::pace::Pace;
+pub(super) use self::state::{ConnState, Phase};
 use super::cancel::Cancels;
 use super::io::Io;
 use super::listener::Listener;
@@ -44,23 +44,23 @@ pub enum Closed {
     PrefaceTimeout,
     /// A frame or header block stayed unfinished.
     FrameTimeout,
-    /// The peer took nothing of what waited for it.
+    /// The peer read nothing of our pending output for too long.
     WriteStall,
-    /// No stream for too long.
+    /// Idle timeout: no stream for too long.
     Idle,
-    /// It had reached its age.
+    /// It reached its maximum age.
     MaxAge,
-    /// Nothing that was on it is wanted any more, and its end says so.
+    /// All its streams were cancelled, and closing it tells the peer so.
     Cancelled,
-    /// The gateway is going down.
+    /// The gateway is shutting down.
     Drain,
 }
 
-/// What the output of a connection has got in this turn.
+/// What was appended to a connection's output in this turn.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Dirty {
     No,
-    /// Pieces of bodies that go on.
+    /// DATA without END_STREAM only.
     Body,
     Other,
 }
@@ -68,7 +68,7 @@ enum Dirty {
 /// One connection of a worker.
 pub struct Conn {
     pub(super) worker: Rc<Worker>,
-    pub(super) core: RefCell<Core>,
+    pub(super) core: RefCell<ConnState>,
     peer: Peer,
     stream_idle_timeout: Option<Duration>,
     owner: Owner,
@@ -76,24 +76,24 @@ pub struct Conn {
     pace: Cell<Pace>,
     waker: RefCell<Option<Waker>>,
     slot: Cell<usize>,
-    /// It stays however long it is idle.
+    /// Exempt from the idle timeout.
     kept: Cell<bool>,
-    /// Bytes of bodies that wait for a reader, or are kept for another one.
+    /// Bytes of bodies buffered for a reader or a replay.
     bodies: Cell<usize>,
     pub(super) cancels: Cancels,
-    /// What it came by, if a client made it.
+    /// The accepting listener, if it is a client's connection.
     pub(super) listener: OnceCell<(Arc<Listener>, Origin)>,
 }
 
 impl Conn {
-    /// A connection to `peer` on `io`, which [`Conn::drive`] brings to life.
+    /// A connection to `peer` over `io`; [`Conn::drive`] runs it.
     pub fn new(worker: &Rc<Worker>, codec: Codec, io: Io, peer: Peer, owner: Owner) -> Rc<Conn> {
         let now = worker.now();
         let expires = timeouts::expiry(worker, codec.limits(), now);
         let stream_idle_timeout = codec.limits().stream_idle_timeout;
         let conn = Rc::new(Conn {
             worker: Rc::clone(worker),
-            core: RefCell::new(Core::new(codec, io, now, expires)),
+            core: RefCell::new(ConnState::new(codec, io, now, expires)),
             peer,
             stream_idle_timeout: (!stream_idle_timeout.is_zero()).then_some(stream_idle_timeout),
             owner,
@@ -110,7 +110,7 @@ impl Conn {
         conn
     }
 
-    /// Reads until the connection ends.
+    /// The driver: reads and dispatches until the connection ends.
     pub async fn drive(self: Rc<Self>) {
         self.owner.opened();
         self.flush_later();
@@ -120,7 +120,7 @@ impl Conn {
         self.end(why);
     }
 
-    /// Lets go of the peer, and of everybody who waits for it.
+    /// Deregisters the connection and fails every stream that is still open.
     fn end(self: &Rc<Self>, why: Closed) {
         self.core.borrow().break_off();
         self.worker.deregister(self.slot.get());
@@ -130,22 +130,22 @@ impl Conn {
         self.owner.changed();
     }
 
-    /// Says which listener it came by, and how: when that is closed, the client is asked to go.
+    /// Attaches the accepting listener, whose closing drains this connection; set once.
     pub(super) fn came_by(&self, listener: Arc<Listener>, origin: Origin) {
-        let _ = self.listener.set((listener, origin)); // it came by one alone
+        let _ = self.listener.set((listener, origin)); // set once
     }
 
-    /// Where a client's connection comes from.
+    /// Origin of a client's connection: its address and scheme.
     pub fn origin(&self) -> Option<&Origin> {
         self.listener.get().map(|(_, origin)| origin)
     }
 
-    /// The worker that it lives on.
+    /// The worker that owns it.
     pub fn worker(&self) -> &Rc<Worker> {
         &self.worker
     }
 
-    /// The other end of the connection itself, whatever headers say.
+    /// The address of the socket's peer, whatever headers say.
     pub fn peer(&self) -> Peer {
         self.peer
     }
@@ -155,18 +155,18 @@ impl Conn {
         matches!(self.core.borrow().io, Io::Tls(_))
     }
 
-    /// How long a stream may go without anything of its messages; `None` is for ever.
+    /// Idle timeout of a stream; `None` is unlimited.
     pub fn stream_idle_timeout(&self) -> Option<Duration> {
         self.stream_idle_timeout
     }
 
-    /// How many more streams the peer takes now.
+    /// Streams that may be opened now.
     pub fn available(&self) -> usize {
         let core = self.core.borrow();
         if core.phase == Phase::Open { core.codec.available() } else { 0 }
     }
 
-    /// Whether it is known how many streams the peer takes.
+    /// Whether the peer's SETTINGS have come, so that its stream limit is known.
     pub fn is_ready(&self) -> bool {
         self.core.borrow().codec.is_ready()
     }
@@ -176,21 +176,21 @@ impl Conn {
         self.core.borrow().codec.http1().is_some()
     }
 
-    /// Whether no stream will be opened here again.
+    /// Whether it is draining: no stream will be opened here again.
     pub fn is_leaving(&self) -> bool {
         let core = self.core.borrow();
         core.phase != Phase::Open || core.codec.is_leaving()
     }
 
-    /// Has it stay however long it is idle, or no longer.
+    /// Exempts it from the idle timeout, or no longer.
     pub fn keep(self: &Rc<Self>, keep: bool) {
         if self.kept.replace(keep) && !keep {
             self.core.borrow_mut().alarm.stale = true;
-            self.flush_later(); // which has its deadlines looked at
+            self.flush_later(); // which recomputes its deadlines
         }
     }
 
-    /// Whether it stays however long it is idle.
+    /// Whether it is exempt from the idle timeout.
     pub fn is_kept(&self) -> bool {
         self.kept.get()
     }
@@ -213,7 +213,7 @@ impl Conn {
         Ok(stream)
     }
 
-    /// Has a backend send little ahead of clients.
+    /// Shrinks the receive windows, so that the backend sends little ahead of slow clients.
     pub(super) fn narrow(self: &Rc<Self>) {
         let mut core = self.core.borrow_mut();
         core.codec.set_narrow(true);
@@ -224,7 +224,7 @@ impl Conn {
         }
     }
 
-    /// Ends the connection, for this reason, as soon as its streams have ended.
+    /// Drains the connection: closes it, for this reason, as soon as its streams have ended.
     pub fn retire(self: &Rc<Self>, why: Closed) {
         let mut core = self.core.borrow_mut();
         core.codec.leave();
@@ -235,7 +235,7 @@ impl Conn {
         self.wake();
     }
 
-    /// Ends the connection now, with whatever is on it.
+    /// Closes the connection now, aborting its streams.
     pub fn close(self: &Rc<Self>, why: Closed) {
         let mut core = self.core.borrow_mut();
         if !matches!(core.phase, Phase::Closed(_)) {
@@ -245,14 +245,14 @@ impl Conn {
         self.wake();
     }
 
-    /// Sees to it that the output is written at the end of this turn.
+    /// Schedules a flush at the end of this turn.
     pub(super) fn flush_later(self: &Rc<Self>) {
         if self.dirty.replace(Dirty::Other) == Dirty::No {
             self.worker.flush_later(self);
         }
     }
 
-    /// As [`Conn::flush_later`], for a piece of a body that is not its last.
+    /// As [`Conn::flush_later`], for DATA without END_STREAM.
     pub(super) fn flush_body_later(self: &Rc<Self>) {
         if self.dirty.get() == Dirty::No {
             self.dirty.set(Dirty::Body);
@@ -260,10 +260,11 @@ impl Conn {
         }
     }
 
-    /// How much of a flow the output is, if it is nothing else.
-    pub(super) fn flow(&self) -> Option<usize> {
+    /// Pending output in bytes if it is bulk data only; see
+    /// [`write_coalescing`](super::write_coalescing).
+    pub(super) fn bulk_output(&self) -> Option<usize> {
         let body = self.dirty.get() == Dirty::Body;
-        body.then(|| self.core.borrow().flow(self.worker.now())).flatten()
+        body.then(|| self.core.borrow().bulk_output(self.worker.now())).flatten()
     }
 
     pub(super) fn wake(&self) {
@@ -272,18 +273,18 @@ impl Conn {
         }
     }
 
-    /// Has everybody who waits for a stream look at it.
+    /// Wakes every task that waits for a stream of this connection.
     pub(super) fn wake_streams(&self) {
         let streams: Vec<_> = self.core.borrow().streams.iter().flatten().map(Rc::clone).collect();
         streams.iter().for_each(|stream| stream.wake());
     }
 
-    /// Tells the owner that streams have come free.
+    /// Notifies the owner that stream capacity has changed.
     pub(super) fn changed(&self) {
         self.owner.changed();
     }
 
-    /// Forgets a stream: nobody waits for its events any more.
+    /// Removes a stream from the table; its events are dropped from now on.
     pub(super) fn forget(&self, key: Key) {
         self.core.borrow_mut().forget(key);
     }

@@ -1,4 +1,4 @@
-//! How a worker's connections to backends are made.
+//! The connector: how a worker connects to backends.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -12,19 +12,19 @@ use tokio::time::sleep;
 use super::socket::Socket;
 use crate::model::SocketAddress;
 
-/// After so long a Unix socket is asked again that has no place for a connection.
+/// Retry interval for a Unix socket whose backlog is full.
 const FULL: Duration = Duration::from_millis(5);
 
-/// A connection that is being made.
+/// The future of a connection attempt.
 pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Socket>>>>;
 
-/// What makes a worker's connections to backends.
+/// Makes a worker's connections to backends; the simulation has its own.
 pub trait Connector: Debug {
-    /// Connects to whoever listens at `place`.
+    /// Connects to `place`.
     fn connect(&self, place: SocketAddress) -> Connecting;
 }
 
-/// Connects by the sockets of the system.
+/// Connects by TCP and Unix sockets.
 #[derive(Debug)]
 pub struct Sockets;
 
@@ -44,7 +44,7 @@ async fn open(place: SocketAddress) -> io::Result<Socket> {
         SocketAddress::Unix(path) => loop {
             match UnixStream::connect(&*path).await {
                 Ok(stream) => return Ok(Socket::Unix(stream)),
-                // Too many wait to be accepted, and the system tells nobody when it is fewer.
+                // The backlog is full, and the kernel does not notify when there is room.
                 Err(full) if full.kind() == ErrorKind::WouldBlock => sleep(FULL).await,
                 Err(error) => return Err(error),
             }

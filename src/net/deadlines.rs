@@ -1,69 +1,69 @@
-//! What must not take for ever on a connection: all of its deadlines, in one table.
+//! All timeouts of a connection, in one table, computed from its state.
 
 use std::time::Duration;
 
 use crate::http::Limits;
 use crate::model::Time;
 
-/// How long a client has to answer that it has heard that it is to go.
+/// How long a client has to acknowledge the GOAWAY's PING.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether a client that has ended its side is still there.
+/// Interval of liveness checks for a half-closed client.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// After so long without a stream a connection gives up memory.
+/// Idle time after which a connection frees memory.
 pub(super) const SHRINK: Duration = Duration::from_millis(500);
 
-/// What the deadlines of an open connection follow from.
+/// The state that the deadlines of an open connection are computed from.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Facts {
     pub opened: Time,
-    /// Each side knows what it may expect of the other.
+    /// The preface and SETTINGS exchange is complete.
     pub introduced: bool,
-    /// Since when a frame or header block is unfinished.
+    /// When the unfinished frame or header block began.
     pub unfinished: Option<Time>,
-    /// Since when the peer takes nothing.
+    /// When the socket stopped accepting output.
     pub stalled: Option<Time>,
-    /// When it was last looked whether a peer is there that sends nothing more.
+    /// Time of the last liveness check, if the peer is half-closed.
     pub looked: Option<Time>,
-    /// Since when there is no stream.
+    /// When the last stream ended, if none is open.
     pub idle: Option<Time>,
-    /// It has given up what memory it can.
+    /// Idle memory has been freed.
     pub shrunk: bool,
-    /// It stays however long it is idle.
+    /// Exempt from the idle timeout.
     pub kept: bool,
-    /// When it reaches its age.
+    /// When it reaches its maximum age.
     pub expires: Option<Time>,
-    /// Since when the peer is asked to go.
+    /// When the graceful shutdown began.
     pub leaving: Option<Time>,
-    /// It takes no more streams.
+    /// The final GOAWAY is sent.
     pub left: bool,
-    /// When a backend may next be sent resets that it may not be sent yet.
+    /// When the reset budget next recovers, if resets are delayed.
     pub cancels: Option<Time>,
 }
 
-/// When what is due on a connection, if it ever is.
+/// When each timeout of a connection expires, if it applies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Deadlines {
     /// For the preface, the first SETTINGS and the acknowledgement of ours.
     pub preface: Option<Time>,
     /// For the rest of a frame or header block.
     pub frame: Option<Time>,
-    /// For the peer to take something of what waits for it.
+    /// For the peer to read some of the pending output.
     pub write_stall: Option<Time>,
-    /// To look whether a peer that has ended its side is still there.
+    /// Next liveness check of a half-closed peer.
     pub look: Option<Time>,
-    /// For the peer to read our last words.
+    /// End of the lingering close.
     pub linger: Option<Time>,
-    /// To part with a connection that nobody uses.
+    /// Idle timeout.
     pub idle: Option<Time>,
-    /// To give up memory that nobody uses.
+    /// To free idle memory.
     pub shrink: Option<Time>,
-    /// To part with one of its age.
+    /// Maximum age.
     pub age: Option<Time>,
-    /// To take no more streams, whether or not the peer has heard of it.
+    /// To send the final GOAWAY, whether or not the PING was acknowledged.
     pub leave: Option<Time>,
-    /// To tell a backend of requests given up of which it could not be told before.
+    /// To send delayed RST_STREAMs.
     pub cancel: Option<Time>,
 }
 
@@ -86,7 +86,7 @@ impl Deadlines {
         }
     }
 
-    /// Those of one on which everything is said.
+    /// Those of a lingering close.
     pub fn lingering(until: Time) -> Deadlines {
         Deadlines { linger: Some(until), ..Deadlines::default() }
     }
@@ -118,7 +118,7 @@ mod tests {
         }
     }
 
-    /// A connection that carries something and lacks nothing.
+    /// A connection with open streams and no timeout pending.
     const BUSY: Facts = Facts {
         opened: Time::ZERO,
         introduced: true,

@@ -1,29 +1,29 @@
-//! Descriptors: how many the process may open, and for whom the last ones are kept.
+//! File descriptor budget (RLIMIT_NOFILE), and for whom the last descriptors are reserved.
 //!
-//! The system gives a new descriptor the lowest number that is free. So the number of a new socket
-//! says how many are open at least, whoever opened them, and nothing has to be counted.
+//! The kernel gives a new descriptor the lowest free number, so the number of a new socket is a
+//! lower bound of how many are open: no counting is needed.
 
 use std::os::fd::{AsFd, AsRawFd};
 
 use rlimit::Resource;
 
-/// No share of control, metrics and what is left over is larger, nor smaller than the second.
+/// Upper and lower bound of the shares of control, metrics and the reserve.
 const CONTROL: (usize, usize) = (1024, 4);
 const METRICS: (usize, usize) = (64, 4);
 const SPARE: (usize, usize) = (64, 4);
 
-/// Who may take how many of the descriptors.
+/// How the descriptors are shared out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptors {
-    /// That may be open in all.
+    /// The process' limit.
     pub limit: usize,
     /// Connections to the control API.
     pub control: usize,
     /// Connections to the metrics and health.
     pub metrics: usize,
-    /// From this number on none are left for connections to backends.
+    /// Descriptors from this number on are refused to backend connections.
     backends: usize,
-    /// From this number on none are left for clients, so that there may be hardly as many of them.
+    /// Descriptors from this number on are refused to clients; so also a cap on their number.
     pub clients: usize,
 }
 
@@ -37,14 +37,14 @@ pub enum Purpose {
 }
 
 impl Descriptors {
-    /// The shares as the process' limit is now.
+    /// The shares under the process' current limit.
     pub fn now() -> Descriptors {
-        // What cannot be asked for is taken to be without bound: the system still has the last word.
+        // An unknown limit is taken as unlimited: the kernel has the last word.
         let limit = Resource::NOFILE.get_soft().unwrap_or(u64::MAX);
         Descriptors::of(usize::try_from(limit).unwrap_or(usize::MAX))
     }
 
-    /// A quarter is for backends, and what control, health and files need is kept from both.
+    /// A quarter is reserved for backends; what control, health and files need is kept from both.
     fn of(limit: usize) -> Descriptors {
         let share = |(most, least): (usize, usize)| (limit / 16).clamp(least, most);
         let (control, metrics) = (share(CONTROL), share(METRICS));
@@ -53,16 +53,16 @@ impl Descriptors {
         Descriptors { limit, control, metrics, backends, clients }
     }
 
-    /// How many are open now, at least.
+    /// A lower bound of the descriptors open now.
     ///
     /// # Errors
-    /// No further one can be opened.
+    /// No descriptor is left.
     pub fn open() -> std::io::Result<usize> {
         let next = std::io::stderr().as_fd().try_clone_to_owned()?;
         Ok(usize::try_from(next.as_raw_fd()).unwrap_or(usize::MAX))
     }
 
-    /// Whether one that was just opened may be kept for this.
+    /// Whether a newly opened descriptor is within the share of its purpose.
     pub fn spare(&self, opened: &impl AsFd, purpose: Purpose) -> bool {
         let number = usize::try_from(opened.as_fd().as_raw_fd()).unwrap_or(usize::MAX);
         number
@@ -73,7 +73,7 @@ impl Descriptors {
     }
 }
 
-/// Raises the limit of open descriptors as far as this process may.
+/// Raises the soft RLIMIT_NOFILE to the hard one.
 ///
 /// # Errors
 /// The system refuses, and the limit stays.

@@ -1,4 +1,4 @@
-//! The bytes of a connection: in clear text or under TLS.
+//! The transport of a connection: clear text or TLS.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use tokio_rustls::TlsStream;
 
 use super::socket::Socket;
 
-/// What a connection reads from and writes to.
+/// The transport that a connection reads and writes.
 #[derive(Debug)]
 pub enum Io {
     /// Clear text.
@@ -19,7 +19,7 @@ pub enum Io {
 }
 
 impl Io {
-    /// The scheme of requests on it.
+    /// The URI scheme of its requests.
     pub fn scheme(&self) -> &'static [u8] {
         match self {
             Io::Plain(_) => b"http",
@@ -27,7 +27,7 @@ impl Io {
         }
     }
 
-    /// The protocol that was agreed on by ALPN.
+    /// The protocol negotiated by ALPN.
     pub fn agreed(&self) -> Option<&[u8]> {
         match self {
             Io::Plain(_) => None,
@@ -35,17 +35,17 @@ impl Io {
         }
     }
 
-    /// Whether the connection is gone, which nobody is told who does not read or write.
+    /// Whether the socket has a pending error, for those who neither read nor write.
     pub(super) fn has_failed(&self) -> bool {
         self.socket().has_failed()
     }
 
-    /// Has the connection reset when it is closed, or end in good order.
+    /// Whether closing sends a TCP RST (SO_LINGER 0) or a FIN.
     pub(super) fn reset_on_close(&self, reset: bool) {
         self.socket().reset_on_close(reset);
     }
 
-    /// Has the system take no more than so many bytes ahead of what it can send.
+    /// Sets TCP_NOTSENT_LOWAT.
     pub(super) fn bound_unsent(&self, bytes: u32) -> io::Result<()> {
         self.socket().bound_unsent(bytes)
     }
@@ -57,7 +57,7 @@ impl Io {
         }
     }
 
-    /// Reads into `buffer`; 0 bytes are the end.
+    /// Reads into `buffer`; 0 bytes are end of input.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -84,7 +84,7 @@ impl Io {
         }
     }
 
-    /// Sends what TLS has buffered.
+    /// Flushes TLS records.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Io::Plain(_) => Poll::Ready(Ok(())),
@@ -92,7 +92,7 @@ impl Io {
         }
     }
 
-    /// Says that nothing more will be written.
+    /// Shuts the write side down.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Io::Plain(io) => Pin::new(io).poll_shutdown(cx),

@@ -1,21 +1,21 @@
-//! How long a peer has to read our last words once all is said.
+//! Lingering close: how long input is still read and dropped after the last output, so that a TCP
+//! RST does not destroy it.
 
 use std::time::Duration;
 
 use crate::model::Time;
 
-/// For a peer that owes nothing.
+/// For a peer that has no request in progress.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// For a client in the midst of a request that was answered before it was whole: it may read only
-/// when it has sent it all, and what it sends to a closed connection would take our words from it.
-/// So long since it last sent something,
+/// For a client that was answered before the end of its request: it may read only once it has sent
+/// everything, and data sent to a closed connection provokes a RST. Time since its last byte.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// and so long in all.
+/// The same, in total.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Until when what still comes is read and dropped.
+/// The deadline of a lingering close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Linger {
     until: Time,
@@ -23,18 +23,18 @@ pub struct Linger {
 }
 
 impl Linger {
-    /// Begins; `cut_short` if the peer is in the midst of a request.
+    /// Starts it; `cut_short` if the peer is in the middle of a request.
     pub fn new(now: Time, cut_short: bool) -> Linger {
         let (quiet, longest) = if cut_short { (QUIET, LONGEST) } else { (SHORT, SHORT) };
         Linger { until: now + quiet, latest: now + longest }
     }
 
-    /// The peer is still sending.
+    /// Input has come: extends the deadline.
     pub fn heard(&mut self, now: Time) {
         self.until = (now + QUIET).min(self.latest);
     }
 
-    /// Until when the peer has its time.
+    /// The deadline.
     pub fn until(&self) -> Time {
         self.until
     }

@@ -1,5 +1,5 @@
-//! A listener while it runs: what it gives new connections may change, and it may go before the
-//! connections that came by it.
+//! A running listener: its configuration may be replaced, and it may close before the connections
+//! that it accepted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::accept::ListenerSpec;
 use crate::model::Refusals;
 
-/// A listener while it runs. Shared by its acceptor, its connections, and who configures it.
+/// A running listener, shared by its acceptor, its connections and the reload.
 #[derive(Debug)]
 pub struct Listener {
     spec: ArcSwap<ListenerSpec>,
@@ -22,7 +22,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// A listener as `spec` says, which counts what it refuses.
+    /// A listener by `spec`, which counts its refusals.
     pub fn new(spec: ListenerSpec, refusals: Arc<Refusals>) -> Arc<Listener> {
         Arc::new(Listener {
             spec: ArcSwap::from_pointee(spec),
@@ -34,12 +34,12 @@ impl Listener {
         })
     }
 
-    /// What a connection that comes now gets.
+    /// The configuration for new connections.
     pub fn spec(&self) -> Arc<ListenerSpec> {
         self.spec.load_full()
     }
 
-    /// Connections that come from now on get what `spec` says; the address stays.
+    /// Replaces the configuration for new connections; the address stays.
     pub fn configure(&self, spec: ListenerSpec) {
         let before = self.spec();
         let tls = match (spec.tls, &before.tls) {
@@ -49,29 +49,29 @@ impl Listener {
         self.spec.store(Arc::new(ListenerSpec { tls, ..spec }));
     }
 
-    /// No new connections; those there are are asked to go, and finish.
+    /// Closes the listener and drains its connections.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.close.notify_one();
     }
 
-    /// As [`Listener::close`], where another one takes its clients.
+    /// As [`Listener::close`], when another listener takes over its address.
     pub fn hand_over(&self) {
         self.has_successor.store(true, Ordering::Relaxed);
         self.close();
     }
 
-    /// Whether another one takes its clients. For its acceptor, once it is closed.
+    /// Whether another listener takes over. For its acceptor, once it is closed.
     pub(super) fn has_successor(&self) -> bool {
         self.has_successor.load(Ordering::Relaxed)
     }
 
-    /// Whether it is closed, so that its connections have to go.
+    /// Whether it is closed, so that its connections are to drain.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// Ends when it is closed. For its one acceptor.
+    /// Resolves when it is closed. For its one acceptor.
     pub(super) async fn closed(&self) {
         self.close.notified().await;
     }

@@ -1,4 +1,4 @@
-//! Sockets to which clients come: at a port, at a path, or in memory.
+//! Listening sockets: TCP, Unix or in memory.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,19 +15,19 @@ use super::socket::Socket;
 use super::socket_file::SocketFile;
 use crate::model::SocketAddress;
 
-/// A socket to which clients come.
+/// A listening socket.
 #[derive(Debug)]
 pub enum ListeningSocket {
-    /// At a port.
+    /// TCP.
     Tcp(TcpListener),
-    /// At a path.
+    /// A Unix domain socket.
     Unix(UnixListener),
-    /// In memory.
+    /// In memory, for the simulation.
     Memory(MemoryListener),
 }
 
 impl ListeningSocket {
-    /// That of TCP, if it is one.
+    /// The TCP listener, if it is one.
     pub(super) fn tcp(&self) -> Option<&TcpListener> {
         match self {
             ListeningSocket::Tcp(listener) => Some(listener),
@@ -35,12 +35,12 @@ impl ListeningSocket {
         }
     }
 
-    /// The port that it has, where any was wanted.
+    /// The actual address, where port 0 was bound.
     pub fn port(&self) -> Option<SocketAddress> {
         Some(self.tcp()?.local_addr().ok()?.into())
     }
 
-    /// The next client, with its address if it has one.
+    /// Accepts the next connection, with its peer address if it has one.
     pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Client>> {
         Poll::Ready(Ok(match self {
             ListeningSocket::Tcp(listener) => {
@@ -59,10 +59,10 @@ impl ListeningSocket {
     }
 }
 
-/// A connection, and the address of who made it if there is one.
+/// A connection and its peer address, if it has one.
 type Client = (Socket, Option<SocketAddr>);
 
-/// Those who come to a socket, one after the other, for servers that are none of this module.
+/// The stream of incoming connections, for servers outside this module (tonic).
 #[derive(Debug)]
 pub struct Incoming(pub Arc<ListeningSocket>);
 
@@ -79,17 +79,17 @@ impl Stream for Incoming {
     }
 }
 
-/// A socket that has its place, to which no client comes before it is listened on.
+/// A bound socket that does not listen yet.
 #[derive(Debug)]
 pub enum Bound {
-    /// At a port.
+    /// TCP.
     Tcp(TcpSocket),
-    /// At a path.
+    /// A Unix domain socket.
     Unix(SocketFile, UnixSocket),
 }
 
 impl Bound {
-    /// A socket at this port, at which nobody can connect yet.
+    /// Binds a TCP socket, without listening.
     ///
     /// # Errors
     /// Says why the system refuses it.
@@ -97,8 +97,8 @@ impl Bound {
         bind(address, ipv6_only, takes_over).map(Bound::Tcp)
     }
 
-    /// At `path`, for those whom `mode` lets connect, or the umask of the process where it says
-    /// nothing. A socket that was left behind there makes way.
+    /// Binds a Unix socket to `path` with the permissions `mode`, or those of the umask. A stale
+    /// socket file is replaced.
     ///
     /// # Errors
     /// Says why it cannot be, and what to do.
@@ -106,7 +106,7 @@ impl Bound {
         SocketFile::bind(path, mode).map(|(file, socket)| Bound::Unix(file, socket))
     }
 
-    /// Lets clients in. The file is to be kept as long as they may come.
+    /// Starts to listen. The socket file is removed when the returned guard drops.
     ///
     /// # Errors
     /// Says why it cannot be.
@@ -115,7 +115,7 @@ impl Bound {
             Bound::Tcp(socket) => Ok((None, ListeningSocket::Tcp(listen(socket)?))),
             Bound::Unix(file, socket) => {
                 let listener = socket.listen(BACKLOG)?;
-                file.still_there()?; // until now it looked like one that was left behind
+                file.still_there()?; // until now another process could have taken it for stale
                 Ok((Some(file), ListeningSocket::Unix(listener)))
             }
         }

@@ -1,8 +1,8 @@
-//! Connections in memory: what a socket is between two processes, between two parts of one, with
-//! all that happens to connections at the will of whoever holds the [`Wire`].
+//! In-memory connections for tests and the simulation: a socket pair whose faults (stalls, resets,
+//! small reads) are injected through its [`Wire`].
 //!
-//! No system, no other thread and no time is in it: what is done to it in the same order has the
-//! same effect, to the byte.
+//! Deterministic: without system calls, threads and time, the same operations have the same effect,
+//! to the byte.
 
 mod listener;
 
@@ -16,15 +16,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub use self::listener::{Dial, MemoryListener};
 
-/// One end of a connection in memory.
+/// One end of an in-memory connection.
 #[derive(Debug)]
 pub struct Memory {
     wire: Wire,
-    /// What it writes goes this way.
+    /// The direction that it writes to.
     out: Way,
 }
 
-/// Which way bytes go.
+/// A direction of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// From the first end to the second.
@@ -42,35 +42,36 @@ impl Way {
     }
 }
 
-/// What lies between two ends, for whoever lets things happen to it.
+/// The link between both ends, for injecting faults.
 #[derive(Clone, Debug)]
 #[expect(clippy::disallowed_types)] // the lock is held for one copy, and almost always by one thread
 pub struct Wire(Arc<std::sync::Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// Both ways, by their numbers.
+    /// One pipe for each direction.
     pipes: [Pipe; 2],
     reset: bool,
-    /// Those to wake once the lock is free: with a task its end of the connection may go.
+    /// Wakers to wake after the lock is released: waking may drop a task, and with it an end of the
+    /// connection.
     woken: Vec<Waker>,
 }
 
-/// One way, and the bytes that are on it.
+/// One direction and the bytes in transit.
 #[derive(Debug)]
 struct Pipe {
     bytes: VecDeque<u8>,
-    /// How many there may be.
+    /// Its capacity.
     capacity: usize,
-    /// What one read or write moves at most.
+    /// The most bytes that one read or write moves.
     most: usize,
-    /// Nothing arrives for now.
+    /// Stalled: nothing is delivered for now.
     stalled: bool,
-    /// No more will be written.
+    /// The writer has shut down.
     ended: bool,
-    /// No more will be read.
+    /// The reader is gone.
     abandoned: bool,
-    /// Its writer has the connection reset if it closes now.
+    /// Its writer resets the connection on close (SO_LINGER 0).
     reset_on_close: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -91,7 +92,7 @@ impl Pipe {
         }
     }
 
-    /// Those who have to look at it again.
+    /// Takes the wakers of reader and writer.
     fn take_both(&mut self) -> impl Iterator<Item = Waker> {
         [self.reader.take(), self.writer.take()].into_iter().flatten()
     }
@@ -114,15 +115,15 @@ impl State {
         }
     }
 
-    /// Has both who read and write this way look at it.
+    /// Wakes the reader and the writer of this direction.
     fn wake(&mut self, way: Way) {
         let [forth, back] = &mut self.pipes;
         let pipe = if way == Way::Forth { forth } else { back };
         self.woken.extend(pipe.take_both());
     }
 
-    /// The end that writes this way is gone. As with TCP the other one is told by a reset, which takes
-    /// from it what it has not read, if anything was or will be left unread here.
+    /// The end that writes this direction is closed. As with TCP, if input was or will be left
+    /// unread here the other end gets a reset, which destroys what it has not read.
     fn close(&mut self, out: Way) {
         let back = self.pipe(out.other());
         back.abandoned = true;
@@ -135,7 +136,7 @@ impl State {
 }
 
 impl Wire {
-    /// Looks at what lies between the ends, or changes it.
+    /// Runs `act` on the locked state, then wakes who has to be woken.
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let result = act(&mut state);
@@ -145,8 +146,7 @@ impl Wire {
         result
     }
 
-    /// Lets nothing arrive that goes this way, or everything again. What is written meanwhile is kept,
-    /// as far as it has room.
+    /// Stalls a direction, or resumes it. Meanwhile writes are buffered up to its capacity.
     pub fn stall(&self, way: Way, stalled: bool) {
         self.with(|state| {
             state.pipe(way).stalled = stalled;
@@ -154,24 +154,24 @@ impl Wire {
         });
     }
 
-    /// Has each read and each write this way move `most` bytes at most.
+    /// Limits each read and write of a direction to `most` bytes.
     pub fn in_pieces(&self, way: Way, most: usize) {
         self.with(|state| state.pipe(way).most = most.max(1));
     }
 
-    /// Breaks the connection off: both ends fail from now on, and what was under way is lost.
+    /// Resets the connection: both ends fail from now on, and bytes in transit are lost.
     pub fn reset(&self) {
         self.with(State::reset);
     }
 
-    /// Bytes that are under way.
+    /// Bytes in transit.
     pub fn under_way(&self, way: Way) -> usize {
         self.with(|state| state.pipe(way).bytes.len())
     }
 }
 
 impl Memory {
-    /// Both ends of a connection that has room for `capacity` bytes each way, which is more than none.
+    /// A connected pair with a capacity of `capacity` bytes each way, at least one.
     #[expect(clippy::disallowed_types)] // as above
     pub fn pair(capacity: usize) -> (Memory, Memory) {
         let pipes = [(); 2].map(|()| Pipe::new(capacity.max(1)));
@@ -180,7 +180,7 @@ impl Memory {
         (Memory { wire: wire.clone(), out: Way::Forth }, Memory { wire, out: Way::Back })
     }
 
-    /// What lies between it and the other end.
+    /// The link to the other end.
     pub fn wire(&self) -> Wire {
         self.wire.clone()
     }
@@ -190,7 +190,7 @@ impl Memory {
         self.wire.with(|state| state.reset)
     }
 
-    /// Has the connection reset when this end is closed, or end in good order.
+    /// Whether closing resets the connection or ends it in order.
     pub(super) fn reset_on_close(&self, reset: bool) {
         self.wire.with(|state| state.pipe(self.out).reset_on_close = reset);
     }
@@ -238,7 +238,7 @@ impl State {
         }
         if pipe.abandoned {
             self.reset();
-            return Poll::Ready(Ok(bytes.len())); // it has left, and the answer to it is the reset
+            return Poll::Ready(Ok(bytes.len())); // as with TCP the write succeeds, and a reset answers it
         }
         let room = pipe.capacity.saturating_sub(pipe.bytes.len());
         if room == 0 && !bytes.is_empty() {
@@ -295,7 +295,7 @@ mod tests {
         result.await.map(drop).unwrap_err().kind()
     }
 
-    /// Whether `work` has to wait, with all others that can go on having gone on.
+    /// Whether `work` is still pending once all other tasks are idle.
     async fn waits<T>(work: impl Future<Output = T>) -> bool {
         tokio::time::timeout(std::time::Duration::from_secs(1), work).await.is_err()
     }
@@ -371,23 +371,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn closing_ends_or_resets_as_with_tcp() {
-        // In good order: what was written arrives, then the end.
+        // An orderly close: what was written arrives, then the end.
         let (mut near, mut far) = Memory::pair(64);
         near.write_all(b"bye").await.unwrap();
         drop(near);
         assert_eq!(far.read(&mut [0; 8]).await.unwrap(), 3);
         assert_eq!(far.read(&mut [0; 8]).await.unwrap(), 0);
-        // Who writes to one that is gone hears of it after that.
+        // Writing to a closed peer fails only afterwards.
         assert_eq!(far.write(b"too late").await.unwrap(), 8);
         assert_eq!(kind(far.write(b"x")).await, ErrorKind::ConnectionReset);
 
-        // With something unread.
+        // Closing with unread input resets.
         let (near, mut far) = Memory::pair(64);
         far.write_all(b"unread").await.unwrap();
         drop(near);
         assert_eq!(kind(far.read(&mut [0; 8])).await, ErrorKind::ConnectionReset);
 
-        // Because it was to be so.
+        // Closing resets where it was asked to.
         let (mut near, mut far) = Memory::pair(64);
         near.write_all(b"half of a message").await.unwrap();
         near.reset_on_close(true);

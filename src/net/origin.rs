@@ -1,17 +1,16 @@
-//! Where a client's connection comes from, in the words in which backends are told.
+//! Origin of a client connection, preformatted for the forwarding headers.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::model::{Forwarding, Peer};
 
-/// Where a client's connection comes from. Made once for a connection, so that no request has to
-/// format an address.
+/// Origin of a client connection. Made once a connection, so that no request formats an address.
 #[derive(Debug)]
 pub struct Origin {
-    /// What is said about clients, and who is believed.
+    /// The forwarding headers to send, and the trusted proxies.
     pub forwarding: Arc<Forwarding>,
-    /// Whether the peer is believed.
+    /// Whether the peer is a trusted proxy.
     pub trusted: bool,
     /// The peer's address, as `x-forwarded-for` has it.
     pub address: Box<str>,

@@ -1,8 +1,8 @@
-//! Which addresses to listen on meet: one port, and one interface at least.
+//! Overlapping listen addresses: same port, and an interface in common.
 
 use std::net::SocketAddr;
 
-/// Whether some client could mean either, if `[::]` takes IPv4 too.
+/// Whether some destination matches both, if `[::]` takes IPv4 too.
 pub fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let scopes = match (one, other) {
         (SocketAddr::V6(one), SocketAddr::V6(other)) => one.scope_id() == other.scope_id(),
@@ -10,11 +10,11 @@ pub fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     };
     let (ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
     let same = ip == other_ip && scopes;
-    let port = one.port() == other.port() && one.port() != 0; // port 0 is a port of its own
+    let port = one.port() == other.port() && one.port() != 0; // port 0 is a fresh port each
     port && (same || takes_in(one, other) || takes_in(other, one))
 }
 
-/// Whether `wide` is for all interfaces, also those of `narrow`.
+/// Whether `wide` is a wildcard address that includes `narrow`.
 pub fn takes_in(wide: SocketAddr, narrow: SocketAddr) -> bool {
     let (wide, narrow) = (wide.ip().to_canonical(), narrow.ip().to_canonical());
     wide.is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4()) && wide != narrow
@@ -28,7 +28,7 @@ pub fn leaves_ipv4(address: SocketAddr, all: &[SocketAddr]) -> bool {
     any(address) && !is_ipv4(address) && all.iter().any(ipv4)
 }
 
-/// Whether there cannot be sockets for both.
+/// Whether both cannot be bound together.
 pub fn clash(one: SocketAddr, other: SocketAddr) -> bool {
     let share = leaves_ipv4(one, &[other]) || leaves_ipv4(other, &[one]);
     overlap(one, other) && !share

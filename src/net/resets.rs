@@ -1,19 +1,18 @@
-//! Streams that were reset in the last 30 s.
+//! Sliding window counter of stream resets over 30 s.
 
 use std::cell::Cell;
 
 use crate::model::Time;
 
-/// Seconds for which a count is kept, the one that goes on included: no less than 30 s.
+/// Buckets of one second, the current one included: they cover no less than 30 s.
 const SECONDS: u64 = 31;
 
-/// Resets in the last 30 s, and up to a second longer: what this counts is never less than what
-/// a peer counts that looks at 30 s.
+/// Resets in the last 30 to 31 s: never fewer than a peer counts in its own 30 s window.
 #[derive(Debug)]
 pub(super) struct Resets {
     by_second: [Cell<u32>; SECONDS as usize],
     total: Cell<u32>,
-    /// The second that goes on.
+    /// The current second.
     second: Cell<u64>,
 }
 
@@ -22,7 +21,7 @@ impl Resets {
         Resets { by_second: [const { Cell::new(0) }; _], total: Cell::new(0), second: Cell::new(0) }
     }
 
-    /// Counts `more` that are sent now.
+    /// Counts `more` resets now.
     pub fn add(&self, more: u32, now: Time) {
         self.pass_to(now.as_secs());
         if let Some(count) = self.at(self.second.get()) {
@@ -31,7 +30,7 @@ impl Resets {
         }
     }
 
-    /// How many there were.
+    /// The count within the window.
     pub fn recent(&self, now: Time) -> usize {
         if self.total.get() == 0 {
             return 0;
@@ -40,7 +39,7 @@ impl Resets {
         self.total.get() as usize
     }
 
-    /// When the next of them are forgotten.
+    /// When the oldest of them leave the window.
     pub fn next_forgotten(&self) -> Option<Time> {
         let last = self.second.get();
         let mut seconds = (last + 1).saturating_sub(SECONDS)..=last;
@@ -48,7 +47,7 @@ impl Resets {
         Some(Time::from_millis((oldest + SECONDS) * 1000))
     }
 
-    /// Forgets what is too old by then. Time does not go back.
+    /// Advances the window. Time does not go back.
     fn pass_to(&self, second: u64) {
         let from = self.second.get();
         if second <= from {

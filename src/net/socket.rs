@@ -1,4 +1,4 @@
-//! What connections are made of: TCP, a Unix socket, or memory.
+//! Sockets: TCP, Unix or in memory.
 
 use std::io::{self, IoSlice};
 use std::ops::RangeInclusive;
@@ -15,31 +15,31 @@ use super::descriptors::{Descriptors, Purpose};
 use super::memory::Memory;
 use crate::http::Limits;
 
-/// Time without a byte after which the system asks whether the peer is still there.
+/// TCP keepalive: idle time before the first probe.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 
-/// Bytes that the system takes ahead of what it can send to a client: so few at first, as the client
-/// may never read them, and more to one who reads, as each time that it asks for more costs.
+/// TCP_NOTSENT_LOWAT towards a client: small at first, as it may never read, and larger for one
+/// that reads, as each writable event has a cost.
 const UNSENT: RangeInclusive<u64> = 32 << 10..=2 << 20;
 
-/// How many those are once `gone` bytes have left: an eighth, in steps.
+/// The value after `gone` bytes were sent: an eighth of them, in steps.
 pub(super) fn unsent(gone: u64) -> u32 {
     let most = (gone / 8).clamp(*UNSENT.start(), *UNSENT.end());
     1 << most.ilog2()
 }
 
-/// A connection as the system has it, or one beside it.
+/// A connected socket.
 #[derive(Debug)]
 pub enum Socket {
-    /// To anywhere.
+    /// TCP.
     Tcp(TcpStream),
-    /// To a process of this machine.
+    /// A Unix domain socket.
     Unix(UnixStream),
-    /// To another part of this process.
+    /// In memory.
     Memory(Memory),
 }
 
-/// A connection on its way from one runtime to another.
+/// A socket detached from its runtime, to be moved to another one.
 #[derive(Debug)]
 pub enum Detached {
     /// As [`Socket::Tcp`].
@@ -51,10 +51,10 @@ pub enum Detached {
 }
 
 impl Detached {
-    /// Has it be read and written on the runtime of who calls.
+    /// Registers it with the runtime of the caller.
     ///
     /// # Errors
-    /// The system watches no further sockets.
+    /// The runtime cannot register it.
     pub fn attach(self) -> io::Result<Socket> {
         Ok(match self {
             Detached::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
@@ -65,21 +65,21 @@ impl Detached {
 }
 
 impl Socket {
-    /// Has what is written leave at once.
+    /// Sets TCP_NODELAY.
     ///
     /// # Errors
     /// The connection is gone.
     pub fn set_nodelay(&self) -> io::Result<()> {
         match self {
             Socket::Tcp(stream) => stream.set_nodelay(true),
-            Socket::Unix(_) | Socket::Memory(_) => Ok(()), // it always does
+            Socket::Unix(_) | Socket::Memory(_) => Ok(()), // they do not delay
         }
     }
 
-    /// Takes it from its runtime.
+    /// Deregisters it from its runtime.
     ///
     /// # Errors
-    /// The system does not forget it.
+    /// The runtime cannot deregister it.
     pub fn detach(self) -> io::Result<Detached> {
         Ok(match self {
             Socket::Tcp(stream) => Detached::Tcp(stream.into_std()?),
@@ -88,9 +88,9 @@ impl Socket {
         })
     }
 
-    /// Has the system end a connection whose peer has vanished: asked when quiet, or when what was
-    /// sent is not acknowledged for as long as a peer may stall. A process of this machine does not
-    /// vanish without its sockets.
+    /// Detects vanished peers with TCP keepalive and TCP_USER_TIMEOUT: by probes when idle, or when
+    /// sent data is unacknowledged for as long as a peer may stall. A local process does not vanish
+    /// without closing its sockets.
     ///
     /// # Errors
     /// The connection is gone.
@@ -100,8 +100,8 @@ impl Socket {
         SockRef::from(stream).set_tcp_user_timeout(Some(limits.write_stall_timeout))
     }
 
-    /// Has the system take no more than so many bytes ahead of what it can send: what a peer does not
-    /// read would fill its buffers, megabytes for each connection.
+    /// Sets TCP_NOTSENT_LOWAT: else data that a peer does not read fills megabytes of kernel
+    /// buffers for each connection.
     ///
     /// # Errors
     /// The connection is gone.
@@ -112,7 +112,7 @@ impl Socket {
         }
     }
 
-    /// Has the system ask a peer that is quiet whether it is there.
+    /// Enables TCP keepalive.
     ///
     /// # Errors
     /// The connection is gone.
@@ -123,7 +123,7 @@ impl Socket {
         SockRef::from(stream).set_tcp_keepalive(&keepalive)
     }
 
-    /// Whether its descriptor, if it takes one, may be kept for this.
+    /// Whether its descriptor, if any, is within the share of this purpose.
     pub fn is_spare(&self, purpose: Purpose) -> bool {
         match self {
             Socket::Tcp(stream) => Descriptors::now().spare(stream, purpose),
@@ -132,7 +132,7 @@ impl Socket {
         }
     }
 
-    /// Whether the connection is gone, which nobody is told who does not read or write.
+    /// Whether the socket has a pending error, for those who neither read nor write.
     pub(super) fn has_failed(&self) -> bool {
         match self {
             Socket::Memory(end) => end.has_failed(),
@@ -141,12 +141,12 @@ impl Socket {
         }
     }
 
-    /// Has the connection reset when it is closed, or end in good order. Whatever closes it, the
-    /// end of this process too: so a peer takes no part of a message for the whole. Of a Unix
-    /// socket the system knows no reset.
+    /// Whether closing sends a TCP RST (SO_LINGER 0) or a FIN, whatever closes it, the end of the
+    /// process included, so that a peer takes no part of a message for the whole. Unix sockets know
+    /// no reset.
     pub(super) fn reset_on_close(&self, reset: bool) {
         let linger = reset.then_some(Duration::ZERO);
-        // Of a socket that is gone the peer knows already.
+        // The peer of a failed socket knows already.
         let _ = match self {
             Socket::Memory(end) => return end.reset_on_close(reset),
             Socket::Tcp(stream) => SockRef::from(stream).set_linger(linger),
@@ -188,7 +188,7 @@ impl AsyncWrite for Socket {
         }
     }
 
-    /// TLS has its records in pieces.
+    /// TLS records come in pieces.
     #[inline]
     fn poll_write_vectored(
         self: Pin<&mut Self>,

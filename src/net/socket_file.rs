@@ -1,4 +1,4 @@
-//! The file of a Unix socket on which this process listens.
+//! The file of a Unix domain socket that this process listens on.
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
@@ -9,21 +9,21 @@ use std::sync::Arc;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixSocket;
 
-/// The file of a Unix socket on which this process listens. Dropped, it is removed.
+/// RAII guard of a Unix socket's file; dropping it removes the file.
 #[derive(Debug)]
 pub struct SocketFile {
     path: Arc<str>,
     id: Id,
-    /// Who may connect where nobody says, as the process' umask has it.
+    /// The default permissions, by the process' umask.
     usual: u32,
 }
 
-/// The device and the number of a file, which no other has as long as the socket is open.
+/// Device and inode, which identify the file as long as the socket is open.
 type Id = (u64, u64);
 
 impl SocketFile {
-    /// Binds a socket to `path`, for those whom `mode` lets connect, and takes the place of one that
-    /// was left behind there. No client comes before it is listened on.
+    /// Binds a socket to `path` with the permissions `mode`, replacing a stale socket file. It does
+    /// not listen yet.
     ///
     /// # Errors
     /// Says why it cannot be, and what to do.
@@ -39,7 +39,7 @@ impl SocketFile {
         Ok((file, socket))
     }
 
-    /// Lets those connect whom `mode` does, or the umask of the process where it says nothing.
+    /// Sets the permissions `mode`, or those of the umask.
     ///
     /// # Errors
     /// The file is gone, or the system refuses.
@@ -50,12 +50,12 @@ impl SocketFile {
         fs::set_permissions(&*self.path, Permissions::from_mode(mode.unwrap_or(self.usual)))
     }
 
-    /// Whether it is what `path` means, however that is written.
+    /// Whether `path` names this file, however it is spelt.
     pub fn is_at(&self, path: &str) -> bool {
         fs::symlink_metadata(path).is_ok_and(|found| id(&found) == self.id)
     }
 
-    /// Fails if it was removed, or somebody else has taken its place.
+    /// Fails if the file was removed or replaced.
     pub(super) fn still_there(&self) -> io::Result<()> {
         if self.is_at(&self.path) { Ok(()) } else { Err(gone()) }
     }
@@ -79,7 +79,7 @@ fn gone() -> io::Error {
     io::Error::new(ErrorKind::AddrInUse, "somebody else has removed the socket or taken its place")
 }
 
-/// Removes a socket that was left behind, on which nobody listens.
+/// Removes a stale socket file, on which nobody listens.
 fn make_way(path: &Path) -> io::Result<()> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
@@ -91,7 +91,7 @@ fn make_way(path: &Path) -> io::Result<()> {
         return Err(io::Error::new(ErrorKind::AlreadyExists, message));
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?; // who is busy is there all the same
+    socket.set_nonblocking(true)?; // a full backlog also means that somebody listens
     match socket.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

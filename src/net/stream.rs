@@ -1,19 +1,19 @@
-//! One stream of a connection, as a request's task sees it.
+//! One stream of a connection, as the request's task sees it.
 //!
-//! The task takes what has come ([`Stream::take_head`], [`Stream::take_trailers`]) and sends what
-//! it wants; between, two streams are spliced: the drivers of their connections then move DATA
-//! from one to the other without waking the task.
+//! The task takes heads and trailers ([`Stream::take_head`], [`Stream::take_trailers`]) and sends
+//! its own; in between two streams are spliced: the drivers of their connections move DATA from one
+//! to the other without waking the task.
 
-mod feed;
 mod informational;
+mod splice;
 mod waiting;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub use self::feed::splice;
 use self::informational::Informational;
+pub use self::splice::splice;
 use super::body::Body;
 use super::conn::Conn;
 use super::tee::Tee;
@@ -23,24 +23,24 @@ use crate::http::{Cause, ErrorCode, Gone, Headers, Key, Outgoing, SendError};
 use crate::model::{Endpoint, Time};
 use crate::stats::Direction;
 
-/// Bytes to be written to a client beyond which it gets no informational responses.
+/// Pending output to a client above which informational responses are dropped.
 const MOST_UNREAD: usize = 128 << 10;
 
-/// How a stream ended before its end.
+/// Why a stream ended prematurely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {
     /// One side reset it.
     Reset {
         /// The code of the RST_STREAM.
         code: ErrorCode,
-        /// Whose doing it was.
+        /// Which side caused it.
         cause: Cause,
     },
-    /// Its connection is gone.
+    /// The connection was lost.
     Lost,
-    /// The peer broke a rule for which its connection ends.
+    /// A protocol error of the peer, which ends the connection.
     Fault,
-    /// Its reader was so slow that what waited for it passed the bounds.
+    /// Its reader was so slow that the buffer limits were exceeded.
     Overflow,
 }
 
@@ -55,27 +55,27 @@ pub struct Stream {
 #[derive(Debug, Default)]
 struct State {
     head: Option<(Headers, bool)>,
-    /// Few exchanges have any.
+    /// Boxed, as it is rarely used.
     informational: Option<Box<Informational>>,
     body: Body,
     trailers: Option<Headers>,
     over: Option<Over>,
-    /// Whose body is sent here.
+    /// The stream whose body is spliced to this one.
     source: Option<Rc<Stream>>,
-    /// What comes is gRPC, and its messages are counted.
+    /// The body is gRPC, and its messages are counted.
     framed: bool,
     messages: MessageCounter,
-    /// Whose messages they are, once the exchange is a stream.
+    /// The endpoint that its messages are charged to, once the exchange is a stream.
     meter: Option<(Arc<Endpoint>, Direction)>,
     data_at: Time,
     active: Time,
     waiter: Option<Waiter>,
-    /// Who waits is told of the body too: when it begins to wait, and when it ends.
-    tells_of_body: bool,
+    /// The waker is also woken for the body: at its first and its last byte.
+    wakes_for_body: bool,
 }
 
 impl State {
-    /// Becomes that of another stream: what [`Stream::detach`] leaves begins anew.
+    /// Resets the state for a recycled stream: only what [`Stream::detach`] leaves.
     fn renew(&mut self, now: Time) {
         debug_assert!(self.head.is_none() && self.trailers.is_none() && self.waiter.is_none());
         self.body.renew();
@@ -90,7 +90,7 @@ impl Stream {
         Stream { conn: Rc::clone(conn), key, state }
     }
 
-    /// Becomes another stream of its connection.
+    /// Recycles it as another stream of its connection.
     pub(super) fn renew(&mut self, key: Key, now: Time) {
         self.key = key;
         self.state.get_mut().renew(now);
@@ -125,13 +125,13 @@ impl Stream {
         self.state.borrow().body.ended
     }
 
-    /// How it ended before its end, if it did.
+    /// Why it ended prematurely, if it did.
     pub fn over(&self) -> Option<Over> {
         self.state.borrow().over
     }
 
-    /// When something last came or left. What HTTP/1.1 writes is all of one stream, the last of it
-    /// too, which has no news for the stream any more.
+    /// Time of the last activity. Over HTTP/1.1 the writes of the connection count too, as they all
+    /// are of one stream.
     pub fn last_active(&self) -> Time {
         let active = self.state.borrow().active;
         match self.conn.is_http1() {
@@ -140,65 +140,65 @@ impl Stream {
         }
     }
 
-    /// Whether it still goes on, in either direction, what waits to be sent included.
+    /// Whether either direction is open, queued output included.
     pub fn is_open(&self) -> bool {
         self.conn.core.borrow().codec.is_open(self.key)
     }
 
-    /// Whether all that the peer will send is here already.
+    /// Whether everything up to END_STREAM has been received.
     pub fn is_whole(&self) -> bool {
         let state = self.state.borrow();
         state.body.ended || state.trailers.is_some()
     }
 
-    /// What comes is gRPC: its messages are counted.
+    /// Counts the gRPC messages that are received.
     pub fn count_messages(&self) {
         self.state.borrow_mut().framed = true;
     }
 
-    /// gRPC messages that have come.
+    /// gRPC messages received.
     pub fn messages(&self) -> u64 {
         self.state.borrow().messages.whole()
     }
 
-    /// Counts the messages that have come, and those to come, as `endpoint`'s.
+    /// Charges its messages, past and future, to `endpoint`.
     pub fn meter(&self, endpoint: &Arc<Endpoint>, direction: Direction) {
         let mut state = self.state.borrow_mut();
         state.meter = Some((Arc::clone(endpoint), direction));
         state.note_messages(state.messages.whole(), self.conn.worker.index());
     }
 
-    /// When a piece of the body last came.
+    /// Time of the last DATA received.
     pub fn data_at(&self) -> Time {
         self.state.borrow().data_at
     }
 
-    /// When the last byte came, if all that came was one gRPC message.
+    /// When the last byte came, if the body was a single gRPC message.
     pub fn single_message_at(&self) -> Option<Time> {
         let state = self.state.borrow();
         state.messages.is_single().then_some(state.data_at)
     }
 
-    /// Lets `tee` have a copy of what has come and of what is to come.
+    /// Mirrors the body to `tee`: what is buffered and what is to come.
     pub fn copy_to(&self, tee: &Rc<Tee>) {
         let mut state = self.state.borrow_mut();
         tee.feed(state.body.waiting(), state.body.ended);
         state.body.copies.push(Rc::clone(tee));
     }
 
-    /// Drops the body that comes, so that it goes on to its end.
+    /// Reads the body to its end and discards it.
     pub fn drain(&self) {
         self.state.borrow_mut().body.drained = true;
         let came = self.change_body(Body::clear);
         self.release(came);
     }
 
-    /// Bytes of its body that are kept here.
+    /// Bytes of its body buffered here.
     pub(super) fn kept(&self) -> usize {
         self.state.borrow().body.kept()
     }
 
-    /// Bytes that wait to be sent.
+    /// Bytes queued for sending.
     pub fn unsent(&self) -> usize {
         self.conn.core.borrow().codec.unsent(self.key)
     }
@@ -213,8 +213,7 @@ impl Stream {
         result
     }
 
-    /// Sends an informational response, unless the client has left so much unread that it would
-    /// only make that more.
+    /// Sends an informational response; dropped if the client already has too much unread output.
     ///
     /// # Errors
     /// As [`crate::http2::Connection::send_informational`].
@@ -229,7 +228,7 @@ impl Stream {
         result
     }
 
-    /// Sends a piece of a body that the task itself has made.
+    /// Sends DATA made by the task itself.
     ///
     /// # Errors
     /// When the stream is over.
@@ -239,7 +238,7 @@ impl Stream {
         result
     }
 
-    /// Sends trailers after what waits.
+    /// Sends trailers after the queued DATA.
     ///
     /// # Errors
     /// As [`crate::http2::Connection::send_trailers`].
@@ -249,27 +248,27 @@ impl Stream {
         result
     }
 
-    /// Ends the stream in both directions.
+    /// Resets the stream.
     pub fn reset(&self, code: ErrorCode) {
         self.conn.core.borrow_mut().codec.reset(self.key, code);
         self.conn.flush_later();
     }
 
-    /// Wants nothing more of what comes.
+    /// Discards what is still received.
     pub fn discard(&self) {
         self.conn.core.borrow_mut().codec.discard(self.key);
         self.conn.flush_later();
     }
 
-    /// Gives up a request to a backend: what has not left is taken back, the rest is reset. Of
-    /// HTTP/1.1 the end of the connection tells it, and nothing else is on that.
+    /// Cancels a request to a backend: unsent frames are taken back, otherwise the stream is reset.
+    /// HTTP/1.1 closes the connection, which carries nothing else.
     pub fn cancel(&self) {
         if self.is_open() {
             self.conn.cancel(self.key);
         }
     }
 
-    /// Ends this side's part in an exchange: no more events, nothing fed or fed from.
+    /// Unlinks this side of an exchange: no more events, no splice in either direction.
     pub fn detach(&self) {
         let mut state = self.state.borrow_mut();
         let before = state.body.kept();
@@ -282,7 +281,7 @@ impl Stream {
         }
         (state.waiter, state.meter, state.head, state.trailers) = (None, None, None, None);
         if state.informational.is_some() {
-            state.informational = None; // few have any, and to look is cheaper than to drop
+            state.informational = None; // rarely set, and a branch is cheaper than a drop
         }
         drop(state);
         if let Some(reader) = reader {
@@ -295,17 +294,17 @@ impl Stream {
         self.conn.changed();
     }
 
-    /// Whether all of the body that has come could be sent to another backend.
+    /// Whether the body can still be replayed to another backend.
     pub fn is_replayable(&self) -> bool {
         self.state.borrow().body.is_replayable()
     }
 
-    /// Has the next splice begin at the first byte of the body.
+    /// Makes the next splice replay the body from its first byte.
     pub fn rewind(&self) {
         self.change_body(Body::rewind);
     }
 
-    /// The body will not be sent to another backend.
+    /// Gives up the ability to replay the body.
     pub fn forget_replay(&self) {
         self.change_body(Body::forget_replay);
     }

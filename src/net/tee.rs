@@ -1,5 +1,5 @@
-//! A copy of a request's body for a second backend, which gets it as far as it keeps up: nothing
-//! waits for it, and what waits to be sent to it is bounded.
+//! A tee that mirrors a request's body to a second backend (shadow traffic). It exerts no
+//! backpressure: a backend that falls behind a bounded buffer is cut off.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,19 +8,19 @@ use std::task::{Context, Waker};
 use super::stream::Stream;
 use super::worker::Worker;
 
-/// Why a copy ended before its end.
+/// Why a mirror was cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// More waited than may wait.
+    /// Its backend was too slow: the buffer limit was exceeded.
     Slow,
-    /// The original ended before its own end.
+    /// The original request was aborted.
     Abandoned,
 }
 
-/// A copy of what comes on one stream, for another.
+/// Mirrors the body of one stream to another.
 #[derive(Debug)]
 pub struct Tee {
-    /// Which accounts for what waits here.
+    /// Accounts for the memory of `early`.
     worker: Rc<Worker>,
     limit: usize,
     state: RefCell<State>,
@@ -29,7 +29,7 @@ pub struct Tee {
 #[derive(Debug, Default)]
 struct State {
     to: Option<Rc<Stream>>,
-    /// What came before there was a stream to send it on.
+    /// Bytes buffered until the mirror's stream is open.
     early: Vec<u8>,
     ended: bool,
     cut: Option<Cut>,
@@ -37,12 +37,12 @@ struct State {
 }
 
 impl Tee {
-    /// A copy of which `limit` bytes may wait.
+    /// A tee that buffers at most `limit` bytes.
     pub fn new(worker: &Rc<Worker>, limit: usize) -> Rc<Tee> {
         Rc::new(Tee { worker: Rc::clone(worker), limit, state: RefCell::default() })
     }
 
-    /// Wakes the task of `cx` when the copy ends, well or not.
+    /// Registers the task of `cx` to be woken when the copy ends, complete or cut.
     pub fn register(&self, cx: &mut Context<'_>) {
         let mut state = self.state.borrow_mut();
         match &mut state.waker {
@@ -51,7 +51,7 @@ impl Tee {
         }
     }
 
-    /// Sends what has come to `to`, and from now on all that comes.
+    /// Sends to `to` what is buffered, and from now on everything.
     pub fn begin(&self, to: &Rc<Stream>) {
         let mut state = self.state.borrow_mut();
         let early = self.take_early(&mut state);
@@ -61,17 +61,17 @@ impl Tee {
         }
     }
 
-    /// Whether all of the original has come.
+    /// Whether the original is complete.
     pub fn has_ended(&self) -> bool {
         self.state.borrow().ended
     }
 
-    /// Why the copy ended before its end, if it did.
+    /// Why it was cut off, if it was.
     pub fn cut(&self) -> Option<Cut> {
         self.state.borrow().cut
     }
 
-    /// More of the original.
+    /// Mirrors more bytes of the original.
     pub(super) fn feed(&self, payload: &[u8], end: bool) {
         let mut state = self.state.borrow_mut();
         if state.ended || state.cut.is_some() {
@@ -105,7 +105,7 @@ impl Tee {
         std::mem::take(&mut state.early)
     }
 
-    /// No more of the original comes.
+    /// The original was aborted.
     pub(super) fn abandon(&self) {
         let mut state = self.state.borrow_mut();
         if !state.ended && state.cut.is_none() {
@@ -129,6 +129,6 @@ impl State {
 }
 
 fn send(to: &Stream, payload: &[u8], end: bool) {
-    // A stream that is over takes nothing, and tells the one who waits for it.
+    // A closed stream accepts nothing, and wakes its own task.
     let _ = to.send_data(payload, end);
 }

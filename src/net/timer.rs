@@ -1,9 +1,8 @@
-//! One timer wheel per worker, of several levels.
+//! Hierarchical timing wheel, one per worker.
 //!
-//! A slot of the lowest level holds the timers of one tick, one of a higher level those of as many
-//! ticks as all of the level below it has; when its time comes, they move down. So setting, dropping
-//! and firing a timer cost a few stores however far off it is, one that is not due costs nothing, and
-//! it is known when to look again. Precision is one tick.
+//! A slot of the lowest level holds the timers of one tick, a slot of a higher level those of as
+//! many ticks as the whole level below spans; when its time comes they cascade down. So setting,
+//! dropping and firing a timer are O(1), and the next expiry is known. Precision is one tick.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -19,11 +18,11 @@ use crate::model::Time;
 
 const TICK: Duration = Duration::from_millis(5);
 
-/// The slots of a level, by the bits of a tick's number that tell them apart.
+/// log2 of the slots per level.
 const BITS: u32 = 6;
 const SLOTS: usize = 1 << BITS;
 
-/// Together they reach ten years.
+/// Levels; together they span ten years.
 const LEVELS: usize = 6;
 const FARTHEST: u64 = 1 << (BITS * LEVELS as u32);
 
@@ -35,18 +34,18 @@ const NEVER: u64 = u64::MAX;
 pub(super) struct Wheel {
     entries: RefCell<Slab<Entry>>,
     levels: RefCell<[Level; LEVELS]>,
-    /// The tick up to which all that was due has been fired.
+    /// The current tick: everything due up to it has fired.
     turned: Cell<u64>,
-    /// The tick that whoever turns the wheel waits for.
+    /// The tick that the driver of the wheel sleeps until.
     awaited: Cell<u64>,
     turner: RefCell<Option<Waker>>,
-    /// Those who are woken, kept for its memory.
+    /// Scratch buffer for wakers, reused.
     woken: RefCell<Vec<Waker>>,
 }
 
 #[derive(Debug)]
 struct Level {
-    /// Which slots hold any, as bits.
+    /// Bitmap of the non-empty slots.
     occupied: u64,
     slots: [Vec<usize>; SLOTS],
 }
@@ -61,7 +60,7 @@ struct Entry {
 enum State {
     Waiting(Waker),
     Fired,
-    /// The future is gone; the slot it is listed in has yet to notice.
+    /// The future was dropped; its slot still lists it.
     Dropped,
 }
 
@@ -71,12 +70,12 @@ impl Level {
     }
 }
 
-/// The bits of `tick` that choose the slot at a level.
+/// The slot of `tick` at a level.
 const fn slot(tick: u64, level: usize) -> usize {
     (tick >> (BITS * level as u32)) as usize % SLOTS
 }
 
-/// The level at which one that is due then waits: the highest at which its slot is another.
+/// The level of a timer due then: the highest at which its slot differs from the current one.
 const fn level(due: u64, turned: u64) -> usize {
     let highest = 63 - ((due ^ turned) | 1).leading_zeros();
     (highest / BITS) as usize
@@ -94,7 +93,7 @@ impl Wheel {
         }
     }
 
-    /// Lists a timer. Whoever turns the wheel is woken if it is the next one.
+    /// Inserts a timer. The driver of the wheel is woken if it is the earliest.
     fn insert(&self, due: u64, waker: Waker) -> usize {
         let turned = self.turned.get();
         let due = due.clamp(turned + 1, turned + FARTHEST / 2);
@@ -121,7 +120,7 @@ impl Wheel {
         }
     }
 
-    /// The tick at which there is next something to do: to fire, or to move down.
+    /// The next tick at which a slot fires or cascades.
     fn next(&self) -> Option<(u64, usize)> {
         let turned = self.turned.get();
         let levels = self.levels.borrow();
@@ -133,7 +132,7 @@ impl Wheel {
         })
     }
 
-    /// Fires what is due.
+    /// Fires expired timers.
     pub fn turn(&self, now: Time) {
         let until = tick(now);
         let mut woken = self.woken.take();
@@ -146,12 +145,12 @@ impl Wheel {
             self.put_back(listed, at, level);
         }
         self.turned.set(until.max(self.turned.get()));
-        // Not before: with a task that ends its timers go.
+        // Only now: waking may drop a task, and with it timers of this wheel.
         woken.drain(..).for_each(Waker::wake);
         self.woken.replace(woken);
     }
 
-    /// All that is in a slot.
+    /// Takes the timers of a slot.
     fn take(&self, at: u64, level: usize) -> Vec<usize> {
         let mut levels = self.levels.borrow_mut();
         let Some(level_at) = levels.get_mut(level) else { return Vec::new() };
@@ -160,7 +159,7 @@ impl Wheel {
         level_at.slots.get_mut(slot).map(std::mem::take).unwrap_or_default()
     }
 
-    /// Gives a slot its memory back.
+    /// Returns a slot's allocation for reuse.
     fn put_back(&self, list: Vec<usize>, at: u64, level: usize) {
         let mut levels = self.levels.borrow_mut();
         if let Some(level_at) = levels.get_mut(level)
@@ -191,7 +190,7 @@ impl Wheel {
         }
     }
 
-    /// Ends when it is time to turn the wheel.
+    /// Resolves when the wheel has to be turned.
     pub async fn is_due(&self, clock: Clock) {
         loop {
             let next = self.next().map_or(NEVER, |(at, _)| at);
@@ -224,7 +223,7 @@ fn begin(tick: u64) -> Time {
     Time::from_millis(tick.saturating_mul(TICK.as_millis() as u64))
 }
 
-/// Ends at a point in time, up to a tick late.
+/// Resolves at a point in time, up to a tick late.
 #[derive(Debug)]
 pub struct Sleep {
     wheel: Rc<Wheel>,
@@ -237,7 +236,7 @@ impl Sleep {
         Sleep { wheel, due: tick(until + TICK), index: None }
     }
 
-    /// Has `waker` woken at its end, without anybody who waits for it.
+    /// Arms it for `waker`, without polling it.
     pub(super) fn wake(&mut self, waker: &Waker) {
         self.index.get_or_insert_with(|| self.wheel.insert(self.due, waker.clone()));
     }
@@ -274,7 +273,7 @@ impl Drop for Sleep {
             None => None,
         };
         drop(entries);
-        drop(gone); // a waker, and with it perhaps a task that has timers
+        drop(gone); // dropping a waker may drop a task that has timers
     }
 }
 
@@ -296,7 +295,7 @@ mod tests {
         let waker = Waker::from(Arc::clone(&wakes));
         let mut cx = Context::from_waker(&waker);
         let mut soon = Sleep::new(Rc::clone(&wheel), at(20));
-        let mut late = Sleep::new(Rc::clone(&wheel), at(60_000)); // levels up
+        let mut late = Sleep::new(Rc::clone(&wheel), at(60_000)); // at a higher level
         let mut dropped = Sleep::new(Rc::clone(&wheel), at(20));
         for sleep in [&mut soon, &mut late, &mut dropped] {
             assert!(Pin::new(sleep).poll(&mut cx).is_pending());
@@ -368,7 +367,7 @@ mod tests {
         assert!((1..=LEVELS).contains(&turns), "{turns}");
         let fired = wheel.entries.borrow().iter().all(|(_, e)| matches!(e.state, State::Fired));
         assert!(fired);
-        // One that is set meanwhile, and is sooner, is not missed.
+        // An earlier one that is set meanwhile is not missed.
         far = Sleep::new(Rc::clone(&wheel), clock.now() + Duration::from_secs(900));
         far.wake(waker);
         let begun = clock.now();

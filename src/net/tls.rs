@@ -1,4 +1,4 @@
-//! TLS towards clients, and what of it outlives a change of the configuration.
+//! TLS towards clients, and session resumption across reloads.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    /// TLS as `config` says, whose clients need a certificate of `client_ca` if there is one.
+    /// TLS by `config`; clients need a certificate of `client_ca` if there is one (mTLS).
     pub fn new(config: ServerConfig, client_ca: Option<Arc<RootCertStore>>) -> ServerTls {
         ServerTls { config: Arc::new(config), client_ca }
     }
 
-    /// The server's side of the handshake.
+    /// The rustls configuration.
     pub fn config(&self) -> &Arc<ServerConfig> {
         &self.config
     }
 
-    /// This one in place of `before`: clients resume the sessions that they have, also if the
-    /// certificate is another. But not if other authorities are asked for: who resumes shows no
-    /// certificate, and would be let in by one that is no longer believed.
+    /// Replaces `before`, taking over its session tickets, so that clients can resume even if the
+    /// certificate changed. Not if the client CA changed: a resumed session shows no certificate,
+    /// so one that is no longer trusted would be let in.
     pub fn in_place_of(self, before: &ServerTls) -> ServerTls {
         if !self.believes_whom(before) {
             return self;
@@ -35,7 +35,7 @@ impl ServerTls {
         ServerTls { config: Arc::new(config), ..self }
     }
 
-    /// Whether it believes those clients whom `other` believes, and no others.
+    /// Whether both trust the same client CAs.
     fn believes_whom(&self, other: &ServerTls) -> bool {
         match (&self.client_ca, &other.client_ca) {
             (None, None) => true,

@@ -1,4 +1,4 @@
-//! One worker: a thread with everything that its connections share.
+//! One worker: a thread, and what its connections share.
 
 mod account;
 mod executor;
@@ -27,29 +27,29 @@ use super::buffers::BufferPool;
 use super::conn::{Closed, Conn};
 use super::connect::Connector;
 use super::listener::Listener;
-use super::lull::Turn;
 use super::stream::Stream;
 use super::timer::{Sleep, Wheel};
+use super::write_coalescing::Turn;
 use crate::clock::Clock;
 use crate::http::HeaderPool;
 use crate::model::Time;
 use crate::tasks::{Task, Tasks, infallible};
 
-/// How far the time of a turn may be behind, where a worker has nothing to do.
+/// How stale the cached time may get while a worker is idle.
 const BEHIND: Duration = Duration::from_millis(250);
 
-/// What a worker is made of.
+/// What a worker is built from.
 #[derive(Debug)]
 pub struct WorkerSpec {
-    /// Its number among the workers.
+    /// Its index among the workers.
     pub index: usize,
-    /// Bytes that its slow streams may hold together.
+    /// Memory limit for all its slow streams together.
     pub held_limit: usize,
-    /// What tells the time.
+    /// Source of time.
     pub clock: Clock,
-    /// What draws random numbers.
+    /// Source of randomness.
     pub rng: fastrand::Rng,
-    /// What makes connections to backends.
+    /// Connects to backends.
     pub connector: Rc<dyn Connector>,
 }
 
@@ -68,7 +68,7 @@ pub struct Worker {
     cut_off: Cell<bool>,
     pub(super) turn: RefCell<Turn>,
     pub(super) pacing: Pacing<Rc<Conn>>,
-    /// Streams that have gathered something of the current read.
+    /// Streams with coalesced DATA of the current read.
     pub(super) gathering: RefCell<Vec<Rc<Stream>>>,
     pub(super) account: Account,
     pub(super) unread: Unread,
@@ -106,12 +106,12 @@ impl Worker {
         })
     }
 
-    /// Its number among the workers.
+    /// Its index among the workers.
     pub fn index(&self) -> usize {
         self.index
     }
 
-    /// The time of this turn.
+    /// The time of this turn, cached.
     pub fn now(&self) -> Time {
         self.now.get()
     }
@@ -122,7 +122,7 @@ impl Worker {
         now
     }
 
-    /// What makes connections to backends.
+    /// Connects to backends.
     pub fn connector(&self) -> &dyn Connector {
         &*self.connector
     }
@@ -132,27 +132,27 @@ impl Worker {
         &self.rng
     }
 
-    /// Ends after `duration`, up to a few milliseconds late.
+    /// Resolves after `duration`, up to a few milliseconds late.
     pub fn sleep(&self, duration: Duration) -> Sleep {
         Sleep::new(Rc::clone(&self.wheel), self.now() + duration)
     }
 
-    /// What ends at `time`, up to a few milliseconds late.
+    /// Resolves at `time`, up to a few milliseconds late.
     pub(super) fn sleep_until(&self, time: Time) -> Sleep {
         Sleep::new(Rc::clone(&self.wheel), time)
     }
 
-    /// An empty header block.
+    /// An empty header list of the pool.
     pub fn take_headers(&self) -> crate::http::Headers {
         self.headers.borrow_mut().take()
     }
 
-    /// Gives a header block that is about to be changed fields of its own.
+    /// Copy on write: makes a shared header list owned before it is changed.
     pub fn unshare(&self, headers: &mut crate::http::Headers) {
         self.headers.borrow_mut().unshare(headers);
     }
 
-    /// Takes a header block back for the next one.
+    /// Returns a header list to the pool.
     pub fn recycle(&self, headers: crate::http::Headers) {
         self.headers.borrow_mut().put(headers);
     }
@@ -162,7 +162,7 @@ impl Worker {
         tokio::task::spawn_local(task);
     }
 
-    /// Polls `future` now, and from then on where the events are that it waits for.
+    /// Spawns a job: polls `future` now, and from then on inline where its events occur.
     pub fn start(&self, future: impl Future<Output = ()> + 'static) {
         self.executor.start(future);
     }
@@ -177,7 +177,7 @@ impl Worker {
         self.executor.poll(job);
     }
 
-    /// Runs a task for as long as the worker lives: one that panics is started again.
+    /// Runs a supervised task for the worker's lifetime: it is restarted if it panics.
     pub fn supervise<F>(
         self: &Rc<Self>,
         tasks: &Arc<Tasks>,
@@ -190,7 +190,7 @@ impl Worker {
         self.spawn(Arc::clone(tasks).supervise(task, spawn));
     }
 
-    /// Flushes, fires timers and polls jobs, for as long as the worker lives.
+    /// Spawns the worker's loops: flushing, timers, jobs.
     pub fn run(self: &Rc<Self>, tasks: &Arc<Tasks>) {
         let worker = || Rc::clone(self);
         let (flusher, pacer, turner, attendant) = (worker(), worker(), worker(), worker());
@@ -211,14 +211,14 @@ impl Worker {
         self.executor.poll_forever().await;
     }
 
-    /// Drops what it was doing for others.
+    /// Drops all jobs.
     pub fn end(&self) {
         self.executor.clear();
     }
 
     async fn turn_forever(self: Rc<Self>) {
         loop {
-            // Whether it is due or not: those who ask for the time are not far behind.
+            // Also without a due timer, so that the cached time stays fresh enough.
             let _ = tokio::time::timeout(BEHIND, self.wheel.is_due(self.clock)).await;
             self.wheel.turn(self.read_clock());
         }
@@ -229,12 +229,12 @@ impl Worker {
         self.conns.borrow().iter().filter_map(|(_, conn)| conn.upgrade()).collect()
     }
 
-    /// Whether clients are asked to go.
+    /// Whether it is draining.
     pub(super) fn is_draining(&self) -> bool {
         self.draining.get()
     }
 
-    /// Asks those clients to go that have come by this listener.
+    /// Drains the connections of this listener.
     pub fn leave(&self, listener: &Arc<Listener>) {
         self.read_clock();
         for conn in self.conns() {
@@ -244,7 +244,7 @@ impl Worker {
         }
     }
 
-    /// Asks every client to go, and those that are yet to come.
+    /// Drains every client connection, and those still to come.
     pub fn drain(&self) {
         self.read_clock();
         self.draining.set(true);
@@ -253,12 +253,12 @@ impl Worker {
         }
     }
 
-    /// Whether what is in flight is to end now.
+    /// Whether in-flight exchanges are to be aborted.
     pub fn is_cut_off(&self) -> bool {
         self.cut_off.get()
     }
 
-    /// Has every exchange end now.
+    /// Aborts every exchange, at the end of the drain timeout.
     pub fn cut_off(&self) {
         self.read_clock();
         self.cut_off.set(true);
@@ -273,40 +273,40 @@ impl Worker {
         self.conns.borrow_mut().try_remove(slot);
     }
 
-    /// Sees to it that the connection is flushed at the end of this turn.
+    /// Schedules a flush of the connection at the end of this turn.
     pub(super) fn flush_later(&self, conn: &Rc<Conn>) {
         self.output.push(Rc::clone(conn));
     }
 
     async fn flush_forever(self: Rc<Self>) {
         let flush = |conn: Rc<Conn>| {
-            self.turn.borrow_mut().note(conn.flow());
+            self.turn.borrow_mut().note(conn.bulk_output());
             conn.flush();
         };
         let end = || {
             self.turn.take().end();
             self.pacing.end();
         };
-        self.output.flush_forever(flush, || self.relieve(), end).await;
+        self.output.flush_forever(flush, || self.shed_memory(), end).await;
     }
 
-    /// Bytes that are held for streams, in all connections together.
+    /// Bytes held for streams, over all connections.
     pub fn held(&self) -> usize {
         self.account.held()
     }
 
-    /// If streams hold too much together, the connection that holds most has to hold less: who
-    /// holds little does not pay for who holds much.
+    /// Over its memory limit the worker makes the connection that holds most shed memory, so that
+    /// others do not pay for it.
     ///
-    /// Sooner backends are to send less for clients that do not read.
-    fn relieve(&self) {
+    /// Before that, receive windows towards backends shrink when clients do not read.
+    fn shed_memory(&self) {
         if self.unread.overflows(self.now()) {
             self.conns().iter().for_each(|conn| conn.narrow());
         }
         if self.account.is_overdrawn()
             && let Some(conn) = self.conns().into_iter().max_by_key(|conn| conn.held())
         {
-            conn.relieve();
+            conn.shed_memory();
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The protocol that a connection speaks: its driver and its streams do not ask which.
+//! Dispatch between the HTTP/1.1 and HTTP/2 codecs, so that drivers and streams are protocol
+//! agnostic.
 
 mod cancel;
 mod refused;
@@ -18,7 +19,7 @@ use crate::model::Time;
 /// One end of a connection.
 #[derive(Debug)]
 pub enum Codec {
-    /// A client's, whose first bytes will tell.
+    /// A client's, whose protocol is still to be sniffed.
     Undecided(Undecided),
     /// HTTP/1.1.
     H1(http1::Connection),
@@ -26,7 +27,7 @@ pub enum Codec {
     H2(Box<http2::Connection>),
 }
 
-/// Calls the same function of either protocol, and does nothing as long as there is none.
+/// Calls the same method of either codec; while undecided, the `else` expression.
 macro_rules! either {
     ($self:ident, $codec:ident => $call:expr, else $none:expr) => {
         match $self {
@@ -38,8 +39,8 @@ macro_rules! either {
 }
 
 impl Codec {
-    /// A server's end, for the protocol that was agreed on by ALPN, or else for whichever the
-    /// client speaks.
+    /// The server role, for the protocol negotiated by ALPN, else the one sniffed from the first
+    /// bytes.
     pub fn server(limits: Arc<Limits>, scheme: &'static [u8], agreed: Option<&[u8]>) -> Codec {
         match agreed {
             Some(b"h2") => Codec::H2(Box::new(http2::Connection::server(limits))),
@@ -48,18 +49,17 @@ impl Codec {
         }
     }
 
-    /// A client's end of HTTP/1.1.
+    /// The client role of HTTP/1.1.
     pub fn http1_client(limits: Arc<Limits>) -> Codec {
         Codec::H1(http1::Connection::client(limits))
     }
 
-    /// A client's end of HTTP/2.
+    /// The client role of HTTP/2.
     pub fn http2_client(limits: Arc<Limits>) -> Codec {
         Codec::H2(Box::new(http2::Connection::client(limits)))
     }
 
-    /// Takes events off the front of `input` and gives pieces of bodies to `take`, as the
-    /// protocols do.
+    /// Parses events off the front of `input`, and passes DATA to `take`, as the codecs do.
     pub fn receive(
         &mut self,
         input: &mut &[u8],
@@ -80,7 +80,7 @@ impl Codec {
         }
     }
 
-    /// The peer has ended its side; an event where that says something.
+    /// End of input (half-close) from the peer; an event where it matters.
     pub fn end_of_input(&mut self) -> Option<Event> {
         match self {
             Codec::H1(h1) => h1.end_of_input(),
@@ -88,7 +88,7 @@ impl Codec {
         }
     }
 
-    /// The connection has failed; an event where that says something.
+    /// The connection has failed; an event where it matters.
     pub fn broken_off(&mut self) -> Option<Event> {
         match self {
             Codec::H1(h1) => h1.broken_off(),
@@ -96,7 +96,7 @@ impl Codec {
         }
     }
 
-    /// The connection, if it is one of HTTP/1.1.
+    /// The HTTP/1.1 codec, if it is one.
     pub fn http1(&self) -> Option<&http1::Connection> {
         match self {
             Codec::H1(h1) => Some(h1),
@@ -104,12 +104,13 @@ impl Codec {
         }
     }
 
-    /// Whether what has come has to wait.
+    /// Whether parsing is blocked, as with a pipelined request.
     pub fn is_blocked(&self) -> bool {
         matches!(self, Codec::H1(h1) if h1.is_blocked())
     }
 
-    /// Whether, with `waiting` bytes not looked at, something has begun that must end soon.
+    /// Whether, with `waiting` unparsed bytes, a frame or head has begun that the frame timeout
+    /// applies to.
     pub fn is_unfinished(&self, waiting: usize) -> bool {
         match self {
             Codec::H2(h2) => h2.in_header_block() || waiting > 0,
@@ -118,12 +119,12 @@ impl Codec {
         }
     }
 
-    /// Whether a header block is on its way in several frames.
+    /// Whether a header block awaits its CONTINUATION frames.
     pub fn in_header_block(&self) -> bool {
         matches!(self, Codec::H2(h2) if h2.in_header_block())
     }
 
-    /// Whether each side knows what it may expect of the other.
+    /// Whether the preface and SETTINGS exchange is complete.
     pub fn is_introduced(&self) -> bool {
         match self {
             Codec::H2(h2) => h2.settings_seen() && h2.settings_acked(),
@@ -132,7 +133,7 @@ impl Codec {
         }
     }
 
-    /// Whether it is known how many streams a backend takes.
+    /// Whether the peer's SETTINGS have come, so that its stream limit is known.
     pub fn is_ready(&self) -> bool {
         match self {
             Codec::H2(h2) => h2.settings_seen(),
@@ -141,7 +142,7 @@ impl Codec {
         }
     }
 
-    /// Which end this is.
+    /// Client or server.
     pub fn role(&self) -> Role {
         either!(self, codec => codec.role(), else Role::Server)
     }
@@ -155,7 +156,7 @@ impl Codec {
         }
     }
 
-    /// The bytes to be written.
+    /// The output buffer.
     pub fn output(&mut self) -> &mut Output {
         match self {
             Codec::H2(h2) => h2.output(),
@@ -164,17 +165,17 @@ impl Codec {
         }
     }
 
-    /// How many bytes are to be written.
+    /// Bytes in the output buffer.
     pub fn output_len(&self) -> usize {
         either!(self, codec => codec.output_len(), else 0)
     }
 
-    /// Streams that are open.
+    /// Open streams.
     pub fn open_streams(&self) -> usize {
         either!(self, codec => codec.open_streams(), else 0)
     }
 
-    /// Whether a stream is open on which something is wanted.
+    /// Whether any open stream is not discarded.
     pub fn is_busy(&self) -> bool {
         either!(self, codec => codec.is_busy(), else false)
     }
@@ -184,7 +185,7 @@ impl Codec {
         either!(self, codec => codec.is_open(key), else false)
     }
 
-    /// How many more streams the peer takes now.
+    /// Streams that may be opened now.
     pub fn available(&self) -> usize {
         either!(self, codec => codec.available(), else 0)
     }
@@ -194,12 +195,12 @@ impl Codec {
         either!(self, codec => codec.is_leaving(), else false)
     }
 
-    /// Which budget a backend has spent, if its connection takes no new streams for that.
+    /// The flood budget that a backend exceeded, if its connection was retired for that.
     pub fn retired(&self) -> Option<Fault> {
         if let Codec::H2(h2) = self { h2.retired() } else { None }
     }
 
-    /// Bytes that wait to be sent on a stream.
+    /// Bytes queued for sending on a stream.
     pub fn unsent(&self, key: Key) -> usize {
         match self {
             Codec::H2(h2) => h2.unsent(key),
@@ -208,18 +209,18 @@ impl Codec {
         }
     }
 
-    /// Bytes that wait because a reader is slow.
+    /// Bytes queued on all streams, waiting for flow control.
     pub fn pending_bytes(&self) -> usize {
         either!(self, codec => codec.pending_bytes(), else 0)
     }
 
-    /// The stream for which most bytes wait, and how many.
+    /// The stream with the most queued bytes, and how many.
     pub fn slowest(&self) -> Option<(usize, Key)> {
         either!(self, codec => codec.slowest(), else None)
     }
 
-    /// Says that no streams are wanted soon; of HTTP/2 the answer to `ping` tells when the peer
-    /// has heard it.
+    /// Announces a graceful shutdown: over HTTP/2 a GOAWAY, and a PING whose ACK says that the peer
+    /// has seen it.
     pub fn announce_leave(&mut self, ping: [u8; 8]) {
         match self {
             Codec::H2(h2) => h2.announce_leave(ping),
@@ -228,7 +229,7 @@ impl Codec {
         }
     }
 
-    /// Takes no more streams.
+    /// Refuses new streams from now on (the final GOAWAY).
     pub fn leave(&mut self) {
         match self {
             Codec::H2(h2) => h2.leave(ErrorCode::NO_ERROR, ""),
@@ -237,7 +238,7 @@ impl Codec {
         }
     }
 
-    /// Gives up memory that an idle connection does not need.
+    /// Frees memory that an idle connection does not need.
     pub fn shrink(&mut self) {
         either!(self, codec => codec.shrink(), else {});
     }
@@ -271,7 +272,7 @@ impl Codec {
         either!(self, codec => codec.send_informational(key, headers), else Err(SendError::Gone))
     }
 
-    /// Sends a piece of a body.
+    /// Sends DATA.
     pub fn send_data(&mut self, key: Key, payload: &[u8], end: bool) -> Result<usize, Gone> {
         either!(self, codec => codec.send_data(key, payload, end), else Err(Gone))
     }
@@ -281,37 +282,37 @@ impl Codec {
         either!(self, codec => codec.send_trailers(key, trailers), else Err(SendError::Gone))
     }
 
-    /// Ends a stream at once in both directions.
+    /// Resets a stream.
     pub fn reset(&mut self, key: Key, code: ErrorCode) {
         either!(self, codec => codec.reset(key, code), else {});
     }
 
-    /// Drops what still comes on a stream.
+    /// Discards further DATA of a stream.
     pub fn discard(&mut self, key: Key) {
         either!(self, codec => codec.discard(key), else {});
     }
 
-    /// Grants the peer more on a stream.
+    /// Returns credit to the peer on a stream (WINDOW_UPDATE).
     pub fn release(&mut self, key: Key, bytes: usize) {
         either!(self, codec => codec.release(key, bytes), else {});
     }
 
-    /// Has a backend send little ahead of readers who take nothing, or as much as there may be.
+    /// Shrinks the receive windows for slow readers, or restores them.
     pub fn set_narrow(&mut self, narrow: bool) {
         either!(self, codec => codec.set_narrow(narrow), else {});
     }
 
-    /// Says whether the peer takes nothing for now: bodies wait until it does.
+    /// Pauses DATA while the socket does not accept output; bodies stay queued.
     pub fn hold(&mut self, hold: bool) {
         either!(self, codec => codec.hold(hold), else {});
     }
 
-    /// Moves what waits into the output.
+    /// Moves queued DATA into the output, as windows allow.
     pub fn pump(&mut self) {
         either!(self, codec => codec.pump(), else {});
     }
 
-    /// A stream for which bytes that had waited have left, and how many.
+    /// A stream of which queued bytes have left, and how many.
     pub fn next_drained(&mut self) -> Option<(Key, usize)> {
         either!(self, codec => codec.next_drained(), else None)
     }

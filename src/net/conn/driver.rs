@@ -1,36 +1,35 @@
-//! The driver: reads, has it parsed, and hands events to streams.
+//! The connection driver: reads, parses, and dispatches events to streams.
 
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::super::stream::{Over, Stream};
-use super::core::find;
 use super::flush::OUTPUT_LIMIT;
+use super::state::find;
 use super::timeouts::LEAVE_PING;
-use super::{Closed, Conn, Core, Phase};
+use super::{Closed, Conn, ConnState, Phase};
 use crate::http::{ConnectionError, Event, Key, Role};
 use crate::model::Time;
 
-/// Bytes that may wait to be looked at before nothing more is read. Until then reading goes on,
-/// as it tells when the peer is gone.
+/// Unparsed bytes beyond which reading stops while the codec is blocked. Up to that it goes on,
+/// since a read is what detects a closed peer.
 const BLOCKED_LIMIT: usize = 16 << 10;
 
-impl Core {
-    /// Whether nothing is to be read now.
+impl ConnState {
+    /// Whether reading is paused.
     fn waits(&self) -> bool {
         let full = self.partial.len() >= BLOCKED_LIMIT && self.blocked && self.codec.is_blocked();
         let nothing_new = self.ended && !self.is_unblocked();
         self.codec.output_len() > OUTPUT_LIMIT || full || nothing_new
     }
 
-    /// Reads into `buffer`, unless there is enough to go on with: what was kept can be looked at
-    /// now, or nothing more will come.
+    /// Reads into `buffer`, unless buffered input can be parsed now or the read side is closed.
     fn more(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<std::io::Result<usize>> {
         if self.ended || self.is_unblocked() {
             return Poll::Ready(Ok(0));
         }
         let read = ready!(self.io.poll_read(cx, buffer))?;
-        if read == 0 && self.deaf {
+        if read == 0 && self.write_closed {
             return Poll::Ready(Err(std::io::ErrorKind::ConnectionReset.into()));
         }
         self.ended = read == 0;
@@ -53,7 +52,7 @@ impl Conn {
         polled
     }
 
-    /// Reads a few times, and handles what came.
+    /// Reads up to the fair share of a turn, and processes the input.
     fn read_some(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<Closed> {
         for reads in 0.. {
             let (phase, waits) = {
@@ -62,7 +61,7 @@ impl Conn {
             };
             match phase {
                 Phase::Closed(why) => return Poll::Ready(why),
-                Phase::Open if waits => return Poll::Pending, // writing wakes this task
+                Phase::Open if waits => return Poll::Pending, // the flush wakes this task
                 Phase::Open | Phase::Lingering(..) => {}
             }
             let Some(most) = self.may_read(reads) else { break };
@@ -73,19 +72,18 @@ impl Conn {
         Poll::Pending
     }
 
-    /// Reads once, at most so many bytes, and handles what came.
+    /// Reads once, at most `most` bytes, and processes the input.
     fn read(self: &Rc<Self>, most: usize, cx: &mut Context<'_>) -> Poll<()> {
         let mut buffer = self.worker.read_buffer.take();
         let read = self.read_into(&mut buffer, most, cx);
         if let Poll::Ready(Some(n)) = read {
-            self.hear(buffer.get(..n).unwrap_or_default());
+            self.process_input(buffer.get(..n).unwrap_or_default());
         }
         self.worker.read_buffer.replace(buffer);
         read.map(drop)
     }
 
-    /// Reads once, behind what was kept of earlier reads. How much there is to look at, if there is
-    /// anything.
+    /// Reads once, appending to the partial input. Returns how much there is to parse, if anything.
     fn read_into(
         self: &Rc<Self>,
         buffer: &mut Vec<u8>,
@@ -108,7 +106,7 @@ impl Conn {
             Poll::Ready(Ok(n)) => n,
             Poll::Ready(Err(_)) => {
                 drop(core);
-                self.broken_off();
+                self.connection_lost();
                 return Poll::Ready(None);
             }
         };
@@ -117,16 +115,16 @@ impl Conn {
             core.partial.clear();
             match core.ended {
                 true => core.end(Closed::Peer),
-                false => core.overhear(self.worker.now()),
+                false => core.extend_linger(self.worker.now()),
             }
             return Poll::Ready(None);
         }
-        core.has_spoken |= n > 0;
+        core.peer_active |= n > 0;
         Poll::Ready(Some(kept + n))
     }
 
-    /// Handles what is there, and keeps what cannot be looked at yet.
-    fn hear(self: &Rc<Self>, input: &[u8]) {
+    /// Processes the input and buffers what cannot be parsed yet.
+    fn process_input(self: &Rc<Self>, input: &[u8]) {
         let before = self.core.borrow().codec.available();
         let mut rest = input;
         let mut changed = self.handle_all(&mut rest);
@@ -151,7 +149,7 @@ impl Conn {
         }
     }
 
-    /// Handles `input` and hands on what it brought, which may make room for the rest of it.
+    /// Parses `input` and dispatches the events, which may unblock the rest of it.
     fn handle_all(self: &Rc<Self>, input: &mut &[u8]) -> bool {
         let is_blocked = || self.core.borrow().codec.is_blocked();
         let mut changed = false;
@@ -168,8 +166,8 @@ impl Conn {
         }
     }
 
-    /// Handles every event in `input` and leaves the rest of it. Whether the peer's readiness
-    /// for streams may have changed.
+    /// Dispatches every event in `input`, leaving the unparsed rest. Whether the stream capacity
+    /// may have changed.
     fn handle(self: &Rc<Self>, input: &mut &[u8]) -> bool {
         let now = self.worker.now();
         let mut changed = false;
@@ -185,18 +183,18 @@ impl Conn {
         }
     }
 
-    /// The next event in `input`. Nobody is told of it while the connection is in use, so whoever is
-    /// may do with it what he likes. Only pieces of bodies go at once from here to the connections
-    /// that they are for.
+    /// Parses the next event of `input`. Dispatching it is left to the caller, outside the borrow
+    /// of the connection, so that handlers may use the connection. Only DATA is forwarded to the
+    /// other connections from in here.
     fn next_event(&self, input: &mut &[u8], now: Time) -> Result<Option<Event>, ConnectionError> {
         let mut pool = self.worker.headers.borrow_mut();
-        let Core { codec, streams, .. } = &mut *self.core.borrow_mut();
+        let ConnState { codec, streams, .. } = &mut *self.core.borrow_mut();
         codec.receive(input, now, &mut pool, |key, payload, end| {
             find(streams, key).map_or(0, |stream| stream.on_data(payload, end, now))
         })
     }
 
-    /// Hands on what the streams have gathered of this read.
+    /// Forwards the small DATA that streams coalesced during this read.
     fn pass_on(&self) {
         if self.worker.gathering.borrow().is_empty() {
             return;
@@ -209,11 +207,11 @@ impl Conn {
         self.worker.gathering.replace(gathering);
     }
 
-    /// If all that the peer has sent was looked at and it sends no more, that is handled.
+    /// Acts on end of input, once everything before it was parsed.
     fn end_of_input(self: &Rc<Self>) -> bool {
         let (event, over) = {
             let mut core = self.core.borrow_mut();
-            if !core.ended || !core.has_heard_all() {
+            if !core.ended || !core.has_parsed_all() {
                 return false;
             }
             let event = core.codec.end_of_input();
@@ -231,21 +229,21 @@ impl Conn {
         changed
     }
 
-    /// Nothing can be written any more. What a backend has said before, an answer that it gave
-    /// without reading all of the request, is still to be read.
-    pub(super) fn unheard(self: &Rc<Self>) {
+    /// The write side failed. An early response that the backend sent without reading the whole
+    /// request is still to be read.
+    pub(super) fn write_failed(self: &Rc<Self>) {
         let mut core = self.core.borrow_mut();
         if core.codec.role() == Role::Client && core.phase == Phase::Open && !core.waits() {
-            core.deaf = true;
+            core.write_closed = true;
             core.codec.leave();
         } else {
             drop(core);
-            self.broken_off();
+            self.connection_lost();
         }
     }
 
-    /// Neither side hears the other any more.
-    fn broken_off(self: &Rc<Self>) {
+    /// The connection failed in both directions.
+    fn connection_lost(self: &Rc<Self>) {
         let event = self.core.borrow_mut().codec.broken_off();
         if let Some(event) = event {
             self.hand_on(event, self.worker.now());
@@ -253,7 +251,7 @@ impl Conn {
         self.core.borrow_mut().end(Closed::Io);
     }
 
-    /// Hands an event on to those whom it is for. Whether the peer's readiness for streams may have changed.
+    /// Dispatches an event. Whether the stream capacity may have changed.
     fn hand_on(self: &Rc<Self>, event: Event, now: Time) -> bool {
         match event {
             Event::End { key } => {
@@ -290,7 +288,7 @@ impl Conn {
             }
             Event::Settings => return true,
             Event::GoAway { .. } => {
-                self.core.borrow_mut().is_told_to_go(now);
+                self.core.borrow_mut().goaway_received(now);
                 return true;
             }
             Event::Pong(payload) => {
@@ -302,14 +300,14 @@ impl Conn {
         false
     }
 
-    /// The stream of this key, which a client begins.
+    /// Creates the stream of this key, opened by a client.
     fn begin(self: &Rc<Self>, key: Key) -> Rc<Stream> {
         let mut core = self.core.borrow_mut();
         core.idle = None;
         core.begin(self, key)
     }
 
-    /// The stream of this key, if somebody waits for its events.
+    /// The stream of this key, if it is still registered.
     fn stream(&self, key: Key) -> Option<Rc<Stream>> {
         find(&self.core.borrow().streams, key).map(Rc::clone)
     }

@@ -1,24 +1,24 @@
-//! Writing: once a turn, or sooner where there is much, and what follows from what has left.
+//! Flushing the output: once a turn, or early when it is large; then returning credit for what has
+//! left.
 
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use super::super::stream::{Over, Stream};
-use super::core::find;
-use super::{Conn, Core, Dirty, Phase};
+use super::state::find;
+use super::{Conn, ConnState, Dirty, Phase};
 use crate::http::{ErrorCode, Role};
 
-/// Output that is worth a write before the end of the turn.
+/// Output size that triggers a write before the end of the turn.
 const EARLY: usize = 48 << 10;
 
-/// Output that a peer may leave unread before nothing more is read from it.
+/// Pending output at which reading from the peer stops (backpressure).
 pub const OUTPUT_LIMIT: usize = 512 << 10;
 
 impl Conn {
-    /// Writes before the end of the turn once there is much to write, while it is in the cache.
-    /// All else is left to [`Conn::flush`]: it comes to know of an error again, and wakes the driver
-    /// that has stopped reading for too much output.
-    pub(in crate::net) fn write_early(&self, core: &mut Core) {
+    /// Writes early once the output is large, while it is hot in the cache. Errors and waking the
+    /// driver are left to [`Conn::flush`], which meets the same error again.
+    pub(in crate::net) fn write_early(&self, core: &mut ConnState) {
         if (EARLY..=OUTPUT_LIMIT).contains(&core.codec.output_len()) && core.stalled.is_none() {
             let waker = self.waker.borrow();
             let mut cx = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
@@ -29,7 +29,7 @@ impl Conn {
         }
     }
 
-    /// Writes what the socket takes. What does not fit is written when it has room again.
+    /// Writes what the socket accepts; the rest when it is writable again.
     pub(in crate::net) fn flush(self: &Rc<Self>) {
         self.dirty.set(Dirty::No);
         let (failed, wake) = {
@@ -39,17 +39,17 @@ impl Conn {
             let was_full = core.codec.output_len() > OUTPUT_LIMIT;
             let failed = core.write(&mut cx, self.worker.now()).is_err();
             if core.codec.pending_bytes() > 0 {
-                core.codec.output().shrink(); // its windows are spent, who knows for how long
+                core.codec.output().shrink(); // the peer's windows are exhausted, maybe for long
             }
             let has_room = was_full && core.codec.output_len() <= OUTPUT_LIMIT;
-            // One that has ended and is stalled has nothing to do until the peer takes something.
+            // A closed but stalled one has nothing to do until the socket is writable.
             let closed = matches!(core.phase, Phase::Closed(_));
             let over = closed || (core.ended && core.stalled.is_none());
             core.alarm.stale |= self.cancels.are_behind(&core);
             (failed, failed || has_room || core.is_unblocked() || over)
         };
         if failed {
-            self.unheard();
+            self.write_failed();
         }
         self.settle_drained();
         self.account();
@@ -59,7 +59,7 @@ impl Conn {
         }
     }
 
-    /// Gives credit back for what has left, to whoever feeds those streams.
+    /// Returns credit for queued bytes that have left to the streams that feed them.
     fn settle_drained(&self) {
         let now = self.worker.now();
         while let Some((stream, bytes, done)) = self.next_drained() {
@@ -69,16 +69,15 @@ impl Conn {
         }
     }
 
-    /// A stream for which bytes that had waited have left, if somebody waits for its events, how many,
-    /// and whether it is over.
+    /// The next stream of which queued bytes have left, if registered, how many, and whether it is
+    /// done.
     fn next_drained(&self) -> Option<(Option<Rc<Stream>>, usize, bool)> {
         let mut core = self.core.borrow_mut();
         let (key, bytes) = core.codec.next_drained()?;
         Some((find(&core.streams, key).map(Rc::clone), bytes, !core.codec.is_open(key)))
     }
 
-    /// Brings the account of what slow streams hold up to date; beyond the connection's bound
-    /// it has to hold less.
+    /// Updates the worker's memory account; above the connection's limit it sheds memory.
     pub(in crate::net) fn account(self: &Rc<Self>) {
         let limit = {
             let mut core = self.core.borrow_mut();
@@ -92,13 +91,13 @@ impl Conn {
             core.codec.limits().connection_buffer as usize
         };
         if self.held() > limit {
-            self.relieve();
+            self.shed_memory();
         }
     }
 
-    /// Accounts for what a client leaves unread: what waits on its streams and, while it takes nothing,
-    /// what waits for its socket.
-    fn note_unread(&self, core: &mut Core) {
+    /// Accounts for bytes that a client leaves unread: queued on its streams and, while the socket
+    /// is full, in the output buffer.
+    fn note_unread(&self, core: &mut ConnState) {
         if core.codec.role() == Role::Server {
             let stalled = core.phase == Phase::Open && core.stalled.is_some();
             let unread = core.held + if stalled { core.codec.output_len() } else { 0 };
@@ -106,7 +105,7 @@ impl Conn {
         }
     }
 
-    /// Accounts for what is kept of a stream's body.
+    /// Accounts for the buffered bytes of a stream's body.
     pub(in crate::net) fn note_kept(&self, before: usize, after: usize) {
         if before != after {
             self.bodies.set((self.bodies.get() + after).saturating_sub(before));
@@ -114,14 +113,14 @@ impl Conn {
         }
     }
 
-    /// Bytes that are held for its streams: what waits to be written, and what is kept of bodies.
+    /// Bytes held for its streams: queued output and buffered bodies.
     pub(in crate::net) fn held(&self) -> usize {
         self.core.borrow().held + self.bodies.get()
     }
 
-    /// Holds less: of bodies nothing is kept for other attempts any more or, if nothing was, the
-    /// stream is reset that holds most.
-    pub(in crate::net) fn relieve(self: &Rc<Self>) {
+    /// Sheds memory: drops the replay buffers or, if there were none, resets the stream that holds
+    /// most.
+    pub(in crate::net) fn shed_memory(self: &Rc<Self>) {
         let before = self.bodies.get();
         let streams: Vec<_> = self.core.borrow().streams.iter().flatten().map(Rc::clone).collect();
         streams.iter().for_each(|stream| stream.forget_replay());
@@ -142,6 +141,6 @@ impl Conn {
         if let Some(stream) = stream {
             stream.on_over(Over::Overflow);
         }
-        self.flush_later(); // which brings the account up to date
+        self.flush_later(); // which updates the account
     }
 }

@@ -1,5 +1,5 @@
-//! Whom a connection belongs to. Nobody is told anything while the connection is in use, so whoever
-//! is told may use it at once.
+//! The owner of a connection: callbacks for its lifecycle. They run outside any borrow of the
+//! connection, so they may use it.
 
 use std::rc::Rc;
 
@@ -7,15 +7,15 @@ use super::super::stream::Stream;
 use super::Closed;
 use crate::http::{Headers, Refusals};
 
-/// Whom the connections of clients belong to.
+/// The owner of client (downstream) connections.
 pub trait Front {
     /// A client has opened a stream.
     fn request(&self, stream: Rc<Stream>, headers: Headers, end: bool);
 
-    /// A client has opened a stream with more header fields than are allowed.
+    /// A client has opened a stream whose header list exceeds the limit.
     fn oversized(&self, stream: Rc<Stream>, headers: Headers);
 
-    /// A client has opened streams that were refused unheard.
+    /// The codec has refused streams of a client.
     fn refused(&self, refusals: Refusals);
 
     /// A connection has begun.
@@ -25,9 +25,9 @@ pub trait Front {
     fn closed(&self, why: Closed);
 }
 
-/// Whom a connection to a backend belongs to.
+/// The owner of a backend (upstream) connection.
 pub trait Upstream {
-    /// It may take more, or fewer, streams than before, or has ended.
+    /// Its stream capacity has changed, or it has ended.
     fn changed(&self);
 
     /// It has begun.
@@ -37,12 +37,12 @@ pub trait Upstream {
     fn closed(&self, why: Closed);
 }
 
-/// Whom a connection belongs to.
+/// The owner of a connection.
 #[derive(Clone)]
 pub enum Owner {
-    /// Whom all those of clients do.
+    /// That of all client connections.
     Front(Rc<dyn Front>),
-    /// Whom this one to a backend does.
+    /// That of this backend connection.
     Upstream(Rc<dyn Upstream>),
 }
 

@@ -1,26 +1,26 @@
-//! A connection's place in the turns of its worker.
+//! Fair scheduling of reads: a connection's share of its worker's turns.
 
 use std::rc::Rc;
 
 use super::super::worker::pacing::{LITTLE, READ, READS};
 use super::Conn;
 
-/// How a connection stands to the turns of its worker.
+/// Scheduling state of a connection's reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::net) enum Pace {
-    /// Its peer has little to say.
+    /// Its last read was small.
     #[default]
     Little,
-    /// Its last read brought much, and there may be more.
+    /// Its last read was large, and there may be more.
     Much,
-    /// It has lined up for a turn.
+    /// It is queued for the next turn.
     Waits,
     /// Its turn has come.
     Admitted,
 }
 
 impl Conn {
-    /// How much it may read now, having read so many times in a row; nothing when it has lined up.
+    /// How many bytes it may read now, after `reads` reads in a row; `None` once it is queued.
     pub(super) fn may_read(self: &Rc<Self>, reads: usize) -> Option<usize> {
         let pacing = &self.worker.pacing;
         let (spent, much) = (pacing.is_spent(), self.pace.get() == Pace::Much);
@@ -36,7 +36,7 @@ impl Conn {
         }
     }
 
-    /// Notes that so many bytes were read.
+    /// Charges the read to this turn's budget.
     pub(super) fn has_read(&self, bytes: usize) {
         self.worker.pacing.spend(bytes);
         self.pace.set(if bytes < LITTLE { Pace::Little } else { Pace::Much });

@@ -1,20 +1,19 @@
-//! A connection's deadlines: when its driver looks at them again, and what it does about those that
-//! have passed.
+//! Enforces a connection's timeouts: arms the timer for the next deadline, and acts on expired
+//! ones.
 
 use std::rc::Rc;
 
 use super::super::deadlines::{Deadlines, Facts};
 use super::super::timer::Sleep;
 use super::super::worker::Worker;
-use super::{Closed, Conn, Core, Phase};
+use super::{Closed, Conn, ConnState, Phase};
 use crate::http::{Limits, Role};
 use crate::model::Time;
 
-/// The PING that asks whether the peer has heard that it is to go.
+/// Payload of the PING whose ACK says that the peer has seen our GOAWAY.
 pub const LEAVE_PING: [u8; 8] = *b"leaving\0";
 
-/// When a connection that begins now reaches its age, a tenth more or less so that those which
-/// began together do not end together.
+/// When a new connection reaches its maximum age, with 10 % jitter against synchronised reconnects.
 pub fn expiry(worker: &Worker, limits: &Limits, now: Time) -> Option<Time> {
     if limits.max_age.is_zero() {
         return None;
@@ -23,23 +22,23 @@ pub fn expiry(worker: &Worker, limits: &Limits, now: Time) -> Option<Time> {
     Some(now + limits.max_age.mul_f64(jitter))
 }
 
-/// What wakes a driver, and when.
+/// The driver's timer.
 #[derive(Debug)]
 pub struct Alarm {
-    /// When the driver is woken.
+    /// When it fires.
     pub set: Option<Time>,
-    /// There may be a deadline before that, or none at all by then.
+    /// The deadlines have changed, so that it may have to be armed anew.
     pub stale: bool,
     timer: Option<Sleep>,
 }
 
 impl Alarm {
-    /// One that is yet to be set.
+    /// An unarmed timer.
     pub const fn new() -> Alarm {
         Alarm { set: None, stale: true, timer: None }
     }
 
-    /// There is a deadline then.
+    /// Notes a deadline that may be sooner.
     pub fn note(&mut self, at: Time) {
         self.stale |= self.set.is_none_or(|set| at < set);
     }
@@ -50,7 +49,7 @@ fn is_past(deadline: Option<Time>, now: Time) -> bool {
 }
 
 impl Conn {
-    /// Asks the peer to go, for this reason: the first phase of a graceful end.
+    /// Starts a graceful shutdown, for this reason: phase one, GOAWAY and PING.
     pub(in crate::net) fn begin_leave(self: &Rc<Self>, why: Closed) {
         let now = self.worker.now();
         let mut core = self.core.borrow_mut();
@@ -64,13 +63,14 @@ impl Conn {
         self.flush_later();
     }
 
-    /// Ends a connection that is idle or old: a client is asked, a backend told.
+    /// Ends an idle or aged connection: a client is sent GOAWAY, to a backend no more streams are
+    /// opened.
     fn part(self: &Rc<Self>, why: Closed) {
         let client = self.core.borrow().codec.role() == Role::Client;
         if client { self.retire(why) } else { self.begin_leave(why) }
     }
 
-    /// Sees to it that the driver is woken at the next deadline, if that is not so.
+    /// Arms the timer for the next deadline, if it has changed.
     pub(super) fn set_alarm(&self) {
         if !self.core.borrow().alarm.stale {
             return;
@@ -92,7 +92,7 @@ impl Conn {
         drop(before);
     }
 
-    fn deadlines(&self, core: &Core) -> Deadlines {
+    fn deadlines(&self, core: &ConnState) -> Deadlines {
         match core.phase {
             Phase::Closed(_) => Deadlines::default(),
             Phase::Lingering(_, linger) => Deadlines::lingering(linger.until()),
@@ -104,7 +104,7 @@ impl Conn {
         }
     }
 
-    /// Does what is due by now, if anything is.
+    /// Acts on expired deadlines.
     pub(super) fn check_deadlines(self: &Rc<Self>, now: Time) {
         if !is_past(self.core.borrow().alarm.set, now) {
             return;
@@ -135,7 +135,7 @@ impl Conn {
     }
 }
 
-impl Core {
+impl ConnState {
     fn facts(&self) -> Facts {
         Facts {
             opened: self.opened,
@@ -152,7 +152,7 @@ impl Core {
         }
     }
 
-    /// Why the connection ends, if something has taken too long.
+    /// The timeout that closes the connection, if one has expired.
     fn overdue(&self, due: &Deadlines, now: Time) -> Option<Closed> {
         if let Phase::Lingering(why, _) = self.phase {
             return is_past(due.linger, now).then_some(why);
@@ -175,7 +175,7 @@ impl Core {
         }
         if is_past(due.leave, now) {
             self.codec.leave();
-            // One that does not know its protocol yet is told again.
+            // A codec that is still undecided ignores this, so it is repeated.
             self.leaving = self.leaving.map(|(_, why)| (now, why));
         }
     }

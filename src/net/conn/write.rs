@@ -1,39 +1,39 @@
-//! Writing what a connection has to say, to its end.
+//! Writing the output to the socket, up to the shutdown.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::super::io::Io;
 use super::super::socket::unsent;
-use super::{Closed, Core, Phase};
+use super::{Closed, ConnState, Phase};
 use crate::http1;
 use crate::model::Time;
 
-/// The longest time between two writes of a flow.
-const FLOW_GAP: Duration = Duration::from_millis(5);
+/// Writes further apart than this are not taken for a bulk stream.
+const BULK_GAP: Duration = Duration::from_millis(5);
 
-impl Core {
-    /// Writes what there is, as far as the socket takes it.
+impl ConnState {
+    /// Writes what the socket accepts.
     pub fn write(&mut self, cx: &mut Context<'_>, now: Time) -> std::io::Result<()> {
         if matches!(self.phase, Phase::Closed(_)) {
             return Ok(());
         }
-        self.guard();
+        self.arm_reset();
         let written = self.write_out(cx, now)?;
         if self.codec.http1().is_some_and(http1::Connection::is_broken_off) {
             self.end(self.reason());
         } else if written {
-            self.guard();
+            self.arm_reset();
             let lingers = |phase| matches!(phase, Phase::Lingering(..));
             let half_closed = self.codec.http1().is_some_and(http1::Connection::is_half_closed);
             if self.finish(now) || lingers(self.phase) || half_closed {
-                let _ = self.io.poll_shutdown(cx)?; // a pending one is cut short by the linger time
+                let _ = self.io.poll_shutdown(cx)?; // the linger timeout bounds a pending one
             }
         }
         Ok(())
     }
 
-    /// Writes what the socket takes; whether that was all.
+    /// Writes what the socket accepts; whether that was all.
     fn write_out(&mut self, cx: &mut Context<'_>, now: Time) -> std::io::Result<bool> {
         loop {
             self.codec.pump();
@@ -41,7 +41,7 @@ impl Core {
             if waiting == 0 {
                 break;
             }
-            if self.deaf {
+            if self.write_closed {
                 self.codec.output().advance(waiting);
                 continue;
             }
@@ -50,10 +50,10 @@ impl Core {
                 Poll::Ready(Ok(n)) => {
                     self.codec.output().advance(n);
                     self.codec.hold(n < waiting);
-                    self.lend()?;
-                    (self.written, self.has_spoken) = (now, false);
+                    self.raise_unsent_bound()?;
+                    (self.written, self.peer_active) = (now, false);
                     if matches!(self.io, Io::Plain(_)) {
-                        self.stalled = None; // under TLS it has only been taken to be sent
+                        self.stalled = None; // under TLS it was only taken into the record buffer
                     }
                 }
                 Poll::Ready(Err(error)) => return Err(error),
@@ -64,7 +64,7 @@ impl Core {
                 }
             }
         }
-        if self.deaf {
+        if self.write_closed {
             return Ok(true);
         }
         match self.io.poll_flush(cx) {
@@ -80,8 +80,8 @@ impl Core {
         }
     }
 
-    /// Has the system take more ahead of a client that has read much.
-    fn lend(&mut self) -> std::io::Result<()> {
+    /// Raises TCP_NOTSENT_LOWAT for a client that has proved to read.
+    fn raise_unsent_bound(&mut self) -> std::io::Result<()> {
         let now = unsent(self.codec.output().gone());
         match &mut self.unsent {
             Some(before) if *before < now => {
@@ -92,19 +92,19 @@ impl Core {
         }
     }
 
-    /// Sees to it that a message which ends with the connection is not taken for whole if the
-    /// connection ends before, for whatever reason.
-    fn guard(&mut self) {
+    /// Arms a TCP RST on close while a message delimited by end of connection is incomplete, so
+    /// that it is never taken for whole.
+    fn arm_reset(&mut self) {
         let open = self.codec.http1().is_some_and(|h1| {
             h1.ends_by_close() && (h1.is_busy() || h1.is_broken_off() || h1.output_len() > 0)
         });
-        if open != self.guarded {
+        if open != self.reset_armed {
             self.io.reset_on_close(open);
-            self.guarded = open;
+            self.reset_armed = open;
         }
     }
 
-    /// The peer takes nothing.
+    /// Starts the write-stall timeout.
     fn note_stalled(&mut self, now: Time) {
         if self.stalled.is_none() {
             self.stalled = Some(now);
@@ -112,7 +112,7 @@ impl Core {
         }
     }
 
-    /// Notes whether any stream is open. Whether that was all: none is, and none will be.
+    /// Updates the idle state. Whether the connection is done: no stream is open and none will be.
     fn finish(&mut self, now: Time) -> bool {
         if self.codec.is_busy() {
             self.idle = None;
@@ -129,7 +129,7 @@ impl Core {
         false
     }
 
-    /// Why a connection ends that has no more to carry.
+    /// The close reason of a connection that has nothing more to carry.
     pub fn reason(&self) -> Closed {
         match (self.codec.retired(), self.leaving) {
             (Some(fault), _) => Closed::Fault(fault),
@@ -138,10 +138,9 @@ impl Core {
         }
     }
 
-    /// How much output there is, if it is a piece of what goes on and on while the peer says
-    /// nothing.
-    pub fn flow(&self, now: Time) -> Option<usize> {
-        let goes_on = now.since(self.written) < FLOW_GAP && !self.has_spoken;
+    /// Pending bytes if this is a bulk stream with no recent peer input.
+    pub fn bulk_output(&self, now: Time) -> Option<usize> {
+        let goes_on = now.since(self.written) < BULK_GAP && !self.peer_active;
         goes_on.then(|| self.codec.output_len())
     }
 }

@@ -1,4 +1,4 @@
-//! Where connections in memory come in.
+//! Listener for in-memory connections.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -8,11 +8,11 @@ use std::task::{Context, Poll, Waker};
 
 use super::Memory;
 
-/// Where connections in memory come in. Those that have come when it is gone are closed.
+/// Listener for in-memory connections. Dropping it closes those not accepted yet.
 #[derive(Debug)]
 pub struct MemoryListener(Shared);
 
-/// The way to a listener.
+/// Connects to a [`MemoryListener`].
 #[derive(Clone, Debug)]
 pub struct Dial(Shared);
 
@@ -35,7 +35,7 @@ impl Shared {
 }
 
 impl MemoryListener {
-    /// A listener at which `most` connections may wait, and the way to it.
+    /// A listener with a backlog of `most` connections, and its dialer.
     #[expect(clippy::disallowed_types)] // as above
     pub fn new(most: usize) -> (Dial, MemoryListener) {
         let queue = Queue { waiting: VecDeque::new(), most, closed: false, acceptor: None };
@@ -43,7 +43,7 @@ impl MemoryListener {
         (Dial(shared.clone()), MemoryListener(shared))
     }
 
-    /// The next connection, and who made it.
+    /// Accepts the next connection, with its peer address.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<(Memory, SocketAddr)> {
         let mut queue = self.0.lock();
         if let Some(next) = queue.waiting.pop_front() {
@@ -66,10 +66,10 @@ impl Drop for MemoryListener {
 }
 
 impl Dial {
-    /// Connects as `peer`, with room for `capacity` bytes each way.
+    /// Connects as `peer`, with a capacity of `capacity` bytes each way.
     ///
     /// # Errors
-    /// Nobody listens, or too many wait.
+    /// Nobody listens, or the backlog is full.
     pub fn connect(&self, peer: SocketAddr, capacity: usize) -> io::Result<Memory> {
         let mut queue = self.0.lock();
         if queue.closed || queue.waiting.len() >= queue.most {

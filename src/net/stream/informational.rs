@@ -1,18 +1,17 @@
-//! Informational responses that wait to be passed on.
+//! Queue of informational (1xx) responses to be forwarded.
 
 use std::collections::VecDeque;
 
 use crate::http::Headers;
 
-/// How many of one stream may wait. They wait for one turn of the worker, so that only a backend
-/// that sends nothing else has more.
+/// Queue length per stream. It is drained every turn of the worker, so only a backend that sends
+/// nothing else exceeds it.
 const MOST: usize = 100;
 
-/// The size of the lists that may wait. One alone may have what any head may have.
+/// Total header list size in the queue. A single one may be as large as any head.
 const MOST_BYTES: usize = 64 << 10;
 
-/// Heads in the order in which they came. One that finds no place is dropped: the final response
-/// is what counts.
+/// FIFO of heads. One that does not fit is dropped: only the final response matters.
 #[derive(Debug, Default)]
 pub struct Informational {
     heads: VecDeque<Headers>,
@@ -20,7 +19,7 @@ pub struct Informational {
 }
 
 impl Informational {
-    /// Keeps a head, or gives it back if there are too many.
+    /// Queues a head, or returns it if the queue is full.
     pub fn push(&mut self, head: Headers) -> Result<(), Headers> {
         let bytes = self.bytes + head.list_size();
         let full = self.heads.len() >= MOST || bytes > MOST_BYTES;
@@ -32,7 +31,7 @@ impl Informational {
         Ok(())
     }
 
-    /// The next one.
+    /// Takes the next one.
     pub fn pop(&mut self) -> Option<Headers> {
         let head = self.heads.pop_front()?;
         self.bytes -= head.list_size();

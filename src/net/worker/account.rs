@@ -1,8 +1,8 @@
-//! How much memory a worker's streams hold: what waits to be written, and what is kept of bodies.
+//! Memory accounting of a worker's streams: queued output and buffered bodies.
 
 use std::cell::Cell;
 
-/// Bytes held in all connections together, and how many may be.
+/// Bytes held over all connections, and their limit.
 #[derive(Debug)]
 pub struct Account {
     held: Cell<usize>,
@@ -10,24 +10,24 @@ pub struct Account {
 }
 
 impl Account {
-    /// Nothing is held, and at most `limit` bytes may be.
+    /// An empty account with this limit.
     pub fn new(limit: usize) -> Account {
         Account { held: Cell::new(0), limit }
     }
 
-    /// Where so many bytes were held before, now there are `after`.
+    /// Replaces one holding of `before` bytes by `after`.
     pub fn change(&self, before: usize, after: usize) {
         let rest = self.held.get().checked_sub(before);
         debug_assert!(rest.is_some(), "{before} bytes leave of {}", self.held.get());
         self.held.set(rest.unwrap_or(0) + after);
     }
 
-    /// Bytes that are held.
+    /// Bytes held.
     pub fn held(&self) -> usize {
         self.held.get()
     }
 
-    /// Whether that is more than may be.
+    /// Whether the limit is exceeded.
     pub fn is_overdrawn(&self) -> bool {
         self.held.get() > self.limit
     }

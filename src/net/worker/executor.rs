@@ -1,9 +1,9 @@
-//! Futures that are polled where their events are: the driver that has handed events on polls those
-//! whom they woke, before it goes on. What wakes them elsewhere, a timer or a write, has them polled by a
-//! task of the worker.
+//! Inline executor: jobs are polled by the driver that dispatched the events that woke them, before
+//! it goes on. Those woken elsewhere, by a timer or a flush, are polled by a fallback task of the
+//! worker.
 //!
-//! A request wakes several times for a little each time. As tasks of the runtime those wake-ups cost
-//! as much as what they were for, and whatever came behind an event had to be kept until it was seen.
+//! A request wakes several times for little work. As tasks of the runtime those wake-ups cost as
+//! much as the work itself, and further input had to be buffered until the task ran.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -23,41 +23,41 @@ use tokio::sync::mpsc;
 pub struct Executor {
     jobs: RefCell<Slab<Rc<Job>>>,
     ready: RefCell<VecDeque<JobId>>,
-    /// Whose future is being polled.
+    /// The job that is being polled.
     current: Cell<Option<JobId>>,
-    /// Whoever hands events on polls what gets ready, once he is done.
+    /// A driver is dispatching, and polls the ready jobs afterwards.
     attended: Cell<bool>,
-    /// The task that polls what gets ready else.
+    /// The waker of the fallback task.
     attendant: RefCell<Option<Waker>>,
     woken: RefCell<mpsc::UnboundedReceiver<JobId>>,
     wakers: mpsc::UnboundedSender<JobId>,
 }
 
-/// Names a job of one worker. Once that has come to its end, another may have the name: who was woken
-/// for nothing looks, and waits on.
+/// The id of a job of one worker. It is reused after the job's end; a job woken by a stale id polls
+/// once for nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobId(usize);
 
-/// A future on its worker.
+/// A future and its state.
 struct Job {
-    /// Nothing once it has come to its end.
+    /// `None` once it has completed.
     future: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>,
-    /// It is to be polled.
+    /// It is in the ready queue.
     ready: Cell<bool>,
     signal: Arc<Signal>,
     waker: Waker,
 }
 
-/// Wakes a job by what knows nothing of jobs.
+/// The `Waker` of a job, for code that knows only wakers.
 #[derive(Debug)]
 struct Signal {
     job: JobId,
-    /// It lies in the channel, which so holds no more than there are jobs.
+    /// It is in the channel, which so never holds more entries than jobs.
     sent: AtomicBool,
     wakers: mpsc::UnboundedSender<JobId>,
 }
 
-/// Who waits for an event.
+/// Who is to be woken for an event.
 #[derive(Debug)]
 pub enum Waiter {
     /// A job of the same worker.
@@ -81,7 +81,7 @@ impl Executor {
         })
     }
 
-    /// Polls `future` for the first time, and from then on whenever it is woken.
+    /// Spawns `future`: polls it now and whenever it is woken.
     pub fn start(&self, future: impl Future<Output = ()> + 'static) {
         let id = {
             let mut jobs = self.jobs.borrow_mut();
@@ -99,11 +99,11 @@ impl Executor {
         self.poll(id);
     }
 
-    /// Polls a job now. A panic ends it, and nobody else.
+    /// Polls a job now. A panic ends this job only.
     pub fn poll(&self, id: JobId) {
         let Some(job) = self.job(id) else { return };
         job.ready.set(false);
-        // One that is polled already goes on to see what it is woken for.
+        // A job that is being polled already will see the event.
         let Ok(mut slot) = job.future.try_borrow_mut() else { return };
         let Some(future) = slot.as_mut() else { return };
         let outer = self.current.replace(Some(id));
@@ -125,7 +125,7 @@ impl Executor {
         self.current.get()
     }
 
-    /// Who is to be woken for the task of `cx`.
+    /// The waiter for the task of `cx`.
     pub fn waiter(&self, cx: &Context<'_>) -> Waiter {
         match self.current.get() {
             Some(job) => Waiter::Job(job),
@@ -133,7 +133,7 @@ impl Executor {
         }
     }
 
-    /// Has whoever waits look at what has come.
+    /// Wakes the waiter.
     pub fn wake(&self, waiter: &Waiter) {
         match waiter {
             Waiter::Job(job) => self.wake_job(*job),
@@ -152,9 +152,9 @@ impl Executor {
         }
     }
 
-    /// Polls those whom `events` wake, once these are handed on.
+    /// Runs `events`, then polls the jobs that it woke.
     pub fn attend<T>(&self, events: impl FnOnce() -> T) -> T {
-        /// Whatever becomes of it: who gets ready afterwards is seen by the task.
+        /// RAII guard: also after a panic later wake-ups reach the fallback task.
         struct Attended<'e>(&'e Executor);
         impl Drop for Attended<'_> {
             fn drop(&mut self) {
@@ -180,7 +180,7 @@ impl Executor {
         self.ready.borrow_mut().pop_front()
     }
 
-    /// Has the task poll those who are ready, if there are any.
+    /// Wakes the fallback task if jobs are ready.
     fn call(&self) {
         if !self.ready.borrow().is_empty()
             && let Some(attendant) = &*self.attendant.borrow()
@@ -189,7 +189,7 @@ impl Executor {
         }
     }
 
-    /// Polls those who are woken while nobody attends.
+    /// The fallback task: polls jobs woken outside of a driver.
     pub async fn poll_forever(&self) {
         let polls = poll_fn(|cx| {
             self.attendant.replace(Some(cx.waker().clone()));
@@ -202,7 +202,7 @@ impl Executor {
             self.poll_ready();
             Poll::<()>::Pending
         });
-        // Each is polled at most once for what has come: there is no end to be put to that.
+        // Each job is polled once per wake-up, so the loop is bounded without tokio's coop budget.
         tokio::task::coop::unconstrained(polls).await;
     }
 
@@ -211,7 +211,7 @@ impl Executor {
         let jobs = self.jobs.take();
         self.ready.take();
         for (_, job) in jobs {
-            // One that is being polled ends with its poll.
+            // A job being polled is dropped after its poll.
             let future = job.future.try_borrow_mut().ok().and_then(|mut future| future.take());
             drop(future);
         }
@@ -225,7 +225,7 @@ impl Wake for Signal {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.sent.swap(true, Ordering::AcqRel) {
-            let _ = self.wakers.send(self.job); // of a worker that has ended nobody is left
+            let _ = self.wakers.send(self.job); // fails only once the worker has ended
         }
     }
 }
@@ -245,7 +245,7 @@ mod tests {
 
     use super::*;
 
-    /// Something that comes and wakes one who waits.
+    /// An event source that wakes its waiter.
     #[derive(Default)]
     struct Event {
         came: Cell<usize>,
@@ -261,7 +261,7 @@ mod tests {
         }
     }
 
-    /// A job that counts how often it is polled, and ends when that has come so many times.
+    /// A job that counts its polls, and completes after `times` events.
     fn wait(executor: &Rc<Executor>, times: usize) -> (Rc<Event>, Rc<Cell<usize>>) {
         let (event, polls) = (Rc::<Event>::default(), Rc::<Cell<usize>>::default());
         let (waits, counts, by) = (Rc::clone(&event), Rc::clone(&polls), Rc::downgrade(executor));
@@ -274,7 +274,7 @@ mod tests {
         (event, polls)
     }
 
-    /// Lets the task that attends, and whatever else there is, do what it has to.
+    /// Lets the fallback task and all others run.
     async fn others() {
         for _ in 0..10 {
             tokio::task::yield_now().await;

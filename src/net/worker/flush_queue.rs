@@ -1,12 +1,12 @@
-//! What is to be written at the end of a turn: each connection once, however often it was written
-//! to meanwhile.
+//! Flush queue: connections with output, each flushed once at the end of the turn, however often it
+//! was written to.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
-/// Who has output, in the order in which they got it.
+/// Connections with pending output, FIFO.
 #[derive(Debug)]
 pub struct FlushQueue<T> {
     waiting: RefCell<VecDeque<T>>,
@@ -20,7 +20,7 @@ impl<T> Default for FlushQueue<T> {
 }
 
 impl<T> FlushQueue<T> {
-    /// `who` is flushed at the end of this turn.
+    /// Queues `who` for a flush at the end of this turn.
     pub fn push(&self, who: T) {
         let mut waiting = self.waiting.borrow_mut();
         waiting.push_back(who);
@@ -31,21 +31,21 @@ impl<T> FlushQueue<T> {
         }
     }
 
-    /// Flushes all who wait, until nobody does; then the turn is over, and `end` is told.
+    /// Flushes the queue until it is empty; then the turn is over, and `end` is called.
     ///
-    /// The first who gets output wakes this task. It then lines up once more, behind the tasks that
-    /// were started meanwhile. `flushed` is told of each round of a turn.
+    /// The first push wakes this task, which then yields once, behind the tasks that became ready
+    /// meanwhile. `flushed` is called after each round of a turn.
     pub async fn flush_forever(&self, flush: impl Fn(T), flushed: impl Fn(), end: impl Fn()) {
         let mut batch = Batch { queue: self, rest: VecDeque::new() };
         let mut waited = false;
-        self.flusher.take(); // that of a task before this one
+        self.flusher.take(); // a stale waker of an earlier task
         let turns = poll_fn(|cx| {
             waited = !waited;
             if waited {
                 cx.waker().wake_by_ref();
                 return Poll::<()>::Pending;
             }
-            let flusher = self.flusher.take(); // who comes meanwhile is in this turn
+            let flusher = self.flusher.take(); // later pushes join this turn
             while batch.take() {
                 while let Some(who) = batch.rest.pop_front() {
                     flush(who);
@@ -56,20 +56,19 @@ impl<T> FlushQueue<T> {
             self.flusher.replace(flusher.or_else(|| Some(cx.waker().clone())));
             Poll::Pending
         });
-        // A turn writes to every connection, however many there are.
+        // A turn flushes every connection, so tokio's coop budget must not cut it short.
         tokio::task::coop::unconstrained(turns).await;
     }
 }
 
-/// Those who are flushed in one round. Should one of them bring it to a sudden end, the others have
-/// their turn in the next.
+/// One round of flushes. If one panics, the rest are flushed in the next round.
 struct Batch<'q, T> {
     queue: &'q FlushQueue<T>,
     rest: VecDeque<T>,
 }
 
 impl<T> Batch<'_, T> {
-    /// Takes all who wait. Whether there is any.
+    /// Takes the whole queue. Whether there was any.
     fn take(&mut self) -> bool {
         std::mem::swap(&mut self.rest, &mut *self.queue.waiting.borrow_mut());
         !self.rest.is_empty()
@@ -99,7 +98,7 @@ mod tests {
         let flush = |who: u32| {
             note(&who.to_string());
             if who == 1 {
-                queue.push(3); // what was written made room for somebody else
+                queue.push(3); // the write unblocked somebody else
             }
         };
         let mut turns = pin!(queue.flush_forever(flush, || note("round"), || note("end")));
@@ -135,7 +134,7 @@ mod tests {
             let mut cx = Context::from_waker(Waker::noop());
             let mut poll = || turns.as_mut().poll(&mut cx).is_pending();
             assert!(poll());
-            let _ = catch_unwind(AssertUnwindSafe(poll)); // the first time it panics
+            let _ = catch_unwind(AssertUnwindSafe(poll)); // the first flush panics
             drop(turns);
             assert_eq!(*log.borrow(), expected);
         }

@@ -1,4 +1,4 @@
-//! How the rest of the process reaches a worker.
+//! The handle by which other threads command a worker.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,20 +8,20 @@ use tokio::sync::mpsc;
 use super::super::accept::Accepted;
 use super::super::listener::Listener;
 
-/// What a worker is told from outside.
+/// A command to a worker.
 #[derive(Debug)]
 pub enum Command {
     /// A connection to serve.
     Accept(Accepted),
-    /// Ask the clients to go that have come by a listener.
+    /// Drain the connections of a listener.
     Leave(Arc<Listener>),
-    /// Ask every client to go.
+    /// Drain all client connections.
     Drain,
-    /// End what is still in flight.
+    /// Abort in-flight exchanges.
     CutOff,
 }
 
-/// How the rest of the process reaches a worker.
+/// The handle by which other threads command a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerHandle {
     pub(in crate::net) commands: mpsc::Sender<Command>,
@@ -29,7 +29,7 @@ pub struct WorkerHandle {
 }
 
 impl WorkerHandle {
-    /// A handle, and the end that the worker listens on.
+    /// A handle and the receiver of its commands.
     pub fn new() -> (WorkerHandle, mpsc::Receiver<Command>) {
         let (commands, receiver) = mpsc::channel(1024);
         (WorkerHandle { commands, connections: Arc::default() }, receiver)
@@ -40,13 +40,13 @@ impl WorkerHandle {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Tells the worker to ask every client to go.
+    /// Makes the worker drain all client connections.
     pub async fn drain(&self) {
         // A worker that has ended has nothing left to drain.
         let _ = self.commands.send(Command::Drain).await;
     }
 
-    /// Tells the worker to end what is still in flight, as the client's protocol has it.
+    /// Makes the worker abort what is in flight, as the client's protocol has it.
     pub async fn cut_off(&self) {
         let _ = self.commands.send(Command::CutOff).await; // as above
     }

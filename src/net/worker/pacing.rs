@@ -1,28 +1,28 @@
-//! What the connections of a worker may read before everybody has had a turn.
+//! Fair scheduling of reads: a byte budget per turn over all connections of a worker.
 //!
-//! A turn lasts from one look at the sockets to the next. It is bounded in bytes over all
-//! connections: who has more to say than the turn has room for lines up, and while they wait the
-//! sockets are looked at again. Whoever has little to say is heard before them.
+//! A turn lasts from one poll of the sockets to the next. Connections with more input than its
+//! budget has left queue up, and the sockets are polled again in between; small reads go before
+//! them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use tokio::sync::Notify;
 
-/// One read at most.
+/// Bytes of one read at most.
 pub const READ: usize = 64 << 10;
 
-/// Reads of a turn: what is read in it is the work of some tenths of a millisecond.
+/// Budget of a turn, in full reads: worth some tenths of a millisecond of work.
 pub const READS: usize = 4;
 
-/// What may be read in a turn that has no room left by a connection that is not known to have much.
+/// Bytes that a connection not known as busy may read once the budget is spent.
 pub const LITTLE: usize = 16 << 10;
 
-/// A worker's turns, and who waits for the next one.
+/// The turns of a worker, and the queue for the next one.
 #[derive(Debug)]
 pub struct Pacing<T> {
     left: Cell<usize>,
-    /// Reads in a row of one connection.
+    /// Consecutive reads of one connection.
     share: Cell<usize>,
     waiting: RefCell<VecDeque<T>>,
     somebody: Notify,
@@ -40,22 +40,22 @@ impl<T> Default for Pacing<T> {
 }
 
 impl<T> Pacing<T> {
-    /// So many bytes were read.
+    /// Charges the budget.
     pub fn spend(&self, bytes: usize) {
         self.left.set(self.left.get().saturating_sub(bytes));
     }
 
-    /// Whether this turn has no room left.
+    /// Whether the budget of this turn is spent.
     pub fn is_spent(&self) -> bool {
         self.left.get() == 0
     }
 
-    /// How many times in a row one connection may read.
+    /// How many consecutive reads one connection may do.
     pub fn share(&self) -> usize {
         self.share.get()
     }
 
-    /// `who` waits for a turn, behind those who do so already.
+    /// Queues `who` for a turn.
     pub fn line_up(&self, who: T) {
         let mut waiting = self.waiting.borrow_mut();
         waiting.push_back(who);
@@ -64,23 +64,23 @@ impl<T> Pacing<T> {
         }
     }
 
-    /// Ends when somebody has lined up and everybody else has had a turn.
+    /// Resolves when the queue is not empty and all other tasks have run.
     pub async fn next(&self) {
         while self.waiting.borrow().is_empty() {
             self.somebody.notified().await;
         }
-        // It goes on when nobody has anything left to do, and the sockets were looked at.
+        // Resumes once all ready tasks have run and the sockets were polled.
         tokio::task::yield_now().await;
     }
 
-    /// Ends a turn in which everybody has read all that there was: the next has room again.
+    /// Ends a turn that left nothing unread: the budget is renewed.
     pub fn end(&self) {
         if self.waiting.borrow().is_empty() {
             self.left.set(READS * READ);
         }
     }
 
-    /// Begins a turn with those who have waited longest.
+    /// Begins a turn with the longest waiting.
     pub fn begin(&self, mut admit: impl FnMut(T)) {
         let mut waiting = self.waiting.borrow_mut();
         let share = (READS / waiting.len().max(1)).max(1);

@@ -1,17 +1,18 @@
-//! What waits for clients on a worker, and what backends may send ahead of them for that.
+//! Backpressure from slow clients: bytes unread by clients of a worker, and when backends' windows
+//! shrink for that.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use crate::model::Time;
 
-/// As long as less waits, backends may send whole windows.
+/// Below this, backends get full receive windows.
 const LITTLE: usize = 2 << 20;
 
-/// For so long less has to wait before they may again.
+/// It must stay below that for this long before windows grow again (hysteresis).
 const CALM: Duration = Duration::from_secs(5);
 
-/// Bytes of responses that wait for clients.
+/// Bytes of responses that clients have not read.
 #[derive(Debug, Default)]
 pub struct Unread {
     bytes: Cell<usize>,
@@ -19,12 +20,13 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// Of one connection so much waits, in place of what did `before`.
+    /// Replaces a connection's share of `before` bytes by `after`.
     pub fn account(&self, before: usize, after: usize) {
         self.bytes.set((self.bytes.get() + after).saturating_sub(before));
     }
 
-    /// To be asked once a turn: whether it has just become so much that backends are to send less.
+    /// Checked once a turn: whether the threshold was crossed just now, so that windows are to
+    /// shrink.
     pub fn overflows(&self, now: Time) -> bool {
         if self.bytes.get() <= LITTLE {
             return false;
@@ -33,7 +35,7 @@ impl Unread {
         before <= now
     }
 
-    /// Whether backends are to send little ahead.
+    /// Whether windows are to be small.
     pub fn is_much(&self, now: Time) -> bool {
         self.bytes.get() > LITTLE || now < self.narrow_until.get()
     }

@@ -1,11 +1,12 @@
-//! What a request that is given up asks of the protocol.
+//! Cancellation, in terms of either protocol.
 
 use super::Codec;
 use crate::http::Key;
 use crate::model::Time;
 
 impl Codec {
-    /// Takes a request back of which nothing has begun to leave; whether that could be done.
+    /// Removes an unsent request from the output, so that no RST_STREAM is needed; whether it
+    /// could.
     pub fn take_back(&mut self, key: Key) -> bool {
         match self {
             Codec::H2(h2) => h2.take_back(key),
@@ -13,7 +14,7 @@ impl Codec {
         }
     }
 
-    /// From when on the peer may be sent a reset of a stream; nothing while its head is here.
+    /// Earliest time for an RST_STREAM; `None` while its HEADERS are still in the output.
     pub fn resettable_from(&self, key: Key) -> Option<Time> {
         match self {
             Codec::H2(h2) => h2.resettable_from(key).map(Time::from_millis),
@@ -21,7 +22,7 @@ impl Codec {
         }
     }
 
-    /// Drops what comes on a stream and what waits to be sent.
+    /// Discards further DATA of a stream and its queued output.
     pub fn abandon(&mut self, key: Key) {
         match self {
             Codec::H2(h2) => h2.abandon(key),
@@ -30,7 +31,7 @@ impl Codec {
         }
     }
 
-    /// RST_STREAM frames that the peer was sent, all the connection's life counted.
+    /// RST_STREAM frames sent in the connection's lifetime.
     pub fn resets_sent(&self) -> u64 {
         match self {
             Codec::H2(h2) => h2.resets_sent(),

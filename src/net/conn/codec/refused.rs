@@ -1,10 +1,10 @@
-//! Requests that the codecs refuse themselves.
+//! Requests refused by the codecs themselves.
 
 use super::Codec;
 use crate::http::Refusals;
 
 impl Codec {
-    /// The requests that were refused since this was last asked.
+    /// Takes the refusals since the last call.
     pub fn take_refusals(&mut self) -> Refusals {
         match self {
             Codec::H2(h2) => h2.take_refusals(),

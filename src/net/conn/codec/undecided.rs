@@ -1,4 +1,4 @@
-//! A client's connection before its first bytes have told which protocol it speaks.
+//! Protocol sniffing: a client's connection before its first bytes tell HTTP/1.1 from HTTP/2.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::Codec;
 use crate::http::{Limits, Output};
 use crate::http2::PREFACE;
 
-/// What the end of a client's connection is made with, once its first bytes are there.
+/// The arguments for the codec, kept until the protocol is known.
 #[derive(Debug)]
 pub struct Undecided {
     pub(super) limits: Arc<Limits>,
@@ -19,7 +19,7 @@ impl Undecided {
         Undecided { limits, scheme, output: Output::default() }
     }
 
-    /// The protocol that begins with these bytes; `None` while both might.
+    /// The codec for the protocol that `input` begins; `None` while both are possible.
     pub(super) fn decide(&self, input: &[u8]) -> Option<Codec> {
         let protocol: &[u8] = match input {
             _ if input.starts_with(PREFACE) => b"h2",

@@ -1,4 +1,5 @@
-//! What comes on a stream, as the driver of its connection tells it, and where bodies go.
+//! Splicing: the driver's side of a stream, and how its body is forwarded to the stream it is
+//! spliced to.
 
 use std::rc::Rc;
 
@@ -7,10 +8,10 @@ use super::{Over, State, Stream};
 use crate::http::Headers;
 use crate::model::Time;
 
-/// Pieces of less than this many bytes are gathered.
+/// DATA smaller than this is coalesced within a read.
 const SMALL: usize = 1 << 10;
 
-/// So many messages in one direction make an exchange a stream, whose task is told of it.
+/// Messages in one direction that make an exchange a stream, of which its task is woken.
 const STREAMING: u64 = 2;
 
 impl Stream {
@@ -38,7 +39,7 @@ impl Stream {
     pub(in crate::net) fn on_trailers(&self, headers: Headers, now: Time) {
         let mut state = self.state.borrow_mut();
         state.trailers = Some(headers);
-        // Of a copy nobody wants the trailers.
+        // Mirrors do not get trailers.
         state.body.copies.iter().for_each(|copy| copy.feed(&[], true));
         state.active = now;
         self.tell(&state);
@@ -51,17 +52,18 @@ impl Stream {
         self.tell(&state);
     }
 
-    /// DATA came: it goes to its reader, or waits for one. For how many bytes credit goes back.
+    /// DATA was received: it is forwarded to the reader, or buffered. Returns the credit to give
+    /// back.
     ///
-    /// Small pieces that come after another one of the same read are gathered, and go when all of
-    /// what was read is looked at ([`Stream::pass_on`]): to hand one on costs more than to copy it.
+    /// Small pieces after another one of the same read are coalesced and forwarded once the whole
+    /// read is parsed ([`Stream::pass_on`]): forwarding costs more than copying.
     pub(in crate::net) fn on_data(self: &Rc<Self>, payload: &[u8], end: bool, now: Time) -> usize {
         let mut state = self.state.borrow_mut();
         let gather = state.data_at == now && payload.len() < SMALL && !end;
         state.active = now;
         let streams = state.count(payload, now, self.conn.worker.index());
         state.body.came(payload, end);
-        if streams || (end && state.tells_of_body) {
+        if streams || (end && state.wakes_for_body) {
             self.tell(&state);
         }
         if state.body.drained {
@@ -80,8 +82,8 @@ impl Stream {
         if is_first {
             match state.body.reader {
                 Some(_) => self.conn.worker.gathering.borrow_mut().push(Rc::clone(self)),
-                // Whoever waits for a head, or holds one back, may want to know.
-                None if state.tells_of_body => self.tell(&state),
+                // The task that waits for a head, or holds one back, may need to know.
+                None if state.wakes_for_body => self.tell(&state),
                 None => {}
             }
             self.provide_buffer(&mut state);
@@ -91,14 +93,14 @@ impl Stream {
         0
     }
 
-    /// Sees to it that what is to be kept has memory.
+    /// Gets a buffer from the pool if the body has to be kept.
     fn provide_buffer(&self, state: &mut State) {
         if !state.body.has_buffer() {
             state.body.give_buffer(self.conn.worker.buffers.borrow_mut().take());
         }
     }
 
-    /// Hands on what was gathered. For how many bytes credit goes back.
+    /// Forwards the coalesced DATA. Returns the credit to give back.
     pub(in crate::net) fn pass_on(&self) -> usize {
         let mut state = self.state.borrow_mut();
         let before = state.body.kept();
@@ -107,7 +109,7 @@ impl Stream {
         credit
     }
 
-    /// Changes what is kept of the body.
+    /// Changes the body's buffer, and accounts for its memory.
     pub(super) fn change_body<T>(&self, change: impl FnOnce(&mut Body) -> T) -> T {
         let mut state = self.state.borrow_mut();
         let before = state.body.kept();
@@ -116,7 +118,7 @@ impl Stream {
         result
     }
 
-    /// Gives back memory that the body needs no more, and accounts for what it keeps.
+    /// Returns an unneeded buffer to the pool, and accounts for what is kept.
     #[inline]
     pub(super) fn settle_body(&self, state: &mut State, before: usize) {
         if state.body.has_buffer() {
@@ -131,10 +133,10 @@ impl Stream {
         self.conn.note_kept(before, state.body.kept());
     }
 
-    /// Sends what another stream has received.
+    /// Sends DATA that the spliced stream has received.
     pub(in crate::net) fn feed(&self, payload: &[u8], end: bool) -> usize {
         let mut core = self.conn.core.borrow_mut();
-        // A stream that is over takes nothing: what is fed to it is as good as gone.
+        // A closed stream accepts nothing: the bytes count as sent, so that credit flows.
         let sent = core.codec.send_data(self.key, payload, end).unwrap_or(payload.len());
         self.conn.write_early(&mut core);
         drop(core);
@@ -148,7 +150,7 @@ impl Stream {
         sent
     }
 
-    /// Bytes that had waited here have left.
+    /// Queued bytes have left: returns credit to the source.
     pub(in crate::net) fn on_drained(&self, bytes: usize, done: bool, now: Time) {
         let mut state = self.state.borrow_mut();
         state.active = now;
@@ -175,7 +177,7 @@ impl Stream {
 }
 
 impl State {
-    /// Counts the messages that come. Whether they have just made it a stream.
+    /// Counts gRPC messages. Whether this made the exchange a stream.
     fn count(&mut self, payload: &[u8], now: Time, worker: usize) -> bool {
         self.data_at = now;
         if !self.framed {
@@ -197,8 +199,8 @@ impl State {
     }
 }
 
-/// From now on the body of `from` goes to `to`, from the first byte on that is kept. Up to
-/// `replay` bytes are kept so that they can be sent to another.
+/// Splices the body of `from` to `to`, from the first buffered byte on, keeping up to `replay`
+/// bytes for a retry.
 pub fn splice(from: &Rc<Stream>, to: &Rc<Stream>, replay: Option<usize>) {
     to.state.borrow_mut().source = Some(Rc::clone(from));
     let sent = from.change_body(|body| body.begin(to, replay));

@@ -1,4 +1,4 @@
-//! What a connection is made of, as far as its driver and its streams share it.
+//! The state of a connection that its driver and its streams share.
 
 use std::rc::Rc;
 
@@ -13,71 +13,71 @@ use crate::http::{Key, Role};
 use crate::http1;
 use crate::model::Time;
 
-/// Streams that wait to be used again.
+/// Free list capacity for [`Stream`]s.
 const MOST_SPARE: usize = 128;
 
-/// What the driver and the streams share.
-pub struct Core {
+/// Connection state shared by the driver and the streams.
+pub struct ConnState {
     pub codec: Codec,
     pub io: Io,
-    /// By the slot of their keys.
+    /// Open streams, indexed by the slot of their key.
     pub streams: Vec<Option<Rc<Stream>>>,
-    /// Streams that have ended, to be used again once nobody holds them.
+    /// Free list: ended streams, recycled once nobody else holds a reference.
     spare: Vec<Rc<Stream>>,
-    /// The beginning of a frame, and whatever the codec cannot look at yet.
+    /// Input not parsed yet: a partial frame, or what the codec is blocked on.
     pub partial: Vec<u8>,
-    /// What was kept had to wait for something else than more of it.
+    /// `partial` waits for the codec to be unblocked, not for more input.
     pub blocked: bool,
-    /// The peer sends nothing more.
+    /// The read side is closed (end of input).
     pub ended: bool,
-    /// The peer takes nothing more, and may have said why.
-    pub deaf: bool,
-    /// The system resets the connection if it is closed now.
-    pub guarded: bool,
+    /// The write side failed; a last answer may still be readable.
+    pub write_closed: bool,
+    /// SO_LINGER is set, so that closing now sends a TCP RST.
+    pub reset_armed: bool,
     pub phase: Phase,
-    /// Since when the peer is asked to go, and why.
+    /// When the graceful shutdown began, and why.
     pub leaving: Option<(Time, Closed)>,
     pub opened: Time,
-    /// Since when a frame or header block is unfinished.
+    /// When the unfinished frame or header block began.
     pub unfinished: Option<Time>,
     was_in_block: bool,
-    /// Since when the peer takes nothing.
+    /// When the socket stopped accepting output.
     pub stalled: Option<Time>,
-    /// When something was last written.
+    /// Time of the last write.
     pub written: Time,
-    /// The peer has sent something since.
-    pub has_spoken: bool,
-    /// Since when there is no stream.
+    /// Input has come since the last write.
+    pub peer_active: bool,
+    /// When the last stream ended, if none is open.
     pub idle: Option<Time>,
-    /// When the connection is to be asked to go.
+    /// When it reaches its maximum age.
     pub expires: Option<Time>,
-    /// Bytes that the system takes ahead of what it can send, where that is bounded.
+    /// TCP_NOTSENT_LOWAT in force, where it is set.
     pub unsent: Option<u32>,
-    /// Bytes held for slow streams, as the worker has been told.
+    /// Held bytes as last reported to the worker's memory account.
     pub held: usize,
-    /// Bytes that a client leaves unread, as the worker has been told.
+    /// Unread bytes as last reported to the worker.
     pub unread: usize,
-    /// It has given up what memory it can, since there is no stream.
+    /// Idle memory has been freed.
     pub shrunk: bool,
-    /// When it was last looked whether a peer that sends nothing more is still there.
+    /// Time of the last liveness check of a half-closed peer.
     pub looked: Time,
     pub alarm: Alarm,
 }
 
-/// How far a connection has come.
+/// Lifecycle of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Open,
-    /// Everything is said; what still comes is read and dropped, so that the peer gets to read
-    /// our last words.
+    /// Lingering close: all output is written; input is read and dropped, so that a TCP RST does
+    /// not destroy our last bytes before the peer reads them.
     Lingering(Closed, Linger),
     Closed(Closed),
 }
 
-impl Core {
-    pub fn new(codec: Codec, io: Io, now: Time, expires: Option<Time>) -> Core {
+impl ConnState {
+    pub fn new(codec: Codec, io: Io, now: Time, expires: Option<Time>) -> ConnState {
         let unsent = (codec.role() == Role::Server).then(|| unsent(0));
-        Core {
+        ConnState {
             codec,
             io,
             streams: Vec::new(),
@@ -85,8 +85,8 @@ impl Core {
             partial: Vec::new(),
             blocked: false,
             ended: false,
-            deaf: false,
-            guarded: false,
+            write_closed: false,
+            reset_armed: false,
             phase: Phase::Open,
             leaving: None,
             opened: now,
@@ -94,7 +94,7 @@ impl Core {
             was_in_block: false,
             stalled: None,
             written: Time::ZERO,
-            has_spoken: false,
+            peer_active: false,
             idle: Some(now),
             expires,
             unsent,
@@ -106,7 +106,7 @@ impl Core {
         }
     }
 
-    /// The stream of this key, which begins.
+    /// Creates the stream of this key, recycling one if possible.
     pub fn begin(&mut self, conn: &Rc<Conn>, key: Key) -> Rc<Stream> {
         let now = conn.worker().now();
         let used = self.spare.pop().and_then(|mut stream| {
@@ -123,23 +123,23 @@ impl Core {
         stream
     }
 
-    /// Forgets a stream that has ended.
+    /// Removes an ended stream, recycling it.
     pub fn forget(&mut self, key: Key) {
         let stream = self.take(key);
-        // It holds its connection, which must not hold it beyond its own end.
+        // A stream holds its connection: a closed one must not keep the cycle alive.
         if self.phase == Phase::Open && self.spare.len() < MOST_SPARE {
             self.spare.extend(stream);
         }
     }
 
-    /// Gives up memory that an idle connection does not need.
+    /// Frees memory that an idle connection does not need.
     pub fn shrink(&mut self) {
         self.shrunk = true;
         self.codec.shrink();
         self.spare = Vec::new();
     }
 
-    /// Every stream whose events somebody waits for.
+    /// Takes all streams, when the connection ends.
     pub fn take_all(&mut self) -> Vec<Option<Rc<Stream>>> {
         self.spare.clear();
         std::mem::take(&mut self.streams)
@@ -165,29 +165,28 @@ impl Core {
         }
     }
 
-    /// The peer has sent more, which nobody looks at.
-    pub fn overhear(&mut self, now: Time) {
+    /// Input during the lingering close: extends it.
+    pub fn extend_linger(&mut self, now: Time) {
         if let Phase::Lingering(_, linger) = &mut self.phase {
             linger.heard(now);
         }
     }
 
-    /// Whether all that came was looked at, so that the end of it means what it says: what waits
-    /// may be the rest of a message, or the next.
-    pub fn has_heard_all(&self) -> bool {
+    /// Whether all input was parsed, so that end of input can be acted on: unparsed bytes may be
+    /// the rest of a message, or a pipelined request.
+    pub fn has_parsed_all(&self) -> bool {
         let in_body = self.codec.http1().is_some_and(http1::Connection::is_in_body);
         !self.blocked || (in_body && self.partial.is_empty())
     }
 
-    /// Whether something is still to be said to a client that has ended its side: it may have done
-    /// so because it asks nothing more.
+    /// Whether a half-closed HTTP/1.1 client still awaits a response.
     pub fn has_to_answer(&self) -> bool {
         let server = |h1: &http1::Connection| h1.role() == Role::Server;
         self.codec.http1().is_some_and(|h1| server(h1) && (h1.is_busy() || h1.output_len() > 0))
     }
 
-    /// Keeps `rest` for the next read, and notes since when a frame, or a header block, is
-    /// unfinished. One that came to its end since then has made room for a later one.
+    /// Buffers `rest` for the next read, and tracks since when a frame or header block is
+    /// unfinished. Completing one restarts the timeout for the next.
     pub fn keep(&mut self, rest: &[u8], frames_ended: bool, now: Time) {
         self.partial.clear();
         self.partial.extend_from_slice(rest);
@@ -203,27 +202,27 @@ impl Core {
         }
     }
 
-    /// The peer takes no more streams.
-    pub fn is_told_to_go(&mut self, now: Time) {
+    /// The peer sent GOAWAY: closes the connection if no stream is open.
+    pub fn goaway_received(&mut self, now: Time) {
         if !self.codec.is_busy() {
             self.linger(self.reason(), now);
         }
     }
 
-    /// Whether there is something to write, or it is over once that is done, or what was held is not
-    /// as the account has it: flushing puts that right.
+    /// Whether a flush is due: output is pending, the connection is done, or the memory account is
+    /// out of date, which a flush corrects.
     pub fn has_to_be_flushed(&self) -> bool {
         let over = self.codec.is_leaving() && !self.codec.is_busy();
         let held = self.codec.pending_bytes();
         self.codec.output_len() > 0 || held > 0 || self.held != held || over
     }
 
-    /// Whether what was kept can be looked at now. Once all is said, nothing is.
+    /// Whether buffered input can be parsed now; never once lingering.
     pub fn is_unblocked(&self) -> bool {
         self.phase == Phase::Open && self.blocked && !self.codec.is_blocked()
     }
 
-    /// Something has begun that must end soon.
+    /// Starts the frame timeout.
     pub fn note_unfinished(&mut self, now: Time) {
         if self.unfinished.is_none() {
             self.unfinished = Some(now);
@@ -231,7 +230,7 @@ impl Core {
         }
     }
 
-    /// There is no stream.
+    /// Starts the idle timeouts.
     pub fn note_idle(&mut self, now: Time) {
         if self.idle.is_none() {
             (self.idle, self.shrunk) = (Some(now), false);
@@ -239,7 +238,8 @@ impl Core {
         }
     }
 
-    /// Has the connection reset if it is closed in the midst of a message.
+    /// Arms a TCP RST on close if an HTTP/1.1 message is incomplete, so that it is not taken for
+    /// whole.
     pub fn break_off(&self) {
         if self.codec.http1().is_some_and(http1::Connection::is_mid_message) {
             self.io.reset_on_close(true);
@@ -247,7 +247,7 @@ impl Core {
     }
 }
 
-/// The stream of this key, if somebody waits for its events.
+/// The stream of this key, if it is still registered.
 pub fn find(streams: &[Option<Rc<Stream>>], key: Key) -> Option<&Rc<Stream>> {
     streams.get(key.slot())?.as_ref().filter(|stream| stream.key() == key)
 }
