@@ -1,8 +1,7 @@
-//! What both codecs speak: header lists, messages and their rules, events, errors, limits, what
-//! waits to be sent. No I/O, no clock, no runtime.
+//! The vocabulary of both HTTP codecs: header lists, message validation, events, errors, limits,
+//! output buffers. No I/O, no clock, no runtime.
 
 pub(crate) mod authority;
-mod backlog;
 mod connection;
 mod error;
 mod event;
@@ -13,11 +12,11 @@ mod names;
 mod outgoing;
 mod output;
 mod refused;
+mod send_queue;
 #[cfg(test)]
 mod tests;
 pub(crate) mod window;
 
-pub(crate) use backlog::Backlog;
 pub use connection::{Key, Role};
 pub use error::{Cause, ConnectionError, ErrorCode, Fault};
 pub use event::{Event, Gone, OpenError, SendError};
@@ -27,7 +26,8 @@ pub use names::Name;
 pub use outgoing::{Outgoing, Tag, Varying};
 pub use output::Output;
 pub use refused::{Refusals, Refused};
+pub(crate) use send_queue::SendQueue;
 pub(crate) use window::{Width, Window};
 
-/// Milliseconds on any clock that does not go back.
+/// Milliseconds of a monotonic clock.
 pub type Millis = u64;

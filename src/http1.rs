@@ -1,21 +1,19 @@
-//! HTTP/1.1 without I/O, clock or runtime: bytes in, events out; commands in, bytes out; both
-//! roles (RFC 9110 and RFC 9112).
+//! HTTP/1.1, sans I/O (RFC 9110 and RFC 9112): bytes in, events out; commands in, bytes out; client
+//! and server role; no clock, no runtime.
 //!
-//! A [`Connection`] has the shape of [`http2::Connection`](crate::http2::Connection) with one
-//! exchange at a time: the driver, the streams and the relay do not know which of the two they
-//! move. Heads come out as they would from HTTP/2: pseudo-headers first, names in lower case,
-//! nothing of what concerns one connection alone. So no form that two parsers might read in two
-//! ways is ever passed on: what is ambiguous is refused, and every head and every framing that
-//! leaves was made here.
+//! A [`Connection`] has the interface of [`http2::Connection`](crate::http2::Connection) with one
+//! exchange at a time, so that the driver, streams and splice are protocol agnostic. Heads are
+//! converted to HTTP/2's form: pseudo-headers first, lowercase names, hop-by-hop fields removed.
+//! Nothing ambiguous is ever forwarded (request smuggling): it is refused, and every head and
+//! framing sent is generated here.
 //!
-//! Strict where leniency has let requests be smuggled: lines end with CRLF, no folded lines, one
-//! `host`, one `content-length` and never beside `transfer-encoding`, of which `chunked` alone is
-//! known.
+//! Strict where leniency has let requests be smuggled: CRLF line ends, no line folding, one `host`,
+//! one `content-length` and never with `transfer-encoding`, of which only `chunked` is known.
 
 mod body;
 mod connection;
 mod head;
-mod hop;
+mod hop_by_hop;
 mod request;
 mod response;
 #[cfg(test)]

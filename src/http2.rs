@@ -1,18 +1,18 @@
-//! HTTP/2 without I/O, clock or runtime: bytes in, events out; commands in, bytes out; both roles
-//! (RFC 9113 and RFC 7541).
+//! HTTP/2, sans I/O (RFC 9113 and RFC 7541): bytes in, events out; commands in, bytes out; client
+//! and server role; no clock, no runtime.
 //!
-//! A [`Connection`] is given what was read and yields [`Event`](crate::http::Event)s; it is told what to send and
-//! keeps the bytes to be written in its [`Output`](crate::http::Output). Whatever the peer sends, it does not panic,
-//! and what the peer may make it hold or do is bounded by [`Limits`](crate::http::Limits).
+//! A [`Connection`] parses input into [`Event`](crate::http::Event)s, takes commands, and keeps the
+//! bytes to be written in its [`Output`](crate::http::Output). No input makes it panic, and what a
+//! peer can make it hold or do is bounded by [`Limits`](crate::http::Limits).
 
 mod connection;
+mod decode_cache;
+mod encode_cache;
+mod flood_guard;
 mod flow;
 mod frame;
 mod frame_writer;
 pub mod hpack;
-mod memo;
-mod meter;
-mod sent;
 mod settings;
 mod stream;
 mod streams;

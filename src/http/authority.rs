@@ -1,7 +1,7 @@
-//! When two spellings name one authority (RFC 3986, section 6.2).
+//! Normalised comparison of authorities (RFC 3986, section 6.2).
 
-/// Whether both name the same host and port for this scheme: their case makes no difference, nor
-/// does a dot at the end of a name, nor the port that the scheme has anyway.
+/// Whether both are the same host and port for this scheme: case, a trailing dot and the default
+/// port make no difference.
 pub fn same(one: &[u8], other: &[u8], scheme: Option<&[u8]>) -> bool {
     if one.eq_ignore_ascii_case(other) {
         return true;
@@ -10,7 +10,7 @@ pub fn same(one: &[u8], other: &[u8], scheme: Option<&[u8]>) -> bool {
     host.eq_ignore_ascii_case(other_host) && port == other_port
 }
 
-/// The host without its last dot, and the port, which is empty if nobody knows it.
+/// The host without a trailing dot, and the port, empty if unknown.
 fn parts<'a>(authority: &'a [u8], scheme: Option<&[u8]>) -> (&'a [u8], &'a [u8]) {
     let usual: &[u8] = match scheme {
         Some(scheme) if scheme.eq_ignore_ascii_case(b"http") => b"80",
@@ -24,13 +24,13 @@ fn parts<'a>(authority: &'a [u8], scheme: Option<&[u8]>) -> (&'a [u8], &'a [u8])
     (host.strip_suffix(b".").unwrap_or(host), port)
 }
 
-/// The host and the digits of the port, without zeros in front.
+/// The host and the port's digits without leading zeros.
 fn split(authority: &[u8]) -> (&[u8], &[u8]) {
     let at = authority.iter().rposition(|byte| !byte.is_ascii_digit());
     let Some((host, [b':', port @ ..])) = at.and_then(|at| authority.split_at_checked(at)) else {
         return (authority, b"");
     };
-    // The colons of an IPv6 address are no port's without brackets.
+    // The colons of an unbracketed IPv6 address separate no port.
     if host.contains(&b':') && !host.ends_with(b"]") {
         return (authority, b"");
     }

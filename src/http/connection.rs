@@ -1,6 +1,6 @@
-//! An end of a connection, and how its streams are named.
+//! The role of an endpoint of a connection, and stream keys.
 
-/// Which end of the connection this is.
+/// Which side of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Opens streams.
@@ -9,7 +9,8 @@ pub enum Role {
     Server,
 }
 
-/// Names a stream of one connection: its slot, and its id to tell it from earlier ones there.
+/// Identifies a stream of a connection: a slot in the stream table, and the id, which tells it from
+/// earlier ones in that slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     pub(crate) slot: u32,
@@ -17,12 +18,12 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key of an exchange on a connection that has one at a time.
+    /// The key of an exchange on an HTTP/1.1 connection.
     pub(crate) const fn of_exchange(number: u32) -> Key {
         Key { slot: 0, id: number }
     }
 
-    /// A small number that no other open stream of the connection has.
+    /// A small index, unique among the open streams.
     pub const fn slot(self) -> usize {
         self.slot as usize
     }

@@ -1,4 +1,4 @@
-//! What goes wrong on a connection, and the codes that say so.
+//! Connection and stream errors, and their codes.
 
 use std::fmt;
 
@@ -24,12 +24,12 @@ impl ErrorCode {
     pub const HTTP_1_1_REQUIRED: ErrorCode = ErrorCode(13);
 }
 
-/// Which rule a peer broke so that the whole connection has to go.
+/// The violation for which a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// A rule of the protocol.
+    /// Any other protocol error.
     Protocol,
-    /// A window was exceeded or overflowed.
+    /// A flow-control window was exceeded or overflowed.
     FlowControl,
     /// A frame of a wrong size.
     FrameSize,
@@ -43,7 +43,7 @@ pub enum Fault {
     Continuation,
     /// Too many streams reset by the peer.
     Resets,
-    /// Too large a share of streams reset at once after opening.
+    /// Too large a share of streams reset right after opening (rapid reset).
     PrematureResets,
     /// Too many streams that we had to reset.
     Errors,
@@ -61,14 +61,14 @@ pub enum Fault {
     Overhead,
 }
 
-/// Why a connection cannot go on. Its GOAWAY is queued already.
+/// A connection error. Its GOAWAY is in the output already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionError {
     /// The code that the peer is told.
     pub code: ErrorCode,
     /// The rule that was broken.
     pub fault: Fault,
-    /// What happened, in words; the peer is told this too.
+    /// A description, also sent to the peer.
     pub detail: &'static str,
 }
 
@@ -106,15 +106,15 @@ impl fmt::Display for ConnectionError {
 
 impl std::error::Error for ConnectionError {}
 
-/// Why a stream ended before its time.
+/// Why a stream was reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The peer reset it.
     Peer,
-    /// The peer broke a rule on it; it was told so.
+    /// A stream error of the peer, who was told.
     Malformed(&'static str),
-    /// Its header list was beyond the limit; the peer was told so.
+    /// Its header list exceeded the limit; the peer was told.
     TooLarge,
-    /// The peer's GOAWAY says that it never looked at it.
+    /// The peer's GOAWAY says that it was not processed.
     Unprocessed,
 }

@@ -1,8 +1,8 @@
-//! What a connection tells, and why it refuses what it is told.
+//! Events of a connection, and errors of its commands.
 
 use super::{Cause, ErrorCode, Headers, Key};
 
-/// What the peer did, beside sending bodies.
+/// What the peer did, except for sending DATA.
 #[derive(Debug)]
 pub enum Event {
     /// Server: a stream was opened.
@@ -44,33 +44,33 @@ pub enum Event {
         /// The fields, well-formed.
         headers: Headers,
     },
-    /// HTTP/1.1: what was open to the end of the connection has come to its end with it.
+    /// HTTP/1.1: a body delimited by the end of the connection is complete.
     End {
         /// The stream.
         key: Key,
     },
-    /// The stream is gone before its end.
+    /// The stream was reset.
     Reset {
-        /// The stream; it takes nothing any more.
+        /// The stream, now closed.
         key: Key,
         /// The code that was received or sent.
         code: ErrorCode,
-        /// Whose doing it was.
+        /// Which side caused it.
         cause: Cause,
     },
     /// The peer's settings have changed, or come for the first time.
     Settings,
-    /// The peer takes no more streams. Each that it says it never looked at is reset next, as
+    /// The peer has sent GOAWAY. Each stream that it did not process is reset next, as
     /// [`Cause::Unprocessed`].
     GoAway {
         /// Why.
         code: ErrorCode,
     },
-    /// Our PING was answered.
+    /// PING ACK.
     Pong([u8; 8]),
 }
 
-/// The stream that was spoken of is over; nothing was done.
+/// The stream is closed; nothing was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
@@ -79,15 +79,15 @@ pub struct Gone;
 pub enum SendError {
     /// The stream is over.
     Gone,
-    /// The peer has declared that it takes no list of this size.
+    /// The list exceeds the peer's SETTINGS_MAX_HEADER_LIST_SIZE.
     TooLarge,
 }
 
 /// Why no stream was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenError {
-    /// The peer takes no stream now, or never again on this connection.
+    /// The peer's stream limit is reached, or the connection is leaving.
     Unavailable,
-    /// The peer has declared that it takes no list of this size.
+    /// The list exceeds the peer's SETTINGS_MAX_HEADER_LIST_SIZE.
     TooLarge,
 }

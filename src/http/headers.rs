@@ -1,4 +1,4 @@
-//! A header block. A clone shares the fields until one of the two is changed.
+//! A header list, copy on write: clones share the fields until one is changed.
 
 mod arena;
 mod blanks;
@@ -12,19 +12,19 @@ pub use pool::HeaderPool;
 pub use super::names::Name;
 use super::outgoing::Tag;
 
-/// How a field was, or is to be, represented in HPACK (RFC 7541, section 6).
+/// HPACK representation of a field (RFC 7541, section 6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Indexing {
-    /// From or into the table.
+    /// Indexed, or a literal with incremental indexing.
     #[default]
     Indexed,
-    /// A literal that stays out of the table.
+    /// A literal without indexing.
     Literal,
-    /// A literal that no hop may ever put into a table.
+    /// A never-indexed literal.
     Never,
 }
 
-/// One field of a block.
+/// A header field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
     /// The id of its name.
@@ -37,31 +37,31 @@ pub struct Field<'a> {
     pub indexing: Indexing,
 }
 
-/// A header block: request head, response head or trailers.
+/// A header list: request head, response head or trailers.
 #[derive(Clone, Debug, Default)]
 pub struct Headers(Option<Rc<Arena>>);
 
 static EMPTY: Arena = Arena::new();
 
 impl Headers {
-    /// An empty block; allocates nothing.
+    /// An empty list; allocates nothing.
     pub const fn new() -> Headers {
         Headers(None)
     }
 
-    /// What a field counts beside its bytes (RFC 9113, section 6.5.2).
+    /// Size overhead of a field (RFC 9113, section 6.5.2).
     pub(crate) const FIELD_OVERHEAD: usize = 32;
 
     fn arena(&self) -> &Arena {
         self.0.as_deref().unwrap_or(&EMPTY)
     }
 
-    /// The arena, to be changed. One that is shared is copied first.
+    /// The arena for writing; a shared one is copied first.
     fn arena_mut(&mut self) -> &mut Arena {
         Rc::make_mut(self.0.get_or_insert_with(|| Rc::new(Arena::new())))
     }
 
-    /// Forgets the fields and keeps the memory, unless that is shared.
+    /// Removes all fields, keeping the memory unless it is shared.
     pub fn clear(&mut self) {
         match self.0.as_mut().and_then(Rc::get_mut) {
             Some(arena) => arena.clear(),
@@ -69,13 +69,13 @@ impl Headers {
         }
     }
 
-    /// Appends a field whose id is known. A block holds less than 4 GiB by the caller's limits;
-    /// a field beyond that is dropped.
+    /// Appends a field whose id is known. Callers limit a list to less than 4 GiB; a field beyond
+    /// that is dropped.
     pub fn push(&mut self, id: Name, name: &[u8], value: &[u8], indexing: Indexing) {
         self.push_pieces(id, name, &[value], indexing);
     }
 
-    /// As [`Headers::push`], with a value in pieces.
+    /// As [`Headers::push`], with a value in several slices.
     pub fn push_pieces(&mut self, id: Name, name: &[u8], value: &[&[u8]], indexing: Indexing) {
         self.write(id, name.len(), indexing, |out| {
             out.extend_from_slice(name);
@@ -83,7 +83,7 @@ impl Headers {
         });
     }
 
-    /// Appends a field whose name and value lie end to end.
+    /// Appends a field given as name and value concatenated.
     pub(crate) fn push_joined(
         &mut self,
         id: Name,
@@ -94,7 +94,7 @@ impl Headers {
         self.write(id, name_len, indexing, |out| out.extend_from_slice(joined));
     }
 
-    /// Appends a field that `write` writes, its name and its value end to end.
+    /// Appends a field whose name and value `write` writes.
     fn write(
         &mut self,
         id: Name,
@@ -108,23 +108,23 @@ impl Headers {
         arena.finish(begin, id, name_len, indexing);
     }
 
-    /// Where a field begins whose name and value are then appended to
+    /// Begins a field written in place: name and value are appended to
     /// [`bytes_mut`](Headers::bytes_mut), until it is finished or abandoned.
     pub(crate) fn begin(&self) -> usize {
         self.arena().bytes.len()
     }
 
-    /// The arena, to append the bytes of one field.
+    /// The raw bytes, for writing a field in place.
     pub(crate) fn bytes_mut(&mut self) -> &mut Vec<u8> {
         &mut self.arena_mut().bytes
     }
 
-    /// Makes a field of the bytes since `begin`.
+    /// Finishes the field begun at `begin`.
     pub(crate) fn finish(&mut self, begin: usize, id: Name, name_len: usize, indexing: Indexing) {
         self.arena_mut().finish(begin, id, name_len, indexing);
     }
 
-    /// Drops the bytes since `begin`.
+    /// Abandons the field begun at `begin`.
     pub(crate) fn abandon(&mut self, begin: usize) {
         self.arena_mut().bytes.truncate(begin);
     }
@@ -151,9 +151,9 @@ impl Headers {
         });
     }
 
-    /// Appends a field by its name in any case, as HTTP/1.1 brings it. What nobody here knows is
-    /// not put into a table: it may be different on every request.
-    pub fn push_folded(&mut self, name: &[u8], value: &[u8]) {
+    /// Appends a field, lowercasing its name, as HTTP/1.1 needs. Unknown names are not indexed by
+    /// HPACK: they may differ on every request.
+    pub fn push_lowercased(&mut self, name: &[u8], value: &[u8]) {
         let arena = self.arena_mut();
         let begin = arena.bytes.len();
         arena.bytes.extend(name.iter().map(u8::to_ascii_lowercase));
@@ -176,13 +176,13 @@ impl Headers {
         self.arena().ranges.is_empty()
     }
 
-    /// What equal blocks are known by.
+    /// The identity tag that equal lists share.
     pub(crate) fn tag(&self) -> Option<Tag> {
         self.arena().tag
     }
 
-    /// The size by which peers limit a block: names, values and 32 bytes a field
-    /// (RFC 9113, section 6.5.2).
+    /// Size as SETTINGS_MAX_HEADER_LIST_SIZE counts it: names, values and 32 bytes a field (RFC
+    /// 9113, section 6.5.2).
     pub fn list_size(&self) -> usize {
         self.arena().bytes.len() + Headers::FIELD_OVERHEAD * self.len()
     }
@@ -204,7 +204,7 @@ impl Headers {
         self.iter().find(|field| field.name == name).map(|field| field.value)
     }
 
-    /// Keeps the fields that `keep` wants. The bytes of the others stay as long as the block.
+    /// Keeps the fields that `keep` accepts. The bytes of the others are freed with the list.
     pub fn retain(&mut self, keep: impl FnMut(Field<'_>) -> bool) {
         self.arena_mut().retain(keep);
     }

@@ -1,4 +1,4 @@
-//! What a peer may use of us: every bound as data, with its default in two profiles.
+//! Per-connection limits against resource exhaustion, with defaults in two profiles.
 
 use std::time::Duration;
 
@@ -9,11 +9,10 @@ use std::time::Duration;
 pub struct Limits {
     /// Streams open at a time; more are refused (`SETTINGS_MAX_CONCURRENT_STREAMS`).
     pub max_streams: u32,
-    /// Bytes a peer may have under way on one stream, which it may also hold here while the reader
-    /// is slow; beyond: stream error. A backend is given less while much waits for slow readers
-    /// (`Window`).
+    /// Receive window of a stream, which is also what the stream can hold here while its reader is
+    /// slow; beyond: stream error. Backends get less while slow readers hold much (`Window`).
     pub stream_window: u32,
-    /// Bytes a peer may have under way on the connection; beyond: GOAWAY.
+    /// Receive window of the connection; beyond: GOAWAY.
     pub connection_window: u32,
     /// Payload of one frame; beyond: GOAWAY (`SETTINGS_MAX_FRAME_SIZE`).
     pub max_frame_size: u32,
@@ -65,12 +64,12 @@ pub struct Limits {
     pub stream_idle_timeout: Duration,
     /// Time a connection may go without a stream; beyond: GOAWAY.
     pub idle_timeout: Duration,
-    /// Age, a tenth more or less by chance, at which a connection is asked to go; 0 is never.
+    /// Maximum age, plus or minus 10 % jitter, after which a connection is drained; 0 is never.
     pub max_age: Duration,
 }
 
 impl Limits {
-    /// For strangers: the bounds that edge proxies recommend.
+    /// For untrusted clients: the limits that edge proxies recommend.
     pub const fn edge() -> Limits {
         Limits {
             max_streams: 100,
@@ -100,7 +99,7 @@ impl Limits {
         }
     }
 
-    /// For services that trust each other: many streams, wide windows, long lives.
+    /// For services that trust each other: many streams, large windows, long-lived connections.
     pub const fn internal() -> Limits {
         Limits {
             max_streams: 1000,
@@ -129,7 +128,7 @@ impl Limits {
             resets: u32::MAX,
             premature_reset_streams: u32::MAX,
             errors: 1024,
-            // Some pad each frame as much as they can, to hide lengths.
+            // Some pad every frame to the maximum, to hide lengths.
             overhead_slack: u32::MAX >> 1,
             ..Limits::internal()
         }

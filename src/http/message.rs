@@ -1,10 +1,9 @@
-//! What makes a header list a well-formed request, response or trailer section
-//! (RFC 9113, section 8.2 and 8.3).
+//! Validation of requests, responses and trailers
 
 use super::authority;
 use super::headers::{Field, Headers, Name};
 
-/// What a well-formed head says that the connection itself has to know.
+/// What the codec itself needs to know of a valid head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The declared length of the body.
@@ -17,7 +16,7 @@ pub struct Facts {
 
 type Checked<T> = Result<T, &'static str>;
 
-/// Checks the head of a request.
+/// Validates the head of a request.
 pub fn request(headers: &mut Headers) -> Checked<Facts> {
     headers.trim();
     let mut pseudo = Pseudo::default();
@@ -40,7 +39,7 @@ pub fn request(headers: &mut Headers) -> Checked<Facts> {
     Ok(facts)
 }
 
-/// Checks the head of a response, final or informational.
+/// Validates the head of a response, final or informational.
 pub fn response(headers: &mut Headers) -> Checked<Facts> {
     headers.trim();
     drop_connection_specific(headers);
@@ -54,7 +53,7 @@ pub fn response(headers: &mut Headers) -> Checked<Facts> {
                 facts.status = parse_status(field.value)?;
             }
             Name::ContentLength if facts.content_length == Some(parse_length(field.value)?) => {
-                repeated = true; // nothing that two readers could read in two ways
+                repeated = true; // unambiguous all the same
             }
             _ => pseudo.regular(field, &mut facts)?,
         }
@@ -70,9 +69,9 @@ pub fn response(headers: &mut Headers) -> Checked<Facts> {
     if facts.status == 0 { Err("no :status") } else { Ok(facts) }
 }
 
-/// Takes off what a backend says of a connection, in which other gateways see no harm either. It
-/// is RFC 9113, section 8.2.2, that calls such a message malformed: for the sake of requests,
-/// where a reader behind may take it for framing.
+/// Strips connection-specific fields of a response, as other gateways do. RFC 9113, section 8.2.2,
+/// calls such a message malformed for the sake of requests, where the next hop might take them for
+/// framing.
 fn drop_connection_specific(headers: &mut Headers) {
     const NAMES: [Name; 6] = [
         Name::Connection,
@@ -87,7 +86,7 @@ fn drop_connection_specific(headers: &mut Headers) {
     }
 }
 
-/// Checks the head of HTTP/1.1's status 101, which has no place in HTTP/2.
+/// Validates the head of HTTP/1.1's status 101, which HTTP/2 does not have.
 pub fn switching(headers: &Headers) -> Checked<()> {
     let mut pseudo = Pseudo::default();
     for field in headers.iter().filter(|field| field.id != Name::Status) {
@@ -97,13 +96,13 @@ pub fn switching(headers: &Headers) -> Checked<()> {
     Ok(())
 }
 
-/// Checks the trailers of a response.
+/// Validates the trailers of a response.
 pub fn response_trailers(headers: &mut Headers) -> Checked<Facts> {
     drop_connection_specific(headers);
     trailers(headers)
 }
 
-/// Checks a trailer section.
+/// Validates a trailer section.
 pub fn trailers(headers: &mut Headers) -> Checked<Facts> {
     headers.trim();
     let mut pseudo = Pseudo { over: true, ..Pseudo::default() };
@@ -127,7 +126,7 @@ struct Pseudo<'a> {
     over: bool,
 }
 
-/// Fills the place of a pseudo-header, which may stand once and before the regular fields.
+/// Sets a pseudo-header, which may come once and only before regular fields.
 fn once<'a>(slot: &mut Option<&'a [u8]>, over: bool, field: Field<'a>) -> Checked<()> {
     if over {
         return Err("pseudo-header after a regular field");
@@ -168,7 +167,7 @@ fn check_target(pseudo: &Pseudo<'_>, host: Option<&[u8]>) -> Checked<()> {
         return Err(":method is not a token");
     }
     let authority = pseudo.authority;
-    // Without an :authority the host is what the request is for.
+    // Without :authority, `host` is the request's authority.
     if let Some(authority) = authority.or(host) {
         if authority.contains(&b'@') {
             return Err("userinfo in :authority");
@@ -204,7 +203,7 @@ fn check_path(path: &[u8], method: &[u8]) -> Checked<()> {
     }
 }
 
-/// Which bytes a field name may have: token characters in lower case.
+/// Bytes allowed in a field name: token characters in lower case.
 const NAME_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let allowed = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz";
@@ -234,7 +233,7 @@ fn check_value(value: &[u8]) -> Checked<()> {
     Ok(())
 }
 
-/// Whether any byte is below 14, looking at eight at a time ("Bit Twiddling Hacks", hasless).
+/// Whether any byte is below 14, eight at a time ("Bit Twiddling Hacks", hasless).
 fn has_control(bytes: &[u8]) -> bool {
     const ONES: u64 = u64::MAX / 255;
     let below = |word: u64| word.wrapping_sub(ONES * 14) & !word & (ONES * 128) != 0;
@@ -254,7 +253,7 @@ pub fn parse_length(value: &[u8]) -> Checked<u64> {
     })
 }
 
-/// Classes that HTTP does not know are for the client to make something of (RFC 9110, section 15).
+/// Unknown status classes are left to the client (RFC 9110, section 15).
 fn parse_status(value: &[u8]) -> Checked<u16> {
     match value {
         [b'1', b'0', b'1'] => Err("status 101 has no place in HTTP/2"),

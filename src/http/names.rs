@@ -1,9 +1,9 @@
-//! The names that somebody here asks for: routing, gRPC, the hop-by-hop rules. They are known by
-//! id, so that nobody compares strings twice.
+//! Interned field names: those that routing, gRPC and the hop-by-hop rules look up, by id, so that
+//! no string is compared twice.
 
 macro_rules! names {
     ($($(#[$doc:meta])* $variant:ident $text:literal),* $(,)?) => {
-        /// A field name that something here asks for, or [`Name::Other`].
+        /// A known field name, or [`Name::Other`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum Name {

@@ -1,27 +1,26 @@
-//! Header lists on their way out.
+//! Header lists to be encoded.
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::headers::{Field, Headers, Indexing, Name};
 
-/// A header list on its way out.
+/// A header list to be encoded.
 pub trait Outgoing<'a>: Copy {
-    /// The fields in order, but for the last if that varies.
+    /// The fields in order, except for a varying last one.
     fn fields(self) -> impl Iterator<Item = Field<'a>> + Clone;
 
-    /// The last field, if its value is another whenever the list is sent. The tag is that of the
-    /// others, which need not be encoded anew for its sake. HTTP/1.1, where heads have no tags, is
-    /// given none.
+    /// The last field, if its value changes every time (such as a deadline). The tag excludes it,
+    /// so that the others need not be encoded again. None for HTTP/1.1, which has no tags.
     fn varying(self) -> Option<Varying> {
         None
     }
 
-    /// Whether it asks for the head of a response alone (RFC 9110, section 9.3.2).
+    /// Whether the method is HEAD (RFC 9110, section 9.3.2).
     fn asks_for_head(self) -> bool;
 
-    /// A tag that lists with other [`fields`](Outgoing::fields) do not have, if this list has one:
-    /// then they need not be encoded twice.
+    /// An identity tag for [`fields`](Outgoing::fields), if it has one: equal tags mean equal
+    /// fields, which need not be encoded twice.
     fn tag(self) -> Option<Tag>;
 }
 
@@ -34,17 +33,17 @@ pub struct Varying {
 }
 
 impl Varying {
-    /// Bytes that the value may have.
+    /// Maximum length of the value.
     pub const LONGEST: usize = 16;
 
-    /// The field of this name; nothing if its value is too long.
+    /// The field of this name; `None` if its value is too long.
     pub fn new(id: Name, value: &[u8]) -> Option<Varying> {
         let mut varying = Varying { id, value: [0; _], len: u8::try_from(value.len()).ok()? };
         varying.value.get_mut(..value.len())?.copy_from_slice(value);
         Some(varying)
     }
 
-    /// The field, which has no place in any table.
+    /// The field, never indexed.
     pub fn field(&self) -> Field<'_> {
         Field {
             id: self.id,
@@ -55,27 +54,26 @@ impl Varying {
     }
 }
 
-/// What equal lists are known by.
+/// An identity tag: lists with the same tag are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag(NonZeroU64);
 
 impl Tag {
-    /// Bits of a tag that tell apart what was made of one list.
+    /// Bits for the variants derived from one list.
     const VARIANT_BITS: u32 = 8;
 
-    /// A tag that nothing else has.
+    /// A unique tag.
     pub(crate) fn unique() -> Option<Tag> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         NonZeroU64::new(NEXT.fetch_add(1, Ordering::Relaxed) << Tag::VARIANT_BITS).map(Tag)
     }
 
-    /// The tag of what the way of making lists called `variant` makes of the list with this one.
-    /// The list as it is, is variant 0.
+    /// The tag of the list derived from this one by transformation `variant`; 0 is the list itself.
     pub fn variant(self, variant: u8) -> Tag {
         Tag(self.0 | u64::from(variant))
     }
 
-    /// A small number that few other tags have.
+    /// A slot for a direct-mapped cache.
     pub(crate) fn slot(self, slots: usize) -> usize {
         (self.0.get() >> Tag::VARIANT_BITS) as usize % slots
     }

@@ -1,38 +1,38 @@
-//! The bytes that wait to be written to the peer.
+//! The output buffer of a connection.
 
-/// A buffer of so many bytes is not doubled any more, but made as large as bodies fill it.
+/// Buffers beyond this size grow to fit instead of doubling.
 const LARGE: usize = 16 << 10;
 const FULL: usize = 52 << 10;
 
-/// Bytes that may wait for the socket before bodies wait for room here.
+/// High-water mark: with more bytes in the buffer, DATA stays queued on its streams.
 const HIGH_WATER: usize = 68 << 10;
 
-/// Bytes on their way to the peer.
+/// Bytes to be written to the peer.
 #[derive(Debug, Default)]
 pub struct Output {
     bytes: Vec<u8>,
     written: usize,
-    /// Bytes that have left, ever.
+    /// Bytes written in the connection's lifetime.
     gone: u64,
 }
 
 impl Output {
-    /// What is to be written next.
+    /// The bytes to write next.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(self.written..).unwrap_or_default()
     }
 
-    /// Whether nothing waits.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many bytes wait.
+    /// Bytes in the buffer.
     pub fn len(&self) -> usize {
         self.bytes.len() - self.written
     }
 
-    /// Notes that `n` bytes were written.
+    /// Removes `n` written bytes.
     pub fn advance(&mut self, n: usize) {
         let n = n.min(self.len());
         self.written += n;
@@ -46,22 +46,22 @@ impl Output {
         }
     }
 
-    /// Bytes that have left, ever.
+    /// Bytes written in the connection's lifetime.
     pub fn gone(&self) -> u64 {
         self.gone
     }
 
-    /// Bytes that will have left when all that is here has.
+    /// Position of the end of the buffer, counted in bytes over the connection's lifetime.
     pub fn end(&self) -> u64 {
         self.gone + self.len() as u64
     }
 
-    /// How much of bodies may be put here; nothing behind what a peer who is held up has to take.
+    /// Room for DATA; none behind pending output while the socket is full.
     pub(crate) fn room(&self, held_up: bool) -> usize {
         if held_up && !self.is_empty() { 0 } else { HIGH_WATER.saturating_sub(self.len()) }
     }
 
-    /// Gives the memory of an empty buffer back.
+    /// Frees an empty buffer.
     pub fn shrink(&mut self) {
         if self.bytes.is_empty() {
             self.bytes = Vec::new();
@@ -78,19 +78,18 @@ impl Output {
         write(&mut self.bytes);
     }
 
-    /// The memory that it is in, to append to it or to change what has not begun to leave.
+    /// The underlying vector, for appending or for changing bytes that have not begun to leave.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// Where in [`buffer`](Output::buffer) the byte is before which `position` bytes leave, ever.
+    /// The index in [`buffer`](Output::buffer) of a lifetime position.
     pub(crate) fn index_of(&self, position: u64) -> usize {
         let ahead = usize::try_from(position.saturating_sub(self.gone)).unwrap_or(usize::MAX);
         self.written.saturating_add(ahead)
     }
 
-    /// Makes room for a piece of a body. Of bodies so little is put here that doubling would waste
-    /// half of the memory, once for each reader who is slow.
+    /// Reserves space for DATA exactly: doubling would waste half the memory for each slow reader.
     pub(crate) fn make_room(&mut self, bytes: usize) {
         if self.bytes.len() >= LARGE {
             self.bytes.reserve_exact(bytes.max(FULL.saturating_sub(self.bytes.len())));

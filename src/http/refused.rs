@@ -1,15 +1,15 @@
-//! Requests that were refused before anybody heard of them.
+//! Requests refused by a server's codec.
 
-/// Why a server's end has refused a request.
+/// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It breaks the rules of HTTP.
+    /// It is malformed.
     Malformed,
-    /// Its head is above the limit.
+    /// Its head exceeds the limit.
     TooLarge,
-    /// The client had as many streams open as it may.
+    /// The client exceeded MAX_CONCURRENT_STREAMS.
     TooManyStreams,
-    /// The client had been told that no more streams are taken.
+    /// The client had been sent GOAWAY.
     Leaving,
 }
 
@@ -18,7 +18,7 @@ impl Refused {
         [Refused::Malformed, Refused::TooLarge, Refused::TooManyStreams, Refused::Leaving];
 }
 
-/// How many there were since this was last asked.
+/// Refusals since the last call, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Refusals([u32; Refused::ALL.len()]);
 
@@ -35,7 +35,7 @@ impl Refusals {
         *self == Refusals::default()
     }
 
-    /// Those that there were, with their numbers.
+    /// The reasons that occurred, with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (Refused, u32)> {
         Refused::ALL.into_iter().zip(self.0).filter(|(_, count)| *count > 0)
     }

@@ -1,26 +1,26 @@
-//! How much a peer may have under way on a stream, and held here while its reader is slow.
+//! Adaptive receive windows: what a peer may send ahead on a stream, and so what is held here while
+//! its reader is slow.
 //!
-//! While little waits for readers, a backend may send a whole window from the first byte on. Once
-//! much does, its connection is narrowed: every stream, of those that are open too, has little, as
-//! its reader may never take any of it, and there may be many such. A stream then doubles its window
-//! once more has left than the buffers on the way to a reader hold, and again whenever as much as it
-//! is wide was taken, up to the ceiling: so who reads is soon sent as much as the way to the backend
-//! can hold, and who does not read has cost little. When all are widened again, what a stream has
-//! grown by is held back from the credit for what its reader takes.
+//! While readers keep up, every stream has the full window. Once slow readers hold much, the
+//! connection is narrowed: all streams, open ones too, get a small window, since their readers may
+//! never take anything. A stream then doubles its window once its reader has taken more than the
+//! buffers on the way hold, and again whenever a whole window was taken, up to the ceiling: so a
+//! fast reader soon gets the full bandwidth-delay product, and a stalled one has cost little. When
+//! the connection is widened again, what a stream has grown by is withheld from its credit.
 
 use super::Role;
 use super::limits::Limits;
 
-/// What a backend may send on a narrow connection ahead of a reader who has not taken anything.
+/// Initial window of a stream on a narrowed connection.
 pub const NARROW: u32 = 16 << 10;
 
-/// What sockets and the system take for a reader who takes nothing.
+/// What kernel buffers take for a reader that reads nothing.
 const BUFFERS: u32 = 96 << 10;
 
-/// Windows of backends are no wider: one that has grown is still one that HTTP/2 knows.
+/// Upper bound of windows, so that a grown one stays within HTTP/2's range.
 const WIDEST: u32 = 1 << 30;
 
-/// What the streams of a connection have in common.
+/// The base window of a connection's streams.
 #[derive(Clone, Copy, Debug)]
 pub struct Width {
     ceiling: u32,
@@ -28,7 +28,7 @@ pub struct Width {
 }
 
 impl Width {
-    /// Of the peer of this end.
+    /// The width for this role.
     pub fn new(role: Role, limits: &Limits) -> Width {
         let ceiling = match role {
             Role::Client => limits.stream_window.min(WIDEST),
@@ -37,17 +37,17 @@ impl Width {
         Width { ceiling, narrow: false }
     }
 
-    /// The most that any of them may have.
+    /// The largest window.
     pub fn ceiling(self) -> u32 {
         self.ceiling
     }
 
-    /// What each has from the beginning.
+    /// The initial window.
     pub fn base(self) -> u32 {
         if self.narrow { NARROW.min(self.ceiling) } else { self.ceiling }
     }
 
-    /// Narrows or widens them; whether that makes a difference.
+    /// Narrows or widens the windows; whether that changes anything.
     pub fn set_narrow(&mut self, narrow: bool) -> bool {
         let before = self.base();
         self.narrow = narrow;
@@ -59,24 +59,24 @@ impl Width {
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
     grown: u32,
-    /// Bytes to be taken until it grows.
+    /// Bytes the reader has to take until it grows.
     left: u32,
 }
 
 impl Default for Window {
-    /// That of a new stream.
+    /// The window of a new stream.
     fn default() -> Window {
         Window { grown: 0, left: BUFFERS }
     }
 }
 
 impl Window {
-    /// How wide it is.
+    /// Its size.
     pub fn size(self, width: Width) -> u32 {
         width.base() + self.grown
     }
 
-    /// Notes that the reader has taken `bytes`. How much credit the peer is due for that.
+    /// The reader has taken `bytes`: returns the credit for the peer.
     pub fn take(&mut self, bytes: u32, width: Width) -> u32 {
         if !width.narrow {
             let back = self.grown.min(bytes);

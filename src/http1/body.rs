@@ -1,33 +1,33 @@
-//! Where a message ends, and its pieces (RFC 9112, sections 6 and 7).
+//! Message framing: content-length, chunked, until close (RFC 9112, sections 6 and 7).
 
 use memchr::memchr;
 
 use super::head::{self, Scan};
 
-/// A line with the size of a chunk, its extensions included, is no longer.
+/// Maximum length of a chunk-size line, extensions included.
 const LONGEST_SIZE_LINE: usize = 256;
 
-/// What is left to come of a body.
+/// The remaining body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// So many bytes, at least one.
+    /// Content-length: so many bytes, at least one.
     Length(u64),
-    /// Chunks.
+    /// Chunked transfer coding.
     Chunked(Chunk),
-    /// All that comes until the connection ends.
+    /// Delimited by the end of the connection.
     UntilClose,
 }
 
-/// How far a chunked body has come.
+/// Parser state of a chunked body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chunk {
-    /// A line with a size comes next.
+    /// A chunk-size line is next.
     Size,
-    /// So many bytes of this chunk are to come.
+    /// So many bytes of this chunk remain.
     Data(u64),
-    /// The end of the line behind the chunk's bytes.
+    /// The CRLF after the chunk is next.
     End,
-    /// Trailers, whose lines up to here have been looked at.
+    /// Trailers, scanned up to here.
     Trailers(usize),
 }
 
@@ -43,8 +43,8 @@ pub enum Piece<'a> {
 }
 
 impl Body {
-    /// Takes a piece of at most `most` bytes, not 0, off the front of `input`; trailers of at
-    /// most `trailers` bytes.
+    /// Parses a piece of at most `most` bytes, not 0, off the front of `input`; trailers of at most
+    /// `trailers` bytes.
     pub fn take<'a>(
         &mut self,
         input: &mut &'a [u8],
@@ -62,7 +62,7 @@ impl Body {
         }
     }
 
-    /// Whether a line has begun that must end before anything can be made of it.
+    /// Whether a partial line is buffered, to which the frame timeout applies.
     pub fn is_in_line(&self) -> bool {
         matches!(self, Body::Chunked(Chunk::Size | Chunk::End | Chunk::Trailers(_)))
     }
@@ -112,7 +112,7 @@ impl Chunk {
     }
 }
 
-/// Takes the line with a chunk's size; `None` when it is not whole.
+/// Parses a chunk-size line; `None` if it is incomplete.
 fn size_line(input: &mut &[u8]) -> Result<Option<u64>, &'static str> {
     const BAD: &str = "a chunk's size is not a number";
     const LONG: &str = "the line of a chunk's size is too long";
@@ -129,7 +129,7 @@ fn size_line(input: &mut &[u8]) -> Result<Option<u64>, &'static str> {
     }
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (digits, rest) = line.split_at_checked(digits).unwrap_or_default();
-    // Sixteen digits could not be added up; nobody needs them.
+    // Sixteen digits could overflow; nobody needs them.
     if !(1..=15).contains(&digits.len()) || !matches!(head::trim(rest), [] | [b';', ..]) {
         return Err(BAD);
     }
@@ -137,7 +137,7 @@ fn size_line(input: &mut &[u8]) -> Result<Option<u64>, &'static str> {
     Ok(Some(digits.iter().fold(0, |sum, digit| sum * 16 + hex(digit))))
 }
 
-/// Takes up to `most` bytes, and no more than are left.
+/// Takes up to `most` bytes, and no more than remain.
 fn take_counted<'a>(input: &mut &'a [u8], left: &mut u64, most: usize) -> &'a [u8] {
     let most = most.min(usize::try_from(*left).unwrap_or(usize::MAX));
     let taken = take(input, most);

@@ -1,4 +1,4 @@
-//! The connection: one exchange at a time, and what it is told between them.
+//! The connection state machine: one exchange at a time.
 
 mod end;
 mod receive;
@@ -9,35 +9,35 @@ use std::sync::Arc;
 use super::body::Body;
 use super::response::Asked;
 use super::write::Framing;
-use crate::http::{Backlog, Headers, Key, Limits, Output, Refusals, Role, Width, Window};
+use crate::http::{Headers, Key, Limits, Output, Refusals, Role, SendQueue, Width, Window};
 
 /// One end of an HTTP/1.1 connection.
 #[derive(Debug)]
 pub struct Connection {
     role: Role,
     limits: Arc<Limits>,
-    /// Of the requests that a server reads.
+    /// URI scheme of the requests a server reads.
     scheme: &'static [u8],
     output: Output,
-    /// The number of this exchange, or of the last.
+    /// The number of the current or last exchange.
     number: u32,
     exchange: Option<Exchange>,
-    /// How far the lines of a head have been looked at.
+    /// How far a partial head has been scanned.
     scanned: usize,
-    /// This exchange is to be the last.
+    /// The connection closes after this exchange.
     closing: bool,
-    /// There will be no other exchange.
+    /// No further exchange can begin.
     over: bool,
-    /// A client may still be sending what nobody wants.
+    /// A client may still be sending a request body that is discarded.
     cut_short: bool,
-    /// A message was broken off.
+    /// A message was truncated.
     broken: bool,
-    /// What is sent, or was sent last, ends with the connection.
+    /// The message sent is delimited by the end of the connection.
     ends_by_close: bool,
     drained: usize,
-    /// What exchanges may hold here.
+    /// The base window.
     width: Width,
-    /// The peer takes nothing for now.
+    /// The socket is full.
     held_up: bool,
     refusals: Refusals,
 }
@@ -48,53 +48,53 @@ struct Exchange {
     receiving: Receiving,
     sending: Sending,
     asked: Asked,
-    /// The client reads chunks, trailers and informational responses.
-    modern: bool,
-    /// Sending the request again would do no harm.
+    /// The client is HTTP/1.1: it knows chunks, trailers and informational responses.
+    is_http11: bool,
+    /// The request is idempotent.
     idempotent: bool,
-    /// Something of the response has come.
+    /// The response has begun.
     answered: bool,
-    /// Bytes passed on that have not left us.
+    /// Bytes forwarded whose credit was not returned yet.
     held: usize,
-    /// How many it may be.
+    /// The limit of `held`.
     window: Window,
-    /// What comes is dropped, up to so many bytes.
+    /// Discarding: so many more bytes of the request may be dropped.
     discarding: bool,
     to_discard: usize,
-    /// The client waits to be told before it sends the body.
+    /// The client awaits `100 Continue` before the body.
     hesitates: bool,
     pending: Pending,
 }
 
-/// What is awaited from the peer.
+/// State of the receiving direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Receiving {
     /// A client: the head of the response.
     Head,
     Body(Body),
-    /// Whether what comes is of another protocol is yet to be decided.
+    /// An upgrade is requested but not answered yet.
     Undecided,
-    /// Bytes of another protocol.
+    /// Tunnel of an upgraded protocol.
     Tunnel,
     Done,
 }
 
-/// What goes to the peer.
+/// State of the sending direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sending {
     /// A server: the head of the response.
     Head,
     Body(Framing),
-    /// A client: another protocol, if the backend agrees to it.
+    /// A client: an upgrade is requested but not answered yet.
     Undecided,
     Tunnel,
     Done,
 }
 
-/// What waits for room in the output.
+/// Output queued until there is room.
 #[derive(Debug, Default)]
 struct Pending {
-    data: Backlog,
+    data: SendQueue,
     end: bool,
     trailers: Option<Headers>,
 }
@@ -106,12 +106,12 @@ impl Pending {
 }
 
 impl Connection {
-    /// The server's end; requests on it have this scheme.
+    /// A server, whose requests have this scheme.
     pub fn server(limits: Arc<Limits>, scheme: &'static [u8]) -> Connection {
         Connection::new(Role::Server, limits, scheme)
     }
 
-    /// The client's end.
+    /// A client.
     pub fn client(limits: Arc<Limits>) -> Connection {
         Connection::new(Role::Client, limits, b"http")
     }
@@ -137,7 +137,7 @@ impl Connection {
         }
     }
 
-    /// Which end this is.
+    /// Client or server.
     pub fn role(&self) -> Role {
         self.role
     }
@@ -147,17 +147,17 @@ impl Connection {
         &self.limits
     }
 
-    /// The bytes to be written.
+    /// The output buffer.
     pub fn output(&mut self) -> &mut Output {
         &mut self.output
     }
 
-    /// How many bytes are to be written.
+    /// Bytes in the output buffer.
     pub fn output_len(&self) -> usize {
         self.output.len()
     }
 
-    /// How many exchanges are open: one at most.
+    /// Number of open exchanges: one at most.
     pub fn open_streams(&self) -> usize {
         usize::from(self.exchange.is_some())
     }
@@ -167,54 +167,53 @@ impl Connection {
         self.exchange.is_some()
     }
 
-    /// Whether this exchange is open: not when all that is left of it is to be dropped.
+    /// Whether this exchange is open, and not only being discarded.
     pub fn is_open(&self, key: Key) -> bool {
         let current = key.id() == self.number;
         current && self.exchange.as_ref().is_some_and(|exchange| !exchange.is_discarded())
     }
 
-    /// How many more requests the backend takes now.
+    /// How many requests may be opened now.
     pub fn available(&self) -> usize {
         usize::from(self.role == Role::Client && self.exchange.is_none() && !self.is_leaving())
     }
 
-    /// Whether the body that comes is not whole yet.
+    /// Whether a body is being received.
     pub fn is_in_body(&self) -> bool {
         let receiving = self.exchange.as_ref().map(|exchange| exchange.receiving);
         matches!(receiving, Some(Receiving::Body(_)))
     }
 
-    /// Whether another protocol is spoken by now.
+    /// Whether the connection was upgraded and is a tunnel.
     pub fn is_tunnel(&self) -> bool {
         self.exchange.as_ref().is_some_and(|exchange| {
             exchange.receiving == Receiving::Tunnel || exchange.sending == Sending::Tunnel
         })
     }
 
-    /// Whether nothing more will be written, while something may still be read: a tunnel whose
-    /// one direction has ended.
+    /// Whether it is a tunnel whose sending direction is closed.
     pub fn is_half_closed(&self) -> bool {
         self.exchange.as_ref().is_some_and(|exchange| {
             exchange.sending == Sending::Done && exchange.receiving == Receiving::Tunnel
         }) && self.output.is_empty()
     }
 
-    /// Bytes that wait here because the reader is slow.
+    /// Bytes queued for a slow reader.
     pub fn pending_bytes(&self) -> usize {
         self.exchange.as_ref().map_or(0, |exchange| exchange.pending.data.len())
     }
 
-    /// The exchange for which bytes wait, and how many.
+    /// The exchange with queued bytes, and how many.
     pub fn slowest(&self) -> Option<(usize, Key)> {
         self.exchange.as_ref().map(|_| (self.pending_bytes(), self.key()))
     }
 
-    /// The requests that were refused since this was last asked.
+    /// Takes the refusals since the last call.
     pub fn take_refusals(&mut self) -> Refusals {
         std::mem::take(&mut self.refusals)
     }
 
-    /// Gives up memory that an idle connection does not need.
+    /// Frees memory that an idle connection does not need.
     pub fn shrink(&mut self) {
         self.output.shrink();
     }
@@ -233,7 +232,7 @@ impl Connection {
     fn begin(&mut self, exchange: Exchange) -> Key {
         self.number = self.number.wrapping_add(1);
         self.exchange = Some(exchange);
-        self.drained = 0; // what left of the one before is not this one's
+        self.drained = 0; // belongs to the previous exchange
         self.key()
     }
 }
@@ -244,7 +243,7 @@ impl Exchange {
             receiving,
             sending: Sending::Head,
             asked,
-            modern: true,
+            is_http11: true,
             idempotent: false,
             answered: false,
             held: 0,

@@ -1,19 +1,18 @@
-//! A head as it lies in the input: a first line and field lines, each ended by CRLF
-//! (RFC 9112, sections 2 and 5).
+//! Scanning and splitting heads: a first line and field lines, each ended by CRLF
 
 use memchr::memchr;
 
-/// How far a head has come.
+/// The result of scanning for the end of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scan {
-    /// It is whole and has this many bytes, the empty line included.
+    /// Complete, with this length, the empty line included.
     Whole(usize),
-    /// Its lines are whole up to here.
+    /// Incomplete; scanned up to here.
     Partial(usize),
 }
 
-/// Looks for the end of the head at the front of `input`, whose lines up to `from` have been
-/// looked at before: bytes that come one by one are not looked at again and again.
+/// Finds the end of the head at the front of `input`, resuming at `from`, so that input byte by
+/// byte does not cost quadratic time.
 pub fn scan(input: &[u8], from: usize) -> Result<Scan, &'static str> {
     let mut start = from;
     while let Some(rest) = input.get(start..)
@@ -38,8 +37,7 @@ pub fn split(head: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// The fields in `lines`: name and value of each. No name is empty or has a character that a name
-/// may not have, in either case.
+/// The fields in `lines`: names and values. Names are non-empty tokens, in either case.
 pub fn fields(
     lines: &[u8],
     of_response: bool,
@@ -60,7 +58,8 @@ fn field(line: &[u8], of_response: bool) -> Result<(&[u8], &[u8]), &'static str>
     }
     let colon = memchr(b':', line).ok_or("a field without a colon")?;
     let (name, value) = line.split_at_checked(colon).unwrap_or_default();
-    // What makes a request ambiguous is to be taken off a response (RFC 9112, section 5.1).
+    // A blank before the colon makes a request ambiguous, but is stripped from a response (RFC
+    // 9112, section 5.1).
     let name = if of_response { trim(name) } else { name };
     if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
         return Err("a field name with a forbidden character");
@@ -72,7 +71,7 @@ fn without_crlf(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r\n").unwrap_or(line)
 }
 
-/// Without blanks around it.
+/// Trims optional whitespace.
 pub fn trim(value: &[u8]) -> &[u8] {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());

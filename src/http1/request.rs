@@ -1,28 +1,28 @@
-//! The head of a request, as a server reads it (RFC 9112, section 3).
+//! Parsing request heads (RFC 9112, section 3).
 
 use super::body::{Body, Chunk};
 use super::head;
-use super::hop::{CODING, Hop};
+use super::hop_by_hop::{CODING, HopByHop};
 use crate::http::{Headers, Name, Role, authority, message};
 
-/// A request's head, and what follows it.
+/// A parsed request head and the framing of its body.
 #[derive(Debug)]
 pub struct Request {
-    /// As HTTP/2 would have brought it, and `upgrade` where another protocol is asked for.
+    /// In HTTP/2's form, plus `upgrade` if one is requested.
     pub headers: Headers,
     /// `None` when nothing follows.
     pub body: Option<Body>,
     /// The method is HEAD.
     pub is_head: bool,
     /// HTTP/1.1 or later.
-    pub modern: bool,
-    /// The client wants no further exchange on this connection.
+    pub is_http11: bool,
+    /// The client asks to close after this exchange.
     pub close: bool,
-    /// Another protocol is asked for; what comes next may be of it.
+    /// An upgrade is requested; bytes of that protocol may follow.
     pub upgrade: bool,
 }
 
-/// Why a request gets no further, and the status that says so.
+/// Why a request is refused, and the status for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The status.
@@ -38,7 +38,7 @@ impl From<&'static str> for Refusal {
     }
 }
 
-/// Reads a head that is whole into `headers`, which is empty.
+/// Parses a complete head into `headers`, which is empty.
 pub fn read(
     head: &[u8],
     scheme: &'static [u8],
@@ -47,16 +47,16 @@ pub fn read(
 ) -> Result<Request, Refusal> {
     let (line, lines) = head::split(head);
     let line = Line::parse(line)?;
-    let hop = Hop::read(lines, Role::Server)?;
+    let hop = HopByHop::read(lines, Role::Server)?;
     if hop.count > most_fields {
         return Err(Refusal { status: 431, detail: "too many fields" });
     }
-    if hop.chunked && !line.modern {
+    if hop.chunked && !line.is_http11 {
         return Err("transfer-encoding in HTTP/1.0".into());
     }
     let target = Target::parse(line.method, line.target)?;
     let host = match (target.authority, hop.host) {
-        (None, None) if line.modern => return Err("no host".into()),
+        (None, None) if line.is_http11 => return Err("no host".into()),
         (Some(of_target), Some(host)) if !authority::same(of_target, host, target.scheme) => {
             return Err("host differs from the target's".into());
         }
@@ -76,8 +76,8 @@ pub fn read(
     if hop.trailers {
         headers.add(Name::Te, b"trailers");
     }
-    if !line.modern {
-        headers.retain(|field| field.id != Name::Expect); // it will not wait for an answer
+    if !line.is_http11 {
+        headers.retain(|field| field.id != Name::Expect); // HTTP/1.0 does not wait for 100 Continue
     }
     message::request(&mut headers)?;
     let body = match (hop.chunked, hop.length) {
@@ -85,8 +85,8 @@ pub fn read(
         (false, None | Some(0)) => None,
         (false, Some(length)) => Some(Body::Length(length)),
     };
-    // A body and another protocol cannot be told apart behind one head.
-    let upgrade = hop.upgrade().filter(|_| body.is_none() && line.modern);
+    // A body and an upgraded protocol cannot be told apart after one head.
+    let upgrade = hop.upgrade().filter(|_| body.is_none() && line.is_http11);
     if let Some(to) = upgrade {
         headers.add(Name::Upgrade, to);
     }
@@ -94,8 +94,8 @@ pub fn read(
         headers,
         body,
         is_head: line.method == b"HEAD",
-        modern: line.modern,
-        close: hop.close || !line.modern,
+        is_http11: line.is_http11,
+        close: hop.close || !line.is_http11,
         upgrade: upgrade.is_some(),
     })
 }
@@ -104,7 +104,7 @@ pub fn read(
 struct Line<'a> {
     method: &'a [u8],
     target: &'a [u8],
-    modern: bool,
+    is_http11: bool,
 }
 
 impl<'a> Line<'a> {
@@ -115,7 +115,7 @@ impl<'a> Line<'a> {
         else {
             return Err("the first line is not method, target and version".into());
         };
-        let modern = match version {
+        let is_http11 = match version {
             [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'] => false,
             [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'] => true,
             [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
@@ -128,11 +128,11 @@ impl<'a> Line<'a> {
         if method.is_empty() || !method.iter().all(|&byte| head::is_token(byte)) {
             return Err("the method is not a token".into());
         }
-        Ok(Line { method, target, modern })
+        Ok(Line { method, target, is_http11 })
     }
 }
 
-/// What the request line says the request is for (RFC 9112, section 3.2).
+/// The request target (RFC 9112, section 3.2).
 struct Target<'a> {
     scheme: Option<&'a [u8]>,
     authority: Option<&'a [u8]>,

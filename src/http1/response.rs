@@ -1,36 +1,36 @@
-//! The head of a response, as a client reads it (RFC 9112, sections 4 and 6.3).
+//! Parsing response heads (RFC 9112, sections 4 and 6.3).
 
 use super::body::{Body, Chunk};
 use super::head;
-use super::hop::Hop;
+use super::hop_by_hop::HopByHop;
 use crate::http::{Headers, Name, Role, message};
 
-/// What a request has to do with how its response is read.
+/// What of the request determines how its response is parsed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// The method is HEAD.
     pub head: bool,
-    /// Another protocol was asked for.
+    /// An upgrade was requested.
     pub upgrade: bool,
 }
 
-/// A response's head, and what follows it.
+/// A parsed response head and what follows it.
 #[derive(Debug)]
 pub struct Response {
-    /// As HTTP/2 would have brought it, and `upgrade` with status 101.
+    /// In HTTP/2's form, plus `upgrade` with status 101.
     pub headers: Headers,
     /// What kind of response it is.
     pub kind: Kind,
-    /// The backend takes no further request on this connection.
+    /// The backend closes after this exchange.
     pub close: bool,
 }
 
 /// What follows the head of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Another head.
+    /// Informational: another head follows.
     Informational,
-    /// Another protocol.
+    /// 101: the upgraded protocol.
     Switched,
     /// Nothing.
     Empty,
@@ -38,12 +38,12 @@ pub enum Kind {
     Body(Body),
 }
 
-/// Reads a head that is whole into `headers`, which is empty.
+/// Parses a complete head into `headers`, which is empty.
 pub fn read(head: &[u8], asked: Asked, mut headers: Headers) -> Result<Response, &'static str> {
     let (line, lines) = head::split(head);
-    let (status, modern) = status_line(line)?;
-    let hop = Hop::read(lines, Role::Client)?;
-    if hop.chunked && !modern {
+    let (status, is_http11) = status_line(line)?;
+    let hop = HopByHop::read(lines, Role::Client)?;
+    if hop.chunked && !is_http11 {
         return Err("transfer-encoding in HTTP/1.0");
     }
     headers.add(Name::Status, status);
@@ -66,25 +66,25 @@ pub fn read(head: &[u8], asked: Asked, mut headers: Headers) -> Result<Response,
         (_, false, None) => Kind::Body(Body::UntilClose),
     };
     if kind == Kind::Informational {
-        headers.retain(|field| field.id != Name::ContentLength); // it has no body to speak of
+        headers.retain(|field| field.id != Name::ContentLength); // there is no body of that length
     }
     message::response(&mut headers)?;
-    let close = hop.close || !modern || kind == Kind::Body(Body::UntilClose);
+    let close = hop.close || !is_http11 || kind == Kind::Body(Body::UntilClose);
     Ok(Response { headers, kind, close })
 }
 
-/// The digits of the status, and whether it is HTTP/1.1.
+/// The status digits, and whether it is HTTP/1.1.
 fn status_line(line: &[u8]) -> Result<(&[u8], bool), &'static str> {
     const BAD: &str = "the first line is not version, status and reason";
     let (version, rest) = line.split_at_checked(9).ok_or(BAD)?;
-    let modern = match version {
+    let is_http11 = match version {
         b"HTTP/1.1 " => true,
         b"HTTP/1.0 " => false,
         _ => return Err(BAD),
     };
     match rest.split_at_checked(3) {
         Some((status, [] | [b' ', ..])) if status.iter().all(u8::is_ascii_digit) => {
-            Ok((status, modern))
+            Ok((status, is_http11))
         }
         _ => Err(BAD),
     }

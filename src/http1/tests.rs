@@ -159,7 +159,9 @@ fn told_of(end: impl Fn() -> End, input: &[u8]) -> String {
 
 fn head(fields: &[(&str, &str)]) -> Headers {
     let mut headers = Headers::new();
-    fields.iter().for_each(|(name, value)| headers.push_folded(name.as_bytes(), value.as_bytes()));
+    fields
+        .iter()
+        .for_each(|(name, value)| headers.push_lowercased(name.as_bytes(), value.as_bytes()));
     headers
 }
 

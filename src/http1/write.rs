@@ -1,19 +1,19 @@
-//! Heads and chunks as they are written. Every one is made here: nothing of how a head came, or
-//! of where a body ended, is in what leaves.
+//! Serialising heads and chunks. All of it is generated: nothing of the received form of a head, or
+//! of chunk boundaries, is forwarded.
 
 use super::head;
 use crate::http::{Field, Name};
 
-/// How the end of a message that is sent is known.
+/// Message framing of what is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// It has none: what is given as a body is dropped.
+    /// No body: data is dropped.
     Empty,
-    /// So many bytes are to follow.
+    /// Content-length, with so many bytes remaining.
     Length(u64),
-    /// Chunks.
+    /// Chunked transfer coding.
     Chunked,
-    /// It ends with the connection.
+    /// Delimited by the end of the connection.
     UntilClose,
 }
 
@@ -35,7 +35,7 @@ pub fn request<'a>(
     match (framing, find(Name::ContentLength)) {
         (Framing::Chunked, _) => line(out, b"transfer-encoding", b"chunked"),
         (_, Some(length)) => line(out, b"content-length", length),
-        // Without it, some backends wait for a body.
+        // Without content-length some backends wait for a body.
         (_, None) if may_have_body(find(Name::Method)) => line(out, b"content-length", b"0"),
         _ => {}
     }
@@ -83,8 +83,7 @@ pub fn response<'a>(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a response that no stream was opened for, with its reason as body; the last one on its
-/// connection.
+/// Writes an error response to a malformed request, with its reason as body; closes the connection.
 pub fn refusal(out: &mut Vec<u8>, status: u16, detail: &str) {
     let mut digits = [0; 20];
     let status = decimal(u64::from(status), &mut digits);
@@ -102,7 +101,7 @@ pub fn refusal(out: &mut Vec<u8>, status: u16, detail: &str) {
     out.push(b'\n');
 }
 
-/// Writes a chunk; nothing for no bytes, as that would be the end.
+/// Writes a chunk; nothing for empty data, as an empty chunk is the last.
 pub fn chunk(out: &mut Vec<u8>, payload: &[u8]) {
     if payload.is_empty() {
         return;
@@ -124,15 +123,15 @@ pub fn chunk(out: &mut Vec<u8>, payload: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes the end of a chunked body.
+/// Writes the last chunk and the trailers.
 pub fn last_chunk<'a>(out: &mut Vec<u8>, trailers: impl Iterator<Item = Field<'a>>) {
     out.extend_from_slice(b"0\r\n");
     rest(out, trailers.filter(|field| is_for_trailers(field.id)));
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether a field may stand in trailers: none that a careless reader might take for framing,
-/// routing or credentials (RFC 9110, section 6.5.1).
+/// Whether a field is allowed in trailers: not framing, routing or credentials (RFC 9110, section
+/// 6.5.1).
 pub fn is_for_trailers(id: Name) -> bool {
     !id.is_pseudo()
         && !matches!(
@@ -163,8 +162,8 @@ pub fn decimal(number: u64, digits: &mut [u8; 20]) -> &[u8] {
     }
 }
 
-/// The regular fields that are neither of one connection nor framing. The codec of HTTP/2 refuses those that are,
-/// and this one takes them off; whoever adds some in between is not believed.
+/// Writes the regular fields, without hop-by-hop fields and framing. Both codecs have removed those
+/// already; this holds even if something in between added some.
 fn rest<'a>(out: &mut Vec<u8>, fields: impl Iterator<Item = Field<'a>>) {
     let of_connection = |id| {
         matches!(
@@ -183,7 +182,7 @@ fn rest<'a>(out: &mut Vec<u8>, fields: impl Iterator<Item = Field<'a>>) {
     }
 }
 
-/// Crumbs of cookies in one field (RFC 9113, section 8.2.3).
+/// Joins cookie crumbs into one field (RFC 9113, section 8.2.3).
 fn cookies<'a>(out: &mut Vec<u8>, fields: impl Iterator<Item = Field<'a>>) {
     let mut any = false;
     for crumb in fields.filter(|field| field.id == Name::Cookie) {
@@ -196,7 +195,8 @@ fn cookies<'a>(out: &mut Vec<u8>, fields: impl Iterator<Item = Field<'a>>) {
     }
 }
 
-/// A field line. What could be taken for several lines is left out, wherever it came from.
+/// Writes a field line, unless it would be malformed or could be read as several (response
+/// splitting).
 fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     let splits = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
     let sound = !name.is_empty() && name.iter().all(|&byte| head::is_token(byte));
@@ -212,7 +212,7 @@ fn may_have_body(method: Option<&[u8]>) -> bool {
     !matches!(method, Some(b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"DELETE"))
 }
 
-/// The words that go with a status; nobody has to read them.
+/// The reason phrase of a status.
 fn reason(status: &[u8]) -> &'static str {
     match status {
         b"100" => "Continue",

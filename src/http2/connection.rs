@@ -1,4 +1,4 @@
-//! The connection: what it is made of, what it tells, and what it is told.
+//! The connection state machine: its state, queries and commands.
 
 mod cancel;
 mod control;
@@ -11,13 +11,13 @@ mod send;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::decode_cache::DecodeCache;
+use super::encode_cache::EncodeCache;
+use super::flood_guard::FloodGuard;
 use super::flow::{RecvWindow, SendWindow};
 use super::frame::{DEFAULT_WINDOW, MAX_31, PREFACE, flag, kind};
 use super::frame_writer::FrameWriter;
 use super::hpack::{Decoder, Encoder};
-use super::memo::Memo;
-use super::meter::Meter;
-use super::sent::Sent;
 use super::settings::Settings;
 use super::stream::Progress;
 use super::streams::Streams;
@@ -33,10 +33,10 @@ pub struct Connection {
     streams: Streams,
     encoder: Encoder,
     decoder: Decoder,
-    memo: Memo,
-    sent: Sent,
+    decode_cache: DecodeCache,
+    encode_cache: EncodeCache,
     unsent: Unsent,
-    meter: Meter,
+    flood_guard: FloodGuard,
 
     peer: Settings,
     settings_seen: bool,
@@ -46,35 +46,35 @@ pub struct Connection {
     send_window: SendWindow,
     recv_window: RecvWindow,
     width: Width,
-    /// Changes of it that the peer has not acknowledged.
+    /// SETTINGS changes that the peer has not acknowledged.
     unheard: u32,
 
-    /// Client: the id of the next stream.
+    /// Client: the next stream id.
     next_id: u32,
-    /// Server: the highest id that the peer has opened.
+    /// Server: the highest stream id opened by the peer.
     last_peer_id: u32,
-    /// Streams above this are not looked at: we have sent the final GOAWAY.
+    /// Streams above this are ignored: the last-stream-id of our final GOAWAY.
     last_accepted: u32,
-    /// The peer takes no new streams.
+    /// The peer has sent GOAWAY.
     peer_left: bool,
     failed: bool,
 
     block: Option<Block>,
-    /// Streams with something to send, in turn.
+    /// Streams with queued output, served round robin.
     queue: VecDeque<Key>,
     pending_bytes: usize,
-    /// The peer takes nothing for now.
+    /// The socket is full: DATA stays queued.
     held_up: bool,
-    /// Open streams whose further DATA is dropped.
+    /// Number of open streams whose further DATA is discarded.
     discarded: usize,
     drained: Vec<(Key, usize)>,
     unprocessed: Vec<Key>,
-    /// The last streams that we reset while the peer could still send on them.
+    /// Streams reset by us lately, on which frames of the peer may still be in flight.
     reset_by_us: VecDeque<u32>,
     refusals: Refusals,
 }
 
-/// A header block that has not ended.
+/// A header block that awaits CONTINUATION.
 #[derive(Debug)]
 struct Block {
     stream: u32,
@@ -85,7 +85,7 @@ struct Block {
 }
 
 impl Connection {
-    /// The client's end; its preface and SETTINGS are in the output.
+    /// A client; its preface and SETTINGS are in the output.
     pub fn client(limits: Arc<Limits>) -> Connection {
         let mut connection = Connection::new(Role::Client, limits);
         connection.frames.output.raw(PREFACE);
@@ -93,7 +93,7 @@ impl Connection {
         connection
     }
 
-    /// The server's end; its SETTINGS are in the output.
+    /// A server; its SETTINGS are in the output.
     pub fn server(limits: Arc<Limits>) -> Connection {
         let mut connection = Connection::new(Role::Server, limits);
         connection.introduce();
@@ -107,10 +107,10 @@ impl Connection {
             streams: Streams::default(),
             encoder: Encoder::new(),
             decoder: Decoder::new(limits.header_table_size).patient_with(role == Role::Client),
-            memo: Memo::default(),
-            sent: Sent::default(),
+            decode_cache: DecodeCache::default(),
+            encode_cache: EncodeCache::default(),
             unsent: Unsent::default(),
-            meter: Meter::new(Arc::clone(&limits), role),
+            flood_guard: FloodGuard::new(Arc::clone(&limits), role),
             peer: Settings::default(),
             settings_seen: false,
             settings_acked: false,
@@ -153,12 +153,12 @@ impl Connection {
         }
     }
 
-    /// The bytes to be written.
+    /// The output buffer.
     pub fn output(&mut self) -> &mut Output {
         &mut self.frames.output
     }
 
-    /// How many bytes are to be written.
+    /// Bytes in the output buffer.
     pub fn output_len(&self) -> usize {
         self.frames.output.len()
     }
@@ -168,13 +168,12 @@ impl Connection {
         &self.limits
     }
 
-    /// How many streams are open.
+    /// Number of open streams.
     pub fn open_streams(&self) -> usize {
         self.streams.len()
     }
 
-    /// Whether a stream is open on which something is still wanted: for a client, one that it
-    /// has not discarded.
+    /// Whether any open stream matters: for a client, one that it has not discarded.
     pub fn is_busy(&self) -> bool {
         match self.role {
             Role::Server => self.streams.len() > 0,
@@ -182,17 +181,17 @@ impl Connection {
         }
     }
 
-    /// Which end this is.
+    /// Client or server.
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// Bytes that wait here because a reader is slow.
+    /// Bytes queued for slow readers.
     pub fn pending_bytes(&self) -> usize {
         self.pending_bytes
     }
 
-    /// The stream for which most bytes wait, and how many.
+    /// The stream with the most queued bytes, and how many.
     pub fn slowest(&self) -> Option<(usize, Key)> {
         self.streams.iter().map(|(key, stream)| (stream.pending.data.len(), key)).max()
     }
@@ -212,8 +211,8 @@ impl Connection {
         self.block.is_some()
     }
 
-    /// How many more streams the peer takes now. None before its SETTINGS have come, or when the
-    /// connection [is leaving](Connection::is_leaving).
+    /// Streams that may be opened now, by MAX_CONCURRENT_STREAMS. None before the peer's SETTINGS
+    /// have come, or when the connection [is leaving](Connection::is_leaving).
     pub fn available(&self) -> usize {
         if !self.settings_seen || self.is_leaving() {
             return 0;
@@ -221,7 +220,7 @@ impl Connection {
         (self.peer.max_streams as usize).saturating_sub(self.streams.len())
     }
 
-    /// The requests that were refused since this was last asked.
+    /// Takes the refusals since the last call.
     pub fn take_refusals(&mut self) -> Refusals {
         std::mem::take(&mut self.refusals)
     }
@@ -231,17 +230,17 @@ impl Connection {
         self.frames.ping(payload, false);
     }
 
-    /// Gives up memory that an idle connection does not need.
+    /// Frees memory that an idle connection does not need.
     pub fn shrink(&mut self) {
         self.frames.output.shrink();
-        self.memo.clear();
-        self.sent.clear();
+        self.decode_cache.clear();
+        self.encode_cache.clear();
         self.unsent.shrink(self.frames.output.gone());
         self.drained.shrink_to_fit();
         self.queue.shrink_to_fit();
     }
 
-    /// Ends the connection for an error; its GOAWAY is in the output.
+    /// Fails the connection; the GOAWAY is in the output.
     fn fail(&mut self, error: ConnectionError) {
         if !self.failed {
             self.failed = true;
@@ -251,7 +250,7 @@ impl Connection {
         }
     }
 
-    /// Drops a stream and what waits on it.
+    /// Removes a stream and its queued output.
     fn remove(&mut self, key: Key) {
         if let Some(stream) = self.streams.remove(key) {
             self.pending_bytes -= stream.pending.data.len();
@@ -259,14 +258,14 @@ impl Connection {
         }
     }
 
-    /// Remembers that frames which the peer sent before it heard of our reset may come. A client
-    /// need not: whatever comes late on its streams is forgiven.
+    /// Remembers a stream reset by us, since frames sent before the peer saw the reset are no
+    /// error. Clients need not: late frames on their streams are always ignored.
     fn remember_reset(&mut self, id: u32) {
         const MOST: u32 = 4096;
         if self.role == Role::Client {
             return;
         }
-        // All that were open, and all that were refused, may be reset at once.
+        // All that were open and all that were refused may be reset at once.
         let enough = self.limits.max_streams.saturating_add(self.limits.errors).min(MOST);
         if self.reset_by_us.len() >= enough as usize {
             self.reset_by_us.pop_front();
@@ -274,7 +273,7 @@ impl Connection {
         self.reset_by_us.push_back(id);
     }
 
-    /// Frees a stream that is done on both sides, and ends one that is half wanted.
+    /// Removes a stream that is closed on both sides; resets one that is half-closed and discarded.
     fn settle(&mut self, key: Key) {
         let Some(stream) = self.streams.get(key) else {
             return;
@@ -296,7 +295,7 @@ impl Connection {
 
 #[cfg(test)]
 impl Connection {
-    /// Lets a test begin near the end of the ids.
+    /// For tests: starts near the end of the stream ids.
     pub(super) fn begin_at(&mut self, id: u32) {
         self.next_id = id;
     }

@@ -1,12 +1,12 @@
-//! Flow control (RFC 9113, section 6.9): how much may be sent, and how much may come. All that
-//! changes a window is here.
+//! Flow-control windows (RFC 9113, section 6.9) with checked arithmetic; all changes of a window
+//! are here.
 
-/// What we may send on a stream, or on the connection. It is below zero after the peer has made the
-/// windows of its streams smaller than what was under way.
+/// A send window, of a stream or the connection. It becomes negative when the peer lowers
+/// INITIAL_WINDOW_SIZE below what is in flight.
 #[derive(Clone, Copy, Debug)]
 pub struct SendWindow(i32);
 
-/// A window would be larger than 2^31-1, or smaller than any can become.
+/// The window would leave the range of a signed 31-bit number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
 
@@ -26,25 +26,24 @@ impl SendWindow {
         self.0 > 0
     }
 
-    /// Notes that so many bytes of those that [may](SendWindow::available) were sent.
+    /// Consumes `bytes` that were [available](SendWindow::available).
     pub fn spend(&mut self, bytes: usize) {
         self.0 = self.0.saturating_sub(i32::try_from(bytes).unwrap_or(i32::MAX));
     }
 
-    /// Notes that so many bytes were not sent after all.
+    /// Returns bytes that were not sent after all.
     pub fn refund(&mut self, bytes: usize) {
         self.0 = self.0.saturating_add(i32::try_from(bytes).unwrap_or(i32::MAX));
     }
 
-    /// The peer has granted `by` more.
+    /// Adds a WINDOW_UPDATE of `by`.
     pub fn widen(&mut self, by: u32) -> Result<(), Overflow> {
         let by = i32::try_from(by).map_err(|_| Overflow)?;
         self.0 = self.0.checked_add(by).ok_or(Overflow)?;
         Ok(())
     }
 
-    /// What windows begin with has become another size: those that are open change by the
-    /// difference.
+    /// INITIAL_WINDOW_SIZE has changed: adjusts an open window by the difference.
     pub fn resize(&mut self, before: u32, now: u32) -> Result<(), Overflow> {
         let size = i64::from(self.0) + i64::from(now) - i64::from(before);
         self.0 = i32::try_from(size).map_err(|_| Overflow)?;
@@ -52,16 +51,16 @@ impl SendWindow {
     }
 }
 
-/// What the peer may send on a stream, or on the connection, and what it is owed for what came.
+/// A receive window, of a stream or the connection, and the credit that is to be returned.
 #[derive(Clone, Copy, Debug)]
 pub struct RecvWindow {
-    /// What it may still send at most, as long as it has not heard that it is narrowed.
+    /// What the peer may still send, as far as it knows of smaller windows.
     left: u32,
-    /// Bytes that were taken from us and not yet granted to it again.
+    /// Bytes consumed whose credit is not returned yet.
     credit: u32,
 }
 
-/// The peer has sent more than it may.
+/// The peer has exceeded its window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exceeded;
 
@@ -71,18 +70,19 @@ impl RecvWindow {
         RecvWindow { left: size, credit: 0 }
     }
 
-    /// Notes that `bytes` came.
+    /// Consumes `bytes` received.
     pub fn receive(&mut self, bytes: u32) -> Result<(), Exceeded> {
         self.left = self.left.checked_sub(bytes).ok_or(Exceeded)?;
         Ok(())
     }
 
-    /// The peer is due so many bytes more.
+    /// Adds credit to be returned.
     pub fn owe(&mut self, bytes: u32) {
         self.credit = self.credit.saturating_add(bytes);
     }
 
-    /// Grants what the peer is due, once that is `least`: as much as is worth a frame.
+    /// Takes the credit for a WINDOW_UPDATE, once it is at least `least`: small ones are not worth
+    /// a frame.
     pub fn grant(&mut self, least: u32) -> Option<u32> {
         if self.credit < least {
             return None;
@@ -92,7 +92,7 @@ impl RecvWindow {
         Some(credit)
     }
 
-    /// Of a window of this `size`, the bytes that came and that nothing is due for yet.
+    /// Bytes received and held, given the window's `size`: neither available nor credited.
     pub fn held(self, size: u32) -> usize {
         size.saturating_sub(self.left.saturating_add(self.credit)) as usize
     }

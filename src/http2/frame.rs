@@ -1,11 +1,11 @@
-//! Frames as they lie on the wire (RFC 9113, section 4 and 6).
+//! The frame format (RFC 9113, section 4 and 6).
 
 use crate::http::ConnectionError;
 
-/// The client's first bytes (RFC 9113, section 3.4).
+/// The connection preface (RFC 9113, section 3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// The bytes before a frame's payload.
+/// Length of the frame header.
 pub const HEAD_LEN: usize = 9;
 
 /// The largest stream id and window.
@@ -14,7 +14,7 @@ pub const MAX_31: u32 = (1 << 31) - 1;
 /// The smallest value of SETTINGS_MAX_FRAME_SIZE, and its default.
 pub const MIN_FRAME_SIZE: u32 = 1 << 14;
 
-/// The window that a connection, and a stream before any SETTINGS, begins with.
+/// The initial window of the connection, and of streams without SETTINGS.
 pub const DEFAULT_WINDOW: u32 = 65_535;
 
 pub mod kind {
@@ -40,7 +40,7 @@ pub mod flag {
     pub const PRIORITY: u8 = 0x20;
 }
 
-/// What stands before every payload.
+/// A frame header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Length of the payload.
@@ -54,7 +54,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Reads nine bytes. The reserved bit is ignored.
+    /// Parses a frame header; the reserved bit is ignored.
     pub fn parse(bytes: &[u8; HEAD_LEN]) -> Head {
         let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = *bytes;
         Head {
@@ -65,7 +65,7 @@ impl Head {
         }
     }
 
-    /// The nine bytes. `len` must be below 2^24.
+    /// The encoded header. `len` must be below 2^24.
     pub fn bytes(self) -> [u8; HEAD_LEN] {
         let [_, l0, l1, l2] = self.len.to_be_bytes();
         let [s0, s1, s2, s3] = self.stream.to_be_bytes();
@@ -78,7 +78,7 @@ impl Head {
     }
 }
 
-/// Takes the padding off a payload of DATA or HEADERS.
+/// Strips the padding of DATA or HEADERS.
 pub fn strip_padding(head: Head, payload: &[u8]) -> Result<&[u8], ConnectionError> {
     if !head.has(flag::PADDED) {
         return Ok(payload);
@@ -90,7 +90,7 @@ pub fn strip_padding(head: Head, payload: &[u8]) -> Result<&[u8], ConnectionErro
         .ok_or(ConnectionError::protocol("padding longer than the frame"))
 }
 
-/// Reads four bytes, less the reserved bit.
+/// Reads a 31-bit number, without the reserved bit.
 pub fn read_31(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().map(|b| u32::from_be_bytes(*b) & MAX_31)
 }

@@ -1,39 +1,39 @@
-//! Frames as they are put into the output.
+//! Encoding frames into the output.
 
 use super::frame::{HEAD_LEN, Head, flag, kind};
 use crate::http::{ErrorCode, Output};
 
-/// Puts frames into the output.
+/// Appends frames to the output.
 ///
-/// DATA that follows DATA of the same stream is merged into one frame while nothing has left since:
-/// many small messages then cost one frame head.
+/// DATA coalescing: DATA behind a DATA frame of the same stream that has not begun to leave extends
+/// that frame, so that many small messages cost one frame header.
 #[derive(Debug, Default)]
 pub struct FrameWriter {
     pub output: Output,
     last_data: Option<LastData>,
-    /// RST_STREAM frames that were written, ever.
+    /// RST_STREAM frames written in the connection's lifetime.
     resets: u64,
 }
 
-/// The DATA frame at the end of the output, which may still grow.
+/// The DATA frame at the end of the output, which may be extended.
 #[derive(Clone, Copy, Debug)]
 struct LastData {
     stream: u32,
     head_at: usize,
     len: usize,
-    /// Bytes that had left when it was written.
+    /// Bytes that had left when it was appended.
     gone: u64,
 }
 
 impl FrameWriter {
-    /// RST_STREAM frames that were written, ever.
+    /// RST_STREAM frames written in the connection's lifetime.
     pub fn resets(&self) -> u64 {
         self.resets
     }
 
-    /// Takes the frames of one stream out, which begin where `from` bytes have left. Returns how
-    /// many bytes of DATA they had; `shift` is told of each HEADERS that comes forward thereby, and
-    /// how far.
+    /// Removes the frames of one stream from the output, beginning at position `from`. Returns how
+    /// many bytes of DATA they had; `shift` is called for each HEADERS that moves forward, and by
+    /// how much.
     pub fn take_out(&mut self, stream: u32, from: u64, mut shift: impl FnMut(u32, u64)) -> usize {
         self.last_data = None;
         let mut read = self.output.index_of(from);
@@ -66,7 +66,7 @@ impl FrameWriter {
         self.output.raw(payload);
     }
 
-    /// Appends DATA of at most `max` bytes, into the last frame where that is possible.
+    /// Appends DATA of at most `max` bytes, extending the last frame where possible.
     pub fn data(&mut self, stream: u32, payload: &[u8], end: bool, max: usize) {
         let gone = self.output.gone();
         let last = self

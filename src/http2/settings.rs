@@ -22,24 +22,24 @@ fn entries(payload: &[u8]) -> impl Iterator<Item = (u16, u32)> {
     })
 }
 
-/// Each size of the table for header compression in a payload: the encoder has to say how small
-/// it was in between (RFC 7541, section 4.2).
+/// Each SETTINGS_HEADER_TABLE_SIZE in a payload: the encoder has to announce the smallest in
+/// between (RFC 7541, section 4.2).
 pub fn table_sizes(payload: &[u8]) -> impl Iterator<Item = u32> {
     entries(payload).filter(|(id, _)| *id == id::HEADER_TABLE_SIZE).map(|(_, size)| size)
 }
 
-/// Whether a payload allows pushes.
+/// Whether a payload enables server push.
 pub fn enable_push(payload: &[u8]) -> bool {
     entries(payload).any(|entry| entry == (id::ENABLE_PUSH, 1))
 }
 
-/// The payload that changes the windows of all streams.
+/// A payload with SETTINGS_INITIAL_WINDOW_SIZE.
 pub fn initial_window(size: u32) -> [u8; 6] {
     let ([i0, i1], [v0, v1, v2, v3]) = (id::INITIAL_WINDOW_SIZE.to_be_bytes(), size.to_be_bytes());
     [i0, i1, v0, v1, v2, v3]
 }
 
-/// What one side has declared.
+/// The settings of one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub header_table_size: u32,
@@ -51,7 +51,7 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// What holds before a side has declared anything.
+    /// The initial values.
     fn default() -> Settings {
         Settings {
             header_table_size: 4096,
@@ -97,7 +97,7 @@ impl Settings {
         Ok(())
     }
 
-    /// The payload that declares these settings where they differ from the defaults.
+    /// The payload for these settings where they differ from the defaults.
     pub fn payload(&self) -> Vec<u8> {
         let default = Settings::default();
         let entries = [

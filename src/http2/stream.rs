@@ -1,9 +1,9 @@
-//! One stream: its state, its windows, and what waits to be sent on it.
+//! Per-stream state: half-closed states, windows, queued output.
 
 use super::flow::{RecvWindow, SendWindow};
-use crate::http::{Backlog, Headers, Millis, Width, Window};
+use crate::http::{Headers, Millis, SendQueue, Width, Window};
 
-/// How far one direction of a stream has come.
+/// State of one direction of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// No head yet, or only informational ones.
@@ -19,29 +19,29 @@ pub enum Progress {
 pub struct Stream {
     pub id: u32,
     pub opened: Millis,
-    /// What the peer has sent.
+    /// The receiving direction.
     pub receiving: Progress,
-    /// What we have sent, queued data included.
+    /// The sending direction, queued data included.
     pub sending: Progress,
     pub send_window: SendWindow,
     pub recv_window: RecvWindow,
-    /// How wide that is.
+    /// Its adaptive size.
     pub window: Window,
-    /// What the declared content-length leaves to come.
+    /// Bytes still expected by the declared content-length.
     pub expected: Option<u64>,
-    /// Client's side: the request was HEAD.
+    /// Client: the request was HEAD.
     pub head_method: bool,
-    /// DATA that comes is dropped: nobody wants it any more.
+    /// Further DATA is discarded: the request is cancelled.
     pub discarding: bool,
     pub pending: Pending,
-    /// Whether it stands in the connection's queue of streams with something to send.
+    /// Whether it is in the connection's send queue.
     pub queued: bool,
 }
 
-/// What waits for window or room.
+/// Output queued for window or room.
 #[derive(Debug, Default)]
 pub struct Pending {
-    pub data: Backlog,
+    pub data: SendQueue,
     /// END_STREAM follows the data.
     pub end: bool,
     /// Trailers follow the data.
@@ -72,8 +72,8 @@ impl Stream {
         }
     }
 
-    /// Notes that `bytes` of what came are not held any more. What the peer is to be granted for
-    /// them, once that is half of its window or the window grows.
+    /// Returns `bytes` of credit. The WINDOW_UPDATE to send, once it is half of the window or the
+    /// window grows.
     pub fn release(&mut self, bytes: usize, width: Width) -> Option<u32> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.recv_window.owe(self.window.take(bytes, width));
@@ -83,17 +83,17 @@ impl Stream {
         self.recv_window.grant((self.window.size(width) / 2).max(1))
     }
 
-    /// Bytes that came and are held, as far as they have not been released.
+    /// Bytes received but not released.
     pub fn held(&self, width: Width) -> usize {
         self.recv_window.held(self.window.size(width))
     }
 
-    /// Whether everything that we have to send has left.
+    /// Whether everything queued has been sent.
     pub fn sent_all(&self) -> bool {
         self.sending == Progress::Done && self.pending.is_empty()
     }
 
-    /// Bytes of pending data that window allows now.
+    /// Queued bytes that both windows allow now.
     pub fn sendable(&self, connection: SendWindow) -> usize {
         let window = self.send_window.available().min(connection.available());
         window.min(self.pending.data.len())

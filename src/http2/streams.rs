@@ -1,4 +1,4 @@
-//! The open streams of a connection, by slot and by id.
+//! The table of open streams, by slot and by id.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -29,7 +29,7 @@ impl Hasher for IdHasher {
     }
 }
 
-/// Places for ids that are near to each other, which those of short streams are.
+/// Direct-mapped slots for ids close to each other, as those of short streams are.
 const NEAR: usize = 128;
 
 /// No slot: fewer than 2^31 ids exist.
@@ -41,7 +41,7 @@ pub struct Streams {
     slab: Slab<Stream>,
     /// Slots by id modulo [`NEAR`], without one for each id's lowest bit.
     near: Vec<u32>,
-    /// Slots of those whose place was taken.
+    /// Slots of ids whose place was taken.
     far: HashMap<u32, u32, BuildHasherDefault<IdHasher>>,
 }
 

@@ -1,22 +1,22 @@
-//! Requests whose heads are still in the output: as long as nothing of one has begun to leave, it
-//! can be taken back, and the peer never hears of it.
+//! Requests whose HEADERS are still in the output: until the first byte leaves, a cancelled one can
+//! be removed without the peer ever seeing it.
 
-/// Where heads lie in the output, in the order of their streams.
+/// Positions of HEADERS in the output, in order of their streams.
 #[derive(Debug, Default)]
 pub struct Unsent(Vec<Entry>);
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     stream: u32,
-    /// Bytes that leave the connection, all its life counted, before the head and with it.
+    /// Start and end of the HEADERS, in bytes sent over the connection's lifetime.
     from: u64,
     to: u64,
-    /// Later blocks can be read without this stream's: they added nothing to the table.
+    /// The block inserted nothing into the HPACK table, so later blocks do not depend on it.
     inert: bool,
 }
 
 impl Unsent {
-    /// Notes the head of a new stream; `gone` bytes have left.
+    /// Records the HEADERS of a new stream; `gone` bytes have left.
     pub fn push(&mut self, stream: u32, from: u64, to: u64, inert: bool, gone: u64) {
         if self.0.last().is_some_and(|last| last.to <= gone) {
             self.0.clear();
@@ -26,12 +26,12 @@ impl Unsent {
         self.0.push(Entry { stream, from, to, inert });
     }
 
-    /// Whether the head of `stream` is still here, or the end of it.
+    /// Whether the HEADERS of `stream` are still in the output, at least in part.
     pub fn holds(&self, stream: u32, gone: u64) -> bool {
         self.find(stream).is_some_and(|entry| entry.to > gone)
     }
 
-    /// The stream has sent a block that later ones build upon.
+    /// The stream has sent a block that later ones depend on.
     pub fn pin(&mut self, stream: u32) {
         if let Ok(at) = self.search(stream)
             && let Some(entry) = self.0.get_mut(at)
@@ -40,19 +40,19 @@ impl Unsent {
         }
     }
 
-    /// Where the head of `stream` begins, if it can be taken back.
+    /// Where the HEADERS of `stream` begin, if they can be removed.
     pub fn removable(&self, stream: u32, gone: u64) -> Option<u64> {
         self.find(stream).filter(|entry| entry.inert && entry.from >= gone).map(|entry| entry.from)
     }
 
-    /// The frames of `stream` were taken out; heads behind them have come forward.
+    /// The frames of `stream` were removed.
     pub fn remove(&mut self, stream: u32) {
         if let Ok(at) = self.search(stream) {
             self.0.remove(at);
         }
     }
 
-    /// The head of `stream` has come forward.
+    /// The HEADERS of `stream` moved forward.
     pub fn shift(&mut self, stream: u32, by: u64) {
         if let Ok(at) = self.search(stream)
             && let Some(entry) = self.0.get_mut(at)
@@ -61,7 +61,7 @@ impl Unsent {
         }
     }
 
-    /// Gives the memory back.
+    /// Frees unused memory.
     pub fn shrink(&mut self, gone: u64) {
         self.0.retain(|entry| entry.to > gone);
         self.0.shrink_to_fit();

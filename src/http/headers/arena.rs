@@ -1,4 +1,4 @@
-//! The memory of a header block: the bytes of all fields end to end, and where each begins.
+//! Arena of a header list: all bytes in one buffer, and the ranges of the fields.
 
 use super::{Field, Indexing, Name};
 use crate::http::outgoing::Tag;
@@ -12,19 +12,19 @@ pub struct Range {
     pub indexing: Indexing,
 }
 
-/// The fields of a block, in order and with duplicates.
+/// The fields of a list, in order and with duplicates.
 #[derive(Clone, Debug)]
 pub struct Arena {
     pub bytes: Vec<u8>,
     pub ranges: Vec<Range>,
-    /// For each name, how many fields there are up to its first one, or 0 where there is none:
-    /// heads are asked for a dozen names before they leave. [`FAR`] stands for that and more.
+    /// For each known name, one plus the index of its first field, or 0: each head is searched for
+    /// a dozen names. [`FAR`] means that index or a later one.
     first: [u8; Name::COUNT],
-    /// What equal blocks are known by, as long as this one is not changed.
+    /// The identity tag that equal lists share, until this one is changed.
     pub tag: Option<Tag>,
 }
 
-/// A first field that is so far behind is searched from here on.
+/// From this index on, the search is linear.
 const FAR: u8 = u8::MAX;
 
 impl Arena {
@@ -32,7 +32,7 @@ impl Arena {
         Arena { bytes: Vec::new(), ranges: Vec::new(), first: [0; Name::COUNT], tag: None }
     }
 
-    /// Forgets the fields and keeps the memory.
+    /// Removes all fields, keeping the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ranges.clear();
@@ -46,13 +46,13 @@ impl Arena {
         (self.first, self.tag) = (other.first, other.tag);
     }
 
-    /// Bytes of memory that it keeps.
+    /// Allocated bytes.
     pub fn capacity(&self) -> usize {
         self.bytes.capacity() + size_of::<Range>() * self.ranges.capacity()
     }
 
-    /// Makes a field of the bytes since `begin`. A block holds less than 4 GiB by the caller's
-    /// limits; a field beyond that is dropped.
+    /// Finishes the field begun at `begin`. Callers limit a list to less than 4 GiB; a field beyond
+    /// that is dropped.
     pub fn finish(&mut self, begin: usize, id: Name, name_len: usize, indexing: Indexing) {
         let end = self.bytes.len();
         if u32::try_from(end).is_err() {
@@ -82,7 +82,7 @@ impl Arena {
         field(&self.bytes, range)
     }
 
-    /// Keeps the fields that `keep` wants, and the bytes of all.
+    /// Keeps the fields that `keep` accepts, and the bytes of all.
     pub fn retain(&mut self, mut keep: impl FnMut(Field<'_>) -> bool) {
         let Arena { bytes, ranges, first, tag } = self;
         ranges.retain(|range| keep(field(bytes, range)));
@@ -93,7 +93,7 @@ impl Arena {
     }
 }
 
-/// Notes that the `count`th field has this name.
+/// Indexes the `count`th field, if it is the first with its name.
 fn note_first(first: &mut [u8; Name::COUNT], id: Name, count: usize) {
     if let Some(first @ 0) = first.get_mut(id as usize) {
         *first = u8::try_from(count).unwrap_or(FAR);

@@ -1,15 +1,15 @@
-//! Blanks around a value are no part of it (RFC 9110, section 5.5): they are taken off.
+//! Trims optional whitespace around field values (RFC 9110, section 5.5).
 //!
-//! RFC 9113, section 8.2.1, has them make a message malformed. This departs from it on purpose.
-//! gRPC leaves blanks as they are, so servers end their messages, and both sides values of their
-//! metadata, with one; other gateways carry that. It protects nobody: what goes on has none.
+//! RFC 9113, section 8.2.1, calls such a message malformed; this is lenient on purpose. gRPC does
+//! not trim, so servers end messages, and both sides metadata, with a blank, and other gateways
+//! forward that. Rejecting protects nobody: what is forwarded has none.
 
 use super::arena::{Arena, Range};
 use super::{Headers, Name};
 
 impl Headers {
-    /// Takes off the blanks around all values but those of pseudo-headers, which may have none.
-    /// Around a `grpc-message` they are part of its text, and go on in the form that lasts.
+    /// Trims all values but those of pseudo-headers, which may have none. Around a `grpc-message`
+    /// blanks are part of the text, and are percent-encoded.
     pub(crate) fn trim(&mut self) {
         let arena = self.arena();
         if arena.ranges.iter().any(|range| has_outer_blanks(arena.field(range).value)) {
@@ -26,7 +26,7 @@ fn has_outer_blanks(value: &[u8]) -> bool {
     value.first().is_some_and(is_blank) || value.last().is_some_and(is_blank)
 }
 
-/// How many blanks are before a value, and how many behind it.
+/// Leading and trailing blanks of a value.
 fn outer_blanks(value: &[u8]) -> (usize, usize) {
     let before = value.iter().take_while(|byte| is_blank(byte)).count();
     let rest = value.iter().skip(before);
@@ -49,14 +49,14 @@ fn trim(arena: &mut Arena) {
             encode(bytes, range);
             continue;
         }
-        bytes.copy_within(start..value, start + before); // a name lies before its value
+        bytes.copy_within(start..value, start + before); // the name is before its value
         range.start += before as u32;
         range.value_len -= (before + behind) as u32;
     }
 }
 
-/// Writes a field again whose outermost blanks are percent-encoded, as gRPC reads them: those
-/// between are then within, and the field grows by little.
+/// Rewrites a field with its outermost blanks percent-encoded, as gRPC decodes them: those in
+/// between are then inner ones, so the field grows little.
 fn encode(bytes: &mut Vec<u8>, range: &mut Range) {
     let start = range.start as usize;
     let value = start + range.name_len as usize;

@@ -1,4 +1,4 @@
-//! Header blocks that wait for their next use.
+//! A pool of header lists.
 
 use std::rc::Rc;
 
@@ -6,15 +6,16 @@ use super::Headers;
 use super::arena::Arena;
 use crate::http::outgoing::Tag;
 
-/// Cleared blocks, kept so that the next ones need no memory of their own.
+/// Free list of cleared header lists, so that new ones need no allocation; and the tags of
+/// recurring lists.
 #[derive(Debug, Default)]
 pub struct HeaderPool {
     free: Vec<Rc<Arena>>,
-    /// The capacity of all of them.
+    /// Total capacity of the pooled lists.
     bytes: usize,
-    /// Blocks that have a tag, so that equal ones of other connections get the same.
+    /// Tagged lists, so that equal ones of other connections get the same tag.
     tagged: Vec<Headers>,
-    /// Where the next one goes: to the end or, once there are enough, to the oldest.
+    /// Ring position in `tagged`: the next to be replaced once it is full.
     next: usize,
 }
 
@@ -23,14 +24,14 @@ impl HeaderPool {
     const MOST_BYTES: usize = 1 << 20;
     const MOST_TAGGED: usize = 64;
 
-    /// An empty block.
+    /// An empty list.
     pub fn take(&mut self) -> Headers {
         let arena = self.free.pop();
         self.bytes -= arena.as_ref().map_or(0, |arena| arena.capacity());
         Headers(arena)
     }
 
-    /// Takes a block back. Its memory is kept unless it is shared, or large, or there is enough.
+    /// Returns a list to the pool. It is freed if it is shared or large, or the pool is full.
     pub fn put(&mut self, mut headers: Headers) {
         headers.clear();
         let Some(arena) = headers.0 else { return };
@@ -42,7 +43,7 @@ impl HeaderPool {
         }
     }
 
-    /// Gives a block that is about to be changed fields of its own.
+    /// Copy on write: makes a shared list owned before it is changed.
     pub fn unshare(&mut self, headers: &mut Headers) {
         let Headers(Some(arena)) = headers else { return };
         if Rc::get_mut(arena).is_none() {
@@ -52,7 +53,7 @@ impl HeaderPool {
         }
     }
 
-    /// Gives a block that comes again and again a tag: that of an equal one, if there is one.
+    /// Tags a recurring list, with the tag of an equal one if there is one.
     pub(crate) fn tag(&mut self, headers: &mut Headers) {
         if let Some(equal) = self.tagged.iter().find(|tagged| is_twin(tagged, headers)) {
             *headers = equal.clone();
@@ -67,7 +68,7 @@ impl HeaderPool {
     }
 }
 
-/// Whether both are the same to whoever encodes them.
+/// Whether both encode equally.
 fn is_twin(one: &Headers, other: &Headers) -> bool {
     let (one, other) = (one.arena(), other.arena());
     one.bytes == other.bytes && one.ranges == other.ranges

@@ -1,4 +1,4 @@
-//! How exchanges end, and the connection with them.
+//! Ending exchanges and the connection.
 
 use super::{Connection, Exchange, Receiving, Sending};
 use crate::http::{Cause, ConnectionError, ErrorCode, Event, Fault, Key, Refused, Role};
@@ -6,13 +6,13 @@ use crate::http1::body::Body;
 use crate::http1::request::Refusal;
 use crate::http1::write::{self, Framing};
 
-/// Bytes of a request that nobody wants which are read so that the connection may go on; with
-/// more, it ends.
+/// An unwanted request body up to this size is read and dropped to keep the connection alive; a
+/// larger one closes it.
 pub const MOST_DISCARDED: usize = 256 << 10;
 
 impl Connection {
-    /// The peer will send nothing more. An event where that says something; otherwise what is
-    /// open has broken off, or is only yet to be answered.
+    /// End of input. An event where it completes or truncates a message; none if a complete request
+    /// awaits its response.
     pub fn end_of_input(&mut self) -> Option<Event> {
         let key = self.key();
         let exchange = self.exchange.as_mut()?;
@@ -26,7 +26,7 @@ impl Connection {
             return self.broken_off();
         }
         if !matches!(exchange.receiving, Receiving::Body(_)) {
-            return None; // the request is whole
+            return None; // the request is complete
         }
         if exchange.discarding {
             exchange.receiving = Receiving::Done;
@@ -38,8 +38,8 @@ impl Connection {
         Some(Event::Reset { key, code: ErrorCode::CANCEL, cause: Cause::Peer })
     }
 
-    /// The connection is gone, in whatever way. An event when the backend closed it as idle while
-    /// a request was on its way that may be sent again.
+    /// The connection was lost. An event when a backend closed an idle connection while a retryable
+    /// request was being sent.
     pub fn broken_off(&mut self) -> Option<Event> {
         let key = self.key();
         let reused = self.role == Role::Client && self.number > 1;
@@ -52,9 +52,9 @@ impl Connection {
         Some(Event::Reset { key, code, cause })
     }
 
-    /// Breaks the exchange off. A client that has no head yet gets one; a message that has begun
-    /// has no end but that of the connection, which the peer must not take for its regular one:
-    /// [`Connection::is_broken_off`].
+    /// Aborts the exchange. A client without a head yet gets an error response; a message that has
+    /// begun is truncated by closing the connection, which the peer must not take for its regular
+    /// end: [`Connection::is_broken_off`].
     pub fn reset(&mut self, key: Key, code: ErrorCode) {
         let role = self.role;
         let Some(exchange) = self.find(key) else { return };
@@ -70,8 +70,8 @@ impl Connection {
         self.abort();
     }
 
-    /// Drops what still comes of a request. The exchange is over as soon as the response is out;
-    /// the next one begins behind the rest of the request, if that is short.
+    /// Discards the rest of a request. The exchange ends with the response; the next one begins
+    /// after the rest of the request, if that is short.
     pub fn discard(&mut self, key: Key) {
         if let Some(exchange) = self.find(key) {
             exchange.discarding = true;
@@ -79,55 +79,54 @@ impl Connection {
         }
     }
 
-    /// Lets no further exchange begin after the next one.
+    /// Closes the connection after the next exchange.
     pub fn announce_leave(&mut self) {
         self.closing = true;
         self.settle();
     }
 
-    /// Lets no further exchange begin.
+    /// Closes the connection after this exchange.
     pub fn leave(&mut self) {
         self.announce_leave();
         self.over |= self.exchange.is_none() || self.role == Role::Client;
     }
 
-    /// Whether no exchange will ever begin here again.
+    /// Whether no further exchange can begin.
     pub fn is_leaving(&self) -> bool {
         self.over
     }
 
-    /// Whether nothing is left of the exchange but a rest of its request, to be dropped.
+    /// Whether only the rest of a request is left, to be discarded.
     pub fn is_discarding(&self) -> bool {
         self.exchange.as_ref().is_some_and(Exchange::is_discarded)
     }
 
-    /// Whether the client may still be sending a request that was answered, or refused, before it
-    /// was whole.
+    /// Whether the client may still be sending a request that was answered or refused early.
     pub fn is_cut_short(&self) -> bool {
         self.cut_short
     }
 
-    /// Whether a message that had begun has no end: only a reset of the connection says so to
-    /// everybody, above all where the end of the connection would have been that of the message.
+    /// Whether a message was truncated: only a TCP RST tells everybody, above all where the end of
+    /// the connection delimits the message.
     pub fn is_broken_off(&self) -> bool {
         self.broken
     }
 
-    /// Whether what was sent has no end yet.
+    /// Whether the message being sent is incomplete.
     pub fn is_mid_message(&self) -> bool {
         self.broken || self.exchange.as_ref().is_some_and(Exchange::is_mid_message)
     }
 
-    /// Whether the end of the connection is, or was, that of what is sent.
+    /// Whether the message sent is delimited by the end of the connection.
     pub fn ends_by_close(&self) -> bool {
         self.ends_by_close
     }
 
-    /// Answers what cannot be taken for a request.
+    /// Answers a malformed request with an error status.
     pub(super) fn refuse(&mut self, refusal: Refusal) -> ConnectionError {
         let Refusal { status, detail } = refusal;
         self.cut_short = true;
-        // One that has begun has an outcome of its own.
+        // A request that has begun has an outcome of its own.
         if self.exchange.is_none() {
             let too_large = status == 431;
             self.refusals.add(if too_large { Refused::TooLarge } else { Refused::Malformed });
@@ -137,34 +136,34 @@ impl Connection {
         ConnectionError { fault, ..self.broken(detail) }
     }
 
-    /// Ends the connection for what the peer has sent.
+    /// Fails the connection for a protocol error of the peer.
     pub(super) fn broken(&mut self, detail: &'static str) -> ConnectionError {
         self.abort();
         ConnectionError { code: ErrorCode::PROTOCOL_ERROR, fault: Fault::Protocol, detail }
     }
 
-    /// Ends the exchange, and the connection with it, for what a backend has sent.
+    /// Fails the exchange and the connection for a malformed response.
     pub(super) fn malformed(&mut self, cause: Cause) -> Event {
         let key = self.key();
         self.abort();
         Event::Reset { key, code: ErrorCode::PROTOCOL_ERROR, cause }
     }
 
-    /// Ends the exchange when both messages are over.
+    /// Ends the exchange once both messages are complete.
     pub(super) fn settle(&mut self) {
         let Some(exchange) = &self.exchange else { return };
         let received = exchange.receiving == Receiving::Done;
         let answered = exchange.is_discarded() && (self.closing || self.role == Role::Client);
         if (received && exchange.has_sent_all()) || answered {
             self.cut_short |= !received;
-            // The rest of a request that is not wanted cannot be told from the next one.
+            // The rest of a discarded request cannot be told from the next one.
             self.over |= self.closing || !received;
             self.exchange = None;
             self.scanned = 0;
         }
     }
 
-    /// Ends the exchange and the connection: there is no other way to break a message off.
+    /// Aborts exchange and connection: HTTP/1.1 has no other way to truncate a message.
     pub(super) fn abort(&mut self) {
         self.broken |= self.exchange.take().is_some_and(|exchange| exchange.is_mid_message());
         self.over = true;
@@ -172,17 +171,17 @@ impl Connection {
 }
 
 impl Exchange {
-    /// Whether all that is to be sent is in the output.
+    /// Whether the whole message is in the output.
     pub(super) fn has_sent_all(&self) -> bool {
         self.sending == Sending::Done && self.pending.is_empty()
     }
 
-    /// Whether it was answered, and nobody wants what still comes.
+    /// Whether it was answered, and the rest of the request is discarded.
     pub(super) fn is_discarded(&self) -> bool {
         self.discarding && self.has_sent_all()
     }
 
-    /// Whether what was sent lacks its end.
+    /// Whether the message being sent is incomplete.
     fn is_mid_message(&self) -> bool {
         match self.sending {
             Sending::Body(Framing::Empty | Framing::Length(0)) => false,

@@ -1,33 +1,33 @@
-//! What comes from the peer, piece by piece.
+//! Parsing input from the peer.
 
 use super::{Connection, Exchange, Receiving, Sending};
 use crate::http::{Cause, ConnectionError, Event, HeaderPool, Key, Name, Role, Width};
 use crate::http1::body::Piece;
 use crate::http1::head::{self, Scan};
 use crate::http1::response::{Asked, Kind};
-use crate::http1::{hop, request, response};
+use crate::http1::{hop_by_hop, request, response};
 
 type Received = Result<Option<Event>, ConnectionError>;
 
-/// What came of looking at a body.
+/// The result of parsing a body.
 enum Step {
-    /// The message is over.
+    /// The message is complete.
     Over,
-    /// More input is needed, or room.
+    /// More input or window is needed.
     Waits,
     Event(Event),
 }
 
-/// What is said of a head beyond the limit.
+/// Error for a head beyond the limit.
 const TOO_LARGE: &str = "the head is too large";
 
 impl Connection {
-    /// Takes whole pieces off the front of `input` until one is an event. `None` when more input
-    /// is needed, or when what is there has to wait: see [`Connection::is_blocked`]. Pieces of
-    /// bodies go to `take`, as those of [HTTP/2](crate::http2::Connection::receive) do.
+    /// Parses `input` from the front until there is an event; `None` when more input is needed or
+    /// parsing is blocked: see [`Connection::is_blocked`]. DATA is passed to `take`, as by
+    /// [HTTP/2](crate::http2::Connection::receive).
     ///
     /// # Errors
-    /// When the connection cannot go on. A server's answer that says so is in the output.
+    /// A connection error. A server's error response is in the output.
     pub fn receive(
         &mut self,
         input: &mut &[u8],
@@ -41,7 +41,7 @@ impl Connection {
             match exchange.receiving {
                 Receiving::Head => return self.response(input, pool),
                 Receiving::Body(_) => match self.body(input, pool, &mut take)? {
-                    Step::Over => {} // what follows may be the next message
+                    Step::Over => {} // a pipelined message may follow
                     Step::Waits => return Ok(None),
                     Step::Event(event) => return Ok(Some(event)),
                 },
@@ -54,8 +54,8 @@ impl Connection {
         }
     }
 
-    /// Whether what has come is not looked at for now: the message is over and its answer is not,
-    /// or its reader is slow.
+    /// Whether parsing is blocked: on a pipelined request, until the current one is answered, or on
+    /// a slow reader.
     pub fn is_blocked(&self) -> bool {
         let Some(exchange) = &self.exchange else { return false };
         match exchange.receiving {
@@ -65,8 +65,8 @@ impl Connection {
         }
     }
 
-    /// Whether, with `waiting` bytes not looked at, something has begun that must end before
-    /// anything can be made of it.
+    /// Whether, with `waiting` unparsed bytes, something has begun that the frame timeout applies
+    /// to.
     pub fn is_unfinished(&self, waiting: usize) -> bool {
         match self.exchange.as_ref().map(|exchange| exchange.receiving) {
             None | Some(Receiving::Head) => waiting > 0,
@@ -83,12 +83,12 @@ impl Connection {
         match self.role {
             _ if input.is_empty() => Ok(None),
             Role::Server => self.request(input, pool),
-            // Whatever it is, no request has asked for it: a later one must not get it.
+            // An unsolicited response: a later request must not get it.
             Role::Client => Err(self.broken("bytes of a backend that nobody asked for")),
         }
     }
 
-    /// Takes a head off the front of `input`, if it is whole.
+    /// Takes a complete head off the front of `input`.
     fn head<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<&'a [u8]>, &'static str> {
         let scan = head::scan(input, self.scanned)?;
         let (len, seen) = match scan {
@@ -108,7 +108,7 @@ impl Connection {
     }
 
     fn request(&mut self, input: &mut &[u8], pool: &mut HeaderPool) -> Received {
-        // Some clients send an empty line behind a body (RFC 9112, section 2.2).
+        // Some clients send a CRLF after a body (RFC 9112, section 2.2).
         if self.scanned == 0
             && let [b'\r', b'\n', rest @ ..] = input
         {
@@ -137,7 +137,7 @@ impl Connection {
         let asks = |what: &[u8]| what.eq_ignore_ascii_case(b"100-continue");
         let hesitates = read.body.is_some() && read.headers.get(Name::Expect).is_some_and(asks);
         let exchange =
-            Exchange { modern: read.modern, hesitates, ..Exchange::new(receiving, asked) };
+            Exchange { is_http11: read.is_http11, hesitates, ..Exchange::new(receiving, asked) };
         let key = self.begin(exchange);
         let end = receiving == Receiving::Done;
         Ok(Some(Event::Request { key, headers: read.headers, end }))
@@ -178,7 +178,7 @@ impl Connection {
                 self.ends_by_close = true;
                 Sending::Tunnel
             }
-            (_, Sending::Undecided) => Sending::Done, // the backend keeps to this protocol
+            (_, Sending::Undecided) => Sending::Done, // the upgrade was declined
             (_, sending) => sending,
         };
         let end = exchange.receiving == Receiving::Done;
@@ -221,7 +221,7 @@ impl Connection {
                 Ok(Piece::Trailers(lines)) => {
                     exchange.receiving = Receiving::Done;
                     self.settle();
-                    return match hop::trailers(lines, self.role, pool) {
+                    return match hop_by_hop::trailers(lines, self.role, pool) {
                         Ok(Some(headers)) => Ok(Step::Event(Event::Trailers { key, headers })),
                         Ok(None) => {
                             take(key, &[], true);
@@ -234,8 +234,8 @@ impl Connection {
         }
     }
 
-    /// Takes the rest of a request that nobody wants off the front of `input`. The next one begins
-    /// behind it, unless it is so long that the connection ends instead.
+    /// Discards the rest of a request. The next one begins after it, unless it is so long that the
+    /// connection is closed instead.
     fn drop_body(&mut self, input: &mut &[u8]) -> Result<Step, ConnectionError> {
         let most = self.limits.header_size as usize;
         let Some(exchange) = &mut self.exchange else { return Ok(Step::Over) };
@@ -273,8 +273,7 @@ impl Connection {
         }
     }
 
-    /// A body whose end cannot be told ends the connection; a client that has no answer yet is
-    /// told why.
+    /// A body with invalid framing ends the connection; a client without a response is told why.
     fn bad_body(&mut self, detail: &'static str) -> Result<Step, ConnectionError> {
         if self.role == Role::Client {
             return Ok(Step::Event(self.malformed(Cause::Malformed(detail))));
@@ -285,7 +284,7 @@ impl Connection {
 }
 
 impl Exchange {
-    /// How many more bytes may be passed on now.
+    /// How many more bytes may be forwarded now (flow control by window).
     fn room(&self, width: Width) -> usize {
         match self.discarding {
             true => usize::MAX,
@@ -293,13 +292,13 @@ impl Exchange {
         }
     }
 
-    /// `came` bytes were passed on; credit for so many goes back, of earlier ones too.
+    /// `came` bytes were forwarded; `credit` bytes come back, for earlier ones too.
     fn took(&mut self, came: usize, credit: usize, width: Width) {
         self.held += came;
         self.release(credit, width);
     }
 
-    /// So many bytes have left us.
+    /// Returns credit for bytes that have left.
     pub(super) fn release(&mut self, bytes: usize, width: Width) {
         self.held = self.held.saturating_sub(bytes);
         self.window.take(u32::try_from(bytes).unwrap_or(u32::MAX), width);

@@ -1,4 +1,4 @@
-//! Commands: what goes to the peer.
+//! Commands: sending heads, bodies and trailers.
 
 use super::end::MOST_DISCARDED;
 use super::{Connection, Exchange, Receiving, Sending};
@@ -7,7 +7,7 @@ use crate::http1::body::Body;
 use crate::http1::response::Asked;
 use crate::http1::write::{self, Framing};
 
-/// Methods of requests that may be sent again unless they were answered (RFC 9110, section 9.2.2).
+/// Idempotent methods: such requests may be retried unless answered (RFC 9110, section 9.2.2).
 const IDEMPOTENT: [&[u8]; 6] = [b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"];
 
 impl Connection {
@@ -68,7 +68,7 @@ impl Connection {
             _ if exchange.asked.head || matches!(status, b"204" | b"304") => Framing::Empty,
             Some(length) => Framing::Length(length),
             None if end => Framing::Length(0),
-            None if exchange.modern => Framing::Chunked,
+            None if exchange.is_http11 => Framing::Chunked,
             None => Framing::UntilClose,
         };
         exchange.sending = if end { Sending::Done } else { Sending::Body(framing) };
@@ -81,7 +81,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends an informational response, to a client that knows of such.
+    /// Sends an informational response, if the client is HTTP/1.1.
     ///
     /// # Errors
     /// When the exchange is over or has its head.
@@ -91,7 +91,7 @@ impl Connection {
         head: impl Outgoing<'a>,
     ) -> Result<(), SendError> {
         let exchange = self.unanswered(key)?;
-        if exchange.modern {
+        if exchange.is_http11 {
             exchange.hesitates &= !says_go_on(head);
             self.output.append(|out| write::response(out, head.fields(), Framing::Empty, false));
         }
@@ -102,8 +102,8 @@ impl Connection {
         self.find(key).filter(|exchange| exchange.sending == Sending::Head).ok_or(SendError::Gone)
     }
 
-    /// Sends a piece of a body, or keeps it until the output has room. Returns how many bytes are
-    /// on their way; [`Connection::next_drained`] tells of the others.
+    /// Sends DATA, or queues it until the output has room. Returns how many bytes are in the
+    /// output; [`Connection::next_drained`] reports the others.
     ///
     /// # Errors
     /// When the exchange is over.
@@ -126,7 +126,7 @@ impl Connection {
         Ok(now.len())
     }
 
-    /// Sends trailers, where the framing has a place for them, after what waits.
+    /// Sends trailers after the queued data, where the framing allows them.
     ///
     /// # Errors
     /// When the exchange is over.
@@ -146,7 +146,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Lets the peer send `bytes` more, for as many that have left us.
+    /// Returns `bytes` of credit, once they have left.
     pub fn release(&mut self, key: Key, bytes: usize) {
         let width = self.width;
         if let Some(exchange) = self.find(key) {
@@ -154,22 +154,22 @@ impl Connection {
         }
     }
 
-    /// Has a backend send little ahead of a reader who takes nothing, or as much as there may be.
+    /// Shrinks the window of a backend for slow readers, or restores it.
     pub fn set_narrow(&mut self, narrow: bool) {
         self.width.set_narrow(narrow && self.role == Role::Client);
     }
 
-    /// Says whether the peer takes nothing for now: what is sent waits until it does.
+    /// Pauses sending while the socket is full: data stays queued.
     pub fn hold(&mut self, hold: bool) {
         self.held_up = hold;
     }
 
-    /// How much of bodies may be put into the output.
+    /// How much data the output has room for.
     fn room(&self) -> usize {
         self.output.room(self.held_up)
     }
 
-    /// Moves what waits into the output as far as that has room.
+    /// Moves queued data into the output as far as there is room.
     pub fn pump(&mut self) {
         let room = self.room();
         let key = self.key();
@@ -191,20 +191,20 @@ impl Connection {
             exchange.pending.data = data;
         }
         if let Some(trailers) = trailers {
-            // A message that was broken off has no trailers.
+            // A truncated message has no trailers.
             let _ = self.send_trailers(key, &trailers);
         }
         self.settle();
     }
 
-    /// The exchange for which bytes that had waited have left, and how many.
+    /// The exchange of which queued bytes have left, and how many.
     pub fn next_drained(&mut self) -> Option<(Key, usize)> {
         let n = std::mem::take(&mut self.drained);
         (n > 0).then(|| (self.key(), n))
     }
 
-    /// Appends a piece in the framing of its message. A body that is longer or shorter than was
-    /// declared breaks the exchange off.
+    /// Appends data in the framing of its message. A mismatch with the declared length aborts the
+    /// exchange.
     fn emit(&mut self, payload: &[u8], end: bool) {
         let Some(exchange) = &mut self.exchange else { return };
         match &mut exchange.sending {
@@ -233,24 +233,24 @@ impl Connection {
 }
 
 impl Exchange {
-    /// Whether the connection cannot be known to go on after a response that begins now: the
-    /// rest of the request is long, or the client has yet to say whether it sends it at all.
+    /// Whether the connection may have to close after this response: the rest of the request is
+    /// long, or the client has yet to decide whether to send it.
     fn may_be_last(&self) -> bool {
         let long = match self.receiving {
             Receiving::Body(Body::Length(left)) => left > MOST_DISCARDED as u64,
-            Receiving::Body(Body::Chunked(_)) => true, // nobody has said how long
+            Receiving::Body(Body::Chunked(_)) => true, // of unknown length
             _ => false,
         };
         self.hesitates || long
     }
 }
 
-/// Whether an informational response is the one that a hesitating client waits for.
+/// Whether it is the `100 Continue` that a client waits for.
 fn says_go_on<'a>(head: impl Outgoing<'a>) -> bool {
     head.fields().any(|field| field.id == Name::Status && field.value == b"100")
 }
 
-/// The number in a `content-length`, which the codec that brought it has checked.
+/// Parses a `content-length` that was validated before.
 fn number(digits: &[u8]) -> u64 {
     digits.iter().fold(0, |sum: u64, digit| {
         sum.saturating_mul(10).saturating_add(u64::from(digit.wrapping_sub(b'0')))

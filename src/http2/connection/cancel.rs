@@ -1,15 +1,15 @@
-//! Commands for streams that are wanted no more.
+//! Cancellation of streams.
 
 use super::{Connection, Progress};
 use crate::http::{Key, Millis};
 
-/// Time in which a peer accepts a stream. Some count the streams that were reset before they had
-/// come to accept them, and end the connection of whoever opens many of those: the h2 crate at 20.
+/// Time in which a peer surely accepts a new stream. Some count streams reset before they were
+/// accepted, and close the connection beyond a limit: the h2 crate at 20.
 const ACCEPT_MS: Millis = 20;
 
 impl Connection {
-    /// Takes a request back of which nothing has begun to leave, so that the peer never hears of
-    /// it. Whether that was so. It cannot be done where later header blocks build upon its own.
+    /// Removes a request from the output if none of its bytes has left, so that the peer never sees
+    /// it. Whether it could: not if later header blocks depend on its entries in the HPACK table.
     pub fn take_back(&mut self, key: Key) -> bool {
         let gone = self.frames.output.gone();
         let open = self.is_open(key);
@@ -24,8 +24,8 @@ impl Connection {
         true
     }
 
-    /// From when on the peer may be sent a reset of a stream that it was just sent; nothing while
-    /// the stream's head is still here.
+    /// Earliest time for an RST_STREAM on a stream opened lately; `None` while its HEADERS are
+    /// still in the output.
     pub fn resettable_from(&self, key: Key) -> Option<Millis> {
         if self.unsent.holds(key.id, self.frames.output.gone()) {
             return None;
@@ -34,20 +34,20 @@ impl Connection {
         Some(young.map_or(0, |stream| stream.opened + ACCEPT_MS))
     }
 
-    /// Wants nothing of a request any more before the peer is told so by a reset: what still
-    /// comes is dropped, and so is what waits to be sent.
+    /// Cancels a request ahead of its RST_STREAM: further DATA is discarded, and so is queued
+    /// output.
     pub fn abandon(&mut self, key: Key) {
         if let Some(stream) = self.streams.get_mut(key) {
             let pending = std::mem::take(&mut stream.pending);
             self.pending_bytes -= pending.data.len();
             if !pending.is_empty() {
-                stream.sending = Progress::Body; // it has not been sent to its end, and will not be
+                stream.sending = Progress::Body; // END_STREAM was not sent and will not be
             }
         }
         self.discard(key);
     }
 
-    /// RST_STREAM frames that the peer was sent, all the connection's life counted.
+    /// RST_STREAM frames sent in the connection's lifetime.
     pub fn resets_sent(&self) -> u64 {
         self.frames.resets()
     }

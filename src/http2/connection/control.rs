@@ -1,6 +1,6 @@
-//! Frames from the peer that carry no message: resets, settings, windows, pings, ends.
+//! Control frames from the peer: RST_STREAM, SETTINGS, WINDOW_UPDATE, PING, GOAWAY.
 //!
-//! None is inlined: next to DATA they are rare, and would take its registers.
+//! None is inlined: they are rare beside DATA, and would cost it registers.
 
 use super::Connection;
 use super::receive::{Cx, Received, on_stream};
@@ -21,7 +21,7 @@ impl Connection {
         };
         let opened = self.streams.get(key).map_or(0, |stream| stream.opened);
         self.remove(key);
-        self.meter.reset(opened, cx.now)?;
+        self.flood_guard.reset(opened, cx.now)?;
         let code = ErrorCode(u32::from_be_bytes(code));
         cx.tell(Event::Reset { key, code, cause: Cause::Peer })
     }
@@ -29,12 +29,12 @@ impl Connection {
     #[inline(never)]
     pub(super) fn priority(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_>) -> Received {
         on_stream(head)?;
-        self.meter.idle_frame(cx.now)?;
+        self.flood_guard.idle_frame(cx.now)?;
         if payload.len() != 5 {
             return Err(ConnectionError::frame_size("PRIORITY is not 5 bytes"));
         }
         if read_31(payload) != Some(head.stream) {
-            return Ok(()); // priorities are deprecated and have no effect here
+            return Ok(()); // priorities are deprecated and ignored here
         }
         match self.streams.key(head.stream) {
             Some(key) => self.malformed(key, "stream depends on itself", cx),
@@ -47,7 +47,7 @@ impl Connection {
         if head.stream != 0 {
             return Err(ConnectionError::protocol("SETTINGS on a stream"));
         }
-        self.meter.settings(cx.now)?;
+        self.flood_guard.settings(cx.now)?;
         if head.has(flag::ACK) {
             self.settings_acked = true;
             self.unheard = self.unheard.saturating_sub(1);
@@ -103,7 +103,7 @@ impl Connection {
         let Ok(payload) = <[u8; 8]>::try_from(payload) else {
             return Err(ConnectionError::frame_size("PING is not 8 bytes"));
         };
-        self.meter.ping(cx.now)?;
+        self.flood_guard.ping(cx.now)?;
         if head.has(flag::ACK) {
             return cx.tell(Event::Pong(payload));
         }
@@ -116,7 +116,7 @@ impl Connection {
         if head.stream != 0 {
             return Err(ConnectionError::protocol("GOAWAY on a stream"));
         }
-        self.meter.idle_frame(cx.now)?;
+        self.flood_guard.idle_frame(cx.now)?;
         let (Some(last), Some(code)) = (read_31(payload), payload.get(4..8)) else {
             return Err(ConnectionError::frame_size("GOAWAY is shorter than 8 bytes"));
         };
@@ -144,7 +144,7 @@ impl Connection {
         let (4, Some(by)) = (payload.len(), read_31(payload)) else {
             return Err(ConnectionError::frame_size("WINDOW_UPDATE is not 4 bytes"));
         };
-        self.meter.window_update(cx.now)?;
+        self.flood_guard.window_update(cx.now)?;
         if head.stream == 0 {
             if by == 0 {
                 return Err(ConnectionError::protocol("WINDOW_UPDATE by 0"));

@@ -1,4 +1,4 @@
-//! Credit: how much more the peer may send.
+//! Receive flow control: returning credit to the peer by WINDOW_UPDATE.
 
 use super::Connection;
 use crate::http::{Key, Millis, Role};
@@ -7,7 +7,7 @@ use crate::http2::settings;
 use crate::http2::stream::Stream;
 
 impl Connection {
-    /// Grants the peer `bytes` more on a stream, for as many that have left us.
+    /// Returns `bytes` of credit on a stream, once they have left.
     pub fn release(&mut self, key: Key, bytes: usize) {
         let (role, width) = (self.role, self.width);
         let given = |stream: &Stream| stream.discarding && role == Role::Server;
@@ -19,9 +19,9 @@ impl Connection {
         }
     }
 
-    /// Drops what still comes on a stream. A server ends it as soon as the response is out, with
-    /// NO_ERROR (RFC 9113, section 8.1), and until then lets the client send on; a client lets the
-    /// response come to its end or its window.
+    /// Discards further DATA of a stream. A server resets it with NO_ERROR as soon as the response
+    /// is out (RFC 9113, section 8.1), and until then lets the client send on; a client lets the
+    /// response run to its end or its window.
     pub fn discard(&mut self, key: Key) {
         let width = self.width;
         let Some(stream) = self.streams.get_mut(key) else { return };
@@ -30,22 +30,21 @@ impl Connection {
         self.settle(key);
         let role = self.role;
         let open = self.streams.get_mut(key).filter(|_| role == Role::Server);
-        // Whatever of it is still held here, nobody will give credit for it.
+        // Nobody else returns the credit for bytes still held here.
         if let Some(credit) = open.and_then(|stream| stream.release(held, width)) {
             self.frames.window_update(key.id, credit);
         }
     }
 
-    /// A stream that begins. Until the peer has acknowledged our SETTINGS it may go by the default
-    /// window.
+    /// A new stream. Until the peer has acknowledged our SETTINGS it may use the default window.
     pub(super) fn new_stream(&self, id: u32, now: Millis) -> Stream {
         let ours = self.width.ceiling();
         let receive = if self.settings_acked { ours } else { ours.max(DEFAULT_WINDOW) };
         Stream::new(id, now, self.peer.initial_window, receive)
     }
 
-    /// Has a backend send little ahead of readers who take nothing, or as much as there may be. What
-    /// it has not used yet of the windows of its open streams is taken back, or given again.
+    /// Shrinks the receive windows of a backend connection for slow readers, or restores them, by
+    /// SETTINGS_INITIAL_WINDOW_SIZE: the unused windows of open streams change with it.
     pub fn set_narrow(&mut self, narrow: bool) {
         if self.role == Role::Server || !self.width.set_narrow(narrow) {
             return;
@@ -54,7 +53,8 @@ impl Connection {
         self.unheard += 1;
         self.frames.frame(kind::SETTINGS, 0, 0, &settings::initial_window(width.base()));
         for (key, stream) in self.streams.iter_mut() {
-            // Of a narrow window the rest may be half of it: nothing else would bring that.
+            // The bytes left of a small window may be half of it already: no later frame would
+            // trigger this WINDOW_UPDATE.
             if let Some(credit) = stream.release(0, width) {
                 self.frames.window_update(key.id, credit);
             }

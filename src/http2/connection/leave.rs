@@ -1,26 +1,26 @@
-//! The graceful end of a connection: who takes no more streams, and why.
+//! Graceful shutdown (GOAWAY).
 
 use super::Connection;
 use crate::http::{ErrorCode, Fault, Role};
 use crate::http2::frame::MAX_31;
 
 impl Connection {
-    /// Whether no stream will ever be opened here again: either side has sent GOAWAY, the ids are
-    /// spent, or it [is retired](Connection::retired).
+    /// Whether no stream can be opened here any more: either side has sent GOAWAY, the stream ids
+    /// are used up, or it [is retired](Connection::retired).
     pub fn is_leaving(&self) -> bool {
         let spent = self.next_id > MAX_31 || self.last_accepted < MAX_31;
         self.peer_left || self.failed || spent || self.retired().is_some()
     }
 
-    /// Which budget the backend has spent. Its connection takes no new streams then, and those
-    /// that it has go on: they may be of clients who have no part in that.
+    /// The flood budget that the backend exceeded. Its connection takes no new streams then; open
+    /// ones finish, as their clients are not at fault.
     pub fn retired(&self) -> Option<Fault> {
-        self.meter.retired()
+        self.flood_guard.retired()
     }
 
-    /// Announces that no streams are wanted soon, without refusing any: the first of the two
-    /// phases of a graceful end (RFC 9113, section 6.8). The PING's answer says that every
-    /// stream opened before the peer heard of it has arrived.
+    /// Phase one of a graceful shutdown (RFC 9113, section 6.8): GOAWAY with the highest id, which
+    /// refuses nothing, and a PING. Its ACK says that every stream opened before the peer saw the
+    /// GOAWAY has arrived.
     pub fn announce_leave(&mut self, ping: [u8; 8]) {
         if !self.failed && self.last_accepted == MAX_31 {
             self.frames.go_away(MAX_31, ErrorCode::NO_ERROR, "");
@@ -28,9 +28,9 @@ impl Connection {
         }
     }
 
-    /// Takes no more streams: those that are open go on, later ones are not looked at. A server on
-    /// which streams are open is not told: some close the connection as soon as these have ended,
-    /// with frames of ours unread, and the system then drops what it has not sent of a response.
+    /// Phase two: the final GOAWAY; open streams go on, later ones are ignored. A client with open
+    /// streams does not send it: some servers close the connection as soon as those have ended,
+    /// with frames of ours unread, and their kernel then drops the rest of a response.
     pub fn leave(&mut self, code: ErrorCode, detail: &str) {
         if !self.failed && self.last_accepted == MAX_31 {
             self.last_accepted = self.last_peer_id;

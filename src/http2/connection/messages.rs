@@ -6,15 +6,15 @@ use crate::http::{
     Cause, ConnectionError, ErrorCode, Event, Fault, Headers, Key, Refused, Role,
     message::{self, Facts},
 };
+use crate::http2::decode_cache::Kind;
 use crate::http2::frame::{HEAD_LEN, Head, flag, read_31, strip_padding};
 use crate::http2::hpack::DecodeError;
-use crate::http2::memo::Kind;
 
-/// A header block of a backend may have so many bytes, whatever the limit on lists: beyond that
-/// limit it is read for the table's sake alone.
+/// Size limit for a backend's header block, whatever the limit on lists: beyond that one the block
+/// is decoded only to keep the HPACK table in sync.
 const LONGEST_OF_BACKEND: u32 = 1 << 20;
 
-/// A header list, and what is to be thought of it.
+/// A header list and the verdict on it.
 struct Message {
     headers: Headers,
     too_large: bool,
@@ -27,7 +27,7 @@ impl Connection {
         on_stream(head)?;
         self.check_headers_allowed(head.stream)?;
         let mut fragment = strip_padding(head, payload)?;
-        self.meter.carried(HEAD_LEN + payload.len(), fragment.len(), cx.now)?;
+        self.flood_guard.carried(HEAD_LEN + payload.len(), fragment.len(), cx.now)?;
         let mut depends_on_itself = false;
         if head.has(flag::PRIORITY) {
             let (priority, rest) = fragment
@@ -51,7 +51,7 @@ impl Connection {
         Ok(())
     }
 
-    /// HEADERS may open the peer's next stream, or go on with one that is not forgotten.
+    /// Checks that HEADERS may come: for the peer's next stream, or one that is still known.
     fn check_headers_allowed(&self, id: u32) -> Result<(), ConnectionError> {
         match self.role {
             Role::Server if id.is_multiple_of(2) => {
@@ -72,7 +72,7 @@ impl Connection {
         let Some(mut block) = self.block.take_if(|block| block.stream == head.stream) else {
             return Err(ConnectionError::protocol("CONTINUATION without a header block"));
         };
-        self.meter.carried(HEAD_LEN + payload.len(), payload.len(), cx.now)?;
+        self.flood_guard.carried(HEAD_LEN + payload.len(), payload.len(), cx.now)?;
         block.bytes.extend_from_slice(payload);
         block.pieces += 1;
         let (bytes, pieces) = self.longest_block();
@@ -88,12 +88,12 @@ impl Connection {
         Ok(())
     }
 
-    /// The bytes and pieces that a header block may have.
+    /// Limits of a header block: bytes and CONTINUATION frames.
     fn longest_block(&self) -> (usize, u32) {
         let size = self.limits.header_size;
         match self.role {
             Role::Server => (4 * size as usize, 16 + size / (4 << 10)),
-            // Not one response of many is to end the connection, as long as it can be read.
+            // One bad response must not end the connection for all, as long as it can be parsed.
             Role::Client => {
                 let size = (4 * size).max(LONGEST_OF_BACKEND);
                 (size as usize, 16 + size / 256)
@@ -114,7 +114,7 @@ impl Connection {
             (None, Kind::Request) => self.request(block, message, cx),
             (None, _) => {
                 cx.pool.put(message.headers);
-                self.meter.idle_frame(cx.now)
+                self.flood_guard.idle_frame(cx.now)
             }
             (Some(key), _) if block.depends_on_itself => {
                 self.malformed(key, "stream depends on itself", cx)
@@ -126,7 +126,7 @@ impl Connection {
         }
     }
 
-    /// Decodes and checks a block, unless the same one was before.
+    /// Decodes and validates a block, unless it is in the decode cache.
     fn read_message(
         &mut self,
         kind: Kind,
@@ -134,7 +134,7 @@ impl Connection {
         cx: &mut Cx<'_>,
     ) -> Result<Message, ConnectionError> {
         let generation = self.decoder.generation();
-        if let Some((headers, facts)) = self.memo.recall(kind, bytes, generation) {
+        if let Some((headers, facts)) = self.decode_cache.recall(kind, bytes, generation) {
             let headers = headers.clone();
             return Ok(Message { headers, too_large: false, facts: Ok(facts) });
         }
@@ -152,7 +152,7 @@ impl Connection {
             && !too_large
             && self.decoder.generation() == generation
         {
-            self.memo.note(kind, bytes, generation, &headers, facts, cx.pool);
+            self.decode_cache.note(kind, bytes, generation, &headers, facts, cx.pool);
         }
         Ok(Message { headers, too_large, facts })
     }
@@ -161,11 +161,11 @@ impl Connection {
         let Message { headers, too_large, facts } = message;
         let id = block.stream;
         if id <= self.last_peer_id {
-            cx.pool.put(headers); // one of those that we reset
-            return self.meter.idle_frame(cx.now);
+            cx.pool.put(headers); // of a stream that we reset
+            return self.flood_guard.idle_frame(cx.now);
         }
         self.last_peer_id = id;
-        self.meter.opened(cx.now);
+        self.flood_guard.opened(cx.now);
         if id > self.last_accepted {
             cx.pool.put(headers);
             self.refusals.add(Refused::Leaving);
@@ -192,7 +192,7 @@ impl Connection {
         cx.tell(Event::Request { key, headers, end: block.end_stream })
     }
 
-    /// Resets a stream that nobody has heard of yet.
+    /// Refuses a stream before it becomes an event.
     fn refuse(&mut self, id: u32, code: ErrorCode, headers: Headers, cx: &mut Cx<'_>) -> Received {
         cx.pool.put(headers);
         self.refusals.add(match code {
@@ -201,11 +201,11 @@ impl Connection {
         });
         self.frames.reset(id, code);
         self.remember_reset(id);
-        self.meter.error(cx.now)?;
+        self.flood_guard.error(cx.now)?;
         Ok(())
     }
 
-    /// What comes on a stream that is known: its response, or its trailers.
+    /// HEADERS on an open stream: the response or the trailers.
     fn answer(
         &mut self,
         key: Key,
@@ -274,7 +274,7 @@ impl Connection {
 
     fn too_large(&mut self, key: Key, headers: Headers, cx: &mut Cx<'_>) -> Received {
         cx.pool.put(headers);
-        self.meter.error(cx.now)?;
+        self.flood_guard.error(cx.now)?;
         let code = ErrorCode::ENHANCE_YOUR_CALM;
         self.reset(key, code);
         cx.tell(Event::Reset { key, code, cause: Cause::TooLarge })

@@ -1,4 +1,4 @@
-//! What comes from the peer, frame by frame.
+//! Parsing frames from the peer.
 
 use super::{Connection, Progress};
 use crate::http::{Cause, ConnectionError, ErrorCode, Event, HeaderPool, Key, Millis, Role};
@@ -6,12 +6,12 @@ use crate::http2::frame::{DEFAULT_WINDOW, HEAD_LEN, Head, PREFACE, flag, kind, s
 
 pub(super) type Received = Result<(), ConnectionError>;
 
-/// What every frame is handled with.
+/// Context for handling a frame.
 pub(super) struct Cx<'p> {
     pub now: Millis,
     pub pool: &'p mut HeaderPool,
-    /// What the frame was, if it is an event. It is told here and not returned, as it would be
-    /// copied at each return.
+    /// The event that the frame caused, if any; an out parameter, since returning it would copy it
+    /// at each level.
     event: Option<Event>,
 }
 
@@ -23,17 +23,15 @@ impl Cx<'_> {
 }
 
 impl Connection {
-    /// Takes whole frames off the front of `input` until one of them is an event. `None` when
-    /// what is left is not a whole frame. To be called until it yields `None`, then
-    /// [`Connection::pump`].
+    /// Parses whole frames off the front of `input` until one causes an event; `None` when no whole
+    /// frame is left. To be called until it yields `None`, then [`Connection::pump`].
     ///
-    /// Of bodies `take` is given each piece, padding taken off, and whether it is the last and no
-    /// trailers follow; only then it may be empty. It says for how many bytes, of earlier pieces too,
-    /// the peer gets credit at once: for the others it gets it by [`Connection::release`].
+    /// DATA is passed to `take`: each piece without padding, and whether it ends the stream; only
+    /// then it may be empty. It returns how many bytes of credit the peer gets back at once, for
+    /// earlier pieces too; the rest is returned by [`Connection::release`].
     ///
     /// # Errors
-    /// When the connection cannot go on. The GOAWAY that says so is in the output; what comes
-    /// after is ignored.
+    /// A connection error. Its GOAWAY is in the output; further input is ignored.
     pub fn receive(
         &mut self,
         input: &mut &[u8],
@@ -102,7 +100,7 @@ impl Connection {
         Ok(self.preface_left == 0)
     }
 
-    /// Checks that such a frame may come now.
+    /// Checks that this frame type may come now.
     fn check_order(&self, head: Head) -> Received {
         if !self.settings_seen && (head.kind != kind::SETTINGS || head.has(flag::ACK)) {
             return Err(ConnectionError::protocol("the first frame is not SETTINGS"));
@@ -125,7 +123,7 @@ impl Connection {
             kind::GOAWAY => self.go_away(head, payload, cx),
             kind::PRIORITY => self.priority(head, payload, cx),
             kind::PUSH_PROMISE => Err(ConnectionError::protocol("push is not enabled")),
-            _ => self.meter.idle_frame(cx.now),
+            _ => self.flood_guard.idle_frame(cx.now),
         }
     }
 
@@ -138,11 +136,11 @@ impl Connection {
     ) -> Received {
         on_stream(head)?;
         let body = strip_padding(head, payload)?;
-        self.meter.carried(HEAD_LEN + payload.len(), body.len(), cx.now)?;
+        self.flood_guard.carried(HEAD_LEN + payload.len(), body.len(), cx.now)?;
         self.take_connection_window(head.len)?;
         let end = head.has(flag::END_STREAM);
         if body.is_empty() && !end {
-            self.meter.empty_data(self.streams.len(), cx.now)?;
+            self.flood_guard.empty_data(self.streams.len(), cx.now)?;
         }
         let width = self.width;
         let Some((key, stream)) = self.streams.find(head.stream) else {
@@ -170,7 +168,7 @@ impl Connection {
         }
         let mut spent = payload.len() - body.len();
         if stream.discarding && self.role == Role::Server {
-            spent = payload.len(); // a client may read our answer when it has sent everything
+            spent = payload.len(); // a client may read the response only once it has sent everything
         } else if !stream.discarding && (end || !body.is_empty()) {
             spent += take(key, body, end);
         }
@@ -183,7 +181,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Credit for the connection goes back on receipt: one slow stream must not stop the others.
+    /// Connection level credit is returned on receipt: one slow stream must not stall the others.
     fn take_connection_window(&mut self, len: u32) -> Result<(), ConnectionError> {
         if self.recv_window.receive(len).is_err() {
             return Err(ConnectionError::flow_control("DATA beyond the connection's window"));
@@ -193,8 +191,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Grants the connection what is worth a frame, unless the peer is yet to hear that it may send
-    /// less: what it sends until then is bounded by that.
+    /// Sends a WINDOW_UPDATE for the connection once it is worth a frame; not while the peer has
+    /// unacknowledged smaller windows, as its connection window then bounds what it sends.
     pub(super) fn grant_credit(&mut self) {
         let least = self.limits.connection_window.max(DEFAULT_WINDOW) / 2;
         if self.unheard == 0
@@ -217,12 +215,13 @@ impl Connection {
         why: &'static str,
         cx: &mut Cx<'_>,
     ) -> Received {
-        self.meter.error(cx.now)?;
+        self.flood_guard.error(cx.now)?;
         self.reset(key, code);
         cx.tell(Event::Reset { key, code, cause: Cause::Malformed(why) })
     }
 
-    /// A frame for a stream that is not open: an error where it never was, otherwise counted.
+    /// A frame for a stream that is not open: an error if the stream never was, otherwise counted
+    /// as a late frame.
     #[cold]
     pub(super) fn late(&mut self, head: Head, cx: &mut Cx<'_>) -> Received {
         if self.is_idle(head.stream) {
@@ -231,10 +230,10 @@ impl Connection {
         if head.kind == kind::DATA && !self.is_forgiven(head.stream) {
             return Err(ConnectionError::stream_closed("DATA on a closed stream"));
         }
-        self.meter.idle_frame(cx.now)
+        self.flood_guard.idle_frame(cx.now)
     }
 
-    /// Whether the peer may not know yet that a stream which is gone takes nothing.
+    /// Whether the peer may not have seen our reset of this stream yet.
     pub(super) fn is_forgiven(&self, id: u32) -> bool {
         let ignored = id > self.last_accepted;
         self.role == Role::Client || ignored || self.reset_by_us.contains(&id)

@@ -1,11 +1,11 @@
-//! Commands: what goes to the peer.
+//! Commands: sending HEADERS, DATA, trailers and RST_STREAM.
 
 use super::{Connection, Progress};
 use crate::http::{
     ErrorCode, Field, Gone, Headers, Key, Millis, OpenError, Outgoing, Role, SendError,
 };
 
-/// The largest DATA frame we send, whatever the peer takes: streams take turns by frames.
+/// The largest DATA frame we send, even if the peer allows more: streams are interleaved by frame.
 const LARGEST_FRAME: usize = 16 << 10;
 
 impl Connection {
@@ -30,7 +30,7 @@ impl Connection {
         let mut stream = self.new_stream(id, now);
         stream.head_method = list.asks_for_head();
         stream.sending = if end { Progress::Done } else { Progress::Body };
-        self.meter.opened(now);
+        self.flood_guard.opened(now);
         let key = self.streams.insert(stream);
         let from = self.frames.output.end();
         let inert = self.emit_headers(id, list, end);
@@ -81,8 +81,8 @@ impl Connection {
         if self.exceeds_peer(list) { Err(SendError::TooLarge) } else { Ok(()) }
     }
 
-    /// Sends a piece of a body, or keeps it until the peer's windows and the output have room.
-    /// Returns how many bytes are on their way; [`Connection::next_drained`] tells of the others.
+    /// Sends DATA, or queues it until the peer's windows and the output have room. Returns how many
+    /// bytes are in the output; [`Connection::next_drained`] reports the others.
     ///
     /// # Errors
     /// When the stream is over.
@@ -90,7 +90,7 @@ impl Connection {
         let (window, room) = (self.send_window, self.room());
         let stream = self.streams.get_mut(key).ok_or(Gone)?;
         if payload.is_empty() && !end {
-            return Ok(0); // an empty frame would only cost
+            return Ok(0); // an empty DATA frame would do nothing
         }
         if stream.sending != Progress::Body {
             return Err(Gone);
@@ -119,7 +119,7 @@ impl Connection {
         Ok(now.len())
     }
 
-    /// Sends trailers, after what waits on the stream.
+    /// Sends trailers after the queued DATA.
     ///
     /// # Errors
     /// When the stream is over, or the peer takes no list of this size.
@@ -142,25 +142,25 @@ impl Connection {
         Ok(())
     }
 
-    /// Ends a stream at once in both directions and tells the peer.
+    /// Sends RST_STREAM, and drops the stream.
     pub fn reset(&mut self, key: Key, code: ErrorCode) {
         let Some(stream) = self.streams.get(key) else {
             return;
         };
         if stream.receiving != Progress::Done {
-            self.meter.reset_sent();
+            self.flood_guard.reset_sent();
             self.remember_reset(key.id);
         }
         self.remove(key);
         self.frames.reset(key.id, code);
     }
 
-    /// Whether nothing waits to be sent on the stream.
+    /// Whether the stream has no queued output.
     pub fn is_flushed(&self, key: Key) -> bool {
         self.streams.get(key).is_none_or(|stream| stream.pending.is_empty())
     }
 
-    /// Bytes that wait to be sent on the stream.
+    /// Bytes queued on the stream.
     pub fn unsent(&self, key: Key) -> usize {
         self.streams.get(key).map_or(0, |stream| stream.pending.data.len())
     }
@@ -170,17 +170,18 @@ impl Connection {
         self.streams.get(key).is_some()
     }
 
-    /// Says whether the peer takes nothing for now: DATA waits on its streams until it does.
+    /// Pauses DATA while the socket is full: it stays queued on its streams.
     pub fn hold(&mut self, hold: bool) {
         self.held_up = hold;
     }
 
-    /// How much DATA may be put into the output.
+    /// How much DATA the output has room for.
     fn room(&self) -> usize {
         self.frames.output.room(self.held_up)
     }
 
-    /// Moves what waits on streams into the output, in turns, as far as windows and room allow.
+    /// Moves queued DATA into the output, round robin over the streams, as far as windows and room
+    /// allow.
     pub fn pump(&mut self) {
         while self.room() > 0 {
             let Some(key) = self.queue.pop_front() else {
@@ -194,18 +195,18 @@ impl Connection {
             let n = stream.sendable(window).min(LARGEST_FRAME);
             if n == 0 && !stream.pending.data.is_empty() {
                 if stream.send_window.is_open() {
-                    // It is the connection's window that is spent: so it is for all.
+                    // The connection window is spent: no other stream can send either.
                     stream.queued = true;
                     self.queue.push_front(key);
                     return;
                 }
-                continue; // its own WINDOW_UPDATE will bring it back
+                continue; // its own WINDOW_UPDATE will queue it again
             }
             self.emit_pending(key, n);
         }
     }
 
-    /// A stream for which bytes that had waited have left, and how many.
+    /// A stream of which queued bytes have left, and how many.
     pub fn next_drained(&mut self) -> Option<(Key, usize)> {
         self.drained.pop()
     }
@@ -224,9 +225,9 @@ impl Connection {
             self.pending_bytes -= n;
             pending.data.take(n, |piece| self.frames.data(key.id, piece, false, max));
             if end {
-                self.frames.data(key.id, &[], true, max); // of the frame before, if there is one
+                self.frames.data(key.id, &[], true, max); // sets END_STREAM on the last DATA frame if it can
             }
-            self.meter.data_sent();
+            self.flood_guard.data_sent();
             if n > 0 {
                 self.drained.push((key, n));
             }
@@ -242,7 +243,7 @@ impl Connection {
         self.settle(key);
     }
 
-    /// Puts a stream with something to send in the queue, unless its own window is spent.
+    /// Queues a stream for sending, unless its own window is spent.
     pub(super) fn enqueue(&mut self, key: Key) {
         if let Some(stream) = self.streams.get_mut(key)
             && !stream.queued
@@ -261,28 +262,33 @@ impl Connection {
             payload.split_at_checked(max).filter(|(_, rest)| !rest.is_empty())
         {
             self.frames.data(id, piece, false, max);
-            self.meter.data_sent();
+            self.flood_guard.data_sent();
             payload = rest;
         }
         self.frames.data(id, payload, end, max);
-        self.meter.data_sent();
+        self.flood_guard.data_sent();
     }
 
-    /// Whether blocks that come later are the same as if this one had not been sent.
+    /// Sends a header block. Whether it left the HPACK table unchanged, so that later blocks do not
+    /// depend on it.
     #[inline]
     fn emit_headers<'a>(&mut self, id: u32, list: impl Outgoing<'a>, end: bool) -> bool {
-        let Connection { encoder, frames, peer, sent, .. } = self;
+        let Connection { encoder, frames, peer, encode_cache, .. } = self;
         let max = peer.max_frame_size as usize;
         let before = encoder.generation();
         frames.headers(id, end, max, |out| {
             match list.tag().zip(before) {
-                Some((tag, generation)) => match sent.recall(tag, generation) {
+                Some((tag, generation)) => match encode_cache.recall(tag, generation) {
                     Some(block) => out.extend_from_slice(block),
                     None => {
                         let begin = out.len();
                         encoder.encode(list.fields(), out);
                         if encoder.generation() == Some(generation) {
-                            sent.note(tag, generation, out.get(begin..).unwrap_or_default());
+                            encode_cache.note(
+                                tag,
+                                generation,
+                                out.get(begin..).unwrap_or_default(),
+                            );
                         }
                     }
                 },

@@ -1,4 +1,4 @@
-//! Blocks to fields.
+//! The HPACK decoder.
 
 use thiserror::Error;
 
@@ -8,61 +8,61 @@ use super::statics;
 use super::table::{Entry, Table};
 use crate::http::{Headers, Indexing, Name};
 
-/// Passing a limit by this factor is fatal, unless a decoder is patient.
+/// Exceeding a limit by this factor is a connection error, unless the peer is trusted.
 const WAY_TOO_LARGE: usize = 4;
 
-/// Why a block cannot be decoded. The table of this end is of no use from then on, so each is
-/// an error of the connection: `COMPRESSION_ERROR`, or `ENHANCE_YOUR_CALM` for
+/// Why a block cannot be decoded. The dynamic tables are out of sync from then on, so each is a
+/// connection error: `COMPRESSION_ERROR`, or `ENHANCE_YOUR_CALM` for
 /// [`ListWayTooLarge`](DecodeError::ListWayTooLarge).
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum DecodeError {
-    /// A field is not complete.
+    /// A field is incomplete.
     #[error("header block ends within a field")]
     Truncated,
-    /// An integer is greater than 32 bits hold, or is padded.
+    /// An integer exceeds 32 bits or is padded.
     #[error("integer in header block is too long")]
     IntegerOverflow,
-    /// Neither table has such an entry.
+    /// Neither table has this index.
     #[error("index {0} in header block is in neither table")]
     InvalidIndex(u32),
-    /// A string has EOS or a wrong padding.
+    /// A string contains EOS or has invalid padding.
     #[error("string in header block is no valid Huffman code")]
     InvalidHuffman,
-    /// A size update came after a field.
+    /// A dynamic table size update came after a field.
     #[error("table size update within a header block, not at its start")]
     LateSizeUpdate,
-    /// A size update passes our setting.
+    /// A dynamic table size update exceeds our setting.
     #[error("table size update to {size} where {max} is allowed")]
     SizeUpdateTooLarge {
-        /// What was asked for.
+        /// The requested size.
         size: u32,
-        /// What is allowed.
+        /// The allowed size.
         max: u32,
     },
-    /// The fields pass a limit four times over.
+    /// The header list exceeds a limit four times over.
     #[error("header list is more than four times larger than allowed")]
     ListWayTooLarge,
 }
 
-/// What came of a block.
+/// The result of decoding a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decoded {
-    /// The fields passed a limit, and the rest of them were left out.
+    /// The list exceeded a limit, and the remaining fields were omitted.
     pub too_large: bool,
 }
 
-/// One direction of a connection, at its receiver.
+/// The decoder of one direction of a connection.
 #[derive(Debug)]
 pub struct Decoder {
     table: Table,
     max_table_size: u32,
-    /// Passing a limit by this factor is fatal.
+    /// Exceeding a limit by this factor is a connection error.
     way_too_large: usize,
 }
 
 impl Decoder {
-    /// `max_table_size` is what we announce as `SETTINGS_HEADER_TABLE_SIZE`. The peer may use
-    /// the default of 4096 until it has read that, so less saves nothing here.
+    /// `max_table_size` is announced as `SETTINGS_HEADER_TABLE_SIZE`. The peer may use the default
+    /// of 4096 until it has seen that, so less saves nothing here.
     pub fn new(max_table_size: u32) -> Decoder {
         let max_table_size = max_table_size.max(DEFAULT_TABLE_SIZE);
         Decoder {
@@ -72,7 +72,7 @@ impl Decoder {
         }
     }
 
-    /// Lists of a trusted peer are read to their end, however long they are.
+    /// A trusted peer's lists are decoded to the end, however long.
     pub fn patient_with(self, trusted: bool) -> Decoder {
         let way_too_large = if trusted { usize::MAX } else { self.way_too_large };
         Decoder { way_too_large, ..self }
@@ -80,8 +80,8 @@ impl Decoder {
 
     /// Decodes one complete block and appends its fields to `out`, which the caller has cleared.
     ///
-    /// When the list passes `max_size` bytes (as [`Headers::list_size`] counts them) or
-    /// `max_count` fields, the rest of it is decoded for the table's sake but left out.
+    /// When the list exceeds `max_size` bytes (as [`Headers::list_size`] counts) or `max_count`
+    /// fields, the rest is decoded only to keep the table in sync.
     pub fn decode(
         &mut self,
         block: &[u8],
@@ -114,7 +114,7 @@ impl Decoder {
         Ok(Decoded { too_large: list.is_too_large() })
     }
 
-    /// Changes whenever a block's indices may mean something else than before.
+    /// Changes whenever indices change their meaning.
     pub(in crate::http2) fn generation(&self) -> u64 {
         self.table.generation()
     }
@@ -136,8 +136,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Decodes a literal where its field will lie, which spares a copy, and the table the
-    /// question whether its name lived in an entry that it evicts.
+    /// Decodes a literal in place, which saves a copy, and so its name stays valid even if
+    /// inserting it evicts the entry that the name came from.
     fn literal(
         &mut self,
         reader: &mut Reader<'_>,
@@ -178,7 +178,7 @@ impl Decoder {
     }
 }
 
-/// The fields of a block on their way out, held to the limits.
+/// The header list being decoded, held to the limits.
 struct List<'a> {
     out: &'a mut Headers,
     size: usize,
@@ -196,7 +196,7 @@ impl List<'_> {
         Ok(())
     }
 
-    /// Counts a field and tells whether it may be kept.
+    /// Counts a field; whether it is within the limits.
     fn admit(&mut self, len: usize) -> Result<bool, DecodeError> {
         self.size = self.size.saturating_add(len + Headers::FIELD_OVERHEAD);
         self.count += 1;

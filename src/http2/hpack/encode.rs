@@ -1,4 +1,4 @@
-//! Fields to blocks.
+//! The HPACK encoder.
 
 use super::DEFAULT_TABLE_SIZE;
 use super::hash::hash;
@@ -8,19 +8,19 @@ use super::statics::{self, NameKey};
 use super::table::{ENTRY_OVERHEAD, Entry, Table};
 use crate::http::{Field, Indexing, Name};
 
-/// A field of more than this part of the table would evict most of it.
+/// Fields larger than this share of the table are not inserted: they would evict most of it.
 const LARGEST_ENTRY: (usize, usize) = (3, 4);
 
-/// One direction of a connection, at its sender.
+/// The encoder of one direction of a connection.
 ///
-/// A field is an index once it has been sent, except where its sender chose a literal, and
-/// except for the names whose values seldom come twice: those would only push others out.
+/// Every field is inserted into the dynamic table, except those that came as literals, and names
+/// whose values rarely repeat: they would only evict others.
 #[derive(Debug)]
 pub struct Encoder {
     table: Table,
     index: Index,
-    /// The table sizes to announce with the next block: the smallest since the last, and the
-    /// one in force.
+    /// Dynamic table size updates due with the next block: the smallest since the last block, and
+    /// the current one.
     resized: Option<(u32, u32)>,
 }
 
@@ -31,7 +31,7 @@ impl Default for Encoder {
 }
 
 impl Encoder {
-    /// With the table size that a peer has before it says otherwise.
+    /// An encoder with the default table size.
     pub fn new() -> Encoder {
         Encoder {
             table: Table::new(DEFAULT_TABLE_SIZE, DEFAULT_TABLE_SIZE),
@@ -40,8 +40,7 @@ impl Encoder {
         }
     }
 
-    /// Takes the peer's `SETTINGS_HEADER_TABLE_SIZE`. Of a larger table than the default no use
-    /// is made.
+    /// Applies the peer's `SETTINGS_HEADER_TABLE_SIZE`; more than the default is not used.
     pub fn set_max_table_size(&mut self, peer: u32) {
         let size = peer.min(DEFAULT_TABLE_SIZE);
         let smallest = match self.resized {
@@ -53,13 +52,12 @@ impl Encoder {
         self.table.resize(size);
     }
 
-    /// Counts the changes that give indices another meaning; `None` while there is something to
-    /// announce with the next block.
+    /// Changes whenever indices change their meaning; `None` while a size update is due.
     pub(in crate::http2) fn generation(&self) -> Option<u64> {
         self.resized.is_none().then(|| self.table.generation())
     }
 
-    /// Appends one block to `out`.
+    /// Encodes one block, appending to `out`.
     pub fn encode<'a>(&mut self, fields: impl Iterator<Item = Field<'a>>, out: &mut Vec<u8>) {
         if let Some((smallest, last)) = self.resized.take() {
             if smallest < last {
@@ -93,7 +91,7 @@ impl Encoder {
         }
     }
 
-    /// The index of an entry with this name and value.
+    /// The dynamic table index of this name and value.
     fn find(&self, field: &Field<'_>, name: NameKey, hash: u64) -> Option<u32> {
         name.with_value(field).or_else(|| {
             self.find_dynamic(hash, |entry| {
@@ -108,7 +106,7 @@ impl Encoder {
         Some(statics::COUNT + 1 + age)
     }
 
-    /// Writes a literal, its name by index if there is one.
+    /// Writes a literal, with an indexed name if possible.
     fn literal(&self, prefix: Prefix, field: &Field<'_>, name: NameKey, out: &mut Vec<u8>) {
         let index = name
             .first
@@ -135,12 +133,12 @@ impl Encoder {
     }
 }
 
-/// The hash of a name alone, other than that of the name with an empty value.
+/// The hash of a name alone, distinct from the name with an empty value.
 fn name_hash(name: NameKey) -> u64 {
     hash(!name.key, &[])
 }
 
-/// Names whose values seldom come twice on a connection.
+/// Names whose values rarely repeat on a connection.
 const fn is_volatile(id: Name) -> bool {
     matches!(
         id,

@@ -1,7 +1,7 @@
-//! A fast hash for the tables of the encoder, usable in constants.
+//! A fast multiply-fold hash for the encoder's tables, usable in constants.
 //!
-//! It is not keyed: a peer that makes values collide only spoils the compression of its own
-//! connection, since a look-up is bounded and its hit is verified.
+//! Unkeyed: a peer that provokes collisions only spoils the compression of its own connection,
+//! since lookups are bounded and hits verified.
 
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 const FACTOR: u64 = 0xd6e8_feb8_6659_fd93;

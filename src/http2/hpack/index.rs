@@ -1,8 +1,7 @@
-//! Finds entries of the encoder's table by hash.
+//! Hash index of the encoder's dynamic table.
 //!
-//! A cache of a few slots a bucket rather than a map: nothing is removed when an entry is
-//! evicted, a slot of a dead entry is simply taken by the next. Losing a live entry to a full
-//! bucket costs a literal, never correctness.
+//! A set-associative cache rather than a map: eviction removes nothing, stale slots are
+//! overwritten. Losing a live entry to a full bucket costs a literal, never correctness.
 
 use super::table::Table;
 
@@ -21,7 +20,7 @@ struct Slot {
 }
 
 impl Slot {
-    /// Of the entry before the first, which is dead.
+    /// An empty slot.
     const EMPTY: Slot = Slot { tag: 0, number: u32::MAX };
 }
 
@@ -30,8 +29,8 @@ impl Index {
         Index { buckets: Box::new([[Slot::EMPTY; 4]; BUCKETS]) }
     }
 
-    /// The age of the entry with this hash that `is_it` accepts. Empty and dead slots may be
-    /// offered too, so `is_it` has to look at the entry itself.
+    /// The age of the entry with this hash that `is_it` accepts. Empty and stale slots may be
+    /// offered too, so `is_it` has to verify the entry.
     pub(super) fn find(
         &self,
         hash: u64,
@@ -45,7 +44,7 @@ impl Index {
             .find(|&age| is_it(age))
     }
 
-    /// Remembers the newest entry of the table in place of the oldest or a dead one.
+    /// Indexes the newest entry, replacing the oldest or a stale one.
     pub(super) fn insert(&mut self, hash: u64, table: &Table) {
         let bucket = &mut self.buckets[bucket_of(hash)];
         let victim =

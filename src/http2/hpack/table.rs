@@ -1,14 +1,14 @@
-//! The dynamic table (RFC 7541, section 2.3.2): a ring of bytes and a ring of records.
+//! The dynamic table (RFC 7541, section 2.3.2): a ring buffer of bytes and one of records.
 //!
-//! Entries are numbered as they come. One is added at the head of both rings and evicted by
-//! moving the tail, so neither allocates once the rings have their size.
+//! Entries are numbered in order of insertion. They are inserted at the head of both rings and
+//! evicted by moving the tail, so neither allocates once it has grown.
 
 use crate::http::{Field, Name};
 
-/// What an entry counts beside its bytes (RFC 7541, section 4.1).
+/// Size overhead of an entry (RFC 7541, section 4.1).
 pub(super) const ENTRY_OVERHEAD: usize = 32;
 
-/// A field of a table, its name and value end to end.
+/// An entry: name and value, concatenated.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry<'a> {
     pub(super) id: Name,
@@ -17,7 +17,7 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// Whether the names are the same, which ids tell without a look at them.
+    /// Whether the names are equal; known ids need no comparison.
     pub(super) fn has_name_of(&self, field: &Field<'_>) -> bool {
         self.id == field.id && (self.id != Name::Other || self.name() == field.name)
     }
@@ -41,24 +41,24 @@ struct Record {
 
 #[derive(Debug)]
 pub(super) struct Table {
-    /// Twice the limit at most. With that much room an entry never has to be split: when it
-    /// does not fit before the end, the place at the start is free.
+    /// Twice the limit at most: with that much room an entry never wraps, since one that does not
+    /// fit at the end fits at the start.
     bytes: Vec<u8>,
-    /// Where the next entry's bytes go.
+    /// Write position.
     head: usize,
-    /// Grows up to a power of two; the entry numbered `n` is at `n` modulo that.
+    /// Capacity is a power of two; entry `n` is at `n` modulo that.
     records: Vec<Record>,
-    /// The number of the next entry. It wraps.
+    /// The number of the next entry; it wraps around.
     next: u32,
-    /// Counts the changes that give indices another meaning.
+    /// Changes whenever indices change their meaning.
     generation: u64,
     /// How many entries there are.
     live: u32,
-    /// As RFC 7541, section 4.1, counts it.
+    /// Current size, as RFC 7541, section 4.1, counts it.
     size: usize,
-    /// The maximum size in force.
+    /// The current maximum size.
     max_size: usize,
-    /// The highest maximum size ever in force.
+    /// The highest maximum size so far.
     limit: usize,
 }
 
@@ -81,7 +81,7 @@ impl Table {
         self.max_size
     }
 
-    /// Sets the maximum size, at most the limit, and evicts what passes it.
+    /// Sets the maximum size, capped at the limit, and evicts to fit.
     pub(super) fn resize(&mut self, max_size: u32) {
         self.generation += 1;
         self.max_size = self.limit.min(max_size as usize);
@@ -92,18 +92,18 @@ impl Table {
         self.generation
     }
 
-    /// The number of the entry inserted last.
+    /// The number of the newest entry.
     pub(super) fn newest(&self) -> u32 {
         self.next.wrapping_sub(1)
     }
 
-    /// How many entries came after the one with this number; none if it was evicted.
+    /// How many entries are newer; `None` if it was evicted.
     pub(super) fn age(&self, number: u32) -> Option<u32> {
         let age = self.newest().wrapping_sub(number);
         (age < self.live).then_some(age)
     }
 
-    /// The entry before which `age` others were inserted last.
+    /// The entry of this age; 0 is the newest.
     pub(super) fn get(&self, age: u32) -> Option<Entry<'_>> {
         if age >= self.live {
             return None;
@@ -117,8 +117,8 @@ impl Table {
         })
     }
 
-    /// Adds an entry and evicts the oldest ones to make room. One that is greater than the
-    /// whole table empties it and is not added (RFC 7541, section 4.4).
+    /// Inserts an entry, evicting the oldest to make room. One larger than the whole table empties
+    /// it and is not inserted (RFC 7541, section 4.4).
     pub(super) fn insert(&mut self, id: Name, name: &[u8], value: &[u8]) {
         self.generation += 1;
         let len = name.len() + value.len();
@@ -142,7 +142,7 @@ impl Table {
         self.size += size;
     }
 
-    /// Takes `len` bytes of the ring.
+    /// Allocates `len` bytes of the ring.
     fn place(&mut self, len: usize) -> usize {
         if self.head + len > 2 * self.limit {
             self.head = 0;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::peer::Peer;
 use super::wire::{self, ALL, END, NONE, PADDED, REQUEST, RESPONSE, WHOLE};
 use crate::http::{ErrorCode, Fault, Limits, Role};
+use crate::http2::flood_guard::FloodGuard;
 use crate::http2::frame::kind;
-use crate::http2::meter::Meter;
 
 /// The bytes of one frame of a flood, or some; `nth` counts from 0.
 type Flood = fn(&mut Peer, nth: u32) -> Vec<u8>;
@@ -280,7 +280,7 @@ fn an_empty_data_frame_for_each_message_and_call_is_no_flood() {
 fn a_heartbeat_each_second_on_streams_that_stay_open_is_no_flood() {
     let budget = |open: usize| {
         let mut meter =
-            Meter::new(Arc::new(Limits { empty_data: 20, ..Limits::edge() }), Role::Server);
+            FloodGuard::new(Arc::new(Limits { empty_data: 20, ..Limits::edge() }), Role::Server);
         (0..10_000).take_while(|_| meter.empty_data(open, 1_000).is_ok()).count()
     };
     assert_eq!([0, 1, 60].map(budget), [20, 30, 620]);

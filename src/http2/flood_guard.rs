@@ -1,4 +1,4 @@
-//! Counts what a peer does besides useful work, and says when it is too much.
+//! Flood protection: budgets for what a peer does besides useful work.
 //!
 //! Every flood that HTTP/2 is known for is a kind of frame that costs the sender less than the
 //! receiver. Each kind has a budget for a span of time, some enlarged by useful work.
@@ -19,7 +19,7 @@ const PREMATURE_MS: Millis = 1_000;
 
 /// The counts of one connection.
 #[derive(Debug)]
-pub struct Meter {
+pub struct FloodGuard {
     limits: Arc<Limits>,
     /// Which end counts.
     role: Role,
@@ -89,9 +89,9 @@ fn within(count: &mut u32, budget: u32) -> bool {
     *count <= budget
 }
 
-impl Meter {
-    pub fn new(limits: Arc<Limits>, role: Role) -> Meter {
-        Meter {
+impl FloodGuard {
+    pub fn new(limits: Arc<Limits>, role: Role) -> FloodGuard {
+        FloodGuard {
             limits,
             role,
             retired: None,

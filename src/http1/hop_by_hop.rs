@@ -1,26 +1,25 @@
-//! What the fields of a head say about this connection and about where its message ends
-//! (RFC 9110, section 7.6.1; RFC 9112, sections 6 and 9).
+//! Hop-by-hop fields and message framing
 
 use super::head;
 use super::write::{decimal, is_for_trailers};
 use crate::http::{HeaderPool, Headers, Name, Role, message};
 
-/// A coding that is not known here.
+/// Error for an unknown transfer coding.
 pub const CODING: &str = "a transfer-encoding other than chunked";
 
-/// Options that `connection` may name, beside those known here.
+/// Limit of connection options, besides those known here.
 const MOST_NOMINATED: usize = 16;
 
-/// What concerns one connection alone, and the framing.
+/// The hop-by-hop fields of a head, and its framing.
 #[derive(Debug, Default)]
-pub struct Hop<'a> {
-    /// It is of a response, which nobody takes for two requests.
+pub struct HopByHop<'a> {
+    /// It is a response, which cannot be used for smuggling.
     of_response: bool,
     /// `connection: close`.
     pub close: bool,
     /// `connection: upgrade`.
     upgrade_option: bool,
-    /// `upgrade`, and how many of them there are.
+    /// `upgrade`, and how many such fields there are.
     upgrade: Option<&'a [u8]>,
     upgrades: usize,
     /// `te` has `trailers`.
@@ -31,18 +30,18 @@ pub struct Hop<'a> {
     pub length: Option<u64>,
     /// `transfer-encoding: chunked`.
     pub chunked: bool,
-    /// How many fields there are.
+    /// Number of fields.
     pub count: usize,
-    /// Fields that `connection` names as its own.
+    /// Fields nominated by `connection`.
     nominated: [&'a [u8]; MOST_NOMINATED],
     nominations: usize,
 }
 
-impl<'a> Hop<'a> {
-    /// Reads the fields in `lines`, as the end that reads them has to.
-    pub fn read(lines: &'a [u8], reader: Role) -> Result<Hop<'a>, &'static str> {
+impl<'a> HopByHop<'a> {
+    /// Reads the fields in `lines`, by the rules for this role.
+    pub fn read(lines: &'a [u8], reader: Role) -> Result<HopByHop<'a>, &'static str> {
         let of_response = reader == Role::Client;
-        let mut hop = Hop { of_response, ..Hop::default() };
+        let mut hop = HopByHop { of_response, ..HopByHop::default() };
         let mut lengths = 0;
         let mut codings = 0;
         for field in head::fields(lines, of_response) {
@@ -99,19 +98,18 @@ impl<'a> Hop<'a> {
         Ok(())
     }
 
-    /// The protocol that is asked for instead of this one, unless it is HTTP/2 in clear text,
-    /// which is spoken here without asking. Nor is one of several fields taken for the wish.
+    /// The protocol to upgrade to; not `h2c`, which is spoken here by prior knowledge, and none if
+    /// there are several fields.
     pub fn upgrade(&self) -> Option<&'a [u8]> {
         let asked = self.upgrade_option && self.upgrades == 1;
         self.upgrade.filter(|to| asked && !has_option(to, b"h2c"))
     }
 
-    /// Adds the fields that are for the other end, `content-length` among them: it was read as
-    /// one number and goes on as that.
+    /// Appends the end-to-end fields, and a normalised `content-length`.
     pub fn pass_on(&self, lines: &[u8], headers: &mut Headers) {
         for (name, value) in head::fields(lines, self.of_response).flatten() {
             if self.passes(name) {
-                headers.push_folded(name, value);
+                headers.push_lowercased(name, value);
             }
         }
         if let Some(length) = self.length {
@@ -126,20 +124,20 @@ impl<'a> Hop<'a> {
     }
 }
 
-/// The trailers in `lines`, if any of them may be passed on.
+/// The trailers in `lines` that may be forwarded, if any.
 pub fn trailers(
     lines: &[u8],
     reader: Role,
     pool: &mut HeaderPool,
 ) -> Result<Option<Headers>, &'static str> {
     let mut headers = pool.take();
-    Hop::read(lines, reader)?.pass_on(lines, &mut headers);
+    HopByHop::read(lines, reader)?.pass_on(lines, &mut headers);
     headers.retain(|field| is_for_trailers(field.id));
     message::trailers(&mut headers)?;
     Ok((!headers.is_empty()).then_some(headers))
 }
 
-/// Fields that are not passed on as they come: of one connection, or framing, or the host.
+/// Fields that are not forwarded as they are: hop-by-hop, framing, `host`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Special {
     Connection,
@@ -171,7 +169,7 @@ impl Special {
     }
 }
 
-/// Whether a list separated by commas has this word, in any case.
+/// Whether a comma-separated list contains this token, ignoring case.
 pub fn has_option(list: &[u8], word: &[u8]) -> bool {
     let bare = |item: &[u8]| -> bool {
         let word_at = item.split(|&byte| byte == b';').next().unwrap_or_default();

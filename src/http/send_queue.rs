@@ -1,34 +1,33 @@
-//! Bytes that wait to be sent, in pieces of memory of one size.
+//! Chunked queue of bytes to be sent.
 //!
-//! What is held for many slow streams so takes little more memory than there are bytes, and nothing is
-//! copied again as more comes.
+//! Many slow streams so take little more memory than they queue, and growing copies nothing.
 
 use std::collections::VecDeque;
 
-/// The size of a piece.
+/// Chunk size.
 const PIECE: usize = 4 << 10;
 
-/// Bytes that wait, in order.
+/// The queued bytes, in order.
 #[derive(Debug, Default)]
-pub struct Backlog {
+pub struct SendQueue {
     pieces: VecDeque<Vec<u8>>,
-    /// Bytes of the first piece that have gone.
+    /// Bytes of the first chunk already taken.
     gone: usize,
     len: usize,
 }
 
-impl Backlog {
-    /// How many bytes wait.
+impl SendQueue {
+    /// Queued bytes.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether none does.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Has `bytes` wait behind the others.
+    /// Appends `bytes`.
     pub fn push(&mut self, mut bytes: &[u8]) {
         self.len += bytes.len();
         while !bytes.is_empty() {
@@ -39,14 +38,14 @@ impl Backlog {
                     last.extend_from_slice(now);
                     bytes = later;
                 }
-                // Of a short message nothing else may come.
+                // Sized to the message: a short one may be all.
                 None => self.pieces.push_back(Vec::with_capacity(bytes.len().min(PIECE))),
                 Some(_) => self.pieces.push_back(Vec::with_capacity(PIECE)),
             }
         }
     }
 
-    /// Takes `n` bytes, or all that there are, off the front and gives them to `each`, piece by piece.
+    /// Takes `n` bytes, or all, off the front, passing them to `each` chunk by chunk.
     pub fn take(&mut self, mut n: usize, mut each: impl FnMut(&[u8])) {
         while n > 0
             && let Some(first) = self.pieces.front()
@@ -73,42 +72,42 @@ mod tests {
 
     use super::*;
 
-    fn memory(backlog: &Backlog) -> usize {
-        backlog.pieces.iter().map(Vec::capacity).sum()
+    fn memory(queue: &SendQueue) -> usize {
+        queue.pieces.iter().map(Vec::capacity).sum()
     }
 
     #[test]
     fn it_takes_little_more_memory_than_there_are_bytes() {
-        let mut backlog = Backlog::default();
-        backlog.push(b"little");
-        assert_eq!(memory(&backlog), 6);
+        let mut queue = SendQueue::default();
+        queue.push(b"little");
+        assert_eq!(memory(&queue), 6);
         for _ in 0..10 {
-            backlog.push(&[0; 10_000]);
+            queue.push(&[0; 10_000]);
         }
-        assert!(memory(&backlog) < backlog.len() + 2 * PIECE);
-        backlog.take(100_000, |_| {});
-        assert!(memory(&backlog) <= 2 * PIECE);
-        backlog.take(usize::MAX, |_| {});
-        assert_eq!((memory(&backlog), backlog.len()), (0, 0));
+        assert!(memory(&queue) < queue.len() + 2 * PIECE);
+        queue.take(100_000, |_| {});
+        assert!(memory(&queue) <= 2 * PIECE);
+        queue.take(usize::MAX, |_| {});
+        assert_eq!((memory(&queue), queue.len()), (0, 0));
     }
 
     proptest! {
         #[test]
         fn what_is_pushed_is_taken_in_order(script in vec((any::<bool>(), 0_usize..10_000), 0..40)) {
-            let (mut backlog, mut expected) = (Backlog::default(), VecDeque::new());
+            let (mut queue, mut expected) = (SendQueue::default(), VecDeque::new());
             let mut next = 0_u8;
             for (push, n) in script {
                 if push {
                     let bytes: Vec<u8> = (0..n).map(|_| { next = next.wrapping_add(1); next }).collect();
-                    backlog.push(&bytes);
+                    queue.push(&bytes);
                     expected.extend(bytes);
                 } else {
                     let mut taken = Vec::new();
-                    backlog.take(n, |piece| taken.extend_from_slice(piece));
+                    queue.take(n, |piece| taken.extend_from_slice(piece));
                     prop_assert!(taken.iter().copied().eq(expected.drain(..n.min(expected.len()))));
                 }
-                prop_assert_eq!(backlog.len(), expected.len());
-                prop_assert_eq!(backlog.is_empty(), expected.is_empty());
+                prop_assert_eq!(queue.len(), expected.len());
+                prop_assert_eq!(queue.is_empty(), expected.is_empty());
             }
         }
     }

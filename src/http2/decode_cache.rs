@@ -1,22 +1,22 @@
-//! Header blocks seen before, and what they say.
+//! Decode cache: header blocks seen before and the lists they decode to.
 //!
-//! A peer that sends the same list again sends, once its table has settled, the same bytes. While
-//! the table is as it was, equal bytes mean an equal list: it is neither decoded nor checked
-//! again. Blocks that come once cost one hash.
+//! Once the dynamic table has settled, a peer encodes the same list to the same bytes. While the
+//! table is unchanged, equal bytes are an equal list, which is neither decoded nor validated again.
+//! A block seen once costs one hash.
 
 use super::hpack;
 use crate::http::{HeaderPool, Headers, message::Facts};
 
-/// Blocks that are remembered for one connection.
+/// Cached blocks per connection.
 const SLOTS: usize = 8;
 
-/// Longer blocks are not remembered.
+/// Longer blocks are not cached.
 const LONGEST: usize = 512;
 
-/// Larger lists are not remembered: a short block may stand for a long list.
+/// Larger lists are not cached: a short block may expand to a long list.
 const LARGEST: usize = 4 << 10;
 
-/// What a block is read as.
+/// What a block is validated as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Request,
@@ -24,15 +24,15 @@ pub enum Kind {
     Trailers,
 }
 
-/// The blocks of one connection.
+/// The decode cache of one connection, direct mapped.
 #[derive(Debug, Default)]
-pub struct Memo {
+pub struct DecodeCache {
     slots: Vec<Slot>,
 }
 
 #[derive(Debug, Default)]
 struct Slot {
-    /// Of the block that came last here.
+    /// Hash of the last block of this slot.
     hash: u64,
     known: Option<Known>,
 }
@@ -41,14 +41,14 @@ struct Slot {
 struct Known {
     block: Vec<u8>,
     kind: Kind,
-    /// Of the decoder's table when the block came.
+    /// Generation of the decoder's table at that time.
     generation: u64,
     headers: Headers,
     facts: Facts,
 }
 
-impl Memo {
-    /// What `block` says, if that is known.
+impl DecodeCache {
+    /// The cached list of `block`, on a hit.
     pub fn recall(&self, kind: Kind, block: &[u8], generation: u64) -> Option<(&Headers, Facts)> {
         let slot = self.slots.get(index(block_hash(block)))?;
         let known = slot.known.as_ref()?;
@@ -56,8 +56,8 @@ impl Memo {
         same.then_some((&known.headers, known.facts))
     }
 
-    /// Notes that `block`, which left the table as it was, says `headers`. It is remembered when
-    /// it comes for the second time in a row.
+    /// Records that `block`, which left the table unchanged, decodes to `headers`. It is cached
+    /// when it comes twice in a row.
     pub fn note(
         &mut self,
         kind: Kind,
@@ -83,7 +83,7 @@ impl Memo {
         slot.hash = hash;
     }
 
-    /// Forgets everything and gives the memory back.
+    /// Empties the cache and frees its memory.
     pub fn clear(&mut self) {
         self.slots = Vec::new();
     }
@@ -107,16 +107,16 @@ mod tests {
         let mut headers = Headers::new();
         headers.add(Name::Path, b"/a.B/C");
         let facts = Facts { content_length: Some(3), ..Facts::default() };
-        let mut memo = Memo::default();
+        let mut cache = DecodeCache::default();
         for _ in 0..2 {
-            assert_eq!(memo.recall(Kind::Request, b"block", 1), None);
-            memo.note(Kind::Request, b"block", 1, &headers, facts, &mut HeaderPool::default());
+            assert_eq!(cache.recall(Kind::Request, b"block", 1), None);
+            cache.note(Kind::Request, b"block", 1, &headers, facts, &mut HeaderPool::default());
         }
-        assert_eq!(memo.recall(Kind::Request, b"block", 1), Some((&headers, facts)));
-        assert_eq!(memo.recall(Kind::Request, b"block", 2), None);
-        assert_eq!(memo.recall(Kind::Trailers, b"block", 1), None);
-        assert_eq!(memo.recall(Kind::Request, b"other", 1), None);
-        memo.clear();
-        assert_eq!(memo.recall(Kind::Request, b"block", 1), None);
+        assert_eq!(cache.recall(Kind::Request, b"block", 1), Some((&headers, facts)));
+        assert_eq!(cache.recall(Kind::Request, b"block", 2), None);
+        assert_eq!(cache.recall(Kind::Trailers, b"block", 1), None);
+        assert_eq!(cache.recall(Kind::Request, b"other", 1), None);
+        cache.clear();
+        assert_eq!(cache.recall(Kind::Request, b"block", 1), None);
     }
 }
