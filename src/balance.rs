@@ -56,17 +56,17 @@ pub trait Policy: Sync {
     fn configure(&self, params: Params) -> Result<Arc<dyn Factory>, BadParams>;
 }
 
-/// A configured balancer, which makes a picker for each set of endpoints. Cold.
+/// A configured policy, which builds a picker for each set of endpoints. Cold.
 pub trait Factory: Send + Sync + std::fmt::Debug {
-    /// Builds the picker for `set`, which is not empty. What it draws, it draws by `rng`.
+    /// Builds the picker for `set`, which is not empty. `rng` is its only randomness.
     fn build(&self, set: Arc<EndpointSet>, rng: &mut fastrand::Rng) -> Box<dyn Picker>;
 
-    /// What of a request the picker wants as its key, if it wants any.
+    /// The hash key that the picker wants of a request, if any.
     fn key(&self) -> Option<&KeySpec> {
         None
     }
 
-    /// How the latency estimates of the endpoints are to be kept.
+    /// Parameters of the latency estimates (EWMA) of its endpoints.
     fn ewma(&self) -> EwmaParams {
         EwmaParams::default()
     }
@@ -77,27 +77,26 @@ pub trait Picker: Send + Sync {
     /// The index of a member of the set this was built from; one that was not tried, if any.
     fn pick(&self, cx: &mut PickCx<'_>) -> usize;
 
-    /// The same of which these members, by index and not all of them, get nothing for a while. Only
-    /// policies give it by which members have places that they are to find again; for the others a
-    /// picker is built from the set of those that are left.
+    /// A variant that skips these members, by index and not all of them, for a while (health,
+    /// ejection). Only hashing policies have one, so that keys find their member again; for the
+    /// others a new picker is built from the remaining set.
     fn without(&self, _out: &[usize]) -> Option<Box<dyn Picker>> {
         None
     }
 }
 
-/// What a picker may look at.
+/// The input of a pick.
 #[derive(Debug)]
 pub struct PickCx<'a> {
     /// The request's key, if the policy has a `KeySpec` and the request carries it.
     pub key: Option<&'a [u8]>,
-    /// What the exchange begins as: calls are balanced by calls in flight, streams by streams that
-    /// are open.
+    /// Call or stream: calls are balanced by calls in flight, streams by open streams.
     pub class: ExchangeClass,
-    /// Indices that this request was already sent to in vain.
+    /// Members that this request has already failed on.
     pub tried: &'a [usize],
     /// The worker's own generator.
     pub rng: &'a mut fastrand::Rng,
-    /// The time of this turn.
+    /// The time of the worker's turn.
     pub now: Time,
 }
 

@@ -1,4 +1,4 @@
-//! gRPC over HTTP/2, as far as a gateway has to read it. No async, no I/O, no clock.
+//! gRPC over HTTP/2: what a gateway parses of it. No async, no I/O, no clock.
 
 mod messages;
 mod timeout;

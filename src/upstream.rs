@@ -1,20 +1,20 @@
-//! Connections to one endpoint on one worker.
+//! Upstream connection pools: connections to one endpoint on one worker.
 
 mod candidates;
 mod connect;
 mod dialer;
-mod look;
 mod own;
 mod pool;
+mod probe;
 mod resolver;
 mod settings;
 
 pub use connect::ConnectError;
 pub use dialer::Dialer;
-pub use look::Stream;
 pub use own::OwnAddresses;
 pub use pool::OpenError;
 pub(crate) use pool::{Observer, Outages, Pool};
+pub use probe::Stream;
 pub use resolver::Resolver;
 pub use settings::Settings;
 pub(crate) use settings::{Tls, Version};

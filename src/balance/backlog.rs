@@ -1,8 +1,8 @@
-//! Which of two members has more calls in flight than its weight explains.
+//! Weighted comparison of two members' calls in flight, by stochastic rounding.
 //!
-//! A plain comparison of in flight / weight has no memory of weights: with two idle members at 80
-//! and 20 the heavy one has less for each unit each time, and gets everything. Here weights hold
-//! while members do equally well, at any concurrency:
+//! A plain comparison of in flight / weight loses the weights: with two idle members at 80 and 20
+//! the heavy one always has less per unit and gets everything. Here weights hold while members do
+//! equally well, at any concurrency:
 //!
 //! 1. **In flight is counted per unit of weight**, what is said on streams included (see
 //!    [`Backlog::work`]). By Little's law that is what a member has in
@@ -26,16 +26,16 @@ use std::sync::Arc;
 use super::draw::Weights;
 use crate::model::{EndpointSet, Load};
 
-/// An excess whose square is so many times its variance is no chance.
+/// Significance threshold: an excess counts if its square is this many times its variance.
 const CLEAR: f64 = 3.0;
 
-/// What a message on a stream costs, in calls: it has no head, no routing and no answer.
+/// Cost of a stream message in calls: it has no head, no routing and no answer.
 const MESSAGE: f64 = 0.25;
 
-/// Latencies that explain nothing.
+/// Equal latencies.
 pub(super) const EQUAL: [f64; 2] = [1.0, 1.0];
 
-/// The members of a set, to be compared by what they have to do.
+/// A set whose members are compared by load.
 pub(super) struct Backlog {
     set: Arc<EndpointSet>,
     weights: Weights,
@@ -63,8 +63,8 @@ impl Backlog {
         self.set.members()[index].endpoint.load()
     }
 
-    /// Whether `first` has so much more in flight than `second` that the step to it is to be
-    /// taken, where as many per unit of weight as `latencies` explain are no excess.
+    /// Whether `first` has so many more calls in flight than `second` that `second` is to be taken,
+    /// discounting what `latencies` explain.
     #[inline]
     pub fn is_longer(
         &self,
@@ -76,11 +76,11 @@ impl Backlog {
         let [first_has, second_has] = self.units(first, second, latencies, rng);
         let excess = first_has - second_has;
         let is_clear = excess * excess >= CLEAR * (first_has + second_has);
-        // All is asked at once: which way this goes no processor can foresee.
+        // Evaluated without short circuit: the branch would be unpredictable.
         (excess > 0.0) & (is_clear | self.is_reversible(first, second, rng))
     }
 
-    /// What each has in flight per unit of weight and latency, the lesser of both being the unit.
+    /// In flight per unit of weight and latency, in units of the smaller of both.
     #[inline]
     pub fn units(
         &self,
@@ -98,10 +98,10 @@ impl Backlog {
         [first, second]
     }
 
-    /// What each has to do at once, in calls: those in flight and, by Little's law, what it says on
-    /// streams, a message being [`MESSAGE`] of a call. How much that is says the quicker of both: an
-    /// estimate that is in the way of its own renewal must not keep a member out. What clients say
-    /// does not count, or one alone could drive the calls of others away.
+    /// Load of each in calls: calls in flight and, by Little's law, the message rate of its
+    /// streams, a message being [`MESSAGE`] of a call. The lower latency of both is used: a stale
+    /// high estimate must not keep a member from getting the calls that would renew it. Clients'
+    /// messages do not count, or one client could drive the calls of others away.
     #[inline]
     fn work(&self, first: usize, second: usize) -> [f64; 2] {
         let loads = [self.load(first), self.load(second)];
@@ -118,7 +118,8 @@ impl Backlog {
         [calls[0] + rates[0] * message, calls[1] + rates[1] * message]
     }
 
-    /// Draws whether a step from `first` to `second` is taken that chance alone may have brought.
+    /// Draws the Metropolis-Hastings step from `first` to `second`, for an excess that may be
+    /// chance.
     #[inline]
     fn is_reversible(&self, first: usize, second: usize, rng: &mut fastrand::Rng) -> bool {
         let others = |index| self.weights.total() as f64 - self.weight(index);
@@ -131,15 +132,15 @@ impl Backlog {
     }
 }
 
-/// `work`, of which each call counts as `size` if that is less than 1; rounded up as often as the
-/// remainder says, where `chance` is any number.
+/// Stochastic rounding of `work` x `size` (at most 1): up with the probability of its fraction, by
+/// `chance`.
 #[inline]
 fn rounded(work: f64, size: f64, chance: u32) -> f64 {
     let exact = work * size.min(1.0);
     f64::from((exact + part(chance)) as u32) // `floor` is a call on plain x86-64
 }
 
-/// Any number as a part of 1.
+/// Maps a random number to [0, 1).
 #[inline]
 fn part(chance: u32) -> f64 {
     f64::from(chance) * 2f64.powi(-32)

@@ -1,4 +1,4 @@
-//! Bounded load: no member gets more than so many times its fair share at a time, of calls and of
+//! Bounded loads: caps each member at a multiple of its fair share in flight, of calls and of
 //! streams each.
 //!
 //! After Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads": with a
@@ -21,10 +21,10 @@ use super::draw::Weights;
 use crate::model::{EndpointSet, ExchangeClass, Load, Time};
 use crate::text::keys::{Plain, Text};
 
-/// The largest factor: more is as good as no bound.
+/// The largest factor: a larger one is no bound at all.
 const MAX_FACTOR: f64 = 100.0;
 
-/// One request in so many may have ended unnoticed.
+/// One in so many requests may have ended since the last sum.
 const PART: u32 = 16;
 
 /// A factor, as it is written.
@@ -49,7 +49,7 @@ pub(super) fn factor(text: &str) -> Result<f64, String> {
 /// The bounds of the members of a set.
 pub(super) struct Bound {
     set: Arc<EndpointSet>,
-    /// Of all that is in flight, what each may have at most.
+    /// Each member's share of the total in flight.
     shares: Box<[f64]>,
     calls: AllOpen,
     streams: AllOpen,
@@ -64,7 +64,7 @@ impl Bound {
         Bound { shares, calls: all(), streams: all(), set }
     }
 
-    /// Says for each member whether it has room for the request that is being picked for.
+    /// Whether a member has room for the request being picked for.
     pub fn room(&self, class: ExchangeClass, now: Time) -> impl Fn(usize) -> bool {
         let (all, open): (_, fn(&Load) -> u32) = match class {
             ExchangeClass::Call => (&self.calls, Load::calls),
@@ -78,14 +78,14 @@ impl Bound {
     }
 }
 
-/// What is open to all members together, of one class.
+/// Cached total in flight of one class.
 #[derive(Default)]
 struct AllOpen {
-    /// High half: when the last sum was made. Low half: the sum, and one for each pick since.
+    /// High half: time of the last sum. Low half: the sum, incremented by each pick since.
     count: AtomicU64,
-    /// From this count on, what has ended since the last sum may matter.
+    /// From this count on the sum is recomputed, as requests may have ended since.
     stale_from: AtomicU32,
-    /// For two to the power of this, in milliseconds, a sum is good.
+    /// log2 of the milliseconds that a sum is valid for.
     age: u32,
 }
 

@@ -29,7 +29,7 @@ use crate::model::{EndpointSet, stable_hash};
 use crate::text::keys::{Keys, Setting, number, section};
 use crate::text::{BadParams, Params};
 
-/// Virtual nodes for each unit of weight: shares are off by about a sixteenth of themselves.
+/// Virtual nodes per unit of weight: shares deviate by about a sixteenth.
 const DEFAULT_REPLICAS: u64 = 256;
 /// Bounds a ring to 2 MiB and its building to some milliseconds.
 const MAX_NODES: u64 = 1 << 17;
@@ -114,23 +114,23 @@ impl Hash for Node {
     }
 }
 
-/// The nodes as they lie on the ring.
+/// The ring.
 struct Ring {
-    /// The places, with the owner in the lowest bits, which tell no two places apart.
+    /// Sorted positions, with the owner in the lowest bits.
     nodes: Box<[u64]>,
     owner_bits: u32,
-    /// The same in brief: the ring cut into equal parts.
+    /// Compact index: the ring cut into equal parts.
     parts: Box<[Part]>,
 }
 
-/// The nodes of a part: where in it they lie, in the high bits, and the owner. The room that is
-/// left takes the node that comes after them, as if it lay at the part's very end.
-#[repr(align(64))] // one line of the cache
+/// The nodes of a part: position within it in the high bits, owner in the low ones. Free places
+/// hold the next node after the part, as if it were at the part's end.
+#[repr(align(64))] // one cache line
 struct Part([u32; ROOM]);
 
-/// Nodes that a part has room for.
+/// Capacity of a part.
 const ROOM: usize = 16;
-/// Nodes in a part, on average: one part in three hundred has no room for all of its own.
+/// Average nodes in a part: one in three hundred overflows.
 const EACH: usize = 8;
 
 impl Ring {
@@ -146,7 +146,7 @@ impl Ring {
         Ring::of(ring.into_iter().map(packed).collect(), owner_bits)
     }
 
-    /// A ring of `nodes`, which are in order.
+    /// Builds the ring from `nodes`, which are sorted.
     fn of(nodes: Box<[u64]>, owner_bits: u32) -> Ring {
         let parts = nodes.len() / EACH + 1;
         let in_brief = |node: &u64| {
@@ -170,18 +170,18 @@ impl Ring {
         Ring { nodes, owner_bits, parts }
     }
 
-    /// The node that `place` belongs to, in brief, unless that is too brief to tell.
+    /// Looks up the owner of `place` in the compact index, unless that is too coarse.
     #[inline]
     fn near(&self, place: u64) -> Option<u32> {
         let (part, within) = split(place, self.parts.len());
         let within = within >> self.owner_bits << self.owner_bits;
         let Part(nodes) = self.parts.get(part)?;
-        // All are compared: how many there are to skip no processor can foresee.
+        // Branch-free: all are compared, as the branch would be unpredictable.
         let below: usize = nodes.iter().map(|node| usize::from(*node < within)).sum();
         nodes.get(below).copied().filter(|node| (node ^ within) >> self.owner_bits != 0)
     }
 
-    /// The node that `place` belongs to, by its lowest bits.
+    /// Looks up the owner of `place` by binary search.
     #[cold]
     fn exact(&self, place: u64) -> u32 {
         let next = self.nodes.partition_point(|node| *node < place);
@@ -189,7 +189,7 @@ impl Ring {
     }
 }
 
-/// Of so many equal parts, the one that `place` is in, and where in it.
+/// The part that `place` is in, and the offset within it.
 #[inline]
 fn split(place: u64, parts: usize) -> (usize, u32) {
     let point = u128::from(place) * parts as u128;

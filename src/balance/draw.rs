@@ -1,28 +1,27 @@
-//! Draws members of a set at random, each as often as its weight says.
+//! Weighted random sampling of members, by the alias method.
 //!
-//! By Walker's alias method in Vose's form: every member owns one column, of which it keeps a part
-//! and lends the rest to one other member. A draw picks a column and a height in it, both out of
-//! one random number, at the same cost for three members as for a thousand. Columns are cut in
-//! whole numbers and told to a part in 2^32.
+//! Walker's alias method in Vose's form: every member owns one column, of which it keeps a part and
+//! gives the rest to one other member. A draw picks a column and a height in it, both from one
+//! random number, in constant time. Heights are integers in units of 2^-32.
 
 use std::hint::select_unpredictable;
 
 use super::sorted::Sorted;
 use crate::model::EndpointSet;
 
-/// Draws in vain before the members are searched, when one is to be drawn beside another.
+/// Rejected draws before falling back to a linear search, when another member is to be drawn.
 const MAX_DRAWS: u32 = 4;
 
 /// The weights of a set.
 #[derive(Debug)]
 pub(super) struct Weights {
-    /// Sum of the weights up to and with each member.
+    /// Prefix sums of the weights, inclusive.
     sums: Sorted,
     columns: Box<[Column]>,
 }
 
-/// Heights below `kept`, of 2^32, are the owner's, those above are the alias's. Eight bytes, so
-/// that those of a thousand members stay in the nearest cache.
+/// A column of the alias table: heights below `kept`, of 2^32, are the owner's, those above the
+/// alias's. Eight bytes, so that a thousand stay in the L1 cache.
 #[derive(Clone, Copy, Debug)]
 struct Column {
     kept: u32,
@@ -35,7 +34,7 @@ impl Weights {
         Weights::of_those(set, |_| true)
     }
 
-    /// The same, but only those who are `in_turn`, one at least, are ever drawn.
+    /// The same, but only members that are `in_turn`, at least one, are ever drawn.
     pub fn of_those(set: &EndpointSet, in_turn: impl Fn(usize) -> bool) -> Weights {
         let running = set.members().iter().enumerate().scan(0, |sum, (index, member)| {
             *sum += if in_turn(index) { u64::from(member.weight) } else { 0 };
@@ -67,20 +66,20 @@ impl Weights {
         self.sums.below(point + 1)
     }
 
-    /// Any member.
+    /// Draws a member.
     #[inline]
     pub fn draw(&self, rng: &mut fastrand::Rng) -> usize {
-        // The whole part of a random point on the row of columns, and what follows the point.
+        // Integer part: the column; fraction: the height in it.
         let point = u128::from(rng.u64(..)) * self.columns.len() as u128;
         let (owner, height) = ((point >> 64) as usize, (point >> 32) as u32);
         let column = self.columns[owner];
         select_unpredictable(height < column.kept, owner, column.alias as usize)
     }
 
-    /// Any member but `index`; there are two at least.
+    /// Draws a member other than `index`; there are at least two.
     #[inline]
     fn draw_other(&self, index: usize, rng: &mut fastrand::Rng) -> usize {
-        // What is left of the draws has the shares wanted; a heavy `index` leaves few.
+        // Rejection sampling keeps the shares; a heavy `index` rejects many draws.
         let drawn = (0..MAX_DRAWS).map(|_| self.draw(rng)).find(|&drawn| drawn != index);
         drawn.unwrap_or_else(|| self.search_other(index, rng))
     }
@@ -92,7 +91,7 @@ impl Weights {
         self.owner(point + if skipped { self.of(index) } else { 0 })
     }
 
-    /// Any member that was not tried or, if all were, any.
+    /// Draws a member that was not tried or, if all were, any.
     #[inline]
     pub fn draw_untried(&self, tried: &[usize], rng: &mut fastrand::Rng) -> usize {
         if tried.is_empty() {
@@ -101,7 +100,7 @@ impl Weights {
         self.draw_where(|index| !tried.contains(&index), rng).unwrap_or_else(|| self.draw(rng))
     }
 
-    /// Any member but `index` that was not tried, if there is one.
+    /// Draws a member other than `index` that was not tried, if there is one.
     #[inline]
     pub fn draw_other_untried(
         &self,
@@ -118,7 +117,7 @@ impl Weights {
         }
     }
 
-    /// Any member that is `open`, if there is one. Slower: it looks at each member.
+    /// Draws a member that is `open`, if there is one. Linear in the members.
     #[cold]
     fn draw_where(&self, open: impl Fn(usize) -> bool, rng: &mut fastrand::Rng) -> Option<usize> {
         let open = || (0..self.len()).filter(|&index| open(index));
@@ -136,7 +135,7 @@ impl Weights {
     }
 }
 
-/// Columns of the total's height each: those that would overflow fill up those that would not.
+/// Builds the alias table: columns with excess fill up those with a deficit.
 fn columns(weights: &Weights) -> Box<[Column]> {
     let (len, height) = (weights.len(), weights.total());
     let mut kept: Vec<u64> =

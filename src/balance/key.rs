@@ -1,4 +1,4 @@
-//! What of a request a policy hashes, as the configuration says.
+//! Hash keys: which part of a request a policy hashes, by configuration.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -9,48 +9,48 @@ use crate::text::keys::{
 };
 use crate::text::{ParamValue, Params, nearest};
 
-/// What of a request is its key, and what is instead when the request lacks it.
+/// The hash key of a request, and its fallback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySpec {
-    /// Where the key is.
+    /// Where the key is taken from.
     pub source: KeySource,
-    /// What is done when it is not there.
+    /// What is used if it is missing.
     pub fallback: Fallback,
 }
 
-/// Where the key of a request is.
+/// Where a hash key is taken from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// The first value of a header, by its name in lower case.
     Header(Box<str>),
     /// The first cookie of this name.
     Cookie {
-        /// The name, whose case matters.
+        /// Its name, case-sensitive.
         name: Box<str>,
-        /// How clients that come without are given one, if they are.
+        /// The cookie that the gateway sets for clients without one (session affinity), if it does.
         issue: Option<CookieIssue>,
     },
     /// The first parameter of this name in the path's query.
     Query(Box<str>),
-    /// The claim of this name in a bearer token, of which nothing is verified.
+    /// A claim of a bearer token, unverified.
     JwtClaim(Box<str>),
     /// The client's IP address.
     SourceAddress,
 }
 
-/// A cookie as the gateway sets it.
+/// The affinity cookie that the gateway sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieIssue {
-    /// How long clients keep it; until they are closed when there is none.
+    /// Its Max-Age; a session cookie if absent.
     pub ttl: Option<Duration>,
-    /// The path below which they send it.
+    /// Its Path.
     pub path: Box<str>,
 }
 
-/// What stands for a key that a request lacks.
+/// What is used if a request lacks the key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fallback {
-    /// No key: the member is drawn by weight.
+    /// None: the member is drawn by weight.
     #[default]
     Random,
     /// The client's IP address.
@@ -86,7 +86,7 @@ section! {
         "below which they send it. Needs `set: true`";
 }
 
-/// What the names of headers and cookies are made of.
+/// Regular expression of a token, as header and cookie names are.
 fn token() -> String {
     "[!#$%&'*+.^_`|~0-9A-Za-z-]+".into()
 }
@@ -181,7 +181,7 @@ fn header(name: &str) -> Result<Box<str>, String> {
 }
 
 fn cookie(name: &str) -> Result<Box<str>, String> {
-    // Of the same characters as a header's name.
+    // Cookie names are tokens like header names.
     match http::HeaderName::from_bytes(name.as_bytes()) {
         Ok(_) => Ok(name.into()),
         Err(_) => Err(format!("`{name}` is not a cookie's name: write one such as sid")),

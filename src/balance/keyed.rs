@@ -1,14 +1,14 @@
-//! What the policies that hash a key have in common: all but where a key lies.
+//! Common part of the hashing policies: keys, rehashing, fallback; all but the hash structure
+//! itself.
 //!
-//! A request without the key, or with an empty one, goes to a member drawn by weight. One whose
-//! member was tried in vain, or has no room ([`Bound`]), goes where the hash of its key lies when
-//! it is hashed again, as often as need be. So the keys of a broken or busy member spread over all
-//! others by weight instead of over its neighbour, and each key finds the same candidates in the
-//! same order every time.
+//! A request without the key, or with an empty one, goes to a member drawn by weight. If the key's
+//! member was tried or has no room ([`Bound`]), the key is rehashed until it finds another one. So
+//! the keys of a broken or busy member spread over all others by weight instead of over its
+//! neighbour, and each key always finds the same candidates in the same order.
 //!
-//! A member that is out for a while keeps its places, and is passed over in the same way: its keys
-//! come back to it, and no others move. Nothing dear is built anew for that, and who picks while
-//! nobody is out does not ask.
+//! A member that is out for a while (unhealthy, ejected) keeps its places and is passed over in the
+//! same way: its keys come back to it, and no others move. Nothing expensive is rebuilt for that,
+//! and picks cost nothing extra while nobody is out.
 
 use std::array;
 use std::hint::select_unpredictable;
@@ -22,15 +22,15 @@ use crate::model::{EndpointSet, rehashed, stable_hash};
 use crate::text::Params;
 use crate::text::keys::{Absent, Key, Part, Setting, Shape, section, text, word};
 
-/// Hashings of one key before the members are asked in turn.
+/// Rehashes of a key before falling back to a linear scan.
 const MAX_HASHINGS: usize = 16;
 
-/// No member.
+/// Sentinel: no member.
 const NONE: usize = usize::MAX;
 
-/// Where keys lie.
+/// A hash structure: a ring or a table.
 pub(super) trait Places: Send + Sync {
-    /// The member that owns the keys of this hash.
+    /// The owner of this hash.
     fn owner(&self, hash: u64) -> usize;
 }
 
@@ -69,14 +69,14 @@ impl Settings {
     }
 }
 
-/// What is dear to build, and holds whoever is out.
+/// The expensive structure, shared by pickers that differ in who is out.
 struct Laid<P> {
     places: P,
     set: Arc<EndpointSet>,
     bounded_load: Option<f64>,
 }
 
-/// Who is out.
+/// The set of members that are out.
 trait Out: Send + Sync {
     fn has(&self, index: usize) -> bool;
 }
@@ -90,7 +90,7 @@ impl Out for Nobody {
     }
 }
 
-/// A bit for each member.
+/// A bitmap of members.
 struct Away(Box<[u64]>);
 
 impl Away {
@@ -115,7 +115,7 @@ impl Out for Away {
 struct KeyedPicker<P, O> {
     laid: Arc<Laid<P>>,
     out: O,
-    /// Of those that are not out.
+    /// Weights of the members that are not out.
     weights: Weights,
     bound: Option<Bound>,
 }
@@ -161,9 +161,9 @@ impl<P: Places + 'static, O: Out> Picker for KeyedPicker<P, O> {
 }
 
 impl<P: Places, O: Out> KeyedPicker<P, O> {
-    /// The first of the key's candidates that is `open`: where it lies by one hashing after the
-    /// other, then every member in turn. So many are looked at `AT_ONCE`: where no processor can
-    /// foresee which is open, looking at one in vain costs less than a wrong guess.
+    /// The first `open` candidate of the key: by rehashing, then by linear scan. `AT_ONCE`
+    /// candidates are evaluated together: where the branch is unpredictable, a wasted look costs
+    /// less than a misprediction.
     #[inline]
     fn first<const AT_ONCE: usize>(
         &self,

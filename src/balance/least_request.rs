@@ -27,7 +27,7 @@ use crate::model::{EndpointSet, ExchangeClass};
 use crate::text::keys::{Keys, Setting, number, section};
 use crate::text::{BadParams, Params};
 
-/// Two do nearly as well as all, and do not send everybody to the same idle member.
+/// Two do nearly as well as all, and do not herd on the same idle member.
 const DEFAULT_CHOICES: u64 = 2;
 /// More would only cost time.
 const MAX_CHOICES: u64 = 16;

@@ -1,4 +1,4 @@
-//! `maglev`: the same key goes to the same member, found in a table with one look.
+//! `maglev`: consistent hashing by a lookup table; one memory access a pick.
 //!
 //! After Eisenbud and others, "Maglev: A Fast and Reliable Software Network Load Balancer": every
 //! member has an order of its own in which it would like the entries of the table, a walk through
@@ -109,12 +109,12 @@ fn filled(set: &EndpointSet, size: u64) -> Box<[u32]> {
         if let Some(entry) = free {
             table[entry as usize] = owner;
         }
-        turn.taken += 1; // and when `turn` is let go, the heap finds whose turn is next
+        turn.taken += 1; // dropping `turn` makes the heap sift it down
     }
     table.into()
 }
 
-/// The first turn of each member.
+/// The initial heap of turns.
 fn turns(set: &EndpointSet, size: u64) -> BinaryHeap<Turn> {
     let mut members: Vec<_> = set.members().iter().zip(0u32..).collect();
     members.sort_unstable_by_key(|(member, _)| member.endpoint.address());
@@ -128,18 +128,18 @@ fn turns(set: &EndpointSet, size: u64) -> BinaryHeap<Turn> {
     members.into_iter().zip(0..).map(turn).collect()
 }
 
-/// A member's next turn, which comes the sooner the fewer it has taken for its weight.
+/// A member's next turn; the fewer taken for its weight, the sooner.
 struct Turn {
     taken: u64,
     weight: u64,
-    /// Among the members by address, which decides between those who would come together.
+    /// Rank by address, as the tie-break.
     rank: u32,
     owner: u32,
     walk: Walk,
 }
 
 impl Ord for Turn {
-    /// The soonest is the greatest.
+    /// Reversed: the soonest is the greatest, for the max-heap.
     fn cmp(&self, other: &Turn) -> Ordering {
         // `taken / weight`, in whole numbers: a table's size times a weight of 32 bits.
         let (own, others) = (self.taken * other.weight, other.taken * self.weight);
@@ -161,7 +161,7 @@ impl PartialEq for Turn {
 
 impl Eq for Turn {}
 
-/// All entries, each once, as the size is prime; after that, again.
+/// A member's permutation of the table entries: every entry once, as the size is prime.
 struct Walk {
     next: u64,
     step: u64,

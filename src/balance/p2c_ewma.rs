@@ -36,22 +36,22 @@ use crate::model::{EndpointSet, EwmaParams, ExchangeClass, Load, Time};
 use crate::text::keys::{Keys, Setting, duration, section};
 use crate::text::{BadParams, Params};
 
-/// A latency this many times the other's is worse by more than chance.
+/// Significance: a latency this many times the other's is no chance.
 const CLEAR_LATENCY: f64 = 1.5;
 /// Added to latencies, in seconds, before they are compared: less than about half of this is not
 /// worth departing from the weights.
 const FLOOR: f64 = 0.001;
-/// Latencies that do not differ clearly explain at most so many times as many in flight.
+/// Cap on how many times more calls in flight a latency difference below that explains.
 const MAX_EXPLAINED: f64 = 2.0;
-/// Time without a pick after which a member's estimates want a fresh sample.
+/// Staleness: time without a pick after which a member's estimates need a fresh sample.
 const UNHEARD: Duration = Duration::from_secs(1);
-/// Where requests are rare, one in so many first samples of an unheard member is a trial.
+/// With rare requests, one in so many first samples of a stale member is a trial.
 const TRIAL_ODDS: u32 = 8;
-/// From an estimate of this part of the penalty on, most of what a member was sent has failed.
+/// Estimate, as a share of the failure penalty, from which on most requests have failed.
 const TROUBLE: f64 = 0.25;
 
 const DEFAULTS: EwmaParams = EwmaParams::usual();
-/// None of them may be zero.
+/// Durations must not be zero.
 const SOME: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::MAX;
 
 section! {
@@ -136,7 +136,7 @@ impl P2cPicker {
         select_unpredictable(moves_on, second, first)
     }
 
-    /// Whether `first` costs so much more than `second` that the step to it is to be taken.
+    /// Whether `first` costs so much more than `second` that `second` is to be taken.
     #[inline]
     fn is_worse(&self, first: usize, second: usize, rng: &mut fastrand::Rng) -> bool {
         let params = self.backlog.set().ewma();
@@ -152,7 +152,7 @@ impl P2cPicker {
         }
     }
 
-    /// Whether `first` is to be picked for the sake of a fresh sample.
+    /// Whether `first` is to be picked to renew its estimate.
     #[inline]
     fn wants_trial(&self, first: usize, second: usize, cx: &mut PickCx<'_>) -> bool {
         let load = self.backlog.load(first);
@@ -164,7 +164,7 @@ impl P2cPicker {
         newcomer || load.is_recovering(cx.now)
     }
 
-    /// Whether a stream is better opened anywhere else.
+    /// Whether new streams should avoid this member.
     fn takes_no_stream(&self, index: usize, now: Time) -> bool {
         let load = self.backlog.load(index);
         if !load.has_sample() {
@@ -173,7 +173,7 @@ impl P2cPicker {
         self.is_in_trouble(load) && !is_unheard(load, now)
     }
 
-    /// Whether most of what it was sent of late has failed.
+    /// Whether most of its recent requests failed.
     #[inline]
     fn is_in_trouble(&self, load: &Load) -> bool {
         let params = self.backlog.set().ewma();

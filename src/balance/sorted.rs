@@ -1,20 +1,20 @@
-//! Finds the place of a number among sorted ones in two steps, however many there are.
+//! Interpolation index over sorted numbers: rank queries in two steps.
 //!
-//! The range is cut into equal parts, a few numbers in each if they lie evenly; a guide says where
-//! those of each part begin, and the rest is a search among these. Where numbers crowd in one
-//! part, that search is as long as one among all.
+//! The range is cut into equal buckets of a few numbers each, if they are evenly spread; an index
+//! says where each bucket begins, and the rest is a search within it. If numbers crowd in one
+//! bucket, that is as long as a plain search.
 
-/// Numbers in ascending order.
+/// Sorted numbers with their bucket index.
 #[derive(Debug)]
 pub(super) struct Sorted {
     numbers: Box<[u64]>,
-    /// Where the numbers of each part begin, and at last where those of the last one end.
+    /// Start of each bucket, and the end of the last.
     begins: Box<[u32]>,
-    /// The highest bits of a number, beyond so many, are its part.
+    /// A number's bucket is its bits above this shift.
     shift: u32,
 }
 
-/// Numbers in a part, on average and at least: half a cache line.
+/// Average, and least, numbers in a bucket: half a cache line.
 const EACH: usize = 4;
 
 impl Sorted {

@@ -1,9 +1,8 @@
-//! Where a new stream goes: to the member that has the fewest open per unit of weight.
+//! Balancing of streams: least open streams per unit of weight.
 //!
-//! A stream may stay for days, so an uneven choice stays too: of few members all are compared, of
-//! many as many as [`SCANNED`], drawn by weight. Latencies do not count: they are those of calls,
-//! and where calls are slow a stream may be at its ease. What speaks against a member altogether
-//! is up to the policy.
+//! A stream may stay for days, so a bad choice stays too: all members are compared, or [`SCANNED`]
+//! drawn by weight if there are more. Latencies do not count: they are those of calls. Excluding a
+//! member altogether is up to the policy.
 
 use super::PickCx;
 use super::draw::Weights;
@@ -12,8 +11,8 @@ use crate::model::EndpointSet;
 /// Members that are compared for one stream.
 const SCANNED: usize = 16;
 
-/// The member of `set` for a new stream: the fewest streams, of those that are not to be `avoided`
-/// if there is one.
+/// Picks the member for a new stream: the fewest streams among those not `avoided`, if there are
+/// any.
 pub(super) fn fewest_streams(
     set: &EndpointSet,
     weights: &Weights,

@@ -1,35 +1,35 @@
 //! Length-prefixed messages (gRPC over HTTP/2, "Length-Prefixed-Message").
 
-/// A flag and the length of the message, in four bytes.
+/// Length of the prefix: a flag and four bytes of length.
 const PREFIX: usize = 5;
 
-/// Counts the messages in one direction of a call, wherever DATA frames cut them.
+/// Counts the messages in one direction of a call, across DATA frame boundaries.
 #[derive(Debug, Default)]
 pub struct MessageCounter {
     whole: u64,
-    /// Of the message that has begun, bytes that are yet to come.
+    /// Bytes missing of the current message.
     left: u32,
-    /// Of the prefix that has begun, what has come.
+    /// A partial prefix.
     prefix: [u8; PREFIX],
     prefix_len: u8,
 }
 
 impl MessageCounter {
-    /// Messages that have come to their end.
+    /// Complete messages.
     #[inline]
     pub fn whole(&self) -> u64 {
         self.whole
     }
 
-    /// Whether exactly one message has come, and no part of another.
+    /// Whether exactly one message, and no part of another, has come.
     pub fn is_single(&self) -> bool {
         self.whole == 1 && self.left == 0 && self.prefix_len == 0
     }
 
-    /// Takes the next bytes. How many messages they brought to their end.
+    /// Parses the next bytes; returns how many messages they completed.
     #[inline]
     pub fn feed(&mut self, bytes: &[u8]) -> u64 {
-        // Most DATA frames are one message.
+        // Fast path: most DATA frames are one message.
         if self.left == 0
             && self.prefix_len == 0
             && let Some(([_, length @ ..], message)) = bytes.split_first_chunk::<PREFIX>()

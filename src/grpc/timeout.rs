@@ -1,9 +1,8 @@
-//! How long a caller still waits, as `grpc-timeout` says it: digits and a unit (gRPC over HTTP/2,
-//! "Timeout").
+//! The `grpc-timeout` header: digits and a unit (gRPC over HTTP/2, "Timeout").
 
 use std::time::Duration;
 
-/// The units, the finest first, by their nanoseconds.
+/// Units in ascending order, with their nanoseconds.
 const UNITS: [(u8, u64); 6] = [
     (b'n', 1),
     (b'u', 1_000),
@@ -13,14 +12,13 @@ const UNITS: [(u8, u64); 6] = [
     (b'H', 3_600_000_000_000),
 ];
 
-/// Digits that there may be.
+/// Maximum number of digits.
 const MOST_DIGITS: usize = 8;
 
-/// The number that has too many.
+/// The smallest number with too many digits.
 const TOO_MANY: u64 = 100_000_000;
 
-/// The time in a `grpc-timeout`; nothing if it is malformed. What is longer than five centuries is
-/// taken for that.
+/// Parses a `grpc-timeout`; `None` if it is malformed. Saturates at about five centuries.
 pub fn parse_timeout(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     let (_, nanos) = UNITS.iter().find(|(letter, _)| letter == unit)?;
@@ -31,8 +29,7 @@ pub fn parse_timeout(value: &[u8]) -> Option<Duration> {
     Some(Duration::from_nanos(number.saturating_mul(*nanos)))
 }
 
-/// What is left of a time, as it is written: never more than there is, and something where there is
-/// anything.
+/// A formatted `grpc-timeout`: rounded down, but never to zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeoutText {
     text: [u8; MOST_DIGITS + 1],
@@ -40,7 +37,7 @@ pub struct TimeoutText {
 }
 
 impl TimeoutText {
-    /// In the finest unit in which it has few enough digits.
+    /// Formats it in the finest unit in which it has few enough digits.
     pub fn of(left: Duration) -> TimeoutText {
         let nanos = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
         let mut in_units = UNITS.iter().map(|(unit, each)| (*unit, nanos / each));
@@ -147,7 +144,7 @@ mod tests {
         }
     }
 
-    /// Whatever bytes come, they are a time or they are refused.
+    /// Fuzz: arbitrary bytes are parsed or refused.
     #[test]
     fn random_bytes_are_read_or_refused() {
         let mut rng = fastrand::Rng::with_seed(8);

@@ -82,7 +82,7 @@ impl Prober {
             }
         }
         self.open = None;
-        let stream = self.dialer.look(self.question.address(), &self.settings).await?;
+        let stream = self.dialer.connect_probe(self.question.address(), &self.settings).await?;
         if self.check.kind == Kind::Tcp {
             return Ok(());
         }

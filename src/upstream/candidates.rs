@@ -1,7 +1,7 @@
-//! In which order the addresses of an endpoint are tried.
+//! Address selection: the order in which an endpoint's addresses are tried.
 //!
-//! Each connection begins with another one, so that all get their share and a dead one does not
-//! stay the first. Families take turns (RFC 8305, section 4). Those that failed of late come last.
+//! Round robin over the addresses, so that a dead one does not stay first; IPv6 and IPv4
+//! interleaved (RFC 8305, section 4); recently failed ones last.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -9,29 +9,28 @@ use std::time::Duration;
 
 use crate::model::Time;
 
-/// A failure is remembered for so long.
+/// How long a failed address is deprioritised.
 const REMEMBERED: Duration = Duration::from_secs(30);
 
-/// What is known of the addresses of one endpoint.
+/// Connection history of an endpoint's addresses.
 #[derive(Debug)]
 pub struct Candidates {
-    /// Where the next connection begins.
+    /// Round-robin position.
     turn: usize,
-    /// Attempts that have not succeeded, by when they began.
+    /// Start of the latest unsuccessful attempt, by address.
     failed: HashMap<SocketAddr, Time>,
 }
 
 impl Candidates {
-    /// Nothing is known yet; the first connection begins at `turn`, so that many do not begin at
-    /// the same address.
+    /// Empty history; starts at `turn`, so that many pools do not start at the same address.
     pub fn new(turn: usize) -> Candidates {
         Candidates { turn, failed: HashMap::new() }
     }
 
-    /// The order for one more connection to an endpoint that is at `addresses` now.
+    /// The order of `addresses` for the next connection.
     pub fn order(&mut self, addresses: &[SocketAddr], now: Time) -> Vec<SocketAddr> {
         self.failed.retain(|address, at| {
-            now.since(*at) < REMEMBERED && addresses.contains(address) // no more than there are
+            now.since(*at) < REMEMBERED && addresses.contains(address) // drops addresses that are gone
         });
         let (failed, mut order): (Vec<_>, Vec<_>) =
             interleave(addresses).into_iter().partition(|at| self.failed.contains_key(at));
@@ -46,12 +45,12 @@ impl Candidates {
         order
     }
 
-    /// An attempt begins; it counts as failed until it succeeds.
+    /// Records an attempt; it counts as failed until it succeeds.
     pub fn begin(&mut self, address: SocketAddr, now: Time) {
         self.failed.insert(address, now);
     }
 
-    /// An attempt has succeeded. Those that began after it were given no time.
+    /// Records a success. Attempts begun after it were cancelled, not failed.
     pub fn succeed(&mut self, address: SocketAddr) {
         if let Some(began) = self.failed.remove(&address) {
             self.failed.retain(|_, at| *at <= began);
@@ -59,7 +58,7 @@ impl Candidates {
     }
 }
 
-/// Addresses of both families in turns, as long as there are both, each in the order given.
+/// Interleaves both families, each in the order given.
 fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let (six, four): (Vec<&SocketAddr>, Vec<&SocketAddr>) =
         addresses.iter().partition(|address| address.is_ipv6());

@@ -1,4 +1,4 @@
-//! Connecting to an endpoint at one of the places where it is.
+//! Connecting to an endpoint: TCP or Unix socket, then TLS.
 
 use std::sync::Arc;
 
@@ -12,41 +12,41 @@ use crate::model::SocketAddress;
 use crate::net::{Connector, Io, Purpose, Socket};
 use crate::text::address;
 
-/// Why there is no connection to an endpoint.
+/// Why connecting failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Nobody answers there.
+    /// The connection attempt failed.
     #[error("cannot connect: {0}")]
     Nobody(#[source] std::io::Error),
-    /// It is a name without an address.
+    /// Name resolution failed.
     #[error("{0}")]
     Lookup(#[from] LookupError),
-    /// It is no address.
+    /// The address is malformed.
     #[error("the address is neither host:port nor unix:path")]
     Address,
-    /// Clients would steer the gateway through itself.
+    /// The address is one of the gateway's own (control or metrics).
     #[error("this gateway's own control API or metrics are there: no connection is made to them")]
     Own,
-    /// The last descriptors are kept for control and health.
+    /// Out of file descriptors: the last are reserved for control and health.
     #[error("no descriptor is left for connections to backends: raise `ulimit -n`")]
     Descriptors,
-    /// The endpoint did not show that it is who it should be.
+    /// TLS failed; the certificate was not accepted, for example.
     #[error("TLS handshake failed: {0}")]
     Tls(#[source] std::io::Error),
-    /// The endpoint does not speak HTTP/2 over TLS.
+    /// ALPN did not negotiate HTTP/2.
     #[error("the endpoint speaks no HTTP/2 under TLS: it did not agree on h2 by ALPN")]
     Alpn,
-    /// The address has no host that a certificate could name.
+    /// The address has no valid TLS server name.
     #[error("`{0}` is not a name that a certificate can bear: set tls.server_name")]
     Name(String),
-    /// It took too long, with TLS and the first SETTINGS.
+    /// Timeout, TLS and first SETTINGS included.
     #[error("not ready within the connect timeout")]
     Timeout,
-    /// The endpoint ended the connection before its first SETTINGS.
+    /// The endpoint closed the connection before its first SETTINGS.
     #[error("the endpoint closed the connection at once: does it speak HTTP/2 here?")]
     Refused,
-    /// As before, after a TLS handshake without a certificate of ours: what an endpoint that
-    /// demands one does.
+    /// The same after a TLS handshake without a client certificate: typical of an endpoint that
+    /// requires one (mTLS).
     #[error(
         "the endpoint closed the connection at once: does it want a client certificate \
          (tls.cert, tls.key), or speak no HTTP/2 here?"
@@ -55,7 +55,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// The endpoint ended a connection that was made as `settings` have it, before it was ready.
+    /// The error for a connection closed before it was ready.
     pub(super) fn refused(settings: &Settings) -> ConnectError {
         let certified = |tls: &Tls| tls.config.client_auth_cert_resolver.has_certs();
         match &settings.tls {
@@ -65,8 +65,8 @@ impl ConnectError {
     }
 }
 
-/// Connects to `endpoint` at one of its places, by `connector`, unless that is `own`, with TLS if
-/// the settings say so.
+/// Connects to one place of `endpoint` with `connector`, unless it is in `own`; with TLS if
+/// configured.
 pub(super) async fn connect(
     connector: &dyn Connector,
     endpoint: &str,
@@ -86,7 +86,7 @@ pub(super) async fn connect(
     let name = server_name(endpoint, tls)?;
     let connector = TlsConnector::from(Arc::clone(&tls.config));
     let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
-    // Who speaks HTTP/1.1 need not say so.
+    // ALPN is optional for HTTP/1.1.
     let agreed = stream.get_ref().1.alpn_protocol();
     if settings.version == Version::Http2 && agreed != Some(Version::Http2.alpn()) {
         return Err(ConnectError::Alpn);

@@ -1,4 +1,4 @@
-//! What all workers share to find endpoints.
+//! The dialer: name resolution and connection budgets shared by all workers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,53 +10,53 @@ use super::own::OwnAddresses;
 use super::resolver::Resolver;
 use crate::text::address;
 
-/// Where an endpoint is.
+/// The location of an endpoint.
 #[derive(Debug)]
 pub enum Found {
-    /// At any of these, one at least.
+    /// TCP: one or more addresses.
     Addresses(Vec<SocketAddr>),
-    /// At this path.
+    /// A Unix socket path.
     Socket(Arc<str>),
 }
 
-/// What all workers share to find endpoints.
+/// Shared by all workers: resolver, own addresses, budgets for warm connections.
 #[derive(Debug)]
 pub struct Dialer {
     resolver: Resolver,
     own: OwnAddresses,
-    /// One for each connection that is kept while no request asks for it.
+    /// A permit for each warm connection.
     kept: Arc<Semaphore>,
-    /// One for each of these that is being made for the first time.
+    /// A permit for each warm connection being established for the first time.
     beginning: Arc<Semaphore>,
 }
 
-/// Connections that are kept and are made for the first time, at a time.
+/// Concurrent first attempts of warm connections.
 const BEGINNING: usize = 128;
 
 impl Dialer {
-    /// Resolves names by `resolver`, lets no connection be made to what is `own`, and has at most
-    /// `most_kept` connections kept that no request asks for.
+    /// A dialer that resolves by `resolver`, refuses addresses in `own`, and allows at most
+    /// `most_kept` warm connections.
     pub fn new(resolver: Resolver, own: OwnAddresses, most_kept: usize) -> Dialer {
         let kept = Arc::new(Semaphore::new(most_kept.min(Semaphore::MAX_PERMITS)));
         Dialer { resolver, own, kept, beginning: Arc::new(Semaphore::new(BEGINNING)) }
     }
 
-    /// The place of a connection that is kept, once there is one.
+    /// Waits for a permit to keep a warm connection.
     pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.kept).acquire_owned().await.ok()
     }
 
-    /// Lets only so many begin at a time.
+    /// Waits for a permit to establish one for the first time.
     pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.beginning).acquire_owned().await.ok()
     }
 
-    /// Where no connection is to end.
+    /// The addresses that must not be connected to.
     pub(super) fn own(&self) -> &OwnAddresses {
         &self.own
     }
 
-    /// All places of an endpoint.
+    /// Resolves an endpoint.
     pub(super) async fn find(&self, endpoint: &str) -> Result<Found, ConnectError> {
         if let Some(path) = address::socket(endpoint) {
             let path = path.map_err(|_| ConnectError::Address)?;

@@ -1,4 +1,5 @@
-//! Addresses that no request of a client may reach: those of this process' control and metrics.
+//! SSRF protection: clients' requests must not reach this process' own control and metrics
+//! listeners.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -9,17 +10,17 @@ use tokio::net::UnixStream;
 use crate::model::SocketAddress;
 use crate::text::address;
 
-/// Where this process listens for operators.
+/// The addresses of the control and metrics listeners.
 #[derive(Debug, Default)]
 pub struct OwnAddresses(Vec<SocketAddress>);
 
 impl OwnAddresses {
-    /// These, as they are bound.
+    /// The addresses as bound.
     pub fn new(bound: impl IntoIterator<Item = SocketAddress>) -> OwnAddresses {
         OwnAddresses(bound.into_iter().collect())
     }
 
-    /// Whether an endpoint is one of them whatever name servers say.
+    /// Whether an endpoint is literally one of them, without name resolution.
     pub fn are_meant_by(&self, endpoint: &str) -> bool {
         if let Some(path) = address::socket(endpoint) {
             return path.is_ok_and(|path| self.include_path(&path));
@@ -42,13 +43,13 @@ impl OwnAddresses {
         self.0.iter().filter_map(SocketAddress::ip).any(|own| reaches(address, own, is_local))
     }
 
-    /// Whether `path` is one of them, through whatever links.
+    /// Whether `path` is one of them, symbolic links resolved.
     pub fn include_path(&self, path: &str) -> bool {
         self.paths().any(|own| own == path || is_same_file(own, path))
     }
 
-    /// Whether a connection that was made ends at one of them, whatever has become of paths and
-    /// links meanwhile: the system says who listens there, and where that was bound.
+    /// Whether an established connection ends at one of them, whatever has become of paths and
+    /// links: the kernel knows the peer and its bound path.
     pub fn are_reached_by(&self, stream: &UnixStream) -> bool {
         let Ok(peer) = stream.peer_addr() else { return false };
         let bound = |own: &str| peer.as_pathname().is_some_and(|path| path.as_os_str() == own);
@@ -69,14 +70,14 @@ fn is_same_file(one: &str, other: &str) -> bool {
     id(one).is_some_and(|one| Some(one) == id(other))
 }
 
-/// Whether a connection to `address` ends at who listens on `bound`; `is_local` says whether an
-/// address is one of this machine's.
+/// Whether a connection to `address` ends at the listener `bound`; `is_local` tells this machine's
+/// addresses.
 pub fn reaches(address: SocketAddr, bound: SocketAddr, is_local: fn(IpAddr) -> bool) -> bool {
     let (to, at) = (address.ip().to_canonical(), bound.ip().to_canonical());
     if address.port() != bound.port() {
         return false;
     }
-    // To connect to no address in particular is to connect to this machine.
+    // Connecting to an unspecified address reaches this machine.
     if at.is_unspecified() {
         return to.is_unspecified() || to.is_loopback() || is_local(to);
     }
@@ -88,7 +89,7 @@ pub fn reaches(address: SocketAddr, bound: SocketAddr, is_local: fn(IpAddr) -> b
     here == at || (to.is_unspecified() && at.is_loopback())
 }
 
-/// Whether `ip` is one of this machine's: the system lets nobody use another's.
+/// Whether `ip` is one of this machine's: only those can be bound.
 fn is_local(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).is_ok()
 }

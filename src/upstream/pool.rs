@@ -1,13 +1,13 @@
-//! The connections of one worker to one endpoint: opened on demand, more of them when the peer's
-//! limit on streams is reached, and a bounded wait when there may be no more.
+//! Connection pool of one worker for one endpoint: connects on demand, adds connections when the
+//! peer's stream limit is reached, and queues a bounded number of requests beyond that.
 
+mod callbacks;
 mod establish;
-mod freed;
 mod guards;
 mod keeper;
-mod owner;
 mod reconnect;
 mod room;
+mod wait_queue;
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -24,13 +24,13 @@ use super::settings::{Settings, Version};
 use crate::http::{self, Outgoing};
 use crate::model::{ConnectionCount, Endpoint, Time};
 use crate::net::{Closed, Conn, Stream, Worker};
-use freed::Freed;
 use guards::Waiting;
 use keeper::Keeper;
 pub use reconnect::Outages;
 use room::{PATIENCE, Share};
+use wait_queue::WaitQueue;
 
-/// A request waits so long at most for an endpoint that could not be connected to the last time.
+/// Connection wait of a request while the last attempt failed.
 const PATIENCE_WITH_OUTAGE: Duration = Duration::from_millis(100);
 
 /// Why a request got no stream. Nothing of it was sent.
@@ -38,13 +38,13 @@ const PATIENCE_WITH_OUTAGE: Duration = Duration::from_millis(100);
 pub enum OpenError {
     /// There is no connection and none can be made.
     Connect,
-    /// All streams are taken and too many requests wait, or waited too long.
+    /// No stream is available, and the wait queue is full or timed out.
     Full,
-    /// The backend has declared that it takes no header list of this size.
+    /// The list exceeds the peer's SETTINGS_MAX_HEADER_LIST_SIZE.
     TooLarge,
 }
 
-/// The connections of one worker to one endpoint.
+/// Connection pool of one worker for one endpoint.
 pub struct Pool {
     this: Weak<Pool>,
     worker: Rc<Worker>,
@@ -55,38 +55,38 @@ pub struct Pool {
     candidates: RefCell<Candidates>,
     conns: RefCell<Vec<Rc<Conn>>>,
     connecting: Cell<usize>,
-    /// Since when.
+    /// When `connecting` began.
     connecting_since: Cell<Time>,
-    freed: Freed,
+    wait_queue: WaitQueue,
     outages: Rc<Outages>,
     failures: Cell<u32>,
     retry_at: Cell<Time>,
-    /// Connecting is tried again by itself.
+    /// A reconnect loop is running.
     trying: Cell<bool>,
-    /// When a request last had to wait for a connection.
+    /// When a request last waited for a connection.
     asked_at: Cell<Time>,
-    /// Counts as connecting from a failed attempt to the next that succeeds.
+    /// Counts the endpoint as connecting, from a failed attempt to the next success.
     unreachable: RefCell<Option<ConnectionCount>>,
-    /// Wakes whoever tries it seldom, as nobody asks.
+    /// Wakes the reconnect loop from its long back-off when a request comes.
     asked: Rc<Notify>,
     tries_seldom: Cell<bool>,
-    /// Keeps a connection, as long as this is there.
+    /// Keeps a warm connection while present.
     keeper: RefCell<Option<Keeper>>,
-    /// A connection has come or gone.
+    /// A connection was established or closed.
     news: Notify,
-    /// No requests are to come but those that wait.
+    /// Retired: only requests already waiting are served.
     retired: Cell<bool>,
 }
 
-/// Who is told of connections that come and go.
+/// Observer of the pool's connections.
 pub trait Observer {
-    /// A connection to a backend has begun.
+    /// A connection was opened.
     fn opened(&self);
-    /// A connection to a backend has ended.
+    /// A connection was closed.
     fn closed(&self, why: Closed);
-    /// A connection to this backend is there.
+    /// Connecting to this backend succeeded.
     fn connected(&self, endpoint: &Endpoint);
-    /// A connection to this backend could not be made.
+    /// Connecting to this backend failed.
     fn failed(&self, endpoint: &Endpoint, error: &ConnectError, now: Time);
 }
 
@@ -111,7 +111,7 @@ impl Pool {
             conns: RefCell::default(),
             connecting: Cell::new(0),
             connecting_since: Cell::new(Time::ZERO),
-            freed: Freed::default(),
+            wait_queue: WaitQueue::default(),
             outages: Rc::clone(outages),
             failures: Cell::new(0),
             retry_at: Cell::new(Time::ZERO),
@@ -131,8 +131,8 @@ impl Pool {
         &self.endpoint
     }
 
-    /// Opens a stream with the head of a request of `client`, if one may be opened at once and
-    /// nobody waits who would be overtaken. What no client waits for has none.
+    /// Opens a stream for a request of `client` if possible at once without overtaking waiting
+    /// requests. `client` is `None` for what no client waits for.
     ///
     /// # Errors
     /// Nothing was sent in that case.
@@ -143,10 +143,10 @@ impl Pool {
         client: Option<&Conn>,
     ) -> Option<Result<Rc<Stream>, OpenError>> {
         let share = Share::of(client);
-        if self.freed.before(share) > 0 { None } else { self.open_on_any(head, end, share) }
+        if self.wait_queue.before(share) > 0 { None } else { self.open_on_any(head, end, share) }
     }
 
-    /// As [`Pool::try_open`], but waits for room, and for a connection to be made.
+    /// As [`Pool::try_open`], but waits for capacity, or for a connection.
     ///
     /// # Errors
     /// Nothing was sent in that case.
@@ -156,7 +156,7 @@ impl Pool {
         end: bool,
         client: Option<&Conn>,
     ) -> Result<Rc<Stream>, OpenError> {
-        if self.freed.waiting() >= self.settings.max_pending {
+        if self.wait_queue.waiting() >= self.settings.max_pending {
             return Err(OpenError::Full);
         }
         let share = Share::of(client);
@@ -177,9 +177,9 @@ impl Pool {
             _ => (PATIENCE_WITH_OUTAGE, OpenError::Connect),
         };
         let mut timeout = pin!(self.worker.sleep(patience));
-        let mut turn = self.freed.before(share) == 1; // those who wait longer come first
+        let mut turn = self.wait_queue.before(share) == 1; // FIFO: longer waiting requests come first
         loop {
-            let freed = self.freed.told(share);
+            let freed = self.wait_queue.notified(share);
             if (turn || self.usable() == 0)
                 && let Some(result) = self.open_on_any(head, end, share)
             {
@@ -200,8 +200,8 @@ impl Pool {
         }
     }
 
-    /// Opens a stream on the connection that suits best, if there is room. Of HTTP/1.1 it is
-    /// the latest that is free: those that are too many get idle and end.
+    /// Opens a stream on the best connection with capacity. For HTTP/1.1 that is the most recently
+    /// freed, so that surplus ones go idle and close.
     fn open_on_any<'a>(
         &self,
         head: impl Outgoing<'a>,
@@ -219,17 +219,17 @@ impl Pool {
         }
     }
 
-    /// Starts a connection if requests wait for one and there may be one more.
+    /// Connects if requests wait and the limit allows one more.
     fn connect_more(&self, share: Share) {
         let enough = match self.settings.version {
-            Version::Http1 => self.connecting.get() >= self.freed.waiting(),
-            // One at a time: its streams may be room enough for all that wait.
+            Version::Http1 => self.connecting.get() >= self.wait_queue.waiting(),
+            // One at a time: its streams may suffice for all waiting requests.
             Version::Http2 => self.connecting.get() > 0,
         };
         if enough || self.is_full(share) || self.worker.now() < self.retry_at.get() {
             return;
         }
-        // Who came last may find room that those before are about to take, or leave.
+        // The last one queued may find capacity that those before it are about to use, or leave.
         if self.has_room(share) {
             return;
         }
@@ -239,33 +239,33 @@ impl Pool {
         }
     }
 
-    /// Connections that take, or will again take, new streams.
+    /// Connections that accept, or will accept, new streams.
     fn usable(&self) -> usize {
         self.conns.borrow().iter().filter(|conn| !conn.is_leaving()).count()
     }
 
-    /// Gives up a request that was sent on `stream`.
+    /// Cancels a request sent on `stream`.
     pub fn cancel(&self, stream: &Stream) {
         stream.cancel();
     }
 
-    /// Opens no more streams on a connection; it ends with its last stream.
+    /// Drains a connection: no more streams; it closes with its last one.
     fn replace(&self, conn: &Rc<Conn>) {
         self.conns.borrow_mut().retain(|other| !Rc::ptr_eq(conn, other));
         conn.retire(Closed::Drain);
     }
 
-    /// Takes no more requests. Those that wait are still served, and each connection ends with
-    /// its last stream.
+    /// Retires the pool: waiting requests are still served, and each connection closes with its
+    /// last stream.
     pub fn retire(&self) {
         self.retired.set(true);
         self.keep(false);
         self.settle();
     }
 
-    /// Ends the connections that nobody will ask for any more.
+    /// Closes connections of a retired pool that are no longer needed.
     fn settle(&self) {
-        if self.retired.get() && self.freed.waiting() == 0 {
+        if self.retired.get() && self.wait_queue.waiting() == 0 {
             for conn in self.conns.take() {
                 conn.retire(Closed::Drain);
             }

@@ -1,11 +1,10 @@
-//! Names to addresses, for all workers of the process.
+//! DNS resolver for all workers of the process.
 //!
-//! One thread asks, and whoever wants the same name at the same time waits for the same answer. An
-//! answer is used again for a few seconds. Look-ups are bounded in number and in time, and names
-//! whose servers are silent do not hold up the others. Nobody waits for a look-up to end when the
-//! process does.
+//! One thread resolves; concurrent queries for a name are coalesced, and answers cached for a few
+//! seconds. Look-ups are bounded in number and time, names whose servers are silent do not delay
+//! others, and shutdown does not wait for look-ups.
 
-mod desk;
+mod cache;
 mod lanes;
 mod system;
 mod transport;
@@ -22,34 +21,34 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::spawn_local;
 
 use crate::tasks::{Task, Tasks, infallible};
-use desk::Desk;
+use cache::Cache;
 use system::System;
 
-/// Questions that wait to be taken note of.
+/// Capacity of the query channel.
 const WAITING: usize = 1024;
 
-/// What became of a question.
+/// The result of a query.
 pub type Answer = Result<Arc<[IpAddr]>, LookupError>;
 
-/// Why a name has no address.
+/// Why resolution failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
-    /// The name servers say so.
+    /// The name has no address (NXDOMAIN or no data).
     #[error("the name is unknown, or has no address")]
     Unknown,
-    /// No name server has answered, or the look-up had to give way to others.
+    /// Timeout, or evicted from the quick lane.
     #[error("the name servers do not answer")]
     Silent,
-    /// They, or the way to them, failed.
+    /// The servers, or the network, failed.
     #[error("the name could not be resolved: {0}")]
     Failed(Arc<str>),
 }
 
-/// What was looked up.
+/// The result of a look-up.
 #[derive(Clone, Debug)]
 struct Found {
     addresses: Arc<[IpAddr]>,
-    /// How long it may be used, as its owner says.
+    /// Its TTL.
     ttl: Duration,
 }
 
@@ -58,17 +57,17 @@ struct Question {
     answer: oneshot::Sender<Answer>,
 }
 
-/// The way to the thread that resolves names. It ends with the last of these.
+/// Handle of the resolver thread, which ends with the last handle.
 #[derive(Clone, Debug)]
 pub struct Resolver {
     questions: mpsc::Sender<Question>,
 }
 
 impl Resolver {
-    /// Starts the thread. It asks `servers`; those of `/etc/resolv.conf` if that is empty.
+    /// Starts the thread, with these `servers`, or those of `/etc/resolv.conf` if empty.
     ///
     /// # Errors
-    /// When there can be no thread.
+    /// The thread cannot be started.
     pub async fn start(servers: Vec<SocketAddr>, tasks: &Arc<Tasks>) -> io::Result<Resolver> {
         let runtime =
             move || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
@@ -77,7 +76,7 @@ impl Resolver {
         let tasks = Arc::clone(tasks);
         std::thread::Builder::new().name("resolver".into()).spawn(move || match runtime() {
             Ok(runtime) => {
-                let _ = started.send(Ok(())); // who has given up asks nothing, and it ends
+                let _ = started.send(Ok(())); // a dropped handle ends the thread
                 runtime.block_on(answer_all(tasks, servers, inbox));
             }
             Err(error) => drop(started.send(Err(error))), // as above
@@ -86,10 +85,10 @@ impl Resolver {
         Ok(Resolver { questions })
     }
 
-    /// The addresses of `name`.
+    /// Resolves `name`.
     ///
     /// # Errors
-    /// When there is none now.
+    /// When resolution fails.
     pub async fn resolve(&self, name: &str) -> Answer {
         let (answer, answered) = oneshot::channel();
         let ended = || LookupError::Failed("the resolver has ended".into());
@@ -99,25 +98,25 @@ impl Resolver {
     }
 }
 
-/// Answers until nobody can ask any more. Who answers may fail; the questions stay.
+/// Serves queries until all handles are gone; restarted on a panic, keeping the queued queries.
 async fn answer_all(tasks: Arc<Tasks>, servers: Vec<SocketAddr>, inbox: mpsc::Receiver<Question>) {
     let inbox = Rc::new(Mutex::new(inbox));
     let answer = || {
         let (servers, inbox) = (servers.clone(), Rc::clone(&inbox));
         spawn_local(async move {
             let mut inbox = inbox.lock().await;
-            infallible(Desk::new(System::new(servers)).run(&mut inbox)).await
+            infallible(Cache::new(System::new(servers)).run(&mut inbox)).await
         })
     };
     tasks.supervise(Task::Resolver, answer).await;
 }
 
-/// How a name is looked up.
+/// A source of addresses.
 trait LookUp: 'static {
-    /// What is known without asking anybody.
+    /// Answers without a network query (`/etc/hosts`).
     fn known(&self, name: &str) -> Option<Found>;
 
-    /// Asks.
+    /// Queries the name servers.
     fn look_up(
         self: Rc<Self>,
         name: Arc<str>,

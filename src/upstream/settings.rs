@@ -1,4 +1,4 @@
-//! How connections to the endpoints of one service are made.
+//! Connection settings of a service's endpoints.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,33 +25,33 @@ impl Version {
     }
 }
 
-/// How connections to the endpoints of one service are made and how many there may be.
+/// Connection settings of a service's endpoints, and the pool's limits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// What the endpoints speak.
+    /// HTTP version of the endpoints.
     pub version: Version,
-    /// Time to connect, with TLS and the first SETTINGS.
+    /// Connect timeout, TLS and first SETTINGS included.
     pub connect_timeout: Duration,
     /// Connections to one endpoint from one worker.
     pub max_connections: usize,
-    /// Requests that may wait on one worker for a stream to one endpoint.
+    /// Requests per worker and endpoint that may wait for a stream.
     pub max_pending: usize,
     /// How long a request may wait for a stream.
     pub pending_timeout: Duration,
     /// TLS towards the endpoints; clear text without.
     pub tls: Option<Tls>,
-    /// What the endpoints may use of us.
+    /// Limits of each backend connection.
     pub limits: Arc<Limits>,
 }
 
 /// TLS towards the endpoints.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// The client's side of the handshake, with the version of HTTP alone in its ALPN.
+    /// The rustls configuration, with only this HTTP version in its ALPN.
     pub config: Arc<rustls::ClientConfig>,
-    /// The name that certificates must bear; the endpoint's host without it.
+    /// The name that certificates must match; the endpoint's host if absent.
     pub server_name: Option<rustls::pki_types::ServerName<'static>>,
-    /// Of the files that `config` was made from: two that have the same are the same.
+    /// Hash of the files that `config` was made from; equal ones are interchangeable.
     pub fingerprint: u64,
 }
 
@@ -62,14 +62,14 @@ impl PartialEq for Tls {
 }
 
 impl Settings {
-    /// Goes on with the TLS sessions of `before` if the same is asked of TLS.
+    /// Takes over the TLS session cache of `before` if the TLS settings are equal.
     pub fn keep_sessions_of(&mut self, before: &Settings) {
         if self.tls == before.tls {
             self.tls.clone_from(&before.tls);
         }
     }
 
-    /// For endpoints that speak HTTP/1.1, of whose connections each carries one request.
+    /// Defaults for HTTP/1.1 endpoints, where a connection carries one request at a time.
     pub fn http1() -> Settings {
         Settings { version: Version::Http1, max_connections: 1024, ..Settings::default() }
     }

@@ -1,4 +1,4 @@
-//! Making a connection: to whichever of the endpoint's addresses is ready first (RFC 8305).
+//! Establishing a connection: Happy Eyeballs over the endpoint's addresses (RFC 8305).
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Pool;
+use super::callbacks::ConnCallbacks;
 use super::guards::CloseOnDrop;
-use super::owner::Owner;
 use crate::model::{ConnectionCount, Peer, SocketAddress, Time};
 use crate::net::{self, Closed, Codec, Conn};
 use crate::upstream::connect::{ConnectError, connect};
@@ -19,10 +19,10 @@ use crate::upstream::dialer::Found;
 use crate::upstream::resolver::LookupError;
 use crate::upstream::settings::Version;
 
-/// An address has so long before the next one is tried beside it.
+/// Connection Attempt Delay (RFC 8305).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// A connection that is ready, and where it is to be counted until it ends.
+/// A ready connection and its gauge.
 struct Ready {
     conn: Rc<Conn>,
     guard: CloseOnDrop,
@@ -30,7 +30,7 @@ struct Ready {
 }
 
 impl Pool {
-    /// To be called before each [`Pool::connect`], so that no other begins meanwhile.
+    /// To be called before each [`Pool::connect`], so that no other one starts concurrently.
     pub(super) fn begin_connecting(&self) {
         self.connecting.set(self.connecting.get() + 1);
         self.connecting_since.set(self.worker.now());
@@ -52,12 +52,12 @@ impl Pool {
             }
             Err(error) => self.note_failure(&error),
         }
-        self.freed.notify_waiters();
+        self.wait_queue.notify_waiters();
         self.news.notify_waiters();
         self.settle();
     }
 
-    /// Resolves and connects, in the time that there is for both.
+    /// Resolves and connects, within the connect timeout.
     async fn establish(self: &Rc<Self>) -> Result<(), ConnectError> {
         let found = Cell::new(false);
         let making = async {
@@ -80,7 +80,7 @@ impl Pool {
             return Err(ConnectError::refused(&self.settings));
         }
         if self.endpoint.connected() == 0 {
-            // What was learnt is of a process, or a way to it, that is gone.
+            // The estimates are of a process, or a path to it, that is gone.
             self.endpoint.load().forget();
         }
         ready.counted.set(Some(self.endpoint.count_connected()));
@@ -89,8 +89,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Tries the addresses, the next one when an attempt has failed or takes long, and keeps the
-    /// first connection that is ready.
+    /// Races the addresses, starting the next one when an attempt fails or is slow; the first ready
+    /// connection wins.
     async fn race(self: &Rc<Self>, addresses: &[SocketAddr]) -> Result<Ready, ConnectError> {
         let now = self.worker.now();
         let mut addresses = self.candidates.borrow_mut().order(addresses, now).into_iter();
@@ -120,7 +120,7 @@ impl Pool {
                         return Ok(ready);
                     }
                     Some(Ok((_, Err(error)))) => failure = more_telling(failure, error),
-                    Some(Err(_)) => {} // it broke off: as if it had never been
+                    Some(Err(_)) => {} // the attempt was aborted: ignored
                     None => return Err(failure),
                 },
                 () = next => {}
@@ -128,8 +128,8 @@ impl Pool {
         }
     }
 
-    /// Connects and waits for the peer's SETTINGS: only they say how many streams it takes.
-    /// Whoever gives up before closes the connection as `why` says then.
+    /// Connects and waits for the peer's SETTINGS, which tell its stream limit. Dropping this
+    /// future closes the connection with the reason in `why`.
     async fn connect_to(
         self: Rc<Self>,
         place: SocketAddress,
@@ -142,7 +142,7 @@ impl Pool {
             Version::Http1 => Codec::http1_client(limits),
             Version::Http2 => Codec::http2_client(limits),
         };
-        let owner = Rc::new(Owner::new(&self));
+        let owner = Rc::new(ConnCallbacks::new(&self));
         let told = net::Owner::Upstream(Rc::clone(&owner) as Rc<dyn net::Upstream>);
         let conn = Conn::new(&self.worker, codec, io, Peer::from(&place), told);
         let (pool, driven) = (Rc::clone(&self), Rc::clone(&conn));
@@ -155,7 +155,7 @@ impl Pool {
             if count.take().is_some() && ending.left_in_good_order() {
                 pool.endpoint.note_left(pool.worker.now());
             }
-            pool.freed.notify_waiters();
+            pool.wait_queue.notify_waiters();
             pool.news.notify_waiters();
         });
         loop {
@@ -173,7 +173,7 @@ impl Pool {
     }
 }
 
-/// What to say of several failures: that a family has no route here is the least of it.
+/// The more useful of two errors: no route for an address family is the least.
 fn more_telling(before: ConnectError, after: ConnectError) -> ConnectError {
     use std::io::ErrorKind::{AddrNotAvailable, NetworkUnreachable};
     let no_route = |error: &ConnectError| {

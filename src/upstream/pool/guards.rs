@@ -1,4 +1,4 @@
-//! What has to happen however a function is left.
+//! RAII guards of the pool.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use super::Pool;
 use super::room::Share;
 use crate::net::{Closed, Conn};
 
-/// Counts a request that waits, for as long as this lasts.
+/// Counts a waiting request.
 pub struct Waiting<'a> {
     pool: &'a Pool,
     share: Share,
@@ -15,23 +15,23 @@ pub struct Waiting<'a> {
 
 impl Waiting<'_> {
     pub fn new(pool: &Pool, share: Share) -> Waiting<'_> {
-        pool.freed.enter(share);
+        pool.wait_queue.enter(share);
         Waiting { pool, share }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.pool.freed.leave(self.share);
-        self.pool.freed.notify_one(); // there may be room for the next one too
+        self.pool.wait_queue.leave(self.share);
+        self.pool.wait_queue.notify_one(); // there may be capacity for the next one too
         self.pool.settle();
     }
 }
 
-/// Closes a connection that nobody waits for any more before it was ready.
+/// Closes a connection whose waiter gave up before it was ready.
 pub struct CloseOnDrop {
     conn: Option<Rc<Conn>>,
-    /// Why it is closed if it is closed now.
+    /// The close reason.
     why: Rc<Cell<Closed>>,
 }
 

@@ -1,8 +1,8 @@
-//! A connection that is there before a request asks for it, and is made again when it is gone: the
-//! first request does not wait, and whether the endpoint can be reached is known.
+//! Warm connections: established before the first request and re-established when lost, so that the
+//! first request does not wait, and reachability is known.
 //!
-//! One over HTTP/1.1 is ended as soon as it is made: it shows that the endpoint can be reached, and
-//! most servers soon close it anyway.
+//! Over HTTP/1.1 it is closed at once: it proves reachability, and most servers soon close idle
+//! ones anyway.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,27 +13,27 @@ use super::Pool;
 use crate::net::Closed;
 use crate::upstream::settings::Version;
 
-/// The first connections are made within this time, each at a time of its own.
+/// Jitter window of the first connections.
 const SPREAD: Duration = Duration::from_millis(300);
 
-/// The pause after a connection that the backend has ended in good order.
+/// Delay after a connection that the backend closed in order.
 const AFTER_END: Duration = Duration::from_secs(1);
 
-/// The pause after one that broke off.
+/// Delay after one that failed.
 const AFTER_BREAK: Duration = Duration::from_millis(100);
 
-/// Pauses double after connections that have not lasted so long, up to the longest one.
+/// Exponential back-off for connections shorter than this.
 const LASTING: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// A connection that takes no more requests is noticed within this time, as it may go on for long.
+/// Check interval for draining connections, which may stay open for long.
 const CHECK: Duration = Duration::from_secs(5);
 
-/// Has a connection kept until this is dropped.
+/// Keeps a warm connection until dropped.
 pub type Keeper = oneshot::Sender<()>;
 
 impl Pool {
-    /// Keeps a connection from now on, as soon as there is a place for one more; or no longer.
+    /// Starts keeping a warm connection, once there is a permit; or stops.
     pub fn keep(&self, keep: bool) {
         if !keep {
             if self.keeper.take().is_some() {
@@ -79,7 +79,7 @@ impl Pool {
         }
     }
 
-    /// Waits until there is a connection, and makes one if nobody does. Whether it did.
+    /// Waits for a connection, making one if nobody else does. Whether it did.
     async fn until_connected(self: &Rc<Self>, mut turn: Option<OwnedSemaphorePermit>) -> bool {
         let mut made = false;
         loop {
@@ -100,7 +100,7 @@ impl Pool {
         }
     }
 
-    /// Waits until there is no connection, and has one of them stay until then.
+    /// Waits while there is a connection, exempting one from the idle timeout.
     async fn while_connected(&self) {
         loop {
             let news = self.news.notified();
@@ -129,7 +129,7 @@ impl Pool {
     }
 }
 
-/// The pause after so many connections in a row that were brief.
+/// Back-off after `brief` short-lived connections in a row.
 fn pause(first: Duration, brief: u32) -> Duration {
     first.saturating_mul(1 << brief.saturating_sub(1).min(10)).min(LONGEST)
 }

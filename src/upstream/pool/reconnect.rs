@@ -1,5 +1,5 @@
-//! An endpoint that could not be connected to is tried again by itself, so that it has its share
-//! soon after it is back, and not when a request happens to be risked on it.
+//! Automatic reconnects with exponential back-off, so that a recovered endpoint gets its share at
+//! once, and not only when a request is risked on it.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -8,24 +8,23 @@ use std::time::Duration;
 use super::Pool;
 use crate::upstream::ConnectError;
 
-/// The first pause after a failed connect, doubled each time.
+/// Initial back-off, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
-/// The longest pause, where not very many endpoints are unreachable.
+/// Maximum back-off, unless very many endpoints are unreachable.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// For each endpoint that a worker cannot reach, pauses are so long at least: together its pools
-/// make 500 attempts a second at most.
+/// Minimum back-off per unreachable endpoint of a worker: all its pools together make at most 500
+/// attempts a second.
 const PAUSE_EACH: Duration = Duration::from_millis(2);
 
-/// Without a request that wants the endpoint for so long, it is tried no more, or seldom if a
-/// connection is to be kept.
+/// After so long without a request, retrying stops, or becomes rare if a warm connection is kept.
 const WANTED_FOR: Duration = Duration::from_secs(60);
 
-/// The longest pause where no request wants the endpoint; half of it is the shortest.
+/// Maximum back-off without requests; half of it is the minimum (jitter).
 const SELDOM: Duration = Duration::from_secs(5);
 
-/// How many endpoints one worker cannot reach.
+/// Number of unreachable endpoints of a worker.
 #[derive(Debug, Default)]
 pub struct Outages(Cell<u32>);
 
@@ -34,14 +33,14 @@ impl Outages {
         self.0.set(self.0.get().saturating_add_signed(change));
     }
 
-    /// The pause after so many failures in a row.
+    /// Back-off after `failures` in a row.
     pub(super) fn pause(&self, failures: u32) -> Duration {
         let doubled = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
         doubled.max(PAUSE_EACH.saturating_mul(self.0.get()))
     }
 }
 
-/// Counts an endpoint as unreachable for as long as this lasts.
+/// RAII guard: counts an endpoint as unreachable.
 struct Outage(Rc<Outages>);
 
 impl Outage {
@@ -58,7 +57,7 @@ impl Drop for Outage {
 }
 
 impl Pool {
-    /// Notes that connecting has failed, and has it tried again.
+    /// Records a failed attempt and starts the reconnect loop.
     pub(super) fn note_failure(&self, error: &ConnectError) {
         let failures = self.failures.get().saturating_add(1);
         self.failures.set(failures);
@@ -67,7 +66,7 @@ impl Pool {
         self.keep_trying();
     }
 
-    /// Tries to connect until it can, or nobody wants the endpoint any more.
+    /// The reconnect loop: until it succeeds or nobody needs the endpoint.
     fn keep_trying(&self) {
         if self.trying.replace(true) {
             return;
@@ -95,7 +94,7 @@ impl Pool {
         });
     }
 
-    /// Notes that a request waits for a connection.
+    /// Records that a request waits for a connection.
     pub(super) fn note_asked(&self) {
         self.asked_at.set(self.worker.now());
         if self.tries_seldom.replace(false) {

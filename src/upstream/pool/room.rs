@@ -1,16 +1,15 @@
-//! Which connection takes the next stream, and when there may be one more.
+//! Connection selection within the reset budget: which connection gets the next stream, and when
+//! another may be opened.
 //!
-//! Backends count the streams that are reset on a connection, and end it when there are too many
-//! ([`MOST_RESETS`]). So that whatever is open can be given up at once, a connection takes a
-//! stream only while its open ones and those that were reset in the last 30 s are fewer. One that
-//! would take more if none had been reset is *resting*: others take its place, at most as many as
-//! there may be connections at all. When all of these rest too, one that carries nothing is
-//! replaced by a fresh one.
+//! Backends count RST_STREAMs on a connection and close it beyond a limit ([`MOST_RESETS`]). So
+//! that every open stream can be cancelled at any time, a connection gets a stream only while its
+//! open streams plus its resets of the last 30 s are below that. One kept back by its resets alone
+//! is *resting*: extra connections replace resting ones, at most as many as the connection limit.
+//! When all of these rest too, an idle resting one is replaced by a fresh one.
 //!
-//! When that is not possible either, or no connection can be made, requests are served rather
-//! than refused, on the connection with the fewest such streams, and some cancellations may come
-//! late. The clients that give up most wait instead, and they leave a part of each connection's
-//! resets to the others before.
+//! If that is impossible, or connecting fails, requests are served rather than refused, on the
+//! connection with the smallest burden, and some cancellations are delayed. Clients that cancel
+//! most wait instead, and before that leave a part of each connection's budget to others.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,23 +17,23 @@ use std::time::Duration;
 use super::Pool;
 use crate::net::{Conn, MOST_RESETS, Room};
 
-/// How long a request waits for a connection that is being made where others could take it.
+/// How long a request waits for a new connection while existing ones could bear it.
 pub const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Requests given up by one client in 30 s from which on it gives up much.
+/// Cancellations of one client in 30 s above which it counts as a heavy canceller.
 const MUCH: usize = MOST_RESETS / 2;
 
-/// What is left to others of a connection's resets by clients that give up much.
+/// Part of the reset budget reserved from heavy cancellers.
 const LEFT: usize = 40;
 
-/// Streams given up on one connection of which the backend was not told, before it takes no more.
+/// Delayed RST_STREAMs on one connection above which it gets no more streams.
 const MOST_ABANDONED: usize = 64;
 
-/// How many resets a connection may have been sent that a request is to go to.
+/// The share of the reset budget that a request may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
     Whole,
-    /// For clients that give up much, and for what no client waits for.
+    /// For heavy cancellers, and for requests without a client.
     Reduced,
 }
 
@@ -53,26 +52,26 @@ impl Share {
         }
     }
 
-    /// Whether a connection takes one more stream, all of whose open ones may be given up.
+    /// Whether one more stream fits, even if all open ones are cancelled.
     fn fits(self, room: &Room) -> bool {
         room.available > 0 && room.burden() < self.most()
     }
 
-    /// Whether it would, had no stream been reset.
+    /// Whether only its resets keep it from fitting.
     fn rests(self, room: &Room) -> bool {
         room.open < self.most() && room.burden() >= self.most()
     }
 }
 
 impl Pool {
-    /// A connection that is free.
+    /// A free connection (HTTP/1.1).
     pub(super) fn first_free(&self) -> Option<Rc<Conn>> {
         let conns = self.conns.borrow();
         conns.iter().find(|conn| conn.available() > 0).map(Rc::clone)
     }
 
-    /// The connection that has the fewest streams open, if one takes another; or, when there will
-    /// be no better one, one that can bear it.
+    /// The connection with the fewest open streams that fits; or, if there will be no better one,
+    /// the least burdened.
     pub(super) fn with_room(&self, share: Share) -> Option<Rc<Conn>> {
         let best = self.least(|_, room| share.fits(room).then_some(room.open));
         if best.is_some() {
@@ -92,20 +91,20 @@ impl Pool {
         })
     }
 
-    /// The connection for which this is least, of those for which there is a number.
+    /// The connection with the lowest rank, of those that have one.
     fn least(&self, rank: impl Fn(&Conn, &Room) -> Option<usize>) -> Option<Rc<Conn>> {
         let conns = self.conns.borrow();
         let ranked = conns.iter().filter_map(|conn| Some((rank(conn, &conn.room()?)?, conn)));
         ranked.min_by_key(|(rank, _)| *rank).map(|(_, conn)| Rc::clone(conn))
     }
 
-    /// Whether a connection takes one more stream.
+    /// Whether any connection fits one more stream.
     pub(super) fn has_room(&self, share: Share) -> bool {
         let conns = self.conns.borrow();
         conns.iter().filter_map(|conn| conn.room()).any(|room| share.fits(&room))
     }
 
-    /// Whether there may be no more connections, those that rest counted apart.
+    /// Whether the connection limit is reached, resting ones counted apart.
     pub(super) fn is_full(&self, share: Share) -> bool {
         let most = self.settings.max_connections;
         let conns = self.conns.borrow();
@@ -117,13 +116,13 @@ impl Pool {
         all - resting.min(most) >= most
     }
 
-    /// Whether a connection is about to be there that will have room.
+    /// Whether a connection with capacity is about to be ready.
     fn is_being_helped(&self) -> bool {
         let since = self.worker.now().since(self.connecting_since.get());
         self.connecting.get() > 0 && self.failures.get() == 0 && since < PATIENCE
     }
 
-    /// Parts with a connection that rests and carries nothing, if there may be no more of them.
+    /// Replaces an idle resting connection if the limit is reached.
     fn renew_resting(&self, share: Share) {
         if self.connecting.get() > 0 || !self.is_full(share) {
             return;
@@ -146,7 +145,7 @@ mod tests {
     #[test]
     fn what_is_open_can_be_given_up() {
         let (whole, reduced) = (Share::Whole, Share::Reduced);
-        // Open, reset; takes one more for whom gives up little, and much; rests for them.
+        // Open, resets; fits for the whole and the reduced share; rests for them.
         let cases = [
             (0, 0, [true, true], [false, false]),
             (0, 149, [true, true], [false, false]),

@@ -1,4 +1,5 @@
-//! Two lanes, so that names whose servers are silent hold up nobody but each other.
+//! Two concurrency limits (quick and slow lane), so that names with silent servers delay only each
+//! other.
 //!
 //! A look-up begins in the quick lane, which it has to leave soon. One that takes longer goes on
 //! in the slow lane if there is a place, and gives up if there is none; the next one of that name
@@ -13,19 +14,19 @@ use tokio::time::timeout;
 
 use super::{Found, LookupError};
 
-/// Look-ups in the quick lane.
+/// Concurrent look-ups in the quick lane.
 const QUICK: usize = 96;
 
-/// How long each may be there.
+/// Time limit of each.
 const SOON: Duration = Duration::from_millis(500);
 
-/// Look-ups in the slow lane.
+/// Concurrent look-ups in the slow lane.
 const SLOW: usize = 32;
 
-/// How long each may be there.
+/// Time limit of each.
 const AT_LAST: Duration = Duration::from_secs(5);
 
-/// The places of both lanes; who waits for one gets it in turn.
+/// The semaphores of both lanes, which are fair.
 pub struct Lanes {
     quick: Semaphore,
     slow: Semaphore,
@@ -36,7 +37,7 @@ impl Lanes {
         Lanes { quick: Semaphore::new(QUICK), slow: Semaphore::new(SLOW) }
     }
 
-    /// Has `look_up` done; `slow` if it is known to take long.
+    /// Runs `look_up` in the quick lane, or the slow one if it is known to be `slow`.
     pub async fn carry(
         &self,
         slow: bool,

@@ -1,5 +1,5 @@
-//! The names that the system knows: `/etc/hosts`, then the name servers of `/etc/resolv.conf`, each
-//! file read anew when it has changed.
+//! System configuration: `/etc/hosts`, then the name servers of `/etc/resolv.conf`, both reloaded on
+//! change.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -25,21 +25,21 @@ use super::{Found, LookUp, LookupError};
 const HOSTS: &str = "/etc/hosts";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
-/// How often the files are looked at, at most.
+/// Minimum interval between checks of the files.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Addresses of one family wait so long for those of the other (RFC 8305, section 3).
+/// Resolution Delay: how long one family's answer waits for the other's (RFC 8305, section 3).
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
-/// What the C library asks where it is told of no name server.
+/// The C library's default name server.
 const LOCAL_SERVER: &str = "\nnameserver 127.0.0.1\n";
 
-/// When a file was changed last, and how long it is.
+/// Modification time and length of a file.
 type Stamp = Option<(SystemTime, u64)>;
 
-/// The names that the system knows.
+/// The system's resolver configuration.
 pub struct System {
-    /// Asked instead of those of `/etc/resolv.conf`, if there are any.
+    /// Overrides the servers of `/etc/resolv.conf` if not empty.
     servers: Vec<SocketAddr>,
     current: RefCell<Option<Current>>,
 }
@@ -50,7 +50,7 @@ struct Current {
     names: Rc<Names>,
 }
 
-/// What both files say.
+/// The parsed files.
 struct Names {
     hosts: Hosts,
     servers: Resolver<Transport>,
@@ -103,7 +103,7 @@ impl Names {
             tracing::debug!(%error, "no {HOSTS}");
         }
         let (config, mut options) = resolv_conf()?;
-        options.cache_size = 0; // who asks keeps the answers
+        options.cache_size = 0; // answers are cached above
         options.edns0 = true; // packets of 1,232 bytes; without, they end at 512
         let config = ask_instead(config, servers);
         let builder = Resolver::builder_with_config(config, Transport::default());
@@ -139,7 +139,7 @@ impl Names {
 
 type Answer = Result<Lookup, NetError>;
 
-/// The answer for the other family too, if it comes soon or is needed.
+/// Adds the other family's answer, if it comes soon or is needed.
 async fn with_other(
     first: Answer,
     other: impl Future<Output = Answer>,
@@ -175,12 +175,12 @@ fn resolv_conf() -> Result<(ResolverConfig, ResolverOpts), NetError> {
     let parsed = parse_resolv_conf(&text).or_else(|_| parse_resolv_conf(text + LOCAL_SERVER));
     let (config, options) = parsed.or_else(|_| parse_resolv_conf(LOCAL_SERVER))?;
     let search = config.search().to_vec();
-    // The machine's own domain is searched only where the file says nothing of it.
+    // The local domain is searched only if the file has no search list.
     let domain = config.domain().filter(|_| search.is_empty()).cloned();
     Ok((ResolverConfig::from_parts(domain, search, config.name_servers().to_vec()), options))
 }
 
-/// `config` with other servers, if there are any.
+/// Replaces the servers of `config`, if there are any.
 fn ask_instead(config: ResolverConfig, servers: &[SocketAddr]) -> ResolverConfig {
     if servers.is_empty() {
         return config;

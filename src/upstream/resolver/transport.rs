@@ -1,7 +1,7 @@
-//! How a name server is asked: by UDP, and by TCP for an answer that did not fit into a packet.
+//! DNS transport: UDP, with TCP for truncated answers.
 //!
-//! The library would do the second on its own, but not when two servers that it asks at once both
-//! cut their answers off, and it drops the part that did arrive.
+//! hickory's own TCP fallback fails when two servers queried in parallel both truncate, and drops
+//! the partial answer.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -17,22 +17,22 @@ use hickory_resolver::proto::op::{DnsRequest, DnsResponse, ResponseCode};
 use hickory_resolver::{ConnectionProvider, PoolContext};
 use tokio::time::timeout;
 
-/// What a firewall makes of TCP to a name server shows soon: there is an answer to fall back to.
+/// TCP timeout: if a firewall drops TCP, the truncated answer is used soon.
 const TCP_PATIENCE: Duration = Duration::from_secs(2);
 
 type Exchange = DnsExchange<TokioRuntimeProvider>;
 
-/// Makes the connections to name servers.
+/// Connects to name servers.
 #[derive(Clone, Default)]
 pub struct Transport {
     tokio: TokioRuntimeProvider,
 }
 
-/// A name server that can be asked.
+/// A connected name server.
 #[derive(Clone)]
 pub struct Server {
     first: Exchange,
-    /// Where it is asked by TCP; `None` when that was done in the first place.
+    /// Address for the TCP fallback; `None` if this is TCP already.
     tcp: Option<SocketAddr>,
     tokio: TokioRuntimeProvider,
 }
@@ -100,7 +100,7 @@ impl Server {
     }
 }
 
-/// The records of an answer that was cut off, if it has any.
+/// The records of a truncated answer, if it has any.
 fn what_fitted(mut answer: DnsResponse, error: NetError) -> Result<DnsResponse, NetError> {
     if answer.answers.is_empty() {
         return Err(error);

@@ -1,4 +1,4 @@
-//! A connection that carries no requests of clients: whoever looks after endpoints has it.
+//! Connections for health probes, which carry no client requests.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -9,18 +9,18 @@ use super::settings::Settings;
 use crate::model::SocketAddress;
 use crate::net::{Io, Sockets};
 
-/// A connection, whatever it is made of.
+/// A byte stream, TLS or not.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
 impl Dialer {
-    /// Connects to `endpoint` as `settings` have it, in the time that they give, at the first of its
-    /// addresses that answers.
+    /// Connects to `endpoint` by `settings`, within their timeout, to the first address that
+    /// answers.
     ///
     /// # Errors
     /// Why that is not possible now.
-    pub async fn look(
+    pub async fn connect_probe(
         &self,
         endpoint: &str,
         settings: &Settings,

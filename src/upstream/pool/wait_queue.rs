@@ -1,4 +1,5 @@
-//! Requests that wait for room, in two lines: those that may use less stand in nobody's way.
+//! Wait queues for stream capacity, one per [`Share`], so that requests with the reduced share do
+//! not block others.
 
 use std::cell::Cell;
 
@@ -7,9 +8,9 @@ use tokio::sync::futures::Notified;
 
 use super::room::Share;
 
-/// Who waits, and how they are told that there may be room.
+/// The waiting requests, and how they are notified of capacity.
 #[derive(Default)]
-pub struct Freed {
+pub struct WaitQueue {
     whole: Line,
     reduced: Line,
 }
@@ -17,10 +18,10 @@ pub struct Freed {
 #[derive(Default)]
 struct Line {
     waiting: Cell<usize>,
-    freed: Notify,
+    notify: Notify,
 }
 
-impl Freed {
+impl WaitQueue {
     fn line(&self, share: Share) -> &Line {
         match share {
             Share::Whole => &self.whole,
@@ -32,24 +33,24 @@ impl Freed {
         [&self.whole, &self.reduced]
     }
 
-    /// Is told the next time that there may be room.
-    pub fn told(&self, share: Share) -> Notified<'_> {
-        self.line(share).freed.notified()
+    /// Resolves at the next notification.
+    pub fn notified(&self, share: Share) -> Notified<'_> {
+        self.line(share).notify.notified()
     }
 
-    /// Tells the first in each line.
+    /// Notifies the first of each queue.
     pub fn notify_one(&self) {
         for line in self.lines() {
             if line.waiting.get() > 0 {
-                line.freed.notify_one();
+                line.notify.notify_one();
             }
         }
     }
 
-    /// Tells all.
+    /// Notifies all.
     pub fn notify_waiters(&self) {
         for line in self.lines() {
-            line.freed.notify_waiters();
+            line.notify.notify_waiters();
         }
     }
 
@@ -63,12 +64,12 @@ impl Freed {
         line.waiting.set(line.waiting.get() - 1);
     }
 
-    /// Requests that wait.
+    /// Number of waiting requests.
     pub fn waiting(&self) -> usize {
         self.whole.waiting.get() + self.reduced.waiting.get()
     }
 
-    /// Those that one with this share would overtake.
+    /// Waiting requests that one with this share must not overtake.
     pub fn before(&self, share: Share) -> usize {
         match share {
             Share::Whole => self.whole.waiting.get(),

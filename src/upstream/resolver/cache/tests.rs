@@ -53,13 +53,13 @@ impl LookUp for Rc<World> {
     }
 }
 
-/// Runs a test with a desk of its own, in virtual time.
+/// Runs a test with a cache of its own, in virtual time.
 async fn with<F: Future<Output = ()>>(test: impl FnOnce(Rc<World>, Resolver) -> F) {
     let world = Rc::new(World::default());
     let (questions, inbox) = mpsc::channel(16);
     let local = LocalSet::new();
-    let desk = Desk::new(Rc::clone(&world));
-    local.spawn_local(async move { desk.run(&mut { inbox }).await });
+    let cache = Cache::new(Rc::clone(&world));
+    local.spawn_local(async move { cache.run(&mut { inbox }).await });
     local.run_until(test(world, Resolver { questions })).await;
 }
 
@@ -179,12 +179,12 @@ async fn nobody_waits_for_look_ups_at_the_end() {
     let (questions, inbox) = mpsc::channel(16);
     let world = Rc::new(World::default());
     let local = LocalSet::new();
-    let desk = local.spawn_local(async move { Desk::new(world).run(&mut { inbox }).await });
+    let cache = local.spawn_local(async move { Cache::new(world).run(&mut { inbox }).await });
     let end = async {
         let resolver = Resolver { questions };
         assert!(timeout(Duration::from_millis(100), resolver.resolve("silent")).await.is_err());
         drop(resolver);
-        timeout(Duration::from_millis(1), desk).await.unwrap().unwrap();
+        timeout(Duration::from_millis(1), cache).await.unwrap().unwrap();
     };
     local.run_until(end).await;
 }

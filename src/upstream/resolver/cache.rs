@@ -1,4 +1,4 @@
-//! Who has asked for which name, and what was found last.
+//! DNS cache and query coalescing.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -12,34 +12,34 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::lanes::Lanes;
 use super::{Answer, Found, LookUp, LookupError, Question};
 
-/// An answer is used again for so long, whatever its owner says: a change shows soon, and many
-/// connections that are made at once are one question.
+/// Minimum time that an answer is cached, whatever its TTL: changes show soon, and a burst of
+/// connections is one query.
 const SHORTEST_USE: Duration = Duration::from_secs(1);
 const LONGEST_USE: Duration = Duration::from_secs(5);
 
-/// A failure is the answer for so long.
+/// Negative caching time.
 const FAILURE_USE: Duration = Duration::from_secs(1);
 
-/// Who has asked waits so long for news where the last answer is known, and then has that.
+/// How long a query waits for a fresh answer before it gets the stale one.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// An answer is better than none for so long while name servers fail.
+/// Stale answers are served this long while name servers fail.
 const LONGEST_STALE: Duration = Duration::from_secs(3600);
 
-/// A name that nobody has asked for in this time is forgotten.
+/// Names not queried for this long are dropped.
 const KEPT: Duration = Duration::from_secs(7200);
 
-/// How often names are forgotten.
+/// Sweep interval for that.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// The questions of the process. There are as many names as endpoints have, and each has as many
-/// questions open as there are attempts to connect.
-pub struct Desk<L> {
+/// Cache and pending queries of the process. There are as many names as endpoints have, and as many
+/// pending queries of each as connection attempts.
+pub struct Cache<L> {
     source: Rc<L>,
     lanes: Rc<Lanes>,
     names: HashMap<Arc<str>, Name>,
     tasks: JoinSet<Event>,
-    /// Whose look-up a task is.
+    /// The name that a look-up task is for.
     looked_up: HashMap<Id, Arc<str>>,
 }
 
@@ -49,7 +49,7 @@ struct Name {
     waiting: Vec<oneshot::Sender<Answer>>,
     last: Option<Last>,
     failure: Option<(LookupError, Instant)>,
-    /// Its servers were silent the last time.
+    /// The last look-up timed out.
     slow: bool,
 }
 
@@ -63,9 +63,9 @@ enum Event {
     Impatient(Arc<str>),
 }
 
-impl<L: LookUp> Desk<L> {
-    pub fn new(source: L) -> Desk<L> {
-        Desk {
+impl<L: LookUp> Cache<L> {
+    pub fn new(source: L) -> Cache<L> {
+        Cache {
             source: Rc::new(source),
             lanes: Rc::new(Lanes::new()),
             names: HashMap::new(),
@@ -74,7 +74,7 @@ impl<L: LookUp> Desk<L> {
         }
     }
 
-    /// Answers until nobody can ask any more; what is under way then is dropped.
+    /// Serves queries until all handles are gone; pending look-ups are dropped then.
     pub async fn run(mut self, inbox: &mut mpsc::Receiver<Question>) {
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -95,7 +95,7 @@ impl<L: LookUp> Desk<L> {
         let entry = self.names.entry(Arc::clone(&name)).or_insert_with(|| Name::new(now));
         entry.asked = now;
         if let Some(known) = entry.known(now) {
-            let _ = answer.send(known); // who has gone needs none
+            let _ = answer.send(known); // the caller may be gone
             return;
         }
         if !entry.under_way
@@ -157,7 +157,7 @@ impl Name {
         }
     }
 
-    /// The answer that need not be asked for.
+    /// The cached answer, if it is fresh.
     fn known(&self, now: Instant) -> Option<Answer> {
         if let Some((failure, at)) = &self.failure {
             let recent = now - *at < FAILURE_USE;
@@ -168,7 +168,7 @@ impl Name {
         fresh.then(|| Ok(Arc::clone(&last.found.addresses)))
     }
 
-    /// What was found last, if it is not too old.
+    /// The stale answer, if it is not too old.
     fn stale(&self, now: Instant) -> Option<Answer> {
         let last = self.last.as_ref().filter(|last| now - last.at < LONGEST_STALE)?;
         Some(Ok(Arc::clone(&last.found.addresses)))
@@ -192,7 +192,7 @@ impl Name {
             }
             Err(error) => {
                 if error == LookupError::Unknown {
-                    self.last = None; // that is news, and no failure to get them
+                    self.last = None; // authoritative: not a failure to query
                 }
                 self.failure = Some((error.clone(), now));
                 let answer = self.stale(now).unwrap_or(Err(error));
@@ -203,7 +203,7 @@ impl Name {
 
     fn answer(&mut self, answer: &Answer) {
         for waiting in self.waiting.drain(..) {
-            let _ = waiting.send(answer.clone()); // who has gone needs none
+            let _ = waiting.send(answer.clone()); // the caller may be gone
         }
     }
 }

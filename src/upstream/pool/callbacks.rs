@@ -1,4 +1,4 @@
-//! What a connection tells its pool.
+//! Lifecycle callbacks of a pooled connection.
 
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
@@ -8,18 +8,18 @@ use tokio::sync::Notify;
 use super::Pool;
 use crate::net::{Closed, Upstream};
 
-/// What a connection tells the pool.
-pub struct Owner {
+/// Receives the callbacks of one connection for its pool.
+pub struct ConnCallbacks {
     pool: Weak<Pool>,
-    /// It may take more streams than before, or has ended, while it is new.
+    /// While new: its capacity has changed or it has ended.
     pub news: Notify,
     is_new: Cell<bool>,
     ended: Cell<Option<Closed>>,
 }
 
-impl Owner {
-    pub fn new(pool: &Rc<Pool>) -> Owner {
-        Owner {
+impl ConnCallbacks {
+    pub fn new(pool: &Rc<Pool>) -> ConnCallbacks {
+        ConnCallbacks {
             pool: Rc::downgrade(pool),
             news: Notify::new(),
             is_new: Cell::new(true),
@@ -27,25 +27,25 @@ impl Owner {
         }
     }
 
-    /// Nobody waits for it any more.
+    /// It is established: nobody waits for it any more.
     pub fn established(&self) {
         self.is_new.set(false);
     }
 
-    /// Whether it has ended as connections to a backend that is well may end.
+    /// Whether it was closed in order, as by a healthy backend.
     pub fn left_in_good_order(&self) -> bool {
         use Closed::{Cancelled, Drain, Idle, MaxAge, Peer};
         matches!(self.ended.get(), Some(Cancelled | Drain | Idle | MaxAge | Peer))
     }
 }
 
-impl Upstream for Owner {
+impl Upstream for ConnCallbacks {
     fn changed(&self) {
         if self.is_new.get() {
             self.news.notify_waiters();
         }
         if let Some(pool) = self.pool.upgrade() {
-            pool.freed.notify_one();
+            pool.wait_queue.notify_one();
         }
     }
 
