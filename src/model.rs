@@ -3,6 +3,7 @@
 mod address;
 mod certificate;
 mod endpoint;
+mod faults;
 mod forwarding;
 mod hash;
 mod load;
@@ -30,7 +31,7 @@ pub use method::MethodStats;
 pub(crate) use mirrored::MirrorCounts;
 pub use mirrored::MirrorOutcome;
 pub(crate) use outcome::{Break, Protocol};
-pub use outcome::{Class, Code, Ending, GRPC_CODES, GrpcCode};
+pub use outcome::{Class, Code, Ending, GRPC_CODES, GrpcCode, Sign};
 pub use refusal::{Refusal, Refusals};
 pub(crate) use rejected::RejectCounts;
 pub use rejected::{RejectTotals, Rejected};

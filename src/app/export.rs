@@ -73,6 +73,9 @@ fn counters(counts: &ServiceCounts) -> Vec<ServiceCounter> {
     for (result, checks) in counts.checks.totals().filter(|(_, checks)| *checks > 0) {
         counters.push(counter(&names::HEALTH_CHECKS, vec![result.name().into()], checks));
     }
+    for (cause, ejections) in counts.ejections.totals().filter(|(_, ejections)| *ejections > 0) {
+        counters.push(counter(&names::EJECTIONS, vec![cause.into()], ejections));
+    }
     for (route, totals) in counts.rejections.by_route() {
         let route: Arc<str> = route.into();
         let occurred = Rejected::ALL.iter().zip(totals).filter(|(_, count)| *count > 0);

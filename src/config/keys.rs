@@ -1,6 +1,7 @@
 //! Every key of the configuration as data, one row a key, from which the reader, the reference page
 //! and the schema derive what is valid. The settings of policies are rows too, beside each policy.
 
+mod ejection;
 mod gateway;
 mod health;
 mod limits;
@@ -12,6 +13,7 @@ mod texts;
 
 use std::time::Duration;
 
+pub use ejection::EJECTION;
 pub use gateway::{DNS, LOG, TOP};
 pub use health::{HEALTH, HEALTH_GRPC, HEALTH_HTTP, HEALTH_TCP, Initial};
 pub use limits::{CLIENT_LIMITS, LIMITS};

@@ -8,11 +8,13 @@ use super::keys::{BALANCER, ENDPOINT, SERVICE};
 use super::node::{Entry, Node, Value};
 use super::read::{Fields, items, scalar};
 use super::report::{Problems, Span};
-use super::{health, limits, tls};
+use super::{ejection, health, limits, tls};
 use crate::balance::POLICIES;
 use crate::http::Limits;
 use crate::model::Address;
-use crate::service::{Balancer, Layer, MAX_BACKENDS, ServiceConfig, ServiceSpec, UpstreamProtocol};
+use crate::service::{
+    Balancer, Ejection, Layer, MAX_BACKENDS, ServiceConfig, ServiceSpec, UpstreamProtocol,
+};
 use crate::text::ParamValue;
 use crate::upstream::{self, OwnAddresses};
 
@@ -70,6 +72,10 @@ pub fn service(
     }
     let health = fields.get(&SERVICE.health);
     let health = health.map(|node| Arc::new(health::read(node, &upstream, problems)));
+    let ejection = match fields.get(&SERVICE.ejection) {
+        Some(node) => ejection::read(node, problems),
+        None => Some(Ejection::usual()),
+    };
     let panic = fields.value(&SERVICE.panic);
     let streams = fields.list(&SERVICE.streams);
     let preconnect = fields.value(&SERVICE.preconnect);
@@ -86,6 +92,7 @@ pub fn service(
         preconnect,
         upstream,
         health,
+        ejection,
         panic,
     };
     Some(ServiceConfig { spec, members: Layer::of(endpoints) })

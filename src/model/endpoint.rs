@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::faults::Faults;
 use super::hash::stable_hash;
 use super::load::{EwmaParams, Load};
 use super::outage::Outage;
@@ -38,6 +39,7 @@ pub struct Endpoint {
     connected: AtomicU32,
     connecting: AtomicU32,
     outage: Outage,
+    faults: Faults,
     /// When a connection last closed gracefully, in nanoseconds; 0 for never.
     left: AtomicU64,
 }
@@ -53,6 +55,7 @@ impl Endpoint {
             connected: AtomicU32::new(0),
             connecting: AtomicU32::new(0),
             outage: Outage::default(),
+            faults: Faults::default(),
             left: AtomicU64::new(0),
         }
     }
@@ -129,6 +132,12 @@ impl Endpoint {
     /// Whether and why the last connection attempt failed.
     pub fn outage(&self) -> &Outage {
         &self.outage
+    }
+
+    /// Its faults in a row, and how it does on trial.
+    #[inline]
+    pub fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// Records that a connection closed gracefully.

@@ -174,6 +174,15 @@ pub enum Break {
     Expired,
 }
 
+/// What the end of a request says of a backend that can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// It answers.
+    Well,
+    /// It is at fault.
+    Fault,
+}
+
 impl Ending {
     /// Whether the backend is to blame, so that others are preferred. Only failures that no client
     /// can provoke count: a malformed request gets UNIMPLEMENTED, UNKNOWN, INTERNAL or a 500, and a
@@ -194,6 +203,18 @@ impl Ending {
                 Break::Busy | Break::Unfit | Break::TooLarge | Break::Expired => false,
             },
             Ending::Reset | Ending::ClientGone | Ending::CutOff => false,
+        }
+    }
+
+    /// What this says of the backend, if it says anything. Who cannot be reached, or has lost its
+    /// connection with all that was open on it, is brought back by the next connection that can be
+    /// made; and what was given back unprocessed says that it was full, or leaves.
+    pub fn sign(self) -> Option<Sign> {
+        match self {
+            Ending::Broken(Break::Unreachable | Break::Lost | Break::Refused) => None,
+            _ if self.is_backends_fault() => Some(Sign::Fault),
+            Ending::Answered(_) => Some(Sign::Well),
+            _ => None,
         }
     }
 

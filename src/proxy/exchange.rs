@@ -4,6 +4,7 @@
 //! another backend; after it nothing. Whatever happens, there is one [`Outcome`].
 
 mod attempt;
+mod beginning;
 mod classify;
 mod commit;
 mod deadline;
@@ -24,7 +25,8 @@ mod tried;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
-pub use self::attempt::{Attempt, Beginning};
+pub use self::attempt::Attempt;
+pub use self::beginning::Beginning;
 use self::classify::{Verdict, classify};
 use self::commit::Committed;
 pub use self::outcome::{Outcome, grpc_code};
@@ -168,7 +170,7 @@ impl Exchange {
         let (view, worker) = (destination.target()?.view(), &self.proxy.worker);
         let beginning = self.begins_as(&view);
         let already = tried.indices(&view);
-        let index = {
+        let picked = {
             let head = self.head.borrow();
             let asker = Asker {
                 head: &head,
@@ -178,10 +180,10 @@ impl Exchange {
             };
             view.pick(worker, &asker, beginning.class, already.as_slice())?
         };
-        if already.as_slice().contains(&index) && !tried.was_refused() {
+        if already.as_slice().contains(&picked.index) && !tried.was_refused() {
             return None;
         }
-        Some(Attempt::begin(view, index, beginning, worker))
+        Some(Attempt::begin(view, picked, beginning, worker))
     }
 
     /// What an attempt at it begins as.

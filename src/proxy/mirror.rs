@@ -79,10 +79,10 @@ impl Copy {
             rng: self.worker.rng(),
         };
         let beginning = self.begins_as(&view);
-        let Some(index) = view.pick(&self.worker, &asker, beginning.class, &[]) else {
+        let Some(picked) = view.pick(&self.worker, &asker, beginning.class, &[]) else {
             return MirrorOutcome::Failed;
         };
-        let attempt = Attempt::begin(view, index, beginning, &self.worker);
+        let attempt = Attempt::begin(view, picked, beginning, &self.worker);
         let back = match self.open(&attempt).await {
             Ok(back) => back,
             Err(copied) => return copied,

@@ -50,6 +50,17 @@ pub struct View {
     scratch: RefCell<Vec<u8>>,
 }
 
+/// Members on trial that make way for others: beyond, it is not worth looking among so many.
+const MOST_TRIALS: usize = 64;
+
+/// Where a request is to go.
+pub struct Picked {
+    /// The endpoint, by its place in the set.
+    pub index: usize,
+    /// It is on trial, and this request is the one that it gets now.
+    pub on_trial: bool,
+}
+
 impl Target {
     pub fn new(
         worker: &Rc<Worker>,
@@ -226,14 +237,24 @@ impl View {
         asker: &Asker<'_>,
         class: ExchangeClass,
         tried: &[usize],
-    ) -> Option<usize> {
+    ) -> Option<Picked> {
         let picker = self.snapshot.picker.as_ref()?;
         let mut scratch = self.scratch.borrow_mut();
         let key = self.key().and_then(|spec| asker.key(spec, &mut scratch));
         let key = key.as_ref().map(Key::bytes);
-        let rng = &mut worker.rng().borrow_mut();
-        let index = picker.pick(&mut PickCx { key, class, tried, rng, now: worker.now() });
-        (index < self.pools.len()).then_some(index)
+        let rng = &mut *worker.rng().borrow_mut();
+        let now = worker.now();
+        let mut index = picker.pick(&mut PickCx { key, class, tried, rng, now });
+        let trials = &*self.snapshot.trials;
+        if trials.is_empty() || !trials.contains(&index) {
+            return (index < self.pools.len()).then_some(Picked { index, on_trial: false });
+        }
+        let on_trial = self.pools.get(index)?.endpoint().faults().begin_trial(now);
+        if !on_trial && !self.snapshot.panics {
+            let tried = &[tried, trials.get(..MOST_TRIALS).unwrap_or(trials)].concat(); // rare
+            index = picker.pick(&mut PickCx { key, class, tried, rng, now });
+        }
+        (index < self.pools.len()).then_some(Picked { index, on_trial })
     }
 
     /// The field that gives a client the cookie drawn for it, if the policy still wants that.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{MethodTable, Rejections};
+use super::{EjectionCounts, MethodTable, Rejections};
 use crate::health::CheckCounts;
 use crate::model::{MirrorCounts, TimeoutCounts};
 use crate::stats::WorkerCounter;
@@ -38,6 +38,8 @@ pub struct ServiceCounts {
     pub methods: Arc<MethodTable>,
     /// Checks of its backends' health.
     pub checks: Arc<CheckCounts>,
+    /// Times that its backends were ejected.
+    pub ejections: Arc<EjectionCounts>,
 }
 
 impl ServiceCounts {
@@ -50,6 +52,7 @@ impl ServiceCounts {
             rejections: Arc::new(Rejections::new(workers)),
             methods: Arc::new(MethodTable::new(workers, settings.methods)),
             checks: Arc::default(),
+            ejections: Arc::default(),
         }
     }
 }

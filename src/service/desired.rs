@@ -4,7 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use super::change::{Change, ChangeError, Conditions, Current};
+use super::ejection::{Case, Record, Seen};
 use super::membership::{Layer, Wanted, join};
 use super::overrides::Overrides;
 use super::standing::{Condition, Reach, Standing, standing};
@@ -22,6 +25,8 @@ pub(super) struct Desired {
     health: Arc<Board>,
     /// Hears of the health of its backends.
     listener: Arc<Listener>,
+    /// Hears that somebody is to be ejected, or back.
+    pub(super) suspicion: Arc<Notify>,
     /// The policy that the configuration has.
     configured: Arc<ServiceSpec>,
     /// The backends that it has.
@@ -40,6 +45,8 @@ pub(super) struct Backend {
     pub(super) address: Address,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) wanted: Wanted,
+    /// What its answers have come to.
+    pub(super) record: Record,
     /// What speaks against it.
     pub(super) condition: Condition,
     /// Has it checked, if it is to be.
@@ -50,6 +57,28 @@ impl Backend {
     /// How it stands at `now`.
     pub(super) fn standing(&self, now: Time) -> Standing {
         standing(self.wanted, false, &self.condition, Reach::of(&self.endpoint, now))
+    }
+
+    /// What is known of it for its being ejected.
+    fn case(&self, now: Time) -> Case {
+        let Backend { endpoint, wanted, condition, record, .. } = self;
+        let unreachable = Reach::of(endpoint, now) == Reach::Unreachable;
+        let seen = Seen {
+            faults: endpoint.faults().run(),
+            verdict: endpoint.faults().verdict(),
+            counts: !wanted.drained && wanted.weight > 0,
+            down: unreachable || condition.unhealthy.is_some(),
+        };
+        Case { record: *record, seen }
+    }
+
+    /// The same of which this is held; with what is held of it, its answers count anew.
+    fn judged(&self, record: Record) -> Backend {
+        if record.ejected != self.record.ejected {
+            self.endpoint.faults().clear();
+        }
+        let condition = Condition { ejected: record.ejected, ..self.condition.clone() };
+        Backend { record, condition, ..self.clone() }
     }
 
     /// The same with its health as it is now.
@@ -77,6 +106,7 @@ impl Desired {
             clock,
             health: Arc::clone(&environment.health),
             listener,
+            suspicion: Arc::default(),
             configured: Arc::clone(&spec),
             members: Arc::new(config.members),
             overrides: Overrides::default(),
@@ -127,10 +157,10 @@ impl Desired {
         Some(Desired { configured, members, overrides, ..self.clone() }.joined())
     }
 
-    /// The same with the health of its backends as it is now, if that has changed.
+    /// The same with what its backends are found to be now, if that has changed.
     pub(super) fn examined(&self) -> Option<Desired> {
         let backends = self.backends.iter().cloned().map(Backend::examined).collect();
-        let examined = Desired { backends, ..self.clone() }.weighed();
+        let examined = Desired { backends, ..self.clone() }.judged(true).weighed();
         let pairs = self.backends.iter().zip(&*examined.backends);
         let differs = pairs.into_iter().any(|(before, now)| before.condition != now.condition);
         differs.then_some(examined)
@@ -203,14 +233,15 @@ impl Desired {
                 None => {
                     let endpoint = Arc::new(Endpoint::new(address.as_str(), self.workers, now));
                     let condition = Condition::default();
-                    Backend { address, endpoint, wanted, condition, checked: None }
+                    let record = Record::default();
+                    Backend { address, endpoint, wanted, record, condition, checked: None }
                 }
             };
             self.checked(backend)
         };
         let wanted = join([&*self.members, &self.overrides.layer()]);
         self.backends = wanted.into_iter().map(backend).collect();
-        self.weighed()
+        self.judged(false).weighed()
     }
 
     /// The same backend, checked as the service has it now.
@@ -227,6 +258,26 @@ impl Desired {
         };
         let checked = check.map(watch);
         Backend { checked, ..backend }.examined()
+    }
+
+    /// When an ejection ends.
+    pub(super) fn due(&self) -> Option<Time> {
+        self.backends.iter().filter_map(|backend| backend.record.ejected?.until).min()
+    }
+
+    /// The same with those ejected who are to be, or, unless it is for their `answers`, with none who
+    /// may not.
+    fn judged(mut self, answers: bool) -> Desired {
+        let now = self.now();
+        let mut cases: Vec<Case> = self.backends.iter().map(|it| it.case(now)).collect();
+        match &self.spec.ejection {
+            None => cases.iter_mut().for_each(|case| case.record = Record::default()),
+            Some(ejection) if answers => ejection.decide(&mut cases, now),
+            Some(ejection) => ejection.release(&mut cases, now),
+        }
+        let judged = self.backends.iter().zip(cases);
+        self.backends = judged.map(|(backend, case)| backend.judged(case.record)).collect();
+        self
     }
 
     /// The same in which those that are out get requests if less stands than has to.

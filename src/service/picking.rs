@@ -123,6 +123,7 @@ mod tests {
             address: Address::parse(address).unwrap(),
             endpoint: Arc::new(Endpoint::new(address, 1, Time::ZERO)),
             wanted: Wanted { weight: 1, drained: false },
+            record: Default::default(),
             condition: Condition::default(),
             checked: None,
         };

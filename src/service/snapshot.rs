@@ -1,7 +1,10 @@
 //! What the data path needs of a service, as one immutable value.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
+
+use tokio::sync::Notify;
 
 use super::ServiceSpec;
 use super::desired::Desired;
@@ -26,6 +29,12 @@ pub struct Snapshot {
     pub set: Arc<EndpointSet>,
     /// Chooses among the set; `None` when none of that may take any.
     pub picker: Option<Arc<dyn Picker>>,
+    /// Those of the set, by index, that are on trial: each gets one request at a time.
+    pub trials: Box<[usize]>,
+    /// So few stand that those get requests too who are out.
+    pub panics: bool,
+    /// Has the writer look whether anybody is to be ejected, or back.
+    pub suspicion: Arc<Notify>,
     pickings: Pickings,
 }
 
@@ -47,12 +56,19 @@ impl Snapshot {
         let before = same.map(|before| &before.pickings);
         let pickings = Pickings::of(&spec.balancer, backends, now, before, rng);
         let Picking { set, picker } = pickings.now.clone();
+        let on_trial = backends.iter().filter(|it| it.condition.is_on_trial());
+        let on_trial: HashSet<_> = on_trial.map(|backend| backend.endpoint.id()).collect();
+        let places = set.members().iter().zip(0..);
+        let trials = places.filter(|(member, _)| on_trial.contains(&member.endpoint.id()));
         Snapshot {
             revision: *revision,
             generation,
             spec: Arc::clone(spec),
             endpoints: desired.endpoints(),
             kept: kept.collect(),
+            trials: trials.map(|(_, index)| index).collect(),
+            panics: backends.iter().any(|backend| backend.condition.needed),
+            suspicion: Arc::clone(&desired.suspicion),
             set,
             picker,
             pickings,

@@ -4,6 +4,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 
+use super::ejection::Ejection;
 use super::membership::Layer;
 use crate::balance::{self, Factory, POLICIES, Policy};
 use crate::health::Check;
@@ -133,6 +134,8 @@ pub struct ServiceSpec {
     pub upstream: upstream::Settings,
     /// How they are checked, if they are.
     pub health: Option<Arc<Check>>,
+    /// When they are ejected for what they answer, if ever.
+    pub ejection: Option<Ejection>,
     /// When less of a hundred of their weights stands, those serve too that are out.
     pub panic: u8,
 }

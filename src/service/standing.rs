@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ejection::Ejected;
 use super::membership::Wanted;
 use crate::health::Unwell;
 use crate::model::{Endpoint, Time};
@@ -18,6 +19,8 @@ pub struct Standing {
     pub reason: Reason,
     /// Since when, where that is known.
     pub since: Option<Time>,
+    /// Until when, where that is.
+    pub until: Option<Time>,
 }
 
 /// Whether a backend gets requests, and if not, why.
@@ -34,7 +37,7 @@ pub enum BackendState {
     Idle,
     /// Its health check says that it cannot answer: it gets no new requests.
     Unhealthy,
-    /// Its answers say that it cannot: it gets no new requests for a while.
+    /// Its answers say that it cannot: it gets no new requests for a while, and then one at a time.
     Ejected,
 }
 
@@ -81,21 +84,20 @@ pub struct Condition {
     /// Its health check.
     pub unhealthy: Option<Unwell>,
     /// Its answers.
-    pub ejected: Option<Unwell>,
+    pub ejected: Option<Ejected>,
     /// So much of the service is out that it gets requests all the same.
     pub needed: bool,
 }
 
 impl Condition {
-    /// What keeps requests away from it, if anything does.
-    fn out(&self) -> Option<(BackendState, &Unwell)> {
-        let unhealthy = self.unhealthy.as_ref().map(|why| (BackendState::Unhealthy, why));
-        unhealthy.or_else(|| self.ejected.as_ref().map(|why| (BackendState::Ejected, why)))
-    }
-
     /// Whether nothing keeps requests away from it.
     pub fn stands(&self) -> bool {
-        self.out().is_none()
+        self.unhealthy.is_none() && self.ejected.is_none()
+    }
+
+    /// Whether it was ejected, and is tried by one request at a time.
+    pub fn is_on_trial(&self) -> bool {
+        self.unhealthy.is_none() && self.ejected.is_some_and(|ejected| ejected.is_on_trial())
     }
 
     /// Whether it says itself that it takes none: then it gets none, whoever needs it.
@@ -147,17 +149,29 @@ impl Reach {
 /// Whatever else is to decide on weight and state becomes an argument of this function, and has no
 /// say anywhere else.
 pub fn standing(wanted: Wanted, leaving: bool, condition: &Condition, reach: Reach) -> Standing {
-    let out = |reason| Standing { weight: 0, state: BackendState::Draining, reason, since: None };
+    let taken_out = Standing {
+        weight: 0,
+        state: BackendState::Draining,
+        reason: Reason::Removed,
+        since: None,
+        until: None,
+    };
     if leaving {
-        return out(Reason::Removed);
+        return taken_out;
     }
     if wanted.drained {
-        return out(Reason::Drained);
+        return Standing { reason: Reason::Drained, ..taken_out };
     }
-    if let Some((state, Unwell { why, since, .. })) = condition.out() {
-        let weight = if condition.needed { wanted.weight } else { 0 };
-        let (reason, since) = (Reason::Told(Arc::clone(why)), Some(*since));
-        return Standing { weight, state, reason, since };
+    let serves = condition.needed || condition.is_on_trial();
+    let weight = if serves || condition.stands() { wanted.weight } else { 0 };
+    if let Some(Unwell { why, since, .. }) = &condition.unhealthy {
+        let (state, reason) = (BackendState::Unhealthy, Reason::Told(Arc::clone(why)));
+        return Standing { weight, state, reason, since: Some(*since), until: None };
+    }
+    if let Some(ejected) = &condition.ejected {
+        let reason = Reason::Told(ejected.to_string().into());
+        let (since, until) = (Some(ejected.since), ejected.until);
+        return Standing { weight, state: BackendState::Ejected, reason, since, until };
     }
     let (state, reason) = match reach {
         Reach::Connected => (BackendState::Ready, Reason::Connected),
@@ -166,7 +180,7 @@ pub fn standing(wanted: Wanted, leaving: bool, condition: &Condition, reach: Rea
         Reach::Connecting => (BackendState::Connecting, Reason::Connecting),
         Reach::Unknown => (BackendState::Idle, Reason::Unused),
     };
-    Standing { weight: wanted.weight, state, reason, since: None }
+    Standing { weight, state, reason, since: None, until: None }
 }
 
 #[cfg(test)]
@@ -174,24 +188,35 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::service::Cause;
 
     fn unwell(why: &str, declared: bool) -> Option<Unwell> {
         Some(Unwell { why: why.into(), since: Time::from_millis(7), declared })
     }
 
+    fn ejected(until: Option<u64>) -> Option<Ejected> {
+        let (cause, since) = (Cause::Faults(5), Time::from_millis(7));
+        Some(Ejected { cause, since, until: until.map(Time::from_millis) })
+    }
+
     /// Conditions, and the state and the reason that they make, if they do.
     fn conditions() -> Vec<(Condition, Option<(BackendState, &'static str)>)> {
         let by_health = Some((BackendState::Unhealthy, "HTTP 503"));
-        let by_answers = Some((BackendState::Ejected, "five faults"));
+        let by_answers = Some((BackendState::Ejected, "5 faults in a row"));
         let cases = [
             (None, None, None),
             (unwell("HTTP 503", false), None, by_health),
-            (None, unwell("five faults", false), by_answers),
-            (unwell("HTTP 503", true), unwell("five faults", false), by_health),
+            (None, ejected(Some(9)), by_answers),
+            (unwell("HTTP 503", true), ejected(None), by_health),
+            (
+                None,
+                ejected(None),
+                Some((BackendState::Ejected, "on trial after 5 faults in a row")),
+            ),
         ];
         let both = cases.into_iter().flat_map(|(unhealthy, ejected, expected)| {
             [false, true].map(|needed| {
-                let (unhealthy, ejected) = (unhealthy.clone(), ejected.clone());
+                let (unhealthy, ejected) = (unhealthy.clone(), ejected);
                 (Condition { unhealthy, ejected, needed }, expected)
             })
         });
@@ -214,7 +239,7 @@ mod tests {
                     [(false, false), (false, true), (true, false), (true, true)]
                 {
                     for (condition, out) in conditions() {
-                        let serves = out.is_none() || condition.needed;
+                        let serves = out.is_none() || condition.needed || condition.is_on_trial();
                         let expected = match (drained, leaving, out) {
                             (_, true, _) => (0, Draining, "removed"),
                             (true, false, _) => (0, Draining, "drained"),
@@ -225,7 +250,7 @@ mod tests {
                         };
                         let wanted = Wanted { weight, drained };
                         let stands = standing(wanted, leaving, &condition, reach);
-                        let Standing { weight, state, reason, since } = &stands;
+                        let Standing { weight, state, reason, since, .. } = &stands;
                         assert_eq!((*weight, *state, reason.name()), expected, "{reach:?}");
                         let out = [BackendState::Unhealthy, BackendState::Ejected].contains(state);
                         assert_eq!(*since, out.then_some(Time::from_millis(7)));
@@ -238,7 +263,7 @@ mod tests {
     #[test]
     fn who_declines_says_so_by_its_health_check() {
         let declined: Vec<_> = conditions().iter().map(|(it, _)| it.declines()).collect();
-        assert_eq!(declined, [false, false, false, false, false, false, true, true]);
+        assert_eq!(declined, [false, false, false, false, false, false, true, true, false, false]);
         let stands: Vec<_> = conditions().iter().map(|(it, _)| it.stands()).collect();
         assert_eq!(stands[..3], [true, true, false]);
     }

@@ -16,7 +16,7 @@ use super::outlet::Outlet;
 use super::overridden::Covered;
 use super::staged::Staging;
 use super::view::ServiceView;
-use super::{Beginning, Environment, Overridden, ServiceConfig, Snapshot};
+use super::{Beginning, EjectionCounts, Environment, Overridden, ServiceConfig, Snapshot};
 use crate::clock::Clock;
 use crate::health::Listener;
 use crate::model::Time;
@@ -47,6 +47,7 @@ pub(super) struct Writer {
     observed: Observed,
     /// Hears of the health of its backends.
     listener: Arc<Listener>,
+    ejections: Arc<EjectionCounts>,
     builders: Builders,
     clock: Clock,
     rng: fastrand::Rng,
@@ -79,6 +80,7 @@ impl Writer {
             history,
             observed,
             listener,
+            ejections: Arc::clone(&counts.ejections),
             builders: environment.builders.clone(),
             clock,
             rng,
@@ -106,19 +108,22 @@ impl Writer {
         let mut tick = interval(Window::PUSH_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let listener = Arc::clone(&self.listener);
+        let suspicion = Arc::clone(&self.desired.suspicion);
         // What was heard of before may have been lost with who ran here before.
         let mut examine_at = Some(self.clock.now());
         loop {
+            let due = examine_at.into_iter().chain(self.desired.due()).min();
             tokio::select! {
                 biased;
                 _ = tick.tick() => {
                     self.observed.push(&self.desired.backends, self.clock.now());
                     self.publish_view();
                 }
-                () = self.clock.sleep_until(examine_at.unwrap_or(Time::ZERO)), if examine_at.is_some() => {
+                () = self.clock.sleep_until(due.unwrap_or(Time::ZERO)), if due.is_some() => {
                     examine_at = None;
                     self.examine().await;
                 }
+                () = suspicion.notified() => self.examine().await,
                 () = listener.changed(), if examine_at.is_none() => {
                     examine_at = Some(self.clock.now() + GATHERING);
                 }
@@ -194,13 +199,14 @@ impl Writer {
         let _ = gone_over.send(());
     }
 
-    /// Goes by the health of the backends as it is now.
+    /// Goes by what the backends are found to be now.
     async fn examine(&mut self) {
         let Some(examined) = self.desired.examined() else { return };
         let flips = Flips::between(&self.desired, &examined);
         let now = self.now();
         let next = self.builders.run(move || now.next(examined)).await;
         self.go_over(next);
+        flips.causes().for_each(|cause| self.ejections.count(cause));
         flips.log(&self.desired.spec.name);
     }
 

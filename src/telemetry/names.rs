@@ -80,7 +80,7 @@ metrics! {
     BACKEND_UP = Gauge "equipoise_backend_up" ["service", "backend"]
         "1 if the backend may take new requests and can be reached, else 0; absent while nobody knows; for `other`, how many may and can.";
     BACKEND_STATE = Gauge "equipoise_backend_state" ["service", "backend", "state"]
-        "1 for a backend that is DRAINING or UNHEALTHY; absent in the states in which backends get requests.";
+        "1 for a backend that is DRAINING, UNHEALTHY or EJECTED; absent in the states in which backends get requests.";
     BACKEND_SUCCESS_RATIO = Gauge "equipoise_backend_success_ratio" ["service", "backend"]
         "Share of the requests of the last 30 s that succeeded; absent before the first request.";
     METHOD_REQUESTS = Counter "equipoise_method_requests_total" ["service", "method", "code"]
@@ -97,6 +97,8 @@ metrics! {
         "Requests sent once more, to another backend or on another connection.";
     DEADLINE_EXCEEDED = Counter "equipoise_deadline_exceeded_total" ["service", "where"]
         "Requests whose time was up: before a backend had them (unsent), while the head of a response was waited for (head), in the midst of it (body), or in what is likely a stream that the route's time-out has cut (stream); absent before the first.";
+    EJECTIONS = Counter "equipoise_ejections_total" ["service", "reason"]
+        "Times that backends of the service were ejected for what they answered: for faults in a row, or a relapse, a fault on trial. Absent before the first.";
     HEALTH_CHECKS = Counter "equipoise_health_checks_total" ["service", "result"]
         "Checks of the health of the service's backends: success, failure or timeout; one that several services share counts for each. Absent before the first.";
     MIRRORED = Counter "equipoise_mirrored_total" ["service", "result"]

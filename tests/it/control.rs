@@ -156,6 +156,7 @@ fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceConfig {
         preconnect: 0,
         upstream: Default::default(),
         health: None,
+        ejection: Default::default(),
         panic: 50,
     };
     ServiceConfig { spec, members: Layer::of(backends.iter().map(member)) }

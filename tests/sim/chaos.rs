@@ -25,7 +25,7 @@ pub async fn operate(world: Rc<World>, file: File) {
         match what {
             0 | 1 => operators.reload().await,
             2 => operators.steer(),
-            3 | 4 => operators.examine().await,
+            3 | 4 if operators.examines() => operators.examine().await,
             _ => operators.change().await,
         }
     }

@@ -24,6 +24,9 @@ pub struct File {
     pub preconnect: u64,
     /// When less of a hundred is well, those serve too that are not.
     pub panic: u64,
+    /// Whether backends are ejected for what they answer; then no health check finds any unwell, as
+    /// both together may bring a panic about.
+    pub ejection: bool,
     /// By the numbers of the backends: the weights of those that it has.
     pub weights: Vec<Option<u32>>,
     /// Whether the backends of `web` speak HTTP/1.1.
@@ -45,6 +48,11 @@ impl File {
     /// What the gateway makes of it, whose backends are at `sites`.
     pub fn plan(&self, sites: &[Site]) -> Plan {
         let narrow = if self.narrow { ", connection_window: 64KiB" } else { "" };
+        // Short, for the lives that are lived here.
+        let ejection = match self.ejection {
+            true => "{ consecutive: 2, time: 50ms, max_time: 400ms }",
+            false => "false",
+        };
         let [front, back] = self.idle.map(|idle| idle.as_millis());
         let mut yaml = format!(
             "workers: {}\nlisteners:\n  \
@@ -64,7 +72,7 @@ impl File {
                 yaml,
                 "  {service}:\n    protocol: {protocol}\n    balancer: {balancer}\n    \
                  connect_timeout: 2s\n    pending_timeout: {}ms\n    preconnect: {}\n    \
-                 health: {{ tcp: {{}} }}\n    panic: {}%\n    \
+                 health: {{ tcp: {{}} }}\n    ejection: {ejection}\n    panic: {}%\n    \
                  limits: {{ stream_idle_timeout: {back}ms{narrow} }}\n    endpoints:\n",
                 self.pending.as_millis(),
                 self.preconnect,

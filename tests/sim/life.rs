@@ -157,6 +157,7 @@ fn draw_file(
         balancer: Balancing::draw(rng),
         preconnect: seed % 3,
         panic: if faults && seed.is_multiple_of(5) { 0 } else { 50 },
+        ejection: seed % 4 < 2,
         weights,
         web_http1,
         timeout: (rng.u8(..4) == 0).then(|| Duration::from_millis(rng.u64(1..400))),

@@ -216,15 +216,23 @@ impl Members {
         100 * weight(&[Found::Well]) < self.panic * weight(&[Found::Well, Found::Unwell])
     }
 
+    /// Whether more are ejected than may be: half of those that are to get requests, and no single one.
+    pub fn too_many_ejected(view: &ServiceView) -> bool {
+        let serves = |it: &&BackendView| !it.wanted.drained && it.wanted.weight > 0;
+        let all = view.backends.iter().filter(serves);
+        let ejected = all.clone().filter(|it| it.condition.ejected.is_some()).count();
+        2 * ejected > all.count()
+    }
+
     /// What `view` tells otherwise.
     pub fn differs(&self, view: &ServiceView) -> Option<String> {
         let told = |address: &str, weight, drained, health| {
             format!("{address}={weight} {drained} {health:?}")
         };
-        let found = |condition: &Condition| match (condition.stands(), condition.declines()) {
-            (true, _) => Found::Well,
-            (false, false) => Found::Unwell,
-            (false, true) => Found::Declining,
+        let found = |condition: &Condition| match condition.unhealthy.as_ref() {
+            None => Found::Well,
+            Some(unwell) if unwell.declared => Found::Declining,
+            Some(_) => Found::Unwell,
         };
         let members = self.members.iter().filter(|member| member.is_there());
         let wanted: BTreeSet<_> =

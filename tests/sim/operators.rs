@@ -78,6 +78,11 @@ impl Operators {
         self.look();
     }
 
+    /// Whether health checks find anything.
+    pub fn examines(&self) -> bool {
+        !self.file.ejection
+    }
+
     /// Has a health check find that some backend is well, or is not.
     pub async fn examine(&mut self) {
         let world = &self.world;
@@ -185,6 +190,9 @@ impl Operators {
             let running = self.world.registry.get(members.service).expect("every file has it");
             if let Some(wrong) = members.differs(&running.view()) {
                 self.world.ledger.wrong(wrong);
+            }
+            if Members::too_many_ejected(&running.view()) {
+                self.world.ledger.wrong(format!("{}: too many are ejected", members.service));
             }
         }
     }

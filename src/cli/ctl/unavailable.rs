@@ -20,12 +20,14 @@ pub(super) fn text(service: &Service, width: usize) -> Option<String> {
 fn line(backend: &Backend) -> String {
     let Backend { address, state_reason, .. } = backend;
     let state = state_name(backend.state());
-    let serves = match backend.effective_weight {
-        0 => "",
-        _ => " (so many are out that it gets requests)",
-    };
     let whole = |seconds: f64| show_duration(Duration::from_secs(seconds as u64));
     let time = backend.state_seconds.map(whole).unwrap_or_default();
+    let left = backend.state_left_seconds.map(|seconds| whole(seconds.ceil()));
+    let serves = match (backend.effective_weight, left, backend.state()) {
+        (0, Some(left), _) => format!("; on trial in {left}"),
+        (0, None, _) | (_, None, BackendState::Ejected) => String::new(),
+        _ => " (so many are out that it gets requests)".into(),
+    };
     format!("{address} {state} for {time}: {state_reason}{serves}")
 }
 
@@ -47,6 +49,22 @@ mod tests {
         assert_eq!(of(vec![backend("a:1", BackendState::Draining, 0)]), None);
         let ill = backend("b:1", BackendState::Unhealthy, 0);
         let needed = backend("c:1", BackendState::Unhealthy, 3);
+        let left = |left, state_reason: &str, weight| Backend {
+            state_reason: state_reason.into(),
+            state_left_seconds: left,
+            ..backend("d:1", BackendState::Ejected, weight)
+        };
+        let cases = [
+            (left(Some(0.7), "5 faults in a row", 0), "5 faults in a row; on trial in 1s"),
+            (
+                left(Some(0.7), "5 faults in a row", 1),
+                "5 faults in a row (so many are out that it gets requests)",
+            ),
+            (left(None, "on trial after 5 faults in a row", 1), "on trial after 5 faults in a row"),
+        ];
+        for (backend, told) in cases {
+            assert_eq!(of(vec![backend]), Some(format!("d:1 EJECTED for 75s: {told}\n")));
+        }
         let lines = "b:1 UNHEALTHY for 75s: HTTP 503\n\
                      c:1 UNHEALTHY for 75s: HTTP 503 (so many are out that it gets requests)\n";
         assert_eq!(of(vec![ill, needed]).as_deref(), Some(lines));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 
 use super::texts::{ENDPOINT_ADDRESS, FILE, METHOD, PERCENTAGE, SERVER_NAME};
-use super::{HEALTH, LIMITS, MINUTE, MS};
+use super::{EJECTION, HEALTH, LIMITS, MINUTE, MS};
 use crate::balance::{POLICIES, Policy};
 use crate::config::health::percentage;
 use crate::config::read;
@@ -65,9 +65,11 @@ section! {
     health: Part = Shape::Mapping(&HEALTH), Absent::Nothing,
         "how backends are checked: those that cannot answer get no new requests, and are UNHEALTHY. \
          Services that check an address in the same way share the check";
+    ejection: Part = Shape::Mapping(&EJECTION), Absent::Words("as the table below has it"),
+        "when backends are ejected for what they answer, and for how long; `false` for never";
     panic: Setting<u8> = text(&PERCENTAGE, percentage, |part| format!("{part}%")), PANIC,
         "when less than this part of the weights is left of those that are not drained, those get \
-         requests too that are UNHEALTHY, but those that say NOT_SERVING themselves; `0%` for never";
+         requests too that are UNHEALTHY or EJECTED, but those that say NOT_SERVING themselves; `0%` for never";
     limits: Part = Shape::Mapping(&LIMITS), Absent::Nothing,
         "what backends may use of us, in the [table above](#listenerslimits-serviceslimits)";
 }

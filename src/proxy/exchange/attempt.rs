@@ -10,13 +10,14 @@ use std::time::Duration;
 use super::super::calls::{Called, End};
 use super::super::key::{Issued, SetCookie};
 use super::super::methods::Method;
-use super::super::target::View;
-use super::Outcome;
+use super::super::target::{Picked, View};
 use super::stream_watch::StreamWatch;
+use super::{Beginning, Outcome};
 use crate::model::{
-    Break, Code, Ending, Endpoint, EwmaParams, ExchangeClass, GrpcCode, Time, TimeoutPhase,
+    Break, Code, Ending, Endpoint, EwmaParams, ExchangeClass, GrpcCode, Sign, Time, TimeoutPhase,
 };
 use crate::net::{Stream, Worker};
+use crate::service::Snapshot;
 use crate::stats::Direction;
 use crate::upstream::Pool;
 
@@ -26,22 +27,6 @@ const LATE_HEAD: Duration = Duration::from_secs(1);
 
 /// What starts as a stream and ends with one message, this soon after the head, was a call.
 const CALL_ENDS: Duration = Duration::from_secs(1);
-
-/// What an attempt begins as.
-pub struct Beginning {
-    /// Call or stream.
-    pub class: ExchangeClass,
-    /// Whether the exchange may teach if its method streams.
-    pub learning: bool,
-    /// Its method, if it is gRPC, to be counted by.
-    pub called: Option<Called>,
-}
-
-impl Beginning {
-    /// A request that is not gRPC.
-    pub const HTTP: Beginning =
-        Beginning { class: ExchangeClass::Call, learning: false, called: None };
-}
 
 /// An attempt at the backend that was picked.
 pub struct Attempt {
@@ -61,11 +46,14 @@ pub struct Attempt {
     watch: RefCell<StreamWatch>,
     /// Whether the time to the head may yet become a sample of the latency.
     head_tells: Cell<bool>,
+    /// It is the request by which a backend is tried that was ejected.
+    on_trial: Cell<bool>,
 }
 
 impl Attempt {
     /// The exchange counts as open from now on.
-    pub fn begin(view: Rc<View>, index: usize, beginning: Beginning, worker: &Worker) -> Attempt {
+    pub fn begin(view: Rc<View>, picked: Picked, beginning: Beginning, worker: &Worker) -> Attempt {
+        let Picked { index, on_trial } = picked;
         let Beginning { class, learning, called } = beginning;
         let now = worker.now();
         let attempt = Attempt {
@@ -80,6 +68,7 @@ impl Attempt {
             head_at: Cell::new(None),
             watch: RefCell::default(),
             head_tells: Cell::new(false),
+            on_trial: Cell::new(on_trial),
         };
         attempt.endpoint().load().begin(class, now);
         if attempt.is_stream() {
@@ -141,10 +130,13 @@ impl Attempt {
         self.class.get() == ExchangeClass::Stream
     }
 
-    /// Notes that its method, if it is gRPC, may turn out to stream.
-    pub fn note_method(&self) {
+    /// The response goes on behind its head. Its method, if it is gRPC, may turn out to stream; for
+    /// the end of one that does, no trial waits.
+    pub fn on_body(&self) {
         if !self.is_stream() {
             self.learning.set(true);
+        } else {
+            self.end_trial(Some(Sign::Well));
         }
     }
 
@@ -205,6 +197,7 @@ impl Attempt {
         let (now, load) = (worker.now(), self.endpoint().load());
         load.end(ExchangeClass::Call, self.began.get());
         load.begin(ExchangeClass::Stream, now);
+        self.end_trial(Some(Sign::Well)); // nobody waits for its end
         self.class.set(ExchangeClass::Stream);
         self.began.set(now);
         self.endpoint().worker_stats(worker.index()).record_stream_opened();
@@ -227,6 +220,7 @@ impl Attempt {
     pub fn on_end(&self, worker: &Worker, started: Time, outcome: &Outcome) {
         let &Outcome { code, ending, answered, .. } = outcome;
         let now = worker.now();
+        ending.sign().into_iter().for_each(|sign| self.note_sign(sign));
         let stats = self.endpoint().worker_stats(worker.index());
         let took = (!self.is_stream()).then(|| now.since(started));
         if let Some(called) = &self.called {
@@ -284,6 +278,27 @@ impl Attempt {
         }
     }
 
+    /// Notes what this says of the backend, for whoever ejects.
+    fn note_sign(&self, sign: Sign) {
+        if self.on_trial.get() {
+            return self.end_trial(Some(sign));
+        }
+        let Snapshot { spec, suspicion, .. } = &*self.view.snapshot;
+        let Some(ejection) = &spec.ejection else { return };
+        // Once each so many: who may not be ejected now may be later.
+        let run = self.endpoint().faults().note(sign);
+        if run.is_some_and(|run| run.is_multiple_of(ejection.consecutive)) {
+            suspicion.notify_one();
+        }
+    }
+
+    fn end_trial(&self, sign: Option<Sign>) {
+        let ends = self.on_trial.take();
+        if ends && self.endpoint().faults().end_trial(self.began.get(), sign) {
+            self.view.snapshot.suspicion.notify_one();
+        }
+    }
+
     fn observe_head(&self, now: Time) {
         if let Some(head_at) = self.head_at.get().filter(|_| self.head_tells.take()) {
             self.observe(head_at.since(self.sent.get()), now);
@@ -297,6 +312,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
+        self.end_trial(None);
         if let Some(back) = self.back.get() {
             back.detach();
         }

@@ -32,7 +32,7 @@ impl Exchange {
         self.front.forget_replay();
         attempt.on_head(&self.proxy.worker, back, self.grpc);
         if !end && !back.is_whole() {
-            attempt.note_method();
+            attempt.on_body();
         }
         self.drop_head();
         if self.send_head(attempt, &head, end).is_err() {

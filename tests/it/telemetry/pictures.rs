@@ -48,7 +48,7 @@ async fn start(backends: &[Backend; 2]) -> Gateway {
         "{ports}services:\n  \
            orders:\n    balancer: {{ policy: round_robin }}\n    streams: [ echo.Echo/ClientStream ]\n    endpoints: [ {a}, {b}, {none} ]\n  \
            carts: {{ tls: {{ ca: ca.pem }}, health: {{ tcp: {{}}, interval: 500ms }}, endpoints: [ {none} ] }}\n  \
-           copies: {{ endpoints: [ {b} ] }}\n\
+           copies: {{ ejection: {{ consecutive: 1, time: 1h, max_time: 1h }}, endpoints: [ {a}, {b} ] }}\n\
          routes:\n  \
            - match: {{ grpc: echo.Echo/Unary }}\n    service: orders\n    mirror: {{ service: copies }}\n  \
            - match: {{ grpc: echo.Echo/ClientStream }}\n    service: orders\n  \
