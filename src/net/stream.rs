@@ -1,8 +1,8 @@
-//! One stream of a connection, as the request's task sees it.
+//! One stream of a connection, as the request's job sees it.
 //!
-//! The task takes heads and trailers ([`Stream::take_head`], [`Stream::take_trailers`]) and sends
+//! The job takes heads and trailers ([`Stream::take_head`], [`Stream::take_trailers`]) and sends
 //! its own; in between two streams are spliced: the drivers of their connections move DATA from one
-//! to the other without waking the task.
+//! to the other without waking the job.
 
 mod informational;
 mod splice;
@@ -228,7 +228,7 @@ impl Stream {
         result
     }
 
-    /// Sends DATA made by the task itself.
+    /// Sends DATA made by the job itself.
     ///
     /// # Errors
     /// When the stream is over.

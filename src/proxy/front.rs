@@ -1,4 +1,4 @@
-//! The clients' side: requests come in, and each is given to a task.
+//! The clients' side: requests come in, and each is given to a job of the worker.
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Jobs that carry one request after the other: to make one and to end it costs more than much of
-//! what a small request wants done.
+//! Job pool: a job carries one request after the other, as allocating and dropping its future costs
+//! more than much of the work of a small request.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
