@@ -1,5 +1,5 @@
-//! Services that the configuration has no more, for as long as what they counted last may not have
-//! been scraped: as their backends do that were removed, they go on if they come back.
+//! Removed services, retained until their last counts have been scraped. One that is configured
+//! again meanwhile continues its counters, so that they never go back.
 
 use std::sync::{Arc, Weak};
 
@@ -10,18 +10,18 @@ use super::{Counted, Service, ServiceCounts, ServiceView};
 use crate::clock::Clock;
 use crate::model::Time;
 
-/// What is kept of a service that has gone.
+/// What is retained of a removed service.
 #[derive(Debug)]
 struct Kept {
-    /// The service itself, as long as requests hold on to it.
+    /// The service itself, while requests still use it.
     service: Weak<Service>,
     counts: Arc<ServiceCounts>,
-    /// It with all of its backends gone.
+    /// Its final view, in which all backends are removed.
     last: Arc<ServiceView>,
     left: Departure,
 }
 
-/// The services that have gone, by name.
+/// Removed services by name.
 #[derive(Debug)]
 pub(super) struct Departed {
     retention: Arc<Retention>,
@@ -30,35 +30,35 @@ pub(super) struct Departed {
 }
 
 impl Departed {
-    /// None so far.
+    /// Creates an empty set.
     pub(super) fn new(retention: Arc<Retention>, clock: Clock) -> Departed {
         Departed { retention, clock, services: DashMap::default() }
     }
 
-    /// Keeps one that goes now.
+    /// Retains a service that is removed now.
     pub(super) fn keep(&self, service: &Arc<Service>) {
         self.forget(self.clock.now());
         let last = Arc::new(service.view().departed());
-        // One without backends takes a place too.
+        // A service without backends counts against the limit too.
         let left = self.retention.depart(last.past.len().max(1), self.clock.now());
         let (counts, at) = (Arc::clone(service.counts()), Arc::downgrade(service));
         let kept = Kept { service: at, counts, last, left };
         self.services.insert(service.name().to_owned(), kept);
     }
 
-    /// What there is of the service of this name to go on with.
+    /// Counters and final view of the removed service of this name.
     pub(super) fn find(&self, name: &str) -> Option<(Arc<ServiceCounts>, Arc<ServiceView>)> {
         self.forget(self.clock.now());
         let kept = self.services.get(name)?;
         Some((Arc::clone(&kept.counts), Arc::clone(&kept.last)))
     }
 
-    /// Forgets those that are back, as `is_back` says.
+    /// Drops those that are configured again.
     pub(super) fn release(&self, is_back: impl Fn(&str) -> bool) {
         self.services.retain(|name, _| !is_back(name));
     }
 
-    /// Those that are kept: as they are while requests hold on to them, and then as they were.
+    /// All retained services: with their current view while requests use them, then with the final.
     pub(super) fn list(&self) -> Vec<Counted> {
         self.forget(self.clock.now());
         let counted = |kept: &Kept| match kept.service.upgrade() {

@@ -1,5 +1,5 @@
-//! What a service is to be: all that the configuration and operators want of it, joined. A value:
-//! a change makes another, and until that is published nothing has changed.
+//! Desired state of a service: configuration and operators' overrides merged, with the health of
+//! its backends. An immutable value: a change returns a new one, which takes effect when published.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,49 +17,49 @@ use crate::health::{self, Board, Check, Health, Listener, Watched};
 use crate::model::{Address, Endpoint, Time};
 use crate::text::listed;
 
-/// What a service is to be.
+/// Desired state of a service.
 #[derive(Clone, Debug)]
 pub(super) struct Desired {
     workers: usize,
     clock: Clock,
     health: Arc<Board>,
-    /// Hears of the health of its backends.
+    /// Notified when the health of a backend changes.
     listener: Arc<Listener>,
-    /// Hears that somebody is to be ejected, or back.
+    /// Notified when a backend may have to be ejected, or its ejection may end.
     pub(super) suspicion: Arc<Notify>,
-    /// The policy that the configuration has.
+    /// The spec as configured.
     configured: Arc<ServiceSpec>,
-    /// The backends that it has.
+    /// The backends as configured.
     members: Arc<Layer>,
     overrides: Overrides,
-    /// The policy, with the balancer that operators want.
+    /// The spec in effect: as configured, but for an overridden balancer.
     pub(super) spec: Arc<ServiceSpec>,
-    /// Counts what operators have changed.
+    /// Increments on every change by an operator.
     pub(super) revision: u64,
     pub(super) backends: Arc<[Backend]>,
 }
 
-/// A member of a service: what is at an address, for as long as it is wanted there.
+/// A backend of a service. One that is removed and added again is a new backend.
 #[derive(Clone, Debug)]
 pub(super) struct Backend {
     pub(super) address: Address,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) wanted: Wanted,
-    /// What its answers have come to.
+    /// State of outlier ejection.
     pub(super) record: Record,
-    /// What speaks against it.
+    /// Health, ejection and panic mode.
     pub(super) condition: Condition,
-    /// Has it checked, if it is to be.
+    /// Subscription to its health check, if it is checked; dropping it ends the check.
     pub(super) checked: Option<Arc<Watched>>,
 }
 
 impl Backend {
-    /// How it stands at `now`.
+    /// State, effective weight and reason at `now`.
     pub(super) fn standing(&self, now: Time) -> Standing {
         standing(self.wanted, false, &self.condition, Reach::of(&self.endpoint, now))
     }
 
-    /// What is known of it for its being ejected.
+    /// Input of the ejection algorithm.
     fn case(&self, now: Time) -> Case {
         let Backend { endpoint, wanted, condition, record, .. } = self;
         let unreachable = Reach::of(endpoint, now) == Reach::Unreachable;
@@ -72,7 +72,7 @@ impl Backend {
         Case { record: *record, seen }
     }
 
-    /// The same of which this is held; with what is held of it, its answers count anew.
+    /// With another ejection record. If its ejection changes, its fault counters start anew.
     fn judged(&self, record: Record) -> Backend {
         if record.ejected != self.record.ejected {
             self.endpoint.faults().clear();
@@ -81,7 +81,7 @@ impl Backend {
         Backend { record, condition, ..self.clone() }
     }
 
-    /// The same with its health as it is now.
+    /// With the latest result of its health check.
     fn examined(self) -> Backend {
         let unhealthy = match self.checked.as_ref().map(|checked| checked.health()) {
             None | Some(Health::Well) => None,
@@ -92,7 +92,7 @@ impl Backend {
 }
 
 impl Desired {
-    /// What `config` says, as this revision.
+    /// The state that `config` describes, without overrides.
     pub(super) fn new(
         config: ServiceConfig,
         environment: &Environment,
@@ -117,7 +117,7 @@ impl Desired {
         desired.joined()
     }
 
-    /// The same after a change of an operator.
+    /// Applies a change by an operator.
     pub(super) fn changed(
         &self,
         change: &Change,
@@ -136,15 +136,14 @@ impl Desired {
             return Err(ChangeError::Stale { service, current, expected });
         }
         let changed = Desired { overrides, revision: self.revision + 1, ..self.clone() }.joined();
-        // Who has none to lose may change all else.
+        // A service without eligible backends may be changed: only losing the last one is refused.
         if !conditions.allow_empty && self.serves() && !changed.serves() {
             return Err(ChangeError::Empty { service: service.clone() });
         }
         Ok(changed)
     }
 
-    /// The same under another configuration, if that says anything else; what operators want stays
-    /// on top.
+    /// Applies another configuration, keeping the overrides. `None` if nothing differs.
     pub(super) fn reconfigured(&self, config: ServiceConfig) -> Option<Desired> {
         let ServiceConfig { mut spec, members } = config;
         spec.upstream.keep_sessions_of(&self.configured.upstream);
@@ -157,7 +156,7 @@ impl Desired {
         Some(Desired { configured, members, overrides, ..self.clone() }.joined())
     }
 
-    /// The same with what its backends are found to be now, if that has changed.
+    /// Re-evaluates health, ejection and panic mode. `None` if nothing has changed.
     pub(super) fn examined(&self) -> Option<Desired> {
         let backends = self.backends.iter().cloned().map(Backend::examined).collect();
         let examined = Desired { backends, ..self.clone() }.judged(true).weighed();
@@ -166,28 +165,28 @@ impl Desired {
         differs.then_some(examined)
     }
 
-    /// The same whose backends nobody asks any more how they are.
+    /// Stops the health checks.
     pub(super) fn unchecked(self) -> Desired {
         let unchecked = |backend: &Backend| Backend { checked: None, ..backend.clone() };
         Desired { backends: self.backends.iter().map(unchecked).collect(), ..self }
     }
 
-    /// All its endpoints.
+    /// All endpoints.
     pub(super) fn endpoints(&self) -> Box<[Arc<Endpoint>]> {
         self.backends.iter().map(|backend| Arc::clone(&backend.endpoint)).collect()
     }
 
-    /// The time now, at which it is looked at.
+    /// The current time.
     pub(super) fn now(&self) -> Time {
         self.clock.now()
     }
 
-    /// What operators want otherwise than the configuration has it.
+    /// Overrides by operators, with the configured values.
     pub(super) fn overridden(&self) -> Vec<Overridden> {
         self.overrides.list(&self.configured.balancer, &self.members)
     }
 
-    /// What is otherwise in `after`: as it is here, and as it is there.
+    /// What differs in `after`, for the log: old and new values.
     pub(super) fn difference(&self, after: &Desired) -> (String, String) {
         let (mut old, mut new) = (Vec::new(), Vec::new());
         if self.spec.balancer != after.spec.balancer {
@@ -212,13 +211,13 @@ impl Desired {
         (listed(old), listed(new))
     }
 
-    /// Whether any backend is to get requests, as long as it is well.
+    /// Whether any backend is eligible, not considering health.
     fn serves(&self) -> bool {
         self.backends.iter().any(|Backend { wanted, .. }| !wanted.drained && wanted.weight > 0)
     }
 
-    /// The same with the policy and the backends that follow from the rest. Who was there before is
-    /// the same as ever.
+    /// Merges configuration and overrides into the spec and the backends. Backends that stay keep
+    /// their endpoint and its statistics.
     fn joined(mut self) -> Desired {
         self.spec = match self.overrides.balancer().cloned() {
             None => Arc::clone(&self.configured),
@@ -244,7 +243,7 @@ impl Desired {
         self.judged(false).weighed()
     }
 
-    /// The same backend, checked as the service has it now.
+    /// With the health check that the spec asks for, started or stopped as needed.
     fn checked(&self, backend: Backend) -> Backend {
         let check = self.spec.health.as_ref();
         if backend.checked.as_ref().map(|checked| checked.check()) == check {
@@ -260,13 +259,13 @@ impl Desired {
         Backend { checked, ..backend }.examined()
     }
 
-    /// When an ejection ends.
+    /// When the next ejection expires.
     pub(super) fn due(&self) -> Option<Time> {
         self.backends.iter().filter_map(|backend| backend.record.ejected?.until).min()
     }
 
-    /// The same with those ejected who are to be, or, unless it is for their `answers`, with none who
-    /// may not.
+    /// Updates the ejections. With `answers`, by the answers of backends; without, it only ends
+    /// ejections beyond `max_ejected`, as after a change of membership.
     fn judged(mut self, answers: bool) -> Desired {
         let now = self.now();
         let mut cases: Vec<Case> = self.backends.iter().map(|it| it.case(now)).collect();
@@ -280,7 +279,8 @@ impl Desired {
         self
     }
 
-    /// The same in which those that are out get requests if less stands than has to.
+    /// Enters or leaves panic mode: if too small a part of the weight is well, unhealthy and ejected
+    /// backends get requests too.
     fn weighed(mut self) -> Desired {
         let candidates = self.backends.iter().filter(|it| !it.wanted.drained);
         let candidates = candidates.filter(|it| !it.condition.declines());

@@ -1,18 +1,18 @@
-//! Which backends a service has: what any number of layers want, of which later ones win.
+//! Membership of a service: layers of intents by address, merged so that later layers win.
 
 use std::collections::HashMap;
 use std::fmt::{self, Debug, Formatter};
 
 use crate::model::Address;
 
-/// What a layer wants of the backend at an address. What it leaves open is for those below it.
+/// What one layer wants of a backend; `None` leaves the decision to the layers below.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Intent {
-    /// Whether there is a backend.
+    /// Whether the backend is a member.
     pub present: Option<bool>,
-    /// Its weight.
+    /// Weight.
     pub weight: Option<u32>,
-    /// Whether it gets no new requests whatever its weight.
+    /// Whether it gets no new requests, whatever its weight.
     pub drained: Option<bool>,
 }
 
@@ -26,15 +26,15 @@ impl Intent {
     }
 }
 
-/// What one layer wants, by address. The order is that in which backends are listed.
+/// Intents of one layer by address, in the order in which backends are listed.
 #[derive(Clone, Default, PartialEq)]
 pub struct Layer {
     intents: Vec<(Address, Intent)>,
-    /// Where each is.
+    /// Index into `intents`.
     places: HashMap<Address, usize>,
 }
 
-/// In order.
+/// As an ordered map.
 impl Debug for Layer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_map()
@@ -43,7 +43,7 @@ impl Debug for Layer {
     }
 }
 
-/// The later of two intents for one address counts.
+/// Of two intents for one address, the later one counts, at the place of the first.
 impl FromIterator<(Address, Intent)> for Layer {
     fn from_iter<I: IntoIterator<Item = (Address, Intent)>>(intents: I) -> Layer {
         let mut layer = Layer::default();
@@ -61,7 +61,7 @@ impl FromIterator<(Address, Intent)> for Layer {
 }
 
 impl Layer {
-    /// Backends with these weights.
+    /// A layer of backends with these weights.
     pub fn of(members: impl IntoIterator<Item = (Address, u32)>) -> Layer {
         let intent = |(address, weight)| {
             (address, Intent { present: Some(true), weight: Some(weight), drained: None })
@@ -69,41 +69,41 @@ impl Layer {
         members.into_iter().map(intent).collect()
     }
 
-    /// What it wants of the backend at `address`.
+    /// The intent for the backend at `address`.
     pub fn get(&self, address: &Address) -> Option<Intent> {
         self.places.get(address).and_then(|at| self.intents.get(*at)).map(|(_, intent)| *intent)
     }
 
-    /// All that it wants, in order.
+    /// All intents, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&Address, Intent)> {
         self.intents.iter().map(|(address, intent)| (address, *intent))
     }
 
-    /// The addresses that it says something of.
+    /// Number of addresses.
     pub fn len(&self) -> usize {
         self.intents.len()
     }
 
-    /// Whether it says nothing.
+    /// Whether it has no intents.
     pub fn is_empty(&self) -> bool {
         self.intents.is_empty()
     }
 }
 
-/// What all layers together want of a backend.
+/// Intents of all layers for one backend, merged, with defaults filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Its weight.
+    /// Weight.
     pub weight: u32,
-    /// Whether it gets no new requests whatever its weight.
+    /// Whether it gets no new requests, whatever its weight.
     pub drained: bool,
 }
 
-/// The weight of a backend to which no layer gives one.
+/// Default weight.
 const WEIGHT: u32 = 1;
 
-/// The backends that `layers`, the lowest first, want: those of the lowest in its order, then what
-/// each layer above adds. One is written as in the first layer that has it.
+/// Merges `layers`, the lowest first: the backends of the lowest in its order, then those that each
+/// layer above adds. An address is spelled as in the lowest layer that has it.
 pub fn join<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Vec<(Address, Wanted)> {
     let mut all: Vec<(&Address, Intent)> = Vec::new();
     let mut places: HashMap<&Address, usize> = HashMap::new();

@@ -1,5 +1,5 @@
-//! What a service goes over to next. It is made away from the thread that answers people: with ten
-//! thousand backends all of it takes long, and not the picker alone.
+//! Transition of a service to its next state: changes are decided and the snapshot is built off the
+//! control thread, since with ten thousand backends each step of it is slow, not the picker alone.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::stamp::{Author, Stamp};
 use super::{Overridden, Snapshot};
 use crate::model::EndpointId;
 
-/// A change with its conditions, who wants it, and the place for the answer.
+/// A change requested by an operator, and the channel for the result.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) change: Change,
@@ -23,46 +23,46 @@ pub(super) struct Asked {
     pub(super) answer: oneshot::Sender<Result<u64, ChangeError>>,
 }
 
-/// A change that was decided on, and is answered once it is in effect.
+/// A change that was accepted or refused. The answer is sent once it is in effect.
 pub(super) struct Decided {
     pub(super) answer: oneshot::Sender<Result<u64, ChangeError>>,
     pub(super) result: Result<u64, ChangeError>,
     pub(super) record: ChangeRecord,
 }
 
-/// What a service is when it is to go over to something else.
+/// Copy of the writer's state from which the next one is built.
 pub(super) struct Now {
     pub(super) desired: Desired,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) rng: fastrand::Rng,
-    /// The configuration has it no more.
+    /// The service is no longer configured.
     pub(super) retired: bool,
 }
 
-/// What a service goes over to next.
+/// The next state of a service, ready to be published.
 pub(super) struct Next {
     pub(super) desired: Desired,
     pub(super) snapshot: Arc<Snapshot>,
-    /// What operators want otherwise than the configuration has it.
+    /// Overrides by operators that are in effect.
     pub(super) overridden: Arc<[Overridden]>,
-    /// What its endpoints had counted before.
+    /// Baseline for counting requests since this revision.
     pub(super) counts: Counts,
-    /// Backends that it has no more.
+    /// Backends that are removed.
     pub(super) gone: Vec<Backend>,
 }
 
 impl Now {
-    /// Decides on these changes, one after the other; and what is next if any of them is made.
+    /// Applies the changes in order, and builds the next state if any was accepted.
     pub(super) fn decide(self, asked: Vec<Asked>) -> (Vec<Decided>, Option<Next>) {
         let mut desired = self.desired.clone();
-        // Who has given up must not be surprised by the change later on.
+        // A caller that has given up does not expect its change to take effect later.
         let waiting = asked.into_iter().filter(|asked| !asked.answer.is_closed());
         let decided = waiting.map(|asked| decide(asked, &mut desired, self.retired)).collect();
         let changed = desired.revision != self.desired.revision;
         (decided, changed.then(|| self.next(desired)))
     }
 
-    /// Makes what is `desired` the next generation.
+    /// Builds the next generation from `desired`.
     pub(super) fn next(mut self, desired: Desired) -> Next {
         let generation = self.snapshot.generation + 1;
         let snapshot = Snapshot::of(&desired, generation, Some(&self.snapshot), &mut self.rng);
@@ -80,7 +80,7 @@ impl Now {
     }
 }
 
-/// Makes one change in `desired`, or none.
+/// Applies one change to `desired`, or leaves it as it is and records why.
 fn decide(asked: Asked, desired: &mut Desired, retired: bool) -> Decided {
     let Asked { change, conditions, by, answer } = asked;
     let service = desired.spec.name.clone();

@@ -1,4 +1,5 @@
-//! What backends did of late, and what becomes of those that are removed.
+//! Sliding-window statistics of a service's backends, and the removed backends: those that still
+//! have requests in flight, then those retained for the metrics.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,11 +12,11 @@ use super::{Recent, Rejections};
 use crate::model::{Endpoint, EndpointId, Time};
 use crate::stats::{Window, WindowStats};
 
-/// What backends did of late.
+/// Sliding-window statistics of a service, and its removed backends.
 pub(super) struct Observed {
     windows: HashMap<EndpointId, Observation>,
-    /// Removed, with requests in flight when last looked at. They do not come back: who is added
-    /// at such an address is another.
+    /// Removed backends with requests in flight. They never return: a backend that is added at the
+    /// same address is a new one.
     leaving: Vec<Backend>,
     past: Past,
     rejected: RejectWindow,
@@ -28,7 +29,7 @@ struct Observation {
 }
 
 impl Observed {
-    /// Nothing yet.
+    /// Creates empty statistics.
     pub(super) fn new(rejections: &Arc<Rejections>, retention: Arc<Retention>) -> Observed {
         Observed {
             windows: HashMap::new(),
@@ -38,17 +39,17 @@ impl Observed {
         }
     }
 
-    /// These have left now.
+    /// Retains endpoints that are removed and idle.
     pub(super) fn keep(&mut self, gone: Vec<Arc<Endpoint>>, now: Time) {
         gone.into_iter().for_each(|endpoint| self.past.keep(endpoint, now));
     }
 
-    /// The service has these no more: they finish what is in flight, and nobody asks how they are.
+    /// Removes backends: they finish their requests in flight, and their health checks stop.
     pub(super) fn part_with(&mut self, gone: Vec<Backend>) {
         self.leaving.extend(gone.into_iter().map(|backend| Backend { checked: None, ..backend }));
     }
 
-    /// Moves the windows on by a second, and lets those go that have left.
+    /// Advances the windows by one second, and moves removed backends that are idle to `past`.
     pub(super) fn push(&mut self, backends: &[Backend], now: Time) {
         for backend in self.leaving.extract_if(.., |backend| backend.endpoint.load().is_idle()) {
             self.windows.remove(&backend.endpoint.id());
@@ -64,7 +65,7 @@ impl Observed {
         self.rejected.push();
     }
 
-    /// A backend as it is seen.
+    /// The view of a backend.
     pub(super) fn view(&self, backend: &Backend, leaving: bool) -> BackendView {
         let seen = self.windows.get(&backend.endpoint.id());
         BackendView {
@@ -76,22 +77,22 @@ impl Observed {
         }
     }
 
-    /// Those that leave, as they are seen.
+    /// Views of removed backends with requests in flight.
     pub(super) fn leaving(&self) -> Vec<BackendView> {
         self.leaving.iter().map(|backend| self.view(backend, true)).collect()
     }
 
-    /// Those that have left in the last minutes.
+    /// Removed endpoints that are idle and retained.
     pub(super) fn past(&self) -> Vec<Arc<Endpoint>> {
         self.past.endpoints().cloned().collect()
     }
 
-    /// What no backend has answered.
+    /// Counters of requests that the gateway answered itself.
     pub(super) fn rejections(&self) -> &Arc<Rejections> {
         self.rejected.rejections()
     }
 
-    /// What came of all requests of late.
+    /// Statistics of the last 30 seconds over all backends.
     pub(super) fn recent(&self) -> Recent {
         let of_late = self.windows.values().map(|seen| &seen.recent);
         Recent::new(of_late, &self.rejected.counts())

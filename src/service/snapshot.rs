@@ -1,4 +1,4 @@
-//! What the data path needs of a service, as one immutable value.
+//! Immutable snapshot of a service for the data path: endpoints, weights and the built picker.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,34 +13,34 @@ use super::standing::BackendState;
 use crate::balance::Picker;
 use crate::model::{Endpoint, EndpointSet};
 
-/// What the data path needs of a service. Never changes; a change makes a new one.
+/// Immutable snapshot of a service for the data path; a change builds a new one.
 pub struct Snapshot {
-    /// How often operators had changed the service.
+    /// Increments on every change by an operator.
     pub revision: u64,
-    /// Its number among the snapshots of the service, whatever made them.
+    /// Increments on every snapshot, whatever the cause.
     pub generation: u64,
-    /// How requests are spread and connections are made.
+    /// Balancer, connection settings, health check and ejection.
     pub spec: Arc<ServiceSpec>,
-    /// All endpoints of the service; connections to others are not needed.
+    /// All endpoints of the service; connections to others are closed.
     pub endpoints: Box<[Arc<Endpoint>]>,
-    /// Those to which a connection is kept, whether or not requests ask for it.
+    /// Endpoints to preconnect: a connection is kept even without requests.
     pub kept: Box<[Arc<Endpoint>]>,
-    /// The endpoints that the picker speaks of. Each that it gives may take a request.
+    /// The endpoints that the picker's indices refer to; it returns eligible ones only.
     pub set: Arc<EndpointSet>,
-    /// Chooses among the set; `None` when none of that may take any.
+    /// The picker; `None` if no endpoint is eligible.
     pub picker: Option<Arc<dyn Picker>>,
-    /// Those of the set, by index, that are on trial: each gets one request at a time.
+    /// Indices into `set` of endpoints on trial after an ejection: one request at a time each.
     pub trials: Box<[usize]>,
-    /// So few stand that those get requests too who are out.
+    /// Panic mode: unhealthy and ejected endpoints get requests too.
     pub panics: bool,
-    /// Has the writer look whether anybody is to be ejected, or back.
+    /// Wakes the writer to re-evaluate ejections.
     pub suspicion: Arc<Notify>,
     pickings: Pickings,
 }
 
 impl Snapshot {
-    /// What is `desired`, as this generation. It may take long: a picker is built, unless that of
-    /// the snapshot `before` fits.
+    /// Builds the snapshot of `desired`. Slow with many endpoints: a picker is built, unless that of
+    /// the previous snapshot can be reused.
     pub(super) fn of(
         desired: &Desired,
         generation: u64,
@@ -49,7 +49,7 @@ impl Snapshot {
     ) -> Snapshot {
         let Desired { spec, revision, backends, .. } = desired;
         let now = desired.now();
-        // Also of weight 0: whoever is about to raise that wants to know whether it can be reached.
+        // Weight 0 included: before raising it, an operator wants to see whether it is reachable.
         let kept = backends.iter().filter(|it| it.standing(now).state != BackendState::Draining);
         let kept = kept.take(spec.preconnect).map(|backend| Arc::clone(&backend.endpoint));
         let same = before.filter(|before| before.spec.balancer == spec.balancer);

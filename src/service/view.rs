@@ -1,4 +1,4 @@
-//! A service as operators and metrics see it.
+//! Read-only view of a service for the control API and metrics.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -10,50 +10,51 @@ use crate::clock::Clock;
 use crate::model::{Endpoint, EwmaParams, Time};
 use crate::stats::WindowStats;
 
-/// A service as operators and metrics see it: renewed on every change and once a second.
+/// Read-only view of a service for the control API and metrics, published on every change and once
+/// a second.
 #[derive(Debug)]
 pub struct ServiceView {
-    /// How requests are spread and connections are made.
+    /// Balancer, connection settings, health check and ejection.
     pub spec: Arc<ServiceSpec>,
-    /// Counts what operators have changed; the first revision is 1.
+    /// Increments on every change by an operator; the first revision is 1.
     pub revision: u64,
-    /// Counts the snapshots, whatever made them.
+    /// Increments on every snapshot, whatever the cause.
     pub generation: u64,
-    /// In the order of the configuration, then those added at run time.
+    /// Backends in the order of the configuration, then those added at run time.
     pub backends: Vec<BackendView>,
-    /// What operators want otherwise than the configuration has it.
+    /// Overrides by operators that are in effect.
     pub overrides: Arc<[Overridden]>,
-    /// Those removed that still have requests in flight.
+    /// Removed backends that still have requests in flight.
     pub leaving: Vec<BackendView>,
-    /// Those that have left in the last minutes.
+    /// Removed endpoints without requests in flight, retained for the next scrapes.
     pub past: Vec<Arc<Endpoint>>,
-    /// The last 30 seconds, with what the gateway answered itself.
+    /// Statistics of the last 30 seconds, the gateway's own answers included.
     pub recent: Recent,
-    /// Requests that got no answer of a backend; this goes on by itself.
+    /// Live counters of requests that the gateway answered itself.
     pub rejections: Arc<Rejections>,
-    /// How the latency estimates are kept.
+    /// Parameters of the latency estimates.
     pub ewma: EwmaParams,
     pub(super) clock: Clock,
     pub(super) history: History,
 }
 
-/// One backend of a service.
+/// Read-only view of one backend.
 #[derive(Clone, Debug)]
 pub struct BackendView {
-    /// Where the values are read that change with every request.
+    /// Live counters and gauges.
     pub endpoint: Arc<Endpoint>,
-    /// What was asked for.
+    /// Configured weight and drain, overrides included.
     pub wanted: Wanted,
-    /// Whether it was removed, and only finishes what is in flight.
+    /// Whether it was removed and only finishes its requests in flight.
     pub leaving: bool,
-    /// What speaks against it.
+    /// Health, ejection and panic mode.
     pub condition: Condition,
-    /// The last 30 seconds.
+    /// Statistics of the last 30 seconds.
     pub recent: WindowStats,
 }
 
 impl BackendView {
-    /// How it stands at `now`.
+    /// State, effective weight and reason at `now`.
     pub fn standing(&self, now: Time) -> Standing {
         let reach = Reach::of(&self.endpoint, now);
         standing(self.wanted, self.leaving, &self.condition, reach)
@@ -61,7 +62,7 @@ impl BackendView {
 }
 
 impl ServiceView {
-    /// Before there is a first revision.
+    /// A view without backends, before the first revision.
     pub(super) fn empty(
         spec: &Arc<ServiceSpec>,
         rejections: &Arc<Rejections>,
@@ -83,7 +84,7 @@ impl ServiceView {
         }
     }
 
-    /// The same once all of its backends are gone.
+    /// The final view of a removed service, in which all backends are removed.
     pub(super) fn departed(&self) -> ServiceView {
         let backends = self.leaving.iter().chain(&self.backends);
         let backends = backends.map(|backend| &backend.endpoint);
@@ -94,18 +95,18 @@ impl ServiceView {
         }
     }
 
-    /// The time now, at which it is looked at.
+    /// The current time, for [`BackendView::standing`].
     pub fn now(&self) -> Time {
         self.clock.now()
     }
 
-    /// The revisions since which requests can be counted; the newest is the current one.
+    /// Revisions since which requests can be counted; the newest is the current one.
     pub fn kept_revisions(&self) -> RangeInclusive<u64> {
         self.history.kept()
     }
 
-    /// How the requests of `backend` ended since `revision` began, if that is still known. Of one
-    /// that came later all count, and none of those that an earlier one at its address had.
+    /// Outcomes of the requests of `backend` since `revision` began; `None` if that is no longer
+    /// known. A backend that was added later is counted from its start.
     pub fn since(&self, revision: u64, backend: &BackendView) -> Option<Since> {
         self.history.since(revision, backend)
     }

@@ -1,4 +1,4 @@
-//! The one task that may change a service.
+//! Single writer of a service: one task that applies all changes and publishes the result.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,30 +22,29 @@ use crate::health::Listener;
 use crate::model::Time;
 use crate::stats::Window;
 
-/// What changes in the health of backends is taken over after so long, with what else has changed by
-/// then.
+/// Debounce of health changes, so that one snapshot is built for several.
 const GATHERING: Duration = Duration::from_millis(20);
 
-/// What a writer is told.
+/// Message to the writer.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// An operator wants a change.
+    /// A change by an operator.
     Change(Asked),
-    /// The configuration has changed.
+    /// A new configuration.
     Configure(Box<Staging>),
-    /// The configuration has it no more: its last revision is wanted, and no other comes.
+    /// The service is no longer configured: refuse further changes and return the last revision.
     Retire(oneshot::Sender<u64>),
 }
 
-/// Owns everything about a service that may change.
+/// Owns all mutable state of a service.
 pub(super) struct Writer {
-    /// What is published.
+    /// The desired state that is published.
     desired: Desired,
-    /// What operators want otherwise than the configuration has it.
+    /// Overrides by operators that are in effect.
     overridden: Arc<[Overridden]>,
     history: History,
     observed: Observed,
-    /// Hears of the health of its backends.
+    /// Notified when the health of a backend changes.
     listener: Arc<Listener>,
     ejections: Arc<EjectionCounts>,
     builders: Builders,
@@ -53,12 +52,12 @@ pub(super) struct Writer {
     rng: fastrand::Rng,
     outlet: Arc<Outlet>,
     view: watch::Sender<Arc<ServiceView>>,
-    /// The configuration has it no more.
+    /// The service is no longer configured.
     retired: bool,
 }
 
 impl Writer {
-    /// The writer of a service, with the first revision published.
+    /// Creates the writer and publishes the first revision.
     pub(super) fn new(
         config: ServiceConfig,
         environment: &Environment,
@@ -103,13 +102,13 @@ impl Writer {
         self.view.subscribe()
     }
 
-    /// Makes changes until all handles are gone, and keeps the statistics.
+    /// Event loop: commands, health, ejections and statistics, until all handles are dropped.
     pub(super) async fn run(&mut self, inbox: &mut mpsc::Receiver<Command>) {
         let mut tick = interval(Window::PUSH_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let listener = Arc::clone(&self.listener);
         let suspicion = Arc::clone(&self.desired.suspicion);
-        // What was heard of before may have been lost with who ran here before.
+        // After a panic this runs again, and a notification may have been lost.
         let mut examine_at = Some(self.clock.now());
         loop {
             let due = examine_at.into_iter().chain(self.desired.due()).min();
@@ -150,8 +149,8 @@ impl Writer {
         }
     }
 
-    /// Makes the change together with those that wait behind it: one picker is built for them all.
-    /// Gives what comes after them.
+    /// Applies a change with all queued behind it as one batch, so that one picker is built for
+    /// them all. Returns the command that ended the batch, if any.
     async fn change(
         &mut self,
         first: Asked,
@@ -162,7 +161,7 @@ impl Writer {
             match inbox.try_recv() {
                 Ok(Command::Change(another)) => asked.push(another),
                 Ok(command) => after = Some(command),
-                Err(_) => break, // none waits, or none will come
+                Err(_) => break, // the queue is empty or closed
             }
         }
         let now = self.now();
@@ -171,14 +170,15 @@ impl Writer {
             self.go_over(next);
         }
         for Decided { answer, result, record } in decided {
-            record.log(); // here and not by those who ask: no change goes without its line
+            record.log(); // here, since the caller may be gone: every change is logged
             let _ = answer.send(result);
         }
         after
     }
 
-    /// Takes over what the configuration says now, when all services do; what operators want stays
-    /// on top. Changes wait until then: they would be lost, or come too soon.
+    /// Applies a configuration in two phases: builds the snapshot, then awaits the commit, which
+    /// comes for all services at once. Overrides stay on top. Changes wait meanwhile, lest they be
+    /// lost or take effect before the commit.
     async fn configure(&mut self, Staging { config, staged, commit }: Staging) {
         let now = self.now();
         let build = move || now.desired.reconfigured(config).map(|desired| now.next(desired));
@@ -199,7 +199,7 @@ impl Writer {
         let _ = gone_over.send(());
     }
 
-    /// Goes by what the backends are found to be now.
+    /// Re-evaluates health and ejections, and publishes a snapshot if they have changed.
     async fn examine(&mut self) {
         let Some(examined) = self.desired.examined() else { return };
         let flips = Flips::between(&self.desired, &examined);
@@ -210,7 +210,7 @@ impl Writer {
         flips.log(&self.desired.spec.name);
     }
 
-    /// What it is now, for what comes next to be made of.
+    /// Copies the current state, for building the next snapshot on another thread.
     fn now(&mut self) -> Now {
         Now {
             desired: self.desired.clone(),
@@ -220,7 +220,7 @@ impl Writer {
         }
     }
 
-    /// Makes the service what is next.
+    /// Makes this the current state and publishes it.
     fn go_over(&mut self, next: Next) {
         let Next { desired, snapshot, overridden, counts, gone } = next;
         let revisions = self.desired.revision + 1..=desired.revision;
