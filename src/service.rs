@@ -1,8 +1,8 @@
-//! One service at run time.
+//! Services at run time: single writer, immutable snapshots.
 //!
-//! All that may change lies with one writer task, which joins what the configuration and the
-//! operators want and publishes it as one immutable `Snapshot` for the data path and one
-//! [`ServiceView`] for people. Both are read without waiting for the writer.
+//! One writer task owns all mutable state of a service. It merges configuration and overrides, and
+//! publishes an immutable `Snapshot` for the data path and a [`ServiceView`] for the control API
+//! and metrics. Readers never wait for the writer.
 
 mod builders;
 mod change;

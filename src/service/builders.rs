@@ -1,21 +1,21 @@
-//! Where what takes long is built, pickers above all: away from the thread that answers people.
+//! Bounded thread pool for building pickers and snapshots off the control thread.
 
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-/// Pickers that are built at a time, so that the rest of the machine is left to requests.
+/// Concurrent builds; the other cores are left to requests.
 const AT_A_TIME: usize = 2;
 
-/// Where pickers are built.
+/// Bounded thread pool for building pickers and snapshots.
 #[derive(Clone, Debug)]
 pub struct Builders {
-    /// One for each that is built on a thread of its own; none where they are built in place.
+    /// Permits for blocking threads; `None` runs builds on the calling thread.
     places: Option<Arc<Semaphore>>,
 }
 
-/// On threads of their own, a few at a time.
+/// Builds on blocking threads.
 impl Default for Builders {
     fn default() -> Builders {
         Builders { places: Some(Arc::new(Semaphore::new(AT_A_TIME))) }
@@ -23,12 +23,12 @@ impl Default for Builders {
 }
 
 impl Builders {
-    /// On the thread that asks: where there is but one, so that all happens in one order.
+    /// Builds on the calling thread, for a deterministic order in a single-threaded simulation.
     pub fn in_place() -> Builders {
         Builders { places: None }
     }
 
-    /// What `build` gives. A panic of it goes on here.
+    /// Runs `build` on the pool; its panic is resumed in the caller.
     pub async fn run<T: Send + 'static>(&self, build: impl FnOnce() -> T + Send + 'static) -> T {
         let Some(places) = &self.places else { return build() };
         let place = Arc::clone(places).acquire_owned().await;
@@ -39,7 +39,7 @@ impl Builders {
         match built.await {
             Ok(built) => built,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => std::future::pending().await, // the runtime has ended, and this with it
+            Err(_) => std::future::pending().await, // the runtime is shutting down
         }
     }
 }
@@ -69,7 +69,7 @@ mod tests {
             });
             ends.push((end, built));
         }
-        // This runs on the one thread that the tasks have, while all of them wait for their end.
+        // The runtime has this one thread: that it runs shows that no build blocks it.
         let mut others = Vec::new();
         while others.len() < AT_A_TIME {
             tokio::task::yield_now().await;

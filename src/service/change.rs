@@ -1,4 +1,4 @@
-//! What operators may change about a service, and why a change may be refused.
+//! Changes of a service by operators: validation, application to the overrides, refusals.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -9,53 +9,53 @@ use super::{Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, Stamp};
 use crate::model::Address;
 use crate::text::{LISTED, ParamValue, listed as list};
 
-/// How much of a name an error message shows: it travels in a header.
+/// Maximum length of a name in an error message, which is sent in the `grpc-message` header.
 const LISTED_CHARS: usize = 64;
 
-/// In place of a policy's name: the policy that the configuration has.
+/// In place of a policy's name: the configured policy.
 pub const CONFIGURED: &str = "configured";
 
-/// A change that an operator wants.
+/// A change of a service by an operator.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// New weights by address; other backends keep theirs.
+    /// Set weights by address; other backends keep theirs.
     SetWeights(BTreeMap<String, u32>),
-    /// No new requests to this address; its weight is kept.
+    /// Send no new requests to this address; its weight is kept.
     Drain(String),
-    /// New requests to this address again.
+    /// Send new requests to this address again.
     Undrain(String),
-    /// More backends.
+    /// Add backends.
     Add(Vec<EndpointSpec>),
-    /// Fewer backends: no new requests to these addresses; those in flight finish.
+    /// Remove backends: they get no new requests, and those in flight finish.
     Remove(Vec<String>),
-    /// Another way to spread requests.
+    /// Override the balancing policy.
     SetPolicy {
         /// The policy's name, or [`CONFIGURED`].
         policy: String,
         /// Its settings.
         settings: Vec<(String, ParamValue)>,
     },
-    /// Nothing that operators wanted of these addresses, or of the whole service without any: the
-    /// configuration holds again.
+    /// Drop the overrides of these addresses, or all of the service if there are none: the
+    /// configuration is in effect again.
     Reset(Vec<String>),
 }
 
-/// What must hold for a change to be made.
+/// Preconditions of a change (optimistic concurrency, last-backend guard).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
-    /// The service is still at this revision.
+    /// Refuse the change if the service is at another revision.
     pub expected_revision: Option<u64>,
-    /// No endpoint needs to be left that may take requests.
+    /// Allow a change that leaves no eligible backend.
     pub allow_empty: bool,
 }
 
-/// Why a change was refused. Nothing has changed then.
+/// Why a change was refused; nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
-    /// Something about the change itself is wrong: every such thing.
+    /// The change is invalid; lists every problem.
     #[error("{0}")]
     Invalid(String),
-    /// The service is at another revision than expected.
+    /// Precondition failed: the service is at another revision than expected.
     #[error(
         "service `{service}` is at revision {current}, not at the expected {expected}: \
          read it again and decide anew"
@@ -68,7 +68,7 @@ pub enum ChangeError {
         /// The revision that the change expected.
         expected: u64,
     },
-    /// No endpoint would be left that may take requests.
+    /// Precondition failed: no eligible backend would be left.
     #[error(
         "this would leave service `{service}` with no backend to take requests; \
          set allow_empty if that is meant"
@@ -77,13 +77,13 @@ pub enum ChangeError {
         /// The service.
         service: String,
     },
-    /// The configuration has the service no more.
+    /// The service is no longer configured.
     #[error("there is no service `{service}`: the configuration has it no more")]
     Gone {
         /// The service.
         service: String,
     },
-    /// The writer is gone.
+    /// The writer has ended.
     #[error("service `{service}` no longer takes changes: the gateway is shutting down")]
     Closed {
         /// The service.
@@ -91,21 +91,21 @@ pub enum ChangeError {
     },
 }
 
-/// A service as a change finds it.
+/// Context in which a change is validated and applied.
 #[derive(Clone, Copy)]
 pub(super) struct Current<'a> {
     /// The service's name.
     pub(super) service: &'a str,
-    /// What the layers below the operators' say.
+    /// Membership without the overrides.
     pub(super) below: &'a Layer,
-    /// The addresses of its backends.
+    /// Addresses of the current backends.
     pub(super) backends: &'a [&'a Address],
-    /// Who wants the change.
+    /// Who made the change, and when.
     pub(super) stamp: &'a Stamp,
 }
 
 impl Change {
-    /// Makes the change in `overrides`. On an error they are spoilt.
+    /// Applies the change to `overrides`. On an error they are partly changed; discard them.
     pub(super) fn apply(
         &self,
         current: Current<'_>,
@@ -126,7 +126,7 @@ impl Change {
     }
 }
 
-/// Each makes a change and gives all that is wrong with it.
+/// Each method applies one kind of change and returns all problems with it.
 impl Current<'_> {
     fn set_weights(
         self,
@@ -204,7 +204,7 @@ impl Current<'_> {
         wrong
     }
 
-    /// Those of the layers below that operators have removed.
+    /// Configured backends that operators have removed.
     fn removed(&self) -> impl Iterator<Item = &Address> {
         let here: HashSet<&Address> = self.backends.iter().copied().collect();
         self.below.iter().map(|(address, _)| address).filter(move |address| !here.contains(address))
@@ -234,8 +234,7 @@ impl Current<'_> {
         Vec::new()
     }
 
-    /// The addresses of the service that are named, and what is to be said of others, if there are
-    /// any.
+    /// Parses addresses of backends; returns the known ones, and a problem if there are others.
     fn find<'t>(self, texts: impl IntoIterator<Item = &'t String>) -> (Vec<Address>, Vec<String>) {
         let here: HashSet<&Address> = self.backends.iter().copied().collect();
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
@@ -249,7 +248,7 @@ impl Current<'_> {
         (known, wrong)
     }
 
-    /// What is to be said of addresses that the service does not have.
+    /// The error message for addresses that the service does not have.
     fn unknown(self, unknown: Vec<String>) -> Vec<String> {
         let has = match self.backends {
             [] => "none".into(),
@@ -265,7 +264,7 @@ impl Current<'_> {
     }
 }
 
-/// For the log: clipped, however long the request was.
+/// For the log; truncated, however long the request was.
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let weighted = |(address, weight): (&str, u32)| format!("{}={weight}", clip(address));

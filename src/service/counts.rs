@@ -1,4 +1,4 @@
-//! What a service counts beside its backends.
+//! Counters of a service, apart from those of its endpoints.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use crate::health::CheckCounts;
 use crate::model::{MirrorCounts, TimeoutCounts};
 use crate::stats::WorkerCounter;
 
-/// What of services is counted, and for how long it is kept.
+/// Settings of the counters of services.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CountSettings {
-    /// How long the counts of what was removed are told.
+    /// How long removed services and backends stay in the metrics.
     pub keep_removed: Duration,
-    /// gRPC methods that are counted under their names, of each service; 0 counts none at all.
+    /// Maximum of gRPC methods per service with counters of their own; 0 disables such counters.
     pub methods: usize,
 }
 
@@ -23,27 +23,28 @@ impl Default for CountSettings {
     }
 }
 
-/// What a service counts beside its backends. If it goes and soon comes back, it goes on with it.
+/// Counters of a service, apart from those of its endpoints. A service that is removed and soon
+/// configured again continues them.
 #[derive(Debug)]
 pub struct ServiceCounts {
-    /// Requests that were sent again.
+    /// Retries.
     pub retries: WorkerCounter,
-    /// Copies of requests that it got as a mirror.
+    /// Requests that were mirrored to it.
     pub copies: MirrorCounts,
-    /// Requests for it whose time was up.
+    /// Requests that timed out.
     pub expired: TimeoutCounts,
-    /// Requests for it that got no answer of a backend.
+    /// Requests that the gateway answered itself.
     pub rejections: Arc<Rejections>,
-    /// Its calls by their methods.
+    /// gRPC calls by method.
     pub methods: Arc<MethodTable>,
-    /// Checks of its backends' health.
+    /// Health checks.
     pub checks: Arc<CheckCounts>,
-    /// Times that its backends were ejected.
+    /// Outlier ejections.
     pub ejections: Arc<EjectionCounts>,
 }
 
 impl ServiceCounts {
-    /// Nothing yet, for this many workers.
+    /// Creates counters at 0 for this many workers.
     pub fn new(workers: usize, settings: &CountSettings) -> ServiceCounts {
         ServiceCounts {
             retries: WorkerCounter::new(workers),

@@ -1,4 +1,4 @@
-//! What services are given to live on.
+//! Dependencies of services, passed in at their start.
 
 use std::sync::Arc;
 
@@ -10,27 +10,27 @@ use crate::health::Board;
 use crate::model::stable_hash;
 use crate::tasks::Tasks;
 
-/// What services are given to live on.
+/// Dependencies of services, passed in at their start.
 #[derive(Clone, Debug)]
 pub struct Environment {
-    /// The workers that carry their requests.
+    /// Number of workers, for per-worker counters.
     pub workers: usize,
-    /// Where their writers run.
+    /// Runtime of the writers.
     pub runtime: runtime::Handle,
-    /// Who sees their writers end.
+    /// Supervisor of the writers.
     pub tasks: Arc<Tasks>,
-    /// Where their pickers are built.
+    /// Thread pool for building pickers.
     pub builders: Builders,
-    /// What is known of the health of their backends.
+    /// Health checks of all backends.
     pub health: Arc<Board>,
-    /// What tells the time, here and for the workers.
+    /// The clock, which the workers share.
     pub clock: Clock,
-    /// What each draws follows from this and its name.
+    /// Random seed; each service derives its own from this and its name.
     pub seed: u64,
 }
 
 impl Environment {
-    /// The generator of random numbers of this service.
+    /// The random number generator of a service.
     pub(super) fn rng(&self, service: &str) -> fastrand::Rng {
         fastrand::Rng::with_seed(self.seed ^ stable_hash(service.as_bytes(), 0))
     }

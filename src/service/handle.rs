@@ -1,4 +1,4 @@
-//! The handle of a service, which every worker and the control API share.
+//! Handle of a service, shared by all workers and the control API.
 
 use std::sync::Arc;
 
@@ -21,10 +21,10 @@ use crate::model::{Endpoint, MirrorCounts, TimeoutCounts};
 use crate::stats::WorkerCounter;
 use crate::tasks::{Task, infallible};
 
-/// Changes that may wait for the writer; further ones wait for a place.
+/// Capacity of the writer's queue; senders wait when it is full.
 const WAITING_CHANGES: usize = 128;
 
-/// One service at run time. Its writer ends when the last handle is dropped.
+/// Handle of one service. Its writer ends when the last handle is dropped.
 #[derive(Debug)]
 pub struct Service {
     name: String,
@@ -34,19 +34,19 @@ pub struct Service {
     counts: Arc<ServiceCounts>,
 }
 
-/// What a service begins with.
+/// Initial state of a service: new, or continued from a removed service of the same name.
 #[derive(Debug)]
 pub struct Beginning {
     pub(super) revision: u64,
-    /// What it goes on with.
+    /// Counters, continued.
     pub(super) counts: Arc<ServiceCounts>,
-    /// Backends of an earlier one of its name.
+    /// Removed endpoints of the earlier service.
     pub(super) past: Vec<Arc<Endpoint>>,
     pub(super) retention: Arc<Retention>,
 }
 
 impl Beginning {
-    /// That of one that never was, for this many workers.
+    /// The initial state of a new service.
     pub fn new(workers: usize, settings: &CountSettings) -> Beginning {
         Beginning {
             revision: 1,
@@ -64,8 +64,7 @@ impl Service {
         Service::start_with(beginning, config, environment)
     }
 
-    /// As [`Service::start`], but what it begins with is given. Its first picker is built here, at
-    /// once.
+    /// As [`Service::start`], from a given initial state. Blocks while the first picker is built.
     pub fn start_with(
         beginning: Beginning,
         config: ServiceConfig,
@@ -77,7 +76,7 @@ impl Service {
         let writer = Writer::new(config, environment, beginning);
         let (outlet, view) = (writer.outlet(), writer.view());
         let (commands, inbox) = mpsc::channel(WAITING_CHANGES);
-        // What it writes outlives it: a change that it panics at is not the last one.
+        // The state outlives a panic of the task: the restarted writer continues with it.
         let state = Arc::new(Mutex::new((writer, inbox)));
         let place = runtime.clone();
         let write = move || {
@@ -96,32 +95,32 @@ impl Service {
         &self.name
     }
 
-    /// What is counted beside its backends.
+    /// Counters, apart from those of its endpoints.
     pub fn counts(&self) -> &Arc<ServiceCounts> {
         &self.counts
     }
 
-    /// Requests that were sent again.
+    /// Retries.
     pub fn retries(&self) -> &WorkerCounter {
         &self.counts.retries
     }
 
-    /// Copies of requests that it got as a mirror.
+    /// Requests that were mirrored to it.
     pub fn copies(&self) -> &MirrorCounts {
         &self.counts.copies
     }
 
-    /// Requests for it whose time was up.
+    /// Requests that timed out.
     pub fn expired(&self) -> &TimeoutCounts {
         &self.counts.expired
     }
 
-    /// Requests for it that got no answer of a backend.
+    /// Requests that the gateway answered itself.
     pub fn rejections(&self) -> &Rejections {
         &self.counts.rejections
     }
 
-    /// Its calls by their methods.
+    /// gRPC calls by method.
     pub fn methods(&self) -> &Arc<MethodTable> {
         &self.counts.methods
     }
@@ -135,26 +134,25 @@ impl Service {
         self.outlet.snapshot()
     }
 
-    /// From now on it may be part of this routing.
+    /// Publishes snapshots into this routing too, from now on.
     pub(super) fn join(&self, routing: &Arc<Published>) {
         self.outlet.join(routing);
     }
 
-    /// The service as operators and metrics see it.
+    /// The newest view.
     pub fn view(&self) -> Arc<ServiceView> {
         Arc::clone(&self.view.borrow())
     }
 
-    /// Follows the view: notified of every change and once a second.
+    /// Subscribes to the view, which is renewed on every change and once a second.
     pub fn watch(&self) -> watch::Receiver<Arc<ServiceView>> {
         self.view.clone()
     }
 
-    /// Makes a change and returns its revision, once it is in effect on every worker. The log
-    /// names `by` as who wanted it.
+    /// Applies a change and returns its revision, once it is in effect on every worker.
     ///
     /// # Errors
-    /// Nothing has changed then.
+    /// The change was refused; nothing has changed.
     pub async fn change(
         &self,
         change: Change,
@@ -168,8 +166,7 @@ impl Service {
         answered.await.map_err(|_| closed())?
     }
 
-    /// Builds what `config`, which has the service's name, makes of it, to be published together
-    /// with other services.
+    /// Stages `config`: builds the snapshot, to be committed together with those of other services.
     pub async fn staged(self: Arc<Service>, config: ServiceConfig) -> Staged {
         Staged::new(self, config).await
     }
@@ -178,13 +175,13 @@ impl Service {
         let _ = self.commands.send(Command::Configure(Box::new(staging))).await;
     }
 
-    /// Takes over what the configuration says now of this service alone, under what operators want.
-    /// It is in effect on every worker when this returns.
+    /// Applies a configuration to this service alone, keeping the overrides. It is in effect on
+    /// every worker when this returns.
     pub async fn configure(self: &Arc<Service>, config: ServiceConfig) {
         Arc::clone(self).staged(config).await.commit().await;
     }
 
-    /// Makes no more changes, since the configuration has it no more, and says the last revision.
+    /// Refuses changes from now on, as the service is no longer configured. Returns the last revision.
     pub async fn retire(&self) -> u64 {
         let (answer, answered) = oneshot::channel();
         let last = self.view().revision;

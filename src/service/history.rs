@@ -1,5 +1,5 @@
-//! How requests had ended at each of the last revisions, so that what came of a change can be
-//! counted from the change on.
+//! Baselines of the outcome counters at each of the last revisions, so that outcomes can be counted
+//! since a change.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -8,31 +8,31 @@ use std::sync::Arc;
 use super::BackendView;
 use crate::model::{Class, Code, Endpoint, EndpointId, Protocol};
 
-/// Revisions that are remembered.
+/// Maximum of revisions that are kept.
 const MAX_REVISIONS: usize = 16;
-/// Counts, by revision, backend and code, that are remembered: 6 MiB of them. With very many
-/// backends the oldest revisions are forgotten sooner, but never the current one.
+/// Maximum of counts over all baselines: 6 MiB. With very many backends fewer revisions are kept,
+/// but always the current one.
 const MAX_COUNTS: usize = 1 << 18;
 
-/// The last revisions, the oldest first, without gaps.
+/// Baselines of the last revisions, the oldest first, without gaps.
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
     baselines: VecDeque<Arc<Baseline>>,
 }
 
-/// What had been counted when a revision began.
+/// Counters at the beginning of a revision.
 #[derive(Debug)]
 struct Baseline {
     revision: u64,
     counts: Counts,
 }
 
-/// What endpoints had counted: by endpoint and code, in the order of endpoints; only what had occurred.
+/// Outcome counters by endpoint and code, sorted by endpoint; those at 0 are left out.
 #[derive(Clone, Debug)]
 pub(super) struct Counts(Arc<[(EndpointId, Code, u64)]>);
 
 impl Counts {
-    /// What these have counted until now.
+    /// The current counters of these endpoints.
     pub(super) fn of(endpoints: &[Arc<Endpoint>]) -> Counts {
         let mut endpoints: Vec<&Arc<Endpoint>> = endpoints.iter().collect();
         endpoints.sort_unstable_by_key(|endpoint| endpoint.id());
@@ -44,7 +44,7 @@ impl Counts {
         Counts(counts.into())
     }
 
-    /// What an endpoint had counted; one that came later had counted nothing.
+    /// The counter of an endpoint; 0 for one that was added later.
     fn count(&self, endpoint: EndpointId, code: Code) -> u64 {
         let first = self.0.partition_point(|(other, ..)| *other < endpoint);
         let its = self.0.iter().skip(first).take_while(|(other, ..)| *other == endpoint);
@@ -53,19 +53,19 @@ impl Counts {
     }
 }
 
-/// How a backend's requests ended since a revision began, or since the backend did.
+/// Outcomes of a backend's requests since a revision began, or since the backend was added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Since {
-    /// All that ended.
+    /// Finished requests.
     pub requests: u64,
-    /// Those of them that failed.
+    /// Failed requests.
     pub failures: u64,
-    /// By code; only what occurred.
+    /// Requests by code, without zeros.
     pub codes: Vec<(Protocol, Code, u64)>,
 }
 
 impl History {
-    /// Remembers what had been counted until these revisions begin, all at once.
+    /// Adds these counters as the baseline of several revisions, which begin together.
     pub(super) fn begin(&mut self, revisions: RangeInclusive<u64>, counts: &Counts) {
         for revision in revisions {
             let baseline = Baseline { revision, counts: counts.clone() };
@@ -82,13 +82,13 @@ impl History {
         self.baselines.len() > most
     }
 
-    /// The revisions since which can be counted.
+    /// Revisions with a baseline.
     pub(super) fn kept(&self) -> RangeInclusive<u64> {
         let revision = |baseline: Option<&Arc<Baseline>>| baseline.map_or(0, |b| b.revision);
         revision(self.baselines.front())..=revision(self.baselines.back())
     }
 
-    /// How the backend's requests ended since `revision` began, if that is remembered.
+    /// Outcomes of the backend's requests since `revision` began; `None` without a baseline.
     pub(super) fn since(&self, revision: u64, backend: &BackendView) -> Option<Since> {
         let baseline = self.baselines.iter().find(|baseline| baseline.revision == revision)?;
         let mut since = Since::default();
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(history.since(25, &one).unwrap().requests, 15);
         assert!([0, 24, 41].iter().all(|revision| history.since(*revision, &one).is_none()));
 
-        // As many endpoints as a service may have, all of which have counted some codes.
+        // The maximum of endpoints, each with several codes.
         (100..112).for_each(|status| end(&one, Code::Http(status), 1));
         let many = |history: &mut History, revision| {
             let counts = Counts::of(&vec![Arc::clone(&one.endpoint); 10_000]);

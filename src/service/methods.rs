@@ -1,5 +1,5 @@
-//! The gRPC methods of a service that are counted apart. Their names come from clients, so their
-//! number is bounded, and only what a backend knows gets a place.
+//! Per-method counters of a service. Names of methods come from clients, so the cardinality is
+//! bounded, and only methods that a backend is known to implement get counters of their own.
 
 use std::sync::Arc;
 
@@ -7,11 +7,10 @@ use arc_swap::ArcSwap;
 
 use crate::model::MethodStats;
 
-/// The name of what has no place of its own.
+/// Name under which all other methods are counted.
 pub const OTHER_METHOD: &str = "other";
 
-/// Methods in the order in which they were learnt: none is ever forgotten, so that each worker
-/// keeps a copy of the list that it only has to continue.
+/// Append-only table of methods: each worker caches a copy and only has to extend it.
 #[derive(Debug)]
 pub struct MethodTable {
     workers: usize,
@@ -21,24 +20,24 @@ pub struct MethodTable {
 }
 
 impl MethodTable {
-    /// None yet, for this many workers; `most` are counted under their names, and the calls of
-    /// further ones as those of `OTHER_METHOD`. With 0 no call is counted at all.
+    /// Creates an empty table for this many workers. The first `most` methods get counters, further
+    /// ones are counted as `OTHER_METHOD`. With 0 no call is counted at all.
     pub fn new(workers: usize, most: usize) -> MethodTable {
         let other = Arc::new(MethodStats::new(OTHER_METHOD, workers));
         MethodTable { workers, most, learnt: ArcSwap::default(), other }
     }
 
-    /// How many methods may be counted under their names.
+    /// Maximum of methods with counters of their own.
     pub fn most(&self) -> usize {
         self.most
     }
 
-    /// How many methods are counted under their names.
+    /// Number of methods with counters of their own.
     pub fn count(&self) -> usize {
         self.learnt.load().len()
     }
 
-    /// Gives a method a place, if it has none and there is one left, and says what is counted there.
+    /// Adds a method unless it is known, and returns its counters; `None` if the table is full.
     pub fn learn(&self, name: &str) -> Option<Arc<MethodStats>> {
         self.learnt.rcu(|learnt| {
             let mut next = Vec::clone(learnt);
@@ -50,17 +49,17 @@ impl MethodTable {
         self.learnt.load().iter().find(|known| known.name() == name).cloned()
     }
 
-    /// Those that were learnt after the first `known`.
+    /// Methods that were added after the first `known`.
     pub fn since(&self, known: usize) -> Vec<Arc<MethodStats>> {
         self.learnt.load().iter().skip(known).cloned().collect()
     }
 
-    /// What is counted of all that have no place.
+    /// Counters of all other methods.
     pub fn other(&self) -> &MethodStats {
         &self.other
     }
 
-    /// All of them, and that last.
+    /// All methods; `OTHER_METHOD` is last.
     pub fn all(&self) -> Vec<Arc<MethodStats>> {
         let mut all = self.since(0);
         all.push(Arc::clone(&self.other));

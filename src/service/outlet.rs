@@ -1,4 +1,4 @@
-//! Where the snapshots of one service are published.
+//! Publication of the snapshots of one service.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -7,17 +7,16 @@ use arc_swap::ArcSwap;
 use super::Snapshot;
 use super::routing::Published;
 
-/// Where the snapshots of one service are published: for itself, and in the routing that the service
-/// is part of.
+/// Publishes the snapshots of one service: in its own cell, and in the routing that it is part of.
 #[derive(Debug)]
 pub(super) struct Outlet {
     snapshot: ArcSwap<Snapshot>,
-    /// It holds the service, which is to end when it is gone.
+    /// Weak, as the routing holds the service.
     routing: OnceLock<Weak<Published>>,
 }
 
 impl Outlet {
-    /// For a service that is part of no routing yet.
+    /// Creates a publisher that is not part of a routing yet.
     pub(super) fn new(snapshot: Snapshot) -> Arc<Outlet> {
         let snapshot = ArcSwap::from_pointee(snapshot);
         Arc::new(Outlet { snapshot, routing: OnceLock::new() })
@@ -28,14 +27,14 @@ impl Outlet {
         &self.snapshot
     }
 
-    /// From now on the service may be part of this routing.
+    /// Publishes into this routing too, from now on.
     pub(super) fn join(&self, routing: &Arc<Published>) {
         self.routing.get_or_init(|| Arc::downgrade(routing));
     }
 
-    /// Makes this the newest snapshot, by which every later request goes.
+    /// Publishes a snapshot: every later request uses it.
     pub(super) fn publish(&self, snapshot: &Arc<Snapshot>) {
-        // First here: whoever puts together another routing meanwhile looks here again.
+        // First its own cell: a concurrent update of the routing is retried and reads it again.
         self.snapshot.store(Arc::clone(snapshot));
         if let Some(routing) = self.routing.get().and_then(Weak::upgrade) {
             routing.put(snapshot);

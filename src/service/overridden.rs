@@ -1,4 +1,4 @@
-//! What operators want otherwise than the configuration has it, as they are to see it.
+//! Overrides by operators as they are listed, next to the configured values.
 
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
@@ -6,55 +6,55 @@ use std::fmt::{self, Display, Formatter};
 use super::{Balancer, Stamp};
 use crate::text::{address, listed};
 
-/// What an override is about.
+/// Kind of an override.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OverrideKind {
-    /// A backend has another weight.
+    /// The weight of a backend.
     Weight,
-    /// A backend takes no new requests.
+    /// A backend is drained.
     Drain,
     /// A backend was added.
     Add,
     /// A backend was removed.
     Remove,
-    /// Requests are spread in another way.
+    /// The balancing policy.
     Policy,
 }
 
-/// A value that both the configuration and operators may give.
+/// A value that can be both configured and overridden.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Setting {
-    /// Of a backend.
+    /// Weight of a backend.
     Weight(u32),
-    /// Of the service.
+    /// Policy of the service.
     Policy(Balancer),
 }
 
-/// One thing that operators want otherwise than the configuration has it.
+/// One override by an operator, with the configured value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Overridden {
-    /// What it is about.
+    /// What is overridden.
     pub kind: OverrideKind,
-    /// The backend's address; empty for what is about the service.
+    /// The backend's address; empty if the whole service is meant.
     pub backend: String,
-    /// What the configuration says, if it says something.
+    /// The configured value, if there is one.
     pub configured: Option<Setting>,
-    /// What is wanted instead; nothing where the backend is drained or removed.
+    /// The overriding value; `None` if the backend is drained or removed.
     pub wanted: Option<Setting>,
-    /// Who wanted it, and when.
+    /// Who made the change, and when.
     pub stamp: Stamp,
 }
 
-/// What another configuration means for overrides.
+/// Effect of a new configuration on the overrides.
 pub(super) struct Covered<'a> {
-    /// Those in whose place the configuration now says something else than before.
+    /// Overrides whose configured value has changed underneath.
     pub(super) anew: Vec<&'a Overridden>,
-    /// Those that ended, as what they were about is gone.
+    /// Overrides that ended, as their backend is no longer configured.
     pub(super) ended: Vec<&'a Overridden>,
 }
 
 impl<'a> Covered<'a> {
-    /// What has changed from `before` to `after`.
+    /// Compares the overrides before and after a configuration.
     pub(super) fn between(before: &'a [Overridden], after: &'a [Overridden]) -> Covered<'a> {
         let mut known: HashMap<_, _> = before.iter().map(|one| (one.subject(), one)).collect();
         let is_covered = |one: &&Overridden| {
@@ -68,7 +68,7 @@ impl<'a> Covered<'a> {
 }
 
 impl Covered<'_> {
-    /// Says so: what a new file says and what is in effect must not part in silence.
+    /// Logs both, so that file and effective state do not diverge unnoticed.
     pub(super) fn log(&self, service: &str) {
         let list = |these: &[&Overridden]| listed(these.iter().map(|o| o.to_string()).collect());
         if !self.anew.is_empty() {

@@ -1,4 +1,4 @@
-//! What operators want of a service, over what the layers below say.
+//! Overrides by operators, on top of the configured membership and policy.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,19 +6,19 @@ use super::membership::{Intent, Layer};
 use super::{Balancer, Overridden, OverrideKind, Setting, Stamp};
 use crate::model::Address;
 
-/// What operators want of a service. All that is about a backend goes by its address, so that it
-/// stays when the configuration changes, and ends with the backend.
+/// Overrides by operators. Those of a backend are keyed by its address: they survive a reload, and
+/// end when the backend is no longer configured.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Overrides {
-    /// In place of the configured one.
+    /// Overrides the configured balancer.
     balancer: Option<(Balancer, Stamp)>,
-    /// Backends that operators have no wishes for are not in it.
+    /// Only backends with an override.
     backends: HashMap<Address, Override>,
-    /// What operators added, in that order.
+    /// Backends that operators added, in that order.
     added: Vec<Added>,
 }
 
-/// What operators want of one backend.
+/// Overrides of one backend.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Override {
     weight: Option<(u32, Stamp)>,
@@ -35,29 +35,29 @@ struct Added {
 }
 
 impl Overrides {
-    /// In place of the configured balancer.
+    /// The overriding balancer.
     pub(super) fn balancer(&self) -> Option<&Balancer> {
         self.balancer.as_ref().map(|(balancer, _)| balancer)
     }
 
-    /// Another balancer, or the configured one.
+    /// Overrides the balancer; `None` restores the configured one.
     pub(super) fn set_balancer(&mut self, balancer: Option<Balancer>, stamp: &Stamp) {
         self.balancer = balancer.map(|balancer| (balancer, stamp.clone()));
     }
 
-    /// Another weight.
+    /// Overrides a weight.
     pub(super) fn set_weight(&mut self, address: &Address, weight: u32, stamp: &Stamp) {
         self.of(address).weight = Some((weight, stamp.clone()));
     }
 
-    /// No new requests, or again. Who is drained once more stays drained since then.
+    /// Drains or undrains a backend. Draining it twice keeps the first author and time.
     pub(super) fn drain(&mut self, address: &Address, drained: bool, stamp: &Stamp) {
         let wish = &mut self.of(address).drained;
         *wish = drained.then(|| wish.take().unwrap_or_else(|| stamp.clone()));
         self.tidy();
     }
 
-    /// More backends; they may be some that `below` has and operators had removed.
+    /// Adds backends, or restores configured ones that operators had removed.
     pub(super) fn add(&mut self, below: &Layer, backends: &[(Address, u32)], stamp: &Stamp) {
         for (address, weight) in backends {
             let known = below.get(address).is_some();
@@ -72,29 +72,29 @@ impl Overrides {
         self.tidy();
     }
 
-    /// Fewer backends, with all that was wanted of them.
+    /// Removes backends and their other overrides.
     pub(super) fn remove(&mut self, below: &Layer, addresses: &[Address], stamp: &Stamp) {
         self.forget(addresses);
         for address in addresses {
             self.of(address).removed = Some(stamp.clone());
         }
-        self.prune(below); // of those that only operators knew, nothing stays
+        self.prune(below); // a backend that only operators had added needs no override
     }
 
-    /// Nothing is wanted of these backends any more.
+    /// Drops all overrides of these backends.
     pub(super) fn forget(&mut self, addresses: &[Address]) {
         let gone: HashSet<_> = addresses.iter().collect();
         self.added.retain(|added| !gone.contains(&added.address));
         self.backends.retain(|address, _| !gone.contains(address));
     }
 
-    /// Forgets what is about backends that are gone.
+    /// Drops overrides of backends that are neither configured nor added.
     pub(super) fn prune(&mut self, below: &Layer) {
         let added: HashSet<_> = self.added.iter().map(|added| &added.address).collect();
         self.backends.retain(|address, _| below.get(address).is_some() || added.contains(address));
     }
 
-    /// What they want of backends, as the layer above all others.
+    /// The overrides of backends as the topmost layer of the membership.
     pub(super) fn layer(&self) -> Layer {
         let added = self.added.iter().map(|added| {
             let wish = self.backends.get(&added.address);
@@ -107,7 +107,7 @@ impl Overrides {
         added.iter().map(|(address, intent)| (address.clone(), intent)).chain(rest).collect()
     }
 
-    /// All of them, beside what `below` and `balancer` say, which the configuration has.
+    /// Lists all overrides, with the configured values from `balancer` and `below`.
     pub(super) fn list(&self, balancer: &Balancer, below: &Layer) -> Vec<Overridden> {
         let mut all = Vec::new();
         if let Some((wanted, stamp)) = &self.balancer {
@@ -140,7 +140,7 @@ impl Overrides {
         all
     }
 
-    /// Every backend that the layer below or operators know, once.
+    /// Every backend that is configured or added, once.
     fn known<'a>(&'a self, below: &'a Layer) -> impl Iterator<Item = Known<'a>> {
         let added = self.added.iter().map(|added| (&added.address, added));
         let added: HashMap<&Address, &Added> = added.collect();
@@ -162,7 +162,7 @@ impl Overrides {
     }
 }
 
-/// What operators want of a backend, that they may have `added` with this weight.
+/// The intent of operators for a backend, which they may have `added` with this weight.
 fn intent(wish: Option<&Override>, added: Option<u32>) -> Intent {
     let is = |wanted: fn(&Override) -> bool| wish.is_some_and(wanted);
     let weight = wish.and_then(|wish| wish.weight.as_ref()).map(|(weight, _)| *weight);
@@ -174,7 +174,7 @@ fn intent(wish: Option<&Override>, added: Option<u32>) -> Intent {
     }
 }
 
-/// What all layers say of a backend.
+/// Configured weight and overrides of a backend.
 struct Known<'a> {
     address: &'a Address,
     configured: Option<u32>,
@@ -252,7 +252,7 @@ mod tests {
         assert!(overrides.added.is_empty(), "the configuration has it");
     }
 
-    /// Kind, backend, what the configuration says and what is wanted.
+    /// The overrides as the log shows them.
     fn told(overrides: &Overrides, below: &Layer) -> Vec<String> {
         list(overrides, below).iter().map(|one| one.to_string().replace(", by test", "")).collect()
     }

@@ -1,4 +1,4 @@
-//! Backends that have left, for as long as what they counted last may not have been scraped.
+//! Retention of removed backends, so that their last counts are still scraped.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,51 +7,50 @@ use std::time::Duration;
 
 use crate::model::{Endpoint, Time};
 
-/// Backends that have left and are kept, of all services together; beyond that the first to leave
-/// is the first to be forgotten.
+/// Maximum of retained backends over all services; beyond that the oldest are dropped first.
 const MOST: u64 = 1000;
 
-/// How long all that has left is kept, and how much of it.
+/// Retention of what was removed: bounded in time, and in number over all services.
 #[derive(Debug)]
 pub(super) struct Retention {
     time: Duration,
-    /// Backends that have ever left.
+    /// Number of backends ever removed.
     ever: AtomicU64,
 }
 
-/// When something left.
+/// When something was removed, in time and in number.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Departure {
     at: Time,
-    /// Backends that had left by then.
+    /// Number of backends ever removed by then.
     ever: u64,
 }
 
 impl Retention {
-    /// What leaves is kept for this long.
+    /// Retains for this long.
     pub(super) fn new(time: Duration) -> Retention {
         Retention { time, ever: AtomicU64::new(0) }
     }
 
-    /// As many backends leave now.
+    /// Records the removal of so many backends.
     pub(super) fn depart(&self, backends: usize, now: Time) -> Departure {
         let backends = backends as u64;
         Departure { at: now, ever: self.ever.fetch_add(backends, Ordering::Relaxed) + backends }
     }
 
-    /// What was thought to have left does so only now.
+    /// Restarts the retention of something that is still in use.
     pub(super) fn postpone(&self, now: Time) -> Departure {
         self.depart(0, now)
     }
 
-    /// Whether what left then is not to be kept any more.
+    /// Whether the retention has expired.
     pub(super) fn is_over(&self, left: Departure, now: Time) -> bool {
         let since = self.ever.load(Ordering::Relaxed).saturating_sub(left.ever);
         now.since(left.at) >= self.time || since >= MOST
     }
 }
 
-/// Those of one service that have left, the earliest first.
+/// Removed endpoints of one service, the oldest first.
 #[derive(Debug)]
 pub(super) struct Past {
     retention: Arc<Retention>,
@@ -59,18 +58,18 @@ pub(super) struct Past {
 }
 
 impl Past {
-    /// None so far.
+    /// Creates an empty list.
     pub(super) fn new(retention: Arc<Retention>) -> Past {
         Past { retention, left: VecDeque::new() }
     }
 
-    /// Keeps one that has left now.
+    /// Retains an endpoint that is removed now.
     pub(super) fn keep(&mut self, endpoint: Arc<Endpoint>, now: Time) {
         self.left.push_back((self.retention.depart(1, now), endpoint));
         self.forget(now);
     }
 
-    /// Forgets those that left long ago, unless they have something in flight after all.
+    /// Drops expired endpoints, unless they still have requests in flight.
     pub(super) fn forget(&mut self, now: Time) {
         let mut busy = Vec::new();
         while let Some((_, endpoint)) =
@@ -83,7 +82,7 @@ impl Past {
         self.left.extend(busy);
     }
 
-    /// Those that are kept.
+    /// All retained endpoints.
     pub(super) fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.left.iter().map(|(_, endpoint)| endpoint)
     }

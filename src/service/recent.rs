@@ -1,4 +1,4 @@
-//! What came of a service's requests in the last 30 seconds, whoever answered them.
+//! Request statistics of a service over the last 30 seconds, the gateway's own answers included.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,22 +7,22 @@ use super::Rejections;
 use crate::model::{Class, RejectTotals, Rejected};
 use crate::stats::WindowStats;
 
-/// Totals that are kept; they come once a second, as those of backends do.
+/// Length of the window; one sample a second, as for backends.
 const SECONDS: usize = 30;
 
-/// What came of a service's requests in the last 30 seconds.
+/// Request statistics of a service over the last 30 seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Recent {
-    /// All that ended.
+    /// Finished requests.
     pub requests: u64,
-    /// Those of them that got no answer of a backend.
+    /// Requests that the gateway answered itself.
     pub rejected: u64,
-    /// The part of them that succeeded; those that the client gave up do not count.
+    /// Success ratio; requests that the client cancelled do not count.
     pub success_ratio: Option<f64>,
 }
 
 impl Recent {
-    /// Of requests that backends have answered and of those that the gateway has.
+    /// Sums up the answers of backends and of the gateway.
     pub(super) fn new<'a>(
         backends: impl Iterator<Item = &'a WindowStats>,
         rejected: &RejectTotals,
@@ -50,29 +50,29 @@ impl Recent {
     }
 }
 
-/// What a service's rejections came to in each of the last seconds.
+/// Sliding window over the rejection counters of a service.
 #[derive(Debug)]
 pub(super) struct RejectWindow {
     rejections: Arc<Rejections>,
-    /// What there was before it.
+    /// Totals when the window was created.
     before: RejectTotals,
-    /// The oldest first.
+    /// One sample a second, the oldest first.
     totals: VecDeque<RejectTotals>,
 }
 
 impl RejectWindow {
-    /// From now on.
+    /// Creates a window that begins now.
     pub(super) fn new(rejections: &Arc<Rejections>) -> RejectWindow {
         let (rejections, before) = (Arc::clone(rejections), rejections.totals());
         RejectWindow { rejections, before, totals: VecDeque::new() }
     }
 
-    /// All that was counted, in the window or before.
+    /// The counters, which are not limited to the window.
     pub(super) fn rejections(&self) -> &Arc<Rejections> {
         &self.rejections
     }
 
-    /// Moves on by a second.
+    /// Advances by one second.
     pub(super) fn push(&mut self) {
         if self.totals.len() > SECONDS {
             self.totals.pop_front();
@@ -80,10 +80,10 @@ impl RejectWindow {
         self.totals.push_back(self.rejections.totals());
     }
 
-    /// What was counted within it.
+    /// Rejections within the window.
     pub(super) fn counts(&self) -> RejectTotals {
         let latest = self.totals.back().unwrap_or(&self.before);
-        // Until it is full, it reaches back to the start.
+        // Until the window is full, it begins at its creation.
         let oldest = self.totals.front().filter(|_| self.totals.len() > SECONDS);
         let oldest = oldest.unwrap_or(&self.before);
         let mut counts = *latest;

@@ -1,19 +1,19 @@
-//! A change that was asked for, as one record: whatever tells of changes is a view of it.
+//! Audit record of a requested change, accepted or refused.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Stamp;
 
-/// How much of a name is kept, however long the request was.
+/// Maximum length of a name; longer ones are truncated.
 const NAME_CHARS: usize = 128;
 
-/// What a change is about.
+/// What a change applies to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// The service of this name.
+    /// A service by name.
     Service(String),
-    /// The split of the route of this name.
+    /// The split of a route by the route's name.
     Route(String),
 }
 
@@ -29,29 +29,29 @@ impl Subject {
     }
 }
 
-/// A change that was asked for, and what came of it.
+/// Audit record of a requested change and its result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChangeRecord {
-    /// Its number among all that were asked for since the process started.
+    /// Sequence number since the process started.
     pub sequence: u64,
-    /// Who asked for it, when and why.
+    /// Who requested it, when and why.
     pub stamp: Stamp,
-    /// What it is about.
+    /// What it applies to.
     pub subject: Subject,
-    /// What was asked for.
+    /// The requested change.
     pub change: String,
-    /// What it has changed, as that was before; empty for one that was refused.
+    /// Old values; empty if it was refused.
     pub old: String,
-    /// What that is now.
+    /// New values; empty if it was refused.
     pub new: String,
-    /// The revision at which the subject is afterwards, if there is such a subject.
+    /// Revision of the subject afterwards; `None` if the subject is unknown.
     pub revision: Option<u64>,
-    /// Done, or why not.
+    /// `Ok` if it was accepted, or why it was refused.
     pub result: Result<(), String>,
 }
 
 impl ChangeRecord {
-    /// One that `stamp` asks for, and that nothing has come of yet.
+    /// A new record without a result.
     fn asked(stamp: Stamp, subject: Subject, change: &impl Display) -> ChangeRecord {
         static BEFORE: AtomicU64 = AtomicU64::new(0);
         ChangeRecord {
@@ -66,7 +66,7 @@ impl ChangeRecord {
         }
     }
 
-    /// One that was made: it has turned `old` into `new`, which is `revision`.
+    /// Record of an accepted change from `old` to `new`, which made `revision`.
     pub fn made(
         stamp: Stamp,
         subject: Subject,
@@ -78,7 +78,7 @@ impl ChangeRecord {
         ChangeRecord { old, new, revision: Some(revision), ..asked }
     }
 
-    /// One that was refused: the subject, if there is one, stays at `revision`.
+    /// Record of a refused change; the subject stays at `revision`.
     pub fn refused(
         stamp: Stamp,
         subject: Subject,
@@ -90,7 +90,7 @@ impl ChangeRecord {
         ChangeRecord { revision, result: Err(error.to_owned()), ..asked }
     }
 
-    /// Its line in the log.
+    /// Writes the record to the log.
     pub fn log(&self) {
         let ChangeRecord { sequence, stamp, change, old, new, revision, .. } = self;
         let (service, route) = match &self.subject {

@@ -1,4 +1,4 @@
-//! The services by name, for cold paths, and the routing that the data path reads.
+//! Registry of services by name, and publication of the routing that the data path reads.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use super::{
 use crate::clock::Clock;
 use crate::route::RouteTable;
 
-/// All services, and where requests go. The data path has a cache of the routing for each
-/// worker and never looks up a name.
+/// Registry of all services, and the published routing. Names are looked up on cold paths only: the
+/// data path has a cache of the routing for each worker.
 #[derive(Debug)]
 pub struct Registry {
     services: DashMap<String, Arc<Service>>,
@@ -26,20 +26,20 @@ pub struct Registry {
     workers: usize,
     settings: CountSettings,
     published: Arc<Published>,
-    /// Requests of routes that lead to no service.
+    /// Rejections on routes that lead to no service.
     rejections: Rejections,
-    /// The highest revision of any service that is gone.
+    /// The highest revision of any removed service.
     retired_at: AtomicU64,
 }
 
-/// A service as metrics tell of it.
+/// A service as the metrics exporter sees it, removed ones included.
 #[derive(Clone, Debug)]
 pub struct Counted {
     /// The name.
     pub name: Arc<str>,
-    /// What it counts beside its backends.
+    /// Counters, apart from those of its endpoints.
     pub counts: Arc<ServiceCounts>,
-    /// Its backends.
+    /// View with its backends.
     pub view: Arc<ServiceView>,
 }
 
@@ -51,7 +51,7 @@ impl Counted {
 }
 
 impl Registry {
-    /// No services yet, and no routes, for this many workers, by this clock.
+    /// Creates a registry without services and routes.
     pub fn new(workers: usize, settings: CountSettings, clock: Clock) -> Registry {
         let retention = Arc::new(Retention::new(settings.keep_removed));
         Registry {
@@ -66,8 +66,8 @@ impl Registry {
         }
     }
 
-    /// Makes these the routes and services by which every later request goes, all at once, beside
-    /// what operators want of them. The routes speak of the services by index.
+    /// Publishes routes and staged services in one atomic swap, keeping the overrides. Routes refer to
+    /// services by index.
     pub async fn publish(&self, routes: Arc<RouteTable>, staged: Vec<Staged>) {
         let services: Arc<[_]> = staged.iter().map(|staged| Arc::clone(&staged.service)).collect();
         services.iter().for_each(|service| service.join(&self.published));
@@ -80,7 +80,7 @@ impl Registry {
             let (services, after) = (Arc::clone(&services), Arc::clone(&splits));
             (Some(Routing { configuration, routes, services, snapshots, splits }), (before, after))
         });
-        // Nobody finds a new one, to change it, before it is there.
+        // New services can be found, and so changed, only after the routing has them.
         for service in &*services {
             self.services.insert(service.name().to_owned(), Arc::clone(service));
         }
@@ -98,11 +98,11 @@ impl Registry {
         self.departed.release(|name| names.contains(name));
     }
 
-    /// Changes the split of a route, and says its new revision once every later request goes by it.
-    /// No change goes without its record.
+    /// Changes the split of a route and returns its new revision, once it is in effect. Every change,
+    /// refused ones included, is logged.
     ///
     /// # Errors
-    /// Nothing has changed then.
+    /// The change was refused; nothing has changed.
     pub fn change_split(
         &self,
         route: &str,
@@ -136,7 +136,7 @@ impl Registry {
         }
     }
 
-    /// Ends the services of `before` that are gone: they take no changes any more.
+    /// Retires the services of `before` that are no longer configured: they refuse changes.
     pub async fn retire(&self, before: &Routing) {
         for service in &*before.services {
             if !self.services.contains_key(service.name()) {
@@ -145,8 +145,9 @@ impl Registry {
         }
     }
 
-    /// What a new service of this name is to begin with. If it is one that came back, it goes on
-    /// counting where the earlier one ended, but whoever expects a revision of that must be told.
+    /// Initial state of a service of this name. One that was removed and is configured again continues
+    /// its counters. Its revision is above that of any removed service, so that a change which expects
+    /// an earlier revision is refused.
     pub fn beginning(&self, name: &str) -> Beginning {
         let revision = self.retired_at.load(Ordering::Relaxed) + 1;
         let retention = Arc::clone(&self.retention);
@@ -157,7 +158,7 @@ impl Registry {
         Beginning { revision, counts, past, retention }
     }
 
-    /// Requests that the gateway refused on routes that lead to no service.
+    /// Rejections on routes that lead to no service.
     pub fn rejections(&self) -> &Rejections {
         &self.rejections
     }
@@ -184,7 +185,7 @@ impl Registry {
         services
     }
 
-    /// All services, and those that are gone but whose counts are kept, by name.
+    /// All services and retained removed ones, sorted by name.
     pub fn counted(&self) -> Vec<Counted> {
         let departed = self.departed.list();
         let mut counted: Vec<_> = self.services.iter().map(|entry| Counted::of(&entry)).collect();

@@ -1,4 +1,4 @@
-//! What the gateway answered itself in the name of one service, by the route that it came by.
+//! Rejection counters of one service by route: requests that the gateway answered itself.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use dashmap::DashMap;
 
 use crate::model::{RejectCounts, RejectTotals, Rejected};
 
-/// Routes that are counted apart, those of earlier configurations included; the requests of
-/// further ones are counted under [`OTHER`].
+/// Maximum of routes with counters of their own, those of earlier configurations included; further
+/// ones are counted as [`OTHER`].
 const MOST_ROUTES: usize = 1024;
 
-/// The route of what has no place of its own.
+/// Name under which all other routes are counted.
 const OTHER: &str = "other";
 
-/// Requests that got no answer of a backend. What was counted stays when routes come and go.
+/// Rejection counters by route. They outlive the routes, as counters must not go back.
 #[derive(Debug)]
 pub struct Rejections {
     workers: usize,
@@ -21,12 +21,12 @@ pub struct Rejections {
 }
 
 impl Rejections {
-    /// None yet, for this many workers.
+    /// Creates empty counters for this many workers.
     pub fn new(workers: usize) -> Rejections {
         Rejections { workers, routes: DashMap::new() }
     }
 
-    /// Those of a route, which workers keep: to find them again takes a look-up by name.
+    /// Counters of a route. Looked up by name, so workers cache the result.
     pub fn of(&self, route: &str) -> Arc<RejectCounts> {
         if let Some(counts) = self.routes.get(route) {
             return Arc::clone(&counts);
@@ -36,7 +36,7 @@ impl Rejections {
         Arc::clone(&self.routes.entry(name.into()).or_insert_with(new))
     }
 
-    /// All that was counted, by route, in the order of their names.
+    /// Totals by route, sorted by name.
     pub fn by_route(&self) -> Vec<(Box<str>, RejectTotals)> {
         let totals = self.routes.iter().map(|entry| (entry.key().clone(), entry.totals()));
         let mut totals: Vec<_> = totals.collect();
@@ -44,7 +44,7 @@ impl Rejections {
         totals
     }
 
-    /// The sums over all routes.
+    /// Totals over all routes.
     pub fn totals(&self) -> RejectTotals {
         let mut sums = [0; Rejected::ALL.len()];
         for entry in &self.routes {

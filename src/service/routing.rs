@@ -1,4 +1,4 @@
-//! Where requests go: the routes, and the services that they speak of, as one value.
+//! Routing as one immutable value: route table, services, snapshots and splits.
 
 use std::sync::Arc;
 
@@ -7,27 +7,27 @@ use arc_swap::ArcSwap;
 use super::{Service, Snapshot, Splits};
 use crate::route::RouteTable;
 
-/// Where requests go. Never changes: another configuration, and any change of a service, make a new
-/// one. So what a request goes by belongs together.
+/// Immutable routing; a reload or a change of a service builds a new one. A request uses one, so
+/// that its route and snapshots are consistent.
 #[derive(Debug, Default)]
 pub struct Routing {
-    /// The number of the configuration, from 1 on: it made the routes and all the services.
+    /// Number of the configuration that the routes and services are from; the first is 1.
     pub configuration: u64,
-    /// The routes. They speak of services by index.
+    /// Route table; routes refer to services by index.
     pub routes: Arc<RouteTable>,
-    /// The services, by that index.
+    /// Services by that index.
     pub services: Arc<[Arc<Service>]>,
-    /// The newest snapshots of the services, by that index.
+    /// Their newest snapshots by that index.
     pub snapshots: Box<[Arc<Snapshot>]>,
-    /// How the routes split their requests, and what of that operators want.
+    /// Traffic splits of the routes, with their overrides.
     pub splits: Arc<Splits>,
 }
 
-/// A worker's own reference to the newest routing; `load` costs one comparison of pointers.
+/// A worker's cached reference to the newest routing; `load` costs one comparison of pointers.
 pub type RoutingCache = arc_swap::Cache<Arc<ArcSwap<Routing>>, Arc<Routing>>;
 
 impl Routing {
-    /// The same with another snapshot of the service of this name, if it has that and another one.
+    /// With another snapshot of a service. `None` if the service is unknown or has this snapshot.
     fn with(&self, service: &str, snapshot: &Arc<Snapshot>) -> Option<Routing> {
         let at = self.services.iter().position(|one| one.name() == service)?;
         let mut snapshots = self.snapshots.clone();
@@ -42,7 +42,7 @@ impl Routing {
         })
     }
 
-    /// The same with other splits.
+    /// With other splits.
     pub(super) fn with_splits(&self, splits: Splits) -> Routing {
         Routing {
             configuration: self.configuration,
@@ -54,25 +54,25 @@ impl Routing {
     }
 }
 
-/// The newest routing. Reading waits for nobody, and of several who change it none is lost.
+/// Cell of the newest routing (RCU): reads are wait-free, and concurrent updates are not lost.
 #[derive(Debug, Default)]
 pub(super) struct Published {
     routing: Arc<ArcSwap<Routing>>,
 }
 
 impl Published {
-    /// The newest one.
+    /// The newest routing.
     pub(super) fn load(&self) -> Arc<Routing> {
         self.routing.load_full()
     }
 
-    /// A cache of it for one worker.
+    /// A cache for one worker.
     pub(super) fn cache(&self) -> RoutingCache {
         RoutingCache::new(Arc::clone(&self.routing))
     }
 
-    /// Publishes what `change` makes of the newest one, if it makes another. Where somebody else was
-    /// faster it is asked anew.
+    /// Compare-and-swap loop: publishes the routing that `change` derives from the newest one, if any.
+    /// Calls `change` again when another update came between.
     pub(super) fn change<T>(&self, change: impl Fn(&Routing) -> (Option<Routing>, T)) -> T {
         loop {
             let now = self.routing.load_full();
@@ -85,7 +85,7 @@ impl Published {
         }
     }
 
-    /// Publishes another snapshot of a service, if it is part of the routing.
+    /// Publishes a snapshot of a service, if the service is part of the routing.
     pub(super) fn put(&self, snapshot: &Arc<Snapshot>) {
         self.change(|routing| (routing.with(&snapshot.spec.name, snapshot), ()));
     }

@@ -1,5 +1,4 @@
-//! A service as the configuration describes it, validated: its policy and, apart from that, its
-//! members.
+//! Validated configuration of a service: its spec and, apart from that, its members.
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
@@ -11,19 +10,19 @@ use crate::health::Check;
 use crate::text::{BadParams, ParamValue, Params, nearest, suggestion};
 use crate::upstream;
 
-/// The largest weight an endpoint may have.
+/// Maximum weight of an endpoint.
 pub const MAX_WEIGHT: u32 = 1000;
 
-/// The most backends that a service may have.
+/// Maximum of backends of a service.
 pub const MAX_BACKENDS: usize = 10_000;
 
-/// Endpoints of a service to which a connection is kept unless told otherwise.
+/// Default number of endpoints of a service to preconnect.
 pub const PRECONNECT: usize = 100;
 
-/// The part of a service, in a hundred, that is to stand unless told otherwise.
+/// Default panic threshold in percent.
 pub const PANIC: u8 = 50;
 
-/// What the endpoints of a service speak.
+/// Protocol of the endpoints of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UpstreamProtocol {
     /// gRPC over HTTP/2.
@@ -35,24 +34,24 @@ pub enum UpstreamProtocol {
     Http1,
 }
 
-/// A service's policy, ready to build pickers.
+/// A configured balancing policy, ready to build pickers.
 #[derive(Clone, Debug)]
 pub struct Balancer {
     /// The policy's name.
     pub policy: &'static str,
-    /// What it was configured with.
+    /// Settings as configured.
     pub settings: Vec<(String, ParamValue)>,
-    /// Every setting that it goes by, those that were not given with their defaults; by key.
+    /// All settings with defaults filled in, sorted by key.
     pub in_effect: Vec<(String, ParamValue)>,
-    /// The configured policy.
+    /// Builds its pickers.
     pub factory: Arc<dyn Factory>,
 }
 
 impl Balancer {
-    /// `policy` with `settings`.
+    /// Configures `policy` with `settings`.
     ///
     /// # Errors
-    /// Every setting that is unknown or wrong.
+    /// Lists every unknown or invalid setting.
     pub fn new(
         policy: &'static dyn Policy,
         settings: Vec<(String, ParamValue)>,
@@ -66,10 +65,10 @@ impl Balancer {
         Ok(Balancer { policy: policy.name(), settings, in_effect, factory })
     }
 
-    /// The policy called `name`.
+    /// Looks up a policy by name.
     ///
     /// # Errors
-    /// Says which there are.
+    /// The policy is unknown; lists those there are.
     pub fn policy(name: &str) -> Result<&'static dyn Policy, String> {
         balance::policy(name).ok_or_else(|| {
             let known: Vec<&str> = POLICIES.iter().map(|policy| policy.name()).collect();
@@ -79,14 +78,14 @@ impl Balancer {
     }
 }
 
-/// Factories do not compare; what they were made from does.
+/// Compares policy and settings, as factories cannot be compared.
 impl PartialEq for Balancer {
     fn eq(&self, other: &Balancer) -> bool {
         (self.policy, &self.settings) == (other.policy, &other.settings)
     }
 }
 
-/// As one would write it in a line.
+/// On one line, for the log.
 impl Display for Balancer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(self.policy)?;
@@ -99,7 +98,7 @@ impl Display for Balancer {
     }
 }
 
-/// A backend as an operator lists it.
+/// A backend as given by an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointSpec {
     /// `host:port` or `unix:path`.
@@ -108,34 +107,35 @@ pub struct EndpointSpec {
     pub weight: u32,
 }
 
-/// A service as the configuration describes it.
+/// Validated configuration of a service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServiceConfig {
-    /// Its policy.
+    /// Its spec.
     pub spec: ServiceSpec,
     /// Its backends, `MAX_BACKENDS` at most: the lowest layer of its membership.
     pub members: Layer,
 }
 
-/// The policy of a service: all that does not depend on which backends it has.
+/// Spec of a service: its configuration without the members.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServiceSpec {
-    /// Its name, unique.
+    /// Unique name.
     pub name: String,
-    /// What its endpoints speak.
+    /// Protocol of its endpoints.
     pub protocol: UpstreamProtocol,
-    /// How requests are spread.
+    /// Balancing policy.
     pub balancer: Balancer,
     /// Paths of gRPC methods that are known to stream: `/package.Service/Method`.
     pub streams: Vec<String>,
-    /// To how many of them a connection is kept that no request has asked for.
+    /// Number of endpoints to which a warm connection is kept without requests.
     pub preconnect: usize,
-    /// How connections to them are made.
+    /// Connection settings.
     pub upstream: upstream::Settings,
-    /// How they are checked, if they are.
+    /// Active health check, if any.
     pub health: Option<Arc<Check>>,
-    /// When they are ejected for what they answer, if ever.
+    /// Outlier ejection, if any.
     pub ejection: Option<Ejection>,
-    /// When less of a hundred of their weights stands, those serve too that are out.
+    /// Panic threshold: with less than this percentage of the weight well, unhealthy and ejected
+    /// endpoints get requests too.
     pub panic: u8,
 }

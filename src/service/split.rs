@@ -1,4 +1,4 @@
-//! How one route splits its requests, what operators may change about it, and why they may not.
+//! Traffic split of one route: its view, changes by operators, validation.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -7,46 +7,46 @@ use super::Stamp;
 use crate::route::{MAX_SHARE_WEIGHT, Split};
 use crate::text::listed;
 
-/// How a route splits its requests.
+/// View of a route's traffic split.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SplitView {
     /// The route's name.
     pub route: String,
-    /// What it asks for.
+    /// Its match in words.
     pub matched: String,
-    /// Every change makes it one more.
+    /// Increments on every change.
     pub revision: u64,
-    /// The header whose value decides; by chance without it.
+    /// The header whose value selects the share; random without it.
     pub split_by: Option<String>,
-    /// In the order of the configuration.
+    /// Shares in the order of the configuration.
     pub shares: Vec<ShareView>,
 }
 
-/// One share of a split.
+/// View of one share of a split.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShareView {
-    /// What it is called: the service, with `#2` and so on where that has several.
+    /// Name of the share: the service, with `#2` and so on if that has several.
     pub name: String,
     /// The service.
     pub service: String,
     /// The weight in effect.
     pub weight: u32,
-    /// The weight that the configuration has.
+    /// The configured weight.
     pub configured: u32,
-    /// Who wanted another one, and when.
+    /// Who has overridden the weight, and when.
     pub stamp: Option<Stamp>,
 }
 
-/// Why a split was not changed.
+/// Why a change of a split was refused; nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SplitError {
     /// There is no such route.
     #[error("there is no route `{0}`{1}")]
     Unknown(String, String),
-    /// Something about the change itself is wrong.
+    /// The change is invalid; lists every problem.
     #[error("{0}")]
     Invalid(String),
-    /// The route is at another revision than expected.
+    /// Precondition failed: the split is at another revision than expected.
     #[error(
         "the split of route `{route}` is at revision {current}, not at the expected {expected}: \
          read it again and decide anew"
@@ -67,13 +67,13 @@ pub enum SplitError {
 /// A change of a route's split.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SplitChange {
-    /// Other weights by the names of shares; the others keep theirs.
+    /// Set weights by name of share; other shares keep theirs.
     Set(BTreeMap<String, u32>),
-    /// What the configuration says.
+    /// Drop the overrides: the configured weights are in effect again.
     Reset,
 }
 
-/// For the log: clipped, however long the request was.
+/// For the log; truncated, however long the request was.
 impl Display for SplitChange {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -86,7 +86,7 @@ impl Display for SplitChange {
     }
 }
 
-/// Whether the route has such shares, and they may have such weights.
+/// Validates names and weights of shares.
 pub(super) fn check(
     route: &str,
     split: &Split,

@@ -1,7 +1,7 @@
-//! How routes split their requests: as the configuration says, or as operators want it instead.
+//! Traffic splits of all routes: configured weights and operators' overrides.
 //!
-//! It is a value that lies in the [`Routing`](super::Routing) beside the routes that it makes, and
-//! changes with it as a whole.
+//! An immutable value that is part of the [`Routing`](super::Routing), next to the route table that
+//! it produces, so that both are swapped together.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use crate::route::RouteTable;
 use crate::route::{Forward, Route, Share, Split};
 use crate::text::{listed, nearest};
 
-/// The splits of all routes.
+/// Traffic splits of all routes.
 #[derive(Clone, Debug, Default)]
 pub struct Splits {
-    /// As the configuration has them.
+    /// The configured routes.
     configured: Arc<RouteTable>,
-    /// By route; those at their first revision are not in it.
+    /// State by route; routes at their first revision are left out.
     states: HashMap<Box<str>, State>,
-    /// The highest revision of any route that is gone.
+    /// The highest revision of any removed route.
     retired_at: u64,
 }
 
-/// What has become of a route's split.
+/// Revision and overrides of a route's split.
 #[derive(Clone, Debug)]
 struct State {
     revision: u64,
-    /// What operators want, by the name of the share.
+    /// Overridden weights by name of share.
     wishes: BTreeMap<String, Wish>,
 }
 
@@ -38,12 +38,12 @@ struct Wish {
 }
 
 impl Splits {
-    /// The routes as the configuration has them.
+    /// The configured routes.
     pub fn configured(&self) -> &Arc<RouteTable> {
         &self.configured
     }
 
-    /// The routes as they are to be.
+    /// The route table in effect, overrides included.
     pub(super) fn joined(&self) -> Arc<RouteTable> {
         let wanted = self.states.iter().filter(|(_, state)| !state.wishes.is_empty());
         let splits = wanted.filter_map(|(name, state)| {
@@ -57,7 +57,7 @@ impl Splits {
         Arc::new(self.configured.with_splits(&splits))
     }
 
-    /// The split of a route, if it has one.
+    /// View of the split of a route.
     ///
     /// # Errors
     /// There is no such route, or it redirects.
@@ -68,7 +68,7 @@ impl Splits {
         Ok(self.view_of(route, matched, forward))
     }
 
-    /// The splits of all routes that have more than one service.
+    /// Views of the splits with more than one share.
     pub fn list(&self) -> Vec<SplitView> {
         let routes = self.configured.iter();
         let views = routes.filter_map(|(name, route, matched)| match route {
@@ -107,7 +107,7 @@ impl Splits {
         self.states.get(route).map_or(1, |state| state.revision)
     }
 
-    /// The same after a change, with the new revision.
+    /// Applies a change; returns the new splits and the revision.
     pub(super) fn changed(
         &self,
         route: &str,
@@ -135,7 +135,7 @@ impl Splits {
         if let Some(expected) = expected.filter(|expected| *expected != current) {
             return Err(SplitError::Stale { route: route.into(), current, expected });
         }
-        // Who has none to lose may change all else.
+        // A split that serves nothing may be changed: only losing the last share is refused.
         let serves = |wishes| joined(split, wishes).serves();
         let before = self.states.get(route).map(|state| &state.wishes);
         if before.map_or(split.serves(), serves) && !serves(&state.wishes) {
@@ -145,7 +145,7 @@ impl Splits {
         Ok((splits, current + 1))
     }
 
-    /// What of a route's split is otherwise in `after`: as it is here, and as it is there.
+    /// What differs in `after` for a route, for the log: old and new weights.
     pub(super) fn difference(&self, route: &str, after: &Splits) -> (String, String) {
         let shares = |splits: &Splits| splits.view(route).map(|it| it.shares).unwrap_or_default();
         let (mut old, mut new) = (Vec::new(), Vec::new());
@@ -158,7 +158,7 @@ impl Splits {
         (listed(old), listed(new))
     }
 
-    /// The same over other routes. What is wanted stays as long as the share that it is about.
+    /// Applies another configuration. Overrides are kept for shares that still exist.
     pub(super) fn reconfigured(&self, configured: Arc<RouteTable>) -> Splits {
         let changes = configured.changes_since(&self.configured);
         let gone = changes.removed.iter().map(|route| self.revision(route)).max();
@@ -177,7 +177,7 @@ impl Splits {
                 Some(Route::Forward(forward)) => {
                     let keys: Vec<String> = forward.split.keys().collect();
                     state.wishes.retain(|key, _| keys.contains(key));
-                    // Better what the configuration says than that nothing takes requests.
+                    // Drop the overrides rather than send requests nowhere.
                     if !joined(&forward.split, &state.wishes).serves() {
                         state.wishes.clear();
                     }
@@ -188,7 +188,7 @@ impl Splits {
         Splits { configured, states, retired_at }
     }
 
-    /// Says which of what is wanted now stands over something else than in `before`, or ended.
+    /// Logs overrides whose configured weight has changed since `before`, and those that ended.
     pub(super) fn log_since(&self, before: &Splits) {
         for (route, state) in before.states.iter().filter(|(_, state)| !state.wishes.is_empty()) {
             let Ok(earlier) = before.view(route) else { continue };
@@ -248,7 +248,7 @@ fn redirects(route: &str) -> SplitError {
     SplitError::Invalid(format!("route `{route}` redirects: it sends requests to no service"))
 }
 
-/// The split with what is wanted.
+/// The split with overrides applied.
 fn joined(split: &Split, wishes: &BTreeMap<String, Wish>) -> Split {
     let shares = split.keys().zip(split.shares());
     split.with_weights(

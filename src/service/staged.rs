@@ -1,4 +1,4 @@
-//! A service that is ready to go over to another configuration, and waits until all are.
+//! Two-phase commit of a configuration: each service stages its snapshot, then all are committed.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use tokio::sync::oneshot;
 
 use super::{Service, ServiceConfig, Snapshot};
 
-/// A service with the snapshot that another configuration makes of it. Until that is published it
-/// takes no changes, and if it is dropped instead, all stays as it was.
+/// A service with a staged snapshot of another configuration. It takes no changes until this is
+/// committed; dropping this rolls back.
 #[derive(Debug)]
 pub struct Staged {
     pub(super) service: Arc<Service>,
@@ -20,17 +20,17 @@ struct Next {
     commit: oneshot::Sender<oneshot::Sender<()>>,
 }
 
-/// What a writer gets to be configured by.
+/// Request to a writer to stage a configuration.
 #[derive(Debug)]
 pub(super) struct Staging {
     pub(super) config: ServiceConfig,
-    /// For the snapshot, unless all stays as it is.
+    /// Returns the staged snapshot; `None` if nothing differs.
     pub(super) staged: oneshot::Sender<Option<Arc<Snapshot>>>,
-    /// Says that it is published, and where the writer is to say that it has gone over.
+    /// Receives the commit, with the channel for the acknowledgement.
     pub(super) commit: oneshot::Receiver<oneshot::Sender<()>>,
 }
 
-/// One that has nothing to change: it is new, say.
+/// A service with nothing to commit, such as a new one.
 impl From<Arc<Service>> for Staged {
     fn from(service: Arc<Service>) -> Staged {
         Staged { service, next: None }
@@ -38,24 +38,24 @@ impl From<Arc<Service>> for Staged {
 }
 
 impl Staged {
-    /// Has the writer of `service` build what `config` makes of it.
+    /// Has the writer of `service` build the snapshot of `config`.
     pub(super) async fn new(service: Arc<Service>, config: ServiceConfig) -> Staged {
         let (staged, ready) = oneshot::channel();
         let (commit, committed) = oneshot::channel();
         service.stage(Staging { config, staged, commit: committed }).await;
-        // A writer that is gone has nothing left to configure.
+        // If the writer has ended, there is nothing to commit.
         let snapshot = ready.await.ok().flatten();
         let next = snapshot.map(|snapshot| Next { snapshot, commit });
         Staged { service, next }
     }
 
-    /// By which requests are to go when it is published.
+    /// The snapshot to publish.
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
         let staged = self.next.as_ref().map(|next| Arc::clone(&next.snapshot));
         staged.unwrap_or_else(|| self.service.snapshot().load_full())
     }
 
-    /// Has the writer go over, as it is published; it has when this returns.
+    /// Has the writer adopt the published snapshot as its state; returns once it has.
     pub(super) async fn commit(self) {
         let Some(Next { commit, .. }) = self.next else { return };
         let (gone_over, done) = oneshot::channel();

@@ -1,4 +1,4 @@
-//! Who wanted something, when and why.
+//! Author and time of a change, for the audit log.
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::time::SystemTime;
 
 use crate::clock;
 
-/// Who asks for a change, and why.
+/// Author of a change, and the reason given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
-    /// Where the call came from.
+    /// Peer address of the call.
     pub peer: Arc<str>,
-    /// Who they say that they are, which nobody has verified.
+    /// Name that the caller claims; not verified.
     pub actor: Option<Arc<str>>,
-    /// Why they want it, in their words.
+    /// Reason given by the caller.
     pub reason: Option<Arc<str>>,
 }
 
@@ -23,7 +23,7 @@ impl From<&str> for Author {
     }
 }
 
-/// As the log names them: what nobody has verified in brackets.
+/// For the log: the unverified name is in brackets.
 impl Display for Author {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.actor {
@@ -33,17 +33,17 @@ impl Display for Author {
     }
 }
 
-/// Who wanted something, and when.
+/// Author and time of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// Who, and why.
+    /// Author and reason.
     pub by: Author,
-    /// When, by the clock of the machine.
+    /// Wall-clock time.
     pub at: SystemTime,
 }
 
 impl Stamp {
-    /// Now.
+    /// At the current time.
     pub fn now(by: &Author) -> Stamp {
         Stamp { by: by.clone(), at: clock::wall() }
     }
