@@ -60,7 +60,9 @@ pub(crate) use rejections::Rejections;
 pub(crate) use routing::{Routing, RoutingCache};
 pub(crate) use snapshot::Snapshot;
 pub use spec::{Balancer, EndpointSpec, ServiceConfig, ServiceSpec};
-pub(crate) use spec::{MAX_BACKENDS, MAX_WEIGHT, PANIC, PRECONNECT, UpstreamProtocol};
+pub(crate) use spec::{
+    ENDPOINT_DRAIN_TIMEOUT, MAX_BACKENDS, MAX_WEIGHT, PANIC, PRECONNECT, UpstreamProtocol,
+};
 pub use split::SplitChange;
 pub(crate) use split::{ShareView, SplitError, SplitView};
 pub(crate) use splits::Splits;

@@ -60,7 +60,10 @@ fn service(Counted { name, counts, view }: &Counted) -> ServiceSample {
 fn counters(counts: &ServiceCounts) -> Vec<ServiceCounter> {
     let counter =
         |metric, labels, value| ServiceCounter { id: CounterId { metric, labels }, value };
-    let mut counters = vec![counter(&names::RETRIES, Vec::new(), counts.retries.total())];
+    let mut counters = vec![
+        counter(&names::RETRIES, Vec::new(), counts.retries.total()),
+        counter(&names::DRAIN_CUTS, Vec::new(), counts.drain_cuts.total()),
+    ];
     for (expired, count) in counts.expired.totals().filter(|(_, count)| *count > 0) {
         let place = vec![expired.name().into()];
         counters.push(counter(&names::DEADLINE_EXCEEDED, place, count));

@@ -77,6 +77,7 @@ pub fn service(
         None => Some(Ejection::usual()),
     };
     let panic = fields.value(&SERVICE.panic);
+    let endpoint_drain_timeout = fields.value(&SERVICE.endpoint_drain_timeout);
     let streams = fields.list(&SERVICE.streams);
     let preconnect = fields.value(&SERVICE.preconnect);
     fields.finish();
@@ -91,6 +92,8 @@ pub fn service(
         streams,
         preconnect,
         upstream,
+        endpoint_drain_timeout: (!endpoint_drain_timeout.is_zero())
+            .then_some(endpoint_drain_timeout),
         health,
         ejection,
         panic,

@@ -42,6 +42,8 @@ pub struct Endpoint {
     faults: Faults,
     /// When a connection last closed gracefully, in nanoseconds; 0 for never.
     left: AtomicU64,
+    /// Requests cut off by a drain timeout.
+    cut: AtomicU64,
 }
 
 impl Endpoint {
@@ -57,6 +59,7 @@ impl Endpoint {
             outage: Outage::default(),
             faults: Faults::default(),
             left: AtomicU64::new(0),
+            cut: AtomicU64::new(0),
         }
     }
 
@@ -149,6 +152,16 @@ impl Endpoint {
     pub fn left(&self) -> Option<Time> {
         let nanos = self.left.load(Ordering::Relaxed);
         (nanos > 0).then(|| Time::from_nanos(nanos))
+    }
+
+    /// Counts a request cut off by a drain timeout.
+    pub fn note_cut(&self) {
+        self.cut.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests cut off by a drain timeout.
+    pub fn cut(&self) -> u64 {
+        self.cut.load(Ordering::Relaxed)
     }
 
     /// The worker that keeps a connection warm when no requests come.

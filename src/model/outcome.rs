@@ -145,7 +145,7 @@ pub enum Ending {
     Broken(Break),
     /// The client cancelled, or cannot take such a response.
     ClientGone,
-    /// The gateway's drain timeout is over.
+    /// The drain timeout of the gateway, or of the backend, is over.
     CutOff,
 }
 

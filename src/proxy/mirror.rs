@@ -12,7 +12,6 @@ use super::exchange::{Attempt, Beginning, Elapsed, Exchange, Limit, Outcome, Tim
 use super::fields::{self, RequestHead};
 use super::forwarded::source_address;
 use super::key::Asker;
-use super::reject::Failure;
 use super::routed::Routed;
 use super::target::{Target, View};
 use crate::http::Headers;
@@ -140,7 +139,7 @@ impl Copy {
                 return Poll::Ready((MirrorOutcome::Answered, Outcome::answered(code, None)));
             }
             if back.over().is_some() {
-                let lost = Outcome::failed(Failure::BackendLost, self.grpc);
+                let lost = Outcome::failed(attempt.lost(), self.grpc);
                 return Poll::Ready((MirrorOutcome::Failed, lost));
             }
             attempt.watch(cx, &self.worker, None, back);

@@ -56,6 +56,8 @@ pub enum Failure {
     ShuttingDown,
     /// As before, but for the answer.
     CutOff,
+    /// The backend was taken out, and what it has in flight has had its time to finish.
+    Drained,
 }
 
 impl Failure {
@@ -126,6 +128,11 @@ impl Failure {
             Failure::ShuttingDown | Failure::CutOff => {
                 (Unavailable, b"503", "the gateway is going down")
             }
+            Failure::Drained => (
+                Unavailable,
+                b"503",
+                "the backend was taken out of service, and the time to finish is over",
+            ),
         }
     }
 
@@ -157,7 +164,8 @@ impl Failure {
             | Failure::TooLargeForClient
             | Failure::TrailersTooLargeForClient
             | Failure::Idle
-            | Failure::CutOff => None,
+            | Failure::CutOff
+            | Failure::Drained => None,
         }
     }
 
@@ -173,7 +181,7 @@ impl Failure {
             Failure::Idle => Break::Silent,
             Failure::Expired(_) => Break::Expired,
             Failure::TooLargeForClient => return Ending::ClientGone,
-            Failure::ShuttingDown | Failure::CutOff => return Ending::CutOff,
+            Failure::ShuttingDown | Failure::CutOff | Failure::Drained => return Ending::CutOff,
             // What is left is found before a backend is picked, or of the request itself.
             _ => Break::Unfit,
         })

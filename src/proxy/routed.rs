@@ -1,7 +1,7 @@
 //! Where requests go as one worker sees it: the newest routing, and its own side of each service.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -116,6 +116,9 @@ impl Router {
             true => Rc::clone(&before.targets),
             false => self.targets(&routing, &before),
         };
+        let stay: HashSet<_> = targets.iter().map(Rc::as_ptr).collect();
+        let gone = before.targets.iter().filter(|target| !stay.contains(&Rc::as_ptr(target)));
+        gone.for_each(|target| target.retire());
         for (target, snapshot) in targets.iter().zip(&routing.snapshots) {
             target.go_over(snapshot);
         }

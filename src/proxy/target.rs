@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use super::budget::Budget;
@@ -26,6 +26,8 @@ pub struct Target {
     service: Arc<Service>,
     view: RefCell<Rc<View>>,
     pools: RefCell<BTreeMap<EndpointId, Rc<Pool>>>,
+    /// Those that others have replaced, as long as they have requests.
+    former: RefCell<Vec<Weak<Pool>>>,
     dialer: Arc<Dialer>,
     outages: Rc<Outages>,
     /// Of requests that may be sent again.
@@ -78,6 +80,7 @@ impl Target {
             observer: Rc::new(Upstream::new(service, metrics)),
             view: RefCell::new(Rc::new(empty)),
             pools: RefCell::default(),
+            former: RefCell::default(),
             dialer: Arc::clone(dialer),
             outages: Rc::clone(outages),
             budget: Budget::default(),
@@ -136,19 +139,41 @@ impl Target {
     }
 
     /// Parts with the connections that have no place any more: to endpoints that are gone, or
-    /// made in a way that is not the configured one now. Requests on them finish.
+    /// made in a way that is not the configured one now. Requests on them finish; to who is gone,
+    /// within `endpoint_drain_timeout`.
     fn retire_pools(&self, snapshot: &Snapshot) {
         let before = Arc::clone(&self.view.borrow().snapshot.spec);
         let ServiceSpec { protocol, upstream, .. } = &*snapshot.spec;
         let same = before.protocol == *protocol && before.upstream == *upstream;
         let known: HashSet<_> = snapshot.endpoints.iter().map(|endpoint| endpoint.id()).collect();
+        let mut former = self.former.borrow_mut();
         self.pools.borrow_mut().retain(|endpoint, pool| {
             let keep = same && known.contains(endpoint);
             if !keep {
                 pool.retire();
+                former.push(Rc::downgrade(pool));
             }
             keep
         });
+        former.retain(|pool| {
+            let Some(pool) = pool.upgrade() else { return false };
+            let stays = known.contains(&pool.endpoint().id());
+            if !stays {
+                pool.drain_within(snapshot.spec.endpoint_drain_timeout);
+            }
+            stays
+        });
+    }
+
+    /// The service is gone from the configuration. What is in flight, which holds on to this, finishes
+    /// as at any endpoint that is gone.
+    pub fn retire(&self) {
+        let patience = self.view.borrow().snapshot.spec.endpoint_drain_timeout;
+        let former: Vec<_> = self.former.borrow().iter().filter_map(Weak::upgrade).collect();
+        for pool in self.pools.borrow().values().chain(&former) {
+            pool.retire();
+            pool.drain_within(patience);
+        }
     }
 
     /// Has connections kept to the endpoints that want it, each on one worker of all.
@@ -172,15 +197,6 @@ impl Target {
             Pool::new(&self.worker, endpoint, settings, observer, &self.dialer, &self.outages)
         });
         Rc::clone(pool)
-    }
-}
-
-/// The service is gone from the configuration; what is in flight finishes.
-impl Drop for Target {
-    fn drop(&mut self) {
-        for pool in self.pools.get_mut().values() {
-            pool.retire();
-        }
     }
 }
 

@@ -33,6 +33,8 @@ pub struct ServiceCounts {
     pub copies: MirrorCounts,
     /// Requests that timed out.
     pub expired: TimeoutCounts,
+    /// Requests cut off by a drain timeout of an endpoint.
+    pub drain_cuts: WorkerCounter,
     /// Requests that the gateway answered itself.
     pub rejections: Arc<Rejections>,
     /// gRPC calls by method.
@@ -50,6 +52,7 @@ impl ServiceCounts {
             retries: WorkerCounter::new(workers),
             copies: MirrorCounts::new(workers),
             expired: TimeoutCounts::new(workers),
+            drain_cuts: WorkerCounter::new(workers),
             rejections: Arc::new(Rejections::new(workers)),
             methods: Arc::new(MethodTable::new(workers, settings.methods)),
             checks: Arc::default(),

@@ -115,6 +115,11 @@ impl Service {
         &self.counts.expired
     }
 
+    /// Requests cut off by a drain timeout of an endpoint.
+    pub fn drain_cuts(&self) -> &WorkerCounter {
+        &self.counts.drain_cuts
+    }
+
     /// Requests that the gateway answered itself.
     pub fn rejections(&self) -> &Rejections {
         &self.counts.rejections

@@ -26,6 +26,8 @@ pub(super) struct Observed {
 struct Observation {
     window: Window,
     recent: WindowStats,
+    /// Of the requests that were cut off, those that the log has told of.
+    told_cut: u64,
 }
 
 impl Observed {
@@ -49,6 +51,27 @@ impl Observed {
         self.leaving.extend(gone.into_iter().map(|backend| Backend { checked: None, ..backend }));
     }
 
+    /// Logs how many requests of an endpoint a drain timeout has cut off, once it is idle.
+    pub(super) fn log_cuts(&mut self, service: &str, backends: &[Backend]) {
+        for Backend { endpoint, address, .. } in backends.iter().chain(&self.leaving) {
+            let cut = endpoint.cut();
+            if cut == 0 || !endpoint.load().is_idle() {
+                continue;
+            }
+            let told = &mut self.windows.entry(endpoint.id()).or_default().told_cut;
+            let (backend, count) = (address.as_str(), cut - *told);
+            *told = cut;
+            if count > 0 {
+                tracing::warn!(
+                    service,
+                    backend,
+                    count,
+                    "requests were cut off: the time to drain is over"
+                );
+            }
+        }
+    }
+
     /// Advances the windows by one second, and moves removed backends that are idle to `past`.
     pub(super) fn push(&mut self, backends: &[Backend], now: Time) {
         for backend in self.leaving.extract_if(.., |backend| backend.endpoint.load().is_idle()) {
@@ -57,7 +80,7 @@ impl Observed {
         }
         self.past.forget(now);
         for Backend { endpoint, .. } in backends.iter().chain(&self.leaving) {
-            let Observation { window, recent } = self.windows.entry(endpoint.id()).or_default();
+            let Observation { window, recent, .. } = self.windows.entry(endpoint.id()).or_default();
             window.push(endpoint.totals().into());
             *recent = window.stats();
             endpoint.load().streams().set_message_rate(window.message_rate());

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ejection::Ejection;
 use super::membership::Layer;
@@ -21,6 +22,9 @@ pub const PRECONNECT: usize = 100;
 
 /// Default panic threshold in percent.
 pub const PANIC: u8 = 50;
+
+/// Default drain timeout of removed endpoints.
+pub const ENDPOINT_DRAIN_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// Protocol of the endpoints of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,6 +135,8 @@ pub struct ServiceSpec {
     pub preconnect: usize,
     /// Connection settings.
     pub upstream: upstream::Settings,
+    /// Drain timeout of removed endpoints, if any.
+    pub endpoint_drain_timeout: Option<Duration>,
     /// Active health check, if any.
     pub health: Option<Arc<Check>>,
     /// Outlier ejection, if any.

@@ -115,6 +115,7 @@ impl Writer {
             tokio::select! {
                 biased;
                 _ = tick.tick() => {
+                    self.log_cuts();
                     self.observed.push(&self.desired.backends, self.clock.now());
                     self.publish_view();
                 }
@@ -128,7 +129,7 @@ impl Writer {
                 }
                 command = inbox.recv() => match command {
                     Some(command) => self.obey(command, inbox).await,
-                    None => return,
+                    None => return self.log_cuts(),
                 },
             }
         }
@@ -230,6 +231,10 @@ impl Writer {
         self.history.begin(revisions, &counts);
         self.outlet.publish(&snapshot);
         self.publish_view();
+    }
+
+    fn log_cuts(&mut self) {
+        self.observed.log_cuts(&self.desired.spec.name, &self.desired.backends);
     }
 
     fn publish_view(&self) {

@@ -97,6 +97,8 @@ metrics! {
         "Requests sent once more, to another backend or on another connection.";
     DEADLINE_EXCEEDED = Counter "equipoise_deadline_exceeded_total" ["service", "where"]
         "Requests whose time was up: before a backend had them (unsent), while the head of a response was waited for (head), in the midst of it (body), or in what is likely a stream that the route's time-out has cut (stream); absent before the first.";
+    DRAIN_CUTS = Counter "equipoise_drain_cut_total" ["service"]
+        "Requests that were cut off with UNAVAILABLE because their backend had been removed, or drained with a limit, and the time to finish was over.";
     EJECTIONS = Counter "equipoise_ejections_total" ["service", "reason"]
         "Times that backends of the service were ejected for what they answered: for faults in a row, or a relapse, a fault on trial. Absent before the first.";
     HEALTH_CHECKS = Counter "equipoise_health_checks_total" ["service", "result"]

@@ -2,6 +2,7 @@
 //! peer's stream limit is reached, and queues a bounded number of requests beyond that.
 
 mod callbacks;
+mod drain;
 mod establish;
 mod guards;
 mod keeper;
@@ -24,6 +25,7 @@ use super::settings::{Settings, Version};
 use crate::http::{self, Outgoing};
 use crate::model::{ConnectionCount, Endpoint, Time};
 use crate::net::{Closed, Conn, Stream, Worker};
+use drain::DrainLimit;
 use guards::Waiting;
 use keeper::Keeper;
 pub use reconnect::Outages;
@@ -54,6 +56,8 @@ pub struct Pool {
     dialer: Arc<Dialer>,
     candidates: RefCell<Candidates>,
     conns: RefCell<Vec<Rc<Conn>>>,
+    /// Those that take no more requests, and close with the last one.
+    parting: RefCell<Vec<Rc<Conn>>>,
     connecting: Cell<usize>,
     /// When `connecting` began.
     connecting_since: Cell<Time>,
@@ -76,6 +80,9 @@ pub struct Pool {
     news: Notify,
     /// Retired: only requests already waiting are served.
     retired: Cell<bool>,
+    drain_limit: RefCell<Option<DrainLimit>>,
+    /// The time to drain was over.
+    cut_off: Cell<bool>,
 }
 
 /// Observer of the pool's connections.
@@ -109,6 +116,7 @@ impl Pool {
             dialer: Arc::clone(dialer),
             candidates: RefCell::new(Candidates::new(worker.index())),
             conns: RefCell::default(),
+            parting: RefCell::default(),
             connecting: Cell::new(0),
             connecting_since: Cell::new(Time::ZERO),
             wait_queue: WaitQueue::default(),
@@ -123,6 +131,8 @@ impl Pool {
             keeper: RefCell::default(),
             news: Notify::new(),
             retired: Cell::new(false),
+            drain_limit: RefCell::default(),
+            cut_off: Cell::new(false),
         })
     }
 
@@ -180,6 +190,9 @@ impl Pool {
         let mut turn = self.wait_queue.before(share) == 1; // FIFO: longer waiting requests come first
         loop {
             let freed = self.wait_queue.notified(share);
+            if self.is_cut_off() {
+                return Err(OpenError::Full);
+            }
             if (turn || self.usable() == 0)
                 && let Some(result) = self.open_on_any(head, end, share)
             {
@@ -252,7 +265,12 @@ impl Pool {
     /// Drains a connection: no more streams; it closes with its last one.
     fn replace(&self, conn: &Rc<Conn>) {
         self.conns.borrow_mut().retain(|other| !Rc::ptr_eq(conn, other));
+        self.part_with(Rc::clone(conn));
+    }
+
+    fn part_with(&self, conn: Rc<Conn>) {
         conn.retire(Closed::Drain);
+        self.parting.borrow_mut().push(conn);
     }
 
     /// Retires the pool: waiting requests are still served, and each connection closes with its
@@ -266,9 +284,7 @@ impl Pool {
     /// Closes connections of a retired pool that are no longer needed.
     fn settle(&self) {
         if self.retired.get() && self.wait_queue.waiting() == 0 {
-            for conn in self.conns.take() {
-                conn.retire(Closed::Drain);
-            }
+            self.conns.take().into_iter().for_each(|conn| self.part_with(conn));
         }
     }
 

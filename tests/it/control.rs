@@ -155,6 +155,7 @@ fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceConfig {
         streams: Vec::new(),
         preconnect: 0,
         upstream: Default::default(),
+        endpoint_drain_timeout: None,
         health: None,
         ejection: Default::default(),
         panic: 50,

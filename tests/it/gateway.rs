@@ -5,6 +5,7 @@ mod balancing;
 mod breaks;
 mod cancel;
 mod deadlines;
+mod draining;
 mod ejection;
 mod filters;
 mod forwarded;

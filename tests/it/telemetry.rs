@@ -22,7 +22,8 @@ use equipoise::model::{
 use equipoise::stats::{Direction, WindowStats};
 use equipoise::tasks::Task;
 use equipoise::telemetry::names::{
-    DEADLINE_EXCEEDED, EJECTIONS, HEALTH_CHECKS, METRICS, MIRRORED, Metric, REJECTED, RETRIES,
+    DEADLINE_EXCEEDED, DRAIN_CUTS, EJECTIONS, HEALTH_CHECKS, METRICS, MIRRORED, Metric, REJECTED,
+    RETRIES,
 };
 use equipoise::telemetry::{
     BackendSample, CloseReason, CounterId, Encoding, Exporter, Format, Health, MetricsSettings,
@@ -211,6 +212,7 @@ fn stats(backend: &BackendSample) -> &WorkerStats {
 fn of_a_service() -> Vec<ServiceCounter> {
     vec![
         counter(&RETRIES, &[], 7),
+        counter(&DRAIN_CUTS, &[], 3),
         counter(&MIRRORED, &["slow"], 3),
         counter(&EJECTIONS, &["faults"], 2),
         counter(&HEALTH_CHECKS, &["timeout"], 2),

@@ -22,6 +22,8 @@ pub struct File {
     pub pending: Duration,
     /// Endpoints of each service to which connections are kept.
     pub preconnect: u64,
+    /// How long requests of backends that are removed may take, if there is a limit.
+    pub drain: Option<Duration>,
     /// When less of a hundred is well, those serve too that are not.
     pub panic: u64,
     /// Whether backends are ejected for what they answer; then no health check finds any unwell, as
@@ -72,10 +74,12 @@ impl File {
                 yaml,
                 "  {service}:\n    protocol: {protocol}\n    balancer: {balancer}\n    \
                  connect_timeout: 2s\n    pending_timeout: {}ms\n    preconnect: {}\n    \
+                 endpoint_drain_timeout: {}ms\n    \
                  health: {{ tcp: {{}} }}\n    ejection: {ejection}\n    panic: {}%\n    \
                  limits: {{ stream_idle_timeout: {back}ms{narrow} }}\n    endpoints:\n",
                 self.pending.as_millis(),
                 self.preconnect,
+                self.drain.unwrap_or_default().as_millis(),
                 self.panic,
             )
             .unwrap();

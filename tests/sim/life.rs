@@ -27,7 +27,7 @@ use super::ledger::Ledger;
 use super::lines::Lines;
 use super::network::ToBackends;
 use super::world::{SERVICES, Site, World};
-use super::{backend, chaos, client, http1_client};
+use super::{backend, chaos, client, http1_client, leaving};
 
 /// Nothing is waited for longer, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -157,6 +157,8 @@ fn draw_file(
         balancer: Balancing::draw(rng),
         preconnect: seed % 3,
         panic: if faults && seed.is_multiple_of(5) { 0 } else { 50 },
+        // What is cut off has gone wrong.
+        drain: (faults && !seed.is_multiple_of(5)).then(|| Duration::from_millis(1 + seed % 800)),
         ejection: seed % 4 < 2,
         weights,
         web_http1,
@@ -276,6 +278,7 @@ async fn let_clients_run(world: &Rc<World>, file: File, rng: &mut fastrand::Rng)
     }
     let mut happening = JoinSet::new();
     happening.spawn_local(chaos::reign(Rc::clone(world)));
+    let watch = file.drain.map(|limit| spawn_local(leaving::watch(Rc::clone(world), limit)));
     happening.spawn_local(chaos::operate(Rc::clone(world), file));
     while let Some(ended) = clients.join_next().await {
         if ended.is_err() {
@@ -287,6 +290,9 @@ async fn let_clients_run(world: &Rc<World>, file: File, rng: &mut fastrand::Rng)
         if ended.is_err() {
             world.ledger.wrong("what happens has panicked".into());
         }
+    }
+    if let Some(watch) = watch {
+        watch.abort();
     }
     all
 }

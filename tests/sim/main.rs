@@ -29,6 +29,7 @@ mod file;
 mod http1;
 mod http1_backend;
 mod http1_client;
+mod leaving;
 mod ledger;
 mod life;
 mod lines;

@@ -2,6 +2,7 @@
 //! is to be said, in virtual time. A promise about time is kept to the millisecond here.
 
 mod deadlines;
+mod draining;
 #[path = "../it/support/frames.rs"]
 #[allow(dead_code)] // others say other things
 mod frames;
@@ -45,6 +46,9 @@ scenarios! {
         status_and_reset_come_when_the_time_is_up
         a_stream_ends_with_trailers_when_the_time_is_up
         what_finds_no_connection_in_time_is_never_sent;
+    draining:
+        what_is_removed_is_cut_off_when_its_time_is_up
+        idle_connections_of_what_is_removed_are_closed_at_once;
     guards:
         every_cancellation_is_told_at_once
         a_thousand_streams_are_given_up_at_once

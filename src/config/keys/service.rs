@@ -5,14 +5,16 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 
 use super::texts::{ENDPOINT_ADDRESS, FILE, METHOD, PERCENTAGE, SERVER_NAME};
-use super::{EJECTION, HEALTH, LIMITS, MINUTE, MS};
+use super::{DAY, EJECTION, HEALTH, LIMITS, MINUTE, MS};
 use crate::balance::{POLICIES, Policy};
 use crate::config::health::percentage;
 use crate::config::read;
 use crate::config::service::method;
 use crate::config::tls::server_name;
 use crate::model::Address;
-use crate::service::{Balancer, MAX_BACKENDS, MAX_WEIGHT, PANIC, PRECONNECT, UpstreamProtocol};
+use crate::service::{
+    Balancer, ENDPOINT_DRAIN_TIMEOUT, MAX_BACKENDS, MAX_WEIGHT, PANIC, PRECONNECT, UpstreamProtocol,
+};
 use crate::text::keys::{
     Absent, Form, Key, List, Many, Part, Setting, Shape, Short, Word, duration, number, section,
     text, word, words,
@@ -62,6 +64,10 @@ section! {
          request has asked for, and makes it again when it is gone: see \
          [states](operating.md#states); of `http1` it is ended as soon as it is made. All services \
          together have a quarter of the descriptors for this";
+    endpoint_drain_timeout: Setting<Duration> = duration(Duration::ZERO..=DAY), ENDPOINT_DRAIN_TIMEOUT,
+        "how long requests in flight may take at a backend that a reload, `ctl remove` or `ctl reset` \
+         has taken away; what is left then ends with UNAVAILABLE, 503. 0s is never. `ctl drain` has \
+         its own limit, and who is UNHEALTHY or EJECTED keeps what is open";
     health: Part = Shape::Mapping(&HEALTH), Absent::Nothing,
         "how backends are checked: those that cannot answer get no new requests, and are UNHEALTHY. \
          Services that check an address in the same way share the check";

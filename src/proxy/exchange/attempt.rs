@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::super::calls::{Called, End};
 use super::super::key::{Issued, SetCookie};
 use super::super::methods::Method;
+use super::super::reject::Failure;
 use super::super::target::{Picked, View};
 use super::stream_watch::StreamWatch;
 use super::{Beginning, Outcome};
@@ -102,6 +103,11 @@ impl Attempt {
         if let Some(back) = self.back.get().filter(|back| back.is_open()) {
             self.pool.cancel(back);
         }
+    }
+
+    /// Why its connection ended.
+    pub fn lost(&self) -> Failure {
+        if self.pool.is_cut_off() { Failure::Drained } else { Failure::BackendLost }
     }
 
     /// The field that gives the client the cookie drawn for it.

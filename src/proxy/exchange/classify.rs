@@ -43,6 +43,7 @@ mod tests {
             Failure::Idle,
             Failure::ShuttingDown,
             Failure::CutOff,
+            Failure::Drained,
         ] {
             assert!(matches!(classify(Err(failure.into())), Verdict::Fail(_)), "{failure:?}");
         }

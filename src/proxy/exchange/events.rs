@@ -27,7 +27,7 @@ impl Exchange {
             let Some(back) = attempt.back() else {
                 return Poll::Ready(Event::Broken(Failure::BackendLost.into()));
             };
-            if let Some(event) = self.ready(back) {
+            if let Some(event) = self.ready(attempt, back) {
                 return Poll::Ready(event);
             }
             self.front.register_but_for_body(cx);
@@ -41,7 +41,7 @@ impl Exchange {
         })
     }
 
-    fn ready(&self, back: &Stream) -> Option<Event> {
+    fn ready(&self, attempt: &Attempt, back: &Stream) -> Option<Event> {
         if let Some(head) = back.take_informational() {
             return Some(Event::Informational(head));
         }
@@ -58,7 +58,10 @@ impl Exchange {
             return Some(Event::Broken(Broken::ClientGone));
         }
         if let Some(over) = back.over() {
-            return Some(Event::Broken(Broken::by(over)));
+            return Some(Event::Broken(match over {
+                Over::Lost => attempt.lost().into(),
+                over => Broken::by(over),
+            }));
         }
         if self.proxy.worker.is_cut_off() {
             return Some(Event::Broken(Failure::CutOff.into()));

@@ -20,6 +20,7 @@ impl Exchange {
             None => self.record_unsent(&outcome),
         }
         self.count_expired(&outcome);
+        self.count_cut(&outcome, attempt);
         self.proxy.metrics.exchange_ended(outcome.class());
         let backend = attempt.map(|attempt| attempt.pool().endpoint().address());
         self.line.write(self.destination.get(), backend, &outcome, now.since(self.started));
@@ -35,6 +36,17 @@ impl Exchange {
         let Some(expired) = outcome.expired else { return };
         if let Some(target) = self.destination.get().and_then(|to| to.target()) {
             target.service().expired().increment(expired, self.proxy.worker.index());
+        }
+    }
+
+    /// Counts it where it was cut off as its backend was taken out.
+    fn count_cut(&self, outcome: &Outcome, attempt: Option<&Attempt>) {
+        let Some(attempt) = attempt.filter(|_| outcome.failure == Some(Failure::Drained)) else {
+            return;
+        };
+        attempt.pool().endpoint().note_cut();
+        if let Some(target) = self.destination.get().and_then(|to| to.target()) {
+            target.service().drain_cuts().increment(self.proxy.worker.index());
         }
     }
 

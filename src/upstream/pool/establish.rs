@@ -151,7 +151,9 @@ impl Pool {
         let (guard, ending) = (CloseOnDrop::new(&conn, &why), Rc::clone(&owner));
         self.worker.spawn(async move {
             driven.clone().drive().await;
-            pool.conns.borrow_mut().retain(|conn| !Rc::ptr_eq(conn, &driven));
+            for conns in [&pool.conns, &pool.parting] {
+                conns.borrow_mut().retain(|conn| !Rc::ptr_eq(conn, &driven));
+            }
             if count.take().is_some() && ending.left_in_good_order() {
                 pool.endpoint.note_left(pool.worker.now());
             }

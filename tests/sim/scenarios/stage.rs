@@ -119,6 +119,13 @@ impl Gateway {
         Frames::client(self.dial(), &[]).await
     }
 
+    /// Calls and streams that are open to the backend.
+    pub fn open(&self) -> u32 {
+        let view = self.registry.get("shop").expect("it is there").view();
+        let loads = view.backends.iter().map(|backend| backend.endpoint.load());
+        loads.map(|load| load.calls() + load.streams().count()).sum()
+    }
+
     /// Calls that are open to the backend.
     pub fn calls(&self) -> u32 {
         let view = self.registry.get("shop").expect("it is there").view();
