@@ -1,4 +1,4 @@
-//! The data path: a request's way from a client's stream to a backend's and back.
+//! The data path: from a client's stream to a backend's and back.
 
 mod budget;
 mod by_tag;

@@ -1,26 +1,26 @@
-//! How many requests of a service may be sent a second time: a part of all that came of late, so
-//! that a failing backend is not asked twice as much, and a few besides.
+//! Retry budget: limits the retries of a service to a share of its recent requests, so that a
+//! failing backend is not sent double the load, plus a small reserve.
 
 use std::cell::RefCell;
 
 use crate::model::Time;
 
-/// Requests are counted for this many seconds.
+/// Length of the sliding window.
 const SECONDS: usize = 10;
-/// One in so many requests may be sent again.
+/// One retry per this many requests.
 const PART: u32 = 5;
-/// What may be sent again in a second whatever came.
+/// Retries per second that are always allowed.
 const RESERVE: u32 = 10;
 
-/// What one worker may send again to one service.
+/// The retry budget of one worker for one service.
 #[derive(Debug, Default)]
 pub struct Budget(RefCell<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// The second that is counted in now, since the start of the clock.
+    /// The current second, since the start of the clock.
     second: u64,
-    /// By second modulo [`SECONDS`].
+    /// Indexed by second modulo [`SECONDS`].
     requests: [u32; SECONDS],
     retries: [u32; SECONDS],
 }
@@ -35,7 +35,7 @@ impl Budget {
         }
     }
 
-    /// Whether a request may be sent again; it is counted if so.
+    /// Whether a retry is allowed; counts it if so.
     pub fn withdraw(&self, now: Time) -> bool {
         let (counts, slot) = (&mut *self.0.borrow_mut(), slot(now));
         counts.forget_until(now);
@@ -50,7 +50,7 @@ impl Budget {
 }
 
 impl Counts {
-    /// Begins each second anew that has come since the last look.
+    /// Clears the slots of the seconds since the last call.
     fn forget_until(&mut self, now: Time) {
         let current = now.as_millis() / 1000;
         if self.second >= current {

@@ -1,14 +1,14 @@
-//! What was found for heads that come again and again, by their tags: equal tags mean equal heads, and
-//! to compare two costs far less than to look for a route or a method.
+//! Lookup cache by head tag: equal tags mean equal heads, and comparing two tags is far cheaper
+//! than looking up a route or a method.
 
 use std::cell::RefCell;
 
 use crate::http::{Headers, Tag};
 
-/// Heads for which something is known; one more takes the place of another.
+/// Capacity; direct-mapped, so a new entry replaces the one in its slot.
 const SLOTS: usize = 64;
 
-/// What was found for heads, by their tags.
+/// A direct-mapped cache of lookup results by head tag.
 pub struct ByTag<T>(RefCell<Vec<Option<(Tag, T)>>>);
 
 impl<T> Default for ByTag<T> {
@@ -18,7 +18,7 @@ impl<T> Default for ByTag<T> {
 }
 
 impl<T: Copy> ByTag<T> {
-    /// What is known for `head`, or else what `find` finds.
+    /// The cached result for `head`, or that of `find`, which is cached unless it is `None`.
     pub fn find(&self, head: &Headers, find: impl FnOnce() -> Option<T>) -> Option<T> {
         let Some(tag) = head.tag() else { return find() };
         match self.0.borrow().get(tag.slot(SLOTS)) {

@@ -1,4 +1,5 @@
-//! The calls of one service on one worker, counted by their methods.
+//! Method metrics of one service on one worker: finds a request's method, and counts it when it
+//! ends.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -13,54 +14,54 @@ use crate::model::{Code, Ending, GrpcCode, MethodStats};
 use crate::service::MethodTable;
 use crate::stats::Counts;
 
-/// Calls after which the slowest one in a hundred can be told from the others.
+/// Minimum number of calls for a 99th percentile.
 const ENOUGH: u64 = 100;
 
-/// A longer path gets no place of its own: names are kept for as long as the service is.
+/// Longer paths are counted as `other`: names are kept for as long as the service is.
 const LONGEST: usize = 200;
 
-/// The methods of one service, as far as this worker has met them.
+/// Method metrics of one service on one worker.
 pub struct Calls {
     table: Arc<MethodTable>,
     worker: usize,
     known: RefCell<Known>,
-    /// Places on the list, by heads that come again and again.
+    /// Caches indices into the list by head tag.
     by_tag: ByTag<u16>,
 }
 
-/// What this worker has taken over of the service's list.
+/// This worker's copy of the service's method list.
 #[derive(Default)]
 struct Known {
     list: Vec<(Method, Arc<MethodStats>)>,
-    /// Places on the list, by the hashes of the paths.
+    /// Indices into the list by path hash.
     places: HashTable<(Method, u16)>,
 }
 
-/// The method that was called. Every request under way has one, so it is small.
+/// The method of a request. Small, as every request in flight has one.
 #[derive(Debug)]
 pub enum Called {
-    /// That with this place on the list.
+    /// The method at this index of the list.
     Known(u16),
-    /// One that gets this name if its backend knows it.
+    /// A new method; it is added to the list if the backend proves to have it.
     New(Box<(Method, Box<str>)>),
-    /// One of those that have no place.
+    /// Counted as `other`.
     Other(Method),
 }
 
-/// How a call or a stream ended.
+/// How a call or stream ended.
 pub struct End {
-    /// What it is counted with.
+    /// The status.
     pub code: Code,
-    /// What came of it.
+    /// How the attempt ended.
     pub ending: Ending,
-    /// How long it took; nothing for a stream.
+    /// Duration of a call; `None` for a stream.
     pub took: Option<Duration>,
-    /// The time-out of its route has cut it, and its backend had sent a second message.
+    /// The route's timeout cut it after its second message: it is probably an undeclared stream.
     pub cut: bool,
 }
 
 impl Calls {
-    /// Counts as worker `worker`.
+    /// Counts in the shard of worker `worker`.
     pub fn new(table: &Arc<MethodTable>, worker: usize) -> Calls {
         Calls {
             table: Arc::clone(table),
@@ -70,7 +71,7 @@ impl Calls {
         }
     }
 
-    /// Finds the method of a gRPC request with this head, by the hashes of `methods`.
+    /// Finds the method of a gRPC request, hashing its path with `methods`.
     pub fn find(&self, head: &Headers, methods: &Methods) -> (Called, Method) {
         let path = head.get(Name::Path).unwrap_or_default();
         let place = self.by_tag.find(head, || self.place(path, methods));
@@ -89,7 +90,7 @@ impl Calls {
         (called, method)
     }
 
-    /// The place of the method with this path on the list, if it has one.
+    /// The index of the method with this path, if it is on the list.
     fn place(&self, path: &[u8], methods: &Methods) -> Option<u16> {
         let method = methods.of(path);
         let mut known = self.known.borrow_mut();
@@ -101,7 +102,7 @@ impl Calls {
         place
     }
 
-    /// By which streaming methods are known.
+    /// The path hash, by which streaming methods are looked up.
     pub fn method(&self, called: &Called) -> Option<Method> {
         match called {
             Called::Known(place) => {
@@ -112,8 +113,7 @@ impl Calls {
         }
     }
 
-    /// The time within which all but one in a hundred calls of a method have ended, where there
-    /// were enough of them.
+    /// The 99th percentile of a method's durations, if it had enough calls.
     pub fn usual_time(&self, called: &Called) -> Option<Duration> {
         let Called::Known(place) = called else { return None };
         let known = self.known.borrow();
@@ -124,7 +124,7 @@ impl Calls {
         Some(Duration::from_secs_f64(p99))
     }
 
-    /// Counts a call or stream that is over.
+    /// Counts an ended call or stream.
     pub fn count(&self, called: &Called, end: &End) {
         let Code::Grpc(code) = end.code else { return };
         if self.table.most() == 0 {
@@ -173,8 +173,8 @@ impl Known {
 }
 
 impl End {
-    /// Whether its backend knows the method: it has sent messages, or answered, and with nothing
-    /// that guards say whatever is asked for.
+    /// Whether the backend proves to have the method: it sent messages, or a status other than
+    /// those that are sent for unknown methods too.
     fn proves_the_method(&self) -> bool {
         use GrpcCode::{PermissionDenied, Unauthenticated, Unimplemented};
         let refused =
@@ -183,7 +183,7 @@ impl End {
     }
 }
 
-/// The name of the method that a path of gRPC's form, `/package.Service/Method`, leads to.
+/// The method name `package.Service/Method` of a well-formed gRPC path.
 fn name(path: &[u8]) -> Option<&str> {
     let name = std::str::from_utf8(path.strip_prefix(b"/")?).ok()?;
     let (service, method) = name.split_once('/')?;

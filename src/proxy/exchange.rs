@@ -1,7 +1,7 @@
-//! One request and its response, from the head that came to the outcome.
+//! An exchange: one request and its response, from the request head to the outcome.
 //!
-//! Until [`commit`] has sent the head of a response to the client, everything can be done again at
-//! another backend; after it nothing. Whatever happens, there is one [`Outcome`].
+//! Retries are possible until [`commit`] sends a response head to the client, and never after.
+//! Every exchange has exactly one [`Outcome`].
 
 mod attempt;
 mod beginning;
@@ -47,32 +47,32 @@ use crate::net::Stream;
 /// One request and its response.
 pub struct Exchange {
     pub proxy: Rc<Proxy>,
-    /// The client's side.
+    /// The client's stream.
     pub front: Rc<Stream>,
-    /// The head of the request; empty once a response is committed to, as nobody else will get it.
+    /// The request head; dropped at commit, as no further attempt needs it.
     pub head: RefCell<Headers>,
-    /// The head of the request was all of it.
+    /// The request has neither body nor trailers (END_STREAM with its head).
     pub end: bool,
-    /// What kind of answer is wanted.
+    /// How a local reply is encoded.
     asked: Asked,
     pub grpc: bool,
     started: Time,
-    /// Where its route leads, once that is known.
+    /// Set once the request is routed.
     destination: OnceCell<Destination>,
-    /// Trailers of the request have gone to a backend, and are not kept.
+    /// Request trailers were forwarded; they are not kept for a retry.
     sent_trailers: Cell<bool>,
-    /// The client was told to send the body.
+    /// `100 Continue` was sent to the client.
     invited: Cell<bool>,
-    /// The cookie that the client is given with the response.
+    /// The affinity cookie issued with the response, if the client sent none.
     issued: OnceCell<Issued>,
     timeouts: RefCell<Timeouts>,
     line: RequestLine,
-    /// Its outcome was recorded.
+    /// The outcome is recorded.
     recorded: Cell<bool>,
 }
 
 impl Exchange {
-    /// Of the request that came on `front`: from now on it owes an outcome.
+    /// Accepts the request on `front`, counting it; it must end in an outcome.
     pub fn accept(proxy: &Rc<Proxy>, front: Rc<Stream>, head: Headers, end: bool) -> Exchange {
         let asked = Asked::by(&head, front.conn());
         if asked == Asked::Grpc {
@@ -97,22 +97,22 @@ impl Exchange {
         }
     }
 
-    /// Carries it to its outcome, and on until the client has taken all of the response.
+    /// Runs the exchange to its outcome, then until the client has read the whole response.
     pub async fn carry(&self) {
         self.run().await;
         self.finish().await;
         self.drop_head();
     }
 
-    /// Answers it with `failure`, whatever it asks for.
+    /// Rejects the request with `failure`, without routing it.
     pub fn refuse_unheard(&self, failure: Failure) {
         self.record(self.refuse(failure), None);
         self.front.detach();
         self.drop_head();
     }
 
-    /// The story: route; then pick, open, send and await the start of a response, until there is
-    /// one to commit to or none to be had.
+    /// The main flow: route; then pick, open, send and await a response head, until one is
+    /// committed or there is no backend left to try.
     async fn run(&self) {
         forwarded::note(&self.front, &mut self.head.borrow_mut(), self.grpc);
         let destination = match self.route() {
@@ -150,7 +150,7 @@ impl Exchange {
                     true => {
                         self.record_failed(&attempt, failure);
                         tried.failed(&attempt, failure);
-                        self.proxy.router.refresh(); // what was changed meanwhile counts for the next
+                        self.proxy.router.refresh(); // the next pick uses the newest snapshot
                         continue;
                     }
                     false => self.fail(&attempt, failure.into()),
@@ -161,8 +161,8 @@ impl Exchange {
         self.record(self.refuse(tried.last_failure()), None);
     }
 
-    /// Picks a backend and begins an attempt at it. One that could not be reached is not asked
-    /// again; one that refused may be, if there is no other.
+    /// Picks a backend and begins an attempt. A backend that could not be reached is not tried
+    /// again; one that refused the stream is, if there is no other.
     fn pick(&self, destination: &Destination, tried: &Tried) -> Option<Attempt> {
         if tried.is_full() {
             return None;
@@ -186,7 +186,7 @@ impl Exchange {
         Some(Attempt::begin(view, picked, beginning, worker))
     }
 
-    /// What an attempt at it begins as.
+    /// How an attempt is classified at its start: as a call or a stream.
     fn begins_as(&self, view: &View) -> Beginning {
         match self.grpc {
             true => view.begins_as(&self.head.borrow()),
@@ -194,12 +194,13 @@ impl Exchange {
         }
     }
 
-    /// Whether another protocol is asked for, which what comes behind the head may be of.
+    /// Whether the request asks for an HTTP/1.1 upgrade, so that what follows its head may be of
+    /// another protocol.
     pub fn is_upgrade(&self) -> bool {
         self.front.conn().is_http1() && self.head.borrow().get(Name::Upgrade).is_some()
     }
 
-    /// Gives the head's memory back.
+    /// Recycles the head's memory.
     fn drop_head(&self) {
         self.proxy.worker.recycle(self.head.take());
     }

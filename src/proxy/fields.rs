@@ -1,4 +1,5 @@
-//! What a head says to the gateway, and how it is passed on.
+//! Reads heads (content type, authority, status), and adapts them to the connection that they are
+//! forwarded on.
 
 use super::key::SetCookie;
 use crate::grpc::TimeoutText;
@@ -10,7 +11,7 @@ use crate::upstream::{Pool, Version};
 
 const GRPC: &[u8; 16] = b"application/grpc";
 
-/// Whether a content type is gRPC: `application/grpc`, alone or with a suffix or parameters.
+/// Whether the content type is gRPC: `application/grpc`, alone or with a suffix or parameters.
 /// gRPC-Web is not.
 pub fn is_grpc(headers: &Headers) -> bool {
     let Some(value) = headers.get(Name::ContentType) else { return false };
@@ -19,26 +20,26 @@ pub fn is_grpc(headers: &Headers) -> bool {
         && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
-/// Whether a content type is gRPC-Web, which looks like gRPC to people.
+/// Whether the content type is gRPC-Web, which is often mistaken for gRPC.
 pub fn is_grpc_web(headers: &Headers) -> bool {
     const WEB: &[u8; 20] = b"application/grpc-web";
     let kind = headers.get(Name::ContentType).and_then(<[u8]>::split_first_chunk);
     kind.is_some_and(|(kind, _): (&[u8; 20], _)| kind.eq_ignore_ascii_case(WEB))
 }
 
-/// Whether a response is one of server-sent events, which go on for as long as anybody listens.
+/// Whether a response is a stream of server-sent events.
 pub fn is_event_stream(head: &Headers) -> bool {
     const EVENTS: &[u8; 17] = b"text/event-stream";
     let kind = head.get(Name::ContentType).and_then(<[u8]>::split_first_chunk);
     kind.is_some_and(|(kind, _): (&[u8; 17], _)| kind.eq_ignore_ascii_case(EVENTS))
 }
 
-/// The host that a request is for.
+/// The authority of a request: `:authority`, or `host`.
 pub fn authority(head: &Headers) -> &[u8] {
     head.get(Name::Authority).or_else(|| head.get(Name::Host)).unwrap_or_default()
 }
 
-/// A request's head as routes ask for it.
+/// Adapts a request head to the field conditions of routes.
 pub struct Asked<'a>(pub &'a Headers);
 
 impl Fields for Asked<'_> {
@@ -48,29 +49,28 @@ impl Fields for Asked<'_> {
     }
 }
 
-/// The head of a request as it goes to a backend: everything as it came, but the scheme is that
-/// of the connection there, and a gRPC backend is always told that trailers are understood, and
-/// how much is left of the time when the head leaves. Of HTTP/2 no other protocol can be asked
-/// for, and whether a body is wanted is answered here.
+/// A request head as forwarded to a backend. The scheme is that of the backend's connection; gRPC
+/// always gets `te: trailers`, and a `grpc-timeout` of the time left when the head is sent.
+/// `upgrade` and `expect` are forwarded over HTTP/1.1 only: HTTP/2 has no upgrade, and the gateway
+/// answers `expect` itself.
 #[derive(Clone, Copy)]
 pub struct RequestHead<'a> {
     head: &'a Headers,
     secure: bool,
     http1: bool,
     grpc: bool,
-    /// When the time of a call is up, if it is, by the clock of this worker.
+    /// The call's deadline, and the worker whose clock it is measured by.
     deadline: Option<(Time, &'a Worker)>,
 }
 
 impl<'a> RequestHead<'a> {
-    /// The head for a backend of `pool`.
+    /// The head for a backend of `pool`, without a deadline.
     pub fn new(head: &'a Headers, pool: &Pool, grpc: bool) -> RequestHead<'a> {
         let http1 = pool.version() == Version::Http1;
         RequestHead { head, secure: pool.is_secure(), http1, grpc, deadline: None }
     }
 
-    /// The same, where a gRPC backend is to know how much is left until `deadline`. To HTTP/1.1
-    /// goes no gRPC.
+    /// The same, with the time left until `deadline` as `grpc-timeout`, for gRPC over HTTP/2 only.
     pub fn until(self, deadline: Option<Time>, worker: &'a Worker) -> RequestHead<'a> {
         let deadline =
             deadline.filter(|_| self.grpc && !self.http1).map(|deadline| (deadline, worker));
@@ -93,9 +93,10 @@ impl<'a> Outgoing<'a> for RequestHead<'a> {
         });
         let passed = passed.map(move |field| match field.id {
             Name::Scheme => Field { value: scheme, ..field },
-            // Two spellings of one host are not passed on for others to compare.
+            // A second spelling of the host is replaced by the authority, lest a backend route by
+            // it.
             Name::Host => Field { value: authority(head), ..field },
-            // There are few methods, whatever the client's library thinks of paths.
+            // gRPC paths are few, so they are indexed even if the client's library did not.
             Name::Path if grpc => Field { indexing: Indexing::Indexed, ..field },
             _ => field,
         });
@@ -120,7 +121,7 @@ impl<'a> Outgoing<'a> for RequestHead<'a> {
     }
 }
 
-/// A response's head as it goes to the client: `te` speaks of a request and is dropped.
+/// A response head as forwarded to the client, without `te`, which is a request field.
 #[derive(Clone, Copy)]
 pub struct ResponseHead<'a> {
     head: &'a Headers,
@@ -128,7 +129,7 @@ pub struct ResponseHead<'a> {
 }
 
 impl<'a> ResponseHead<'a> {
-    /// The head, and the cookie that is set with it.
+    /// The head, with a cookie to set.
     pub fn new(head: &'a Headers, cookie: Option<&'a SetCookie>) -> ResponseHead<'a> {
         ResponseHead { head, cookie }
     }
@@ -150,7 +151,7 @@ impl<'a> Outgoing<'a> for ResponseHead<'a> {
     }
 }
 
-/// The status of a response's head; the codec has checked that there is one.
+/// The status of a response head; the codec has checked that there is one.
 pub fn status(head: &Headers) -> u16 {
     let Some(&[a, b, c]) = head.get(Name::Status) else { return 0 };
     [a, b, c].iter().fold(0, |status, digit| 10 * status + u16::from(digit & 15))

@@ -1,10 +1,11 @@
-//! What a route does to heads on the way. Heads of routes without filters do not come here.
+//! Header filters of a route: rewrites of path and host, edits of fields. Not called for routes
+//! without filters.
 
 use crate::http::{Field, Headers, Name};
 use crate::net::Worker;
 use crate::route::{Filters, HeaderEdit};
 
-/// Changes the head of a request into that which the backend gets.
+/// Applies the filters to a request head.
 pub fn request(filters: &Filters, head: &mut Headers, worker: &Worker) {
     if filters.path.is_some() || filters.host.is_some() {
         let mut rewritten = worker.take_headers();
@@ -14,12 +15,12 @@ pub fn request(filters: &Filters, head: &mut Headers, worker: &Worker) {
     edit(&filters.request, head, worker);
 }
 
-/// Changes the head of a response into that which the client gets.
+/// Applies the filters to a response head.
 pub fn response(filters: &Filters, head: &mut Headers, worker: &Worker) {
     edit(&filters.response, head, worker);
 }
 
-/// Copies the head with another path or host.
+/// Copies the head, rewriting path and host.
 fn rewrite(filters: &Filters, head: &Headers, to: &mut Headers) {
     let host = filters.host.as_deref().map(str::as_bytes);
     if let Some(host) = host

@@ -1,15 +1,16 @@
-//! What a backend is told about the client, in `x-forwarded-*` and `forwarded` (RFC 7239).
+//! Forwarded headers: tells backends about the client in `x-forwarded-*` and `forwarded` (RFC
+//! 7239).
 
 use super::fields;
 use crate::http::{Headers, Name};
 use crate::model::{ForwardedHeaders, Peer};
 use crate::net::{Origin, Stream};
 
-/// Fields `x-forwarded-for` that are looked at, the last ones.
+/// Limit of `x-forwarded-for` fields read; the last ones count.
 const MOST_FIELDS: usize = 8;
 
-/// Tells about the client in the head of its request. What it says about itself goes, unless it
-/// is a proxy that is believed; what such a one says is kept and added to.
+/// Adds the forwarded headers to a request head. Those that an untrusted client sent are removed; a
+/// trusted proxy's are kept and extended.
 pub fn note(front: &Stream, head: &mut Headers, grpc: bool) {
     let Some(origin) = front.conn().origin() else { return };
     let headers = origin.forwarding.headers;
@@ -37,8 +38,7 @@ pub fn note(front: &Stream, head: &mut Headers, grpc: bool) {
     }
 }
 
-/// Who a request comes from: the peer of the connection, or what proxies that are
-/// believed say instead.
+/// The address of the client: the peer's, or the one reported by trusted proxies.
 pub fn source_address(front: &Stream, head: &Headers) -> Peer {
     let peer = front.conn().peer();
     let Some(origin) = front.conn().origin().filter(|origin| origin.trusted) else { return peer };
@@ -46,8 +46,7 @@ pub fn source_address(front: &Stream, head: &Headers) -> Peer {
     origin.forwarding.client(peer, last_fields(head, &mut fields))
 }
 
-/// The last values of `x-forwarded-for`: proxies added them, and what stands before may be the
-/// client's own words.
+/// The last `x-forwarded-for` fields: proxies append, and earlier ones may be forged by the client.
 fn last_fields<'h, 'f>(head: &'h Headers, fields: &'f mut [&'h [u8]]) -> &'f [&'h [u8]] {
     let values = head.iter().filter(|field| field.id == Name::XForwardedFor);
     let skipped = values.clone().count().saturating_sub(fields.len());
@@ -64,7 +63,7 @@ fn is_forwarded(id: Name) -> bool {
     matches!(id, Forwarded | XForwardedFor | XForwardedHost | XForwardedProto)
 }
 
-/// Puts `item` at the end of a list, which may have come in several fields.
+/// Appends `item` to a list field, joining several fields into one.
 fn extend(head: &mut Headers, name: Name, item: &[u8]) {
     if head.get(name).is_none() {
         return head.add(name, item);
@@ -79,8 +78,8 @@ fn extend(head: &mut Headers, name: Name, item: &[u8]) {
     head.add(name, &list);
 }
 
-/// One element of `forwarded`. The host is quoted, as it may have a port; a quote in it would be
-/// the client's doing, and such a host is left out.
+/// One element of `forwarded`. The host is quoted, as it may have a port; a host that contains a
+/// quote is left out, as it could inject parameters.
 fn element(origin: &Origin, authority: &[u8]) -> Vec<u8> {
     let mut element = origin.node.as_bytes().to_vec();
     let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');

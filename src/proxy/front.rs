@@ -1,4 +1,4 @@
-//! The clients' side: requests come in, and each is given to a job of the worker.
+//! The downstream side: hands each incoming request to a job of the worker.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// The data path of `worker`, to the services of `registry`, found by `dialer`.
+    /// The data path of `worker` to the services of `registry`.
     pub fn new(
         worker: &Rc<Worker>,
         registry: &Arc<Registry>,
@@ -41,13 +41,13 @@ impl Proxy {
         })
     }
 
-    /// Takes notice of changes that no request has brought to light.
+    /// Applies the newest routing even if no request comes.
     pub fn refresh(&self) {
         self.router.refresh();
     }
 }
 
-/// What the connections of clients are handled by.
+/// Handler of the clients' connections.
 pub struct Front(pub Rc<Proxy>);
 
 impl net::Front for Front {

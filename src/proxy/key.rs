@@ -1,7 +1,7 @@
-//! The key of a request: what a policy that hashes goes by.
+//! Hash keys of requests, for consistent-hashing policies.
 //!
-//! Reading one allocates nothing, but for a cookie that is drawn for a client, and for a token's
-//! claim as long as the buffer that it is decoded into has to grow.
+//! Reading a key does not allocate, except to issue a cookie, or while the buffer for a JWT's
+//! claims grows.
 
 mod jwt;
 
@@ -13,23 +13,23 @@ use crate::balance::{CookieIssue, Fallback, KeySource, KeySpec};
 use crate::http::{Field, Headers, Indexing, Name};
 use crate::model::Peer;
 
-/// Where the key of one request may be found.
+/// What the hash key of a request is read from.
 pub struct Asker<'a> {
-    /// The head of the request.
+    /// The request head.
     pub head: &'a Headers,
-    /// Where it came from.
+    /// The client's address.
     pub source: Peer,
-    /// The cookie that the client is given, as soon as it turns out to have none.
+    /// The affinity cookie; drawn when the client turns out to have none.
     pub issued: &'a OnceCell<Issued>,
-    /// Draws that cookie.
+    /// Random numbers for the cookie.
     pub rng: &'a RefCell<fastrand::Rng>,
 }
 
-/// A cookie's value, drawn for a client that came without.
+/// The random value of an affinity cookie, for a client without one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Issued(Box<[u8; 32]>);
 
-/// A key where it lies.
+/// A hash key, borrowed from the request.
 pub enum Key<'a> {
     Found(&'a [u8]),
     V4([u8; 4]),
@@ -37,7 +37,7 @@ pub enum Key<'a> {
 }
 
 impl Key<'_> {
-    /// What is hashed.
+    /// The bytes to hash.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Key::Found(bytes) => bytes,
@@ -48,7 +48,7 @@ impl Key<'_> {
 }
 
 impl<'a> Asker<'a> {
-    /// The key that `spec` wants, or what stands for it. A token is decoded into `scratch`.
+    /// The key that `spec` selects, or its fallback. A JWT is decoded into `scratch`.
     pub fn key(&self, spec: &KeySpec, scratch: &'a mut Vec<u8>) -> Option<Key<'a>> {
         let found = match &spec.source {
             KeySource::Header(name) => self.head.get_named(name.as_bytes()),
@@ -79,14 +79,14 @@ impl<'a> Asker<'a> {
     }
 }
 
-/// The first cookie of this name, as it came.
+/// The first cookie of this name, undecoded.
 fn cookie<'a>(head: &'a Headers, name: &[u8]) -> Option<&'a [u8]> {
     let crumbs = head.iter().filter(|field| field.id == Name::Cookie);
     let mut pairs = crumbs.flat_map(|field| field.value.split(|byte| *byte == b';'));
     pairs.find_map(|pair| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"="))
 }
 
-/// The first parameter of this name in the query, as it came.
+/// The first query parameter of this name, undecoded.
 fn parameter<'a>(head: &'a Headers, name: &[u8]) -> Option<&'a [u8]> {
     let path = head.get(Name::Path)?;
     let query = path.get(path.iter().position(|byte| *byte == b'?')? + 1..)?;
@@ -95,19 +95,19 @@ fn parameter<'a>(head: &'a Headers, name: &[u8]) -> Option<&'a [u8]> {
 }
 
 impl Issued {
-    /// 128 random bits in hexadecimal digits. They tell clients apart and guard nothing.
+    /// 128 random bits in hexadecimal. They tell clients apart and are no secret.
     fn draw(rng: &RefCell<fastrand::Rng>) -> Issued {
         let bits = rng.borrow_mut().u128(..);
         let digit = |place| b"0123456789abcdef"[(bits >> (4 * place)) as usize & 15];
         Issued(Box::new(std::array::from_fn(digit)))
     }
 
-    /// The value of the `set-cookie` field that gives it to the client.
+    /// The `set-cookie` field.
     pub fn set_cookie(&self, name: &str, issue: &CookieIssue, secure: bool) -> SetCookie {
         let value = String::from_utf8_lossy(&self.0[..]);
         let mut text = format!("{name}={value}; Path={}; HttpOnly; SameSite=Lax", issue.path);
         if let Some(ttl) = issue.ttl {
-            let _ = write!(text, "; Max-Age={}", ttl.as_secs()); // text takes all that is written
+            let _ = write!(text, "; Max-Age={}", ttl.as_secs()); // writing to a string cannot fail
         }
         if secure {
             text += "; Secure";
@@ -120,7 +120,7 @@ impl Issued {
 pub struct SetCookie(String);
 
 impl SetCookie {
-    /// The field of a response's head.
+    /// As a field of a response head.
     pub fn field(&self) -> Field<'_> {
         let (name, value) = (&b"set-cookie"[..], self.0.as_bytes());
         Field { id: Name::Other, name, value, indexing: Indexing::Never }

@@ -1,5 +1,5 @@
-//! Job pool: a job carries one request after the other, as allocating and dropping its future costs
-//! more than much of the work of a small request.
+//! Job pool: a job serves one request after the other, as allocating and dropping its future costs
+//! much of a small request.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -11,15 +11,15 @@ use super::front::Proxy;
 use crate::http::Headers;
 use crate::net::{JobId, Stream};
 
-/// Jobs that wait for their next request; what is beyond that ends with its request.
+/// Limit of idle jobs kept; more end with their request.
 const MOST_IDLE: usize = 256;
 
-/// A request that has come.
+/// An incoming request.
 pub struct Request {
-    /// The client's side.
+    /// The client's stream.
     pub front: Rc<Stream>,
     pub head: Headers,
-    /// The head is all of it.
+    /// No body or trailers follow.
     pub end: bool,
 }
 
@@ -29,14 +29,14 @@ pub struct Lanes {
     idle: RefCell<Vec<(JobId, Rc<Lane>)>>,
 }
 
-/// Where a waiting job finds its next request.
+/// Mailbox of a job for its next request.
 #[derive(Default)]
 struct Lane {
     next: Cell<Option<Request>>,
 }
 
 impl Lanes {
-    /// Has a job carry `request` on the data path of `proxy`, at once as far as it goes.
+    /// Serves `request` on an idle or new job, polling it at once.
     pub fn carry(&self, proxy: &Rc<Proxy>, request: Request) {
         let idle = self.idle.borrow_mut().pop();
         match idle {
@@ -52,7 +52,8 @@ impl Lanes {
         }
     }
 
-    /// Whether there is room for one more that waits; it gets the next request.
+    /// Puts a job back into the pool; `false` if the pool is full. The most recent one is reused
+    /// first.
     fn wait(&self, job: JobId, lane: &Rc<Lane>) -> bool {
         let mut idle = self.idle.borrow_mut();
         let room = idle.len() < MOST_IDLE;
@@ -84,7 +85,7 @@ impl Lane {
 mod tests {
     use super::*;
 
-    /// Every request under way has a future of this size.
+    /// Every request in flight has a future of this size.
     #[test]
     fn the_future_stays_small() {
         fn size<F, A, B>(_: fn(A, B) -> F) -> usize {

@@ -1,5 +1,5 @@
-//! Which methods stream, by what backends have shown of late. It decides only where the next
-//! exchange starts: as a call or as a stream.
+//! Learned streaming methods: which methods stream, judged by recent exchanges. This decides only
+//! whether the next exchange begins as a call or a stream.
 
 use std::cell::RefCell;
 use std::hash::BuildHasher as _;
@@ -7,20 +7,20 @@ use std::hash::BuildHasher as _;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-/// Methods that are remembered of one service on one worker; more are not learnt.
+/// Limit of methods remembered per service and worker; more are not learned.
 const MOST: usize = 256;
 
-/// A method that was a stream so many times in a row needs as many calls to be forgotten.
+/// Highest confidence: this many calls in a row make a method forgotten.
 const SUREST: u8 = 4;
 
-/// The methods of one service that were seen to stream, by the hash of their paths.
+/// The streaming methods of one service, by path hash.
 #[derive(Debug, Default)]
 pub struct Methods {
     hasher: RandomState,
     learnt: RefCell<HashTable<Learnt>>,
 }
 
-/// A method, known by its hash: a collision would only start a call elsewhere.
+/// The hash of a method's path. A collision only misjudges how an exchange begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Method(u64);
 
@@ -31,29 +31,29 @@ struct Learnt {
 }
 
 impl Method {
-    /// The hash, for tables.
+    /// The hash, for hash tables.
     pub fn hash(self) -> u64 {
         self.0
     }
 }
 
 impl Methods {
-    /// The method of a request with this path.
+    /// Hashes a path.
     pub fn of(&self, path: &[u8]) -> Method {
         Method(self.hasher.hash_one(path))
     }
 
-    /// Whether none is known to stream, so that none has to be looked up.
+    /// Whether no method is known to stream, so that lookups can be skipped.
     pub fn is_empty(&self) -> bool {
         self.learnt.borrow().is_empty()
     }
 
-    /// Whether exchanges of this method were streams of late.
+    /// Whether this method is known to stream.
     pub fn streams(&self, method: Method) -> bool {
         self.learnt.borrow().find(method.0, |learnt| learnt.method == method).is_some()
     }
 
-    /// An exchange of this method has become a stream, or was one again.
+    /// Records an exchange of this method that was a stream.
     pub fn learn_stream(&self, method: Method) {
         let mut learnt = self.learnt.borrow_mut();
         if let Some(known) = learnt.find_mut(method.0, |learnt| learnt.method == method) {
@@ -64,7 +64,7 @@ impl Methods {
         }
     }
 
-    /// An exchange of this method that started as a stream was none.
+    /// Records an exchange of this method that began as a stream but was a call.
     pub fn learn_call(&self, method: Method) {
         let mut learnt = self.learnt.borrow_mut();
         if let Ok(mut known) = learnt.find_entry(method.0, |learnt| learnt.method == method) {

@@ -1,5 +1,5 @@
-//! Copies of requests for a second service. Nobody waits for them: what goes wrong here is
-//! counted, and neither delays nor changes the answer that the client gets.
+//! Request mirroring (shadowing): copies of requests for a second service. Failures are counted,
+//! and neither delay nor change the client's response.
 
 use std::cell::{OnceCell, RefCell};
 use std::future::{Future as _, poll_fn};
@@ -20,10 +20,10 @@ use crate::net::{Cut, Stream, Tee, Worker};
 use crate::route::Mirror;
 use crate::upstream::{OpenError, Version};
 
-/// How long a mirror may take to answer once it has, or might have, the whole request.
+/// Response timeout of a mirror, from the end of the request.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Has a copy of the request sent to its route's mirror, if this one is to be copied.
+/// Mirrors the request, if it is sampled and the limit of concurrent copies allows.
 pub fn start(exchange: &Exchange, mirror: &Mirror, routed: &Routed) {
     let worker = &exchange.proxy.worker;
     let chosen = worker.rng().borrow_mut().u32(..1_000_000) < mirror.per_million;
@@ -49,7 +49,7 @@ pub fn start(exchange: &Exchange, mirror: &Mirror, routed: &Routed) {
     worker.spawn(copy.run());
 }
 
-/// A copy on its way.
+/// A mirrored request in flight.
 struct Copy {
     worker: Rc<Worker>,
     target: Rc<Target>,
@@ -58,7 +58,7 @@ struct Copy {
     grpc: bool,
     started: Time,
     timeouts: RefCell<Timeouts>,
-    /// Where its body comes from, if it has one.
+    /// Source of its body, if it has one.
     tee: Option<Rc<Tee>>,
 }
 
@@ -74,7 +74,7 @@ impl Copy {
         let asker = Asker {
             head: &self.head,
             source: self.source,
-            issued: &OnceCell::new(), // nobody is told of it
+            issued: &OnceCell::new(), // the mirror's cookie is discarded
             rng: self.worker.rng(),
         };
         let beginning = self.begins_as(&view);
@@ -107,7 +107,7 @@ impl Copy {
         }
     }
 
-    /// A stream to the backend, unless the copy comes to its end before there is one.
+    /// Opens a stream to the backend, unless the copy is cut short before.
     async fn open(&self, attempt: &Attempt) -> Result<Rc<Stream>, MirrorOutcome> {
         let pool = attempt.pool();
         if self.grpc && pool.version() == Version::Http1 {
@@ -130,7 +130,7 @@ impl Copy {
         .await
     }
 
-    /// Waits for the end of the answer, and drops all of it.
+    /// Waits for the end of the response, discarding it.
     async fn answer(&self, attempt: &Attempt, back: &Rc<Stream>) -> (MirrorOutcome, Outcome) {
         let mut status = None;
         poll_fn(|cx| {
@@ -151,7 +151,7 @@ impl Copy {
         .await
     }
 
-    /// Takes what has come of the answer; the code, if that was its end.
+    /// Discards what has arrived of the response; returns the status at its end.
     fn read(&self, attempt: &Attempt, back: &Stream, status: &mut Option<Code>) -> Option<Code> {
         if let Some(head) = back.take_informational() {
             self.worker.recycle(head);
@@ -170,7 +170,7 @@ impl Copy {
         status.filter(|_| back.has_ended())
     }
 
-    /// How the copy of the body ended before its end, if it did.
+    /// Why the copy of the body was cut short, if it was.
     fn cut(&self, cx: &mut Context<'_>) -> Option<MirrorOutcome> {
         let tee = self.tee.as_ref()?;
         tee.register(cx);
@@ -180,7 +180,7 @@ impl Copy {
         })
     }
 
-    /// Whether the time of the original is up, or the mirror has had the whole request for too long.
+    /// Whether the original's deadline or the mirror's response timeout has expired.
     fn lose_patience(&self, cx: &mut Context<'_>) -> Option<MirrorOutcome> {
         let mut timeouts = self.timeouts.borrow_mut();
         if self.tee.as_ref().is_none_or(|tee| tee.has_ended()) {

@@ -1,4 +1,4 @@
-//! Connections that come and go, as metrics count them.
+//! Connection metrics: counts opened and closed connections, and logs outages of backends.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::service::Service;
 use crate::telemetry::{CloseReason, Side, WorkerMetrics};
 use crate::upstream::{ConnectError, Observer};
 
-/// Counts the connections to the backends of a service, and says when there can be none.
+/// Observer of a service's upstream connections.
 pub struct Upstream {
     service: String,
     metrics: Arc<WorkerMetrics>,
@@ -45,7 +45,7 @@ impl Observer for Upstream {
     }
 }
 
-/// What tells causes apart: the text without numbers that stand alone, which are times.
+/// Hash of an error's text without free-standing numbers, which are times.
 fn cause(error: &ConnectError) -> u32 {
     let text = error.to_string();
     let is_number = |word: &&str| {
@@ -53,10 +53,10 @@ fn cause(error: &ConnectError) -> u32 {
         !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
     };
     let words: Vec<_> = text.split(' ').filter(|word| !is_number(word)).collect();
-    stable_hash(words.join(" ").as_bytes(), 0) as u32 // a half of it is enough
+    stable_hash(words.join(" ").as_bytes(), 0) as u32 // 32 bits suffice
 }
 
-/// The label of the reason.
+/// The metric label of a close reason.
 pub fn reason(why: net::Closed) -> CloseReason {
     match why {
         net::Closed::Peer => CloseReason::PeerClosed,

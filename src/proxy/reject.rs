@@ -1,4 +1,4 @@
-//! The one place where what went wrong becomes what the client is told.
+//! Maps failures to what the client receives: gRPC status, HTTP status, reset.
 
 use super::exchange::Limit;
 use super::fields;
@@ -7,66 +7,66 @@ use crate::model::{Break, Code, Ending, GrpcCode, Rejected};
 use crate::net::{Conn, Stream};
 use crate::upstream::OpenError;
 
-/// Why a request has no response of a backend, or not all of it.
+/// Why a request has no response from a backend, or an incomplete one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// No route matches.
     NoRoute,
     /// No route matches, and the request is gRPC-Web.
     NoRouteForGrpcWeb,
-    /// The service has no endpoint that may take requests.
+    /// The service has no eligible endpoint.
     NoBackend,
-    /// No endpoint could be connected to.
+    /// Connecting to a backend failed.
     Connect,
-    /// Every stream was taken for too long.
+    /// No stream slot became available in time.
     Overloaded,
-    /// The request has more header fields than are allowed.
+    /// The request's header list exceeds the limit.
     TooLarge,
-    /// The backend takes no header list of this size.
+    /// The header list exceeds the backend's limit.
     TooLargeForBackend,
     /// The method is CONNECT.
     ConnectMethod,
     /// The route redirects, and the request is gRPC.
     GrpcRedirect,
-    /// The route redirects to the host that the request came by, and the request names none.
+    /// The route redirects to the request's own host, and the request has none.
     NoHost,
     /// A gRPC request came over HTTP/1.1.
     GrpcOverHttp1,
     /// A gRPC request is for a service whose backends speak HTTP/1.1.
     GrpcToHttp1,
-    /// The backend's connection ended.
+    /// The backend's connection was lost.
     BackendLost,
-    /// The backend took the request back unprocessed.
+    /// The backend refused the stream unprocessed.
     BackendRefused,
-    /// The backend's response breaks the protocol.
+    /// The backend violated the protocol.
     BackendMalformed,
-    /// The response has more header fields than are allowed.
+    /// The response's header list exceeds the limit.
     ResponseTooLarge,
-    /// The client takes no header list of this size.
+    /// The response head exceeds the client's limit.
     TooLargeForClient,
-    /// The client takes no trailers of this size.
+    /// The response trailers exceed the client's limit.
     TrailersTooLargeForClient,
-    /// Nothing came or left for too long.
+    /// Idle timeout.
     Idle,
-    /// The caller says how long it waits, and nobody can read that.
+    /// `grpc-timeout` is malformed.
     BadTimeout,
-    /// Its time was up.
+    /// Its deadline expired.
     Expired(Limit),
-    /// The gateway goes down, and has waited long enough for a backend to take it.
+    /// The drain timeout ended before a backend had the request.
     ShuttingDown,
-    /// As before, but for the answer.
+    /// The drain timeout ended before the response did.
     CutOff,
-    /// The backend was taken out, and what it has in flight has had its time to finish.
+    /// The drain timeout of a removed backend ended before the response did.
     Drained,
 }
 
 impl Failure {
-    /// For a request with this head.
+    /// The failure for a request that no route matches.
     pub fn no_route(head: &Headers) -> Failure {
         if fields::is_grpc_web(head) { Failure::NoRouteForGrpcWeb } else { Failure::NoRoute }
     }
 
-    /// What the client is told: the code for gRPC, the status for HTTP, and the words for both.
+    /// The local reply: gRPC code, HTTP status, and the message for both.
     pub(super) const fn answer(self) -> (GrpcCode, &'static [u8], &'static str) {
         use GrpcCode::{DeadlineExceeded, Internal, ResourceExhausted, Unavailable, Unimplemented};
         match self {
@@ -136,12 +136,12 @@ impl Failure {
         }
     }
 
-    /// Why, in words.
+    /// The message.
     pub const fn words(self) -> &'static str {
         self.answer().2
     }
 
-    /// The reason under which a request is counted that failed so before a backend had it.
+    /// The reject reason for requests that failed so before a backend had them.
     pub const fn reason(self) -> Option<Rejected> {
         match self {
             Failure::NoRoute | Failure::NoRouteForGrpcWeb | Failure::GrpcRedirect => {
@@ -157,7 +157,7 @@ impl Failure {
             Failure::ShuttingDown => Some(Rejected::ShuttingDown),
             Failure::BackendRefused => Some(Rejected::Refused),
             Failure::Expired(_) => Some(Rejected::Deadline),
-            // A backend has had it, and its outcome is counted there.
+            // Sent to a backend, so counted with its outcomes.
             Failure::BackendLost
             | Failure::BackendMalformed
             | Failure::ResponseTooLarge
@@ -169,7 +169,7 @@ impl Failure {
         }
     }
 
-    /// How the attempt at a backend ended that failed so.
+    /// How the attempt ended, for judging the backend.
     pub const fn ending(self) -> Ending {
         Ending::Broken(match self {
             Failure::Connect => Break::Unreachable,
@@ -182,12 +182,12 @@ impl Failure {
             Failure::Expired(_) => Break::Expired,
             Failure::TooLargeForClient => return Ending::ClientGone,
             Failure::ShuttingDown | Failure::CutOff | Failure::Drained => return Ending::CutOff,
-            // What is left is found before a backend is picked, or of the request itself.
+            // The rest concern the request itself.
             _ => Break::Unfit,
         })
     }
 
-    /// The code under which a backend's requests that ended so are counted.
+    /// The status, as the client sees it.
     pub fn code(self, grpc: bool) -> Code {
         let (code, status, _) = self.answer();
         if grpc {
@@ -207,21 +207,21 @@ impl From<OpenError> for Failure {
     }
 }
 
-/// What kind of answer a request wants.
+/// How a local reply is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// Trailers-only with a gRPC status.
     Grpc,
     /// A status with a short body.
     Http,
-    /// A status alone: the method is HEAD.
+    /// A status without a body: the method is HEAD.
     Head,
 }
 
 impl Asked {
-    /// What a request with this head on `conn` wants.
+    /// The encoding for a request with this head on `conn`.
     pub fn by(head: &Headers, conn: &Conn) -> Asked {
-        // There is no gRPC over HTTP/1.1: whoever tries is to read why.
+        // gRPC over HTTP/1.1 is rejected by HTTP, so that its user can read why.
         if fields::is_grpc(head) && !conn.is_http1() {
             return Asked::Grpc;
         }
@@ -232,8 +232,8 @@ impl Asked {
     }
 }
 
-/// Ends a response that has begun: gRPC is told in trailers, the rest by a reset, so that nobody
-/// takes a truncated body for a whole one.
+/// Aborts a response that has begun: by trailers for gRPC, otherwise by a reset, so that no
+/// truncated body passes for a complete one.
 pub fn truncate(front: &Stream, grpc: bool, failure: Failure) {
     if !grpc {
         return front.reset(ErrorCode::INTERNAL_ERROR);
@@ -244,8 +244,8 @@ pub fn truncate(front: &Stream, grpc: bool, failure: Failure) {
     front.discard();
 }
 
-/// Sends `block` with the status and, where the client has room for them, the words. A client
-/// that takes not even the status reads it from the code of a reset.
+/// Sends `block` with the gRPC status and message: without the message, then by a reset alone, if
+/// it exceeds the client's header list limit.
 pub(super) fn end_with_status(
     front: &Stream,
     block: &mut Headers,

@@ -1,5 +1,4 @@
-//! A line of the log for each request, at `debug`. Where it is not wanted it costs a look at the
-//! level.
+//! Request log: one line per request, at `debug`. Costs one level check when disabled.
 
 use std::time::Duration;
 
@@ -11,10 +10,10 @@ use super::reject::Failure;
 use crate::http::{Headers, Name};
 use crate::telemetry::log::REQUEST;
 
-/// What the lines are called in filters of the log: `equipoise::request=debug`.
+/// Log target, for filters such as `equipoise::request=debug`.
 const TARGET: &str = REQUEST;
 
-/// What is known of a request from its head; nothing where no line is wanted.
+/// The logged parts of a request head; `None` when disabled.
 pub struct RequestLine(Option<Box<Parts>>);
 
 struct Parts {
@@ -24,7 +23,7 @@ struct Parts {
 }
 
 impl RequestLine {
-    /// The line of a request with this head.
+    /// Captures the head.
     pub fn of(head: &Headers) -> RequestLine {
         RequestLine(tracing::enabled!(target: TARGET, Level::DEBUG).then(|| {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -36,7 +35,7 @@ impl RequestLine {
         }))
     }
 
-    /// Writes it: the request is over. What of it is not known is left out.
+    /// Logs the ended request, leaving out what is unknown.
     pub fn write(
         &self,
         destination: Option<&Destination>,
@@ -60,7 +59,7 @@ impl RequestLine {
     }
 }
 
-/// Queries bear secrets.
+/// Drops the query, as queries may contain secrets.
 fn without_query(path: &[u8]) -> &[u8] {
     path.split(|byte| *byte == b'?').next().unwrap_or_default()
 }

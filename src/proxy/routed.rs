@@ -1,4 +1,4 @@
-//! Where requests go as one worker sees it: the newest routing, and its own side of each service.
+//! Routing on one worker: the newest routing snapshot, with this worker's state of each service.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -16,16 +16,16 @@ use crate::service::{Registry, Routing, RoutingCache, Service, Snapshot};
 use crate::telemetry::WorkerMetrics;
 use crate::upstream::{Dialer, Outages};
 
-/// A routing, with this worker's side of each of its services.
+/// A routing snapshot with this worker's state of each of its services.
 #[derive(Default)]
 pub struct Routed {
     routing: Arc<Routing>,
     targets: Rc<[Rc<Target>]>,
-    /// By the numbers of the routes.
+    /// Indexed by route.
     tallies: Rc<[Rc<RouteTally>]>,
-    /// By the numbers of the routes.
+    /// Indexed by route.
     stages: Rc<[Stages]>,
-    /// The numbers of the routes of heads that come again and again.
+    /// Cache of route lookups by head tag.
     known: Rc<ByTag<usize>>,
 }
 
@@ -35,7 +35,7 @@ impl Routed {
         &self.routing.routes
     }
 
-    /// The number of the route for the request with this head, which `query` puts in terms of routes.
+    /// Finds the index of the route for a request; `query` is only built on a cache miss.
     pub fn find<'q>(
         &self,
         head: &Headers,
@@ -44,23 +44,23 @@ impl Routed {
         self.known.find(head, || self.routes().find_numbered(&query()).map(|(number, _)| number))
     }
 
-    /// The service that the routes know by this index.
+    /// The service at this index.
     pub fn target(&self, service: usize) -> Option<&Rc<Target>> {
         self.targets.get(service)
     }
 
-    /// What is counted of the route that has this number.
+    /// The rejection counters of a route.
     pub fn tally(&self, route: usize) -> Option<&Rc<RouteTally>> {
         self.tallies.get(route)
     }
 
-    /// What the requests of the route that has this number have to pass.
+    /// The policy stages of a route.
     pub fn stages(&self, route: usize) -> &[Box<dyn Stage>] {
         self.stages.get(route).map(|stages| &**stages).unwrap_or_default()
     }
 }
 
-/// Keeps a worker's [`Routed`] up to date.
+/// Keeps a worker's routing up to date.
 pub struct Router {
     worker: Rc<Worker>,
     metrics: Arc<WorkerMetrics>,
@@ -71,7 +71,7 @@ pub struct Router {
 }
 
 impl Router {
-    /// The newest routing of `registry`.
+    /// Starts with the newest routing of `registry`.
     pub fn new(
         worker: &Rc<Worker>,
         registry: &Registry,
@@ -90,7 +90,7 @@ impl Router {
         router
     }
 
-    /// The newest routing: what was published is seen by the next request.
+    /// The newest routing: a request sees whatever was published before it.
     pub fn current(&self) -> Rc<Routed> {
         let stale = {
             let mut cache = self.cache.borrow_mut();
@@ -102,13 +102,13 @@ impl Router {
         Rc::clone(&self.routed.borrow())
     }
 
-    /// Takes notice of all that has changed: a worker without requests has to part with old
-    /// connections too.
+    /// Applies the newest routing, so that a worker without requests closes outdated connections
+    /// too.
     pub fn refresh(&self) {
         self.current();
     }
 
-    /// Goes over to the newest routing. A service that was there before keeps its connections.
+    /// Rebuilds from the newest routing. A service that stays keeps its connections.
     fn renew(&self) {
         let routing = Arc::clone(self.cache.borrow_mut().load());
         let before = Rc::clone(&self.routed.borrow());
@@ -141,7 +141,7 @@ impl Router {
         *self.routed.borrow_mut() = Rc::new(routed);
     }
 
-    /// This worker's sides of the services, those that it had before where there are.
+    /// This worker's state of each service, reused where it exists.
     fn targets(&self, routing: &Routing, before: &Routed) -> Rc<[Rc<Target>]> {
         let known = before.targets.iter().map(|target| (target.service().name(), target));
         let known: HashMap<&str, &Rc<Target>> = known.collect();
@@ -165,7 +165,7 @@ impl Router {
     }
 }
 
-/// What the requests of each route have to pass, by the numbers of the routes.
+/// The stages of each route, indexed by route.
 fn passed(routes: &RouteTable) -> Rc<[Stages]> {
     let stages = routes.iter().map(|(_, route, _)| match route {
         Route::Forward(forward) => stages(&forward.policies),

@@ -1,4 +1,4 @@
-//! What one worker counts of a route's requests that no backend has answered.
+//! Rejection counters of a route on one worker.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,15 +7,15 @@ use std::sync::Arc;
 use crate::model::{RejectCounts, Rejected};
 use crate::service::{Registry, Service};
 
-/// One route, and where its rejections are counted.
+/// Rejection counters of one route.
 pub struct RouteTally {
     route: Box<str>,
-    /// By service.
+    /// The counters by service, cached from the service itself.
     counts: RefCell<Vec<(Arc<Service>, Arc<RejectCounts>)>>,
 }
 
 impl RouteTally {
-    /// The tally of the route of this name.
+    /// Counters for the route of this name.
     pub fn new(route: &str) -> Rc<RouteTally> {
         Rc::new(RouteTally { route: route.into(), counts: RefCell::default() })
     }
@@ -25,7 +25,7 @@ impl RouteTally {
         &self.route
     }
 
-    /// Counts a request that was for `service`.
+    /// Counts a rejected request for `service`.
     pub fn reject(&self, service: &Arc<Service>, reason: Rejected, worker: usize) {
         let mut counts = self.counts.borrow_mut();
         if let Some((_, counts)) = counts.iter().find(|(known, _)| Arc::ptr_eq(known, service)) {
@@ -36,7 +36,7 @@ impl RouteTally {
         counts.push((Arc::clone(service), new));
     }
 
-    /// Counts a request of a route that leads to no service.
+    /// Counts a rejected request of a route without a service.
     pub fn reject_unserved(&self, registry: &Registry, reason: Rejected, worker: usize) {
         registry.rejections().of(&self.route).increment(reason, worker);
     }

@@ -1,4 +1,4 @@
-//! One service as one worker sees it: the newest snapshot, and the connections to its endpoints.
+//! A service on one worker: the newest snapshot, and connection pools to its endpoints.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
@@ -26,40 +26,40 @@ pub struct Target {
     service: Arc<Service>,
     view: RefCell<Rc<View>>,
     pools: RefCell<BTreeMap<EndpointId, Rc<Pool>>>,
-    /// Those that others have replaced, as long as they have requests.
+    /// Replaced pools, while they have requests in flight.
     former: RefCell<Vec<Weak<Pool>>>,
     dialer: Arc<Dialer>,
     outages: Rc<Outages>,
-    /// Of requests that may be sent again.
+    /// Retry budget.
     budget: Budget,
     methods: Rc<Methods>,
     calls: Rc<Calls>,
-    /// Copies of requests under way to it as a mirror.
+    /// Mirrored requests in flight to it.
     copies: Cell<usize>,
 }
 
-/// A snapshot, with this worker's connections to each member of its set.
+/// A service snapshot, with this worker's connection pool for each endpoint of its set.
 pub struct View {
     pub snapshot: Arc<Snapshot>,
     pub pools: Box<[Rc<Pool>]>,
-    /// What is known of the service's methods.
+    /// Learned streaming methods.
     pub methods: Rc<Methods>,
-    /// The service's calls, by their methods.
+    /// Method metrics.
     pub calls: Rc<Calls>,
-    /// Methods that stream, as the configuration says.
+    /// Streaming methods declared in the configuration.
     declared: HashSet<Method>,
-    /// What a token is decoded into.
+    /// Buffer for decoding JWTs.
     scratch: RefCell<Vec<u8>>,
 }
 
-/// Members on trial that make way for others: beyond, it is not worth looking among so many.
+/// Limit of endpoints on trial that are excluded from a pick, to bound the search.
 const MOST_TRIALS: usize = 64;
 
-/// Where a request is to go.
+/// A picked endpoint.
 pub struct Picked {
-    /// The endpoint, by its place in the set.
+    /// Index in the set.
     pub index: usize,
-    /// It is on trial, and this request is the one that it gets now.
+    /// This request is the endpoint's trial request after an ejection.
     pub on_trial: bool,
 }
 
@@ -98,29 +98,29 @@ impl Target {
         &self.service
     }
 
-    /// Copies of requests under way to it as a mirror.
+    /// Mirrored requests in flight to it.
     pub fn copies(&self) -> &Cell<usize> {
         &self.copies
     }
 
-    /// The snapshot that the router has seen last.
+    /// The current snapshot.
     pub fn view(&self) -> Rc<View> {
         Rc::clone(&self.view.borrow())
     }
 
-    /// Goes over to `snapshot` if it is another one.
+    /// Switches to `snapshot` if it is a new one.
     pub fn go_over(&self, snapshot: &Arc<Snapshot>) {
         if !Arc::ptr_eq(snapshot, &self.view.borrow().snapshot) {
             self.renew(snapshot);
         }
     }
 
-    /// Counts a request towards the budget of those that may be sent again.
+    /// Counts a request towards the retry budget.
     pub fn count_request(&self) {
         self.budget.deposit(self.worker.now());
     }
 
-    /// Whether a request may be sent a second time; it is counted if so.
+    /// Whether the retry budget allows a retry; counts it if so.
     pub fn may_retry(&self) -> bool {
         let granted = self.budget.withdraw(self.worker.now());
         if granted {
@@ -138,9 +138,9 @@ impl Target {
         *self.view.borrow_mut() = Rc::new(view);
     }
 
-    /// Parts with the connections that have no place any more: to endpoints that are gone, or
-    /// made in a way that is not the configured one now. Requests on them finish; to who is gone,
-    /// within `endpoint_drain_timeout`.
+    /// Retires the pools of removed endpoints, or all pools if the connection settings changed.
+    /// Requests in flight on them finish; those at removed endpoints within
+    /// `endpoint_drain_timeout`.
     fn retire_pools(&self, snapshot: &Snapshot) {
         let before = Arc::clone(&self.view.borrow().snapshot.spec);
         let ServiceSpec { protocol, upstream, .. } = &*snapshot.spec;
@@ -165,8 +165,8 @@ impl Target {
         });
     }
 
-    /// The service is gone from the configuration. What is in flight, which holds on to this, finishes
-    /// as at any endpoint that is gone.
+    /// Retires all pools: the service was removed. Requests in flight, which hold a reference to
+    /// this, finish within `endpoint_drain_timeout`.
     pub fn retire(&self) {
         let patience = self.view.borrow().snapshot.spec.endpoint_drain_timeout;
         let former: Vec<_> = self.former.borrow().iter().filter_map(Weak::upgrade).collect();
@@ -176,7 +176,7 @@ impl Target {
         }
     }
 
-    /// Has connections kept to the endpoints that want it, each on one worker of all.
+    /// Keeps warm connections to the endpoints that want one, each on one worker only.
     fn keep_connections(&self, snapshot: &Snapshot) {
         let ours = |endpoint: &&Arc<Endpoint>| endpoint.keeper() == self.worker.index();
         let kept: Vec<_> = snapshot.kept.iter().filter(ours).collect();
@@ -212,17 +212,17 @@ impl View {
         View { snapshot, pools, methods, calls, declared, scratch: RefCell::default() }
     }
 
-    /// Whether any method is known to stream, so that a request's has to be looked up.
+    /// Whether any method streams, so that a request's must be looked up.
     fn knows_streams(&self) -> bool {
         !self.declared.is_empty() || !self.methods.is_empty()
     }
 
-    /// Whether the configuration says that the method of this path streams.
+    /// Whether the method of this path is declared as streaming.
     pub fn declares_stream(&self, path: &[u8]) -> bool {
         !self.declared.is_empty() && self.declared.contains(&self.methods.of(path))
     }
 
-    /// What a gRPC request with this head starts as.
+    /// The initial classification of a gRPC request.
     pub fn begins_as(&self, head: &Headers) -> Beginning {
         let (called, method) = self.calls.find(head, &self.methods);
         let (class, learning) =
@@ -230,10 +230,11 @@ impl View {
         Beginning { class, learning, called: Some(called) }
     }
 
-    /// What an exchange of this method starts as, and whether that may teach more.
+    /// The initial class of a method's exchanges, and whether their outcomes may update what was
+    /// learned.
     fn class_of(&self, method: Method) -> (ExchangeClass, bool) {
         if self.declared.contains(&method) {
-            (ExchangeClass::Stream, false) // what is declared wins
+            (ExchangeClass::Stream, false) // declarations override what is learned
         } else if self.methods.streams(method) {
             (ExchangeClass::Stream, true)
         } else {
@@ -241,12 +242,12 @@ impl View {
         }
     }
 
-    /// The endpoint at `index`, if there is one.
+    /// The endpoint at `index`, if any.
     pub fn endpoint(&self, index: usize) -> Option<EndpointId> {
         self.pools.get(index).map(|pool| pool.endpoint().id())
     }
 
-    /// Picks an endpoint for a request; `None` when none may take it.
+    /// Picks an endpoint for a request; `None` if no endpoint is eligible.
     pub fn pick(
         &self,
         worker: &Worker,
@@ -273,7 +274,7 @@ impl View {
         (index < self.pools.len()).then_some(Picked { index, on_trial })
     }
 
-    /// The field that gives a client the cookie drawn for it, if the policy still wants that.
+    /// The `set-cookie` field for the affinity cookie, if the policy still issues one.
     pub fn set_cookie(&self, issued: &Issued, secure: bool) -> Option<SetCookie> {
         match &self.key()?.source {
             KeySource::Cookie { name, issue: Some(issue) } => {

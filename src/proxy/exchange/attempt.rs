@@ -1,5 +1,5 @@
-//! One attempt at one backend: open until this is dropped, and what the backend is known for
-//! afterwards.
+//! An attempt: one try of a request at one backend. It is in flight until dropped, and records the
+//! backend's latency, outcome and load.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -22,37 +22,37 @@ use crate::service::Snapshot;
 use crate::stats::Direction;
 use crate::upstream::Pool;
 
-/// A head that comes with the first message, later than this, tells when there was something to
-/// say on a stream, and not how fast the backend is.
+/// A response head that comes later than this, together with the first message, is no latency
+/// sample: a stream may simply have had nothing to send.
 const LATE_HEAD: Duration = Duration::from_secs(1);
 
-/// What starts as a stream and ends with one message, this soon after the head, was a call.
+/// An exchange begun as a stream that ends with one message this soon after its head was a call.
 const CALL_ENDS: Duration = Duration::from_secs(1);
 
-/// An attempt at the backend that was picked.
+/// An attempt at one backend.
 pub struct Attempt {
     view: Rc<View>,
     pool: Rc<Pool>,
-    /// Where the backend has the request.
+    /// The stream to the backend, once opened.
     back: OnceCell<Rc<Stream>>,
-    /// When the backend was sent the head, or, before that, when it was picked.
+    /// When the request head was sent; until then, when the backend was picked.
     sent: Cell<Time>,
     class: Cell<ExchangeClass>,
-    /// When it became what it is.
+    /// When it began in its present class.
     began: Cell<Time>,
-    /// Whether it may teach if its method streams.
+    /// Whether its outcome may update the learned streaming methods.
     learning: Cell<bool>,
     called: Option<Called>,
     head_at: Cell<Option<Time>>,
     watch: RefCell<StreamWatch>,
-    /// Whether the time to the head may yet become a sample of the latency.
+    /// Whether the time to the response head is a latency sample that is yet to be recorded.
     head_tells: Cell<bool>,
-    /// It is the request by which a backend is tried that was ejected.
+    /// It is the trial request of an ejected backend.
     on_trial: Cell<bool>,
 }
 
 impl Attempt {
-    /// The exchange counts as open from now on.
+    /// Begins an attempt; it counts as in flight until dropped.
     pub fn begin(view: Rc<View>, picked: Picked, beginning: Beginning, worker: &Worker) -> Attempt {
         let Picked { index, on_trial } = picked;
         let Beginning { class, learning, called } = beginning;
@@ -78,66 +78,67 @@ impl Attempt {
         attempt
     }
 
-    /// Connections to the backend.
+    /// The backend's connection pool.
     pub fn pool(&self) -> &Rc<Pool> {
         &self.pool
     }
 
-    /// The backend has the request, on this stream.
+    /// Sets the stream on which the request was sent.
     pub fn sent_on(&self, back: Rc<Stream>) {
-        let _ = self.back.set(back); // it is sent once
+        let _ = self.back.set(back); // set once per attempt
     }
 
-    /// Whether the backend has the request.
+    /// Whether the request was sent to the backend.
     pub fn is_sent(&self) -> bool {
         self.back.get().is_some()
     }
 
-    /// The stream on which the backend has the request.
+    /// The stream to the backend, if the request was sent.
     pub fn back(&self) -> Option<&Rc<Stream>> {
         self.back.get()
     }
 
-    /// Gives up what the backend still has of it.
+    /// Cancels the backend's stream if it is still open.
     pub fn cancel(&self) {
         if let Some(back) = self.back.get().filter(|back| back.is_open()) {
             self.pool.cancel(back);
         }
     }
 
-    /// Why its connection ended.
+    /// The failure for a lost connection: a drain timeout, or the backend's doing.
     pub fn lost(&self) -> Failure {
         if self.pool.is_cut_off() { Failure::Drained } else { Failure::BackendLost }
     }
 
-    /// The field that gives the client the cookie drawn for it.
+    /// The `set-cookie` field for the affinity cookie issued to the client.
     pub fn set_cookie(&self, issued: &Issued, secure: bool) -> Option<SetCookie> {
         self.view.set_cookie(issued, secure)
     }
 
-    /// Whether the response has begun.
+    /// Whether the response head has arrived.
     pub fn has_head(&self) -> bool {
         self.head_at.get().is_some()
     }
 
-    /// For how long nothing has come of the response.
+    /// Time since the backend last sent part of the response or, before its head, since the request
+    /// was sent.
     pub fn silence(&self, now: Time) -> Duration {
         let head = self.head_at.get().and_then(|head| Some(head.max(self.back.get()?.data_at())));
         now.since(head.unwrap_or(self.sent.get()))
     }
 
-    /// The time within which nearly all calls of its method have ended, if that is known.
+    /// The 99th percentile of the durations of its method, if known.
     pub fn usual_time(&self) -> Option<Duration> {
         self.view.calls.usual_time(self.called.as_ref()?)
     }
 
-    /// Whether it counts as a stream.
+    /// Whether it is classified as a stream.
     pub fn is_stream(&self) -> bool {
         self.class.get() == ExchangeClass::Stream
     }
 
-    /// The response goes on behind its head. Its method, if it is gRPC, may turn out to stream; for
-    /// the end of one that does, no trial waits.
+    /// The response has a body. A call may turn out to be a stream, so its method may be learned as
+    /// streaming; a trial by a stream has succeeded, as its end may be far off.
     pub fn on_body(&self) {
         if !self.is_stream() {
             self.learning.set(true);
@@ -146,7 +147,7 @@ impl Attempt {
         }
     }
 
-    /// Its method, if it may still teach whether that streams; once.
+    /// Its method, if the outcome may still update the learned streaming methods; at most once.
     fn take_learning(&self) -> Option<Method> {
         let called = self.called.as_ref().filter(|_| self.learning.take())?;
         self.view.calls.method(called)
@@ -160,18 +161,19 @@ impl Attempt {
         self.view.snapshot.set.ewma()
     }
 
-    /// The head was sent only now, as there was no connection, or no room on one.
+    /// Resets the start of latency measurement: the head was sent late, for want of a connection or
+    /// a stream slot.
     pub fn on_sent_late(&self, now: Time) {
         self.sent.set(now);
     }
 
-    /// The head of the response is there.
+    /// The response head has arrived.
     pub fn on_head(&self, worker: &Worker, back: &Stream, grpc: bool) {
         let now = worker.now();
         self.head_at.set(Some(now));
         let soon = now.since(self.sent.get()) < LATE_HEAD;
         self.head_tells.set(soon || back.messages() == 0);
-        // A gRPC call is judged by its message, for which a head may go on before.
+        // The latency of a gRPC call is that of its message: the head may be sent ahead of it.
         if !grpc || self.is_stream() {
             self.observe_head(now);
         }
@@ -180,8 +182,7 @@ impl Attempt {
         }
     }
 
-    /// Watches whether what the backend sends is a stream, and has the task of `cx` look again
-    /// when that may have shown.
+    /// Checks whether the response is a stream, and wakes the task of `cx` for the next check.
     pub fn watch(
         &self,
         cx: &mut Context<'_>,
@@ -195,7 +196,7 @@ impl Attempt {
         }
     }
 
-    /// What the backend has sent is a stream: so it is counted from now on.
+    /// Reclassifies the call as a stream.
     pub fn become_stream(&self, worker: &Worker, front: Option<&Stream>, back: &Stream) {
         if self.is_stream() {
             return;
@@ -203,7 +204,7 @@ impl Attempt {
         let (now, load) = (worker.now(), self.endpoint().load());
         load.end(ExchangeClass::Call, self.began.get());
         load.begin(ExchangeClass::Stream, now);
-        self.end_trial(Some(Sign::Well)); // nobody waits for its end
+        self.end_trial(Some(Sign::Well)); // a stream may end much later
         self.class.set(ExchangeClass::Stream);
         self.began.set(now);
         self.endpoint().worker_stats(worker.index()).record_stream_opened();
@@ -217,12 +218,12 @@ impl Attempt {
         }
     }
 
-    /// Counts what the client says on a stream.
+    /// Counts the client's messages on a stream.
     pub fn meter_requests(&self, front: &Stream) {
         front.meter(self.endpoint(), Direction::Request);
     }
 
-    /// It is over, and brought this outcome about.
+    /// Records the outcome of the exchange, which this attempt led to.
     pub fn on_end(&self, worker: &Worker, started: Time, outcome: &Outcome) {
         let &Outcome { code, ending, answered, .. } = outcome;
         let now = worker.now();
@@ -250,8 +251,8 @@ impl Attempt {
         }
     }
 
-    /// Learns from what started as a stream of a method that was learnt to be one. An error, or a
-    /// client that gave up, teaches nothing.
+    /// Updates the learned streaming methods by an exchange that began as a stream. Only success
+    /// counts: an error or a cancellation says nothing of the method.
     fn learn(&self, code: Code, answered: Option<Time>, now: Time) {
         let Some(method) = self.take_learning().filter(|_| code == Code::Grpc(GrpcCode::Ok)) else {
             return;
@@ -264,7 +265,7 @@ impl Attempt {
         }
     }
 
-    /// The client gave up before there was a head: the backend is at least as slow as that.
+    /// The client gave up before the response head: its wait is a lower bound of the latency.
     pub fn on_patience_lost(&self, now: Time) {
         let waited = now.since(self.sent.get());
         let slower = waited.as_secs_f64() > self.endpoint().load().ewma_seconds(self.ewma());
@@ -273,9 +274,9 @@ impl Attempt {
         }
     }
 
-    /// Holds a failure against the backend, if it is its fault.
+    /// Records a failure in the backend's latency estimate, if the backend is at fault.
     pub fn blame(&self, ending: Ending, now: Time) {
-        // What this worker cannot reach, another one may.
+        // Other workers may still have connections to it.
         let unreachable = ending == Ending::Broken(Break::Unreachable);
         let elsewhere = unreachable && self.endpoint().connected() > 0;
         if ending.is_backends_fault() && !elsewhere {
@@ -284,14 +285,15 @@ impl Attempt {
         }
     }
 
-    /// Notes what this says of the backend, for whoever ejects.
+    /// Passes a sign of health to outlier ejection.
     fn note_sign(&self, sign: Sign) {
         if self.on_trial.get() {
             return self.end_trial(Some(sign));
         }
         let Snapshot { spec, suspicion, .. } = &*self.view.snapshot;
         let Some(ejection) = &spec.ejection else { return };
-        // Once each so many: who may not be ejected now may be later.
+        // At every multiple, not only once: an ejection refused by the limit now may be allowed
+        // later.
         let run = self.endpoint().faults().note(sign);
         if run.is_some_and(|run| run.is_multiple_of(ejection.consecutive)) {
             suspicion.notify_one();

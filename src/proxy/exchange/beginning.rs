@@ -1,20 +1,19 @@
-//! What an attempt begins as.
+//! The initial classification of an attempt.
 
 use super::super::calls::Called;
 use crate::model::ExchangeClass;
 
-/// What an attempt begins as.
+/// The initial classification of an attempt.
 pub struct Beginning {
-    /// Call or stream.
     pub class: ExchangeClass,
-    /// Whether the exchange may teach if its method streams.
+    /// Whether the outcome may update the learned streaming methods.
     pub learning: bool,
-    /// Its method, if it is gRPC, to be counted by.
+    /// The gRPC method, for its metrics.
     pub called: Option<Called>,
 }
 
 impl Beginning {
-    /// A request that is not gRPC.
+    /// For requests that are not gRPC.
     pub const HTTP: Beginning =
         Beginning { class: ExchangeClass::Call, learning: false, called: None };
 }

@@ -1,19 +1,19 @@
-//! What the start of a response, or its failing to come, leads to.
+//! Classifies the result of an attempt: commit, retry or fail.
 
 use super::super::reject::Failure;
 use super::start::{Broken, Response};
 
-/// What is done about it.
+/// What to do with the result of an attempt.
 pub enum Verdict {
-    /// The client gets this response.
+    /// Send this response to the client.
     Commit(Response),
-    /// Another backend may be asked, as none can have begun the request.
+    /// Retry at another backend: none can have processed the request.
     Retry(Failure),
-    /// It is over.
+    /// Fail the exchange.
     Fail(Broken),
 }
 
-/// Judges what an attempt has brought, before the client has seen any of it.
+/// Classifies the result of an attempt, before any of it was sent to the client.
 pub fn classify(start: Result<Response, Broken>) -> Verdict {
     match start {
         Ok(response) => Verdict::Commit(response),

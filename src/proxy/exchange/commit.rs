@@ -1,5 +1,5 @@
-//! The heads of responses: only here is one sent to a client. Before, everything can be done again;
-//! after, nothing.
+//! Sends response heads to the client; no other file does. Retries are possible before, never
+//! after.
 
 use super::super::fields::{self, ResponseHead};
 use super::super::filter;
@@ -11,16 +11,16 @@ use crate::model::Code;
 use crate::net::{Stream, splice};
 use crate::route::Redirect;
 
-/// What is left of a response that the client is given.
+/// Whether a committed response is complete.
 pub enum Committed {
-    /// Nothing.
+    /// Complete.
     Whole(Outcome),
-    /// Its body and its trailers, behind a head with this status.
+    /// The body or trailers follow; the head had this status.
     Begun(u16),
 }
 
 impl Exchange {
-    /// Gives the client the response of a backend.
+    /// Commits to a backend's response: sends its head to the client and splices the bodies.
     pub(super) fn commit(&self, attempt: &Attempt, response: Response) -> Committed {
         let Response { mut head, end } = response;
         let Some(back) = attempt.back() else {
@@ -47,24 +47,24 @@ impl Exchange {
         }
         if status == 101 || is_event_stream {
             attempt.become_stream(&self.proxy.worker, Some(&self.front), back);
-            self.timeouts.borrow_mut().lift_deadline(); // the route's, which is for answers
+            self.timeouts.borrow_mut().lift_deadline(); // a route's timeout is for calls only
         }
         if status == 101 {
-            // Only now is it sure that these bytes are no further request.
+            // Before the 101, these bytes could have been the client's next request.
             splice(&self.front, back, None);
         }
         splice(back, &self.front, None);
         Committed::Begun(status)
     }
 
-    /// Passes the head of the response on, with the cookie that was drawn for the client, if any.
+    /// Forwards the response head, with the affinity cookie issued to the client, if any.
     fn send_head(&self, attempt: &Attempt, head: &Headers, end: bool) -> Result<(), SendError> {
         let secure = self.front.conn().is_tls();
         let cookie = self.issued.get().and_then(|issued| attempt.set_cookie(issued, secure));
         self.front.send_head(ResponseHead::new(head, cookie.as_ref()), end)
     }
 
-    /// The client does not take the response's head, for its size, or is gone.
+    /// The head could not be sent: it exceeds the client's limit, or the client is gone.
     fn not_taken(&self, attempt: &Attempt) -> Outcome {
         match self.front.is_open() {
             true => self.fail(attempt, Failure::TooLargeForClient.into()),
@@ -72,7 +72,7 @@ impl Exchange {
         }
     }
 
-    /// Sends the client elsewhere. What it still sends is dropped.
+    /// Answers with a redirect, and discards the rest of the request.
     pub(super) fn redirect(&self, redirect: &Redirect) -> Outcome {
         let asked = self.head.borrow();
         let authority = fields::authority(&asked);
@@ -87,7 +87,7 @@ impl Exchange {
         head.add(Name::Status, redirect.status.digits().as_bytes());
         head.add_named(b"location", &location);
         head.add(Name::ContentLength, b"0");
-        // The client is gone, or takes no header list of even this size.
+        // The client is gone, or its header list limit is even smaller than this.
         if self.front.send_head(&head, true).is_err() {
             self.front.reset(ErrorCode::INTERNAL_ERROR);
         }
@@ -98,8 +98,8 @@ impl Exchange {
     }
 }
 
-/// Answers a request that has no response yet: trailers-only to gRPC, a status with a short body
-/// to the rest. What the client still sends is dropped.
+/// Sends a local reply: trailers-only for gRPC, otherwise a status with a short body. Discards the
+/// rest of the request.
 pub fn reply(front: &Stream, asked: Asked, failure: Failure) {
     let (_, status, words) = failure.answer();
     let mut head = front.conn().worker().take_headers();
@@ -111,11 +111,11 @@ pub fn reply(front: &Stream, asked: Asked, failure: Failure) {
         head.add(Name::Status, status);
         head.add(Name::ContentType, b"text/plain; charset=utf-8");
         if front.send_head(&head, asked == Asked::Head).is_err() {
-            // Either the client is gone, or it takes no header list of even this size.
+            // The client is gone, or its header list limit is even smaller than this.
             front.reset(ErrorCode::INTERNAL_ERROR);
         }
         if asked == Asked::Http {
-            // A client that is gone needs no body.
+            // Errors mean that the client is gone.
             let _ = front.send_data(words.as_bytes(), false);
             let _ = front.send_data(b"\n", true);
         }

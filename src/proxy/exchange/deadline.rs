@@ -1,4 +1,5 @@
-//! When the time of an exchange is up: as its caller says, and its route. And whose fault that is.
+//! Deadlines of an exchange (`grpc-timeout`, the route's timeout), and whether the backend is at
+//! fault when one expires.
 
 use super::super::reject::Failure;
 use super::stream_watch::SECOND_MESSAGE;
@@ -8,7 +9,7 @@ use crate::http::Name;
 use crate::model::{Break, Ending, TimeoutPhase};
 
 impl Exchange {
-    /// Notes when its time is up. What comes too late goes no further.
+    /// Sets the deadline by `grpc-timeout` and the route. Fails if it has already passed.
     pub(super) fn set_deadline(&self, destination: &Destination) -> Result<(), Failure> {
         let head = self.head.borrow();
         let field = head.get(Name::GrpcTimeout).filter(|_| self.grpc);
@@ -26,12 +27,12 @@ impl Exchange {
         }
     }
 
-    /// What a copy of it may take.
+    /// The timeouts of the request's mirrored copy.
     pub fn copied_timeouts(&self) -> Timeouts {
         self.timeouts.borrow().of_copy()
     }
 
-    /// Its time was up at the backend of `attempt`.
+    /// The outcome of a deadline that expired during `attempt`.
     pub(super) fn expired(&self, attempt: &Attempt, limit: Limit) -> Outcome {
         let failure = Failure::Expired(limit);
         let at_fault = self.is_backends_fault(attempt, limit);
@@ -51,9 +52,10 @@ impl Exchange {
         Outcome { ending, expired: Some(expired), ..Outcome::failed(failure, self.grpc) }
     }
 
-    /// Whether the backend was too slow. Where the client has yet to send, or to take, something it
-    /// may be the client that was; a stream owes nothing; and a caller may wait for less than anybody
-    /// could do it in: what the method usually needs, it has to wait.
+    /// Whether an expired deadline is the backend's fault. It is not while the client has yet to
+    /// send its request or to read the response, nor on a stream. A caller's deadline may be
+    /// shorter than any backend needs, so the backend must also have been silent for longer than
+    /// the method's usual time.
     fn is_backends_fault(&self, attempt: &Attempt, limit: Limit) -> bool {
         let waited_for = (self.end || self.front.is_whole()) && self.front.unsent() == 0;
         if attempt.is_stream() || !waited_for {

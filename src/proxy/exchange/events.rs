@@ -1,4 +1,4 @@
-//! What an exchange waits for once a backend has the request.
+//! Events of an exchange, from the client's and the backend's stream, once the request was sent.
 
 use std::future::{Future, poll_fn};
 use std::task::Poll;
@@ -9,7 +9,7 @@ use super::{Attempt, Elapsed, Exchange};
 use crate::http::{Cause, ErrorCode, Headers};
 use crate::net::{Over, Stream};
 
-/// What happened on either side of it.
+/// An event on either stream.
 pub enum Event {
     Informational(Headers),
     Head(Headers, bool),
@@ -20,8 +20,8 @@ pub enum Event {
 }
 
 impl Exchange {
-    /// The next thing that happened. What a backend sent before its stream was reset, or its
-    /// connection lost, comes first. Until then it is watched whether it is a stream.
+    /// The next event. What the backend sent before its stream was reset, or its connection lost,
+    /// comes first. While pending, checks whether the response is a stream.
     pub(super) fn next_event(&self, attempt: &Attempt) -> impl Future<Output = Event> {
         poll_fn(move |cx| {
             let Some(back) = attempt.back() else {
@@ -80,7 +80,7 @@ impl From<Elapsed> for Failure {
 }
 
 impl Broken {
-    /// What the end of a backend's stream means.
+    /// The error for the way in which a backend's stream ended.
     fn by(over: Over) -> Broken {
         Broken::Failed(match over {
             Over::Reset { cause: Cause::Unprocessed, .. }

@@ -1,4 +1,4 @@
-//! Exchanges that end without a backend's response, or without all of it.
+//! Ends exchanges that have no response from a backend, or an incomplete one.
 
 use super::super::reject::{Failure, truncate};
 use super::commit::reply;
@@ -7,13 +7,14 @@ use super::{Attempt, Exchange, Outcome};
 use crate::http::ErrorCode;
 
 impl Exchange {
-    /// Answers it in the place of a backend: none had it.
+    /// Sends a local reply; no backend had the request.
     pub(super) fn refuse(&self, failure: Failure) -> Outcome {
         reply(&self.front, self.asked, failure);
         Outcome::failed(failure, self.grpc)
     }
 
-    /// Ends it after an attempt that has brought no response which the client could be given.
+    /// Ends the exchange before commit: the attempt brought no response that the client could be
+    /// sent.
     pub(super) fn fail(&self, attempt: &Attempt, broken: Broken) -> Outcome {
         match broken {
             Broken::Reset(code) => self.pass_reset(code),
@@ -35,7 +36,7 @@ impl Exchange {
         }
     }
 
-    /// Ends it in the midst of the response.
+    /// Aborts the exchange after commit, in the middle of the response.
     pub(super) fn break_off(&self, attempt: &Attempt, broken: Broken) -> Outcome {
         match broken {
             Broken::Reset(code) => self.pass_reset(code),
@@ -56,17 +57,17 @@ impl Exchange {
         }
     }
 
-    /// The client gave up what a backend has.
+    /// The client cancelled after the request was sent.
     fn cancelled(&self, attempt: &Attempt) -> Outcome {
         self.front.conn().note_given_up();
         attempt.cancel();
         Outcome::cancelled(self.grpc)
     }
 
-    /// The backend reset the stream: so is the client's, with the same code, from which its
-    /// library concludes what it would have concluded from the backend's.
+    /// Forwards the backend's RST_STREAM with the same code, so that the client's library maps it
+    /// as it would without a gateway.
     fn pass_reset(&self, code: ErrorCode) -> Outcome {
-        // Some libraries take NO_ERROR for the regular end of a body; gRPC's do not.
+        // Some HTTP libraries take NO_ERROR for the regular end of a body; gRPC's do not.
         let clean = code == ErrorCode::NO_ERROR && !self.grpc;
         self.front.reset(if clean { ErrorCode::INTERNAL_ERROR } else { code });
         Outcome::reset(code, self.grpc)

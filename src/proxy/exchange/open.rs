@@ -1,4 +1,4 @@
-//! A stream to the backend of an attempt, with the head of the request.
+//! Opens the stream to the backend of an attempt, sending the request head.
 
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
@@ -13,8 +13,8 @@ use crate::net::Stream;
 use crate::upstream::{Pool, Version};
 
 impl Exchange {
-    /// Sends the head to the backend, as soon as there is room. Of a client that went away, or
-    /// another failure, the backend has heard nothing.
+    /// Sends the head to the backend once a stream is available. On an error the backend has
+    /// received nothing.
     pub(super) async fn open(&self, attempt: &Attempt) -> Result<(), Broken> {
         if self.front.over().is_some() {
             return Err(Broken::ClientGone);
@@ -35,7 +35,7 @@ impl Exchange {
         };
         let back = match at_once {
             Some(opened) => opened.map_err(Failure::from)?,
-            // Waiting is rare, and its state large: every exchange would carry it.
+            // Boxed: waiting is rare, and its state would enlarge every exchange's future.
             None => {
                 let opened = Box::pin(self.wait_open(pool)).await;
                 attempt.on_sent_late(worker.now());
@@ -51,7 +51,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// Whether nothing follows the head as a backend gets it: HTTP/2 has no other protocols.
+    /// Whether the backend's stream ends with the head. An upgrade does over HTTP/2, which has
+    /// none.
     fn ends_for(&self, pool: &Pool) -> bool {
         self.end || (pool.version() == Version::Http2 && self.is_upgrade())
     }

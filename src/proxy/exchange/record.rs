@@ -1,4 +1,4 @@
-//! What is made of an outcome: the one door to counters, estimates and the log.
+//! Records outcomes: the only place where an exchange updates metrics, estimates and the log.
 
 use super::super::reject::Failure;
 use super::{Attempt, Exchange, Outcome};
@@ -8,7 +8,7 @@ use crate::net::Over;
 use crate::tasks::OnPanic;
 
 impl Exchange {
-    /// Records how it has ended, once; `attempt` is the one that brought it about.
+    /// Records the outcome, at most once; `attempt` is the one that led to it.
     pub(super) fn record(&self, outcome: Outcome, attempt: Option<&Attempt>) {
         if self.recorded.replace(true) {
             return;
@@ -26,12 +26,12 @@ impl Exchange {
         self.line.write(self.destination.get(), backend, &outcome, now.since(self.started));
     }
 
-    /// Holds a failed attempt against its backend, where another is asked, or none had the request.
+    /// Records the failure of an attempt that is retried, or whose request was not sent.
     pub(super) fn record_failed(&self, attempt: &Attempt, failure: Failure) {
         attempt.blame(failure.ending(), self.proxy.worker.now());
     }
 
-    /// Counts it where its time was up.
+    /// Counts an expired deadline by its phase.
     fn count_expired(&self, outcome: &Outcome) {
         let Some(expired) = outcome.expired else { return };
         if let Some(target) = self.destination.get().and_then(|to| to.target()) {
@@ -39,7 +39,7 @@ impl Exchange {
         }
     }
 
-    /// Counts it where it was cut off as its backend was taken out.
+    /// Counts a request cut off by its backend's drain timeout.
     fn count_cut(&self, outcome: &Outcome, attempt: Option<&Attempt>) {
         let Some(attempt) = attempt.filter(|_| outcome.failure == Some(Failure::Drained)) else {
             return;
@@ -50,7 +50,7 @@ impl Exchange {
         }
     }
 
-    /// Counts what no backend had, where it was to go.
+    /// Counts a request that was not sent to a backend, by its route and service as far as known.
     fn record_unsent(&self, outcome: &Outcome) {
         let Some(reason) = outcome.rejected() else { return };
         let reason = broken_rule(self.front.over()).unwrap_or(reason);
@@ -67,7 +67,7 @@ impl Exchange {
     }
 }
 
-/// What a client is refused for that has ended its request by breaking a rule.
+/// The reject reason, if the client broke the protocol or a limit.
 fn broken_rule(over: Option<Over>) -> Option<Rejected> {
     match over? {
         Over::Fault | Over::Reset { cause: Cause::Malformed(_), .. } => Some(Rejected::Malformed),
@@ -77,7 +77,7 @@ fn broken_rule(over: Option<Over>) -> Option<Rejected> {
 }
 
 impl Outcome {
-    /// The reason under which it is counted if no backend had it, and it was not answered.
+    /// The reject reason, if no backend had the request and it was not answered.
     fn rejected(&self) -> Option<Rejected> {
         match self.failure {
             Some(failure) => failure.reason(),
@@ -86,18 +86,18 @@ impl Outcome {
     }
 }
 
-/// What is carried no further, for an error of ours or as its worker ends, has an outcome too.
+/// An exchange dropped unfinished, by a panic or at the worker's end, is counted as failed.
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.recorded.get() {
             self.proxy.metrics.exchange_ended(Class::Failure);
         }
-        drop(OnPanic(|| self.abandon())); // nothing where there was none
+        drop(OnPanic(|| self.abandon())); // runs only while panicking
     }
 }
 
 impl Exchange {
-    /// Leaves the client without an answer, but not waiting for one.
+    /// Resets the client's stream, so that the client does not wait for ever.
     fn abandon(&self) {
         if self.front.is_open() {
             self.front.reset(ErrorCode::INTERNAL_ERROR);

@@ -1,15 +1,15 @@
-//! Whether a request may be sent to another backend, when none can have begun it.
+//! Decides retries at another backend, when none can have processed the request.
 
 use super::tried::Tried;
 use super::{Attempt, Destination, Exchange};
 
-/// Heads larger than this are not kept for a second try: many of them would be a burden.
+/// Larger heads are not retried, to bound the memory they hold.
 const REPLAY_HEAD: usize = 8 << 10;
 
 impl Exchange {
-    /// Whether another backend may be asked after `attempt`, and has the body begin anew for it.
-    /// What the last one never had can go to the next. What it has given back can once: if it is
-    /// all still here, and the service's budget has room.
+    /// Whether the request may be retried after `attempt`; rewinds the body if so. A request that
+    /// was never sent can always go to the next backend. One that was sent and refused is retried
+    /// once, if all of it is still buffered and the service's retry budget allows.
     pub(super) fn may_retry(
         &self,
         destination: &Destination,

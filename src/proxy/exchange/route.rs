@@ -1,4 +1,4 @@
-//! Where a request goes.
+//! Routes a request: finds its route, its share of a split, and its service.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use super::{Exchange, Stage};
 use crate::http::{Headers, Name};
 use crate::route::{Filters, Forward, Redirect, Route, RouteQuery, Share};
 
-/// Where the route of a request leads.
+/// The route of a request, and the service that it leads to.
 pub struct Destination {
     routed: Rc<Routed>,
-    /// The number of the route.
+    /// Index of the route.
     route: usize,
-    /// The number of the share of its requests that this is one of, if it goes to a service.
+    /// Index of the share in the route's split, if it leads to a service.
     share: Option<usize>,
 }
 
@@ -37,7 +37,7 @@ impl Destination {
         self.forward()?.split.shares().get(self.share?)
     }
 
-    /// Where the route sends clients instead of a service.
+    /// The redirect, if the route is one.
     pub fn redirect(&self) -> Option<&Redirect> {
         match self.route()? {
             Route::Redirect(redirect) => Some(redirect),
@@ -45,18 +45,18 @@ impl Destination {
         }
     }
 
-    /// The service that the request is for, if it is for one.
+    /// The service, unless the route is a redirect or the service has no backend.
     pub fn target(&self) -> Option<&Rc<Target>> {
         self.routed.target(self.share()?.service)
     }
 
-    /// What is done to the head of the request, and of the response.
+    /// The filters of request and response heads.
     pub fn filters(&self) -> Option<&Filters> {
         let own = self.share()?.filters.as_deref();
         own.or(self.forward()?.policies.filters.as_ref())
     }
 
-    /// How long a request with this head may take, if its route says that.
+    /// The route's timeout for a request with this head. Declared streams have none.
     pub fn time_limit(&self, grpc: bool, head: &Headers) -> Option<Duration> {
         let limit = self.forward()?.policies.time_limit()?;
         let streams = || {
@@ -66,19 +66,20 @@ impl Destination {
         (!streams()).then_some(limit)
     }
 
-    /// What it has to pass.
+    /// The route's policy stages.
     pub fn stages(&self) -> &[Box<dyn Stage>] {
         self.routed.stages(self.route)
     }
 
-    /// What is counted of the route.
+    /// The route's rejection counters.
     pub fn tally(&self) -> Option<&Rc<RouteTally>> {
         self.routed.tally(self.route)
     }
 }
 
 impl Exchange {
-    /// Finds where it goes. It is counted there from now on, also if that is nowhere.
+    /// Finds the destination. Set even if the request then fails, so that its rejection is counted
+    /// there.
     pub(super) fn route(&self) -> Result<&Destination, Failure> {
         let head = self.head.borrow();
         if self.front.conn().is_http1() && fields::is_grpc(&head) {
@@ -105,7 +106,7 @@ impl Exchange {
             Route::Redirect(_) => None,
         };
         let destination = Destination { routed: Rc::clone(&routed), route, share };
-        let destination = self.destination.get_or_init(|| destination); // it is routed once
+        let destination = self.destination.get_or_init(|| destination); // set once per exchange
         match rule {
             Route::Redirect(_) if self.grpc => Err(Failure::GrpcRedirect),
             Route::Forward(_) if destination.target().is_none() => Err(Failure::NoBackend),
@@ -119,8 +120,8 @@ impl Exchange {
         forward.split.choose(key, &mut self.proxy.worker.rng().borrow_mut())
     }
 
-    /// Does with the request what its route wants besides: its head becomes that which a backend
-    /// gets, and a mirror gets a copy.
+    /// Applies the route's filters to the head, and starts a mirrored copy if the route has a
+    /// mirror.
     pub(super) fn apply_route(&self, destination: &Destination) {
         if let Some(target) = destination.target() {
             target.count_request();
@@ -129,7 +130,7 @@ impl Exchange {
             filter::request(filters, &mut self.head.borrow_mut(), &self.proxy.worker);
         }
         let mirror = destination.forward().and_then(|forward| forward.mirror.as_ref());
-        // What another protocol brings is no body that could be copied.
+        // An upgraded connection has no body that could be mirrored.
         if let Some(mirror) = mirror.filter(|_| !self.is_upgrade()) {
             mirror::start(self, mirror, &destination.routed);
         }

@@ -1,4 +1,5 @@
-//! After the head of the response: the two streams are spliced, and only their ends matter.
+//! Splices the two streams after commit: the connections' drivers move the data, and the exchange
+//! waits for the end.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -29,9 +30,11 @@ impl Exchange {
                     let code = if self.grpc { unknown } else { Code::Http(status) };
                     return self.answered(attempt, code);
                 }
-                // Behind a head only trailers can be too large, and the body is whole without.
+                // After the head, only trailers can be too large, and an HTTP body is complete
+                // without them.
                 Event::Broken(Broken::Failed(Failure::ResponseTooLarge)) if !self.grpc => {
-                    let _ = self.front.send_data(&[], true); // who is gone needs no end
+                    // an error means that the client is gone
+                    let _ = self.front.send_data(&[], true);
                     return self.answered(attempt, Code::Http(status));
                 }
                 Event::Broken(broken) => return self.break_off(attempt, broken),
@@ -43,10 +46,10 @@ impl Exchange {
         }
     }
 
-    /// Ends the client's response as the backend's has ended.
+    /// Forwards the backend's trailers, which end the response.
     ///
-    /// Trailers that a client does not take for their size cost gRPC its status: another one says
-    /// so. Elsewhere a body is whole without them.
+    /// Trailers over the client's limit would lose the gRPC status, so another status replaces it.
+    /// An HTTP body is complete without them.
     fn pass_trailers(&self, attempt: &Attempt, trailers: &Headers, status: u16) -> Outcome {
         let code = match self.front.send_trailers(trailers) {
             Err(SendError::TooLarge) if self.grpc => {
@@ -54,17 +57,17 @@ impl Exchange {
                 Failure::TrailersTooLargeForClient.code(true)
             }
             Err(SendError::TooLarge) => {
-                let _ = self.front.send_data(&[], true); // who is gone needs no end
+                let _ = self.front.send_data(&[], true); // an error means that the client is gone
                 Code::Http(status)
             }
-            // Who is gone is told nothing.
+            // A client that is gone changes nothing of the backend's outcome.
             Ok(()) | Err(SendError::Gone) if self.grpc => grpc_code(trailers),
             Ok(()) | Err(SendError::Gone) => Code::Http(status),
         };
         self.answered(attempt, code)
     }
 
-    /// The response is whole.
+    /// The backend's response is complete.
     pub(super) fn answered(&self, attempt: &Attempt, code: Code) -> Outcome {
         let at = attempt.back().and_then(|back| {
             if back.messages() >= SECOND_MESSAGE {
@@ -72,15 +75,16 @@ impl Exchange {
             }
             if self.grpc { back.single_message_at() } else { None }
         });
-        // With the response the exchange is over, whatever of the request is still to come.
+        // A complete response ends the exchange, whatever of the request is still to come.
         attempt.cancel();
         self.front.discard();
         Outcome::answered(code, at)
     }
 
-    /// Waits until the client has taken everything, or does not for too long.
+    /// Waits until the client has read the whole response, within its idle timeout.
     pub(super) async fn finish(&self) {
-        let whole_at = self.proxy.worker.now(); // what went on before was no matter of the client's
+        // waiting for the backend does not count as the client's idleness
+        let whole_at = self.proxy.worker.now();
         let limit = self.front.conn().stream_idle_timeout();
         self.timeouts.borrow_mut().answered(limit);
         poll_fn(|cx| {

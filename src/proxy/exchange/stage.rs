@@ -1,4 +1,5 @@
-//! What may refuse a request, or delay it, once its route is known and before a backend is picked.
+//! Policy stages of a route (middleware): each may delay or reject a request between routing and
+//! picking.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,26 +8,26 @@ use super::super::reject::Failure;
 use super::{Destination, Exchange};
 use crate::route::Policies;
 
-/// A stage's answer that takes time. It is boxed, as few requests wait for one and all would carry
-/// its state.
+/// A stage's pending decision. Boxed, as few requests wait and its state would enlarge every
+/// exchange.
 pub type Delay<'x> = Pin<Box<dyn Future<Output = Result<(), Failure>> + 'x>>;
 
-/// One of the stages of a route.
+/// A policy stage of a route.
 pub trait Stage {
-    /// Lets the exchange pass, at once or after a delay, or refuses it.
+    /// Admits the exchange, at once or after a delay, or rejects it.
     fn pass<'x>(&'x self, exchange: &'x Exchange) -> Result<Option<Delay<'x>>, Failure>;
 }
 
-/// The stages of one route on one worker, in the order in which requests pass them.
+/// The stages of one route on one worker, in order.
 pub type Stages = Box<[Box<dyn Stage>]>;
 
-/// The stages that the policies of a route ask for.
+/// The stages for the policies of a route.
 pub fn stages(_: &Policies) -> Stages {
-    Box::default() // no policy that there is so far has one
+    Box::default() // no policy has a stage yet
 }
 
 impl Exchange {
-    /// Passes the stages of its route.
+    /// Runs the stages of the route.
     pub(super) async fn pass_stages(&self, destination: &Destination) -> Result<(), Failure> {
         for stage in destination.stages() {
             if let Some(delay) = stage.pass(self)? {

@@ -1,4 +1,4 @@
-//! The request goes to a backend, and the start of its response is waited for.
+//! Sends the request body to a backend and awaits the response head.
 
 use super::super::fields;
 use super::super::reject::Failure;
@@ -9,24 +9,24 @@ use crate::http::{ErrorCode, Headers, Name, SendError};
 use crate::net::{Stream, splice};
 use crate::upstream::Version;
 
-/// Bytes of a request's body that are kept until it is known that no second try is needed.
+/// Limit of the replay buffer: bytes of a request body kept for a retry.
 const REPLAY: usize = 64 << 10;
 
-/// How a response begins.
+/// The start of a response.
 pub struct Response {
     pub head: Headers,
-    /// The head is all.
+    /// No body or trailers follow.
     pub end: bool,
 }
 
-/// Why there is no response, or not all of it.
+/// Why an attempt brought no response, or an incomplete one.
 #[derive(Clone, Copy, Debug)]
 pub enum Broken {
-    /// It failed.
+    /// The gateway found a failure.
     Failed(Failure),
-    /// The backend has reset its stream.
+    /// The backend reset its stream.
     Reset(ErrorCode),
-    /// The client is gone.
+    /// The client cancelled or disconnected.
     ClientGone,
 }
 
@@ -37,7 +37,7 @@ impl From<Failure> for Broken {
 }
 
 impl Exchange {
-    /// Has the body go to the backend of `attempt`.
+    /// Splices the request body to the backend of `attempt`.
     pub(super) fn send(&self, attempt: &Attempt, tried: &Tried) {
         let Some(back) = attempt.back().filter(|_| !self.end && !self.is_upgrade()) else { return };
         self.invite_body(attempt);
@@ -47,8 +47,8 @@ impl Exchange {
         splice(&self.front, back, (!tried.is_resent()).then_some(REPLAY));
     }
 
-    /// Tells a client that asks before it sends a body to send it, once. HTTP/1.1 has the backend
-    /// say so itself.
+    /// Sends `100 Continue`, once, to a client that expects it. A backend that speaks HTTP/1.1
+    /// sends it itself.
     fn invite_body(&self, attempt: &Attempt) {
         let asks = || {
             let head = self.head.borrow();
@@ -58,13 +58,13 @@ impl Exchange {
         if here && asks() && !self.invited.replace(true) {
             let mut head = self.proxy.worker.take_headers();
             head.add(Name::Status, b"100");
-            // The final response says whether the client is still there.
+            // An error shows again when the final response is sent.
             let _ = self.front.send_informational(&head);
             self.proxy.worker.recycle(head);
         }
     }
 
-    /// Waits for the head of a response.
+    /// Waits for the response head.
     pub(super) async fn await_start(&self, attempt: &Attempt) -> Result<Response, Broken> {
         let Some(back) = attempt.back() else { return Err(Failure::BackendLost.into()) };
         loop {
@@ -79,23 +79,23 @@ impl Exchange {
         }
     }
 
-    /// Passes an informational response on, where it has a place: a gRPC call has none, and a
-    /// client that was told to send its body is not told again.
+    /// Forwards an informational response (1xx). gRPC has none, and `100 Continue` is sent only
+    /// once.
     fn pass_informational(&self, head: Headers) {
         let again = self.invited.get() && fields::status(&head) == 100;
         if !self.grpc && !again {
-            // The final response says whether the client is still there.
+            // An error shows again when the final response is sent.
             let _ = self.front.send_informational(&head);
         }
         self.proxy.worker.recycle(head);
     }
 
-    /// Passes the request's trailers on. Without those that a backend does not take for their
-    /// size the body is whole nevertheless; gRPC has none.
+    /// Forwards the request's trailers. If they exceed the backend's limit, the body is ended
+    /// without them; gRPC requests have no trailers.
     pub(super) fn send_request_trailers(&self, back: &Stream, trailers: Headers) {
         self.sent_trailers.set(true);
         if back.send_trailers(&trailers) == Err(SendError::TooLarge) {
-            let _ = back.send_data(&[], true); // a backend that has ended speaks for itself
+            let _ = back.send_data(&[], true); // an error shows as the end of its stream
         }
         self.proxy.worker.recycle(trailers);
     }

@@ -1,5 +1,5 @@
-//! Tells streams from calls by what the backend sends, never by silence and never by what a client
-//! does alone: only exchanges whose response has begun are looked at.
+//! Detects streams by what the backend sends after its response head, never by silence before it
+//! nor by what a client does alone.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -9,26 +9,26 @@ use std::time::Duration;
 use crate::model::Time;
 use crate::net::{Sleep, Stream, Worker};
 
-/// A response that goes on for so long after its first message, and not for want of one more
-/// packet, is a stream.
+/// A response still open this long after its first message (longer than one late packet takes) is a
+/// stream.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// A head that has stood for so long without its end is one of a stream.
+/// A response still open this long after its head is a stream, even without a message.
 const HEAD_STANDS: Duration = Duration::from_secs(1);
 
-/// So many messages one way are a stream.
+/// This many messages in one direction make a stream.
 pub const SECOND_MESSAGE: u64 = 2;
 
-/// Watches one response from its head on.
+/// Watches one response from its head on; see the constants for the rules.
 #[derive(Default)]
 pub struct StreamWatch {
-    /// Boxed, as few requests wait for one, and all would carry it.
+    /// Boxed, as few exchanges need one and it would enlarge them all.
     look: Option<Box<Sleep>>,
 }
 
 impl StreamWatch {
-    /// Whether what goes on behind a head that came at `head_at` is a stream. Has the task of `cx`
-    /// look again when that may have shown.
+    /// Whether the response whose head came at `head_at` is a stream. Otherwise wakes the task of
+    /// `cx` for the next check.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,

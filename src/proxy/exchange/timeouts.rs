@@ -1,4 +1,4 @@
-//! What an exchange waits for at most. All of it is polled in one place.
+//! All timeouts of an exchange, polled in one place.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -8,79 +8,79 @@ use std::time::Duration;
 use crate::model::Time;
 use crate::net::{Sleep, Worker};
 
-/// Which time is up.
+/// Which timeout expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Elapsed {
-    /// Nothing came or left for too long.
+    /// The idle timeout: no bytes in either direction.
     Idle,
-    /// It had so long for all of it.
+    /// The deadline of the whole exchange.
     Deadline(Limit),
 }
 
-/// Who says how long it may take.
+/// Who set the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// The caller, who waits no longer.
+    /// The caller, by `grpc-timeout`.
     Caller,
-    /// Its route.
+    /// The route's timeout.
     Route,
 }
 
-/// The time-outs of one exchange. One that is not set never ends.
+/// The timeouts of one exchange. One that is not set never expires.
 #[derive(Debug, Default)]
 pub struct Timeouts {
-    /// Without anything that comes or leaves.
+    /// Idle timeout.
     idle: Option<Duration>,
-    /// For all of it.
+    /// Deadline of the whole exchange.
     deadline: Option<(Time, Limit)>,
-    /// Until the first of them may end. It is set late and moved seldom: most exchanges end long
+    /// Timer for the earliest expiry. Created lazily and rearmed rarely, as most exchanges end long
     /// before.
     timer: Option<Sleep>,
 }
 
 impl Timeouts {
-    /// From now on it may be idle for as long as each of these lets it.
+    /// Sets the idle timeout to the shortest of `limits`.
     pub fn idle_within(&mut self, limits: impl IntoIterator<Item = Option<Duration>>) {
         self.idle = limits.into_iter().flatten().min();
     }
 
-    /// Has all of it end at `deadline`, if it does not before.
+    /// Sets the deadline, unless an earlier one is set.
     pub fn end_by(&mut self, deadline: Time, limit: Limit) {
         if self.deadline.is_none_or(|(before, _)| deadline < before) {
             (self.deadline, self.timer) = (Some((deadline, limit)), None);
         }
     }
 
-    /// From now on it ends when it ends.
+    /// Removes the deadline.
     pub fn lift_deadline(&mut self) {
         self.deadline = None;
     }
 
-    /// It is answered, and from now on may be idle for as long as this: nothing else limits how
-    /// long the client takes to read.
+    /// Switches to the final phase: the response is complete, and only the idle timeout limits how
+    /// long the client takes to read it.
     pub fn answered(&mut self, limit: Option<Duration>) {
         self.lift_deadline();
         self.idle_within([limit]);
     }
 
-    /// When all of it ends, if that is said.
+    /// The deadline, if any.
     pub fn deadline(&self) -> Option<Time> {
         self.deadline.map(|(deadline, _)| deadline)
     }
 
-    /// Whose deadline has passed, if one has.
+    /// Who set the deadline, if it has passed.
     pub fn expired(&self, now: Time) -> Option<Limit> {
         let (_, limit) = self.deadline.filter(|(deadline, _)| now >= *deadline)?;
         Some(limit)
     }
 
-    /// Those of a copy of the exchange, which ends with it.
+    /// The timeouts of a mirrored copy: the same deadline, no idle timeout.
     pub fn of_copy(&self) -> Timeouts {
         Timeouts { deadline: self.deadline, ..Timeouts::default() }
     }
 
-    /// Which time is up, if any, when something last came or left at `active`. Has the task of
-    /// `cx` look again when that may have changed.
+    /// The timeout that expired, if any; `active` is the time of the last activity. Otherwise wakes
+    /// the task of `cx` when one may expire.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -90,7 +90,7 @@ impl Timeouts {
         if self.idle.is_none() && self.deadline.is_none() {
             return None;
         }
-        // The timer may be a tick late, by which nothing more is begun.
+        // The timer may fire a tick late; nothing may begin after the deadline.
         if let Some(limit) = self.expired(worker.now()) {
             return Some(Elapsed::Deadline(limit));
         }

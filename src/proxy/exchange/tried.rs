@@ -1,19 +1,19 @@
-//! The backends that have failed one request, and how the last of them did.
+//! The backends that one request was attempted at, and how the last one failed.
 
 use super::super::reject::Failure;
 use super::super::target::View;
 use super::Attempt;
 use crate::model::EndpointId;
 
-/// Backends that one request is offered to.
+/// Limit of attempts for one request.
 const MOST_TRIES: usize = 8;
 
-/// The backends that a request was offered to in vain. They are known by themselves, since a
-/// snapshot that is newer has them elsewhere, or not at all.
+/// The endpoints of failed attempts. They are kept by id, as their indices change between
+/// snapshots.
 pub struct Tried {
     endpoints: Vec<EndpointId>,
     last: Failure,
-    /// A backend had the request before, and has given it back.
+    /// The request was sent to a backend that refused it.
     resent: bool,
 }
 
@@ -22,24 +22,24 @@ impl Tried {
         Tried { endpoints: Vec::new(), last: Failure::NoBackend, resent: false }
     }
 
-    /// Notes how an attempt has failed.
+    /// Records a failed attempt.
     pub fn failed(&mut self, attempt: &Attempt, failure: Failure) {
         self.endpoints.push(attempt.pool().endpoint().id());
         self.last = failure;
         self.resent |= attempt.is_sent();
     }
 
-    /// Why the request is refused if there is no other backend for it.
+    /// The failure to report if there is no other backend.
     pub fn last_failure(&self) -> Failure {
         self.last
     }
 
-    /// Whether the last one has given the request back.
+    /// Whether the last backend refused the stream unprocessed.
     pub fn was_refused(&self) -> bool {
         self.last == Failure::BackendRefused
     }
 
-    /// Whether a backend had the request before the one that it is offered to now.
+    /// Whether the request was sent before, so that it is not retried again.
     pub fn is_resent(&self) -> bool {
         self.resent
     }
@@ -48,7 +48,7 @@ impl Tried {
         self.endpoints.len() == MOST_TRIES
     }
 
-    /// Where they are in `view`.
+    /// Their indices in `view`.
     pub fn indices(&self, view: &View) -> Indices {
         let mut indices = Indices::default();
         if !self.endpoints.is_empty() {
@@ -61,7 +61,7 @@ impl Tried {
     }
 }
 
-/// A few indices.
+/// A fixed-capacity list of indices.
 #[derive(Default)]
 pub struct Indices {
     indices: [usize; MOST_TRIES],

@@ -1,7 +1,7 @@
-//! A claim of a bearer token, read without any verification.
+//! JWT claims, read without verifying the token.
 //!
-//! Whoever sends a request can write what he likes into its token. So a claim read here may
-//! decide which of several equal backends a request goes to, and nothing else.
+//! Clients can forge the token. A claim read here may choose between equal backends, and nothing
+//! else.
 
 use std::fmt;
 
@@ -12,12 +12,12 @@ use serde_json::value::RawValue;
 
 use crate::http::{Headers, Name};
 
-/// Larger payloads are not looked into.
+/// Larger payloads are not decoded.
 const MAX_PAYLOAD: usize = 8 << 10;
 
-/// The claim `name` of the token in the `authorization` header, decoded into `scratch`: text or a
-/// number, as it stands there. A name with dots also leads into objects. `None` for a token that
-/// is none, is too large, or lacks the claim.
+/// The claim `name` of the bearer token, decoded into `scratch`: a string or a number, as written.
+/// A dotted name also leads into nested objects. `None` if the token is malformed or too large, or
+/// lacks the claim.
 pub fn claim<'a>(head: &Headers, name: &str, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     let payload = payload(head.get(Name::Authorization)?)?;
     let most = base64::decoded_len_estimate(payload.len());
@@ -46,8 +46,8 @@ fn payload(authorization: &[u8]) -> Option<&[u8]> {
     parts.next().is_none().then_some(payload)
 }
 
-/// The value at `path` in a JSON object: the member of this name or, if there is none, what the
-/// rest of it leads to from the member named before a dot.
+/// The value at `path` in a JSON object: the member of exactly this name or, failing that, a member
+/// of nested objects along the dots.
 fn find<'a>(object: &'a str, path: &str) -> Option<&'a str> {
     member(object, path).or_else(|| {
         path.match_indices('.').find_map(|(dot, _)| {
@@ -64,7 +64,7 @@ fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     found.map(RawValue::get)
 }
 
-/// Reads an object for one of its members.
+/// Deserializes one member of an object.
 struct Member<'n>(&'n str);
 
 impl<'de> DeserializeSeed<'de> for Member<'_> {
@@ -95,7 +95,7 @@ impl<'de> Visitor<'de> for Member<'_> {
     }
 }
 
-/// Reads text for whether it is this.
+/// Compares a string without copying it.
 struct Is<'n>(&'n str);
 
 impl<'de> DeserializeSeed<'de> for Is<'_> {
