@@ -1,9 +1,9 @@
-//! Whether what is at an address is well: asked by whoever has to know, once in the process.
+//! Active health checks, shared by all services of the process.
 //!
-//! A service says how its backends are to be checked; the [`Board`] has one checker for each address
-//! that is to be checked in the same way, however many services ask for it, and tells them all what
-//! has become of it. Checkers have a thread of their own, and speak HTTP/2 through another codec than
-//! requests do. This part knows no services, and nobody here decides who gets requests.
+//! A service configures how its backends are checked. The [`Board`] runs one checker per address
+//! and check, however many services subscribe, and notifies them of changes. Checkers run on a
+//! thread of their own, and use other HTTP codecs than requests do. This module knows no services,
+//! and does not decide which backends get requests.
 
 mod board;
 mod check;
@@ -25,7 +25,7 @@ mod tests {
 
     use super::{Check, Kind};
 
-    /// Some check.
+    /// A check, for tests.
     pub fn check() -> Check {
         Check {
             kind: Kind::Tcp,

@@ -1,4 +1,4 @@
-//! What is known of everybody's health, and who wants to hear of it.
+//! The health of every checked target, and the subscribers to notify of changes.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,43 +11,43 @@ use super::Check;
 use crate::clock::Clock;
 use crate::model::Time;
 
-/// Who is checked, and how.
+/// A target: an address and how it is checked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subject {
     /// `host:port` or `unix:path`.
     pub address: Box<str>,
-    /// How.
+    /// The check.
     pub check: Arc<Check>,
 }
 
-/// How somebody is, as their health check has it.
+/// Health by the results of checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// Able to answer.
+    /// It passes its checks.
     Well,
-    /// Not.
+    /// It fails its checks.
     Unwell(Unwell),
 }
 
-/// Why somebody is not well.
+/// Why a target is unhealthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unwell {
-    /// In few words.
+    /// A short reason.
     pub why: Arc<str>,
     /// Since when.
     pub since: Time,
-    /// They say so themselves: nobody is mistaken about it.
+    /// It reported NOT_SERVING itself, so this is no mistake of the check.
     pub declared: bool,
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckResult {
-    /// As it should be.
+    /// It passed.
     Success,
-    /// It could not be made, or the answer is that something is wrong.
+    /// It could not be made, or did not pass.
     Failure,
-    /// No answer in time.
+    /// It timed out.
     Timeout,
 }
 
@@ -56,7 +56,7 @@ impl CheckResult {
     pub const ALL: [CheckResult; 3] =
         [CheckResult::Success, CheckResult::Failure, CheckResult::Timeout];
 
-    /// The name in the metrics.
+    /// The label value.
     pub const fn name(self) -> &'static str {
         match self {
             CheckResult::Success => "success",
@@ -66,7 +66,7 @@ impl CheckResult {
     }
 }
 
-/// Checks by what came of them.
+/// Counters of checks by result.
 #[derive(Debug, Default)]
 pub struct CheckCounts([AtomicU64; CheckResult::ALL.len()]);
 
@@ -77,13 +77,13 @@ impl CheckCounts {
         }
     }
 
-    /// As [`CheckResult::ALL`].
+    /// The counts, in the order of [`CheckResult::ALL`].
     pub fn totals(&self) -> impl Iterator<Item = (CheckResult, u64)> {
         CheckResult::ALL.into_iter().zip(self.0.each_ref().map(|count| count.load(Relaxed)))
     }
 }
 
-/// Who wants to hear of somebody's health.
+/// A subscriber to the health of targets.
 #[derive(Debug)]
 pub struct Listener {
     changed: Notify,
@@ -91,22 +91,22 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// What checks come to is counted here too.
+    /// Results of its targets' checks are added to `counts`.
     pub fn new(counts: &Arc<CheckCounts>) -> Arc<Listener> {
         Arc::new(Listener { changed: Notify::new(), counts: Arc::clone(counts) })
     }
 
-    /// Ends when anybody's health has changed that it has asked for. What changes before that has been
-    /// heard is not said twice.
+    /// Waits until the health of any of its targets changes. Changes before the next call are
+    /// coalesced.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
 }
 
-/// Until its other side is gone.
+/// Resolves when its sender is dropped.
 pub(super) type Over = oneshot::Receiver<Infallible>;
 
-/// Who is to be checked, and is not yet: none that is not on the board.
+/// Queue of targets to start checking; each is on the board.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     waiting: DashMap<Subject, Over>,
@@ -121,7 +121,7 @@ impl Orders {
         checked
     }
 
-    /// Those that have come, once there are any.
+    /// Waits for new targets and takes them.
     pub async fn take(&self) -> Vec<(Subject, Over)> {
         self.more.notified().await;
         let waiting: Vec<Subject> = self.waiting.iter().map(|order| order.key().clone()).collect();
@@ -129,23 +129,23 @@ impl Orders {
     }
 }
 
-/// The way to the thread that checks, which ends with it.
+/// Handle of the checker thread, which ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Checkers {
     pub orders: Arc<Orders>,
     pub _running: oneshot::Sender<Infallible>,
 }
 
-/// What is known of somebody.
+/// The health of one target.
 #[derive(Debug)]
 struct Record {
     health: Health,
     listeners: Vec<(u64, Arc<Listener>)>,
-    /// Gone, it ends the checker.
+    /// Ends the checker when dropped.
     _checked: Option<oneshot::Sender<Infallible>>,
 }
 
-/// What is known of everybody's health. It is for paths that are cold.
+/// The health of every checked target. For cold paths only.
 #[derive(Debug)]
 pub struct Board {
     records: DashMap<Subject, Record>,
@@ -155,7 +155,7 @@ pub struct Board {
 }
 
 impl Board {
-    /// One that nobody writes on but by [`Board::report`].
+    /// Without checkers: written by [`Board::report`] alone.
     pub fn new(clock: Clock) -> Arc<Board> {
         Arc::new(Board::with(None, clock))
     }
@@ -164,8 +164,8 @@ impl Board {
         Board { records: DashMap::default(), numbers: AtomicU64::default(), checkers, clock }
     }
 
-    /// Has `subject` checked as long as what this gives is held. If nobody knows how they are, that is
-    /// what was `known` of them by another check, and is so until they have answered.
+    /// Subscribes to the health of `subject`, which is checked until the subscription is dropped.
+    /// If nobody else has it checked, it starts as `known` by an earlier check.
     pub fn watch(
         self: &Arc<Self>,
         subject: Subject,
@@ -195,17 +195,18 @@ impl Board {
         Record { health, listeners: Vec::new(), _checked }
     }
 
-    /// How `subject` is, if anybody has it checked.
+    /// The health of `subject`, if it is checked.
     pub(super) fn health(&self, subject: &Subject) -> Option<Health> {
         self.records.get(subject).map(|record| record.health.clone())
     }
 
-    /// Somebody who is unwell since now.
+    /// Unhealthy since now.
     pub fn unwell(&self, why: &str, declared: bool) -> Health {
         Health::Unwell(Unwell { why: why.into(), since: self.clock.now(), declared })
     }
 
-    /// Notes how `subject` is, and tells who wants to know. Unwell for another reason is not anew.
+    /// Sets the health of `subject` and notifies its subscribers. Another reason does not change
+    /// since when it is unhealthy.
     pub fn report(&self, subject: &Subject, mut health: Health) {
         let Some(mut record) = self.records.get_mut(subject) else { return };
         if let (Health::Unwell(before), Health::Unwell(now)) = (&record.health, &mut health) {
@@ -234,7 +235,7 @@ impl Board {
     }
 }
 
-/// Has somebody checked until it is dropped.
+/// A subscription to the health of a target, until dropped.
 #[derive(Debug)]
 pub struct Watched {
     board: Arc<Board>,
@@ -243,14 +244,15 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// How they are checked.
+    /// The check.
     pub fn check(&self) -> &Arc<Check> {
         &self.subject.check
     }
 
-    /// How they are.
+    /// The present health.
     pub fn health(&self) -> Health {
-        self.board.health(&self.subject).unwrap_or(Health::Well) // it is there as long as this is
+        // a record exists for as long as a subscription
+        self.board.health(&self.subject).unwrap_or(Health::Well)
     }
 }
 
@@ -269,7 +271,7 @@ mod tests {
         Subject { address: address.into(), check: Arc::new(check()) }
     }
 
-    /// Whether anything has come to be heard.
+    /// Whether it was notified.
     async fn hears(listener: &Listener) -> bool {
         tokio::select! {
             biased;

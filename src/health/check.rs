@@ -1,4 +1,4 @@
-//! How a backend is checked, as the configuration says.
+//! The configuration of a health check.
 
 use std::hash::{Hash, Hasher};
 use std::ops::RangeInclusive;
@@ -8,45 +8,45 @@ use http::{HeaderName, HeaderValue};
 
 use crate::upstream::{Tls, Version};
 
-/// How a backend is checked. Two that are the same are one checker.
+/// Configuration of a health check. Equal checks of one address share a checker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
-    /// What is asked.
+    /// What is probed.
     pub kind: Kind,
-    /// From one check to the next.
+    /// Interval between checks.
     pub interval: Duration,
-    /// What each may take, with the connection.
+    /// Timeout of one check, connecting included.
     pub timeout: Duration,
-    /// So many in a row that succeed make well who was not.
+    /// Successes in a row after which an unhealthy target is healthy.
     pub rise: u32,
-    /// So many in a row that fail make unwell who was well.
+    /// Failures in a row after which a healthy target is unhealthy.
     pub fall: u32,
-    /// The port to ask, if not that of the backend.
+    /// The port, if not the backend's.
     pub port: Option<u16>,
-    /// The authority of what is asked, if not the address.
+    /// The authority, if not the address.
     pub authority: Option<Box<str>>,
-    /// Fields of what is asked.
+    /// Request headers.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Whether it is well before it has answered.
+    /// Whether a target is healthy before its first check.
     pub well_at_first: bool,
-    /// What is spoken there.
+    /// The HTTP version.
     pub version: Version,
-    /// TLS to it; clear text without.
+    /// TLS; cleartext if `None`.
     pub tls: Option<Tls>,
 }
 
-/// What is asked.
+/// What is probed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// `grpc.health.v1`, about the service of this name; about the whole process if that is empty.
+    /// `grpc.health.v1` for this service name; empty for the whole server.
     Grpc(Box<str>),
-    /// A page, which is to have one of these statuses.
+    /// A GET of this path, which must return one of these statuses.
     Http(Box<str>, RangeInclusive<u16>),
-    /// A connection, which is to be made.
+    /// A TCP connection.
     Tcp,
 }
 
-/// What TLS was made from compares, and does not change: it is the same for the same files.
+/// TLS settings compare by the fingerprint of their files.
 impl Eq for Check {}
 
 impl Hash for Check {

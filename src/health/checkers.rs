@@ -1,4 +1,4 @@
-//! The thread that checks: one for the process, which carries no requests.
+//! The checker thread: one per process, which serves no requests.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -21,10 +21,11 @@ use crate::model::stable_hash;
 use crate::tasks::{Task, Tasks};
 use crate::upstream::Dialer;
 
-/// Whoever is new is asked within so long, so that many who come at once are not all asked at once.
+/// The first check comes at random within this time, so that many new targets are not checked all
+/// at once.
 const FIRST: Duration = Duration::from_millis(500);
 
-/// What checkers live on.
+/// What checkers share.
 #[derive(Clone)]
 struct Setting {
     board: Weak<Board>,
@@ -34,10 +35,10 @@ struct Setting {
 }
 
 impl Board {
-    /// A board with the thread that writes on it, which ends with it.
+    /// Starts a board with its checker thread, which ends when the board is dropped.
     ///
     /// # Errors
-    /// When there can be no thread.
+    /// If the thread cannot be started.
     pub async fn start(
         dialer: &Arc<Dialer>,
         tasks: &Arc<Tasks>,
@@ -55,22 +56,23 @@ impl Board {
         let (started, start) = oneshot::channel();
         std::thread::Builder::new().name("health".into()).spawn(move || match runtime() {
             Ok(runtime) => {
-                let _ = started.send(Ok(())); // who has given up wants nobody checked, and it ends
+                // if the caller is gone, so is the board, and the thread ends
+                let _ = started.send(Ok(()));
                 runtime.block_on(take(&orders, over, setting));
             }
-            Err(error) => drop(started.send(Err(error))), // as above
+            Err(error) => drop(started.send(Err(error))),
         })?;
         start.await.unwrap_or_else(|_| Err(io::Error::other("the health checks panicked")))?;
         Ok(board)
     }
 }
 
-/// Starts whatever is asked for, until nobody can ask any more.
+/// Starts a checker for each new target, until the board is dropped.
 async fn take(orders: &Orders, mut over: Over, setting: Setting) {
     loop {
         let orders = tokio::select! {
             biased;
-            _ = &mut over => return, // its sender is gone
+            _ = &mut over => return, // the board was dropped
             orders = orders.take() => orders,
         };
         for (subject, over) in orders {
@@ -84,12 +86,12 @@ async fn check_until(over: Over, subject: Subject, setting: Setting) {
     let start = || spawn_local(check(subject.clone(), setting.clone()));
     tokio::select! {
         biased;
-        _ = over => {} // as above
+        _ = over => {}
         () = tasks.supervise(Task::Health, start) => {}
     }
 }
 
-/// Checks one somebody again and again.
+/// Checks one target periodically.
 fn check(
     subject: Subject,
     Setting { board, dialer, seed, .. }: Setting,
@@ -100,7 +102,7 @@ fn check(
     let mut prober = Prober::new(&patient, &dialer);
     async move {
         sleep(FIRST.min(every).mul_f64(rng.f64())).await;
-        // Its beats are a little off the interval of others, so that they spread.
+        // The interval is jittered, so that checks of different targets spread out.
         let mut beat = interval(every.mul_f64(0.95 + 0.1 * rng.f64()));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -1,4 +1,4 @@
-//! The connection to somebody who is checked, kept from one check to the next.
+//! The connection to a checked target, kept between checks.
 
 use std::time::Duration;
 
@@ -14,17 +14,17 @@ use tokio::time::timeout;
 use super::failure::Failure;
 use crate::upstream::{Stream, Version};
 
-/// Bytes of the fields of an answer, and of what else is held of a connection.
+/// Limit of a response's header list, and of an HTTP/1.1 connection's buffer.
 const FIELDS: u32 = 16 << 10;
 
-/// Fields of an answer.
+/// Limit of a response's header fields.
 const MOST_FIELDS: usize = 100;
 
-/// Bytes of a page that are read so that the connection can be kept, and how long that may take.
+/// Limits of reading an HTTP/1.1 response body in order to reuse its connection.
 const PAGE: usize = 64 << 10;
 const PAGE_TIME: Duration = Duration::from_millis(100);
 
-/// Ends with its owner.
+/// Aborts the task when dropped.
 pub(super) struct Running(pub JoinHandle<()>);
 
 impl Drop for Running {
@@ -33,14 +33,14 @@ impl Drop for Running {
     }
 }
 
-/// A connection, and the task that moves its bytes.
+/// A connection and its driver task.
 pub(super) enum Connection {
     Http1(http1::SendRequest<Empty<Bytes>>, Running),
     Http2(SendRequest<Bytes>, Running),
 }
 
 impl Connection {
-    /// Begins to speak HTTP on `stream`.
+    /// Starts HTTP on `stream`.
     pub async fn open(stream: Box<dyn Stream>, version: Version) -> Result<Connection, Failure> {
         match version {
             Version::Http1 => {
@@ -50,7 +50,8 @@ impl Connection {
                     .handshake(TokioIo::new(stream))
                     .await
                     .map_err(|error| Failure::broken(&error))?;
-                let drive = spawn_local(async move { drop(connection.await) }); // the checks tell
+                // errors show in the checks
+                let drive = spawn_local(async move { drop(connection.await) });
                 Ok(Connection::Http1(send, Running(drive)))
             }
             Version::Http2 => {
@@ -60,13 +61,13 @@ impl Connection {
                     .handshake(stream)
                     .await
                     .map_err(|error| Failure::broken(&error))?;
-                let drive = spawn_local(async move { drop(connection.await) }); // as above
+                let drive = spawn_local(async move { drop(connection.await) });
                 Ok(Connection::Http2(send, Running(drive)))
             }
         }
     }
 
-    /// Whether it can carry another request, as far as is known.
+    /// Whether it accepts another request, as far as known.
     pub fn is_open(&self) -> bool {
         match self {
             Connection::Http1(send, driver) => !send.is_closed() && !driver.0.is_finished(),
@@ -74,7 +75,7 @@ impl Connection {
         }
     }
 
-    /// Asks for a page, and says which status it has.
+    /// Sends a GET and returns the response's status.
     pub async fn page(&mut self, mut request: Request<()>) -> Result<u16, Failure> {
         match self {
             Connection::Http1(send, driver) => {
@@ -85,14 +86,14 @@ impl Connection {
                 let (status, body) = (answer.status().as_u16(), answer.into_body());
                 let read = timeout(PAGE_TIME, Limited::new(body, PAGE).collect());
                 if !read.await.is_ok_and(|read| read.is_ok()) {
-                    driver.0.abort(); // the next one takes another connection
+                    driver.0.abort(); // the next check reconnects
                 }
                 Ok(status)
             }
             Connection::Http2(..) => {
                 let answer = self.ask(request, None).await?.await;
                 let answer = answer.map_err(|error| Failure::broken(&error))?;
-                Ok(answer.status().as_u16()) // the page itself is refused
+                Ok(answer.status().as_u16()) // the body is cancelled by dropping
             }
         }
     }
@@ -115,7 +116,7 @@ impl Connection {
         Ok(answer)
     }
 
-    /// Whether a stream that stays open leaves room for another.
+    /// Whether it allows a watch stream beside the checks.
     pub fn has_room_for_two(&self) -> bool {
         match self {
             Connection::Http1(..) => false,
@@ -124,7 +125,7 @@ impl Connection {
     }
 }
 
-/// Over HTTP/1.1 the authority has a field of its own.
+/// HTTP/1.1 has the authority in `host`.
 fn path_alone(uri: &http::Uri) -> http::Uri {
     uri.path_and_query().map_or_else(|| uri.clone(), |path| path.clone().into())
 }

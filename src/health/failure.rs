@@ -1,4 +1,4 @@
-//! Why a check failed, in few words.
+//! Failures of checks, with a short reason.
 
 use std::fmt::Display;
 use std::io::ErrorKind;
@@ -8,7 +8,7 @@ use super::CheckResult;
 use crate::model::GRPC_CODES;
 use crate::upstream::ConnectError;
 
-/// The most of what others say of a failure.
+/// Limit of an error's text.
 const LONGEST: usize = 120;
 
 /// Why a check failed.
@@ -16,9 +16,9 @@ const LONGEST: usize = 120;
 pub(super) struct Failure {
     pub why: Arc<str>,
     pub result: CheckResult,
-    /// Who was asked says so: they are there, and take nothing.
+    /// The target reported NOT_SERVING itself.
     pub declared: bool,
-    /// It is what was answered, on a connection that is as good as before.
+    /// It was a complete response, so the connection stays usable.
     pub answered: bool,
 }
 
@@ -28,27 +28,27 @@ impl Failure {
         Failure { why: why.into(), result, declared: false, answered: false }
     }
 
-    /// They have answered, but this.
+    /// A complete response that fails the check.
     pub fn answer(why: &str) -> Failure {
         Failure { answered: true, ..Failure::new(why) }
     }
 
-    /// It took too long.
+    /// The check timed out.
     pub fn timeout() -> Failure {
         Failure { result: CheckResult::Timeout, ..Failure::new("timed out") }
     }
 
-    /// They say that they do not serve.
+    /// The target reported NOT_SERVING.
     pub fn declared() -> Failure {
         Failure { declared: true, ..Failure::answer("NOT_SERVING") }
     }
 
-    /// Another HTTP status than it was to be.
+    /// An unexpected HTTP status.
     pub fn http(status: u16) -> Failure {
         Failure::answer(&format!("HTTP {status}"))
     }
 
-    /// This `grpc-status`.
+    /// An unexpected `grpc-status`.
     pub fn grpc(status: &[u8]) -> Failure {
         let number = std::str::from_utf8(status).ok().and_then(|text| text.parse::<usize>().ok());
         match number.and_then(|number| GRPC_CODES.get(number)) {
@@ -57,7 +57,7 @@ impl Failure {
         }
     }
 
-    /// The connection broke.
+    /// The connection failed.
     pub fn broken(error: &dyn Display) -> Failure {
         let text: String = error.to_string().chars().take(LONGEST).collect();
         Failure::new(&text)

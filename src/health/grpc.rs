@@ -1,4 +1,4 @@
-//! `grpc.health.v1`: asked again and again, and listened to.
+//! `grpc.health.v1`: Check calls, and a Watch stream.
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use h2::RecvStream;
@@ -9,13 +9,13 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::failure::Failure;
 
-/// The most that an answer may have: it has a number.
+/// Limit of a response message, which has only a status.
 const ANSWER: usize = 1024;
 
-/// The bytes before a message: whether it is compressed, and its length.
+/// Length of a message's prefix: compressed flag and length.
 const PREFIX: usize = 5;
 
-/// The question about the service of this name.
+/// The encoded request for this service name.
 pub(super) fn question(service: &str) -> Bytes {
     let message = HealthCheckRequest { service: service.to_owned() }.encode_to_vec();
     let mut question = BytesMut::with_capacity(PREFIX + message.len());
@@ -25,14 +25,14 @@ pub(super) fn question(service: &str) -> Bytes {
     question.freeze()
 }
 
-/// The messages of an answer.
+/// The messages of a response.
 pub(super) struct Answers {
     stream: RecvStream,
     held: BytesMut,
 }
 
 impl Answers {
-    /// Those after this head.
+    /// Reads them after this response head.
     pub fn of(answer: http::Response<RecvStream>) -> Result<Answers, Failure> {
         let status = answer.status().as_u16();
         if status != 200 {
@@ -42,8 +42,7 @@ impl Answers {
         Ok(Answers { stream: answer.into_body(), held: BytesMut::new() })
     }
 
-    /// The next one: what is said of the service. Nothing at the end. What was read stays if who waits
-    /// gives up.
+    /// The next status, or `None` at the end. Cancel-safe.
     pub async fn next(&mut self) -> Result<Option<ServingStatus>, Failure> {
         loop {
             if let Some(message) = self.message()? {
@@ -53,7 +52,8 @@ impl Answers {
             }
             match self.stream.data().await {
                 Some(Ok(data)) => {
-                    let _ = self.stream.flow_control().release_capacity(data.len()); // no more than it had
+                    // cannot exceed what was received
+                    let _ = self.stream.flow_control().release_capacity(data.len());
                     self.held.extend_from_slice(&data);
                 }
                 Some(Err(error)) => return Err(Failure::broken(&error)),
@@ -77,7 +77,7 @@ impl Answers {
         Ok(Some(self.held.split_to(len).freeze()))
     }
 
-    /// The one that there is to be, and that it ends well.
+    /// The only status of a unary response, which must end with success.
     pub async fn only(mut self) -> Result<ServingStatus, Failure> {
         let status =
             self.next().await?.ok_or_else(|| Failure::new("an answer without a message"))?;
@@ -87,7 +87,7 @@ impl Answers {
         }
     }
 
-    /// How it ends.
+    /// Reads the trailers.
     pub async fn end(mut self) -> Result<(), Failure> {
         let trailers = self.stream.trailers().await.map_err(|error| Failure::broken(&error))?;
         let trailers = trailers.ok_or_else(|| Failure::new("an answer without a grpc-status"))?;
@@ -95,7 +95,7 @@ impl Answers {
     }
 }
 
-/// What these fields say of the end, if they do.
+/// The error of a `grpc-status` other than OK.
 fn end(fields: &HeaderMap) -> Result<(), Failure> {
     match fields.get("grpc-status").map(|status| status.as_bytes()) {
         None | Some(b"0") => Ok(()),

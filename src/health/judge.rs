@@ -1,37 +1,38 @@
-//! When somebody is well: by how many checks in a row, and by their own word.
+//! Rise and fall thresholds: turns results of checks, and reports of the target itself, into
+//! healthy or unhealthy.
 
 use super::Check;
 use super::failure::Failure;
 
-/// Judges by what checks come to.
+/// Health by rise and fall thresholds.
 #[derive(Debug)]
 pub(super) struct Judge {
     rise: u32,
     fall: u32,
     well: bool,
-    /// Not well by their own word.
+    /// Unhealthy by its own report.
     declared: bool,
-    /// Nothing has been heard yet: the first answer decides.
+    /// No result yet; the first one decides.
     new: bool,
-    /// Checks in a row that speak against what is held.
+    /// Results in a row that contradict the present state.
     against: u32,
 }
 
 impl Judge {
-    /// One who holds somebody `well`, or not, until anything is heard.
+    /// Starts as `well` until the first result.
     pub fn new(check: &Check, well: bool) -> Judge {
         let &Check { rise, fall, .. } = check;
         Judge { rise, fall, well, declared: false, new: true, against: 0 }
     }
 
-    /// A check came to this.
+    /// Records the result of a check.
     pub fn checked(&mut self, result: &Result<(), Failure>) {
         let declared = result.as_ref().is_err_and(|failure| failure.declared);
         if declared {
             return self.told(false);
         }
         let well = result.is_ok();
-        // Whose word was that they take nothing, and who then is gone, has not come back.
+        // A target that reported NOT_SERVING and then became unreachable must rise as others do.
         self.declared &= well;
         self.against = if well == self.well { 0 } else { self.against + 1 };
         let enough = if well { self.rise } else { self.fall };
@@ -40,7 +41,7 @@ impl Judge {
         }
     }
 
-    /// They say that they serve, or do not.
+    /// Records a status that the target reported on its Watch stream.
     pub fn told(&mut self, serving: bool) {
         if !serving {
             self.hold(false);
@@ -54,12 +55,12 @@ impl Judge {
         (self.well, self.declared, self.new, self.against) = (well, false, false, 0);
     }
 
-    /// Whether they are well.
+    /// Whether it is healthy.
     pub fn is_well(&self) -> bool {
         self.well
     }
 
-    /// Whether they have said themselves that they are not.
+    /// Whether it is unhealthy by its own report.
     pub fn is_declared(&self) -> bool {
         self.declared
     }
@@ -74,7 +75,8 @@ mod tests {
         Judge::new(&Check { rise: 2, fall: 3, ..check() }, well)
     }
 
-    /// Whether they are well after each of these checks: `+` and `-`, or their own word, `s` and `n`.
+    /// The state after each of these: checks `+`, `-`, and `x` for NOT_SERVING; reports `s` and
+    /// `n`.
     fn heard(judge: &mut Judge, what: &str) -> String {
         let one = |of: char| {
             match of {

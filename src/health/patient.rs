@@ -1,4 +1,4 @@
-//! Somebody who is checked, and what is held of them.
+//! A checked target and its health so far.
 
 use std::cell::RefCell;
 use std::sync::Weak;
@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::judge::Judge;
 use super::{Board, CheckResult, Health, Subject};
 
-/// Somebody who is checked.
+/// A checked target.
 pub(super) struct Patient {
     subject: Subject,
     board: Weak<Board>,
@@ -15,7 +15,7 @@ pub(super) struct Patient {
 }
 
 impl Patient {
-    /// One of whom is held what the board says.
+    /// Starts with the health on the board.
     pub fn new(subject: Subject, board: &Weak<Board>) -> Patient {
         let known = board.upgrade().and_then(|board| board.health(&subject));
         let well = known.map_or(subject.check.well_at_first, |health| health == Health::Well);
@@ -23,12 +23,12 @@ impl Patient {
         Patient { subject, board: Weak::clone(board), judge }
     }
 
-    /// Who it is.
+    /// The target.
     pub fn subject(&self) -> &Subject {
         &self.subject
     }
 
-    /// A check came to this.
+    /// Records the result of a check.
     pub fn checked(&self, result: &Result<(), Failure>) {
         self.judge.borrow_mut().checked(result);
         let Some(board) = self.board.upgrade() else { return };
@@ -36,12 +36,12 @@ impl Patient {
             Ok(()) => board.count(&self.subject, CheckResult::Success),
             Err(failure) => board.count(&self.subject, failure.result),
         }
-        // One that succeeds says nothing of why those before it did not.
+        // A success below the rise threshold leaves the reason as it was.
         let why = result.as_ref().err().map(|failure| &*failure.why);
         self.report(&board, why);
     }
 
-    /// They say that they serve, or do not.
+    /// Records a status that the target reported on its Watch stream.
     pub fn told(&self, serving: bool) {
         self.judge.borrow_mut().told(serving);
         if let Some(board) = self.board.upgrade() {

@@ -1,5 +1,4 @@
-//! Asks somebody how they are, on a connection that is kept from one time to the next, and listens
-//! to what they say of themselves there.
+//! Probes one target over a kept connection, and watches the status that it reports there.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -19,10 +18,10 @@ use super::question::Question;
 use super::{Check, Kind, Subject};
 use crate::upstream::{Dialer, Settings};
 
-/// After what somebody has said of themselves they are not listened to for so long.
+/// Shortest interval between watched statuses, so that a target cannot flood the checker.
 const BREATH: Duration = Duration::from_millis(20);
 
-/// Asks one somebody how they are.
+/// Probes one target.
 pub(super) struct Prober {
     patient: Rc<Patient>,
     check: Arc<Check>,
@@ -32,16 +31,16 @@ pub(super) struct Prober {
     open: Option<Open>,
 }
 
-/// A connection that is kept.
+/// A kept connection.
 struct Open {
     connection: Connection,
     listening: Option<Listening>,
 }
 
-/// Listens to somebody until they end it.
+/// A Watch stream, until the target ends it.
 struct Listening {
     task: Running,
-    /// They have nothing to say in this way.
+    /// The target does not implement Watch.
     in_vain: Rc<Cell<bool>>,
 }
 
@@ -64,7 +63,7 @@ impl Prober {
         }
     }
 
-    /// Asks once.
+    /// Makes one check.
     pub async fn ask(&mut self) -> Result<(), Failure> {
         let result = timeout(self.check.timeout, self.ask_in_time()).await;
         let result = result.unwrap_or_else(|_| Err(Failure::timeout()));
@@ -77,7 +76,7 @@ impl Prober {
     async fn ask_in_time(&mut self) -> Result<(), Failure> {
         if let Some(open) = self.open.as_mut().filter(|open| open.connection.is_open()) {
             match open.ask(&self.check, &self.question, &self.patient).await {
-                Err(failure) if !failure.answered => {} // it has ended just now, perhaps
+                Err(failure) if !failure.answered => {} // it may have closed just now; reconnect
                 answered => return answered,
             }
         }
@@ -120,7 +119,7 @@ impl Open {
         }
     }
 
-    /// Listens to what they say, unless that is so or in vain.
+    /// Opens a Watch stream unless one is open, or the target does not support it.
     async fn listen(&mut self, question: &Question, patient: &Rc<Patient>) -> Result<(), Failure> {
         let goes_on = |it: &Listening| it.in_vain.get() || !it.task.0.is_finished();
         if self.listening.as_ref().is_some_and(goes_on) || !self.connection.has_room_for_two() {
@@ -132,7 +131,7 @@ impl Open {
         let (patient, vain) = (Rc::clone(patient), Rc::clone(&in_vain));
         let task = spawn_local(async move {
             if let Err(Failure { why, .. }) = hear(answer, &patient).await {
-                vain.set(&*why == "UNIMPLEMENTED"); // else they are asked, which tells
+                vain.set(&*why == "UNIMPLEMENTED"); // other errors show in the checks
             }
         });
         self.listening = Some(Listening { task: Running(task), in_vain });
@@ -140,7 +139,7 @@ impl Open {
     }
 }
 
-/// Takes note of what is said.
+/// Reads the statuses of a Watch stream.
 async fn hear(answer: ResponseFuture, patient: &Patient) -> Result<(), Failure> {
     let answer = answer.await.map_err(|error| Failure::broken(&error))?;
     let mut answers = Answers::of(answer)?;

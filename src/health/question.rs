@@ -1,4 +1,4 @@
-//! What somebody is asked.
+//! Builds the requests of checks.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Uri, header};
@@ -11,13 +11,13 @@ use crate::upstream::Version;
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
-/// The authority of who is at a path.
+/// Authority for a Unix socket.
 const LOCAL: &str = "localhost";
 
-/// What one somebody is asked, and where.
+/// The requests for one target, and its address.
 pub(super) struct Question {
     address: Box<str>,
-    /// With the fields that every request has.
+    /// Template with the common headers.
     begin: Request<()>,
     authority: Box<str>,
     scheme: &'static str,
@@ -25,7 +25,7 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// What is asked of who is at `address`.
+    /// The requests for the target at `address`.
     pub fn new(address: &str, check: &Check) -> Question {
         let address: Box<str> = match (check.port, address.rsplit_once(':')) {
             (Some(port), Some((host, _))) if !is_path(address) => format!("{host}:{port}").into(),
@@ -50,22 +50,22 @@ impl Question {
         Question { address, begin, authority, scheme, body }
     }
 
-    /// Where.
+    /// The address to connect to.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// For a page.
+    /// A GET of `path`.
     pub fn page(&self, path: &str) -> Result<Request<()>, Failure> {
         self.request(Method::GET, path)
     }
 
-    /// How they are now.
+    /// A Check call.
     pub fn check(&self) -> Result<(Request<()>, Bytes), Failure> {
         self.call(CHECK)
     }
 
-    /// How they are from now on.
+    /// A Watch call.
     pub fn watch(&self) -> Result<(Request<()>, Bytes), Failure> {
         self.call(WATCH)
     }
