@@ -1,8 +1,8 @@
 //! Balancing policies: pure, synchronous, no I/O and no metrics.
 //!
-//! A cold [`Policy`] reads its settings into a [`Factory`]; whenever the set of eligible
-//! endpoints changes, the factory builds an immutable [`Picker`], which the hot path asks once a
-//! request.
+//! A [`Policy`] parses its settings into a [`Factory`] (cold). Whenever the set of eligible
+//! endpoints changes, the factory builds an immutable [`Picker`], which is called once per request
+//! (hot).
 //!
 //! # How to add a policy
 //!
@@ -44,12 +44,12 @@ pub trait Policy: Sync {
     /// The name in the configuration.
     fn name(&self) -> &'static str;
 
-    /// The settings that it has, as data; none by default.
+    /// Its settings as data; none by default.
     fn settings(&self) -> Option<&'static dyn Keys> {
         None
     }
 
-    /// Reads the settings.
+    /// Parses the settings.
     ///
     /// # Errors
     /// Every setting that is unknown or wrong.

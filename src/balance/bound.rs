@@ -7,12 +7,12 @@
 //! candidates, the same each time, as long as that lasts. The bounds' sum is more than all that is
 //! in flight, so there is room somewhere.
 //!
-//! What counts is in flight over all workers. It is added up anew once a millisecond (of 128
-//! members once in two, of 256 once in four), and within that whenever a part of it may have
-//! ended: one request in 16 of all, or of as many as there are members. So a pick costs 16
-//! additions at most however many members there are, where picks are many, and for fewer than 16
-//! members with fewer than 16 requests the sum is exact. Requests that several workers start at
-//! the same instant do not see each other.
+//! The total in flight over all workers is cached. It is summed anew once a millisecond (once in
+//! two for 128 members, once in four for 256), and within that whenever a sixteenth of it may have
+//! ended: one request in 16 of all, or of as many as there are members. So under load a pick costs
+//! 16 additions on average at most, however many members there are, and for fewer than 16 members
+//! with fewer than 16 requests the sum is exact. Requests that several workers start at the same
+//! instant do not see each other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -24,7 +24,7 @@ use crate::text::keys::{Plain, Text};
 /// The largest factor: a larger one is no bound at all.
 const MAX_FACTOR: f64 = 100.0;
 
-/// One in so many requests may have ended since the last sum.
+/// Fraction of the requests that may have ended since the last sum.
 const PART: u32 = 16;
 
 /// A factor, as it is written.

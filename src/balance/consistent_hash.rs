@@ -6,17 +6,16 @@
 //! every worker, every gateway and every restart agrees on the ring, in whatever order the
 //! members were given, and one member's weight moves only keys to or from it.
 //!
-//! The crate makes the ring, and its hash says where keys lie; but its own look-up is a binary
-//! search, a cache miss a step on a large ring. So the ring is kept once more, cut into parts of
-//! one cache line, in which a node takes four bytes: one miss, and no branch that depends on the
-//! key. Where that cannot tell, for one key in a thousand, the search decides.
+//! The crate builds and hashes the ring, but its lookup is a binary search: a cache miss a step on
+//! a large ring. So there is also a compact index, of parts of one cache line with four bytes a
+//! node: one miss, and no branch that depends on the key. For one key in a thousand, which it
+//! cannot resolve, the binary search decides.
 //!
 //! The ring has at most [`MAX_NODES`] nodes, or one a member if there are more members. Beyond
 //! that, all members' numbers of nodes are halved until it fits. Only when a change of the set
 //! crosses such a step do keys of other members move as well.
 //!
-//! What is a key, and where those go that have none, or whose member cannot take them, is in
-//! [`keyed`](super::keyed).
+//! Keys, fallbacks and unavailable members are handled in [`keyed`](super::keyed).
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

@@ -1,14 +1,13 @@
-//! Common part of the hashing policies: keys, rehashing, fallback; all but the hash structure
-//! itself.
+//! Common part of the hashing policies: keys, rehashing, fallback, members that are out.
 //!
 //! A request without the key, or with an empty one, goes to a member drawn by weight. If the key's
 //! member was tried or has no room ([`Bound`]), the key is rehashed until it finds another one. So
 //! the keys of a broken or busy member spread over all others by weight instead of over its
 //! neighbour, and each key always finds the same candidates in the same order.
 //!
-//! A member that is out for a while (unhealthy, ejected) keeps its places and is passed over in the
+//! A member that is temporarily out (unhealthy, ejected) keeps its places and is skipped in the
 //! same way: its keys come back to it, and no others move. Nothing expensive is rebuilt for that,
-//! and picks cost nothing extra while nobody is out.
+//! and picks cost nothing extra while no member is out.
 
 use std::array;
 use std::hint::select_unpredictable;

@@ -29,7 +29,7 @@ use crate::text::{BadParams, Params};
 
 /// Two do nearly as well as all, and do not herd on the same idle member.
 const DEFAULT_CHOICES: u64 = 2;
-/// More would only cost time.
+/// More comparisons cost time and gain nothing.
 const MAX_CHOICES: u64 = 16;
 
 section! {

@@ -1,23 +1,20 @@
 //! `maglev`: consistent hashing by a lookup table; one memory access a pick.
 //!
 //! After Eisenbud and others, "Maglev: A Fast and Reliable Software Network Load Balancer": every
-//! member has an order of its own in which it would like the entries of the table, a walk through
-//! all of them in steps that its address decides. Members take turns, and whose turn it is takes
-//! the first entry on its walk that is free. As in Envoy, turns are as frequent as weights say,
-//! and the first comes before anybody's second, so every member has an entry. The order of turns
-//! depends on addresses and weights alone: every worker, every gateway and every restart agrees on
-//! the table, in whatever order the members were given.
+//! member has its own permutation of the table entries, derived from its address. Members take
+//! turns, and each takes the first free entry of its permutation. As in Envoy, turns are as
+//! frequent as the weights say, and everybody's first comes before anybody's second, so every
+//! member has an entry. The order of turns depends on addresses and weights alone: every worker,
+//! every gateway and every restart agrees on the table, in whatever order the members were given.
 //!
-//! Shares are off by an entry or two and not, as on a ring, by chance; but when the set changes, a
-//! few keys of other members move too. Of a hundred members, when one goes, those are about half
-//! as many as have to; the fewer the more entries there are for each member, of which there should
-//! be a hundred.
+//! Shares are exact to an entry or two, where those of a ring vary by chance; but when the set
+//! changes, a few keys of other members move too. With a hundred members and a hundred entries
+//! each, when one leaves, these are about half as many as must move, and fewer with more entries.
 //!
 //! Filling takes as many steps as it takes to find free entries at random, about `n ln n` for `n`
 //! entries: some milliseconds for 65,537, whatever the members and their weights.
 //!
-//! What is a key, and where those go that have none, or whose member cannot take them, is in
-//! [`keyed`](super::keyed).
+//! Keys, fallbacks and unavailable members are handled in [`keyed`](super::keyed).
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;

@@ -1,8 +1,8 @@
 //! `p2c_ewma`: of two members drawn at random, the one that costs less.
 //!
-//! The cost is a moving average of the latency (see [`Load`]) x (calls in flight + 1) / weight. A plain comparison of it (Finagle, tower, go-zero) has no memory of weights. Here
-//! weights hold while members do equally well, at any concurrency, and costs rule as soon as they
-//! do not:
+//! The cost is a moving average of the latency (see [`Load`]) x (calls in flight + 1) / weight. A
+//! plain comparison of costs (Finagle, tower, go-zero) ignores weights. Here weights hold while
+//! members do equally well, at any concurrency, and costs decide as soon as they do not:
 //!
 //! 1. **Both samples are drawn by weight**, distinct. Where nothing speaks against the first, it
 //!    is taken, so shares are the weights.

@@ -19,7 +19,7 @@ use crate::model::EndpointSet;
 use crate::text::{BadParams, Params};
 
 const GOLDEN_SECTION: f64 = 0.618_033_988_749_894_9;
-/// How many steps below the golden section are looked at.
+/// Candidate steps below the golden section.
 const CANDIDATES: u64 = 64;
 
 /// The policy; it has no settings.
@@ -67,7 +67,7 @@ impl Picker for RoundRobinPicker {
         if !cx.tried.is_empty() {
             return self.weights.draw_untried(cx.tried, cx.rng);
         }
-        // At the end of the 64 bits the walk jumps to another point, which does no harm.
+        // The wrap of the 64 bits makes the walk jump, which is harmless.
         let walked = self.walked.fetch_add(self.step, Relaxed);
         self.weights.owner(walked % self.circle * self.unit)
     }

@@ -137,7 +137,7 @@ impl Endpoint {
         &self.outage
     }
 
-    /// Its faults in a row, and how it does on trial.
+    /// Consecutive faults and trial results, for outlier ejection.
     #[inline]
     pub fn faults(&self) -> &Faults {
         &self.faults

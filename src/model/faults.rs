@@ -1,4 +1,4 @@
-//! Faults of a backend in a row, and how it does on trial.
+//! Outlier detection: consecutive faults of a backend, and its trial after an ejection.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -6,27 +6,28 @@ use std::time::Duration;
 use super::outcome::Sign;
 use super::time::Time;
 
-/// Requests in a row that a backend on trial has to answer.
+/// Successful trial requests that end a trial.
 pub const TRIALS: u32 = 3;
 
-/// A request on trial that has lasted so long holds the next one up no more.
+/// A trial request open this long no longer holds up the next one.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Faults of a backend in a row, and how it does on trial. All workers write here, where a fault ends
-/// or a run of faults is broken; whoever decides what becomes of it begins it anew.
+/// Consecutive faults of a backend, and the results of its trial requests after an ejection.
+/// Workers record results; the service's ejection resets them when it decides.
 #[derive(Debug, Default)]
 pub struct Faults {
     run: AtomicU32,
-    /// When the request on trial was sent, in nanoseconds; 0 while there is none.
+    /// When the open trial request was sent, in nanoseconds; 0 if there is none.
     tried: AtomicU64,
-    /// Requests on trial that were answered.
+    /// Successful trial requests.
     passed: AtomicU32,
-    /// One was not.
+    /// A trial request failed.
     failed: AtomicBool,
 }
 
 impl Faults {
-    /// Notes how a request of no trial has ended; the faults in a row if that was one.
+    /// Records the result of a normal request; returns the number of consecutive faults after a
+    /// fault.
     #[inline]
     pub fn note(&self, sign: Sign) -> Option<u32> {
         match sign {
@@ -40,12 +41,12 @@ impl Faults {
         }
     }
 
-    /// Faults in a row.
+    /// Consecutive faults.
     pub fn run(&self) -> u32 {
         self.run.load(Relaxed)
     }
 
-    /// Whether enough requests on trial were answered, or one was not.
+    /// The result of the trial, once enough requests succeeded or one failed.
     pub fn verdict(&self) -> Option<Sign> {
         match (self.failed.load(Relaxed), self.passed.load(Relaxed)) {
             (true, _) => Some(Sign::Fault),
@@ -54,7 +55,7 @@ impl Faults {
         }
     }
 
-    /// Begins a request of the trial at `now`, unless another lasts.
+    /// Begins a trial request at `now`, unless one is open.
     pub fn begin_trial(&self, now: Time) -> bool {
         let (before, began) = (self.tried.load(Relaxed), word(now));
         let lasts = before != 0 && now.since(Time::from_nanos(before)) < PATIENCE;
@@ -62,8 +63,8 @@ impl Faults {
         free && self.tried.compare_exchange(before, began, Relaxed, Relaxed).is_ok()
     }
 
-    /// The one that began then has ended, and says this of the backend; whether that decides the trial.
-    /// One that others have not waited for says nothing.
+    /// Ends the trial request that began at `began`; returns whether that decides the trial. One
+    /// that was given up waiting for does not count.
     pub fn end_trial(&self, began: Time, sign: Option<Sign>) -> bool {
         if self.tried.compare_exchange(word(began), 0, Relaxed, Relaxed).is_err() {
             return false;
@@ -75,7 +76,7 @@ impl Faults {
         }
     }
 
-    /// Forgets everything.
+    /// Resets everything.
     pub fn clear(&self) {
         self.run.store(0, Relaxed);
         self.tried.store(0, Relaxed);
@@ -84,7 +85,7 @@ impl Faults {
     }
 }
 
-/// A time that is never 0.
+/// Encodes a time as non-zero.
 fn word(time: Time) -> u64 {
     time.as_nanos().max(1)
 }

@@ -7,7 +7,7 @@ use super::Peer;
 /// The headers that tell backends about the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForwardedHeaders {
-    /// None; those of clients are passed on unchanged.
+    /// None; those of clients are forwarded unchanged.
     Off,
     /// `x-forwarded-for`, `x-forwarded-proto` and `x-forwarded-host`.
     #[default]

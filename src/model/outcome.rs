@@ -112,7 +112,7 @@ pub enum Code {
 /// convention for servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Success, or rightly refused.
+    /// Success, or an error of the client's own.
     Success,
     /// It failed.
     Failure,
@@ -174,10 +174,10 @@ pub enum Break {
     Expired,
 }
 
-/// What the end of a request says of a backend that can be reached.
+/// What a result says of a reachable backend's health; the input of outlier ejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
-    /// It answers.
+    /// It works.
     Well,
     /// It is at fault.
     Fault,
@@ -206,9 +206,8 @@ impl Ending {
         }
     }
 
-    /// What this says of the backend, if it says anything. Who cannot be reached, or has lost its
-    /// connection with all that was open on it, is brought back by the next connection that can be
-    /// made; and what was given back unprocessed says that it was full, or leaves.
+    /// The signal for outlier ejection, if any. A lost connection gives none, as reconnecting takes
+    /// care of that; nor does a refused stream, which means that the backend is full or draining.
     pub fn sign(self) -> Option<Sign> {
         match self {
             Ending::Broken(Break::Unreachable | Break::Lost | Break::Refused) => None,
