@@ -1,4 +1,4 @@
-//! Certificates that are not as they should be: what is said of them, and when.
+//! Errors and warnings about unsuitable certificates.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::gateway::{Gateway, PORTS};
 
-/// A folder of certificates that are signed by `ca`, which signed `between`, which signs others.
+/// A folder of certificates: root `ca`, intermediate `between`, leaves.
 struct Shelf {
     folder: TempDir,
     root: CertifiedIssuer<'static, KeyPair>,
@@ -33,7 +33,7 @@ fn leaf() -> CertificateParams {
     params
 }
 
-/// The same but for what `change` does.
+/// The same, modified by `change`.
 fn with(
     mut params: CertificateParams,
     change: impl FnOnce(&mut CertificateParams),
@@ -82,8 +82,8 @@ impl Shelf {
         params.signed_by(issuer).unwrap().pem().unwrap()
     }
 
-    /// What is said of a configuration with this `tls` for clients, and this one for backends:
-    /// errors, or else warnings.
+    /// The errors, or else the warnings, of a configuration with these `tls` settings for clients
+    /// and backends.
     fn says(&self, server: &str, client: &str) -> Result<Vec<String>, Vec<String>> {
         let said =
             |findings: &[config::Finding]| findings.iter().map(ToString::to_string).collect();

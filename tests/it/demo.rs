@@ -1,4 +1,4 @@
-//! `equipoise demo` as a newcomer meets it: what it prints is true, and what it says to try works.
+//! `equipoise demo`: what it prints is true, and the commands that it suggests work.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -52,7 +52,7 @@ fn every_command_that_it_prints_works() {
         panic!("not five commands: {introduction:#?}");
     };
 
-    // The first requests may still be on their way to the slower ones.
+    // The first requests may still wait for the slower backends.
     assert!((0..100).any(|_| shell(backends).matches("READY").count() == 6));
     assert!(shell(drain).contains("echo is now at revision 2"));
     assert!(shell(set_weight).contains("echo is now at revision 3"));
@@ -62,7 +62,7 @@ fn every_command_that_it_prints_works() {
     let answer = shell(call);
     assert!(answer.starts_with("hello from ") && answer.contains(" at 127.0.0.1:"), "{answer:?}");
 
-    // The third backend was drained: nothing goes there any more, and the first has the most.
+    // The third backend is drained, so it gets no requests, and
     assert!(lines.any(|line| line.contains("tardy 0 %") && line.contains("0 failed")));
     demo.interrupt();
     let end = lines.last().unwrap();
@@ -79,7 +79,7 @@ fn traffic_leaves_the_backend_that_becomes_slow_and_comes_back() {
     assert!(shares.any(|(swift, _)| swift > 25), "it is fast again");
 }
 
-/// The percentage of the first backend in a line of numbers, for one of the policies.
+/// The first backend's percentage in a line of numbers, for one policy.
 fn share(line: &str, policy: usize) -> Option<u32> {
     let (percent, _) = line.split(": swift ").nth(policy + 1)?.split_once(" %")?;
     percent.parse().ok()

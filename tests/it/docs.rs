@@ -1,4 +1,4 @@
-//! What `docs/*.md` says is so, and all there is stands in it.
+//! The pages of `docs/` are correct and complete.
 
 mod commands;
 mod configuration;
@@ -43,7 +43,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// One row of a table: its cells by the titles of their columns.
+/// A table row: cells by column title.
 type Row = BTreeMap<String, String>;
 
 /// The rows of the tables in `text` whose first column is called `first`.

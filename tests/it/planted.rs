@@ -1,8 +1,8 @@
-//! The defects that the simulation has to find can be planted in the sources of today.
+//! The planted defects apply to the present sources.
 
 use std::path::Path;
 
-/// What each part of a patch is to find, and the file that it is to be in.
+/// The text that each hunk of a patch expects, and its file.
 fn places(patch: &str) -> Vec<(&str, String)> {
     let (mut file, mut places) = ("", Vec::<(&str, String)>::new());
     for line in patch.lines() {

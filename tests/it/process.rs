@@ -1,4 +1,4 @@
-//! The gateway as a process that operators trust: what becomes of its log, signals, and start.
+//! The gateway as a process: its log, signals and start.
 
 mod level;
 mod log;
@@ -16,18 +16,17 @@ use tempfile::TempDir;
 use crate::support::gateway::{self, Control};
 use crate::support::{eventually, http1};
 
-/// A gateway whose log nobody has to read: its addresses are known beforehand.
+/// A gateway whose addresses are fixed, so that its log need not be read.
 struct Gateway {
     child: Child,
     front: SocketAddr,
     control: SocketAddr,
     metrics: SocketAddr,
-    /// Kept until the end: a reload reads what is in it.
+    /// Kept until the end: reloads read it.
     _folder: TempDir,
 }
 
-/// A port that is free, and none of those that the system gives to who asks for any: until it is
-/// taken, no other test gets it.
+/// A free port outside of the ephemeral range, locked against other tests until dropped.
 fn free_port() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(20_000);
     loop {
@@ -39,7 +38,7 @@ fn free_port() -> SocketAddr {
 }
 
 impl Gateway {
-    /// Runs it with this standard error, and waits until it is ready.
+    /// Starts it with this standard error, and waits until it is ready.
     async fn start(log: &str, stderr: impl Into<Stdio>) -> Gateway {
         let mut command = Command::new(env!("CARGO_BIN_EXE_equipoise"));
         command.stderr(stderr);
@@ -48,7 +47,7 @@ impl Gateway {
         gateway
     }
 
-    /// Runs it as `command`, which gets its arguments here.
+    /// Starts it as `command`, adding the arguments.
     fn spawn(mut command: Command, log: &str) -> Gateway {
         let free = [free_port(), free_port(), free_port()];
         let folder = tempfile::tempdir().unwrap();
@@ -74,7 +73,7 @@ impl Gateway {
         self.answers("/readyz").await
     }
 
-    /// It takes connections, answers, and obeys.
+    /// Checks that it serves requests and changes.
     async fn works(&self) {
         assert!(self.answers("/healthz").await && self.is_ready().await);
         let answer = http1::exchange(
@@ -86,7 +85,7 @@ impl Gateway {
         self.change_weights(2).await;
     }
 
-    /// Changes, each of which is a line of the log.
+    /// Makes changes, each of which logs a line.
     async fn change_weights(&self, times: u32) {
         let mut control = Control::connect(self.control).await;
         for weight in 1..=times {
@@ -144,7 +143,7 @@ async fn ended(child: &mut Child) -> ExitStatus {
     status.unwrap()
 }
 
-/// What the command says and how it ends.
+/// The command's output and exit status.
 fn run(arguments: &[&str], variable: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_equipoise"));
     command.args(arguments).env_remove("EQUIPOISE_LOG");
@@ -154,7 +153,7 @@ fn run(arguments: &[&str], variable: Option<&str>) -> Output {
     command.output().unwrap()
 }
 
-/// A file with this text, and its folder.
+/// A file with this content, and its folder.
 fn file(text: &str) -> (TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gateway.yaml");

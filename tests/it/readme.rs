@@ -1,5 +1,5 @@
-//! What the README says is so. (Its Rust examples are documentation tests; `docs.rs` looks at its
-//! configurations and links.)
+//! The README is correct. (Its Rust examples are doctests; `docs.rs` checks its configurations and
+//! links.)
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Another configuration while everything runs: all of it or nothing, and nothing is dropped.
+//! Reloads under traffic: all or nothing, and nothing is dropped.
 
 mod departed;
 mod files;

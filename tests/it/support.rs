@@ -1,4 +1,4 @@
-//! What the tests of the running gateway stand on: real backends, real clients, real frames.
+//! Shared test support: real backends, real clients, real frames.
 
 pub mod backend;
 pub mod certificates;
@@ -26,7 +26,7 @@ pub mod echo {
     tonic::include_proto!("echo");
 }
 
-/// Longer than anything takes, however loaded the machine is.
+/// A timeout that even a loaded machine does not reach.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `check` holds.
@@ -38,7 +38,7 @@ pub async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Who comes to `listener`, as servers for operators take them.
+/// Accepts connections of `listener`, as the control and metrics servers do.
 pub fn clients(
     listener: TcpListener,
 ) -> impl Stream<Item = io::Result<(TcpStream, Option<SocketAddr>)>> + Unpin + Send {
@@ -49,13 +49,13 @@ pub fn clients(
     })
 }
 
-/// What `future` gives, which must not take forever.
+/// Awaits `future`, which must not hang.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     let result = tokio::time::timeout(PATIENCE, future).await;
     result.unwrap_or_else(|_| panic!("still waiting: {what}"))
 }
 
-/// Bytes in which a gap, a swap or a repetition shows.
+/// Bytes in which gaps, swaps and repetitions show.
 pub fn pattern(len: usize) -> Vec<u8> {
     (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }

@@ -37,7 +37,7 @@ use tokio::task::JoinHandle;
 
 use page::Page;
 
-/// Connections to the port at a time.
+/// The connection limit of the port.
 const MAX_CONNECTIONS: usize = 64;
 const OK: Code = Code::Grpc(GrpcCode::Ok);
 const FAILED: Code = Code::Grpc(GrpcCode::Unavailable);
@@ -77,7 +77,7 @@ fn counter(metric: &'static Metric, labels: &[&str], value: u64) -> ServiceCount
     ServiceCounter { id: CounterId { metric, labels }, value }
 }
 
-/// So many requests that were rejected for this.
+/// Totals with this many rejections for this reason.
 fn rejected(reason: Rejected, count: u64) -> RejectTotals {
     let mut totals = RejectTotals::default();
     totals[reason as usize] = count;
@@ -89,7 +89,7 @@ fn rejections(page: &Page, [service, route, reason]: [&str; 3]) -> f64 {
     page.value("equipoise_rejected_total", &labels)
 }
 
-/// Services that a test may change.
+/// Services that a test can change.
 #[derive(Clone, Default)]
 struct Services(Arc<Mutex<Vec<ServiceSample>>>);
 
@@ -183,7 +183,7 @@ impl Gateway {
         response
     }
 
-    /// The head and the body of a page, as one with these fields gets it.
+    /// Head and body of a page, requested with these fields.
     async fn page(&self, fields: &str) -> (String, Vec<u8>) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let request = format!("GET /metrics HTTP/1.0\r\n{fields}\r\n");
@@ -208,7 +208,7 @@ fn stats(backend: &BackendSample) -> &WorkerStats {
     backend.endpoint.worker_stats(0)
 }
 
-/// One of each counter that a service has beside those of its backends.
+/// One of each of a service's counters other than its backends'.
 fn of_a_service() -> Vec<ServiceCounter> {
     vec![
         counter(&RETRIES, &[], 7),
@@ -356,8 +356,7 @@ async fn quantiles_read_from_the_buckets_are_close_to_the_samples() {
         for q in [0.5, 0.9, 0.99] {
             let exact = samples[(q * samples.len() as f64) as usize];
             let read = page.quantile("equipoise_request_duration_seconds", &[], q);
-            // Bounds are at most twice the one before, and Prometheus takes samples between two
-            // of them to be spread evenly.
+            // Bounds at most double, and Prometheus interpolates linearly between them.
             let off = (read / exact).ln().abs();
             assert!(off < 1.5_f64.ln(), "sigma {sigma}, {q}: {read} against {exact}");
         }
@@ -515,12 +514,12 @@ async fn idle_connections_do_not_keep_a_scrape_out() {
     }
     gateway.scrape().await;
     let mut answer = Vec::new();
-    let _ = idle[0].read_to_end(&mut answer).await; // the oldest had to go
+    let _ = idle[0].read_to_end(&mut answer).await; // the oldest is evicted
 }
 
 const PLAIN: Encoding = Encoding { format: Format::Text, gzip: false };
 
-/// Says when it is asked, and answers when it may.
+/// Signals when it is called, and waits to answer.
 struct Gate {
     asked: Arc<AtomicUsize>,
     begun: mpsc::Sender<()>,
@@ -571,7 +570,7 @@ async fn scrapers_that_come_together_share_a_page() {
     tokio::task::yield_now().await;
     first_begun.recv().unwrap();
     let others: Vec<_> = (0..50).map(|_| scrape()).collect();
-    tokio::task::yield_now().await; // they are queued behind the first, whose page is too old
+    tokio::task::yield_now().await; // they wait for a newer page than the first's
     go.send(()).unwrap();
     go.send(()).unwrap();
     drop(go); // a third page would fail

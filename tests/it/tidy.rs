@@ -1,10 +1,10 @@
-//! What the source tree promises: which layer may see which, and how long a file may be.
+//! Rules for the source tree: layering, file length, injected time and randomness.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// What each part of the crate may import of the others. Parts on one tier do not see each
-/// other, and nothing sees a tier above its own.
+/// The parts that each part of the crate may import. Parts on one tier do not see each other, and
+/// nothing sees a tier above its own.
 const LAYERS: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("stats", &[]),
@@ -87,13 +87,12 @@ const ALL: [&str; 21] = [
     "cli",
 ];
 
-/// Parts that are given the time and random numbers by those above them. A gateway made of them does
-/// the same again when it is given the same again.
+/// Parts to which time and random numbers are injected, so that simulations of them are
+/// deterministic.
 const ABOVE: [&str; 4] = ["app", "cli", "main", "lib"];
 
-/// What they may not ask for themselves, and the files that may: people are told the date, tokio's
-/// timers go by tokio's time, a hasher that nobody else can guess is used where no order is taken from
-/// it.
+/// What they must not use, and the files that may: wall-clock dates for people, tokio's timers, and
+/// hashers with secret seeds whose order is not used.
 const GIVEN: &[(&str, &[&str])] = &[
     ("std::time::Instant", &[]),
     ("SystemTime::now", &["clock.rs"]),
@@ -111,14 +110,14 @@ const GIVEN: &[(&str, &[&str])] = &[
     ("RandomState", &["route/hosts.rs", "route/index.rs", "route/table.rs", "proxy/methods.rs"]),
 ];
 
-/// Parts in which tasks wait for several things in a given order, not in a random one.
+/// Parts whose `select!` must be biased: branches in a fixed order, not a random one.
 const ORDERED: [&str; 6] = ["net", "upstream", "health", "service", "proxy", "tasks"];
 
-/// Lines of a file without its tests. (How long a function may be is clippy's to see.)
+/// Limit of a file's lines without its tests. (Clippy limits functions.)
 const MAX_LINES: usize = 330;
 
 struct Source {
-    /// From `src/` on.
+    /// Relative to `src/`.
     path: String,
     /// Without comments and tests.
     code: String,
@@ -147,7 +146,7 @@ fn sources() -> Vec<Source> {
     sources
 }
 
-/// The file without its tests, unless it is nothing but tests.
+/// The file without its tests; a test file is kept whole.
 fn source(path: String, text: &str) -> Option<Source> {
     let parts: BTreeSet<&str> = path.trim_end_matches(".rs").split('/').collect();
     if parts.contains("tests") {
@@ -160,18 +159,18 @@ fn source(path: String, text: &str) -> Option<Source> {
     Some(Source { code, lines: product.lines().count(), path })
 }
 
-/// The part of the crate that `path` belongs to.
+/// The part of the crate that contains `path`.
 fn part(path: &str) -> &str {
     path.split('/').next().unwrap_or_default().trim_end_matches(".rs")
 }
 
-/// The parts of the crate that `code` names: `crate::x`, `crate::{x, y::z}`.
+/// The parts that `code` imports: `crate::x`, `crate::{x, y::z}`.
 fn imports(code: &str) -> BTreeSet<String> {
     let paths = code.match_indices("crate::").map(|(at, start)| &code[at + start.len()..]);
     paths.flat_map(heads).collect()
 }
 
-/// The first names of the path, or of each path in the braces, that `rest` begins with.
+/// The first segments of the path, or of each path in braces, at the start of `rest`.
 fn heads(rest: &str) -> Vec<String> {
     let name = |text: &str| {
         text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
@@ -192,7 +191,7 @@ fn heads(rest: &str) -> Vec<String> {
     heads
 }
 
-/// Before a response is committed to, everything can be done again; so that has one place.
+/// Retries are possible until a response is committed, so only one file commits.
 #[test]
 fn one_place_of_the_data_path_sends_heads_to_clients() {
     let sends =

@@ -1,4 +1,5 @@
-//! Backends, which do as each request has it: those that speak HTTP/2 do so by the h2 crate.
+//! Simulated backends: each request determines how it is answered. HTTP/2 is spoken by the h2
+//! crate.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::exchange::{Answer, Exchange};
 use super::http1_backend;
 use super::world::World;
 
-/// One backend: it listens until it is gone.
+/// One backend; listens until it is removed.
 pub fn start(world: &Rc<World>, backend: usize) {
     let site = &world.sites[backend];
     let mut accepted = world.network.listen(site.address);
@@ -36,7 +37,7 @@ async fn serve(world: Rc<World>, backend: usize, connection: Memory) {
     let mut builder = server::Builder::new();
     builder.max_concurrent_streams(world.backend_streams);
     if world.habits.idle.is_some() {
-        builder.initial_connection_window_size(64 << 20); // who does not read holds up nobody else
+        builder.initial_connection_window_size(64 << 20); // a slow reader must not stall others
     }
     let Ok(mut connection) = builder.handshake(connection).await else { return };
     let leaves = world.leaves_after();
@@ -58,7 +59,8 @@ async fn serve(world: Rc<World>, backend: usize, connection: Memory) {
         });
     }
     if leaves.is_some_and(|after| served >= after) {
-        // To close with something unread would take from the gateway what it has yet to read.
+        // Closing with unread data would reset the connection, and the gateway would lose what it
+        // has yet to read.
         sleep(Duration::from_secs(1)).await;
     }
 }
@@ -97,7 +99,7 @@ async fn answer(
     }
 }
 
-/// Reads a request, and holds it against what it should be. Whether it is whole.
+/// Reads a request and verifies it; returns whether it is complete.
 async fn read(world: &World, backend: usize, exchange: &Exchange, mut body: RecvStream) -> bool {
     let mut came = 0;
     while let Some(data) = body.data().await {
@@ -122,7 +124,7 @@ async fn read(world: &World, backend: usize, exchange: &Exchange, mut body: Recv
     whole
 }
 
-/// Sends the messages and the trailers.
+/// Sends the messages and trailers.
 async fn send(exchange: &Exchange, mut stream: SendStream<Bytes>) {
     for (n, message) in exchange.messages(false).into_iter().enumerate() {
         if n > 0 {
@@ -143,7 +145,7 @@ async fn send(exchange: &Exchange, mut stream: SendStream<Bytes>) {
     }; // as above
 }
 
-/// Sends all of `data` as there is credit for it. Whether anybody still wants it.
+/// Sends all of `data` within flow control; `false` if the reader is gone.
 pub async fn write(stream: &mut SendStream<Bytes>, mut data: Bytes) -> bool {
     while !data.is_empty() {
         stream.reserve_capacity(data.len());

@@ -1,5 +1,5 @@
-//! What happens while clients send requests: changes that operators make, what health checks find,
-//! and faults.
+//! What happens while clients send requests: operators' changes, results of health checks, injected
+//! faults.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::file::File;
 use super::operators::Operators;
 use super::world::World;
 
-/// Has operators change the gateway until the world is to be calm.
+/// Makes operators' changes until the world calms down.
 pub async fn operate(world: Rc<World>, file: File) {
     let mut operators = Operators::new(&world, file);
     for before in 0.. {
@@ -31,8 +31,7 @@ pub async fn operate(world: Rc<World>, file: File) {
     }
 }
 
-/// Lets things happen to connections and backends until the world is to be calm. What has happened
-/// to them is over then.
+/// Injects faults into connections and backends until the world calms down, then repairs them.
 pub async fn reign(world: Rc<World>) {
     for before in 0.. {
         world.pause(5..200, before).await;
@@ -56,7 +55,7 @@ fn way(world: &World) -> Way {
     if world.rng.borrow_mut().bool() { Way::Forth } else { Way::Back }
 }
 
-/// Has a connection move little at a time: no fault, but every boundary is met.
+/// Limits a connection to small reads and writes: no fault, but every buffer boundary is met.
 fn slow_down(world: &World) {
     let Some(wire) = world.network.any(&mut world.rng.borrow_mut()) else { return };
     let most = world.rng.borrow_mut().usize(1..2000);
@@ -64,8 +63,7 @@ fn slow_down(world: &World) {
     wire.in_pieces(way(world), most);
 }
 
-/// Has a connection deliver only now and then, as one over a long way does: what either side says
-/// crosses what the other does. No fault either.
+/// Delays a connection, as a long-distance one would: messages of both sides cross. Also no fault.
 fn lag(world: &Rc<World>) {
     let Some(wire) = world.network.any(&mut world.rng.borrow_mut()) else { return };
     let (way, time) = (way(world), world.rng.borrow_mut().u64(2..50));
@@ -96,7 +94,7 @@ async fn stall(world: &World) {
     wire.stall(way, false);
 }
 
-/// A backend is gone for a while.
+/// A backend is down for a while.
 async fn crash(world: &Rc<World>) {
     let backend = world.rng.borrow_mut().usize(..world.sites.len());
     let (address, time) = (world.sites[backend].address, world.rng.borrow_mut().u64(10..2000));

@@ -1,4 +1,4 @@
-//! Clients, which speak by the h2 crate and hold what they get against what it should be.
+//! Simulated clients: they speak HTTP/2 by the h2 crate, and verify responses.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::exchange::{Exchange, Patience};
 use super::ledger::{End, Told};
 use super::world::World;
 
-/// One client: it sends its requests, each after a pause, on as many connections as it needs.
+/// One client: sends its requests, each after a pause, on as many connections as it needs.
 pub async fn run(world: Rc<World>, number: u64, exchanges: Vec<(Duration, Exchange)>) {
     let mut running = JoinSet::new();
     let mut connection: Option<SendRequest<Bytes>> = None;
@@ -48,13 +48,13 @@ async fn connect(world: &Rc<World>, number: u64) -> Option<SendRequest<Bytes>> {
     let world = Rc::clone(world);
     spawn_local(async move {
         if let Err(error) = connection.await {
-            world.judge(&error); // its requests tell how it ended
+            world.judge(&error); // its requests show how it ended
         }
     });
     sender.ready().await.ok()
 }
 
-/// What is told of a request that has broken off before there was an answer.
+/// The end of a request that failed before its response head.
 pub fn broken(why: impl ToString) -> Told {
     Told { end: End::Broken(why.to_string()), backend: None, bytes: 0 }
 }
@@ -98,7 +98,7 @@ async fn ask(world: &Rc<World>, exchange: Exchange, mut sender: SendRequest<Byte
                 return;
             }
         }
-        let _ = body.send_data(Bytes::new(), true); // who has answered early wants no end
+        let _ = body.send_data(Bytes::new(), true); // a backend that answered early needs no end
     };
     let mut reading = std::pin::pin!(read(world, exchange, response));
     tokio::select! {
@@ -128,7 +128,7 @@ async fn read(world: &World, exchange: Exchange, response: client::ResponseFutur
         true => text(&head.headers, "grpc-status"),
         false => Some(head.status.as_str().to_owned()),
     };
-    let ours = head.status == 200; // else the gateway may have words of its own
+    let ours = head.status == 200; // else it may be a local reply
     let (bytes, end) = read_body(world, exchange, ours, &mut body).await;
     match (end, body.trailers().await) {
         (Ok(()), Ok(trailers)) => {
@@ -145,7 +145,7 @@ async fn read(world: &World, exchange: Exchange, response: client::ResponseFutur
     }
 }
 
-/// Reads a body, and holds it against what it should be, if it is `ours`.
+/// Reads a body and verifies it, if it is `ours`.
 async fn read_body(
     world: &World,
     exchange: Exchange,
@@ -163,7 +163,7 @@ async fn read_body(
         };
         held += data.len();
         match exchange.patience {
-            // What is left of the window is not worth waiting for.
+            // The rest of the window is too small to wait for.
             Patience::Slow(_) if held < world.habits.window as usize * 3 / 4 => {}
             Patience::Slow(pause) => {
                 sleep(pause).await;

@@ -1,27 +1,27 @@
-//! What a request is, and how its backend is to answer it: all of it follows from its number.
+//! A simulated request and its response, both derived from the request's number.
 
 use std::time::Duration;
 
 use equipoise::grpc::parse_timeout;
 
-/// What a request is for.
+/// The route that a request takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// Calls of `orders`.
     Orders,
-    /// Calls of which some go to `canary` instead.
+    /// Calls of which a share goes to `canary`.
     Split,
-    /// Calls of which `shadow` gets copies.
+    /// Calls that are mirrored to `shadow`.
     MirrorOutcome,
     /// Calls of `web`, whose backends may not speak gRPC.
     Web,
-    /// Calls of what there is not.
+    /// Calls that no route matches.
     Unknown,
-    /// Pages of `web`.
+    /// HTTP requests to `web`.
     Page,
-    /// Pages that are elsewhere.
+    /// HTTP requests that are redirected.
     Moved,
-    /// Pages that there are not.
+    /// HTTP requests that no route matches.
     Missing,
 }
 
@@ -44,12 +44,12 @@ impl Route {
         !matches!(self, Route::Page | Route::Moved | Route::Missing)
     }
 
-    /// Whether it leads to a service.
+    /// Whether the route leads to a service.
     pub fn is_served(self) -> bool {
         !matches!(self, Route::Unknown | Route::Moved | Route::Missing)
     }
 
-    /// The path as clients ask for it.
+    /// The path that clients request.
     pub fn path(self) -> &'static str {
         match self {
             Route::Page => "/pages/one",
@@ -59,7 +59,7 @@ impl Route {
         }
     }
 
-    /// The path as backends see it.
+    /// The path after the route's rewrite.
     pub fn path_at_backend(self) -> &'static str {
         match self {
             Route::Orders => "/shop.Orders/Get",
@@ -71,7 +71,7 @@ impl Route {
         }
     }
 
-    /// The services whose backends may have it.
+    /// The services that may receive it.
     pub fn services(self) -> &'static [&'static str] {
         match self {
             Route::Orders | Route::MirrorOutcome => &["orders"],
@@ -82,59 +82,59 @@ impl Route {
     }
 }
 
-/// What a client learns of a request at which nothing goes wrong.
+/// The result that the client expects if nothing goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// The `grpc-status`, or the status where it is not gRPC; nothing where it breaks off.
+    /// The `grpc-status`, or the HTTP status; `None` if the response is aborted.
     pub status: Option<&'static str>,
-    /// Bytes of the body, if that is known.
+    /// Length of the body, if known.
     pub bytes: Option<usize>,
-    /// Whether a backend has answered it to the end.
+    /// Whether a backend sent a complete response.
     pub answered: bool,
 }
 
 /// How a backend answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// With the whole response.
+    /// With a complete response.
     Whole,
-    /// With trailers alone that say that something is not there.
+    /// With a trailers-only NOT_FOUND.
     TrailersOnly,
-    /// Not at all: it takes the request back unprocessed.
+    /// It refuses the stream unprocessed.
     Refused,
-    /// By a reset, before there is a head.
+    /// With a reset before the head.
     ResetEarly,
-    /// By a reset, in the midst of the response.
+    /// With a reset in the middle of the response.
     ResetLate,
-    /// With the whole response, before it has read the request.
+    /// With a complete response, before it has read the request.
     Early,
 }
 
-/// How a client takes it.
+/// How the client behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
-    /// It reads what comes.
+    /// It reads everything at once.
     Reads,
-    /// It gives credit back late, after so long.
+    /// It returns flow-control credit after this delay.
     Slow(Duration),
-    /// It gives up after so long.
+    /// It cancels after this time.
     GivesUp(Duration),
-    /// It says that it waits for so long, and then waits on.
+    /// It sets this deadline, and waits beyond it.
     Says(Duration),
 }
 
-/// What is usual in a run.
+/// What may happen in a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Habits {
-    /// Nobody gives up without, and every backend answers.
+    /// Without faults no client cancels, and every backend answers.
     pub faults: bool,
     /// Whether the backends of `web` speak HTTP/1.1.
     pub web_http1: bool,
     /// How long an exchange may be idle, if there is a limit.
     pub idle: Option<Duration>,
-    /// Bytes that a client lets the gateway send ahead on one stream.
+    /// The client's initial stream window.
     pub window: u32,
-    /// How long a request may take by the routes that limit it, if they do.
+    /// The timeout of the routes that have one, if any.
     pub limit: Option<Duration>,
 }
 
@@ -143,29 +143,29 @@ pub struct Habits {
 pub struct Exchange {
     pub id: u64,
     pub route: Route,
-    /// Bytes of the messages that the client sends.
+    /// Total size of the client's messages.
     pub asks: usize,
-    /// In how many messages.
+    /// The number of messages.
     pub asked_in: usize,
-    /// Bytes of the messages that the backend sends.
+    /// Total size of the backend's messages.
     pub answers: usize,
-    /// In how many messages.
+    /// The number of messages.
     pub answered_in: usize,
     pub answer: Answer,
     pub patience: Patience,
-    /// The backend gives credit back late, after so long.
+    /// The backend returns flow-control credit after this delay.
     pub dawdles: Option<Duration>,
-    /// Before the backend answers.
+    /// Delay before the backend answers.
     pub thinks: Duration,
-    /// Between two messages, either way.
+    /// Pause between two messages, in either direction.
     pub pause: Duration,
-    /// Nothing comes or goes for longer than may be.
+    /// It is idle for longer than the idle timeout.
     pub idles: bool,
 }
 
 impl Exchange {
-    /// The request of this number, drawn from `seed`; that of a client who speaks HTTP/1.1, or not.
-    /// In some worlds with faults all are hasty: much is asked, and half of it given up.
+    /// The request of this number, drawn from `seed`, of an HTTP/1.1 client or not. In some worlds
+    /// with faults all clients are hasty: many requests, half of them cancelled.
     pub fn draw(seed: u64, id: u64, http1: bool, habits: Habits) -> Exchange {
         let mut rng = fastrand::Rng::with_seed(seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let Habits { faults, idle, .. } = habits;
@@ -211,7 +211,7 @@ impl Exchange {
             idles: false,
         };
         if !drawn.route.is_grpc() {
-            // Of nothing there are no parts.
+            // An empty body has no messages.
             drawn.asked_in = if asks == 0 { 1 } else { asked_in };
             drawn.answered_in = if answers == 0 { 1 } else { answered_in };
         }
@@ -225,7 +225,7 @@ impl Exchange {
         drawn
     }
 
-    /// Has it do little for nearly as long as it may, and sometimes for longer.
+    /// Makes it idle for nearly the idle timeout, and sometimes for longer.
     fn be_slow(&mut self, idle: Duration, window: u32, rng: &mut fastrand::Rng) {
         let mut near = || idle.mul_f64(0.3 + 0.5 * rng.f64());
         (self.thinks, self.pause) = (near(), near());
@@ -241,12 +241,12 @@ impl Exchange {
         }
     }
 
-    /// The host that it is for, of no other.
+    /// Its host, unique to it.
     pub fn host(&self) -> String {
         format!("r{}.shop.example", self.id)
     }
 
-    /// What the client learns of it if nothing goes wrong.
+    /// The result that its client expects if nothing goes wrong.
     pub fn expected(&self, habits: Habits) -> Expected {
         let status = |status, bytes, answered| Expected { status: Some(status), bytes, answered };
         let grpc = self.route.is_grpc();
@@ -260,7 +260,7 @@ impl Exchange {
         let pauses = habits.idle.is_some_and(|idle| self.pause > idle);
         match self.answer {
             _ if self.idles && grpc => status("4", None, false),
-            // Once a response has begun, only its breaking off can tell.
+            // Once a response has begun, only aborting it can report an error.
             _ if self.idles && pauses && self.asked_in == 1 => {
                 Expected { status: None, bytes: None, answered: false }
             }
@@ -273,24 +273,24 @@ impl Exchange {
         }
     }
 
-    /// Whether a backend may get it again, as nothing changes by it: a connection of HTTP/1.1 that
-    /// was used before may end at any time.
+    /// Whether it may be repeated, being idempotent: a reused HTTP/1.1 connection may close at any
+    /// time.
     pub fn may_be_repeated(&self, habits: Habits) -> bool {
         self.route == Route::Page && self.asks == 0 && habits.web_http1
     }
 
-    /// Whether its backend may answer before it has the whole request.
+    /// Whether its backend may answer early.
     pub fn is_answered_early(&self) -> bool {
         matches!(self.answer, Answer::Early | Answer::TrailersOnly)
     }
 
-    /// Whether others may be sent behind it, on one connection of HTTP/1.1.
+    /// Whether requests may be pipelined behind it.
     pub fn is_plain(&self) -> bool {
         let gives_up = matches!(self.patience, Patience::GivesUp(_));
         self.route == Route::Page && self.answer != Answer::Early && !self.idles && !gives_up
     }
 
-    /// What the client says of how long it waits.
+    /// The client's `grpc-timeout`.
     pub fn timeout(&self) -> Option<String> {
         match self.patience {
             Patience::GivesUp(after) | Patience::Says(after) => {
@@ -300,7 +300,7 @@ impl Exchange {
         }
     }
 
-    /// How long it may take, if that is limited.
+    /// Its deadline, if it has one.
     pub fn limit(&self, habits: Habits) -> Option<Duration> {
         let said = match self.patience {
             Patience::GivesUp(after) | Patience::Says(after) => Some(after),
@@ -311,8 +311,8 @@ impl Exchange {
         said.into_iter().chain(habits.limit.filter(|_| limited)).min()
     }
 
-    /// Whether this may be what its backend is told of how long it may take: no more than that, and
-    /// something. Where it is not gRPC nobody makes anything of it.
+    /// Whether this is a valid remaining time for its backend: positive, and not more than its
+    /// deadline. Only gRPC's is checked.
     pub fn allows(&self, told: Option<String>, habits: Habits) -> bool {
         if !self.route.is_grpc() {
             return told == self.timeout();
@@ -324,7 +324,7 @@ impl Exchange {
         }
     }
 
-    /// The messages of one direction as they are on the wire. No two requests have the same.
+    /// The messages of one direction on the wire; unique to the request.
     pub fn messages(&self, asked: bool) -> Vec<Vec<u8>> {
         let (bytes, parts) =
             if asked { (self.asks, self.asked_in) } else { (self.answers, self.answered_in) };

@@ -1,4 +1,4 @@
-//! The configuration of one run, which reloads change.
+//! The configuration file of a run; reloads change it.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -14,30 +14,30 @@ use super::world::{SERVICES, Site};
 #[derive(Clone)]
 pub struct File {
     pub workers: usize,
-    /// How the requests of `orders` are spread.
+    /// The policy of `orders`.
     pub balancer: Balancing,
-    /// How long an exchange may be idle for the listener, and for the services.
+    /// Idle timeouts of the listener and of the services.
     pub idle: [Duration; 2],
-    /// How long a request may wait for room at a backend.
+    /// The queue timeout at a backend.
     pub pending: Duration,
-    /// Endpoints of each service to which connections are kept.
+    /// Endpoints per service with warm connections.
     pub preconnect: u64,
     /// How long requests of backends that are removed may take, if there is a limit.
     pub drain: Option<Duration>,
-    /// When less of a hundred is well, those serve too that are not.
+    /// The panic threshold: below this percentage of healthy backends, unhealthy ones serve too.
     pub panic: u64,
-    /// Whether backends are ejected for what they answer; then no health check finds any unwell, as
-    /// both together may bring a panic about.
+    /// Whether outlier ejection is on. Then health checks find no backend unhealthy, as both
+    /// together may cause a panic.
     pub ejection: bool,
-    /// By the numbers of the backends: the weights of those that it has.
+    /// Weights by backend; `None` for those not in the file.
     pub weights: Vec<Option<u32>>,
     /// Whether the backends of `web` speak HTTP/1.1.
     pub web_http1: bool,
-    /// How long requests may take of the routes that limit it.
+    /// Timeout of the routes that have one.
     pub timeout: Option<Duration>,
-    /// A route more or less, which nothing asks for.
+    /// An extra route that no request takes.
     pub extra: bool,
-    /// Connections have the narrowest windows that they may have: credit that is lost shows.
+    /// Minimal connection windows, so that lost credit shows.
     pub narrow: bool,
 }
 
@@ -47,10 +47,10 @@ impl File {
         self.idle.into_iter().filter(|limit| !limit.is_zero()).min()
     }
 
-    /// What the gateway makes of it, whose backends are at `sites`.
+    /// The parsed plan, with backends at `sites`.
     pub fn plan(&self, sites: &[Site]) -> Plan {
         let narrow = if self.narrow { ", connection_window: 64KiB" } else { "" };
-        // Short, for the lives that are lived here.
+        // Short, as simulated runs are.
         let ejection = match self.ejection {
             true => "{ consecutive: 2, time: 50ms, max_time: 400ms }",
             false => "false",
@@ -99,7 +99,7 @@ impl File {
     }
 }
 
-/// The routes; those of `orders` and of pages limit how long a request takes, if anything does.
+/// The routes; those of `orders` and of pages have the timeout, if any.
 fn routes(limit: Option<Duration>) -> String {
     let limit =
         |key: &str| limit.map_or(String::new(), |it| format!(", {key}: {}ms", it.as_millis()));
@@ -125,7 +125,7 @@ pub struct Balancing {
 }
 
 impl Balancing {
-    /// Any of all policies.
+    /// A random policy.
     pub fn draw(rng: &mut fastrand::Rng) -> Balancing {
         let policy = POLICIES[rng.usize(..POLICIES.len())].name();
         let mut settings = Vec::new();
@@ -139,7 +139,7 @@ impl Balancing {
                 if rng.bool() {
                     set("bounded_load", ParamValue::Text("1.25".into()));
                 }
-                // Small, as each change builds them anew.
+                // Small, as each change rebuilds them.
                 let (size, number) =
                     if policy == "maglev" { ("table_size", "1009") } else { ("replicas", "16") };
                 set(size, ParamValue::Text(number.into()));

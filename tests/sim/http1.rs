@@ -1,8 +1,8 @@
-//! HTTP/1.1 as simple peers speak it: messages are read and written as they are on the wire.
+//! A minimal HTTP/1.1 for simulated peers, independent of the product's.
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// The first line of a message, and its fields.
+/// A message head: start line and fields.
 pub struct Head {
     pub line: String,
     fields: Vec<(String, String)>,
@@ -23,17 +23,17 @@ impl Head {
         fields.next().map(|(_, value)| value.clone())
     }
 
-    /// The second word of the line: a status, or what a request is for.
+    /// The second word of the start line: status or target.
     pub fn word(&self) -> &str {
         self.line.split(' ').nth(1).unwrap_or_default()
     }
 
-    /// Whether the connection ends with this message.
+    /// Whether it has `connection: close`.
     pub fn closes(&self) -> bool {
         self.get("connection").is_some_and(|value| value.contains("close"))
     }
 
-    /// How the body is told from what follows; a response ends with the connection if nothing says.
+    /// The framing of the body; a response without any ends with the connection.
     pub fn framing(&self, response: bool) -> Framing {
         if self.get("transfer-encoding").is_some() {
             return Framing::Chunked;
@@ -46,18 +46,18 @@ impl Head {
     }
 }
 
-/// How a body is told from what follows.
+/// The framing of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// So many bytes are to come.
+    /// This many bytes remain.
     Length(usize),
     Chunked,
-    /// By the end of the connection.
+    /// Until the connection closes.
     Closed,
 }
 
 impl Framing {
-    /// The field that says so of a body of so many bytes.
+    /// The framing field for a body of this length.
     pub fn field(self) -> String {
         match self {
             Framing::Length(length) => format!("content-length: {length}\r\n"),
@@ -78,13 +78,13 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         Reader { io, buffer: Vec::new() }
     }
 
-    /// Reads some more, if there is more: little, so that who is slow is so on the wire too.
+    /// Reads a little more, so that slow readers are slow on the wire too.
     async fn fill(&mut self) -> Option<()> {
         let read = (&mut self.io).take(8 << 10).read_buf(&mut self.buffer).await.ok()?;
         (read > 0).then_some(())
     }
 
-    /// The bytes up to the end of `mark`, which are taken off.
+    /// Takes the bytes up to the end of `mark`.
     async fn until(&mut self, mark: &[u8]) -> Option<String> {
         loop {
             let found = self.buffer.windows(mark.len()).position(|bytes| bytes == mark);
@@ -96,12 +96,12 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
-    /// The next head, if there is one.
+    /// The next head, if any.
     pub async fn head(&mut self) -> Option<Head> {
         self.until(b"\r\n\r\n").await.map(|text| Head::parse(&text))
     }
 
-    /// The next piece of a body; an empty one is its end, and none means that the end is missing.
+    /// The next piece of a body; empty at its end, `None` if it is truncated.
     pub async fn piece(&mut self, framing: &mut Framing) -> Option<Vec<u8>> {
         match framing {
             Framing::Length(0) => Some(Vec::new()),
@@ -122,7 +122,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 Some(piece)
             }
             Framing::Closed => {
-                // An end in good order is one; a reset is none.
+                // A clean close is an end; a reset is not.
                 let read = self.io.read_buf(&mut self.buffer).await.ok();
                 (read.is_some() || !self.buffer.is_empty())
                     .then(|| std::mem::take(&mut self.buffer))
@@ -131,17 +131,17 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 }
 
-/// Writes a piece of a body. Whether anybody still wants it.
+/// Writes a piece of a body; `false` if the reader is gone.
 pub async fn write<W: AsyncWrite + Unpin>(io: &mut W, framing: Framing, piece: &[u8]) -> bool {
     let framed = match framing {
-        Framing::Chunked if piece.is_empty() => return true, // it would be the end
+        Framing::Chunked if piece.is_empty() => return true, // it would be the last chunk
         Framing::Chunked => [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat(),
         Framing::Length(_) | Framing::Closed => piece.to_vec(),
     };
     io.write_all(&framed).await.is_ok()
 }
 
-/// Writes the end of a body. Whether anybody still wants it.
+/// Writes the end of a body; `false` if the reader is gone.
 pub async fn end<W: AsyncWrite + Unpin>(io: &mut W, framing: Framing) -> bool {
     framing != Framing::Chunked || io.write_all(b"0\r\n\r\n").await.is_ok()
 }

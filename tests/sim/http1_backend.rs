@@ -1,4 +1,4 @@
-//! Backends that speak HTTP/1.1, and do as each request has it.
+//! Simulated HTTP/1.1 backends: each request determines how it is answered.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use super::exchange::{Answer, Exchange};
 use super::http1::{self, Framing, Head, Reader};
 use super::world::World;
 
-/// Serves one request after the other, until either side has enough.
+/// Serves requests on one connection until either side closes it.
 pub async fn serve(world: Rc<World>, backend: usize, connection: Memory) {
     let (reader, mut writer) = tokio::io::split(connection);
     let mut reader = Reader::new(reader);
@@ -25,7 +25,7 @@ pub async fn serve(world: Rc<World>, backend: usize, connection: Memory) {
         }
         if exchange.answer == Answer::Early {
             answer(&exchange, backend, &mut writer).await;
-            // Whether the gateway still sends the rest is its own matter.
+            // The gateway may or may not still send the rest.
             read(&world, backend, &exchange, &head, &mut reader).await;
             return;
         }
@@ -37,7 +37,7 @@ pub async fn serve(world: Rc<World>, backend: usize, connection: Memory) {
     }
 }
 
-/// Reads the body of a request, and holds it against what it should be. Whether it is whole.
+/// Reads and verifies a request body; returns whether it is complete.
 async fn read(
     world: &World,
     backend: usize,
@@ -57,17 +57,17 @@ async fn read(
     }
 }
 
-/// How the response to a request is framed.
+/// The framing of a response.
 fn framing(exchange: &Exchange, length: usize) -> Framing {
     match exchange.id % 5 {
         0 | 1 => Framing::Chunked,
-        // By its end alone nobody could tell that one is broken off.
+        // A body that ends with the connection could not be told from a truncated one.
         2 if exchange.answer != Answer::ResetLate => Framing::Closed,
         _ => Framing::Length(length),
     }
 }
 
-/// Answers a request. Whether the connection goes on.
+/// Answers a request; returns whether the connection stays open.
 async fn answer(exchange: &Exchange, backend: usize, writer: &mut WriteHalf<Memory>) -> bool {
     sleep(exchange.thinks).await;
     let (status, messages) = match exchange.answer {
@@ -77,7 +77,7 @@ async fn answer(exchange: &Exchange, backend: usize, writer: &mut WriteHalf<Memo
     };
     let length = messages.iter().map(Vec::len).sum();
     let framing = framing(exchange, length);
-    // Who ends the connection without a word may meet the next request on its way.
+    // A connection that closes unannounced may meet the next request on its way.
     let last = if exchange.answer == Answer::Early { "connection: close\r\n" } else { "" };
     let head = format!(
         "HTTP/1.1 {status}\r\nx-id: {}\r\nx-backend: {backend}\r\n{last}{}\r\n",

@@ -1,4 +1,4 @@
-//! Clients that speak HTTP/1.1: one request after the other on a connection, or some at once.
+//! Simulated HTTP/1.1 clients: sequential or pipelined requests on a connection.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -15,10 +15,10 @@ use super::http1::{self, Framing, Reader};
 use super::ledger::{End, Told};
 use super::world::World;
 
-/// Requests that are sent at once at most.
+/// Limit of pipelined requests.
 const MOST: usize = 4;
 
-/// Bytes of a response that who is slow takes at a time.
+/// Bytes that a slow reader takes at a time.
 const SLOWLY: usize = 40 << 10;
 
 struct Connection {
@@ -26,7 +26,7 @@ struct Connection {
     writer: WriteHalf<Memory>,
 }
 
-/// One client: it sends its requests, each after a pause.
+/// One client: sends its requests, each after a pause.
 pub async fn run(world: Rc<World>, number: u64, exchanges: Vec<(Duration, Exchange)>) {
     let mut waiting = VecDeque::from(exchanges);
     let mut connection = None;
@@ -62,7 +62,7 @@ pub async fn run(world: Rc<World>, number: u64, exchanges: Vec<(Duration, Exchan
     }
 }
 
-/// Sends some requests and reads the responses. The connection, if it goes on.
+/// Sends some requests and reads the responses; returns the connection if it stays open.
 async fn talk(
     world: &World,
     mut connection: Connection,
@@ -99,14 +99,14 @@ async fn talk(
         let mut reading = std::pin::pin!(reading);
         tokio::select! {
             biased;
-            _ = &mut reading => false, // the gateway does not want the rest
+            _ = &mut reading => false, // the gateway has closed the request's side
             () = sending => reading.await,
         }
     };
     (goes_on && !half_closes).then_some(connection)
 }
 
-/// Sends a request. Whether anybody still wants more.
+/// Sends a request; `false` if the gateway is gone.
 async fn send(
     world: &World,
     exchange: &Exchange,
@@ -148,7 +148,7 @@ async fn send(
     length == 0 || http1::end(writer, framing).await
 }
 
-/// Reads a response, and whether the connection goes on.
+/// Reads a response; returns whether the connection stays open.
 async fn read(
     world: &World,
     exchange: &Exchange,

@@ -1,4 +1,4 @@
-//! Backends that were removed: they are empty when their time is up.
+//! Removed backends: checks that they have no requests left after their drain timeout.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -8,13 +8,13 @@ use tokio::time::{Instant, sleep};
 
 use super::world::World;
 
-/// How often it is looked.
+/// Polling interval.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Workers take notice of a change within a second, and a timer may be late.
+/// Workers apply a change within a second, and timers may be late.
 const NOTICE: Duration = Duration::from_millis(1100);
 
-/// Watches those that leave, whose requests may take so long.
+/// Watches removed backends, which have this drain timeout.
 pub async fn watch(world: Rc<World>, limit: Duration) {
     let mut since = BTreeMap::new();
     loop {

@@ -1,4 +1,4 @@
-//! What happened, as clients and backends saw it, and what must be so of it.
+//! Ledger of a run: what clients and backends saw, and the invariants that it must satisfy.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,85 +8,85 @@ use std::time::Duration;
 use super::exchange::{Exchange, Habits, Route};
 use super::lines::Line;
 
-/// What a change may take requests from.
+/// What a change may take out of rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// The backend of this number.
     Backend(usize),
-    /// The share of a split that goes to this service.
+    /// This service's share of the split.
     Share(&'static str),
 }
 
 /// How a request ended for its client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// With this `grpc-status`, or HTTP status where there is none.
+    /// With this `grpc-status` or HTTP status.
     Status(String),
-    /// By a reset, or the end of the connection.
+    /// With a reset or a closed connection.
     Broken(String),
-    /// The client gave up.
+    /// The client cancelled.
     GaveUp,
 }
 
-/// What a client has to say of a request.
+/// A client's report of a request.
 #[derive(Clone, Debug)]
 pub struct Told {
     pub end: End,
-    /// The backend that answered, as its head says.
+    /// The backend named in the response head.
     pub backend: Option<usize>,
-    /// Bytes of the response's body, all of which were as they should be.
+    /// Length of the response body, which was verified.
     pub bytes: usize,
 }
 
 impl Told {
-    /// Whether it may have ended because its time was up.
+    /// Whether an expired deadline may have ended it.
     fn is_expired(&self, route: Route) -> bool {
         match &self.end {
             End::Status(status) => status == if route.is_grpc() { "4" } else { "504" },
-            End::Broken(_) => route == Route::Page, // in the midst of the response
+            End::Broken(_) => route == Route::Page, // in the middle of the response
             End::GaveUp => false,
         }
     }
 }
 
-/// So much later than it is set a timer may be.
+/// Resolution of timers.
 const TICK: Duration = Duration::from_millis(5);
 
 #[derive(Default)]
 struct Seen {
     /// Backends that began it, in order.
     begun: Vec<usize>,
-    /// Those that read all of it.
+    /// Backends that read all of it.
     whole: usize,
-    /// Backends that got a copy of it.
+    /// Backends that got a mirrored copy.
     copied: Vec<usize>,
     told: Option<Told>,
-    /// What was out from before it was sent.
+    /// What was out of rotation before it was sent.
     out: BTreeSet<Place>,
-    /// The gateway was going down before it was sent.
+    /// The gateway was shutting down before it was sent.
     late: bool,
 }
 
-/// What happened in one run.
+/// The ledger of one run.
 #[derive(Default)]
 pub struct Ledger {
     seen: RefCell<BTreeMap<u64, Seen>>,
     wrong: RefCell<Vec<String>>,
-    /// What a change has taken out, which has been answered.
+    /// Out of rotation by answered changes.
     out: RefCell<BTreeSet<Place>>,
-    /// The gateway is going down.
+    /// The gateway is shutting down.
     closing: Cell<bool>,
     trace: RefCell<DefaultHasher>,
     told_of: bool,
 }
 
 impl Ledger {
-    /// An empty one; `told_of` has all that happens printed.
+    /// An empty ledger; `told_of` prints all events.
     pub fn new(told_of: bool) -> Ledger {
         Ledger { told_of, ..Ledger::default() }
     }
 
-    /// Something happened that is to happen again in every run of the seed.
+    /// Traces an event, which must recur in every run of the seed.
     pub fn trace(&self, at: u128, what: &str) {
         (at, what).hash(&mut *self.trace.borrow_mut());
         if self.told_of {
@@ -99,22 +99,22 @@ impl Ledger {
         self.trace.borrow().finish()
     }
 
-    /// Something is not as it must be.
+    /// Records a violated invariant.
     pub fn wrong(&self, what: String) {
         self.wrong.borrow_mut().push(what);
     }
 
-    /// A change was answered that leaves these out.
+    /// A change that takes these out was answered.
     pub fn take_out(&self, places: &BTreeSet<Place>) {
         self.out.borrow_mut().extend(places);
     }
 
-    /// A change is about to be made that leaves these in.
+    /// A change that may bring these back is about to be made.
     pub fn put_back(&self, places: &BTreeSet<Place>) {
         self.out.borrow_mut().retain(|place| !places.contains(place));
     }
 
-    /// The gateway takes no more requests than those that were sent.
+    /// From here on the gateway need not accept new requests.
     pub fn close(&self) {
         self.closing.set(true);
     }
@@ -126,7 +126,7 @@ impl Ledger {
         (seen.out, seen.late) = (self.out.borrow().clone(), self.closing.get());
     }
 
-    /// A backend begins a request, or the copy of one.
+    /// A backend begins a request or a mirrored copy.
     pub fn begun(&self, id: u64, backend: usize, copy: bool) {
         let mut seen = self.seen.borrow_mut();
         let seen = seen.entry(id).or_default();
@@ -134,7 +134,7 @@ impl Ledger {
         self.came_to(id, seen, Place::Backend(backend));
     }
 
-    /// A share of a split gets a request.
+    /// A share of the split gets a request.
     pub fn shared(&self, id: u64, service: &'static str) {
         let mut seen = self.seen.borrow_mut();
         self.came_to(id, seen.entry(id).or_default(), Place::Share(service));
@@ -146,12 +146,12 @@ impl Ledger {
         }
     }
 
-    /// A backend has read all of a request.
+    /// A backend has read a complete request.
     pub fn whole(&self, id: u64) {
         self.seen.borrow_mut().entry(id).or_default().whole += 1;
     }
 
-    /// A client has come to the end of a request.
+    /// A client's request has ended.
     pub fn told(&self, id: u64, told: Told) {
         let before = self.seen.borrow_mut().entry(id).or_default().told.replace(told);
         if before.is_some() {
@@ -159,7 +159,7 @@ impl Ledger {
         }
     }
 
-    /// What is wrong with what the gateway says of its requests.
+    /// Violations in the gateway's request log.
     pub fn check_lines(
         &self,
         exchanges: &[Exchange],
@@ -186,7 +186,7 @@ impl Ledger {
         wrong
     }
 
-    /// What is wrong with what happened.
+    /// All violations.
     pub fn check(&self, exchanges: &[Exchange], habits: Habits) -> Vec<String> {
         let mut wrong = self.wrong.take();
         let seen = self.seen.borrow();

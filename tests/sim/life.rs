@@ -1,4 +1,4 @@
-//! One run: the life of a gateway, its clients and its backends, and what happens to them.
+//! One run: a gateway, its clients and backends, from start to shutdown.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -29,22 +29,22 @@ use super::network::ToBackends;
 use super::world::{SERVICES, Site, World};
 use super::{backend, chaos, client, http1_client, leaving};
 
-/// Nothing is waited for longer, in virtual time.
+/// Limit of any wait, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// In one seed of so many the gateway goes down while clients send requests.
+/// In one seed of this many the gateway shuts down while clients send requests.
 const STOPS: u64 = 7;
 
-/// When nothing is asked any more and all connections are well, nothing goes on after so long.
+/// Limit of activity, once all requests have ended and no faults are left.
 const REST: Duration = Duration::from_secs(60);
 
-/// What came of one run.
+/// The result of a run.
 struct Report {
     wrong: Vec<String>,
     digest: u64,
 }
 
-/// Runs the seed. A digest of all that happened, or why it is wrong.
+/// Runs the seed; returns a digest of its trace, or what is wrong.
 pub fn run(seed: u64, resolver: &Resolver, trace: bool) -> Result<u64, String> {
     let runtime = Builder::new_current_thread()
         .enable_time()
@@ -63,13 +63,13 @@ pub fn run(seed: u64, resolver: &Resolver, trace: bool) -> Result<u64, String> {
     }
 }
 
-/// What a panic says.
+/// The message of a panic.
 pub fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
 }
 
-/// The life of one world. What is wrong with it.
+/// Runs one world; returns what is wrong.
 async fn live(seed: u64, resolver: Resolver, trace: bool, lines: Lines) -> Report {
     let mut rng = fastrand::Rng::with_seed(seed);
     let workers = if seed.is_multiple_of(4) { rng.usize(2..4) } else { 1 };
@@ -138,7 +138,7 @@ async fn live(seed: u64, resolver: Resolver, trace: bool, lines: Lines) -> Repor
     Report { wrong, digest: world.ledger.digest() }
 }
 
-/// The configuration to begin with, and where backends are.
+/// The initial configuration, and the backends' addresses.
 fn draw_file(
     seed: u64,
     workers: usize,
@@ -152,7 +152,7 @@ fn draw_file(
     let file = File {
         workers,
         idle,
-        // Of one connection with one stream the others may take long.
+        // With one stream per connection, queued requests may take long.
         pending: Duration::from_secs(if faults { 5 } else { 600 }),
         balancer: Balancing::draw(rng),
         preconnect: seed % 3,
@@ -164,13 +164,13 @@ fn draw_file(
         web_http1,
         timeout: (rng.u8(..4) == 0).then(|| Duration::from_millis(rng.u64(1..400))),
         extra: false,
-        // There, who reads slowly makes others on the connection wait.
+        // There, a slow reader delays others on its connection.
         narrow: idle.iter().all(Duration::is_zero) && rng.bool(),
     };
     (file, sites)
 }
 
-/// Where backends are, and the weights that the file gives them, if it has them.
+/// The backends' addresses, and their weights in the file, if any.
 fn draw_sites(web_http1: bool, rng: &mut fastrand::Rng) -> (Vec<Site>, Vec<Option<u32>>) {
     let (mut sites, mut weights) = (Vec::new(), Vec::new());
     for (number, service) in (0..).zip(SERVICES) {
@@ -187,7 +187,7 @@ fn draw_sites(web_http1: bool, rng: &mut fastrand::Rng) -> (Vec<Site>, Vec<Optio
     (sites, weights)
 }
 
-/// Has the gateway go down in good order after a while: what was sent to it goes on to its end.
+/// Shuts the gateway down gracefully after a while: accepted requests finish.
 async fn stop(
     world: Rc<World>,
     after: Duration,
@@ -203,7 +203,7 @@ async fn stop(
     }
 }
 
-/// Waits until no client is connected and no worker works any more. What is wrong with that.
+/// Waits until all clients have disconnected and all workers have stopped; returns what is wrong.
 async fn go_down(
     workers: Vec<WorkerHandle>,
     running: &mut JoinSet<()>,
@@ -220,7 +220,7 @@ async fn go_down(
             wrong.push(format!("worker {index} has {open} clients, and counts {counted}"));
         }
     }
-    drop(workers); // nobody can tell them anything any more
+    drop(workers); // closes their command queues
     let ended = async { while running.join_next().await.is_some() {} };
     if timeout(REST, ended).await.is_err() {
         wrong.push("a worker does not end".into());
@@ -258,11 +258,11 @@ async fn start(
     (workers, handles, running)
 }
 
-/// Has clients send requests, while this and that happens, until all have come to their end.
+/// Runs the clients and the chaos until all requests have ended.
 async fn let_clients_run(world: &Rc<World>, file: File, rng: &mut fastrand::Rng) -> Vec<Exchange> {
     let (mut all, mut clients) = (Vec::new(), JoinSet::new());
     for number in 0..rng.u64(1..5) {
-        // What HTTP/1.1 has sent ahead to one that goes down, nobody has taken.
+        // Requests pipelined to a gateway that shuts down were not accepted.
         let http1 = rng.u8(..4) == 0 && !world.seed.is_multiple_of(STOPS);
         let mut exchanges = Vec::new();
         for _ in 0..rng.usize(1..12) {
@@ -297,7 +297,7 @@ async fn let_clients_run(world: &Rc<World>, file: File, rng: &mut fastrand::Rng)
     all
 }
 
-/// Waits until nothing goes on any more, which must be soon.
+/// Waits until everything is idle, which must be soon.
 async fn settle(world: &World, workers: &[Rc<Worker>]) {
     let rests = || {
         let idle = workers.iter().all(|worker| worker.held() == 0);
@@ -309,7 +309,7 @@ async fn settle(world: &World, workers: &[Rc<Worker>]) {
     }
 }
 
-/// Backends that something is open to, as their loads have it.
+/// Backends with a non-zero load.
 fn busy(world: &World) -> Vec<String> {
     let views = world.registry.list();
     let backends = views.iter().flat_map(|service| {
@@ -320,7 +320,7 @@ fn busy(world: &World) -> Vec<String> {
     busy.map(|backend| backend.endpoint.address().to_string()).collect()
 }
 
-/// What is left of requests that are over.
+/// Leaks: what ended requests have left behind.
 fn left(world: &World, workers: &[Rc<Worker>], metrics: &[Arc<WorkerMetrics>]) -> Vec<String> {
     let mut left: Vec<_> =
         busy(world).iter().map(|backend| format!("something is open to {backend}")).collect();

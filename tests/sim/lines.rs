@@ -1,4 +1,4 @@
-//! What the gateway itself says of each request, in its log: when it was over, and why.
+//! Captures the gateway's request log: when each request ended, and why.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
@@ -10,22 +10,22 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// What a line says of one request.
+/// One parsed log line.
 #[derive(Clone, Debug, Default)]
 pub struct Line {
-    /// The host that it was for, by which it is known.
+    /// The host, which identifies the request.
     pub host: String,
     pub took: Duration,
-    /// Why the gateway has ended it, if it has.
+    /// The logged failure, if any.
     pub why: String,
 }
 
-/// The lines of one run.
+/// The log lines of one run.
 #[derive(Clone, Default)]
 pub struct Lines(Arc<Mutex<Vec<Line>>>);
 
 impl Lines {
-    /// Those that were written.
+    /// The lines written so far.
     pub fn take(&self) -> Vec<Line> {
         std::mem::take(&mut self.0.lock().unwrap())
     }

@@ -1,10 +1,11 @@
-//! The whole gateway, its clients and its backends on one thread, in virtual time, from one seed.
+//! Deterministic simulation: the whole gateway, its clients and its backends on one thread, in
+//! virtual time, from one seed.
 //!
 //! Workers, codecs, pools, timers, writers and routes are the product's own; only connections are
-//! in memory, and clock and random numbers are given. What happens, and when, follows from the
-//! seed alone: a seed that fails fails again.
+//! in memory, and clock and random numbers are injected. The seed alone determines what happens, so
+//! a seed that fails fails again.
 //!
-//! Beside the seeds there are scenarios, in which it is directed what happens.
+//! Beside the seeds there are scripted scenarios.
 //!
 //!     cargo test --test sim                          # the scenarios, and 2,000 seeds
 //!     cargo test --test sim guards                   # the scenarios with this in their names
@@ -47,24 +48,24 @@ use std::time::{Duration, Instant};
 
 use equipoise::upstream::Resolver;
 
-/// Seeds that are run if nothing else is asked for.
+/// The default number of seeds.
 const SEEDS: u64 = 2000;
 
-/// One seed in so many is run twice.
+/// One seed in this many is run twice.
 const TWICE: u64 = 50;
 
-/// A seed takes a second, and many times that on a busy machine. In one that takes so long something
-/// goes on without any time passing.
+/// A seed takes a second, and many times that on a busy machine. Beyond this, it is stuck in a loop
+/// in which no virtual time passes.
 const SPINS: Duration = Duration::from_secs(120);
 
-/// What is asked for.
+/// Command-line options.
 struct Options {
     from: u64,
     seeds: u64,
-    /// Failures after which no more are looked for.
+    /// Stop after this many failures.
     failures: usize,
     trace: bool,
-    /// What is in the names of the scenarios that are played, if any are.
+    /// Run only scenarios with this in their names.
     scenarios: Option<String>,
 }
 
@@ -90,14 +91,14 @@ impl Options {
                 filter if !filter.starts_with('-') && !"sim".contains(filter) => {
                     (options.scenarios, options.seeds) = (Some(filter.to_owned()), 0);
                 }
-                _ => {} // of the harness that this is run by as others are
+                _ => {} // options of the test harness are ignored
             }
         }
         options
     }
 }
 
-/// Runs a seed, some of them twice: what happens is to follow from the seed alone.
+/// Runs a seed, some twice, to check that the run is deterministic.
 fn run_one(seed: u64, resolver: &Resolver, trace: bool) -> Result<(), String> {
     let digest = life::run(seed, resolver, trace)?;
     let again = seed.is_multiple_of(TWICE) && life::run(seed, resolver, trace)? != digest;
@@ -106,7 +107,7 @@ fn run_one(seed: u64, resolver: &Resolver, trace: bool) -> Result<(), String> {
 
 fn main() -> ExitCode {
     let options = Options::read();
-    std::panic::set_hook(Box::new(|_| {})); // what a panic says is in the report of what it ended
+    std::panic::set_hook(Box::new(|_| {})); // panics are reported with the seed
     let names = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let resolver = names.block_on(Resolver::start(Vec::new(), &Arc::default())).unwrap();
     let scenarios = options.scenarios.as_ref().map(|part| scenarios::play(part, &resolver));
@@ -120,7 +121,7 @@ fn main() -> ExitCode {
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs the seeds, on all processors. How to run those again that fail.
+/// Runs the seeds on all processors; returns how to reproduce the failures.
 fn run_seeds(options: &Options, resolver: &Resolver) -> Vec<String> {
     let &Options { from, seeds, failures, trace, .. } = options;
     let begun = Instant::now();

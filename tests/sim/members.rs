@@ -1,5 +1,5 @@
-//! What a service is to be after changes and reloads, as whoever reads the documentation works it
-//! out: the product is held against that.
+//! A model of a service's membership, written from the documentation; the product is compared with
+//! it.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,11 @@ use equipoise::service::{BackendView, Change, Condition, Conditions, ServiceView
 
 use super::ledger::Place;
 
-/// The backends of one service: those that there are, and those that there may be.
+/// The present and possible backends of one service.
 #[derive(Clone, Debug)]
 pub struct Members {
     pub service: &'static str,
-    /// Counts what operators have changed.
+    /// The revision: number of operators' changes.
     pub revision: u64,
     /// When less of a hundred is well, those serve too that are not.
     panic: u64,
@@ -24,23 +24,23 @@ struct Member {
     /// The number of the backend.
     backend: usize,
     address: String,
-    /// The weight that the file gives it, if it has it.
+    /// Its weight in the file, if it is there.
     configured: Option<u32>,
-    /// The weight with which operators have added it.
+    /// The weight that an operator added it with.
     added: Option<u32>,
-    /// The weight that they have given it since.
+    /// The weight that an operator set since.
     weight: Option<u32>,
     drained: bool,
     removed: bool,
     health: Found,
 }
 
-/// What its health check has found a backend to be.
+/// A backend's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     Well,
     Unwell,
-    /// It takes nothing by its own word.
+    /// Unhealthy by its own report.
     Declining,
 }
 
@@ -53,7 +53,7 @@ impl Member {
         self.weight.or(self.added).or(self.configured).unwrap_or_default()
     }
 
-    /// Whether it is to get requests as long as it is well.
+    /// Whether it gets requests while healthy.
     fn serves(&self) -> bool {
         self.is_there() && !self.drained && self.weight() > 0
     }
@@ -64,7 +64,7 @@ impl Member {
 }
 
 impl Members {
-    /// Those of a service that may have these backends, as the file has none of them yet.
+    /// A service with these possible backends, none of which is in the file yet.
     pub fn new(
         service: &'static str,
         panic: u64,
@@ -83,12 +83,12 @@ impl Members {
         Members { service, revision: 1, panic, members: backends.map(member).collect() }
     }
 
-    /// Every address that may be one of a backend.
+    /// All possible addresses.
     pub fn addresses(&self) -> impl Iterator<Item = &String> {
         self.members.iter().map(|member| &member.address)
     }
 
-    /// The same once the file gives each backend this weight, or does not have it.
+    /// After a reload with these weights.
     pub fn configured(&self, weight: impl Fn(usize) -> Option<u32>) -> Members {
         let mut after = self.clone();
         for member in &mut after.members {
@@ -100,14 +100,14 @@ impl Members {
         after.forgets_who_is_gone()
     }
 
-    /// Nobody asks how those are who are not there: who comes is taken for well.
+    /// Absent backends are not checked; a new one counts as healthy.
     fn forgets_who_is_gone(mut self) -> Members {
         let gone = self.members.iter_mut().filter(|member| !member.is_there());
         gone.for_each(|member| member.health = Found::Well);
         self
     }
 
-    /// The same once a backend is found to be so.
+    /// After a health check found this.
     pub fn examined(&self, address: &str, health: &Health) -> Members {
         let mut after = self.clone();
         let member = after.at(address).expect("it is there");
@@ -119,12 +119,12 @@ impl Members {
         after
     }
 
-    /// The addresses of those that there are.
+    /// The present addresses.
     pub fn present(&self) -> impl Iterator<Item = &String> {
         self.members.iter().filter(|member| member.is_there()).map(|member| &member.address)
     }
 
-    /// The same after a change, or nothing if that is to be refused.
+    /// After an operator's change; `None` if it must be rejected.
     pub fn changed(&self, change: &Change, conditions: Conditions) -> Option<Members> {
         let mut after = Members { revision: self.revision + 1, ..self.clone() };
         match change {
@@ -187,12 +187,12 @@ impl Members {
         self.at(address).filter(|member| member.is_there())
     }
 
-    /// Whether any takes requests.
+    /// Whether any backend is eligible.
     pub fn serves(&self) -> bool {
         self.members.iter().any(Member::serves)
     }
 
-    /// The backends that take requests, or those that do not.
+    /// The backends that are eligible, or those that are not.
     pub fn taking(&self, requests: bool) -> BTreeSet<Place> {
         let takes = |member: &Member| {
             let health = match member.health {
@@ -206,7 +206,7 @@ impl Members {
         members.map(|member| Place::Backend(member.backend)).collect()
     }
 
-    /// Whether so few are well that others serve too.
+    /// Whether the panic threshold is reached.
     fn panics(&self) -> bool {
         let weight = |found: &[Found]| -> u64 {
             let counted = self.members.iter().filter(|it| it.is_there() && !it.drained);
@@ -216,7 +216,7 @@ impl Members {
         100 * weight(&[Found::Well]) < self.panic * weight(&[Found::Well, Found::Unwell])
     }
 
-    /// Whether more are ejected than may be: half of those that are to get requests, and no single one.
+    /// Whether more are ejected than allowed: half of the eligible ones, and never an only one.
     pub fn too_many_ejected(view: &ServiceView) -> bool {
         let serves = |it: &&BackendView| !it.wanted.drained && it.wanted.weight > 0;
         let all = view.backends.iter().filter(serves);
@@ -224,7 +224,7 @@ impl Members {
         2 * ejected > all.count()
     }
 
-    /// What `view` tells otherwise.
+    /// How `view` differs from the model.
     pub fn differs(&self, view: &ServiceView) -> Option<String> {
         let told = |address: &str, weight, drained, health| {
             format!("{address}={weight} {drained} {health:?}")

@@ -1,4 +1,4 @@
-//! The network between the gateway and its backends, and all wires, for whoever cuts them.
+//! The simulated network: in-memory connections, and handles to inject faults into them.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,26 +11,26 @@ use equipoise::model::SocketAddress;
 use equipoise::net::{Connecting, Connector, Memory, Socket, Wire};
 use tokio::sync::mpsc;
 
-/// Bytes that may be under way on a connection, each way.
+/// Bytes in flight on a connection, in each direction.
 const ROOM: usize = 64 << 10;
 
-/// All that is connected.
+/// All connections.
 #[derive(Default)]
 pub struct Network {
-    /// By address: who accepts there.
+    /// Listeners by address.
     listening: RefCell<BTreeMap<SocketAddr, mpsc::UnboundedSender<Memory>>>,
     wires: RefCell<Vec<(SocketAddr, Wire)>>,
 }
 
 impl Network {
-    /// Somebody accepts at `address` from now on.
+    /// Listens at `address`.
     pub fn listen(&self, address: SocketAddr) -> mpsc::UnboundedReceiver<Memory> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.listening.borrow_mut().insert(address, sender);
         receiver
     }
 
-    /// Nobody accepts there any more, and what is connected is cut off.
+    /// Stops listening, and cuts the connections there.
     pub fn crash(&self, address: SocketAddr) {
         self.listening.borrow_mut().remove(&address);
         self.wires.borrow_mut().retain(|(at, wire)| {
@@ -41,12 +41,12 @@ impl Network {
         });
     }
 
-    /// Notes a connection of a client, or to a backend.
+    /// Registers a connection, of a client or to a backend.
     pub fn note(&self, address: SocketAddr, wire: Wire) {
         self.wires.borrow_mut().push((address, wire));
     }
 
-    /// One of all wires.
+    /// A random connection.
     pub fn any(&self, rng: &mut fastrand::Rng) -> Option<Wire> {
         let wires = self.wires.borrow();
         (!wires.is_empty()).then(|| wires[rng.usize(..wires.len())].1.clone())
@@ -63,7 +63,7 @@ impl Network {
     }
 }
 
-/// The way from the gateway to its backends.
+/// Connects the gateway to backends.
 #[derive(Clone)]
 pub struct ToBackends(pub Rc<Network>);
 

@@ -1,5 +1,5 @@
-//! What operators do while clients send requests: changes at run time, and reloads of the file. And
-//! what health checks find: theirs are the same consequences.
+//! Simulated operators: run-time changes and reloads while clients send requests. Also sets results
+//! of health checks, which have the same effects.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -15,16 +15,16 @@ use super::ledger::Place;
 use super::members::Members;
 use super::world::{SERVICES, World};
 
-/// Those who change the gateway, and what they know of it.
+/// The operators, and their model of each service.
 pub struct Operators {
     world: Rc<World>,
     file: File,
-    /// Of each service.
+    /// The model of each service.
     members: Vec<Members>,
 }
 
 impl Operators {
-    /// Of a gateway that runs with `file`.
+    /// For a gateway that runs with `file`.
     pub fn new(world: &Rc<World>, file: File) -> Operators {
         let members = SERVICES.map(|service| {
             let sites = world.sites.iter().enumerate().filter(|(_, site)| site.service == service);
@@ -34,9 +34,9 @@ impl Operators {
         Operators { world: Rc::clone(world), file, members: members.into() }
     }
 
-    /// Makes some change of a service.
+    /// Makes a random change of a service.
     pub async fn change(&mut self) {
-        // Of `orders` as often as of all others.
+        // `orders` is changed as often as all others together.
         let service = self.world.rng.borrow_mut().usize(..2 * self.members.len());
         let service = if service < self.members.len() { service } else { 0 };
         let (change, conditions) = {
@@ -78,12 +78,12 @@ impl Operators {
         self.look();
     }
 
-    /// Whether health checks find anything.
+    /// Whether health checks are simulated.
     pub fn examines(&self) -> bool {
         !self.file.ejection
     }
 
-    /// Has a health check find that some backend is well, or is not.
+    /// Sets the result of a random backend's health check.
     pub async fn examine(&mut self) {
         let world = &self.world;
         let (service, backend, health) = {
@@ -122,7 +122,7 @@ impl Operators {
         *members = after;
     }
 
-    /// Gives the shares of the split other weights.
+    /// Changes the weights of the split.
     pub fn steer(&mut self) {
         let world = &self.world;
         let change = {
@@ -152,8 +152,8 @@ impl Operators {
         world.ledger.take_out(&shares(false));
     }
 
-    /// Loads another file, if that leaves every service somebody to serve it where nothing is to go
-    /// wrong.
+    /// Reloads another file; where nothing may go wrong, only one that leaves every service an
+    /// eligible backend.
     pub async fn reload(&mut self) {
         let world = &self.world;
         let mut file = self.file.clone();
@@ -184,7 +184,7 @@ impl Operators {
         self.look();
     }
 
-    /// Holds what the gateway tells against what was made of it.
+    /// Compares the gateway's view with the model.
     fn look(&self) {
         for members in &self.members {
             let running = self.world.registry.get(members.service).expect("every file has it");
@@ -198,7 +198,7 @@ impl Operators {
     }
 }
 
-/// Some change, which may make no sense.
+/// A random change, which may be invalid.
 fn draw(members: &Members, rng: &mut fastrand::Rng) -> Change {
     let all: Vec<&String> = members.addresses().collect();
     let one = |rng: &mut fastrand::Rng| all[rng.usize(..all.len())].clone();

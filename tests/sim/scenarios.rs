@@ -1,10 +1,10 @@
-//! What is directed, and not drawn: a gateway, a client and a backend that say frame by frame what
-//! is to be said, in virtual time. A promise about time is kept to the millisecond here.
+//! Scripted scenarios: a gateway, a client and a backend, frame by frame, in virtual time. Promises
+//! about time are checked to the millisecond here.
 
 mod deadlines;
 mod draining;
 #[path = "../it/support/frames.rs"]
-#[allow(dead_code)] // others say other things
+#[allow(dead_code)] // not every scenario uses all of them
 mod frames;
 mod guards;
 mod netty;
@@ -23,15 +23,15 @@ use tokio::time::{sleep, timeout};
 use self::stage::Stage;
 use super::life::words;
 
-/// What is played on a stage.
+/// A scenario.
 type Play = fn(Resolver) -> Pin<Box<dyn Future<Output = ()>>>;
 
-/// Nothing is waited for longer, in virtual time.
+/// Limit of any wait, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 macro_rules! scenarios {
     ($($file:ident: $($name:ident)*;)*) => {
-        /// All of them by their names.
+        /// All scenarios by name.
         const ALL: &[(&str, Play)] = &[
             $($((
                 concat!(stringify!($file), "::", stringify!($name)),
@@ -65,7 +65,7 @@ scenarios! {
         who_reads_slowly_is_waited_for_to_the_last_byte;
 }
 
-/// Plays those whose names have `part` in them. The names of those that fail, and why.
+/// Runs the scenarios with `part` in their names; returns the failures.
 pub fn play(part: &str, resolver: &Resolver) -> Vec<String> {
     let chosen: Vec<_> = ALL.iter().filter(|(name, _)| name.contains(part)).collect();
     let failed = chosen.iter().filter_map(|(name, scenario)| {
@@ -83,7 +83,7 @@ pub fn play(part: &str, resolver: &Resolver) -> Vec<String> {
     failed
 }
 
-/// What `future` gives, which must not take forever.
+/// Awaits `future`, which must not hang.
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     let result = timeout(PATIENCE, future).await;
     result.unwrap_or_else(|_| panic!("still waiting: {what}"))

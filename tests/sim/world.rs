@@ -1,4 +1,4 @@
-//! What all parts of one run share: a gateway, its clients, its backends.
+//! State shared by all parts of a run.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,13 +17,13 @@ use super::exchange::{Answer, Exchange, Habits, Route};
 use super::ledger::{Ledger, Told};
 use super::network::Network;
 
-/// Bytes that may be under way on a client's connection, each way.
+/// Bytes in flight on a client's connection, in each direction.
 const ROOM: usize = 64 << 10;
 
-/// The services: `canary` gets a share of what is for `orders`, and `shadow` copies.
+/// The services: `canary` gets a share of the requests for `orders`, `shadow` mirrored copies.
 pub const SERVICES: [&str; 4] = ["orders", "canary", "shadow", "web"];
 
-/// Where a backend is, and of which service.
+/// A backend: address and service.
 pub struct Site {
     pub service: &'static str,
     pub address: SocketAddr,
@@ -31,39 +31,39 @@ pub struct Site {
     pub http1: bool,
 }
 
-/// Bodies of requests and responses, by the number and whether it is the request's.
+/// Bodies by request number and direction.
 type Bodies = BTreeMap<(u64, bool), Rc<[u8]>>;
 
-/// What all parts of one run share.
+/// State shared by all parts of a run.
 pub struct World {
     pub seed: u64,
     pub habits: Habits,
-    /// Whether anything goes wrong in it.
+    /// Whether faults are injected.
     pub faults: bool,
     pub ledger: Ledger,
     pub network: Rc<Network>,
     pub rng: RefCell<fastrand::Rng>,
-    /// Streams that a backend takes on one connection.
+    /// The backends' limit of concurrent streams.
     pub backend_streams: u32,
-    /// The backends by their numbers: those that a file has, and those that may come to be.
+    /// All backends, present in the file or not.
     pub sites: Vec<Site>,
     pub registry: Arc<Registry>,
     pub environment: Environment,
-    /// Nothing more is to happen to it.
+    /// No more faults are to be injected.
     pub calm: Cell<bool>,
-    /// Requests that backends are about to answer.
+    /// Requests that backends are processing.
     pub answering: Rc<Cell<usize>>,
     pub begun: Instant,
     pub clients: Dial,
-    /// The clients that speak HTTP/1.1, and all requests, by their numbers.
+    /// The HTTP/1.1 clients, and all requests by number.
     pub http1: RefCell<Vec<bool>>,
-    /// Requests that a backend has given back already.
+    /// Requests that a backend has refused already.
     pub refused: RefCell<BTreeSet<u64>>,
     pub dialled: Cell<u16>,
     pub bodies: RefCell<Bodies>,
 }
 
-/// Counts a request that a backend is about to answer.
+/// Counts a request in processing.
 pub struct Answering(Rc<Cell<usize>>);
 
 impl Drop for Answering {
@@ -73,29 +73,29 @@ impl Drop for Answering {
 }
 
 impl World {
-    /// A new request, of a client who speaks HTTP/1.1 or not.
+    /// A new request, of an HTTP/1.1 client or not.
     pub fn ask(&self, http1: bool) -> Exchange {
         self.http1.borrow_mut().push(http1);
         self.exchange(self.http1.borrow().len() as u64 - 1)
     }
 
-    /// What the request of this number is.
+    /// The request of this number.
     fn exchange(&self, id: u64) -> Exchange {
         Exchange::draw(self.seed, id, self.http1.borrow()[id as usize], self.habits)
     }
 
-    /// Waits for a time of so many milliseconds, longer the more has happened.
+    /// Waits for a random time in this range of milliseconds, longer the more has happened.
     pub async fn pause(&self, time: Range<u64>, before: u32) {
         let time = self.rng.borrow_mut().u64(time);
         sleep(Duration::from_millis(time) * (1 + before / 10)).await;
     }
 
-    /// Notes what is to happen again in every run of the seed.
+    /// Traces an event, which must recur in every run of the seed.
     pub fn trace(&self, what: &str) {
         self.ledger.trace(self.begun.elapsed().as_micros(), what);
     }
 
-    /// An error that a peer has seen: the gateway is to give it no cause for one of its own.
+    /// Judges a peer's error: none may be a protocol violation by the gateway.
     pub fn judge(&self, error: &h2::Error) {
         let harmless = matches!(error.reason(), None | Some(Reason::CANCEL | Reason::NO_ERROR));
         if error.is_library() && !harmless {
@@ -112,20 +112,20 @@ impl World {
         Some(io)
     }
 
-    /// After how many requests on a connection the backend says that it takes no more.
+    /// Requests on a connection after which the backend sends GOAWAY.
     pub fn leaves_after(&self) -> Option<u32> {
         let mut rng = self.rng.borrow_mut();
         (rng.u8(..3) == 0).then(|| rng.u32(1..20))
     }
 
-    /// A backend is about to answer until this is dropped.
+    /// Counts a request in processing until dropped.
     pub fn answers(&self) -> Answering {
         self.answering.set(self.answering.get() + 1);
         Answering(Rc::clone(&self.answering))
     }
 
-    /// A request has come to a backend with this path and these fields, or nothing if that gives it
-    /// back: the first does that of some.
+    /// A request arrived at a backend; `None` if the backend refuses it, which it does to some
+    /// once.
     pub fn begin(
         &self,
         backend: usize,
@@ -158,7 +158,7 @@ impl World {
         expect(field("x-asked").is_some() == page, "fields of another route");
         expect(copy || exchange.route.services().contains(&site.service), "no business there");
         if copy {
-            // Whatever becomes of it, its client is not to notice.
+            // Whatever happens to a copy, its client must not notice.
             match self.rng.borrow_mut().u8(..6) {
                 0 => exchange.answer = Answer::ResetEarly,
                 1 => exchange.answer = Answer::Early,
@@ -169,7 +169,7 @@ impl World {
         Some(exchange)
     }
 
-    /// All bytes of a body, which are many to work out for each piece of it.
+    /// A whole body, cached as computing it is expensive.
     fn body(&self, exchange: &Exchange, asked: bool) -> Rc<[u8]> {
         let mut bodies = self.bodies.borrow_mut();
         let body =
@@ -177,7 +177,7 @@ impl World {
         Rc::clone(body)
     }
 
-    /// A piece of a body has come, at this place of it.
+    /// Verifies a piece of a body at this offset.
     pub fn compare(&self, exchange: &Exchange, asked: bool, at: usize, data: &[u8]) {
         if self.body(exchange, asked).get(at..at + data.len()) != Some(data) {
             let (what, id) = (if asked { "request" } else { "response" }, exchange.id);
@@ -185,7 +185,7 @@ impl World {
         }
     }
 
-    /// A backend has had all of a request, of so many bytes.
+    /// A backend has read a complete request of this size.
     pub fn has_whole(&self, exchange: &Exchange, backend: usize, bytes: usize) {
         let (id, all) = (exchange.id, self.body(exchange, true).len());
         if bytes != all {
@@ -196,7 +196,7 @@ impl World {
         }
     }
 
-    /// The head of a response has come to a client. The backend that it is of, if it is of one.
+    /// A client received a response head; of this backend, if of one.
     pub fn answered(
         &self,
         exchange: &Exchange,
@@ -214,7 +214,7 @@ impl World {
         backend
     }
 
-    /// A client has come to the end of a request.
+    /// A client's request has ended.
     pub fn tell(&self, id: u64, told: Told) {
         self.trace(&format!("client has {id}: {told:?}"));
         self.ledger.told(id, told);

@@ -1,4 +1,4 @@
-//! Every command in the pages exists, and every command that exists stands in them.
+//! Every command in the pages exists, and every existing command is documented.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ fn commands() -> Vec<(String, String)> {
         let blocks = blocks(&text, "sh");
         let lines = blocks.iter().flat_map(|block| block.lines());
         let lines = lines.map(|line| line.split(" #").next().unwrap());
-        // Outside of blocks, a word with blanks in backticks.
+        // Outside of blocks, inline code with spaces.
         let prose = text.split("\n```").step_by(2).collect::<String>();
         let inline: Vec<_> = quoted(&prose).map(|word| word.replace('\n', " ")).collect();
         let inline = inline.iter().map(String::as_str);
@@ -24,7 +24,7 @@ fn commands() -> Vec<(String, String)> {
     commands
 }
 
-/// The names of the commands on the way to the one that `words` ask for.
+/// The path of subcommands that `words` invoke.
 fn path(words: &[&str]) -> Vec<String> {
     let mut command = Cli::command();
     let mut path = Vec::new();
@@ -41,7 +41,7 @@ fn path(words: &[&str]) -> Vec<String> {
 fn those_in_the_pages_exist() {
     for (name, line) in commands() {
         let line = line.replace('\'', "");
-        // Without all that it needs, it is the command that is spoken of.
+        // Without its required arguments, the text mentions the command itself.
         let words: Vec<_> = line.split_whitespace().collect();
         let Err(error) = Cli::try_parse_from(&words) else { continue };
         let only_spoken_of = words[1..].len() == path(&words).len();

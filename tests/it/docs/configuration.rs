@@ -1,5 +1,5 @@
-//! The reference of the configuration. The reader itself is asked which keys there are: it names
-//! those that it knows wherever one stands that it does not.
+//! The configuration reference, compared with the parser, which lists the keys of a mapping in its
+//! error for an unknown key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,10 +9,10 @@ use equipoise::config::{self, Plan};
 
 use super::{Row, named, page, quoted, root, rows};
 
-/// A key that there will never be.
+/// An unknown key.
 const STRANGER: &str = "zzzzzzzz";
 const BALANCER: &str = "services.*.balancer";
-/// What a policy's `key` may have; the reader names the first four only.
+/// The keys of a policy's `key`; the parser names the first four only.
 const KEY_PARTS: [&str; 7] = ["header", "cookie", "query", "jwt_claim", "set", "ttl", "path"];
 
 /// The errors of a configuration, each with its help.
@@ -21,7 +21,7 @@ fn errors(text: &str) -> Vec<String> {
     report.errors().iter().map(ToString::to_string).collect()
 }
 
-/// The keys that the reader knows where `@` stands in `text`, if that is in a mapping of keys.
+/// The keys that the parser accepts in place of `@` in `text`, if that is in a mapping of keys.
 fn known(text: &str) -> Option<BTreeSet<String>> {
     let errors = errors(&text.replace('@', &format!("{STRANGER}: 1")));
     let error = errors.iter().find(|error| error.contains(STRANGER))?;
@@ -35,7 +35,7 @@ fn known(text: &str) -> Option<BTreeSet<String>> {
     Some(list.split(", ").filter(|key| *key != "none").map(str::to_owned).collect())
 }
 
-/// Every mapping that the reader reads by its keys: a text with `@` inside of it, and its keys.
+/// Every mapping with fixed keys: a text with `@` inside of it, and its keys.
 #[derive(Default)]
 struct Mappings(BTreeMap<String, (String, BTreeSet<String>)>);
 
@@ -56,7 +56,7 @@ impl Mappings {
     fn visit(&mut self, path: &str, text: &str) {
         let Some(mut keys) = known(text) else { return };
         if path == BALANCER {
-            keys = ["policy".to_owned()].into(); // the rest is the policy's
+            keys = ["policy".to_owned()].into(); // the rest are the policy's
         }
         self.0.insert(path.to_owned(), (text.to_owned(), keys.clone()));
         for key in keys {
@@ -73,7 +73,7 @@ impl Mappings {
     }
 }
 
-/// The rows of the page, by the mapping that they are about.
+/// The page's rows by mapping.
 fn documented() -> BTreeMap<String, Vec<Row>> {
     let page = page("configuration.md");
     let mut sections = BTreeMap::new();
@@ -146,7 +146,7 @@ const LISTENERS: &str = "listeners: [ { address: '127.0.0.1:0' } ]";
 const SERVICES: &str = "services: { a: { endpoints: [ { address: 'b:1' } ] } }";
 const ROUTES: &str = "routes: [ { service: a } ]";
 
-/// A configuration that is right, with `@` where keys of the mapping at `path` may stand.
+/// A valid configuration, with `@` in place of keys of the mapping at `path`.
 fn valid(path: &str) -> String {
     let top = |key: &str| format!("{{ {LISTENERS}, {SERVICES}, {ROUTES}, {key} }}");
     let listener = |keys: &str| {
@@ -190,17 +190,17 @@ fn valid(path: &str) -> String {
     }
 }
 
-/// What the gateway would do; the same for the same.
+/// A canonical form of the parsed plan, for comparison.
 fn plan(text: &str) -> String {
     let plan = config::parse(text, Path::new("")).map_err(|report| report.pretty());
     let mut plan = plan.unwrap_or_else(|error| panic!("{text}\n{error}"));
-    // As written; what was made of it is compared.
+    // Not as written: the parsed value is compared.
     for service in &mut plan.services {
         service.spec.balancer.settings.clear();
         service.spec.balancer.in_effect.retain(|(key, _)| key != "key");
     }
     let shown = format!("{:?}", Plan { workers: 1, ..plan });
-    // The index of the routes has a random seed.
+    // The route index has a random seed.
     let (before, rest) = shown.split_once(", hosts: Hosts {").unwrap();
     let (_, after) = rest.split_once("drain_timeout: ").unwrap();
     format!("{before}{after}")

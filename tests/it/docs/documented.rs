@@ -1,4 +1,4 @@
-//! Every command of `ctl` in the pages does something on a gateway as the pages have it.
+//! Every `ctl` command in the pages works on a gateway like that of the pages.
 
 use clap::Parser as _;
 use equipoise::cli::ctl::{self, Outcome, Screen};
@@ -7,7 +7,7 @@ use equipoise::cli::{Cli, Command};
 use super::{blocks, pages};
 use crate::support::process::Process;
 
-/// The services and routes that the pages speak of.
+/// The services and routes that the pages mention.
 const CONFIGURATION: &str = r#"
 workers: 1
 listeners: [ { address: 127.0.0.1:0 } ]
@@ -20,7 +20,7 @@ routes:
   - { name: checkout, match: { grpc: shop.Orders }, split: [ { service: orders }, { service: canary } ] }
 "#;
 
-/// The commands in the blocks of a page, in their order; those that never end are left out.
+/// The commands in a page's blocks, in order, without those that never end.
 fn commands(text: &str) -> Vec<String> {
     let blocks = blocks(text, "sh");
     let lines = blocks.iter().flat_map(|block| block.lines());
@@ -47,7 +47,7 @@ async fn those_in_the_pages_work_one_after_the_other() {
             assert_eq!(ended, Outcome::Done, "{name}: `{line}`");
             assert!(!out.is_empty(), "{name}: `{line}`");
         };
-        // The pages count from a seventh revision on.
+        // The pages start at revision 7.
         for weight in 2..9 {
             run(&format!("equipoise ctl set-weight orders 127.0.0.1:50051={weight}")).await;
         }

@@ -1,4 +1,4 @@
-//! The operators' page has every metric and every reason, and none that does not exist.
+//! The operators' page lists exactly the existing metrics and reasons.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use equipoise::telemetry::names::METRICS;
 
 use super::{named, page, root, rows};
 
-/// What stands in the first column of the tables that call it `title`.
+/// The first column of the tables where it is titled `title`.
 fn told(title: &str) -> BTreeSet<String> {
     let page = page("operating.md");
     let rows = rows(&page, title);

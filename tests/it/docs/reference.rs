@@ -1,5 +1,5 @@
-//! What is made from the rows of the keys: the tables of `docs/configuration.md`, and the schema
-//! `docs/schema.json`. `RENEW=1 cargo test --test it renew` writes them anew.
+//! Files generated from the key definitions: the tables of `docs/configuration.md`, and
+//! `docs/schema.json`. `RENEW=1 cargo test --test it renew` regenerates them.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,7 +11,7 @@ use equipoise::text::units::{show_duration, show_size};
 use super::root;
 use crate::support::yaml;
 
-/// The title of the table of what stands at the top of a file.
+/// The title of the table of top-level keys.
 const TOP: &str = "top level";
 const END: &str = "<!-- end of keys -->";
 
@@ -98,7 +98,7 @@ fn default(row: &dyn Row) -> String {
     }
 }
 
-/// The table of a mapping's keys. What differs from one to the next has columns of its own.
+/// The table of a mapping's keys; columns that are the same in all rows are left out.
 fn table(section: &Section) -> String {
     let rows: Vec<_> = section.rows().collect();
     let by_profile = rows.iter().any(|row| matches!(row.absent(), Absent::Profiles(_)));
@@ -130,10 +130,10 @@ fn table(section: &Section) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The page with its tables made anew.
+/// The page with regenerated tables.
 fn renewed(page: &str) -> String {
     let mut sections = sections();
-    sections.remove("services.*.limits"); // in the table of a listener's
+    sections.remove("services.*.limits"); // shown with a listener's
     sections.retain(|_, section| section.rows().next().is_some());
     let mut parts = page.split("<!-- keys: ");
     let mut out = parts.next().unwrap().to_owned();
@@ -171,12 +171,12 @@ fn the_schema_beside_it_is_that_of_the_rows_or_renew_it() {
     hold("docs/schema.json", |text| parsed(text) == parsed(&right), &right);
 }
 
-/// Which row it is, wherever its mapping stands.
+/// Identifies a row wherever its mapping occurs.
 fn id(row: &dyn Row) -> *const () {
     std::ptr::from_ref(row).cast()
 }
 
-/// Notes the rows that stand in `value`, which is a mapping of `keys`.
+/// Records the rows that occur in `value`, a mapping of `keys`.
 fn note(value: &serde_json::Value, keys: &dyn Keys, seen: &mut HashSet<*const ()>) {
     let policy = value["policy"].as_str().and_then(balance::policy);
     let settings = policy.and_then(|policy| policy.settings()).map(Keys::section);
@@ -204,7 +204,7 @@ fn the_full_example_shows_every_row() {
     let comments: Vec<_> = text.lines().filter_map(|line| line.split_once('#')).collect();
     for (path, section) in sections() {
         for row in section.rows().filter(|row| !seen.contains(&id(*row))) {
-            // An alternative stands in a comment.
+            // An alternative is shown in a comment.
             let shown = [format!("{}:", row.name()), format!("`{}`", row.name())];
             let shows = |comment: &str| shown.iter().any(|shown| comment.contains(shown));
             let told = comments.iter().any(|(_, comment)| shows(comment));

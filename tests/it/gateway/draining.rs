@@ -1,4 +1,4 @@
-//! What becomes of requests whose backend is taken out: they finish, or are cut off in time.
+//! Draining of removed backends: requests finish, or are cut off at the timeout.
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -10,14 +10,14 @@ use crate::support::echo::Message;
 use crate::support::gateway::{Gateway, one_service};
 use crate::support::{eventually, soon};
 
-/// A stream that is open until its client or the gateway ends it.
+/// A stream that stays open until its client or the gateway ends it.
 struct Open {
     requests: mpsc::Sender<Message>,
     answers: Streaming<Message>,
 }
 
 impl Open {
-    /// One at each of these, in their order; the policy is `round_robin`.
+    /// Opens one at each of these in order; the policy is `round_robin`.
     async fn at_each(client: &mut Client, backends: &[Backend]) -> Vec<Open> {
         let mut open = Vec::new();
         while open.len() < backends.len() {
@@ -51,7 +51,7 @@ fn is_cut_off(status: &Status) {
     assert!(status.message().contains("taken out of service"), "{status}");
 }
 
-/// As a new file, and as operators.
+/// Removed by a reload, and by an operator.
 #[tokio::test]
 async fn what_is_removed_finishes_within_its_time_and_is_cut_off_then() {
     let backends = [Backend::start().await, Backend::start().await];
@@ -99,7 +99,7 @@ async fn what_is_drained_goes_on_for_as_long_as_it_likes() {
     control.backends_once("it is empty", |all| all[0].open_streams == 0).await;
 }
 
-/// A service that is gone, and calls that have no answer yet.
+/// A removed service, and calls without a response yet.
 #[tokio::test]
 async fn what_a_service_has_open_when_it_goes_is_cut_off_too() {
     let backend = Backend::start().await;

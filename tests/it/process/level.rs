@@ -1,4 +1,4 @@
-//! What is logged, and how that is changed while it runs.
+//! Log levels, and changing them at run time.
 
 use serde_json::Value;
 

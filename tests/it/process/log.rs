@@ -1,4 +1,4 @@
-//! A log that cannot be written, or that nobody reads, is no reason to stop.
+//! A log that cannot be written, or is not read, never blocks the gateway.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read as _;
@@ -37,7 +37,7 @@ async fn a_reader_that_is_gone_ends_nothing() {
 async fn a_reader_that_does_not_read_stops_nothing() {
     let (reader, writer) = std::io::pipe().unwrap();
     let mut gateway = Gateway::start("buffer: 64KiB", writer).await;
-    // Each of its lines is above 100 bytes; the pipe takes 64 KiB, and so does the queue.
+    // Each line is over 100 bytes; the pipe holds 64 KiB, and so does the queue.
     gateway.change_weights(1000).await;
     gateway.change_weights(1000).await;
     assert!(gateway.dropped("full").await > 0.0);
@@ -81,7 +81,7 @@ async fn it_is_written_again_when_there_is_room_and_says_what_is_missing() {
 const RIGHT: &str = "listeners: [ { address: '127.0.0.1:0' } ]\nroutes: [ { service: a } ]\n\
                      services: { a: { endpoints: [ { address: 'b:1' } ] } }\n";
 
-/// The command with this output, and how it ends.
+/// Runs the command with this output; returns its exit status.
 fn with_output(arguments: &[&str], out: impl Into<Stdio>, err: impl Into<Stdio>) -> Option<i32> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_equipoise"));
     command.args(arguments).stdout(out).stderr(err).status().unwrap().code()

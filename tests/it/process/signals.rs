@@ -1,4 +1,4 @@
-//! What signals do, from the first moment to the last.
+//! Signals, from start to exit.
 
 use std::process::{Child, Command, Stdio};
 
@@ -41,13 +41,13 @@ async fn a_second_one_ends_it_at_once() {
     call.await.unwrap().unwrap_err();
 }
 
-/// A gateway in the midst of reading its configuration, which takes it long.
+/// A gateway that is still reading its configuration, which takes long.
 async fn loading(path: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_equipoise"));
     let child = command.args(["serve", "--config", path]).stderr(Stdio::piped()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
-    // What it has read is in its own memory, beside the one or two MiB that it begins with. Signals
-    // that come before its own first lines run are the system's to handle.
+    // The text that it has read shows in its memory, beside the one or two MiB at start. Signals
+    // before its own first lines are handled by the system.
     eventually("the file is in memory", async || {
         let status = std::fs::read_to_string(&status).unwrap();
         let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
@@ -65,7 +65,7 @@ const SIGHUP: u32 = 1;
 
 const LARGE: usize = 8 << 20;
 
-/// A configuration of that size, most of it of no meaning.
+/// A configuration of that size, mostly comments.
 fn large() -> String {
     let comment = format!("# {}\n", "x".repeat(1021));
     let services = one_service(&["127.0.0.1:1".parse().unwrap()], "");

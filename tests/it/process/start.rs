@@ -1,4 +1,4 @@
-//! What is said when it does not start, and how much is said once it has.
+//! Errors at start, and the log lines after it.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ const REST: &str = "control: { address: '127.0.0.1:0' }\nmetrics: { address: '12
                     routes: [ { service: a } ]\n\
                     services: { a: { endpoints: [ { address: 'b:1' } ] } }\n";
 
-/// The lines that it leaves behind, and that it has failed.
+/// Its log lines, once it has failed.
 fn lines(yaml: &str, variable: Option<&str>) -> Vec<String> {
     let (_folder, path) = file(yaml);
     let output = run(&["serve", "--config", &path], variable);
@@ -35,7 +35,7 @@ fn errors_of_the_configuration_are_in_the_form_of_the_log() {
     assert_eq!(places, expected.each_ref().map(|(l, c, level)| (l, c, level)), "{errors:?}");
     assert!(errors[0]["error"].as_str().unwrap().contains("`none` is not a whole number"));
     assert!(errors[0]["file"].as_str().unwrap().ends_with("gateway.yaml"));
-    // No YAML at all, but it says what it wants.
+    // Not YAML, but the intention is clear.
     let broken = objects("log:\n  format: json\nlisteners: [ }\n", None);
     assert_eq!(broken[0]["line"], 3, "{broken:?}");
     let text = lines("log: { format: text }\nlisteners: [ }\n", None).join("\n");
@@ -79,7 +79,7 @@ fn a_level_that_is_none_is_an_error_and_no_silence() {
     }
 }
 
-/// What it says with so many descriptors, and no more to be had.
+/// Its output with this limit of descriptors.
 fn at_most(descriptors: u32, workers: u32) -> String {
     let yaml = format!("workers: {workers}\nlisteners: [ {{ address: '127.0.0.1:0' }} ]\n{REST}");
     let (_folder, path) = file(&yaml);

@@ -1,4 +1,4 @@
-//! What services have counted that a reload removed.
+//! Counters of services that a reload removed.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -36,7 +36,7 @@ fn sum(counted: &Counted, counter: &str) -> f64 {
     counted.iter().filter(|(name, _)| name.starts_with(counter)).map(|(_, value)| value).sum()
 }
 
-/// What the service has counted once it has had so many answers and rejections.
+/// The service's counters after this many responses and rejections.
 async fn settled(gateway: &Gateway, answers: f64, rejected: f64) -> Counted {
     let mut seen = Counted::new();
     eventually("all is counted", async || {
@@ -47,7 +47,7 @@ async fn settled(gateway: &Gateway, answers: f64, rejected: f64) -> Counted {
     seen
 }
 
-/// Has the service `gone` answer twice, with OK and another code, and then not at all.
+/// Makes the service `gone` answer twice, with OK and another code, and then not at all.
 async fn use_it(gateway: &mut Gateway, metrics: &str, live: SocketAddr) {
     let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
     let mut client = gateway.client().await;
@@ -85,7 +85,7 @@ async fn what_a_service_counted_last_stays_and_goes_on_when_it_comes_back() {
     assert!(before.iter().all(|(name, value)| after[name] >= *value), "{before:?} {after:?}");
     assert_eq!(after.len(), before.len(), "no series has another name now");
 
-    // It may as well come back between two pages, and have other backends.
+    // It may also come back between two scrapes, with other backends.
     assert!(gateway.reload(&other).await);
     assert!(gateway.reload(&services("", &[("gone", b.address)])).await);
     let again = settled(&gateway, 3.0, 1.0).await;

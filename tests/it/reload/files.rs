@@ -1,4 +1,4 @@
-//! The real process, its file and its signals.
+//! Reloads of the real process, by file changes and signals.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::support::eventually;
 use crate::support::gateway::{one_service, scrape};
 use crate::support::process::Process;
 
-/// Waits until the requests of new connections go to `backend` and nowhere else.
+/// Waits until new connections' requests go to `backend` only.
 async fn goes_to(gateway: &Process, backend: &Backend) {
     eventually("requests go to the other backend", async || {
         let mut client = client::connect(gateway.front).await;
@@ -38,7 +38,7 @@ async fn sighup_has_the_file_read_again() {
     let page = scrape(gateway.metrics).await;
     let loaded = page.value("equipoise_config_last_reload_success_timestamp_seconds", &[]);
     assert!(loaded >= page.value("process_start_time_seconds", &[]), "{loaded}");
-    // Read again on demand, whether it has changed or not.
+    // SIGHUP reloads even an unchanged file.
     let before = reloads(&gateway, "success").await;
     gateway.hang_up();
     eventually("it is counted", async || reloads(&gateway, "success").await > before).await;
@@ -60,8 +60,8 @@ async fn a_change_of_the_file_is_enough_and_a_touch_is_nothing() {
     assert_eq!(reloads(&gateway, "success").await, 2.0);
 }
 
-/// What the kubelet does to a volume: the files are links into `..data`, which is a link to a
-/// folder of this state, replaced at once.
+/// A ConfigMap volume as the kubelet updates it: the files are links into `..data`, a link to a
+/// folder of this state, replaced atomically.
 fn publish(volume: &Path, state: &str, yaml: &str) {
     let folder = volume.join(state);
     std::fs::create_dir(&folder).unwrap();

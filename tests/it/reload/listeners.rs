@@ -1,4 +1,4 @@
-//! Listeners that come, change and go, and certificates that are renewed.
+//! Reloads of listeners and certificates.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -160,7 +160,7 @@ async fn an_address_takes_over_from_another_and_no_client_is_let_down() {
     held.await.expect("the stream that began before has its answer");
 }
 
-/// Whether another program can listen beside those that listen on this port.
+/// Whether another program can listen on this port too.
 fn can_be_shared(port: u16) -> bool {
     let address = SocketAddr::from(([0, 0, 0, 0], port));
     let other = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -207,7 +207,7 @@ async fn new_connections_get_the_new_limits() {
     };
     let mut gateway = Gateway::start(&limited("16KiB")).await;
     let mut before = gateway.client().await;
-    // Frames larger than any that could come when the workers began.
+    // Larger frames than the workers' initial limit.
     assert!(gateway.reload(&limited("1MiB")).await);
     let mut after = gateway.client().await;
     for client in [&mut before, &mut after] {
@@ -222,7 +222,7 @@ async fn trusting(gateway: &Process, ca: Certificate) -> Result<Client, tonic::t
     Ok(Client::new(endpoint.tls_config(tls)?.connect().await?))
 }
 
-/// Puts the certificate and key that lie in `from` where the gateway looks for them.
+/// Installs the certificate and key of `from` where the gateway reads them.
 fn install(from: &Authority, at: &Path) {
     for name in ["server.pem", "server.key"] {
         let new = at.join(format!("{name}.new"));
@@ -278,7 +278,7 @@ async fn backends_get_the_renewed_certificate_too() {
     let mut gateway = Gateway::start_in(&yaml(&a), folder.path()).await;
     let mut client = gateway.client().await;
     client.unary(message("x")).await.unwrap();
-    // The same configuration, word for word; another authority behind the name.
+    // The same configuration; another authority behind the name.
     trust(&new);
     assert!(gateway.reload_in(&yaml(&b), folder.path()).await);
     let answer = client.unary(message("x")).await.unwrap();

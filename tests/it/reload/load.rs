@@ -16,7 +16,7 @@ use crate::support::{eventually, soon};
 const RELOADS: usize = 100;
 const STREAMS: usize = 40;
 
-/// A configuration that differs from the one before in each of its parts.
+/// A configuration that differs from the previous one in each part.
 fn configuration(number: usize, backends: &[Backend]) -> String {
     let address = |i: usize| -> SocketAddr { backends[i % backends.len()].address };
     let policy = ["p2c_ewma", "round_robin", "weighted_random"][number % 3];
@@ -48,7 +48,7 @@ routes:
     )
 }
 
-/// A stream that answers whatever is said on it.
+/// An open echo stream.
 struct Talk {
     said: mpsc::Sender<crate::support::echo::Message>,
     answers: tonic::Streaming<crate::support::echo::Message>,
@@ -115,7 +115,7 @@ async fn a_hundred_reloads_fail_no_request_and_close_no_stream() {
     let page = gateway.metrics().await;
     let reloads = page.value("equipoise_config_reloads_total", &[("result", "success")]);
     assert_eq!(reloads, RELOADS as f64);
-    // What the last configuration has is all that is kept: 2 backends for each of 2 workers.
+    // Only the last configuration's pools are left: 2 backends for each of 2 workers.
     eventually("old connections are parted with", async || {
         let page = gateway.metrics().await;
         page.value("equipoise_connections", &[("side", "upstream")]) <= 4.0

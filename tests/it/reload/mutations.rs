@@ -1,4 +1,4 @@
-//! Files that somebody has spoilt: never a panic, never half a change.
+//! Reloads of mutated files: never a panic, never half a change.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn example() -> String {
     lines
 }
 
-/// One of many ways to spoil a file.
+/// One of many random mutations of a file.
 fn mutate(text: &str, rng: &mut fastrand::Rng) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for _ in 0..rng.usize(1..4) {
@@ -64,8 +64,8 @@ fn character(line: &str, rng: &mut fastrand::Rng) -> String {
     chars.into_iter().collect()
 }
 
-/// What can be seen of a configuration from outside: services with their policies, backends and
-/// weights, and how many routes and listeners there are.
+/// The visible state: services with policies, backends and weights, and the number of routes and
+/// listeners.
 fn shape(plan: &Plan) -> String {
     let mut services: Vec<_> = plan.services.iter().collect();
     services.sort_unstable_by(|a, b| a.spec.name.cmp(&b.spec.name));
@@ -118,7 +118,7 @@ async fn whatever_stands_in_the_file_it_is_all_or_nothing() {
         }
         assert_eq!(running(&gateway), expected, "seed {seed}:\n{text}");
     }
-    // Some of them still hold, and some do not.
+    // Some mutations are still valid, and some are not.
     assert!((50..450).contains(&taken), "{taken}");
     gateway.shutdown().await;
 }

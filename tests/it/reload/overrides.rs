@@ -1,4 +1,4 @@
-//! A new file meets what operators have changed: nothing of either is lost in silence.
+//! Reloads keep operators' overrides, and log any that are dropped.
 
 use crate::support::backend::Backend;
 use crate::support::client::{self, message};
@@ -33,7 +33,7 @@ async fn the_log_says_what_a_new_file_says_in_vain() {
     let expected = format!("{} has weight 80, configured is weight 20, by 127.0.0.1:", a.address);
     assert!(told.contains(&expected), "{line}");
     assert_eq!((&line["service"], &line["count"]), (&"echo".into(), &1.into()));
-    // What the next file says of others is no news of this one.
+    // A later change of other services is not logged again for this one.
     gateway.configure(&yaml(20, 6));
     gateway.hang_up();
     let again =

@@ -1,4 +1,4 @@
-//! Services that come, change and go: streams finish, and what operators want stays on top.
+//! Reloads that add, change and remove services: streams finish, and overrides stay.
 
 use std::net::SocketAddr;
 

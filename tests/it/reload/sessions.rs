@@ -1,4 +1,4 @@
-//! TLS sessions over a reload: clients and backends resume what they may, and no more.
+//! TLS session resumption across reloads, for clients and backends.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,7 +20,7 @@ fn key(authority: &Authority, name: &str) -> PrivateKeyDer<'static> {
     PrivateKeyDer::from_pem_file(authority.folder().join(format!("{name}.key"))).unwrap()
 }
 
-/// A client that believes the authority, has its certificate `caller`, and keeps its sessions.
+/// A client that trusts the authority, has its certificate `caller`, and caches sessions.
 fn client(
     authority: &Authority,
     version: &'static rustls::SupportedProtocolVersion,
@@ -36,14 +36,14 @@ fn client(
     ))
 }
 
-/// How the handshake of one request went; nothing if there was none.
+/// The handshake kind of one request; `None` if it failed.
 async fn handshake(gateway: &Gateway, client: &TlsConnector) -> Option<HandshakeKind> {
     let socket = TcpStream::connect(gateway.front()).await.unwrap();
     let name = "gateway.test".try_into().unwrap();
     let mut stream = client.connect(name, socket).await.ok()?;
     let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     stream.write_all(request).await.ok()?;
-    let mut answer = Vec::new(); // with TLS 1.3 the session comes before it
+    let mut answer = Vec::new(); // with TLS 1.3 the session ticket comes before it
     stream.read_to_end(&mut answer).await.ok()?;
     stream.get_ref().1.handshake_kind()
 }
@@ -98,7 +98,7 @@ async fn clients_go_on_with_theirs_unless_others_are_believed() {
 }
 
 /// A backend with the authority's certificate `backend` that closes each connection after one
-/// answer; gives its address and how its handshakes went.
+/// response; returns its address and a log of its handshakes.
 async fn backend(authority: &Authority) -> (std::net::SocketAddr, Arc<Mutex<Vec<HandshakeKind>>>) {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider);
@@ -122,7 +122,7 @@ async fn backend(authority: &Authority) -> (std::net::SocketAddr, Arc<Mutex<Vec<
                 }
             }
             if request.is_empty() {
-                continue; // a connection that carried nothing
+                continue; // a connection without a request
             }
             seen.lock().unwrap().push(stream.get_ref().1.handshake_kind().unwrap());
             let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";

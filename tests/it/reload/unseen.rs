@@ -1,5 +1,4 @@
-//! Changes of files that the system does not report, reloads that something is in the way of, and
-//! how metrics tell of both.
+//! File changes without notification, failing reloads, and the metrics of both.
 
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
@@ -100,7 +99,7 @@ async fn metrics_say_that_file_and_process_differ() {
     assert_eq!(now().await, (1.0, 0.0));
     gateway.configure("listeners: wrong\n");
     eventually("it is refused", async || now().await == (0.0, 0.0)).await;
-    // What runs, to the byte.
+    // The running configuration, byte for byte.
     gateway.configure(&yaml);
     eventually("it is mended", async || now().await == (1.0, 0.0)).await;
     gateway.configure(&yaml.replace("workers: 2", "workers: 3"));

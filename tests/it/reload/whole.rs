@@ -1,4 +1,4 @@
-//! What a request goes by is of one configuration: the routes and the services.
+//! Each request uses one configuration, for routes and services alike.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::support::{eventually, raw};
 const RELOADS: usize = 40;
 const NAMES: [&str; 2] = ["a", "b"];
 
-/// A backend that answers with its name and the path that it was asked for.
+/// A backend that answers with its name and the request's path.
 async fn named(name: &'static str) -> SocketAddr {
     raw::backend(move |(request, mut respond)| async move {
         let mut head = raw::ok();
@@ -26,8 +26,8 @@ async fn named(name: &'static str) -> SocketAddr {
     .await
 }
 
-/// Its route asks for the path that its backend is called by. A second service, whose picker takes
-/// long to build, comes after the first.
+/// The route rewrites to a path named after its backend. A second service, whose picker is slow to
+/// build, comes after the first.
 fn configuration(name: &str, backend: SocketAddr) -> String {
     let mut yaml = format!(
         "{PORTS}services:\n  echo: {{ endpoints: [ {{ address: {backend} }} ] }}\n  \

@@ -1,4 +1,4 @@
-//! Backends by tonic that count what reaches them.
+//! Tonic backends that count requests.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -28,26 +28,26 @@ use super::PATIENCE;
 use super::echo::Message;
 use super::echo::echo_server::{Echo, EchoServer};
 
-/// How a backend differs from the plainest one.
+/// Options of a backend.
 #[derive(Clone, Default)]
 pub struct Options {
     pub address: Option<SocketAddr>,
-    /// Streams that it takes at a time on a connection.
+    /// Limit of concurrent streams per connection.
     pub max_streams: Option<u32>,
-    /// How long it takes to answer, in milliseconds.
+    /// Response delay in milliseconds.
     pub latency: Option<Range<u64>>,
     pub tls: Option<ServerTlsConfig>,
     pub gzip: bool,
-    /// What it says of its health, by `grpc.health.v1`, which it has only with this.
+    /// Its `grpc.health.v1` status; the service exists only with this.
     pub health: Option<HealthReporter>,
 }
 
-/// What a backend has seen.
+/// Counters and switches of a backend.
 #[derive(Debug)]
 pub struct Seen {
-    /// Requests whose head came.
+    /// Requests received.
     pub requests: AtomicUsize,
-    /// Requests that are neither answered nor given up.
+    /// Requests in flight.
     pub active: AtomicUsize,
     /// Whether requests with `x-hold` are answered.
     pub open: watch::Sender<bool>,
@@ -102,24 +102,24 @@ impl Backend {
         Backend { address, seen, stop: Some(stop), runtime: Some(runtime) }
     }
 
-    /// Takes no more connections, says GOAWAY, finishes what is in flight.
+    /// Shuts down gracefully: stops accepting, sends GOAWAY, finishes requests in flight.
     pub fn leave(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
     }
 
-    /// Is gone at once, with its connections.
+    /// Shuts down at once, closing its connections.
     pub fn kill(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
 
-    /// Refuses every request from now on, or no longer.
+    /// Starts or stops refusing every request.
     pub fn fail(&self, failing: bool) {
         self.seen.failing.store(failing, SeqCst);
     }
 
-    /// Answers the requests that are held, and those that are to come.
+    /// Releases held requests, present and future.
     pub fn release(&self) {
         self.seen.open.send_replace(true);
     }
@@ -131,7 +131,7 @@ impl Drop for Backend {
     }
 }
 
-/// Listens at a port of the system's choice, or one that a killed backend is about to free.
+/// Listens on an ephemeral port, or on one that a killed backend is about to free.
 async fn listen(address: Option<SocketAddr>) -> TcpListener {
     let address = address.unwrap_or_else(|| "127.0.0.1:0".parse().unwrap());
     let begun = Instant::now();
@@ -144,7 +144,7 @@ async fn listen(address: Option<SocketAddr>) -> TcpListener {
     }
 }
 
-/// A backend at a Unix socket, until the task is ended; its name is `unix:` and the path.
+/// A backend on a Unix socket, until the task is aborted; its address is `unix:` and the path.
 pub fn at_socket(path: &Path, tls: Option<ServerTlsConfig>) -> JoinHandle<()> {
     let incoming = UnixListenerStream::new(UnixListener::bind(path).unwrap());
     let (requests, active) = Default::default();
@@ -180,7 +180,7 @@ async fn serve<S, E>(
     }
     let stop = async {
         if stopped.await.is_err() {
-            std::future::pending().await // nobody asked: it goes when its runtime goes
+            std::future::pending().await // it ends with its runtime
         }
     };
     let health = options.health.map(HealthService::from_health_reporter).map(HealthServer::new);
@@ -194,7 +194,7 @@ struct Service {
     latency: Option<Range<u64>>,
 }
 
-/// A request that is being worked on.
+/// Guard of a request in flight.
 struct Active(Arc<Seen>);
 
 impl Drop for Active {
@@ -204,7 +204,7 @@ impl Drop for Active {
 }
 
 impl Service {
-    /// Does what the request's metadata ask for before it is answered.
+    /// Applies the delays and holds that the request's metadata asks for.
     async fn begin<T>(&self, request: &Request<T>) -> Result<Active, Status> {
         self.seen.requests.fetch_add(1, SeqCst);
         self.seen.active.fetch_add(1, SeqCst);
@@ -234,7 +234,7 @@ impl Service {
         }
     }
 
-    /// An answer with the metadata of its request, and who it is from.
+    /// A response that echoes the request's metadata and names the backend.
     fn answer<T>(&self, metadata: MetadataMap, message: T) -> Response<T> {
         let mut response = Response::new(message);
         *response.metadata_mut() = metadata;
@@ -253,7 +253,7 @@ impl Echo for Service {
         Ok(self.answer(request.metadata().clone(), Message { payload, replies: 0 }))
     }
 
-    /// Answers with all payloads in a row, and their number.
+    /// Answers with all payloads concatenated, and their number.
     async fn client_stream(
         &self,
         mut request: Request<Streaming<Message>>,
@@ -269,7 +269,7 @@ impl Echo for Service {
 
     type ServerStreamStream = Messages;
 
-    /// Answers with the payload as often as is asked for, numbered.
+    /// Answers with the requested number of copies of the payload, numbered.
     async fn server_stream(&self, request: Request<Message>) -> Result<Response<Messages>, Status> {
         let active = self.begin(&request).await?;
         let Message { payload, replies } = request.get_ref().clone();
@@ -282,7 +282,7 @@ impl Echo for Service {
 
     type BidiStream = Messages;
 
-    /// Answers each message at once with itself.
+    /// Echoes each message at once.
     async fn bidi(
         &self,
         mut request: Request<Streaming<Message>>,

@@ -6,7 +6,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use tempfile::TempDir;
 use tonic::transport::{Certificate, Identity};
 
-/// An authority that lives in a folder, in `ca.pem`.
+/// A certificate authority in a folder, with `ca.pem`.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,

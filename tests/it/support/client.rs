@@ -35,12 +35,12 @@ pub fn with(payload: impl Into<Vec<u8>>, key: &'static str, value: &str) -> Requ
     request
 }
 
-/// A request that backends answer when they are told to.
+/// A request that backends hold until released.
 pub fn held() -> Request<Message> {
     with("held", "x-hold", "1")
 }
 
-/// The address of the backend that an answer is from.
+/// The address of the backend that sent the response.
 pub fn backend<T>(answer: &tonic::Response<T>) -> SocketAddr {
     answer.metadata().get("x-backend").unwrap().to_str().unwrap().parse().unwrap()
 }

@@ -1,4 +1,4 @@
-//! A name server whose answers tests choose.
+//! A scripted DNS server.
 
 use std::collections::HashMap;
 use std::io::Result;
@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-/// A name server for every name under `test.`; it says nothing to what it is not told about.
+/// A DNS server for names under `test.`; it does not answer unknown names.
 pub struct NameServer {
     pub address: SocketAddr,
     zone: Arc<Zone>,
 }
 
-/// What becomes of questions that come by TCP.
+/// How queries over TCP are handled.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Tcp {
     Answered,
@@ -26,7 +26,7 @@ struct Zone {
     names: Mutex<HashMap<String, Vec<IpAddr>>>,
     asked: Mutex<Vec<String>>,
     asked_by_tcp: Mutex<Vec<String>>,
-    /// It knows of no extensions to DNS, and says so.
+    /// It rejects EDNS.
     old: bool,
 }
 
@@ -59,23 +59,23 @@ impl NameServer {
         server
     }
 
-    /// From now on `name` has these addresses.
+    /// Sets the addresses of `name`.
     pub fn set(&self, name: &str, addresses: &[&str]) {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
         self.zone.names.lock().unwrap().insert(name.into(), addresses);
     }
 
-    /// How often it was asked for `name`.
+    /// Number of queries for `name`.
     pub fn asked(&self, name: &str) -> usize {
         self.zone.asked.lock().unwrap().iter().filter(|asked| *asked == name).count()
     }
 
-    /// How often it was asked for `name` by TCP.
+    /// Number of queries for `name` over TCP.
     pub fn asked_by_tcp(&self, name: &str) -> usize {
         self.zone.asked_by_tcp.lock().unwrap().iter().filter(|asked| *asked == name).count()
     }
 
-    /// The configuration that has it asked.
+    /// The resolver configuration that uses this server.
     pub fn yaml(&self) -> String {
         format!("dns: {{ servers: [ \"{}\" ] }}\n", self.address)
     }
@@ -122,7 +122,7 @@ impl Zone {
     }
 }
 
-/// The name and the type that are asked for.
+/// The query's name and type.
 fn asked(packet: &[u8]) -> (String, u16) {
     let (mut at, mut labels) = (12, Vec::new());
     while packet[at] > 0 {
@@ -133,18 +133,18 @@ fn asked(packet: &[u8]) -> (String, u16) {
     (labels.join("."), u16::from_be_bytes([packet[at + 1], packet[at + 2]]))
 }
 
-/// Where the question ends.
+/// The end of the question section.
 fn end(question: &[u8]) -> usize {
     12 + question[12..].iter().position(|byte| *byte == 0).unwrap() + 5
 }
 
-/// How long an answer by UDP may be, if the question says so.
+/// The UDP payload size of the query's EDNS record, if any.
 fn payload(question: &[u8]) -> Option<u16> {
     let extension = question[end(question)..].strip_prefix(&[0, 0, 41])?;
     Some(u16::from_be_bytes([extension[0], extension[1]]))
 }
 
-/// The answer; of one that is longer than `size`, what there is room for.
+/// The response, truncated to `size`.
 fn answer(question: &[u8], kind: u16, addresses: &[IpAddr], size: usize) -> Vec<u8> {
     let mut packet = question[..end(question)].to_vec();
     let mut records: Vec<Vec<u8>> = addresses

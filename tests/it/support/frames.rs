@@ -1,4 +1,4 @@
-//! HTTP/2 frame by frame, for what no library lets one send or see.
+//! HTTP/2 frame by frame, for what libraries cannot send or show.
 
 use std::net::SocketAddr;
 
@@ -41,13 +41,13 @@ impl Frame {
     }
 }
 
-/// One side of a connection. SETTINGS and PING are answered while frames are read.
+/// One side of a connection. Answers SETTINGS and PING while reading frames.
 pub struct Frames<S = TcpStream> {
     pub socket: S,
 }
 
 impl Frames {
-    /// A client whose SETTINGS are these.
+    /// A client with these SETTINGS.
     pub async fn connect(address: SocketAddr, settings: &[(u16, u32)]) -> Frames {
         let socket = TcpStream::connect(address).await.unwrap();
         socket.set_nodelay(true).unwrap();
@@ -56,7 +56,7 @@ impl Frames {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
-    /// The client's side of a connection; its SETTINGS are these.
+    /// The client's side of a connection, with these SETTINGS.
     pub async fn client(mut socket: S, settings: &[(u16, u32)]) -> Frames<S> {
         socket.write_all(PREFACE).await.unwrap();
         let mut frames = Frames { socket };
@@ -83,7 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         self.send(SETTINGS, 0, 0, &payload).await;
     }
 
-    /// Sends a frame; a connection that is gone shows when it is read from.
+    /// Sends a frame; a closed connection shows when reading.
     pub async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let [_, length @ ..] = u32::try_from(payload.len()).unwrap().to_be_bytes();
         let mut frame = length.to_vec();
@@ -112,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         self.head(stream, flags, &fields).await;
     }
 
-    /// The next frame; none when the peer has closed the connection.
+    /// The next frame; `None` if the peer has closed the connection.
     pub async fn next(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         soon("a frame", self.socket.read_exact(&mut head)).await.ok()?;
@@ -127,7 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         Some(frame)
     }
 
-    /// The next frame for which `wanted` holds, past all others.
+    /// The next frame that is `wanted`, skipping others.
     pub async fn find(&mut self, wanted: impl Fn(&Frame) -> bool) -> Frame {
         loop {
             let frame = self.next().await.expect("the frame comes before the connection ends");
@@ -156,7 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     }
 }
 
-/// A header block: literals that neither side remembers.
+/// A header block of literals without indexing.
 pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -190,7 +190,7 @@ pub fn message(payload: &[u8]) -> Vec<u8> {
     message
 }
 
-/// A backend that does `serve` on each connection. It lasts as long as the test.
+/// A backend that runs `serve` on each connection, until the test ends.
 pub async fn backend<F>(serve: impl Fn(Frames) -> F + Send + Sync + 'static) -> SocketAddr
 where
     F: Future<Output = ()> + Send + 'static,

@@ -1,4 +1,4 @@
-//! The gateway in this process, on ports that the system chooses.
+//! The gateway in this process, on ephemeral ports.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -24,11 +24,11 @@ control: { address: 127.0.0.1:0 }
 metrics: { address: 127.0.0.1:0 }
 ";
 
-/// A configuration with the service `echo`, which has these endpoints and takes everything.
+/// A configuration with the service `echo`, with these endpoints and a route for everything.
 /// `settings` are more lines of the service.
 pub fn one_service(endpoints: &[SocketAddr], settings: &str) -> String {
     let mut yaml = format!("{PORTS}services:\n  echo:\n");
-    // No time-out is to strike because the machine is loaded, and no connection comes but by a request.
+    // No timeout may expire on a loaded machine, and no connection is opened but by a request.
     let patient = ["connect_timeout: 60s", "pending_timeout: 60s", "preconnect: 0"];
     let key = |line: &str| line.split_once(':').map(|(key, _)| key.to_owned());
     let chosen: Vec<_> = settings.lines().map(key).collect();
@@ -52,24 +52,24 @@ impl Gateway {
         Gateway::start_in(yaml, Path::new("")).await
     }
 
-    /// As `start`, with the files that the configuration names in `folder`.
+    /// As `start`, with the configuration's files in `folder`.
     pub async fn start_in(yaml: &str, folder: &Path) -> Gateway {
         let plan = equipoise::config::parse(yaml, folder);
         let plan = plan.unwrap_or_else(|report| panic!("{}\n{yaml}", report.pretty()));
         Gateway { inner: app::Gateway::start(plan).await.unwrap() }
     }
 
-    /// Whether it goes over to this configuration.
+    /// Reloads; returns whether the configuration was accepted.
     pub async fn reload(&mut self, yaml: &str) -> bool {
         self.reload_in(yaml, Path::new("")).await
     }
 
-    /// As `reload`, with the files that the configuration names in `folder`.
+    /// As `reload`, with the configuration's files in `folder`.
     pub async fn reload_in(&mut self, yaml: &str, folder: &Path) -> bool {
         self.inner.reload(equipoise::config::parse(yaml, folder)).await == app::Reloaded::Done
     }
 
-    /// A gateway to these endpoints, with defaults for everything.
+    /// A gateway with these endpoints and default settings.
     pub async fn to(endpoints: &[SocketAddr]) -> Gateway {
         Gateway::start(&one_service(endpoints, "")).await
     }
@@ -78,7 +78,7 @@ impl Gateway {
         self.fronts()[0]
     }
 
-    /// The ports where it listens for clients.
+    /// The ports of its client listeners.
     pub fn fronts(&self) -> Vec<SocketAddr> {
         self.inner.listeners().iter().filter_map(SocketAddress::ip).collect()
     }
@@ -105,7 +105,7 @@ impl Gateway {
         page
     }
 
-    /// Waits until every gauge of what goes on says that nothing does.
+    /// Waits until every gauge of activity is zero.
     pub async fn idle(&self) {
         eventually("no request is in flight", async || {
             let page = self.metrics().await;
@@ -187,7 +187,7 @@ impl Control {
         self.0.add_backends(request).await.unwrap();
     }
 
-    /// Removes backends, be they the last ones.
+    /// Removes backends, even the last ones.
     pub async fn remove(&mut self, backends: &[SocketAddr]) {
         let request = proto::RemoveBackendsRequest {
             service: "echo".into(),
@@ -207,13 +207,13 @@ impl Control {
         self.0.set_policy(request).await.unwrap();
     }
 
-    /// The backends as they are now.
+    /// The current backends.
     pub async fn backends(&mut self) -> Vec<BackendView> {
         let request = proto::GetServiceRequest { service: "echo".into(), since_revision: None };
         self.0.get_service(request).await.unwrap().into_inner().backends
     }
 
-    /// The backends, once `check` holds for them.
+    /// The backends, once they satisfy `check`.
     pub async fn backends_once(
         &mut self,
         what: &str,

@@ -1,4 +1,4 @@
-//! Backends and clients of HTTP/1.1, byte by byte, for what no library shows or sends.
+//! HTTP/1.1 backends and clients, byte by byte, for what libraries cannot send or show.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -8,14 +8,14 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::soon;
 
-/// A backend that answers each head with the same bytes, and keeps what came.
+/// A backend that answers each head with the same bytes, and records what it received.
 pub struct Recorder {
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Recorder {
-    /// One that answers with `answer`, and goes on with the connection.
+    /// One that sends `answer` and keeps the connection open.
     pub async fn answering(answer: &'static [u8]) -> Recorder {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -30,7 +30,7 @@ impl Recorder {
         Recorder { address, seen }
     }
 
-    /// All that came, on all connections.
+    /// All bytes received, on all connections.
     pub fn seen(&self) -> String {
         String::from_utf8_lossy(&self.seen.lock().unwrap()).into_owned()
     }
@@ -56,12 +56,12 @@ pub async fn exchange(to: SocketAddr, request: &[u8]) -> String {
     let mut socket = TcpStream::connect(to).await.unwrap();
     socket.write_all(request).await.unwrap();
     let mut answer = Vec::new();
-    // A gateway that closes early may reset what was still on its way.
+    // A gateway that closes early may reset what was in flight.
     let _ = soon("the connection is closed", socket.read_to_end(&mut answer)).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// A backend that does `serve` on each connection. It lasts as long as the test.
+/// A backend that runs `serve` on each connection, until the test ends.
 pub async fn backend<F>(serve: impl Fn(Talk<TcpStream>) -> F + Send + 'static) -> SocketAddr
 where
     F: Future<Output = ()> + Send + 'static,
@@ -94,19 +94,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         Talk { socket, buffer: Vec::new() }
     }
 
-    /// Sends bytes; a connection that is gone shows when it is read from.
+    /// Sends bytes; a closed connection shows when reading.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.socket.write_all(bytes.as_ref()).await;
         let _ = self.socket.flush().await;
     }
 
-    /// More bytes; whether there were any.
+    /// Reads more bytes; returns whether there were any.
     async fn more(&mut self) -> bool {
         let read = soon("bytes", self.socket.read_buf(&mut self.buffer)).await;
         matches!(read, Ok(1..))
     }
 
-    /// A line without its end; none when the connection ends.
+    /// A line without its terminator; `None` at the end of the connection.
     async fn line(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.buffer.windows(2).position(|bytes| bytes == b"\r\n") {
@@ -119,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         }
     }
 
-    /// A head up to the empty line, each line ended by LF; none when the connection ends.
+    /// A head up to the empty line, lines terminated by LF; `None` at the end of the connection.
     pub async fn head(&mut self) -> Option<String> {
         let mut head = String::new();
         loop {
@@ -130,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         }
     }
 
-    /// So many bytes.
+    /// Exactly this many bytes.
     pub async fn exact(&mut self, len: usize) -> Vec<u8> {
         while self.buffer.len() < len {
             assert!(self.more().await, "{len} bytes come before the connection ends");
@@ -138,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         self.buffer.drain(..len).collect()
     }
 
-    /// The body behind this head.
+    /// The body that follows this head.
     pub async fn body(&mut self, head: &str) -> Vec<u8> {
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         if let Some(length) = length {
@@ -157,12 +157,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         body
     }
 
-    /// Bytes that have come and were not asked for yet.
+    /// Takes the bytes that were read but not consumed.
     pub fn buffered(&self) -> usize {
         self.buffer.len()
     }
 
-    /// What comes until the connection ends.
+    /// All bytes until the end of the connection.
     pub async fn rest(&mut self) -> Vec<u8> {
         while self.more().await {}
         std::mem::take(&mut self.buffer)

@@ -36,12 +36,12 @@ impl Process {
         process
     }
 
-    /// The same with a file that is there already, and has its log in JSON.
+    /// As `start`, with an existing file, which logs in JSON.
     pub async fn with(file: &Path) -> Process {
         Process::by(Command::new(BINARY), file).await
     }
 
-    /// As `start`, with the limits that `ulimit` is given.
+    /// As `start`, with these `ulimit` limits.
     pub async fn limited(yaml: &str, limits: &str) -> Process {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("gateway.yaml");
@@ -59,7 +59,7 @@ impl Process {
         let lines = BufReader::new(child.stderr.take().unwrap());
         let log = Arc::new(Mutex::new(Vec::new()));
         let written = Arc::clone(&log);
-        // Read to its end, so that the process is never kept from writing.
+        // Read to its end, so that the process never blocks on writing.
         std::thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
                 written.lock().unwrap().push(serde_json::from_str(&line).unwrap_or(line.into()));
@@ -76,24 +76,24 @@ impl Process {
         process
     }
 
-    /// Puts another configuration in place of the file, at once.
+    /// Replaces the configuration file atomically.
     pub fn configure(&self, yaml: &str) {
         write(&self.file, yaml);
     }
 
-    /// Every port that it has begun to listen on so far.
+    /// Every port that it has listened on so far.
     pub fn listening(&self) -> Vec<SocketAddr> {
         let log = self.log.lock().unwrap();
         let lines = log.iter().filter(|line| line["message"] == "listening");
         lines.filter_map(|line| line["address"].as_str()?.parse().ok()).collect()
     }
 
-    /// How many such lines are in its log.
+    /// The number of such log lines.
     pub fn count(&self, wanted: impl Fn(&Value) -> bool) -> usize {
         self.log.lock().unwrap().iter().filter(|line| wanted(line)).count()
     }
 
-    /// The first such line of its log, once it is there.
+    /// Waits for the first such log line.
     pub async fn said(&self, wanted: impl Fn(&Value) -> bool) -> Value {
         let mut found = None;
         eventually("it is in the log", async || {
@@ -120,7 +120,7 @@ impl Process {
         assert!(kill.unwrap().success());
     }
 
-    /// Waits for its end.
+    /// Waits for it to exit.
     pub async fn ended(&mut self) -> ExitStatus {
         let mut status = None;
         eventually("the process ends", async || {
@@ -143,7 +143,7 @@ fn address(line: &Value, field: &str) -> SocketAddr {
     line[field].as_str().unwrap().parse().unwrap()
 }
 
-/// Writes a configuration, with its log in JSON, so that nobody sees half of it.
+/// Writes a configuration with JSON logging atomically.
 fn write(file: &Path, yaml: &str) {
     let new = file.with_extension("new");
     std::fs::write(&new, format!("{yaml}log: {{ format: json }}\n")).unwrap();

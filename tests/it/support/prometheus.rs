@@ -1,4 +1,4 @@
-//! A Prometheus that scrapes and evaluates twice a second.
+//! A Prometheus server that scrapes and evaluates twice a second.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
@@ -54,13 +54,13 @@ impl Prometheus {
                 None
             }
         });
-        // Read to its end, so that it is never kept from writing.
+        // Read to its end, so that it never blocks on writing.
         std::thread::spawn(move || lines.for_each(drop));
         let address = address.unwrap_or_else(|| panic!("it does not start: {said}"));
         Prometheus { child, address, _folder: folder }
     }
 
-    /// The data of an answer of its API; `None` while it is not ready.
+    /// The data of an API response; `None` while it is not ready.
     pub async fn get(&self, path: &str, query: &str) -> Option<Value> {
         let query: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let mut stream = TcpStream::connect(self.address).await.ok()?;
@@ -77,7 +77,7 @@ impl Prometheus {
         Some(answer["data"].take())
     }
 
-    /// The values that a query has now, those that are numbers.
+    /// The present numeric values of a query.
     pub async fn query(&self, query: &str) -> Vec<f64> {
         let data = self.get("query?query=", query).await.unwrap_or_default();
         let result = data["result"].as_array().cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Servers and clients by the h2 crate, for what stock gRPC libraries do not show.
+//! Servers and clients by the h2 crate, for what gRPC libraries do not show.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::soon;
 
-/// What is said for one request: the request with its body, and where the answer goes.
+/// One request: its head and body, and where to send the response.
 pub type Exchange = (Request<RecvStream>, SendResponse<Bytes>);
 
-/// A backend that does `serve` for each request. It lasts as long as the test.
+/// A backend that runs `serve` for each request, until the test ends.
 pub async fn backend<F>(serve: impl Fn(Exchange) -> F + Send + Sync + 'static) -> SocketAddr
 where
     F: Future<Output = ()> + Send + 'static,
@@ -73,7 +73,7 @@ pub async fn get(client: &SendRequest<Bytes>, request: Request<()>) -> Answer {
     Answer::of(response).await
 }
 
-/// Sends a request whose body goes on.
+/// Sends a request with an open body.
 pub async fn open(
     client: &SendRequest<Bytes>,
     request: Request<()>,
@@ -82,13 +82,13 @@ pub async fn open(
     client.send_request(request, false).unwrap()
 }
 
-/// A response, read to its end.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answer {
     pub head: http::response::Parts,
     pub body: Vec<u8>,
     pub trailers: Option<HeaderMap>,
-    /// The head was all there was.
+    /// The stream ended with the head.
     pub only_head: bool,
 }
 
@@ -114,7 +114,7 @@ impl Answer {
     }
 }
 
-/// The whole of a body.
+/// A whole body.
 pub async fn collect(stream: &mut RecvStream) -> Result<Vec<u8>, h2::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = stream.data().await {

@@ -1,18 +1,18 @@
-//! YAML as editors see it: scalars by the core schema, aliases written out.
+//! YAML as editors parse it: scalars by the core schema, aliases expanded.
 
 use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle};
 use serde_json::{Map, Value};
 
-/// A collection that is not closed yet.
+/// An unclosed collection.
 struct Open {
     value: Value,
     anchor: usize,
     key: Option<String>,
 }
 
-/// What stands in `text`.
+/// Parses `text`.
 pub fn read(text: &str) -> Value {
     let mut open: Vec<Open> = Vec::new();
     let mut anchors: HashMap<usize, Value> = HashMap::new();

@@ -1,4 +1,4 @@
-//! Callers that say how long they wait, and do not give up themselves.
+//! Deadlines of callers that do not cancel themselves.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use super::stage::{Gateway, Stage};
 
 const WAITS: Duration = Duration::from_millis(300);
 
-/// A timer is so much late at most.
+/// Resolution of timers.
 const TICK: Duration = Duration::from_millis(5);
 
-/// What a backend was told: how much time is left, and then why no answer is wanted any more.
+/// What a backend received: `grpc-timeout`, and the code of the reset.
 type News = (Option<Duration>, Option<Reason>, Instant);
 
-/// A backend that sends so many messages, one each 90 ms, and no end.
+/// A backend that sends this many messages, one each 90 ms, and no trailers.
 fn backend(stage: &Stage, messages: usize) -> mpsc::UnboundedReceiver<News> {
     let (tell, news) = mpsc::unbounded_channel();
     let mut accepted = stage.backend();
@@ -52,16 +52,16 @@ fn backend(stage: &Stage, messages: usize) -> mpsc::UnboundedReceiver<News> {
     news
 }
 
-/// How a call ended for a client that waits for as long as it takes.
+/// How a call ended for a client that never cancels.
 struct End {
     status: Option<String>,
-    /// Whether the head of the response was all of it.
+    /// Whether the response was trailers-only.
     only_head: bool,
     bytes: usize,
     at: Instant,
 }
 
-/// Sends a request whose caller says `timeout`.
+/// Sends a request with this `grpc-timeout`.
 async fn ask(gateway: &Gateway, timeout: &str) -> End {
     let (mut client, connection) = h2::client::handshake(gateway.dial()).await.unwrap();
     spawn_local(connection);
@@ -80,7 +80,7 @@ async fn ask(gateway: &Gateway, timeout: &str) -> End {
     End { status, only_head, bytes, at: Instant::now() }
 }
 
-/// Its client is told with the tick, and its backend in the same turn.
+/// The client is answered at the tick, and the backend reset in the same turn.
 pub async fn status_and_reset_come_when_the_time_is_up(stage: Stage) {
     let mut news = backend(&stage, 0);
     let gateway = stage.gateway("").await;
@@ -100,7 +100,7 @@ pub async fn status_and_reset_come_when_the_time_is_up(stage: Stage) {
     assert_eq!(gateway.calls(), 0);
 }
 
-/// What has come until then has come, and the end is one in good order.
+/// Messages before the deadline arrive, and the stream ends with trailers.
 pub async fn a_stream_ends_with_trailers_when_the_time_is_up(stage: Stage) {
     let mut news = backend(&stage, 3);
     let gateway = stage.gateway("streams: [ shop.Orders/Watch ]").await;
@@ -114,9 +114,9 @@ pub async fn a_stream_ends_with_trailers_when_the_time_is_up(stage: Stage) {
     assert_eq!((reason, at), (Some(Reason::CANCEL), end.at));
 }
 
-/// Nobody hears of what is over before it could be sent.
+/// A request that expires unsent never reaches a backend.
 pub async fn what_finds_no_connection_in_time_is_never_sent(stage: Stage) {
-    let accepted = stage.backend(); // and says nothing
+    let accepted = stage.backend(); // and stays silent
     let gateway = stage.gateway("connect_timeout: 1m, pending_timeout: 1m").await;
     let asked = Instant::now();
     let end = ask(&gateway, "300m").await;

@@ -1,4 +1,4 @@
-//! Backends that are taken out while they have requests: how long those may take.
+//! Drain timeouts of backends that are removed with requests in flight.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep};
 use super::stage::{Gateway, Stage};
 use super::{eventually, soon};
 
-/// A worker that has nothing else to do takes notice of a change within so long.
+/// An idle worker applies a change within this time.
 const NOTICE: Duration = Duration::from_millis(1010);
 
-/// A backend that answers none of its requests to the end: those for `/open` get a head and a message.
+/// A backend that completes no response: those for `/open` get a head and a message.
 fn backend(stage: &Stage) {
     let mut accepted = stage.backend();
     spawn_local(async move {
@@ -39,8 +39,7 @@ fn backend(stage: &Stage) {
     });
 }
 
-/// How a request ended: the status of its head, bytes of the body, and the `grpc-status`, if it ended
-/// in good order.
+/// How a request ended: HTTP status, length of the body, and `grpc-status`, if it ended cleanly.
 type End = (u16, usize, Result<Option<String>, ()>, Instant);
 
 fn ask(gateway: &Gateway, path: &'static str, grpc: bool) -> JoinHandle<End> {
@@ -74,7 +73,7 @@ fn ask(gateway: &Gateway, path: &'static str, grpc: bool) -> JoinHandle<End> {
     })
 }
 
-/// With and without an answer that has begun, of gRPC and of what is not.
+/// Before and after the response has begun, for gRPC and HTTP.
 pub async fn what_is_removed_is_cut_off_when_its_time_is_up(stage: Stage) {
     backend(&stage);
     let gateway = stage.gateway("endpoint_drain_timeout: 30s").await;
@@ -110,7 +109,7 @@ pub async fn what_is_removed_is_cut_off_when_its_time_is_up(stage: Stage) {
     assert_eq!((endpoint.cut(), service.drain_cuts().total()), (4, 4));
 }
 
-/// A connection without requests has nothing to wait for.
+/// An idle connection is closed at once.
 pub async fn idle_connections_of_what_is_removed_are_closed_at_once(stage: Stage) {
     backend(&stage);
     let gateway = stage.gateway("preconnect: 1").await;

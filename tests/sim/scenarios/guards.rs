@@ -1,4 +1,4 @@
-//! Backends that count resets hear of every cancellation, and have no reason to end a connection.
+//! Backends with rapid-reset guards: every cancellation is forwarded, and no guard is triggered.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use super::{eventually, soon};
 
 const CANCEL: [u8; 4] = 8u32.to_be_bytes();
 
-/// A backend that has yet to accept a stream is told after 20 ms, by timers that are a tick late.
+/// Resets of streams that the backend may not have accepted yet are delayed by 20 ms and a tick.
 const AT_ONCE: Duration = Duration::from_millis(60);
 
 type Client = Frames<Memory>;
@@ -28,13 +28,13 @@ async fn at_once(what: &str, check: impl Fn() -> bool) {
     assert!(check(), "too late: {what}");
 }
 
-/// Opens a stream and waits until it is answered with a head.
+/// Opens a stream and waits for its response head.
 async fn open(client: &mut Client, id: u32) {
     client.grpc(id, 0, "/shop.Orders/Watch", &[]).await;
     client.find(|frame| frame.kind == HEADERS && frame.stream == id).await;
 }
 
-/// A whole call, which succeeds.
+/// Makes a call, which succeeds.
 async fn call(client: &mut Client, id: u32) {
     client.grpc(id, END_STREAM, "/shop.Orders/Get", &[]).await;
     let frame = client.find(|frame| frame.stream == id).await;
@@ -42,13 +42,13 @@ async fn call(client: &mut Client, id: u32) {
     assert!(frame.payload.ends_with(b"0"), "{frame:?}");
 }
 
-/// The stream is there: the backend answers what is said on it.
+/// Checks that the stream still works: the backend echoes.
 async fn talk(client: &mut Client, id: u32) {
     client.send(DATA, 0, id, b"\0\0\0\0\x02ho").await;
     client.find(|frame| frame.kind == DATA && frame.stream == id).await;
 }
 
-/// Streams one after the other, more than any backend lets one reset on one connection.
+/// Sequential streams, more than any backend lets one reset on one connection.
 pub async fn every_cancellation_is_told_at_once(stage: Stage) {
     let backend = Netty::on(&stage);
     let gateway = stage.gateway("").await;
@@ -66,7 +66,7 @@ pub async fn every_cancellation_is_told_at_once(stage: Stage) {
     talk(&mut watcher, 1).await;
 }
 
-/// A client goes away with a thousand streams, and leaves another's alone.
+/// A client disconnects with a thousand streams, and another's are unaffected.
 pub async fn a_thousand_streams_are_given_up_at_once(stage: Stage) {
     let backend = Netty::on(&stage);
     let gateway = stage.gateway("").await;
@@ -84,7 +84,7 @@ pub async fn a_thousand_streams_are_given_up_at_once(stage: Stage) {
     talk(&mut watcher, 1).await;
 }
 
-/// There is no room for more connections: those of whom nothing is wanted any more are ended.
+/// At the connection limit, connections without wanted streams are closed.
 pub async fn the_end_of_a_connection_tells_of_all_that_was_on_it(stage: Stage) {
     let backend = Netty::on(&stage);
     let gateway = stage.gateway("max_connections: 1").await;
@@ -102,8 +102,8 @@ pub async fn the_end_of_a_connection_tells_of_all_that_was_on_it(stage: Stage) {
     assert_eq!(gateway.metrics.closed(Side::Upstream, CloseReason::Cancelled), 1);
 }
 
-/// One client opens and cancels as fast as it can. The others' streams stay, their calls succeed,
-/// and there are never many connections.
+/// One client opens and cancels streams as fast as it can. Others' streams stay, their calls
+/// succeed, and the number of connections stays bounded.
 pub async fn a_flood_takes_nothing_from_others(stage: Stage) {
     let backend = Netty::on(&stage);
     let gateway = stage.gateway("max_connections: 2").await;
@@ -137,13 +137,13 @@ pub async fn a_flood_takes_nothing_from_others(stage: Stage) {
     let (tripped, resets, most, made) =
         backend.seen(|seen| (seen.tripped, seen.resets, seen.most, seen.made));
     assert_eq!((tripped, resets), (0, 2500));
-    // Twice as many as there may be, and one that ends while the next begins.
+    // Twice the limit, and one that closes while the next opens.
     assert!(most <= 2 * 2 + 1, "{most} of {made} connections at a time");
     drop(clients);
 }
 
-/// Every connection that there may be carries another's stream and has been sent many resets: who
-/// caused them is refused in the end, and nobody else.
+/// Every connection up to the limit carries another's stream and was sent many resets: in the end
+/// only the client that caused them is refused.
 pub async fn only_who_gives_up_much_waits(stage: Stage) {
     let backend = Netty::on(&stage);
     let gateway = stage.gateway("max_connections: 1, pending_timeout: 200ms").await;
@@ -181,9 +181,8 @@ pub async fn only_who_gives_up_much_waits(stage: Stage) {
     assert_eq!(backend.seen(|seen| (seen.tripped, seen.most)), (0, 2));
 }
 
-/// The h2 crate counts streams that were reset before it had come to accept them, and ends the
-/// connection at 20: so it would be if requests that nobody wants any more left together with
-/// their resets.
+/// The h2 crate counts streams that were reset before it accepted them, and closes the connection
+/// at 20: as would happen if cancelled requests were sent together with their resets.
 pub async fn what_has_not_left_is_never_sent(stage: Stage) {
     let (reads, may_read) = watch::channel(false);
     let seen = h2_backend(&stage, may_read);
@@ -204,10 +203,10 @@ pub async fn what_has_not_left_is_never_sent(stage: Stage) {
     assert_eq!((seen.requests.get(), seen.errors.get()), (2, 0));
 }
 
-/// Sends on a stream until nothing has been granted for so long that nothing moves any more.
+/// Sends on a stream until no more credit is granted.
 async fn fill(client: &mut Client, id: u32) {
     const WINDOW_UPDATE: u8 = 8;
-    // The default windows of a listener: that of the connection is granted in the beginning.
+    // The listener's default windows; the connection's is granted at the start.
     let (mut on_stream, mut on_all) = (1 << 20, 65_535);
     loop {
         let quiet = Duration::from_secs(2);
@@ -225,14 +224,14 @@ async fn fill(client: &mut Client, id: u32) {
     }
 }
 
-/// What a backend has seen.
+/// What a backend received.
 #[derive(Default)]
 struct Seen {
     requests: Cell<usize>,
     errors: Cell<usize>,
 }
 
-/// A backend by the h2 crate that reads as far as its first request, and on when it may.
+/// An h2 backend that reads up to its first request, and on when released.
 fn h2_backend(stage: &Stage, may_read: watch::Receiver<bool>) -> Rc<Seen> {
     let seen = Rc::<Seen>::default();
     let shared = Rc::clone(&seen);

@@ -1,4 +1,4 @@
-//! A backend with Netty's guard against resets: 200 in 30 s end a connection.
+//! A backend with Netty's rapid-reset guard: 200 resets in 30 s close a connection.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -16,16 +16,16 @@ const MOST: usize = 200;
 const WINDOW: Duration = Duration::from_secs(30);
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// What such a backend has seen.
+/// What such a backend received.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// Connections that there are, by number, with the streams that are open on each.
+    /// Open connections by number, with their open streams.
     pub conns: BTreeMap<usize, Conn>,
-    /// Connections that there were.
+    /// Connections accepted.
     pub made: usize,
-    /// The most that there were at a time.
+    /// Highest number of open connections.
     pub most: usize,
-    /// Connections that the guard has ended.
+    /// Connections that the guard closed.
     pub tripped: usize,
     pub requests: usize,
     pub resets: usize,
@@ -34,17 +34,17 @@ pub struct Seen {
 #[derive(Debug, Default)]
 pub struct Conn {
     open: Vec<u32>,
-    /// When streams were reset in the last 30 s.
+    /// Times of resets in the last 30 s.
     resets: VecDeque<Instant>,
 }
 
 impl Seen {
-    /// Streams that are neither answered nor given up.
+    /// Open streams.
     pub fn open(&self) -> usize {
         self.conns.values().map(|conn| conn.open.len()).sum()
     }
 
-    /// A stream was reset. Whether the connection may stay.
+    /// Counts a reset; returns whether the connection may stay.
     fn reset(&mut self, number: usize, stream: u32) -> bool {
         self.resets += 1;
         let now = Instant::now();
@@ -58,7 +58,7 @@ impl Seen {
     }
 }
 
-/// Answers requests that have no body at once, and the others with a head, and never ends these.
+/// Answers requests without a body at once; the others get a head and no end.
 pub struct Netty(Rc<RefCell<Seen>>);
 
 impl Netty {

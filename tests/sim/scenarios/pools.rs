@@ -1,4 +1,4 @@
-//! Connections to a backend: how long is waited for one, and how long one stays.
+//! Connection pools: queue timeouts, reconnects, idle timeout and maximum age.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,10 +15,10 @@ use tokio::time::{Instant, sleep};
 use super::stage::{Gateway, Stage};
 use super::{eventually, soon};
 
-/// A timer is so late at most.
+/// Resolution of timers.
 const TICK: Duration = Duration::from_millis(10);
 
-/// A backend that takes one stream on each connection, and answers once it is released.
+/// A backend with one stream per connection, which answers once released.
 struct Backend {
     active: Rc<Cell<usize>>,
     release: watch::Sender<bool>,
@@ -58,7 +58,7 @@ async fn serve(connection: Memory, active: Rc<Cell<usize>>, released: watch::Rec
     }
 }
 
-/// Asks, on a connection of its own. What `grpc-status` the answer has, and when it came.
+/// Makes a call on its own connection; returns its `grpc-status` and when it came.
 fn ask(gateway: &Gateway) -> JoinHandle<(String, Instant)> {
     let connection = gateway.dial();
     spawn_local(async move {
@@ -78,7 +78,8 @@ async fn status(asked: JoinHandle<(String, Instant)>) -> String {
     asked.await.unwrap().0
 }
 
-/// Requests wait for room on the only connection that there may be: as many as may, so long as they may.
+/// Requests wait for a stream slot of the only connection, up to the queue's limits of number and
+/// time.
 pub async fn waiting_for_room_has_an_end(stage: Stage) {
     let backend = Backend::on(&stage);
     let settings = "max_connections: 1, max_pending: 2, pending_timeout: 100ms";
@@ -103,7 +104,7 @@ pub async fn waiting_for_room_has_an_end(stage: Stage) {
     assert_eq!(status(first).await, "0");
 }
 
-/// Nobody is waited for who was not there the last time.
+/// Requests do not wait long for a backend whose last connection attempt failed.
 pub async fn when_it_is_down_the_answer_is_quick(stage: Stage) {
     let backend = Backend::on(&stage);
     let gateway = stage.gateway("connect_timeout: 1s, pending_timeout: 1s").await;
@@ -122,7 +123,7 @@ pub async fn when_it_is_down_the_answer_is_quick(stage: Stage) {
     assert_eq!(status(ask(&gateway)).await, "0");
 }
 
-/// Of two connections that nobody uses one is kept, and the other goes when its time is up.
+/// Of two idle connections one is kept warm, and the other is closed at its idle timeout.
 pub async fn what_is_kept_outlasts_the_idle_timeout(stage: Stage) {
     let backend = Backend::on(&stage);
     let gateway = stage.gateway("preconnect: 1, limits: { idle_timeout: 60s }").await;
@@ -142,7 +143,7 @@ pub async fn what_is_kept_outlasts_the_idle_timeout(stage: Stage) {
     assert_eq!(open(), 1);
 }
 
-/// What ends a connection on which all is well is told by its reason, on either side.
+/// Healthy connections are closed with the right reason, on either side.
 pub async fn whoever_is_idle_or_old_is_told_to_go_for_that(stage: Stage) {
     let backend = Backend::on(&stage);
     backend.release.send_replace(true);
@@ -163,13 +164,13 @@ pub async fn whoever_is_idle_or_old_is_told_to_go_for_that(stage: Stage) {
         assert_eq!(both, [nth; 2]);
         driver.await.unwrap().expect("it ends in good order");
     }
-    // One that is never idle for long reaches its age, a tenth more or less.
+    // A busy one reaches its maximum age, jittered by a tenth.
     let (mut sender, driver) = h2::client::handshake(gateway.dial()).await.unwrap();
     let driver = spawn_local(driver);
     for _ in 0..5 {
         let request = Request::post("http://test/shop.Orders/Get");
         let Ok((response, _)) = sender.send_request(request.body(()).unwrap(), true) else { break };
-        let _ = response.await; // the last may come too late
+        let _ = response.await; // the last one may be too late
         sleep(Duration::from_secs(25)).await;
     }
     soon("its end", driver).await.unwrap().expect("it ends in good order");

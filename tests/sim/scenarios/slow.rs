@@ -1,4 +1,4 @@
-//! Clients that take their time.
+//! Slow readers.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tokio::time::sleep;
 
 use super::stage::Stage;
 
-/// More than the buffers on the way to a client hold.
+/// More than all buffers on the way to a client hold.
 const BODY: usize = 240 << 10;
 
-/// The end of a response leaves long after all else that happens to it; that it leaves is enough.
+/// The end of a response is sent long after its last other event; it must still be sent.
 pub async fn who_reads_slowly_is_waited_for_to_the_last_byte(stage: Stage) {
     let mut accepted = stage.backend();
     spawn_local(async move {

@@ -22,13 +22,13 @@ use tokio::task::spawn_local;
 use super::frames::Frames;
 use crate::network::{Network, ToBackends};
 
-/// Bytes that may be under way on a connection, each way.
+/// Bytes in flight on a connection, in each direction.
 const ROOM: usize = 64 << 10;
 
-/// Where the backend is.
+/// The backend's address.
 const BACKEND: ([u8; 4], u16) = ([10, 1, 0, 0], 50051);
 
-/// Where a scenario is played.
+/// The stage of a scenario.
 pub struct Stage {
     resolver: Resolver,
     network: Rc<Network>,
@@ -47,22 +47,22 @@ impl Stage {
         Stage { resolver, network: Rc::default() }
     }
 
-    /// The connections that come to the backend.
+    /// Connections to the backend.
     pub fn backend(&self) -> mpsc::UnboundedReceiver<Memory> {
         self.network.listen(BACKEND.into())
     }
 
-    /// The backend is gone, with all that is connected to it.
+    /// Stops the backend and cuts its connections.
     pub fn crash(&self) {
         self.network.crash(BACKEND.into());
     }
 
-    /// A gateway whose service has these settings.
+    /// Starts a gateway with these settings of the service.
     pub async fn gateway(&self, settings: &str) -> Gateway {
         self.gateway_for("max_connections: 1000", settings).await
     }
 
-    /// A gateway whose listener, and whose service, have these settings.
+    /// Starts a gateway with these settings of the listener and the service.
     pub async fn gateway_for(&self, listener: &str, settings: &str) -> Gateway {
         let chosen = settings.contains("preconnect");
         let settings = if chosen { settings } else { &format!("preconnect: 0, {settings}") };
@@ -107,26 +107,26 @@ impl Stage {
 }
 
 impl Gateway {
-    /// A connection to it.
+    /// Connects to the gateway.
     pub fn dial(&self) -> Memory {
         self.dialled.set(self.dialled.get() + 1);
         let peer = ([10, 0, 0, 1], self.dialled.get()).into();
         self.clients.connect(peer, ROOM).expect("it listens")
     }
 
-    /// A client of it that sends frames.
+    /// A client of the gateway, frame by frame.
     pub async fn client(&self) -> Frames<Memory> {
         Frames::client(self.dial(), &[]).await
     }
 
-    /// Calls and streams that are open to the backend.
+    /// Calls and streams in flight to the backend.
     pub fn open(&self) -> u32 {
         let view = self.registry.get("shop").expect("it is there").view();
         let loads = view.backends.iter().map(|backend| backend.endpoint.load());
         loads.map(|load| load.calls() + load.streams().count()).sum()
     }
 
-    /// Calls that are open to the backend.
+    /// Calls in flight to the backend.
     pub fn calls(&self) -> u32 {
         let view = self.registry.get("shop").expect("it is there").view();
         view.backends.iter().map(|backend| backend.endpoint.load().calls()).sum()
