@@ -33,25 +33,29 @@ def free_port():
 
 
 def certificate(directory):
-    """A key and a certificate for localhost, signed by itself, as two PEM files."""
+    """A key and a certificate for localhost as two PEM files, and the authority's in a third, ca.pem."""
     import datetime
     import ipaddress
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.timezone.utc)
+
+    def signed(subject, key, issuer, by, extension, critical):
+        subject, issuer = (x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]) for name in (subject, issuer))
+        return (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
+                .serial_number(x509.random_serial_number())
+                .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=30))
+                .add_extension(extension, critical)
+                .sign(by, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+
+    authority, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     names = [x509.DNSName("localhost"), x509.DNSName("foo.test.google.fr"), x509.IPAddress(ipaddress.ip_address(HOST))]
-    cert = (x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=30))
-            .add_extension(x509.SubjectAlternativeName(names), False)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
-            .sign(key, hashes.SHA256()))
+    (directory / "ca.pem").write_bytes(
+        signed("authority", authority, "authority", authority, x509.BasicConstraints(ca=True, path_length=0), True))
     pem, secret = directory / "cert.pem", directory / "key.pem"
-    pem.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
+    pem.write_bytes(signed("localhost", key, "authority", authority, x509.SubjectAlternativeName(names), False))
     secret.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     (directory / "both.pem").write_bytes(pem.read_bytes() + secret.read_bytes())
     return pem, secret
@@ -60,9 +64,9 @@ def certificate(directory):
 class Front:
     """A running front; `plain` and `tls` are its addresses."""
 
-    def __init__(self, kind, process, plain, tls, directory):
-        self.kind, self.process, self.directory = kind, process, directory
-        self.plain, self.tls = (HOST, plain), (HOST, tls)
+    def __init__(self, kind, process, setup):
+        self.kind, self.process, self.setup, self.directory = kind, process, setup, setup.directory
+        self.plain, self.tls = (HOST, setup.plain), (HOST, setup.tls)
         self.group, self.listed = [], float("-inf")
         atexit.register(self.stop)
 
@@ -122,20 +126,22 @@ class Front:
 
 
 def start(kind, backends, gateway="target/release/equipoise", profile="edge", protocol="grpc", workers=1, streams=100,
-          cores=None):
-    """`kind` is a name in setups.COMMANDS; `backends` are ports on loopback; `cores` as taskset takes them."""
+          cores=None, command=None):
+    """`kind` is a name in setups.COMMANDS; `backends` are ports on loopback; `cores` as taskset takes them; `command`
+    takes the place of what setups.COMMANDS has."""
     d = pathlib.Path(tempfile.mkdtemp(prefix="front-"))
     d.chmod(0o755)
     certificate(d)
     plain, tls, *other = free_ports(4)
     if kind in setups.DEBIAN:
         subprocess.run([ROOT / "tests/harness/debian", setups.DEBIAN[kind]], check=True)
-    command = setups.COMMANDS[kind](setups.Setup(d, plain, tls, other, backends, str(gateway), profile, protocol, workers, streams))
+    setup = setups.Setup(d, plain, tls, other, backends, str(gateway), profile, protocol, workers, streams)
+    command = (command or setups.COMMANDS[kind])(setup)
     if cores is not None:
         command = ["taskset", "-c", cores, *command]
     with open(d / "log", "wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    front = Front(kind, process, plain, tls, d)
+    front = Front(kind, process, setup)
     wait_for(front.plain, process, front)
     if kind != "relay":
         wait_for(front.tls, process, front)

@@ -11,7 +11,7 @@ import pathlib
 
 HOST = "127.0.0.1"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# Where benches/peers/run puts what Debian does not have.
+# Where `tests/harness/envoy` and benches/peers/run put what Debian does not have.
 ENVOY = ROOT / "target/peers-envoy/bin/envoy"
 RELAY = ROOT / "target/peers/release/peers-relay"
 # More than anything here opens, and less than descriptors are usually allowed.
@@ -20,7 +20,7 @@ CONNECTIONS = 18_000
 
 @dataclasses.dataclass
 class Setup:
-    directory: pathlib.Path  # has cert.pem, key.pem and both.pem
+    directory: pathlib.Path  # has ca.pem, cert.pem, key.pem and both.pem
     plain: int
     tls: int
     other: tuple[int, int]  # free ports for whatever else

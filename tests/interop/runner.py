@@ -74,7 +74,7 @@ def interop(options, servers, table):
         row = table[f"interop/{case}"]
         row["direct"] = python_client("tests.interop.client", port, case)
         row["clear"] = python_client("tests.interop.client", front.plain[1], case)
-        row["tls"] = python_client("tests.interop.client", front.tls[1], case, front.directory / "cert.pem")
+        row["tls"] = python_client("tests.interop.client", front.tls[1], case, front.directory / "ca.pem")
     front.stop()
 
 
@@ -131,7 +131,7 @@ def js(options, servers, table):
             table[f"js/{case}"][column] = "" if outcome == "passed" else why or "failed"
     drive("direct", f"localhost:{port}")
     drive("clear", f"localhost:{front.plain[1]}")
-    drive("tls", f"localhost:{front.tls[1]}", str(front.directory / "cert.pem"))
+    drive("tls", f"localhost:{front.tls[1]}", str(front.directory / "ca.pem"))
     front.stop()
 
 
@@ -146,7 +146,7 @@ def http2(options, servers, table):
     for column, address, flags in (("direct", (fronts.HOST, port), ["-use_tls=false", "-test_case=framing"]),
                                    ("clear", front.plain, ["-use_tls=false", "-test_case=framing"]), ("tls", front.tls, ["-use_tls=true", "-test_case=tls"])):
         done = subprocess.run([str(binary), "-test.v", "-server_host=127.0.0.1", f"-server_port={address[1]}", *flags],
-                              capture_output=True, text=True, timeout=60, env=dict(os.environ, SSL_CERT_FILE=str(front.directory / "cert.pem")))
+                              capture_output=True, text=True, timeout=60, env=dict(os.environ, SSL_CERT_FILE=str(front.directory / "ca.pem")))
         parts = re.split(r"^=== RUN\s+(\w+)\n", done.stdout, flags=re.M)[1:]
         for case, text in zip(parts[::2], parts[1::2]):
             if "--- PASS" in text:
