@@ -1,0 +1,76 @@
+"""The table in Markdown, and where it goes."""
+
+import datetime
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+
+from gateways import COLUMNS
+
+sys.path.append(str(pathlib.Path(__file__).parent.parent / "peers"))
+from machine import VERSIONS, processor, version  # noqa: E402
+
+BEGIN, END = "<!-- faults: made by benches/faults/run -->\n", "<!-- end of faults -->\n"
+
+
+def cell(figure, rounds):
+    """The median, and the worst if it is another."""
+    values = sorted(found[figure.name] for found in rounds)
+    middle, worst = values[len(values) // 2], values[0] if figure.least is not None and figure.most is None else values[-1]
+    said, other = figure.write(middle), figure.write(worst)
+    return said if said == other else f"{said} ({other})"
+
+
+def table(options, names, figures, medians, missing):
+    lines = [["", *[COLUMNS[name].title for name in names], "bound"], ["---"] * (len(names) + 2)]
+    for row in options.rows:
+        there = [name for name in names if (row.key, name) in figures]
+        why = next((why for (key, _), why in missing.items() if key == row.key), "")
+        lines.append([f"**{row.title}**" + (f" ({why})" if why else ""), *[""] * len(names), ""])
+        for figure in row.figures if there else ():
+            cells = []
+            for name in names:
+                if name not in there:
+                    cells.append("–")
+                    continue
+                said = cell(figure, figures[row.key, name])
+                ours = COLUMNS[name].kind == "equipoise"
+                cells.append(f"**{said}**" if ours and figure.missed(medians[row.key, name]) else said)
+            lines.append([figure.name, *cells, figure.bound()])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def commit():
+    said = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=pathlib.Path(__file__).parent, capture_output=True, text=True)
+    return said.stdout.strip() or "?"
+
+
+def build(binary):
+    """A version, with the commit that it tells."""
+    said = subprocess.run([binary, "--version"], capture_output=True, text=True).stdout.strip()
+    return said.removeprefix("equipoise ") or "?"
+
+
+def markdown(options, names, figures, medians, missing, noises):
+    ours = [f"Equipoise {build(options.gateway)}"] + ([f"version 1: {build(options.base)}"] if "base" in names else [])
+    peers = [f"{title} {version(*VERSIONS[title])}" for name, title in (("haproxy", "HAProxy"), ("envoy", "Envoy")) if name in names]
+    quick = "**A quick run: it shows that all of it works. No figure of it means anything.**\n\n" if options.quick else ""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return (f"{quick}Medians of {options.rounds} rounds of `benches/faults/run` on {datetime.date.today():%-d %B %Y}, in brackets the worst; "
+            f"**bold** is out of its bound.\n"
+            f"Machine: {os.cpu_count()} cores of {processor()}, {memory:.0f} GiB, Linux {platform.release()}.\n"
+            f"Versions: {', '.join(ours + peers)}; the tools' commit {commit()}.\n"
+            f"Without a gateway, the backend's 5 ms are {1000 * max(noises):.1f} ms more for the client at p99.\n\n"
+            + table(options, names, figures, medians, missing))
+
+
+def renew(path, text):
+    """Puts the text between the marks."""
+    page = path.read_text()
+    before, _, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise SystemExit(f"{path} has no marks for the table")
+    path.write_text(before + BEGIN + "\n" + text + "\n" + END + after)
