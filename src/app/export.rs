@@ -94,7 +94,7 @@ fn counters(counts: &ServiceCounts) -> Vec<ServiceCounter> {
 fn backends(view: &ServiceView) -> Vec<BackendSample> {
     let staying = view.backends.iter().map(|backend| sample(view, backend));
     let mut samples: Vec<BackendSample> = staying.collect();
-    if view.leaving.is_empty() && view.past.is_empty() {
+    if view.leaving.is_empty() && view.removed.is_empty() {
         return samples;
     }
     let by_address = view.backends.iter().map(|backend| backend.endpoint.address());
@@ -106,7 +106,7 @@ fn backends(view: &ServiceView) -> Vec<BackendSample> {
             None => samples.push(sample(view, gone)),
         }
     }
-    for gone in view.past.iter().rev() {
+    for gone in view.removed.iter().rev() {
         let at = *by_address.entry(gone.address()).or_insert(samples.len());
         match samples.get_mut(at) {
             Some(newer) => newer.before.push(Arc::clone(gone)),

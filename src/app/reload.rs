@@ -177,15 +177,15 @@ pub async fn publish(registry: &Registry, environment: &Environment, plan: Plan)
     let mut staging = Vec::with_capacity(plan.services.len());
     for config in plan.services {
         let name = &config.spec.name;
-        let running = registry.get(name).ok_or_else(|| registry.beginning(name));
+        let running = registry.get(name).ok_or_else(|| registry.initial_state(name));
         let environment = environment.clone();
         // Concurrently, so that pickers are built in parallel.
         staging.push(tokio::spawn(async move {
             match running {
                 Ok(service) => service.staged(config).await,
-                Err(beginning) => {
+                Err(initial) => {
                     let builders = environment.builders.clone();
-                    let start = move || Service::start_with(beginning, config, &environment);
+                    let start = move || Service::start_with(initial, config, &environment);
                     builders.run(start).await.into()
                 }
             }

@@ -47,7 +47,7 @@ pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto
     let now = view.now();
     let backend = |b: &BackendView, standing: Standing| proto::Backend {
         address: b.endpoint.address().into(),
-        weight: b.wanted.weight,
+        weight: b.intent.weight,
         effective_weight: standing.weight,
         state: state(standing.state).into(),
         state_reason: standing.reason.name().into(),

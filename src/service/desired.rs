@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::change::{Change, ChangeError, Conditions, Current};
 use super::ejection::{Case, Record, Seen};
-use super::membership::{Layer, Wanted, join};
+use super::membership::{Layer, MergedIntent, merge};
 use super::overrides::Overrides;
 use super::standing::{Condition, Reach, Standing, standing};
 use super::{Balancer, Environment, Overridden, ServiceConfig, ServiceSpec, Stamp};
@@ -24,9 +24,9 @@ pub(super) struct Desired {
     clock: Clock,
     health: Arc<Board>,
     /// Notified when the health of a backend changes.
-    listener: Arc<Listener>,
+    health_listener: Arc<Listener>,
     /// Notified when a backend may have to be ejected, or its ejection may end.
-    pub(super) suspicion: Arc<Notify>,
+    pub(super) ejection_signal: Arc<Notify>,
     /// The spec as configured.
     configured: Arc<ServiceSpec>,
     /// The backends as configured.
@@ -44,7 +44,7 @@ pub(super) struct Desired {
 pub(super) struct Backend {
     pub(super) address: Address,
     pub(super) endpoint: Arc<Endpoint>,
-    pub(super) wanted: Wanted,
+    pub(super) intent: MergedIntent,
     /// State of outlier ejection.
     pub(super) record: Record,
     /// Health, ejection and panic mode.
@@ -56,24 +56,24 @@ pub(super) struct Backend {
 impl Backend {
     /// State, effective weight and reason at `now`.
     pub(super) fn standing(&self, now: Time) -> Standing {
-        standing(self.wanted, false, &self.condition, Reach::of(&self.endpoint, now))
+        standing(self.intent, false, &self.condition, Reach::of(&self.endpoint, now))
     }
 
     /// Input of the ejection algorithm.
-    fn case(&self, now: Time) -> Case {
-        let Backend { endpoint, wanted, condition, record, .. } = self;
+    fn ejection_case(&self, now: Time) -> Case {
+        let Backend { endpoint, intent, condition, record, .. } = self;
         let unreachable = Reach::of(endpoint, now) == Reach::Unreachable;
         let seen = Seen {
             faults: endpoint.faults().run(),
             verdict: endpoint.faults().verdict(),
-            counts: !wanted.drained && wanted.weight > 0,
+            counts: !intent.drained && intent.weight > 0,
             down: unreachable || condition.unhealthy.is_some(),
         };
         Case { record: *record, seen }
     }
 
     /// With another ejection record. If its ejection changes, its fault counters start anew.
-    fn judged(&self, record: Record) -> Backend {
+    fn with_record(&self, record: Record) -> Backend {
         if record.ejected != self.record.ejected {
             self.endpoint.faults().clear();
         }
@@ -82,7 +82,7 @@ impl Backend {
     }
 
     /// With the latest result of its health check.
-    fn examined(self) -> Backend {
+    fn with_health(self) -> Backend {
         let unhealthy = match self.checked.as_ref().map(|checked| checked.health()) {
             None | Some(Health::Well) => None,
             Some(Health::Unwell(unwell)) => Some(unwell),
@@ -96,7 +96,7 @@ impl Desired {
     pub(super) fn new(
         config: ServiceConfig,
         environment: &Environment,
-        listener: Arc<Listener>,
+        health_listener: Arc<Listener>,
         revision: u64,
     ) -> Desired {
         let spec = Arc::new(config.spec);
@@ -105,8 +105,8 @@ impl Desired {
             workers,
             clock,
             health: Arc::clone(&environment.health),
-            listener,
-            suspicion: Arc::default(),
+            health_listener,
+            ejection_signal: Arc::default(),
             configured: Arc::clone(&spec),
             members: Arc::new(config.members),
             overrides: Overrides::default(),
@@ -114,7 +114,7 @@ impl Desired {
             revision,
             backends: Arc::default(),
         };
-        desired.joined()
+        desired.merged()
     }
 
     /// Applies a change by an operator.
@@ -135,9 +135,9 @@ impl Desired {
             let (service, current) = (service.clone(), self.revision);
             return Err(ChangeError::Stale { service, current, expected });
         }
-        let changed = Desired { overrides, revision: self.revision + 1, ..self.clone() }.joined();
+        let changed = Desired { overrides, revision: self.revision + 1, ..self.clone() }.merged();
         // A service without eligible backends may be changed: only losing the last one is refused.
-        if !conditions.allow_empty && self.serves() && !changed.serves() {
+        if !conditions.allow_empty && self.has_eligible() && !changed.has_eligible() {
             return Err(ChangeError::Empty { service: service.clone() });
         }
         Ok(changed)
@@ -153,20 +153,20 @@ impl Desired {
         let mut overrides = self.overrides.clone();
         overrides.prune(&members);
         let (configured, members) = (Arc::new(spec), Arc::new(members));
-        Some(Desired { configured, members, overrides, ..self.clone() }.joined())
+        Some(Desired { configured, members, overrides, ..self.clone() }.merged())
     }
 
     /// Re-evaluates health, ejection and panic mode. `None` if nothing has changed.
-    pub(super) fn examined(&self) -> Option<Desired> {
-        let backends = self.backends.iter().cloned().map(Backend::examined).collect();
-        let examined = Desired { backends, ..self.clone() }.judged(true).weighed();
-        let pairs = self.backends.iter().zip(&*examined.backends);
+    pub(super) fn reevaluated(&self) -> Option<Desired> {
+        let backends = self.backends.iter().cloned().map(Backend::with_health).collect();
+        let updated = Desired { backends, ..self.clone() }.with_ejections(true).with_panic_mode();
+        let pairs = self.backends.iter().zip(&*updated.backends);
         let differs = pairs.into_iter().any(|(before, now)| before.condition != now.condition);
-        differs.then_some(examined)
+        differs.then_some(updated)
     }
 
     /// Stops the health checks.
-    pub(super) fn unchecked(self) -> Desired {
+    pub(super) fn without_health_checks(self) -> Desired {
         let unchecked = |backend: &Backend| Backend { checked: None, ..backend.clone() };
         Desired { backends: self.backends.iter().map(unchecked).collect(), ..self }
     }
@@ -199,26 +199,26 @@ impl Desired {
         let id = |backend: &Backend| backend.endpoint.id();
         for backend in &*self.backends {
             let now = later.remove(&backend.address);
-            if now.is_none_or(|now| now.wanted != backend.wanted || id(now) != id(backend)) {
-                old.push(told(&backend.address, Some(backend)));
-                new.push(told(&backend.address, now));
+            if now.is_none_or(|now| now.intent != backend.intent || id(now) != id(backend)) {
+                old.push(describe(&backend.address, Some(backend)));
+                new.push(describe(&backend.address, now));
             }
         }
         for added in after.backends.iter().filter(|it| later.contains_key(&it.address)) {
-            old.push(told(&added.address, None));
-            new.push(told(&added.address, Some(added)));
+            old.push(describe(&added.address, None));
+            new.push(describe(&added.address, Some(added)));
         }
         (listed(old), listed(new))
     }
 
     /// Whether any backend is eligible, not considering health.
-    fn serves(&self) -> bool {
-        self.backends.iter().any(|Backend { wanted, .. }| !wanted.drained && wanted.weight > 0)
+    fn has_eligible(&self) -> bool {
+        self.backends.iter().any(|Backend { intent, .. }| !intent.drained && intent.weight > 0)
     }
 
     /// Merges configuration and overrides into the spec and the backends. Backends that stay keep
     /// their endpoint and its statistics.
-    fn joined(mut self) -> Desired {
+    fn merged(mut self) -> Desired {
         self.spec = match self.overrides.balancer().cloned() {
             None => Arc::clone(&self.configured),
             Some(balancer) => Arc::new(ServiceSpec { balancer, ..(*self.configured).clone() }),
@@ -226,21 +226,21 @@ impl Desired {
         let before = self.backends.iter().map(|backend| (&backend.address, backend));
         let before: HashMap<&Address, &Backend> = before.collect();
         let now = self.now();
-        let backend = |(address, wanted): (Address, Wanted)| {
+        let backend = |(address, intent): (Address, MergedIntent)| {
             let backend = match before.get(&address) {
-                Some(known) => Backend { wanted, ..(*known).clone() },
+                Some(known) => Backend { intent, ..(*known).clone() },
                 None => {
                     let endpoint = Arc::new(Endpoint::new(address.as_str(), self.workers, now));
                     let condition = Condition::default();
                     let record = Record::default();
-                    Backend { address, endpoint, wanted, record, condition, checked: None }
+                    Backend { address, endpoint, intent, record, condition, checked: None }
                 }
             };
             self.checked(backend)
         };
-        let wanted = join([&*self.members, &self.overrides.layer()]);
-        self.backends = wanted.into_iter().map(backend).collect();
-        self.judged(false).weighed()
+        let intent = merge([&*self.members, &self.overrides.layer()]);
+        self.backends = intent.into_iter().map(backend).collect();
+        self.with_ejections(false).with_panic_mode()
     }
 
     /// With the health check that the spec asks for, started or stopped as needed.
@@ -253,57 +253,57 @@ impl Desired {
             let (address, check) = (backend.address.as_str().into(), Arc::clone(check));
             let known = backend.checked.as_ref().map(|checked| checked.health());
             let subject = health::Subject { address, check };
-            Arc::new(self.health.watch(subject, &self.listener, known))
+            Arc::new(self.health.watch(subject, &self.health_listener, known))
         };
         let checked = check.map(watch);
-        Backend { checked, ..backend }.examined()
+        Backend { checked, ..backend }.with_health()
     }
 
     /// When the next ejection expires.
-    pub(super) fn due(&self) -> Option<Time> {
+    pub(super) fn next_ejection_end(&self) -> Option<Time> {
         self.backends.iter().filter_map(|backend| backend.record.ejected?.until).min()
     }
 
     /// Updates the ejections. With `answers`, by the answers of backends; without, it only ends
     /// ejections beyond `max_ejected`, as after a change of membership.
-    fn judged(mut self, answers: bool) -> Desired {
+    fn with_ejections(mut self, answers: bool) -> Desired {
         let now = self.now();
-        let mut cases: Vec<Case> = self.backends.iter().map(|it| it.case(now)).collect();
+        let mut cases: Vec<Case> = self.backends.iter().map(|it| it.ejection_case(now)).collect();
         match &self.spec.ejection {
             None => cases.iter_mut().for_each(|case| case.record = Record::default()),
             Some(ejection) if answers => ejection.decide(&mut cases, now),
             Some(ejection) => ejection.release(&mut cases, now),
         }
         let judged = self.backends.iter().zip(cases);
-        self.backends = judged.map(|(backend, case)| backend.judged(case.record)).collect();
+        self.backends = judged.map(|(backend, case)| backend.with_record(case.record)).collect();
         self
     }
 
     /// Enters or leaves panic mode: if too small a part of the weight is well, unhealthy and ejected
     /// backends get requests too.
-    fn weighed(mut self) -> Desired {
-        let candidates = self.backends.iter().filter(|it| !it.wanted.drained);
+    fn with_panic_mode(mut self) -> Desired {
+        let candidates = self.backends.iter().filter(|it| !it.intent.drained);
         let candidates = candidates.filter(|it| !it.condition.declines());
         let (mut all, mut stands) = (0, 0);
-        for Backend { wanted, condition, .. } in candidates {
-            all += u64::from(wanted.weight);
-            stands += if condition.stands() { u64::from(wanted.weight) } else { 0 };
+        for Backend { intent, condition, .. } in candidates {
+            all += u64::from(intent.weight);
+            stands += if condition.stands() { u64::from(intent.weight) } else { 0 };
         }
         let panics = stands * 100 < all * u64::from(self.spec.panic);
-        let weighed = |backend: &Backend| {
+        let updated = |backend: &Backend| {
             let needed = panics && !backend.condition.declines();
             let condition = Condition { needed, ..backend.condition.clone() };
             Backend { condition, ..backend.clone() }
         };
-        self.backends = self.backends.iter().map(weighed).collect();
+        self.backends = self.backends.iter().map(updated).collect();
         self
     }
 }
 
-fn told(address: &Address, backend: Option<&Backend>) -> String {
-    match backend.map(|backend| backend.wanted) {
+fn describe(address: &Address, backend: Option<&Backend>) -> String {
+    match backend.map(|backend| backend.intent) {
         None => format!("{address} absent"),
-        Some(Wanted { weight, drained: false }) => format!("{address}={weight}"),
-        Some(Wanted { weight, drained: true }) => format!("{address}={weight} drained"),
+        Some(MergedIntent { weight, drained: false }) => format!("{address}={weight}"),
+        Some(MergedIntent { weight, drained: true }) => format!("{address}={weight} drained"),
     }
 }

@@ -6,11 +6,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::change::{Change, ChangeError, Conditions};
-use super::next::Asked;
-use super::outlet::Outlet;
-use super::past::Retention;
-use super::routing::Published;
+use super::publisher::SnapshotPublisher;
+use super::retention::Retention;
+use super::routing::RoutingCell;
 use super::staged::{Staged, Staging};
+use super::transition::ChangeRequest;
 use super::view::ServiceView;
 use super::writer::{Command, Writer};
 use super::{
@@ -28,7 +28,7 @@ const WAITING_CHANGES: usize = 128;
 #[derive(Debug)]
 pub struct Service {
     name: String,
-    outlet: Arc<Outlet>,
+    publisher: Arc<SnapshotPublisher>,
     view: watch::Receiver<Arc<ServiceView>>,
     commands: mpsc::Sender<Command>,
     counts: Arc<ServiceCounts>,
@@ -36,22 +36,22 @@ pub struct Service {
 
 /// Initial state of a service: new, or continued from a removed service of the same name.
 #[derive(Debug)]
-pub struct Beginning {
+pub struct InitialState {
     pub(super) revision: u64,
     /// Counters, continued.
     pub(super) counts: Arc<ServiceCounts>,
     /// Removed endpoints of the earlier service.
-    pub(super) past: Vec<Arc<Endpoint>>,
+    pub(super) removed: Vec<Arc<Endpoint>>,
     pub(super) retention: Arc<Retention>,
 }
 
-impl Beginning {
+impl InitialState {
     /// The initial state of a new service.
-    pub fn new(workers: usize, settings: &CountSettings) -> Beginning {
-        Beginning {
+    pub fn new(workers: usize, settings: &CountSettings) -> InitialState {
+        InitialState {
             revision: 1,
             counts: Arc::new(ServiceCounts::new(workers, settings)),
-            past: Vec::new(),
+            removed: Vec::new(),
             retention: Arc::new(Retention::new(settings.keep_removed)),
         }
     }
@@ -60,21 +60,21 @@ impl Beginning {
 impl Service {
     /// Starts the service that `config` describes.
     pub fn start(config: ServiceConfig, environment: &Environment) -> Arc<Service> {
-        let beginning = Beginning::new(environment.workers, &CountSettings::default());
-        Service::start_with(beginning, config, environment)
+        let initial = InitialState::new(environment.workers, &CountSettings::default());
+        Service::start_with(initial, config, environment)
     }
 
     /// As [`Service::start`], from a given initial state. Blocks while the first picker is built.
     pub fn start_with(
-        beginning: Beginning,
+        initial: InitialState,
         config: ServiceConfig,
         environment: &Environment,
     ) -> Arc<Service> {
         let Environment { runtime, tasks, .. } = environment;
         let name = config.spec.name.clone();
-        let counts = Arc::clone(&beginning.counts);
-        let writer = Writer::new(config, environment, beginning);
-        let (outlet, view) = (writer.outlet(), writer.view());
+        let counts = Arc::clone(&initial.counts);
+        let writer = Writer::new(config, environment, initial);
+        let (publisher, view) = (writer.publisher(), writer.view());
         let (commands, inbox) = mpsc::channel(WAITING_CHANGES);
         // The state outlives a panic of the task: the restarted writer continues with it.
         let state = Arc::new(Mutex::new((writer, inbox)));
@@ -87,7 +87,7 @@ impl Service {
             }))
         };
         runtime.spawn(Arc::clone(tasks).supervise(Task::Service, write));
-        Arc::new(Service { name, outlet, view, commands, counts })
+        Arc::new(Service { name, publisher, view, commands, counts })
     }
 
     /// The name, unique.
@@ -136,12 +136,12 @@ impl Service {
     /// client sends after the answer is read by its worker after the publication, the sockets in
     /// between being barriers, and the worker's next load of the routing sees it.
     pub fn snapshot(&self) -> &ArcSwap<Snapshot> {
-        self.outlet.snapshot()
+        self.publisher.snapshot()
     }
 
     /// Publishes snapshots into this routing too, from now on.
-    pub(super) fn join(&self, routing: &Arc<Published>) {
-        self.outlet.join(routing);
+    pub(super) fn attach(&self, routing: &Arc<RoutingCell>) {
+        self.publisher.attach(routing);
     }
 
     /// The newest view.
@@ -166,7 +166,7 @@ impl Service {
     ) -> Result<u64, ChangeError> {
         let closed = || ChangeError::Closed { service: self.name.clone() };
         let (answer, answered) = oneshot::channel();
-        let command = Command::Change(Asked { change, conditions, by, answer });
+        let command = Command::Change(ChangeRequest { change, conditions, by, answer });
         self.commands.send(command).await.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
     }

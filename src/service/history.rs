@@ -108,7 +108,7 @@ impl History {
 mod tests {
     use std::time::Duration;
 
-    use super::super::Wanted;
+    use super::super::MergedIntent;
     use super::super::standing::Condition;
     use super::*;
     use crate::model::{GrpcCode, Time};
@@ -117,9 +117,9 @@ mod tests {
     fn backend() -> BackendView {
         let endpoint = Arc::new(Endpoint::new("a:1", 1, Time::ZERO));
         let recent = WindowStats::default();
-        let wanted = Wanted { weight: 1, drained: false };
+        let intent = MergedIntent { weight: 1, drained: false };
         let condition = Condition::default();
-        BackendView { endpoint, wanted, leaving: false, condition, recent }
+        BackendView { endpoint, intent, leaving: false, condition, recent }
     }
 
     fn end(backend: &BackendView, code: Code, times: u64) {

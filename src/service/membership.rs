@@ -31,7 +31,7 @@ impl Intent {
 pub struct Layer {
     intents: Vec<(Address, Intent)>,
     /// Index into `intents`.
-    places: HashMap<Address, usize>,
+    index: HashMap<Address, usize>,
 }
 
 /// As an ordered map.
@@ -48,10 +48,10 @@ impl FromIterator<(Address, Intent)> for Layer {
     fn from_iter<I: IntoIterator<Item = (Address, Intent)>>(intents: I) -> Layer {
         let mut layer = Layer::default();
         for (address, intent) in intents {
-            match layer.places.get(&address).and_then(|at| layer.intents.get_mut(*at)) {
+            match layer.index.get(&address).and_then(|at| layer.intents.get_mut(*at)) {
                 Some(earlier) => earlier.1 = intent,
                 None => {
-                    layer.places.insert(address.clone(), layer.intents.len());
+                    layer.index.insert(address.clone(), layer.intents.len());
                     layer.intents.push((address, intent));
                 }
             }
@@ -71,7 +71,7 @@ impl Layer {
 
     /// The intent for the backend at `address`.
     pub fn get(&self, address: &Address) -> Option<Intent> {
-        self.places.get(address).and_then(|at| self.intents.get(*at)).map(|(_, intent)| *intent)
+        self.index.get(address).and_then(|at| self.intents.get(*at)).map(|(_, intent)| *intent)
     }
 
     /// All intents, in order.
@@ -92,7 +92,7 @@ impl Layer {
 
 /// Intents of all layers for one backend, merged, with defaults filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct MergedIntent {
     /// Weight.
     pub weight: u32,
     /// Whether it gets no new requests, whatever its weight.
@@ -100,26 +100,29 @@ pub struct Wanted {
 }
 
 /// Default weight.
-const WEIGHT: u32 = 1;
+const DEFAULT_WEIGHT: u32 = 1;
 
 /// Merges `layers`, the lowest first: the backends of the lowest in its order, then those that each
 /// layer above adds. An address is spelled as in the lowest layer that has it.
-pub fn join<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Vec<(Address, Wanted)> {
+pub fn merge<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Vec<(Address, MergedIntent)> {
     let mut all: Vec<(&Address, Intent)> = Vec::new();
-    let mut places: HashMap<&Address, usize> = HashMap::new();
+    let mut index: HashMap<&Address, usize> = HashMap::new();
     for (address, intent) in layers.into_iter().flat_map(Layer::iter) {
-        let at = *places.entry(address).or_insert(all.len());
+        let at = *index.entry(address).or_insert(all.len());
         match all.get_mut(at) {
             Some((_, below)) => *below = intent.over(*below),
             None => all.push((address, intent)),
         }
     }
     let present = all.into_iter().filter(|(_, intent)| intent.present == Some(true));
-    let wanted = present.map(|(address, Intent { weight, drained, .. })| {
-        let wanted = Wanted { weight: weight.unwrap_or(WEIGHT), drained: drained.unwrap_or(false) };
-        (address.clone(), wanted)
+    let merged = present.map(|(address, Intent { weight, drained, .. })| {
+        let merged = MergedIntent {
+            weight: weight.unwrap_or(DEFAULT_WEIGHT),
+            drained: drained.unwrap_or(false),
+        };
+        (address.clone(), merged)
     });
-    wanted.collect()
+    merged.collect()
 }
 
 #[cfg(test)]
@@ -134,9 +137,11 @@ mod tests {
         Layer::of(members.iter().map(|(text, weight)| (address(text), *weight)))
     }
 
-    fn joined(layers: &[&Layer]) -> Vec<(String, u32, bool)> {
-        let joined = join(layers.iter().copied()).into_iter();
-        joined.map(|(at, Wanted { weight, drained })| (at.to_string(), weight, drained)).collect()
+    fn merged(layers: &[&Layer]) -> Vec<(String, u32, bool)> {
+        let merged = merge(layers.iter().copied()).into_iter();
+        merged
+            .map(|(at, MergedIntent { weight, drained })| (at.to_string(), weight, drained))
+            .collect()
     }
 
     fn row(text: &str, weight: u32, drained: bool) -> (String, u32, bool) {
@@ -154,33 +159,33 @@ mod tests {
             [(address("a:1"), drained), (address("c:1"), weighted), (address("B:1"), away)]
                 .into_iter()
                 .collect();
-        assert_eq!(joined(&[]), []);
-        assert_eq!(joined(&[&file]), [row("A:1", 1, false), row("b:1", 2, false)]);
+        assert_eq!(merged(&[]), []);
+        assert_eq!(merged(&[&file]), [row("A:1", 1, false), row("b:1", 2, false)]);
         let expected = [row("A:1", 7, false), row("b:1", 2, false), row("c:1", 3, false)];
-        assert_eq!(joined(&[&file, &registry]), expected);
+        assert_eq!(merged(&[&file, &registry]), expected);
         let expected = [row("A:1", 7, true), row("c:1", 9, false)];
-        assert_eq!(joined(&[&file, &registry, &operator]), expected);
+        assert_eq!(merged(&[&file, &registry, &operator]), expected);
         let back = members(&[("b:1", 4)]);
         let expected = [row("A:1", 7, true), row("b:1", 4, false), row("c:1", 9, false)];
-        assert_eq!(joined(&[&file, &registry, &operator, &back]), expected);
+        assert_eq!(merged(&[&file, &registry, &operator, &back]), expected);
     }
 
     #[test]
     fn wishes_for_backends_that_no_layer_has_make_none() {
         let weighted = Intent { weight: Some(9), ..Intent::default() };
         let layer: Layer = [(address("a:1"), weighted)].into_iter().collect();
-        assert_eq!(joined(&[&layer]), []);
+        assert_eq!(merged(&[&layer]), []);
         let present = Intent { present: Some(true), ..Intent::default() };
         let below: Layer = [(address("a:1"), present)].into_iter().collect();
-        assert_eq!(joined(&[&below]), [row("a:1", WEIGHT, false)]);
-        assert_eq!(joined(&[&below, &layer]), [row("a:1", 9, false)]);
+        assert_eq!(merged(&[&below]), [row("a:1", DEFAULT_WEIGHT, false)]);
+        assert_eq!(merged(&[&below, &layer]), [row("a:1", 9, false)]);
     }
 
     #[test]
     fn a_layer_has_an_address_once() {
         let layer = members(&[("a:1", 1), ("b:1", 2), ("A:1", 3)]);
         assert_eq!((layer.len(), layer.is_empty()), (2, false));
-        assert_eq!(joined(&[&layer]), [row("a:1", 3, false), row("b:1", 2, false)]);
+        assert_eq!(merged(&[&layer]), [row("a:1", 3, false), row("b:1", 2, false)]);
         assert_eq!(layer.get(&address("B:1")).unwrap().weight, Some(2));
         assert_eq!(layer.get(&address("c:1")), None);
     }

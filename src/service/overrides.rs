@@ -184,7 +184,7 @@ struct Known<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::membership::join;
+    use super::super::membership::merge;
     use super::super::overridden::Covered;
     use super::*;
 
@@ -209,8 +209,8 @@ mod tests {
         Stamp::now(&"test".into())
     }
 
-    fn joined(overrides: &Overrides, below: &Layer) -> Vec<(String, u32)> {
-        let wanted = join([below, &overrides.layer()]).into_iter();
+    fn merged(overrides: &Overrides, below: &Layer) -> Vec<(String, u32)> {
+        let wanted = merge([below, &overrides.layer()]).into_iter();
         wanted.map(|(address, wanted)| (address.to_string(), wanted.weight)).collect()
     }
 
@@ -219,13 +219,13 @@ mod tests {
         let (before, after) = (spec(&[("a:1", 1)]), spec(&[("a:1", 1), ("B:1", 5)]));
         let mut overrides = Overrides::default();
         add(&mut overrides, &before, "b:1", 7);
-        assert_eq!(joined(&overrides, &before), [("a:1".into(), 1), ("b:1".into(), 7)]);
+        assert_eq!(merged(&overrides, &before), [("a:1".into(), 1), ("b:1".into(), 7)]);
         overrides.prune(&after);
-        assert_eq!(joined(&overrides, &after), [("a:1".into(), 1), ("B:1".into(), 7)]);
+        assert_eq!(merged(&overrides, &after), [("a:1".into(), 1), ("B:1".into(), 7)]);
         overrides.prune(&before);
-        assert_eq!(joined(&overrides, &before), [("a:1".into(), 1), ("b:1".into(), 7)]);
+        assert_eq!(merged(&overrides, &before), [("a:1".into(), 1), ("b:1".into(), 7)]);
         overrides.remove(&before, &[at("b:1")], &stamp());
-        assert_eq!(joined(&overrides, &before), [("a:1".into(), 1)]);
+        assert_eq!(merged(&overrides, &before), [("a:1".into(), 1)]);
         assert!(overrides.backends.is_empty());
     }
 
@@ -235,9 +235,9 @@ mod tests {
         let mut overrides = Overrides::default();
         overrides.remove(&with, &[at("B:1")], &stamp());
         overrides.prune(&with);
-        assert_eq!(joined(&overrides, &with), [("a:1".into(), 1)]);
+        assert_eq!(merged(&overrides, &with), [("a:1".into(), 1)]);
         overrides.prune(&without);
-        assert_eq!(joined(&overrides, &with), [("a:1".into(), 1), ("b:1".into(), 2)]);
+        assert_eq!(merged(&overrides, &with), [("a:1".into(), 1), ("b:1".into(), 2)]);
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
         overrides.drain(&at("b:1"), true, &stamp());
         overrides.remove(&spec, &[at("b:1")], &stamp());
         add(&mut overrides, &spec, "b:1", 9);
-        let [_, (_, b)] = &join([&spec, &overrides.layer()])[..] else { panic!("two") };
+        let [_, (_, b)] = &merge([&spec, &overrides.layer()])[..] else { panic!("two") };
         assert_eq!((b.weight, b.drained), (9, false));
         assert!(overrides.added.is_empty(), "the configuration has it");
     }
@@ -288,6 +288,6 @@ mod tests {
 
         overrides.forget(&[at("A:1"), at("c:1"), at("D:1")]);
         assert!(list(&overrides, &before).is_empty());
-        assert_eq!(joined(&overrides, &before).len(), 3);
+        assert_eq!(merged(&overrides, &before).len(), 3);
     }
 }

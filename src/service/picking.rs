@@ -68,7 +68,7 @@ impl Pickings {
 /// The weight that somebody would have who is out.
 fn weight_if_well(backend: &Backend, standing: &Standing) -> u32 {
     match standing.state {
-        BackendState::Unhealthy | BackendState::Ejected => backend.wanted.weight,
+        BackendState::Unhealthy | BackendState::Ejected => backend.intent.weight,
         _ => standing.weight,
     }
 }
@@ -112,7 +112,7 @@ fn is_same(one: &EndpointSet, other: &EndpointSet) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::standing::Condition;
-    use super::super::{Balancer, Wanted};
+    use super::super::{Balancer, MergedIntent};
     use super::*;
     use crate::health::Unwell;
     use crate::model::{Address, Endpoint};
@@ -122,7 +122,7 @@ mod tests {
         let backend = |address: &str| Backend {
             address: Address::parse(address).unwrap(),
             endpoint: Arc::new(Endpoint::new(address, 1, Time::ZERO)),
-            wanted: Wanted { weight: 1, drained: false },
+            intent: MergedIntent { weight: 1, drained: false },
             record: Default::default(),
             condition: Condition::default(),
             checked: None,

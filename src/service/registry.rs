@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 
-use super::departed::Departed;
-use super::past::Retention;
-use super::routing::Published;
+use super::removed_services::RemovedServices;
+use super::retention::Retention;
+use super::routing::RoutingCell;
 use super::{
-    Author, Beginning, ChangeRecord, CountSettings, Rejections, Routing, RoutingCache, Service,
+    Author, ChangeRecord, CountSettings, InitialState, Rejections, Routing, RoutingCache, Service,
     ServiceCounts, ServiceView, SplitChange, SplitError, Staged, Stamp, Subject,
 };
 use crate::clock::Clock;
@@ -21,11 +21,11 @@ use crate::route::RouteTable;
 #[derive(Debug)]
 pub struct Registry {
     services: DashMap<String, Arc<Service>>,
-    departed: Departed,
+    removed: RemovedServices,
     retention: Arc<Retention>,
     workers: usize,
     settings: CountSettings,
-    published: Arc<Published>,
+    routing: Arc<RoutingCell>,
     /// Rejections on routes that lead to no service.
     rejections: Rejections,
     /// The highest revision of any removed service.
@@ -56,11 +56,11 @@ impl Registry {
         let retention = Arc::new(Retention::new(settings.keep_removed));
         Registry {
             services: DashMap::default(),
-            departed: Departed::new(Arc::clone(&retention), clock),
+            removed: RemovedServices::new(Arc::clone(&retention), clock),
             retention,
             workers,
             settings,
-            published: Arc::default(),
+            routing: Arc::default(),
             rejections: Rejections::new(workers),
             retired_at: AtomicU64::default(),
         }
@@ -70,9 +70,9 @@ impl Registry {
     /// services by index.
     pub async fn publish(&self, routes: Arc<RouteTable>, staged: Vec<Staged>) {
         let services: Arc<[_]> = staged.iter().map(|staged| Arc::clone(&staged.service)).collect();
-        services.iter().for_each(|service| service.join(&self.published));
+        services.iter().for_each(|service| service.attach(&self.routing));
         let names: HashSet<_> = services.iter().map(|service| service.name()).collect();
-        let (before, now) = self.published.change(|now| {
+        let (before, now) = self.routing.update(|now| {
             let (before, configuration) = (Arc::clone(&now.splits), now.configuration + 1);
             let splits = Arc::new(before.reconfigured(Arc::clone(&routes)));
             let (routes, snapshots) =
@@ -91,11 +91,11 @@ impl Registry {
         self.services.retain(|name, service| {
             let stays = names.contains(&**name);
             if !stays {
-                self.departed.keep(service);
+                self.removed.insert(service);
             }
             stays
         });
-        self.departed.release(|name| names.contains(name));
+        self.removed.drop_restored(|name| names.contains(name));
     }
 
     /// Changes the split of a route and returns its new revision, once it is in effect. Every change,
@@ -111,7 +111,7 @@ impl Registry {
         by: &Author,
     ) -> Result<u64, SplitError> {
         let (stamp, subject) = (Stamp::now(by), Subject::route(route));
-        let (before, changed) = self.published.change(|now| {
+        let (before, changed) = self.routing.update(|now| {
             let before = Arc::clone(&now.splits);
             match before.changed(route, change, expected, &stamp) {
                 Ok((splits, revision)) => {
@@ -148,14 +148,14 @@ impl Registry {
     /// Initial state of a service of this name. One that was removed and is configured again continues
     /// its counters. Its revision is above that of any removed service, so that a change which expects
     /// an earlier revision is refused.
-    pub fn beginning(&self, name: &str) -> Beginning {
+    pub fn initial_state(&self, name: &str) -> InitialState {
         let revision = self.retired_at.load(Ordering::Relaxed) + 1;
         let retention = Arc::clone(&self.retention);
-        let (counts, past) = match self.departed.find(name) {
-            Some((counts, last)) => (counts, last.past.clone()),
+        let (counts, removed) = match self.removed.get(name) {
+            Some((counts, last)) => (counts, last.removed.clone()),
             None => (Arc::new(ServiceCounts::new(self.workers, &self.settings)), Vec::new()),
         };
-        Beginning { revision, counts, past, retention }
+        InitialState { revision, counts, removed, retention }
     }
 
     /// Rejections on routes that lead to no service.
@@ -165,12 +165,12 @@ impl Registry {
 
     /// The newest routing.
     pub fn routing(&self) -> Arc<Routing> {
-        self.published.load()
+        self.routing.load()
     }
 
     /// A cache of the routing for one worker.
     pub fn routing_cache(&self) -> RoutingCache {
-        self.published.cache()
+        self.routing.cache()
     }
 
     /// The service of this name.
@@ -187,10 +187,10 @@ impl Registry {
 
     /// All services and retained removed ones, sorted by name.
     pub fn counted(&self) -> Vec<Counted> {
-        let departed = self.departed.list();
+        let removed = self.removed.list();
         let mut counted: Vec<_> = self.services.iter().map(|entry| Counted::of(&entry)).collect();
         let here: HashSet<_> = counted.iter().map(|service| Arc::clone(&service.name)).collect();
-        counted.extend(departed.into_iter().filter(|service| !here.contains(&service.name)));
+        counted.extend(removed.into_iter().filter(|service| !here.contains(&service.name)));
         counted.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         counted
     }

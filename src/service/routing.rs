@@ -28,7 +28,7 @@ pub type RoutingCache = arc_swap::Cache<Arc<ArcSwap<Routing>>, Arc<Routing>>;
 
 impl Routing {
     /// With another snapshot of a service. `None` if the service is unknown or has this snapshot.
-    fn with(&self, service: &str, snapshot: &Arc<Snapshot>) -> Option<Routing> {
+    fn with_snapshot(&self, service: &str, snapshot: &Arc<Snapshot>) -> Option<Routing> {
         let at = self.services.iter().position(|one| one.name() == service)?;
         let mut snapshots = self.snapshots.clone();
         let place = snapshots.get_mut(at).filter(|known| !Arc::ptr_eq(known, snapshot))?;
@@ -56,11 +56,11 @@ impl Routing {
 
 /// Cell of the newest routing (RCU): reads are wait-free, and concurrent updates are not lost.
 #[derive(Debug, Default)]
-pub(super) struct Published {
+pub(super) struct RoutingCell {
     routing: Arc<ArcSwap<Routing>>,
 }
 
-impl Published {
+impl RoutingCell {
     /// The newest routing.
     pub(super) fn load(&self) -> Arc<Routing> {
         self.routing.load_full()
@@ -73,7 +73,7 @@ impl Published {
 
     /// Compare-and-swap loop: publishes the routing that `change` derives from the newest one, if any.
     /// Calls `change` again when another update came between.
-    pub(super) fn change<T>(&self, change: impl Fn(&Routing) -> (Option<Routing>, T)) -> T {
+    pub(super) fn update<T>(&self, change: impl Fn(&Routing) -> (Option<Routing>, T)) -> T {
         loop {
             let now = self.routing.load_full();
             let (next, result) = change(&now);
@@ -86,7 +86,7 @@ impl Published {
     }
 
     /// Publishes a snapshot of a service, if the service is part of the routing.
-    pub(super) fn put(&self, snapshot: &Arc<Snapshot>) {
-        self.change(|routing| (routing.with(&snapshot.spec.name, snapshot), ()));
+    pub(super) fn publish_snapshot(&self, snapshot: &Arc<Snapshot>) {
+        self.update(|routing| (routing.with_snapshot(&snapshot.spec.name, snapshot), ()));
     }
 }

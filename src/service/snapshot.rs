@@ -34,7 +34,7 @@ pub struct Snapshot {
     /// Panic mode: unhealthy and ejected endpoints get requests too.
     pub panics: bool,
     /// Wakes the writer to re-evaluate ejections.
-    pub suspicion: Arc<Notify>,
+    pub ejection_signal: Arc<Notify>,
     pickings: Pickings,
 }
 
@@ -68,7 +68,7 @@ impl Snapshot {
             kept: kept.collect(),
             trials: trials.map(|(_, index)| index).collect(),
             panics: backends.iter().any(|backend| backend.condition.needed),
-            suspicion: Arc::clone(&desired.suspicion),
+            ejection_signal: Arc::clone(&desired.ejection_signal),
             set,
             picker,
             pickings,

@@ -11,11 +11,11 @@ use super::{Service, ServiceConfig, Snapshot};
 #[derive(Debug)]
 pub struct Staged {
     pub(super) service: Arc<Service>,
-    next: Option<Next>,
+    next: Option<StagedSnapshot>,
 }
 
 #[derive(Debug)]
-struct Next {
+struct StagedSnapshot {
     snapshot: Arc<Snapshot>,
     commit: oneshot::Sender<oneshot::Sender<()>>,
 }
@@ -45,7 +45,7 @@ impl Staged {
         service.stage(Staging { config, staged, commit: committed }).await;
         // If the writer has ended, there is nothing to commit.
         let snapshot = ready.await.ok().flatten();
-        let next = snapshot.map(|snapshot| Next { snapshot, commit });
+        let next = snapshot.map(|snapshot| StagedSnapshot { snapshot, commit });
         Staged { service, next }
     }
 
@@ -57,7 +57,7 @@ impl Staged {
 
     /// Has the writer adopt the published snapshot as its state; returns once it has.
     pub(super) async fn commit(self) {
-        let Some(Next { commit, .. }) = self.next else { return };
+        let Some(StagedSnapshot { commit, .. }) = self.next else { return };
         let (gone_over, done) = oneshot::channel();
         if commit.send(gone_over).is_ok() {
             let _ = done.await;

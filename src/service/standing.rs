@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ejection::Ejected;
-use super::membership::Wanted;
+use super::membership::MergedIntent;
 use crate::health::Unwell;
 use crate::model::{Endpoint, Time};
 
@@ -143,12 +143,17 @@ impl Reach {
     }
 }
 
-/// How a backend stands of which this is wanted and known. One that is `leaving` was removed, and
+/// How a backend stands of which this is intent and known. One that is `leaving` was removed, and
 /// only finishes what is in flight.
 ///
 /// Whatever else is to decide on weight and state becomes an argument of this function, and has no
 /// say anywhere else.
-pub fn standing(wanted: Wanted, leaving: bool, condition: &Condition, reach: Reach) -> Standing {
+pub fn standing(
+    intent: MergedIntent,
+    leaving: bool,
+    condition: &Condition,
+    reach: Reach,
+) -> Standing {
     let taken_out = Standing {
         weight: 0,
         state: BackendState::Draining,
@@ -159,11 +164,11 @@ pub fn standing(wanted: Wanted, leaving: bool, condition: &Condition, reach: Rea
     if leaving {
         return taken_out;
     }
-    if wanted.drained {
+    if intent.drained {
         return Standing { reason: Reason::Drained, ..taken_out };
     }
     let serves = condition.needed || condition.is_on_trial();
-    let weight = if serves || condition.stands() { wanted.weight } else { 0 };
+    let weight = if serves || condition.stands() { intent.weight } else { 0 };
     if let Some(Unwell { why, since, .. }) = &condition.unhealthy {
         let (state, reason) = (BackendState::Unhealthy, Reason::Told(Arc::clone(why)));
         return Standing { weight, state, reason, since: Some(*since), until: None };
@@ -248,8 +253,8 @@ mod tests {
                             }
                             (false, false, None) => (weight, state, reason),
                         };
-                        let wanted = Wanted { weight, drained };
-                        let stands = standing(wanted, leaving, &condition, reach);
+                        let intent = MergedIntent { weight, drained };
+                        let stands = standing(intent, leaving, &condition, reach);
                         let Standing { weight, state, reason, since, .. } = &stands;
                         assert_eq!((*weight, *state, reason.name()), expected, "{reach:?}");
                         let out = [BackendState::Unhealthy, BackendState::Ejected].contains(state);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::history::{History, Since};
 use super::standing::{Condition, Reach, standing};
-use super::{Overridden, Recent, Rejections, ServiceSpec, Standing, Wanted};
+use super::{MergedIntent, Overridden, RecentStats, Rejections, ServiceSpec, Standing};
 use crate::clock::Clock;
 use crate::model::{Endpoint, EwmaParams, Time};
 use crate::stats::WindowStats;
@@ -27,9 +27,9 @@ pub struct ServiceView {
     /// Removed backends that still have requests in flight.
     pub leaving: Vec<BackendView>,
     /// Removed endpoints without requests in flight, retained for the next scrapes.
-    pub past: Vec<Arc<Endpoint>>,
+    pub removed: Vec<Arc<Endpoint>>,
     /// Statistics of the last 30 seconds, the gateway's own answers included.
-    pub recent: Recent,
+    pub recent: RecentStats,
     /// Live counters of requests that the gateway answered itself.
     pub rejections: Arc<Rejections>,
     /// Parameters of the latency estimates.
@@ -44,7 +44,7 @@ pub struct BackendView {
     /// Live counters and gauges.
     pub endpoint: Arc<Endpoint>,
     /// Configured weight and drain, overrides included.
-    pub wanted: Wanted,
+    pub intent: MergedIntent,
     /// Whether it was removed and only finishes its requests in flight.
     pub leaving: bool,
     /// Health, ejection and panic mode.
@@ -57,7 +57,7 @@ impl BackendView {
     /// State, effective weight and reason at `now`.
     pub fn standing(&self, now: Time) -> Standing {
         let reach = Reach::of(&self.endpoint, now);
-        standing(self.wanted, self.leaving, &self.condition, reach)
+        standing(self.intent, self.leaving, &self.condition, reach)
     }
 }
 
@@ -75,8 +75,8 @@ impl ServiceView {
             backends: Vec::new(),
             overrides: Arc::default(),
             leaving: Vec::new(),
-            past: Vec::new(),
-            recent: Recent::default(),
+            removed: Vec::new(),
+            recent: RecentStats::default(),
             rejections: Arc::clone(rejections),
             ewma: spec.balancer.factory.ewma(),
             clock,
@@ -85,12 +85,12 @@ impl ServiceView {
     }
 
     /// The final view of a removed service, in which all backends are removed.
-    pub(super) fn departed(&self) -> ServiceView {
+    pub(super) fn final_view(&self) -> ServiceView {
         let backends = self.leaving.iter().chain(&self.backends);
         let backends = backends.map(|backend| &backend.endpoint);
         ServiceView {
             revision: self.revision,
-            past: self.past.iter().chain(backends).cloned().collect(),
+            removed: self.removed.iter().chain(backends).cloned().collect(),
             ..ServiceView::empty(&self.spec, &self.rejections, self.clock)
         }
     }

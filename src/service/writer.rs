@@ -10,26 +10,26 @@ use super::builders::Builders;
 use super::desired::Desired;
 use super::flips::Flips;
 use super::history::{Counts, History};
-use super::next::{Asked, Decided, Next, Now};
-use super::observed::Observed;
-use super::outlet::Outlet;
 use super::overridden::Covered;
+use super::publisher::SnapshotPublisher;
+use super::service_stats::ServiceStats;
 use super::staged::Staging;
+use super::transition::{ChangeRequest, DecidedChange, Transition, TransitionBuilder};
 use super::view::ServiceView;
-use super::{Beginning, EjectionCounts, Environment, Overridden, ServiceConfig, Snapshot};
+use super::{EjectionCounts, Environment, InitialState, Overridden, ServiceConfig, Snapshot};
 use crate::clock::Clock;
 use crate::health::Listener;
 use crate::model::Time;
 use crate::stats::Window;
 
 /// Debounce of health changes, so that one snapshot is built for several.
-const GATHERING: Duration = Duration::from_millis(20);
+const HEALTH_DEBOUNCE: Duration = Duration::from_millis(20);
 
 /// Message to the writer.
 #[derive(Debug)]
 pub(super) enum Command {
     /// A change by an operator.
-    Change(Asked),
+    Change(ChangeRequest),
     /// A new configuration.
     Configure(Box<Staging>),
     /// The service is no longer configured: refuse further changes and return the last revision.
@@ -41,16 +41,16 @@ pub(super) struct Writer {
     /// The desired state that is published.
     desired: Desired,
     /// Overrides by operators that are in effect.
-    overridden: Arc<[Overridden]>,
+    overrides: Arc<[Overridden]>,
     history: History,
-    observed: Observed,
+    stats: ServiceStats,
     /// Notified when the health of a backend changes.
-    listener: Arc<Listener>,
+    health_listener: Arc<Listener>,
     ejections: Arc<EjectionCounts>,
     builders: Builders,
     clock: Clock,
     rng: fastrand::Rng,
-    outlet: Arc<Outlet>,
+    publisher: Arc<SnapshotPublisher>,
     view: watch::Sender<Arc<ServiceView>>,
     /// The service is no longer configured.
     retired: bool,
@@ -61,29 +61,29 @@ impl Writer {
     pub(super) fn new(
         config: ServiceConfig,
         environment: &Environment,
-        beginning: Beginning,
+        initial: InitialState,
     ) -> Writer {
-        let Beginning { revision, counts, past, retention } = beginning;
+        let InitialState { revision, counts, removed, retention } = initial;
         let (rejections, clock) = (&counts.rejections, environment.clock);
-        let listener = Listener::new(&counts.checks);
-        let desired = Desired::new(config, environment, Arc::clone(&listener), revision);
+        let health_listener = Listener::new(&counts.checks);
+        let desired = Desired::new(config, environment, Arc::clone(&health_listener), revision);
         let mut rng = environment.rng(&desired.spec.name);
         let snapshot = Snapshot::of(&desired, 1, None, &mut rng);
         let mut history = History::default();
         history.begin(revision..=revision, &Counts::of(&desired.endpoints()));
         let view = ServiceView::empty(&desired.spec, rejections, clock);
-        let mut observed = Observed::new(rejections, retention);
-        observed.keep(past, clock.now());
+        let mut stats = ServiceStats::new(rejections, retention);
+        stats.retain_removed(removed, clock.now());
         let writer = Writer {
-            overridden: Arc::default(),
+            overrides: Arc::default(),
             history,
-            observed,
-            listener,
+            stats,
+            health_listener,
             ejections: Arc::clone(&counts.ejections),
             builders: environment.builders.clone(),
             clock,
             rng,
-            outlet: Outlet::new(snapshot),
+            publisher: SnapshotPublisher::new(snapshot),
             view: watch::Sender::new(Arc::new(view)),
             retired: false,
             desired,
@@ -93,8 +93,8 @@ impl Writer {
     }
 
     /// Where snapshots are published.
-    pub(super) fn outlet(&self) -> Arc<Outlet> {
-        Arc::clone(&self.outlet)
+    pub(super) fn publisher(&self) -> Arc<SnapshotPublisher> {
+        Arc::clone(&self.publisher)
     }
 
     /// Where views are published.
@@ -106,44 +106,44 @@ impl Writer {
     pub(super) async fn run(&mut self, inbox: &mut mpsc::Receiver<Command>) {
         let mut tick = interval(Window::PUSH_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let listener = Arc::clone(&self.listener);
-        let suspicion = Arc::clone(&self.desired.suspicion);
+        let health_listener = Arc::clone(&self.health_listener);
+        let ejection_signal = Arc::clone(&self.desired.ejection_signal);
         // After a panic this runs again, and a notification may have been lost.
-        let mut examine_at = Some(self.clock.now());
+        let mut reevaluate_at = Some(self.clock.now());
         loop {
-            let due = examine_at.into_iter().chain(self.desired.due()).min();
+            let due = reevaluate_at.into_iter().chain(self.desired.next_ejection_end()).min();
             tokio::select! {
                 biased;
                 _ = tick.tick() => {
                     self.log_cuts();
-                    self.observed.push(&self.desired.backends, self.clock.now());
+                    self.stats.advance(&self.desired.backends, self.clock.now());
                     self.publish_view();
                 }
                 () = self.clock.sleep_until(due.unwrap_or(Time::ZERO)), if due.is_some() => {
-                    examine_at = None;
-                    self.examine().await;
+                    reevaluate_at = None;
+                    self.reevaluate().await;
                 }
-                () = suspicion.notified() => self.examine().await,
-                () = listener.changed(), if examine_at.is_none() => {
-                    examine_at = Some(self.clock.now() + GATHERING);
+                () = ejection_signal.notified() => self.reevaluate().await,
+                () = health_listener.changed(), if reevaluate_at.is_none() => {
+                    reevaluate_at = Some(self.clock.now() + HEALTH_DEBOUNCE);
                 }
                 command = inbox.recv() => match command {
-                    Some(command) => self.obey(command, inbox).await,
+                    Some(command) => self.handle_command(command, inbox).await,
                     None => return self.log_cuts(),
                 },
             }
         }
     }
 
-    async fn obey(&mut self, command: Command, inbox: &mut mpsc::Receiver<Command>) {
+    async fn handle_command(&mut self, command: Command, inbox: &mut mpsc::Receiver<Command>) {
         let mut next = Some(command);
         while let Some(command) = next.take() {
             match command {
-                Command::Change(asked) => next = self.change(asked, inbox).await,
+                Command::Change(request) => next = self.apply_changes(request, inbox).await,
                 Command::Configure(staging) => self.configure(*staging).await,
                 Command::Retire(answer) => {
                     self.retired = true;
-                    self.desired = self.desired.clone().unchecked();
+                    self.desired = self.desired.clone().without_health_checks();
                     let _ = answer.send(self.desired.revision);
                 }
             }
@@ -152,25 +152,25 @@ impl Writer {
 
     /// Applies a change with all queued behind it as one batch, so that one picker is built for
     /// them all. Returns the command that ended the batch, if any.
-    async fn change(
+    async fn apply_changes(
         &mut self,
-        first: Asked,
+        first: ChangeRequest,
         inbox: &mut mpsc::Receiver<Command>,
     ) -> Option<Command> {
-        let (mut asked, mut after) = (vec![first], None);
-        while after.is_none() && asked.len() < inbox.max_capacity() {
+        let (mut requests, mut after) = (vec![first], None);
+        while after.is_none() && requests.len() < inbox.max_capacity() {
             match inbox.try_recv() {
-                Ok(Command::Change(another)) => asked.push(another),
+                Ok(Command::Change(another)) => requests.push(another),
                 Ok(command) => after = Some(command),
                 Err(_) => break, // the queue is empty or closed
             }
         }
-        let now = self.now();
-        let (decided, next) = self.builders.run(move || now.decide(asked)).await;
-        if let Some(next) = next {
-            self.go_over(next);
+        let builder = self.transition_builder();
+        let (decided, transition) = self.builders.run(move || builder.decide(requests)).await;
+        if let Some(transition) = transition {
+            self.apply(transition);
         }
-        for Decided { answer, result, record } in decided {
+        for DecidedChange { answer, result, record } in decided {
             record.log(); // here, since the caller may be gone: every change is logged
             let _ = answer.send(result);
         }
@@ -181,75 +181,76 @@ impl Writer {
     /// comes for all services at once. Overrides stay on top. Changes wait meanwhile, lest they be
     /// lost or take effect before the commit.
     async fn configure(&mut self, Staging { config, staged, commit }: Staging) {
-        let now = self.now();
-        let build = move || now.desired.reconfigured(config).map(|desired| now.next(desired));
-        let Some(next) = self.builders.run(build).await else {
+        let builder = self.transition_builder();
+        let build =
+            move || builder.desired.reconfigured(config).map(|desired| builder.build(desired));
+        let Some(transition) = self.builders.run(build).await else {
             let _ = staged.send(None);
             return;
         };
-        if staged.send(Some(Arc::clone(&next.snapshot))).is_err() {
+        if staged.send(Some(Arc::clone(&transition.snapshot))).is_err() {
             return;
         }
-        let Ok(gone_over) = commit.await else { return };
-        let before = Arc::clone(&self.overridden);
-        self.go_over(next);
+        let Ok(acknowledge) = commit.await else { return };
+        let before = Arc::clone(&self.overrides);
+        self.apply(transition);
         let Desired { spec, revision, .. } = &self.desired;
-        let generation = self.outlet.snapshot().load().generation;
+        let generation = self.publisher.snapshot().load().generation;
         tracing::info!(service = spec.name, revision, generation, "reconfigured");
-        Covered::between(&before, &self.overridden).log(&spec.name);
-        let _ = gone_over.send(());
+        Covered::between(&before, &self.overrides).log(&spec.name);
+        let _ = acknowledge.send(());
     }
 
     /// Re-evaluates health and ejections, and publishes a snapshot if they have changed.
-    async fn examine(&mut self) {
-        let Some(examined) = self.desired.examined() else { return };
-        let flips = Flips::between(&self.desired, &examined);
-        let now = self.now();
-        let next = self.builders.run(move || now.next(examined)).await;
-        self.go_over(next);
+    async fn reevaluate(&mut self) {
+        let Some(desired) = self.desired.reevaluated() else { return };
+        let flips = Flips::between(&self.desired, &desired);
+        let builder = self.transition_builder();
+        let transition = self.builders.run(move || builder.build(desired)).await;
+        self.apply(transition);
         flips.causes().for_each(|cause| self.ejections.count(cause));
         flips.log(&self.desired.spec.name);
     }
 
     /// Copies the current state, for building the next snapshot on another thread.
-    fn now(&mut self) -> Now {
-        Now {
+    fn transition_builder(&mut self) -> TransitionBuilder {
+        TransitionBuilder {
             desired: self.desired.clone(),
-            snapshot: self.outlet.snapshot().load_full(),
+            snapshot: self.publisher.snapshot().load_full(),
             rng: self.rng.fork(),
             retired: self.retired,
         }
     }
 
     /// Makes this the current state and publishes it.
-    fn go_over(&mut self, next: Next) {
-        let Next { desired, snapshot, overridden, counts, gone } = next;
+    fn apply(&mut self, transition: Transition) {
+        let Transition { desired, snapshot, overrides, counts, removed } = transition;
         let revisions = self.desired.revision + 1..=desired.revision;
         self.desired = desired;
-        self.overridden = overridden;
-        self.observed.part_with(gone);
+        self.overrides = overrides;
+        self.stats.remove(removed);
         self.history.begin(revisions, &counts);
-        self.outlet.publish(&snapshot);
+        self.publisher.publish(&snapshot);
         self.publish_view();
     }
 
     fn log_cuts(&mut self) {
-        self.observed.log_cuts(&self.desired.spec.name, &self.desired.backends);
+        self.stats.log_cuts(&self.desired.spec.name, &self.desired.backends);
     }
 
     fn publish_view(&self) {
         let Desired { spec, revision, backends, .. } = &self.desired;
-        let view = |backend| self.observed.view(backend, false);
+        let view = |backend| self.stats.view(backend, false);
         self.view.send_replace(Arc::new(ServiceView {
             spec: Arc::clone(spec),
             revision: *revision,
-            generation: self.outlet.snapshot().load().generation,
+            generation: self.publisher.snapshot().load().generation,
             backends: backends.iter().map(view).collect(),
-            overrides: Arc::clone(&self.overridden),
-            leaving: self.observed.leaving(),
-            past: self.observed.past(),
-            rejections: Arc::clone(self.observed.rejections()),
-            recent: self.observed.recent(),
+            overrides: Arc::clone(&self.overrides),
+            leaving: self.stats.leaving(),
+            removed: self.stats.removed(),
+            rejections: Arc::clone(self.stats.rejections()),
+            recent: self.stats.recent(),
             ewma: spec.balancer.factory.ewma(),
             clock: self.clock,
             history: self.history.clone(),

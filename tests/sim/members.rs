@@ -218,7 +218,7 @@ impl Members {
 
     /// Whether more are ejected than allowed: half of the eligible ones, and never an only one.
     pub fn too_many_ejected(view: &ServiceView) -> bool {
-        let serves = |it: &&BackendView| !it.wanted.drained && it.wanted.weight > 0;
+        let serves = |it: &&BackendView| !it.intent.drained && it.intent.weight > 0;
         let all = view.backends.iter().filter(serves);
         let ejected = all.clone().filter(|it| it.condition.ejected.is_some()).count();
         2 * ejected > all.count()
@@ -238,8 +238,8 @@ impl Members {
         let wanted: BTreeSet<_> =
             members.map(|it| told(&it.address, it.weight(), it.drained, it.health)).collect();
         let backends =
-            view.backends.iter().map(|BackendView { endpoint, wanted, condition, .. }| {
-                told(endpoint.address(), wanted.weight, wanted.drained, found(condition))
+            view.backends.iter().map(|BackendView { endpoint, intent, condition, .. }| {
+                told(endpoint.address(), intent.weight, intent.drained, found(condition))
             });
         let there: BTreeSet<_> = backends.collect();
         let (service, revision) = (self.service, self.revision);

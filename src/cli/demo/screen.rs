@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::backend::Backend;
 use super::contender::{Contender, Turn};
 use crate::cli::text::{align, latency, or_dash};
-use crate::service::{BackendView, Wanted};
+use crate::service::{BackendView, MergedIntent};
 
 /// Length of a full bar, in characters.
 const BAR: usize = 10;
@@ -82,9 +82,9 @@ impl<'a, W: Write> Screen<'a, W> {
             name: backend.name(),
             address: backend.address().to_string(),
             delay: format!("{:?}", backend.delay()),
-            weight: match view.wanted {
-                Wanted { drained: true, .. } => "drained".into(),
-                Wanted { weight, .. } => weight.to_string(),
+            weight: match view.intent {
+                MergedIntent { drained: true, .. } => "drained".into(),
+                MergedIntent { weight, .. } => weight.to_string(),
             },
         };
         self.backends.iter().zip(views).map(row).collect()

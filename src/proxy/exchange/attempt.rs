@@ -290,20 +290,20 @@ impl Attempt {
         if self.on_trial.get() {
             return self.end_trial(Some(sign));
         }
-        let Snapshot { spec, suspicion, .. } = &*self.view.snapshot;
+        let Snapshot { spec, ejection_signal, .. } = &*self.view.snapshot;
         let Some(ejection) = &spec.ejection else { return };
         // At every multiple, not only once: an ejection refused by the limit now may be allowed
         // later.
         let run = self.endpoint().faults().note(sign);
         if run.is_some_and(|run| run.is_multiple_of(ejection.consecutive)) {
-            suspicion.notify_one();
+            ejection_signal.notify_one();
         }
     }
 
     fn end_trial(&self, sign: Option<Sign>) {
         let ends = self.on_trial.take();
         if ends && self.endpoint().faults().end_trial(self.began.get(), sign) {
-            self.view.snapshot.suspicion.notify_one();
+            self.view.snapshot.ejection_signal.notify_one();
         }
     }
 

@@ -150,9 +150,9 @@ async fn a_service_that_comes_back_repeats_no_revision() {
     let change = equipoise::service::Change::Drain("a:1".into());
     let late = gateway.orders.change(change, Default::default(), "late".into()).await;
     assert!(late.unwrap_err().to_string().contains("no service `orders`"));
-    let beginning = gateway.registry.beginning("orders");
+    let initial = gateway.registry.initial_state("orders");
     let config = spec("orders", &[("a:1", 3)]);
-    let back = Service::start_with(beginning, config, &environment(1));
+    let back = Service::start_with(initial, config, &environment(1));
     assert_eq!(back.view().revision, 4);
 }
 

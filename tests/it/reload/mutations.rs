@@ -85,7 +85,7 @@ fn running(gateway: &Gateway) -> String {
     for service in gateway.services().list() {
         let view = service.view();
         let backend = |b: &equipoise::service::BackendView| {
-            (b.endpoint.address().to_owned(), b.wanted.weight)
+            (b.endpoint.address().to_owned(), b.intent.weight)
         };
         let backends: Vec<_> = view.backends.iter().map(backend).collect();
         let policy = view.spec.balancer.policy;

@@ -16,7 +16,7 @@ use crate::model::EndpointId;
 
 /// A change requested by an operator, and the channel for the result.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct ChangeRequest {
     pub(super) change: Change,
     pub(super) conditions: Conditions,
     pub(super) by: Author,
@@ -24,14 +24,14 @@ pub(super) struct Asked {
 }
 
 /// A change that was accepted or refused. The answer is sent once it is in effect.
-pub(super) struct Decided {
+pub(super) struct DecidedChange {
     pub(super) answer: oneshot::Sender<Result<u64, ChangeError>>,
     pub(super) result: Result<u64, ChangeError>,
     pub(super) record: ChangeRecord,
 }
 
 /// Copy of the writer's state from which the next one is built.
-pub(super) struct Now {
+pub(super) struct TransitionBuilder {
     pub(super) desired: Desired,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) rng: fastrand::Rng,
@@ -40,49 +40,53 @@ pub(super) struct Now {
 }
 
 /// The next state of a service, ready to be published.
-pub(super) struct Next {
+pub(super) struct Transition {
     pub(super) desired: Desired,
     pub(super) snapshot: Arc<Snapshot>,
     /// Overrides by operators that are in effect.
-    pub(super) overridden: Arc<[Overridden]>,
+    pub(super) overrides: Arc<[Overridden]>,
     /// Baseline for counting requests since this revision.
     pub(super) counts: Counts,
     /// Backends that are removed.
-    pub(super) gone: Vec<Backend>,
+    pub(super) removed: Vec<Backend>,
 }
 
-impl Now {
+impl TransitionBuilder {
     /// Applies the changes in order, and builds the next state if any was accepted.
-    pub(super) fn decide(self, asked: Vec<Asked>) -> (Vec<Decided>, Option<Next>) {
+    pub(super) fn decide(
+        self,
+        requests: Vec<ChangeRequest>,
+    ) -> (Vec<DecidedChange>, Option<Transition>) {
         let mut desired = self.desired.clone();
         // A caller that has given up does not expect its change to take effect later.
-        let waiting = asked.into_iter().filter(|asked| !asked.answer.is_closed());
-        let decided = waiting.map(|asked| decide(asked, &mut desired, self.retired)).collect();
+        let waiting = requests.into_iter().filter(|request| !request.answer.is_closed());
+        let decided =
+            waiting.map(|request| apply_change(request, &mut desired, self.retired)).collect();
         let changed = desired.revision != self.desired.revision;
-        (decided, changed.then(|| self.next(desired)))
+        (decided, changed.then(|| self.build(desired)))
     }
 
     /// Builds the next generation from `desired`.
-    pub(super) fn next(mut self, desired: Desired) -> Next {
+    pub(super) fn build(mut self, desired: Desired) -> Transition {
         let generation = self.snapshot.generation + 1;
         let snapshot = Snapshot::of(&desired, generation, Some(&self.snapshot), &mut self.rng);
         let id = |backend: &Backend| backend.endpoint.id();
         let stay: HashSet<EndpointId> = desired.backends.iter().map(id).collect();
         let before = self.desired.backends.iter();
-        let gone = before.filter(|backend| !stay.contains(&id(backend))).cloned().collect();
-        Next {
+        let removed = before.filter(|backend| !stay.contains(&id(backend))).cloned().collect();
+        Transition {
             snapshot: Arc::new(snapshot),
-            overridden: desired.overridden().into(),
+            overrides: desired.overridden().into(),
             counts: Counts::of(&desired.endpoints()),
-            gone,
+            removed,
             desired,
         }
     }
 }
 
 /// Applies one change to `desired`, or leaves it as it is and records why.
-fn decide(asked: Asked, desired: &mut Desired, retired: bool) -> Decided {
-    let Asked { change, conditions, by, answer } = asked;
+fn apply_change(request: ChangeRequest, desired: &mut Desired, retired: bool) -> DecidedChange {
+    let ChangeRequest { change, conditions, by, answer } = request;
     let service = desired.spec.name.clone();
     let (stamp, subject) = (Stamp::now(&by), Subject::service(&service));
     let changed = match retired {
@@ -101,5 +105,5 @@ fn decide(asked: Asked, desired: &mut Desired, retired: bool) -> Decided {
             (Err(error), ChangeRecord::refused(stamp, subject, &change, &text, at))
         }
     };
-    Decided { answer, result, record }
+    DecidedChange { answer, result, record }
 }

@@ -5,50 +5,51 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::desired::Backend;
-use super::past::{Past, Retention};
-use super::recent::RejectWindow;
+use super::recent_stats::RejectionWindow;
+use super::retention::{RemovedEndpoints, Retention};
 use super::view::BackendView;
-use super::{Recent, Rejections};
+use super::{RecentStats, Rejections};
 use crate::model::{Endpoint, EndpointId, Time};
 use crate::stats::{Window, WindowStats};
 
 /// Sliding-window statistics of a service, and its removed backends.
-pub(super) struct Observed {
-    windows: HashMap<EndpointId, Observation>,
+pub(super) struct ServiceStats {
+    windows: HashMap<EndpointId, BackendWindow>,
     /// Removed backends with requests in flight. They never return: a backend that is added at the
     /// same address is a new one.
     leaving: Vec<Backend>,
-    past: Past,
-    rejected: RejectWindow,
+    removed: RemovedEndpoints,
+    rejected: RejectionWindow,
 }
 
 #[derive(Default)]
-struct Observation {
+struct BackendWindow {
     window: Window,
     recent: WindowStats,
-    /// Of the requests that were cut off, those that the log has told of.
-    told_cut: u64,
+    /// Requests cut off that are logged already.
+    logged_cuts: u64,
 }
 
-impl Observed {
+impl ServiceStats {
     /// Creates empty statistics.
-    pub(super) fn new(rejections: &Arc<Rejections>, retention: Arc<Retention>) -> Observed {
-        Observed {
+    pub(super) fn new(rejections: &Arc<Rejections>, retention: Arc<Retention>) -> ServiceStats {
+        ServiceStats {
             windows: HashMap::new(),
             leaving: Vec::new(),
-            past: Past::new(retention),
-            rejected: RejectWindow::new(rejections),
+            removed: RemovedEndpoints::new(retention),
+            rejected: RejectionWindow::new(rejections),
         }
     }
 
     /// Retains endpoints that are removed and idle.
-    pub(super) fn keep(&mut self, gone: Vec<Arc<Endpoint>>, now: Time) {
-        gone.into_iter().for_each(|endpoint| self.past.keep(endpoint, now));
+    pub(super) fn retain_removed(&mut self, removed: Vec<Arc<Endpoint>>, now: Time) {
+        removed.into_iter().for_each(|endpoint| self.removed.retain(endpoint, now));
     }
 
     /// Removes backends: they finish their requests in flight, and their health checks stop.
-    pub(super) fn part_with(&mut self, gone: Vec<Backend>) {
-        self.leaving.extend(gone.into_iter().map(|backend| Backend { checked: None, ..backend }));
+    pub(super) fn remove(&mut self, removed: Vec<Backend>) {
+        self.leaving
+            .extend(removed.into_iter().map(|backend| Backend { checked: None, ..backend }));
     }
 
     /// Logs how many requests of an endpoint a drain timeout has cut off, once it is idle.
@@ -58,9 +59,9 @@ impl Observed {
             if cut == 0 || !endpoint.load().is_idle() {
                 continue;
             }
-            let told = &mut self.windows.entry(endpoint.id()).or_default().told_cut;
-            let (backend, count) = (address.as_str(), cut - *told);
-            *told = cut;
+            let logged = &mut self.windows.entry(endpoint.id()).or_default().logged_cuts;
+            let (backend, count) = (address.as_str(), cut - *logged);
+            *logged = cut;
             if count > 0 {
                 tracing::warn!(
                     service,
@@ -72,31 +73,32 @@ impl Observed {
         }
     }
 
-    /// Advances the windows by one second, and moves removed backends that are idle to `past`.
-    pub(super) fn push(&mut self, backends: &[Backend], now: Time) {
+    /// Advances the windows by one second, and moves removed backends that are idle to `removed`.
+    pub(super) fn advance(&mut self, backends: &[Backend], now: Time) {
         for backend in self.leaving.extract_if(.., |backend| backend.endpoint.load().is_idle()) {
             self.windows.remove(&backend.endpoint.id());
-            self.past.keep(backend.endpoint, now);
+            self.removed.retain(backend.endpoint, now);
         }
-        self.past.forget(now);
+        self.removed.drop_expired(now);
         for Backend { endpoint, .. } in backends.iter().chain(&self.leaving) {
-            let Observation { window, recent, .. } = self.windows.entry(endpoint.id()).or_default();
+            let BackendWindow { window, recent, .. } =
+                self.windows.entry(endpoint.id()).or_default();
             window.push(endpoint.totals().into());
             *recent = window.stats();
             endpoint.load().streams().set_message_rate(window.message_rate());
         }
-        self.rejected.push();
+        self.rejected.advance();
     }
 
     /// The view of a backend.
     pub(super) fn view(&self, backend: &Backend, leaving: bool) -> BackendView {
-        let seen = self.windows.get(&backend.endpoint.id());
+        let window = self.windows.get(&backend.endpoint.id());
         BackendView {
             endpoint: Arc::clone(&backend.endpoint),
-            wanted: backend.wanted,
+            intent: backend.intent,
             leaving,
             condition: backend.condition.clone(),
-            recent: seen.map(|seen| seen.recent.clone()).unwrap_or_default(),
+            recent: window.map(|window| window.recent.clone()).unwrap_or_default(),
         }
     }
 
@@ -106,8 +108,8 @@ impl Observed {
     }
 
     /// Removed endpoints that are idle and retained.
-    pub(super) fn past(&self) -> Vec<Arc<Endpoint>> {
-        self.past.endpoints().cloned().collect()
+    pub(super) fn removed(&self) -> Vec<Arc<Endpoint>> {
+        self.removed.endpoints().cloned().collect()
     }
 
     /// Counters of requests that the gateway answered itself.
@@ -116,8 +118,8 @@ impl Observed {
     }
 
     /// Statistics of the last 30 seconds over all backends.
-    pub(super) fn recent(&self) -> Recent {
-        let of_late = self.windows.values().map(|seen| &seen.recent);
-        Recent::new(of_late, &self.rejected.counts())
+    pub(super) fn recent(&self) -> RecentStats {
+        let stats = self.windows.values().map(|window| &window.recent);
+        RecentStats::new(stats, &self.rejected.counts())
     }
 }

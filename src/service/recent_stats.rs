@@ -8,11 +8,11 @@ use crate::model::{Class, RejectTotals, Rejected};
 use crate::stats::WindowStats;
 
 /// Length of the window; one sample a second, as for backends.
-const SECONDS: usize = 30;
+const WINDOW_SECONDS: usize = 30;
 
 /// Request statistics of a service over the last 30 seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Recent {
+pub struct RecentStats {
     /// Finished requests.
     pub requests: u64,
     /// Requests that the gateway answered itself.
@@ -21,12 +21,12 @@ pub struct Recent {
     pub success_ratio: Option<f64>,
 }
 
-impl Recent {
+impl RecentStats {
     /// Sums up the answers of backends and of the gateway.
     pub(super) fn new<'a>(
         backends: impl Iterator<Item = &'a WindowStats>,
         rejected: &RejectTotals,
-    ) -> Recent {
+    ) -> RecentStats {
         let (mut requests, mut success, mut failure) = (0, 0, 0);
         for stats in backends {
             requests += stats.requests;
@@ -42,7 +42,7 @@ impl Recent {
         }
         let rejected = rejected.iter().sum();
         let decided = success + failure;
-        Recent {
+        RecentStats {
             requests: requests + rejected,
             rejected,
             success_ratio: (decided > 0).then(|| success as f64 / decided as f64),
@@ -52,7 +52,7 @@ impl Recent {
 
 /// Sliding window over the rejection counters of a service.
 #[derive(Debug)]
-pub(super) struct RejectWindow {
+pub(super) struct RejectionWindow {
     rejections: Arc<Rejections>,
     /// Totals when the window was created.
     before: RejectTotals,
@@ -60,11 +60,11 @@ pub(super) struct RejectWindow {
     totals: VecDeque<RejectTotals>,
 }
 
-impl RejectWindow {
+impl RejectionWindow {
     /// Creates a window that begins now.
-    pub(super) fn new(rejections: &Arc<Rejections>) -> RejectWindow {
+    pub(super) fn new(rejections: &Arc<Rejections>) -> RejectionWindow {
         let (rejections, before) = (Arc::clone(rejections), rejections.totals());
-        RejectWindow { rejections, before, totals: VecDeque::new() }
+        RejectionWindow { rejections, before, totals: VecDeque::new() }
     }
 
     /// The counters, which are not limited to the window.
@@ -73,8 +73,8 @@ impl RejectWindow {
     }
 
     /// Advances by one second.
-    pub(super) fn push(&mut self) {
-        if self.totals.len() > SECONDS {
+    pub(super) fn advance(&mut self) {
+        if self.totals.len() > WINDOW_SECONDS {
             self.totals.pop_front();
         }
         self.totals.push_back(self.rejections.totals());
@@ -84,7 +84,7 @@ impl RejectWindow {
     pub(super) fn counts(&self) -> RejectTotals {
         let latest = self.totals.back().unwrap_or(&self.before);
         // Until the window is full, it begins at its creation.
-        let oldest = self.totals.front().filter(|_| self.totals.len() > SECONDS);
+        let oldest = self.totals.front().filter(|_| self.totals.len() > WINDOW_SECONDS);
         let oldest = oldest.unwrap_or(&self.before);
         let mut counts = *latest;
         counts
@@ -109,25 +109,25 @@ mod tests {
     #[test]
     fn what_no_backend_answered_is_in_the_ratio_and_who_gave_up_is_not() {
         let backend = WindowStats { requests: 8, succeeded: 6, failed: 1, ..Default::default() };
-        let recent = Recent::new([&backend, &backend].into_iter(), &totals(2, 5));
+        let recent = RecentStats::new([&backend, &backend].into_iter(), &totals(2, 5));
         let success_ratio = Some(12.0 / 16.0);
-        assert_eq!(recent, Recent { requests: 23, rejected: 7, success_ratio });
-        assert_eq!(Recent::new([].into_iter(), &totals(0, 3)).success_ratio, None);
+        assert_eq!(recent, RecentStats { requests: 23, rejected: 7, success_ratio });
+        assert_eq!(RecentStats::new([].into_iter(), &totals(0, 3)).success_ratio, None);
     }
 
     #[test]
     fn rejections_are_forgotten_after_thirty_seconds_and_not_before() {
         let rejections = Arc::new(Rejections::new(1));
-        let mut window = RejectWindow::new(&rejections);
+        let mut window = RejectionWindow::new(&rejections);
         (0..4).for_each(|_| rejections.of("all").increment(Rejected::NoBackend, 0));
-        window.push();
-        for second in 1..=SECONDS {
+        window.advance();
+        for second in 1..=WINDOW_SECONDS {
             assert_eq!(window.counts(), totals(4, 0), "after {second} s");
-            window.push();
+            window.advance();
         }
         assert_eq!(window.counts(), totals(0, 0));
         rejections.of("all").increment(Rejected::Cancelled, 0);
-        window.push();
+        window.advance();
         assert_eq!(window.counts(), totals(0, 1));
     }
 }

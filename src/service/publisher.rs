@@ -5,21 +5,21 @@ use std::sync::{Arc, OnceLock, Weak};
 use arc_swap::ArcSwap;
 
 use super::Snapshot;
-use super::routing::Published;
+use super::routing::RoutingCell;
 
 /// Publishes the snapshots of one service: in its own cell, and in the routing that it is part of.
 #[derive(Debug)]
-pub(super) struct Outlet {
+pub(super) struct SnapshotPublisher {
     snapshot: ArcSwap<Snapshot>,
     /// Weak, as the routing holds the service.
-    routing: OnceLock<Weak<Published>>,
+    routing: OnceLock<Weak<RoutingCell>>,
 }
 
-impl Outlet {
+impl SnapshotPublisher {
     /// Creates a publisher that is not part of a routing yet.
-    pub(super) fn new(snapshot: Snapshot) -> Arc<Outlet> {
+    pub(super) fn new(snapshot: Snapshot) -> Arc<SnapshotPublisher> {
         let snapshot = ArcSwap::from_pointee(snapshot);
-        Arc::new(Outlet { snapshot, routing: OnceLock::new() })
+        Arc::new(SnapshotPublisher { snapshot, routing: OnceLock::new() })
     }
 
     /// The newest snapshot.
@@ -28,7 +28,7 @@ impl Outlet {
     }
 
     /// Publishes into this routing too, from now on.
-    pub(super) fn join(&self, routing: &Arc<Published>) {
+    pub(super) fn attach(&self, routing: &Arc<RoutingCell>) {
         self.routing.get_or_init(|| Arc::downgrade(routing));
     }
 
@@ -37,7 +37,7 @@ impl Outlet {
         // First its own cell: a concurrent update of the routing is retried and reads it again.
         self.snapshot.store(Arc::clone(snapshot));
         if let Some(routing) = self.routing.get().and_then(Weak::upgrade) {
-            routing.put(snapshot);
+            routing.publish_snapshot(snapshot);
         }
     }
 }
