@@ -1,5 +1,5 @@
 //! The vocabulary of both HTTP codecs: header lists, message validation, events, errors, limits,
-//! output buffers. No I/O, no clock, no runtime.
+//! output buffers, and the trait [`Connection`] that both implement. No I/O, no clock, no runtime.
 
 pub(crate) mod authority;
 mod connection;
@@ -17,7 +17,7 @@ mod send_queue;
 mod tests;
 pub(crate) mod window;
 
-pub use connection::{Key, Role};
+pub use connection::{Connection, Key, Role};
 pub use error::{Cause, ConnectionError, ErrorCode, Fault};
 pub use event::{Event, Gone, OpenError, SendError};
 pub use headers::{Field, HeaderPool, Headers, Indexing};

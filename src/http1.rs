@@ -1,11 +1,9 @@
 //! HTTP/1.1, sans I/O (RFC 9110 and RFC 9112): bytes in, events out; commands in, bytes out; client
 //! and server role; no clock, no runtime.
 //!
-//! A [`Connection`] has the interface of [`http2::Connection`](crate::http2::Connection) with one
-//! exchange at a time, so that the driver, streams and splice are protocol agnostic. Heads are
-//! converted to HTTP/2's form: pseudo-headers first, lowercase names, hop-by-hop fields removed.
-//! Nothing ambiguous is ever forwarded (request smuggling): it is refused, and every head and
-//! framing sent is generated here.
+//! A [`Connection`] carries one exchange at a time. Heads are converted to HTTP/2's form:
+//! pseudo-headers first, lowercase names, hop-by-hop fields removed. Nothing ambiguous is ever
+//! forwarded (request smuggling): it is refused, and every head and framing sent is generated here.
 //!
 //! Strict where leniency has let requests be smuggled: CRLF line ends, no line folding, one `host`,
 //! one `content-length` and never with `transfer-encoding`, of which only `chunked` is known.

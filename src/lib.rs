@@ -17,8 +17,9 @@
 //!   their own, and so has building pickers, which may take long.
 //! - **Codecs without I/O** ([`http2`], [`http1`]). Bytes in, events out; commands in, bytes out.
 //!   They know no clock and no runtime, never panic, and count what a peer may make us do: only
-//!   where frames are parsed can a gateway bound that. Heads leave both in one form, so drivers,
-//!   streams and the relay do not ask which of the two they move.
+//!   where frames are parsed can a gateway bound that. Heads leave both in one form, and
+//!   both are an [`http::Connection`], so drivers, streams and the relay do not ask which of the
+//!   two they move.
 //! - **A request is one small async function** (`proxy/exchange.rs`) that reads from top to bottom:
 //!   route, pick, open, send, classify. Once the response has begun, the two streams are spliced:
 //!   the connections' drivers move the data, and the function sleeps until the end.
@@ -51,7 +52,7 @@
 //! | [`stats`] | histograms, sliding windows, single-writer counters; generic |
 //! | [`model`] | value types shared by all layers; no async, no I/O, no clock |
 //! | [`route`] | routing: the table, matches, splits, filters |
-//! | [`http`] | what both codecs speak: header lists, the rules of messages, events, errors, limits |
+//! | [`http`] | what both codecs speak: header lists, the rules of messages, events, errors, limits, trait `Connection` |
 //! | [`http2`] | the codec of HTTP/2: frames, HPACK, flow control, both roles of a connection |
 //! | [`http1`] | the codec of HTTP/1.1, in the shape of the other: one exchange at a time |
 //! | [`grpc`] | what of gRPC a gateway has to read: message frames, deadlines |

@@ -7,7 +7,7 @@ use std::time::Duration;
 use equipoise::clock::Clock;
 use equipoise::grpc::TimeoutText;
 use equipoise::http::{
-    Event, Field, HeaderPool, Headers, Key, Limits, Name, Outgoing, Tag, Varying,
+    Connection as _, Event, Field, HeaderPool, Headers, Key, Limits, Name, Outgoing, Tag, Varying,
 };
 use equipoise::http2::Connection;
 use equipoise::model::Time;

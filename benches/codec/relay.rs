@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Bencher, BenchmarkId, Criterion, Throughput};
-use equipoise::http::{HeaderPool, Key, Limits};
+use equipoise::http::{Connection as _, HeaderPool, Key, Limits};
 use equipoise::http2::Connection;
 
 use crate::line::{BATCH, Line, News, REQUEST, carry, headers, introduce, timed};

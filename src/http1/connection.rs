@@ -1,6 +1,7 @@
 //! The connection state machine: one exchange at a time.
 
 mod end;
+mod interface;
 mod receive;
 mod send;
 
@@ -137,58 +138,10 @@ impl Connection {
         }
     }
 
-    /// Client or server.
-    pub fn role(&self) -> Role {
-        self.role
-    }
-
-    /// The limits it was made with.
-    pub fn limits(&self) -> &Arc<Limits> {
-        &self.limits
-    }
-
-    /// The output buffer.
-    pub fn output(&mut self) -> &mut Output {
-        &mut self.output
-    }
-
-    /// Bytes in the output buffer.
-    pub fn output_len(&self) -> usize {
-        self.output.len()
-    }
-
-    /// Number of open exchanges: one at most.
-    pub fn open_streams(&self) -> usize {
-        usize::from(self.exchange.is_some())
-    }
-
-    /// Whether an exchange is open.
-    pub fn is_busy(&self) -> bool {
-        self.exchange.is_some()
-    }
-
-    /// Whether this exchange is open, and not only being discarded.
-    pub fn is_open(&self, key: Key) -> bool {
-        let current = key.id() == self.number;
-        current && self.exchange.as_ref().is_some_and(|exchange| !exchange.is_discarded())
-    }
-
-    /// How many requests may be opened now.
-    pub fn available(&self) -> usize {
-        usize::from(self.role == Role::Client && self.exchange.is_none() && !self.is_leaving())
-    }
-
     /// Whether a body is being received.
     pub fn is_in_body(&self) -> bool {
         let receiving = self.exchange.as_ref().map(|exchange| exchange.receiving);
         matches!(receiving, Some(Receiving::Body(_)))
-    }
-
-    /// Whether the connection was upgraded and is a tunnel.
-    pub fn is_tunnel(&self) -> bool {
-        self.exchange.as_ref().is_some_and(|exchange| {
-            exchange.receiving == Receiving::Tunnel || exchange.sending == Sending::Tunnel
-        })
     }
 
     /// Whether it is a tunnel whose sending direction is closed.
@@ -196,26 +149,6 @@ impl Connection {
         self.exchange.as_ref().is_some_and(|exchange| {
             exchange.sending == Sending::Done && exchange.receiving == Receiving::Tunnel
         }) && self.output.is_empty()
-    }
-
-    /// Bytes queued for a slow reader.
-    pub fn pending_bytes(&self) -> usize {
-        self.exchange.as_ref().map_or(0, |exchange| exchange.pending.data.len())
-    }
-
-    /// The exchange with queued bytes, and how many.
-    pub fn slowest(&self) -> Option<(usize, Key)> {
-        self.exchange.as_ref().map(|_| (self.pending_bytes(), self.key()))
-    }
-
-    /// Takes the refusals since the last call.
-    pub fn take_refusals(&mut self) -> Refusals {
-        std::mem::take(&mut self.refusals)
-    }
-
-    /// Frees memory that an idle connection does not need.
-    pub fn shrink(&mut self) {
-        self.output.shrink();
     }
 
     fn key(&self) -> Key {

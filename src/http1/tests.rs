@@ -9,7 +9,7 @@ mod server;
 use std::sync::Arc;
 
 use super::Connection;
-use crate::http::{Event, HeaderPool, Headers, Key, Limits};
+use crate::http::{Connection as _, Event, HeaderPool, Headers, Key, Limits};
 
 /// An end of a connection, and in words what it was told.
 struct End {
@@ -53,7 +53,7 @@ impl End {
     }
 
     fn open(&mut self, fields: &[(&str, &str)], end: bool) -> Key {
-        let key = self.codec.open(&head(fields), end).unwrap();
+        let key = self.codec.open(&head(fields), end, 0).unwrap();
         self.key = Some(key);
         key
     }
@@ -78,7 +78,7 @@ impl End {
         loop {
             let said = &mut self.said;
             let received =
-                self.codec.receive(&mut rest, &mut HeaderPool::default(), |_, payload, end| {
+                self.codec.receive(&mut rest, 0, &mut HeaderPool::default(), |_, payload, end| {
                     note_data(said, payload, end);
                     payload.len()
                 });

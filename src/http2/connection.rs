@@ -3,6 +3,7 @@
 mod cancel;
 mod control;
 mod credit;
+mod interface;
 mod leave;
 mod messages;
 mod receive;
@@ -22,7 +23,7 @@ use super::settings::Settings;
 use super::stream::Progress;
 use super::streams::Streams;
 use super::unsent::Unsent;
-use crate::http::{ConnectionError, ErrorCode, Key, Limits, Output, Refusals, Role, Width};
+use crate::http::{ConnectionError, ErrorCode, Key, Limits, Refusals, Role, Width};
 
 /// One end of an HTTP/2 connection.
 #[derive(Debug)]
@@ -153,91 +154,9 @@ impl Connection {
         }
     }
 
-    /// The output buffer.
-    pub fn output(&mut self) -> &mut Output {
-        &mut self.frames.output
-    }
-
-    /// Bytes in the output buffer.
-    pub fn output_len(&self) -> usize {
-        self.frames.output.len()
-    }
-
-    /// The limits it was made with.
-    pub fn limits(&self) -> &Arc<Limits> {
-        &self.limits
-    }
-
-    /// Number of open streams.
-    pub fn open_streams(&self) -> usize {
-        self.streams.len()
-    }
-
-    /// Whether any open stream matters: for a client, one that it has not discarded.
-    pub fn is_busy(&self) -> bool {
-        match self.role {
-            Role::Server => self.streams.len() > 0,
-            Role::Client => self.streams.len() > self.discarded,
-        }
-    }
-
-    /// Client or server.
-    pub fn role(&self) -> Role {
-        self.role
-    }
-
-    /// Bytes queued for slow readers.
-    pub fn pending_bytes(&self) -> usize {
-        self.pending_bytes
-    }
-
-    /// The stream with the most queued bytes, and how many.
-    pub fn slowest(&self) -> Option<(usize, Key)> {
-        self.streams.iter().map(|(key, stream)| (stream.pending.data.len(), key)).max()
-    }
-
-    /// Whether the peer's first SETTINGS have come.
-    pub fn settings_seen(&self) -> bool {
-        self.settings_seen
-    }
-
-    /// Whether the peer has acknowledged our SETTINGS.
-    pub fn settings_acked(&self) -> bool {
-        self.settings_acked
-    }
-
-    /// Whether a header block has begun and not ended.
-    pub fn in_header_block(&self) -> bool {
-        self.block.is_some()
-    }
-
-    /// Streams that may be opened now, by MAX_CONCURRENT_STREAMS. None before the peer's SETTINGS
-    /// have come, or when the connection [is leaving](Connection::is_leaving).
-    pub fn available(&self) -> usize {
-        if !self.settings_seen || self.is_leaving() {
-            return 0;
-        }
-        (self.peer.max_streams as usize).saturating_sub(self.streams.len())
-    }
-
-    /// Takes the refusals since the last call.
-    pub fn take_refusals(&mut self) -> Refusals {
-        std::mem::take(&mut self.refusals)
-    }
-
     /// Sends a PING.
     pub fn ping(&mut self, payload: [u8; 8]) {
         self.frames.ping(payload, false);
-    }
-
-    /// Frees memory that an idle connection does not need.
-    pub fn shrink(&mut self) {
-        self.frames.output.shrink();
-        self.decode_cache.clear();
-        self.encode_cache.clear();
-        self.unsent.shrink(self.frames.output.gone());
-        self.drained.shrink_to_fit();
-        self.queue.shrink_to_fit();
     }
 
     /// Fails the connection; the GOAWAY is in the output.

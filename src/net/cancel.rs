@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::conn::{Closed, Conn, ConnState, Phase};
 use super::resets::Resets;
-use crate::http::{ErrorCode, Key, Role};
+use crate::http::{Connection, ErrorCode, Key, Role};
 use crate::model::Time;
 
 /// RST_STREAM frames sent on one backend connection in 30 s. Peers count resets and close the
@@ -166,7 +166,7 @@ impl Conn {
 
     /// Sends RST_STREAM, unless it has to be delayed.
     fn tell(&self, core: &mut ConnState, key: Key, now: Time) -> Option<Wait> {
-        match core.codec.resettable_from(key) {
+        match core.codec.resettable_from(key).map(Time::from_millis) {
             None => return Some(Wait::Until(now + HEAD_START)),
             Some(from) if from > now => return Some(Wait::Until(from)),
             Some(_) => {}

@@ -25,7 +25,7 @@ use super::listener::Listener;
 use super::origin::Origin;
 use super::stream::{Over, Stream};
 use super::worker::Worker;
-use crate::http::{Fault, Key, OpenError, Outgoing};
+use crate::http::{Connection, Fault, Key, OpenError, Outgoing};
 use crate::model::Peer;
 use crate::tasks::OnPanic;
 
@@ -198,7 +198,7 @@ impl Conn {
     /// Opens a stream to a backend.
     ///
     /// # Errors
-    /// As [`crate::http2::Connection::open`].
+    /// As [`Connection::open`].
     pub fn open<'a>(
         self: &Rc<Self>,
         head: impl Outgoing<'a>,
@@ -206,7 +206,7 @@ impl Conn {
     ) -> Result<Rc<Stream>, OpenError> {
         let mut core = self.core.borrow_mut();
         core.codec.set_narrow(self.worker.unread.is_much(self.worker.now()));
-        let key = core.codec.open(head, end, self.worker.now())?;
+        let key = core.codec.open(head, end, self.worker.now().as_millis())?;
         let stream = core.begin(self, key);
         drop(core);
         self.flush_later();

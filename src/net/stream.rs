@@ -19,7 +19,7 @@ use super::conn::Conn;
 use super::tee::Tee;
 use super::worker::Waiter;
 use crate::grpc::MessageCounter;
-use crate::http::{Cause, ErrorCode, Gone, Headers, Key, Outgoing, SendError};
+use crate::http::{Cause, Connection, ErrorCode, Gone, Headers, Key, Outgoing, SendError};
 use crate::model::{Endpoint, Time};
 use crate::stats::Direction;
 
@@ -206,7 +206,7 @@ impl Stream {
     /// Sends the head of a response.
     ///
     /// # Errors
-    /// As [`crate::http2::Connection::send_head`].
+    /// As [`Connection::send_head`].
     pub fn send_head<'a>(&self, head: impl Outgoing<'a>, end: bool) -> Result<(), SendError> {
         let result = self.conn.core.borrow_mut().codec.send_head(self.key, head, end);
         self.conn.flush_later();
@@ -216,7 +216,7 @@ impl Stream {
     /// Sends an informational response; dropped if the client already has too much unread output.
     ///
     /// # Errors
-    /// As [`crate::http2::Connection::send_informational`].
+    /// As [`Connection::send_informational`].
     pub fn send_informational(&self, headers: &Headers) -> Result<(), SendError> {
         let mut core = self.conn.core.borrow_mut();
         if core.codec.output_len() > MOST_UNREAD {
@@ -241,7 +241,7 @@ impl Stream {
     /// Sends trailers after the queued DATA.
     ///
     /// # Errors
-    /// As [`crate::http2::Connection::send_trailers`].
+    /// As [`Connection::send_trailers`].
     pub fn send_trailers(&self, trailers: &Headers) -> Result<(), SendError> {
         let result = self.conn.core.borrow_mut().codec.send_trailers(self.key, trailers);
         self.conn.flush_later();

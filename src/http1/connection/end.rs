@@ -13,7 +13,7 @@ pub const MOST_DISCARDED: usize = 256 << 10;
 impl Connection {
     /// End of input. An event where it completes or truncates a message; none if a complete request
     /// awaits its response.
-    pub fn end_of_input(&mut self) -> Option<Event> {
+    pub(super) fn end_of_input(&mut self) -> Option<Event> {
         let key = self.key();
         let exchange = self.exchange.as_mut()?;
         if matches!(exchange.receiving, Receiving::Tunnel | Receiving::Body(Body::UntilClose)) {
@@ -40,7 +40,7 @@ impl Connection {
 
     /// The connection was lost. An event when a backend closed an idle connection while a retryable
     /// request was being sent.
-    pub fn broken_off(&mut self) -> Option<Event> {
+    pub(super) fn broken_off(&mut self) -> Option<Event> {
         let key = self.key();
         let reused = self.role == Role::Client && self.number > 1;
         let exchange = self.exchange.as_ref()?;
@@ -55,7 +55,7 @@ impl Connection {
     /// Aborts the exchange. A client without a head yet gets an error response; a message that has
     /// begun is truncated by closing the connection, which the peer must not take for its regular
     /// end: [`Connection::is_broken_off`].
-    pub fn reset(&mut self, key: Key, code: ErrorCode) {
+    pub(super) fn reset(&mut self, key: Key, code: ErrorCode) {
         let role = self.role;
         let Some(exchange) = self.find(key) else { return };
         if role == Role::Server && exchange.sending == Sending::Head {
@@ -72,7 +72,7 @@ impl Connection {
 
     /// Discards the rest of a request. The exchange ends with the response; the next one begins
     /// after the rest of the request, if that is short.
-    pub fn discard(&mut self, key: Key) {
+    pub(super) fn discard(&mut self, key: Key) {
         if let Some(exchange) = self.find(key) {
             exchange.discarding = true;
             self.settle();
@@ -80,20 +80,15 @@ impl Connection {
     }
 
     /// Closes the connection after the next exchange.
-    pub fn announce_leave(&mut self) {
+    pub(super) fn announce_leave(&mut self) {
         self.closing = true;
         self.settle();
     }
 
     /// Closes the connection after this exchange.
-    pub fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         self.announce_leave();
         self.over |= self.exchange.is_none() || self.role == Role::Client;
-    }
-
-    /// Whether no further exchange can begin.
-    pub fn is_leaving(&self) -> bool {
-        self.over
     }
 
     /// Whether only the rest of a request is left, to be discarded.

@@ -22,13 +22,8 @@ enum Step {
 const TOO_LARGE: &str = "the head is too large";
 
 impl Connection {
-    /// Parses `input` from the front until there is an event; `None` when more input is needed or
-    /// parsing is blocked: see [`Connection::is_blocked`]. DATA is passed to `take`, as by
-    /// [HTTP/2](crate::http2::Connection::receive).
-    ///
-    /// # Errors
-    /// A connection error. A server's error response is in the output.
-    pub fn receive(
+    /// Parses `input` from the front until there is an event.
+    pub(super) fn receive(
         &mut self,
         input: &mut &[u8],
         pool: &mut HeaderPool,
@@ -56,7 +51,7 @@ impl Connection {
 
     /// Whether parsing is blocked: on a pipelined request, until the current one is answered, or on
     /// a slow reader.
-    pub fn is_blocked(&self) -> bool {
+    pub(super) fn is_blocked(&self) -> bool {
         let Some(exchange) = &self.exchange else { return false };
         match exchange.receiving {
             Receiving::Head => false,
@@ -67,7 +62,7 @@ impl Connection {
 
     /// Whether, with `waiting` unparsed bytes, something has begun that the frame timeout applies
     /// to.
-    pub fn is_unfinished(&self, waiting: usize) -> bool {
+    pub(super) fn is_unfinished(&self, waiting: usize) -> bool {
         match self.exchange.as_ref().map(|exchange| exchange.receiving) {
             None | Some(Receiving::Head) => waiting > 0,
             Some(Receiving::Body(_)) if self.is_discarding() => true,

@@ -2,7 +2,7 @@
 
 use super::end::MOST_DISCARDED;
 use super::{Connection, Exchange, Receiving, Sending};
-use crate::http::{Gone, Headers, Key, Name, OpenError, Outgoing, Role, SendError};
+use crate::http::{Connection as _, Gone, Headers, Key, Name, OpenError, Outgoing, SendError};
 use crate::http1::body::Body;
 use crate::http1::response::Asked;
 use crate::http1::write::{self, Framing};
@@ -12,10 +12,11 @@ const IDEMPOTENT: [&[u8]; 6] = [b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b
 
 impl Connection {
     /// Sends the head of a request.
-    ///
-    /// # Errors
-    /// When [`Connection::available`] is 0.
-    pub fn open<'a>(&mut self, head: impl Outgoing<'a>, end: bool) -> Result<Key, OpenError> {
+    pub(super) fn open<'a>(
+        &mut self,
+        head: impl Outgoing<'a>,
+        end: bool,
+    ) -> Result<Key, OpenError> {
         if self.available() == 0 {
             return Err(OpenError::Unavailable);
         }
@@ -41,10 +42,7 @@ impl Connection {
     }
 
     /// Sends the head of a response; `end` when no body follows.
-    ///
-    /// # Errors
-    /// When the exchange is over or has its head.
-    pub fn send_head<'a>(
+    pub(super) fn send_head<'a>(
         &mut self,
         key: Key,
         head: impl Outgoing<'a>,
@@ -82,14 +80,7 @@ impl Connection {
     }
 
     /// Sends an informational response, if the client is HTTP/1.1.
-    ///
-    /// # Errors
-    /// When the exchange is over or has its head.
-    pub fn send_informational<'a>(
-        &mut self,
-        key: Key,
-        head: impl Outgoing<'a>,
-    ) -> Result<(), SendError> {
+    pub(super) fn send_informational(&mut self, key: Key, head: &Headers) -> Result<(), SendError> {
         let exchange = self.unanswered(key)?;
         if exchange.is_http11 {
             exchange.hesitates &= !says_go_on(head);
@@ -103,11 +94,8 @@ impl Connection {
     }
 
     /// Sends DATA, or queues it until the output has room. Returns how many bytes are in the
-    /// output; [`Connection::next_drained`] reports the others.
-    ///
-    /// # Errors
-    /// When the exchange is over.
-    pub fn send_data(&mut self, key: Key, payload: &[u8], end: bool) -> Result<usize, Gone> {
+    /// output.
+    pub(super) fn send_data(&mut self, key: Key, payload: &[u8], end: bool) -> Result<usize, Gone> {
         let room = self.room();
         let exchange = self.find(key).ok_or(Gone)?;
         let sending = matches!(exchange.sending, Sending::Body(_) | Sending::Tunnel);
@@ -127,10 +115,7 @@ impl Connection {
     }
 
     /// Sends trailers after the queued data, where the framing allows them.
-    ///
-    /// # Errors
-    /// When the exchange is over.
-    pub fn send_trailers(&mut self, key: Key, trailers: &Headers) -> Result<(), SendError> {
+    pub(super) fn send_trailers(&mut self, key: Key, trailers: &Headers) -> Result<(), SendError> {
         let exchange = self.find(key).ok_or(SendError::Gone)?;
         if exchange.sending != Sending::Body(Framing::Chunked) {
             return self.send_data(key, &[], true).map(drop).map_err(|Gone| SendError::Gone);
@@ -146,31 +131,13 @@ impl Connection {
         Ok(())
     }
 
-    /// Returns `bytes` of credit, once they have left.
-    pub fn release(&mut self, key: Key, bytes: usize) {
-        let width = self.width;
-        if let Some(exchange) = self.find(key) {
-            exchange.release(bytes, width);
-        }
-    }
-
-    /// Shrinks the window of a backend for slow readers, or restores it.
-    pub fn set_narrow(&mut self, narrow: bool) {
-        self.width.set_narrow(narrow && self.role == Role::Client);
-    }
-
-    /// Pauses sending while the socket is full: data stays queued.
-    pub fn hold(&mut self, hold: bool) {
-        self.held_up = hold;
-    }
-
     /// How much data the output has room for.
     fn room(&self) -> usize {
         self.output.room(self.held_up)
     }
 
     /// Moves queued data into the output as far as there is room.
-    pub fn pump(&mut self) {
+    pub(super) fn pump(&mut self) {
         let room = self.room();
         let key = self.key();
         let Some(exchange) = &mut self.exchange else { return };
@@ -195,12 +162,6 @@ impl Connection {
             let _ = self.send_trailers(key, &trailers);
         }
         self.settle();
-    }
-
-    /// The exchange of which queued bytes have left, and how many.
-    pub fn next_drained(&mut self) -> Option<(Key, usize)> {
-        let n = std::mem::take(&mut self.drained);
-        (n > 0).then(|| (self.key(), n))
     }
 
     /// Appends data in the framing of its message. A mismatch with the declared length aborts the

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Connection, End, told_of};
-use crate::http::{HeaderPool, Limits};
+use crate::http::{Connection as _, HeaderPool, Limits};
 
 /// What a server is told of the body of a request with this field.
 fn body(field: &str, rest: &str) -> String {
@@ -114,9 +114,9 @@ fn credit_for_earlier_pieces_opens_the_window_again() {
         if kept > 500 { std::mem::take(&mut kept) } else { 0 } // those before it left with it
     };
     let pool = &mut HeaderPool::default();
-    assert!(server.receive(&mut rest, pool, &mut take).unwrap().is_some());
+    assert!(server.receive(&mut rest, 0, pool, &mut take).unwrap().is_some());
     for piece in rest.chunks(300) {
-        assert!(server.receive(&mut &*piece, pool, &mut take).unwrap().is_none());
+        assert!(server.receive(&mut &*piece, 0, pool, &mut take).unwrap().is_none());
         assert!(!server.is_blocked());
     }
     assert_eq!(came, body.len());

@@ -1,6 +1,7 @@
 //! The client's end: what it makes of a backend, above all of one that breaks the protocol.
 
 use super::{End, GET, POST, head, told_of};
+use crate::http::Connection as _;
 
 const UPGRADE: &[(&str, &str)] = &[
     (":method", "GET"),

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::shown;
-use crate::http::{Event, HeaderPool, Headers, Limits, Name};
+use crate::http::{Connection as _, Event, HeaderPool, Headers, Limits, Name};
 use crate::http1::Connection;
 
 /// What a server makes of `input`: the fields of the request, or the answer that refuses it.
 fn read(input: &[u8]) -> Result<Headers, String> {
     let mut server = Connection::server(Arc::new(Limits::edge()), b"http");
     let mut rest = input;
-    match server.receive(&mut rest, &mut HeaderPool::default(), |_, _, _| 0) {
+    match server.receive(&mut rest, 0, &mut HeaderPool::default(), |_, _, _| 0) {
         Ok(Some(Event::Request { headers, .. })) => Ok(headers),
         Ok(other) => panic!("{other:?}"),
         Err(error) => {

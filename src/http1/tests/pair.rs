@@ -1,6 +1,7 @@
 //! A client and a server, in all framings, wherever the bytes are cut.
 
 use super::{End, GET, POST, head, told_of};
+use crate::http::Connection as _;
 
 /// What a client writes for this request.
 fn request(fields: &[(&str, &str)], body: &[&[u8]], trailers: &[(&str, &str)]) -> String {

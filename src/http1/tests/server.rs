@@ -1,6 +1,7 @@
 //! The server's end: in which framing it answers, and what comes between exchanges.
 
 use super::{End, head};
+use crate::http::Connection as _;
 
 /// What is written in answer to a request with this first line.
 fn answered(line: &str, fields: &[(&str, &str)], body: Option<&[u8]>) -> (String, bool) {

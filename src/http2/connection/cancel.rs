@@ -10,9 +10,9 @@ const ACCEPT_MS: Millis = 20;
 impl Connection {
     /// Removes a request from the output if none of its bytes has left, so that the peer never sees
     /// it. Whether it could: not if later header blocks depend on its entries in the HPACK table.
-    pub fn take_back(&mut self, key: Key) -> bool {
+    pub(super) fn take_back(&mut self, key: Key) -> bool {
         let gone = self.frames.output.gone();
-        let open = self.is_open(key);
+        let open = self.streams.get(key).is_some();
         let Some(from) = self.unsent.removable(key.id, gone).filter(|_| open) else {
             return false;
         };
@@ -26,7 +26,7 @@ impl Connection {
 
     /// Earliest time for an RST_STREAM on a stream opened lately; `None` while its HEADERS are
     /// still in the output.
-    pub fn resettable_from(&self, key: Key) -> Option<Millis> {
+    pub(super) fn resettable_from(&self, key: Key) -> Option<Millis> {
         if self.unsent.holds(key.id, self.frames.output.gone()) {
             return None;
         }
@@ -36,7 +36,7 @@ impl Connection {
 
     /// Cancels a request ahead of its RST_STREAM: further DATA is discarded, and so is queued
     /// output.
-    pub fn abandon(&mut self, key: Key) {
+    pub(super) fn abandon(&mut self, key: Key) {
         if let Some(stream) = self.streams.get_mut(key) {
             let pending = std::mem::take(&mut stream.pending);
             self.pending_bytes -= pending.data.len();
@@ -45,10 +45,5 @@ impl Connection {
             }
         }
         self.discard(key);
-    }
-
-    /// RST_STREAM frames sent in the connection's lifetime.
-    pub fn resets_sent(&self) -> u64 {
-        self.frames.resets()
     }
 }

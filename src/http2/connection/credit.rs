@@ -8,7 +8,7 @@ use crate::http2::stream::Stream;
 
 impl Connection {
     /// Returns `bytes` of credit on a stream, once they have left.
-    pub fn release(&mut self, key: Key, bytes: usize) {
+    pub(super) fn release(&mut self, key: Key, bytes: usize) {
         let (role, width) = (self.role, self.width);
         let given = |stream: &Stream| stream.discarding && role == Role::Server;
         let Some(stream) = self.streams.get_mut(key).filter(|stream| !given(stream)) else {
@@ -22,7 +22,7 @@ impl Connection {
     /// Discards further DATA of a stream. A server resets it with NO_ERROR as soon as the response
     /// is out (RFC 9113, section 8.1), and until then lets the client send on; a client lets the
     /// response run to its end or its window.
-    pub fn discard(&mut self, key: Key) {
+    pub(super) fn discard(&mut self, key: Key) {
         let width = self.width;
         let Some(stream) = self.streams.get_mut(key) else { return };
         self.discarded += usize::from(!std::mem::replace(&mut stream.discarding, true));
@@ -45,7 +45,7 @@ impl Connection {
 
     /// Shrinks the receive windows of a backend connection for slow readers, or restores them, by
     /// SETTINGS_INITIAL_WINDOW_SIZE: the unused windows of open streams change with it.
-    pub fn set_narrow(&mut self, narrow: bool) {
+    pub(super) fn set_narrow(&mut self, narrow: bool) {
         if self.role == Role::Server || !self.width.set_narrow(narrow) {
             return;
         }

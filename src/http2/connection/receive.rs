@@ -23,16 +23,8 @@ impl Cx<'_> {
 }
 
 impl Connection {
-    /// Parses whole frames off the front of `input` until one causes an event; `None` when no whole
-    /// frame is left. To be called until it yields `None`, then [`Connection::pump`].
-    ///
-    /// DATA is passed to `take`: each piece without padding, and whether it ends the stream; only
-    /// then it may be empty. It returns how many bytes of credit the peer gets back at once, for
-    /// earlier pieces too; the rest is returned by [`Connection::release`].
-    ///
-    /// # Errors
-    /// A connection error. Its GOAWAY is in the output; further input is ignored.
-    pub fn receive(
+    /// Parses whole frames off the front of `input` until one causes an event.
+    pub(super) fn receive(
         &mut self,
         input: &mut &[u8],
         now: Millis,

@@ -2,7 +2,8 @@
 
 use super::{Connection, Progress};
 use crate::http::{
-    ErrorCode, Field, Gone, Headers, Key, Millis, OpenError, Outgoing, Role, SendError,
+    Connection as _, ErrorCode, Field, Gone, Headers, Key, Millis, OpenError, Outgoing, Role,
+    SendError,
 };
 
 /// The largest DATA frame we send, even if the peer allows more: streams are interleaved by frame.
@@ -10,10 +11,7 @@ const LARGEST_FRAME: usize = 16 << 10;
 
 impl Connection {
     /// Opens a stream with the head of a request.
-    ///
-    /// # Errors
-    /// When [`Connection::available`] is 0, or the peer has declared a smaller limit on headers.
-    pub fn open<'a>(
+    pub(super) fn open<'a>(
         &mut self,
         list: impl Outgoing<'a>,
         end: bool,
@@ -39,10 +37,7 @@ impl Connection {
     }
 
     /// Sends the head of a response; `end` when neither body nor trailers follow.
-    ///
-    /// # Errors
-    /// When the stream is over or has its head, or the peer takes no list of this size.
-    pub fn send_head<'a>(
+    pub(super) fn send_head<'a>(
         &mut self,
         key: Key,
         list: impl Outgoing<'a>,
@@ -60,14 +55,7 @@ impl Connection {
     }
 
     /// Sends an informational response.
-    ///
-    /// # Errors
-    /// As [`Connection::send_head`].
-    pub fn send_informational<'a>(
-        &mut self,
-        key: Key,
-        list: impl Outgoing<'a>,
-    ) -> Result<(), SendError> {
+    pub(super) fn send_informational(&mut self, key: Key, list: &Headers) -> Result<(), SendError> {
         self.expect_head(key, list)?;
         self.emit_headers(key.id, list, false);
         Ok(())
@@ -82,11 +70,8 @@ impl Connection {
     }
 
     /// Sends DATA, or queues it until the peer's windows and the output have room. Returns how many
-    /// bytes are in the output; [`Connection::next_drained`] reports the others.
-    ///
-    /// # Errors
-    /// When the stream is over.
-    pub fn send_data(&mut self, key: Key, payload: &[u8], end: bool) -> Result<usize, Gone> {
+    /// bytes are in the output.
+    pub(super) fn send_data(&mut self, key: Key, payload: &[u8], end: bool) -> Result<usize, Gone> {
         let (window, room) = (self.send_window, self.room());
         let stream = self.streams.get_mut(key).ok_or(Gone)?;
         if payload.is_empty() && !end {
@@ -120,10 +105,7 @@ impl Connection {
     }
 
     /// Sends trailers after the queued DATA.
-    ///
-    /// # Errors
-    /// When the stream is over, or the peer takes no list of this size.
-    pub fn send_trailers(&mut self, key: Key, trailers: &Headers) -> Result<(), SendError> {
+    pub(super) fn send_trailers(&mut self, key: Key, trailers: &Headers) -> Result<(), SendError> {
         let too_large = self.exceeds_peer(trailers);
         let stream = self.streams.get_mut(key).ok_or(SendError::Gone)?;
         if stream.sending != Progress::Body {
@@ -143,7 +125,7 @@ impl Connection {
     }
 
     /// Sends RST_STREAM, and drops the stream.
-    pub fn reset(&mut self, key: Key, code: ErrorCode) {
+    pub(super) fn reset(&mut self, key: Key, code: ErrorCode) {
         let Some(stream) = self.streams.get(key) else {
             return;
         };
@@ -155,26 +137,6 @@ impl Connection {
         self.frames.reset(key.id, code);
     }
 
-    /// Whether the stream has no queued output.
-    pub fn is_flushed(&self, key: Key) -> bool {
-        self.streams.get(key).is_none_or(|stream| stream.pending.is_empty())
-    }
-
-    /// Bytes queued on the stream.
-    pub fn unsent(&self, key: Key) -> usize {
-        self.streams.get(key).map_or(0, |stream| stream.pending.data.len())
-    }
-
-    /// Whether the stream is open.
-    pub fn is_open(&self, key: Key) -> bool {
-        self.streams.get(key).is_some()
-    }
-
-    /// Pauses DATA while the socket is full: it stays queued on its streams.
-    pub fn hold(&mut self, hold: bool) {
-        self.held_up = hold;
-    }
-
     /// How much DATA the output has room for.
     fn room(&self) -> usize {
         self.frames.output.room(self.held_up)
@@ -182,7 +144,7 @@ impl Connection {
 
     /// Moves queued DATA into the output, round robin over the streams, as far as windows and room
     /// allow.
-    pub fn pump(&mut self) {
+    pub(super) fn pump(&mut self) {
         while self.room() > 0 {
             let Some(key) = self.queue.pop_front() else {
                 return;
@@ -204,11 +166,6 @@ impl Connection {
             }
             self.emit_pending(key, n);
         }
-    }
-
-    /// A stream of which queued bytes have left, and how many.
-    pub fn next_drained(&mut self) -> Option<(Key, usize)> {
-        self.drained.pop()
     }
 
     fn emit_pending(&mut self, key: Key, n: usize) {

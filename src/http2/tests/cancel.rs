@@ -2,7 +2,7 @@
 
 use super::peer::Peer;
 use super::wire::{self, ALL, NONE, RESPONSE, Sent, WHOLE};
-use crate::http::{ErrorCode, Headers, Key, Name, Role};
+use crate::http::{Connection as _, ErrorCode, Headers, Key, Name, Role};
 use crate::http2::frame::kind;
 
 /// Opens a stream with a field that the table may learn.

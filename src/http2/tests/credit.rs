@@ -2,7 +2,7 @@
 
 use super::peer::{Outcome, Peer};
 use super::wire::{self, NONE, RESPONSE, WHOLE};
-use crate::http::{ErrorCode, Key, Limits, Role, window::NARROW};
+use crate::http::{Connection as _, ErrorCode, Key, Limits, Role, window::NARROW};
 use crate::http2::frame::kind;
 
 /// A backend that answers on one stream as soon as it may, and the account of what it sends.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::exchange::{Exchange, Left, byte_at, request, response, trailers};
-use crate::http::{Cause, ErrorCode, Event, HeaderPool, Key, Name, Role, SendError};
+use crate::http::{
+    Cause, Connection as _, ErrorCode, Event, HeaderPool, Key, Name, Role, SendError,
+};
 use crate::http2::Connection;
 
 /// One end and its user.
@@ -144,7 +146,7 @@ impl End {
     }
 
     pub fn leave(&mut self) {
-        self.conn.leave(ErrorCode::NO_ERROR, "");
+        self.conn.leave();
         assert_eq!(self.conn.available(), 0);
     }
 
@@ -158,7 +160,7 @@ impl End {
 
     /// Whether a frame may be put in front of this end now, between two others.
     pub fn may_be_told(&self) -> bool {
-        self.conn.settings_seen() && self.inbox.is_empty() && !self.conn.in_header_block()
+        self.conn.is_ready() && self.inbox.is_empty() && !self.conn.in_header_block()
     }
 
     /// Receives SETTINGS that the peer did not send itself.
@@ -207,7 +209,7 @@ impl End {
         };
         assert_eq!(self.conn.is_busy(), self.streams.values().any(|exchange| wanted(&exchange)));
         for exchange in self.streams.values() {
-            let flushed = self.conn.is_flushed(exchange.key);
+            let flushed = self.conn.unsent(exchange.key) == 0;
             let whole = exchange.ended && exchange.done && flushed;
             match exchange.left {
                 Left::Whole => assert_eq!(self.conn.is_open(exchange.key), !whole, "{exchange:?}"),

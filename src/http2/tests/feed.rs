@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::script::Script;
-use crate::http::{ErrorCode, Event, HeaderPool, Headers, Key, Limits, Name, Role};
+use crate::http::{
+    Connection as _, ErrorCode, Event, HeaderPool, Headers, Key, Limits, Name, Role,
+};
 use crate::http2::{Connection, PREFACE};
 
 /// How many streams a client opens before it listens.
@@ -44,7 +46,7 @@ pub fn feed(role: Role, bytes: &[u8], mut cut: impl FnMut() -> usize) -> Log {
                     break;
                 }
             }
-            if role == Role::Client && conn.settings_seen() && !opened {
+            if role == Role::Client && conn.is_ready() && !opened {
                 opened = true;
                 open(&mut conn);
             }

@@ -2,7 +2,7 @@
 
 use super::peer::{Outcome, Peer};
 use super::wire::{self, ALL, END, NONE, PADDED, REQUEST, RESPONSE, Sent, WHOLE};
-use crate::http::{ErrorCode, Key, Limits, Role};
+use crate::http::{Connection as _, ErrorCode, Key, Limits, Role};
 use crate::http2::frame::kind;
 
 const MOST: u32 = (1 << 31) - 1;

@@ -2,7 +2,7 @@
 
 use super::peer::{Outcome, Peer};
 use super::wire::{self, ALL, END, NONE, PADDED, REQUEST, RESPONSE, WHOLE};
-use crate::http::{ErrorCode, Limits, Role};
+use crate::http::{Connection as _, ErrorCode, Limits, Role};
 use crate::http2::PREFACE;
 use crate::http2::frame::kind;
 
@@ -99,7 +99,7 @@ fn s3_4_introductions() {
     assert_eq!(server.sent()[0].kind, kind::SETTINGS);
     server.send(PREFACE).send(&wire::settings(&[(3, 7)])).send(&wire::ack());
     assert_eq!(server.told(), ["settings"]);
-    assert!(server.conn.settings_seen() && server.conn.settings_acked());
+    assert!(server.conn.is_introduced());
     let sent = server.sent();
     assert_eq!((sent.len(), sent[0].kind, sent[0].flags), (1, kind::SETTINGS, END));
 

@@ -2,7 +2,7 @@
 
 use super::peer::{Outcome, Peer};
 use super::wire::{self, ALL, NONE, REQUEST, RESPONSE, Sent, WHOLE};
-use crate::http::{ErrorCode, Role};
+use crate::http::{Connection as _, Role};
 use crate::http2::frame::kind;
 
 const MOST: u32 = (1 << 31) - 1;
@@ -24,7 +24,7 @@ fn s6_8_a_server_leaves_in_two_phases() {
     assert_eq!(peer.outcome(&wire::headers(WHOLE, 3, REQUEST)), Outcome::Taken);
     peer.send(&wire::pong(b"leaving!"));
     assert_eq!(peer.told().last().unwrap(), "pong leaving!");
-    peer.conn.leave(ErrorCode::NO_ERROR, "");
+    peer.conn.leave();
     assert_eq!(lasts(&peer.sent()), [3]);
     assert!(peer.conn.is_leaving());
     // Later ones are not looked at, whatever comes on them; the earlier ones go on.
@@ -44,9 +44,9 @@ fn s6_8_a_server_leaves_in_two_phases() {
 fn s6_8_the_last_stream_never_grows() {
     let mut peer = Peer::of(Role::Server);
     peer.send(&wire::headers(ALL, 1, REQUEST));
-    peer.conn.leave(ErrorCode::NO_ERROR, "");
+    peer.conn.leave();
     peer.conn.announce_leave(*b"12345678");
-    peer.conn.leave(ErrorCode::NO_ERROR, "again");
+    peer.conn.leave();
     peer.send(&wire::headers(ALL, 9, REQUEST)).send(&wire::ping(b"short"));
     assert_eq!(lasts(&peer.sent()), [1, 1]);
 }
@@ -83,13 +83,13 @@ fn s6_8_a_server_is_not_told_to_go_while_it_answers() {
     let mut peer = Peer::of(Role::Client);
     let key = peer.open("GET", true);
     peer.sent();
-    peer.conn.leave(ErrorCode::NO_ERROR, "");
+    peer.conn.leave();
     assert_eq!((lasts(&peer.sent()), peer.conn.is_leaving()), (Vec::new(), true));
     peer.send(&wire::headers(ALL, key.id(), RESPONSE));
     assert_eq!((peer.told(), peer.conn.open_streams()), (vec!["response 1 end".into()], 0));
 
     let mut idle = Peer::of(Role::Client);
-    idle.conn.leave(ErrorCode::NO_ERROR, "");
+    idle.conn.leave();
     assert_eq!(lasts(&idle.sent()), [0]);
 }
 
@@ -103,7 +103,7 @@ fn s5_4_1_nothing_goes_on_after_an_error() {
     assert_eq!((peer.conn.available(), peer.conn.is_leaving()), (0, true));
     peer.told();
     peer.send(&wire::headers(ALL, key.id(), RESPONSE));
-    peer.conn.leave(ErrorCode::NO_ERROR, "");
+    peer.conn.leave();
     peer.conn.announce_leave(*b"12345678");
     assert_eq!((peer.told().len(), peer.sent()), (0, Vec::new()));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::peer::Peer;
 use super::wire::{self, ALL, END, NONE, PADDED, REQUEST, RESPONSE, WHOLE};
-use crate::http::{ErrorCode, Fault, Limits, Role};
+use crate::http::{Connection as _, ErrorCode, Fault, Limits, Role};
 use crate::http2::flood_guard::FloodGuard;
 use crate::http2::frame::kind;
 

@@ -2,7 +2,7 @@
 
 use super::peer::{Outcome, Peer};
 use super::wire::{self, ALL, END, NONE, REQUEST, RESPONSE, Sent, WHOLE};
-use crate::http::{ErrorCode, Gone, Headers, Key, Limits, Name, Role, SendError};
+use crate::http::{Connection as _, ErrorCode, Gone, Headers, Key, Limits, Name, Role, SendError};
 use crate::http2::frame::kind;
 
 const MALFORMED: Outcome = Outcome::Stream(ErrorCode::PROTOCOL_ERROR);

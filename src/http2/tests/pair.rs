@@ -7,7 +7,7 @@ use super::end::End;
 use super::exchange::Left;
 use super::script::Script;
 use super::tap::Tap;
-use crate::http::{ErrorCode, Limits, Role};
+use crate::http::{Connection as _, ErrorCode, Limits, Role};
 use crate::http2::{Connection, PREFACE};
 
 /// Runs a script to its end, lets everything that is open come to its own, and looks for

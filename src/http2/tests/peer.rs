@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::wire::{self, Sent};
 use crate::http::{
-    ConnectionError, ErrorCode, Event, HeaderPool, Headers, Key, Limits, Millis, Name, Role,
+    Connection as _, ConnectionError, ErrorCode, Event, HeaderPool, Headers, Key, Limits, Millis,
+    Name, Role,
 };
 use crate::http2::frame::kind;
 use crate::http2::{Connection, PREFACE};

@@ -2,7 +2,7 @@
 
 use super::peer::{Outcome, Peer};
 use super::wire::{self, ALL, END, NONE, REQUEST, RESPONSE, WHOLE};
-use crate::http::{ErrorCode, Limits, Role};
+use crate::http::{Connection as _, ErrorCode, Limits, Role};
 
 const PROTOCOL: Outcome = Outcome::Connection(ErrorCode::PROTOCOL_ERROR);
 const CLOSED: Outcome = Outcome::Connection(ErrorCode::STREAM_CLOSED);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::end::End;
 use super::exchange::Left;
-use crate::http::{Limits, Role};
+use crate::http::{Connection as _, Limits, Role};
 
 /// What one end has let out.
 #[derive(Debug)]

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::http::{
-    Event, Field, HeaderPool, Headers, Limits, Name, OpenError, Outgoing, Tag, Varying,
+    Connection as _, Event, Field, HeaderPool, Headers, Limits, Name, OpenError, Outgoing, Tag,
+    Varying,
 };
 use crate::http2::Connection;
 

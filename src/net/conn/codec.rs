@@ -1,41 +1,26 @@
-//! Dispatch between the HTTP/1.1 and HTTP/2 codecs, so that drivers and streams are protocol
-//! agnostic.
-
-mod cancel;
-mod refused;
-mod undecided;
+//! The choice between the codecs at run time, so that drivers and streams are protocol agnostic.
 
 use std::sync::Arc;
 
-use self::undecided::Undecided;
 use crate::http::{
-    ConnectionError, ErrorCode, Event, Fault, Gone, HeaderPool, Headers, Key, Limits, OpenError,
-    Outgoing, Output, Role, SendError,
+    Connection, ConnectionError, ErrorCode, Event, Fault, Gone, HeaderPool, Headers, Key, Limits,
+    Millis, OpenError, Outgoing, Output, Refusals, Role, SendError,
 };
 use crate::http1;
-use crate::http2;
-use crate::model::Time;
+use crate::http2::{self, PREFACE};
 
 /// One end of a connection.
 #[derive(Debug)]
 pub enum Codec {
-    /// A client's, whose protocol is still to be sniffed.
-    Undecided(Undecided),
     /// HTTP/1.1.
-    H1(http1::Connection),
+    H1 {
+        /// The connection.
+        h1: Box<http1::Connection>,
+        /// A client's, whose first bytes may still be those of HTTP/2.
+        undecided: bool,
+    },
     /// HTTP/2.
     H2(Box<http2::Connection>),
-}
-
-/// Calls the same method of either codec; while undecided, the `else` expression.
-macro_rules! either {
-    ($self:ident, $codec:ident => $call:expr, else $none:expr) => {
-        match $self {
-            Codec::H2($codec) => $call,
-            Codec::H1($codec) => $call,
-            Codec::Undecided(_) => $none,
-        }
-    };
 }
 
 impl Codec {
@@ -44,14 +29,16 @@ impl Codec {
     pub fn server(limits: Arc<Limits>, scheme: &'static [u8], agreed: Option<&[u8]>) -> Codec {
         match agreed {
             Some(b"h2") => Codec::H2(Box::new(http2::Connection::server(limits))),
-            Some(_) => Codec::H1(http1::Connection::server(limits, scheme)),
-            None => Codec::Undecided(Undecided::new(limits, scheme)),
+            _ => Codec::H1 {
+                h1: Box::new(http1::Connection::server(limits, scheme)),
+                undecided: agreed.is_none(),
+            },
         }
     }
 
     /// The client role of HTTP/1.1.
     pub fn http1_client(limits: Arc<Limits>) -> Codec {
-        Codec::H1(http1::Connection::client(limits))
+        Codec::H1 { h1: Box::new(http1::Connection::client(limits)), undecided: false }
     }
 
     /// The client role of HTTP/2.
@@ -59,261 +46,137 @@ impl Codec {
         Codec::H2(Box::new(http2::Connection::client(limits)))
     }
 
-    /// Parses events off the front of `input`, and passes DATA to `take`, as the codecs do.
-    pub fn receive(
-        &mut self,
-        input: &mut &[u8],
-        now: Time,
-        pool: &mut HeaderPool,
-        take: impl FnMut(Key, &[u8], bool) -> usize,
-    ) -> Result<Option<Event>, ConnectionError> {
-        if let Codec::Undecided(undecided) = self {
-            match undecided.decide(input) {
-                Some(codec) => *self = codec,
-                None => return Ok(None),
-            }
-        }
-        match self {
-            Codec::H2(h2) => h2.receive(input, now.as_millis(), pool, take),
-            Codec::H1(h1) => h1.receive(input, pool, take),
-            Codec::Undecided(_) => Ok(None),
-        }
-    }
-
-    /// End of input (half-close) from the peer; an event where it matters.
-    pub fn end_of_input(&mut self) -> Option<Event> {
-        match self {
-            Codec::H1(h1) => h1.end_of_input(),
-            Codec::H2(_) | Codec::Undecided(_) => None,
-        }
-    }
-
-    /// The connection has failed; an event where it matters.
-    pub fn broken_off(&mut self) -> Option<Event> {
-        match self {
-            Codec::H1(h1) => h1.broken_off(),
-            Codec::H2(_) | Codec::Undecided(_) => None,
-        }
-    }
-
     /// The HTTP/1.1 codec, if it is one.
     pub fn http1(&self) -> Option<&http1::Connection> {
         match self {
-            Codec::H1(h1) => Some(h1),
-            Codec::H2(_) | Codec::Undecided(_) => None,
+            Codec::H1 { h1, .. } => Some(h1),
+            Codec::H2(_) => None,
         }
     }
 
-    /// Whether parsing is blocked, as with a pipelined request.
-    pub fn is_blocked(&self) -> bool {
-        matches!(self, Codec::H1(h1) if h1.is_blocked())
-    }
-
-    /// Whether, with `waiting` unparsed bytes, a frame or head has begun that the frame timeout
-    /// applies to.
-    pub fn is_unfinished(&self, waiting: usize) -> bool {
-        match self {
-            Codec::H2(h2) => h2.in_header_block() || waiting > 0,
-            Codec::H1(h1) => h1.is_unfinished(waiting),
-            Codec::Undecided(_) => waiting > 0,
+    /// Sniffs the protocol from the first bytes of a client, if these suffice.
+    fn decide(&mut self, input: &[u8]) {
+        if let Codec::H1 { h1, undecided: undecided @ true } = self {
+            if input.starts_with(PREFACE) {
+                *self = Codec::H2(Box::new(http2::Connection::server(Arc::clone(h1.limits()))));
+            } else {
+                *undecided = PREFACE.starts_with(input);
+            }
         }
     }
 
-    /// Whether a header block awaits its CONTINUATION frames.
-    pub fn in_header_block(&self) -> bool {
-        matches!(self, Codec::H2(h2) if h2.in_header_block())
+    fn is_undecided(&self) -> bool {
+        matches!(self, Codec::H1 { undecided: true, .. })
     }
+}
 
-    /// Whether the preface and SETTINGS exchange is complete.
-    pub fn is_introduced(&self) -> bool {
-        match self {
-            Codec::H2(h2) => h2.settings_seen() && h2.settings_acked(),
-            Codec::H1(_) => true,
-            Codec::Undecided(_) => false,
+/// Calls the same of the codec that is in use.
+macro_rules! either {
+    ($self:ident, $codec:ident => $call:expr) => {
+        match $self {
+            Codec::H2($codec) => $call,
+            Codec::H1 { h1: $codec, .. } => $call,
         }
-    }
+    };
+}
 
-    /// Whether the peer's SETTINGS have come, so that its stream limit is known.
-    pub fn is_ready(&self) -> bool {
-        match self {
-            Codec::H2(h2) => h2.settings_seen(),
-            Codec::H1(_) => true,
-            Codec::Undecided(_) => false,
+/// A method that is that of the codec in use.
+macro_rules! delegate {
+    (fn $name:ident(&self $(, $argument:ident: $type:ty)*) $(-> $result:ty)?) => {
+        fn $name(&self $(, $argument: $type)*) $(-> $result)? {
+            either!(self, codec => codec.$name($($argument),*))
         }
-    }
-
-    /// Client or server.
-    pub fn role(&self) -> Role {
-        either!(self, codec => codec.role(), else Role::Server)
-    }
-
-    /// The limits it was made with.
-    pub fn limits(&self) -> &Arc<Limits> {
-        match self {
-            Codec::H2(h2) => h2.limits(),
-            Codec::H1(h1) => h1.limits(),
-            Codec::Undecided(undecided) => &undecided.limits,
+    };
+    (fn $name:ident(&mut self $(, $argument:ident: $type:ty)*) $(-> $result:ty)?) => {
+        fn $name(&mut self $(, $argument: $type)*) $(-> $result)? {
+            either!(self, codec => codec.$name($($argument),*))
         }
-    }
+    };
+}
 
-    /// The output buffer.
-    pub fn output(&mut self) -> &mut Output {
-        match self {
-            Codec::H2(h2) => h2.output(),
-            Codec::H1(h1) => h1.output(),
-            Codec::Undecided(undecided) => &mut undecided.output,
+impl Connection for Codec {
+    fn receive(
+        &mut self,
+        input: &mut &[u8],
+        now: Millis,
+        pool: &mut HeaderPool,
+        take: impl FnMut(Key, &[u8], bool) -> usize,
+    ) -> Result<Option<Event>, ConnectionError> {
+        self.decide(input);
+        if self.is_undecided() {
+            return Ok(None);
         }
+        either!(self, codec => codec.receive(input, now, pool, take))
     }
 
-    /// Bytes in the output buffer.
-    pub fn output_len(&self) -> usize {
-        either!(self, codec => codec.output_len(), else 0)
+    fn is_introduced(&self) -> bool {
+        !self.is_undecided() && either!(self, codec => codec.is_introduced())
     }
 
-    /// Open streams.
-    pub fn open_streams(&self) -> usize {
-        either!(self, codec => codec.open_streams(), else 0)
-    }
-
-    /// Whether any open stream is not discarded.
-    pub fn is_busy(&self) -> bool {
-        either!(self, codec => codec.is_busy(), else false)
-    }
-
-    /// Whether the stream is open.
-    pub fn is_open(&self, key: Key) -> bool {
-        either!(self, codec => codec.is_open(key), else false)
-    }
-
-    /// Streams that may be opened now.
-    pub fn available(&self) -> usize {
-        either!(self, codec => codec.available(), else 0)
-    }
-
-    /// Whether no stream will be opened here again.
-    pub fn is_leaving(&self) -> bool {
-        either!(self, codec => codec.is_leaving(), else false)
-    }
-
-    /// The flood budget that a backend exceeded, if its connection was retired for that.
-    pub fn retired(&self) -> Option<Fault> {
-        if let Codec::H2(h2) = self { h2.retired() } else { None }
-    }
-
-    /// Bytes queued for sending on a stream.
-    pub fn unsent(&self, key: Key) -> usize {
-        match self {
-            Codec::H2(h2) => h2.unsent(key),
-            Codec::H1(h1) if h1.is_open(key) => h1.pending_bytes(),
-            Codec::H1(_) | Codec::Undecided(_) => 0,
-        }
-    }
-
-    /// Bytes queued on all streams, waiting for flow control.
-    pub fn pending_bytes(&self) -> usize {
-        either!(self, codec => codec.pending_bytes(), else 0)
-    }
-
-    /// The stream with the most queued bytes, and how many.
-    pub fn slowest(&self) -> Option<(usize, Key)> {
-        either!(self, codec => codec.slowest(), else None)
-    }
-
-    /// Announces a graceful shutdown: over HTTP/2 a GOAWAY, and a PING whose ACK says that the peer
-    /// has seen it.
-    pub fn announce_leave(&mut self, ping: [u8; 8]) {
-        match self {
-            Codec::H2(h2) => h2.announce_leave(ping),
-            Codec::H1(h1) => h1.announce_leave(),
-            Codec::Undecided(_) => {}
-        }
-    }
-
-    /// Refuses new streams from now on (the final GOAWAY).
-    pub fn leave(&mut self) {
-        match self {
-            Codec::H2(h2) => h2.leave(ErrorCode::NO_ERROR, ""),
-            Codec::H1(h1) => h1.leave(),
-            Codec::Undecided(_) => {}
-        }
-    }
-
-    /// Frees memory that an idle connection does not need.
-    pub fn shrink(&mut self) {
-        either!(self, codec => codec.shrink(), else {});
-    }
-
-    /// Opens a stream with the head of a request.
-    pub fn open<'a>(
+    fn open<'a>(
         &mut self,
         list: impl Outgoing<'a>,
         end: bool,
-        now: Time,
+        now: Millis,
     ) -> Result<Key, OpenError> {
-        match self {
-            Codec::H2(h2) => h2.open(list, end, now.as_millis()),
-            Codec::H1(h1) => h1.open(list, end),
-            Codec::Undecided(_) => Err(OpenError::Unavailable),
-        }
+        either!(self, codec => codec.open(list, end, now))
     }
 
-    /// Sends the head of a response.
-    pub fn send_head<'a>(
+    fn send_head<'a>(
         &mut self,
         key: Key,
         list: impl Outgoing<'a>,
         end: bool,
     ) -> Result<(), SendError> {
-        either!(self, codec => codec.send_head(key, list, end), else Err(SendError::Gone))
+        either!(self, codec => codec.send_head(key, list, end))
     }
 
-    /// Sends an informational response.
-    pub fn send_informational(&mut self, key: Key, headers: &Headers) -> Result<(), SendError> {
-        either!(self, codec => codec.send_informational(key, headers), else Err(SendError::Gone))
+    /// A client that has said nothing yet is not sent away: its request may be on the way.
+    fn announce_leave(&mut self, ping: [u8; 8]) {
+        if !self.is_undecided() {
+            either!(self, codec => codec.announce_leave(ping));
+        }
     }
 
-    /// Sends DATA.
-    pub fn send_data(&mut self, key: Key, payload: &[u8], end: bool) -> Result<usize, Gone> {
-        either!(self, codec => codec.send_data(key, payload, end), else Err(Gone))
+    fn leave(&mut self) {
+        if !self.is_undecided() {
+            either!(self, codec => codec.leave());
+        }
     }
 
-    /// Sends trailers.
-    pub fn send_trailers(&mut self, key: Key, trailers: &Headers) -> Result<(), SendError> {
-        either!(self, codec => codec.send_trailers(key, trailers), else Err(SendError::Gone))
-    }
-
-    /// Resets a stream.
-    pub fn reset(&mut self, key: Key, code: ErrorCode) {
-        either!(self, codec => codec.reset(key, code), else {});
-    }
-
-    /// Discards further DATA of a stream.
-    pub fn discard(&mut self, key: Key) {
-        either!(self, codec => codec.discard(key), else {});
-    }
-
-    /// Returns credit to the peer on a stream (WINDOW_UPDATE).
-    pub fn release(&mut self, key: Key, bytes: usize) {
-        either!(self, codec => codec.release(key, bytes), else {});
-    }
-
-    /// Shrinks the receive windows for slow readers, or restores them.
-    pub fn set_narrow(&mut self, narrow: bool) {
-        either!(self, codec => codec.set_narrow(narrow), else {});
-    }
-
-    /// Pauses DATA while the socket does not accept output; bodies stay queued.
-    pub fn hold(&mut self, hold: bool) {
-        either!(self, codec => codec.hold(hold), else {});
-    }
-
-    /// Moves queued DATA into the output, as windows allow.
-    pub fn pump(&mut self) {
-        either!(self, codec => codec.pump(), else {});
-    }
-
-    /// A stream of which queued bytes have left, and how many.
-    pub fn next_drained(&mut self) -> Option<(Key, usize)> {
-        either!(self, codec => codec.next_drained(), else None)
-    }
+    delegate!(fn role(&self) -> Role);
+    delegate!(fn limits(&self) -> &Arc<Limits>);
+    delegate!(fn end_of_input(&mut self) -> Option<Event>);
+    delegate!(fn broken_off(&mut self) -> Option<Event>);
+    delegate!(fn is_blocked(&self) -> bool);
+    delegate!(fn is_unfinished(&self, waiting: usize) -> bool);
+    delegate!(fn in_header_block(&self) -> bool);
+    delegate!(fn is_ready(&self) -> bool);
+    delegate!(fn take_refusals(&mut self) -> Refusals);
+    delegate!(fn open_streams(&self) -> usize);
+    delegate!(fn is_busy(&self) -> bool);
+    delegate!(fn is_open(&self, key: Key) -> bool);
+    delegate!(fn available(&self) -> usize);
+    delegate!(fn send_informational(&mut self, key: Key, list: &Headers) -> Result<(), SendError>);
+    delegate!(fn send_data(&mut self, key: Key, payload: &[u8], end: bool) -> Result<usize, Gone>);
+    delegate!(fn send_trailers(&mut self, key: Key, trailers: &Headers) -> Result<(), SendError>);
+    delegate!(fn reset(&mut self, key: Key, code: ErrorCode));
+    delegate!(fn discard(&mut self, key: Key));
+    delegate!(fn abandon(&mut self, key: Key));
+    delegate!(fn take_back(&mut self, key: Key) -> bool);
+    delegate!(fn resettable_from(&self, key: Key) -> Option<Millis>);
+    delegate!(fn resets_sent(&self) -> u64);
+    delegate!(fn release(&mut self, key: Key, bytes: usize));
+    delegate!(fn set_narrow(&mut self, narrow: bool));
+    delegate!(fn output(&mut self) -> &mut Output);
+    delegate!(fn output_len(&self) -> usize);
+    delegate!(fn hold(&mut self, hold: bool));
+    delegate!(fn pump(&mut self));
+    delegate!(fn next_drained(&mut self) -> Option<(Key, usize)>);
+    delegate!(fn unsent(&self, key: Key) -> usize);
+    delegate!(fn pending_bytes(&self) -> usize);
+    delegate!(fn slowest(&self) -> Option<(usize, Key)>);
+    delegate!(fn shrink(&mut self));
+    delegate!(fn is_leaving(&self) -> bool);
+    delegate!(fn retired(&self) -> Option<Fault>);
 }

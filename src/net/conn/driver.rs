@@ -8,7 +8,7 @@ use super::flush::OUTPUT_LIMIT;
 use super::state::find;
 use super::timeouts::LEAVE_PING;
 use super::{Closed, Conn, ConnState, Phase};
-use crate::http::{ConnectionError, Event, Key, Role};
+use crate::http::{Connection, ConnectionError, Event, Key, Role};
 use crate::model::Time;
 
 /// Unparsed bytes beyond which reading stops while the codec is blocked. Up to that it goes on,
@@ -189,7 +189,7 @@ impl Conn {
     fn next_event(&self, input: &mut &[u8], now: Time) -> Result<Option<Event>, ConnectionError> {
         let mut pool = self.worker.headers.borrow_mut();
         let ConnState { codec, streams, .. } = &mut *self.core.borrow_mut();
-        codec.receive(input, now, &mut pool, |key, payload, end| {
+        codec.receive(input, now.as_millis(), &mut pool, |key, payload, end| {
             find(streams, key).map_or(0, |stream| stream.on_data(payload, end, now))
         })
     }

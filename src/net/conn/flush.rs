@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use super::super::stream::{Over, Stream};
 use super::state::find;
 use super::{Conn, ConnState, Dirty, Phase};
-use crate::http::{ErrorCode, Role};
+use crate::http::{Connection, ErrorCode, Role};
 
 /// Output size that triggers a write before the end of the turn.
 const EARLY: usize = 48 << 10;

@@ -9,7 +9,7 @@ use super::super::socket::unsent;
 use super::super::stream::Stream;
 use super::timeouts::Alarm;
 use super::{Closed, Codec, Conn};
-use crate::http::{Key, Role};
+use crate::http::{Connection, Key, Role};
 use crate::http1;
 use crate::model::Time;
 

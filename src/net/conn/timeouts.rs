@@ -7,7 +7,7 @@ use super::super::deadlines::{Deadlines, Facts};
 use super::super::timer::Sleep;
 use super::super::worker::Worker;
 use super::{Closed, Conn, ConnState, Phase};
-use crate::http::{Limits, Role};
+use crate::http::{Connection, Limits, Role};
 use crate::model::Time;
 
 /// Payload of the PING whose ACK says that the peer has seen our GOAWAY.

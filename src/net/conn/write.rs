@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::io::Io;
 use super::super::socket::unsent;
 use super::{Closed, ConnState, Phase};
+use crate::http::Connection;
 use crate::http1;
 use crate::model::Time;
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::super::body::Body;
 use super::{Over, State, Stream};
-use crate::http::Headers;
+use crate::http::{Connection, Headers};
 use crate::model::Time;
 
 /// DATA smaller than this is coalesced within a read.

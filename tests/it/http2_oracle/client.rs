@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use equipoise::http::{ErrorCode, Headers, Key};
+use equipoise::http::{Connection as _, ErrorCode, Headers, Key};
 use fastrand::Rng;
 use tokio::io::DuplexStream;
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use equipoise::http::{ErrorCode, Event, HeaderPool, Headers, Key};
+use equipoise::http::{Connection as _, ErrorCode, Event, HeaderPool, Headers, Key};
 use equipoise::http2::Connection;
 use fastrand::Rng;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
@@ -118,7 +118,7 @@ impl Ours {
     /// Sends a piece of what is left of a body when nothing waits, and what follows it. Whether
     /// all is said.
     pub fn send(&mut self, key: Key, body: &mut Vec<u8>, then: Then, rng: &mut Rng) -> bool {
-        if !self.conn.is_flushed(key) {
+        if self.conn.unsent(key) > 0 {
             return false;
         }
         let n = body.len().min(rng.usize(1..60_000));
@@ -136,7 +136,7 @@ impl Ours {
 
     /// Says goodbye and closes the pipe.
     pub async fn close(mut self) {
-        self.conn.leave(ErrorCode::NO_ERROR, "");
+        self.conn.leave();
         let bytes = self.conn.output().bytes().to_vec();
         let _ = self.io.write_all(&bytes).await;
         let _ = self.io.shutdown().await;

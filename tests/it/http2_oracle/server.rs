@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use equipoise::http::{ErrorCode, Headers, Key};
+use equipoise::http::{Connection as _, ErrorCode, Headers, Key};
 use fastrand::Rng;
 use tokio::io::DuplexStream;
 
@@ -33,7 +33,7 @@ pub async fn run(io: DuplexStream, mut rng: Rng) {
                 left = left.saturating_sub(1);
                 match left {
                     20 => ours.conn.announce_leave([9; 8]),
-                    0 => ours.conn.leave(ErrorCode::NO_ERROR, "enough"),
+                    0 => ours.conn.leave(),
                     _ => {}
                 }
             }
