@@ -10,8 +10,6 @@ pub struct Facts {
     pub content_length: Option<u64>,
     /// The status of a response.
     pub status: u16,
-    /// Whether the request's method is HEAD.
-    pub head_method: bool,
 }
 
 type Checked<T> = Result<T, &'static str>;
@@ -35,7 +33,6 @@ pub fn request(headers: &mut Headers) -> Checked<Facts> {
         check_value(field.value)?;
     }
     check_target(&pseudo, host)?;
-    facts.head_method = pseudo.method == Some(b"HEAD");
     Ok(facts)
 }
 
