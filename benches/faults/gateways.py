@@ -5,6 +5,7 @@ by HTTP, and try another one where none could be connected to; Envoy ejects by w
 """
 
 import dataclasses
+import os
 
 from setups import ENVOY, HOST
 
@@ -109,7 +110,25 @@ backend back
     return ["haproxy", "-W", "-db", "-f", config]
 
 
+def envoy_endpoints(setup, front, weights=(1, 1, 1)):
+    """In a file of their own, which takes effect when another takes its place."""
+    listed = setup.each("    - endpoint: {{ address: {{ socket_address: {{ address: {host}, port_value: {port} }} }} }}\n"
+                        "      load_balancing_weight: WEIGHT{i}")
+    for i, weight in enumerate(weights):
+        listed = listed.replace(f"WEIGHT{i}", str(weight))
+    new = front.write("endpoints.new", f"""\
+resources:
+- "@type": type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment
+  cluster_name: back
+  endpoints:
+  - lb_endpoints:
+{listed}
+""")
+    os.rename(new, front.directory / "endpoints.yaml")
+
+
 def envoy(setup, front):
+    envoy_endpoints(setup, front)
     tls = f"""
       transport_socket:
         name: envoy.transport_sockets.tls
@@ -159,7 +178,8 @@ static_resources:
   listeners:{listener("plain", front.plain)}{listener("tls", front.tls, tls)}
   clusters:
   - name: back
-    type: STATIC
+    type: EDS
+    eds_cluster_config: {{ eds_config: {{ path_config_source: {{ path: {front.directory}/endpoints.yaml }} }} }}
     connect_timeout: 1s
     lb_policy: {"ROUND_ROBIN" if setup.turns else "LEAST_REQUEST"}
     health_checks:
@@ -175,10 +195,5 @@ static_resources:
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
         "@type": {TYPES}.upstreams.http.v3.HttpProtocolOptions
         explicit_http_config: {{ http2_protocol_options: {{}} }}
-    load_assignment:
-      cluster_name: back
-      endpoints:
-      - lb_endpoints:
-{setup.each("        - endpoint: {{ address: {{ socket_address: {{ address: {host}, port_value: {port} }} }} }}")}
 """)
-    return [str(ENVOY), "-c", config, "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+    return [str(ENVOY), "-c", config, "--concurrency", "1", "--disable-hot-restart", "-l", "error", "--service-node", "faults", "--service-cluster", "faults"]

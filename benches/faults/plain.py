@@ -1,4 +1,7 @@
-"""A client of plain HTTP/2, for backends of HTTP/1.1, to which no gRPC goes. It has the shape of `load.Channel`."""
+"""A client of plain HTTP/2, for backends of HTTP/1.1, to which no gRPC goes. It has the shape of `load.Channel`.
+
+It posts: a GET might be sent once more, like any request that does no harm twice.
+"""
 
 import asyncio
 import time
@@ -28,7 +31,7 @@ class PlainChannel(asyncio.Protocol):
             await self.ready()
             stream, answer = self.h2.get_next_available_stream_id(), asyncio.get_running_loop().create_future()
             self.answers[stream] = [answer, "", b""]
-            self.h2.send_headers(stream, [(":method", "GET"), (":scheme", "http"), (":authority", "faults"),
+            self.h2.send_headers(stream, [(":method", "POST"), (":scheme", "http"), (":authority", "faults"),
                                           (":path", f"/bench.Faults/{method}"), ("x-sent", repr(time.monotonic()))], end_stream=True)
             self.flush()
             status, body = await asyncio.wait_for(answer, timeout)

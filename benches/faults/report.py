@@ -4,9 +4,11 @@ import datetime
 import os
 import pathlib
 import platform
+import statistics
 import subprocess
 import sys
 
+from backend import Switches
 from gateways import COLUMNS
 
 sys.path.append(str(pathlib.Path(__file__).parent.parent / "peers"))
@@ -16,11 +18,11 @@ BEGIN, END = "<!-- faults: made by benches/faults/run -->\n", "<!-- end of fault
 
 
 def cell(figure, rounds):
-    """The median, and the worst if it is another."""
-    values = sorted(found[figure.name] for found in rounds)
-    middle, worst = values[len(values) // 2], values[0] if figure.least is not None and figure.most is None else values[-1]
-    said, other = figure.write(middle), figure.write(worst)
-    return said if said == other else f"{said} ({other})"
+    """The median, and the worst if it is another and one is worse."""
+    values = [found[figure.name] for found in rounds]
+    said = figure.write(statistics.median(values))
+    worst = max(values) if figure.most is not None else min(values) if figure.least is not None else statistics.median(values)
+    return said if said == figure.write(worst) else f"{said} ({figure.write(worst)})"
 
 
 def table(options, names, figures, medians, missing):
@@ -36,7 +38,7 @@ def table(options, names, figures, medians, missing):
                     cells.append("–")
                     continue
                 said = cell(figure, figures[row.key, name])
-                ours = COLUMNS[name].kind == "equipoise"
+                ours = COLUMNS[name].kind == "equipoise" and not options.quick
                 cells.append(f"**{said}**" if ours and figure.missed(medians[row.key, name]) else said)
             lines.append([figure.name, *cells, figure.bound()])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
@@ -57,12 +59,15 @@ def markdown(options, names, figures, medians, missing, noises):
     ours = [f"Equipoise {build(options.gateway)}"] + ([f"version 1: {build(options.base)}"] if "base" in names else [])
     peers = [f"{title} {version(*VERSIONS[title])}" for name, title in (("haproxy", "HAProxy"), ("envoy", "Envoy")) if name in names]
     quick = "**A quick run: it shows that all of it works. No figure of it means anything.**\n\n" if options.quick else ""
+    alone = " and ".join(f"{1000 * statistics.median(column):.1f} ms at {name}" for name, column in zip(("the median", "p99"), zip(*noises)))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    return (f"{quick}Medians of {options.rounds} rounds of `benches/faults/run` on {datetime.date.today():%-d %B %Y}, in brackets the worst; "
-            f"**bold** is out of its bound.\n"
+    rounds = "One round" if options.rounds == 1 else f"Medians of {options.rounds} rounds"
+    worst = "" if options.rounds == 1 else ", in brackets the worst"
+    return (f"{quick}{rounds} of `benches/faults/run` on {datetime.date.today():%-d %B %Y}{worst}; **bold** is out of its bound.\n"
             f"Machine: {os.cpu_count()} cores of {processor()}, {memory:.0f} GiB, Linux {platform.release()}.\n"
             f"Versions: {', '.join(ours + peers)}; the tools' commit {commit()}.\n"
-            f"Without a gateway, the backend's 5 ms are {1000 * max(noises):.1f} ms more for the client at p99.\n\n"
+            f"Without a gateway, calls for which a backend takes {1000 * Switches.delay:.0f} ms take {alone}: what these clients, backends and "
+            "this machine add.\n\n"
             + table(options, names, figures, medians, missing))
 
 

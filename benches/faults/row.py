@@ -17,7 +17,6 @@ class Figure:
     unit: str = ""
     most: float | str | None = None
     least: float | None = None
-    shown: bool = True
 
     def write(self, value):
         """As people read it; infinite is what never came."""
@@ -36,8 +35,10 @@ class Figure:
     def bound(self):
         if isinstance(self.most, str):
             return f"≤ {self.most}"
+        if self.most == self.least:
+            return "–" if self.most is None else self.write(self.most)
         limits = [("≥", self.least), ("≤", self.most)]
-        return " and ".join(f"{sign} {self.write(limit)}" for sign, limit in limits if limit is not None) or "–"
+        return " and ".join(f"{sign} {self.write(limit)}" for sign, limit in limits if limit is not None)
 
     def missed(self, figures):
         """Whether these figures of ours are out of bounds."""

@@ -2,16 +2,19 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 
 import fronts
 
+from backend import Switches
 from backends import Backend
 from gateways import Setup
 from load import Load, channels
 from plain import PlainChannel
 
 HOST = "127.0.0.1"
+USUAL = dataclasses.asdict(Switches())
 
 
 class World:
@@ -77,11 +80,12 @@ class World:
             await load.stop()
 
     @contextlib.asynccontextmanager
-    async def switched(self, backend, **switches):
-        """A backend with some switches set, for a while."""
-        before = {"delay": 0.005, "fail": 0.0, "after_head": False, "silent": False, "lacks_new": False}
-        await backend.set(**switches)
+    async def switched(self, *backends, **switches):
+        """Backends with some switches set, for a while; since when."""
+        for backend in backends:
+            await backend.set(**switches)
         try:
             yield time.monotonic()
         finally:
-            await backend.set(**{name: before[name] for name in switches})
+            for backend in backends:
+                await backend.set(**{name: USUAL[name] for name in switches})

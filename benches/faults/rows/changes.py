@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 
-from gateways import HOST, configuration
+from gateways import HOST, configuration, envoy_endpoints
 from load import failed
 from row import Figure, Row
 
@@ -50,10 +50,9 @@ class Weights(Row):
     key = "weights"
     title = "1,000 changes of weights"
     figures = NONE_FAILED
-    without = ("envoy",)  # needs a control plane
 
     async def play(self, world):
-        change = self.ours if world.column.ours else self.haproxy
+        change = {"haproxy": self.haproxy, "envoy": self.envoy}.get(world.column.kind, self.ours)
         async with world.load() as load:
             for number in range(int(1000 * world.pace)):
                 await change(world, [1 + (number + i) % 5 for i in range(3)])
@@ -75,3 +74,7 @@ class Weights(Row):
             admin.connect(str(world.front.directory / "admin"))
             admin.sendall(changes.encode() + b"\n")
             admin.recv(4096)
+
+    async def envoy(self, world, weights):
+        envoy_endpoints(world.setup, world.front.setup, weights)
+        await asyncio.sleep(0.01)  # it is not told when it has taken effect

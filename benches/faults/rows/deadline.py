@@ -40,15 +40,14 @@ class Deadline(Row):
     without = ("http1",)
 
     async def play(self, world):
-        for backend in world.backends:
-            await backend.set(silent=True)
-        seen = []
-        for _ in range(5):
-            status, took, at = await asyncio.to_thread(call, world.front.plain)
-            await asyncio.sleep(0.1)
-            resets = [reset for backend in world.backends for reset in (await backend.set())["resets"]]
-            seen.append((status, took, max(0, min(resets, default=math.inf) - at) if math.isfinite(at) else math.inf))
-        for backend in world.backends:
-            await backend.set(silent=False)
+        async with world.switched(*world.backends, silent=True):
+            seen = [await self.once(world) for _ in range(5)]
         medians = [statistics.median(column) for column in zip(*seen)]
         return dict(zip((figure.name for figure in self.figures), medians))
+
+    async def once(self, world):
+        """The values of the figures for one call."""
+        status, took, at = await asyncio.to_thread(call, world.front.plain)
+        await asyncio.sleep(0.1)
+        resets = [reset for backend in world.backends for reset in (await backend.set())["resets"]]
+        return status, took, max(0, min(resets, default=math.inf) - at) if math.isfinite(at) else math.inf

@@ -30,9 +30,7 @@ class Kill(Row):
 
     async def play(self, world):
         victim = world.backends[0]
-        for backend in world.backends:
-            await backend.set(delay=0.010)
-        async with world.load() as load:
+        async with world.switched(*world.backends, delay=0.010), world.load() as load:
             killed, in_flight = time.monotonic(), len(load.open)
             await victim.kill()
             await world.sleep(4)
@@ -41,8 +39,6 @@ class Kill(Row):
             await victim.set(delay=0.010)
             await asyncio.sleep(8)
             end = time.monotonic()
-        for backend in world.backends:
-            await backend.set(delay=0.005)
         answered = [call.due + call.took for call in load.since(back - 1) if call.server == victim.name]
         first = min((at for at in answered if at > back), default=math.inf)
         return {"failed": failed(load.since(killed - 1, back)), "in flight when it died": in_flight,

@@ -11,12 +11,11 @@ class Method(Row):
     without = ("http1",)
 
     async def play(self, world):
-        old = world.backends[1:]
-        for backend in old:
-            await backend.set(lacks_new=True)
-        async with world.load(method="New") as load:
+        _, second, third = world.backends
+        async with world.switched(second, third, lacks_new=True), world.load(method="New") as load:
             await world.sleep(1)
-            for backend in old:
-                await backend.set(lacks_new=False)
-                await world.sleep(3)
+            await second.set(lacks_new=False)
+            await world.sleep(3)
+            await third.set(lacks_new=False)
+            await world.sleep(3)
         return {"failed": failed(load.calls), "of": len(load.calls)}

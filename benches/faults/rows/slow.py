@@ -11,8 +11,7 @@ class Slow(Row):
 
     async def play(self, world):
         victim = world.backends[0]
-        async with world.load() as load:
-            async with world.switched(victim, delay=0.205) as since:
-                await world.sleep(10)
+        async with world.load() as load, world.switched(victim, delay=0.205) as since:
+            await world.sleep(10)
         calls = load.since(since)
         return {"its share": share(calls, victim.name), "p99 of all calls": quantile(calls, 0.99), "failed": failed(calls)}

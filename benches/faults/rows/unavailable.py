@@ -19,7 +19,8 @@ class Unavailable(Row):
 
     async def play(self, world):
         async with world.load() as load:
-            async with world.switched(world.backends[0], fail=self.share, after_head=self.after_head) as since:
+            switches = {"fail": self.share, "after_head": self.after_head}
+            async with world.switched(world.backends[0], **switches) as since:
                 await world.sleep(10)
                 until = time.monotonic()
         calls = load.since(since, until)
