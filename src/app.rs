@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config::Plan;
-use crate::health::Board;
+use crate::health::HealthMonitor;
 use crate::model::SocketAddress;
 use crate::net::{Descriptors, SocketFile, WorkerHandle};
 use crate::service::{Builders, Environment, Registry};
@@ -276,7 +276,8 @@ async fn environment(
     clock: Clock,
 ) -> Result<Environment, StartError> {
     let seed = fastrand::u64(..);
-    let health = Board::start(dialer, tasks, clock, seed).await.map_err(StartError::Worker)?;
+    let health =
+        HealthMonitor::start(dialer, tasks, clock, seed).await.map_err(StartError::Worker)?;
     Ok(Environment {
         workers: plan.workers,
         runtime: Handle::current(),

@@ -1,34 +1,37 @@
 //! Active health checks, shared by all services of the process.
 //!
-//! A service configures how its backends are checked. The [`Board`] runs one checker per address
-//! and check, however many services subscribe, and notifies them of changes. Checkers run on a
-//! thread of their own, and use other HTTP codecs than requests do. This module knows no services,
-//! and does not decide which backends get requests.
+//! A service configures how its backends are checked. The [`HealthMonitor`] runs one checker per
+//! address and check, however many services subscribe, and notifies them of changes. Checkers run
+//! on a thread of their own, and use other HTTP codecs than requests do. This module knows no
+//! services, and does not decide which backends get requests.
 
-mod board;
 mod check;
 mod checkers;
 mod connection;
 mod failure;
 mod grpc;
-mod judge;
-mod patient;
+mod monitor;
 mod prober;
-mod question;
+mod request;
+mod target;
+mod thresholds;
 
-pub use board::{Board, CheckCounts, CheckResult, Health, Listener, Subject, Unwell, Watched};
-pub use check::{Check, Kind};
+pub use check::{Check, Probe};
+pub use monitor::{
+    CheckCounts, CheckResult, CheckTarget, Health, HealthMonitor, Subscriber, Subscription,
+    Unhealthy,
+};
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{Check, Kind};
+    use super::{Check, Probe};
 
     /// A check, for tests.
     pub fn check() -> Check {
         Check {
-            kind: Kind::Tcp,
+            probe: Probe::Tcp,
             interval: Duration::from_secs(5),
             timeout: Duration::from_secs(1),
             rise: 2,
@@ -36,7 +39,7 @@ mod tests {
             port: None,
             authority: None,
             headers: Vec::new(),
-            well_at_first: true,
+            initially_healthy: true,
             version: Default::default(),
             tls: None,
         }

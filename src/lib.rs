@@ -55,14 +55,14 @@
 //! | [`http`] | what both codecs speak: header lists, the rules of messages, events, errors, limits, trait `Connection` |
 //! | [`http2`] | the codec of HTTP/2: frames, HPACK, flow control, both roles of a connection |
 //! | [`http1`] | the codec of HTTP/1.1, in the shape of the other: one exchange at a time |
-//! | [`grpc`] | what of gRPC a gateway has to read: message frames, deadlines |
+//! | [`grpc`] | the parts of gRPC that a gateway reads: message frames, deadlines |
 //! | [`clock`] | the clock and log throttle; everything else is passed the time |
 //! | [`tasks`] | supervision of background tasks: counted, logged, restarted with backoff |
 //! | [`balance`] | the policies: pure, synchronous; **a new balancer is one file and one row here** |
 //! | [`net`] | a worker's I/O: accepting, TLS, connection drivers, streams, splice, timers |
 //! | [`telemetry`] | metrics exporter with its cardinality limit, health endpoints, the log |
 //! | [`upstream`] | connections to one endpoint on one worker |
-//! | [`health`] | whether what is at an address is well: checked once for all who ask, on a thread of its own |
+//! | [`health`] | active health checks: one checker per address for all services, on a thread of its own |
 //! | [`service`] | one service at run time: its writer, its snapshot, its view for people |
 //! | [`proxy`] | the data path |
 //! | [`config`] | YAML to a validated plan; reports all errors at once |

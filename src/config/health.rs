@@ -10,7 +10,7 @@ use super::keys::{HEALTH, HEALTH_GRPC, HEALTH_HTTP, HEALTH_TCP, Initial};
 use super::node::{Node, Value};
 use super::read::{Fields, scalar, unfit};
 use super::report::Problems;
-use crate::health::{Check, Kind};
+use crate::health::{Check, Probe};
 use crate::upstream::{Settings, Version};
 
 /// A range of HTTP statuses.
@@ -25,7 +25,7 @@ pub fn read(node: &Node, upstream: &Settings, problems: &Problems) -> Check {
     let by_tls = fields.value(&HEALTH.tls);
     let headers = fields.get(&HEALTH.headers).map(|node| headers(node, problems));
     let check = Check {
-        kind: kind(&fields, node, upstream, problems),
+        probe: probe(&fields, node, upstream, problems),
         interval: fields.value(&HEALTH.interval),
         timeout: fields.value(&HEALTH.timeout),
         rise: fields.value(&HEALTH.rise),
@@ -33,7 +33,7 @@ pub fn read(node: &Node, upstream: &Settings, problems: &Problems) -> Check {
         port: fields.optional(&HEALTH.port),
         authority: fields.optional(&HEALTH.authority),
         headers: headers.unwrap_or_default(),
-        well_at_first: fields.value(&HEALTH.initial) == Initial::Healthy,
+        initially_healthy: fields.value(&HEALTH.initial) == Initial::Healthy,
         version: upstream.version,
         tls: upstream.tls.clone().filter(|_| by_tls),
     };
@@ -41,8 +41,8 @@ pub fn read(node: &Node, upstream: &Settings, problems: &Problems) -> Check {
     check
 }
 
-/// The kind of check; exactly one must be given.
-fn kind(fields: &Fields<'_>, at: &Node, upstream: &Settings, problems: &Problems) -> Kind {
+/// The probe of check; exactly one must be given.
+fn probe(fields: &Fields<'_>, at: &Node, upstream: &Settings, problems: &Problems) -> Probe {
     let grpc = fields.get(&HEALTH.grpc).map(|node| {
         let fields = Fields::of(node, &HEALTH_GRPC, problems);
         let service = fields.optional(&HEALTH_GRPC.service);
@@ -51,28 +51,28 @@ fn kind(fields: &Fields<'_>, at: &Node, upstream: &Settings, problems: &Problems
             let help = "ask for a page by `http`, or for a connection by `tcp: {}`";
             problems.error(node.span, "`protocol: http1` carries no gRPC", help);
         }
-        Kind::Grpc(service.unwrap_or_else(|| PROCESS.into()))
+        Probe::Grpc(service.unwrap_or_else(|| PROCESS.into()))
     });
     let http = fields.get(&HEALTH.http).map(|node| {
         let fields = Fields::of(node, &HEALTH_HTTP, problems);
         let path = fields.optional(&HEALTH_HTTP.path);
         let wanted = fields.optional(&HEALTH_HTTP.status).unwrap_or(200..=299);
         fields.finish();
-        Kind::Http(path.unwrap_or_default(), wanted)
+        Probe::Http(path.unwrap_or_default(), wanted)
     });
     let tcp = fields.get(&HEALTH.tcp).map(|node| {
         Fields::of(node, &HEALTH_TCP, problems).finish();
-        Kind::Tcp
+        Probe::Tcp
     });
     let mut kinds = [grpc, http, tcp].into_iter().flatten();
     match (kinds.next(), kinds.next()) {
-        (Some(kind), None) => kind,
+        (Some(probe), None) => probe,
         _ => {
             if matches!(at.value, Value::Map(_)) {
                 let help = "write `grpc: {}`, or `http: { path: /healthz }`, or `tcp: {}`";
                 problems.error(at.span, "a check asks in exactly one way", help);
             }
-            Kind::Tcp
+            Probe::Tcp
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::upstream::{Tls, Version};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
     /// What is probed.
-    pub kind: Kind,
+    pub probe: Probe,
     /// Interval between checks.
     pub interval: Duration,
     /// Timeout of one check, connecting included.
@@ -28,7 +28,7 @@ pub struct Check {
     /// Request headers.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Whether a target is healthy before its first check.
-    pub well_at_first: bool,
+    pub initially_healthy: bool,
     /// The HTTP version.
     pub version: Version,
     /// TLS; cleartext if `None`.
@@ -37,7 +37,7 @@ pub struct Check {
 
 /// What is probed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum Probe {
     /// `grpc.health.v1` for this service name; empty for the whole server.
     Grpc(Box<str>),
     /// A GET of this path, which must return one of these statuses.
@@ -51,10 +51,10 @@ impl Eq for Check {}
 
 impl Hash for Check {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Check { kind, interval, timeout, rise, fall, port, authority, .. } = self;
-        let Check { headers, well_at_first, version, tls, .. } = self;
-        (kind, interval, timeout, rise, fall, port, authority).hash(state);
+        let Check { probe, interval, timeout, rise, fall, port, authority, .. } = self;
+        let Check { headers, initially_healthy, version, tls, .. } = self;
+        (probe, interval, timeout, rise, fall, port, authority).hash(state);
         let tls = tls.as_ref().map(|tls| (tls.fingerprint, &tls.server_name));
-        (headers, well_at_first, *version == Version::Http2, tls).hash(state);
+        (headers, initially_healthy, *version == Version::Http2, tls).hash(state);
     }
 }

@@ -15,19 +15,19 @@ use super::failure::Failure;
 use crate::upstream::{Stream, Version};
 
 /// Limit of a response's header list, and of an HTTP/1.1 connection's buffer.
-const FIELDS: u32 = 16 << 10;
+const MAX_HEADERS_BYTES: u32 = 16 << 10;
 
 /// Limit of a response's header fields.
-const MOST_FIELDS: usize = 100;
+const MAX_HEADERS: usize = 100;
 
 /// Limits of reading an HTTP/1.1 response body in order to reuse its connection.
-const PAGE: usize = 64 << 10;
-const PAGE_TIME: Duration = Duration::from_millis(100);
+const MAX_BODY: usize = 64 << 10;
+const BODY_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Aborts the task when dropped.
-pub(super) struct Running(pub JoinHandle<()>);
+pub(super) struct AbortOnDrop(pub JoinHandle<()>);
 
-impl Drop for Running {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -35,8 +35,8 @@ impl Drop for Running {
 
 /// A connection and its driver task.
 pub(super) enum Connection {
-    Http1(http1::SendRequest<Empty<Bytes>>, Running),
-    Http2(SendRequest<Bytes>, Running),
+    Http1(http1::SendRequest<Empty<Bytes>>, AbortOnDrop),
+    Http2(SendRequest<Bytes>, AbortOnDrop),
 }
 
 impl Connection {
@@ -45,24 +45,24 @@ impl Connection {
         match version {
             Version::Http1 => {
                 let (send, connection) = http1::Builder::new()
-                    .max_buf_size(FIELDS as usize)
-                    .max_headers(MOST_FIELDS)
+                    .max_buf_size(MAX_HEADERS_BYTES as usize)
+                    .max_headers(MAX_HEADERS)
                     .handshake(TokioIo::new(stream))
                     .await
                     .map_err(|error| Failure::broken(&error))?;
                 // errors show in the checks
                 let drive = spawn_local(async move { drop(connection.await) });
-                Ok(Connection::Http1(send, Running(drive)))
+                Ok(Connection::Http1(send, AbortOnDrop(drive)))
             }
             Version::Http2 => {
                 let (send, connection) = h2::client::Builder::new()
                     .enable_push(false)
-                    .max_header_list_size(FIELDS)
+                    .max_header_list_size(MAX_HEADERS_BYTES)
                     .handshake(stream)
                     .await
                     .map_err(|error| Failure::broken(&error))?;
                 let drive = spawn_local(async move { drop(connection.await) });
-                Ok(Connection::Http2(send, Running(drive)))
+                Ok(Connection::Http2(send, AbortOnDrop(drive)))
             }
         }
     }
@@ -84,7 +84,7 @@ impl Connection {
                 let sent = send.send_request(request.map(|()| Empty::new()));
                 let answer = sent.await.map_err(|error| Failure::broken(&error))?;
                 let (status, body) = (answer.status().as_u16(), answer.into_body());
-                let read = timeout(PAGE_TIME, Limited::new(body, PAGE).collect());
+                let read = timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect());
                 if !read.await.is_ok_and(|read| read.is_ok()) {
                     driver.0.abort(); // the next check reconnects
                 }
@@ -117,7 +117,7 @@ impl Connection {
     }
 
     /// Whether it allows a watch stream beside the checks.
-    pub fn has_room_for_two(&self) -> bool {
+    pub fn allows_watch(&self) -> bool {
         match self {
             Connection::Http1(..) => false,
             Connection::Http2(send, _) => send.current_max_send_streams() > 1,

@@ -9,7 +9,7 @@ use crate::model::GRPC_CODES;
 use crate::upstream::ConnectError;
 
 /// Limit of an error's text.
-const LONGEST: usize = 120;
+const MAX_TEXT: usize = 120;
 
 /// Why a check failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,18 +19,18 @@ pub(super) struct Failure {
     /// The target reported NOT_SERVING itself.
     pub declared: bool,
     /// It was a complete response, so the connection stays usable.
-    pub answered: bool,
+    pub responded: bool,
 }
 
 impl Failure {
     pub fn new(why: &str) -> Failure {
         let result = CheckResult::Failure;
-        Failure { why: why.into(), result, declared: false, answered: false }
+        Failure { why: why.into(), result, declared: false, responded: false }
     }
 
     /// A complete response that fails the check.
     pub fn answer(why: &str) -> Failure {
-        Failure { answered: true, ..Failure::new(why) }
+        Failure { responded: true, ..Failure::new(why) }
     }
 
     /// The check timed out.
@@ -59,7 +59,7 @@ impl Failure {
 
     /// The connection failed.
     pub fn broken(error: &dyn Display) -> Failure {
-        let text: String = error.to_string().chars().take(LONGEST).collect();
+        let text: String = error.to_string().chars().take(MAX_TEXT).collect();
         Failure::new(&text)
     }
 }

@@ -10,36 +10,36 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use super::failure::Failure;
 
 /// Limit of a response message, which has only a status.
-const ANSWER: usize = 1024;
+const MAX_MESSAGE: usize = 1024;
 
 /// Length of a message's prefix: compressed flag and length.
 const PREFIX: usize = 5;
 
 /// The encoded request for this service name.
-pub(super) fn question(service: &str) -> Bytes {
+pub(super) fn encode_request(service: &str) -> Bytes {
     let message = HealthCheckRequest { service: service.to_owned() }.encode_to_vec();
-    let mut question = BytesMut::with_capacity(PREFIX + message.len());
-    question.put_u8(0);
-    question.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    question.extend_from_slice(&message);
-    question.freeze()
+    let mut frame = BytesMut::with_capacity(PREFIX + message.len());
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    frame.extend_from_slice(&message);
+    frame.freeze()
 }
 
 /// The messages of a response.
-pub(super) struct Answers {
+pub(super) struct Responses {
     stream: RecvStream,
     held: BytesMut,
 }
 
-impl Answers {
+impl Responses {
     /// Reads them after this response head.
-    pub fn of(answer: http::Response<RecvStream>) -> Result<Answers, Failure> {
+    pub fn of(answer: http::Response<RecvStream>) -> Result<Responses, Failure> {
         let status = answer.status().as_u16();
         if status != 200 {
             return Err(Failure::http(status));
         }
         end(answer.headers())?;
-        Ok(Answers { stream: answer.into_body(), held: BytesMut::new() })
+        Ok(Responses { stream: answer.into_body(), held: BytesMut::new() })
     }
 
     /// The next status, or `None` at the end. Cancel-safe.
@@ -67,7 +67,7 @@ impl Answers {
             return Ok(None);
         };
         let len = u32::from_be_bytes([a, b, c, d]) as usize;
-        if compressed != 0 || len > ANSWER {
+        if compressed != 0 || len > MAX_MESSAGE {
             return Err(Failure::new("an answer that is too large, or compressed"));
         }
         if self.held.len() < PREFIX + len {

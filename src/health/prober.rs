@@ -10,43 +10,43 @@ use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use super::connection::{Connection, Running};
+use super::connection::{AbortOnDrop, Connection};
 use super::failure::Failure;
-use super::grpc::Answers;
-use super::patient::Patient;
-use super::question::Question;
-use super::{Check, Kind, Subject};
+use super::grpc::Responses;
+use super::request::ProbeRequests;
+use super::target::Target;
+use super::{Check, CheckTarget, Probe};
 use crate::upstream::{Dialer, Settings};
 
 /// Shortest interval between watched statuses, so that a target cannot flood the checker.
-const BREATH: Duration = Duration::from_millis(20);
+const MIN_UPDATE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Probes one target.
 pub(super) struct Prober {
-    patient: Rc<Patient>,
+    target: Rc<Target>,
     check: Arc<Check>,
-    question: Question,
+    requests: ProbeRequests,
     dialer: Arc<Dialer>,
     settings: Settings,
-    open: Option<Open>,
+    open: Option<OpenConnection>,
 }
 
 /// A kept connection.
-struct Open {
+struct OpenConnection {
     connection: Connection,
-    listening: Option<Listening>,
+    watch: Option<WatchStream>,
 }
 
 /// A Watch stream, until the target ends it.
-struct Listening {
-    task: Running,
+struct WatchStream {
+    task: AbortOnDrop,
     /// The target does not implement Watch.
-    in_vain: Rc<Cell<bool>>,
+    unsupported: Rc<Cell<bool>>,
 }
 
 impl Prober {
-    pub fn new(patient: &Rc<Patient>, dialer: &Arc<Dialer>) -> Prober {
-        let Subject { address, check } = patient.subject();
+    pub fn new(target: &Rc<Target>, dialer: &Arc<Dialer>) -> Prober {
+        let CheckTarget { address, check } = target.target();
         let settings = Settings {
             version: check.version,
             connect_timeout: check.timeout,
@@ -54,9 +54,9 @@ impl Prober {
             ..Settings::default()
         };
         Prober {
-            patient: Rc::clone(patient),
+            target: Rc::clone(target),
             check: Arc::clone(check),
-            question: Question::new(address, check),
+            requests: ProbeRequests::new(address, check),
             dialer: Arc::clone(dialer),
             settings,
             open: None,
@@ -67,7 +67,7 @@ impl Prober {
     pub async fn ask(&mut self) -> Result<(), Failure> {
         let result = timeout(self.check.timeout, self.ask_in_time()).await;
         let result = result.unwrap_or_else(|_| Err(Failure::timeout()));
-        if result.as_ref().is_err_and(|failure| !failure.answered) {
+        if result.as_ref().is_err_and(|failure| !failure.responded) {
             self.open = None;
         }
         result
@@ -75,41 +75,41 @@ impl Prober {
 
     async fn ask_in_time(&mut self) -> Result<(), Failure> {
         if let Some(open) = self.open.as_mut().filter(|open| open.connection.is_open()) {
-            match open.ask(&self.check, &self.question, &self.patient).await {
-                Err(failure) if !failure.answered => {} // it may have closed just now; reconnect
-                answered => return answered,
+            match open.ask(&self.check, &self.requests, &self.target).await {
+                Err(failure) if !failure.responded => {} // it may have closed just now; reconnect
+                responded => return responded,
             }
         }
         self.open = None;
-        let stream = self.dialer.connect_probe(self.question.address(), &self.settings).await?;
-        if self.check.kind == Kind::Tcp {
+        let stream = self.dialer.connect_probe(self.requests.address(), &self.settings).await?;
+        if self.check.probe == Probe::Tcp {
             return Ok(());
         }
         let connection = Connection::open(stream, self.check.version).await?;
-        let open = self.open.insert(Open { connection, listening: None });
-        open.ask(&self.check, &self.question, &self.patient).await
+        let open = self.open.insert(OpenConnection { connection, watch: None });
+        open.ask(&self.check, &self.requests, &self.target).await
     }
 }
 
-impl Open {
+impl OpenConnection {
     async fn ask(
         &mut self,
         check: &Check,
-        question: &Question,
-        patient: &Rc<Patient>,
+        requests: &ProbeRequests,
+        target: &Rc<Target>,
     ) -> Result<(), Failure> {
-        match &check.kind {
-            Kind::Tcp => Ok(()),
-            Kind::Http(path, wanted) => {
-                let status = self.connection.page(question.page(path)?).await?;
+        match &check.probe {
+            Probe::Tcp => Ok(()),
+            Probe::Http(path, wanted) => {
+                let status = self.connection.page(requests.page(path)?).await?;
                 if wanted.contains(&status) { Ok(()) } else { Err(Failure::http(status)) }
             }
-            Kind::Grpc(_) => {
-                let (request, body) = question.check()?;
+            Probe::Grpc(_) => {
+                let (request, body) = requests.check()?;
                 let answer = self.connection.ask(request, Some(body)).await?.await;
                 let answer = answer.map_err(|error| Failure::broken(&error))?;
-                let status = Answers::of(answer)?.only().await?;
-                self.listen(question, patient).await?;
+                let status = Responses::of(answer)?.only().await?;
+                self.open_watch(requests, target).await?;
                 match status {
                     ServingStatus::Serving => Ok(()),
                     ServingStatus::NotServing => Err(Failure::declared()),
@@ -120,36 +120,40 @@ impl Open {
     }
 
     /// Opens a Watch stream unless one is open, or the target does not support it.
-    async fn listen(&mut self, question: &Question, patient: &Rc<Patient>) -> Result<(), Failure> {
-        let goes_on = |it: &Listening| it.in_vain.get() || !it.task.0.is_finished();
-        if self.listening.as_ref().is_some_and(goes_on) || !self.connection.has_room_for_two() {
+    async fn open_watch(
+        &mut self,
+        requests: &ProbeRequests,
+        target: &Rc<Target>,
+    ) -> Result<(), Failure> {
+        let goes_on = |it: &WatchStream| it.unsupported.get() || !it.task.0.is_finished();
+        if self.watch.as_ref().is_some_and(goes_on) || !self.connection.allows_watch() {
             return Ok(());
         }
-        let (request, body) = question.watch()?;
+        let (request, body) = requests.watch()?;
         let answer = self.connection.ask(request, Some(body)).await?;
-        let in_vain = Rc::new(Cell::new(false));
-        let (patient, vain) = (Rc::clone(patient), Rc::clone(&in_vain));
+        let unsupported = Rc::new(Cell::new(false));
+        let (target, flag) = (Rc::clone(target), Rc::clone(&unsupported));
         let task = spawn_local(async move {
-            if let Err(Failure { why, .. }) = hear(answer, &patient).await {
-                vain.set(&*why == "UNIMPLEMENTED"); // other errors show in the checks
+            if let Err(Failure { why, .. }) = watch_statuses(answer, &target).await {
+                flag.set(&*why == "UNIMPLEMENTED"); // other errors show in the checks
             }
         });
-        self.listening = Some(Listening { task: Running(task), in_vain });
+        self.watch = Some(WatchStream { task: AbortOnDrop(task), unsupported });
         Ok(())
     }
 }
 
 /// Reads the statuses of a Watch stream.
-async fn hear(answer: ResponseFuture, patient: &Patient) -> Result<(), Failure> {
+async fn watch_statuses(answer: ResponseFuture, target: &Target) -> Result<(), Failure> {
     let answer = answer.await.map_err(|error| Failure::broken(&error))?;
-    let mut answers = Answers::of(answer)?;
+    let mut answers = Responses::of(answer)?;
     while let Some(status) = answers.next().await? {
         match status {
-            ServingStatus::Serving => patient.told(true),
-            ServingStatus::NotServing => patient.told(false),
+            ServingStatus::Serving => target.record_status(true),
+            ServingStatus::NotServing => target.record_status(false),
             ServingStatus::Unknown | ServingStatus::ServiceUnknown => {}
         }
-        sleep(BREATH).await;
+        sleep(MIN_UPDATE_INTERVAL).await;
     }
     answers.end().await
 }

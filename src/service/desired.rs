@@ -13,7 +13,7 @@ use super::overrides::Overrides;
 use super::standing::{Condition, Reach, Standing, standing};
 use super::{Balancer, Environment, Overridden, ServiceConfig, ServiceSpec, Stamp};
 use crate::clock::Clock;
-use crate::health::{self, Board, Check, Health, Listener, Watched};
+use crate::health::{self, Check, Health, HealthMonitor, Subscriber, Subscription};
 use crate::model::{Address, Endpoint, Time};
 use crate::text::listed;
 
@@ -22,9 +22,9 @@ use crate::text::listed;
 pub(super) struct Desired {
     workers: usize,
     clock: Clock,
-    health: Arc<Board>,
+    health: Arc<HealthMonitor>,
     /// Notified when the health of a backend changes.
-    health_listener: Arc<Listener>,
+    health_subscriber: Arc<Subscriber>,
     /// Notified when a backend may have to be ejected, or its ejection may end.
     pub(super) ejection_signal: Arc<Notify>,
     /// The spec as configured.
@@ -50,7 +50,7 @@ pub(super) struct Backend {
     /// Health, ejection and panic mode.
     pub(super) condition: Condition,
     /// Subscription to its health check, if it is checked; dropping it ends the check.
-    pub(super) checked: Option<Arc<Watched>>,
+    pub(super) checked: Option<Arc<Subscription>>,
 }
 
 impl Backend {
@@ -84,8 +84,8 @@ impl Backend {
     /// With the latest result of its health check.
     fn with_health(self) -> Backend {
         let unhealthy = match self.checked.as_ref().map(|checked| checked.health()) {
-            None | Some(Health::Well) => None,
-            Some(Health::Unwell(unwell)) => Some(unwell),
+            None | Some(Health::Healthy) => None,
+            Some(Health::Unhealthy(unhealthy)) => Some(unhealthy),
         };
         Backend { condition: Condition { unhealthy, ..self.condition }, ..self }
     }
@@ -96,7 +96,7 @@ impl Desired {
     pub(super) fn new(
         config: ServiceConfig,
         environment: &Environment,
-        health_listener: Arc<Listener>,
+        health_subscriber: Arc<Subscriber>,
         revision: u64,
     ) -> Desired {
         let spec = Arc::new(config.spec);
@@ -105,7 +105,7 @@ impl Desired {
             workers,
             clock,
             health: Arc::clone(&environment.health),
-            health_listener,
+            health_subscriber,
             ejection_signal: Arc::default(),
             configured: Arc::clone(&spec),
             members: Arc::new(config.members),
@@ -252,8 +252,8 @@ impl Desired {
         let watch = |check: &Arc<Check>| {
             let (address, check) = (backend.address.as_str().into(), Arc::clone(check));
             let known = backend.checked.as_ref().map(|checked| checked.health());
-            let subject = health::Subject { address, check };
-            Arc::new(self.health.watch(subject, &self.health_listener, known))
+            let target = health::CheckTarget { address, check };
+            Arc::new(self.health.watch(target, &self.health_subscriber, known))
         };
         let checked = check.map(watch);
         Backend { checked, ..backend }.with_health()

@@ -6,7 +6,7 @@ use tokio::runtime;
 
 use super::Builders;
 use crate::clock::Clock;
-use crate::health::Board;
+use crate::health::HealthMonitor;
 use crate::model::stable_hash;
 use crate::tasks::Tasks;
 
@@ -22,7 +22,7 @@ pub struct Environment {
     /// Thread pool for building pickers.
     pub builders: Builders,
     /// Health checks of all backends.
-    pub health: Arc<Board>,
+    pub health: Arc<HealthMonitor>,
     /// The clock, which the workers share.
     pub clock: Clock,
     /// Random seed; each service derives its own from this and its name.
@@ -45,7 +45,7 @@ mod tests {
         let of = |seed, service| {
             let runtime = runtime::Handle::current();
             let (tasks, clock) = (Arc::default(), Clock::start());
-            let (builders, health) = (Builders::in_place(), Board::new(clock));
+            let (builders, health) = (Builders::in_place(), HealthMonitor::new(clock));
             let environment =
                 Environment { workers: 1, runtime, tasks, builders, health, clock, seed };
             environment.rng(service).u64(..)

@@ -114,7 +114,7 @@ mod tests {
     use super::super::standing::Condition;
     use super::super::{Balancer, MergedIntent};
     use super::*;
-    use crate::health::Unwell;
+    use crate::health::Unhealthy;
     use crate::model::{Address, Endpoint};
     use crate::text::ParamValue;
 
@@ -146,8 +146,9 @@ mod tests {
     ) -> Pickings {
         let mut backends = backends.to_vec();
         for index in out {
-            let unwell = Unwell { why: "HTTP 503".into(), since: Time::ZERO, declared: false };
-            backends[*index].condition.unhealthy = Some(unwell);
+            let unhealthy =
+                Unhealthy { why: "HTTP 503".into(), since: Time::ZERO, declared: false };
+            backends[*index].condition.unhealthy = Some(unhealthy);
         }
         let rng = &mut fastrand::Rng::with_seed(1);
         Pickings::of(balancer, &backends, Time::ZERO, before, rng)

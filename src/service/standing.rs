@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ejection::Ejected;
 use super::membership::MergedIntent;
-use crate::health::Unwell;
+use crate::health::Unhealthy;
 use crate::model::{Endpoint, Time};
 
 /// How a backend stands.
@@ -82,7 +82,7 @@ impl Reason {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
     /// Its health check.
-    pub unhealthy: Option<Unwell>,
+    pub unhealthy: Option<Unhealthy>,
     /// Its answers.
     pub ejected: Option<Ejected>,
     /// So much of the service is out that it gets requests all the same.
@@ -169,7 +169,7 @@ pub fn standing(
     }
     let serves = condition.needed || condition.is_on_trial();
     let weight = if serves || condition.stands() { intent.weight } else { 0 };
-    if let Some(Unwell { why, since, .. }) = &condition.unhealthy {
+    if let Some(Unhealthy { why, since, .. }) = &condition.unhealthy {
         let (state, reason) = (BackendState::Unhealthy, Reason::Told(Arc::clone(why)));
         return Standing { weight, state, reason, since: Some(*since), until: None };
     }
@@ -195,8 +195,8 @@ mod tests {
     use super::*;
     use crate::service::Cause;
 
-    fn unwell(why: &str, declared: bool) -> Option<Unwell> {
-        Some(Unwell { why: why.into(), since: Time::from_millis(7), declared })
+    fn unhealthy(why: &str, declared: bool) -> Option<Unhealthy> {
+        Some(Unhealthy { why: why.into(), since: Time::from_millis(7), declared })
     }
 
     fn ejected(until: Option<u64>) -> Option<Ejected> {
@@ -210,9 +210,9 @@ mod tests {
         let by_answers = Some((BackendState::Ejected, "5 faults in a row"));
         let cases = [
             (None, None, None),
-            (unwell("HTTP 503", false), None, by_health),
+            (unhealthy("HTTP 503", false), None, by_health),
             (None, ejected(Some(9)), by_answers),
-            (unwell("HTTP 503", true), ejected(None), by_health),
+            (unhealthy("HTTP 503", true), ejected(None), by_health),
             (
                 None,
                 ejected(None),

@@ -18,7 +18,7 @@ use super::transition::{ChangeRequest, DecidedChange, Transition, TransitionBuil
 use super::view::ServiceView;
 use super::{EjectionCounts, Environment, InitialState, Overridden, ServiceConfig, Snapshot};
 use crate::clock::Clock;
-use crate::health::Listener;
+use crate::health::Subscriber;
 use crate::model::Time;
 use crate::stats::Window;
 
@@ -45,7 +45,7 @@ pub(super) struct Writer {
     history: History,
     stats: ServiceStats,
     /// Notified when the health of a backend changes.
-    health_listener: Arc<Listener>,
+    health_subscriber: Arc<Subscriber>,
     ejections: Arc<EjectionCounts>,
     builders: Builders,
     clock: Clock,
@@ -65,8 +65,8 @@ impl Writer {
     ) -> Writer {
         let InitialState { revision, counts, removed, retention } = initial;
         let (rejections, clock) = (&counts.rejections, environment.clock);
-        let health_listener = Listener::new(&counts.checks);
-        let desired = Desired::new(config, environment, Arc::clone(&health_listener), revision);
+        let health_subscriber = Subscriber::new(&counts.checks);
+        let desired = Desired::new(config, environment, Arc::clone(&health_subscriber), revision);
         let mut rng = environment.rng(&desired.spec.name);
         let snapshot = Snapshot::of(&desired, 1, None, &mut rng);
         let mut history = History::default();
@@ -78,7 +78,7 @@ impl Writer {
             overrides: Arc::default(),
             history,
             stats,
-            health_listener,
+            health_subscriber,
             ejections: Arc::clone(&counts.ejections),
             builders: environment.builders.clone(),
             clock,
@@ -106,7 +106,7 @@ impl Writer {
     pub(super) async fn run(&mut self, inbox: &mut mpsc::Receiver<Command>) {
         let mut tick = interval(Window::PUSH_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let health_listener = Arc::clone(&self.health_listener);
+        let health_subscriber = Arc::clone(&self.health_subscriber);
         let ejection_signal = Arc::clone(&self.desired.ejection_signal);
         // After a panic this runs again, and a notification may have been lost.
         let mut reevaluate_at = Some(self.clock.now());
@@ -124,7 +124,7 @@ impl Writer {
                     self.reevaluate().await;
                 }
                 () = ejection_signal.notified() => self.reevaluate().await,
-                () = health_listener.changed(), if reevaluate_at.is_none() => {
+                () = health_subscriber.changed(), if reevaluate_at.is_none() => {
                     reevaluate_at = Some(self.clock.now() + HEALTH_DEBOUNCE);
                 }
                 command = inbox.recv() => match command {

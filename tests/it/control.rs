@@ -22,7 +22,7 @@ use equipoise::clock::Clock;
 use equipoise::control::proto::control_client::ControlClient;
 use equipoise::control::proto::{self, BackendState};
 use equipoise::control::{NAME, ServeError, Server};
-use equipoise::health::Board;
+use equipoise::health::HealthMonitor;
 use equipoise::model::{Address, Code, EndpointSet, GrpcCode, Refusals};
 use equipoise::service::{
     Balancer, Builders, CountSettings, EndpointSpec, Environment, Layer, Registry, Service,
@@ -134,7 +134,15 @@ fn environment(workers: usize) -> Environment {
     let (runtime, tasks) = (tokio::runtime::Handle::current(), Arc::default());
     let builders = Builders::default();
     let clock = Clock::start();
-    Environment { workers, runtime, tasks, builders, health: Board::new(clock), clock, seed: 1 }
+    Environment {
+        workers,
+        runtime,
+        tasks,
+        builders,
+        health: HealthMonitor::new(clock),
+        clock,
+        seed: 1,
+    }
 }
 
 fn service(name: &str, backends: &[(&str, u32)]) -> Arc<Service> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use equipoise::app::{self, DataPath};
 use equipoise::clock::Clock;
-use equipoise::health::Board;
+use equipoise::health::HealthMonitor;
 use equipoise::model::Class;
 use equipoise::net::{
     Listener, ListeningSocket, MemoryListener, Worker, WorkerHandle, WorkerSpec, accept_loop,
@@ -81,7 +81,7 @@ async fn live(seed: u64, resolver: Resolver, trace: bool, lines: Lines) -> Repor
         runtime: Handle::current(),
         tasks: Arc::default(),
         builders: Builders::in_place(),
-        health: Board::new(clock),
+        health: HealthMonitor::new(clock),
         clock,
         seed,
     };

@@ -112,9 +112,9 @@ impl Members {
         let mut after = self.clone();
         let member = after.at(address).expect("it is there");
         member.health = match health {
-            Health::Well => Found::Well,
-            Health::Unwell(unwell) if unwell.declared => Found::Declining,
-            Health::Unwell(_) => Found::Unwell,
+            Health::Healthy => Found::Well,
+            Health::Unhealthy(unwell) if unwell.declared => Found::Declining,
+            Health::Unhealthy(_) => Found::Unwell,
         };
         after
     }

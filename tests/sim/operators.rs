@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use equipoise::app;
-use equipoise::health::{Health, Subject};
+use equipoise::health::{CheckTarget, Health};
 use equipoise::service::{Author, CONFIGURED, Change, Conditions, EndpointSpec, SplitChange};
 use tokio::time::sleep;
 
@@ -95,8 +95,8 @@ impl Operators {
             }
             let declared = world.faults && rng.u8(..3) == 0;
             let health = match rng.u8(..5) {
-                0 | 1 => Health::Well,
-                _ => world.environment.health.unwell("HTTP 503", declared),
+                0 | 1 => Health::Healthy,
+                _ => world.environment.health.unhealthy("HTTP 503", declared),
             };
             (service, there[rng.usize(..there.len())].clone(), health)
         };
@@ -106,7 +106,7 @@ impl Operators {
         world.ledger.put_back(&after.taking(true));
         let running = world.registry.get(members.service).expect("every file has it");
         let check = running.view().spec.health.clone().expect("every file has it");
-        let subject = Subject { address: backend.as_str().into(), check };
+        let subject = CheckTarget { address: backend.as_str().into(), check };
         world.environment.health.report(&subject, health);
         for waited in 0.. {
             if after.differs(&running.view()).is_none() {

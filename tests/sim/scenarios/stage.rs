@@ -8,7 +8,7 @@ use std::sync::Arc;
 use equipoise::app::{self, DataPath};
 use equipoise::clock::Clock;
 use equipoise::config;
-use equipoise::health::Board;
+use equipoise::health::HealthMonitor;
 use equipoise::net::{
     Dial, Listener, ListeningSocket, Memory, MemoryListener, WorkerHandle, WorkerSpec, accept_loop,
 };
@@ -79,7 +79,7 @@ impl Stage {
             runtime: Handle::current(),
             tasks: Arc::default(),
             builders: Builders::in_place(),
-            health: Board::new(clock),
+            health: HealthMonitor::new(clock),
             clock,
             seed: 0,
         };

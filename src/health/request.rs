@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Uri, header};
 
 use super::failure::Failure;
-use super::{Check, Kind, grpc};
+use super::{Check, Probe, grpc};
 use crate::upstream::Version;
 
 /// The methods of `grpc.health.v1`.
@@ -12,10 +12,10 @@ const CHECK: &str = "/grpc.health.v1.Health/Check";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 /// Authority for a Unix socket.
-const LOCAL: &str = "localhost";
+const LOCALHOST: &str = "localhost";
 
 /// The requests for one target, and its address.
-pub(super) struct Question {
+pub(super) struct ProbeRequests {
     address: Box<str>,
     /// Template with the common headers.
     begin: Request<()>,
@@ -24,14 +24,14 @@ pub(super) struct Question {
     body: Bytes,
 }
 
-impl Question {
+impl ProbeRequests {
     /// The requests for the target at `address`.
-    pub fn new(address: &str, check: &Check) -> Question {
+    pub fn new(address: &str, check: &Check) -> ProbeRequests {
         let address: Box<str> = match (check.port, address.rsplit_once(':')) {
             (Some(port), Some((host, _))) if !is_path(address) => format!("{host}:{port}").into(),
             _ => address.into(),
         };
-        let meant: &str = if is_path(&address) { LOCAL } else { &address };
+        let meant: &str = if is_path(&address) { LOCALHOST } else { &address };
         let authority: Box<str> = check.authority.clone().unwrap_or_else(|| meant.into());
         let mut begin = Request::new(());
         let fields = begin.headers_mut();
@@ -42,12 +42,12 @@ impl Question {
         {
             fields.insert(header::HOST, host);
         }
-        let body = match &check.kind {
-            Kind::Grpc(service) => grpc::question(service),
-            Kind::Http(..) | Kind::Tcp => Bytes::new(),
+        let body = match &check.probe {
+            Probe::Grpc(service) => grpc::encode_request(service),
+            Probe::Http(..) | Probe::Tcp => Bytes::new(),
         };
         let scheme = if check.tls.is_some() { "https" } else { "http" };
-        Question { address, begin, authority, scheme, body }
+        ProbeRequests { address, begin, authority, scheme, body }
     }
 
     /// The address to connect to.
