@@ -97,11 +97,11 @@ fn refuse(error: &clap::Error) -> ExitCode {
     if error.use_stderr() && ctl::wants_json(std::env::args_os().skip(1)) {
         let message = error.to_string();
         let message = message.trim_start_matches("error: ").trim_end();
-        complain(&ctl::json_error(ctl::Kind::Usage, None, message));
-        return ExitCode::from(ctl::Kind::Usage.exit_code());
+        complain(&ctl::json_error(ctl::ErrorKind::Usage, None, message));
+        return ExitCode::from(ctl::ErrorKind::Usage.exit_code());
     }
     let _ = error.print(); // on failure the exit code has to do
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(ctl::Kind::Usage.exit_code()))
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(ctl::ErrorKind::Usage.exit_code()))
 }
 
 /// Runs `ctl` on a current-thread runtime, and reports errors.

@@ -23,7 +23,7 @@
 
 use std::sync::Arc;
 
-use super::draw::Weights;
+use super::sampling::Weights;
 use crate::model::{EndpointSet, Load};
 
 /// Significance threshold: an excess counts if its square is this many times its variance.

@@ -17,7 +17,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use super::draw::Weights;
+use super::sampling::Weights;
 use crate::model::{EndpointSet, ExchangeClass, Load, Time};
 use crate::text::keys::{Plain, Text};
 

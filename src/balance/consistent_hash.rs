@@ -15,14 +15,14 @@
 //! that, all members' numbers of nodes are halved until it fits. Only when a change of the set
 //! crosses such a step do keys of other members move as well.
 //!
-//! Keys, fallbacks and unavailable members are handled in [`keyed`](super::keyed).
+//! Keys, fallbacks and unavailable members are handled in [`hashing`](super::hashing).
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use hashring::HashRing;
 
-use super::keyed::{HASHING, Places, Settings};
+use super::hashing::{HASHING, HashSettings, Places};
 use super::{Factory, KeySpec, Picker, Policy};
 use crate::model::{EndpointSet, stable_hash};
 use crate::text::keys::{Keys, Setting, number, section};
@@ -55,7 +55,7 @@ impl Policy for ConsistentHash {
     }
 
     fn configure(&self, params: Params) -> Result<Arc<dyn Factory>, BadParams> {
-        let settings = Settings::read(&params);
+        let settings = HashSettings::read(&params);
         let replicas = params.value(&SETTINGS.replicas);
         params.finish()?;
         Ok(Arc::new(RingFactory { settings, replicas }))
@@ -64,7 +64,7 @@ impl Policy for ConsistentHash {
 
 #[derive(Debug)]
 struct RingFactory {
-    settings: Settings,
+    settings: HashSettings,
     replicas: u64,
 }
 

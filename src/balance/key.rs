@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::keyed::HASHING;
+use super::hashing::HASHING;
 use crate::text::keys::{
     Absent, Key, Keys, Plain, Row, Setting, Short, Text, Word, boolean, duration, section, text,
 };

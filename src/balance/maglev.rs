@@ -14,13 +14,13 @@
 //! Filling takes as many steps as it takes to find free entries at random, about `n ln n` for `n`
 //! entries: some milliseconds for 65,537, whatever the members and their weights.
 //!
-//! Keys, fallbacks and unavailable members are handled in [`keyed`](super::keyed).
+//! Keys, fallbacks and unavailable members are handled in [`hashing`](super::hashing).
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use super::keyed::{HASHING, Places, Settings};
+use super::hashing::{HASHING, HashSettings, Places};
 use super::{Factory, KeySpec, Picker, Policy};
 use crate::model::{EndpointSet, stable_hash};
 use crate::text::keys::{Keys, Setting, number, section};
@@ -54,7 +54,7 @@ impl Policy for Maglev {
     }
 
     fn configure(&self, params: Params) -> Result<Arc<dyn Factory>, BadParams> {
-        let settings = Settings::read(&params);
+        let settings = HashSettings::read(&params);
         let size = params.value(&SETTINGS.table_size);
         if let Some(prime) = (size..).find(|&size| is_prime(size)).filter(|&p| p != size) {
             let message = format!("{size} is not prime: the next that is, is {prime}");
@@ -71,7 +71,7 @@ fn is_prime(number: u64) -> bool {
 
 #[derive(Debug)]
 struct MaglevFactory {
-    settings: Settings,
+    settings: HashSettings,
     size: u64,
 }
 

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::draw::Weights;
+use super::sampling::Weights;
 use super::{Factory, PickCx, Picker, Policy};
 use crate::model::EndpointSet;
 use crate::text::{BadParams, Params};

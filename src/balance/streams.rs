@@ -5,7 +5,7 @@
 //! member altogether is up to the policy.
 
 use super::PickCx;
-use super::draw::Weights;
+use super::sampling::Weights;
 use crate::model::EndpointSet;
 
 /// Members that are compared for one stream.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::draw::Weights;
+use super::sampling::Weights;
 use super::{Factory, PickCx, Picker, Policy};
 use crate::model::EndpointSet;
 use crate::text::{BadParams, Params};

@@ -30,7 +30,7 @@ use clap::{Subcommand, ValueEnum};
 
 use crate::control::proto::BackendState;
 use crate::text::units;
-pub use error::{Error, Kind, json as json_error};
+pub use error::{Error, ErrorKind, json as json_error};
 use session::Session;
 pub use session::{Outcome, Screen};
 

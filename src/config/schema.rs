@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::keys::{BALANCER, TOP, pattern};
 use crate::balance::{POLICIES, policy};
-use crate::text::keys::{Absent, Keys, Kind, Many, Plain, Row, Section, Shape, Short, Text};
+use crate::text::keys::{Absent, Keys, Many, Plain, Row, Section, Shape, Short, Text, ValueKind};
 
 /// A value with a variable, which is only known when the file is read.
 const VARIABLE: &str = r"\$\{";
@@ -147,39 +147,39 @@ fn plain(text: &str) -> String {
 }
 
 /// A default as a JSON literal.
-fn literal(kind: Kind, text: &str) -> Value {
+fn literal(kind: ValueKind, text: &str) -> Value {
     let number = || text.parse::<u64>().map(Value::from);
     match kind {
-        Kind::Number(..) => number().unwrap_or_else(|_| json!(text)),
-        Kind::Boolean => json!(text == "true"),
+        ValueKind::Number(..) => number().unwrap_or_else(|_| json!(text)),
+        ValueKind::Boolean => json!(text == "true"),
         _ => json!(text),
     }
 }
 
 /// The schema of a scalar.
-fn value(kind: Kind) -> Value {
+fn value(kind: ValueKind) -> Value {
     let Some(pattern) = pattern::of(kind) else {
         return match kind {
-            Kind::Words(list) => words(&list()),
+            ValueKind::Words(list) => words(&list()),
             _ => json!({ "type": ["boolean", "string"], "pattern": whole("true|false") }),
         };
     };
     let mut schema = json!({ "type": "string", "pattern": whole(&pattern) });
     let range = match kind {
-        Kind::Size(least, most) | Kind::Number(least, most) => {
+        ValueKind::Size(least, most) | ValueKind::Number(least, most) => {
             Some(("integer", json!(least), json!(most)))
         }
-        Kind::Text(Text { plain: Plain::Integers(least, most), .. }) => {
+        ValueKind::Text(Text { plain: Plain::Integers(least, most), .. }) => {
             Some(("integer", json!(least), json!(most)))
         }
-        Kind::Text(Text { plain: Plain::Numbers(least, most), .. }) => {
+        ValueKind::Text(Text { plain: Plain::Numbers(least, most), .. }) => {
             Some(("number", json!(least), json!(most)))
         }
-        Kind::Text(Text { plain: Plain::Any, .. }) => {
+        ValueKind::Text(Text { plain: Plain::Any, .. }) => {
             schema["type"] = json!(["string", "number", "boolean"]);
             None
         }
-        Kind::Text(Text { plain: Plain::Booleans, .. }) => {
+        ValueKind::Text(Text { plain: Plain::Booleans, .. }) => {
             schema["type"] = json!(["string", "boolean"]);
             None
         }

@@ -16,7 +16,7 @@ pub(super) const SHRINK: Duration = Duration::from_millis(500);
 
 /// The state that the deadlines of an open connection are computed from.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Facts {
+pub(super) struct DeadlineInputs {
     pub opened: Time,
     /// The preface and SETTINGS exchange is complete.
     pub introduced: bool,
@@ -69,20 +69,20 @@ pub(super) struct Deadlines {
 
 impl Deadlines {
     /// Those of an open connection.
-    pub fn new(facts: &Facts, limits: &Limits) -> Deadlines {
+    pub fn new(inputs: &DeadlineInputs, limits: &Limits) -> Deadlines {
         let after = |since: Option<Time>, time| since.map(|since| since + time);
-        let stays = facts.leaving.is_some() || facts.left;
+        let stays = inputs.leaving.is_some() || inputs.left;
         Deadlines {
-            preface: (!facts.introduced).then_some(facts.opened + limits.preface_timeout),
-            frame: after(facts.unfinished, limits.frame_timeout),
-            write_stall: after(facts.stalled, limits.write_stall_timeout),
-            look: after(facts.looked, LOOK),
+            preface: (!inputs.introduced).then_some(inputs.opened + limits.preface_timeout),
+            frame: after(inputs.unfinished, limits.frame_timeout),
+            write_stall: after(inputs.stalled, limits.write_stall_timeout),
+            look: after(inputs.looked, LOOK),
             linger: None,
-            idle: after(facts.idle, limits.idle_timeout).filter(|_| !facts.kept && !stays),
-            shrink: after(facts.idle, SHRINK).filter(|_| !facts.shrunk),
-            age: facts.expires.filter(|_| !stays),
-            leave: after(facts.leaving, LEAVE_PATIENCE).filter(|_| !facts.left),
-            cancel: facts.cancels,
+            idle: after(inputs.idle, limits.idle_timeout).filter(|_| !inputs.kept && !stays),
+            shrink: after(inputs.idle, SHRINK).filter(|_| !inputs.shrunk),
+            age: inputs.expires.filter(|_| !stays),
+            leave: after(inputs.leaving, LEAVE_PATIENCE).filter(|_| !inputs.left),
+            cancel: inputs.cancels,
         }
     }
 
@@ -119,7 +119,7 @@ mod tests {
     }
 
     /// A connection with open streams and no timeout pending.
-    const BUSY: Facts = Facts {
+    const BUSY: DeadlineInputs = DeadlineInputs {
         opened: Time::ZERO,
         introduced: true,
         unfinished: None,
@@ -140,32 +140,41 @@ mod tests {
         let cases = [
             (BUSY, never),
             (
-                Facts { opened: at(100), introduced: false, ..BUSY },
+                DeadlineInputs { opened: at(100), introduced: false, ..BUSY },
                 Deadlines { preface: Some(at(105)), ..never },
             ),
-            (Facts { unfinished: now, ..BUSY }, Deadlines { frame: Some(at(110)), ..never }),
-            (Facts { stalled: now, ..BUSY }, Deadlines { write_stall: Some(at(130)), ..never }),
-            (Facts { looked: now, ..BUSY }, Deadlines { look: now.map(|now| now + LOOK), ..never }),
             (
-                Facts { idle: now, ..BUSY },
+                DeadlineInputs { unfinished: now, ..BUSY },
+                Deadlines { frame: Some(at(110)), ..never },
+            ),
+            (
+                DeadlineInputs { stalled: now, ..BUSY },
+                Deadlines { write_stall: Some(at(130)), ..never },
+            ),
+            (
+                DeadlineInputs { looked: now, ..BUSY },
+                Deadlines { look: now.map(|now| now + LOOK), ..never },
+            ),
+            (
+                DeadlineInputs { idle: now, ..BUSY },
                 Deadlines { idle: Some(at(1000)), shrink: Some(at(100) + SHRINK), ..never },
             ),
             (
-                Facts { idle: now, shrunk: true, ..BUSY },
+                DeadlineInputs { idle: now, shrunk: true, ..BUSY },
                 Deadlines { idle: Some(at(1000)), ..never },
             ),
-            (Facts { idle: now, shrunk: true, kept: true, ..BUSY }, never),
-            (Facts { expires: now, ..BUSY }, Deadlines { age: now, ..never }),
-            (Facts { leaving: now, ..BUSY }, Deadlines { leave: Some(at(101)), ..never }),
+            (DeadlineInputs { idle: now, shrunk: true, kept: true, ..BUSY }, never),
+            (DeadlineInputs { expires: now, ..BUSY }, Deadlines { age: now, ..never }),
+            (DeadlineInputs { leaving: now, ..BUSY }, Deadlines { leave: Some(at(101)), ..never }),
             (
-                Facts { leaving: now, idle: now, shrunk: true, expires: now, ..BUSY },
+                DeadlineInputs { leaving: now, idle: now, shrunk: true, expires: now, ..BUSY },
                 Deadlines { leave: Some(at(101)), ..never },
             ),
-            (Facts { leaving: now, left: true, ..BUSY }, never),
-            (Facts { cancels: now, ..BUSY }, Deadlines { cancel: now, ..never }),
+            (DeadlineInputs { leaving: now, left: true, ..BUSY }, never),
+            (DeadlineInputs { cancels: now, ..BUSY }, Deadlines { cancel: now, ..never }),
         ];
-        for (facts, deadlines) in cases {
-            assert_eq!(Deadlines::new(&facts, &limits()), deadlines, "{facts:?}");
+        for (inputs, deadlines) in cases {
+            assert_eq!(Deadlines::new(&inputs, &limits()), deadlines, "{inputs:?}");
         }
     }
 
@@ -191,7 +200,7 @@ mod tests {
             let later = Deadlines { idle: deadlines.idle.or(Some(at(2))), ..deadlines };
             assert_eq!(later.next_timeout(), one, "{later:?}");
         }
-        let idle = Facts { idle: Some(at(7)), expires: Some(at(8)), ..BUSY };
+        let idle = DeadlineInputs { idle: Some(at(7)), expires: Some(at(8)), ..BUSY };
         assert_eq!(Deadlines::new(&idle, &limits()).next_timeout(), Some(at(7) + SHRINK));
     }
 }

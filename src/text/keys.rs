@@ -6,7 +6,7 @@ mod form;
 use std::borrow::Cow;
 
 pub use form::{
-    Form, Kind, Number, Plain, Text, Word, boolean, duration, number, size, text, word, words,
+    Form, Number, Plain, Text, ValueKind, Word, boolean, duration, number, size, text, word, words,
 };
 
 /// One key, whatever the type of its value.
@@ -27,9 +27,9 @@ pub trait Row: Sync {
 #[derive(Clone, Copy)]
 pub enum Shape {
     /// A scalar.
-    Value(Kind),
+    Value(ValueKind),
     /// A list of scalars.
-    Values(Kind, Many),
+    Values(ValueKind, Many),
     /// A mapping.
     Mapping(&'static dyn Keys),
     /// A list of mappings.
@@ -37,7 +37,7 @@ pub enum Shape {
     /// Mappings keyed by names of this form.
     Named(&'static Text, &'static dyn Keys, Many),
     /// Scalars keyed by names of this form.
-    NamedValues(&'static Text, Kind),
+    NamedValues(&'static Text, ValueKind),
 }
 
 /// Bounds on the number of items.

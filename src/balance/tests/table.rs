@@ -9,7 +9,7 @@ use crate::text::{ParamValue, Params};
 
 /// Files in `src/balance/` that are no policy.
 const HELPERS: [&str; 8] =
-    ["backlog", "bound", "draw", "key", "keyed", "sorted", "streams", "tests"];
+    ["backlog", "bound", "hashing", "key", "sampling", "sorted", "streams", "tests"];
 
 #[test]
 fn each_policy_is_one_file_and_one_row() {

@@ -77,7 +77,7 @@ pub enum Error {
 /// The category of an error, which determines the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum ErrorKind {
     /// The output cannot be written.
     Output,
     /// A usage error.
@@ -90,34 +90,34 @@ pub enum Kind {
     Unreachable,
 }
 
-impl Kind {
+impl ErrorKind {
     /// The exit code of the process.
     pub fn exit_code(self) -> u8 {
         match self {
-            Kind::Output => 1,
-            Kind::Usage => 2,
-            Kind::NotFound => 3,
-            Kind::Refused => 4,
-            Kind::Unreachable => 5,
+            ErrorKind::Output => 1,
+            ErrorKind::Usage => 2,
+            ErrorKind::NotFound => 3,
+            ErrorKind::Refused => 4,
+            ErrorKind::Unreachable => 5,
         }
     }
 }
 
 impl Error {
     /// The category.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::Address(_) | Error::Twice(_) => Kind::Usage,
+            Error::Address(_) | Error::Twice(_) => ErrorKind::Usage,
             Error::Connect { .. }
             | Error::Timeout { .. }
             | Error::Stranger { .. }
-            | Error::Lost { .. } => Kind::Unreachable,
-            Error::Refused { code: GrpcCode::NotFound, .. } => Kind::NotFound,
+            | Error::Lost { .. } => ErrorKind::Unreachable,
+            Error::Refused { code: GrpcCode::NotFound, .. } => ErrorKind::NotFound,
             Error::Refused { code: GrpcCode::DeadlineExceeded | GrpcCode::Unavailable, .. } => {
-                Kind::Unreachable
+                ErrorKind::Unreachable
             }
-            Error::Refused { .. } => Kind::Refused,
-            Error::Output(_) => Kind::Output,
+            Error::Refused { .. } => ErrorKind::Refused,
+            Error::Output(_) => ErrorKind::Output,
         }
     }
 
@@ -141,10 +141,10 @@ impl Error {
 }
 
 /// An error as a line of JSON; `code` is the gRPC code if the gateway refused.
-pub fn json(kind: Kind, code: Option<&str>, message: &str) -> String {
+pub fn json(kind: ErrorKind, code: Option<&str>, message: &str) -> String {
     #[derive(Serialize)]
     struct Failure<'a> {
-        error: Kind,
+        error: ErrorKind,
         exit_code: u8,
         code: Option<&'a str>,
         message: &'a str,

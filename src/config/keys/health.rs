@@ -7,8 +7,8 @@ use super::{HOUR, MINUTE, MS};
 use crate::config::filter::path;
 use crate::config::health::{Statuses, authority, grpc_service, show_statuses, statuses};
 use crate::text::keys::{
-    Absent, Key, Kind, Part, Setting, Shape, Short, Word, boolean, duration, number, section, text,
-    word,
+    Absent, Key, Part, Setting, Shape, Short, ValueKind, Word, boolean, duration, number, section,
+    text, word,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -54,7 +54,7 @@ section! {
     authority: Key<Box<str>> = text(&AUTHORITY, authority, ToString::to_string),
         Absent::Words("the backend's address"),
         "the `:authority`, or `Host`, of what is asked";
-    headers: Part = Shape::NamedValues(&HEADER_EDIT, Kind::Text(&HEADER_VALUE)), Absent::Nothing,
+    headers: Part = Shape::NamedValues(&HEADER_EDIT, ValueKind::Text(&HEADER_VALUE)), Absent::Nothing,
         "more headers, or metadata, of what is asked";
     tls: Setting<bool> = boolean(), true,
         "whether the service's `tls` holds for checks too; `false` where the port asked is in clear \

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::text::keys::Kind;
+use crate::text::keys::ValueKind;
 
 /// Decimal numbers from `least` to `most`, without leading zeros.
 pub fn range(least: u64, most: u64) -> String {
@@ -61,9 +61,9 @@ fn block(from: u64, to: u64) -> String {
 }
 
 /// The pattern of a kind of value; `None` for keywords.
-pub fn of(kind: Kind) -> Option<String> {
+pub fn of(kind: ValueKind) -> Option<String> {
     match kind {
-        Kind::Duration(least, most) => {
+        ValueKind::Duration(least, most) => {
             let clip = |n: u128| u64::try_from(n).unwrap_or(u64::MAX);
             let (least, most) = (clip(least.as_micros()), clip(most.as_micros()));
             let units = [
@@ -75,14 +75,14 @@ pub fn of(kind: Kind) -> Option<String> {
             ];
             Some(with_units(least, most, &units))
         }
-        Kind::Size(least, most) => Some(with_units(
+        ValueKind::Size(least, most) => Some(with_units(
             least,
             most,
             &[("B?", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)],
         )),
-        Kind::Number(least, most) => Some(format!(r"\+?0*{}", range(least, most))),
-        Kind::Text(text) => Some((text.pattern)()),
-        Kind::Words(_) | Kind::Boolean => None,
+        ValueKind::Number(least, most) => Some(format!(r"\+?0*{}", range(least, most))),
+        ValueKind::Text(text) => Some((text.pattern)()),
+        ValueKind::Words(_) | ValueKind::Boolean => None,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::route::{
     HostMatch, MAX_SHARE_WEIGHT, PathMatch, Pattern, RedirectStatus, ValueMatch, check_name,
 };
 use crate::text::keys::{
-    Absent, Form, Key, Kind, List, Many, Part, Setting, Shape, Short, Text, Word, boolean,
+    Absent, Form, Key, List, Many, Part, Setting, Shape, Short, Text, ValueKind, Word, boolean,
     duration, number, section, size, text, word,
 };
 
@@ -144,9 +144,9 @@ section! {
     /// Header edits, applied in this order.
     pub static EDITS: EditKeys = "routes[].request_headers";
 
-    set: Part = Shape::NamedValues(&HEADER_EDIT, Kind::Text(&HEADER_VALUE)), Absent::Nothing,
+    set: Part = Shape::NamedValues(&HEADER_EDIT, ValueKind::Text(&HEADER_VALUE)), Absent::Nothing,
         "this value and no other";
-    add: Part = Shape::NamedValues(&HEADER_EDIT, Kind::Text(&HEADER_VALUE)), Absent::Nothing,
+    add: Part = Shape::NamedValues(&HEADER_EDIT, ValueKind::Text(&HEADER_VALUE)), Absent::Nothing,
         "this value too";
     remove: List<Box<str>> = text(&HEADER_EDIT, editable, ToString::to_string), Many::Any,
         Absent::Nothing, "all values";

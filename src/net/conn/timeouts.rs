@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::super::deadlines::{Deadlines, Facts};
+use super::super::deadlines::{DeadlineInputs, Deadlines};
 use super::super::timer::Sleep;
 use super::super::worker::Worker;
 use super::{Closed, Conn, ConnState, Phase};
@@ -98,8 +98,9 @@ impl Conn {
             Phase::Lingering(_, linger) => Deadlines::lingering(linger.until()),
             Phase::Open => {
                 let cancels = self.cancels.next(core, self.worker.now());
-                let facts = Facts { kept: self.is_kept(), cancels, ..core.facts() };
-                Deadlines::new(&facts, core.codec.limits())
+                let inputs =
+                    DeadlineInputs { kept: self.is_kept(), cancels, ..core.deadline_inputs() };
+                Deadlines::new(&inputs, core.codec.limits())
             }
         }
     }
@@ -136,8 +137,8 @@ impl Conn {
 }
 
 impl ConnState {
-    fn facts(&self) -> Facts {
-        Facts {
+    fn deadline_inputs(&self) -> DeadlineInputs {
+        DeadlineInputs {
             opened: self.opened,
             introduced: self.codec.is_introduced(),
             unfinished: self.unfinished,
@@ -148,7 +149,7 @@ impl ConnState {
             expires: self.expires,
             leaving: self.leaving.map(|(since, _)| since),
             left: self.codec.is_leaving(),
-            ..Facts::default()
+            ..DeadlineInputs::default()
         }
     }
 

@@ -7,7 +7,7 @@ use crate::text::{nearest, suggestion, units};
 
 /// The type and range of a scalar.
 #[derive(Clone, Copy)]
-pub enum Kind {
+pub enum ValueKind {
     /// A duration within bounds, inclusive.
     Duration(Duration, Duration),
     /// A size in bytes within bounds, inclusive.
@@ -52,13 +52,13 @@ pub enum Plain {
 /// How a `T` is parsed and shown.
 pub struct Form<T: 'static> {
     /// Its type and range.
-    pub kind: Kind,
+    pub kind: ValueKind,
     parse: Parse<T>,
     show: fn(&T) -> String,
 }
 
 enum Parse<T> {
-    Within(fn(&str, Kind) -> Result<T, String>),
+    Within(fn(&str, ValueKind) -> Result<T, String>),
     Text(fn(&str) -> Result<T, String>),
 }
 
@@ -92,19 +92,19 @@ pub trait Word: Copy + PartialEq + 'static {
 
 /// An integer.
 pub const fn number<T: Number>(range: RangeInclusive<u64>) -> Form<T> {
-    let kind = Kind::Number(*range.start(), *range.end());
+    let kind = ValueKind::Number(*range.start(), *range.end());
     Form { kind, parse: Parse::Within(read_number), show: |value| wide(*value).to_string() }
 }
 
 /// A size in bytes.
 pub const fn size<T: Number>(range: RangeInclusive<u64>) -> Form<T> {
-    let kind = Kind::Size(*range.start(), *range.end());
+    let kind = ValueKind::Size(*range.start(), *range.end());
     Form { kind, parse: Parse::Within(read_number), show: |value| units::show_size(wide(*value)) }
 }
 
 /// A duration.
 pub const fn duration(range: RangeInclusive<Duration>) -> Form<Duration> {
-    let kind = Kind::Duration(*range.start(), *range.end());
+    let kind = ValueKind::Duration(*range.start(), *range.end());
     Form { kind, parse: Parse::Within(read_duration), show: |value| units::show_duration(*value) }
 }
 
@@ -126,12 +126,12 @@ pub const fn words<T>(
     parse: fn(&str) -> Result<T, String>,
     show: fn(&T) -> String,
 ) -> Form<T> {
-    Form { kind: Kind::Words(words), parse: Parse::Text(parse), show }
+    Form { kind: ValueKind::Words(words), parse: Parse::Text(parse), show }
 }
 
 /// `true` or `false`.
 pub const fn boolean() -> Form<bool> {
-    Form { kind: Kind::Boolean, parse: Parse::Text(read_boolean), show: ToString::to_string }
+    Form { kind: ValueKind::Boolean, parse: Parse::Text(read_boolean), show: ToString::to_string }
 }
 
 /// Text, parsed by `parse` and formatted by `show`.
@@ -140,17 +140,17 @@ pub const fn text<T>(
     parse: fn(&str) -> Result<T, String>,
     show: fn(&T) -> String,
 ) -> Form<T> {
-    Form { kind: Kind::Text(text), parse: Parse::Text(parse), show }
+    Form { kind: ValueKind::Text(text), parse: Parse::Text(parse), show }
 }
 
 fn wide<T: Number>(value: T) -> u64 {
     value.try_into().unwrap_or(u64::MAX)
 }
 
-fn read_number<T: Number>(text: &str, kind: Kind) -> Result<T, String> {
+fn read_number<T: Number>(text: &str, kind: ValueKind) -> Result<T, String> {
     let (value, least, most, show): (u64, u64, u64, fn(u64) -> String) = match kind {
-        Kind::Size(least, most) => (units::parse_size(text)?, least, most, units::show_size),
-        Kind::Number(least, most) => {
+        ValueKind::Size(least, most) => (units::parse_size(text)?, least, most, units::show_size),
+        ValueKind::Number(least, most) => {
             let value = text.parse().map_err(|_| {
                 format!("`{text}` is not a whole number: write digits alone, such as 16")
             });
@@ -162,10 +162,10 @@ fn read_number<T: Number>(text: &str, kind: Kind) -> Result<T, String> {
     fitting.flatten().ok_or_else(|| out_of_range(text, &show(least), &show(most)))
 }
 
-fn read_duration(text: &str, kind: Kind) -> Result<Duration, String> {
+fn read_duration(text: &str, kind: ValueKind) -> Result<Duration, String> {
     let value = units::parse_duration(text)?;
     match kind {
-        Kind::Duration(least, most) if !(least..=most).contains(&value) => {
+        ValueKind::Duration(least, most) if !(least..=most).contains(&value) => {
             let least = units::show_duration(least);
             if most == Duration::MAX {
                 return Err(format!("`{text}` is out of range: write {least} or more"));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use equipoise::balance::{self, POLICIES};
 use equipoise::config;
-use equipoise::text::keys::{Absent, Keys, Kind, Many, Row, Section, Shape};
+use equipoise::text::keys::{Absent, Keys, Many, Row, Section, Shape, ValueKind};
 use equipoise::text::units::{show_duration, show_size};
 
 use super::root;
@@ -35,14 +35,14 @@ fn sections() -> BTreeMap<&'static str, &'static Section> {
     found
 }
 
-fn name(kind: Kind) -> &'static str {
+fn name(kind: ValueKind) -> &'static str {
     match kind {
-        Kind::Duration(..) => "duration",
-        Kind::Size(..) => "size",
-        Kind::Number(..) => "number",
-        Kind::Words(_) => "word",
-        Kind::Boolean => "boolean",
-        Kind::Text(text) => text.name,
+        ValueKind::Duration(..) => "duration",
+        ValueKind::Size(..) => "size",
+        ValueKind::Number(..) => "number",
+        ValueKind::Words(_) => "word",
+        ValueKind::Boolean => "boolean",
+        ValueKind::Text(text) => text.name,
     }
 }
 
@@ -71,20 +71,20 @@ fn range(row: &dyn Row) -> String {
     }
 }
 
-fn range_of(kind: Kind) -> String {
+fn range_of(kind: ValueKind) -> String {
     match kind {
-        Kind::Duration(least, std::time::Duration::MAX) => {
+        ValueKind::Duration(least, std::time::Duration::MAX) => {
             format!("{} or more", show_duration(least))
         }
-        Kind::Duration(least, most) => {
+        ValueKind::Duration(least, most) => {
             format!("{} to {}", show_duration(least), show_duration(most))
         }
-        Kind::Size(least, most) => format!("{} to {}", show_size(least), show_size(most)),
-        Kind::Number(least, most) => format!("{least} to {most}"),
-        Kind::Words(words) => words().join(", "),
-        Kind::Boolean => "true, false".into(),
-        Kind::Text(text) if text.range.is_empty() => "none".into(),
-        Kind::Text(text) => text.range.into(),
+        ValueKind::Size(least, most) => format!("{} to {}", show_size(least), show_size(most)),
+        ValueKind::Number(least, most) => format!("{least} to {most}"),
+        ValueKind::Words(words) => words().join(", "),
+        ValueKind::Boolean => "true, false".into(),
+        ValueKind::Text(text) if text.range.is_empty() => "none".into(),
+        ValueKind::Text(text) => text.range.into(),
     }
 }
 

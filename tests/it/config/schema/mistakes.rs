@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use equipoise::balance::POLICIES;
 use equipoise::config;
-use equipoise::text::keys::{Keys, Kind, Many, Row, Shape};
+use equipoise::text::keys::{Keys, Many, Row, Shape, ValueKind};
 use serde_json::{Map, Value, json};
 
 use crate::support::yaml;
@@ -218,7 +218,7 @@ impl Visit<'_> {
         }
     }
 
-    fn value(&mut self, place: &Place, kind: Kind) {
+    fn value(&mut self, place: &Place, kind: ValueKind) {
         for odd in [json!(null), json!([]), json!({}), json!([1]), json!({ "a": 1 }), json!("")] {
             self.put(place, odd);
         }
@@ -228,12 +228,12 @@ impl Visit<'_> {
         self.put(place, json!("${SCHEMA_TEST_UNSET}"));
         self.put(place, json!(text));
         let form = match kind {
-            Kind::Duration(least, most) => format!("duration {least:?} {most:?}"),
-            Kind::Size(least, most) => format!("size {least} {most}"),
-            Kind::Number(least, most) => format!("number {least} {most}"),
-            Kind::Words(words) => words().join(" "),
-            Kind::Boolean => "boolean".into(),
-            Kind::Text(text) => (text.pattern)(),
+            ValueKind::Duration(least, most) => format!("duration {least:?} {most:?}"),
+            ValueKind::Size(least, most) => format!("size {least} {most}"),
+            ValueKind::Number(least, most) => format!("number {least} {most}"),
+            ValueKind::Words(words) => words().join(" "),
+            ValueKind::Boolean => "boolean".into(),
+            ValueKind::Text(text) => (text.pattern)(),
         };
         let tried = match self.seen.insert(form) {
             true => values(kind),
@@ -246,22 +246,22 @@ impl Visit<'_> {
 }
 
 /// Valid and invalid values of this kind.
-fn values(kind: Kind) -> Vec<Value> {
+fn values(kind: ValueKind) -> Vec<Value> {
     let texts = |texts: &[&str]| texts.iter().map(|text| json!(text)).collect::<Vec<_>>();
     match kind {
-        Kind::Number(least, most) => around(least, most)
+        ValueKind::Number(least, most) => around(least, most)
             .into_iter()
             .flat_map(|n| [json!(n), json!(n.to_string()), json!(format!("0{n}"))])
             .chain([json!(-1), json!(1.5), json!(true), json!("+16"), json!("16 "), json!("1k")])
             .collect(),
-        Kind::Size(least, most) => around(least, most)
+        ValueKind::Size(least, most) => around(least, most)
             .into_iter()
             .flat_map(|n| [json!(n), json!(n.to_string()), json!(format!("{n}B"))])
             .chain(in_units(least, most, &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)]))
             .chain(texts(&["1KB", "1kib", "1.5MiB", "-1", "16 KiB", "KiB"]))
             .chain([json!(true), json!(1.5), json!(-1)])
             .collect(),
-        Kind::Duration(least, most) => {
+        ValueKind::Duration(least, most) => {
             let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
             let (least, most) = (micros(least), micros(most));
             let units = [
@@ -276,16 +276,16 @@ fn values(kind: Kind) -> Vec<Value> {
                 .chain([json!(0), json!(5), json!(true), json!(1.5)])
                 .collect()
         }
-        Kind::Words(words) => words()
+        ValueKind::Words(words) => words()
             .into_iter()
             .flat_map(|word| [json!(word), json!(word.to_uppercase()), json!(format!("{word} "))])
             .chain([json!("zzz"), json!(1), json!(301), json!(304), json!(true)])
             .collect(),
-        Kind::Boolean => texts(&["true", "false", "yes", "True", "off"])
+        ValueKind::Boolean => texts(&["true", "false", "yes", "True", "off"])
             .into_iter()
             .chain([json!(true), json!(false), json!(1), json!(0)])
             .collect(),
-        Kind::Text(_) => texts(TEXTS)
+        ValueKind::Text(_) => texts(TEXTS)
             .into_iter()
             .chain(ODD.iter().map(|n| json!(n)))
             .chain([json!(true), json!(5)])
@@ -294,17 +294,17 @@ fn values(kind: Kind) -> Vec<Value> {
 }
 
 /// Boundary values of its range.
-fn ends(kind: Kind) -> Vec<Value> {
+fn ends(kind: ValueKind) -> Vec<Value> {
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     match kind {
-        Kind::Number(least, most) | Kind::Size(least, most) => {
+        ValueKind::Number(least, most) | ValueKind::Size(least, most) => {
             around(least, most).into_iter().map(Value::from).collect()
         }
-        Kind::Duration(least, most) => {
+        ValueKind::Duration(least, most) => {
             let near = around(micros(least), micros(most));
             near.into_iter().map(|n| json!(format!("{n}us"))).collect()
         }
-        Kind::Words(_) | Kind::Boolean | Kind::Text(_) => Vec::new(),
+        ValueKind::Words(_) | ValueKind::Boolean | ValueKind::Text(_) => Vec::new(),
     }
 }
 
@@ -467,12 +467,12 @@ fn in_units<'a>(
 /// A typical value of a key.
 fn usual(shape: Shape) -> Vec<Value> {
     let value = |kind| match kind {
-        Kind::Duration(least, _) if least.is_zero() => json!("0s"),
-        Kind::Duration(..) => json!("2s"),
-        Kind::Size(least, _) | Kind::Number(least, _) => json!(least),
-        Kind::Words(words) => json!(words()[0]),
-        Kind::Boolean => json!(true),
-        Kind::Text(text) => match text.name {
+        ValueKind::Duration(least, _) if least.is_zero() => json!("0s"),
+        ValueKind::Duration(..) => json!("2s"),
+        ValueKind::Size(least, _) | ValueKind::Number(least, _) => json!(least),
+        ValueKind::Words(words) => json!(words()[0]),
+        ValueKind::Boolean => json!(true),
+        ValueKind::Text(text) => match text.name {
             "path" => json!("/x"),
             "name" | "host" | "text" | "expression" | "value" => json!("orders"),
             "file" => json!("ca.pem"),

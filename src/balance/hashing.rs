@@ -14,8 +14,8 @@ use std::hint::select_unpredictable;
 use std::sync::Arc;
 
 use super::bound::{self, Bound, FACTOR};
-use super::draw::Weights;
 use super::key::{EXAMPLE, KEY};
+use super::sampling::Weights;
 use super::{Fallback, KeySpec, PickCx, Picker};
 use crate::model::{EndpointSet, rehashed, stable_hash};
 use crate::text::Params;
@@ -49,16 +49,16 @@ section! {
 
 /// The settings that all these policies have.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(super) struct HashSettings {
     pub key: KeySpec,
     bounded_load: Option<f64>,
 }
 
-impl Settings {
+impl HashSettings {
     /// Reads them; wrong ones are noted.
-    pub fn read(params: &Params) -> Settings {
+    pub fn read(params: &Params) -> HashSettings {
         let bounded_load = params.optional(&HASHING.bounded_load);
-        Settings { key: KeySpec::read(params), bounded_load }
+        HashSettings { key: KeySpec::read(params), bounded_load }
     }
 
     /// The picker of `set` where keys lie in `places`.
