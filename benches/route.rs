@@ -10,8 +10,8 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use equipoise::clock::Clock;
 use equipoise::http::{Headers, Name};
-use equipoise::model::{Code, Ending, GrpcCode};
-use equipoise::proxy::{Calls, End, Methods};
+use equipoise::model::{AttemptOutcome, Code, GrpcCode};
+use equipoise::proxy::{CallEnd, MethodMetrics, StreamingMethods};
 use equipoise::route::{
     Conditions, FieldMatch, Forward, HostMatch, Match, PathMatch, Route, RouteQuery, RouteTable,
     RouteTableBuilder, Share, SourceLocation, Split, ValueMatch,
@@ -136,14 +136,15 @@ fn count(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("method");
     for len in [5, MOST_METHODS] {
         let table = Arc::new(MethodTable::new(2, MOST_METHODS));
-        let (calls, methods) = (Calls::new(&table, 0), Methods::default());
+        let (calls, methods) = (MethodMetrics::new(&table, 0), StreamingMethods::default());
         let heads: Vec<Headers> = (0..len).map(|n| head(&format!("/Orders/Method{n}"))).collect();
         let code = Code::Grpc(GrpcCode::Ok);
         let mut next = 0;
         let mut call = || {
             next = (next + 31) % len;
             let took = Some(Duration::from_micros(700 + next as u64));
-            let end = End { code, ending: Ending::Answered(code), took, cut: false };
+            let end =
+                CallEnd { code, attempt_outcome: AttemptOutcome::Answered(code), took, cut: false };
             let (called, _) = calls.find(black_box(&heads[next]), &methods);
             calls.count(&called, black_box(&end));
         };

@@ -1,24 +1,24 @@
 //! The data path: from a client's stream to a backend's and back.
 
-mod budget;
-mod by_tag;
-mod calls;
+mod connection_metrics;
 mod exchange;
+mod failure;
 mod fields;
 mod filter;
-mod forwarded;
+mod forwarded_headers;
 mod front;
-mod key;
-mod lane;
-mod methods;
+mod hash_key;
+mod head_cache;
+mod job_pool;
+mod method_metrics;
 mod mirror;
-mod observe;
-mod reject;
-mod request_line;
-mod routed;
-mod tally;
-mod target;
+mod request_log;
+mod retry_budget;
+mod route_rejections;
+mod streaming_methods;
+mod worker_routing;
+mod worker_service;
 
-pub use calls::{Calls, End};
 pub(crate) use front::{Front, Proxy};
-pub use methods::{Method, Methods};
+pub use method_metrics::{CallEnd, MethodMetrics};
+pub use streaming_methods::{MethodHash, StreamingMethods};

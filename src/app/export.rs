@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::{Certificate, Endpoint, MirrorOutcome, RejectTotals, Rejected};
+use crate::model::{Certificate, Endpoint, MirrorOutcome, RejectReason, RejectTotals};
 use crate::service::{BackendState, BackendView, Counted, Registry, ServiceCounts, ServiceView};
 use crate::stats::WindowStats;
 use crate::tasks::{Task, Tasks};
@@ -81,7 +81,7 @@ fn counters(counts: &ServiceCounts) -> Vec<ServiceCounter> {
     }
     for (route, totals) in counts.rejections.by_route() {
         let route: Arc<str> = route.into();
-        let occurred = Rejected::ALL.iter().zip(totals).filter(|(_, count)| *count > 0);
+        let occurred = RejectReason::ALL.iter().zip(totals).filter(|(_, count)| *count > 0);
         counters.extend(occurred.map(|(reason, count)| {
             counter(&names::REJECTED, vec![Arc::clone(&route), reason.name().into()], count)
         }));

@@ -5,7 +5,7 @@ use tonic::Status;
 use super::overridden::overridden;
 use super::policy::settings_of;
 use super::proto;
-use crate::model::{RejectTotals, Rejected, Time};
+use crate::model::{RejectReason, RejectTotals, Time};
 use crate::service::{
     BackendState, BackendView, ChangeError, EndpointSpec, Rejections, ServiceView, Since, Standing,
 };
@@ -88,8 +88,8 @@ pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto
 /// Non-zero rejection counts, by route.
 fn rejections(rejections: &Rejections) -> Vec<proto::Rejection> {
     let of_route = |(route, totals): (Box<str>, RejectTotals)| {
-        let counts = Rejected::ALL.iter().zip(totals).filter(|(_, count)| *count > 0);
-        let rejection = move |(reason, count): (&Rejected, u64)| proto::Rejection {
+        let counts = RejectReason::ALL.iter().zip(totals).filter(|(_, count)| *count > 0);
+        let rejection = move |(reason, count): (&RejectReason, u64)| proto::Rejection {
             route: route.to_string(),
             reason: reason.name().into(),
             count,

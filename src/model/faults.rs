@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::outcome::Sign;
+use super::outcome::HealthSignal;
 use super::time::Time;
 
 /// Successful trial requests that end a trial.
@@ -29,10 +29,10 @@ impl Faults {
     /// Records the result of a normal request; returns the number of consecutive faults after a
     /// fault.
     #[inline]
-    pub fn note(&self, sign: Sign) -> Option<u32> {
-        match sign {
-            Sign::Fault => Some(self.run.fetch_add(1, Relaxed).saturating_add(1)),
-            Sign::Well => {
+    pub fn record(&self, signal: HealthSignal) -> Option<u32> {
+        match signal {
+            HealthSignal::Fault => Some(self.run.fetch_add(1, Relaxed).saturating_add(1)),
+            HealthSignal::Success => {
                 if self.run.load(Relaxed) != 0 {
                     self.run.store(0, Relaxed);
                 }
@@ -47,10 +47,10 @@ impl Faults {
     }
 
     /// The result of the trial, once enough requests succeeded or one failed.
-    pub fn verdict(&self) -> Option<Sign> {
+    pub fn verdict(&self) -> Option<HealthSignal> {
         match (self.failed.load(Relaxed), self.passed.load(Relaxed)) {
-            (true, _) => Some(Sign::Fault),
-            (false, TRIALS..) => Some(Sign::Well),
+            (true, _) => Some(HealthSignal::Fault),
+            (false, TRIALS..) => Some(HealthSignal::Success),
             (false, _) => None,
         }
     }
@@ -65,13 +65,13 @@ impl Faults {
 
     /// Ends the trial request that began at `began`; returns whether that decides the trial. One
     /// that was given up waiting for does not count.
-    pub fn end_trial(&self, began: Time, sign: Option<Sign>) -> bool {
+    pub fn end_trial(&self, began: Time, signal: Option<HealthSignal>) -> bool {
         if self.tried.compare_exchange(word(began), 0, Relaxed, Relaxed).is_err() {
             return false;
         }
-        match sign {
-            Some(Sign::Well) => self.passed.fetch_add(1, Relaxed) + 1 == TRIALS,
-            Some(Sign::Fault) => !self.failed.swap(true, Relaxed),
+        match signal {
+            Some(HealthSignal::Success) => self.passed.fetch_add(1, Relaxed) + 1 == TRIALS,
+            Some(HealthSignal::Fault) => !self.failed.swap(true, Relaxed),
             None => false,
         }
     }
@@ -99,8 +99,14 @@ mod tests {
     #[test]
     fn an_answer_breaks_a_run() {
         let faults = Faults::default();
-        let notes = [Sign::Fault, Sign::Fault, Sign::Well, Sign::Well, Sign::Fault];
-        let runs = notes.map(|sign| faults.note(sign));
+        let notes = [
+            HealthSignal::Fault,
+            HealthSignal::Fault,
+            HealthSignal::Success,
+            HealthSignal::Success,
+            HealthSignal::Fault,
+        ];
+        let runs = notes.map(|signal| faults.record(signal));
         assert_eq!(runs, [Some(1), Some(2), None, None, Some(1)]);
         faults.clear();
         assert_eq!(faults.run(), 0);
@@ -112,9 +118,9 @@ mod tests {
         for decided in [false, false, true] {
             assert!(faults.begin_trial(AT));
             assert!(!faults.begin_trial(AT), "one at a time");
-            assert_eq!(faults.end_trial(AT, Some(Sign::Well)), decided);
+            assert_eq!(faults.end_trial(AT, Some(HealthSignal::Success)), decided);
         }
-        assert_eq!(faults.verdict(), Some(Sign::Well));
+        assert_eq!(faults.verdict(), Some(HealthSignal::Success));
         assert!(!faults.begin_trial(AT), "it is decided");
     }
 
@@ -123,9 +129,9 @@ mod tests {
         let faults = Faults::default();
         assert!(faults.begin_trial(AT) && !faults.end_trial(AT, None));
         assert_eq!(faults.verdict(), None);
-        assert!(faults.begin_trial(AT) && !faults.end_trial(AT, Some(Sign::Well)));
-        assert!(faults.begin_trial(AT) && faults.end_trial(AT, Some(Sign::Fault)));
-        assert_eq!(faults.verdict(), Some(Sign::Fault));
+        assert!(faults.begin_trial(AT) && !faults.end_trial(AT, Some(HealthSignal::Success)));
+        assert!(faults.begin_trial(AT) && faults.end_trial(AT, Some(HealthSignal::Fault)));
+        assert_eq!(faults.verdict(), Some(HealthSignal::Fault));
         faults.clear();
         assert_eq!(faults.verdict(), None);
     }
@@ -136,8 +142,8 @@ mod tests {
         assert!(faults.begin_trial(AT));
         assert!(!faults.begin_trial(Time::from_millis(1006)));
         assert!(faults.begin_trial(later));
-        assert!(!faults.end_trial(AT, Some(Sign::Fault)), "its time was up");
+        assert!(!faults.end_trial(AT, Some(HealthSignal::Fault)), "its time was up");
         assert_eq!(faults.verdict(), None);
-        assert!(faults.end_trial(later, Some(Sign::Fault)));
+        assert!(faults.end_trial(later, Some(HealthSignal::Fault)));
     }
 }

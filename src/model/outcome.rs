@@ -136,13 +136,13 @@ impl Class {
 
 /// How an attempt at a backend ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum AttemptOutcome {
     /// With the backend's own status.
     Answered(Code),
-    /// The backend reset the stream, with a code that does not stand for a `Break`.
+    /// The backend reset the stream, with a code that does not stand for an `AttemptFailure`.
     Reset,
     /// No response, or an incomplete one.
-    Broken(Break),
+    Failed(AttemptFailure),
     /// The client cancelled, or cannot take such a response.
     ClientGone,
     /// The drain timeout of the gateway, or of the backend, is over.
@@ -151,7 +151,7 @@ pub enum Ending {
 
 /// Why a backend's response is missing or incomplete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Break {
+pub enum AttemptFailure {
     /// Connecting failed.
     Unreachable,
     /// It has no capacity for another request.
@@ -176,43 +176,48 @@ pub enum Break {
 
 /// What a result says of a reachable backend's health; the input of outlier ejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
+pub enum HealthSignal {
     /// It works.
-    Well,
+    Success,
     /// It is at fault.
     Fault,
 }
 
-impl Ending {
+impl AttemptOutcome {
     /// Whether the backend is to blame, so that others are preferred. Only failures that no client
     /// can provoke count: a malformed request gets UNIMPLEMENTED, UNKNOWN, INTERNAL or a 500, and a
     /// short deadline DEADLINE_EXCEEDED, from a healthy backend too.
     pub fn is_backends_fault(self) -> bool {
         match self {
-            Ending::Answered(code) => matches!(
+            AttemptOutcome::Answered(code) => matches!(
                 code,
                 Code::Grpc(GrpcCode::Unavailable | GrpcCode::DataLoss) | Code::Http(502..=504)
             ),
-            Ending::Broken(why) => match why {
-                Break::Unreachable
-                | Break::Refused
-                | Break::Crashed
-                | Break::Lost
-                | Break::Malformed
-                | Break::Silent => true,
-                Break::Busy | Break::Unfit | Break::TooLarge | Break::Expired => false,
+            AttemptOutcome::Failed(why) => match why {
+                AttemptFailure::Unreachable
+                | AttemptFailure::Refused
+                | AttemptFailure::Crashed
+                | AttemptFailure::Lost
+                | AttemptFailure::Malformed
+                | AttemptFailure::Silent => true,
+                AttemptFailure::Busy
+                | AttemptFailure::Unfit
+                | AttemptFailure::TooLarge
+                | AttemptFailure::Expired => false,
             },
-            Ending::Reset | Ending::ClientGone | Ending::CutOff => false,
+            AttemptOutcome::Reset | AttemptOutcome::ClientGone | AttemptOutcome::CutOff => false,
         }
     }
 
     /// The signal for outlier ejection, if any. A lost connection gives none, as reconnecting takes
     /// care of that; nor does a refused stream, which means that the backend is full or draining.
-    pub fn sign(self) -> Option<Sign> {
+    pub fn signal(self) -> Option<HealthSignal> {
         match self {
-            Ending::Broken(Break::Unreachable | Break::Lost | Break::Refused) => None,
-            _ if self.is_backends_fault() => Some(Sign::Fault),
-            Ending::Answered(_) => Some(Sign::Well),
+            AttemptOutcome::Failed(
+                AttemptFailure::Unreachable | AttemptFailure::Lost | AttemptFailure::Refused,
+            ) => None,
+            _ if self.is_backends_fault() => Some(HealthSignal::Fault),
+            AttemptOutcome::Answered(_) => Some(HealthSignal::Success),
             _ => None,
         }
     }
@@ -220,7 +225,12 @@ impl Ending {
     /// Whether the request is safe to retry without a retry policy: no backend can have begun to
     /// process it, and another may accept it.
     pub fn may_be_sent_again(self) -> bool {
-        matches!(self, Ending::Broken(Break::Unreachable | Break::Busy | Break::Refused))
+        matches!(
+            self,
+            AttemptOutcome::Failed(
+                AttemptFailure::Unreachable | AttemptFailure::Busy | AttemptFailure::Refused
+            )
+        )
     }
 }
 
@@ -282,10 +292,14 @@ mod tests {
         assert_eq!(grpc.len(), GRPC_CODES.len());
         for ((name, class, fault), code) in grpc.into_iter().zip(GRPC_CODES.iter().copied()) {
             let code = Code::Grpc(code);
-            let ending = Ending::Answered(code);
+            let attempt_outcome = AttemptOutcome::Answered(code);
             assert_eq!(code.to_string(), name);
-            assert_eq!((code.class(), ending.is_backends_fault()), (class, fault), "{name}");
-            assert!(!ending.may_be_sent_again(), "{name}: it was answered");
+            assert_eq!(
+                (code.class(), attempt_outcome.is_backends_fault()),
+                (class, fault),
+                "{name}"
+            );
+            assert!(!attempt_outcome.may_be_sent_again(), "{name}: it was answered");
         }
         for status in 100..=599 {
             let class = match status {
@@ -294,34 +308,38 @@ mod tests {
                 _ => Success,
             };
             let (code, fault) = (Code::Http(status), [502, 503, 504].contains(&status));
-            let ending = Ending::Answered(code);
-            assert_eq!((code.class(), ending.is_backends_fault()), (class, fault), "{status}");
-            assert!(!ending.may_be_sent_again(), "{status}: it was answered");
+            let attempt_outcome = AttemptOutcome::Answered(code);
+            assert_eq!(
+                (code.class(), attempt_outcome.is_backends_fault()),
+                (class, fault),
+                "{status}"
+            );
+            assert!(!attempt_outcome.may_be_sent_again(), "{status}: it was answered");
         }
     }
 
-    /// For each ending without a status: whether the backend is to blame, and whether the request
+    /// For each outcome without a status: whether the backend is to blame, and whether the request
     /// is safe to retry.
     #[test]
     fn every_break_is_judged_for_each_purpose() {
         let broken = [
-            (Break::Unreachable, true, true),
-            (Break::Busy, false, true),
-            (Break::Unfit, false, false),
-            (Break::Refused, true, true),
-            (Break::Crashed, true, false),
-            (Break::Lost, true, false),
-            (Break::Malformed, true, false),
-            (Break::TooLarge, false, false),
-            (Break::Silent, true, false),
-            (Break::Expired, false, false),
+            (AttemptFailure::Unreachable, true, true),
+            (AttemptFailure::Busy, false, true),
+            (AttemptFailure::Unfit, false, false),
+            (AttemptFailure::Refused, true, true),
+            (AttemptFailure::Crashed, true, false),
+            (AttemptFailure::Lost, true, false),
+            (AttemptFailure::Malformed, true, false),
+            (AttemptFailure::TooLarge, false, false),
+            (AttemptFailure::Silent, true, false),
+            (AttemptFailure::Expired, false, false),
         ];
-        let broken = broken.map(|(why, fault, again)| (Ending::Broken(why), fault, again));
-        let others = [Ending::Reset, Ending::ClientGone, Ending::CutOff];
-        let others = others.map(|ending| (ending, false, false));
-        for (ending, fault, again) in broken.into_iter().chain(others) {
-            let judged = (ending.is_backends_fault(), ending.may_be_sent_again());
-            assert_eq!(judged, (fault, again), "{ending:?}");
+        let broken = broken.map(|(why, fault, again)| (AttemptOutcome::Failed(why), fault, again));
+        let others = [AttemptOutcome::Reset, AttemptOutcome::ClientGone, AttemptOutcome::CutOff];
+        let others = others.map(|attempt_outcome| (attempt_outcome, false, false));
+        for (attempt_outcome, fault, again) in broken.into_iter().chain(others) {
+            let judged = (attempt_outcome.is_backends_fault(), attempt_outcome.may_be_sent_again());
+            assert_eq!(judged, (fault, again), "{attempt_outcome:?}");
         }
     }
 

@@ -9,20 +9,20 @@ macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident $text:literal $class:ident,)*) => {
         /// Why a request was rejected by the gateway.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Rejected { $($(#[$doc])* $variant),* }
+        pub enum RejectReason { $($(#[$doc])* $variant),* }
 
-        impl Rejected {
+        impl RejectReason {
             /// All reasons, in the order of their discriminants.
-            pub const ALL: &'static [Rejected] = &[$(Rejected::$variant),*];
+            pub const ALL: &'static [RejectReason] = &[$(RejectReason::$variant),*];
 
             /// The value of the label.
             pub const fn name(self) -> &'static str {
-                match self { $(Rejected::$variant => $text),* }
+                match self { $(RejectReason::$variant => $text),* }
             }
 
             /// The client's view of it, by the code that it was sent.
             pub const fn class(self) -> Class {
-                match self { $(Rejected::$variant => Class::$class),* }
+                match self { $(RejectReason::$variant => Class::$class),* }
             }
         }
     };
@@ -58,10 +58,10 @@ reasons! {
     ShuttingDown "shutting_down" Failure,
 }
 
-impl Rejected {
+impl RejectReason {
     /// Whether this can happen before the request has a route.
     pub const fn precedes_routes(self) -> bool {
-        use Rejected::{
+        use RejectReason::{
             ConnectMethod, HttpVersion, Malformed, NoRoute, ShuttingDown, TooLarge, TooManyStreams,
         };
         matches!(
@@ -78,7 +78,7 @@ impl Rejected {
 }
 
 /// Counts by reason, indexed by discriminant.
-pub type RejectTotals = [u64; Rejected::ALL.len()];
+pub type RejectTotals = [u64; RejectReason::ALL.len()];
 
 /// Counters of one route's rejected requests for one service.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ pub struct RejectCounts(Box<[Cells]>);
 /// One worker's shard.
 #[derive(Debug)]
 #[repr(align(128))] // a pair of cache lines, against false sharing
-struct Cells([AtomicU64; Rejected::ALL.len()]);
+struct Cells([AtomicU64; RejectReason::ALL.len()]);
 
 impl RejectCounts {
     /// Zero, for this many workers.
@@ -97,7 +97,7 @@ impl RejectCounts {
     }
 
     /// Counts a rejection. Only worker `worker` may pass its number.
-    pub fn increment(&self, reason: Rejected, worker: usize) {
+    pub fn increment(&self, reason: RejectReason, worker: usize) {
         let Cells(cells) = of_worker(&self.0, worker);
         increment(&cells[reason as usize]);
     }
@@ -116,9 +116,9 @@ mod tests {
 
     #[test]
     fn every_reason_has_its_own_name_and_number() {
-        let names: HashSet<_> = Rejected::ALL.iter().map(|reason| reason.name()).collect();
-        assert_eq!(names.len(), Rejected::ALL.len());
-        for (number, reason) in Rejected::ALL.iter().enumerate() {
+        let names: HashSet<_> = RejectReason::ALL.iter().map(|reason| reason.name()).collect();
+        assert_eq!(names.len(), RejectReason::ALL.len());
+        for (number, reason) in RejectReason::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, number);
         }
     }
@@ -126,10 +126,10 @@ mod tests {
     #[test]
     fn each_reason_is_counted_for_itself_over_all_workers() {
         let counts = RejectCounts::new(2);
-        for (number, reason) in Rejected::ALL.iter().enumerate() {
+        for (number, reason) in RejectReason::ALL.iter().enumerate() {
             (0..=number).for_each(|_| counts.increment(*reason, number % 2));
         }
-        let expected: Vec<u64> = (1..=Rejected::ALL.len() as u64).collect();
+        let expected: Vec<u64> = (1..=RejectReason::ALL.len() as u64).collect();
         assert_eq!(counts.totals().to_vec(), expected);
     }
 }

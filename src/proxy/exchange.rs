@@ -4,12 +4,13 @@
 //! Every exchange has exactly one [`Outcome`].
 
 mod attempt;
-mod beginning;
+mod attempted_endpoints;
 mod classify;
 mod commit;
 mod deadline;
 mod events;
 mod fail;
+mod initial_class;
 mod open;
 mod outcome;
 mod record;
@@ -18,28 +19,27 @@ mod route;
 mod splice;
 mod stage;
 mod start;
-mod stream_watch;
+mod stream_detector;
 mod timeouts;
-mod tried;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 pub use self::attempt::Attempt;
-pub use self::beginning::Beginning;
+use self::attempted_endpoints::AttemptedEndpoints;
 use self::classify::{Verdict, classify};
 use self::commit::Committed;
+pub use self::initial_class::InitialClass;
 pub use self::outcome::{Outcome, grpc_code};
 pub use self::route::Destination;
 pub use self::stage::{Stage, Stages, stages};
 pub use self::timeouts::{Elapsed, Limit, Timeouts};
-use self::tried::Tried;
-use super::forwarded;
+use super::failure::{Failure, ReplyKind};
+use super::forwarded_headers;
 use super::front::Proxy;
-use super::key::{Asker, Issued};
-use super::reject::{Asked, Failure};
-use super::request_line::RequestLine;
-use super::target::View;
+use super::hash_key::{AffinityCookie, KeyContext};
+use super::request_log::RequestLog;
+use super::worker_service::WorkerSnapshot;
 use crate::http::{Headers, Name};
 use crate::model::Time;
 use crate::net::Stream;
@@ -54,7 +54,7 @@ pub struct Exchange {
     /// The request has neither body nor trailers (END_STREAM with its head).
     pub end: bool,
     /// How a local reply is encoded.
-    asked: Asked,
+    reply_kind: ReplyKind,
     pub grpc: bool,
     started: Time,
     /// Set once the request is routed.
@@ -62,11 +62,11 @@ pub struct Exchange {
     /// Request trailers were forwarded; they are not kept for a retry.
     sent_trailers: Cell<bool>,
     /// `100 Continue` was sent to the client.
-    invited: Cell<bool>,
+    sent_continue: Cell<bool>,
     /// The affinity cookie issued with the response, if the client sent none.
-    issued: OnceCell<Issued>,
+    affinity_cookie: OnceCell<AffinityCookie>,
     timeouts: RefCell<Timeouts>,
-    line: RequestLine,
+    log: RequestLog,
     /// The outcome is recorded.
     recorded: Cell<bool>,
 }
@@ -74,16 +74,16 @@ pub struct Exchange {
 impl Exchange {
     /// Accepts the request on `front`, counting it; it must end in an outcome.
     pub fn accept(proxy: &Rc<Proxy>, front: Rc<Stream>, head: Headers, end: bool) -> Exchange {
-        let asked = Asked::by(&head, front.conn());
-        if asked == Asked::Grpc {
+        let reply_kind = ReplyKind::of(&head, front.conn());
+        if reply_kind == ReplyKind::Grpc {
             front.count_messages();
         }
         proxy.metrics.exchange_accepted();
         Exchange {
-            asked,
-            grpc: asked == Asked::Grpc,
+            reply_kind,
+            grpc: reply_kind == ReplyKind::Grpc,
             started: proxy.worker.now(),
-            line: RequestLine::of(&head),
+            log: RequestLog::of(&head),
             timeouts: RefCell::default(),
             proxy: Rc::clone(proxy),
             front,
@@ -91,33 +91,33 @@ impl Exchange {
             end,
             destination: OnceCell::new(),
             sent_trailers: Cell::new(false),
-            invited: Cell::new(false),
-            issued: OnceCell::new(),
+            sent_continue: Cell::new(false),
+            affinity_cookie: OnceCell::new(),
             recorded: Cell::new(false),
         }
     }
 
     /// Runs the exchange to its outcome, then until the client has read the whole response.
-    pub async fn carry(&self) {
+    pub async fn serve(&self) {
         self.run().await;
         self.finish().await;
-        self.drop_head();
+        self.recycle_head();
     }
 
     /// Rejects the request with `failure`, without routing it.
-    pub fn refuse_unheard(&self, failure: Failure) {
-        self.record(self.refuse(failure), None);
+    pub fn reject(&self, failure: Failure) {
+        self.record(self.local_reply(failure), None);
         self.front.detach();
-        self.drop_head();
+        self.recycle_head();
     }
 
     /// The main flow: route; then pick, open, send and await a response head, until one is
     /// committed or there is no backend left to try.
     async fn run(&self) {
-        forwarded::note(&self.front, &mut self.head.borrow_mut(), self.grpc);
+        forwarded_headers::apply(&self.front, &mut self.head.borrow_mut(), self.grpc);
         let destination = match self.route() {
             Ok(destination) => destination,
-            Err(failure) => return self.record(self.refuse(failure), None),
+            Err(failure) => return self.record(self.local_reply(failure), None),
         };
         if let Some(redirect) = destination.redirect() {
             return self.record(self.redirect(redirect), None);
@@ -128,69 +128,71 @@ impl Exchange {
             Err(failure) => Err(failure),
         };
         if let Err(failure) = passed {
-            return self.record(self.refuse(failure), None);
+            return self.record(self.local_reply(failure), None);
         }
         self.apply_route(destination);
-        let mut tried = Tried::none();
-        while let Some(attempt) = self.pick(destination, &tried) {
+        let mut attempted = AttemptedEndpoints::new();
+        while let Some(attempt) = self.pick(destination, &attempted) {
             let start = match self.open(&attempt).await {
                 Ok(()) => {
-                    self.send(&attempt, &tried);
+                    self.send(&attempt, &attempted);
                     self.await_start(&attempt).await
                 }
-                Err(broken) => Err(broken),
+                Err(error) => Err(error),
             };
             let outcome = match classify(start) {
                 Verdict::Commit(response) => match self.commit(&attempt, response) {
-                    Committed::Whole(outcome) => outcome,
-                    Committed::Begun(status) => self.splice(&attempt, status).await,
+                    Committed::Complete(outcome) => outcome,
+                    Committed::Streaming(status) => self.splice(&attempt, status).await,
                 },
-                Verdict::Fail(broken) => self.fail(&attempt, broken),
-                Verdict::Retry(failure) => match self.may_retry(destination, &attempt, &tried) {
-                    true => {
-                        self.record_failed(&attempt, failure);
-                        tried.failed(&attempt, failure);
-                        self.proxy.router.refresh(); // the next pick uses the newest snapshot
-                        continue;
+                Verdict::Fail(error) => self.fail(&attempt, error),
+                Verdict::Retry(failure) => {
+                    match self.may_retry(destination, &attempt, &attempted) {
+                        true => {
+                            self.record_failed(&attempt, failure);
+                            attempted.failed(&attempt, failure);
+                            self.proxy.router.refresh(); // the next pick uses the newest snapshot
+                            continue;
+                        }
+                        false => self.fail(&attempt, failure.into()),
                     }
-                    false => self.fail(&attempt, failure.into()),
-                },
+                }
             };
             return self.record(outcome, Some(&attempt));
         }
-        self.record(self.refuse(tried.last_failure()), None);
+        self.record(self.local_reply(attempted.last_failure()), None);
     }
 
     /// Picks a backend and begins an attempt. A backend that could not be reached is not tried
     /// again; one that refused the stream is, if there is no other.
-    fn pick(&self, destination: &Destination, tried: &Tried) -> Option<Attempt> {
-        if tried.is_full() {
+    fn pick(&self, destination: &Destination, attempted: &AttemptedEndpoints) -> Option<Attempt> {
+        if attempted.is_full() {
             return None;
         }
-        let (view, worker) = (destination.target()?.view(), &self.proxy.worker);
-        let beginning = self.begins_as(&view);
-        let already = tried.indices(&view);
+        let (view, worker) = (destination.worker_service()?.view(), &self.proxy.worker);
+        let initial = self.initial_class(&view);
+        let already = attempted.indices(&view);
         let picked = {
             let head = self.head.borrow();
-            let asker = Asker {
+            let key_cx = KeyContext {
                 head: &head,
-                source: forwarded::source_address(&self.front, &head),
-                issued: &self.issued,
+                source: forwarded_headers::source_address(&self.front, &head),
+                affinity_cookie: &self.affinity_cookie,
                 rng: worker.rng(),
             };
-            view.pick(worker, &asker, beginning.class, already.as_slice())?
+            view.pick(worker, &key_cx, initial.class, already.as_slice())?
         };
-        if already.as_slice().contains(&picked.index) && !tried.was_refused() {
+        if already.as_slice().contains(&picked.index) && !attempted.was_refused() {
             return None;
         }
-        Some(Attempt::begin(view, picked, beginning, worker))
+        Some(Attempt::begin(view, picked, initial, worker))
     }
 
     /// How an attempt is classified at its start: as a call or a stream.
-    fn begins_as(&self, view: &View) -> Beginning {
+    fn initial_class(&self, view: &WorkerSnapshot) -> InitialClass {
         match self.grpc {
-            true => view.begins_as(&self.head.borrow()),
-            false => Beginning::HTTP,
+            true => view.initial_class(&self.head.borrow()),
+            false => InitialClass::HTTP,
         }
     }
 
@@ -201,7 +203,7 @@ impl Exchange {
     }
 
     /// Recycles the head's memory.
-    fn drop_head(&self) {
+    fn recycle_head(&self) {
         self.proxy.worker.recycle(self.head.take());
     }
 }

@@ -1,7 +1,7 @@
 //! Reads heads (content type, authority, status), and adapts them to the connection that they are
 //! forwarded on.
 
-use super::key::SetCookie;
+use super::hash_key::SetCookie;
 use crate::grpc::TimeoutText;
 use crate::http::{Field, Headers, Indexing, Name, Outgoing, Tag, Varying};
 use crate::model::Time;
@@ -40,9 +40,9 @@ pub fn authority(head: &Headers) -> &[u8] {
 }
 
 /// Adapts a request head to the field conditions of routes.
-pub struct Asked<'a>(pub &'a Headers);
+pub struct HeadFields<'a>(pub &'a Headers);
 
-impl Fields for Asked<'_> {
+impl Fields for HeadFields<'_> {
     fn values(&self, name: &str, see: &mut dyn FnMut(&[u8])) {
         let named = self.0.iter().filter(|field| field.name == name.as_bytes());
         named.for_each(|field| see(field.value));

@@ -3,13 +3,13 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::connection_metrics::close_reason;
 use super::exchange::Exchange;
-use super::lane::{Lanes, Request};
-use super::observe::reason;
-use super::reject::Failure;
-use super::routed::Router;
+use super::failure::Failure;
+use super::job_pool::{JobPool, Request};
+use super::worker_routing::Router;
 use crate::http::{Headers, Refusals, Refused};
-use crate::model::Rejected;
+use crate::model::RejectReason;
 use crate::net::{self, Closed, Stream, Worker};
 use crate::service::Registry;
 use crate::telemetry::{Side, WorkerMetrics};
@@ -20,7 +20,7 @@ pub struct Proxy {
     pub(super) worker: Rc<Worker>,
     pub(super) router: Router,
     pub(super) registry: Arc<Registry>,
-    pub(super) lanes: Lanes,
+    pub(super) jobs: JobPool,
     pub(super) metrics: Arc<WorkerMetrics>,
 }
 
@@ -36,7 +36,7 @@ impl Proxy {
             worker: Rc::clone(worker),
             router: Router::new(worker, registry, metrics, dialer),
             registry: Arc::clone(registry),
-            lanes: Lanes::default(),
+            jobs: JobPool::default(),
             metrics: Arc::clone(metrics),
         })
     }
@@ -52,20 +52,20 @@ pub struct Front(pub Rc<Proxy>);
 
 impl net::Front for Front {
     fn request(&self, stream: Rc<Stream>, headers: Headers, end: bool) {
-        self.0.lanes.carry(&self.0, Request { front: stream, head: headers, end });
+        self.0.jobs.serve(&self.0, Request { front: stream, head: headers, end });
     }
 
     fn oversized(&self, stream: Rc<Stream>, headers: Headers) {
-        Exchange::accept(&self.0, stream, headers, true).refuse_unheard(Failure::TooLarge);
+        Exchange::accept(&self.0, stream, headers, true).reject(Failure::TooLarge);
     }
 
     fn refused(&self, refusals: Refusals) {
         for (why, times) in refusals.iter() {
             let reason = match why {
-                Refused::Malformed => Rejected::Malformed,
-                Refused::TooLarge => Rejected::TooLarge,
-                Refused::TooManyStreams => Rejected::TooManyStreams,
-                Refused::Leaving => Rejected::ShuttingDown,
+                Refused::Malformed => RejectReason::Malformed,
+                Refused::TooLarge => RejectReason::TooLarge,
+                Refused::TooManyStreams => RejectReason::TooManyStreams,
+                Refused::Leaving => RejectReason::ShuttingDown,
             };
             (0..times).for_each(|_| self.0.metrics.reject(reason));
         }
@@ -76,6 +76,6 @@ impl net::Front for Front {
     }
 
     fn closed(&self, why: Closed) {
-        self.0.metrics.connection_closed(Side::Downstream, reason(why));
+        self.0.metrics.connection_closed(Side::Downstream, close_reason(why));
     }
 }

@@ -8,51 +8,56 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::exchange::{Attempt, Beginning, Elapsed, Exchange, Limit, Outcome, Timeouts, grpc_code};
+use super::exchange::{
+    Attempt, Elapsed, Exchange, InitialClass, Limit, Outcome, Timeouts, grpc_code,
+};
 use super::fields::{self, RequestHead};
-use super::forwarded::source_address;
-use super::key::Asker;
-use super::routed::Routed;
-use super::target::{Target, View};
+use super::forwarded_headers::source_address;
+use super::hash_key::KeyContext;
+use super::worker_routing::WorkerRouting;
+use super::worker_service::{WorkerService, WorkerSnapshot};
 use crate::http::Headers;
-use crate::model::{Break, Code, Ending, MirrorOutcome, Peer, Time};
+use crate::model::{AttemptFailure, AttemptOutcome, Code, MirrorOutcome, Peer, Time};
 use crate::net::{Cut, Stream, Tee, Worker};
 use crate::route::Mirror;
 use crate::upstream::{OpenError, Version};
 
 /// Response timeout of a mirror, from the end of the request.
-const PATIENCE: Duration = Duration::from_secs(30);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Mirrors the request, if it is sampled and the limit of concurrent copies allows.
-pub fn start(exchange: &Exchange, mirror: &Mirror, routed: &Routed) {
+pub fn start(exchange: &Exchange, mirror: &Mirror, worker_routing: &WorkerRouting) {
     let worker = &exchange.proxy.worker;
     let chosen = worker.rng().borrow_mut().u32(..1_000_000) < mirror.per_million;
-    let Some(target) = routed.target(mirror.service).filter(|_| chosen) else { return };
-    if target.copies().get() >= mirror.max_in_flight {
-        return target.service().copies().increment(MirrorOutcome::Crowded, worker.index());
+    let Some(worker_service) = worker_routing.worker_service(mirror.service).filter(|_| chosen)
+    else {
+        return;
+    };
+    if worker_service.mirrored().get() >= mirror.max_in_flight {
+        return worker_service.service().copies().increment(MirrorOutcome::Crowded, worker.index());
     }
-    target.copies().set(target.copies().get() + 1);
+    worker_service.mirrored().set(worker_service.mirrored().get() + 1);
     let tee = (!exchange.end).then(|| Tee::new(worker, mirror.buffer));
     if let Some(tee) = &tee {
         exchange.front.copy_to(tee);
     }
-    let copy = Copy {
+    let mirrored = MirrorRequest {
         worker: Rc::clone(worker),
-        target: Rc::clone(target),
+        worker_service: Rc::clone(worker_service),
         head: exchange.head.borrow().clone(),
         source: source_address(&exchange.front, &exchange.head.borrow()),
         grpc: exchange.grpc,
         started: worker.now(),
-        timeouts: RefCell::new(exchange.copied_timeouts()),
+        timeouts: RefCell::new(exchange.mirror_timeouts()),
         tee,
     };
-    worker.spawn(copy.run());
+    worker.spawn(mirrored.run());
 }
 
 /// A mirrored request in flight.
-struct Copy {
+struct MirrorRequest {
     worker: Rc<Worker>,
-    target: Rc<Target>,
+    worker_service: Rc<WorkerService>,
     head: Headers,
     source: Peer,
     grpc: bool,
@@ -62,26 +67,26 @@ struct Copy {
     tee: Option<Rc<Tee>>,
 }
 
-impl Copy {
+impl MirrorRequest {
     async fn run(self) {
-        let copied = self.carry().await;
-        self.target.service().copies().increment(copied, self.worker.index());
-        self.target.copies().set(self.target.copies().get() - 1);
+        let copied = self.serve().await;
+        self.worker_service.service().copies().increment(copied, self.worker.index());
+        self.worker_service.mirrored().set(self.worker_service.mirrored().get() - 1);
     }
 
-    async fn carry(&self) -> MirrorOutcome {
-        let view = self.target.view();
-        let asker = Asker {
+    async fn serve(&self) -> MirrorOutcome {
+        let view = self.worker_service.view();
+        let key_cx = KeyContext {
             head: &self.head,
             source: self.source,
-            issued: &OnceCell::new(), // the mirror's cookie is discarded
+            affinity_cookie: &OnceCell::new(), // the mirror's cookie is discarded
             rng: self.worker.rng(),
         };
-        let beginning = self.begins_as(&view);
-        let Some(picked) = view.pick(&self.worker, &asker, beginning.class, &[]) else {
+        let initial = self.initial_class(&view);
+        let Some(picked) = view.pick(&self.worker, &key_cx, initial.class, &[]) else {
             return MirrorOutcome::Failed;
         };
-        let attempt = Attempt::begin(view, picked, beginning, &self.worker);
+        let attempt = Attempt::begin(view, picked, initial, &self.worker);
         let back = match self.open(&attempt).await {
             Ok(back) => back,
             Err(copied) => return copied,
@@ -100,10 +105,10 @@ impl Copy {
         copied
     }
 
-    fn begins_as(&self, view: &View) -> Beginning {
+    fn initial_class(&self, view: &WorkerSnapshot) -> InitialClass {
         match self.grpc {
-            true => view.begins_as(&self.head),
-            false => Beginning::HTTP,
+            true => view.initial_class(&self.head),
+            false => InitialClass::HTTP,
         }
     }
 
@@ -117,12 +122,15 @@ impl Copy {
         let head = RequestHead::new(&self.head, pool, self.grpc).until(deadline, &self.worker);
         let mut open = pin!(pool.open(head, self.tee.is_none(), None));
         poll_fn(|cx| {
-            if let Some(copied) = self.cut(cx).or_else(|| self.lose_patience(cx)) {
+            if let Some(copied) = self.cut_short(cx).or_else(|| self.poll_timeouts(cx)) {
                 return Poll::Ready(Err(copied));
             }
             open.as_mut().poll(cx).map_err(|error| {
                 if error == OpenError::Connect {
-                    attempt.blame(Ending::Broken(Break::Unreachable), self.worker.now());
+                    attempt.record_failure(
+                        AttemptOutcome::Failed(AttemptFailure::Unreachable),
+                        self.worker.now(),
+                    );
                 }
                 MirrorOutcome::Failed
             })
@@ -142,8 +150,8 @@ impl Copy {
                 let lost = Outcome::failed(attempt.lost(), self.grpc);
                 return Poll::Ready((MirrorOutcome::Failed, lost));
             }
-            attempt.watch(cx, &self.worker, None, back);
-            match self.cut(cx).or_else(|| self.lose_patience(cx)) {
+            attempt.detect_stream(cx, &self.worker, None, back);
+            match self.cut_short(cx).or_else(|| self.poll_timeouts(cx)) {
                 Some(copied) => Poll::Ready((copied, Outcome::cancelled(self.grpc))),
                 None => Poll::Pending,
             }
@@ -171,7 +179,7 @@ impl Copy {
     }
 
     /// Why the copy of the body was cut short, if it was.
-    fn cut(&self, cx: &mut Context<'_>) -> Option<MirrorOutcome> {
+    fn cut_short(&self, cx: &mut Context<'_>) -> Option<MirrorOutcome> {
         let tee = self.tee.as_ref()?;
         tee.register(cx);
         tee.cut().map(|cut| match cut {
@@ -181,10 +189,10 @@ impl Copy {
     }
 
     /// Whether the original's deadline or the mirror's response timeout has expired.
-    fn lose_patience(&self, cx: &mut Context<'_>) -> Option<MirrorOutcome> {
+    fn poll_timeouts(&self, cx: &mut Context<'_>) -> Option<MirrorOutcome> {
         let mut timeouts = self.timeouts.borrow_mut();
         if self.tee.as_ref().is_none_or(|tee| tee.has_ended()) {
-            timeouts.end_by(self.worker.now() + PATIENCE, Limit::Route);
+            timeouts.end_by(self.worker.now() + RESPONSE_TIMEOUT, Limit::Route);
         }
         let elapsed = timeouts.poll(cx, &self.worker, || self.worker.now())?;
         matches!(elapsed, Elapsed::Deadline(_)).then_some(MirrorOutcome::Slow)

@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::model::{Sign, Time};
+use crate::model::{HealthSignal, Time};
 
 /// When the backends of a service are ejected, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ pub struct Seen {
     /// Faults in a row.
     pub faults: u32,
     /// How it did on trial.
-    pub verdict: Option<Sign>,
+    pub verdict: Option<HealthSignal>,
     /// Whether it is to get requests as long as it is well: others are no part of the whole.
     pub counts: bool,
     /// Whether it is out for another reason.
@@ -187,8 +187,8 @@ impl Ejection {
         let Some(ejected) = &mut record.ejected else { return };
         match (ejected.until, seen.verdict) {
             (Some(until), _) if until <= now => ejected.until = None,
-            (None, Some(Sign::Well)) => record.end(now),
-            (None, Some(Sign::Fault)) => self.eject(record, Cause::Relapse, now),
+            (None, Some(HealthSignal::Success)) => record.end(now),
+            (None, Some(HealthSignal::Fault)) => self.eject(record, Cause::Relapse, now),
             _ => {}
         }
     }
@@ -265,7 +265,7 @@ mod tests {
             settings.decide(&mut cases, until);
             assert!(cases[0].record.ejected.unwrap().is_on_trial());
             now = until;
-            cases[0].seen.verdict = Some(Sign::Fault);
+            cases[0].seen.verdict = Some(HealthSignal::Fault);
             settings.decide(&mut cases, now);
             assert_eq!(cases[0].record.ejected.unwrap().cause, Cause::Relapse);
             cases[0].seen.verdict = None;
@@ -280,7 +280,7 @@ mod tests {
         let mut cases = [case(5), case(0)];
         settings.decide(&mut cases, at(0));
         settings.decide(&mut cases, at(1000));
-        cases[0].seen = Seen { faults: 0, verdict: Some(Sign::Well), ..cases[0].seen };
+        cases[0].seen = Seen { faults: 0, verdict: Some(HealthSignal::Success), ..cases[0].seen };
         settings.decide(&mut cases, at(1100));
         assert_eq!(cases[0].record.ejected, None);
         cases[0].seen.faults = 5;
@@ -322,7 +322,7 @@ mod tests {
             for (passed, seen) in steps {
                 now += passed;
                 for (case, (faults, verdict, mood)) in cases.iter_mut().zip(seen) {
-                    let verdict = [None, Some(Sign::Well), Some(Sign::Fault), None, None]
+                    let verdict = [None, Some(HealthSignal::Success), Some(HealthSignal::Fault), None, None]
                         [usize::from(verdict)];
                     case.seen = Seen { faults, verdict, counts: mood != 0, down: mood == 1 };
                 }
@@ -342,7 +342,7 @@ mod tests {
             }
             now += 60_000;
             settings.decide(&mut cases, at(now));
-            cases.iter_mut().for_each(|case| case.seen.verdict = Some(Sign::Well));
+            cases.iter_mut().for_each(|case| case.seen.verdict = Some(HealthSignal::Success));
             settings.decide(&mut cases, at(now));
             prop_assert!(cases.iter().all(|case| case.record.ejected.is_none()));
         }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Rejections;
-use crate::model::{Class, RejectTotals, Rejected};
+use crate::model::{Class, RejectReason, RejectTotals};
 use crate::stats::WindowStats;
 
 /// Length of the window; one sample a second, as for backends.
@@ -33,7 +33,7 @@ impl RecentStats {
             success += stats.succeeded;
             failure += stats.failed;
         }
-        for (reason, count) in Rejected::ALL.iter().zip(rejected) {
+        for (reason, count) in RejectReason::ALL.iter().zip(rejected) {
             match reason.class() {
                 Class::Success => success += count,
                 Class::Failure => failure += count,
@@ -101,8 +101,8 @@ mod tests {
 
     fn totals(no_backend: u64, cancelled: u64) -> RejectTotals {
         let mut totals = RejectTotals::default();
-        totals[Rejected::NoBackend as usize] = no_backend;
-        totals[Rejected::Cancelled as usize] = cancelled;
+        totals[RejectReason::NoBackend as usize] = no_backend;
+        totals[RejectReason::Cancelled as usize] = cancelled;
         totals
     }
 
@@ -119,14 +119,14 @@ mod tests {
     fn rejections_are_forgotten_after_thirty_seconds_and_not_before() {
         let rejections = Arc::new(Rejections::new(1));
         let mut window = RejectionWindow::new(&rejections);
-        (0..4).for_each(|_| rejections.of("all").increment(Rejected::NoBackend, 0));
+        (0..4).for_each(|_| rejections.of("all").increment(RejectReason::NoBackend, 0));
         window.advance();
         for second in 1..=WINDOW_SECONDS {
             assert_eq!(window.counts(), totals(4, 0), "after {second} s");
             window.advance();
         }
         assert_eq!(window.counts(), totals(0, 0));
-        rejections.of("all").increment(Rejected::Cancelled, 0);
+        rejections.of("all").increment(RejectReason::Cancelled, 0);
         window.advance();
         assert_eq!(window.counts(), totals(0, 1));
     }

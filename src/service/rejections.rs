@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 
-use crate::model::{RejectCounts, RejectTotals, Rejected};
+use crate::model::{RejectCounts, RejectReason, RejectTotals};
 
 /// Maximum of routes with counters of their own, those of earlier configurations included; further
 /// ones are counted as [`OTHER`].
@@ -46,7 +46,7 @@ impl Rejections {
 
     /// Totals over all routes.
     pub fn totals(&self) -> RejectTotals {
-        let mut sums = [0; Rejected::ALL.len()];
+        let mut sums = [0; RejectReason::ALL.len()];
         for entry in &self.routes {
             sums.iter_mut().zip(entry.totals()).for_each(|(sum, more)| *sum += more);
         }
@@ -62,13 +62,14 @@ mod tests {
     fn routes_are_counted_apart_and_their_number_is_bounded() {
         let rejections = Rejections::new(1);
         for route in 0..2 * MOST_ROUTES {
-            rejections.of(&format!("route-{route}")).increment(Rejected::NoBackend, 0);
+            rejections.of(&format!("route-{route}")).increment(RejectReason::NoBackend, 0);
         }
-        rejections.of("route-7").increment(Rejected::Connect, 0);
+        rejections.of("route-7").increment(RejectReason::Connect, 0);
         let by_route = rejections.by_route();
         assert_eq!(by_route.len(), MOST_ROUTES + 1);
         let of = |name: &str| by_route.iter().find(|(route, _)| &**route == name).unwrap().1;
-        let (connect, no_backend) = (Rejected::Connect as usize, Rejected::NoBackend as usize);
+        let (connect, no_backend) =
+            (RejectReason::Connect as usize, RejectReason::NoBackend as usize);
         assert_eq!((of("route-7")[no_backend], of("route-7")[connect]), (1, 1));
         assert_eq!(of(OTHER)[no_backend], MOST_ROUTES as u64);
         assert_eq!(rejections.totals()[no_backend], 2 * MOST_ROUTES as u64);

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::model::{Class, Rejected};
+use crate::model::{Class, RejectReason};
 use crate::stats::increment;
 
 macro_rules! reasons {
@@ -97,7 +97,7 @@ reasons! {
 pub struct WorkerMetrics {
     accepted: AtomicU64,
     outcomes: [AtomicU64; Class::ALL.len()],
-    rejected: [AtomicU64; Rejected::ALL.len()],
+    rejected: [AtomicU64; RejectReason::ALL.len()],
     opened: [AtomicU64; Side::ALL.len()],
     closed: [[AtomicU64; CloseReason::ALL.len()]; Side::ALL.len()],
 }
@@ -136,7 +136,7 @@ impl WorkerMetrics {
     }
 
     /// Counts a request that was rejected before it had a route.
-    pub fn reject(&self, reason: Rejected) {
+    pub fn reject(&self, reason: RejectReason) {
         increment(&self.rejected[reason as usize]);
     }
 
@@ -151,7 +151,7 @@ impl WorkerMetrics {
     }
 
     /// Requests rejected for this reason before they had a route.
-    pub fn rejected(&self, reason: Rejected) -> u64 {
+    pub fn rejected(&self, reason: RejectReason) -> u64 {
         self.rejected[reason as usize].load(Relaxed)
     }
 

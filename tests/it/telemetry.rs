@@ -17,7 +17,7 @@ use std::time::Duration;
 use equipoise::clock::Clock;
 use equipoise::model::{
     Certificate, Code, Endpoint, EwmaParams, ExchangeClass, GRPC_CODES, GrpcCode, MethodStats,
-    Refusal, RejectTotals, Rejected, Time, WorkerStats,
+    Refusal, RejectReason, RejectTotals, Time, WorkerStats,
 };
 use equipoise::stats::{Direction, WindowStats};
 use equipoise::tasks::Task;
@@ -78,7 +78,7 @@ fn counter(metric: &'static Metric, labels: &[&str], value: u64) -> ServiceCount
 }
 
 /// Totals with this many rejections for this reason.
-fn rejected(reason: Rejected, count: u64) -> RejectTotals {
+fn rejected(reason: RejectReason, count: u64) -> RejectTotals {
     let mut totals = RejectTotals::default();
     totals[reason as usize] = count;
     totals
@@ -99,7 +99,7 @@ impl MetricsSource for Services {
     }
 
     fn rejected(&self) -> Vec<(Box<str>, RejectTotals)> {
-        vec![("moved".into(), rejected(Rejected::Malformed, 3))]
+        vec![("moved".into(), rejected(RejectReason::Malformed, 3))]
     }
 
     fn refused(&self) -> Vec<RefusedSample> {
@@ -240,7 +240,7 @@ async fn every_metric_is_exported_as_declared() {
     orders.counters = of_a_service();
     orders.methods = vec![called("shop.Orders/Get")];
     let gateway = Gateway::start(vec![orders]).await;
-    gateway.worker.reject(Rejected::NoRoute);
+    gateway.worker.reject(RejectReason::NoRoute);
     gateway.worker.connection_opened(Side::Downstream);
     gateway.worker.connection_opened(Side::Downstream);
     gateway.worker.connection_closed(Side::Downstream, CloseReason::Pings);
@@ -535,7 +535,7 @@ impl MetricsSource for Gate {
     }
 
     fn rejected(&self) -> Vec<(Box<str>, RejectTotals)> {
-        vec![("moved".into(), rejected(Rejected::Malformed, 3))]
+        vec![("moved".into(), rejected(RejectReason::Malformed, 3))]
     }
 
     fn refused(&self) -> Vec<RefusedSample> {

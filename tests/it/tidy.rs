@@ -107,7 +107,10 @@ const GIVEN: &[(&str, &[&str])] = &[
     ("fastrand::u", &[]),
     ("fastrand::f64", &[]),
     ("fastrand::seed", &[]),
-    ("RandomState", &["route/hosts.rs", "route/index.rs", "route/table.rs", "proxy/methods.rs"]),
+    (
+        "RandomState",
+        &["route/hosts.rs", "route/index.rs", "route/table.rs", "proxy/streaming_methods.rs"],
+    ),
 ];
 
 /// Parts whose `select!` must be biased: branches in a fixed order, not a random one.

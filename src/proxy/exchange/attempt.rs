@@ -1,5 +1,4 @@
-//! An attempt: one try of a request at one backend. It is in flight until dropped, and records the
-//! backend's latency, outcome and load.
+//! An attempt: one try of a request at one backend, in flight until dropped.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -7,15 +6,16 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use super::super::calls::{Called, End};
-use super::super::key::{Issued, SetCookie};
-use super::super::methods::Method;
-use super::super::reject::Failure;
-use super::super::target::{Picked, View};
-use super::stream_watch::StreamWatch;
-use super::{Beginning, Outcome};
+use super::super::failure::Failure;
+use super::super::hash_key::{AffinityCookie, SetCookie};
+use super::super::method_metrics::{CallEnd, CalledMethod};
+use super::super::streaming_methods::MethodHash;
+use super::super::worker_service::{Picked, WorkerSnapshot};
+use super::stream_detector::StreamDetector;
+use super::{InitialClass, Outcome};
 use crate::model::{
-    Break, Code, Ending, Endpoint, EwmaParams, ExchangeClass, GrpcCode, Sign, Time, TimeoutPhase,
+    AttemptFailure, AttemptOutcome, Code, Endpoint, EwmaParams, ExchangeClass, GrpcCode,
+    HealthSignal, Time, TimeoutPhase,
 };
 use crate::net::{Stream, Worker};
 use crate::service::Snapshot;
@@ -24,38 +24,42 @@ use crate::upstream::Pool;
 
 /// A response head that comes later than this, together with the first message, is no latency
 /// sample: a stream may simply have had nothing to send.
-const LATE_HEAD: Duration = Duration::from_secs(1);
+const MAX_HEAD_LATENCY: Duration = Duration::from_secs(1);
 
 /// An exchange begun as a stream that ends with one message this soon after its head was a call.
-const CALL_ENDS: Duration = Duration::from_secs(1);
+const CALL_END: Duration = Duration::from_secs(1);
 
 /// An attempt at one backend.
 pub struct Attempt {
-    view: Rc<View>,
+    view: Rc<WorkerSnapshot>,
     pool: Rc<Pool>,
     /// The stream to the backend, once opened.
     back: OnceCell<Rc<Stream>>,
     /// When the request head was sent; until then, when the backend was picked.
     sent: Cell<Time>,
     class: Cell<ExchangeClass>,
-    /// When it began in its present class.
-    began: Cell<Time>,
+    class_since: Cell<Time>,
     /// Whether its outcome may update the learned streaming methods.
-    learning: Cell<bool>,
-    called: Option<Called>,
+    may_learn: Cell<bool>,
+    called: Option<CalledMethod>,
     head_at: Cell<Option<Time>>,
-    watch: RefCell<StreamWatch>,
-    /// Whether the time to the response head is a latency sample that is yet to be recorded.
-    head_tells: Cell<bool>,
+    detector: RefCell<StreamDetector>,
+    /// The time to the response head is a latency sample, not recorded yet.
+    head_is_sample: Cell<bool>,
     /// It is the trial request of an ejected backend.
     on_trial: Cell<bool>,
 }
 
 impl Attempt {
     /// Begins an attempt; it counts as in flight until dropped.
-    pub fn begin(view: Rc<View>, picked: Picked, beginning: Beginning, worker: &Worker) -> Attempt {
+    pub fn begin(
+        view: Rc<WorkerSnapshot>,
+        picked: Picked,
+        initial: InitialClass,
+        worker: &Worker,
+    ) -> Attempt {
         let Picked { index, on_trial } = picked;
-        let Beginning { class, learning, called } = beginning;
+        let InitialClass { class, may_learn, called } = initial;
         let now = worker.now();
         let attempt = Attempt {
             pool: Rc::clone(&view.pools[index]),
@@ -63,12 +67,12 @@ impl Attempt {
             back: OnceCell::new(),
             sent: Cell::new(now),
             class: Cell::new(class),
-            began: Cell::new(now),
-            learning: Cell::new(learning),
+            class_since: Cell::new(now),
+            may_learn: Cell::new(may_learn),
             called,
             head_at: Cell::new(None),
-            watch: RefCell::default(),
-            head_tells: Cell::new(false),
+            detector: RefCell::default(),
+            head_is_sample: Cell::new(false),
             on_trial: Cell::new(on_trial),
         };
         attempt.endpoint().load().begin(class, now);
@@ -111,8 +115,8 @@ impl Attempt {
     }
 
     /// The `set-cookie` field for the affinity cookie issued to the client.
-    pub fn set_cookie(&self, issued: &Issued, secure: bool) -> Option<SetCookie> {
-        self.view.set_cookie(issued, secure)
+    pub fn set_cookie(&self, affinity_cookie: &AffinityCookie, secure: bool) -> Option<SetCookie> {
+        self.view.set_cookie(affinity_cookie, secure)
     }
 
     /// Whether the response head has arrived.
@@ -120,36 +124,34 @@ impl Attempt {
         self.head_at.get().is_some()
     }
 
-    /// Time since the backend last sent part of the response or, before its head, since the request
-    /// was sent.
+    /// Time since the backend last sent something or, before its head, since the request was sent.
     pub fn silence(&self, now: Time) -> Duration {
         let head = self.head_at.get().and_then(|head| Some(head.max(self.back.get()?.data_at())));
         now.since(head.unwrap_or(self.sent.get()))
     }
 
     /// The 99th percentile of the durations of its method, if known.
-    pub fn usual_time(&self) -> Option<Duration> {
-        self.view.calls.usual_time(self.called.as_ref()?)
+    pub fn p99(&self) -> Option<Duration> {
+        self.view.calls.p99(self.called.as_ref()?)
     }
 
-    /// Whether it is classified as a stream.
     pub fn is_stream(&self) -> bool {
         self.class.get() == ExchangeClass::Stream
     }
 
     /// The response has a body. A call may turn out to be a stream, so its method may be learned as
-    /// streaming; a trial by a stream has succeeded, as its end may be far off.
+    /// streaming. A trial by a stream has succeeded: its end may be far off.
     pub fn on_body(&self) {
         if !self.is_stream() {
-            self.learning.set(true);
+            self.may_learn.set(true);
         } else {
-            self.end_trial(Some(Sign::Well));
+            self.end_trial(Some(HealthSignal::Success));
         }
     }
 
     /// Its method, if the outcome may still update the learned streaming methods; at most once.
-    fn take_learning(&self) -> Option<Method> {
-        let called = self.called.as_ref().filter(|_| self.learning.take())?;
+    fn method_to_learn(&self) -> Option<MethodHash> {
+        let called = self.called.as_ref().filter(|_| self.may_learn.take())?;
         self.view.calls.method(called)
     }
 
@@ -161,9 +163,8 @@ impl Attempt {
         self.view.snapshot.set.ewma()
     }
 
-    /// Resets the start of latency measurement: the head was sent late, for want of a connection or
-    /// a stream slot.
-    pub fn on_sent_late(&self, now: Time) {
+    /// Restarts the latency measurement: the head was sent late, for want of a stream slot.
+    pub fn restart_latency(&self, now: Time) {
         self.sent.set(now);
     }
 
@@ -171,19 +172,19 @@ impl Attempt {
     pub fn on_head(&self, worker: &Worker, back: &Stream, grpc: bool) {
         let now = worker.now();
         self.head_at.set(Some(now));
-        let soon = now.since(self.sent.get()) < LATE_HEAD;
-        self.head_tells.set(soon || back.messages() == 0);
-        // The latency of a gRPC call is that of its message: the head may be sent ahead of it.
+        let soon = now.since(self.sent.get()) < MAX_HEAD_LATENCY;
+        self.head_is_sample.set(soon || back.messages() == 0);
+        // A gRPC call's latency is that of its message: the head may be sent ahead.
         if !grpc || self.is_stream() {
-            self.observe_head(now);
+            self.record_head_latency(now);
         }
         if self.is_stream() {
             back.meter(self.endpoint(), Direction::Response);
         }
     }
 
-    /// Checks whether the response is a stream, and wakes the task of `cx` for the next check.
-    pub fn watch(
+    /// Checks whether the response is a stream; wakes the task of `cx` for the next check.
+    pub fn detect_stream(
         &self,
         cx: &mut Context<'_>,
         worker: &Worker,
@@ -191,7 +192,7 @@ impl Attempt {
         back: &Stream,
     ) {
         let Some(head_at) = self.head_at.get().filter(|_| !self.is_stream()) else { return };
-        if self.watch.borrow_mut().poll(cx, worker, head_at, front, back) {
+        if self.detector.borrow_mut().poll(cx, worker, head_at, front, back) {
             self.become_stream(worker, front, back);
         }
     }
@@ -202,16 +203,16 @@ impl Attempt {
             return;
         }
         let (now, load) = (worker.now(), self.endpoint().load());
-        load.end(ExchangeClass::Call, self.began.get());
+        load.end(ExchangeClass::Call, self.class_since.get());
         load.begin(ExchangeClass::Stream, now);
-        self.end_trial(Some(Sign::Well)); // a stream may end much later
+        self.end_trial(Some(HealthSignal::Success)); // a stream may end much later
         self.class.set(ExchangeClass::Stream);
-        self.began.set(now);
+        self.class_since.set(now);
         self.endpoint().worker_stats(worker.index()).record_stream_opened();
-        if let Some(method) = self.take_learning() {
+        if let Some(method) = self.method_to_learn() {
             self.view.methods.learn_stream(method);
         }
-        self.observe_head(now);
+        self.record_head_latency(now);
         back.meter(self.endpoint(), Direction::Response);
         if let Some(front) = front {
             self.meter_requests(front);
@@ -225,14 +226,14 @@ impl Attempt {
 
     /// Records the outcome of the exchange, which this attempt led to.
     pub fn on_end(&self, worker: &Worker, started: Time, outcome: &Outcome) {
-        let &Outcome { code, ending, answered, .. } = outcome;
+        let &Outcome { code, attempt_outcome, answered, .. } = outcome;
         let now = worker.now();
-        ending.sign().into_iter().for_each(|sign| self.note_sign(sign));
+        attempt_outcome.signal().into_iter().for_each(|signal| self.record_signal(signal));
         let stats = self.endpoint().worker_stats(worker.index());
         let took = (!self.is_stream()).then(|| now.since(started));
         if let Some(called) = &self.called {
             let cut = outcome.expired == Some(TimeoutPhase::Stream);
-            self.view.calls.count(called, &End { code, ending, took, cut });
+            self.view.calls.count(called, &CallEnd { code, attempt_outcome, took, cut });
         }
         if let Some(took) = took {
             if let Some(head_at) = self.head_at.get() {
@@ -244,20 +245,20 @@ impl Attempt {
             self.learn(code, answered, now);
         }
         match answered {
-            Some(at) if ending == Ending::Answered(code) && !self.is_stream() => {
-                self.observe(at.since(self.sent.get()), now);
+            Some(at) if attempt_outcome == AttemptOutcome::Answered(code) && !self.is_stream() => {
+                self.record_latency(at.since(self.sent.get()), now);
             }
-            _ => self.blame(ending, now),
+            _ => self.record_failure(attempt_outcome, now),
         }
     }
 
-    /// Updates the learned streaming methods by an exchange that began as a stream. Only success
-    /// counts: an error or a cancellation says nothing of the method.
+    /// Learns from an exchange that began as a stream and succeeded: other ends say nothing of it.
     fn learn(&self, code: Code, answered: Option<Time>, now: Time) {
-        let Some(method) = self.take_learning().filter(|_| code == Code::Grpc(GrpcCode::Ok)) else {
+        let Some(method) = self.method_to_learn().filter(|_| code == Code::Grpc(GrpcCode::Ok))
+        else {
             return;
         };
-        let soon = self.head_at.get().is_some_and(|head_at| now.since(head_at) < CALL_ENDS);
+        let soon = self.head_at.get().is_some_and(|head_at| now.since(head_at) < CALL_END);
         match answered {
             Some(_) if soon => self.view.methods.learn_call(method),
             Some(_) => {}
@@ -266,54 +267,53 @@ impl Attempt {
     }
 
     /// The client gave up before the response head: its wait is a lower bound of the latency.
-    pub fn on_patience_lost(&self, now: Time) {
+    pub fn on_abandoned(&self, now: Time) {
         let waited = now.since(self.sent.get());
         let slower = waited.as_secs_f64() > self.endpoint().load().ewma_seconds(self.ewma());
         if slower && !self.is_stream() {
-            self.observe(waited, now);
+            self.record_latency(waited, now);
         }
     }
 
     /// Records a failure in the backend's latency estimate, if the backend is at fault.
-    pub fn blame(&self, ending: Ending, now: Time) {
+    pub fn record_failure(&self, outcome: AttemptOutcome, now: Time) {
         // Other workers may still have connections to it.
-        let unreachable = ending == Ending::Broken(Break::Unreachable);
+        let unreachable = outcome == AttemptOutcome::Failed(AttemptFailure::Unreachable);
         let elsewhere = unreachable && self.endpoint().connected() > 0;
-        if ending.is_backends_fault() && !elsewhere {
+        if outcome.is_backends_fault() && !elsewhere {
             let took = now.since(self.sent.get());
             self.endpoint().load().observe_failure(took, now, self.ewma());
         }
     }
 
-    /// Passes a sign of health to outlier ejection.
-    fn note_sign(&self, sign: Sign) {
+    /// Passes a signal of health to outlier ejection.
+    fn record_signal(&self, signal: HealthSignal) {
         if self.on_trial.get() {
-            return self.end_trial(Some(sign));
+            return self.end_trial(Some(signal));
         }
         let Snapshot { spec, ejection_signal, .. } = &*self.view.snapshot;
         let Some(ejection) = &spec.ejection else { return };
-        // At every multiple, not only once: an ejection refused by the limit now may be allowed
-        // later.
-        let run = self.endpoint().faults().note(sign);
+        // At every multiple: an ejection refused by the limit now may be allowed later.
+        let run = self.endpoint().faults().record(signal);
         if run.is_some_and(|run| run.is_multiple_of(ejection.consecutive)) {
             ejection_signal.notify_one();
         }
     }
 
-    fn end_trial(&self, sign: Option<Sign>) {
+    fn end_trial(&self, signal: Option<HealthSignal>) {
         let ends = self.on_trial.take();
-        if ends && self.endpoint().faults().end_trial(self.began.get(), sign) {
+        if ends && self.endpoint().faults().end_trial(self.class_since.get(), signal) {
             self.view.snapshot.ejection_signal.notify_one();
         }
     }
 
-    fn observe_head(&self, now: Time) {
-        if let Some(head_at) = self.head_at.get().filter(|_| self.head_tells.take()) {
-            self.observe(head_at.since(self.sent.get()), now);
+    fn record_head_latency(&self, now: Time) {
+        if let Some(head_at) = self.head_at.get().filter(|_| self.head_is_sample.take()) {
+            self.record_latency(head_at.since(self.sent.get()), now);
         }
     }
 
-    fn observe(&self, rtt: Duration, now: Time) {
+    fn record_latency(&self, rtt: Duration, now: Time) {
         self.endpoint().load().observe(rtt, now, self.ewma());
     }
 }
@@ -324,6 +324,6 @@ impl Drop for Attempt {
         if let Some(back) = self.back.get() {
             back.detach();
         }
-        self.endpoint().load().end(self.class.get(), self.began.get());
+        self.endpoint().load().end(self.class.get(), self.class_since.get());
     }
 }

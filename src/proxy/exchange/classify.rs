@@ -1,7 +1,7 @@
 //! Classifies the result of an attempt: commit, retry or fail.
 
-use super::super::reject::Failure;
-use super::start::{Broken, Response};
+use super::super::failure::Failure;
+use super::start::{AttemptError, Response};
 
 /// What to do with the result of an attempt.
 pub enum Verdict {
@@ -10,17 +10,17 @@ pub enum Verdict {
     /// Retry at another backend: none can have processed the request.
     Retry(Failure),
     /// Fail the exchange.
-    Fail(Broken),
+    Fail(AttemptError),
 }
 
 /// Classifies the result of an attempt, before any of it was sent to the client.
-pub fn classify(start: Result<Response, Broken>) -> Verdict {
+pub fn classify(start: Result<Response, AttemptError>) -> Verdict {
     match start {
         Ok(response) => Verdict::Commit(response),
-        Err(Broken::Failed(failure)) if failure.ending().may_be_sent_again() => {
+        Err(AttemptError::Failed(failure)) if failure.attempt_outcome().may_be_sent_again() => {
             Verdict::Retry(failure)
         }
-        Err(broken) => Verdict::Fail(broken),
+        Err(error) => Verdict::Fail(error),
     }
 }
 
@@ -47,8 +47,8 @@ mod tests {
         ] {
             assert!(matches!(classify(Err(failure.into())), Verdict::Fail(_)), "{failure:?}");
         }
-        for broken in [Broken::ClientGone, Broken::Reset(ErrorCode::INTERNAL_ERROR)] {
-            assert!(matches!(classify(Err(broken)), Verdict::Fail(_)));
+        for error in [AttemptError::ClientGone, AttemptError::Reset(ErrorCode::INTERNAL_ERROR)] {
+            assert!(matches!(classify(Err(error)), Verdict::Fail(_)));
         }
         let response = Response { head: Headers::new(), end: true };
         assert!(matches!(classify(Ok(response)), Verdict::Commit(_)));

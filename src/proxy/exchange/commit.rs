@@ -1,10 +1,10 @@
 //! Sends response heads to the client; no other file does. Retries are possible before, never
 //! after.
 
+use super::super::failure::{Failure, ReplyKind, end_with_status};
 use super::super::fields::{self, ResponseHead};
 use super::super::filter;
-use super::super::reject::{Asked, Failure, end_with_status};
-use super::start::{Broken, Response};
+use super::start::{AttemptError, Response};
 use super::{Attempt, Exchange, Outcome, grpc_code};
 use crate::http::{ErrorCode, Headers, Name, SendError};
 use crate::model::Code;
@@ -14,9 +14,9 @@ use crate::route::Redirect;
 /// Whether a committed response is complete.
 pub enum Committed {
     /// Complete.
-    Whole(Outcome),
+    Complete(Outcome),
     /// The body or trailers follow; the head had this status.
-    Begun(u16),
+    Streaming(u16),
 }
 
 impl Exchange {
@@ -24,7 +24,7 @@ impl Exchange {
     pub(super) fn commit(&self, attempt: &Attempt, response: Response) -> Committed {
         let Response { mut head, end } = response;
         let Some(back) = attempt.back() else {
-            return Committed::Whole(self.fail(attempt, Failure::BackendLost.into()));
+            return Committed::Complete(self.fail(attempt, Failure::BackendLost.into()));
         };
         if let Some(filters) = self.destination.get().and_then(|to| to.filters()) {
             filter::response(filters, &mut head, &self.proxy.worker);
@@ -34,16 +34,16 @@ impl Exchange {
         if !end && !back.is_whole() {
             attempt.on_body();
         }
-        self.drop_head();
+        self.recycle_head();
         if self.send_head(attempt, &head, end).is_err() {
-            return Committed::Whole(self.not_taken(attempt));
+            return Committed::Complete(self.head_not_sent(attempt));
         }
         let status = fields::status(&head);
         let code = if end && self.grpc { grpc_code(&head) } else { Code::Http(status) };
         let is_event_stream = !self.grpc && fields::is_event_stream(&head);
         self.proxy.worker.recycle(head);
         if end {
-            return Committed::Whole(self.answered(attempt, code));
+            return Committed::Complete(self.answered(attempt, code));
         }
         if status == 101 || is_event_stream {
             attempt.become_stream(&self.proxy.worker, Some(&self.front), back);
@@ -54,34 +54,37 @@ impl Exchange {
             splice(&self.front, back, None);
         }
         splice(back, &self.front, None);
-        Committed::Begun(status)
+        Committed::Streaming(status)
     }
 
     /// Forwards the response head, with the affinity cookie issued to the client, if any.
     fn send_head(&self, attempt: &Attempt, head: &Headers, end: bool) -> Result<(), SendError> {
         let secure = self.front.conn().is_tls();
-        let cookie = self.issued.get().and_then(|issued| attempt.set_cookie(issued, secure));
+        let cookie = self
+            .affinity_cookie
+            .get()
+            .and_then(|affinity_cookie| attempt.set_cookie(affinity_cookie, secure));
         self.front.send_head(ResponseHead::new(head, cookie.as_ref()), end)
     }
 
     /// The head could not be sent: it exceeds the client's limit, or the client is gone.
-    fn not_taken(&self, attempt: &Attempt) -> Outcome {
+    fn head_not_sent(&self, attempt: &Attempt) -> Outcome {
         match self.front.is_open() {
             true => self.fail(attempt, Failure::TooLargeForClient.into()),
-            false => self.break_off(attempt, Broken::ClientGone),
+            false => self.abort(attempt, AttemptError::ClientGone),
         }
     }
 
     /// Answers with a redirect, and discards the rest of the request.
     pub(super) fn redirect(&self, redirect: &Redirect) -> Outcome {
-        let asked = self.head.borrow();
-        let authority = fields::authority(&asked);
+        let request = self.head.borrow();
+        let authority = fields::authority(&request);
         if authority.is_empty() && redirect.host.is_none() {
-            return self.refuse(Failure::NoHost);
+            return self.local_reply(Failure::NoHost);
         }
         let mut location = Vec::new();
-        let https = asked.get(Name::Scheme) == Some(b"https");
-        let path = asked.get(Name::Path).unwrap_or_default();
+        let https = request.get(Name::Scheme) == Some(b"https");
+        let path = request.get(Name::Path).unwrap_or_default();
         redirect.location(https, authority, path, &mut location);
         let mut head = self.proxy.worker.take_headers();
         head.add(Name::Status, redirect.status.digits().as_bytes());
@@ -100,21 +103,21 @@ impl Exchange {
 
 /// Sends a local reply: trailers-only for gRPC, otherwise a status with a short body. Discards the
 /// rest of the request.
-pub fn reply(front: &Stream, asked: Asked, failure: Failure) {
-    let (_, status, words) = failure.answer();
+pub fn reply(front: &Stream, reply_kind: ReplyKind, failure: Failure) {
+    let (_, status, words) = failure.local_reply();
     let mut head = front.conn().worker().take_headers();
-    if asked == Asked::Grpc {
+    if reply_kind == ReplyKind::Grpc {
         head.add(Name::Status, b"200");
         head.add(Name::ContentType, b"application/grpc");
         end_with_status(front, &mut head, failure, |head| front.send_head(head, true));
     } else {
         head.add(Name::Status, status);
         head.add(Name::ContentType, b"text/plain; charset=utf-8");
-        if front.send_head(&head, asked == Asked::Head).is_err() {
+        if front.send_head(&head, reply_kind == ReplyKind::Head).is_err() {
             // The client is gone, or its header list limit is even smaller than this.
             front.reset(ErrorCode::INTERNAL_ERROR);
         }
-        if asked == Asked::Http {
+        if reply_kind == ReplyKind::Http {
             // Errors mean that the client is gone.
             let _ = front.send_data(words.as_bytes(), false);
             let _ = front.send_data(b"\n", true);

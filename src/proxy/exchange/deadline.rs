@@ -1,12 +1,12 @@
 //! Deadlines of an exchange (`grpc-timeout`, the route's timeout), and whether the backend is at
 //! fault when one expires.
 
-use super::super::reject::Failure;
-use super::stream_watch::SECOND_MESSAGE;
+use super::super::failure::Failure;
+use super::stream_detector::SECOND_MESSAGE;
 use super::{Attempt, Destination, Exchange, Limit, Outcome, Timeouts};
 use crate::grpc::parse_timeout;
 use crate::http::Name;
-use crate::model::{Break, Ending, TimeoutPhase};
+use crate::model::{AttemptFailure, AttemptOutcome, TimeoutPhase};
 
 impl Exchange {
     /// Sets the deadline by `grpc-timeout` and the route. Fails if it has already passed.
@@ -28,8 +28,8 @@ impl Exchange {
     }
 
     /// The timeouts of the request's mirrored copy.
-    pub fn copied_timeouts(&self) -> Timeouts {
-        self.timeouts.borrow().of_copy()
+    pub fn mirror_timeouts(&self) -> Timeouts {
+        self.timeouts.borrow().for_mirror()
     }
 
     /// The outcome of a deadline that expired during `attempt`.
@@ -39,7 +39,7 @@ impl Exchange {
         if limit == Limit::Caller {
             self.front.conn().note_given_up();
             if !at_fault {
-                attempt.on_patience_lost(self.proxy.worker.now());
+                attempt.on_abandoned(self.proxy.worker.now());
             }
         }
         let messages = attempt.back().map_or(0, |back| back.messages());
@@ -48,8 +48,12 @@ impl Exchange {
             Limit::Route if messages >= SECOND_MESSAGE => TimeoutPhase::Stream,
             Limit::Caller | Limit::Route => TimeoutPhase::Body,
         };
-        let ending = Ending::Broken(if at_fault { Break::Silent } else { Break::Expired });
-        Outcome { ending, expired: Some(expired), ..Outcome::failed(failure, self.grpc) }
+        let attempt_outcome = AttemptOutcome::Failed(if at_fault {
+            AttemptFailure::Silent
+        } else {
+            AttemptFailure::Expired
+        });
+        Outcome { attempt_outcome, expired: Some(expired), ..Outcome::failed(failure, self.grpc) }
     }
 
     /// Whether an expired deadline is the backend's fault. It is not while the client has yet to
@@ -64,7 +68,7 @@ impl Exchange {
         let silent = || attempt.silence(self.proxy.worker.now());
         match limit {
             Limit::Route => true,
-            Limit::Caller => attempt.usual_time().is_some_and(|usual| silent() > usual),
+            Limit::Caller => attempt.p99().is_some_and(|usual| silent() > usual),
         }
     }
 }

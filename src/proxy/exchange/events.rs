@@ -3,8 +3,8 @@
 use std::future::{Future, poll_fn};
 use std::task::Poll;
 
-use super::super::reject::Failure;
-use super::start::Broken;
+use super::super::failure::Failure;
+use super::start::AttemptError;
 use super::{Attempt, Elapsed, Exchange};
 use crate::http::{Cause, ErrorCode, Headers};
 use crate::net::{Over, Stream};
@@ -16,7 +16,7 @@ pub enum Event {
     Trailers(Headers),
     Ended,
     RequestTrailers(Headers),
-    Broken(Broken),
+    Error(AttemptError),
 }
 
 impl Exchange {
@@ -25,17 +25,17 @@ impl Exchange {
     pub(super) fn next_event(&self, attempt: &Attempt) -> impl Future<Output = Event> {
         poll_fn(move |cx| {
             let Some(back) = attempt.back() else {
-                return Poll::Ready(Event::Broken(Failure::BackendLost.into()));
+                return Poll::Ready(Event::Error(Failure::BackendLost.into()));
             };
             if let Some(event) = self.ready(attempt, back) {
                 return Poll::Ready(event);
             }
             self.front.register_but_for_body(cx);
             back.register(cx);
-            attempt.watch(cx, &self.proxy.worker, Some(&self.front), back);
+            attempt.detect_stream(cx, &self.proxy.worker, Some(&self.front), back);
             let active = || self.front.last_active().max(back.last_active());
             match self.timeouts.borrow_mut().poll(cx, &self.proxy.worker, active) {
-                Some(elapsed) => Poll::Ready(Event::Broken(Failure::from(elapsed).into())),
+                Some(elapsed) => Poll::Ready(Event::Error(Failure::from(elapsed).into())),
                 None => Poll::Pending,
             }
         })
@@ -55,16 +55,16 @@ impl Exchange {
             return Some(Event::Ended);
         }
         if self.front.over().is_some() {
-            return Some(Event::Broken(Broken::ClientGone));
+            return Some(Event::Error(AttemptError::ClientGone));
         }
         if let Some(over) = back.over() {
-            return Some(Event::Broken(match over {
+            return Some(Event::Error(match over {
                 Over::Lost => attempt.lost().into(),
-                over => Broken::by(over),
+                over => AttemptError::from_over(over),
             }));
         }
         if self.proxy.worker.is_cut_off() {
-            return Some(Event::Broken(Failure::CutOff.into()));
+            return Some(Event::Error(Failure::CutOff.into()));
         }
         self.front.take_trailers().map(Event::RequestTrailers)
     }
@@ -79,15 +79,15 @@ impl From<Elapsed> for Failure {
     }
 }
 
-impl Broken {
+impl AttemptError {
     /// The error for the way in which a backend's stream ended.
-    fn by(over: Over) -> Broken {
-        Broken::Failed(match over {
+    fn from_over(over: Over) -> AttemptError {
+        AttemptError::Failed(match over {
             Over::Reset { cause: Cause::Unprocessed, .. }
             | Over::Reset { code: ErrorCode::REFUSED_STREAM, cause: Cause::Peer } => {
                 Failure::BackendRefused
             }
-            Over::Reset { code, cause: Cause::Peer } => return Broken::Reset(code),
+            Over::Reset { code, cause: Cause::Peer } => return AttemptError::Reset(code),
             Over::Reset { cause: Cause::Malformed(_), .. } => Failure::BackendMalformed,
             Over::Reset { cause: Cause::TooLarge, .. } => Failure::ResponseTooLarge,
             Over::Lost | Over::Fault | Over::Overflow => Failure::BackendLost,

@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use super::super::failure::Failure;
 use super::super::fields::RequestHead;
-use super::super::reject::Failure;
-use super::start::Broken;
+use super::start::AttemptError;
 use super::{Attempt, Exchange};
 use crate::net::Stream;
 use crate::upstream::{Pool, Version};
@@ -15,9 +15,9 @@ use crate::upstream::{Pool, Version};
 impl Exchange {
     /// Sends the head to the backend once a stream is available. On an error the backend has
     /// received nothing.
-    pub(super) async fn open(&self, attempt: &Attempt) -> Result<(), Broken> {
+    pub(super) async fn open(&self, attempt: &Attempt) -> Result<(), AttemptError> {
         if self.front.over().is_some() {
-            return Err(Broken::ClientGone);
+            return Err(AttemptError::ClientGone);
         }
         let (pool, worker) = (attempt.pool(), &self.proxy.worker);
         let deadline = self.timeouts.borrow().deadline();
@@ -38,7 +38,7 @@ impl Exchange {
             // Boxed: waiting is rare, and its state would enlarge every exchange's future.
             None => {
                 let opened = Box::pin(self.wait_open(pool)).await;
-                attempt.on_sent_late(worker.now());
+                attempt.restart_latency(worker.now());
                 opened?
             }
         };
@@ -57,7 +57,7 @@ impl Exchange {
         self.end || (pool.version() == Version::Http2 && self.is_upgrade())
     }
 
-    async fn wait_open(&self, pool: &Pool) -> Result<Rc<Stream>, Broken> {
+    async fn wait_open(&self, pool: &Pool) -> Result<Rc<Stream>, AttemptError> {
         let worker = &self.proxy.worker;
         let head = self.head.borrow().clone();
         let deadline = self.timeouts.borrow().deadline();
@@ -66,7 +66,7 @@ impl Exchange {
         let mut open = pin!(pool.open(head, self.ends_for(pool), client));
         poll_fn(|cx| {
             if self.front.over().is_some() {
-                return Poll::Ready(Err(Broken::ClientGone));
+                return Poll::Ready(Err(AttemptError::ClientGone));
             }
             if worker.is_cut_off() {
                 return Poll::Ready(Err(Failure::ShuttingDown.into()));

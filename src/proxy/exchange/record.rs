@@ -1,9 +1,9 @@
 //! Records outcomes: the only place where an exchange updates metrics, estimates and the log.
 
-use super::super::reject::Failure;
+use super::super::failure::Failure;
 use super::{Attempt, Exchange, Outcome};
 use crate::http::{Cause, ErrorCode};
-use crate::model::{Class, Ending, Rejected};
+use crate::model::{AttemptOutcome, Class, RejectReason};
 use crate::net::Over;
 use crate::tasks::OnPanic;
 
@@ -23,19 +23,19 @@ impl Exchange {
         self.count_cut(&outcome, attempt);
         self.proxy.metrics.exchange_ended(outcome.class());
         let backend = attempt.map(|attempt| attempt.pool().endpoint().address());
-        self.line.write(self.destination.get(), backend, &outcome, now.since(self.started));
+        self.log.write(self.destination.get(), backend, &outcome, now.since(self.started));
     }
 
     /// Records the failure of an attempt that is retried, or whose request was not sent.
     pub(super) fn record_failed(&self, attempt: &Attempt, failure: Failure) {
-        attempt.blame(failure.ending(), self.proxy.worker.now());
+        attempt.record_failure(failure.attempt_outcome(), self.proxy.worker.now());
     }
 
     /// Counts an expired deadline by its phase.
     fn count_expired(&self, outcome: &Outcome) {
         let Some(expired) = outcome.expired else { return };
-        if let Some(target) = self.destination.get().and_then(|to| to.target()) {
-            target.service().expired().increment(expired, self.proxy.worker.index());
+        if let Some(worker_service) = self.destination.get().and_then(|to| to.worker_service()) {
+            worker_service.service().expired().increment(expired, self.proxy.worker.index());
         }
     }
 
@@ -45,8 +45,8 @@ impl Exchange {
             return;
         };
         attempt.pool().endpoint().note_cut();
-        if let Some(target) = self.destination.get().and_then(|to| to.target()) {
-            target.service().drain_cuts().increment(self.proxy.worker.index());
+        if let Some(worker_service) = self.destination.get().and_then(|to| to.worker_service()) {
+            worker_service.service().drain_cuts().increment(self.proxy.worker.index());
         }
     }
 
@@ -55,33 +55,36 @@ impl Exchange {
         let Some(reason) = outcome.rejected() else { return };
         let reason = broken_rule(self.front.over()).unwrap_or(reason);
         let worker = self.proxy.worker.index();
-        let Some((destination, tally)) =
-            self.destination.get().and_then(|to| Some((to, to.tally()?)))
+        let Some((destination, rejections)) =
+            self.destination.get().and_then(|to| Some((to, to.rejections()?)))
         else {
             return self.proxy.metrics.reject(reason);
         };
-        match destination.target() {
-            Some(target) => tally.reject(target.service(), reason, worker),
-            None => tally.reject_unserved(&self.proxy.registry, reason, worker),
+        match destination.worker_service() {
+            Some(worker_service) => rejections.reject(worker_service.service(), reason, worker),
+            None => rejections.reject_unserved(&self.proxy.registry, reason, worker),
         }
     }
 }
 
 /// The reject reason, if the client broke the protocol or a limit.
-fn broken_rule(over: Option<Over>) -> Option<Rejected> {
+fn broken_rule(over: Option<Over>) -> Option<RejectReason> {
     match over? {
-        Over::Fault | Over::Reset { cause: Cause::Malformed(_), .. } => Some(Rejected::Malformed),
-        Over::Reset { cause: Cause::TooLarge, .. } => Some(Rejected::TooLarge),
+        Over::Fault | Over::Reset { cause: Cause::Malformed(_), .. } => {
+            Some(RejectReason::Malformed)
+        }
+        Over::Reset { cause: Cause::TooLarge, .. } => Some(RejectReason::TooLarge),
         _ => None,
     }
 }
 
 impl Outcome {
     /// The reject reason, if no backend had the request and it was not answered.
-    fn rejected(&self) -> Option<Rejected> {
+    fn rejected(&self) -> Option<RejectReason> {
         match self.failure {
             Some(failure) => failure.reason(),
-            None => (self.ending == Ending::ClientGone).then_some(Rejected::Cancelled),
+            None => (self.attempt_outcome == AttemptOutcome::ClientGone)
+                .then_some(RejectReason::Cancelled),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Decides retries at another backend, when none can have processed the request.
 
-use super::tried::Tried;
+use super::attempted_endpoints::AttemptedEndpoints;
 use super::{Attempt, Destination, Exchange};
 
 /// Larger heads are not retried, to bound the memory they hold.
@@ -14,17 +14,18 @@ impl Exchange {
         &self,
         destination: &Destination,
         attempt: &Attempt,
-        tried: &Tried,
+        attempted: &AttemptedEndpoints,
     ) -> bool {
         if !attempt.is_sent() {
             return true;
         }
         let whole = self.end || self.front.is_replayable();
         let small = self.head.borrow().list_size() <= REPLAY_HEAD;
-        if tried.is_resent() || self.sent_trailers.get() || !whole || !small {
+        if attempted.is_resent() || self.sent_trailers.get() || !whole || !small {
             return false;
         }
-        let granted = destination.target().is_some_and(|target| target.may_retry());
+        let granted =
+            destination.worker_service().is_some_and(|worker_service| worker_service.may_retry());
         if granted {
             self.front.rewind();
         }

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::super::reject::Failure;
-use super::super::routed::Routed;
-use super::super::tally::RouteTally;
-use super::super::target::Target;
+use super::super::failure::Failure;
+use super::super::route_rejections::RouteRejections;
+use super::super::worker_routing::WorkerRouting;
+use super::super::worker_service::WorkerService;
 use super::super::{fields, filter, mirror};
 use super::{Exchange, Stage};
 use crate::http::{Headers, Name};
@@ -14,7 +14,7 @@ use crate::route::{Filters, Forward, Redirect, Route, RouteQuery, Share};
 
 /// The route of a request, and the service that it leads to.
 pub struct Destination {
-    routed: Rc<Routed>,
+    worker_routing: Rc<WorkerRouting>,
     /// Index of the route.
     route: usize,
     /// Index of the share in the route's split, if it leads to a service.
@@ -23,7 +23,7 @@ pub struct Destination {
 
 impl Destination {
     fn route(&self) -> Option<&Route> {
-        self.routed.routes().route(self.route)
+        self.worker_routing.routes().route(self.route)
     }
 
     fn forward(&self) -> Option<&Forward> {
@@ -46,8 +46,8 @@ impl Destination {
     }
 
     /// The service, unless the route is a redirect or the service has no backend.
-    pub fn target(&self) -> Option<&Rc<Target>> {
-        self.routed.target(self.share()?.service)
+    pub fn worker_service(&self) -> Option<&Rc<WorkerService>> {
+        self.worker_routing.worker_service(self.share()?.service)
     }
 
     /// The filters of request and response heads.
@@ -61,19 +61,21 @@ impl Destination {
         let limit = self.forward()?.policies.time_limit()?;
         let streams = || {
             let path = head.get(Name::Path).unwrap_or_default();
-            grpc && self.target().is_some_and(|target| target.view().declares_stream(path))
+            grpc && self
+                .worker_service()
+                .is_some_and(|worker_service| worker_service.view().declares_stream(path))
         };
         (!streams()).then_some(limit)
     }
 
     /// The route's policy stages.
     pub fn stages(&self) -> &[Box<dyn Stage>] {
-        self.routed.stages(self.route)
+        self.worker_routing.stages(self.route)
     }
 
     /// The route's rejection counters.
-    pub fn tally(&self) -> Option<&Rc<RouteTally>> {
-        self.routed.tally(self.route)
+    pub fn rejections(&self) -> Option<&Rc<RouteRejections>> {
+        self.worker_routing.rejections(self.route)
     }
 }
 
@@ -88,7 +90,7 @@ impl Exchange {
         if head.get(Name::Method) == Some(b"CONNECT") {
             return Err(Failure::ConnectMethod);
         }
-        let fields = fields::Asked(&head);
+        let fields = fields::HeadFields(&head);
         let query = || RouteQuery {
             authority: fields::authority(&head),
             path: head.get(Name::Path).unwrap_or_default(),
@@ -96,25 +98,26 @@ impl Exchange {
             grpc: self.grpc,
             fields: &fields,
         };
-        let routed = self.proxy.router.current();
-        let found = routed.find(&head, query);
-        let Some((route, rule)) = found.and_then(|n| Some((n, routed.routes().route(n)?))) else {
+        let worker_routing = self.proxy.router.current();
+        let found = worker_routing.find(&head, query);
+        let Some((route, rule)) = found.and_then(|n| Some((n, worker_routing.routes().route(n)?)))
+        else {
             return Err(Failure::no_route(&head));
         };
         let share = match rule {
-            Route::Forward(forward) => self.choose(forward, &head),
+            Route::Forward(forward) => self.choose_share(forward, &head),
             Route::Redirect(_) => None,
         };
-        let destination = Destination { routed: Rc::clone(&routed), route, share };
+        let destination = Destination { worker_routing: Rc::clone(&worker_routing), route, share };
         let destination = self.destination.get_or_init(|| destination); // set once per exchange
         match rule {
             Route::Redirect(_) if self.grpc => Err(Failure::GrpcRedirect),
-            Route::Forward(_) if destination.target().is_none() => Err(Failure::NoBackend),
+            Route::Forward(_) if destination.worker_service().is_none() => Err(Failure::NoBackend),
             Route::Forward(_) | Route::Redirect(_) => Ok(destination),
         }
     }
 
-    fn choose(&self, forward: &Forward, head: &Headers) -> Option<usize> {
+    fn choose_share(&self, forward: &Forward, head: &Headers) -> Option<usize> {
         let key = forward.split_by.as_deref().and_then(|name| head.get_named(name.as_bytes()));
         let key = key.filter(|key| !key.is_empty());
         forward.split.choose(key, &mut self.proxy.worker.rng().borrow_mut())
@@ -123,8 +126,8 @@ impl Exchange {
     /// Applies the route's filters to the head, and starts a mirrored copy if the route has a
     /// mirror.
     pub(super) fn apply_route(&self, destination: &Destination) {
-        if let Some(target) = destination.target() {
-            target.count_request();
+        if let Some(worker_service) = destination.worker_service() {
+            worker_service.count_request();
         }
         if let Some(filters) = destination.filters() {
             filter::request(filters, &mut self.head.borrow_mut(), &self.proxy.worker);
@@ -132,7 +135,7 @@ impl Exchange {
         let mirror = destination.forward().and_then(|forward| forward.mirror.as_ref());
         // An upgraded connection has no body that could be mirrored.
         if let Some(mirror) = mirror.filter(|_| !self.is_upgrade()) {
-            mirror::start(self, mirror, &destination.routed);
+            mirror::start(self, mirror, &destination.worker_routing);
         }
     }
 }

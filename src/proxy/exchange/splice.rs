@@ -4,10 +4,10 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use super::super::reject::{Failure, truncate};
+use super::super::failure::{Failure, truncate};
 use super::events::Event;
-use super::start::Broken;
-use super::stream_watch::SECOND_MESSAGE;
+use super::start::AttemptError;
+use super::stream_detector::SECOND_MESSAGE;
 use super::{Attempt, Exchange, Outcome, grpc_code};
 use crate::http::{ErrorCode, Headers, SendError};
 use crate::model::{Code, GrpcCode};
@@ -16,12 +16,12 @@ impl Exchange {
     /// Waits for the end of the response.
     pub(super) async fn splice(&self, attempt: &Attempt, status: u16) -> Outcome {
         let Some(back) = attempt.back() else {
-            return self.break_off(attempt, Failure::BackendLost.into());
+            return self.abort(attempt, Failure::BackendLost.into());
         };
         loop {
             match self.next_event(attempt).await {
                 Event::Trailers(trailers) => {
-                    let outcome = self.pass_trailers(attempt, &trailers, status);
+                    let outcome = self.forward_trailers(attempt, &trailers, status);
                     self.proxy.worker.recycle(trailers);
                     return outcome;
                 }
@@ -32,12 +32,12 @@ impl Exchange {
                 }
                 // After the head, only trailers can be too large, and an HTTP body is complete
                 // without them.
-                Event::Broken(Broken::Failed(Failure::ResponseTooLarge)) if !self.grpc => {
+                Event::Error(AttemptError::Failed(Failure::ResponseTooLarge)) if !self.grpc => {
                     // an error means that the client is gone
                     let _ = self.front.send_data(&[], true);
                     return self.answered(attempt, Code::Http(status));
                 }
-                Event::Broken(broken) => return self.break_off(attempt, broken),
+                Event::Error(error) => return self.abort(attempt, error),
                 Event::RequestTrailers(trailers) => self.send_request_trailers(back, trailers),
                 Event::Head(headers, _) | Event::Informational(headers) => {
                     self.proxy.worker.recycle(headers);
@@ -50,7 +50,7 @@ impl Exchange {
     ///
     /// Trailers over the client's limit would lose the gRPC status, so another status replaces it.
     /// An HTTP body is complete without them.
-    fn pass_trailers(&self, attempt: &Attempt, trailers: &Headers, status: u16) -> Outcome {
+    fn forward_trailers(&self, attempt: &Attempt, trailers: &Headers, status: u16) -> Outcome {
         let code = match self.front.send_trailers(trailers) {
             Err(SendError::TooLarge) if self.grpc => {
                 truncate(&self.front, true, Failure::TrailersTooLargeForClient);

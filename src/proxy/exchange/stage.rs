@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use super::super::reject::Failure;
+use super::super::failure::Failure;
 use super::{Destination, Exchange};
 use crate::route::Policies;
 

@@ -75,7 +75,7 @@ impl Timeouts {
     }
 
     /// The timeouts of a mirrored copy: the same deadline, no idle timeout.
-    pub fn of_copy(&self) -> Timeouts {
+    pub fn for_mirror(&self) -> Timeouts {
         Timeouts { deadline: self.deadline, ..Timeouts::default() }
     }
 

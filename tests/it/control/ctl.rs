@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Parser;
 use equipoise::cli::ctl::{self, Screen};
-use equipoise::model::Rejected;
+use equipoise::model::RejectReason;
 use serde_json::json;
 
 use super::*;
@@ -98,9 +98,11 @@ orders   first          1         2         2         0        -          0
 async fn rejected_requests_are_shown() {
     let gateway = Gateway::start().await;
     gateway.record(0, 0, GrpcCode::Ok, 3);
-    for (route, reason) in
-        [("all", Rejected::Connect), ("cart", Rejected::Connect), ("all", Rejected::TooLarge)]
-    {
+    for (route, reason) in [
+        ("all", RejectReason::Connect),
+        ("cart", RejectReason::Connect),
+        ("all", RejectReason::TooLarge),
+    ] {
         gateway.orders.rejections().of(route).increment(reason, 0);
     }
     eventually("all is in the window", async || {

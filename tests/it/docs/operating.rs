@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use equipoise::model::Rejected;
+use equipoise::model::RejectReason;
 use equipoise::telemetry::CloseReason;
 use equipoise::telemetry::names::METRICS;
 
@@ -28,7 +28,7 @@ fn its_metrics_are_those_that_are_exported() {
 
 #[test]
 fn its_reasons_are_those_that_are_counted() {
-    assert_eq!(told("rejected"), all(Rejected::ALL.iter().map(|reason| reason.name())));
+    assert_eq!(told("rejected"), all(RejectReason::ALL.iter().map(|reason| reason.name())));
     assert_eq!(told("closed"), all(CloseReason::ALL.iter().map(|reason| reason.name())));
 }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use equipoise::control::proto;
-use equipoise::model::Rejected;
+use equipoise::model::RejectReason;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -390,7 +390,7 @@ async fn every_refusal_moves_one_counter() {
     ledger.expect(&gateway, "a late stream", ["", "", "shutting_down"]).await;
 
     let reasons: Vec<&str> = ledger.counted.keys().map(|[.., reason]| &**reason).collect();
-    for reason in Rejected::ALL {
+    for reason in RejectReason::ALL {
         assert!(reasons.contains(&reason.name()), "nothing here is {}", reason.name());
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use equipoise::model::{Class, Code, GRPC_CODES, MirrorOutcome, Refusal, Rejected};
+use equipoise::model::{Class, Code, GRPC_CODES, MirrorOutcome, Refusal, RejectReason};
 use equipoise::telemetry::names::{METRICS, MetricKind};
 use equipoise::telemetry::{CloseReason, Side};
 use serde_json::Value;
@@ -110,7 +110,7 @@ fn label_values_that_are_asked_for_exist() {
     let text = queries + &rules();
     let reasons = CloseReason::ALL.iter().map(|reason| reason.name());
     let reasons: BTreeSet<&str> = reasons
-        .chain(Rejected::ALL.iter().map(|reason| reason.name()))
+        .chain(RejectReason::ALL.iter().map(|reason| reason.name()))
         .chain(Refusal::ALL.map(Refusal::name))
         .collect();
     let sides: BTreeSet<&str> = Side::ALL.iter().map(|side| side.name()).collect();

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use equipoise::model::Rejected;
+use equipoise::model::RejectReason;
 use equipoise::net::Memory;
 use equipoise::telemetry::{CloseReason, Side};
 use http::{Request, Response};
@@ -99,7 +99,7 @@ pub async fn waiting_for_room_has_an_end(stage: Stage) {
     let pending = Duration::from_millis(100);
     assert!(waited[8] >= pending && waited[9] <= pending + TICK, "{waited:?}");
     let service = gateway.registry.get("shop").unwrap();
-    assert_eq!(service.rejections().totals()[Rejected::Overloaded as usize], 10);
+    assert_eq!(service.rejections().totals()[RejectReason::Overloaded as usize], 10);
     backend.release.send_replace(true);
     assert_eq!(status(first).await, "0");
 }

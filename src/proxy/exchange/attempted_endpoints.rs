@@ -1,25 +1,25 @@
 //! The backends that one request was attempted at, and how the last one failed.
 
-use super::super::reject::Failure;
-use super::super::target::View;
+use super::super::failure::Failure;
+use super::super::worker_service::WorkerSnapshot;
 use super::Attempt;
 use crate::model::EndpointId;
 
 /// Limit of attempts for one request.
-const MOST_TRIES: usize = 8;
+const MAX_ATTEMPTS: usize = 8;
 
 /// The endpoints of failed attempts. They are kept by id, as their indices change between
 /// snapshots.
-pub struct Tried {
+pub struct AttemptedEndpoints {
     endpoints: Vec<EndpointId>,
     last: Failure,
     /// The request was sent to a backend that refused it.
     resent: bool,
 }
 
-impl Tried {
-    pub fn none() -> Tried {
-        Tried { endpoints: Vec::new(), last: Failure::NoBackend, resent: false }
+impl AttemptedEndpoints {
+    pub fn new() -> AttemptedEndpoints {
+        AttemptedEndpoints { endpoints: Vec::new(), last: Failure::NoBackend, resent: false }
     }
 
     /// Records a failed attempt.
@@ -45,11 +45,11 @@ impl Tried {
     }
 
     pub fn is_full(&self) -> bool {
-        self.endpoints.len() == MOST_TRIES
+        self.endpoints.len() == MAX_ATTEMPTS
     }
 
     /// Their indices in `view`.
-    pub fn indices(&self, view: &View) -> Indices {
+    pub fn indices(&self, view: &WorkerSnapshot) -> Indices {
         let mut indices = Indices::default();
         if !self.endpoints.is_empty() {
             let tried = |index: &usize| {
@@ -64,7 +64,7 @@ impl Tried {
 /// A fixed-capacity list of indices.
 #[derive(Default)]
 pub struct Indices {
-    indices: [usize; MOST_TRIES],
+    indices: [usize; MAX_ATTEMPTS],
     len: usize,
 }
 

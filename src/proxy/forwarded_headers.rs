@@ -11,7 +11,7 @@ const MOST_FIELDS: usize = 8;
 
 /// Adds the forwarded headers to a request head. Those that an untrusted client sent are removed; a
 /// trusted proxy's are kept and extended.
-pub fn note(front: &Stream, head: &mut Headers, grpc: bool) {
+pub fn apply(front: &Stream, head: &mut Headers, grpc: bool) {
     let Some(origin) = front.conn().origin() else { return };
     let headers = origin.forwarding.headers;
     if headers == ForwardedHeaders::Off || (grpc && !origin.forwarding.grpc) {

@@ -21,9 +21,14 @@ fn issue() -> CookieIssue {
 fn key(source: KeySource, fallback: Fallback, fields: &[(&str, &str)]) -> Option<Vec<u8>> {
     let (head, issued) = (head(fields), OnceCell::new());
     let rng = &RefCell::new(fastrand::Rng::with_seed(1));
-    let asker = Asker { head: &head, source: Peer::Ip([10, 1, 2, 3].into()), issued: &issued, rng };
+    let key_cx = KeyContext {
+        head: &head,
+        source: Peer::Ip([10, 1, 2, 3].into()),
+        affinity_cookie: &issued,
+        rng,
+    };
     let mut scratch = Vec::new();
-    let key = asker.key(&KeySpec { source, fallback }, &mut scratch);
+    let key = key_cx.key(&KeySpec { source, fallback }, &mut scratch);
     key.map(|key| key.bytes().to_vec())
 }
 
@@ -84,7 +89,7 @@ fn the_source_address_is_a_key_or_stands_for_one() {
     assert_eq!(given.as_deref(), Some(&b"a"[..]));
     let (head, issued) = (head(&[]), OnceCell::new());
     let rng = &RefCell::new(fastrand::Rng::with_seed(1));
-    let local = Asker { head: &head, source: Peer::Unix, issued: &issued, rng };
+    let local = KeyContext { head: &head, source: Peer::Unix, affinity_cookie: &issued, rng };
     let spec = KeySpec { source: KeySource::SourceAddress, fallback: Fallback::Random };
     assert_eq!(local.key(&spec, &mut Vec::new()).unwrap().bytes(), b"unix");
 }
@@ -95,33 +100,33 @@ fn a_client_without_the_cookie_is_given_one_for_all_tries() {
     let spec = KeySpec { source, fallback: Fallback::Random };
     let (head, issued) = (head(&[("cookie", "other=1; sid=")]), OnceCell::new());
     let rng = &RefCell::new(fastrand::Rng::with_seed(1));
-    let asker = Asker { head: &head, source: Peer::Unix, issued: &issued, rng };
+    let key_cx = KeyContext { head: &head, source: Peer::Unix, affinity_cookie: &issued, rng };
     let (mut one, mut two) = (Vec::new(), Vec::new());
-    let first = asker.key(&spec, &mut one).unwrap().bytes().to_vec();
-    assert_eq!(asker.key(&spec, &mut two).unwrap().bytes(), first);
+    let first = key_cx.key(&spec, &mut one).unwrap().bytes().to_vec();
+    assert_eq!(key_cx.key(&spec, &mut two).unwrap().bytes(), first);
     assert!(first.len() == 32 && first.iter().all(u8::is_ascii_hexdigit), "{first:?}");
     let field = issued.get().unwrap().set_cookie("sid", &issue(), false);
     let value = String::from_utf8(first).unwrap();
     let expected = format!("sid={value}; Path=/; HttpOnly; SameSite=Lax");
     assert_eq!(field.field().value, expected.as_bytes());
     // Who has one keeps it.
-    assert_ne!(&Issued::draw(rng), issued.get().unwrap());
+    assert_ne!(&AffinityCookie::draw(rng), issued.get().unwrap());
     let given = head_key(&spec, "sid=mine");
     assert_eq!(given, (b"mine".to_vec(), None));
 }
 
-fn head_key(spec: &KeySpec, cookie: &str) -> (Vec<u8>, Option<Issued>) {
+fn head_key(spec: &KeySpec, cookie: &str) -> (Vec<u8>, Option<AffinityCookie>) {
     let (head, issued) = (head(&[("cookie", cookie)]), OnceCell::new());
     let rng = &RefCell::new(fastrand::Rng::with_seed(1));
     let mut scratch = Vec::new();
-    let asker = Asker { head: &head, source: Peer::Unix, issued: &issued, rng };
-    let key = asker.key(spec, &mut scratch).unwrap().bytes().to_vec();
+    let key_cx = KeyContext { head: &head, source: Peer::Unix, affinity_cookie: &issued, rng };
+    let key = key_cx.key(spec, &mut scratch).unwrap().bytes().to_vec();
     (key, issued.into_inner())
 }
 
 #[test]
 fn a_cookie_says_how_long_and_where_it_holds() {
-    let issued = Issued(Box::new([b'f'; 32]));
+    let issued = AffinityCookie(Box::new([b'f'; 32]));
     let issue = CookieIssue { ttl: Some(Duration::from_secs(3600)), path: "/shop".into() };
     let field = issued.set_cookie("sid", &issue, true);
     let text = std::str::from_utf8(field.field().value).unwrap();
@@ -255,8 +260,8 @@ fn reading_a_key_allocates_nothing() {
         let spec = KeySpec { source, fallback: Fallback::Random };
         let source = Peer::Ip([10, 1, 2, 3].into());
         let counted = allocation_counter::measure(|| {
-            let asker = Asker { head: &head, source, issued: &issued, rng };
-            assert!(asker.key(&spec, &mut scratch).is_some());
+            let key_cx = KeyContext { head: &head, source, affinity_cookie: &issued, rng };
+            assert!(key_cx.key(&spec, &mut scratch).is_some());
         });
         assert_eq!(counted.count_total, 0, "{spec:?}");
     }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use super::budget::Budget;
-use super::calls::Calls;
-use super::exchange::Beginning;
-use super::key::{Asker, Issued, Key, SetCookie};
-use super::methods::{Method, Methods};
-use super::observe::Upstream;
+use super::connection_metrics::UpstreamObserver;
+use super::exchange::InitialClass;
+use super::hash_key::{AffinityCookie, HashKey, KeyContext, SetCookie};
+use super::method_metrics::MethodMetrics;
+use super::retry_budget::RetryBudget;
+use super::streaming_methods::{MethodHash, StreamingMethods};
 use crate::balance::{KeySource, KeySpec, PickCx};
 use crate::http::Headers;
 use crate::model::{Endpoint, EndpointId, ExchangeClass};
@@ -20,34 +20,34 @@ use crate::telemetry::WorkerMetrics;
 use crate::upstream::{Dialer, Observer, Outages, Pool};
 
 /// One service on one worker.
-pub struct Target {
+pub struct WorkerService {
     worker: Rc<Worker>,
     observer: Rc<dyn Observer>,
     service: Arc<Service>,
-    view: RefCell<Rc<View>>,
+    view: RefCell<Rc<WorkerSnapshot>>,
     pools: RefCell<BTreeMap<EndpointId, Rc<Pool>>>,
     /// Replaced pools, while they have requests in flight.
     former: RefCell<Vec<Weak<Pool>>>,
     dialer: Arc<Dialer>,
     outages: Rc<Outages>,
     /// Retry budget.
-    budget: Budget,
-    methods: Rc<Methods>,
-    calls: Rc<Calls>,
+    retry_budget: RetryBudget,
+    methods: Rc<StreamingMethods>,
+    calls: Rc<MethodMetrics>,
     /// Mirrored requests in flight to it.
-    copies: Cell<usize>,
+    mirrored: Cell<usize>,
 }
 
 /// A service snapshot, with this worker's connection pool for each endpoint of its set.
-pub struct View {
+pub struct WorkerSnapshot {
     pub snapshot: Arc<Snapshot>,
     pub pools: Box<[Rc<Pool>]>,
     /// Learned streaming methods.
-    pub methods: Rc<Methods>,
+    pub methods: Rc<StreamingMethods>,
     /// Method metrics.
-    pub calls: Rc<Calls>,
+    pub calls: Rc<MethodMetrics>,
     /// Streaming methods declared in the configuration.
-    declared: HashSet<Method>,
+    declared: HashSet<MethodHash>,
     /// Buffer for decoding JWTs.
     scratch: RefCell<Vec<u8>>,
 }
@@ -63,7 +63,7 @@ pub struct Picked {
     pub on_trial: bool,
 }
 
-impl Target {
+impl WorkerService {
     pub fn new(
         worker: &Rc<Worker>,
         service: &Arc<Service>,
@@ -71,26 +71,26 @@ impl Target {
         metrics: &Arc<WorkerMetrics>,
         dialer: &Arc<Dialer>,
         outages: &Rc<Outages>,
-    ) -> Target {
-        let methods = Rc::<Methods>::default();
-        let calls = Rc::new(Calls::new(service.methods(), worker.index()));
-        let empty = View::new(Arc::clone(snapshot), Box::default(), (&methods, &calls));
-        let target = Target {
+    ) -> WorkerService {
+        let methods = Rc::<StreamingMethods>::default();
+        let calls = Rc::new(MethodMetrics::new(service.methods(), worker.index()));
+        let empty = WorkerSnapshot::new(Arc::clone(snapshot), Box::default(), (&methods, &calls));
+        let worker_service = WorkerService {
             worker: Rc::clone(worker),
-            observer: Rc::new(Upstream::new(service, metrics)),
+            observer: Rc::new(UpstreamObserver::new(service, metrics)),
             view: RefCell::new(Rc::new(empty)),
             pools: RefCell::default(),
             former: RefCell::default(),
             dialer: Arc::clone(dialer),
             outages: Rc::clone(outages),
-            budget: Budget::default(),
+            retry_budget: RetryBudget::default(),
             methods,
             calls,
-            copies: Cell::new(0),
+            mirrored: Cell::new(0),
             service: Arc::clone(service),
         };
-        target.renew(snapshot);
-        target
+        worker_service.apply(snapshot);
+        worker_service
     }
 
     /// The service.
@@ -99,42 +99,42 @@ impl Target {
     }
 
     /// Mirrored requests in flight to it.
-    pub fn copies(&self) -> &Cell<usize> {
-        &self.copies
+    pub fn mirrored(&self) -> &Cell<usize> {
+        &self.mirrored
     }
 
     /// The current snapshot.
-    pub fn view(&self) -> Rc<View> {
+    pub fn view(&self) -> Rc<WorkerSnapshot> {
         Rc::clone(&self.view.borrow())
     }
 
     /// Switches to `snapshot` if it is a new one.
-    pub fn go_over(&self, snapshot: &Arc<Snapshot>) {
+    pub fn update(&self, snapshot: &Arc<Snapshot>) {
         if !Arc::ptr_eq(snapshot, &self.view.borrow().snapshot) {
-            self.renew(snapshot);
+            self.apply(snapshot);
         }
     }
 
     /// Counts a request towards the retry budget.
     pub fn count_request(&self) {
-        self.budget.deposit(self.worker.now());
+        self.retry_budget.deposit(self.worker.now());
     }
 
     /// Whether the retry budget allows a retry; counts it if so.
     pub fn may_retry(&self) -> bool {
-        let granted = self.budget.withdraw(self.worker.now());
+        let granted = self.retry_budget.withdraw(self.worker.now());
         if granted {
             self.service.retries().increment(self.worker.index());
         }
         granted
     }
 
-    fn renew(&self, snapshot: &Arc<Snapshot>) {
+    fn apply(&self, snapshot: &Arc<Snapshot>) {
         self.retire_pools(snapshot);
         let members = snapshot.set.members().iter();
         let pools = members.map(|member| self.pool(&member.endpoint, snapshot)).collect();
         self.keep_connections(snapshot);
-        let view = View::new(Arc::clone(snapshot), pools, (&self.methods, &self.calls));
+        let view = WorkerSnapshot::new(Arc::clone(snapshot), pools, (&self.methods, &self.calls));
         *self.view.borrow_mut() = Rc::new(view);
     }
 
@@ -200,16 +200,16 @@ impl Target {
     }
 }
 
-impl View {
+impl WorkerSnapshot {
     fn new(
         snapshot: Arc<Snapshot>,
         pools: Box<[Rc<Pool>]>,
-        (methods, calls): (&Rc<Methods>, &Rc<Calls>),
-    ) -> View {
+        (methods, calls): (&Rc<StreamingMethods>, &Rc<MethodMetrics>),
+    ) -> WorkerSnapshot {
         let (methods, calls) = (Rc::clone(methods), Rc::clone(calls));
-        let declared = snapshot.spec.streams.iter().map(|path| methods.of(path.as_bytes()));
+        let declared = snapshot.spec.streams.iter().map(|path| methods.hash(path.as_bytes()));
         let declared = declared.collect();
-        View { snapshot, pools, methods, calls, declared, scratch: RefCell::default() }
+        WorkerSnapshot { snapshot, pools, methods, calls, declared, scratch: RefCell::default() }
     }
 
     /// Whether any method streams, so that a request's must be looked up.
@@ -219,20 +219,20 @@ impl View {
 
     /// Whether the method of this path is declared as streaming.
     pub fn declares_stream(&self, path: &[u8]) -> bool {
-        !self.declared.is_empty() && self.declared.contains(&self.methods.of(path))
+        !self.declared.is_empty() && self.declared.contains(&self.methods.hash(path))
     }
 
     /// The initial classification of a gRPC request.
-    pub fn begins_as(&self, head: &Headers) -> Beginning {
+    pub fn initial_class(&self, head: &Headers) -> InitialClass {
         let (called, method) = self.calls.find(head, &self.methods);
-        let (class, learning) =
+        let (class, may_learn) =
             if self.knows_streams() { self.class_of(method) } else { (ExchangeClass::Call, false) };
-        Beginning { class, learning, called: Some(called) }
+        InitialClass { class, may_learn, called: Some(called) }
     }
 
     /// The initial class of a method's exchanges, and whether their outcomes may update what was
     /// learned.
-    fn class_of(&self, method: Method) -> (ExchangeClass, bool) {
+    fn class_of(&self, method: MethodHash) -> (ExchangeClass, bool) {
         if self.declared.contains(&method) {
             (ExchangeClass::Stream, false) // declarations override what is learned
         } else if self.methods.streams(method) {
@@ -251,14 +251,14 @@ impl View {
     pub fn pick(
         &self,
         worker: &Worker,
-        asker: &Asker<'_>,
+        key_cx: &KeyContext<'_>,
         class: ExchangeClass,
         tried: &[usize],
     ) -> Option<Picked> {
         let picker = self.snapshot.picker.as_ref()?;
         let mut scratch = self.scratch.borrow_mut();
-        let key = self.key().and_then(|spec| asker.key(spec, &mut scratch));
-        let key = key.as_ref().map(Key::bytes);
+        let key = self.key().and_then(|spec| key_cx.key(spec, &mut scratch));
+        let key = key.as_ref().map(HashKey::bytes);
         let rng = &mut *worker.rng().borrow_mut();
         let now = worker.now();
         let mut index = picker.pick(&mut PickCx { key, class, tried, rng, now });
@@ -275,10 +275,10 @@ impl View {
     }
 
     /// The `set-cookie` field for the affinity cookie, if the policy still issues one.
-    pub fn set_cookie(&self, issued: &Issued, secure: bool) -> Option<SetCookie> {
+    pub fn set_cookie(&self, affinity_cookie: &AffinityCookie, secure: bool) -> Option<SetCookie> {
         match &self.key()?.source {
             KeySource::Cookie { name, issue: Some(issue) } => {
-                Some(issued.set_cookie(name, issue, secure))
+                Some(affinity_cookie.set_cookie(name, issue, secure))
             }
             _ => None,
         }

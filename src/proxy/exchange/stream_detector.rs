@@ -11,22 +11,22 @@ use crate::net::{Sleep, Stream, Worker};
 
 /// A response still open this long after its first message (longer than one late packet takes) is a
 /// stream.
-const LOOK: Duration = Duration::from_millis(100);
+const OPEN_AFTER_MESSAGE: Duration = Duration::from_millis(100);
 
 /// A response still open this long after its head is a stream, even without a message.
-const HEAD_STANDS: Duration = Duration::from_secs(1);
+const OPEN_AFTER_HEAD: Duration = Duration::from_secs(1);
 
 /// This many messages in one direction make a stream.
 pub const SECOND_MESSAGE: u64 = 2;
 
 /// Watches one response from its head on; see the constants for the rules.
 #[derive(Default)]
-pub struct StreamWatch {
+pub struct StreamDetector {
     /// Boxed, as few exchanges need one and it would enlarge them all.
-    look: Option<Box<Sleep>>,
+    timer: Option<Box<Sleep>>,
 }
 
-impl StreamWatch {
+impl StreamDetector {
     /// Whether the response whose head came at `head_at` is a stream. Otherwise wakes the task of
     /// `cx` for the next check.
     pub fn poll(
@@ -39,16 +39,17 @@ impl StreamWatch {
     ) -> bool {
         let mut streams = back.messages() >= SECOND_MESSAGE;
         while !streams {
-            let look = self.look.get_or_insert_with(|| Box::new(worker.sleep(LOOK)));
-            if Pin::new(&mut **look).poll(cx).is_pending() {
+            let timer =
+                self.timer.get_or_insert_with(|| Box::new(worker.sleep(OPEN_AFTER_MESSAGE)));
+            if Pin::new(&mut **timer).poll(cx).is_pending() {
                 return false;
             }
-            self.look = None;
+            self.timer = None;
             let asked = front.is_some_and(|front| front.messages() >= SECOND_MESSAGE);
-            let stood = worker.now().since(head_at) >= HEAD_STANDS;
+            let stood = worker.now().since(head_at) >= OPEN_AFTER_HEAD;
             streams = back.messages() > 0 || asked || stood;
         }
-        self.look = None;
+        self.timer = None;
         true
     }
 }

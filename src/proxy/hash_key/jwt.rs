@@ -59,15 +59,15 @@ fn find<'a>(object: &'a str, path: &str) -> Option<&'a str> {
 
 fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     let mut json = serde_json::Deserializer::from_str(object);
-    let found = Member(name).deserialize(&mut json).ok()?;
+    let found = FindMember(name).deserialize(&mut json).ok()?;
     json.end().ok()?;
     found.map(RawValue::get)
 }
 
 /// Deserializes one member of an object.
-struct Member<'n>(&'n str);
+struct FindMember<'n>(&'n str);
 
-impl<'de> DeserializeSeed<'de> for Member<'_> {
+impl<'de> DeserializeSeed<'de> for FindMember<'_> {
     type Value = Option<&'de RawValue>;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
@@ -75,7 +75,7 @@ impl<'de> DeserializeSeed<'de> for Member<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Member<'_> {
+impl<'de> Visitor<'de> for FindMember<'_> {
     type Value = Option<&'de RawValue>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,7 +84,7 @@ impl<'de> Visitor<'de> for Member<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
-        while let Some(is_it) = members.next_key_seed(Is(self.0))? {
+        while let Some(is_it) = members.next_key_seed(Matches(self.0))? {
             if is_it {
                 found = Some(members.next_value()?);
             } else {
@@ -96,9 +96,9 @@ impl<'de> Visitor<'de> for Member<'_> {
 }
 
 /// Compares a string without copying it.
-struct Is<'n>(&'n str);
+struct Matches<'n>(&'n str);
 
-impl<'de> DeserializeSeed<'de> for Is<'_> {
+impl<'de> DeserializeSeed<'de> for Matches<'_> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<bool, D::Error> {
@@ -106,7 +106,7 @@ impl<'de> DeserializeSeed<'de> for Is<'_> {
     }
 }
 
-impl Visitor<'_> for Is<'_> {
+impl Visitor<'_> for Matches<'_> {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

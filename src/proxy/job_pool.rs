@@ -12,7 +12,7 @@ use crate::http::Headers;
 use crate::net::{JobId, Stream};
 
 /// Limit of idle jobs kept; more end with their request.
-const MOST_IDLE: usize = 256;
+const MAX_IDLE: usize = 256;
 
 /// An incoming request.
 pub struct Request {
@@ -25,57 +25,57 @@ pub struct Request {
 
 /// The jobs of one worker.
 #[derive(Default)]
-pub struct Lanes {
-    idle: RefCell<Vec<(JobId, Rc<Lane>)>>,
+pub struct JobPool {
+    idle: RefCell<Vec<(JobId, Rc<Mailbox>)>>,
 }
 
 /// Mailbox of a job for its next request.
 #[derive(Default)]
-struct Lane {
+struct Mailbox {
     next: Cell<Option<Request>>,
 }
 
-impl Lanes {
+impl JobPool {
     /// Serves `request` on an idle or new job, polling it at once.
-    pub fn carry(&self, proxy: &Rc<Proxy>, request: Request) {
+    pub fn serve(&self, proxy: &Rc<Proxy>, request: Request) {
         let idle = self.idle.borrow_mut().pop();
         match idle {
-            Some((job, lane)) => {
-                lane.next.set(Some(request));
+            Some((job, mailbox)) => {
+                mailbox.next.set(Some(request));
                 proxy.worker.poll_job(job);
             }
             None => {
-                let lane = Rc::<Lane>::default();
-                lane.next.set(Some(request));
-                proxy.worker.start(run(Rc::clone(proxy), lane));
+                let mailbox = Rc::<Mailbox>::default();
+                mailbox.next.set(Some(request));
+                proxy.worker.start(serve_requests(Rc::clone(proxy), mailbox));
             }
         }
     }
 
     /// Puts a job back into the pool; `false` if the pool is full. The most recent one is reused
     /// first.
-    fn wait(&self, job: JobId, lane: &Rc<Lane>) -> bool {
+    fn release(&self, job: JobId, mailbox: &Rc<Mailbox>) -> bool {
         let mut idle = self.idle.borrow_mut();
-        let room = idle.len() < MOST_IDLE;
+        let room = idle.len() < MAX_IDLE;
         if room {
-            idle.push((job, Rc::clone(lane)));
+            idle.push((job, Rc::clone(mailbox)));
         }
         room
     }
 }
 
-async fn run(proxy: Rc<Proxy>, lane: Rc<Lane>) {
+async fn serve_requests(proxy: Rc<Proxy>, mailbox: Rc<Mailbox>) {
     loop {
-        let Request { front, head, end } = lane.next().await;
-        Exchange::accept(&proxy, front, head, end).carry().await;
+        let Request { front, head, end } = mailbox.next().await;
+        Exchange::accept(&proxy, front, head, end).serve().await;
         let job = proxy.worker.current_job();
-        if !job.is_some_and(|job| proxy.lanes.wait(job, &lane)) {
+        if !job.is_some_and(|job| proxy.jobs.release(job, &mailbox)) {
             return;
         }
     }
 }
 
-impl Lane {
+impl Mailbox {
     async fn next(&self) -> Request {
         poll_fn(|_| self.next.take().map_or(Poll::Pending, Poll::Ready)).await
     }
@@ -91,7 +91,7 @@ mod tests {
         fn size<F, A, B>(_: fn(A, B) -> F) -> usize {
             size_of::<F>()
         }
-        let size = size(run);
+        let size = size(serve_requests);
         assert!(size <= 600, "{size} bytes");
     }
 }

@@ -10,24 +10,24 @@ use crate::telemetry::{CloseReason, Side, WorkerMetrics};
 use crate::upstream::{ConnectError, Observer};
 
 /// Observer of a service's upstream connections.
-pub struct Upstream {
+pub struct UpstreamObserver {
     service: String,
     metrics: Arc<WorkerMetrics>,
 }
 
-impl Upstream {
-    pub fn new(service: &Service, metrics: &Arc<WorkerMetrics>) -> Upstream {
-        Upstream { service: service.name().into(), metrics: Arc::clone(metrics) }
+impl UpstreamObserver {
+    pub fn new(service: &Service, metrics: &Arc<WorkerMetrics>) -> UpstreamObserver {
+        UpstreamObserver { service: service.name().into(), metrics: Arc::clone(metrics) }
     }
 }
 
-impl Observer for Upstream {
+impl Observer for UpstreamObserver {
     fn opened(&self) {
         self.metrics.connection_opened(Side::Upstream);
     }
 
     fn closed(&self, why: net::Closed) {
-        self.metrics.connection_closed(Side::Upstream, reason(why));
+        self.metrics.connection_closed(Side::Upstream, close_reason(why));
     }
 
     fn connected(&self, endpoint: &Endpoint) {
@@ -38,7 +38,7 @@ impl Observer for Upstream {
     }
 
     fn failed(&self, endpoint: &Endpoint, error: &ConnectError, now: Time) {
-        if endpoint.outage().begin(cause(error), now) {
+        if endpoint.outage().begin(cause_hash(error), now) {
             let (service, backend) = (&self.service, endpoint.address());
             tracing::warn!(service, backend, %error, "the backend cannot be reached");
         }
@@ -46,7 +46,7 @@ impl Observer for Upstream {
 }
 
 /// Hash of an error's text without free-standing numbers, which are times.
-fn cause(error: &ConnectError) -> u32 {
+fn cause_hash(error: &ConnectError) -> u32 {
     let text = error.to_string();
     let is_number = |word: &&str| {
         let digits = word.trim_matches(|c: char| c.is_ascii_punctuation());
@@ -57,7 +57,7 @@ fn cause(error: &ConnectError) -> u32 {
 }
 
 /// The metric label of a close reason.
-pub fn reason(why: net::Closed) -> CloseReason {
+pub fn close_reason(why: net::Closed) -> CloseReason {
     match why {
         net::Closed::Peer => CloseReason::PeerClosed,
         net::Closed::Io => CloseReason::Io,
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn causes_differ_in_all_but_times() {
-        let tls = |text: &str| cause(&ConnectError::Tls(std::io::Error::other(text)));
+        let tls = |text: &str| cause_hash(&ConnectError::Tls(std::io::Error::other(text)));
         let name = |name: &str| tls(&format!("certificate not valid for name \"{name}\""));
         assert_ne!(name("wrong0.example"), name("wrong4.example"));
         assert_ne!(name("10.0.0.1"), name("10.0.0.2"));

@@ -7,125 +7,125 @@ use std::time::Duration;
 
 use hashbrown::HashTable;
 
-use super::by_tag::ByTag;
-use super::methods::{Method, Methods};
+use super::head_cache::HeadCache;
+use super::streaming_methods::{MethodHash, StreamingMethods};
 use crate::http::{Headers, Name};
-use crate::model::{Code, Ending, GrpcCode, MethodStats};
+use crate::model::{AttemptOutcome, Code, GrpcCode, MethodStats};
 use crate::service::MethodTable;
 use crate::stats::Counts;
 
 /// Minimum number of calls for a 99th percentile.
-const ENOUGH: u64 = 100;
+const MIN_CALLS: u64 = 100;
 
 /// Longer paths are counted as `other`: names are kept for as long as the service is.
-const LONGEST: usize = 200;
+const MAX_PATH: usize = 200;
 
 /// Method metrics of one service on one worker.
-pub struct Calls {
+pub struct MethodMetrics {
     table: Arc<MethodTable>,
     worker: usize,
-    known: RefCell<Known>,
+    list: RefCell<MethodList>,
     /// Caches indices into the list by head tag.
-    by_tag: ByTag<u16>,
+    cache: HeadCache<u16>,
 }
 
 /// This worker's copy of the service's method list.
 #[derive(Default)]
-struct Known {
-    list: Vec<(Method, Arc<MethodStats>)>,
+struct MethodList {
+    entries: Vec<(MethodHash, Arc<MethodStats>)>,
     /// Indices into the list by path hash.
-    places: HashTable<(Method, u16)>,
+    by_path: HashTable<(MethodHash, u16)>,
 }
 
 /// The method of a request. Small, as every request in flight has one.
 #[derive(Debug)]
-pub enum Called {
+pub enum CalledMethod {
     /// The method at this index of the list.
-    Known(u16),
+    Listed(u16),
     /// A new method; it is added to the list if the backend proves to have it.
-    New(Box<(Method, Box<str>)>),
+    New(Box<(MethodHash, Box<str>)>),
     /// Counted as `other`.
-    Other(Method),
+    Other(MethodHash),
 }
 
 /// How a call or stream ended.
-pub struct End {
+pub struct CallEnd {
     /// The status.
     pub code: Code,
     /// How the attempt ended.
-    pub ending: Ending,
+    pub attempt_outcome: AttemptOutcome,
     /// Duration of a call; `None` for a stream.
     pub took: Option<Duration>,
     /// The route's timeout cut it after its second message: it is probably an undeclared stream.
     pub cut: bool,
 }
 
-impl Calls {
+impl MethodMetrics {
     /// Counts in the shard of worker `worker`.
-    pub fn new(table: &Arc<MethodTable>, worker: usize) -> Calls {
-        Calls {
+    pub fn new(table: &Arc<MethodTable>, worker: usize) -> MethodMetrics {
+        MethodMetrics {
             table: Arc::clone(table),
             worker,
-            known: RefCell::default(),
-            by_tag: ByTag::default(),
+            list: RefCell::default(),
+            cache: HeadCache::default(),
         }
     }
 
     /// Finds the method of a gRPC request, hashing its path with `methods`.
-    pub fn find(&self, head: &Headers, methods: &Methods) -> (Called, Method) {
+    pub fn find(&self, head: &Headers, methods: &StreamingMethods) -> (CalledMethod, MethodHash) {
         let path = head.get(Name::Path).unwrap_or_default();
-        let place = self.by_tag.find(head, || self.place(path, methods));
-        let known = self.known.borrow();
-        if let Some(place) = place
-            && let Some((method, _)) = known.list.get(usize::from(place))
+        let index = self.cache.get_or_find(head, || self.index(path, methods));
+        let list = self.list.borrow();
+        if let Some(index) = index
+            && let Some((method, _)) = list.entries.get(usize::from(index))
         {
-            return (Called::Known(place), *method);
+            return (CalledMethod::Listed(index), *method);
         }
-        let method = methods.of(path);
-        let may_be_learnt = known.list.len() < self.table.most();
-        let called = match may_be_learnt.then(|| name(path)).flatten() {
-            Some(name) => Called::New(Box::new((method, name.into()))),
-            None => Called::Other(method),
+        let method = methods.hash(path);
+        let may_be_listed = list.entries.len() < self.table.most();
+        let called = match may_be_listed.then(|| name(path)).flatten() {
+            Some(name) => CalledMethod::New(Box::new((method, name.into()))),
+            None => CalledMethod::Other(method),
         };
         (called, method)
     }
 
     /// The index of the method with this path, if it is on the list.
-    fn place(&self, path: &[u8], methods: &Methods) -> Option<u16> {
-        let method = methods.of(path);
-        let mut known = self.known.borrow_mut();
-        let (place, met) = (known.find(method, path), known.list.len());
-        if place.is_none() && self.table.count() > met {
-            known.continue_with(self.table.since(met), methods);
-            return known.find(method, path);
+    fn index(&self, path: &[u8], methods: &StreamingMethods) -> Option<u16> {
+        let method = methods.hash(path);
+        let mut list = self.list.borrow_mut();
+        let (index, met) = (list.find(method, path), list.entries.len());
+        if index.is_none() && self.table.count() > met {
+            list.extend(self.table.since(met), methods);
+            return list.find(method, path);
         }
-        place
+        index
     }
 
     /// The path hash, by which streaming methods are looked up.
-    pub fn method(&self, called: &Called) -> Option<Method> {
+    pub fn method(&self, called: &CalledMethod) -> Option<MethodHash> {
         match called {
-            Called::Known(place) => {
-                self.known.borrow().list.get(usize::from(*place)).map(|(method, _)| *method)
+            CalledMethod::Listed(index) => {
+                self.list.borrow().entries.get(usize::from(*index)).map(|(method, _)| *method)
             }
-            Called::New(new) => Some(new.0),
-            Called::Other(method) => Some(*method),
+            CalledMethod::New(new) => Some(new.0),
+            CalledMethod::Other(method) => Some(*method),
         }
     }
 
     /// The 99th percentile of a method's durations, if it had enough calls.
-    pub fn usual_time(&self, called: &Called) -> Option<Duration> {
-        let Called::Known(place) = called else { return None };
-        let known = self.known.borrow();
-        let (_, stats) = known.list.get(usize::from(*place))?;
+    pub fn p99(&self, called: &CalledMethod) -> Option<Duration> {
+        let CalledMethod::Listed(index) = called else { return None };
+        let list = self.list.borrow();
+        let (_, stats) = list.entries.get(usize::from(*index))?;
         let mut durations = Counts::default();
         stats.add_durations_to(&mut durations);
-        let p99 = durations.quantile(0.99).filter(|_| durations.count() >= ENOUGH)?;
-        Some(Duration::from_secs_f64(p99))
+        let value = durations.quantile(0.99).filter(|_| durations.count() >= MIN_CALLS)?;
+        Some(Duration::from_secs_f64(value))
     }
 
     /// Counts an ended call or stream.
-    pub fn count(&self, called: &Called, end: &End) {
+    pub fn count(&self, called: &CalledMethod, end: &CallEnd) {
         let Code::Grpc(code) = end.code else { return };
         if self.table.most() == 0 {
             return;
@@ -139,12 +139,14 @@ impl Calls {
                 stats.record_cut(self.worker);
             }
         };
-        let known = self.known.borrow();
+        let list = self.list.borrow();
         match called {
-            Called::Known(place) if let Some((_, stats)) = known.list.get(usize::from(*place)) => {
+            CalledMethod::Listed(index)
+                if let Some((_, stats)) = list.entries.get(usize::from(*index)) =>
+            {
                 record(stats);
             }
-            Called::New(new) if end.proves_the_method() => {
+            CalledMethod::New(new) if end.proves_method() => {
                 record(self.table.learn(&new.1).as_deref().unwrap_or_else(|| self.table.other()));
             }
             _ => record(self.table.other()),
@@ -152,34 +154,34 @@ impl Calls {
     }
 }
 
-impl Known {
-    fn find(&self, method: Method, path: &[u8]) -> Option<u16> {
+impl MethodList {
+    fn find(&self, method: MethodHash, path: &[u8]) -> Option<u16> {
         let name = path.get(1..)?;
-        let is = |(known, place): &(Method, u16)| {
-            let stats = self.list.get(usize::from(*place)).filter(|_| *known == method);
+        let is = |(known, index): &(MethodHash, u16)| {
+            let stats = self.entries.get(usize::from(*index)).filter(|_| *known == method);
             stats.is_some_and(|(_, stats)| stats.name().as_bytes() == name)
         };
-        self.places.find(method.hash(), is).map(|(_, place)| *place)
+        self.by_path.find(method.hash(), is).map(|(_, index)| *index)
     }
 
-    fn continue_with(&mut self, more: Vec<Arc<MethodStats>>, methods: &Methods) {
+    fn extend(&mut self, more: Vec<Arc<MethodStats>>, methods: &StreamingMethods) {
         for stats in more {
-            let method = methods.of(format!("/{}", stats.name()).as_bytes());
-            let Ok(place) = u16::try_from(self.list.len()) else { return };
-            self.places.insert_unique(method.hash(), (method, place), |(method, _)| method.hash());
-            self.list.push((method, stats));
+            let method = methods.hash(format!("/{}", stats.name()).as_bytes());
+            let Ok(index) = u16::try_from(self.entries.len()) else { return };
+            self.by_path.insert_unique(method.hash(), (method, index), |(method, _)| method.hash());
+            self.entries.push((method, stats));
         }
     }
 }
 
-impl End {
+impl CallEnd {
     /// Whether the backend proves to have the method: it sent messages, or a status other than
     /// those that are sent for unknown methods too.
-    fn proves_the_method(&self) -> bool {
+    fn proves_method(&self) -> bool {
         use GrpcCode::{PermissionDenied, Unauthenticated, Unimplemented};
         let refused =
             matches!(self.code, Code::Grpc(Unimplemented | Unauthenticated | PermissionDenied));
-        self.cut || self.ending == Ending::Answered(self.code) && !refused
+        self.cut || self.attempt_outcome == AttemptOutcome::Answered(self.code) && !refused
     }
 }
 
@@ -190,7 +192,7 @@ fn name(path: &[u8]) -> Option<&str> {
     let word = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
     let proper = !service.is_empty() && service.bytes().all(|c| word(c) || c == b'.');
     let proper = proper && !method.is_empty() && method.bytes().all(word);
-    (proper && path.len() <= LONGEST).then_some(name)
+    (proper && path.len() <= MAX_PATH).then_some(name)
 }
 
 #[cfg(test)]
@@ -199,17 +201,17 @@ mod tests {
 
     const MOST: usize = 20;
 
-    fn end(code: GrpcCode) -> End {
+    fn end(code: GrpcCode) -> CallEnd {
         let code = Code::Grpc(code);
         let took = Some(Duration::from_millis(1));
-        End { code, ending: Ending::Answered(code), took, cut: false }
+        CallEnd { code, attempt_outcome: AttemptOutcome::Answered(code), took, cut: false }
     }
 
     /// One worker of several, with hashes of its own.
-    struct Worker(Calls, Methods);
+    struct Worker(MethodMetrics, StreamingMethods);
 
     impl Worker {
-        fn call(&self, path: &str, end: &End) {
+        fn call(&self, path: &str, end: &CallEnd) {
             let Worker(calls, methods) = self;
             let mut head = Headers::new();
             head.add(Name::Path, path.as_bytes());
@@ -218,7 +220,7 @@ mod tests {
     }
 
     fn workers(table: &Arc<MethodTable>) -> [Worker; 2] {
-        [0, 1].map(|worker| Worker(Calls::new(table, worker), Methods::default()))
+        [0, 1].map(|worker| Worker(MethodMetrics::new(table, worker), StreamingMethods::default()))
     }
 
     fn counted(table: &MethodTable) -> Vec<(String, u64)> {
@@ -231,12 +233,15 @@ mod tests {
         let table = Arc::new(MethodTable::new(2, MOST));
         let [one, two] = workers(&table);
         one.call("/shop.Orders/Get", &end(GrpcCode::Unimplemented));
-        let broken = Ending::Broken(crate::model::Break::Lost);
-        one.call("/shop.Orders/Get", &End { ending: broken, ..end(GrpcCode::Unavailable) });
+        let error = AttemptOutcome::Failed(crate::model::AttemptFailure::Lost);
+        one.call(
+            "/shop.Orders/Get",
+            &CallEnd { attempt_outcome: error, ..end(GrpcCode::Unavailable) },
+        );
         assert_eq!(counted(&table), [("other".into(), 2)]);
         one.call("/shop.Orders/Get", &end(GrpcCode::Internal));
         two.call("/shop.Orders/Get", &end(GrpcCode::Unimplemented));
-        one.call("/shop.Orders/Get", &End { took: None, ..end(GrpcCode::Ok) });
+        one.call("/shop.Orders/Get", &CallEnd { took: None, ..end(GrpcCode::Ok) });
         assert_eq!(counted(&table), [("shop.Orders/Get".into(), 3), ("other".into(), 2)]);
         assert_eq!(table.since(0)[0].streams(), 1);
     }
@@ -263,7 +268,7 @@ mod tests {
     fn only_paths_of_grpc_have_names() {
         assert_eq!(name(b"/shop.Orders/Get"), Some("shop.Orders/Get"));
         assert_eq!(name(b"/Orders/get_2"), Some("Orders/get_2"));
-        let long = format!("/{}/Get", "a".repeat(LONGEST));
+        let long = format!("/{}/Get", "a".repeat(MAX_PATH));
         for odd in
             ["", "/", "/a", "a/b", "//b", "/a/", "/a/b/c", "/a/b?c", "/a\"/b", "/a/b.c", &long]
         {

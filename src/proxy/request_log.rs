@@ -5,8 +5,8 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::exchange::{Destination, Outcome};
+use super::failure::Failure;
 use super::fields;
-use super::reject::Failure;
 use crate::http::{Headers, Name};
 use crate::telemetry::log::REQUEST;
 
@@ -14,7 +14,7 @@ use crate::telemetry::log::REQUEST;
 const TARGET: &str = REQUEST;
 
 /// The logged parts of a request head; `None` when disabled.
-pub struct RequestLine(Option<Box<Parts>>);
+pub struct RequestLog(Option<Box<Parts>>);
 
 struct Parts {
     method: String,
@@ -22,10 +22,10 @@ struct Parts {
     path: String,
 }
 
-impl RequestLine {
+impl RequestLog {
     /// Captures the head.
-    pub fn of(head: &Headers) -> RequestLine {
-        RequestLine(tracing::enabled!(target: TARGET, Level::DEBUG).then(|| {
+    pub fn of(head: &Headers) -> RequestLog {
+        RequestLog(tracing::enabled!(target: TARGET, Level::DEBUG).then(|| {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             Box::new(Parts {
                 method: text(head.get(Name::Method).unwrap_or_default()),
@@ -45,11 +45,12 @@ impl RequestLine {
     ) {
         let Some(parts) = &self.0 else { return };
         let Parts { method, host, path } = &**parts;
-        let route = destination.and_then(Destination::tally).map(|tally| tally.route());
-        let target = destination.and_then(Destination::target);
-        let service = target.map(|target| target.service().name());
+        let route =
+            destination.and_then(Destination::rejections).map(|rejections| rejections.route());
+        let service = destination.and_then(Destination::worker_service);
+        let service = service.map(|service| service.service().name());
         let code = outcome.code;
-        let why = outcome.failure.map(Failure::words);
+        let why = outcome.failure.map(Failure::message);
         tracing::debug!(
             target: TARGET,
             method, host, path, route, service, backend, %code, why,

@@ -9,17 +9,17 @@ use crate::http::{Headers, Tag};
 const SLOTS: usize = 64;
 
 /// A direct-mapped cache of lookup results by head tag.
-pub struct ByTag<T>(RefCell<Vec<Option<(Tag, T)>>>);
+pub struct HeadCache<T>(RefCell<Vec<Option<(Tag, T)>>>);
 
-impl<T> Default for ByTag<T> {
-    fn default() -> ByTag<T> {
-        ByTag(RefCell::default())
+impl<T> Default for HeadCache<T> {
+    fn default() -> HeadCache<T> {
+        HeadCache(RefCell::default())
     }
 }
 
-impl<T: Copy> ByTag<T> {
+impl<T: Copy> HeadCache<T> {
     /// The cached result for `head`, or that of `find`, which is cached unless it is `None`.
-    pub fn find(&self, head: &Headers, find: impl FnOnce() -> Option<T>) -> Option<T> {
+    pub fn get_or_find(&self, head: &Headers, find: impl FnOnce() -> Option<T>) -> Option<T> {
         let Some(tag) = head.tag() else { return find() };
         match self.0.borrow().get(tag.slot(SLOTS)) {
             Some(Some((known, found))) if *known == tag => return Some(*found),
@@ -53,33 +53,33 @@ mod tests {
 
     #[test]
     fn what_was_found_for_a_head_is_known_for_its_equals() {
-        let (known, head) = (ByTag::default(), head(b"/a", true));
-        assert_eq!(known.find(&head, || None), None);
-        assert_eq!(known.find(&head, || Some(1)), Some(1));
-        assert_eq!(known.find(&head.clone(), || Some(2)), Some(1));
+        let (cache, head) = (HeadCache::default(), head(b"/a", true));
+        assert_eq!(cache.get_or_find(&head, || None), None);
+        assert_eq!(cache.get_or_find(&head, || Some(1)), Some(1));
+        assert_eq!(cache.get_or_find(&head.clone(), || Some(2)), Some(1));
         let mut other = head.clone();
         other.add(Name::Te, b"trailers");
-        assert_eq!(known.find(&other, || Some(3)), Some(3), "it was changed");
-        assert_eq!(known.find(&head, || Some(4)), Some(1));
+        assert_eq!(cache.get_or_find(&other, || Some(3)), Some(3), "it was changed");
+        assert_eq!(cache.get_or_find(&head, || Some(4)), Some(1));
     }
 
     #[test]
     fn of_heads_without_a_tag_nothing_is_known() {
-        let (known, head) = (ByTag::default(), head(b"/a", false));
-        assert_eq!(known.find(&head, || Some(1)), Some(1));
-        assert_eq!(known.find(&head, || Some(2)), Some(2));
+        let (cache, head) = (HeadCache::default(), head(b"/a", false));
+        assert_eq!(cache.get_or_find(&head, || Some(1)), Some(1));
+        assert_eq!(cache.get_or_find(&head, || Some(2)), Some(2));
     }
 
     #[test]
     fn the_next_takes_the_place_of_another() {
-        let known = ByTag::default();
+        let cache = HeadCache::default();
         let heads: Vec<_> = (0..2 * SLOTS).map(|_| head(b"/a", true)).collect();
         for (number, head) in heads.iter().enumerate() {
-            assert_eq!(known.find(head, || Some(number)), Some(number));
+            assert_eq!(cache.get_or_find(head, || Some(number)), Some(number));
         }
         let (first, last) = (heads.first().unwrap(), heads.last().unwrap());
-        assert_eq!(known.find(last, || Some(9)), Some(2 * SLOTS - 1));
-        assert_eq!(known.find(first, || Some(9)), Some(9));
-        assert_eq!(known.0.borrow().len(), SLOTS);
+        assert_eq!(cache.get_or_find(last, || Some(9)), Some(2 * SLOTS - 1));
+        assert_eq!(cache.get_or_find(first, || Some(9)), Some(9));
+        assert_eq!(cache.0.borrow().len(), SLOTS);
     }
 }

@@ -8,16 +8,16 @@ use crate::model::Time;
 /// Length of the sliding window.
 const SECONDS: usize = 10;
 /// One retry per this many requests.
-const PART: u32 = 5;
+const REQUESTS_PER_RETRY: u32 = 5;
 /// Retries per second that are always allowed.
-const RESERVE: u32 = 10;
+const RESERVE_PER_SECOND: u32 = 10;
 
 /// The retry budget of one worker for one service.
 #[derive(Debug, Default)]
-pub struct Budget(RefCell<Counts>);
+pub struct RetryBudget(RefCell<SlidingWindow>);
 
 #[derive(Debug, Default)]
-struct Counts {
+struct SlidingWindow {
     /// The current second, since the start of the clock.
     second: u64,
     /// Indexed by second modulo [`SECONDS`].
@@ -25,33 +25,34 @@ struct Counts {
     retries: [u32; SECONDS],
 }
 
-impl Budget {
+impl RetryBudget {
     /// Counts a request.
     pub fn deposit(&self, now: Time) {
-        let (counts, slot) = (&mut *self.0.borrow_mut(), slot(now));
-        counts.forget_until(now);
-        if let Some(requests) = counts.requests.get_mut(slot) {
+        let (window, slot) = (&mut *self.0.borrow_mut(), slot(now));
+        window.advance_to(now);
+        if let Some(requests) = window.requests.get_mut(slot) {
             *requests = requests.saturating_add(1);
         }
     }
 
     /// Whether a retry is allowed; counts it if so.
     pub fn withdraw(&self, now: Time) -> bool {
-        let (counts, slot) = (&mut *self.0.borrow_mut(), slot(now));
-        counts.forget_until(now);
+        let (window, slot) = (&mut *self.0.borrow_mut(), slot(now));
+        window.advance_to(now);
         let sum = |counts: &[u32; SECONDS]| counts.iter().fold(0, |a: u32, b| a.saturating_add(*b));
-        let allowed = RESERVE * SECONDS as u32 + sum(&counts.requests) / PART;
-        let granted = sum(&counts.retries) < allowed;
-        if granted && let Some(retries) = counts.retries.get_mut(slot) {
+        let allowed =
+            RESERVE_PER_SECOND * SECONDS as u32 + sum(&window.requests) / REQUESTS_PER_RETRY;
+        let granted = sum(&window.retries) < allowed;
+        if granted && let Some(retries) = window.retries.get_mut(slot) {
             *retries += 1;
         }
         granted
     }
 }
 
-impl Counts {
+impl SlidingWindow {
     /// Clears the slots of the seconds since the last call.
-    fn forget_until(&mut self, now: Time) {
+    fn advance_to(&mut self, now: Time) {
         let current = now.as_millis() / 1000;
         if self.second >= current {
             return;
@@ -72,13 +73,13 @@ fn slot(now: Time) -> usize {
 mod tests {
     use super::*;
 
-    fn granted(budget: &Budget, now: Time) -> usize {
+    fn granted(budget: &RetryBudget, now: Time) -> usize {
         (0..10_000).take_while(|_| budget.withdraw(now)).count()
     }
 
     #[test]
     fn a_fifth_and_a_reserve_of_the_last_ten_seconds() {
-        let budget = Budget::default();
+        let budget = RetryBudget::default();
         let at = |second: u64| Time::from_nanos(second * 1_000_000_000);
         assert_eq!(granted(&budget, at(0)), 100);
         (0..1000).for_each(|_| budget.deposit(at(5)));

@@ -1,19 +1,19 @@
 //! The initial classification of an attempt.
 
-use super::super::calls::Called;
+use super::super::method_metrics::CalledMethod;
 use crate::model::ExchangeClass;
 
 /// The initial classification of an attempt.
-pub struct Beginning {
+pub struct InitialClass {
     pub class: ExchangeClass,
     /// Whether the outcome may update the learned streaming methods.
-    pub learning: bool,
+    pub may_learn: bool,
     /// The gRPC method, for its metrics.
-    pub called: Option<Called>,
+    pub called: Option<CalledMethod>,
 }
 
-impl Beginning {
+impl InitialClass {
     /// For requests that are not gRPC.
-    pub const HTTP: Beginning =
-        Beginning { class: ExchangeClass::Call, learning: false, called: None };
+    pub const HTTP: InitialClass =
+        InitialClass { class: ExchangeClass::Call, may_learn: false, called: None };
 }

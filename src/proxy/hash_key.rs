@@ -14,42 +14,42 @@ use crate::http::{Field, Headers, Indexing, Name};
 use crate::model::Peer;
 
 /// What the hash key of a request is read from.
-pub struct Asker<'a> {
+pub struct KeyContext<'a> {
     /// The request head.
     pub head: &'a Headers,
     /// The client's address.
     pub source: Peer,
     /// The affinity cookie; drawn when the client turns out to have none.
-    pub issued: &'a OnceCell<Issued>,
+    pub affinity_cookie: &'a OnceCell<AffinityCookie>,
     /// Random numbers for the cookie.
     pub rng: &'a RefCell<fastrand::Rng>,
 }
 
 /// The random value of an affinity cookie, for a client without one.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Issued(Box<[u8; 32]>);
+pub struct AffinityCookie(Box<[u8; 32]>);
 
 /// A hash key, borrowed from the request.
-pub enum Key<'a> {
+pub enum HashKey<'a> {
     Found(&'a [u8]),
     V4([u8; 4]),
     V6([u8; 16]),
 }
 
-impl Key<'_> {
+impl HashKey<'_> {
     /// The bytes to hash.
     pub fn bytes(&self) -> &[u8] {
         match self {
-            Key::Found(bytes) => bytes,
-            Key::V4(octets) => octets,
-            Key::V6(octets) => octets,
+            HashKey::Found(bytes) => bytes,
+            HashKey::V4(octets) => octets,
+            HashKey::V6(octets) => octets,
         }
     }
 }
 
-impl<'a> Asker<'a> {
+impl<'a> KeyContext<'a> {
     /// The key that `spec` selects, or its fallback. A JWT is decoded into `scratch`.
-    pub fn key(&self, spec: &KeySpec, scratch: &'a mut Vec<u8>) -> Option<Key<'a>> {
+    pub fn key(&self, spec: &KeySpec, scratch: &'a mut Vec<u8>) -> Option<HashKey<'a>> {
         let found = match &spec.source {
             KeySource::Header(name) => self.head.get_named(name.as_bytes()),
             KeySource::Cookie { name, .. } => cookie(self.head, name.as_bytes()),
@@ -58,11 +58,12 @@ impl<'a> Asker<'a> {
             KeySource::SourceAddress => return Some(self.address()),
         };
         if let Some(found) = found.filter(|found| !found.is_empty()) {
-            return Some(Key::Found(found));
+            return Some(HashKey::Found(found));
         }
         if let KeySource::Cookie { issue: Some(_), .. } = spec.source {
-            let Issued(value) = self.issued.get_or_init(|| Issued::draw(self.rng));
-            return Some(Key::Found(&value[..]));
+            let AffinityCookie(value) =
+                self.affinity_cookie.get_or_init(|| AffinityCookie::draw(self.rng));
+            return Some(HashKey::Found(&value[..]));
         }
         match spec.fallback {
             Fallback::Random => None,
@@ -70,11 +71,11 @@ impl<'a> Asker<'a> {
         }
     }
 
-    fn address(&self) -> Key<'a> {
+    fn address(&self) -> HashKey<'a> {
         match self.source {
-            Peer::Ip(IpAddr::V4(ip)) => Key::V4(ip.octets()),
-            Peer::Ip(IpAddr::V6(ip)) => Key::V6(ip.octets()),
-            Peer::Unix => Key::Found(Peer::UNIX.as_bytes()),
+            Peer::Ip(IpAddr::V4(ip)) => HashKey::V4(ip.octets()),
+            Peer::Ip(IpAddr::V6(ip)) => HashKey::V6(ip.octets()),
+            Peer::Unix => HashKey::Found(Peer::UNIX.as_bytes()),
         }
     }
 }
@@ -94,12 +95,12 @@ fn parameter<'a>(head: &'a Headers, name: &[u8]) -> Option<&'a [u8]> {
     pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
 }
 
-impl Issued {
+impl AffinityCookie {
     /// 128 random bits in hexadecimal. They tell clients apart and are no secret.
-    fn draw(rng: &RefCell<fastrand::Rng>) -> Issued {
+    fn draw(rng: &RefCell<fastrand::Rng>) -> AffinityCookie {
         let bits = rng.borrow_mut().u128(..);
         let digit = |place| b"0123456789abcdef"[(bits >> (4 * place)) as usize & 15];
-        Issued(Box::new(std::array::from_fn(digit)))
+        AffinityCookie(Box::new(std::array::from_fn(digit)))
     }
 
     /// The `set-cookie` field.

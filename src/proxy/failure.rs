@@ -3,7 +3,7 @@
 use super::exchange::Limit;
 use super::fields;
 use crate::http::{ErrorCode, Headers, Name, SendError};
-use crate::model::{Break, Code, Ending, GrpcCode, Rejected};
+use crate::model::{AttemptFailure, AttemptOutcome, Code, GrpcCode, RejectReason};
 use crate::net::{Conn, Stream};
 use crate::upstream::OpenError;
 
@@ -67,7 +67,7 @@ impl Failure {
     }
 
     /// The local reply: gRPC code, HTTP status, and the message for both.
-    pub(super) const fn answer(self) -> (GrpcCode, &'static [u8], &'static str) {
+    pub(super) const fn local_reply(self) -> (GrpcCode, &'static [u8], &'static str) {
         use GrpcCode::{DeadlineExceeded, Internal, ResourceExhausted, Unavailable, Unimplemented};
         match self {
             Failure::NoRoute => (Unimplemented, b"404", "no route matches this request"),
@@ -137,26 +137,26 @@ impl Failure {
     }
 
     /// The message.
-    pub const fn words(self) -> &'static str {
-        self.answer().2
+    pub const fn message(self) -> &'static str {
+        self.local_reply().2
     }
 
     /// The reject reason for requests that failed so before a backend had them.
-    pub const fn reason(self) -> Option<Rejected> {
+    pub const fn reason(self) -> Option<RejectReason> {
         match self {
             Failure::NoRoute | Failure::NoRouteForGrpcWeb | Failure::GrpcRedirect => {
-                Some(Rejected::NoRoute)
+                Some(RejectReason::NoRoute)
             }
-            Failure::NoHost | Failure::BadTimeout => Some(Rejected::Malformed),
-            Failure::NoBackend => Some(Rejected::NoBackend),
-            Failure::Connect => Some(Rejected::Connect),
-            Failure::Overloaded => Some(Rejected::Overloaded),
-            Failure::TooLarge | Failure::TooLargeForBackend => Some(Rejected::TooLarge),
-            Failure::ConnectMethod => Some(Rejected::ConnectMethod),
-            Failure::GrpcOverHttp1 | Failure::GrpcToHttp1 => Some(Rejected::HttpVersion),
-            Failure::ShuttingDown => Some(Rejected::ShuttingDown),
-            Failure::BackendRefused => Some(Rejected::Refused),
-            Failure::Expired(_) => Some(Rejected::Deadline),
+            Failure::NoHost | Failure::BadTimeout => Some(RejectReason::Malformed),
+            Failure::NoBackend => Some(RejectReason::NoBackend),
+            Failure::Connect => Some(RejectReason::Connect),
+            Failure::Overloaded => Some(RejectReason::Overloaded),
+            Failure::TooLarge | Failure::TooLargeForBackend => Some(RejectReason::TooLarge),
+            Failure::ConnectMethod => Some(RejectReason::ConnectMethod),
+            Failure::GrpcOverHttp1 | Failure::GrpcToHttp1 => Some(RejectReason::HttpVersion),
+            Failure::ShuttingDown => Some(RejectReason::ShuttingDown),
+            Failure::BackendRefused => Some(RejectReason::Refused),
+            Failure::Expired(_) => Some(RejectReason::Deadline),
             // Sent to a backend, so counted with its outcomes.
             Failure::BackendLost
             | Failure::BackendMalformed
@@ -170,26 +170,28 @@ impl Failure {
     }
 
     /// How the attempt ended, for judging the backend.
-    pub const fn ending(self) -> Ending {
-        Ending::Broken(match self {
-            Failure::Connect => Break::Unreachable,
-            Failure::Overloaded => Break::Busy,
-            Failure::BackendLost => Break::Lost,
-            Failure::BackendRefused => Break::Refused,
-            Failure::BackendMalformed => Break::Malformed,
-            Failure::ResponseTooLarge => Break::TooLarge,
-            Failure::Idle => Break::Silent,
-            Failure::Expired(_) => Break::Expired,
-            Failure::TooLargeForClient => return Ending::ClientGone,
-            Failure::ShuttingDown | Failure::CutOff | Failure::Drained => return Ending::CutOff,
+    pub const fn attempt_outcome(self) -> AttemptOutcome {
+        AttemptOutcome::Failed(match self {
+            Failure::Connect => AttemptFailure::Unreachable,
+            Failure::Overloaded => AttemptFailure::Busy,
+            Failure::BackendLost => AttemptFailure::Lost,
+            Failure::BackendRefused => AttemptFailure::Refused,
+            Failure::BackendMalformed => AttemptFailure::Malformed,
+            Failure::ResponseTooLarge => AttemptFailure::TooLarge,
+            Failure::Idle => AttemptFailure::Silent,
+            Failure::Expired(_) => AttemptFailure::Expired,
+            Failure::TooLargeForClient => return AttemptOutcome::ClientGone,
+            Failure::ShuttingDown | Failure::CutOff | Failure::Drained => {
+                return AttemptOutcome::CutOff;
+            }
             // The rest concern the request itself.
-            _ => Break::Unfit,
+            _ => AttemptFailure::Unfit,
         })
     }
 
     /// The status, as the client sees it.
     pub fn code(self, grpc: bool) -> Code {
-        let (code, status, _) = self.answer();
+        let (code, status, _) = self.local_reply();
         if grpc {
             return Code::Grpc(code);
         }
@@ -209,7 +211,7 @@ impl From<OpenError> for Failure {
 
 /// How a local reply is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum ReplyKind {
     /// Trailers-only with a gRPC status.
     Grpc,
     /// A status with a short body.
@@ -218,16 +220,16 @@ pub enum Asked {
     Head,
 }
 
-impl Asked {
+impl ReplyKind {
     /// The encoding for a request with this head on `conn`.
-    pub fn by(head: &Headers, conn: &Conn) -> Asked {
+    pub fn of(head: &Headers, conn: &Conn) -> ReplyKind {
         // gRPC over HTTP/1.1 is rejected by HTTP, so that its user can read why.
         if fields::is_grpc(head) && !conn.is_http1() {
-            return Asked::Grpc;
+            return ReplyKind::Grpc;
         }
         match head.get(Name::Method) {
-            Some(b"HEAD") => Asked::Head,
-            _ => Asked::Http,
+            Some(b"HEAD") => ReplyKind::Head,
+            _ => ReplyKind::Http,
         }
     }
 }
@@ -252,7 +254,7 @@ pub(super) fn end_with_status(
     failure: Failure,
     send: impl Fn(&Headers) -> Result<(), SendError>,
 ) {
-    let (code, _, words) = failure.answer();
+    let (code, _, words) = failure.local_reply();
     block.add(Name::GrpcStatus, code.digits().as_bytes());
     block.add(Name::GrpcMessage, words.as_bytes());
     if send(block).is_ok() {

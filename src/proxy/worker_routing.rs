@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::by_tag::ByTag;
 use super::exchange::{Stage, Stages, stages};
-use super::tally::RouteTally;
-use super::target::Target;
+use super::head_cache::HeadCache;
+use super::route_rejections::RouteRejections;
+use super::worker_service::WorkerService;
 use crate::http::Headers;
 use crate::net::Worker;
 use crate::route::{Route, RouteQuery, RouteTable};
@@ -18,18 +18,18 @@ use crate::upstream::{Dialer, Outages};
 
 /// A routing snapshot with this worker's state of each of its services.
 #[derive(Default)]
-pub struct Routed {
+pub struct WorkerRouting {
     routing: Arc<Routing>,
-    targets: Rc<[Rc<Target>]>,
+    worker_services: Rc<[Rc<WorkerService>]>,
     /// Indexed by route.
-    tallies: Rc<[Rc<RouteTally>]>,
+    rejections: Rc<[Rc<RouteRejections>]>,
     /// Indexed by route.
     stages: Rc<[Stages]>,
     /// Cache of route lookups by head tag.
-    known: Rc<ByTag<usize>>,
+    cached_routes: Rc<HeadCache<usize>>,
 }
 
-impl Routed {
+impl WorkerRouting {
     /// The routes.
     pub fn routes(&self) -> &RouteTable {
         &self.routing.routes
@@ -41,17 +41,18 @@ impl Routed {
         head: &Headers,
         query: impl FnOnce() -> RouteQuery<'q>,
     ) -> Option<usize> {
-        self.known.find(head, || self.routes().find_numbered(&query()).map(|(number, _)| number))
+        self.cached_routes
+            .get_or_find(head, || self.routes().find_numbered(&query()).map(|(number, _)| number))
     }
 
     /// The service at this index.
-    pub fn target(&self, service: usize) -> Option<&Rc<Target>> {
-        self.targets.get(service)
+    pub fn worker_service(&self, service: usize) -> Option<&Rc<WorkerService>> {
+        self.worker_services.get(service)
     }
 
     /// The rejection counters of a route.
-    pub fn tally(&self, route: usize) -> Option<&Rc<RouteTally>> {
-        self.tallies.get(route)
+    pub fn rejections(&self, route: usize) -> Option<&Rc<RouteRejections>> {
+        self.rejections.get(route)
     }
 
     /// The policy stages of a route.
@@ -67,7 +68,7 @@ pub struct Router {
     dialer: Arc<Dialer>,
     outages: Rc<Outages>,
     cache: RefCell<RoutingCache>,
-    routed: RefCell<Rc<Routed>>,
+    worker_routing: RefCell<Rc<WorkerRouting>>,
 }
 
 impl Router {
@@ -84,22 +85,22 @@ impl Router {
             dialer: Arc::clone(dialer),
             outages: Rc::default(),
             cache: RefCell::new(registry.routing_cache()),
-            routed: RefCell::default(),
+            worker_routing: RefCell::default(),
         };
-        router.renew();
+        router.rebuild();
         router
     }
 
     /// The newest routing: a request sees whatever was published before it.
-    pub fn current(&self) -> Rc<Routed> {
+    pub fn current(&self) -> Rc<WorkerRouting> {
         let stale = {
             let mut cache = self.cache.borrow_mut();
-            !Arc::ptr_eq(cache.load(), &self.routed.borrow().routing)
+            !Arc::ptr_eq(cache.load(), &self.worker_routing.borrow().routing)
         };
         if stale {
-            self.renew();
+            self.rebuild();
         }
-        Rc::clone(&self.routed.borrow())
+        Rc::clone(&self.worker_routing.borrow())
     }
 
     /// Applies the newest routing, so that a worker without requests closes outdated connections
@@ -109,49 +110,61 @@ impl Router {
     }
 
     /// Rebuilds from the newest routing. A service that stays keeps its connections.
-    fn renew(&self) {
+    fn rebuild(&self) {
         let routing = Arc::clone(self.cache.borrow_mut().load());
-        let before = Rc::clone(&self.routed.borrow());
-        let targets = match Arc::ptr_eq(&routing.services, &before.routing.services) {
-            true => Rc::clone(&before.targets),
-            false => self.targets(&routing, &before),
+        let before = Rc::clone(&self.worker_routing.borrow());
+        let worker_services = match Arc::ptr_eq(&routing.services, &before.routing.services) {
+            true => Rc::clone(&before.worker_services),
+            false => self.worker_services(&routing, &before),
         };
-        let stay: HashSet<_> = targets.iter().map(Rc::as_ptr).collect();
-        let gone = before.targets.iter().filter(|target| !stay.contains(&Rc::as_ptr(target)));
-        gone.for_each(|target| target.retire());
-        for (target, snapshot) in targets.iter().zip(&routing.snapshots) {
-            target.go_over(snapshot);
+        let stay: HashSet<_> = worker_services.iter().map(Rc::as_ptr).collect();
+        let gone = before
+            .worker_services
+            .iter()
+            .filter(|worker_service| !stay.contains(&Rc::as_ptr(worker_service)));
+        gone.for_each(|worker_service| worker_service.retire());
+        for (worker_service, snapshot) in worker_services.iter().zip(&routing.snapshots) {
+            worker_service.update(snapshot);
         }
-        let routed = match Arc::ptr_eq(&routing.routes, &before.routing.routes) {
-            true => Routed {
+        let worker_routing = match Arc::ptr_eq(&routing.routes, &before.routing.routes) {
+            true => WorkerRouting {
                 routing,
-                targets,
-                tallies: Rc::clone(&before.tallies),
+                worker_services,
+                rejections: Rc::clone(&before.rejections),
                 stages: Rc::clone(&before.stages),
-                known: Rc::clone(&before.known),
+                cached_routes: Rc::clone(&before.cached_routes),
             },
-            false => Routed {
-                targets,
-                tallies: routing.routes.names().map(RouteTally::new).collect(),
-                stages: passed(&routing.routes),
-                known: Rc::default(),
+            false => WorkerRouting {
+                worker_services,
+                rejections: routing.routes.names().map(RouteRejections::new).collect(),
+                stages: route_stages(&routing.routes),
+                cached_routes: Rc::default(),
                 routing,
             },
         };
-        *self.routed.borrow_mut() = Rc::new(routed);
+        *self.worker_routing.borrow_mut() = Rc::new(worker_routing);
     }
 
     /// This worker's state of each service, reused where it exists.
-    fn targets(&self, routing: &Routing, before: &Routed) -> Rc<[Rc<Target>]> {
-        let known = before.targets.iter().map(|target| (target.service().name(), target));
-        let known: HashMap<&str, &Rc<Target>> = known.collect();
-        let target = |(service, snapshot): (&Arc<Service>, &Arc<Snapshot>)| match known
+    fn worker_services(
+        &self,
+        routing: &Routing,
+        before: &WorkerRouting,
+    ) -> Rc<[Rc<WorkerService>]> {
+        let known = before
+            .worker_services
+            .iter()
+            .map(|worker_service| (worker_service.service().name(), worker_service));
+        let known: HashMap<&str, &Rc<WorkerService>> = known.collect();
+        let worker_service = |(service, snapshot): (&Arc<Service>, &Arc<Snapshot>)| match known
             .get(service.name())
         {
-            Some(target) if Arc::ptr_eq(target.service(), service) => Rc::clone(target),
+            Some(worker_service) if Arc::ptr_eq(worker_service.service(), service) => {
+                Rc::clone(worker_service)
+            }
             _ => {
                 let (dialer, outages) = (&self.dialer, &self.outages);
-                Rc::new(Target::new(
+                Rc::new(WorkerService::new(
                     &self.worker,
                     service,
                     snapshot,
@@ -161,12 +174,12 @@ impl Router {
                 ))
             }
         };
-        routing.services.iter().zip(&routing.snapshots).map(target).collect()
+        routing.services.iter().zip(&routing.snapshots).map(worker_service).collect()
     }
 }
 
 /// The stages of each route, indexed by route.
-fn passed(routes: &RouteTable) -> Rc<[Stages]> {
+fn route_stages(routes: &RouteTable) -> Rc<[Stages]> {
     let stages = routes.iter().map(|(_, route, _)| match route {
         Route::Forward(forward) => stages(&forward.policies),
         Route::Redirect(_) => Stages::default(),
