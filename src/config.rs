@@ -11,6 +11,7 @@ mod files;
 mod filter;
 mod health;
 mod input;
+mod keepalive;
 mod keys;
 mod limits;
 mod lint;

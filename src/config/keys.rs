@@ -4,6 +4,7 @@
 mod ejection;
 mod gateway;
 mod health;
+mod keepalive;
 mod limits;
 mod listener;
 pub mod pattern;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub use ejection::EJECTION;
 pub use gateway::{DNS, LOG, TOP};
 pub use health::{HEALTH, HEALTH_GRPC, HEALTH_HTTP, HEALTH_TCP, Initial};
+pub use keepalive::KEEPALIVE;
 pub use limits::{CLIENT_LIMITS, LIMITS};
 pub use listener::{CONTROL, FORWARDED, LISTENER, METRICS, SERVER_TLS};
 pub use route::{

@@ -8,7 +8,7 @@ use super::keys::{BALANCER, ENDPOINT, SERVICE};
 use super::node::{Entry, Node, Value};
 use super::read::{Fields, items, scalar};
 use super::report::{Problems, Span};
-use super::{ejection, health, limits, tls};
+use super::{ejection, health, keepalive, limits, tls};
 use crate::balance::POLICIES;
 use crate::http::Limits;
 use crate::model::Address;
@@ -135,6 +135,9 @@ fn settings(
     fields.set(&SERVICE.max_connections, &mut settings.max_connections);
     fields.set(&SERVICE.max_pending, &mut settings.max_pending);
     fields.set(&SERVICE.pending_timeout, &mut settings.pending_timeout);
+    if let Some(node) = fields.get(&SERVICE.keepalive) {
+        settings.keepalive = keepalive::read(node, problems);
+    }
     if let Some(node) = fields.get(&SERVICE.limits) {
         let limits = limits::read(node, Limits::upstream(), limits::Peer::Backend, problems);
         settings.limits = Arc::new(limits);

@@ -110,6 +110,7 @@ fn the_full_example_names_every_key() {
         "services: x: tls: ",
         "services: x: limits: ",
         "services: x: ejection: ",
+        "services: x: keepalive: ",
         "services: x: health: ",
         "services: x: health: grpc: ",
         "services: x: health: http: ",

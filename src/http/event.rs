@@ -65,6 +65,8 @@ pub enum Event {
     GoAway {
         /// Why.
         code: ErrorCode,
+        /// Because of PINGs of ours, as gRPC servers say it.
+        too_many_pings: bool,
     },
     /// PING ACK.
     Pong([u8; 8]),

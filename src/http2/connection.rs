@@ -58,6 +58,8 @@ pub struct Connection {
     last_accepted: u32,
     /// The peer has sent GOAWAY.
     peer_left: bool,
+    /// HEADERS or DATA have come since somebody asked.
+    carried: bool,
     failed: bool,
 
     block: Option<Block>,
@@ -124,6 +126,7 @@ impl Connection {
             last_peer_id: 0,
             last_accepted: MAX_31,
             peer_left: false,
+            carried: false,
             failed: false,
             block: None,
             queue: VecDeque::new(),
@@ -157,6 +160,11 @@ impl Connection {
     /// Sends a PING.
     pub fn ping(&mut self, payload: [u8; 8]) {
         self.frames.ping(payload, false);
+    }
+
+    /// Whether HEADERS or DATA have come since the last call.
+    pub fn take_carried(&mut self) -> bool {
+        std::mem::take(&mut self.carried)
     }
 
     /// Fails the connection; the GOAWAY is in the output.

@@ -3,6 +3,7 @@
 mod codec;
 mod driver;
 mod flush;
+mod keepalive;
 mod owner;
 mod pace;
 mod state;
@@ -46,6 +47,8 @@ pub enum Closed {
     FrameTimeout,
     /// The peer read nothing of our pending output for too long.
     WriteStall,
+    /// A PING to a silent peer was not answered in time.
+    Keepalive,
     /// Idle timeout: no stream for too long.
     Idle,
     /// It reached its maximum age.
@@ -93,7 +96,7 @@ impl Conn {
         let stream_idle_timeout = codec.limits().stream_idle_timeout;
         let conn = Rc::new(Conn {
             worker: Rc::clone(worker),
-            core: RefCell::new(ConnState::new(codec, io, now, expires)),
+            core: RefCell::new(ConnState::new(codec, io, now, expires, owner.keepalive())),
             peer,
             stream_idle_timeout: (!stream_idle_timeout.is_zero()).then_some(stream_idle_timeout),
             owner,

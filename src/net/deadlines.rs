@@ -40,6 +40,8 @@ pub(super) struct DeadlineInputs {
     pub left: bool,
     /// When the reset budget next recovers, if resets are delayed.
     pub cancels: Option<Time>,
+    /// When the silence of a backend is to be looked at.
+    pub silence: Option<Time>,
 }
 
 /// When each timeout of a connection expires, if it applies.
@@ -65,6 +67,8 @@ pub(super) struct Deadlines {
     pub leave: Option<Time>,
     /// To send delayed RST_STREAMs.
     pub cancel: Option<Time>,
+    /// To send a PING, or for its answer.
+    pub silence: Option<Time>,
 }
 
 impl Deadlines {
@@ -83,6 +87,7 @@ impl Deadlines {
             age: inputs.expires.filter(|_| !stays),
             leave: after(inputs.leaving, LEAVE_PATIENCE).filter(|_| !inputs.left),
             cancel: inputs.cancels,
+            silence: inputs.silence,
         }
     }
 
@@ -94,9 +99,10 @@ impl Deadlines {
     /// The first of them.
     pub fn next_timeout(&self) -> Option<Time> {
         let Deadlines { preface, frame, write_stall, look, linger, .. } = *self;
-        let Deadlines { idle, shrink, age, leave, cancel, .. } = *self;
-        let all = [preface, frame, write_stall, look, linger, idle, shrink, age, leave, cancel];
-        all.into_iter().flatten().min()
+        let Deadlines { idle, shrink, age, leave, cancel, silence, .. } = *self;
+        let peer = [preface, frame, write_stall, look, linger, silence];
+        let all = peer.into_iter().chain([idle, shrink, age, leave, cancel]);
+        all.flatten().min()
     }
 }
 
@@ -132,6 +138,7 @@ mod tests {
         leaving: None,
         left: false,
         cancels: None,
+        silence: None,
     };
 
     #[test]
@@ -172,6 +179,7 @@ mod tests {
             ),
             (DeadlineInputs { leaving: now, left: true, ..BUSY }, never),
             (DeadlineInputs { cancels: now, ..BUSY }, Deadlines { cancel: now, ..never }),
+            (DeadlineInputs { silence: now, ..BUSY }, Deadlines { silence: now, ..never }),
         ];
         for (inputs, deadlines) in cases {
             assert_eq!(Deadlines::new(&inputs, &limits()), deadlines, "{inputs:?}");
@@ -194,6 +202,7 @@ mod tests {
             Deadlines { age: one, ..never },
             Deadlines { leave: one, ..never },
             Deadlines { cancel: one, ..never },
+            Deadlines { silence: one, ..never },
         ];
         for deadlines in each {
             assert_eq!(deadlines.next_timeout(), one, "{deadlines:?}");

@@ -87,6 +87,12 @@ impl Front for Told {
 }
 
 impl Upstream for Told {
+    fn keepalive(&self) -> Keepalive {
+        Keepalive::usual()
+    }
+
+    fn too_many_pings(&self) {}
+
     fn changed(&self) {
         self.news.notify_waiters();
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::http::Fault;
 use crate::model::{Endpoint, Time, stable_hash};
-use crate::net;
+use crate::net::{self, Keepalive};
 use crate::service::Service;
 use crate::telemetry::{CloseReason, Side, WorkerMetrics};
 use crate::upstream::{ConnectError, Observer};
@@ -43,6 +43,17 @@ impl Observer for UpstreamObserver {
             tracing::warn!(service, backend, %error, "the backend cannot be reached");
         }
     }
+
+    fn slowed(&self, endpoint: &Endpoint, keepalive: Keepalive) {
+        let (service, backend) = (&self.service, endpoint.address());
+        let interval = keepalive.interval.as_secs();
+        tracing::warn!(
+            service,
+            backend,
+            interval,
+            "the backend counts too many PINGs: it gets half as many"
+        );
+    }
 }
 
 /// Hash of an error's text without free-standing numbers, which are times.
@@ -65,6 +76,7 @@ pub fn close_reason(why: net::Closed) -> CloseReason {
         net::Closed::PrefaceTimeout => CloseReason::PrefaceTimeout,
         net::Closed::FrameTimeout => CloseReason::FrameTimeout,
         net::Closed::WriteStall => CloseReason::WriteStall,
+        net::Closed::Keepalive => CloseReason::Keepalive,
         net::Closed::Idle => CloseReason::Idle,
         net::Closed::MaxAge => CloseReason::MaxAge,
         net::Closed::Cancelled => CloseReason::Cancelled,

@@ -71,6 +71,8 @@ reasons! {
     FrameTimeout "frame_timeout",
     /// Write timeout: the peer read nothing.
     WriteStall "write_stall",
+    /// The peer was silent and did not answer a PING.
+    Keepalive "keepalive",
     /// Idle timeout: no streams.
     Idle "idle",
     /// The maximum age was reached.

@@ -24,7 +24,7 @@ use super::dialer::Dialer;
 use super::settings::{Settings, Version};
 use crate::http::{self, Outgoing};
 use crate::model::{ConnectionCount, Endpoint, Time};
-use crate::net::{Closed, Conn, Stream, Worker};
+use crate::net::{Closed, Conn, Keepalive, Stream, Worker};
 use drain::DrainLimit;
 use guards::Waiting;
 use keeper::Keeper;
@@ -52,6 +52,8 @@ pub struct Pool {
     worker: Rc<Worker>,
     endpoint: Arc<Endpoint>,
     settings: Settings,
+    /// As in the settings, or slower for an endpoint that has had too many PINGs.
+    keepalive: Cell<Keepalive>,
     observer: Rc<dyn Observer>,
     dialer: Arc<Dialer>,
     candidates: RefCell<Candidates>,
@@ -95,6 +97,8 @@ pub trait Observer {
     fn connected(&self, endpoint: &Endpoint);
     /// Connecting to this backend failed.
     fn failed(&self, endpoint: &Endpoint, error: &ConnectError, now: Time);
+    /// This backend says that it was sent too many PINGs; from now on it is sent them like this.
+    fn slowed(&self, endpoint: &Endpoint, keepalive: Keepalive);
 }
 
 impl Pool {
@@ -112,6 +116,7 @@ impl Pool {
             worker: Rc::clone(worker),
             endpoint: Arc::clone(endpoint),
             settings: settings.clone(),
+            keepalive: Cell::new(settings.keepalive),
             observer,
             dialer: Arc::clone(dialer),
             candidates: RefCell::new(Candidates::new(worker.index())),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::Limits;
+use crate::net::Keepalive;
 
 /// The version of HTTP that endpoints speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Settings {
     pub pending_timeout: Duration,
     /// TLS towards the endpoints; clear text without.
     pub tls: Option<Tls>,
+    /// When silent endpoints are sent PINGs.
+    pub keepalive: Keepalive,
     /// Limits of each backend connection.
     pub limits: Arc<Limits>,
 }
@@ -84,6 +87,7 @@ impl Default for Settings {
             max_pending: 1024,
             pending_timeout: Duration::from_secs(1),
             tls: None,
+            keepalive: Keepalive::usual(),
             limits: Arc::new(Limits::upstream()),
         }
     }

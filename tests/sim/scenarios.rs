@@ -7,6 +7,7 @@ mod draining;
 #[allow(dead_code)] // not every scenario uses all of them
 mod frames;
 mod guards;
+mod keepalive;
 mod netty;
 mod pools;
 mod slow;
@@ -56,6 +57,12 @@ scenarios! {
         a_flood_takes_nothing_from_others
         only_who_gives_up_much_waits
         what_has_not_left_is_never_sent;
+    keepalive:
+        a_silent_stream_is_asked_after_as_seldom_as_servers_permit
+        backends_that_permit_it_are_asked_at_each_interval
+        nobody_is_asked_who_owes_nothing
+        calls_end_with_a_connection_that_is_dead
+        who_says_too_many_gets_half_as_many;
     pools:
         waiting_for_room_has_an_end
         when_it_is_down_the_answer_is_quick

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 
 use super::texts::{ENDPOINT_ADDRESS, FILE, METHOD, PERCENTAGE, SERVER_NAME};
-use super::{DAY, EJECTION, HEALTH, LIMITS, MINUTE, MS};
+use super::{DAY, EJECTION, HEALTH, KEEPALIVE, LIMITS, MINUTE, MS};
 use crate::balance::{POLICIES, Policy};
 use crate::config::health::percentage;
 use crate::config::read;
@@ -76,6 +76,8 @@ section! {
     panic: Setting<u8> = text(&PERCENTAGE, percentage, |part| format!("{part}%")), PANIC,
         "when less than this part of the weights is left of those that are not drained, those get \
          requests too that are UNHEALTHY or EJECTED, but those that say NOT_SERVING themselves; `0%` for never";
+    keepalive: Part = Shape::Mapping(&KEEPALIVE), Absent::Words("as the table below has it"),
+        "when backends that are silent are asked whether they are alive, over HTTP/2";
     limits: Part = Shape::Mapping(&LIMITS), Absent::Nothing,
         "what backends may use of us, in the [table above](#listenerslimits-serviceslimits)";
 }

@@ -9,6 +9,9 @@ use crate::http2::flow::Overflow;
 use crate::http2::frame::{Head, flag, read_31};
 use crate::http2::settings;
 
+/// What a gRPC server says with its GOAWAY to who sends too many PINGs.
+const TOO_MANY_PINGS: &[u8] = b"too_many_pings";
+
 impl Connection {
     #[inline(never)]
     pub(super) fn rst_stream(&mut self, head: Head, payload: &[u8], cx: &mut Cx<'_>) -> Received {
@@ -131,7 +134,10 @@ impl Connection {
                 }
             }
         }
-        cx.tell(Event::GoAway { code: ErrorCode(code) })
+        let code = ErrorCode(code);
+        let too_many_pings =
+            code == ErrorCode::ENHANCE_YOUR_CALM && payload.get(8..) == Some(TOO_MANY_PINGS);
+        cx.tell(Event::GoAway { code, too_many_pings })
     }
 
     #[inline(never)]

@@ -28,6 +28,7 @@ impl Connection {
         self.check_headers_allowed(head.stream)?;
         let mut fragment = strip_padding(head, payload)?;
         self.flood_guard.carried(HEAD_LEN + payload.len(), fragment.len(), cx.now)?;
+        self.carried = true;
         let mut depends_on_itself = false;
         if head.has(flag::PRIORITY) {
             let (priority, rest) = fragment

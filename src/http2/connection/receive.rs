@@ -129,6 +129,7 @@ impl Connection {
         on_stream(head)?;
         let body = strip_padding(head, payload)?;
         self.flood_guard.carried(HEAD_LEN + payload.len(), body.len(), cx.now)?;
+        self.carried = true;
         self.take_connection_window(head.len)?;
         let end = head.has(flag::END_STREAM);
         if body.is_empty() && !end {

@@ -279,7 +279,7 @@ impl End {
                 assert_ne!(exchange.left, Left::Reset, "over twice");
                 exchange.reset();
             }
-            Event::GoAway { code } => assert_eq!(code, ErrorCode::NO_ERROR),
+            Event::GoAway { code, .. } => assert_eq!(code, ErrorCode::NO_ERROR),
             Event::Pong(_) => self.pings -= 1,
             Event::Settings => {}
             Event::Oversized { .. } => panic!("a header list within the limits is refused"),

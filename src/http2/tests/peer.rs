@@ -173,7 +173,7 @@ fn note(events: &mut Vec<String>, keys: &mut Vec<Key>, event: &Event) {
         Event::Trailers { key, .. } => format!("trailers {}", key.id()),
         Event::Reset { key, code, cause } => format!("reset {} {} {cause:?}", key.id(), code.0),
         Event::Settings => "settings".to_owned(),
-        Event::GoAway { code } => format!("goaway {}", code.0),
+        Event::GoAway { code, .. } => format!("goaway {}", code.0),
         Event::Pong(payload) => format!("pong {}", String::from_utf8_lossy(payload)),
     });
 }

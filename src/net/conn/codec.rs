@@ -54,6 +54,18 @@ impl Codec {
         }
     }
 
+    /// Sends a PING, where there is such a thing.
+    pub fn ping(&mut self, payload: [u8; 8]) {
+        if let Codec::H2(h2) = self {
+            h2.ping(payload);
+        }
+    }
+
+    /// Whether HEADERS or DATA of HTTP/2 have come since the last call.
+    pub fn take_carried(&mut self) -> bool {
+        if let Codec::H2(h2) = self { h2.take_carried() } else { false }
+    }
+
     /// Sniffs the protocol from the first bytes of a client, if these suffice.
     fn decide(&mut self, input: &[u8]) {
         if let Codec::H1 { h1, undecided: undecided @ true } = self {

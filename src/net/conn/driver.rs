@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 use super::super::stream::{Over, Stream};
 use super::flush::OUTPUT_LIMIT;
 use super::state::find;
-use super::timeouts::LEAVE_PING;
 use super::{Closed, Conn, ConnState, Phase};
 use crate::http::{Connection, ConnectionError, Event, Key, Role};
 use crate::model::Time;
@@ -119,7 +118,9 @@ impl Conn {
             }
             return Poll::Ready(None);
         }
-        core.peer_active |= n > 0;
+        if n > 0 {
+            (core.peer_active, core.heard) = (true, self.worker.now());
+        }
         Poll::Ready(Some(kept + n))
     }
 
@@ -287,15 +288,11 @@ impl Conn {
                 return true;
             }
             Event::Settings => return true,
-            Event::GoAway { .. } => {
-                self.core.borrow_mut().goaway_received(now);
+            Event::GoAway { too_many_pings, .. } => {
+                self.goaway_received(too_many_pings, now);
                 return true;
             }
-            Event::Pong(payload) => {
-                if payload == LEAVE_PING {
-                    self.core.borrow_mut().codec.leave();
-                }
-            }
+            Event::Pong(payload) => self.core.borrow_mut().pong(payload, now),
         }
         false
     }

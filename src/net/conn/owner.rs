@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use super::super::keepalive::Keepalive;
 use super::super::stream::Stream;
 use super::Closed;
 use crate::http::{Headers, Refusals};
@@ -27,6 +28,12 @@ pub trait Front {
 
 /// The owner of a backend (upstream) connection.
 pub trait Upstream {
+    /// When it is sent PINGs.
+    fn keepalive(&self) -> Keepalive;
+
+    /// It says that these were too many.
+    fn too_many_pings(&self);
+
     /// Its stream capacity has changed, or it has ended.
     fn changed(&self);
 
@@ -67,6 +74,19 @@ impl Owner {
             && !refusals.is_empty()
         {
             front.refused(refusals);
+        }
+    }
+
+    pub(super) fn keepalive(&self) -> Option<Keepalive> {
+        match self {
+            Owner::Front(_) => None,
+            Owner::Upstream(upstream) => Some(upstream.keepalive()),
+        }
+    }
+
+    pub(super) fn too_many_pings(&self) {
+        if let Owner::Upstream(upstream) = self {
+            upstream.too_many_pings();
         }
     }
 

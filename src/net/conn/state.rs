@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::super::deadlines::SHRINK;
 use super::super::io::Io;
+use super::super::keepalive::{Keepalive, Pings};
 use super::super::linger::Linger;
 use super::super::socket::unsent;
 use super::super::stream::Stream;
@@ -47,6 +48,10 @@ pub struct ConnState {
     pub written: Time,
     /// Input has come since the last write.
     pub peer_active: bool,
+    /// When something last came.
+    pub heard: Time,
+    /// Keepalive of a backend's HTTP/2 connection.
+    pub pings: Option<Pings>,
     /// When the last stream ended, if none is open.
     pub idle: Option<Time>,
     /// When it reaches its maximum age.
@@ -75,7 +80,14 @@ pub enum Phase {
 }
 
 impl ConnState {
-    pub fn new(codec: Codec, io: Io, now: Time, expires: Option<Time>) -> ConnState {
+    pub fn new(
+        codec: Codec,
+        io: Io,
+        now: Time,
+        expires: Option<Time>,
+        keepalive: Option<Keepalive>,
+    ) -> ConnState {
+        let pings = keepalive.filter(|_| codec.http1().is_none()).map(Pings::new);
         let unsent = (codec.role() == Role::Server).then(|| unsent(0));
         ConnState {
             codec,
@@ -95,6 +107,8 @@ impl ConnState {
             stalled: None,
             written: Time::ZERO,
             peer_active: false,
+            heard: now,
+            pings,
             idle: Some(now),
             expires,
             unsent,
@@ -199,13 +213,6 @@ impl ConnState {
         self.was_in_block = in_block;
         if unfinished {
             self.note_unfinished(now);
-        }
-    }
-
-    /// The peer sent GOAWAY: closes the connection if no stream is open.
-    pub fn goaway_received(&mut self, now: Time) {
-        if !self.codec.is_busy() {
-            self.linger(self.reason(), now);
         }
     }
 

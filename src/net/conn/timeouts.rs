@@ -123,10 +123,10 @@ impl Conn {
             drop(core);
             return self.close(why);
         }
-        let left = is_past(due.leave, now);
+        let speaks = is_past(due.leave, now) || is_past(due.silence, now);
         core.do_what_is_due(&due, now);
         drop(core);
-        if left {
+        if speaks {
             self.flush_later();
         } else if is_past(due.age, now) {
             self.part(Closed::MaxAge);
@@ -149,12 +149,13 @@ impl ConnState {
             expires: self.expires,
             leaving: self.leaving.map(|(since, _)| since),
             left: self.codec.is_leaving(),
+            silence: self.silence_due(),
             ..DeadlineInputs::default()
         }
     }
 
     /// The timeout that closes the connection, if one has expired.
-    fn overdue(&self, due: &Deadlines, now: Time) -> Option<Closed> {
+    fn overdue(&mut self, due: &Deadlines, now: Time) -> Option<Closed> {
         if let Phase::Lingering(why, _) = self.phase {
             return is_past(due.linger, now).then_some(why);
         }
@@ -164,7 +165,8 @@ impl ConnState {
             (is_past(due.frame, now), Closed::FrameTimeout),
             (is_past(due.preface, now), Closed::PrefaceTimeout),
         ];
-        reasons.into_iter().find_map(|(is_so, why)| is_so.then_some(why))
+        let overdue = reasons.into_iter().find_map(|(is_so, why)| is_so.then_some(why));
+        overdue.or_else(|| if is_past(due.silence, now) { self.judge_silence(now) } else { None })
     }
 
     fn do_what_is_due(&mut self, due: &Deadlines, now: Time) {

@@ -116,7 +116,9 @@ impl ConnState {
     /// Updates the idle state. Whether the connection is done: no stream is open and none will be.
     fn finish(&mut self, now: Time) -> bool {
         if self.codec.is_busy() {
-            self.idle = None;
+            if self.idle.take().is_some() {
+                self.note_owed(now);
+            }
             if self.codec.http1().is_some_and(http1::Connection::is_discarding) {
                 self.note_unfinished(now);
             }

@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 use tokio::sync::Notify;
 
 use super::Pool;
-use crate::net::{Closed, Upstream};
+use crate::net::{Closed, Keepalive, Upstream};
 
 /// Receives the callbacks of one connection for its pool.
 pub struct ConnCallbacks {
@@ -40,6 +40,18 @@ impl ConnCallbacks {
 }
 
 impl Upstream for ConnCallbacks {
+    fn keepalive(&self) -> Keepalive {
+        self.pool.upgrade().map_or(Keepalive::usual(), |pool| pool.keepalive.get())
+    }
+
+    fn too_many_pings(&self) {
+        if let Some(pool) = self.pool.upgrade() {
+            let slowed = pool.keepalive.get().slowed();
+            pool.keepalive.set(slowed);
+            pool.observer.slowed(&pool.endpoint, slowed);
+        }
+    }
+
     fn changed(&self) {
         if self.is_new.get() {
             self.news.notify_waiters();

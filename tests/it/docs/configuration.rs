@@ -167,6 +167,7 @@ fn valid(path: &str) -> String {
         "services.*" => service(&format!("{endpoints}, @")),
         "services.*.endpoints[]" => service("endpoints: [ { address: 'b:1', @ } ]"),
         "services.*.limits" => service(&format!("{endpoints}, limits: {{ @ }}")),
+        "services.*.keepalive" => service(&format!("{endpoints}, keepalive: {{ @ }}")),
         "services.*.ejection" => service(&format!("{endpoints}, ejection: {{ @ }}")),
         "services.*.health" => service(&format!("{endpoints}, health: {{ tcp: {{}}, @ }}")),
         "services.*.health.grpc" => service(&format!("{endpoints}, health: {{ grpc: {{ @ }} }}")),
