@@ -93,7 +93,7 @@ fn backend(address: &str, traffic: Traffic) -> BackendSample {
         ewma: EwmaParams::default(),
         effective_weight: 1,
         up: Some(true),
-        out: None,
+        state: None,
         at: Time::from_millis(60_000),
         left: false,
         recent: WindowStats {
@@ -120,6 +120,7 @@ fn fleet(services: usize, members: usize, traffic: Traffic) -> Fleet {
     let address = |n: usize, m: usize| format!("10.{}.{}.{m}:50051", n / 250, n % 250);
     let service = |n: usize| ServiceSample {
         name: format!("service-{n}").into(),
+        panics: Some(false),
         methods: (0..traffic.methods).map(|number| method(number, traffic)).collect(),
         counters: vec![ServiceCounter {
             id: CounterId { metric: &names::RETRIES, labels: Vec::new() },

@@ -52,6 +52,8 @@ fn service(Counted { name, counts, view }: &Counted) -> ServiceSample {
         name: Arc::clone(name),
         counters: counters(counts),
         backends: backends(view),
+        panics: (!view.backends.is_empty())
+            .then(|| view.backends.iter().any(|backend| backend.condition.needed)),
         methods: counts.methods.all(),
     }
 }
@@ -123,7 +125,7 @@ fn left(view: &ServiceView, endpoint: &Arc<Endpoint>) -> BackendSample {
         ewma: view.ewma.clone(),
         effective_weight: 0,
         up: None,
-        out: None,
+        state: None,
         recent: WindowStats::default(),
         at: view.now(),
         left: true,
@@ -146,12 +148,7 @@ fn sample(view: &ServiceView, backend: &BackendView) -> BackendSample {
             | BackendState::Ejected => Some(false),
             BackendState::Idle => None,
         },
-        out: match standing.state {
-            BackendState::Ready | BackendState::Connecting | BackendState::Idle => None,
-            BackendState::Draining => Some("DRAINING"),
-            BackendState::Unhealthy => Some("UNHEALTHY"),
-            BackendState::Ejected => Some("EJECTED"),
-        },
+        state: Some(standing.state.name()),
         recent: backend.recent.clone(),
         at: now,
         left: false,

@@ -41,6 +41,20 @@ pub enum BackendState {
     Ejected,
 }
 
+impl BackendState {
+    /// The name in the API and in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BackendState::Ready => "READY",
+            BackendState::Draining => "DRAINING",
+            BackendState::Connecting => "CONNECTING",
+            BackendState::Idle => "IDLE",
+            BackendState::Unhealthy => "UNHEALTHY",
+            BackendState::Ejected => "EJECTED",
+        }
+    }
+}
+
 /// What a backend's state comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {

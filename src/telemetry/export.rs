@@ -38,8 +38,8 @@ pub struct BackendSample {
     pub effective_weight: u32,
     /// Whether it may take new requests and can be reached; `None` if unknown.
     pub up: Option<bool>,
-    /// The name of its state, if that state excludes it from new requests.
-    pub out: Option<&'static str>,
+    /// The name of its state; `None` if it has been removed.
+    pub state: Option<&'static str>,
     /// Statistics of the last 30 seconds.
     pub recent: WindowStats,
     /// When the sample was taken.
@@ -74,6 +74,8 @@ pub struct ServiceSample {
     pub counters: Vec<ServiceCounter>,
     /// Every configured backend, eligible or not, and those being removed; addresses are unique.
     pub backends: Vec<BackendSample>,
+    /// Whether so few of its backends are well that the others get requests too; `None` if it has none.
+    pub panics: Option<bool>,
     /// Its methods; those beyond the limit are aggregated as `other`.
     pub methods: Vec<Arc<MethodStats>>,
 }

@@ -80,7 +80,9 @@ metrics! {
     BACKEND_UP = Gauge "equipoise_backend_up" ["service", "backend"]
         "1 if the backend may take new requests and can be reached, else 0; absent while nobody knows; for `other`, how many may and can.";
     BACKEND_STATE = Gauge "equipoise_backend_state" ["service", "backend", "state"]
-        "1 for a backend that is DRAINING, UNHEALTHY or EJECTED; absent in the states in which backends get requests.";
+        "1 for the state that the backend is in: READY, CONNECTING, IDLE, DRAINING, UNHEALTHY or EJECTED.";
+    SERVICE_PANIC = Gauge "equipoise_service_panic" ["service"]
+        "1 if so few backends of the service are well that those that are not get requests too, else 0.";
     BACKEND_SUCCESS_RATIO = Gauge "equipoise_backend_success_ratio" ["service", "backend"]
         "Share of the requests of the last 30 s that succeeded; absent before the first request.";
     METHOD_REQUESTS = Counter "equipoise_method_requests_total" ["service", "method", "code"]

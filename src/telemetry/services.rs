@@ -25,7 +25,15 @@ pub(super) fn write(
     budget: usize,
 ) {
     let mut sums: BTreeMap<&str, GaugeSums> = BTreeMap::new();
+    let mut folded_panics: Option<u32> = None;
     for (service, named) in services.iter().zip(cardinality.begin(services, budget)) {
+        match service.panics.map(u8::from) {
+            Some(panics) if named.service => {
+                page.gauge(&names::SERVICE_PANIC, &[&*service.name], panics);
+            }
+            Some(panics) => *folded_panics.get_or_insert(0) += u32::from(panics),
+            None => {}
+        }
         for counter in &service.counters {
             if let Some(value) = cardinality.take_counter(&service.name, counter) {
                 write_counter(page, &service.name, &counter.id, value);
@@ -51,6 +59,9 @@ pub(super) fn write(
     }
     for (service, rest) in cardinality.aggregates() {
         write_aggregate(page, service, rest, &sums.remove(service).unwrap_or_default(), start);
+    }
+    if let Some(panics) = folded_panics {
+        page.gauge(&names::SERVICE_PANIC, &[OTHER], panics);
     }
     write_folded(page, cardinality);
 }
@@ -112,7 +123,7 @@ fn write_backend(page: &mut Page, service: &str, backend: &BackendSample, totals
     if let Some(up) = backend.up {
         gauge(page, &names::BACKEND_UP, &labels, u8::from(up).into());
     }
-    if let Some(state) = backend.out {
+    if let Some(state) = backend.state {
         page.number(&names::BACKEND_STATE, &labels, &[state], Value::Real(1.0));
     }
     if !write_totals(page, &labels, totals, LoadSums::of(backend)) {

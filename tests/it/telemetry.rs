@@ -50,7 +50,7 @@ fn backend(address: &str) -> BackendSample {
         ewma,
         effective_weight: 3,
         up: Some(true),
-        out: None,
+        state: None,
         recent: WindowStats::default(),
         at: Time::from_millis(60_000),
         left: false,
@@ -58,7 +58,8 @@ fn backend(address: &str) -> BackendSample {
 }
 
 fn service(name: &str, backends: Vec<BackendSample>) -> ServiceSample {
-    ServiceSample { name: name.into(), counters: Vec::new(), backends, methods: Vec::new() }
+    let (counters, methods) = (Vec::new(), Vec::new());
+    ServiceSample { name: name.into(), counters, backends, panics: Some(false), methods }
 }
 
 /// A method that was called once.
@@ -226,7 +227,7 @@ async fn every_metric_is_exported_as_declared() {
     let mut backend = backend("127.0.0.1:50051");
     let quantiles = [Some(0.02), Some(0.03), Some(0.03), Some(0.04)];
     backend.recent = recent(Some(0.75), quantiles);
-    backend.out = Some("UNHEALTHY");
+    backend.state = Some("UNHEALTHY");
     stats(&backend).record_call(OK, Duration::from_millis(20));
     backend.endpoint.worker_stats(1).record_call(OK, Duration::from_millis(30));
     stats(&backend).record_start(Duration::from_millis(10));

@@ -3,7 +3,7 @@
 use crate::telemetry::page::histogram_series;
 use crate::telemetry::settings::{MetricsSettings, ResponseStart};
 
-/// A backend without traffic: weight, up, and its state if that excludes it.
+/// A backend without traffic: weight, up, and its state.
 const IDLE: usize = 3;
 /// In addition once it had traffic: in flight, latency estimate, success ratio and quantiles.
 const BUSY: usize = 3 + 4;
@@ -43,6 +43,7 @@ impl SeriesCost {
 
     /// Of a service itself, without its backends, its methods and its own counters.
     pub(in crate::telemetry) fn service(self, busy: bool) -> usize {
-        if busy && self.start == ResponseStart::Service { self.histogram } else { 0 }
+        let starts = busy && self.start == ResponseStart::Service;
+        1 + if starts { self.histogram } else { 0 } // whether it panics
     }
 }

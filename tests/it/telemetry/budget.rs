@@ -119,7 +119,7 @@ fn full(services: usize, backends: usize) -> Vec<ServiceSample> {
             stats(backend).record_stream_opened();
             backend.endpoint.load().begin(ExchangeClass::Stream, Time::ZERO);
             backend.recent = recent(Some(1.0), [Some(0.1); 4]);
-            backend.out = Some("DRAINING");
+            backend.state = Some("DRAINING");
         }
     }
     fleet
