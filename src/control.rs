@@ -5,6 +5,7 @@
 mod activity;
 mod audit;
 mod convert;
+mod drain;
 mod explain;
 mod limit;
 mod log_level;

@@ -5,6 +5,7 @@
 mod backends;
 mod change;
 mod client;
+mod drain;
 mod error;
 mod json;
 mod log_level;
@@ -50,9 +51,9 @@ pub struct Args {
     /// How to print
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
     output: Output,
-    /// How long to wait for an answer
-    #[arg(long, global = true, default_value = "5s", value_parser = units::parse_duration)]
-    timeout: Duration,
+    /// How long to wait for an answer [default: 5s]; with `drain --wait`, what is left then is cut off
+    #[arg(long, global = true, value_parser = units::parse_duration)]
+    timeout: Option<Duration>,
     /// Who the log and `backends` are to name for changes, beside the address [default: $USER]
     #[arg(long, global = true, value_name = "NAME", env = "EQUIPOISE_BY", hide_env_values = true)]
     by: Option<String>,
@@ -87,6 +88,8 @@ Examples:
   equipoise ctl backends orders --since 7                  requests, failures and codes since then
   equipoise ctl methods orders                             requests, success and latency by gRPC method
   equipoise ctl add orders 127.0.0.1:50053=5               a backend that the file does not have
+  equipoise ctl drain orders 127.0.0.1:50051 --wait --timeout 30s
+                                                           return when it is empty; cut off what is left
   equipoise ctl remove orders 127.0.0.1:50051              drain it first to see it run empty
   equipoise ctl set-policy orders round_robin
   equipoise ctl set-policy orders consistent_hash key.header=x-user-id replicas=128
@@ -99,6 +102,9 @@ Examples:
   equipoise ctl reset orders                               all of the service as the file has it
 
   equipoise ctl log-level debug                            a line for each request; `configured` ends it";
+
+/// How long an answer is waited for by default.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -118,7 +124,7 @@ enum Command {
     /// Set the weights of backends; 0 takes no new requests
     SetWeight(change::SetWeight),
     /// Send a backend no new requests; those in flight finish, its weight is kept
-    Drain(change::Target),
+    Drain(drain::Args),
     /// Put a drained backend back
     Undrain(change::Target),
     /// Add backends
@@ -180,10 +186,15 @@ pub async fn run(args: Args) -> Result<Outcome, Error> {
 /// # Errors
 /// As [`run`].
 pub async fn execute(args: Args, out: &mut dyn Write, screen: Screen) -> Result<Outcome, Error> {
+    let timeout = args.timeout;
     let client = {
+        // Elsewhere it is how long the requests of a backend may take.
+        let answer =
+            timeout.filter(|_| !matches!(&args.command, Command::Drain(drain) if drain.wait));
         let by = args.by.or_else(|| std::env::var("USER").ok());
         let reason = args.reason.as_deref();
-        client::Client::connect(&args.control, args.timeout, by.as_deref(), reason).await?
+        client::Client::connect(&args.control, answer.unwrap_or(ANSWER), by.as_deref(), reason)
+            .await?
     };
     let mut session = Session { client, output: args.output, screen, out };
     let session = &mut session;
@@ -191,7 +202,10 @@ pub async fn execute(args: Args, out: &mut dyn Write, screen: Screen) -> Result<
         Command::Services => services::run(session).await?,
         Command::Backends(args) => args.run(session).await?,
         Command::SetWeight(args) => args.run(session).await?,
-        Command::Drain(target) => target.drain(session).await?,
+        Command::Drain(args) => {
+            let limit = args.wait.then_some(timeout).flatten();
+            args.run(session, limit).await?;
+        }
         Command::Undrain(target) => target.undrain(session).await?,
         Command::Add(args) => args.run(session).await?,
         Command::Remove(args) => args.run(session).await?,

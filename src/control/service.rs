@@ -2,29 +2,26 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::watch::StatePublisher;
+use super::drain::DrainWatcher;
+use super::watch::{StatePublisher, Streams};
 use super::{audit, convert, policy, proto, split};
 use crate::service::{Author, Change, Conditions, Registry, Service, SplitChange};
 use crate::text::nearest;
 
-/// Limit of concurrent WatchService streams.
-const MAX_WATCHERS: usize = 1000;
-
 /// Implements the API for the services of a registry.
 pub(super) struct Control {
     registry: Arc<Registry>,
-    watchers: Arc<Semaphore>,
-    stop: watch::Receiver<bool>,
+    streams: Streams,
 }
 
 impl Control {
     /// Streams end when `stop` turns true.
     pub(super) fn new(registry: Arc<Registry>, stop: watch::Receiver<bool>) -> Control {
-        Control { registry, watchers: Arc::new(Semaphore::new(MAX_WATCHERS)), stop }
+        Control { registry, streams: Streams::new(stop) }
     }
 
     fn find(&self, name: &str) -> Result<Arc<Service>, Status> {
@@ -56,6 +53,7 @@ impl Control {
 #[tonic::async_trait]
 impl proto::control_server::Control for Control {
     type WatchServiceStream = ReceiverStream<Result<proto::Service, Status>>;
+    type WatchDrainStream = ReceiverStream<Result<proto::DrainProgress, Status>>;
 
     async fn list_services(
         &self,
@@ -84,17 +82,9 @@ impl proto::control_server::Control for Control {
         let interval = super::watch::interval(request.interval)?;
         let since = request.since_revision;
         convert::service(&service.view(), since)?;
-        let permit = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!("{MAX_WATCHERS} streams are open, the most allowed"))
-        })?;
-        let feed = StatePublisher {
-            views: service.watch(),
-            interval,
-            since,
-            stop: self.stop.clone(),
-            permit,
-        };
-        Ok(Response::new(ReceiverStream::new(feed.start())))
+        let feed = StatePublisher { views: service.watch(), interval, since };
+        let states = self.streams.start(|sender| feed.publish(sender))?;
+        Ok(Response::new(ReceiverStream::new(states)))
     }
 
     async fn set_weights(
@@ -115,10 +105,25 @@ impl proto::control_server::Control for Control {
     ) -> Result<Response<proto::DrainBackendResponse>, Status> {
         let by = audit::who(&request);
         let request = request.into_inner();
-        let change = Change::Drain(request.backend);
+        let timeout = request.timeout.map(super::drain::timeout).transpose();
+        let timeout = timeout.inspect_err(|unreadable| {
+            let change = Change::Drain { address: request.backend.clone(), timeout: None };
+            audit::refused(&request.service, &by, &change, unreadable.message());
+        })?;
+        let change = Change::Drain { address: request.backend, timeout };
         let conditions = conditions(request.expected_revision, request.allow_empty);
         let revision = self.change(by, &request.service, change, conditions).await?;
         Ok(Response::new(proto::DrainBackendResponse { revision }))
+    }
+
+    async fn watch_drain(
+        &self,
+        request: Request<proto::WatchDrainRequest>,
+    ) -> Result<Response<Self::WatchDrainStream>, Status> {
+        let proto::WatchDrainRequest { service, backend } = request.into_inner();
+        let watcher = DrainWatcher::new(self.find(&service)?.watch(), &backend)?;
+        let progress = self.streams.start(|sender| watcher.follow(sender))?;
+        Ok(Response::new(ReceiverStream::new(progress)))
     }
 
     async fn undrain_backend(

@@ -1,9 +1,9 @@
-//! WatchService: periodic snapshots of a service's state.
+//! Streams, and WatchService: periodic snapshots of a service's state.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval_at};
 use tonic::Status;
 
@@ -13,6 +13,9 @@ use crate::service::ServiceView;
 const DEFAULT: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(3600);
+
+/// Limit of concurrent streams.
+const MAX_STREAMS: usize = 1000;
 
 type Item = Result<proto::Service, Status>;
 
@@ -29,6 +32,48 @@ pub(super) fn interval(wanted: Option<prost_types::Duration>) -> Result<Duration
     }
 }
 
+/// Places for streams, and when all end.
+pub(super) struct Streams {
+    permits: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Streams {
+    /// Streams end when `stop` turns true.
+    pub(super) fn new(stop: watch::Receiver<bool>) -> Streams {
+        Streams { permits: Arc::new(Semaphore::new(MAX_STREAMS)), stop }
+    }
+
+    /// A stream of what `produce` sends, until that returns, the subscriber leaves, or the gateway
+    /// stops. The channel holds one message.
+    pub(super) fn start<T, F>(
+        &self,
+        produce: impl FnOnce(mpsc::Sender<Result<T, Status>>) -> F,
+    ) -> Result<mpsc::Receiver<Result<T, Status>>, Status>
+    where
+        T: Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("{MAX_STREAMS} streams are open, the most allowed"))
+        })?;
+        let (sender, receiver) = mpsc::channel(1);
+        let (produced, mut stop) = (produce(sender.clone()), self.stop.clone());
+        tokio::spawn(async move {
+            let stopped = tokio::select! {
+                () = produced => false,
+                () = sender.closed() => false,
+                _ = stop.wait_for(|stop| *stop) => true,
+            };
+            if stopped {
+                let _ = sender.try_send(Err(Status::unavailable("the gateway is shutting down")));
+            }
+            drop(permit);
+        });
+        Ok(receiver)
+    }
+}
+
 /// The producer of one stream. It ends when the subscriber leaves, the gateway stops, the service
 /// is removed, or the revision to count from is no longer kept.
 pub(super) struct StatePublisher {
@@ -36,33 +81,11 @@ pub(super) struct StatePublisher {
     pub(super) interval: Duration,
     /// The revision to count from; by default the current one.
     pub(super) since: Option<u64>,
-    pub(super) stop: watch::Receiver<bool>,
-    pub(super) permit: OwnedSemaphorePermit,
 }
 
 impl StatePublisher {
-    /// Starts producing; returns the receiver. The channel holds one message: for a slow subscriber
-    /// the next snapshot is taken only when there is room.
-    pub(super) fn start(self) -> mpsc::Receiver<Item> {
-        let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(self.run(sender));
-        receiver
-    }
-
-    async fn run(self, sender: mpsc::Sender<Item>) {
-        let mut stop = self.stop.clone();
-        let stopped = tokio::select! {
-            () = self.publish(&sender) => false,
-            () = sender.closed() => false,
-            _ = stop.wait_for(|stop| *stop) => true,
-        };
-        if stopped {
-            let _ = sender.try_send(Err(Status::unavailable("the gateway is shutting down")));
-        }
-        drop(self.permit);
-    }
-
-    async fn publish(&self, sender: &mpsc::Sender<Item>) {
+    /// Sends states. For a slow subscriber the next one is taken only when there is room.
+    pub(super) async fn publish(self, sender: mpsc::Sender<Item>) {
         let mut views = self.views.clone();
         let mut ticks = interval_at(tokio::time::Instant::now() + self.interval, self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

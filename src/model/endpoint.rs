@@ -8,6 +8,7 @@ use super::faults::Faults;
 use super::hash::stable_hash;
 use super::load::{EwmaParams, Load};
 use super::outage::Outage;
+use super::reach::WayClock;
 use super::time::Time;
 use super::worker_stats::{StatTotals, WorkerStats};
 use crate::stats::{Counts, StreamTotals, of_worker};
@@ -44,6 +45,7 @@ pub struct Endpoint {
     left: AtomicU64,
     /// Requests cut off by a drain timeout.
     cut: AtomicU64,
+    way: WayClock,
 }
 
 impl Endpoint {
@@ -60,6 +62,7 @@ impl Endpoint {
             faults: Faults::default(),
             left: AtomicU64::new(0),
             cut: AtomicU64::new(0),
+            way: WayClock::new(now),
         }
     }
 
@@ -152,6 +155,10 @@ impl Endpoint {
     pub fn left(&self) -> Option<Time> {
         let nanos = self.left.load(Ordering::Relaxed);
         (nanos > 0).then(|| Time::from_nanos(nanos))
+    }
+
+    pub(super) fn way_clock(&self) -> &WayClock {
+        &self.way
     }
 
     /// Counts a request cut off by a drain timeout.

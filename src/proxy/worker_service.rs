@@ -1,7 +1,7 @@
 //! A service on one worker: the newest snapshot, and connection pools to its endpoints.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -134,6 +134,7 @@ impl WorkerService {
         let members = snapshot.set.members().iter();
         let pools = members.map(|member| self.pool(&member.endpoint, snapshot)).collect();
         self.keep_connections(snapshot);
+        self.limit_drains(snapshot);
         let view = WorkerSnapshot::new(Arc::clone(snapshot), pools, (&self.methods, &self.calls));
         *self.view.borrow_mut() = Rc::new(view);
     }
@@ -163,6 +164,14 @@ impl WorkerService {
             }
             stays
         });
+    }
+
+    /// Applies the drain limits of drained endpoints.
+    fn limit_drains(&self, snapshot: &Snapshot) {
+        let limits: HashMap<_, _> = snapshot.drain_limits.iter().copied().collect();
+        let limit = |pool: &Pool| pool.drain_by(limits.get(&pool.endpoint().id()).copied());
+        self.pools.borrow().values().for_each(|pool| limit(pool));
+        self.former.borrow().iter().filter_map(Weak::upgrade).for_each(|pool| limit(&pool));
     }
 
     /// Retires all pools: the service was removed. Requests in flight, which hold a reference to

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::time::Duration;
 
 use super::membership::Layer;
 use super::overrides::Overrides;
 use super::{Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, Stamp};
-use crate::model::Address;
+use crate::model::{Address, Time};
+use crate::text::units::show_duration;
 use crate::text::{LISTED, ParamValue, listed as list};
 
 /// Maximum length of a name in an error message, which is sent in the `grpc-message` header.
@@ -21,7 +23,12 @@ pub enum Change {
     /// Set weights by address; other backends keep theirs.
     SetWeights(BTreeMap<String, u32>),
     /// Send no new requests to this address; its weight is kept.
-    Drain(String),
+    Drain {
+        /// The address.
+        address: String,
+        /// When requests in flight are cut off, if at all.
+        timeout: Option<Duration>,
+    },
     /// Send new requests to this address again.
     Undrain(String),
     /// Add backends.
@@ -102,6 +109,8 @@ pub(super) struct Current<'a> {
     pub(super) backends: &'a [&'a Address],
     /// Who made the change, and when.
     pub(super) stamp: &'a Stamp,
+    /// The current time.
+    pub(super) now: Time,
 }
 
 impl Change {
@@ -113,8 +122,8 @@ impl Change {
     ) -> Result<(), ChangeError> {
         let wrong = match self {
             Change::SetWeights(weights) => current.set_weights(weights, overrides),
-            Change::Drain(address) => current.drain(address, true, overrides),
-            Change::Undrain(address) => current.drain(address, false, overrides),
+            Change::Drain { address, timeout } => current.drain(address, *timeout, overrides),
+            Change::Undrain(address) => current.undrain(address, overrides),
             Change::Add(backends) => current.add(backends, overrides),
             Change::Remove(addresses) => current.remove(addresses, overrides),
             Change::SetPolicy { policy, settings } => {
@@ -144,9 +153,21 @@ impl Current<'_> {
         wrong
     }
 
-    fn drain(self, address: &String, drained: bool, overrides: &mut Overrides) -> Vec<String> {
+    fn drain(
+        self,
+        address: &String,
+        timeout: Option<Duration>,
+        overrides: &mut Overrides,
+    ) -> Vec<String> {
         let (known, wrong) = self.find([address]);
-        known.iter().for_each(|address| overrides.drain(address, drained, self.stamp));
+        let limit = timeout.map(|timeout| self.now + timeout);
+        known.iter().for_each(|address| overrides.drain(address, limit, self.stamp));
+        wrong
+    }
+
+    fn undrain(self, address: &String, overrides: &mut Overrides) -> Vec<String> {
+        let (known, wrong) = self.find([address]);
+        known.iter().for_each(|address| overrides.undrain(address));
         wrong
     }
 
@@ -273,7 +294,10 @@ impl fmt::Display for Change {
                 let weights = weights.iter().map(|(address, weight)| (&**address, *weight));
                 write!(f, "set weights {}", list(weights.map(weighted).collect()))
             }
-            Change::Drain(address) => write!(f, "drain `{}`", clip(address)),
+            Change::Drain { address, timeout: None } => write!(f, "drain `{}`", clip(address)),
+            Change::Drain { address, timeout: Some(timeout) } => {
+                write!(f, "drain `{}` within {}", clip(address), show_duration(*timeout))
+            }
             Change::Undrain(address) => write!(f, "undrain `{}`", clip(address)),
             Change::Add(backends) => {
                 let backends = backends.iter().map(|backend| (&*backend.address, backend.weight));

@@ -10,12 +10,11 @@ use super::change::{Change, ChangeError, Conditions, Current};
 use super::ejection::{Case, Record, Seen};
 use super::membership::{Layer, MergedIntent, merge};
 use super::overrides::Overrides;
-use super::standing::{Condition, Reach, Standing, standing};
-use super::{Balancer, Environment, Overridden, ServiceConfig, ServiceSpec, Stamp};
+use super::standing::{Condition, Standing, standing};
+use super::{Environment, Overridden, ServiceConfig, ServiceSpec, Stamp, Turn};
 use crate::clock::Clock;
 use crate::health::{self, Check, Health, HealthMonitor, Subscriber, Subscription};
-use crate::model::{Address, Endpoint, Time};
-use crate::text::listed;
+use crate::model::{Address, Endpoint, Reach, Time};
 
 /// Desired state of a service.
 #[derive(Clone, Debug)]
@@ -45,6 +44,8 @@ pub(super) struct Backend {
     pub(super) address: Address,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) intent: MergedIntent,
+    /// When it was last taken out, or came back.
+    pub(super) turn: Turn,
     /// State of outlier ejection.
     pub(super) record: Record,
     /// Health, ejection and panic mode.
@@ -56,7 +57,7 @@ pub(super) struct Backend {
 impl Backend {
     /// State, effective weight and reason at `now`.
     pub(super) fn standing(&self, now: Time) -> Standing {
-        standing(self.intent, false, &self.condition, Reach::of(&self.endpoint, now))
+        standing(self.intent, false, self.turn, &self.condition, self.endpoint.way(now))
     }
 
     /// Input of the ejection algorithm.
@@ -79,6 +80,16 @@ impl Backend {
         }
         let condition = Condition { ejected: record.ejected, ..self.condition.clone() };
         Backend { record, condition, ..self.clone() }
+    }
+
+    /// Dated `now` if it has been taken out, or has come back, since `before`.
+    fn following(self, before: &Backend, now: Time) -> Backend {
+        let out = |it: &Backend| (!it.intent.drained).then(|| it.condition.stands());
+        let turn = match out(before) == out(&self) {
+            true => self.turn,
+            false => Turn { limit: self.turn.limit, ..Turn::new(&self.endpoint, now) },
+        };
+        Backend { turn, ..self }
     }
 
     /// With the latest result of its health check.
@@ -127,7 +138,8 @@ impl Desired {
         let service = &self.spec.name;
         let mut overrides = self.overrides.clone();
         let backends: Vec<_> = self.backends.iter().map(|backend| &backend.address).collect();
-        let current = Current { service, below: &self.members, backends: &backends, stamp };
+        let (below, now) = (&*self.members, self.now());
+        let current = Current { service, below, backends: &backends, stamp, now };
         change.apply(current, &mut overrides)?;
         if let Some(expected) = conditions.expected_revision
             && expected != self.revision
@@ -160,6 +172,7 @@ impl Desired {
     pub(super) fn reevaluated(&self) -> Option<Desired> {
         let backends = self.backends.iter().cloned().map(Backend::with_health).collect();
         let updated = Desired { backends, ..self.clone() }.with_ejections(true).with_panic_mode();
+        let updated = updated.following(&self.backends);
         let pairs = self.backends.iter().zip(&*updated.backends);
         let differs = pairs.into_iter().any(|(before, now)| before.condition != now.condition);
         differs.then_some(updated)
@@ -186,31 +199,6 @@ impl Desired {
         self.overrides.list(&self.configured.balancer, &self.members)
     }
 
-    /// What differs in `after`, for the log: old and new values.
-    pub(super) fn difference(&self, after: &Desired) -> (String, String) {
-        let (mut old, mut new) = (Vec::new(), Vec::new());
-        if self.spec.balancer != after.spec.balancer {
-            let policy = |balancer: &Balancer| format!("policy {balancer}");
-            old.push(policy(&self.spec.balancer));
-            new.push(policy(&after.spec.balancer));
-        }
-        let later = after.backends.iter().map(|backend| (&backend.address, backend));
-        let mut later: HashMap<&Address, &Backend> = later.collect();
-        let id = |backend: &Backend| backend.endpoint.id();
-        for backend in &*self.backends {
-            let now = later.remove(&backend.address);
-            if now.is_none_or(|now| now.intent != backend.intent || id(now) != id(backend)) {
-                old.push(describe(&backend.address, Some(backend)));
-                new.push(describe(&backend.address, now));
-            }
-        }
-        for added in after.backends.iter().filter(|it| later.contains_key(&it.address)) {
-            old.push(describe(&added.address, None));
-            new.push(describe(&added.address, Some(added)));
-        }
-        (listed(old), listed(new))
-    }
-
     /// Whether any backend is eligible, not considering health.
     fn has_eligible(&self) -> bool {
         self.backends.iter().any(|Backend { intent, .. }| !intent.drained && intent.weight > 0)
@@ -223,7 +211,8 @@ impl Desired {
             None => Arc::clone(&self.configured),
             Some(balancer) => Arc::new(ServiceSpec { balancer, ..(*self.configured).clone() }),
         };
-        let before = self.backends.iter().map(|backend| (&backend.address, backend));
+        let known = Arc::clone(&self.backends);
+        let before = known.iter().map(|backend| (&backend.address, backend));
         let before: HashMap<&Address, &Backend> = before.collect();
         let now = self.now();
         let backend = |(address, intent): (Address, MergedIntent)| {
@@ -231,16 +220,17 @@ impl Desired {
                 Some(known) => Backend { intent, ..(*known).clone() },
                 None => {
                     let endpoint = Arc::new(Endpoint::new(address.as_str(), self.workers, now));
-                    let condition = Condition::default();
+                    let (condition, turn) = (Condition::default(), Turn::new(&endpoint, now));
                     let record = Record::default();
-                    Backend { address, endpoint, intent, record, condition, checked: None }
+                    Backend { address, endpoint, intent, turn, record, condition, checked: None }
                 }
             };
-            self.checked(backend)
+            let limit = self.overrides.drain_limit(&backend.address);
+            self.checked(Backend { turn: Turn { limit, ..backend.turn }, ..backend })
         };
         let intent = merge([&*self.members, &self.overrides.layer()]);
         self.backends = intent.into_iter().map(backend).collect();
-        self.with_ejections(false).with_panic_mode()
+        self.with_ejections(false).with_panic_mode().following(&known)
     }
 
     /// With the health check that the spec asks for, started or stopped as needed.
@@ -298,12 +288,16 @@ impl Desired {
         self.backends = self.backends.iter().map(updated).collect();
         self
     }
-}
 
-fn describe(address: &Address, backend: Option<&Backend>) -> String {
-    match backend.map(|backend| backend.intent) {
-        None => format!("{address} absent"),
-        Some(MergedIntent { weight, drained: false }) => format!("{address}={weight}"),
-        Some(MergedIntent { weight, drained: true }) => format!("{address}={weight} drained"),
+    /// Dates the backends that have been taken out, or have come back, since `before`.
+    fn following(mut self, before: &[Backend]) -> Desired {
+        let (before, now): (HashMap<_, _>, _) =
+            (before.iter().map(|it| (it.endpoint.id(), it)).collect(), self.now());
+        let followed = |backend: &Backend| match before.get(&backend.endpoint.id()) {
+            Some(before) => backend.clone().following(before, now),
+            None => backend.clone(),
+        };
+        self.backends = self.backends.iter().map(followed).collect();
+        self
     }
 }

@@ -108,8 +108,8 @@ impl History {
 mod tests {
     use std::time::Duration;
 
-    use super::super::MergedIntent;
     use super::super::standing::Condition;
+    use super::super::{MergedIntent, Turn};
     use super::*;
     use crate::model::{GrpcCode, Time};
     use crate::stats::WindowStats;
@@ -119,7 +119,8 @@ mod tests {
         let recent = WindowStats::default();
         let intent = MergedIntent { weight: 1, drained: false };
         let condition = Condition::default();
-        BackendView { endpoint, intent, leaving: false, condition, recent }
+        let turn = Turn::new(&endpoint, Time::ZERO);
+        BackendView { endpoint, intent, turn, leaving: false, condition, recent }
     }
 
     fn end(backend: &BackendView, code: Code, times: u64) {

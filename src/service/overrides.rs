@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::membership::{Intent, Layer};
 use super::{Balancer, Overridden, OverrideKind, Setting, Stamp};
-use crate::model::Address;
+use crate::model::{Address, Time};
 
 /// Overrides by operators. Those of a backend are keyed by its address: they survive a reload, and
 /// end when the backend is no longer configured.
@@ -22,8 +22,16 @@ pub(super) struct Overrides {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Override {
     weight: Option<(u32, Stamp)>,
-    drained: Option<Stamp>,
+    drained: Option<Drained>,
     removed: Option<Stamp>,
+}
+
+/// That a backend is drained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Drained {
+    stamp: Stamp,
+    /// When its requests in flight are cut off, if at all.
+    limit: Option<Time>,
 }
 
 /// A backend that operators added.
@@ -50,11 +58,23 @@ impl Overrides {
         self.of(address).weight = Some((weight, stamp.clone()));
     }
 
-    /// Drains or undrains a backend. Draining it twice keeps the first author and time.
-    pub(super) fn drain(&mut self, address: &Address, drained: bool, stamp: &Stamp) {
+    /// Drains a backend; its requests in flight are cut off at `limit`, if any. Draining it again changes the
+    /// limit, but not the author or time.
+    pub(super) fn drain(&mut self, address: &Address, limit: Option<Time>, stamp: &Stamp) {
         let wish = &mut self.of(address).drained;
-        *wish = drained.then(|| wish.take().unwrap_or_else(|| stamp.clone()));
+        let stamp = wish.take().map_or_else(|| stamp.clone(), |before| before.stamp);
+        *wish = Some(Drained { stamp, limit });
+    }
+
+    /// Puts a backend back.
+    pub(super) fn undrain(&mut self, address: &Address) {
+        self.of(address).drained = None;
         self.tidy();
+    }
+
+    /// When the requests in flight at a drained backend are cut off, if at all.
+    pub(super) fn drain_limit(&self, address: &Address) -> Option<Time> {
+        self.backends.get(address)?.drained.as_ref()?.limit
     }
 
     /// Adds backends, or restores configured ones that operators had removed.
@@ -134,7 +154,7 @@ impl Overrides {
             }
             let Some(Override { weight, drained, removed }) = wish else { continue };
             weight.iter().for_each(|(to, stamp)| note(OverrideKind::Weight, Some(*to), stamp));
-            drained.iter().for_each(|stamp| note(OverrideKind::Drain, None, stamp));
+            drained.iter().for_each(|it| note(OverrideKind::Drain, None, &it.stamp));
             removed.iter().for_each(|stamp| note(OverrideKind::Remove, None, stamp));
         }
         all
@@ -244,7 +264,7 @@ mod tests {
     fn a_backend_that_is_added_again_begins_anew() {
         let spec = spec(&[("a:1", 1), ("b:1", 2)]);
         let mut overrides = Overrides::default();
-        overrides.drain(&at("b:1"), true, &stamp());
+        overrides.drain(&at("b:1"), None, &stamp());
         overrides.remove(&spec, &[at("b:1")], &stamp());
         add(&mut overrides, &spec, "b:1", 9);
         let [_, (_, b)] = &merge([&spec, &overrides.layer()])[..] else { panic!("two") };
@@ -262,7 +282,7 @@ mod tests {
         let before = spec(&[("a:1", 1), ("b:1", 2), ("C:1", 3)]);
         let mut overrides = Overrides::default();
         overrides.set_weight(&at("a:1"), 80, &stamp());
-        overrides.drain(&at("a:1"), true, &stamp());
+        overrides.drain(&at("a:1"), None, &stamp());
         overrides.remove(&before, &[at("c:1")], &stamp());
         add(&mut overrides, &before, "d:1", 5);
         let expected = [

@@ -112,16 +112,18 @@ fn is_same(one: &EndpointSet, other: &EndpointSet) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::standing::Condition;
-    use super::super::{Balancer, MergedIntent};
+    use super::super::{Balancer, MergedIntent, Turn};
     use super::*;
     use crate::health::Unhealthy;
     use crate::model::{Address, Endpoint};
     use crate::text::ParamValue;
 
     fn backends() -> Vec<Backend> {
+        let endpoint = |address: &str| Arc::new(Endpoint::new(address, 1, Time::ZERO));
         let backend = |address: &str| Backend {
             address: Address::parse(address).unwrap(),
-            endpoint: Arc::new(Endpoint::new(address, 1, Time::ZERO)),
+            turn: Turn::new(&endpoint(address), Time::ZERO),
+            endpoint: endpoint(address),
             intent: MergedIntent { weight: 1, drained: false },
             record: Default::default(),
             condition: Condition::default(),

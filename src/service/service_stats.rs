@@ -8,7 +8,7 @@ use super::desired::Backend;
 use super::recent_stats::RejectionWindow;
 use super::retention::{RemovedEndpoints, Retention};
 use super::view::BackendView;
-use super::{RecentStats, Rejections};
+use super::{RecentStats, Rejections, Turn};
 use crate::model::{Endpoint, EndpointId, Time};
 use crate::stats::{Window, WindowStats};
 
@@ -47,9 +47,12 @@ impl ServiceStats {
     }
 
     /// Removes backends: they finish their requests in flight, and their health checks stop.
-    pub(super) fn remove(&mut self, removed: Vec<Backend>) {
-        self.leaving
-            .extend(removed.into_iter().map(|backend| Backend { checked: None, ..backend }));
+    pub(super) fn remove(&mut self, removed: Vec<Backend>, now: Time) {
+        let removed = removed.into_iter().map(|backend| {
+            let turn = Turn { since: now, ..backend.turn };
+            Backend { checked: None, turn, ..backend }
+        });
+        self.leaving.extend(removed);
     }
 
     /// Logs how many requests of an endpoint a drain timeout has cut off, once it is idle.
@@ -96,6 +99,7 @@ impl ServiceStats {
         BackendView {
             endpoint: Arc::clone(&backend.endpoint),
             intent: backend.intent,
+            turn: backend.turn,
             leaving,
             condition: backend.condition.clone(),
             recent: window.map(|window| window.recent.clone()).unwrap_or_default(),

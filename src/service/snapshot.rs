@@ -11,7 +11,7 @@ use super::desired::Desired;
 use super::picking::{Picking, Pickings};
 use super::standing::BackendState;
 use crate::balance::Picker;
-use crate::model::{Endpoint, EndpointSet};
+use crate::model::{Endpoint, EndpointId, EndpointSet, Time};
 
 /// Immutable snapshot of a service for the data path; a change builds a new one.
 pub struct Snapshot {
@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub endpoints: Box<[Arc<Endpoint>]>,
     /// Endpoints to preconnect: a connection is kept even without requests.
     pub kept: Box<[Arc<Endpoint>]>,
+    /// When the requests in flight at drained endpoints are cut off, where there is a limit.
+    pub drain_limits: Box<[(EndpointId, Time)]>,
     /// The endpoints that the picker's indices refer to; it returns eligible ones only.
     pub set: Arc<EndpointSet>,
     /// The picker; `None` if no endpoint is eligible.
@@ -60,12 +62,15 @@ impl Snapshot {
         let on_trial: HashSet<_> = on_trial.map(|backend| backend.endpoint.id()).collect();
         let places = set.members().iter().zip(0..);
         let trials = places.filter(|(member, _)| on_trial.contains(&member.endpoint.id()));
+        let drain_limits =
+            backends.iter().filter_map(|it| Some((it.endpoint.id(), it.turn.limit?)));
         Snapshot {
             revision: *revision,
             generation,
             spec: Arc::clone(spec),
             endpoints: desired.endpoints(),
             kept: kept.collect(),
+            drain_limits: drain_limits.collect(),
             trials: trials.map(|(_, index)| index).collect(),
             panics: backends.iter().any(|backend| backend.condition.needed),
             ejection_signal: Arc::clone(&desired.ejection_signal),

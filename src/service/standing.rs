@@ -1,12 +1,12 @@
 //! Whether a backend gets requests, with which weight, and why: decided here alone.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::ejection::Ejected;
 use super::membership::MergedIntent;
+use super::turn::Turn;
 use crate::health::Unhealthy;
-use crate::model::{Endpoint, Time};
+use crate::model::{Reach, Time, Way};
 
 /// How a backend stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +17,9 @@ pub struct Standing {
     pub state: BackendState,
     /// What makes it so.
     pub reason: Reason,
-    /// Since when, where that is known.
-    pub since: Option<Time>,
-    /// Until when, where that is.
+    /// Since when.
+    pub since: Time,
+    /// Until when, where that is known: the end of an ejection, or when what is left is cut off.
     pub until: Option<Time>,
 }
 
@@ -120,44 +120,7 @@ impl Condition {
     }
 }
 
-/// What is known of the way to a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// A connection is established.
-    Connected,
-    /// The last one has ended in good order a moment ago.
-    Closed,
-    /// The last attempt to connect has failed.
-    Unreachable,
-    /// A connection is being made.
-    Connecting,
-    /// Nothing.
-    Unknown,
-}
-
-/// What is known of a backend to which a connection has ended in good order holds for so long:
-/// longer than the pause before it is made again.
-const MOMENT: Duration = Duration::from_secs(15);
-
-impl Reach {
-    /// What is known of the way to `endpoint` at this moment.
-    pub fn of(endpoint: &Endpoint, now: Time) -> Reach {
-        let closed = || endpoint.left().is_some_and(|at| now.since(at) < MOMENT);
-        if endpoint.connected() > 0 {
-            Reach::Connected
-        } else if endpoint.outage().lasts() {
-            Reach::Unreachable
-        } else if closed() {
-            Reach::Closed
-        } else if endpoint.connecting() > 0 {
-            Reach::Connecting
-        } else {
-            Reach::Unknown
-        }
-    }
-}
-
-/// How a backend stands of which this is intent and known. One that is `leaving` was removed, and
+/// How a backend stands of which this is intended and known. One that is `leaving` was removed, and
 /// only finishes what is in flight.
 ///
 /// Whatever else is to decide on weight and state becomes an argument of this function, and has no
@@ -165,15 +128,16 @@ impl Reach {
 pub fn standing(
     intent: MergedIntent,
     leaving: bool,
+    turn: Turn,
     condition: &Condition,
-    reach: Reach,
+    way: Way,
 ) -> Standing {
     let taken_out = Standing {
         weight: 0,
         state: BackendState::Draining,
         reason: Reason::Removed,
-        since: None,
-        until: None,
+        since: turn.since,
+        until: turn.limit,
     };
     if leaving {
         return taken_out;
@@ -185,27 +149,25 @@ pub fn standing(
     let weight = if serves || condition.stands() { intent.weight } else { 0 };
     if let Some(Unhealthy { why, since, .. }) = &condition.unhealthy {
         let (state, reason) = (BackendState::Unhealthy, Reason::Told(Arc::clone(why)));
-        return Standing { weight, state, reason, since: Some(*since), until: None };
+        return Standing { weight, state, reason, since: *since, until: None };
     }
     if let Some(ejected) = &condition.ejected {
         let reason = Reason::Told(ejected.to_string().into());
-        let (since, until) = (Some(ejected.since), ejected.until);
+        let (since, until) = (ejected.since, ejected.until);
         return Standing { weight, state: BackendState::Ejected, reason, since, until };
     }
-    let (state, reason) = match reach {
+    let (state, reason) = match way.reach {
         Reach::Connected => (BackendState::Ready, Reason::Connected),
         Reach::Closed => (BackendState::Ready, Reason::Closed),
         Reach::Unreachable => (BackendState::Connecting, Reason::Unreachable),
         Reach::Connecting => (BackendState::Connecting, Reason::Connecting),
         Reach::Unknown => (BackendState::Idle, Reason::Unused),
     };
-    Standing { weight, state, reason, since: None, until: None }
+    Standing { weight, state, reason, since: turn.since.max(way.since), until: None }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::service::Cause;
 
@@ -252,6 +214,7 @@ mod tests {
             (Reach::Connecting, Connecting, "connecting"),
             (Reach::Unknown, Idle, "unused"),
         ];
+        let turn = Turn { since: Time::from_millis(3), limit: None, cut_before: 0 };
         for (reach, state, reason) in by_reach {
             for weight in [0, 1, 1000] {
                 for (drained, leaving) in
@@ -268,11 +231,16 @@ mod tests {
                             (false, false, None) => (weight, state, reason),
                         };
                         let intent = MergedIntent { weight, drained };
-                        let stands = standing(intent, leaving, &condition, reach);
+                        let way = Way { reach, since: Time::from_millis(5) };
+                        let stands = standing(intent, leaving, turn, &condition, way);
                         let Standing { weight, state, reason, since, .. } = &stands;
                         assert_eq!((*weight, *state, reason.name()), expected, "{reach:?}");
-                        let out = [BackendState::Unhealthy, BackendState::Ejected].contains(state);
-                        assert_eq!(*since, out.then_some(Time::from_millis(7)));
+                        let expected = match state {
+                            Draining => 3,
+                            _ if out.is_some() => 7,
+                            _ => 5,
+                        };
+                        assert_eq!(*since, Time::from_millis(expected));
                     }
                 }
             }
@@ -285,28 +253,5 @@ mod tests {
         assert_eq!(declined, [false, false, false, false, false, false, true, true, false, false]);
         let stands: Vec<_> = conditions().iter().map(|(it, _)| it.stands()).collect();
         assert_eq!(stands[..3], [true, true, false]);
-    }
-
-    #[test]
-    fn what_is_known_of_the_way_is_what_was_seen_last() {
-        let endpoint = Arc::new(Endpoint::new("a:1", 1, Time::ZERO));
-        let at = |seconds: u64| Reach::of(&endpoint, Time::from_millis(seconds * 1000));
-        assert_eq!(at(0), Reach::Unknown);
-        let connecting = endpoint.count_connecting();
-        assert_eq!(at(0), Reach::Connecting);
-        let connected = endpoint.count_connected();
-        drop(connecting);
-        assert_eq!(at(0), Reach::Connected);
-
-        drop(connected);
-        assert_eq!(at(1), Reach::Unknown, "it broke off");
-        endpoint.note_left(Time::from_millis(1000));
-        assert_eq!(at(15), Reach::Closed, "it left in good order");
-        let _connecting = endpoint.count_connecting();
-        assert_eq!(at(15), Reach::Closed, "and comes again");
-        endpoint.outage().begin(7, Time::from_millis(2000));
-        assert_eq!(at(2), Reach::Unreachable, "but it does not");
-        endpoint.outage().end();
-        assert_eq!(at(16), Reach::Connecting);
     }
 }

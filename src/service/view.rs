@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::history::{History, Since};
-use super::standing::{Condition, Reach, standing};
-use super::{MergedIntent, Overridden, RecentStats, Rejections, ServiceSpec, Standing};
+use super::standing::{Condition, standing};
+use super::{MergedIntent, Overridden, RecentStats, Rejections, ServiceSpec, Standing, Turn};
 use crate::clock::Clock;
 use crate::model::{Endpoint, EwmaParams, Time};
 use crate::stats::WindowStats;
@@ -45,6 +45,8 @@ pub struct BackendView {
     pub endpoint: Arc<Endpoint>,
     /// Configured weight and drain, overrides included.
     pub intent: MergedIntent,
+    /// When it was last taken out, or came back.
+    pub turn: Turn,
     /// Whether it was removed and only finishes its requests in flight.
     pub leaving: bool,
     /// Health, ejection and panic mode.
@@ -56,8 +58,8 @@ pub struct BackendView {
 impl BackendView {
     /// State, effective weight and reason at `now`.
     pub fn standing(&self, now: Time) -> Standing {
-        let reach = Reach::of(&self.endpoint, now);
-        standing(self.intent, self.leaving, &self.condition, reach)
+        let way = self.endpoint.way(now);
+        standing(self.intent, self.leaving, self.turn, &self.condition, way)
     }
 }
 

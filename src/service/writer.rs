@@ -228,7 +228,7 @@ impl Writer {
         let revisions = self.desired.revision + 1..=desired.revision;
         self.desired = desired;
         self.overrides = overrides;
-        self.stats.remove(removed);
+        self.stats.remove(removed, self.clock.now());
         self.history.begin(revisions, &counts);
         self.publisher.publish(&snapshot);
         self.publish_view();

@@ -1,10 +1,11 @@
-//! Removed backends: checks that they have no requests left after their drain timeout.
+//! Backends that were removed, or drained with a timeout: checks that they have no requests left then.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use equipoise::model::Time;
+use equipoise::service::BackendView;
+use tokio::time::sleep;
 
 use super::world::World;
 
@@ -14,20 +15,22 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Workers apply a change within a second, and timers may be late.
 const NOTICE: Duration = Duration::from_millis(1100);
 
-/// Watches removed backends, which have this drain timeout.
+/// Watches such backends; removed ones have this drain timeout.
 pub async fn watch(world: Rc<World>, limit: Duration) {
-    let mut since = BTreeMap::new();
     loop {
         sleep(LOOK).await;
+        let now = world.environment.clock.now();
         for service in world.registry.list() {
-            for backend in &service.view().leaving {
-                let endpoint = &backend.endpoint;
-                let since = *since.entry(endpoint.id()).or_insert_with(Instant::now);
-                if since.elapsed() > limit + NOTICE && !endpoint.load().is_idle() {
-                    let address = endpoint.address();
-                    world.ledger.wrong(format!("{address} was removed, and is not empty in time"));
-                    return;
-                }
+            let view = service.view();
+            let removed = view.leaving.iter().map(|it| (it, it.turn.since + limit));
+            let drained = view.backends.iter().filter_map(|it| Some((it, it.turn.limit?)));
+            let is_late = |(backend, by): &(&BackendView, Time)| {
+                now > *by + NOTICE && !backend.endpoint.load().is_idle()
+            };
+            if let Some((late, _)) = removed.chain(drained).find(is_late) {
+                let address = late.endpoint.address();
+                world.ledger.wrong(format!("{address} was taken out, and is not empty in time"));
+                return;
             }
         }
     }

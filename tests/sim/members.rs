@@ -133,7 +133,7 @@ impl Members {
                     after.there(address)?.weight = Some(*weight);
                 }
             }
-            Change::Drain(address) => after.there(address)?.drained = true,
+            Change::Drain { address, .. } => after.there(address)?.drained = true,
             Change::Undrain(address) => after.there(address)?.drained = false,
             Change::Add(backends) => {
                 for backend in backends {

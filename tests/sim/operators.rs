@@ -47,7 +47,7 @@ impl Operators {
                 expected_revision: (rng.u8(..4) == 0).then_some(revision),
                 allow_empty: self.world.faults,
             };
-            (draw(members, rng), conditions)
+            (draw(members, self.file.drain, rng), conditions)
         };
         self.make(service, change, conditions).await;
     }
@@ -198,12 +198,15 @@ impl Operators {
     }
 }
 
-/// A random change, which may be invalid.
-fn draw(members: &Members, rng: &mut fastrand::Rng) -> Change {
+/// A random change, which may be invalid. Half of the drains have a timeout of `limit`.
+fn draw(members: &Members, limit: Option<Duration>, rng: &mut fastrand::Rng) -> Change {
     let all: Vec<&String> = members.addresses().collect();
     let one = |rng: &mut fastrand::Rng| all[rng.usize(..all.len())].clone();
     match rng.u8(..14) {
-        0 | 1 => Change::Drain(one(rng)),
+        0 | 1 => {
+            let timeout = limit.filter(|_| rng.bool());
+            Change::Drain { address: one(rng), timeout }
+        }
         2..5 => Change::Undrain(one(rng)),
         5..8 => {
             let weight = if rng.u8(..4) == 0 { 0 } else { rng.u32(1..10) };

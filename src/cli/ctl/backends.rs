@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::session::Session;
 use super::table::{Column, Table, wrap};
-use super::{Error, json, overrides, share, since, state_name, streams, unavailable};
+use super::unavailable::{self, whole};
+use super::{Error, json, overrides, share, since, state_name, streams};
 use crate::cli::text::{latency, or_dash};
 use crate::control::proto::{Backend, Service};
 
@@ -18,7 +19,7 @@ pub(super) struct Args {
 }
 
 /// Ranked so that the columns needed during a drain or an incident are dropped last.
-const COLUMNS: [Column; 11] = [
+const COLUMNS: [Column; 13] = [
     Column::left("BACKEND", 0),
     Column::left("STATE", 1),
     Column::right("WEIGHT", 2),
@@ -30,6 +31,8 @@ const COLUMNS: [Column; 11] = [
     Column::right("P99.9", 10),
     Column::right("IN FLIGHT", 3),
     Column::right("REQUESTS", 8),
+    Column::right("FOR", 11),
+    Column::left("REASON", 12),
 ];
 
 impl Args {
@@ -113,12 +116,14 @@ fn row(backend: &Backend, recent: u64) -> [String; COLUMNS.len()] {
         or_dash(backend.p999_seconds, latency),
         backend.in_flight.to_string(),
         backend.requests.to_string(),
+        or_dash(backend.state_seconds, whole),
+        backend.state_reason.clone(),
     ]
 }
 
 fn total(backends: &[Backend]) -> [String; COLUMNS.len()] {
     let mut row = <[String; COLUMNS.len()]>::default();
-    let [first, .., in_flight, requests] = &mut row;
+    let [first, .., in_flight, requests, _, _] = &mut row;
     *first = "total".into();
     *in_flight = backends.iter().map(|b| u64::from(b.in_flight)).sum::<u64>().to_string();
     *requests = backends.iter().map(|b| b.requests).sum::<u64>().to_string();

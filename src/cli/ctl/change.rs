@@ -14,10 +14,10 @@ pub(super) struct Expected {
 #[derive(Debug, clap::Args)]
 pub(super) struct Conditions {
     #[command(flatten)]
-    expected: Expected,
+    pub expected: Expected,
     /// Change even if no backend is left to take requests
     #[arg(long)]
-    allow_empty: bool,
+    pub allow_empty: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -49,26 +49,14 @@ impl SetWeight {
 #[derive(Debug, clap::Args)]
 pub(super) struct Target {
     /// The service
-    service: String,
+    pub service: String,
     /// The backend's address
-    backend: String,
+    pub backend: String,
     #[command(flatten)]
-    conditions: Conditions,
+    pub conditions: Conditions,
 }
 
 impl Target {
-    pub(super) async fn drain(self, session: &mut Session<'_>) -> Result<(), Error> {
-        let request = proto::DrainBackendRequest {
-            service: self.service.clone(),
-            backend: self.backend,
-            expected_revision: self.conditions.expected.expected_revision,
-            allow_empty: self.conditions.allow_empty,
-        };
-        let client = &session.client;
-        let answer = client.wait(client.api().drain_backend(request)).await?;
-        session.changed(&self.service, answer.revision)
-    }
-
     pub(super) async fn undrain(self, session: &mut Session<'_>) -> Result<(), Error> {
         let request = proto::UndrainBackendRequest {
             service: self.service.clone(),

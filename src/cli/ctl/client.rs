@@ -93,12 +93,27 @@ impl Client {
         self.wait(api.get_service(request)).await
     }
 
-    pub(super) async fn watch(&self, service: String, every: Duration) -> Result<States, Error> {
+    pub(super) async fn watch(
+        &self,
+        service: String,
+        every: Duration,
+    ) -> Result<Answers<proto::Service>, Error> {
         let interval = prost_types::Duration::try_from(every).ok();
         let mut api = self.api();
         let request = proto::WatchServiceRequest { service, interval, since_revision: None };
         let stream = self.wait(api.watch_service(request)).await?;
-        Ok(States { control: self.control.clone(), stream })
+        Ok(Answers { control: self.control.clone(), stream })
+    }
+
+    pub(super) async fn watch_drain(
+        &self,
+        service: String,
+        backend: String,
+    ) -> Result<Answers<proto::DrainProgress>, Error> {
+        let mut api = self.api();
+        let request = proto::WatchDrainRequest { service, backend };
+        let stream = self.wait(api.watch_drain(request)).await?;
+        Ok(Answers { control: self.control.clone(), stream })
     }
 
     /// The generated client; await its calls with [`Client::wait`].
@@ -121,14 +136,14 @@ impl Client {
     }
 }
 
-/// The stream of a watched service's states.
-pub(super) struct States {
+/// A stream of answers.
+pub(super) struct Answers<T> {
     control: String,
-    stream: Streaming<proto::Service>,
+    stream: Streaming<T>,
 }
 
-impl States {
-    pub(super) async fn next(&mut self) -> Result<Option<proto::Service>, Error> {
+impl<T> Answers<T> {
+    pub(super) async fn next(&mut self) -> Result<Option<T>, Error> {
         self.stream.message().await.map_err(|status| match std::error::Error::source(&status) {
             Some(broken) => Error::Lost { control: self.control.clone(), reason: root(broken) },
             None => refused(&self.control, &status),

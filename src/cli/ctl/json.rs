@@ -9,6 +9,7 @@
 //! - `split`: `{"splits": [SPLIT]}`, also when one route was asked for
 //! - `methods`: `{"service": NAME, "methods": [METHOD]}`
 //! - `log-level`: `{"level": TEXT, "configured": TEXT}`
+//! - `drain --wait`: as every change, with `"cut": NUMBER`, the requests that were cut off
 //! - every change: `{"service": NAME, "revision": NUMBER}`, or `route` in place of `service`
 //! - a failure, on standard error: `{"error": KIND, "exit_code": NUMBER, "code": CODE, "message":
 //!   TEXT}`; KIND is `usage`, `not_found`, `refused`, `unreachable` or `output`, `code` the gRPC
@@ -185,6 +186,16 @@ pub(super) fn watched(state: &proto::Service) -> String {
 
 pub(super) fn changed(service: &str, revision: u64) -> String {
     line(serde_json::to_string(&Changed { service, revision }))
+}
+
+pub(super) fn drained(service: &str, revision: u64, cut: u64) -> String {
+    #[derive(Serialize)]
+    struct Drained<'a> {
+        service: &'a str,
+        revision: u64,
+        cut: u64,
+    }
+    line(serde_json::to_string(&Drained { service, revision, cut }))
 }
 
 pub(super) fn log_level(proto::LogLevel { level, configured }: &proto::LogLevel) -> String {

@@ -1,4 +1,5 @@
-//! Backends that are out of rotation without an operator's doing: why, and for how long.
+//! Backends that are out of rotation without an operator's doing, or only for so long: why, and for how
+//! long.
 
 use std::time::Duration;
 
@@ -9,21 +10,28 @@ use crate::text::units::show_duration;
 
 /// One sentence a backend, if there are any.
 pub(super) fn text(service: &Service, width: usize) -> Option<String> {
-    let is_out = |backend: &&Backend| {
-        matches!(backend.state(), BackendState::Unhealthy | BackendState::Ejected)
+    let is_out = |backend: &&Backend| match backend.state() {
+        BackendState::Unhealthy | BackendState::Ejected => true,
+        BackendState::Draining => backend.state_left_seconds.is_some(),
+        _ => false,
     };
     let lines = service.backends.iter().filter(is_out).map(|one| wrap(&line(one), width, 4));
     let lines: String = lines.collect();
     (!lines.is_empty()).then_some(lines)
 }
 
+/// A time in whole seconds.
+pub(super) fn whole(seconds: f64) -> String {
+    show_duration(Duration::from_secs(seconds as u64))
+}
+
 fn line(backend: &Backend) -> String {
     let Backend { address, state_reason, .. } = backend;
     let state = state_name(backend.state());
-    let whole = |seconds: f64| show_duration(Duration::from_secs(seconds as u64));
     let time = backend.state_seconds.map(whole).unwrap_or_default();
     let left = backend.state_left_seconds.map(|seconds| whole(seconds.ceil()));
     let serves = match (backend.effective_weight, left, backend.state()) {
+        (_, Some(left), BackendState::Draining) => format!("; what is left is cut off in {left}"),
         (0, Some(left), _) => format!("; on trial in {left}"),
         (0, None, _) | (_, None, BackendState::Ejected) => String::new(),
         _ => " (so many are out that it gets requests)".into(),
@@ -47,6 +55,13 @@ mod tests {
         };
         let of = |backends| text(&Service { backends, ..Service::default() }, 100);
         assert_eq!(of(vec![backend("a:1", BackendState::Draining, 0)]), None);
+        let limited = Backend {
+            state_reason: "drained".into(),
+            state_left_seconds: Some(29.5),
+            ..backend("a:1", BackendState::Draining, 0)
+        };
+        let told = "a:1 DRAINING for 75s: drained; what is left is cut off in 30s\n";
+        assert_eq!(of(vec![limited]).as_deref(), Some(told));
         let ill = backend("b:1", BackendState::Unhealthy, 0);
         let needed = backend("c:1", BackendState::Unhealthy, 3);
         let left = |left, state_reason: &str, weight| Backend {

@@ -38,6 +38,7 @@ impl Pool {
 
     pub(super) async fn connect(self: Rc<Self>) {
         let counted = self.endpoint.count_connecting();
+        self.endpoint.note_way(self.worker.now());
         let ready = self.establish().await;
         self.connecting.set(self.connecting.get() - 1);
         *self.unreachable.borrow_mut() = match ready {
@@ -52,6 +53,7 @@ impl Pool {
             }
             Err(error) => self.note_failure(&error),
         }
+        self.endpoint.note_way(self.worker.now());
         self.wait_queue.notify_waiters();
         self.news.notify_waiters();
         self.settle();
@@ -157,6 +159,7 @@ impl Pool {
             if count.take().is_some() && ending.left_in_good_order() {
                 pool.endpoint.note_left(pool.worker.now());
             }
+            pool.endpoint.note_way(pool.worker.now());
             pool.wait_queue.notify_waiters();
             pool.news.notify_waiters();
         });

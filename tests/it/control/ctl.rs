@@ -67,8 +67,10 @@ async fn narrow_terminals_drop_less_important_columns() {
         ctl::execute(args(&gateway, "backends orders"), &mut out, screen).await.unwrap();
         String::from_utf8(out).unwrap()
     };
-    let wide = shown(|| 120).await;
-    assert!(wide.contains("P90") && wide.contains("P99.9") && wide.contains("REQUESTS"), "{wide}");
+    let wide = shown(|| 160).await;
+    for column in ["P90", "P99.9", "REQUESTS", "FOR  REASON", "s  unused"] {
+        assert!(wide.contains(column), "{wide}");
+    }
     let narrow = shown(|| 45).await;
     let expected = "\
 orders: first, revision 1, generation 1;
@@ -171,6 +173,7 @@ async fn json_is_for_programs() {
     let text = run(&gateway, "backends orders --output json").await.unwrap();
     let mut seen: serde_json::Value = serde_json::from_str(&text).unwrap();
     for backend in seen["services"][0]["backends"].as_array_mut().unwrap() {
+        assert!(backend["state_seconds"].take().as_f64().unwrap() < 600.0);
         for measured in
             ["ewma_seconds", "p50_seconds", "p90_seconds", "p99_seconds", "p999_seconds"]
         {
@@ -183,7 +186,8 @@ async fn json_is_for_programs() {
     }
     let backend = |address, weight, requests, share, success| {
         json!({
-            "address": address, "state": "IDLE", "state_reason": "unused", "state_seconds": null, "state_left_seconds": null, "weight": weight, "effective_weight": weight,
+            "address": address, "state": "IDLE", "state_reason": "unused", "state_seconds": null,
+            "state_left_seconds": null, "weight": weight, "effective_weight": weight,
             "in_flight": 0, "ewma_seconds": null, "requests": requests,
             "recent_requests": requests, "recent_share": share, "success_ratio": success,
             "p50_seconds": null, "p90_seconds": null, "p99_seconds": null,

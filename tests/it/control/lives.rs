@@ -86,7 +86,7 @@ async fn changes_keep_the_identity_of_endpoints() {
     let b = find(&gateway, "b:1").endpoint;
     gateway.record(1, 0, OK, 4);
     change(&gateway, Change::SetWeights([("b:1".to_owned(), 0)].into())).await;
-    change(&gateway, Change::Drain("b:1".into())).await;
+    change(&gateway, Change::Drain { address: "b:1".into(), timeout: None }).await;
     change(&gateway, Change::Undrain("b:1".into())).await;
     gateway.orders.configure(spec("orders", &[("B:1", 7), ("c:1", 1)])).await;
     let seen = since(&gateway, Some(1)).await.unwrap();

@@ -147,7 +147,7 @@ async fn a_service_that_comes_back_repeats_no_revision() {
     gateway.registry.publish(Arc::default(), Vec::new()).await;
     // Whoever still holds a reference to the retired service changes nothing.
     gateway.registry.retire(&before).await;
-    let change = equipoise::service::Change::Drain("a:1".into());
+    let change = equipoise::service::Change::Drain { address: "a:1".into(), timeout: None };
     let late = gateway.orders.change(change, Default::default(), "late".into()).await;
     assert!(late.unwrap_err().to_string().contains("no service `orders`"));
     let initial = gateway.registry.initial_state("orders");

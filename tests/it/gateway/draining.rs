@@ -1,5 +1,8 @@
 //! Draining of removed backends: requests finish, or are cut off at the timeout.
 
+use std::process::{Child, Command, Stdio};
+
+use equipoise::control::proto::{self, BackendState::Draining};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
@@ -28,6 +31,7 @@ impl Open {
             if open.iter().all(|(known, _)| *known != at) {
                 let mut stream = Open { requests, answers: answer.into_inner() };
                 stream.talks().await;
+                stream.talks().await; // by then it is known to be a stream
                 open.push((at, stream));
             }
         }
@@ -114,4 +118,97 @@ async fn what_a_service_has_open_when_it_goes_is_cut_off_too() {
     eventually("it is told", async || backend.seen.active() == 0).await;
     let page = gateway.metrics().await;
     assert_eq!(page.value("equipoise_drain_cut_total", &[("service", "echo")]), 1.0);
+}
+
+/// `equipoise ctl` with this line, started.
+fn ctl(gateway: &Gateway, line: &str) -> Child {
+    let control = gateway.control_address().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_equipoise"));
+    command.args(["ctl", "--control", &control]).args(line.split_whitespace());
+    command.env_remove("EQUIPOISE_CONTROL").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// Its standard output and standard error, once it has ended.
+async fn over(child: Child) -> (String, String) {
+    let ends = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap());
+    let output = soon("the end", ends).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test]
+async fn who_drains_may_wait_until_it_is_empty() {
+    let backends = [Backend::start().await, Backend::start().await];
+    let addresses = backends.each_ref().map(|backend| backend.address);
+    let gateway = Gateway::start(&one_service(&addresses, "balancer: round_robin")).await;
+    let (mut control, mut client) = (gateway.control().await, gateway.client().await);
+    let mut streams = Open::at_each(&mut client, &backends).await;
+    let line = format!("drain echo {} --wait", addresses[1]);
+    let mut given_up = ctl(&gateway, &line);
+    let is_drained = |all: &[proto::Backend]| all[1].state() == Draining;
+    control.backends_once("it is drained", is_drained).await;
+    given_up.kill().unwrap();
+    given_up.wait().unwrap();
+    let waiting = ctl(&gateway, &line);
+    let revision = |all: &[proto::Backend]| all[1].since.as_ref().map(|since| since.revision);
+    control.backends_once("it is drained again", |all| revision(all) == Some(3)).await;
+    streams[1].talks().await;
+    let about = control.backends().await;
+    assert_eq!((about[1].state(), about[1].open_streams), (Draining, 1), "whoever has given up");
+    drop(streams.pop());
+    let (out, said) = over(waiting).await;
+    assert!(out.ends_with(&format!(", {} is empty\n", addresses[1])), "{out}");
+    assert_eq!(said, "1 request in flight, of them 1 streams\n");
+    streams[0].talks().await;
+}
+
+#[tokio::test]
+async fn who_drains_may_cut_off_what_is_left() {
+    let backends = [Backend::start().await, Backend::start().await];
+    let addresses = backends.each_ref().map(|backend| backend.address);
+    let settings = "balancer: round_robin\nendpoint_drain_timeout: 0s";
+    let gateway = Gateway::start(&one_service(&addresses, settings)).await;
+    let mut client = gateway.client().await;
+    let mut streams = Open::at_each(&mut client, &backends).await;
+    let line = format!("drain echo {} --wait --timeout 300ms --output json", addresses[1]);
+    let (out, said) = over(ctl(&gateway, &line)).await;
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(told, serde_json::json!({ "service": "echo", "revision": 2, "cut": 1 }));
+    assert_eq!(said, "1 request in flight, of them 1 streams\n");
+    is_cut_off(&streams[1].ends().await);
+    streams[0].talks().await;
+    // Once it is back, nothing of that holds.
+    let mut control = gateway.control().await;
+    control.undrain(addresses[1]).await;
+    let mut streams = Open::at_each(&mut client, &backends).await;
+    control.drain(addresses[1]).await;
+    streams[1].talks().await;
+}
+
+#[tokio::test]
+async fn only_a_drained_backend_is_followed() {
+    let backends = [Backend::start().await, Backend::start().await];
+    let [stays, goes] = backends.each_ref().map(|backend| backend.address);
+    let gateway = Gateway::start(&one_service(&[stays, goes], "balancer: round_robin")).await;
+    let (mut control, mut client) = (gateway.control().await, gateway.client().await);
+    let request = |backend: &str| proto::WatchDrainRequest {
+        service: "echo".into(),
+        backend: backend.into(),
+    };
+    let address = goes.to_string();
+    let codes = [("nobody:1", Code::InvalidArgument), (&*address, Code::FailedPrecondition)];
+    for (backend, code) in codes {
+        let refused = control.0.watch_drain(request(backend)).await.unwrap_err();
+        assert_eq!(refused.code(), code, "{refused}");
+    }
+    let _streams = Open::at_each(&mut client, &backends).await;
+    control.drain(goes).await;
+    let mut progress = control.0.watch_drain(request(&address)).await.unwrap().into_inner();
+    let now = proto::DrainProgress { in_flight: 0, open_streams: 1, cut: 0 };
+    assert_eq!(progress.message().await.unwrap(), Some(now));
+    control.undrain(goes).await;
+    let aborted = soon("the end", progress.message()).await.unwrap_err();
+    assert_eq!(aborted.code(), Code::Aborted, "{aborted}");
 }

@@ -38,7 +38,7 @@ async fn who_says_that_it_does_not_serve_gets_nothing_until_it_does() {
         assert_eq!(other.seen.requests(), before);
         say(&says, Serving).await;
         let backend = well(&mut control, 1).await;
-        assert_eq!((backend.effective_weight, backend.state_seconds), (1, None));
+        assert_eq!(backend.effective_weight, 1);
         assert_eq!(answers(&mut client, 50).await.len(), 2);
     }
 }
@@ -175,4 +175,31 @@ async fn who_is_gone_is_out_and_who_comes_back_serves() {
     let (_back, _says) = backend_at(Some(other.address)).await;
     well(&mut control, 1).await;
     assert_eq!(answers(&mut client, 50).await.len(), 2);
+}
+
+#[tokio::test]
+async fn streams_go_on_at_who_says_that_it_does_not_serve() {
+    let (backend, says) = backend().await;
+    // Only what it says itself can tell; and what is open then has no limit.
+    let settings = "endpoint_drain_timeout: 1ms";
+    let yaml = checked(&[backend.address], "grpc: {}, interval: 1h, timeout: 60s", settings);
+    let gateway = Gateway::start(&yaml).await;
+    let (mut control, mut client) = (gateway.control().await, gateway.client().await);
+    say(&says, Serving).await;
+    well(&mut control, 0).await;
+    let (requests, receiver) = tokio::sync::mpsc::channel(1);
+    let receiver = tokio_stream::wrappers::ReceiverStream::new(receiver);
+    let mut answers = client.bidi(receiver).await.unwrap().into_inner();
+    for _ in 0..3 {
+        requests.send(message("x")).await.unwrap();
+        answers.message().await.unwrap().unwrap();
+        say(&says, NotServing).await;
+        let told = out(&mut control, 0, "NOT_SERVING").await;
+        assert_eq!(told.effective_weight, 0);
+        let refused = client.unary(message("x")).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused}");
+    }
+    drop(requests);
+    assert!(answers.message().await.unwrap().is_none());
+    control.backends_once("it is empty", |all| all[0].open_streams == 0).await;
 }

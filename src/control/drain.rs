@@ -1,0 +1,92 @@
+//! WatchDrain: what is in flight at a drained backend, until nothing is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+use tonic::Status;
+
+use super::proto;
+use crate::model::Endpoint;
+use crate::service::ServiceView;
+use crate::text::address::identity;
+
+/// How often it is looked.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+type Item = Result<proto::DrainProgress, Status>;
+
+/// The limit of a drain, validated.
+pub(super) fn timeout(wanted: prost_types::Duration) -> Result<Duration, Status> {
+    Duration::try_from(wanted)
+        .map_err(|_| Status::invalid_argument(format!("timeout is out of range: {wanted}")))
+}
+
+/// Follows a drained backend.
+pub(super) struct DrainWatcher {
+    views: watch::Receiver<Arc<ServiceView>>,
+    endpoint: Arc<Endpoint>,
+    cut_before: u64,
+}
+
+impl DrainWatcher {
+    /// Of the backend at this address, which has to be drained.
+    pub(super) fn new(
+        views: watch::Receiver<Arc<ServiceView>>,
+        address: &str,
+    ) -> Result<DrainWatcher, Status> {
+        let view = Arc::clone(&views.borrow());
+        let is_meant = |known: &str| identity(known) == identity(address);
+        let found = view.backends.iter().find(|backend| is_meant(backend.endpoint.address()));
+        let (service, address) = (&view.spec.name, address.chars().take(64).collect::<String>());
+        let Some(backend) = found else {
+            let message = format!("service `{service}` has no backend `{address}`");
+            return Err(Status::invalid_argument(message));
+        };
+        if !backend.intent.drained {
+            let message = format!("`{address}` is not drained: drain it first");
+            return Err(Status::failed_precondition(message));
+        }
+        let (endpoint, cut_before) = (Arc::clone(&backend.endpoint), backend.turn.cut_before);
+        Ok(DrainWatcher { views, endpoint, cut_before })
+    }
+
+    /// Sends what is in flight whenever that changes, until nothing is.
+    pub(super) async fn follow(self, sender: mpsc::Sender<Item>) {
+        let (mut told, mut was_empty) = (None, false);
+        loop {
+            if self.is_back() {
+                let message = format!("`{}` is drained no more", self.endpoint.address());
+                let _ = sender.send(Err(Status::aborted(message))).await;
+                return;
+            }
+            let now = self.progress();
+            // A request that was about to be sent there as it was drained is counted by the second look.
+            let is_empty = now.in_flight == 0 && now.open_streams == 0;
+            if told != Some(now) && sender.send(Ok(now)).await.is_err() {
+                return;
+            }
+            if is_empty && was_empty {
+                return;
+            }
+            (told, was_empty) = (Some(now), is_empty);
+            sleep(INTERVAL).await;
+        }
+    }
+
+    fn is_back(&self) -> bool {
+        let view = Arc::clone(&self.views.borrow());
+        let mut backends = view.backends.iter();
+        backends.any(|it| it.endpoint.id() == self.endpoint.id() && !it.intent.drained)
+    }
+
+    fn progress(&self) -> proto::DrainProgress {
+        let load = self.endpoint.load();
+        proto::DrainProgress {
+            in_flight: load.calls(),
+            open_streams: load.streams().count(),
+            cut: self.endpoint.cut() - self.cut_before,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What a change has changed, for its record.
+
+use std::collections::HashMap;
+
+use super::Balancer;
+use super::desired::{Backend, Desired};
+use super::membership::MergedIntent;
+use crate::model::Address;
+use crate::text::listed;
+
+impl Desired {
+    /// What differs in `after`, for the log: old and new values.
+    pub(super) fn difference(&self, after: &Desired) -> (String, String) {
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        if self.spec.balancer != after.spec.balancer {
+            let policy = |balancer: &Balancer| format!("policy {balancer}");
+            old.push(policy(&self.spec.balancer));
+            new.push(policy(&after.spec.balancer));
+        }
+        let later = after.backends.iter().map(|backend| (&backend.address, backend));
+        let mut later: HashMap<&Address, &Backend> = later.collect();
+        let id = |backend: &Backend| backend.endpoint.id();
+        for backend in &*self.backends {
+            let now = later.remove(&backend.address);
+            if now.is_none_or(|now| now.intent != backend.intent || id(now) != id(backend)) {
+                old.push(describe(&backend.address, Some(backend)));
+                new.push(describe(&backend.address, now));
+            }
+        }
+        for added in after.backends.iter().filter(|it| later.contains_key(&it.address)) {
+            old.push(describe(&added.address, None));
+            new.push(describe(&added.address, Some(added)));
+        }
+        (listed(old), listed(new))
+    }
+}
+
+fn describe(address: &Address, backend: Option<&Backend>) -> String {
+    match backend.map(|backend| backend.intent) {
+        None => format!("{address} absent"),
+        Some(MergedIntent { weight, drained: false }) => format!("{address}={weight}"),
+        Some(MergedIntent { weight, drained: true }) => format!("{address}={weight} drained"),
+    }
+}
