@@ -1,7 +1,8 @@
 """How each gateway is set up for faults: as its users would who want failures to be seen early.
 
 Equipoise runs as it comes. HAProxy and Envoy balance by the calls under way, check each backend five times a second
-by HTTP, and try another one where none could be connected to; Envoy ejects by what is answered.
+by HTTP, and try another one where none could be connected to; Envoy ejects by what is answered alone, as the rest
+is for its checks to see.
 """
 
 import dataclasses
@@ -190,7 +191,14 @@ static_resources:
       no_traffic_interval: 0.2s
       http_health_check: {{ path: /well, codec_client_type: HTTP2 }}
     circuit_breakers: {{ thresholds: [ {{ max_retries: 1024 }} ] }}
-    outlier_detection: {{ consecutive_5xx: 5, interval: 1s, base_ejection_time: 1s, max_ejection_percent: 50 }}
+    outlier_detection:
+      consecutive_5xx: 5
+      interval: 1s
+      base_ejection_time: 30s
+      max_ejection_percent: 50
+      successful_active_health_check_uneject_host: false
+      split_external_local_origin_errors: true
+      enforcing_consecutive_local_origin_failure: 0
     typed_extension_protocol_options:
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
         "@type": {TYPES}.upstreams.http.v3.HttpProtocolOptions
