@@ -19,6 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
+import traceback
 
 import fronts
 from setups import ENVOY
@@ -26,6 +27,7 @@ from setups import ENVOY
 import report
 from gateways import COLUMNS
 from load import quantile
+from report import BROKEN
 from row import Impossible
 from rows import ROWS
 from world import World
@@ -74,7 +76,10 @@ async def measure(row, name, options, directory):
     pace = QUICK if options.quick else 1
     with row.place() as hosts:
         async with World(column, binary, directory, pace, row.turns, hosts) as world:
-            return await row.play(world)
+            found = await row.play(world)
+            if not world.front.alive():
+                raise RuntimeError(f"the gateway has died:\n{world.front.log()}")
+            return found
 
 
 async def noise(directory):
@@ -86,7 +91,7 @@ async def noise(directory):
 
 
 async def measure_all(options, names, directory):
-    """Figures by row and column, each a list of rounds; why some are missing; the noise of each round."""
+    """Figures by row and column, each a list of rounds; why some are missing; the times without a gateway of each round."""
     figures, missing, noises = {}, {}, []
     for turn in range(options.rounds):
         noises.append(await noise(directory))
@@ -102,17 +107,24 @@ async def measure_all(options, names, directory):
                     missing[row.key, name] = str(error)
                     say(f"{row.key:28} {name:10} left out: {error}")
                     continue
+                except Exception:  # of one gateway, which shall not cost the figures of the others
+                    missing[row.key, name] = BROKEN
+                    say(f"{row.key:28} {name:10} {BROKEN}:\n{traceback.format_exc()}")
+                    continue
                 figures.setdefault((row.key, name), []).append(found)
                 shown = ", ".join(f"{figure.name} {figure.write(found[figure.name])}" for figure in row.figures)
                 say(f"{row.key:28} {name:10} {shown} ({time.monotonic() - began:.0f} s)")
     return figures, missing, noises
 
 
-def missed(options, medians):
-    """Figures of ours that are out of bounds, in words."""
+def missed(options, medians, missing):
+    """What of ours is broken, or out of bounds, in words."""
     for row in options.rows:
+        for (key, name), why in missing.items():
+            if key == row.key and why == BROKEN and COLUMNS[name].kind == "equipoise":
+                yield f"{row.title}, {COLUMNS[name].title}: {BROKEN}"
         for (key, name), found in medians.items():
-            if key == row.key and COLUMNS[name].kind == "equipoise":
+            if key == row.key and COLUMNS[name].kind == "equipoise" and not options.quick:
                 for figure in row.figures:
                     if figure.missed(found):
                         yield f"{row.title}, {COLUMNS[name].title}: {figure.name} {figure.write(found[figure.name])}, to be {figure.bound()}"
@@ -132,7 +144,7 @@ def main():
     print(text)
     if options.out:
         report.renew(options.out / "resilience.md", text)
-    if not options.quick and (wrong := list(missed(options, medians))):
+    if wrong := list(missed(options, medians, missing)):
         sys.exit("\n".join(["out of bounds:", *wrong]))
 
 

@@ -14,6 +14,8 @@ from gateways import COLUMNS
 sys.path.append(str(pathlib.Path(__file__).parent.parent / "peers"))
 from machine import VERSIONS, processor, version  # noqa: E402
 
+BROKEN = "broken"
+CALM = 0.004  # seconds that a call without a gateway may take more at p99
 BEGIN, END = "<!-- faults: made by benches/faults/run -->\n", "<!-- end of faults -->\n"
 
 
@@ -29,13 +31,13 @@ def table(options, names, figures, medians, missing):
     lines = [["", *[COLUMNS[name].title for name in names], "bound"], ["---"] * (len(names) + 2)]
     for row in options.rows:
         there = [name for name in names if (row.key, name) in figures]
-        why = next((why for (key, _), why in missing.items() if key == row.key), "")
+        why = next((why for (key, _), why in missing.items() if key == row.key and why != BROKEN), "")
         lines.append([f"**{row.title}**" + (f" ({why})" if why else ""), *[""] * len(names), ""])
-        for figure in row.figures if there else ():
+        for figure in () if why else row.figures:
             cells = []
             for name in names:
                 if name not in there:
-                    cells.append("–")
+                    cells.append(BROKEN if missing.get((row.key, name)) == BROKEN else "–")
                     continue
                 said = cell(figure, figures[row.key, name])
                 ours = COLUMNS[name].kind == "equipoise" and not options.quick
@@ -60,6 +62,8 @@ def markdown(options, names, figures, medians, missing, noises):
     peers = [f"{title} {version(*VERSIONS[title])}" for name, title in (("haproxy", "HAProxy"), ("envoy", "Envoy")) if name in names]
     quick = "**A quick run: it shows that all of it works. No figure of it means anything.**\n\n" if options.quick else ""
     alone = " and ".join(f"{1000 * statistics.median(column):.1f} ms at {name}" for name, column in zip(("the median", "p99"), zip(*noises)))
+    late = statistics.median(p99 for _, p99 in noises) - Switches.delay
+    busy = "" if late <= CALM else " **The machine had other things to do: what is said of times and of single failures means little.**"
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     rounds = "One round" if options.rounds == 1 else f"Medians of {options.rounds} rounds"
     worst = "" if options.rounds == 1 else ", in brackets the worst"
@@ -67,7 +71,7 @@ def markdown(options, names, figures, medians, missing, noises):
             f"Machine: {os.cpu_count()} cores of {processor()}, {memory:.0f} GiB, Linux {platform.release()}.\n"
             f"Versions: {', '.join(ours + peers)}; the tools' commit {commit()}.\n"
             f"Without a gateway, calls for which a backend takes {1000 * Switches.delay:.0f} ms take {alone}: what these clients, backends and "
-            "this machine add.\n\n"
+            f"this machine add.{busy}\n\n"
             + table(options, names, figures, medians, missing))
 
 
