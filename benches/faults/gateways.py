@@ -1,8 +1,8 @@
 """How each gateway is set up for faults: as its users would who want failures to be seen early.
 
-Equipoise runs as it comes. HAProxy and Envoy balance by the calls under way, check each backend five times a second
-by HTTP, and try another one where none could be connected to; Envoy ejects by what is answered alone, as the rest
-is for its checks to see.
+Equipoise runs as it comes, and in one column with the checks that the others have. HAProxy and Envoy balance by
+the calls under way, check each backend five times a second by HTTP, and try another one where none could be connected
+to; Envoy ejects by what is answered alone, as the rest is for its checks to see.
 """
 
 import dataclasses
@@ -22,6 +22,7 @@ class Column:
     workers: int = 1
     tls: bool = False  # to backends
     http1: bool = False  # to backends
+    health: bool = False  # checked as the peers' are
 
     @property
     def ours(self):
@@ -33,6 +34,7 @@ COLUMNS = {
     "workers": Column("two workers, 1 : 9", "equipoise", workers=2),
     "tls": Column("TLS to backends", "equipoise", tls=True),
     "http1": Column("HTTP/1.1 to backends", "equipoise", http1=True),
+    "health": Column("with health checks", "equipoise", health=True),
     "base": Column("version 1", "base"),
     "haproxy": Column("HAProxy", "haproxy"),
     "envoy": Column("Envoy", "envoy"),
@@ -61,6 +63,7 @@ class Setup:
 def configuration(setup, front, reload=0):
     """The gateway's; each reload's differs from the one before."""
     tls = f"tls: {{ ca: {setup.directory}/ca.pem, server_name: localhost }}" if setup.column.tls else ""
+    health = "health: { http: { path: /well }, interval: 200ms, timeout: 200ms, fall: 2, rise: 1 }" if setup.column.health else ""
     return f"""\
 workers: {setup.column.workers}
 drain_timeout: {30 + reload}s
@@ -73,6 +76,7 @@ services:
   back:
     protocol: {"http1" if setup.column.http1 else "grpc"}
     {tls}
+    {health}
     balancer: {{ policy: {"round_robin" if setup.turns else "p2c_ewma"} }}
     endpoints: [ {setup.each(f'{{{{ address: "{{host}}:{{port}}", weight: {1 + reload % 3} }}}}', ", ")} ]
 routes: [ {{ service: back }} ]

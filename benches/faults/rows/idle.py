@@ -25,7 +25,7 @@ class Idle(Row):
                Figure("descriptors more", most=0), Figure("threads more", most=0), Figure("CPU more, each second", "ms", most=0.002),
                Figure("resident MiB more", most=8), Figure("panics, and tasks that ended", most=0))
     alone = True
-    without = ("tls", "http1", "haproxy", "envoy")
+    without = ("tls", "http1", "health", "haproxy", "envoy")
 
     def __init__(self, rows):
         self.rows = [row for row in rows if not (row.alone or row.turns)]
