@@ -18,6 +18,7 @@
 mod backlog;
 mod bound;
 mod consistent_hash;
+mod explain;
 mod hashing;
 mod key;
 mod least_request;
@@ -33,6 +34,8 @@ mod weighted_random;
 
 use std::sync::Arc;
 
+pub(crate) use explain::expected_shares;
+pub use explain::{Cost, CostTerm, Unit};
 pub(crate) use key::{CookieIssue, Fallback, KeySource, KeySpec};
 
 use crate::model::{EndpointSet, EwmaParams, ExchangeClass, Time};
@@ -76,6 +79,18 @@ pub trait Factory: Send + Sync + std::fmt::Debug {
 pub trait Picker: Send + Sync {
     /// The index of a member of the set this was built from; one that was not tried, if any.
     fn pick(&self, cx: &mut PickCx<'_>) -> usize;
+
+    /// As [`Picker::pick`], but leaves no trace in what later picks depend on. Policies whose pick
+    /// does leave one override it.
+    fn preview(&self, cx: &mut PickCx<'_>) -> usize {
+        self.pick(cx)
+    }
+
+    /// The cost of each member of the set for a call at `now`, for operators; nothing if the
+    /// policy goes by weight or key alone. Cold.
+    fn costs(&self, _now: Time) -> Vec<Cost> {
+        Vec::new()
+    }
 
     /// A variant that skips these members, by index and not all of them, for a while (health,
     /// ejection). Only hashing policies have one, so that keys find their member again; for the

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use super::bound::{self, Bound, FACTOR};
 use super::key::{EXAMPLE, KEY};
 use super::sampling::Weights;
-use super::{Fallback, KeySpec, PickCx, Picker};
-use crate::model::{EndpointSet, rehashed, stable_hash};
+use super::{Cost, Fallback, KeySpec, PickCx, Picker, explain};
+use crate::model::{EndpointSet, ExchangeClass, Time, rehashed, stable_hash};
 use crate::text::Params;
 use crate::text::keys::{Absent, Key, Part, Setting, Shape, section, text, word};
 
@@ -147,6 +147,20 @@ impl<P: Places + 'static, O: Out> Picker for KeyedPicker<P, O> {
         picked
             .or_else(|| self.first::<1>(hash, in_turn))
             .unwrap_or_else(|| self.laid.places.owner(hash))
+    }
+
+    fn costs(&self, now: Time) -> Vec<Cost> {
+        let Some(bound) = &self.bound else { return Vec::new() };
+        let has_room = bound.room(ExchangeClass::Call, now);
+        let (calls, _) = explain::in_flight(&self.laid.set);
+        let cost = |(index, calls)| Cost {
+            terms: vec![explain::calls_in_flight(calls)],
+            why: (!has_room(index)).then(|| {
+                let factor = self.laid.bounded_load.unwrap_or_default();
+                format!("at its bound ({factor} times its share): its keys go to their next choice")
+            }),
+        };
+        calls.into_iter().enumerate().map(cost).collect()
     }
 
     fn without(&self, out: &[usize]) -> Option<Box<dyn Picker>> {

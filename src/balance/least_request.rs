@@ -22,8 +22,8 @@ use std::sync::Arc;
 
 use super::backlog::{Backlog, EQUAL};
 use super::streams::fewest_streams;
-use super::{Factory, PickCx, Picker, Policy};
-use crate::model::{EndpointSet, ExchangeClass};
+use super::{Cost, Factory, PickCx, Picker, Policy, explain};
+use crate::model::{EndpointSet, ExchangeClass, Time};
 use crate::text::keys::{Keys, Setting, number, section};
 use crate::text::{BadParams, Params};
 
@@ -89,5 +89,15 @@ impl Picker for LeastPicker {
             least = select_unpredictable(longer, other, least);
         }
         least
+    }
+
+    fn costs(&self, _: Time) -> Vec<Cost> {
+        let set = self.backlog.set();
+        let (calls, per_weight) = explain::in_flight(set);
+        let costs = set.members().iter().zip(calls).map(|(member, calls)| Cost {
+            terms: vec![explain::calls_in_flight(calls)],
+            why: explain::backlog(calls, per_weight * f64::from(member.weight)),
+        });
+        costs.collect()
     }
 }

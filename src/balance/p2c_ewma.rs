@@ -30,10 +30,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backlog::{Backlog, EQUAL};
+use super::explain::{self, Cost, CostTerm, Unit};
 use super::streams::fewest_streams;
 use super::{Factory, PickCx, Picker, Policy};
 use crate::model::{EndpointSet, EwmaParams, ExchangeClass, Load, Time};
 use crate::text::keys::{Keys, Setting, duration, section};
+use crate::text::units::show_duration;
 use crate::text::{BadParams, Params};
 
 /// Significance: a latency this many times the other's is no chance.
@@ -112,16 +114,55 @@ struct P2cPicker {
 
 impl Picker for P2cPicker {
     fn pick(&self, cx: &mut PickCx<'_>) -> usize {
-        let picked = match cx.class {
+        let picked = self.preview(cx);
+        self.backlog.load(picked).mark_picked(cx.now);
+        picked
+    }
+
+    #[inline]
+    fn preview(&self, cx: &mut PickCx<'_>) -> usize {
+        match cx.class {
             ExchangeClass::Call => self.pick_for_call(cx),
             ExchangeClass::Stream => {
                 let avoided = |index, cx: &mut PickCx<'_>| self.takes_no_stream(index, cx.now);
                 fewest_streams(self.backlog.set(), self.backlog.weights(), cx, avoided)
             }
-        };
-        self.backlog.load(picked).mark_picked(cx.now);
-        picked
+        }
     }
+
+    fn costs(&self, now: Time) -> Vec<Cost> {
+        let set = self.backlog.set();
+        let latencies: Vec<f64> = set
+            .members()
+            .iter()
+            .map(|member| member.endpoint.load().ewma_seconds(set.ewma()))
+            .collect();
+        let median = explain::median(latencies.clone());
+        let (calls, per_weight) = explain::in_flight(set);
+        let costs = set.members().iter().zip(latencies).zip(calls);
+        let costs = costs.map(|((member, latency), calls)| {
+            let load = member.endpoint.load();
+            let expected = per_weight * f64::from(member.weight);
+            Cost {
+                terms: terms(load, latency, calls),
+                why: self
+                    .why(load, latency, median, now)
+                    .or_else(|| explain::backlog(calls, expected)),
+            }
+        });
+        costs.collect()
+    }
+}
+
+/// What the cost of a member is made of.
+fn terms(load: &Load, latency: f64, calls: f64) -> Vec<CostTerm> {
+    let latency = CostTerm { name: "latency", value: latency, unit: Unit::Seconds };
+    let mut terms = vec![latency, explain::calls_in_flight(calls)];
+    let value = load.streams().message_rate();
+    if value > 0.0 {
+        terms.push(CostTerm { name: "stream_messages", value, unit: Unit::MessagesPerSecond });
+    }
+    terms
 }
 
 impl P2cPicker {
@@ -162,6 +203,28 @@ impl P2cPicker {
         }
         let newcomer = load.is_new() && load.calls() == 0 && !self.is_in_trouble(load);
         newcomer || load.is_recovering(cx.now)
+    }
+
+    /// Why a member with this latency gets more or less than its weight says, if it is the latency,
+    /// or the lack of one.
+    fn why(&self, load: &Load, latency: f64, median: f64, now: Time) -> Option<String> {
+        let times = (latency + FLOOR) / (median + FLOOR);
+        if !load.has_sample() {
+            return Some("no answer yet: the default latency is assumed".into());
+        }
+        if load.is_recovering(now) {
+            return Some("its last answers were far faster than its latency: tried again".into());
+        }
+        if self.is_in_trouble(load) {
+            let penalty = show_duration(self.backlog.set().ewma().penalty);
+            return Some(format!(
+                "its recent calls failed, each counted as {penalty}: a trial now and then"
+            ));
+        }
+        if times > CLEAR_LATENCY {
+            return Some(format!("latency {times:.1} times the median: a trial now and then"));
+        }
+        (times < 1.0 / CLEAR_LATENCY).then(|| format!("latency {times:.2} times the median"))
     }
 
     /// Whether new streams should avoid this member.

@@ -71,6 +71,10 @@ impl Picker for RoundRobinPicker {
         let walked = self.walked.fetch_add(self.step, Relaxed);
         self.weights.owner(walked % self.circle * self.unit)
     }
+
+    fn preview(&self, cx: &mut PickCx<'_>) -> usize {
+        self.weights.draw(cx.rng)
+    }
 }
 
 /// A number near the golden section of `circle`, with no divisor in common with it.

@@ -7,6 +7,7 @@ mod change;
 mod client;
 mod drain;
 mod error;
+mod explain;
 mod json;
 mod log_level;
 mod methods;
@@ -87,6 +88,7 @@ Examples:
   equipoise ctl set-weight orders 127.0.0.1:50051=80 127.0.0.1:50052=20
   equipoise ctl backends orders --since 7                  requests, failures and codes since then
   equipoise ctl methods orders                             requests, success and latency by gRPC method
+  equipoise ctl explain orders                             why each backend gets the share it gets
   equipoise ctl add orders 127.0.0.1:50053=5               a backend that the file does not have
   equipoise ctl drain orders 127.0.0.1:50051 --wait --timeout 30s
                                                            return when it is empty; cut off what is left
@@ -145,6 +147,8 @@ enum Command {
     Policies(policies::Args),
     /// Show how the gRPC methods of a service do
     Methods(methods::Args),
+    /// Say what each backend costs now, and why it gets the share it gets
+    Explain(explain::Args),
     /// Say which route a request would take, and why
     Route(route::Args),
     /// See what is logged, or change it until the process ends
@@ -213,6 +217,7 @@ pub async fn execute(args: Args, out: &mut dyn Write, screen: Screen) -> Result<
         Command::Reset(args) => args.run(session).await?,
         Command::Policies(args) => args.run(session).await?,
         Command::Methods(args) => args.run(session).await?,
+        Command::Explain(args) => args.run(session).await?,
         Command::Split(args) => args.run(session).await?,
         Command::SetSplit(args) => args.run(session).await?,
         Command::ResetSplit(args) => args.run(session).await?,

@@ -118,7 +118,7 @@ pub(super) fn new_backend(backend: proto::NewBackend) -> EndpointSpec {
     EndpointSpec { address: backend.address, weight: backend.weight.unwrap_or(1) }
 }
 
-fn state(state: BackendState) -> proto::BackendState {
+pub(super) fn state(state: BackendState) -> proto::BackendState {
     match state {
         BackendState::Ready => proto::BackendState::Ready,
         BackendState::Draining => proto::BackendState::Draining,

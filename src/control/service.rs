@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::drain::DrainWatcher;
 use super::watch::{StatePublisher, Streams};
-use super::{audit, convert, policy, proto, split};
+use super::{audit, convert, explain_route, explain_service, policy, proto, split};
 use crate::service::{Author, Change, Conditions, Registry, Service, SplitChange};
 use crate::text::nearest;
 
@@ -233,7 +233,18 @@ impl proto::control_server::Control for Control {
         request: Request<proto::ExplainRouteRequest>,
     ) -> Result<Response<proto::ExplainRouteResponse>, Status> {
         let routing = self.registry.routing();
-        super::explain::explain(&routing.routes, request.into_inner()).map(Response::new)
+        explain_route::explain(&routing.routes, request.into_inner()).map(Response::new)
+    }
+
+    async fn explain_service(
+        &self,
+        request: Request<proto::ExplainServiceRequest>,
+    ) -> Result<Response<proto::ExplainServiceResponse>, Status> {
+        let service = self.find(&request.into_inner().service)?;
+        // Thousands of picks would keep the API's thread from answering others.
+        let explained = tokio::task::spawn_blocking(move || explain_service::explain(&service));
+        let explained = explained.await.map_err(|_| Status::internal("the explanation failed"))?;
+        Ok(Response::new(explained))
     }
 
     async fn get_log_level(

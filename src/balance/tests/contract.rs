@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::{POLICIES, PickCx};
+use super::super::{POLICIES, PickCx, expected_shares};
 use super::{configured, counts, factories, pick, set, wants_key};
-use crate::model::{ExchangeClass, Time};
+use crate::model::{ExchangeClass, Member, Time};
 
 /// Pearson's statistic of `counts` against the shares that `weights` ask for.
 fn chi_square(counts: &[u64], weights: &[u32]) -> f64 {
@@ -150,5 +150,27 @@ proptest! {
             }
         }
         prop_assert_eq!(counts, weights);
+    }
+}
+
+#[test]
+fn expected_shares_are_those_of_picks_and_leave_no_trace() {
+    let weights = [3, 1, 1, 5];
+    for (name, factory) in factories() {
+        let set = set(&weights);
+        set.members()[1].endpoint.load().begin(ExchangeClass::Call, Time::ZERO);
+        let picker = factory.build(Arc::clone(&set), &mut fastrand::Rng::with_seed(1));
+        let now = Time::from_millis(1);
+        let rng = &mut fastrand::Rng::with_seed(2);
+        let expected = expected_shares(&*picker, weights.len(), now, rng);
+        let idle = |member: &Member| member.endpoint.load().since_picked(Time::from_millis(9));
+        assert!(set.members().iter().all(|m| idle(m).as_millis() == 9), "{name}");
+        let counts = counts(&*picker, weights.len(), 20_000, 3);
+        for (count, expected) in counts.iter().zip(expected) {
+            let share = *count as f64 / 20_000.0;
+            assert!((share - expected).abs() < 0.03, "{name}: {share} {expected}");
+        }
+        let costs = picker.costs(now);
+        assert!([0, weights.len()].contains(&costs.len()), "{name}");
     }
 }

@@ -8,6 +8,8 @@
 //!   `null` when none is taken
 //! - `split`: `{"splits": [SPLIT]}`, also when one route was asked for
 //! - `methods`: `{"service": NAME, "methods": [METHOD]}`
+//! - `explain`: `{"service": NAME, "policy": NAME, "policy_settings": {…}, "revision": NUMBER,
+//!   "backends": [{…, "terms": {NAME: {"value": NUMBER, "unit": TEXT}}, "why": TEXT}]}`
 //! - `log-level`: `{"level": TEXT, "configured": TEXT}`
 //! - `drain --wait`: as every change, with `"cut": NUMBER`, the requests that were cut off
 //! - every change: `{"service": NAME, "revision": NUMBER}`, or `route` in place of `service`

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Parser;
 use equipoise::cli::ctl::{self, Screen};
-use equipoise::model::RejectReason;
+use equipoise::model::{EwmaParams, RejectReason};
 use serde_json::json;
 
 use super::*;
@@ -158,6 +158,39 @@ other                     1         0         -       -       -        1
     assert_eq!(json["methods"][0]["codes"][1], code);
     assert_eq!(json["methods"][3]["success_ratio"], json!(null));
     let unknown = run(&gateway, "methods order").await.unwrap_err();
+    assert!(unknown.to_string().contains("did you mean `orders`"), "{unknown}");
+}
+
+#[tokio::test]
+async fn shares_are_explained() {
+    let gateway = Gateway::with(&[("a:1", 1), ("b:1", 1), ("c:1", 2)]).await;
+    run(&gateway, "set-policy orders weighted_random").await.unwrap();
+    run(&gateway, "drain orders c:1").await.unwrap();
+    gateway.record(0, 0, GrpcCode::Ok, 30);
+    gateway.record(1, 0, GrpcCode::Ok, 10);
+    gateway.observed(40).await;
+    let explained = run(&gateway, "explain orders --output json").await.unwrap();
+    let explained: serde_json::Value = serde_json::from_str(&explained).unwrap();
+    let of = |index: usize, key: &str| explained["backends"][index][key].clone();
+    let share = |index| of(index, "expected_share").as_f64().unwrap();
+    assert!((share(0) - 0.5).abs() < 0.05 && share(2) == 0.0, "{explained}");
+    assert_eq!((of(0, "weight_share"), of(2, "weight_share")), (json!(0.5), json!(0.0)));
+    assert_eq!((of(0, "recent_share"), of(1, "recent_share")), (json!(0.75), json!(0.25)));
+    assert_eq!((of(0, "why"), of(0, "terms")), (json!("as its weight says"), json!({})));
+    assert_eq!(of(2, "why"), "draining: drained");
+
+    run(&gateway, "set-policy orders p2c_ewma").await.unwrap();
+    let load = |index: usize| gateway.orders.view().backends[index].endpoint.clone();
+    let (params, now) = (EwmaParams::default(), gateway.orders.view().now());
+    for _ in 0..50 {
+        load(0).load().observe(Duration::from_millis(200), now, &params);
+        load(1).load().observe(Duration::from_millis(10), now, &params);
+    }
+    let explained = run(&gateway, "explain orders").await.unwrap();
+    let lines =
+        ["a:1: latency ", " times the median: a trial now and then\nb:1: as its weight says\n"];
+    assert!(lines.iter().all(|line| explained.contains(line)), "{explained}");
+    let unknown = run(&gateway, "explain order").await.unwrap_err();
     assert!(unknown.to_string().contains("did you mean `orders`"), "{unknown}");
 }
 

@@ -1,0 +1,44 @@
+//! ExplainService: why each backend of a service gets the share of calls that it gets.
+
+use super::policy::settings_of;
+use super::{convert, proto};
+use crate::service::{BackendExplanation, CostTerm, Service, Unit};
+
+/// Explains the shares of the backends of `service`. It takes thousands of picks.
+pub(super) fn explain(service: &Service) -> proto::ExplainServiceResponse {
+    let (view, snapshot) = (service.view(), service.snapshot().load_full());
+    // Estimates need no more of chance than that picks differ.
+    let rng = &mut fastrand::Rng::with_seed(view.generation);
+    let backends = crate::service::explain(&view, &snapshot, rng);
+    proto::ExplainServiceResponse {
+        service: view.spec.name.clone(),
+        policy: view.spec.balancer.policy.into(),
+        policy_settings: Some(settings_of(&view.spec.balancer)),
+        revision: view.revision,
+        backends: backends.into_iter().map(backend).collect(),
+    }
+}
+
+fn backend(explained: BackendExplanation) -> proto::BackendExplanation {
+    proto::BackendExplanation {
+        state: convert::state(explained.standing.state).into(),
+        state_reason: explained.standing.reason.name().into(),
+        effective_weight: explained.standing.weight,
+        address: explained.address,
+        weight: explained.weight,
+        weight_share: explained.weight_share,
+        expected_share: explained.expected_share,
+        recent_share: explained.recent_share,
+        terms: explained.terms.into_iter().map(term).collect(),
+        why: explained.why,
+    }
+}
+
+fn term(CostTerm { name, value, unit }: CostTerm) -> proto::CostTerm {
+    let unit = match unit {
+        Unit::Calls => "calls",
+        Unit::MessagesPerSecond => "messages/s",
+        Unit::Seconds => "s",
+    };
+    proto::CostTerm { name: name.into(), value, unit: unit.into() }
+}
