@@ -17,7 +17,7 @@ use super::prober::Prober;
 use super::target::Target;
 use super::{CheckTarget, HealthMonitor};
 use crate::clock::Clock;
-use crate::model::stable_hash;
+use crate::model::{Time, stable_hash};
 use crate::tasks::{Task, Tasks};
 use crate::upstream::Dialer;
 
@@ -25,12 +25,17 @@ use crate::upstream::Dialer;
 /// at once.
 const FIRST_WITHIN: Duration = Duration::from_millis(500);
 
+/// Timer coalescing: checks begin at multiples of this, so that one wake-up of the thread begins
+/// many of them.
+const GRAIN: Duration = Duration::from_millis(20);
+
 /// What checkers share.
 #[derive(Clone)]
 struct Context {
     monitor: Weak<HealthMonitor>,
     dialer: Arc<Dialer>,
     tasks: Arc<Tasks>,
+    clock: Clock,
     seed: u64,
 }
 
@@ -50,7 +55,7 @@ impl HealthMonitor {
         let checkers = CheckerThread { queue: Arc::clone(&queue), _running };
         let monitor = Arc::new(HealthMonitor::with(Some(checkers), clock));
         let (dialer, tasks) = (Arc::clone(dialer), Arc::clone(tasks));
-        let cx = Context { monitor: Arc::downgrade(&monitor), dialer, tasks, seed };
+        let cx = Context { monitor: Arc::downgrade(&monitor), dialer, tasks, clock, seed };
         let runtime =
             move || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         let (started, start) = oneshot::channel();
@@ -94,20 +99,43 @@ async fn check_until(stopped: Stopped, target: CheckTarget, cx: Context) {
 /// Checks one target periodically.
 fn check(
     target: CheckTarget,
-    Context { monitor, dialer, seed, .. }: Context,
+    Context { monitor, dialer, clock, seed, .. }: Context,
 ) -> impl Future<Output = Result<(), Infallible>> {
     let mut rng = fastrand::Rng::with_seed(seed ^ stable_hash(target.address.as_bytes(), 0));
     let every = target.check.interval;
     let target = Rc::new(Target::new(target, &monitor));
     let mut prober = Prober::new(&target, &dialer);
     async move {
-        sleep(FIRST_WITHIN.min(every).mul_f64(rng.f64())).await;
+        let grain = GRAIN.min(every / 10);
+        let first = clock.now() + FIRST_WITHIN.min(every).mul_f64(rng.f64());
+        sleep(coarse(first, grain).since(clock.now())).await;
         // The interval is jittered, so that checks of different targets spread out.
-        let mut ticks = interval(every.mul_f64(0.95 + 0.1 * rng.f64()));
+        let period = Time::ZERO + every.mul_f64(0.95 + 0.1 * rng.f64());
+        let mut ticks = interval(coarse(period, grain).since(Time::ZERO));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             target.record_check(&prober.ask().await);
+        }
+    }
+}
+
+/// `time`, rounded up to a multiple of `grain`.
+fn coarse(time: Time, grain: Duration) -> Time {
+    let grain = u64::try_from(grain.as_nanos()).unwrap_or(u64::MAX).max(1);
+    Time::from_nanos(time.as_nanos().div_ceil(grain).saturating_mul(grain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_begin_at_multiples_of_the_grain() {
+        let coarse = |millis| coarse(Time::from_millis(millis), GRAIN);
+        let cases = [(0, 0), (1, 20), (20, 20), (21, 40), (1007, 1020)];
+        for (time, multiple) in cases {
+            assert_eq!(coarse(time), Time::from_millis(multiple), "{time}");
         }
     }
 }
