@@ -93,6 +93,8 @@ Examples:
   equipoise ctl drain orders 127.0.0.1:50051 --wait --timeout 30s
                                                            return when it is empty; cut off what is left
   equipoise ctl remove orders 127.0.0.1:50051              drain it first to see it run empty
+  equipoise ctl eject orders 127.0.0.1:50051 --for 1m      as if its answers spoke against it
+  equipoise ctl heal orders 127.0.0.1:50051                back at once, whatever it was ejected for
   equipoise ctl set-policy orders round_robin
   equipoise ctl set-policy orders consistent_hash key.header=x-user-id replicas=128
   equipoise ctl set-policy orders configured               back to what the file says
@@ -129,6 +131,10 @@ enum Command {
     Drain(drain::Args),
     /// Put a drained backend back
     Undrain(change::Target),
+    /// Eject a backend: no new requests, but in a panic; what is open at it goes on
+    Eject(change::Eject),
+    /// End the ejection of a backend at once, whatever it is for
+    Heal(change::Heal),
     /// Add backends
     Add(change::Add),
     /// Remove backends: no new requests; those in flight finish
@@ -211,6 +217,8 @@ pub async fn execute(args: Args, out: &mut dyn Write, screen: Screen) -> Result<
             args.run(session, limit).await?;
         }
         Command::Undrain(target) => target.undrain(session).await?,
+        Command::Eject(args) => args.run(session).await?,
+        Command::Heal(args) => args.run(session).await?,
         Command::Add(args) => args.run(session).await?,
         Command::Remove(args) => args.run(session).await?,
         Command::SetPolicy(args) => args.run(session).await?,

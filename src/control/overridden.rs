@@ -9,6 +9,7 @@ pub(super) fn overridden(one: &Overridden) -> proto::Override {
     let kind = match kind {
         OverrideKind::Weight => proto::OverrideKind::Weight,
         OverrideKind::Drain => proto::OverrideKind::Drain,
+        OverrideKind::Eject => proto::OverrideKind::Eject,
         OverrideKind::Add => proto::OverrideKind::Add,
         OverrideKind::Remove => proto::OverrideKind::Remove,
         OverrideKind::Policy => proto::OverrideKind::Policy,

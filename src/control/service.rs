@@ -1,6 +1,7 @@
 //! The control API's methods.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
@@ -136,6 +137,34 @@ impl proto::control_server::Control for Control {
         let conditions = conditions(request.expected_revision, request.allow_empty);
         let revision = self.change(by, &request.service, change, conditions).await?;
         Ok(Response::new(proto::UndrainBackendResponse { revision }))
+    }
+
+    async fn eject_backend(
+        &self,
+        request: Request<proto::EjectBackendRequest>,
+    ) -> Result<Response<proto::EjectBackendResponse>, Status> {
+        let by = audit::who(&request);
+        let request = request.into_inner();
+        let time = request.time.map(Duration::try_from).transpose();
+        let time = time.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let change = Change::Eject { address: request.backend, time };
+        let conditions = conditions(request.expected_revision, true);
+        let revision = self.change(by, &request.service, change, conditions).await?;
+        let warning = self.find(&request.service)?.view().ejection_warning();
+        let warning = warning.unwrap_or_default();
+        Ok(Response::new(proto::EjectBackendResponse { revision, warning }))
+    }
+
+    async fn heal_backend(
+        &self,
+        request: Request<proto::HealBackendRequest>,
+    ) -> Result<Response<proto::HealBackendResponse>, Status> {
+        let by = audit::who(&request);
+        let request = request.into_inner();
+        let change = Change::Heal(request.backend);
+        let conditions = conditions(request.expected_revision, true);
+        let revision = self.change(by, &request.service, change, conditions).await?;
+        Ok(Response::new(proto::HealBackendResponse { revision }))
     }
 
     async fn add_backends(

@@ -9,6 +9,7 @@ use super::hash::stable_hash;
 use super::load::{EwmaParams, Load};
 use super::outage::Outage;
 use super::reach::WayClock;
+use super::results::Results;
 use super::time::Time;
 use super::worker_stats::{StatTotals, WorkerStats};
 use crate::stats::{Counts, StreamTotals, of_worker};
@@ -140,7 +141,14 @@ impl Endpoint {
         &self.outage
     }
 
-    /// Consecutive faults and trial results, for outlier ejection.
+    /// Results of its requests since the start, summed over workers.
+    pub fn results(&self) -> Results {
+        let mut results = Results::default();
+        self.stats.iter().for_each(|stats| results += stats.results().read());
+        results
+    }
+
+    /// Its consecutive faults, and its trial after an ejection.
     #[inline]
     pub fn faults(&self) -> &Faults {
         &self.faults

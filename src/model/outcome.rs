@@ -209,8 +209,8 @@ impl AttemptOutcome {
         }
     }
 
-    /// The signal for outlier ejection, if any. A lost connection gives none, as reconnecting takes
-    /// care of that; nor does a refused stream, which means that the backend is full or draining.
+    /// The signal for outlier ejection, if any. A lost connection counts once, not for each request on it
+    /// (`Faults::record_lost`). A refused stream gives none: the backend is full or draining.
     pub fn signal(self) -> Option<HealthSignal> {
         match self {
             AttemptOutcome::Failed(

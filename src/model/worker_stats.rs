@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::outcome::{Class, Code, GRPC_CODES, GrpcCode, Protocol};
+use super::results::ResultCounters;
 use crate::stats::{Counts, Direction, Histogram, Reading, StreamTotals, increment};
 
 const HTTP_STATUSES: usize = 500; // 100..=599; higher ones are counted as 599
@@ -19,9 +20,15 @@ pub struct WorkerStats {
     streams_opened: AtomicU64,
     streams_ended: AtomicU64,
     messages: [AtomicU64; 2],
+    results: ResultCounters,
 }
 
 impl WorkerStats {
+    /// What outlier detection compares.
+    pub fn results(&self) -> &ResultCounters {
+        &self.results
+    }
+
     /// Counts an ended call: its code and, unless cancelled, its duration to the last byte.
     pub fn record_call(&self, code: Code, duration: Duration) {
         if code.class() != Class::Cancelled {

@@ -1,18 +1,24 @@
 //! Changes of a service by operators: validation, application to the overrides, refusals.
 
+mod display;
+mod error;
+
 use std::collections::{BTreeMap, HashSet};
-use std::fmt;
 use std::time::Duration;
 
+use super::ejection::ByHand;
 use super::membership::Layer;
 use super::overrides::Overrides;
 use super::{Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, Stamp};
 use crate::model::{Address, Time};
-use crate::text::units::show_duration;
 use crate::text::{LISTED, ParamValue, listed as list};
+pub use error::ChangeError;
 
 /// Maximum length of a name in an error message, which is sent in the `grpc-message` header.
 const LISTED_CHARS: usize = 64;
+
+/// The longest ejection that ends by itself.
+const MAX_EJECTION: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// In place of a policy's name: the configured policy.
 pub const CONFIGURED: &str = "configured";
@@ -31,6 +37,15 @@ pub enum Change {
     },
     /// Send new requests to this address again.
     Undrain(String),
+    /// No new requests to this address, but in panic mode.
+    Eject {
+        /// The backend's address.
+        address: String,
+        /// For how long; until it is healed if absent.
+        time: Option<Duration>,
+    },
+    /// End the ejection of this address, whatever its cause.
+    Heal(String),
     /// Add backends.
     Add(Vec<EndpointSpec>),
     /// Remove backends: they get no new requests, and those in flight finish.
@@ -54,48 +69,6 @@ pub struct Conditions {
     pub expected_revision: Option<u64>,
     /// Allow a change that leaves no eligible backend.
     pub allow_empty: bool,
-}
-
-/// Why a change was refused; nothing has changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChangeError {
-    /// The change is invalid; lists every problem.
-    #[error("{0}")]
-    Invalid(String),
-    /// Precondition failed: the service is at another revision than expected.
-    #[error(
-        "service `{service}` is at revision {current}, not at the expected {expected}: \
-         read it again and decide anew"
-    )]
-    Stale {
-        /// The service.
-        service: String,
-        /// The revision it is at.
-        current: u64,
-        /// The revision that the change expected.
-        expected: u64,
-    },
-    /// Precondition failed: no eligible backend would be left.
-    #[error(
-        "this would leave service `{service}` with no backend to take requests; \
-         set allow_empty if that is meant"
-    )]
-    Empty {
-        /// The service.
-        service: String,
-    },
-    /// The service is no longer configured.
-    #[error("there is no service `{service}`: the configuration has it no more")]
-    Gone {
-        /// The service.
-        service: String,
-    },
-    /// The writer has ended.
-    #[error("service `{service}` no longer takes changes: the gateway is shutting down")]
-    Closed {
-        /// The service.
-        service: String,
-    },
 }
 
 /// Context in which a change is validated and applied.
@@ -124,6 +97,8 @@ impl Change {
             Change::SetWeights(weights) => current.set_weights(weights, overrides),
             Change::Drain { address, timeout } => current.drain(address, *timeout, overrides),
             Change::Undrain(address) => current.undrain(address, overrides),
+            Change::Eject { address, time } => current.eject(address, *time, overrides),
+            Change::Heal(address) => current.heal(address, overrides),
             Change::Add(backends) => current.add(backends, overrides),
             Change::Remove(addresses) => current.remove(addresses, overrides),
             Change::SetPolicy { policy, settings } => {
@@ -168,6 +143,28 @@ impl Current<'_> {
     fn undrain(self, address: &String, overrides: &mut Overrides) -> Vec<String> {
         let (known, wrong) = self.find([address]);
         known.iter().for_each(|address| overrides.undrain(address));
+        wrong
+    }
+
+    fn eject(
+        self,
+        address: &String,
+        time: Option<Duration>,
+        overrides: &mut Overrides,
+    ) -> Vec<String> {
+        let (known, mut wrong) = self.find([address]);
+        if time.is_some_and(|time| time.is_zero() || time > MAX_EJECTION) {
+            wrong.push("an ejection lasts up to 365 days, and longer than no time".into());
+        }
+        let until = time.map(|time| self.now + time);
+        let ejected = ByHand { since: self.now, until };
+        known.iter().for_each(|address| overrides.eject(address, Some(ejected), self.stamp));
+        wrong
+    }
+
+    fn heal(self, address: &String, overrides: &mut Overrides) -> Vec<String> {
+        let (known, wrong) = self.find([address]);
+        known.iter().for_each(|address| overrides.eject(address, None, self.stamp));
         wrong
     }
 
@@ -282,36 +279,6 @@ impl Current<'_> {
         };
         let (service, unknown) = (self.service, list(unknown));
         vec![format!("service `{service}` has no backend {unknown}; it has {has}{removed}")]
-    }
-}
-
-/// For the log; truncated, however long the request was.
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let weighted = |(address, weight): (&str, u32)| format!("{}={weight}", clip(address));
-        match self {
-            Change::SetWeights(weights) => {
-                let weights = weights.iter().map(|(address, weight)| (&**address, *weight));
-                write!(f, "set weights {}", list(weights.map(weighted).collect()))
-            }
-            Change::Drain { address, timeout: None } => write!(f, "drain `{}`", clip(address)),
-            Change::Drain { address, timeout: Some(timeout) } => {
-                write!(f, "drain `{}` within {}", clip(address), show_duration(*timeout))
-            }
-            Change::Undrain(address) => write!(f, "undrain `{}`", clip(address)),
-            Change::Add(backends) => {
-                let backends = backends.iter().map(|backend| (&*backend.address, backend.weight));
-                write!(f, "add {}", list(backends.map(weighted).collect()))
-            }
-            Change::Remove(addresses) => {
-                write!(f, "remove {}", list(addresses.iter().map(|a| clip(a)).collect()))
-            }
-            Change::SetPolicy { policy, .. } => write!(f, "set policy `{}`", clip(policy)),
-            Change::Reset(addresses) if addresses.is_empty() => f.write_str("reset all"),
-            Change::Reset(addresses) => {
-                write!(f, "reset {}", list(addresses.iter().map(|a| clip(a)).collect()))
-            }
-        }
     }
 }
 

@@ -1,20 +1,22 @@
 //! Desired state of a service: configuration and operators' overrides merged, with the health of
 //! its backends. An immutable value: a change returns a new one, which takes effect when published.
 
+mod evaluate;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
 use super::change::{Change, ChangeError, Conditions, Current};
-use super::ejection::{Case, Record, Seen};
+use super::ejection::EjectionState;
 use super::membership::{Layer, MergedIntent, merge};
 use super::overrides::Overrides;
 use super::standing::{Condition, Standing, standing};
 use super::{Environment, Overridden, ServiceConfig, ServiceSpec, Stamp, Turn};
 use crate::clock::Clock;
-use crate::health::{self, Check, Health, HealthMonitor, Subscriber, Subscription};
-use crate::model::{Address, Endpoint, Reach, Time};
+use crate::health::{self, Check, HealthMonitor, Subscriber, Subscription};
+use crate::model::{Address, Endpoint, Time};
 
 /// Desired state of a service.
 #[derive(Clone, Debug)]
@@ -47,7 +49,7 @@ pub(super) struct Backend {
     /// When it was last taken out, or came back.
     pub(super) turn: Turn,
     /// State of outlier ejection.
-    pub(super) record: Record,
+    pub(super) ejection: EjectionState,
     /// Health, ejection and panic mode.
     pub(super) condition: Condition,
     /// Subscription to its health check, if it is checked; dropping it ends the check.
@@ -60,28 +62,6 @@ impl Backend {
         standing(self.intent, false, self.turn, &self.condition, self.endpoint.way(now))
     }
 
-    /// Input of the ejection algorithm.
-    fn ejection_case(&self, now: Time) -> Case {
-        let Backend { endpoint, intent, condition, record, .. } = self;
-        let unreachable = Reach::of(endpoint, now) == Reach::Unreachable;
-        let seen = Seen {
-            faults: endpoint.faults().run(),
-            verdict: endpoint.faults().verdict(),
-            counts: !intent.drained && intent.weight > 0,
-            down: unreachable || condition.unhealthy.is_some(),
-        };
-        Case { record: *record, seen }
-    }
-
-    /// With another ejection record. If its ejection changes, its fault counters start anew.
-    fn with_record(&self, record: Record) -> Backend {
-        if record.ejected != self.record.ejected {
-            self.endpoint.faults().clear();
-        }
-        let condition = Condition { ejected: record.ejected, ..self.condition.clone() };
-        Backend { record, condition, ..self.clone() }
-    }
-
     /// Dated `now` if it has been taken out, or has come back, since `before`.
     fn following(self, before: &Backend, now: Time) -> Backend {
         let out = |it: &Backend| (!it.intent.drained).then(|| it.condition.stands());
@@ -90,15 +70,6 @@ impl Backend {
             false => Turn { limit: self.turn.limit, ..Turn::new(&self.endpoint, now) },
         };
         Backend { turn, ..self }
-    }
-
-    /// With the latest result of its health check.
-    fn with_health(self) -> Backend {
-        let unhealthy = match self.checked.as_ref().map(|checked| checked.health()) {
-            None | Some(Health::Healthy) => None,
-            Some(Health::Unhealthy(unhealthy)) => Some(unhealthy),
-        };
-        Backend { condition: Condition { unhealthy, ..self.condition }, ..self }
     }
 }
 
@@ -147,7 +118,11 @@ impl Desired {
             let (service, current) = (service.clone(), self.revision);
             return Err(ChangeError::Stale { service, current, expected });
         }
-        let changed = Desired { overrides, revision: self.revision + 1, ..self.clone() }.merged();
+        let mut changed = Desired { overrides, revision: self.revision + 1, ..self.clone() };
+        if let Change::Heal(address) = change {
+            changed = changed.healed(address);
+        }
+        let changed = changed.merged();
         // A service without eligible backends may be changed: only losing the last one is refused.
         if !conditions.allow_empty && self.has_eligible() && !changed.has_eligible() {
             return Err(ChangeError::Empty { service: service.clone() });
@@ -166,16 +141,6 @@ impl Desired {
         overrides.prune(&members);
         let (configured, members) = (Arc::new(spec), Arc::new(members));
         Some(Desired { configured, members, overrides, ..self.clone() }.merged())
-    }
-
-    /// Re-evaluates health, ejection and panic mode. `None` if nothing has changed.
-    pub(super) fn reevaluated(&self) -> Option<Desired> {
-        let backends = self.backends.iter().cloned().map(Backend::with_health).collect();
-        let updated = Desired { backends, ..self.clone() }.with_ejections(true).with_panic_mode();
-        let updated = updated.following(&self.backends);
-        let pairs = self.backends.iter().zip(&*updated.backends);
-        let differs = pairs.into_iter().any(|(before, now)| before.condition != now.condition);
-        differs.then_some(updated)
     }
 
     /// Stops the health checks.
@@ -221,8 +186,8 @@ impl Desired {
                 None => {
                     let endpoint = Arc::new(Endpoint::new(address.as_str(), self.workers, now));
                     let (condition, turn) = (Condition::default(), Turn::new(&endpoint, now));
-                    let record = Record::default();
-                    Backend { address, endpoint, intent, turn, record, condition, checked: None }
+                    let ejection = EjectionState::default();
+                    Backend { address, endpoint, intent, turn, ejection, condition, checked: None }
                 }
             };
             let limit = self.overrides.drain_limit(&backend.address);
@@ -230,7 +195,7 @@ impl Desired {
         };
         let intent = merge([&*self.members, &self.overrides.layer()]);
         self.backends = intent.into_iter().map(backend).collect();
-        self.with_ejections(false).with_panic_mode().following(&known)
+        self.with_ejections(None).with_panic_mode().following(&known)
     }
 
     /// With the health check that the spec asks for, started or stopped as needed.
@@ -247,46 +212,6 @@ impl Desired {
         };
         let checked = check.map(watch);
         Backend { checked, ..backend }.with_health()
-    }
-
-    /// When the next ejection expires.
-    pub(super) fn next_ejection_end(&self) -> Option<Time> {
-        self.backends.iter().filter_map(|backend| backend.record.ejected?.until).min()
-    }
-
-    /// Updates the ejections. With `answers`, by the answers of backends; without, it only ends
-    /// ejections beyond `max_ejected`, as after a change of membership.
-    fn with_ejections(mut self, answers: bool) -> Desired {
-        let now = self.now();
-        let mut cases: Vec<Case> = self.backends.iter().map(|it| it.ejection_case(now)).collect();
-        match &self.spec.ejection {
-            None => cases.iter_mut().for_each(|case| case.record = Record::default()),
-            Some(ejection) if answers => ejection.decide(&mut cases, now),
-            Some(ejection) => ejection.release(&mut cases, now),
-        }
-        let judged = self.backends.iter().zip(cases);
-        self.backends = judged.map(|(backend, case)| backend.with_record(case.record)).collect();
-        self
-    }
-
-    /// Enters or leaves panic mode: if too small a part of the weight is well, unhealthy and ejected
-    /// backends get requests too.
-    fn with_panic_mode(mut self) -> Desired {
-        let candidates = self.backends.iter().filter(|it| !it.intent.drained);
-        let candidates = candidates.filter(|it| !it.condition.declines());
-        let (mut all, mut stands) = (0, 0);
-        for Backend { intent, condition, .. } in candidates {
-            all += u64::from(intent.weight);
-            stands += if condition.stands() { u64::from(intent.weight) } else { 0 };
-        }
-        let panics = stands * 100 < all * u64::from(self.spec.panic);
-        let updated = |backend: &Backend| {
-            let needed = panics && !backend.condition.declines();
-            let condition = Condition { needed, ..backend.condition.clone() };
-            Backend { condition, ..backend.clone() }
-        };
-        self.backends = self.backends.iter().map(updated).collect();
-        self
     }
 
     /// Dates the backends that have been taken out, or have come back, since `before`.

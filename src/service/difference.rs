@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use super::Balancer;
 use super::desired::{Backend, Desired};
-use super::membership::MergedIntent;
 use crate::model::Address;
 use crate::text::listed;
 
@@ -22,7 +21,13 @@ impl Desired {
         let id = |backend: &Backend| backend.endpoint.id();
         for backend in &*self.backends {
             let now = later.remove(&backend.address);
-            if now.is_none_or(|now| now.intent != backend.intent || id(now) != id(backend)) {
+            let same = |now: &Backend| {
+                let ejected = |it: &Backend| it.condition.ejected.is_some();
+                now.intent == backend.intent
+                    && id(now) == id(backend)
+                    && ejected(now) == ejected(backend)
+            };
+            if !now.is_some_and(same) {
                 old.push(describe(&backend.address, Some(backend)));
                 new.push(describe(&backend.address, now));
             }
@@ -36,9 +41,10 @@ impl Desired {
 }
 
 fn describe(address: &Address, backend: Option<&Backend>) -> String {
-    match backend.map(|backend| backend.intent) {
-        None => format!("{address} absent"),
-        Some(MergedIntent { weight, drained: false }) => format!("{address}={weight}"),
-        Some(MergedIntent { weight, drained: true }) => format!("{address}={weight} drained"),
-    }
+    let Some(Backend { intent, condition, .. }) = backend else {
+        return format!("{address} absent");
+    };
+    let drained = if intent.drained { " drained" } else { "" };
+    let ejected = if condition.ejected.is_some() { " ejected" } else { "" };
+    format!("{address}={}{drained}{ejected}", intent.weight)
 }

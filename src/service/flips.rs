@@ -1,33 +1,33 @@
-//! Who went out and who came back, for the log.
+//! Backends that have become unhealthy or ejected, or well again, for the log and the metrics.
 
 use super::Cause;
 use super::desired::{Backend, Desired};
 use crate::text::listed;
 
-/// What has changed for the backends of a service that nobody has changed.
+/// Changes of condition between two generations of the same backends.
 pub(super) struct Flips {
     unhealthy: Vec<String>,
     healthy: Vec<String>,
     ejected: Vec<String>,
-    /// What each of these is for.
+    /// The cause of each.
     causes: Vec<Cause>,
     back: Vec<String>,
-    /// Whether those that are out are needed, if that is news.
-    needed: Option<bool>,
+    /// Whether there is a panic, if that has changed.
+    panics: Option<bool>,
 }
 
 impl Flips {
     /// From `before` to `after`, which has the same backends.
     pub(super) fn between(before: &Desired, after: &Desired) -> Flips {
-        let needed = |desired: &Desired| desired.backends.iter().any(|it| it.condition.needed);
-        let (was, is) = (needed(before), needed(after));
+        let panics = |desired: &Desired| desired.backends.iter().any(|it| it.condition.needed);
+        let (was, is) = (panics(before), panics(after));
         let mut flips = Flips {
             unhealthy: Vec::new(),
             healthy: Vec::new(),
             ejected: Vec::new(),
             causes: Vec::new(),
             back: Vec::new(),
-            needed: (was != is).then_some(is),
+            panics: (was != is).then_some(is),
         };
         let pairs = before.backends.iter().zip(&*after.backends);
         pairs.for_each(|(before, after)| flips.compare(before, after));
@@ -43,7 +43,7 @@ impl Flips {
         }
         match (before.condition.ejected, after.condition.ejected) {
             (Some(_), None) => self.back.push(address.to_string()),
-            (was, Some(is)) if was != Some(is) && !is.is_on_trial() => {
+            (was, Some(is)) if was != Some(is) && !is.on_trial => {
                 self.ejected.push(format!("{address}: {}", is.cause));
                 self.causes.push(is.cause);
             }
@@ -51,13 +51,13 @@ impl Flips {
         }
     }
 
-    /// What each ejection is for.
+    /// The cause of each new ejection.
     pub(super) fn causes(&self) -> impl Iterator<Item = Cause> {
         self.causes.iter().copied()
     }
 
     pub(super) fn log(self, service: &str) {
-        let Flips { unhealthy, healthy, ejected, back, needed, .. } = self;
+        let Flips { unhealthy, healthy, ejected, back, panics, .. } = self;
         if !unhealthy.is_empty() {
             let (count, backends) = (unhealthy.len(), listed(unhealthy));
             tracing::warn!(service, count, backends, "backends are unhealthy");
@@ -74,12 +74,15 @@ impl Flips {
             let (count, backends) = (back.len(), listed(back));
             tracing::info!(service, count, backends, "backends are ejected no more");
         }
-        match needed {
+        match panics {
             Some(true) => tracing::error!(
                 service,
-                "panic: so few backends are well that all get requests which do not refuse them"
+                "panic: so few backends are left that those that are unhealthy or ejected get requests too"
             ),
-            Some(false) => tracing::info!(service, "no panic any more: who is not well rests"),
+            Some(false) => tracing::info!(
+                service,
+                "the panic is over: those that are unhealthy or ejected get no requests"
+            ),
             None => {}
         }
     }

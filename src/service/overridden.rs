@@ -13,6 +13,8 @@ pub enum OverrideKind {
     Weight,
     /// A backend is drained.
     Drain,
+    /// A backend is ejected.
+    Eject,
     /// A backend was added.
     Add,
     /// A backend was removed.
@@ -39,7 +41,7 @@ pub struct Overridden {
     pub backend: String,
     /// The configured value, if there is one.
     pub configured: Option<Setting>,
-    /// The overriding value; `None` if the backend is drained or removed.
+    /// The overriding value; `None` if the backend is drained, ejected or removed.
     pub wanted: Option<Setting>,
     /// Who made the change, and when.
     pub stamp: Stamp,
@@ -106,6 +108,7 @@ impl Display for Overridden {
         match kind {
             OverrideKind::Weight => write!(f, "{backend} has")?,
             OverrideKind::Drain => write!(f, "{backend} is drained")?,
+            OverrideKind::Eject => write!(f, "{backend} is ejected")?,
             OverrideKind::Add => write!(f, "{backend} was added with")?,
             OverrideKind::Remove => write!(f, "{backend} is removed")?,
             OverrideKind::Policy => f.write_str("the service has")?,

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::ejection::ByHand;
 use super::membership::{Intent, Layer};
 use super::{Balancer, Overridden, OverrideKind, Setting, Stamp};
 use crate::model::{Address, Time};
@@ -23,6 +24,7 @@ pub(super) struct Overrides {
 struct Override {
     weight: Option<(u32, Stamp)>,
     drained: Option<Drained>,
+    ejected: Option<(ByHand, Stamp)>,
     removed: Option<Stamp>,
 }
 
@@ -75,6 +77,27 @@ impl Overrides {
     /// When the requests in flight at a drained backend are cut off, if at all.
     pub(super) fn drain_limit(&self, address: &Address) -> Option<Time> {
         self.backends.get(address)?.drained.as_ref()?.limit
+    }
+
+    /// Ejects a backend, or ends that.
+    pub(super) fn eject(&mut self, address: &Address, ejected: Option<ByHand>, stamp: &Stamp) {
+        self.of(address).ejected = ejected.map(|ejected| (ejected, stamp.clone()));
+        self.tidy();
+    }
+
+    /// The ejection of a backend.
+    pub(super) fn ejected(&self, address: &Address) -> Option<ByHand> {
+        let ejected = self.backends.get(address)?.ejected.as_ref()?;
+        Some(ejected.0)
+    }
+
+    /// Drops ejections whose time is over at `now`.
+    pub(super) fn expire(&mut self, now: Time) {
+        for wish in self.backends.values_mut() {
+            let until = wish.ejected.as_ref().and_then(|(ejected, _)| ejected.until);
+            wish.ejected.take_if(|_| until.is_some_and(|until| until <= now));
+        }
+        self.tidy();
     }
 
     /// Adds backends, or restores configured ones that operators had removed.
@@ -152,9 +175,10 @@ impl Overrides {
             if let Some(Added { weight, stamp, .. }) = added {
                 note(OverrideKind::Add, Some(*weight), stamp);
             }
-            let Some(Override { weight, drained, removed }) = wish else { continue };
+            let Some(Override { weight, drained, ejected, removed }) = wish else { continue };
             weight.iter().for_each(|(to, stamp)| note(OverrideKind::Weight, Some(*to), stamp));
             drained.iter().for_each(|it| note(OverrideKind::Drain, None, &it.stamp));
+            ejected.iter().for_each(|(_, stamp)| note(OverrideKind::Eject, None, stamp));
             removed.iter().for_each(|stamp| note(OverrideKind::Remove, None, stamp));
         }
         all

@@ -65,7 +65,7 @@ impl Pickings {
     }
 }
 
-/// The weight that somebody would have who is out.
+/// The weight that a backend has, or would have if it were not out.
 fn weight_if_well(backend: &Backend, standing: &Standing) -> u32 {
     match standing.state {
         BackendState::Unhealthy | BackendState::Ejected => backend.intent.weight,
@@ -125,7 +125,7 @@ mod tests {
             turn: Turn::new(&endpoint(address), Time::ZERO),
             endpoint: endpoint(address),
             intent: MergedIntent { weight: 1, drained: false },
-            record: Default::default(),
+            ejection: Default::default(),
             condition: Condition::default(),
             checked: None,
         };

@@ -37,7 +37,8 @@ pub enum BackendState {
     Idle,
     /// Its health check says that it cannot answer: it gets no new requests.
     Unhealthy,
-    /// Its answers say that it cannot: it gets no new requests for a while, and then one at a time.
+    /// It answers worse than the others, or an operator says so: it gets no new requests for a while,
+    /// and then one at a time.
     Ejected,
 }
 
@@ -72,7 +73,7 @@ pub enum Reason {
     Connecting,
     /// No connection has been asked for of late.
     Unused,
-    /// What its health check, or its answers, say in their own words.
+    /// Why it is unhealthy or ejected, in words for people.
     Told(Arc<str>),
 }
 
@@ -92,29 +93,29 @@ impl Reason {
     }
 }
 
-/// What speaks against a backend that nobody has taken out.
+/// Why a backend that is not drained may get no requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
-    /// Its health check.
+    /// Its health check fails.
     pub unhealthy: Option<Unhealthy>,
-    /// Its answers.
+    /// It is ejected.
     pub ejected: Option<Ejected>,
-    /// So much of the service is out that it gets requests all the same.
+    /// Panic: so few backends are left that it gets requests all the same.
     pub needed: bool,
 }
 
 impl Condition {
-    /// Whether nothing keeps requests away from it.
+    /// Whether it is neither unhealthy nor ejected.
     pub fn stands(&self) -> bool {
         self.unhealthy.is_none() && self.ejected.is_none()
     }
 
-    /// Whether it was ejected, and is tried by one request at a time.
+    /// Whether it gets one request at a time, after an ejection.
     pub fn is_on_trial(&self) -> bool {
-        self.unhealthy.is_none() && self.ejected.is_some_and(|ejected| ejected.is_on_trial())
+        self.unhealthy.is_none() && self.ejected.is_some_and(|ejected| ejected.on_trial)
     }
 
-    /// Whether it says itself that it takes none: then it gets none, whoever needs it.
+    /// Whether it reports itself that it takes no requests: then it gets none in a panic either.
     pub fn declines(&self) -> bool {
         self.unhealthy.as_ref().is_some_and(|why| why.declared)
     }
@@ -177,7 +178,8 @@ mod tests {
 
     fn ejected(until: Option<u64>) -> Option<Ejected> {
         let (cause, since) = (Cause::Faults(5), Time::from_millis(7));
-        Some(Ejected { cause, since, until: until.map(Time::from_millis) })
+        let until = until.map(Time::from_millis);
+        Some(Ejected { cause, since, until, on_trial: until.is_none() })
     }
 
     /// Conditions, and the state and the reason that they make, if they do.

@@ -28,6 +28,8 @@ pub(super) struct DecidedChange {
     pub(super) answer: oneshot::Sender<Result<u64, ChangeError>>,
     pub(super) result: Result<u64, ChangeError>,
     pub(super) record: ChangeRecord,
+    /// Whether it ejects a backend.
+    pub(super) ejects: bool,
 }
 
 /// Copy of the writer's state from which the next one is built.
@@ -105,5 +107,6 @@ fn apply_change(request: ChangeRequest, desired: &mut Desired, retired: bool) ->
             (Err(error), ChangeRecord::refused(stamp, subject, &change, &text, at))
         }
     };
-    DecidedChange { answer, result, record }
+    let ejects = result.is_ok() && matches!(change, Change::Eject { .. });
+    DecidedChange { answer, result, record, ejects }
 }

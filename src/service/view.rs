@@ -102,6 +102,28 @@ impl ServiceView {
         self.clock.now()
     }
 
+    /// What an operator has to know who ejects a backend now.
+    pub fn ejection_warning(&self) -> Option<String> {
+        let panic = self.spec.panic;
+        if self.backends.iter().any(|backend| backend.condition.needed) {
+            return Some(format!(
+                "panic: less than {panic}% of the weight is left, so those that are out get requests too"
+            ));
+        }
+        let eligible = self.backends.iter().filter(|it| !it.intent.drained && it.intent.weight > 0);
+        let (count, out) = eligible.fold((0, 0), |(count, out), backend| {
+            (count + 1, out + usize::from(!backend.condition.stands()))
+        });
+        let ejection = self.spec.ejection.as_ref()?;
+        (out > ejection.limit(count)).then(|| {
+            let max_ejected = ejection.max_ejected;
+            format!(
+                "{out} of {count} backends are out, and max_ejected is {max_ejected}%: no other is \
+                 ejected for its answers meanwhile"
+            )
+        })
+    }
+
     /// Revisions since which requests can be counted; the newest is the current one.
     pub fn kept_revisions(&self) -> RangeInclusive<u64> {
         self.history.kept()

@@ -8,6 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::builders::Builders;
 use super::desired::Desired;
+use super::ejection::{Outliers, Results};
 use super::flips::Flips;
 use super::history::{Counts, History};
 use super::overridden::Covered;
@@ -16,7 +17,9 @@ use super::service_stats::ServiceStats;
 use super::staged::Staging;
 use super::transition::{ChangeRequest, DecidedChange, Transition, TransitionBuilder};
 use super::view::ServiceView;
-use super::{EjectionCounts, Environment, InitialState, Overridden, ServiceConfig, Snapshot};
+use super::{
+    Cause, EjectionCounts, Environment, InitialState, Overridden, ServiceConfig, Snapshot,
+};
 use crate::clock::Clock;
 use crate::health::Subscriber;
 use crate::model::Time;
@@ -44,6 +47,7 @@ pub(super) struct Writer {
     overrides: Arc<[Overridden]>,
     history: History,
     stats: ServiceStats,
+    results: Results,
     /// Notified when the health of a backend changes.
     health_subscriber: Arc<Subscriber>,
     ejections: Arc<EjectionCounts>,
@@ -79,6 +83,7 @@ impl Writer {
             history,
             stats,
             health_subscriber,
+            results: Results::default(),
             ejections: Arc::clone(&counts.ejections),
             builders: environment.builders.clone(),
             clock,
@@ -114,16 +119,12 @@ impl Writer {
             let due = reevaluate_at.into_iter().chain(self.desired.next_ejection_end()).min();
             tokio::select! {
                 biased;
-                _ = tick.tick() => {
-                    self.log_cuts();
-                    self.stats.advance(&self.desired.backends, self.clock.now());
-                    self.publish_view();
-                }
+                _ = tick.tick() => self.tick().await,
                 () = self.clock.sleep_until(due.unwrap_or(Time::ZERO)), if due.is_some() => {
                     reevaluate_at = None;
-                    self.reevaluate().await;
+                    self.reevaluate(&Outliers::new()).await;
                 }
-                () = ejection_signal.notified() => self.reevaluate().await,
+                () = ejection_signal.notified() => self.reevaluate(&Outliers::new()).await,
                 () = health_subscriber.changed(), if reevaluate_at.is_none() => {
                     reevaluate_at = Some(self.clock.now() + HEALTH_DEBOUNCE);
                 }
@@ -170,7 +171,10 @@ impl Writer {
         if let Some(transition) = transition {
             self.apply(transition);
         }
-        for DecidedChange { answer, result, record } in decided {
+        for DecidedChange { answer, result, record, ejects } in decided {
+            if ejects {
+                self.ejections.count(Cause::Hand);
+            }
             record.log(); // here, since the caller may be gone: every change is logged
             let _ = answer.send(result);
         }
@@ -201,9 +205,25 @@ impl Writer {
         let _ = acknowledge.send(());
     }
 
+    /// Once a second: updates the statistics, and looks for outliers.
+    async fn tick(&mut self) {
+        self.log_cuts();
+        let now = self.clock.now();
+        let Desired { spec, backends, .. } = &self.desired;
+        self.stats.advance(backends, now);
+        self.publish_view();
+        let Some(ejection) = &spec.ejection else { return };
+        self.results.push(backends, now);
+        // Where keys decide, backends get different requests, and so different latencies.
+        let outliers = self.results.outliers(ejection, spec.balancer.factory.key().is_none());
+        if !outliers.is_empty() {
+            self.reevaluate(&outliers).await;
+        }
+    }
+
     /// Re-evaluates health and ejections, and publishes a snapshot if they have changed.
-    async fn reevaluate(&mut self) {
-        let Some(desired) = self.desired.reevaluated() else { return };
+    async fn reevaluate(&mut self, outliers: &Outliers) {
+        let Some(desired) = self.desired.reevaluated(outliers) else { return };
         let flips = Flips::between(&self.desired, &desired);
         let builder = self.transition_builder();
         let transition = self.builders.run(move || builder.build(desired)).await;

@@ -102,7 +102,7 @@ metrics! {
     DRAIN_CUTS = Counter "equipoise_drain_cut_total" ["service"]
         "Requests that were cut off with UNAVAILABLE because their backend had been removed, or drained with a limit, and the time to finish was over.";
     EJECTIONS = Counter "equipoise_ejections_total" ["service", "reason"]
-        "Times that backends of the service were ejected for what they answered: for faults in a row, or a relapse, a fault on trial. Absent before the first.";
+        "Times that backends of the service were ejected for what they answered: for faults in a row (faults), a fault on trial (relapse), a lower success ratio than that of the others (ratio), a higher latency (latency), or by an operator (hand). Absent before the first.";
     HEALTH_CHECKS = Counter "equipoise_health_checks_total" ["service", "result"]
         "Checks of the health of the service's backends: success, failure or timeout; one that several services share counts for each. Absent before the first.";
     MIRRORED = Counter "equipoise_mirrored_total" ["service", "result"]

@@ -26,8 +26,8 @@ pub struct File {
     pub drain: Option<Duration>,
     /// The panic threshold: below this percentage of healthy backends, unhealthy ones serve too.
     pub panic: u64,
-    /// Whether outlier ejection is on. Then health checks find no backend unhealthy, as both
-    /// together may cause a panic.
+    /// Whether outlier ejection is on. Where there may be a panic then, health checks find no backend
+    /// unhealthy and operators eject none, as both together may cause one.
     pub ejection: bool,
     /// Weights by backend; `None` for those not in the file.
     pub weights: Vec<Option<u32>>,
@@ -45,6 +45,11 @@ impl File {
     /// How long an exchange may be idle, if there is a limit.
     pub fn limit(&self) -> Option<Duration> {
         self.idle.into_iter().filter(|limit| !limit.is_zero()).min()
+    }
+
+    /// Whether health checks and operators alone decide on a panic.
+    pub fn panic_is_known(&self) -> bool {
+        !self.ejection || self.panic == 0
     }
 
     /// The parsed plan, with backends at `sites`.

@@ -25,6 +25,7 @@ use super::exchange::{Exchange, Habits};
 use super::file::{Balancing, File};
 use super::ledger::Ledger;
 use super::lines::Lines;
+use super::members::Members;
 use super::network::ToBackends;
 use super::world::{SERVICES, Site, World};
 use super::{backend, chaos, client, http1_client, leaving};
@@ -280,6 +281,7 @@ async fn let_clients_run(world: &Rc<World>, file: File, rng: &mut fastrand::Rng)
     happening.spawn_local(chaos::reign(Rc::clone(world)));
     let watch = file.drain.map(|limit| spawn_local(leaving::watch(Rc::clone(world), limit)));
     happening.spawn_local(chaos::operate(Rc::clone(world), file));
+    happening.spawn_local(watch_ejections(Rc::clone(world)));
     while let Some(ended) = clients.join_next().await {
         if ended.is_err() {
             world.ledger.wrong("a client has panicked".into());
@@ -295,6 +297,19 @@ async fn let_clients_run(world: &Rc<World>, file: File, rng: &mut fastrand::Rng)
         watch.abort();
     }
     all
+}
+
+/// Checks all the while that no more backends are ejected than allowed.
+async fn watch_ejections(world: Rc<World>) {
+    while !world.calm.get() {
+        for service in world.registry.list() {
+            if Members::too_many_ejected(&service.view()) {
+                world.ledger.wrong(format!("{}: too many are ejected", service.name()));
+                return;
+            }
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Waits until everything is idle, which must be soon.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use equipoise::health::Health;
-use equipoise::service::{BackendView, Change, Condition, Conditions, ServiceView};
+use equipoise::service::{BackendView, Cause, Change, Condition, Conditions, ServiceView};
 
 use super::ledger::Place;
 
@@ -31,6 +31,8 @@ struct Member {
     /// The weight that an operator set since.
     weight: Option<u32>,
     drained: bool,
+    /// By an operator.
+    ejected: bool,
     removed: bool,
     health: Found,
 }
@@ -58,8 +60,14 @@ impl Member {
         self.is_there() && !self.drained && self.weight() > 0
     }
 
+    /// Whether it is neither unhealthy nor ejected by an operator.
+    fn is_in(&self) -> bool {
+        self.health == Found::Well && !self.ejected
+    }
+
     fn forget(&mut self) {
-        (self.added, self.weight, self.drained, self.removed) = (None, None, false, false);
+        (self.added, self.weight) = (None, None);
+        (self.drained, self.ejected, self.removed) = (false, false, false);
     }
 }
 
@@ -77,6 +85,7 @@ impl Members {
             added: None,
             weight: None,
             drained: false,
+            ejected: false,
             removed: false,
             health: Found::Well,
         };
@@ -135,6 +144,8 @@ impl Members {
             }
             Change::Drain { address, .. } => after.there(address)?.drained = true,
             Change::Undrain(address) => after.there(address)?.drained = false,
+            Change::Eject { address, .. } => after.there(address)?.ejected = true,
+            Change::Heal(address) => after.there(address)?.ejected = false,
             Change::Add(backends) => {
                 for backend in backends {
                     after.add(&backend.address, backend.weight)?;
@@ -196,9 +207,8 @@ impl Members {
     pub fn taking(&self, requests: bool) -> BTreeSet<Place> {
         let takes = |member: &Member| {
             let health = match member.health {
-                Found::Well => true,
-                Found::Unwell => self.panics(),
                 Found::Declining => false,
+                _ => member.is_in() || self.panics(),
             };
             member.serves() && health
         };
@@ -208,20 +218,23 @@ impl Members {
 
     /// Whether the panic threshold is reached.
     fn panics(&self) -> bool {
-        let weight = |found: &[Found]| -> u64 {
+        let weight = |counts: fn(&Member) -> bool| -> u64 {
             let counted = self.members.iter().filter(|it| it.is_there() && !it.drained);
-            let counted = counted.filter(|it| found.contains(&it.health));
+            let counted = counted.filter(|it| counts(it));
             counted.map(|member| u64::from(member.weight())).sum()
         };
-        100 * weight(&[Found::Well]) < self.panic * weight(&[Found::Well, Found::Unwell])
+        100 * weight(Member::is_in) < self.panic * weight(|it| it.health != Found::Declining)
     }
 
     /// Whether more are ejected than allowed: half of the eligible ones, and never an only one.
+    /// Operators may eject more.
     pub fn too_many_ejected(view: &ServiceView) -> bool {
         let serves = |it: &&BackendView| !it.intent.drained && it.intent.weight > 0;
         let all = view.backends.iter().filter(serves);
-        let ejected = all.clone().filter(|it| it.condition.ejected.is_some()).count();
-        2 * ejected > all.count()
+        let ejected = |it: &BackendView| it.condition.ejected.map(|ejected| ejected.cause);
+        let by_hand = all.clone().filter(|it| ejected(it) == Some(Cause::Hand)).count();
+        let count = all.clone().filter(|it| ejected(it).is_some()).count();
+        2 * count > all.count() && count > by_hand
     }
 
     /// How `view` differs from the model.

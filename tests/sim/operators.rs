@@ -47,7 +47,11 @@ impl Operators {
                 expected_revision: (rng.u8(..4) == 0).then_some(revision),
                 allow_empty: self.world.faults,
             };
-            (draw(members, self.file.drain, rng), conditions)
+            let change = match rng.u8(..8) {
+                0 if self.file.panic_is_known() => eject(members, rng),
+                _ => draw(members, self.file.drain, rng),
+            };
+            (change, conditions)
         };
         self.make(service, change, conditions).await;
     }
@@ -80,7 +84,7 @@ impl Operators {
 
     /// Whether health checks are simulated.
     pub fn examines(&self) -> bool {
-        !self.file.ejection
+        self.file.panic_is_known()
     }
 
     /// Sets the result of a random backend's health check.
@@ -191,10 +195,17 @@ impl Operators {
             if let Some(wrong) = members.differs(&running.view()) {
                 self.world.ledger.wrong(wrong);
             }
-            if Members::too_many_ejected(&running.view()) {
-                self.world.ledger.wrong(format!("{}: too many are ejected", members.service));
-            }
         }
+    }
+}
+
+/// Ejects a backend until it is healed, or heals one.
+fn eject(members: &Members, rng: &mut fastrand::Rng) -> Change {
+    let all: Vec<&String> = members.addresses().collect();
+    let address = all[rng.usize(..all.len())].clone();
+    match rng.bool() {
+        true => Change::Eject { address, time: None },
+        false => Change::Heal(address),
     }
 }
 

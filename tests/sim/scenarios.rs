@@ -3,6 +3,7 @@
 
 mod deadlines;
 mod draining;
+mod ejection;
 #[path = "../it/support/frames.rs"]
 #[allow(dead_code)] // not every scenario uses all of them
 mod frames;
@@ -50,6 +51,13 @@ scenarios! {
     draining:
         what_is_removed_is_cut_off_when_its_time_is_up
         idle_connections_of_what_is_removed_are_closed_at_once;
+    ejection:
+        three_seconds_after_a_hiccup_a_backend_has_its_share_again
+        a_hiccup_under_round_robin_ejects_nobody
+        who_returns_has_its_share_within_a_second
+        an_outlier_by_success_ratio_is_out_within_two_seconds
+        a_slow_backend_is_out_most_of_the_time_where_nothing_else_avoids_it
+        a_trial_is_one_request_at_a_time;
     guards:
         every_cancellation_is_told_at_once
         a_thousand_streams_are_given_up_at_once

@@ -1,8 +1,11 @@
 //! Commands that change a service.
 
+use std::time::Duration;
+
 use super::session::Session;
 use super::{Error, parse};
 use crate::control::proto;
+use crate::text::units;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Expected {
@@ -66,6 +69,61 @@ impl Target {
         };
         let client = &session.client;
         let answer = client.wait(client.api().undrain_backend(request)).await?;
+        session.changed(&self.service, answer.revision)
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Eject {
+    /// The service
+    service: String,
+    /// The backend's address
+    backend: String,
+    /// How long, before it is on trial; until it is healed or reset without
+    #[arg(long = "for", value_name = "TIME", value_parser = units::parse_duration)]
+    time: Option<Duration>,
+    #[command(flatten)]
+    expected: Expected,
+}
+
+impl Eject {
+    pub(super) async fn run(self, session: &mut Session<'_>) -> Result<(), Error> {
+        let time = self.time.map(|time| prost_types::Duration {
+            seconds: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+            nanos: time.subsec_nanos().cast_signed(),
+        });
+        let request = proto::EjectBackendRequest {
+            service: self.service.clone(),
+            backend: self.backend,
+            time,
+            expected_revision: self.expected.expected_revision,
+        };
+        let client = &session.client;
+        let answer = client.wait(client.api().eject_backend(request)).await?;
+        let warning = Some(&*answer.warning).filter(|warning| !warning.is_empty());
+        session.changed_with(&self.service, answer.revision, warning)
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Heal {
+    /// The service
+    service: String,
+    /// The backend's address
+    backend: String,
+    #[command(flatten)]
+    expected: Expected,
+}
+
+impl Heal {
+    pub(super) async fn run(self, session: &mut Session<'_>) -> Result<(), Error> {
+        let request = proto::HealBackendRequest {
+            service: self.service.clone(),
+            backend: self.backend,
+            expected_revision: self.expected.expected_revision,
+        };
+        let client = &session.client;
+        let answer = client.wait(client.api().heal_backend(request)).await?;
         session.changed(&self.service, answer.revision)
     }
 }

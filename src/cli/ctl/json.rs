@@ -127,6 +127,8 @@ pub(super) struct CodeCount<'a> {
 struct Changed<'a> {
     service: &'a str,
     revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -186,8 +188,8 @@ pub(super) fn watched(state: &proto::Service) -> String {
     line(serde_json::to_string(&service(state)))
 }
 
-pub(super) fn changed(service: &str, revision: u64) -> String {
-    line(serde_json::to_string(&Changed { service, revision }))
+pub(super) fn changed(service: &str, revision: u64, warning: Option<&str>) -> String {
+    line(serde_json::to_string(&Changed { service, revision, warning }))
 }
 
 pub(super) fn drained(service: &str, revision: u64, cut: u64) -> String {
@@ -202,15 +204,6 @@ pub(super) fn drained(service: &str, revision: u64, cut: u64) -> String {
 
 pub(super) fn log_level(proto::LogLevel { level, configured }: &proto::LogLevel) -> String {
     line(serde_json::to_string(&LogLevel { level, configured }))
-}
-
-pub(super) fn split_changed(route: &str, revision: u64) -> String {
-    #[derive(Serialize)]
-    struct Changed<'a> {
-        route: &'a str,
-        revision: u64,
-    }
-    line(serde_json::to_string(&Changed { route, revision }))
 }
 
 pub(super) fn explained(explained: &proto::ExplainRouteResponse) -> String {

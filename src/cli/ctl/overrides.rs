@@ -25,6 +25,7 @@ fn line(one: &proto::Override) -> String {
     let what = match one.kind() {
         OverrideKind::Weight => format!("{backend} weight {wanted}, configured {configured}"),
         OverrideKind::Drain => format!("{backend} drained, configured weight {configured}"),
+        OverrideKind::Eject => format!("{backend} ejected, configured weight {configured}"),
         OverrideKind::Add if one.configured_weight.is_none() => {
             format!("{backend} added with weight {wanted}, not configured")
         }

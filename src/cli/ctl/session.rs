@@ -68,9 +68,20 @@ impl Session<'_> {
 
     /// Prints the service's new revision.
     pub fn changed(&mut self, service: &str, revision: u64) -> Result<(), Error> {
+        self.changed_with(service, revision, None)
+    }
+
+    /// As `changed`, with a warning if there is one.
+    pub fn changed_with(
+        &mut self,
+        service: &str,
+        revision: u64,
+        warning: Option<&str>,
+    ) -> Result<(), Error> {
+        let told = warning.map(|warning| format!("warning: {warning}\n")).unwrap_or_default();
         self.print(
-            |_| format!("{service} is now at revision {revision}\n"),
-            || json::changed(service, revision),
+            |_| format!("{service} is now at revision {revision}\n{told}"),
+            || json::changed(service, revision, warning),
         )
     }
 }

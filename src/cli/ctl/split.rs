@@ -78,7 +78,7 @@ impl Reset {
 fn changed(session: &mut Session<'_>, route: &str, revision: u64) -> Result<(), Error> {
     session.print(
         |_| format!("the split of {route} is now at revision {revision}\n"),
-        || json::split_changed(route, revision),
+        || changed_json(route, revision),
     )
 }
 
@@ -173,4 +173,13 @@ fn programs(splits: &[proto::Split]) -> String {
         }
     }
     json::pretty(&Splits { splits: splits.iter().map(split).collect() })
+}
+
+fn changed_json(route: &str, revision: u64) -> String {
+    #[derive(Serialize)]
+    struct Changed<'a> {
+        route: &'a str,
+        revision: u64,
+    }
+    json::line(serde_json::to_string(&Changed { route, revision }))
 }

@@ -1,5 +1,7 @@
 //! An attempt: one try of a request at one backend, in flight until dropped.
 
+mod ejection;
+
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +20,6 @@ use crate::model::{
     HealthSignal, Time, TimeoutPhase,
 };
 use crate::net::{Stream, Worker};
-use crate::service::Snapshot;
 use crate::stats::Direction;
 use crate::upstream::Pool;
 
@@ -228,8 +229,10 @@ impl Attempt {
     pub fn on_end(&self, worker: &Worker, started: Time, outcome: &Outcome) {
         let &Outcome { code, attempt_outcome, answered, .. } = outcome;
         let now = worker.now();
-        attempt_outcome.signal().into_iter().for_each(|signal| self.record_signal(signal));
         let stats = self.endpoint().worker_stats(worker.index());
+        let at = answered.or(self.head_at.get()).filter(|_| !self.is_stream());
+        let latency = at.map(|at| at.since(self.sent.get()));
+        self.record_result(stats, attempt_outcome, latency, now);
         let took = (!self.is_stream()).then(|| now.since(started));
         if let Some(called) = &self.called {
             let cut = outcome.expired == Some(TimeoutPhase::Stream);
@@ -283,27 +286,6 @@ impl Attempt {
         if outcome.is_backends_fault() && !elsewhere {
             let took = now.since(self.sent.get());
             self.endpoint().load().observe_failure(took, now, self.ewma());
-        }
-    }
-
-    /// Passes a signal of health to outlier ejection.
-    fn record_signal(&self, signal: HealthSignal) {
-        if self.on_trial.get() {
-            return self.end_trial(Some(signal));
-        }
-        let Snapshot { spec, ejection_signal, .. } = &*self.view.snapshot;
-        let Some(ejection) = &spec.ejection else { return };
-        // At every multiple: an ejection refused by the limit now may be allowed later.
-        let run = self.endpoint().faults().record(signal);
-        if run.is_some_and(|run| run.is_multiple_of(ejection.consecutive)) {
-            ejection_signal.notify_one();
-        }
-    }
-
-    fn end_trial(&self, signal: Option<HealthSignal>) {
-        let ends = self.on_trial.take();
-        if ends && self.endpoint().faults().end_trial(self.class_since.get(), signal) {
-            self.view.snapshot.ejection_signal.notify_one();
         }
     }
 

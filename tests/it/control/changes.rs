@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use equipoise::control::proto::BackendState::{Draining, Idle};
-use equipoise::control::proto::{self, SetWeightsRequest};
+use equipoise::control::proto::BackendState::{Draining, Ejected, Idle};
+use equipoise::control::proto::{self, OverrideKind, SetWeightsRequest};
 use serde_json::json;
 use tonic::{Code, Status};
 
@@ -42,6 +42,63 @@ async fn a_drained_backend_keeps_its_weight() {
     let answer = client.undrain_backend(undrain("a:1")).await.unwrap();
     assert_eq!(answer.into_inner().revision, 4);
     assert_eq!(members(&gateway.orders), [("a:1".into(), 7), ("b:1".into(), 1)]);
+}
+
+fn eject(backend: &str, seconds: Option<i64>) -> proto::EjectBackendRequest {
+    proto::EjectBackendRequest {
+        service: "orders".into(),
+        backend: backend.into(),
+        time: seconds.map(|seconds| prost_types::Duration { seconds, nanos: 0 }),
+        expected_revision: None,
+    }
+}
+
+fn heal(backend: &str) -> proto::HealBackendRequest {
+    let (service, backend) = ("orders".into(), backend.into());
+    proto::HealBackendRequest { service, backend, expected_revision: None }
+}
+
+#[tokio::test]
+async fn an_ejection_by_hand_lasts_until_the_backend_is_healed_or_reset() {
+    let gateway = Gateway::start().await;
+    let mut client = gateway.client().await;
+    let answer = client.eject_backend(eject("b:1", None)).await.unwrap().into_inner();
+    assert_eq!((answer.revision, &*answer.warning), (2, ""), "half of two may be out");
+    assert_eq!(members(&gateway.orders), [("a:1".into(), 3)]);
+    let shown = get(&mut client).await;
+    assert_eq!(settings(&shown), (2, vec![(3, 3, Idle), (1, 0, Ejected)]));
+    assert_eq!(shown.backends[1].state_reason, "an operator's ejection");
+    let [wanted] = &shown.overrides[..] else { panic!("{:?}", shown.overrides) };
+    assert_eq!((wanted.kind(), &*wanted.backend), (OverrideKind::Eject, "b:1"));
+
+    let answer = client.heal_backend(heal("b:1")).await.unwrap().into_inner();
+    assert_eq!(answer.revision, 3);
+    let shown = get(&mut client).await;
+    assert_eq!((settings(&shown).1, shown.overrides.len()), (vec![(3, 3, Idle), (1, 1, Idle)], 0));
+
+    client.eject_backend(eject("b:1", Some(3600))).await.unwrap();
+    let left = get(&mut client).await.backends[1].state_left_seconds;
+    assert!(left > Some(3500.0), "{left:?}");
+    let reset = proto::ResetServiceRequest { service: "orders".into(), ..Default::default() };
+    client.reset_service(reset).await.unwrap();
+    assert_eq!(members(&gateway.orders).len(), 2);
+    let counted: Vec<_> = gateway.orders.counts().ejections.totals().collect();
+    assert!(counted.contains(&("hand", 2)), "{counted:?}");
+}
+
+#[tokio::test]
+async fn an_ejection_by_hand_holds_above_the_limit_and_its_answer_warns() {
+    let gateway = Gateway::start().await;
+    let mut client = gateway.client().await;
+    client.eject_backend(eject("a:1", None)).await.unwrap();
+    let answer = client.eject_backend(eject("b:1", None)).await.unwrap().into_inner();
+    assert!(answer.warning.starts_with("panic: "), "{}", answer.warning);
+    assert_eq!(settings(&get(&mut client).await).1, vec![(3, 3, Ejected), (1, 1, Ejected)]);
+    for (backend, seconds) in [("x:1", None), ("a:1", Some(0)), ("a:1", Some(-1))] {
+        let refused = client.eject_backend(eject(backend, seconds)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+    }
+    assert_eq!(client.heal_backend(heal("x:1")).await.unwrap_err().code(), Code::InvalidArgument);
 }
 
 #[tokio::test]

@@ -57,6 +57,23 @@ total                                                                   0
 }
 
 #[tokio::test]
+async fn ejections_by_hand_are_listed_and_healed() {
+    let gateway = Gateway::with(&[("a:1", 1), ("b:1", 1)]).await;
+    let told = run(&gateway, "eject orders a:1 --for 90s").await.unwrap();
+    assert_eq!(told, "orders is now at revision 2\n");
+    let shown = run(&gateway, "backends").await.unwrap();
+    assert!(shown.contains("a:1 ejected, configured weight 1; by 127.0.0.1:"), "{shown}");
+    let told = run(&gateway, "eject orders b:1").await.unwrap();
+    assert!(told.contains("revision 3\nwarning: panic: less than 50% of"), "{told}");
+    run(&gateway, "heal orders a:1").await.unwrap();
+    let json = run(&gateway, "eject orders a:1 --output json").await.unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(json["warning"].as_str().unwrap().starts_with("panic"), "{json}");
+    run(&gateway, "reset orders").await.unwrap();
+    assert!(!run(&gateway, "backends").await.unwrap().contains("EJECTED"));
+}
+
+#[tokio::test]
 async fn narrow_terminals_drop_less_important_columns() {
     let gateway = Gateway::with(&[("10.0.0.1:50051", 3), ("b:1", 1)]).await;
     gateway.record(0, 0, GrpcCode::Ok, 2000);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use equipoise::control::proto::BackendState::Ejected;
+use equipoise::control::proto::EjectBackendRequest;
 
 use crate::support::backend::Backend;
 use crate::support::client::{self, Client, message, with};
@@ -100,6 +101,45 @@ async fn who_still_fails_gets_trials_alone_and_who_is_well_is_back() {
     })
     .await;
     assert_eq!(answers(&mut client, 30).await.len(), 3);
+}
+
+#[tokio::test]
+async fn who_fails_much_more_often_than_the_others_is_ejected_for_its_success_ratio() {
+    let backends = three().await;
+    let settings = format!("{{ consecutive: 1000, {LONG} }}");
+    let gateway = gateway(&backends, &settings, "round_robin").await;
+    let (mut control, mut client) = (gateway.control().await, gateway.client().await);
+    backends[2].fail_one_in(2);
+    eventually("it is ejected", async || {
+        let _ = client.unary(message("x")).await;
+        control.backends().await[2].state() == Ejected
+    })
+    .await;
+    let told = control.backends().await.remove(2).state_reason;
+    assert!(told.starts_with("succeeded ") && told.ends_with(", the others 100 %"), "{told}");
+    assert!(!answers(&mut client, 30).await.contains_key(&backends[2].address));
+    let counted = gateway.metrics().await.samples("equipoise_ejections_total").len();
+    assert_eq!(counted, 1);
+}
+
+#[tokio::test]
+async fn an_ejection_by_hand_whose_time_is_over_is_followed_by_a_trial() {
+    let backends = three().await;
+    let gateway = gateway(&backends, "true", "round_robin").await;
+    let (mut control, mut client) = (gateway.control().await, gateway.client().await);
+    let request = EjectBackendRequest {
+        service: "echo".into(),
+        backend: backends[0].address.to_string(),
+        time: Some(prost_types::Duration { seconds: 0, nanos: 1_000_000 }),
+        expected_revision: None,
+    };
+    control.0.eject_backend(request).await.unwrap();
+    eventually("it is on trial", async || {
+        control.backends().await[0].state_reason == "on trial after an operator's ejection"
+    })
+    .await;
+    assert_eq!(answers(&mut client, 30).await.len(), 3);
+    eventually("it is back", async || control.backends().await[0].state() != Ejected).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -51,8 +51,8 @@ pub struct Seen {
     pub active: AtomicUsize,
     /// Whether requests with `x-hold` are answered.
     pub open: watch::Sender<bool>,
-    /// Whether every request is refused with UNAVAILABLE.
-    pub failing: AtomicBool,
+    /// Of so many requests one is refused with UNAVAILABLE; none if this is 0.
+    pub failing: AtomicUsize,
 }
 
 impl Seen {
@@ -80,7 +80,7 @@ impl Backend {
 
     pub async fn with(options: Options) -> Backend {
         let (requests, active) = Default::default();
-        let (open, failing) = (watch::Sender::new(false), AtomicBool::new(false));
+        let (open, failing) = (watch::Sender::new(false), AtomicUsize::new(0));
         let seen = Arc::new(Seen { requests, active, open, failing });
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -116,7 +116,12 @@ impl Backend {
 
     /// Starts or stops refusing every request.
     pub fn fail(&self, failing: bool) {
-        self.seen.failing.store(failing, SeqCst);
+        self.fail_one_in(failing.into());
+    }
+
+    /// Refuses one of so many requests from now on; 0 for none.
+    pub fn fail_one_in(&self, requests: usize) {
+        self.seen.failing.store(requests, SeqCst);
     }
 
     /// Releases held requests, present and future.
@@ -148,7 +153,7 @@ async fn listen(address: Option<SocketAddr>) -> TcpListener {
 pub fn at_socket(path: &Path, tls: Option<ServerTlsConfig>) -> JoinHandle<()> {
     let incoming = UnixListenerStream::new(UnixListener::bind(path).unwrap());
     let (requests, active) = Default::default();
-    let (open, failing) = (watch::Sender::new(false), AtomicBool::new(false));
+    let (open, failing) = (watch::Sender::new(false), AtomicUsize::new(0));
     let seen = Arc::new(Seen { requests, active, open, failing });
     let service = Service { name: format!("unix:{}", path.display()), seen, latency: None };
     let options = Options { tls, ..Options::default() };
@@ -206,10 +211,11 @@ impl Drop for Active {
 impl Service {
     /// Applies the delays and holds that the request's metadata asks for.
     async fn begin<T>(&self, request: &Request<T>) -> Result<Active, Status> {
-        self.seen.requests.fetch_add(1, SeqCst);
+        let before = self.seen.requests.fetch_add(1, SeqCst);
         self.seen.active.fetch_add(1, SeqCst);
         let active = Active(Arc::clone(&self.seen));
-        if self.seen.failing.load(SeqCst) {
+        let one_in = self.seen.failing.load(SeqCst);
+        if one_in > 0 && before.is_multiple_of(one_in) {
             return Err(Status::unavailable("failing"));
         }
         if let Some(latency) = &self.latency {

@@ -1,4 +1,4 @@
-//! A gateway of one worker with one service of one backend.
+//! A gateway of one worker with one service, of one backend or of several.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -25,8 +25,10 @@ use crate::network::{Network, ToBackends};
 /// Bytes in flight on a connection, in each direction.
 const ROOM: usize = 64 << 10;
 
-/// The backend's address.
-const BACKEND: ([u8; 4], u16) = ([10, 1, 0, 0], 50051);
+/// Where backends are: one if nothing else is asked for.
+const fn address(number: u8) -> ([u8; 4], u16) {
+    ([10, 1, 0, number], 50051)
+}
 
 /// The stage of a scenario.
 pub struct Stage {
@@ -49,12 +51,17 @@ impl Stage {
 
     /// Connections to the backend.
     pub fn backend(&self) -> mpsc::UnboundedReceiver<Memory> {
-        self.network.listen(BACKEND.into())
+        self.backend_of(0)
+    }
+
+    /// The connections that come to the backend of this number.
+    pub fn backend_of(&self, number: u8) -> mpsc::UnboundedReceiver<Memory> {
+        self.network.listen(address(number).into())
     }
 
     /// Stops the backend and cuts its connections.
     pub fn crash(&self) {
-        self.network.crash(BACKEND.into());
+        self.network.crash(address(0).into());
     }
 
     /// Starts a gateway with these settings of the service.
@@ -64,11 +71,18 @@ impl Stage {
 
     /// Starts a gateway with these settings of the listener and the service.
     pub async fn gateway_for(&self, listener: &str, settings: &str) -> Gateway {
+        self.gateway_of(1, listener, settings).await
+    }
+
+    /// A gateway whose service has so many backends.
+    pub async fn gateway_of(&self, backends: u8, listener: &str, settings: &str) -> Gateway {
+        let endpoint = |number| format!("{{ address: \"10.1.0.{number}:50051\" }}");
+        let endpoints = (0..backends).map(endpoint).collect::<Vec<_>>().join(", ");
         let chosen = settings.contains("preconnect");
         let settings = if chosen { settings } else { &format!("preconnect: 0, {settings}") };
         let yaml = format!(
             "workers: 1\nlisteners: [ {{ address: 127.0.0.1:8080, {listener} }} ]\nservices:\n  \
-             shop: {{ endpoints: [ {{ address: \"10.1.0.0:50051\" }} ], {settings} }}\n\
+             shop: {{ endpoints: [ {endpoints} ], {settings} }}\n\
              routes: [ {{ service: shop }} ]\n"
         );
         let parse =

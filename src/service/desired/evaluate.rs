@@ -1,0 +1,120 @@
+//! Re-evaluation of what the backends of a service are found to be: health, ejection, panic mode.
+
+use super::{Backend, Desired};
+use crate::health::Health;
+use crate::model::{Address, Reach, Time};
+use crate::service::ejection::{ByHand, Candidate, EjectionState, Outliers, Signals};
+use crate::service::standing::Condition;
+
+impl Backend {
+    /// Input of the ejection algorithm.
+    fn ejection_candidate(
+        &self,
+        by_hand: Option<ByHand>,
+        outliers: &Outliers,
+        now: Time,
+    ) -> Candidate {
+        let Backend { endpoint, intent, condition, .. } = self;
+        let unreachable = Reach::of(endpoint, now) == Reach::Unreachable;
+        let signals = Signals {
+            consecutive: endpoint.faults().consecutive(),
+            trial: endpoint.faults().trial_result(),
+            outlier: outliers.get(&endpoint.id()).copied(),
+            by_hand,
+            eligible: !intent.drained && intent.weight > 0,
+            down: unreachable || condition.unhealthy.is_some(),
+        };
+        Candidate { state: self.ejection, signals }
+    }
+
+    /// With another ejection state. If its ejection changes, its fault counters start anew.
+    fn with_ejection(&self, ejection: EjectionState) -> Backend {
+        if ejection.ejected != self.ejection.ejected {
+            self.endpoint.faults().reset();
+        }
+        let condition = Condition { ejected: ejection.ejected, ..self.condition.clone() };
+        Backend { ejection, condition, ..self.clone() }
+    }
+
+    /// With the latest result of its health check.
+    pub(super) fn with_health(self) -> Backend {
+        let unhealthy = match self.checked.as_ref().map(|checked| checked.health()) {
+            None | Some(Health::Healthy) => None,
+            Some(Health::Unhealthy(unhealthy)) => Some(unhealthy),
+        };
+        Backend { condition: Condition { unhealthy, ..self.condition }, ..self }
+    }
+}
+
+impl Desired {
+    /// Re-evaluates health, ejection and panic mode. `None` if nothing has changed.
+    pub(in crate::service) fn reevaluated(&self, outliers: &Outliers) -> Option<Desired> {
+        let backends = self.backends.iter().cloned().map(Backend::with_health).collect();
+        let mut overrides = self.overrides.clone();
+        overrides.expire(self.now());
+        let updated = Desired { backends, overrides, ..self.clone() };
+        let updated = updated.with_ejections(Some(outliers)).with_panic_mode();
+        let updated = updated.following(&self.backends);
+        let pairs = self.backends.iter().zip(&*updated.backends);
+        let differs = pairs.into_iter().any(|(before, now)| before.condition != now.condition);
+        differs.then_some(updated)
+    }
+
+    /// Ends the ejection of a backend, whatever its cause; the next one is not a relapse.
+    pub(super) fn healed(mut self, address: &str) -> Desired {
+        let address = Address::parse(address).ok();
+        let healed = |backend: &Backend| match address.as_ref() == Some(&backend.address) {
+            true => backend.with_ejection(EjectionState::default()),
+            false => backend.clone(),
+        };
+        self.backends = self.backends.iter().map(healed).collect();
+        self
+    }
+
+    /// When the next ejection expires.
+    pub(in crate::service) fn next_ejection_end(&self) -> Option<Time> {
+        self.backends.iter().filter_map(|backend| backend.ejection.ejected?.until).min()
+    }
+
+    /// Updates the ejections. With `outliers`, also by the results of backends; without, it only ends
+    /// ejections beyond `max_ejected`, as after a change of membership.
+    pub(super) fn with_ejections(mut self, outliers: Option<&Outliers>) -> Desired {
+        let (now, none) = (self.now(), Outliers::new());
+        let candidate = |it: &Backend| {
+            let by_hand = self.overrides.ejected(&it.address);
+            it.ejection_candidate(by_hand, outliers.unwrap_or(&none), now)
+        };
+        let mut candidates: Vec<Candidate> = self.backends.iter().map(candidate).collect();
+        match &self.spec.ejection {
+            None => candidates.iter_mut().for_each(|it| {
+                it.state = EjectionState::default();
+                it.obey(now);
+            }),
+            Some(ejection) if outliers.is_some() => ejection.decide(&mut candidates, now),
+            Some(ejection) => ejection.release(&mut candidates, now),
+        }
+        let decided = self.backends.iter().zip(candidates);
+        self.backends = decided.map(|(backend, it)| backend.with_ejection(it.state)).collect();
+        self
+    }
+
+    /// Enters or leaves panic mode: if too small a part of the weight is well, unhealthy and ejected
+    /// backends get requests too.
+    pub(super) fn with_panic_mode(mut self) -> Desired {
+        let candidates = self.backends.iter().filter(|it| !it.intent.drained);
+        let candidates = candidates.filter(|it| !it.condition.declines());
+        let (mut all, mut stands) = (0, 0);
+        for Backend { intent, condition, .. } in candidates {
+            all += u64::from(intent.weight);
+            stands += if condition.stands() { u64::from(intent.weight) } else { 0 };
+        }
+        let panics = stands * 100 < all * u64::from(self.spec.panic);
+        let updated = |backend: &Backend| {
+            let needed = panics && !backend.condition.declines();
+            let condition = Condition { needed, ..backend.condition.clone() };
+            Backend { condition, ..backend.clone() }
+        };
+        self.backends = self.backends.iter().map(updated).collect();
+        self
+    }
+}
