@@ -40,6 +40,7 @@ impl ConnState {
             ALIVE_PING => {
                 self.note_carried();
                 self.pings.iter_mut().for_each(|pings| pings.note_answered(now));
+                self.alarm.stale = true;
             }
             _ => {}
         }
