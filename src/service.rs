@@ -36,6 +36,7 @@ mod splits;
 mod staged;
 mod stamp;
 mod standing;
+mod suspicion;
 mod transition;
 mod turn;
 mod view;

@@ -47,6 +47,8 @@ pub struct Endpoint {
     /// Requests cut off by a drain timeout.
     cut: AtomicU64,
     way: WayClock,
+    /// Since when it is suspected to be frozen, in nanoseconds; 0 while it is not.
+    suspect: AtomicU64,
 }
 
 impl Endpoint {
@@ -64,6 +66,7 @@ impl Endpoint {
             left: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             way: WayClock::new(now),
+            suspect: AtomicU64::new(0),
         }
     }
 
@@ -179,6 +182,35 @@ impl Endpoint {
         self.cut.load(Ordering::Relaxed)
     }
 
+    /// Something came from it to worker `index`. Returns whether that ends a suspicion.
+    #[inline]
+    pub fn hear(&self, index: usize, now: Time) -> bool {
+        self.worker_stats(index).mark_heard(now);
+        self.suspect.load(Ordering::Relaxed) != 0 && self.trust()
+    }
+
+    /// When something last came from it, to any worker.
+    pub fn heard(&self) -> Time {
+        self.stats.iter().map(WorkerStats::heard).max().unwrap_or_default()
+    }
+
+    /// It is suspected to be frozen. Returns whether that is news.
+    pub fn suspect(&self, now: Time) -> bool {
+        let since = now.as_nanos().max(1);
+        self.suspect.compare_exchange(0, since, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// It is suspected no more. Returns whether it was.
+    pub fn trust(&self) -> bool {
+        self.suspect.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// Since when it is suspected to be frozen.
+    pub fn suspected(&self) -> Option<Time> {
+        let nanos = self.suspect.load(Ordering::Relaxed);
+        (nanos > 0).then(|| Time::from_nanos(nanos))
+    }
+
     /// The worker that keeps a connection warm when no requests come.
     pub fn keeper(&self) -> usize {
         let hash = stable_hash(address::identity(&self.address).as_bytes(), 0);
@@ -272,5 +304,16 @@ mod tests {
         let ids: Vec<EndpointId> =
             (0..9).map(|_| Endpoint::new("a:1", 1, Time::ZERO).id()).collect();
         assert!(ids.is_sorted_by(|earlier, later| earlier < later), "{ids:?}");
+    }
+
+    #[test]
+    fn whatever_comes_to_whichever_worker_ends_a_suspicion() {
+        let (endpoint, at) = (Endpoint::new("a:1", 2, Time::ZERO), Time::from_millis);
+        assert!(!endpoint.hear(0, at(3)) && !endpoint.hear(1, at(2)));
+        assert_eq!((endpoint.heard(), endpoint.suspected()), (at(3), None));
+        assert!(endpoint.suspect(at(4)) && !endpoint.suspect(at(5)));
+        assert_eq!(endpoint.suspected(), Some(at(4)));
+        assert!(endpoint.hear(1, at(6)) && !endpoint.hear(1, at(7)));
+        assert_eq!((endpoint.heard(), endpoint.suspected()), (at(7), None));
     }
 }

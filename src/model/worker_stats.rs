@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::outcome::{Class, Code, GRPC_CODES, GrpcCode, Protocol};
 use super::results::ResultCounters;
+use super::time::Time;
 use crate::stats::{Counts, Direction, Histogram, Reading, StreamTotals, increment};
 
 const HTTP_STATUSES: usize = 500; // 100..=599; higher ones are counted as 599
@@ -21,6 +22,8 @@ pub struct WorkerStats {
     streams_ended: AtomicU64,
     messages: [AtomicU64; 2],
     results: ResultCounters,
+    /// When something last came, in nanoseconds.
+    heard: AtomicU64,
 }
 
 impl WorkerStats {
@@ -35,6 +38,17 @@ impl WorkerStats {
             self.duration.record(duration);
         }
         self.record_code(code);
+    }
+
+    /// Notes that something has come.
+    #[inline]
+    pub fn mark_heard(&self, now: Time) {
+        self.heard.store(now.as_nanos(), Relaxed);
+    }
+
+    /// When something last came.
+    pub fn heard(&self) -> Time {
+        Time::from_nanos(self.heard.load(Relaxed))
     }
 
     /// Counts an opened stream.

@@ -27,7 +27,7 @@ use super::origin::Origin;
 use super::stream::{Over, Stream};
 use super::worker::Worker;
 use crate::http::{Connection, Fault, Key, OpenError, Outgoing};
-use crate::model::Peer;
+use crate::model::{Peer, Time};
 use crate::tasks::OnPanic;
 
 /// Why a connection ended.
@@ -81,6 +81,10 @@ pub struct Conn {
     slot: Cell<usize>,
     /// Exempt from the idle timeout.
     kept: Cell<bool>,
+    /// Nothing has come for some time, though an answer is owed.
+    is_quiet: Cell<bool>,
+    /// When the backend was last found frozen.
+    frozen: Cell<Option<Time>>,
     /// Bytes of bodies buffered for a reader or a replay.
     bodies: Cell<usize>,
     pub(super) cancels: Cancels,
@@ -105,6 +109,8 @@ impl Conn {
             waker: RefCell::new(None),
             slot: Cell::new(usize::MAX),
             kept: Cell::new(false),
+            is_quiet: Cell::new(false),
+            frozen: Cell::new(None),
             bodies: Cell::new(0),
             cancels: Cancels::new(),
             listener: OnceCell::new(),
@@ -210,6 +216,9 @@ impl Conn {
         let mut core = self.core.borrow_mut();
         core.codec.set_narrow(self.worker.unread.is_much(self.worker.now()));
         let key = core.codec.open(head, end, self.worker.now().as_millis())?;
+        if self.is_quiet() {
+            core.note_asked(self.worker.now());
+        }
         let stream = core.begin(self, key);
         drop(core);
         self.flush_later();

@@ -40,8 +40,10 @@ pub(super) struct DeadlineInputs {
     pub left: bool,
     /// When the reset budget next recovers, if resets are delayed.
     pub cancels: Option<Time>,
-    /// When the silence of a backend is to be looked at.
+    /// When keepalive is to look at the silence of a backend.
     pub silence: Option<Time>,
+    /// When it is to be looked at whether it is frozen.
+    pub quiet: Option<Time>,
 }
 
 /// When each timeout of a connection expires, if it applies.
@@ -69,6 +71,8 @@ pub(super) struct Deadlines {
     pub cancel: Option<Time>,
     /// To send a PING, or for its answer.
     pub silence: Option<Time>,
+    /// To look whether a backend is frozen.
+    pub quiet: Option<Time>,
 }
 
 impl Deadlines {
@@ -88,6 +92,7 @@ impl Deadlines {
             leave: after(inputs.leaving, LEAVE_PATIENCE).filter(|_| !inputs.left),
             cancel: inputs.cancels,
             silence: inputs.silence,
+            quiet: inputs.quiet,
         }
     }
 
@@ -99,8 +104,8 @@ impl Deadlines {
     /// The first of them.
     pub fn next_timeout(&self) -> Option<Time> {
         let Deadlines { preface, frame, write_stall, look, linger, .. } = *self;
-        let Deadlines { idle, shrink, age, leave, cancel, silence, .. } = *self;
-        let peer = [preface, frame, write_stall, look, linger, silence];
+        let Deadlines { idle, shrink, age, leave, cancel, silence, quiet, .. } = *self;
+        let peer = [preface, frame, write_stall, look, linger, silence, quiet];
         let all = peer.into_iter().chain([idle, shrink, age, leave, cancel]);
         all.flatten().min()
     }
@@ -139,6 +144,7 @@ mod tests {
         left: false,
         cancels: None,
         silence: None,
+        quiet: None,
     };
 
     #[test]
@@ -180,6 +186,7 @@ mod tests {
             (DeadlineInputs { leaving: now, left: true, ..BUSY }, never),
             (DeadlineInputs { cancels: now, ..BUSY }, Deadlines { cancel: now, ..never }),
             (DeadlineInputs { silence: now, ..BUSY }, Deadlines { silence: now, ..never }),
+            (DeadlineInputs { quiet: now, ..BUSY }, Deadlines { quiet: now, ..never }),
         ];
         for (inputs, deadlines) in cases {
             assert_eq!(Deadlines::new(&inputs, &limits()), deadlines, "{inputs:?}");
@@ -203,6 +210,7 @@ mod tests {
             Deadlines { leave: one, ..never },
             Deadlines { cancel: one, ..never },
             Deadlines { silence: one, ..never },
+            Deadlines { quiet: one, ..never },
         ];
         for deadlines in each {
             assert_eq!(deadlines.next_timeout(), one, "{deadlines:?}");

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::quiet::Quiet;
 use crate::model::Time;
 
 /// PINGs that may follow the last HEADERS or DATA at once.
@@ -53,8 +54,6 @@ impl Keepalive {
 #[derive(Debug)]
 pub(super) struct Pings {
     settings: Keepalive,
-    /// Since when an answer is owed, if nothing has come since.
-    owed: Time,
     /// When the one that is not answered yet was sent.
     unanswered: Option<Time>,
     /// PINGs since the last HEADERS or DATA.
@@ -78,21 +77,12 @@ pub(super) enum Silence {
 
 impl Pings {
     pub const fn new(settings: Keepalive) -> Pings {
-        Pings {
-            settings,
-            owed: Time::ZERO,
-            unanswered: None,
-            burst: 0,
-            answered: Time::ZERO,
-            refused: Time::ZERO,
-        }
+        Pings { settings, unanswered: None, burst: 0, answered: Time::ZERO, refused: Time::ZERO }
     }
 
-    /// The peer owes an answer; something last came from it at `heard`.
-    pub fn note_owed(&mut self, heard: Time, now: Time) {
-        if self.owed <= heard {
-            self.owed = now;
-        }
+    /// How long nothing has come before one is sent.
+    pub fn interval(&self) -> Duration {
+        self.settings.interval
     }
 
     /// HEADERS or DATA came.
@@ -118,11 +108,22 @@ impl Pings {
         may
     }
 
-    /// When to look at the silence next: only while an answer is owed, by a call or to a PING.
-    pub fn due(&self, heard: Time, busy: bool) -> Option<Time> {
+    /// As [`Pings::begin`], for the first after a message alone, so that the other of the budget is
+    /// left for keepalive.
+    pub fn begin_first(&mut self, now: Time) -> bool {
+        self.burst == 0 && self.begin(now)
+    }
+
+    /// Whether one is not answered yet.
+    pub fn is_unanswered(&self) -> bool {
+        self.unanswered.is_some()
+    }
+
+    /// When to look at the quiet next: only while an answer is owed, by a call or to a PING.
+    pub fn due(&self, quiet: &Quiet, busy: bool) -> Option<Time> {
         match self.unanswered {
-            Some(sent) => Some(self.dies(sent, heard)),
-            None => busy.then(|| self.owed.max(heard).max(self.refused) + self.settings.interval),
+            Some(sent) => Some(self.dies(sent, quiet.heard)),
+            None => busy.then(|| quiet.since().max(self.refused) + self.settings.interval),
         }
     }
 
@@ -161,22 +162,27 @@ mod tests {
 
     #[test]
     fn a_silence_is_asked_after_once_an_answer_is_owed() {
-        let mut pings = pings();
-        assert_eq!(pings.due(at(0), false), None);
-        pings.note_owed(at(0), at(100));
-        assert_eq!(pings.due(at(0), true), Some(at(110)));
-        pings.note_owed(at(0), at(105));
-        assert_eq!(pings.due(at(0), true), Some(at(110)), "it is owed since the first");
-        assert_eq!(pings.due(at(104), true), Some(at(114)), "something has come");
+        let (mut pings, mut quiet) = (pings(), Quiet::new(at(0)));
+        assert_eq!(pings.due(&quiet, false), None);
+        quiet.note_owed(at(100));
+        assert_eq!(pings.due(&quiet, true), Some(at(110)));
+        quiet.note_owed(at(105));
+        assert_eq!(pings.due(&quiet, true), Some(at(110)), "it is owed since the first");
+        let heard = |seconds| {
+            let mut quiet = quiet;
+            quiet.heard = at(seconds);
+            quiet
+        };
+        assert_eq!(pings.due(&heard(104), true), Some(at(114)), "something has come");
         assert_eq!(pings.judge(at(0), at(110)), Silence::Ping);
         assert!(pings.begin(at(110)) && !pings.begin(at(110)));
-        assert_eq!(pings.due(at(0), true), Some(at(115)));
-        assert_eq!(pings.due(at(0), false), Some(at(115)), "the PING's answer is still owed");
+        assert_eq!(pings.due(&quiet, true), Some(at(115)));
+        assert_eq!(pings.due(&quiet, false), Some(at(115)), "the PING's answer is still owed");
         assert_eq!(pings.judge(at(0), at(114)), Silence::Wait);
         assert_eq!(pings.judge(at(0), at(115)), Silence::Dead);
-        assert_eq!(pings.due(at(112), true), Some(at(127)), "it was alive later than that");
+        assert_eq!(pings.due(&heard(112), true), Some(at(127)), "it was alive later than that");
         pings.note_answered(at(112));
-        assert_eq!(pings.due(at(112), true), Some(at(122)));
+        assert_eq!(pings.due(&heard(112), true), Some(at(122)));
     }
 
     #[test]
@@ -189,7 +195,7 @@ mod tests {
                     pings.note_message();
                     heard = at(second);
                 }
-                if pings.due(heard, true).is_some_and(|due| due <= at(second))
+                if pings.due(&Quiet::new(heard), true).is_some_and(|due| due <= at(second))
                     && pings.begin(at(second))
                 {
                     pings.note_answered(at(second));
@@ -211,9 +217,10 @@ mod tests {
     #[test]
     fn one_that_crosses_a_message_counts_on() {
         let mut pings = pings();
-        assert!(pings.begin(at(10)));
+        assert!(pings.begin_first(at(10)) && pings.is_unanswered());
         pings.note_message();
         pings.note_answered(at(11));
+        assert!(!pings.begin_first(at(21)), "the first was before the message");
         assert!(pings.begin(at(21)));
         pings.note_answered(at(22));
         assert!(!pings.begin(at(331)) && pings.begin(at(332)));
@@ -243,7 +250,7 @@ mod tests {
         /// the third it would close the connection.
         #[test]
         fn no_server_counts_two_strikes(
-            steps in prop::collection::vec((0u64..40_000, 0u8..4, 0u64..3000), 1..300),
+            steps in prop::collection::vec((0u64..40_000, 0u8..8, 0u64..3000), 1..300),
         ) {
             let (mut pings, mut server) = (pings(), Server::default());
             // What is under way, in order: when it arrives, and whether it is a PING or its answer.
@@ -264,8 +271,9 @@ mod tests {
                         if pong { pings.note_answered(heard) } else { pings.note_message() }
                     }
                     let time = Time::from_millis(now);
-                    let due = pings.due(heard, true).is_some_and(|due| due <= time);
-                    if due && pings.judge(heard, time) == Silence::Ping && pings.begin(time) {
+                    let due = pings.due(&Quiet::new(heard), true).is_some_and(|due| due <= time);
+                    let asked = what == 7 && pings.begin_first(time);
+                    if asked || (due && pings.judge(heard, time) == Silence::Ping && pings.begin(time)) {
                         there.push_back((now + delay).max(there.back().copied().unwrap_or(0)));
                     }
                     prop_assert!(server.strikes < 2);

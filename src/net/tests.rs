@@ -93,6 +93,14 @@ impl Upstream for Told {
 
     fn too_many_pings(&self) {}
 
+    fn heard(&self, _: Time) {}
+
+    fn last_heard(&self) -> Time {
+        Time::ZERO
+    }
+
+    fn frozen(&self, _: Time) {}
+
     fn changed(&self) {
         self.news.notify_waiters();
     }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use crate::http::Fault;
 use crate::model::{Endpoint, Time, stable_hash};
 use crate::net::{self, Keepalive};
-use crate::service::Service;
+use crate::service::Snapshot;
 use crate::telemetry::{CloseReason, Side, WorkerMetrics};
 use crate::upstream::{ConnectError, Observer};
 
@@ -13,11 +15,14 @@ use crate::upstream::{ConnectError, Observer};
 pub struct UpstreamObserver {
     service: String,
     metrics: Arc<WorkerMetrics>,
+    /// Has the service's writer look whom it suspects.
+    signal: Arc<Notify>,
 }
 
 impl UpstreamObserver {
-    pub fn new(service: &Service, metrics: &Arc<WorkerMetrics>) -> UpstreamObserver {
-        UpstreamObserver { service: service.name().into(), metrics: Arc::clone(metrics) }
+    pub fn new(snapshot: &Snapshot, metrics: &Arc<WorkerMetrics>) -> UpstreamObserver {
+        let (service, signal) = (snapshot.spec.name.clone(), Arc::clone(&snapshot.ejection_signal));
+        UpstreamObserver { service, metrics: Arc::clone(metrics), signal }
     }
 }
 
@@ -42,6 +47,10 @@ impl Observer for UpstreamObserver {
             let (service, backend) = (&self.service, endpoint.address());
             tracing::warn!(service, backend, %error, "the backend cannot be reached");
         }
+    }
+
+    fn suspicion_changed(&self) {
+        self.signal.notify_one();
     }
 
     fn slowed(&self, endpoint: &Endpoint, keepalive: Keepalive) {

@@ -120,8 +120,7 @@ impl MethodMetrics {
         let (_, stats) = list.entries.get(usize::from(*index))?;
         let mut durations = Counts::default();
         stats.add_durations_to(&mut durations);
-        let value = durations.quantile(0.99).filter(|_| durations.count() >= MIN_CALLS)?;
-        Some(Duration::from_secs_f64(value))
+        p99(&durations)
     }
 
     /// Counts an ended call or stream.
@@ -193,6 +192,12 @@ fn name(path: &[u8]) -> Option<&str> {
     let proper = !service.is_empty() && service.bytes().all(|c| word(c) || c == b'.');
     let proper = proper && !method.is_empty() && method.bytes().all(word);
     (proper && path.len() <= MAX_PATH).then_some(name)
+}
+
+/// The 99th percentile, if there are enough samples.
+pub fn p99(durations: &Counts) -> Option<Duration> {
+    let value = durations.quantile(0.99).filter(|_| durations.count() >= MIN_CALLS)?;
+    Some(Duration::from_secs_f64(value))
 }
 
 #[cfg(test)]

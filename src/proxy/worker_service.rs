@@ -77,7 +77,7 @@ impl WorkerService {
         let empty = WorkerSnapshot::new(Arc::clone(snapshot), Box::default(), (&methods, &calls));
         let worker_service = WorkerService {
             worker: Rc::clone(worker),
-            observer: Rc::new(UpstreamObserver::new(service, metrics)),
+            observer: Rc::new(UpstreamObserver::new(snapshot, metrics)),
             view: RefCell::new(Rc::new(empty)),
             pools: RefCell::default(),
             former: RefCell::default(),

@@ -76,11 +76,13 @@ pub enum Cause {
     },
     /// An operator.
     Hand,
+    /// Answers that were owed, and nothing that came: the backend may be frozen.
+    Silence,
 }
 
 impl Cause {
     /// The values of the metric's label.
-    const NAMES: [&str; 5] = ["faults", "relapse", "ratio", "latency", "hand"];
+    const NAMES: [&str; 6] = ["faults", "relapse", "ratio", "latency", "hand", "suspect"];
 
     fn index(self) -> usize {
         match self {
@@ -89,6 +91,7 @@ impl Cause {
             Cause::SuccessRatio { .. } => 2,
             Cause::Latency { .. } => 3,
             Cause::Hand => 4,
+            Cause::Silence => 5,
         }
     }
 
@@ -98,7 +101,7 @@ impl Cause {
             Cause::Latency { mean, .. } => (0, mean.as_millis() as u64),
             Cause::SuccessRatio { succeeded, .. } => (1, u64::from(100 - succeeded.min(100))),
             Cause::Faults(faults) => (2, faults.into()),
-            Cause::Relapse | Cause::Hand => (3, 0),
+            Cause::Relapse | Cause::Hand | Cause::Silence => (3, 0),
         }
     }
 }
@@ -116,6 +119,7 @@ impl Display for Cause {
                 write!(f, "calls take {} ms, the others' {} ms", millis(mean), millis(others))
             }
             Cause::Hand => f.write_str("an operator's ejection"),
+            Cause::Silence => f.write_str("silence"),
         }
     }
 }

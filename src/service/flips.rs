@@ -12,6 +12,8 @@ pub(super) struct Flips {
     /// The cause of each.
     causes: Vec<Cause>,
     back: Vec<String>,
+    suspect: Vec<String>,
+    trusted: Vec<String>,
     /// Whether there is a panic, if that has changed.
     panics: Option<bool>,
 }
@@ -27,6 +29,8 @@ impl Flips {
             ejected: Vec::new(),
             causes: Vec::new(),
             back: Vec::new(),
+            suspect: Vec::new(),
+            trusted: Vec::new(),
             panics: (was != is).then_some(is),
         };
         let pairs = before.backends.iter().zip(&*after.backends);
@@ -39,6 +43,14 @@ impl Flips {
         match (&before.condition.unhealthy, &after.condition.unhealthy) {
             (None, Some(unwell)) => self.unhealthy.push(format!("{address}: {}", unwell.why)),
             (Some(_), None) => self.healthy.push(address.to_string()),
+            _ => {}
+        }
+        match (before.condition.suspect, after.condition.suspect) {
+            (None, Some(_)) => {
+                self.suspect.push(address.to_string());
+                self.causes.push(Cause::Silence);
+            }
+            (Some(_), None) => self.trusted.push(address.to_string()),
             _ => {}
         }
         match (before.condition.ejected, after.condition.ejected) {
@@ -57,7 +69,7 @@ impl Flips {
     }
 
     pub(super) fn log(self, service: &str) {
-        let Flips { unhealthy, healthy, ejected, back, panics, .. } = self;
+        let Flips { unhealthy, healthy, ejected, back, suspect, trusted, panics, .. } = self;
         if !unhealthy.is_empty() {
             let (count, backends) = (unhealthy.len(), listed(unhealthy));
             tracing::warn!(service, count, backends, "backends are unhealthy");
@@ -73,6 +85,14 @@ impl Flips {
         if !back.is_empty() {
             let (count, backends) = (back.len(), listed(back));
             tracing::info!(service, count, backends, "backends are ejected no more");
+        }
+        if !suspect.is_empty() {
+            let (count, backends) = (suspect.len(), listed(suspect));
+            tracing::warn!(service, count, backends, "backends are suspected to be frozen");
+        }
+        if !trusted.is_empty() {
+            let (count, backends) = (trusted.len(), listed(trusted));
+            tracing::info!(service, count, backends, "backends are suspected no more");
         }
         match panics {
             Some(true) => tracing::error!(

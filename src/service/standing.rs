@@ -73,6 +73,8 @@ pub enum Reason {
     Connecting,
     /// No connection has been asked for of late.
     Unused,
+    /// It owes answers and says nothing, not even to a PING.
+    Suspect,
     /// Why it is unhealthy or ejected, in words for people.
     Told(Arc<str>),
 }
@@ -88,6 +90,7 @@ impl Reason {
             Reason::Unreachable => "unreachable",
             Reason::Connecting => "connecting",
             Reason::Unused => "unused",
+            Reason::Suspect => "SUSPECT: answers are owed, and nothing comes",
             Reason::Told(why) => why,
         }
     }
@@ -100,6 +103,8 @@ pub struct Condition {
     pub unhealthy: Option<Unhealthy>,
     /// It is ejected.
     pub ejected: Option<Ejected>,
+    /// It is suspected to be frozen, since then.
+    pub suspect: Option<Time>,
     /// Panic: so few backends are left that it gets requests all the same.
     pub needed: bool,
 }
@@ -107,12 +112,13 @@ pub struct Condition {
 impl Condition {
     /// Whether it is neither unhealthy nor ejected.
     pub fn stands(&self) -> bool {
-        self.unhealthy.is_none() && self.ejected.is_none()
+        self.unhealthy.is_none() && self.ejected.is_none() && self.suspect.is_none()
     }
 
     /// Whether it gets one request at a time, after an ejection.
     pub fn is_on_trial(&self) -> bool {
-        self.unhealthy.is_none() && self.ejected.is_some_and(|ejected| ejected.on_trial)
+        let ejected = self.ejected.filter(|_| self.unhealthy.is_none() && self.suspect.is_none());
+        ejected.is_some_and(|ejected| ejected.on_trial)
     }
 
     /// Whether it reports itself that it takes no requests: then it gets none in a panic either.
@@ -151,6 +157,10 @@ pub fn standing(
     if let Some(Unhealthy { why, since, .. }) = &condition.unhealthy {
         let (state, reason) = (BackendState::Unhealthy, Reason::Told(Arc::clone(why)));
         return Standing { weight, state, reason, since: *since, until: None };
+    }
+    if let Some(since) = condition.suspect {
+        let (state, reason) = (BackendState::Ejected, Reason::Suspect);
+        return Standing { weight, state, reason, since, until: None };
     }
     if let Some(ejected) = &condition.ejected {
         let reason = Reason::Told(ejected.to_string().into());
@@ -197,12 +207,21 @@ mod tests {
                 Some((BackendState::Ejected, "on trial after 5 faults in a row")),
             ),
         ];
-        let both = cases.into_iter().flat_map(|(unhealthy, ejected, expected)| {
-            [false, true].map(|needed| {
-                let (unhealthy, ejected) = (unhealthy.clone(), ejected);
-                (Condition { unhealthy, ejected, needed }, expected)
-            })
-        });
+        let by_silence =
+            Some((BackendState::Ejected, "SUSPECT: answers are owed, and nothing comes"));
+        let frozen = Some(Time::from_millis(7));
+        let cases =
+            cases.map(|(unhealthy, ejected, expected)| (unhealthy, ejected, None, expected));
+        let suspects =
+            [(None, None, frozen, by_silence), (None, ejected(None), frozen, by_silence)];
+        let both = cases.into_iter().chain(suspects).flat_map(
+            |(unhealthy, ejected, suspect, expected)| {
+                [false, true].map(|needed| {
+                    let unhealthy = unhealthy.clone();
+                    (Condition { unhealthy, ejected, suspect, needed }, expected)
+                })
+            },
+        );
         both.collect()
     }
 
@@ -252,7 +271,8 @@ mod tests {
     #[test]
     fn who_declines_says_so_by_its_health_check() {
         let declined: Vec<_> = conditions().iter().map(|(it, _)| it.declines()).collect();
-        assert_eq!(declined, [false, false, false, false, false, false, true, true, false, false]);
+        let at = |at: &usize| declined.get(*at) == Some(&true);
+        assert_eq!((0..declined.len()).filter(at).collect::<Vec<_>>(), [6, 7]);
         let stands: Vec<_> = conditions().iter().map(|(it, _)| it.stands()).collect();
         assert_eq!(stands[..3], [true, true, false]);
     }

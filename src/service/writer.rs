@@ -212,11 +212,14 @@ impl Writer {
         let Desired { spec, backends, .. } = &self.desired;
         self.stats.advance(backends, now);
         self.publish_view();
-        let Some(ejection) = &spec.ejection else { return };
-        self.results.push(backends, now);
-        // Where keys decide, backends get different requests, and so different latencies.
-        let outliers = self.results.outliers(ejection, spec.balancer.factory.key().is_none());
-        if !outliers.is_empty() {
+        let outliers = spec.ejection.as_ref().map(|ejection| {
+            self.results.push(backends, now);
+            // Where keys decide, backends get different requests, and so different latencies.
+            self.results.outliers(ejection, spec.balancer.factory.key().is_none())
+        });
+        let outliers = outliers.unwrap_or_default();
+        // Suspects: others may have begun to answer.
+        if !outliers.is_empty() || self.desired.has_suspects() {
             self.reevaluate(&outliers).await;
         }
     }

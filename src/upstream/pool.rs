@@ -97,6 +97,8 @@ pub trait Observer {
     fn connected(&self, endpoint: &Endpoint);
     /// Connecting to this backend failed.
     fn failed(&self, endpoint: &Endpoint, error: &ConnectError, now: Time);
+    /// A backend is suspected to be frozen, or no longer.
+    fn suspicion_changed(&self);
     /// This backend says that it was sent too many PINGs; from now on it is sent them like this.
     fn slowed(&self, endpoint: &Endpoint, keepalive: Keepalive);
 }

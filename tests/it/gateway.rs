@@ -9,6 +9,7 @@ mod draining;
 mod ejection;
 mod filters;
 mod forwarded;
+mod frozen;
 mod health;
 mod hosts;
 mod http1;

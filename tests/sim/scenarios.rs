@@ -7,6 +7,7 @@ mod ejection;
 #[path = "../it/support/frames.rs"]
 #[allow(dead_code)] // not every scenario uses all of them
 mod frames;
+mod frozen;
 mod guards;
 mod keepalive;
 mod netty;
@@ -58,6 +59,12 @@ scenarios! {
         an_outlier_by_success_ratio_is_out_within_two_seconds
         a_slow_backend_is_out_most_of_the_time_where_nothing_else_avoids_it
         a_trial_is_one_request_at_a_time;
+    frozen:
+        a_frozen_backend_gets_nothing_more_and_is_back_with_its_first_word
+        one_that_stays_frozen_is_lost_and_comes_back
+        over_http1_three_calls_tell
+        who_is_slow_is_never_suspected
+        where_all_are_frozen_all_serve;
     guards:
         every_cancellation_is_told_at_once
         a_thousand_streams_are_given_up_at_once

@@ -42,11 +42,14 @@ impl Conn {
         if !self.waker.borrow().as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             *self.waker.borrow_mut() = Some(cx.waker().clone());
         }
-        self.check_deadlines(self.worker.read_clock());
+        let due = self.check_deadlines(self.worker.read_clock());
         if self.core.borrow().stalled.is_some() {
             self.flush_later();
         }
         let polled = self.read_some(cx);
+        if due && polled.is_pending() {
+            self.check_silence();
+        }
         self.set_alarm();
         polled
     }
@@ -119,7 +122,9 @@ impl Conn {
             return Poll::Ready(None);
         }
         if n > 0 {
-            (core.peer_active, core.heard) = (true, self.worker.now());
+            let now = self.worker.now();
+            (core.peer_active, core.quiet.heard) = (true, now);
+            self.owner.heard(now);
         }
         Poll::Ready(Some(kept + n))
     }

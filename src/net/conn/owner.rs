@@ -7,6 +7,7 @@ use super::super::keepalive::Keepalive;
 use super::super::stream::Stream;
 use super::Closed;
 use crate::http::{Headers, Refusals};
+use crate::model::Time;
 
 /// The owner of client (downstream) connections.
 pub trait Front {
@@ -33,6 +34,15 @@ pub trait Upstream {
 
     /// It says that these were too many.
     fn too_many_pings(&self);
+
+    /// Something has come. This one runs within a borrow of the connection.
+    fn heard(&self, now: Time);
+
+    /// When something last came from the same backend, on whatever connection.
+    fn last_heard(&self) -> Time;
+
+    /// It owes an answer that is overdue, and has not said that it is alive.
+    fn frozen(&self, now: Time);
 
     /// Its stream capacity has changed, or it has ended.
     fn changed(&self);
@@ -87,6 +97,25 @@ impl Owner {
     pub(super) fn too_many_pings(&self) {
         if let Owner::Upstream(upstream) = self {
             upstream.too_many_pings();
+        }
+    }
+
+    pub(super) fn heard(&self, now: Time) {
+        if let Owner::Upstream(upstream) = self {
+            upstream.heard(now);
+        }
+    }
+
+    pub(super) fn last_heard(&self) -> Time {
+        match self {
+            Owner::Front(_) => Time::ZERO,
+            Owner::Upstream(upstream) => upstream.last_heard(),
+        }
+    }
+
+    pub(super) fn frozen(&self, now: Time) {
+        if let Owner::Upstream(upstream) = self {
+            upstream.frozen(now);
         }
     }
 

@@ -6,6 +6,7 @@ use super::super::deadlines::SHRINK;
 use super::super::io::Io;
 use super::super::keepalive::{Keepalive, Pings};
 use super::super::linger::Linger;
+use super::super::quiet::{Quiet, Watch};
 use super::super::socket::unsent;
 use super::super::stream::Stream;
 use super::timeouts::Alarm;
@@ -48,10 +49,12 @@ pub struct ConnState {
     pub written: Time,
     /// Input has come since the last write.
     pub peer_active: bool,
-    /// When something last came.
-    pub heard: Time,
+    /// Since when nothing has come.
+    pub quiet: Quiet,
     /// Keepalive of a backend's HTTP/2 connection.
     pub pings: Option<Pings>,
+    /// Watches whether a backend is frozen.
+    pub watch: Option<Watch>,
     /// When the last stream ended, if none is open.
     pub idle: Option<Time>,
     /// When it reaches its maximum age.
@@ -107,7 +110,8 @@ impl ConnState {
             stalled: None,
             written: Time::ZERO,
             peer_active: false,
-            heard: now,
+            quiet: Quiet::new(now),
+            watch: keepalive.map(|_| Watch::new()),
             pings,
             idle: Some(now),
             expires,

@@ -105,11 +105,17 @@ impl Conn {
         }
     }
 
-    /// Acts on expired deadlines.
-    pub(super) fn check_deadlines(self: &Rc<Self>, now: Time) {
-        if !is_past(self.core.borrow().alarm.set, now) {
-            return;
+    /// Acts on expired deadlines, but for those of silence, for which what has come is to be read
+    /// first. Whether any has expired.
+    pub(super) fn check_deadlines(self: &Rc<Self>, now: Time) -> bool {
+        let due = is_past(self.core.borrow().alarm.set, now);
+        if due {
+            self.expire(now);
         }
+        due
+    }
+
+    fn expire(self: &Rc<Self>, now: Time) {
         let due = {
             let mut core = self.core.borrow_mut();
             core.alarm.stale = true;
@@ -123,10 +129,10 @@ impl Conn {
             drop(core);
             return self.close(why);
         }
-        let speaks = is_past(due.leave, now) || is_past(due.silence, now);
+        let left = is_past(due.leave, now);
         core.do_what_is_due(&due, now);
         drop(core);
-        if speaks {
+        if left {
             self.flush_later();
         } else if is_past(due.age, now) {
             self.part(Closed::MaxAge);
@@ -150,12 +156,13 @@ impl ConnState {
             leaving: self.leaving.map(|(since, _)| since),
             left: self.codec.is_leaving(),
             silence: self.silence_due(),
+            quiet: self.quiet_due(),
             ..DeadlineInputs::default()
         }
     }
 
     /// The timeout that closes the connection, if one has expired.
-    fn overdue(&mut self, due: &Deadlines, now: Time) -> Option<Closed> {
+    fn overdue(&self, due: &Deadlines, now: Time) -> Option<Closed> {
         if let Phase::Lingering(why, _) = self.phase {
             return is_past(due.linger, now).then_some(why);
         }
@@ -165,8 +172,7 @@ impl ConnState {
             (is_past(due.frame, now), Closed::FrameTimeout),
             (is_past(due.preface, now), Closed::PrefaceTimeout),
         ];
-        let overdue = reasons.into_iter().find_map(|(is_so, why)| is_so.then_some(why));
-        overdue.or_else(|| if is_past(due.silence, now) { self.judge_silence(now) } else { None })
+        reasons.into_iter().find_map(|(is_so, why)| is_so.then_some(why))
     }
 
     fn do_what_is_due(&mut self, due: &Deadlines, now: Time) {

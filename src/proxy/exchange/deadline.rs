@@ -2,11 +2,15 @@
 //! fault when one expires.
 
 use super::super::failure::Failure;
+use super::super::method_metrics::p99;
 use super::stream_detector::SECOND_MESSAGE;
 use super::{Attempt, Destination, Exchange, Limit, Outcome, Timeouts};
 use crate::grpc::parse_timeout;
 use crate::http::Name;
 use crate::model::{AttemptFailure, AttemptOutcome, TimeoutPhase};
+use crate::net::QUIET;
+use crate::stats::Counts;
+use crate::upstream::Version;
 
 impl Exchange {
     /// Sets the deadline by `grpc-timeout` and the route. Fails if it has already passed.
@@ -61,8 +65,7 @@ impl Exchange {
     /// shorter than any backend needs, so the backend must also have been silent for longer than
     /// the method's usual time.
     fn is_backends_fault(&self, attempt: &Attempt, limit: Limit) -> bool {
-        let waited_for = (self.end || self.front.is_whole()) && self.front.unsent() == 0;
-        if attempt.is_stream() || !waited_for {
+        if !self.is_waited_for(attempt) {
             return false;
         }
         let silent = || attempt.silence(self.proxy.worker.now());
@@ -70,5 +73,31 @@ impl Exchange {
             Limit::Route => true,
             Limit::Caller => attempt.p99().is_some_and(|usual| silent() > usual),
         }
+    }
+
+    /// Whether the backend has been silent for so much longer than its method usually takes that it
+    /// may be frozen. Where methods are not told apart it is asked, if it can be; where no other
+    /// backend could take its place, there is no need to know.
+    pub(super) fn is_overdue(&self, attempt: &Attempt) -> bool {
+        let silence = attempt.silence(self.proxy.worker.now());
+        let service = self.destination.get().and_then(|to| to.worker_service());
+        let others = || service.is_some_and(|it| it.view().snapshot.set.len() > 1);
+        if silence < QUIET || !self.is_waited_for(attempt) || !others() {
+            return false;
+        }
+        match attempt.pool().version() {
+            Version::Http2 => attempt.p99().is_none_or(|usual| silence > usual * 2),
+            Version::Http1 => {
+                let mut durations = Counts::default();
+                attempt.pool().endpoint().add_durations_to(&mut durations);
+                p99(&durations).is_some_and(|usual| silence > usual * 2)
+            }
+        }
+    }
+
+    /// Whether it is the backend that is waited for: a stream owes nothing.
+    fn is_waited_for(&self, attempt: &Attempt) -> bool {
+        let whole = (self.end || self.front.is_whole()) && self.front.unsent() == 0;
+        whole && !attempt.is_stream()
     }
 }

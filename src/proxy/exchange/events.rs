@@ -33,6 +33,9 @@ impl Exchange {
             self.front.register_but_for_body(cx);
             back.register(cx);
             attempt.detect_stream(cx, &self.proxy.worker, Some(&self.front), back);
+            if back.conn().is_quiet() && self.is_overdue(attempt) {
+                back.conn().ask();
+            }
             let active = || self.front.last_active().max(back.last_active());
             match self.timeouts.borrow_mut().poll(cx, &self.proxy.worker, active) {
                 Some(elapsed) => Poll::Ready(Event::Error(Failure::from(elapsed).into())),

@@ -22,7 +22,7 @@ impl Backend {
             outlier: outliers.get(&endpoint.id()).copied(),
             by_hand,
             eligible: !intent.drained && intent.weight > 0,
-            down: unreachable || condition.unhealthy.is_some(),
+            down: unreachable || condition.unhealthy.is_some() || condition.suspect.is_some(),
         };
         Candidate { state: self.ejection, signals }
     }
@@ -47,13 +47,13 @@ impl Backend {
 }
 
 impl Desired {
-    /// Re-evaluates health, ejection and panic mode. `None` if nothing has changed.
+    /// Re-evaluates health, suspicion, ejection and panic mode. `None` if nothing has changed.
     pub(in crate::service) fn reevaluated(&self, outliers: &Outliers) -> Option<Desired> {
         let backends = self.backends.iter().cloned().map(Backend::with_health).collect();
         let mut overrides = self.overrides.clone();
         overrides.expire(self.now());
         let updated = Desired { backends, overrides, ..self.clone() };
-        let updated = updated.with_ejections(Some(outliers)).with_panic_mode();
+        let updated = updated.with_suspicion().with_ejections(Some(outliers)).with_panic_mode();
         let updated = updated.following(&self.backends);
         let pairs = self.backends.iter().zip(&*updated.backends);
         let differs = pairs.into_iter().any(|(before, now)| before.condition != now.condition);

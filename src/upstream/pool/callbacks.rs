@@ -2,15 +2,24 @@
 
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
 use tokio::sync::Notify;
 
 use super::Pool;
-use crate::net::{Closed, Keepalive, Upstream};
+use crate::model::{Endpoint, Time};
+use crate::net::{Closed, Keepalive, QUIET, Upstream};
+use crate::upstream::settings::Version;
+
+/// Calls over HTTP/1.1, where nobody can be asked, that are overdue at a backend that is frozen.
+const FROZEN_CALLS: usize = 3;
 
 /// Receives the callbacks of one connection for its pool.
 pub struct ConnCallbacks {
     pool: Weak<Pool>,
+    endpoint: Arc<Endpoint>,
+    /// The index of the worker.
+    worker: usize,
     /// While new: its capacity has changed or it has ended.
     pub news: Notify,
     is_new: Cell<bool>,
@@ -21,6 +30,8 @@ impl ConnCallbacks {
     pub fn new(pool: &Rc<Pool>) -> ConnCallbacks {
         ConnCallbacks {
             pool: Rc::downgrade(pool),
+            endpoint: Arc::clone(&pool.endpoint),
+            worker: pool.worker.index(),
             news: Notify::new(),
             is_new: Cell::new(true),
             ended: Cell::new(None),
@@ -49,6 +60,30 @@ impl Upstream for ConnCallbacks {
             let slowed = pool.keepalive.get().slowed();
             pool.keepalive.set(slowed);
             pool.observer.slowed(&pool.endpoint, slowed);
+        }
+    }
+
+    fn heard(&self, now: Time) {
+        if self.endpoint.hear(self.worker, now)
+            && let Some(pool) = self.pool.upgrade()
+        {
+            pool.observer.suspicion_changed();
+        }
+    }
+
+    fn last_heard(&self) -> Time {
+        self.endpoint.heard()
+    }
+
+    fn frozen(&self, now: Time) {
+        let Some(pool) = self.pool.upgrade() else { return };
+        let frozen = pool.conns.borrow().iter().filter(|conn| conn.is_frozen()).count();
+        let enough = match pool.settings.version {
+            Version::Http1 => FROZEN_CALLS,
+            Version::Http2 => 1,
+        };
+        if frozen >= enough && self.endpoint.heard() + QUIET <= now && self.endpoint.suspect(now) {
+            pool.observer.suspicion_changed();
         }
     }
 

@@ -22,6 +22,10 @@ use crate::upstream::settings::Version;
 /// Connection Attempt Delay (RFC 8305).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
+/// The longest connect timeout of an endpoint that is suspected to be frozen: when it is back, another
+/// attempt shows that sooner than one begun before.
+const SUSPECT_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// A ready connection and its gauge.
 struct Ready {
     conn: Rc<Conn>,
@@ -73,7 +77,11 @@ impl Pool {
                 }
             }
         };
-        let ready = match timeout(self.settings.connect_timeout, making).await {
+        let patience = match self.endpoint.suspected() {
+            Some(_) => self.settings.connect_timeout.min(SUSPECT_TIMEOUT),
+            None => self.settings.connect_timeout,
+        };
+        let ready = match timeout(patience, making).await {
             Ok(ready) => ready?,
             Err(_) if found.get() => return Err(ConnectError::Timeout),
             Err(_) => return Err(LookupError::Silent.into()),

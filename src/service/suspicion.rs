@@ -1,0 +1,123 @@
+//! Which backends are avoided because they are suspected to be frozen: decided by values alone.
+
+use std::time::Duration;
+
+use super::desired::{Backend, Desired};
+use super::standing::Condition;
+use super::{Ejection, UpstreamProtocol};
+use crate::model::{Reach, Time};
+
+/// A suspicion of a backend that cannot be asked, and that owes nothing any more, ends after this:
+/// nothing else would end it.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// What is known of a backend.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    /// Since when it is suspected.
+    suspected: Option<Time>,
+    /// When something last came from it.
+    heard: Time,
+    /// Whether it is out for another reason.
+    out: bool,
+}
+
+/// Who of them is to be avoided, of whom `limit` may be out at the same time. A suspicion counts only
+/// if another one has spoken since: else it is the gateway, or the network, or nobody is asked.
+fn avoided(candidates: &[Candidate], limit: usize) -> Vec<bool> {
+    let spoke = candidates.iter().filter(|it| it.suspected.is_none() && !it.out);
+    let last = spoke.map(|it| it.heard).max().unwrap_or_default();
+    let out = candidates.iter().filter(|it| it.out).count();
+    let suspects = candidates.iter().enumerate().filter_map(|(at, it)| {
+        let counts = !it.out && it.heard < last;
+        Some((it.suspected.filter(|_| counts)?, at))
+    });
+    let mut suspects: Vec<_> = suspects.collect();
+    suspects.sort_unstable();
+    let mut avoided = vec![false; candidates.len()];
+    for (_, at) in suspects.into_iter().take(limit.saturating_sub(out)) {
+        avoided.get_mut(at).into_iter().for_each(|it| *it = true);
+    }
+    avoided
+}
+
+impl Desired {
+    /// Whether any backend is suspected to be frozen, whether or not it is avoided for that.
+    pub(super) fn has_suspects(&self) -> bool {
+        self.backends.iter().any(|backend| backend.endpoint.suspected().is_some())
+    }
+
+    /// Avoids backends that are suspected to be frozen, or no longer.
+    pub(super) fn with_suspicion(mut self) -> Desired {
+        let now = self.now();
+        let counts = |backend: &&Backend| !backend.intent.drained && backend.intent.weight > 0;
+        self.backends.iter().for_each(|backend| self.end_suspicion(backend, now));
+        let members: Vec<&Backend> = self.backends.iter().filter(counts).collect();
+        let candidates: Vec<_> = members.iter().map(|backend| backend.candidate(now)).collect();
+        let most =
+            self.spec.ejection.as_ref().map_or(Ejection::usual().max_ejected, |it| it.max_ejected);
+        let limit = if members.len() > 1 { members.len() * usize::from(most) / 100 } else { 0 };
+        let mut avoided = avoided(&candidates, limit).into_iter();
+        let updated = |backend: &Backend| {
+            let avoid = counts(&backend) && avoided.next().unwrap_or_default();
+            let suspect = backend.endpoint.suspected().filter(|_| avoid);
+            let condition = Condition { suspect, ..backend.condition.clone() };
+            Backend { condition, ..backend.clone() }
+        };
+        self.backends = self.backends.iter().map(updated).collect();
+        self
+    }
+
+    /// Ends a suspicion that nothing else would end.
+    fn end_suspicion(&self, Backend { endpoint, .. }: &Backend, now: Time) {
+        let asked = self.spec.protocol != UpstreamProtocol::Http1;
+        let lasts = |since| now.since(since) < LONGEST || asked || !endpoint.load().is_idle();
+        if endpoint.suspected().is_some_and(|since| !lasts(since)) {
+            endpoint.trust();
+        }
+    }
+}
+
+impl Backend {
+    fn candidate(&self, now: Time) -> Candidate {
+        let Condition { unhealthy, ejected, .. } = &self.condition;
+        let suspected = self.endpoint.suspected();
+        // Also while it is connected to anew.
+        let unreachable = || Reach::of(&self.endpoint, now) == Reach::Unreachable;
+        let out = unhealthy.is_some() || ejected.is_some();
+        let out = out || (suspected.is_none() && unreachable());
+        Candidate { suspected, heard: self.endpoint.heard(), out }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(at: u64) -> Candidate {
+        Candidate { suspected: None, heard: Time::from_millis(at), out: false }
+    }
+
+    fn suspect(since: u64, heard_at: u64) -> Candidate {
+        Candidate { suspected: Some(Time::from_millis(since)), ..heard(heard_at) }
+    }
+
+    #[test]
+    fn who_is_silent_while_others_answer_is_avoided() {
+        assert_eq!(avoided(&[suspect(600, 0)], 0), [false], "a single one serves");
+        assert_eq!(avoided(&[suspect(600, 0), heard(590)], 1), [true, false]);
+        assert_eq!(avoided(&[suspect(600, 10), heard(10)], 1), [false; 2], "nobody is asked");
+        assert_eq!(avoided(&[suspect(600, 0), suspect(610, 5)], 1), [false; 2], "all are");
+        let out = Candidate { out: true, ..heard(590) };
+        assert_eq!(avoided(&[suspect(600, 0), out], 1), [false; 2], "who is out is no peer");
+        assert_eq!(avoided(&[suspect(600, 0), out, heard(590)], 1), [false; 3], "and counts");
+    }
+
+    #[test]
+    fn no_more_than_may_be_and_those_first_who_are_so_for_longest() {
+        let all = [suspect(700, 0), suspect(600, 5), heard(800), suspect(650, 3)];
+        assert_eq!(avoided(&all, 2), [false, true, false, true]);
+        assert_eq!(avoided(&all, 0), [false; 4]);
+        assert_eq!(avoided(&all, 9), [true, true, false, true]);
+    }
+}
