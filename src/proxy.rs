@@ -16,6 +16,7 @@ mod request_log;
 mod retry_budget;
 mod route_rejections;
 mod streaming_methods;
+mod unimplemented_methods;
 mod worker_routing;
 mod worker_service;
 

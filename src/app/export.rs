@@ -64,6 +64,7 @@ fn counters(counts: &ServiceCounts) -> Vec<ServiceCounter> {
         |metric, labels, value| ServiceCounter { id: CounterId { metric, labels }, value };
     let mut counters = vec![
         counter(&names::RETRIES, Vec::new(), counts.retries.total()),
+        counter(&names::UNIMPLEMENTED_RETRIES, Vec::new(), counts.unimplemented_retries.total()),
         counter(&names::DRAIN_CUTS, Vec::new(), counts.drain_cuts.total()),
     ];
     for (expired, count) in counts.expired.totals().filter(|(_, count)| *count > 0) {

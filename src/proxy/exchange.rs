@@ -132,7 +132,8 @@ impl Exchange {
         }
         self.apply_route(destination);
         let mut attempted = AttemptedEndpoints::new();
-        while let Some(attempt) = self.pick(destination, &attempted) {
+        let mut picked = self.pick(destination, &attempted);
+        while let Some(attempt) = picked {
             let start = match self.open(&attempt).await {
                 Ok(()) => {
                     self.send(&attempt, &attempted);
@@ -140,11 +141,20 @@ impl Exchange {
                 }
                 Err(error) => Err(error),
             };
-            let outcome = match classify(start) {
-                Verdict::Commit(response) => match self.commit(&attempt, response) {
-                    Committed::Complete(outcome) => outcome,
-                    Committed::Streaming(status) => self.splice(&attempt, status).await,
-                },
+            let verdict = classify(start, self.grpc);
+            if let Verdict::Unimplemented(_) = verdict {
+                picked = self.elsewhere(destination, &attempt, &mut attempted);
+                if picked.is_some() {
+                    continue;
+                }
+            }
+            let outcome = match verdict {
+                Verdict::Commit(response) | Verdict::Unimplemented(response) => {
+                    match self.commit(&attempt, response) {
+                        Committed::Complete(outcome) => outcome,
+                        Committed::Streaming(status) => self.splice(&attempt, status).await,
+                    }
+                }
                 Verdict::Fail(error) => self.fail(&attempt, error),
                 Verdict::Retry(failure) => {
                     match self.may_retry(destination, &attempt, &attempted) {
@@ -152,6 +162,7 @@ impl Exchange {
                             self.record_failed(&attempt, failure);
                             attempted.failed(&attempt, failure);
                             self.proxy.router.refresh(); // the next pick uses the newest snapshot
+                            picked = self.pick(destination, &attempted);
                             continue;
                         }
                         false => self.fail(&attempt, failure.into()),
@@ -164,7 +175,8 @@ impl Exchange {
     }
 
     /// Picks a backend and begins an attempt. A backend that could not be reached is not tried
-    /// again; one that refused the stream is, if there is no other.
+    /// again; one that refused the stream is, if there is no other. Those that are known not to
+    /// implement the method are avoided.
     fn pick(&self, destination: &Destination, attempted: &AttemptedEndpoints) -> Option<Attempt> {
         if attempted.is_full() {
             return None;
@@ -172,6 +184,7 @@ impl Exchange {
         let (view, worker) = (destination.worker_service()?.view(), &self.proxy.worker);
         let initial = self.initial_class(&view);
         let already = attempted.indices(&view);
+        let without = view.unimplemented.indices(&view, initial.called.as_ref(), worker.now());
         let picked = {
             let head = self.head.borrow();
             let key_cx = KeyContext {
@@ -180,9 +193,16 @@ impl Exchange {
                 affinity_cookie: &self.affinity_cookie,
                 rng: worker.rng(),
             };
-            view.pick(worker, &key_cx, initial.class, already.as_slice())?
+            let avoided = match &*without {
+                [] => already.as_slice(),
+                without => &[already.as_slice(), without].concat(), // rare
+            };
+            view.pick(worker, &key_cx, initial.class, avoided)?
         };
-        if already.as_slice().contains(&picked.index) && !attempted.was_refused() {
+        let again = already.as_slice().contains(&picked.index) && !attempted.was_refused();
+        // Where none implements the method, the first one that is asked may say so.
+        let in_vain = without.contains(&picked.index) && !attempted.is_empty();
+        if again || in_vain {
             return None;
         }
         Some(Attempt::begin(view, picked, initial, worker))

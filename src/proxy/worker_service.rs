@@ -11,6 +11,7 @@ use super::hash_key::{AffinityCookie, HashKey, KeyContext, SetCookie};
 use super::method_metrics::MethodMetrics;
 use super::retry_budget::RetryBudget;
 use super::streaming_methods::{MethodHash, StreamingMethods};
+use super::unimplemented_methods::UnimplementedMethods;
 use crate::balance::{KeySource, KeySpec, PickCx};
 use crate::http::Headers;
 use crate::model::{Endpoint, EndpointId, ExchangeClass};
@@ -34,6 +35,7 @@ pub struct WorkerService {
     retry_budget: RetryBudget,
     methods: Rc<StreamingMethods>,
     calls: Rc<MethodMetrics>,
+    unimplemented: Rc<UnimplementedMethods>,
     /// Mirrored requests in flight to it.
     mirrored: Cell<usize>,
 }
@@ -46,6 +48,8 @@ pub struct WorkerSnapshot {
     pub methods: Rc<StreamingMethods>,
     /// Method metrics.
     pub calls: Rc<MethodMetrics>,
+    /// Which endpoints do not implement a method.
+    pub unimplemented: Rc<UnimplementedMethods>,
     /// Streaming methods declared in the configuration.
     declared: HashSet<MethodHash>,
     /// Buffer for decoding JWTs.
@@ -74,7 +78,9 @@ impl WorkerService {
     ) -> WorkerService {
         let methods = Rc::<StreamingMethods>::default();
         let calls = Rc::new(MethodMetrics::new(service.methods(), worker.index()));
-        let empty = WorkerSnapshot::new(Arc::clone(snapshot), Box::default(), (&methods, &calls));
+        let unimplemented = Rc::<UnimplementedMethods>::default();
+        let known = (&methods, &calls, &unimplemented);
+        let empty = WorkerSnapshot::new(Arc::clone(snapshot), Box::default(), known);
         let worker_service = WorkerService {
             worker: Rc::clone(worker),
             observer: Rc::new(UpstreamObserver::new(snapshot, metrics)),
@@ -86,6 +92,7 @@ impl WorkerService {
             retry_budget: RetryBudget::default(),
             methods,
             calls,
+            unimplemented,
             mirrored: Cell::new(0),
             service: Arc::clone(service),
         };
@@ -129,13 +136,19 @@ impl WorkerService {
         granted
     }
 
+    /// Counts a retry of a request that a backend answered with UNIMPLEMENTED.
+    pub fn count_unimplemented(&self) {
+        self.service.unimplemented_retries().increment(self.worker.index());
+    }
+
     fn apply(&self, snapshot: &Arc<Snapshot>) {
         self.retire_pools(snapshot);
         let members = snapshot.set.members().iter();
         let pools = members.map(|member| self.pool(&member.endpoint, snapshot)).collect();
         self.keep_connections(snapshot);
         self.limit_drains(snapshot);
-        let view = WorkerSnapshot::new(Arc::clone(snapshot), pools, (&self.methods, &self.calls));
+        let known = (&self.methods, &self.calls, &self.unimplemented);
+        let view = WorkerSnapshot::new(Arc::clone(snapshot), pools, known);
         *self.view.borrow_mut() = Rc::new(view);
     }
 
@@ -213,12 +226,25 @@ impl WorkerSnapshot {
     fn new(
         snapshot: Arc<Snapshot>,
         pools: Box<[Rc<Pool>]>,
-        (methods, calls): (&Rc<StreamingMethods>, &Rc<MethodMetrics>),
+        (methods, calls, unimplemented): (
+            &Rc<StreamingMethods>,
+            &Rc<MethodMetrics>,
+            &Rc<UnimplementedMethods>,
+        ),
     ) -> WorkerSnapshot {
         let (methods, calls) = (Rc::clone(methods), Rc::clone(calls));
+        let unimplemented = Rc::clone(unimplemented);
         let declared = snapshot.spec.streams.iter().map(|path| methods.hash(path.as_bytes()));
         let declared = declared.collect();
-        WorkerSnapshot { snapshot, pools, methods, calls, declared, scratch: RefCell::default() }
+        WorkerSnapshot {
+            snapshot,
+            pools,
+            methods,
+            calls,
+            unimplemented,
+            declared,
+            scratch: RefCell::default(),
+        }
     }
 
     /// Whether any method streams, so that a request's must be looked up.

@@ -29,6 +29,8 @@ impl Default for CountSettings {
 pub struct ServiceCounts {
     /// Retries.
     pub retries: WorkerCounter,
+    /// Retries of requests that a backend answered with UNIMPLEMENTED.
+    pub unimplemented_retries: WorkerCounter,
     /// Requests that were mirrored to it.
     pub copies: MirrorCounts,
     /// Requests that timed out.
@@ -50,6 +52,7 @@ impl ServiceCounts {
     pub fn new(workers: usize, settings: &CountSettings) -> ServiceCounts {
         ServiceCounts {
             retries: WorkerCounter::new(workers),
+            unimplemented_retries: WorkerCounter::new(workers),
             copies: MirrorCounts::new(workers),
             expired: TimeoutCounts::new(workers),
             drain_cuts: WorkerCounter::new(workers),

@@ -105,6 +105,11 @@ impl Service {
         &self.counts.retries
     }
 
+    /// Retries of requests that a backend answered with UNIMPLEMENTED.
+    pub fn unimplemented_retries(&self) -> &WorkerCounter {
+        &self.counts.unimplemented_retries
+    }
+
     /// Requests that were mirrored to it.
     pub fn copies(&self) -> &MirrorCounts {
         &self.counts.copies

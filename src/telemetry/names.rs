@@ -97,6 +97,8 @@ metrics! {
         "Requests that came and have no outcome yet.";
     RETRIES = Counter "equipoise_retries_total" ["service"]
         "Requests sent once more, to another backend or on another connection.";
+    UNIMPLEMENTED_RETRIES = Counter "equipoise_unimplemented_retries_total" ["service"]
+        "Requests sent to another backend, as the one before does not implement the method.";
     DEADLINE_EXCEEDED = Counter "equipoise_deadline_exceeded_total" ["service", "where"]
         "Requests whose time was up: before a backend had them (unsent), while the head of a response was waited for (head), in the midst of it (body), or in what is likely a stream that the route's time-out has cut (stream); absent before the first.";
     DRAIN_CUTS = Counter "equipoise_drain_cut_total" ["service"]

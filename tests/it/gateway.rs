@@ -31,5 +31,6 @@ mod streams;
 mod tls;
 mod tolerance;
 mod trailers;
+mod unimplemented;
 mod unix;
 mod wire;

@@ -23,7 +23,7 @@ use equipoise::stats::{Direction, WindowStats};
 use equipoise::tasks::Task;
 use equipoise::telemetry::names::{
     DEADLINE_EXCEEDED, DRAIN_CUTS, EJECTIONS, HEALTH_CHECKS, METRICS, MIRRORED, Metric, REJECTED,
-    RETRIES,
+    RETRIES, UNIMPLEMENTED_RETRIES,
 };
 use equipoise::telemetry::{
     BackendSample, CloseReason, CounterId, Encoding, Exporter, Format, Health, MetricsSettings,
@@ -213,6 +213,7 @@ fn stats(backend: &BackendSample) -> &WorkerStats {
 fn of_a_service() -> Vec<ServiceCounter> {
     vec![
         counter(&RETRIES, &[], 7),
+        counter(&UNIMPLEMENTED_RETRIES, &[], 5),
         counter(&DRAIN_CUTS, &[], 3),
         counter(&MIRRORED, &["slow"], 3),
         counter(&EJECTIONS, &["faults"], 2),
@@ -278,6 +279,7 @@ async fn every_metric_is_exported_as_declared() {
     assert_eq!(page.value("equipoise_backend_up", &here), 1.0);
     assert_eq!(page.value("equipoise_backend_success_ratio", &here), 0.75);
     assert_eq!(page.value("equipoise_retries_total", &here[..1]), 7.0);
+    assert_eq!(page.value("equipoise_unimplemented_retries_total", &here[..1]), 5.0);
     let slow = [here[0], ("result", "slow")];
     assert_eq!(page.value("equipoise_mirrored_total", &slow), 3.0);
     let waiting = [here[0], ("where", "head")];

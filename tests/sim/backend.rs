@@ -73,6 +73,13 @@ async fn answer(
 ) {
     let (head, body) = request.into_parts();
     let text = |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+    if world.sites[backend].old {
+        world.trace(&format!("backend {backend} does not implement it"));
+        let head = Response::builder().header("content-type", "application/grpc");
+        let head = head.header("grpc-status", 12).body(()).unwrap();
+        let _ = respond.send_response(head, true); // the gateway may be gone
+        return;
+    }
     let Some(exchange) = world.begin(backend, head.uri.path(), text) else {
         return respond.send_reset(Reason::REFUSED_STREAM);
     };

@@ -49,6 +49,9 @@ impl Told {
     }
 }
 
+/// Requests up to this size are surely held until the head of the response is there.
+const HELD: usize = 32 << 10;
+
 /// Resolution of timers.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -74,6 +77,8 @@ pub struct Ledger {
     wrong: RefCell<Vec<String>>,
     /// Out of rotation by answered changes.
     out: RefCell<BTreeSet<Place>>,
+    /// Out of rotation at any time.
+    ever_out: RefCell<BTreeSet<Place>>,
     /// The gateway is shutting down.
     closing: Cell<bool>,
     trace: RefCell<DefaultHasher>,
@@ -107,6 +112,7 @@ impl Ledger {
     /// A change that takes these out was answered.
     pub fn take_out(&self, places: &BTreeSet<Place>) {
         self.out.borrow_mut().extend(places);
+        self.ever_out.borrow_mut().extend(places);
     }
 
     /// A change that may bring these back is about to be made.
@@ -187,13 +193,20 @@ impl Ledger {
     }
 
     /// All violations.
-    pub fn check(&self, exchanges: &[Exchange], habits: Habits) -> Vec<String> {
+    /// `upgraded` are the backends that implement the methods of `orders`.
+    pub fn check(
+        &self,
+        exchanges: &[Exchange],
+        habits: Habits,
+        upgraded: &BTreeSet<Place>,
+    ) -> Vec<String> {
         let mut wrong = self.wrong.take();
+        let stands = upgraded.difference(&self.ever_out.borrow()).next().is_some();
         let seen = self.seen.borrow();
         for exchange in exchanges {
             match seen.get(&exchange.id) {
                 Some(seen @ Seen { told: Some(told), .. }) => {
-                    let found = seen.check(exchange, told, habits).into_iter();
+                    let found = seen.check(exchange, told, habits, stands).into_iter();
                     wrong.extend(found.map(|what| format!("request {}: {what}", exchange.id)));
                 }
                 _ => wrong.push(format!("request {} has no end", exchange.id)),
@@ -204,7 +217,8 @@ impl Ledger {
 }
 
 impl Seen {
-    fn check(&self, exchange: &Exchange, told: &Told, habits: Habits) -> Vec<String> {
+    /// `stands` says that a backend implements the methods of `orders` and was never out.
+    fn check(&self, exchange: &Exchange, told: &Told, habits: Habits, stands: bool) -> Vec<String> {
         let Seen { begun, copied, whole, .. } = self;
         let mut wrong = Vec::new();
         let mut expect = |holds: bool, what: &str| {
@@ -223,7 +237,13 @@ impl Seen {
             _ => false,
         };
         let expired = exchange.limit(habits).is_some() && told.is_expired(exchange.route);
-        expect(as_expected || expired || habits.faults || self.late, "ended without cause");
+        let unimplemented = matches!(&told.end, End::Status(status) if status == "12");
+        let of_orders = exchange.route.services().contains(&"orders");
+        let lacking = unimplemented && of_orders;
+        let not_held = exchange.asks > HELD;
+        let excused = habits.faults || self.late;
+        expect(!lacking || !stands || not_held || excused, "a backend implements it");
+        expect(as_expected || expired || lacking || excused, "ended without cause");
         if as_expected {
             let bytes = expected.bytes.is_none_or(|bytes| bytes == told.bytes);
             expect(bytes, "ended in good order without being whole");

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::exchange::{Exchange, Habits};
 use super::file::{Balancing, File};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Place};
 use super::lines::Lines;
 use super::members::Members;
 use super::network::ToBackends;
@@ -126,12 +127,13 @@ async fn live(seed: u64, resolver: Resolver, trace: bool, lines: Lines) -> Repor
         let (world, time) = (Rc::clone(&world), rng.u64(..300));
         spawn_local(stop(world, Duration::from_millis(time), listener.clone(), handles.clone()));
     }
+    let upgraded = upgraded(&world, &file);
     let exchanges = let_clients_run(&world, file, &mut rng).await;
     settle(&world, &paths).await;
     if !stops {
         stop(Rc::clone(&world), Duration::ZERO, listener, handles.clone()).await;
     }
-    let mut wrong = world.ledger.check(&exchanges, world.habits);
+    let mut wrong = world.ledger.check(&exchanges, world.habits, &upgraded);
     wrong.extend(world.ledger.check_lines(&exchanges, &lines.take(), world.habits));
     wrong.extend(left(&world, &paths, &metrics));
     wrong.extend(go_down(handles, &mut running, &metrics).await);
@@ -147,7 +149,7 @@ fn draw_file(
     rng: &mut fastrand::Rng,
 ) -> (File, Vec<Site>) {
     let web_http1 = rng.bool();
-    let (sites, weights) = draw_sites(web_http1, rng);
+    let (sites, weights) = draw_sites(seed, web_http1, rng);
     let idle = [(); 2]
         .map(|()| Duration::from_millis(if rng.u8(..3) == 0 { rng.u64(1000..5000) } else { 0 }));
     let file = File {
@@ -172,8 +174,14 @@ fn draw_file(
 }
 
 /// The backends' addresses, and their weights in the file, if any.
-fn draw_sites(web_http1: bool, rng: &mut fastrand::Rng) -> (Vec<Site>, Vec<Option<u32>>) {
+fn draw_sites(
+    seed: u64,
+    web_http1: bool,
+    rng: &mut fastrand::Rng,
+) -> (Vec<Site>, Vec<Option<u32>>) {
     let (mut sites, mut weights) = (Vec::new(), Vec::new());
+    // In one world of three, about half of the backends are yet to be upgraded.
+    let mut versions = (seed / 3 % 3 == 1).then(|| fastrand::Rng::with_seed(seed));
     for (number, service) in (0..).zip(SERVICES) {
         let (configured, spare) = match service {
             "orders" => (rng.u8(1..5), rng.u8(..3)),
@@ -181,11 +189,21 @@ fn draw_sites(web_http1: bool, rng: &mut fastrand::Rng) -> (Vec<Site>, Vec<Optio
         };
         for n in 0..configured + spare {
             let http1 = web_http1 && service == "web";
-            sites.push(Site { service, address: ([10, 1, number, n], 50051).into(), http1 });
+            let old = service == "orders" && versions.as_mut().is_some_and(fastrand::Rng::bool);
+            let address = ([10, 1, number, n], 50051).into();
+            sites.push(Site { service, address, http1, old });
             weights.push((n < configured).then_some(1));
         }
     }
     (sites, weights)
+}
+
+/// The backends of `orders` that are in the file and implement its methods.
+fn upgraded(world: &World, file: &File) -> BTreeSet<Place> {
+    let sites = world.sites.iter().zip(&file.weights).enumerate();
+    let upgraded = sites
+        .filter(|(_, (site, weight))| site.service == "orders" && !site.old && weight.is_some());
+    upgraded.map(|(backend, _)| Place::Backend(backend)).collect()
 }
 
 /// Shuts the gateway down gracefully after a while: accepted requests finish.

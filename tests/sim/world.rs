@@ -29,6 +29,8 @@ pub struct Site {
     pub address: SocketAddr,
     /// It speaks HTTP/1.1.
     pub http1: bool,
+    /// It runs an old version, which implements no method.
+    pub old: bool,
 }
 
 /// Bodies by request number and direction.

@@ -1,7 +1,7 @@
 //! An attempt: one try of a request at one backend, in flight until dropped.
 
 mod ejection;
-
+mod unimplemented;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;

@@ -29,6 +29,17 @@ impl AttemptedEndpoints {
         self.resent |= attempt.is_sent();
     }
 
+    /// Records an attempt at a backend that does not implement the method.
+    pub fn passed_over(&mut self, attempt: &Attempt) {
+        self.endpoints.push(attempt.pool().endpoint().id());
+        self.last = Failure::NoBackend;
+    }
+
+    /// Whether there was no attempt yet.
+    pub fn is_empty(&self) -> bool {
+        self.endpoints.is_empty()
+    }
+
     /// The failure to report if there is no other backend.
     pub fn last_failure(&self) -> Failure {
         self.last

@@ -1,4 +1,4 @@
-//! Decides retries at another backend, when none can have processed the request.
+//! Decides retries at another backend, when none has processed the request.
 
 use super::attempted_endpoints::AttemptedEndpoints;
 use super::{Attempt, Destination, Exchange};
@@ -19,9 +19,7 @@ impl Exchange {
         if !attempt.is_sent() {
             return true;
         }
-        let whole = self.end || self.front.is_replayable();
-        let small = self.head.borrow().list_size() <= REPLAY_HEAD;
-        if attempted.is_resent() || self.sent_trailers.get() || !whole || !small {
+        if attempted.is_resent() || !self.is_held() {
             return false;
         }
         let granted =
@@ -30,5 +28,34 @@ impl Exchange {
             self.front.rewind();
         }
         granted
+    }
+
+    /// Begins an attempt at a backend that may implement the method, as that of `attempt` does not;
+    /// rewinds the body. `None` if there is no such backend, or the request is not held any more.
+    ///
+    /// The retry budget does not count these: they end once it is known who implements the method.
+    pub(super) fn elsewhere(
+        &self,
+        destination: &Destination,
+        attempt: &Attempt,
+        attempted: &mut AttemptedEndpoints,
+    ) -> Option<Attempt> {
+        if !attempt.learn_unimplemented(self.proxy.worker.now()) || !self.is_held() {
+            return None;
+        }
+        attempted.passed_over(attempt);
+        self.proxy.router.refresh(); // the next pick uses the newest snapshot
+        let next = self.pick(destination, attempted)?;
+        attempt.pass_over(&self.proxy.worker);
+        self.front.rewind();
+        destination.worker_service()?.count_unimplemented();
+        Some(next)
+    }
+
+    /// Whether all of the request that has come is still here, to be sent again.
+    fn is_held(&self) -> bool {
+        let whole = self.end || self.front.is_replayable();
+        let small = self.head.borrow().list_size() <= REPLAY_HEAD;
+        whole && small && !self.sent_trailers.get()
     }
 }

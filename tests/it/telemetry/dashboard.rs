@@ -12,6 +12,10 @@ use serde_json::Value;
 const UNSHOWN: &[(&str, &str)] = &[
     ("equipoise_accepted_total", "the panels of requests show them by service"),
     ("equipoise_outcomes_total", "the panels of success show them by service"),
+    (
+        "equipoise_unimplemented_retries_total",
+        "few even in a rolling upgrade, and no client is the worse",
+    ),
     ("equipoise_open_exchanges", "in flight and open streams are shown by backend"),
 ];
 
