@@ -32,6 +32,7 @@ pub use load::{EwmaParams, ExchangeClass, Load};
 pub use method::MethodStats;
 pub(crate) use mirrored::MirrorCounts;
 pub use mirrored::MirrorOutcome;
+pub use outage::Down;
 pub(crate) use outcome::{AttemptFailure, Protocol};
 pub use outcome::{AttemptOutcome, Class, Code, GRPC_CODES, GrpcCode, HealthSignal};
 pub use reach::{Reach, Way};

@@ -17,6 +17,7 @@ mod retry_budget;
 mod route_rejections;
 mod streaming_methods;
 mod unimplemented_methods;
+mod waiting;
 mod worker_routing;
 mod worker_service;
 

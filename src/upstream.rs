@@ -2,6 +2,7 @@
 
 mod candidates;
 mod connect;
+mod demand;
 mod dialer;
 mod own;
 mod pool;
@@ -10,6 +11,7 @@ mod resolver;
 mod settings;
 
 pub use connect::ConnectError;
+pub use demand::Demand;
 pub use dialer::Dialer;
 pub use own::OwnAddresses;
 pub use pool::OpenError;

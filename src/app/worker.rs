@@ -6,7 +6,6 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -24,9 +23,6 @@ use crate::upstream::Dialer;
 /// Tasks polled between polls of sockets. A turn is one round over all that is ready; polling
 /// sockets within it would only split it into smaller writes.
 const EVENT_INTERVAL: u32 = 1024;
-
-/// Interval at which an idle worker checks for new snapshots.
-const REFRESH: Duration = Duration::from_secs(1);
 
 /// What a worker needs.
 struct Setup {
@@ -180,12 +176,15 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Refreshes snapshots on an idle worker, so that it drops needless connections too.
+/// Takes over every change, also on a worker without requests: it has to part with connections, and to
+/// reconnect for the others.
 async fn refresh(proxy: Rc<Proxy>) {
-    let mut tick = tokio::time::interval(REFRESH);
+    let mut changes = proxy.changes();
     loop {
-        tick.tick().await;
         proxy.refresh();
+        if changes.changed().await.is_err() {
+            std::future::pending().await // no change comes any more
+        }
     }
 }
 

@@ -13,8 +13,6 @@ pub enum Reach {
     Connected,
     /// The last one has ended in good order a moment ago.
     Closed,
-    /// The last attempt to connect has failed.
-    Unreachable,
     /// A connection is being made.
     Connecting,
     /// Nothing.
@@ -31,8 +29,6 @@ impl Reach {
         let closed = || endpoint.left().is_some_and(|at| now.since(at) < MOMENT);
         if endpoint.connected() > 0 {
             Reach::Connected
-        } else if endpoint.outage().lasts() {
-            Reach::Unreachable
         } else if closed() {
             Reach::Closed
         } else if endpoint.connecting() > 0 {
@@ -59,7 +55,7 @@ impl Reach {
     fn phase(self) -> u64 {
         match self {
             Reach::Connected | Reach::Closed => 1,
-            Reach::Connecting | Reach::Unreachable => 2,
+            Reach::Connecting => 2,
             Reach::Unknown => 0,
         }
     }
@@ -119,9 +115,6 @@ mod tests {
         assert_eq!(at(15), Reach::Closed, "it left in good order");
         let _connecting = endpoint.count_connecting();
         assert_eq!(at(15), Reach::Closed, "and comes again");
-        endpoint.outage().begin(7, Time::from_millis(2000));
-        assert_eq!(at(2), Reach::Unreachable, "but it does not");
-        endpoint.outage().end();
         assert_eq!(at(16), Reach::Connecting);
     }
 

@@ -131,11 +131,12 @@ impl Conn {
 
     /// Deregisters the connection and fails every stream that is still open.
     fn end(self: &Rc<Self>, why: Closed) {
+        let lost = self.core.borrow().is_lost(why);
         self.core.borrow().break_off();
         self.worker.deregister(self.slot.get());
         self.fail_streams(Over::Lost);
         self.account();
-        self.owner.closed(why);
+        self.owner.closed(why, lost);
         self.owner.changed();
     }
 

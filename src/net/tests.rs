@@ -107,7 +107,7 @@ impl Upstream for Told {
 
     fn opened(&self) {}
 
-    fn closed(&self, why: Closed) {
+    fn closed(&self, why: Closed, _: bool) {
         Front::closed(self, why);
     }
 }

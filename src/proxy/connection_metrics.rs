@@ -15,14 +15,15 @@ use crate::upstream::{ConnectError, Observer};
 pub struct UpstreamObserver {
     service: String,
     metrics: Arc<WorkerMetrics>,
-    /// Has the service's writer look whom it suspects.
-    signal: Arc<Notify>,
+    /// Wakes the writer to re-evaluate who is down, and whom it suspects.
+    standing_signal: Arc<Notify>,
 }
 
 impl UpstreamObserver {
     pub fn new(snapshot: &Snapshot, metrics: &Arc<WorkerMetrics>) -> UpstreamObserver {
-        let (service, signal) = (snapshot.spec.name.clone(), Arc::clone(&snapshot.ejection_signal));
-        UpstreamObserver { service, metrics: Arc::clone(metrics), signal }
+        let service = snapshot.spec.name.clone();
+        let standing_signal = Arc::clone(&snapshot.ejection_signal);
+        UpstreamObserver { service, metrics: Arc::clone(metrics), standing_signal }
     }
 }
 
@@ -35,22 +36,41 @@ impl Observer for UpstreamObserver {
         self.metrics.connection_closed(Side::Upstream, close_reason(why));
     }
 
-    fn connected(&self, endpoint: &Endpoint) {
+    fn connected(&self, endpoint: &Endpoint, now: Time) {
+        if endpoint.outage().rise(now) {
+            self.standing_signal.notify_one();
+        }
         if endpoint.outage().end() {
             let (service, backend) = (&self.service, endpoint.address());
             tracing::info!(service, backend, "the backend can be reached again");
         }
     }
 
-    fn failed(&self, endpoint: &Endpoint, error: &ConnectError, now: Time) {
-        if endpoint.outage().begin(cause_hash(error), now) {
-            let (service, backend) = (&self.service, endpoint.address());
-            tracing::warn!(service, backend, %error, "the backend cannot be reached");
+    fn lost(&self, endpoint: &Endpoint, now: Time) {
+        if endpoint.outage().fall("connection lost", now) {
+            self.standing_signal.notify_one();
         }
     }
 
+    fn failed(&self, endpoint: &Endpoint, error: &ConnectError, now: Time) {
+        let outage = endpoint.outage();
+        let is_news = outage.begin(cause_hash(error), now);
+        if is_news {
+            let (service, backend) = (&self.service, endpoint.address());
+            tracing::warn!(service, backend, %error, "the backend cannot be reached");
+        }
+        if error.is_ours() || endpoint.connected() > 0 || (outage.is_down() && !is_news) {
+            return;
+        }
+        let why = format!("unreachable: {error}");
+        if !outage.fall(&why, now) {
+            outage.restate(&why);
+        }
+        self.standing_signal.notify_one();
+    }
+
     fn suspicion_changed(&self) {
-        self.signal.notify_one();
+        self.standing_signal.notify_one();
     }
 
     fn slowed(&self, endpoint: &Endpoint, keepalive: Keepalive) {

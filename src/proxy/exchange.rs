@@ -14,6 +14,7 @@ mod initial_class;
 mod open;
 mod outcome;
 mod record;
+mod recover;
 mod retry;
 mod route;
 mod splice;
@@ -133,7 +134,15 @@ impl Exchange {
         self.apply_route(destination);
         let mut attempted = AttemptedEndpoints::new();
         let mut picked = self.pick(destination, &attempted);
-        while let Some(attempt) = picked {
+        loop {
+            let Some(attempt) = picked else {
+                // It is rare, and its state large: every exchange would carry it.
+                match Box::pin(self.await_recovery(destination, &mut attempted)).await {
+                    Ok(()) => picked = self.pick(destination, &attempted),
+                    Err(error) => return self.record(self.give_up(error), None),
+                }
+                continue;
+            };
             let start = match self.open(&attempt).await {
                 Ok(()) => {
                     self.send(&attempt, &attempted);
@@ -171,7 +180,6 @@ impl Exchange {
             };
             return self.record(outcome, Some(&attempt));
         }
-        self.record(self.local_reply(attempted.last_failure()), None);
     }
 
     /// Picks a backend and begins an attempt. A backend that could not be reached is not tried

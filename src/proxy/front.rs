@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::connection_metrics::close_reason;
 use super::exchange::Exchange;
 use super::failure::Failure;
@@ -39,6 +41,11 @@ impl Proxy {
             jobs: JobPool::default(),
             metrics: Arc::clone(metrics),
         })
+    }
+
+    /// Tells of every change of where requests go.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.registry.changes()
     }
 
     /// Applies the newest routing even if no request comes.

@@ -12,6 +12,7 @@ use super::method_metrics::MethodMetrics;
 use super::retry_budget::RetryBudget;
 use super::streaming_methods::{MethodHash, StreamingMethods};
 use super::unimplemented_methods::UnimplementedMethods;
+use super::waiting::WaitingRequests;
 use crate::balance::{KeySource, KeySpec, PickCx};
 use crate::http::Headers;
 use crate::model::{Endpoint, EndpointId, ExchangeClass};
@@ -38,6 +39,7 @@ pub struct WorkerService {
     unimplemented: Rc<UnimplementedMethods>,
     /// Mirrored requests in flight to it.
     mirrored: Cell<usize>,
+    waiting: WaitingRequests,
 }
 
 /// A service snapshot, with this worker's connection pool for each endpoint of its set.
@@ -94,6 +96,7 @@ impl WorkerService {
             calls,
             unimplemented,
             mirrored: Cell::new(0),
+            waiting: WaitingRequests::default(),
             service: Arc::clone(service),
         };
         worker_service.apply(snapshot);
@@ -119,7 +122,13 @@ impl WorkerService {
     pub fn update(&self, snapshot: &Arc<Snapshot>) {
         if !Arc::ptr_eq(snapshot, &self.view.borrow().snapshot) {
             self.apply(snapshot);
+            self.waiting.renew();
         }
+    }
+
+    /// Its requests that wait for the first backend that is back.
+    pub fn waiting(&self) -> &WaitingRequests {
+        &self.waiting
     }
 
     /// Counts a request towards the retry budget.
@@ -147,6 +156,7 @@ impl WorkerService {
         let pools = members.map(|member| self.pool(&member.endpoint, snapshot)).collect();
         self.keep_connections(snapshot);
         self.limit_drains(snapshot);
+        self.restore_connections(snapshot);
         let known = (&self.methods, &self.calls, &self.unimplemented);
         let view = WorkerSnapshot::new(Arc::clone(snapshot), pools, known);
         *self.view.borrow_mut() = Rc::new(view);
@@ -211,12 +221,25 @@ impl WorkerService {
         }
     }
 
+    /// Has one worker of all reconnect to each endpoint that is down, and the others when it is back.
+    fn restore_connections(&self, snapshot: &Snapshot) {
+        let ours = |endpoint: &Endpoint| endpoint.keeper() == self.worker.index();
+        for endpoint in snapshot.down.iter().filter(|endpoint| ours(endpoint)) {
+            self.pool(endpoint, snapshot);
+        }
+        let down: HashSet<_> = snapshot.down.iter().map(|endpoint| endpoint.id()).collect();
+        for (endpoint, pool) in &*self.pools.borrow() {
+            pool.set_out(down.contains(endpoint), ours(pool.endpoint()));
+        }
+    }
+
     fn pool(&self, endpoint: &Arc<Endpoint>, snapshot: &Snapshot) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
         let pool = pools.entry(endpoint.id()).or_insert_with(|| {
             let observer = Rc::clone(&self.observer);
             let settings = &snapshot.spec.upstream;
-            Pool::new(&self.worker, endpoint, settings, observer, &self.dialer, &self.outages)
+            let outages = (&self.outages, &snapshot.demand);
+            Pool::new(&self.worker, endpoint, settings, observer, &self.dialer, outages)
         });
         Rc::clone(pool)
     }

@@ -17,6 +17,7 @@ use super::{Environment, Overridden, ServiceConfig, ServiceSpec, Stamp, Turn};
 use crate::clock::Clock;
 use crate::health::{self, Check, HealthMonitor, Subscriber, Subscription};
 use crate::model::{Address, Endpoint, Time};
+use crate::upstream::Demand;
 
 /// Desired state of a service.
 #[derive(Clone, Debug)]
@@ -26,8 +27,11 @@ pub(super) struct Desired {
     health: Arc<HealthMonitor>,
     /// Notified when the health of a backend changes.
     health_subscriber: Arc<Subscriber>,
-    /// Notified when a backend may have to be ejected, or its ejection may end.
+    /// Notified when a backend may have to be ejected, its ejection may end, or it goes down or is
+    /// back.
     pub(super) ejection_signal: Arc<Notify>,
+    /// Whether requests ask for the service.
+    pub(super) demand: Arc<Demand>,
     /// The spec as configured.
     configured: Arc<ServiceSpec>,
     /// The backends as configured.
@@ -52,6 +56,8 @@ pub(super) struct Backend {
     pub(super) ejection: EjectionState,
     /// Health, ejection and panic mode.
     pub(super) condition: Condition,
+    /// How often it went down.
+    pub(super) falls: u32,
     /// Subscription to its health check, if it is checked; dropping it ends the check.
     pub(super) checked: Option<Arc<Subscription>>,
 }
@@ -89,6 +95,7 @@ impl Desired {
             health: Arc::clone(&environment.health),
             health_subscriber,
             ejection_signal: Arc::default(),
+            demand: Arc::default(),
             configured: Arc::clone(&spec),
             members: Arc::new(config.members),
             overrides: Overrides::default(),
@@ -186,8 +193,8 @@ impl Desired {
                 None => {
                     let endpoint = Arc::new(Endpoint::new(address.as_str(), self.workers, now));
                     let (condition, turn) = (Condition::default(), Turn::new(&endpoint, now));
-                    let ejection = EjectionState::default();
-                    Backend { address, endpoint, intent, turn, ejection, condition, checked: None }
+                    let (ejection, falls, checked) = (EjectionState::default(), 0, None);
+                    Backend { address, endpoint, intent, turn, ejection, condition, falls, checked }
                 }
             };
             let limit = self.overrides.drain_limit(&backend.address);
@@ -195,7 +202,7 @@ impl Desired {
         };
         let intent = merge([&*self.members, &self.overrides.layer()]);
         self.backends = intent.into_iter().map(backend).collect();
-        self.with_ejections(None).with_panic_mode().following(&known)
+        self.with_suspicion().with_ejections(None).with_panic_mode().following(&known)
     }
 
     /// With the health check that the spec asks for, started or stopped as needed.

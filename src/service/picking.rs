@@ -68,7 +68,9 @@ impl Pickings {
 /// The weight that a backend has, or would have if it were not out.
 fn weight_if_well(backend: &Backend, standing: &Standing) -> u32 {
     match standing.state {
-        BackendState::Unhealthy | BackendState::Ejected => backend.intent.weight,
+        BackendState::Unhealthy | BackendState::Ejected | BackendState::Connecting => {
+            backend.intent.weight
+        }
         _ => standing.weight,
     }
 }
@@ -127,6 +129,7 @@ mod tests {
             intent: MergedIntent { weight: 1, drained: false },
             ejection: Default::default(),
             condition: Condition::default(),
+            falls: 0,
             checked: None,
         };
         ["a:1", "b:1", "c:1"].map(backend).into()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
+use tokio::sync::watch;
 
 use super::removed_services::RemovedServices;
 use super::retention::Retention;
@@ -166,6 +167,11 @@ impl Registry {
     /// The newest routing.
     pub fn routing(&self) -> Arc<Routing> {
         self.routing.load()
+    }
+
+    /// Tells of every change of the routing from now on.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.routing.changes()
     }
 
     /// A cache of the routing for one worker.

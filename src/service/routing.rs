@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use super::{Service, Snapshot, Splits};
 use crate::route::RouteTable;
@@ -58,6 +59,7 @@ impl Routing {
 #[derive(Debug, Default)]
 pub(super) struct RoutingCell {
     routing: Arc<ArcSwap<Routing>>,
+    changes: watch::Sender<()>,
 }
 
 impl RoutingCell {
@@ -71,6 +73,11 @@ impl RoutingCell {
         RoutingCache::new(Arc::clone(&self.routing))
     }
 
+    /// Tells of every change from now on.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
     /// Compare-and-swap loop: publishes the routing that `change` derives from the newest one, if any.
     /// Calls `change` again when another update came between.
     pub(super) fn update<T>(&self, change: impl Fn(&Routing) -> (Option<Routing>, T)) -> T {
@@ -80,6 +87,7 @@ impl RoutingCell {
             let Some(next) = next else { return result };
             let before = self.routing.compare_and_swap(&now, Arc::new(next));
             if Arc::ptr_eq(&before, &now) {
+                self.changes.send_replace(());
                 return result;
             }
         }

@@ -12,6 +12,7 @@ use super::picking::{Picking, Pickings};
 use super::standing::BackendState;
 use crate::balance::Picker;
 use crate::model::{Endpoint, EndpointId, EndpointSet, Time};
+use crate::upstream::Demand;
 
 /// Immutable snapshot of a service for the data path; a change builds a new one.
 pub struct Snapshot {
@@ -35,8 +36,14 @@ pub struct Snapshot {
     pub trials: Box<[usize]>,
     /// Panic mode: unhealthy and ejected endpoints get requests too.
     pub panics: bool,
-    /// Wakes the writer to re-evaluate ejections.
+    /// Endpoints that are down, but for drained ones: one worker reconnects to each.
+    pub down: Box<[Arc<Endpoint>]>,
+    /// Whether any of these takes requests once it is back.
+    pub recovers: bool,
+    /// Wakes the writer to re-evaluate ejections, and who is down.
     pub ejection_signal: Arc<Notify>,
+    /// Whether requests ask for the service.
+    pub demand: Arc<Demand>,
     pickings: Pickings,
 }
 
@@ -58,6 +65,7 @@ impl Snapshot {
         let before = same.map(|before| &before.pickings);
         let pickings = Pickings::of(&spec.balancer, backends, now, before, rng);
         let Picking { set, picker } = pickings.now.clone();
+        let down = backends.iter().filter(|it| it.condition.down.is_some() && !it.intent.drained);
         let on_trial = backends.iter().filter(|it| it.condition.is_on_trial());
         let on_trial: HashSet<_> = on_trial.map(|backend| backend.endpoint.id()).collect();
         let places = set.members().iter().zip(0..);
@@ -73,7 +81,10 @@ impl Snapshot {
             drain_limits: drain_limits.collect(),
             trials: trials.map(|(_, index)| index).collect(),
             panics: backends.iter().any(|backend| backend.condition.needed),
+            recovers: down.clone().any(|backend| backend.intent.weight > 0),
+            down: down.map(|backend| Arc::clone(&backend.endpoint)).collect(),
             ejection_signal: Arc::clone(&desired.ejection_signal),
+            demand: Arc::clone(&desired.demand),
             set,
             picker,
             pickings,

@@ -6,7 +6,7 @@ use super::ejection::Ejected;
 use super::membership::MergedIntent;
 use super::turn::Turn;
 use crate::health::Unhealthy;
-use crate::model::{Reach, Time, Way};
+use crate::model::{Down, Reach, Time, Way};
 
 /// How a backend stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,8 @@ pub enum BackendState {
     Ready,
     /// An operator took it out, or it was removed: it gets no new requests.
     Draining,
-    /// No connection to it is established: one is being made, or the last attempt has failed.
+    /// No connection to it is established: one is being made, or it is down, and gets no requests
+    /// until there is one.
     Connecting,
     /// Nobody knows: no connection to it is established, and none has been asked for of late.
     Idle,
@@ -67,15 +68,13 @@ pub enum Reason {
     Connected,
     /// The last connection has ended in good order a moment ago.
     Closed,
-    /// The last attempt to connect has failed.
-    Unreachable,
     /// A connection is being made.
     Connecting,
     /// No connection has been asked for of late.
     Unused,
     /// It owes answers and says nothing, not even to a PING.
     Suspect,
-    /// Why it is unhealthy or ejected, in words for people.
+    /// Why it is unhealthy, down or ejected, in words for people.
     Told(Arc<str>),
 }
 
@@ -87,7 +86,6 @@ impl Reason {
             Reason::Drained => "drained",
             Reason::Connected => "connected",
             Reason::Closed => "closed",
-            Reason::Unreachable => "unreachable",
             Reason::Connecting => "connecting",
             Reason::Unused => "unused",
             Reason::Suspect => "SUSPECT: answers are owed, and nothing comes",
@@ -101,6 +99,8 @@ impl Reason {
 pub struct Condition {
     /// Its health check fails.
     pub unhealthy: Option<Unhealthy>,
+    /// No connection to it is established, and none can be.
+    pub down: Option<Arc<Down>>,
     /// It is ejected.
     pub ejected: Option<Ejected>,
     /// It is suspected to be frozen, since then.
@@ -110,20 +110,29 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// Whether it is neither unhealthy nor ejected.
+    /// Whether nothing keeps requests away from it.
     pub fn stands(&self) -> bool {
-        self.unhealthy.is_none() && self.ejected.is_none() && self.suspect.is_none()
+        !self.is_out_but_for_ejection() && self.ejected.is_none()
+    }
+
+    /// Whether it is unhealthy, down or suspected to be frozen.
+    pub fn is_out_but_for_ejection(&self) -> bool {
+        self.unhealthy.is_some() || self.down.is_some() || self.suspect.is_some()
     }
 
     /// Whether it gets one request at a time, after an ejection.
     pub fn is_on_trial(&self) -> bool {
-        let ejected = self.ejected.filter(|_| self.unhealthy.is_none() && self.suspect.is_none());
-        ejected.is_some_and(|ejected| ejected.on_trial)
+        !self.is_out_but_for_ejection() && self.ejected.is_some_and(|ejected| ejected.on_trial)
     }
 
     /// Whether it reports itself that it takes no requests: then it gets none in a panic either.
     pub fn declines(&self) -> bool {
         self.unhealthy.as_ref().is_some_and(|why| why.declared)
+    }
+
+    /// Whether it would get requests if so few stood that those are needed who are out.
+    pub fn can_help(&self) -> bool {
+        !self.declines() && self.down.is_none()
     }
 }
 
@@ -152,11 +161,15 @@ pub fn standing(
     if intent.drained {
         return Standing { reason: Reason::Drained, ..taken_out };
     }
-    let serves = condition.needed || condition.is_on_trial();
+    let serves = (condition.needed && condition.can_help()) || condition.is_on_trial();
     let weight = if serves || condition.stands() { intent.weight } else { 0 };
     if let Some(Unhealthy { why, since, .. }) = &condition.unhealthy {
         let (state, reason) = (BackendState::Unhealthy, Reason::Told(Arc::clone(why)));
         return Standing { weight, state, reason, since: *since, until: None };
+    }
+    if let Some(down) = &condition.down {
+        let (state, reason) = (BackendState::Connecting, Reason::Told(Arc::clone(&down.why)));
+        return Standing { weight, state, reason, since: down.since, until: None };
     }
     if let Some(since) = condition.suspect {
         let (state, reason) = (BackendState::Ejected, Reason::Suspect);
@@ -170,7 +183,6 @@ pub fn standing(
     let (state, reason) = match way.reach {
         Reach::Connected => (BackendState::Ready, Reason::Connected),
         Reach::Closed => (BackendState::Ready, Reason::Closed),
-        Reach::Unreachable => (BackendState::Connecting, Reason::Unreachable),
         Reach::Connecting => (BackendState::Connecting, Reason::Connecting),
         Reach::Unknown => (BackendState::Idle, Reason::Unused),
     };
@@ -192,36 +204,37 @@ mod tests {
         Some(Ejected { cause, since, until, on_trial: until.is_none() })
     }
 
+    fn down() -> Option<Arc<Down>> {
+        Some(Arc::new(Down { why: "connection lost".into(), since: Time::from_millis(7) }))
+    }
+
     /// Conditions, and the state and the reason that they make, if they do.
     fn conditions() -> Vec<(Condition, Option<(BackendState, &'static str)>)> {
         let by_health = Some((BackendState::Unhealthy, "HTTP 503"));
         let by_answers = Some((BackendState::Ejected, "5 faults in a row"));
+        let by_way = Some((BackendState::Connecting, "connection lost"));
+        let on_trial = Some((BackendState::Ejected, "on trial after 5 faults in a row"));
         let cases = [
-            (None, None, None),
-            (unhealthy("HTTP 503", false), None, by_health),
-            (None, ejected(Some(9)), by_answers),
-            (unhealthy("HTTP 503", true), ejected(None), by_health),
-            (
-                None,
-                ejected(None),
-                Some((BackendState::Ejected, "on trial after 5 faults in a row")),
-            ),
+            (None, None, None, None),
+            (unhealthy("HTTP 503", false), None, None, by_health),
+            (None, None, ejected(Some(9)), by_answers),
+            (unhealthy("HTTP 503", true), None, ejected(None), by_health),
+            (None, None, ejected(None), on_trial),
+            (None, down(), None, by_way),
+            (None, down(), ejected(None), by_way),
+            (unhealthy("HTTP 503", false), down(), None, by_health),
         ];
         let by_silence =
             Some((BackendState::Ejected, "SUSPECT: answers are owed, and nothing comes"));
         let frozen = Some(Time::from_millis(7));
-        let cases =
-            cases.map(|(unhealthy, ejected, expected)| (unhealthy, ejected, None, expected));
-        let suspects =
-            [(None, None, frozen, by_silence), (None, ejected(None), frozen, by_silence)];
-        let both = cases.into_iter().chain(suspects).flat_map(
-            |(unhealthy, ejected, suspect, expected)| {
-                [false, true].map(|needed| {
-                    let unhealthy = unhealthy.clone();
-                    (Condition { unhealthy, ejected, suspect, needed }, expected)
-                })
-            },
-        );
+        let cases = cases.map(|(unhealthy, down, ejected, expected)| {
+            (Condition { unhealthy, down, ejected, ..Condition::default() }, expected)
+        });
+        let suspect = |ejected| Condition { suspect: frozen, ejected, ..Condition::default() };
+        let suspects = [None, ejected(None)].map(|ejected| (suspect(ejected), by_silence));
+        let both = cases.into_iter().chain(suspects).flat_map(|(condition, expected)| {
+            [false, true].map(|needed| (Condition { needed, ..condition.clone() }, expected))
+        });
         both.collect()
     }
 
@@ -231,7 +244,6 @@ mod tests {
         let by_reach = [
             (Reach::Connected, Ready, "connected"),
             (Reach::Closed, Ready, "closed"),
-            (Reach::Unreachable, Connecting, "unreachable"),
             (Reach::Connecting, Connecting, "connecting"),
             (Reach::Unknown, Idle, "unused"),
         ];
@@ -242,7 +254,8 @@ mod tests {
                     [(false, false), (false, true), (true, false), (true, true)]
                 {
                     for (condition, out) in conditions() {
-                        let serves = out.is_none() || condition.needed || condition.is_on_trial();
+                        let helps = condition.needed && condition.can_help();
+                        let serves = out.is_none() || helps || condition.is_on_trial();
                         let expected = match (drained, leaving, out) {
                             (_, true, _) => (0, Draining, "removed"),
                             (true, false, _) => (0, Draining, "drained"),
@@ -262,6 +275,8 @@ mod tests {
                             _ => 5,
                         };
                         assert_eq!(*since, Time::from_millis(expected));
+                        let is_down = condition.down.is_some() && !drained && !leaving;
+                        assert!(!is_down || *weight == 0, "{condition:?}");
                     }
                 }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::desired::{Backend, Desired};
 use super::standing::Condition;
 use super::{Ejection, UpstreamProtocol};
-use crate::model::{Reach, Time};
+use crate::model::Time;
 
 /// A suspicion of a backend that cannot be asked, and that owes nothing any more, ends after this:
 /// nothing else would end it.
@@ -53,7 +53,7 @@ impl Desired {
         let counts = |backend: &&Backend| !backend.intent.drained && backend.intent.weight > 0;
         self.backends.iter().for_each(|backend| self.end_suspicion(backend, now));
         let members: Vec<&Backend> = self.backends.iter().filter(counts).collect();
-        let candidates: Vec<_> = members.iter().map(|backend| backend.candidate(now)).collect();
+        let candidates: Vec<_> = members.iter().map(|backend| backend.candidate()).collect();
         let most =
             self.spec.ejection.as_ref().map_or(Ejection::usual().max_ejected, |it| it.max_ejected);
         let limit = if members.len() > 1 { members.len() * usize::from(most) / 100 } else { 0 };
@@ -79,13 +79,12 @@ impl Desired {
 }
 
 impl Backend {
-    fn candidate(&self, now: Time) -> Candidate {
-        let Condition { unhealthy, ejected, .. } = &self.condition;
+    fn candidate(&self) -> Candidate {
+        let Condition { unhealthy, down, ejected, .. } = &self.condition;
         let suspected = self.endpoint.suspected();
-        // Also while it is connected to anew.
-        let unreachable = || Reach::of(&self.endpoint, now) == Reach::Unreachable;
+        // A suspect that is down too counts once.
         let out = unhealthy.is_some() || ejected.is_some();
-        let out = out || (suspected.is_none() && unreachable());
+        let out = out || (suspected.is_none() && down.is_some());
         Candidate { suspected, heard: self.endpoint.heard(), out }
     }
 }

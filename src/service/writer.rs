@@ -209,9 +209,12 @@ impl Writer {
     async fn tick(&mut self) {
         self.log_cuts();
         let now = self.clock.now();
-        let Desired { spec, backends, .. } = &self.desired;
+        let Desired { spec, backends, demand, .. } = &self.desired;
         self.stats.advance(backends, now);
         self.publish_view();
+        if self.view.borrow().recent.requests > 0 {
+            demand.note(now);
+        }
         let outliers = spec.ejection.as_ref().map(|ejection| {
             self.results.push(backends, now);
             // Where keys decide, backends get different requests, and so different latencies.

@@ -1,5 +1,6 @@
 //! Connecting to an endpoint: TCP or Unix socket, then TLS.
 
+use std::io;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
@@ -12,12 +13,15 @@ use crate::model::SocketAddress;
 use crate::net::{Connector, Io, Purpose, Socket};
 use crate::text::address;
 
+/// EMFILE and ENFILE: too many open files, in the process and in the system.
+const NO_DESCRIPTORS: [i32; 2] = [24, 23];
+
 /// Why connecting failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The connection attempt failed.
     #[error("cannot connect: {0}")]
-    Nobody(#[source] std::io::Error),
+    Nobody(#[source] io::Error),
     /// Name resolution failed.
     #[error("{0}")]
     Lookup(#[from] LookupError),
@@ -32,7 +36,7 @@ pub enum ConnectError {
     Descriptors,
     /// TLS failed; the certificate was not accepted, for example.
     #[error("TLS handshake failed: {0}")]
-    Tls(#[source] std::io::Error),
+    Tls(#[source] io::Error),
     /// ALPN did not negotiate HTTP/2.
     #[error("the endpoint speaks no HTTP/2 under TLS: it did not agree on h2 by ALPN")]
     Alpn,
@@ -55,6 +59,19 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether it says nothing of the endpoint: this process, or its machine, has run out of something.
+    pub fn is_ours(&self) -> bool {
+        let run_out = |error: &io::Error| {
+            let ports = error.kind() == io::ErrorKind::AddrNotAvailable;
+            ports || error.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code))
+        };
+        match self {
+            ConnectError::Descriptors => true,
+            ConnectError::Nobody(error) => run_out(error),
+            _ => false,
+        }
+    }
+
     /// The error for a connection closed before it was ready.
     pub(super) fn refused(settings: &Settings) -> ConnectError {
         let certified = |tls: &Tls| tls.config.client_auth_cert_resolver.has_certs();

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 
 use super::candidates::Candidates;
 use super::connect::ConnectError;
+use super::demand::Demand;
 use super::dialer::Dialer;
 use super::settings::{Settings, Version};
 use crate::http::{self, Outgoing};
@@ -69,13 +70,16 @@ pub struct Pool {
     retry_at: Cell<Time>,
     /// A reconnect loop is running.
     trying: Cell<bool>,
-    /// When a request last waited for a connection.
-    asked_at: Cell<Time>,
+    /// Whether requests ask for the service.
+    demand: Arc<Demand>,
+    /// A request of this worker has waited for a connection.
+    wanted: Cell<bool>,
+    /// The endpoint is down, and out of the service's set.
+    out: Cell<bool>,
+    /// This pool is the one of all workers' that reconnects to it then.
+    restores: Cell<bool>,
     /// Counts the endpoint as connecting, from a failed attempt to the next success.
     unreachable: RefCell<Option<ConnectionCount>>,
-    /// Wakes the reconnect loop from its long back-off when a request comes.
-    asked: Rc<Notify>,
-    tries_seldom: Cell<bool>,
     /// Keeps a warm connection while present.
     keeper: RefCell<Option<Keeper>>,
     /// A connection was established or closed.
@@ -94,7 +98,9 @@ pub trait Observer {
     /// A connection was closed.
     fn closed(&self, why: Closed);
     /// Connecting to this backend succeeded.
-    fn connected(&self, endpoint: &Endpoint);
+    fn connected(&self, endpoint: &Endpoint, now: Time);
+    /// The last connection of the process to this backend was lost.
+    fn lost(&self, endpoint: &Endpoint, now: Time);
     /// Connecting to this backend failed.
     fn failed(&self, endpoint: &Endpoint, error: &ConnectError, now: Time);
     /// A backend is suspected to be frozen, or no longer.
@@ -111,7 +117,7 @@ impl Pool {
         settings: &Settings,
         observer: Rc<dyn Observer>,
         dialer: &Arc<Dialer>,
-        outages: &Rc<Outages>,
+        (outages, demand): (&Rc<Outages>, &Arc<Demand>),
     ) -> Rc<Pool> {
         Rc::new_cyclic(|this| Pool {
             this: Weak::clone(this),
@@ -131,10 +137,11 @@ impl Pool {
             failures: Cell::new(0),
             retry_at: Cell::new(Time::ZERO),
             trying: Cell::new(false),
-            asked_at: Cell::new(Time::ZERO),
+            demand: Arc::clone(demand),
+            wanted: Cell::new(false),
+            out: Cell::new(false),
+            restores: Cell::new(false),
             unreachable: RefCell::default(),
-            asked: Rc::default(),
-            tries_seldom: Cell::new(false),
             keeper: RefCell::default(),
             news: Notify::new(),
             retired: Cell::new(false),
@@ -187,7 +194,7 @@ impl Pool {
         end: bool,
         share: Share,
     ) -> Result<Rc<Stream>, OpenError> {
-        self.note_asked();
+        self.wanted.set(true);
         let failures = self.failures.get();
         let (patience, impatient) = match failures {
             0 => (self.settings.pending_timeout, OpenError::Full),
@@ -206,6 +213,9 @@ impl Pool {
                 return result;
             }
             turn = true;
+            if self.endpoint.outage().is_down() && self.usable() == 0 {
+                return Err(OpenError::Connect); // no request is risked on it
+            }
             self.connect_more(share);
             let failed = self.connecting.get() == 0 || self.failures.get() != failures;
             if failed && self.usable() == 0 {
@@ -253,6 +263,10 @@ impl Pool {
         if self.has_room(share) {
             return;
         }
+        self.connect_now();
+    }
+
+    fn connect_now(&self) {
         if let Some(pool) = self.this.upgrade() {
             self.begin_connecting();
             self.worker.spawn(pool.connect());

@@ -5,6 +5,7 @@ mod balancing;
 mod breaks;
 mod cancel;
 mod deadlines;
+mod down;
 mod draining;
 mod ejection;
 mod filters;

@@ -40,6 +40,9 @@ const STOPS: u64 = 7;
 /// Limit of activity, once all requests have ended and no faults are left.
 const REST: Duration = Duration::from_secs(60);
 
+/// Limit of the time until a backend that is well is back.
+const BACK: Duration = Duration::from_secs(1);
+
 /// The result of a run.
 struct Report {
     wrong: Vec<String>,
@@ -129,6 +132,7 @@ async fn live(seed: u64, resolver: Resolver, trace: bool, lines: Lines) -> Repor
     }
     let upgraded = upgraded(&world, &file);
     let exchanges = let_clients_run(&world, file, &mut rng).await;
+    let outages = check_outages(&world).await;
     settle(&world, &paths).await;
     if !stops {
         stop(Rc::clone(&world), Duration::ZERO, listener, handles.clone()).await;
@@ -136,6 +140,7 @@ async fn live(seed: u64, resolver: Resolver, trace: bool, lines: Lines) -> Repor
     let mut wrong = world.ledger.check(&exchanges, world.habits, &upgraded);
     wrong.extend(world.ledger.check_lines(&exchanges, &lines.take(), world.habits));
     wrong.extend(left(&world, &paths, &metrics));
+    wrong.extend(outages);
     wrong.extend(go_down(handles, &mut running, &metrics).await);
     world.trace("the end");
     Report { wrong, digest: world.ledger.digest() }
@@ -328,6 +333,23 @@ async fn watch_ejections(world: Rc<World>) {
         }
         sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Checks that a second after the last fault nobody is down, and that without faults nobody ever was.
+async fn check_outages(world: &World) -> Vec<String> {
+    sleep(BACK).await;
+    let views = world.registry.list().into_iter().map(|service| service.view());
+    let mut wrong = Vec::new();
+    for backend in views.flat_map(|view| view.backends.clone()) {
+        let (address, outage) = (backend.endpoint.address(), backend.endpoint.outage());
+        if let Some(down) = outage.down().filter(|_| !backend.intent.drained) {
+            wrong.push(format!("{address} is well, and {down:?}"));
+        }
+        if outage.falls() > 0 && !world.faults {
+            wrong.push(format!("{address} was down, and nothing fails"));
+        }
+    }
+    wrong
 }
 
 /// Waits until everything is idle, which must be soon.

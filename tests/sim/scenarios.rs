@@ -80,7 +80,8 @@ scenarios! {
         who_says_too_many_gets_half_as_many;
     pools:
         waiting_for_room_has_an_end
-        when_it_is_down_the_answer_is_quick
+        who_waits_for_a_backend_goes_on_when_it_is_back
+        who_asks_has_it_tried_at_once
         what_is_kept_outlasts_the_idle_timeout
         whoever_is_idle_or_old_is_told_to_go_for_that;
     slow:

@@ -13,6 +13,7 @@ pub(super) fn text(service: &Service, width: usize) -> Option<String> {
     let is_out = |backend: &&Backend| match backend.state() {
         BackendState::Unhealthy | BackendState::Ejected => true,
         BackendState::Draining => backend.state_left_seconds.is_some(),
+        BackendState::Connecting => backend.weight > 0 && backend.effective_weight == 0,
         _ => false,
     };
     let lines = service.backends.iter().filter(is_out).map(|one| wrap(&line(one), width, 4));
@@ -80,6 +81,14 @@ mod tests {
         for (backend, told) in cases {
             assert_eq!(of(vec![backend]), Some(format!("d:1 EJECTED for 75s: {told}\n")));
         }
+        let down = |effective_weight| Backend {
+            weight: 1,
+            state_reason: "connection lost".into(),
+            ..backend("e:1", BackendState::Connecting, effective_weight)
+        };
+        assert_eq!(of(vec![down(1)]), None);
+        let told = Some("e:1 CONNECTING for 75s: connection lost\n".to_owned());
+        assert_eq!(of(vec![down(0)]), told);
         let lines = "b:1 UNHEALTHY for 75s: HTTP 503\n\
                      c:1 UNHEALTHY for 75s: HTTP 503 (so many are out that it gets requests)\n";
         assert_eq!(of(vec![ill, needed]).as_deref(), Some(lines));

@@ -58,7 +58,8 @@ section! {
         "requests of one worker that may wait for a stream to one endpoint; more are sent elsewhere \
          or answered UNAVAILABLE, 503";
     pending_timeout: Key<Duration> = wait(), Absent::value("1s"),
-        "how long they may wait; then the same";
+        "how long they may wait; then the same. And for how long requests wait for the first backend \
+         that is back, when all are [down](operating.md#backends-that-are-down)";
     preconnect: Setting<usize> = number(0..=MAX_BACKENDS as u64), PRECONNECT,
         "of so many endpoints, the first that are not drained, one worker keeps a connection that no \
          request has asked for, and makes it again when it is gone: see \

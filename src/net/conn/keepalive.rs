@@ -19,6 +19,7 @@ impl Conn {
             self.owner.too_many_pings();
         }
         let mut core = self.core.borrow_mut();
+        core.peer_left = true;
         if !core.codec.is_busy() {
             let why = core.reason();
             core.linger(why, now);

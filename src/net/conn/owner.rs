@@ -50,8 +50,8 @@ pub trait Upstream {
     /// It has begun.
     fn opened(&self);
 
-    /// It has ended.
-    fn closed(&self, why: Closed);
+    /// It has ended. It is `lost` if the backend, or the way to it, has failed.
+    fn closed(&self, why: Closed, lost: bool);
 }
 
 /// The owner of a connection.
@@ -132,10 +132,10 @@ impl Owner {
         }
     }
 
-    pub(super) fn closed(&self, why: Closed) {
+    pub(super) fn closed(&self, why: Closed, lost: bool) {
         match self {
             Owner::Front(front) => front.closed(why),
-            Owner::Upstream(upstream) => upstream.closed(why),
+            Owner::Upstream(upstream) => upstream.closed(why, lost),
         }
     }
 }

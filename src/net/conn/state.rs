@@ -39,6 +39,8 @@ pub struct ConnState {
     pub phase: Phase,
     /// When the graceful shutdown began, and why.
     pub leaving: Option<(Time, Closed)>,
+    /// The peer has sent GOAWAY.
+    pub peer_left: bool,
     pub opened: Time,
     /// When the unfinished frame or header block began.
     pub unfinished: Option<Time>,
@@ -104,6 +106,7 @@ impl ConnState {
             reset_armed: false,
             phase: Phase::Open,
             leaving: None,
+            peer_left: false,
             opened: now,
             unfinished: None,
             was_in_block: false,
@@ -247,6 +250,26 @@ impl ConnState {
             (self.idle, self.shrunk) = (Some(now), false);
             self.alarm.note(now + SHRINK);
         }
+    }
+
+    /// Whether ending it for this reason means that the peer, or the way to it, has failed. A peer
+    /// that has announced that it leaves is not lost.
+    pub fn is_lost(&self, why: Closed) -> bool {
+        let failed = match why {
+            Closed::Peer => self.codec.is_busy(),
+            Closed::Io
+            | Closed::Handshake
+            | Closed::PrefaceTimeout
+            | Closed::FrameTimeout
+            | Closed::WriteStall
+            | Closed::Keepalive => true,
+            Closed::Fault(_) // our own limit, though of what it does
+            | Closed::Idle
+            | Closed::MaxAge
+            | Closed::Cancelled
+            | Closed::Drain => false,
+        };
+        failed && !self.peer_left
     }
 
     /// Arms a TCP RST on close if an HTTP/1.1 message is incomplete, so that it is not taken for

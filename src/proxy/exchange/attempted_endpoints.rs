@@ -1,9 +1,11 @@
 //! The backends that one request was attempted at, and how the last one failed.
 
+use std::time::Duration;
+
 use super::super::failure::Failure;
 use super::super::worker_service::WorkerSnapshot;
 use super::Attempt;
-use crate::model::EndpointId;
+use crate::model::{EndpointId, Time};
 
 /// Limit of attempts for one request.
 const MAX_ATTEMPTS: usize = 8;
@@ -11,20 +13,35 @@ const MAX_ATTEMPTS: usize = 8;
 /// The endpoints of failed attempts. They are kept by id, as their indices change between
 /// snapshots.
 pub struct AttemptedEndpoints {
-    endpoints: Vec<EndpointId>,
+    endpoints: Vec<AttemptedEndpoint>,
     last: Failure,
     /// The request was sent to a backend that refused it.
     resent: bool,
+    /// Until when it waits for a backend that is back, once it has begun to.
+    waits_until: Option<Time>,
+}
+
+struct AttemptedEndpoint {
+    id: EndpointId,
+    /// It was down.
+    down: bool,
 }
 
 impl AttemptedEndpoints {
     pub fn new() -> AttemptedEndpoints {
-        AttemptedEndpoints { endpoints: Vec::new(), last: Failure::NoBackend, resent: false }
+        AttemptedEndpoints {
+            endpoints: Vec::new(),
+            last: Failure::NoBackend,
+            resent: false,
+            waits_until: None,
+        }
     }
 
     /// Records a failed attempt.
     pub fn failed(&mut self, attempt: &Attempt, failure: Failure) {
-        self.endpoints.push(attempt.pool().endpoint().id());
+        let endpoint = attempt.pool().endpoint();
+        let down = failure == Failure::Connect && endpoint.outage().is_down();
+        self.endpoints.push(AttemptedEndpoint { id: endpoint.id(), down });
         self.last = failure;
         self.resent |= attempt.is_sent();
     }
@@ -59,12 +76,36 @@ impl AttemptedEndpoints {
         self.endpoints.len() == MAX_ATTEMPTS
     }
 
+    /// Whether there is none to ask because they are down, so that it may wait for the first that is
+    /// back.
+    pub fn may_wait(&self, view: &WorkerSnapshot) -> bool {
+        let unreachable = matches!(self.last, Failure::Connect | Failure::NoBackend);
+        let down = view.snapshot.recovers || self.endpoints.iter().any(|it| it.down);
+        unreachable && down && !self.is_full()
+    }
+
+    /// Until when it waits, which may be for so long, from its first wait on.
+    pub fn waits_until(&mut self, now: Time, timeout: Duration) -> Time {
+        *self.waits_until.get_or_insert(now + timeout)
+    }
+
+    /// Has those asked again that were down and are back in `view`. Whether there are any.
+    pub fn release(&mut self, view: &WorkerSnapshot) -> bool {
+        let was_down = |id| self.endpoints.iter().any(|tried| tried.down && tried.id == id);
+        let members = view.pools.iter().map(|pool| pool.endpoint());
+        let back = members.filter(|it| was_down(it.id()) && !it.outage().is_down());
+        let back: Vec<EndpointId> = back.map(|endpoint| endpoint.id()).collect();
+        self.endpoints.retain(|tried| !back.contains(&tried.id));
+        !back.is_empty()
+    }
+
     /// Their indices in `view`.
     pub fn indices(&self, view: &WorkerSnapshot) -> Indices {
         let mut indices = Indices::default();
         if !self.endpoints.is_empty() {
             let tried = |index: &usize| {
-                view.endpoint(*index).is_some_and(|endpoint| self.endpoints.contains(&endpoint))
+                let endpoint = view.endpoint(*index);
+                endpoint.is_some_and(|id| self.endpoints.iter().any(|tried| tried.id == id))
             };
             (0..view.pools.len()).filter(tried).for_each(|index| indices.push(index));
         }

@@ -13,6 +13,14 @@ impl Exchange {
         Outcome::failed(failure, self.grpc)
     }
 
+    /// Ends it when no backend has it, and none is to get it any more.
+    pub(super) fn give_up(&self, error: AttemptError) -> Outcome {
+        match error {
+            AttemptError::Failed(failure) => self.local_reply(failure),
+            AttemptError::ClientGone | AttemptError::Reset(_) => Outcome::cancelled(self.grpc),
+        }
+    }
+
     /// Ends the exchange before commit: the attempt brought no response that the client could be
     /// sent.
     pub(super) fn fail(&self, attempt: &Attempt, error: AttemptError) -> Outcome {

@@ -1,6 +1,6 @@
 //! Opens the stream to the backend of an attempt, sending the request head.
 
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -63,7 +63,17 @@ impl Exchange {
         let deadline = self.timeouts.borrow().deadline();
         let head = RequestHead::new(&head, pool, self.grpc).until(deadline, worker);
         let client = Some(&**self.front.conn());
-        let mut open = pin!(pool.open(head, self.ends_for(pool), client));
+        let opened = self.while_wanted(pool.open(head, self.ends_for(pool), client)).await?;
+        Ok(opened.map_err(Failure::from)?)
+    }
+
+    /// What `future` gives, which no backend is needed for, unless the client, a time-out or the
+    /// gateway ends the request before.
+    pub(super) async fn while_wanted<T>(
+        &self,
+        future: impl Future<Output = T>,
+    ) -> Result<T, AttemptError> {
+        let (worker, mut future) = (&self.proxy.worker, pin!(future));
         poll_fn(|cx| {
             if self.front.over().is_some() {
                 return Poll::Ready(Err(AttemptError::ClientGone));
@@ -76,7 +86,7 @@ impl Exchange {
                 return Poll::Ready(Err(Failure::from(elapsed).into()));
             }
             self.front.register_but_for_body(cx);
-            open.as_mut().poll(cx).map_err(|error| Failure::from(error).into())
+            future.as_mut().poll(cx).map(Ok)
         })
         .await
     }

@@ -2,7 +2,7 @@
 
 use super::{Backend, Desired};
 use crate::health::Health;
-use crate::model::{Address, Reach, Time};
+use crate::model::{Address, Time};
 use crate::service::ejection::{ByHand, Candidate, EjectionState, Outliers, Signals};
 use crate::service::standing::Condition;
 
@@ -12,17 +12,15 @@ impl Backend {
         &self,
         by_hand: Option<ByHand>,
         outliers: &Outliers,
-        now: Time,
     ) -> Candidate {
         let Backend { endpoint, intent, condition, .. } = self;
-        let unreachable = Reach::of(endpoint, now) == Reach::Unreachable;
         let signals = Signals {
             consecutive: endpoint.faults().consecutive(),
             trial: endpoint.faults().trial_result(),
             outlier: outliers.get(&endpoint.id()).copied(),
             by_hand,
             eligible: !intent.drained && intent.weight > 0,
-            down: unreachable || condition.unhealthy.is_some() || condition.suspect.is_some(),
+            down: condition.is_out_but_for_ejection(),
         };
         Candidate { state: self.ejection, signals }
     }
@@ -36,13 +34,15 @@ impl Backend {
         Backend { ejection, condition, ..self.clone() }
     }
 
-    /// With the latest result of its health check.
+    /// With the latest result of its health check, and whether it is down.
     pub(super) fn with_health(self) -> Backend {
+        let outage = self.endpoint.outage();
+        let (falls, down) = (outage.falls(), outage.down());
         let unhealthy = match self.checked.as_ref().map(|checked| checked.health()) {
             None | Some(Health::Healthy) => None,
             Some(Health::Unhealthy(unhealthy)) => Some(unhealthy),
         };
-        Backend { condition: Condition { unhealthy, ..self.condition }, ..self }
+        Backend { condition: Condition { unhealthy, down, ..self.condition }, falls, ..self }
     }
 }
 
@@ -56,7 +56,10 @@ impl Desired {
         let updated = updated.with_suspicion().with_ejections(Some(outliers)).with_panic_mode();
         let updated = updated.following(&self.backends);
         let pairs = self.backends.iter().zip(&*updated.backends);
-        let differs = pairs.into_iter().any(|(before, now)| before.condition != now.condition);
+        // Who was down and is back is news too: somebody may wait for that.
+        let differs = pairs
+            .into_iter()
+            .any(|(before, now)| before.condition != now.condition || before.falls != now.falls);
         differs.then_some(updated)
     }
 
@@ -82,7 +85,7 @@ impl Desired {
         let (now, none) = (self.now(), Outliers::new());
         let candidate = |it: &Backend| {
             let by_hand = self.overrides.ejected(&it.address);
-            it.ejection_candidate(by_hand, outliers.unwrap_or(&none), now)
+            it.ejection_candidate(by_hand, outliers.unwrap_or(&none))
         };
         let mut candidates: Vec<Candidate> = self.backends.iter().map(candidate).collect();
         match &self.spec.ejection {
@@ -110,7 +113,7 @@ impl Desired {
         }
         let panics = stands * 100 < all * u64::from(self.spec.panic);
         let updated = |backend: &Backend| {
-            let needed = panics && !backend.condition.declines();
+            let needed = panics && backend.condition.can_help() && !backend.condition.stands();
             let condition = Condition { needed, ..backend.condition.clone() };
             Backend { condition, ..backend.clone() }
         };

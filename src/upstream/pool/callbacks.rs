@@ -24,6 +24,7 @@ pub struct ConnCallbacks {
     pub news: Notify,
     is_new: Cell<bool>,
     ended: Cell<Option<Closed>>,
+    lost: Cell<bool>,
 }
 
 impl ConnCallbacks {
@@ -35,6 +36,7 @@ impl ConnCallbacks {
             news: Notify::new(),
             is_new: Cell::new(true),
             ended: Cell::new(None),
+            lost: Cell::new(false),
         }
     }
 
@@ -47,6 +49,12 @@ impl ConnCallbacks {
     pub fn left_in_good_order(&self) -> bool {
         use Closed::{Cancelled, Drain, Idle, MaxAge, Peer};
         matches!(self.ended.get(), Some(Cancelled | Drain | Idle | MaxAge | Peer))
+            && !self.is_lost()
+    }
+
+    /// Whether the backend, or the way to it, has failed.
+    pub fn is_lost(&self) -> bool {
+        self.lost.get()
     }
 }
 
@@ -102,8 +110,9 @@ impl Upstream for ConnCallbacks {
         }
     }
 
-    fn closed(&self, why: Closed) {
+    fn closed(&self, why: Closed, lost: bool) {
         self.ended.set(Some(why));
+        self.lost.set(lost);
         if let Some(pool) = self.pool.upgrade() {
             pool.observer.closed(why);
         }

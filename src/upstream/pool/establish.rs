@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::Pool;
 use super::callbacks::ConnCallbacks;
 use super::guards::CloseOnDrop;
-use crate::model::{ConnectionCount, Peer, SocketAddress, Time};
+use crate::model::{ConnectionCount, Peer, SocketAddress};
 use crate::net::{self, Closed, Codec, Conn};
 use crate::upstream::connect::{ConnectError, connect};
 use crate::upstream::dialer::Found;
@@ -51,9 +51,8 @@ impl Pool {
         };
         match ready {
             Ok(()) => {
-                self.failures.set(0);
-                self.retry_at.set(Time::ZERO);
-                self.observer.connected(&self.endpoint);
+                self.forget_failures();
+                self.observer.connected(&self.endpoint, self.worker.now());
             }
             Err(error) => self.note_failure(&error),
         }
@@ -97,6 +96,20 @@ impl Pool {
         self.conns.borrow_mut().push(ready.conn);
         ready.guard.keep();
         Ok(())
+    }
+
+    /// An established connection has ended.
+    fn note_end(&self, owner: &ConnCallbacks) {
+        let now = self.worker.now();
+        let outage = self.endpoint.outage();
+        if owner.is_lost() {
+            outage.note_loss(now);
+        } else if owner.left_in_good_order() {
+            self.endpoint.note_left(now);
+        }
+        if self.endpoint.connected() == 0 && outage.is_breaking(now) {
+            self.observer.lost(&self.endpoint, now);
+        }
     }
 
     /// Races the addresses, starting the next one when an attempt fails or is slow; the first ready
@@ -164,8 +177,8 @@ impl Pool {
             for conns in [&pool.conns, &pool.parting] {
                 conns.borrow_mut().retain(|conn| !Rc::ptr_eq(conn, &driven));
             }
-            if count.take().is_some() && ending.left_in_good_order() {
-                pool.endpoint.note_left(pool.worker.now());
+            if count.take().is_some() {
+                pool.note_end(&ending);
             }
             pool.endpoint.note_way(pool.worker.now());
             pool.wait_queue.notify_waiters();

@@ -1,27 +1,32 @@
 //! Automatic reconnects with exponential back-off, so that a recovered endpoint gets its share at
-//! once, and not only when a request is risked on it.
+//! once, and no request is risked on it.
+//!
+//! Where the whole process has no connection the endpoint is down, and one worker reconnects for all;
+//! where only this worker has none, it reconnects for itself.
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Pool;
+use crate::model::Time;
 use crate::upstream::ConnectError;
 
 /// Initial back-off, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
-/// Maximum back-off, unless very many endpoints are unreachable.
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Maximum back-off, unless very many endpoints are unreachable: who is back is found within this.
+const LONGEST_PAUSE: Duration = Duration::from_millis(150);
+
+/// Maximum back-off towards an endpoint that is lost again and again soon after its return.
+const LONGEST_REST: Duration = Duration::from_millis(500);
 
 /// Minimum back-off per unreachable endpoint of a worker: all its pools together make at most 500
 /// attempts a second.
 const PAUSE_EACH: Duration = Duration::from_millis(2);
 
-/// After so long without a request, retrying stops, or becomes rare if a warm connection is kept.
-const WANTED_FOR: Duration = Duration::from_secs(60);
-
-/// Maximum back-off without requests; half of it is the minimum (jitter).
+/// Maximum back-off while nobody asks for the service; half of it is the minimum (jitter).
 const SELDOM: Duration = Duration::from_secs(5);
 
 /// Number of unreachable endpoints of a worker.
@@ -38,6 +43,11 @@ impl Outages {
         let doubled = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
         doubled.max(PAUSE_EACH.saturating_mul(self.0.get()))
     }
+}
+
+/// Back-off before the first attempt, after so many brief lives in a row.
+fn rest(brief_lives: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << brief_lives.min(10)).min(LONGEST_REST)
 }
 
 /// RAII guard: counts an endpoint as unreachable.
@@ -66,24 +76,47 @@ impl Pool {
         self.keep_trying();
     }
 
+    pub(super) fn forget_failures(&self) {
+        self.failures.set(0);
+        self.retry_at.set(Time::ZERO);
+    }
+
+    /// Takes notice of whether the endpoint is `out` of the service's set because it is down. It is
+    /// one pool of all workers' that `restores` the endpoint; the others connect again when it is
+    /// back.
+    pub fn set_out(&self, out: bool, restores: bool) {
+        self.restores.set(out && restores);
+        let was_out = self.out.replace(out);
+        if self.restores.get() {
+            self.keep_trying();
+        } else if was_out && !out {
+            self.forget_failures();
+            self.unreachable.take();
+            if self.wanted.get() && self.usable() == 0 && self.connecting.get() == 0 {
+                self.connect_now();
+            }
+        }
+    }
+
     /// The reconnect loop: until it succeeds or nobody needs the endpoint.
     fn keep_trying(&self) {
         if self.trying.replace(true) {
             return;
         }
         let (pool, worker) = (self.this.clone(), Rc::clone(&self.worker));
-        let (outage, asked) = (Outage::new(&self.outages), Rc::clone(&self.asked));
+        let (outage, demand) = (Outage::new(&self.outages), Arc::clone(&self.demand));
         self.worker.spawn(async move {
             let _outage = outage;
             loop {
+                let renewed = demand.renewed();
                 let Some(pause) = pool.upgrade().map(|pool| pool.pause()) else { return };
                 tokio::select! {
                     biased;
                     () = worker.sleep(pause) => {}
-                    () = asked.notified() => continue,
+                    () = renewed => continue,
                 }
                 let Some(pool) = pool.upgrade() else { return };
-                if !pool.is_wanted() {
+                if !pool.needs_connection() {
                     return pool.trying.set(false);
                 }
                 if pool.connecting.get() == 0 {
@@ -94,31 +127,30 @@ impl Pool {
         });
     }
 
-    /// Records that a request waits for a connection.
-    pub(super) fn note_asked(&self) {
-        self.asked_at.set(self.worker.now());
-        if self.tries_seldom.replace(false) {
-            self.asked.notify_one();
-        }
-    }
-
+    /// Back-off before the next attempt, with jitter.
     fn pause(&self) -> Duration {
-        let pause = self.retry_at.get().since(self.worker.now()).max(FIRST_PAUSE);
-        self.tries_seldom.set(!self.was_asked());
-        if self.was_asked() {
-            return pause;
+        let now = self.worker.now();
+        let least = match self.failures.get() {
+            0 => rest(self.endpoint.outage().brief_lives()),
+            _ => FIRST_PAUSE,
+        };
+        let pause = self.retry_at.get().since(now).max(least);
+        let chance = self.worker.rng().borrow_mut().f64();
+        match self.demand.is_recent(now) {
+            true => pause.mul_f64(0.8 + 0.2 * chance),
+            false => pause.max(SELDOM.mul_f64(0.5 + 0.5 * chance)),
         }
-        let jitter = 0.5 + 0.5 * self.worker.rng().borrow_mut().f64();
-        pause.max(SELDOM.mul_f64(jitter))
     }
 
-    fn was_asked(&self) -> bool {
-        self.worker.now().since(self.asked_at.get()) < WANTED_FOR
-    }
-
-    /// Whether a connection is wanted and there is none.
-    fn is_wanted(&self) -> bool {
-        let wanted = self.was_asked() || self.keeper.borrow().is_some();
+    /// Whether there is no connection, and this pool is to make one without a request.
+    fn needs_connection(&self) -> bool {
+        let wanted = match self.endpoint.outage().is_down() {
+            true => self.restores.get(),
+            false => {
+                let asked = self.wanted.get() && self.demand.is_recent(self.worker.now());
+                asked || self.keeper.borrow().is_some()
+            }
+        };
         wanted && !self.retired.get() && self.usable() == 0
     }
 }
@@ -128,13 +160,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_half_a_second_and_beyond_where_very_many_are_away() {
+    fn pauses_grow_and_beyond_where_very_many_are_away() {
         let outages = Rc::new(Outages::default());
         let millis = |failures| outages.pause(failures).as_millis();
-        assert_eq!([1, 2, 5, 6, 1_000_000].map(millis), [20, 40, 320, 500, 500]);
+        assert_eq!([1, 2, 3, 4, 5, 1_000_000].map(millis), [20, 40, 80, 150, 150, 150]);
         let many: Vec<_> = (0..10_000).map(|_| Outage::new(&outages)).collect();
         assert_eq!(outages.pause(1), Duration::from_secs(20));
         drop(many);
         assert_eq!(outages.pause(1), Duration::from_millis(20));
+    }
+
+    #[test]
+    fn who_is_lost_again_and_again_rests_longer() {
+        let millis = |brief| rest(brief).as_millis();
+        assert_eq!([0, 1, 3, 5, 6, 1_000_000].map(millis), [10, 20, 80, 320, 500, 500]);
     }
 }

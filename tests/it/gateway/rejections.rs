@@ -184,6 +184,7 @@ impl Backends {
         yaml += "services:\n";
         for (name, address, weight) in services {
             let settings = match name {
+                "dead" => "connect_timeout: 60s, ",
                 "old" => "protocol: http1, ",
                 "full" => "max_connections: 1, max_pending: 1, pending_timeout: 600s, ",
                 "silent" => "connect_timeout: 600s, pending_timeout: 600s, ",

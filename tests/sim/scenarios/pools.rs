@@ -104,23 +104,55 @@ pub async fn waiting_for_room_has_an_end(stage: Stage) {
     assert_eq!(status(first).await, "0");
 }
 
-/// Requests do not wait long for a backend whose last connection attempt failed.
-pub async fn when_it_is_down_the_answer_is_quick(stage: Stage) {
+/// The longest pause between two attempts to reach a backend that is down.
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// When all backends are down, requests wait for the first that is back, as long as they may.
+pub async fn who_waits_for_a_backend_goes_on_when_it_is_back(stage: Stage) {
     let backend = Backend::on(&stage);
-    let gateway = stage.gateway("connect_timeout: 1s, pending_timeout: 1s").await;
+    let gateway = stage.gateway("pending_timeout: 1s, max_pending: 5").await;
     backend.release.send_replace(true);
     assert_eq!(status(ask(&gateway)).await, "0");
     stage.crash();
-    for _ in 0..50 {
-        let begun = Instant::now();
-        let (status, at) = ask(&gateway).await.unwrap();
-        assert_eq!(status, "14");
-        assert!(at - begun <= Duration::from_millis(100) + TICK, "{:?}", at - begun);
-    }
+    let begun = Instant::now();
+    let (status, at) = ask(&gateway).await.unwrap();
+    assert_eq!(status, "14");
+    let pending = Duration::from_secs(1);
+    assert!((pending..=pending + TICK).contains(&(at - begun)), "{:?}", at - begun);
+
+    let asked: Vec<_> = (0..7).map(|_| ask(&gateway)).collect();
+    sleep(Duration::from_millis(700)).await;
+    let begun = Instant::now();
     let back = Backend::on(&stage);
     back.release.send_replace(true);
-    sleep(Duration::from_millis(500) + TICK).await; // the longest pause between two attempts
+    let mut answers = Vec::new();
+    for asked in asked {
+        answers.push(asked.await.unwrap());
+    }
+    let (waited, refused) = answers.split_at(5);
+    assert!(waited.iter().all(|(status, _)| status == "0"), "{answers:?}");
+    assert!(refused.iter().all(|(status, at)| status == "14" && *at < begun), "{answers:?}");
+    assert!(waited.is_sorted_by_key(|(_, at)| *at), "they go on in order");
+    assert!(waited[0].1 - begun <= PAUSE + TICK, "{answers:?}");
+}
+
+/// An endpoint that nobody asks for is tried now and then; who asks again has it tried at once.
+pub async fn who_asks_has_it_tried_at_once(stage: Stage) {
+    let backend = Backend::on(&stage);
+    let gateway = stage.gateway("pending_timeout: 1s").await;
+    backend.release.send_replace(true);
     assert_eq!(status(ask(&gateway)).await, "0");
+    stage.crash();
+    assert_eq!(status(ask(&gateway)).await, "14");
+    sleep(Duration::from_secs(200)).await;
+    let begun = Instant::now();
+    let asked = ask(&gateway);
+    sleep(TICK).await;
+    let back = Backend::on(&stage);
+    back.release.send_replace(true);
+    let (status, at) = asked.await.unwrap();
+    assert_eq!(status, "0");
+    assert!(at - begun <= PAUSE + 2 * TICK, "{:?}", at - begun);
 }
 
 /// Of two idle connections one is kept warm, and the other is closed at its idle timeout.

@@ -1,0 +1,61 @@
+//! Whether requests have asked for a service of late: then its endpoints that are down are tried often.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use crate::model::Time;
+
+/// A service counts as in use for so long after a request.
+const IN_USE: Duration = Duration::from_secs(60);
+
+/// When requests last asked for a service. Shared by all workers; written about once a second.
+#[derive(Debug, Default)]
+pub struct Demand {
+    /// In nanoseconds.
+    asked: AtomicU64,
+    renewed: Notify,
+}
+
+impl Demand {
+    /// Records that requests ask for it now.
+    pub fn note(&self, now: Time) {
+        let before = self.asked.swap(now.as_nanos(), Relaxed);
+        if !is_recent(before, now) {
+            self.renewed.notify_waiters();
+        }
+    }
+
+    /// Whether it is in use.
+    pub fn is_recent(&self, now: Time) -> bool {
+        is_recent(self.asked.load(Relaxed), now)
+    }
+
+    /// Resolves when it is in use again.
+    pub(super) fn renewed(&self) -> Notified<'_> {
+        self.renewed.notified()
+    }
+}
+
+fn is_recent(asked: u64, now: Time) -> bool {
+    now.since(Time::from_nanos(asked)) < IN_USE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_renewed_by_the_first_request_after_a_while() {
+        let (demand, at) = (Demand::default(), |seconds: u64| Time::from_millis(seconds * 1000));
+        assert!(demand.is_recent(at(59)) && !demand.is_recent(at(60)));
+        let renewed = demand.renewed();
+        demand.note(at(59));
+        demand.note(at(100));
+        assert!(demand.is_recent(at(159)) && !demand.is_recent(at(160)));
+        demand.note(at(160));
+        renewed.await;
+    }
+}
