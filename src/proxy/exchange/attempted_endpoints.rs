@@ -48,7 +48,8 @@ impl AttemptedEndpoints {
 
     /// Records an attempt at a backend that does not implement the method.
     pub fn passed_over(&mut self, attempt: &Attempt) {
-        self.endpoints.push(attempt.pool().endpoint().id());
+        let id = attempt.pool().endpoint().id();
+        self.endpoints.push(AttemptedEndpoint { id, down: false });
         self.last = Failure::NoBackend;
     }
 

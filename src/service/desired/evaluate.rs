@@ -8,11 +8,7 @@ use crate::service::standing::Condition;
 
 impl Backend {
     /// Input of the ejection algorithm.
-    fn ejection_candidate(
-        &self,
-        by_hand: Option<ByHand>,
-        outliers: &Outliers,
-    ) -> Candidate {
+    fn ejection_candidate(&self, by_hand: Option<ByHand>, outliers: &Outliers) -> Candidate {
         let Backend { endpoint, intent, condition, .. } = self;
         let signals = Signals {
             consecutive: endpoint.faults().consecutive(),
