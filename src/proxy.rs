@@ -20,6 +20,7 @@ mod unimplemented_methods;
 mod waiting;
 mod worker_routing;
 mod worker_service;
+mod worker_snapshot;
 
 pub(crate) use front::{Front, Proxy};
 pub use method_metrics::{CallEnd, MethodMetrics};

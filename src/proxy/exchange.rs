@@ -40,7 +40,7 @@ use super::forwarded_headers;
 use super::front::Proxy;
 use super::hash_key::{AffinityCookie, KeyContext};
 use super::request_log::RequestLog;
-use super::worker_service::WorkerSnapshot;
+use super::worker_snapshot::WorkerSnapshot;
 use crate::http::{Headers, Name};
 use crate::model::Time;
 use crate::net::Stream;
@@ -135,7 +135,7 @@ impl Exchange {
         let mut attempted = AttemptedEndpoints::new();
         let mut picked = self.pick(destination, &attempted);
         loop {
-            let Some(attempt) = picked else {
+            let Some(attempt) = &picked else {
                 // It is rare, and its state large: every exchange would carry it.
                 match Box::pin(self.await_recovery(destination, &mut attempted)).await {
                     Ok(()) => picked = self.pick(destination, &attempted),
@@ -143,42 +143,43 @@ impl Exchange {
                 }
                 continue;
             };
-            let start = match self.open(&attempt).await {
+            let start = match self.open(attempt).await {
                 Ok(()) => {
-                    self.send(&attempt, &attempted);
-                    self.await_start(&attempt).await
+                    self.send(attempt, &attempted);
+                    self.await_start(attempt).await
                 }
                 Err(error) => Err(error),
             };
             let verdict = classify(start, self.grpc);
             if let Verdict::Unimplemented(_) = verdict {
-                picked = self.elsewhere(destination, &attempt, &mut attempted);
-                if picked.is_some() {
+                let next = self.elsewhere(destination, attempt, &mut attempted);
+                if next.is_some() {
+                    picked = next;
                     continue;
                 }
             }
             let outcome = match verdict {
                 Verdict::Commit(response) | Verdict::Unimplemented(response) => {
-                    match self.commit(&attempt, response) {
+                    match self.commit(attempt, response) {
                         Committed::Complete(outcome) => outcome,
-                        Committed::Streaming(status) => self.splice(&attempt, status).await,
+                        Committed::Streaming(status) => self.splice(attempt, status).await,
                     }
                 }
-                Verdict::Fail(error) => self.fail(&attempt, error),
+                Verdict::Fail(error) => self.fail(attempt, error),
                 Verdict::Retry(failure) => {
-                    match self.may_retry(destination, &attempt, &attempted) {
+                    match self.may_retry(destination, attempt, &attempted) {
                         true => {
-                            self.record_failed(&attempt, failure);
-                            attempted.failed(&attempt, failure);
+                            self.record_failed(attempt, failure);
+                            attempted.failed(attempt, failure);
                             self.proxy.router.refresh(); // the next pick uses the newest snapshot
                             picked = self.pick(destination, &attempted);
                             continue;
                         }
-                        false => self.fail(&attempt, failure.into()),
+                        false => self.fail(attempt, failure.into()),
                     }
                 }
             };
-            return self.record(outcome, Some(&attempt));
+            return self.record(outcome, Some(attempt));
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::method_metrics::CalledMethod;
 use super::streaming_methods::MethodHash;
-use super::worker_service::WorkerSnapshot;
+use super::worker_snapshot::WorkerSnapshot;
 use crate::model::{EndpointId, Time};
 
 /// Limit of entries per service and worker. It bounds retries too, as what cannot be remembered is

@@ -12,7 +12,7 @@ use super::super::failure::Failure;
 use super::super::hash_key::{AffinityCookie, SetCookie};
 use super::super::method_metrics::{CallEnd, CalledMethod};
 use super::super::streaming_methods::MethodHash;
-use super::super::worker_service::{Picked, WorkerSnapshot};
+use super::super::worker_snapshot::{Picked, WorkerSnapshot};
 use super::stream_detector::StreamDetector;
 use super::{InitialClass, Outcome};
 use crate::model::{

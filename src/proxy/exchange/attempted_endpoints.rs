@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::failure::Failure;
-use super::super::worker_service::WorkerSnapshot;
+use super::super::worker_snapshot::WorkerSnapshot;
 use super::Attempt;
 use crate::model::{EndpointId, Time};
 

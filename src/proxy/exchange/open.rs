@@ -24,9 +24,6 @@ impl Exchange {
         if let Some(limit) = self.timeouts.borrow().expired(worker.now()) {
             return Err(Failure::Expired(limit).into());
         }
-        if self.grpc && pool.version() == Version::Http1 {
-            return Err(Failure::GrpcToHttp1.into());
-        }
         let at_once = {
             let head = self.head.borrow();
             let client = Some(&**self.front.conn());

@@ -112,8 +112,12 @@ impl Exchange {
         let destination = self.destination.get_or_init(|| destination); // set once per exchange
         match rule {
             Route::Redirect(_) if self.grpc => Err(Failure::GrpcRedirect),
-            Route::Forward(_) if destination.worker_service().is_none() => Err(Failure::NoBackend),
-            Route::Forward(_) | Route::Redirect(_) => Ok(destination),
+            Route::Redirect(_) => Ok(destination),
+            Route::Forward(_) => match destination.worker_service() {
+                None => Err(Failure::NoBackend),
+                Some(service) if self.grpc && !service.takes_grpc() => Err(Failure::GrpcToHttp1),
+                Some(_) => Ok(destination),
+            },
         }
     }
 
