@@ -26,9 +26,12 @@ pub struct File {
     pub drain: Option<Duration>,
     /// The panic threshold: below this percentage of healthy backends, unhealthy ones serve too.
     pub panic: u64,
-    /// Whether outlier ejection is on. Where there may be a panic then, health checks find no backend
-    /// unhealthy and operators eject none, as both together may cause one.
+    /// Whether outlier ejection is on.
     pub ejection: bool,
+    /// Whether connections break. Where backends may be ejected for their answers, or be down, and
+    /// there may be a panic, health checks find none unhealthy and operators eject none: all of that
+    /// together may cause one.
+    pub faults: bool,
     /// Weights by backend; `None` for those not in the file.
     pub weights: Vec<Option<u32>>,
     /// Whether the backends of `web` speak HTTP/1.1.
@@ -49,7 +52,7 @@ impl File {
 
     /// Whether health checks and operators alone decide on a panic.
     pub fn panic_is_known(&self) -> bool {
-        !self.ejection || self.panic == 0
+        self.panic == 0 || !(self.ejection || self.faults)
     }
 
     /// The parsed plan, with backends at `sites`.

@@ -164,10 +164,11 @@ fn draw_file(
         pending: Duration::from_secs(if faults { 5 } else { 600 }),
         balancer: Balancing::draw(rng),
         preconnect: seed % 3,
-        panic: if faults && seed.is_multiple_of(5) { 0 } else { 50 },
+        panic: if faults && seed % 5 < 3 { 0 } else { 50 },
         // What is cut off has gone wrong.
         drain: (faults && !seed.is_multiple_of(5)).then(|| Duration::from_millis(1 + seed % 800)),
         ejection: seed % 4 < 2,
+        faults,
         weights,
         web_http1,
         timeout: (rng.u8(..4) == 0).then(|| Duration::from_millis(rng.u64(1..400))),
