@@ -204,8 +204,12 @@ fn draw_sites(
     (sites, weights)
 }
 
-/// The backends of `orders` that are in the file and implement its methods.
+/// The backends of `orders` that are in the file and implement its methods. None counts where they
+/// may be ejected for their answers.
 fn upgraded(world: &World, file: &File) -> BTreeSet<Place> {
+    if file.ejection {
+        return BTreeSet::new();
+    }
     let sites = world.sites.iter().zip(&file.weights).enumerate();
     let upgraded = sites
         .filter(|(_, (site, weight))| site.service == "orders" && !site.old && weight.is_some());
