@@ -21,7 +21,7 @@ use crate::config::Plan;
 use crate::health::HealthMonitor;
 use crate::model::SocketAddress;
 use crate::net::{Descriptors, SocketFile, WorkerHandle};
-use crate::service::{Builders, Environment, Registry};
+use crate::service::{BuildPool, Environment, Registry};
 use crate::tasks::Tasks;
 use crate::telemetry::{
     Certificates, Exporter, Readiness, RefusedConnections, Reloads, WorkerMetrics,
@@ -282,7 +282,7 @@ async fn environment(
         workers: plan.workers,
         runtime: Handle::current(),
         tasks: Arc::clone(tasks),
-        builders: Builders::default(),
+        build_pool: BuildPool::default(),
         health,
         clock,
         seed,

@@ -4,8 +4,9 @@
 //! publishes an immutable `Snapshot` for the data path and a [`ServiceView`] for the control API
 //! and metrics. Readers never wait for the writer.
 
-mod builders;
+mod build_pool;
 mod change;
+mod change_record;
 mod counts;
 mod desired;
 mod difference;
@@ -17,12 +18,11 @@ mod handle;
 mod history;
 mod membership;
 mod methods;
-mod overridden;
+mod override_view;
 mod overrides;
 mod picking;
 mod publisher;
 mod recent_stats;
-mod record;
 mod registry;
 mod rejections;
 mod removed_services;
@@ -42,9 +42,10 @@ mod turn;
 mod view;
 mod writer;
 
-pub use builders::Builders;
+pub use build_pool::BuildPool;
 pub(crate) use change::ChangeError;
-pub use change::{CONFIGURED, Change, Conditions};
+pub use change::{CONFIGURED, Change, Preconditions};
+pub(crate) use change_record::{ChangeRecord, Subject};
 pub use counts::CountSettings;
 pub(crate) use counts::ServiceCounts;
 pub use ejection::{Cause, Ejected, Ejection, EjectionCounts};
@@ -52,15 +53,14 @@ pub use environment::Environment;
 pub(crate) use explain::{BackendExplanation, CostTerm, Unit, explain};
 pub(crate) use handle::InitialState;
 pub use handle::Service;
-pub(crate) use history::Since;
+pub(crate) use history::OutcomesSince;
 pub use membership::Layer;
 pub(crate) use membership::MergedIntent;
 pub use methods::MethodTable;
-pub(crate) use overridden::Overridden;
-pub use overridden::{OverrideKind, Setting};
+pub(crate) use override_view::OverrideView;
+pub use override_view::{OverrideKind, Setting};
 pub(crate) use recent_stats::RecentStats;
-pub(crate) use record::{ChangeRecord, Subject};
-pub use registry::{Counted, Registry};
+pub use registry::{Registry, ServiceMetrics};
 pub(crate) use rejections::Rejections;
 pub(crate) use routing::{Routing, RoutingCache};
 pub(crate) use snapshot::Snapshot;
@@ -71,7 +71,7 @@ pub(crate) use spec::{
 pub use split::SplitChange;
 pub(crate) use split::{ShareView, SplitError, SplitView};
 pub(crate) use splits::Splits;
-pub use staged::Staged;
+pub use staged::StagedService;
 pub use stamp::Author;
 pub(crate) use stamp::Stamp;
 pub(crate) use standing::Standing;

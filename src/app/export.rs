@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::model::{Certificate, Endpoint, MirrorOutcome, RejectReason, RejectTotals};
-use crate::service::{BackendState, BackendView, Counted, Registry, ServiceCounts, ServiceView};
+use crate::service::{
+    BackendState, BackendView, Registry, ServiceCounts, ServiceMetrics, ServiceView,
+};
 use crate::stats::WindowStats;
 use crate::tasks::{Task, Tasks};
 use crate::telemetry::{
@@ -23,7 +25,7 @@ pub struct State {
 
 impl MetricsSource for State {
     fn services(&self) -> Vec<ServiceSample> {
-        self.registry.counted().iter().map(service).collect()
+        self.registry.metrics().iter().map(service).collect()
     }
 
     fn rejected(&self) -> Vec<(Box<str>, RejectTotals)> {
@@ -47,7 +49,7 @@ impl MetricsSource for State {
     }
 }
 
-fn service(Counted { name, counts, view }: &Counted) -> ServiceSample {
+fn service(ServiceMetrics { name, counts, view }: &ServiceMetrics) -> ServiceSample {
     ServiceSample {
         name: Arc::clone(name),
         counters: counters(counts),

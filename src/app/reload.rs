@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Gateway, StartError};
 use crate::config::{ControlPlan, LogPlan, MetricsPlan, Plan, Report};
 use crate::route::RouteChanges;
-use crate::service::{Environment, Registry, Routing, Service, Staged};
+use crate::service::{Environment, Registry, Routing, Service, StagedService};
 use crate::text::listed;
 
 /// Settings that are fixed until a restart.
@@ -184,14 +184,14 @@ pub async fn publish(registry: &Registry, environment: &Environment, plan: Plan)
             match running {
                 Ok(service) => service.staged(config).await,
                 Err(initial) => {
-                    let builders = environment.builders.clone();
+                    let build_pool = environment.build_pool.clone();
                     let start = move || Service::start_with(initial, config, &environment);
-                    builders.run(start).await.into()
+                    build_pool.run(start).await.into()
                 }
             }
         }));
     }
-    let mut staged: Vec<Staged> = Vec::with_capacity(staging.len());
+    let mut staged: Vec<StagedService> = Vec::with_capacity(staging.len());
     for staging in staging {
         match staging.await {
             Ok(one) => staged.push(one),

@@ -7,7 +7,8 @@ use super::policy::settings_of;
 use super::proto;
 use crate::model::{RejectReason, RejectTotals, Time};
 use crate::service::{
-    BackendState, BackendView, ChangeError, EndpointSpec, Rejections, ServiceView, Since, Standing,
+    BackendState, BackendView, ChangeError, EndpointSpec, OutcomesSince, Rejections, ServiceView,
+    Standing,
 };
 
 pub(super) fn summary(view: &ServiceView) -> proto::ServiceSummary {
@@ -99,13 +100,13 @@ fn rejections(rejections: &Rejections) -> Vec<proto::Rejection> {
     rejections.by_route().into_iter().flat_map(of_route).collect()
 }
 
-fn since(revision: u64, counted: Since) -> proto::Since {
+fn since(revision: u64, counted: OutcomesSince) -> proto::Since {
     let codes = counted.codes.into_iter().map(|(protocol, code, count)| proto::CodeCount {
         protocol: protocol.name().into(),
         code: code.to_string(),
         count,
     });
-    let Since { requests, failures, .. } = counted;
+    let OutcomesSince { requests, failures, .. } = counted;
     proto::Since { revision, requests, failures, codes: codes.collect() }
 }
 

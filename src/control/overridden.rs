@@ -2,10 +2,10 @@
 
 use super::policy::policy;
 use super::proto;
-use crate::service::{Balancer, Overridden, OverrideKind, Setting};
+use crate::service::{Balancer, OverrideKind, OverrideView, Setting};
 
-pub(super) fn overridden(one: &Overridden) -> proto::Override {
-    let Overridden { kind, backend, configured, wanted, stamp } = one;
+pub(super) fn overridden(one: &OverrideView) -> proto::Override {
+    let OverrideView { kind, backend, configured, value, stamp } = one;
     let kind = match kind {
         OverrideKind::Weight => proto::OverrideKind::Weight,
         OverrideKind::Drain => proto::OverrideKind::Drain,
@@ -18,9 +18,9 @@ pub(super) fn overridden(one: &Overridden) -> proto::Override {
         kind: kind.into(),
         backend: backend.clone(),
         configured_weight: configured.as_ref().and_then(weight),
-        weight: wanted.as_ref().and_then(weight),
+        weight: value.as_ref().and_then(weight),
         configured_policy: configured.as_ref().and_then(balancer).map(policy),
-        policy: wanted.as_ref().and_then(balancer).map(policy),
+        policy: value.as_ref().and_then(balancer).map(policy),
         by: stamp.by.to_string(),
         at: Some(stamp.at.into()),
         reason: stamp.by.reason.as_deref().unwrap_or_default().into(),

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use super::drain::DrainWatcher;
 use super::watch::{StatePublisher, Streams};
 use super::{audit, convert, explain_route, explain_service, policy, proto, split};
-use crate::service::{Author, Change, Conditions, Registry, Service, SplitChange};
+use crate::service::{Author, Change, Preconditions, Registry, Service, SplitChange};
 use crate::text::nearest;
 
 /// Implements the API for the services of a registry.
@@ -41,7 +41,7 @@ impl Control {
         by: Author,
         service: &str,
         change: Change,
-        conditions: Conditions,
+        conditions: Preconditions,
     ) -> Result<u64, Status> {
         let found = self.find(service).inspect_err(|unknown| {
             audit::refused(service, &by, &change, unknown.message());
@@ -300,6 +300,6 @@ impl proto::control_server::Control for Control {
     }
 }
 
-fn conditions(expected_revision: Option<u64>, allow_empty: bool) -> Conditions {
-    Conditions { expected_revision, allow_empty }
+fn conditions(expected_revision: Option<u64>, allow_empty: bool) -> Preconditions {
+    Preconditions { expected_revision, allow_empty }
 }

@@ -64,7 +64,7 @@ pub enum Change {
 
 /// Preconditions of a change (optimistic concurrency, last-backend guard).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Conditions {
+pub struct Preconditions {
     /// Refuse the change if the service is at another revision.
     pub expected_revision: Option<u64>,
     /// Allow a change that leaves no eligible backend.
@@ -73,7 +73,7 @@ pub struct Conditions {
 
 /// Context in which a change is validated and applied.
 #[derive(Clone, Copy)]
-pub(super) struct Current<'a> {
+pub(super) struct ChangeContext<'a> {
     /// The service's name.
     pub(super) service: &'a str,
     /// Membership without the overrides.
@@ -90,10 +90,10 @@ impl Change {
     /// Applies the change to `overrides`. On an error they are partly changed; discard them.
     pub(super) fn apply(
         &self,
-        current: Current<'_>,
+        current: ChangeContext<'_>,
         overrides: &mut Overrides,
     ) -> Result<(), ChangeError> {
-        let wrong = match self {
+        let problems = match self {
             Change::SetWeights(weights) => current.set_weights(weights, overrides),
             Change::Drain { address, timeout } => current.drain(address, *timeout, overrides),
             Change::Undrain(address) => current.undrain(address, overrides),
@@ -106,26 +106,27 @@ impl Change {
             }
             Change::Reset(addresses) => current.reset(addresses, overrides),
         };
-        if wrong.is_empty() { Ok(()) } else { Err(ChangeError::Invalid(wrong.join("; "))) }
+        if problems.is_empty() { Ok(()) } else { Err(ChangeError::Invalid(problems.join("; "))) }
     }
 }
 
 /// Each method applies one kind of change and returns all problems with it.
-impl Current<'_> {
+impl ChangeContext<'_> {
     fn set_weights(
         self,
         weights: &BTreeMap<String, u32>,
         overrides: &mut Overrides,
     ) -> Vec<String> {
-        let (known, mut wrong) = self.find(weights.keys());
+        let (known, mut problems) = self.find(weights.keys());
         if weights.is_empty() {
-            wrong.push("no weights given: name at least one backend".into());
+            problems.push("no weights given: name at least one backend".into());
         }
-        wrong.extend(too_heavy(weights.iter().map(|(address, weight)| (&**address, *weight))));
+        problems
+            .extend(over_max_weight(weights.iter().map(|(address, weight)| (&**address, *weight))));
         for (address, weight) in known.iter().zip(weights.values()) {
             overrides.set_weight(address, *weight, self.stamp);
         }
-        wrong
+        problems
     }
 
     fn drain(
@@ -134,16 +135,16 @@ impl Current<'_> {
         timeout: Option<Duration>,
         overrides: &mut Overrides,
     ) -> Vec<String> {
-        let (known, wrong) = self.find([address]);
+        let (known, problems) = self.find([address]);
         let limit = timeout.map(|timeout| self.now + timeout);
         known.iter().for_each(|address| overrides.drain(address, limit, self.stamp));
-        wrong
+        problems
     }
 
     fn undrain(self, address: &String, overrides: &mut Overrides) -> Vec<String> {
-        let (known, wrong) = self.find([address]);
+        let (known, problems) = self.find([address]);
         known.iter().for_each(|address| overrides.undrain(address));
-        wrong
+        problems
     }
 
     fn eject(
@@ -152,58 +153,58 @@ impl Current<'_> {
         time: Option<Duration>,
         overrides: &mut Overrides,
     ) -> Vec<String> {
-        let (known, mut wrong) = self.find([address]);
+        let (known, mut problems) = self.find([address]);
         if time.is_some_and(|time| time.is_zero() || time > MAX_EJECTION) {
-            wrong.push("an ejection lasts up to 365 days, and longer than no time".into());
+            problems.push("an ejection lasts up to 365 days, and longer than no time".into());
         }
         let until = time.map(|time| self.now + time);
         let ejected = ByHand { since: self.now, until };
         known.iter().for_each(|address| overrides.eject(address, Some(ejected), self.stamp));
-        wrong
+        problems
     }
 
     fn heal(self, address: &String, overrides: &mut Overrides) -> Vec<String> {
-        let (known, wrong) = self.find([address]);
+        let (known, problems) = self.find([address]);
         known.iter().for_each(|address| overrides.eject(address, None, self.stamp));
-        wrong
+        problems
     }
 
     fn add(self, backends: &[EndpointSpec], overrides: &mut Overrides) -> Vec<String> {
-        let mut wrong = Vec::new();
+        let mut problems = Vec::new();
         if backends.is_empty() {
-            wrong.push("no backends given: name at least one".into());
+            problems.push("no backends given: name at least one".into());
         }
         let all = self.backends.len() + backends.len();
         if all > MAX_BACKENDS {
-            wrong.push(format!("{all} backends would be more than the {MAX_BACKENDS} allowed"));
-            return wrong;
+            problems.push(format!("{all} backends would be more than the {MAX_BACKENDS} allowed"));
+            return problems;
         }
         let mut known: HashSet<Address> = self.backends.iter().copied().cloned().collect();
-        let (mut added, mut again) = (Vec::new(), Vec::new());
+        let (mut added, mut duplicates) = (Vec::new(), Vec::new());
         for EndpointSpec { address: text, weight } in backends {
             match Address::parse(text) {
-                Err(message) => wrong.push(message.chars().take(256).collect()),
-                Ok(address) if !known.insert(address.clone()) => again.push(clip(text)),
+                Err(message) => problems.push(message.chars().take(256).collect()),
+                Ok(address) if !known.insert(address.clone()) => duplicates.push(clip(text)),
                 Ok(address) => added.push((address, *weight)),
             }
         }
-        wrong.truncate(LISTED);
+        problems.truncate(LISTED);
         overrides.add(self.below, &added, self.stamp);
-        if !again.is_empty() {
-            let again = list(again);
-            wrong.push(format!("service `{}` would have {again} twice", self.service));
+        if !duplicates.is_empty() {
+            let duplicates = list(duplicates);
+            problems.push(format!("service `{}` would have {duplicates} twice", self.service));
         }
-        wrong.extend(too_heavy(backends.iter().map(|b| (&*b.address, b.weight))));
-        wrong
+        problems.extend(over_max_weight(backends.iter().map(|b| (&*b.address, b.weight))));
+        problems
     }
 
     fn remove(self, addresses: &[String], overrides: &mut Overrides) -> Vec<String> {
         if addresses.is_empty() {
             return vec!["no addresses given: name at least one backend".into()];
         }
-        let (known, wrong) = self.find(addresses);
+        let (known, problems) = self.find(addresses);
         overrides.remove(self.below, &known, self.stamp);
-        wrong
+        problems
     }
 
     fn reset(self, addresses: &[String], overrides: &mut Overrides) -> Vec<String> {
@@ -216,10 +217,10 @@ impl Current<'_> {
             let removed: HashSet<&Address> = self.removed().collect();
             parsed.partition(|(_, address)| address.as_ref().is_ok_and(|a| removed.contains(a)))
         };
-        let (mut known, wrong) = self.find(others.iter().map(|(text, _)| *text));
+        let (mut known, problems) = self.find(others.iter().map(|(text, _)| *text));
         known.extend(removed.into_iter().filter_map(|(_, address)| address.ok()));
         overrides.forget(&known);
-        wrong
+        problems
     }
 
     /// Configured backends that operators have removed.
@@ -242,8 +243,8 @@ impl Current<'_> {
             };
         }
         let balancer = Balancer::policy(&clip(policy)).and_then(|policy| {
-            let wrong = |bad| format!("{}: {bad}", policy.name());
-            Balancer::new(policy, settings.to_vec()).map_err(wrong)
+            let message = |bad| format!("{}: {bad}", policy.name());
+            Balancer::new(policy, settings.to_vec()).map_err(message)
         });
         match balancer {
             Ok(balancer) => overrides.set_balancer(Some(balancer), self.stamp),
@@ -262,8 +263,8 @@ impl Current<'_> {
                 _ => unknown.push(clip(text)),
             }
         }
-        let wrong = if unknown.is_empty() { Vec::new() } else { self.unknown(unknown) };
-        (known, wrong)
+        let problems = if unknown.is_empty() { Vec::new() } else { self.unknown(unknown) };
+        (known, problems)
     }
 
     /// The error message for addresses that the service does not have.
@@ -282,7 +283,7 @@ impl Current<'_> {
     }
 }
 
-fn too_heavy<'a>(weights: impl Iterator<Item = (&'a str, u32)>) -> Option<String> {
+fn over_max_weight<'a>(weights: impl Iterator<Item = (&'a str, u32)>) -> Option<String> {
     let heavy = weights.filter(|(_, weight)| *weight > MAX_WEIGHT);
     let heavy: Vec<_> =
         heavy.map(|(address, weight)| format!("{}={weight}", clip(address))).collect();

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::change::{Change, ChangeError, Conditions, Current};
+use super::change::{Change, ChangeContext, ChangeError, Preconditions};
 use super::ejection::EjectionState;
 use super::membership::{Layer, MergedIntent, merge};
 use super::overrides::Overrides;
 use super::standing::{Condition, Standing, standing};
-use super::{Environment, Overridden, ServiceConfig, ServiceSpec, Stamp, Turn};
+use super::{Environment, OverrideView, ServiceConfig, ServiceSpec, Stamp, Turn};
 use crate::clock::Clock;
 use crate::health::{self, Check, HealthMonitor, Subscriber, Subscription};
 use crate::model::{Address, Endpoint, Time};
@@ -110,14 +110,14 @@ impl Desired {
     pub(super) fn changed(
         &self,
         change: &Change,
-        conditions: Conditions,
+        conditions: Preconditions,
         stamp: &Stamp,
     ) -> Result<Desired, ChangeError> {
         let service = &self.spec.name;
         let mut overrides = self.overrides.clone();
         let backends: Vec<_> = self.backends.iter().map(|backend| &backend.address).collect();
         let (below, now) = (&*self.members, self.now());
-        let current = Current { service, below, backends: &backends, stamp, now };
+        let current = ChangeContext { service, below, backends: &backends, stamp, now };
         change.apply(current, &mut overrides)?;
         if let Some(expected) = conditions.expected_revision
             && expected != self.revision
@@ -167,7 +167,7 @@ impl Desired {
     }
 
     /// Overrides by operators, with the configured values.
-    pub(super) fn overridden(&self) -> Vec<Overridden> {
+    pub(super) fn overridden(&self) -> Vec<OverrideView> {
         self.overrides.list(&self.configured.balancer, &self.members)
     }
 

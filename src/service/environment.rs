@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::runtime;
 
-use super::Builders;
+use super::BuildPool;
 use crate::clock::Clock;
 use crate::health::HealthMonitor;
 use crate::model::stable_hash;
@@ -20,7 +20,7 @@ pub struct Environment {
     /// Supervisor of the writers.
     pub tasks: Arc<Tasks>,
     /// Thread pool for building pickers.
-    pub builders: Builders,
+    pub build_pool: BuildPool,
     /// Health checks of all backends.
     pub health: Arc<HealthMonitor>,
     /// The clock, which the workers share.
@@ -45,9 +45,9 @@ mod tests {
         let of = |seed, service| {
             let runtime = runtime::Handle::current();
             let (tasks, clock) = (Arc::default(), Clock::start());
-            let (builders, health) = (Builders::in_place(), HealthMonitor::new(clock));
+            let (build_pool, health) = (BuildPool::in_place(), HealthMonitor::new(clock));
             let environment =
-                Environment { workers: 1, runtime, tasks, builders, health, clock, seed };
+                Environment { workers: 1, runtime, tasks, build_pool, health, clock, seed };
             environment.rng(service).u64(..)
         };
         assert_eq!(of(1, "orders"), of(1, "orders"));

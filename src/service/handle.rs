@@ -5,11 +5,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
-use super::change::{Change, ChangeError, Conditions};
+use super::change::{Change, ChangeError, Preconditions};
 use super::publisher::SnapshotPublisher;
 use super::retention::Retention;
 use super::routing::RoutingCell;
-use super::staged::{Staged, Staging};
+use super::staged::{StageRequest, StagedService};
 use super::transition::ChangeRequest;
 use super::view::ServiceView;
 use super::writer::{Command, Writer};
@@ -166,7 +166,7 @@ impl Service {
     pub async fn change(
         &self,
         change: Change,
-        conditions: Conditions,
+        conditions: Preconditions,
         by: Author,
     ) -> Result<u64, ChangeError> {
         let closed = || ChangeError::Closed { service: self.name.clone() };
@@ -177,12 +177,12 @@ impl Service {
     }
 
     /// Stages `config`: builds the snapshot, to be committed together with those of other services.
-    pub async fn staged(self: Arc<Service>, config: ServiceConfig) -> Staged {
-        Staged::new(self, config).await
+    pub async fn staged(self: Arc<Service>, config: ServiceConfig) -> StagedService {
+        StagedService::new(self, config).await
     }
 
-    pub(super) async fn stage(&self, staging: Staging) {
-        let _ = self.commands.send(Command::Configure(Box::new(staging))).await;
+    pub(super) async fn stage(&self, request: StageRequest) {
+        let _ = self.commands.send(Command::Configure(Box::new(request))).await;
     }
 
     /// Applies a configuration to this service alone, keeping the overrides. It is in effect on

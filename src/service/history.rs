@@ -24,16 +24,16 @@ pub(super) struct History {
 #[derive(Debug)]
 struct Baseline {
     revision: u64,
-    counts: Counts,
+    counts: OutcomeCounts,
 }
 
 /// Outcome counters by endpoint and code, sorted by endpoint; those at 0 are left out.
 #[derive(Clone, Debug)]
-pub(super) struct Counts(Arc<[(EndpointId, Code, u64)]>);
+pub(super) struct OutcomeCounts(Arc<[(EndpointId, Code, u64)]>);
 
-impl Counts {
+impl OutcomeCounts {
     /// The current counters of these endpoints.
-    pub(super) fn of(endpoints: &[Arc<Endpoint>]) -> Counts {
+    pub(super) fn of(endpoints: &[Arc<Endpoint>]) -> OutcomeCounts {
         let mut endpoints: Vec<&Arc<Endpoint>> = endpoints.iter().collect();
         endpoints.sort_unstable_by_key(|endpoint| endpoint.id());
         let mut counts = Vec::new();
@@ -41,7 +41,7 @@ impl Counts {
             let codes = endpoint.codes();
             counts.extend(codes.codes().map(|(_, code, count)| (endpoint.id(), code, count)));
         }
-        Counts(counts.into())
+        OutcomeCounts(counts.into())
     }
 
     /// The counter of an endpoint; 0 for one that was added later.
@@ -55,7 +55,7 @@ impl Counts {
 
 /// Outcomes of a backend's requests since a revision began, or since the backend was added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Since {
+pub struct OutcomesSince {
     /// Finished requests.
     pub requests: u64,
     /// Failed requests.
@@ -66,17 +66,17 @@ pub struct Since {
 
 impl History {
     /// Adds these counters as the baseline of several revisions, which begin together.
-    pub(super) fn begin(&mut self, revisions: RangeInclusive<u64>, counts: &Counts) {
+    pub(super) fn begin(&mut self, revisions: RangeInclusive<u64>, counts: &OutcomeCounts) {
         for revision in revisions {
             let baseline = Baseline { revision, counts: counts.clone() };
             self.baselines.push_back(Arc::new(baseline));
-            while self.is_too_much() {
+            while self.exceeds_limits() {
                 self.baselines.pop_front();
             }
         }
     }
 
-    fn is_too_much(&self) -> bool {
+    fn exceeds_limits(&self) -> bool {
         let counts: usize = self.baselines.iter().map(|baseline| baseline.counts.0.len()).sum();
         let most = if counts > MAX_COUNTS { 1 } else { MAX_REVISIONS };
         self.baselines.len() > most
@@ -89,9 +89,9 @@ impl History {
     }
 
     /// Outcomes of the backend's requests since `revision` began; `None` without a baseline.
-    pub(super) fn since(&self, revision: u64, backend: &BackendView) -> Option<Since> {
+    pub(super) fn since(&self, revision: u64, backend: &BackendView) -> Option<OutcomesSince> {
         let baseline = self.baselines.iter().find(|baseline| baseline.revision == revision)?;
-        let mut since = Since::default();
+        let mut since = OutcomesSince::default();
         for (protocol, code, count) in backend.endpoint.codes().codes() {
             let count = count.saturating_sub(baseline.counts.count(backend.endpoint.id(), code));
             if count > 0 {
@@ -131,7 +131,7 @@ mod tests {
 
     fn begin(history: &mut History, revision: u64, backends: &[&BackendView]) {
         let endpoints: Vec<_> = backends.iter().map(|b| Arc::clone(&b.endpoint)).collect();
-        history.begin(revision..=revision, &Counts::of(&endpoints));
+        history.begin(revision..=revision, &OutcomeCounts::of(&endpoints));
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
         end(&early, bad, 3);
         end(&late, Code::Http(404), 4);
         let since = |revision, backend| history.since(revision, backend).unwrap();
-        let seen = |since: Since| {
+        let seen = |since: OutcomesSince| {
             let codes = since.codes.into_iter().map(|(_, code, count)| (code, count));
             (since.requests, since.failures, codes.collect::<Vec<_>>())
         };
@@ -174,7 +174,7 @@ mod tests {
         // The maximum of endpoints, each with several codes.
         (100..112).for_each(|status| end(&one, Code::Http(status), 1));
         let many = |history: &mut History, revision| {
-            let counts = Counts::of(&vec![Arc::clone(&one.endpoint); 10_000]);
+            let counts = OutcomeCounts::of(&vec![Arc::clone(&one.endpoint); 10_000]);
             history.begin(revision..=revision, &counts);
         };
         (41..=50).for_each(|revision| many(&mut history, revision));

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::ejection::ByHand;
 use super::membership::{Intent, Layer};
-use super::{Balancer, Overridden, OverrideKind, Setting, Stamp};
+use super::{Balancer, OverrideKind, OverrideView, Setting, Stamp};
 use crate::model::{Address, Time};
 
 /// Overrides by operators. Those of a backend are keyed by its address: they survive a reload, and
@@ -57,21 +57,21 @@ impl Overrides {
 
     /// Overrides a weight.
     pub(super) fn set_weight(&mut self, address: &Address, weight: u32, stamp: &Stamp) {
-        self.of(address).weight = Some((weight, stamp.clone()));
+        self.entry(address).weight = Some((weight, stamp.clone()));
     }
 
     /// Drains a backend; its requests in flight are cut off at `limit`, if any. Draining it again changes the
     /// limit, but not the author or time.
     pub(super) fn drain(&mut self, address: &Address, limit: Option<Time>, stamp: &Stamp) {
-        let wish = &mut self.of(address).drained;
-        let stamp = wish.take().map_or_else(|| stamp.clone(), |before| before.stamp);
-        *wish = Some(Drained { stamp, limit });
+        let entry = &mut self.entry(address).drained;
+        let stamp = entry.take().map_or_else(|| stamp.clone(), |before| before.stamp);
+        *entry = Some(Drained { stamp, limit });
     }
 
     /// Puts a backend back.
     pub(super) fn undrain(&mut self, address: &Address) {
-        self.of(address).drained = None;
-        self.tidy();
+        self.entry(address).drained = None;
+        self.drop_empty();
     }
 
     /// When the requests in flight at a drained backend are cut off, if at all.
@@ -81,8 +81,8 @@ impl Overrides {
 
     /// Ejects a backend, or ends that.
     pub(super) fn eject(&mut self, address: &Address, ejected: Option<ByHand>, stamp: &Stamp) {
-        self.of(address).ejected = ejected.map(|ejected| (ejected, stamp.clone()));
-        self.tidy();
+        self.entry(address).ejected = ejected.map(|ejected| (ejected, stamp.clone()));
+        self.drop_empty();
     }
 
     /// The ejection of a backend.
@@ -93,11 +93,11 @@ impl Overrides {
 
     /// Drops ejections whose time is over at `now`.
     pub(super) fn expire(&mut self, now: Time) {
-        for wish in self.backends.values_mut() {
-            let until = wish.ejected.as_ref().and_then(|(ejected, _)| ejected.until);
-            wish.ejected.take_if(|_| until.is_some_and(|until| until <= now));
+        for entry in self.backends.values_mut() {
+            let until = entry.ejected.as_ref().and_then(|(ejected, _)| ejected.until);
+            entry.ejected.take_if(|_| until.is_some_and(|until| until <= now));
         }
-        self.tidy();
+        self.drop_empty();
     }
 
     /// Adds backends, or restores configured ones that operators had removed.
@@ -106,20 +106,20 @@ impl Overrides {
             let known = below.get(address).is_some();
             let (weight, stamp) = (*weight, stamp.clone());
             let weighted = known.then(|| (weight, stamp.clone()));
-            let anew = Override { weight: weighted, ..Override::default() };
-            self.backends.insert(address.clone(), anew);
+            let fresh = Override { weight: weighted, ..Override::default() };
+            self.backends.insert(address.clone(), fresh);
             if !known {
                 self.added.push(Added { address: address.clone(), weight, stamp });
             }
         }
-        self.tidy();
+        self.drop_empty();
     }
 
     /// Removes backends and their other overrides.
     pub(super) fn remove(&mut self, below: &Layer, addresses: &[Address], stamp: &Stamp) {
         self.forget(addresses);
         for address in addresses {
-            self.of(address).removed = Some(stamp.clone());
+            self.entry(address).removed = Some(stamp.clone());
         }
         self.prune(below); // a backend that only operators had added needs no override
     }
@@ -140,42 +140,42 @@ impl Overrides {
     /// The overrides of backends as the topmost layer of the membership.
     pub(super) fn layer(&self) -> Layer {
         let added = self.added.iter().map(|added| {
-            let wish = self.backends.get(&added.address);
-            (added.address.clone(), intent(wish, Some(added.weight)))
+            let entry = self.backends.get(&added.address);
+            (added.address.clone(), intent(entry, Some(added.weight)))
         });
         let added: Layer = added.collect();
         let rest = self.backends.iter().filter(|(address, _)| added.get(address).is_none());
-        let rest = rest.map(|(address, wish)| (address.clone(), intent(Some(wish), None)));
+        let rest = rest.map(|(address, entry)| (address.clone(), intent(Some(entry), None)));
         let rest: Vec<_> = rest.collect();
         added.iter().map(|(address, intent)| (address.clone(), intent)).chain(rest).collect()
     }
 
     /// Lists all overrides, with the configured values from `balancer` and `below`.
-    pub(super) fn list(&self, balancer: &Balancer, below: &Layer) -> Vec<Overridden> {
+    pub(super) fn list(&self, balancer: &Balancer, below: &Layer) -> Vec<OverrideView> {
         let mut all = Vec::new();
-        if let Some((wanted, stamp)) = &self.balancer {
-            all.push(Overridden {
+        if let Some((value, stamp)) = &self.balancer {
+            all.push(OverrideView {
                 kind: OverrideKind::Policy,
                 backend: String::new(),
                 configured: Some(Setting::Policy(balancer.clone())),
-                wanted: Some(Setting::Policy(wanted.clone())),
+                value: Some(Setting::Policy(value.clone())),
                 stamp: stamp.clone(),
             });
         }
-        for Known { address, configured, added, wish } in self.known(below) {
-            let mut note = |kind, wanted: Option<u32>, stamp: &Stamp| {
-                all.push(Overridden {
+        for BackendOverrides { address, configured, added, entry } in self.known(below) {
+            let mut note = |kind, value: Option<u32>, stamp: &Stamp| {
+                all.push(OverrideView {
                     kind,
                     backend: address.to_string(),
                     configured: configured.map(Setting::Weight),
-                    wanted: wanted.map(Setting::Weight),
+                    value: value.map(Setting::Weight),
                     stamp: stamp.clone(),
                 });
             };
             if let Some(Added { weight, stamp, .. }) = added {
                 note(OverrideKind::Add, Some(*weight), stamp);
             }
-            let Some(Override { weight, drained, ejected, removed }) = wish else { continue };
+            let Some(Override { weight, drained, ejected, removed }) = entry else { continue };
             weight.iter().for_each(|(to, stamp)| note(OverrideKind::Weight, Some(*to), stamp));
             drained.iter().for_each(|it| note(OverrideKind::Drain, None, &it.stamp));
             ejected.iter().for_each(|(_, stamp)| note(OverrideKind::Eject, None, stamp));
@@ -185,51 +185,51 @@ impl Overrides {
     }
 
     /// Every backend that is configured or added, once.
-    fn known<'a>(&'a self, below: &'a Layer) -> impl Iterator<Item = Known<'a>> {
+    fn known<'a>(&'a self, below: &'a Layer) -> impl Iterator<Item = BackendOverrides<'a>> {
         let added = self.added.iter().map(|added| (&added.address, added));
         let added: HashMap<&Address, &Added> = added.collect();
         let later = self.added.iter().map(|added| &added.address);
         let later = later.filter(|address| below.get(address).is_none());
         let known = below.iter().map(|(address, intent)| (address, intent.weight));
         known.chain(later.map(|address| (address, None))).map(move |(address, configured)| {
-            let (wish, added) = (self.backends.get(address), added.get(address).copied());
-            Known { address, configured, added, wish }
+            let (entry, added) = (self.backends.get(address), added.get(address).copied());
+            BackendOverrides { address, configured, added, entry }
         })
     }
 
-    fn of(&mut self, address: &Address) -> &mut Override {
+    fn entry(&mut self, address: &Address) -> &mut Override {
         self.backends.entry(address.clone()).or_default()
     }
 
-    fn tidy(&mut self) {
-        self.backends.retain(|_, wish| *wish != Override::default());
+    fn drop_empty(&mut self) {
+        self.backends.retain(|_, entry| *entry != Override::default());
     }
 }
 
 /// The intent of operators for a backend, which they may have `added` with this weight.
-fn intent(wish: Option<&Override>, added: Option<u32>) -> Intent {
-    let is = |wanted: fn(&Override) -> bool| wish.is_some_and(wanted);
-    let weight = wish.and_then(|wish| wish.weight.as_ref()).map(|(weight, _)| *weight);
-    let removed = is(|wish| wish.removed.is_some()).then_some(false);
+fn intent(entry: Option<&Override>, added: Option<u32>) -> Intent {
+    let is = |test: fn(&Override) -> bool| entry.is_some_and(test);
+    let weight = entry.and_then(|entry| entry.weight.as_ref()).map(|(weight, _)| *weight);
+    let removed = is(|entry| entry.removed.is_some()).then_some(false);
     Intent {
         present: removed.or(added.map(|_| true)),
         weight: weight.or(added),
-        drained: is(|wish| wish.drained.is_some()).then_some(true),
+        drained: is(|entry| entry.drained.is_some()).then_some(true),
     }
 }
 
 /// Configured weight and overrides of a backend.
-struct Known<'a> {
+struct BackendOverrides<'a> {
     address: &'a Address,
     configured: Option<u32>,
     added: Option<&'a Added>,
-    wish: Option<&'a Override>,
+    entry: Option<&'a Override>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::membership::merge;
-    use super::super::overridden::Covered;
+    use super::super::override_view::OverrideChanges;
     use super::*;
 
     fn at(address: &str) -> Address {
@@ -244,7 +244,7 @@ mod tests {
         overrides.add(below, &[(at(address), weight)], &stamp());
     }
 
-    fn list(overrides: &Overrides, below: &Layer) -> Vec<Overridden> {
+    fn list(overrides: &Overrides, below: &Layer) -> Vec<OverrideView> {
         let balancer = Balancer::new(Balancer::policy("round_robin").unwrap(), vec![]).unwrap();
         overrides.list(&balancer, below)
     }
@@ -254,8 +254,8 @@ mod tests {
     }
 
     fn merged(overrides: &Overrides, below: &Layer) -> Vec<(String, u32)> {
-        let wanted = merge([below, &overrides.layer()]).into_iter();
-        wanted.map(|(address, wanted)| (address.to_string(), wanted.weight)).collect()
+        let merged = merge([below, &overrides.layer()]).into_iter();
+        merged.map(|(address, intent)| (address.to_string(), intent.weight)).collect()
     }
 
     #[test]
@@ -321,13 +321,16 @@ mod tests {
         let (old, mut pruned) = (list(&overrides, &before), overrides.clone());
         pruned.prune(&after);
         let new = list(&pruned, &after);
-        let Covered { anew, ended } = Covered::between(&old, &new);
-        let told = |list: &[&Overridden]| {
+        let OverrideChanges { base_changed, ended } = OverrideChanges::between(&old, &new);
+        let told = |list: &[&OverrideView]| {
             list.iter().map(|one| (one.kind, one.backend.clone())).collect::<Vec<_>>()
         };
         let named = |kind, backend: &str| (kind, backend.to_owned());
         use OverrideKind::{Add, Drain, Remove, Weight};
-        assert_eq!(told(&anew), [named(Weight, "A:1"), named(Drain, "A:1"), named(Add, "d:1")]);
+        assert_eq!(
+            told(&base_changed),
+            [named(Weight, "A:1"), named(Drain, "A:1"), named(Add, "d:1")]
+        );
         assert_eq!(told(&ended), [named(Remove, "C:1")]);
 
         overrides.forget(&[at("A:1"), at("c:1"), at("D:1")]);

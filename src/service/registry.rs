@@ -12,7 +12,7 @@ use super::retention::Retention;
 use super::routing::RoutingCell;
 use super::{
     Author, ChangeRecord, CountSettings, InitialState, Rejections, Routing, RoutingCache, Service,
-    ServiceCounts, ServiceView, SplitChange, SplitError, Staged, Stamp, Subject,
+    ServiceCounts, ServiceView, SplitChange, SplitError, StagedService, Stamp, Subject,
 };
 use crate::clock::Clock;
 use crate::route::RouteTable;
@@ -30,12 +30,12 @@ pub struct Registry {
     /// Rejections on routes that lead to no service.
     rejections: Rejections,
     /// The highest revision of any removed service.
-    retired_at: AtomicU64,
+    retired_revision: AtomicU64,
 }
 
 /// A service as the metrics exporter sees it, removed ones included.
 #[derive(Clone, Debug)]
-pub struct Counted {
+pub struct ServiceMetrics {
     /// The name.
     pub name: Arc<str>,
     /// Counters, apart from those of its endpoints.
@@ -44,10 +44,10 @@ pub struct Counted {
     pub view: Arc<ServiceView>,
 }
 
-impl Counted {
-    fn of(service: &Service) -> Counted {
+impl ServiceMetrics {
+    fn of(service: &Service) -> ServiceMetrics {
         let (name, counts) = (service.name().into(), Arc::clone(service.counts()));
-        Counted { name, counts, view: service.view() }
+        ServiceMetrics { name, counts, view: service.view() }
     }
 }
 
@@ -63,13 +63,13 @@ impl Registry {
             settings,
             routing: Arc::default(),
             rejections: Rejections::new(workers),
-            retired_at: AtomicU64::default(),
+            retired_revision: AtomicU64::default(),
         }
     }
 
     /// Publishes routes and staged services in one atomic swap, keeping the overrides. Routes refer to
     /// services by index.
-    pub async fn publish(&self, routes: Arc<RouteTable>, staged: Vec<Staged>) {
+    pub async fn publish(&self, routes: Arc<RouteTable>, staged: Vec<StagedService>) {
         let services: Arc<[_]> = staged.iter().map(|staged| Arc::clone(&staged.service)).collect();
         services.iter().for_each(|service| service.attach(&self.routing));
         let names: HashSet<_> = services.iter().map(|service| service.name()).collect();
@@ -77,7 +77,7 @@ impl Registry {
             let (before, configuration) = (Arc::clone(&now.splits), now.configuration + 1);
             let splits = Arc::new(before.reconfigured(Arc::clone(&routes)));
             let (routes, snapshots) =
-                (splits.joined(), staged.iter().map(Staged::snapshot).collect());
+                (splits.effective_routes(), staged.iter().map(StagedService::snapshot).collect());
             let (services, after) = (Arc::clone(&services), Arc::clone(&splits));
             (Some(Routing { configuration, routes, services, snapshots, splits }), (before, after))
         });
@@ -141,7 +141,7 @@ impl Registry {
     pub async fn retire(&self, before: &Routing) {
         for service in &*before.services {
             if !self.services.contains_key(service.name()) {
-                self.retired_at.fetch_max(service.retire().await, Ordering::Relaxed);
+                self.retired_revision.fetch_max(service.retire().await, Ordering::Relaxed);
             }
         }
     }
@@ -150,7 +150,7 @@ impl Registry {
     /// its counters. Its revision is above that of any removed service, so that a change which expects
     /// an earlier revision is refused.
     pub fn initial_state(&self, name: &str) -> InitialState {
-        let revision = self.retired_at.load(Ordering::Relaxed) + 1;
+        let revision = self.retired_revision.load(Ordering::Relaxed) + 1;
         let retention = Arc::clone(&self.retention);
         let (counts, removed) = match self.removed.get(name) {
             Some((counts, last)) => (counts, last.removed.clone()),
@@ -192,12 +192,13 @@ impl Registry {
     }
 
     /// All services and retained removed ones, sorted by name.
-    pub fn counted(&self) -> Vec<Counted> {
+    pub fn metrics(&self) -> Vec<ServiceMetrics> {
         let removed = self.removed.list();
-        let mut counted: Vec<_> = self.services.iter().map(|entry| Counted::of(&entry)).collect();
-        let here: HashSet<_> = counted.iter().map(|service| Arc::clone(&service.name)).collect();
-        counted.extend(removed.into_iter().filter(|service| !here.contains(&service.name)));
-        counted.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        counted
+        let mut metrics: Vec<_> =
+            self.services.iter().map(|entry| ServiceMetrics::of(&entry)).collect();
+        let here: HashSet<_> = metrics.iter().map(|service| Arc::clone(&service.name)).collect();
+        metrics.extend(removed.into_iter().filter(|service| !here.contains(&service.name)));
+        metrics.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        metrics
     }
 }

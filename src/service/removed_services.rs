@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use dashmap::DashMap;
 
 use super::retention::{Removal, Retention};
-use super::{Counted, Service, ServiceCounts, ServiceView};
+use super::{Service, ServiceCounts, ServiceMetrics, ServiceView};
 use crate::clock::Clock;
 use crate::model::Time;
 
@@ -59,16 +59,16 @@ impl RemovedServices {
     }
 
     /// All retained services: with their current view while requests use them, then with the final.
-    pub(super) fn list(&self) -> Vec<Counted> {
+    pub(super) fn list(&self) -> Vec<ServiceMetrics> {
         self.drop_expired(self.clock.now());
-        let counted = |removed: &RemovedService| match removed.service.upgrade() {
+        let current_view = |removed: &RemovedService| match removed.service.upgrade() {
             Some(service) => service.view(),
             None => Arc::clone(&removed.final_view),
         };
-        let each = self.services.iter().map(|removed| Counted {
+        let each = self.services.iter().map(|removed| ServiceMetrics {
             name: removed.key().as_str().into(),
             counts: Arc::clone(&removed.counts),
-            view: counted(&removed),
+            view: current_view(&removed),
         });
         each.collect()
     }

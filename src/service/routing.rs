@@ -47,7 +47,7 @@ impl Routing {
     pub(super) fn with_splits(&self, splits: Splits) -> Routing {
         Routing {
             configuration: self.configuration,
-            routes: splits.joined(),
+            routes: splits.effective_routes(),
             services: Arc::clone(&self.services),
             snapshots: self.snapshots.clone(),
             splits: Arc::new(splits),

@@ -87,21 +87,21 @@ impl Display for SplitChange {
 }
 
 /// Validates names and weights of shares.
-pub(super) fn check(
+pub(super) fn validate(
     route: &str,
     split: &Split,
     weights: &BTreeMap<String, u32>,
 ) -> Result<(), SplitError> {
     let keys: Vec<String> = split.keys().collect();
-    let mut wrong = Vec::new();
+    let mut problems = Vec::new();
     if weights.is_empty() {
-        wrong.push("no weights given: name at least one service".to_owned());
+        problems.push("no weights given: name at least one service".to_owned());
     }
     let clip = |name: &String| -> String { name.chars().take(64).collect() };
     let unknown: Vec<String> = weights.keys().filter(|key| !keys.contains(key)).map(clip).collect();
     if !unknown.is_empty() {
         let (unknown, has) = (listed(unknown), listed(keys));
-        wrong.push(format!(
+        problems.push(format!(
             "route `{route}` has no share for {unknown}; it has {has}: the configuration says \
              which services there are, with weight 0 if need be"
         ));
@@ -110,7 +110,8 @@ pub(super) fn check(
     let heavy: Vec<String> =
         heavy.map(|(name, weight)| format!("{}={weight}", clip(name))).collect();
     if !heavy.is_empty() {
-        wrong.push(format!("weights are 0 to {MAX_SHARE_WEIGHT}, which {} exceeds", listed(heavy)));
+        problems
+            .push(format!("weights are 0 to {MAX_SHARE_WEIGHT}, which {} exceeds", listed(heavy)));
     }
-    if wrong.is_empty() { Ok(()) } else { Err(SplitError::Invalid(wrong.join("; "))) }
+    if problems.is_empty() { Ok(()) } else { Err(SplitError::Invalid(problems.join("; "))) }
 }

@@ -17,22 +17,22 @@ use crate::text::{listed, nearest};
 pub struct Splits {
     /// The configured routes.
     configured: Arc<RouteTable>,
-    /// State by route; routes at their first revision are left out.
-    states: HashMap<Box<str>, State>,
+    /// States by route; routes at their first revision are left out.
+    states: HashMap<Box<str>, SplitState>,
     /// The highest revision of any removed route.
-    retired_at: u64,
+    retired_revision: u64,
 }
 
 /// Revision and overrides of a route's split.
 #[derive(Clone, Debug)]
-struct State {
+struct SplitState {
     revision: u64,
     /// Overridden weights by name of share.
-    wishes: BTreeMap<String, Wish>,
+    overrides: BTreeMap<String, WeightOverride>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Wish {
+struct WeightOverride {
     weight: u32,
     stamp: Stamp,
 }
@@ -44,11 +44,11 @@ impl Splits {
     }
 
     /// The route table in effect, overrides included.
-    pub(super) fn joined(&self) -> Arc<RouteTable> {
-        let wanted = self.states.iter().filter(|(_, state)| !state.wishes.is_empty());
+    pub(super) fn effective_routes(&self) -> Arc<RouteTable> {
+        let wanted = self.states.iter().filter(|(_, state)| !state.overrides.is_empty());
         let splits = wanted.filter_map(|(name, state)| {
             let split = &self.forward(name)?.split;
-            Some((name.clone(), joined(split, &state.wishes)))
+            Some((name.clone(), with_overrides(split, &state.overrides)))
         });
         let splits: HashMap<Box<str>, Split> = splits.collect();
         if splits.is_empty() {
@@ -84,13 +84,13 @@ impl Splits {
         let state = self.states.get(name);
         let Forward { split, split_by, .. } = forward;
         let share = |(key, share): (String, &Share)| {
-            let wish = state.and_then(|state| state.wishes.get(&key));
+            let overridden = state.and_then(|state| state.overrides.get(&key));
             ShareView {
                 name: key,
                 service: share.name.to_string(),
-                weight: wish.map_or(share.weight, |wish| wish.weight),
+                weight: overridden.map_or(share.weight, |overridden| overridden.weight),
                 configured: share.weight,
-                stamp: wish.map(|wish| wish.stamp.clone()),
+                stamp: overridden.map(|overridden| overridden.stamp.clone()),
             }
         };
         SplitView {
@@ -123,22 +123,24 @@ impl Splits {
         let mut splits = self.clone();
         let current = self.revision(route);
         let state = splits.states.entry(route.into());
-        let state = state.or_insert_with(|| State { revision: 1, wishes: BTreeMap::new() });
+        let state = state.or_insert_with(|| SplitState { revision: 1, overrides: BTreeMap::new() });
         match change {
-            SplitChange::Reset => state.wishes.clear(),
+            SplitChange::Reset => state.overrides.clear(),
             SplitChange::Set(weights) => {
-                split::check(route, split, weights)?;
-                let wish = |weight: u32| Wish { weight, stamp: stamp.clone() };
-                state.wishes.extend(weights.iter().map(|(key, to)| (key.clone(), wish(*to))));
+                split::validate(route, split, weights)?;
+                let overridden = |weight: u32| WeightOverride { weight, stamp: stamp.clone() };
+                state
+                    .overrides
+                    .extend(weights.iter().map(|(key, to)| (key.clone(), overridden(*to))));
             }
         }
         if let Some(expected) = expected.filter(|expected| *expected != current) {
             return Err(SplitError::Stale { route: route.into(), current, expected });
         }
         // A split that serves nothing may be changed: only losing the last share is refused.
-        let serves = |wishes| joined(split, wishes).serves();
-        let before = self.states.get(route).map(|state| &state.wishes);
-        if before.map_or(split.serves(), serves) && !serves(&state.wishes) {
+        let serves = |overrides| with_overrides(split, overrides).serves();
+        let before = self.states.get(route).map(|state| &state.overrides);
+        if before.map_or(split.serves(), serves) && !serves(&state.overrides) {
             return Err(SplitError::Empty(route.into()));
         }
         state.revision = current + 1;
@@ -162,45 +164,47 @@ impl Splits {
     pub(super) fn reconfigured(&self, configured: Arc<RouteTable>) -> Splits {
         let changes = configured.changes_since(&self.configured);
         let gone = changes.removed.iter().map(|route| self.revision(route)).max();
-        let retired_at = self.retired_at.max(gone.unwrap_or_default());
+        let retired_revision = self.retired_revision.max(gone.unwrap_or_default());
         let mut states = self.states.clone();
         for name in &changes.removed {
             states.remove(*name);
         }
-        let fresh = |revision| State { revision, wishes: BTreeMap::new() };
-        for name in changes.added.iter().filter(|_| retired_at > 0) {
-            states.insert((*name).into(), fresh(retired_at + 1));
+        let fresh = |revision| SplitState { revision, overrides: BTreeMap::new() };
+        for name in changes.added.iter().filter(|_| retired_revision > 0) {
+            states.insert((*name).into(), fresh(retired_revision + 1));
         }
         for name in &changes.changed {
             let Some(state) = states.get_mut(*name) else { continue };
             match configured.get(name) {
                 Some(Route::Forward(forward)) => {
                     let keys: Vec<String> = forward.split.keys().collect();
-                    state.wishes.retain(|key, _| keys.contains(key));
+                    state.overrides.retain(|key, _| keys.contains(key));
                     // Drop the overrides rather than send requests nowhere.
-                    if !joined(&forward.split, &state.wishes).serves() {
-                        state.wishes.clear();
+                    if !with_overrides(&forward.split, &state.overrides).serves() {
+                        state.overrides.clear();
                     }
                 }
-                _ => state.wishes.clear(),
+                _ => state.overrides.clear(),
             }
         }
-        Splits { configured, states, retired_at }
+        Splits { configured, states, retired_revision }
     }
 
     /// Logs overrides whose configured weight has changed since `before`, and those that ended.
     pub(super) fn log_since(&self, before: &Splits) {
-        for (route, state) in before.states.iter().filter(|(_, state)| !state.wishes.is_empty()) {
+        for (route, state) in before.states.iter().filter(|(_, state)| !state.overrides.is_empty())
+        {
             let Ok(earlier) = before.view(route) else { continue };
             let now = self.view(route).map(|view| view.shares).unwrap_or_default();
-            let (mut anew, mut ended) = (Vec::new(), Vec::new());
-            for was in earlier.shares.iter().filter(|share| state.wishes.contains_key(&share.name))
+            let (mut base_changed, mut ended) = (Vec::new(), Vec::new());
+            for was in
+                earlier.shares.iter().filter(|share| state.overrides.contains_key(&share.name))
             {
                 let ShareView { name, weight, .. } = was;
                 match now.iter().find(|share| share.name == *name && share.stamp.is_some()) {
                     None => ended.push(format!("{name} has weight {weight}")),
                     Some(is) if is.configured != was.configured => {
-                        anew.push(format!(
+                        base_changed.push(format!(
                             "{name} has weight {weight}, configured is {}",
                             is.configured
                         ));
@@ -208,8 +212,8 @@ impl Splits {
                     Some(_) => {}
                 }
             }
-            if !anew.is_empty() {
-                let shares = listed(anew);
+            if !base_changed.is_empty() {
+                let shares = listed(base_changed);
                 tracing::warn!(
                     route,
                     shares,
@@ -249,9 +253,9 @@ fn redirects(route: &str) -> SplitError {
 }
 
 /// The split with overrides applied.
-fn joined(split: &Split, wishes: &BTreeMap<String, Wish>) -> Split {
+fn with_overrides(split: &Split, overrides: &BTreeMap<String, WeightOverride>) -> Split {
     let shares = split.keys().zip(split.shares());
-    split.with_weights(
-        shares.map(|(key, share)| wishes.get(&key).map_or(share.weight, |wish| wish.weight)),
-    )
+    split.with_weights(shares.map(|(key, share)| {
+        overrides.get(&key).map_or(share.weight, |overridden| overridden.weight)
+    }))
 }

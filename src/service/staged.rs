@@ -9,7 +9,7 @@ use super::{Service, ServiceConfig, Snapshot};
 /// A service with a staged snapshot of another configuration. It takes no changes until this is
 /// committed; dropping this rolls back.
 #[derive(Debug)]
-pub struct Staged {
+pub struct StagedService {
     pub(super) service: Arc<Service>,
     next: Option<StagedSnapshot>,
 }
@@ -22,7 +22,7 @@ struct StagedSnapshot {
 
 /// Request to a writer to stage a configuration.
 #[derive(Debug)]
-pub(super) struct Staging {
+pub(super) struct StageRequest {
     pub(super) config: ServiceConfig,
     /// Returns the staged snapshot; `None` if nothing differs.
     pub(super) staged: oneshot::Sender<Option<Arc<Snapshot>>>,
@@ -31,22 +31,22 @@ pub(super) struct Staging {
 }
 
 /// A service with nothing to commit, such as a new one.
-impl From<Arc<Service>> for Staged {
-    fn from(service: Arc<Service>) -> Staged {
-        Staged { service, next: None }
+impl From<Arc<Service>> for StagedService {
+    fn from(service: Arc<Service>) -> StagedService {
+        StagedService { service, next: None }
     }
 }
 
-impl Staged {
+impl StagedService {
     /// Has the writer of `service` build the snapshot of `config`.
-    pub(super) async fn new(service: Arc<Service>, config: ServiceConfig) -> Staged {
+    pub(super) async fn new(service: Arc<Service>, config: ServiceConfig) -> StagedService {
         let (staged, ready) = oneshot::channel();
         let (commit, committed) = oneshot::channel();
-        service.stage(Staging { config, staged, commit: committed }).await;
+        service.stage(StageRequest { config, staged, commit: committed }).await;
         // If the writer has ended, there is nothing to commit.
         let snapshot = ready.await.ok().flatten();
         let next = snapshot.map(|snapshot| StagedSnapshot { snapshot, commit });
-        Staged { service, next }
+        StagedService { service, next }
     }
 
     /// The snapshot to publish.
@@ -58,8 +58,8 @@ impl Staged {
     /// Has the writer adopt the published snapshot as its state; returns once it has.
     pub(super) async fn commit(self) {
         let Some(StagedSnapshot { commit, .. }) = self.next else { return };
-        let (gone_over, done) = oneshot::channel();
-        if commit.send(gone_over).is_ok() {
+        let (acknowledge, done) = oneshot::channel();
+        if commit.send(acknowledge).is_ok() {
             let _ = done.await;
         }
     }

@@ -208,7 +208,7 @@ mod tests {
         Some(Arc::new(Down { why: "connection lost".into(), since: Time::from_millis(7) }))
     }
 
-    /// Conditions, and the state and the reason that they make, if they do.
+    /// Preconditions, and the state and the reason that they make, if they do.
     fn conditions() -> Vec<(Condition, Option<(BackendState, &'static str)>)> {
         let by_health = Some((BackendState::Unhealthy, "HTTP 503"));
         let by_answers = Some((BackendState::Ejected, "5 faults in a row"));

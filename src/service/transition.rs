@@ -6,19 +6,19 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::change::{Change, ChangeError, Conditions};
+use super::change::{Change, ChangeError, Preconditions};
+use super::change_record::{ChangeRecord, Subject};
 use super::desired::{Backend, Desired};
-use super::history::Counts;
-use super::record::{ChangeRecord, Subject};
+use super::history::OutcomeCounts;
 use super::stamp::{Author, Stamp};
-use super::{Overridden, Snapshot};
+use super::{OverrideView, Snapshot};
 use crate::model::EndpointId;
 
 /// A change requested by an operator, and the channel for the result.
 #[derive(Debug)]
 pub(super) struct ChangeRequest {
     pub(super) change: Change,
-    pub(super) conditions: Conditions,
+    pub(super) conditions: Preconditions,
     pub(super) by: Author,
     pub(super) answer: oneshot::Sender<Result<u64, ChangeError>>,
 }
@@ -46,9 +46,9 @@ pub(super) struct Transition {
     pub(super) desired: Desired,
     pub(super) snapshot: Arc<Snapshot>,
     /// Overrides by operators that are in effect.
-    pub(super) overrides: Arc<[Overridden]>,
+    pub(super) overrides: Arc<[OverrideView]>,
     /// Baseline for counting requests since this revision.
-    pub(super) counts: Counts,
+    pub(super) counts: OutcomeCounts,
     /// Backends that are removed.
     pub(super) removed: Vec<Backend>,
 }
@@ -79,7 +79,7 @@ impl TransitionBuilder {
         Transition {
             snapshot: Arc::new(snapshot),
             overrides: desired.overridden().into(),
-            counts: Counts::of(&desired.endpoints()),
+            counts: OutcomeCounts::of(&desired.endpoints()),
             removed,
             desired,
         }

@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::history::{History, Since};
+use super::history::{History, OutcomesSince};
 use super::standing::{Condition, standing};
-use super::{MergedIntent, Overridden, RecentStats, Rejections, ServiceSpec, Standing, Turn};
+use super::{MergedIntent, OverrideView, RecentStats, Rejections, ServiceSpec, Standing, Turn};
 use crate::clock::Clock;
 use crate::model::{Endpoint, EwmaParams, Time};
 use crate::stats::WindowStats;
@@ -23,7 +23,7 @@ pub struct ServiceView {
     /// Backends in the order of the configuration, then those added at run time.
     pub backends: Vec<BackendView>,
     /// Overrides by operators that are in effect.
-    pub overrides: Arc<[Overridden]>,
+    pub overrides: Arc<[OverrideView]>,
     /// Removed backends that still have requests in flight.
     pub leaving: Vec<BackendView>,
     /// Removed endpoints without requests in flight, retained for the next scrapes.
@@ -131,7 +131,7 @@ impl ServiceView {
 
     /// Outcomes of the requests of `backend` since `revision` began; `None` if that is no longer
     /// known. A backend that was added later is counted from its start.
-    pub fn since(&self, revision: u64, backend: &BackendView) -> Option<Since> {
+    pub fn since(&self, revision: u64, backend: &BackendView) -> Option<OutcomesSince> {
         self.history.since(revision, backend)
     }
 

@@ -6,19 +6,19 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::builders::Builders;
+use super::build_pool::BuildPool;
 use super::desired::Desired;
 use super::ejection::{Outliers, Results};
 use super::flips::Flips;
-use super::history::{Counts, History};
-use super::overridden::Covered;
+use super::history::{History, OutcomeCounts};
+use super::override_view::OverrideChanges;
 use super::publisher::SnapshotPublisher;
 use super::service_stats::ServiceStats;
-use super::staged::Staging;
+use super::staged::StageRequest;
 use super::transition::{ChangeRequest, DecidedChange, Transition, TransitionBuilder};
 use super::view::ServiceView;
 use super::{
-    Cause, EjectionCounts, Environment, InitialState, Overridden, ServiceConfig, Snapshot,
+    Cause, EjectionCounts, Environment, InitialState, OverrideView, ServiceConfig, Snapshot,
 };
 use crate::clock::Clock;
 use crate::health::Subscriber;
@@ -34,7 +34,7 @@ pub(super) enum Command {
     /// A change by an operator.
     Change(ChangeRequest),
     /// A new configuration.
-    Configure(Box<Staging>),
+    Configure(Box<StageRequest>),
     /// The service is no longer configured: refuse further changes and return the last revision.
     Retire(oneshot::Sender<u64>),
 }
@@ -44,14 +44,14 @@ pub(super) struct Writer {
     /// The desired state that is published.
     desired: Desired,
     /// Overrides by operators that are in effect.
-    overrides: Arc<[Overridden]>,
+    overrides: Arc<[OverrideView]>,
     history: History,
     stats: ServiceStats,
     results: Results,
     /// Notified when the health of a backend changes.
     health_subscriber: Arc<Subscriber>,
     ejections: Arc<EjectionCounts>,
-    builders: Builders,
+    build_pool: BuildPool,
     clock: Clock,
     rng: fastrand::Rng,
     publisher: Arc<SnapshotPublisher>,
@@ -74,7 +74,7 @@ impl Writer {
         let mut rng = environment.rng(&desired.spec.name);
         let snapshot = Snapshot::of(&desired, 1, None, &mut rng);
         let mut history = History::default();
-        history.begin(revision..=revision, &Counts::of(&desired.endpoints()));
+        history.begin(revision..=revision, &OutcomeCounts::of(&desired.endpoints()));
         let view = ServiceView::empty(&desired.spec, rejections, clock);
         let mut stats = ServiceStats::new(rejections, retention);
         stats.retain_removed(removed, clock.now());
@@ -85,7 +85,7 @@ impl Writer {
             health_subscriber,
             results: Results::default(),
             ejections: Arc::clone(&counts.ejections),
-            builders: environment.builders.clone(),
+            build_pool: environment.build_pool.clone(),
             clock,
             rng,
             publisher: SnapshotPublisher::new(snapshot),
@@ -141,7 +141,7 @@ impl Writer {
         while let Some(command) = next.take() {
             match command {
                 Command::Change(request) => next = self.apply_changes(request, inbox).await,
-                Command::Configure(staging) => self.configure(*staging).await,
+                Command::Configure(request) => self.configure(*request).await,
                 Command::Retire(answer) => {
                     self.retired = true;
                     self.desired = self.desired.clone().without_health_checks();
@@ -167,7 +167,7 @@ impl Writer {
             }
         }
         let builder = self.transition_builder();
-        let (decided, transition) = self.builders.run(move || builder.decide(requests)).await;
+        let (decided, transition) = self.build_pool.run(move || builder.decide(requests)).await;
         if let Some(transition) = transition {
             self.apply(transition);
         }
@@ -184,11 +184,11 @@ impl Writer {
     /// Applies a configuration in two phases: builds the snapshot, then awaits the commit, which
     /// comes for all services at once. Overrides stay on top. Changes wait meanwhile, lest they be
     /// lost or take effect before the commit.
-    async fn configure(&mut self, Staging { config, staged, commit }: Staging) {
+    async fn configure(&mut self, StageRequest { config, staged, commit }: StageRequest) {
         let builder = self.transition_builder();
         let build =
             move || builder.desired.reconfigured(config).map(|desired| builder.build(desired));
-        let Some(transition) = self.builders.run(build).await else {
+        let Some(transition) = self.build_pool.run(build).await else {
             let _ = staged.send(None);
             return;
         };
@@ -201,7 +201,7 @@ impl Writer {
         let Desired { spec, revision, .. } = &self.desired;
         let generation = self.publisher.snapshot().load().generation;
         tracing::info!(service = spec.name, revision, generation, "reconfigured");
-        Covered::between(&before, &self.overrides).log(&spec.name);
+        OverrideChanges::between(&before, &self.overrides).log(&spec.name);
         let _ = acknowledge.send(());
     }
 
@@ -232,7 +232,7 @@ impl Writer {
         let Some(desired) = self.desired.reevaluated(outliers) else { return };
         let flips = Flips::between(&self.desired, &desired);
         let builder = self.transition_builder();
-        let transition = self.builders.run(move || builder.build(desired)).await;
+        let transition = self.build_pool.run(move || builder.build(desired)).await;
         self.apply(transition);
         flips.causes().for_each(|cause| self.ejections.count(cause));
         flips.log(&self.desired.spec.name);

@@ -25,7 +25,7 @@ use equipoise::control::{NAME, ServeError, Server};
 use equipoise::health::HealthMonitor;
 use equipoise::model::{Address, Code, EndpointSet, GrpcCode, Refusals};
 use equipoise::service::{
-    Balancer, Builders, CountSettings, EndpointSpec, Environment, Layer, Registry, Service,
+    Balancer, BuildPool, CountSettings, EndpointSpec, Environment, Layer, Registry, Service,
     ServiceConfig, ServiceSpec,
 };
 use equipoise::telemetry::{Health, Readiness};
@@ -132,13 +132,13 @@ impl Gateway {
 
 fn environment(workers: usize) -> Environment {
     let (runtime, tasks) = (tokio::runtime::Handle::current(), Arc::default());
-    let builders = Builders::default();
+    let build_pool = BuildPool::default();
     let clock = Clock::start();
     Environment {
         workers,
         runtime,
         tasks,
-        builders,
+        build_pool,
         health: HealthMonitor::new(clock),
         clock,
         seed: 1,

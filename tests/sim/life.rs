@@ -15,7 +15,7 @@ use equipoise::model::Class;
 use equipoise::net::{
     Listener, ListeningSocket, MemoryListener, Worker, WorkerHandle, WorkerSpec, accept_loop,
 };
-use equipoise::service::{Builders, CountSettings, Environment, Registry};
+use equipoise::service::{BuildPool, CountSettings, Environment, Registry};
 use equipoise::telemetry::{Side, WorkerMetrics};
 use equipoise::upstream::{Dialer, OwnAddresses, Resolver};
 use tokio::runtime::{Builder, Handle, LocalOptions};
@@ -85,7 +85,7 @@ async fn live(seed: u64, resolver: Resolver, trace: bool, lines: Lines) -> Repor
         workers,
         runtime: Handle::current(),
         tasks: Arc::default(),
-        builders: Builders::in_place(),
+        build_pool: BuildPool::in_place(),
         health: HealthMonitor::new(clock),
         clock,
         seed,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use equipoise::health::Health;
-use equipoise::service::{BackendView, Cause, Change, Condition, Conditions, ServiceView};
+use equipoise::service::{BackendView, Cause, Change, Condition, Preconditions, ServiceView};
 
 use super::ledger::Place;
 
@@ -134,7 +134,7 @@ impl Members {
     }
 
     /// After an operator's change; `None` if it must be rejected.
-    pub fn changed(&self, change: &Change, conditions: Conditions) -> Option<Members> {
+    pub fn changed(&self, change: &Change, conditions: Preconditions) -> Option<Members> {
         let mut after = Members { revision: self.revision + 1, ..self.clone() };
         match change {
             Change::SetWeights(weights) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use equipoise::app;
 use equipoise::health::{CheckTarget, Health};
-use equipoise::service::{Author, CONFIGURED, Change, Conditions, EndpointSpec, SplitChange};
+use equipoise::service::{Author, CONFIGURED, Change, EndpointSpec, Preconditions, SplitChange};
 use tokio::time::sleep;
 
 use super::file::{Balancing, File};
@@ -43,7 +43,7 @@ impl Operators {
             let rng = &mut *self.world.rng.borrow_mut();
             let members = &self.members[service];
             let revision = members.revision - u64::from(rng.u8(..8) == 0);
-            let conditions = Conditions {
+            let conditions = Preconditions {
                 expected_revision: (rng.u8(..4) == 0).then_some(revision),
                 allow_empty: self.world.faults,
             };
@@ -56,7 +56,7 @@ impl Operators {
         self.make(service, change, conditions).await;
     }
 
-    async fn make(&mut self, service: usize, change: Change, conditions: Conditions) {
+    async fn make(&mut self, service: usize, change: Change, conditions: Preconditions) {
         let (world, members) = (&self.world, &mut self.members[service]);
         let after = members.changed(&change, conditions);
         world.trace(&format!("{}: {change}", members.service));

@@ -1,10 +1,10 @@
 //! Several services switch to a new configuration together.
 
-use equipoise::service::{Change, Conditions, Staged};
+use equipoise::service::{Change, Preconditions, StagedService};
 
 use super::*;
 
-async fn staged(service: &Arc<Service>, backends: &[(&str, u32)]) -> Staged {
+async fn staged(service: &Arc<Service>, backends: &[(&str, u32)]) -> StagedService {
     Arc::clone(service).staged(spec(service.name(), backends)).await
 }
 
@@ -12,7 +12,7 @@ fn set_weight(service: &Arc<Service>, weight: u32) -> JoinHandle<u64> {
     let service = Arc::clone(service);
     tokio::spawn(async move {
         let change = Change::SetWeights([("a:1".to_owned(), weight)].into());
-        service.change(change, Conditions::default(), "test".into()).await.unwrap()
+        service.change(change, Preconditions::default(), "test".into()).await.unwrap()
     })
 }
 

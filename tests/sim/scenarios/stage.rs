@@ -12,7 +12,7 @@ use equipoise::health::HealthMonitor;
 use equipoise::net::{
     Dial, Listener, ListeningSocket, Memory, MemoryListener, WorkerHandle, WorkerSpec, accept_loop,
 };
-use equipoise::service::{Builders, CountSettings, Environment, Registry};
+use equipoise::service::{BuildPool, CountSettings, Environment, Registry};
 use equipoise::telemetry::WorkerMetrics;
 use equipoise::upstream::{Dialer, OwnAddresses, Resolver};
 use tokio::runtime::Handle;
@@ -92,7 +92,7 @@ impl Stage {
             workers: 1,
             runtime: Handle::current(),
             tasks: Arc::default(),
-            builders: Builders::in_place(),
+            build_pool: BuildPool::in_place(),
             health: HealthMonitor::new(clock),
             clock,
             seed: 0,

@@ -6,34 +6,34 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 /// Concurrent builds; the other cores are left to requests.
-const AT_A_TIME: usize = 2;
+const MAX_BUILDS: usize = 2;
 
 /// Bounded thread pool for building pickers and snapshots.
 #[derive(Clone, Debug)]
-pub struct Builders {
+pub struct BuildPool {
     /// Permits for blocking threads; `None` runs builds on the calling thread.
-    places: Option<Arc<Semaphore>>,
+    permits: Option<Arc<Semaphore>>,
 }
 
 /// Builds on blocking threads.
-impl Default for Builders {
-    fn default() -> Builders {
-        Builders { places: Some(Arc::new(Semaphore::new(AT_A_TIME))) }
+impl Default for BuildPool {
+    fn default() -> BuildPool {
+        BuildPool { permits: Some(Arc::new(Semaphore::new(MAX_BUILDS))) }
     }
 }
 
-impl Builders {
+impl BuildPool {
     /// Builds on the calling thread, for a deterministic order in a single-threaded simulation.
-    pub fn in_place() -> Builders {
-        Builders { places: None }
+    pub fn in_place() -> BuildPool {
+        BuildPool { permits: None }
     }
 
     /// Runs `build` on the pool; its panic is resumed in the caller.
     pub async fn run<T: Send + 'static>(&self, build: impl FnOnce() -> T + Send + 'static) -> T {
-        let Some(places) = &self.places else { return build() };
-        let place = Arc::clone(places).acquire_owned().await;
+        let Some(permits) = &self.permits else { return build() };
+        let permit = Arc::clone(permits).acquire_owned().await;
         let built = spawn_blocking(move || {
-            let _place = place;
+            let _permit = permit;
             build()
         });
         match built.await {
@@ -53,25 +53,25 @@ mod tests {
 
     #[tokio::test]
     async fn the_thread_that_asks_goes_on_meanwhile_and_few_build_at_a_time() {
-        let builders = Builders::default();
+        let build_pool = BuildPool::default();
         let here = thread::current().id();
         let mut ends = Vec::new();
         let (begun, begin) = mpsc::channel();
-        for _ in 0..AT_A_TIME + 1 {
+        for _ in 0..MAX_BUILDS + 1 {
             let (end, ended) = mpsc::channel::<()>();
-            let (builders, begun) = (builders.clone(), begun.clone());
+            let (build_pool, begun) = (build_pool.clone(), begun.clone());
             let built = tokio::spawn(async move {
                 let build = move || {
                     begun.send(thread::current().id()).unwrap();
                     ended.recv().unwrap();
                 };
-                builders.run(build).await;
+                build_pool.run(build).await;
             });
             ends.push((end, built));
         }
         // The runtime has this one thread: that it runs shows that no build blocks it.
         let mut others = Vec::new();
-        while others.len() < AT_A_TIME {
+        while others.len() < MAX_BUILDS {
             tokio::task::yield_now().await;
             others.extend(begin.try_recv());
         }
@@ -87,12 +87,12 @@ mod tests {
     #[tokio::test]
     async fn in_place_is_here() {
         let here = thread::current().id();
-        assert_eq!(Builders::in_place().run(|| thread::current().id()).await, here);
+        assert_eq!(BuildPool::in_place().run(|| thread::current().id()).await, here);
     }
 
     #[tokio::test]
     async fn a_panic_is_that_of_who_asks() {
-        let asks = tokio::spawn(async { Builders::default().run(|| panic!("as if")).await });
+        let asks = tokio::spawn(async { BuildPool::default().run(|| panic!("as if")).await });
         assert!(asks.await.unwrap_err().is_panic());
     }
 }

@@ -34,7 +34,7 @@ pub enum Setting {
 
 /// One override by an operator, with the configured value.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Overridden {
+pub struct OverrideView {
     /// What is overridden.
     pub kind: OverrideKind,
     /// The backend's address; empty if the whole service is meant.
@@ -42,39 +42,42 @@ pub struct Overridden {
     /// The configured value, if there is one.
     pub configured: Option<Setting>,
     /// The overriding value; `None` if the backend is drained, ejected or removed.
-    pub wanted: Option<Setting>,
+    pub value: Option<Setting>,
     /// Who made the change, and when.
     pub stamp: Stamp,
 }
 
 /// Effect of a new configuration on the overrides.
-pub(super) struct Covered<'a> {
+pub(super) struct OverrideChanges<'a> {
     /// Overrides whose configured value has changed underneath.
-    pub(super) anew: Vec<&'a Overridden>,
+    pub(super) base_changed: Vec<&'a OverrideView>,
     /// Overrides that ended, as their backend is no longer configured.
-    pub(super) ended: Vec<&'a Overridden>,
+    pub(super) ended: Vec<&'a OverrideView>,
 }
 
-impl<'a> Covered<'a> {
+impl<'a> OverrideChanges<'a> {
     /// Compares the overrides before and after a configuration.
-    pub(super) fn between(before: &'a [Overridden], after: &'a [Overridden]) -> Covered<'a> {
-        let mut known: HashMap<_, _> = before.iter().map(|one| (one.subject(), one)).collect();
-        let is_covered = |one: &&Overridden| {
-            let earlier = known.remove(&one.subject());
+    pub(super) fn between(
+        before: &'a [OverrideView],
+        after: &'a [OverrideView],
+    ) -> OverrideChanges<'a> {
+        let mut known: HashMap<_, _> = before.iter().map(|one| (one.key(), one)).collect();
+        let is_changed = |one: &&OverrideView| {
+            let earlier = known.remove(&one.key());
             earlier.is_some_and(|earlier| earlier.configured != one.configured)
         };
-        let anew = after.iter().filter(is_covered).collect();
-        let is_left = |one: &&Overridden| known.contains_key(&one.subject());
-        Covered { anew, ended: before.iter().filter(is_left).collect() }
+        let base_changed = after.iter().filter(is_changed).collect();
+        let is_ended = |one: &&OverrideView| known.contains_key(&one.key());
+        OverrideChanges { base_changed, ended: before.iter().filter(is_ended).collect() }
     }
 }
 
-impl Covered<'_> {
+impl OverrideChanges<'_> {
     /// Logs both, so that file and effective state do not diverge unnoticed.
     pub(super) fn log(&self, service: &str) {
-        let list = |these: &[&Overridden]| listed(these.iter().map(|o| o.to_string()).collect());
-        if !self.anew.is_empty() {
-            let (count, overrides) = (self.anew.len(), list(&self.anew));
+        let list = |these: &[&OverrideView]| listed(these.iter().map(|o| o.to_string()).collect());
+        if !self.base_changed.is_empty() {
+            let (count, overrides) = (self.base_changed.len(), list(&self.base_changed));
             tracing::warn!(
                 service,
                 count,
@@ -95,16 +98,16 @@ impl Covered<'_> {
     }
 }
 
-impl Overridden {
-    fn subject(&self) -> (OverrideKind, String) {
+impl OverrideView {
+    fn key(&self) -> (OverrideKind, String) {
         (self.kind, address::identity(&self.backend))
     }
 }
 
 /// For the log.
-impl Display for Overridden {
+impl Display for OverrideView {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Overridden { kind, backend, configured, wanted, stamp } = self;
+        let OverrideView { kind, backend, configured, value, stamp } = self;
         match kind {
             OverrideKind::Weight => write!(f, "{backend} has")?,
             OverrideKind::Drain => write!(f, "{backend} is drained")?,
@@ -113,9 +116,9 @@ impl Display for Overridden {
             OverrideKind::Remove => write!(f, "{backend} is removed")?,
             OverrideKind::Policy => f.write_str("the service has")?,
         }
-        wanted.iter().try_for_each(|wanted| write!(f, " {wanted}"))?;
+        value.iter().try_for_each(|value| write!(f, " {value}"))?;
         match configured {
-            Some(_) if configured == wanted => {
+            Some(_) if configured == value => {
                 f.write_str(", as the configuration says too: `ctl reset` is safe")?;
             }
             Some(configured) => write!(f, ", configured is {configured}")?,
