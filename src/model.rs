@@ -2,6 +2,7 @@
 
 mod address;
 mod certificate;
+mod connectivity;
 mod endpoint;
 mod faults;
 mod forwarding;
@@ -11,7 +12,6 @@ mod method;
 mod mirrored;
 mod outage;
 mod outcome;
-mod reach;
 mod refusal;
 mod rejected;
 mod results;
@@ -24,6 +24,7 @@ mod worker_stats;
 
 pub use address::Address;
 pub use certificate::Certificate;
+pub use connectivity::{Connectivity, ConnectivityState};
 pub(crate) use endpoint::{ConnectionCount, EndpointId};
 pub use endpoint::{Endpoint, EndpointSet, Member};
 pub(crate) use forwarding::{ForwardedHeaders, Forwarding};
@@ -35,7 +36,6 @@ pub use mirrored::MirrorOutcome;
 pub use outage::Down;
 pub(crate) use outcome::{AttemptFailure, Protocol};
 pub use outcome::{AttemptOutcome, Class, Code, GRPC_CODES, GrpcCode, HealthSignal};
-pub use reach::{Reach, Way};
 pub use refusal::{Refusal, Refusals};
 pub(crate) use rejected::RejectCounts;
 pub use rejected::{RejectReason, RejectTotals};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::{Certificate, Endpoint, MirrorOutcome, RejectReason, RejectTotals};
 use crate::service::{
-    BackendState, BackendView, Registry, ServiceCounts, ServiceMetrics, ServiceView,
+    BackendState, BackendView, Registry, ServiceCounters, ServiceMetrics, ServiceView,
 };
 use crate::stats::WindowStats;
 use crate::tasks::{Task, Tasks};
@@ -61,7 +61,7 @@ fn service(ServiceMetrics { name, counts, view }: &ServiceMetrics) -> ServiceSam
 }
 
 /// Counters of the service itself, beside its backends'.
-fn counters(counts: &ServiceCounts) -> Vec<ServiceCounter> {
+fn counters(counts: &ServiceCounters) -> Vec<ServiceCounter> {
     let counter =
         |metric, labels, value| ServiceCounter { id: CounterId { metric, labels }, value };
     let mut counters = vec![

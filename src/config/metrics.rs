@@ -6,7 +6,7 @@ use super::keys::METRICS;
 use super::node::Node;
 use super::read::{Fields, items, scalar};
 use super::report::Problems;
-use crate::service::CountSettings;
+use crate::service::CounterSettings;
 use crate::stats::nearest_bound;
 use crate::telemetry::MetricsSettings;
 use crate::text::units;
@@ -42,8 +42,8 @@ pub fn settings(fields: &Fields<'_>, problems: &Problems) -> MetricsSettings {
 }
 
 /// The settings of services' statistics.
-pub fn counts(fields: &Fields<'_>) -> CountSettings {
-    let mut counts = CountSettings::default();
+pub fn counts(fields: &Fields<'_>) -> CounterSettings {
+    let mut counts = CounterSettings::default();
     fields.set(&METRICS.keep_removed, &mut counts.keep_removed);
     fields.set(&METRICS.methods_per_service, &mut counts.methods);
     counts

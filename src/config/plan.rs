@@ -11,7 +11,7 @@ use super::report::Finding;
 use crate::model::{Certificate, SocketAddress};
 use crate::net::ListenerSpec;
 use crate::route::RouteTable;
-use crate::service::{CountSettings, ServiceConfig};
+use crate::service::{CounterSettings, ServiceConfig};
 use crate::telemetry::MetricsSettings;
 
 /// Everything needed to start a gateway.
@@ -76,12 +76,12 @@ pub struct MetricsPlan {
     /// What is exported.
     pub settings: MetricsSettings,
     /// Settings of services' statistics.
-    pub counts: CountSettings,
+    pub counts: CounterSettings,
 }
 
 impl Default for MetricsPlan {
     fn default() -> MetricsPlan {
-        let (settings, counts) = (MetricsSettings::default(), CountSettings::default());
+        let (settings, counts) = (MetricsSettings::default(), CounterSettings::default());
         MetricsPlan { address: loopback(9901), mode: None, settings, counts }
     }
 }

@@ -5,7 +5,7 @@ use tonic::Request;
 
 use super::limit::Caller;
 use crate::model::Peer;
-use crate::service::{Author, Change, ChangeRecord, Stamp, Subject};
+use crate::service::{Author, Change, ChangeRecord, Provenance, Subject};
 
 /// Metadata key: who makes the change, unverified.
 pub const BY: &str = "equipoise-by";
@@ -34,5 +34,5 @@ pub(super) fn who<T>(request: &Request<T>) -> Author {
 /// Logs a refused change.
 pub(super) fn refused(service: &str, by: &Author, change: &Change, error: &str) {
     let subject = Subject::service(service);
-    ChangeRecord::refused(Stamp::now(by), subject, change, error, None).log();
+    ChangeRecord::refused(Provenance::now(by), subject, change, error, None).log();
 }

@@ -36,9 +36,9 @@ pub(super) fn summary(view: &ServiceView) -> proto::ServiceSummary {
 /// The service, with statistics since `revision`, or by default since the last change.
 pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto::Service, Status> {
     let revision = revision.unwrap_or(view.revision);
-    let kept = view.kept_revisions();
-    if !kept.contains(&revision) {
-        let (name, first, last) = (&view.spec.name, kept.start(), kept.end());
+    let retained = view.retained_revisions();
+    if !retained.contains(&revision) {
+        let (name, first, last) = (&view.spec.name, retained.start(), retained.end());
         return Err(Status::out_of_range(format!(
             "service `{name}` has no counts since revision {revision}: they are kept since \
              revisions {first} to {last}, of which the last is the current one"

@@ -48,7 +48,8 @@ impl DrainWatcher {
             let message = format!("`{address}` is not drained: drain it first");
             return Err(Status::failed_precondition(message));
         }
-        let (endpoint, cut_before) = (Arc::clone(&backend.endpoint), backend.turn.cut_before);
+        let (endpoint, cut_before) =
+            (Arc::clone(&backend.endpoint), backend.serving_period.cut_before);
         Ok(DrainWatcher { views, endpoint, cut_before })
     }
 

@@ -5,7 +5,7 @@ use super::proto;
 use crate::service::{Balancer, OverrideKind, OverrideView, Setting};
 
 pub(super) fn overridden(one: &OverrideView) -> proto::Override {
-    let OverrideView { kind, backend, configured, value, stamp } = one;
+    let OverrideView { kind, backend, configured, value, provenance } = one;
     let kind = match kind {
         OverrideKind::Weight => proto::OverrideKind::Weight,
         OverrideKind::Drain => proto::OverrideKind::Drain,
@@ -21,9 +21,9 @@ pub(super) fn overridden(one: &OverrideView) -> proto::Override {
         weight: value.as_ref().and_then(weight),
         configured_policy: configured.as_ref().and_then(balancer).map(policy),
         policy: value.as_ref().and_then(balancer).map(policy),
-        by: stamp.by.to_string(),
-        at: Some(stamp.at.into()),
-        reason: stamp.by.reason.as_deref().unwrap_or_default().into(),
+        by: provenance.by.to_string(),
+        at: Some(provenance.at.into()),
+        reason: provenance.by.reason.as_deref().unwrap_or_default().into(),
     }
 }
 

@@ -30,8 +30,9 @@ pub(super) fn change(
 fn split(view: SplitView) -> proto::Split {
     let SplitView { route, matched, revision, split_by, shares } = view;
     let share = |share: ShareView| {
-        let ShareView { name, service, weight, configured, stamp } = share;
-        let (by, at) = stamp.map(|stamp| (stamp.by.to_string(), stamp.at.into())).unzip();
+        let ShareView { name, service, weight, configured, provenance } = share;
+        let (by, at) =
+            provenance.map(|provenance| (provenance.by.to_string(), provenance.at.into())).unzip();
         let (configured_weight, by) = (configured, by.unwrap_or_default());
         proto::Share { name, service, weight, configured_weight, by, at }
     };

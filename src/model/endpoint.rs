@@ -4,11 +4,11 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::connectivity::ConnectivityClock;
 use super::faults::Faults;
 use super::hash::stable_hash;
 use super::load::{EwmaParams, Load};
 use super::outage::Outage;
-use super::reach::WayClock;
 use super::results::Results;
 use super::time::Time;
 use super::worker_stats::{StatTotals, WorkerStats};
@@ -46,7 +46,7 @@ pub struct Endpoint {
     left: AtomicU64,
     /// Requests cut off by a drain timeout.
     cut: AtomicU64,
-    way: WayClock,
+    connectivity: ConnectivityClock,
     /// Since when it is suspected to be frozen, in nanoseconds; 0 while it is not.
     suspect: AtomicU64,
 }
@@ -65,7 +65,7 @@ impl Endpoint {
             faults: Faults::default(),
             left: AtomicU64::new(0),
             cut: AtomicU64::new(0),
-            way: WayClock::new(now),
+            connectivity: ConnectivityClock::new(now),
             suspect: AtomicU64::new(0),
         }
     }
@@ -168,8 +168,8 @@ impl Endpoint {
         (nanos > 0).then(|| Time::from_nanos(nanos))
     }
 
-    pub(super) fn way_clock(&self) -> &WayClock {
-        &self.way
+    pub(super) fn connectivity_clock(&self) -> &ConnectivityClock {
+        &self.connectivity
     }
 
     /// Counts a request cut off by a drain timeout.
@@ -184,14 +184,14 @@ impl Endpoint {
 
     /// Something came from it to worker `index`. Returns whether that ends a suspicion.
     #[inline]
-    pub fn hear(&self, index: usize, now: Time) -> bool {
-        self.worker_stats(index).mark_heard(now);
+    pub fn note_received(&self, index: usize, now: Time) -> bool {
+        self.worker_stats(index).note_received(now);
         self.suspect.load(Ordering::Relaxed) != 0 && self.trust()
     }
 
     /// When something last came from it, to any worker.
-    pub fn heard(&self) -> Time {
-        self.stats.iter().map(WorkerStats::heard).max().unwrap_or_default()
+    pub fn last_received(&self) -> Time {
+        self.stats.iter().map(WorkerStats::last_received).max().unwrap_or_default()
     }
 
     /// It is suspected to be frozen. Returns whether that is news.
@@ -309,11 +309,11 @@ mod tests {
     #[test]
     fn whatever_comes_to_whichever_worker_ends_a_suspicion() {
         let (endpoint, at) = (Endpoint::new("a:1", 2, Time::ZERO), Time::from_millis);
-        assert!(!endpoint.hear(0, at(3)) && !endpoint.hear(1, at(2)));
-        assert_eq!((endpoint.heard(), endpoint.suspected()), (at(3), None));
+        assert!(!endpoint.note_received(0, at(3)) && !endpoint.note_received(1, at(2)));
+        assert_eq!((endpoint.last_received(), endpoint.suspected()), (at(3), None));
         assert!(endpoint.suspect(at(4)) && !endpoint.suspect(at(5)));
         assert_eq!(endpoint.suspected(), Some(at(4)));
-        assert!(endpoint.hear(1, at(6)) && !endpoint.hear(1, at(7)));
-        assert_eq!((endpoint.heard(), endpoint.suspected()), (at(7), None));
+        assert!(endpoint.note_received(1, at(6)) && !endpoint.note_received(1, at(7)));
+        assert_eq!((endpoint.last_received(), endpoint.suspected()), (at(7), None));
     }
 }

@@ -23,7 +23,7 @@ pub struct WorkerStats {
     messages: [AtomicU64; 2],
     results: ResultCounters,
     /// When something last came, in nanoseconds.
-    heard: AtomicU64,
+    last_received: AtomicU64,
 }
 
 impl WorkerStats {
@@ -42,13 +42,13 @@ impl WorkerStats {
 
     /// Notes that something has come.
     #[inline]
-    pub fn mark_heard(&self, now: Time) {
-        self.heard.store(now.as_nanos(), Relaxed);
+    pub fn note_received(&self, now: Time) {
+        self.last_received.store(now.as_nanos(), Relaxed);
     }
 
     /// When something last came.
-    pub fn heard(&self) -> Time {
-        Time::from_nanos(self.heard.load(Relaxed))
+    pub fn last_received(&self) -> Time {
+        Time::from_nanos(self.last_received.load(Relaxed))
     }
 
     /// Counts an opened stream.

@@ -122,15 +122,15 @@ impl Pings {
     /// When to look at the quiet next: only while an answer is owed, by a call or to a PING.
     pub fn due(&self, quiet: &Quiet, busy: bool) -> Option<Time> {
         match self.unanswered {
-            Some(sent) => Some(self.dies(sent, quiet.heard)),
+            Some(sent) => Some(self.dies(sent, quiet.last_received)),
             None => busy.then(|| quiet.since().max(self.refused) + self.settings.interval),
         }
     }
 
     /// What the silence comes to when that time has come.
-    pub fn judge(&self, heard: Time, now: Time) -> Silence {
+    pub fn judge(&self, last_received: Time, now: Time) -> Silence {
         match self.unanswered {
-            Some(sent) if self.dies(sent, heard) <= now => Silence::Dead,
+            Some(sent) if self.dies(sent, last_received) <= now => Silence::Dead,
             None => Silence::Ping,
             Some(_) => Silence::Wait,
         }
@@ -138,9 +138,9 @@ impl Pings {
 
     /// When the connection is dead: what has come since a PING was sent is as good as its answer, but
     /// no other is sent before that.
-    fn dies(&self, sent: Time, heard: Time) -> Time {
+    fn dies(&self, sent: Time, last_received: Time) -> Time {
         let Keepalive { interval, timeout, .. } = self.settings;
-        if heard > sent { heard + interval + timeout } else { sent + timeout }
+        if last_received > sent { last_received + interval + timeout } else { sent + timeout }
     }
 }
 
@@ -168,38 +168,43 @@ mod tests {
         assert_eq!(pings.due(&quiet, true), Some(at(110)));
         quiet.note_owed(at(105));
         assert_eq!(pings.due(&quiet, true), Some(at(110)), "it is owed since the first");
-        let heard = |seconds| {
+        let last_received = |seconds| {
             let mut quiet = quiet;
-            quiet.heard = at(seconds);
+            quiet.last_received = at(seconds);
             quiet
         };
-        assert_eq!(pings.due(&heard(104), true), Some(at(114)), "something has come");
+        assert_eq!(pings.due(&last_received(104), true), Some(at(114)), "something has come");
         assert_eq!(pings.judge(at(0), at(110)), Silence::Ping);
         assert!(pings.begin(at(110)) && !pings.begin(at(110)));
         assert_eq!(pings.due(&quiet, true), Some(at(115)));
         assert_eq!(pings.due(&quiet, false), Some(at(115)), "the PING's answer is still owed");
         assert_eq!(pings.judge(at(0), at(114)), Silence::Wait);
         assert_eq!(pings.judge(at(0), at(115)), Silence::Dead);
-        assert_eq!(pings.due(&heard(112), true), Some(at(127)), "it was alive later than that");
+        assert_eq!(
+            pings.due(&last_received(112), true),
+            Some(at(127)),
+            "it was alive later than that"
+        );
         pings.note_answered(at(112));
-        assert_eq!(pings.due(&heard(112), true), Some(at(122)));
+        assert_eq!(pings.due(&last_received(112), true), Some(at(122)));
     }
 
     #[test]
     fn two_follow_a_message_and_more_are_paced() {
         /// The seconds at which a silent peer is sent PINGs in half an hour, each answered at once.
         fn sent(settings: Keepalive, messages: &[u64]) -> Vec<u64> {
-            let (mut pings, mut heard, mut sent) = (Pings::new(settings), at(0), Vec::new());
+            let (mut pings, mut last_received, mut sent) =
+                (Pings::new(settings), at(0), Vec::new());
             for second in 1..1800 {
                 if messages.contains(&second) {
                     pings.note_message();
-                    heard = at(second);
+                    last_received = at(second);
                 }
-                if pings.due(&Quiet::new(heard), true).is_some_and(|due| due <= at(second))
+                if pings.due(&Quiet::new(last_received), true).is_some_and(|due| due <= at(second))
                     && pings.begin(at(second))
                 {
                     pings.note_answered(at(second));
-                    (heard, sent) = (at(second), [sent, vec![second]].concat());
+                    (last_received, sent) = (at(second), [sent, vec![second]].concat());
                 }
             }
             sent
@@ -256,7 +261,7 @@ mod tests {
             // What is under way, in order: when it arrives, and whether it is a PING or its answer.
             let mut there: VecDeque<u64> = VecDeque::new();
             let mut back: VecDeque<(u64, bool)> = VecDeque::new();
-            let (mut now, mut heard) = (0, Time::ZERO);
+            let (mut now, mut last_received) = (0, Time::ZERO);
             for (passed, what, delay) in steps {
                 let until = now + passed;
                 while now < until {
@@ -267,13 +272,13 @@ mod tests {
                         back.push_back(((at + delay).max(last), true));
                     }
                     while let Some((_, pong)) = back.pop_front_if(|(at, _)| *at <= now) {
-                        heard = Time::from_millis(now);
-                        if pong { pings.note_answered(heard) } else { pings.note_message() }
+                        last_received = Time::from_millis(now);
+                        if pong { pings.note_answered(last_received) } else { pings.note_message() }
                     }
                     let time = Time::from_millis(now);
-                    let due = pings.due(&Quiet::new(heard), true).is_some_and(|due| due <= time);
+                    let due = pings.due(&Quiet::new(last_received), true).is_some_and(|due| due <= time);
                     let asked = what == 7 && pings.begin_first(time);
-                    if asked || (due && pings.judge(heard, time) == Silence::Ping && pings.begin(time)) {
+                    if asked || (due && pings.judge(last_received, time) == Silence::Ping && pings.begin(time)) {
                         there.push_back((now + delay).max(there.back().copied().unwrap_or(0)));
                     }
                     prop_assert!(server.strikes < 2);

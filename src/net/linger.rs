@@ -30,7 +30,7 @@ impl Linger {
     }
 
     /// Input has come: extends the deadline.
-    pub fn heard(&mut self, now: Time) {
+    pub fn note_input(&mut self, now: Time) {
         self.until = (now + QUIET).min(self.latest);
     }
 
@@ -52,7 +52,7 @@ mod tests {
     fn who_owes_nothing_has_a_second_whatever_it_sends() {
         let mut linger = Linger::new(at(0), false);
         for ms in (0..1000).step_by(100) {
-            linger.heard(at(ms));
+            linger.note_input(at(ms));
             assert_eq!(linger.until(), at(1_000));
         }
     }
@@ -62,11 +62,11 @@ mod tests {
         let mut linger = Linger::new(at(0), true);
         for ms in (0..30_000).step_by(4_500) {
             assert!(at(ms) < linger.until(), "{ms}");
-            linger.heard(at(ms));
+            linger.note_input(at(ms));
         }
         assert_eq!(linger.until(), at(30_000), "not for ever");
         let mut linger = Linger::new(at(0), true);
-        linger.heard(at(1_000));
+        linger.note_input(at(1_000));
         assert_eq!(linger.until(), at(6_000), "nor when it sends nothing");
     }
 }

@@ -18,26 +18,26 @@ pub const LATE: Duration = Duration::from_millis(20);
 #[derive(Clone, Copy, Debug)]
 pub struct Quiet {
     /// When something last came.
-    pub heard: Time,
+    pub last_received: Time,
     /// When the first request was sent after that, to a peer that owed nothing else.
     owed: Time,
 }
 
 impl Quiet {
     pub const fn new(now: Time) -> Quiet {
-        Quiet { heard: now, owed: Time::ZERO }
+        Quiet { last_received: now, owed: Time::ZERO }
     }
 
     /// An answer is owed, after a time in which none was.
     pub fn note_owed(&mut self, now: Time) {
-        if self.owed <= self.heard {
+        if self.owed <= self.last_received {
             self.owed = now;
         }
     }
 
     /// Since when an answer is owed and nothing has come.
     pub fn since(&self) -> Time {
-        self.owed.max(self.heard)
+        self.owed.max(self.last_received)
     }
 }
 
@@ -107,9 +107,9 @@ impl Watch {
         new
     }
 
-    /// Something came from the peer on another connection, at `heard`.
-    pub fn heard_elsewhere(&mut self, heard: Time) {
-        (self.base, self.looked) = (self.base.max(heard), heard);
+    /// Something came from the peer on another connection, at `last_received`.
+    pub fn note_received_elsewhere(&mut self, last_received: Time) {
+        (self.base, self.looked) = (self.base.max(last_received), last_received);
     }
 
     /// Another request is sent to a peer that is quiet already: for that one the quiet begins now.
@@ -120,7 +120,7 @@ impl Watch {
     }
 
     fn unanswered(&self, quiet: &Quiet) -> Option<(Time, Time)> {
-        self.asked.filter(|(asked, _)| quiet.heard <= *asked)
+        self.asked.filter(|(asked, _)| quiet.last_received <= *asked)
     }
 }
 
@@ -152,10 +152,10 @@ mod tests {
         quiet.note_owed(at(0));
         watch.judge(&quiet, at(500));
         watch.ask(&quiet, ANSWERS, at(500));
-        quiet.heard = at(501);
+        quiet.last_received = at(501);
         assert_eq!(watch.due(&quiet, true), Some(at(1001)));
         assert_eq!(watch.judge(&quiet, at(1001)), Verdict::Look);
-        watch.heard_elsewhere(at(900));
+        watch.note_received_elsewhere(at(900));
         assert_eq!(watch.due(&quiet, true), Some(at(1400)));
     }
 

@@ -93,9 +93,9 @@ impl Upstream for Told {
 
     fn too_many_pings(&self) {}
 
-    fn heard(&self, _: Time) {}
+    fn note_received(&self, _: Time) {}
 
-    fn last_heard(&self) -> Time {
+    fn last_received(&self) -> Time {
         Time::ZERO
     }
 

@@ -37,24 +37,24 @@ impl Observer for UpstreamObserver {
     }
 
     fn connected(&self, endpoint: &Endpoint, now: Time) {
-        if endpoint.outage().rise(now) {
+        if endpoint.outage().mark_up(now) {
             self.standing_signal.notify_one();
         }
-        if endpoint.outage().end() {
+        if endpoint.outage().note_success() {
             let (service, backend) = (&self.service, endpoint.address());
             tracing::info!(service, backend, "the backend can be reached again");
         }
     }
 
     fn lost(&self, endpoint: &Endpoint, now: Time) {
-        if endpoint.outage().fall("connection lost", now) {
+        if endpoint.outage().mark_down("connection lost", now) {
             self.standing_signal.notify_one();
         }
     }
 
     fn failed(&self, endpoint: &Endpoint, error: &ConnectError, now: Time) {
         let outage = endpoint.outage();
-        let is_news = outage.begin(cause_hash(error), now);
+        let is_news = outage.note_failure(cause_hash(error), now);
         if is_news {
             let (service, backend) = (&self.service, endpoint.address());
             tracing::warn!(service, backend, %error, "the backend cannot be reached");
@@ -63,8 +63,8 @@ impl Observer for UpstreamObserver {
             return;
         }
         let why = format!("unreachable: {error}");
-        if !outage.fall(&why, now) {
-            outage.restate(&why);
+        if !outage.mark_down(&why, now) {
+            outage.update_reason(&why);
         }
         self.standing_signal.notify_one();
     }

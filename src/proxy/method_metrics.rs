@@ -82,7 +82,7 @@ impl MethodMetrics {
             return (CalledMethod::Listed(index), *method);
         }
         let method = methods.hash(path);
-        let may_be_listed = list.entries.len() < self.table.most();
+        let may_be_listed = list.entries.len() < self.table.limit();
         let called = match may_be_listed.then(|| name(path)).flatten() {
             Some(name) => CalledMethod::New(Box::new((method, name.into()))),
             None => CalledMethod::Other(method),
@@ -126,7 +126,7 @@ impl MethodMetrics {
     /// Counts an ended call or stream.
     pub fn count(&self, called: &CalledMethod, end: &CallEnd) {
         let Code::Grpc(code) = end.code else { return };
-        if self.table.most() == 0 {
+        if self.table.limit() == 0 {
             return;
         }
         let record = |stats: &MethodStats| {

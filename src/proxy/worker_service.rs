@@ -166,7 +166,7 @@ impl WorkerService {
 
     /// Applies the drain limits of drained endpoints.
     fn limit_drains(&self, snapshot: &Snapshot) {
-        let limits: HashMap<_, _> = snapshot.drain_limits.iter().copied().collect();
+        let limits: HashMap<_, _> = snapshot.drain_deadlines.iter().copied().collect();
         let limit = |pool: &Pool| pool.drain_by(limits.get(&pool.endpoint().id()).copied());
         self.pools.borrow().values().for_each(|pool| limit(pool));
         self.former.borrow().iter().filter_map(Weak::upgrade).for_each(|pool| limit(&pool));
@@ -186,13 +186,14 @@ impl WorkerService {
     /// Keeps warm connections to the endpoints that want one, each on one worker only.
     fn keep_connections(&self, snapshot: &Snapshot) {
         let ours = |endpoint: &&Arc<Endpoint>| endpoint.keeper() == self.worker.index();
-        let kept: Vec<_> = snapshot.kept.iter().filter(ours).collect();
-        for endpoint in &kept {
+        let preconnected: Vec<_> = snapshot.preconnected.iter().filter(ours).collect();
+        for endpoint in &preconnected {
             self.pool(endpoint, snapshot);
         }
-        let kept: HashSet<_> = kept.into_iter().map(|endpoint| endpoint.id()).collect();
+        let preconnected: HashSet<_> =
+            preconnected.into_iter().map(|endpoint| endpoint.id()).collect();
         for (endpoint, pool) in &*self.pools.borrow() {
-            pool.keep(kept.contains(endpoint));
+            pool.keep(preconnected.contains(endpoint));
         }
     }
 

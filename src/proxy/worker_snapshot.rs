@@ -125,7 +125,7 @@ impl WorkerSnapshot {
             return (index < self.pools.len()).then_some(Picked { index, on_trial: false });
         }
         let on_trial = self.pools.get(index)?.endpoint().faults().begin_trial(now);
-        if !on_trial && !self.snapshot.panics {
+        if !on_trial && !self.snapshot.panic_mode {
             let tried = &[tried, trials.get(..MOST_TRIALS).unwrap_or(trials)].concat(); // rare
             index = picker.pick(&mut PickCx { key, class, tried, rng, now });
         }

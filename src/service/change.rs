@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::ejection::ByHand;
 use super::membership::Layer;
 use super::overrides::Overrides;
-use super::{Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, Stamp};
+use super::{Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, Provenance};
 use crate::model::{Address, Time};
 use crate::text::{LISTED, ParamValue, listed as list};
 pub use error::ChangeError;
@@ -81,7 +81,7 @@ pub(super) struct ChangeContext<'a> {
     /// Addresses of the current backends.
     pub(super) backends: &'a [&'a Address],
     /// Who made the change, and when.
-    pub(super) stamp: &'a Stamp,
+    pub(super) provenance: &'a Provenance,
     /// The current time.
     pub(super) now: Time,
 }
@@ -124,7 +124,7 @@ impl ChangeContext<'_> {
         problems
             .extend(over_max_weight(weights.iter().map(|(address, weight)| (&**address, *weight))));
         for (address, weight) in known.iter().zip(weights.values()) {
-            overrides.set_weight(address, *weight, self.stamp);
+            overrides.set_weight(address, *weight, self.provenance);
         }
         problems
     }
@@ -137,7 +137,7 @@ impl ChangeContext<'_> {
     ) -> Vec<String> {
         let (known, problems) = self.find([address]);
         let limit = timeout.map(|timeout| self.now + timeout);
-        known.iter().for_each(|address| overrides.drain(address, limit, self.stamp));
+        known.iter().for_each(|address| overrides.drain(address, limit, self.provenance));
         problems
     }
 
@@ -159,13 +159,13 @@ impl ChangeContext<'_> {
         }
         let until = time.map(|time| self.now + time);
         let ejected = ByHand { since: self.now, until };
-        known.iter().for_each(|address| overrides.eject(address, Some(ejected), self.stamp));
+        known.iter().for_each(|address| overrides.eject(address, Some(ejected), self.provenance));
         problems
     }
 
     fn heal(self, address: &String, overrides: &mut Overrides) -> Vec<String> {
         let (known, problems) = self.find([address]);
-        known.iter().for_each(|address| overrides.eject(address, None, self.stamp));
+        known.iter().for_each(|address| overrides.eject(address, None, self.provenance));
         problems
     }
 
@@ -189,7 +189,7 @@ impl ChangeContext<'_> {
             }
         }
         problems.truncate(LISTED);
-        overrides.add(self.below, &added, self.stamp);
+        overrides.add(self.below, &added, self.provenance);
         if !duplicates.is_empty() {
             let duplicates = list(duplicates);
             problems.push(format!("service `{}` would have {duplicates} twice", self.service));
@@ -203,7 +203,7 @@ impl ChangeContext<'_> {
             return vec!["no addresses given: name at least one backend".into()];
         }
         let (known, problems) = self.find(addresses);
-        overrides.remove(self.below, &known, self.stamp);
+        overrides.remove(self.below, &known, self.provenance);
         problems
     }
 
@@ -236,7 +236,7 @@ impl ChangeContext<'_> {
         overrides: &mut Overrides,
     ) -> Vec<String> {
         if policy == CONFIGURED {
-            overrides.set_balancer(None, self.stamp);
+            overrides.set_balancer(None, self.provenance);
             return match settings {
                 [] => Vec::new(),
                 _ => vec![format!("`{CONFIGURED}` takes no settings: the configuration has them")],
@@ -247,7 +247,7 @@ impl ChangeContext<'_> {
             Balancer::new(policy, settings.to_vec()).map_err(message)
         });
         match balancer {
-            Ok(balancer) => overrides.set_balancer(Some(balancer), self.stamp),
+            Ok(balancer) => overrides.set_balancer(Some(balancer), self.provenance),
             Err(message) => return vec![message.chars().take(1024).collect()],
         }
         Vec::new()

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Stamp;
+use super::Provenance;
 
 /// Maximum length of a name; longer ones are truncated.
 const NAME_CHARS: usize = 128;
@@ -35,7 +35,7 @@ pub struct ChangeRecord {
     /// Sequence number since the process started.
     pub sequence: u64,
     /// Who requested it, when and why.
-    pub stamp: Stamp,
+    pub provenance: Provenance,
     /// What it applies to.
     pub subject: Subject,
     /// The requested change.
@@ -52,11 +52,11 @@ pub struct ChangeRecord {
 
 impl ChangeRecord {
     /// A new record without a result.
-    fn asked(stamp: Stamp, subject: Subject, change: &impl Display) -> ChangeRecord {
+    fn asked(provenance: Provenance, subject: Subject, change: &impl Display) -> ChangeRecord {
         static BEFORE: AtomicU64 = AtomicU64::new(0);
         ChangeRecord {
             sequence: BEFORE.fetch_add(1, Ordering::Relaxed) + 1,
-            stamp,
+            provenance,
             subject,
             change: change.to_string(),
             old: String::new(),
@@ -68,36 +68,36 @@ impl ChangeRecord {
 
     /// Record of an accepted change from `old` to `new`, which made `revision`.
     pub fn made(
-        stamp: Stamp,
+        provenance: Provenance,
         subject: Subject,
         change: &impl Display,
         (old, new): (String, String),
         revision: u64,
     ) -> ChangeRecord {
-        let asked = ChangeRecord::asked(stamp, subject, change);
+        let asked = ChangeRecord::asked(provenance, subject, change);
         ChangeRecord { old, new, revision: Some(revision), ..asked }
     }
 
     /// Record of a refused change; the subject stays at `revision`.
     pub fn refused(
-        stamp: Stamp,
+        provenance: Provenance,
         subject: Subject,
         change: &impl Display,
         error: &str,
         revision: Option<u64>,
     ) -> ChangeRecord {
-        let asked = ChangeRecord::asked(stamp, subject, change);
+        let asked = ChangeRecord::asked(provenance, subject, change);
         ChangeRecord { revision, result: Err(error.to_owned()), ..asked }
     }
 
     /// Writes the record to the log.
     pub fn log(&self) {
-        let ChangeRecord { sequence, stamp, change, old, new, revision, .. } = self;
+        let ChangeRecord { sequence, provenance, change, old, new, revision, .. } = self;
         let (service, route) = match &self.subject {
             Subject::Service(name) => (Some(&**name), None),
             Subject::Route(name) => (None, Some(&**name)),
         };
-        let (by, reason) = (stamp.by.to_string(), stamp.by.reason.as_deref());
+        let (by, reason) = (provenance.by.to_string(), provenance.by.reason.as_deref());
         match &self.result {
             Ok(()) => {
                 let before = revision.map(|revision| revision.saturating_sub(1));
@@ -137,16 +137,17 @@ mod tests {
 
     #[test]
     fn records_are_numbered_in_order_and_stay_short() {
-        let stamp = || Stamp::now(&Author::from("test"));
+        let provenance = || Provenance::now(&Author::from("test"));
         let made = ChangeRecord::made(
-            stamp(),
+            provenance(),
             Subject::service("orders"),
             &"drain",
             ("a:1=1".into(), "a:1=1 drained".into()),
             7,
         );
         let name = "x".repeat(1000);
-        let refused = ChangeRecord::refused(stamp(), Subject::route(&name), &"set", "no", None);
+        let refused =
+            ChangeRecord::refused(provenance(), Subject::route(&name), &"set", "no", None);
         assert!(made.sequence < refused.sequence);
         assert_eq!((made.revision, &made.result), (Some(7), &Ok(())));
         assert_eq!((refused.revision, &refused.result), (None, &Err("no".into())));

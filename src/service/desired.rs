@@ -13,7 +13,7 @@ use super::ejection::EjectionState;
 use super::membership::{Layer, MergedIntent, merge};
 use super::overrides::Overrides;
 use super::standing::{Condition, Standing, standing};
-use super::{Environment, OverrideView, ServiceConfig, ServiceSpec, Stamp, Turn};
+use super::{Environment, OverrideView, Provenance, ServiceConfig, ServiceSpec, ServingPeriod};
 use crate::clock::Clock;
 use crate::health::{self, Check, HealthMonitor, Subscriber, Subscription};
 use crate::model::{Address, Endpoint, Time};
@@ -51,13 +51,13 @@ pub(super) struct Backend {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) intent: MergedIntent,
     /// When it was last taken out, or came back.
-    pub(super) turn: Turn,
+    pub(super) serving_period: ServingPeriod,
     /// State of outlier ejection.
     pub(super) ejection: EjectionState,
     /// Health, ejection and panic mode.
     pub(super) condition: Condition,
     /// How often it went down.
-    pub(super) falls: u32,
+    pub(super) down_count: u32,
     /// Subscription to its health check, if it is checked; dropping it ends the check.
     pub(super) checked: Option<Arc<Subscription>>,
 }
@@ -65,17 +65,26 @@ pub(super) struct Backend {
 impl Backend {
     /// State, effective weight and reason at `now`.
     pub(super) fn standing(&self, now: Time) -> Standing {
-        standing(self.intent, false, self.turn, &self.condition, self.endpoint.way(now))
+        standing(
+            self.intent,
+            false,
+            self.serving_period,
+            &self.condition,
+            self.endpoint.connectivity(now),
+        )
     }
 
     /// Dated `now` if it has been taken out, or has come back, since `before`.
     fn following(self, before: &Backend, now: Time) -> Backend {
         let out = |it: &Backend| (!it.intent.drained).then(|| it.condition.stands());
-        let turn = match out(before) == out(&self) {
-            true => self.turn,
-            false => Turn { limit: self.turn.limit, ..Turn::new(&self.endpoint, now) },
+        let serving_period = match out(before) == out(&self) {
+            true => self.serving_period,
+            false => ServingPeriod {
+                drain_deadline: self.serving_period.drain_deadline,
+                ..ServingPeriod::new(&self.endpoint, now)
+            },
         };
-        Backend { turn, ..self }
+        Backend { serving_period, ..self }
     }
 }
 
@@ -111,13 +120,13 @@ impl Desired {
         &self,
         change: &Change,
         conditions: Preconditions,
-        stamp: &Stamp,
+        provenance: &Provenance,
     ) -> Result<Desired, ChangeError> {
         let service = &self.spec.name;
         let mut overrides = self.overrides.clone();
         let backends: Vec<_> = self.backends.iter().map(|backend| &backend.address).collect();
         let (below, now) = (&*self.members, self.now());
-        let current = ChangeContext { service, below, backends: &backends, stamp, now };
+        let current = ChangeContext { service, below, backends: &backends, provenance, now };
         change.apply(current, &mut overrides)?;
         if let Some(expected) = conditions.expected_revision
             && expected != self.revision
@@ -192,13 +201,26 @@ impl Desired {
                 Some(known) => Backend { intent, ..(*known).clone() },
                 None => {
                     let endpoint = Arc::new(Endpoint::new(address.as_str(), self.workers, now));
-                    let (condition, turn) = (Condition::default(), Turn::new(&endpoint, now));
-                    let (ejection, falls, checked) = (EjectionState::default(), 0, None);
-                    Backend { address, endpoint, intent, turn, ejection, condition, falls, checked }
+                    let (condition, serving_period) =
+                        (Condition::default(), ServingPeriod::new(&endpoint, now));
+                    let (ejection, down_count, checked) = (EjectionState::default(), 0, None);
+                    Backend {
+                        address,
+                        endpoint,
+                        intent,
+                        serving_period,
+                        ejection,
+                        condition,
+                        down_count,
+                        checked,
+                    }
                 }
             };
-            let limit = self.overrides.drain_limit(&backend.address);
-            self.checked(Backend { turn: Turn { limit, ..backend.turn }, ..backend })
+            let drain_deadline = self.overrides.drain_deadline(&backend.address);
+            self.checked(Backend {
+                serving_period: ServingPeriod { drain_deadline, ..backend.serving_period },
+                ..backend
+            })
         };
         let intent = merge([&*self.members, &self.overrides.layer()]);
         self.backends = intent.into_iter().map(backend).collect();

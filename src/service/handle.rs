@@ -14,7 +14,7 @@ use super::transition::ChangeRequest;
 use super::view::ServiceView;
 use super::writer::{Command, Writer};
 use super::{
-    Author, CountSettings, Environment, MethodTable, Rejections, ServiceConfig, ServiceCounts,
+    Author, CounterSettings, Environment, MethodTable, Rejections, ServiceConfig, ServiceCounters,
     Snapshot,
 };
 use crate::model::{Endpoint, MirrorCounts, TimeoutCounts};
@@ -31,7 +31,7 @@ pub struct Service {
     publisher: Arc<SnapshotPublisher>,
     view: watch::Receiver<Arc<ServiceView>>,
     commands: mpsc::Sender<Command>,
-    counts: Arc<ServiceCounts>,
+    counts: Arc<ServiceCounters>,
 }
 
 /// Initial state of a service: new, or continued from a removed service of the same name.
@@ -39,7 +39,7 @@ pub struct Service {
 pub struct InitialState {
     pub(super) revision: u64,
     /// Counters, continued.
-    pub(super) counts: Arc<ServiceCounts>,
+    pub(super) counts: Arc<ServiceCounters>,
     /// Removed endpoints of the earlier service.
     pub(super) removed: Vec<Arc<Endpoint>>,
     pub(super) retention: Arc<Retention>,
@@ -47,10 +47,10 @@ pub struct InitialState {
 
 impl InitialState {
     /// The initial state of a new service.
-    pub fn new(workers: usize, settings: &CountSettings) -> InitialState {
+    pub fn new(workers: usize, settings: &CounterSettings) -> InitialState {
         InitialState {
             revision: 1,
-            counts: Arc::new(ServiceCounts::new(workers, settings)),
+            counts: Arc::new(ServiceCounters::new(workers, settings)),
             removed: Vec::new(),
             retention: Arc::new(Retention::new(settings.keep_removed)),
         }
@@ -60,7 +60,7 @@ impl InitialState {
 impl Service {
     /// Starts the service that `config` describes.
     pub fn start(config: ServiceConfig, environment: &Environment) -> Arc<Service> {
-        let initial = InitialState::new(environment.workers, &CountSettings::default());
+        let initial = InitialState::new(environment.workers, &CounterSettings::default());
         Service::start_with(initial, config, environment)
     }
 
@@ -96,7 +96,7 @@ impl Service {
     }
 
     /// Counters, apart from those of its endpoints.
-    pub fn counts(&self) -> &Arc<ServiceCounts> {
+    pub fn counts(&self) -> &Arc<ServiceCounters> {
         &self.counts
     }
 

@@ -83,7 +83,7 @@ impl History {
     }
 
     /// Revisions with a baseline.
-    pub(super) fn kept(&self) -> RangeInclusive<u64> {
+    pub(super) fn retained(&self) -> RangeInclusive<u64> {
         let revision = |baseline: Option<&Arc<Baseline>>| baseline.map_or(0, |b| b.revision);
         revision(self.baselines.front())..=revision(self.baselines.back())
     }
@@ -109,7 +109,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::standing::Condition;
-    use super::super::{MergedIntent, Turn};
+    use super::super::{MergedIntent, ServingPeriod};
     use super::*;
     use crate::model::{GrpcCode, Time};
     use crate::stats::WindowStats;
@@ -119,8 +119,8 @@ mod tests {
         let recent = WindowStats::default();
         let intent = MergedIntent { weight: 1, drained: false };
         let condition = Condition::default();
-        let turn = Turn::new(&endpoint, Time::ZERO);
-        BackendView { endpoint, intent, turn, leaving: false, condition, recent }
+        let serving_period = ServingPeriod::new(&endpoint, Time::ZERO);
+        BackendView { endpoint, intent, serving_period, leaving: false, condition, recent }
     }
 
     fn end(backend: &BackendView, code: Code, times: u64) {
@@ -167,7 +167,7 @@ mod tests {
             end(&one, Code::Grpc(GrpcCode::Ok), 1);
             begin(&mut history, revision, &[&one]);
         }
-        assert_eq!(history.kept(), 25..=40);
+        assert_eq!(history.retained(), 25..=40);
         assert_eq!(history.since(25, &one).unwrap().requests, 15);
         assert!([0, 24, 41].iter().all(|revision| history.since(*revision, &one).is_none()));
 
@@ -178,6 +178,6 @@ mod tests {
             history.begin(revision..=revision, &counts);
         };
         (41..=50).for_each(|revision| many(&mut history, revision));
-        assert_eq!(history.kept(), 49..=50, "130,000 counts each");
+        assert_eq!(history.retained(), 49..=50, "130,000 counts each");
     }
 }

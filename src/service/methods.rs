@@ -14,22 +14,22 @@ pub const OTHER_METHOD: &str = "other";
 #[derive(Debug)]
 pub struct MethodTable {
     workers: usize,
-    most: usize,
+    limit: usize,
     learnt: ArcSwap<Vec<Arc<MethodStats>>>,
     other: Arc<MethodStats>,
 }
 
 impl MethodTable {
-    /// Creates an empty table for this many workers. The first `most` methods get counters, further
+    /// Creates an empty table for this many workers. The first `limit` methods get counters, further
     /// ones are counted as `OTHER_METHOD`. With 0 no call is counted at all.
-    pub fn new(workers: usize, most: usize) -> MethodTable {
+    pub fn new(workers: usize, limit: usize) -> MethodTable {
         let other = Arc::new(MethodStats::new(OTHER_METHOD, workers));
-        MethodTable { workers, most, learnt: ArcSwap::default(), other }
+        MethodTable { workers, limit, learnt: ArcSwap::default(), other }
     }
 
     /// Maximum of methods with counters of their own.
-    pub fn most(&self) -> usize {
-        self.most
+    pub fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Number of methods with counters of their own.
@@ -41,7 +41,7 @@ impl MethodTable {
     pub fn learn(&self, name: &str) -> Option<Arc<MethodStats>> {
         self.learnt.rcu(|learnt| {
             let mut next = Vec::clone(learnt);
-            if next.len() < self.most && next.iter().all(|known| known.name() != name) {
+            if next.len() < self.limit && next.iter().all(|known| known.name() != name) {
                 next.push(Arc::new(MethodStats::new(name, self.workers)));
             }
             next
@@ -71,18 +71,18 @@ impl MethodTable {
 mod tests {
     use super::*;
 
-    const MOST: usize = 20;
+    const LIMIT: usize = 20;
 
     #[test]
     fn each_is_learnt_once_and_their_number_is_bounded() {
-        let methods = MethodTable::new(1, MOST);
-        for n in 0..2 * MOST {
+        let methods = MethodTable::new(1, LIMIT);
+        for n in 0..2 * LIMIT {
             let new = methods.learn(&format!("shop.Orders/{n}"));
-            assert_eq!(new.is_some(), n < MOST);
+            assert_eq!(new.is_some(), n < LIMIT);
             assert!(methods.learn(&format!("shop.Orders/{}", n / 2)).is_some());
         }
-        assert_eq!((methods.count(), methods.since(0).len()), (MOST, MOST));
-        let last = methods.since(MOST - 1);
-        assert_eq!(last[0].name(), format!("shop.Orders/{}", MOST - 1));
+        assert_eq!((methods.count(), methods.since(0).len()), (LIMIT, LIMIT));
+        let last = methods.since(LIMIT - 1);
+        assert_eq!(last[0].name(), format!("shop.Orders/{}", LIMIT - 1));
     }
 }

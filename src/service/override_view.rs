@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 
-use super::{Balancer, Stamp};
+use super::{Balancer, Provenance};
 use crate::text::{address, listed};
 
 /// Kind of an override.
@@ -44,7 +44,7 @@ pub struct OverrideView {
     /// The overriding value; `None` if the backend is drained, ejected or removed.
     pub value: Option<Setting>,
     /// Who made the change, and when.
-    pub stamp: Stamp,
+    pub provenance: Provenance,
 }
 
 /// Effect of a new configuration on the overrides.
@@ -107,7 +107,7 @@ impl OverrideView {
 /// For the log.
 impl Display for OverrideView {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let OverrideView { kind, backend, configured, value, stamp } = self;
+        let OverrideView { kind, backend, configured, value, provenance } = self;
         match kind {
             OverrideKind::Weight => write!(f, "{backend} has")?,
             OverrideKind::Drain => write!(f, "{backend} is drained")?,
@@ -124,7 +124,7 @@ impl Display for OverrideView {
             Some(configured) => write!(f, ", configured is {configured}")?,
             None => f.write_str(", configured is nothing")?,
         }
-        write!(f, ", by {}", stamp.by)
+        write!(f, ", by {}", provenance.by)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::ejection::ByHand;
 use super::membership::{Intent, Layer};
-use super::{Balancer, OverrideKind, OverrideView, Setting, Stamp};
+use super::{Balancer, OverrideKind, OverrideView, Provenance, Setting};
 use crate::model::{Address, Time};
 
 /// Overrides by operators. Those of a backend are keyed by its address: they survive a reload, and
@@ -12,7 +12,7 @@ use crate::model::{Address, Time};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Overrides {
     /// Overrides the configured balancer.
-    balancer: Option<(Balancer, Stamp)>,
+    balancer: Option<(Balancer, Provenance)>,
     /// Only backends with an override.
     backends: HashMap<Address, Override>,
     /// Backends that operators added, in that order.
@@ -22,18 +22,18 @@ pub(super) struct Overrides {
 /// Overrides of one backend.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Override {
-    weight: Option<(u32, Stamp)>,
+    weight: Option<(u32, Provenance)>,
     drained: Option<Drained>,
-    ejected: Option<(ByHand, Stamp)>,
-    removed: Option<Stamp>,
+    ejected: Option<(ByHand, Provenance)>,
+    removed: Option<Provenance>,
 }
 
 /// That a backend is drained.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Drained {
-    stamp: Stamp,
+    provenance: Provenance,
     /// When its requests in flight are cut off, if at all.
-    limit: Option<Time>,
+    deadline: Option<Time>,
 }
 
 /// A backend that operators added.
@@ -41,7 +41,7 @@ struct Drained {
 struct Added {
     address: Address,
     weight: u32,
-    stamp: Stamp,
+    provenance: Provenance,
 }
 
 impl Overrides {
@@ -51,21 +51,27 @@ impl Overrides {
     }
 
     /// Overrides the balancer; `None` restores the configured one.
-    pub(super) fn set_balancer(&mut self, balancer: Option<Balancer>, stamp: &Stamp) {
-        self.balancer = balancer.map(|balancer| (balancer, stamp.clone()));
+    pub(super) fn set_balancer(&mut self, balancer: Option<Balancer>, provenance: &Provenance) {
+        self.balancer = balancer.map(|balancer| (balancer, provenance.clone()));
     }
 
     /// Overrides a weight.
-    pub(super) fn set_weight(&mut self, address: &Address, weight: u32, stamp: &Stamp) {
-        self.entry(address).weight = Some((weight, stamp.clone()));
+    pub(super) fn set_weight(&mut self, address: &Address, weight: u32, provenance: &Provenance) {
+        self.entry(address).weight = Some((weight, provenance.clone()));
     }
 
-    /// Drains a backend; its requests in flight are cut off at `limit`, if any. Draining it again changes the
-    /// limit, but not the author or time.
-    pub(super) fn drain(&mut self, address: &Address, limit: Option<Time>, stamp: &Stamp) {
+    /// Drains a backend; its requests in flight are cut off at `deadline`, if any. Draining it again
+    /// changes the deadline, but not the author or time.
+    pub(super) fn drain(
+        &mut self,
+        address: &Address,
+        deadline: Option<Time>,
+        provenance: &Provenance,
+    ) {
         let entry = &mut self.entry(address).drained;
-        let stamp = entry.take().map_or_else(|| stamp.clone(), |before| before.stamp);
-        *entry = Some(Drained { stamp, limit });
+        let provenance =
+            entry.take().map_or_else(|| provenance.clone(), |before| before.provenance);
+        *entry = Some(Drained { provenance, deadline });
     }
 
     /// Puts a backend back.
@@ -75,13 +81,18 @@ impl Overrides {
     }
 
     /// When the requests in flight at a drained backend are cut off, if at all.
-    pub(super) fn drain_limit(&self, address: &Address) -> Option<Time> {
-        self.backends.get(address)?.drained.as_ref()?.limit
+    pub(super) fn drain_deadline(&self, address: &Address) -> Option<Time> {
+        self.backends.get(address)?.drained.as_ref()?.deadline
     }
 
     /// Ejects a backend, or ends that.
-    pub(super) fn eject(&mut self, address: &Address, ejected: Option<ByHand>, stamp: &Stamp) {
-        self.entry(address).ejected = ejected.map(|ejected| (ejected, stamp.clone()));
+    pub(super) fn eject(
+        &mut self,
+        address: &Address,
+        ejected: Option<ByHand>,
+        provenance: &Provenance,
+    ) {
+        self.entry(address).ejected = ejected.map(|ejected| (ejected, provenance.clone()));
         self.drop_empty();
     }
 
@@ -101,25 +112,30 @@ impl Overrides {
     }
 
     /// Adds backends, or restores configured ones that operators had removed.
-    pub(super) fn add(&mut self, below: &Layer, backends: &[(Address, u32)], stamp: &Stamp) {
+    pub(super) fn add(
+        &mut self,
+        below: &Layer,
+        backends: &[(Address, u32)],
+        provenance: &Provenance,
+    ) {
         for (address, weight) in backends {
             let known = below.get(address).is_some();
-            let (weight, stamp) = (*weight, stamp.clone());
-            let weighted = known.then(|| (weight, stamp.clone()));
+            let (weight, provenance) = (*weight, provenance.clone());
+            let weighted = known.then(|| (weight, provenance.clone()));
             let fresh = Override { weight: weighted, ..Override::default() };
             self.backends.insert(address.clone(), fresh);
             if !known {
-                self.added.push(Added { address: address.clone(), weight, stamp });
+                self.added.push(Added { address: address.clone(), weight, provenance });
             }
         }
         self.drop_empty();
     }
 
     /// Removes backends and their other overrides.
-    pub(super) fn remove(&mut self, below: &Layer, addresses: &[Address], stamp: &Stamp) {
+    pub(super) fn remove(&mut self, below: &Layer, addresses: &[Address], provenance: &Provenance) {
         self.forget(addresses);
         for address in addresses {
-            self.entry(address).removed = Some(stamp.clone());
+            self.entry(address).removed = Some(provenance.clone());
         }
         self.prune(below); // a backend that only operators had added needs no override
     }
@@ -153,33 +169,35 @@ impl Overrides {
     /// Lists all overrides, with the configured values from `balancer` and `below`.
     pub(super) fn list(&self, balancer: &Balancer, below: &Layer) -> Vec<OverrideView> {
         let mut all = Vec::new();
-        if let Some((value, stamp)) = &self.balancer {
+        if let Some((value, provenance)) = &self.balancer {
             all.push(OverrideView {
                 kind: OverrideKind::Policy,
                 backend: String::new(),
                 configured: Some(Setting::Policy(balancer.clone())),
                 value: Some(Setting::Policy(value.clone())),
-                stamp: stamp.clone(),
+                provenance: provenance.clone(),
             });
         }
         for BackendOverrides { address, configured, added, entry } in self.known(below) {
-            let mut note = |kind, value: Option<u32>, stamp: &Stamp| {
+            let mut note = |kind, value: Option<u32>, provenance: &Provenance| {
                 all.push(OverrideView {
                     kind,
                     backend: address.to_string(),
                     configured: configured.map(Setting::Weight),
                     value: value.map(Setting::Weight),
-                    stamp: stamp.clone(),
+                    provenance: provenance.clone(),
                 });
             };
-            if let Some(Added { weight, stamp, .. }) = added {
-                note(OverrideKind::Add, Some(*weight), stamp);
+            if let Some(Added { weight, provenance, .. }) = added {
+                note(OverrideKind::Add, Some(*weight), provenance);
             }
             let Some(Override { weight, drained, ejected, removed }) = entry else { continue };
-            weight.iter().for_each(|(to, stamp)| note(OverrideKind::Weight, Some(*to), stamp));
-            drained.iter().for_each(|it| note(OverrideKind::Drain, None, &it.stamp));
-            ejected.iter().for_each(|(_, stamp)| note(OverrideKind::Eject, None, stamp));
-            removed.iter().for_each(|stamp| note(OverrideKind::Remove, None, stamp));
+            weight
+                .iter()
+                .for_each(|(to, provenance)| note(OverrideKind::Weight, Some(*to), provenance));
+            drained.iter().for_each(|it| note(OverrideKind::Drain, None, &it.provenance));
+            ejected.iter().for_each(|(_, provenance)| note(OverrideKind::Eject, None, provenance));
+            removed.iter().for_each(|provenance| note(OverrideKind::Remove, None, provenance));
         }
         all
     }
@@ -241,7 +259,7 @@ mod tests {
     }
 
     fn add(overrides: &mut Overrides, below: &Layer, address: &str, weight: u32) {
-        overrides.add(below, &[(at(address), weight)], &stamp());
+        overrides.add(below, &[(at(address), weight)], &provenance());
     }
 
     fn list(overrides: &Overrides, below: &Layer) -> Vec<OverrideView> {
@@ -249,8 +267,8 @@ mod tests {
         overrides.list(&balancer, below)
     }
 
-    fn stamp() -> Stamp {
-        Stamp::now(&"test".into())
+    fn provenance() -> Provenance {
+        Provenance::now(&"test".into())
     }
 
     fn merged(overrides: &Overrides, below: &Layer) -> Vec<(String, u32)> {
@@ -268,7 +286,7 @@ mod tests {
         assert_eq!(merged(&overrides, &after), [("a:1".into(), 1), ("B:1".into(), 7)]);
         overrides.prune(&before);
         assert_eq!(merged(&overrides, &before), [("a:1".into(), 1), ("b:1".into(), 7)]);
-        overrides.remove(&before, &[at("b:1")], &stamp());
+        overrides.remove(&before, &[at("b:1")], &provenance());
         assert_eq!(merged(&overrides, &before), [("a:1".into(), 1)]);
         assert!(overrides.backends.is_empty());
     }
@@ -277,7 +295,7 @@ mod tests {
     fn what_was_removed_stays_away_until_the_configuration_drops_it_too() {
         let (with, without) = (spec(&[("a:1", 1), ("b:1", 2)]), spec(&[("a:1", 1)]));
         let mut overrides = Overrides::default();
-        overrides.remove(&with, &[at("B:1")], &stamp());
+        overrides.remove(&with, &[at("B:1")], &provenance());
         overrides.prune(&with);
         assert_eq!(merged(&overrides, &with), [("a:1".into(), 1)]);
         overrides.prune(&without);
@@ -288,8 +306,8 @@ mod tests {
     fn a_backend_that_is_added_again_begins_anew() {
         let spec = spec(&[("a:1", 1), ("b:1", 2)]);
         let mut overrides = Overrides::default();
-        overrides.drain(&at("b:1"), None, &stamp());
-        overrides.remove(&spec, &[at("b:1")], &stamp());
+        overrides.drain(&at("b:1"), None, &provenance());
+        overrides.remove(&spec, &[at("b:1")], &provenance());
         add(&mut overrides, &spec, "b:1", 9);
         let [_, (_, b)] = &merge([&spec, &overrides.layer()])[..] else { panic!("two") };
         assert_eq!((b.weight, b.drained), (9, false));
@@ -305,9 +323,9 @@ mod tests {
     fn every_override_is_told_beside_what_is_configured() {
         let before = spec(&[("a:1", 1), ("b:1", 2), ("C:1", 3)]);
         let mut overrides = Overrides::default();
-        overrides.set_weight(&at("a:1"), 80, &stamp());
-        overrides.drain(&at("a:1"), None, &stamp());
-        overrides.remove(&before, &[at("c:1")], &stamp());
+        overrides.set_weight(&at("a:1"), 80, &provenance());
+        overrides.drain(&at("a:1"), None, &provenance());
+        overrides.remove(&before, &[at("c:1")], &provenance());
         add(&mut overrides, &before, "d:1", 5);
         let expected = [
             "a:1 has weight 80, configured is weight 1",

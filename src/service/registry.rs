@@ -11,8 +11,9 @@ use super::removed_services::RemovedServices;
 use super::retention::Retention;
 use super::routing::RoutingCell;
 use super::{
-    Author, ChangeRecord, CountSettings, InitialState, Rejections, Routing, RoutingCache, Service,
-    ServiceCounts, ServiceView, SplitChange, SplitError, StagedService, Stamp, Subject,
+    Author, ChangeRecord, CounterSettings, InitialState, Provenance, Rejections, Routing,
+    RoutingCache, Service, ServiceCounters, ServiceView, SplitChange, SplitError, StagedService,
+    Subject,
 };
 use crate::clock::Clock;
 use crate::route::RouteTable;
@@ -25,7 +26,7 @@ pub struct Registry {
     removed: RemovedServices,
     retention: Arc<Retention>,
     workers: usize,
-    settings: CountSettings,
+    settings: CounterSettings,
     routing: Arc<RoutingCell>,
     /// Rejections on routes that lead to no service.
     rejections: Rejections,
@@ -39,7 +40,7 @@ pub struct ServiceMetrics {
     /// The name.
     pub name: Arc<str>,
     /// Counters, apart from those of its endpoints.
-    pub counts: Arc<ServiceCounts>,
+    pub counts: Arc<ServiceCounters>,
     /// View with its backends.
     pub view: Arc<ServiceView>,
 }
@@ -53,7 +54,7 @@ impl ServiceMetrics {
 
 impl Registry {
     /// Creates a registry without services and routes.
-    pub fn new(workers: usize, settings: CountSettings, clock: Clock) -> Registry {
+    pub fn new(workers: usize, settings: CounterSettings, clock: Clock) -> Registry {
         let retention = Arc::new(Retention::new(settings.keep_removed));
         Registry {
             services: DashMap::default(),
@@ -111,10 +112,10 @@ impl Registry {
         expected: Option<u64>,
         by: &Author,
     ) -> Result<u64, SplitError> {
-        let (stamp, subject) = (Stamp::now(by), Subject::route(route));
+        let (provenance, subject) = (Provenance::now(by), Subject::route(route));
         let (before, changed) = self.routing.update(|now| {
             let before = Arc::clone(&now.splits);
-            match before.changed(route, change, expected, &stamp) {
+            match before.changed(route, change, expected, &provenance) {
                 Ok((splits, revision)) => {
                     let difference = before.difference(route, &splits);
                     (Some(now.with_splits(splits)), (before, Ok((difference, revision))))
@@ -124,14 +125,14 @@ impl Registry {
         });
         match changed {
             Ok((difference, revision)) => {
-                ChangeRecord::made(stamp, subject, change, difference, revision).log();
+                ChangeRecord::made(provenance, subject, change, difference, revision).log();
                 Ok(revision)
             }
             Err(error) => {
                 let known = before.configured().get(route);
                 let revision = known.map(|_| before.revision(route));
                 let text = error.to_string();
-                ChangeRecord::refused(stamp, subject, change, &text, revision).log();
+                ChangeRecord::refused(provenance, subject, change, &text, revision).log();
                 Err(error)
             }
         }
@@ -154,7 +155,7 @@ impl Registry {
         let retention = Arc::clone(&self.retention);
         let (counts, removed) = match self.removed.get(name) {
             Some((counts, last)) => (counts, last.removed.clone()),
-            None => (Arc::new(ServiceCounts::new(self.workers, &self.settings)), Vec::new()),
+            None => (Arc::new(ServiceCounters::new(self.workers, &self.settings)), Vec::new()),
         };
         InitialState { revision, counts, removed, retention }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use dashmap::DashMap;
 
 use super::retention::{Removal, Retention};
-use super::{Service, ServiceCounts, ServiceMetrics, ServiceView};
+use super::{Service, ServiceCounters, ServiceMetrics, ServiceView};
 use crate::clock::Clock;
 use crate::model::Time;
 
@@ -15,7 +15,7 @@ use crate::model::Time;
 struct RemovedService {
     /// The service itself, while requests still use it.
     service: Weak<Service>,
-    counts: Arc<ServiceCounts>,
+    counts: Arc<ServiceCounters>,
     /// Its final view, in which all backends are removed.
     final_view: Arc<ServiceView>,
     removal: Removal,
@@ -47,7 +47,7 @@ impl RemovedServices {
     }
 
     /// Counters and final view of the removed service of this name.
-    pub(super) fn get(&self, name: &str) -> Option<(Arc<ServiceCounts>, Arc<ServiceView>)> {
+    pub(super) fn get(&self, name: &str) -> Option<(Arc<ServiceCounters>, Arc<ServiceView>)> {
         self.drop_expired(self.clock.now());
         let removed = self.services.get(name)?;
         Some((Arc::clone(&removed.counts), Arc::clone(&removed.final_view)))

@@ -8,7 +8,7 @@ use super::desired::Backend;
 use super::recent_stats::RejectionWindow;
 use super::retention::{RemovedEndpoints, Retention};
 use super::view::BackendView;
-use super::{RecentStats, Rejections, Turn};
+use super::{RecentStats, Rejections, ServingPeriod};
 use crate::model::{Endpoint, EndpointId, Time};
 use crate::stats::{Window, WindowStats};
 
@@ -49,8 +49,8 @@ impl ServiceStats {
     /// Removes backends: they finish their requests in flight, and their health checks stop.
     pub(super) fn remove(&mut self, removed: Vec<Backend>, now: Time) {
         let removed = removed.into_iter().map(|backend| {
-            let turn = Turn { since: now, ..backend.turn };
-            Backend { checked: None, turn, ..backend }
+            let serving_period = ServingPeriod { since: now, ..backend.serving_period };
+            Backend { checked: None, serving_period, ..backend }
         });
         self.leaving.extend(removed);
     }
@@ -99,7 +99,7 @@ impl ServiceStats {
         BackendView {
             endpoint: Arc::clone(&backend.endpoint),
             intent: backend.intent,
-            turn: backend.turn,
+            serving_period: backend.serving_period,
             leaving,
             condition: backend.condition.clone(),
             recent: window.map(|window| window.recent.clone()).unwrap_or_default(),

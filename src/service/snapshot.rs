@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::ServiceSpec;
 use super::desired::Desired;
-use super::picking::{Picking, Pickings};
+use super::pickers::{BuiltPicker, Pickers};
 use super::standing::BackendState;
 use crate::balance::Picker;
 use crate::model::{Endpoint, EndpointId, EndpointSet, Time};
@@ -25,9 +25,9 @@ pub struct Snapshot {
     /// All endpoints of the service; connections to others are closed.
     pub endpoints: Box<[Arc<Endpoint>]>,
     /// Endpoints to preconnect: a connection is kept even without requests.
-    pub kept: Box<[Arc<Endpoint>]>,
+    pub preconnected: Box<[Arc<Endpoint>]>,
     /// When the requests in flight at drained endpoints are cut off, where there is a limit.
-    pub drain_limits: Box<[(EndpointId, Time)]>,
+    pub drain_deadlines: Box<[(EndpointId, Time)]>,
     /// The endpoints that the picker's indices refer to; it returns eligible ones only.
     pub set: Arc<EndpointSet>,
     /// The picker; `None` if no endpoint is eligible.
@@ -35,7 +35,7 @@ pub struct Snapshot {
     /// Indices into `set` of endpoints on trial after an ejection: one request at a time each.
     pub trials: Box<[usize]>,
     /// Panic mode: unhealthy and ejected endpoints get requests too.
-    pub panics: bool,
+    pub panic_mode: bool,
     /// Endpoints that are down, but for drained ones: one worker reconnects to each.
     pub down: Box<[Arc<Endpoint>]>,
     /// Whether any of these takes requests once it is back.
@@ -44,7 +44,7 @@ pub struct Snapshot {
     pub ejection_signal: Arc<Notify>,
     /// Whether requests ask for the service.
     pub demand: Arc<Demand>,
-    pickings: Pickings,
+    pickers: Pickers,
 }
 
 impl Snapshot {
@@ -59,35 +59,38 @@ impl Snapshot {
         let Desired { spec, revision, backends, .. } = desired;
         let now = desired.now();
         // Weight 0 included: before raising it, an operator wants to see whether it is reachable.
-        let kept = backends.iter().filter(|it| it.standing(now).state != BackendState::Draining);
-        let kept = kept.take(spec.preconnect).map(|backend| Arc::clone(&backend.endpoint));
+        let preconnected =
+            backends.iter().filter(|it| it.standing(now).state != BackendState::Draining);
+        let preconnected =
+            preconnected.take(spec.preconnect).map(|backend| Arc::clone(&backend.endpoint));
         let same = before.filter(|before| before.spec.balancer == spec.balancer);
-        let before = same.map(|before| &before.pickings);
-        let pickings = Pickings::of(&spec.balancer, backends, now, before, rng);
-        let Picking { set, picker } = pickings.now.clone();
+        let before = same.map(|before| &before.pickers);
+        let pickers = Pickers::of(&spec.balancer, backends, now, before, rng);
+        let BuiltPicker { set, picker } = pickers.current.clone();
         let down = backends.iter().filter(|it| it.condition.down.is_some() && !it.intent.drained);
         let on_trial = backends.iter().filter(|it| it.condition.is_on_trial());
         let on_trial: HashSet<_> = on_trial.map(|backend| backend.endpoint.id()).collect();
         let places = set.members().iter().zip(0..);
         let trials = places.filter(|(member, _)| on_trial.contains(&member.endpoint.id()));
-        let drain_limits =
-            backends.iter().filter_map(|it| Some((it.endpoint.id(), it.turn.limit?)));
+        let drain_deadlines = backends
+            .iter()
+            .filter_map(|it| Some((it.endpoint.id(), it.serving_period.drain_deadline?)));
         Snapshot {
             revision: *revision,
             generation,
             spec: Arc::clone(spec),
             endpoints: desired.endpoints(),
-            kept: kept.collect(),
-            drain_limits: drain_limits.collect(),
+            preconnected: preconnected.collect(),
+            drain_deadlines: drain_deadlines.collect(),
             trials: trials.map(|(_, index)| index).collect(),
-            panics: backends.iter().any(|backend| backend.condition.needed),
+            panic_mode: backends.iter().any(|backend| backend.condition.needed),
             recovers: down.clone().any(|backend| backend.intent.weight > 0),
             down: down.map(|backend| Arc::clone(&backend.endpoint)).collect(),
             ejection_signal: Arc::clone(&desired.ejection_signal),
             demand: Arc::clone(&desired.demand),
             set,
             picker,
-            pickings,
+            pickers,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
-use super::Stamp;
+use super::Provenance;
 use crate::route::{MAX_SHARE_WEIGHT, Split};
 use crate::text::listed;
 
@@ -34,7 +34,7 @@ pub struct ShareView {
     /// The configured weight.
     pub configured: u32,
     /// Who has overridden the weight, and when.
-    pub stamp: Option<Stamp>,
+    pub provenance: Option<Provenance>,
 }
 
 /// Why a change of a split was refused; nothing has changed.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::split::{ShareView, SplitChange, SplitError, SplitView};
-use super::{Stamp, split};
+use super::{Provenance, split};
 use crate::route::RouteTable;
 use crate::route::{Forward, Route, Share, Split};
 use crate::text::{listed, nearest};
@@ -34,7 +34,7 @@ struct SplitState {
 #[derive(Clone, Debug, PartialEq)]
 struct WeightOverride {
     weight: u32,
-    stamp: Stamp,
+    provenance: Provenance,
 }
 
 impl Splits {
@@ -90,7 +90,7 @@ impl Splits {
                 service: share.name.to_string(),
                 weight: overridden.map_or(share.weight, |overridden| overridden.weight),
                 configured: share.weight,
-                stamp: overridden.map(|overridden| overridden.stamp.clone()),
+                provenance: overridden.map(|overridden| overridden.provenance.clone()),
             }
         };
         SplitView {
@@ -113,7 +113,7 @@ impl Splits {
         route: &str,
         change: &SplitChange,
         expected: Option<u64>,
-        stamp: &Stamp,
+        provenance: &Provenance,
     ) -> Result<(Splits, u64), SplitError> {
         let split = match self.configured.get(route) {
             None => return Err(self.unknown(route)),
@@ -128,7 +128,8 @@ impl Splits {
             SplitChange::Reset => state.overrides.clear(),
             SplitChange::Set(weights) => {
                 split::validate(route, split, weights)?;
-                let overridden = |weight: u32| WeightOverride { weight, stamp: stamp.clone() };
+                let overridden =
+                    |weight: u32| WeightOverride { weight, provenance: provenance.clone() };
                 state
                     .overrides
                     .extend(weights.iter().map(|(key, to)| (key.clone(), overridden(*to))));
@@ -201,7 +202,7 @@ impl Splits {
                 earlier.shares.iter().filter(|share| state.overrides.contains_key(&share.name))
             {
                 let ShareView { name, weight, .. } = was;
-                match now.iter().find(|share| share.name == *name && share.stamp.is_some()) {
+                match now.iter().find(|share| share.name == *name && share.provenance.is_some()) {
                     None => ended.push(format!("{name} has weight {weight}")),
                     Some(is) if is.configured != was.configured => {
                         base_changed.push(format!(

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::ejection::Ejected;
 use super::membership::MergedIntent;
-use super::turn::Turn;
+use super::serving_period::ServingPeriod;
 use crate::health::Unhealthy;
-use crate::model::{Down, Reach, Time, Way};
+use crate::model::{Connectivity, ConnectivityState, Down, Time};
 
 /// How a backend stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,16 +144,16 @@ impl Condition {
 pub fn standing(
     intent: MergedIntent,
     leaving: bool,
-    turn: Turn,
+    serving_period: ServingPeriod,
     condition: &Condition,
-    way: Way,
+    connectivity: Connectivity,
 ) -> Standing {
     let taken_out = Standing {
         weight: 0,
         state: BackendState::Draining,
         reason: Reason::Removed,
-        since: turn.since,
-        until: turn.limit,
+        since: serving_period.since,
+        until: serving_period.drain_deadline,
     };
     if leaving {
         return taken_out;
@@ -180,13 +180,19 @@ pub fn standing(
         let (since, until) = (ejected.since, ejected.until);
         return Standing { weight, state: BackendState::Ejected, reason, since, until };
     }
-    let (state, reason) = match way.reach {
-        Reach::Connected => (BackendState::Ready, Reason::Connected),
-        Reach::Closed => (BackendState::Ready, Reason::Closed),
-        Reach::Connecting => (BackendState::Connecting, Reason::Connecting),
-        Reach::Unknown => (BackendState::Idle, Reason::Unused),
+    let (state, reason) = match connectivity.state {
+        ConnectivityState::Connected => (BackendState::Ready, Reason::Connected),
+        ConnectivityState::RecentlyClosed => (BackendState::Ready, Reason::Closed),
+        ConnectivityState::Connecting => (BackendState::Connecting, Reason::Connecting),
+        ConnectivityState::Unknown => (BackendState::Idle, Reason::Unused),
     };
-    Standing { weight, state, reason, since: turn.since.max(way.since), until: None }
+    Standing {
+        weight,
+        state,
+        reason,
+        since: serving_period.since.max(connectivity.since),
+        until: None,
+    }
 }
 
 #[cfg(test)]
@@ -241,14 +247,15 @@ mod tests {
     #[test]
     fn every_case() {
         use BackendState::{Connecting, Draining, Idle, Ready};
-        let by_reach = [
-            (Reach::Connected, Ready, "connected"),
-            (Reach::Closed, Ready, "closed"),
-            (Reach::Connecting, Connecting, "connecting"),
-            (Reach::Unknown, Idle, "unused"),
+        let by_connectivity = [
+            (ConnectivityState::Connected, Ready, "connected"),
+            (ConnectivityState::RecentlyClosed, Ready, "closed"),
+            (ConnectivityState::Connecting, Connecting, "connecting"),
+            (ConnectivityState::Unknown, Idle, "unused"),
         ];
-        let turn = Turn { since: Time::from_millis(3), limit: None, cut_before: 0 };
-        for (reach, state, reason) in by_reach {
+        let serving_period =
+            ServingPeriod { since: Time::from_millis(3), drain_deadline: None, cut_before: 0 };
+        for (connectivity_state, state, reason) in by_connectivity {
             for weight in [0, 1, 1000] {
                 for (drained, leaving) in
                     [(false, false), (false, true), (true, false), (true, true)]
@@ -265,10 +272,16 @@ mod tests {
                             (false, false, None) => (weight, state, reason),
                         };
                         let intent = MergedIntent { weight, drained };
-                        let way = Way { reach, since: Time::from_millis(5) };
-                        let stands = standing(intent, leaving, turn, &condition, way);
+                        let connectivity =
+                            Connectivity { state: connectivity_state, since: Time::from_millis(5) };
+                        let stands =
+                            standing(intent, leaving, serving_period, &condition, connectivity);
                         let Standing { weight, state, reason, since, .. } = &stands;
-                        assert_eq!((*weight, *state, reason.name()), expected, "{reach:?}");
+                        assert_eq!(
+                            (*weight, *state, reason.name()),
+                            expected,
+                            "{connectivity_state:?}"
+                        );
                         let expected = match state {
                             Draining => 3,
                             _ if out.is_some() => 7,

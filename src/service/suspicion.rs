@@ -17,7 +17,7 @@ struct Candidate {
     /// Since when it is suspected.
     suspected: Option<Time>,
     /// When something last came from it.
-    heard: Time,
+    last_received: Time,
     /// Whether it is out for another reason.
     out: bool,
 }
@@ -26,10 +26,10 @@ struct Candidate {
 /// if another one has spoken since: else it is the gateway, or the network, or nobody is asked.
 fn avoided(candidates: &[Candidate], limit: usize) -> Vec<bool> {
     let spoke = candidates.iter().filter(|it| it.suspected.is_none() && !it.out);
-    let last = spoke.map(|it| it.heard).max().unwrap_or_default();
+    let last = spoke.map(|it| it.last_received).max().unwrap_or_default();
     let out = candidates.iter().filter(|it| it.out).count();
     let suspects = candidates.iter().enumerate().filter_map(|(at, it)| {
-        let counts = !it.out && it.heard < last;
+        let counts = !it.out && it.last_received < last;
         Some((it.suspected.filter(|_| counts)?, at))
     });
     let mut suspects: Vec<_> = suspects.collect();
@@ -85,7 +85,7 @@ impl Backend {
         // A suspect that is down too counts once.
         let out = unhealthy.is_some() || ejected.is_some();
         let out = out || (suspected.is_none() && down.is_some());
-        Candidate { suspected, heard: self.endpoint.heard(), out }
+        Candidate { suspected, last_received: self.endpoint.last_received(), out }
     }
 }
 
@@ -93,28 +93,36 @@ impl Backend {
 mod tests {
     use super::*;
 
-    fn heard(at: u64) -> Candidate {
-        Candidate { suspected: None, heard: Time::from_millis(at), out: false }
+    fn last_received(at: u64) -> Candidate {
+        Candidate { suspected: None, last_received: Time::from_millis(at), out: false }
     }
 
-    fn suspect(since: u64, heard_at: u64) -> Candidate {
-        Candidate { suspected: Some(Time::from_millis(since)), ..heard(heard_at) }
+    fn suspect(since: u64, received_at: u64) -> Candidate {
+        Candidate { suspected: Some(Time::from_millis(since)), ..last_received(received_at) }
     }
 
     #[test]
     fn who_is_silent_while_others_answer_is_avoided() {
         assert_eq!(avoided(&[suspect(600, 0)], 0), [false], "a single one serves");
-        assert_eq!(avoided(&[suspect(600, 0), heard(590)], 1), [true, false]);
-        assert_eq!(avoided(&[suspect(600, 10), heard(10)], 1), [false; 2], "nobody is asked");
+        assert_eq!(avoided(&[suspect(600, 0), last_received(590)], 1), [true, false]);
+        assert_eq!(
+            avoided(&[suspect(600, 10), last_received(10)], 1),
+            [false; 2],
+            "nobody is asked"
+        );
         assert_eq!(avoided(&[suspect(600, 0), suspect(610, 5)], 1), [false; 2], "all are");
-        let out = Candidate { out: true, ..heard(590) };
+        let out = Candidate { out: true, ..last_received(590) };
         assert_eq!(avoided(&[suspect(600, 0), out], 1), [false; 2], "who is out is no peer");
-        assert_eq!(avoided(&[suspect(600, 0), out, heard(590)], 1), [false; 3], "and counts");
+        assert_eq!(
+            avoided(&[suspect(600, 0), out, last_received(590)], 1),
+            [false; 3],
+            "and counts"
+        );
     }
 
     #[test]
     fn no_more_than_may_be_and_those_first_who_are_so_for_longest() {
-        let all = [suspect(700, 0), suspect(600, 5), heard(800), suspect(650, 3)];
+        let all = [suspect(700, 0), suspect(600, 5), last_received(800), suspect(650, 3)];
         assert_eq!(avoided(&all, 2), [false, true, false, true]);
         assert_eq!(avoided(&all, 0), [false; 4]);
         assert_eq!(avoided(&all, 9), [true, true, false, true]);

@@ -10,7 +10,7 @@ use super::change::{Change, ChangeError, Preconditions};
 use super::change_record::{ChangeRecord, Subject};
 use super::desired::{Backend, Desired};
 use super::history::OutcomeCounts;
-use super::stamp::{Author, Stamp};
+use super::provenance::{Author, Provenance};
 use super::{OverrideView, Snapshot};
 use crate::model::EndpointId;
 
@@ -90,21 +90,21 @@ impl TransitionBuilder {
 fn apply_change(request: ChangeRequest, desired: &mut Desired, retired: bool) -> DecidedChange {
     let ChangeRequest { change, conditions, by, answer } = request;
     let service = desired.spec.name.clone();
-    let (stamp, subject) = (Stamp::now(&by), Subject::service(&service));
+    let (provenance, subject) = (Provenance::now(&by), Subject::service(&service));
     let changed = match retired {
         true => Err(ChangeError::Gone { service }),
-        false => desired.changed(&change, conditions, &stamp),
+        false => desired.changed(&change, conditions, &provenance),
     };
     let (result, record) = match changed {
         Ok(changed) => {
             let difference = desired.difference(&changed);
             *desired = changed;
             let revision = desired.revision;
-            (Ok(revision), ChangeRecord::made(stamp, subject, &change, difference, revision))
+            (Ok(revision), ChangeRecord::made(provenance, subject, &change, difference, revision))
         }
         Err(error) => {
             let (text, at) = (error.to_string(), Some(desired.revision));
-            (Err(error), ChangeRecord::refused(stamp, subject, &change, &text, at))
+            (Err(error), ChangeRecord::refused(provenance, subject, &change, &text, at))
         }
     };
     let ejects = result.is_ok() && matches!(change, Change::Eject { .. });

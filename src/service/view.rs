@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::history::{History, OutcomesSince};
 use super::standing::{Condition, standing};
-use super::{MergedIntent, OverrideView, RecentStats, Rejections, ServiceSpec, Standing, Turn};
+use super::{
+    MergedIntent, OverrideView, RecentStats, Rejections, ServiceSpec, ServingPeriod, Standing,
+};
 use crate::clock::Clock;
 use crate::model::{Endpoint, EwmaParams, Time};
 use crate::stats::WindowStats;
@@ -46,7 +48,7 @@ pub struct BackendView {
     /// Configured weight and drain, overrides included.
     pub intent: MergedIntent,
     /// When it was last taken out, or came back.
-    pub turn: Turn,
+    pub serving_period: ServingPeriod,
     /// Whether it was removed and only finishes its requests in flight.
     pub leaving: bool,
     /// Health, ejection and panic mode.
@@ -58,8 +60,8 @@ pub struct BackendView {
 impl BackendView {
     /// State, effective weight and reason at `now`.
     pub fn standing(&self, now: Time) -> Standing {
-        let way = self.endpoint.way(now);
-        standing(self.intent, self.leaving, self.turn, &self.condition, way)
+        let connectivity = self.endpoint.connectivity(now);
+        standing(self.intent, self.leaving, self.serving_period, &self.condition, connectivity)
     }
 }
 
@@ -125,8 +127,8 @@ impl ServiceView {
     }
 
     /// Revisions since which requests can be counted; the newest is the current one.
-    pub fn kept_revisions(&self) -> RangeInclusive<u64> {
-        self.history.kept()
+    pub fn retained_revisions(&self) -> RangeInclusive<u64> {
+        self.history.retained()
     }
 
     /// Outcomes of the requests of `backend` since `revision` began; `None` if that is no longer

@@ -7,9 +7,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::build_pool::BuildPool;
+use super::condition_changes::ConditionChanges;
 use super::desired::Desired;
 use super::ejection::{Outliers, Results};
-use super::flips::Flips;
 use super::history::{History, OutcomeCounts};
 use super::override_view::OverrideChanges;
 use super::publisher::SnapshotPublisher;
@@ -230,12 +230,12 @@ impl Writer {
     /// Re-evaluates health and ejections, and publishes a snapshot if they have changed.
     async fn reevaluate(&mut self, outliers: &Outliers) {
         let Some(desired) = self.desired.reevaluated(outliers) else { return };
-        let flips = Flips::between(&self.desired, &desired);
+        let changes = ConditionChanges::between(&self.desired, &desired);
         let builder = self.transition_builder();
         let transition = self.build_pool.run(move || builder.build(desired)).await;
         self.apply(transition);
-        flips.causes().for_each(|cause| self.ejections.count(cause));
-        flips.log(&self.desired.spec.name);
+        changes.causes().for_each(|cause| self.ejections.count(cause));
+        changes.log(&self.desired.spec.name);
     }
 
     /// Copies the current state, for building the next snapshot on another thread.

@@ -25,7 +25,7 @@ use equipoise::control::{NAME, ServeError, Server};
 use equipoise::health::HealthMonitor;
 use equipoise::model::{Address, Code, EndpointSet, GrpcCode, Refusals};
 use equipoise::service::{
-    Balancer, BuildPool, CountSettings, EndpointSpec, Environment, Layer, Registry, Service,
+    Balancer, BuildPool, CounterSettings, EndpointSpec, Environment, Layer, Registry, Service,
     ServiceConfig, ServiceSpec,
 };
 use equipoise::telemetry::{Health, Readiness};
@@ -74,7 +74,7 @@ impl Gateway {
     async fn with(backends: &[(&str, u32)]) -> Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let registry = Arc::new(Registry::new(1, CountSettings::default(), Clock::start()));
+        let registry = Arc::new(Registry::new(1, CounterSettings::default(), Clock::start()));
         let orders = service("orders", backends);
         publish(&registry, [&orders]).await;
         let (stop, stopped) = oneshot::channel::<()>();

@@ -98,7 +98,7 @@ const GIVEN: &[(&str, &[&str])] = &[
     ("SystemTime::now", &["clock.rs"]),
     ("Instant::now", &["clock.rs", "tasks.rs", "control/watch.rs", "upstream/resolver/"]),
     ("Clock::start", &[]),
-    ("clock::wall", &["service/stamp.rs"]),
+    ("clock::wall", &["service/provenance.rs"]),
     (
         "clock::unix_seconds",
         &["config/pem.rs", "telemetry/certificates.rs", "telemetry/reloads.rs"],

@@ -22,8 +22,9 @@ pub async fn watch(world: Rc<World>, limit: Duration) {
         let now = world.environment.clock.now();
         for service in world.registry.list() {
             let view = service.view();
-            let removed = view.leaving.iter().map(|it| (it, it.turn.since + limit));
-            let drained = view.backends.iter().filter_map(|it| Some((it, it.turn.limit?)));
+            let removed = view.leaving.iter().map(|it| (it, it.serving_period.since + limit));
+            let drained =
+                view.backends.iter().filter_map(|it| Some((it, it.serving_period.drain_deadline?)));
             let is_late = |(backend, by): &(&BackendView, Time)| {
                 now > *by + NOTICE && !backend.endpoint.load().is_idle()
             };

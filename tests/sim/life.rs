@@ -15,7 +15,7 @@ use equipoise::model::Class;
 use equipoise::net::{
     Listener, ListeningSocket, MemoryListener, Worker, WorkerHandle, WorkerSpec, accept_loop,
 };
-use equipoise::service::{BuildPool, CountSettings, Environment, Registry};
+use equipoise::service::{BuildPool, CounterSettings, Environment, Registry};
 use equipoise::telemetry::{Side, WorkerMetrics};
 use equipoise::upstream::{Dialer, OwnAddresses, Resolver};
 use tokio::runtime::{Builder, Handle, LocalOptions};
@@ -106,7 +106,7 @@ async fn live(seed: u64, resolver: Resolver, trace: bool, lines: Lines) -> Repor
         network: Rc::default(),
         backend_streams: [1, 3, 100][rng.usize(..3)],
         sites,
-        registry: Arc::new(Registry::new(workers, CountSettings::default(), clock)),
+        registry: Arc::new(Registry::new(workers, CounterSettings::default(), clock)),
         environment,
         calm: Cell::new(false),
         answering: Rc::default(),
@@ -350,7 +350,7 @@ async fn check_outages(world: &World) -> Vec<String> {
         if let Some(down) = outage.down().filter(|_| !backend.intent.drained) {
             wrong.push(format!("{address} is well, and {down:?}"));
         }
-        if outage.falls() > 0 && !world.faults {
+        if outage.down_count() > 0 && !world.faults {
             wrong.push(format!("{address} was down, and nothing fails"));
         }
     }

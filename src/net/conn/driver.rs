@@ -123,8 +123,8 @@ impl Conn {
         }
         if n > 0 {
             let now = self.worker.now();
-            (core.peer_active, core.quiet.heard) = (true, now);
-            self.owner.heard(now);
+            (core.peer_active, core.quiet.last_received) = (true, now);
+            self.owner.note_received(now);
         }
         Poll::Ready(Some(kept + n))
     }

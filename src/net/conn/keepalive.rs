@@ -58,10 +58,13 @@ impl Conn {
     /// Has all who wait for an answer here say whether they do for longer than is usual, unless the
     /// backend speaks elsewhere.
     fn look_at_quiet(&self, now: Time) {
-        let heard = self.owner.last_heard();
-        if heard + QUIET > now {
+        let last_received = self.owner.last_received();
+        if last_received + QUIET > now {
             let mut core = self.core.borrow_mut();
-            return core.watch.iter_mut().for_each(|watch| watch.heard_elsewhere(heard));
+            return core
+                .watch
+                .iter_mut()
+                .for_each(|watch| watch.note_received_elsewhere(last_received));
         }
         self.is_quiet.set(true);
         self.wake_streams();
@@ -82,7 +85,7 @@ impl Conn {
 
     /// Whether the backend did not answer that, nor said anything else since.
     pub fn is_frozen(&self) -> bool {
-        self.frozen.get().is_some_and(|at| self.core.borrow().quiet.heard <= at)
+        self.frozen.get().is_some_and(|at| self.core.borrow().quiet.last_received <= at)
     }
 }
 
@@ -132,7 +135,7 @@ impl ConnState {
         }
         self.note_carried();
         let Some(pings) = &mut self.pings else { return false };
-        match pings.judge(self.quiet.heard, now) {
+        match pings.judge(self.quiet.last_received, now) {
             Silence::Dead => return true,
             Silence::Ping if pings.begin(now) => self.codec.ping(ALIVE_PING),
             Silence::Ping | Silence::Wait => {}

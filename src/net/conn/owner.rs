@@ -36,10 +36,10 @@ pub trait Upstream {
     fn too_many_pings(&self);
 
     /// Something has come. This one runs within a borrow of the connection.
-    fn heard(&self, now: Time);
+    fn note_received(&self, now: Time);
 
     /// When something last came from the same backend, on whatever connection.
-    fn last_heard(&self) -> Time;
+    fn last_received(&self) -> Time;
 
     /// It owes an answer that is overdue, and has not said that it is alive.
     fn frozen(&self, now: Time);
@@ -100,16 +100,16 @@ impl Owner {
         }
     }
 
-    pub(super) fn heard(&self, now: Time) {
+    pub(super) fn note_received(&self, now: Time) {
         if let Owner::Upstream(upstream) = self {
-            upstream.heard(now);
+            upstream.note_received(now);
         }
     }
 
-    pub(super) fn last_heard(&self) -> Time {
+    pub(super) fn last_received(&self) -> Time {
         match self {
             Owner::Front(_) => Time::ZERO,
-            Owner::Upstream(upstream) => upstream.last_heard(),
+            Owner::Upstream(upstream) => upstream.last_received(),
         }
     }
 

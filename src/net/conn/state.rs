@@ -189,7 +189,7 @@ impl ConnState {
     /// Input during the lingering close: extends it.
     pub fn extend_linger(&mut self, now: Time) {
         if let Phase::Lingering(_, linger) = &mut self.phase {
-            linger.heard(now);
+            linger.note_input(now);
         }
     }
 

@@ -33,12 +33,12 @@ impl Backend {
     /// With the latest result of its health check, and whether it is down.
     pub(super) fn with_health(self) -> Backend {
         let outage = self.endpoint.outage();
-        let (falls, down) = (outage.falls(), outage.down());
+        let (down_count, down) = (outage.down_count(), outage.down());
         let unhealthy = match self.checked.as_ref().map(|checked| checked.health()) {
             None | Some(Health::Healthy) => None,
             Some(Health::Unhealthy(unhealthy)) => Some(unhealthy),
         };
-        Backend { condition: Condition { unhealthy, down, ..self.condition }, falls, ..self }
+        Backend { condition: Condition { unhealthy, down, ..self.condition }, down_count, ..self }
     }
 }
 
@@ -53,9 +53,9 @@ impl Desired {
         let updated = updated.following(&self.backends);
         let pairs = self.backends.iter().zip(&*updated.backends);
         // Who was down and is back is news too: somebody may wait for that.
-        let differs = pairs
-            .into_iter()
-            .any(|(before, now)| before.condition != now.condition || before.falls != now.falls);
+        let differs = pairs.into_iter().any(|(before, now)| {
+            before.condition != now.condition || before.down_count != now.down_count
+        });
         differs.then_some(updated)
     }
 
@@ -107,9 +107,9 @@ impl Desired {
             all += u64::from(intent.weight);
             stands += if condition.stands() { u64::from(intent.weight) } else { 0 };
         }
-        let panics = stands * 100 < all * u64::from(self.spec.panic);
+        let panic_mode = stands * 100 < all * u64::from(self.spec.panic);
         let updated = |backend: &Backend| {
-            let needed = panics && backend.condition.can_help() && !backend.condition.stands();
+            let needed = panic_mode && backend.condition.can_help() && !backend.condition.stands();
             let condition = Condition { needed, ..backend.condition.clone() };
             Backend { condition, ..backend.clone() }
         };

@@ -71,16 +71,16 @@ impl Upstream for ConnCallbacks {
         }
     }
 
-    fn heard(&self, now: Time) {
-        if self.endpoint.hear(self.worker, now)
+    fn note_received(&self, now: Time) {
+        if self.endpoint.note_received(self.worker, now)
             && let Some(pool) = self.pool.upgrade()
         {
             pool.observer.suspicion_changed();
         }
     }
 
-    fn last_heard(&self) -> Time {
-        self.endpoint.heard()
+    fn last_received(&self) -> Time {
+        self.endpoint.last_received()
     }
 
     fn frozen(&self, now: Time) {
@@ -90,7 +90,10 @@ impl Upstream for ConnCallbacks {
             Version::Http1 => FROZEN_CALLS,
             Version::Http2 => 1,
         };
-        if frozen >= enough && self.endpoint.heard() + QUIET <= now && self.endpoint.suspect(now) {
+        if frozen >= enough
+            && self.endpoint.last_received() + QUIET <= now
+            && self.endpoint.suspect(now)
+        {
             pool.observer.suspicion_changed();
         }
     }

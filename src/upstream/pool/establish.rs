@@ -42,7 +42,7 @@ impl Pool {
 
     pub(super) async fn connect(self: Rc<Self>) {
         let counted = self.endpoint.count_connecting();
-        self.endpoint.note_way(self.worker.now());
+        self.endpoint.note_connectivity(self.worker.now());
         let ready = self.establish().await;
         self.connecting.set(self.connecting.get() - 1);
         *self.unreachable.borrow_mut() = match ready {
@@ -56,7 +56,7 @@ impl Pool {
             }
             Err(error) => self.note_failure(&error),
         }
-        self.endpoint.note_way(self.worker.now());
+        self.endpoint.note_connectivity(self.worker.now());
         self.wait_queue.notify_waiters();
         self.news.notify_waiters();
         self.settle();
@@ -107,7 +107,7 @@ impl Pool {
         } else if owner.left_in_good_order() {
             self.endpoint.note_left(now);
         }
-        if self.endpoint.connected() == 0 && outage.is_breaking(now) {
+        if self.endpoint.connected() == 0 && outage.is_losing(now) {
             self.observer.lost(&self.endpoint, now);
         }
     }
@@ -180,7 +180,7 @@ impl Pool {
             if count.take().is_some() {
                 pool.note_end(&ending);
             }
-            pool.endpoint.note_way(pool.worker.now());
+            pool.endpoint.note_connectivity(pool.worker.now());
             pool.wait_queue.notify_waiters();
             pool.news.notify_waiters();
         });

@@ -46,8 +46,8 @@ impl Outages {
 }
 
 /// Back-off before the first attempt, after so many brief lives in a row.
-fn rest(brief_lives: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(1 << brief_lives.min(10)).min(LONGEST_REST)
+fn rest(flaps: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << flaps.min(10)).min(LONGEST_REST)
 }
 
 /// RAII guard: counts an endpoint as unreachable.
@@ -131,7 +131,7 @@ impl Pool {
     fn pause(&self) -> Duration {
         let now = self.worker.now();
         let least = match self.failures.get() {
-            0 => rest(self.endpoint.outage().brief_lives()),
+            0 => rest(self.endpoint.outage().flaps()),
             _ => FIRST_PAUSE,
         };
         let pause = self.retry_at.get().since(now).max(least);

@@ -12,7 +12,7 @@ use equipoise::health::HealthMonitor;
 use equipoise::net::{
     Dial, Listener, ListeningSocket, Memory, MemoryListener, WorkerHandle, WorkerSpec, accept_loop,
 };
-use equipoise::service::{BuildPool, CountSettings, Environment, Registry};
+use equipoise::service::{BuildPool, CounterSettings, Environment, Registry};
 use equipoise::telemetry::WorkerMetrics;
 use equipoise::upstream::{Dialer, OwnAddresses, Resolver};
 use tokio::runtime::Handle;
@@ -97,7 +97,7 @@ impl Stage {
             clock,
             seed: 0,
         };
-        let registry = Arc::new(Registry::new(1, CountSettings::default(), clock));
+        let registry = Arc::new(Registry::new(1, CounterSettings::default(), clock));
         app::publish(&registry, &environment, parse()).await;
         let metrics = Arc::<WorkerMetrics>::default();
         let dialer = Dialer::new(self.resolver.clone(), OwnAddresses::new([]), 1000);

@@ -35,16 +35,16 @@ impl Display for Author {
 
 /// Author and time of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct Provenance {
     /// Author and reason.
     pub by: Author,
     /// Wall-clock time.
     pub at: SystemTime,
 }
 
-impl Stamp {
+impl Provenance {
     /// At the current time.
-    pub fn now(by: &Author) -> Stamp {
-        Stamp { by: by.clone(), at: clock::wall() }
+    pub fn now(by: &Author) -> Provenance {
+        Provenance { by: by.clone(), at: clock::wall() }
     }
 }

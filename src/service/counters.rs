@@ -10,23 +10,23 @@ use crate::stats::WorkerCounter;
 
 /// Settings of the counters of services.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CountSettings {
+pub struct CounterSettings {
     /// How long removed services and backends stay in the metrics.
     pub keep_removed: Duration,
     /// Maximum of gRPC methods per service with counters of their own; 0 disables such counters.
     pub methods: usize,
 }
 
-impl Default for CountSettings {
-    fn default() -> CountSettings {
-        CountSettings { keep_removed: Duration::from_secs(5 * 60), methods: 256 }
+impl Default for CounterSettings {
+    fn default() -> CounterSettings {
+        CounterSettings { keep_removed: Duration::from_secs(5 * 60), methods: 256 }
     }
 }
 
 /// Counters of a service, apart from those of its endpoints. A service that is removed and soon
 /// configured again continues them.
 #[derive(Debug)]
-pub struct ServiceCounts {
+pub struct ServiceCounters {
     /// Retries.
     pub retries: WorkerCounter,
     /// Retries of requests that a backend answered with UNIMPLEMENTED.
@@ -47,10 +47,10 @@ pub struct ServiceCounts {
     pub ejections: Arc<EjectionCounts>,
 }
 
-impl ServiceCounts {
+impl ServiceCounters {
     /// Creates counters at 0 for this many workers.
-    pub fn new(workers: usize, settings: &CountSettings) -> ServiceCounts {
-        ServiceCounts {
+    pub fn new(workers: usize, settings: &CounterSettings) -> ServiceCounters {
+        ServiceCounters {
             retries: WorkerCounter::new(workers),
             unimplemented_retries: WorkerCounter::new(workers),
             copies: MirrorCounts::new(workers),

@@ -1,29 +1,29 @@
-//! Backends that have become unhealthy or ejected, or well again, for the log and the metrics.
+//! Changes of backends' conditions (healthy, ejected, suspect), for the log and the metrics.
 
 use super::Cause;
 use super::desired::{Backend, Desired};
 use crate::text::listed;
 
 /// Changes of condition between two generations of the same backends.
-pub(super) struct Flips {
+pub(super) struct ConditionChanges {
     unhealthy: Vec<String>,
     healthy: Vec<String>,
     ejected: Vec<String>,
-    /// The cause of each.
+    /// The cause of each new ejection.
     causes: Vec<Cause>,
     back: Vec<String>,
     suspect: Vec<String>,
     trusted: Vec<String>,
-    /// Whether there is a panic, if that has changed.
-    panics: Option<bool>,
+    /// Whether panic mode is on, if that has changed.
+    panic_mode: Option<bool>,
 }
 
-impl Flips {
-    /// From `before` to `after`, which has the same backends.
-    pub(super) fn between(before: &Desired, after: &Desired) -> Flips {
-        let panics = |desired: &Desired| desired.backends.iter().any(|it| it.condition.needed);
-        let (was, is) = (panics(before), panics(after));
-        let mut flips = Flips {
+impl ConditionChanges {
+    /// Compares two generations of the same backends.
+    pub(super) fn between(before: &Desired, after: &Desired) -> ConditionChanges {
+        let panic_mode = |desired: &Desired| desired.backends.iter().any(|it| it.condition.needed);
+        let (was, is) = (panic_mode(before), panic_mode(after));
+        let mut changes = ConditionChanges {
             unhealthy: Vec::new(),
             healthy: Vec::new(),
             ejected: Vec::new(),
@@ -31,11 +31,11 @@ impl Flips {
             back: Vec::new(),
             suspect: Vec::new(),
             trusted: Vec::new(),
-            panics: (was != is).then_some(is),
+            panic_mode: (was != is).then_some(is),
         };
         let pairs = before.backends.iter().zip(&*after.backends);
-        pairs.for_each(|(before, after)| flips.compare(before, after));
-        flips
+        pairs.for_each(|(before, after)| changes.compare(before, after));
+        changes
     }
 
     fn compare(&mut self, before: &Backend, after: &Backend) {
@@ -69,7 +69,16 @@ impl Flips {
     }
 
     pub(super) fn log(self, service: &str) {
-        let Flips { unhealthy, healthy, ejected, back, suspect, trusted, panics, .. } = self;
+        let ConditionChanges {
+            unhealthy,
+            healthy,
+            ejected,
+            back,
+            suspect,
+            trusted,
+            panic_mode,
+            ..
+        } = self;
         if !unhealthy.is_empty() {
             let (count, backends) = (unhealthy.len(), listed(unhealthy));
             tracing::warn!(service, count, backends, "backends are unhealthy");
@@ -94,7 +103,7 @@ impl Flips {
             let (count, backends) = (trusted.len(), listed(trusted));
             tracing::info!(service, count, backends, "backends are suspected no more");
         }
-        match panics {
+        match panic_mode {
             Some(true) => tracing::error!(
                 service,
                 "panic: so few backends are left that those that are unhealthy or ejected get requests too"

@@ -1,0 +1,191 @@
+//! The pickers of a service: one for all backends, and one without those that are unavailable.
+
+use std::sync::Arc;
+
+use super::Balancer;
+use super::desired::Backend;
+use super::standing::{BackendState, Standing};
+use crate::balance::Picker;
+use crate::model::{EndpointSet, Member, Time};
+
+/// A picker, and the set that it was built from.
+#[derive(Clone)]
+pub(super) struct BuiltPicker {
+    /// The endpoints that its indices refer to: the eligible ones, and with policies that give members
+    /// fixed places (such as hash rings) also those that are excluded for now.
+    pub set: Arc<EndpointSet>,
+    /// `None` if no endpoint is eligible.
+    pub picker: Option<Arc<dyn Picker>>,
+}
+
+/// The pickers of a service. An exclusion reuses the full picker where the policy can, so that
+/// backends find their places again when they return.
+pub(super) struct Pickers {
+    /// As if no backend were excluded. Expensive tables are built here.
+    full: BuiltPicker,
+    /// Indices into its set of the excluded backends.
+    excluded: Vec<usize>,
+    /// Without them: the one in use.
+    pub current: BuiltPicker,
+}
+
+impl Pickers {
+    /// Builds pickers for `backends`, or reuses those `before`, of the same balancer. Slow with many
+    /// backends.
+    pub(super) fn of(
+        balancer: &Balancer,
+        backends: &[Backend],
+        now: Time,
+        before: Option<&Pickers>,
+        rng: &mut fastrand::Rng,
+    ) -> Pickers {
+        let all: Vec<(&Backend, Standing)> =
+            backends.iter().map(|backend| (backend, backend.standing(now))).collect();
+        let set = |weight: fn(&Backend, &Standing) -> u32| {
+            let member = |(backend, standing): &(&Backend, Standing)| {
+                let (endpoint, weight) = (Arc::clone(&backend.endpoint), weight(backend, standing));
+                Member { endpoint, weight }
+            };
+            EndpointSet::new(all.iter().map(member), balancer.factory.ewma())
+        };
+        let full = set(weight_if_available);
+        let available =
+            all.iter().filter(|(backend, standing)| weight_if_available(backend, standing) > 0);
+        let excluded = available.enumerate().filter(|(_, (_, standing))| standing.weight == 0);
+        let excluded: Vec<usize> = excluded.map(|(index, _)| index).collect();
+        let full = BuiltPicker::of(balancer, full, before.map(|before| &before.full), rng);
+        let unchanged =
+            before.filter(|it| it.excluded == excluded && Arc::ptr_eq(&it.full.set, &full.set));
+        let current = match (unchanged, &*excluded) {
+            (Some(before), _) => before.current.clone(),
+            (None, []) => full.clone(),
+            (None, some) => match full.without(some) {
+                Some(reduced) => reduced,
+                None => BuiltPicker::of(balancer, set(|_, standing| standing.weight), None, rng),
+            },
+        };
+        Pickers { full, excluded, current }
+    }
+}
+
+/// The backend's weight, as if it were neither unhealthy nor ejected nor down.
+fn weight_if_available(backend: &Backend, standing: &Standing) -> u32 {
+    match standing.state {
+        BackendState::Unhealthy | BackendState::Ejected | BackendState::Connecting => {
+            backend.intent.weight
+        }
+        _ => standing.weight,
+    }
+}
+
+impl BuiltPicker {
+    /// A picker for `set`. Reuses `before` if that has the same set: a new picker would lose its state,
+    /// such as the position of round robin.
+    fn of(
+        balancer: &Balancer,
+        set: EndpointSet,
+        before: Option<&BuiltPicker>,
+        rng: &mut fastrand::Rng,
+    ) -> BuiltPicker {
+        if let Some(before) = before.filter(|before| is_same(&before.set, &set)) {
+            return before.clone();
+        }
+        let set = Arc::new(set);
+        let build = || balancer.factory.build(Arc::clone(&set), rng).into();
+        let picker = (!set.is_empty()).then(build);
+        BuiltPicker { set, picker }
+    }
+
+    /// The same picker with these excluded; `None` if the policy has to build a new one.
+    fn without(&self, excluded: &[usize]) -> Option<BuiltPicker> {
+        let set = Arc::clone(&self.set);
+        if excluded.len() == set.len() {
+            return Some(BuiltPicker { set, picker: None });
+        }
+        let picker = self.picker.as_ref()?.without(excluded)?;
+        Some(BuiltPicker { set, picker: Some(picker.into()) })
+    }
+}
+
+fn is_same(one: &EndpointSet, other: &EndpointSet) -> bool {
+    let same = |(one, other): (&Member, &Member)| {
+        one.endpoint.id() == other.endpoint.id() && one.weight == other.weight
+    };
+    one.len() == other.len() && one.members().iter().zip(other.members()).all(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::standing::Condition;
+    use super::super::{Balancer, MergedIntent, ServingPeriod};
+    use super::*;
+    use crate::health::Unhealthy;
+    use crate::model::{Address, Endpoint};
+    use crate::text::ParamValue;
+
+    fn backends() -> Vec<Backend> {
+        let endpoint = |address: &str| Arc::new(Endpoint::new(address, 1, Time::ZERO));
+        let backend = |address: &str| Backend {
+            address: Address::parse(address).unwrap(),
+            serving_period: ServingPeriod::new(&endpoint(address), Time::ZERO),
+            endpoint: endpoint(address),
+            intent: MergedIntent { weight: 1, drained: false },
+            ejection: Default::default(),
+            condition: Condition::default(),
+            down_count: 0,
+            checked: None,
+        };
+        ["a:1", "b:1", "c:1"].map(backend).into()
+    }
+
+    fn balancer(policy: &str) -> Balancer {
+        let key = ParamValue::Map(vec![("header".into(), "x-key".into())]);
+        let keyed = policy == "maglev" || policy == "consistent_hash";
+        let settings = keyed.then(|| ("key".to_owned(), key)).into_iter().collect();
+        Balancer::new(Balancer::policy(policy).unwrap(), settings).unwrap()
+    }
+
+    /// Those of `backends` when these are out, after those `before`.
+    fn pickers(
+        balancer: &Balancer,
+        backends: &[Backend],
+        excluded: &[usize],
+        before: Option<&Pickers>,
+    ) -> Pickers {
+        let mut backends = backends.to_vec();
+        for index in excluded {
+            let unhealthy =
+                Unhealthy { why: "HTTP 503".into(), since: Time::ZERO, declared: false };
+            backends[*index].condition.unhealthy = Some(unhealthy);
+        }
+        let rng = &mut fastrand::Rng::with_seed(1);
+        Pickers::of(balancer, &backends, Time::ZERO, before, rng)
+    }
+
+    fn same(one: &Option<Arc<dyn Picker>>, other: &Option<Arc<dyn Picker>>) -> bool {
+        one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| Arc::ptr_eq(one, other))
+    }
+
+    #[test]
+    fn what_is_dear_is_built_once_however_often_somebody_is_out() {
+        for policy in ["maglev", "consistent_hash", "round_robin", "p2c_ewma"] {
+            let (balancer, backends) = (balancer(policy), backends());
+            let all = pickers(&balancer, &backends, &[], None);
+            let mut last = pickers(&balancer, &backends, &[1], Some(&all));
+            assert!(same(&last.full.picker, &all.full.picker), "{policy}");
+            let keyed = balancer.factory.key().is_some();
+            assert_eq!(last.current.set.len(), if keyed { 3 } else { 2 }, "{policy}");
+            let again = pickers(&balancer, &backends, &[1], Some(&last));
+            assert!(
+                same(&again.current.picker, &last.current.picker),
+                "{policy}: nothing has changed"
+            );
+            for excluded in [&[0, 1][..], &[0, 1, 2], &[2]] {
+                last = pickers(&balancer, &backends, excluded, Some(&last));
+                assert_eq!(last.current.picker.is_some(), excluded.len() < 3, "{policy}");
+            }
+            let back = pickers(&balancer, &backends, &[], Some(&last));
+            assert!(same(&back.current.picker, &all.current.picker), "{policy}: the same as ever");
+        }
+    }
+}
