@@ -25,7 +25,7 @@ pub use limits::Limits;
 pub use names::Name;
 pub use outgoing::{Outgoing, Tag, Varying};
 pub use output::Output;
-pub use refused::{Refusals, Refused};
+pub use refused::{Refused, RefusedRequests};
 pub(crate) use send_queue::SendQueue;
 pub(crate) use window::{Width, Window};
 

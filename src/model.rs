@@ -36,7 +36,7 @@ pub use mirrored::MirrorOutcome;
 pub use outage::Down;
 pub(crate) use outcome::{AttemptFailure, Protocol};
 pub use outcome::{AttemptOutcome, Class, Code, GRPC_CODES, GrpcCode, HealthSignal};
-pub use refusal::{Refusal, Refusals};
+pub use refusal::{ConnectionRefusal, ConnectionRefusals};
 pub(crate) use rejected::RejectCounts;
 pub use rejected::{RejectReason, RejectTotals};
 pub use results::{ResultCounters, Results};

@@ -8,7 +8,7 @@ mod window;
 pub(crate) use counter::WorkerCounter;
 pub(crate) use counter::{increment, of_worker};
 pub(crate) use histogram::{CoarseHistogram, nearest_bound};
-pub use histogram::{Counts, Histogram, QUANTILE_ERROR, Sample};
+pub use histogram::{Histogram, HistogramCounts, QUANTILE_ERROR, Sample};
 pub use streams::Direction;
 pub(crate) use streams::StreamTotals;
 pub use window::WindowStats;

@@ -15,7 +15,7 @@ pub use demand::Demand;
 pub use dialer::Dialer;
 pub use own::OwnAddresses;
 pub use pool::OpenError;
-pub(crate) use pool::{Observer, Outages, Pool};
+pub(crate) use pool::{Observer, Pool, UnreachableCount};
 pub use probe::Stream;
 pub use resolver::Resolver;
 pub use settings::Settings;

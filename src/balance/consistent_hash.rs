@@ -125,10 +125,10 @@ struct Ring {
 /// The nodes of a part: position within it in the high bits, owner in the low ones. Free places
 /// hold the next node after the part, as if it were at the part's end.
 #[repr(align(64))] // one cache line
-struct Part([u32; ROOM]);
+struct Part([u32; PART_CAPACITY]);
 
 /// Capacity of a part.
-const ROOM: usize = 16;
+const PART_CAPACITY: usize = 16;
 /// Average nodes in a part: one in three hundred overflows.
 const EACH: usize = 8;
 

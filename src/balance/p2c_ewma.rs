@@ -52,7 +52,7 @@ const TRIAL_ODDS: u32 = 8;
 /// Estimate, as a share of the failure penalty, from which on most requests have failed.
 const TROUBLE: f64 = 0.25;
 
-const DEFAULTS: EwmaParams = EwmaParams::usual();
+const DEFAULTS: EwmaParams = EwmaParams::defaults();
 /// Durations must not be zero.
 const SOME: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::MAX;
 

@@ -13,7 +13,7 @@ pub fn read(node: &Node, problems: &Problems) -> Keepalive {
     let keepalive = Keepalive {
         interval: fields.value(&KEEPALIVE.interval),
         timeout: fields.value(&KEEPALIVE.timeout),
-        pace: Keepalive::usual().pace.filter(|_| !permitted),
+        pace: Keepalive::defaults().pace.filter(|_| !permitted),
     };
     fields.finish();
     keepalive

@@ -18,8 +18,8 @@ pub const MAX_BUCKETS: usize = 60;
 /// The maximum number of a service's gRPC methods with their own series.
 pub const MAX_METHODS: u64 = 1000;
 /// The range of histogram bounds.
-const SHORTEST: Duration = Duration::from_micros(10);
-const LONGEST: Duration = Duration::from_secs(900);
+const MIN_BOUND: Duration = Duration::from_micros(10);
+const MAX_BOUND: Duration = Duration::from_secs(900);
 
 /// The settings of the exporter.
 pub fn settings(fields: &Fields<'_>, problems: &Problems) -> MetricsSettings {
@@ -89,7 +89,7 @@ pub fn bound(text: &str) -> Result<Duration, String> {
         Some(seconds) => seconds,
         None => units::parse_duration(text)?,
     };
-    if (SHORTEST..=LONGEST).contains(&value) {
+    if (MIN_BOUND..=MAX_BOUND).contains(&value) {
         return Ok(value);
     }
     Err(format!("`{text}` is out of range: write 10us to 900s"))

@@ -74,7 +74,7 @@ pub fn service(
     let health = health.map(|node| Arc::new(health::read(node, &upstream, problems)));
     let ejection = match fields.get(&SERVICE.ejection) {
         Some(node) => ejection::read(node, problems),
-        None => Some(Ejection::usual()),
+        None => Some(Ejection::defaults()),
     };
     let panic = fields.value(&SERVICE.panic);
     let endpoint_drain_timeout = fields.value(&SERVICE.endpoint_drain_timeout);

@@ -15,7 +15,7 @@ use tokio_stream::Stream;
 use tonic::transport::server::Connected;
 
 use crate::clock::{Clock, LogThrottle};
-use crate::model::{Refusal, Refusals};
+use crate::model::{ConnectionRefusal, ConnectionRefusals};
 use crate::telemetry::{Activity, ConnectionSlots};
 
 /// Timeout of the connection preface; after it, HTTP/2 pings detect dead peers.
@@ -31,7 +31,7 @@ const WARN_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) struct LimitedConnections<C> {
     clients: C,
     slots: ConnectionSlots<oneshot::Sender<()>>,
-    refusals: Arc<Refusals>,
+    refusals: Arc<ConnectionRefusals>,
     backoff: Option<Pin<Box<Sleep>>>,
     throttle: LogThrottle,
 }
@@ -58,7 +58,7 @@ impl<C> LimitedConnections<C> {
     pub(super) fn new(
         clients: C,
         max_connections: usize,
-        refusals: Arc<Refusals>,
+        refusals: Arc<ConnectionRefusals>,
         clock: Clock,
     ) -> LimitedConnections<C> {
         LimitedConnections {
@@ -74,7 +74,7 @@ impl<C> LimitedConnections<C> {
         let (end, ended) = oneshot::channel();
         let caller = Caller { address, activity: Arc::default() };
         if self.slots.admit(Arc::clone(&caller.activity), end) {
-            self.refusals.count(Refusal::Evicted);
+            self.refusals.count(ConnectionRefusal::Evicted);
             if self.throttle.is_due() {
                 tracing::warn!("control API: all places are taken: who does least makes room");
             }
@@ -104,7 +104,7 @@ impl<S, C: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin> Stream
                     return Poll::Ready(Some(Ok(self.admit(stream, address))));
                 }
                 Err(error) => {
-                    self.refusals.count(Refusal::AcceptFailed);
+                    self.refusals.count(ConnectionRefusal::AcceptFailed);
                     if self.throttle.is_due() {
                         tracing::warn!(%error, "control API: cannot accept connections");
                     }

@@ -3,7 +3,7 @@
 use super::proto;
 use crate::model::{Code, MethodStats, Protocol};
 use crate::service::MethodTable;
-use crate::stats::Counts;
+use crate::stats::HistogramCounts;
 
 /// All methods that were called: most requests first, the aggregate of unnamed ones last.
 pub(super) fn list(table: &MethodTable) -> proto::ListMethodsResponse {
@@ -19,7 +19,7 @@ pub(super) fn list(table: &MethodTable) -> proto::ListMethodsResponse {
 }
 
 fn method(stats: &MethodStats) -> proto::Method {
-    let (codes, mut durations) = (stats.codes(), Counts::default());
+    let (codes, mut durations) = (stats.codes(), HistogramCounts::default());
     stats.add_durations_to(&mut durations);
     let (succeeded, failures) = codes.success_failure();
     let finished = succeeded + failures;

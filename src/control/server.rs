@@ -15,7 +15,7 @@ use super::proto::FILE_DESCRIPTOR_SET;
 use super::proto::control_server::ControlServer;
 use super::service::Control;
 use crate::clock::Clock;
-use crate::model::Refusals;
+use crate::model::ConnectionRefusals;
 use crate::service::Registry;
 
 /// Limit of concurrent calls (streams count until their response begins); more are refused.
@@ -51,7 +51,7 @@ pub struct Server {
     /// Connection limit. One more evicts the connection with the least to do.
     pub max_connections: usize,
     /// Counts refused connections.
-    pub refusals: Arc<Refusals>,
+    pub refusals: Arc<ConnectionRefusals>,
     /// Throttles repeated log messages.
     pub clock: Clock,
 }

@@ -10,9 +10,9 @@ use tonic::Status;
 use super::{convert, proto};
 use crate::service::ServiceView;
 
-const DEFAULT: Duration = Duration::from_secs(1);
-const SHORTEST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(3600);
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
+const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Limit of concurrent streams.
 const MAX_STREAMS: usize = 1000;
@@ -22,10 +22,10 @@ type Item = Result<proto::Service, Status>;
 /// The interval of a request, validated.
 pub(super) fn interval(wanted: Option<prost_types::Duration>) -> Result<Duration, Status> {
     let Some(wanted) = wanted else {
-        return Ok(DEFAULT);
+        return Ok(DEFAULT_INTERVAL);
     };
     match Duration::try_from(wanted) {
-        Ok(interval) if (SHORTEST..=LONGEST).contains(&interval) => Ok(interval),
+        Ok(interval) if (MIN_INTERVAL..=MAX_INTERVAL).contains(&interval) => Ok(interval),
         _ => Err(Status::invalid_argument(format!(
             "interval is out of range: 0.1 to 3600 seconds, not {wanted}"
         ))),

@@ -13,16 +13,16 @@ const UNITS: [(u8, u64); 6] = [
 ];
 
 /// Maximum number of digits.
-const MOST_DIGITS: usize = 8;
+const MAX_DIGITS: usize = 8;
 
 /// The smallest number with too many digits.
-const TOO_MANY: u64 = 100_000_000;
+const VALUE_LIMIT: u64 = 100_000_000;
 
 /// Parses a `grpc-timeout`; `None` if it is malformed. Saturates at about five centuries.
 pub fn parse_timeout(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     let (_, nanos) = UNITS.iter().find(|(letter, _)| letter == unit)?;
-    if !(1..=MOST_DIGITS).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+    if !(1..=MAX_DIGITS).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
     let number = digits.iter().fold(0, |sum, digit| 10 * sum + u64::from(digit - b'0'));
@@ -32,7 +32,7 @@ pub fn parse_timeout(value: &[u8]) -> Option<Duration> {
 /// A formatted `grpc-timeout`: rounded down, but never to zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeoutText {
-    text: [u8; MOST_DIGITS + 1],
+    text: [u8; MAX_DIGITS + 1],
     len: u8,
 }
 
@@ -42,10 +42,10 @@ impl TimeoutText {
         let nanos = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
         let mut in_units = UNITS.iter().map(|(unit, each)| (*unit, nanos / each));
         // 64 bits of nanoseconds have seven digits in hours.
-        let few = in_units.find(|(_, number)| *number < TOO_MANY);
-        let (unit, mut number) = few.unwrap_or((b'H', TOO_MANY - 1));
+        let few = in_units.find(|(_, number)| *number < VALUE_LIMIT);
+        let (unit, mut number) = few.unwrap_or((b'H', VALUE_LIMIT - 1));
         let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
-        let mut text = [unit; MOST_DIGITS + 1];
+        let mut text = [unit; MAX_DIGITS + 1];
         for slot in text.iter_mut().take(digits).rev() {
             *slot = b'0' + (number % 10) as u8;
             number /= 10;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     ConnectionError, ErrorCode, Event, Fault, Gone, HeaderPool, Headers, Limits, Millis, OpenError,
-    Outgoing, Output, Refusals, SendError,
+    Outgoing, Output, RefusedRequests, SendError,
 };
 
 /// Which side of the connection this is.
@@ -91,7 +91,7 @@ pub trait Connection {
     fn is_ready(&self) -> bool;
 
     /// Takes the refusals since the last call.
-    fn take_refusals(&mut self) -> Refusals;
+    fn take_refused(&mut self) -> RefusedRequests;
 
     /// Number of open streams.
     fn open_streams(&self) -> usize;

@@ -1,11 +1,11 @@
-//! Validation of requests, responses and trailers
+//! Validation of requests, responses and trailers.
 
 use super::authority;
 use super::headers::{Field, Headers, Name};
 
 /// What the codec itself needs to know of a valid head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct HeadInfo {
     /// The declared length of the body.
     pub content_length: Option<u64>,
     /// The status of a response.
@@ -15,10 +15,10 @@ pub struct Facts {
 type Checked<T> = Result<T, &'static str>;
 
 /// Validates the head of a request.
-pub fn request(headers: &mut Headers) -> Checked<Facts> {
+pub fn request(headers: &mut Headers) -> Checked<HeadInfo> {
     headers.trim();
     let mut pseudo = Pseudo::default();
-    let mut facts = Facts::default();
+    let mut info = HeadInfo::default();
     let mut host = None;
     for field in headers.iter() {
         match field.id {
@@ -28,31 +28,31 @@ pub fn request(headers: &mut Headers) -> Checked<Facts> {
             Name::Path => once(&mut pseudo.path, pseudo.over, field)?,
             Name::Host if host.replace(field.value).is_some() => return Err("two host fields"),
             Name::Host => pseudo.over = true,
-            _ => pseudo.regular(field, &mut facts)?,
+            _ => pseudo.regular(field, &mut info)?,
         }
         check_value(field.value)?;
     }
     check_target(&pseudo, host)?;
-    Ok(facts)
+    Ok(info)
 }
 
 /// Validates the head of a response, final or informational.
-pub fn response(headers: &mut Headers) -> Checked<Facts> {
+pub fn response(headers: &mut Headers) -> Checked<HeadInfo> {
     headers.trim();
     drop_connection_specific(headers);
     let mut pseudo = Pseudo::default();
-    let mut facts = Facts::default();
+    let mut info = HeadInfo::default();
     let mut repeated = false;
     for field in headers.iter() {
         match field.id {
             Name::Status => {
                 once(&mut pseudo.method, pseudo.over, field)?;
-                facts.status = parse_status(field.value)?;
+                info.status = parse_status(field.value)?;
             }
-            Name::ContentLength if facts.content_length == Some(parse_length(field.value)?) => {
+            Name::ContentLength if info.content_length == Some(parse_length(field.value)?) => {
                 repeated = true; // unambiguous all the same
             }
-            _ => pseudo.regular(field, &mut facts)?,
+            _ => pseudo.regular(field, &mut info)?,
         }
         check_value(field.value)?;
     }
@@ -63,7 +63,7 @@ pub fn response(headers: &mut Headers) -> Checked<Facts> {
             field.id != Name::ContentLength || lengths == 1
         });
     }
-    if facts.status == 0 { Err("no :status") } else { Ok(facts) }
+    if info.status == 0 { Err("no :status") } else { Ok(info) }
 }
 
 /// Strips connection-specific fields of a response, as other gateways do. RFC 9113, section 8.2.2,
@@ -87,30 +87,30 @@ fn drop_connection_specific(headers: &mut Headers) {
 pub fn switching(headers: &Headers) -> Checked<()> {
     let mut pseudo = Pseudo::default();
     for field in headers.iter().filter(|field| field.id != Name::Status) {
-        pseudo.regular(field, &mut Facts::default())?;
+        pseudo.regular(field, &mut HeadInfo::default())?;
         check_value(field.value)?;
     }
     Ok(())
 }
 
 /// Validates the trailers of a response.
-pub fn response_trailers(headers: &mut Headers) -> Checked<Facts> {
+pub fn response_trailers(headers: &mut Headers) -> Checked<HeadInfo> {
     drop_connection_specific(headers);
     trailers(headers)
 }
 
 /// Validates a trailer section.
-pub fn trailers(headers: &mut Headers) -> Checked<Facts> {
+pub fn trailers(headers: &mut Headers) -> Checked<HeadInfo> {
     headers.trim();
     let mut pseudo = Pseudo { over: true, ..Pseudo::default() };
     for field in headers.iter() {
         if field.id.is_pseudo() {
             return Err("pseudo-header in trailers");
         }
-        pseudo.regular(field, &mut Facts::default())?;
+        pseudo.regular(field, &mut HeadInfo::default())?;
         check_value(field.value)?;
     }
-    Ok(Facts::default())
+    Ok(HeadInfo::default())
 }
 
 /// The pseudo-headers seen so far, and whether a regular field has ended them.
@@ -135,7 +135,7 @@ fn once<'a>(slot: &mut Option<&'a [u8]>, over: bool, field: Field<'a>) -> Checke
 }
 
 impl Pseudo<'_> {
-    fn regular(&mut self, field: Field<'_>, facts: &mut Facts) -> Checked<()> {
+    fn regular(&mut self, field: Field<'_>, info: &mut HeadInfo) -> Checked<()> {
         self.over = true;
         match field.id {
             Name::Other => check_name(field.name),
@@ -148,7 +148,7 @@ impl Pseudo<'_> {
             Name::Te if !field.value.eq_ignore_ascii_case(b"trailers") => Err("te is not trailers"),
             Name::ContentLength => {
                 let length = parse_length(field.value)?;
-                match facts.content_length.replace(length) {
+                match info.content_length.replace(length) {
                     Some(_) => Err("content-length given twice"),
                     None => Ok(()),
                 }
@@ -281,11 +281,11 @@ mod tests {
         block(&[&GOOD[..], extra].concat())
     }
 
-    fn request(mut headers: Headers) -> Checked<Facts> {
+    fn request(mut headers: Headers) -> Checked<HeadInfo> {
         super::request(&mut headers)
     }
 
-    fn response(fields: &[(&str, &str)]) -> Checked<Facts> {
+    fn response(fields: &[(&str, &str)]) -> Checked<HeadInfo> {
         super::response(&mut block(fields))
     }
 
@@ -296,8 +296,8 @@ mod tests {
         assert!(request(with(&[("host", "a.:1")])).is_ok());
         let usual = [&GOOD[..3], &[(":authority", "shop.example"), ("host", "Shop.Example.:80")]];
         assert!(request(block(&usual.concat())).is_ok());
-        let facts = request(with(&[("content-length", "12")]));
-        assert_eq!(facts.map(|f| f.content_length), Ok(Some(12)));
+        let info = request(with(&[("content-length", "12")]));
+        assert_eq!(info.map(|f| f.content_length), Ok(Some(12)));
         assert!(request(block(&[(":method", "CONNECT"), (":authority", "a:1")])).is_ok());
         let options = [(":method", "OPTIONS"), (":scheme", "http"), (":path", "*")];
         assert!(request(block(&options)).is_ok());
@@ -368,7 +368,7 @@ mod tests {
         let fields =
             [("te", " trailers\t"), ("content-length", "7 "), ("host", " a:1 "), ("x", " y ")];
         let mut headers = with(&fields);
-        assert_eq!(super::request(&mut headers).map(|facts| facts.content_length), Ok(Some(7)));
+        assert_eq!(super::request(&mut headers).map(|info| info.content_length), Ok(Some(7)));
         assert_eq!(headers.get_named(b"x"), Some(&b"y"[..]));
         for pseudo in 0..GOOD.len() {
             for value in [format!("{} ", GOOD[pseudo].1), format!("\t{}", GOOD[pseudo].1)] {
@@ -408,8 +408,8 @@ mod tests {
     fn a_length_that_a_backend_repeats_is_one() {
         let length = |value| ("content-length", value);
         let mut head = block(&[(":status", "200"), length("5"), ("x", "y"), length("5 ")]);
-        let facts = super::response(&mut head);
-        assert_eq!(facts.map(|facts| facts.content_length), Ok(Some(5)));
+        let info = super::response(&mut head);
+        assert_eq!(info.map(|info| info.content_length), Ok(Some(5)));
         assert_eq!(head, block(&[(":status", "200"), length("5"), ("x", "y")]));
         for lengths in [&[length("5"), length("6")][..], &[length("x")], &[length("")]] {
             assert!(response(&[&[(":status", "200")], lengths].concat()).is_err(), "{lengths:?}");

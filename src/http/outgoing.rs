@@ -28,13 +28,13 @@ pub trait Outgoing<'a>: Copy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Varying {
     id: Name,
-    value: [u8; Varying::LONGEST],
+    value: [u8; Varying::MAX_LEN],
     len: u8,
 }
 
 impl Varying {
     /// Maximum length of the value.
-    pub const LONGEST: usize = 16;
+    pub const MAX_LEN: usize = 16;
 
     /// The field of this name; `None` if its value is too long.
     pub fn new(id: Name, value: &[u8]) -> Option<Varying> {

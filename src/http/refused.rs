@@ -18,11 +18,11 @@ impl Refused {
         [Refused::Malformed, Refused::TooLarge, Refused::TooManyStreams, Refused::Leaving];
 }
 
-/// Refusals since the last call, by reason.
+/// Counts of refused requests since the last call, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Refusals([u32; Refused::ALL.len()]);
+pub struct RefusedRequests([u32; Refused::ALL.len()]);
 
-impl Refusals {
+impl RefusedRequests {
     /// Counts one.
     pub fn add(&mut self, why: Refused) {
         if let Some(count) = self.0.get_mut(why as usize) {
@@ -32,7 +32,7 @@ impl Refusals {
 
     /// Whether there was none.
     pub fn is_empty(&self) -> bool {
-        *self == Refusals::default()
+        *self == RefusedRequests::default()
     }
 
     /// The reasons that occurred, with their counts.
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn each_reason_is_counted_for_itself() {
-        let mut refusals = Refusals::default();
+        let mut refusals = RefusedRequests::default();
         assert!(refusals.is_empty());
         for (number, why) in Refused::ALL.into_iter().enumerate() {
             assert_eq!(why as usize, number);

@@ -5,7 +5,7 @@ use memchr::memchr;
 use super::head::{self, Scan};
 
 /// Maximum length of a chunk-size line, extensions included.
-const LONGEST_SIZE_LINE: usize = 256;
+const MAX_SIZE_LINE: usize = 256;
 
 /// The remaining body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,11 +117,11 @@ fn size_line(input: &mut &[u8]) -> Result<Option<u64>, &'static str> {
     const BAD: &str = "a chunk's size is not a number";
     const LONG: &str = "the line of a chunk's size is too long";
     let Some(at) = memchr(b'\n', input) else {
-        return if input.len() <= LONGEST_SIZE_LINE { Ok(None) } else { Err(LONG) };
+        return if input.len() <= MAX_SIZE_LINE { Ok(None) } else { Err(LONG) };
     };
     let line = take(input, at + 1);
     let line = line.strip_suffix(b"\r\n").ok_or("a line ends without CR")?;
-    if line.len() > LONGEST_SIZE_LINE {
+    if line.len() > MAX_SIZE_LINE {
         return Err(LONG);
     }
     if line.contains(&b'\r') {

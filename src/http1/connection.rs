@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::body::Body;
 use super::response::Asked;
 use super::write::Framing;
-use crate::http::{Headers, Key, Limits, Output, Refusals, Role, SendQueue, Width, Window};
+use crate::http::{Headers, Key, Limits, Output, RefusedRequests, Role, SendQueue, Width, Window};
 
 /// One end of an HTTP/1.1 connection.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub struct Connection {
     width: Width,
     /// The socket is full.
     held_up: bool,
-    refusals: Refusals,
+    refusals: RefusedRequests,
 }
 
 /// One request and its response.
@@ -134,7 +134,7 @@ impl Connection {
             ends_by_close: false,
             drained: 0,
             held_up: false,
-            refusals: Refusals::default(),
+            refusals: RefusedRequests::default(),
         }
     }
 
@@ -182,7 +182,7 @@ impl Exchange {
             held: 0,
             window: Window::default(),
             discarding: false,
-            to_discard: end::MOST_DISCARDED,
+            to_discard: end::MAX_DISCARDED,
             hesitates: false,
             pending: Pending::default(),
         }

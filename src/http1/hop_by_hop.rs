@@ -8,7 +8,7 @@ use crate::http::{HeaderPool, Headers, Name, Role, message};
 pub const CODING: &str = "a transfer-encoding other than chunked";
 
 /// Limit of connection options, besides those known here.
-const MOST_NOMINATED: usize = 16;
+const MAX_NOMINATED: usize = 16;
 
 /// The hop-by-hop fields of a head, and its framing.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ pub struct HopByHop<'a> {
     /// Number of fields.
     pub count: usize,
     /// Fields nominated by `connection`.
-    nominated: [&'a [u8]; MOST_NOMINATED],
+    nominated: [&'a [u8]; MAX_NOMINATED],
     nominations: usize,
 }
 

@@ -24,17 +24,17 @@ pub struct Request {
 
 /// Why a request is refused, and the status for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RequestError {
     /// The status.
     pub status: u16,
     /// What is wrong.
     pub detail: &'static str,
 }
 
-impl From<&'static str> for Refusal {
-    fn from(detail: &'static str) -> Refusal {
+impl From<&'static str> for RequestError {
+    fn from(detail: &'static str) -> RequestError {
         let status = if detail == CODING { 501 } else { 400 };
-        Refusal { status, detail }
+        RequestError { status, detail }
     }
 }
 
@@ -44,12 +44,12 @@ pub fn read(
     scheme: &'static [u8],
     most_fields: usize,
     mut headers: Headers,
-) -> Result<Request, Refusal> {
+) -> Result<Request, RequestError> {
     let (line, lines) = head::split(head);
     let line = Line::parse(line)?;
     let hop = HopByHop::read(lines, Role::Server)?;
     if hop.count > most_fields {
-        return Err(Refusal { status: 431, detail: "too many fields" });
+        return Err(RequestError { status: 431, detail: "too many fields" });
     }
     if hop.chunked && !line.is_http11 {
         return Err("transfer-encoding in HTTP/1.0".into());
@@ -108,7 +108,7 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn parse(line: &'a [u8]) -> Result<Line<'a>, Refusal> {
+    fn parse(line: &'a [u8]) -> Result<Line<'a>, RequestError> {
         let mut parts = line.split(|&byte| byte == b' ');
         let (Some(method), Some(target), Some(version), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
@@ -121,7 +121,7 @@ impl<'a> Line<'a> {
             [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
                 if major.is_ascii_digit() && minor.is_ascii_digit() =>
             {
-                return Err(Refusal { status: 505, detail: "neither HTTP/1.1 nor HTTP/1.0" });
+                return Err(RequestError { status: 505, detail: "neither HTTP/1.1 nor HTTP/1.0" });
             }
             _ => return Err("the first line ends without a version".into()),
         };
@@ -140,7 +140,7 @@ struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    fn parse(method: &[u8], target: &'a [u8]) -> Result<Target<'a>, Refusal> {
+    fn parse(method: &[u8], target: &'a [u8]) -> Result<Target<'a>, RequestError> {
         if method == b"CONNECT" {
             return Ok(Target { scheme: None, authority: Some(target), path: None });
         }

@@ -23,7 +23,7 @@ use super::settings::Settings;
 use super::stream::Progress;
 use super::streams::Streams;
 use super::unsent::Unsent;
-use crate::http::{ConnectionError, ErrorCode, Key, Limits, Refusals, Role, Width};
+use crate::http::{ConnectionError, ErrorCode, Key, Limits, RefusedRequests, Role, Width};
 
 /// One end of an HTTP/2 connection.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ pub struct Connection {
     unprocessed: Vec<Key>,
     /// Streams reset by us lately, on which frames of the peer may still be in flight.
     reset_by_us: VecDeque<u32>,
-    refusals: Refusals,
+    refusals: RefusedRequests,
 }
 
 /// A header block that awaits CONTINUATION.
@@ -135,7 +135,7 @@ impl Connection {
             discarded: 0,
             drained: Vec::new(),
             unprocessed: Vec::new(),
-            refusals: Refusals::default(),
+            refusals: RefusedRequests::default(),
             reset_by_us: VecDeque::new(),
             limits,
         }
@@ -188,12 +188,12 @@ impl Connection {
     /// Remembers a stream reset by us, since frames sent before the peer saw the reset are no
     /// error. Clients need not: late frames on their streams are always ignored.
     fn remember_reset(&mut self, id: u32) {
-        const MOST: u32 = 4096;
+        const MAX_REMEMBERED: u32 = 4096;
         if self.role == Role::Client {
             return;
         }
         // All that were open and all that were refused may be reset at once.
-        let enough = self.limits.max_streams.saturating_add(self.limits.errors).min(MOST);
+        let enough = self.limits.max_streams.saturating_add(self.limits.errors).min(MAX_REMEMBERED);
         if self.reset_by_us.len() >= enough as usize {
             self.reset_by_us.pop_front();
         }

@@ -5,13 +5,13 @@
 //! A block seen once costs one hash.
 
 use super::hpack;
-use crate::http::{HeaderPool, Headers, message::Facts};
+use crate::http::{HeaderPool, Headers, message::HeadInfo};
 
 /// Cached blocks per connection.
 const SLOTS: usize = 8;
 
 /// Longer blocks are not cached.
-const LONGEST: usize = 512;
+const MAX_BLOCK: usize = 512;
 
 /// Larger lists are not cached: a short block may expand to a long list.
 const LARGEST: usize = 4 << 10;
@@ -44,16 +44,21 @@ struct Known {
     /// Generation of the decoder's table at that time.
     generation: u64,
     headers: Headers,
-    facts: Facts,
+    info: HeadInfo,
 }
 
 impl DecodeCache {
     /// The cached list of `block`, on a hit.
-    pub fn recall(&self, kind: Kind, block: &[u8], generation: u64) -> Option<(&Headers, Facts)> {
+    pub fn recall(
+        &self,
+        kind: Kind,
+        block: &[u8],
+        generation: u64,
+    ) -> Option<(&Headers, HeadInfo)> {
         let slot = self.slots.get(index(block_hash(block)))?;
         let known = slot.known.as_ref()?;
         let same = known.generation == generation && known.kind == kind && known.block == block;
-        same.then_some((&known.headers, known.facts))
+        same.then_some((&known.headers, known.info))
     }
 
     /// Records that `block`, which left the table unchanged, decodes to `headers`. It is cached
@@ -64,10 +69,10 @@ impl DecodeCache {
         block: &[u8],
         generation: u64,
         headers: &Headers,
-        facts: Facts,
+        info: HeadInfo,
         pool: &mut HeaderPool,
     ) {
-        if block.len() > LONGEST || headers.list_size() > LARGEST {
+        if block.len() > MAX_BLOCK || headers.list_size() > LARGEST {
             return;
         }
         if self.slots.is_empty() {
@@ -78,7 +83,7 @@ impl DecodeCache {
         if slot.hash == hash {
             let (block, mut headers) = (block.to_vec(), headers.clone());
             pool.tag(&mut headers);
-            slot.known = Some(Known { block, kind, generation, headers, facts });
+            slot.known = Some(Known { block, kind, generation, headers, info });
         }
         slot.hash = hash;
     }
@@ -90,7 +95,7 @@ impl DecodeCache {
 }
 
 fn block_hash(block: &[u8]) -> u64 {
-    hpack::hash(0, block.get(..LONGEST).unwrap_or(block))
+    hpack::hash(0, block.get(..MAX_BLOCK).unwrap_or(block))
 }
 
 fn index(hash: u64) -> usize {
@@ -106,13 +111,13 @@ mod tests {
     fn a_block_is_known_from_its_third_time_on_while_the_table_stays() {
         let mut headers = Headers::new();
         headers.add(Name::Path, b"/a.B/C");
-        let facts = Facts { content_length: Some(3), ..Facts::default() };
+        let info = HeadInfo { content_length: Some(3), ..HeadInfo::default() };
         let mut cache = DecodeCache::default();
         for _ in 0..2 {
             assert_eq!(cache.recall(Kind::Request, b"block", 1), None);
-            cache.note(Kind::Request, b"block", 1, &headers, facts, &mut HeaderPool::default());
+            cache.note(Kind::Request, b"block", 1, &headers, info, &mut HeaderPool::default());
         }
-        assert_eq!(cache.recall(Kind::Request, b"block", 1), Some((&headers, facts)));
+        assert_eq!(cache.recall(Kind::Request, b"block", 1), Some((&headers, info)));
         assert_eq!(cache.recall(Kind::Request, b"block", 2), None);
         assert_eq!(cache.recall(Kind::Trailers, b"block", 1), None);
         assert_eq!(cache.recall(Kind::Request, b"other", 1), None);

@@ -9,7 +9,7 @@ use crate::http::Tag;
 const SLOTS: usize = 32;
 
 /// Longer blocks are not cached.
-const LONGEST: usize = 1 << 10;
+const MAX_BLOCK: usize = 1 << 10;
 
 /// The encode cache of one connection, direct mapped.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ impl EncodeCache {
         let Some(slot) = self.slots.get_mut(tag.slot(SLOTS)) else { return };
         let again = slot.tag.replace(tag) == Some(tag);
         slot.block.clear();
-        if again && block.len() <= LONGEST {
+        if again && block.len() <= MAX_BLOCK {
             slot.generation = generation;
             slot.block.extend_from_slice(block);
         }
@@ -74,7 +74,7 @@ mod tests {
         cache.note(tag.variant(1), 1, b"another");
         assert_eq!(cache.recall(tag, 1), None, "they share a slot");
         cache.note(tag, 1, b"block");
-        cache.note(tag, 1, &[0; LONGEST + 1]);
+        cache.note(tag, 1, &[0; MAX_BLOCK + 1]);
         assert_eq!(cache.recall(tag, 1), None, "too long");
     }
 }

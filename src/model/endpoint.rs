@@ -12,7 +12,7 @@ use super::outage::Outage;
 use super::results::Results;
 use super::time::Time;
 use super::worker_stats::{StatTotals, WorkerStats};
-use crate::stats::{Counts, StreamTotals, of_worker};
+use crate::stats::{HistogramCounts, StreamTotals, of_worker};
 use crate::text::address;
 
 /// Identity of an endpoint, unique in the process: a later endpoint at the same address has
@@ -108,12 +108,12 @@ impl Endpoint {
     }
 
     /// Adds the durations of its calls to `totals`.
-    pub fn add_durations_to(&self, totals: &mut Counts) {
+    pub fn add_durations_to(&self, totals: &mut HistogramCounts) {
         self.stats.iter().for_each(|stats| stats.add_durations_to(totals));
     }
 
     /// Adds its times to the response head to `totals`.
-    pub fn add_starts_to(&self, totals: &mut Counts) {
+    pub fn add_starts_to(&self, totals: &mut HistogramCounts) {
         self.stats.iter().for_each(|stats| stats.add_starts_to(totals));
     }
 

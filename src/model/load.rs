@@ -29,7 +29,7 @@ pub struct EwmaParams {
 
 impl EwmaParams {
     /// The defaults.
-    pub const fn usual() -> EwmaParams {
+    pub const fn defaults() -> EwmaParams {
         EwmaParams {
             decay: Duration::from_secs(10),
             default_rtt: Duration::from_millis(30),
@@ -40,7 +40,7 @@ impl EwmaParams {
 
 impl Default for EwmaParams {
     fn default() -> EwmaParams {
-        EwmaParams::usual()
+        EwmaParams::defaults()
     }
 }
 
@@ -77,7 +77,7 @@ pub struct Load {
 const SAMPLES: u32 = 32;
 
 /// Samples from which on the average is meaningful.
-const ENOUGH: u32 = 8;
+const MIN_SAMPLES: u32 = 8;
 
 /// A sample this many times below the average starts a run.
 const FAR: f32 = 2.0;
@@ -87,7 +87,7 @@ const FAR: f32 = 2.0;
 const STILL_BELOW: f32 = 1.5;
 
 /// Run length from which on the weight no longer doubles; it has reached one half.
-const LONGEST_RUN: u32 = 6;
+const MAX_RUN: u32 = 6;
 
 impl Load {
     /// No load and no samples.
@@ -166,7 +166,7 @@ impl Load {
     /// Whether there are too few samples yet for the average to be meaningful.
     #[inline]
     pub fn is_new(&self) -> bool {
-        self.samples.load(Relaxed) < ENOUGH
+        self.samples.load(Relaxed) < MIN_SAMPLES
     }
 
     /// The latency EWMA in seconds; the default if there is no sample.
@@ -220,7 +220,7 @@ impl Load {
         let one_of_all = 1.0 / (samples + 1).min(SAMPLES) as f32;
         let run = self.run.load(Relaxed);
         let below = if run > 0 { STILL_BELOW } else { FAR };
-        let next = if rtt * below < average { (run + 1).min(LONGEST_RUN) } else { 0 };
+        let next = if rtt * below < average { (run + 1).min(MAX_RUN) } else { 0 };
         if next != run {
             self.run.store(next, Relaxed);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::outcome::{Class, Code, GRPC_CODES, GrpcCode};
 use super::worker_stats::StatTotals;
-use crate::stats::{CoarseHistogram, Counts, increment, of_worker};
+use crate::stats::{CoarseHistogram, HistogramCounts, increment, of_worker};
 
 /// Counters and durations of the exchanges of one gRPC method.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl MethodStats {
     }
 
     /// Adds the durations of its calls to `totals`.
-    pub fn add_durations_to(&self, totals: &mut Counts) {
+    pub fn add_durations_to(&self, totals: &mut HistogramCounts) {
         self.used().for_each(|cells| cells.duration.add_to(totals));
     }
 }
@@ -110,7 +110,7 @@ mod tests {
         stats.record_cut(0);
         stats.record_cut(1);
         assert_eq!((stats.streams(), stats.cut(), codes.requests()), (1, 2, 4));
-        let mut durations = Counts::default();
+        let mut durations = HistogramCounts::default();
         stats.add_durations_to(&mut durations);
         assert_eq!((durations.count(), durations.sum), (2, 5_000_000));
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Why a connection was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ConnectionRefusal {
     /// The connection limit was reached.
     MaxConnections,
     /// The remaining file descriptors are reserved for health, control and backends.
@@ -17,40 +17,40 @@ pub enum Refusal {
     Evicted,
 }
 
-impl Refusal {
+impl ConnectionRefusal {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [Refusal; 5] = [
-        Refusal::MaxConnections,
-        Refusal::Descriptors,
-        Refusal::WorkerBusy,
-        Refusal::AcceptFailed,
-        Refusal::Evicted,
+    pub const ALL: [ConnectionRefusal; 5] = [
+        ConnectionRefusal::MaxConnections,
+        ConnectionRefusal::Descriptors,
+        ConnectionRefusal::WorkerBusy,
+        ConnectionRefusal::AcceptFailed,
+        ConnectionRefusal::Evicted,
     ];
 
     /// The value of the label.
     pub const fn name(self) -> &'static str {
         match self {
-            Refusal::MaxConnections => "max_connections",
-            Refusal::Descriptors => "descriptors",
-            Refusal::WorkerBusy => "worker_busy",
-            Refusal::AcceptFailed => "accept_failed",
-            Refusal::Evicted => "evicted",
+            ConnectionRefusal::MaxConnections => "max_connections",
+            ConnectionRefusal::Descriptors => "descriptors",
+            ConnectionRefusal::WorkerBusy => "worker_busy",
+            ConnectionRefusal::AcceptFailed => "accept_failed",
+            ConnectionRefusal::Evicted => "evicted",
         }
     }
 }
 
 /// Counters of one listener's refused connections.
 #[derive(Debug, Default)]
-pub struct Refusals([AtomicU64; Refusal::ALL.len()]);
+pub struct ConnectionRefusals([AtomicU64; ConnectionRefusal::ALL.len()]);
 
-impl Refusals {
+impl ConnectionRefusals {
     /// Counts one.
-    pub fn count(&self, why: Refusal) {
+    pub fn count(&self, why: ConnectionRefusal) {
         self.0[why as usize].fetch_add(1, Relaxed);
     }
 
-    /// The counts, in the order of [`Refusal::ALL`].
-    pub fn totals(&self) -> [u64; Refusal::ALL.len()] {
+    /// The counts, in the order of [`ConnectionRefusal::ALL`].
+    pub fn totals(&self) -> [u64; ConnectionRefusal::ALL.len()] {
         std::array::from_fn(|index| self.0[index].load(Relaxed))
     }
 }
@@ -61,8 +61,8 @@ mod tests {
 
     #[test]
     fn each_reason_has_its_own_count() {
-        let refusals = Refusals::default();
-        for (number, why) in Refusal::ALL.into_iter().enumerate() {
+        let refusals = ConnectionRefusals::default();
+        for (number, why) in ConnectionRefusal::ALL.into_iter().enumerate() {
             (0..=number).for_each(|_| refusals.count(why));
         }
         assert_eq!(refusals.totals(), [1, 2, 3, 4, 5]);

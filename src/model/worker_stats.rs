@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::outcome::{Class, Code, GRPC_CODES, GrpcCode, Protocol};
 use super::results::ResultCounters;
 use super::time::Time;
-use crate::stats::{Counts, Direction, Histogram, Reading, StreamTotals, increment};
+use crate::stats::{Direction, Histogram, HistogramCounts, Reading, StreamTotals, increment};
 
 const HTTP_STATUSES: usize = 500; // 100..=599; higher ones are counted as 599
 
@@ -101,12 +101,12 @@ impl WorkerStats {
     }
 
     /// Adds the durations to `totals`.
-    pub fn add_durations_to(&self, totals: &mut Counts) {
+    pub fn add_durations_to(&self, totals: &mut HistogramCounts) {
         self.duration.add_to(totals);
     }
 
     /// Adds the times to the response head to `totals`.
-    pub fn add_starts_to(&self, totals: &mut Counts) {
+    pub fn add_starts_to(&self, totals: &mut HistogramCounts) {
         self.start.add_to(totals);
     }
 
@@ -133,9 +133,9 @@ impl WorkerStats {
 #[derive(Clone, Debug, Default)]
 pub struct StatTotals {
     /// Durations to the last byte, of calls.
-    pub duration: Counts,
+    pub duration: HistogramCounts,
     /// Times to the response head.
-    pub start: Counts,
+    pub start: HistogramCounts,
     /// Totals of streams.
     pub streams: StreamTotals,
     grpc: [u64; 17],

@@ -24,7 +24,7 @@ use super::tls::ServerTls;
 use super::worker::{Command, Worker, WorkerHandle};
 use crate::clock::{Clock, LogThrottle};
 use crate::http::Limits;
-use crate::model::{Forwarding, Peer, Refusal, SocketAddress};
+use crate::model::{ConnectionRefusal, Forwarding, Peer, SocketAddress};
 
 /// Pause of the accept loop when the process is out of file descriptors (EMFILE).
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -102,7 +102,7 @@ pub async fn accept_loop(
         match accepted {
             Ok((stream, peer)) => admit(stream, peer, &listener, &workers, &mut throttle),
             Err(error) => {
-                listener.refusals.count(Refusal::AcceptFailed);
+                listener.refusals.count(ConnectionRefusal::AcceptFailed);
                 if throttle.is_due() {
                     let address = &listener.spec().address;
                     tracing::warn!(%address, %error, "cannot accept connections");
@@ -135,7 +135,7 @@ async fn accept_waiting(
         let waiting = poll_fn(|cx| Poll::Ready(socket.poll_accept(cx)));
         match unconstrained(waiting).await {
             Poll::Ready(Ok((stream, peer))) => admit(stream, peer, listener, workers, throttle),
-            Poll::Ready(Err(_)) => listener.refusals.count(Refusal::AcceptFailed),
+            Poll::Ready(Err(_)) => listener.refusals.count(ConnectionRefusal::AcceptFailed),
             Poll::Pending => return,
         }
     }
@@ -163,26 +163,27 @@ fn hand_over(
     peer: Option<SocketAddr>,
     listener: &Arc<Listener>,
     workers: &[WorkerHandle],
-) -> Result<(), Refusal> {
+) -> Result<(), ConnectionRefusal> {
     let spec = listener.spec();
     if listener.connections.load(Ordering::Relaxed) >= spec.max_connections {
-        return Err(Refusal::MaxConnections);
+        return Err(ConnectionRefusal::MaxConnections);
     }
     if !stream.is_spare(Purpose::Client) {
-        return Err(Refusal::Descriptors);
+        return Err(ConnectionRefusal::Descriptors);
     }
     let living = workers.iter().filter(|worker| !worker.commands.is_closed());
-    let worker = living.min_by_key(|worker| worker.connections()).ok_or(Refusal::WorkerBusy)?;
+    let worker =
+        living.min_by_key(|worker| worker.connections()).ok_or(ConnectionRefusal::WorkerBusy)?;
     let stream = stream.set_nodelay().and_then(|()| stream.detach());
     let accepted = Accepted {
-        stream: stream.map_err(|_| Refusal::AcceptFailed)?,
+        stream: stream.map_err(|_| ConnectionRefusal::AcceptFailed)?,
         peer: peer.map_or(Peer::Unix, |address| address.ip().into()),
         listener: Arc::clone(listener),
         spec,
         _count: Counted::new(&worker.connections),
         _listener_count: Counted::new(&listener.connections),
     };
-    worker.commands.try_send(Command::Accept(accepted)).map_err(|_| Refusal::WorkerBusy)
+    worker.commands.try_send(Command::Accept(accepted)).map_err(|_| ConnectionRefusal::WorkerBusy)
 }
 
 /// The worker's half of accepting: TLS handshake, then a connection with its driver.

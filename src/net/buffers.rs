@@ -11,8 +11,8 @@ pub struct BufferPool {
 impl BufferPool {
     /// Largest capacity that is pooled: bodies grow by doubling, and a grown buffer is worth
     /// keeping.
-    const LARGEST: usize = 256 << 10;
-    const MOST_BYTES: usize = 2 << 20;
+    const MAX_CAPACITY: usize = 256 << 10;
+    const MAX_BYTES: usize = 2 << 20;
 
     /// An empty buffer.
     pub fn take(&mut self) -> Vec<u8> {
@@ -24,7 +24,7 @@ impl BufferPool {
     /// Returns a buffer to the pool; it is freed if it is large or the pool is full.
     pub fn put(&mut self, mut buffer: Vec<u8>) {
         let capacity = buffer.capacity();
-        let room = Self::LARGEST.min(Self::MOST_BYTES - self.bytes);
+        let room = Self::MAX_CAPACITY.min(Self::MAX_BYTES - self.bytes);
         if (1..=room).contains(&capacity) {
             buffer.clear();
             self.bytes += capacity;

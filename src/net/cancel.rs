@@ -13,11 +13,11 @@ use crate::model::Time;
 /// RST_STREAM frames sent on one backend connection in 30 s. Peers count resets and close the
 /// connection, with everybody's streams on it, beyond a limit: Netty at 200 in 30 s, the lowest
 /// known.
-pub const MOST_RESETS: usize = 190;
+pub const MAX_RESETS: usize = 190;
 
 /// Retry interval of a reset whose HEADERS frame is still in the output: a reset right behind it
 /// would come before the peer has accepted the stream.
-const HEAD_START: Duration = Duration::from_millis(20);
+const HEADERS_RETRY: Duration = Duration::from_millis(20);
 
 /// Cancellation state of a connection.
 #[derive(Debug)]
@@ -27,29 +27,29 @@ pub(super) struct Cancels {
     /// How much of the codec's RST_STREAM count is already in `recent`.
     counted: Cell<u64>,
     /// The value of `recent` at the last check.
-    before: Cell<usize>,
+    last_resets: Cell<usize>,
     /// Cancelled streams whose RST_STREAM is still delayed.
-    waiting: RefCell<Vec<Waiting>>,
+    delayed: RefCell<Vec<DelayedReset>>,
     timed: Cell<bool>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
+struct DelayedReset {
     key: Key,
     /// Earliest time of its reset.
     from: Time,
 }
 
 /// What a delayed reset waits for.
-enum Wait {
+enum Delay {
     Until(Time),
     /// For the reset budget to recover.
-    Forgotten,
+    BudgetRecovers,
 }
 
 /// Stream capacity and reset budget of a backend connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Room {
+pub struct StreamCapacity {
     /// Streams that may be opened now, by the peer's MAX_CONCURRENT_STREAMS.
     pub available: usize,
     /// Open streams.
@@ -58,7 +58,7 @@ pub struct Room {
     pub resets: usize,
 }
 
-impl Room {
+impl StreamCapacity {
     /// Resets in the worst case: those sent, plus one for every open stream.
     pub fn burden(&self) -> usize {
         self.open + self.resets
@@ -70,14 +70,14 @@ impl Cancels {
         Cancels {
             recent: Resets::new(),
             counted: Cell::new(0),
-            before: Cell::new(0),
-            waiting: RefCell::default(),
+            last_resets: Cell::new(0),
+            delayed: RefCell::default(),
             timed: Cell::new(false),
         }
     }
 
     /// Whether the codec has sent resets that `recent` does not count yet.
-    pub fn are_behind(&self, core: &ConnState) -> bool {
+    pub fn needs_update(&self, core: &ConnState) -> bool {
         let sent = core.codec.resets_sent();
         sent != self.counted.get() && core.codec.role() == Role::Client
     }
@@ -104,28 +104,28 @@ impl Cancels {
 
 impl Conn {
     /// Its capacity; `None` once no stream will be opened here again.
-    pub fn room(&self) -> Option<Room> {
+    pub fn stream_capacity(&self) -> Option<StreamCapacity> {
         let core = self.core.borrow();
         if core.phase != Phase::Open || core.codec.is_leaving() {
             return None;
         }
         let (available, open) = (core.codec.available(), core.codec.open_streams());
         let resets = self.cancels.resets(&core, self.worker.now());
-        Some(Room { available, open, resets })
+        Some(StreamCapacity { available, open, resets })
     }
 
     /// Cancelled streams whose reset is still delayed.
-    pub fn abandoned(&self) -> usize {
-        self.cancels.waiting.borrow().len()
+    pub fn delayed_resets(&self) -> usize {
+        self.cancels.delayed.borrow().len()
     }
 
     /// Records that the client of this connection cancelled a request.
-    pub fn note_given_up(&self) {
+    pub fn note_cancelled_request(&self) {
         self.cancels.recent.add(1, self.worker.now());
     }
 
     /// Requests that the client of this connection cancelled in the last 30 s.
-    pub fn given_up(&self) -> usize {
+    pub fn cancelled_requests(&self) -> usize {
         self.cancels.recent.recent(self.worker.now())
     }
 
@@ -145,34 +145,34 @@ impl Conn {
             drop(core);
             return self.flush_later(); // as above
         }
-        let Some(wait) = self.tell(&mut core, key, now) else {
+        let Some(delay) = self.try_reset(&mut core, key, now) else {
             drop(core);
             return self.flush_later();
         };
-        let from = match wait {
-            Wait::Until(at) => at,
-            Wait::Forgotten => now,
+        let from = match delay {
+            Delay::Until(at) => at,
+            Delay::BudgetRecovers => now,
         };
-        self.cancels.waiting.borrow_mut().push(Waiting { key, from });
+        self.cancels.delayed.borrow_mut().push(DelayedReset { key, from });
         // No other stream is on the connection: closing it cancels all at once.
-        let deserted = matches!(wait, Wait::Forgotten) && !core.codec.is_busy();
+        let is_alone = matches!(delay, Delay::BudgetRecovers) && !core.codec.is_busy();
         drop(core);
-        if deserted {
+        if is_alone {
             self.close(Closed::Cancelled);
         } else if from > now {
-            self.tell_at(from);
+            self.schedule_check(from);
         }
     }
 
     /// Sends RST_STREAM, unless it has to be delayed.
-    fn tell(&self, core: &mut ConnState, key: Key, now: Time) -> Option<Wait> {
+    fn try_reset(&self, core: &mut ConnState, key: Key, now: Time) -> Option<Delay> {
         match core.codec.resettable_from(key).map(Time::from_millis) {
-            None => return Some(Wait::Until(now + HEAD_START)),
-            Some(from) if from > now => return Some(Wait::Until(from)),
+            None => return Some(Delay::Until(now + HEADERS_RETRY)),
+            Some(from) if from > now => return Some(Delay::Until(from)),
             Some(_) => {}
         }
-        if self.cancels.resets(core, now) >= MOST_RESETS {
-            return Some(Wait::Forgotten);
+        if self.cancels.resets(core, now) >= MAX_RESETS {
+            return Some(Delay::BudgetRecovers);
         }
         core.codec.reset(key, ErrorCode::CANCEL);
         None
@@ -184,20 +184,20 @@ impl Conn {
         if core.codec.role() != Role::Client {
             return;
         }
-        let mut waiting = self.cancels.waiting.borrow_mut();
-        let (mut told, mut stuck, mut next) = (false, false, None::<Time>);
-        waiting.retain_mut(|one| {
+        let mut delayed = self.cancels.delayed.borrow_mut();
+        let (mut sent_any, mut stuck, mut next) = (false, false, None::<Time>);
+        delayed.retain_mut(|one| {
             if !core.codec.is_open(one.key) {
                 return false;
             }
             if one.from <= now {
-                match self.tell(&mut core, one.key, now) {
+                match self.try_reset(&mut core, one.key, now) {
                     None => {
-                        told = true;
+                        sent_any = true;
                         return false;
                     }
-                    Some(Wait::Until(at)) => one.from = at,
-                    Some(Wait::Forgotten) => stuck = true,
+                    Some(Delay::Until(at)) => one.from = at,
+                    Some(Delay::BudgetRecovers) => stuck = true,
                 }
             }
             if one.from > now {
@@ -205,27 +205,27 @@ impl Conn {
             }
             true
         });
-        drop(waiting);
-        let deserted = stuck && !core.codec.is_busy();
+        drop(delayed);
+        let is_alone = stuck && !core.codec.is_busy();
         let resets = self.cancels.resets(&core, now);
-        let forgot = resets < self.cancels.before.replace(resets);
+        let forgot = resets < self.cancels.last_resets.replace(resets);
         drop(core);
-        if deserted {
+        if is_alone {
             return self.close(Closed::Cancelled);
         }
-        if told {
+        if sent_any {
             self.flush_later();
         }
-        if told || forgot {
+        if sent_any || forgot {
             self.changed();
         }
         if let Some(at) = next {
-            self.tell_at(at);
+            self.schedule_check(at);
         }
     }
 
     /// Schedules a check of the delayed resets.
-    fn tell_at(self: &Rc<Self>, at: Time) {
+    fn schedule_check(self: &Rc<Self>, at: Time) {
         if self.cancels.timed.replace(true) {
             return; // the queue is in order of due time, closely enough
         }

@@ -5,7 +5,7 @@ mod driver;
 mod flush;
 mod keepalive;
 mod owner;
-mod pace;
+mod read_turn;
 mod state;
 mod timeouts;
 mod write;
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub use self::codec::Codec;
 pub use self::owner::{Front, Owner, Upstream};
-use self::pace::Pace;
+use self::read_turn::ReadTurn;
 pub(super) use self::state::{ConnState, Phase};
 use super::cancel::Cancels;
 use super::io::Io;
@@ -76,13 +76,13 @@ pub struct Conn {
     stream_idle_timeout: Option<Duration>,
     owner: Owner,
     dirty: Cell<Dirty>,
-    pace: Cell<Pace>,
+    read_turn: Cell<ReadTurn>,
     waker: RefCell<Option<Waker>>,
     slot: Cell<usize>,
     /// Exempt from the idle timeout.
     kept: Cell<bool>,
     /// Nothing has come for some time, though an answer is owed.
-    is_quiet: Cell<bool>,
+    is_silent: Cell<bool>,
     /// When the backend was last found frozen.
     frozen: Cell<Option<Time>>,
     /// Bytes of bodies buffered for a reader or a replay.
@@ -105,11 +105,11 @@ impl Conn {
             stream_idle_timeout: (!stream_idle_timeout.is_zero()).then_some(stream_idle_timeout),
             owner,
             dirty: Cell::new(Dirty::No),
-            pace: Cell::default(),
+            read_turn: Cell::default(),
             waker: RefCell::new(None),
             slot: Cell::new(usize::MAX),
             kept: Cell::new(false),
-            is_quiet: Cell::new(false),
+            is_silent: Cell::new(false),
             frozen: Cell::new(None),
             bodies: Cell::new(0),
             cancels: Cancels::new(),
@@ -217,7 +217,7 @@ impl Conn {
         let mut core = self.core.borrow_mut();
         core.codec.set_narrow(self.worker.unread.is_much(self.worker.now()));
         let key = core.codec.open(head, end, self.worker.now().as_millis())?;
-        if self.is_quiet() {
+        if self.is_silent() {
             core.note_asked(self.worker.now());
         }
         let stream = core.begin(self, key);

@@ -6,10 +6,10 @@ use crate::http::Limits;
 use crate::model::Time;
 
 /// How long a client has to acknowledge the GOAWAY's PING.
-const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Interval of liveness checks for a half-closed client.
-const LOOK: Duration = Duration::from_millis(250);
+const LIVENESS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Idle time after which a connection frees memory.
 pub(super) const SHRINK: Duration = Duration::from_millis(500);
@@ -40,10 +40,10 @@ pub(super) struct DeadlineInputs {
     pub left: bool,
     /// When the reset budget next recovers, if resets are delayed.
     pub cancels: Option<Time>,
-    /// When keepalive is to look at the silence of a backend.
-    pub silence: Option<Time>,
-    /// When it is to be looked at whether it is frozen.
-    pub quiet: Option<Time>,
+    /// When keepalive next acts.
+    pub keepalive: Option<Time>,
+    /// When the freeze detector next judges.
+    pub freeze_check: Option<Time>,
 }
 
 /// When each timeout of a connection expires, if it applies.
@@ -69,10 +69,10 @@ pub(super) struct Deadlines {
     pub leave: Option<Time>,
     /// To send delayed RST_STREAMs.
     pub cancel: Option<Time>,
-    /// To send a PING, or for its answer.
-    pub silence: Option<Time>,
-    /// To look whether a backend is frozen.
-    pub quiet: Option<Time>,
+    /// Keepalive: to send a PING, or for its answer.
+    pub keepalive: Option<Time>,
+    /// To check whether a backend is frozen.
+    pub freeze_check: Option<Time>,
 }
 
 impl Deadlines {
@@ -84,15 +84,15 @@ impl Deadlines {
             preface: (!inputs.introduced).then_some(inputs.opened + limits.preface_timeout),
             frame: after(inputs.unfinished, limits.frame_timeout),
             write_stall: after(inputs.stalled, limits.write_stall_timeout),
-            look: after(inputs.looked, LOOK),
+            look: after(inputs.looked, LIVENESS_INTERVAL),
             linger: None,
             idle: after(inputs.idle, limits.idle_timeout).filter(|_| !inputs.kept && !stays),
             shrink: after(inputs.idle, SHRINK).filter(|_| !inputs.shrunk),
             age: inputs.expires.filter(|_| !stays),
-            leave: after(inputs.leaving, LEAVE_PATIENCE).filter(|_| !inputs.left),
+            leave: after(inputs.leaving, LEAVE_TIMEOUT).filter(|_| !inputs.left),
             cancel: inputs.cancels,
-            silence: inputs.silence,
-            quiet: inputs.quiet,
+            keepalive: inputs.keepalive,
+            freeze_check: inputs.freeze_check,
         }
     }
 
@@ -104,8 +104,8 @@ impl Deadlines {
     /// The first of them.
     pub fn next_timeout(&self) -> Option<Time> {
         let Deadlines { preface, frame, write_stall, look, linger, .. } = *self;
-        let Deadlines { idle, shrink, age, leave, cancel, silence, quiet, .. } = *self;
-        let peer = [preface, frame, write_stall, look, linger, silence, quiet];
+        let Deadlines { idle, shrink, age, leave, cancel, keepalive, freeze_check, .. } = *self;
+        let peer = [preface, frame, write_stall, look, linger, keepalive, freeze_check];
         let all = peer.into_iter().chain([idle, shrink, age, leave, cancel]);
         all.flatten().min()
     }
@@ -143,8 +143,8 @@ mod tests {
         leaving: None,
         left: false,
         cancels: None,
-        silence: None,
-        quiet: None,
+        keepalive: None,
+        freeze_check: None,
     };
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
             ),
             (
                 DeadlineInputs { looked: now, ..BUSY },
-                Deadlines { look: now.map(|now| now + LOOK), ..never },
+                Deadlines { look: now.map(|now| now + LIVENESS_INTERVAL), ..never },
             ),
             (
                 DeadlineInputs { idle: now, ..BUSY },
@@ -185,8 +185,11 @@ mod tests {
             ),
             (DeadlineInputs { leaving: now, left: true, ..BUSY }, never),
             (DeadlineInputs { cancels: now, ..BUSY }, Deadlines { cancel: now, ..never }),
-            (DeadlineInputs { silence: now, ..BUSY }, Deadlines { silence: now, ..never }),
-            (DeadlineInputs { quiet: now, ..BUSY }, Deadlines { quiet: now, ..never }),
+            (DeadlineInputs { keepalive: now, ..BUSY }, Deadlines { keepalive: now, ..never }),
+            (
+                DeadlineInputs { freeze_check: now, ..BUSY },
+                Deadlines { freeze_check: now, ..never },
+            ),
         ];
         for (inputs, deadlines) in cases {
             assert_eq!(Deadlines::new(&inputs, &limits()), deadlines, "{inputs:?}");
@@ -209,8 +212,8 @@ mod tests {
             Deadlines { age: one, ..never },
             Deadlines { leave: one, ..never },
             Deadlines { cancel: one, ..never },
-            Deadlines { silence: one, ..never },
-            Deadlines { quiet: one, ..never },
+            Deadlines { keepalive: one, ..never },
+            Deadlines { freeze_check: one, ..never },
         ];
         for deadlines in each {
             assert_eq!(deadlines.next_timeout(), one, "{deadlines:?}");

@@ -1,75 +1,74 @@
-//! Keepalive of a connection to a backend: when a PING is sent, within what gRPC servers permit, and
-//! when the connection is dead. Over given times, by values alone.
+//! Keepalive of a connection to a backend: when to send a PING, within what gRPC servers permit, and
+//! when the connection is dead. Pure logic, without I/O or a clock.
 
 use std::time::Duration;
 
-use super::quiet::Quiet;
+use super::freeze_detector::PeerSilence;
 use crate::model::Time;
 
-/// PINGs that may follow the last HEADERS or DATA at once.
+/// PINGs that may follow the last HEADERS or DATA without pacing.
 const BURST: u32 = 2;
 
-/// Servers permit a PING every five minutes; the rest is for clocks that differ.
-const PACE: Duration = Duration::from_secs(310);
+/// gRPC servers permit a PING every five minutes; 10 s more allow for clocks that differ.
+const DEFAULT_PACE: Duration = Duration::from_secs(310);
 
-/// The longest interval to which it is doubled.
-const LONGEST: Duration = Duration::from_secs(2 * 3600);
+/// The interval is doubled up to this.
+const MAX_INTERVAL: Duration = Duration::from_secs(2 * 3600);
 
-/// When a backend that owes an answer is sent PINGs.
+/// Keepalive settings; a backend is sent PINGs only while it owes an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
-    /// How long nothing has come before one is sent.
+    /// A PING is sent after this long without input.
     pub interval: Duration,
-    /// How long its answer may take; then the connection is dead.
+    /// The connection is dead if the answer takes longer.
     pub timeout: Duration,
-    /// The least time between PINGs beyond a burst; none where the backends permit as many as the
-    /// interval makes.
+    /// Minimum time between PINGs beyond a burst; `None` if the backends permit any number.
     pub pace: Option<Duration>,
 }
 
 impl Keepalive {
-    /// As it is unless told otherwise.
-    pub const fn usual() -> Keepalive {
+    /// The defaults of the configuration.
+    pub const fn defaults() -> Keepalive {
         Keepalive {
             interval: Duration::from_secs(10),
             timeout: Duration::from_secs(5),
-            pace: Some(PACE),
+            pace: Some(DEFAULT_PACE),
         }
     }
 
-    /// The same half as often, for a server that has had too many.
+    /// Half as often, for a server that has complained of too many PINGs.
     #[must_use]
     pub fn slowed(self) -> Keepalive {
-        let doubled = |time: Duration| time.saturating_mul(2).min(LONGEST.max(time));
+        let doubled = |time: Duration| time.saturating_mul(2).min(MAX_INTERVAL.max(time));
         Keepalive { interval: doubled(self.interval), pace: self.pace.map(doubled), ..self }
     }
 }
 
 /// PINGs of one connection.
 ///
-/// A gRPC server counts a strike for each PING that comes less than five minutes after the one before,
-/// forgets all when it sends HEADERS or DATA, and closes the connection at the third. What it has
-/// sent may cross a PING on its way, so one that is not answered yet counts on. The time to the next
-/// is counted from the answer, as the server had the PING before it.
+/// A gRPC server counts a strike for each PING that comes less than five minutes after the previous
+/// one, clears them when it sends HEADERS or DATA, and closes the connection at the third. Those may
+/// cross a PING on the wire, so an unanswered PING keeps counting. The pace is measured from the
+/// answer, since the server received the PING before it.
 #[derive(Debug)]
 pub(super) struct Pings {
     settings: Keepalive,
-    /// When the one that is not answered yet was sent.
+    /// When the unanswered PING was sent.
     unanswered: Option<Time>,
     /// PINGs since the last HEADERS or DATA.
     burst: u32,
-    /// When the last answer came.
+    /// When the last answer was received.
     answered: Time,
-    /// When it was last seen that none may be sent yet.
+    /// When a PING was last due but not permitted.
     refused: Time,
 }
 
-/// What the silence of a peer comes to.
+/// What keepalive does about a silent peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Silence {
-    /// A PING is due.
+pub(super) enum KeepaliveAction {
+    /// Send a PING.
     Ping,
-    /// The connection is dead.
+    /// Close the connection: it is dead.
     Dead,
     /// Nothing yet.
     Wait,
@@ -80,22 +79,22 @@ impl Pings {
         Pings { settings, unanswered: None, burst: 0, answered: Time::ZERO, refused: Time::ZERO }
     }
 
-    /// How long nothing has come before one is sent.
+    /// A PING is sent after this long without input.
     pub fn interval(&self) -> Duration {
         self.settings.interval
     }
 
-    /// HEADERS or DATA came.
+    /// Records that HEADERS or DATA were received.
     pub fn note_message(&mut self) {
         self.burst = u32::from(self.unanswered.is_some());
     }
 
-    /// The answer to a PING came.
+    /// Records the answer to a PING.
     pub fn note_answered(&mut self, now: Time) {
         (self.unanswered, self.answered) = (None, now);
     }
 
-    /// Whether a PING may be sent, which then is.
+    /// Whether a PING may be sent; if so, the caller must send it.
     pub fn begin(&mut self, now: Time) -> bool {
         let paced = |pace| self.burst < BURST || self.answered + pace <= now;
         let may = self.unanswered.is_none() && self.settings.pace.is_none_or(paced);
@@ -108,36 +107,36 @@ impl Pings {
         may
     }
 
-    /// As [`Pings::begin`], for the first after a message alone, so that the other of the budget is
-    /// left for keepalive.
+    /// As [`Pings::begin`], but only for the first PING after a message: the second of the burst is left
+    /// for keepalive.
     pub fn begin_first(&mut self, now: Time) -> bool {
         self.burst == 0 && self.begin(now)
     }
 
-    /// Whether one is not answered yet.
+    /// Whether a PING is unanswered.
     pub fn is_unanswered(&self) -> bool {
         self.unanswered.is_some()
     }
 
-    /// When to look at the quiet next: only while an answer is owed, by a call or to a PING.
-    pub fn due(&self, quiet: &Quiet, busy: bool) -> Option<Time> {
+    /// When to judge the silence next: only while an answer is owed, by a call or to a PING.
+    pub fn due(&self, silence: &PeerSilence, busy: bool) -> Option<Time> {
         match self.unanswered {
-            Some(sent) => Some(self.dies(sent, quiet.last_received)),
-            None => busy.then(|| quiet.since().max(self.refused) + self.settings.interval),
+            Some(sent) => Some(self.dies(sent, silence.last_received)),
+            None => busy.then(|| silence.since().max(self.refused) + self.settings.interval),
         }
     }
 
-    /// What the silence comes to when that time has come.
-    pub fn judge(&self, last_received: Time, now: Time) -> Silence {
+    /// What to do when that is due.
+    pub fn judge(&self, last_received: Time, now: Time) -> KeepaliveAction {
         match self.unanswered {
-            Some(sent) if self.dies(sent, last_received) <= now => Silence::Dead,
-            None => Silence::Ping,
-            Some(_) => Silence::Wait,
+            Some(sent) if self.dies(sent, last_received) <= now => KeepaliveAction::Dead,
+            None => KeepaliveAction::Ping,
+            Some(_) => KeepaliveAction::Wait,
         }
     }
 
-    /// When the connection is dead: what has come since a PING was sent is as good as its answer, but
-    /// no other is sent before that.
+    /// When the connection is dead. Any input after a PING proves that the peer was alive then, and
+    /// extends the deadline.
     fn dies(&self, sent: Time, last_received: Time) -> Time {
         let Keepalive { interval, timeout, .. } = self.settings;
         if last_received > sent { last_received + interval + timeout } else { sent + timeout }
@@ -157,29 +156,29 @@ mod tests {
     }
 
     fn pings() -> Pings {
-        Pings::new(Keepalive::usual())
+        Pings::new(Keepalive::defaults())
     }
 
     #[test]
     fn a_silence_is_asked_after_once_an_answer_is_owed() {
-        let (mut pings, mut quiet) = (pings(), Quiet::new(at(0)));
-        assert_eq!(pings.due(&quiet, false), None);
-        quiet.note_owed(at(100));
-        assert_eq!(pings.due(&quiet, true), Some(at(110)));
-        quiet.note_owed(at(105));
-        assert_eq!(pings.due(&quiet, true), Some(at(110)), "it is owed since the first");
+        let (mut pings, mut silence) = (pings(), PeerSilence::new(at(0)));
+        assert_eq!(pings.due(&silence, false), None);
+        silence.note_owed(at(100));
+        assert_eq!(pings.due(&silence, true), Some(at(110)));
+        silence.note_owed(at(105));
+        assert_eq!(pings.due(&silence, true), Some(at(110)), "it is owed since the first");
         let last_received = |seconds| {
-            let mut quiet = quiet;
-            quiet.last_received = at(seconds);
-            quiet
+            let mut silence = silence;
+            silence.last_received = at(seconds);
+            silence
         };
         assert_eq!(pings.due(&last_received(104), true), Some(at(114)), "something has come");
-        assert_eq!(pings.judge(at(0), at(110)), Silence::Ping);
+        assert_eq!(pings.judge(at(0), at(110)), KeepaliveAction::Ping);
         assert!(pings.begin(at(110)) && !pings.begin(at(110)));
-        assert_eq!(pings.due(&quiet, true), Some(at(115)));
-        assert_eq!(pings.due(&quiet, false), Some(at(115)), "the PING's answer is still owed");
-        assert_eq!(pings.judge(at(0), at(114)), Silence::Wait);
-        assert_eq!(pings.judge(at(0), at(115)), Silence::Dead);
+        assert_eq!(pings.due(&silence, true), Some(at(115)));
+        assert_eq!(pings.due(&silence, false), Some(at(115)), "the PING's answer is still owed");
+        assert_eq!(pings.judge(at(0), at(114)), KeepaliveAction::Wait);
+        assert_eq!(pings.judge(at(0), at(115)), KeepaliveAction::Dead);
         assert_eq!(
             pings.due(&last_received(112), true),
             Some(at(127)),
@@ -200,7 +199,9 @@ mod tests {
                     pings.note_message();
                     last_received = at(second);
                 }
-                if pings.due(&Quiet::new(last_received), true).is_some_and(|due| due <= at(second))
+                if pings
+                    .due(&PeerSilence::new(last_received), true)
+                    .is_some_and(|due| due <= at(second))
                     && pings.begin(at(second))
                 {
                     pings.note_answered(at(second));
@@ -209,13 +210,16 @@ mod tests {
             }
             sent
         }
-        assert_eq!(sent(Keepalive::usual(), &[]), [10, 20, 330, 640, 950, 1260, 1570]);
-        assert_eq!(sent(Keepalive::usual(), &[335]), [10, 20, 330, 345, 355, 665, 975, 1285, 1595]);
-        let slowed = Keepalive::usual().slowed();
+        assert_eq!(sent(Keepalive::defaults(), &[]), [10, 20, 330, 640, 950, 1260, 1570]);
+        assert_eq!(
+            sent(Keepalive::defaults(), &[335]),
+            [10, 20, 330, 345, 355, 665, 975, 1285, 1595]
+        );
+        let slowed = Keepalive::defaults().slowed();
         assert_eq!(sent(slowed, &[]), [20, 40, 660, 1280]);
-        let permitted = Keepalive { pace: None, ..Keepalive::usual() };
+        let permitted = Keepalive { pace: None, ..Keepalive::defaults() };
         assert_eq!(sent(permitted, &[]).len(), 179);
-        let hours = Keepalive { interval: 2 * LONGEST, ..permitted };
+        let hours = Keepalive { interval: 2 * MAX_INTERVAL, ..permitted };
         assert_eq!(hours.slowed(), hours);
     }
 
@@ -276,9 +280,9 @@ mod tests {
                         if pong { pings.note_answered(last_received) } else { pings.note_message() }
                     }
                     let time = Time::from_millis(now);
-                    let due = pings.due(&Quiet::new(last_received), true).is_some_and(|due| due <= time);
+                    let due = pings.due(&PeerSilence::new(last_received), true).is_some_and(|due| due <= time);
                     let asked = what == 7 && pings.begin_first(time);
-                    if asked || (due && pings.judge(last_received, time) == Silence::Ping && pings.begin(time)) {
+                    if asked || (due && pings.judge(last_received, time) == KeepaliveAction::Ping && pings.begin(time)) {
                         there.push_back((now + delay).max(there.back().copied().unwrap_or(0)));
                     }
                     prop_assert!(server.strikes < 2);

@@ -6,14 +6,14 @@ use std::time::Duration;
 use crate::model::Time;
 
 /// For a peer that has no request in progress.
-const SHORT: Duration = Duration::from_secs(1);
+const IDLE_LINGER: Duration = Duration::from_secs(1);
 
 /// For a client that was answered before the end of its request: it may read only once it has sent
 /// everything, and data sent to a closed connection provokes a RST. Time since its last byte.
-const QUIET: Duration = Duration::from_secs(5);
+const INPUT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The same, in total.
-const LONGEST: Duration = Duration::from_secs(30);
+const MAX_LINGER: Duration = Duration::from_secs(30);
 
 /// The deadline of a lingering close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,15 +23,16 @@ pub struct Linger {
 }
 
 impl Linger {
-    /// Starts it; `cut_short` if the peer is in the middle of a request.
+    /// Starts the lingering close; `cut_short` if the peer is in the middle of a request.
     pub fn new(now: Time, cut_short: bool) -> Linger {
-        let (quiet, longest) = if cut_short { (QUIET, LONGEST) } else { (SHORT, SHORT) };
+        let (quiet, longest) =
+            if cut_short { (INPUT_TIMEOUT, MAX_LINGER) } else { (IDLE_LINGER, IDLE_LINGER) };
         Linger { until: now + quiet, latest: now + longest }
     }
 
-    /// Input has come: extends the deadline.
+    /// Records input, which extends the deadline.
     pub fn note_input(&mut self, now: Time) {
-        self.until = (now + QUIET).min(self.latest);
+        self.until = (now + INPUT_TIMEOUT).min(self.latest);
     }
 
     /// The deadline.

@@ -8,14 +8,14 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::accept::ListenerSpec;
-use crate::model::Refusals;
+use crate::model::ConnectionRefusals;
 
 /// A running listener, shared by its acceptor, its connections and the reload.
 #[derive(Debug)]
 pub struct Listener {
     spec: ArcSwap<ListenerSpec>,
     pub(super) connections: Arc<AtomicUsize>,
-    pub(super) refusals: Arc<Refusals>,
+    pub(super) refusals: Arc<ConnectionRefusals>,
     closed: AtomicBool,
     has_successor: AtomicBool,
     close: Notify,
@@ -23,7 +23,7 @@ pub struct Listener {
 
 impl Listener {
     /// A listener by `spec`, which counts its refusals.
-    pub fn new(spec: ListenerSpec, refusals: Arc<Refusals>) -> Arc<Listener> {
+    pub fn new(spec: ListenerSpec, refusals: Arc<ConnectionRefusals>) -> Arc<Listener> {
         Arc::new(Listener {
             spec: ArcSwap::from_pointee(spec),
             connections: Arc::default(),

@@ -24,7 +24,7 @@ use crate::model::{Endpoint, Time};
 use crate::stats::Direction;
 
 /// Pending output to a client above which informational responses are dropped.
-const MOST_UNREAD: usize = 128 << 10;
+const MAX_UNREAD: usize = 128 << 10;
 
 /// Why a stream ended prematurely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +182,7 @@ impl Stream {
     /// Mirrors the body to `tee`: what is buffered and what is to come.
     pub fn copy_to(&self, tee: &Rc<Tee>) {
         let mut state = self.state.borrow_mut();
-        tee.feed(state.body.waiting(), state.body.ended);
+        tee.feed(state.body.unsent(), state.body.ended);
         state.body.copies.push(Rc::clone(tee));
     }
 
@@ -195,7 +195,7 @@ impl Stream {
 
     /// Bytes of its body buffered here.
     pub(super) fn kept(&self) -> usize {
-        self.state.borrow().body.kept()
+        self.state.borrow().body.buffered()
     }
 
     /// Bytes queued for sending.
@@ -219,7 +219,7 @@ impl Stream {
     /// As [`Connection::send_informational`].
     pub fn send_informational(&self, headers: &Headers) -> Result<(), SendError> {
         let mut core = self.conn.core.borrow_mut();
-        if core.codec.output_len() > MOST_UNREAD {
+        if core.codec.output_len() > MAX_UNREAD {
             return Ok(());
         }
         let result = core.codec.send_informational(self.key, headers);
@@ -271,7 +271,7 @@ impl Stream {
     /// Unlinks this side of an exchange: no more events, no splice in either direction.
     pub fn detach(&self) {
         let mut state = self.state.borrow_mut();
-        let before = state.body.kept();
+        let before = state.body.buffered();
         state.body.clear();
         self.settle_body(&mut state, before);
         let reader = state.body.reader.take();

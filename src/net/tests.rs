@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::clock::Clock;
-use crate::http::{ErrorCode, Headers, Limits, Refusals};
+use crate::http::{ErrorCode, Headers, Limits, RefusedRequests};
 use crate::model::{Peer, Time};
 
 const PEER: Peer = Peer::Ip(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -76,7 +76,7 @@ impl Front for Told {
         stream.detach();
     }
 
-    fn refused(&self, _: Refusals) {}
+    fn refused(&self, _: RefusedRequests) {}
 
     fn opened(&self) {}
 
@@ -88,7 +88,7 @@ impl Front for Told {
 
 impl Upstream for Told {
     fn keepalive(&self) -> Keepalive {
-        Keepalive::usual()
+        Keepalive::defaults()
     }
 
     fn too_many_pings(&self) {}

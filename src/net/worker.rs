@@ -4,7 +4,7 @@ mod account;
 mod executor;
 mod flush_queue;
 mod handle;
-pub(super) mod pacing;
+pub(super) mod read_scheduler;
 mod unread;
 
 use std::cell::{Cell, RefCell};
@@ -21,7 +21,7 @@ pub use self::executor::JobId;
 pub(super) use self::executor::Waiter;
 use self::flush_queue::FlushQueue;
 pub use self::handle::{Command, WorkerHandle};
-use self::pacing::Pacing;
+use self::read_scheduler::ReadScheduler;
 use self::unread::Unread;
 use super::buffers::BufferPool;
 use super::conn::{Closed, Conn};
@@ -67,7 +67,7 @@ pub struct Worker {
     draining: Cell<bool>,
     cut_off: Cell<bool>,
     pub(super) turn: RefCell<Turn>,
-    pub(super) pacing: Pacing<Rc<Conn>>,
+    pub(super) read_scheduler: ReadScheduler<Rc<Conn>>,
     /// Streams with coalesced DATA of the current read.
     pub(super) gathering: RefCell<Vec<Rc<Stream>>>,
     pub(super) account: Account,
@@ -95,7 +95,7 @@ impl Worker {
             draining: Cell::new(false),
             cut_off: Cell::new(false),
             turn: RefCell::default(),
-            pacing: Pacing::default(),
+            read_scheduler: ReadScheduler::default(),
             gathering: RefCell::default(),
             account: Account::new(held_limit),
             unread: Unread::default(),
@@ -202,8 +202,8 @@ impl Worker {
 
     async fn pace_forever(self: Rc<Self>) {
         loop {
-            self.pacing.next().await;
-            self.pacing.begin(|conn| conn.admit());
+            self.read_scheduler.next().await;
+            self.read_scheduler.begin(|conn| conn.admit());
         }
     }
 
@@ -285,7 +285,7 @@ impl Worker {
         };
         let end = || {
             self.turn.take().end();
-            self.pacing.end();
+            self.read_scheduler.end();
         };
         self.output.flush_forever(flush, || self.shed_memory(), end).await;
     }

@@ -49,14 +49,14 @@ impl Turn {
     }
 }
 
-/// Pauses if that is due, for at most `longest`; never if that is zero. To be called by a worker
+/// Pauses if that is due, for at most `max_delay`; never if that is zero. To be called by a worker
 /// that is about to block on its sockets.
 #[expect(clippy::disallowed_methods, reason = "all that is on this thread waits anyhow")]
-pub fn pause(longest: Duration) {
-    if DUE.take() && !longest.is_zero() {
-        let pause = NEXT.get().min(longest);
+pub fn pause(max_delay: Duration) {
+    if DUE.take() && !max_delay.is_zero() {
+        let pause = NEXT.get().min(max_delay);
         std::thread::sleep(pause);
-        NEXT.set((pause * 2).min(longest));
+        NEXT.set((pause * 2).min(max_delay));
     }
 }
 
@@ -64,7 +64,7 @@ pub fn pause(longest: Duration) {
 mod tests {
     use super::*;
 
-    const LONGEST: Duration = Duration::from_micros(100);
+    const MAX_DELAY: Duration = Duration::from_micros(100);
 
     fn is_due_after(writes: &[Option<usize>]) -> bool {
         let mut turn = Turn::default();
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_pause_is_made_once() {
         assert!(is_due_after(&[Some(5_000)]));
-        pause(LONGEST);
+        pause(MAX_DELAY);
         assert!(!DUE.get());
     }
 
@@ -93,12 +93,12 @@ mod tests {
     fn pauses_get_longer_until_a_turn_writes_something_else() {
         for _ in 0..10 {
             assert!(is_due_after(&[Some(5_000)]));
-            pause(LONGEST);
+            pause(MAX_DELAY);
         }
-        assert_eq!(NEXT.get(), LONGEST);
+        assert_eq!(NEXT.get(), MAX_DELAY);
         assert!(!is_due_after(&[Some(1)]));
-        assert_eq!(NEXT.get(), LONGEST, "a turn that writes little says nothing");
+        assert_eq!(NEXT.get(), MAX_DELAY, "a turn that writes little says nothing");
         assert!(!is_due_after(&[Some(5_000), None]));
-        assert_eq!(NEXT.get(), LONGEST / 2);
+        assert_eq!(NEXT.get(), MAX_DELAY / 2);
     }
 }

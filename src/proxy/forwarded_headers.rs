@@ -7,7 +7,7 @@ use crate::model::{ForwardedHeaders, Peer};
 use crate::net::{Origin, Stream};
 
 /// Limit of `x-forwarded-for` fields read; the last ones count.
-const MOST_FIELDS: usize = 8;
+const MAX_FIELDS: usize = 8;
 
 /// Adds the forwarded headers to a request head. Those that an untrusted client sent are removed; a
 /// trusted proxy's are kept and extended.
@@ -42,7 +42,7 @@ pub fn apply(front: &Stream, head: &mut Headers, grpc: bool) {
 pub fn source_address(front: &Stream, head: &Headers) -> Peer {
     let peer = front.conn().peer();
     let Some(origin) = front.conn().origin().filter(|origin| origin.trusted) else { return peer };
-    let mut fields = [&[][..]; MOST_FIELDS];
+    let mut fields = [&[][..]; MAX_FIELDS];
     origin.forwarding.client(peer, last_fields(head, &mut fields))
 }
 

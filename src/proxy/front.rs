@@ -10,7 +10,7 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use super::job_pool::{JobPool, Request};
 use super::worker_routing::Router;
-use crate::http::{Headers, Refusals, Refused};
+use crate::http::{Headers, Refused, RefusedRequests};
 use crate::model::RejectReason;
 use crate::net::{self, Closed, Stream, Worker};
 use crate::service::Registry;
@@ -66,7 +66,7 @@ impl net::Front for Front {
         Exchange::accept(&self.0, stream, headers, true).reject(Failure::TooLarge);
     }
 
-    fn refused(&self, refusals: Refusals) {
+    fn refused(&self, refusals: RefusedRequests) {
         for (why, times) in refusals.iter() {
             let reason = match why {
                 Refused::Malformed => RejectReason::Malformed,

@@ -12,7 +12,7 @@ use super::streaming_methods::{MethodHash, StreamingMethods};
 use crate::http::{Headers, Name};
 use crate::model::{AttemptOutcome, Code, GrpcCode, MethodStats};
 use crate::service::MethodTable;
-use crate::stats::Counts;
+use crate::stats::HistogramCounts;
 
 /// Minimum number of calls for a 99th percentile.
 const MIN_CALLS: u64 = 100;
@@ -118,7 +118,7 @@ impl MethodMetrics {
         let CalledMethod::Listed(index) = called else { return None };
         let list = self.list.borrow();
         let (_, stats) = list.entries.get(usize::from(*index))?;
-        let mut durations = Counts::default();
+        let mut durations = HistogramCounts::default();
         stats.add_durations_to(&mut durations);
         p99(&durations)
     }
@@ -195,7 +195,7 @@ fn name(path: &[u8]) -> Option<&str> {
 }
 
 /// The 99th percentile, if there are enough samples.
-pub fn p99(durations: &Counts) -> Option<Duration> {
+pub fn p99(durations: &HistogramCounts) -> Option<Duration> {
     let value = durations.quantile(0.99).filter(|_| durations.count() >= MIN_CALLS)?;
     Some(Duration::from_secs_f64(value))
 }
@@ -204,7 +204,7 @@ pub fn p99(durations: &Counts) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    const MOST: usize = 20;
+    const LIMIT: usize = 20;
 
     fn end(code: GrpcCode) -> CallEnd {
         let code = Code::Grpc(code);
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_method_has_a_name_once_a_backend_knows_it() {
-        let table = Arc::new(MethodTable::new(2, MOST));
+        let table = Arc::new(MethodTable::new(2, LIMIT));
         let [one, two] = workers(&table);
         one.call("/shop.Orders/Get", &end(GrpcCode::Unimplemented));
         let error = AttemptOutcome::Failed(crate::model::AttemptFailure::Lost);
@@ -253,19 +253,19 @@ mod tests {
 
     #[test]
     fn whatever_clients_ask_for_few_names_are_kept() {
-        let table = Arc::new(MethodTable::new(2, MOST));
+        let table = Arc::new(MethodTable::new(2, LIMIT));
         let [one, two] = workers(&table);
-        for n in 0..2 * MOST {
+        for n in 0..2 * LIMIT {
             one.call(&format!("/a.B/{n}"), &end(GrpcCode::Ok));
             two.call(&format!("/a.B/{n}"), &end(GrpcCode::Ok));
         }
         let counted = counted(&table);
-        let most = MOST as u64;
-        assert_eq!(counted.len(), MOST + 1);
+        let limit = LIMIT as u64;
+        assert_eq!(counted.len(), LIMIT + 1);
         assert!(
             counted
                 .iter()
-                .all(|(name, count)| *count == if name == "other" { 2 * most } else { 2 })
+                .all(|(name, count)| *count == if name == "other" { 2 * limit } else { 2 })
         );
     }
 

@@ -14,7 +14,7 @@ use crate::net::Worker;
 use crate::route::{Route, RouteQuery, RouteTable};
 use crate::service::{Registry, Routing, RoutingCache, Service, Snapshot};
 use crate::telemetry::WorkerMetrics;
-use crate::upstream::{Dialer, Outages};
+use crate::upstream::{Dialer, UnreachableCount};
 
 /// A routing snapshot with this worker's state of each of its services.
 #[derive(Default)]
@@ -66,7 +66,7 @@ pub struct Router {
     worker: Rc<Worker>,
     metrics: Arc<WorkerMetrics>,
     dialer: Arc<Dialer>,
-    outages: Rc<Outages>,
+    unreachable_count: Rc<UnreachableCount>,
     cache: RefCell<RoutingCache>,
     worker_routing: RefCell<Rc<WorkerRouting>>,
 }
@@ -83,7 +83,7 @@ impl Router {
             worker: Rc::clone(worker),
             metrics: Arc::clone(metrics),
             dialer: Arc::clone(dialer),
-            outages: Rc::default(),
+            unreachable_count: Rc::default(),
             cache: RefCell::new(registry.routing_cache()),
             worker_routing: RefCell::default(),
         };
@@ -163,14 +163,14 @@ impl Router {
                 Rc::clone(worker_service)
             }
             _ => {
-                let (dialer, outages) = (&self.dialer, &self.outages);
+                let (dialer, unreachable_count) = (&self.dialer, &self.unreachable_count);
                 Rc::new(WorkerService::new(
                     &self.worker,
                     service,
                     snapshot,
                     &self.metrics,
                     dialer,
-                    outages,
+                    unreachable_count,
                 ))
             }
         };

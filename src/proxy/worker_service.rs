@@ -10,13 +10,13 @@ use super::method_metrics::MethodMetrics;
 use super::retry_budget::RetryBudget;
 use super::streaming_methods::StreamingMethods;
 use super::unimplemented_methods::UnimplementedMethods;
-use super::waiting::WaitingRequests;
+use super::waiting_requests::WaitingRequests;
 use super::worker_snapshot::WorkerSnapshot;
 use crate::model::{Endpoint, EndpointId};
 use crate::net::Worker;
 use crate::service::{Service, ServiceSpec, Snapshot};
 use crate::telemetry::WorkerMetrics;
-use crate::upstream::{Dialer, Observer, Outages, Pool, Version};
+use crate::upstream::{Dialer, Observer, Pool, UnreachableCount, Version};
 
 /// One service on one worker.
 pub struct WorkerService {
@@ -28,7 +28,7 @@ pub struct WorkerService {
     /// Replaced pools, while they have requests in flight.
     former: RefCell<Vec<Weak<Pool>>>,
     dialer: Arc<Dialer>,
-    outages: Rc<Outages>,
+    unreachable_count: Rc<UnreachableCount>,
     /// Retry budget.
     retry_budget: RetryBudget,
     methods: Rc<StreamingMethods>,
@@ -46,7 +46,7 @@ impl WorkerService {
         snapshot: &Arc<Snapshot>,
         metrics: &Arc<WorkerMetrics>,
         dialer: &Arc<Dialer>,
-        outages: &Rc<Outages>,
+        unreachable_count: &Rc<UnreachableCount>,
     ) -> WorkerService {
         let methods = Rc::<StreamingMethods>::default();
         let calls = Rc::new(MethodMetrics::new(service.methods(), worker.index()));
@@ -60,7 +60,7 @@ impl WorkerService {
             pools: RefCell::default(),
             former: RefCell::default(),
             dialer: Arc::clone(dialer),
-            outages: Rc::clone(outages),
+            unreachable_count: Rc::clone(unreachable_count),
             retry_budget: RetryBudget::default(),
             methods,
             calls,
@@ -97,7 +97,7 @@ impl WorkerService {
     pub fn update(&self, snapshot: &Arc<Snapshot>) {
         if !Arc::ptr_eq(snapshot, &self.view.borrow().snapshot) {
             self.apply(snapshot);
-            self.waiting.renew();
+            self.waiting.notify();
         }
     }
 
@@ -205,7 +205,7 @@ impl WorkerService {
         }
         let down: HashSet<_> = snapshot.down.iter().map(|endpoint| endpoint.id()).collect();
         for (endpoint, pool) in &*self.pools.borrow() {
-            pool.set_out(down.contains(endpoint), ours(pool.endpoint()));
+            pool.set_down(down.contains(endpoint), ours(pool.endpoint()));
         }
     }
 
@@ -214,8 +214,8 @@ impl WorkerService {
         let pool = pools.entry(endpoint.id()).or_insert_with(|| {
             let observer = Rc::clone(&self.observer);
             let settings = &snapshot.spec.upstream;
-            let outages = (&self.outages, &snapshot.demand);
-            Pool::new(&self.worker, endpoint, settings, observer, &self.dialer, outages)
+            let unreachable_count = (&self.unreachable_count, &snapshot.demand);
+            Pool::new(&self.worker, endpoint, settings, observer, &self.dialer, unreachable_count)
         });
         Rc::clone(pool)
     }

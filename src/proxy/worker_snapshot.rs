@@ -35,7 +35,7 @@ pub struct WorkerSnapshot {
 }
 
 /// Limit of endpoints on trial that are excluded from a pick, to bound the search.
-const MOST_TRIALS: usize = 64;
+const MAX_TRIALS: usize = 64;
 
 /// A picked endpoint.
 pub struct Picked {
@@ -126,7 +126,7 @@ impl WorkerSnapshot {
         }
         let on_trial = self.pools.get(index)?.endpoint().faults().begin_trial(now);
         if !on_trial && !self.snapshot.panic_mode {
-            let tried = &[tried, trials.get(..MOST_TRIALS).unwrap_or(trials)].concat(); // rare
+            let tried = &[tried, trials.get(..MAX_TRIALS).unwrap_or(trials)].concat(); // rare
             index = picker.pick(&mut PickCx { key, class, tried, rng, now });
         }
         (index < self.pools.len()).then_some(Picked { index, on_trial })

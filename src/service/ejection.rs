@@ -33,7 +33,7 @@ pub struct Ejection {
 
 impl Ejection {
     /// The defaults.
-    pub const fn usual() -> Ejection {
+    pub const fn defaults() -> Ejection {
         Ejection {
             consecutive: 5,
             success_ratio: 80,

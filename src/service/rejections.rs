@@ -8,7 +8,7 @@ use crate::model::{RejectCounts, RejectReason, RejectTotals};
 
 /// Maximum of routes with counters of their own, those of earlier configurations included; further
 /// ones are counted as [`OTHER`].
-const MOST_ROUTES: usize = 1024;
+const MAX_ROUTES: usize = 1024;
 
 /// Name under which all other routes are counted.
 const OTHER: &str = "other";
@@ -31,7 +31,7 @@ impl Rejections {
         if let Some(counts) = self.routes.get(route) {
             return Arc::clone(&counts);
         }
-        let name = if self.routes.len() < MOST_ROUTES { route } else { OTHER };
+        let name = if self.routes.len() < MAX_ROUTES { route } else { OTHER };
         let new = || Arc::new(RejectCounts::new(self.workers));
         Arc::clone(&self.routes.entry(name.into()).or_insert_with(new))
     }
@@ -61,17 +61,17 @@ mod tests {
     #[test]
     fn routes_are_counted_apart_and_their_number_is_bounded() {
         let rejections = Rejections::new(1);
-        for route in 0..2 * MOST_ROUTES {
+        for route in 0..2 * MAX_ROUTES {
             rejections.of(&format!("route-{route}")).increment(RejectReason::NoBackend, 0);
         }
         rejections.of("route-7").increment(RejectReason::Connect, 0);
         let by_route = rejections.by_route();
-        assert_eq!(by_route.len(), MOST_ROUTES + 1);
+        assert_eq!(by_route.len(), MAX_ROUTES + 1);
         let of = |name: &str| by_route.iter().find(|(route, _)| &**route == name).unwrap().1;
         let (connect, no_backend) =
             (RejectReason::Connect as usize, RejectReason::NoBackend as usize);
         assert_eq!((of("route-7")[no_backend], of("route-7")[connect]), (1, 1));
-        assert_eq!(of(OTHER)[no_backend], MOST_ROUTES as u64);
-        assert_eq!(rejections.totals()[no_backend], 2 * MOST_ROUTES as u64);
+        assert_eq!(of(OTHER)[no_backend], MAX_ROUTES as u64);
+        assert_eq!(rejections.totals()[no_backend], 2 * MAX_ROUTES as u64);
     }
 }

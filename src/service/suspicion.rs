@@ -9,7 +9,7 @@ use crate::model::Time;
 
 /// A suspicion of a backend that cannot be asked, and that owes nothing any more, ends after this:
 /// nothing else would end it.
-const LONGEST: Duration = Duration::from_secs(10);
+const MAX_SUSPICION: Duration = Duration::from_secs(10);
 
 /// What is known of a backend.
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +54,11 @@ impl Desired {
         self.backends.iter().for_each(|backend| self.end_suspicion(backend, now));
         let members: Vec<&Backend> = self.backends.iter().filter(counts).collect();
         let candidates: Vec<_> = members.iter().map(|backend| backend.candidate()).collect();
-        let most =
-            self.spec.ejection.as_ref().map_or(Ejection::usual().max_ejected, |it| it.max_ejected);
+        let most = self
+            .spec
+            .ejection
+            .as_ref()
+            .map_or(Ejection::defaults().max_ejected, |it| it.max_ejected);
         let limit = if members.len() > 1 { members.len() * usize::from(most) / 100 } else { 0 };
         let mut avoided = avoided(&candidates, limit).into_iter();
         let updated = |backend: &Backend| {
@@ -71,7 +74,7 @@ impl Desired {
     /// Ends a suspicion that nothing else would end.
     fn end_suspicion(&self, Backend { endpoint, .. }: &Backend, now: Time) {
         let asked = self.spec.protocol != UpstreamProtocol::Http1;
-        let lasts = |since| now.since(since) < LONGEST || asked || !endpoint.load().is_idle();
+        let lasts = |since| now.since(since) < MAX_SUSPICION || asked || !endpoint.load().is_idle();
         if endpoint.suspected().is_some_and(|since| !lasts(since)) {
             endpoint.trust();
         }

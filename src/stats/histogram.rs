@@ -37,7 +37,7 @@ impl Histogram {
     }
 
     /// Adds its counts to `counts`.
-    pub fn add_to(&self, counts: &mut Counts) {
+    pub fn add_to(&self, counts: &mut HistogramCounts) {
         for (number, page) in self.pages.iter().enumerate() {
             let Some(page) = page.get() else { continue };
             for (sum, count) in counts.page(number).iter_mut().zip(page.iter()) {
@@ -50,14 +50,14 @@ impl Histogram {
 
 /// A snapshot of histogram counts, as plain numbers.
 #[derive(Clone, Debug, Default)]
-pub struct Counts {
+pub struct HistogramCounts {
     /// One page a decade, as in the histogram; absent without samples.
     pages: [Option<Box<[u64; PAGE]>>; PAGES],
     /// The sum of all samples in nanoseconds.
     pub sum: u64,
 }
 
-impl Counts {
+impl HistogramCounts {
     fn page(&mut self, number: usize) -> &mut [u64; PAGE] {
         self.pages[number].get_or_insert_with(|| Box::new([0; PAGE]))
     }
@@ -111,7 +111,7 @@ impl Counts {
     }
 
     /// Adds the counts of `other`.
-    pub fn add(&mut self, other: &Counts) {
+    pub fn add(&mut self, other: &HistogramCounts) {
         for (number, page) in other.pages() {
             for (sum, count) in self.page(number).iter_mut().zip(page) {
                 *sum += count;
@@ -121,7 +121,7 @@ impl Counts {
     }
 
     /// Subtracts the counts of `earlier`, an older snapshot of the same histogram.
-    pub fn subtract(&mut self, earlier: &Counts) {
+    pub fn subtract(&mut self, earlier: &HistogramCounts) {
         for (number, page) in earlier.pages() {
             let Some(now) = &mut self.pages[number] else { continue };
             for (now, then) in now.iter_mut().zip(page) {
@@ -132,7 +132,7 @@ impl Counts {
     }
 
     /// The difference to `earlier`, an older snapshot of the same histogram.
-    pub fn since(&self, earlier: &Counts) -> Counts {
+    pub fn since(&self, earlier: &HistogramCounts) -> HistogramCounts {
         let mut diff = self.clone();
         diff.subtract(earlier);
         diff
@@ -181,8 +181,8 @@ mod tests {
 
     const LAST: u64 = BOUNDS[BOUNDS.len() - 1];
 
-    fn counts(samples: &[u64]) -> Counts {
-        let (histogram, mut counts) = (Histogram::default(), Counts::default());
+    fn counts(samples: &[u64]) -> HistogramCounts {
+        let (histogram, mut counts) = (Histogram::default(), HistogramCounts::default());
         samples.iter().for_each(|nanos| histogram.record(Duration::from_nanos(*nanos)));
         histogram.add_to(&mut counts);
         counts
@@ -244,7 +244,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(Counts::default().quantile(0.5), None);
+        assert_eq!(HistogramCounts::default().quantile(0.5), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::histogram::Counts;
+use super::histogram::HistogramCounts;
 use super::streams::StreamTotals;
 
 const PUSHES_PER_SLOT: u32 = 3;
@@ -50,7 +50,7 @@ pub struct WindowStats {
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
     /// Latency to the last byte, of calls.
-    pub duration: Counts,
+    pub duration: HistogramCounts,
     /// Requests that ended.
     pub requests: u64,
     /// Successful requests.

@@ -20,7 +20,7 @@ use self::methods::Methods;
 use super::export::{CounterId, ServiceCounter, ServiceSample};
 use super::settings::ResponseStart;
 use crate::model::StatTotals;
-use crate::stats::Counts;
+use crate::stats::HistogramCounts;
 
 pub(super) use self::cost::SeriesCost;
 
@@ -60,9 +60,9 @@ struct KnownBackend {
 #[derive(Debug, Default)]
 struct Starts {
     /// Of removed backends.
-    gone: Counts,
+    gone: HistogramCounts,
     /// The part that has been added to the aggregate.
-    aggregated: Counts,
+    aggregated: HistogramCounts,
 }
 
 /// An aggregate: everything exported under the label `other`.
@@ -122,7 +122,7 @@ impl KnownService {
     }
 
     /// Times to the response head of all backends it ever had, less what is in the aggregate.
-    fn starts(&self) -> Counts {
+    fn starts(&self) -> HistogramCounts {
         let mut starts = self.starts.gone.clone();
         let busy = self.backends.iter().filter(|backend| backend.known.busy());
         busy.for_each(|backend| backend.endpoints.add_starts_to(&mut starts));
@@ -277,7 +277,7 @@ impl Cardinality {
     }
 
     /// As `take_backend`, for a service's times to the response head.
-    pub(super) fn take_starts(&mut self, service: &Arc<str>) -> Option<Counts> {
+    pub(super) fn take_starts(&mut self, service: &Arc<str>) -> Option<HistogramCounts> {
         if self.cost.start != ResponseStart::Service {
             return None;
         }

@@ -19,7 +19,8 @@ use super::settings::MetricsSettings;
 use super::worker::{CloseReason, Side, WorkerMetrics};
 use crate::clock::Clock;
 use crate::model::{
-    Certificate, Class, Endpoint, EwmaParams, Load, MethodStats, Refusal, RejectTotals, Time,
+    Certificate, Class, ConnectionRefusal, Endpoint, EwmaParams, Load, MethodStats, RejectTotals,
+    Time,
 };
 use crate::stats::WindowStats;
 use crate::tasks::Task;
@@ -246,7 +247,7 @@ impl Inputs {
 
 fn write_refused(page: &mut Page, listeners: &[RefusedSample]) {
     for RefusedSample { listener, refusals } in listeners {
-        for (why, count) in Refusal::ALL.into_iter().zip(refusals.totals()) {
+        for (why, count) in ConnectionRefusal::ALL.into_iter().zip(refusals.totals()) {
             page.counter(&names::CONNECTIONS_REFUSED, &[listener, why.name()], count);
         }
     }

@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use super::encoding::Format;
 use super::names::{METRICS, Metric, MetricKind};
 use super::settings::MetricsSettings;
-use crate::stats::Counts;
+use crate::stats::HistogramCounts;
 
 static METADATA: Metadata<'static> = Metadata::new("equipoise", Level::INFO, None);
 
@@ -134,7 +134,7 @@ impl Page {
     }
 
     /// Adds a histogram with the configured bounds.
-    pub(super) fn histogram(&mut self, metric: &Metric, labels: &Labels, counts: &Counts) {
+    pub(super) fn histogram(&mut self, metric: &Metric, labels: &Labels, counts: &HistogramCounts) {
         debug_assert_eq!(labels.count, metric.labels.len(), "{}", metric.name);
         self.series += histogram_series(self.bounds.len());
         let bounds = std::mem::take(&mut self.bounds);

@@ -22,7 +22,7 @@ use super::export::Exporter;
 use super::health::Health;
 use super::http::{Readiness, Responder};
 use crate::clock::{Clock, LogThrottle};
-use crate::model::{Refusal, Refusals};
+use crate::model::{ConnectionRefusal, ConnectionRefusals};
 
 /// Maximum of a request head and of read-ahead, in bytes.
 const MAX_BUFFER: usize = 16 << 10;
@@ -53,7 +53,7 @@ pub struct Server {
     /// Connection limit. One more evicts the connection with the least to do.
     pub max_connections: usize,
     /// Counts refused connections.
-    pub refusals: Arc<Refusals>,
+    pub refusals: Arc<ConnectionRefusals>,
     /// Throttles repeated log messages.
     pub clock: Clock,
 }
@@ -81,7 +81,7 @@ impl Server {
                     let activity = Arc::<Activity>::default();
                     let talk = serve_connection(stream, responder.clone(), Arc::clone(&activity));
                     if slots.admit(activity, connections.spawn(talk)) {
-                        refusals.count(Refusal::Evicted);
+                        refusals.count(ConnectionRefusal::Evicted);
                     }
                 }
             }
@@ -95,14 +95,14 @@ impl Server {
 async fn accept<S, A>(
     clients: &mut (impl Stream<Item = io::Result<(S, A)>> + Unpin),
     throttle: &mut LogThrottle,
-    refusals: &Refusals,
+    refusals: &ConnectionRefusals,
 ) -> S {
     loop {
         match clients.next().await {
             Some(Ok((stream, _))) => return stream,
             None => return pending().await,
             Some(Err(error)) => {
-                refusals.count(Refusal::AcceptFailed);
+                refusals.count(ConnectionRefusal::AcceptFailed);
                 if throttle.is_due() {
                     tracing::warn!(%error, "metrics: cannot accept connections");
                 }

@@ -9,7 +9,7 @@ use super::names::{self, METRICS, Metric};
 use super::page::{Labels, Page, Value};
 use super::settings::ResponseStart;
 use crate::model::{Code, Load, StatTotals};
-use crate::stats::{Counts, Direction, WindowStats};
+use crate::stats::{Direction, HistogramCounts, WindowStats};
 
 /// Time to the response head where it is exported by backend.
 const RESPONSE_START_BY_BACKEND: Metric =
@@ -108,7 +108,7 @@ fn gauge(page: &mut Page, metric: &Metric, labels: &Labels, value: f64) {
     page.number(metric, labels, &[], Value::Real(value));
 }
 
-fn histogram(page: &mut Page, metric: &Metric, labels: &Labels, counts: &Counts) {
+fn histogram(page: &mut Page, metric: &Metric, labels: &Labels, counts: &HistogramCounts) {
     if !counts.is_empty() {
         page.histogram(metric, labels, counts);
     }
@@ -181,7 +181,7 @@ fn write_counter(page: &mut Page, service: &str, id: &CounterId, value: u64) {
     page.number(id.metric, &labels, &more, Value::Whole(value));
 }
 
-fn write_starts(page: &mut Page, service: &str, starts: &Counts) {
+fn write_starts(page: &mut Page, service: &str, starts: &HistogramCounts) {
     let labels = page.labels(&names::RESPONSE_START, &[service]);
     histogram(page, &names::RESPONSE_START, &labels, starts);
 }

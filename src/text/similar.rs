@@ -35,8 +35,8 @@ pub fn suggestion(near: Option<&str>, known: &[&str]) -> String {
 
 /// Edit distance: insertions, deletions, substitutions, transpositions (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
-    const LONGEST: usize = 64;
-    if a.len() > LONGEST || b.len() > LONGEST {
+    const MAX_LEN: usize = 64;
+    if a.len() > MAX_LEN || b.len() > MAX_LEN {
         return usize::MAX;
     }
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());

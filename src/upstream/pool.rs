@@ -7,7 +7,7 @@ mod establish;
 mod guards;
 mod keeper;
 mod reconnect;
-mod room;
+mod select;
 mod wait_queue;
 
 use std::cell::{Cell, RefCell};
@@ -29,12 +29,12 @@ use crate::net::{Closed, Conn, Keepalive, Stream, Worker};
 use drain::DrainLimit;
 use guards::Waiting;
 use keeper::Keeper;
-pub use reconnect::Outages;
-use room::{PATIENCE, Share};
+pub use reconnect::UnreachableCount;
+use select::{CONNECT_WAIT, Share};
 use wait_queue::WaitQueue;
 
 /// Connection wait of a request while the last attempt failed.
-const PATIENCE_WITH_OUTAGE: Duration = Duration::from_millis(100);
+const CONNECT_WAIT_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// Why a request got no stream. Nothing of it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub struct Pool {
     /// When `connecting` began.
     connecting_since: Cell<Time>,
     wait_queue: WaitQueue,
-    outages: Rc<Outages>,
+    unreachable_count: Rc<UnreachableCount>,
     failures: Cell<u32>,
     retry_at: Cell<Time>,
     /// A reconnect loop is running.
@@ -75,7 +75,7 @@ pub struct Pool {
     /// A request of this worker has waited for a connection.
     wanted: Cell<bool>,
     /// The endpoint is down, and out of the service's set.
-    out: Cell<bool>,
+    down: Cell<bool>,
     /// This pool is the one of all workers' that reconnects to it then.
     restores: Cell<bool>,
     /// Counts the endpoint as connecting, from a failed attempt to the next success.
@@ -117,7 +117,7 @@ impl Pool {
         settings: &Settings,
         observer: Rc<dyn Observer>,
         dialer: &Arc<Dialer>,
-        (outages, demand): (&Rc<Outages>, &Arc<Demand>),
+        (unreachable_count, demand): (&Rc<UnreachableCount>, &Arc<Demand>),
     ) -> Rc<Pool> {
         Rc::new_cyclic(|this| Pool {
             this: Weak::clone(this),
@@ -133,13 +133,13 @@ impl Pool {
             connecting: Cell::new(0),
             connecting_since: Cell::new(Time::ZERO),
             wait_queue: WaitQueue::default(),
-            outages: Rc::clone(outages),
+            unreachable_count: Rc::clone(unreachable_count),
             failures: Cell::new(0),
             retry_at: Cell::new(Time::ZERO),
             trying: Cell::new(false),
             demand: Arc::clone(demand),
             wanted: Cell::new(false),
-            out: Cell::new(false),
+            down: Cell::new(false),
             restores: Cell::new(false),
             unreachable: RefCell::default(),
             keeper: RefCell::default(),
@@ -198,7 +198,7 @@ impl Pool {
         let failures = self.failures.get();
         let (patience, impatient) = match failures {
             0 => (self.settings.pending_timeout, OpenError::Full),
-            _ => (PATIENCE_WITH_OUTAGE, OpenError::Connect),
+            _ => (CONNECT_WAIT_AFTER_FAILURE, OpenError::Connect),
         };
         let mut timeout = pin!(self.worker.sleep(patience));
         let mut turn = self.wait_queue.before(share) == 1; // FIFO: longer waiting requests come first
@@ -225,7 +225,7 @@ impl Pool {
                 biased;
                 () = freed => {}
                 () = &mut timeout => return Err(impatient),
-                () = self.worker.sleep(PATIENCE) => {}
+                () = self.worker.sleep(CONNECT_WAIT) => {}
             }
         }
     }
@@ -240,7 +240,7 @@ impl Pool {
     ) -> Option<Result<Rc<Stream>, OpenError>> {
         let conn = match self.settings.version {
             Version::Http1 => self.first_free()?,
-            Version::Http2 => self.with_room(share)?,
+            Version::Http2 => self.select(share)?,
         };
         match conn.open(head, end) {
             Ok(stream) => Some(Ok(stream)),
@@ -260,7 +260,7 @@ impl Pool {
             return;
         }
         // The last one queued may find capacity that those before it are about to use, or leave.
-        if self.has_room(share) {
+        if self.has_capacity(share) {
             return;
         }
         self.connect_now();

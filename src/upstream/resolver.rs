@@ -5,7 +5,7 @@
 //! others, and shutdown does not wait for look-ups.
 
 mod cache;
-mod lanes;
+mod lookup_slots;
 mod system;
 mod transport;
 

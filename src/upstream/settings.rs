@@ -87,7 +87,7 @@ impl Default for Settings {
             max_pending: 1024,
             pending_timeout: Duration::from_secs(1),
             tls: None,
-            keepalive: Keepalive::usual(),
+            keepalive: Keepalive::defaults(),
             limits: Arc::new(Limits::upstream()),
         }
     }

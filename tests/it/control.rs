@@ -23,7 +23,7 @@ use equipoise::control::proto::control_client::ControlClient;
 use equipoise::control::proto::{self, BackendState};
 use equipoise::control::{NAME, ServeError, Server};
 use equipoise::health::HealthMonitor;
-use equipoise::model::{Address, Code, EndpointSet, GrpcCode, Refusals};
+use equipoise::model::{Address, Code, ConnectionRefusals, EndpointSet, GrpcCode};
 use equipoise::service::{
     Balancer, BuildPool, CounterSettings, EndpointSpec, Environment, Layer, Registry, Service,
     ServiceConfig, ServiceSpec,
@@ -61,7 +61,7 @@ struct Gateway {
     registry: Arc<Registry>,
     orders: Arc<Service>,
     ready: watch::Sender<Readiness>,
-    refusals: Arc<Refusals>,
+    refusals: Arc<ConnectionRefusals>,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<Result<(), ServeError>>,
 }

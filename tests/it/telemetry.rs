@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use equipoise::clock::Clock;
 use equipoise::model::{
-    Certificate, Code, Endpoint, EwmaParams, ExchangeClass, GRPC_CODES, GrpcCode, MethodStats,
-    Refusal, RejectReason, RejectTotals, Time, WorkerStats,
+    Certificate, Code, ConnectionRefusal, Endpoint, EwmaParams, ExchangeClass, GRPC_CODES,
+    GrpcCode, MethodStats, RejectReason, RejectTotals, Time, WorkerStats,
 };
 use equipoise::stats::{Direction, WindowStats};
 use equipoise::tasks::Task;
@@ -106,7 +106,7 @@ impl MetricsSource for Services {
     fn refused(&self) -> Vec<RefusedSample> {
         let refused = RefusedConnections::default();
         let at = refused.at("127.0.0.1:8080");
-        at.count(Refusal::MaxConnections);
+        at.count(ConnectionRefusal::MaxConnections);
         refused.samples()
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::load::Load;
 use crate::model::StatTotals;
 use crate::service::Service;
-use crate::stats::Counts;
+use crate::stats::HistogramCounts;
 
 /// A policy under comparison.
 pub struct Contender {
@@ -14,7 +14,7 @@ pub struct Contender {
     load: Load,
     /// Totals by backend at the last turn.
     before: Vec<u64>,
-    before_client: (Counts, u64),
+    before_client: (HistogramCounts, u64),
 }
 
 /// Statistics of one turn.

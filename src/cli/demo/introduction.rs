@@ -9,7 +9,7 @@ use super::start::{SERVICE, Stage};
 use crate::cli::text::align;
 
 /// The default address of `ctl --control`.
-const USUAL_CONTROL: &str = "127.0.0.1:9900";
+const DEFAULT_CONTROL: &str = "127.0.0.1:9900";
 
 /// The introduction.
 pub fn text(stage: &Stage, backends: &[Backend], rate: u32) -> String {
@@ -82,7 +82,7 @@ fn commands(stage: &Stage, backends: &[Backend]) -> Vec<(String, String)> {
 fn ctl(control: &str) -> String {
     let executable = quoted(&executable());
     match control {
-        USUAL_CONTROL => format!("{executable} ctl"),
+        DEFAULT_CONTROL => format!("{executable} ctl"),
         control => format!("{executable} ctl --control {control}"),
     }
 }

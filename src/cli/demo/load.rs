@@ -20,7 +20,7 @@ use tokio::time::MissedTickBehavior;
 use super::Failure;
 use super::echo::{self, Words};
 use crate::clock::Clock;
-use crate::stats::{Counts, Histogram};
+use crate::stats::{Histogram, HistogramCounts};
 
 /// Enough to reach all workers.
 const CONNECTIONS: u32 = 4;
@@ -67,8 +67,8 @@ impl Load {
     }
 
     /// Latencies of successful calls, and the number of failures.
-    pub fn results(&self) -> (Counts, u64) {
-        let mut counts = Counts::default();
+    pub fn results(&self) -> (HistogramCounts, u64) {
+        let mut counts = HistogramCounts::default();
         self.results.duration.add_to(&mut counts);
         (counts, self.results.failed.load(Relaxed))
     }

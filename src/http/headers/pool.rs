@@ -20,9 +20,9 @@ pub struct HeaderPool {
 }
 
 impl HeaderPool {
-    const LARGEST: usize = 4 << 10;
-    const MOST_BYTES: usize = 1 << 20;
-    const MOST_TAGGED: usize = 64;
+    const MAX_CAPACITY: usize = 4 << 10;
+    const MAX_BYTES: usize = 1 << 20;
+    const MAX_TAGGED: usize = 64;
 
     /// An empty list.
     pub fn take(&mut self) -> Headers {
@@ -36,7 +36,7 @@ impl HeaderPool {
         headers.clear();
         let Some(arena) = headers.0 else { return };
         let capacity = arena.capacity();
-        let room = Self::LARGEST.min(Self::MOST_BYTES - self.bytes);
+        let room = Self::MAX_CAPACITY.min(Self::MAX_BYTES - self.bytes);
         if (1..=room).contains(&capacity) {
             self.bytes += capacity;
             self.free.push(arena);
@@ -64,7 +64,7 @@ impl HeaderPool {
             Some(oldest) => *oldest = headers.clone(),
             _ => self.tagged.push(headers.clone()),
         }
-        self.next = (self.next + 1) % Self::MOST_TAGGED;
+        self.next = (self.next + 1) % Self::MAX_TAGGED;
     }
 }
 

@@ -3,12 +3,12 @@
 use super::{Connection, Exchange, Receiving, Sending};
 use crate::http::{Cause, ConnectionError, ErrorCode, Event, Fault, Key, Refused, Role};
 use crate::http1::body::Body;
-use crate::http1::request::Refusal;
+use crate::http1::request::RequestError;
 use crate::http1::write::{self, Framing};
 
 /// An unwanted request body up to this size is read and dropped to keep the connection alive; a
 /// larger one closes it.
-pub const MOST_DISCARDED: usize = 256 << 10;
+pub const MAX_DISCARDED: usize = 256 << 10;
 
 impl Connection {
     /// End of input. An event where it completes or truncates a message; none if a complete request
@@ -118,8 +118,8 @@ impl Connection {
     }
 
     /// Answers a malformed request with an error status.
-    pub(super) fn refuse(&mut self, refusal: Refusal) -> ConnectionError {
-        let Refusal { status, detail } = refusal;
+    pub(super) fn refuse(&mut self, refusal: RequestError) -> ConnectionError {
+        let RequestError { status, detail } = refusal;
         self.cut_short = true;
         // A request that has begun has an outcome of its own.
         if self.exchange.is_none() {

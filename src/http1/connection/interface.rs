@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Connection;
 use crate::http::{
     self, ConnectionError, ErrorCode, Event, Fault, Gone, HeaderPool, Headers, Key, Limits, Millis,
-    OpenError, Outgoing, Output, Refusals, Role, SendError,
+    OpenError, Outgoing, Output, RefusedRequests, Role, SendError,
 };
 
 impl http::Connection for Connection {
@@ -55,7 +55,7 @@ impl http::Connection for Connection {
         true
     }
 
-    fn take_refusals(&mut self) -> Refusals {
+    fn take_refused(&mut self) -> RefusedRequests {
         std::mem::take(&mut self.refusals)
     }
 

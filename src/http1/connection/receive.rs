@@ -113,7 +113,7 @@ impl Connection {
             Ok(Some(head)) => head,
             Ok(None) => return Ok(None),
             Err(TOO_LARGE) => {
-                return Err(self.refuse(request::Refusal { status: 431, detail: TOO_LARGE }));
+                return Err(self.refuse(request::RequestError { status: 431, detail: TOO_LARGE }));
             }
             Err(detail) => return Err(self.refuse(detail.into())),
         };

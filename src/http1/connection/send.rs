@@ -1,6 +1,6 @@
 //! Commands: sending heads, bodies and trailers.
 
-use super::end::MOST_DISCARDED;
+use super::end::MAX_DISCARDED;
 use super::{Connection, Exchange, Receiving, Sending};
 use crate::http::{Connection as _, Gone, Headers, Key, Name, OpenError, Outgoing, SendError};
 use crate::http1::body::Body;
@@ -198,7 +198,7 @@ impl Exchange {
     /// long, or the client has yet to decide whether to send it.
     fn may_be_last(&self) -> bool {
         let long = match self.receiving {
-            Receiving::Body(Body::Length(left)) => left > MOST_DISCARDED as u64,
+            Receiving::Body(Body::Length(left)) => left > MAX_DISCARDED as u64,
             Receiving::Body(Body::Chunked(_)) => true, // of unknown length
             _ => false,
         };

@@ -26,7 +26,7 @@ impl Connection {
         self.remove(key);
         self.flood_guard.reset(opened, cx.now)?;
         let code = ErrorCode(u32::from_be_bytes(code));
-        cx.tell(Event::Reset { key, code, cause: Cause::Peer })
+        cx.emit(Event::Reset { key, code, cause: Cause::Peer })
     }
 
     #[inline(never)]
@@ -73,7 +73,7 @@ impl Connection {
         self.resize_windows(before.initial_window)?;
         self.settings_seen = true;
         self.ack_settings();
-        cx.tell(Event::Settings)
+        cx.emit(Event::Settings)
     }
 
     /// INITIAL_WINDOW_SIZE changes the window of every open stream (RFC 9113, section 6.9.2).
@@ -108,7 +108,7 @@ impl Connection {
         };
         self.flood_guard.ping(cx.now)?;
         if head.has(flag::ACK) {
-            return cx.tell(Event::Pong(payload));
+            return cx.emit(Event::Pong(payload));
         }
         self.frames.ping(payload, true);
         Ok(())
@@ -137,7 +137,7 @@ impl Connection {
         let code = ErrorCode(code);
         let too_many_pings =
             code == ErrorCode::ENHANCE_YOUR_CALM && payload.get(8..) == Some(TOO_MANY_PINGS);
-        cx.tell(Event::GoAway { code, too_many_pings })
+        cx.emit(Event::GoAway { code, too_many_pings })
     }
 
     #[inline(never)]

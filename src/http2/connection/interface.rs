@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Connection;
 use crate::http::{
     self, ConnectionError, ErrorCode, Event, Fault, Gone, HeaderPool, Headers, Key, Limits, Millis,
-    OpenError, Outgoing, Output, Refusals, Role, SendError,
+    OpenError, Outgoing, Output, RefusedRequests, Role, SendError,
 };
 use crate::http2::frame::MAX_31;
 
@@ -56,7 +56,7 @@ impl http::Connection for Connection {
         self.settings_seen
     }
 
-    fn take_refusals(&mut self) -> Refusals {
+    fn take_refused(&mut self) -> RefusedRequests {
         std::mem::take(&mut self.refusals)
     }
 

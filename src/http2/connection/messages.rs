@@ -4,7 +4,7 @@ use super::receive::{Cx, Received, on_stream};
 use super::{Block, Connection, Progress};
 use crate::http::{
     Cause, ConnectionError, ErrorCode, Event, Fault, Headers, Key, Refused, Role,
-    message::{self, Facts},
+    message::{self, HeadInfo},
 };
 use crate::http2::decode_cache::Kind;
 use crate::http2::frame::{HEAD_LEN, Head, flag, read_31, strip_padding};
@@ -12,13 +12,13 @@ use crate::http2::hpack::DecodeError;
 
 /// Size limit for a backend's header block, whatever the limit on lists: beyond that one the block
 /// is decoded only to keep the HPACK table in sync.
-const LONGEST_OF_BACKEND: u32 = 1 << 20;
+const MAX_BACKEND_BLOCK: u32 = 1 << 20;
 
 /// A header list and the verdict on it.
 struct Message {
     headers: Headers,
     too_large: bool,
-    facts: Result<Facts, &'static str>,
+    info: Result<HeadInfo, &'static str>,
 }
 
 impl Connection {
@@ -96,7 +96,7 @@ impl Connection {
             Role::Server => (4 * size as usize, 16 + size / (4 << 10)),
             // One bad response must not end the connection for all, as long as it can be parsed.
             Role::Client => {
-                let size = (4 * size).max(LONGEST_OF_BACKEND);
+                let size = (4 * size).max(MAX_BACKEND_BLOCK);
                 (size as usize, 16 + size / 256)
             }
         }
@@ -135,31 +135,31 @@ impl Connection {
         cx: &mut Cx<'_>,
     ) -> Result<Message, ConnectionError> {
         let generation = self.decoder.generation();
-        if let Some((headers, facts)) = self.decode_cache.recall(kind, bytes, generation) {
+        if let Some((headers, info)) = self.decode_cache.recall(kind, bytes, generation) {
             let headers = headers.clone();
-            return Ok(Message { headers, too_large: false, facts: Ok(facts) });
+            return Ok(Message { headers, too_large: false, info: Ok(info) });
         }
         let mut headers = cx.pool.take();
         let (size, count) = (self.limits.header_size as usize, self.limits.header_count as usize);
         let decoded = self.decoder.decode(bytes, size, count, &mut headers);
         let too_large = decoded.map_err(compression_error)?.too_large;
-        let facts = match (kind, self.role) {
+        let info = match (kind, self.role) {
             (Kind::Request, _) => message::request(&mut headers),
             (Kind::Response, _) => message::response(&mut headers),
             (Kind::Trailers, Role::Client) => message::response_trailers(&mut headers),
             (Kind::Trailers, Role::Server) => message::trailers(&mut headers),
         };
-        if let Ok(facts) = facts
+        if let Ok(info) = info
             && !too_large
             && self.decoder.generation() == generation
         {
-            self.decode_cache.note(kind, bytes, generation, &headers, facts, cx.pool);
+            self.decode_cache.note(kind, bytes, generation, &headers, info, cx.pool);
         }
-        Ok(Message { headers, too_large, facts })
+        Ok(Message { headers, too_large, info })
     }
 
     fn request(&mut self, block: &Block, message: Message, cx: &mut Cx<'_>) -> Received {
-        let Message { headers, too_large, facts } = message;
+        let Message { headers, too_large, info } = message;
         let id = block.stream;
         if id <= self.last_peer_id {
             cx.pool.put(headers); // of a stream that we reset
@@ -179,18 +179,18 @@ impl Connection {
         stream.receiving = if block.end_stream { Progress::Done } else { Progress::Body };
         if too_large {
             let key = self.streams.insert(stream);
-            return cx.tell(Event::Oversized { key, headers });
+            return cx.emit(Event::Oversized { key, headers });
         }
-        let facts = match facts {
-            Ok(facts) if !block.depends_on_itself => facts,
+        let info = match info {
+            Ok(info) if !block.depends_on_itself => info,
             _ => return self.refuse(id, ErrorCode::PROTOCOL_ERROR, headers, cx),
         };
-        stream.expected = facts.content_length;
-        if block.end_stream && facts.content_length.unwrap_or(0) > 0 {
+        stream.expected = info.content_length;
+        if block.end_stream && info.content_length.unwrap_or(0) > 0 {
             return self.refuse(id, ErrorCode::PROTOCOL_ERROR, headers, cx);
         }
         let key = self.streams.insert(stream);
-        cx.tell(Event::Request { key, headers, end: block.end_stream })
+        cx.emit(Event::Request { key, headers, end: block.end_stream })
     }
 
     /// Refuses a stream before it becomes an event.
@@ -215,13 +215,13 @@ impl Connection {
         message: Message,
         cx: &mut Cx<'_>,
     ) -> Received {
-        let Message { headers, too_large, facts } = message;
+        let Message { headers, too_large, info } = message;
         if too_large {
             return self.too_large(key, headers, cx);
         }
-        match (facts, kind) {
+        match (info, kind) {
             (Err(why), _) => self.malformed(key, why, cx),
-            (Ok(facts), Kind::Response) => self.response(key, block, headers, facts, cx),
+            (Ok(info), Kind::Response) => self.response(key, block, headers, info, cx),
             (Ok(_), _) => self.trailers(key, block, headers, cx),
         }
     }
@@ -231,10 +231,10 @@ impl Connection {
         key: Key,
         block: &Block,
         headers: Headers,
-        facts: Facts,
+        info: HeadInfo,
         cx: &mut Cx<'_>,
     ) -> Received {
-        let informational = facts.status < 200;
+        let informational = info.status < 200;
         if informational && block.end_stream {
             return self.malformed(key, "an informational response ends the stream", cx);
         }
@@ -243,10 +243,10 @@ impl Connection {
         };
         if informational {
             let wanted = !stream.discarding;
-            return if wanted { cx.tell(Event::Informational { key, headers }) } else { Ok(()) };
+            return if wanted { cx.emit(Event::Informational { key, headers }) } else { Ok(()) };
         }
-        let bodyless = stream.head_method || matches!(facts.status, 204 | 304);
-        stream.expected = if bodyless { Some(0) } else { facts.content_length };
+        let bodyless = stream.head_method || matches!(info.status, 204 | 304);
+        stream.expected = if bodyless { Some(0) } else { info.content_length };
         stream.receiving = if block.end_stream { Progress::Done } else { Progress::Body };
         if block.end_stream && stream.expected.unwrap_or(0) > 0 {
             return self.malformed(key, "body differs from content-length", cx);
@@ -254,7 +254,7 @@ impl Connection {
         let wanted = !stream.discarding;
         self.settle(key);
         let end = block.end_stream;
-        if wanted { cx.tell(Event::Response { key, headers, end }) } else { Ok(()) }
+        if wanted { cx.emit(Event::Response { key, headers, end }) } else { Ok(()) }
     }
 
     fn trailers(&mut self, key: Key, block: &Block, headers: Headers, cx: &mut Cx<'_>) -> Received {
@@ -270,7 +270,7 @@ impl Connection {
         stream.receiving = Progress::Done;
         let wanted = !stream.discarding;
         self.settle(key);
-        if wanted { cx.tell(Event::Trailers { key, headers }) } else { Ok(()) }
+        if wanted { cx.emit(Event::Trailers { key, headers }) } else { Ok(()) }
     }
 
     fn too_large(&mut self, key: Key, headers: Headers, cx: &mut Cx<'_>) -> Received {
@@ -278,7 +278,7 @@ impl Connection {
         self.flood_guard.error(cx.now)?;
         let code = ErrorCode::ENHANCE_YOUR_CALM;
         self.reset(key, code);
-        cx.tell(Event::Reset { key, code, cause: Cause::TooLarge })
+        cx.emit(Event::Reset { key, code, cause: Cause::TooLarge })
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Cx<'p> {
 }
 
 impl Cx<'_> {
-    pub fn tell(&mut self, event: Event) -> Received {
+    pub fn emit(&mut self, event: Event) -> Received {
         self.event = Some(event);
         Ok(())
     }
@@ -210,7 +210,7 @@ impl Connection {
     ) -> Received {
         self.flood_guard.error(cx.now)?;
         self.reset(key, code);
-        cx.tell(Event::Reset { key, code, cause: Cause::Malformed(why) })
+        cx.emit(Event::Reset { key, code, cause: Cause::Malformed(why) })
     }
 
     /// A frame for a stream that is not open: an error if the stream never was, otherwise counted

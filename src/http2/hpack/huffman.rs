@@ -17,18 +17,18 @@ const LENGTHS: [u8; 257] = [
     22, 25, 25, 24, 24, 26, 23, 26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26, 30,
 ];
 
-const SHORTEST: usize = 5;
-const LONGEST: usize = 30;
+const MIN_CODE_LEN: usize = 5;
+const MAX_CODE_LEN: usize = 30;
 const EOS: u16 = 256;
 
 /// The canonical code: where the codes of each length begin, and their symbols in order.
 struct Code {
     /// The first code of a length.
-    first: [u32; LONGEST + 1],
+    first: [u32; MAX_CODE_LEN + 1],
     /// Above the last code of a length, as the top of 32 bits.
-    end: [u64; LONGEST + 1],
+    end: [u64; MAX_CODE_LEN + 1],
     /// Where in `symbols` those of a length begin.
-    offset: [u16; LONGEST + 1],
+    offset: [u16; MAX_CODE_LEN + 1],
     symbols: [u16; 257],
 }
 
@@ -37,13 +37,13 @@ static CODE: Code = Code::new();
 impl Code {
     const fn new() -> Code {
         let mut code = Code {
-            first: [0; LONGEST + 1],
-            end: [0; LONGEST + 1],
-            offset: [0; LONGEST + 1],
+            first: [0; MAX_CODE_LEN + 1],
+            end: [0; MAX_CODE_LEN + 1],
+            offset: [0; MAX_CODE_LEN + 1],
             symbols: [0; 257],
         };
-        let (mut next, mut count, mut len) = (0, 0, SHORTEST);
-        while len <= LONGEST {
+        let (mut next, mut count, mut len) = (0, 0, MIN_CODE_LEN);
+        while len <= MAX_CODE_LEN {
             code.first[len] = next;
             code.offset[len] = count as u16;
             let mut symbol = 0;
@@ -64,7 +64,7 @@ impl Code {
 
     /// The symbol that 32 bits begin with, and the length of its code, which is `len` or more.
     const fn symbol(&self, bits: u32, mut len: usize) -> (u16, usize) {
-        while len < LONGEST && bits as u64 >= self.end[len] {
+        while len < MAX_CODE_LEN && bits as u64 >= self.end[len] {
             len += 1;
         }
         let nth = (bits >> (32 - len)) - self.first[len];
@@ -93,9 +93,9 @@ static STEPS: [Step; 1 << STEP_BITS] = {
     let mut index = 0;
     while index < steps.len() {
         let bits = (index as u32) << (32 - STEP_BITS);
-        let (first, first_len) = code.symbol(bits, SHORTEST);
+        let (first, first_len) = code.symbol(bits, MIN_CODE_LEN);
         if first_len <= STEP_BITS {
-            let (second, second_len) = code.symbol(bits << first_len, SHORTEST);
+            let (second, second_len) = code.symbol(bits << first_len, MIN_CODE_LEN);
             let both = first_len + second_len <= STEP_BITS;
             steps[index] = Step {
                 symbols: [first as u8, if both { second as u8 } else { 0 }],
@@ -112,7 +112,7 @@ static STEPS: [Step; 1 << STEP_BITS] = {
 pub(super) fn decode(string: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let start = out.len();
     // A step writes two bytes even if it keeps one.
-    out.resize(start + string.len() * 8 / SHORTEST + 2, 0);
+    out.resize(start + string.len() * 8 / MIN_CODE_LEN + 2, 0);
     let written = decode_into(string, out.get_mut(start..)?)?;
     out.truncate(start + written);
     Some(())
@@ -131,7 +131,7 @@ fn decode_into(string: &[u8], out: &mut [u8]) -> Option<usize> {
             continue;
         }
         // A long code, the last symbol, or the padding.
-        let (symbol, len) = CODE.symbol((bits.window >> 32) as u32, SHORTEST);
+        let (symbol, len) = CODE.symbol((bits.window >> 32) as u32, MIN_CODE_LEN);
         if len as u32 > bits.held {
             return bits.is_padding().then_some(written);
         }

@@ -5,7 +5,7 @@ use super::wire::{self, ALL, END, NONE, PADDED, REQUEST, RESPONSE, Sent, WHOLE};
 use crate::http::{Connection as _, ErrorCode, Key, Limits, Role};
 use crate::http2::frame::kind;
 
-const MOST: u32 = (1 << 31) - 1;
+const MAX_WINDOW: u32 = (1 << 31) - 1;
 const FLOW: Outcome = Outcome::Connection(ErrorCode::FLOW_CONTROL_ERROR);
 
 /// How many bytes of DATA there are on a stream.
@@ -41,11 +41,15 @@ fn s6_9_updates_of_a_window() {
     let cases = [
         ("of a stream by 0", update(1, 0), Outcome::Stream(ErrorCode::PROTOCOL_ERROR)),
         ("of the connection by 0", update(0, 0), Outcome::Connection(ErrorCode::PROTOCOL_ERROR)),
-        ("of a stream too far", update(1, MOST), Outcome::Stream(ErrorCode::FLOW_CONTROL_ERROR)),
-        ("of the connection too far", update(0, MOST), FLOW),
+        (
+            "of a stream too far",
+            update(1, MAX_WINDOW),
+            Outcome::Stream(ErrorCode::FLOW_CONTROL_ERROR),
+        ),
+        ("of the connection too far", update(0, MAX_WINDOW), FLOW),
         (
             "as far as can be",
-            [update(1, MOST - 65_535), update(0, MOST - 65_535)].concat(),
+            [update(1, MAX_WINDOW - 65_535), update(0, MAX_WINDOW - 65_535)].concat(),
             Outcome::Ignored,
         ),
         ("the reserved bit", update(1, 1 << 31 | 1), Outcome::Ignored),
@@ -115,7 +119,7 @@ fn s6_9_2_a_new_initial_size_changes_every_open_stream() {
     peer.send(&wire::settings(&[(4, 91)]));
     let sent = peer.sent();
     assert_eq!((data_in(&sent, 1), data_in(&sent, 3)), (1, 10));
-    peer.send(&wire::settings(&[(4, MOST)]));
+    peer.send(&wire::settings(&[(4, MAX_WINDOW)]));
     assert_eq!(peer.conn.pending_bytes(), 0);
 }
 
@@ -123,7 +127,7 @@ fn s6_9_2_a_new_initial_size_changes_every_open_stream() {
 fn s6_9_2_a_new_initial_size_may_overflow() {
     let (mut peer, _) = answering(&[], &[1]);
     peer.send(&wire::window(1, 100));
-    assert_eq!(peer.outcome(&wire::settings(&[(4, MOST)])), FLOW);
+    assert_eq!(peer.outcome(&wire::settings(&[(4, MAX_WINDOW)])), FLOW);
 }
 
 #[test]

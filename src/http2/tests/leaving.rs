@@ -5,7 +5,7 @@ use super::wire::{self, ALL, NONE, REQUEST, RESPONSE, Sent, WHOLE};
 use crate::http::{Connection as _, Role};
 use crate::http2::frame::kind;
 
-const MOST: u32 = (1 << 31) - 1;
+const MAX_WINDOW: u32 = (1 << 31) - 1;
 
 /// The last stream of each GOAWAY.
 fn lasts(sent: &[Sent]) -> Vec<u32> {
@@ -18,7 +18,7 @@ fn s6_8_a_server_leaves_in_two_phases() {
     peer.send(&wire::headers(ALL, 1, REQUEST));
     peer.conn.announce_leave(*b"leaving!");
     let sent = peer.sent();
-    assert_eq!((lasts(&sent), sent[1].kind), (vec![MOST], kind::PING));
+    assert_eq!((lasts(&sent), sent[1].kind), (vec![MAX_WINDOW], kind::PING));
     assert!(!peer.conn.is_leaving());
     // What was under way is still taken.
     assert_eq!(peer.outcome(&wire::headers(WHOLE, 3, REQUEST)), Outcome::Taken);
@@ -57,7 +57,7 @@ fn s6_8_a_client_learns_what_was_not_looked_at() {
     for _ in 0..4 {
         peer.open("GET", true);
     }
-    peer.send(&wire::go_away(MOST, 0));
+    peer.send(&wire::go_away(MAX_WINDOW, 0));
     assert_eq!((peer.told(), peer.conn.available()), (vec!["goaway 0".to_owned()], 0));
     peer.send(&wire::go_away(3, 2));
     let mut told = peer.told();

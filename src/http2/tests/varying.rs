@@ -99,8 +99,8 @@ fn it_counts_towards_what_the_peer_takes() {
 
 #[test]
 fn its_value_is_short() {
-    let longest = [b'1'; Varying::LONGEST];
+    let longest = [b'1'; Varying::MAX_LEN];
     assert_eq!(Varying::new(Name::GrpcTimeout, &longest).unwrap().field().value, longest);
-    assert_eq!(Varying::new(Name::GrpcTimeout, &[b'1'; Varying::LONGEST + 1]), None);
+    assert_eq!(Varying::new(Name::GrpcTimeout, &[b'1'; Varying::MAX_LEN + 1]), None);
     assert_eq!(Varying::new(Name::GrpcTimeout, &[b'1'; 300]), None);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::http::{
     Connection, ConnectionError, ErrorCode, Event, Fault, Gone, HeaderPool, Headers, Key, Limits,
-    Millis, OpenError, Outgoing, Output, Refusals, Role, SendError,
+    Millis, OpenError, Outgoing, Output, RefusedRequests, Role, SendError,
 };
 use crate::http1;
 use crate::http2::{self, PREFACE};
@@ -164,7 +164,7 @@ impl Connection for Codec {
     delegate!(fn is_unfinished(&self, waiting: usize) -> bool);
     delegate!(fn in_header_block(&self) -> bool);
     delegate!(fn is_ready(&self) -> bool);
-    delegate!(fn take_refusals(&mut self) -> Refusals);
+    delegate!(fn take_refused(&mut self) -> RefusedRequests);
     delegate!(fn open_streams(&self) -> usize);
     delegate!(fn is_busy(&self) -> bool);
     delegate!(fn is_open(&self, key: Key) -> bool);

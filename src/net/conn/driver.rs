@@ -123,7 +123,7 @@ impl Conn {
         }
         if n > 0 {
             let now = self.worker.now();
-            (core.peer_active, core.quiet.last_received) = (true, now);
+            (core.peer_active, core.silence.last_received) = (true, now);
             self.owner.note_received(now);
         }
         Poll::Ready(Some(kept + n))
@@ -142,8 +142,8 @@ impl Conn {
             if !core.codec.is_busy() {
                 core.note_idle(self.worker.now());
             }
-            core.alarm.stale |= self.cancels.are_behind(&core);
-            core.codec.take_refusals()
+            core.alarm.stale |= self.cancels.needs_update(&core);
+            core.codec.take_refused()
         };
         self.owner.refused(refusals);
         changed |= self.end_of_input();

@@ -45,7 +45,7 @@ impl Conn {
             // A closed but stalled one has nothing to do until the socket is writable.
             let closed = matches!(core.phase, Phase::Closed(_));
             let over = closed || (core.ended && core.stalled.is_none());
-            core.alarm.stale |= self.cancels.are_behind(&core);
+            core.alarm.stale |= self.cancels.needs_update(&core);
             (failed, failed || has_room || core.is_unblocked() || over)
         };
         if failed {

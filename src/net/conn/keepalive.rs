@@ -1,9 +1,9 @@
-//! The silence of a backend: keepalive, and whether it is frozen.
+//! Keepalive of a backend connection, and detection of frozen backends.
 
 use std::rc::Rc;
 
-use super::super::keepalive::Silence;
-use super::super::quiet::{ANSWERS, LATE, QUIET, Verdict};
+use super::super::freeze_detector::{FreezeVerdict, LATENESS, PING_TIMEOUT, SILENCE_TIMEOUT};
+use super::super::keepalive::KeepaliveAction;
 use super::timeouts::LEAVE_PING;
 use super::{Closed, Conn, ConnState, Phase};
 use crate::http::Connection as _;
@@ -26,7 +26,7 @@ impl Conn {
         }
     }
 
-    /// Looks at the silence of a backend, if it is time.
+    /// Runs keepalive and the freeze detector of a backend connection, if they are due.
     pub(super) fn check_silence(self: &Rc<Self>) {
         let now = self.worker.now();
         let (dead, verdict) = {
@@ -34,18 +34,18 @@ impl Conn {
             if core.phase != Phase::Open {
                 return;
             }
-            (core.judge_silence(now), core.judge_quiet(now))
+            (core.check_keepalive(now), core.check_frozen(now))
         };
         if dead {
             return self.close(Closed::Keepalive);
         }
         match verdict {
-            Verdict::Wait => {
-                let since = self.core.borrow().quiet.since();
-                self.is_quiet.set(self.is_quiet() && since + QUIET <= now);
+            FreezeVerdict::Wait => {
+                let since = self.core.borrow().silence.since();
+                self.is_silent.set(self.is_silent() && since + SILENCE_TIMEOUT <= now);
             }
-            Verdict::Look => self.look_at_quiet(now),
-            Verdict::Frozen => {
+            FreezeVerdict::AskWaiters => self.ask_waiters(now),
+            FreezeVerdict::Frozen => {
                 self.frozen.set(Some(now));
                 self.owner.frozen(now);
             }
@@ -55,57 +55,60 @@ impl Conn {
         }
     }
 
-    /// Has all who wait for an answer here say whether they do for longer than is usual, unless the
-    /// backend speaks elsewhere.
-    fn look_at_quiet(&self, now: Time) {
+    /// Wakes all requests that wait for an answer here, to find overdue ones; unless the backend is
+    /// sending on another connection.
+    fn ask_waiters(&self, now: Time) {
         let last_received = self.owner.last_received();
-        if last_received + QUIET > now {
+        if last_received + SILENCE_TIMEOUT > now {
             let mut core = self.core.borrow_mut();
             return core
-                .watch
+                .freeze_detector
                 .iter_mut()
-                .for_each(|watch| watch.note_received_elsewhere(last_received));
+                .for_each(|detector| detector.note_received_elsewhere(last_received));
         }
-        self.is_quiet.set(true);
+        self.is_silent.set(true);
         self.wake_streams();
     }
 
-    /// Whether nothing has come for some time, though an answer is owed: who waits for one is to
-    /// [`ask`](Conn::ask), if that is long for them.
-    pub fn is_quiet(&self) -> bool {
-        self.is_quiet.get()
+    /// Whether nothing was received for some time, though an answer is owed. A request that is overdue
+    /// then has to call [`ask`](Conn::ask).
+    pub fn is_silent(&self) -> bool {
+        self.is_silent.get()
     }
 
-    /// Asks the backend whether it is alive, as one that waits here does so for longer than is usual.
+    /// Asks the backend by a PING whether it is alive, since a request here is overdue.
     pub fn ask(self: &Rc<Self>) {
         if self.core.borrow_mut().ask(self.worker.now()) {
             self.flush_later();
         }
     }
 
-    /// Whether the backend did not answer that, nor said anything else since.
+    /// Whether the backend did not answer that PING, nor sent anything else since.
     pub fn is_frozen(&self) -> bool {
-        self.frozen.get().is_some_and(|at| self.core.borrow().quiet.last_received <= at)
+        self.frozen.get().is_some_and(|at| self.core.borrow().silence.last_received <= at)
     }
 }
 
 impl ConnState {
-    /// The peer owes an answer, after a time without streams.
+    /// Records that the peer owes an answer, after a time without streams.
     pub fn note_owed(&mut self, now: Time) {
-        self.quiet.note_owed(now);
-        if let Some(watch) = &self.watch {
-            let first = self.pings.as_ref().map_or(QUIET, |pings| pings.interval().min(QUIET));
-            self.alarm.note(watch.since(&self.quiet) + first);
+        self.silence.note_owed(now);
+        if let Some(detector) = &self.freeze_detector {
+            let first = self
+                .pings
+                .as_ref()
+                .map_or(SILENCE_TIMEOUT, |pings| pings.interval().min(SILENCE_TIMEOUT));
+            self.alarm.note(detector.since(&self.silence) + first);
         }
     }
 
-    /// Another request goes to a peer that is quiet.
+    /// Records that another request is sent to a silent peer.
     pub fn note_asked(&mut self, now: Time) {
-        self.watch.iter_mut().for_each(|watch| watch.renew(now));
-        self.quiet_due().into_iter().for_each(|due| self.alarm.note(due));
+        self.freeze_detector.iter_mut().for_each(|detector| detector.renew(now));
+        self.freeze_check_due().into_iter().for_each(|due| self.alarm.note(due));
     }
 
-    /// The peer has answered a PING.
+    /// Handles the answer to a PING.
     pub fn pong(&mut self, payload: [u8; 8], now: Time) {
         match payload {
             LEAVE_PING => self.codec.leave(),
@@ -118,57 +121,60 @@ impl ConnState {
         }
     }
 
-    /// When keepalive is to look at the silence.
-    pub fn silence_due(&self) -> Option<Time> {
-        self.pings.as_ref()?.due(&self.quiet, self.codec.is_busy())
+    /// When keepalive next acts.
+    pub fn keepalive_due(&self) -> Option<Time> {
+        self.pings.as_ref()?.due(&self.silence, self.codec.is_busy())
     }
 
-    /// When it is to be looked at whether the peer is frozen.
-    pub fn quiet_due(&self) -> Option<Time> {
-        self.watch.as_ref()?.due(&self.quiet, self.codec.is_busy())
+    /// When the freeze detector next judges.
+    pub fn freeze_check_due(&self) -> Option<Time> {
+        self.freeze_detector.as_ref()?.due(&self.silence, self.codec.is_busy())
     }
 
-    /// Acts on a silence that is due: sends a PING, if it may. Whether the connection is dead.
-    fn judge_silence(&mut self, now: Time) -> bool {
-        if self.silence_due().is_none_or(|due| due > now) {
+    /// Runs keepalive, which may send a PING. Returns whether the connection is dead.
+    fn check_keepalive(&mut self, now: Time) -> bool {
+        if self.keepalive_due().is_none_or(|due| due > now) {
             return false;
         }
         self.note_carried();
         let Some(pings) = &mut self.pings else { return false };
-        match pings.judge(self.quiet.last_received, now) {
-            Silence::Dead => return true,
-            Silence::Ping if pings.begin(now) => self.codec.ping(ALIVE_PING),
-            Silence::Ping | Silence::Wait => {}
+        match pings.judge(self.silence.last_received, now) {
+            KeepaliveAction::Dead => return true,
+            KeepaliveAction::Ping if pings.begin(now) => self.codec.ping(ALIVE_PING),
+            KeepaliveAction::Ping | KeepaliveAction::Wait => {}
         }
         false
     }
 
-    fn judge_quiet(&mut self, now: Time) -> Verdict {
-        if self.quiet_due().is_none_or(|due| due > now) {
-            return Verdict::Wait;
+    fn check_frozen(&mut self, now: Time) -> FreezeVerdict {
+        if self.freeze_check_due().is_none_or(|due| due > now) {
+            return FreezeVerdict::Wait;
         }
-        self.watch.as_mut().map_or(Verdict::Wait, |watch| watch.judge(&self.quiet, now))
+        self.freeze_detector
+            .as_mut()
+            .map_or(FreezeVerdict::Wait, |detector| detector.judge(&self.silence, now))
     }
 
-    /// Asks the peer whether it is alive; whether that is to be flushed. Over HTTP/1.1 it cannot be
-    /// asked, and that it says nothing else tells.
+    /// Sends a PING; returns whether there is output to flush. HTTP/1.1 has no PING: there, silence alone
+    /// counts.
     fn ask(&mut self, now: Time) -> bool {
         self.note_carried();
-        let Some(watch) = &mut self.watch else { return false };
+        let Some(detector) = &mut self.freeze_detector else { return false };
         let asked = match &mut self.pings {
-            None => watch.ask(&self.quiet, LATE, now),
+            None => detector.ask(&self.silence, LATENESS, now),
             Some(pings) => {
                 if !pings.is_unanswered() && pings.begin_first(now) {
                     self.codec.ping(ALIVE_PING);
                 }
-                pings.is_unanswered() && watch.ask(&self.quiet, ANSWERS, now)
+                pings.is_unanswered() && detector.ask(&self.silence, PING_TIMEOUT, now)
             }
         };
         self.alarm.stale |= asked;
         asked
     }
 
-    /// Before a PING or its answer is counted: what came before it frees the budget.
+    /// Renews the budget if HEADERS or DATA were received; to be called before a PING or its answer is
+    /// counted.
     fn note_carried(&mut self) {
         if self.codec.take_carried()
             && let Some(pings) = &mut self.pings

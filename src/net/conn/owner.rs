@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::super::keepalive::Keepalive;
 use super::super::stream::Stream;
 use super::Closed;
-use crate::http::{Headers, Refusals};
+use crate::http::{Headers, RefusedRequests};
 use crate::model::Time;
 
 /// The owner of client (downstream) connections.
@@ -18,7 +18,7 @@ pub trait Front {
     fn oversized(&self, stream: Rc<Stream>, headers: Headers);
 
     /// The codec has refused streams of a client.
-    fn refused(&self, refusals: Refusals);
+    fn refused(&self, refusals: RefusedRequests);
 
     /// A connection has begun.
     fn opened(&self);
@@ -79,7 +79,7 @@ impl Owner {
         }
     }
 
-    pub(super) fn refused(&self, refusals: Refusals) {
+    pub(super) fn refused(&self, refusals: RefusedRequests) {
         if let Owner::Front(front) = self
             && !refusals.is_empty()
         {

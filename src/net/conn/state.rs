@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use super::super::deadlines::SHRINK;
+use super::super::freeze_detector::{FreezeDetector, PeerSilence};
 use super::super::io::Io;
 use super::super::keepalive::{Keepalive, Pings};
 use super::super::linger::Linger;
-use super::super::quiet::{Quiet, Watch};
 use super::super::socket::unsent;
 use super::super::stream::Stream;
 use super::timeouts::Alarm;
@@ -16,7 +16,7 @@ use crate::http1;
 use crate::model::Time;
 
 /// Free list capacity for [`Stream`]s.
-const MOST_SPARE: usize = 128;
+const MAX_SPARE_STREAMS: usize = 128;
 
 /// Connection state shared by the driver and the streams.
 pub struct ConnState {
@@ -52,11 +52,11 @@ pub struct ConnState {
     /// Input has come since the last write.
     pub peer_active: bool,
     /// Since when nothing has come.
-    pub quiet: Quiet,
+    pub silence: PeerSilence,
     /// Keepalive of a backend's HTTP/2 connection.
     pub pings: Option<Pings>,
     /// Watches whether a backend is frozen.
-    pub watch: Option<Watch>,
+    pub freeze_detector: Option<FreezeDetector>,
     /// When the last stream ended, if none is open.
     pub idle: Option<Time>,
     /// When it reaches its maximum age.
@@ -113,8 +113,8 @@ impl ConnState {
             stalled: None,
             written: Time::ZERO,
             peer_active: false,
-            quiet: Quiet::new(now),
-            watch: keepalive.map(|_| Watch::new()),
+            silence: PeerSilence::new(now),
+            freeze_detector: keepalive.map(|_| FreezeDetector::new()),
             pings,
             idle: Some(now),
             expires,
@@ -148,7 +148,7 @@ impl ConnState {
     pub fn forget(&mut self, key: Key) {
         let stream = self.take(key);
         // A stream holds its connection: a closed one must not keep the cycle alive.
-        if self.phase == Phase::Open && self.spare.len() < MOST_SPARE {
+        if self.phase == Phase::Open && self.spare.len() < MAX_SPARE_STREAMS {
             self.spare.extend(stream);
         }
     }

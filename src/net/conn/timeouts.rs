@@ -155,8 +155,8 @@ impl ConnState {
             expires: self.expires,
             leaving: self.leaving.map(|(since, _)| since),
             left: self.codec.is_leaving(),
-            silence: self.silence_due(),
-            quiet: self.quiet_due(),
+            keepalive: self.keepalive_due(),
+            freeze_check: self.freeze_check_due(),
             ..DeadlineInputs::default()
         }
     }

@@ -6,10 +6,10 @@ use crate::http::Headers;
 
 /// Queue length per stream. It is drained every turn of the worker, so only a backend that sends
 /// nothing else exceeds it.
-const MOST: usize = 100;
+const MAX_QUEUED: usize = 100;
 
 /// Total header list size in the queue. A single one may be as large as any head.
-const MOST_BYTES: usize = 64 << 10;
+const MAX_QUEUED_BYTES: usize = 64 << 10;
 
 /// FIFO of heads. One that does not fit is dropped: only the final response matters.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ impl Informational {
     /// Queues a head, or returns it if the queue is full.
     pub fn push(&mut self, head: Headers) -> Result<(), Headers> {
         let bytes = self.bytes + head.list_size();
-        let full = self.heads.len() >= MOST || bytes > MOST_BYTES;
+        let full = self.heads.len() >= MAX_QUEUED || bytes > MAX_QUEUED_BYTES;
         if full && !self.heads.is_empty() {
             return Err(head);
         }
@@ -65,7 +65,7 @@ mod tests {
     fn they_are_bounded_in_number_and_size() {
         let mut waiting = Informational::default();
         let kept = (0..1000).filter(|_| waiting.push(head(b"x")).is_ok()).count();
-        assert_eq!(kept, MOST);
+        assert_eq!(kept, MAX_QUEUED);
         assert!(waiting.pop().is_some() && waiting.push(head(b"x")).is_ok());
 
         let mut waiting = Informational::default();

@@ -20,7 +20,7 @@ impl Stream {
         state.head = Some((headers, end));
         state.body.ended |= end;
         state.active = now;
-        self.tell(&state);
+        self.wake_waiter(&state);
     }
 
     pub(in crate::net) fn on_informational(&self, headers: Headers, now: Time) {
@@ -33,7 +33,7 @@ impl Stream {
             self.conn.worker.recycle(headers);
         }
         state.active = now;
-        self.tell(&state);
+        self.wake_waiter(&state);
     }
 
     pub(in crate::net) fn on_trailers(&self, headers: Headers, now: Time) {
@@ -42,14 +42,14 @@ impl Stream {
         // Mirrors do not get trailers.
         state.body.copies.iter().for_each(|copy| copy.feed(&[], true));
         state.active = now;
-        self.tell(&state);
+        self.wake_waiter(&state);
     }
 
     pub(in crate::net) fn on_over(&self, over: Over) {
         let mut state = self.state.borrow_mut();
         state.over.get_or_insert(over);
         state.body.copies.iter().for_each(|copy| copy.abandon());
-        self.tell(&state);
+        self.wake_waiter(&state);
     }
 
     /// DATA was received: it is forwarded to the reader, or buffered. Returns the credit to give
@@ -62,20 +62,20 @@ impl Stream {
         let gather = state.data_at == now && payload.len() < SMALL && !end;
         state.active = now;
         let streams = state.count(payload, now, self.conn.worker.index());
-        state.body.came(payload, end);
+        state.body.receive(payload, end);
         if streams || (end && state.wakes_for_body) {
-            self.tell(&state);
+            self.wake_waiter(&state);
         }
         if state.body.drained {
             return state.body.release(payload.len());
         }
-        let before = state.body.kept();
-        let is_first = state.body.waiting().is_empty();
+        let before = state.body.buffered();
+        let is_first = state.body.unsent().is_empty();
         if state.body.reader.is_some() && !gather {
             if state.body.is_replayable() {
                 self.provide_buffer(&mut state);
             }
-            let credit = state.body.pass(payload, end);
+            let credit = state.body.forward(payload, end);
             self.settle_body(&mut state, before);
             return credit;
         }
@@ -83,12 +83,12 @@ impl Stream {
             match state.body.reader {
                 Some(_) => self.conn.worker.gathering.borrow_mut().push(Rc::clone(self)),
                 // The task that waits for a head, or holds one back, may need to know.
-                None if state.wakes_for_body => self.tell(&state),
+                None if state.wakes_for_body => self.wake_waiter(&state),
                 None => {}
             }
             self.provide_buffer(&mut state);
         }
-        state.body.wait(payload);
+        state.body.buffer(payload);
         self.settle_body(&mut state, before);
         0
     }
@@ -96,15 +96,15 @@ impl Stream {
     /// Gets a buffer from the pool if the body has to be kept.
     fn provide_buffer(&self, state: &mut State) {
         if !state.body.has_buffer() {
-            state.body.give_buffer(self.conn.worker.buffers.borrow_mut().take());
+            state.body.set_buffer(self.conn.worker.buffers.borrow_mut().take());
         }
     }
 
     /// Forwards the coalesced DATA. Returns the credit to give back.
     pub(in crate::net) fn pass_on(&self) -> usize {
         let mut state = self.state.borrow_mut();
-        let before = state.body.kept();
-        let credit = state.body.pass_waiting();
+        let before = state.body.buffered();
+        let credit = state.body.forward_buffered();
         self.settle_body(&mut state, before);
         credit
     }
@@ -112,7 +112,7 @@ impl Stream {
     /// Changes the body's buffer, and accounts for its memory.
     pub(super) fn change_body<T>(&self, change: impl FnOnce(&mut Body) -> T) -> T {
         let mut state = self.state.borrow_mut();
-        let before = state.body.kept();
+        let before = state.body.buffered();
         let result = change(&mut state.body);
         self.settle_body(&mut state, before);
         result
@@ -127,10 +127,10 @@ impl Stream {
     }
 
     fn settle_buffer(&self, state: &mut State, before: usize) {
-        if let Some(spent) = state.body.take_passed() {
+        if let Some(spent) = state.body.take_buffer() {
             self.conn.worker.buffers.borrow_mut().put(spent);
         }
-        self.conn.note_kept(before, state.body.kept());
+        self.conn.note_kept(before, state.body.buffered());
     }
 
     /// Sends DATA that the spliced stream has received.
@@ -155,7 +155,7 @@ impl Stream {
         let mut state = self.state.borrow_mut();
         state.active = now;
         if done {
-            self.tell(&state);
+            self.wake_waiter(&state);
         }
         let source = state.source.clone();
         drop(state);

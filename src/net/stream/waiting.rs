@@ -23,11 +23,11 @@ impl Stream {
 
     /// Wakes the registered task.
     pub(in crate::net) fn wake(&self) {
-        self.tell(&self.state.borrow());
+        self.wake_waiter(&self.state.borrow());
     }
 
     /// Wakes the registered task, given the borrowed state.
-    pub(super) fn tell(&self, state: &State) {
+    pub(super) fn wake_waiter(&self, state: &State) {
         if let Some(waiter) = &state.waiter {
             self.conn.worker.executor.wake(waiter);
         }

@@ -1,9 +1,10 @@
 //! Sends response heads to the client; no other file does. Retries are possible before, never
 //! after.
 
-use super::super::failure::{Failure, ReplyKind, end_with_status};
+use super::super::failure::Failure;
 use super::super::fields::{self, ResponseHead};
 use super::super::filter;
+use super::super::local_reply::{ReplyKind, end_with_status};
 use super::start::{AttemptError, Response};
 use super::{Attempt, Exchange, Outcome, grpc_code};
 use crate::http::{ErrorCode, Headers, Name, SendError};

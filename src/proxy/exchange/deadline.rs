@@ -8,8 +8,8 @@ use super::{Attempt, Destination, Exchange, Limit, Outcome, Timeouts};
 use crate::grpc::parse_timeout;
 use crate::http::Name;
 use crate::model::{AttemptFailure, AttemptOutcome, TimeoutPhase};
-use crate::net::QUIET;
-use crate::stats::Counts;
+use crate::net::SILENCE_TIMEOUT;
+use crate::stats::HistogramCounts;
 use crate::upstream::Version;
 
 impl Exchange {
@@ -41,7 +41,7 @@ impl Exchange {
         let failure = Failure::Expired(limit);
         let at_fault = self.is_backends_fault(attempt, limit);
         if limit == Limit::Caller {
-            self.front.conn().note_given_up();
+            self.front.conn().note_cancelled_request();
             if !at_fault {
                 attempt.on_abandoned(self.proxy.worker.now());
             }
@@ -82,13 +82,13 @@ impl Exchange {
         let silence = attempt.silence(self.proxy.worker.now());
         let service = self.destination.get().and_then(|to| to.worker_service());
         let others = || service.is_some_and(|it| it.view().snapshot.set.len() > 1);
-        if silence < QUIET || !self.is_waited_for(attempt) || !others() {
+        if silence < SILENCE_TIMEOUT || !self.is_waited_for(attempt) || !others() {
             return false;
         }
         match attempt.pool().version() {
             Version::Http2 => attempt.p99().is_none_or(|usual| silence > usual * 2),
             Version::Http1 => {
-                let mut durations = Counts::default();
+                let mut durations = HistogramCounts::default();
                 attempt.pool().endpoint().add_durations_to(&mut durations);
                 p99(&durations).is_some_and(|usual| silence > usual * 2)
             }

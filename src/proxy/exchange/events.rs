@@ -33,7 +33,7 @@ impl Exchange {
             self.front.register_but_for_body(cx);
             back.register(cx);
             attempt.detect_stream(cx, &self.proxy.worker, Some(&self.front), back);
-            if back.conn().is_quiet() && self.is_overdue(attempt) {
+            if back.conn().is_silent() && self.is_overdue(attempt) {
                 back.conn().ask();
             }
             let active = || self.front.last_active().max(back.last_active());

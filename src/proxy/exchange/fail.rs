@@ -1,6 +1,7 @@
 //! Ends exchanges that have no response from a backend, or an incomplete one.
 
-use super::super::failure::{Failure, truncate};
+use super::super::failure::Failure;
+use super::super::local_reply::truncate;
 use super::commit::reply;
 use super::start::AttemptError;
 use super::{Attempt, Exchange, Outcome};
@@ -67,7 +68,7 @@ impl Exchange {
 
     /// The client cancelled after the request was sent.
     fn cancelled(&self, attempt: &Attempt) -> Outcome {
-        self.front.conn().note_given_up();
+        self.front.conn().note_cancelled_request();
         attempt.cancel();
         Outcome::cancelled(self.grpc)
     }

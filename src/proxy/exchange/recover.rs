@@ -22,12 +22,12 @@ impl Exchange {
             return Err(attempted.last_failure().into());
         }
         let settings = &before.snapshot.spec.upstream;
-        let _place = service.waiting().enter(settings.max_pending).ok_or(Failure::Connect)?;
+        let _slot = service.waiting().try_enter(settings.max_pending).ok_or(Failure::Connect)?;
         let now = worker.now();
         before.snapshot.demand.note(now);
         let until = attempted.waits_until(now, settings.pending_timeout);
         loop {
-            let renewed = service.waiting().renewed();
+            let renewed = service.waiting().snapshot_changed();
             router.refresh();
             let view = service.view();
             if attempted.release(&view) || !Rc::ptr_eq(&view, &before) {

@@ -4,7 +4,8 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use super::super::failure::{Failure, truncate};
+use super::super::failure::Failure;
+use super::super::local_reply::truncate;
 use super::events::Event;
 use super::start::AttemptError;
 use super::stream_detector::SECOND_MESSAGE;

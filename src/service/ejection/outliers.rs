@@ -185,12 +185,12 @@ mod tests {
     }
 
     fn ratios(windows: &[Window]) -> Vec<Option<Cause>> {
-        by_success_ratio(&Ejection::usual(), &windows.iter().collect::<Vec<_>>())
+        by_success_ratio(&Ejection::defaults(), &windows.iter().collect::<Vec<_>>())
     }
 
     fn latencies(windows: &[Window]) -> Vec<bool> {
         let windows: Vec<_> = windows.iter().collect();
-        by_latency_of(&Ejection::usual(), &windows).iter().map(Option::is_some).collect()
+        by_latency_of(&Ejection::defaults(), &windows).iter().map(Option::is_some).collect()
     }
 
     #[test]

@@ -170,7 +170,7 @@ mod tests {
     /// Whether each is ejected, of those with so many faults.
     fn decided(all: &[Candidate]) -> Vec<bool> {
         let mut all = all.to_vec();
-        Ejection::usual().decide(&mut all, at(1000));
+        Ejection::defaults().decide(&mut all, at(1000));
         all.iter().map(|it| it.state.ejected.is_some()).collect()
     }
 
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(decided(&others), [false; 3], "who is down counts against it");
         others[1].signals.eligible = false;
         assert_eq!(decided(&others), [true, false, false], "who is drained does not");
-        let all = Ejection { max_ejected: 100, ..Ejection::usual() };
+        let all = Ejection { max_ejected: 100, ..Ejection::defaults() };
         let mut one = [backend(9)];
         all.decide(&mut one, at(0));
         assert_eq!(one[0].state.ejected, None);
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn each_relapse_takes_twice_as_long_up_to_a_limit() {
-        let settings = Ejection { max_time: Duration::from_secs(5), ..Ejection::usual() };
+        let settings = Ejection { max_time: Duration::from_secs(5), ..Ejection::defaults() };
         let mut all = [backend(5), backend(0)];
         let mut lasted = Vec::new();
         let mut now = at(1000);
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn three_answers_on_trial_end_it_and_who_is_soon_ejected_again_has_relapsed() {
-        let settings = Ejection::usual();
+        let settings = Ejection::defaults();
         let mut all = [backend(5), backend(0)];
         settings.decide(&mut all, at(0));
         settings.decide(&mut all, at(1000));
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn when_the_whole_becomes_less_who_is_out_for_longest_is_let_go() {
-        let settings = Ejection::usual();
+        let settings = Ejection::defaults();
         let mut all = [backend(5), backend(0), backend(0), backend(0)];
         settings.decide(&mut all, at(0));
         all[1].signals.consecutive = 5;
@@ -258,14 +258,14 @@ mod tests {
         assert_eq!(decided(&[outlier(backend(0)), backend(0)]), [true, false]);
         assert_eq!(decided(&[outlier(backend(0)), backend(5)]), [false, true]);
         let mut all = [outlier(backend(0)), backend(0)];
-        Ejection::usual().decide(&mut all, at(0));
+        Ejection::defaults().decide(&mut all, at(0));
         let told = all[0].state.ejected.unwrap().to_string();
         assert_eq!(told, "succeeded 41 % of 212, the others 99 %");
     }
 
     #[test]
     fn an_operators_ejection_holds_above_the_limit_and_until_it_is_taken_back() {
-        let settings = Ejection::usual();
+        let settings = Ejection::defaults();
         let by_hand = |until| Some(ByHand { since: at(0), until });
         let mut all = [backend(0), backend(0), backend(5)];
         all[0].signals.by_hand = by_hand(None);
@@ -302,7 +302,7 @@ mod tests {
                 (0u64..3000, prop::collection::vec((0u32..9, 0u8..5, 0u8..9), 9)), 1..60,
             ),
         ) {
-            let settings = Ejection { max_ejected, ..Ejection::usual() };
+            let settings = Ejection { max_ejected, ..Ejection::defaults() };
             let mut all = vec![backend(0); count];
             let mut now = 0;
             for (passed, drawn) in steps {

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::Counts;
+use super::HistogramCounts;
 use super::layout::{DECADE_BUCKETS, PAGES, bucket_cell, bucket_index};
 use crate::stats::increment;
 
@@ -29,7 +29,7 @@ impl CoarseHistogram {
     }
 
     /// Adds its counts to `counts`.
-    pub fn add_to(&self, counts: &mut Counts) {
+    pub fn add_to(&self, counts: &mut HistogramCounts) {
         for (number, decade) in self.decades.iter().enumerate() {
             let Some(decade) = decade.get() else { continue };
             let sums = counts.page(number);
@@ -46,8 +46,8 @@ mod tests {
     use super::super::layout::BOUNDS;
     use super::*;
 
-    fn counts(samples: &[u64]) -> Counts {
-        let (buckets, mut counts) = (CoarseHistogram::default(), Counts::default());
+    fn counts(samples: &[u64]) -> HistogramCounts {
+        let (buckets, mut counts) = (CoarseHistogram::default(), HistogramCounts::default());
         samples.iter().for_each(|nanos| buckets.record(Duration::from_nanos(*nanos)));
         buckets.add_to(&mut counts);
         counts

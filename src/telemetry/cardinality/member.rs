@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::SeriesCost;
 use super::allot::Claim;
 use crate::model::{Code, Endpoint, Protocol, StatTotals};
-use crate::stats::Counts;
+use crate::stats::HistogramCounts;
 use crate::telemetry::export::BackendSample;
 
 /// A member at the last scrape.
@@ -168,7 +168,7 @@ impl EndpointHistory {
         codes
     }
 
-    pub(super) fn add_durations_to(&self, sum: &mut Counts) {
+    pub(super) fn add_durations_to(&self, sum: &mut HistogramCounts) {
         self.here.iter().for_each(|endpoint| endpoint.add_durations_to(sum));
         if let Some(past) = &self.past {
             sum.add(&past.duration);
@@ -185,7 +185,7 @@ impl EndpointHistory {
         self.address() == Some(backend.endpoint.address())
     }
 
-    pub(super) fn add_starts_to(&self, sum: &mut Counts) {
+    pub(super) fn add_starts_to(&self, sum: &mut HistogramCounts) {
         self.here.iter().for_each(|endpoint| endpoint.add_starts_to(sum));
         if let Some(past) = &self.past {
             sum.add(&past.start);

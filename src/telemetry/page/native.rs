@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crate::stats::{Counts, Sample};
+use crate::stats::{HistogramCounts, Sample};
 
 /// Bucket bounds are 2^(index / 2^5), 2.2 % apart: the finest schema whose buckets are still wider
 /// than those in which samples were counted.
@@ -28,7 +28,7 @@ pub(super) struct Span {
 }
 
 impl Histogram {
-    pub(super) fn new(counts: &Counts) -> Histogram {
+    pub(super) fn new(counts: &HistogramCounts) -> Histogram {
         let mut histogram = Histogram::default();
         let mut buckets: Vec<(i32, u64)> = Vec::with_capacity(128);
         for (sample, count) in counts.samples() {
@@ -74,8 +74,9 @@ mod tests {
 
     use super::*;
 
-    fn counts(micros: &[u64]) -> Counts {
-        let (histogram, mut counts) = (crate::stats::Histogram::default(), Counts::default());
+    fn counts(micros: &[u64]) -> HistogramCounts {
+        let (histogram, mut counts) =
+            (crate::stats::Histogram::default(), HistogramCounts::default());
         micros.iter().for_each(|micros| histogram.record(Duration::from_micros(*micros)));
         histogram.add_to(&mut counts);
         counts
@@ -121,6 +122,6 @@ mod tests {
 
     #[test]
     fn none_is_nothing() {
-        assert_eq!(Histogram::new(&Counts::default()), Histogram::default());
+        assert_eq!(Histogram::new(&HistogramCounts::default()), Histogram::default());
     }
 }

@@ -4,7 +4,7 @@
 use prost::Message as _;
 
 use super::{Bound, Family, Labels, Value, native, seconds, wire};
-use crate::stats::Counts;
+use crate::stats::HistogramCounts;
 use crate::telemetry::names::{Metric, MetricKind};
 
 /// The generated message types.
@@ -47,7 +47,12 @@ pub(super) fn number<'a>(
 
 /// Writes a histogram in both forms, classic and native; a reader uses the one it supports. The
 /// numbers are field numbers of `Histogram`.
-pub(super) fn histogram(body: &mut Vec<u8>, labels: &Labels, bounds: &[Bound], counts: &Counts) {
+pub(super) fn histogram(
+    body: &mut Vec<u8>,
+    labels: &Labels,
+    bounds: &[Bound],
+    counts: &HistogramCounts,
+) {
     let native = native::Histogram::new(counts);
     let size = 24 * bounds.len() + 8 * native.spans.len() + 2 * native.deltas.len() + 64;
     let mut histogram = Vec::with_capacity(size);

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::{Bound, Family, Labels, Value, quotable, seconds};
-use crate::stats::Counts;
+use crate::stats::HistogramCounts;
 use crate::telemetry::names::Metric;
 
 /// Appends a label to `body`.
@@ -46,7 +46,7 @@ pub(super) fn histogram(
     name: &str,
     labels: &Labels,
     bounds: &[Bound],
-    counts: &Counts,
+    counts: &HistogramCounts,
 ) {
     let all = counts.count();
     let below = counts.cumulative(bounds.iter().map(|bound| bound.nanos));

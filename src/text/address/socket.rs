@@ -1,7 +1,7 @@
 //! Addresses of Unix sockets: `unix:` and a path.
 
 /// The longest path that `sockaddr_un` holds, in bytes.
-const LONGEST: usize = 107;
+const MAX_PATH: usize = 107;
 
 /// The normalized path (without `//` and `/./`) if `text` is a Unix socket address.
 ///
@@ -34,9 +34,9 @@ fn path(written: &str) -> Result<String, String> {
     if path.is_empty() || path.ends_with("/..") {
         return Err("names no file".into());
     }
-    if path.len() > LONGEST {
+    if path.len() > MAX_PATH {
         let len = path.len();
-        return Err(format!("has a path of {len} bytes, and the system takes {LONGEST} at most"));
+        return Err(format!("has a path of {len} bytes, and the system takes {MAX_PATH} at most"));
     }
     Ok(path)
 }
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn sockets_have_absolute_paths() {
-        let longest = format!("/{}", "a".repeat(LONGEST - 1));
+        let longest = format!("/{}", "a".repeat(MAX_PATH - 1));
         for (text, path) in [
             ("unix:/run/orders.sock", "/run/orders.sock"),
             ("unix:///run/orders.sock", "/run/orders.sock"),

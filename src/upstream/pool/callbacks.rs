@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::Pool;
 use crate::model::{Endpoint, Time};
-use crate::net::{Closed, Keepalive, QUIET, Upstream};
+use crate::net::{Closed, Keepalive, SILENCE_TIMEOUT, Upstream};
 use crate::upstream::settings::Version;
 
 /// Calls over HTTP/1.1, where nobody can be asked, that are overdue at a backend that is frozen.
@@ -60,7 +60,7 @@ impl ConnCallbacks {
 
 impl Upstream for ConnCallbacks {
     fn keepalive(&self) -> Keepalive {
-        self.pool.upgrade().map_or(Keepalive::usual(), |pool| pool.keepalive.get())
+        self.pool.upgrade().map_or(Keepalive::defaults(), |pool| pool.keepalive.get())
     }
 
     fn too_many_pings(&self) {
@@ -91,7 +91,7 @@ impl Upstream for ConnCallbacks {
             Version::Http2 => 1,
         };
         if frozen >= enough
-            && self.endpoint.last_received() + QUIET <= now
+            && self.endpoint.last_received() + SILENCE_TIMEOUT <= now
             && self.endpoint.suspect(now)
         {
             pool.observer.suspicion_changed();

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::Pool;
-use super::room::Share;
+use super::select::Share;
 use crate::net::{Closed, Conn};
 
 /// Counts a waiting request.

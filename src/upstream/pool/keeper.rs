@@ -14,20 +14,20 @@ use crate::net::Closed;
 use crate::upstream::settings::Version;
 
 /// Jitter window of the first connections.
-const SPREAD: Duration = Duration::from_millis(300);
+const JITTER: Duration = Duration::from_millis(300);
 
 /// Delay after a connection that the backend closed in order.
-const AFTER_END: Duration = Duration::from_secs(1);
+const GRACEFUL_DELAY: Duration = Duration::from_secs(1);
 
 /// Delay after one that failed.
-const AFTER_BREAK: Duration = Duration::from_millis(100);
+const LOSS_DELAY: Duration = Duration::from_millis(100);
 
 /// Exponential back-off for connections shorter than this.
-const LASTING: Duration = Duration::from_secs(30);
-const LONGEST: Duration = Duration::from_secs(10);
+const STABLE_AFTER: Duration = Duration::from_secs(30);
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
 /// Check interval for draining connections, which may stay open for long.
-const CHECK: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Keeps a warm connection until dropped.
 pub type Keeper = oneshot::Sender<()>;
@@ -58,9 +58,9 @@ impl Pool {
 
     async fn keep_connected(self: &Rc<Self>) {
         let Some(_place) = self.dialer.place().await else { return };
-        self.worker.sleep(SPREAD.mul_f64(self.chance())).await;
+        self.worker.sleep(JITTER.mul_f64(self.chance())).await;
         let mut turn = self.dialer.turn().await;
-        let mut brief = 0;
+        let mut short_lived = 0;
         loop {
             let made = self.until_connected(turn.take()).await;
             let since = self.worker.now();
@@ -68,14 +68,15 @@ impl Pool {
                 self.first_free().into_iter().for_each(|conn| conn.retire(Closed::Idle));
             }
             self.while_connected().await;
-            brief = if self.worker.now().since(since) < LASTING { brief + 1 } else { 0 };
+            short_lived =
+                if self.worker.now().since(since) < STABLE_AFTER { short_lived + 1 } else { 0 };
             let in_good_order = self.endpoint.left().is_some_and(|at| at >= since);
-            let pause = match (self.settings.version, in_good_order) {
-                (Version::Http1, _) => LONGEST,
-                (Version::Http2, true) => pause(AFTER_END, brief),
-                (Version::Http2, false) => pause(AFTER_BREAK, brief),
+            let backoff = match (self.settings.version, in_good_order) {
+                (Version::Http1, _) => MAX_BACKOFF,
+                (Version::Http2, true) => backoff(GRACEFUL_DELAY, short_lived),
+                (Version::Http2, false) => backoff(LOSS_DELAY, short_lived),
             };
-            self.worker.sleep(pause.mul_f64(1.0 + 0.25 * self.chance())).await;
+            self.worker.sleep(backoff.mul_f64(1.0 + 0.25 * self.chance())).await;
         }
     }
 
@@ -111,7 +112,7 @@ impl Pool {
             tokio::select! {
                 biased;
                 () = news => {}
-                () = self.worker.sleep(CHECK) => {}
+                () = self.worker.sleep(CHECK_INTERVAL) => {}
             }
         }
     }
@@ -129,9 +130,9 @@ impl Pool {
     }
 }
 
-/// Back-off after `brief` short-lived connections in a row.
-fn pause(first: Duration, brief: u32) -> Duration {
-    first.saturating_mul(1 << brief.saturating_sub(1).min(10)).min(LONGEST)
+/// Back-off after `short_lived` short-lived connections in a row.
+fn backoff(first: Duration, short_lived: u32) -> Duration {
+    first.saturating_mul(1 << short_lived.saturating_sub(1).min(10)).min(MAX_BACKOFF)
 }
 
 #[cfg(test)]
@@ -139,9 +140,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_while_connections_are_brief() {
-        let seconds = |brief| pause(AFTER_END, brief).as_secs();
+    fn backoff_grows_while_connections_are_brief() {
+        let seconds = |short_lived| backoff(GRACEFUL_DELAY, short_lived).as_secs();
         assert_eq!([0, 1, 2, 3, 4, 5, 1_000_000].map(seconds), [1, 1, 2, 4, 8, 10, 10]);
-        assert_eq!(pause(AFTER_BREAK, 1), AFTER_BREAK);
+        assert_eq!(backoff(LOSS_DELAY, 1), LOSS_DELAY);
     }
 }

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::room::Share;
+use super::select::Share;
 
 /// The waiting requests, and how they are notified of capacity.
 #[derive(Default)]
@@ -24,7 +24,7 @@ struct Line {
 impl WaitQueue {
     fn line(&self, share: Share) -> &Line {
         match share {
-            Share::Whole => &self.whole,
+            Share::Full => &self.whole,
             Share::Reduced => &self.reduced,
         }
     }
@@ -72,7 +72,7 @@ impl WaitQueue {
     /// Waiting requests that one with this share must not overtake.
     pub fn before(&self, share: Share) -> usize {
         match share {
-            Share::Whole => self.whole.waiting.get(),
+            Share::Full => self.whole.waiting.get(),
             Share::Reduced => self.waiting(),
         }
     }

@@ -9,34 +9,34 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::lanes::Lanes;
+use super::lookup_slots::LookupSlots;
 use super::{Answer, Found, LookUp, LookupError, Question};
 
 /// Minimum time that an answer is cached, whatever its TTL: changes show soon, and a burst of
 /// connections is one query.
-const SHORTEST_USE: Duration = Duration::from_secs(1);
-const LONGEST_USE: Duration = Duration::from_secs(5);
+const MIN_TTL: Duration = Duration::from_secs(1);
+const MAX_TTL: Duration = Duration::from_secs(5);
 
 /// Negative caching time.
-const FAILURE_USE: Duration = Duration::from_secs(1);
+const NEGATIVE_TTL: Duration = Duration::from_secs(1);
 
 /// How long a query waits for a fresh answer before it gets the stale one.
-const PATIENCE: Duration = Duration::from_millis(250);
+const STALE_AFTER: Duration = Duration::from_millis(250);
 
 /// Stale answers are served this long while name servers fail.
-const LONGEST_STALE: Duration = Duration::from_secs(3600);
+const MAX_STALE: Duration = Duration::from_secs(3600);
 
 /// Names not queried for this long are dropped.
-const KEPT: Duration = Duration::from_secs(7200);
+const UNUSED_TIMEOUT: Duration = Duration::from_secs(7200);
 
 /// Sweep interval for that.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Cache and pending queries of the process. There are as many names as endpoints have, and as many
 /// pending queries of each as connection attempts.
 pub struct Cache<L> {
     source: Rc<L>,
-    lanes: Rc<Lanes>,
+    slots: Rc<LookupSlots>,
     names: HashMap<Arc<str>, Name>,
     tasks: JoinSet<Event>,
     /// The name that a look-up task is for.
@@ -45,7 +45,7 @@ pub struct Cache<L> {
 
 struct Name {
     asked: Instant,
-    under_way: bool,
+    in_progress: bool,
     waiting: Vec<oneshot::Sender<Answer>>,
     last: Option<Last>,
     failure: Option<(LookupError, Instant)>,
@@ -60,14 +60,14 @@ struct Last {
 
 enum Event {
     Found(Result<Found, LookupError>),
-    Impatient(Arc<str>),
+    ServeStale(Arc<str>),
 }
 
 impl<L: LookUp> Cache<L> {
     pub fn new(source: L) -> Cache<L> {
         Cache {
             source: Rc::new(source),
-            lanes: Rc::new(Lanes::new()),
+            slots: Rc::new(LookupSlots::new()),
             names: HashMap::new(),
             tasks: JoinSet::new(),
             looked_up: HashMap::new(),
@@ -76,7 +76,7 @@ impl<L: LookUp> Cache<L> {
 
     /// Serves queries until all handles are gone; pending look-ups are dropped then.
     pub async fn run(mut self, inbox: &mut mpsc::Receiver<Question>) {
-        let mut sweep = interval(SWEEP);
+        let mut sweep = interval(SWEEP_INTERVAL);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -98,7 +98,7 @@ impl<L: LookUp> Cache<L> {
             let _ = answer.send(known); // the caller may be gone
             return;
         }
-        if !entry.under_way
+        if !entry.in_progress
             && let Some(found) = self.source.known(&name)
         {
             let _ = answer.send(Ok(Arc::clone(&found.addresses)));
@@ -109,14 +109,14 @@ impl<L: LookUp> Cache<L> {
         if entry.last.is_some() {
             let name = Arc::clone(&name);
             self.tasks.spawn_local(async move {
-                sleep(PATIENCE).await;
-                Event::Impatient(name)
+                sleep(STALE_AFTER).await;
+                Event::ServeStale(name)
             });
         }
-        if !std::mem::replace(&mut entry.under_way, true) {
-            let (slow, lanes) = (entry.slow, Rc::clone(&self.lanes));
+        if !std::mem::replace(&mut entry.in_progress, true) {
+            let (slow, slots) = (entry.slow, Rc::clone(&self.slots));
             let look_up = Rc::clone(&self.source).look_up(Arc::clone(&name));
-            let task = async move { Event::Found(lanes.carry(slow, look_up).await) };
+            let task = async move { Event::Found(slots.run(slow, look_up).await) };
             self.looked_up.insert(self.tasks.spawn_local(task).id(), name);
         }
     }
@@ -124,8 +124,8 @@ impl<L: LookUp> Cache<L> {
     fn note(&mut self, ended: Result<(Id, Event), JoinError>) {
         let now = Instant::now();
         let (id, result) = match ended {
-            Ok((_, Event::Impatient(name))) => {
-                let entry = self.names.get_mut(&name).filter(|entry| entry.under_way);
+            Ok((_, Event::ServeStale(name))) => {
+                let entry = self.names.get_mut(&name).filter(|entry| entry.in_progress);
                 return entry.into_iter().for_each(|entry| entry.answer_stale(now));
             }
             Ok((id, Event::Found(result))) => (id, result),
@@ -141,7 +141,7 @@ impl<L: LookUp> Cache<L> {
     }
 
     fn forget(&mut self, now: Instant) {
-        self.names.retain(|_, name| name.under_way || now - name.asked < KEPT);
+        self.names.retain(|_, name| name.in_progress || now - name.asked < UNUSED_TIMEOUT);
     }
 }
 
@@ -149,7 +149,7 @@ impl Name {
     fn new(asked: Instant) -> Name {
         Name {
             asked,
-            under_way: false,
+            in_progress: false,
             waiting: Vec::new(),
             last: None,
             failure: None,
@@ -160,17 +160,17 @@ impl Name {
     /// The cached answer, if it is fresh.
     fn known(&self, now: Instant) -> Option<Answer> {
         if let Some((failure, at)) = &self.failure {
-            let recent = now - *at < FAILURE_USE;
+            let recent = now - *at < NEGATIVE_TTL;
             return recent.then(|| self.stale(now).unwrap_or_else(|| Err(failure.clone())));
         }
         let last = self.last.as_ref()?;
-        let fresh = now - last.at < last.found.ttl.clamp(SHORTEST_USE, LONGEST_USE);
+        let fresh = now - last.at < last.found.ttl.clamp(MIN_TTL, MAX_TTL);
         fresh.then(|| Ok(Arc::clone(&last.found.addresses)))
     }
 
     /// The stale answer, if it is not too old.
     fn stale(&self, now: Instant) -> Option<Answer> {
-        let last = self.last.as_ref().filter(|last| now - last.at < LONGEST_STALE)?;
+        let last = self.last.as_ref().filter(|last| now - last.at < MAX_STALE)?;
         Some(Ok(Arc::clone(&last.found.addresses)))
     }
 
@@ -181,7 +181,7 @@ impl Name {
     }
 
     fn end(&mut self, result: Result<Found, LookupError>, now: Instant) {
-        self.under_way = false;
+        self.in_progress = false;
         self.slow = matches!(result, Err(LookupError::Silent));
         match result {
             Ok(found) => {

@@ -26,7 +26,7 @@ const HOSTS: &str = "/etc/hosts";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Minimum interval between checks of the files.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Resolution Delay: how long one family's answer waits for the other's (RFC 8305, section 3).
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
@@ -65,7 +65,7 @@ impl System {
         let now = Instant::now();
         let mut current = self.current.borrow_mut();
         if let Some(current) = &*current
-            && now - current.looked_at < LOOK
+            && now - current.looked_at < CHECK_INTERVAL
         {
             return Ok(Rc::clone(&current.names));
         }

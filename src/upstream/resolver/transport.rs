@@ -18,7 +18,7 @@ use hickory_resolver::{ConnectionProvider, PoolContext};
 use tokio::time::timeout;
 
 /// TCP timeout: if a firewall drops TCP, the truncated answer is used soon.
-const TCP_PATIENCE: Duration = Duration::from_secs(2);
+const TCP_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Exchange = DnsExchange<TokioRuntimeProvider>;
 
@@ -78,7 +78,7 @@ impl Server {
         }
         match self.tcp {
             Some(address) if answer.truncation => {
-                let whole = timeout(TCP_PATIENCE, self.ask_by_tcp(address, request)).await;
+                let whole = timeout(TCP_TIMEOUT, self.ask_by_tcp(address, request)).await;
                 whole.unwrap_or(Err(NetError::Timeout)).or_else(|error| what_fitted(answer, error))
             }
             _ => Ok(answer),
@@ -91,7 +91,7 @@ impl Server {
         request: DnsRequest,
     ) -> Result<DnsResponse, NetError> {
         let tokio = self.tokio.clone();
-        let tcp = TcpClientStream::exchange(address, None, TCP_PATIENCE, None, tokio).await?;
+        let tcp = TcpClientStream::exchange(address, None, TCP_TIMEOUT, None, tokio).await?;
         let answer = tcp.send(request).first_answer().await?;
         match answer.response_code {
             ResponseCode::NoError | ResponseCode::NXDomain => Ok(answer),

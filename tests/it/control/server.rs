@@ -1,7 +1,7 @@
 //! The control port: connection limit, health, reflection, shutdown.
 
 use equipoise::control::proto;
-use equipoise::model::Refusal;
+use equipoise::model::ConnectionRefusal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_stream::{StreamExt as _, once};
@@ -59,7 +59,7 @@ async fn silent_connections_are_evicted() {
     client.list_services(proto::ListServicesRequest {}).await.unwrap();
     let mut answer = Vec::new();
     let _ = silent[0].read_to_end(&mut answer).await; // the oldest is evicted
-    let evicted = gateway.refusals.totals()[Refusal::Evicted as usize];
+    let evicted = gateway.refusals.totals()[ConnectionRefusal::Evicted as usize];
     assert!(evicted >= 2 * MAX_CONNECTIONS as u64, "{evicted}");
 }
 
@@ -88,7 +88,7 @@ async fn idle_connections_and_watches_are_evicted() {
     for watched in &mut watches {
         watched.message().await.unwrap().unwrap();
     }
-    let evicted = || gateway.refusals.totals()[Refusal::Evicted as usize];
+    let evicted = || gateway.refusals.totals()[ConnectionRefusal::Evicted as usize];
     assert!(evicted() >= 2 * MAX_CONNECTIONS as u64, "{}", evicted());
 
     // All connections watch: the oldest is evicted.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use equipoise::model::{Class, Code, GRPC_CODES, MirrorOutcome, Refusal, RejectReason};
+use equipoise::model::{Class, Code, ConnectionRefusal, GRPC_CODES, MirrorOutcome, RejectReason};
 use equipoise::telemetry::names::{METRICS, MetricKind};
 use equipoise::telemetry::{CloseReason, Side};
 use serde_json::Value;
@@ -115,7 +115,7 @@ fn label_values_that_are_asked_for_exist() {
     let reasons = CloseReason::ALL.iter().map(|reason| reason.name());
     let reasons: BTreeSet<&str> = reasons
         .chain(RejectReason::ALL.iter().map(|reason| reason.name()))
-        .chain(Refusal::ALL.map(Refusal::name))
+        .chain(ConnectionRefusal::ALL.map(ConnectionRefusal::name))
         .collect();
     let sides: BTreeSet<&str> = Side::ALL.iter().map(|side| side.name()).collect();
     assert!(asked(&text, "reason").is_subset(&reasons), "{:?}", asked(&text, "reason"));

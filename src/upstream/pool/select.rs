@@ -1,7 +1,7 @@
 //! Connection selection within the reset budget: which connection gets the next stream, and when
 //! another may be opened.
 //!
-//! Backends count RST_STREAMs on a connection and close it beyond a limit ([`MOST_RESETS`]). So
+//! Backends count RST_STREAMs on a connection and close it beyond a limit ([`MAX_RESETS`]). So
 //! that every open stream can be cancelled at any time, a connection gets a stream only while its
 //! open streams plus its resets of the last 30 s are below that. One kept back by its resets alone
 //! is *resting*: extra connections replace resting ones, at most as many as the connection limit.
@@ -15,24 +15,24 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Pool;
-use crate::net::{Conn, MOST_RESETS, Room};
+use crate::net::{Conn, MAX_RESETS, StreamCapacity};
 
 /// How long a request waits for a new connection while existing ones could bear it.
-pub const PATIENCE: Duration = Duration::from_millis(250);
+pub const CONNECT_WAIT: Duration = Duration::from_millis(250);
 
 /// Cancellations of one client in 30 s above which it counts as a heavy canceller.
-const MUCH: usize = MOST_RESETS / 2;
+const HEAVY_CANCELLER: usize = MAX_RESETS / 2;
 
 /// Part of the reset budget reserved from heavy cancellers.
-const LEFT: usize = 40;
+const RESERVED_RESETS: usize = 40;
 
 /// Delayed RST_STREAMs on one connection above which it gets no more streams.
-const MOST_ABANDONED: usize = 64;
+const MAX_DELAYED_RESETS: usize = 64;
 
 /// The share of the reset budget that a request may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
-    Whole,
+    Full,
     /// For heavy cancellers, and for requests without a client.
     Reduced,
 }
@@ -40,26 +40,26 @@ pub enum Share {
 impl Share {
     pub fn of(client: Option<&Conn>) -> Share {
         match client {
-            Some(client) if client.given_up() <= MUCH => Share::Whole,
+            Some(client) if client.cancelled_requests() <= HEAVY_CANCELLER => Share::Full,
             _ => Share::Reduced,
         }
     }
 
-    const fn most(self) -> usize {
+    const fn limit(self) -> usize {
         match self {
-            Share::Whole => MOST_RESETS,
-            Share::Reduced => MOST_RESETS - LEFT,
+            Share::Full => MAX_RESETS,
+            Share::Reduced => MAX_RESETS - RESERVED_RESETS,
         }
     }
 
     /// Whether one more stream fits, even if all open ones are cancelled.
-    fn fits(self, room: &Room) -> bool {
-        room.available > 0 && room.burden() < self.most()
+    fn fits(self, capacity: &StreamCapacity) -> bool {
+        capacity.available > 0 && capacity.burden() < self.limit()
     }
 
     /// Whether only its resets keep it from fitting.
-    fn rests(self, room: &Room) -> bool {
-        room.open < self.most() && room.burden() >= self.most()
+    fn is_resting(self, capacity: &StreamCapacity) -> bool {
+        capacity.open < self.limit() && capacity.burden() >= self.limit()
     }
 }
 
@@ -71,63 +71,69 @@ impl Pool {
     }
 
     /// The connection with the fewest open streams that fits; or, if there will be no better one,
-    /// the least burdened.
-    pub(super) fn with_room(&self, share: Share) -> Option<Rc<Conn>> {
-        let best = self.least(|_, room| share.fits(room).then_some(room.open));
+    /// the min_by_rank burdened.
+    pub(super) fn select(&self, share: Share) -> Option<Rc<Conn>> {
+        let best = self.min_by_rank(|_, capacity| share.fits(capacity).then_some(capacity.open));
         if best.is_some() {
             return best;
         }
-        self.renew_resting(share);
+        self.replace_resting(share);
         self.connect_more(share);
-        if self.is_being_helped() {
+        if self.is_connection_coming() {
             return None;
         }
-        self.least(|conn, room| {
-            let bearable = match share {
-                Share::Whole => conn.abandoned() < MOST_ABANDONED,
-                Share::Reduced => room.resets < share.most(),
+        self.min_by_rank(|conn, capacity| {
+            let acceptable = match share {
+                Share::Full => conn.delayed_resets() < MAX_DELAYED_RESETS,
+                Share::Reduced => capacity.resets < share.limit(),
             };
-            (room.available > 0 && bearable).then_some(room.burden())
+            (capacity.available > 0 && acceptable).then_some(capacity.burden())
         })
     }
 
     /// The connection with the lowest rank, of those that have one.
-    fn least(&self, rank: impl Fn(&Conn, &Room) -> Option<usize>) -> Option<Rc<Conn>> {
+    fn min_by_rank(
+        &self,
+        rank: impl Fn(&Conn, &StreamCapacity) -> Option<usize>,
+    ) -> Option<Rc<Conn>> {
         let conns = self.conns.borrow();
-        let ranked = conns.iter().filter_map(|conn| Some((rank(conn, &conn.room()?)?, conn)));
+        let ranked =
+            conns.iter().filter_map(|conn| Some((rank(conn, &conn.stream_capacity()?)?, conn)));
         ranked.min_by_key(|(rank, _)| *rank).map(|(_, conn)| Rc::clone(conn))
     }
 
     /// Whether any connection fits one more stream.
-    pub(super) fn has_room(&self, share: Share) -> bool {
+    pub(super) fn has_capacity(&self, share: Share) -> bool {
         let conns = self.conns.borrow();
-        conns.iter().filter_map(|conn| conn.room()).any(|room| share.fits(&room))
+        conns.iter().filter_map(|conn| conn.stream_capacity()).any(|capacity| share.fits(&capacity))
     }
 
     /// Whether the connection limit is reached, resting ones counted apart.
     pub(super) fn is_full(&self, share: Share) -> bool {
-        let most = self.settings.max_connections;
+        let limit = self.settings.max_connections;
         let conns = self.conns.borrow();
         let (mut all, mut resting) = (self.connecting.get(), 0);
-        for room in conns.iter().filter_map(|conn| conn.room()) {
+        for capacity in conns.iter().filter_map(|conn| conn.stream_capacity()) {
             all += 1;
-            resting += usize::from(share.rests(&room));
+            resting += usize::from(share.is_resting(&capacity));
         }
-        all - resting.min(most) >= most
+        all - resting.min(limit) >= limit
     }
 
     /// Whether a connection with capacity is about to be ready.
-    fn is_being_helped(&self) -> bool {
+    fn is_connection_coming(&self) -> bool {
         let since = self.worker.now().since(self.connecting_since.get());
-        self.connecting.get() > 0 && self.failures.get() == 0 && since < PATIENCE
+        self.connecting.get() > 0 && self.failures.get() == 0 && since < CONNECT_WAIT
     }
 
     /// Replaces an idle resting connection if the limit is reached.
-    fn renew_resting(&self, share: Share) {
+    fn replace_resting(&self, share: Share) {
         if self.connecting.get() > 0 || !self.is_full(share) {
             return;
         }
-        let idle = self.least(|_, room| (share.rests(room) && room.open == 0).then_some(0));
+        let idle = self.min_by_rank(|_, capacity| {
+            (share.is_resting(capacity) && capacity.open == 0).then_some(0)
+        });
         if let Some(conn) = idle {
             self.replace(&conn);
         }
@@ -138,14 +144,14 @@ impl Pool {
 mod tests {
     use super::*;
 
-    fn room(open: usize, resets: usize) -> Room {
-        Room { available: 1000, open, resets }
+    fn capacity(open: usize, resets: usize) -> StreamCapacity {
+        StreamCapacity { available: 1000, open, resets }
     }
 
     #[test]
     fn what_is_open_can_be_given_up() {
-        let (whole, reduced) = (Share::Whole, Share::Reduced);
-        // Open, resets; fits for the whole and the reduced share; rests for them.
+        let (whole, reduced) = (Share::Full, Share::Reduced);
+        // Open, resets; fits for the whole and the reduced share; is_resting for them.
         let cases = [
             (0, 0, [true, true], [false, false]),
             (0, 149, [true, true], [false, false]),
@@ -157,11 +163,18 @@ mod tests {
             (190, 0, [false, false], [false, false]),
             (1000, 100, [false, false], [false, false]),
         ];
-        for (open, resets, fits, rests) in cases {
-            let room = room(open, resets);
-            assert_eq!([whole, reduced].map(|share| share.fits(&room)), fits, "{room:?}");
-            assert_eq!([whole, reduced].map(|share| share.rests(&room)), rests, "{room:?}");
+        for (open, resets, fits, is_resting) in cases {
+            let capacity = capacity(open, resets);
+            assert_eq!([whole, reduced].map(|share| share.fits(&capacity)), fits, "{capacity:?}");
+            assert_eq!(
+                [whole, reduced].map(|share| share.is_resting(&capacity)),
+                is_resting,
+                "{capacity:?}"
+            );
         }
-        assert!(!whole.fits(&Room { available: 0, ..room(0, 0) }), "the peer has a say too");
+        assert!(
+            !whole.fits(&StreamCapacity { available: 0, ..capacity(0, 0) }),
+            "the peer has a say too"
+        );
     }
 }

@@ -10,36 +10,36 @@ use std::collections::VecDeque;
 use tokio::sync::Notify;
 
 /// Bytes of one read at most.
-pub const READ: usize = 64 << 10;
+pub const MAX_READ: usize = 64 << 10;
 
 /// Budget of a turn, in full reads: worth some tenths of a millisecond of work.
-pub const READS: usize = 4;
+pub const READS_PER_TURN: usize = 4;
 
 /// Bytes that a connection not known as busy may read once the budget is spent.
-pub const LITTLE: usize = 16 << 10;
+pub const SMALL_READ: usize = 16 << 10;
 
 /// The turns of a worker, and the queue for the next one.
 #[derive(Debug)]
-pub struct Pacing<T> {
+pub struct ReadScheduler<T> {
     left: Cell<usize>,
     /// Consecutive reads of one connection.
-    share: Cell<usize>,
+    max_consecutive: Cell<usize>,
     waiting: RefCell<VecDeque<T>>,
-    somebody: Notify,
+    non_empty: Notify,
 }
 
-impl<T> Default for Pacing<T> {
-    fn default() -> Pacing<T> {
-        Pacing {
-            left: Cell::new(READS * READ),
-            share: Cell::new(READS),
+impl<T> Default for ReadScheduler<T> {
+    fn default() -> ReadScheduler<T> {
+        ReadScheduler {
+            left: Cell::new(READS_PER_TURN * MAX_READ),
+            max_consecutive: Cell::new(READS_PER_TURN),
             waiting: RefCell::default(),
-            somebody: Notify::new(),
+            non_empty: Notify::new(),
         }
     }
 }
 
-impl<T> Pacing<T> {
+impl<T> ReadScheduler<T> {
     /// Charges the budget.
     pub fn spend(&self, bytes: usize) {
         self.left.set(self.left.get().saturating_sub(bytes));
@@ -51,23 +51,23 @@ impl<T> Pacing<T> {
     }
 
     /// How many consecutive reads one connection may do.
-    pub fn share(&self) -> usize {
-        self.share.get()
+    pub fn max_consecutive(&self) -> usize {
+        self.max_consecutive.get()
     }
 
     /// Queues `who` for a turn.
-    pub fn line_up(&self, who: T) {
+    pub fn enqueue(&self, who: T) {
         let mut waiting = self.waiting.borrow_mut();
         waiting.push_back(who);
         if waiting.len() == 1 {
-            self.somebody.notify_one();
+            self.non_empty.notify_one();
         }
     }
 
     /// Resolves when the queue is not empty and all other tasks have run.
     pub async fn next(&self) {
         while self.waiting.borrow().is_empty() {
-            self.somebody.notified().await;
+            self.non_empty.notified().await;
         }
         // Resumes once all ready tasks have run and the sockets were polled.
         tokio::task::yield_now().await;
@@ -76,17 +76,17 @@ impl<T> Pacing<T> {
     /// Ends a turn that left nothing unread: the budget is renewed.
     pub fn end(&self) {
         if self.waiting.borrow().is_empty() {
-            self.left.set(READS * READ);
+            self.left.set(READS_PER_TURN * MAX_READ);
         }
     }
 
     /// Begins a turn with the longest waiting.
     pub fn begin(&self, mut admit: impl FnMut(T)) {
         let mut waiting = self.waiting.borrow_mut();
-        let share = (READS / waiting.len().max(1)).max(1);
-        self.share.set(share);
-        self.left.set(READS * READ);
-        let many = waiting.len().min(READS);
+        let max_consecutive = (READS_PER_TURN / waiting.len().max(1)).max(1);
+        self.max_consecutive.set(max_consecutive);
+        self.left.set(READS_PER_TURN * MAX_READ);
+        let many = waiting.len().min(READS_PER_TURN);
         waiting.drain(..many).for_each(&mut admit);
     }
 }
@@ -95,48 +95,51 @@ impl<T> Pacing<T> {
 mod tests {
     use super::*;
 
-    fn admitted(pacing: &Pacing<u32>) -> Vec<u32> {
+    fn admitted(read_scheduler: &ReadScheduler<u32>) -> Vec<u32> {
         let mut admitted = Vec::new();
-        pacing.begin(|who| admitted.push(who));
+        read_scheduler.begin(|who| admitted.push(who));
         admitted
     }
 
     #[test]
     fn one_alone_has_all_of_a_turn() {
-        let pacing = Pacing::default();
-        for _ in 0..READS {
-            assert!(!pacing.is_spent());
-            pacing.spend(READ);
+        let read_scheduler = ReadScheduler::default();
+        for _ in 0..READS_PER_TURN {
+            assert!(!read_scheduler.is_spent());
+            read_scheduler.spend(MAX_READ);
         }
-        assert!(pacing.is_spent());
-        pacing.line_up(1);
-        assert_eq!((admitted(&pacing), pacing.share()), (vec![1], READS));
-        assert!(!pacing.is_spent());
-        assert!(admitted(&pacing).is_empty());
+        assert!(read_scheduler.is_spent());
+        read_scheduler.enqueue(1);
+        assert_eq!(
+            (admitted(&read_scheduler), read_scheduler.max_consecutive()),
+            (vec![1], READS_PER_TURN)
+        );
+        assert!(!read_scheduler.is_spent());
+        assert!(admitted(&read_scheduler).is_empty());
     }
 
     #[test]
     fn a_turn_that_kept_nobody_waiting_leaves_nothing_to_the_next() {
-        let pacing = Pacing::<u32>::default();
-        pacing.spend(READS * READ);
-        pacing.line_up(1);
-        pacing.end();
-        assert!(pacing.is_spent(), "somebody waits");
-        admitted(&pacing);
-        pacing.spend(READS * READ);
-        pacing.end();
-        assert!(!pacing.is_spent());
+        let read_scheduler = ReadScheduler::<u32>::default();
+        read_scheduler.spend(READS_PER_TURN * MAX_READ);
+        read_scheduler.enqueue(1);
+        read_scheduler.end();
+        assert!(read_scheduler.is_spent(), "non_empty waits");
+        admitted(&read_scheduler);
+        read_scheduler.spend(READS_PER_TURN * MAX_READ);
+        read_scheduler.end();
+        assert!(!read_scheduler.is_spent());
     }
 
     #[test]
     fn many_have_their_turns_one_after_the_other() {
-        let pacing = Pacing::default();
-        (0..10).for_each(|who| pacing.line_up(who));
+        let read_scheduler = ReadScheduler::default();
+        (0..10).for_each(|who| read_scheduler.enqueue(who));
         let mut order = Vec::new();
         for _ in 0..5 {
-            let turn = admitted(&pacing);
-            assert!(turn.len() * pacing.share() <= READS);
-            turn.iter().for_each(|who| pacing.line_up(*who));
+            let turn = admitted(&read_scheduler);
+            assert!(turn.len() * read_scheduler.max_consecutive() <= READS_PER_TURN);
+            turn.iter().for_each(|who| read_scheduler.enqueue(*who));
             order.extend(turn);
         }
         assert!(order.iter().copied().eq((0..10).chain(0..10)));
