@@ -8,7 +8,7 @@
 //!
 //! 1. Write `src/balance/NAME.rs`: a unit struct that is a [`Policy`] called `NAME`, its
 //!    [`Factory`] and its [`Picker`]. A policy without settings may be its own factory
-//!    (see `weighted_random.rs`); `sampling.rs` draws by weight and keeps clear of tried members.
+//!    (see `weighted_random.rs`); `sampling.rs` draws by weight and avoids tried members.
 //!    One with settings has them as rows (see `least_request.rs`).
 //! 2. Add `mod NAME;` and one row to [`POLICIES`].
 //!

@@ -1,8 +1,8 @@
 //! A worker's I/O: connections and their drivers, streams and their splicing, timers.
 //!
-//! Everything here lives on one thread. A turn of a worker's loop reads and parses what has come
-//! on every connection, appends what follows from it to the outputs of others, and then flushes
-//! each connection that has output once.
+//! Everything here lives on one thread. A turn of a worker's loop reads and parses the input of every
+//! connection, appends the resulting output to others, and then flushes each connection with output
+//! once.
 
 mod accept;
 mod bind;
@@ -50,7 +50,7 @@ pub use keepalive::Keepalive;
 pub use listener::Listener;
 pub(crate) use listening::Bound;
 pub use listening::{Incoming, ListeningSocket};
-pub use memory::{Dial, Memory, MemoryListener, Way, Wire};
+pub use memory::{Dial, Memory, MemoryListener, PipeDirection, Wire};
 pub(crate) use origin::Origin;
 pub(crate) use overlap::{clash, leaves_ipv4, overlap, takes_in};
 pub use socket::Socket;

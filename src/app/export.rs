@@ -55,7 +55,7 @@ fn service(ServiceMetrics { name, counts, view }: &ServiceMetrics) -> ServiceSam
         counters: counters(counts),
         backends: backends(view),
         panics: (!view.backends.is_empty())
-            .then(|| view.backends.iter().any(|backend| backend.condition.needed)),
+            .then(|| view.backends.iter().any(|backend| backend.condition.in_panic)),
         methods: counts.methods.all(),
     }
 }

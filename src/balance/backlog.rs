@@ -1,22 +1,20 @@
 //! Weighted comparison of two members' calls in flight, by stochastic rounding.
 //!
-//! A plain comparison of in flight / weight loses the weights: with two idle members at 80 and 20
-//! the heavy one always has less per unit and gets everything. Here weights hold while members do
-//! equally well, at any concurrency:
+//! A plain comparison of in flight / weight does not keep the weights: with two idle members at 80 and
+//! 20 the heavy one always has less per unit and gets everything. Here weights hold while members
+//! perform equally, at any concurrency:
 //!
-//! 1. **In flight is counted per unit of weight**, what is said on streams included (see
-//!    [`Backlog::work`]). By Little's law that is what a member has in
-//!    flight when it gets its share and is as fast as the other, so only a backlog tells. Requests
-//!    come in whole numbers, and a heavy member is seen as several light ones of which one is
-//!    looked at: `in flight / 4` is rounded up or down at random by its remainder. Without, the
-//!    light would be favoured.
-//! 2. **A slight excess may be chance**, and members of different weight are not drawn in both
-//!    orders equally often: the heavy first, then the light is more frequent. So the step from the
-//!    first to the second is taken with the odds of Metropolis and Hastings,
-//!    `min(1, (1 - p_first) / (1 - p_second))`, which makes the steps of both directions cancel
-//!    out. Between equal weights that is the plain power of two choices.
-//! 3. **A clear excess is always acted upon**: one of more than the square root of [`CLEAR`]
-//!    standard deviations, were both members as busy as they are together on average.
+//! 1. **In flight is counted per unit of weight**, messages on streams included (see
+//!    [`Backlog::work`]). By Little's law members that get their shares and are equally fast have
+//!    the same count per unit, so a difference means a backlog. Since requests are whole numbers,
+//!    the count per unit is rounded up or down at random by its remainder (stochastic rounding);
+//!    without that, light members would be favoured.
+//! 2. **A slight excess may be chance**, and of two members with different weights, the heavy one is
+//!    drawn first more often. So the step from the first to the second is taken with the odds of
+//!    Metropolis and Hastings, `min(1, (1 - p_first) / (1 - p_second))`, which makes the steps of
+//!    both directions cancel out. Between equal weights that is the plain power of two choices.
+//! 3. **A clear excess always counts**: one of more than the square root of [`CLEAR`] standard
+//!    deviations, given the average load of both members.
 //!
 //! Sources: Mitzenmacher, "The Power of Two Choices"; Hastings, "Monte Carlo Sampling Methods
 //! Using Markov Chains".

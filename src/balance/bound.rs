@@ -4,8 +4,8 @@
 //! After Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads": with a
 //! factor of 1.25 and 100 requests in flight, a member of a tenth of the weight has room for
 //! `1.25 x 100 / 10`, rounded up: 13. A key whose member has no room goes to the next of its
-//! candidates, the same each time, as long as that lasts. The bounds' sum is more than all that is
-//! in flight, so there is room somewhere.
+//! candidates, the same each time, as long as that lasts. The bounds' sum is more than the total
+//! in flight, so some member has room.
 //!
 //! The total in flight over all workers is cached. It is summed anew once a millisecond (once in
 //! two for 128 members, once in four for 256), and within that whenever a sixteenth of it may have
@@ -21,7 +21,7 @@ use super::sampling::Weights;
 use crate::model::{EndpointSet, ExchangeClass, Load, Time};
 use crate::text::keys::{Plain, Text};
 
-/// The largest factor: a larger one is no bound at all.
+/// Maximum factor: a larger one would hardly bound anything.
 const MAX_FACTOR: f64 = 100.0;
 
 /// Fraction of the requests that may have ended since the last sum.

@@ -30,7 +30,7 @@ use crate::text::{BadParams, Params};
 
 /// Virtual nodes per unit of weight: shares deviate by about a sixteenth.
 const DEFAULT_REPLICAS: u64 = 256;
-/// Bounds a ring to 2 MiB and its building to some milliseconds.
+/// Limits a ring to 2 MiB, and the time to build it to some milliseconds.
 const MAX_NODES: u64 = 1 << 17;
 
 section! {
@@ -106,7 +106,7 @@ struct Node {
 }
 
 impl Hash for Node {
-    /// Plain bytes: what the standard library's own `Hash` writes may change between builds.
+    /// Hashes plain bytes: what the standard library's own `Hash` writes may change between builds.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(self.address.as_bytes());
         state.write(&self.number.to_le_bytes());

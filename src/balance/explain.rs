@@ -34,9 +34,9 @@ pub struct CostTerm {
 /// A member's cost at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// What the policy compares; empty if it goes by weight, or by key, alone.
+    /// What the policy compares; empty if it decides by weight or key alone.
     pub terms: Vec<CostTerm>,
-    /// Why its share differs from its weight; `None` if nothing speaks for that.
+    /// Why its share differs from its weight; `None` if it need not.
     pub why: Option<String>,
 }
 
@@ -76,15 +76,15 @@ pub(super) fn in_flight(set: &EndpointSet) -> (Vec<f64>, f64) {
     (calls, per_weight)
 }
 
-/// The term that is every load-aware policy's.
+/// The term that all load-aware policies have.
 pub(super) fn calls_in_flight(calls: f64) -> CostTerm {
     CostTerm { name: "in_flight", value: calls, unit: Unit::Calls }
 }
 
-/// Why a member with this many calls gets fewer or more than its weight says, if it has clearly
-/// more or fewer in flight than `expected`, its share of all.
+/// Why a member gets fewer or more calls than its weight says, if it clearly has more or fewer in
+/// flight than `expected`, its share of the total.
 pub(super) fn backlog(calls: f64, expected: f64) -> Option<String> {
-    // The excess that `backlog` takes for more than chance, of a Poisson distribution.
+    // The excess that `backlog` considers significant, for a Poisson distribution.
     let clear = (calls - expected).powi(2) > 3.0 * (calls + expected);
     let relation = if calls > expected { "more" } else { "fewer" };
     clear.then(|| {

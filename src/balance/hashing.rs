@@ -1,13 +1,13 @@
-//! Common part of the hashing policies: keys, rehashing, fallback, members that are out.
+//! Common part of the hashing policies: keys, rehashing, fallback, excluded members.
 //!
 //! A request without the key, or with an empty one, goes to a member drawn by weight. If the key's
 //! member was tried or has no room ([`Bound`]), the key is rehashed until it finds another one. So
 //! the keys of a broken or busy member spread over all others by weight instead of over its
 //! neighbour, and each key always finds the same candidates in the same order.
 //!
-//! A member that is temporarily out (unhealthy, ejected) keeps its places and is skipped in the
+//! A member that is temporarily excluded (unhealthy, ejected) keeps its places and is skipped in the
 //! same way: its keys come back to it, and no others move. Nothing expensive is rebuilt for that,
-//! and picks cost nothing extra while no member is out.
+//! and picks cost nothing extra while no member is excluded.
 
 use std::array;
 use std::hint::select_unpredictable;
@@ -55,56 +55,56 @@ pub(super) struct HashSettings {
 }
 
 impl HashSettings {
-    /// Reads them; wrong ones are noted.
+    /// Reads the settings; invalid ones are noted in `params`.
     pub fn read(params: &Params) -> HashSettings {
         let bounded_load = params.optional(&HASHING.bounded_load);
         HashSettings { key: KeySpec::read(params), bounded_load }
     }
 
-    /// The picker of `set` where keys lie in `places`.
+    /// The picker for `set`, whose keys are mapped by `places`.
     pub fn picker(&self, set: Arc<EndpointSet>, places: impl Places + 'static) -> Box<dyn Picker> {
-        let laid = Laid { places, set, bounded_load: self.bounded_load };
-        Box::new(KeyedPicker::new(Arc::new(laid), Nobody))
+        let shared = SharedPlaces { places, set, bounded_load: self.bounded_load };
+        Box::new(KeyedPicker::new(Arc::new(shared), Nobody))
     }
 }
 
-/// The expensive structure, shared by pickers that differ in who is out.
-struct Laid<P> {
+/// The expensive structure, shared by pickers that differ in their excluded members.
+struct SharedPlaces<P> {
     places: P,
     set: Arc<EndpointSet>,
     bounded_load: Option<f64>,
 }
 
-/// The set of members that are out.
-trait Out: Send + Sync {
+/// The set of excluded members.
+trait Excluded: Send + Sync {
     fn has(&self, index: usize) -> bool;
 }
 
 struct Nobody;
 
-impl Out for Nobody {
+impl Excluded for Nobody {
     #[inline]
     fn has(&self, _: usize) -> bool {
         false
     }
 }
 
-/// A bitmap of members.
-struct Away(Box<[u64]>);
+/// A bitmap of excluded members.
+struct ExcludedBitmap(Box<[u64]>);
 
-impl Away {
-    fn of(out: &[usize], members: usize) -> Away {
+impl ExcludedBitmap {
+    fn of(excluded: &[usize], members: usize) -> ExcludedBitmap {
         let mut bits = vec![0; members.div_ceil(64)];
-        for index in out {
+        for index in excluded {
             if let Some(word) = bits.get_mut(index / 64) {
                 *word |= 1 << (index % 64);
             }
         }
-        Away(bits.into())
+        ExcludedBitmap(bits.into())
     }
 }
 
-impl Out for Away {
+impl Excluded for ExcludedBitmap {
     #[inline]
     fn has(&self, index: usize) -> bool {
         self.0.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
@@ -112,30 +112,30 @@ impl Out for Away {
 }
 
 struct KeyedPicker<P, O> {
-    laid: Arc<Laid<P>>,
-    out: O,
-    /// Weights of the members that are not out.
+    shared: Arc<SharedPlaces<P>>,
+    excluded: O,
+    /// Weights of the members that are not excluded.
     weights: Weights,
     bound: Option<Bound>,
 }
 
-impl<P, O: Out> KeyedPicker<P, O> {
-    fn new(laid: Arc<Laid<P>>, out: O) -> KeyedPicker<P, O> {
-        let weights = Weights::of_those(&laid.set, |index| !out.has(index));
-        let set = || Arc::clone(&laid.set);
-        let bound = laid.bounded_load.map(|factor| Bound::new(factor, set(), &weights));
-        KeyedPicker { laid, out, weights, bound }
+impl<P, O: Excluded> KeyedPicker<P, O> {
+    fn new(shared: Arc<SharedPlaces<P>>, excluded: O) -> KeyedPicker<P, O> {
+        let weights = Weights::of_included(&shared.set, |index| !excluded.has(index));
+        let set = || Arc::clone(&shared.set);
+        let bound = shared.bounded_load.map(|factor| Bound::new(factor, set(), &weights));
+        KeyedPicker { shared, excluded, weights, bound }
     }
 }
 
-impl<P: Places + 'static, O: Out> Picker for KeyedPicker<P, O> {
+impl<P: Places + 'static, O: Excluded> Picker for KeyedPicker<P, O> {
     fn pick(&self, cx: &mut PickCx<'_>) -> usize {
         let Some(key) = cx.key.filter(|key| !key.is_empty()) else {
             return self.weights.draw_untried(cx.tried, cx.rng);
         };
         let hash = stable_hash(key, 0);
-        let in_turn = |index| !self.out.has(index);
-        let untried = |index| in_turn(index) && !cx.tried.contains(&index);
+        let included = |index| !self.excluded.has(index);
+        let untried = |index| included(index) && !cx.tried.contains(&index);
         let picked = match &self.bound {
             None => self.first::<1>(hash, untried),
             Some(bound) => {
@@ -145,38 +145,38 @@ impl<P: Places + 'static, O: Out> Picker for KeyedPicker<P, O> {
             }
         };
         picked
-            .or_else(|| self.first::<1>(hash, in_turn))
-            .unwrap_or_else(|| self.laid.places.owner(hash))
+            .or_else(|| self.first::<1>(hash, included))
+            .unwrap_or_else(|| self.shared.places.owner(hash))
     }
 
     fn costs(&self, now: Time) -> Vec<Cost> {
         let Some(bound) = &self.bound else { return Vec::new() };
         let has_room = bound.room(ExchangeClass::Call, now);
-        let (calls, _) = explain::in_flight(&self.laid.set);
+        let (calls, _) = explain::in_flight(&self.shared.set);
         let cost = |(index, calls)| Cost {
             terms: vec![explain::calls_in_flight(calls)],
             why: (!has_room(index)).then(|| {
-                let factor = self.laid.bounded_load.unwrap_or_default();
+                let factor = self.shared.bounded_load.unwrap_or_default();
                 format!("at its bound ({factor} times its share): its keys go to their next choice")
             }),
         };
         calls.into_iter().enumerate().map(cost).collect()
     }
 
-    fn without(&self, out: &[usize]) -> Option<Box<dyn Picker>> {
-        let laid = Arc::clone(&self.laid);
-        let away = Away::of(out, laid.set.len());
-        Some(match out {
-            [] => Box::new(KeyedPicker::new(laid, Nobody)),
-            _ => Box::new(KeyedPicker::new(laid, away)),
+    fn without(&self, excluded: &[usize]) -> Option<Box<dyn Picker>> {
+        let shared = Arc::clone(&self.shared);
+        let bitmap = ExcludedBitmap::of(excluded, shared.set.len());
+        Some(match excluded {
+            [] => Box::new(KeyedPicker::new(shared, Nobody)),
+            _ => Box::new(KeyedPicker::new(shared, bitmap)),
         })
     }
 }
 
-impl<P: Places, O: Out> KeyedPicker<P, O> {
-    /// The first `open` candidate of the key: by rehashing, then by linear scan. `AT_ONCE`
-    /// candidates are evaluated together: where the branch is unpredictable, a wasted look costs
-    /// less than a misprediction.
+impl<P: Places, O: Excluded> KeyedPicker<P, O> {
+    /// The first `open` candidate of the key: by rehashing, then by linear scan. `AT_ONCE` candidates are
+    /// evaluated together: if the branch is unpredictable, a wasted evaluation costs less than a
+    /// misprediction.
     #[inline]
     fn first<const AT_ONCE: usize>(
         &self,
@@ -186,7 +186,7 @@ impl<P: Places, O: Out> KeyedPicker<P, O> {
         let mut last = 0;
         for _ in 0..MAX_HASHINGS / AT_ONCE {
             let candidates: [usize; AT_ONCE] = array::from_fn(|_| {
-                last = self.laid.places.owner(hash);
+                last = self.shared.places.owner(hash);
                 hash = rehashed(hash);
                 last
             });

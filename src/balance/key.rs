@@ -100,7 +100,7 @@ static PATH: Text =
     Text { name: "path", range: "", pattern: || "/[!-:<-~]*".into(), plain: Plain::Never };
 
 impl KeySpec {
-    /// Reads the settings `key` and `fallback`; wrong ones are noted.
+    /// Reads the settings `key` and `fallback`; invalid ones are noted in `params`.
     pub(super) fn read(params: &Params) -> KeySpec {
         let source = source(params);
         let always = source.as_ref().is_ok_and(KeySource::is_always_there);

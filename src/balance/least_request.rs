@@ -1,21 +1,21 @@
 //! `least_request`: of a few members drawn at random, the one with the fewest calls in flight; for a
 //! stream, the one with the fewest streams (see [`fewest_streams`]).
 //!
-//! Members are drawn by weight, [`DEFAULT_CHOICES`] of them unless `choices` says otherwise, each
-//! another than the best so far, and compared by what they have in flight per unit of weight (see
+//! Members are drawn by weight, [`DEFAULT_CHOICES`] of them unless `choices` says otherwise. Each is
+//! compared to the best so far, which is never drawn again, by calls in flight per unit of weight (see
 //! [`Backlog`]). Between equal weights that is what Envoy does: the power of two choices, with
 //! distinct samples.
 //!
-//! Where weights differ, Envoy's formula is a weight of `weight / (in flight + 1)` for a schedule
-//! by earliest deadline, which is a queue under a lock, or one for each worker; and under load it
-//! shares by the square root of the weights, since a member that gets more has more in flight.
-//! Here the same comparison serves both cases, at a cost that does not grow with the members:
-//! shares are the weights while members are equally fast, idle or busy, and a member with a
-//! backlog gets as little as it takes for the backlogs to be even again. As loads are only
-//! compared, an exponent for them (Envoy's `active_request_bias`) would change nothing.
+//! For different weights Envoy schedules by earliest deadline, with a weight of
+//! `weight / (in flight + 1)`. That needs a queue under a lock, or one for each worker; and under load
+//! the shares follow the square root of the weights, since a member that gets more has more in flight.
+//! Here the same comparison serves both cases, and its cost does not grow with the members: shares are
+//! the weights while members are equally fast, idle or busy, and a member with a backlog gets less
+//! until the backlogs are even again. As loads are only compared, an exponent for them (Envoy's
+//! `active_request_bias`) would change nothing.
 //!
-//! A member that fails at once has nothing in flight and looks like the best of all: `p2c_ewma`
-//! counts failures, this does not.
+//! A member that fails immediately has nothing in flight, and so attracts calls: `p2c_ewma` considers
+//! failures, this policy does not.
 
 use std::hint::select_unpredictable;
 use std::sync::Arc;

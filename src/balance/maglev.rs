@@ -28,7 +28,7 @@ use crate::text::{BadParams, Params};
 
 /// The paper's small table.
 const DEFAULT_SIZE: u64 = 65_537;
-/// Bounds a table to 4 MiB and its building to a tenth of a second.
+/// Limits a table to 4 MiB, and the time to build it to a tenth of a second.
 const MAX_SIZE: u64 = 1_048_573;
 const MIN_SIZE: u64 = 101;
 

@@ -2,25 +2,24 @@
 //!
 //! The cost is a moving average of the latency (see [`Load`]) x (calls in flight + 1) / weight. A
 //! plain comparison of costs (Finagle, tower, go-zero) ignores weights. Here weights hold while
-//! members do equally well, at any concurrency, and costs decide as soon as they do not:
+//! members perform equally, at any concurrency, and costs decide as soon as they do not:
 //!
-//! 1. **Both samples are drawn by weight**, distinct. Where nothing speaks against the first, it
-//!    is taken, so shares are the weights.
+//! 1. **Both samples are drawn by weight**, distinct. Unless the first is clearly worse, it is taken,
+//!    so shares are the weights.
 //! 2. **Latency counts when it is clearly worse**: by [`CLEAR_LATENCY`], above a floor of
 //!    [`FLOOR`]. The average is a geometric one, which a hiccup hardly moves. Finagle's peak EWMA
 //!    takes every peak at once and for seconds: the peaks of two equal members differ by chance,
 //!    and a recovered one needs three times the decay to be as good as its peers again.
-//! 3. **In flight is counted per unit of weight and latency** (see [`Backlog`]), so only a backlog
-//!    tells.
-//! 4. **A first sample that lost is tried anyway** when it was not picked for [`UNHEARD`]
-//!    (go-zero), whatever hangs there, so that no estimate goes stale; when it has answered little
-//!    yet and owes nothing, so that a newcomer is judged by its first answers, unless they are
-//!    failures; and when its last answer was far better than its estimate, one after the other,
-//!    so that trouble is forgotten as fast as it was learnt. As only the first sample is tried, no member gets more
-//!    than its share by this, and on rare requests, where all members are unpicked for long, a
-//!    bad one gets one [`TRIAL_ODDS`]th of it.
-//! 5. **A stream goes where the fewest are open** (see [`fewest_streams`]), but not to a member in
-//!    trouble, and only one to a member that has never answered.
+//! 3. **In flight is counted per unit of weight and latency** (see [`Backlog`]), so a difference means
+//!    a backlog.
+//! 4. **A first sample that lost is tried anyway** in three cases: it was not picked for
+//!    [`STALE_AFTER`] (go-zero), so that no estimate goes stale; it is new and has nothing in flight,
+//!    so that it is judged by its first answers, unless they are failures; or its last answer was far
+//!    better than its estimate, one call at a time, so that recovery is noticed as fast as trouble.
+//!    As only the first sample is tried, no member gets more than its share by this. If requests are
+//!    so rare that all members are stale, a bad one gets one [`TRIAL_ODDS`]th of its share.
+//! 5. **A stream goes to the member with the fewest streams** (see [`fewest_streams`]), but not to a
+//!    member in trouble, and only one to a member that has never answered.
 //!
 //! Sources: Finagle `PeakEwma.scala`; go-zero `p2c.go`; Linkerd's `load-biaser` (penalty).
 
@@ -38,18 +37,18 @@ use crate::text::keys::{Keys, Setting, duration, section};
 use crate::text::units::show_duration;
 use crate::text::{BadParams, Params};
 
-/// Significance: a latency this many times the other's is no chance.
+/// Significance: a latency this many times the other's is not due to chance.
 const CLEAR_LATENCY: f64 = 1.5;
 /// Added to latencies, in seconds, before they are compared: less than about half of this is not
 /// worth departing from the weights.
 const FLOOR: f64 = 0.001;
-/// Cap on how many times more calls in flight a latency difference below that explains.
+/// Cap on the ratio of calls in flight that a smaller difference in latency may explain.
 const MAX_EXPLAINED: f64 = 2.0;
 /// Staleness: time without a pick after which a member's estimates need a fresh sample.
-const UNHEARD: Duration = Duration::from_secs(1);
-/// With rare requests, one in so many first samples of a stale member is a trial.
+const STALE_AFTER: Duration = Duration::from_secs(1);
+/// With rare requests, one in this many first samples of a stale member is a trial.
 const TRIAL_ODDS: u32 = 8;
-/// Estimate, as a share of the failure penalty, from which on most requests have failed.
+/// An estimate above this share of the failure penalty means that most requests have failed.
 const TROUBLE: f64 = 0.25;
 
 const DEFAULTS: EwmaParams = EwmaParams::defaults();
@@ -154,7 +153,7 @@ impl Picker for P2cPicker {
     }
 }
 
-/// What the cost of a member is made of.
+/// The terms of a member's cost.
 fn terms(load: &Load, latency: f64, calls: f64) -> Vec<CostTerm> {
     let latency = CostTerm { name: "latency", value: latency, unit: Unit::Seconds };
     let mut terms = vec![latency, explain::calls_in_flight(calls)];
@@ -177,7 +176,7 @@ impl P2cPicker {
         select_unpredictable(moves_on, second, first)
     }
 
-    /// Whether `first` costs so much more than `second` that `second` is to be taken.
+    /// Whether `first` costs so much more than `second` that `second` has to be taken.
     #[inline]
     fn is_worse(&self, first: usize, second: usize, rng: &mut fastrand::Rng) -> bool {
         let params = self.backlog.set().ewma();
@@ -205,8 +204,8 @@ impl P2cPicker {
         newcomer || load.is_recovering(cx.now)
     }
 
-    /// Why a member with this latency gets more or less than its weight says, if it is the latency,
-    /// or the lack of one.
+    /// Why a member gets more or less than its weight says, if its latency, or the lack of one, is the
+    /// reason.
     fn why(&self, load: &Load, latency: f64, median: f64, now: Time) -> Option<String> {
         let times = (latency + FLOOR) / (median + FLOOR);
         if !load.has_sample() {
@@ -246,5 +245,5 @@ impl P2cPicker {
 
 #[inline]
 fn is_unheard(load: &Load, now: Time) -> bool {
-    load.since_picked(now) > UNHEARD
+    load.since_picked(now) > STALE_AFTER
 }

@@ -1,11 +1,12 @@
-//! `round_robin`: members by turns, each as often as its weight says, its turns spread evenly.
+//! `round_robin`: members take turns, each as often as its weight says, spread evenly.
 //!
 //! The members lie side by side on a circle, each as wide as its weight (all divided by their
 //! common divisor). A shared counter walks round it in steps of about the golden section of its
 //! circumference. As the step and the circumference have no common divisor, a cycle touches
-//! every point once, so shares are exact; as the golden section is the worst to approximate by
-//! fractions, no member is ever more than a few turns ahead of its share or behind it. So there is no schedule to compute or to store (the smooth sequence of NGINX has as
-//! many entries as the sum of the weights), and a pick is one atomic addition and one search.
+//! every point once, so shares are exact; as the golden section is the hardest to approximate by
+//! fractions, no member is ever more than a few turns ahead of its share or behind it. So there is no
+//! schedule to compute or to store (the smooth sequence of NGINX has as many entries as the sum of the
+//! weights), and a pick is one atomic addition and one search.
 //!
 //! The start is random, so gateways that rebuild at the same time do not all begin with the same
 //! member.

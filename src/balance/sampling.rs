@@ -31,13 +31,13 @@ struct Column {
 impl Weights {
     /// The weights of `set`, which is not empty.
     pub fn new(set: &EndpointSet) -> Weights {
-        Weights::of_those(set, |_| true)
+        Weights::of_included(set, |_| true)
     }
 
-    /// The same, but only members that are `in_turn`, at least one, are ever drawn.
-    pub fn of_those(set: &EndpointSet, in_turn: impl Fn(usize) -> bool) -> Weights {
+    /// The same, but only draws members that are `included`; there is at least one.
+    pub fn of_included(set: &EndpointSet, included: impl Fn(usize) -> bool) -> Weights {
         let running = set.members().iter().enumerate().scan(0, |sum, (index, member)| {
-            *sum += if in_turn(index) { u64::from(member.weight) } else { 0 };
+            *sum += if included(index) { u64::from(member.weight) } else { 0 };
             Some(*sum)
         });
         let sums = Sorted::new(running.collect::<Vec<_>>());

@@ -1,8 +1,8 @@
 //! Interpolation index over sorted numbers: rank queries in two steps.
 //!
 //! The range is cut into equal buckets of a few numbers each, if they are evenly spread; an index
-//! says where each bucket begins, and the rest is a search within it. If numbers crowd in one
-//! bucket, that is as long as a plain search.
+//! says where each bucket begins, and the rest is a search within it. If most numbers are in one
+//! bucket, that takes as long as a plain search.
 
 /// Sorted numbers with their bucket index.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(super) struct Sorted {
     shift: u32,
 }
 
-/// Average, and least, numbers in a bucket: half a cache line.
+/// Average numbers in a bucket: half a cache line.
 const EACH: usize = 4;
 
 impl Sorted {

@@ -1,8 +1,8 @@
 //! Balancing of streams: least open streams per unit of weight.
 //!
-//! A stream may stay for days, so a bad choice stays too: all members are compared, or [`SCANNED`]
-//! drawn by weight if there are more. Latencies do not count: they are those of calls. Excluding a
-//! member altogether is up to the policy.
+//! A stream may stay for days, and with it a bad choice: so all members are compared, or [`SCANNED`]
+//! drawn by weight if there are more. Latencies do not count, as they are measured on calls. Whether a
+//! member is excluded altogether is up to the policy.
 
 use super::PickCx;
 use super::sampling::Weights;

@@ -159,10 +159,10 @@ fn endpoints(items: &[Node], own: &Own, problems: &Problems) -> Vec<(Address, u3
             problems.error_again(span, message, *first);
             continue;
         }
-        if own.operators.are_meant_by(address.as_str()) {
+        if own.operators.include_text(address.as_str()) {
             let message = format!("`{address}` is this gateway's own control API or metrics");
             problems.warn(span, message, "no connection is made to it: name a backend");
-        } else if own.clients.are_meant_by(address.as_str()) {
+        } else if own.clients.include_text(address.as_str()) {
             let message = format!("`{address}` is a listener of this gateway itself");
             let help = "a request that comes back by the same route goes round until it times out: name a backend";
             problems.warn(span, message, help);

@@ -21,7 +21,7 @@ use crate::model::{Time, stable_hash};
 use crate::tasks::{Task, Tasks};
 use crate::upstream::Dialer;
 
-/// The first check comes at random within this time, so that many new targets are not checked all
+/// The first check is made at a random time within this, so that many new targets are not checked all
 /// at once.
 const FIRST_WITHIN: Duration = Duration::from_millis(500);
 
@@ -29,7 +29,7 @@ const FIRST_WITHIN: Duration = Duration::from_millis(500);
 /// many of them.
 const GRAIN: Duration = Duration::from_millis(20);
 
-/// What checkers share.
+/// State shared by all checkers.
 #[derive(Clone)]
 struct Context {
     monitor: Weak<HealthMonitor>,

@@ -50,7 +50,7 @@ impl Connection {
                     .handshake(TokioIo::new(stream))
                     .await
                     .map_err(|error| Failure::broken(&error))?;
-                // errors show in the checks
+                // Errors show in the checks.
                 let drive = spawn_local(async move { drop(connection.await) });
                 Ok(Connection::Http1(send, AbortOnDrop(drive)))
             }
@@ -125,7 +125,7 @@ impl Connection {
     }
 }
 
-/// HTTP/1.1 has the authority in `host`.
+/// The path without the authority: HTTP/1.1 has that in `host`.
 fn path_alone(uri: &http::Uri) -> http::Uri {
     uri.path_and_query().map_or_else(|| uri.clone(), |path| path.clone().into())
 }

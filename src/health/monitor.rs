@@ -36,7 +36,7 @@ pub struct Unhealthy {
     pub why: Arc<str>,
     /// Since when.
     pub since: Time,
-    /// It reported NOT_SERVING itself, so this is no mistake of the check.
+    /// The target reported NOT_SERVING itself, so the check is not mistaken.
     pub declared: bool,
 }
 
@@ -106,7 +106,7 @@ impl Subscriber {
 /// Resolves when its sender is dropped.
 pub(super) type Stopped = oneshot::Receiver<Infallible>;
 
-/// Queue of targets to start checking; each is at the monitor.
+/// Queue of targets to start checking; the monitor has a record of each.
 #[derive(Debug, Default)]
 pub(super) struct CheckQueue {
     waiting: DashMap<CheckTarget, Stopped>,
@@ -156,7 +156,7 @@ pub struct HealthMonitor {
 }
 
 impl HealthMonitor {
-    /// Without checkers: written by [`HealthMonitor::report`] alone.
+    /// A monitor without checkers: only [`HealthMonitor::report`] sets the health.
     pub fn new(clock: Clock) -> Arc<HealthMonitor> {
         Arc::new(HealthMonitor::with(None, clock))
     }
@@ -170,8 +170,8 @@ impl HealthMonitor {
         }
     }
 
-    /// Subscribes to the health of `target`, which is checked until the subscription is dropped.
-    /// If nobody else has it checked, it starts as `known` by an earlier check.
+    /// Subscribes to the health of `target`, which is checked until the subscription is dropped. If there
+    /// is no other subscription, it starts as `known` from an earlier check.
     pub fn watch(
         self: &Arc<Self>,
         target: CheckTarget,
@@ -211,8 +211,8 @@ impl HealthMonitor {
         Health::Unhealthy(Unhealthy { why: why.into(), since: self.clock.now(), declared })
     }
 
-    /// Sets the health of `target` and notifies its subscribers. Another reason does not change
-    /// since when it is unhealthy.
+    /// Sets the health of `target` and notifies its subscribers. If only the reason changes, the time
+    /// since when it is unhealthy stays.
     pub fn report(&self, target: &CheckTarget, mut health: Health) {
         let Some(mut record) = self.records.get_mut(target) else { return };
         if let (Health::Unhealthy(before), Health::Unhealthy(now)) = (&record.health, &mut health) {

@@ -15,7 +15,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Starts with the health at the monitor.
+    /// Starts with the health that the monitor has.
     pub fn new(target: CheckTarget, monitor: &Weak<HealthMonitor>) -> Target {
         let known = monitor.upgrade().and_then(|monitor| monitor.health(&target));
         let healthy =

@@ -3,7 +3,7 @@
 use x509_parser::time::ASN1Time;
 
 /// A certificate that expires within this time should be replaced.
-const NEAR: i64 = 14 * DAY;
+const EXPIRY_WARNING: i64 = 14 * DAY;
 
 const DAY: i64 = 86_400;
 
@@ -28,7 +28,7 @@ impl Certificate {
             format!("is not valid before {}", date(self.not_before))
         } else if left < 0 {
             format!("has expired: it was valid until {}", date(self.not_after))
-        } else if left <= NEAR {
+        } else if left <= EXPIRY_WARNING {
             let days = match left / DAY {
                 0 => "less than a day".into(),
                 1 => "1 day".into(),
@@ -63,8 +63,8 @@ mod tests {
         };
         says(begin - 1, "`CN=a` in a.pem is not valid before Apr 11");
         says(begin, "");
-        says(end - NEAR - 1, "");
-        says(end - NEAR, "expires in 14 days, at Jul 20");
+        says(end - EXPIRY_WARNING - 1, "");
+        says(end - EXPIRY_WARNING, "expires in 14 days, at Jul 20");
         says(end - DAY, "expires in 1 day,");
         says(end, "expires in less than a day");
         says(end + 1, "has expired: it was valid until Jul 20 00:00:00 1970 +00:00");

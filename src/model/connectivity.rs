@@ -15,7 +15,7 @@ pub enum ConnectivityState {
     RecentlyClosed,
     /// A connection is being established.
     Connecting,
-    /// There was no connection, or attempt at one, of late.
+    /// There is no connection or attempt at one, and there was none recently.
     Unknown,
 }
 

@@ -182,25 +182,25 @@ impl Endpoint {
         self.cut.load(Ordering::Relaxed)
     }
 
-    /// Something came from it to worker `index`. Returns whether that ends a suspicion.
+    /// Records that worker `index` received bytes from it. Returns whether that ends a suspicion.
     #[inline]
     pub fn note_received(&self, index: usize, now: Time) -> bool {
         self.worker_stats(index).note_received(now);
         self.suspect.load(Ordering::Relaxed) != 0 && self.trust()
     }
 
-    /// When something last came from it, to any worker.
+    /// When any worker last received bytes from it.
     pub fn last_received(&self) -> Time {
         self.stats.iter().map(WorkerStats::last_received).max().unwrap_or_default()
     }
 
-    /// It is suspected to be frozen. Returns whether that is news.
+    /// Begins a suspicion that it is frozen. Returns whether there was none.
     pub fn suspect(&self, now: Time) -> bool {
         let since = now.as_nanos().max(1);
         self.suspect.compare_exchange(0, since, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// It is suspected no more. Returns whether it was.
+    /// Ends the suspicion. Returns whether there was one.
     pub fn trust(&self) -> bool {
         self.suspect.swap(0, Ordering::Relaxed) != 0
     }

@@ -16,7 +16,7 @@ const LOG_INTERVAL_SECS: u64 = 60;
 /// differently.
 const MAX_CAUSES: usize = 16;
 
-/// Stands for the last cause when that was forgotten.
+/// Placeholder for the last cause once it was forgotten.
 const FORGOTTEN: u32 = u32::MAX;
 
 /// An endpoint that is down again within this time of its return flaps.
@@ -43,7 +43,7 @@ pub struct Outage {
     lost: AtomicU64,
     /// How often it went down.
     down_count: AtomicU32,
-    /// When it was last back, in nanoseconds; 0 for never.
+    /// When it last came up, in nanoseconds; 0 for never.
     back: AtomicU64,
     /// Consecutive flaps.
     flaps: AtomicU32,

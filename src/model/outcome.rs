@@ -156,7 +156,7 @@ pub enum AttemptFailure {
     Unreachable,
     /// It has no capacity for another request.
     Busy,
-    /// It does not accept such a request: too large a head, or another protocol.
+    /// It cannot take this request: the head is too large, or the protocol is another.
     Unfit,
     /// It refused the stream unprocessed (`REFUSED_STREAM`, GOAWAY).
     Refused,

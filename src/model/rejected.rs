@@ -35,8 +35,7 @@ reasons! {
     NoBackend "no_backend" Failure,
     /// Connecting to a backend failed.
     Connect "connect" Failure,
-    /// All stream slots stayed taken for as long as it could wait, or too many requests were
-    /// waiting.
+    /// No stream slot became free in time, or too many requests were waiting.
     Overloaded "overloaded" Failure,
     /// A backend refused it unprocessed, and there was no other.
     Refused "refused" Failure,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::outcome::HealthSignal;
 use crate::stats::increment;
 
-/// Units of a logarithm's fraction.
+/// Bits of a logarithm's fraction.
 const FRACTION: u32 = 8;
 
 /// Results of requests since the start; the difference of two readings covers the time between.
@@ -15,7 +15,7 @@ const FRACTION: u32 = 8;
 pub struct Results {
     /// Requests that succeeded as far as the backend is concerned, or failed by its fault.
     pub requests: u64,
-    /// Those of them that failed by its fault.
+    /// Those that failed by the backend's fault.
     pub faults: u64,
     /// Calls whose latency is known.
     pub calls: u64,
@@ -76,7 +76,7 @@ impl ResultCounters {
         }
     }
 
-    /// What was counted so far.
+    /// The counts so far.
     pub fn read(&self) -> Results {
         Results {
             requests: self.requests.load(Relaxed),

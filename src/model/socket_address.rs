@@ -85,7 +85,7 @@ impl From<&SocketAddress> for Peer {
 }
 
 impl Peer {
-    /// Stands for the address of a peer on a Unix socket.
+    /// Text that stands for the address of a peer on a Unix socket.
     pub const UNIX: &str = "unix";
 
     /// Parses an address in the form of `x-forwarded-for`.

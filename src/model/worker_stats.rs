@@ -22,7 +22,7 @@ pub struct WorkerStats {
     streams_ended: AtomicU64,
     messages: [AtomicU64; 2],
     results: ResultCounters,
-    /// When something last came, in nanoseconds.
+    /// When bytes were last received, in nanoseconds.
     last_received: AtomicU64,
 }
 
@@ -40,13 +40,13 @@ impl WorkerStats {
         self.record_code(code);
     }
 
-    /// Notes that something has come.
+    /// Records that bytes were received.
     #[inline]
     pub fn note_received(&self, now: Time) {
         self.last_received.store(now.as_nanos(), Relaxed);
     }
 
-    /// When something last came.
+    /// When bytes were last received.
     pub fn last_received(&self) -> Time {
         Time::from_nanos(self.last_received.load(Relaxed))
     }

@@ -27,16 +27,16 @@ use crate::http::Limits;
 use crate::model::{ConnectionRefusal, Forwarding, Peer, SocketAddress};
 
 /// Pause of the accept loop when the process is out of file descriptors (EMFILE).
-const BACK_OFF: Duration = Duration::from_millis(50);
+const EMFILE_BACKOFF: Duration = Duration::from_millis(50);
 
 /// Log throttle for that.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Grace period at a hand-over in which connections already in the old socket's backlog complete.
-const HAND_OVER: Duration = Duration::from_millis(250);
+const HAND_OVER_GRACE: Duration = Duration::from_millis(250);
 
 /// Concurrent TLS handshakes on one worker; further ones queue, within their timeout.
-const HANDSHAKES: usize = 256;
+const MAX_HANDSHAKES: usize = 256;
 
 /// A listener as the configuration describes it.
 #[derive(Clone, Debug)]
@@ -107,7 +107,7 @@ pub async fn accept_loop(
                     let address = &listener.spec().address;
                     tracing::warn!(%address, %error, "cannot accept connections");
                 }
-                tokio::time::sleep(BACK_OFF).await;
+                tokio::time::sleep(EMFILE_BACKOFF).await;
             }
         }
     }
@@ -117,15 +117,15 @@ pub async fn accept_loop(
     }
     if listener.has_successor() {
         socket.tcp().map(drop_syns);
-        accept_waiting(&socket, &listener, &workers, &mut throttle).await;
-        tokio::time::sleep(HAND_OVER).await;
+        accept_backlog(&socket, &listener, &workers, &mut throttle).await;
+        tokio::time::sleep(HAND_OVER_GRACE).await;
     }
-    accept_waiting(&socket, &listener, &workers, &mut throttle).await;
+    accept_backlog(&socket, &listener, &workers, &mut throttle).await;
 }
 
-/// Drains the accept backlog: the kernel has completed these handshakes, so the clients believe
-/// that they are connected.
-async fn accept_waiting(
+/// Accepts the rest of the backlog: the kernel has completed these handshakes, so the clients
+/// consider themselves connected.
+async fn accept_backlog(
     socket: &ListeningSocket,
     listener: &Arc<Listener>,
     workers: &[WorkerHandle],
@@ -196,7 +196,7 @@ pub struct Acceptor {
 impl Acceptor {
     /// An acceptor whose connections belong to `front`.
     pub fn new(worker: &Rc<Worker>, front: Rc<dyn Front>) -> Acceptor {
-        let handshakes = Rc::new(Semaphore::new(HANDSHAKES));
+        let handshakes = Rc::new(Semaphore::new(MAX_HANDSHAKES));
         Acceptor { worker: Rc::clone(worker), front, handshakes }
     }
 
@@ -212,10 +212,10 @@ impl Acceptor {
                     let limits = Arc::clone(&spec.limits);
                     let tls = matches!(io, Io::Tls(_));
                     let origin = Origin::new(&spec.forwarding, peer, tls);
-                    let codec = Codec::server(limits, io.scheme(), io.agreed());
+                    let codec = Codec::server(limits, io.scheme(), io.alpn_protocol());
                     let conn = Conn::new(&worker, codec, io, peer, Owner::Front(front));
                     let closed = listener.is_closed();
-                    conn.came_by(listener, origin);
+                    conn.attach_listener(listener, origin);
                     if worker.is_draining() || closed {
                         conn.begin_leave(Closed::Drain);
                     }

@@ -12,8 +12,8 @@ use super::listening::ListeningSocket;
 /// The `listen` backlog: connections waiting to be accepted.
 pub(super) const BACKLOG: u32 = 4096;
 
-/// Binds `address`: IPv6 only where `ipv6_only`; on a port already in use, which [`SharedPort`] makes
-/// shareable, where it `takes_over`. It accepts nothing before [`listen`].
+/// Binds `address`, for IPv6 alone if `ipv6_only`. If it `takes_over`, the port is in use already, and
+/// [`SharedPort`] makes it shareable. It accepts nothing before [`listen`].
 ///
 /// # Errors
 /// Says why the system refuses it.
@@ -56,7 +56,7 @@ impl SharedPort {
 
     fn share(&self, share: bool) {
         for socket in self.0.iter().filter_map(|socket| socket.tcp()) {
-            let _ = SockRef::from(socket).set_reuse_port(share); // `bind` will tell
+            let _ = SockRef::from(socket).set_reuse_port(share); // `bind` reports it
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The receive buffer of a body, between the stream it arrives on and its readers.
 //!
-//! One reader drives flow control: bytes that have left to it are returned to the sender as credit.
+//! One reader drives flow control: bytes that were sent to it are returned to the sender as credit.
 //! Another reader may take its place and replay from the first byte ([`Body::rewind`]), as long as
-//! all of it was kept. Mirrors ([`Tee`]) exert no backpressure.
+//! all of it was buffered. Mirrors ([`Tee`]) exert no backpressure.
 
 use std::rc::Rc;
 
@@ -15,7 +15,7 @@ pub(super) struct Body {
     /// Everything from the first byte on while a replay is possible; else the bytes not yet sent to
     /// the reader.
     buffer: Vec<u8>,
-    /// Length of the prefix of `kept` already sent to the reader.
+    /// Length of the prefix of `buffer` already sent to the reader.
     forwarded: usize,
     /// Replay limit in bytes; `None` if it cannot be replayed.
     replay: Option<usize>,
@@ -59,7 +59,7 @@ impl Body {
         self.copies.iter().for_each(|copy| copy.feed(payload, end));
     }
 
-    /// The credit to return for `bytes` that have left: never more than was received.
+    /// The credit to return for `bytes` that were sent on: never more than was received.
     pub fn release(&mut self, bytes: usize) -> usize {
         let bytes = bytes.min(self.held);
         self.held -= bytes;
@@ -103,8 +103,8 @@ impl Body {
         Some(std::mem::take(&mut self.buffer))
     }
 
-    /// Makes `reader` the reader, from the first kept byte on, keeping up to `replay` bytes for a
-    /// replay. Returns how many bytes have left.
+    /// Makes `reader` the reader, from the first buffered byte on, buffering up to `replay` bytes for a
+    /// replay. Returns how many bytes were sent to it.
     pub fn begin(&mut self, reader: &Rc<Stream>, replay: Option<usize>) -> usize {
         self.replay = replay.filter(|most| self.buffer.len() <= *most);
         self.reader = Some(Rc::clone(reader));

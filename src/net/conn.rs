@@ -39,7 +39,7 @@ pub enum Closed {
     Io,
     /// The TLS handshake failed or took too long.
     Handshake,
-    /// The peer broke a rule or passed a limit.
+    /// The peer violated the protocol or exceeded a limit.
     Fault(Fault),
     /// No preface, SETTINGS or acknowledgement in time.
     PrefaceTimeout,
@@ -81,7 +81,7 @@ pub struct Conn {
     slot: Cell<usize>,
     /// Exempt from the idle timeout.
     kept: Cell<bool>,
-    /// Nothing has come for some time, though an answer is owed.
+    /// Nothing was received for some time, though an answer is owed.
     is_silent: Cell<bool>,
     /// When the backend was last found frozen.
     frozen: Cell<Option<Time>>,
@@ -140,8 +140,8 @@ impl Conn {
         self.owner.changed();
     }
 
-    /// Attaches the accepting listener, whose closing drains this connection; set once.
-    pub(super) fn came_by(&self, listener: Arc<Listener>, origin: Origin) {
+    /// Attaches the accepting listener; closing that drains this connection. Set once.
+    pub(super) fn attach_listener(&self, listener: Arc<Listener>, origin: Origin) {
         let _ = self.listener.set((listener, origin)); // set once
     }
 
@@ -176,7 +176,7 @@ impl Conn {
         if core.phase == Phase::Open { core.codec.available() } else { 0 }
     }
 
-    /// Whether the peer's SETTINGS have come, so that its stream limit is known.
+    /// Whether the peer's SETTINGS were received, so that its stream limit is known.
     pub fn is_ready(&self) -> bool {
         self.core.borrow().codec.is_ready()
     }
@@ -192,7 +192,7 @@ impl Conn {
         core.phase != Phase::Open || core.codec.is_leaving()
     }
 
-    /// Exempts it from the idle timeout, or no longer.
+    /// Sets whether it is exempt from the idle timeout.
     pub fn keep(self: &Rc<Self>, keep: bool) {
         if self.kept.replace(keep) && !keep {
             self.core.borrow_mut().alarm.stale = true;
@@ -215,7 +215,7 @@ impl Conn {
         end: bool,
     ) -> Result<Rc<Stream>, OpenError> {
         let mut core = self.core.borrow_mut();
-        core.codec.set_narrow(self.worker.unread.is_much(self.worker.now()));
+        core.codec.set_narrow(self.worker.unread.is_high(self.worker.now()));
         let key = core.codec.open(head, end, self.worker.now().as_millis())?;
         if self.is_silent() {
             core.note_asked(self.worker.now());
@@ -226,7 +226,7 @@ impl Conn {
         Ok(stream)
     }
 
-    /// Shrinks the receive windows, so that the backend sends little ahead of slow clients.
+    /// Shrinks the receive windows, so that the backend does not send far ahead of slow clients.
     pub(super) fn narrow(self: &Rc<Self>) {
         let mut core = self.core.borrow_mut();
         core.codec.set_narrow(true);

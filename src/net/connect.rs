@@ -13,7 +13,7 @@ use super::socket::Socket;
 use crate::model::SocketAddress;
 
 /// Retry interval for a Unix socket whose backlog is full.
-const FULL: Duration = Duration::from_millis(5);
+const BACKLOG_RETRY: Duration = Duration::from_millis(5);
 
 /// The future of a connection attempt.
 pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Socket>>>>;
@@ -45,7 +45,7 @@ async fn open(place: SocketAddress) -> io::Result<Socket> {
             match UnixStream::connect(&*path).await {
                 Ok(stream) => return Ok(Socket::Unix(stream)),
                 // The backlog is full, and the kernel does not notify when there is room.
-                Err(full) if full.kind() == ErrorKind::WouldBlock => sleep(FULL).await,
+                Err(full) if full.kind() == ErrorKind::WouldBlock => sleep(BACKLOG_RETRY).await,
                 Err(error) => return Err(error),
             }
         },

@@ -1,4 +1,4 @@
-//! File descriptor budget (RLIMIT_NOFILE), and for whom the last descriptors are reserved.
+//! File descriptor budget (RLIMIT_NOFILE), and what the last descriptors are reserved for.
 //!
 //! The kernel gives a new descriptor the lowest free number, so the number of a new socket is a
 //! lower bound of how many are open: no counting is needed.
@@ -39,12 +39,13 @@ pub enum Purpose {
 impl Descriptors {
     /// The shares under the process' current limit.
     pub fn now() -> Descriptors {
-        // An unknown limit is taken as unlimited: the kernel has the last word.
+        // An unknown limit counts as unlimited: the kernel enforces it anyway.
         let limit = Resource::NOFILE.get_soft().unwrap_or(u64::MAX);
         Descriptors::of(usize::try_from(limit).unwrap_or(usize::MAX))
     }
 
-    /// A quarter is reserved for backends; what control, health and files need is kept from both.
+    /// A quarter is reserved for backends. What control, health and files need is reserved from both
+    /// clients and backends.
     fn of(limit: usize) -> Descriptors {
         let share = |(most, least): (usize, usize)| (limit / 16).clamp(least, most);
         let (control, metrics) = (share(CONTROL), share(METRICS));

@@ -28,7 +28,7 @@ impl Io {
     }
 
     /// The protocol negotiated by ALPN.
-    pub fn agreed(&self) -> Option<&[u8]> {
+    pub fn alpn_protocol(&self) -> Option<&[u8]> {
         match self {
             Io::Plain(_) => None,
             Io::Tls(io) => io.get_ref().1.alpn_protocol(),
@@ -40,7 +40,7 @@ impl Io {
         self.socket().has_failed()
     }
 
-    /// Whether closing sends a TCP RST (SO_LINGER 0) or a FIN.
+    /// Sets whether closing sends a TCP RST (SO_LINGER 0) or a FIN.
     pub(super) fn reset_on_close(&self, reset: bool) {
         self.socket().reset_on_close(reset);
     }

@@ -115,7 +115,7 @@ impl Bound {
             Bound::Tcp(socket) => Ok((None, ListeningSocket::Tcp(listen(socket)?))),
             Bound::Unix(file, socket) => {
                 let listener = socket.listen(BACKLOG)?;
-                file.still_there()?; // until now another process could have taken it for stale
+                file.check_unchanged()?; // until now another process could have taken it for stale
                 Ok((Some(file), ListeningSocket::Unix(listener)))
             }
         }

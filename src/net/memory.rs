@@ -21,23 +21,23 @@ pub use self::listener::{Dial, MemoryListener};
 pub struct Memory {
     wire: Wire,
     /// The direction that it writes to.
-    out: Way,
+    out: PipeDirection,
 }
 
 /// A direction of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum PipeDirection {
     /// From the first end to the second.
-    Forth,
+    Forward,
     /// From the second end to the first.
-    Back,
+    Backward,
 }
 
-impl Way {
-    const fn other(self) -> Way {
+impl PipeDirection {
+    const fn other(self) -> PipeDirection {
         match self {
-            Way::Forth => Way::Back,
-            Way::Back => Way::Forth,
+            PipeDirection::Forward => PipeDirection::Backward,
+            PipeDirection::Backward => PipeDirection::Forward,
         }
     }
 }
@@ -63,8 +63,8 @@ struct Pipe {
     bytes: VecDeque<u8>,
     /// Its capacity.
     capacity: usize,
-    /// The most bytes that one read or write moves.
-    most: usize,
+    /// Maximum of bytes per read or write.
+    limit: usize,
     /// Stalled: nothing is delivered for now.
     stalled: bool,
     /// The writer has shut down.
@@ -82,7 +82,7 @@ impl Pipe {
         Pipe {
             bytes: VecDeque::new(),
             capacity,
-            most: usize::MAX,
+            limit: usize::MAX,
             stalled: false,
             ended: false,
             abandoned: false,
@@ -99,11 +99,11 @@ impl Pipe {
 }
 
 impl State {
-    fn pipe(&mut self, way: Way) -> &mut Pipe {
+    fn pipe(&mut self, direction: PipeDirection) -> &mut Pipe {
         let [forth, back] = &mut self.pipes;
-        match way {
-            Way::Forth => forth,
-            Way::Back => back,
+        match direction {
+            PipeDirection::Forward => forth,
+            PipeDirection::Backward => back,
         }
     }
 
@@ -116,15 +116,15 @@ impl State {
     }
 
     /// Wakes the reader and the writer of this direction.
-    fn wake(&mut self, way: Way) {
+    fn wake(&mut self, direction: PipeDirection) {
         let [forth, back] = &mut self.pipes;
-        let pipe = if way == Way::Forth { forth } else { back };
+        let pipe = if direction == PipeDirection::Forward { forth } else { back };
         self.woken.extend(pipe.take_both());
     }
 
     /// The end that writes this direction is closed. As with TCP, if input was or will be left
     /// unread here the other end gets a reset, which destroys what it has not read.
-    fn close(&mut self, out: Way) {
+    fn close(&mut self, out: PipeDirection) {
         let back = self.pipe(out.other());
         back.abandoned = true;
         if !back.bytes.is_empty() || self.pipe(out).reset_on_close {
@@ -136,7 +136,7 @@ impl State {
 }
 
 impl Wire {
-    /// Runs `act` on the locked state, then wakes who has to be woken.
+    /// Runs `act` on the locked state, then wakes the collected wakers.
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let result = act(&mut state);
@@ -147,16 +147,16 @@ impl Wire {
     }
 
     /// Stalls a direction, or resumes it. Meanwhile writes are buffered up to its capacity.
-    pub fn stall(&self, way: Way, stalled: bool) {
+    pub fn stall(&self, direction: PipeDirection, stalled: bool) {
         self.with(|state| {
-            state.pipe(way).stalled = stalled;
-            state.wake(way);
+            state.pipe(direction).stalled = stalled;
+            state.wake(direction);
         });
     }
 
-    /// Limits each read and write of a direction to `most` bytes.
-    pub fn in_pieces(&self, way: Way, most: usize) {
-        self.with(|state| state.pipe(way).most = most.max(1));
+    /// Limits each read and write of a direction to `limit` bytes.
+    pub fn limit_reads_and_writes(&self, direction: PipeDirection, limit: usize) {
+        self.with(|state| state.pipe(direction).limit = limit.max(1));
     }
 
     /// Resets the connection: both ends fail from now on, and bytes in transit are lost.
@@ -165,8 +165,8 @@ impl Wire {
     }
 
     /// Bytes in transit.
-    pub fn under_way(&self, way: Way) -> usize {
-        self.with(|state| state.pipe(way).bytes.len())
+    pub fn in_transit(&self, direction: PipeDirection) -> usize {
+        self.with(|state| state.pipe(direction).bytes.len())
     }
 }
 
@@ -177,7 +177,10 @@ impl Memory {
         let pipes = [(); 2].map(|()| Pipe::new(capacity.max(1)));
         let wire =
             Wire(Arc::new(std::sync::Mutex::new(State { pipes, reset: false, woken: Vec::new() })));
-        (Memory { wire: wire.clone(), out: Way::Forth }, Memory { wire, out: Way::Back })
+        (
+            Memory { wire: wire.clone(), out: PipeDirection::Forward },
+            Memory { wire, out: PipeDirection::Backward },
+        )
     }
 
     /// The link to the other end.
@@ -205,19 +208,19 @@ impl Drop for Memory {
 impl State {
     fn read(
         &mut self,
-        way: Way,
+        direction: PipeDirection,
         cx: &Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.reset {
             return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
         }
-        let pipe = self.pipe(way);
+        let pipe = self.pipe(direction);
         if pipe.stalled || (pipe.bytes.is_empty() && !pipe.ended) {
             pipe.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let n = pipe.bytes.len().min(pipe.most).min(buffer.remaining());
+        let n = pipe.bytes.len().min(pipe.limit).min(buffer.remaining());
         let (first, second) = pipe.bytes.as_slices();
         let first = first.get(..n).unwrap_or(first);
         buffer.put_slice(first);
@@ -228,11 +231,16 @@ impl State {
         Poll::Ready(Ok(()))
     }
 
-    fn write(&mut self, way: Way, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn write(
+        &mut self,
+        direction: PipeDirection,
+        cx: &Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if self.reset {
             return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
         }
-        let pipe = self.pipe(way);
+        let pipe = self.pipe(direction);
         if pipe.ended {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
@@ -245,7 +253,7 @@ impl State {
             pipe.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let n = bytes.len().min(room).min(pipe.most);
+        let n = bytes.len().min(room).min(pipe.limit);
         pipe.bytes.extend(bytes.iter().take(n));
         let reader = pipe.reader.take();
         self.woken.extend(reader);
@@ -325,7 +333,7 @@ mod tests {
     async fn a_full_one_takes_no_more() {
         let (mut near, mut far) = Memory::pair(8);
         assert_eq!(near.write(b"0123456789").await.unwrap(), 8);
-        assert_eq!(near.wire().under_way(Way::Forth), 8);
+        assert_eq!(near.wire().in_transit(PipeDirection::Forward), 8);
         assert!(waits(near.write(b"89")).await);
         assert_eq!(far.read(&mut [0; 3]).await.unwrap(), 3);
         assert_eq!(near.write(b"89abcd").await.unwrap(), 3);
@@ -335,21 +343,21 @@ mod tests {
     async fn what_is_stalled_arrives_later() {
         let (mut near, mut far) = Memory::pair(64);
         let wire = far.wire();
-        wire.stall(Way::Forth, true);
+        wire.stall(PipeDirection::Forward, true);
         near.write_all(b"hello").await.unwrap();
         assert!(waits(far.read(&mut [0; 8])).await);
         far.write_all(b"the other way goes on").await.unwrap();
         assert_eq!(near.read(&mut [0; 64]).await.unwrap(), 21);
         let read = tokio::spawn(async move { far.read(&mut [0; 8]).await.unwrap() });
         tokio::task::yield_now().await;
-        wire.stall(Way::Forth, false);
+        wire.stall(PipeDirection::Forward, false);
         assert_eq!(read.await.unwrap(), 5);
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_moves_in_pieces_if_told_to() {
         let (mut near, mut far) = Memory::pair(64);
-        near.wire().in_pieces(Way::Forth, 3);
+        near.wire().limit_reads_and_writes(PipeDirection::Forward, 3);
         assert_eq!(near.write(b"0123456789").await.unwrap(), 3);
         near.write_all(b"3456789").await.unwrap();
         assert_eq!(far.read(&mut [0; 8]).await.unwrap(), 3);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-/// Whether some destination matches both, if `[::]` takes IPv4 too.
+/// Whether some destination matches both, if `[::]` accepts IPv4 too.
 pub fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let scopes = match (one, other) {
         (SocketAddr::V6(one), SocketAddr::V6(other)) => one.scope_id() == other.scope_id(),

@@ -100,8 +100,8 @@ impl Socket {
         SockRef::from(stream).set_tcp_user_timeout(Some(limits.write_stall_timeout))
     }
 
-    /// Sets TCP_NOTSENT_LOWAT: else data that a peer does not read fills megabytes of kernel
-    /// buffers for each connection.
+    /// Sets TCP_NOTSENT_LOWAT: otherwise data that a peer does not read fills megabytes of kernel buffers
+    /// for each connection.
     ///
     /// # Errors
     /// The connection is gone.
@@ -141,12 +141,11 @@ impl Socket {
         }
     }
 
-    /// Whether closing sends a TCP RST (SO_LINGER 0) or a FIN, whatever closes it, the end of the
-    /// process included, so that a peer takes no part of a message for the whole. Unix sockets know
-    /// no reset.
+    /// Sets whether closing sends a TCP RST (SO_LINGER 0) or a FIN, even if the process ends: with a RST,
+    /// the peer does not mistake a part of a message for all of it. Unix sockets have no reset.
     pub(super) fn reset_on_close(&self, reset: bool) {
         let linger = reset.then_some(Duration::ZERO);
-        // The peer of a failed socket knows already.
+        // If the socket has failed, the peer knows already.
         let _ = match self {
             Socket::Memory(end) => return end.reset_on_close(reset),
             Socket::Tcp(stream) => SockRef::from(stream).set_linger(linger),

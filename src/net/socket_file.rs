@@ -15,7 +15,7 @@ pub struct SocketFile {
     path: Arc<str>,
     id: Id,
     /// The default permissions, by the process' umask.
-    usual: u32,
+    default_mode: u32,
 }
 
 /// Device and inode, which identify the file as long as the socket is open.
@@ -28,11 +28,12 @@ impl SocketFile {
     /// # Errors
     /// Says why it cannot be, and what to do.
     pub(super) fn bind(path: &Arc<str>, mode: Option<u32>) -> io::Result<(SocketFile, UnixSocket)> {
-        make_way(Path::new(&**path))?;
+        remove_stale(Path::new(&**path))?;
         let socket = UnixSocket::new_stream()?;
         socket.bind(&**path).map_err(|error| explained(error, path))?;
         let made = fs::symlink_metadata(&**path)?;
-        let file = SocketFile { path: Arc::clone(path), id: id(&made), usual: made.mode() & 0o777 };
+        let file =
+            SocketFile { path: Arc::clone(path), id: id(&made), default_mode: made.mode() & 0o777 };
         if mode.is_some() {
             file.admit(mode)?;
         }
@@ -47,7 +48,7 @@ impl SocketFile {
         if !self.is_at(&self.path) {
             return Err(gone());
         }
-        fs::set_permissions(&*self.path, Permissions::from_mode(mode.unwrap_or(self.usual)))
+        fs::set_permissions(&*self.path, Permissions::from_mode(mode.unwrap_or(self.default_mode)))
     }
 
     /// Whether `path` names this file, however it is spelt.
@@ -56,7 +57,7 @@ impl SocketFile {
     }
 
     /// Fails if the file was removed or replaced.
-    pub(super) fn still_there(&self) -> io::Result<()> {
+    pub(super) fn check_unchanged(&self) -> io::Result<()> {
         if self.is_at(&self.path) { Ok(()) } else { Err(gone()) }
     }
 }
@@ -80,7 +81,7 @@ fn gone() -> io::Error {
 }
 
 /// Removes a stale socket file, on which nobody listens.
-fn make_way(path: &Path) -> io::Result<()> {
+fn remove_stale(path: &Path) -> io::Result<()> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -185,7 +186,7 @@ mod tests {
         let path = folder.path().join("a.sock");
         let (file, _socket) = bind(&path, None).unwrap();
         fs::remove_file(&path).unwrap();
-        assert!(file.still_there().is_err() && file.admit(Some(0o600)).is_err());
+        assert!(file.check_unchanged().is_err() && file.admit(Some(0o600)).is_err());
         fs::write(&path, "mine").unwrap();
         drop(file);
         assert_eq!(fs::read(&path).unwrap(), b"mine");
@@ -196,13 +197,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.sock");
         let (file, _socket) = bind(&path, None).unwrap();
-        let usual = mode(&path);
+        let default_mode = mode(&path);
         for wanted in [0o777, 0o600, 0o660] {
             file.admit(Some(wanted)).unwrap();
             assert_eq!(mode(&path), wanted);
         }
         file.admit(None).unwrap();
-        assert_eq!(mode(&path), usual);
+        assert_eq!(mode(&path), default_mode);
         drop(file);
         let (_file, _socket) = bind(&path, Some(0o666)).unwrap();
         assert_eq!(mode(&path), 0o666);

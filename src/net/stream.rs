@@ -70,7 +70,7 @@ struct State {
     data_at: Time,
     active: Time,
     waiter: Option<Waiter>,
-    /// The waker is also woken for the body: at its first and its last byte.
+    /// The waker is also woken at the first and the last byte of the body.
     wakes_for_body: bool,
 }
 
@@ -145,7 +145,7 @@ impl Stream {
         self.conn.core.borrow().codec.is_open(self.key)
     }
 
-    /// Whether everything up to END_STREAM has been received.
+    /// Whether everything up to END_STREAM was received.
     pub fn is_whole(&self) -> bool {
         let state = self.state.borrow();
         state.body.ended || state.trailers.is_some()
@@ -173,13 +173,13 @@ impl Stream {
         self.state.borrow().data_at
     }
 
-    /// When the last byte came, if the body was a single gRPC message.
+    /// When the last byte was received, if the body was a single gRPC message.
     pub fn single_message_at(&self) -> Option<Time> {
         let state = self.state.borrow();
         state.messages.is_single().then_some(state.data_at)
     }
 
-    /// Mirrors the body to `tee`: what is buffered and what is to come.
+    /// Mirrors the body to `tee`: the buffered part and all that follows.
     pub fn copy_to(&self, tee: &Rc<Tee>) {
         let mut state = self.state.borrow_mut();
         tee.feed(state.body.unsent(), state.body.ended);

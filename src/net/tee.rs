@@ -42,7 +42,7 @@ impl Tee {
         Rc::new(Tee { worker: Rc::clone(worker), limit, state: RefCell::default() })
     }
 
-    /// Registers the task of `cx` to be woken when the copy ends, complete or cut.
+    /// Registers the task of `cx` to be woken when the copy ends, complete or cut off.
     pub fn register(&self, cx: &mut Context<'_>) {
         let mut state = self.state.borrow_mut();
         match &mut state.waker {
@@ -51,7 +51,7 @@ impl Tee {
         }
     }
 
-    /// Sends to `to` what is buffered, and from now on everything.
+    /// Sends `to` the buffered bytes, and from now on everything.
     pub fn begin(&self, to: &Rc<Stream>) {
         let mut state = self.state.borrow_mut();
         let early = self.take_early(&mut state);

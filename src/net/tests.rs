@@ -240,13 +240,14 @@ fn calls_go_through_whatever_pieces_they_come_in() {
     for (capacity, piece) in [(1 << 20, usize::MAX), (1 << 20, 1), (7, 7), (100, 3), (1, 1)] {
         in_virtual_time(async {
             let pair = Pair::new(capacity, 9);
-            pair.wire.in_pieces(Way::Forth, piece);
-            pair.wire.in_pieces(Way::Back, piece);
+            pair.wire.limit_reads_and_writes(PipeDirection::Forward, piece);
+            pair.wire.limit_reads_and_writes(PipeDirection::Backward, piece);
             for call in 1..=5 {
                 assert_eq!(pair.call(4).await, Some(9), "{capacity}, {piece}");
                 assert_eq!(pair.server_owner.requests.get(), call);
             }
-            let ends = [Way::Forth, Way::Back].map(|way| pair.wire.under_way(way));
+            let ends = [PipeDirection::Forward, PipeDirection::Backward]
+                .map(|direction| pair.wire.in_transit(direction));
             assert_eq!(ends, [0, 0]);
         });
     }
@@ -293,7 +294,7 @@ fn a_reset_ends_what_is_on_the_connection() {
     in_virtual_time(async {
         let pair = Rc::new(Pair::new(4096, 9));
         pair.ready().await;
-        pair.wire.stall(Way::Back, true);
+        pair.wire.stall(PipeDirection::Backward, true);
         let calling = Rc::clone(&pair);
         let call = tokio::task::spawn_local(async move { calling.call(4).await });
         pair.worker.sleep(Duration::from_secs(1)).await;
@@ -327,7 +328,7 @@ fn who_takes_nothing_is_cut_off() {
         let pair = Pair::new(1000, 90);
         let clock = Clock::start();
         pair.ready().await;
-        pair.wire.stall(Way::Back, true);
+        pair.wire.stall(PipeDirection::Backward, true);
         let stream = pair.client.open(&headers(&REQUEST), true).unwrap();
         assert_eq!(pair.server_owner.closed().await, Closed::WriteStall);
         let late = clock.now().since(Time::ZERO + Limits::edge().write_stall_timeout);

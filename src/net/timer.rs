@@ -236,7 +236,7 @@ impl Sleep {
         Sleep { wheel, due: tick(until + TICK), index: None }
     }
 
-    /// Arms it for `waker`, without polling it.
+    /// Arms it with `waker`, without polling it.
     pub(super) fn wake(&mut self, waker: &Waker) {
         self.index.get_or_insert_with(|| self.wheel.insert(self.due, waker.clone()));
     }

@@ -26,7 +26,7 @@ impl ServerTls {
     /// certificate changed. Not if the client CA changed: a resumed session shows no certificate,
     /// so one that is no longer trusted would be let in.
     pub fn in_place_of(self, before: &ServerTls) -> ServerTls {
-        if !self.believes_whom(before) {
+        if !self.has_same_client_ca(before) {
             return self;
         }
         let mut config = ServerConfig::clone(&self.config);
@@ -35,8 +35,8 @@ impl ServerTls {
         ServerTls { config: Arc::new(config), ..self }
     }
 
-    /// Whether both trust the same client CAs.
-    fn believes_whom(&self, other: &ServerTls) -> bool {
+    /// Whether both have the same client CAs.
+    fn has_same_client_ca(&self, other: &ServerTls) -> bool {
         match (&self.client_ca, &other.client_ca) {
             (None, None) => true,
             (Some(own), Some(other)) => own.roots == other.roots,

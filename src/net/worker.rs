@@ -244,7 +244,7 @@ impl Worker {
         }
     }
 
-    /// Drains every client connection, and those still to come.
+    /// Drains every client connection, and future ones.
     pub fn drain(&self) {
         self.read_clock();
         self.draining.set(true);
@@ -295,10 +295,10 @@ impl Worker {
         self.account.held()
     }
 
-    /// Over its memory limit the worker makes the connection that holds most shed memory, so that
-    /// others do not pay for it.
+    /// Beyond the worker's memory limit, makes the connection that holds most shed memory, so that others
+    /// are not affected.
     ///
-    /// Before that, receive windows towards backends shrink when clients do not read.
+    /// Before that point, receive windows towards backends have shrunk, as clients do not read.
     fn shed_memory(&self) {
         if self.unread.overflows(self.now()) {
             self.conns().iter().for_each(|conn| conn.narrow());

@@ -13,10 +13,10 @@ use std::time::Duration;
 /// The shortest pause that is requested; the kernel adds some 50 us.
 const SHORTEST: Duration = Duration::from_micros(10);
 
-/// Least output of a turn that is taken for a bulk stream.
+/// Minimum output of a turn that counts as a bulk stream.
 const MIN_BULK: usize = 2 << 10;
 
-/// Output of a turn from which on pausing gains nothing: the worker is busy enough.
+/// Output of a turn above which a pause gains nothing, as the worker is busy enough.
 const MAX_BULK: usize = 64 << 10;
 
 thread_local! {

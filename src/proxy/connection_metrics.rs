@@ -15,7 +15,7 @@ use crate::upstream::{ConnectError, Observer};
 pub struct UpstreamObserver {
     service: String,
     metrics: Arc<WorkerMetrics>,
-    /// Wakes the writer to re-evaluate who is down, and whom it suspects.
+    /// Wakes the writer to re-evaluate which backends are down or suspected to be frozen.
     standing_signal: Arc<Notify>,
 }
 

@@ -126,7 +126,7 @@ impl Exchange {
         }
         let in_time = self.set_deadline(destination);
         let passed = match in_time {
-            Ok(()) => self.pass_stages(destination).await,
+            Ok(()) => self.run_stages(destination).await,
             Err(failure) => Err(failure),
         };
         if let Err(failure) = passed {
@@ -137,7 +137,7 @@ impl Exchange {
         let mut picked = self.pick(destination, &attempted);
         loop {
             let Some(attempt) = &picked else {
-                // It is rare, and its state large: every exchange would carry it.
+                // Boxed: it is rare, and its state would enlarge every exchange's future.
                 match Box::pin(self.await_recovery(destination, &mut attempted)).await {
                     Ok(()) => picked = self.pick(destination, &attempted),
                     Err(error) => return self.record(self.give_up(error), None),
@@ -153,7 +153,7 @@ impl Exchange {
             };
             let verdict = classify(start, self.grpc);
             if let Verdict::Unimplemented(_) = verdict {
-                let next = self.elsewhere(destination, attempt, &mut attempted);
+                let next = self.retry_unimplemented(destination, attempt, &mut attempted);
                 if next.is_some() {
                     picked = next;
                     continue;
@@ -184,9 +184,9 @@ impl Exchange {
         }
     }
 
-    /// Picks a backend and begins an attempt. A backend that could not be reached is not tried
-    /// again; one that refused the stream is, if there is no other. Those that are known not to
-    /// implement the method are avoided.
+    /// Picks a backend and begins an attempt. A backend that could not be reached is not tried again;
+    /// one that refused the stream is, if there is no other. Backends that are known not to implement
+    /// the method are avoided.
     fn pick(&self, destination: &Destination, attempted: &AttemptedEndpoints) -> Option<Attempt> {
         if attempted.is_full() {
             return None;
@@ -210,7 +210,7 @@ impl Exchange {
             view.pick(worker, &key_cx, initial.class, avoided)?
         };
         let again = already.as_slice().contains(&picked.index) && !attempted.was_refused();
-        // Where none implements the method, the first one that is asked may say so.
+        // If no backend implements the method, the answer of the first one is good enough.
         let in_vain = without.contains(&picked.index) && !attempted.is_empty();
         if again || in_vain {
             return None;
@@ -226,8 +226,7 @@ impl Exchange {
         }
     }
 
-    /// Whether the request asks for an HTTP/1.1 upgrade, so that what follows its head may be of
-    /// another protocol.
+    /// Whether the request asks for an HTTP/1.1 upgrade, so that another protocol may follow its head.
     pub fn is_upgrade(&self) -> bool {
         self.front.conn().is_http1() && self.head.borrow().get(Name::Upgrade).is_some()
     }

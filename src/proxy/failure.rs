@@ -141,7 +141,7 @@ impl Failure {
         self.local_reply().2
     }
 
-    /// The reject reason for requests that failed so before a backend had them.
+    /// The reject reason, if no backend had the request.
     pub const fn reason(self) -> Option<RejectReason> {
         match self {
             Failure::NoRoute | Failure::NoRouteForGrpcWeb | Failure::GrpcRedirect => {

@@ -93,8 +93,7 @@ impl<'a> Outgoing<'a> for RequestHead<'a> {
         });
         let passed = passed.map(move |field| match field.id {
             Name::Scheme => Field { value: scheme, ..field },
-            // A second spelling of the host is replaced by the authority, lest a backend route by
-            // it.
+            // `host` is replaced by the authority, so that no backend routes by another host.
             Name::Host => Field { value: authority(head), ..field },
             // gRPC paths are few, so they are indexed even if the client's library did not.
             Name::Path if grpc => Field { indexing: Indexing::Indexed, ..field },

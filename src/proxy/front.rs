@@ -43,7 +43,7 @@ impl Proxy {
         })
     }
 
-    /// Tells of every change of where requests go.
+    /// Notifies of every change of the routing.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.registry.changes()
     }

@@ -96,7 +96,7 @@ fn parameter<'a>(head: &'a Headers, name: &[u8]) -> Option<&'a [u8]> {
 }
 
 impl AffinityCookie {
-    /// 128 random bits in hexadecimal. They tell clients apart and are no secret.
+    /// 128 random bits in hexadecimal. They distinguish clients and are not secret.
     fn draw(rng: &RefCell<fastrand::Rng>) -> AffinityCookie {
         let bits = rng.borrow_mut().u128(..);
         let digit = |place| b"0123456789abcdef"[(bits >> (4 * place)) as usize & 15];

@@ -1,5 +1,5 @@
-//! Job pool: a job serves one request after the other, as allocating and dropping its future costs
-//! much of a small request.
+//! Job pool: a job serves one request after the other, since allocating and dropping its future is a
+//! large part of the cost of a small request.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;

@@ -17,7 +17,7 @@ use crate::stats::HistogramCounts;
 /// Minimum number of calls for a 99th percentile.
 const MIN_CALLS: u64 = 100;
 
-/// Longer paths are counted as `other`: names are kept for as long as the service is.
+/// Longer paths are counted as `other`, since names are kept for the life of the service.
 const MAX_PATH: usize = 200;
 
 /// Method metrics of one service on one worker.

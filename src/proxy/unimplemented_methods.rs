@@ -11,14 +11,14 @@ use super::streaming_methods::MethodHash;
 use super::worker_snapshot::WorkerSnapshot;
 use crate::model::{EndpointId, Time};
 
-/// Limit of entries per service and worker. It bounds retries too, as what cannot be remembered is
-/// not retried: calls of methods that no backend implements must not multiply.
+/// Limit of entries per service and worker. It also bounds retries, since a call is retried only if
+/// its method can be remembered: calls of methods that no backend implements must not multiply.
 const MAX_ENTRIES: usize = 128;
 
 /// How long a backend is avoided for a method.
 const TTL: Duration = Duration::from_secs(10);
 
-/// The backends that answered UNIMPLEMENTED lately, by method.
+/// The backends that recently answered UNIMPLEMENTED, by method.
 #[derive(Debug, Default)]
 pub struct UnimplementedMethods {
     /// The oldest first.
@@ -29,7 +29,7 @@ pub struct UnimplementedMethods {
 struct Entry {
     method: MethodHash,
     endpoint: EndpointId,
-    /// The connection that it was learnt on: the next may be to another version of the backend.
+    /// The connection that it was learnt on: the next one may reach another version of the backend.
     conn: Weak<dyn Any>,
     expires: Time,
 }
@@ -46,8 +46,8 @@ impl UnimplementedMethods {
         self.entries.borrow().is_empty()
     }
 
-    /// Remembers for as long as `conn` lives, and for some seconds, that a backend does not
-    /// implement a method. Returns false if there is no room.
+    /// Remembers that a backend does not implement a method, for some seconds at most, and no longer than
+    /// `conn` lives. Returns false if the list is full.
     pub fn learn(
         &self,
         method: MethodHash,

@@ -88,8 +88,8 @@ impl WorkerService {
         Rc::clone(&self.view.borrow())
     }
 
-    /// Whether its backends may be asked for gRPC.
-    pub fn takes_grpc(&self) -> bool {
+    /// Whether its backends speak gRPC.
+    pub fn speaks_grpc(&self) -> bool {
         self.view.borrow().snapshot.spec.upstream.version != Version::Http1
     }
 
@@ -101,7 +101,7 @@ impl WorkerService {
         }
     }
 
-    /// Its requests that wait for the first backend that is back.
+    /// Its requests that wait for a backend to be up again.
     pub fn waiting(&self) -> &WaitingRequests {
         &self.waiting
     }
@@ -130,7 +130,7 @@ impl WorkerService {
         let members = snapshot.set.members().iter();
         let pools = members.map(|member| self.pool(&member.endpoint, snapshot)).collect();
         self.keep_connections(snapshot);
-        self.limit_drains(snapshot);
+        self.apply_drain_deadlines(snapshot);
         self.restore_connections(snapshot);
         let known = (&self.methods, &self.calls, &self.unimplemented);
         let view = WorkerSnapshot::new(Arc::clone(snapshot), pools, known);
@@ -164,8 +164,8 @@ impl WorkerService {
         });
     }
 
-    /// Applies the drain limits of drained endpoints.
-    fn limit_drains(&self, snapshot: &Snapshot) {
+    /// Applies the drain deadlines of drained endpoints.
+    fn apply_drain_deadlines(&self, snapshot: &Snapshot) {
         let limits: HashMap<_, _> = snapshot.drain_deadlines.iter().copied().collect();
         let limit = |pool: &Pool| pool.drain_by(limits.get(&pool.endpoint().id()).copied());
         self.pools.borrow().values().for_each(|pool| limit(pool));
@@ -197,7 +197,7 @@ impl WorkerService {
         }
     }
 
-    /// Has one worker of all reconnect to each endpoint that is down, and the others when it is back.
+    /// Has one of all workers reconnect to each endpoint that is down, and the others once it is up.
     fn restore_connections(&self, snapshot: &Snapshot) {
         let ours = |endpoint: &Endpoint| endpoint.keeper() == self.worker.index();
         for endpoint in snapshot.down.iter().filter(|endpoint| ours(endpoint)) {

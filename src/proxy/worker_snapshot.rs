@@ -1,4 +1,4 @@
-//! A service snapshot as one worker uses it: with its connection pools, and what it has learned of
+//! A service snapshot on one worker, with its connection pools and what it has learned about
 //! methods.
 
 use std::cell::RefCell;

@@ -114,8 +114,8 @@ impl RedirectStatus {
 impl Redirect {
     /// Appends the `location`, for a request with this scheme, authority, path and query.
     pub fn location(&self, https: bool, authority: &[u8], path: &[u8], out: &mut Vec<u8>) {
-        let came_by = if https { "https" } else { "http" };
-        out.extend_from_slice(self.scheme.unwrap_or(came_by).as_bytes());
+        let attach_listener = if https { "https" } else { "http" };
+        out.extend_from_slice(self.scheme.unwrap_or(attach_listener).as_bytes());
         out.extend_from_slice(b"://");
         let host = super::request::without_port(authority);
         out.extend_from_slice(self.host.as_deref().map_or(host, str::as_bytes));

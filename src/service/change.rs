@@ -17,10 +17,10 @@ pub use error::ChangeError;
 /// Maximum length of a name in an error message, which is sent in the `grpc-message` header.
 const LISTED_CHARS: usize = 64;
 
-/// The longest ejection that ends by itself.
+/// Maximum duration of an ejection by an operator that has one.
 const MAX_EJECTION: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// In place of a policy's name: the configured policy.
+/// Given instead of a policy's name, it restores the configured policy.
 pub const CONFIGURED: &str = "configured";
 
 /// A change of a service by an operator.
@@ -37,11 +37,11 @@ pub enum Change {
     },
     /// Send new requests to this address again.
     Undrain(String),
-    /// No new requests to this address, but in panic mode.
+    /// Send no new requests to this address, except in panic mode.
     Eject {
         /// The backend's address.
         address: String,
-        /// For how long; until it is healed if absent.
+        /// For how long; `None` for until it is healed.
         time: Option<Duration>,
     },
     /// End the ejection of this address, whatever its cause.

@@ -21,7 +21,8 @@ pub(super) struct ConditionChanges {
 impl ConditionChanges {
     /// Compares two generations of the same backends.
     pub(super) fn between(before: &Desired, after: &Desired) -> ConditionChanges {
-        let panic_mode = |desired: &Desired| desired.backends.iter().any(|it| it.condition.needed);
+        let panic_mode =
+            |desired: &Desired| desired.backends.iter().any(|it| it.condition.in_panic);
         let (was, is) = (panic_mode(before), panic_mode(after));
         let mut changes = ConditionChanges {
             unhealthy: Vec::new(),

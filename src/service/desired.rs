@@ -27,10 +27,10 @@ pub(super) struct Desired {
     health: Arc<HealthMonitor>,
     /// Notified when the health of a backend changes.
     health_subscriber: Arc<Subscriber>,
-    /// Notified when a backend may have to be ejected, its ejection may end, or it goes down or is
-    /// back.
+    /// Notified when a backend may have to be ejected, when its ejection may end, and when it goes
+    /// down or up.
     pub(super) ejection_signal: Arc<Notify>,
-    /// Whether requests ask for the service.
+    /// Whether the service was requested recently.
     pub(super) demand: Arc<Demand>,
     /// The spec as configured.
     configured: Arc<ServiceSpec>,
@@ -50,7 +50,7 @@ pub(super) struct Backend {
     pub(super) address: Address,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) intent: MergedIntent,
-    /// When it was last taken out, or came back.
+    /// Since when it is in or out of service.
     pub(super) serving_period: ServingPeriod,
     /// State of outlier ejection.
     pub(super) ejection: EjectionState,
@@ -74,9 +74,9 @@ impl Backend {
         )
     }
 
-    /// Dated `now` if it has been taken out, or has come back, since `before`.
+    /// Begins a new serving period if the backend was taken out or put back since `before`.
     fn following(self, before: &Backend, now: Time) -> Backend {
-        let out = |it: &Backend| (!it.intent.drained).then(|| it.condition.stands());
+        let out = |it: &Backend| (!it.intent.drained).then(|| it.condition.is_available());
         let serving_period = match out(before) == out(&self) {
             true => self.serving_period,
             false => ServingPeriod {
@@ -159,7 +159,7 @@ impl Desired {
         Some(Desired { configured, members, overrides, ..self.clone() }.merged())
     }
 
-    /// Stops the health checks.
+    /// The same without health checks.
     pub(super) fn without_health_checks(self) -> Desired {
         let unchecked = |backend: &Backend| Backend { checked: None, ..backend.clone() };
         Desired { backends: self.backends.iter().map(unchecked).collect(), ..self }
@@ -227,7 +227,7 @@ impl Desired {
         self.with_suspicion().with_ejections(None).with_panic_mode().following(&known)
     }
 
-    /// With the health check that the spec asks for, started or stopped as needed.
+    /// Starts or stops the backend's health check as the spec says.
     fn checked(&self, backend: Backend) -> Backend {
         let check = self.spec.health.as_ref();
         if backend.checked.as_ref().map(|checked| checked.check()) == check {
@@ -243,7 +243,7 @@ impl Desired {
         Backend { checked, ..backend }.with_health()
     }
 
-    /// Dates the backends that have been taken out, or have come back, since `before`.
+    /// Begins new serving periods for backends that were taken out or put back since `before`.
     fn following(mut self, before: &[Backend]) -> Desired {
         let (before, now): (HashMap<_, _>, _) =
             (before.iter().map(|it| (it.endpoint.id(), it)).collect(), self.now());

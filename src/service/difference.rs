@@ -1,4 +1,4 @@
-//! What a change has changed, for its record.
+//! Old and new values of a change, for its audit record.
 
 use std::collections::HashMap;
 

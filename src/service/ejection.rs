@@ -1,4 +1,5 @@
-//! Ejection: backends that answer worse than the others get no requests for a while.
+//! Outlier ejection: backends that fail more often, or are slower, than the others get no requests
+//! for a while.
 
 mod outliers;
 mod state;
@@ -27,7 +28,7 @@ pub struct Ejection {
     pub time: Duration,
     /// How long an ejection lasts at most: each one after a relapse is twice as long.
     pub max_time: Duration,
-    /// The percentage of backends that may be out at the same time.
+    /// The percentage of backends that may be ejected at the same time.
     pub max_ejected: u8,
 }
 
@@ -45,7 +46,7 @@ impl Ejection {
         }
     }
 
-    /// How many of `count` backends may be out: never the only one.
+    /// How many of `count` backends may be ejected; never the only one.
     pub(super) fn limit(&self, count: usize) -> usize {
         if count > 1 { count * usize::from(self.max_ejected) / 100 } else { 0 }
     }
@@ -58,7 +59,7 @@ pub enum Cause {
     Faults(u32),
     /// A fault on trial.
     Relapse,
-    /// Fewer successes than the others have.
+    /// A lower success ratio than the others'.
     SuccessRatio {
         /// The percentage of its requests that succeeded.
         succeeded: u8,
@@ -67,7 +68,7 @@ pub enum Cause {
         /// The percentage of the others' requests that succeeded.
         others: u8,
     },
-    /// Slower calls than the others have.
+    /// Slower calls than the others'.
     Latency {
         /// The mean latency of its calls.
         mean: Duration,
@@ -76,7 +77,7 @@ pub enum Cause {
     },
     /// An operator.
     Hand,
-    /// Answers that were owed, and nothing that came: the backend may be frozen.
+    /// It owed answers and sent nothing: it may be frozen.
     Silence,
 }
 
@@ -95,7 +96,7 @@ impl Cause {
         }
     }
 
-    /// Orders causes, the most severe last: where not all may be ejected, the worst are.
+    /// Orders causes, the most severe last: if the limit does not allow all, the worst are ejected.
     fn severity(self) -> (u8, u64) {
         match self {
             Cause::Latency { mean, .. } => (0, mean.as_millis() as u64),
@@ -148,7 +149,7 @@ pub struct Ejected {
     pub cause: Cause,
     /// Since when, relapses included.
     pub since: Time,
-    /// When the trial begins, if it does by itself.
+    /// When the trial begins; `None` if an operator has to end the ejection.
     pub until: Option<Time>,
     /// Whether it gets requests again, one at a time.
     pub on_trial: bool,

@@ -1,4 +1,4 @@
-//! Why each backend of a service gets the share of calls that it gets, for operators.
+//! Explains to operators why each backend gets its share of calls.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use super::{BackendView, ServiceView, Snapshot};
 use crate::balance::{Cost, expected_shares};
 pub use crate::balance::{CostTerm, Unit};
 
-/// One backend's share, and what it comes from.
+/// One backend's share, and the reasons for it.
 #[derive(Clone, Debug)]
 pub struct BackendExplanation {
     /// The backend.

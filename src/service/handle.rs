@@ -154,7 +154,7 @@ impl Service {
         Arc::clone(&self.view.borrow())
     }
 
-    /// Subscribes to the view, which is renewed on every change and once a second.
+    /// Subscribes to the view, which is published on every change and once a second.
     pub fn watch(&self) -> watch::Receiver<Arc<ServiceView>> {
         self.view.clone()
     }

@@ -34,7 +34,7 @@ pub struct Layer {
     index: HashMap<Address, usize>,
 }
 
-/// As an ordered map.
+/// Prints an ordered map.
 impl Debug for Layer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_map()

@@ -28,7 +28,7 @@ struct Override {
     removed: Option<Provenance>,
 }
 
-/// That a backend is drained.
+/// Override that drains a backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Drained {
     provenance: Provenance,
@@ -74,7 +74,7 @@ impl Overrides {
         *entry = Some(Drained { provenance, deadline });
     }
 
-    /// Puts a backend back.
+    /// Undrains a backend.
     pub(super) fn undrain(&mut self, address: &Address) {
         self.entry(address).drained = None;
         self.drop_empty();
@@ -85,7 +85,7 @@ impl Overrides {
         self.backends.get(address)?.drained.as_ref()?.deadline
     }
 
-    /// Ejects a backend, or ends that.
+    /// Ejects a backend, or ends its ejection.
     pub(super) fn eject(
         &mut self,
         address: &Address,
@@ -102,7 +102,7 @@ impl Overrides {
         Some(ejected.0)
     }
 
-    /// Drops ejections whose time is over at `now`.
+    /// Drops ejections that have expired at `now`.
     pub(super) fn expire(&mut self, now: Time) {
         for entry in self.backends.values_mut() {
             let until = entry.ejected.as_ref().and_then(|(ejected, _)| ejected.until);

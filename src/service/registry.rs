@@ -170,7 +170,7 @@ impl Registry {
         self.routing.load()
     }
 
-    /// Tells of every change of the routing from now on.
+    /// Notifies of every change of the routing from now on.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.routing.changes()
     }

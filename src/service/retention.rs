@@ -18,7 +18,7 @@ pub(super) struct Retention {
     count: AtomicU64,
 }
 
-/// When something was removed, in time and in number.
+/// When something was removed: the time, and the number of removals by then.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Removal {
     at: Time,
@@ -32,7 +32,7 @@ impl Retention {
         Retention { time, count: AtomicU64::new(0) }
     }
 
-    /// Records the removal of so many backends.
+    /// Records the removal of this many backends.
     pub(super) fn record(&self, backends: usize, now: Time) -> Removal {
         let backends = backends as u64;
         Removal { at: now, count: self.count.fetch_add(backends, Ordering::Relaxed) + backends }

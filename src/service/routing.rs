@@ -73,7 +73,7 @@ impl RoutingCell {
         RoutingCache::new(Arc::clone(&self.routing))
     }
 
-    /// Tells of every change from now on.
+    /// Notifies of every change from now on.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }

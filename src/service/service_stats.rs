@@ -26,7 +26,7 @@ pub(super) struct ServiceStats {
 struct BackendWindow {
     window: Window,
     recent: WindowStats,
-    /// Requests cut off that are logged already.
+    /// Cut-off requests that were logged already.
     logged_cuts: u64,
 }
 

@@ -38,11 +38,11 @@ pub struct Snapshot {
     pub panic_mode: bool,
     /// Endpoints that are down, but for drained ones: one worker reconnects to each.
     pub down: Box<[Arc<Endpoint>]>,
-    /// Whether any of these takes requests once it is back.
+    /// Whether any of these gets requests once it is up.
     pub recovers: bool,
-    /// Wakes the writer to re-evaluate ejections, and who is down.
+    /// Wakes the writer to re-evaluate which endpoints are ejected or down.
     pub ejection_signal: Arc<Notify>,
-    /// Whether requests ask for the service.
+    /// Whether the service was requested recently.
     pub demand: Arc<Demand>,
     pickers: Pickers,
 }
@@ -83,7 +83,7 @@ impl Snapshot {
             preconnected: preconnected.collect(),
             drain_deadlines: drain_deadlines.collect(),
             trials: trials.map(|(_, index)| index).collect(),
-            panic_mode: backends.iter().any(|backend| backend.condition.needed),
+            panic_mode: backends.iter().any(|backend| backend.condition.in_panic),
             recovers: down.clone().any(|backend| backend.intent.weight > 0),
             down: down.map(|backend| Arc::clone(&backend.endpoint)).collect(),
             ejection_signal: Arc::clone(&desired.ejection_signal),

@@ -141,7 +141,7 @@ pub struct ServiceSpec {
     pub health: Option<Arc<Check>>,
     /// Outlier ejection, if any.
     pub ejection: Option<Ejection>,
-    /// Panic threshold: with less than this percentage of the weight well, unhealthy and ejected
+    /// Panic threshold: with less than this percentage of the weight healthy, unhealthy and ejected
     /// endpoints get requests too.
     pub panic: u8,
 }

@@ -1,4 +1,4 @@
-//! Whether a backend gets requests, with which weight, and why: decided here alone.
+//! Decides whether a backend gets requests, with which weight, and why; nothing else does.
 
 use std::sync::Arc;
 
@@ -8,38 +8,38 @@ use super::serving_period::ServingPeriod;
 use crate::health::Unhealthy;
 use crate::model::{Connectivity, ConnectivityState, Down, Time};
 
-/// How a backend stands.
+/// The state of a backend, its effective weight, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// The weight that requests are balanced by; 0 takes no new ones.
     pub weight: u32,
     /// Whether it gets requests, and if not, why.
     pub state: BackendState,
-    /// What makes it so.
+    /// The reason of the state.
     pub reason: Reason,
     /// Since when.
     pub since: Time,
-    /// Until when, where that is known: the end of an ejection, or when what is left is cut off.
+    /// Until when, if known: the end of an ejection, or the drain deadline.
     pub until: Option<Time>,
 }
 
 /// Whether a backend gets requests, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendState {
-    /// It gets requests according to its weight: a connection is established, or the last one has
-    /// ended in good order a moment ago.
+    /// It gets requests according to its weight: a connection is established, or the last one was
+    /// closed gracefully a moment ago.
     Ready,
     /// An operator took it out, or it was removed: it gets no new requests.
     Draining,
-    /// No connection to it is established: one is being made, or it is down, and gets no requests
+    /// No connection is established: one is being made, or the backend is down, and gets no requests
     /// until there is one.
     Connecting,
-    /// Nobody knows: no connection to it is established, and none has been asked for of late.
+    /// Unknown: no connection is established, and none was needed recently.
     Idle,
-    /// Its health check says that it cannot answer: it gets no new requests.
+    /// Its health check fails: it gets no new requests.
     Unhealthy,
-    /// It answers worse than the others, or an operator says so: it gets no new requests for a while,
-    /// and then one at a time.
+    /// It is an outlier, or an operator has ejected it: it gets no new requests for a while, and then
+    /// one at a time.
     Ejected,
 }
 
@@ -57,7 +57,7 @@ impl BackendState {
     }
 }
 
-/// What a backend's state comes from.
+/// The reason of a backend's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// It was removed, and has requests in flight.
@@ -66,15 +66,15 @@ pub enum Reason {
     Drained,
     /// A connection is established.
     Connected,
-    /// The last connection has ended in good order a moment ago.
+    /// The last connection was closed gracefully a moment ago.
     Closed,
     /// A connection is being made.
     Connecting,
-    /// No connection has been asked for of late.
+    /// No connection was needed recently.
     Unused,
-    /// It owes answers and says nothing, not even to a PING.
+    /// It owes answers and sends nothing, not even the answer to a PING.
     Suspect,
-    /// Why it is unhealthy, down or ejected, in words for people.
+    /// Why it is unhealthy, down or ejected, as text for people.
     Told(Arc<str>),
 }
 
@@ -99,48 +99,49 @@ impl Reason {
 pub struct Condition {
     /// Its health check fails.
     pub unhealthy: Option<Unhealthy>,
-    /// No connection to it is established, and none can be.
+    /// It has no connection, and connecting fails.
     pub down: Option<Arc<Down>>,
     /// It is ejected.
     pub ejected: Option<Ejected>,
-    /// It is suspected to be frozen, since then.
+    /// Since when it is suspected to be frozen, if it is.
     pub suspect: Option<Time>,
-    /// Panic: so few backends are left that it gets requests all the same.
-    pub needed: bool,
+    /// Panic mode: so few backends are left that it gets requests nevertheless.
+    pub in_panic: bool,
 }
 
 impl Condition {
-    /// Whether nothing keeps requests away from it.
-    pub fn stands(&self) -> bool {
-        !self.is_out_but_for_ejection() && self.ejected.is_none()
+    /// Whether nothing excludes it from getting requests.
+    pub fn is_available(&self) -> bool {
+        !self.is_unavailable() && self.ejected.is_none()
     }
 
     /// Whether it is unhealthy, down or suspected to be frozen.
-    pub fn is_out_but_for_ejection(&self) -> bool {
+    pub fn is_unavailable(&self) -> bool {
         self.unhealthy.is_some() || self.down.is_some() || self.suspect.is_some()
     }
 
     /// Whether it gets one request at a time, after an ejection.
     pub fn is_on_trial(&self) -> bool {
-        !self.is_out_but_for_ejection() && self.ejected.is_some_and(|ejected| ejected.on_trial)
+        !self.is_unavailable() && self.ejected.is_some_and(|ejected| ejected.on_trial)
     }
 
-    /// Whether it reports itself that it takes no requests: then it gets none in a panic either.
+    /// Whether the backend itself reports that it takes no requests: then it gets none in panic mode
+    /// either.
     pub fn declines(&self) -> bool {
         self.unhealthy.as_ref().is_some_and(|why| why.declared)
     }
 
-    /// Whether it would get requests if so few stood that those are needed who are out.
-    pub fn can_help(&self) -> bool {
+    /// Whether it would get requests in panic mode.
+    pub fn can_serve_in_panic(&self) -> bool {
         !self.declines() && self.down.is_none()
     }
 }
 
-/// How a backend stands of which this is intended and known. One that is `leaving` was removed, and
-/// only finishes what is in flight.
+/// The standing of a backend. One that is `leaving` was removed, and only finishes its requests in
+/// flight.
 ///
-/// Whatever else is to decide on weight and state becomes an argument of this function, and has no
-/// say anywhere else.
+/// Whatever else is to influence weight and state becomes another argument of this function, and is
+/// used nowhere else.
 pub fn standing(
     intent: MergedIntent,
     leaving: bool,
@@ -161,8 +162,8 @@ pub fn standing(
     if intent.drained {
         return Standing { reason: Reason::Drained, ..taken_out };
     }
-    let serves = (condition.needed && condition.can_help()) || condition.is_on_trial();
-    let weight = if serves || condition.stands() { intent.weight } else { 0 };
+    let serves = (condition.in_panic && condition.can_serve_in_panic()) || condition.is_on_trial();
+    let weight = if serves || condition.is_available() { intent.weight } else { 0 };
     if let Some(Unhealthy { why, since, .. }) = &condition.unhealthy {
         let (state, reason) = (BackendState::Unhealthy, Reason::Told(Arc::clone(why)));
         return Standing { weight, state, reason, since: *since, until: None };
@@ -239,7 +240,7 @@ mod tests {
         let suspect = |ejected| Condition { suspect: frozen, ejected, ..Condition::default() };
         let suspects = [None, ejected(None)].map(|ejected| (suspect(ejected), by_silence));
         let both = cases.into_iter().chain(suspects).flat_map(|(condition, expected)| {
-            [false, true].map(|needed| (Condition { needed, ..condition.clone() }, expected))
+            [false, true].map(|in_panic| (Condition { in_panic, ..condition.clone() }, expected))
         });
         both.collect()
     }
@@ -261,7 +262,7 @@ mod tests {
                     [(false, false), (false, true), (true, false), (true, true)]
                 {
                     for (condition, out) in conditions() {
-                        let helps = condition.needed && condition.can_help();
+                        let helps = condition.in_panic && condition.can_serve_in_panic();
                         let serves = out.is_none() || helps || condition.is_on_trial();
                         let expected = match (drained, leaving, out) {
                             (_, true, _) => (0, Draining, "removed"),
@@ -301,7 +302,7 @@ mod tests {
         let declined: Vec<_> = conditions().iter().map(|(it, _)| it.declines()).collect();
         let at = |at: &usize| declined.get(*at) == Some(&true);
         assert_eq!((0..declined.len()).filter(at).collect::<Vec<_>>(), [6, 7]);
-        let stands: Vec<_> = conditions().iter().map(|(it, _)| it.stands()).collect();
+        let stands: Vec<_> = conditions().iter().map(|(it, _)| it.is_available()).collect();
         assert_eq!(stands[..3], [true, true, false]);
     }
 }

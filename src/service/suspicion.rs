@@ -1,4 +1,4 @@
-//! Which backends are avoided because they are suspected to be frozen: decided by values alone.
+//! Decides which backends are avoided because they are suspected to be frozen.
 
 use std::time::Duration;
 
@@ -7,23 +7,24 @@ use super::standing::Condition;
 use super::{Ejection, UpstreamProtocol};
 use crate::model::Time;
 
-/// A suspicion of a backend that cannot be asked, and that owes nothing any more, ends after this:
-/// nothing else would end it.
+/// A suspicion ends after this time if the backend owes nothing any more and cannot be sent a PING,
+/// since nothing else would end it.
 const MAX_SUSPICION: Duration = Duration::from_secs(10);
 
-/// What is known of a backend.
+/// Inputs of the decision about one backend.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     /// Since when it is suspected.
     suspected: Option<Time>,
-    /// When something last came from it.
+    /// When bytes were last received from it.
     last_received: Time,
-    /// Whether it is out for another reason.
+    /// Whether it gets no requests for another reason.
     out: bool,
 }
 
-/// Who of them is to be avoided, of whom `limit` may be out at the same time. A suspicion counts only
-/// if another one has spoken since: else it is the gateway, or the network, or nobody is asked.
+/// Which of them to avoid; at most `limit` may be out at the same time. A suspicion counts only if
+/// another backend has sent something since: otherwise the cause may be the gateway, the network, or a
+/// lack of requests.
 fn avoided(candidates: &[Candidate], limit: usize) -> Vec<bool> {
     let spoke = candidates.iter().filter(|it| it.suspected.is_none() && !it.out);
     let last = spoke.map(|it| it.last_received).max().unwrap_or_default();
@@ -85,7 +86,7 @@ impl Backend {
     fn candidate(&self) -> Candidate {
         let Condition { unhealthy, down, ejected, .. } = &self.condition;
         let suspected = self.endpoint.suspected();
-        // A suspect that is down too counts once.
+        // A suspect that is also down counts only once.
         let out = unhealthy.is_some() || ejected.is_some();
         let out = out || (suspected.is_none() && down.is_some());
         Candidate { suspected, last_received: self.endpoint.last_received(), out }

@@ -47,7 +47,7 @@ pub struct BackendView {
     pub endpoint: Arc<Endpoint>,
     /// Configured weight and drain, overrides included.
     pub intent: MergedIntent,
-    /// When it was last taken out, or came back.
+    /// Since when it is in or out of service.
     pub serving_period: ServingPeriod,
     /// Whether it was removed and only finishes its requests in flight.
     pub leaving: bool,
@@ -104,17 +104,17 @@ impl ServiceView {
         self.clock.now()
     }
 
-    /// What an operator has to know who ejects a backend now.
+    /// The warning for an operator who ejects a backend while too many are ejected already.
     pub fn ejection_warning(&self) -> Option<String> {
         let panic = self.spec.panic;
-        if self.backends.iter().any(|backend| backend.condition.needed) {
+        if self.backends.iter().any(|backend| backend.condition.in_panic) {
             return Some(format!(
                 "panic: less than {panic}% of the weight is left, so those that are out get requests too"
             ));
         }
         let eligible = self.backends.iter().filter(|it| !it.intent.drained && it.intent.weight > 0);
         let (count, out) = eligible.fold((0, 0), |(count, out), backend| {
-            (count + 1, out + usize::from(!backend.condition.stands()))
+            (count + 1, out + usize::from(!backend.condition.is_available()))
         });
         let ejection = self.spec.ejection.as_ref()?;
         (out > ejection.limit(count)).then(|| {

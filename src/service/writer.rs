@@ -217,11 +217,11 @@ impl Writer {
         }
         let outliers = spec.ejection.as_ref().map(|ejection| {
             self.results.push(backends, now);
-            // Where keys decide, backends get different requests, and so different latencies.
+            // With hash policies, backends get different requests, and so different latencies.
             self.results.outliers(ejection, spec.balancer.factory.key().is_none())
         });
         let outliers = outliers.unwrap_or_default();
-        // Suspects: others may have begun to answer.
+        // Suspects are re-evaluated too, since other backends may have begun to answer.
         if !outliers.is_empty() || self.desired.has_suspects() {
             self.reevaluate(&outliers).await;
         }

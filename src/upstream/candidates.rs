@@ -22,7 +22,7 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// Empty history; starts at `turn`, so that many pools do not start at the same address.
+    /// Empty history; starts at `turn`, so that pools do not all start at the same address.
     pub fn new(turn: usize) -> Candidates {
         Candidates { turn, failed: HashMap::new() }
     }

@@ -59,7 +59,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether it says nothing of the endpoint: this process, or its machine, has run out of something.
+    /// Whether the cause is a lack of resources of this process or machine, not the endpoint.
     pub fn is_ours(&self) -> bool {
         let run_out = |error: &io::Error| {
             let ports = error.kind() == io::ErrorKind::AddrNotAvailable;
@@ -82,7 +82,7 @@ impl ConnectError {
     }
 }
 
-/// Connects to one place of `endpoint` with `connector`, unless it is in `own`; with TLS if
+/// Connects to one address of `endpoint` with `connector`, unless it is in `own`; with TLS if
 /// configured.
 pub(super) async fn connect(
     connector: &dyn Connector,

@@ -1,4 +1,4 @@
-//! Whether requests have asked for a service of late: then its endpoints that are down are tried often.
+//! Whether a service was requested recently: then reconnects to its endpoints are frequent.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -8,19 +8,19 @@ use tokio::sync::futures::Notified;
 
 use crate::model::Time;
 
-/// A service counts as in use for so long after a request.
+/// A service counts as in use for this long after a request.
 const IN_USE: Duration = Duration::from_secs(60);
 
-/// When requests last asked for a service. Shared by all workers; written about once a second.
+/// When a service was last requested. Shared by all workers; written about once a second.
 #[derive(Debug, Default)]
 pub struct Demand {
-    /// In nanoseconds.
+    /// Time of the last request, in nanoseconds.
     asked: AtomicU64,
     renewed: Notify,
 }
 
 impl Demand {
-    /// Records that requests ask for it now.
+    /// Records a request.
     pub fn note(&self, now: Time) {
         let before = self.asked.swap(now.as_nanos(), Relaxed);
         if !is_recent(before, now) {

@@ -25,30 +25,30 @@ pub struct Dialer {
     resolver: Resolver,
     own: OwnAddresses,
     /// A permit for each warm connection.
-    kept: Arc<Semaphore>,
+    warm: Arc<Semaphore>,
     /// A permit for each warm connection being established for the first time.
-    beginning: Arc<Semaphore>,
+    connecting: Arc<Semaphore>,
 }
 
 /// Concurrent first attempts of warm connections.
-const BEGINNING: usize = 128;
+const MAX_CONNECTING: usize = 128;
 
 impl Dialer {
     /// A dialer that resolves by `resolver`, refuses addresses in `own`, and allows at most
-    /// `most_kept` warm connections.
-    pub fn new(resolver: Resolver, own: OwnAddresses, most_kept: usize) -> Dialer {
-        let kept = Arc::new(Semaphore::new(most_kept.min(Semaphore::MAX_PERMITS)));
-        Dialer { resolver, own, kept, beginning: Arc::new(Semaphore::new(BEGINNING)) }
+    /// `max_warm` warm connections.
+    pub fn new(resolver: Resolver, own: OwnAddresses, max_warm: usize) -> Dialer {
+        let warm = Arc::new(Semaphore::new(max_warm.min(Semaphore::MAX_PERMITS)));
+        Dialer { resolver, own, warm, connecting: Arc::new(Semaphore::new(MAX_CONNECTING)) }
     }
 
     /// Waits for a permit to keep a warm connection.
-    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.kept).acquire_owned().await.ok()
+    pub(super) async fn warm_permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.warm).acquire_owned().await.ok()
     }
 
     /// Waits for a permit to establish one for the first time.
-    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.beginning).acquire_owned().await.ok()
+    pub(super) async fn connect_permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.connecting).acquire_owned().await.ok()
     }
 
     /// The addresses that must not be connected to.

@@ -21,7 +21,7 @@ impl OwnAddresses {
     }
 
     /// Whether an endpoint is literally one of them, without name resolution.
-    pub fn are_meant_by(&self, endpoint: &str) -> bool {
+    pub fn include_text(&self, endpoint: &str) -> bool {
         if let Some(path) = address::socket(endpoint) {
             return path.is_ok_and(|path| self.include_path(&path));
         }

@@ -26,14 +26,14 @@ use super::settings::{Settings, Version};
 use crate::http::{self, Outgoing};
 use crate::model::{ConnectionCount, Endpoint, Time};
 use crate::net::{Closed, Conn, Keepalive, Stream, Worker};
-use drain::DrainLimit;
+use drain::DrainDeadline;
 use guards::Waiting;
 use keeper::Keeper;
 pub use reconnect::UnreachableCount;
 use select::{CONNECT_WAIT, Share};
 use wait_queue::WaitQueue;
 
-/// Connection wait of a request while the last attempt failed.
+/// How long a request waits for a connection if the last attempt failed.
 const CONNECT_WAIT_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// Why a request got no stream. Nothing of it was sent.
@@ -53,14 +53,14 @@ pub struct Pool {
     worker: Rc<Worker>,
     endpoint: Arc<Endpoint>,
     settings: Settings,
-    /// As in the settings, or slower for an endpoint that has had too many PINGs.
+    /// As in the settings, or slower for an endpoint that has complained of too many PINGs.
     keepalive: Cell<Keepalive>,
     observer: Rc<dyn Observer>,
     dialer: Arc<Dialer>,
     candidates: RefCell<Candidates>,
     conns: RefCell<Vec<Rc<Conn>>>,
-    /// Those that take no more requests, and close with the last one.
-    parting: RefCell<Vec<Rc<Conn>>>,
+    /// Draining connections: they get no more requests, and close after the last one.
+    draining: RefCell<Vec<Rc<Conn>>>,
     connecting: Cell<usize>,
     /// When `connecting` began.
     connecting_since: Cell<Time>,
@@ -70,13 +70,13 @@ pub struct Pool {
     retry_at: Cell<Time>,
     /// A reconnect loop is running.
     trying: Cell<bool>,
-    /// Whether requests ask for the service.
+    /// Whether the service was requested recently.
     demand: Arc<Demand>,
     /// A request of this worker has waited for a connection.
     wanted: Cell<bool>,
-    /// The endpoint is down, and out of the service's set.
+    /// The endpoint is down, and excluded from the service's set.
     down: Cell<bool>,
-    /// This pool is the one of all workers' that reconnects to it then.
+    /// This pool, of all workers', is the one that reconnects to it.
     restores: Cell<bool>,
     /// Counts the endpoint as connecting, from a failed attempt to the next success.
     unreachable: RefCell<Option<ConnectionCount>>,
@@ -86,8 +86,8 @@ pub struct Pool {
     news: Notify,
     /// Retired: only requests already waiting are served.
     retired: Cell<bool>,
-    drain_limit: RefCell<Option<DrainLimit>>,
-    /// The time to drain was over.
+    drain_deadline: RefCell<Option<DrainDeadline>>,
+    /// The drain deadline has passed.
     cut_off: Cell<bool>,
 }
 
@@ -103,9 +103,9 @@ pub trait Observer {
     fn lost(&self, endpoint: &Endpoint, now: Time);
     /// Connecting to this backend failed.
     fn failed(&self, endpoint: &Endpoint, error: &ConnectError, now: Time);
-    /// A backend is suspected to be frozen, or no longer.
+    /// A suspicion that a backend is frozen has begun or ended.
     fn suspicion_changed(&self);
-    /// This backend says that it was sent too many PINGs; from now on it is sent them like this.
+    /// This backend reports too many PINGs; from now on these settings apply.
     fn slowed(&self, endpoint: &Endpoint, keepalive: Keepalive);
 }
 
@@ -129,7 +129,7 @@ impl Pool {
             dialer: Arc::clone(dialer),
             candidates: RefCell::new(Candidates::new(worker.index())),
             conns: RefCell::default(),
-            parting: RefCell::default(),
+            draining: RefCell::default(),
             connecting: Cell::new(0),
             connecting_since: Cell::new(Time::ZERO),
             wait_queue: WaitQueue::default(),
@@ -145,7 +145,7 @@ impl Pool {
             keeper: RefCell::default(),
             news: Notify::new(),
             retired: Cell::new(false),
-            drain_limit: RefCell::default(),
+            drain_deadline: RefCell::default(),
             cut_off: Cell::new(false),
         })
     }
@@ -155,8 +155,8 @@ impl Pool {
         &self.endpoint
     }
 
-    /// Opens a stream for a request of `client` if possible at once without overtaking waiting
-    /// requests. `client` is `None` for what no client waits for.
+    /// Opens a stream for a request of `client`, if that is possible at once and without overtaking
+    /// waiting requests. `client` is `None` for requests of the gateway itself.
     ///
     /// # Errors
     /// Nothing was sent in that case.
@@ -259,7 +259,7 @@ impl Pool {
         if enough || self.is_full(share) || self.worker.now() < self.retry_at.get() {
             return;
         }
-        // The last one queued may find capacity that those before it are about to use, or leave.
+        // There may be capacity, which the requests queued earlier are about to use.
         if self.has_capacity(share) {
             return;
         }
@@ -291,7 +291,7 @@ impl Pool {
 
     fn part_with(&self, conn: Rc<Conn>) {
         conn.retire(Closed::Drain);
-        self.parting.borrow_mut().push(conn);
+        self.draining.borrow_mut().push(conn);
     }
 
     /// Retires the pool: waiting requests are still served, and each connection closes with its
@@ -299,17 +299,17 @@ impl Pool {
     pub fn retire(&self) {
         self.retired.set(true);
         self.keep(false);
-        self.settle();
+        self.close_unneeded();
     }
 
     /// Closes connections of a retired pool that are no longer needed.
-    fn settle(&self) {
+    fn close_unneeded(&self) {
         if self.retired.get() && self.wait_queue.waiting() == 0 {
             self.conns.take().into_iter().for_each(|conn| self.part_with(conn));
         }
     }
 
-    /// What the endpoint speaks.
+    /// The HTTP version of the endpoint.
     pub fn version(&self) -> Version {
         self.settings.version
     }

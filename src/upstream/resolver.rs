@@ -36,7 +36,7 @@ pub enum LookupError {
     /// The name has no address (NXDOMAIN or no data).
     #[error("the name is unknown, or has no address")]
     Unknown,
-    /// Timeout, or evicted from the quick lane.
+    /// Timeout, or a quick look-up took too long and no slow slot was free.
     #[error("the name servers do not answer")]
     Silent,
     /// The servers, or the network, failed.

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use equipoise::net::Way;
+use equipoise::net::PipeDirection;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
@@ -51,8 +51,8 @@ pub async fn reign(world: Rc<World>) {
     }
 }
 
-fn way(world: &World) -> Way {
-    if world.rng.borrow_mut().bool() { Way::Forth } else { Way::Back }
+fn way(world: &World) -> PipeDirection {
+    if world.rng.borrow_mut().bool() { PipeDirection::Forward } else { PipeDirection::Backward }
 }
 
 /// Limits a connection to small reads and writes: no fault, but every buffer boundary is met.
@@ -60,7 +60,7 @@ fn slow_down(world: &World) {
     let Some(wire) = world.network.any(&mut world.rng.borrow_mut()) else { return };
     let most = world.rng.borrow_mut().usize(1..2000);
     world.trace(&format!("a connection moves {most} bytes at a time"));
-    wire.in_pieces(way(world), most);
+    wire.limit_reads_and_writes(way(world), most);
 }
 
 /// Delays a connection, as a long-distance one would: messages of both sides cross. Also no fault.

@@ -54,14 +54,14 @@ impl Codec {
         }
     }
 
-    /// Sends a PING, where there is such a thing.
+    /// Sends a PING over HTTP/2; HTTP/1.1 has none.
     pub fn ping(&mut self, payload: [u8; 8]) {
         if let Codec::H2(h2) = self {
             h2.ping(payload);
         }
     }
 
-    /// Whether HEADERS or DATA of HTTP/2 have come since the last call.
+    /// Whether HEADERS or DATA of HTTP/2 were received since the last call.
     pub fn take_carried(&mut self) -> bool {
         if let Codec::H2(h2) = self { h2.take_carried() } else { false }
     }
@@ -82,7 +82,7 @@ impl Codec {
     }
 }
 
-/// Calls the same of the codec that is in use.
+/// Evaluates the expression for the codec in use.
 macro_rules! either {
     ($self:ident, $codec:ident => $call:expr) => {
         match $self {
@@ -92,7 +92,7 @@ macro_rules! either {
     };
 }
 
-/// A method that is that of the codec in use.
+/// A method that calls the same method of the codec in use.
 macro_rules! delegate {
     (fn $name:ident(&self $(, $argument:ident: $type:ty)*) $(-> $result:ty)?) => {
         fn $name(&self $(, $argument: $type)*) $(-> $result)? {
@@ -143,7 +143,7 @@ impl Connection for Codec {
         either!(self, codec => codec.send_head(key, list, end))
     }
 
-    /// A client that has said nothing yet is not sent away: its request may be on the way.
+    /// A client that has sent nothing yet is not told to leave: its request may be in flight.
     fn announce_leave(&mut self, ping: [u8; 8]) {
         if !self.is_undecided() {
             either!(self, codec => codec.announce_leave(ping));

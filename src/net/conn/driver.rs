@@ -163,7 +163,7 @@ impl Conn {
             let waits = self.worker.executor.attend(|| {
                 changed |= self.handle(input);
                 let waits = is_blocked();
-                self.pass_on();
+                self.forward_coalesced();
                 waits
             });
             if !waits || is_blocked() {
@@ -179,7 +179,7 @@ impl Conn {
         let mut changed = false;
         loop {
             match self.next_event(input, now) {
-                Ok(Some(event)) => changed |= self.hand_on(event, now),
+                Ok(Some(event)) => changed |= self.dispatch(event, now),
                 Ok(None) => return changed,
                 Err(error) => {
                     self.fault(error);
@@ -201,13 +201,13 @@ impl Conn {
     }
 
     /// Forwards the small DATA that streams coalesced during this read.
-    fn pass_on(&self) {
+    fn forward_coalesced(&self) {
         if self.worker.gathering.borrow().is_empty() {
             return;
         }
         let mut gathering = self.worker.gathering.take();
         for stream in gathering.drain(..) {
-            let credit = stream.pass_on();
+            let credit = stream.forward_coalesced();
             self.core.borrow_mut().codec.release(stream.key(), credit);
         }
         self.worker.gathering.replace(gathering);
@@ -224,7 +224,7 @@ impl Conn {
             let over = event.is_none() || !core.codec.is_busy();
             (event, over)
         };
-        let changed = event.is_some_and(|event| self.hand_on(event, self.worker.now()));
+        let changed = event.is_some_and(|event| self.dispatch(event, self.worker.now()));
         let mut core = self.core.borrow_mut();
         if core.has_to_answer() {
             core.codec.leave();
@@ -252,13 +252,13 @@ impl Conn {
     fn connection_lost(self: &Rc<Self>) {
         let event = self.core.borrow_mut().codec.broken_off();
         if let Some(event) = event {
-            self.hand_on(event, self.worker.now());
+            self.dispatch(event, self.worker.now());
         }
         self.core.borrow_mut().end(Closed::Io);
     }
 
     /// Dispatches an event. Whether the stream capacity may have changed.
-    fn hand_on(self: &Rc<Self>, event: Event, now: Time) -> bool {
+    fn dispatch(self: &Rc<Self>, event: Event, now: Time) -> bool {
         match event {
             Event::End { key } => {
                 if let Some(stream) = self.stream(key) {

@@ -1,5 +1,5 @@
-//! Flushing the output: once a turn, or early when it is large; then returning credit for what has
-//! left.
+//! Flushes the output once a turn, or early when it is large; then returns credit for what was
+//! written.
 
 use std::rc::Rc;
 use std::task::{Context, Waker};
@@ -10,7 +10,7 @@ use super::{Conn, ConnState, Dirty, Phase};
 use crate::http::{Connection, ErrorCode, Role};
 
 /// Output size that triggers a write before the end of the turn.
-const EARLY: usize = 48 << 10;
+const EARLY_WRITE: usize = 48 << 10;
 
 /// Pending output at which reading from the peer stops (backpressure).
 pub const OUTPUT_LIMIT: usize = 512 << 10;
@@ -19,7 +19,8 @@ impl Conn {
     /// Writes early once the output is large, while it is hot in the cache. Errors and waking the
     /// driver are left to [`Conn::flush`], which meets the same error again.
     pub(in crate::net) fn write_early(&self, core: &mut ConnState) {
-        if (EARLY..=OUTPUT_LIMIT).contains(&core.codec.output_len()) && core.stalled.is_none() {
+        if (EARLY_WRITE..=OUTPUT_LIMIT).contains(&core.codec.output_len()) && core.stalled.is_none()
+        {
             let waker = self.waker.borrow();
             let mut cx = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
             let before = core.codec.output_len();
@@ -59,7 +60,7 @@ impl Conn {
         }
     }
 
-    /// Returns credit for queued bytes that have left to the streams that feed them.
+    /// Returns credit for queued bytes that were written to the streams that feed them.
     fn settle_drained(&self) {
         let now = self.worker.now();
         while let Some((stream, bytes, done)) = self.next_drained() {
@@ -69,8 +70,8 @@ impl Conn {
         }
     }
 
-    /// The next stream of which queued bytes have left, if registered, how many, and whether it is
-    /// done.
+    /// The next stream of which queued bytes were written, if it is registered; how many, and whether it
+    /// is done.
     fn next_drained(&self) -> Option<(Option<Rc<Stream>>, usize, bool)> {
         let mut core = self.core.borrow_mut();
         let (key, bytes) = core.codec.next_drained()?;

@@ -29,19 +29,19 @@ pub trait Front {
 
 /// The owner of a backend (upstream) connection.
 pub trait Upstream {
-    /// When it is sent PINGs.
+    /// Its keepalive settings.
     fn keepalive(&self) -> Keepalive;
 
-    /// It says that these were too many.
+    /// It reports that it was sent too many PINGs.
     fn too_many_pings(&self);
 
-    /// Something has come. This one runs within a borrow of the connection.
+    /// Bytes were received. This callback runs within a borrow of the connection.
     fn note_received(&self, now: Time);
 
-    /// When something last came from the same backend, on whatever connection.
+    /// When bytes were last received from the same backend, on any connection.
     fn last_received(&self) -> Time;
 
-    /// It owes an answer that is overdue, and has not said that it is alive.
+    /// It owes an overdue answer, and has not answered a PING.
     fn frozen(&self, now: Time);
 
     /// Its stream capacity has changed, or it has ended.
@@ -50,16 +50,16 @@ pub trait Upstream {
     /// It has begun.
     fn opened(&self);
 
-    /// It has ended. It is `lost` if the backend, or the way to it, has failed.
+    /// It has ended. It is `lost` if the backend, or the network, has failed.
     fn closed(&self, why: Closed, lost: bool);
 }
 
 /// The owner of a connection.
 #[derive(Clone)]
 pub enum Owner {
-    /// That of all client connections.
+    /// The owner of all client connections.
     Front(Rc<dyn Front>),
-    /// That of this backend connection.
+    /// The owner of this backend connection.
     Upstream(Rc<dyn Upstream>),
 }
 

@@ -15,7 +15,7 @@ pub(in crate::net) enum ReadTurn {
     Large,
     /// It is queued for the next turn.
     Queued,
-    /// Its turn has come.
+    /// It may read in this turn.
     Admitted,
 }
 
@@ -44,7 +44,7 @@ impl Conn {
         self.read_turn.set(if bytes < SMALL_READ { ReadTurn::Small } else { ReadTurn::Large });
     }
 
-    /// Its turn has come.
+    /// It may read in this turn.
     pub(in crate::net) fn admit(&self) {
         self.read_turn.set(ReadTurn::Admitted);
         self.wake();

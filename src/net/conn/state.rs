@@ -49,13 +49,13 @@ pub struct ConnState {
     pub stalled: Option<Time>,
     /// Time of the last write.
     pub written: Time,
-    /// Input has come since the last write.
+    /// Input was received since the last write.
     pub peer_active: bool,
-    /// Since when nothing has come.
+    /// Since when nothing was received.
     pub silence: PeerSilence,
     /// Keepalive of a backend's HTTP/2 connection.
     pub pings: Option<Pings>,
-    /// Watches whether a backend is frozen.
+    /// Detects whether the backend is frozen.
     pub freeze_detector: Option<FreezeDetector>,
     /// When the last stream ended, if none is open.
     pub idle: Option<Time>,
@@ -252,8 +252,8 @@ impl ConnState {
         }
     }
 
-    /// Whether ending it for this reason means that the peer, or the way to it, has failed. A peer
-    /// that has announced that it leaves is not lost.
+    /// Whether ending it for this reason means that the peer, or the network, has failed. A peer that has
+    /// sent GOAWAY is not lost.
     pub fn is_lost(&self, why: Closed) -> bool {
         let failed = match why {
             Closed::Peer => self.codec.is_busy(),
@@ -272,8 +272,8 @@ impl ConnState {
         failed && !self.peer_left
     }
 
-    /// Arms a TCP RST on close if an HTTP/1.1 message is incomplete, so that it is not taken for
-    /// whole.
+    /// Arms a TCP RST on close if an HTTP/1.1 message is incomplete, so that it is not mistaken for a
+    /// complete one.
     pub fn break_off(&self) {
         if self.codec.http1().is_some_and(http1::Connection::is_mid_message) {
             self.io.reset_on_close(true);

@@ -13,7 +13,7 @@ use crate::model::Time;
 /// Payload of the PING whose ACK says that the peer has seen our GOAWAY.
 pub const LEAVE_PING: [u8; 8] = *b"leaving\0";
 
-/// When a new connection reaches its maximum age, with 10 % jitter against synchronised reconnects.
+/// When a new connection reaches its maximum age. The 10 % jitter avoids synchronised reconnects.
 pub fn expiry(worker: &Worker, limits: &Limits, now: Time) -> Option<Time> {
     if limits.max_age.is_zero() {
         return None;
@@ -27,7 +27,7 @@ pub fn expiry(worker: &Worker, limits: &Limits, now: Time) -> Option<Time> {
 pub struct Alarm {
     /// When it fires.
     pub set: Option<Time>,
-    /// The deadlines have changed, so that it may have to be armed anew.
+    /// The deadlines have changed, so it may have to be armed again.
     pub stale: bool,
     timer: Option<Sleep>,
 }
@@ -63,8 +63,7 @@ impl Conn {
         self.flush_later();
     }
 
-    /// Ends an idle or aged connection: a client is sent GOAWAY, to a backend no more streams are
-    /// opened.
+    /// Ends an idle or aged connection: a client is sent GOAWAY; to a backend no more streams are opened.
     fn part(self: &Rc<Self>, why: Closed) {
         let client = self.core.borrow().codec.role() == Role::Client;
         if client { self.retire(why) } else { self.begin_leave(why) }
@@ -105,8 +104,8 @@ impl Conn {
         }
     }
 
-    /// Acts on expired deadlines, but for those of silence, for which what has come is to be read
-    /// first. Whether any has expired.
+    /// Acts on expired deadlines; returns whether there were any. Keepalive and the freeze detector are
+    /// left out: pending input has to be read first.
     pub(super) fn check_deadlines(self: &Rc<Self>, now: Time) -> bool {
         let due = is_past(self.core.borrow().alarm.set, now);
         if due {

@@ -10,7 +10,7 @@ use crate::http::Connection;
 use crate::http1;
 use crate::model::Time;
 
-/// Writes further apart than this are not taken for a bulk stream.
+/// Writes further apart than this do not count as a bulk stream.
 const BULK_GAP: Duration = Duration::from_millis(5);
 
 impl ConnState {
@@ -93,8 +93,8 @@ impl ConnState {
         }
     }
 
-    /// Arms a TCP RST on close while a message delimited by end of connection is incomplete, so
-    /// that it is never taken for whole.
+    /// Arms a TCP RST on close while a message delimited by end of connection is incomplete, so that it is
+    /// never mistaken for a complete one.
     fn arm_reset(&mut self) {
         let open = self.codec.http1().is_some_and(|h1| {
             h1.ends_by_close() && (h1.is_busy() || h1.is_broken_off() || h1.output_len() > 0)

@@ -23,7 +23,7 @@ struct Shared(Arc<std::sync::Mutex<Queue>>);
 #[derive(Debug)]
 struct Queue {
     waiting: VecDeque<(Memory, SocketAddr)>,
-    most: usize,
+    limit: usize,
     closed: bool,
     acceptor: Option<Waker>,
 }
@@ -35,10 +35,10 @@ impl Shared {
 }
 
 impl MemoryListener {
-    /// A listener with a backlog of `most` connections, and its dialer.
+    /// A listener with a backlog of `limit` connections, and its dialer.
     #[expect(clippy::disallowed_types)] // as above
-    pub fn new(most: usize) -> (Dial, MemoryListener) {
-        let queue = Queue { waiting: VecDeque::new(), most, closed: false, acceptor: None };
+    pub fn new(limit: usize) -> (Dial, MemoryListener) {
+        let queue = Queue { waiting: VecDeque::new(), limit, closed: false, acceptor: None };
         let shared = Shared(Arc::new(std::sync::Mutex::new(queue)));
         (Dial(shared.clone()), MemoryListener(shared))
     }
@@ -72,7 +72,7 @@ impl Dial {
     /// Nobody listens, or the backlog is full.
     pub fn connect(&self, peer: SocketAddr, capacity: usize) -> io::Result<Memory> {
         let mut queue = self.0.lock();
-        if queue.closed || queue.waiting.len() >= queue.most {
+        if queue.closed || queue.waiting.len() >= queue.limit {
             return Err(ErrorKind::ConnectionRefused.into());
         }
         let (near, far) = Memory::pair(capacity);

@@ -11,7 +11,7 @@ use crate::model::Time;
 /// DATA smaller than this is coalesced within a read.
 const SMALL: usize = 1 << 10;
 
-/// Messages in one direction that make an exchange a stream, of which its task is woken.
+/// Messages in one direction that make an exchange a stream; its task is woken then.
 const STREAMING: u64 = 2;
 
 impl Stream {
@@ -56,7 +56,7 @@ impl Stream {
     /// back.
     ///
     /// Small pieces after another one of the same read are coalesced and forwarded once the whole
-    /// read is parsed ([`Stream::pass_on`]): forwarding costs more than copying.
+    /// read is parsed ([`Stream::forward_coalesced`]): forwarding costs more than copying.
     pub(in crate::net) fn on_data(self: &Rc<Self>, payload: &[u8], end: bool, now: Time) -> usize {
         let mut state = self.state.borrow_mut();
         let gather = state.data_at == now && payload.len() < SMALL && !end;
@@ -82,7 +82,7 @@ impl Stream {
         if is_first {
             match state.body.reader {
                 Some(_) => self.conn.worker.gathering.borrow_mut().push(Rc::clone(self)),
-                // The task that waits for a head, or holds one back, may need to know.
+                // The task may wait for the head, or hold it back until there is DATA.
                 None if state.wakes_for_body => self.wake_waiter(&state),
                 None => {}
             }
@@ -93,7 +93,7 @@ impl Stream {
         0
     }
 
-    /// Gets a buffer from the pool if the body has to be kept.
+    /// Gets a buffer from the pool if the body has to be buffered.
     fn provide_buffer(&self, state: &mut State) {
         if !state.body.has_buffer() {
             state.body.set_buffer(self.conn.worker.buffers.borrow_mut().take());
@@ -101,7 +101,7 @@ impl Stream {
     }
 
     /// Forwards the coalesced DATA. Returns the credit to give back.
-    pub(in crate::net) fn pass_on(&self) -> usize {
+    pub(in crate::net) fn forward_coalesced(&self) -> usize {
         let mut state = self.state.borrow_mut();
         let before = state.body.buffered();
         let credit = state.body.forward_buffered();
@@ -118,7 +118,7 @@ impl Stream {
         result
     }
 
-    /// Returns an unneeded buffer to the pool, and accounts for what is kept.
+    /// Returns an unneeded buffer to the pool, and accounts for the buffered bytes.
     #[inline]
     pub(super) fn settle_body(&self, state: &mut State, before: usize) {
         if state.body.has_buffer() {
@@ -150,7 +150,7 @@ impl Stream {
         sent
     }
 
-    /// Queued bytes have left: returns credit to the source.
+    /// Queued bytes were written: returns credit to the source.
     pub(in crate::net) fn on_drained(&self, bytes: usize, done: bool, now: Time) {
         let mut state = self.state.borrow_mut();
         state.active = now;

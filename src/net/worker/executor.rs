@@ -1,9 +1,9 @@
-//! Inline executor: jobs are polled by the driver that dispatched the events that woke them, before
-//! it goes on. Those woken elsewhere, by a timer or a flush, are polled by a fallback task of the
-//! worker.
+//! Inline executor: a job is polled by the driver that dispatched the event which woke it, before the
+//! driver continues. Jobs woken elsewhere, by a timer or a flush, are polled by a fallback task of
+//! the worker.
 //!
-//! A request wakes several times for little work. As tasks of the runtime those wake-ups cost as
-//! much as the work itself, and further input had to be buffered until the task ran.
+//! A request is woken several times for little work each. As a task of the runtime, its wake-ups would
+//! cost as much as the work, and input would have to be buffered until the task ran.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -52,12 +52,12 @@ struct Job {
 #[derive(Debug)]
 struct Signal {
     job: JobId,
-    /// It is in the channel, which so never holds more entries than jobs.
+    /// It is in the channel; so the channel never holds more entries than there are jobs.
     sent: AtomicBool,
     wakers: mpsc::UnboundedSender<JobId>,
 }
 
-/// Who is to be woken for an event.
+/// What to wake for an event.
 #[derive(Debug)]
 pub enum Waiter {
     /// A job of the same worker.
@@ -154,7 +154,7 @@ impl Executor {
 
     /// Runs `events`, then polls the jobs that it woke.
     pub fn attend<T>(&self, events: impl FnOnce() -> T) -> T {
-        /// RAII guard: also after a panic later wake-ups reach the fallback task.
+        /// RAII guard: later wake-ups reach the fallback task again, even after a panic.
         struct Attended<'e>(&'e Executor);
         impl Drop for Attended<'_> {
             fn drop(&mut self) {

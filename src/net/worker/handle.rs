@@ -46,7 +46,7 @@ impl WorkerHandle {
         let _ = self.commands.send(Command::Drain).await;
     }
 
-    /// Makes the worker abort what is in flight, as the client's protocol has it.
+    /// Makes the worker abort in-flight exchanges, in the way of each client's protocol.
     pub async fn cut_off(&self) {
         let _ = self.commands.send(Command::CutOff).await; // as above
     }

@@ -9,13 +9,13 @@ use std::collections::VecDeque;
 
 use tokio::sync::Notify;
 
-/// Bytes of one read at most.
+/// Maximum of bytes per read.
 pub const MAX_READ: usize = 64 << 10;
 
 /// Budget of a turn, in full reads: worth some tenths of a millisecond of work.
 pub const READS_PER_TURN: usize = 4;
 
-/// Bytes that a connection not known as busy may read once the budget is spent.
+/// Bytes that a connection may still read once the budget is spent, unless its last read was large.
 pub const SMALL_READ: usize = 16 << 10;
 
 /// The turns of a worker, and the queue for the next one.
@@ -80,7 +80,7 @@ impl<T> ReadScheduler<T> {
         }
     }
 
-    /// Begins a turn with the longest waiting.
+    /// Begins a turn by admitting those that have waited longest.
     pub fn begin(&self, mut admit: impl FnMut(T)) {
         let mut waiting = self.waiting.borrow_mut();
         let max_consecutive = (READS_PER_TURN / waiting.len().max(1)).max(1);

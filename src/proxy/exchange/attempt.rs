@@ -23,7 +23,7 @@ use crate::net::{Stream, Worker};
 use crate::stats::Direction;
 use crate::upstream::Pool;
 
-/// A response head that comes later than this, together with the first message, is no latency
+/// A response head that arrives later than this, together with the first message, is no latency
 /// sample: a stream may simply have had nothing to send.
 const MAX_HEAD_LATENCY: Duration = Duration::from_secs(1);
 
@@ -140,8 +140,8 @@ impl Attempt {
         self.class.get() == ExchangeClass::Stream
     }
 
-    /// The response has a body. A call may turn out to be a stream, so its method may be learned as
-    /// streaming. A trial by a stream has succeeded: its end may be far off.
+    /// The response has a body: a call may turn out to be a stream, and its method may be learned as
+    /// streaming. If it is a stream, a trial has succeeded, as its end may be far off.
     pub fn on_body(&self) {
         if !self.is_stream() {
             self.may_learn.set(true);
@@ -255,7 +255,8 @@ impl Attempt {
         }
     }
 
-    /// Learns from an exchange that began as a stream and succeeded: other ends say nothing of it.
+    /// Learns from an exchange that began as a stream and succeeded; other ends tell nothing about the
+    /// method.
     fn learn(&self, code: Code, answered: Option<Time>, now: Time) {
         let Some(method) = self.method_to_learn().filter(|_| code == Code::Grpc(GrpcCode::Ok))
         else {

@@ -17,13 +17,13 @@ pub struct AttemptedEndpoints {
     last: Failure,
     /// The request was sent to a backend that refused it.
     resent: bool,
-    /// Until when it waits for a backend that is back, once it has begun to.
+    /// Until when the request waits for a backend to be up again, if it waits.
     waits_until: Option<Time>,
 }
 
 struct AttemptedEndpoint {
     id: EndpointId,
-    /// It was down.
+    /// It was down at that time.
     down: bool,
 }
 
@@ -77,20 +77,20 @@ impl AttemptedEndpoints {
         self.endpoints.len() == MAX_ATTEMPTS
     }
 
-    /// Whether there is none to ask because they are down, so that it may wait for the first that is
-    /// back.
+    /// Whether no backend is left only because some are down, so that the request may wait for one to
+    /// be up again.
     pub fn may_wait(&self, view: &WorkerSnapshot) -> bool {
         let unreachable = matches!(self.last, Failure::Connect | Failure::NoBackend);
         let down = view.snapshot.recovers || self.endpoints.iter().any(|it| it.down);
         unreachable && down && !self.is_full()
     }
 
-    /// Until when it waits, which may be for so long, from its first wait on.
+    /// Until when the request waits: `timeout` after its first wait began.
     pub fn waits_until(&mut self, now: Time, timeout: Duration) -> Time {
         *self.waits_until.get_or_insert(now + timeout)
     }
 
-    /// Has those asked again that were down and are back in `view`. Whether there are any.
+    /// Allows another attempt at endpoints that were down and are up in `view`. Whether there are any.
     pub fn release(&mut self, view: &WorkerSnapshot) -> bool {
         let was_down = |id| self.endpoints.iter().any(|tried| tried.down && tried.id == id);
         let members = view.pools.iter().map(|pool| pool.endpoint());

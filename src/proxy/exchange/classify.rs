@@ -9,8 +9,7 @@ use crate::model::{Code, GrpcCode};
 pub enum Verdict {
     /// Send this response to the client.
     Commit(Response),
-    /// Send the request to a backend that may implement the method, as this one does not; else
-    /// commit.
+    /// This backend does not implement the method: retry at one that may, or else commit.
     Unimplemented(Response),
     /// Retry at another backend: none can have processed the request.
     Retry(Failure),

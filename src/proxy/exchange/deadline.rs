@@ -75,9 +75,9 @@ impl Exchange {
         }
     }
 
-    /// Whether the backend has been silent for so much longer than its method usually takes that it
-    /// may be frozen. Where methods are not told apart it is asked, if it can be; where no other
-    /// backend could take its place, there is no need to know.
+    /// Whether the backend has been silent for so much longer than its method usually takes that it may
+    /// be frozen. Without metrics per method it counts as overdue if it can be sent a PING; never if no
+    /// other backend could take its place.
     pub(super) fn is_overdue(&self, attempt: &Attempt) -> bool {
         let silence = attempt.silence(self.proxy.worker.now());
         let service = self.destination.get().and_then(|to| to.worker_service());
@@ -95,7 +95,7 @@ impl Exchange {
         }
     }
 
-    /// Whether it is the backend that is waited for: a stream owes nothing.
+    /// Whether the exchange waits for the backend, not for the client; never on a stream.
     fn is_waited_for(&self, attempt: &Attempt) -> bool {
         let whole = (self.end || self.front.is_whole()) && self.front.unsent() == 0;
         whole && !attempt.is_stream()

@@ -20,8 +20,8 @@ pub enum Event {
 }
 
 impl Exchange {
-    /// The next event. What the backend sent before its stream was reset, or its connection lost,
-    /// comes first. While pending, checks whether the response is a stream.
+    /// The next event. Input that was received before the backend's stream was reset, or its connection
+    /// was lost, comes first. While pending, checks whether the response is a stream.
     pub(super) fn next_event(&self, attempt: &Attempt) -> impl Future<Output = Event> {
         poll_fn(move |cx| {
             let Some(back) = attempt.back() else {

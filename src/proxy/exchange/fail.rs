@@ -14,7 +14,7 @@ impl Exchange {
         Outcome::failed(failure, self.grpc)
     }
 
-    /// Ends it when no backend has it, and none is to get it any more.
+    /// Ends the exchange before any backend had the request.
     pub(super) fn give_up(&self, error: AttemptError) -> Outcome {
         match error {
             AttemptError::Failed(failure) => self.local_reply(failure),
@@ -22,8 +22,7 @@ impl Exchange {
         }
     }
 
-    /// Ends the exchange before commit: the attempt brought no response that the client could be
-    /// sent.
+    /// Ends the exchange before commit: the attempt gave no response that could be sent to the client.
     pub(super) fn fail(&self, attempt: &Attempt, error: AttemptError) -> Outcome {
         match error {
             AttemptError::Reset(code) => self.forward_reset(code),
@@ -76,7 +75,7 @@ impl Exchange {
     /// Forwards the backend's RST_STREAM with the same code, so that the client's library maps it
     /// as it would without a gateway.
     fn forward_reset(&self, code: ErrorCode) -> Outcome {
-        // Some HTTP libraries take NO_ERROR for the regular end of a body; gRPC's do not.
+        // Some HTTP libraries mistake NO_ERROR for the regular end of a body; gRPC's do not.
         let clean = code == ErrorCode::NO_ERROR && !self.grpc;
         self.front.reset(if clean { ErrorCode::INTERNAL_ERROR } else { code });
         Outcome::reset(code, self.grpc)

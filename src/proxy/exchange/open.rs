@@ -48,8 +48,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// Whether the backend's stream ends with the head. An upgrade does over HTTP/2, which has
-    /// none.
+    /// Whether the backend's stream ends with the head. An upgrade over HTTP/2 does, as HTTP/2 does not
+    /// support it.
     fn ends_for(&self, pool: &Pool) -> bool {
         self.end || (pool.version() == Version::Http2 && self.is_upgrade())
     }
@@ -60,13 +60,13 @@ impl Exchange {
         let deadline = self.timeouts.borrow().deadline();
         let head = RequestHead::new(&head, pool, self.grpc).until(deadline, worker);
         let client = Some(&**self.front.conn());
-        let opened = self.while_wanted(pool.open(head, self.ends_for(pool), client)).await?;
+        let opened = self.unless_ended(pool.open(head, self.ends_for(pool), client)).await?;
         Ok(opened.map_err(Failure::from)?)
     }
 
-    /// What `future` gives, which no backend is needed for, unless the client, a time-out or the
-    /// gateway ends the request before.
-    pub(super) async fn while_wanted<T>(
+    /// Awaits `future` before the request is sent, unless the client cancels, a timeout expires or the
+    /// gateway shuts down.
+    pub(super) async fn unless_ended<T>(
         &self,
         future: impl Future<Output = T>,
     ) -> Result<T, AttemptError> {

@@ -50,10 +50,10 @@ impl Exchange {
         }
     }
 
-    /// Counts a request that was not sent to a backend, by its route and service as far as known.
+    /// Counts a request that was not sent to a backend, by its route and service if these are known.
     fn record_unsent(&self, outcome: &Outcome) {
         let Some(reason) = outcome.rejected() else { return };
-        let reason = broken_rule(self.front.over()).unwrap_or(reason);
+        let reason = client_violation(self.front.over()).unwrap_or(reason);
         let worker = self.proxy.worker.index();
         let Some((destination, rejections)) =
             self.destination.get().and_then(|to| Some((to, to.rejections()?)))
@@ -68,7 +68,7 @@ impl Exchange {
 }
 
 /// The reject reason, if the client broke the protocol or a limit.
-fn broken_rule(over: Option<Over>) -> Option<RejectReason> {
+fn client_violation(over: Option<Over>) -> Option<RejectReason> {
     match over? {
         Over::Fault | Over::Reset { cause: Cause::Malformed(_), .. } => {
             Some(RejectReason::Malformed)

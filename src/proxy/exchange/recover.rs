@@ -1,4 +1,4 @@
-//! A request for which nobody can be reached waits for the first backend that is back.
+//! Recovery: a request waits for a backend to be up again while none can be reached.
 
 use std::rc::Rc;
 
@@ -8,8 +8,8 @@ use super::start::AttemptError;
 use super::{Destination, Exchange};
 
 impl Exchange {
-    /// Waits until a backend may be asked, where there is none because they are down. Those who wait
-    /// go on in the order in which they came.
+    /// Waits until a backend may be picked again, if there is none only because they are down. Waiting
+    /// requests continue in the order in which they came.
     pub(super) async fn await_recovery(
         &self,
         destination: &Destination,
@@ -44,7 +44,7 @@ impl Exchange {
                     () = worker.sleep(left) => {}
                 }
             };
-            self.while_wanted(waited).await?;
+            self.unless_ended(waited).await?;
         }
     }
 }

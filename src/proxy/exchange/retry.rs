@@ -19,7 +19,7 @@ impl Exchange {
         if !attempt.is_sent() {
             return true;
         }
-        if attempted.is_resent() || !self.is_held() {
+        if attempted.is_resent() || !self.is_buffered() {
             return false;
         }
         let granted =
@@ -30,17 +30,19 @@ impl Exchange {
         granted
     }
 
-    /// Begins an attempt at a backend that may implement the method, as that of `attempt` does not;
-    /// rewinds the body. `None` if there is no such backend, or the request is not held any more.
+    /// Begins an attempt at another backend, which may implement the method that the backend of `attempt`
+    /// does not; rewinds the body. `None` if there is no such backend, or the request is no longer
+    /// buffered.
     ///
-    /// The retry budget does not count these: they end once it is known who implements the method.
-    pub(super) fn elsewhere(
+    /// The retry budget does not count these retries: they end once it is known which backends implement
+    /// the method.
+    pub(super) fn retry_unimplemented(
         &self,
         destination: &Destination,
         attempt: &Attempt,
         attempted: &mut AttemptedEndpoints,
     ) -> Option<Attempt> {
-        if !attempt.learn_unimplemented(self.proxy.worker.now()) || !self.is_held() {
+        if !attempt.learn_unimplemented(self.proxy.worker.now()) || !self.is_buffered() {
             return None;
         }
         attempted.passed_over(attempt);
@@ -52,8 +54,8 @@ impl Exchange {
         Some(next)
     }
 
-    /// Whether all of the request that has come is still here, to be sent again.
-    fn is_held(&self) -> bool {
+    /// Whether all of the request that was received is still buffered, to be sent again.
+    fn is_buffered(&self) -> bool {
         let whole = self.end || self.front.is_replayable();
         let small = self.head.borrow().list_size() <= REPLAY_HEAD;
         whole && small && !self.sent_trailers.get()

@@ -115,7 +115,7 @@ impl Exchange {
             Route::Redirect(_) => Ok(destination),
             Route::Forward(_) => match destination.worker_service() {
                 None => Err(Failure::NoBackend),
-                Some(service) if self.grpc && !service.takes_grpc() => Err(Failure::GrpcToHttp1),
+                Some(service) if self.grpc && !service.speaks_grpc() => Err(Failure::GrpcToHttp1),
                 Some(_) => Ok(destination),
             },
         }

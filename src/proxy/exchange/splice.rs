@@ -61,7 +61,7 @@ impl Exchange {
                 let _ = self.front.send_data(&[], true); // an error means that the client is gone
                 Code::Http(status)
             }
-            // A client that is gone changes nothing of the backend's outcome.
+            // A client that is gone does not change the backend's outcome.
             Ok(()) | Err(SendError::Gone) if self.grpc => grpc_code(trailers),
             Ok(()) | Err(SendError::Gone) => Code::Http(status),
         };
@@ -76,7 +76,7 @@ impl Exchange {
             }
             if self.grpc { back.single_message_at() } else { None }
         });
-        // A complete response ends the exchange, whatever of the request is still to come.
+        // A complete response ends the exchange, even if the request is not complete.
         attempt.cancel();
         self.front.discard();
         Outcome::answered(code, at)

@@ -15,7 +15,7 @@ pub type Delay<'x> = Pin<Box<dyn Future<Output = Result<(), Failure>> + 'x>>;
 /// A policy stage of a route.
 pub trait Stage {
     /// Admits the exchange, at once or after a delay, or rejects it.
-    fn pass<'x>(&'x self, exchange: &'x Exchange) -> Result<Option<Delay<'x>>, Failure>;
+    fn admit<'x>(&'x self, exchange: &'x Exchange) -> Result<Option<Delay<'x>>, Failure>;
 }
 
 /// The stages of one route on one worker, in order.
@@ -28,9 +28,9 @@ pub fn stages(_: &Policies) -> Stages {
 
 impl Exchange {
     /// Runs the stages of the route.
-    pub(super) async fn pass_stages(&self, destination: &Destination) -> Result<(), Failure> {
+    pub(super) async fn run_stages(&self, destination: &Destination) -> Result<(), Failure> {
         for stage in destination.stages() {
-            if let Some(delay) = stage.pass(self)? {
+            if let Some(delay) = stage.admit(self)? {
                 delay.await?;
             }
         }

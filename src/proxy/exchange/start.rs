@@ -19,7 +19,7 @@ pub struct Response {
     pub end: bool,
 }
 
-/// Why an attempt brought no response, or an incomplete one.
+/// Why an attempt gave no response, or an incomplete one.
 #[derive(Clone, Copy, Debug)]
 pub enum AttemptError {
     /// The gateway found a failure.

@@ -1,5 +1,5 @@
-//! Detects streams by what the backend sends after its response head, never by silence before it
-//! nor by what a client does alone.
+//! Detects streams by what the backend sends after its response head; never by silence before the
+//! head, nor by what the client does alone.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -27,7 +27,7 @@ pub struct StreamDetector {
 }
 
 impl StreamDetector {
-    /// Whether the response whose head came at `head_at` is a stream. Otherwise wakes the task of
+    /// Whether the response whose head arrived at `head_at` is a stream. Otherwise wakes the task of
     /// `cx` for the next check.
     pub fn poll(
         &mut self,

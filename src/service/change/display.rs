@@ -1,4 +1,4 @@
-//! A change in words, for the log and the audit.
+//! Changes as text, for the log and the audit.
 
 use std::fmt;
 

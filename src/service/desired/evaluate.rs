@@ -1,4 +1,4 @@
-//! Re-evaluation of what the backends of a service are found to be: health, ejection, panic mode.
+//! Re-evaluation of the backends' conditions: health, suspicion, ejection, panic mode.
 
 use super::{Backend, Desired};
 use crate::health::Health;
@@ -16,12 +16,12 @@ impl Backend {
             outlier: outliers.get(&endpoint.id()).copied(),
             by_hand,
             eligible: !intent.drained && intent.weight > 0,
-            down: condition.is_out_but_for_ejection(),
+            down: condition.is_unavailable(),
         };
         Candidate { state: self.ejection, signals }
     }
 
-    /// With another ejection state. If its ejection changes, its fault counters start anew.
+    /// Replaces the ejection state. If the ejection changes, the fault counters are reset.
     fn with_ejection(&self, ejection: EjectionState) -> Backend {
         if ejection.ejected != self.ejection.ejected {
             self.endpoint.faults().reset();
@@ -30,7 +30,7 @@ impl Backend {
         Backend { ejection, condition, ..self.clone() }
     }
 
-    /// With the latest result of its health check, and whether it is down.
+    /// Updates the result of the health check, and whether the backend is down.
     pub(super) fn with_health(self) -> Backend {
         let outage = self.endpoint.outage();
         let (down_count, down) = (outage.down_count(), outage.down());
@@ -52,7 +52,7 @@ impl Desired {
         let updated = updated.with_suspicion().with_ejections(Some(outliers)).with_panic_mode();
         let updated = updated.following(&self.backends);
         let pairs = self.backends.iter().zip(&*updated.backends);
-        // Who was down and is back is news too: somebody may wait for that.
+        // A backend that was down and up in between counts as a change: requests may wait for it.
         let differs = pairs.into_iter().any(|(before, now)| {
             before.condition != now.condition || before.down_count != now.down_count
         });
@@ -75,8 +75,8 @@ impl Desired {
         self.backends.iter().filter_map(|backend| backend.ejection.ejected?.until).min()
     }
 
-    /// Updates the ejections. With `outliers`, also by the results of backends; without, it only ends
-    /// ejections beyond `max_ejected`, as after a change of membership.
+    /// Updates the ejections. Without `outliers`, as after a change of membership, it only ends ejections
+    /// beyond `max_ejected`.
     pub(super) fn with_ejections(mut self, outliers: Option<&Outliers>) -> Desired {
         let (now, none) = (self.now(), Outliers::new());
         let candidate = |it: &Backend| {
@@ -97,7 +97,7 @@ impl Desired {
         self
     }
 
-    /// Enters or leaves panic mode: if too small a part of the weight is well, unhealthy and ejected
+    /// Enters or leaves panic mode: if too little of the total weight is healthy, unhealthy and ejected
     /// backends get requests too.
     pub(super) fn with_panic_mode(mut self) -> Desired {
         let candidates = self.backends.iter().filter(|it| !it.intent.drained);
@@ -105,12 +105,14 @@ impl Desired {
         let (mut all, mut stands) = (0, 0);
         for Backend { intent, condition, .. } in candidates {
             all += u64::from(intent.weight);
-            stands += if condition.stands() { u64::from(intent.weight) } else { 0 };
+            stands += if condition.is_available() { u64::from(intent.weight) } else { 0 };
         }
         let panic_mode = stands * 100 < all * u64::from(self.spec.panic);
         let updated = |backend: &Backend| {
-            let needed = panic_mode && backend.condition.can_help() && !backend.condition.stands();
-            let condition = Condition { needed, ..backend.condition.clone() };
+            let in_panic = panic_mode
+                && backend.condition.can_serve_in_panic()
+                && !backend.condition.is_available();
+            let condition = Condition { in_panic, ..backend.condition.clone() };
             Backend { condition, ..backend.clone() }
         };
         self.backends = self.backends.iter().map(updated).collect();

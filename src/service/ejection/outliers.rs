@@ -1,10 +1,10 @@
-//! Outliers: backends whose requests succeed less often, or whose calls take longer, than those of
-//! the others.
+//! Outlier detection: finds backends whose requests succeed less often, or whose calls take longer,
+//! than those of the others.
 //!
-//! Each backend is compared to the others taken together. The usual test, by how many standard
-//! deviations a backend is below the mean of all, cannot work in small sets: of n values none is more
-//! than √(n-1) standard deviations from their mean (Samuelson, "How Deviant Can You Be?", 1968), which
-//! is why Envoy, at 1.9, asks for five hosts. To be compared to the rest needs two.
+//! Each backend is compared to all others taken together, which needs only two backends. The usual
+//! test, by standard deviations below the mean of all, cannot work in small sets: of n values none is
+//! more than √(n-1) standard deviations from their mean (Samuelson, "How Deviant Can You Be?", 1968),
+//! which is why Envoy, at 1.9, asks for five hosts.
 
 use std::collections::{HashMap, VecDeque};
 use std::mem;
@@ -14,20 +14,20 @@ use super::{Cause, Ejection};
 use crate::model::{self, EndpointId, Time};
 use crate::service::desired::Backend;
 
-/// Readings, one a second, that are compared.
+/// Length of the window; there is one reading a second.
 const SECONDS: usize = 10;
 
-/// Calls that are slower than the others' by less than this are slow enough for no ejection.
+/// Minimum difference of latencies for an ejection.
 const LATENCY_FLOOR: Duration = Duration::from_millis(100);
 
-/// Calls in a window without which latencies are not compared. A policy that goes by latency itself
-/// gives slow backends fewer, and finds them well again sooner.
+/// Minimum number of calls in a window for latencies to be compared. A latency-aware policy sends slow
+/// backends fewer, and finds them recovered sooner.
 const MIN_CALLS: u64 = 100;
 
-/// Standard deviations that a success ratio has to be away.
+/// By how many standard deviations a success ratio has to be lower.
 const Z: f64 = 3.0;
 
-/// Why backends are outliers; those that are not in it are none.
+/// The outliers among the backends, and why they are.
 pub type Outliers = HashMap<EndpointId, Cause>;
 
 /// The results of a service's backends in the last ten seconds.
@@ -43,7 +43,7 @@ impl Results {
         let mut before = mem::take(&mut self.windows);
         for Backend { endpoint, ejection, .. } in backends {
             let mut window = before.remove(&endpoint.id()).unwrap_or_default();
-            // What led to an ejection must not lead to the next one.
+            // Results from before the last ejection must not cause another one.
             let returned = ejection.ended.is_some_and(|ended| ended >= self.pushed);
             if ejection.ejected.is_some() || returned {
                 window = Window::default();
@@ -54,7 +54,7 @@ impl Results {
         self.pushed = now;
     }
 
-    /// The outliers by `settings`; by latency only where all backends get requests of the same kinds.
+    /// The outliers by `settings`; by latency only if all backends get the same mix of requests.
     pub fn outliers(&self, settings: &Ejection, by_latency: bool) -> Outliers {
         let (ids, windows): (Vec<EndpointId>, Vec<&Window>) =
             self.windows.iter().map(|(id, window)| (*id, window)).unzip();
@@ -95,9 +95,9 @@ impl Window {
     }
 }
 
-/// Compares the results of each backend in the last second, two seconds and so on to what the others
-/// did meanwhile. Few requests are enough if nearly all fail: it is the upper bound of the success
-/// ratio that has to be low.
+/// Compares the success ratio of each backend over the last second, two seconds and so on to that of
+/// the others. The upper bound of the ratio has to be low, so few requests are enough if nearly all
+/// fail.
 fn by_success_ratio(settings: &Ejection, windows: &[&Window]) -> Vec<Option<Cause>> {
     let total = |seconds| {
         let mut total = model::Results::default();
@@ -127,16 +127,16 @@ fn success(results: model::Results) -> f64 {
     1.0 - results.faults as f64 / results.requests.max(1) as f64
 }
 
-/// The upper end of the interval of confidence of the success ratio at three standard deviations
-/// (Wilson, "Probable Inference", 1927).
+/// The upper end of the success ratio's confidence interval at three standard deviations (Wilson,
+/// "Probable Inference", 1927).
 fn upper_bound(results: model::Results) -> f64 {
     let (ratio, per_request) = (success(results), Z * Z / results.requests.max(1) as f64);
     let variance = ratio * (1.0 - ratio) * per_request + per_request * per_request / 4.0;
     (ratio + per_request / 2.0 + variance.sqrt()) / (1.0 + per_request)
 }
 
-/// Compares the mean latency of each backend over a whole window, which a moment's pause does not
-/// decide, to the median of the others'.
+/// Compares the mean latency of each backend to the median of the others'. Over a whole window, so
+/// that a momentary pause does not decide.
 fn by_latency_of(settings: &Ejection, windows: &[&Window]) -> Vec<Option<Cause>> {
     let mean = |window: &&Window| {
         let results = Some(window).filter(|it| it.is_full())?.last(SECONDS);
@@ -146,8 +146,8 @@ fn by_latency_of(settings: &Ejection, windows: &[&Window]) -> Vec<Option<Cause>>
     let mut sorted: Vec<Duration> = means.iter().copied().flatten().collect();
     sorted.sort();
     let outlier = |mean: Duration| {
-        // Without itself the median is at the next place if it stands before that. Of two in the
-        // middle the greater one.
+        // Leaving out the backend itself shifts the median by one if it is sorted before it. Of two
+        // values in the middle, the greater one counts.
         let own = sorted.partition_point(|other| *other < mean);
         let middle = sorted.len().saturating_sub(1) / 2;
         let others = *sorted.get(if own <= middle { middle + 1 } else { middle })?;

@@ -1,22 +1,22 @@
-//! The ejection of each backend as a state machine over given times.
+//! The state machine of a backend's ejection. Pure logic: the time is an argument.
 
 use std::cmp::Reverse;
 
 use super::{Cause, Ejected, Ejection};
 use crate::model::{HealthSignal, Time};
 
-/// What is remembered of a backend between decisions.
+/// The state of a backend's ejection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EjectionState {
     /// Its ejection, if it is ejected.
     pub ejected: Option<Ejected>,
     /// When the last ejection ended.
     pub ended: Option<Time>,
-    /// Ejections since the first of a series.
+    /// Consecutive relapses: the next ejection lasts longer.
     relapses: u32,
 }
 
-/// What is known of a backend when it is decided on.
+/// Inputs of a decision about one backend.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Signals {
     /// Consecutive faults.
@@ -27,7 +27,7 @@ pub struct Signals {
     pub outlier: Option<Cause>,
     /// An operator's ejection.
     pub by_hand: Option<ByHand>,
-    /// Whether it gets requests while it is well: not drained, and of a weight above 0.
+    /// Whether it gets requests while healthy: not drained, and its weight is above 0.
     pub eligible: bool,
     /// Whether it is unreachable or unhealthy.
     pub down: bool,
@@ -38,16 +38,16 @@ pub struct Signals {
 pub struct ByHand {
     /// When it began.
     pub since: Time,
-    /// When it ends, if it does by itself.
+    /// When it ends; `None` if an operator has to end it.
     pub until: Option<Time>,
 }
 
 /// A backend to decide on.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
-    /// What is remembered of it.
+    /// Its state.
     pub state: EjectionState,
-    /// What is known of it now.
+    /// The inputs.
     pub signals: Signals,
 }
 
@@ -56,7 +56,7 @@ impl Candidate {
         self.state.ejected.is_some()
     }
 
-    /// Begins or ends an ejection as operators want it, whatever the limits are.
+    /// Begins or ends an ejection by operators, whatever the limits are.
     pub fn obey(&mut self, now: Time) {
         let before = self.state.ejected.filter(|it| it.cause == Cause::Hand && !it.on_trial);
         match (self.signals.by_hand, before) {
@@ -64,7 +64,7 @@ impl Candidate {
                 let ejected = Ejected { cause: Cause::Hand, since, until, on_trial: false };
                 self.state.ejected = Some(ejected);
             }
-            // One whose time is over is followed by a trial.
+            // An ejection that expires is followed by a trial.
             (None, Some(before)) if before.until.is_none_or(|until| until > now) => {
                 self.state.end(now);
             }
@@ -92,7 +92,7 @@ impl Ejection {
         self.release(candidates, now);
     }
 
-    /// Ends ejections above the limit, which shrinks with the set; the longest first. Those by hand
+    /// Ends ejections above the limit, which shrinks with the set: the longest first. Those by operators
     /// stay.
     pub fn release(&self, candidates: &mut [Candidate], now: Time) {
         candidates.iter_mut().for_each(|candidate| candidate.obey(now));
@@ -109,7 +109,7 @@ impl Ejection {
         self.limit(candidates.iter().filter(|it| it.signals.eligible).count())
     }
 
-    /// What a backend that is in is to be ejected for.
+    /// Why a backend that is not ejected should be.
     fn offence(&self, candidate: &Candidate) -> Option<Cause> {
         let Signals { consecutive, outlier, eligible, down, .. } = candidate.signals;
         let is_in = eligible && !down && !candidate.is_ejected();
@@ -117,7 +117,7 @@ impl Ejection {
         faults.or(outlier).filter(|_| is_in)
     }
 
-    /// Moves an ejection on: to its trial when its time is over, and by the result of that.
+    /// Advances an ejection: to its trial once it expires, and by the result of the trial.
     fn advance(&self, candidate: &mut Candidate, now: Time) {
         candidate.obey(now);
         let Candidate { state, signals } = candidate;

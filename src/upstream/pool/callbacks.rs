@@ -11,7 +11,7 @@ use crate::model::{Endpoint, Time};
 use crate::net::{Closed, Keepalive, SILENCE_TIMEOUT, Upstream};
 use crate::upstream::settings::Version;
 
-/// Calls over HTTP/1.1, where nobody can be asked, that are overdue at a backend that is frozen.
+/// Number of overdue calls over HTTP/1.1, which has no PING, for a backend to count as frozen.
 const FROZEN_CALLS: usize = 3;
 
 /// Receives the callbacks of one connection for its pool.
@@ -40,19 +40,19 @@ impl ConnCallbacks {
         }
     }
 
-    /// It is established: nobody waits for it any more.
+    /// Records that it is established: nobody waits for it any more.
     pub fn established(&self) {
         self.is_new.set(false);
     }
 
-    /// Whether it was closed in order, as by a healthy backend.
+    /// Whether it was closed gracefully, as by a healthy backend.
     pub fn left_in_good_order(&self) -> bool {
         use Closed::{Cancelled, Drain, Idle, MaxAge, Peer};
         matches!(self.ended.get(), Some(Cancelled | Drain | Idle | MaxAge | Peer))
             && !self.is_lost()
     }
 
-    /// Whether the backend, or the way to it, has failed.
+    /// Whether the backend, or the network, has failed.
     pub fn is_lost(&self) -> bool {
         self.lost.get()
     }

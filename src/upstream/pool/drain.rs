@@ -1,5 +1,4 @@
-//! The end of draining: requests of an endpoint that was taken out finish, or are cut off when their
-//! time is up.
+//! Drain deadline: requests of a drained or removed endpoint finish, or are cut off when it passes.
 
 use std::time::Duration;
 
@@ -9,30 +8,30 @@ use super::Pool;
 use crate::model::Time;
 use crate::net::Closed;
 
-/// When what is left is cut off. The timer ends with it.
-pub struct DrainLimit {
+/// A drain deadline and its timer; dropping it cancels the timer.
+pub struct DrainDeadline {
     at: Time,
     _timer: oneshot::Sender<()>,
 }
 
 impl Pool {
-    /// Requests may go on for so long, or until an earlier limit; without any for ever.
+    /// Sets the deadline to `patience` from now, unless there is an earlier one; `None` sets none.
     pub fn drain_within(&self, patience: Option<Duration>) {
-        let before = self.drain_limit.borrow().as_ref().map(|limit| limit.at);
-        let limit = patience.map(|patience| self.worker.now() + patience);
-        self.drain_by(before.into_iter().chain(limit).min());
+        let before = self.drain_deadline.borrow().as_ref().map(|deadline| deadline.at);
+        let deadline = patience.map(|patience| self.worker.now() + patience);
+        self.drain_by(before.into_iter().chain(deadline).min());
     }
 
-    /// Requests may go on until then, or for ever. What was said before does not hold any more.
-    pub fn drain_by(&self, limit: Option<Time>) {
-        if self.drain_limit.borrow().as_ref().map(|limit| limit.at) == limit {
+    /// Replaces the deadline; `None` removes it.
+    pub fn drain_by(&self, deadline: Option<Time>) {
+        if self.drain_deadline.borrow().as_ref().map(|deadline| deadline.at) == deadline {
             return;
         }
         self.cut_off.set(false);
-        *self.drain_limit.borrow_mut() = limit.map(|at| self.limit_drain(at));
+        *self.drain_deadline.borrow_mut() = deadline.map(|at| self.start_drain_timer(at));
     }
 
-    fn limit_drain(&self, at: Time) -> DrainLimit {
+    fn start_drain_timer(&self, at: Time) -> DrainDeadline {
         let (timer, dropped) = oneshot::channel();
         let (pool, sleep) = (self.this.clone(), self.worker.sleep(at.since(self.worker.now())));
         self.worker.spawn(async move {
@@ -45,18 +44,18 @@ impl Pool {
                 pool.cut_off();
             }
         });
-        DrainLimit { at, _timer: timer }
+        DrainDeadline { at, _timer: timer }
     }
 
-    /// Ends what is left: what is on connections with these, what waits for one elsewhere.
+    /// Aborts the remaining requests: closes the connections, and fails the waiting requests.
     fn cut_off(&self) {
         self.cut_off.set(true);
-        let conns = [&self.conns, &self.parting].map(|conns| conns.borrow().clone());
+        let conns = [&self.conns, &self.draining].map(|conns| conns.borrow().clone());
         conns.iter().flatten().for_each(|conn| conn.close(Closed::Drain));
         self.wait_queue.notify_waiters();
     }
 
-    /// Whether what was left when the time was up has been cut off.
+    /// Whether the deadline has passed, and the remaining requests were cut off.
     pub fn is_cut_off(&self) -> bool {
         self.cut_off.get()
     }

@@ -22,8 +22,8 @@ use crate::upstream::settings::Version;
 /// Connection Attempt Delay (RFC 8305).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// The longest connect timeout of an endpoint that is suspected to be frozen: when it is back, another
-/// attempt shows that sooner than one begun before.
+/// Maximum connect timeout of an endpoint that is suspected to be frozen: once it recovers, a new
+/// attempt succeeds sooner than an old one.
 const SUSPECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A ready connection and its gauge.
@@ -59,7 +59,7 @@ impl Pool {
         self.endpoint.note_connectivity(self.worker.now());
         self.wait_queue.notify_waiters();
         self.news.notify_waiters();
-        self.settle();
+        self.close_unneeded();
     }
 
     /// Resolves and connects, within the connect timeout.
@@ -89,7 +89,7 @@ impl Pool {
             return Err(ConnectError::refused(&self.settings));
         }
         if self.endpoint.connected() == 0 {
-            // The estimates are of a process, or a path to it, that is gone.
+            // The latency estimates belong to a process, or a network path, that is gone.
             self.endpoint.load().forget();
         }
         ready.counted.set(Some(self.endpoint.count_connected()));
@@ -98,7 +98,7 @@ impl Pool {
         Ok(())
     }
 
-    /// An established connection has ended.
+    /// Records the end of an established connection.
     fn note_end(&self, owner: &ConnCallbacks) {
         let now = self.worker.now();
         let outage = self.endpoint.outage();
@@ -142,7 +142,7 @@ impl Pool {
                         why.set(Closed::Cancelled);
                         return Ok(ready);
                     }
-                    Some(Ok((_, Err(error)))) => failure = more_telling(failure, error),
+                    Some(Ok((_, Err(error)))) => failure = more_informative(failure, error),
                     Some(Err(_)) => {} // the attempt was aborted: ignored
                     None => return Err(failure),
                 },
@@ -174,7 +174,7 @@ impl Pool {
         let (guard, ending) = (CloseOnDrop::new(&conn, &why), Rc::clone(&owner));
         self.worker.spawn(async move {
             driven.clone().drive().await;
-            for conns in [&pool.conns, &pool.parting] {
+            for conns in [&pool.conns, &pool.draining] {
                 conns.borrow_mut().retain(|conn| !Rc::ptr_eq(conn, &driven));
             }
             if count.take().is_some() {
@@ -200,7 +200,7 @@ impl Pool {
 }
 
 /// The more useful of two errors: no route for an address family is the least.
-fn more_telling(before: ConnectError, after: ConnectError) -> ConnectError {
+fn more_informative(before: ConnectError, after: ConnectError) -> ConnectError {
     use std::io::ErrorKind::{AddrNotAvailable, NetworkUnreachable};
     let no_route = |error: &ConnectError| {
         matches!(error, ConnectError::Nobody(error)

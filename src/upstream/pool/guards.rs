@@ -24,7 +24,7 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.pool.wait_queue.leave(self.share);
         self.pool.wait_queue.notify_one(); // there may be capacity for the next one too
-        self.pool.settle();
+        self.pool.close_unneeded();
     }
 }
 

@@ -1,8 +1,8 @@
 //! Warm connections: established before the first request and re-established when lost, so that the
 //! first request does not wait, and reachability is known.
 //!
-//! Over HTTP/1.1 it is closed at once: it proves reachability, and most servers soon close idle
-//! ones anyway.
+//! Over HTTP/1.1 the connection is closed at once: it has proved reachability, and most servers soon
+//! close idle connections anyway.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use crate::upstream::settings::Version;
 /// Jitter window of the first connections.
 const JITTER: Duration = Duration::from_millis(300);
 
-/// Delay after a connection that the backend closed in order.
+/// Delay after a connection that the backend closed gracefully.
 const GRACEFUL_DELAY: Duration = Duration::from_secs(1);
 
 /// Delay after one that failed.
 const LOSS_DELAY: Duration = Duration::from_millis(100);
 
-/// Exponential back-off for connections shorter than this.
+/// A connection that lasts this long resets the back-off.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
@@ -57,12 +57,12 @@ impl Pool {
     }
 
     async fn keep_connected(self: &Rc<Self>) {
-        let Some(_place) = self.dialer.place().await else { return };
+        let Some(_permit) = self.dialer.warm_permit().await else { return };
         self.worker.sleep(JITTER.mul_f64(self.chance())).await;
-        let mut turn = self.dialer.turn().await;
+        let mut permit = self.dialer.connect_permit().await;
         let mut short_lived = 0;
         loop {
-            let made = self.until_connected(turn.take()).await;
+            let made = self.until_connected(permit.take()).await;
             let since = self.worker.now();
             if made && self.settings.version == Version::Http1 {
                 self.first_free().into_iter().for_each(|conn| conn.retire(Closed::Idle));
@@ -80,8 +80,8 @@ impl Pool {
         }
     }
 
-    /// Waits for a connection, making one if nobody else does. Whether it did.
-    async fn until_connected(self: &Rc<Self>, mut turn: Option<OwnedSemaphorePermit>) -> bool {
+    /// Waits for a connection, making one if nobody else does. Returns whether it did.
+    async fn until_connected(self: &Rc<Self>, mut permit: Option<OwnedSemaphorePermit>) -> bool {
         let mut made = false;
         loop {
             let news = self.news.notified();
@@ -91,10 +91,10 @@ impl Pool {
             if self.connecting.get() == 0 && !self.trying.get() {
                 made = true;
                 self.begin_connecting();
-                let (pool, turn) = (Rc::clone(self), turn.take());
+                let (pool, permit) = (Rc::clone(self), permit.take());
                 self.worker.spawn(async move {
                     pool.connect().await;
-                    drop(turn);
+                    drop(permit);
                 });
             }
             news.await;

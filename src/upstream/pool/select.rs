@@ -3,13 +3,13 @@
 //!
 //! Backends count RST_STREAMs on a connection and close it beyond a limit ([`MAX_RESETS`]). So
 //! that every open stream can be cancelled at any time, a connection gets a stream only while its
-//! open streams plus its resets of the last 30 s are below that. One kept back by its resets alone
+//! open streams plus its resets of the last 30 s are below that. One excluded by its resets alone
 //! is *resting*: extra connections replace resting ones, at most as many as the connection limit.
 //! When all of these rest too, an idle resting one is replaced by a fresh one.
 //!
-//! If that is impossible, or connecting fails, requests are served rather than refused, on the
-//! connection with the smallest burden, and some cancellations are delayed. Clients that cancel
-//! most wait instead, and before that leave a part of each connection's budget to others.
+//! If that is impossible, or connecting fails, requests are served rather than refused: on the
+//! connection with the smallest burden, where some cancellations are delayed. Heavy cancellers wait
+//! instead, and may use only a part of each connection's budget in the first place.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::Pool;
 use crate::net::{Conn, MAX_RESETS, StreamCapacity};
 
-/// How long a request waits for a new connection while existing ones could bear it.
+/// How long a request waits for a new connection while existing ones could take it.
 pub const CONNECT_WAIT: Duration = Duration::from_millis(250);
 
 /// Cancellations of one client in 30 s above which it counts as a heavy canceller.
@@ -71,7 +71,7 @@ impl Pool {
     }
 
     /// The connection with the fewest open streams that fits; or, if there will be no better one,
-    /// the min_by_rank burdened.
+    /// the least burdened.
     pub(super) fn select(&self, share: Share) -> Option<Rc<Conn>> {
         let best = self.min_by_rank(|_, capacity| share.fits(capacity).then_some(capacity.open));
         if best.is_some() {

@@ -105,7 +105,7 @@ impl Names {
         let (config, mut options) = resolv_conf()?;
         options.cache_size = 0; // answers are cached above
         options.edns0 = true; // packets of 1,232 bytes; without, they end at 512
-        let config = ask_instead(config, servers);
+        let config = override_servers(config, servers);
         let builder = Resolver::builder_with_config(config, Transport::default());
         Ok(Names { hosts, servers: builder.with_options(options).build()? })
     }
@@ -139,7 +139,7 @@ impl Names {
 
 type Answer = Result<Lookup, NetError>;
 
-/// Adds the other family's answer, if it comes soon or is needed.
+/// Adds the other address family's answer, if it arrives soon or is needed.
 async fn with_other(
     first: Answer,
     other: impl Future<Output = Answer>,
@@ -181,7 +181,7 @@ fn resolv_conf() -> Result<(ResolverConfig, ResolverOpts), NetError> {
 }
 
 /// Replaces the servers of `config`, if there are any.
-fn ask_instead(config: ResolverConfig, servers: &[SocketAddr]) -> ResolverConfig {
+fn override_servers(config: ResolverConfig, servers: &[SocketAddr]) -> ResolverConfig {
     if servers.is_empty() {
         return config;
     }

@@ -79,7 +79,9 @@ impl Server {
         match self.tcp {
             Some(address) if answer.truncation => {
                 let whole = timeout(TCP_TIMEOUT, self.ask_by_tcp(address, request)).await;
-                whole.unwrap_or(Err(NetError::Timeout)).or_else(|error| what_fitted(answer, error))
+                whole
+                    .unwrap_or(Err(NetError::Timeout))
+                    .or_else(|error| truncated_records(answer, error))
             }
             _ => Ok(answer),
         }
@@ -101,7 +103,7 @@ impl Server {
 }
 
 /// The records of a truncated answer, if it has any.
-fn what_fitted(mut answer: DnsResponse, error: NetError) -> Result<DnsResponse, NetError> {
+fn truncated_records(mut answer: DnsResponse, error: NetError) -> Result<DnsResponse, NetError> {
     if answer.answers.is_empty() {
         return Err(error);
     }

@@ -1,4 +1,4 @@
-//! What an attempt tells outlier ejection of its backend.
+//! Reports the results of attempts to outlier ejection.
 
 use std::time::Duration;
 

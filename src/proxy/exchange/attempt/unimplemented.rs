@@ -1,4 +1,4 @@
-//! What an attempt tells of methods that its backend does not implement.
+//! Attempts that show that a backend does not implement a method.
 
 use std::rc::Rc;
 
@@ -7,7 +7,7 @@ use crate::model::{AttemptOutcome, Code, GrpcCode, Time};
 use crate::net::Worker;
 
 impl Attempt {
-    /// Remembers that the backend does not implement the method. Returns false if there is no room.
+    /// Remembers that the backend does not implement the method. Returns false if the list is full.
     pub fn learn_unimplemented(&self, now: Time) -> bool {
         let method = self.called.as_ref().and_then(|called| self.view.calls.method(called));
         let Some((method, back)) = method.zip(self.back.get()) else { return false };
@@ -15,8 +15,8 @@ impl Attempt {
         self.view.unimplemented.learn(method, self.endpoint().id(), conn, now)
     }
 
-    /// Ends the attempt, as another backend is asked for the method that this one does not
-    /// implement; which is no fault.
+    /// Ends the attempt, as another backend is tried. That this one does not implement the method is
+    /// no fault.
     pub fn pass_over(&self, worker: &Worker) {
         let answer = AttemptOutcome::Answered(Code::Grpc(GrpcCode::Unimplemented));
         let stats = self.endpoint().worker_stats(worker.index());
