@@ -109,7 +109,7 @@ pub struct Gateway {
     reloads: Arc<Reloads>,
     certificates: Arc<Certificates>,
     /// Why the last reload failed, if it did.
-    complaints: Vec<String>,
+    last_errors: Vec<String>,
     room: DescriptorBudget,
     workers: Vec<WorkerHandle>,
     threads: Vec<JoinHandle<()>>,
@@ -186,7 +186,7 @@ impl Gateway {
             environment,
             reloads,
             certificates,
-            complaints: Vec::new(),
+            last_errors: Vec::new(),
             room,
             workers,
             threads,
@@ -241,7 +241,7 @@ impl Gateway {
             worker.drain().await;
         }
         let workers = std::mem::take(&mut self.workers);
-        if tokio::time::timeout(self.drain_timeout, all_gone(&workers)).await.is_err() {
+        if tokio::time::timeout(self.drain_timeout, all_closed(&workers)).await.is_err() {
             cut_off(&workers).await;
         }
         drop(workers); // closes the workers' command channels, which stops them
@@ -307,7 +307,7 @@ async fn cut_off(workers: &[WorkerHandle]) {
     for worker in workers {
         worker.cut_off().await;
     }
-    let _ = tokio::time::timeout(CUT_OFF_GRACE, all_gone(workers)).await; // on timeout the rest is cut
+    let _ = tokio::time::timeout(CUT_OFF_GRACE, all_closed(workers)).await; // on timeout the rest is cut
 }
 
 /// Limit of idle connections to backends that are kept: a quarter of the descriptors.
@@ -315,7 +315,7 @@ fn max_idle_connections() -> usize {
     Descriptors::now().limit / 4
 }
 
-async fn all_gone(workers: &[WorkerHandle]) {
+async fn all_closed(workers: &[WorkerHandle]) {
     while workers.iter().any(|worker| worker.connections() > 0) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -92,7 +92,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     bound.extend([(control.address.clone(), control_at), (metrics.address.clone(), metrics_at)]);
     listener::refuse_shared(&bound, problems);
     let entries = entries(fields.get(&TOP.services), problems);
-    let own = service::Own {
+    let own = service::OwnListeners {
         operators: OwnAddresses::new([control.address.clone(), metrics.address.clone()]),
         clients: OwnAddresses::new(listeners.iter().map(|listener| listener.address.clone())),
     };

@@ -20,7 +20,7 @@ use crate::telemetry::{Certificates, Exporter, Health, Readiness, RefusedConnect
 /// Names in `grpc.health.v1`: the whole process, and the control API.
 const HEALTH_NAMES: [&str; 2] = ["", control::NAME];
 
-/// The cold servers and what they are made of.
+/// The cold servers and their parts.
 pub struct ColdServers {
     pub control: Arc<ListeningSocket>,
     pub metrics: Arc<ListeningSocket>,

@@ -1,4 +1,4 @@
-//! File descriptor budget: how many clients fit beside what the gateway itself has open.
+//! File descriptor budget: how many clients fit beside the gateway's own descriptors.
 
 use super::StartError;
 use crate::config::Plan;
@@ -14,7 +14,7 @@ pub struct DescriptorBudget {
     /// Descriptors used by the gateway itself: listeners, workers, the resolver.
     own: usize,
     /// The shortage that was logged last: clients wanted, and room.
-    told: Option<(usize, usize)>,
+    last_warning: Option<(usize, usize)>,
 }
 
 impl DescriptorBudget {
@@ -30,7 +30,7 @@ impl DescriptorBudget {
         if room < MIN_CLIENTS {
             return Err(StartError::Descriptors { limit: shares.limit, own, room });
         }
-        let mut measured = DescriptorBudget { own, told: None };
+        let mut measured = DescriptorBudget { own, last_warning: None };
         measured.compare(plan);
         Ok(measured)
     }
@@ -42,7 +42,7 @@ impl DescriptorBudget {
         let room = clients.saturating_sub(self.own);
         let wanted: usize = plan.listeners.iter().map(|listener| listener.max_connections).sum();
         let short = (wanted > room).then_some((wanted, room));
-        if short.is_some() && self.told != short {
+        if short.is_some() && self.last_warning != short {
             tracing::warn!(
                 max_connections = wanted,
                 room,
@@ -51,6 +51,6 @@ impl DescriptorBudget {
                  refused; raise `ulimit -n` (LimitNOFILE), or lower `max_connections`",
             );
         }
-        self.told = short;
+        self.last_warning = short;
     }
 }

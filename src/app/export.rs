@@ -60,7 +60,7 @@ fn service(ServiceMetrics { name, counts, view }: &ServiceMetrics) -> ServiceSam
     }
 }
 
-/// Counters of the service itself, beside its backends'.
+/// Counters of the service itself, apart from those of its backends.
 fn counters(counts: &ServiceCounters) -> Vec<ServiceCounter> {
     let counter =
         |metric, labels, value| ServiceCounter { id: CounterId { metric, labels }, value };

@@ -67,7 +67,7 @@ impl Gateway {
     /// address cannot be bound. The result is logged and counted. No connection or stream ends
     /// because of it, but connections of removed listeners are told to go away.
     pub async fn reload(&mut self, loaded: Result<Plan, Report>) -> Reloaded {
-        self.complaints.clear();
+        self.last_errors.clear();
         self.retry(loaded).await
     }
 
@@ -84,11 +84,11 @@ impl Gateway {
             self.reloads.succeed();
         } else {
             self.reloads.fail();
-            if errors != self.complaints {
+            if errors != self.last_errors {
                 complain(&errors);
             }
         }
-        self.complaints = errors;
+        self.last_errors = errors;
         reloaded
     }
 

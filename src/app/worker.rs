@@ -24,7 +24,7 @@ use crate::upstream::Dialer;
 /// sockets within it would only split it into smaller writes.
 const EVENT_INTERVAL: u32 = 1024;
 
-/// What a worker needs.
+/// Everything that a worker is built from.
 struct Setup {
     index: usize,
     buffer: usize,
@@ -176,8 +176,8 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Takes over every change, also on a worker without requests: it has to part with connections, and to
-/// reconnect for the others.
+/// Applies every change of the routing, even on a worker without requests: it has to close outdated
+/// connections, and may have to reconnect on behalf of others.
 async fn refresh(proxy: Rc<Proxy>) {
     let mut changes = proxy.changes();
     loop {

@@ -13,7 +13,7 @@
 //!    drawn first more often. So the step from the first to the second is taken with the odds of
 //!    Metropolis and Hastings, `min(1, (1 - p_first) / (1 - p_second))`, which makes the steps of
 //!    both directions cancel out. Between equal weights that is the plain power of two choices.
-//! 3. **A clear excess always counts**: one of more than the square root of [`CLEAR`] standard
+//! 3. **A clear excess always counts**: one of more than the square root of [`SIGNIFICANCE`] standard
 //!    deviations, given the average load of both members.
 //!
 //! Sources: Mitzenmacher, "The Power of Two Choices"; Hastings, "Monte Carlo Sampling Methods
@@ -25,7 +25,7 @@ use super::sampling::Weights;
 use crate::model::{EndpointSet, Load};
 
 /// Significance threshold: an excess counts if its square is this many times its variance.
-const CLEAR: f64 = 3.0;
+const SIGNIFICANCE: f64 = 3.0;
 
 /// Cost of a stream message in calls: it has no head, no routing and no answer.
 const MESSAGE: f64 = 0.25;
@@ -73,7 +73,7 @@ impl Backlog {
     ) -> bool {
         let [first_has, second_has] = self.units(first, second, latencies, rng);
         let excess = first_has - second_has;
-        let is_clear = excess * excess >= CLEAR * (first_has + second_has);
+        let is_clear = excess * excess >= SIGNIFICANCE * (first_has + second_has);
         // Evaluated without short circuit: the branch would be unpredictable.
         (excess > 0.0) & (is_clear | self.is_reversible(first, second, rng))
     }

@@ -25,7 +25,7 @@ use crate::text::keys::{Plain, Text};
 const MAX_FACTOR: f64 = 100.0;
 
 /// Fraction of the requests that may have ended since the last sum.
-const PART: u32 = 16;
+const STALE_DIVISOR: u32 = 16;
 
 /// A factor, as it is written.
 pub(super) static FACTOR: Text = Text {
@@ -51,8 +51,8 @@ pub(super) struct Bound {
     set: Arc<EndpointSet>,
     /// Each member's share of the total in flight.
     shares: Box<[f64]>,
-    calls: AllOpen,
-    streams: AllOpen,
+    calls: OpenTotal,
+    streams: OpenTotal,
 }
 
 impl Bound {
@@ -60,7 +60,7 @@ impl Bound {
     pub fn new(factor: f64, set: Arc<EndpointSet>, weights: &Weights) -> Bound {
         let share = |index| factor * weights.of(index) as f64 / weights.total() as f64;
         let shares = (0..weights.len()).map(share).collect();
-        let all = || AllOpen { age: (set.len() / 64).max(1).ilog2(), ..AllOpen::default() };
+        let all = || OpenTotal { age: (set.len() / 64).max(1).ilog2(), ..OpenTotal::default() };
         Bound { shares, calls: all(), streams: all(), set }
     }
 
@@ -80,7 +80,7 @@ impl Bound {
 
 /// Cached total in flight of one class.
 #[derive(Default)]
-struct AllOpen {
+struct OpenTotal {
     /// High half: time of the last sum. Low half: the sum, incremented by each pick since.
     count: AtomicU64,
     /// From this count on the sum is recomputed, as requests may have ended since.
@@ -89,7 +89,7 @@ struct AllOpen {
     age: u32,
 }
 
-impl AllOpen {
+impl OpenTotal {
     fn with_one_more(&self, set: &EndpointSet, open: fn(&Load) -> u32, now: Time) -> u32 {
         let stamp = (now.as_millis() >> self.age) as u32;
         let before = self.count.fetch_add(1, Relaxed);
@@ -98,7 +98,7 @@ impl AllOpen {
             return count + 1;
         }
         let sum: u32 = set.members().iter().map(|m| open(m.endpoint.load())).sum();
-        let matters = sum.max(set.len() as u32) / PART;
+        let matters = sum.max(set.len() as u32) / STALE_DIVISOR;
         self.stale_from.store(sum.saturating_add(matters), Relaxed);
         self.count.store(u64::from(stamp) << 32 | u64::from(sum + 1), Relaxed);
         sum + 1

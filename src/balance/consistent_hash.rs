@@ -130,7 +130,7 @@ struct Part([u32; PART_CAPACITY]);
 /// Capacity of a part.
 const PART_CAPACITY: usize = 16;
 /// Average nodes in a part: one in three hundred overflows.
-const EACH: usize = 8;
+const NODES_PER_PART: usize = 8;
 
 impl Ring {
     fn new(nodes: Vec<Node>) -> Ring {
@@ -147,7 +147,7 @@ impl Ring {
 
     /// Builds the ring from `nodes`, which are sorted.
     fn of(nodes: Box<[u64]>, owner_bits: u32) -> Ring {
-        let parts = nodes.len() / EACH + 1;
+        let parts = nodes.len() / NODES_PER_PART + 1;
         let in_brief = |node: &u64| {
             let (part, within) = split(*node, parts);
             (part, within >> owner_bits << owner_bits | *node as u32 & !(u32::MAX << owner_bits))

@@ -64,7 +64,7 @@ impl HashSettings {
     /// The picker for `set`, whose keys are mapped by `places`.
     pub fn picker(&self, set: Arc<EndpointSet>, places: impl Places + 'static) -> Box<dyn Picker> {
         let shared = SharedPlaces { places, set, bounded_load: self.bounded_load };
-        Box::new(KeyedPicker::new(Arc::new(shared), Nobody))
+        Box::new(KeyedPicker::new(Arc::new(shared), NoneExcluded))
     }
 }
 
@@ -80,9 +80,9 @@ trait Excluded: Send + Sync {
     fn has(&self, index: usize) -> bool;
 }
 
-struct Nobody;
+struct NoneExcluded;
 
-impl Excluded for Nobody {
+impl Excluded for NoneExcluded {
     #[inline]
     fn has(&self, _: usize) -> bool {
         false
@@ -167,7 +167,7 @@ impl<P: Places + 'static, O: Excluded> Picker for KeyedPicker<P, O> {
         let shared = Arc::clone(&self.shared);
         let bitmap = ExcludedBitmap::of(excluded, shared.set.len());
         Some(match excluded {
-            [] => Box::new(KeyedPicker::new(shared, Nobody)),
+            [] => Box::new(KeyedPicker::new(shared, NoneExcluded)),
             _ => Box::new(KeyedPicker::new(shared, bitmap)),
         })
     }

@@ -49,20 +49,20 @@ const STALE_AFTER: Duration = Duration::from_secs(1);
 /// With rare requests, one in this many first samples of a stale member is a trial.
 const TRIAL_ODDS: u32 = 8;
 /// An estimate above this share of the failure penalty means that most requests have failed.
-const TROUBLE: f64 = 0.25;
+const FAILING_SHARE: f64 = 0.25;
 
 const DEFAULTS: EwmaParams = EwmaParams::defaults();
 /// Durations must not be zero.
-const SOME: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::MAX;
+const POSITIVE: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::MAX;
 
 section! {
     /// The settings.
     static SETTINGS: Ewma = "balancer: p2c_ewma";
 
-    decay: Setting<Duration> = duration(SOME), DEFAULTS.decay, "how fast old latencies are forgotten";
-    default_rtt: Setting<Duration> = duration(SOME), DEFAULTS.default_rtt,
+    decay: Setting<Duration> = duration(POSITIVE), DEFAULTS.decay, "how fast old latencies are forgotten";
+    default_rtt: Setting<Duration> = duration(POSITIVE), DEFAULTS.default_rtt,
         "latency taken for a backend that was not measured yet";
-    penalty: Setting<Duration> = duration(SOME), DEFAULTS.penalty,
+    penalty: Setting<Duration> = duration(POSITIVE), DEFAULTS.penalty,
         "what a request that failed by the backend's fault counts as, at least: no connection, one \
          that breaks, UNAVAILABLE, DATA_LOSS, 502 to 504. What a client can bring about by what it \
          asks for costs nothing";
@@ -123,7 +123,7 @@ impl Picker for P2cPicker {
         match cx.class {
             ExchangeClass::Call => self.pick_for_call(cx),
             ExchangeClass::Stream => {
-                let avoided = |index, cx: &mut PickCx<'_>| self.takes_no_stream(index, cx.now);
+                let avoided = |index, cx: &mut PickCx<'_>| self.avoids_streams(index, cx.now);
                 fewest_streams(self.backlog.set(), self.backlog.weights(), cx, avoided)
             }
         }
@@ -196,8 +196,8 @@ impl P2cPicker {
     #[inline]
     fn wants_trial(&self, first: usize, second: usize, cx: &mut PickCx<'_>) -> bool {
         let load = self.backlog.load(first);
-        if is_unheard(load, cx.now) {
-            let rare = is_unheard(self.backlog.load(second), cx.now);
+        if is_stale(load, cx.now) {
+            let rare = is_stale(self.backlog.load(second), cx.now);
             return !rare || cx.rng.u32(0..TRIAL_ODDS) == 0;
         }
         let newcomer = load.is_new() && load.calls() == 0 && !self.is_in_trouble(load);
@@ -227,23 +227,24 @@ impl P2cPicker {
     }
 
     /// Whether new streams should avoid this member.
-    fn takes_no_stream(&self, index: usize, now: Time) -> bool {
+    fn avoids_streams(&self, index: usize, now: Time) -> bool {
         let load = self.backlog.load(index);
         if !load.has_sample() {
             return load.streams().count() > 0;
         }
-        self.is_in_trouble(load) && !is_unheard(load, now)
+        self.is_in_trouble(load) && !is_stale(load, now)
     }
 
     /// Whether most of its recent requests failed.
     #[inline]
     fn is_in_trouble(&self, load: &Load) -> bool {
         let params = self.backlog.set().ewma();
-        load.has_sample() && load.ewma_seconds(params) > params.penalty.as_secs_f64() * TROUBLE
+        load.has_sample()
+            && load.ewma_seconds(params) > params.penalty.as_secs_f64() * FAILING_SHARE
     }
 }
 
 #[inline]
-fn is_unheard(load: &Load, now: Time) -> bool {
+fn is_stale(load: &Load, now: Time) -> bool {
     load.since_picked(now) > STALE_AFTER
 }

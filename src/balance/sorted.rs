@@ -15,14 +15,14 @@ pub(super) struct Sorted {
 }
 
 /// Average numbers in a bucket: half a cache line.
-const EACH: usize = 4;
+const NUMBERS_PER_BUCKET: usize = 4;
 
 impl Sorted {
     /// For `numbers`, which are in order.
     pub fn new(numbers: impl Into<Box<[u64]>>) -> Sorted {
         let numbers = numbers.into();
         let greatest = numbers.last().copied().unwrap_or(0);
-        let parts = (numbers.len() / EACH).max(2);
+        let parts = (numbers.len() / NUMBERS_PER_BUCKET).max(2);
         let shift = (u64::BITS - greatest.leading_zeros()).saturating_sub(parts.ilog2());
         let begin = |part| numbers.partition_point(|number| number >> shift < part) as u32;
         let begins = (0..=(greatest >> shift) + 1).map(begin).collect();

@@ -1,6 +1,6 @@
 //! Balancing of streams: least open streams per unit of weight.
 //!
-//! A stream may stay for days, and with it a bad choice: so all members are compared, or [`SCANNED`]
+//! A stream may stay for days, and with it a bad choice: so all members are compared, or [`MAX_SCANNED`]
 //! drawn by weight if there are more. Latencies do not count, as they are measured on calls. Whether a
 //! member is excluded altogether is up to the policy.
 
@@ -9,7 +9,7 @@ use super::sampling::Weights;
 use crate::model::EndpointSet;
 
 /// Members that are compared for one stream.
-const SCANNED: usize = 16;
+const MAX_SCANNED: usize = 16;
 
 /// Picks the member for a new stream: the fewest streams among those not `avoided`, if there are
 /// any.
@@ -21,8 +21,8 @@ pub(super) fn fewest_streams(
 ) -> usize {
     let first = weights.draw_untried(cx.tried, cx.rng);
     let mut best = (first, avoided(first, cx));
-    let few = set.len() <= SCANNED;
-    for scanned in 0..set.len().min(SCANNED) {
+    let few = set.len() <= MAX_SCANNED;
+    for scanned in 0..set.len().min(MAX_SCANNED) {
         let other = if few {
             Some(scanned).filter(|index| *index != best.0 && !cx.tried.contains(index))
         } else {

@@ -108,7 +108,7 @@ Examples:
   equipoise ctl log-level debug                            a line for each request; `configured` ends it";
 
 /// How long an answer is waited for by default.
-const ANSWER: Duration = Duration::from_secs(5);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -203,8 +203,13 @@ pub async fn execute(args: Args, out: &mut dyn Write, screen: Screen) -> Result<
             timeout.filter(|_| !matches!(&args.command, Command::Drain(drain) if drain.wait));
         let by = args.by.or_else(|| std::env::var("USER").ok());
         let reason = args.reason.as_deref();
-        client::Client::connect(&args.control, answer.unwrap_or(ANSWER), by.as_deref(), reason)
-            .await?
+        client::Client::connect(
+            &args.control,
+            answer.unwrap_or(DEFAULT_TIMEOUT),
+            by.as_deref(),
+            reason,
+        )
+        .await?
     };
     let mut session = Session { client, output: args.output, screen, out };
     let session = &mut session;

@@ -28,7 +28,7 @@ use screen::Screen;
 type Failure = Box<dyn Error + Send + Sync>;
 
 /// Refresh interval of the numbers.
-const TURN: Duration = Duration::from_secs(1);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 /// Log buffer size; a demo logs little.
 const LOG_BUFFER: usize = 64 << 10;
 /// The first backend's latency, and while it is slow (between two turns).
@@ -151,7 +151,7 @@ async fn play<W: Write>(
         }
     };
     tokio::pin!(end);
-    let mut turns = tokio::time::interval(TURN);
+    let mut turns = tokio::time::interval(REFRESH_INTERVAL);
     turns.tick().await; // the first tick is immediate
     for turn in 1.. {
         tokio::select! {

@@ -95,11 +95,11 @@ async fn serve(path: &Path) -> Result<(), Failure> {
     let filter = log::from_environment(&configured);
     let shown = filter.as_ref().unwrap_or(&configured).clone();
     let _flush = log::init(format(plan.log.format), &shown, plan.log.buffer)?;
-    for doubt in shown.doubts() {
+    for doubt in shown.unknown_targets() {
         tracing::warn!(%doubt, "the level of the log");
     }
     match filter {
-        Ok(_) => run_until_told(path, plan, &mut signals, hangup).await,
+        Ok(_) => run_until_signal(path, plan, &mut signals, hangup).await,
         Err(error) => Err(no_start(&error)),
     }
 }
@@ -132,7 +132,7 @@ fn format(format: LogFormat) -> Format {
     }
 }
 
-async fn run_until_told(
+async fn run_until_signal(
     path: &Path,
     plan: Plan,
     signals: &mut Signals,

@@ -21,7 +21,7 @@ use crate::upstream::{self, OwnAddresses};
 const HELP_NAME: &str = "use letters, digits, `-`, `_` and `.`, 128 of them at most";
 
 /// The gateway's own addresses.
-pub struct Own {
+pub struct OwnListeners {
     /// Control API and metrics.
     pub operators: OwnAddresses,
     /// Client listeners.
@@ -31,7 +31,7 @@ pub struct Own {
 /// Reads one of `services`.
 pub fn service(
     entry: &Entry,
-    own: &Own,
+    own: &OwnListeners,
     files: &Files,
     problems: &Problems,
 ) -> Option<ServiceConfig> {
@@ -145,7 +145,7 @@ fn settings(
     settings
 }
 
-fn endpoints(items: &[Node], own: &Own, problems: &Problems) -> Vec<(Address, u32)> {
+fn endpoints(items: &[Node], own: &OwnListeners, problems: &Problems) -> Vec<(Address, u32)> {
     let mut seen: HashMap<Address, Span> = HashMap::new();
     let mut endpoints = Vec::with_capacity(items.len());
     for item in items {

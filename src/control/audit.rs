@@ -7,16 +7,16 @@ use super::limit::Caller;
 use crate::model::Peer;
 use crate::service::{Author, Change, ChangeRecord, Provenance, Subject};
 
-/// Metadata key: who makes the change, unverified.
+/// Metadata key of the author's name, which is not verified.
 pub const BY: &str = "equipoise-by";
-/// Metadata key: the reason for the change, unverified.
+/// Metadata key of the reason for the change.
 pub const REASON: &str = "equipoise-reason";
 /// Length limits of these texts, in characters.
 const MAX_BY: usize = 64;
 const MAX_REASON: usize = 256;
 
 /// The author: the peer address, and the unverified metadata.
-pub(super) fn who<T>(request: &Request<T>) -> Author {
+pub(super) fn author<T>(request: &Request<T>) -> Author {
     let peer = match request.extensions().get() {
         Some(Caller { address: Some(address), .. }) => address.to_string(),
         Some(Caller { address: None, .. }) => Peer::Unix.to_string(),

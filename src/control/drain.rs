@@ -1,4 +1,4 @@
-//! WatchDrain: what is in flight at a drained backend, until nothing is.
+//! WatchDrain: streams the number of requests in flight at a drained backend until there are none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::model::Endpoint;
 use crate::service::ServiceView;
 use crate::text::address::identity;
 
-/// How often it is looked.
+/// Polling interval.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 type Item = Result<proto::DrainProgress, Status>;
 
-/// The limit of a drain, validated.
+/// The drain timeout, validated.
 pub(super) fn timeout(wanted: prost_types::Duration) -> Result<Duration, Status> {
     Duration::try_from(wanted)
         .map_err(|_| Status::invalid_argument(format!("timeout is out of range: {wanted}")))
@@ -31,7 +31,7 @@ pub(super) struct DrainWatcher {
 }
 
 impl DrainWatcher {
-    /// Of the backend at this address, which has to be drained.
+    /// A watcher of the backend at this address, which must be drained.
     pub(super) fn new(
         views: watch::Receiver<Arc<ServiceView>>,
         address: &str,
@@ -53,7 +53,7 @@ impl DrainWatcher {
         Ok(DrainWatcher { views, endpoint, cut_before })
     }
 
-    /// Sends what is in flight whenever that changes, until nothing is.
+    /// Sends the number of requests in flight whenever it changes, until there are none.
     pub(super) async fn follow(self, sender: mpsc::Sender<Item>) {
         let (mut told, mut was_empty) = (None, false);
         loop {
@@ -63,7 +63,7 @@ impl DrainWatcher {
                 return;
             }
             let now = self.progress();
-            // A request that was about to be sent there as it was drained is counted by the second look.
+            // The second poll counts a request that was about to be sent when the backend was drained.
             let is_empty = now.in_flight == 0 && now.open_streams == 0;
             if told != Some(now) && sender.send(Ok(now)).await.is_err() {
                 return;

@@ -1,13 +1,13 @@
-//! ExplainService: why each backend of a service gets the share of calls that it gets.
+//! ExplainService: explains each backend's share of calls.
 
 use super::policy::settings_of;
 use super::{convert, proto};
 use crate::service::{BackendExplanation, CostTerm, Service, Unit};
 
-/// Explains the shares of the backends of `service`. It takes thousands of picks.
+/// Explains the shares of the backends of `service`. Slow: it samples thousands of picks.
 pub(super) fn explain(service: &Service) -> proto::ExplainServiceResponse {
     let (view, snapshot) = (service.view(), service.snapshot().load_full());
-    // Estimates need no more of chance than that picks differ.
+    // A fixed seed is random enough for estimates.
     let rng = &mut fastrand::Rng::with_seed(view.generation);
     let backends = crate::service::explain(&view, &snapshot, rng);
     proto::ExplainServiceResponse {

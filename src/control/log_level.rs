@@ -36,7 +36,7 @@ pub(super) fn set(by: &Author, text: &str) -> Result<proto::LogLevel, Status> {
         Status::invalid_argument(error)
     })?;
     let audit = || tracing::info!(by, %before, now = %wanted, "the level of the log is changed");
-    for doubt in wanted.doubts() {
+    for doubt in wanted.unknown_targets() {
         tracing::warn!(by, %doubt, "the level of the log");
     }
     // Logged while the filter lets it through: before it gets stricter, or after it got looser.

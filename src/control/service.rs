@@ -92,7 +92,7 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::SetWeightsRequest>,
     ) -> Result<Response<proto::SetWeightsResponse>, Status> {
-        let by = audit::who(&request);
+        let by = audit::author(&request);
         let request = request.into_inner();
         let change = Change::SetWeights(request.weights);
         let conditions = conditions(request.expected_revision, request.allow_empty);
@@ -104,7 +104,7 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::DrainBackendRequest>,
     ) -> Result<Response<proto::DrainBackendResponse>, Status> {
-        let by = audit::who(&request);
+        let by = audit::author(&request);
         let request = request.into_inner();
         let timeout = request.timeout.map(super::drain::timeout).transpose();
         let timeout = timeout.inspect_err(|unreadable| {
@@ -131,7 +131,7 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::UndrainBackendRequest>,
     ) -> Result<Response<proto::UndrainBackendResponse>, Status> {
-        let by = audit::who(&request);
+        let by = audit::author(&request);
         let request = request.into_inner();
         let change = Change::Undrain(request.backend);
         let conditions = conditions(request.expected_revision, request.allow_empty);
@@ -143,7 +143,7 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::EjectBackendRequest>,
     ) -> Result<Response<proto::EjectBackendResponse>, Status> {
-        let by = audit::who(&request);
+        let by = audit::author(&request);
         let request = request.into_inner();
         let time = request.time.map(Duration::try_from).transpose();
         let time = time.map_err(|error| Status::invalid_argument(error.to_string()))?;
@@ -159,7 +159,7 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::HealBackendRequest>,
     ) -> Result<Response<proto::HealBackendResponse>, Status> {
-        let by = audit::who(&request);
+        let by = audit::author(&request);
         let request = request.into_inner();
         let change = Change::Heal(request.backend);
         let conditions = conditions(request.expected_revision, true);
@@ -171,7 +171,7 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::AddBackendsRequest>,
     ) -> Result<Response<proto::AddBackendsResponse>, Status> {
-        let by = audit::who(&request);
+        let by = audit::author(&request);
         let request = request.into_inner();
         let backends = request.backends.into_iter().map(convert::new_backend).collect();
         let change = Change::Add(backends);
@@ -184,7 +184,7 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::RemoveBackendsRequest>,
     ) -> Result<Response<proto::RemoveBackendsResponse>, Status> {
-        let by = audit::who(&request);
+        let by = audit::author(&request);
         let request = request.into_inner();
         let change = Change::Remove(request.addresses);
         let conditions = conditions(request.expected_revision, request.allow_empty);
@@ -196,7 +196,7 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::SetPolicyRequest>,
     ) -> Result<Response<proto::SetPolicyResponse>, Status> {
-        let by = audit::who(&request);
+        let by = audit::author(&request);
         let request = request.into_inner();
         let settings = policy::settings(request.settings.unwrap_or_default());
         let settings = settings.inspect_err(|unreadable| {
@@ -213,7 +213,7 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::ResetServiceRequest>,
     ) -> Result<Response<proto::ResetServiceResponse>, Status> {
-        let by = audit::who(&request);
+        let by = audit::author(&request);
         let request = request.into_inner();
         let change = Change::Reset(request.backends);
         let conditions = conditions(request.expected_revision, request.allow_empty);
@@ -239,7 +239,7 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::SetSplitRequest>,
     ) -> Result<Response<proto::SetSplitResponse>, Status> {
-        let by = audit::who(&request);
+        let by = audit::author(&request);
         let proto::SetSplitRequest { route, weights, expected_revision } = request.into_inner();
         let change = SplitChange::Set(weights.into_iter().collect());
         let revision = split::change(&self.registry, &route, &change, expected_revision, &by)?;
@@ -250,7 +250,7 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::ResetSplitRequest>,
     ) -> Result<Response<proto::ResetSplitResponse>, Status> {
-        let by = audit::who(&request);
+        let by = audit::author(&request);
         let proto::ResetSplitRequest { route, expected_revision: expected } = request.into_inner();
         let change = SplitChange::Reset;
         let revision = split::change(&self.registry, &route, &change, expected, &by)?;
@@ -287,7 +287,7 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::SetLogLevelRequest>,
     ) -> Result<Response<proto::LogLevel>, Status> {
-        let by = audit::who(&request);
+        let by = audit::author(&request);
         super::log_level::set(&by, &request.into_inner().level).map(Response::new)
     }
 

@@ -32,7 +32,7 @@ pub(super) fn interval(wanted: Option<prost_types::Duration>) -> Result<Duration
     }
 }
 
-/// Places for streams, and when all end.
+/// Limits the number of concurrent streams, and ends them at shutdown.
 pub(super) struct Streams {
     permits: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
@@ -84,7 +84,7 @@ pub(super) struct StatePublisher {
 }
 
 impl StatePublisher {
-    /// Sends states. For a slow subscriber the next one is taken only when there is room.
+    /// Sends states. For a slow subscriber the next state is read only once the channel has room.
     pub(super) async fn publish(self, sender: mpsc::Sender<Item>) {
         let mut views = self.views.clone();
         let mut ticks = interval_at(tokio::time::Instant::now() + self.interval, self.interval);

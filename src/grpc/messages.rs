@@ -21,7 +21,7 @@ impl MessageCounter {
         self.whole
     }
 
-    /// Whether exactly one message, and no part of another, has come.
+    /// Whether exactly one message, and no part of another, was received.
     pub fn is_single(&self) -> bool {
         self.whole == 1 && self.left == 0 && self.prefix_len == 0
     }

@@ -23,7 +23,7 @@ use crate::upstream::Dialer;
 
 /// The first check is made at a random time within this, so that many new targets are not checked all
 /// at once.
-const FIRST_WITHIN: Duration = Duration::from_millis(500);
+const INITIAL_JITTER: Duration = Duration::from_millis(500);
 
 /// Timer coalescing: checks begin at multiples of this, so that one wake-up of the thread begins
 /// many of them.
@@ -107,7 +107,7 @@ fn check(
     let mut prober = Prober::new(&target, &dialer);
     async move {
         let grain = GRAIN.min(every / 10);
-        let first = clock.now() + FIRST_WITHIN.min(every).mul_f64(rng.f64());
+        let first = clock.now() + INITIAL_JITTER.min(every).mul_f64(rng.f64());
         sleep(coarse(first, grain).since(clock.now())).await;
         // The interval is jittered, so that checks of different targets spread out.
         let period = Time::ZERO + every.mul_f64(0.95 + 0.1 * rng.f64());

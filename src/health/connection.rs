@@ -80,7 +80,7 @@ impl Connection {
         match self {
             Connection::Http1(send, driver) => {
                 send.ready().await.map_err(|error| Failure::broken(&error))?;
-                *request.uri_mut() = path_alone(request.uri());
+                *request.uri_mut() = path_only(request.uri());
                 let sent = send.send_request(request.map(|()| Empty::new()));
                 let answer = sent.await.map_err(|error| Failure::broken(&error))?;
                 let (status, body) = (answer.status().as_u16(), answer.into_body());
@@ -126,6 +126,6 @@ impl Connection {
 }
 
 /// The path without the authority: HTTP/1.1 has that in `host`.
-fn path_alone(uri: &http::Uri) -> http::Uri {
+fn path_only(uri: &http::Uri) -> http::Uri {
     uri.path_and_query().map_or_else(|| uri.clone(), |path| path.clone().into())
 }

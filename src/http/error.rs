@@ -66,7 +66,7 @@ pub enum Fault {
 pub struct ConnectionError {
     /// The code that the peer is told.
     pub code: ErrorCode,
-    /// The rule that was broken.
+    /// The violation.
     pub fault: Fault,
     /// A description, also sent to the peer.
     pub detail: &'static str,

@@ -139,7 +139,7 @@ impl Headers {
         self.push(Name::of(name), name, value, Indexing::Indexed);
     }
 
-    /// Appends a field with the value that another one has, if there is that one.
+    /// Appends a field with the value of another one, if that exists.
     pub fn add_copy(&mut self, id: Name, of: Name) {
         let Some(range) = self.arena().find(of) else { return };
         let start = (range.start + range.name_len) as usize;
@@ -166,7 +166,7 @@ impl Headers {
         arena.finish(begin, id, name.len(), indexing);
     }
 
-    /// How many fields there are.
+    /// The number of fields.
     pub fn len(&self) -> usize {
         self.arena().ranges.len()
     }

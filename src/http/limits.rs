@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// The bounds of one connection. Those in time are kept by the driver, the others counted by the
-/// connection itself. What happens when one is passed is said at each; where that is GOAWAY for
-/// what was counted, other than PING and SETTINGS, a backend's connection is retired instead.
+/// The limits of one connection. Timeouts are enforced by the driver, the others by the connection
+/// itself. Each says what happens beyond it; where that is GOAWAY because of a count, other than of
+/// PING and SETTINGS, a backend's connection is retired instead.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// Streams open at a time; more are refused (`SETTINGS_MAX_CONCURRENT_STREAMS`).
@@ -38,8 +38,8 @@ pub struct Limits {
     pub pings: u32,
     /// SETTINGS frames in 10 s; beyond: GOAWAY.
     pub settings: u32,
-    /// PRIORITY, unknown, late and other idle frames in 10 s, with 2 more for each stream opened
-    /// and 100 more for each that we reset, which the peer hears of later; beyond: GOAWAY.
+    /// PRIORITY, unknown, late and other idle frames in 10 s, with 2 more for each stream opened and
+    /// 100 more for each that we reset, as the peer may not know that yet; beyond: GOAWAY.
     pub idle_frames: u32,
     /// WINDOW_UPDATE frames in 10 s, with 1 more for each stream opened and 10 more for each DATA
     /// frame sent; beyond: GOAWAY.
@@ -48,8 +48,8 @@ pub struct Limits {
     /// that is open, 4 for each that was opened and 2 for each DATA frame and header block that
     /// carries something; beyond: GOAWAY.
     pub empty_data: u32,
-    /// Bytes that DATA and header blocks may have in 10 s, framing and padding included, for what
-    /// they carry: `bytes / 8 > payload + slack`; beyond: GOAWAY.
+    /// Slack for framing and padding of DATA and header blocks in 10 s; beyond
+    /// `bytes / 8 > payload + slack`: GOAWAY.
     pub overhead_slack: u32,
     /// Time for the TLS handshake; beyond: closed.
     pub handshake_timeout: Duration,
@@ -57,10 +57,10 @@ pub struct Limits {
     pub preface_timeout: Duration,
     /// Time for the rest of a frame or header block once it has begun; beyond: closed.
     pub frame_timeout: Duration,
-    /// Time in which a peer must take at least a byte of what waits for it; beyond: closed.
+    /// Time in which a peer must read at least a byte of pending output; beyond: closed.
     pub write_stall_timeout: Duration,
-    /// Time a stream may go without a head, a byte of a body or trailers in either direction;
-    /// beyond: reset. 0 is for ever. Empty DATA, padding and WINDOW_UPDATE bring nothing on.
+    /// Time a stream may go without a head, a byte of a body or trailers in either direction; beyond:
+    /// reset. 0 is for ever. Empty DATA, padding and WINDOW_UPDATE do not count.
     pub stream_idle_timeout: Duration,
     /// Time a connection may go without a stream; beyond: GOAWAY.
     pub idle_timeout: Duration,
@@ -128,7 +128,7 @@ impl Limits {
             resets: u32::MAX,
             premature_reset_streams: u32::MAX,
             errors: 1024,
-            // Some pad every frame to the maximum, to hide lengths.
+            // Some backends pad every frame to the maximum, to hide lengths.
             overhead_slack: u32::MAX >> 1,
             ..Limits::internal()
         }

@@ -13,7 +13,7 @@ macro_rules! names {
         }
 
         impl Name {
-            /// How many ids there are.
+            /// The number of ids.
             pub(crate) const COUNT: usize = 1 + [$(Name::$variant),*].len();
 
             /// The id of a name in lower case.
@@ -62,11 +62,11 @@ mod names_impl {
         Host "host",
         /// Framing.
         ContentLength "content-length",
-        /// Tells gRPC from the rest.
+        /// Distinguishes gRPC from other requests.
         ContentType "content-type",
         /// May come in crumbs.
         Cookie "cookie",
-        /// Asks for a 100.
+        /// Asks for `100 Continue`.
         Expect "expect",
         /// Stable over a connection.
         UserAgent "user-agent",
@@ -76,15 +76,15 @@ mod names_impl {
         Authorization "authorization",
         /// Changes each second.
         Date "date",
-        /// The deadline that is left.
+        /// The remaining deadline.
         GrpcTimeout "grpc-timeout",
         /// How a call ended.
         GrpcStatus "grpc-status",
-        /// Why it ended so.
+        /// The error message of a call.
         GrpcMessage "grpc-message",
         /// Compression of the messages.
         GrpcEncoding "grpc-encoding",
-        /// Compressions that the sender reads.
+        /// Compressions that the sender accepts.
         GrpcAcceptEncoding "grpc-accept-encoding",
         /// Differs on every request.
         Traceparent "traceparent",
@@ -92,13 +92,13 @@ mod names_impl {
         Tracestate "tracestate",
         /// Differs on every request.
         XRequestId "x-request-id",
-        /// Whom a proxy had the request from.
+        /// The peers that proxies received the request from.
         Forwarded "forwarded",
-        /// Whom a proxy had the request from.
+        /// The peers that proxies received the request from.
         XForwardedFor "x-forwarded-for",
-        /// The scheme that a proxy was asked by.
+        /// The scheme of the request at the first proxy.
         XForwardedProto "x-forwarded-proto",
-        /// The host that a proxy was asked for.
+        /// The host of the request at the first proxy.
         XForwardedHost "x-forwarded-host",
     }
 }

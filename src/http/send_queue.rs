@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 /// Chunk size.
-const PIECE: usize = 4 << 10;
+const CHUNK_SIZE: usize = 4 << 10;
 
 /// The queued bytes, in order.
 #[derive(Debug, Default)]
@@ -39,8 +39,8 @@ impl SendQueue {
                     bytes = later;
                 }
                 // Sized to the message: a short one may be all.
-                None => self.pieces.push_back(Vec::with_capacity(bytes.len().min(PIECE))),
-                Some(_) => self.pieces.push_back(Vec::with_capacity(PIECE)),
+                None => self.pieces.push_back(Vec::with_capacity(bytes.len().min(CHUNK_SIZE))),
+                Some(_) => self.pieces.push_back(Vec::with_capacity(CHUNK_SIZE)),
             }
         }
     }
@@ -84,9 +84,9 @@ mod tests {
         for _ in 0..10 {
             queue.push(&[0; 10_000]);
         }
-        assert!(memory(&queue) < queue.len() + 2 * PIECE);
+        assert!(memory(&queue) < queue.len() + 2 * CHUNK_SIZE);
         queue.take(100_000, |_| {});
-        assert!(memory(&queue) <= 2 * PIECE);
+        assert!(memory(&queue) <= 2 * CHUNK_SIZE);
         queue.take(usize::MAX, |_| {});
         assert_eq!((memory(&queue), queue.len()), (0, 0));
     }

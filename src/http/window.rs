@@ -1,12 +1,12 @@
-//! Adaptive receive windows: what a peer may send ahead on a stream, and so what is held here while
-//! its reader is slow.
+//! Adaptive receive windows: what a peer may send ahead on a stream, and so how much is buffered here
+//! while its reader is slow.
 //!
 //! While readers keep up, every stream has the full window. Once slow readers hold much, the
 //! connection is narrowed: all streams, open ones too, get a small window, since their readers may
-//! never take anything. A stream then doubles its window once its reader has taken more than the
-//! buffers on the way hold, and again whenever a whole window was taken, up to the ceiling: so a
-//! fast reader soon gets the full bandwidth-delay product, and a stalled one has cost little. When
-//! the connection is widened again, what a stream has grown by is withheld from its credit.
+//! never read anything. A stream then doubles its window once its reader has taken more than kernel
+//! buffers hold, and again whenever a whole window was taken, up to the ceiling: so a fast reader
+//! soon gets the full bandwidth-delay product, and a stalled one costs little. When the connection is
+//! widened again, the growth of a stream's window is withheld from its credit.
 
 use super::Role;
 use super::limits::Limits;
@@ -14,11 +14,11 @@ use super::limits::Limits;
 /// Initial window of a stream on a narrowed connection.
 pub const NARROW: u32 = 16 << 10;
 
-/// What kernel buffers take for a reader that reads nothing.
-const BUFFERS: u32 = 96 << 10;
+/// What kernel buffers hold for a reader that reads nothing.
+const KERNEL_BUFFERS: u32 = 96 << 10;
 
 /// Upper bound of windows, so that a grown one stays within HTTP/2's range.
-const WIDEST: u32 = 1 << 30;
+const MAX_WINDOW: u32 = 1 << 30;
 
 /// The base window of a connection's streams.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ impl Width {
     /// The width for this role.
     pub fn new(role: Role, limits: &Limits) -> Width {
         let ceiling = match role {
-            Role::Client => limits.stream_window.min(WIDEST),
+            Role::Client => limits.stream_window.min(MAX_WINDOW),
             Role::Server => limits.stream_window,
         };
         Width { ceiling, narrow: false }
@@ -66,7 +66,7 @@ pub struct Window {
 impl Default for Window {
     /// The window of a new stream.
     fn default() -> Window {
-        Window { grown: 0, left: BUFFERS }
+        Window { grown: 0, left: KERNEL_BUFFERS }
     }
 }
 

@@ -10,7 +10,7 @@ const MAX_SIZE_LINE: usize = 256;
 /// The remaining body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// Content-length: so many bytes, at least one.
+    /// Content-length, with this many bytes remaining; at least one.
     Length(u64),
     /// Chunked transfer coding.
     Chunked(Chunk),
@@ -23,7 +23,7 @@ pub enum Body {
 pub enum Chunk {
     /// A chunk-size line is next.
     Size,
-    /// So many bytes of this chunk remain.
+    /// Bytes of this chunk that remain.
     Data(u64),
     /// The CRLF after the chunk is next.
     End,

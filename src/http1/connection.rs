@@ -8,7 +8,7 @@ mod send;
 use std::sync::Arc;
 
 use super::body::Body;
-use super::response::Asked;
+use super::response::RequestContext;
 use super::write::Framing;
 use crate::http::{Headers, Key, Limits, Output, RefusedRequests, Role, SendQueue, Width, Window};
 
@@ -29,7 +29,7 @@ pub struct Connection {
     closing: bool,
     /// No further exchange can begin.
     over: bool,
-    /// A client may still be sending a request body that is discarded.
+    /// The client may still be sending a request body that is discarded.
     cut_short: bool,
     /// A message was truncated.
     broken: bool,
@@ -48,7 +48,7 @@ pub struct Connection {
 struct Exchange {
     receiving: Receiving,
     sending: Sending,
-    asked: Asked,
+    asked: RequestContext,
     /// The client is HTTP/1.1: it knows chunks, trailers and informational responses.
     is_http11: bool,
     /// The request is idempotent.
@@ -59,11 +59,11 @@ struct Exchange {
     held: usize,
     /// The limit of `held`.
     window: Window,
-    /// Discarding: so many more bytes of the request may be dropped.
+    /// Discarding: how many more bytes of the request may be dropped.
     discarding: bool,
     to_discard: usize,
     /// The client awaits `100 Continue` before the body.
-    hesitates: bool,
+    awaits_continue: bool,
     pending: Pending,
 }
 
@@ -171,7 +171,7 @@ impl Connection {
 }
 
 impl Exchange {
-    fn new(receiving: Receiving, asked: Asked) -> Exchange {
+    fn new(receiving: Receiving, asked: RequestContext) -> Exchange {
         Exchange {
             receiving,
             sending: Sending::Head,
@@ -183,7 +183,7 @@ impl Exchange {
             window: Window::default(),
             discarding: false,
             to_discard: end::MAX_DISCARDED,
-            hesitates: false,
+            awaits_continue: false,
             pending: Pending::default(),
         }
     }

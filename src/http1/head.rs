@@ -1,4 +1,4 @@
-//! Scanning and splitting heads: a first line and field lines, each ended by CRLF
+//! Scanning and splitting heads: a first line and field lines, each ended by CRLF.
 
 use memchr::memchr;
 

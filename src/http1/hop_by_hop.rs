@@ -1,4 +1,4 @@
-//! Hop-by-hop fields and message framing
+//! Hop-by-hop fields and message framing.
 
 use super::head;
 use super::write::{decimal, is_for_trailers};
@@ -19,7 +19,7 @@ pub struct HopByHop<'a> {
     pub close: bool,
     /// `connection: upgrade`.
     upgrade_option: bool,
-    /// `upgrade`, and how many such fields there are.
+    /// `upgrade`, and the number of such fields.
     upgrade: Option<&'a [u8]>,
     upgrades: usize,
     /// `te` has `trailers`.

@@ -85,7 +85,7 @@ pub fn read(
         (false, None | Some(0)) => None,
         (false, Some(length)) => Some(Body::Length(length)),
     };
-    // A body and an upgraded protocol cannot be told apart after one head.
+    // A body and an upgraded protocol cannot be distinguished after one head.
     let upgrade = hop.upgrade().filter(|_| body.is_none() && line.is_http11);
     if let Some(to) = upgrade {
         headers.add(Name::Upgrade, to);

@@ -5,9 +5,9 @@ use super::head;
 use super::hop_by_hop::HopByHop;
 use crate::http::{Headers, Name, Role, message};
 
-/// What of the request determines how its response is parsed.
+/// The properties of a request that determine how its response is parsed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct RequestContext {
     /// The method is HEAD.
     pub head: bool,
     /// An upgrade was requested.
@@ -39,7 +39,11 @@ pub enum Kind {
 }
 
 /// Parses a complete head into `headers`, which is empty.
-pub fn read(head: &[u8], asked: Asked, mut headers: Headers) -> Result<Response, &'static str> {
+pub fn read(
+    head: &[u8],
+    asked: RequestContext,
+    mut headers: Headers,
+) -> Result<Response, &'static str> {
     let (line, lines) = head::split(head);
     let (status, is_http11) = status_line(line)?;
     let hop = HopByHop::read(lines, Role::Client)?;

@@ -1,5 +1,5 @@
-//! Serialising heads and chunks. All of it is generated: nothing of the received form of a head, or
-//! of chunk boundaries, is forwarded.
+//! Serialising heads and chunks. All of it is generated: neither the received form of a head nor chunk
+//! boundaries are forwarded.
 
 use super::head;
 use crate::http::{Field, Name};
@@ -9,7 +9,7 @@ use crate::http::{Field, Name};
 pub enum Framing {
     /// No body: data is dropped.
     Empty,
-    /// Content-length, with so many bytes remaining.
+    /// Content-length, with this many bytes remaining.
     Length(u64),
     /// Chunked transfer coding.
     Chunked,
@@ -163,7 +163,7 @@ pub fn decimal(number: u64, digits: &mut [u8; 20]) -> &[u8] {
 }
 
 /// Writes the regular fields, without hop-by-hop fields and framing. Both codecs have removed those
-/// already; this holds even if something in between added some.
+/// already; this is the last line of defence if something in between added some.
 fn rest<'a>(out: &mut Vec<u8>, fields: impl Iterator<Item = Field<'a>>) {
     let of_connection = |id| {
         matches!(

@@ -48,7 +48,7 @@ pub struct Connection {
     recv_window: RecvWindow,
     width: Width,
     /// SETTINGS changes that the peer has not acknowledged.
-    unheard: u32,
+    unacked_settings: u32,
 
     /// Client: the next stream id.
     next_id: u32,
@@ -58,8 +58,8 @@ pub struct Connection {
     last_accepted: u32,
     /// The peer has sent GOAWAY.
     peer_left: bool,
-    /// HEADERS or DATA have come since somebody asked.
-    carried: bool,
+    /// HEADERS or DATA were received since the last query.
+    received_message: bool,
     failed: bool,
 
     block: Option<Block>,
@@ -72,7 +72,7 @@ pub struct Connection {
     discarded: usize,
     drained: Vec<(Key, usize)>,
     unprocessed: Vec<Key>,
-    /// Streams reset by us lately, on which frames of the peer may still be in flight.
+    /// Streams that we reset recently, on which frames of the peer may still be in flight.
     reset_by_us: VecDeque<u32>,
     refusals: RefusedRequests,
 }
@@ -109,7 +109,7 @@ impl Connection {
             frames: FrameWriter::default(),
             streams: Streams::default(),
             encoder: Encoder::new(),
-            decoder: Decoder::new(limits.header_table_size).patient_with(role == Role::Client),
+            decoder: Decoder::new(limits.header_table_size).trusting(role == Role::Client),
             decode_cache: DecodeCache::default(),
             encode_cache: EncodeCache::default(),
             unsent: Unsent::default(),
@@ -121,12 +121,12 @@ impl Connection {
             send_window: SendWindow::new(DEFAULT_WINDOW),
             recv_window: RecvWindow::new(limits.connection_window.max(DEFAULT_WINDOW)),
             width: Width::new(role, &limits),
-            unheard: 0,
+            unacked_settings: 0,
             next_id: 1,
             last_peer_id: 0,
             last_accepted: MAX_31,
             peer_left: false,
-            carried: false,
+            received_message: false,
             failed: false,
             block: None,
             queue: VecDeque::new(),
@@ -162,9 +162,9 @@ impl Connection {
         self.frames.ping(payload, false);
     }
 
-    /// Whether HEADERS or DATA have come since the last call.
-    pub fn take_carried(&mut self) -> bool {
-        std::mem::take(&mut self.carried)
+    /// Whether HEADERS or DATA were received since the last call.
+    pub fn take_received_message(&mut self) -> bool {
+        std::mem::take(&mut self.received_message)
     }
 
     /// Fails the connection; the GOAWAY is in the output.

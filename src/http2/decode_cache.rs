@@ -14,7 +14,7 @@ const SLOTS: usize = 8;
 const MAX_BLOCK: usize = 512;
 
 /// Larger lists are not cached: a short block may expand to a long list.
-const LARGEST: usize = 4 << 10;
+const MAX_LIST_SIZE: usize = 4 << 10;
 
 /// What a block is validated as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl DecodeCache {
         info: HeadInfo,
         pool: &mut HeaderPool,
     ) {
-        if block.len() > MAX_BLOCK || headers.list_size() > LARGEST {
+        if block.len() > MAX_BLOCK || headers.list_size() > MAX_LIST_SIZE {
             return;
         }
         if self.slots.is_empty() {

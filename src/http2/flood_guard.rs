@@ -1,11 +1,11 @@
-//! Flood protection: budgets for what a peer does besides useful work.
+//! Flood protection: budgets for frames of a peer that are not useful work.
 //!
 //! Every flood that HTTP/2 is known for is a kind of frame that costs the sender less than the
 //! receiver. Each kind has a budget for a span of time, some enlarged by useful work.
 //!
-//! A client whose budget is spent is cut off. A backend's connection carries the calls of many
-//! clients, who are not at fault: it is retired, which is to say that it finishes those it has.
-//! Only PING and SETTINGS, which belong to no call, end it there and then.
+//! If a client's budget is spent, its connection is closed. A backend's connection carries the calls
+//! of many clients, who are not at fault: it is retired, so that it finishes its open streams. Only
+//! PING and SETTINGS, which belong to no call, close it at once.
 
 use std::sync::Arc;
 
@@ -25,49 +25,49 @@ pub struct FloodGuard {
     role: Role,
     /// The first budget that a backend has spent.
     retired: Option<Fault>,
-    short: Short,
-    long: Long,
+    short: ShortWindow,
+    long: LongWindow,
     streams: u32,
     premature: u32,
 }
 
-/// Counts that begin anew after [`SHORT_MS`].
+/// Counts that are reset after [`SHORT_MS`].
 #[derive(Debug, Default)]
-struct Short {
+struct ShortWindow {
     began: Millis,
     pings: u32,
     settings: u32,
     idle_frames: u32,
     window_updates: u32,
     empty_data: u32,
-    /// Of DATA and header blocks, framing and padding included.
+    /// Bytes of DATA and header blocks, framing and padding included.
     bytes: u64,
-    /// Of these, what was carried.
+    /// Bytes of their payload.
     payload: u64,
     work: Work,
-    /// Of the time before: answers to it may come only now.
+    /// Work of the previous interval: responses to it may arrive only now.
     work_before: Work,
 }
 
-/// What entitles the peer to more frames.
+/// Useful work, which entitles the peer to more frames.
 #[derive(Clone, Copy, Debug, Default)]
 struct Work {
     streams: u32,
     data_sent: u32,
-    /// DATA and header blocks that carried something.
+    /// DATA and header blocks with a payload.
     carriers: u32,
     resets_sent: u32,
 }
 
-/// Counts that begin anew after [`LONG_MS`].
+/// Counts that are reset after [`LONG_MS`].
 #[derive(Debug, Default)]
-struct Long {
+struct LongWindow {
     began: Millis,
     resets: u32,
     errors: u32,
 }
 
-impl Short {
+impl ShortWindow {
     /// A budget of `base`, and `each` for every piece of work.
     fn budget(&self, base: u32, each: Work) -> u32 {
         let Work { streams, data_sent, carriers, resets_sent } = each;
@@ -95,19 +95,19 @@ impl FloodGuard {
             limits,
             role,
             retired: None,
-            short: Short::default(),
-            long: Long::default(),
+            short: ShortWindow::default(),
+            long: LongWindow::default(),
             streams: 0,
             premature: 0,
         }
     }
 
-    /// Why the connection is to take no new streams, if so.
+    /// Why the connection is retired, if it is.
     pub fn retired(&self) -> Option<Fault> {
         self.retired
     }
 
-    /// A budget is spent.
+    /// Records that a budget is spent: retires or closes the connection.
     #[cold]
     fn spent(&mut self, fault: Fault, detail: &'static str) -> Verdict {
         if self.role == Role::Client && !matches!(fault, Fault::Pings | Fault::Settings) {
@@ -117,22 +117,23 @@ impl FloodGuard {
         Err(ConnectionError::calm(fault, detail))
     }
 
-    fn short(&mut self, now: Millis) -> &mut Short {
+    fn short(&mut self, now: Millis) -> &mut ShortWindow {
         if now.saturating_sub(self.short.began) >= SHORT_MS {
-            self.short = Short { began: now, work_before: self.short.work, ..Short::default() };
+            self.short =
+                ShortWindow { began: now, work_before: self.short.work, ..ShortWindow::default() };
         }
         &mut self.short
     }
 
-    fn long(&mut self, now: Millis) -> &mut Long {
+    fn long(&mut self, now: Millis) -> &mut LongWindow {
         if now.saturating_sub(self.long.began) >= LONG_MS {
-            self.long = Long { began: now, ..Long::default() };
+            self.long = LongWindow { began: now, ..LongWindow::default() };
         }
         &mut self.long
     }
 
-    /// Of `bytes` that came as DATA or header block, `payload` are neither framing nor padding.
-    /// Other frames are counted each by its kind.
+    /// Counts a DATA frame or header block of `bytes`, of which `payload` are neither framing nor
+    /// padding. Other frames are counted by their kind.
     pub fn carried(&mut self, bytes: usize, payload: usize, now: Millis) -> Verdict {
         let counts = &mut self.short;
         counts.bytes += bytes as u64;
@@ -144,7 +145,7 @@ impl FloodGuard {
         Ok(())
     }
 
-    /// There was too little payload, unless what was counted is of a time before.
+    /// There was too little payload, unless the counts are of an earlier interval.
     #[cold]
     fn too_little(&mut self, now: Millis) -> Verdict {
         if self.short(now).bytes == 0 {
@@ -153,7 +154,7 @@ impl FloodGuard {
         self.spent(Fault::Overhead, "too little payload for the framing")
     }
 
-    /// A peer that measures round trips sends one for what it was sent.
+    /// Counts a PING. A peer that measures round trips sends one for each DATA frame that it receives.
     pub fn ping(&mut self, now: Millis) -> Verdict {
         let base = self.limits.pings;
         let counts = self.short(now);
@@ -172,7 +173,7 @@ impl FloodGuard {
         self.spent(Fault::Settings, "too many SETTINGS frames")
     }
 
-    /// PRIORITY, GOAWAY, an unknown type, or a late frame for a stream that is gone.
+    /// Counts PRIORITY, GOAWAY, an unknown type, or a late frame for a closed stream.
     pub fn idle_frame(&mut self, now: Millis) -> Verdict {
         let base = self.limits.idle_frames;
         let counts = self.short(now);
@@ -194,20 +195,20 @@ impl FloodGuard {
         self.spent(Fault::WindowUpdates, "too many WINDOW_UPDATE frames")
     }
 
-    /// A DATA frame was sent, which may be answered by WINDOW_UPDATE and PING.
+    /// Records a DATA frame that was sent, which may be answered by WINDOW_UPDATE and PING.
     pub fn data_sent(&mut self) {
         let sent = &mut self.short.work.data_sent;
         *sent = sent.saturating_add(1);
     }
 
-    /// We reset a stream on which frames may be under way.
+    /// Records that we reset a stream on which frames may be in flight.
     pub fn reset_sent(&mut self) {
         let sent = &mut self.short.work.resets_sent;
         *sent = sent.saturating_add(1);
     }
 
-    /// A DATA frame came that carries nothing and ends nothing. Some peers send one before or
-    /// behind each message, or at the ends of each call.
+    /// Counts a DATA frame without payload and END_STREAM. Some peers send one before or after each
+    /// message, or at both ends of each call.
     pub fn empty_data(&mut self, open: usize, now: Millis) -> Verdict {
         let beats = EMPTY_OF_OPEN.saturating_mul(u32::try_from(open).unwrap_or(u32::MAX));
         let base = self.limits.empty_data.saturating_add(beats);
@@ -219,19 +220,19 @@ impl FloodGuard {
         self.spent(Fault::EmptyData, "too many empty DATA frames")
     }
 
-    /// A stream was opened, by either side.
+    /// Counts a stream opened by either side.
     pub fn opened(&mut self, now: Millis) {
         let short = &mut self.short(now).work.streams;
         *short = short.saturating_add(1);
         self.streams = self.streams.saturating_add(1);
-        // Halving both keeps the ratio and lets the distant past fade.
+        // Halving both keeps the ratio and lets old counts fade.
         if self.streams > self.limits.premature_reset_streams.saturating_mul(8) {
             self.streams /= 2;
             self.premature /= 2;
         }
     }
 
-    /// The peer reset a stream that was opened at `opened`.
+    /// Counts a reset by the peer of a stream that was opened at `opened`.
     pub fn reset(&mut self, opened: Millis, now: Millis) -> Verdict {
         let budget = self.limits.resets;
         if !within(&mut self.long(now).resets, budget) {
@@ -247,7 +248,7 @@ impl FloodGuard {
         Ok(())
     }
 
-    /// We had to reset a stream for an error of the peer.
+    /// Counts a stream that we had to reset for an error of the peer.
     pub fn error(&mut self, now: Millis) -> Verdict {
         let budget = self.limits.errors;
         if within(&mut self.long(now).errors, budget) {

@@ -54,7 +54,7 @@ impl SendWindow {
 /// A receive window, of a stream or the connection, and the credit that is to be returned.
 #[derive(Clone, Copy, Debug)]
 pub struct RecvWindow {
-    /// What the peer may still send, as far as it knows of smaller windows.
+    /// What the peer may still send, given the settings that it has acknowledged.
     left: u32,
     /// Bytes consumed whose credit is not returned yet.
     credit: u32,

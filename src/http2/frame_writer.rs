@@ -5,8 +5,8 @@ use crate::http::{ErrorCode, Output};
 
 /// Appends frames to the output.
 ///
-/// DATA coalescing: DATA behind a DATA frame of the same stream that has not begun to leave extends
-/// that frame, so that many small messages cost one frame header.
+/// DATA coalescing: DATA that follows a DATA frame of the same stream, of which no byte was written,
+/// extends that frame, so that many small messages cost one frame header.
 #[derive(Debug, Default)]
 pub struct FrameWriter {
     pub output: Output,
@@ -21,7 +21,7 @@ struct LastData {
     stream: u32,
     head_at: usize,
     len: usize,
-    /// Bytes that had left when it was appended.
+    /// Bytes that had been written when it was appended.
     gone: u64,
 }
 

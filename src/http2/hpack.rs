@@ -4,8 +4,8 @@
 //! A block of indexed fields, as nearly all blocks of a gRPC connection are, costs one copy a field
 //! to decode and one hash a field to encode; nothing is allocated per field.
 //!
-//! The encoder does not Huffman code: what repeats is an index after the first time, and the rest
-//! is short, so coding would cost both ends more time than it saves the network.
+//! The encoder does not use the Huffman code: repeated fields are indices after the first time, and the
+//! rest is short, so coding would cost both ends more time than it saves the network.
 
 mod decode;
 mod encode;

@@ -1,5 +1,5 @@
-//! Requests whose HEADERS are still in the output: until the first byte leaves, a cancelled one can
-//! be removed without the peer ever seeing it.
+//! Requests whose HEADERS are still in the output: until the first byte is written, a cancelled one
+//! can be removed without the peer ever seeing it.
 
 /// Positions of HEADERS in the output, in order of their streams.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ struct Entry {
 }
 
 impl Unsent {
-    /// Records the HEADERS of a new stream; `gone` bytes have left.
+    /// Records the HEADERS of a new stream; `gone` bytes have been written so far.
     pub fn push(&mut self, stream: u32, from: u64, to: u64, inert: bool, gone: u64) {
         if self.0.last().is_some_and(|last| last.to <= gone) {
             self.0.clear();
@@ -31,7 +31,7 @@ impl Unsent {
         self.find(stream).is_some_and(|entry| entry.to > gone)
     }
 
-    /// The stream has sent a block that later ones depend on.
+    /// Records that the stream has sent a block that later ones depend on.
     pub fn pin(&mut self, stream: u32) {
         if let Ok(at) = self.search(stream)
             && let Some(entry) = self.0.get_mut(at)
@@ -45,14 +45,14 @@ impl Unsent {
         self.find(stream).filter(|entry| entry.inert && entry.from >= gone).map(|entry| entry.from)
     }
 
-    /// The frames of `stream` were removed.
+    /// Records that the frames of `stream` were removed.
     pub fn remove(&mut self, stream: u32) {
         if let Ok(at) = self.search(stream) {
             self.0.remove(at);
         }
     }
 
-    /// The HEADERS of `stream` moved forward.
+    /// Records that the HEADERS of `stream` moved forward.
     pub fn shift(&mut self, stream: u32, by: u64) {
         if let Ok(at) = self.search(stream)
             && let Some(entry) = self.0.get_mut(at)

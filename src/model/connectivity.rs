@@ -20,12 +20,12 @@ pub enum ConnectivityState {
 }
 
 /// How long a graceful close counts as recent: longer than the pause before it reconnects.
-const RECENTLY: Duration = Duration::from_secs(15);
+const RECENT_CLOSE: Duration = Duration::from_secs(15);
 
 impl ConnectivityState {
     /// The state of `endpoint` at `now`.
     pub fn of(endpoint: &Endpoint, now: Time) -> ConnectivityState {
-        let closed = || endpoint.left().is_some_and(|at| now.since(at) < RECENTLY);
+        let closed = || endpoint.left().is_some_and(|at| now.since(at) < RECENT_CLOSE);
         if endpoint.connected() > 0 {
             ConnectivityState::Connected
         } else if closed() {
@@ -79,7 +79,7 @@ impl Endpoint {
         let since = match word & PHASE_MASK == state.phase() {
             true => Time::from_nanos(word & !PHASE_MASK),
             // Nothing is recorded when a graceful close ceases to be recent.
-            false => self.left().map_or(now, |at| (at + RECENTLY).min(now)),
+            false => self.left().map_or(now, |at| (at + RECENT_CLOSE).min(now)),
         };
         Connectivity { state, since }
     }

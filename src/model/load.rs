@@ -51,7 +51,7 @@ impl Default for EwmaParams {
 /// whereas a peak EWMA would avoid a machine for seconds after a hiccup. The first samples weigh
 /// the same, so that a slow cold start is soon outweighed.
 ///
-/// A run of samples far below the average (`FAR`) indicates recovery: from the third on, each
+/// A run of samples far below the average (`FAR_BELOW`) indicates recovery: from the third on, each
 /// weighs twice as much as the one before, so nine answers undo the failure penalty. (This is the
 /// adaptive gain of Trigg and Leach, "Exponential Smoothing with an Adaptive Response Rate", in
 /// steps, and downwards only: upwards, a momentary queue would do the same.)
@@ -80,7 +80,7 @@ const SAMPLES: u32 = 32;
 const MIN_SAMPLES: u32 = 8;
 
 /// A sample this many times below the average starts a run.
-const FAR: f32 = 2.0;
+const FAR_BELOW: f32 = 2.0;
 
 /// A run continues while samples are this many times below the average, which is where latencies no
 /// longer differ clearly.
@@ -219,7 +219,7 @@ impl Load {
         }
         let one_of_all = 1.0 / (samples + 1).min(SAMPLES) as f32;
         let run = self.run.load(Relaxed);
-        let below = if run > 0 { STILL_BELOW } else { FAR };
+        let below = if run > 0 { STILL_BELOW } else { FAR_BELOW };
         let next = if rtt * below < average { (run + 1).min(MAX_RUN) } else { 0 };
         if next != run {
             self.run.store(next, Relaxed);

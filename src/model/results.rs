@@ -8,7 +8,7 @@ use super::outcome::HealthSignal;
 use crate::stats::increment;
 
 /// Bits of a logarithm's fraction.
-const FRACTION: u32 = 8;
+const FRACTION_BITS: u32 = 8;
 
 /// Results of requests since the start; the difference of two readings covers the time between.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Results {
     /// The geometric mean of the calls' latencies. Unlike the arithmetic one it is not moved by a few
     /// very slow calls, and unlike a median it does not jump where slow and fast methods mix.
     pub fn mean_latency(&self) -> Option<Duration> {
-        let log = self.log_latency as f64 / self.calls as f64 / f64::from(1 << FRACTION);
+        let log = self.log_latency as f64 / self.calls as f64 / f64::from(1 << FRACTION_BITS);
         (self.calls > 0).then(|| Duration::from_nanos(log.exp2() as u64))
     }
 }
@@ -89,9 +89,10 @@ impl ResultCounters {
 
 /// The binary logarithm in 256ths, linear between powers of two: at most 6 % of the value off.
 fn log2(value: u64) -> u64 {
-    let value = value.max(1 << FRACTION);
+    let value = value.max(1 << FRACTION_BITS);
     let whole = value.ilog2();
-    (u64::from(whole) << FRACTION) + ((value >> (whole - FRACTION)) & ((1 << FRACTION) - 1))
+    (u64::from(whole) << FRACTION_BITS)
+        + ((value >> (whole - FRACTION_BITS)) & ((1 << FRACTION_BITS) - 1))
 }
 
 #[cfg(test)]

@@ -63,22 +63,22 @@ pub struct Accepted {
     peer: Peer,
     listener: Arc<Listener>,
     spec: Arc<ListenerSpec>,
-    _count: Counted,
-    _listener_count: Counted,
+    _count: CounterGuard,
+    _listener_count: CounterGuard,
 }
 
 /// RAII guard that keeps a counter incremented.
 #[derive(Debug)]
-struct Counted(Arc<AtomicUsize>);
+struct CounterGuard(Arc<AtomicUsize>);
 
-impl Counted {
-    fn new(count: &Arc<AtomicUsize>) -> Counted {
+impl CounterGuard {
+    fn new(count: &Arc<AtomicUsize>) -> CounterGuard {
         count.fetch_add(1, Ordering::Relaxed);
-        Counted(Arc::clone(count))
+        CounterGuard(Arc::clone(count))
     }
 }
 
-impl Drop for Counted {
+impl Drop for CounterGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -180,8 +180,8 @@ fn hand_over(
         peer: peer.map_or(Peer::Unix, |address| address.ip().into()),
         listener: Arc::clone(listener),
         spec,
-        _count: Counted::new(&worker.connections),
-        _listener_count: Counted::new(&listener.connections),
+        _count: CounterGuard::new(&worker.connections),
+        _listener_count: CounterGuard::new(&listener.connections),
     };
     worker.commands.try_send(Command::Accept(accepted)).map_err(|_| ConnectionRefusal::WorkerBusy)
 }

@@ -61,7 +61,7 @@ pub enum Closed {
 
 /// What was appended to a connection's output in this turn.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Dirty {
+enum OutputKind {
     No,
     /// DATA without END_STREAM only.
     Body,
@@ -75,7 +75,7 @@ pub struct Conn {
     peer: Peer,
     stream_idle_timeout: Option<Duration>,
     owner: Owner,
-    dirty: Cell<Dirty>,
+    dirty: Cell<OutputKind>,
     read_turn: Cell<ReadTurn>,
     waker: RefCell<Option<Waker>>,
     slot: Cell<usize>,
@@ -104,7 +104,7 @@ impl Conn {
             peer,
             stream_idle_timeout: (!stream_idle_timeout.is_zero()).then_some(stream_idle_timeout),
             owner,
-            dirty: Cell::new(Dirty::No),
+            dirty: Cell::new(OutputKind::No),
             read_turn: Cell::default(),
             waker: RefCell::new(None),
             slot: Cell::new(usize::MAX),
@@ -260,15 +260,15 @@ impl Conn {
 
     /// Schedules a flush at the end of this turn.
     pub(super) fn flush_later(self: &Rc<Self>) {
-        if self.dirty.replace(Dirty::Other) == Dirty::No {
+        if self.dirty.replace(OutputKind::Other) == OutputKind::No {
             self.worker.flush_later(self);
         }
     }
 
     /// As [`Conn::flush_later`], for DATA without END_STREAM.
     pub(super) fn flush_body_later(self: &Rc<Self>) {
-        if self.dirty.get() == Dirty::No {
-            self.dirty.set(Dirty::Body);
+        if self.dirty.get() == OutputKind::No {
+            self.dirty.set(OutputKind::Body);
             self.worker.flush_later(self);
         }
     }
@@ -276,7 +276,7 @@ impl Conn {
     /// Pending output in bytes if it is bulk data only; see
     /// [`write_coalescing`](super::write_coalescing).
     pub(super) fn bulk_output(&self) -> Option<usize> {
-        let body = self.dirty.get() == Dirty::Body;
+        let body = self.dirty.get() == OutputKind::Body;
         body.then(|| self.core.borrow().bulk_output(self.worker.now())).flatten()
     }
 

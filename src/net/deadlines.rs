@@ -12,7 +12,7 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 const LIVENESS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Idle time after which a connection frees memory.
-pub(super) const SHRINK: Duration = Duration::from_millis(500);
+pub(super) const SHRINK_AFTER: Duration = Duration::from_millis(500);
 
 /// The state that the deadlines of an open connection are computed from.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,7 +87,7 @@ impl Deadlines {
             look: after(inputs.looked, LIVENESS_INTERVAL),
             linger: None,
             idle: after(inputs.idle, limits.idle_timeout).filter(|_| !inputs.kept && !stays),
-            shrink: after(inputs.idle, SHRINK).filter(|_| !inputs.shrunk),
+            shrink: after(inputs.idle, SHRINK_AFTER).filter(|_| !inputs.shrunk),
             age: inputs.expires.filter(|_| !stays),
             leave: after(inputs.leaving, LEAVE_TIMEOUT).filter(|_| !inputs.left),
             cancel: inputs.cancels,
@@ -170,7 +170,7 @@ mod tests {
             ),
             (
                 DeadlineInputs { idle: now, ..BUSY },
-                Deadlines { idle: Some(at(1000)), shrink: Some(at(100) + SHRINK), ..never },
+                Deadlines { idle: Some(at(1000)), shrink: Some(at(100) + SHRINK_AFTER), ..never },
             ),
             (
                 DeadlineInputs { idle: now, shrunk: true, ..BUSY },
@@ -221,6 +221,6 @@ mod tests {
             assert_eq!(later.next_timeout(), one, "{later:?}");
         }
         let idle = DeadlineInputs { idle: Some(at(7)), expires: Some(at(8)), ..BUSY };
-        assert_eq!(Deadlines::new(&idle, &limits()).next_timeout(), Some(at(7) + SHRINK));
+        assert_eq!(Deadlines::new(&idle, &limits()).next_timeout(), Some(at(7) + SHRINK_AFTER));
     }
 }

@@ -20,11 +20,11 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 
 /// TCP_NOTSENT_LOWAT towards a client: small at first, as it may never read, and larger for one
 /// that reads, as each writable event has a cost.
-const UNSENT: RangeInclusive<u64> = 32 << 10..=2 << 20;
+const NOTSENT_LOWAT: RangeInclusive<u64> = 32 << 10..=2 << 20;
 
 /// The value after `gone` bytes were sent: an eighth of them, in steps.
 pub(super) fn unsent(gone: u64) -> u32 {
-    let most = (gone / 8).clamp(*UNSENT.start(), *UNSENT.end());
+    let most = (gone / 8).clamp(*NOTSENT_LOWAT.start(), *NOTSENT_LOWAT.end());
     1 << most.ilog2()
 }
 

@@ -29,14 +29,14 @@ use super::connect::Connector;
 use super::listener::Listener;
 use super::stream::Stream;
 use super::timer::{Sleep, Wheel};
-use super::write_coalescing::Turn;
+use super::write_coalescing::TurnOutput;
 use crate::clock::Clock;
 use crate::http::HeaderPool;
 use crate::model::Time;
 use crate::tasks::{Task, Tasks, infallible};
 
 /// How stale the cached time may get while a worker is idle.
-const BEHIND: Duration = Duration::from_millis(250);
+const MAX_CLOCK_LAG: Duration = Duration::from_millis(250);
 
 /// What a worker is built from.
 #[derive(Debug)]
@@ -66,10 +66,10 @@ pub struct Worker {
     conns: RefCell<Slab<Weak<Conn>>>,
     draining: Cell<bool>,
     cut_off: Cell<bool>,
-    pub(super) turn: RefCell<Turn>,
+    pub(super) turn: RefCell<TurnOutput>,
     pub(super) read_scheduler: ReadScheduler<Rc<Conn>>,
     /// Streams with coalesced DATA of the current read.
-    pub(super) gathering: RefCell<Vec<Rc<Stream>>>,
+    pub(super) coalescing: RefCell<Vec<Rc<Stream>>>,
     pub(super) account: Account,
     pub(super) unread: Unread,
     rng: RefCell<fastrand::Rng>,
@@ -96,7 +96,7 @@ impl Worker {
             cut_off: Cell::new(false),
             turn: RefCell::default(),
             read_scheduler: ReadScheduler::default(),
-            gathering: RefCell::default(),
+            coalescing: RefCell::default(),
             account: Account::new(held_limit),
             unread: Unread::default(),
             rng: RefCell::new(rng),
@@ -219,7 +219,7 @@ impl Worker {
     async fn turn_forever(self: Rc<Self>) {
         loop {
             // Also without a due timer, so that the cached time stays fresh enough.
-            let _ = tokio::time::timeout(BEHIND, self.wheel.is_due(self.clock)).await;
+            let _ = tokio::time::timeout(MAX_CLOCK_LAG, self.wheel.is_due(self.clock)).await;
             self.wheel.turn(self.read_clock());
         }
     }

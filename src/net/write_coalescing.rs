@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 /// The shortest pause that is requested; the kernel adds some 50 us.
-const SHORTEST: Duration = Duration::from_micros(10);
+const MIN_PAUSE: Duration = Duration::from_micros(10);
 
 /// Minimum output of a turn that counts as a bulk stream.
 const MIN_BULK: usize = 2 << 10;
@@ -21,17 +21,17 @@ const MAX_BULK: usize = 64 << 10;
 
 thread_local! {
     static DUE: Cell<bool> = const { Cell::new(false) };
-    static NEXT: Cell<Duration> = const { Cell::new(SHORTEST) };
+    static NEXT: Cell<Duration> = const { Cell::new(MIN_PAUSE) };
 }
 
 /// The output of one turn of the worker.
 #[derive(Debug, Default)]
-pub struct Turn {
+pub struct TurnOutput {
     bytes: usize,
     other: bool,
 }
 
-impl Turn {
+impl TurnOutput {
     /// Records the flush of a connection: that many bytes of bulk data, or anything else.
     pub fn note(&mut self, bulk: Option<usize>) {
         match bulk {
@@ -44,7 +44,7 @@ impl Turn {
     pub fn end(self) {
         DUE.set(!self.other && (MIN_BULK..MAX_BULK).contains(&self.bytes));
         if self.other {
-            NEXT.set((NEXT.get() / 2).max(SHORTEST));
+            NEXT.set((NEXT.get() / 2).max(MIN_PAUSE));
         }
     }
 }
@@ -67,7 +67,7 @@ mod tests {
     const MAX_DELAY: Duration = Duration::from_micros(100);
 
     fn is_due_after(writes: &[Option<usize>]) -> bool {
-        let mut turn = Turn::default();
+        let mut turn = TurnOutput::default();
         writes.iter().for_each(|bulk| turn.note(*bulk));
         turn.end();
         DUE.get()

@@ -16,14 +16,14 @@ pub struct UpstreamObserver {
     service: String,
     metrics: Arc<WorkerMetrics>,
     /// Wakes the writer to re-evaluate which backends are down or suspected to be frozen.
-    standing_signal: Arc<Notify>,
+    reevaluate_signal: Arc<Notify>,
 }
 
 impl UpstreamObserver {
     pub fn new(snapshot: &Snapshot, metrics: &Arc<WorkerMetrics>) -> UpstreamObserver {
         let service = snapshot.spec.name.clone();
-        let standing_signal = Arc::clone(&snapshot.ejection_signal);
-        UpstreamObserver { service, metrics: Arc::clone(metrics), standing_signal }
+        let reevaluate_signal = Arc::clone(&snapshot.reevaluate_signal);
+        UpstreamObserver { service, metrics: Arc::clone(metrics), reevaluate_signal }
     }
 }
 
@@ -38,7 +38,7 @@ impl Observer for UpstreamObserver {
 
     fn connected(&self, endpoint: &Endpoint, now: Time) {
         if endpoint.outage().mark_up(now) {
-            self.standing_signal.notify_one();
+            self.reevaluate_signal.notify_one();
         }
         if endpoint.outage().note_success() {
             let (service, backend) = (&self.service, endpoint.address());
@@ -48,7 +48,7 @@ impl Observer for UpstreamObserver {
 
     fn lost(&self, endpoint: &Endpoint, now: Time) {
         if endpoint.outage().mark_down("connection lost", now) {
-            self.standing_signal.notify_one();
+            self.reevaluate_signal.notify_one();
         }
     }
 
@@ -66,11 +66,11 @@ impl Observer for UpstreamObserver {
         if !outage.mark_down(&why, now) {
             outage.update_reason(&why);
         }
-        self.standing_signal.notify_one();
+        self.reevaluate_signal.notify_one();
     }
 
     fn suspicion_changed(&self) {
-        self.standing_signal.notify_one();
+        self.reevaluate_signal.notify_one();
     }
 
     fn slowed(&self, endpoint: &Endpoint, keepalive: Keepalive) {

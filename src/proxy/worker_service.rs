@@ -26,7 +26,7 @@ pub struct WorkerService {
     view: RefCell<Rc<WorkerSnapshot>>,
     pools: RefCell<BTreeMap<EndpointId, Rc<Pool>>>,
     /// Replaced pools, while they have requests in flight.
-    former: RefCell<Vec<Weak<Pool>>>,
+    replaced_pools: RefCell<Vec<Weak<Pool>>>,
     dialer: Arc<Dialer>,
     unreachable_count: Rc<UnreachableCount>,
     /// Retry budget.
@@ -58,7 +58,7 @@ impl WorkerService {
             observer: Rc::new(UpstreamObserver::new(snapshot, metrics)),
             view: RefCell::new(Rc::new(empty)),
             pools: RefCell::default(),
-            former: RefCell::default(),
+            replaced_pools: RefCell::default(),
             dialer: Arc::clone(dialer),
             unreachable_count: Rc::clone(unreachable_count),
             retry_budget: RetryBudget::default(),
@@ -145,16 +145,16 @@ impl WorkerService {
         let ServiceSpec { protocol, upstream, .. } = &*snapshot.spec;
         let same = before.protocol == *protocol && before.upstream == *upstream;
         let known: HashSet<_> = snapshot.endpoints.iter().map(|endpoint| endpoint.id()).collect();
-        let mut former = self.former.borrow_mut();
+        let mut replaced_pools = self.replaced_pools.borrow_mut();
         self.pools.borrow_mut().retain(|endpoint, pool| {
             let keep = same && known.contains(endpoint);
             if !keep {
                 pool.retire();
-                former.push(Rc::downgrade(pool));
+                replaced_pools.push(Rc::downgrade(pool));
             }
             keep
         });
-        former.retain(|pool| {
+        replaced_pools.retain(|pool| {
             let Some(pool) = pool.upgrade() else { return false };
             let stays = known.contains(&pool.endpoint().id());
             if !stays {
@@ -169,15 +169,16 @@ impl WorkerService {
         let limits: HashMap<_, _> = snapshot.drain_deadlines.iter().copied().collect();
         let limit = |pool: &Pool| pool.drain_by(limits.get(&pool.endpoint().id()).copied());
         self.pools.borrow().values().for_each(|pool| limit(pool));
-        self.former.borrow().iter().filter_map(Weak::upgrade).for_each(|pool| limit(&pool));
+        self.replaced_pools.borrow().iter().filter_map(Weak::upgrade).for_each(|pool| limit(&pool));
     }
 
     /// Retires all pools: the service was removed. Requests in flight, which hold a reference to
     /// this, finish within `endpoint_drain_timeout`.
     pub fn retire(&self) {
         let patience = self.view.borrow().snapshot.spec.endpoint_drain_timeout;
-        let former: Vec<_> = self.former.borrow().iter().filter_map(Weak::upgrade).collect();
-        for pool in self.pools.borrow().values().chain(&former) {
+        let replaced_pools: Vec<_> =
+            self.replaced_pools.borrow().iter().filter_map(Weak::upgrade).collect();
+        for pool in self.pools.borrow().values().chain(&replaced_pools) {
             pool.retire();
             pool.drain_within(patience);
         }

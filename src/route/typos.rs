@@ -16,8 +16,8 @@ impl RouteTable {
     ) {
         let Ok(path) = std::str::from_utf8(Request::new(query).path) else { return };
         for (number, row) in (0..).zip(self.rows()) {
-            let Some(meant) = meant(path, &row.matched.path) else { continue };
-            let query = RouteQuery { path: meant.as_bytes(), ..*query };
+            let Some(corrected_path) = corrected_path(path, &row.matched.path) else { continue };
+            let query = RouteQuery { path: corrected_path.as_bytes(), ..*query };
             let request = Request::new(&query);
             let found = self.walk(&request, |candidate, _| {
                 let is_it = candidate.number == number;
@@ -43,7 +43,7 @@ pub(super) fn is_near_host(host: &[u8], wanted: &HostMatch) -> bool {
 }
 
 /// The path that was probably meant, if this one is within a typo of the route's.
-fn meant(path: &str, wanted: &PathMatch) -> Option<String> {
+fn corrected_path(path: &str, wanted: &PathMatch) -> Option<String> {
     let is_almost = |path: &str, wanted: &str| {
         let parts = || path.split('/').zip(wanted.split('/'));
         path != wanted
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     fn meant_by(path: &str, wanted: PathMatch) -> Option<String> {
-        meant(path, &wanted)
+        corrected_path(path, &wanted)
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod error;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use super::ejection::ByHand;
+use super::ejection::ManualEjection;
 use super::membership::Layer;
 use super::overrides::Overrides;
 use super::{Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, Provenance};
@@ -158,7 +158,7 @@ impl ChangeContext<'_> {
             problems.push("an ejection lasts up to 365 days, and longer than no time".into());
         }
         let until = time.map(|time| self.now + time);
-        let ejected = ByHand { since: self.now, until };
+        let ejected = ManualEjection { since: self.now, until };
         known.iter().for_each(|address| overrides.eject(address, Some(ejected), self.provenance));
         problems
     }

@@ -29,7 +29,7 @@ pub(super) struct Desired {
     health_subscriber: Arc<Subscriber>,
     /// Notified when a backend may have to be ejected, when its ejection may end, and when it goes
     /// down or up.
-    pub(super) ejection_signal: Arc<Notify>,
+    pub(super) reevaluate_signal: Arc<Notify>,
     /// Whether the service was requested recently.
     pub(super) demand: Arc<Demand>,
     /// The spec as configured.
@@ -103,7 +103,7 @@ impl Desired {
             clock,
             health: Arc::clone(&environment.health),
             health_subscriber,
-            ejection_signal: Arc::default(),
+            reevaluate_signal: Arc::default(),
             demand: Arc::default(),
             configured: Arc::clone(&spec),
             members: Arc::new(config.members),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::model::Time;
 pub(super) use outliers::{Outliers, Results};
-pub(super) use state::{ByHand, Candidate, EjectionState, Signals};
+pub(super) use state::{Candidate, EjectionState, ManualEjection, Signals};
 
 /// When backends of a service are ejected, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]

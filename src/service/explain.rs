@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_backend_out_of_rotation_is_so_for_a_reason() {
         use BackendState::{Connecting, Draining, Ejected, Ready, Unhealthy};
-        let told = |why: &str| Reason::Told(why.into());
+        let told = |why: &str| Reason::Text(why.into());
         let needed = "unhealthy: HTTP 503; gets calls all the same, as too few backends are left";
         let cases = [
             (Ready, Reason::Connected, 1, 1, false, None),

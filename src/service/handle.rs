@@ -22,7 +22,7 @@ use crate::stats::WorkerCounter;
 use crate::tasks::{Task, infallible};
 
 /// Capacity of the writer's queue; senders wait when it is full.
-const WAITING_CHANGES: usize = 128;
+const QUEUE_CAPACITY: usize = 128;
 
 /// Handle of one service. Its writer ends when the last handle is dropped.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Service {
         let counts = Arc::clone(&initial.counts);
         let writer = Writer::new(config, environment, initial);
         let (publisher, view) = (writer.publisher(), writer.view());
-        let (commands, inbox) = mpsc::channel(WAITING_CHANGES);
+        let (commands, inbox) = mpsc::channel(QUEUE_CAPACITY);
         // The state outlives a panic of the task: the restarted writer continues with it.
         let state = Arc::new(Mutex::new((writer, inbox)));
         let place = runtime.clone();

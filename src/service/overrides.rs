@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::ejection::ByHand;
+use super::ejection::ManualEjection;
 use super::membership::{Intent, Layer};
 use super::{Balancer, OverrideKind, OverrideView, Provenance, Setting};
 use crate::model::{Address, Time};
@@ -24,7 +24,7 @@ pub(super) struct Overrides {
 struct Override {
     weight: Option<(u32, Provenance)>,
     drained: Option<Drained>,
-    ejected: Option<(ByHand, Provenance)>,
+    ejected: Option<(ManualEjection, Provenance)>,
     removed: Option<Provenance>,
 }
 
@@ -89,7 +89,7 @@ impl Overrides {
     pub(super) fn eject(
         &mut self,
         address: &Address,
-        ejected: Option<ByHand>,
+        ejected: Option<ManualEjection>,
         provenance: &Provenance,
     ) {
         self.entry(address).ejected = ejected.map(|ejected| (ejected, provenance.clone()));
@@ -97,7 +97,7 @@ impl Overrides {
     }
 
     /// The ejection of a backend.
-    pub(super) fn ejected(&self, address: &Address) -> Option<ByHand> {
+    pub(super) fn ejected(&self, address: &Address) -> Option<ManualEjection> {
         let ejected = self.backends.get(address)?.ejected.as_ref()?;
         Some(ejected.0)
     }

@@ -41,7 +41,7 @@ pub struct Snapshot {
     /// Whether any of these gets requests once it is up.
     pub recovers: bool,
     /// Wakes the writer to re-evaluate which endpoints are ejected or down.
-    pub ejection_signal: Arc<Notify>,
+    pub reevaluate_signal: Arc<Notify>,
     /// Whether the service was requested recently.
     pub demand: Arc<Demand>,
     pickers: Pickers,
@@ -86,7 +86,7 @@ impl Snapshot {
             panic_mode: backends.iter().any(|backend| backend.condition.in_panic),
             recovers: down.clone().any(|backend| backend.intent.weight > 0),
             down: down.map(|backend| Arc::clone(&backend.endpoint)).collect(),
-            ejection_signal: Arc::clone(&desired.ejection_signal),
+            reevaluate_signal: Arc::clone(&desired.reevaluate_signal),
             demand: Arc::clone(&desired.demand),
             set,
             picker,

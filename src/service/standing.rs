@@ -75,7 +75,7 @@ pub enum Reason {
     /// It owes answers and sends nothing, not even the answer to a PING.
     Suspect,
     /// Why it is unhealthy, down or ejected, as text for people.
-    Told(Arc<str>),
+    Text(Arc<str>),
 }
 
 impl Reason {
@@ -89,7 +89,7 @@ impl Reason {
             Reason::Connecting => "connecting",
             Reason::Unused => "unused",
             Reason::Suspect => "SUSPECT: answers are owed, and nothing comes",
-            Reason::Told(why) => why,
+            Reason::Text(why) => why,
         }
     }
 }
@@ -165,11 +165,11 @@ pub fn standing(
     let serves = (condition.in_panic && condition.can_serve_in_panic()) || condition.is_on_trial();
     let weight = if serves || condition.is_available() { intent.weight } else { 0 };
     if let Some(Unhealthy { why, since, .. }) = &condition.unhealthy {
-        let (state, reason) = (BackendState::Unhealthy, Reason::Told(Arc::clone(why)));
+        let (state, reason) = (BackendState::Unhealthy, Reason::Text(Arc::clone(why)));
         return Standing { weight, state, reason, since: *since, until: None };
     }
     if let Some(down) = &condition.down {
-        let (state, reason) = (BackendState::Connecting, Reason::Told(Arc::clone(&down.why)));
+        let (state, reason) = (BackendState::Connecting, Reason::Text(Arc::clone(&down.why)));
         return Standing { weight, state, reason, since: down.since, until: None };
     }
     if let Some(since) = condition.suspect {
@@ -177,7 +177,7 @@ pub fn standing(
         return Standing { weight, state, reason, since, until: None };
     }
     if let Some(ejected) = &condition.ejected {
-        let reason = Reason::Told(ejected.to_string().into());
+        let reason = Reason::Text(ejected.to_string().into());
         let (since, until) = (ejected.since, ejected.until);
         return Standing { weight, state: BackendState::Ejected, reason, since, until };
     }

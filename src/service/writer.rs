@@ -112,7 +112,7 @@ impl Writer {
         let mut tick = interval(Window::PUSH_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let health_subscriber = Arc::clone(&self.health_subscriber);
-        let ejection_signal = Arc::clone(&self.desired.ejection_signal);
+        let reevaluate_signal = Arc::clone(&self.desired.reevaluate_signal);
         // After a panic this runs again, and a notification may have been lost.
         let mut reevaluate_at = Some(self.clock.now());
         loop {
@@ -124,7 +124,7 @@ impl Writer {
                     reevaluate_at = None;
                     self.reevaluate(&Outliers::new()).await;
                 }
-                () = ejection_signal.notified() => self.reevaluate(&Outliers::new()).await,
+                () = reevaluate_signal.notified() => self.reevaluate(&Outliers::new()).await,
                 () = health_subscriber.changed(), if reevaluate_at.is_none() => {
                     reevaluate_at = Some(self.clock.now() + HEALTH_DEBOUNCE);
                 }

@@ -13,7 +13,7 @@ const SLOTS: usize = 10;
 #[derive(Debug)]
 pub struct Window {
     /// Snapshots at the slot boundaries, oldest first.
-    edges: VecDeque<Reading>,
+    snapshots: VecDeque<Reading>,
     latest: Reading,
     pushes_in_slot: u32,
     message_rate: f64,
@@ -63,9 +63,9 @@ pub struct Reading {
 
 impl Default for Window {
     fn default() -> Window {
-        let mut edges = VecDeque::with_capacity(SLOTS + 2);
-        edges.push_back(Reading::default());
-        Window { edges, latest: Reading::default(), pushes_in_slot: 0, message_rate: 0.0 }
+        let mut snapshots = VecDeque::with_capacity(SLOTS + 2);
+        snapshots.push_back(Reading::default());
+        Window { snapshots, latest: Reading::default(), pushes_in_slot: 0, message_rate: 0.0 }
     }
 }
 
@@ -81,16 +81,16 @@ impl Window {
         self.pushes_in_slot += 1;
         if self.pushes_in_slot == PUSHES_PER_SLOT {
             self.pushes_in_slot = 0;
-            self.edges.push_back(self.latest.clone());
-            if self.edges.len() > SLOTS + 1 {
-                self.edges.pop_front();
+            self.snapshots.push_back(self.latest.clone());
+            if self.snapshots.len() > SLOTS + 1 {
+                self.snapshots.pop_front();
             }
         }
     }
 
     /// Statistics from the oldest snapshot to the newest.
     pub fn stats(&self) -> WindowStats {
-        let Some(oldest) = self.edges.front() else {
+        let Some(oldest) = self.snapshots.front() else {
             return WindowStats::default();
         };
         let duration = self.latest.duration.since(&oldest.duration);
@@ -116,7 +116,7 @@ impl Window {
 
     /// The window's length in seconds, at least one.
     fn seconds(&self) -> f64 {
-        let slots = self.edges.len().saturating_sub(1) as f64;
+        let slots = self.snapshots.len().saturating_sub(1) as f64;
         let pushes = slots * f64::from(PUSHES_PER_SLOT) + f64::from(self.pushes_in_slot);
         pushes.max(1.0) * Window::PUSH_INTERVAL.as_secs_f64()
     }
@@ -183,6 +183,6 @@ mod tests {
     fn memory_is_fixed() {
         let (mut window, stats) = (Window::default(), WorkerStats::default());
         (0..1000).for_each(|_| push(&mut window, &stats));
-        assert_eq!(window.edges.len(), SLOTS + 1);
+        assert_eq!(window.snapshots.len(), SLOTS + 1);
     }
 }

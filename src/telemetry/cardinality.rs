@@ -94,7 +94,7 @@ impl KnownService {
         self.known().any(KnownMember::busy)
     }
 
-    /// Takes over a new sample: drops removed backends, adds new ones, reads all status codes.
+    /// Applies a new sample: drops removed backends, adds new ones, reads all status codes.
     fn update(&mut self, service: &ServiceSample) {
         let same = |(known, backend): (&KnownBackend, _)| known.endpoints.have_address_of(backend);
         let pairs = || self.backends.iter().zip(&service.backends);

@@ -10,10 +10,10 @@ use crate::clock;
 use crate::model::Certificate;
 
 /// Metrics export at most this many, those that expire first.
-const SHOWN: usize = 200;
+const MAX_EXPORTED: usize = 200;
 
 /// Interval between expiry checks.
-const DAILY: Duration = Duration::from_secs(86_400);
+const CHECK_INTERVAL: Duration = Duration::from_secs(86_400);
 
 /// The certificates of the configuration in effect.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Certificates {
         });
         certificates.dedup_by(|b, a| (&a.file, &a.subject) == (&b.file, &b.subject));
         certificates.sort_by_key(|certificate| certificate.not_after);
-        certificates.truncate(SHOWN);
+        certificates.truncate(MAX_EXPORTED);
         self.0.store(Arc::new(certificates));
     }
 
@@ -45,7 +45,7 @@ impl Certificates {
 
     async fn check(&self, now: impl Fn() -> i64, mut say: impl FnMut(&str)) {
         loop {
-            sleep(DAILY).await;
+            sleep(CHECK_INTERVAL).await;
             for certificate in self.all().iter() {
                 if let Some(warning) = certificate.validity_warning(now()) {
                     say(&warning);

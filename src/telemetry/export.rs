@@ -75,7 +75,7 @@ pub struct ServiceSample {
     pub counters: Vec<ServiceCounter>,
     /// Every configured backend, eligible or not, and those being removed; addresses are unique.
     pub backends: Vec<BackendSample>,
-    /// Whether so few of its backends are well that the others get requests too; `None` if it has none.
+    /// Whether it is in panic mode; `None` if it has no backends.
     pub panics: Option<bool>,
     /// Its methods; those beyond the limit are aggregated as `other`.
     pub methods: Vec<Arc<MethodStats>>,

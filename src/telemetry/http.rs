@@ -39,7 +39,7 @@ pub(super) struct Responder {
 }
 
 impl Responder {
-    /// Responder `request`.
+    /// Answers `request`.
     pub async fn respond(mut self, request: Request<Incoming>) -> Response<Body> {
         let grpc = request.version() == Version::HTTP_2;
         if grpc && request.uri().path().starts_with(GRPC_HEALTH) {

@@ -35,7 +35,7 @@ use queue::Queue;
 pub const FILTER_VARIABLE: &str = "EQUIPOISE_LOG";
 
 /// Timeout of the flush at exit.
-const LAST_LINES: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub struct FlushGuard(());
 impl Drop for FlushGuard {
     fn drop(&mut self) {
         if let Some(log) = LOG.get() {
-            log.queue.flush(LAST_LINES);
+            log.queue.flush(FLUSH_TIMEOUT);
         }
     }
 }
@@ -109,7 +109,7 @@ pub fn init(format: Format, filter: &Filter, buffer: usize) -> Result<FlushGuard
     subscriber(format, layer, colour, queue.clone()).try_init()?;
     let shown = arc_swap::ArcSwap::from_pointee(filter.clone());
     let _ = LOG.set(Log { queue, configured: filter.clone(), now, shown }); // try_init fails above
-    panics::log_them();
+    panics::install_hook();
     Ok(FlushGuard(()))
 }
 

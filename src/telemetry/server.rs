@@ -46,7 +46,7 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 pub struct Server {
     /// Renders the metrics.
     pub exporter: Exporter,
-    /// Responder `grpc.health.v1`.
+    /// Answers `grpc.health.v1`.
     pub health: Health,
     /// Source of `/readyz`.
     pub readiness: watch::Receiver<Readiness>,

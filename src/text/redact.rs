@@ -2,9 +2,9 @@
 //! shown.
 
 /// A shorter value is redacted only as a whole word: `1` occurs in many numbers.
-const DISTINCT: usize = 4;
+const DISTINCT_LENGTH: usize = 4;
 /// A message that contains this many characters of a hidden value in a row is not shown at all.
-const TELLING: usize = 5;
+const REVEALING_LENGTH: usize = 5;
 
 /// A variable's value, to be redacted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,13 +34,13 @@ impl Secret {
     fn is_revealed_by(&self, text: &str) -> bool {
         let text = text.to_ascii_lowercase();
         let value = self.value.to_ascii_lowercase();
-        let mut parts = value.as_bytes().windows(TELLING);
-        parts.any(|part| text.as_bytes().windows(TELLING).any(|shown| shown == part))
+        let mut parts = value.as_bytes().windows(REVEALING_LENGTH);
+        parts.any(|part| text.as_bytes().windows(REVEALING_LENGTH).any(|shown| shown == part))
     }
 
     /// Whether the value is unlikely to occur in our own messages by chance.
     pub fn is_distinct(&self) -> bool {
-        self.value.len() >= DISTINCT
+        self.value.len() >= DISTINCT_LENGTH
     }
 }
 
@@ -75,7 +75,7 @@ fn replace(text: &str, value: &str, shown: &str) -> String {
         let end = at + found.len();
         let before = lower.get(..at).and_then(|before| before.chars().next_back());
         let after = lower.get(end..).and_then(|after| after.chars().next());
-        if found.len() < DISTINCT && (joins(before) || joins(after)) {
+        if found.len() < DISTINCT_LENGTH && (joins(before) || joins(after)) {
             continue;
         }
         out += text.get(from..at).unwrap_or_default();

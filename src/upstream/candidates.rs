@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::model::Time;
 
 /// How long a failed address is deprioritised.
-const REMEMBERED: Duration = Duration::from_secs(30);
+const FAILURE_TTL: Duration = Duration::from_secs(30);
 
 /// Connection history of an endpoint's addresses.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Candidates {
     /// The order of `addresses` for the next connection.
     pub fn order(&mut self, addresses: &[SocketAddr], now: Time) -> Vec<SocketAddr> {
         self.failed.retain(|address, at| {
-            now.since(*at) < REMEMBERED && addresses.contains(address) // drops addresses that are gone
+            now.since(*at) < FAILURE_TTL && addresses.contains(address) // drops addresses that are gone
         });
         let (failed, mut order): (Vec<_>, Vec<_>) =
             interleave(addresses).into_iter().partition(|at| self.failed.contains_key(at));

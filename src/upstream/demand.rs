@@ -9,7 +9,7 @@ use tokio::sync::futures::Notified;
 use crate::model::Time;
 
 /// A service counts as in use for this long after a request.
-const IN_USE: Duration = Duration::from_secs(60);
+const USE_WINDOW: Duration = Duration::from_secs(60);
 
 /// When a service was last requested. Shared by all workers; written about once a second.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl Demand {
 }
 
 fn is_recent(asked: u64, now: Time) -> bool {
-    now.since(Time::from_nanos(asked)) < IN_USE
+    now.since(Time::from_nanos(asked)) < USE_WINDOW
 }
 
 #[cfg(test)]

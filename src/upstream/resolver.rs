@@ -25,7 +25,7 @@ use cache::Cache;
 use system::System;
 
 /// Capacity of the query channel.
-const WAITING: usize = 1024;
+const QUEUE_CAPACITY: usize = 1024;
 
 /// The result of a query.
 pub type Answer = Result<Arc<[IpAddr]>, LookupError>;
@@ -71,7 +71,7 @@ impl Resolver {
     pub async fn start(servers: Vec<SocketAddr>, tasks: &Arc<Tasks>) -> io::Result<Resolver> {
         let runtime =
             move || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-        let (questions, inbox) = mpsc::channel(WAITING);
+        let (questions, inbox) = mpsc::channel(QUEUE_CAPACITY);
         let (started, start) = oneshot::channel();
         let tasks = Arc::clone(tasks);
         std::thread::Builder::new().name("resolver".into()).spawn(move || match runtime() {

@@ -1,4 +1,4 @@
-//! `ctl drain`: takes a backend out, and waits until it is empty if asked to.
+//! `ctl drain`: drains a backend, and waits until it is idle if `--wait` is given.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    /// What is left after `limit` is cut off.
+    /// Drains; requests that are still in flight after `limit` are cut off.
     pub(super) async fn run(
         self,
         session: &mut Session<'_>,
@@ -50,7 +50,7 @@ impl Args {
     }
 }
 
-/// A line while something is in flight.
+/// The progress line while something is in flight.
 fn left(now: &DrainProgress) -> String {
     let DrainProgress { in_flight, open_streams, .. } = now;
     match u64::from(*in_flight) + u64::from(*open_streams) {

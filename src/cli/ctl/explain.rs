@@ -14,7 +14,7 @@ use crate::control::proto::{
     BackendExplanation, CostTerm, ExplainServiceRequest, ExplainServiceResponse, Policy,
 };
 
-/// Ranked by what explains most.
+/// Ranked so that the columns that explain most are dropped last.
 const COLUMNS: [Column; 8] = [
     Column::left("BACKEND", 0),
     Column::left("STATE", 5),

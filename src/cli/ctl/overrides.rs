@@ -7,7 +7,7 @@ use super::policies::{in_words, settings};
 use super::table::wrap;
 use crate::control::proto::{self, OverrideKind};
 
-/// One sentence an override, if there are any.
+/// One sentence for each override, if there are any.
 pub(super) fn text(service: &proto::Service, width: usize) -> Option<String> {
     let first = service.overrides.first()?;
     let one = if first.backend.is_empty() { "" } else { " BACKEND" };
@@ -46,7 +46,7 @@ fn line(one: &proto::Override) -> String {
     format!("{what}; by {} at {}", one.by, time(one))
 }
 
-/// With a resolution of seconds.
+/// The time of the override, to the second.
 fn time(one: &proto::Override) -> String {
     let at = one.at.unwrap_or_default();
     prost_types::Timestamp { nanos: 0, ..at }.to_string()

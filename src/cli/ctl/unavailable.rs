@@ -1,5 +1,4 @@
-//! Backends that are out of rotation without an operator's doing, or only for so long: why, and for how
-//! long.
+//! Backends that get no requests because they are unhealthy, ejected or down: why, and for how long.
 
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use super::table::wrap;
 use crate::control::proto::{Backend, BackendState, Service};
 use crate::text::units::show_duration;
 
-/// One sentence a backend, if there are any.
+/// One sentence for each backend, if there are any.
 pub(super) fn text(service: &Service, width: usize) -> Option<String> {
     let is_out = |backend: &&Backend| match backend.state() {
         BackendState::Unhealthy | BackendState::Ejected => true,

@@ -16,7 +16,7 @@ use http::{Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use super::echo::{self, Words};
+use super::echo::{self, EchoMessage};
 
 /// Maximum of concurrent calls on a connection.
 const MAX_STREAMS: u32 = 1000;
@@ -129,8 +129,8 @@ impl Echo {
             head.headers_mut().extend(status("12", "the demo has demo.Echo/Say alone"));
             return respond.send_response(head, true).map(drop);
         }
-        let Some(said) = Words::read(request.into_body()).await? else {
-            head.headers_mut().extend(status("3", "the body is not one message demo.Words"));
+        let Some(said) = EchoMessage::read(request.into_body()).await? else {
+            head.headers_mut().extend(status("3", "the body is not one message demo.EchoMessage"));
             return respond.send_response(head, true).map(drop);
         };
         tokio::time::sleep(self.pause()).await;
@@ -144,13 +144,13 @@ impl Echo {
         delay.mul_f64(1.0 + JITTER * (2.0 * fastrand::f64() - 1.0))
     }
 
-    fn reply(&self, said: &Words) -> Words {
+    fn reply(&self, said: &EchoMessage) -> EchoMessage {
         let Echo { name, address, .. } = self;
         let text = match said.text.as_str() {
             "" => format!("hello from {name} at {address}"),
             said => format!("{name} at {address} heard: {said}"),
         };
-        Words { text }
+        EchoMessage { text }
     }
 }
 

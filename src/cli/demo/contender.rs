@@ -18,7 +18,7 @@ pub struct Contender {
 }
 
 /// Statistics of one turn.
-pub struct Turn {
+pub struct TurnStats {
     pub policy: &'static str,
     /// By backend.
     pub shares: Vec<f64>,
@@ -42,7 +42,7 @@ impl Contender {
     }
 
     /// The statistics since the last call of this.
-    pub fn turn(&mut self) -> Turn {
+    pub fn turn(&mut self) -> TurnStats {
         let view = self.service.view();
         let codes = view.backends.iter().map(|backend| backend.endpoint.codes());
         let now: Vec<u64> = codes.map(|codes: StatTotals| codes.requests()).collect();
@@ -54,7 +54,7 @@ impl Contender {
         let answered = counts.since(&self.before_client.0);
         let requests = answered.count() + failed - self.before_client.1;
         self.before_client = (counts, failed);
-        Turn {
+        TurnStats {
             policy: self.policy,
             shares: since.into_iter().map(|requests| requests as f64 / all).collect(),
             requests,

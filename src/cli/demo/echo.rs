@@ -14,13 +14,13 @@ const PREFIX: usize = 5;
 
 /// Request and response message.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct Words {
+pub struct EchoMessage {
     /// The text.
     #[prost(string, tag = "1")]
     pub text: String,
 }
 
-impl Words {
+impl EchoMessage {
     /// Encodes it with the gRPC prefix.
     pub fn framed(&self) -> Bytes {
         let length = u32::try_from(self.encoded_len()).unwrap_or(u32::MAX);
@@ -32,16 +32,16 @@ impl Words {
     }
 
     /// Reads a body of exactly one message; `None` if it is anything else.
-    pub async fn read(body: RecvStream) -> Result<Option<Words>, h2::Error> {
+    pub async fn read(body: RecvStream) -> Result<Option<EchoMessage>, h2::Error> {
         let body = read_bounded(body).await?;
-        Ok(body.and_then(|body| Words::from_frame(&body)))
+        Ok(body.and_then(|body| EchoMessage::from_frame(&body)))
     }
 
-    fn from_frame(frame: &[u8]) -> Option<Words> {
+    fn from_frame(frame: &[u8]) -> Option<EchoMessage> {
         let (prefix, message) = frame.split_at_checked(PREFIX)?;
         let length = u32::try_from(message.len()).ok()?.to_be_bytes();
         let whole = prefix.first() == Some(&0) && prefix.ends_with(&length);
-        whole.then(|| Words::decode(message).ok()).flatten()
+        whole.then(|| EchoMessage::decode(message).ok()).flatten()
     }
 }
 
@@ -65,13 +65,13 @@ mod tests {
 
     #[test]
     fn a_framed_message_is_read_back_and_nothing_else() {
-        let words = Words { text: "hello".into() };
+        let words = EchoMessage { text: "hello".into() };
         let frame = words.framed();
         assert_eq!(frame[..], *b"\0\0\0\0\x07\x0a\x05hello");
-        assert_eq!(Words::from_frame(&frame), Some(words));
-        assert_eq!(Words::from_frame(&[0; 5]), Some(Words::default()));
+        assert_eq!(EchoMessage::from_frame(&frame), Some(words));
+        assert_eq!(EchoMessage::from_frame(&[0; 5]), Some(EchoMessage::default()));
         for wrong in [&frame[..4], &frame[..8], b"\x01\0\0\0\0", b"\0\0\0\0\x01\xff"] {
-            assert_eq!(Words::from_frame(wrong), None, "{wrong:?}");
+            assert_eq!(EchoMessage::from_frame(wrong), None, "{wrong:?}");
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 
 use super::Failure;
-use super::echo::{self, Words};
+use super::echo::{self, EchoMessage};
 use crate::clock::Clock;
 use crate::stats::{Histogram, HistogramCounts};
 
@@ -130,7 +130,7 @@ impl Client {
             (HeaderName::from_static(POLICY), HeaderValue::from_static(self.policy)),
         ]);
         let (response, mut body) = sender.send_request(request, false)?;
-        body.send_data(Words { text: "hello".into() }.framed(), true)?;
+        body.send_data(EchoMessage { text: "hello".into() }.framed(), true)?;
         Ok(response)
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::backend::Backend;
-use super::contender::{Contender, Turn};
+use super::contender::{Contender, TurnStats};
 use crate::cli::text::{align, latency, or_dash};
 use crate::service::{BackendView, MergedIntent};
 
@@ -45,7 +45,7 @@ impl<'a, W: Write> Screen<'a, W> {
     /// Shows the statistics of a turn.
     pub fn show(&mut self, turn: u64, contenders: &mut [Contender]) -> io::Result<()> {
         let rows = self.rows(contenders);
-        let turns: Vec<Turn> = contenders.iter_mut().map(Contender::turn).collect();
+        let turns: Vec<TurnStats> = contenders.iter_mut().map(Contender::turn).collect();
         match self.columns {
             Some(columns) => {
                 let table = cut(&table(&rows, &turns, &self.news), columns);
@@ -92,13 +92,13 @@ impl<'a, W: Write> Screen<'a, W> {
 }
 
 /// A table below 80 columns: backends with each policy's shares, then client-side results.
-fn table(rows: &[Row], turns: &[Turn], news: &str) -> String {
+fn table(rows: &[Row], turns: &[TurnStats], news: &str) -> String {
     let mut titles = vec!["BACKEND".into(), "ADDRESS".into()];
     titles.extend(turns.iter().map(|turn| turn.policy.to_uppercase()));
     titles.extend(["TAKES".into(), "WEIGHT".into()]);
     let mut cells = vec![titles];
     cells.extend(rows.iter().enumerate().map(|(index, row)| {
-        let share = |turn: &Turn| share(turn.shares.get(index).copied().unwrap_or_default());
+        let share = |turn: &TurnStats| share(turn.shares.get(index).copied().unwrap_or_default());
         let mut cells = vec![row.name.into(), row.address.clone()];
         cells.extend(turns.iter().map(share));
         cells.extend([row.delay.clone(), row.weight.clone()]);
@@ -115,14 +115,14 @@ fn table(rows: &[Row], turns: &[Turn], news: &str) -> String {
     text
 }
 
-fn client(turn: &Turn) -> String {
-    let Turn { policy, requests, failed, p50, p99, .. } = turn;
+fn client(turn: &TurnStats) -> String {
+    let TurnStats { policy, requests, failed, p50, p99, .. } = turn;
     let (p50, p99) = (or_dash(*p50, latency), or_dash(*p99, latency));
     format!("{policy}: {requests} requests/s, p50 {p50}, p99 {p99}, {failed} failed\n")
 }
 
-fn line(turn: u64, rows: &[Row], turns: &[Turn]) -> String {
-    let one = |turn: &Turn| {
+fn line(turn: u64, rows: &[Row], turns: &[TurnStats]) -> String {
+    let one = |turn: &TurnStats| {
         let share = |(row, share): (&Row, &f64)| format!("{} {}, ", row.name, percent(*share));
         let shares: String = rows.iter().zip(&turn.shares).map(share).collect();
         let (p99, failed) = (or_dash(turn.p99, latency), turn.failed);
@@ -155,8 +155,8 @@ fn share(share: f64) -> String {
 mod tests {
     use super::*;
 
-    fn turn(policy: &'static str) -> Turn {
-        Turn {
+    fn turn(policy: &'static str) -> TurnStats {
+        TurnStats {
             policy,
             shares: vec![0.333, 0.333, 1.0],
             requests: 2000,

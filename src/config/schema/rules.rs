@@ -32,7 +32,7 @@ pub fn of(section: &'static Section) -> Map<String, Value> {
     } else if is(&LISTENER) || is(&METRICS) {
         json!({ "dependentSchemas": { "mode": of_sockets() } })
     } else if is(&CONTROL) {
-        json!({ "dependentSchemas": { "mode": of_sockets() }, "anyOf": at_home() })
+        json!({ "dependentSchemas": { "mode": of_sockets() }, "anyOf": loopback_or_allowed() })
     } else if is(&SERVICE) {
         json!({ "allOf": [named_sockets(), http1_checks()] })
     } else if is(&HEALTH) {
@@ -63,7 +63,7 @@ fn some(keys: &[&str]) -> Vec<Value> {
 }
 
 /// A value that is, or may be, `true`.
-fn yes() -> Value {
+fn may_be_true() -> Value {
     json!({ "anyOf": [{ "enum": [true, "true"] }, variable()] })
 }
 
@@ -115,10 +115,10 @@ fn loopback() -> Value {
 }
 
 /// A non-loopback address requires `allow_remote`.
-fn at_home() -> Vec<Value> {
+fn loopback_or_allowed() -> Vec<Value> {
     vec![
         json!({ "properties": { "address": loopback() } }),
-        json!({ "required": ["allow_remote"], "properties": { "allow_remote": yes() } }),
+        json!({ "required": ["allow_remote"], "properties": { "allow_remote": may_be_true() } }),
     ]
 }
 
@@ -177,7 +177,7 @@ fn policies() -> Vec<Value> {
 
 /// Exactly one key source; the other settings require a cookie that is set.
 fn request_key() -> Value {
-    let needs_set = json!({ "required": ["set"], "properties": { "set": yes() } });
+    let needs_set = json!({ "required": ["set"], "properties": { "set": may_be_true() } });
     json!({
         "oneOf": some(&["header", "cookie", "query", "jwt_claim"]),
         "dependentRequired": { "set": ["cookie"], "ttl": ["cookie"], "path": ["cookie"] },

@@ -18,14 +18,14 @@ pub struct Arena {
     pub bytes: Vec<u8>,
     pub ranges: Vec<Range>,
     /// For each known name, one plus the index of its first field, or 0: each head is searched for
-    /// a dozen names. [`FAR`] means that index or a later one.
+    /// a dozen names. [`LINEAR_FROM`] means that index or a later one.
     first: [u8; Name::COUNT],
     /// The identity tag that equal lists share, until this one is changed.
     pub tag: Option<Tag>,
 }
 
 /// From this index on, the search is linear.
-const FAR: u8 = u8::MAX;
+const LINEAR_FROM: u8 = u8::MAX;
 
 impl Arena {
     pub const fn new() -> Arena {
@@ -73,7 +73,9 @@ impl Arena {
     pub fn find(&self, id: Name) -> Option<&Range> {
         match *self.first.get(id as usize)? {
             0 => None,
-            FAR => self.ranges.iter().skip(usize::from(FAR) - 1).find(|range| range.id == id),
+            LINEAR_FROM => {
+                self.ranges.iter().skip(usize::from(LINEAR_FROM) - 1).find(|range| range.id == id)
+            }
             near => self.ranges.get(usize::from(near) - 1),
         }
     }
@@ -96,7 +98,7 @@ impl Arena {
 /// Indexes the `count`th field, if it is the first with its name.
 fn note_first(first: &mut [u8; Name::COUNT], id: Name, count: usize) {
     if let Some(first @ 0) = first.get_mut(id as usize) {
-        *first = u8::try_from(count).unwrap_or(FAR);
+        *first = u8::try_from(count).unwrap_or(LINEAR_FROM);
     }
 }
 

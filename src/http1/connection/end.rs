@@ -53,7 +53,7 @@ impl Connection {
     }
 
     /// Aborts the exchange. A client without a head yet gets an error response; a message that has
-    /// begun is truncated by closing the connection, which the peer must not take for its regular
+    /// begun is truncated by closing the connection, which the peer must not mistake for its regular
     /// end: [`Connection::is_broken_off`].
     pub(super) fn reset(&mut self, key: Key, code: ErrorCode) {
         let role = self.role;
@@ -101,8 +101,8 @@ impl Connection {
         self.cut_short
     }
 
-    /// Whether a message was truncated: only a TCP RST tells everybody, above all where the end of
-    /// the connection delimits the message.
+    /// Whether a message was truncated: then the connection is closed by a TCP RST, the only signal for a
+    /// message that is delimited by the end of the connection.
     pub fn is_broken_off(&self) -> bool {
         self.broken
     }
@@ -151,7 +151,7 @@ impl Connection {
         let answered = exchange.is_discarded() && (self.closing || self.role == Role::Client);
         if (received && exchange.has_sent_all()) || answered {
             self.cut_short |= !received;
-            // The rest of a discarded request cannot be told from the next one.
+            // The rest of a discarded request cannot be distinguished from the next one.
             self.over |= self.closing || !received;
             self.exchange = None;
             self.scanned = 0;

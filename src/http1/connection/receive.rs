@@ -4,7 +4,7 @@ use super::{Connection, Exchange, Receiving, Sending};
 use crate::http::{Cause, ConnectionError, Event, HeaderPool, Key, Name, Role, Width};
 use crate::http1::body::Piece;
 use crate::http1::head::{self, Scan};
-use crate::http1::response::{Asked, Kind};
+use crate::http1::response::{Kind, RequestContext};
 use crate::http1::{hop_by_hop, request, response};
 
 type Received = Result<Option<Event>, ConnectionError>;
@@ -128,11 +128,15 @@ impl Connection {
             Some(body) => Receiving::Body(body),
             None => Receiving::Done,
         };
-        let asked = Asked { head: read.is_head, upgrade: read.upgrade };
+        let asked = RequestContext { head: read.is_head, upgrade: read.upgrade };
         let asks = |what: &[u8]| what.eq_ignore_ascii_case(b"100-continue");
-        let hesitates = read.body.is_some() && read.headers.get(Name::Expect).is_some_and(asks);
-        let exchange =
-            Exchange { is_http11: read.is_http11, hesitates, ..Exchange::new(receiving, asked) };
+        let awaits_continue =
+            read.body.is_some() && read.headers.get(Name::Expect).is_some_and(asks);
+        let exchange = Exchange {
+            is_http11: read.is_http11,
+            awaits_continue,
+            ..Exchange::new(receiving, asked)
+        };
         let key = self.begin(exchange);
         let end = receiving == Receiving::Done;
         Ok(Some(Event::Request { key, headers: read.headers, end }))
@@ -201,15 +205,15 @@ impl Connection {
                 return Ok(Step::Waits);
             }
             match body.take(input, room, most) {
-                Err(detail) => return self.bad_body(detail),
+                Err(detail) => return self.fail_body(detail),
                 Ok(Piece::Wanting) => return Ok(Step::Waits),
                 Ok(Piece::Data(payload, false)) => {
-                    exchange.hesitates = false;
-                    exchange.took(payload.len(), take(key, payload, false), width);
+                    exchange.awaits_continue = false;
+                    exchange.note_forwarded(payload.len(), take(key, payload, false), width);
                 }
                 Ok(Piece::Data(payload, true)) => {
                     exchange.receiving = Receiving::Done;
-                    exchange.took(payload.len(), take(key, payload, true), width);
+                    exchange.note_forwarded(payload.len(), take(key, payload, true), width);
                     self.settle();
                     return Ok(Step::Over);
                 }
@@ -222,7 +226,7 @@ impl Connection {
                             take(key, &[], true);
                             Ok(Step::Over)
                         }
-                        Err(detail) => self.bad_body(detail),
+                        Err(detail) => self.fail_body(detail),
                     };
                 }
             }
@@ -248,7 +252,7 @@ impl Connection {
                 }
                 Ok(Piece::Data(_, false)) => {}
                 Ok(Piece::Wanting) => return Ok(Step::Waits),
-                Err(detail) => return self.bad_body(detail),
+                Err(detail) => return self.fail_body(detail),
             }
         }
         self.settle();
@@ -264,12 +268,12 @@ impl Connection {
                 return;
             }
             *input = rest;
-            exchange.took(payload.len(), take(key, payload, false), width);
+            exchange.note_forwarded(payload.len(), take(key, payload, false), width);
         }
     }
 
     /// A body with invalid framing ends the connection; a client without a response is told why.
-    fn bad_body(&mut self, detail: &'static str) -> Result<Step, ConnectionError> {
+    fn fail_body(&mut self, detail: &'static str) -> Result<Step, ConnectionError> {
         if self.role == Role::Client {
             return Ok(Step::Event(self.malformed(Cause::Malformed(detail))));
         }
@@ -287,8 +291,9 @@ impl Exchange {
         }
     }
 
-    /// `came` bytes were forwarded; `credit` bytes come back, for earlier ones too.
-    fn took(&mut self, came: usize, credit: usize, width: Width) {
+    /// Records that `came` bytes were forwarded, and `credit` bytes of credit returned, which may be for
+    /// earlier bytes.
+    fn note_forwarded(&mut self, came: usize, credit: usize, width: Width) {
         self.held += came;
         self.release(credit, width);
     }

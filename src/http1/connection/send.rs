@@ -4,7 +4,7 @@ use super::end::MAX_DISCARDED;
 use super::{Connection, Exchange, Receiving, Sending};
 use crate::http::{Connection as _, Gone, Headers, Key, Name, OpenError, Outgoing, SendError};
 use crate::http1::body::Body;
-use crate::http1::response::Asked;
+use crate::http1::response::RequestContext;
 use crate::http1::write::{self, Framing};
 
 /// Idempotent methods: such requests may be retried unless answered (RFC 9110, section 9.2.2).
@@ -29,7 +29,7 @@ impl Connection {
             Some(length) => Framing::Length(number(length)),
             None => Framing::Chunked,
         };
-        let asked = Asked { head: method == b"HEAD", upgrade };
+        let asked = RequestContext { head: method == b"HEAD", upgrade };
         let mut exchange = Exchange::new(Receiving::Head, asked);
         exchange.sending = match framing {
             _ if upgrade => Sending::Undecided,
@@ -83,7 +83,7 @@ impl Connection {
     pub(super) fn send_informational(&mut self, key: Key, head: &Headers) -> Result<(), SendError> {
         let exchange = self.unanswered(key)?;
         if exchange.is_http11 {
-            exchange.hesitates &= !says_go_on(head);
+            exchange.awaits_continue &= !is_continue(head);
             self.output.append(|out| write::response(out, head.fields(), Framing::Empty, false));
         }
         Ok(())
@@ -131,7 +131,7 @@ impl Connection {
         Ok(())
     }
 
-    /// How much data the output has room for.
+    /// How many bytes of data fit into the output.
     fn room(&self) -> usize {
         self.output.room(self.held_up)
     }
@@ -202,12 +202,12 @@ impl Exchange {
             Receiving::Body(Body::Chunked(_)) => true, // of unknown length
             _ => false,
         };
-        self.hesitates || long
+        self.awaits_continue || long
     }
 }
 
 /// Whether it is the `100 Continue` that a client waits for.
-fn says_go_on<'a>(head: impl Outgoing<'a>) -> bool {
+fn is_continue<'a>(head: impl Outgoing<'a>) -> bool {
     head.fields().any(|field| field.id == Name::Status && field.value == b"100")
 }
 

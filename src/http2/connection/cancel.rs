@@ -8,8 +8,8 @@ use crate::http::{Key, Millis};
 const ACCEPT_MS: Millis = 20;
 
 impl Connection {
-    /// Removes a request from the output if none of its bytes has left, so that the peer never sees
-    /// it. Whether it could: not if later header blocks depend on its entries in the HPACK table.
+    /// Removes a request from the output if none of its bytes was written, so that the peer never sees it.
+    /// Returns whether it could; not if later header blocks depend on its entries in the HPACK table.
     pub(super) fn take_back(&mut self, key: Key) -> bool {
         let gone = self.frames.output.gone();
         let open = self.streams.get(key).is_some();
@@ -24,8 +24,8 @@ impl Connection {
         true
     }
 
-    /// Earliest time for an RST_STREAM on a stream opened lately; `None` while its HEADERS are
-    /// still in the output.
+    /// Earliest time for an RST_STREAM on a stream that was opened recently; `None` while its HEADERS
+    /// are still in the output.
     pub(super) fn resettable_from(&self, key: Key) -> Option<Millis> {
         if self.unsent.holds(key.id, self.frames.output.gone()) {
             return None;

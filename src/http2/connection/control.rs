@@ -1,6 +1,6 @@
 //! Control frames from the peer: RST_STREAM, SETTINGS, WINDOW_UPDATE, PING, GOAWAY.
 //!
-//! None is inlined: they are rare beside DATA, and would cost it registers.
+//! Their handlers are not inlined: they are rare compared to DATA, and would cost it registers.
 
 use super::Connection;
 use super::receive::{Cx, Received, on_stream};
@@ -9,7 +9,7 @@ use crate::http2::flow::Overflow;
 use crate::http2::frame::{Head, flag, read_31};
 use crate::http2::settings;
 
-/// What a gRPC server says with its GOAWAY to who sends too many PINGs.
+/// The debug data of a gRPC server's GOAWAY to a client that sent too many PINGs.
 const TOO_MANY_PINGS: &[u8] = b"too_many_pings";
 
 impl Connection {
@@ -53,7 +53,7 @@ impl Connection {
         self.flood_guard.settings(cx.now)?;
         if head.has(flag::ACK) {
             self.settings_acked = true;
-            self.unheard = self.unheard.saturating_sub(1);
+            self.unacked_settings = self.unacked_settings.saturating_sub(1);
             self.grant_credit();
             let empty = payload.is_empty();
             let error = ConnectionError::frame_size("acknowledgement with a payload");

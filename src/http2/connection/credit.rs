@@ -30,7 +30,7 @@ impl Connection {
         self.settle(key);
         let role = self.role;
         let open = self.streams.get_mut(key).filter(|_| role == Role::Server);
-        // Nobody else returns the credit for bytes still held here.
+        // Nothing else returns the credit for bytes that are still held here.
         if let Some(credit) = open.and_then(|stream| stream.release(held, width)) {
             self.frames.window_update(key.id, credit);
         }
@@ -50,7 +50,7 @@ impl Connection {
             return;
         }
         let width = self.width;
-        self.unheard += 1;
+        self.unacked_settings += 1;
         self.frames.frame(kind::SETTINGS, 0, 0, &settings::initial_window(width.base()));
         for (key, stream) in self.streams.iter_mut() {
             // The bytes left of a small window may be half of it already: no later frame would

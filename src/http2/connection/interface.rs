@@ -1,4 +1,4 @@
-//! What it has in common with HTTP/1.1.
+//! Implements [`Connection`](crate::http::Connection), the trait of both codecs.
 
 use std::sync::Arc;
 

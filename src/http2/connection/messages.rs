@@ -28,7 +28,7 @@ impl Connection {
         self.check_headers_allowed(head.stream)?;
         let mut fragment = strip_padding(head, payload)?;
         self.flood_guard.carried(HEAD_LEN + payload.len(), fragment.len(), cx.now)?;
-        self.carried = true;
+        self.received_message = true;
         let mut depends_on_itself = false;
         if head.has(flag::PRIORITY) {
             let (priority, rest) = fragment
@@ -94,7 +94,7 @@ impl Connection {
         let size = self.limits.header_size;
         match self.role {
             Role::Server => (4 * size as usize, 16 + size / (4 << 10)),
-            // One bad response must not end the connection for all, as long as it can be parsed.
+            // One bad response must not end the connection for all streams, as long as it can be parsed.
             Role::Client => {
                 let size = (4 * size).max(MAX_BACKEND_BLOCK);
                 (size as usize, 16 + size / 256)

@@ -129,7 +129,7 @@ impl Connection {
         on_stream(head)?;
         let body = strip_padding(head, payload)?;
         self.flood_guard.carried(HEAD_LEN + payload.len(), body.len(), cx.now)?;
-        self.carried = true;
+        self.received_message = true;
         self.take_connection_window(head.len)?;
         let end = head.has(flag::END_STREAM);
         if body.is_empty() && !end {
@@ -188,7 +188,7 @@ impl Connection {
     /// unacknowledged smaller windows, as its connection window then bounds what it sends.
     pub(super) fn grant_credit(&mut self) {
         let least = self.limits.connection_window.max(DEFAULT_WINDOW) / 2;
-        if self.unheard == 0
+        if self.unacked_settings == 0
             && let Some(credit) = self.recv_window.grant(least)
         {
             self.frames.window_update(0, credit);

@@ -7,7 +7,7 @@ use crate::http::{
 };
 
 /// The largest DATA frame we send, even if the peer allows more: streams are interleaved by frame.
-const LARGEST_FRAME: usize = 16 << 10;
+const MAX_DATA_FRAME: usize = 16 << 10;
 
 impl Connection {
     /// Opens a stream with the head of a request.
@@ -137,7 +137,7 @@ impl Connection {
         self.frames.reset(key.id, code);
     }
 
-    /// How much DATA the output has room for.
+    /// How many bytes of DATA fit into the output.
     fn room(&self) -> usize {
         self.frames.output.room(self.held_up)
     }
@@ -154,7 +154,7 @@ impl Connection {
                 continue;
             };
             stream.queued = false;
-            let n = stream.sendable(window).min(LARGEST_FRAME);
+            let n = stream.sendable(window).min(MAX_DATA_FRAME);
             if n == 0 && !stream.pending.data.is_empty() {
                 if stream.send_window.is_open() {
                     // The connection window is spent: no other stream can send either.
@@ -175,7 +175,7 @@ impl Connection {
         let mut pending = std::mem::take(&mut stream.pending);
         let all = n == pending.data.len();
         let end = all && pending.end && pending.trailers.is_none();
-        let max = (self.peer.max_frame_size as usize).min(LARGEST_FRAME);
+        let max = (self.peer.max_frame_size as usize).min(MAX_DATA_FRAME);
         if n > 0 || end {
             stream.send_window.spend(n);
             self.send_window.spend(n);
@@ -214,7 +214,7 @@ impl Connection {
 
     fn emit_data(&mut self, id: u32, mut payload: &[u8], end: bool) {
         self.send_window.spend(payload.len());
-        let max = (self.peer.max_frame_size as usize).min(LARGEST_FRAME);
+        let max = (self.peer.max_frame_size as usize).min(MAX_DATA_FRAME);
         while let Some((piece, rest)) =
             payload.split_at_checked(max).filter(|(_, rest)| !rest.is_empty())
         {

@@ -73,7 +73,7 @@ impl Decoder {
     }
 
     /// A trusted peer's lists are decoded to the end, however long.
-    pub fn patient_with(self, trusted: bool) -> Decoder {
+    pub fn trusting(self, trusted: bool) -> Decoder {
         let way_too_large = if trusted { usize::MAX } else { self.way_too_large };
         Decoder { way_too_large, ..self }
     }

@@ -72,10 +72,10 @@ impl Code {
     }
 }
 
-/// Bits that one step looks at. The codes of most text have 5 to 7, so these hold two of them.
+/// Bits decoded per step. The codes of most text have 5 to 7 bits, so a step decodes two of them.
 const STEP_BITS: usize = 12;
 
-/// What the next bits stand for.
+/// The symbols that the next bits stand for.
 #[derive(Clone, Copy)]
 struct Step {
     /// The first symbol and, if its code ends within the bits, the second.
@@ -144,12 +144,12 @@ fn decode_into(string: &[u8], out: &mut [u8]) -> Option<usize> {
     }
 }
 
-/// The next bits of a string. Behind its end come ones, as the padding has them.
+/// The next bits of a string. Its end is followed by ones, as in the padding.
 struct Bits<'a> {
     rest: &'a [u8],
     /// The next bits, from the top.
     window: u64,
-    /// How many of them are of the string.
+    /// How many of them belong to the string.
     held: u32,
 }
 
@@ -178,13 +178,13 @@ impl Bits<'_> {
         self.held -= count;
     }
 
-    /// Whether what is left is less than a byte and all ones.
+    /// Whether the remaining bits are less than a byte and all ones.
     fn is_padding(&self) -> bool {
         self.held < 8 && self.window.leading_ones() >= self.held
     }
 }
 
-/// Appends `string` in the code. The encoder does not, so this serves the tests alone.
+/// Appends `string` in the code; only for tests, as the encoder does not use it.
 #[cfg(test)]
 pub(super) fn encode(string: &[u8], out: &mut Vec<u8>) {
     let (mut window, mut held) = (0u64, 0);

@@ -1,9 +1,9 @@
-//! Integers and strings (RFC 7541, section 5), and the prefixes that tell representations apart.
+//! Integers and strings (RFC 7541, section 5), and the prefixes that distinguish representations.
 
 use super::decode::DecodeError;
 use super::huffman;
 
-/// The first byte of an integer: what the bits above it say, and the bits it may use.
+/// The first byte of an integer: the pattern of its upper bits, and the mask of its own bits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prefix {
     pub(super) pattern: u8,
@@ -21,7 +21,7 @@ impl Prefix {
     pub(super) const NEVER: Prefix = Prefix::new(0x10, 0x0f);
     /// A new size of the table (section 6.3).
     pub(super) const SIZE_UPDATE: Prefix = Prefix::new(0x20, 0x1f);
-    /// The length of a string as it is (section 5.2).
+    /// The length of a string without Huffman code (section 5.2).
     pub(super) const PLAIN: Prefix = Prefix::new(0x00, 0x7f);
     /// The length of a string in Huffman code.
     pub(super) const HUFFMAN: Prefix = Prefix::new(0x80, 0x7f);
@@ -30,8 +30,8 @@ impl Prefix {
         Prefix { pattern, mask }
     }
 
-    /// Whether `first` has the bit of the pattern. A representation is told by its highest bit,
-    /// so ask for the higher ones first.
+    /// Whether `first` has the bit of the pattern. The highest bit decides, so check patterns with higher
+    /// bits first.
     pub(super) const fn begins(self, first: u8) -> bool {
         first & self.pattern != 0
     }
@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
         Err(DecodeError::IntegerOverflow)
     }
 
-    /// Appends the string that comes next to `out`.
+    /// Appends the next string to `out`.
     pub(super) fn string(&mut self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
         let first = self.byte().ok_or(DecodeError::Truncated)?;
         let len = self.integer(first, Prefix::PLAIN)? as usize;
@@ -108,8 +108,8 @@ pub(super) fn write_integer(out: &mut Vec<u8>, prefix: Prefix, value: u32) {
     out.push(rest as u8);
 }
 
-/// Appends a string as it is. Strings come from [`Headers`](crate::http::Headers), so their
-/// lengths fit 32 bits.
+/// Appends a string without Huffman code. Strings come from [`Headers`](crate::http::Headers), so
+/// their lengths fit 32 bits.
 pub(super) fn write_string(out: &mut Vec<u8>, string: &[u8]) {
     write_integer(out, Prefix::PLAIN, string.len() as u32);
     out.extend_from_slice(string);

@@ -1,10 +1,10 @@
-//! The static table (RFC 7541, appendix A) and how a field is found in it.
+//! The static table (RFC 7541, appendix A) and its lookup.
 
 use super::hash::hash;
 use super::table::Entry;
 use crate::http::{Field, Name};
 
-/// How many entries there are; the dynamic table begins one above.
+/// The number of entries; the indices of the dynamic table follow.
 pub(super) const COUNT: u32 = ENTRIES.len() as u32;
 
 macro_rules! entries {
@@ -87,7 +87,7 @@ pub(super) fn entry(index: u32) -> Option<Entry<'static>> {
     ENTRIES.get((index as usize).wrapping_sub(1)).copied()
 }
 
-/// A name as the tables of the encoder look it up.
+/// A name in the form in which the encoder's tables are searched.
 #[derive(Clone, Copy)]
 pub(super) struct NameKey {
     /// Its id if it has one, which saves reading it, or else a hash of it.

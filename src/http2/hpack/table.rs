@@ -52,7 +52,7 @@ pub(super) struct Table {
     next: u32,
     /// Changes whenever indices change their meaning.
     generation: u64,
-    /// How many entries there are.
+    /// The number of entries.
     live: u32,
     /// Current size, as RFC 7541, section 4.1, counts it.
     size: usize,

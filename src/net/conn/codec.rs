@@ -62,8 +62,8 @@ impl Codec {
     }
 
     /// Whether HEADERS or DATA of HTTP/2 were received since the last call.
-    pub fn take_carried(&mut self) -> bool {
-        if let Codec::H2(h2) = self { h2.take_carried() } else { false }
+    pub fn take_received_message(&mut self) -> bool {
+        if let Codec::H2(h2) = self { h2.take_received_message() } else { false }
     }
 
     /// Sniffs the protocol from the first bytes of a client, if these suffice.

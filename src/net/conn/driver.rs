@@ -160,7 +160,7 @@ impl Conn {
         let is_blocked = || self.core.borrow().codec.is_blocked();
         let mut changed = false;
         loop {
-            let waits = self.worker.executor.attend(|| {
+            let waits = self.worker.executor.run_events(|| {
                 changed |= self.handle(input);
                 let waits = is_blocked();
                 self.forward_coalesced();
@@ -202,15 +202,15 @@ impl Conn {
 
     /// Forwards the small DATA that streams coalesced during this read.
     fn forward_coalesced(&self) {
-        if self.worker.gathering.borrow().is_empty() {
+        if self.worker.coalescing.borrow().is_empty() {
             return;
         }
-        let mut gathering = self.worker.gathering.take();
-        for stream in gathering.drain(..) {
+        let mut coalescing = self.worker.coalescing.take();
+        for stream in coalescing.drain(..) {
             let credit = stream.forward_coalesced();
             self.core.borrow_mut().codec.release(stream.key(), credit);
         }
-        self.worker.gathering.replace(gathering);
+        self.worker.coalescing.replace(coalescing);
     }
 
     /// Acts on end of input, once everything before it was parsed.

@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 
 use super::super::stream::{Over, Stream};
 use super::state::find;
-use super::{Conn, ConnState, Dirty, Phase};
+use super::{Conn, ConnState, OutputKind, Phase};
 use crate::http::{Connection, ErrorCode, Role};
 
 /// Output size that triggers a write before the end of the turn.
@@ -32,7 +32,7 @@ impl Conn {
 
     /// Writes what the socket accepts; the rest when it is writable again.
     pub(in crate::net) fn flush(self: &Rc<Self>) {
-        self.dirty.set(Dirty::No);
+        self.dirty.set(OutputKind::No);
         let (failed, wake) = {
             let waker = self.waker.borrow();
             let mut cx = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));

@@ -113,7 +113,7 @@ impl ConnState {
         match payload {
             LEAVE_PING => self.codec.leave(),
             ALIVE_PING => {
-                self.note_carried();
+                self.renew_ping_budget();
                 self.pings.iter_mut().for_each(|pings| pings.note_answered(now));
                 self.alarm.stale = true;
             }
@@ -136,7 +136,7 @@ impl ConnState {
         if self.keepalive_due().is_none_or(|due| due > now) {
             return false;
         }
-        self.note_carried();
+        self.renew_ping_budget();
         let Some(pings) = &mut self.pings else { return false };
         match pings.judge(self.silence.last_received, now) {
             KeepaliveAction::Dead => return true,
@@ -158,7 +158,7 @@ impl ConnState {
     /// Sends a PING; returns whether there is output to flush. HTTP/1.1 has no PING: there, silence alone
     /// counts.
     fn ask(&mut self, now: Time) -> bool {
-        self.note_carried();
+        self.renew_ping_budget();
         let Some(detector) = &mut self.freeze_detector else { return false };
         let asked = match &mut self.pings {
             None => detector.ask(&self.silence, LATENESS, now),
@@ -175,8 +175,8 @@ impl ConnState {
 
     /// Renews the budget if HEADERS or DATA were received; to be called before a PING or its answer is
     /// counted.
-    fn note_carried(&mut self) {
-        if self.codec.take_carried()
+    fn renew_ping_budget(&mut self) {
+        if self.codec.take_received_message()
             && let Some(pings) = &mut self.pings
         {
             pings.note_message();

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::super::deadlines::SHRINK;
+use super::super::deadlines::SHRINK_AFTER;
 use super::super::freeze_detector::{FreezeDetector, PeerSilence};
 use super::super::io::Io;
 use super::super::keepalive::{Keepalive, Pings};
@@ -248,7 +248,7 @@ impl ConnState {
     pub fn note_idle(&mut self, now: Time) {
         if self.idle.is_none() {
             (self.idle, self.shrunk) = (Some(now), false);
-            self.alarm.note(now + SHRINK);
+            self.alarm.note(now + SHRINK_AFTER);
         }
     }
 

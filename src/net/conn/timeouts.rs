@@ -129,7 +129,7 @@ impl Conn {
             return self.close(why);
         }
         let left = is_past(due.leave, now);
-        core.do_what_is_due(&due, now);
+        core.act_on_deadlines(&due, now);
         drop(core);
         if left {
             self.flush_later();
@@ -174,7 +174,7 @@ impl ConnState {
         reasons.into_iter().find_map(|(is_so, why)| is_so.then_some(why))
     }
 
-    fn do_what_is_due(&mut self, due: &Deadlines, now: Time) {
+    fn act_on_deadlines(&mut self, due: &Deadlines, now: Time) {
         if is_past(due.look, now) {
             self.looked = now;
         }

@@ -9,10 +9,10 @@ use crate::http::{Connection, Headers};
 use crate::model::Time;
 
 /// DATA smaller than this is coalesced within a read.
-const SMALL: usize = 1 << 10;
+const COALESCE_BELOW: usize = 1 << 10;
 
 /// Messages in one direction that make an exchange a stream; its task is woken then.
-const STREAMING: u64 = 2;
+const MIN_STREAM_MESSAGES: u64 = 2;
 
 impl Stream {
     pub(in crate::net) fn on_head(&self, headers: Headers, end: bool, now: Time) {
@@ -59,7 +59,7 @@ impl Stream {
     /// read is parsed ([`Stream::forward_coalesced`]): forwarding costs more than copying.
     pub(in crate::net) fn on_data(self: &Rc<Self>, payload: &[u8], end: bool, now: Time) -> usize {
         let mut state = self.state.borrow_mut();
-        let gather = state.data_at == now && payload.len() < SMALL && !end;
+        let gather = state.data_at == now && payload.len() < COALESCE_BELOW && !end;
         state.active = now;
         let streams = state.count(payload, now, self.conn.worker.index());
         state.body.receive(payload, end);
@@ -81,7 +81,7 @@ impl Stream {
         }
         if is_first {
             match state.body.reader {
-                Some(_) => self.conn.worker.gathering.borrow_mut().push(Rc::clone(self)),
+                Some(_) => self.conn.worker.coalescing.borrow_mut().push(Rc::clone(self)),
                 // The task may wait for the head, or hold it back until there is DATA.
                 None if state.wakes_for_body => self.wake_waiter(&state),
                 None => {}
@@ -189,7 +189,7 @@ impl State {
         }
         self.note_messages(messages, worker);
         let whole = self.messages.whole();
-        whole >= STREAMING && whole - messages < STREAMING
+        whole >= MIN_STREAM_MESSAGES && whole - messages < MIN_STREAM_MESSAGES
     }
 
     pub(super) fn note_messages(&self, messages: u64, worker: usize) {

@@ -26,9 +26,9 @@ pub struct Executor {
     /// The job that is being polled.
     current: Cell<Option<JobId>>,
     /// A driver is dispatching, and polls the ready jobs afterwards.
-    attended: Cell<bool>,
+    dispatching: Cell<bool>,
     /// The waker of the fallback task.
-    attendant: RefCell<Option<Waker>>,
+    fallback_waker: RefCell<Option<Waker>>,
     woken: RefCell<mpsc::UnboundedReceiver<JobId>>,
     wakers: mpsc::UnboundedSender<JobId>,
 }
@@ -74,8 +74,8 @@ impl Executor {
             jobs: RefCell::default(),
             ready: RefCell::default(),
             current: Cell::default(),
-            attended: Cell::new(false),
-            attendant: RefCell::default(),
+            dispatching: Cell::new(false),
+            fallback_waker: RefCell::default(),
             woken: RefCell::new(woken),
             wakers,
         })
@@ -147,26 +147,26 @@ impl Executor {
             return;
         }
         self.ready.borrow_mut().push_back(id);
-        if !self.attended.get() {
+        if !self.dispatching.get() {
             self.call();
         }
     }
 
     /// Runs `events`, then polls the jobs that it woke.
-    pub fn attend<T>(&self, events: impl FnOnce() -> T) -> T {
+    pub fn run_events<T>(&self, events: impl FnOnce() -> T) -> T {
         /// RAII guard: later wake-ups reach the fallback task again, even after a panic.
-        struct Attended<'e>(&'e Executor);
-        impl Drop for Attended<'_> {
+        struct DispatchGuard<'e>(&'e Executor);
+        impl Drop for DispatchGuard<'_> {
             fn drop(&mut self) {
-                self.0.attended.set(false);
+                self.0.dispatching.set(false);
                 self.0.call();
             }
         }
-        self.attended.set(true);
-        let attended = Attended(self);
+        self.dispatching.set(true);
+        let dispatching = DispatchGuard(self);
         let result = events();
         self.poll_ready();
-        drop(attended);
+        drop(dispatching);
         result
     }
 
@@ -183,16 +183,16 @@ impl Executor {
     /// Wakes the fallback task if jobs are ready.
     fn call(&self) {
         if !self.ready.borrow().is_empty()
-            && let Some(attendant) = &*self.attendant.borrow()
+            && let Some(fallback_waker) = &*self.fallback_waker.borrow()
         {
-            attendant.wake_by_ref();
+            fallback_waker.wake_by_ref();
         }
     }
 
     /// The fallback task: polls jobs woken outside of a driver.
     pub async fn poll_forever(&self) {
         let polls = poll_fn(|cx| {
-            self.attendant.replace(Some(cx.waker().clone()));
+            self.fallback_waker.replace(Some(cx.waker().clone()));
             while let Poll::Ready(Some(id)) = self.woken.borrow_mut().poll_recv(cx) {
                 if let Some(job) = self.job(id) {
                     job.signal.sent.store(false, Ordering::Release);
@@ -281,11 +281,11 @@ mod tests {
         }
     }
 
-    async fn attended(test: impl AsyncFn(&Rc<Executor>)) {
+    async fn dispatching(test: impl AsyncFn(&Rc<Executor>)) {
         let executor = Executor::new();
-        let attendant = Rc::clone(&executor);
+        let fallback_waker = Rc::clone(&executor);
         let local = LocalSet::new();
-        local.spawn_local(async move { attendant.poll_forever().await });
+        local.spawn_local(async move { fallback_waker.poll_forever().await });
         local.run_until(test(&executor)).await;
     }
 
@@ -295,22 +295,22 @@ mod tests {
         let (event, polls) = wait(&executor, 3);
         let (other, others_polls) = wait(&executor, 1);
         assert_eq!(polls.get(), 1, "at once");
-        executor.attend(|| {
+        executor.run_events(|| {
             event.come();
             event.come();
             assert_eq!(polls.get(), 1);
         });
         assert_eq!(polls.get(), 2, "once for both");
-        executor.attend(|| [&other, &event].map(|event| event.come()));
+        executor.run_events(|| [&other, &event].map(|event| event.come()));
         assert_eq!((polls.get(), others_polls.get()), (3, 2));
-        executor.attend(|| event.come());
+        executor.run_events(|| event.come());
         assert_eq!(polls.get(), 3, "it has ended");
         assert!(executor.jobs.borrow().is_empty());
     }
 
     #[tokio::test]
     async fn whoever_is_woken_while_nobody_attends_is_polled_too() {
-        attended(async |executor| {
+        dispatching(async |executor| {
             others().await;
             let (event, polls) = wait(executor, 9);
             event.come();
@@ -318,7 +318,7 @@ mod tests {
             others().await;
             assert_eq!(polls.get(), 2);
             let failed = catch_unwind(AssertUnwindSafe(|| {
-                executor.attend(|| {
+                executor.run_events(|| {
                     event.come();
                     panic!("as if a peer had found a way");
                 })
@@ -336,7 +336,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_knows_nothing_of_jobs_wakes_them_from_anywhere() {
-        attended(async |executor| {
+        dispatching(async |executor| {
             let (notify, done) = (Arc::new(Notify::new()), Rc::<Cell<usize>>::default());
             for _ in 0..3 {
                 let (notify, done) = (Arc::clone(&notify), Rc::clone(&done));
@@ -359,7 +359,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_ends_one_and_nobody_else() {
-        attended(async |executor| {
+        dispatching(async |executor| {
             let dropped = Rc::new(());
             let held = Rc::clone(&dropped);
             executor.start(async move {

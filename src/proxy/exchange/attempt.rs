@@ -28,7 +28,7 @@ use crate::upstream::Pool;
 const MAX_HEAD_LATENCY: Duration = Duration::from_secs(1);
 
 /// An exchange begun as a stream that ends with one message this soon after its head was a call.
-const CALL_END: Duration = Duration::from_secs(1);
+const MAX_CALL_TAIL: Duration = Duration::from_secs(1);
 
 /// An attempt at one backend.
 pub struct Attempt {
@@ -262,7 +262,7 @@ impl Attempt {
         else {
             return;
         };
-        let soon = self.head_at.get().is_some_and(|head_at| now.since(head_at) < CALL_END);
+        let soon = self.head_at.get().is_some_and(|head_at| now.since(head_at) < MAX_CALL_TAIL);
         match answered {
             Some(_) if soon => self.view.methods.learn_call(method),
             Some(_) => {}

@@ -65,7 +65,7 @@ impl Exchange {
     /// shorter than any backend needs, so the backend must also have been silent for longer than
     /// the method's usual time.
     fn is_backends_fault(&self, attempt: &Attempt, limit: Limit) -> bool {
-        if !self.is_waited_for(attempt) {
+        if !self.awaits_backend(attempt) {
             return false;
         }
         let silent = || attempt.silence(self.proxy.worker.now());
@@ -82,7 +82,7 @@ impl Exchange {
         let silence = attempt.silence(self.proxy.worker.now());
         let service = self.destination.get().and_then(|to| to.worker_service());
         let others = || service.is_some_and(|it| it.view().snapshot.set.len() > 1);
-        if silence < SILENCE_TIMEOUT || !self.is_waited_for(attempt) || !others() {
+        if silence < SILENCE_TIMEOUT || !self.awaits_backend(attempt) || !others() {
             return false;
         }
         match attempt.pool().version() {
@@ -96,7 +96,7 @@ impl Exchange {
     }
 
     /// Whether the exchange waits for the backend, not for the client; never on a stream.
-    fn is_waited_for(&self, attempt: &Attempt) -> bool {
+    fn awaits_backend(&self, attempt: &Attempt) -> bool {
         let whole = (self.end || self.front.is_whole()) && self.front.unsent() == 0;
         whole && !attempt.is_stream()
     }

@@ -28,7 +28,7 @@ impl Exchange {
             let head = self.head.borrow();
             let client = Some(&**self.front.conn());
             let head = RequestHead::new(&head, pool, self.grpc).until(deadline, worker);
-            pool.try_open(head, self.ends_for(pool), client)
+            pool.try_open(head, self.ends_with_head(pool), client)
         };
         let back = match at_once {
             Some(opened) => opened.map_err(Failure::from)?,
@@ -50,7 +50,7 @@ impl Exchange {
 
     /// Whether the backend's stream ends with the head. An upgrade over HTTP/2 does, as HTTP/2 does not
     /// support it.
-    fn ends_for(&self, pool: &Pool) -> bool {
+    fn ends_with_head(&self, pool: &Pool) -> bool {
         self.end || (pool.version() == Version::Http2 && self.is_upgrade())
     }
 
@@ -60,7 +60,7 @@ impl Exchange {
         let deadline = self.timeouts.borrow().deadline();
         let head = RequestHead::new(&head, pool, self.grpc).until(deadline, worker);
         let client = Some(&**self.front.conn());
-        let opened = self.unless_ended(pool.open(head, self.ends_for(pool), client)).await?;
+        let opened = self.unless_ended(pool.open(head, self.ends_with_head(pool), client)).await?;
         Ok(opened.map_err(Failure::from)?)
     }
 

@@ -4,7 +4,7 @@ use super::attempted_endpoints::AttemptedEndpoints;
 use super::{Attempt, Destination, Exchange};
 
 /// Larger heads are not retried, to bound the memory they hold.
-const REPLAY_HEAD: usize = 8 << 10;
+const MAX_REPLAY_HEAD: usize = 8 << 10;
 
 impl Exchange {
     /// Whether the request may be retried after `attempt`; rewinds the body if so. A request that
@@ -57,7 +57,7 @@ impl Exchange {
     /// Whether all of the request that was received is still buffered, to be sent again.
     fn is_buffered(&self) -> bool {
         let whole = self.end || self.front.is_replayable();
-        let small = self.head.borrow().list_size() <= REPLAY_HEAD;
+        let small = self.head.borrow().list_size() <= MAX_REPLAY_HEAD;
         whole && small && !self.sent_trailers.get()
     }
 }

@@ -10,7 +10,7 @@ use crate::net::{Stream, splice};
 use crate::upstream::Version;
 
 /// Limit of the replay buffer: bytes of a request body kept for a retry.
-const REPLAY: usize = 64 << 10;
+const MAX_REPLAY: usize = 64 << 10;
 
 /// The start of a response.
 pub struct Response {
@@ -44,7 +44,7 @@ impl Exchange {
         if attempt.is_stream() {
             attempt.meter_requests(&self.front);
         }
-        splice(&self.front, back, (!attempted.is_resent()).then_some(REPLAY));
+        splice(&self.front, back, (!attempted.is_resent()).then_some(MAX_REPLAY));
     }
 
     /// Sends `100 Continue`, once, to a client that expects it. A backend that speaks HTTP/1.1

@@ -3,18 +3,18 @@
 use super::{Backend, Desired};
 use crate::health::Health;
 use crate::model::{Address, Time};
-use crate::service::ejection::{ByHand, Candidate, EjectionState, Outliers, Signals};
+use crate::service::ejection::{Candidate, EjectionState, ManualEjection, Outliers, Signals};
 use crate::service::standing::Condition;
 
 impl Backend {
     /// Input of the ejection algorithm.
-    fn ejection_candidate(&self, by_hand: Option<ByHand>, outliers: &Outliers) -> Candidate {
+    fn ejection_candidate(&self, manual: Option<ManualEjection>, outliers: &Outliers) -> Candidate {
         let Backend { endpoint, intent, condition, .. } = self;
         let signals = Signals {
             consecutive: endpoint.faults().consecutive(),
             trial: endpoint.faults().trial_result(),
             outlier: outliers.get(&endpoint.id()).copied(),
-            by_hand,
+            manual,
             eligible: !intent.drained && intent.weight > 0,
             down: condition.is_unavailable(),
         };
@@ -80,14 +80,14 @@ impl Desired {
     pub(super) fn with_ejections(mut self, outliers: Option<&Outliers>) -> Desired {
         let (now, none) = (self.now(), Outliers::new());
         let candidate = |it: &Backend| {
-            let by_hand = self.overrides.ejected(&it.address);
-            it.ejection_candidate(by_hand, outliers.unwrap_or(&none))
+            let manual = self.overrides.ejected(&it.address);
+            it.ejection_candidate(manual, outliers.unwrap_or(&none))
         };
         let mut candidates: Vec<Candidate> = self.backends.iter().map(candidate).collect();
         match &self.spec.ejection {
             None => candidates.iter_mut().for_each(|it| {
                 it.state = EjectionState::default();
-                it.obey(now);
+                it.apply_manual(now);
             }),
             Some(ejection) if outliers.is_some() => ejection.decide(&mut candidates, now),
             Some(ejection) => ejection.release(&mut candidates, now),

@@ -26,7 +26,7 @@ pub struct Signals {
     /// Why it is an outlier, if it is one.
     pub outlier: Option<Cause>,
     /// An operator's ejection.
-    pub by_hand: Option<ByHand>,
+    pub manual: Option<ManualEjection>,
     /// Whether it gets requests while healthy: not drained, and its weight is above 0.
     pub eligible: bool,
     /// Whether it is unreachable or unhealthy.
@@ -35,7 +35,7 @@ pub struct Signals {
 
 /// An ejection by an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ByHand {
+pub struct ManualEjection {
     /// When it began.
     pub since: Time,
     /// When it ends; `None` if an operator has to end it.
@@ -57,10 +57,10 @@ impl Candidate {
     }
 
     /// Begins or ends an ejection by operators, whatever the limits are.
-    pub fn obey(&mut self, now: Time) {
+    pub fn apply_manual(&mut self, now: Time) {
         let before = self.state.ejected.filter(|it| it.cause == Cause::Hand && !it.on_trial);
-        match (self.signals.by_hand, before) {
-            (Some(ByHand { since, until }), _) => {
+        match (self.signals.manual, before) {
+            (Some(ManualEjection { since, until }), _) => {
                 let ejected = Ejected { cause: Cause::Hand, since, until, on_trial: false };
                 self.state.ejected = Some(ejected);
             }
@@ -81,7 +81,7 @@ impl Ejection {
         let out = out.filter(|it| it.signals.down || it.is_ejected()).count();
         let room = self.limit_of(candidates).saturating_sub(out);
         let offenders = candidates.iter_mut().filter_map(|candidate| {
-            let cause = self.offence(candidate)?;
+            let cause = self.ejection_cause(candidate)?;
             Some((cause, &mut candidate.state))
         });
         let mut offenders: Vec<_> = offenders.collect();
@@ -95,13 +95,13 @@ impl Ejection {
     /// Ends ejections above the limit, which shrinks with the set: the longest first. Those by operators
     /// stay.
     pub fn release(&self, candidates: &mut [Candidate], now: Time) {
-        candidates.iter_mut().for_each(|candidate| candidate.obey(now));
+        candidates.iter_mut().for_each(|candidate| candidate.apply_manual(now));
         let limit = self.limit_of(candidates);
         let ejected = candidates.iter_mut().filter(|it| it.signals.eligible && it.is_ejected());
-        let (by_hand, mut ejected): (Vec<_>, Vec<_>) =
-            ejected.partition(|it| it.signals.by_hand.is_some());
+        let (manual, mut ejected): (Vec<_>, Vec<_>) =
+            ejected.partition(|it| it.signals.manual.is_some());
         ejected.sort_by_key(|it| it.state.ejected.map(|ejected| ejected.since));
-        let excess = (by_hand.len() + ejected.len()).saturating_sub(limit);
+        let excess = (manual.len() + ejected.len()).saturating_sub(limit);
         ejected.into_iter().take(excess).for_each(|candidate| candidate.state.end(now));
     }
 
@@ -110,7 +110,7 @@ impl Ejection {
     }
 
     /// Why a backend that is not ejected should be.
-    fn offence(&self, candidate: &Candidate) -> Option<Cause> {
+    fn ejection_cause(&self, candidate: &Candidate) -> Option<Cause> {
         let Signals { consecutive, outlier, eligible, down, .. } = candidate.signals;
         let is_in = eligible && !down && !candidate.is_ejected();
         let faults = (consecutive >= self.consecutive).then_some(Cause::Faults(consecutive));
@@ -119,7 +119,7 @@ impl Ejection {
 
     /// Advances an ejection: to its trial once it expires, and by the result of the trial.
     fn advance(&self, candidate: &mut Candidate, now: Time) {
-        candidate.obey(now);
+        candidate.apply_manual(now);
         let Candidate { state, signals } = candidate;
         let Some(ejected) = &mut state.ejected else { return };
         if ejected.until.is_some_and(|until| until <= now) {
@@ -266,27 +266,27 @@ mod tests {
     #[test]
     fn an_operators_ejection_holds_above_the_limit_and_until_it_is_taken_back() {
         let settings = Ejection::defaults();
-        let by_hand = |until| Some(ByHand { since: at(0), until });
+        let manual = |until| Some(ManualEjection { since: at(0), until });
         let mut all = [backend(0), backend(0), backend(5)];
-        all[0].signals.by_hand = by_hand(None);
-        all[1].signals.by_hand = by_hand(Some(at(2000)));
+        all[0].signals.manual = manual(None);
+        all[1].signals.manual = manual(Some(at(2000)));
         settings.decide(&mut all, at(1000));
         let ejected = |all: &[Candidate]| -> Vec<_> {
             all.iter().map(|it| it.state.ejected.map(|it| it.on_trial)).collect()
         };
         assert_eq!(ejected(&all), [Some(false), Some(false), None]);
-        all[1].signals.by_hand = None; // its time is over
+        all[1].signals.manual = None; // its time is over
         all[2].signals.consecutive = 0;
         settings.decide(&mut all, at(2000));
         assert_eq!(ejected(&all), [Some(false), None, None], "no trial above the limit");
-        all[0].signals.by_hand = None;
+        all[0].signals.manual = None;
         settings.decide(&mut all, at(3000));
         assert_eq!(ejected(&all), [None; 3]);
 
         let mut two = [backend(0), backend(0)];
-        two[0].signals.by_hand = by_hand(Some(at(500)));
+        two[0].signals.manual = manual(Some(at(500)));
         settings.decide(&mut two, at(100));
-        two[0].signals.by_hand = None;
+        two[0].signals.manual = None;
         settings.decide(&mut two, at(500));
         assert_eq!(ejected(&two), [Some(true), None]);
     }
@@ -314,7 +314,7 @@ mod tests {
                         trial: [None, Some(HealthSignal::Success), Some(HealthSignal::Fault), None, None]
                             [usize::from(trial)],
                         outlier: (mood == 2).then_some(latency),
-                        by_hand: (mood == 3).then_some(ByHand { since: at(now), until: None }),
+                        manual: (mood == 3).then_some(ManualEjection { since: at(now), until: None }),
                         eligible: mood != 0,
                         down: mood == 1,
                     };
@@ -322,9 +322,9 @@ mod tests {
                 settings.decide(&mut all, at(now));
                 let eligible = || all.iter().filter(|it| it.signals.eligible);
                 let ejected = eligible().filter(|it| it.is_ejected()).count();
-                let by_hand = eligible().filter(|it| it.signals.by_hand.is_some()).count();
+                let manual = eligible().filter(|it| it.signals.manual.is_some()).count();
                 let limit = settings.limit(eligible().count());
-                prop_assert!(ejected <= limit.max(by_hand), "{ejected} of {limit}");
+                prop_assert!(ejected <= limit.max(manual), "{ejected} of {limit}");
                 for until in all.iter().filter_map(|it| it.state.ejected?.until) {
                     prop_assert!(until > at(now) && until.since(at(now)) <= settings.max_time);
                 }

@@ -1,4 +1,5 @@
-//! A coarse histogram for where there are many: the same bucket bounds, without sub-buckets.
+//! A coarse histogram, for when there are many histograms: the same bucket bounds, without
+//! sub-buckets.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

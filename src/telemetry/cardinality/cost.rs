@@ -1,4 +1,4 @@
-//! How many series each thing costs, in the currency of the series budget.
+//! The number of series of a service, backend or method, as counted by the series budget.
 
 use crate::telemetry::page::histogram_series;
 use crate::telemetry::settings::{MetricsSettings, ResponseStart};
@@ -23,27 +23,27 @@ impl SeriesCost {
         SeriesCost { histogram, start: settings.response_start }
     }
 
-    /// Of a backend, or an aggregate of some, with this many status codes; includes series that
-    /// come and go.
+    /// Series of a backend, or of an aggregate of several, with this many status codes; includes
+    /// temporary series.
     pub(in crate::telemetry) fn backend(self, busy: bool, codes: usize, streams: bool) -> usize {
         let start = if self.start == ResponseStart::Backend { self.histogram } else { 0 };
         let busy = if busy { BUSY + self.histogram + start } else { 0 };
         IDLE + busy + codes + if streams { self.streams() } else { 0 }
     }
 
-    /// Of them, those of its streams.
+    /// Those of them that are about its streams.
     pub(in crate::telemetry) fn streams(self) -> usize {
         STREAMS
     }
 
-    /// Of a method, or an aggregate of some, with this many status codes.
+    /// Series of a method, or of an aggregate of several, with this many status codes.
     pub(in crate::telemetry) fn method(self, codes: usize) -> usize {
         if codes > 0 { codes + self.histogram } else { 0 }
     }
 
-    /// Of a service itself, without its backends, its methods and its own counters.
+    /// Series of a service itself, without its backends, its methods and its own counters.
     pub(in crate::telemetry) fn service(self, busy: bool) -> usize {
         let starts = busy && self.start == ResponseStart::Service;
-        1 + if starts { self.histogram } else { 0 } // whether it panics
+        1 + if starts { self.histogram } else { 0 } // panic mode
     }
 }

@@ -1,4 +1,4 @@
-//! What is exported of each member (backend or method) from scrape to scrape.
+//! Export state of each member (backend or method), kept from scrape to scrape.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(super) struct KnownMember {
 }
 
 impl KnownMember {
-    /// Takes over its totals, without durations.
+    /// Sets its totals, without durations.
     pub(super) fn update(&mut self, now: StatTotals, open: bool) {
         self.busy |= open || now.streams.opened > 0 || now.codes().next().is_some();
         self.now = now;
@@ -134,14 +134,14 @@ impl KnownMember {
 /// All endpoints, current and past, of one address: the labels cannot tell them apart.
 #[derive(Debug, Default)]
 pub(super) struct EndpointHistory {
-    /// Those that exist, including draining ones.
+    /// Existing endpoints, including draining ones.
     here: Vec<Arc<Endpoint>>,
-    /// Totals of those that are gone, since the address was first exported.
+    /// Totals of endpoints that no longer exist, since the address was first exported.
     past: Option<Box<StatTotals>>,
 }
 
 impl EndpointHistory {
-    /// Takes over the current endpoints. What was counted stays.
+    /// Sets the current endpoints; counts of earlier ones are kept.
     pub(super) fn update(&mut self, backend: &BackendSample) {
         let same = |(one, other): (&Arc<Endpoint>, &Arc<Endpoint>)| one.id() == other.id();
         let count = backend.endpoints().count();

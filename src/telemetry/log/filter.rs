@@ -25,7 +25,7 @@ const MODULES: &str = include_str!(concat!(env!("OUT_DIR"), "/modules.txt"));
 pub const REQUEST: &str = "equipoise::request";
 
 /// The level of other crates unless they are named: at `debug` they log every frame.
-const FOREIGN: LevelFilter = LevelFilter::WARN;
+const OTHER_CRATES_LEVEL: LevelFilter = LevelFilter::WARN;
 
 /// A default level for our own targets, and levels for named ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +61,8 @@ impl Filter {
         Ok(filter)
     }
 
-    /// Warnings: targets of ours that do not exist.
-    pub fn doubts(&self) -> Vec<String> {
+    /// Warnings about targets in our namespace that do not exist.
+    pub fn unknown_targets(&self) -> Vec<String> {
         let known = || MODULES.lines().chain([OURS, REQUEST]);
         let ours = self.named.iter().map(|(name, _)| name).filter(|name| name.starts_with(OURS));
         let strange = ours.filter(|name| !known().any(|known| known.starts_with(name.as_str())));
@@ -76,7 +76,7 @@ impl Filter {
 
     /// The same as `tracing_subscriber`'s filter.
     pub fn targets(&self) -> Targets {
-        let targets = Targets::new().with_default(self.level.min(FOREIGN));
+        let targets = Targets::new().with_default(self.level.min(OTHER_CRATES_LEVEL));
         targets.with_target(OURS, self.level).with_targets(self.named.iter().cloned())
     }
 }
@@ -180,14 +180,14 @@ mod tests {
             "equipoise::telemetry::log::filter=debug",
             "debug",
         ] {
-            assert!(read(known).unwrap().doubts().is_empty(), "{known}");
+            assert!(read(known).unwrap().unknown_targets().is_empty(), "{known}");
         }
         for (text, said) in [
             ("equipoise::reqest=debug", "did you mean `equipoise::request`?"),
             ("equipoise::upstraem::pool=debug", "did you mean `equipoise::upstream::pool`?"),
             ("info,equipoise::qqqqqqqqqqqqqqqqqqqqqqqqq=debug", "no part of the program"),
         ] {
-            let doubts = read(text).unwrap().doubts();
+            let doubts = read(text).unwrap().unknown_targets();
             assert!(doubts.len() == 1 && doubts[0].contains(said), "{text}: {doubts:?}");
         }
     }

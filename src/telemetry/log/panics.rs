@@ -13,7 +13,7 @@ pub fn panics() -> u64 {
 
 /// Installs the panic hook. It replaces the default one, which writes to standard error directly
 /// and would panic again if that fails.
-pub(super) fn log_them() {
+pub(super) fn install_hook() {
     panic::set_hook(Box::new(note));
 }
 

@@ -37,23 +37,23 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 pub struct Cache<L> {
     source: Rc<L>,
     slots: Rc<LookupSlots>,
-    names: HashMap<Arc<str>, Name>,
+    names: HashMap<Arc<str>, NameEntry>,
     tasks: JoinSet<Event>,
     /// The name that a look-up task is for.
     looked_up: HashMap<Id, Arc<str>>,
 }
 
-struct Name {
+struct NameEntry {
     asked: Instant,
     in_progress: bool,
     waiting: Vec<oneshot::Sender<Answer>>,
-    last: Option<Last>,
+    last: Option<CachedAnswer>,
     failure: Option<(LookupError, Instant)>,
     /// The last look-up timed out.
     slow: bool,
 }
 
-struct Last {
+struct CachedAnswer {
     found: Found,
     at: Instant,
 }
@@ -92,7 +92,7 @@ impl<L: LookUp> Cache<L> {
 
     fn take(&mut self, Question { name, answer }: Question) {
         let now = Instant::now();
-        let entry = self.names.entry(Arc::clone(&name)).or_insert_with(|| Name::new(now));
+        let entry = self.names.entry(Arc::clone(&name)).or_insert_with(|| NameEntry::new(now));
         entry.asked = now;
         if let Some(known) = entry.known(now) {
             let _ = answer.send(known); // the caller may be gone
@@ -145,9 +145,9 @@ impl<L: LookUp> Cache<L> {
     }
 }
 
-impl Name {
-    fn new(asked: Instant) -> Name {
-        Name {
+impl NameEntry {
+    fn new(asked: Instant) -> NameEntry {
+        NameEntry {
             asked,
             in_progress: false,
             waiting: Vec::new(),
@@ -187,7 +187,7 @@ impl Name {
             Ok(found) => {
                 self.failure = None;
                 let answer = Ok(Arc::clone(&found.addresses));
-                self.last = Some(Last { found, at: now });
+                self.last = Some(CachedAnswer { found, at: now });
                 self.answer(&answer);
             }
             Err(error) => {

@@ -35,7 +35,7 @@ const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 const LOCAL_SERVER: &str = "\nnameserver 127.0.0.1\n";
 
 /// Modification time and length of a file.
-type Stamp = Option<(SystemTime, u64)>;
+type FileStamp = Option<(SystemTime, u64)>;
 
 /// The system's resolver configuration.
 pub struct System {
@@ -46,7 +46,7 @@ pub struct System {
 
 struct Current {
     looked_at: Instant,
-    stamps: [Stamp; 2],
+    stamps: [FileStamp; 2],
     names: Rc<Names>,
 }
 
@@ -91,7 +91,7 @@ impl LookUp for System {
     }
 }
 
-fn stamp(path: &str) -> Stamp {
+fn stamp(path: &str) -> FileStamp {
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
 }

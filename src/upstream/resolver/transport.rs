@@ -78,7 +78,7 @@ impl Server {
         }
         match self.tcp {
             Some(address) if answer.truncation => {
-                let whole = timeout(TCP_TIMEOUT, self.ask_by_tcp(address, request)).await;
+                let whole = timeout(TCP_TIMEOUT, self.query_tcp(address, request)).await;
                 whole
                     .unwrap_or(Err(NetError::Timeout))
                     .or_else(|error| truncated_records(answer, error))
@@ -87,7 +87,7 @@ impl Server {
         }
     }
 
-    async fn ask_by_tcp(
+    async fn query_tcp(
         &self,
         address: SocketAddr,
         request: DnsRequest,

@@ -19,7 +19,7 @@ impl Attempt {
         if self.on_trial.get() {
             return self.end_trial(if lost { Some(HealthSignal::Fault) } else { outcome.signal() });
         }
-        let Snapshot { spec, ejection_signal, .. } = &*self.view.snapshot;
+        let Snapshot { spec, reevaluate_signal, .. } = &*self.view.snapshot;
         let Some(ejection) = &spec.ejection else { return };
         let faults = self.endpoint().faults();
         let consecutive = match outcome.signal() {
@@ -33,7 +33,7 @@ impl Attempt {
         // At every multiple, not only once: an ejection refused by the limit now may be allowed
         // later.
         if consecutive.is_some_and(|faults| faults.is_multiple_of(ejection.consecutive)) {
-            ejection_signal.notify_one();
+            reevaluate_signal.notify_one();
         }
     }
 
@@ -41,7 +41,7 @@ impl Attempt {
     pub(super) fn end_trial(&self, signal: Option<HealthSignal>) {
         let ends = self.on_trial.take();
         if ends && self.endpoint().faults().end_trial(self.class_since.get(), signal) {
-            self.view.snapshot.ejection_signal.notify_one();
+            self.view.snapshot.reevaluate_signal.notify_one();
         }
     }
 }
