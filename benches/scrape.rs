@@ -121,9 +121,10 @@ fn fleet(services: usize, members: usize, traffic: Traffic) -> Fleet {
     let service = |n: usize| ServiceSample {
         name: format!("service-{n}").into(),
         panics: Some(false),
+        retries: None,
         methods: (0..traffic.methods).map(|number| method(number, traffic)).collect(),
         counters: vec![ServiceCounter {
-            id: CounterId { metric: &names::RETRIES, labels: Vec::new() },
+            id: CounterId { metric: &names::RETRIES, labels: vec!["success".into()] },
             value: 0,
         }],
         backends: (0..members).map(|m| backend(&address(n, m), traffic)).collect(),

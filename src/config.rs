@@ -23,6 +23,7 @@ mod pem;
 mod plan;
 mod read;
 mod report;
+mod retry;
 mod route;
 mod salvage;
 mod schema;

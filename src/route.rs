@@ -24,6 +24,7 @@ mod name;
 mod pattern;
 mod regex_inclusion;
 mod request;
+mod retry;
 mod split;
 mod table;
 mod typos;
@@ -41,6 +42,7 @@ pub(crate) use name::MAX_NAME;
 pub(crate) use name::check_name;
 pub use pattern::Pattern;
 pub(crate) use regex_inclusion::{Grammar, matches_some};
+pub use retry::{Backoff, HedgeDelay, HedgePolicy, RetryOn, RetryPolicy};
 pub(crate) use split::MAX_SHARE_WEIGHT;
 pub use split::{Share, Split};
 pub(crate) use table::{InsertError, MAX_PATTERNS};
@@ -92,6 +94,10 @@ pub struct Policies {
     pub timeout: Option<Duration>,
     /// Upper bound on clients' deadlines, and the default for requests without one.
     pub max_timeout: Option<Duration>,
+    /// Retries; without them, only what no backend has begun is sent again.
+    pub retry: Option<RetryPolicy>,
+    /// Hedging.
+    pub hedge: Option<HedgePolicy>,
 }
 
 impl Policies {

@@ -26,7 +26,7 @@ pub use certificates::Certificates;
 pub(crate) use connection_slots::{Activity, ConnectionSlots};
 pub use encoding::{Encoding, Format};
 pub use export::{
-    BackendSample, CounterId, Exporter, MetricsSource, ServiceCounter, ServiceSample,
+    BackendSample, CounterId, Exporter, MetricsSource, RetrySample, ServiceCounter, ServiceSample,
 };
 pub use health::Health;
 pub use http::Readiness;

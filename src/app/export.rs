@@ -11,7 +11,7 @@ use crate::stats::WindowStats;
 use crate::tasks::{Task, Tasks};
 use crate::telemetry::{
     BackendSample, Certificates, CounterId, MetricsSource, RefusedConnections, RefusedSample,
-    ReloadSample, Reloads, ServiceCounter, ServiceSample, names,
+    ReloadSample, Reloads, RetrySample, ServiceCounter, ServiceSample, names,
 };
 
 /// A gateway's services and reload counters.
@@ -56,8 +56,16 @@ fn service(ServiceMetrics { name, counts, view }: &ServiceMetrics) -> ServiceSam
         backends: backends(view),
         panics: (!view.backends.is_empty())
             .then(|| view.backends.iter().any(|backend| backend.condition.in_panic)),
+        retries: retries(counts, view),
         methods: counts.methods.all(),
     }
+}
+
+/// Its retries, once a request came by a route that has any.
+fn retries(counts: &ServiceCounters, view: &ServiceView) -> Option<RetrySample> {
+    let attempts = counts.retries.attempts();
+    let budget_left = counts.retry_budget.left(view.spec.retry_budget, view.now());
+    (attempts != [0; 4]).then_some(RetrySample { attempts, budget_left })
 }
 
 /// Counters of the service itself, apart from those of its backends.
@@ -65,10 +73,15 @@ fn counters(counts: &ServiceCounters) -> Vec<ServiceCounter> {
     let counter =
         |metric, labels, value| ServiceCounter { id: CounterId { metric, labels }, value };
     let mut counters = vec![
-        counter(&names::RETRIES, Vec::new(), counts.retries.total()),
         counter(&names::UNIMPLEMENTED_RETRIES, Vec::new(), counts.unimplemented_retries.total()),
         counter(&names::DRAIN_CUTS, Vec::new(), counts.drain_cuts.total()),
     ];
+    for (result, count) in counts.retries.totals().filter(|(_, count)| *count > 0) {
+        counters.push(counter(&names::RETRIES, vec![result.name().into()], count));
+    }
+    for (result, count) in counts.retries.hedges().filter(|(_, count)| *count > 0) {
+        counters.push(counter(&names::HEDGES, vec![result.name().into()], count));
+    }
     for (expired, count) in counts.expired.totals().filter(|(_, count)| *count > 0) {
         let place = vec![expired.name().into()];
         counters.push(counter(&names::DEADLINE_EXCEEDED, place, count));

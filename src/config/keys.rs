@@ -8,6 +8,7 @@ mod keepalive;
 mod limits;
 mod listener;
 pub mod pattern;
+mod retry;
 mod route;
 mod service;
 mod texts;
@@ -20,6 +21,7 @@ pub use health::{HEALTH, HEALTH_GRPC, HEALTH_HTTP, HEALTH_TCP, Initial};
 pub use keepalive::KEEPALIVE;
 pub use limits::{CLIENT_LIMITS, LIMITS};
 pub use listener::{CONTROL, FORWARDED, LISTENER, METRICS, SERVER_TLS};
+pub use retry::{BACKOFF, HEDGE, RETRY, RETRY_BUDGET};
 pub use route::{
     EDITS, FILTERS, MATCH, MIRROR, REDIRECT, REWRITE, ROUTE, SHARE, SPLIT_BY, Scheme, VALUE,
 };

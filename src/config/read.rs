@@ -112,7 +112,9 @@ impl<'a> Fields<'a> {
     pub fn items(&self, key: &dyn Row) -> &'a [Node] {
         let Some(node) = self.get(key) else { return &[] };
         match key.shape() {
-            Shape::Mappings(_, Many::Some) => some_items(node, self.problems),
+            Shape::Mappings(_, Many::Some) | Shape::Values(_, Many::Some) => {
+                some_items(node, self.problems)
+            }
             _ => items(node, self.problems),
         }
     }

@@ -7,7 +7,7 @@ use super::keys::{MIRROR, ROUTE, SHARE, SPLIT_BY};
 use super::node::Node;
 use super::read::{Fields, scalar};
 use super::report::{Problems, Severity, Span};
-use super::{filter, lint, matching};
+use super::{filter, lint, matching, retry};
 use crate::route::{
     Filters, Forward, InsertError, MAX_PATTERNS, Match, Mirror, PathMatch, Policies, Route,
     RouteTable, RouteTableBuilder, Share, Split,
@@ -161,6 +161,8 @@ impl<'a> Routes<'a> {
             filters: (!filters.is_empty()).then_some(filters),
             timeout: fields.optional(&ROUTE.timeout),
             max_timeout: fields.optional(&ROUTE.max_timeout),
+            retry: fields.get(&ROUTE.retry).map(|node| retry::retry(node, self.problems)),
+            hedge: fields.get(&ROUTE.hedge).and_then(|node| retry::hedge(node, self.problems)),
         });
         Some(Route::Forward(Forward { split: split?, split_by, mirror, policies }))
     }

@@ -8,12 +8,13 @@ use super::keys::{BALANCER, ENDPOINT, SERVICE};
 use super::node::{Entry, Node, Value};
 use super::read::{Fields, items, scalar};
 use super::report::{Problems, Span};
-use super::{ejection, health, keepalive, limits, tls};
+use super::{ejection, health, keepalive, limits, retry, tls};
 use crate::balance::POLICIES;
 use crate::http::Limits;
 use crate::model::Address;
 use crate::service::{
-    Balancer, Ejection, Layer, MAX_BACKENDS, ServiceConfig, ServiceSpec, UpstreamProtocol,
+    Balancer, Ejection, Layer, MAX_BACKENDS, RetryBudgetSettings, ServiceConfig, ServiceSpec,
+    UpstreamProtocol,
 };
 use crate::text::ParamValue;
 use crate::upstream::{self, OwnAddresses};
@@ -77,6 +78,9 @@ pub fn service(
         None => Some(Ejection::defaults()),
     };
     let panic = fields.value(&SERVICE.panic);
+    let retry_budget = fields.get(&SERVICE.retry_budget);
+    let retry_budget =
+        retry_budget.map_or(RetryBudgetSettings::usual(), |node| retry::budget(node, problems));
     let endpoint_drain_timeout = fields.value(&SERVICE.endpoint_drain_timeout);
     let streams = fields.list(&SERVICE.streams);
     let preconnect = fields.value(&SERVICE.preconnect);
@@ -97,6 +101,7 @@ pub fn service(
         health,
         ejection,
         panic,
+        retry_budget,
     };
     Some(ServiceConfig { spec, members: Layer::of(endpoints) })
 }

@@ -67,6 +67,8 @@ fn route(verdict: &Verdict<'_>) -> proto::Route {
             let seconds = |time: Duration| time.as_secs_f64();
             route.timeout_seconds = policies.timeout.map(seconds);
             route.max_timeout_seconds = policies.max_timeout.map(seconds);
+            route.retry = in_words(policies.retry.as_ref());
+            route.hedge = in_words(policies.hedge.as_ref());
             let target = |share| target(verdict, share, policies);
             route.targets = split.shares().iter().map(target).collect();
             route.split_by = split_by.as_deref().unwrap_or_default().into();
@@ -77,6 +79,11 @@ fn route(verdict: &Verdict<'_>) -> proto::Route {
         }
     }
     route
+}
+
+/// A policy in words; empty if there is none.
+pub(super) fn in_words(policy: Option<&impl ToString>) -> String {
+    policy.map(ToString::to_string).unwrap_or_default()
 }
 
 fn target(verdict: &Verdict<'_>, share: &Share, policies: &Policies) -> proto::RouteTarget {

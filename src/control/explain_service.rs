@@ -1,7 +1,9 @@
 //! ExplainService: explains each backend's share of calls.
 
+use super::explain_route::in_words;
 use super::policy::settings_of;
 use super::{convert, proto};
+use crate::route::{Forward, Route, RouteTable};
 use crate::service::{BackendExplanation, CostTerm, Service, Unit};
 
 /// Explains the shares of the backends of `service`. Slow: it samples thousands of picks.
@@ -16,7 +18,24 @@ pub(super) fn explain(service: &Service) -> proto::ExplainServiceResponse {
         policy_settings: Some(settings_of(&view.spec.balancer)),
         revision: view.revision,
         backends: backends.into_iter().map(backend).collect(),
+        retries: Vec::new(),
+        retry_budget_left: service.retry_budget().left(view.spec.retry_budget, view.now()),
     }
+}
+
+/// The routes to `service` that retry or hedge.
+pub(super) fn retries(routes: &RouteTable, service: &str) -> Vec<proto::RouteRetries> {
+    let mut all = Vec::new();
+    for (name, route, _) in routes.iter() {
+        let Route::Forward(Forward { split, policies, .. }) = route else { continue };
+        let leads_here = split.shares().iter().any(|share| &*share.name == service);
+        if leads_here && (policies.retry.is_some() || policies.hedge.is_some()) {
+            let retry = in_words(policies.retry.as_ref());
+            let hedge = in_words(policies.hedge.as_ref());
+            all.push(proto::RouteRetries { route: name.into(), retry, hedge });
+        }
+    }
+    all
 }
 
 fn backend(explained: BackendExplanation) -> proto::BackendExplanation {

@@ -270,8 +270,12 @@ impl proto::control_server::Control for Control {
         request: Request<proto::ExplainServiceRequest>,
     ) -> Result<Response<proto::ExplainServiceResponse>, Status> {
         let service = self.find(&request.into_inner().service)?;
+        let retries = explain_service::retries(&self.registry.routing().routes, service.name());
         // Thousands of picks would keep the API's thread from answering others.
-        let explained = tokio::task::spawn_blocking(move || explain_service::explain(&service));
+        let explained = tokio::task::spawn_blocking(move || {
+            let explained = explain_service::explain(&service);
+            proto::ExplainServiceResponse { retries, ..explained }
+        });
         let explained = explained.await.map_err(|_| Status::internal("the explanation failed"))?;
         Ok(Response::new(explained))
     }

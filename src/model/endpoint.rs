@@ -47,6 +47,8 @@ pub struct Endpoint {
     /// Requests cut off by a drain timeout.
     cut: AtomicU64,
     connectivity: ConnectivityClock,
+    /// Failed attempts that were followed by another.
+    retried: AtomicU64,
     /// Since when it is suspected to be frozen, in nanoseconds; 0 while it is not.
     suspect: AtomicU64,
 }
@@ -66,6 +68,7 @@ impl Endpoint {
             left: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             connectivity: ConnectivityClock::new(now),
+            retried: AtomicU64::new(0),
             suspect: AtomicU64::new(0),
         }
     }
@@ -175,6 +178,16 @@ impl Endpoint {
     /// Counts a request cut off by a drain timeout.
     pub fn note_cut(&self) {
         self.cut.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a failed attempt that was followed by another.
+    pub fn note_retried(&self) {
+        self.retried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Failed attempts that were followed by another.
+    pub fn retried(&self) -> u64 {
+        self.retried.load(Ordering::Relaxed)
     }
 
     /// Requests cut off by a drain timeout.

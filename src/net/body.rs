@@ -115,6 +115,11 @@ impl Body {
         reader.feed(&self.buffer, self.ended)
     }
 
+    /// Everything from the first byte on, while it can be replayed.
+    pub fn held(&self) -> &[u8] {
+        if self.replay.is_some() { &self.buffer } else { &[] }
+    }
+
     /// Whether it can still be replayed from the first byte.
     pub fn is_replayable(&self) -> bool {
         self.replay.is_some()

@@ -186,6 +186,11 @@ impl Conn {
         self.core.borrow().codec.http1().is_some()
     }
 
+    /// When it was opened.
+    pub fn opened(&self) -> Time {
+        self.core.borrow().opened
+    }
+
     /// Whether it is draining: no stream will be opened here again.
     pub fn is_leaving(&self) -> bool {
         let core = self.core.borrow();

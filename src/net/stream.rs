@@ -193,6 +193,11 @@ impl Stream {
         self.release(came);
     }
 
+    /// Whether any of its body has come and waits for a reader.
+    pub fn has_data(&self) -> bool {
+        self.kept() > 0
+    }
+
     /// Bytes of its body buffered here.
     pub(super) fn kept(&self) -> usize {
         self.state.borrow().body.buffered()
@@ -302,6 +307,13 @@ impl Stream {
     /// Makes the next splice replay the body from its first byte.
     pub fn rewind(&self) {
         self.change_body(Body::rewind);
+    }
+
+    /// Sends the whole body, which is held for a replay, to `other` too.
+    pub fn send_held(&self, other: &Stream) {
+        let state = self.state.borrow();
+        // An error shows as the end of its stream.
+        let _ = other.send_data(state.body.held(), true);
     }
 
     /// Gives up the ability to replay the body.

@@ -10,6 +10,8 @@ mod commit;
 mod deadline;
 mod events;
 mod fail;
+mod hedge;
+mod hold;
 mod initial_class;
 mod open;
 mod outcome;
@@ -28,10 +30,11 @@ use std::rc::Rc;
 
 pub use self::attempt::Attempt;
 use self::attempted_endpoints::AttemptedEndpoints;
-use self::classify::{Verdict, classify};
+use self::classify::classify;
 use self::commit::Committed;
 pub use self::initial_class::InitialClass;
 pub use self::outcome::{Outcome, grpc_code};
+use self::retry::Next;
 pub use self::route::Destination;
 pub use self::stage::{Stage, Stages, stages};
 pub use self::timeouts::{Elapsed, Limit, Timeouts};
@@ -71,6 +74,10 @@ pub struct Exchange {
     log: RequestLog,
     /// The outcome is recorded.
     recorded: Cell<bool>,
+    /// Attempts, but for those that no backend can have begun.
+    attempts: Cell<u8>,
+    /// Those of them that were begun beside another one.
+    hedges: Cell<u8>,
 }
 
 impl Exchange {
@@ -96,6 +103,8 @@ impl Exchange {
             sent_continue: Cell::new(false),
             affinity_cookie: OnceCell::new(),
             recorded: Cell::new(false),
+            attempts: Cell::new(1),
+            hedges: Cell::new(0),
         }
     }
 
@@ -144,41 +153,37 @@ impl Exchange {
                 }
                 continue;
             };
-            let start = match self.open(attempt).await {
-                Ok(()) => {
-                    self.send(attempt, &attempted);
-                    self.await_start(attempt).await
+            let start = match self.hedge_policy(destination) {
+                None => self.start(destination, attempt, &attempted).await,
+                Some(policy) => {
+                    let race = self.start_hedged(destination, policy, &mut picked, &mut attempted);
+                    Box::pin(race).await // every exchange would carry its state
                 }
-                Err(error) => Err(error),
             };
-            let verdict = classify(start, self.grpc);
-            if let Verdict::Unimplemented(_) = verdict {
-                let next = self.retry_unimplemented(destination, attempt, &mut attempted);
-                if next.is_some() {
-                    picked = next;
+            let Some(attempt) = &picked else { continue };
+            let verdict = classify(&start, self.grpc, self.retry_policy(destination));
+            match self.next(destination, attempt, (verdict, &start), &mut attempted) {
+                Next::Pass => {}
+                Next::Attempt(next) => {
+                    picked = Some(next);
+                    continue;
+                }
+                Next::After(pause) => {
+                    drop(picked.take()); // it is in flight no more
+                    if let Err(error) = self.pause(pause).await {
+                        return self.record(self.give_up(error), None);
+                    }
+                    self.proxy.router.refresh(); // the next pick uses the newest snapshot
+                    picked = self.pick(destination, &attempted);
                     continue;
                 }
             }
-            let outcome = match verdict {
-                Verdict::Commit(response) | Verdict::Unimplemented(response) => {
-                    match self.commit(attempt, response) {
-                        Committed::Complete(outcome) => outcome,
-                        Committed::Streaming(status) => self.splice(attempt, status).await,
-                    }
-                }
-                Verdict::Fail(error) => self.fail(attempt, error),
-                Verdict::Retry(failure) => {
-                    match self.may_retry(destination, attempt, &attempted) {
-                        true => {
-                            self.record_failed(attempt, failure);
-                            attempted.failed(attempt, failure);
-                            self.proxy.router.refresh(); // the next pick uses the newest snapshot
-                            picked = self.pick(destination, &attempted);
-                            continue;
-                        }
-                        false => self.fail(attempt, failure.into()),
-                    }
-                }
+            let outcome = match start {
+                Ok(response) => match self.commit(attempt, response) {
+                    Committed::Complete(outcome) => outcome,
+                    Committed::Streaming(status) => self.splice(attempt, status).await,
+                },
+                Err(error) => self.fail(attempt, error),
             };
             return self.record(outcome, Some(attempt));
         }
@@ -209,8 +214,8 @@ impl Exchange {
             };
             view.pick(worker, &key_cx, initial.class, avoided)?
         };
-        let again = already.as_slice().contains(&picked.index) && !attempted.was_refused();
-        // If no backend implements the method, the answer of the first one is good enough.
+        let again = already.as_slice().contains(&picked.index) && !attempted.may_repeat();
+        // Where none implements the method, the first one that is asked may say so.
         let in_vain = without.contains(&picked.index) && !attempted.is_empty();
         if again || in_vain {
             return None;

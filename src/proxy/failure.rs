@@ -50,6 +50,8 @@ pub enum Failure {
     Idle,
     /// `grpc-timeout` is malformed.
     BadTimeout,
+    /// An attempt took longer than the route allows for one.
+    AttemptTimeout,
     /// Its deadline expired.
     Expired(Limit),
     /// The drain timeout ended before a backend had the request.
@@ -112,6 +114,9 @@ impl Failure {
             Failure::TrailersTooLargeForClient => {
                 (ResourceExhausted, b"502", "response trailers are too large for the client")
             }
+            Failure::AttemptTimeout => {
+                (Unavailable, b"504", "no backend has answered in the time for an attempt")
+            }
             Failure::Idle => (DeadlineExceeded, b"504", "nothing was sent for too long"),
             Failure::BadTimeout => (
                 Internal,
@@ -163,6 +168,7 @@ impl Failure {
             | Failure::ResponseTooLarge
             | Failure::TooLargeForClient
             | Failure::TrailersTooLargeForClient
+            | Failure::AttemptTimeout
             | Failure::Idle
             | Failure::CutOff
             | Failure::Drained => None,
@@ -178,7 +184,7 @@ impl Failure {
             Failure::BackendRefused => AttemptFailure::Refused,
             Failure::BackendMalformed => AttemptFailure::Malformed,
             Failure::ResponseTooLarge => AttemptFailure::TooLarge,
-            Failure::Idle => AttemptFailure::Silent,
+            Failure::Idle | Failure::AttemptTimeout => AttemptFailure::Silent,
             Failure::Expired(_) => AttemptFailure::Expired,
             Failure::TooLargeForClient => return AttemptOutcome::ClientGone,
             Failure::ShuttingDown | Failure::CutOff | Failure::Drained => {

@@ -61,13 +61,18 @@ pub struct RequestHead<'a> {
     grpc: bool,
     /// The call's deadline, and the worker whose clock it is measured by.
     deadline: Option<(Time, &'a Worker)>,
+    /// Attempts before this one, up to 9.
+    previous: usize,
 }
+
+/// The field that tells a backend how many attempts were made before (gRFC A6).
+const PREVIOUS_ATTEMPTS: &[u8] = b"grpc-previous-rpc-attempts";
 
 impl<'a> RequestHead<'a> {
     /// The head for a backend of `pool`, without a deadline.
     pub fn new(head: &'a Headers, pool: &Pool, grpc: bool) -> RequestHead<'a> {
         let http1 = pool.version() == Version::Http1;
-        RequestHead { head, secure: pool.is_secure(), http1, grpc, deadline: None }
+        RequestHead { head, secure: pool.is_secure(), http1, grpc, deadline: None, previous: 0 }
     }
 
     /// The same, with the time left until `deadline` as `grpc-timeout`, for gRPC over HTTP/2 only.
@@ -75,6 +80,12 @@ impl<'a> RequestHead<'a> {
         let deadline =
             deadline.filter(|_| self.grpc && !self.http1).map(|deadline| (deadline, worker));
         RequestHead { deadline, ..self }
+    }
+
+    /// The same, with the number of attempts before, for gRPC.
+    pub fn after(self, previous: u32) -> RequestHead<'a> {
+        let previous = if self.grpc { previous.min(9) as usize } else { 0 };
+        RequestHead { previous, ..self }
     }
 }
 
@@ -89,7 +100,7 @@ impl<'a> Outgoing<'a> for RequestHead<'a> {
             Name::Te => false,
             Name::Upgrade | Name::Expect => http1,
             Name::GrpcTimeout => self.deadline.is_none(),
-            _ => true,
+            _ => self.previous == 0 || field.name != PREVIOUS_ATTEMPTS,
         });
         let passed = passed.map(move |field| match field.id {
             Name::Scheme => Field { value: scheme, ..field },
@@ -99,7 +110,7 @@ impl<'a> Outgoing<'a> for RequestHead<'a> {
             Name::Path if grpc => Field { indexing: Indexing::Indexed, ..field },
             _ => field,
         });
-        passed.chain(te)
+        passed.chain(te).chain(self.previous_attempts())
     }
 
     fn varying(self) -> Option<Varying> {
@@ -113,10 +124,22 @@ impl<'a> Outgoing<'a> for RequestHead<'a> {
     }
 
     fn tag(self) -> Option<Tag> {
-        let RequestHead { head, secure, http1, grpc, deadline } = self;
+        let RequestHead { head, secure, http1, grpc, deadline, previous } = self;
+        if previous > 0 {
+            return None; // rare: not worth a place among the encoded heads that are kept
+        }
         let variant = 1 | u8::from(secure) << 1 | u8::from(http1) << 2 | u8::from(grpc) << 3;
         let variant = variant | u8::from(deadline.is_some()) << 5;
         head.tag().map(|tag| tag.variant(variant))
+    }
+}
+
+impl RequestHead<'_> {
+    fn previous_attempts(self) -> Option<Field<'static>> {
+        let value =
+            b"0123456789".get(self.previous..=self.previous).filter(|_| self.previous > 0)?;
+        let indexing = Indexing::Indexed;
+        Some(Field { id: Name::Other, name: PREVIOUS_ATTEMPTS, value, indexing })
     }
 }
 
@@ -185,8 +208,14 @@ mod tests {
         let mut head = Headers::new();
         head.add(Name::Authority, b"shop.example");
         head.add(Name::Host, b"Shop.Example:80");
-        let sent =
-            RequestHead { head: &head, secure: false, http1: false, grpc: false, deadline: None };
+        let sent = RequestHead {
+            head: &head,
+            secure: false,
+            http1: false,
+            grpc: false,
+            deadline: None,
+            previous: 0,
+        };
         assert!(sent.fields().all(|field| field.value == b"shop.example"));
         assert_eq!(sent.fields().count(), 2);
     }
@@ -195,8 +224,14 @@ mod tests {
     fn a_backend_is_told_that_trailers_are_understood() {
         let mut head = with(b"application/grpc");
         head.add(Name::Scheme, b"https");
-        let to =
-            |grpc| RequestHead { head: &head, secure: false, http1: false, grpc, deadline: None };
+        let to = |grpc| RequestHead {
+            head: &head,
+            secure: false,
+            http1: false,
+            grpc,
+            deadline: None,
+            previous: 0,
+        };
         let sent: Vec<_> = to(true).fields().map(|f| (f.id, f.value)).collect();
         assert_eq!(
             sent,

@@ -2,19 +2,21 @@
 //! ends.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashTable;
 
 use super::head_cache::HeadCache;
+use super::recent_durations::RecentDurations;
 use super::streaming_methods::{MethodHash, StreamingMethods};
 use crate::http::{Headers, Name};
-use crate::model::{AttemptOutcome, Code, GrpcCode, MethodStats};
+use crate::model::{AttemptOutcome, Code, GrpcCode, MethodStats, Time};
 use crate::service::MethodTable;
 use crate::stats::HistogramCounts;
 
-/// Minimum number of calls for a 99th percentile.
+/// Minimum number of calls for a quantile.
 const MIN_CALLS: u64 = 100;
 
 /// Longer paths are counted as `other`, since names are kept for the life of the service.
@@ -27,6 +29,8 @@ pub struct MethodMetrics {
     list: RefCell<MethodList>,
     /// Caches indices into the list by head tag.
     cache: HeadCache<u16>,
+    /// What methods took of late, of those that are hedged by it.
+    recent: RefCell<HashMap<u16, RecentDurations>>,
 }
 
 /// This worker's copy of the service's method list.
@@ -61,13 +65,14 @@ pub struct CallEnd {
 }
 
 impl MethodMetrics {
-    /// Counts in the shard of worker `worker`.
+    /// HistogramCounts in the shard of worker `worker`.
     pub fn new(table: &Arc<MethodTable>, worker: usize) -> MethodMetrics {
         MethodMetrics {
             table: Arc::clone(table),
             worker,
             list: RefCell::default(),
             cache: HeadCache::default(),
+            recent: RefCell::default(),
         }
     }
 
@@ -115,15 +120,33 @@ impl MethodMetrics {
 
     /// The 99th percentile of a method's durations, if it had enough calls.
     pub fn p99(&self, called: &CalledMethod) -> Option<Duration> {
+        quantile(&self.durations(called)?, 0.99)
+    }
+
+    /// The median of a method's durations, if it had enough calls.
+    pub fn p50(&self, called: &CalledMethod) -> Option<Duration> {
+        quantile(&self.durations(called)?, 0.5)
+    }
+
+    /// The 95th percentile of a method's durations in the last 30 seconds, in all workers, if it had
+    /// enough calls; at most a second old.
+    pub fn recent_p95(&self, called: &CalledMethod, now: Time) -> Option<Duration> {
+        let CalledMethod::Listed(index) = called else { return None };
+        let mut recent = self.recent.borrow_mut();
+        let recent = recent.entry(*index).or_default();
+        recent.p95(now, || self.durations(called).unwrap_or_default())
+    }
+
+    fn durations(&self, called: &CalledMethod) -> Option<HistogramCounts> {
         let CalledMethod::Listed(index) = called else { return None };
         let list = self.list.borrow();
         let (_, stats) = list.entries.get(usize::from(*index))?;
         let mut durations = HistogramCounts::default();
         stats.add_durations_to(&mut durations);
-        p99(&durations)
+        Some(durations)
     }
 
-    /// Counts an ended call or stream.
+    /// HistogramCounts an ended call or stream.
     pub fn count(&self, called: &CalledMethod, end: &CallEnd) {
         let Code::Grpc(code) = end.code else { return };
         if self.table.limit() == 0 {
@@ -194,9 +217,9 @@ fn name(path: &[u8]) -> Option<&str> {
     (proper && path.len() <= MAX_PATH).then_some(name)
 }
 
-/// The 99th percentile, if there are enough samples.
-pub fn p99(durations: &HistogramCounts) -> Option<Duration> {
-    let value = durations.quantile(0.99).filter(|_| durations.count() >= MIN_CALLS)?;
+/// A quantile, if there are enough samples.
+pub fn quantile(durations: &HistogramCounts, part: f64) -> Option<Duration> {
+    let value = durations.quantile(part).filter(|_| durations.count() >= MIN_CALLS)?;
     Some(Duration::from_secs_f64(value))
 }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::connection_metrics::UpstreamObserver;
 use super::method_metrics::MethodMetrics;
-use super::retry_budget::RetryBudget;
 use super::streaming_methods::StreamingMethods;
 use super::unimplemented_methods::UnimplementedMethods;
 use super::waiting_requests::WaitingRequests;
@@ -29,8 +28,6 @@ pub struct WorkerService {
     replaced_pools: RefCell<Vec<Weak<Pool>>>,
     dialer: Arc<Dialer>,
     unreachable_count: Rc<UnreachableCount>,
-    /// Retry budget.
-    retry_budget: RetryBudget,
     methods: Rc<StreamingMethods>,
     calls: Rc<MethodMetrics>,
     unimplemented: Rc<UnimplementedMethods>,
@@ -61,7 +58,6 @@ impl WorkerService {
             replaced_pools: RefCell::default(),
             dialer: Arc::clone(dialer),
             unreachable_count: Rc::clone(unreachable_count),
-            retry_budget: RetryBudget::default(),
             methods,
             calls,
             unimplemented,
@@ -108,16 +104,13 @@ impl WorkerService {
 
     /// Counts a request towards the retry budget.
     pub fn count_request(&self) {
-        self.retry_budget.deposit(self.worker.now());
+        self.service.retry_budget().deposit(self.worker.index(), self.worker.now());
     }
 
     /// Whether the retry budget allows a retry; counts it if so.
     pub fn may_retry(&self) -> bool {
-        let granted = self.retry_budget.withdraw(self.worker.now());
-        if granted {
-            self.service.retries().increment(self.worker.index());
-        }
-        granted
+        let settings = self.view.borrow().snapshot.spec.retry_budget;
+        self.service.retry_budget().withdraw(settings, self.worker.now())
     }
 
     /// Counts a retry of a request that a backend answered with UNIMPLEMENTED.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{EjectionCounts, MethodTable, Rejections};
+use super::{EjectionCounts, MethodTable, Rejections, RetryBudget};
 use crate::health::CheckCounts;
-use crate::model::{MirrorCounts, TimeoutCounts};
+use crate::model::{MirrorCounts, RetryCounts, TimeoutCounts};
 use crate::stats::WorkerCounter;
 
 /// Settings of the counters of services.
@@ -28,7 +28,9 @@ impl Default for CounterSettings {
 #[derive(Debug)]
 pub struct ServiceCounters {
     /// Retries.
-    pub retries: WorkerCounter,
+    pub retries: RetryCounts,
+    /// How many more there may be.
+    pub retry_budget: RetryBudget,
     /// Retries of requests that a backend answered with UNIMPLEMENTED.
     pub unimplemented_retries: WorkerCounter,
     /// Requests that were mirrored to it.
@@ -51,7 +53,8 @@ impl ServiceCounters {
     /// Creates counters at 0 for this many workers.
     pub fn new(workers: usize, settings: &CounterSettings) -> ServiceCounters {
         ServiceCounters {
-            retries: WorkerCounter::new(workers),
+            retries: RetryCounts::new(workers),
+            retry_budget: RetryBudget::new(workers),
             unimplemented_retries: WorkerCounter::new(workers),
             copies: MirrorCounts::new(workers),
             expired: TimeoutCounts::new(workers),

@@ -14,10 +14,10 @@ use super::transition::ChangeRequest;
 use super::view::ServiceView;
 use super::writer::{Command, Writer};
 use super::{
-    Author, CounterSettings, Environment, MethodTable, Rejections, ServiceConfig, ServiceCounters,
-    Snapshot,
+    Author, CounterSettings, Environment, MethodTable, Rejections, RetryBudget, ServiceConfig,
+    ServiceCounters, Snapshot,
 };
-use crate::model::{Endpoint, MirrorCounts, TimeoutCounts};
+use crate::model::{Endpoint, MirrorCounts, RetryCounts, TimeoutCounts};
 use crate::stats::WorkerCounter;
 use crate::tasks::{Task, infallible};
 
@@ -101,8 +101,13 @@ impl Service {
     }
 
     /// Retries.
-    pub fn retries(&self) -> &WorkerCounter {
+    pub fn retries(&self) -> &RetryCounts {
         &self.counts.retries
+    }
+
+    /// How many more there may be.
+    pub fn retry_budget(&self) -> &RetryBudget {
+        &self.counts.retry_budget
     }
 
     /// Retries of requests that a backend answered with UNIMPLEMENTED.

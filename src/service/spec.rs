@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::ejection::Ejection;
 use super::membership::Layer;
+use super::retry_budget::RetryBudgetSettings;
 use crate::balance::{self, Factory, POLICIES, Policy};
 use crate::health::Check;
 use crate::text::{BadParams, ParamValue, Params, nearest, suggestion};
@@ -144,4 +145,6 @@ pub struct ServiceSpec {
     /// Panic threshold: with less than this percentage of the weight healthy, unhealthy and ejected
     /// endpoints get requests too.
     pub panic: u8,
+    /// How many retries and hedges it bears.
+    pub retry_budget: RetryBudgetSettings,
 }

@@ -60,6 +60,11 @@ impl BackendSample {
         self.endpoints().map(|endpoint| u64::from(gauge(endpoint.load()))).sum()
     }
 
+    /// Failed attempts at them that were followed by another.
+    pub(super) fn retried(&self) -> u64 {
+        self.endpoints().map(|endpoint| endpoint.retried()).sum()
+    }
+
     /// Whether it has connections, requests or streams open.
     pub(super) fn is_open(&self) -> bool {
         self.endpoints().any(|endpoint| !endpoint.load().is_idle())
@@ -77,8 +82,20 @@ pub struct ServiceSample {
     pub backends: Vec<BackendSample>,
     /// Whether it is in panic mode; `None` if it has no backends.
     pub panics: Option<bool>,
+    /// Requests by the attempts that they took, and the retry budget that is left, if any route of it
+    /// retries.
+    pub retries: Option<RetrySample>,
     /// Its methods; those beyond the limit are aggregated as `other`.
     pub methods: Vec<Arc<MethodStats>>,
+}
+
+/// Retries of a service at the time of the scrape.
+#[derive(Clone, Copy, Debug)]
+pub struct RetrySample {
+    /// Requests that took 1, 2, 3, and 4 or more attempts.
+    pub attempts: [u64; 4],
+    /// Retries that it may have now.
+    pub budget_left: u64,
 }
 
 /// A counter of a service.

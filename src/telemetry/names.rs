@@ -95,8 +95,16 @@ metrics! {
         "Requests that are over, whoever has answered them.";
     OPEN_EXCHANGES = Gauge "equipoise_open_exchanges" []
         "Requests that came and have no outcome yet.";
-    RETRIES = Counter "equipoise_retries_total" ["service"]
-        "Requests sent once more, to another backend or on another connection.";
+    RETRIES = Counter "equipoise_retries_total" ["service", "result"]
+        "Failed attempts that another one might make good: requests that were retried by the route's policy and succeeded (success) or failed in the end (failure), sent again as no backend had begun them (transparent), and attempts that were not retried as the budget was spent (budget), the body was not kept any more (body), too little time was left (deadline) or the backend said so (pushback).";
+    HEDGES = Counter "equipoise_hedges_total" ["service", "result"]
+        "Attempts beside another one: whose response reached the client (won), that were cancelled as another was answered first (lost), of which one failed while the other went on (failed), and that were not made as the budget was spent (budget); absent before the first.";
+    REQUEST_ATTEMPTS = Histogram "equipoise_request_attempts" ["service"]
+        "Attempts that a request took, of routes with retries or hedging.";
+    RETRY_BUDGET_LEFT = Gauge "equipoise_retry_budget_left" ["service"]
+        "Retries and hedges that the service may have now; of services with routes that have retries or hedging.";
+    BACKEND_RETRIED = Counter "equipoise_backend_retried_total" ["service", "backend"]
+        "Failed attempts at the backend that were followed by another attempt: equipoise_requests_total counts the last one of a request.";
     UNIMPLEMENTED_RETRIES = Counter "equipoise_unimplemented_retries_total" ["service"]
         "Requests sent to another backend, as the one before does not implement the method.";
     DEADLINE_EXCEEDED = Counter "equipoise_deadline_exceeded_total" ["service", "where"]
@@ -169,7 +177,10 @@ mod tests {
             let counter = metric.kind == MetricKind::Counter;
             assert_eq!(name.ends_with("_total"), counter, "{name}");
             let histogram = metric.kind == MetricKind::Histogram;
-            assert!(!histogram || name.ends_with("_seconds"), "{name}");
+            assert!(
+                !histogram || name.ends_with("_seconds") || name.ends_with("_attempts"),
+                "{name}"
+            );
             assert!(help.ends_with('.') && !help.contains(['\n', '\\']), "{name}");
             let labels: HashSet<_> = metric.labels.iter().collect();
             assert_eq!(labels.len(), metric.labels.len(), "{name}");

@@ -146,6 +146,16 @@ impl Page {
         self.bounds = bounds;
     }
 
+    /// Adds a histogram of small whole numbers: `counts` of 1, 2 and so on, the last one of more too.
+    pub(super) fn small_histogram(&mut self, metric: &Metric, labels: &Labels, counts: &[u64]) {
+        self.series += histogram_series(counts.len().saturating_sub(1));
+        let (format, body) = (self.format, self.body(metric));
+        match format {
+            Format::Text => text::small_histogram(body, metric.name, labels, counts),
+            Format::Protobuf => protobuf::small_histogram(body, labels, counts),
+        }
+    }
+
     /// The finished page, families in alphabetical order.
     pub(super) fn finish(self) -> Vec<u8> {
         let families = self.families.into_values().collect();
@@ -165,6 +175,20 @@ impl Page {
 /// The series of a histogram with that many bounds, plus `+Inf`, sum and count.
 pub(super) fn histogram_series(bounds: usize) -> usize {
     bounds + 3
+}
+
+/// The sum of samples, of which there are `counts` of 1, 2 and so on.
+fn sum(counts: &[u64]) -> u64 {
+    counts.iter().zip(1..).map(|(count, value)| count * value).sum()
+}
+
+/// Each bound but the last, and how many samples are not above it.
+fn cumulative(counts: &[u64]) -> impl Iterator<Item = (u64, u64)> {
+    let bounded = counts.get(..counts.len().saturating_sub(1)).unwrap_or_default();
+    bounded.iter().zip(1..).scan(0, |below, (count, bound)| {
+        *below += count;
+        Some((bound, *below))
+    })
 }
 
 fn seconds(nanos: u64) -> f64 {

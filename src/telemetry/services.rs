@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::cardinality::{Aggregate, Cardinality, OTHER};
-use super::export::{BackendSample, CounterId, ServiceSample};
+use super::export::{BackendSample, CounterId, RetrySample, ServiceSample};
 use super::names::{self, METRICS, Metric};
 use super::page::{Labels, Page, Value};
 use super::settings::ResponseStart;
@@ -33,6 +33,9 @@ pub(super) fn write(
             }
             Some(panics) => *folded_panics.get_or_insert(0) += u32::from(panics),
             None => {}
+        }
+        if let Some(retries) = service.retries.filter(|_| named.service) {
+            write_retries(page, &service.name, &retries);
         }
         for counter in &service.counters {
             if let Some(value) = cardinality.take_counter(&service.name, counter) {
@@ -126,6 +129,10 @@ fn write_backend(page: &mut Page, service: &str, backend: &BackendSample, totals
     if let Some(state) = backend.state {
         page.number(&names::BACKEND_STATE, &labels, &[state], Value::Real(1.0));
     }
+    let retried = backend.retried();
+    if retried > 0 {
+        page.number(&names::BACKEND_RETRIED, &labels, &[], Value::Whole(retried));
+    }
     if !write_totals(page, &labels, totals, LoadSums::of(backend)) {
         return;
     }
@@ -179,6 +186,12 @@ fn write_counter(page: &mut Page, service: &str, id: &CounterId, value: u64) {
     let labels = page.labels(id.metric, &[service]);
     let more: Vec<&str> = id.labels.iter().map(|label| &**label).collect();
     page.number(id.metric, &labels, &more, Value::Whole(value));
+}
+
+fn write_retries(page: &mut Page, service: &str, retries: &RetrySample) {
+    let labels = page.labels(&names::REQUEST_ATTEMPTS, &[service]);
+    page.small_histogram(&names::REQUEST_ATTEMPTS, &labels, &retries.attempts);
+    gauge(page, &names::RETRY_BUDGET_LEFT, &labels, retries.budget_left as f64);
 }
 
 fn write_starts(page: &mut Page, service: &str, starts: &HistogramCounts) {

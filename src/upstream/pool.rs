@@ -284,7 +284,7 @@ impl Pool {
     }
 
     /// Drains a connection: no more streams; it closes with its last one.
-    fn replace(&self, conn: &Rc<Conn>) {
+    pub(super) fn replace(&self, conn: &Rc<Conn>) {
         self.conns.borrow_mut().retain(|other| !Rc::ptr_eq(conn, other));
         self.part_with(Rc::clone(conn));
     }

@@ -167,6 +167,7 @@ fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceConfig {
         health: None,
         ejection: Default::default(),
         panic: 50,
+        retry_budget: equipoise::service::RetryBudgetSettings::usual(),
     };
     ServiceConfig { spec, members: Layer::of(backends.iter().map(member)) }
 }

@@ -22,12 +22,12 @@ use equipoise::model::{
 use equipoise::stats::{Direction, WindowStats};
 use equipoise::tasks::Task;
 use equipoise::telemetry::names::{
-    DEADLINE_EXCEEDED, DRAIN_CUTS, EJECTIONS, HEALTH_CHECKS, METRICS, MIRRORED, Metric, REJECTED,
-    RETRIES, UNIMPLEMENTED_RETRIES,
+    DEADLINE_EXCEEDED, DRAIN_CUTS, EJECTIONS, HEALTH_CHECKS, HEDGES, METRICS, MIRRORED, Metric,
+    REJECTED, RETRIES, UNIMPLEMENTED_RETRIES,
 };
 use equipoise::telemetry::{
     BackendSample, CloseReason, CounterId, Encoding, Exporter, Format, Health, MetricsSettings,
-    MetricsSource, Readiness, RefusedConnections, RefusedSample, ReloadSample, Server,
+    MetricsSource, Readiness, RefusedConnections, RefusedSample, ReloadSample, RetrySample, Server,
     ServiceCounter, ServiceSample, Side, WorkerMetrics,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,7 +59,14 @@ fn backend(address: &str) -> BackendSample {
 
 fn service(name: &str, backends: Vec<BackendSample>) -> ServiceSample {
     let (counters, methods) = (Vec::new(), Vec::new());
-    ServiceSample { name: name.into(), counters, backends, panics: Some(false), methods }
+    ServiceSample {
+        name: name.into(),
+        counters,
+        backends,
+        panics: Some(false),
+        retries: None,
+        methods,
+    }
 }
 
 /// A method that was called once.
@@ -212,7 +219,8 @@ fn stats(backend: &BackendSample) -> &WorkerStats {
 /// One of each of a service's counters other than its backends'.
 fn of_a_service() -> Vec<ServiceCounter> {
     vec![
-        counter(&RETRIES, &[], 7),
+        counter(&RETRIES, &["success"], 7),
+        counter(&HEDGES, &["won"], 4),
         counter(&UNIMPLEMENTED_RETRIES, &[], 5),
         counter(&DRAIN_CUTS, &[], 3),
         counter(&MIRRORED, &["slow"], 3),
@@ -238,9 +246,11 @@ async fn every_metric_is_exported_as_declared() {
         stats(&backend).record_stream_opened();
     }
     stats(&backend).count_messages(Direction::Response, 9);
+    backend.endpoint.note_retried();
     let mut orders = service("orders", vec![backend]);
     orders.counters = of_a_service();
     orders.methods = vec![called("shop.Orders/Get")];
+    orders.retries = Some(RetrySample { attempts: [5, 2, 0, 1], budget_left: 98 });
     let gateway = Gateway::start(vec![orders]).await;
     gateway.worker.reject(RejectReason::NoRoute);
     gateway.worker.connection_opened(Side::Downstream);
@@ -278,7 +288,14 @@ async fn every_metric_is_exported_as_declared() {
     assert_eq!(page.value("equipoise_stream_messages_total", &answers), 9.0);
     assert_eq!(page.value("equipoise_backend_up", &here), 1.0);
     assert_eq!(page.value("equipoise_backend_success_ratio", &here), 0.75);
-    assert_eq!(page.value("equipoise_retries_total", &here[..1]), 7.0);
+    let succeeded = [here[0], ("result", "success")];
+    assert_eq!(page.value("equipoise_retries_total", &succeeded), 7.0);
+    assert_eq!(page.value("equipoise_hedges_total", &[here[0], ("result", "won")]), 4.0);
+    assert_eq!(page.value("equipoise_backend_retried_total", &here), 1.0);
+    assert_eq!(page.value("equipoise_retry_budget_left", &here[..1]), 98.0);
+    let attempts = |le| page.value("equipoise_request_attempts_bucket", &[here[0], ("le", le)]);
+    assert_eq!(["1", "2", "3", "+Inf"].map(attempts), [5.0, 7.0, 7.0, 8.0]);
+    assert_eq!(page.value("equipoise_request_attempts_sum", &here[..1]), 13.0);
     assert_eq!(page.value("equipoise_unimplemented_retries_total", &here[..1]), 5.0);
     let slow = [here[0], ("result", "slow")];
     assert_eq!(page.value("equipoise_mirrored_total", &slow), 3.0);

@@ -12,6 +12,7 @@ use super::{Error, json, state_name};
 use crate::cli::text::{latency, or_dash};
 use crate::control::proto::{
     BackendExplanation, CostTerm, ExplainServiceRequest, ExplainServiceResponse, Policy,
+    RouteRetries,
 };
 
 /// Ranked so that the columns that explain most are dropped last.
@@ -53,14 +54,33 @@ impl Args {
 }
 
 fn text(explained: &ExplainServiceResponse, width: usize) -> String {
-    let ExplainServiceResponse { service, policy, policy_settings, revision, backends } = explained;
+    let ExplainServiceResponse { service, policy, policy_settings, revision, backends, .. } =
+        explained;
     let policy = Policy { name: policy.clone(), settings: policy_settings.clone() };
     let title = format!("{service}: {}, revision {revision}; shares of calls", in_words(&policy));
     let mut table = Table::new(COLUMNS);
     backends.iter().for_each(|backend| table.row(row(backend)));
     let why = backends.iter().map(|it| wrap(&format!("{}: {}", it.address, it.why), width, 2));
     let why: String = why.collect();
-    format!("{}{}\n{why}", wrap(&title, width, 2), table.fit(width))
+    let retries = retries(explained, width);
+    format!("{}{}\n{why}{retries}", wrap(&title, width, 2), table.fit(width))
+}
+
+/// What is retried and hedged, by route.
+fn retries(explained: &ExplainServiceResponse, width: usize) -> String {
+    if explained.retries.is_empty() {
+        return String::new();
+    }
+    let mut lines = vec![format!("retries and hedges left: {}", explained.retry_budget_left)];
+    for RouteRetries { route, retry, hedge } in &explained.retries {
+        for (what, policy) in [("retried", retry), ("hedged", hedge)] {
+            if !policy.is_empty() {
+                lines.push(format!("route {route}: {what}: {policy}"));
+            }
+        }
+    }
+    let lines: String = lines.iter().map(|line| wrap(line, width, 2)).collect();
+    format!("\n{lines}")
 }
 
 fn row(backend: &BackendExplanation) -> [String; COLUMNS.len()] {
@@ -85,6 +105,15 @@ struct Explained<'a> {
     policy_settings: Value,
     revision: u64,
     backends: Vec<Backend<'a>>,
+    retries: Vec<Retries<'a>>,
+    retry_budget_left: u64,
+}
+
+#[derive(Serialize)]
+struct Retries<'a> {
+    route: &'a str,
+    retry: &'a str,
+    hedge: &'a str,
 }
 
 #[derive(Serialize)]
@@ -114,7 +143,13 @@ fn programs(explained: &ExplainServiceResponse) -> String {
         policy_settings: settings(explained.policy_settings.as_ref()),
         revision: explained.revision,
         backends: explained.backends.iter().map(backend).collect(),
+        retries: explained.retries.iter().map(retries_of).collect(),
+        retry_budget_left: explained.retry_budget_left,
     })
+}
+
+fn retries_of(RouteRetries { route, retry, hedge }: &RouteRetries) -> Retries<'_> {
+    Retries { route, retry, hedge }
 }
 
 fn backend(explained: &BackendExplanation) -> Backend<'_> {

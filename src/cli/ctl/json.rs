@@ -156,6 +156,8 @@ struct Route<'a> {
     redirect: Option<&'a str>,
     timeout_seconds: Option<f64>,
     max_timeout_seconds: Option<f64>,
+    retry: Option<&'a str>,
+    hedge: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -232,6 +234,8 @@ fn route<'r>(r: &'r proto::Route) -> Route<'r> {
         redirect: given(&r.redirect),
         timeout_seconds: r.timeout_seconds,
         max_timeout_seconds: r.max_timeout_seconds,
+        retry: given(&r.retry),
+        hedge: given(&r.hedge),
     }
 }
 

@@ -95,6 +95,11 @@ fn write_route(out: &mut String, route: &Route) {
     if let Some(timeout) = route.max_timeout_seconds {
         line(out, format_args!("  deadlines of callers: {} at most", duration(timeout)));
     }
+    for (what, policy) in [("retried", &route.retry), ("hedged", &route.hedge)] {
+        if !policy.is_empty() {
+            line(out, format_args!("  {what}: {policy}"));
+        }
+    }
     if !route.split_by.is_empty() {
         line(out, format_args!("  split by header {}", route.split_by));
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::retry::{HEDGE, RETRY};
 use super::texts::{
     EXPRESSION, GRPC, HEADER, HEADER_EDIT, HEADER_VALUE, HOST, HTTP_METHOD, MATCH_HOST, NONEMPTY,
     PARAMETER, PATH, PERCENT, ROUTE_NAME, SERVICE_REF, VALUE_TEXT,
@@ -42,6 +43,10 @@ section! {
         "what a request may take, attempts included: see [time-outs](#time-outs)";
     max_timeout: Key<Duration> = duration(MS..=DAY), Absent::Words("none"),
         "to this the deadlines of callers are cut, and it holds where there is none";
+    retry: Part = Shape::Mapping(&RETRY), Absent::Words("what no backend has begun is sent once more"),
+        "which failed attempts are made good by another; `retry: {}` is as the table has it";
+    hedge: Part = Shape::Mapping(&HEDGE), Absent::Nothing,
+        "a second attempt beside a slow first one, for requests that may run twice";
 }
 
 section! {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
+use super::retry::RETRY_BUDGET;
 use super::texts::{ENDPOINT_ADDRESS, FILE, METHOD, PERCENTAGE, SERVER_NAME};
 use super::{DAY, EJECTION, HEALTH, KEEPALIVE, LIMITS, MINUTE, MS};
 use crate::balance::{POLICIES, Policy};
@@ -77,6 +78,8 @@ section! {
     panic: Setting<u8> = text(&PERCENTAGE, percentage, |part| format!("{part}%")), PANIC,
         "when less than this part of the weights is left of those that are not drained, those get \
          requests too that are UNHEALTHY or EJECTED, but those that say NOT_SERVING themselves; `0%` for never";
+    retry_budget: Part = Shape::Mapping(&RETRY_BUDGET), Absent::Words("as the table below has it"),
+        "how many retries and hedges there may be, of all workers together";
     keepalive: Part = Shape::Mapping(&KEEPALIVE), Absent::Words("as the table below has it"),
         "when backends that are silent are asked whether they are alive, over HTTP/2";
     limits: Part = Shape::Mapping(&LIMITS), Absent::Nothing,

@@ -1,7 +1,10 @@
 //! Named text formats, each with a regular expression equivalent to its parser.
 
-use super::pattern::range;
-use crate::text::keys::{Plain, Text};
+use std::time::Duration;
+
+use super::pattern::{self, range};
+use crate::route::RetryOn;
+use crate::text::keys::{Plain, Text, ValueKind};
 
 const fn form(name: &'static str, range: &'static str, pattern: fn() -> String) -> Text {
     Text { name, range, pattern, plain: Plain::Never }
@@ -151,6 +154,20 @@ fn header_edit() -> String {
     format!("(?!(?:{})$){}", fixed.join("|"), token())
 }
 
+fn retry_on() -> String {
+    let codes: Vec<String> = RetryOn::codes().collect();
+    format!("{}|connect|reset|timeout|0*5[0-9]{{2}}", codes.join("|"))
+}
+
+fn hedge_delay() -> String {
+    let fixed = ValueKind::Duration(Duration::from_millis(1), Duration::from_secs(60));
+    format!("p95|{}", pattern::of(fixed).unwrap_or_default())
+}
+
+fn ratio() -> String {
+    r"0+(?:\.[0-9]{1,4})?|0*1(?:\.0{1,4})?".into()
+}
+
 pub static LISTEN: Text = form("IP and port, or unix:path", "", listen);
 pub static ENDPOINT_ADDRESS: Text = form("host:port or unix:path", "", endpoint);
 pub static NAME_SERVER: Text = form("name server", "", name_server);
@@ -203,3 +220,12 @@ pub static PERCENT: Text = Text {
     pattern: || r"(?!0+(?:\.0+)?$)0*(?:100(?:\.0{1,4})?|[0-9]{1,2}(?:\.[0-9]{1,4})?)".into(),
     plain: Plain::Numbers(0.000_1, 100.0),
 };
+pub static RETRY_ON: Text = Text {
+    name: "failure",
+    range: "a gRPC code in small letters, 500 to 599, `connect`, `reset`, `timeout`",
+    pattern: retry_on,
+    plain: Plain::Integers(500, 599),
+};
+pub static HEDGE_DELAY: Text = form("duration or `p95`", "1ms to 1m", hedge_delay);
+pub static RATIO: Text =
+    Text { name: "number", range: "0 to 1", pattern: ratio, plain: Plain::Numbers(0.0, 1.0) };

@@ -1,6 +1,7 @@
 //! An attempt: one try of a request at one backend, in flight until dropped.
 
 mod ejection;
+mod retried;
 mod unimplemented;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -49,6 +50,8 @@ pub struct Attempt {
     head_is_sample: Cell<bool>,
     /// It is the trial request of an ejected backend.
     on_trial: Cell<bool>,
+    /// It was begun while another one was under way.
+    is_hedge: Cell<bool>,
 }
 
 impl Attempt {
@@ -75,6 +78,7 @@ impl Attempt {
             detector: RefCell::default(),
             head_is_sample: Cell::new(false),
             on_trial: Cell::new(on_trial),
+            is_hedge: Cell::new(false),
         };
         attempt.endpoint().load().begin(class, now);
         if attempt.is_stream() {

@@ -17,8 +17,10 @@ pub struct AttemptedEndpoints {
     last: Failure,
     /// The request was sent to a backend that refused it.
     resent: bool,
-    /// Until when the request waits for a backend to be up again, if it waits.
-    waits_until: Option<Time>,
+    /// A backend may be asked again if no other is left.
+    repeats: bool,
+    /// Until when it waits for a backend that is back, once it has begun to; else zero.
+    waits_until: Time,
 }
 
 struct AttemptedEndpoint {
@@ -33,7 +35,8 @@ impl AttemptedEndpoints {
             endpoints: Vec::new(),
             last: Failure::NoBackend,
             resent: false,
-            waits_until: None,
+            repeats: false,
+            waits_until: Time::ZERO,
         }
     }
 
@@ -44,13 +47,42 @@ impl AttemptedEndpoints {
         self.endpoints.push(AttemptedEndpoint { id: endpoint.id(), down });
         self.last = failure;
         self.resent |= attempt.is_sent();
+        self.repeats = failure == Failure::BackendRefused;
+    }
+
+    /// Records that the backend refused the request, and is to be asked again first.
+    pub fn refused_once(&mut self) {
+        (self.last, self.resent) = (Failure::BackendRefused, true);
+    }
+
+    /// Records a failed attempt that the route's policy retries. If no other backend is left, it may
+    /// be asked again.
+    pub fn retried(&mut self, attempt: &Attempt) {
+        let id = attempt.pool().endpoint().id();
+        self.endpoints.retain(|tried| tried.id != id);
+        self.endpoints.push(AttemptedEndpoint { id, down: false });
+        (self.last, self.repeats) = (Failure::NoBackend, true);
+    }
+
+    /// Records an attempt that is under way: others go elsewhere.
+    pub fn begun(&mut self, attempt: &Attempt) {
+        let id = attempt.pool().endpoint().id();
+        self.endpoints.retain(|tried| tried.id != id);
+        self.endpoints.push(AttemptedEndpoint { id, down: false });
+        self.repeats = false;
     }
 
     /// Records an attempt at a backend that does not implement the method.
     pub fn passed_over(&mut self, attempt: &Attempt) {
         let id = attempt.pool().endpoint().id();
         self.endpoints.push(AttemptedEndpoint { id, down: false });
-        self.last = Failure::NoBackend;
+        (self.last, self.repeats) = (Failure::NoBackend, false);
+    }
+
+    /// Has all be asked anew.
+    pub fn forget(&mut self) {
+        self.endpoints.clear();
+        self.waits_until = Time::ZERO;
     }
 
     /// Whether there was no attempt yet.
@@ -63,9 +95,9 @@ impl AttemptedEndpoints {
         self.last
     }
 
-    /// Whether the last backend refused the stream unprocessed.
-    pub fn was_refused(&self) -> bool {
-        self.last == Failure::BackendRefused
+    /// Whether a backend may be asked again if no other is left.
+    pub fn may_repeat(&self) -> bool {
+        self.repeats
     }
 
     /// Whether the request was sent before, so that it is not retried again.
@@ -80,14 +112,18 @@ impl AttemptedEndpoints {
     /// Whether no backend is left only because some are down, so that the request may wait for one to
     /// be up again.
     pub fn may_wait(&self, view: &WorkerSnapshot) -> bool {
-        let unreachable = matches!(self.last, Failure::Connect | Failure::NoBackend);
+        let unreachable =
+            matches!(self.last, Failure::Connect | Failure::NoBackend | Failure::BackendRefused);
         let down = view.snapshot.recovers || self.endpoints.iter().any(|it| it.down);
         unreachable && down && !self.is_full()
     }
 
     /// Until when the request waits: `timeout` after its first wait began.
     pub fn waits_until(&mut self, now: Time, timeout: Duration) -> Time {
-        *self.waits_until.get_or_insert(now + timeout)
+        if self.waits_until == Time::ZERO {
+            self.waits_until = now + timeout;
+        }
+        self.waits_until
     }
 
     /// Allows another attempt at endpoints that were down and are up in `view`. Whether there are any.

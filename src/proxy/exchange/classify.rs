@@ -1,38 +1,76 @@
-//! Classifies the result of an attempt: commit, retry or fail.
+//! Classifies the result of an attempt, before any of it was sent to the client: commit, retry or
+//! fail. Pure.
 
 use super::super::failure::Failure;
+use super::super::fields;
 use super::grpc_code;
 use super::start::{AttemptError, Response};
 use crate::model::{Code, GrpcCode};
+use crate::route::{RetryOn, RetryPolicy};
+
+/// The start of a response, or why there is none.
+pub type Start = Result<Response, AttemptError>;
 
 /// What to do with the result of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Send this response to the client.
-    Commit(Response),
-    /// This backend does not implement the method: retry at one that may, or else commit.
-    Unimplemented(Response),
-    /// Retry at another backend: none can have processed the request.
-    Retry(Failure),
-    /// Fail the exchange.
-    Fail(AttemptError),
+    /// Send the response to the client, or the failure.
+    Pass,
+    /// Send the request again, if that is possible: this failure shows that no backend can have
+    /// processed it.
+    Unprocessed(Failure),
+    /// Send the request to a backend that may implement the method, as this one does not.
+    Unimplemented,
+    /// Send the request again, if that is possible: the route retries such failures.
+    Retry(RetryOn),
 }
 
-/// Classifies the result of an attempt, before any of it was sent to the client.
-pub fn classify(start: Result<Response, AttemptError>, grpc: bool) -> Verdict {
+/// Classifies the result of an attempt at a route that retries by `policy`.
+pub fn classify(start: &Start, grpc: bool, policy: Option<&RetryPolicy>) -> Verdict {
     match start {
-        Ok(response) if grpc && response.is_unimplemented() => Verdict::Unimplemented(response),
-        Ok(response) => Verdict::Commit(response),
         Err(AttemptError::Failed(failure)) if failure.attempt_outcome().may_be_sent_again() => {
-            Verdict::Retry(failure)
+            Verdict::Unprocessed(*failure)
         }
-        Err(error) => Verdict::Fail(error),
+        Ok(response) if grpc && response.is_unimplemented() => Verdict::Unimplemented,
+        _ => policy.and_then(|policy| retried(start, grpc, policy)).unwrap_or(Verdict::Pass),
     }
+}
+
+/// The failure, if the policy retries it.
+fn retried(start: &Start, grpc: bool, policy: &RetryPolicy) -> Option<Verdict> {
+    let failures = match start {
+        Ok(response) if grpc => [response.code().map(RetryOn::Grpc), None],
+        Ok(response) => [Some(RetryOn::Http(fields::status(&response.head))), None],
+        Err(AttemptError::Reset(_)) => [Some(RetryOn::Reset), None],
+        Err(AttemptError::Failed(Failure::BackendLost)) => [Some(RetryOn::Reset), own(grpc)],
+        Err(AttemptError::Failed(Failure::AttemptTimeout)) => [Some(RetryOn::Timeout), own(grpc)],
+        Err(AttemptError::Failed(_) | AttemptError::ClientGone) => [None, None],
+    };
+    failures.into_iter().flatten().find(|failure| policy.is_on(*failure)).map(Verdict::Retry)
+}
+
+/// What the gateway itself would answer.
+pub fn own(grpc: bool) -> Option<RetryOn> {
+    grpc.then_some(RetryOn::Grpc(GrpcCode::Unavailable))
 }
 
 impl Response {
     /// Whether it is UNIMPLEMENTED and nothing else (trailers-only).
     fn is_unimplemented(&self) -> bool {
         self.end && grpc_code(&self.head) == Code::Grpc(GrpcCode::Unimplemented)
+    }
+
+    /// The gRPC status, if it came without any message.
+    fn code(&self) -> Option<GrpcCode> {
+        let status = match &self.trailers {
+            Some(trailers) => trailers,
+            None if self.end => &self.head,
+            None => return None,
+        };
+        match grpc_code(status) {
+            Code::Grpc(code) => Some(code),
+            Code::Http(_) => None,
+        }
     }
 }
 
@@ -41,44 +79,81 @@ mod tests {
     use super::*;
     use crate::http::{ErrorCode, Headers, Name};
 
-    fn answer(status: &[u8], end: bool) -> Result<Response, AttemptError> {
+    fn fields(name: Name, value: &[u8]) -> Headers {
         let mut head = Headers::new();
-        head.add(Name::GrpcStatus, status);
-        Ok(Response { head, end })
+        head.add(name, value);
+        head
+    }
+
+    /// Trailers-only, or a head with more to come.
+    fn answer(status: &[u8], end: bool) -> Start {
+        Ok(Response { head: fields(Name::GrpcStatus, status), end, trailers: None })
+    }
+
+    /// Without a policy.
+    fn verdict(start: &Start, grpc: bool) -> Verdict {
+        classify(start, grpc, None)
     }
 
     #[test]
     fn a_backend_without_the_method_says_that_and_nothing_else() {
-        assert!(matches!(classify(answer(b"12", true), true), Verdict::Unimplemented(_)));
-        assert!(matches!(classify(answer(b"12", false), true), Verdict::Commit(_)));
-        assert!(matches!(classify(answer(b"12", true), false), Verdict::Commit(_)));
-        assert!(matches!(classify(answer(b"13", true), true), Verdict::Commit(_)));
+        assert_eq!(verdict(&answer(b"12", true), true), Verdict::Unimplemented);
+        assert_eq!(verdict(&answer(b"12", false), true), Verdict::Pass);
+        assert_eq!(verdict(&answer(b"12", true), false), Verdict::Pass);
+        assert_eq!(verdict(&answer(b"13", true), true), Verdict::Pass);
     }
 
     #[test]
-    fn only_what_no_backend_can_have_begun_is_sent_again() {
+    fn only_what_no_backend_can_have_begun_is_sent_again_without_a_policy() {
         for failure in [Failure::Connect, Failure::Overloaded, Failure::BackendRefused] {
-            assert!(
-                matches!(classify(Err(failure.into()), true), Verdict::Retry(why) if why == failure)
-            );
+            assert_eq!(verdict(&Err(failure.into()), true), Verdict::Unprocessed(failure));
         }
         for failure in [
             Failure::TooLargeForBackend,
             Failure::GrpcToHttp1,
             Failure::BackendLost,
             Failure::BackendMalformed,
-            Failure::ResponseTooLarge,
+            Failure::AttemptTimeout,
             Failure::Idle,
-            Failure::ShuttingDown,
+            Failure::Expired(super::super::Limit::Caller),
+            Failure::Expired(super::super::Limit::Route),
             Failure::CutOff,
             Failure::Drained,
         ] {
-            assert!(matches!(classify(Err(failure.into()), true), Verdict::Fail(_)), "{failure:?}");
+            assert_eq!(verdict(&Err(failure.into()), true), Verdict::Pass, "{failure:?}");
         }
         for error in [AttemptError::ClientGone, AttemptError::Reset(ErrorCode::INTERNAL_ERROR)] {
-            assert!(matches!(classify(Err(error), true), Verdict::Fail(_)));
+            assert_eq!(verdict(&Err(error), true), Verdict::Pass);
         }
-        let response = Response { head: Headers::new(), end: true };
-        assert!(matches!(classify(Ok(response), true), Verdict::Commit(_)));
+        assert_eq!(verdict(&answer(b"14", true), true), Verdict::Pass);
+    }
+
+    #[test]
+    fn a_policy_retries_what_it_names() {
+        let usual = RetryPolicy::usual();
+        let unavailable = Verdict::Retry(RetryOn::Grpc(GrpcCode::Unavailable));
+        let with = |start: &Start, grpc| classify(start, grpc, Some(&usual));
+        assert_eq!(with(&answer(b"14", true), true), unavailable);
+        assert_eq!(with(&answer(b"14", false), true), Verdict::Pass, "a message may follow");
+        assert_eq!(with(&answer(b"13", true), true), Verdict::Pass);
+        let head = fields(Name::Status, b"200");
+        let trailers = Some(Box::new(fields(Name::GrpcStatus, b"14")));
+        assert_eq!(with(&Ok(Response { head, end: false, trailers }), true), unavailable);
+        let reset = Verdict::Retry(RetryOn::Reset);
+        assert_eq!(with(&Err(Failure::BackendLost.into()), true), reset);
+        assert_eq!(with(&Err(AttemptError::Reset(ErrorCode::INTERNAL_ERROR)), true), reset);
+        assert_eq!(with(&Err(Failure::AttemptTimeout.into()), true), unavailable);
+        assert_eq!(with(&Err(Failure::Idle.into()), true), Verdict::Pass);
+        assert_eq!(with(&Err(AttemptError::ClientGone), true), Verdict::Pass);
+    }
+
+    #[test]
+    fn statuses_are_of_plain_http_alone() {
+        let on = [RetryOn::Http(503)].into();
+        let policy = RetryPolicy { on, ..RetryPolicy::usual() };
+        let start: Start =
+            Ok(Response { head: fields(Name::Status, b"503"), end: false, trailers: None });
+        assert_eq!(classify(&start, false, Some(&policy)), Verdict::Retry(RetryOn::Http(503)));
+        assert_eq!(classify(&start, true, Some(&policy)), Verdict::Pass);
     }
 }

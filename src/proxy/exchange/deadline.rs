@@ -2,7 +2,7 @@
 //! fault when one expires.
 
 use super::super::failure::Failure;
-use super::super::method_metrics::p99;
+use super::super::method_metrics::quantile;
 use super::stream_detector::SECOND_MESSAGE;
 use super::{Attempt, Destination, Exchange, Limit, Outcome, Timeouts};
 use crate::grpc::parse_timeout;
@@ -90,7 +90,7 @@ impl Exchange {
             Version::Http1 => {
                 let mut durations = HistogramCounts::default();
                 attempt.pool().endpoint().add_durations_to(&mut durations);
-                p99(&durations).is_some_and(|usual| silence > usual * 2)
+                quantile(&durations, 0.99).is_some_and(|usual| silence > usual * 2)
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Events of an exchange, from the client's and the backend's stream, once the request was sent.
 
 use std::future::{Future, poll_fn};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use super::super::failure::Failure;
 use super::start::AttemptError;
@@ -23,25 +23,27 @@ impl Exchange {
     /// The next event. Input that was received before the backend's stream was reset, or its connection
     /// was lost, comes first. While pending, checks whether the response is a stream.
     pub(super) fn next_event(&self, attempt: &Attempt) -> impl Future<Output = Event> {
-        poll_fn(move |cx| {
-            let Some(back) = attempt.back() else {
-                return Poll::Ready(Event::Error(Failure::BackendLost.into()));
-            };
-            if let Some(event) = self.ready(attempt, back) {
-                return Poll::Ready(event);
-            }
-            self.front.register_but_for_body(cx);
-            back.register(cx);
-            attempt.detect_stream(cx, &self.proxy.worker, Some(&self.front), back);
-            if back.conn().is_silent() && self.is_overdue(attempt) {
-                back.conn().ask();
-            }
-            let active = || self.front.last_active().max(back.last_active());
-            match self.timeouts.borrow_mut().poll(cx, &self.proxy.worker, active) {
-                Some(elapsed) => Poll::Ready(Event::Error(Failure::from(elapsed).into())),
-                None => Poll::Pending,
-            }
-        })
+        poll_fn(move |cx| self.poll_event(cx, attempt))
+    }
+
+    pub(super) fn poll_event(&self, cx: &mut Context<'_>, attempt: &Attempt) -> Poll<Event> {
+        let Some(back) = attempt.back() else {
+            return Poll::Ready(Event::Error(Failure::BackendLost.into()));
+        };
+        if let Some(event) = self.ready(attempt, back) {
+            return Poll::Ready(event);
+        }
+        self.front.register_but_for_body(cx);
+        back.register(cx);
+        attempt.detect_stream(cx, &self.proxy.worker, Some(&self.front), back);
+        if back.conn().is_silent() && self.is_overdue(attempt) {
+            back.conn().ask();
+        }
+        let active = || self.front.last_active().max(back.last_active());
+        match self.timeouts.borrow_mut().poll(cx, &self.proxy.worker, active) {
+            Some(elapsed) => Poll::Ready(Event::Error(Failure::from(elapsed).into())),
+            None => Poll::Pending,
+        }
     }
 
     fn ready(&self, attempt: &Attempt, back: &Stream) -> Option<Event> {

@@ -1,7 +1,7 @@
 //! Opens the stream to the backend of an attempt, sending the request head.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::{Future, poll_fn, ready};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -10,7 +10,7 @@ use super::super::fields::RequestHead;
 use super::start::AttemptError;
 use super::{Attempt, Exchange};
 use crate::net::Stream;
-use crate::upstream::{Pool, Version};
+use crate::upstream::{OpenError, Pool, Version};
 
 impl Exchange {
     /// Sends the head to the backend once a stream is available. On an error the backend has
@@ -19,33 +19,64 @@ impl Exchange {
         if self.front.over().is_some() {
             return Err(AttemptError::ClientGone);
         }
-        let (pool, worker) = (attempt.pool(), &self.proxy.worker);
-        let deadline = self.timeouts.borrow().deadline();
+        let worker = &self.proxy.worker;
         if let Some(limit) = self.timeouts.borrow().expired(worker.now()) {
             return Err(Failure::Expired(limit).into());
         }
-        let at_once = {
-            let head = self.head.borrow();
-            let client = Some(&**self.front.conn());
-            let head = RequestHead::new(&head, pool, self.grpc).until(deadline, worker);
-            pool.try_open(head, self.ends_with_head(pool), client)
-        };
-        let back = match at_once {
+        let back = match self.try_open(attempt) {
             Some(opened) => opened.map_err(Failure::from)?,
             // Boxed: waiting is rare, and its state would enlarge every exchange's future.
             None => {
-                let opened = Box::pin(self.wait_open(pool)).await;
+                let opened = Box::pin(self.wait_open(attempt.pool())).await;
                 attempt.restart_latency(worker.now());
                 opened?
             }
         };
+        self.opened(attempt, back);
+        Ok(())
+    }
+
+    /// Sends the head to the backend of an attempt beside another, once a stream is available.
+    pub(super) fn open_for<'x>(
+        &'x self,
+        attempt: &Attempt,
+    ) -> Pin<Box<dyn Future<Output = Result<Rc<Stream>, AttemptError>> + 'x>> {
+        match self.try_open(attempt) {
+            Some(opened) => Box::pin(ready(opened.map_err(|error| Failure::from(error).into()))),
+            None => {
+                let pool = Rc::clone(attempt.pool());
+                Box::pin(async move { self.wait_open(&pool).await })
+            }
+        }
+    }
+
+    /// Sends the whole of the body, which is held, after a head.
+    pub(super) fn send_whole(&self, attempt: &Attempt, back: Rc<Stream>) {
+        attempt.restart_latency(self.proxy.worker.now());
+        if !self.ends_with_head(attempt.pool()) {
+            self.front.send_held(&back);
+        }
+        self.opened(attempt, back);
+    }
+
+    fn try_open(&self, attempt: &Attempt) -> Option<Result<Rc<Stream>, OpenError>> {
+        let (pool, worker) = (attempt.pool(), &self.proxy.worker);
+        let deadline = self.timeouts.borrow().deadline();
+        let head = self.head.borrow();
+        let client = Some(&**self.front.conn());
+        let head = RequestHead::new(&head, pool, self.grpc)
+            .until(deadline, worker)
+            .after((self.attempts.get() - 1).into());
+        pool.try_open(head, self.ends_with_head(pool), client)
+    }
+
+    fn opened(&self, attempt: &Attempt, back: Rc<Stream>) {
         if self.grpc {
             back.count_messages();
         }
         let limits = [&self.front, &back].map(|stream| stream.conn().stream_idle_timeout());
         self.timeouts.borrow_mut().idle_within(limits);
         attempt.sent_on(back);
-        Ok(())
     }
 
     /// Whether the backend's stream ends with the head. An upgrade over HTTP/2 does, as HTTP/2 does not
@@ -58,7 +89,9 @@ impl Exchange {
         let worker = &self.proxy.worker;
         let head = self.head.borrow().clone();
         let deadline = self.timeouts.borrow().deadline();
-        let head = RequestHead::new(&head, pool, self.grpc).until(deadline, worker);
+        let head = RequestHead::new(&head, pool, self.grpc)
+            .until(deadline, worker)
+            .after((self.attempts.get() - 1).into());
         let client = Some(&**self.front.conn());
         let opened = self.unless_ended(pool.open(head, self.ends_with_head(pool), client)).await?;
         Ok(opened.map_err(Failure::from)?)

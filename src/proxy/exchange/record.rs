@@ -20,6 +20,7 @@ impl Exchange {
             None => self.record_unsent(&outcome),
         }
         self.count_expired(&outcome);
+        self.count_retried(&outcome);
         self.count_cut(&outcome, attempt);
         self.proxy.metrics.exchange_ended(outcome.class());
         let backend = attempt.map(|attempt| attempt.pool().endpoint().address());

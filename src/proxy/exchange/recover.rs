@@ -8,9 +8,23 @@ use super::start::AttemptError;
 use super::{Destination, Exchange};
 
 impl Exchange {
-    /// Waits until a backend may be picked again, if there is none only because they are down. Waiting
-    /// requests continue in the order in which they came.
+    /// Waits until a backend may be asked, where there is none because they are down, and once more
+    /// for each retry that the route allows.
     pub(super) async fn await_recovery(
+        &self,
+        destination: &Destination,
+        attempted: &mut AttemptedEndpoints,
+    ) -> Result<(), AttemptError> {
+        let Err(error) = self.await_backend(destination, attempted).await else { return Ok(()) };
+        match self.retry_unreached(destination, error, attempted) {
+            Some(pause) => self.pause(pause).await,
+            None => Err(error),
+        }
+    }
+
+    /// Waits until a backend may be asked, where there is none because they are down. Those who wait
+    /// go on in the order in which they came.
+    async fn await_backend(
         &self,
         destination: &Destination,
         attempted: &mut AttemptedEndpoints,

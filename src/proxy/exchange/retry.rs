@@ -1,42 +1,99 @@
-//! Decides retries at another backend, when none has processed the request.
+//! Decides whether a failed attempt is made good by another one, and when that begins.
+
+use std::time::Duration;
 
 use super::attempted_endpoints::AttemptedEndpoints;
-use super::{Attempt, Destination, Exchange};
+use super::classify::{Start, Verdict, own};
+use super::start::AttemptError;
+use super::{Attempt, Destination, Exchange, Outcome, grpc_code};
+use crate::http::{Headers, Name};
+use crate::model::{AttemptOutcome, Class, Code, RetryResult};
+use crate::proxy::failure::Failure;
+use crate::proxy::fields;
+use crate::route::{RetryOn, RetryPolicy};
 
 /// Larger heads are not retried, to bound the memory they hold.
 const MAX_REPLAY_HEAD: usize = 8 << 10;
 
+/// Bytes of a request body kept for a retry where the route does not say how many.
+const REPLAY: usize = 64 << 10;
+
+/// What follows an attempt.
+pub enum Next {
+    /// Its result passes to the client.
+    Pass,
+    /// This attempt, at a backend that may implement the method.
+    Attempt(Attempt),
+    /// Another attempt, after a pause.
+    After(Duration),
+}
+
 impl Exchange {
-    /// Whether the request may be retried after `attempt`; rewinds the body if so. A request that
-    /// was never sent can always go to the next backend. One that was sent and refused is retried
-    /// once, if all of it is still buffered and the service's retry budget allows.
-    pub(super) fn may_retry(
+    /// Decides what follows `attempt`. If that is another attempt, this one is recorded and
+    /// cancelled, and the body rewound.
+    pub(super) fn next(
         &self,
         destination: &Destination,
         attempt: &Attempt,
-        attempted: &AttemptedEndpoints,
+        (verdict, start): (Verdict, &Start),
+        attempted: &mut AttemptedEndpoints,
+    ) -> Next {
+        let granted = match verdict {
+            Verdict::Pass => None,
+            Verdict::Unprocessed(failure) => {
+                self.resend(destination, attempt, failure, attempted).then_some(Duration::ZERO)
+            }
+            Verdict::Unimplemented => {
+                return match self.retry_unimplemented(destination, attempt, attempted) {
+                    Some(next) => Next::Attempt(next),
+                    None => Next::Pass,
+                };
+            }
+            Verdict::Retry(_) => self.retry(destination, attempt, start, attempted),
+        };
+        granted.map_or(Next::Pass, Next::After)
+    }
+
+    /// Sends a request again that no backend can have begun. One that was not sent can always go to
+    /// the next backend; one that was sent and refused does so once, if all of it is still held.
+    fn resend(
+        &self,
+        destination: &Destination,
+        attempt: &Attempt,
+        failure: Failure,
+        attempted: &mut AttemptedEndpoints,
     ) -> bool {
-        if !attempt.is_sent() {
-            return true;
-        }
-        if attempted.is_resent() || !self.is_buffered() {
-            return false;
-        }
-        let granted =
-            destination.worker_service().is_some_and(|worker_service| worker_service.may_retry());
-        if granted {
+        if attempt.is_sent() {
+            if attempted.is_resent() || !self.is_buffered() {
+                return false;
+            }
             self.front.rewind();
+            self.count_retry(destination, RetryResult::Transparent);
+            if attempt.is_by_key() && attempt.renew_connection(&self.proxy.worker) {
+                attempted.refused_once();
+                return true;
+            }
         }
-        granted
+        self.record_failed(attempt, failure);
+        attempted.failed(attempt, failure);
+        true
+    }
+
+    /// Waits between two attempts, unless the client, a time-out or the gateway ends the request.
+    pub(super) async fn pause(&self, pause: Duration) -> Result<(), AttemptError> {
+        if pause.is_zero() {
+            return Ok(());
+        }
+        // Boxed: every exchange would carry its state.
+        Box::pin(self.unless_ended(self.proxy.worker.sleep(pause))).await
     }
 
     /// Begins an attempt at another backend, which may implement the method that the backend of `attempt`
     /// does not; rewinds the body. `None` if there is no such backend, or the request is no longer
     /// buffered.
     ///
-    /// The retry budget does not count these retries: they end once it is known which backends implement
-    /// the method.
-    pub(super) fn retry_unimplemented(
+    /// The retry budget does not count these: they end once it is known who implements the method.
+    fn retry_unimplemented(
         &self,
         destination: &Destination,
         attempt: &Attempt,
@@ -54,10 +111,180 @@ impl Exchange {
         Some(next)
     }
 
-    /// Whether all of the request that was received is still buffered, to be sent again.
-    fn is_buffered(&self) -> bool {
+    /// The pause until the next attempt by the route's policy, if there is one.
+    fn retry(
+        &self,
+        destination: &Destination,
+        attempt: &Attempt,
+        start: &Start,
+        attempted: &mut AttemptedEndpoints,
+    ) -> Option<Duration> {
+        let policy = self.retry_policy(destination)?;
+        let failed = self.attempts.get();
+        if u32::from(failed) >= policy.attempts {
+            return None;
+        }
+        let pause = match self.admit(destination, attempt.p50(), pushback(start), policy) {
+            Ok(pause) => pause,
+            Err(refused) => {
+                self.count_retry(destination, refused);
+                return None;
+            }
+        };
+        self.attempts.set(failed + 1);
+        attempt.on_retried(&self.proxy.worker, self.attempt_outcome(start));
+        attempt.cancel();
+        attempted.retried(attempt);
+        self.front.rewind();
+        Some(pause)
+    }
+
+    /// The pause until backends are asked anew of which none could be reached, if the route's policy
+    /// retries that.
+    pub(super) fn retry_unreached(
+        &self,
+        destination: &Destination,
+        error: AttemptError,
+        attempted: &mut AttemptedEndpoints,
+    ) -> Option<Duration> {
+        let policy = self.retry_policy(destination)?;
+        let failed = self.attempts.get();
+        let on = match error {
+            AttemptError::Failed(Failure::Connect) => [Some(RetryOn::Connect), own(self.grpc)],
+            AttemptError::Failed(Failure::Overloaded) => [None, own(self.grpc)],
+            _ => return None,
+        };
+        let is_on = on.into_iter().flatten().any(|failure| policy.is_on(failure));
+        if !is_on || u32::from(failed) >= policy.attempts {
+            return None;
+        }
+        let admitted = self.admit(destination, None, None, policy);
+        match admitted {
+            Ok(_) => {
+                self.attempts.set(failed + 1);
+                attempted.forget();
+            }
+            Err(refused) => self.count_retry(destination, refused),
+        }
+        admitted.ok()
+    }
+
+    /// The pause until the next attempt, or why there is none. Spends budget last.
+    fn admit(
+        &self,
+        destination: &Destination,
+        usual: Option<Duration>,
+        pushback: Option<Option<Duration>>,
+        policy: &RetryPolicy,
+    ) -> Result<Duration, RetryResult> {
+        if !self.is_buffered() {
+            return Err(RetryResult::Body);
+        }
+        let chance = self.proxy.worker.rng().borrow_mut().f64();
+        let pause = match pushback {
+            Some(pushback) => pushback.ok_or(RetryResult::Pushback)?,
+            None => policy.backoff.pause(self.attempts.get().into(), chance),
+        };
+        let needed = pause + usual.unwrap_or_default();
+        let deadline = self.timeouts.borrow().deadline();
+        if deadline.is_some_and(|deadline| deadline.since(self.proxy.worker.now()) <= needed) {
+            return Err(RetryResult::Deadline);
+        }
+        let granted = destination.worker_service().is_some_and(|service| service.may_retry());
+        granted.then_some(pause).ok_or(RetryResult::Budget)
+    }
+
+    /// The route's policy for the retries of this request, if it has one. Only before commit, as it
+    /// looks at the head.
+    pub(super) fn retry_policy<'d>(&self, destination: &'d Destination) -> Option<&'d RetryPolicy> {
+        let policy = destination.policies()?.retry.as_ref()?;
+        let head = self.head.borrow();
+        let of = |name| head.get(name).unwrap_or_default();
+        policy.applies(self.grpc, of(Name::Method), of(Name::Path)).then_some(policy)
+    }
+
+    /// How many bytes of the body are to be kept for a further attempt, if there may be one.
+    pub(super) fn replay_limit(&self, attempted: &AttemptedEndpoints) -> Option<usize> {
+        let policy = self.destination.get().and_then(|to| self.retry_policy(to));
+        match policy {
+            Some(policy) if u32::from(self.attempts.get()) < policy.attempts => Some(policy.buffer),
+            _ => (!attempted.is_resent()).then_some(REPLAY),
+        }
+    }
+
+    /// Counts what came of the retries of a request that has ended.
+    pub(super) fn count_retried(&self, outcome: &Outcome) {
+        let Some(destination) = self.destination.get() else { return };
+        let Some(service) = destination.worker_service() else { return };
+        if destination.policies().is_some_and(|it| it.retry.is_some() || it.hedge.is_some()) {
+            let worker = self.proxy.worker.index();
+            service.service().retries().count_attempts(self.attempts.get().into(), worker);
+        }
+        match outcome.class() {
+            _ if self.attempts.get() - self.hedges.get() <= 1 => {}
+            Class::Success => self.count_retry(destination, RetryResult::Success),
+            Class::Failure => self.count_retry(destination, RetryResult::Failure),
+            Class::Cancelled => {}
+        }
+    }
+
+    fn count_retry(&self, destination: &Destination, result: RetryResult) {
+        if let Some(service) = destination.worker_service() {
+            service.service().retries().count(result, self.proxy.worker.index());
+        }
+    }
+
+    /// How an attempt ended whose result does not reach the client.
+    pub(super) fn attempt_outcome(&self, start: &Start) -> AttemptOutcome {
+        match start {
+            Ok(response) => AttemptOutcome::Answered(match &response.trailers {
+                _ if !self.grpc => Code::Http(fields::status(&response.head)),
+                Some(trailers) => grpc_code(trailers),
+                None => grpc_code(&response.head),
+            }),
+            Err(AttemptError::Failed(failure)) => failure.attempt_outcome(),
+            Err(AttemptError::Reset(code)) => Outcome::reset(*code, self.grpc).attempt_outcome,
+            Err(AttemptError::ClientGone) => AttemptOutcome::ClientGone,
+        }
+    }
+
+    /// Whether all of the request that has come is still here, to be sent again.
+    pub(super) fn is_buffered(&self) -> bool {
         let whole = self.end || self.front.is_replayable();
         let small = self.head.borrow().list_size() <= MAX_REPLAY_HEAD;
         whole && small && !self.sent_trailers.get()
+    }
+}
+
+/// The backend's `grpc-retry-pushback-ms`, if it sent one: a pause, or `None` for no retry (gRFC A6).
+pub fn pushback(start: &Start) -> Option<Option<Duration>> {
+    let response = start.as_ref().ok()?;
+    let in_fields = |fields: &Headers| {
+        let value = fields.get_named(b"grpc-retry-pushback-ms")?;
+        let millis = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok());
+        Some(millis.map(Duration::from_millis))
+    };
+    response.trailers.as_deref().and_then(in_fields).or_else(|| in_fields(&response.head))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::start::Response;
+    use super::*;
+
+    #[test]
+    fn backends_say_when_to_come_again() {
+        let start = |value: &[u8]| {
+            let mut head = Headers::new();
+            head.add_named(b"grpc-retry-pushback-ms", value);
+            Ok(Response { head, end: true, trailers: None })
+        };
+        assert_eq!(pushback(&start(b"250")), Some(Some(Duration::from_millis(250))));
+        assert_eq!(pushback(&start(b"0")), Some(Some(Duration::ZERO)));
+        assert_eq!(pushback(&start(b"-1")), Some(None));
+        assert_eq!(pushback(&start(b"soon")), Some(None));
+        let none = Response { head: Headers::new(), end: true, trailers: None };
+        assert_eq!(pushback(&Ok(none)), None);
+        assert_eq!(pushback(&Err(AttemptError::ClientGone)), None);
     }
 }

@@ -10,7 +10,7 @@ use super::super::worker_service::WorkerService;
 use super::super::{fields, filter, mirror};
 use super::{Exchange, Stage};
 use crate::http::{Headers, Name};
-use crate::route::{Filters, Forward, Redirect, Route, RouteQuery, Share};
+use crate::route::{Filters, Forward, Policies, Redirect, Route, RouteQuery, Share};
 
 /// The route of a request, and the service that it leads to.
 pub struct Destination {
@@ -31,6 +31,11 @@ impl Destination {
             Route::Forward(forward) => Some(forward),
             Route::Redirect(_) => None,
         }
+    }
+
+    /// The policies of the route, unless it is a redirect.
+    pub fn policies(&self) -> Option<&Policies> {
+        Some(&self.forward()?.policies)
     }
 
     fn share(&self) -> Option<&Share> {

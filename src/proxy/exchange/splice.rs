@@ -16,9 +16,6 @@ use crate::model::{Code, GrpcCode};
 impl Exchange {
     /// Waits for the end of the response.
     pub(super) async fn splice(&self, attempt: &Attempt, status: u16) -> Outcome {
-        let Some(back) = attempt.back() else {
-            return self.abort(attempt, Failure::BackendLost.into());
-        };
         loop {
             match self.next_event(attempt).await {
                 Event::Trailers(trailers) => {
@@ -39,7 +36,9 @@ impl Exchange {
                     return self.answered(attempt, Code::Http(status));
                 }
                 Event::Error(error) => return self.abort(attempt, error),
-                Event::RequestTrailers(trailers) => self.send_request_trailers(back, trailers),
+                Event::RequestTrailers(trailers) => {
+                    self.send_request_trailers(attempt, trailers);
+                }
                 Event::Head(headers, _) | Event::Informational(headers) => {
                     self.proxy.worker.recycle(headers);
                 }
@@ -51,7 +50,12 @@ impl Exchange {
     ///
     /// Trailers over the client's limit would lose the gRPC status, so another status replaces it.
     /// An HTTP body is complete without them.
-    fn forward_trailers(&self, attempt: &Attempt, trailers: &Headers, status: u16) -> Outcome {
+    pub(super) fn forward_trailers(
+        &self,
+        attempt: &Attempt,
+        trailers: &Headers,
+        status: u16,
+    ) -> Outcome {
         let code = match self.front.send_trailers(trailers) {
             Err(SendError::TooLarge) if self.grpc => {
                 truncate(&self.front, true, Failure::TrailersTooLargeForClient);

@@ -1,22 +1,26 @@
 //! Sends the request body to a backend and awaits the response head.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
 use super::super::failure::Failure;
 use super::super::fields;
 use super::attempted_endpoints::AttemptedEndpoints;
+use super::classify::Start;
 use super::events::Event;
-use super::{Attempt, Exchange};
+use super::{Attempt, Destination, Exchange};
 use crate::http::{ErrorCode, Headers, Name, SendError};
-use crate::net::{Stream, splice};
+use crate::net::splice;
+use crate::route::RetryPolicy;
 use crate::upstream::Version;
-
-/// Limit of the replay buffer: bytes of a request body kept for a retry.
-const MAX_REPLAY: usize = 64 << 10;
 
 /// The start of a response.
 pub struct Response {
     pub head: Headers,
     /// No body or trailers follow.
     pub end: bool,
+    /// What has come instead of a message, while the head was held back.
+    pub trailers: Option<Box<Headers>>,
 }
 
 /// Why an attempt gave no response, or an incomplete one.
@@ -44,7 +48,7 @@ impl Exchange {
         if attempt.is_stream() {
             attempt.meter_requests(&self.front);
         }
-        splice(&self.front, back, (!attempted.is_resent()).then_some(MAX_REPLAY));
+        splice(&self.front, back, self.replay_limit(attempted));
     }
 
     /// Sends `100 Continue`, once, to a client that expects it. A backend that speaks HTTP/1.1
@@ -64,17 +68,65 @@ impl Exchange {
         }
     }
 
+    /// Opens the backend's stream, sends the request, and waits for the start of the response.
+    pub(super) async fn start(
+        &self,
+        destination: &Destination,
+        attempt: &Attempt,
+        attempted: &AttemptedEndpoints,
+    ) -> Start {
+        let Some(policy) = destination.policies().and_then(|policies| policies.retry.as_ref())
+        else {
+            return self.send_and_await(attempt, attempted).await;
+        };
+        // Boxed: every exchange would carry its state.
+        Box::pin(self.start_for_retry(destination, attempt, attempted, policy)).await
+    }
+
+    /// As `start`, at a route with retries: within the time-out of an attempt, and until it shows
+    /// whether a call has failed.
+    async fn start_for_retry(
+        &self,
+        destination: &Destination,
+        attempt: &Attempt,
+        attempted: &AttemptedEndpoints,
+        policy: &RetryPolicy,
+    ) -> Start {
+        let sent = self.send_and_await(attempt, attempted);
+        let response = match policy.per_attempt_timeout {
+            None => sent.await?,
+            Some(limit) => tokio::select! {
+                biased;
+                start = sent => start?,
+                () = self.proxy.worker.sleep(limit) => return Err(Failure::AttemptTimeout.into()),
+            },
+        };
+        Ok(self.hold_if_due(destination, attempt, response).await)
+    }
+
+    async fn send_and_await(&self, attempt: &Attempt, attempted: &AttemptedEndpoints) -> Start {
+        self.open(attempt).await?;
+        self.send(attempt, attempted);
+        self.await_head(attempt).await
+    }
+
     /// Waits for the response head.
-    pub(super) async fn await_start(&self, attempt: &Attempt) -> Result<Response, AttemptError> {
-        let Some(back) = attempt.back() else { return Err(Failure::BackendLost.into()) };
+    async fn await_head(&self, attempt: &Attempt) -> Start {
+        poll_fn(|cx| self.poll_head(cx, attempt)).await
+    }
+
+    /// The result of `attempt`, once its response head has come, or none will.
+    pub(super) fn poll_head(&self, cx: &mut Context<'_>, attempt: &Attempt) -> Poll<Start> {
         loop {
-            match self.next_event(attempt).await {
-                Event::Head(head, end) => return Ok(Response { head, end }),
+            match ready!(self.poll_event(cx, attempt)) {
+                Event::Head(head, end) => {
+                    return Poll::Ready(Ok(Response { head, end, trailers: None }));
+                }
                 Event::Informational(head) => self.forward_informational(head),
-                Event::RequestTrailers(trailers) => self.send_request_trailers(back, trailers),
-                Event::Error(error) => return Err(error),
+                Event::RequestTrailers(trailers) => self.send_request_trailers(attempt, trailers),
+                Event::Error(error) => return Poll::Ready(Err(error)),
                 Event::Trailers(trailers) => self.proxy.worker.recycle(trailers),
-                Event::Ended => return Err(Failure::BackendMalformed.into()),
+                Event::Ended => return Poll::Ready(Err(Failure::BackendMalformed.into())),
             }
         }
     }
@@ -92,7 +144,8 @@ impl Exchange {
 
     /// Forwards the request's trailers. If they exceed the backend's limit, the body is ended
     /// without them; gRPC requests have no trailers.
-    pub(super) fn send_request_trailers(&self, back: &Stream, trailers: Headers) {
+    pub(super) fn send_request_trailers(&self, attempt: &Attempt, trailers: Headers) {
+        let Some(back) = attempt.back() else { return };
         self.sent_trailers.set(true);
         if back.send_trailers(&trailers) == Err(SendError::TooLarge) {
             let _ = back.send_data(&[], true); // an error shows as the end of its stream

@@ -3,7 +3,7 @@
 
 use prost::Message as _;
 
-use super::{Bound, Family, Labels, Value, native, seconds, wire};
+use super::{Bound, Family, Labels, Value, cumulative, native, seconds, sum, wire};
 use crate::stats::HistogramCounts;
 use crate::telemetry::names::{Metric, MetricKind};
 
@@ -75,10 +75,27 @@ pub(super) fn histogram(
         });
     }
     wire::packed_sints(&mut histogram, 13, &native.deltas);
+    finish_histogram(body, labels, &histogram);
+}
 
+/// Writes a histogram of small whole numbers, in the classic form alone.
+pub(super) fn small_histogram(body: &mut Vec<u8>, labels: &Labels, counts: &[u64]) {
+    let mut histogram = Vec::new();
+    wire::uint(&mut histogram, 1, counts.iter().sum());
+    wire::double(&mut histogram, 2, sum(counts) as f64);
+    for (bound, count) in cumulative(counts) {
+        wire::small(&mut histogram, 3, |bucket| {
+            wire::uint(bucket, 1, count);
+            wire::double(bucket, 2, bound as f64);
+        });
+    }
+    finish_histogram(body, labels, &histogram);
+}
+
+fn finish_histogram(body: &mut Vec<u8>, labels: &Labels, histogram: &[u8]) {
     let mut metric = Vec::with_capacity(labels.written.len() + histogram.len() + 8);
     metric.extend_from_slice(&labels.written);
-    wire::bytes(&mut metric, HISTOGRAM, &histogram);
+    wire::bytes(&mut metric, HISTOGRAM, histogram);
     wire::bytes(body, METRIC, &metric);
 }
 

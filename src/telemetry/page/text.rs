@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::{Bound, Family, Labels, Value, quotable, seconds};
+use super::{Bound, Family, Labels, Value, cumulative, quotable, seconds, sum};
 use crate::stats::HistogramCounts;
 use crate::telemetry::names::Metric;
 
@@ -48,18 +48,36 @@ pub(super) fn histogram(
     bounds: &[Bound],
     counts: &HistogramCounts,
 ) {
-    let all = counts.count();
+    body.reserve((name.len() + labels.written.len() + 40) * (bounds.len() + 3));
     let below = counts.cumulative(bounds.iter().map(|bound| bound.nanos));
     let buckets = bounds.iter().map(|bound| &*bound.seconds).zip(below);
+    let sum = Value::Real(seconds(counts.sum));
+    buckets_and_sum(body, name, labels, buckets, (counts.count(), sum));
+}
+
+/// Writes a histogram of small whole numbers.
+pub(super) fn small_histogram(body: &mut Vec<u8>, name: &str, labels: &Labels, counts: &[u64]) {
+    let buckets: Vec<(String, u64)> =
+        cumulative(counts).map(|(bound, count)| (bound.to_string(), count)).collect();
+    let buckets = buckets.iter().map(|(bound, count)| (&**bound, *count));
+    let totals = (counts.iter().sum(), Value::Whole(sum(counts)));
+    buckets_and_sum(body, name, labels, buckets, totals);
+}
+
+fn buckets_and_sum<'a>(
+    body: &mut Vec<u8>,
+    name: &str,
+    labels: &Labels,
+    buckets: impl Iterator<Item = (&'a str, u64)>,
+    (all, sum): (u64, Value),
+) {
     let bucket = [name.as_bytes(), b"_bucket{", &labels.written, b",le=\""].concat();
-    body.reserve((bucket.len() + 24) * (bounds.len() + 3));
     for (bound, count) in buckets.chain([("+Inf", all)]) {
         body.extend_from_slice(&bucket);
         body.extend_from_slice(bound.as_bytes());
         body.extend_from_slice(b"\"}");
         end(body, Value::Whole(count));
     }
-    let sum = Value::Real(seconds(counts.sum));
     for (suffix, value) in [("_sum", sum), ("_count", Value::Whole(all))] {
         for part in [name, suffix, "{"] {
             body.extend_from_slice(part.as_bytes());

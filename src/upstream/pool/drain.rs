@@ -1,12 +1,16 @@
 //! Drain deadline: requests of a drained or removed endpoint finish, or are cut off when it passes.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::Pool;
 use crate::model::Time;
-use crate::net::Closed;
+use crate::net::{Closed, Conn};
+
+/// A connection younger than this that refuses requests is not replaced: others would be no better.
+const YOUNG: Duration = Duration::from_secs(1);
 
 /// A drain deadline and its timer; dropping it cancels the timer.
 pub struct DrainDeadline {
@@ -15,7 +19,17 @@ pub struct DrainDeadline {
 }
 
 impl Pool {
-    /// Sets the deadline to `patience` from now, unless there is an earlier one; `None` sets none.
+    /// Prepares for a request that was refused on `conn` to be sent on another connection. Returns
+    /// false if that is so young that one more would be no better.
+    pub fn renew(&self, conn: &Rc<Conn>, now: Time) -> bool {
+        let renewed = conn.is_leaving() || now.since(conn.opened()) > YOUNG;
+        if renewed && !conn.is_leaving() {
+            self.replace(conn);
+        }
+        renewed
+    }
+
+    /// Requests may go on for so long, or until an earlier limit; without any for ever.
     pub fn drain_within(&self, patience: Option<Duration>) {
         let before = self.drain_deadline.borrow().as_ref().map(|deadline| deadline.at);
         let deadline = patience.map(|patience| self.worker.now() + patience);

@@ -27,6 +27,7 @@ routes:
     rewrite: { host: orders.internal }
     timeout: 1500ms
     max_timeout: 1m
+    retry: {}
   - match: { host: old.example, path_prefix: /shop }
     redirect: { host: new.example, status: 308 }
 "#;
@@ -54,6 +55,7 @@ route carts+orders:shop.Orders/Get (number 2, line 10, column 5): { grpc: shop.O
     request: set x-share: carts
   within 1500ms, attempts included
   deadlines of callers: 1m at most
+  retried: up to 3 attempts, on unavailable, connect, reset
   split by header x-user-id
   copies of 2.5 % to carts
 not taken:
@@ -72,7 +74,7 @@ not taken:
     assert_eq!(shown.unwrap(), expected);
     let shown = run(&gateway, "route --host old.example:80 --path /shop/x?y --method PUT").await;
     let expected = "\
-route redirect:old.example:/shop/* (number 3, line 19, column 5): { host: old.example, path_prefix: /shop }
+route redirect:old.example:/shop/* (number 3, line 20, column 5): { host: old.example, path_prefix: /shop }
   redirects: 308, host new.example
 ";
     assert_eq!(shown.unwrap(), expected);
@@ -80,7 +82,7 @@ route redirect:old.example:/shop/* (number 3, line 19, column 5): { host: old.ex
     let expected = "\
 no route takes this request
 not taken:
-  route redirect:old.example:/shop/* (number 3, line 19, column 5): { host: old.example, path_prefix: /shop }
+  route redirect:old.example:/shop/* (number 3, line 20, column 5): { host: old.example, path_prefix: /shop }
     asks for another host
 ";
     assert_eq!(shown.unwrap(), expected);
@@ -108,6 +110,7 @@ async fn a_route_is_explained_to_programs() {
             "split_by": "x-user-id",
             "mirror": { "service": "carts", "percent": 2.5 },
             "redirect": null, "timeout_seconds": 1.5, "max_timeout_seconds": 60.0,
+            "retry": "up to 3 attempts, on unavailable, connect, reset", "hedge": null,
         },
         "near_misses": [{
             "route": {
@@ -116,6 +119,7 @@ async fn a_route_is_explained_to_programs() {
                 "targets": [ { "service": "carts", "weight": 1, "filters": [] } ],
                 "split_by": null, "mirror": null, "redirect": null,
                 "timeout_seconds": null, "max_timeout_seconds": null,
+                "retry": null, "hedge": null,
             },
             "reason": "asks for header x-canary: \"1\"",
         }],

@@ -74,7 +74,7 @@ async fn nothing_fails_while_one_backend_implements_the_method() {
         let retries = page.value(RETRIES, &[]);
         // Each of two methods is asked of each old backend once, and anew after ten seconds.
         assert!(retries <= 40.0, "{policy}: {retries}");
-        assert_eq!(page.value("equipoise_retries_total", &[]), 0.0, "the budget is for others");
+        assert!(page.samples("equipoise_retries_total").is_empty(), "the budget is for others");
         assert!(page.samples("equipoise_ejections_total").is_empty());
         gateway.idle().await;
     }

@@ -60,7 +60,9 @@ async fn it_is_changed_at_run_time_and_shows_requests() {
 
 #[tokio::test]
 async fn a_request_that_no_backend_answers_has_its_reason() {
-    let mut gateway = Process::start(&one_service(&["127.0.0.1:1".parse().unwrap()], "")).await;
+    let mut gateway =
+        Process::start(&one_service(&["127.0.0.1:1".parse().unwrap()], "pending_timeout: 1ms"))
+            .await;
     assert_eq!(ctl(&gateway, &["off,equipoise::request=debug"]).0, Some(0));
     let mut client = client::connect(gateway.front).await;
     client.unary(message("lost")).await.unwrap_err();

@@ -272,7 +272,8 @@ async fn backends_get_the_renewed_certificate_too() {
         std::fs::copy(authority.folder().join("ca.pem"), folder.path().join("ca.pem")).unwrap();
     };
     let yaml = |backend: &Backend| {
-        one_service(&[backend.address], "tls: { ca: ca.pem, server_name: backend.test }")
+        let tls = "tls: { ca: ca.pem, server_name: backend.test }\npending_timeout: 5s";
+        one_service(&[backend.address], tls)
     };
     trust(&old);
     let mut gateway = Gateway::start_in(&yaml(&a), folder.path()).await;

@@ -113,7 +113,8 @@ async fn hundreds_of_backends_keep_to_a_small_budget_and_the_sums_are_right() {
 fn full(services: usize, backends: usize) -> Vec<ServiceSample> {
     let mut fleet = fleet(services, backends);
     for service in &mut fleet {
-        service.counters = vec![counter(&RETRIES, &[], 2), counter(&MIRRORED, &["slow"], 1)];
+        service.counters =
+            vec![counter(&RETRIES, &["success"], 2), counter(&MIRRORED, &["slow"], 1)];
         for backend in &mut service.backends {
             answer(backend, GrpcCode::Ok, 1);
             stats(backend).record_stream_opened();
@@ -149,7 +150,7 @@ async fn services_beyond_the_budget_are_one() {
     let mut fleet = fleet(20, 2);
     for service in &mut fleet {
         service.counters = vec![
-            counter(&RETRIES, &[], 5),
+            counter(&RETRIES, &["success"], 5),
             counter(&MIRRORED, &["answered"], 1),
             counter(&MIRRORED, &["abandoned"], 1),
         ];

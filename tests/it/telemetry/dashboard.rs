@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use equipoise::model::{Class, Code, ConnectionRefusal, GRPC_CODES, MirrorOutcome, RejectReason};
+use equipoise::model::{
+    Class, Code, ConnectionRefusal, GRPC_CODES, MirrorOutcome, RejectReason, RetryResult,
+};
 use equipoise::telemetry::names::{METRICS, MetricKind};
 use equipoise::telemetry::{CloseReason, Side};
 use serde_json::Value;
@@ -121,8 +123,10 @@ fn label_values_that_are_asked_for_exist() {
     assert!(asked(&text, "reason").is_subset(&reasons), "{:?}", asked(&text, "reason"));
     assert_eq!(asked(&text, "side"), sides);
     let reloads = ["success", "error"];
-    let results: BTreeSet<&str> =
-        MirrorOutcome::ALL.iter().map(|copied| copied.name()).chain(reloads).collect();
+    let results: BTreeSet<&str> = (MirrorOutcome::ALL.iter().map(|copied| copied.name()))
+        .chain(RetryResult::ALL.iter().map(|retried| retried.name()))
+        .chain(reloads)
+        .collect();
     assert!(asked(&text, "result").is_subset(&results), "{:?}", asked(&text, "result"));
 
     let of = |class: Class| {

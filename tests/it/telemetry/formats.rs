@@ -37,7 +37,7 @@ async fn gateway() -> Gateway {
         backend
     });
     let mut orders = service("orders\n", backends.into());
-    orders.counters = vec![counter(&RETRIES, &[], 3)];
+    orders.counters = vec![counter(&RETRIES, &["success"], 3)];
     Gateway::start(vec![orders]).await
 }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio_stream::StreamExt as _;
 
 use super::dashboard::{dashboard, folder, queries};
 use crate::support::backend::{Backend, Options};
@@ -28,7 +29,12 @@ async fn load(front: SocketAddr, full: SocketAddr) -> Infallible {
             let _ = client.unary(message("x")).await;
         }
         let _ = client.server_stream(message("x")).await; // its service has no live backend
-        let _ = client.bidi(tokio_stream::iter([message("x")])).await; // no route
+        let two = tokio_stream::iter([message("x"), message("y")]).chain(tokio_stream::pending());
+        if let Ok(answer) = client.bidi(two).await {
+            let mut messages = answer.into_inner();
+            while let Ok(Some(_)) = messages.message().await {} // until its time is up
+        }
+        raw::get(&raw::connect(front).await, raw::grpc("/nowhere")).await;
         let mut late = raw::grpc("/echo.Echo/Unary");
         late.headers_mut().insert("grpc-timeout", "0n".parse().unwrap());
         raw::get(&raw::connect(front).await, late).await;
@@ -46,11 +52,12 @@ async fn start(backends: &[Backend; 2]) -> Gateway {
     let ports = PORTS.replace("listeners: [ { address: 127.0.0.1:0 } ]", full);
     let yaml = format!(
         "{ports}services:\n  \
-           orders:\n    balancer: {{ policy: round_robin }}\n    streams: [ echo.Echo/ClientStream ]\n    endpoints: [ {a}, {b}, {none} ]\n  \
+           orders:\n    retry_budget: {{ ratio: 0, min_per_second: 2 }}\n    balancer: {{ policy: round_robin }}\n    streams: [ echo.Echo/ClientStream ]\n    endpoints: [ {a}, {b}, {none} ]\n  \
            carts: {{ tls: {{ ca: ca.pem }}, health: {{ tcp: {{}}, interval: 500ms }}, endpoints: [ {none} ] }}\n  \
            copies: {{ ejection: {{ consecutive: 1, time: 1h, max_time: 1h }}, endpoints: [ {a}, {b} ] }}\n\
          routes:\n  \
-           - match: {{ grpc: echo.Echo/Unary }}\n    service: orders\n    mirror: {{ service: copies }}\n  \
+           - match: {{ grpc: echo.Echo/Unary }}\n    service: orders\n    mirror: {{ service: copies }}\n    retry: {{ backoff: {{ first: 0s }} }}\n    hedge: {{ after: 1ms }}\n  \
+           - match: {{ grpc: echo.Echo/Bidi }}\n    service: orders\n    timeout: 100ms\n  \
            - match: {{ grpc: echo.Echo/ClientStream }}\n    service: orders\n  \
            - match: {{ grpc: echo.Echo/ServerStream }}\n    service: carts\n"
     );

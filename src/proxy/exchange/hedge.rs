@@ -1,0 +1,229 @@
+//! Hedging: a second attempt at another backend while the first is slow. The first response that
+//! would be committed wins, and the other attempts are cancelled.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::attempted_endpoints::AttemptedEndpoints;
+use super::classify::{Start, Verdict, classify};
+use super::start::AttemptError;
+use super::{Attempt, Destination, Exchange};
+use crate::http::Name;
+use crate::model::HedgeResult;
+use crate::net::Stream;
+use crate::proxy::failure::Failure;
+use crate::route::{HedgeDelay, HedgePolicy, RetryPolicy};
+
+/// Attempts under way at the same time, the first one first.
+struct Race<'x> {
+    attempts: Vec<Attempt>,
+    /// The next one, while it waits for a stream.
+    opening: Option<Opening<'x>>,
+    /// No further attempt begins.
+    is_closed: bool,
+}
+
+struct Opening<'x> {
+    attempt: Attempt,
+    stream: Pin<Box<dyn Future<Output = Result<Rc<Stream>, AttemptError>> + 'x>>,
+}
+
+/// What happens first in a race.
+enum Turn {
+    /// This attempt has a result.
+    Result(usize, Start),
+    /// The next attempt is due.
+    Due,
+    /// The next attempt has a stream.
+    Opened(Rc<Stream>),
+    /// The next attempt gets none.
+    NotOpened,
+}
+
+impl Exchange {
+    /// The route's policy for hedging this request, if it has one. Only before commit, as it looks
+    /// at the head.
+    pub(super) fn hedge_policy<'d>(&self, destination: &'d Destination) -> Option<&'d HedgePolicy> {
+        let policy = destination.policies()?.hedge.as_ref()?;
+        let head = self.head.borrow();
+        let of = |name| head.get(name).unwrap_or_default();
+        policy.applies(self.grpc, of(Name::Method), of(Name::Path)).then_some(policy)
+    }
+
+    /// Sends the request, and once more elsewhere if the response is late; `picked` becomes the
+    /// attempt of which the result is.
+    pub(super) async fn start_hedged(
+        &self,
+        destination: &Destination,
+        policy: &HedgePolicy,
+        picked: &mut Option<Attempt>,
+        attempted: &mut AttemptedEndpoints,
+    ) -> Start {
+        let Some(first) = picked.take() else { return Err(Failure::NoBackend.into()) };
+        if let Err(error) = self.open(&first).await {
+            *picked = Some(first);
+            return Err(error);
+        }
+        self.send(&first, attempted);
+        let is_stream = first.is_stream();
+        let mut race = Race { attempts: vec![first], opening: None, is_closed: is_stream };
+        let (winner, start) = self.run_race(destination, policy, &mut race, attempted).await;
+        let start = match (start, race.attempts.get(winner)) {
+            (Ok(response), Some(attempt)) => {
+                Ok(self.hold_if_due(destination, attempt, response).await)
+            }
+            (start, _) => start,
+        };
+        *picked = self.end_race(destination, race, winner);
+        start
+    }
+
+    /// Runs the race until an attempt has won, or the last one has failed; returns its index.
+    async fn run_race<'x>(
+        &'x self,
+        destination: &Destination,
+        policy: &HedgePolicy,
+        race: &mut Race<'x>,
+        attempted: &mut AttemptedEndpoints,
+    ) -> (usize, Start) {
+        let usual = RetryPolicy::usual();
+        let retry = self.retry_policy(destination).unwrap_or(&usual);
+        loop {
+            let delay = self.hedge_delay(policy, race);
+            match self.await_turn(race, delay).await {
+                Turn::Due => self.hedge(destination, policy, race, attempted),
+                Turn::NotOpened => race.opening = None,
+                Turn::Opened(back) => {
+                    if let Some(Opening { attempt, .. }) = race.opening.take() {
+                        self.send_whole(&attempt, back);
+                        race.attempts.push(attempt);
+                        race.is_closed = false;
+                    }
+                }
+                Turn::Result(index, start) => {
+                    let concerns_all = matches!(
+                        start,
+                        Err(AttemptError::ClientGone
+                            | AttemptError::Failed(Failure::Expired(_) | Failure::CutOff))
+                    );
+                    let verdict = classify(&start, self.grpc, Some(retry));
+                    if concerns_all || verdict == Verdict::Pass || race.attempts.len() == 1 {
+                        return (index, start);
+                    }
+                    let failed = race.attempts.remove(index);
+                    attempted.retried(&failed);
+                    failed.on_retried(&self.proxy.worker, self.attempt_outcome(&start));
+                    failed.cancel();
+                    self.count_hedge(destination, HedgeResult::Failed);
+                    race.is_closed |= super::retry::pushback(&start) == Some(None);
+                }
+            }
+        }
+    }
+
+    /// How long the newest attempt is waited for until the next begins; `None` if none does.
+    fn hedge_delay(&self, policy: &HedgePolicy, race: &Race<'_>) -> Option<Duration> {
+        let newest = race.attempts.last()?;
+        // Only a whole request can be sent beside the first.
+        let may_begin = !race.is_closed && race.attempts.len() < policy.attempts as usize;
+        let after = match policy.after {
+            _ if !may_begin => return None,
+            HedgeDelay::Fixed(after) => after,
+            HedgeDelay::P95 => newest.recent_p95(self.proxy.worker.now())?,
+        };
+        Some(after.saturating_sub(newest.silence(self.proxy.worker.now())))
+    }
+
+    async fn await_turn(&self, race: &mut Race<'_>, delay: Option<Duration>) -> Turn {
+        let mut timer = pin!(self.proxy.worker.sleep(delay.unwrap_or_default()));
+        poll_fn(|cx| {
+            for (index, attempt) in race.attempts.iter().enumerate() {
+                if let Poll::Ready(start) = self.poll_head(cx, attempt) {
+                    return Poll::Ready(Turn::Result(index, start));
+                }
+            }
+            if let Some(opening) = &mut race.opening
+                && let Poll::Ready(opened) = opening.stream.as_mut().poll(cx)
+            {
+                return Poll::Ready(opened.map_or(Turn::NotOpened, Turn::Opened));
+            }
+            match delay.is_some() && timer.as_mut().poll(cx).is_ready() {
+                true => Poll::Ready(Turn::Due),
+                false => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Begins the next attempt, if there is another backend and the budget allows.
+    fn hedge<'x>(
+        &'x self,
+        destination: &Destination,
+        policy: &HedgePolicy,
+        race: &mut Race<'x>,
+        attempted: &mut AttemptedEndpoints,
+    ) {
+        race.is_closed = true; // until that has begun
+        let Some(first) = race.attempts.first() else { return };
+        let most = self.retry_policy(destination).map_or(policy.attempts, |retry| retry.attempts);
+        if u32::from(self.attempts.get()) >= most
+            || !self.is_whole_and_held()
+            || !self.has_time_for(first)
+        {
+            return;
+        }
+        race.attempts.iter().for_each(|attempt| attempted.begun(attempt));
+        let Some(next) = self.pick(destination, attempted) else { return };
+        if !destination.worker_service().is_some_and(|service| service.may_retry()) {
+            return self.count_hedge(destination, HedgeResult::Budget);
+        }
+        self.attempts.set(self.attempts.get() + 1);
+        self.hedges.set(self.hedges.get() + 1);
+        next.mark_as_hedge();
+        race.opening = Some(Opening { stream: self.open_for(&next), attempt: next });
+    }
+
+    /// Whether the whole request is here and can be sent again.
+    fn is_whole_and_held(&self) -> bool {
+        self.is_buffered() && (self.end || self.front.is_whole())
+    }
+
+    /// Whether an attempt like this one could be answered before the deadline.
+    fn has_time_for(&self, attempt: &Attempt) -> bool {
+        let usual = attempt.p50().unwrap_or_default();
+        let deadline = self.timeouts.borrow().deadline();
+        deadline.is_none_or(|deadline| deadline.since(self.proxy.worker.now()) > usual)
+    }
+
+    /// Ends the race: cancels the losers, and returns the winner.
+    fn end_race(
+        &self,
+        destination: &Destination,
+        race: Race<'_>,
+        winner: usize,
+    ) -> Option<Attempt> {
+        let mut won = None;
+        for (index, attempt) in race.attempts.into_iter().enumerate() {
+            let is_hedge = attempt.is_hedge();
+            if index == winner {
+                won = Some(attempt);
+            } else {
+                attempt.on_lost(self.proxy.worker.now());
+            }
+            if is_hedge {
+                let result = if index == winner { HedgeResult::Won } else { HedgeResult::Lost };
+                self.count_hedge(destination, result);
+            }
+        }
+        won
+    }
+
+    fn count_hedge(&self, destination: &Destination, result: HedgeResult) {
+        if let Some(service) = destination.worker_service() {
+            service.service().retries().count_hedge(result, self.proxy.worker.index());
+        }
+    }
+}

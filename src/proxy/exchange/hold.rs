@@ -1,0 +1,64 @@
+//! Holds back the head of a call's response until it shows whether a message follows or a failure:
+//! servers that answer late fail in trailers after a head, and only until commit can that be retried.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::events::Event;
+use super::start::Response;
+use super::{Attempt, Destination, Exchange};
+
+impl Exchange {
+    /// Holds it back if the route retries such calls.
+    pub(super) async fn hold_if_due(
+        &self,
+        destination: &Destination,
+        attempt: &Attempt,
+        response: Response,
+    ) -> Response {
+        let is_call = self.grpc && !response.end && !attempt.is_stream();
+        match self.retry_policy(destination).filter(|policy| is_call && !policy.hold.is_zero()) {
+            Some(policy) => self.hold(attempt, response, policy.hold).await,
+            None => response,
+        }
+    }
+
+    /// Waits for `limit` at most until something follows the head: the first bytes of a message, or
+    /// trailers, which become part of the response.
+    async fn hold(&self, attempt: &Attempt, mut response: Response, limit: Duration) -> Response {
+        let mut timer = pin!(self.proxy.worker.sleep(limit));
+        poll_fn(|cx| match self.poll_held(cx, attempt, &mut response) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => timer.as_mut().poll(cx),
+        })
+        .await;
+        response
+    }
+
+    fn poll_held(
+        &self,
+        cx: &mut Context<'_>,
+        attempt: &Attempt,
+        response: &mut Response,
+    ) -> Poll<()> {
+        loop {
+            if attempt.back().is_none_or(|back| back.has_data() || back.over().is_some()) {
+                return Poll::Ready(());
+            }
+            match std::task::ready!(self.poll_event(cx, attempt)) {
+                Event::Trailers(trailers) => {
+                    response.trailers = Some(Box::new(trailers)); // boxed, as it is rare
+                    return Poll::Ready(());
+                }
+                Event::RequestTrailers(trailers) => self.send_request_trailers(attempt, trailers),
+                Event::Head(headers, _) | Event::Informational(headers) => {
+                    self.proxy.worker.recycle(headers);
+                }
+                // It shows again after commit.
+                Event::Ended | Event::Error(_) => return Poll::Ready(()),
+            }
+        }
+    }
+}
