@@ -4,36 +4,35 @@
 //!
 //! ```text
 //! cold:  configuration, control API --> one writer per service --> Snapshot
-//! hot:   listener -> route -> Snapshot.pick -> upstream stream -> relay -> outcome
+//! hot:   listener -> route -> Snapshot.pick -> upstream stream -> splice -> outcome
 //! ```
 //!
 //! # Architecture
 //!
 //! - **Workers** ([`net`], [`app`]). N threads, each a single-threaded runtime that shares nothing
 //!   with the others on the hot path: a connection lives and dies on its worker, and each worker
-//!   has its own connections to the backends. One more thread runs all that is cold: the control
-//!   API, the metrics, the writers of the services. Finding the addresses of names, checking the
-//!   health of backends and writing the log, which may have to wait for others, have threads of
-//!   their own, and so has building pickers, which may take long.
+//!   has its own connections to the backends. One more thread runs the cold parts: the control API,
+//!   the metrics, the services' writers. Name resolution, health checks and the log have threads of
+//!   their own, as they may wait for others; pickers are built on a thread pool, as that may take
+//!   long.
 //! - **Codecs without I/O** ([`http2`], [`http1`]). Bytes in, events out; commands in, bytes out.
-//!   They know no clock and no runtime, never panic, and count what a peer may make us do: only
-//!   where frames are parsed can a gateway bound that. Heads leave both in one form, and
-//!   both are an [`http::Connection`], so drivers, streams and the relay do not ask which of the
-//!   two they move.
+//!   They know no clock and no runtime, never panic, and limit what a peer can make us do, which is
+//!   only possible where frames are parsed. Both produce heads in the same form and implement
+//!   [`http::Connection`], so drivers and streams are the same for both.
 //! - **A request is one small async function** (`proxy/exchange.rs`) that reads from top to bottom:
 //!   route, pick, open, send, classify. Once the response has begun, the two streams are spliced:
 //!   the connections' drivers move the data, and the function sleeps until the end.
-//! - **One write a turn.** A driver reads what is there; all that follows from it is appended to
-//!   the outputs of other connections, and each of these is flushed once at the end of the turn.
-//! - **Backpressure by credit.** A sender may send more only when its bytes have left for the
-//!   other side. A stalled reader holds its own streams' windows and nobody else's connection.
-//! - **A snapshot a service** ([`service`]). Endpoints, weights and the built picker are one
-//!   immutable value. Endpoints that may take no request are not in it, or known to the picker as
-//!   out where members have places that they find again, so the hot path does not ask. When a change has been answered, no later request is balanced without it.
-//! - **A reload is one swap** ([`app`]). Routes and all snapshots are one immutable value too, so
-//!   that a request goes by one configuration. A service that stays keeps its endpoints, what was
-//!   learnt of them, and its connections; a request keeps what it began with. What operators have
-//!   changed is a layer of its own, above the file's.
+//! - **One write a turn.** A driver reads the available input; the resulting output is appended to
+//!   other connections, and each of these is flushed once at the end of the turn.
+//! - **Backpressure by credit.** A sender may send more only when its bytes were written to the other
+//!   side. A stalled reader blocks the windows of its own streams, and no other stream.
+//! - **One snapshot per service** ([`service`]). Endpoints, weights and the built picker are one
+//!   immutable value. Its picker never picks an endpoint that may not get requests, so the hot path
+//!   does not check. Once a change has been answered, every later request uses it.
+//! - **A reload is one swap** ([`app`]). Routes and all snapshots are one immutable value too, so that
+//!   a request sees one configuration. A service that stays keeps its endpoints, their statistics and
+//!   its connections; a request keeps what it began with. Operators' overrides are a layer of their
+//!   own, above the file's.
 //! - **Feedback is atomics on the endpoint** ([`model`]): in flight, latency, outcomes. Workers
 //!   write them, pickers and metrics read them. They outlive every change of weights.
 //!
@@ -52,9 +51,9 @@
 //! | [`stats`] | histograms, sliding windows, single-writer counters; generic |
 //! | [`model`] | value types shared by all layers; no async, no I/O, no clock |
 //! | [`route`] | routing: the table, matches, splits, filters |
-//! | [`http`] | what both codecs speak: header lists, the rules of messages, events, errors, limits, trait `Connection` |
+//! | [`http`] | the vocabulary of both codecs: header lists, message validation, events, errors, limits, trait `Connection` |
 //! | [`http2`] | the codec of HTTP/2: frames, HPACK, flow control, both roles of a connection |
-//! | [`http1`] | the codec of HTTP/1.1, in the shape of the other: one exchange at a time |
+//! | [`http1`] | the codec of HTTP/1.1, with the same interface: one exchange at a time |
 //! | [`grpc`] | the parts of gRPC that a gateway reads: message frames, deadlines |
 //! | [`clock`] | the clock and log throttle; everything else is passed the time |
 //! | [`tasks`] | supervision of background tasks: counted, logged, restarted with backoff |
@@ -63,7 +62,7 @@
 //! | [`telemetry`] | metrics exporter with its cardinality limit, health endpoints, the log |
 //! | [`upstream`] | connections to one endpoint on one worker |
 //! | [`health`] | active health checks: one checker per address for all services, on a thread of its own |
-//! | [`service`] | one service at run time: its writer, its snapshot, its view for people |
+//! | [`service`] | services at run time: writer, snapshot, health and ejection, view for the API and metrics |
 //! | [`proxy`] | the data path |
 //! | [`config`] | YAML to a validated plan; reports all errors at once |
 //! | [`control`] | the control API; knows services, never the data path |
@@ -86,9 +85,9 @@
 //! - No `unsafe`; no `unwrap`, `expect` or `panic!` outside tests; no lock of the standard library.
 //!   The lints refuse them.
 //! - No channel and no task hop between a client's stream and its backend's.
-//! - No health branch, no clock and no randomness in a picker: the set is eligible, the others are
-//!   passed in.
-//! - No registry that fills itself: what can be plugged in stands in a table that one can read.
+//! - No health check, clock or random generator in a picker: its set is eligible, time and randomness
+//!   are passed in.
+//! - No self-registering plug-ins: policies and other plug-ins are rows of a table.
 
 pub mod app;
 pub mod balance;

@@ -61,7 +61,7 @@ impl Backlog {
         self.set.members()[index].endpoint.load()
     }
 
-    /// Whether `first` has so many more calls in flight than `second` that `second` is to be taken,
+    /// Whether `first` has so many more calls in flight than `second` that `second` has to be taken,
     /// discounting what `latencies` explain.
     #[inline]
     pub fn is_longer(

@@ -7,7 +7,7 @@
 //! candidates, the same each time, as long as that lasts. The bounds' sum is more than the total
 //! in flight, so some member has room.
 //!
-//! The total in flight over all workers is cached. It is summed anew once a millisecond (once in
+//! The total in flight over all workers is cached. It is recomputed once a millisecond (once in
 //! two for 128 members, once in four for 256), and within that whenever a sixteenth of it may have
 //! ended: one request in 16 of all, or of as many as there are members. So under load a pick costs
 //! 16 additions on average at most, however many members there are, and for fewer than 16 members

@@ -1,4 +1,4 @@
-//! What every policy promises, and what each promises besides. Seeds are fixed.
+//! The contract of all policies, and the properties of each. Seeds are fixed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

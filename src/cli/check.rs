@@ -13,7 +13,7 @@ use crate::config::{self, Plan, Report};
 use crate::net::ListenerSpec;
 use crate::telemetry::log::{Filter, from_environment};
 
-/// Which configuration, and for whom.
+/// The configuration to check, and the output format.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {

@@ -61,7 +61,7 @@ fn mode_of(
     Some(mode)
 }
 
-/// Parses a file mode as for `chmod`: who may connect.
+/// Parses a file mode as for `chmod`, which determines who may connect.
 pub fn mode(text: &str) -> Result<u32, String> {
     const WRITE: u32 = 0o222;
     let digits = text.strip_prefix("0o").unwrap_or(text);

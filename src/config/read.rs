@@ -125,7 +125,7 @@ impl<'a> Fields<'a> {
         short || self.entries.iter().any(|entry| &*entry.key == key.name())
     }
 
-    /// The entries of other keys, for those who read them in their own way.
+    /// The entries of all other keys, for callers that read them differently.
     pub fn rest(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
         let section = self.section;
         let known = move |entry: &&Entry| section.rows().any(|row| row.name() == &*entry.key);

@@ -59,7 +59,7 @@ pub trait Connection {
     /// earlier pieces too; the rest is returned by [`Connection::release`].
     ///
     /// # Errors
-    /// A connection error. What the peer is told of it is in the output; further input is ignored.
+    /// A connection error. The GOAWAY or error response is in the output; further input is ignored.
     fn receive(
         &mut self,
         input: &mut &[u8],

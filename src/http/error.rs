@@ -64,7 +64,7 @@ pub enum Fault {
 /// A connection error. Its GOAWAY is in the output already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionError {
-    /// The code that the peer is told.
+    /// The code that is sent to the peer.
     pub code: ErrorCode,
     /// The violation.
     pub fault: Fault,
@@ -111,9 +111,9 @@ impl std::error::Error for ConnectionError {}
 pub enum Cause {
     /// The peer reset it.
     Peer,
-    /// A stream error of the peer, who was told.
+    /// A stream error of the peer; the stream was reset.
     Malformed(&'static str),
-    /// Its header list exceeded the limit; the peer was told.
+    /// Its header list exceeded the limit; the stream was reset.
     TooLarge,
     /// The peer's GOAWAY says that it was not processed.
     Unprocessed,

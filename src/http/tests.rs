@@ -1,4 +1,4 @@
-//! What the codecs' own text must not have: ways to panic, and the rest of the crate.
+//! Checks that the codecs' sources have no panics, and no imports from the rest of the crate.
 
 use std::path::{Path, PathBuf};
 

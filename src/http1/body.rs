@@ -129,7 +129,7 @@ fn size_line(input: &mut &[u8]) -> Result<Option<u64>, &'static str> {
     }
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (digits, rest) = line.split_at_checked(digits).unwrap_or_default();
-    // Sixteen digits could overflow; nobody needs them.
+    // Sixteen digits could overflow, and no chunk is that large.
     if !(1..=15).contains(&digits.len()) || !matches!(head::trim(rest), [] | [b';', ..]) {
         return Err(BAD);
     }

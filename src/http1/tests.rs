@@ -1,4 +1,4 @@
-//! Both ends of a connection against each other and against bytes as peers send them.
+//! Tests both roles against each other, and against bytes as peers send them.
 
 mod bodies;
 mod client;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::Connection;
 use crate::http::{Connection as _, Event, HeaderPool, Headers, Key, Limits};
 
-/// An end of a connection, and in words what it was told.
+/// An end of a connection, and its events as text.
 struct End {
     codec: Connection,
     input: Vec<u8>,
@@ -70,7 +70,7 @@ impl End {
         }
     }
 
-    /// Looks at more bytes, as far as it does.
+    /// Feeds more bytes, as far as they are parsed.
     fn feed(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
         let input = std::mem::take(&mut self.input);
@@ -126,7 +126,7 @@ impl End {
         }
     }
 
-    /// What it has to write.
+    /// Its output.
     fn written(&mut self) -> String {
         self.codec.pump();
         let bytes = self.codec.output().bytes().to_vec();
@@ -134,14 +134,14 @@ impl End {
         String::from_utf8(bytes).unwrap()
     }
 
-    /// What it was told, on one line.
+    /// Its events, on one line.
     fn told(&mut self) -> String {
         std::mem::take(&mut self.said).join(" | ")
     }
 }
 
-/// What `end` is told when `input` comes in one piece, cut in two anywhere, and byte by byte:
-/// always the same.
+/// The events of `end` for `input` in one piece, cut in two anywhere, and byte by byte: checks that
+/// they are the same.
 fn told_of(end: impl Fn() -> End, input: &[u8]) -> String {
     let told = |pieces: &[&[u8]]| {
         let mut end = end();

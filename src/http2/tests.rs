@@ -1,4 +1,4 @@
-//! The codec held to RFC 9113, to its own limits, and to itself.
+//! Tests the codec against RFC 9113, against its own limits, and both roles against each other.
 
 mod cancel;
 mod credit;

@@ -68,7 +68,7 @@ impl Drop for SharedPort {
 }
 
 /// Attaches a socket filter that drops SYNs: clients retransmit within a second and reach the
-/// socket that takes over. Handshakes under way complete.
+/// socket that takes over. Handshakes in progress complete.
 pub(super) fn drop_syns(socket: &TcpListener) {
     const LOAD_BYTE: u16 = 0x30;
     const AND: u16 = 0x54;

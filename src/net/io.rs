@@ -35,7 +35,7 @@ impl Io {
         }
     }
 
-    /// Whether the socket has a pending error, for those who neither read nor write.
+    /// Whether the socket has a pending error; for connections that neither read nor write.
     pub(super) fn has_failed(&self) -> bool {
         self.socket().has_failed()
     }

@@ -255,14 +255,14 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes, and however long it is under way, a server counts one strike at most; at
-        /// the third it would close the connection.
+        /// For any input and any latency a server counts one strike at most; at the third it would close the
+        /// connection.
         #[test]
         fn no_server_counts_two_strikes(
             steps in prop::collection::vec((0u64..40_000, 0u8..8, 0u64..3000), 1..300),
         ) {
             let (mut pings, mut server) = (pings(), Server::default());
-            // What is under way, in order: when it arrives, and whether it is a PING or its answer.
+            // Frames in flight, in order: time of arrival, and whether it is a PING or its answer.
             let mut there: VecDeque<u64> = VecDeque::new();
             let mut back: VecDeque<(u64, bool)> = VecDeque::new();
             let (mut now, mut last_received) = (0, Time::ZERO);

@@ -132,7 +132,7 @@ impl Socket {
         }
     }
 
-    /// Whether the socket has a pending error, for those who neither read nor write.
+    /// Whether the socket has a pending error; for connections that neither read nor write.
     pub(super) fn has_failed(&self) -> bool {
         match self {
             Socket::Memory(end) => end.has_failed(),

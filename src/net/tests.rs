@@ -22,19 +22,19 @@ use crate::http::{ErrorCode, Headers, Limits, RefusedRequests};
 use crate::model::{Peer, Time};
 
 const PEER: Peer = Peer::Ip(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST));
-/// How long the clients here stay without a call.
+/// Idle timeout of the clients.
 const CLIENT_IDLE: Duration = Duration::from_secs(100);
 const REQUEST: [(&str, &str); 4] =
     [(":method", "POST"), (":scheme", "http"), (":path", "/shop.Orders/Get"), ("te", "trailers")];
 const RESPONSE: [(&str, &str); 2] = [(":status", "200"), ("content-type", "application/grpc")];
 const TRAILERS: [(&str, &str); 1] = [("grpc-status", "0")];
 
-/// What one end of a connection tells its owner.
+/// The callbacks that one end of a connection has made to its owner.
 #[derive(Default)]
 struct Told {
     /// How many messages a request is answered with; a server's end only.
     messages: usize,
-    /// And before it returns.
+    /// The answer is sent before the callback returns.
     at_once: bool,
     requests: Cell<usize>,
     closed: Cell<Option<Closed>>,
@@ -112,7 +112,7 @@ impl Upstream for Told {
     }
 }
 
-/// Answers a request with so many messages, at once.
+/// Answers a request with this many messages, at once.
 fn reply(stream: &Stream, messages: usize) {
     stream.send_head(&headers(&RESPONSE), false).unwrap();
     for n in 0..messages {
@@ -123,7 +123,7 @@ fn reply(stream: &Stream, messages: usize) {
     stream.detach();
 }
 
-/// Answers a request with so many messages.
+/// Answers a request with this many messages.
 async fn answer(stream: &Rc<Stream>, messages: usize) {
     if stream.over().is_none() {
         stream.send_head(&headers(&RESPONSE), false).unwrap();
@@ -142,7 +142,7 @@ fn headers(fields: &[(&str, &str)]) -> Headers {
     headers
 }
 
-/// A gRPC message of that number: none is as long as the next.
+/// The gRPC message of this number; each has another length.
 fn message(n: usize) -> Vec<u8> {
     let len = 100 * n + 1;
     [&[0][..], &u32::try_from(len).unwrap().to_be_bytes(), &vec![7; len]].concat()
@@ -192,7 +192,7 @@ fn drive(worker: &Rc<Worker>, codec: Codec, end: Memory, owner: Owner) -> Rc<Con
 }
 
 impl Pair {
-    /// A client and a server with this much room between, which answers with so many messages.
+    /// A client and a server, with this pipe capacity, that answers with this many messages.
     fn new(capacity: usize, messages: usize) -> Pair {
         Pair::with(capacity, Told { messages, ..Told::default() })
     }
@@ -217,7 +217,7 @@ impl Pair {
         }
     }
 
-    /// A call with so many messages, and how many came back, if all went well.
+    /// A call with this many messages; returns how many were received, if it succeeded.
     async fn call(&self, messages: usize) -> Option<u64> {
         self.ready().await;
         let stream = self.client.open(&headers(&REQUEST), messages == 0).ok()?;
@@ -260,7 +260,7 @@ fn who_is_told_may_use_the_connection_at_once() {
         let pair = Pair::with(4096, told);
         assert_eq!(pair.call(0).await, Some(3));
         assert_eq!(pair.call(0).await, Some(3));
-        // More header fields than the server takes, of which it is told apart.
+        // More header fields than the server accepts: reported by `oversized`.
         let mut head = headers(&REQUEST);
         (0..200).for_each(|n| head.add_named(format!("x-{n}").as_bytes(), b"y"));
         let stream = pair.client.open(&head, true).unwrap();

@@ -145,7 +145,7 @@ mod tests {
         Balancer::new(Balancer::policy(policy).unwrap(), settings).unwrap()
     }
 
-    /// Those of `backends` when these are out, after those `before`.
+    /// The pickers of `backends` while these are excluded, reusing those `before`.
     fn pickers(
         balancer: &Balancer,
         backends: &[Backend],

@@ -215,7 +215,7 @@ mod tests {
         Some(Arc::new(Down { why: "connection lost".into(), since: Time::from_millis(7) }))
     }
 
-    /// Preconditions, and the state and the reason that they make, if they do.
+    /// Conditions, with the state and the reason that follow, if any.
     fn conditions() -> Vec<(Condition, Option<(BackendState, &'static str)>)> {
         let by_health = Some((BackendState::Unhealthy, "HTTP 503"));
         let by_answers = Some((BackendState::Ejected, "5 faults in a row"));

@@ -182,8 +182,8 @@ impl Writer {
     }
 
     /// Applies a configuration in two phases: builds the snapshot, then awaits the commit, which
-    /// comes for all services at once. Overrides stay on top. Changes wait meanwhile, lest they be
-    /// lost or take effect before the commit.
+    /// comes for all services at once. Overrides stay on top. Changes wait meanwhile: otherwise they
+    /// could be lost, or take effect before the commit.
     async fn configure(&mut self, StageRequest { config, staged, commit }: StageRequest) {
         let builder = self.transition_builder();
         let build =

@@ -111,7 +111,7 @@ pub struct ConnectionSlots<E> {
 }
 
 impl<E: CloseHandle> ConnectionSlots<E> {
-    /// Admits at limit that many connections.
+    /// Admits at most `limit` connections.
     pub fn new(limit: usize) -> ConnectionSlots<E> {
         ConnectionSlots { limit, open: VecDeque::new() }
     }

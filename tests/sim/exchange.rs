@@ -12,7 +12,7 @@ pub enum Route {
     /// Calls of which a share goes to `canary`.
     Split,
     /// Calls that are mirrored to `shadow`.
-    MirrorOutcome,
+    Mirrored,
     /// Calls of `web`, whose backends may not speak gRPC.
     Web,
     /// Calls that no route matches.
@@ -30,7 +30,7 @@ impl Route {
         match rng.u8(if http1 { 13..20 } else { 0..20 }) {
             0..5 => Route::Orders,
             5..8 => Route::Split,
-            8..11 => Route::MirrorOutcome,
+            8..11 => Route::Mirrored,
             11 => Route::Web,
             12 => Route::Unknown,
             13..18 => Route::Page,
@@ -64,7 +64,7 @@ impl Route {
         match self {
             Route::Orders => "/shop.Orders/Get",
             Route::Split => "/shop.Split/Get",
-            Route::MirrorOutcome => "/shop.MirrorOutcome/Get",
+            Route::Mirrored => "/shop.Mirrored/Get",
             Route::Web => "/shop.Web/Get",
             Route::Unknown => "/shop.Unknown/Get",
             _ => "/site/one",
@@ -74,7 +74,7 @@ impl Route {
     /// The services that may receive it.
     pub fn services(self) -> &'static [&'static str] {
         match self {
-            Route::Orders | Route::MirrorOutcome => &["orders"],
+            Route::Orders | Route::Mirrored => &["orders"],
             Route::Split => &["orders", "canary"],
             Route::Web | Route::Page => &["web"],
             Route::Unknown | Route::Moved | Route::Missing => &[],
@@ -307,7 +307,7 @@ impl Exchange {
             Patience::Reads | Patience::Slow(_) => None,
         };
         let said = said.filter(|_| self.route.is_grpc());
-        let limited = matches!(self.route, Route::Orders | Route::MirrorOutcome | Route::Page);
+        let limited = matches!(self.route, Route::Orders | Route::Mirrored | Route::Page);
         said.into_iter().chain(habits.limit.filter(|_| limited)).min()
     }
 

@@ -116,7 +116,7 @@ fn routes(limit: Option<Duration>) -> String {
         "routes:
   - {{ match: {{ grpc: shop.Orders }}, service: orders{timeout} }}
   - {{ name: split, match: {{ grpc: shop.Split }}, split: [ orders, canary ] }}
-  - {{ match: {{ grpc: shop.MirrorOutcome }}, service: orders, mirror: shadow{max_timeout} }}
+  - {{ match: {{ grpc: shop.Mirrored }}, service: orders, mirror: shadow{max_timeout} }}
   - {{ match: {{ grpc: shop.Web }}, service: web }}
   - {{ match: {{ path_prefix: /pages }}, service: web, rewrite: {{ prefix: /site }},
       request_headers: {{ set: {{ x-asked: by-pages }} }},

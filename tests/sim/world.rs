@@ -136,7 +136,7 @@ impl World {
     ) -> Option<Exchange> {
         let id = field("x-id").and_then(|id| id.parse().ok()).expect("every request has one");
         let (mut exchange, site) = (self.exchange(id), &self.sites[backend]);
-        let copy = site.service == "shadow" && exchange.route == Route::MirrorOutcome;
+        let copy = site.service == "shadow" && exchange.route == Route::Mirrored;
         let refuses = exchange.answer == Answer::Refused && !site.http1 && !copy;
         if refuses && self.refused.borrow_mut().insert(id) {
             self.trace(&format!("backend {backend} refuses {id}"));

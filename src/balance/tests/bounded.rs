@@ -28,7 +28,7 @@ fn begin(set: &EndpointSet, index: usize, requests: u32) {
         .for_each(|_| set.members()[index].endpoint.load().begin(ExchangeClass::Call, Time::ZERO));
 }
 
-/// What one member may have of `all` requests, by its weight.
+/// The bound of a member for `all` requests, by its weight.
 fn limit(set: &EndpointSet, index: usize, factor: f64, all: f64) -> f64 {
     let total: u64 = set.members().iter().map(|member| u64::from(member.weight)).sum();
     factor * all * f64::from(set.members()[index].weight) / total as f64
@@ -45,7 +45,7 @@ fn one_hot_key_spreads_as_far_as_the_bound_says() {
             assert!(in_flight(&set, picked) < limit.max(1), "{request}");
             begin(&set, picked, 1);
         }
-        // As many members as have to share it do, each as full as it may be.
+        // As few members as possible share the load, each up to its bound.
         let used = (0..10).filter(|index| in_flight(&set, *index) >= 100);
         assert_eq!(used.count(), 8);
     }
@@ -67,7 +67,7 @@ fn a_key_stays_at_home_while_there_is_room_and_comes_back() {
         assert_ne!(elsewhere, home);
         assert_eq!(pick(&*picker, 1, &[], Time::ZERO), elsewhere, "always the same way out");
         assert!(![home, elsewhere].contains(&pick(&*picker, 1, &[elsewhere], Time::ZERO)));
-        // A request that was tried elsewhere in vain may take what has no room.
+        // A request that failed elsewhere may go to a member without room.
         let others: Vec<_> = (0..5).filter(|index| *index != home).collect();
         assert_eq!(pick(&*picker, 1, &others, Time::ZERO), home);
         (0..100)
@@ -114,7 +114,7 @@ proptest! {
             let rng = &mut fastrand::Rng::with_seed(seed);
             let mut running = Vec::new();
             for turn in 0..1500 {
-                // What has ended within the millisecond may go unnoticed for a part.
+                // Requests that ended within the last millisecond may still be counted in part.
                 let slack = running.len().max(weights.len()) as f64 / 16.0;
                 let all = running.len() as f64 + 1.0 + slack;
                 let picked = pick(&*picker, rng.u64(..keys), &[], Time::from_nanos(turn * 10_000));

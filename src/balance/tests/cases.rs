@@ -1,4 +1,4 @@
-//! Services that tell a policy from another, for the tests and for the bench `simulation`.
+//! Cases in which policies differ, for the tests and for the bench `simulation`.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub const BACKENDS: usize = 20;
 pub const SERVERS: usize = 4;
 /// How long a request takes on average where nothing is wrong.
 pub const MILLIS: f64 = 10.0;
-/// Of what the backends can do when all are well, what is asked of them.
+/// Load, as a share of the capacity of all backends when healthy.
 pub const LOAD: f64 = 0.7;
 /// After this, clients give up.
 pub const DEADLINE: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ pub const DEADLINE: Duration = Duration::from_secs(1);
 /// Seconds before the measurement.
 const WARM_UP: f64 = 5.0;
 
-/// A service and what is the matter with it.
+/// A service and its problem.
 pub struct Case {
     pub name: &'static str,
     pub about: &'static str,
@@ -88,7 +88,7 @@ pub const CASES: [Case; 12] = [
     },
 ];
 
-/// The case under a policy, warm and then measured for so many seconds.
+/// Simulates the case under a policy: a warm-up, then this many seconds of measurement.
 pub fn simulated(case: &Case, factory: &dyn Factory, seconds: f64) -> Simulation {
     let simulation = Simulation::new(factory, set(&[1; BACKENDS]), (case.service)(), 1);
     let rate = LOAD * (BACKENDS * SERVERS) as f64 / (MILLIS / 1e3);

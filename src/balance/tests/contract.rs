@@ -1,4 +1,4 @@
-//! What holds for every row of `POLICIES`.
+//! Properties of every policy in `POLICIES`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What holds for every policy that hashes a key.
+//! Properties of every policy that hashes a key.
 
 use std::sync::Arc;
 

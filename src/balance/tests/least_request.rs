@@ -1,4 +1,4 @@
-//! What `least_request` does with backends of different weight and speed.
+//! `least_request` with backends of different weight and speed.
 
 use std::sync::Arc;
 
@@ -28,8 +28,8 @@ fn shares_follow_weights_at_any_concurrency() {
     }
 }
 
-/// Of what its weight is due: by the square root of the latencies, as weights divided by what is
-/// in flight would share, it would be a third at best.
+/// Its share relative to its weight. If weights were divided by requests in flight, shares would
+/// follow the square root of the latencies: a third at best.
 #[test]
 fn a_slow_backend_gets_little() {
     let backends: Backends = |index, _| ok(if index == 0 { 50_000.0 } else { 5_000.0 });

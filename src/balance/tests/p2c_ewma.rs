@@ -1,4 +1,4 @@
-//! What `p2c_ewma` does with backends that are slow, fail, hang, come or come back.
+//! `p2c_ewma` with backends that are slow, fail, hang, are new or recover.
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{EndpointSet, ExchangeClass, Factory, PickCx, Picker, Time};
 
-/// How a request to a backend goes.
+/// How a backend handles a request.
 #[derive(Clone, Copy)]
 pub struct Answer {
     pub micros: f64,
@@ -32,19 +32,19 @@ pub struct Streams {
     pub messages: f64,
 }
 
-/// What a service and its clients are like.
+/// A simulated service and its clients.
 #[derive(Clone, Copy)]
 pub struct Service {
     pub backends: Backends,
-    /// What the time of an answer is multiplied by.
+    /// The factor on the time of an answer.
     pub jitter: fn(&mut fastrand::Rng) -> f64,
     /// Requests that a backend works on at a time; the others wait in the order they came.
     pub servers: usize,
     /// How long a request may take; then it is given up.
     pub deadline: Duration,
-    /// What is open to a backend besides calls.
+    /// Streams that are open to a backend.
     pub streams: fn(usize) -> Streams,
-    /// By how much more or less than on average is sent at a point of time, in seconds.
+    /// The factor on the request rate at a point in time, in seconds.
     pub tide: fn(f64) -> f64,
 }
 
@@ -62,14 +62,14 @@ impl Service {
     }
 }
 
-/// An answer to come, the first one first.
+/// A pending answer; ordered by time.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Due {
     at: u64,
     from: usize,
     after: u64,
     failed: bool,
-    /// The deadline was there first.
+    /// The deadline expired before the answer.
     given_up: bool,
 }
 
@@ -136,7 +136,7 @@ impl Simulation {
         self.pending.push(Reverse(due));
     }
 
-    /// Has the backends work on the messages that have come on streams.
+    /// Adds the work for the messages that have arrived on streams.
     fn stream(&mut self) {
         let now = self.now;
         for index in 0..self.set.len() {
@@ -152,7 +152,7 @@ impl Simulation {
         self.now = now;
     }
 
-    /// Nanoseconds to the next of what comes at random times.
+    /// Nanoseconds to the next event of a Poisson process.
     fn pause(&mut self, rate: f64) -> u64 {
         (-(1.0 - self.rng.f64()).ln() / rate * 1e9) as u64
     }

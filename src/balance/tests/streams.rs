@@ -1,5 +1,5 @@
-//! Streams that are open change nothing for calls, go where the fewest are, and cost by what is said
-//! on them; and a backend that was in trouble is soon trusted again, whatever is open there.
+//! Open streams do not affect calls except by their messages; new ones go to the backend with the
+//! fewest; and a backend in trouble soon gets its share again, whatever streams are open.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,7 +156,7 @@ fn what_is_said_on_streams_is_work() {
     }
 }
 
-/// What is done to the first backend of four from second 10 on, for so many seconds.
+/// The fault of the first of four backends from second 10 on, for this many seconds.
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
     Fails,

@@ -2,7 +2,7 @@
 //!
 //! RFC 9113, section 8.2.1, calls such a message malformed; this is lenient on purpose. gRPC does
 //! not trim, so servers end messages, and both sides metadata, with a blank, and other gateways
-//! forward that. Rejecting protects nobody: what is forwarded has none.
+//! forward that. Rejecting would protect no backend, as forwarded values are trimmed.
 
 use super::arena::{Arena, Range};
 use super::{Headers, Name};

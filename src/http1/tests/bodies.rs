@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Connection, End, told_of};
 use crate::http::{Connection as _, HeaderPool, Limits};
 
-/// What a server is told of the body of a request with this field.
+/// A server's events for the body of a request with this field.
 fn body(field: &str, rest: &str) -> String {
     let input = format!("POST / HTTP/1.1\r\nHost: h\r\n{field}\r\n\r\n{rest}");
     let told = told_of(End::server, input.as_bytes());

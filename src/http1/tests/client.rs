@@ -1,4 +1,4 @@
-//! The client's end: what it makes of a backend, above all of one that breaks the protocol.
+//! The client role: how responses are parsed, above all malformed ones.
 
 use super::{End, GET, POST, head, told_of};
 use crate::http::Connection as _;
@@ -11,7 +11,7 @@ const UPGRADE: &[(&str, &str)] = &[
     ("upgrade", "echo"),
 ];
 
-/// What is told of an answer to a GET.
+/// The events for this response to a GET.
 fn told(answer: &str) -> String {
     told_of(|| End::asking(GET), answer.as_bytes())
 }

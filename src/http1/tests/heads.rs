@@ -6,7 +6,7 @@ use super::shown;
 use crate::http::{Connection as _, Event, HeaderPool, Headers, Limits, Name};
 use crate::http1::Connection;
 
-/// What a server makes of `input`: the fields of the request, or the answer that refuses it.
+/// How a server parses `input`: the fields of the request, or the error response.
 fn read(input: &[u8]) -> Result<Headers, String> {
     let mut server = Connection::server(Arc::new(Limits::edge()), b"http");
     let mut rest = input;
@@ -31,7 +31,7 @@ fn a_request_is_as_http2_would_have_brought_it() {
         ("OPTIONS http://h HTTP/1.1\r\nHost: h\r\n\r\n", "* h"),
         ("GET / HTTP/1.0\r\n\r\n", "/"),
         ("\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", "/ h"),
-        // Whatever is of this connection alone, on every line that says so.
+        // All hop-by-hop fields, including those nominated on several lines.
         (
             "GET / HTTP/1.1\r\nHost: h\r\nConnection: close, x-a\r\nX-A: 1\r\nKeep-Alive: 5\r\n\
              connection: X-B\r\nx-b: 2\r\nProxy-Connection: x\r\nTE: gzip\r\nX-C: 3\r\n\r\n",

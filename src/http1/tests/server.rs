@@ -1,4 +1,4 @@
-//! The server's end: in which framing it answers, and what comes between exchanges.
+//! The server role: the framing of responses, and input between exchanges.
 
 use super::{End, head};
 use crate::http::Connection as _;
@@ -90,7 +90,7 @@ fn pipelined_requests_wait_for_the_answers_before_them() {
     assert!(written.find("200 OK") < written.find("204 No Content"), "{written}");
 }
 
-/// A server that has answered a request before it was whole, and wants nothing more of it.
+/// A server that has answered a request before it was complete, and discards the rest.
 fn answered_early(head: &str, begun: &[u8]) -> End {
     let mut server = End::server();
     server.feed(format!("POST / HTTP/1.1\r\nHost: h\r\n{head}\r\n\r\n").as_bytes());
@@ -124,7 +124,7 @@ fn behind_a_request_that_was_answered_early_comes_the_next() {
 
 #[test]
 fn a_request_that_is_too_long_to_be_dropped_is_the_last_and_the_client_is_told() {
-    // How long chunks are nobody has said.
+    // The total length of a chunked body is unknown.
     for (head, begun) in [
         ("Content-Length: 262146", &b"a"[..]),
         ("Transfer-Encoding: chunked", b""),
@@ -134,7 +134,7 @@ fn a_request_that_is_too_long_to_be_dropped_is_the_last_and_the_client_is_told()
         assert!(server.written().contains("\r\nconnection: close\r\n"), "{head}");
         let codec = &server.codec;
         assert!(codec.is_leaving() && codec.is_cut_short() && !codec.is_busy(), "{head}");
-        // Whatever this is, it may be of the body.
+        // This may be a part of the body.
         server.feed(NEXT);
         assert_eq!(server.told(), "", "{head}");
     }

@@ -1,4 +1,4 @@
-//! Requests that are given up before, while and after they leave.
+//! Requests that are cancelled before, while and after they are written.
 
 use super::peer::Peer;
 use super::wire::{self, ALL, NONE, RESPONSE, Sent, WHOLE};
@@ -39,11 +39,11 @@ fn what_has_not_left_is_taken_back() {
     assert_eq!(peer.conn.available(), before + 1);
     assert!(peer.conn.output_len() < len - 36);
     peer.conn.send_data(seven, b"more", false).unwrap();
-    // Those that came forward can be taken back too.
+    // Those that were moved forward can be taken back too.
     assert!(peer.conn.take_back(three));
     let sent = peer.sent();
     assert_eq!(streams(&sent), [(kind::HEADERS, 7), (kind::DATA, 7), (kind::DATA, 7)]);
-    // What the others would have used of the connection's window is there again.
+    // The connection's window has the bytes of the others again.
     peer.send(&wire::window(seven.id(), 1 << 20));
     assert_eq!(peer.conn.send_data(seven, &[0; 100_000], false), Ok(65_535 - 8));
     assert!(!peer.conn.take_back(seven), "it has left");
@@ -61,7 +61,7 @@ fn a_head_that_the_peers_table_learns_from_stays() {
     trailers.add_named(b"x-new", b"1");
     peer.conn.send_trailers(third, &trailers).unwrap();
     assert!(!peer.conn.take_back(third), "later ones may refer to its trailers");
-    // A change of the table's size stands in front of the next block, which is therefore sent.
+    // A table size update precedes the next block, which therefore has to be sent.
     peer.sent();
     peer.send(&wire::settings(&[(1, 0), (1, 4096)]));
     peer.sent();
@@ -109,7 +109,7 @@ fn of_what_is_abandoned_nothing_more_is_sent() {
     assert_eq!((peer.conn.pending_bytes(), peer.conn.is_busy()), (0, true), "stream 1 is wanted");
     peer.send(&wire::window(0, 1 << 20)).send(&wire::window(key.id(), 1 << 20));
     assert_eq!(peer.sent(), []);
-    // The backend may go on, and end: of ours it has no end, and is owed a reset.
+    // The backend may continue and end; since our END_STREAM is missing, a reset is due.
     peer.send(&wire::headers(WHOLE, key.id(), RESPONSE)).send(&wire::data(NONE, key.id(), b"x"));
     peer.send(&wire::headers(ALL, key.id(), &wire::block(&[("grpc-status", "0")])));
     assert!(peer.conn.is_open(key));

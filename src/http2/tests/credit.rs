@@ -1,17 +1,17 @@
-//! What a backend may send ahead of its reader.
+//! Receive windows: what a backend may send ahead of a slow reader.
 
 use super::peer::{Outcome, Peer};
 use super::wire::{self, NONE, RESPONSE, WHOLE};
 use crate::http::{Connection as _, ErrorCode, Key, Limits, Role, window::NARROW};
 use crate::http2::frame::kind;
 
-/// A backend that answers on one stream as soon as it may, and the account of what it sends.
+/// A backend that sends on one stream as soon as its window allows, and its byte counts.
 struct Backend {
     peer: Peer,
     key: Key,
     ceiling: i64,
     narrow: i64,
-    /// The windows of streams, as it was told last.
+    /// The initial window of streams, by the last SETTINGS.
     base: i64,
     sent: i64,
     granted: i64,
@@ -57,7 +57,7 @@ impl Backend {
         self.send(usize::MAX);
     }
 
-    /// The reader takes so much of what is held for it.
+    /// The reader takes this many of the buffered bytes.
     fn take(&mut self, bytes: usize) {
         let bytes = self.held().min(bytes.try_into().unwrap_or(i64::MAX));
         self.released += bytes;
@@ -93,13 +93,13 @@ impl Backend {
         assert_eq!(self.peer.error, None);
     }
 
-    /// What may be under way, and held here.
+    /// The bytes that may be in flight or buffered here.
     fn window(&self) -> i64 {
         self.base + self.granted - self.released
     }
 
     fn check(&self) {
-        // When all are widened again, one may have grown by so much.
+        // When all windows are widened again, one may have grown by this much.
         let owed = self.ceiling - self.narrow;
         assert!(self.window() <= self.ceiling + if self.base > self.narrow { owed } else { 0 });
         assert!(self.granted <= 2 * self.released, "more than was taken");
@@ -107,7 +107,7 @@ impl Backend {
     }
 }
 
-/// A backend sends and a reader takes, by turns, so much, and windows are narrowed and widened.
+/// A backend sends and a reader takes these amounts in turns, while windows are narrowed and widened.
 pub fn run(ceiling: u32, script: &[(u8, usize)]) {
     let mut backend = Backend::new(ceiling);
     for &(what, bytes) in script {
@@ -120,7 +120,7 @@ pub fn run(ceiling: u32, script: &[(u8, usize)]) {
         }
         backend.check();
     }
-    // What has grown is worked off, and then no window is wider or narrower than it should be.
+    // The growth is withheld from credit, until every window has the right size again.
     backend.set_narrow(false);
     for _ in 0..10 {
         backend.take_all();
@@ -129,7 +129,7 @@ pub fn run(ceiling: u32, script: &[(u8, usize)]) {
     assert!(backend.window() <= backend.ceiling, "more than the ceiling");
     backend.take_all();
     assert!(2 * backend.allowed() >= backend.ceiling, "credit is lost");
-    // What nobody wants any more costs the connection's window nothing.
+    // A discarded body does not use up the connection's window.
     backend.send_all();
     let (key, held) = (backend.key, backend.held() as usize);
     backend.peer.conn.reset(key, ErrorCode::CANCEL);
@@ -163,7 +163,7 @@ fn what_was_given_and_not_used_is_taken_back() {
     assert_eq!(backend.allowed(), i64::from(NARROW) - 10_000);
     backend.set_narrow(false);
     assert_eq!(backend.allowed(), (256 << 10) - 10_000);
-    // Who has sent more than that already sends no more until it is taken.
+    // A backend that has sent more than that must wait until it is taken.
     backend.send(100_000);
     backend.set_narrow(true);
     backend.take(70_000);
@@ -200,7 +200,7 @@ fn a_reader_that_takes_all_is_soon_sent_as_much_as_there_may_be() {
         backend.take_all();
     }
     assert_eq!(widths, [16, 16, 16, 16, 16, 16, 32, 64, 128, 256]);
-    // What it has grown by is held back once windows are wide.
+    // The growth is withheld once windows are wide.
     backend.set_narrow(false);
     assert_eq!(backend.allowed() >> 10, 496);
     backend.send_all();
@@ -224,7 +224,7 @@ fn a_small_ceiling_is_as_wide_as_it_gets() {
     }
 }
 
-/// Of a window that has grown no more is made than HTTP/2 knows.
+/// A window does not grow beyond HTTP/2's maximum.
 #[test]
 fn the_widest_windows_can_be_narrowed_too() {
     let mut backend = Backend::new(1 << 30);

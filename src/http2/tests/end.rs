@@ -1,4 +1,4 @@
-//! One end of a connection with a user who keeps account of everything.
+//! One end of a connection, and a user of it that checks every event.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub struct End {
     pub conn: Connection,
     pub inbox: Vec<u8>,
     pub streams: BTreeMap<u32, Exchange>,
-    /// The window that the peer really has, when it was told a smaller one.
+    /// The window that the peer really has, after it announced a smaller one.
     pub shrunk: Option<u32>,
     pub pings: usize,
     pool: HeaderPool,
@@ -124,7 +124,7 @@ impl End {
         self.notice(id);
     }
 
-    /// A discarded stream may have been ended by what was just done.
+    /// Notices that a discarded stream has ended.
     fn notice(&mut self, id: u32) {
         if let Some(exchange) = self.streams.get_mut(&id)
             && exchange.left == Left::Discarded
@@ -158,7 +158,7 @@ impl End {
         }
     }
 
-    /// Whether a frame may be put in front of this end now, between two others.
+    /// Whether a frame may be injected into the input now, between two others.
     pub fn may_be_told(&self) -> bool {
         self.conn.is_ready() && self.inbox.is_empty() && !self.conn.in_header_block()
     }
@@ -197,7 +197,7 @@ impl End {
         ids.into_iter().for_each(|id| self.notice(id));
     }
 
-    /// What the connection says of itself is what its user has counted.
+    /// Checks that the connection's own counts equal the user's.
     pub fn check(&self) {
         let waiting: usize = self.streams.values().map(|exchange| exchange.waiting).sum();
         assert_eq!(self.conn.pending_bytes(), waiting);
@@ -219,7 +219,7 @@ impl End {
         }
     }
 
-    /// Takes what waits, sends what is missing, gives up what nobody wants.
+    /// Ends all streams: reads what is buffered, sends what is missing, cancels the rest.
     pub fn bring_to_end(&mut self) {
         if let Some(window) = self.shrunk
             && self.may_be_told()
@@ -249,7 +249,7 @@ impl End {
         self.pump();
     }
 
-    /// Takes note of an event, and sees that it is one that may come.
+    /// Records an event, and checks that it is allowed now.
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Request { key, headers, end } => {

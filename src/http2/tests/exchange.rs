@@ -1,4 +1,4 @@
-//! What both ends say on a stream, and what one of them keeps account of.
+//! The contents of a stream, and the state that one end expects it to have.
 
 use crate::http::{Headers, Key, Name, Role};
 
@@ -7,22 +7,22 @@ use crate::http::{Headers, Key, Name, Role};
 pub enum Left {
     /// It is open, or came to its end in both directions.
     Whole,
-    /// What still comes is dropped.
+    /// Further input is dropped.
     Discarded,
     /// One side reset it.
     Reset,
-    /// The peer has not heard of it.
+    /// The peer has never seen it.
     TakenBack,
 }
 
-/// What one end knows of one stream.
+/// The expected state of a stream at one end.
 #[derive(Debug)]
 pub struct Exchange {
     pub key: Key,
     pub left: Left,
     /// Bytes of body that were given to the connection.
     pub sent: usize,
-    /// Of these, those that have not left it.
+    /// Those of them that were not written yet.
     pub waiting: usize,
     pub head_sent: bool,
     pub trailers_sent: bool,

@@ -1,4 +1,4 @@
-//! Bytes, hostile or not, into one end, with a user who answers what comes.
+//! Feeds bytes, hostile or not, into one end, whose user answers the requests.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::http2::{Connection, PREFACE};
 /// How many streams a client opens before it listens.
 const STREAMS: usize = 4;
 
-/// What happened, in words, and what is to be written.
+/// The events as text, and the output.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Log {
     pub events: Vec<String>,

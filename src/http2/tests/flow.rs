@@ -65,7 +65,7 @@ fn s6_9_1_no_more_is_sent_than_windows_allow() {
     let (mut peer, keys) = answering(&[(4, 10)], &[1, 3]);
     assert_eq!(peer.conn.send_data(keys[0], &[7; 25], false), Ok(10));
     assert_eq!((data_in(&peer.sent(), 1), peer.conn.pending_bytes()), (10, 15));
-    // Others are not held up.
+    // Other streams are not blocked.
     assert_eq!(peer.conn.send_data(keys[1], &[7; 4], true), Ok(4));
     assert_eq!(data_in(&peer.sent(), 3), 4);
     peer.send(&wire::window(1, 5));
@@ -109,7 +109,7 @@ fn s6_9_2_a_new_initial_size_changes_every_open_stream() {
     let (mut peer, keys) = answering(&[(4, 100)], &[1, 3]);
     peer.conn.send_data(keys[0], &[7; 100], false).unwrap();
     assert_eq!(data_in(&peer.sent(), 1), 100);
-    // 40 less than nothing, then 10 of it back, then 1 more than nothing.
+    // The window is -40, then -30, then 1.
     peer.send(&wire::settings(&[(4, 60)]));
     peer.conn.send_data(keys[0], &[7; 50], false).unwrap();
     peer.conn.send_data(keys[1], &[7; 70], false).unwrap();
@@ -225,7 +225,7 @@ fn s6_5_3_what_the_peer_sets_holds_when_we_acknowledge() {
 
 #[test]
 fn s6_5_2_the_table_of_the_peer() {
-    // RFC 7541, section 4.2: the smallest size that was in force is told, then the last.
+    // RFC 7541, section 4.2: the smallest size in between is announced, then the last one.
     let mut peer = Peer::of(Role::Client);
     peer.send(&wire::settings(&[(1, 0), (1, 4096)]));
     peer.sent();

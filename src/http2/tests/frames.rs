@@ -1,4 +1,4 @@
-//! RFC 9113, sections 3.4, 4 and 6: what frames must look like, and what the wrong ones lead to.
+//! RFC 9113, sections 3.4, 4 and 6: the format of frames, and the errors of malformed ones.
 
 use super::peer::{Outcome, Peer};
 use super::wire::{self, ALL, END, NONE, PADDED, REQUEST, RESPONSE, WHOLE};

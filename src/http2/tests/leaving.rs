@@ -20,14 +20,14 @@ fn s6_8_a_server_leaves_in_two_phases() {
     let sent = peer.sent();
     assert_eq!((lasts(&sent), sent[1].kind), (vec![MAX_WINDOW], kind::PING));
     assert!(!peer.conn.is_leaving());
-    // What was under way is still taken.
+    // Frames that were in flight are still accepted.
     assert_eq!(peer.outcome(&wire::headers(WHOLE, 3, REQUEST)), Outcome::Taken);
     peer.send(&wire::pong(b"leaving!"));
     assert_eq!(peer.told().last().unwrap(), "pong leaving!");
     peer.conn.leave();
     assert_eq!(lasts(&peer.sent()), [3]);
     assert!(peer.conn.is_leaving());
-    // Later ones are not looked at, whatever comes on them; the earlier ones go on.
+    // Later streams are ignored, whatever is sent on them; earlier ones continue.
     for late in [
         wire::headers(WHOLE, 5, REQUEST),
         wire::data(NONE, 5, b"x"),

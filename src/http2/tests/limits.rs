@@ -1,4 +1,4 @@
-//! Each limit: what passes it by one ends with the right fault, what stays below lives.
+//! Each limit: one beyond it causes the right fault, anything below does not.
 
 use std::sync::Arc;
 
@@ -34,13 +34,13 @@ fn stream(nth: u32) -> (u32, Vec<u8>) {
     (id, wire::headers(WHOLE, id, REQUEST))
 }
 
-/// Opens a stream and says something on it.
+/// Opens a stream and sends a frame on it.
 fn then(nth: u32, frame: fn(u32) -> Vec<u8>) -> Vec<u8> {
     let (id, open) = stream(nth);
     [open, frame(id)].concat()
 }
 
-/// How many of a flood live, with stream 1 open, and what the rest die of.
+/// How many frames of a flood are accepted, with stream 1 open, and the fault of the next.
 fn bound(limits: &Limits, flood: Flood, pause: u64) -> (u32, Option<Fault>) {
     let mut peer = Peer::with(Role::Server, limits.clone());
     peer.now = 1_000_000;
@@ -203,7 +203,7 @@ fn keepalive_pings_on_an_idle_connection_live() {
     assert_eq!(peer.error, None);
 }
 
-/// A backend goes on with what it had begun until it hears of our resets.
+/// A backend continues to send until it has received our resets.
 #[test]
 fn a_backend_lives_when_thousands_of_calls_are_cancelled() {
     let mut peer = Peer::with(Role::Client, Limits::upstream());
@@ -300,7 +300,7 @@ fn an_empty_data_frame_for_each_message_of_a_long_stream_is_no_flood() {
     assert_eq!((peer.error, peer.conn.open_streams()), (None, 1));
 }
 
-/// A client's end that had one stream open when its backend began to do this again and again.
+/// What a backend does repeatedly to a client that has one stream open.
 type Wrong = fn(&mut Peer, nth: u32);
 
 #[test]
@@ -359,7 +359,7 @@ fn what_a_backend_does_wrong_ends_no_stream_of_others() {
         }
         assert_eq!((peer.error, peer.conn.retired()), (None, Some(*fault)), "{name}");
         assert!(peer.conn.is_leaving(), "{name}");
-        // It gets worse, but not for the stream of somebody else.
+        // It continues, but the other stream is not affected.
         for nth in 500..1000 {
             if !matches!(fault, Fault::Errors | Fault::Resets) {
                 wrong(&mut peer, nth);
@@ -374,7 +374,7 @@ fn what_a_backend_does_wrong_ends_no_stream_of_others() {
     }
 }
 
-/// What belongs to no call ends the connection: nothing of it has to be borne for a call's sake.
+/// Floods of frames that belong to no call close the connection, as no call needs them.
 #[test]
 fn floods_of_a_backend_end_its_connection() {
     for (flood, fault) in
@@ -391,7 +391,7 @@ fn floods_of_a_backend_end_its_connection() {
     }
 }
 
-/// A list that is far beyond the limit ends the stream that it is on: the next one can be read.
+/// A list far beyond the limit ends its stream; the next one can still be decoded.
 #[test]
 fn a_long_list_of_a_backend_ends_one_stream() {
     let lists: [(&str, Vec<u8>); 2] = [
@@ -440,7 +440,7 @@ fn a_backend_may_pad_all_it_sends() {
             *window += i64::from(update.number());
         }
         peer.told();
-        // Neither window runs dry, or is granted more than was taken of it.
+        // Neither window runs out, or is granted more than was taken.
         assert!((1 << 16..=256 << 10).contains(&stream), "{stream}");
         assert!((1 << 20..=4 << 20).contains(&connection), "{connection}");
     }

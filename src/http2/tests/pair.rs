@@ -1,5 +1,5 @@
-//! A client's and a server's end that talk to each other through pipes, doing what a script says.
-//! Whatever that is, bytes and events are conserved, and neither finds fault with the other.
+//! A client's and a server's end that talk to each other through pipes, controlled by a script. For
+//! any script, bytes and events are conserved, and neither reports an error of the other.
 
 use std::sync::Arc;
 
@@ -10,8 +10,7 @@ use super::tap::Tap;
 use crate::http::{Connection as _, ErrorCode, Limits, Role};
 use crate::http2::{Connection, PREFACE};
 
-/// Runs a script to its end, lets everything that is open come to its own, and looks for
-/// anything left over.
+/// Runs a script to its end, completes all open streams, and checks that nothing is left over.
 pub fn run(script: &[u8]) {
     let mut script = Script(script);
     let mut pair = Pair::new(&mut script);
@@ -26,12 +25,12 @@ pub fn run(script: &[u8]) {
 struct Pair {
     client: End,
     server: End,
-    /// What the client, and the server, has let out.
+    /// The output of the client and of the server.
     taps: [Tap; 2],
     now: u64,
 }
 
-/// No count is ever passed, windows and tables are of any size.
+/// Limits of which no count is ever exceeded; windows and tables have any size.
 fn limits(script: &mut Script<'_>) -> Arc<Limits> {
     Arc::new(Limits {
         max_streams: script.one_of(&[1, 3, 100]),
@@ -87,8 +86,7 @@ impl Pair {
         }
     }
 
-    /// Lets up to `leave` bytes out of one end, and up to `arrive` of those under way into the
-    /// other.
+    /// Takes up to `leave` bytes from one end, and delivers up to `arrive` bytes in flight to the other.
     fn carry(&mut self, from: Role, leave: usize, arrive: usize) {
         let Pair { client, server, taps: [up, down], now } = self;
         let (sender, receiver, tap, back) = match from {
@@ -104,7 +102,7 @@ impl Pair {
         receiver.receive(arrive, *now);
     }
 
-    /// The end of `role` is told that its peer allows less than before, which the peer can bear.
+    /// Sends the end of `role` SETTINGS of its peer that allow less than before.
     fn resettle(&mut self, role: Role, script: &mut Script<'_>) {
         let (speaker, listener) = match role {
             Role::Client => (&self.server, &mut self.client),
@@ -141,7 +139,7 @@ impl Pair {
         self.conclude();
     }
 
-    /// How far everything under way has come.
+    /// The bytes in flight.
     fn progress(&self) -> [usize; 4] {
         let [up, down] = &self.taps;
         [up.seen(), down.seen(), self.client.inbox.len(), self.server.inbox.len()]

@@ -1,4 +1,4 @@
-//! A peer that sends what it likes and sees what becomes of it.
+//! A peer that sends arbitrary frames and observes what they lead to.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub enum Outcome {
     Stream(ErrorCode),
     /// Nothing.
     Ignored,
-    /// It means something.
+    /// It is accepted.
     Taken,
 }
 
@@ -36,7 +36,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Nothing said yet by either side.
+    /// Before either side has sent anything.
     pub fn before(role: Role, limits: Limits) -> Peer {
         let limits = Arc::new(limits);
         let conn = match role {
@@ -54,7 +54,7 @@ impl Peer {
         }
     }
 
-    /// Both sides have introduced themselves.
+    /// After the preface and SETTINGS exchange.
     pub fn with(role: Role, limits: Limits) -> Peer {
         let mut peer = Peer::before(role, limits);
         if role == Role::Server {
@@ -97,7 +97,7 @@ impl Peer {
         self
     }
 
-    /// What our end has written since the last time.
+    /// Our end's output since the last call.
     pub fn sent(&mut self) -> Vec<Sent> {
         let bytes = self.conn.output().bytes().to_vec();
         self.conn.output().advance(bytes.len());
@@ -107,7 +107,7 @@ impl Peer {
         frames
     }
 
-    /// What our end has told its user since the last time.
+    /// Our end's events since the last call.
     pub fn told(&mut self) -> Vec<String> {
         std::mem::take(&mut self.events)
     }
@@ -155,7 +155,7 @@ impl Peer {
     }
 }
 
-/// Says what an event is.
+/// Formats an event.
 fn note(events: &mut Vec<String>, keys: &mut Vec<Key>, event: &Event) {
     let end = |end: &bool| if *end { " end" } else { "" };
     events.push(match event {

@@ -1,4 +1,4 @@
-//! What holds whatever is done.
+//! Properties that hold for random input.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

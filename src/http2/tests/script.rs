@@ -1,6 +1,6 @@
 //! Choices taken from bytes, so that proptest and libFuzzer can make, shrink and mutate them.
 
-/// What is left to choose from; all zeros when it is over.
+/// The remaining bytes; zeros once they are used up.
 pub struct Script<'a>(pub &'a [u8]);
 
 impl Script<'_> {

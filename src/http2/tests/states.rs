@@ -57,7 +57,7 @@ const CLIENT: [Row; 7] = [
                                 [TAKEN,         STREAM_PROTOCOL, IGNORED, TAKEN,    PROTOCOL, IGNORED,  PROTOCOL]),
     ("half-closed (remote)", |peer| { peer.open("POST", false); peer.send(&wire::headers(ALL, 1, RESPONSE)); },
                                 [STREAM_CLOSED, STREAM_CLOSED,   IGNORED, TAKEN,    PROTOCOL, IGNORED,  PROTOCOL]),
-    // Whatever comes late to a client is counted and dropped: backends share its connection.
+    // Late frames to a client are counted and dropped, since the connection is shared.
     ("closed by both ends", |peer| { peer.open("GET", true); peer.send(&wire::headers(ALL, 1, RESPONSE)); },
                                 [IGNORED,       IGNORED,         IGNORED, IGNORED,  PROTOCOL, IGNORED,  PROTOCOL]),
     ("closed by our reset", |peer| { let key = peer.open("GET", true); peer.conn.reset(key, ErrorCode::CANCEL); },
@@ -149,7 +149,7 @@ fn s5_1_2_more_streams_than_announced_are_refused() {
     peer.send(&wire::headers(WHOLE, 1, REQUEST)).send(&wire::headers(WHOLE, 3, REQUEST));
     let third = wire::headers(WHOLE, 5, REQUEST);
     assert_eq!(peer.outcome(&third), Outcome::Stream(ErrorCode::REFUSED_STREAM));
-    // Its DATA was under way; the table for compression goes on.
+    // Its DATA was in flight; the HPACK table stays in sync.
     assert_eq!(peer.outcome(&wire::data(END, 5, b"x")), IGNORED);
     peer.send(&wire::reset(1, 8));
     assert_eq!(peer.outcome(&wire::headers(WHOLE, 7, REQUEST)), TAKEN);

@@ -1,4 +1,4 @@
-//! Watches one direction of a pipe and keeps its own account of windows.
+//! Watches one direction of a pipe and tracks the windows itself.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::end::End;
 use super::exchange::Left;
 use crate::http::{Connection as _, Limits, Role};
 
-/// What one end has let out.
+/// The output of one end.
 #[derive(Debug)]
 pub struct Tap {
     preface: usize,
@@ -21,7 +21,7 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// Towards a receiver with these limits, from a sender that begins with so long a preface.
+    /// A tap towards a receiver with these limits, from a sender with a preface of this length.
     pub fn new(receiver: &Limits, preface: usize) -> Tap {
         Tap {
             preface,
@@ -40,7 +40,7 @@ impl Tap {
         self.seen
     }
 
-    /// Bytes leave; `back` has what was granted to their sender.
+    /// Records bytes; `back` is the other direction, which has the credit granted to their sender.
     pub fn watch(&mut self, bytes: &[u8], back: &Tap) {
         self.seen += bytes.len();
         let preface = self.preface.min(bytes.len());
@@ -79,8 +79,8 @@ impl Tap {
         }
     }
 
-    /// All that was sent has come, and all that was given back was granted again, less what is
-    /// too little to tell. `back` is the other direction.
+    /// Checks that all bytes were received, and that all released credit was granted again, except for
+    /// amounts too small for a WINDOW_UPDATE. `back` is the other direction.
     pub fn compare(&self, sender: &End, receiver: &End, back: &Tap) {
         for (id, exchange) in &receiver.streams {
             let sent = self.data_on.get(id).copied().unwrap_or(0);
@@ -88,12 +88,12 @@ impl Tap {
             assert!(exchange.left != Left::Whole || exchange.received as u64 == sent);
         }
         for (id, granted) in &self.granted_on {
-            // Of what a server wants no more, it grants all that came.
+            // A server grants all credit of a discarded body.
             let exchange = &sender.streams[id];
             let discarded = sender.conn.role() == Role::Server && exchange.left != Left::Whole;
             let came = back.data_on.get(id).copied().unwrap_or(0);
             let released = if discarded { came } else { exchange.released as u64 };
-            // A window that has grown was granted too, as much again as had been taken at most.
+            // The growth of a window was granted too: at most as much as was taken.
             assert!(*granted <= 2 * released, "more is granted on stream {id} than was released");
         }
         let window = u64::from(sender.conn.limits().connection_window);

@@ -1,4 +1,4 @@
-//! A field whose value is another each time goes behind a block that is remembered.
+//! A field whose value varies is appended to a cached block.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::http::{
 };
 use crate::http2::Connection;
 
-/// A list and what varies of it.
+/// A list and its varying field.
 #[derive(Clone, Copy)]
 struct List<'a>(&'a Headers, u32);
 
@@ -46,7 +46,7 @@ fn tagged(pool: &mut HeaderPool) -> Headers {
     list
 }
 
-/// What `from` has to say comes to `to`; the heads of requests.
+/// Delivers the output of `from` to `to`; returns the heads of requests.
 fn carry(from: &mut Connection, to: &mut Connection, pool: &mut HeaderPool) -> Vec<Headers> {
     let (mut heads, mut input) = (Vec::new(), from.output().bytes());
     let whole = input.len();
@@ -77,7 +77,7 @@ fn a_remembered_block_and_a_field_that_varies_are_one_list() {
         expected.add(Name::GrpcTimeout, list.value().as_bytes());
         assert_eq!(head, expected);
     }
-    // The first one fills the table; of the second the block is remembered, and no value is.
+    // The first one fills the table; the second one's block is cached, without the varying value.
     assert!(bytes[0] > bytes[1], "{bytes:?}");
     assert!(bytes[2..].iter().all(|len| *len <= bytes[1]), "{bytes:?}");
 }

@@ -1,4 +1,4 @@
-//! Frames as a peer might send them, rules or no rules.
+//! Builds frames, valid or not.
 
 use crate::http2::frame::{Head, kind};
 

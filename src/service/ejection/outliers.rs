@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use crate::model::{HealthSignal, ResultCounters};
 
-    /// A window with this many results in each of so many seconds.
+    /// A window of this many seconds with the same results in each.
     fn window(seconds: usize, second: impl Fn(usize, &ResultCounters)) -> Window {
         let (counters, mut window) = (ResultCounters::default(), Window::default());
         window.push(counters.read());
@@ -173,11 +173,11 @@ mod tests {
         window
     }
 
-    /// So many requests a second for ten seconds, of which these fail since so many seconds.
-    fn failing(requests: u64, faults: u64, lately: usize) -> Window {
+    /// Ten seconds with this many requests each; in the last `last` seconds this many of them fail.
+    fn failing(requests: u64, faults: u64, last: usize) -> Window {
         window(SECONDS, |second, counters| {
             for request in 0..requests {
-                let fails = second + lately >= SECONDS && request < faults;
+                let fails = second + last >= SECONDS && request < faults;
                 counters
                     .record(if fails { HealthSignal::Fault } else { HealthSignal::Success }, None);
             }

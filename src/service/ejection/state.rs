@@ -167,7 +167,7 @@ mod tests {
         Time::from_millis(millis)
     }
 
-    /// Whether each is ejected, of those with so many faults.
+    /// Whether each candidate is ejected.
     fn decided(all: &[Candidate]) -> Vec<bool> {
         let mut all = all.to_vec();
         Ejection::defaults().decide(&mut all, at(1000));
@@ -292,8 +292,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens: no more are ejected than the limit allows, none for longer than
-        /// `max_time`, and one that is well is back after its time and its trial.
+        /// For random input: never more are ejected than the limit allows, none for longer than `max_time`,
+        /// and a healthy one is back after its time and its trial.
         #[test]
         fn bounds_hold_and_who_is_well_comes_back(
             count in 1usize..9,

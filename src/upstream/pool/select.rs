@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn what_is_open_can_be_given_up() {
         let (whole, reduced) = (Share::Full, Share::Reduced);
-        // Open, resets; fits for the whole and the reduced share; is_resting for them.
+        // Open streams, resets; fits for the full and the reduced share; rests for each.
         let cases = [
             (0, 0, [true, true], [false, false]),
             (0, 149, [true, true], [false, false]),
