@@ -79,10 +79,10 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn verdict(path: &Path, report: &Report) -> String {
-    let errors = counted(report.errors().len(), "error");
+    let errors = pluralized(report.errors().len(), "error");
     let warnings = match report.warnings().len() {
         0 => String::new(),
-        number => format!(" and {}", counted(number, "warning")),
+        number => format!(" and {}", pluralized(number, "warning")),
     };
     format!("{} has {errors}{warnings}\n", path.display())
 }
@@ -92,13 +92,13 @@ fn summary(path: &Path, plan: &Plan) -> String {
     let mut out = String::new();
     let listeners: Vec<String> = plan.listeners.iter().map(listener).collect();
     let endpoints = plan.services.iter().map(|service| service.members.len()).sum();
-    let services = counted(plan.services.len(), "service");
+    let services = pluralized(plan.services.len(), "service");
     let lines = [
         ("listens on", listeners.join(", ")),
         ("control", plan.control.address.to_string()),
         ("metrics", plan.metrics.address.to_string()),
-        ("services", format!("{services}, {}", counted(endpoints, "endpoint"))),
-        ("routes", counted(plan.routes.len(), "route")),
+        ("services", format!("{services}, {}", pluralized(endpoints, "endpoint"))),
+        ("routes", pluralized(plan.routes.len(), "route")),
         ("workers", plan.workers.to_string()),
     ];
     // Writing to a String cannot fail.
@@ -117,7 +117,7 @@ fn listener(plan: &ListenerSpec) -> String {
     format!("{} ({how})", plan.address)
 }
 
-fn counted(number: usize, what: &str) -> String {
+fn pluralized(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }

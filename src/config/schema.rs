@@ -106,7 +106,7 @@ fn described(row: &dyn Row, parts: &mut Map<String, Value>) -> Value {
         Shape::Named(names, keys, many) => named(names, reference(keys, parts), many),
         Shape::NamedValues(names, kind) => named(names, value(kind), Many::Some),
     };
-    let mut text = plain(row.means());
+    let mut text = plain(row.doc());
     match row.absent() {
         Absent::Value(default) => {
             if let Shape::Value(kind) = row.shape()

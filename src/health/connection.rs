@@ -76,7 +76,7 @@ impl Connection {
     }
 
     /// Sends a GET and returns the response's status.
-    pub async fn page(&mut self, mut request: Request<()>) -> Result<u16, Failure> {
+    pub async fn get_status(&mut self, mut request: Request<()>) -> Result<u16, Failure> {
         match self {
             Connection::Http1(send, driver) => {
                 send.ready().await.map_err(|error| Failure::broken(&error))?;

@@ -109,14 +109,14 @@ pub(super) type Stopped = oneshot::Receiver<Infallible>;
 /// Queue of targets to start checking; the monitor has a record of each.
 #[derive(Debug, Default)]
 pub(super) struct CheckQueue {
-    waiting: DashMap<CheckTarget, Stopped>,
+    queued: DashMap<CheckTarget, Stopped>,
     more: Notify,
 }
 
 impl CheckQueue {
     fn put(&self, target: &CheckTarget) -> oneshot::Sender<Infallible> {
         let (checked, stopped) = oneshot::channel();
-        self.waiting.insert(target.clone(), stopped);
+        self.queued.insert(target.clone(), stopped);
         self.more.notify_one();
         checked
     }
@@ -124,9 +124,9 @@ impl CheckQueue {
     /// Waits for new targets and takes them.
     pub async fn take(&self) -> Vec<(CheckTarget, Stopped)> {
         self.more.notified().await;
-        let waiting: Vec<CheckTarget> =
-            self.waiting.iter().map(|order| order.key().clone()).collect();
-        waiting.iter().filter_map(|target| self.waiting.remove(target)).collect()
+        let queued: Vec<CheckTarget> =
+            self.queued.iter().map(|order| order.key().clone()).collect();
+        queued.iter().filter_map(|target| self.queued.remove(target)).collect()
     }
 }
 
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_who_ask_hear_of_a_change_and_nobody_of_none() {
+    async fn all_subscribers_are_notified_of_changes_only() {
         let monitor = HealthMonitor::new(Clock::start());
         let counts = Arc::<CheckCounts>::default();
         let (one, other) = (Subscriber::new(&counts), Subscriber::new(&counts));
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_check_ends_with_the_last_who_asks_and_what_was_known_goes_over_to_the_next() {
+    async fn a_check_ends_with_its_last_subscription() {
         let queue = Arc::<CheckQueue>::default();
         let checkers = CheckerThread { queue: Arc::clone(&queue), _running: oneshot::channel().0 };
         let monitor = Arc::new(HealthMonitor::with(Some(checkers), Clock::start()));

@@ -101,7 +101,7 @@ impl OpenConnection {
         match &check.probe {
             Probe::Tcp => Ok(()),
             Probe::Http(path, wanted) => {
-                let status = self.connection.page(requests.page(path)?).await?;
+                let status = self.connection.get_status(requests.get(path)?).await?;
                 if wanted.contains(&status) { Ok(()) } else { Err(Failure::http(status)) }
             }
             Probe::Grpc(_) => {

@@ -56,7 +56,7 @@ impl ProbeRequests {
     }
 
     /// A GET of `path`.
-    pub fn page(&self, path: &str) -> Result<Request<()>, Failure> {
+    pub fn get(&self, path: &str) -> Result<Request<()>, Failure> {
         self.request(Method::GET, path)
     }
 

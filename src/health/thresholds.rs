@@ -110,13 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn so_many_in_a_row_fall_and_so_many_rise() {
+    fn consecutive_results_reach_fall_and_rise() {
         let all = "+--+---+-++-+--+--";
         assert_eq!(heard(&mut thresholds(true), all), "++++++----++++++++");
     }
 
     #[test]
-    fn their_own_word_holds_at_once() {
+    fn own_reports_take_effect_at_once() {
         assert_eq!(heard(&mut thresholds(true), "+ns+"), "+n++");
         assert_eq!(heard(&mut thresholds(true), "+x++"), "+nn+", "who is asked rises as others do");
         assert_eq!(heard(&mut thresholds(true), "+nx-s+"), "+nn---", "they went away meanwhile");

@@ -72,7 +72,7 @@ pub trait Connection {
     fn end_of_input(&mut self) -> Option<Event>;
 
     /// The connection was lost; an event where a request may be sent again for that.
-    fn broken_off(&mut self) -> Option<Event>;
+    fn connection_lost(&mut self) -> Option<Event>;
 
     /// Whether parsing is blocked: on a pipelined request, or on a slow reader.
     fn is_blocked(&self) -> bool;

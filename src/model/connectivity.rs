@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_of_the_way_is_what_was_seen_last() {
+    fn the_phase_dates_from_its_last_change() {
         let endpoint = Arc::new(Endpoint::new("a:1", 1, Time::ZERO));
         let at = |seconds: u64| ConnectivityState::of(&endpoint, Time::from_millis(seconds * 1000));
         assert_eq!(at(0), ConnectivityState::Unknown);

@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_comes_to_whichever_worker_ends_a_suspicion() {
+    fn input_on_any_worker_ends_a_suspicion() {
         let (endpoint, at) = (Endpoint::new("a:1", 2, Time::ZERO), Time::from_millis);
         assert!(!endpoint.note_received(0, at(3)) && !endpoint.note_received(1, at(2)));
         assert_eq!((endpoint.last_received(), endpoint.suspected()), (at(3), None));

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_hangs_holds_nobody_up() {
+    fn a_hanging_trial_request_does_not_block_the_next() {
         let (faults, later) = (Faults::default(), Time::from_millis(1007));
         assert!(faults.begin_trial(AT));
         assert!(!faults.begin_trial(Time::from_millis(1006)));

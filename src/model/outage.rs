@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_down_once_whoever_finds_it_so() {
+    fn only_the_first_report_marks_it_down() {
         let (outage, at) = (Outage::default(), Time::from_millis);
         assert!(!outage.is_down() && !outage.mark_up(at(1)));
         outage.update_reason("nothing");
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_soon_after_a_loss_went_with_it() {
+    fn a_graceful_close_soon_after_a_loss_is_a_loss() {
         let (outage, at) = (Outage::default(), Time::from_millis);
         assert!(!outage.is_losing(at(0)));
         outage.note_loss(at(1));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn lives_are_brief_until_one_lasts() {
+    fn flaps_are_counted_until_it_stays_up() {
         let (outage, at) = (Outage::default(), Time::from_millis);
         let lives = |from, to| {
             outage.mark_up(at(from));

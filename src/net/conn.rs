@@ -132,7 +132,7 @@ impl Conn {
     /// Deregisters the connection and fails every stream that is still open.
     fn end(self: &Rc<Self>, why: Closed) {
         let lost = self.core.borrow().is_lost(why);
-        self.core.borrow().break_off();
+        self.core.borrow().arm_reset_if_incomplete();
         self.worker.deregister(self.slot.get());
         self.fail_streams(Over::Lost);
         self.account();

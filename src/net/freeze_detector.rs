@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_late_reads_first() {
+    fn a_late_thread_reads_before_it_judges() {
         let (mut silence, mut detector) = (PeerSilence::new(at(0)), FreezeDetector::new());
         silence.note_owed(at(0));
         detector.ask(&silence, PING_TIMEOUT, at(500));
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_silent_for_long_is_looked_at_seldom_and_anew_for_each_that_joins() {
+    fn long_silences_are_judged_seldom_and_new_requests_restart_them() {
         let (silence, mut detector) = (PeerSilence::new(at(0)), FreezeDetector::new());
         let mut looks = 0;
         while let Some(due) = detector.due(&silence, true).filter(|due| *due < at(24 * 3_600_000)) {

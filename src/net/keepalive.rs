@@ -121,7 +121,7 @@ impl Pings {
     /// When to judge the silence next: only while an answer is owed, by a call or to a PING.
     pub fn due(&self, silence: &PeerSilence, busy: bool) -> Option<Time> {
         match self.unanswered {
-            Some(sent) => Some(self.dies(sent, silence.last_received)),
+            Some(sent) => Some(self.dead_at(sent, silence.last_received)),
             None => busy.then(|| silence.since().max(self.refused) + self.settings.interval),
         }
     }
@@ -129,7 +129,7 @@ impl Pings {
     /// What to do when that is due.
     pub fn judge(&self, last_received: Time, now: Time) -> KeepaliveAction {
         match self.unanswered {
-            Some(sent) if self.dies(sent, last_received) <= now => KeepaliveAction::Dead,
+            Some(sent) if self.dead_at(sent, last_received) <= now => KeepaliveAction::Dead,
             None => KeepaliveAction::Ping,
             Some(_) => KeepaliveAction::Wait,
         }
@@ -137,7 +137,7 @@ impl Pings {
 
     /// When the connection is dead. Any input after a PING proves that the peer was alive then, and
     /// extends the deadline.
-    fn dies(&self, sent: Time, last_received: Time) -> Time {
+    fn dead_at(&self, sent: Time, last_received: Time) -> Time {
         let Keepalive { interval, timeout, .. } = self.settings;
         if last_received > sent { last_received + interval + timeout } else { sent + timeout }
     }

@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn who_owes_nothing_has_a_second_whatever_it_sends() {
+    fn a_peer_without_a_request_lingers_for_a_second() {
         let mut linger = Linger::new(at(0), false);
         for ms in (0..1000).step_by(100) {
             linger.note_input(at(ms));
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_still_sending_has_as_long_as_it_sends() {
+    fn a_sending_client_extends_the_linger() {
         let mut linger = Linger::new(at(0), true);
         for ms in (0..30_000).step_by(4_500) {
             assert!(at(ms) < linger.until(), "{ms}");

@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_ended_writes_no_more() {
+    async fn no_writes_after_shutdown() {
         let (mut near, _far) = Memory::pair(64);
         near.shutdown().await.unwrap();
         assert_eq!(kind(near.write(b"x")).await, ErrorKind::BrokenPipe);

@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_side_by_side_clashes() {
+    fn overlapping_addresses_clash() {
         for (one, other, clashes) in [
             ("127.0.0.1:1", "127.0.0.1:1", true),
             ("127.0.0.1:1", "127.0.0.1:2", false),

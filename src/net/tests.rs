@@ -254,7 +254,7 @@ fn calls_go_through_whatever_pieces_they_come_in() {
 }
 
 #[test]
-fn who_is_told_may_use_the_connection_at_once() {
+fn callbacks_may_use_the_connection() {
     in_virtual_time(async {
         let told = Told { messages: 3, at_once: true, ..Told::default() };
         let pair = Pair::with(4096, told);
@@ -323,7 +323,7 @@ fn deadlines_pass_in_virtual_time() {
 }
 
 #[test]
-fn who_takes_nothing_is_cut_off() {
+fn a_peer_that_reads_nothing_is_closed() {
     in_virtual_time(async {
         let pair = Pair::new(1000, 90);
         let clock = Clock::start();
@@ -339,7 +339,7 @@ fn who_takes_nothing_is_cut_off() {
 }
 
 #[test]
-fn who_has_ended_its_side_and_takes_nothing_costs_no_time_until_it_is_cut_off() {
+fn a_half_closed_peer_that_reads_nothing_causes_no_busy_loop() {
     in_virtual_time(async {
         let clock = Clock::start();
         let (mut near, far) = Memory::pair(1000);
@@ -355,7 +355,7 @@ fn who_has_ended_its_side_and_takes_nothing_costs_no_time_until_it_is_cut_off() 
 }
 
 #[test]
-fn an_idle_connection_is_parted_with_when_its_time_has_come() {
+fn an_idle_connection_is_closed_after_its_timeout() {
     in_virtual_time(async {
         let pair = Pair::new(4096, 3);
         let clock = Clock::start();

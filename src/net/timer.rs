@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_looks_before_something_is_due() {
+    async fn the_driver_sleeps_until_a_timer_is_due() {
         let clock = Clock::start();
         let wheel = Rc::new(Wheel::new(clock.now()));
         let waker = Waker::noop();

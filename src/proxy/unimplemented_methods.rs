@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn who_still_lacks_it_is_avoided_anew_and_remembered_once() {
+    fn a_second_unimplemented_renews_the_entry() {
         let (methods, known) = (StreamingMethods::default(), UnimplementedMethods::default());
         let (get, a) = (methods.hash(b"/shop.Orders/Get"), endpoint());
         let (_conn, conn) = connection();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_learnt_ends_with_the_connection() {
+    fn entries_end_with_their_connection() {
         let (methods, known) = (StreamingMethods::default(), UnimplementedMethods::default());
         let (get, a) = (methods.hash(b"/shop.Orders/Get"), endpoint());
         let (conn, weak) = connection();

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_that_of_who_asks() {
+    async fn a_panic_is_resumed_in_the_caller() {
         let asks = tokio::spawn(async { BuildPool::default().run(|| panic!("as if")).await });
         assert!(asks.await.unwrap_err().is_panic());
     }

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn wishes_for_backends_that_no_layer_has_make_none() {
+    fn intents_for_absent_backends_add_none() {
         let weighted = Intent { weight: Some(9), ..Intent::default() };
         let layer: Layer = [(address("a:1"), weighted)].into_iter().collect();
         assert_eq!(merged(&[&layer]), []);

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dear_is_built_once_however_often_somebody_is_out() {
+    fn the_full_picker_is_built_once_across_exclusions() {
         for policy in ["maglev", "consistent_hash", "round_robin", "p2c_ewma"] {
             let (balancer, backends) = (balancer(policy), backends());
             let all = pickers(&balancer, &backends, &[], None);

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_backend_answered_is_in_the_ratio_and_who_gave_up_is_not() {
+    fn rejections_count_in_the_ratio_and_cancellations_do_not() {
         let backend = WindowStats { requests: 8, succeeded: 6, failed: 1, ..Default::default() };
         let recent = RecentStats::new([&backend, &backend].into_iter(), &totals(2, 5));
         let success_ratio = Some(12.0 / 16.0);

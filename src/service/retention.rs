@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_kept_for_as_long_as_was_said() {
+    fn removed_endpoints_are_retained_for_the_set_time() {
         let mut removed = removed(300);
         removed.retain(endpoint(1), Time::ZERO);
         removed.retain(endpoint(2), at(60));
@@ -118,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn none_is_kept_if_so_said() {
+    fn a_retention_of_zero_keeps_none() {
         let mut removed = removed(0);
         removed.retain(endpoint(1), at(1));
         assert_eq!(removed.endpoints().count(), 0);
     }
 
     #[test]
-    fn who_has_something_in_flight_is_not_forgotten() {
+    fn an_endpoint_with_requests_in_flight_is_retained() {
         let (mut removed, busy) = (removed(300), endpoint(1));
         busy.load().begin(ExchangeClass::Call, Time::ZERO);
         removed.retain(Arc::clone(&busy), Time::ZERO);

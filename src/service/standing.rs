@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn who_declines_says_so_by_its_health_check() {
+    fn a_declared_not_serving_declines() {
         let declined: Vec<_> = conditions().iter().map(|(it, _)| it.declines()).collect();
         let at = |at: &usize| declined.get(*at) == Some(&true);
         assert_eq!((0..declined.len()).filter(at).collect::<Vec<_>>(), [6, 7]);

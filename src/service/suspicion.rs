@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_silent_while_others_answer_is_avoided() {
+    fn a_silent_backend_is_avoided_while_others_answer() {
         assert_eq!(avoided(&[suspect(600, 0)], 0), [false], "a single one serves");
         assert_eq!(avoided(&[suspect(600, 0), last_received(590)], 1), [true, false]);
         assert_eq!(
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_may_be_and_those_first_who_are_so_for_longest() {
+    fn suspects_are_limited_and_the_oldest_come_first() {
         let all = [suspect(700, 0), suspect(600, 5), last_received(800), suspect(650, 3)];
         assert_eq!(avoided(&all, 2), [false, true, false, true]);
         assert_eq!(avoided(&all, 0), [false; 4]);

@@ -18,7 +18,7 @@ pub trait Row: Sync {
     /// What applies when it is missing.
     fn absent(&self) -> Absent;
     /// Its documentation.
-    fn means(&self) -> &'static str;
+    fn doc(&self) -> &'static str;
     /// Whether changing it needs a restart.
     fn restart(&self) -> bool;
 }
@@ -125,7 +125,7 @@ pub struct Key<T: 'static> {
     /// The form of its value.
     pub form: Form<T>,
     absent: Absent,
-    means: &'static str,
+    doc: &'static str,
 }
 
 /// A key with a scalar value and a default.
@@ -136,7 +136,7 @@ pub struct Setting<T: 'static> {
     pub form: Form<T>,
     /// The default.
     pub default: T,
-    means: &'static str,
+    doc: &'static str,
 }
 
 /// A key with a list of scalars.
@@ -147,7 +147,7 @@ pub struct List<T: 'static> {
     pub form: Form<T>,
     many: Many,
     absent: Absent,
-    means: &'static str,
+    doc: &'static str,
 }
 
 /// A key with a mapping, or several.
@@ -156,7 +156,7 @@ pub struct Part {
     restart: bool,
     shape: Shape,
     absent: Absent,
-    means: &'static str,
+    doc: &'static str,
 }
 
 impl<T> Key<T> {
@@ -165,9 +165,9 @@ impl<T> Key<T> {
         (name, restart): (&'static str, bool),
         form: Form<T>,
         absent: Absent,
-        means: &'static str,
+        doc: &'static str,
     ) -> Key<T> {
-        Key { name, restart, form, absent, means }
+        Key { name, restart, form, absent, doc }
     }
 }
 
@@ -177,9 +177,9 @@ impl<T> Setting<T> {
         (name, restart): (&'static str, bool),
         form: Form<T>,
         default: T,
-        means: &'static str,
+        doc: &'static str,
     ) -> Setting<T> {
-        Setting { name, restart, form, default, means }
+        Setting { name, restart, form, default, doc }
     }
 }
 
@@ -190,9 +190,9 @@ impl<T> List<T> {
         form: Form<T>,
         many: Many,
         absent: Absent,
-        means: &'static str,
+        doc: &'static str,
     ) -> List<T> {
-        List { name, restart, form, many, absent, means }
+        List { name, restart, form, many, absent, doc }
     }
 }
 
@@ -202,9 +202,9 @@ impl Part {
         (name, restart): (&'static str, bool),
         shape: Shape,
         absent: Absent,
-        means: &'static str,
+        doc: &'static str,
     ) -> Part {
-        Part { name, restart, shape, absent, means }
+        Part { name, restart, shape, absent, doc }
     }
 }
 
@@ -226,8 +226,8 @@ macro_rules! row {
                 $absent
             }
 
-            fn means(&self) -> &'static str {
-                self.means
+            fn doc(&self) -> &'static str {
+                self.doc
             }
 
             fn restart(&self) -> bool {

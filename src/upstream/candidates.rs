@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn who_failed_comes_last_for_a_while() {
+    fn a_failed_address_comes_last_for_a_while() {
         let all @ [a, b, c] = addresses(["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
         let mut candidates = Candidates::new(0);
         let at = Time::from_millis;

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_is_renewed_by_the_first_request_after_a_while() {
+    async fn the_first_request_after_a_pause_renews_it() {
         let (demand, at) = (Demand::default(), |seconds: u64| Time::from_millis(seconds * 1000));
         assert!(demand.is_recent(at(59)) && !demand.is_recent(at(60)));
         let renewed = demand.renewed();

@@ -124,7 +124,7 @@ fn hashing_in_all_ways() -> impl Iterator<Item = Arc<dyn Factory>> {
 }
 
 #[test]
-fn only_the_keys_of_who_is_out_move_and_they_come_back() {
+fn only_the_keys_of_an_excluded_member_move_and_they_come_back() {
     for factory in hashing_in_all_ways() {
         let set = set_of(FIVE, &EwmaParams::default());
         let picker = factory.build(Arc::clone(&set), &mut fastrand::Rng::with_seed(1));
@@ -149,7 +149,7 @@ fn only_the_keys_of_who_is_out_move_and_they_come_back() {
 }
 
 #[test]
-fn who_is_out_gets_nothing_whatever_was_tried_and_without_a_key() {
+fn an_excluded_member_is_never_picked() {
     for factory in hashing_in_all_ways() {
         let set = set_of(FIVE, &EwmaParams::default());
         let picker = factory.build(set, &mut fastrand::Rng::with_seed(1));
@@ -169,7 +169,7 @@ fn who_is_out_gets_nothing_whatever_was_tried_and_without_a_key() {
 }
 
 #[test]
-fn places_are_kept_by_those_policies_alone_that_have_some() {
+fn only_hashing_policies_exclude_members() {
     for policy in POLICIES {
         let factory = configured(*policy);
         let set = set_of(FIVE, &EwmaParams::default());

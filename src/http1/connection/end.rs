@@ -23,7 +23,7 @@ impl Connection {
             return Some(Event::End { key });
         }
         if self.role == Role::Client {
-            return self.broken_off();
+            return self.connection_lost();
         }
         if !matches!(exchange.receiving, Receiving::Body(_)) {
             return None; // the request is complete
@@ -40,7 +40,7 @@ impl Connection {
 
     /// The connection was lost. An event when a backend closed an idle connection while a retryable
     /// request was being sent.
-    pub(super) fn broken_off(&mut self) -> Option<Event> {
+    pub(super) fn connection_lost(&mut self) -> Option<Event> {
         let key = self.key();
         let reused = self.role == Role::Client && self.number > 1;
         let exchange = self.exchange.as_ref()?;
@@ -54,7 +54,7 @@ impl Connection {
 
     /// Aborts the exchange. A client without a head yet gets an error response; a message that has
     /// begun is truncated by closing the connection, which the peer must not mistake for its regular
-    /// end: [`Connection::is_broken_off`].
+    /// end: [`Connection::is_truncated`].
     pub(super) fn reset(&mut self, key: Key, code: ErrorCode) {
         let role = self.role;
         let Some(exchange) = self.find(key) else { return };
@@ -103,7 +103,7 @@ impl Connection {
 
     /// Whether a message was truncated: then the connection is closed by a TCP RST, the only signal for a
     /// message that is delimited by the end of the connection.
-    pub fn is_broken_off(&self) -> bool {
+    pub fn is_truncated(&self) -> bool {
         self.broken
     }
 

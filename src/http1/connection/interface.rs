@@ -31,8 +31,8 @@ impl http::Connection for Connection {
         self.end_of_input()
     }
 
-    fn broken_off(&mut self) -> Option<Event> {
-        self.broken_off()
+    fn connection_lost(&mut self) -> Option<Event> {
+        self.connection_lost()
     }
 
     fn is_blocked(&self) -> bool {

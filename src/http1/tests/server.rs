@@ -104,7 +104,7 @@ fn answered_early(head: &str, begun: &[u8]) -> End {
 const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: h\r\n\r\n";
 
 #[test]
-fn behind_a_request_that_was_answered_early_comes_the_next() {
+fn the_next_request_follows_one_answered_early() {
     let padded = |len| [NEXT, &b"y".repeat(len - NEXT.len())].concat();
     for (head, begun, rest) in [
         ("Content-Length: 99", &b"abc"[..], padded(96)),
@@ -123,7 +123,7 @@ fn behind_a_request_that_was_answered_early_comes_the_next() {
 }
 
 #[test]
-fn a_request_that_is_too_long_to_be_dropped_is_the_last_and_the_client_is_told() {
+fn a_request_too_long_to_discard_closes_the_connection() {
     // The total length of a chunked body is unknown.
     for (head, begun) in [
         ("Content-Length: 262146", &b"a"[..]),
@@ -141,7 +141,7 @@ fn a_request_that_is_too_long_to_be_dropped_is_the_last_and_the_client_is_told()
 }
 
 #[test]
-fn what_a_client_does_that_was_not_told_to_go_on_cannot_be_known() {
+fn without_100_continue_the_body_is_uncertain_so_the_connection_closes() {
     let asking = "Content-Length: 3\r\nExpect: 100-Continue";
     let mut server = answered_early(asking, b"");
     assert!(server.written().contains("\r\nconnection: close\r\n"));
@@ -173,7 +173,7 @@ fn a_connection_that_is_to_end_does_not_wait_for_the_rest_of_a_request() {
 }
 
 #[test]
-fn a_message_that_is_broken_off_is_told_from_a_whole_one() {
+fn a_truncated_message_is_distinguished_from_a_complete_one() {
     let ok = &[(":status", "200")][..];
     let sized = &[(":status", "200"), ("content-length", "3")][..];
     for (version, fields, body, broken) in [
@@ -193,13 +193,13 @@ fn a_message_that_is_broken_off_is_told_from_a_whole_one() {
         }
         server.codec.reset(key, crate::http::ErrorCode::INTERNAL_ERROR);
         assert!(server.codec.is_leaving());
-        assert_eq!(server.codec.is_broken_off(), broken, "{version} {fields:?} {body:?}");
+        assert_eq!(server.codec.is_truncated(), broken, "{version} {fields:?} {body:?}");
         assert_eq!(server.written().contains("HTTP/1.1 502 "), body.is_none());
     }
 }
 
 #[test]
-fn after_close_nothing_is_looked_at() {
+fn input_after_close_is_ignored() {
     let mut server = End::server();
     server.feed(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\n\r\n");
     server.told();

@@ -32,7 +32,7 @@ impl http::Connection for Connection {
         None
     }
 
-    fn broken_off(&mut self) -> Option<Event> {
+    fn connection_lost(&mut self) -> Option<Event> {
         None
     }
 

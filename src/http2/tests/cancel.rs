@@ -27,7 +27,7 @@ fn streams(sent: &[Sent]) -> Vec<(u8, u32)> {
 }
 
 #[test]
-fn what_has_not_left_is_taken_back() {
+fn unwritten_requests_are_taken_back() {
     let mut peer = client();
     let [three, five, seven] = [(); 3].map(|()| open(&mut peer, "/known", false));
     for key in [five, three, five, seven, five] {
@@ -70,7 +70,7 @@ fn a_head_that_the_peers_table_learns_from_stays() {
 }
 
 #[test]
-fn what_has_begun_to_leave_is_not_taken_back() {
+fn partly_written_requests_are_not_taken_back() {
     let mut peer = client();
     let three = open(&mut peer, "/known", true);
     let five = open(&mut peer, "/known", true);
@@ -99,7 +99,7 @@ fn a_reset_waits_until_the_stream_can_have_been_accepted() {
 }
 
 #[test]
-fn of_what_is_abandoned_nothing_more_is_sent() {
+fn nothing_more_is_sent_of_an_abandoned_stream() {
     let mut peer = client();
     let key = open(&mut peer, "/known", false);
     peer.conn.send_data(key, &[0; 100_000], true).unwrap();

@@ -156,7 +156,7 @@ fn on_a_narrow_connection_a_reader_that_takes_nothing_is_sent_little() {
 }
 
 #[test]
-fn what_was_given_and_not_used_is_taken_back() {
+fn unused_credit_is_withdrawn() {
     let mut backend = Backend::new(256 << 10);
     backend.send(10_000);
     backend.set_narrow(true);
@@ -173,7 +173,7 @@ fn what_was_given_and_not_used_is_taken_back() {
 }
 
 #[test]
-fn a_backend_may_not_have_heard_yet_that_it_is_narrow() {
+fn unacknowledged_narrow_windows_do_not_count() {
     let mut backend = Backend::new(256 << 10);
     backend.peer.conn.set_narrow(true);
     backend.send_all();
@@ -191,7 +191,7 @@ fn credit_that_is_too_little_for_a_wide_window_is_given_when_it_is_narrow() {
 }
 
 #[test]
-fn a_reader_that_takes_all_is_soon_sent_as_much_as_there_may_be() {
+fn a_fast_reader_soon_gets_the_full_window() {
     let mut backend = Backend::narrow_one(256 << 10);
     let mut widths = Vec::new();
     for _ in 0..10 {

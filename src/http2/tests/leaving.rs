@@ -52,7 +52,7 @@ fn s6_8_the_last_stream_never_grows() {
 }
 
 #[test]
-fn s6_8_a_client_learns_what_was_not_looked_at() {
+fn s6_8_a_client_learns_which_streams_were_not_processed() {
     let mut peer = Peer::of(Role::Client);
     for _ in 0..4 {
         peer.open("GET", true);
@@ -79,7 +79,7 @@ fn s6_8_a_client_that_leaves_is_answered() {
 }
 
 #[test]
-fn s6_8_a_server_is_not_told_to_go_while_it_answers() {
+fn s6_8_a_client_with_open_streams_sends_no_goaway() {
     let mut peer = Peer::of(Role::Client);
     let key = peer.open("GET", true);
     peer.sent();

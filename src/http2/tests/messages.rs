@@ -174,7 +174,7 @@ fn fields(status: &str) -> Headers {
 }
 
 #[test]
-fn s8_1_a_server_that_wants_no_more_says_so_when_it_has_answered() {
+fn s8_1_a_server_resets_a_discarded_request_after_its_response() {
     let mut peer = Peer::of(Role::Server);
     peer.send(&wire::headers(WHOLE, 1, REQUEST));
     let key = peer.keys[0];
@@ -190,7 +190,7 @@ fn s8_1_a_server_that_wants_no_more_says_so_when_it_has_answered() {
 
 /// A client may read our answer only when it has sent its request.
 #[test]
-fn s8_1_until_the_answer_is_out_the_client_may_send_on() {
+fn s8_1_a_client_may_send_until_the_response_is_complete() {
     let mut peer = Peer::of(Role::Server);
     let window = Limits::edge().stream_window as usize;
     peer.send(&wire::headers(WHOLE, 1, REQUEST));
@@ -219,7 +219,7 @@ fn s8_1_until_the_answer_is_out_the_client_may_send_on() {
 }
 
 #[test]
-fn s8_1_a_client_that_wants_no_more_lets_the_rest_come() {
+fn s8_1_a_client_discards_the_rest_of_a_response() {
     let mut peer = Peer::of(Role::Client);
     let key = peer.open("POST", false);
     peer.conn.discard(key);

@@ -99,7 +99,7 @@ fn s5_1_a_stream_error_leaves_nothing_behind() {
 }
 
 #[test]
-fn s5_1_what_was_under_way_when_we_reset_is_dropped_however_many_they_were() {
+fn s5_1_frames_in_flight_to_streams_that_we_reset_are_dropped() {
     let limits = Limits::internal();
     let many = limits.max_streams;
     let mut peer = Peer::with(Role::Server, limits);

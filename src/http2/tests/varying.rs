@@ -83,7 +83,7 @@ fn a_remembered_block_and_a_field_that_varies_are_one_list() {
 }
 
 #[test]
-fn it_counts_towards_what_the_peer_takes() {
+fn the_varying_field_counts_towards_the_list_limit() {
     let mut pool = HeaderPool::default();
     let list = tagged(&mut pool);
     let size = list.list_size() + "grpc-timeout".len() + "1u".len() + 32;

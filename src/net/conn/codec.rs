@@ -159,7 +159,7 @@ impl Connection for Codec {
     delegate!(fn role(&self) -> Role);
     delegate!(fn limits(&self) -> &Arc<Limits>);
     delegate!(fn end_of_input(&mut self) -> Option<Event>);
-    delegate!(fn broken_off(&mut self) -> Option<Event>);
+    delegate!(fn connection_lost(&mut self) -> Option<Event>);
     delegate!(fn is_blocked(&self) -> bool);
     delegate!(fn is_unfinished(&self, waiting: usize) -> bool);
     delegate!(fn in_header_block(&self) -> bool);

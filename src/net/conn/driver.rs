@@ -250,7 +250,7 @@ impl Conn {
 
     /// The connection failed in both directions.
     fn connection_lost(self: &Rc<Self>) {
-        let event = self.core.borrow_mut().codec.broken_off();
+        let event = self.core.borrow_mut().codec.connection_lost();
         if let Some(event) = event {
             self.dispatch(event, self.worker.now());
         }

@@ -274,7 +274,7 @@ impl ConnState {
 
     /// Arms a TCP RST on close if an HTTP/1.1 message is incomplete, so that it is not mistaken for a
     /// complete one.
-    pub fn break_off(&self) {
+    pub fn arm_reset_if_incomplete(&self) {
         if self.codec.http1().is_some_and(http1::Connection::is_mid_message) {
             self.io.reset_on_close(true);
         }

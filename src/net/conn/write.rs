@@ -21,7 +21,7 @@ impl ConnState {
         }
         self.arm_reset();
         let written = self.write_out(cx, now)?;
-        if self.codec.http1().is_some_and(http1::Connection::is_broken_off) {
+        if self.codec.http1().is_some_and(http1::Connection::is_truncated) {
             self.end(self.reason());
         } else if written {
             self.arm_reset();
@@ -97,7 +97,7 @@ impl ConnState {
     /// never mistaken for a complete one.
     fn arm_reset(&mut self) {
         let open = self.codec.http1().is_some_and(|h1| {
-            h1.ends_by_close() && (h1.is_busy() || h1.is_broken_off() || h1.output_len() > 0)
+            h1.ends_by_close() && (h1.is_busy() || h1.is_truncated() || h1.output_len() > 0)
         });
         if open != self.reset_armed {
             self.io.reset_on_close(open);

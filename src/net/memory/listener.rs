@@ -96,7 +96,7 @@ mod tests {
     const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50_000);
 
     #[tokio::test(start_paused = true)]
-    async fn who_connects_is_accepted_while_there_is_room() {
+    async fn connections_are_accepted_up_to_the_backlog() {
         let (dial, listener) = MemoryListener::new(2);
         let mut first = dial.connect(PEER, 64).unwrap();
         let _second = dial.connect(PEER, 64).unwrap();
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_listener_that_goes_leaves_nobody_waiting() {
+    async fn dropping_the_listener_closes_its_backlog() {
         let (dial, listener) = MemoryListener::new(2);
         let mut waiting = dial.connect(PEER, 64).unwrap();
         drop(listener);

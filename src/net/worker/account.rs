@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_one_holds_more_or_less_is_all_that_changes() {
+    fn a_change_of_one_holding_changes_the_sum() {
         let account = Account::new(10);
         account.change(0, 4);
         account.change(0, 6);
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "5 bytes leave of 4")]
-    fn more_than_is_held_does_not_leave() {
+    fn the_account_does_not_underflow() {
         let account = Account::new(10);
         account.change(0, 4);
         account.change(5, 0);

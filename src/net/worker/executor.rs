@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whom_events_wake_is_polled_when_they_are_handed_on() {
+    async fn a_job_woken_by_an_event_is_polled_by_the_driver() {
         let executor = Executor::new();
         let (event, polls) = wait(&executor, 3);
         let (other, others_polls) = wait(&executor, 1);
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_is_woken_while_nobody_attends_is_polled_too() {
+    async fn a_job_woken_outside_a_driver_is_polled_by_the_fallback_task() {
         dispatching(async |executor| {
             others().await;
             let (event, polls) = wait(executor, 9);
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_knows_nothing_of_jobs_wakes_them_from_anywhere() {
+    async fn wakers_wake_jobs_from_any_thread() {
         dispatching(async |executor| {
             let (notify, done) = (Arc::new(Notify::new()), Rc::<Cell<usize>>::default());
             for _ in 0..3 {
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_ends_one_and_nobody_else() {
+    async fn a_panic_ends_only_its_job() {
         dispatching(async |executor| {
             let dropped = Rc::new(());
             let held = Rc::clone(&dropped);
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn at_the_end_nothing_is_left_of_those_who_wait() {
+    async fn clear_drops_all_waiting_jobs() {
         let executor = Executor::new();
         let dropped = Rc::new(());
         let (held, event) = (Rc::clone(&dropped), wait(&executor, 2).0);

@@ -92,7 +92,7 @@ mod tests {
     use crate::net::tests::wakes::Wakes;
 
     #[test]
-    fn a_turn_is_written_once_all_who_run_in_it_have_had_their_say() {
+    fn a_turn_is_flushed_after_all_ready_tasks() {
         let (queue, log) = (FlushQueue::default(), RefCell::new(Vec::new()));
         let note = |what: &str| log.borrow_mut().push(what.to_owned());
         let flush = |who: u32| {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn who_brings_a_round_to_an_end_leaves_the_others_to_the_next() {
+    fn a_panic_leaves_the_others_to_the_next_round() {
         let (queue, log) = (FlushQueue::default(), RefCell::new(Vec::new()));
         let flush = |who: u32| match who {
             1 => panic!("it was to be"),

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn one_alone_has_all_of_a_turn() {
+    fn a_single_connection_gets_the_whole_turn() {
         let read_scheduler = ReadScheduler::default();
         for _ in 0..READS_PER_TURN {
             assert!(!read_scheduler.is_spent());
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_kept_nobody_waiting_leaves_nothing_to_the_next() {
+    fn a_turn_without_a_queue_renews_the_budget() {
         let read_scheduler = ReadScheduler::<u32>::default();
         read_scheduler.spend(READS_PER_TURN * MAX_READ);
         read_scheduler.enqueue(1);

@@ -48,7 +48,7 @@ mod tests {
     const S: fn(u64) -> Time = |seconds| Time::from_millis(1000 * seconds);
 
     #[test]
-    fn backends_are_told_once_when_much_waits() {
+    fn backends_are_narrowed_once_when_much_is_unread() {
         let unread = Unread::default();
         unread.account(0, LOW_WATER);
         assert!(!unread.overflows(S(1)) && !unread.is_high(S(1)));
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_left_alone_again_when_little_has_waited_for_a_while() {
+    fn backends_are_widened_after_a_calm_time() {
         let unread = Unread::default();
         unread.account(0, LOW_WATER + 1);
         assert!(unread.overflows(S(10)));

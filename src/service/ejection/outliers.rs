@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_like_all_the_others_is_no_outlier() {
+    fn a_backend_that_fails_like_the_others_is_no_outlier() {
         assert_eq!(ratios(&[failing(100, 90, 10), failing(100, 89, 10)]), [None; 2]);
         assert_eq!(ratios(&[failing(100, 19, 10), failing(100, 0, 10)]), [None; 2]);
     }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_much_slower_than_the_median_of_the_others_is_an_outlier() {
+    fn a_backend_much_slower_than_the_median_is_an_outlier() {
         assert_eq!(latencies(&[slow(10, &[210]), slow(10, &[10])]), [true, false]);
         let three = [slow(10, &[210]), slow(10, &[10]), slow(10, &[12])];
         assert_eq!(latencies(&three), [true, false, false]);

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn three_answers_on_trial_end_it_and_who_is_soon_ejected_again_has_relapsed() {
+    fn three_successes_end_a_trial_and_an_ejection_soon_after_is_a_relapse() {
         let settings = Ejection::defaults();
         let mut all = [backend(5), backend(0)];
         settings.decide(&mut all, at(0));
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn when_the_whole_becomes_less_who_is_out_for_longest_is_let_go() {
+    fn a_smaller_set_releases_the_longest_ejection() {
         let settings = Ejection::defaults();
         let mut all = [backend(5), backend(0), backend(0), backend(0)];
         settings.decide(&mut all, at(0));

@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_and_beyond_where_very_many_are_away() {
+    fn backoff_grows_with_failures_and_with_unreachable_endpoints() {
         let unreachable_count = Rc::new(UnreachableCount::default());
         let millis = |failures| unreachable_count.backoff(failures).as_millis();
         assert_eq!([1, 2, 3, 4, 5, 1_000_000].map(millis), [20, 40, 80, 150, 150, 150]);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_lost_again_and_again_rests_longer() {
+    fn a_flapping_endpoint_has_a_longer_backoff() {
         let millis = |flaps| flap_backoff(flaps).as_millis();
         assert_eq!([0, 1, 3, 5, 6, 1_000_000].map(millis), [10, 20, 80, 320, 500, 500]);
     }

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_open_can_be_given_up() {
+    fn all_open_streams_can_be_cancelled() {
         let (whole, reduced) = (Share::Full, Share::Reduced);
         // Open streams, resets; fits for the full and the reduced share; rests for each.
         let cases = [

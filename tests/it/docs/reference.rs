@@ -125,7 +125,7 @@ fn table(section: &Section) -> String {
             (true, true) => " restart |",
         };
         let (name, default, range) = (row.name(), default(*row), range(*row));
-        format!("| `{name}` |{shape} {default} | {range} |{reload} {} |", row.means())
+        format!("| `{name}` |{shape} {default} | {range} |{reload} {} |", row.doc())
     }));
     lines.join("\n") + "\n"
 }

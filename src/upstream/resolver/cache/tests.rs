@@ -68,7 +68,7 @@ fn at(last: u8) -> Answer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_look_up_for_all_who_ask_at_a_time() {
+async fn concurrent_queries_share_one_look_up() {
     with(async |world, resolver| {
         let asked: Vec<_> = (0..100).map(|_| resolver.resolve("Orders")).collect();
         for answer in futures_all(asked).await {
@@ -132,7 +132,7 @@ async fn the_last_answer_serves_while_name_servers_fail() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silent_names_hold_up_nobody_else_for_long() {
+async fn silent_names_do_not_delay_others() {
     with(async |world, resolver| {
         let silent: Vec<String> = (0..1500).map(|number| format!("silent-{number}")).collect();
         let silent: Vec<_> = silent.iter().map(|name| resolver.resolve(name)).collect();
@@ -175,7 +175,7 @@ async fn silent_names_hold_up_nobody_else_for_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_look_ups_at_the_end() {
+async fn shutdown_does_not_wait_for_look_ups() {
     let (questions, inbox) = mpsc::channel(16);
     let world = Rc::new(World::default());
     let local = LocalSet::new();
