@@ -18,7 +18,7 @@ pub(super) struct Sorted {
 const NUMBERS_PER_BUCKET: usize = 4;
 
 impl Sorted {
-    /// For `numbers`, which are in order.
+    /// An index of `numbers`, which are sorted.
     pub fn new(numbers: impl Into<Box<[u64]>>) -> Sorted {
         let numbers = numbers.into();
         let greatest = numbers.last().copied().unwrap_or(0);

@@ -41,7 +41,7 @@ pub fn read(node: &Node, upstream: &Settings, problems: &Problems) -> Check {
     check
 }
 
-/// The probe of check; exactly one must be given.
+/// The probe of a check; exactly one must be given.
 fn probe(fields: &Fields<'_>, at: &Node, upstream: &Settings, problems: &Problems) -> Probe {
     let grpc = fields.get(&HEALTH.grpc).map(|node| {
         let fields = Fields::of(node, &HEALTH_GRPC, problems);

@@ -128,7 +128,7 @@ pub trait Connection {
         end: bool,
     ) -> Result<(), SendError>;
 
-    /// Sends an informational response, if the client knows such.
+    /// Sends an informational response, if the client supports them.
     ///
     /// # Errors
     /// As [`Connection::send_head`].

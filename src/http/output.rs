@@ -13,7 +13,7 @@ pub struct Output {
     bytes: Vec<u8>,
     written: usize,
     /// Bytes written in the connection's lifetime.
-    gone: u64,
+    total_written: u64,
 }
 
 impl Output {
@@ -36,7 +36,7 @@ impl Output {
     pub fn advance(&mut self, n: usize) {
         let n = n.min(self.len());
         self.written += n;
-        self.gone += n as u64;
+        self.total_written += n as u64;
         if self.written == self.bytes.len() {
             self.bytes.clear();
             self.written = 0;
@@ -47,13 +47,13 @@ impl Output {
     }
 
     /// Bytes written in the connection's lifetime.
-    pub fn gone(&self) -> u64 {
-        self.gone
+    pub fn total_written(&self) -> u64 {
+        self.total_written
     }
 
     /// Position of the end of the buffer, counted in bytes over the connection's lifetime.
     pub fn end(&self) -> u64 {
-        self.gone + self.len() as u64
+        self.total_written + self.len() as u64
     }
 
     /// Room for DATA; none behind pending output while the socket is full.
@@ -85,7 +85,8 @@ impl Output {
 
     /// The index in [`buffer`](Output::buffer) of a lifetime position.
     pub(crate) fn index_of(&self, position: u64) -> usize {
-        let ahead = usize::try_from(position.saturating_sub(self.gone)).unwrap_or(usize::MAX);
+        let ahead =
+            usize::try_from(position.saturating_sub(self.total_written)).unwrap_or(usize::MAX);
         self.written.saturating_add(ahead)
     }
 

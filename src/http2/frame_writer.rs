@@ -68,7 +68,7 @@ impl FrameWriter {
 
     /// Appends DATA of at most `max` bytes, extending the last frame where possible.
     pub fn data(&mut self, stream: u32, payload: &[u8], end: bool, max: usize) {
-        let gone = self.output.gone();
+        let gone = self.output.total_written();
         let last = self
             .last_data
             .filter(|last| last.stream == stream && last.len + payload.len() <= max)

@@ -210,7 +210,7 @@ impl Exchange {
             };
             let avoided = match &*without {
                 [] => already.as_slice(),
-                without => &[already.as_slice(), without].concat(), // rare
+                without => &[already.as_slice(), without].concat(), // allocates, but is rare
             };
             view.pick(worker, &key_cx, initial.class, avoided)?
         };

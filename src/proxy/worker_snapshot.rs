@@ -126,7 +126,7 @@ impl WorkerSnapshot {
         }
         let on_trial = self.pools.get(index)?.endpoint().faults().begin_trial(now);
         if !on_trial && !self.snapshot.panic_mode {
-            let tried = &[tried, trials.get(..MAX_TRIALS).unwrap_or(trials)].concat(); // rare
+            let tried = &[tried, trials.get(..MAX_TRIALS).unwrap_or(trials)].concat(); // allocates, but is rare
             index = picker.pick(&mut PickCx { key, class, tried, rng, now });
         }
         (index < self.pools.len()).then_some(Picked { index, on_trial })

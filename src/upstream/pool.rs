@@ -69,7 +69,7 @@ pub struct Pool {
     failures: Cell<u32>,
     retry_at: Cell<Time>,
     /// A reconnect loop is running.
-    trying: Cell<bool>,
+    reconnecting: Cell<bool>,
     /// Whether the service was requested recently.
     demand: Arc<Demand>,
     /// A request of this worker has waited for a connection.
@@ -136,7 +136,7 @@ impl Pool {
             unreachable_count: Rc::clone(unreachable_count),
             failures: Cell::new(0),
             retry_at: Cell::new(Time::ZERO),
-            trying: Cell::new(false),
+            reconnecting: Cell::new(false),
             demand: Arc::clone(demand),
             wanted: Cell::new(false),
             down: Cell::new(false),

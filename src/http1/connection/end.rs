@@ -128,11 +128,11 @@ impl Connection {
         }
         self.output.append(|out| write::refusal(out, status, detail));
         let fault = if status == 431 { Fault::Headers } else { Fault::Protocol };
-        ConnectionError { fault, ..self.broken(detail) }
+        ConnectionError { fault, ..self.protocol_error(detail) }
     }
 
     /// Fails the connection for a protocol error of the peer.
-    pub(super) fn broken(&mut self, detail: &'static str) -> ConnectionError {
+    pub(super) fn protocol_error(&mut self, detail: &'static str) -> ConnectionError {
         self.abort();
         ConnectionError { code: ErrorCode::PROTOCOL_ERROR, fault: Fault::Protocol, detail }
     }

@@ -79,7 +79,7 @@ impl Connection {
             _ if input.is_empty() => Ok(None),
             Role::Server => self.request(input, pool),
             // An unsolicited response: a later request must not get it.
-            Role::Client => Err(self.broken("bytes of a backend that nobody asked for")),
+            Role::Client => Err(self.protocol_error("bytes of a backend that nobody asked for")),
         }
     }
 
@@ -278,7 +278,7 @@ impl Connection {
             return Ok(Step::Event(self.malformed(Cause::Malformed(detail))));
         }
         let unanswered = self.exchange.as_ref().is_some_and(|e| e.sending == Sending::Head);
-        Err(if unanswered { self.refuse(detail.into()) } else { self.broken(detail) })
+        Err(if unanswered { self.refuse(detail.into()) } else { self.protocol_error(detail) })
     }
 }
 

@@ -11,7 +11,7 @@ impl Connection {
     /// Removes a request from the output if none of its bytes was written, so that the peer never sees it.
     /// Returns whether it could; not if later header blocks depend on its entries in the HPACK table.
     pub(super) fn take_back(&mut self, key: Key) -> bool {
-        let gone = self.frames.output.gone();
+        let gone = self.frames.output.total_written();
         let open = self.streams.get(key).is_some();
         let Some(from) = self.unsent.removable(key.id, gone).filter(|_| open) else {
             return false;
@@ -27,7 +27,7 @@ impl Connection {
     /// Earliest time for an RST_STREAM on a stream that was opened recently; `None` while its HEADERS
     /// are still in the output.
     pub(super) fn resettable_from(&self, key: Key) -> Option<Millis> {
-        if self.unsent.holds(key.id, self.frames.output.gone()) {
+        if self.unsent.holds(key.id, self.frames.output.total_written()) {
             return None;
         }
         let young = self.streams.get(key).filter(|stream| stream.receiving == Progress::Head);

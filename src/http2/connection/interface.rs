@@ -181,7 +181,7 @@ impl http::Connection for Connection {
         self.frames.output.shrink();
         self.decode_cache.clear();
         self.encode_cache.clear();
-        self.unsent.shrink(self.frames.output.gone());
+        self.unsent.shrink(self.frames.output.total_written());
         self.drained.shrink_to_fit();
         self.queue.shrink_to_fit();
     }

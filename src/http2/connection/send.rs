@@ -32,7 +32,13 @@ impl Connection {
         let key = self.streams.insert(stream);
         let from = self.frames.output.end();
         let inert = self.emit_headers(id, list, end);
-        self.unsent.push(id, from, self.frames.output.end(), inert, self.frames.output.gone());
+        self.unsent.push(
+            id,
+            from,
+            self.frames.output.end(),
+            inert,
+            self.frames.output.total_written(),
+        );
         Ok(key)
     }
 

@@ -83,7 +83,7 @@ impl ConnState {
 
     /// Raises TCP_NOTSENT_LOWAT for a client that has proved to read.
     fn raise_unsent_bound(&mut self) -> std::io::Result<()> {
-        let now = unsent(self.codec.output().gone());
+        let now = unsent(self.codec.output().total_written());
         match &mut self.unsent {
             Some(before) if *before < now => {
                 *before = now;

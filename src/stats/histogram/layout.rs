@@ -56,7 +56,7 @@ const FIRST_PART: [u8; DECADE.len() + 1] = first_part();
 const PARTS_PER_NANO: [u64; BUCKETS] = parts_per_nano();
 
 /// Lookup table: the first bucket that a number of each [`log_linear_index`] may fall into.
-const FIRST: [u8; 64 * 8] = first();
+const FIRST_BUCKET: [u8; 64 * 8] = first_buckets();
 
 const fn bounds() -> [u64; BUCKETS - 1] {
     let mut bounds = [0; BUCKETS - 1];
@@ -95,7 +95,7 @@ const fn parts_per_nano() -> [u64; BUCKETS] {
     each
 }
 
-const fn first() -> [u8; 64 * 8] {
+const fn first_buckets() -> [u8; 64 * 8] {
     let mut first = [0; 64 * 8];
     let mut i = 0;
     let mut at = log_linear_index(0);
@@ -118,7 +118,7 @@ const fn log_linear_index(nanos: u64) -> usize {
 }
 
 fn bucket(nanos: u64) -> usize {
-    let mut i = usize::from(FIRST[log_linear_index(nanos)]);
+    let mut i = usize::from(FIRST_BUCKET[log_linear_index(nanos)]);
     while i < BOUNDS.len() && BOUNDS[i] < nanos {
         i += 1;
     }

@@ -58,7 +58,7 @@ impl Pool {
 
     async fn keep_connected(self: &Rc<Self>) {
         let Some(_permit) = self.dialer.warm_permit().await else { return };
-        self.worker.sleep(JITTER.mul_f64(self.chance())).await;
+        self.worker.sleep(JITTER.mul_f64(self.random())).await;
         let mut permit = self.dialer.connect_permit().await;
         let mut short_lived = 0;
         loop {
@@ -76,7 +76,7 @@ impl Pool {
                 (Version::Http2, true) => backoff(GRACEFUL_DELAY, short_lived),
                 (Version::Http2, false) => backoff(LOSS_DELAY, short_lived),
             };
-            self.worker.sleep(backoff.mul_f64(1.0 + 0.25 * self.chance())).await;
+            self.worker.sleep(backoff.mul_f64(1.0 + 0.25 * self.random())).await;
         }
     }
 
@@ -88,7 +88,7 @@ impl Pool {
             if self.usable() > 0 {
                 return made;
             }
-            if self.connecting.get() == 0 && !self.trying.get() {
+            if self.connecting.get() == 0 && !self.reconnecting.get() {
                 made = true;
                 self.begin_connecting();
                 let (pool, permit) = (Rc::clone(self), permit.take());
@@ -125,7 +125,7 @@ impl Pool {
         }
     }
 
-    fn chance(&self) -> f64 {
+    fn random(&self) -> f64 {
         self.worker.rng().borrow_mut().f64()
     }
 }

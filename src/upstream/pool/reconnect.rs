@@ -99,7 +99,7 @@ impl Pool {
 
     /// The reconnect loop: until it succeeds or nobody needs the endpoint.
     fn start_reconnecting(&self) {
-        if self.trying.replace(true) {
+        if self.reconnecting.replace(true) {
             return;
         }
         let (pool, worker) = (self.this.clone(), Rc::clone(&self.worker));
@@ -117,7 +117,7 @@ impl Pool {
                 }
                 let Some(pool) = pool.upgrade() else { return };
                 if !pool.needs_connection() {
-                    return pool.trying.set(false);
+                    return pool.reconnecting.set(false);
                 }
                 if pool.connecting.get() == 0 {
                     pool.begin_connecting();

@@ -44,7 +44,7 @@ pub struct Cache<L> {
 }
 
 struct NameEntry {
-    asked: Instant,
+    last_queried: Instant,
     in_progress: bool,
     waiting: Vec<oneshot::Sender<Answer>>,
     last: Option<CachedAnswer>,
@@ -93,7 +93,7 @@ impl<L: LookUp> Cache<L> {
     fn take(&mut self, Question { name, answer }: Question) {
         let now = Instant::now();
         let entry = self.names.entry(Arc::clone(&name)).or_insert_with(|| NameEntry::new(now));
-        entry.asked = now;
+        entry.last_queried = now;
         if let Some(known) = entry.known(now) {
             let _ = answer.send(known); // the caller may be gone
             return;
@@ -141,14 +141,14 @@ impl<L: LookUp> Cache<L> {
     }
 
     fn forget(&mut self, now: Instant) {
-        self.names.retain(|_, name| name.in_progress || now - name.asked < UNUSED_TIMEOUT);
+        self.names.retain(|_, name| name.in_progress || now - name.last_queried < UNUSED_TIMEOUT);
     }
 }
 
 impl NameEntry {
-    fn new(asked: Instant) -> NameEntry {
+    fn new(last_queried: Instant) -> NameEntry {
         NameEntry {
-            asked,
+            last_queried,
             in_progress: false,
             waiting: Vec::new(),
             last: None,
