@@ -192,7 +192,7 @@ impl P2cPicker {
         }
     }
 
-    /// Whether `first` is to be picked to renew its estimate.
+    /// Whether to pick `first` in order to renew its estimate.
     #[inline]
     fn wants_trial(&self, first: usize, second: usize, cx: &mut PickCx<'_>) -> bool {
         let load = self.backlog.load(first);

@@ -107,7 +107,7 @@ Examples:
 
   equipoise ctl log-level debug                            a line for each request; `configured` ends it";
 
-/// How long an answer is waited for by default.
+/// The default timeout of a call.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How results are printed.

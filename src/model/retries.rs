@@ -1,8 +1,8 @@
-//! Retries and hedges, counted by what came of them, and requests by the attempts that they took.
+//! Counters of retries and hedges by their result, and of requests by their number of attempts.
 
 use crate::stats::WorkerCounter;
 
-/// What came of a failed attempt that another one might make good.
+/// The result of retrying a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryResult {
     /// The request was sent again, and succeeded.
@@ -13,7 +13,7 @@ pub enum RetryResult {
     Transparent,
     /// It was not sent again: the budget was spent.
     Budget,
-    /// It was not sent again: its body was not kept any more.
+    /// It was not sent again: its body was no longer buffered.
     Body,
     /// It was not sent again: an answer would have come after the deadline.
     Deadline,
@@ -47,7 +47,7 @@ impl RetryResult {
     }
 }
 
-/// What came of a hedge: an attempt beside another one.
+/// The result of a hedge, which is an attempt beside another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HedgeResult {
     /// Its response reached the client.
@@ -76,7 +76,7 @@ impl HedgeResult {
     }
 }
 
-/// The most attempts that are told apart.
+/// Requests with this many attempts or more are counted together.
 const ATTEMPTS: usize = 4;
 
 /// Counters of a service's retries and hedges.
@@ -108,7 +108,7 @@ impl RetryCounts {
         self.hedges[result as usize].increment(worker);
     }
 
-    /// Counts a request that took so many attempts, from 1 on.
+    /// Counts a request that took this many attempts, from 1 on.
     pub fn count_attempts(&self, attempts: u32, worker: usize) {
         let index = (attempts.max(1) as usize).min(ATTEMPTS) - 1;
         self.attempts[index].increment(worker);

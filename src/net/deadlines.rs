@@ -25,7 +25,7 @@ pub(super) struct DeadlineInputs {
     /// When the socket stopped accepting output.
     pub stalled: Option<Time>,
     /// Time of the last liveness check, if the peer is half-closed.
-    pub looked: Option<Time>,
+    pub last_liveness_check: Option<Time>,
     /// When the last stream ended, if none is open.
     pub idle: Option<Time>,
     /// Idle memory has been freed.
@@ -84,7 +84,7 @@ impl Deadlines {
             preface: (!inputs.introduced).then_some(inputs.opened + limits.preface_timeout),
             frame: after(inputs.unfinished, limits.frame_timeout),
             write_stall: after(inputs.stalled, limits.write_stall_timeout),
-            look: after(inputs.looked, LIVENESS_INTERVAL),
+            look: after(inputs.last_liveness_check, LIVENESS_INTERVAL),
             linger: None,
             idle: after(inputs.idle, limits.idle_timeout).filter(|_| !inputs.kept && !stays),
             shrink: after(inputs.idle, SHRINK_AFTER).filter(|_| !inputs.shrunk),
@@ -135,7 +135,7 @@ mod tests {
         introduced: true,
         unfinished: None,
         stalled: None,
-        looked: None,
+        last_liveness_check: None,
         idle: None,
         shrunk: false,
         kept: false,
@@ -165,7 +165,7 @@ mod tests {
                 Deadlines { write_stall: Some(at(130)), ..never },
             ),
             (
-                DeadlineInputs { looked: now, ..BUSY },
+                DeadlineInputs { last_liveness_check: now, ..BUSY },
                 Deadlines { look: now.map(|now| now + LIVENESS_INTERVAL), ..never },
             ),
             (

@@ -127,7 +127,7 @@ impl Table {
         if size > self.max_size {
             return;
         }
-        let start = self.place(len);
+        let start = self.allocate(len);
         if let Some(place) = self.bytes.get_mut(start..start + len) {
             let (name_place, value_place) = place.split_at_mut(name.len());
             name_place.copy_from_slice(name);
@@ -143,7 +143,7 @@ impl Table {
     }
 
     /// Allocates `len` bytes of the ring.
-    fn place(&mut self, len: usize) -> usize {
+    fn allocate(&mut self, len: usize) -> usize {
         if self.head + len > 2 * self.limit {
             self.head = 0;
         }

@@ -70,7 +70,7 @@ pub struct ConnState {
     /// Idle memory has been freed.
     pub shrunk: bool,
     /// Time of the last liveness check of a half-closed peer.
-    pub looked: Time,
+    pub last_liveness_check: Time,
     pub alarm: Alarm,
 }
 
@@ -122,7 +122,7 @@ impl ConnState {
             held: 0,
             unread: 0,
             shrunk: false,
-            looked: now,
+            last_liveness_check: now,
             alarm: Alarm::new(),
         }
     }

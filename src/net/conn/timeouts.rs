@@ -148,7 +148,7 @@ impl ConnState {
             introduced: self.codec.is_introduced(),
             unfinished: self.unfinished,
             stalled: self.stalled,
-            looked: self.ended.then_some(self.looked),
+            last_liveness_check: self.ended.then_some(self.last_liveness_check),
             idle: self.idle,
             shrunk: self.shrunk,
             expires: self.expires,
@@ -176,7 +176,7 @@ impl ConnState {
 
     fn act_on_deadlines(&mut self, due: &Deadlines, now: Time) {
         if is_past(due.look, now) {
-            self.looked = now;
+            self.last_liveness_check = now;
         }
         if is_past(due.shrink, now) {
             self.shrink();

@@ -1,5 +1,5 @@
 //! Classifies the result of an attempt, before any of it was sent to the client: commit, retry or
-//! fail. Pure.
+//! fail. Pure logic.
 
 use super::super::failure::Failure;
 use super::super::fields;
@@ -49,7 +49,7 @@ fn retried(start: &Start, grpc: bool, policy: &RetryPolicy) -> Option<Verdict> {
     failures.into_iter().flatten().find(|failure| policy.is_on(*failure)).map(Verdict::Retry)
 }
 
-/// What the gateway itself would answer.
+/// The retry condition of a failure of the gateway itself.
 pub fn own(grpc: bool) -> Option<RetryOn> {
     grpc.then_some(RetryOn::Grpc(GrpcCode::Unavailable))
 }

@@ -17,12 +17,12 @@ use crate::net::Stream;
 use crate::proxy::failure::Failure;
 use crate::route::{HedgeDelay, HedgePolicy, RetryPolicy};
 
-/// Attempts under way at the same time, the first one first.
+/// Concurrent attempts, in the order in which they began.
 struct Race<'x> {
     attempts: Vec<Attempt>,
-    /// The next one, while it waits for a stream.
+    /// The next attempt, while it waits for a stream.
     opening: Option<Opening<'x>>,
-    /// No further attempt begins.
+    /// No further attempt may begin.
     is_closed: bool,
 }
 
@@ -32,20 +32,20 @@ struct Opening<'x> {
 }
 
 /// What happens first in a race.
-enum Turn {
+enum RaceEvent {
     /// This attempt has a result.
     Result(usize, Start),
     /// The next attempt is due.
     Due,
     /// The next attempt has a stream.
     Opened(Rc<Stream>),
-    /// The next attempt gets none.
+    /// The next attempt did not get a stream.
     NotOpened,
 }
 
 impl Exchange {
-    /// The route's policy for hedging this request, if it has one. Only before commit, as it looks
-    /// at the head.
+    /// The route's policy for hedging this request, if it has one. Only before commit, as it reads the
+    /// head.
     pub(super) fn hedge_policy<'d>(&self, destination: &'d Destination) -> Option<&'d HedgePolicy> {
         let policy = destination.policies()?.hedge.as_ref()?;
         let head = self.head.borrow();
@@ -53,8 +53,8 @@ impl Exchange {
         policy.applies(self.grpc, of(Name::Method), of(Name::Path)).then_some(policy)
     }
 
-    /// Sends the request, and once more elsewhere if the response is late; `picked` becomes the
-    /// attempt of which the result is.
+    /// Sends the request, and again to another backend if the response is late; `picked` becomes the
+    /// attempt that the result belongs to.
     pub(super) async fn start_hedged(
         &self,
         destination: &Destination,
@@ -93,17 +93,17 @@ impl Exchange {
         let retry = self.retry_policy(destination).unwrap_or(&usual);
         loop {
             let delay = self.hedge_delay(policy, race);
-            match self.await_turn(race, delay).await {
-                Turn::Due => self.hedge(destination, policy, race, attempted),
-                Turn::NotOpened => race.opening = None,
-                Turn::Opened(back) => {
+            match self.next_race_event(race, delay).await {
+                RaceEvent::Due => self.hedge(destination, policy, race, attempted),
+                RaceEvent::NotOpened => race.opening = None,
+                RaceEvent::Opened(back) => {
                     if let Some(Opening { attempt, .. }) = race.opening.take() {
                         self.send_whole(&attempt, back);
                         race.attempts.push(attempt);
                         race.is_closed = false;
                     }
                 }
-                Turn::Result(index, start) => {
+                RaceEvent::Result(index, start) => {
                     let concerns_all = matches!(
                         start,
                         Err(AttemptError::ClientGone
@@ -124,10 +124,10 @@ impl Exchange {
         }
     }
 
-    /// How long the newest attempt is waited for until the next begins; `None` if none does.
+    /// How long to wait for the newest attempt before the next begins; `None` if none does.
     fn hedge_delay(&self, policy: &HedgePolicy, race: &Race<'_>) -> Option<Duration> {
         let newest = race.attempts.last()?;
-        // Only a whole request can be sent beside the first.
+        // Only a complete request can be sent a second time.
         let may_begin = !race.is_closed && race.attempts.len() < policy.attempts as usize;
         let after = match policy.after {
             _ if !may_begin => return None,
@@ -137,21 +137,21 @@ impl Exchange {
         Some(after.saturating_sub(newest.silence(self.proxy.worker.now())))
     }
 
-    async fn await_turn(&self, race: &mut Race<'_>, delay: Option<Duration>) -> Turn {
+    async fn next_race_event(&self, race: &mut Race<'_>, delay: Option<Duration>) -> RaceEvent {
         let mut timer = pin!(self.proxy.worker.sleep(delay.unwrap_or_default()));
         poll_fn(|cx| {
             for (index, attempt) in race.attempts.iter().enumerate() {
                 if let Poll::Ready(start) = self.poll_head(cx, attempt) {
-                    return Poll::Ready(Turn::Result(index, start));
+                    return Poll::Ready(RaceEvent::Result(index, start));
                 }
             }
             if let Some(opening) = &mut race.opening
                 && let Poll::Ready(opened) = opening.stream.as_mut().poll(cx)
             {
-                return Poll::Ready(opened.map_or(Turn::NotOpened, Turn::Opened));
+                return Poll::Ready(opened.map_or(RaceEvent::NotOpened, RaceEvent::Opened));
             }
             match delay.is_some() && timer.as_mut().poll(cx).is_ready() {
-                true => Poll::Ready(Turn::Due),
+                true => Poll::Ready(RaceEvent::Due),
                 false => Poll::Pending,
             }
         })
@@ -170,7 +170,7 @@ impl Exchange {
         let Some(first) = race.attempts.first() else { return };
         let most = self.retry_policy(destination).map_or(policy.attempts, |retry| retry.attempts);
         if u32::from(self.attempts.get()) >= most
-            || !self.is_whole_and_held()
+            || !self.is_fully_buffered()
             || !self.has_time_for(first)
         {
             return;
@@ -186,8 +186,8 @@ impl Exchange {
         race.opening = Some(Opening { stream: self.open_for(&next), attempt: next });
     }
 
-    /// Whether the whole request is here and can be sent again.
-    fn is_whole_and_held(&self) -> bool {
+    /// Whether the request is complete, and buffered to be sent again.
+    fn is_fully_buffered(&self) -> bool {
         self.is_buffered() && (self.end || self.front.is_whole())
     }
 

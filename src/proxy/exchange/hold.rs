@@ -1,5 +1,5 @@
-//! Holds back the head of a call's response until it shows whether a message follows or a failure:
-//! servers that answer late fail in trailers after a head, and only until commit can that be retried.
+//! Holds back the head of a call's response until a message or a failure follows: some servers fail
+//! in trailers after a head, and a retry is only possible before commit.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -56,7 +56,7 @@ impl Exchange {
                 Event::Head(headers, _) | Event::Informational(headers) => {
                     self.proxy.worker.recycle(headers);
                 }
-                // It shows again after commit.
+                // The event shows again after commit.
                 Event::Ended | Event::Error(_) => return Poll::Ready(()),
             }
         }

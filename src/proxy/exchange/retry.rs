@@ -1,4 +1,4 @@
-//! Decides whether a failed attempt is made good by another one, and when that begins.
+//! Decides whether a failed attempt is retried, and when.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::route::{RetryOn, RetryPolicy};
 /// Larger heads are not retried, to bound the memory they hold.
 const MAX_REPLAY_HEAD: usize = 8 << 10;
 
-/// Bytes of a request body kept for a retry where the route does not say how many.
-const REPLAY: usize = 64 << 10;
+/// Default limit of the replay buffer: bytes of a request body kept for a retry.
+const DEFAULT_REPLAY: usize = 64 << 10;
 
 /// What follows an attempt.
 pub enum Next {
-    /// Its result passes to the client.
+    /// Its result is sent to the client.
     Pass,
     /// This attempt, at a backend that may implement the method.
     Attempt(Attempt),
@@ -29,8 +29,8 @@ pub enum Next {
 }
 
 impl Exchange {
-    /// Decides what follows `attempt`. If that is another attempt, this one is recorded and
-    /// cancelled, and the body rewound.
+    /// Decides what follows `attempt`. If that is another attempt, this one is recorded and cancelled,
+    /// and the body is rewound.
     pub(super) fn next(
         &self,
         destination: &Destination,
@@ -54,8 +54,8 @@ impl Exchange {
         granted.map_or(Next::Pass, Next::After)
     }
 
-    /// Sends a request again that no backend can have begun. One that was not sent can always go to
-    /// the next backend; one that was sent and refused does so once, if all of it is still held.
+    /// Retries a request that no backend can have begun. One that was not sent can always go to the next
+    /// backend; one that was sent and refused is retried once, if all of it is still buffered.
     fn resend(
         &self,
         destination: &Destination,
@@ -79,12 +79,12 @@ impl Exchange {
         true
     }
 
-    /// Waits between two attempts, unless the client, a time-out or the gateway ends the request.
+    /// Waits between two attempts, unless the client, a timeout or the gateway ends the request.
     pub(super) async fn pause(&self, pause: Duration) -> Result<(), AttemptError> {
         if pause.is_zero() {
             return Ok(());
         }
-        // Boxed: every exchange would carry its state.
+        // Boxed: its state would enlarge every exchange's future.
         Box::pin(self.unless_ended(self.proxy.worker.sleep(pause))).await
     }
 
@@ -92,7 +92,8 @@ impl Exchange {
     /// does not; rewinds the body. `None` if there is no such backend, or the request is no longer
     /// buffered.
     ///
-    /// The retry budget does not count these: they end once it is known who implements the method.
+    /// The retry budget does not count these retries: they end once it is known which backends implement
+    /// the method.
     fn retry_unimplemented(
         &self,
         destination: &Destination,
@@ -139,8 +140,8 @@ impl Exchange {
         Some(pause)
     }
 
-    /// The pause until backends are asked anew of which none could be reached, if the route's policy
-    /// retries that.
+    /// The pause until the next attempt if no backend could be reached, if the route's policy retries
+    /// that.
     pub(super) fn retry_unreached(
         &self,
         destination: &Destination,
@@ -194,8 +195,8 @@ impl Exchange {
         granted.then_some(pause).ok_or(RetryResult::Budget)
     }
 
-    /// The route's policy for the retries of this request, if it has one. Only before commit, as it
-    /// looks at the head.
+    /// The route's policy for retries of this request, if it has one. Only before commit, as it reads the
+    /// head.
     pub(super) fn retry_policy<'d>(&self, destination: &'d Destination) -> Option<&'d RetryPolicy> {
         let policy = destination.policies()?.retry.as_ref()?;
         let head = self.head.borrow();
@@ -203,16 +204,16 @@ impl Exchange {
         policy.applies(self.grpc, of(Name::Method), of(Name::Path)).then_some(policy)
     }
 
-    /// How many bytes of the body are to be kept for a further attempt, if there may be one.
+    /// How many bytes of the body to buffer for a further attempt, if there may be one.
     pub(super) fn replay_limit(&self, attempted: &AttemptedEndpoints) -> Option<usize> {
         let policy = self.destination.get().and_then(|to| self.retry_policy(to));
         match policy {
             Some(policy) if u32::from(self.attempts.get()) < policy.attempts => Some(policy.buffer),
-            _ => (!attempted.is_resent()).then_some(REPLAY),
+            _ => (!attempted.is_resent()).then_some(DEFAULT_REPLAY),
         }
     }
 
-    /// Counts what came of the retries of a request that has ended.
+    /// Counts the results of the retries of a request that has ended.
     pub(super) fn count_retried(&self, outcome: &Outcome) {
         let Some(destination) = self.destination.get() else { return };
         let Some(service) = destination.worker_service() else { return };
@@ -234,7 +235,7 @@ impl Exchange {
         }
     }
 
-    /// How an attempt ended whose result does not reach the client.
+    /// The outcome of an attempt whose result is not sent to the client.
     pub(super) fn attempt_outcome(&self, start: &Start) -> AttemptOutcome {
         match start {
             Ok(response) => AttemptOutcome::Answered(match &response.trailers {
@@ -248,7 +249,7 @@ impl Exchange {
         }
     }
 
-    /// Whether all of the request that has come is still here, to be sent again.
+    /// Whether all of the request that was received is still buffered, to be sent again.
     pub(super) fn is_buffered(&self) -> bool {
         let whole = self.end || self.front.is_replayable();
         let small = self.head.borrow().list_size() <= MAX_REPLAY_HEAD;

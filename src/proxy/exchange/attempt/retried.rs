@@ -1,4 +1,4 @@
-//! An attempt whose result does not reach the client, as another one is made.
+//! Attempts whose result is not sent to the client, since another attempt is made.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ impl Attempt {
         self.endpoint().note_retried();
     }
 
-    /// Another attempt was answered first: it is cancelled. For how long the backend was silent says
-    /// that it takes as long at least, or that it is frozen.
+    /// Another attempt was answered first, so this one is cancelled. The time for which its backend was
+    /// silent is a lower bound of its latency.
     pub fn on_lost(&self, now: Time) {
         self.on_abandoned(now);
         if let Some(back) = self.back().filter(|back| back.conn().is_silent()) {
@@ -26,17 +26,17 @@ impl Attempt {
         self.cancel();
     }
 
-    /// Marks it as one beside another.
+    /// Marks it as a hedge: an attempt beside another one.
     pub fn mark_as_hedge(&self) {
         self.is_hedge.set(true);
     }
 
-    /// Whether it is one beside another.
+    /// Whether it is a hedge.
     pub fn is_hedge(&self) -> bool {
         self.is_hedge.get()
     }
 
-    /// The 95th percentile of its method's durations of late, if known.
+    /// The 95th percentile of its method's recent durations, if known.
     pub fn recent_p95(&self, now: Time) -> Option<Duration> {
         self.view.calls.recent_p95(self.called.as_ref()?, now)
     }
@@ -46,13 +46,13 @@ impl Attempt {
         self.view.calls.p50(self.called.as_ref()?)
     }
 
-    /// Whether its backend was chosen by a key, so that the same one is to be asked first.
+    /// Whether its backend was chosen by a hash key, so that the same backend is tried first.
     pub fn is_by_key(&self) -> bool {
         self.view.snapshot.spec.balancer.factory.key().is_some()
     }
 
-    /// Prepares its backend to be asked again on a connection that has not refused the request.
-    /// Returns false if there is none.
+    /// Prepares another attempt at its backend, on a connection that has not refused the request. Returns
+    /// false if there is none.
     pub fn renew_connection(&self, worker: &Worker) -> bool {
         self.back().is_some_and(|back| self.pool.renew(back.conn(), worker.now()))
     }
