@@ -49,7 +49,7 @@ pub enum RetryOn {
     Timeout,
 }
 
-/// Hedging of a route's requests: a second attempt while the first is under way.
+/// Hedging of a route's requests: a second attempt while the first is in flight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HedgePolicy {
     /// When the next attempt begins.

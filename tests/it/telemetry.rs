@@ -231,6 +231,22 @@ fn of_a_service() -> Vec<ServiceCounter> {
     ]
 }
 
+/// Asserts that every metric has its declared type, help text and labels.
+fn assert_as_declared(page: &Page) {
+    for Metric { name, kind, help, labels } in METRICS {
+        let family = page.0.get(*name).unwrap_or_else(|| panic!("{name} is missing"));
+        assert_eq!(family.kind, kind.name(), "{name}");
+        assert_eq!(family.help, *help, "{name}");
+        for sample in &family.samples {
+            let mut found: Vec<&str> = sample.labels.keys().map(String::as_str).collect();
+            found.retain(|label| *label != "le");
+            let mut declared = labels.to_vec();
+            declared.sort_unstable();
+            assert_eq!(found, declared, "{name}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_metric_is_exported_as_declared() {
     let mut backend = backend("127.0.0.1:50051");
@@ -258,18 +274,7 @@ async fn every_metric_is_exported_as_declared() {
     gateway.worker.connection_closed(Side::Downstream, CloseReason::Pings);
 
     let page = gateway.scrape().await;
-    for Metric { name, kind, help, labels } in METRICS {
-        let family = page.0.get(*name).unwrap_or_else(|| panic!("{name} is missing"));
-        assert_eq!(family.kind, kind.name(), "{name}");
-        assert_eq!(family.help, *help, "{name}");
-        for sample in &family.samples {
-            let mut found: Vec<&str> = sample.labels.keys().map(String::as_str).collect();
-            found.retain(|label| *label != "le");
-            let mut declared = labels.to_vec();
-            declared.sort_unstable();
-            assert_eq!(found, declared, "{name}");
-        }
-    }
+    assert_as_declared(&page);
     assert_eq!(page.0.len(), METRICS.len());
 
     let here = [("service", "orders"), ("backend", "127.0.0.1:50051")];

@@ -89,7 +89,7 @@ impl Backend {
                 _ => panic!("{frame:?}"),
             }
         }
-        self.peer.told();
+        self.peer.take_events();
         assert_eq!(self.peer.error, None);
     }
 
@@ -248,5 +248,5 @@ fn a_client_may_send_all_of_its_window_at_once() {
     for _ in 0..64 {
         peer.send(&wire::data(NONE, 1, &[0; 16 << 10]));
     }
-    assert_eq!((peer.error, peer.told().len()), (None, 65));
+    assert_eq!((peer.error, peer.take_events().len()), (None, 65));
 }

@@ -204,7 +204,7 @@ fn s6_5_3_before_we_are_acknowledged_a_peer_may_go_by_the_default() {
     for _ in 0..4 {
         peer.send(&wire::data(NONE, 1, &[0; 16_000]));
     }
-    assert_eq!(peer.told().len(), 6);
+    assert_eq!(peer.take_events().len(), 6);
     peer.send(&wire::ack()).send(&wire::headers(WHOLE, 3, REQUEST));
     let over = Outcome::Stream(ErrorCode::FLOW_CONTROL_ERROR);
     assert_eq!(peer.outcome(&wire::data(NONE, 3, &[0; 1025])), over);

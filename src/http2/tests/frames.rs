@@ -98,7 +98,7 @@ fn s3_4_introductions() {
     let mut server = Peer::before(Role::Server, Limits::edge());
     assert_eq!(server.sent()[0].kind, kind::SETTINGS);
     server.send(PREFACE).send(&wire::settings(&[(3, 7)])).send(&wire::ack());
-    assert_eq!(server.told(), ["settings"]);
+    assert_eq!(server.take_events(), ["settings"]);
     assert!(server.conn.is_introduced());
     let sent = server.sent();
     assert_eq!((sent.len(), sent[0].kind, sent[0].flags), (1, kind::SETTINGS, END));
@@ -233,7 +233,7 @@ fn s6_2_the_sizes_of_header_lists() {
     ] {
         let mut peer = Peer::with(Role::Server, limits.clone());
         assert_eq!(peer.outcome(&wire::headers(ALL, 1, &block)), TAKEN);
-        assert_eq!(peer.told(), [expected]);
+        assert_eq!(peer.take_events(), [expected]);
     }
     for block in [list(77), long(4200)] {
         let mut peer = Peer::with(Role::Server, limits.clone());
@@ -259,5 +259,5 @@ fn s6_7_pings_are_answered_with_what_they_carry() {
     peer.conn.ping(*b"12345678");
     assert_eq!(peer.sent()[0].flags, NONE);
     peer.send(&wire::pong(b"12345678"));
-    assert_eq!(peer.told(), ["pong 12345678"]);
+    assert_eq!(peer.take_events(), ["pong 12345678"]);
 }

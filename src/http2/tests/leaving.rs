@@ -23,7 +23,7 @@ fn s6_8_a_server_leaves_in_two_phases() {
     // Frames that were in flight are still accepted.
     assert_eq!(peer.outcome(&wire::headers(WHOLE, 3, REQUEST)), Outcome::Taken);
     peer.send(&wire::pong(b"leaving!"));
-    assert_eq!(peer.told().last().unwrap(), "pong leaving!");
+    assert_eq!(peer.take_events().last().unwrap(), "pong leaving!");
     peer.conn.leave();
     assert_eq!(lasts(&peer.sent()), [3]);
     assert!(peer.conn.is_leaving());
@@ -58,22 +58,22 @@ fn s6_8_a_client_learns_which_streams_were_not_processed() {
         peer.open("GET", true);
     }
     peer.send(&wire::go_away(MAX_WINDOW, 0));
-    assert_eq!((peer.told(), peer.conn.available()), (vec!["goaway 0".to_owned()], 0));
+    assert_eq!((peer.take_events(), peer.conn.available()), (vec!["goaway 0".to_owned()], 0));
     peer.send(&wire::go_away(3, 2));
-    let mut told = peer.told();
+    let mut told = peer.take_events();
     told.sort();
     assert_eq!(told, ["goaway 2", "reset 5 7 Unprocessed", "reset 7 7 Unprocessed"]);
     assert_eq!(peer.conn.open_streams(), 2);
     assert!(peer.conn.is_leaving());
     peer.send(&wire::headers(ALL, 1, RESPONSE));
-    assert_eq!(peer.told(), ["response 1 end"]);
+    assert_eq!(peer.take_events(), ["response 1 end"]);
 }
 
 #[test]
 fn s6_8_a_client_that_leaves_is_answered() {
     let mut peer = Peer::of(Role::Server);
     peer.send(&wire::headers(ALL, 1, REQUEST)).send(&wire::go_away(0, 0));
-    assert_eq!(peer.told(), ["request 1 end", "goaway 0"]);
+    assert_eq!(peer.take_events(), ["request 1 end", "goaway 0"]);
     peer.respond(peer.keys[0], true);
     assert_eq!(peer.conn.open_streams(), 0);
 }
@@ -86,7 +86,7 @@ fn s6_8_a_client_with_open_streams_sends_no_goaway() {
     peer.conn.leave();
     assert_eq!((lasts(&peer.sent()), peer.conn.is_leaving()), (Vec::new(), true));
     peer.send(&wire::headers(ALL, key.id(), RESPONSE));
-    assert_eq!((peer.told(), peer.conn.open_streams()), (vec!["response 1 end".into()], 0));
+    assert_eq!((peer.take_events(), peer.conn.open_streams()), (vec!["response 1 end".into()], 0));
 
     let mut idle = Peer::of(Role::Client);
     idle.conn.leave();
@@ -101,9 +101,9 @@ fn s5_4_1_nothing_goes_on_after_an_error() {
     let sent = peer.sent();
     assert_eq!(lasts(&sent), [0]);
     assert_eq!((peer.conn.available(), peer.conn.is_leaving()), (0, true));
-    peer.told();
+    peer.take_events();
     peer.send(&wire::headers(ALL, key.id(), RESPONSE));
     peer.conn.leave();
     peer.conn.announce_leave(*b"12345678");
-    assert_eq!((peer.told().len(), peer.sent()), (0, Vec::new()));
+    assert_eq!((peer.take_events().len(), peer.sent()), (0, Vec::new()));
 }

@@ -164,7 +164,7 @@ fn thousands_of_tiny_messages_wait_for_a_reader_that_pauses() {
         peer.send(&wire::data(NONE, 1, b"abc"));
     }
     peer.send(&wire::headers(ALL, 1, &wire::block(&[("grpc-status", "0")])));
-    assert_eq!((peer.error, peer.told().len()), (None, 40_002));
+    assert_eq!((peer.error, peer.take_events().len()), (None, 40_002));
 }
 
 /// A reader that grants each DATA frame on stream and connection, and measures round trips as
@@ -229,7 +229,7 @@ fn a_client_may_be_told_any_number_of_resets() {
         peer.send(&wire::reset(key.id(), 7));
         peer.sent();
     }
-    assert_eq!((peer.error, peer.told().len()), (None, 10_000));
+    assert_eq!((peer.error, peer.take_events().len()), (None, 10_000));
 }
 
 /// Backends grant the window of a request that they have answered already.
@@ -366,10 +366,10 @@ fn what_a_backend_does_wrong_ends_no_stream_of_others() {
                 peer.sent();
             }
         }
-        peer.told();
+        peer.take_events();
         peer.send(&wire::data(NONE, first.id(), b"whole"));
         peer.send(&wire::headers(ALL, first.id(), &wire::block(&[("grpc-status", "0")])));
-        assert_eq!(peer.told(), ["data 1 whole", "trailers 1"], "{name}");
+        assert_eq!(peer.take_events(), ["data 1 whole", "trailers 1"], "{name}");
         assert_eq!((peer.error, peer.conn.open_streams() <= 1), (None, true), "{name}");
     }
 }
@@ -411,7 +411,11 @@ fn a_long_list_of_a_backend_ends_one_stream() {
         }
         peer.send(&wire::continuation(WHOLE, second, last));
         peer.send(&wire::headers(ALL, first, b"\xbe"));
-        assert_eq!(peer.told(), ["response 1", "reset 3 11 TooLarge", "trailers 1"], "{name}");
+        assert_eq!(
+            peer.take_events(),
+            ["response 1", "reset 3 11 TooLarge", "trailers 1"],
+            "{name}"
+        );
         assert_eq!((peer.error, peer.conn.retired()), (None, None), "{name}");
     }
 }
@@ -439,7 +443,7 @@ fn a_backend_may_pad_all_it_sends() {
             let window = if update.stream == 0 { &mut connection } else { &mut stream };
             *window += i64::from(update.number());
         }
-        peer.told();
+        peer.take_events();
         // Neither window runs out, or is granted more than was taken.
         assert!((1 << 16..=256 << 10).contains(&stream), "{stream}");
         assert!((1 << 20..=4 << 20).contains(&connection), "{connection}");

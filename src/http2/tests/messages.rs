@@ -43,7 +43,7 @@ fn s8_3_1_requests() {
         let bytes = wire::headers(WHOLE, 1, &wire::block(&fields));
         assert_eq!(peer.outcome(&bytes), expected, "{name}");
         let known = usize::from(expected == TAKEN);
-        assert_eq!((peer.conn.open_streams(), peer.told().len()), (known, known), "{name}");
+        assert_eq!((peer.conn.open_streams(), peer.take_events().len()), (known, known), "{name}");
     }
 }
 
@@ -55,7 +55,7 @@ fn response(method: &str, frames: &[Vec<u8>]) -> Vec<String> {
         peer.send(frame);
     }
     assert_eq!(peer.error, None);
-    peer.told()
+    peer.take_events()
 }
 
 fn head(flags: u8, fields: Fields<'_>) -> Vec<u8> {

@@ -108,7 +108,7 @@ impl Peer {
     }
 
     /// Our end's events since the last call.
-    pub fn told(&mut self) -> Vec<String> {
+    pub fn take_events(&mut self) -> Vec<String> {
         std::mem::take(&mut self.events)
     }
 
@@ -133,7 +133,7 @@ impl Peer {
     /// What these bytes lead to, on a stream or on the connection.
     pub fn outcome(&mut self, bytes: &[u8]) -> Outcome {
         self.sent();
-        self.told();
+        self.take_events();
         self.send(bytes);
         let sent = self.sent();
         if let Some(error) = self.error {

@@ -94,7 +94,7 @@ fn s5_1_every_frame_in_every_state() {
 fn s5_1_a_stream_error_leaves_nothing_behind() {
     let mut peer = Peer::of(Role::Server);
     peer.send(&wire::headers(WHOLE, 1, REQUEST)).send(&wire::window(1, 0));
-    assert_eq!(peer.told(), ["request 1", "reset 1 1 Malformed(\"WINDOW_UPDATE by 0\")"]);
+    assert_eq!(peer.take_events(), ["request 1", "reset 1 1 Malformed(\"WINDOW_UPDATE by 0\")"]);
     assert_eq!((peer.conn.open_streams(), peer.conn.is_busy()), (0, false));
 }
 
@@ -114,7 +114,7 @@ fn s5_1_frames_in_flight_to_streams_that_we_reset_are_dropped() {
         peer.send(&wire::data(NONE, id, b"late"));
         peer.send(&wire::headers(ALL, id, &wire::block(&[("x", "y")])));
     }
-    assert_eq!((peer.error, peer.told().len()), (None, many as usize));
+    assert_eq!((peer.error, peer.take_events().len()), (None, many as usize));
 }
 
 #[test]
