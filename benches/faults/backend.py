@@ -29,6 +29,7 @@ class Switches:
     fail: float = 0.0  # share of calls that are answered with UNAVAILABLE, evenly spread
     after_head: bool = False  # whether that stands in trailers after a head, or alone
     silent: bool = False  # whether nothing is answered
+    late: float = 0.0  # seconds between a head and the message; 0 sends both at once
     lacks_new: bool = False  # whether the method `New` is UNIMPLEMENTED
 
 

@@ -105,10 +105,24 @@ class Connection(asyncio.Protocol):
                 self.h2.send_headers(stream, UNAVAILABLE, end_stream=True)
             else:
                 self.h2.send_headers(stream, HEAD + UNAVAILABLE, end_stream=True)
+        elif switches.late:
+            self.h2.send_headers(stream, HEAD)
+            self.flush()
+            self.loop.call_later(switches.late, self.finish, stream)
+            return
         else:
             self.h2.send_headers(stream, HEAD)
-            self.h2.send_data(stream, message(self.backend.name))
-            self.h2.send_headers(stream, OK, end_stream=True)
+            self.finish(stream)
+            return
+        self.over(stream)
+        self.flush()
+
+    def finish(self, stream):
+        """What follows the head."""
+        if stream not in self.paths or self.transport.is_closing():
+            return
+        self.h2.send_data(stream, message(self.backend.name))
+        self.h2.send_headers(stream, OK, end_stream=True)
         self.over(stream)
         self.flush()
 

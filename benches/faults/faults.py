@@ -75,7 +75,7 @@ async def measure(row, name, options, directory):
     binary = options.base if column.kind == "base" else options.gateway
     pace = QUICK if options.quick else 1
     with row.place() as hosts:
-        async with World(column, binary, directory, pace, row.turns, hosts) as world:
+        async with World(column, binary, directory, pace, row.turns, hosts, route=row.route) as world:
             found = await row.play(world)
             if not world.front.alive():
                 raise RuntimeError(f"the gateway has died:\n{world.front.log()}")

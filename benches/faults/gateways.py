@@ -50,6 +50,7 @@ class Setup:
     backends: list  # addresses
     directory: str  # with ca.pem
     turns: bool = False  # round_robin instead of what it would do
+    route: str = ""  # more keys of our route, such as `retry: {}`
 
     def command(self, front):
         """Writes its configuration and gives its command; `front` is what tests/harness/fronts.py has chosen."""
@@ -79,7 +80,7 @@ services:
     {health}
     balancer: {{ policy: {"round_robin" if setup.turns else "p2c_ewma"} }}
     endpoints: [ {setup.each(f'{{{{ address: "{{host}}:{{port}}", weight: {1 + reload % 3} }}}}', ", ")} ]
-routes: [ {{ service: back }} ]
+routes: [ {{ service: back{', ' + setup.route if setup.route else ''} }} ]
 """
 
 
@@ -171,7 +172,7 @@ def envoy(setup, front):
                   timeout: 0s
                   max_stream_duration: {{ grpc_timeout_header_max: 0s }}
                   retry_policy:
-                    retry_on: connect-failure,refused-stream
+                    retry_on: connect-failure,refused-stream{',reset,unavailable' if setup.route.startswith('retry') else ''}
                     num_retries: 3
                     host_selection_retry_max_attempts: 5
                     retry_host_predicate:

@@ -54,6 +54,7 @@ class Row:
     title = ""
     figures = ()
     turns = False  # whether the policy is round_robin
+    route = ""  # more keys of our route
     without = ()  # columns in which it makes no sense, or whose gateway cannot do it
     alone = False  # whether it needs a world of its own
 

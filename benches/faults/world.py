@@ -19,11 +19,11 @@ USUAL = dataclasses.asdict(Switches())
 
 class World:
     """`async with World(column, binary, directory) as world`. `pace` shortens whatever may be shorter; `hosts` are those of
-    backends elsewhere; `direct` is without a gateway."""
+    backends elsewhere; `direct` is without a gateway; `route` has more keys of our route."""
 
-    def __init__(self, column, binary, directory, pace=1.0, turns=False, hosts=(), direct=False):
+    def __init__(self, column, binary, directory, pace=1.0, turns=False, hosts=(), direct=False, route=""):
         self.column, self.binary, self.directory = column, binary, directory
-        self.pace, self.turns, self.hosts, self.direct = pace, turns, hosts, direct
+        self.pace, self.turns, self.hosts, self.direct, self.route = pace, turns, hosts, direct, route
         self.backends, self.front, self.every = [], None, []
 
     async def __aenter__(self):
@@ -41,7 +41,7 @@ class World:
             self.backends.append(Backend(f"b{number}", tls, self.column.http1, host, prefix=prefix))
         await asyncio.gather(*(backend.start() for backend in self.backends))
         addresses = [backend.address for backend in self.backends]
-        self.setup = Setup(self.column, self.binary, addresses, self.directory, self.turns)
+        self.setup = Setup(self.column, self.binary, addresses, self.directory, self.turns, self.route)
         if not self.direct:
             self.front = fronts.start(self.column.kind, [], command=self.setup.command)
         await self.connect()

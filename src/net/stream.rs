@@ -120,6 +120,11 @@ impl Stream {
         self.state.borrow_mut().trailers.take()
     }
 
+    /// Puts trailers back that were taken: they are taken again.
+    pub fn put_back_trailers(&self, trailers: Headers) {
+        self.state.borrow_mut().trailers = Some(trailers);
+    }
+
     /// Whether END_STREAM came without trailers.
     pub fn has_ended(&self) -> bool {
         self.state.borrow().body.ended

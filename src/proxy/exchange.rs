@@ -153,12 +153,18 @@ impl Exchange {
                 }
                 continue;
             };
-            let start = match self.hedge_policy(destination) {
-                None => self.start(destination, attempt, &attempted).await,
-                Some(policy) => {
-                    let race = self.start_hedged(destination, policy, &mut picked, &mut attempted);
-                    Box::pin(race).await // every exchange would carry its state
+            let start = match destination.policies() {
+                Some(policies) if policies.retry.is_some() || policies.hedge.is_some() => {
+                    let start = self.start_by_policy(destination, &mut picked, &mut attempted);
+                    Box::pin(start).await // every exchange would carry its state
                 }
+                _ => match self.open(attempt).await {
+                    Ok(()) => {
+                        self.send(attempt, &attempted);
+                        self.await_head(attempt).await
+                    }
+                    Err(error) => Err(error),
+                },
             };
             let Some(attempt) = &picked else { continue };
             let verdict = classify(&start, self.grpc, self.retry_policy(destination));

@@ -7,10 +7,11 @@ from rows.freeze import Freeze, FreezeByTurns
 from rows.idle import Idle
 from rows.kill import Kill
 from rows.method import Method
+from rows.retries import RETRIES
 from rows.slow import Slow
 from rows.streams import Streams
 from rows.unavailable import UNAVAILABLE
 
 ROWS = [Kill(), Freeze(), FreezeByTurns(), Slow(), *UNAVAILABLE, Restart(), Reloads(), Weights(), Deadline(), Streams(),
-        BlackHole(), Method()]
+        BlackHole(), Method(), *RETRIES]
 ROWS.append(Idle(ROWS))

@@ -28,7 +28,7 @@ class Idle(Row):
     without = ("tls", "http1", "health", "haproxy", "envoy")
 
     def __init__(self, rows):
-        self.rows = [row for row in rows if not (row.alone or row.turns)]
+        self.rows = [row for row in rows if not (row.alone or row.turns or row.route)]
 
     async def play(self, world):
         before = await self.rest(world)

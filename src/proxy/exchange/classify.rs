@@ -62,12 +62,12 @@ impl Response {
 
     /// The gRPC status, if it came without any message.
     fn code(&self) -> Option<GrpcCode> {
-        let status = match &self.trailers {
-            Some(trailers) => trailers,
-            None if self.end => &self.head,
+        let code = match &self.trailers {
+            Some(trailers) => trailers.code,
+            None if self.end => grpc_code(&self.head),
             None => return None,
         };
-        match grpc_code(status) {
+        match code {
             Code::Grpc(code) => Some(code),
             Code::Http(_) => None,
         }
@@ -76,6 +76,7 @@ impl Response {
 
 #[cfg(test)]
 mod tests {
+    use super::super::start::Trailers;
     use super::*;
     use crate::http::{ErrorCode, Headers, Name};
 
@@ -137,7 +138,8 @@ mod tests {
         assert_eq!(with(&answer(b"14", false), true), Verdict::Pass, "a message may follow");
         assert_eq!(with(&answer(b"13", true), true), Verdict::Pass);
         let head = fields(Name::Status, b"200");
-        let trailers = Some(Box::new(fields(Name::GrpcStatus, b"14")));
+        let code = Code::Grpc(GrpcCode::Unavailable);
+        let trailers = Some(Box::new(Trailers { code, pushback: None }));
         assert_eq!(with(&Ok(Response { head, end: false, trailers }), true), unavailable);
         let reset = Verdict::Retry(RetryOn::Reset);
         assert_eq!(with(&Err(Failure::BackendLost.into()), true), reset);

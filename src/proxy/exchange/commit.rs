@@ -23,7 +23,7 @@ pub enum Committed {
 impl Exchange {
     /// Commits to a backend's response: sends its head to the client and splices the bodies.
     pub(super) fn commit(&self, attempt: &Attempt, response: Response) -> Committed {
-        let Response { mut head, end, trailers } = response;
+        let Response { mut head, end, .. } = response;
         let Some(back) = attempt.back() else {
             return Committed::Complete(self.fail(attempt, Failure::BackendLost.into()));
         };
@@ -53,11 +53,6 @@ impl Exchange {
         if status == 101 {
             // Before the 101, these bytes could have been the client's next request.
             splice(&self.front, back, None);
-        }
-        if let Some(trailers) = trailers {
-            let outcome = self.forward_trailers(attempt, &trailers, status);
-            self.proxy.worker.recycle(*trailers);
-            return Committed::Complete(outcome);
         }
         splice(back, &self.front, None);
         Committed::Streaming(status)

@@ -70,12 +70,15 @@ impl Exchange {
         self.send(&first, attempted);
         let is_stream = first.is_stream();
         let mut race = Race { attempts: vec![first], opening: None, is_closed: is_stream };
-        let (winner, start) = self.run_race(destination, policy, &mut race, attempted).await;
-        let start = match (start, race.attempts.get(winner)) {
-            (Ok(response), Some(attempt)) => {
-                Ok(self.hold_if_due(destination, attempt, response).await)
-            }
-            (start, _) => start,
+        let limit = self.retry_policy(destination).and_then(|policy| policy.per_attempt_timeout);
+        let raced = self.run_race(destination, policy, &mut race, attempted);
+        let (winner, start) = match limit {
+            None => raced.await,
+            Some(limit) => tokio::select! {
+                biased;
+                raced = raced => raced,
+                () = self.proxy.worker.sleep(limit) => (0, Err(Failure::AttemptTimeout.into())),
+            },
         };
         *picked = self.end_race(destination, race, winner);
         start
@@ -104,6 +107,12 @@ impl Exchange {
                     }
                 }
                 RaceEvent::Result(index, start) => {
+                    let start = match (start, race.attempts.get(index)) {
+                        (Ok(response), Some(attempt)) => {
+                            Ok(self.hold_if_due(destination, attempt, response).await)
+                        }
+                        (start, _) => start,
+                    };
                     let concerns_all = matches!(
                         start,
                         Err(AttemptError::ClientGone
@@ -118,7 +127,7 @@ impl Exchange {
                     failed.on_retried(&self.proxy.worker, self.attempt_outcome(&start));
                     failed.cancel();
                     self.count_hedge(destination, HedgeResult::Failed);
-                    race.is_closed |= super::retry::pushback(&start) == Some(None);
+                    race.is_closed |= super::retry::pushback_of(&start) == Some(None);
                 }
             }
         }

@@ -7,8 +7,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::events::Event;
-use super::start::Response;
-use super::{Attempt, Destination, Exchange};
+use super::retry::pushback;
+use super::start::{Response, Trailers};
+use super::{Attempt, Destination, Exchange, grpc_code};
 
 impl Exchange {
     /// Holds it back if the route retries such calls.
@@ -49,7 +50,11 @@ impl Exchange {
             }
             match std::task::ready!(self.poll_event(cx, attempt)) {
                 Event::Trailers(trailers) => {
-                    response.trailers = Some(Box::new(trailers)); // boxed, as it is rare
+                    let (code, pushback) = (grpc_code(&trailers), pushback(&trailers));
+                    response.trailers = Some(Box::new(Trailers { code, pushback })); // rare
+                    if let Some(back) = attempt.back() {
+                        back.put_back_trailers(trailers);
+                    }
                     return Poll::Ready(());
                 }
                 Event::RequestTrailers(trailers) => self.send_request_trailers(attempt, trailers),

@@ -59,6 +59,7 @@ impl Exchange {
         self.opened(attempt, back);
     }
 
+    #[inline]
     fn try_open(&self, attempt: &Attempt) -> Option<Result<Rc<Stream>, OpenError>> {
         let (pool, worker) = (attempt.pool(), &self.proxy.worker);
         let deadline = self.timeouts.borrow().deadline();
@@ -70,6 +71,7 @@ impl Exchange {
         pool.try_open(head, self.ends_with_head(pool), client)
     }
 
+    #[inline]
     fn opened(&self, attempt: &Attempt, back: Rc<Stream>) {
         if self.grpc {
             back.count_messages();

@@ -125,7 +125,7 @@ impl Exchange {
         if u32::from(failed) >= policy.attempts {
             return None;
         }
-        let pause = match self.admit(destination, attempt.p50(), pushback(start), policy) {
+        let pause = match self.admit(destination, attempt.p50(), pushback_of(start), policy) {
             Ok(pause) => pause,
             Err(refused) => {
                 self.count_retry(destination, refused);
@@ -213,14 +213,19 @@ impl Exchange {
         }
     }
 
-    /// Counts the results of the retries of a request that has ended.
+    /// Counts the attempts of a request that has ended, and what came of its retries.
     pub(super) fn count_retried(&self, outcome: &Outcome) {
+        let Some(policies) = self.destination.get().and_then(|to| to.policies()) else { return };
+        if policies.retry.is_some() || policies.hedge.is_some() {
+            self.count_attempts(outcome);
+        }
+    }
+
+    fn count_attempts(&self, outcome: &Outcome) {
         let Some(destination) = self.destination.get() else { return };
         let Some(service) = destination.worker_service() else { return };
-        if destination.policies().is_some_and(|it| it.retry.is_some() || it.hedge.is_some()) {
-            let worker = self.proxy.worker.index();
-            service.service().retries().count_attempts(self.attempts.get().into(), worker);
-        }
+        let worker = self.proxy.worker.index();
+        service.service().retries().count_attempts(self.attempts.get().into(), worker);
         match outcome.class() {
             _ if self.attempts.get() - self.hedges.get() <= 1 => {}
             Class::Success => self.count_retry(destination, RetryResult::Success),
@@ -240,7 +245,7 @@ impl Exchange {
         match start {
             Ok(response) => AttemptOutcome::Answered(match &response.trailers {
                 _ if !self.grpc => Code::Http(fields::status(&response.head)),
-                Some(trailers) => grpc_code(trailers),
+                Some(trailers) => trailers.code,
                 None => grpc_code(&response.head),
             }),
             Err(AttemptError::Failed(failure)) => failure.attempt_outcome(),
@@ -258,14 +263,17 @@ impl Exchange {
 }
 
 /// The backend's `grpc-retry-pushback-ms`, if it sent one: a pause, or `None` for no retry (gRFC A6).
-pub fn pushback(start: &Start) -> Option<Option<Duration>> {
+pub fn pushback(fields: &Headers) -> Option<Option<Duration>> {
+    let value = fields.get_named(b"grpc-retry-pushback-ms")?;
+    let millis = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok());
+    Some(millis.map(Duration::from_millis))
+}
+
+/// The same, of the start of a response.
+pub fn pushback_of(start: &Start) -> Option<Option<Duration>> {
     let response = start.as_ref().ok()?;
-    let in_fields = |fields: &Headers| {
-        let value = fields.get_named(b"grpc-retry-pushback-ms")?;
-        let millis = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok());
-        Some(millis.map(Duration::from_millis))
-    };
-    response.trailers.as_deref().and_then(in_fields).or_else(|| in_fields(&response.head))
+    let in_trailers = response.trailers.as_ref().and_then(|trailers| trailers.pushback);
+    in_trailers.or_else(|| pushback(&response.head))
 }
 
 #[cfg(test)]
@@ -280,12 +288,12 @@ mod tests {
             head.add_named(b"grpc-retry-pushback-ms", value);
             Ok(Response { head, end: true, trailers: None })
         };
-        assert_eq!(pushback(&start(b"250")), Some(Some(Duration::from_millis(250))));
-        assert_eq!(pushback(&start(b"0")), Some(Some(Duration::ZERO)));
-        assert_eq!(pushback(&start(b"-1")), Some(None));
-        assert_eq!(pushback(&start(b"soon")), Some(None));
+        assert_eq!(pushback_of(&start(b"250")), Some(Some(Duration::from_millis(250))));
+        assert_eq!(pushback_of(&start(b"0")), Some(Some(Duration::ZERO)));
+        assert_eq!(pushback_of(&start(b"-1")), Some(None));
+        assert_eq!(pushback_of(&start(b"soon")), Some(None));
         let none = Response { head: Headers::new(), end: true, trailers: None };
-        assert_eq!(pushback(&Ok(none)), None);
-        assert_eq!(pushback(&Err(AttemptError::ClientGone)), None);
+        assert_eq!(pushback_of(&Ok(none)), None);
+        assert_eq!(pushback_of(&Err(AttemptError::ClientGone)), None);
     }
 }

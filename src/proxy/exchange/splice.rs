@@ -50,12 +50,7 @@ impl Exchange {
     ///
     /// Trailers over the client's limit would lose the gRPC status, so another status replaces it.
     /// An HTTP body is complete without them.
-    pub(super) fn forward_trailers(
-        &self,
-        attempt: &Attempt,
-        trailers: &Headers,
-        status: u16,
-    ) -> Outcome {
+    fn forward_trailers(&self, attempt: &Attempt, trailers: &Headers, status: u16) -> Outcome {
         let code = match self.front.send_trailers(trailers) {
             Err(SendError::TooLarge) if self.grpc => {
                 truncate(&self.front, true, Failure::TrailersTooLargeForClient);

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use super::super::failure::Failure;
 use super::super::fields;
@@ -10,8 +11,8 @@ use super::classify::Start;
 use super::events::Event;
 use super::{Attempt, Destination, Exchange};
 use crate::http::{ErrorCode, Headers, Name, SendError};
+use crate::model::Code;
 use crate::net::splice;
-use crate::route::RetryPolicy;
 use crate::upstream::Version;
 
 /// The start of a response.
@@ -19,8 +20,17 @@ pub struct Response {
     pub head: Headers,
     /// No body or trailers follow.
     pub end: bool,
-    /// What has come instead of a message, while the head was held back.
-    pub trailers: Option<Box<Headers>>,
+    /// What the trailers say that have come instead of a message, while the head was held back.
+    pub trailers: Option<Box<Trailers>>,
+}
+
+/// What trailers say, before they are sent on.
+#[derive(Debug)]
+pub struct Trailers {
+    /// The status.
+    pub code: Code,
+    /// The pause until a retry that the backend asks for, or `None` if it wants none.
+    pub pushback: Option<Option<Duration>>,
 }
 
 /// Why an attempt gave no response, or an incomplete one.
@@ -68,54 +78,42 @@ impl Exchange {
         }
     }
 
-    /// Opens the backend's stream, sends the request, and waits for the start of the response.
-    pub(super) async fn start(
+    /// Opens the backend's stream, sends the request, and waits for the start of the response, at a
+    /// route that retries or hedges; `picked` becomes the attempt of which the result is.
+    pub(super) async fn start_by_policy(
         &self,
         destination: &Destination,
-        attempt: &Attempt,
-        attempted: &AttemptedEndpoints,
+        picked: &mut Option<Attempt>,
+        attempted: &mut AttemptedEndpoints,
     ) -> Start {
-        let Some(policy) = destination.policies().and_then(|policies| policies.retry.as_ref())
-        else {
-            return self.send_and_await(attempt, attempted).await;
+        if let Some(policy) = self.hedge_policy(destination) {
+            return self.start_hedged(destination, policy, picked, attempted).await;
+        }
+        let Some(attempt) = picked else { return Err(Failure::NoBackend.into()) };
+        let limit = self.retry_policy(destination).and_then(|policy| policy.per_attempt_timeout);
+        let head = async {
+            self.open(attempt).await?;
+            self.send(attempt, attempted);
+            self.await_head(attempt).await
         };
-        // Boxed: every exchange would carry its state.
-        Box::pin(self.start_for_retry(destination, attempt, attempted, policy)).await
-    }
-
-    /// As `start`, at a route with retries: within the time-out of an attempt, and until it shows
-    /// whether a call has failed.
-    async fn start_for_retry(
-        &self,
-        destination: &Destination,
-        attempt: &Attempt,
-        attempted: &AttemptedEndpoints,
-        policy: &RetryPolicy,
-    ) -> Start {
-        let sent = self.send_and_await(attempt, attempted);
-        let response = match policy.per_attempt_timeout {
-            None => sent.await?,
+        let response = match limit {
+            None => head.await?,
             Some(limit) => tokio::select! {
                 biased;
-                start = sent => start?,
+                start = head => start?,
                 () = self.proxy.worker.sleep(limit) => return Err(Failure::AttemptTimeout.into()),
             },
         };
         Ok(self.hold_if_due(destination, attempt, response).await)
     }
 
-    async fn send_and_await(&self, attempt: &Attempt, attempted: &AttemptedEndpoints) -> Start {
-        self.open(attempt).await?;
-        self.send(attempt, attempted);
-        self.await_head(attempt).await
-    }
-
     /// Waits for the response head.
-    async fn await_head(&self, attempt: &Attempt) -> Start {
+    pub(super) async fn await_head(&self, attempt: &Attempt) -> Start {
         poll_fn(|cx| self.poll_head(cx, attempt)).await
     }
 
     /// The result of `attempt`, once its response head has come, or none will.
+    #[inline]
     pub(super) fn poll_head(&self, cx: &mut Context<'_>, attempt: &Attempt) -> Poll<Start> {
         loop {
             match ready!(self.poll_event(cx, attempt)) {
