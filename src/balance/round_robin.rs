@@ -74,7 +74,7 @@ impl Picker for RoundRobinPicker {
     }
 
     fn preview(&self, cx: &mut PickCx<'_>) -> usize {
-        self.weights.draw(cx.rng)
+        self.weights.draw_untried(cx.tried, cx.rng)
     }
 }
 
