@@ -91,7 +91,7 @@ fn backend(address: &str, traffic: Traffic) -> BackendSample {
         endpoint: Arc::new(endpoint),
         before: Vec::new(),
         ewma: EwmaParams::default(),
-        effective_weight: 1,
+        effective_weight: 1.0,
         up: Some(true),
         state: None,
         at: Time::from_millis(60_000),

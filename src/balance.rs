@@ -26,6 +26,7 @@ mod maglev;
 mod p2c_ewma;
 mod round_robin;
 mod sampling;
+mod slow_start;
 mod sorted;
 mod streams;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use std::sync::Arc;
 pub(crate) use explain::expected_shares;
 pub use explain::{Cost, CostTerm, Unit};
 pub(crate) use key::{CookieIssue, Fallback, KeySource, KeySpec};
+pub(crate) use slow_start::{Accounts, Ramp, Ramps};
 
 use crate::model::{EndpointSet, EwmaParams, ExchangeClass, Time};
 use crate::text::keys::Keys;

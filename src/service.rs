@@ -32,6 +32,7 @@ mod retry_budget;
 mod routing;
 mod service_stats;
 mod serving_period;
+mod slow_start;
 mod snapshot;
 mod spec;
 mod split;
@@ -71,7 +72,8 @@ pub use serving_period::ServingPeriod;
 pub(crate) use snapshot::Snapshot;
 pub use spec::{Balancer, EndpointSpec, ServiceConfig, ServiceSpec};
 pub(crate) use spec::{
-    ENDPOINT_DRAIN_TIMEOUT, MAX_BACKENDS, MAX_WEIGHT, PANIC, PRECONNECT, UpstreamProtocol,
+    ENDPOINT_DRAIN_TIMEOUT, MAX_BACKENDS, MAX_WEIGHT, PANIC, PRECONNECT, SLOW_START,
+    UpstreamProtocol,
 };
 pub use split::SplitChange;
 pub(crate) use split::{ShareView, SplitError, SplitView};

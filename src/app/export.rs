@@ -139,7 +139,7 @@ fn left(view: &ServiceView, endpoint: &Arc<Endpoint>) -> BackendSample {
         endpoint: Arc::clone(endpoint),
         before: Vec::new(),
         ewma: view.ewma.clone(),
-        effective_weight: 0,
+        effective_weight: 0.0,
         up: None,
         state: None,
         recent: WindowStats::default(),
@@ -155,7 +155,7 @@ fn sample(view: &ServiceView, backend: &BackendView) -> BackendSample {
         endpoint: Arc::clone(&backend.endpoint),
         before: Vec::new(),
         ewma: view.ewma.clone(),
-        effective_weight: standing.weight,
+        effective_weight: f64::from(standing.weight) * standing.ramp.unwrap_or(1.0),
         up: match standing.state {
             BackendState::Ready => Some(true),
             BackendState::Connecting

@@ -12,6 +12,7 @@ mod p2c_ewma;
 mod settings;
 mod setup;
 mod simulation;
+mod slow_start;
 mod streams;
 mod table;
 

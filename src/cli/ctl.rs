@@ -246,6 +246,14 @@ fn state_name(state: BackendState) -> &'static str {
     state.as_str_name().strip_prefix("BACKEND_STATE_").unwrap_or("UNSPECIFIED")
 }
 
+/// The state as tables show it: of a backend that is READY and starts slowly, STARTING.
+fn shown_state(state: BackendState, ramp: Option<f64>) -> &'static str {
+    match (state, ramp) {
+        (BackendState::Ready, Some(_)) => "STARTING",
+        (state, _) => state_name(state),
+    }
+}
+
 /// `part` / `all`, unless that is a division by zero.
 fn share(part: u64, all: u64) -> Option<f64> {
     (all > 0).then(|| part as f64 / all as f64)

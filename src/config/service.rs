@@ -81,6 +81,7 @@ pub fn service(
     let retry_budget = fields.get(&SERVICE.retry_budget);
     let retry_budget =
         retry_budget.map_or(RetryBudgetSettings::usual(), |node| retry::budget(node, problems));
+    let slow_start = fields.value(&SERVICE.slow_start);
     let endpoint_drain_timeout = fields.value(&SERVICE.endpoint_drain_timeout);
     let streams = fields.list(&SERVICE.streams);
     let preconnect = fields.value(&SERVICE.preconnect);
@@ -102,6 +103,7 @@ pub fn service(
         ejection,
         panic,
         retry_budget,
+        slow_start,
     };
     Some(ServiceConfig { spec, members: Layer::of(endpoints) })
 }

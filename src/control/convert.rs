@@ -54,6 +54,7 @@ pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto
         state_reason: standing.reason.name().into(),
         state_left_seconds: standing.until.map(|until| until.since(now).as_secs_f64()),
         state_seconds: Some(now.since(standing.since).as_secs_f64()),
+        ramp: standing.ramp,
         in_flight: b.endpoint.load().calls(),
         ewma_seconds: view.ewma_seconds(b),
         requests: b.endpoint.requests(),

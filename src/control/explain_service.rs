@@ -43,6 +43,7 @@ fn backend(explained: BackendExplanation) -> proto::BackendExplanation {
         state: convert::state(explained.standing.state).into(),
         state_reason: explained.standing.reason.name().into(),
         effective_weight: explained.standing.weight,
+        ramp: explained.standing.ramp,
         address: explained.address,
         weight: explained.weight,
         weight_share: explained.weight_share,

@@ -49,7 +49,9 @@ impl WorkerService {
         let calls = Rc::new(MethodMetrics::new(service.methods(), worker.index()));
         let unimplemented = Rc::<UnimplementedMethods>::default();
         let known = (&methods, &calls, &unimplemented);
-        let empty = WorkerSnapshot::new(Arc::clone(snapshot), Box::default(), known);
+        let rng = worker.rng();
+        let empty = Arc::clone(snapshot);
+        let empty = WorkerSnapshot::new(empty, Box::default(), known, &mut rng.borrow_mut());
         let worker_service = WorkerService {
             worker: Rc::clone(worker),
             observer: Rc::new(UpstreamObserver::new(snapshot, metrics)),
@@ -126,7 +128,8 @@ impl WorkerService {
         self.apply_drain_deadlines(snapshot);
         self.restore_connections(snapshot);
         let known = (&self.methods, &self.calls, &self.unimplemented);
-        let view = WorkerSnapshot::new(Arc::clone(snapshot), pools, known);
+        let (snapshot, rng) = (Arc::clone(snapshot), self.worker.rng());
+        let view = WorkerSnapshot::new(snapshot, pools, known, &mut rng.borrow_mut());
         *self.view.borrow_mut() = Rc::new(view);
     }
 

@@ -11,7 +11,7 @@ use super::hash_key::{AffinityCookie, HashKey, KeyContext, SetCookie};
 use super::method_metrics::MethodMetrics;
 use super::streaming_methods::{MethodHash, StreamingMethods};
 use super::unimplemented_methods::UnimplementedMethods;
-use crate::balance::{KeySource, KeySpec, PickCx};
+use crate::balance::{Accounts, KeySource, KeySpec, PickCx, Picker};
 use crate::http::Headers;
 use crate::model::{EndpointId, ExchangeClass};
 use crate::net::Worker;
@@ -30,8 +30,12 @@ pub struct WorkerSnapshot {
     pub unimplemented: Rc<UnimplementedMethods>,
     /// Streaming methods declared in the configuration.
     declared: HashSet<MethodHash>,
+    /// Accounts of the endpoints that start slowly.
+    accounts: Accounts,
     /// Buffer for decoding JWTs.
     scratch: RefCell<Vec<u8>>,
+    /// Buffer for the members to avoid in a second pick.
+    avoided: RefCell<Vec<usize>>,
 }
 
 /// Limit of endpoints on trial that are excluded from a pick, to bound the search.
@@ -54,12 +58,14 @@ impl WorkerSnapshot {
             &Rc<MethodMetrics>,
             &Rc<UnimplementedMethods>,
         ),
+        rng: &mut fastrand::Rng,
     ) -> WorkerSnapshot {
         let (methods, calls) = (Rc::clone(methods), Rc::clone(calls));
         let unimplemented = Rc::clone(unimplemented);
         let declared = snapshot.spec.streams.iter().map(|path| methods.hash(path.as_bytes()));
         let declared = declared.collect();
         WorkerSnapshot {
+            accounts: Accounts::new(&snapshot.ramps, rng),
             snapshot,
             pools,
             methods,
@@ -67,6 +73,7 @@ impl WorkerSnapshot {
             unimplemented,
             declared,
             scratch: RefCell::default(),
+            avoided: RefCell::default(),
         }
     }
 
@@ -119,7 +126,11 @@ impl WorkerSnapshot {
         let key = key.as_ref().map(HashKey::bytes);
         let rng = &mut *worker.rng().borrow_mut();
         let now = worker.now();
-        let mut index = picker.pick(&mut PickCx { key, class, tried, rng, now });
+        let pick = |cx: &mut PickCx<'_>| match self.snapshot.ramps.is_empty() {
+            true => picker.pick(cx),
+            false => self.pick_slowly(&**picker, cx),
+        };
+        let mut index = pick(&mut PickCx { key, class, tried, rng, now });
         let trials = &*self.snapshot.trials;
         if trials.is_empty() || !trials.contains(&index) {
             return (index < self.pools.len()).then_some(Picked { index, on_trial: false });
@@ -127,9 +138,16 @@ impl WorkerSnapshot {
         let on_trial = self.pools.get(index)?.endpoint().faults().begin_trial(now);
         if !on_trial && !self.snapshot.panic_mode {
             let tried = &[tried, trials.get(..MAX_TRIALS).unwrap_or(trials)].concat(); // allocates, but is rare
-            index = picker.pick(&mut PickCx { key, class, tried, rng, now });
+            index = pick(&mut PickCx { key, class, tried, rng, now });
         }
         (index < self.pools.len()).then_some(Picked { index, on_trial })
+    }
+
+    /// Picks while endpoints start slowly.
+    #[cold]
+    fn pick_slowly(&self, picker: &dyn Picker, cx: &mut PickCx<'_>) -> usize {
+        let avoided = &mut *self.avoided.borrow_mut();
+        self.snapshot.ramps.pick(&self.accounts, avoided, cx, |cx| picker.pick(cx))
     }
 
     /// The `set-cookie` field for the affinity cookie, if the policy still issues one.

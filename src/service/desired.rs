@@ -12,8 +12,10 @@ use super::change::{Change, ChangeContext, ChangeError, Preconditions};
 use super::ejection::EjectionState;
 use super::membership::{Layer, MergedIntent, merge};
 use super::overrides::Overrides;
+use super::slow_start::Arrival;
 use super::standing::{Condition, Standing, standing};
 use super::{Environment, OverrideView, Provenance, ServiceConfig, ServiceSpec, ServingPeriod};
+use crate::balance::Ramp;
 use crate::clock::Clock;
 use crate::health::{self, Check, HealthMonitor, Subscriber, Subscription};
 use crate::model::{Address, Endpoint, Time};
@@ -58,6 +60,10 @@ pub(super) struct Backend {
     pub(super) condition: Condition,
     /// How often it went down.
     pub(super) down_count: u32,
+    /// When it began to take requests, or since when it takes none.
+    pub(super) arrival: Arrival,
+    /// Its slow start, while that lasts.
+    pub(super) ramp: Option<Ramp>,
     /// Subscription to its health check, if it is checked; dropping it ends the check.
     pub(super) checked: Option<Arc<Subscription>>,
 }
@@ -71,6 +77,7 @@ impl Backend {
             self.serving_period,
             &self.condition,
             self.endpoint.connectivity(now),
+            self.ramp.map(|ramp| ramp.factor(now)),
         )
     }
 
@@ -204,6 +211,10 @@ impl Desired {
                     let (condition, serving_period) =
                         (Condition::default(), ServingPeriod::new(&endpoint, now));
                     let (ejection, down_count, checked) = (EjectionState::default(), 0, None);
+                    let arrival = match known.is_empty() {
+                        true => Arrival::at_start(),
+                        false => Arrival::added(now),
+                    };
                     Backend {
                         address,
                         endpoint,
@@ -212,6 +223,8 @@ impl Desired {
                         ejection,
                         condition,
                         down_count,
+                        arrival,
+                        ramp: None,
                         checked,
                     }
                 }
@@ -224,7 +237,8 @@ impl Desired {
         };
         let intent = merge([&*self.members, &self.overrides.layer()]);
         self.backends = intent.into_iter().map(backend).collect();
-        self.with_suspicion().with_ejections(None).with_panic_mode().following(&known)
+        let merged = self.with_suspicion().with_ejections(None).with_panic_mode();
+        merged.following(&known).with_slow_starts()
     }
 
     /// Starts or stops the backend's health check as the spec says.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::standing::{BackendState, Standing};
+use super::standing::{BackendState, Standing, starting};
 use super::{BackendView, ServiceView, Snapshot};
 use crate::balance::{Cost, expected_shares};
 pub use crate::balance::{CostTerm, Unit};
@@ -37,7 +37,8 @@ pub fn explain(
     let now = view.now();
     let (shares, costs) = match &snapshot.picker {
         Some(picker) => {
-            (expected_shares(&**picker, snapshot.set.len(), now, rng), picker.costs(now))
+            let (ramps, members) = (&snapshot.ramps, snapshot.set.len());
+            (expected_shares(&**picker, ramps, members, now, rng), picker.costs(now))
         }
         None => Default::default(),
     };
@@ -77,7 +78,7 @@ fn restriction(weight: u32, standing: &Standing, on_trial: bool) -> Option<Strin
         BackendState::Draining => format!("draining: {reason}"),
         _ if weight == 0 => "weight 0".into(),
         _ if standing.weight == 0 => format!("no connection: {reason}"),
-        _ => return None,
+        _ => return standing.ramp.map(starting),
     };
     Some(match standing.weight {
         0 => state,
@@ -99,6 +100,7 @@ mod tests {
         let needed = "unhealthy: HTTP 503; gets calls all the same, as too few backends are left";
         let cases = [
             (Ready, Reason::Connected, 1, 1, false, None),
+            (Ready, Reason::Connected, 9, 9, false, Some("starting: 50 % of its share")),
             (Ready, Reason::Connected, 0, 0, false, Some("weight 0")),
             (Draining, Reason::Drained, 1, 0, false, Some("draining: drained")),
             (
@@ -114,7 +116,8 @@ mod tests {
             (Ejected, told("on trial"), 1, 1, true, Some("ejected: on trial: one call at a time")),
         ];
         for (state, reason, intended, weight, on_trial, expected) in cases {
-            let standing = Standing { weight, state, reason, since: Time::ZERO, until: None };
+            let ramp = (intended == 9).then_some(0.5);
+            let standing = Standing { weight, state, reason, since: Time::ZERO, until: None, ramp };
             assert_eq!(restriction(intended, &standing, on_trial).as_deref(), expected);
         }
     }

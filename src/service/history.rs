@@ -120,7 +120,8 @@ mod tests {
         let intent = MergedIntent { weight: 1, drained: false };
         let condition = Condition::default();
         let serving_period = ServingPeriod::new(&endpoint, Time::ZERO);
-        BackendView { endpoint, intent, serving_period, leaving: false, condition, recent }
+        let (leaving, ramp) = (false, None);
+        BackendView { endpoint, intent, serving_period, leaving, condition, ramp, recent }
     }
 
     fn end(backend: &BackendView, code: Code, times: u64) {

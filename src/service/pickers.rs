@@ -133,6 +133,8 @@ mod tests {
             ejection: Default::default(),
             condition: Condition::default(),
             down_count: 0,
+            arrival: Default::default(),
+            ramp: None,
             checked: None,
         };
         ["a:1", "b:1", "c:1"].map(backend).into()

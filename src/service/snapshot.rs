@@ -1,17 +1,17 @@
 //! Immutable snapshot of a service for the data path: endpoints, weights and the built picker.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
 use super::ServiceSpec;
-use super::desired::Desired;
+use super::desired::{Backend, Desired};
 use super::pickers::{BuiltPicker, Pickers};
 use super::standing::BackendState;
-use crate::balance::Picker;
-use crate::model::{Endpoint, EndpointId, EndpointSet, Time};
+use crate::balance::{Picker, Ramps};
+use crate::model::{Endpoint, EndpointId, EndpointSet, Member, Time};
 use crate::upstream::Demand;
 
 /// Immutable snapshot of a service for the data path; a change builds a new one.
@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub picker: Option<Arc<dyn Picker>>,
     /// Indices into `set` of endpoints on trial after an ejection: one request at a time each.
     pub trials: Box<[usize]>,
+    /// Endpoints that start slowly.
+    pub ramps: Ramps,
     /// Panic mode: unhealthy and ejected endpoints get requests too.
     pub panic_mode: bool,
     /// Endpoints that are down, but for drained ones: one worker reconnects to each.
@@ -83,6 +85,7 @@ impl Snapshot {
             preconnected: preconnected.collect(),
             drain_deadlines: drain_deadlines.collect(),
             trials: trials.map(|(_, index)| index).collect(),
+            ramps: ramps(backends, &set, spec.balancer.factory.key().is_some(), now),
             panic_mode: backends.iter().any(|backend| backend.condition.in_panic),
             recovers: down.clone().any(|backend| backend.intent.weight > 0),
             down: down.map(|backend| Arc::clone(&backend.endpoint)).collect(),
@@ -93,6 +96,23 @@ impl Snapshot {
             pickers,
         }
     }
+}
+
+/// Those of `backends` that start slowly, as members of `set`.
+fn ramps(backends: &[Backend], set: &EndpointSet, keyed: bool, now: Time) -> Ramps {
+    if backends.iter().all(|backend| backend.ramp.is_none()) {
+        return Ramps::default();
+    }
+    let weights = backends.iter().map(|backend| u64::from(backend.standing(now).weight));
+    let total = weights.sum::<u64>().max(1) as f64;
+    let starting = backends.iter().filter_map(|it| Some((it.endpoint.id(), it.ramp?)));
+    let starting: HashMap<_, _> = starting.collect();
+    let members = set.members().iter().enumerate();
+    let members = members.filter_map(|(index, Member { endpoint, weight })| {
+        let ramp = starting.get(&endpoint.id())?;
+        Some((index, &**endpoint, *ramp, f64::from(*weight) / total))
+    });
+    Ramps::new(members, keyed)
 }
 
 impl fmt::Debug for Snapshot {

@@ -27,6 +27,9 @@ pub const PANIC: u8 = 50;
 /// Default drain timeout of removed endpoints.
 pub const ENDPOINT_DRAIN_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
+/// Default time that new backends take to get their whole share: they have it at once.
+pub const SLOW_START: Duration = Duration::ZERO;
+
 /// Protocol of the endpoints of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UpstreamProtocol {
@@ -147,4 +150,6 @@ pub struct ServiceSpec {
     pub panic: u8,
     /// How many retries and hedges it bears.
     pub retry_budget: RetryBudgetSettings,
+    /// How long backends that are new or back take to get their whole share; zero for at once.
+    pub slow_start: Duration,
 }

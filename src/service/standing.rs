@@ -9,7 +9,7 @@ use crate::health::Unhealthy;
 use crate::model::{Connectivity, ConnectivityState, Down, Time};
 
 /// The state of a backend, its effective weight, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
     /// The weight that requests are balanced by; 0 takes no new ones.
     pub weight: u32,
@@ -21,6 +21,8 @@ pub struct Standing {
     pub since: Time,
     /// Until when, if known: the end of an ejection, or the drain deadline.
     pub until: Option<Time>,
+    /// The part of its share that it gets, while it starts slowly.
+    pub ramp: Option<f64>,
 }
 
 /// Whether a backend gets requests, and if not, why.
@@ -74,7 +76,7 @@ pub enum Reason {
     Unused,
     /// It owes answers and sends nothing, not even the answer to a PING.
     Suspect,
-    /// Why it is unhealthy, down or ejected, as text for people.
+    /// Why it is unhealthy, down or ejected, or the state of its slow start, as text for people.
     Text(Arc<str>),
 }
 
@@ -138,7 +140,8 @@ impl Condition {
 }
 
 /// The standing of a backend. One that is `leaving` was removed, and only finishes its requests in
-/// flight.
+/// flight. A slow start (`ramp`) does not change the weight, or pickers would have to be rebuilt: the
+/// workers apply it to each pick.
 ///
 /// Whatever else is to influence weight and state becomes another argument of this function, and is
 /// used nowhere else.
@@ -148,6 +151,7 @@ pub fn standing(
     serving_period: ServingPeriod,
     condition: &Condition,
     connectivity: Connectivity,
+    ramp: Option<f64>,
 ) -> Standing {
     let taken_out = Standing {
         weight: 0,
@@ -155,6 +159,7 @@ pub fn standing(
         reason: Reason::Removed,
         since: serving_period.since,
         until: serving_period.drain_deadline,
+        ramp: None,
     };
     if leaving {
         return taken_out;
@@ -166,24 +171,28 @@ pub fn standing(
     let weight = if serves || condition.is_available() { intent.weight } else { 0 };
     if let Some(Unhealthy { why, since, .. }) = &condition.unhealthy {
         let (state, reason) = (BackendState::Unhealthy, Reason::Text(Arc::clone(why)));
-        return Standing { weight, state, reason, since: *since, until: None };
+        return Standing { weight, state, reason, since: *since, until: None, ramp: None };
     }
     if let Some(down) = &condition.down {
         let (state, reason) = (BackendState::Connecting, Reason::Text(Arc::clone(&down.why)));
-        return Standing { weight, state, reason, since: down.since, until: None };
+        return Standing { weight, state, reason, since: down.since, until: None, ramp: None };
     }
     if let Some(since) = condition.suspect {
         let (state, reason) = (BackendState::Ejected, Reason::Suspect);
-        return Standing { weight, state, reason, since, until: None };
+        return Standing { weight, state, reason, since, until: None, ramp: None };
     }
     if let Some(ejected) = &condition.ejected {
         let reason = Reason::Text(ejected.to_string().into());
         let (since, until) = (ejected.since, ejected.until);
-        return Standing { weight, state: BackendState::Ejected, reason, since, until };
+        return Standing { weight, state: BackendState::Ejected, reason, since, until, ramp: None };
     }
+    let ready = |reason| match ramp {
+        None => (BackendState::Ready, reason),
+        Some(ramp) => (BackendState::Ready, Reason::Text(starting(ramp).into())),
+    };
     let (state, reason) = match connectivity.state {
-        ConnectivityState::Connected => (BackendState::Ready, Reason::Connected),
-        ConnectivityState::RecentlyClosed => (BackendState::Ready, Reason::Closed),
+        ConnectivityState::Connected => ready(Reason::Connected),
+        ConnectivityState::RecentlyClosed => ready(Reason::Closed),
         ConnectivityState::Connecting => (BackendState::Connecting, Reason::Connecting),
         ConnectivityState::Unknown => (BackendState::Idle, Reason::Unused),
     };
@@ -193,7 +202,13 @@ pub fn standing(
         reason,
         since: serving_period.since.max(connectivity.since),
         until: None,
+        ramp,
     }
+}
+
+/// What a backend is told of that starts slowly and gets this part of its share.
+pub(super) fn starting(ramp: f64) -> String {
+    format!("starting: {:.0} % of its share", (ramp * 100.0).floor())
 }
 
 #[cfg(test)]
@@ -275,8 +290,14 @@ mod tests {
                         let intent = MergedIntent { weight, drained };
                         let connectivity =
                             Connectivity { state: connectivity_state, since: Time::from_millis(5) };
-                        let stands =
-                            standing(intent, leaving, serving_period, &condition, connectivity);
+                        let stands = standing(
+                            intent,
+                            leaving,
+                            serving_period,
+                            &condition,
+                            connectivity,
+                            None,
+                        );
                         let Standing { weight, state, reason, since, .. } = &stands;
                         assert_eq!(
                             (*weight, *state, reason.name()),
@@ -295,6 +316,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_slow_start_is_ready_with_a_reason() {
+        let serving_period =
+            ServingPeriod { since: Time::ZERO, drain_deadline: None, cut_before: 0 };
+        let of = |state, drained, condition: &Condition| {
+            let intent = MergedIntent { weight: 7, drained };
+            let connectivity = Connectivity { state, since: Time::ZERO };
+            standing(intent, false, serving_period, condition, connectivity, Some(0.379))
+        };
+        let well = Condition::default();
+        let starts = of(ConnectivityState::Connected, false, &well);
+        assert_eq!(
+            (starts.weight, starts.state, starts.ramp),
+            (7, BackendState::Ready, Some(0.379))
+        );
+        assert_eq!(starts.reason.name(), "starting: 37 % of its share");
+        let unused = of(ConnectivityState::Unknown, false, &well);
+        assert_eq!((unused.reason.name(), unused.ramp), ("unused", Some(0.379)));
+        assert_eq!(of(ConnectivityState::Connected, true, &well).ramp, None);
+        let ill = Condition { down: down(), ..well };
+        assert_eq!(of(ConnectivityState::Connecting, false, &ill).ramp, None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::standing::{Condition, standing};
 use super::{
     MergedIntent, OverrideView, RecentStats, Rejections, ServiceSpec, ServingPeriod, Standing,
 };
+use crate::balance::Ramp;
 use crate::clock::Clock;
 use crate::model::{Endpoint, EwmaParams, Time};
 use crate::stats::WindowStats;
@@ -53,6 +54,8 @@ pub struct BackendView {
     pub leaving: bool,
     /// Health, ejection and panic mode.
     pub condition: Condition,
+    /// Its slow start, while that lasts.
+    pub ramp: Option<Ramp>,
     /// Statistics of the last 30 seconds.
     pub recent: WindowStats,
 }
@@ -61,7 +64,9 @@ impl BackendView {
     /// State, effective weight and reason at `now`.
     pub fn standing(&self, now: Time) -> Standing {
         let connectivity = self.endpoint.connectivity(now);
-        standing(self.intent, self.leaving, self.serving_period, &self.condition, connectivity)
+        let ramp = self.ramp.map(|ramp| ramp.factor(now));
+        let BackendView { intent, leaving, serving_period, condition, .. } = self;
+        standing(*intent, *leaving, *serving_period, condition, connectivity, ramp)
     }
 }
 

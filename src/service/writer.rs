@@ -221,8 +221,10 @@ impl Writer {
             self.results.outliers(ejection, spec.balancer.factory.key().is_none())
         });
         let outliers = outliers.unwrap_or_default();
-        // Suspects are re-evaluated too, since other backends may have begun to answer.
-        if !outliers.is_empty() || self.desired.has_suspects() {
+        // Suspects are re-evaluated too, since other backends may have begun to answer, and slow
+        // starts that are over, so that picks cost nothing extra any more.
+        let due = self.desired.has_suspects() || self.desired.has_finished_slow_start(now);
+        if !outliers.is_empty() || due {
             self.reevaluate(&outliers).await;
         }
     }

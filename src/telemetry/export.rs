@@ -35,8 +35,9 @@ pub struct BackendSample {
     pub before: Vec<Arc<Endpoint>>,
     /// The latency estimator's settings.
     pub ewma: EwmaParams,
-    /// The weight used by the picker; 0 if the endpoint is not eligible.
-    pub effective_weight: u32,
+    /// The weight used by the picker, or the part of it that a slow start leaves; 0 if the endpoint
+    /// is not eligible.
+    pub effective_weight: f64,
     /// Whether it may take new requests and can be reached; `None` if unknown.
     pub up: Option<bool>,
     /// The name of its state; `None` if it has been removed.

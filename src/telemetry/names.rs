@@ -62,7 +62,7 @@ metrics! {
     BACKEND_LATENCY = Gauge "equipoise_backend_latency_seconds" ["service", "backend", "quantile"]
         "Quantiles of the calls of the last 30 s, to the last byte; absent without any.";
     BACKEND_WEIGHT = Gauge "equipoise_backend_weight" ["service", "backend"]
-        "Weight that the balancer uses now; 0 while the backend takes no new requests.";
+        "Weight that the balancer uses now; 0 while the backend takes no new requests, a part of it while it starts slowly.";
     BACKEND_IN_FLIGHT = Gauge "equipoise_backend_in_flight" ["service", "backend"]
         "Calls sent to the backend and not yet over; absent before the first.";
     BACKEND_OPEN_STREAMS = Gauge "equipoise_backend_open_streams" ["service", "backend"]

@@ -72,7 +72,7 @@ pub(super) fn write(
 /// Gauges that can be summed, over all folded backends.
 #[derive(Default)]
 struct GaugeSums {
-    weight: u64,
+    weight: f64,
     up: u64,
     load: LoadSums,
 }
@@ -87,7 +87,7 @@ struct LoadSums {
 impl GaugeSums {
     fn add(&mut self, backend: &BackendSample) {
         let load = LoadSums::of(backend);
-        self.weight += u64::from(backend.effective_weight);
+        self.weight += backend.effective_weight;
         self.up += u64::from(backend.up == Some(true));
         self.load.in_flight += load.in_flight;
         self.load.open_streams += load.open_streams;
@@ -121,7 +121,7 @@ fn write_backend(page: &mut Page, service: &str, backend: &BackendSample, totals
     let BackendSample { endpoint, ewma, recent, .. } = backend;
     let labels = backend_labels(page, service, endpoint.address());
     if !backend.left {
-        gauge(page, &names::BACKEND_WEIGHT, &labels, backend.effective_weight.into());
+        gauge(page, &names::BACKEND_WEIGHT, &labels, backend.effective_weight);
     }
     if let Some(up) = backend.up {
         gauge(page, &names::BACKEND_UP, &labels, u8::from(up).into());
@@ -170,7 +170,7 @@ fn write_aggregate(
     start: ResponseStart,
 ) {
     let labels = backend_labels(page, service, OTHER);
-    gauge(page, &names::BACKEND_WEIGHT, &labels, gauges.weight as f64);
+    gauge(page, &names::BACKEND_WEIGHT, &labels, gauges.weight);
     gauge(page, &names::BACKEND_UP, &labels, gauges.up as f64);
     write_totals(page, &labels, &rest.totals, gauges.load);
     for (id, value) in &rest.counters {

@@ -168,6 +168,7 @@ fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceConfig {
         ejection: Default::default(),
         panic: 50,
         retry_budget: equipoise::service::RetryBudgetSettings::usual(),
+        slow_start: Duration::ZERO,
     };
     ServiceConfig { spec, members: Layer::of(backends.iter().map(member)) }
 }

@@ -29,6 +29,7 @@ mod retries;
 mod routing;
 mod shutdown;
 mod slow;
+mod slow_start;
 mod steer;
 mod streams;
 mod tls;

@@ -48,7 +48,7 @@ fn backend(address: &str) -> BackendSample {
         endpoint: Arc::new(Endpoint::new(address, 2, Time::ZERO)),
         before: Vec::new(),
         ewma,
-        effective_weight: 3,
+        effective_weight: 3.0,
         up: Some(true),
         state: None,
         recent: WindowStats::default(),

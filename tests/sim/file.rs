@@ -26,6 +26,8 @@ pub struct File {
     pub drain: Option<Duration>,
     /// The panic threshold: below this percentage of healthy backends, unhealthy ones serve too.
     pub panic: u64,
+    /// How long backends that are new or back start slowly; not at all if zero.
+    pub slow_start: Duration,
     /// Whether outlier ejection is on.
     pub ejection: bool,
     /// Whether connections break. Where backends may be ejected for their answers, or be down, and
@@ -84,11 +86,13 @@ impl File {
                  connect_timeout: 2s\n    pending_timeout: {}ms\n    preconnect: {}\n    \
                  endpoint_drain_timeout: {}ms\n    \
                  health: {{ tcp: {{}} }}\n    ejection: {ejection}\n    panic: {}%\n    \
+                 slow_start: {}s\n    \
                  limits: {{ stream_idle_timeout: {back}ms{narrow} }}\n    endpoints:\n",
                 self.pending.as_millis(),
                 self.preconnect,
                 self.drain.unwrap_or_default().as_millis(),
                 self.panic,
+                self.slow_start.as_secs(),
             )
             .unwrap();
             for (site, weight) in sites.iter().zip(&self.weights) {

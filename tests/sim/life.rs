@@ -168,6 +168,7 @@ fn draw_file(
         // What is cut off has gone wrong.
         drain: (faults && !seed.is_multiple_of(5)).then(|| Duration::from_millis(1 + seed % 800)),
         ejection: seed % 4 < 2,
+        slow_start: Duration::from_secs([0, 0, 2, 10][(seed / 7 % 4) as usize]),
         faults,
         weights,
         web_http1,

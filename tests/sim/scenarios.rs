@@ -10,9 +10,11 @@ mod frames;
 mod frozen;
 mod guards;
 mod keepalive;
+mod load;
 mod netty;
 mod pools;
 mod slow;
+mod slow_start;
 mod stage;
 
 use std::panic::AssertUnwindSafe;
@@ -86,6 +88,13 @@ scenarios! {
         whoever_is_idle_or_old_is_told_to_go_for_that;
     slow:
         who_reads_slowly_is_waited_for_to_the_last_byte;
+    slow_start:
+        a_newcomer_in_five_gets_its_share_evenly_under_each_policy
+        with_much_in_flight_it_is_no_faster
+        only_keys_of_the_newcomer_move
+        who_is_back_from_an_ejection_starts_after_its_trial
+        who_was_away_for_long_starts_and_for_a_moment_does_not
+        where_all_come_back_all_have_their_share;
 }
 
 /// Runs the scenarios with `part` in their names; returns the failures.

@@ -8,8 +8,18 @@ use super::configured;
 use crate::text::{ParamValue, Params};
 
 /// Files in `src/balance/` that are no policy.
-const HELPERS: [&str; 9] =
-    ["backlog", "bound", "explain", "hashing", "key", "sampling", "sorted", "streams", "tests"];
+const HELPERS: [&str; 10] = [
+    "backlog",
+    "bound",
+    "explain",
+    "hashing",
+    "key",
+    "sampling",
+    "slow_start",
+    "sorted",
+    "streams",
+    "tests",
+];
 
 #[test]
 fn each_policy_is_one_file_and_one_row() {

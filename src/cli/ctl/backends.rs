@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::session::Session;
 use super::table::{Column, Table, wrap};
 use super::unavailable::{self, whole};
-use super::{Error, json, overrides, share, since, state_name, streams};
+use super::{Error, json, overrides, share, shown_state, since, streams};
 use crate::cli::text::{latency, or_dash};
 use crate::control::proto::{Backend, Service};
 
@@ -106,7 +106,7 @@ fn row(backend: &Backend, recent: u64) -> [String; COLUMNS.len()] {
     };
     [
         backend.address.clone(),
-        state_name(backend.state()).into(),
+        shown_state(backend.state(), backend.ramp).into(),
         weight,
         or_dash(share(backend.recent_requests, recent), |s| format!("{:.1} %", s * 100.0)),
         or_dash(backend.success_ratio, success),

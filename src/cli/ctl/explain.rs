@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::policies::{in_words, settings};
 use super::session::Session;
 use super::table::{Column, Table, wrap};
-use super::{Error, json, state_name};
+use super::{Error, json, shown_state, state_name};
 use crate::cli::text::{latency, or_dash};
 use crate::control::proto::{
     BackendExplanation, CostTerm, ExplainServiceRequest, ExplainServiceResponse, Policy,
@@ -88,7 +88,7 @@ fn row(backend: &BackendExplanation) -> [String; COLUMNS.len()] {
     let term = |name: &str| backend.terms.iter().find(|it| it.name == name).map(|it| it.value);
     [
         backend.address.clone(),
-        state_name(backend.state()).into(),
+        shown_state(backend.state(), backend.ramp).into(),
         backend.effective_weight.to_string(),
         percent(backend.weight_share),
         percent(backend.expected_share),
@@ -121,6 +121,7 @@ struct Backend<'a> {
     address: &'a str,
     state: &'a str,
     state_reason: &'a str,
+    ramp: Option<f64>,
     weight: u32,
     effective_weight: u32,
     weight_share: f64,
@@ -161,6 +162,7 @@ fn backend(explained: &BackendExplanation) -> Backend<'_> {
         address: &explained.address,
         state: state_name(explained.state()),
         state_reason: &explained.state_reason,
+        ramp: explained.ramp,
         weight: explained.weight,
         effective_weight: explained.effective_weight,
         weight_share: explained.weight_share,

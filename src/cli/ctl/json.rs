@@ -85,6 +85,7 @@ struct Backend<'a> {
     state_reason: &'a str,
     state_seconds: Option<f64>,
     state_left_seconds: Option<f64>,
+    ramp: Option<f64>,
     weight: u32,
     effective_weight: u32,
     in_flight: u32,
@@ -258,6 +259,9 @@ fn summary(s: &proto::ServiceSummary) -> Summary<'_> {
 
 fn service(s: &proto::Service) -> Service<'_> {
     let recent = s.backends.iter().map(|b| b.recent_requests).sum();
+    let rejections = s.rejections.iter();
+    let rejections =
+        rejections.map(|r| Rejection { route: &r.route, reason: &r.reason, count: r.count });
     Service {
         name: &s.name,
         policy: &s.policy,
@@ -269,12 +273,8 @@ fn service(s: &proto::Service) -> Service<'_> {
         recent_requests: s.recent_requests,
         recent_rejected: s.recent_rejected,
         success_ratio: s.success_ratio,
-        rejections: s.rejections.iter().map(rejection).collect(),
+        rejections: rejections.collect(),
     }
-}
-
-fn rejection(r: &proto::Rejection) -> Rejection<'_> {
-    Rejection { route: &r.route, reason: &r.reason, count: r.count }
 }
 
 fn backend(b: &proto::Backend, recent: u64) -> Backend<'_> {
@@ -284,6 +284,7 @@ fn backend(b: &proto::Backend, recent: u64) -> Backend<'_> {
         state_reason: &b.state_reason,
         state_seconds: b.state_seconds,
         state_left_seconds: b.state_left_seconds,
+        ramp: b.ramp,
         weight: b.weight,
         effective_weight: b.effective_weight,
         in_flight: b.in_flight,

@@ -1,6 +1,6 @@
 //! `ctl backends --since`: statistics since a revision, to judge a change.
 
-use super::state_name;
+use super::shown_state;
 use super::table::{Column, Table, wrap};
 use crate::control::proto::{Backend, Service, Since};
 
@@ -52,7 +52,7 @@ fn row(backend: &Backend) -> [String; COLUMNS.len()] {
     let Since { requests, failures, .. } = backend.since.clone().unwrap_or_default();
     [
         backend.address.clone(),
-        state_name(backend.state()).into(),
+        shown_state(backend.state(), backend.ramp).into(),
         backend.effective_weight.to_string(),
         requests.to_string(),
         failures.to_string(),

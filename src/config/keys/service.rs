@@ -6,7 +6,7 @@ use rustls::pki_types::ServerName;
 
 use super::retry::RETRY_BUDGET;
 use super::texts::{ENDPOINT_ADDRESS, FILE, METHOD, PERCENTAGE, SERVER_NAME};
-use super::{DAY, EJECTION, HEALTH, KEEPALIVE, LIMITS, MINUTE, MS};
+use super::{DAY, EJECTION, HEALTH, HOUR, KEEPALIVE, LIMITS, MINUTE, MS};
 use crate::balance::{POLICIES, Policy};
 use crate::config::health::percentage;
 use crate::config::read;
@@ -14,7 +14,8 @@ use crate::config::service::method;
 use crate::config::tls::server_name;
 use crate::model::Address;
 use crate::service::{
-    Balancer, ENDPOINT_DRAIN_TIMEOUT, MAX_BACKENDS, MAX_WEIGHT, PANIC, PRECONNECT, UpstreamProtocol,
+    Balancer, ENDPOINT_DRAIN_TIMEOUT, MAX_BACKENDS, MAX_WEIGHT, PANIC, PRECONNECT, SLOW_START,
+    UpstreamProtocol,
 };
 use crate::text::keys::{
     Absent, Form, Key, List, Many, Part, Setting, Shape, Short, Word, duration, number, section,
@@ -80,6 +81,9 @@ section! {
          requests too that are UNHEALTHY or EJECTED, but those that say NOT_SERVING themselves; `0%` for never";
     retry_budget: Part = Shape::Mapping(&RETRY_BUDGET), Absent::Words("as the table below has it"),
         "how many retries and hedges there may be, of all workers together";
+    slow_start: Setting<Duration> = duration(Duration::ZERO..=HOUR), SLOW_START,
+        "how long backends that are added, or back after an ejection or after 10 s without requests, \
+         take to get their whole share: [slow start](operating.md#slow-start). 0s is at once";
     keepalive: Part = Shape::Mapping(&KEEPALIVE), Absent::Words("as the table below has it"),
         "when backends that are silent are asked whether they are alive, over HTTP/2";
     limits: Part = Shape::Mapping(&LIMITS), Absent::Nothing,

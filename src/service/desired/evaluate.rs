@@ -43,18 +43,21 @@ impl Backend {
 }
 
 impl Desired {
-    /// Re-evaluates health, suspicion, ejection and panic mode. `None` if nothing has changed.
+    /// Re-evaluates health, suspicion, ejection, panic mode and slow starts. `None` if nothing has
+    /// changed.
     pub(in crate::service) fn reevaluated(&self, outliers: &Outliers) -> Option<Desired> {
         let backends = self.backends.iter().cloned().map(Backend::with_health).collect();
         let mut overrides = self.overrides.clone();
         overrides.expire(self.now());
         let updated = Desired { backends, overrides, ..self.clone() };
         let updated = updated.with_suspicion().with_ejections(Some(outliers)).with_panic_mode();
-        let updated = updated.following(&self.backends);
+        let updated = updated.following(&self.backends).with_slow_starts();
         let pairs = self.backends.iter().zip(&*updated.backends);
         // A backend that was down and up in between counts as a change: requests may wait for it.
         let differs = pairs.into_iter().any(|(before, now)| {
-            before.condition != now.condition || before.down_count != now.down_count
+            before.condition != now.condition
+                || before.down_count != now.down_count
+                || before.ramp != now.ramp
         });
         differs.then_some(updated)
     }

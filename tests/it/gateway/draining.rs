@@ -121,7 +121,7 @@ async fn what_a_service_has_open_when_it_goes_is_cut_off_too() {
 }
 
 /// `equipoise ctl` with this line, started.
-fn ctl(gateway: &Gateway, line: &str) -> Child {
+pub fn ctl(gateway: &Gateway, line: &str) -> Child {
     let control = gateway.control_address().to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_equipoise"));
     command.args(["ctl", "--control", &control]).args(line.split_whitespace());
@@ -130,7 +130,7 @@ fn ctl(gateway: &Gateway, line: &str) -> Child {
 }
 
 /// Its standard output and standard error, once it has ended.
-async fn over(child: Child) -> (String, String) {
+pub async fn over(child: Child) -> (String, String) {
     let ends = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap());
     let output = soon("the end", ends).await.unwrap();
     assert!(output.status.success(), "{output:?}");

@@ -1,143 +1,22 @@
 //! Ejection, with its defaults, between three backends that are asked 100 times a second.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::time::Duration;
 
-use equipoise::service::{BackendView, Cause};
-use http::{Request, Response};
-use tokio::task::spawn_local;
-use tokio::time::{Instant, sleep, sleep_until};
+use equipoise::service::Cause;
+use tokio::time::{Instant, sleep};
 
-use super::stage::{Gateway, Stage};
-
-/// From one request to the next.
-const INTERVAL: Duration = Duration::from_millis(10);
-
-/// How long an answer takes where nothing is wrong.
-const USUAL: Duration = Duration::from_millis(10);
-
-/// What a backend does.
-struct Backend {
-    /// How long it takes for an answer.
-    latency: Cell<Duration>,
-    /// It answers nothing before.
-    paused: Cell<Instant>,
-    /// One of so many requests it refuses; none if 0.
-    failing: Cell<usize>,
-    asked: Cell<usize>,
-    open: Cell<usize>,
-    most_open: Cell<usize>,
-}
-
-/// A gateway with its backends, under load.
-struct Load {
-    stage: Stage,
-    gateway: Gateway,
-    backends: [Rc<Backend>; 3],
-    /// When requests failed.
-    failed: Rc<RefCell<Vec<Instant>>>,
-}
+use super::load::{Load, USUAL};
+use super::stage::Stage;
 
 impl Load {
-    async fn begin(stage: Stage, settings: &str) -> Load {
-        let backends = [0, 1, 2].map(|number| {
-            let backend = Rc::new(Backend::new());
-            backend.listen(&stage, number);
-            backend
-        });
-        let gateway = stage.gateway_of(3, "max_connections: 1000", settings).await;
-        let failed = Rc::<RefCell<Vec<Instant>>>::default();
-        let (mut client, connection) = h2::client::handshake(gateway.dial()).await.unwrap();
-        spawn_local(connection);
-        let failures = Rc::clone(&failed);
-        spawn_local(async move {
-            loop {
-                sleep(INTERVAL).await;
-                let request = Request::post("http://shop.example/shop.Orders/Get");
-                let request =
-                    request.header("content-type", "application/grpc").header("te", "trailers");
-                client = client.ready().await.unwrap();
-                let (answer, _) = client.send_request(request.body(()).unwrap(), true).unwrap();
-                let failures = Rc::clone(&failures);
-                spawn_local(async move {
-                    let fails = answer.await.is_ok_and(|head| {
-                        head.headers().get("grpc-status").is_none_or(|status| status != "0")
-                    });
-                    if fails {
-                        failures.borrow_mut().push(Instant::now());
-                    }
-                });
-            }
-        });
-        Load { stage, gateway, backends, failed }
-    }
-
-    /// The share of the first backend in the requests of the next second.
-    async fn share(&self) -> f64 {
-        let asked = || self.backends.each_ref().map(|backend| backend.asked.get());
-        let before = asked();
-        sleep(Duration::from_secs(1)).await;
-        let after = asked();
-        let [first, ..] = [after[0] - before[0]];
-        let all: usize = after.iter().zip(before).map(|(after, before)| after - before).sum();
-        first as f64 / all as f64
-    }
-
-    fn first(&self) -> BackendView {
-        self.gateway.registry.get("shop").expect("it is there").view().backends[0].clone()
-    }
-
     fn cause(&self) -> Option<Cause> {
-        self.first().condition.ejected.map(|ejected| ejected.cause)
+        self.view(0).condition.ejected.map(|ejected| ejected.cause)
     }
 
     /// Until the first backend is ejected.
     async fn ejected(&self) -> Cause {
         super::eventually("it is ejected", || self.cause().is_some()).await;
         self.cause().unwrap()
-    }
-}
-
-impl Backend {
-    fn new() -> Backend {
-        Backend {
-            latency: Cell::new(USUAL),
-            paused: Cell::new(Instant::now()),
-            failing: Cell::new(0),
-            asked: Cell::new(0),
-            open: Cell::new(0),
-            most_open: Cell::new(0),
-        }
-    }
-
-    fn listen(self: &Rc<Backend>, stage: &Stage, number: u8) {
-        let (backend, mut accepted) = (Rc::clone(self), stage.backend_of(number));
-        spawn_local(async move {
-            while let Some(connection) = accepted.recv().await {
-                let backend = Rc::clone(&backend);
-                spawn_local(async move {
-                    let mut connection = h2::server::handshake(connection).await?;
-                    while let Some(Ok((_, respond))) = connection.accept().await {
-                        spawn_local(Rc::clone(&backend).answer(respond));
-                    }
-                    Ok::<_, h2::Error>(())
-                });
-            }
-        });
-    }
-
-    async fn answer(self: Rc<Backend>, mut respond: h2::server::SendResponse<bytes::Bytes>) {
-        let number = self.asked.replace(self.asked.get() + 1);
-        self.open.set(self.open.get() + 1);
-        self.most_open.set(self.most_open.get().max(self.open.get()));
-        sleep(self.latency.get()).await;
-        sleep_until(self.paused.get()).await;
-        self.open.set(self.open.get() - 1);
-        let fails = self.failing.get() > 0 && number.is_multiple_of(self.failing.get());
-        let head = Response::builder().header("content-type", "application/grpc");
-        let head = head.header("grpc-status", if fails { "14" } else { "0" });
-        let _ = respond.send_response(head.body(()).unwrap(), true);
     }
 }
 
@@ -154,7 +33,7 @@ async fn hiccup(stage: Stage, policy: &str) {
     sleep(Duration::from_secs(20)).await;
     load.backends[0].paused.set(Instant::now() + Duration::from_secs(1));
     sleep(Duration::from_secs(3)).await; // the hiccup, and two more
-    let share = load.share().await;
+    let share = load.share(0).await;
     assert!(share >= 0.2, "{share}, {:?}", load.cause());
     assert_eq!(load.cause(), None);
 }
@@ -168,7 +47,7 @@ pub async fn who_returns_has_its_share_within_a_second(stage: Stage) {
     load.backends[0].listen(&load.stage, 0);
     super::eventually("it has a request", || load.backends[0].asked.get() > asked).await;
     sleep(Duration::from_secs(1)).await;
-    let share = load.share().await;
+    let share = load.share(0).await;
     assert!(share >= 0.25, "{share}, {:?}", load.cause());
 }
 
@@ -207,7 +86,7 @@ pub async fn a_slow_backend_is_out_most_of_the_time_where_nothing_else_avoids_it
     load.backends[0].latency.set(USUAL);
     sleep(Duration::from_secs(65)).await;
     assert_eq!(load.cause(), None);
-    assert!(load.share().await > 0.3);
+    assert!(load.share(0).await > 0.3);
 }
 
 pub async fn a_trial_is_one_request_at_a_time(stage: Stage) {

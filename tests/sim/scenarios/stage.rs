@@ -26,7 +26,7 @@ use crate::network::{Network, ToBackends};
 const ROOM: usize = 64 << 10;
 
 /// Where backends are: one if nothing else is asked for.
-const fn address(number: u8) -> ([u8; 4], u16) {
+pub const fn address(number: u8) -> ([u8; 4], u16) {
     ([10, 1, 0, number], 50051)
 }
 
@@ -61,7 +61,17 @@ impl Stage {
 
     /// Stops the backend and cuts its connections.
     pub fn crash(&self) {
-        self.network.crash(address(0).into());
+        self.crash_of(0);
+    }
+
+    /// The same of the backend of this number.
+    pub fn crash_of(&self, number: u8) {
+        self.network.crash(address(number).into());
+    }
+
+    /// What further stages are made of.
+    pub fn into_resolver(self) -> Resolver {
+        self.resolver
     }
 
     /// Starts a gateway with these settings of the service.
