@@ -74,7 +74,8 @@ pub struct Exchange {
     log: RequestLog,
     /// The outcome is recorded.
     recorded: Cell<bool>,
-    /// Attempts, but for those that no backend can have begun.
+    /// Attempts, but for those that no backend can have begun; 0 at a route without retries and
+    /// hedging, which does not count them.
     attempts: Cell<u8>,
     /// Those of them that were begun beside another one.
     hedges: Cell<u8>,
@@ -103,7 +104,7 @@ impl Exchange {
             sent_continue: Cell::new(false),
             affinity_cookie: OnceCell::new(),
             recorded: Cell::new(false),
-            attempts: Cell::new(1),
+            attempts: Cell::new(0),
             hedges: Cell::new(0),
         }
     }
@@ -142,6 +143,9 @@ impl Exchange {
             return self.record(self.local_reply(failure), None);
         }
         self.apply_route(destination);
+        if destination.policies().is_some_and(|it| it.retry.is_some() || it.hedge.is_some()) {
+            self.attempts.set(1);
+        }
         let mut attempted = AttemptedEndpoints::new();
         let mut picked = self.pick(destination, &attempted);
         loop {
@@ -153,18 +157,19 @@ impl Exchange {
                 }
                 continue;
             };
-            let start = match destination.policies() {
-                Some(policies) if policies.retry.is_some() || policies.hedge.is_some() => {
-                    let start = self.start_by_policy(destination, &mut picked, &mut attempted);
-                    Box::pin(start).await // every exchange would carry its state
-                }
-                _ => match self.open(attempt).await {
-                    Ok(()) => {
-                        self.send(attempt, &attempted);
-                        self.await_head(attempt).await
+            let start = match self.open(attempt).await {
+                Ok(()) => {
+                    self.send(attempt, &attempted);
+                    match self.has_policy() {
+                        false => self.await_head(attempt).await,
+                        true => {
+                            let head =
+                                self.await_by_policy(destination, &mut picked, &mut attempted);
+                            Box::pin(head).await // every exchange would carry its state
+                        }
                     }
-                    Err(error) => Err(error),
-                },
+                }
+                Err(error) => Err(error),
             };
             let Some(attempt) = &picked else { continue };
             let verdict = classify(&start, self.grpc, self.retry_policy(destination));

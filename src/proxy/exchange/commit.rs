@@ -22,6 +22,7 @@ pub enum Committed {
 
 impl Exchange {
     /// Commits to a backend's response: sends its head to the client and splices the bodies.
+    #[inline]
     pub(super) fn commit(&self, attempt: &Attempt, response: Response) -> Committed {
         let Response { mut head, end, .. } = response;
         let Some(back) = attempt.back() else {

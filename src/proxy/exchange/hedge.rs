@@ -55,7 +55,7 @@ impl Exchange {
 
     /// Sends the request, and again to another backend if the response is late; `picked` becomes the
     /// attempt that the result belongs to.
-    pub(super) async fn start_hedged(
+    pub(super) async fn await_hedged(
         &self,
         destination: &Destination,
         policy: &HedgePolicy,
@@ -63,11 +63,6 @@ impl Exchange {
         attempted: &mut AttemptedEndpoints,
     ) -> Start {
         let Some(first) = picked.take() else { return Err(Failure::NoBackend.into()) };
-        if let Err(error) = self.open(&first).await {
-            *picked = Some(first);
-            return Err(error);
-        }
-        self.send(&first, attempted);
         let is_stream = first.is_stream();
         let mut race = Race { attempts: vec![first], opening: None, is_closed: is_stream };
         let limit = self.retry_policy(destination).and_then(|policy| policy.per_attempt_timeout);

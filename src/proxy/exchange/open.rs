@@ -1,6 +1,6 @@
 //! Opens the stream to the backend of an attempt, sending the request head.
 
-use std::future::{Future, poll_fn, ready};
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
@@ -41,13 +41,8 @@ impl Exchange {
         &'x self,
         attempt: &Attempt,
     ) -> Pin<Box<dyn Future<Output = Result<Rc<Stream>, AttemptError>> + 'x>> {
-        match self.try_open(attempt) {
-            Some(opened) => Box::pin(ready(opened.map_err(|error| Failure::from(error).into()))),
-            None => {
-                let pool = Rc::clone(attempt.pool());
-                Box::pin(async move { self.wait_open(&pool).await })
-            }
-        }
+        let pool = Rc::clone(attempt.pool());
+        Box::pin(async move { self.wait_open(&pool).await })
     }
 
     /// Sends the whole of the body, which is held, after a head.
@@ -67,7 +62,7 @@ impl Exchange {
         let client = Some(&**self.front.conn());
         let head = RequestHead::new(&head, pool, self.grpc)
             .until(deadline, worker)
-            .after((self.attempts.get() - 1).into());
+            .after(self.attempts.get().saturating_sub(1).into());
         pool.try_open(head, self.ends_with_head(pool), client)
     }
 
@@ -93,7 +88,7 @@ impl Exchange {
         let deadline = self.timeouts.borrow().deadline();
         let head = RequestHead::new(&head, pool, self.grpc)
             .until(deadline, worker)
-            .after((self.attempts.get() - 1).into());
+            .after(self.attempts.get().saturating_sub(1).into());
         let client = Some(&**self.front.conn());
         let opened = self.unless_ended(pool.open(head, self.ends_with_head(pool), client)).await?;
         Ok(opened.map_err(Failure::from)?)

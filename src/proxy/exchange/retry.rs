@@ -195,9 +195,17 @@ impl Exchange {
         granted.then_some(pause).ok_or(RetryResult::Budget)
     }
 
+    /// Whether its route retries or hedges.
+    pub(super) fn has_policy(&self) -> bool {
+        self.attempts.get() > 0
+    }
+
     /// The route's policy for retries of this request, if it has one. Only before commit, as it reads the
     /// head.
     pub(super) fn retry_policy<'d>(&self, destination: &'d Destination) -> Option<&'d RetryPolicy> {
+        if !self.has_policy() {
+            return None;
+        }
         let policy = destination.policies()?.retry.as_ref()?;
         let head = self.head.borrow();
         let of = |name| head.get(name).unwrap_or_default();
@@ -206,8 +214,10 @@ impl Exchange {
 
     /// How many bytes of the body to buffer for a further attempt, if there may be one.
     pub(super) fn replay_limit(&self, attempted: &AttemptedEndpoints) -> Option<usize> {
-        let policy = self.destination.get().and_then(|to| self.retry_policy(to));
-        match policy {
+        if !self.has_policy() {
+            return (!attempted.is_resent()).then_some(DEFAULT_REPLAY);
+        }
+        match self.destination.get().and_then(|to| self.retry_policy(to)) {
             Some(policy) if u32::from(self.attempts.get()) < policy.attempts => Some(policy.buffer),
             _ => (!attempted.is_resent()).then_some(DEFAULT_REPLAY),
         }
@@ -215,8 +225,7 @@ impl Exchange {
 
     /// Counts the attempts of a request that has ended, and what came of its retries.
     pub(super) fn count_retried(&self, outcome: &Outcome) {
-        let Some(policies) = self.destination.get().and_then(|to| to.policies()) else { return };
-        if policies.retry.is_some() || policies.hedge.is_some() {
+        if self.has_policy() {
             self.count_attempts(outcome);
         }
     }

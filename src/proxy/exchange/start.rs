@@ -78,24 +78,20 @@ impl Exchange {
         }
     }
 
-    /// Opens the backend's stream, sends the request, and waits for the start of the response, at a
-    /// route that retries or hedges; `picked` becomes the attempt of which the result is.
-    pub(super) async fn start_by_policy(
+    /// Waits for the start of the response, at a route that retries or hedges; `picked` becomes the
+    /// attempt of which the result is.
+    pub(super) async fn await_by_policy(
         &self,
         destination: &Destination,
         picked: &mut Option<Attempt>,
         attempted: &mut AttemptedEndpoints,
     ) -> Start {
         if let Some(policy) = self.hedge_policy(destination) {
-            return self.start_hedged(destination, policy, picked, attempted).await;
+            return self.await_hedged(destination, policy, picked, attempted).await;
         }
         let Some(attempt) = picked else { return Err(Failure::NoBackend.into()) };
         let limit = self.retry_policy(destination).and_then(|policy| policy.per_attempt_timeout);
-        let head = async {
-            self.open(attempt).await?;
-            self.send(attempt, attempted);
-            self.await_head(attempt).await
-        };
+        let head = poll_fn(|cx| self.poll_head(cx, attempt));
         let response = match limit {
             None => head.await?,
             Some(limit) => tokio::select! {
