@@ -60,6 +60,7 @@ impl Exchange {
     }
 
     /// Forwards the response head, with the affinity cookie issued to the client, if any.
+    #[inline]
     fn send_head(&self, attempt: &Attempt, head: &Headers, end: bool) -> Result<(), SendError> {
         let secure = self.front.conn().is_tls();
         let cookie = self

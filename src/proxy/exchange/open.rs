@@ -54,7 +54,6 @@ impl Exchange {
         self.opened(attempt, back);
     }
 
-    #[inline]
     fn try_open(&self, attempt: &Attempt) -> Option<Result<Rc<Stream>, OpenError>> {
         let (pool, worker) = (attempt.pool(), &self.proxy.worker);
         let deadline = self.timeouts.borrow().deadline();
@@ -66,7 +65,7 @@ impl Exchange {
         pool.try_open(head, self.ends_with_head(pool), client)
     }
 
-    #[inline]
+    #[inline(always)] // one of its two calls is of every request
     fn opened(&self, attempt: &Attempt, back: Rc<Stream>) {
         if self.grpc {
             back.count_messages();

@@ -109,7 +109,7 @@ impl Exchange {
     }
 
     /// The result of `attempt`, once its response head has come, or none will.
-    #[inline]
+    #[inline(always)] // a call of every request, from one place more than is inlined by itself
     pub(super) fn poll_head(&self, cx: &mut Context<'_>, attempt: &Attempt) -> Poll<Start> {
         loop {
             match ready!(self.poll_event(cx, attempt)) {
