@@ -30,7 +30,7 @@ use std::rc::Rc;
 
 pub use self::attempt::Attempt;
 use self::attempted_endpoints::AttemptedEndpoints;
-use self::classify::classify;
+use self::classify::{Verdict, classify};
 use self::commit::Committed;
 pub use self::initial_class::InitialClass;
 pub use self::outcome::{Outcome, grpc_code};
@@ -126,20 +126,8 @@ impl Exchange {
     /// The main flow: route; then pick, open, send and await a response head, until one is
     /// committed or there is no backend left to try.
     async fn run(&self) {
-        forwarded_headers::apply(&self.front, &mut self.head.borrow_mut(), self.grpc);
-        let destination = match self.route() {
-            Ok(destination) => destination,
-            Err(failure) => return self.record(self.local_reply(failure), None),
-        };
-        if let Some(redirect) = destination.redirect() {
-            return self.record(self.redirect(redirect), None);
-        }
-        let in_time = self.set_deadline(destination);
-        let passed = match in_time {
-            Ok(()) => self.run_stages(destination).await,
-            Err(failure) => Err(failure),
-        };
-        if let Err(failure) = passed {
+        let Some(destination) = self.prepare() else { return };
+        if let Err(failure) = self.run_stages(destination).await {
             return self.record(self.local_reply(failure), None);
         }
         self.apply_route(destination);
@@ -173,20 +161,22 @@ impl Exchange {
             };
             let Some(attempt) = &picked else { continue };
             let verdict = classify(&start, self.grpc, self.retry_policy(destination));
-            match self.next(destination, attempt, (verdict, &start), &mut attempted) {
-                Next::Pass => {}
-                Next::Attempt(next) => {
-                    picked = Some(next);
-                    continue;
-                }
-                Next::After(pause) => {
-                    drop(picked.take()); // it is in flight no more
-                    if let Err(error) = self.pause(pause).await {
-                        return self.record(self.give_up(error), None);
+            if verdict != Verdict::Pass {
+                match self.next(destination, attempt, (verdict, &start), &mut attempted) {
+                    Next::Pass => {}
+                    Next::Attempt(next) => {
+                        picked = Some(next);
+                        continue;
                     }
-                    self.proxy.router.refresh(); // the next pick uses the newest snapshot
-                    picked = self.pick(destination, &attempted);
-                    continue;
+                    Next::After(pause) => {
+                        drop(picked.take()); // it is in flight no more
+                        if let Err(error) = self.pause(pause).await {
+                            return self.record(self.give_up(error), None);
+                        }
+                        self.proxy.router.refresh(); // the next pick uses the newest snapshot
+                        picked = self.pick(destination, &attempted);
+                        continue;
+                    }
                 }
             }
             let outcome = match start {
@@ -198,6 +188,23 @@ impl Exchange {
             };
             return self.record(outcome, Some(attempt));
         }
+    }
+
+    /// Routes the request, and sets its deadline. `None` if that was its end.
+    fn prepare(&self) -> Option<&Destination> {
+        forwarded_headers::apply(&self.front, &mut self.head.borrow_mut(), self.grpc);
+        let outcome = match self.route() {
+            Err(failure) => self.local_reply(failure),
+            Ok(destination) => match destination.redirect() {
+                Some(redirect) => self.redirect(redirect),
+                None => match self.set_deadline(destination) {
+                    Ok(()) => return Some(destination),
+                    Err(failure) => self.local_reply(failure),
+                },
+            },
+        };
+        self.record(outcome, None);
+        None
     }
 
     /// Picks a backend and begins an attempt. A backend that could not be reached is not tried again;
