@@ -1,4 +1,4 @@
-//! A percentile of what calls of one method took in the last 30 seconds.
+//! The 95th percentile of the durations of one method's calls in the last 30 seconds.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl RecentDurations {
             return p95;
         }
         let total = total();
-        // The last one before the window stays: the window begins there.
+        // The newest total from before the window is kept: the window's counts begin there.
         while self.totals.get(1).is_some_and(|(at, _)| now.since(*at) >= WINDOW) {
             self.totals.pop_front();
         }

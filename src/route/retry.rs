@@ -1,4 +1,4 @@
-//! What another attempt may make good, as data: retries and hedging of a route.
+//! The retry and hedging policies of a route.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub struct RetryPolicy {
     pub attempts: u32,
     /// What is retried.
     pub on: Box<[RetryOn]>,
-    /// How long an attempt may take to its response head.
+    /// How long an attempt may take until its response head.
     pub per_attempt_timeout: Option<Duration>,
     /// The pauses between attempts.
     pub backoff: Backoff,
@@ -30,7 +30,7 @@ pub struct RetryPolicy {
 pub struct Backoff {
     /// The upper bound of the first pause; of each further one it is twice that.
     pub first: Duration,
-    /// The upper bound of all.
+    /// The upper bound of every pause.
     pub max: Duration,
 }
 
@@ -60,10 +60,10 @@ pub struct HedgePolicy {
     pub methods: Box<[String]>,
 }
 
-/// How long an attempt is waited for until the next one begins.
+/// How long to wait for an attempt before the next one begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HedgeDelay {
-    /// So long.
+    /// A fixed time.
     Fixed(Duration),
     /// The 95th percentile of the method's durations.
     P95,
@@ -88,13 +88,13 @@ impl RetryPolicy {
         self.on.contains(&failure)
     }
 
-    /// Whether requests with this method and path are retried, as far as that says.
+    /// Whether requests with this HTTP method and path are retried.
     pub fn applies(&self, grpc: bool, method: &[u8], path: &[u8]) -> bool {
         if grpc { names(&self.methods, path) } else { is_idempotent(method) }
     }
 }
 
-/// In words: what is retried, and how often.
+/// For people: what is retried, and how often.
 impl Display for RetryPolicy {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let on: Vec<String> = self.on.iter().map(ToString::to_string).collect();
@@ -106,7 +106,7 @@ impl Display for RetryPolicy {
     }
 }
 
-/// In words: when the next attempt begins.
+/// For people: when the next attempt begins.
 impl Display for HedgePolicy {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "up to {} attempts at a time, the next after {}", self.attempts, self.after)?;
@@ -132,7 +132,7 @@ fn write_methods(f: &mut Formatter<'_>, methods: &[String]) -> fmt::Result {
 }
 
 impl HedgePolicy {
-    /// Whether requests with this method and path are hedged.
+    /// Whether requests with this HTTP method and path are hedged.
     pub fn applies(&self, grpc: bool, method: &[u8], path: &[u8]) -> bool {
         if grpc { names(&self.methods, path) } else { is_idempotent(method) }
     }
@@ -149,7 +149,7 @@ fn is_idempotent(method: &[u8]) -> bool {
 }
 
 impl Backoff {
-    /// A pause before the next attempt, after so many that failed, by a number from 0 to 1.
+    /// The pause after this many failed attempts; `chance` is a random number from 0 to 1.
     pub fn pause(&self, failed: u32, chance: f64) -> Duration {
         let bound = self.first.saturating_mul(1 << failed.saturating_sub(1).min(20));
         bound.min(self.max).mul_f64(chance)

@@ -9,7 +9,7 @@ use crate::stats::of_worker;
 /// Length of the sliding window.
 const SECONDS: u64 = 10;
 
-/// How many retries and hedges a service bears: the greater of the two.
+/// How many retries and hedges a service may have: the greater of the two limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryBudgetSettings {
     /// Retries for each request of the last ten seconds, in ten-thousandths.
@@ -95,7 +95,7 @@ impl Window {
         let _ = slot.fetch_update(Relaxed, Relaxed, update); // always succeeds
     }
 
-    /// Takes back one that was counted this second.
+    /// Uncounts one that was counted this second.
     fn take_back(&self, now: Time) {
         let (slot, second) = self.slot(now);
         let update =
@@ -122,7 +122,7 @@ impl Window {
 
 const COUNT: u64 = u32::MAX as u64;
 
-/// Seconds since the clock's start, from 1 on: 0 is what no second has written.
+/// Seconds since the clock's start, counted from 1, as 0 stands for an unused slot.
 fn second(now: Time) -> u64 {
     now.as_millis() / 1000 + 1
 }

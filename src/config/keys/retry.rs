@@ -63,7 +63,7 @@ section! {
 const BUDGET: RetryBudgetSettings = RetryBudgetSettings::usual();
 
 section! {
-    /// How many retries and hedges a service bears.
+    /// How many retries and hedges a service may have.
     pub static RETRY_BUDGET: RetryBudgetKeys = "services.*.retry_budget";
 
     ratio: Setting<u32> = text(&RATIO, ratio, show_ratio), BUDGET.ratio,

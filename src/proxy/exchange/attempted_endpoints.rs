@@ -17,9 +17,9 @@ pub struct AttemptedEndpoints {
     last: Failure,
     /// The request was sent to a backend that refused it.
     resent: bool,
-    /// A backend may be asked again if no other is left.
+    /// A backend may be picked again if no other is left.
     repeats: bool,
-    /// Until when it waits for a backend that is back, once it has begun to; else zero.
+    /// Until when the request waits for a backend to be up again; zero if it does not wait.
     waits_until: Time,
 }
 
@@ -64,7 +64,7 @@ impl AttemptedEndpoints {
         (self.last, self.repeats) = (Failure::NoBackend, true);
     }
 
-    /// Records an attempt that is under way: others go elsewhere.
+    /// Records an attempt in flight, so that further attempts use other backends.
     pub fn begun(&mut self, attempt: &Attempt) {
         let id = attempt.pool().endpoint().id();
         self.endpoints.retain(|tried| tried.id != id);
@@ -79,7 +79,7 @@ impl AttemptedEndpoints {
         (self.last, self.repeats) = (Failure::NoBackend, false);
     }
 
-    /// Has all be asked anew.
+    /// Forgets all attempts, so that every backend may be picked again.
     pub fn forget(&mut self) {
         self.endpoints.clear();
         self.waits_until = Time::ZERO;

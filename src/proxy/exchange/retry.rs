@@ -278,7 +278,7 @@ pub fn pushback(fields: &Headers) -> Option<Option<Duration>> {
     Some(millis.map(Duration::from_millis))
 }
 
-/// The same, of the start of a response.
+/// As `pushback`, from the trailers or the head of a response.
 pub fn pushback_of(start: &Start) -> Option<Option<Duration>> {
     let response = start.as_ref().ok()?;
     let in_trailers = response.trailers.as_ref().and_then(|trailers| trailers.pushback);
