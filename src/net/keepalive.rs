@@ -121,25 +121,26 @@ impl Pings {
     /// When to judge the silence next: only while an answer is owed, by a call or to a PING.
     pub fn due(&self, silence: &PeerSilence, busy: bool) -> Option<Time> {
         match self.unanswered {
-            Some(sent) => Some(self.dead_at(sent, silence.last_received)),
+            Some(sent) => Some(self.dead_at(sent, silence)),
             None => busy.then(|| silence.since().max(self.refused) + self.settings.interval),
         }
     }
 
     /// What to do when that is due.
-    pub fn judge(&self, last_received: Time, now: Time) -> KeepaliveAction {
+    pub fn judge(&self, silence: &PeerSilence, now: Time) -> KeepaliveAction {
         match self.unanswered {
-            Some(sent) if self.dead_at(sent, last_received) <= now => KeepaliveAction::Dead,
+            Some(sent) if self.dead_at(sent, silence) <= now => KeepaliveAction::Dead,
             None => KeepaliveAction::Ping,
             Some(_) => KeepaliveAction::Wait,
         }
     }
 
     /// When the connection is dead. Any input after a PING proves that the peer was alive then, and
-    /// extends the deadline.
-    fn dead_at(&self, sent: Time, last_received: Time) -> Time {
+    /// extends the deadline; a PING that was sent early, to see whether the peer is frozen, does not
+    /// shorten it.
+    fn dead_at(&self, sent: Time, silence: &PeerSilence) -> Time {
         let Keepalive { interval, timeout, .. } = self.settings;
-        if last_received > sent { last_received + interval + timeout } else { sent + timeout }
+        (silence.since() + interval).max(sent) + timeout
     }
 }
 
@@ -173,17 +174,23 @@ mod tests {
             silence
         };
         assert_eq!(pings.due(&last_received(104), true), Some(at(114)), "something has come");
-        assert_eq!(pings.judge(at(0), at(110)), KeepaliveAction::Ping);
+        assert_eq!(pings.judge(&silence, at(110)), KeepaliveAction::Ping);
         assert!(pings.begin(at(110)) && !pings.begin(at(110)));
         assert_eq!(pings.due(&silence, true), Some(at(115)));
         assert_eq!(pings.due(&silence, false), Some(at(115)), "the PING's answer is still owed");
-        assert_eq!(pings.judge(at(0), at(114)), KeepaliveAction::Wait);
-        assert_eq!(pings.judge(at(0), at(115)), KeepaliveAction::Dead);
+        assert_eq!(pings.judge(&silence, at(114)), KeepaliveAction::Wait);
+        assert_eq!(pings.judge(&silence, at(115)), KeepaliveAction::Dead);
         assert_eq!(
             pings.due(&last_received(112), true),
             Some(at(127)),
             "it was alive later than that"
         );
+        let early = {
+            let mut pings = self::pings();
+            assert!(pings.begin_first(at(101)));
+            pings
+        };
+        assert_eq!(early.due(&silence, true), Some(at(115)), "it is no sooner dead for that");
         pings.note_answered(at(112));
         assert_eq!(pings.due(&last_received(112), true), Some(at(122)));
     }
@@ -280,9 +287,10 @@ mod tests {
                         if pong { pings.note_answered(last_received) } else { pings.note_message() }
                     }
                     let time = Time::from_millis(now);
-                    let due = pings.due(&PeerSilence::new(last_received), true).is_some_and(|due| due <= time);
+                    let silence = PeerSilence::new(last_received);
+                    let due = pings.due(&silence, true).is_some_and(|due| due <= time);
                     let asked = what == 7 && pings.begin_first(time);
-                    if asked || (due && pings.judge(last_received, time) == KeepaliveAction::Ping && pings.begin(time)) {
+                    if asked || (due && pings.judge(&silence, time) == KeepaliveAction::Ping && pings.begin(time)) {
                         there.push_back((now + delay).max(there.back().copied().unwrap_or(0)));
                     }
                     prop_assert!(server.strikes < 2);

@@ -138,7 +138,7 @@ impl ConnState {
         }
         self.renew_ping_budget();
         let Some(pings) = &mut self.pings else { return false };
-        match pings.judge(self.silence.last_received, now) {
+        match pings.judge(&self.silence, now) {
             KeepaliveAction::Dead => return true,
             KeepaliveAction::Ping if pings.begin(now) => self.codec.ping(ALIVE_PING),
             KeepaliveAction::Ping | KeepaliveAction::Wait => {}
