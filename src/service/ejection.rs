@@ -39,7 +39,7 @@ impl Ejection {
             consecutive: 5,
             success_ratio: 80,
             latency_factor: 5,
-            min_requests: 20,
+            min_requests: 10,
             time: Duration::from_secs(1),
             max_time: Duration::from_secs(60),
             max_ejected: 50,

@@ -30,7 +30,7 @@ section! {
          others', and 100 ms more; 0 for never. Not by policies that hash a key, and not of fewer than 100";
     min_requests: Setting<u64> = number(1..=1_000_000), DEFAULTS.min_requests,
         "a backend that had fewer requests in ten seconds is not compared by `success_ratio`; of few, more have to \
-         fail: the ratio has to be low by three standard deviations";
+         fail: the ratio has to be low by two standard deviations";
     time: Setting<Duration> = lasting(), DEFAULTS.time,
         "how long it then gets no new requests; twice as long at each relapse. No longer than `max_time`";
     max_time: Setting<Duration> = lasting(), DEFAULTS.max_time,

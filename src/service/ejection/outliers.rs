@@ -25,7 +25,7 @@ const LATENCY_FLOOR: Duration = Duration::from_millis(100);
 const MIN_CALLS: u64 = 100;
 
 /// By how many standard deviations a success ratio has to be lower.
-const Z: f64 = 3.0;
+const Z: f64 = 2.0;
 
 /// The outliers among the backends, and why they are.
 pub type Outliers = HashMap<EndpointId, Cause>;
@@ -127,7 +127,7 @@ fn success(results: model::Results) -> f64 {
     1.0 - results.faults as f64 / results.requests.max(1) as f64
 }
 
-/// The upper end of the success ratio's confidence interval at three standard deviations (Wilson,
+/// The upper end of the success ratio's confidence interval at two standard deviations (Wilson,
 /// "Probable Inference", 1927).
 fn upper_bound(results: model::Results) -> f64 {
     let (ratio, per_request) = (success(results), Z * Z / results.requests.max(1) as f64);
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn the_less_requests_the_more_have_to_fail() {
         for (requests, fails, tells) in
-            [(19, 19, false), (20, 9, false), (20, 10, true), (100, 31, false), (100, 33, true)]
+            [(9, 9, false), (10, 4, false), (10, 5, true), (100, 27, false), (100, 29, true)]
         {
             let few = window(1, |_, counters| {
                 (0..requests).for_each(|request| {
