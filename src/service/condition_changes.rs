@@ -14,16 +14,11 @@ pub(super) struct ConditionChanges {
     back: Vec<String>,
     suspect: Vec<String>,
     trusted: Vec<String>,
-    /// Whether panic mode is on, if that has changed.
-    panic_mode: Option<bool>,
 }
 
 impl ConditionChanges {
     /// Compares two generations of the same backends.
     pub(super) fn between(before: &Desired, after: &Desired) -> ConditionChanges {
-        let panic_mode =
-            |desired: &Desired| desired.backends.iter().any(|it| it.condition.in_panic);
-        let (was, is) = (panic_mode(before), panic_mode(after));
         let mut changes = ConditionChanges {
             unhealthy: Vec::new(),
             healthy: Vec::new(),
@@ -32,7 +27,6 @@ impl ConditionChanges {
             back: Vec::new(),
             suspect: Vec::new(),
             trusted: Vec::new(),
-            panic_mode: (was != is).then_some(is),
         };
         let pairs = before.backends.iter().zip(&*after.backends);
         pairs.for_each(|(before, after)| changes.compare(before, after));
@@ -70,16 +64,7 @@ impl ConditionChanges {
     }
 
     pub(super) fn log(self, service: &str) {
-        let ConditionChanges {
-            unhealthy,
-            healthy,
-            ejected,
-            back,
-            suspect,
-            trusted,
-            panic_mode,
-            ..
-        } = self;
+        let ConditionChanges { unhealthy, healthy, ejected, back, suspect, trusted, .. } = self;
         if !unhealthy.is_empty() {
             let (count, backends) = (unhealthy.len(), listed(unhealthy));
             tracing::warn!(service, count, backends, "backends are unhealthy");
@@ -104,16 +89,22 @@ impl ConditionChanges {
             let (count, backends) = (trusted.len(), listed(trusted));
             tracing::info!(service, count, backends, "backends are suspected no more");
         }
-        match panic_mode {
-            Some(true) => tracing::error!(
-                service,
-                "panic: so few backends are left that those that are unhealthy or ejected get requests too"
-            ),
-            Some(false) => tracing::info!(
-                service,
-                "the panic is over: those that are unhealthy or ejected get no requests"
-            ),
-            None => {}
-        }
+    }
+}
+
+/// Logs that the panic of a service has begun or is over, whatever has changed that.
+pub(super) fn log_panic(before: &Desired, after: &Desired) {
+    let in_panic = |desired: &Desired| desired.backends.iter().any(|it| it.condition.in_panic);
+    let service = &after.spec.name;
+    match (in_panic(before), in_panic(after)) {
+        (false, true) => tracing::error!(
+            service,
+            "panic: so few backends are left that those that are unhealthy or ejected get requests too"
+        ),
+        (true, false) => tracing::info!(
+            service,
+            "the panic is over: those that are unhealthy or ejected get no requests"
+        ),
+        _ => {}
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::build_pool::BuildPool;
-use super::condition_changes::ConditionChanges;
+use super::condition_changes::{ConditionChanges, log_panic};
 use super::desired::Desired;
 use super::ejection::{Outliers, Results};
 use super::history::{History, OutcomeCounts};
@@ -254,6 +254,7 @@ impl Writer {
     fn apply(&mut self, transition: Transition) {
         let Transition { desired, snapshot, overrides, counts, removed } = transition;
         let revisions = self.desired.revision + 1..=desired.revision;
+        log_panic(&self.desired, &desired);
         self.desired = desired;
         self.overrides = overrides;
         self.stats.remove(removed, self.clock.now());
