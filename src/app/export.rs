@@ -65,7 +65,7 @@ fn service(ServiceMetrics { name, counts, view }: &ServiceMetrics) -> ServiceSam
 fn retries(counts: &ServiceCounters, view: &ServiceView) -> Option<RetrySample> {
     let attempts = counts.retries.attempts();
     let budget_left = counts.retry_budget.left(view.spec.retry_budget, view.now());
-    (attempts != [0; 4]).then_some(RetrySample { attempts, budget_left })
+    (attempts != [0; 8]).then_some(RetrySample { attempts, budget_left })
 }
 
 /// Counters of the service itself, apart from those of its backends.

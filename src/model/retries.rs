@@ -77,7 +77,7 @@ impl HedgeResult {
 }
 
 /// Requests with this many attempts or more are counted together.
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: usize = 8;
 
 /// Counters of a service's retries and hedges.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ impl RetryCounts {
         HedgeResult::ALL.into_iter().map(|result| (result, self.hedges[result as usize].total()))
     }
 
-    /// Requests that took 1, 2, 3, and 4 or more attempts.
+    /// Requests that took 1, 2 and so on, and 8 or more attempts.
     pub fn attempts(&self) -> [u64; ATTEMPTS] {
         self.attempts.each_ref().map(WorkerCounter::total)
     }
@@ -152,9 +152,9 @@ mod tests {
     }
 
     #[test]
-    fn many_attempts_are_counted_as_four() {
+    fn many_attempts_are_counted_as_eight() {
         let counts = RetryCounts::new(1);
         [0, 1, 2, 4, 9].iter().for_each(|attempts| counts.count_attempts(*attempts, 0));
-        assert_eq!(counts.attempts(), [2, 1, 0, 2]);
+        assert_eq!(counts.attempts(), [2, 1, 0, 1, 0, 0, 0, 1]);
     }
 }

@@ -171,6 +171,7 @@ impl Exchange {
                     Next::After(pause) => {
                         drop(picked.take()); // it is in flight no more
                         if let Err(error) = self.pause(pause).await {
+                            self.forget_attempt();
                             return self.record(self.give_up(error), None);
                         }
                         self.proxy.router.refresh(); // the next pick uses the newest snapshot

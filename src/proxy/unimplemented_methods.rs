@@ -42,7 +42,7 @@ impl Entry {
 
 impl UnimplementedMethods {
     /// Whether nothing is remembered.
-    fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.entries.borrow().is_empty()
     }
 
@@ -63,6 +63,12 @@ impl UnimplementedMethods {
             entries.push_back(Entry { method, endpoint, conn, expires: now + TTL });
         }
         has_room
+    }
+
+    /// Forgets that a backend does not implement a method: it does.
+    pub fn forget(&self, method: MethodHash, endpoint: EndpointId) {
+        let same = |entry: &Entry| entry.method == method && entry.endpoint == endpoint;
+        self.entries.borrow_mut().retain(|entry| !same(entry));
     }
 
     /// Indices in `view` of the endpoints that do not implement the method.

@@ -93,8 +93,8 @@ pub struct ServiceSample {
 /// Retries of a service at the time of the scrape.
 #[derive(Clone, Copy, Debug)]
 pub struct RetrySample {
-    /// Requests that took 1, 2, 3, and 4 or more attempts.
-    pub attempts: [u64; 4],
+    /// Requests that took 1, 2 and so on, and 8 or more attempts.
+    pub attempts: [u64; 8],
     /// Retries that it may have now.
     pub budget_left: u64,
 }

@@ -266,7 +266,7 @@ async fn every_metric_is_exported_as_declared() {
     let mut orders = service("orders", vec![backend]);
     orders.counters = of_a_service();
     orders.methods = vec![called("shop.Orders/Get")];
-    orders.retries = Some(RetrySample { attempts: [5, 2, 0, 1], budget_left: 98 });
+    orders.retries = Some(RetrySample { attempts: [5, 2, 0, 1, 0, 0, 0, 0], budget_left: 98 });
     let gateway = Gateway::start(vec![orders]).await;
     gateway.worker.reject(RejectReason::NoRoute);
     gateway.worker.connection_opened(Side::Downstream);

@@ -27,7 +27,7 @@ section! {
          `unavailable` also as the gateway itself answers; statuses `500` to `599`; `connect`; `reset`, which is a \
          stream or connection that ends before a head; `timeout`, of one attempt";
     per_attempt_timeout: Key<Duration> = duration(MS..=HOUR), Absent::Words("none"),
-        "how long an attempt may take to its response head; then it is UNAVAILABLE";
+        "how long an attempt may take to its response head once the request is whole; then it is UNAVAILABLE";
     backoff: Part = Shape::Mapping(&BACKOFF), Absent::Nothing, "the pauses between attempts";
     buffer: Setting<usize> = size(0..=16 << 20), 64 << 10,
         "of a request's body that is kept for further attempts; what is longer is not retried";
@@ -69,5 +69,5 @@ section! {
     ratio: Setting<u32> = text(&RATIO, ratio, show_ratio), BUDGET.ratio,
         "so many for each request of the last ten seconds";
     min_per_second: Setting<u32> = number(0..=1_000_000), BUDGET.min_per_second,
-        "so many if that is more; of the whole process";
+        "ten times so many in ten seconds, if that is more; of the whole process";
 }

@@ -237,6 +237,9 @@ impl Attempt {
         let at = answered.or(self.head_at.get()).filter(|_| !self.is_stream());
         let latency = at.map(|at| at.since(self.sent.get()));
         self.record_result(stats, attempt_outcome, latency, now);
+        if !self.view.unimplemented.is_empty() {
+            self.forget_unimplemented(attempt_outcome);
+        }
         let took = (!self.is_stream()).then(|| now.since(started));
         if let Some(called) = &self.called {
             let cut = outcome.expired == Some(TimeoutPhase::Stream);

@@ -17,6 +17,8 @@ pub struct AttemptedEndpoints {
     last: Failure,
     /// The request was sent to a backend that refused it.
     resent: bool,
+    /// A backend refused the request, and was picked again on another connection.
+    refused_once: bool,
     /// A backend may be picked again if no other is left.
     repeats: bool,
     /// Until when the request waits for a backend to be up again; zero if it does not wait.
@@ -35,6 +37,7 @@ impl AttemptedEndpoints {
             endpoints: Vec::new(),
             last: Failure::NoBackend,
             resent: false,
+            refused_once: false,
             repeats: false,
             waits_until: Time::ZERO,
         }
@@ -52,7 +55,12 @@ impl AttemptedEndpoints {
 
     /// Records that the backend refused the request, and is to be asked again first.
     pub fn refused_once(&mut self) {
-        (self.last, self.resent) = (Failure::BackendRefused, true);
+        (self.last, self.refused_once) = (Failure::BackendRefused, true);
+    }
+
+    /// Whether a backend that refused the request was picked again.
+    pub fn was_refused_once(&self) -> bool {
+        self.refused_once
     }
 
     /// Records a failed attempt that the route's policy retries. If no other backend is left, it may

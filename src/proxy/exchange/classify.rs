@@ -39,7 +39,12 @@ pub fn classify(start: &Start, grpc: bool, policy: Option<&RetryPolicy>) -> Verd
 /// The failure, if the policy retries it.
 fn retried(start: &Start, grpc: bool, policy: &RetryPolicy) -> Option<Verdict> {
     let failures = match start {
-        Ok(response) if grpc => [response.code().map(RetryOn::Grpc), None],
+        Ok(response) if grpc => match fields::status(&response.head) {
+            200 => [response.code().map(RetryOn::Grpc), None],
+            // Of a proxy before the backend; gRPC's clients take these for UNAVAILABLE.
+            status @ (429 | 502..=504) => [Some(RetryOn::Http(status)), own(grpc)],
+            status => [Some(RetryOn::Http(status)), None],
+        },
         Ok(response) => [Some(RetryOn::Http(fields::status(&response.head))), None],
         Err(AttemptError::Reset(_)) => [Some(RetryOn::Reset), None],
         Err(AttemptError::Failed(Failure::BackendLost)) => [Some(RetryOn::Reset), own(grpc)],
@@ -82,6 +87,9 @@ mod tests {
 
     fn fields(name: Name, value: &[u8]) -> Headers {
         let mut head = Headers::new();
+        if name != Name::Status {
+            head.add(Name::Status, b"200");
+        }
         head.add(name, value);
         head
     }
@@ -150,12 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn statuses_are_of_plain_http_alone() {
+    fn statuses_count_for_grpc_too() {
         let on = [RetryOn::Http(503)].into();
         let policy = RetryPolicy { on, ..RetryPolicy::usual() };
         let start: Start =
             Ok(Response { head: fields(Name::Status, b"503"), end: false, trailers: None });
         assert_eq!(classify(&start, false, Some(&policy)), Verdict::Retry(RetryOn::Http(503)));
-        assert_eq!(classify(&start, true, Some(&policy)), Verdict::Pass);
+        assert_eq!(classify(&start, true, Some(&policy)), Verdict::Retry(RetryOn::Http(503)));
+        let unavailable = Verdict::Retry(RetryOn::Grpc(GrpcCode::Unavailable));
+        assert_eq!(classify(&start, true, Some(&RetryPolicy::usual())), unavailable);
     }
 }

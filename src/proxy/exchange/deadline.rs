@@ -97,7 +97,11 @@ impl Exchange {
 
     /// Whether the exchange waits for the backend, not for the client; never on a stream.
     fn awaits_backend(&self, attempt: &Attempt) -> bool {
-        let whole = (self.end || self.front.is_whole()) && self.front.unsent() == 0;
-        whole && !attempt.is_stream()
+        self.is_request_sent() && !attempt.is_stream()
+    }
+
+    /// Whether the whole request was received, and nothing is queued for the client.
+    pub(super) fn is_request_sent(&self) -> bool {
+        (self.end || self.front.is_whole()) && self.front.unsent() == 0
     }
 }

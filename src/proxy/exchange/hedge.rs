@@ -72,10 +72,13 @@ impl Exchange {
             Some(limit) => tokio::select! {
                 biased;
                 raced = raced => raced,
-                () = self.proxy.worker.sleep(limit) => (0, Err(Failure::AttemptTimeout.into())),
+                () = self.attempt_timeout(limit) => (0, Err(Failure::AttemptTimeout.into())),
             },
         };
-        *picked = self.end_race(destination, race, winner);
+        let usual = RetryPolicy::usual();
+        let policy = self.retry_policy(destination).unwrap_or(&usual);
+        let failed = start.is_err() || classify(&start, self.grpc, Some(policy)) != Verdict::Pass;
+        *picked = self.end_race(destination, race, (winner, failed));
         start
     }
 
@@ -121,7 +124,9 @@ impl Exchange {
                     attempted.retried(&failed);
                     failed.on_retried(&self.proxy.worker, self.attempt_outcome(&start));
                     failed.cancel();
-                    self.count_hedge(destination, HedgeResult::Failed);
+                    if failed.is_hedge() {
+                        self.count_hedge(destination, HedgeResult::Failed);
+                    }
                     race.is_closed |= super::retry::pushback_of(&start) == Some(None);
                 }
             }
@@ -202,24 +207,27 @@ impl Exchange {
         deadline.is_none_or(|deadline| deadline.since(self.proxy.worker.now()) > usual)
     }
 
-    /// Ends the race: cancels the losers, and returns the winner.
+    /// Ends the race: cancels the losers, and returns the winner, which has failed or not.
     fn end_race(
         &self,
         destination: &Destination,
         race: Race<'_>,
-        winner: usize,
+        (winner, failed): (usize, bool),
     ) -> Option<Attempt> {
         let mut won = None;
         for (index, attempt) in race.attempts.into_iter().enumerate() {
-            let is_hedge = attempt.is_hedge();
+            let result = match (index == winner, failed) {
+                (true, false) => HedgeResult::Won,
+                (true, true) => HedgeResult::Failed,
+                (false, _) => HedgeResult::Lost,
+            };
+            if attempt.is_hedge() {
+                self.count_hedge(destination, result);
+            }
             if index == winner {
                 won = Some(attempt);
             } else {
                 attempt.on_lost(self.proxy.worker.now());
-            }
-            if is_hedge {
-                let result = if index == winner { HedgeResult::Won } else { HedgeResult::Lost };
-                self.count_hedge(destination, result);
             }
         }
         won

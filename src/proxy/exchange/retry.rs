@@ -18,6 +18,9 @@ const MAX_REPLAY_HEAD: usize = 8 << 10;
 /// Default limit of the replay buffer: bytes of a request body kept for a retry.
 const DEFAULT_REPLAY: usize = 64 << 10;
 
+/// A backend that asks for a longer pause is not asked again for this request.
+const MAX_PUSHBACK: Duration = Duration::from_secs(60);
+
 /// What follows an attempt.
 pub enum Next {
     /// Its result is sent to the client.
@@ -41,7 +44,10 @@ impl Exchange {
         let granted = match verdict {
             Verdict::Pass => None,
             Verdict::Unprocessed(failure) => {
-                self.resend(destination, attempt, failure, attempted).then_some(Duration::ZERO)
+                match self.resend(destination, attempt, failure, attempted) {
+                    true => Some(Duration::ZERO),
+                    false => self.retry(destination, attempt, start, attempted),
+                }
             }
             Verdict::Unimplemented => {
                 return match self.retry_unimplemented(destination, attempt, attempted) {
@@ -69,7 +75,8 @@ impl Exchange {
             }
             self.front.rewind();
             self.count_retry(destination, RetryResult::Transparent);
-            if attempt.is_by_key() && attempt.renew_connection(&self.proxy.worker) {
+            let same = attempt.is_by_key() && !attempted.was_refused_once();
+            if same && attempt.renew_connection(&self.proxy.worker) {
                 attempted.refused_once();
                 return true;
             }
@@ -122,10 +129,16 @@ impl Exchange {
     ) -> Option<Duration> {
         let policy = self.retry_policy(destination)?;
         let failed = self.attempts.get();
-        if u32::from(failed) >= policy.attempts {
+        let refused = matches!(start, Err(AttemptError::Failed(Failure::BackendRefused)));
+        let is_on = !refused || own(self.grpc).is_some_and(|own| policy.is_on(own));
+        if u32::from(failed) >= policy.attempts || !is_on {
             return None;
         }
-        let pause = match self.admit(destination, attempt.p50(), pushback_of(start), policy) {
+        let admitted = match self.is_buffered() {
+            true => self.admit(destination, attempt.p50(), pushback_of(start), policy),
+            false => Err(RetryResult::Body),
+        };
+        let pause = match admitted {
             Ok(pause) => pause,
             Err(refused) => {
                 self.count_retry(destination, refused);
@@ -178,9 +191,6 @@ impl Exchange {
         pushback: Option<Option<Duration>>,
         policy: &RetryPolicy,
     ) -> Result<Duration, RetryResult> {
-        if !self.is_buffered() {
-            return Err(RetryResult::Body);
-        }
         let chance = self.proxy.worker.rng().borrow_mut().f64();
         let pause = match pushback {
             Some(pushback) => pushback.ok_or(RetryResult::Pushback)?,
@@ -230,6 +240,11 @@ impl Exchange {
         }
     }
 
+    /// The next attempt was counted, and is not made.
+    pub(super) fn forget_attempt(&self) {
+        self.attempts.set(self.attempts.get().saturating_sub(1).max(self.has_policy().into()));
+    }
+
     fn count_attempts(&self, outcome: &Outcome) {
         let Some(destination) = self.destination.get() else { return };
         let Some(service) = destination.worker_service() else { return };
@@ -275,7 +290,7 @@ impl Exchange {
 pub fn pushback(fields: &Headers) -> Option<Option<Duration>> {
     let value = fields.get_named(b"grpc-retry-pushback-ms")?;
     let millis = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok());
-    Some(millis.map(Duration::from_millis))
+    Some(millis.map(Duration::from_millis).filter(|pause| *pause <= MAX_PUSHBACK))
 }
 
 /// As `pushback`, from the trailers or the head of a response.
@@ -300,6 +315,7 @@ mod tests {
         assert_eq!(pushback_of(&start(b"250")), Some(Some(Duration::from_millis(250))));
         assert_eq!(pushback_of(&start(b"0")), Some(Some(Duration::ZERO)));
         assert_eq!(pushback_of(&start(b"-1")), Some(None));
+        assert_eq!(pushback_of(&start(b"60001")), Some(None), "nobody waits for so long");
         assert_eq!(pushback_of(&start(b"soon")), Some(None));
         let none = Response { head: Headers::new(), end: true, trailers: None };
         assert_eq!(pushback_of(&Ok(none)), None);

@@ -97,10 +97,25 @@ impl Exchange {
             Some(limit) => tokio::select! {
                 biased;
                 start = head => start?,
-                () = self.proxy.worker.sleep(limit) => return Err(Failure::AttemptTimeout.into()),
+                () = self.attempt_timeout(limit) => return Err(Failure::AttemptTimeout.into()),
             },
         };
         Ok(self.hold_if_due(destination, attempt, response).await)
+    }
+
+    /// Resolves when a backend has been waited for so long. While the client still sends its request
+    /// it is the client that is waited for.
+    pub(super) async fn attempt_timeout(&self, limit: Duration) {
+        let worker = &self.proxy.worker;
+        let begun = worker.now();
+        loop {
+            let waited = worker.now().since(begun.max(self.front.last_active()));
+            match self.is_request_sent() {
+                true if waited >= limit => return,
+                true => worker.sleep(limit - waited).await,
+                false => worker.sleep(limit).await,
+            }
+        }
     }
 
     /// Waits for the response head.

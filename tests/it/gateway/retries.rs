@@ -282,3 +282,52 @@ async fn methods_narrow_it_and_plain_http_has_to_be_idempotent() {
         gateway.idle().await;
     }
 }
+
+#[tokio::test]
+async fn a_client_that_sends_slowly_is_no_fault_of_its_backend() {
+    let backend = Backend::start().await;
+    let retry = "retry: { per_attempt_timeout: 20ms }";
+    let gateway = gateway(&[backend.address], "", retry).await;
+    let mut client = gateway.client().await;
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let call = tokio::spawn(async move {
+        client.client_stream(tokio_stream::wrappers::ReceiverStream::new(receiver)).await
+    });
+    for _ in 0..5 {
+        sender.send(message("x")).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(sender);
+    assert_eq!(call.await.unwrap().unwrap().get_ref().replies, 5);
+    assert_eq!(backend.seen.requests(), 1);
+    gateway.idle().await;
+}
+
+#[tokio::test]
+async fn what_backends_refuse_is_retried_by_the_policy_too() {
+    let refusing = || {
+        raw::backend(async |(_, mut response): raw::Exchange| {
+            response.send_reset(h2::Reason::REFUSED_STREAM);
+        })
+    };
+    let good = Scripted::start(&[Way::Ok]).await;
+    let endpoints = [refusing().await, refusing().await, refusing().await, good.address];
+    let retry = "retry: { attempts: 5, backoff: { first: 0s } }";
+    for policy in ["round_robin", "{ policy: consistent_hash, key: source_address }"] {
+        let settings = format!("balancer: {policy}\nejection: false");
+        let gateway = gateway(&endpoints, &settings, retry).await;
+        for _ in 0..8 {
+            assert_eq!(status(&call(&gateway, b"x").await), "0", "{policy}");
+        }
+        gateway.idle().await;
+    }
+}
+
+#[tokio::test]
+async fn a_status_of_http_counts_for_grpc_too() {
+    let backend = Scripted::start(&[Way::Http(503), Way::Ok]).await;
+    let gateway = gateway(&[backend.address], "ejection: false", "retry: {}").await;
+    assert_eq!(status(&call(&gateway, b"x").await), "0");
+    assert_eq!(backend.asked(), 2);
+    gateway.idle().await;
+}

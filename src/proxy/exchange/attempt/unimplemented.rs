@@ -15,6 +15,18 @@ impl Attempt {
         self.view.unimplemented.learn(method, self.endpoint().id(), conn, now)
     }
 
+    /// Forgets that the backend does not implement the method, if this outcome shows that it does.
+    pub(super) fn forget_unimplemented(&self, outcome: AttemptOutcome) {
+        let implemented = match outcome {
+            AttemptOutcome::Answered(code) => code != Code::Grpc(GrpcCode::Unimplemented),
+            _ => false,
+        };
+        let method = self.called.as_ref().and_then(|called| self.view.calls.method(called));
+        if let Some(method) = method.filter(|_| implemented) {
+            self.view.unimplemented.forget(method, self.endpoint().id());
+        }
+    }
+
     /// Ends the attempt, as another backend is tried. That this one does not implement the method is
     /// no fault.
     pub fn pass_over(&self, worker: &Worker) {
