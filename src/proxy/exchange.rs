@@ -231,12 +231,20 @@ impl Exchange {
                 [] => already.as_slice(),
                 without => &[already.as_slice(), without].concat(), // allocates, but is rare
             };
-            view.pick(worker, &key_cx, initial.class, avoided)?
+            let picked = view.pick(worker, &key_cx, initial.class, avoided)?;
+            // All are avoided: rather one that has failed than one that lacks the method.
+            if without.contains(&picked.index) && attempted.may_repeat() {
+                view.put_back(&picked, worker.now());
+                view.pick(worker, &key_cx, initial.class, &without)?
+            } else {
+                picked
+            }
         };
         let again = already.as_slice().contains(&picked.index) && !attempted.may_repeat();
         // Where none implements the method, the first one that is asked may say so.
         let in_vain = without.contains(&picked.index) && !attempted.is_empty();
         if again || in_vain {
+            view.put_back(&picked, worker.now());
             return None;
         }
         Some(Attempt::begin(view, picked, initial, worker))

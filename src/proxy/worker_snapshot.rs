@@ -13,7 +13,7 @@ use super::streaming_methods::{MethodHash, StreamingMethods};
 use super::unimplemented_methods::UnimplementedMethods;
 use crate::balance::{Accounts, KeySource, KeySpec, PickCx, Picker};
 use crate::http::Headers;
-use crate::model::{EndpointId, ExchangeClass};
+use crate::model::{EndpointId, ExchangeClass, Time};
 use crate::net::Worker;
 use crate::service::Snapshot;
 use crate::upstream::Pool;
@@ -148,6 +148,15 @@ impl WorkerSnapshot {
     fn pick_slowly(&self, picker: &dyn Picker, cx: &mut PickCx<'_>) -> usize {
         let avoided = &mut *self.avoided.borrow_mut();
         self.snapshot.ramps.pick(&self.accounts, avoided, cx, |cx| picker.pick(cx))
+    }
+
+    /// Undoes a pick of which no attempt comes.
+    pub fn put_back(&self, picked: &Picked, now: Time) {
+        if picked.on_trial
+            && let Some(pool) = self.pools.get(picked.index)
+        {
+            pool.endpoint().faults().end_trial(now, None);
+        }
     }
 
     /// The `set-cookie` field for the affinity cookie, if the policy still issues one.

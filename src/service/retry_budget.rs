@@ -9,6 +9,10 @@ use crate::stats::of_worker;
 /// Length of the sliding window.
 const SECONDS: u64 = 10;
 
+/// Slots of whole seconds in which retries are counted: one more, as the first and the last are
+/// seldom whole, so that no ten seconds have too many.
+const SPENT: usize = SECONDS as usize + 1;
+
 /// How many retries and hedges a service may have: the greater of the two limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryBudgetSettings {
@@ -35,9 +39,9 @@ impl RetryBudgetSettings {
 #[derive(Debug)]
 pub struct RetryBudget {
     /// Requests, by the worker that counts them.
-    requests: Box<[Window]>,
+    requests: Box<[Window<{ SECONDS as usize }>]>,
     /// Retries and hedges of all workers.
-    spent: Window,
+    spent: Window<SPENT>,
 }
 
 impl RetryBudget {
@@ -74,13 +78,19 @@ impl RetryBudget {
     }
 }
 
-/// Counts of the last ten seconds, one a second: the second in the upper half, the count in the
-/// lower. Aligned, so that workers do not share cache lines.
-#[derive(Debug, Default)]
+/// Counts of the last seconds, one a second: the second in the upper half, the count in the lower.
+/// Aligned, so that workers do not share cache lines.
+#[derive(Debug)]
 #[repr(align(64))]
-struct Window([AtomicU64; SECONDS as usize]);
+struct Window<const N: usize>([AtomicU64; N]);
 
-impl Window {
+impl<const N: usize> Default for Window<N> {
+    fn default() -> Window<N> {
+        Window(std::array::from_fn(|_| AtomicU64::default()))
+    }
+}
+
+impl<const N: usize> Window<N> {
     /// Counts one, as the only writer.
     #[inline]
     fn count(&self, now: Time) {
@@ -107,7 +117,7 @@ impl Window {
         let second = second(now);
         let recent = |slot: &AtomicU64| {
             let value = slot.load(Relaxed);
-            let is_recent = value >> 32 <= second && second - (value >> 32) < SECONDS;
+            let is_recent = value >> 32 <= second && second - (value >> 32) < N as u64;
             if is_recent { value & COUNT } else { 0 }
         };
         self.0.iter().map(recent).sum()
@@ -116,7 +126,7 @@ impl Window {
     #[inline]
     fn slot(&self, now: Time) -> (&AtomicU64, u64) {
         let second = second(now);
-        (&self.0[(second % SECONDS) as usize], second)
+        (&self.0[(second % N as u64) as usize], second)
     }
 }
 
@@ -154,7 +164,8 @@ mod tests {
         assert_eq!(budget.left(USUAL, at(5)), 300);
         assert_eq!(granted(&budget, at(6)), 300);
         assert_eq!(granted(&budget, at(9)), 0);
-        assert_eq!(granted(&budget, at(10)), 100, "the first retries are forgotten");
+        assert_eq!(granted(&budget, at(10)), 0, "ten seconds are not over");
+        assert_eq!(granted(&budget, at(11)), 100, "the first retries are forgotten");
         assert_eq!(granted(&budget, at(15)), 0, "and so are now the requests");
         assert_eq!(granted(&budget, at(1000)), 100);
     }

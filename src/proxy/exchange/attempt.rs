@@ -129,6 +129,11 @@ impl Attempt {
         self.head_at.get().is_some()
     }
 
+    /// When the request head was sent; until then, when the backend was picked.
+    pub fn sent_at(&self) -> Time {
+        self.sent.get()
+    }
+
     /// Time since the backend last sent something or, before its head, since the request was sent.
     pub fn silence(&self, now: Time) -> Duration {
         let head = self.head_at.get().and_then(|head| Some(head.max(self.back.get()?.data_at())));

@@ -80,11 +80,12 @@ impl AttemptedEndpoints {
         self.repeats = false;
     }
 
-    /// Records an attempt at a backend that does not implement the method.
+    /// Records an attempt at a backend that does not implement the method. One that may be asked
+    /// again still may.
     pub fn passed_over(&mut self, attempt: &Attempt) {
         let id = attempt.pool().endpoint().id();
         self.endpoints.push(AttemptedEndpoint { id, down: false });
-        (self.last, self.repeats) = (Failure::NoBackend, false);
+        self.last = Failure::NoBackend;
     }
 
     /// Forgets all attempts, so that every backend may be picked again.

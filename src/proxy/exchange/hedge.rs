@@ -1,7 +1,7 @@
 //! Hedging: a second attempt at another backend while the first is slow. The first response that
 //! would be committed wins, and the other attempts are cancelled.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
@@ -22,6 +22,8 @@ struct Race<'x> {
     attempts: Vec<Attempt>,
     /// The next attempt, while it waits for a stream.
     opening: Option<Opening<'x>>,
+    /// The last one, which has failed while the next waits for a stream.
+    failed: Option<(Attempt, Start)>,
     /// No further attempt may begin.
     is_closed: bool,
 }
@@ -64,17 +66,9 @@ impl Exchange {
     ) -> Start {
         let Some(first) = picked.take() else { return Err(Failure::NoBackend.into()) };
         let is_stream = first.is_stream();
-        let mut race = Race { attempts: vec![first], opening: None, is_closed: is_stream };
-        let limit = self.retry_policy(destination).and_then(|policy| policy.per_attempt_timeout);
-        let raced = self.run_race(destination, policy, &mut race, attempted);
-        let (winner, start) = match limit {
-            None => raced.await,
-            Some(limit) => tokio::select! {
-                biased;
-                raced = raced => raced,
-                () = self.attempt_timeout(limit) => (0, Err(Failure::AttemptTimeout.into())),
-            },
-        };
+        let attempts = vec![first];
+        let mut race = Race { attempts, opening: None, failed: None, is_closed: is_stream };
+        let (winner, start) = self.run_race(destination, policy, &mut race, attempted).await;
         let usual = RetryPolicy::usual();
         let policy = self.retry_policy(destination).unwrap_or(&usual);
         let failed = start.is_err() || classify(&start, self.grpc, Some(policy)) != Verdict::Pass;
@@ -94,10 +88,19 @@ impl Exchange {
         let retry = self.retry_policy(destination).unwrap_or(&usual);
         loop {
             let delay = self.hedge_delay(policy, race);
-            match self.next_race_event(race, delay).await {
+            match self.next_race_event(race, delay, retry.per_attempt_timeout).await {
                 RaceEvent::Due => self.hedge(destination, policy, race, attempted),
-                RaceEvent::NotOpened => race.opening = None,
+                RaceEvent::NotOpened => {
+                    race.opening = None;
+                    if let Some((attempt, start)) = race.failed.take() {
+                        race.attempts.push(attempt);
+                        return (0, start);
+                    }
+                }
                 RaceEvent::Opened(back) => {
+                    if let Some((failed, start)) = race.failed.take() {
+                        self.drop_failed(destination, &failed, &start, attempted);
+                    }
                     if let Some(Opening { attempt, .. }) = race.opening.take() {
                         self.send_whole(&attempt, back);
                         race.attempts.push(attempt);
@@ -117,19 +120,36 @@ impl Exchange {
                             | AttemptError::Failed(Failure::Expired(_) | Failure::CutOff))
                     );
                     let verdict = classify(&start, self.grpc, Some(retry));
-                    if concerns_all || verdict == Verdict::Pass || race.attempts.len() == 1 {
+                    let is_last = race.attempts.len() == 1 && race.opening.is_none();
+                    if concerns_all || verdict == Verdict::Pass || is_last {
                         return (index, start);
                     }
-                    let failed = race.attempts.remove(index);
-                    attempted.retried(&failed);
-                    failed.on_retried(&self.proxy.worker, self.attempt_outcome(&start));
-                    failed.cancel();
-                    if failed.is_hedge() {
-                        self.count_hedge(destination, HedgeResult::Failed);
-                    }
                     race.is_closed |= super::retry::pushback_of(&start) == Some(None);
+                    let failed = race.attempts.remove(index);
+                    if race.attempts.is_empty() {
+                        failed.cancel();
+                        race.failed = Some((failed, start));
+                    } else {
+                        self.drop_failed(destination, &failed, &start, attempted);
+                    }
                 }
             }
+        }
+    }
+
+    /// Records an attempt that has failed while another goes on.
+    fn drop_failed(
+        &self,
+        destination: &Destination,
+        failed: &Attempt,
+        start: &Start,
+        attempted: &mut AttemptedEndpoints,
+    ) {
+        attempted.retried(failed);
+        failed.on_retried(&self.proxy.worker, self.attempt_outcome(start));
+        failed.cancel();
+        if failed.is_hedge() {
+            self.count_hedge(destination, HedgeResult::Failed);
         }
     }
 
@@ -146,8 +166,22 @@ impl Exchange {
         Some(after.saturating_sub(newest.silence(self.proxy.worker.now())))
     }
 
-    async fn next_race_event(&self, race: &mut Race<'_>, delay: Option<Duration>) -> RaceEvent {
-        let mut timer = pin!(self.proxy.worker.sleep(delay.unwrap_or_default()));
+    /// What happens first; an attempt may take `limit` to its response head.
+    async fn next_race_event(
+        &self,
+        race: &mut Race<'_>,
+        delay: Option<Duration>,
+        limit: Option<Duration>,
+    ) -> RaceEvent {
+        let worker = &self.proxy.worker;
+        let oldest = limit.zip(race.attempts.first().map(Attempt::sent_at));
+        let mut overdue = pin!(async {
+            match oldest {
+                Some((limit, begun)) => self.attempt_timeout(limit, begun).await,
+                None => pending().await,
+            }
+        });
+        let mut timer = pin!(worker.sleep(delay.unwrap_or_default()));
         poll_fn(|cx| {
             for (index, attempt) in race.attempts.iter().enumerate() {
                 if let Poll::Ready(start) = self.poll_head(cx, attempt) {
@@ -158,6 +192,9 @@ impl Exchange {
                 && let Poll::Ready(opened) = opening.stream.as_mut().poll(cx)
             {
                 return Poll::Ready(opened.map_or(RaceEvent::NotOpened, RaceEvent::Opened));
+            }
+            if overdue.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(RaceEvent::Result(0, Err(Failure::AttemptTimeout.into())));
             }
             match delay.is_some() && timer.as_mut().poll(cx).is_ready() {
                 true => Poll::Ready(RaceEvent::Due),

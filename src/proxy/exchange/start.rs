@@ -12,6 +12,7 @@ use super::events::Event;
 use super::{Attempt, Destination, Exchange};
 use crate::http::{ErrorCode, Headers, Name, SendError};
 use crate::model::Code;
+use crate::model::Time;
 use crate::net::splice;
 use crate::upstream::Version;
 
@@ -97,17 +98,16 @@ impl Exchange {
             Some(limit) => tokio::select! {
                 biased;
                 start = head => start?,
-                () = self.attempt_timeout(limit) => return Err(Failure::AttemptTimeout.into()),
+                () = self.attempt_timeout(limit, attempt.sent_at()) => return Err(Failure::AttemptTimeout.into()),
             },
         };
         Ok(self.hold_if_due(destination, attempt, response).await)
     }
 
-    /// Resolves when a backend has been waited for so long. While the client still sends its request
+    /// Resolves when a backend has been waited for so long from `begun` on. While the client still sends its request
     /// it is the client that is waited for.
-    pub(super) async fn attempt_timeout(&self, limit: Duration) {
+    pub(super) async fn attempt_timeout(&self, limit: Duration, begun: Time) {
         let worker = &self.proxy.worker;
-        let begun = worker.now();
         loop {
             let waited = worker.now().since(begun.max(self.front.last_active()));
             match self.is_request_sent() {
