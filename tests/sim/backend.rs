@@ -8,12 +8,13 @@ use bytes::Bytes;
 use equipoise::net::Memory;
 use h2::server::{self, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::task::spawn_local;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::exchange::{Answer, Exchange};
 use super::http1_backend;
+use super::retries::{Fail, Fails};
 use super::world::World;
 
 /// One backend; listens until it is removed.
@@ -50,6 +51,7 @@ async fn serve(world: Rc<World>, backend: usize, connection: Memory) {
         served += 1;
         if leaves == Some(served) {
             world.trace(&format!("backend {backend} says GOAWAY"));
+            world.ledger.leaves(backend);
             connection.graceful_shutdown();
         }
         let world = Rc::clone(&world);
@@ -83,15 +85,41 @@ async fn answer(
     let Some(exchange) = world.begin(backend, head.uri.path(), text) else {
         return respond.send_reset(Reason::REFUSED_STREAM);
     };
-    if exchange.answer != Answer::Early && !read(world, backend, &exchange, body).await {
+    answer_attempt(world, backend, &exchange, body, respond).await;
+    world.is_done(&exchange, backend);
+}
+
+async fn answer_attempt(
+    world: &World,
+    backend: usize,
+    exchange: &Exchange,
+    body: RecvStream,
+    mut respond: SendResponse<Bytes>,
+) {
+    let early = match exchange.fails {
+        Some(fails) if !matches!(fails.how, Fail::Slow(_)) => fails.at_once,
+        _ => exchange.answer == Answer::Early,
+    };
+    if !early && !read(world, backend, exchange, body, &mut respond).await {
         return;
     }
-    sleep(exchange.thinks).await;
     let grpc = exchange.route.is_grpc();
     let head = Response::builder()
         .header("content-type", if grpc { "application/grpc" } else { "text/html" })
         .header("x-id", exchange.id)
+        .header("x-attempt", u16::from(exchange.attempt))
         .header("x-backend", backend);
+    match exchange.fails {
+        Some(Fails { how: Fail::Slow(late), .. }) if !pause(&mut respond, late).await => return,
+        Some(Fails { how: Fail::Slow(_), .. }) | None => {}
+        Some(fails) => {
+            let Ok(head) = head.body(()) else { return };
+            return fail(fails, grpc, head, respond).await;
+        }
+    }
+    if !pause(&mut respond, exchange.thinks).await {
+        return;
+    }
     match exchange.answer {
         Answer::ResetEarly => respond.send_reset(Reason::INTERNAL_ERROR),
         Answer::TrailersOnly => {
@@ -100,14 +128,55 @@ async fn answer(
         }
         _ => {
             if let Ok(stream) = respond.send_response(head.body(()).unwrap(), false) {
-                send(&exchange, stream).await;
+                send(exchange, stream).await;
             }
         }
     }
 }
 
+/// Waits; returns early with `false` if the gateway resets the stream.
+async fn pause(respond: &mut SendResponse<Bytes>, time: Duration) -> bool {
+    let reset = std::future::poll_fn(|cx| respond.poll_reset(cx));
+    timeout(time, reset).await.is_err()
+}
+
+/// Answers an attempt that fails.
+async fn fail(fails: Fails, grpc: bool, mut head: Response<()>, mut respond: SendResponse<Bytes>) {
+    let mut status = HeaderMap::from_iter([("grpc-status".parse().unwrap(), 14.into())]);
+    if let Some(time) = fails.pushback {
+        status.insert("grpc-retry-pushback-ms", time.into());
+    }
+    let _ = match fails.how {
+        Fail::Silent => {
+            let _ = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+            return;
+        }
+        Fail::Reset => return respond.send_reset(Reason::INTERNAL_ERROR),
+        Fail::AfterHead(late) => {
+            let Ok(mut stream) = respond.send_response(head, false) else { return };
+            if timeout(late, std::future::poll_fn(|cx| stream.poll_reset(cx))).await.is_ok() {
+                return;
+            }
+            stream.send_trailers(status)
+        }
+        Fail::Unavailable | Fail::Slow(_) => {
+            match grpc {
+                true => head.headers_mut().extend(status),
+                false => *head.status_mut() = StatusCode::SERVICE_UNAVAILABLE,
+            }
+            respond.send_response(head, true).map(drop)
+        }
+    }; // the gateway may be gone
+}
+
 /// Reads a request and verifies it; returns whether it is complete.
-async fn read(world: &World, backend: usize, exchange: &Exchange, mut body: RecvStream) -> bool {
+async fn read(
+    world: &World,
+    backend: usize,
+    exchange: &Exchange,
+    mut body: RecvStream,
+    respond: &mut SendResponse<Bytes>,
+) -> bool {
     let mut came = 0;
     while let Some(data) = body.data().await {
         let data = match data {
@@ -117,8 +186,10 @@ async fn read(world: &World, backend: usize, exchange: &Exchange, mut body: Recv
                 return false;
             }
         };
-        if let Some(late) = exchange.dawdles {
-            sleep(late).await;
+        if let Some(late) = exchange.dawdles
+            && !pause(respond, late).await
+        {
+            return false;
         }
         let _ = body.flow_control().release_capacity(data.len()); // the gateway may be gone
         world.compare(exchange, true, came, &data);
@@ -135,7 +206,10 @@ async fn read(world: &World, backend: usize, exchange: &Exchange, mut body: Recv
 async fn send(exchange: &Exchange, mut stream: SendStream<Bytes>) {
     for (n, message) in exchange.messages(false).into_iter().enumerate() {
         if n > 0 {
-            sleep(exchange.pause).await;
+            let reset = std::future::poll_fn(|cx| stream.poll_reset(cx));
+            if timeout(exchange.pause, reset).await.is_ok() {
+                return;
+            }
         }
         if !write(&mut stream, message.into()).await {
             return;

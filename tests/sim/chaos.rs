@@ -40,6 +40,7 @@ pub async fn reign(world: Rc<World>) {
         }
         let what = world.rng.borrow_mut().u8(..10);
         match what {
+            0..3 if world.habits.quiet => {}
             0 => slow_down(&world),
             1 | 2 => lag(&world),
             _ if !world.faults => {}

@@ -30,7 +30,7 @@ pub async fn run(world: Rc<World>, number: u64, exchanges: Vec<(Duration, Exchan
             None => connect(&world, number).await,
         };
         let Some(sender) = sender else {
-            world.ledger.sent(exchange.id);
+            world.ledger.sent(&exchange);
             world.tell(exchange.id, broken("no connection"));
             continue;
         };
@@ -72,7 +72,9 @@ async fn call(world: Rc<World>, exchange: Exchange, sender: SendRequest<Bytes>) 
 
 async fn ask(world: &Rc<World>, exchange: Exchange, mut sender: SendRequest<Bytes>) -> Told {
     let grpc = exchange.route.is_grpc();
-    let mut request = Request::post(format!("http://{}{}", exchange.host(), exchange.route.path()))
+    let mut request = Request::builder()
+        .method(exchange.method(world.habits))
+        .uri(format!("http://{}{}", exchange.host(), exchange.route.path()))
         .header("content-type", if grpc { "application/grpc" } else { "text/plain" })
         .header("x-id", exchange.id)
         .header("x-key", exchange.id % 3);
@@ -84,7 +86,7 @@ async fn ask(world: &Rc<World>, exchange: Exchange, mut sender: SendRequest<Byte
     }
     let request = request.body(()).unwrap();
     world.trace(&format!("client sends {}", exchange.id));
-    world.ledger.sent(exchange.id);
+    world.ledger.sent(&exchange);
     let (response, mut body) = match sender.send_request(request, false) {
         Ok(begun) => begun,
         Err(error) => return broken(error),
@@ -111,7 +113,7 @@ async fn ask(world: &Rc<World>, exchange: Exchange, mut sender: SendRequest<Byte
     }
 }
 
-async fn read(world: &World, exchange: Exchange, response: client::ResponseFuture) -> Told {
+async fn read(world: &World, mut exchange: Exchange, response: client::ResponseFuture) -> Told {
     let response = match response.await {
         Ok(response) => response,
         Err(error) => {
@@ -123,7 +125,7 @@ async fn read(world: &World, exchange: Exchange, response: client::ResponseFutur
     let text = |headers: &http::HeaderMap, name: &str| {
         headers.get(name).map(|value| value.to_str().unwrap().to_owned())
     };
-    let backend = world.answered(&exchange, |name| text(&head.headers, name));
+    let backend = world.answered(&mut exchange, |name| text(&head.headers, name));
     let mut status = match exchange.route.is_grpc() {
         true => text(&head.headers, "grpc-status"),
         false => Some(head.status.as_str().to_owned()),

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use equipoise::grpc::parse_timeout;
 
+use super::retries::{Fails, Retries};
+
 /// The route that a request takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
@@ -136,6 +138,12 @@ pub struct Habits {
     pub window: u32,
     /// The timeout of the routes that have one, if any.
     pub limit: Option<Duration>,
+    /// Retries and hedging, if there are any.
+    pub retries: Option<Retries>,
+    /// Connections deliver at once.
+    pub quiet: bool,
+    /// All backends that implement the methods of `orders` may be ejected.
+    pub lacks: bool,
 }
 
 /// One request.
@@ -161,6 +169,10 @@ pub struct Exchange {
     pub pause: Duration,
     /// It is idle for longer than the idle timeout.
     pub idles: bool,
+    /// How its first attempts go wrong, if they do.
+    pub fails: Option<Fails>,
+    /// Which attempt this is, from 0 on: each is answered with other bytes.
+    pub attempt: u8,
 }
 
 impl Exchange {
@@ -209,6 +221,8 @@ impl Exchange {
             thinks,
             pause,
             idles: false,
+            fails: None,
+            attempt: 0,
         };
         if !drawn.route.is_grpc() {
             // An empty body has no messages.
@@ -222,6 +236,7 @@ impl Exchange {
         if drawn.patience == Patience::Reads && drawn.route.is_grpc() && rng.u8(..8) == 0 {
             drawn.patience = Patience::Says(Duration::from_millis(rng.u64(..200)));
         }
+        drawn.fails = habits.retries.and_then(|retries| retries.fails(&drawn, habits, seed));
         drawn
     }
 
@@ -276,7 +291,21 @@ impl Exchange {
     /// Whether it may be repeated, being idempotent: a reused HTTP/1.1 connection may close at any
     /// time.
     pub fn may_be_repeated(&self, habits: Habits) -> bool {
-        self.route == Route::Page && self.asks == 0 && habits.web_http1
+        let idempotent = self.asks == 0 || habits.retries.is_some();
+        self.route == Route::Page && idempotent && habits.web_http1
+    }
+
+    /// Whether its client may see a failure though nothing breaks: there are attempts that fail.
+    pub fn may_fail(&self, habits: Habits) -> bool {
+        let retries = habits.retries.filter(|_| Retries::concern(self.route));
+        retries.is_some_and(|retries| retries.may_fail(self, habits))
+    }
+
+    /// Whether its route keeps its body for further attempts.
+    pub fn is_held(&self, habits: Habits) -> bool {
+        let retries = habits.retries.filter(|_| Retries::concern(self.route));
+        let buffer = retries.and_then(|retries| Some(retries.retry?.buffer));
+        buffer.is_none_or(|buffer| self.body(true).len() <= buffer)
     }
 
     /// Whether its backend may answer early.
@@ -288,6 +317,12 @@ impl Exchange {
     pub fn is_plain(&self) -> bool {
         let gives_up = matches!(self.patience, Patience::GivesUp(_));
         self.route == Route::Page && self.answer != Answer::Early && !self.idles && !gives_up
+    }
+
+    /// The HTTP method of a request with a body. With PUT it may be retried.
+    pub fn method(&self, habits: Habits) -> &'static str {
+        let put = self.route == Route::Page && habits.retries.is_some();
+        if put { "PUT" } else { "POST" }
     }
 
     /// The client's `grpc-timeout`.
@@ -328,7 +363,8 @@ impl Exchange {
     pub fn messages(&self, asked: bool) -> Vec<Vec<u8>> {
         let (bytes, parts) =
             if asked { (self.asks, self.asked_in) } else { (self.answers, self.answered_in) };
-        let salt = self.id.wrapping_mul(31) as u8 ^ u8::from(asked);
+        let attempt = if asked { 0 } else { self.attempt.wrapping_mul(53) };
+        let salt = self.id.wrapping_mul(31) as u8 ^ u8::from(asked) ^ attempt;
         let message = |part: usize| {
             let len = bytes / parts + usize::from(part == 0) * (bytes % parts);
             let prefix = (len as u32).to_be_bytes();

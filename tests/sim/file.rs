@@ -8,6 +8,7 @@ use equipoise::balance::POLICIES;
 use equipoise::config::{self, Plan};
 use equipoise::text::ParamValue;
 
+use super::retries::Retries;
 use super::world::{SERVICES, Site};
 
 /// A configuration.
@@ -30,9 +31,9 @@ pub struct File {
     pub slow_start: Duration,
     /// Whether outlier ejection is on.
     pub ejection: bool,
-    /// Whether connections break. Where backends may be ejected for their answers, or be down, and
-    /// there may be a panic, health checks find none unhealthy and operators eject none: all of that
-    /// together may cause one.
+    /// Whether connections break, as those over HTTP/1.1 also do where there are retries. Where
+    /// backends may be ejected for their answers, or be down, and there may be a panic, health checks
+    /// find none unhealthy and operators eject none: all of that together may cause one.
     pub faults: bool,
     /// Weights by backend; `None` for those not in the file.
     pub weights: Vec<Option<u32>>,
@@ -40,6 +41,8 @@ pub struct File {
     pub web_http1: bool,
     /// Timeout of the routes that have one.
     pub timeout: Option<Duration>,
+    /// Retries and hedging, if there are any.
+    pub retries: Option<Retries>,
     /// An extra route that no request takes.
     pub extra: bool,
     /// Minimal connection windows, so that lost credit shows.
@@ -54,7 +57,8 @@ impl File {
 
     /// Whether health checks and operators alone decide on a panic.
     pub fn panic_is_known(&self) -> bool {
-        self.panic == 0 || !(self.ejection || self.faults)
+        let ends = self.faults || (self.retries.is_some() && self.web_http1);
+        self.panic == 0 || !(self.ejection || ends)
     }
 
     /// The parsed plan, with backends at `sites`.
@@ -87,7 +91,7 @@ impl File {
                  endpoint_drain_timeout: {}ms\n    \
                  health: {{ tcp: {{}} }}\n    ejection: {ejection}\n    panic: {}%\n    \
                  slow_start: {}s\n    \
-                 limits: {{ stream_idle_timeout: {back}ms{narrow} }}\n    endpoints:\n",
+                 limits: {{ stream_idle_timeout: {back}ms{narrow} }}\n",
                 self.pending.as_millis(),
                 self.preconnect,
                 self.drain.unwrap_or_default().as_millis(),
@@ -95,6 +99,8 @@ impl File {
                 self.slow_start.as_secs(),
             )
             .unwrap();
+            yaml += &self.retries.map_or(String::new(), |retries| retries.of_service());
+            yaml += "    endpoints:\n";
             for (site, weight) in sites.iter().zip(&self.weights) {
                 if let Some(weight) = weight.filter(|_| site.service == service) {
                     let address = site.address;
@@ -103,7 +109,7 @@ impl File {
                 }
             }
         }
-        yaml += &routes(self.timeout);
+        yaml += &routes(self.timeout, self.retries);
         if self.extra {
             yaml += "  - { match: { path: /other }, service: orders }\n";
         }
@@ -111,20 +117,21 @@ impl File {
     }
 }
 
-/// The routes; those of `orders` and of pages have the timeout, if any.
-fn routes(limit: Option<Duration>) -> String {
+/// The routes; those of `orders` and of pages have the timeout and the retries, if any.
+fn routes(limit: Option<Duration>, retries: Option<Retries>) -> String {
     let limit =
         |key: &str| limit.map_or(String::new(), |it| format!(", {key}: {}ms", it.as_millis()));
     let (timeout, max_timeout) = (limit("timeout"), limit("max_timeout"));
+    let retries = retries.map_or(String::new(), |retries| retries.of_route());
     format!(
         "routes:
-  - {{ match: {{ grpc: shop.Orders }}, service: orders{timeout} }}
+  - {{ match: {{ grpc: shop.Orders }}, service: orders{timeout}{retries} }}
   - {{ name: split, match: {{ grpc: shop.Split }}, split: [ orders, canary ] }}
-  - {{ match: {{ grpc: shop.Mirrored }}, service: orders, mirror: shadow{max_timeout} }}
+  - {{ match: {{ grpc: shop.Mirrored }}, service: orders, mirror: shadow{max_timeout}{retries} }}
   - {{ match: {{ grpc: shop.Web }}, service: web }}
   - {{ match: {{ path_prefix: /pages }}, service: web, rewrite: {{ prefix: /site }},
       request_headers: {{ set: {{ x-asked: by-pages }} }},
-      response_headers: {{ set: {{ x-answered: by-pages }} }}{timeout} }}
+      response_headers: {{ set: {{ x-answered: by-pages }} }}{timeout}{retries} }}
   - {{ match: {{ path_prefix: /old }}, redirect: {{ prefix: /pages }} }}
 "
     )

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::exchange::{Answer, Exchange};
 use super::http1::{self, Framing, Head, Reader};
+use super::retries::{Fail, Fails};
 use super::world::World;
 
 /// Serves requests on one connection until either side closes it.
@@ -21,6 +22,15 @@ pub async fn serve(world: Rc<World>, backend: usize, connection: Memory) {
         };
         if head.get("expect").is_some() && writer.write_all(b"HTTP/1.1 100 \r\n\r\n").await.is_err()
         {
+            return;
+        }
+        if let Some(fails) = exchange.fails
+            && !matches!(fails.how, Fail::Slow(_))
+        {
+            // The request may have been cut off.
+            if fails.at_once || read(&world, backend, &exchange, &head, &mut reader).await {
+                fail(fails, &exchange, backend, (&mut reader, &mut writer)).await;
+            }
             return;
         }
         if exchange.answer == Answer::Early {
@@ -57,6 +67,32 @@ async fn read(
     }
 }
 
+/// Answers an attempt that fails, and then closes the connection.
+async fn fail(
+    fails: Fails,
+    exchange: &Exchange,
+    backend: usize,
+    (reader, writer): (&mut Reader<ReadHalf<Memory>>, &mut WriteHalf<Memory>),
+) {
+    match fails.how {
+        Fail::Reset => return,
+        Fail::Silent => {}
+        Fail::Unavailable | Fail::AfterHead(_) | Fail::Slow(_) => {
+            let head = format!(
+                "HTTP/1.1 503 Unavailable\r\nx-id: {}\r\nx-attempt: {}\r\nx-backend: {backend}\r\n\
+                 connection: close\r\ncontent-length: 0\r\n\r\n",
+                exchange.id, exchange.attempt,
+            );
+            if writer.write_all(head.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    }
+    // Until the gateway closes the connection.
+    let mut framing = Framing::Closed;
+    while reader.piece(&mut framing).await.is_some_and(|piece| !piece.is_empty()) {}
+}
+
 /// The framing of a response.
 fn framing(exchange: &Exchange, length: usize) -> Framing {
     match exchange.id % 5 {
@@ -69,6 +105,9 @@ fn framing(exchange: &Exchange, length: usize) -> Framing {
 
 /// Answers a request; returns whether the connection stays open.
 async fn answer(exchange: &Exchange, backend: usize, writer: &mut WriteHalf<Memory>) -> bool {
+    if let Some(Fails { how: Fail::Slow(late), .. }) = exchange.fails {
+        sleep(late).await;
+    }
     sleep(exchange.thinks).await;
     let (status, messages) = match exchange.answer {
         Answer::ResetEarly => return false,
@@ -80,8 +119,9 @@ async fn answer(exchange: &Exchange, backend: usize, writer: &mut WriteHalf<Memo
     // A connection that closes unannounced may meet the next request on its way.
     let last = if exchange.answer == Answer::Early { "connection: close\r\n" } else { "" };
     let head = format!(
-        "HTTP/1.1 {status}\r\nx-id: {}\r\nx-backend: {backend}\r\n{last}{}\r\n",
+        "HTTP/1.1 {status}\r\nx-id: {}\r\nx-attempt: {}\r\nx-backend: {backend}\r\n{last}{}\r\n",
         exchange.id,
+        exchange.attempt,
         framing.field(),
     );
     if writer.write_all(head.as_bytes()).await.is_err() {

@@ -43,7 +43,7 @@ pub async fn run(world: Rc<World>, number: u64, exchanges: Vec<(Duration, Exchan
         });
         let Some(dialled) = dialled else {
             for exchange in batch {
-                world.ledger.sent(exchange.id);
+                world.ledger.sent(&exchange);
                 world.tell(exchange.id, broken("no connection"));
             }
             continue;
@@ -117,8 +117,11 @@ async fn send(
     let length = messages.iter().map(Vec::len).sum();
     let framing =
         if exchange.id.is_multiple_of(2) { Framing::Chunked } else { Framing::Length(length) };
-    let (method, field) =
-        if length > 0 { ("POST", framing.field()) } else { ("GET", String::new()) };
+    let (method, field) = if length > 0 {
+        (exchange.method(world.habits), framing.field())
+    } else {
+        ("GET", String::new())
+    };
     let asks = length > 0 && exchange.id.is_multiple_of(7);
     let head = format!(
         "{method} {} HTTP/1.1\r\nhost: {}\r\nx-id: {}\r\nx-key: {}\r\n{}{field}{}\r\n",
@@ -130,7 +133,7 @@ async fn send(
         if asks { "expect: 100-continue\r\n" } else { "" },
     );
     world.trace(&format!("client sends {}", exchange.id));
-    world.ledger.sent(exchange.id);
+    world.ledger.sent(exchange);
     if writer.write_all(head.as_bytes()).await.is_err() {
         return false;
     }
@@ -162,6 +165,7 @@ async fn read(
             break head;
         }
     };
+    let exchange = &mut exchange.clone();
     let backend = world.answered(exchange, |name| head.get(name));
     let (mut framing, mut bytes, mut taken) = (head.framing(true), 0, 0);
     loop {

@@ -28,6 +28,7 @@ use super::ledger::{Ledger, Place};
 use super::lines::Lines;
 use super::members::Members;
 use super::network::ToBackends;
+use super::retries::Retries;
 use super::world::{SERVICES, Site, World};
 use super::{backend, chaos, client, http1_client, leaving};
 
@@ -94,13 +95,7 @@ async fn live(seed: u64, resolver: Resolver, trace: bool, lines: Lines) -> Repor
     let window = [2000, 16_384, 65_535][rng.usize(..3)];
     let world = Rc::new(World {
         seed,
-        habits: Habits {
-            faults,
-            web_http1: file.web_http1,
-            idle: file.limit(),
-            window,
-            limit: file.timeout,
-        },
+        habits: habits(seed, window, &file, &sites),
         faults,
         ledger: Ledger::new(trace),
         network: Rc::default(),
@@ -118,6 +113,7 @@ async fn live(seed: u64, resolver: Resolver, trace: bool, lines: Lines) -> Repor
         bodies: RefCell::default(),
         rng: RefCell::new(rng.fork()),
     });
+    file.retries.iter().for_each(|retries| world.trace(&format!("{retries:?}")));
     (0..world.sites.len()).for_each(|backend| backend::start(&world, backend));
     let metrics: Vec<Arc<WorkerMetrics>> = (0..workers).map(|_| Arc::default()).collect();
     let (paths, handles, mut running) = start(&world, &file, &metrics, resolver, &mut rng).await;
@@ -144,6 +140,20 @@ async fn live(seed: u64, resolver: Resolver, trace: bool, lines: Lines) -> Repor
     wrong.extend(go_down(handles, &mut running, &metrics).await);
     world.trace("the end");
     Report { wrong, digest: world.ledger.digest() }
+}
+
+/// What may happen, by the configuration.
+fn habits(seed: u64, window: u32, file: &File, sites: &[Site]) -> Habits {
+    Habits {
+        faults: file.faults,
+        web_http1: file.web_http1,
+        idle: file.limit(),
+        window,
+        limit: file.timeout,
+        retries: file.retries,
+        quiet: file.retries.is_some() && !file.faults && seed.is_multiple_of(2),
+        lacks: file.ejection && sites.iter().any(|site| site.old),
+    }
 }
 
 /// The initial configuration, and the backends' addresses.
@@ -173,6 +183,7 @@ fn draw_file(
         weights,
         web_http1,
         timeout: (rng.u8(..4) == 0).then(|| Duration::from_millis(rng.u64(1..400))),
+        retries: Retries::draw(seed),
         extra: false,
         // There, a slow reader delays others on its connection.
         narrow: idle.iter().all(Duration::is_zero) && rng.bool(),
@@ -351,7 +362,9 @@ async fn check_outages(world: &World) -> Vec<String> {
         if let Some(down) = outage.down().filter(|_| !backend.intent.drained) {
             wrong.push(format!("{address} is well, and {down:?}"));
         }
-        if outage.down_count() > 0 && !world.faults {
+        // Retries are of requests whose connections end; these are outages too.
+        let ends = world.habits.retries.is_some() && world.habits.web_http1;
+        if outage.down_count() > 0 && !world.faults && !ends {
             wrong.push(format!("{address} was down, and nothing fails"));
         }
     }

@@ -22,6 +22,7 @@
     clippy::disallowed_types
 )]
 
+mod attempts;
 mod backend;
 mod chaos;
 mod client;
@@ -37,6 +38,7 @@ mod lines;
 mod members;
 mod network;
 mod operators;
+mod retries;
 mod scenarios;
 mod world;
 

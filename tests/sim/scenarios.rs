@@ -13,6 +13,7 @@ mod keepalive;
 mod load;
 mod netty;
 mod pools;
+mod retries;
 mod slow;
 mod slow_start;
 mod stage;
@@ -86,6 +87,17 @@ scenarios! {
         who_asks_has_it_tried_at_once
         what_is_kept_outlasts_the_idle_timeout
         whoever_is_idle_or_old_is_told_to_go_for_that;
+    retries:
+        a_backend_says_when_to_come_again_and_that_nobody_may
+        pauses_are_drawn_from_all_up_to_their_bound
+        a_head_is_held_back_for_as_long_as_the_route_says
+        where_all_fail_the_load_is_a_fifth_more_and_soon_calm
+        p95_needs_a_hundred_calls_of_the_last_thirty_seconds
+        who_has_failed_is_asked_again_where_the_others_lack_the_method
+        what_fails_after_its_head_does_not_end_the_other
+        who_loses_is_told_at_once
+        a_backend_that_is_frozen_is_found_by_hedges
+        a_black_hole_fails_nothing_where_attempts_have_a_limit;
     slow:
         who_reads_slowly_is_waited_for_to_the_last_byte;
     slow_start:

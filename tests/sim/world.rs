@@ -33,8 +33,8 @@ pub struct Site {
     pub old: bool,
 }
 
-/// Bodies by request number and direction.
-type Bodies = BTreeMap<(u64, bool), Rc<[u8]>>;
+/// Bodies by request number, direction and attempt.
+type Bodies = BTreeMap<(u64, bool, u8), Rc<[u8]>>;
 
 /// State shared by all parts of a run.
 pub struct World {
@@ -143,7 +143,13 @@ impl World {
             return None;
         }
         self.trace(&format!("backend {backend} begins {id}"));
-        self.ledger.begun(id, backend, copy);
+        let attempt = self.ledger.begun(id, backend, copy, self.begun.elapsed());
+        exchange.attempt = attempt as u8;
+        exchange.fails = exchange.fails.filter(|fails| attempt < fails.times && !copy);
+        if !copy && exchange.route.services().contains(&"orders") {
+            let previous = field("grpc-previous-rpc-attempts").map_or(0, |it| it.parse().unwrap());
+            self.ledger.retried(&exchange, previous, self.habits, self.begun.elapsed());
+        }
         if exchange.route == Route::Split {
             self.ledger.shared(id, site.service);
         }
@@ -174,9 +180,17 @@ impl World {
     /// A whole body, cached as computing it is expensive.
     fn body(&self, exchange: &Exchange, asked: bool) -> Rc<[u8]> {
         let mut bodies = self.bodies.borrow_mut();
-        let body =
-            bodies.entry((exchange.id, asked)).or_insert_with(|| exchange.body(asked).into());
+        let key = (exchange.id, asked, if asked { 0 } else { exchange.attempt });
+        let body = bodies.entry(key).or_insert_with(|| exchange.body(asked).into());
         Rc::clone(body)
+    }
+
+    /// A backend is done with an attempt.
+    pub fn is_done(&self, exchange: &Exchange, backend: usize) {
+        if self.sites[backend].service != "shadow" {
+            self.trace(&format!("backend {backend} is done with {}", exchange.id));
+            self.ledger.ended(exchange, self.begun.elapsed());
+        }
     }
 
     /// Verifies a piece of a body at this offset.
@@ -194,19 +208,24 @@ impl World {
             self.ledger.wrong(format!("request {id} ended in good order at {bytes} of {all}"));
         }
         if self.sites[backend].service != "shadow" {
-            self.ledger.whole(id);
+            self.ledger.whole(exchange);
         }
     }
 
-    /// A client received a response head; of this backend, if of one.
+    /// A client received a response head; of this backend, if of one. From then on it is that of
+    /// this attempt.
     pub fn answered(
         &self,
-        exchange: &Exchange,
+        exchange: &mut Exchange,
         field: impl Fn(&str) -> Option<String>,
     ) -> Option<usize> {
         let (id, of) = (exchange.id, field("x-id"));
         if of.as_ref().is_some_and(|of| *of != id.to_string()) {
             self.ledger.wrong(format!("request {id} got the response of {of:?}"));
+        }
+        if let Some(attempt) = field("x-attempt") {
+            exchange.attempt = attempt.parse().unwrap();
+            self.ledger.head(id, exchange.attempt.into(), self.begun.elapsed());
         }
         let backend = field("x-backend").map(|text| text.parse().unwrap());
         let page = backend.is_some() && exchange.route == Route::Page;

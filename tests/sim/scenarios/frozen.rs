@@ -19,7 +19,7 @@ use super::stage::{Gateway, Stage};
 const PACE: Duration = Duration::from_millis(10);
 
 /// A backend.
-struct Backend {
+pub struct Backend {
     frozen: watch::Sender<bool>,
     /// How long its answers take.
     takes: Rc<Cell<Duration>>,
@@ -27,7 +27,7 @@ struct Backend {
 
 impl Backend {
     /// One that speaks HTTP/2, by the h2 crate, which answers PINGs.
-    fn start(stage: &Stage, number: u8) -> Backend {
+    pub fn start(stage: &Stage, number: u8) -> Backend {
         let backend = Backend::new();
         let (mut accepted, frozen) = (stage.backend_of(number), backend.frozen.subscribe());
         let takes = Rc::clone(&backend.takes);
@@ -57,7 +57,7 @@ impl Backend {
         Backend { frozen: watch::Sender::new(false), takes }
     }
 
-    fn freeze(&self, frozen: bool) {
+    pub fn freeze(&self, frozen: bool) {
         self.frozen.send_replace(frozen);
     }
 }
@@ -108,13 +108,13 @@ async fn serve_http1(
 
 /// What has come of calls.
 #[derive(Default)]
-struct Ended {
-    well: Cell<usize>,
-    failed: RefCell<Vec<String>>,
+pub struct Ended {
+    pub well: Cell<usize>,
+    pub failed: RefCell<Vec<String>>,
 }
 
 /// Sends a request each 10 ms until the result is dropped.
-async fn load(gateway: &Gateway) -> (Rc<Ended>, watch::Sender<()>) {
+pub async fn load(gateway: &Gateway) -> (Rc<Ended>, watch::Sender<()>) {
     let (client, connection) = h2::client::handshake(gateway.dial()).await.unwrap();
     spawn_local(connection);
     let (stop, stopped) = watch::channel(());
@@ -155,7 +155,7 @@ fn calls(gateway: &Gateway, number: usize) -> u32 {
     backend(gateway, number).endpoint.load().calls()
 }
 
-fn is_suspect(gateway: &Gateway, number: usize) -> bool {
+pub fn is_suspect(gateway: &Gateway, number: usize) -> bool {
     backend(gateway, number).condition.suspect.is_some()
 }
 

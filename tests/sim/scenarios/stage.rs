@@ -86,6 +86,15 @@ impl Stage {
 
     /// A gateway whose service has so many backends.
     pub async fn gateway_of(&self, backends: u8, listener: &str, settings: &str) -> Gateway {
+        self.start(backends, listener, settings, "").await
+    }
+
+    /// The same, with these settings of the route.
+    pub async fn gateway_on(&self, backends: u8, settings: &str, route: &str) -> Gateway {
+        self.start(backends, "", settings, &format!(", {route}")).await
+    }
+
+    async fn start(&self, backends: u8, listener: &str, settings: &str, route: &str) -> Gateway {
         let endpoint = |number| format!("{{ address: \"10.1.0.{number}:50051\" }}");
         let endpoints = (0..backends).map(endpoint).collect::<Vec<_>>().join(", ");
         let chosen = settings.contains("preconnect");
@@ -93,7 +102,7 @@ impl Stage {
         let yaml = format!(
             "workers: 1\nlisteners: [ {{ address: 127.0.0.1:8080, {listener} }} ]\nservices:\n  \
              shop: {{ endpoints: [ {endpoints} ], {settings} }}\n\
-             routes: [ {{ service: shop }} ]\n"
+             routes: [ {{ service: shop{route} }} ]\n"
         );
         let parse =
             || config::parse(&yaml, Path::new("")).unwrap_or_else(|r| panic!("{}", r.pretty()));
