@@ -116,7 +116,9 @@ impl Worker {
         self.now.get()
     }
 
-    pub(super) fn read_clock(&self) -> Time {
+    /// Reads the clock: to be called first by what wakes this worker otherwise than by a socket or a
+    /// timer, as the time of its last turn may be long ago.
+    pub fn read_clock(&self) -> Time {
         let now = self.clock.now();
         self.now.set(now);
         now

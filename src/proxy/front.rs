@@ -50,6 +50,7 @@ impl Proxy {
 
     /// Applies the newest routing even if no request comes.
     pub fn refresh(&self) {
+        self.worker.read_clock();
         self.router.refresh();
     }
 }

@@ -194,6 +194,8 @@ pub async fn one_that_stays_frozen_is_lost_and_comes_back(stage: Stage) {
     sleep(Duration::from_millis(700)).await;
     let open = calls(&gateway, 1) as usize;
     sleep(Duration::from_secs(12)).await;
+    assert_eq!((calls(&gateway, 1) as usize, ended.failed.borrow().len()), (open, 0), "they wait");
+    sleep(Duration::from_secs(4)).await;
     assert_eq!((calls(&gateway, 1), ended.failed.borrow().len()), (0, open));
     backends[1].freeze(false);
     sleep(Duration::from_secs(2)).await;
