@@ -42,21 +42,35 @@ fn retried(start: &Start, grpc: bool, policy: &RetryPolicy) -> Option<Verdict> {
         Ok(response) if grpc => match fields::status(&response.head) {
             200 => [response.code().map(RetryOn::Grpc), None],
             // Of a proxy before the backend; gRPC's clients take these for UNAVAILABLE.
-            status @ (429 | 502..=504) => [Some(RetryOn::Http(status)), own(grpc)],
+            status @ (429 | 502..=504) => {
+                [Some(RetryOn::Http(status)), Some(RetryOn::Grpc(GrpcCode::Unavailable))]
+            }
             status => [Some(RetryOn::Http(status)), None],
         },
         Ok(response) => [Some(RetryOn::Http(fields::status(&response.head))), None],
         Err(AttemptError::Reset(_)) => [Some(RetryOn::Reset), None],
-        Err(AttemptError::Failed(Failure::BackendLost)) => [Some(RetryOn::Reset), own(grpc)],
-        Err(AttemptError::Failed(Failure::AttemptTimeout)) => [Some(RetryOn::Timeout), own(grpc)],
-        Err(AttemptError::Failed(_) | AttemptError::ClientGone) => [None, None],
+        Err(AttemptError::Failed(failure)) => return retried_failure(*failure, grpc, policy),
+        Err(AttemptError::ClientGone) => [None, None],
     };
     failures.into_iter().flatten().find(|failure| policy.is_on(*failure)).map(Verdict::Retry)
 }
 
-/// The retry condition of a failure of the gateway itself.
-pub fn own(grpc: bool) -> Option<RetryOn> {
-    grpc.then_some(RetryOn::Grpc(GrpcCode::Unavailable))
+/// A failure that the gateway found, if the policy retries it: by its kind, or by what the gateway
+/// itself would answer.
+pub fn retried_failure(failure: Failure, grpc: bool, policy: &RetryPolicy) -> Option<Verdict> {
+    let kind = match failure {
+        Failure::Connect => Some(RetryOn::Connect),
+        Failure::BackendLost | Failure::BackendRefused => Some(RetryOn::Reset),
+        Failure::AttemptTimeout => Some(RetryOn::Timeout),
+        Failure::Overloaded => None,
+        _ => return None,
+    };
+    let answer = match failure.code(grpc) {
+        Code::Grpc(code) => RetryOn::Grpc(code),
+        Code::Http(status) => RetryOn::Http(status),
+    };
+    let failures = kind.into_iter().chain([answer]);
+    failures.into_iter().find(|failure| policy.is_on(*failure)).map(Verdict::Retry)
 }
 
 impl Response {
@@ -154,6 +168,10 @@ mod tests {
         assert_eq!(with(&Err(AttemptError::Reset(ErrorCode::INTERNAL_ERROR)), true), reset);
         assert_eq!(with(&Err(Failure::AttemptTimeout.into()), true), unavailable);
         assert_eq!(with(&Err(Failure::Idle.into()), true), Verdict::Pass);
+        let on = [RetryOn::Http(502)].into();
+        let by_status = RetryPolicy { on, ..RetryPolicy::usual() };
+        let lost = classify(&Err(Failure::BackendLost.into()), false, Some(&by_status));
+        assert_eq!(lost, Verdict::Retry(RetryOn::Http(502)), "as the gateway itself answers");
         assert_eq!(with(&Err(AttemptError::ClientGone), true), Verdict::Pass);
     }
 

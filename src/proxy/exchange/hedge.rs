@@ -217,7 +217,7 @@ impl Exchange {
         let most = self.retry_policy(destination).map_or(policy.attempts, |retry| retry.attempts);
         if u32::from(self.attempts.get()) >= most
             || !self.is_fully_buffered()
-            || !self.has_time_for(first)
+            || !self.has_time_for(first.p50().unwrap_or_default())
         {
             return;
         }
@@ -235,13 +235,6 @@ impl Exchange {
     /// Whether the request is complete, and buffered to be sent again.
     fn is_fully_buffered(&self) -> bool {
         self.is_buffered() && (self.end || self.front.is_whole())
-    }
-
-    /// Whether an attempt like this one could be answered before the deadline.
-    fn has_time_for(&self, attempt: &Attempt) -> bool {
-        let usual = attempt.p50().unwrap_or_default();
-        let deadline = self.timeouts.borrow().deadline();
-        deadline.is_none_or(|deadline| deadline.since(self.proxy.worker.now()) > usual)
     }
 
     /// Ends the race: cancels the losers, and returns the winner, which has failed or not.

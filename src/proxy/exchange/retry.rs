@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::attempted_endpoints::AttemptedEndpoints;
-use super::classify::{Start, Verdict, own};
+use super::classify::{Start, Verdict, retried_failure};
 use super::start::AttemptError;
 use super::{Attempt, Destination, Exchange, Outcome, grpc_code};
 use crate::http::{Headers, Name};
 use crate::model::{AttemptOutcome, Class, Code, RetryResult};
 use crate::proxy::failure::Failure;
 use crate::proxy::fields;
-use crate::route::{RetryOn, RetryPolicy};
+use crate::route::RetryPolicy;
 
 /// Larger heads are not retried, to bound the memory they hold.
 const MAX_REPLAY_HEAD: usize = 8 << 10;
@@ -46,7 +46,10 @@ impl Exchange {
             Verdict::Unprocessed(failure) => {
                 match self.resend(destination, attempt, failure, attempted) {
                     true => Some(Duration::ZERO),
-                    false => self.retry(destination, attempt, start, attempted),
+                    false if self.is_retried(destination, failure) => {
+                        self.retry(destination, attempt, start, attempted)
+                    }
+                    false => None,
                 }
             }
             Verdict::Unimplemented => {
@@ -129,9 +132,7 @@ impl Exchange {
     ) -> Option<Duration> {
         let policy = self.retry_policy(destination)?;
         let failed = self.attempts.get();
-        let refused = matches!(start, Err(AttemptError::Failed(Failure::BackendRefused)));
-        let is_on = !refused || own(self.grpc).is_some_and(|own| policy.is_on(own));
-        if u32::from(failed) >= policy.attempts || !is_on {
+        if u32::from(failed) >= policy.attempts {
             return None;
         }
         let admitted = match self.is_buffered() {
@@ -163,13 +164,11 @@ impl Exchange {
     ) -> Option<Duration> {
         let policy = self.retry_policy(destination)?;
         let failed = self.attempts.get();
-        let on = match error {
-            AttemptError::Failed(Failure::Connect) => [Some(RetryOn::Connect), own(self.grpc)],
-            AttemptError::Failed(Failure::Overloaded) => [None, own(self.grpc)],
+        let unreached = match error {
+            AttemptError::Failed(failure @ (Failure::Connect | Failure::Overloaded)) => failure,
             _ => return None,
         };
-        let is_on = on.into_iter().flatten().any(|failure| policy.is_on(failure));
-        if !is_on || u32::from(failed) >= policy.attempts {
+        if !self.is_retried(destination, unreached) || u32::from(failed) >= policy.attempts {
             return None;
         }
         let admitted = self.admit(destination, None, None, policy);
@@ -181,6 +180,12 @@ impl Exchange {
             Err(refused) => self.count_retry(destination, refused),
         }
         admitted.ok()
+    }
+
+    /// Whether the route's policy retries this failure.
+    fn is_retried(&self, destination: &Destination, failure: Failure) -> bool {
+        let policy = self.retry_policy(destination);
+        policy.is_some_and(|policy| retried_failure(failure, self.grpc, policy).is_some())
     }
 
     /// The pause until the next attempt, or why there is none. Spends budget last.
@@ -196,13 +201,17 @@ impl Exchange {
             Some(pushback) => pushback.ok_or(RetryResult::Pushback)?,
             None => policy.backoff.pause(self.attempts.get().into(), chance),
         };
-        let needed = pause + usual.unwrap_or_default();
-        let deadline = self.timeouts.borrow().deadline();
-        if deadline.is_some_and(|deadline| deadline.since(self.proxy.worker.now()) <= needed) {
+        if !self.has_time_for(pause + usual.unwrap_or_default()) {
             return Err(RetryResult::Deadline);
         }
         let granted = destination.worker_service().is_some_and(|service| service.may_retry());
         granted.then_some(pause).ok_or(RetryResult::Budget)
+    }
+
+    /// Whether the deadline leaves more than this.
+    pub(super) fn has_time_for(&self, needed: Duration) -> bool {
+        let deadline = self.timeouts.borrow().deadline();
+        deadline.is_none_or(|deadline| deadline.since(self.proxy.worker.now()) > needed)
     }
 
     /// Whether its route retries or hedges.
@@ -242,7 +251,7 @@ impl Exchange {
 
     /// The next attempt was counted, and is not made.
     pub(super) fn forget_attempt(&self) {
-        self.attempts.set(self.attempts.get().saturating_sub(1).max(self.has_policy().into()));
+        self.attempts.set(self.attempts.get().saturating_sub(1));
     }
 
     fn count_attempts(&self, outcome: &Outcome) {
