@@ -37,6 +37,10 @@ pub fn read(node: &Node, upstream: &Settings, problems: &Problems) -> Check {
         version: upstream.version,
         tls: upstream.tls.clone().filter(|_| by_tls),
     };
+    if check.timeout > check.interval {
+        let message = "a check may take longer than the time to the next";
+        problems.warn(node.span, message, "lower `timeout` to at most `interval`");
+    }
     fields.finish();
     check
 }

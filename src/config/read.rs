@@ -29,7 +29,7 @@ impl<'a> Fields<'a> {
             (_, short) => {
                 let help = match short {
                     Some(key) => format!("write {{ {key}: … }}, or the {key} alone"),
-                    None => "write `key: value` lines, or { key: value }".into(),
+                    None => mapping_for(&node.value, section),
                 };
                 unfit(node, "a mapping is wanted", &help, problems);
                 (false, &[][..], None)
@@ -166,6 +166,18 @@ pub fn unfit(node: &Node, wanted: &str, help: &str, problems: &Problems) {
     match &node.value {
         Value::Unknown(fault) => problems.error(node.span, &*fault.message, &*fault.help),
         _ => problems.error(node.span, format!("{wanted} {}", node.owner), help),
+    }
+}
+
+/// How to write the mapping that `value` stands in place of.
+fn mapping_for(value: &Value, section: &Section) -> String {
+    let mut required = section.rows().filter(|row| matches!(row.absent(), Absent::Required(_)));
+    match (value, required.next(), required.next()) {
+        (Value::Scalar(text), Some(row), None) => format!("write {{ {}: {text} }}", row.name()),
+        (Value::Scalar(text), None, _) if &**text == "true" => {
+            "write {} for its defaults, or { key: value }".into()
+        }
+        _ => "write `key: value` lines, or { key: value }".into(),
     }
 }
 

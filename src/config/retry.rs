@@ -6,7 +6,7 @@ use super::read::Fields;
 use super::report::Problems;
 use crate::route::{Backoff, HedgeDelay, HedgePolicy, RetryOn, RetryPolicy};
 use crate::service::RetryBudgetSettings;
-use crate::text::units;
+use crate::text::units::{self, show_duration};
 
 /// Reads `retry` of a route.
 pub fn retry(node: &Node, problems: &Problems) -> RetryPolicy {
@@ -25,7 +25,7 @@ pub fn retry(node: &Node, problems: &Problems) -> RetryPolicy {
         hold: fields.value(&RETRY.hold),
         methods: fields.list(&RETRY.methods).into(),
     };
-    if policy.is_on(RetryOn::Timeout) && !fields.has(&RETRY.per_attempt_timeout) {
+    if policy.on.contains(&RetryOn::Timeout) && !fields.has(&RETRY.per_attempt_timeout) {
         let help = "add `per_attempt_timeout: 500ms`, or leave `timeout` out";
         problems.warn(node.span, "no attempt has a time-out that could be retried", help);
     }
@@ -36,6 +36,11 @@ pub fn retry(node: &Node, problems: &Problems) -> RetryPolicy {
 fn backoff(node: &Node, problems: &Problems) -> Backoff {
     let fields = Fields::of(node, &BACKOFF, problems);
     let backoff = Backoff { first: fields.value(&BACKOFF.first), max: fields.value(&BACKOFF.max) };
+    if backoff.first > backoff.max {
+        let (first, max) = (show_duration(backoff.first), show_duration(backoff.max));
+        let message = format!("the first pause, {first}, is cut to `max`, {max}");
+        problems.warn(node.span, message, "raise `max`, or lower `first`");
+    }
     fields.finish();
     backoff
 }

@@ -7,10 +7,10 @@ use super::keys::{MIRROR, ROUTE, SHARE, SPLIT_BY};
 use super::node::Node;
 use super::read::{Fields, scalar};
 use super::report::{Problems, Severity, Span};
-use super::{filter, lint, matching, retry};
+use super::{filter, lint, matching, policies};
 use crate::route::{
-    Filters, Forward, InsertError, MAX_PATTERNS, Match, Mirror, PathMatch, Policies, Route,
-    RouteTable, RouteTableBuilder, Share, Split,
+    Filters, Forward, InsertError, MAX_PATTERNS, Match, Mirror, PathMatch, Route, RouteTable,
+    RouteTableBuilder, Share, Split,
 };
 use crate::text::keys::{Keys, Row};
 use crate::text::nearest;
@@ -157,13 +157,7 @@ impl<'a> Routes<'a> {
         };
         let split_by = fields.get(&ROUTE.split_by).and_then(|node| self.read_split_by(node));
         let mirror = fields.get(&ROUTE.mirror).and_then(|node| self.read_mirror(node));
-        let policies = Arc::new(Policies {
-            filters: (!filters.is_empty()).then_some(filters),
-            timeout: fields.optional(&ROUTE.timeout),
-            max_timeout: fields.optional(&ROUTE.max_timeout),
-            retry: fields.get(&ROUTE.retry).map(|node| retry::retry(node, self.problems)),
-            hedge: fields.get(&ROUTE.hedge).and_then(|node| retry::hedge(node, self.problems)),
-        });
+        let policies = Arc::new(policies::read(fields, filters, self.problems));
         Some(Route::Forward(Forward { split: split?, split_by, mirror, policies }))
     }
 

@@ -154,3 +154,39 @@ fn a_listener_of_its_own_as_an_endpoint_is_warned_of() {
         assert!(warnings.is_empty(), "{other}: {warnings:?}");
     }
 }
+
+#[test]
+fn settings_that_can_have_no_effect_beside_others_are_warned_of() {
+    for (keys, says) in [
+        ("timeout: 1s, retry: { per_attempt_timeout: 1s }", "`per_attempt_timeout: 1s` is no less"),
+        ("max_timeout: 1s, hedge: { after: 2s }", "`after: 2s` is no less"),
+        ("retry: { attempts: 2 }, hedge: { after: p95, attempts: 3 }", "`retry` allows 2 attempts"),
+        ("retry: { backoff: { first: 1s } }", "the first pause, 1s, is cut to `max`, 250ms"),
+    ] {
+        let told = warnings(&with(&format!("  - {{ service: a, {keys} }}")));
+        assert!(told.len() == 1 && told[0].contains(says), "{keys}: {told:?}");
+    }
+    for keys in [
+        "timeout: 2s, retry: { per_attempt_timeout: 1s }",
+        "timeout: 1s, hedge: { after: p95 }",
+        "retry: {}, hedge: { after: 30ms, attempts: 3 }",
+    ] {
+        let told = warnings(&with(&format!("  - {{ service: a, {keys} }}")));
+        assert_eq!(told, <[String; 0]>::default(), "{keys}");
+    }
+}
+
+#[test]
+fn how_to_write_retries_and_hedging_is_told() {
+    for (keys, says) in [
+        (
+            "retry: { on: [ UNAVAILABLE ] }",
+            "`UNAVAILABLE` is written in small letters: `unavailable`",
+        ),
+        ("retry: true", "write {} for its defaults"),
+        ("hedge: p95", "write { after: p95 }"),
+    ] {
+        let told = errors(&with(&format!("  - {{ service: a, {keys} }}")));
+        assert!(told.len() == 1 && told[0].contains(says), "{keys}: {told:?}");
+    }
+}

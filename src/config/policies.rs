@@ -1,0 +1,55 @@
+//! Reads the policies of a route, and warns of settings that have no effect beside others.
+
+use std::time::Duration;
+
+use super::keys::{HEDGE, RETRY, ROUTE};
+use super::read::Fields;
+use super::report::Problems;
+use super::retry;
+use crate::route::{Filters, HedgeDelay, HedgePolicy, Policies};
+use crate::text::keys::Row;
+use crate::text::units::show_duration;
+
+/// Reads the policies of the route with these `fields`.
+pub fn read(fields: &Fields<'_>, filters: Filters, problems: &Problems) -> Policies {
+    let policies = Policies {
+        filters: (!filters.is_empty()).then_some(filters),
+        timeout: fields.optional(&ROUTE.timeout),
+        max_timeout: fields.optional(&ROUTE.max_timeout),
+        retry: fields.get(&ROUTE.retry).map(|node| retry::retry(node, problems)),
+        hedge: fields.get(&ROUTE.hedge).and_then(|node| retry::hedge(node, problems)),
+    };
+    warn_of_late_attempts(&policies, fields, problems);
+    warn_of_few_attempts(&policies, fields, problems);
+    policies
+}
+
+/// Warns of attempts that would only begin or end when the request's time is over.
+fn warn_of_late_attempts(policies: &Policies, fields: &Fields<'_>, problems: &Problems) {
+    let Some(timeout) = policies.time_limit() else { return };
+    let after = |hedge: &HedgePolicy| match hedge.after {
+        HedgeDelay::Fixed(after) => Some(after),
+        HedgeDelay::P95 => None,
+    };
+    let attempt = policies.retry.as_ref().and_then(|retry| retry.per_attempt_timeout);
+    let warn = |at: &dyn Row, key: &dyn Row, late: Option<Duration>| {
+        if let (Some(node), Some(late)) = (fields.get(at), late.filter(|late| *late >= timeout)) {
+            let setting = format!("`{}: {}`", key.name(), show_duration(late));
+            let message = format!("{setting} is no less than the request's own time");
+            problems.warn(node.span, message, "lower it, or give the route a longer `timeout`");
+        }
+    };
+    warn(&ROUTE.retry, &RETRY.per_attempt_timeout, attempt);
+    warn(&ROUTE.hedge, &HEDGE.after, policies.hedge.as_ref().and_then(after));
+}
+
+/// Warns if `retry` allows fewer attempts than `hedge`.
+fn warn_of_few_attempts(policies: &Policies, fields: &Fields<'_>, problems: &Problems) {
+    let (Some(retry), Some(hedge)) = (&policies.retry, &policies.hedge) else { return };
+    let Some(node) = fields.get(&ROUTE.hedge).filter(|_| retry.attempts < hedge.attempts) else {
+        return;
+    };
+    let message = format!("`retry` allows {} attempts, hedges included", retry.attempts);
+    let key = RETRY.attempts.name();
+    problems.warn(node.span, message, format!("raise `{key}` of `retry`, or lower it here"));
+}
