@@ -21,6 +21,7 @@ mod metrics;
 mod node;
 mod pem;
 mod plan;
+mod policies;
 mod read;
 mod report;
 mod retry;

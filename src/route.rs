@@ -42,7 +42,9 @@ pub(crate) use name::MAX_NAME;
 pub(crate) use name::check_name;
 pub use pattern::Pattern;
 pub(crate) use regex_inclusion::{Grammar, matches_some};
-pub use retry::{Backoff, HedgeDelay, HedgePolicy, RetryOn, RetryPolicy};
+pub use retry::{
+    Backoff, HedgeDelay, HedgePolicy, RetryOn, RetryPolicy, is_idempotent, names_call,
+};
 pub(crate) use split::MAX_SHARE_WEIGHT;
 pub use split::{Share, Split};
 pub(crate) use table::{InsertError, MAX_PATTERNS};
@@ -104,6 +106,11 @@ impl Policies {
     /// The timeout that applies without a client's deadline.
     pub fn time_limit(&self) -> Option<Duration> {
         self.timeout.into_iter().chain(self.max_timeout).min()
+    }
+
+    /// Whether they send requests again that a backend may have begun.
+    pub fn repeat(&self) -> bool {
+        self.retry.is_some() || self.hedge.is_some()
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn retries(routes: &RouteTable, service: &str) -> Vec<proto::RouteRet
     for (name, route, _) in routes.iter() {
         let Route::Forward(Forward { split, policies, .. }) = route else { continue };
         let leads_here = split.shares().iter().any(|share| &*share.name == service);
-        if leads_here && (policies.retry.is_some() || policies.hedge.is_some()) {
+        if leads_here && policies.repeat() {
             let retry = in_words(policies.retry.as_ref());
             let hedge = in_words(policies.hedge.as_ref());
             all.push(proto::RouteRetries { route: name.into(), retry, hedge });

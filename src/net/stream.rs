@@ -304,9 +304,10 @@ impl Stream {
         self.conn.changed();
     }
 
-    /// Whether the body can still be replayed to another backend.
-    pub fn is_replayable(&self) -> bool {
-        self.state.borrow().body.is_replayable()
+    /// How many bytes of the body are buffered, if it can still be replayed to another backend.
+    pub fn replayable(&self) -> Option<usize> {
+        let state = self.state.borrow();
+        state.body.is_replayable().then(|| state.body.held().len())
     }
 
     /// Makes the next splice replay the body from its first byte.

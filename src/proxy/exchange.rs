@@ -48,6 +48,7 @@ use super::worker_snapshot::WorkerSnapshot;
 use crate::http::{Headers, Name};
 use crate::model::Time;
 use crate::net::Stream;
+use crate::route::Policies;
 
 /// One request and its response.
 pub struct Exchange {
@@ -131,7 +132,7 @@ impl Exchange {
             return self.record(self.local_reply(failure), None);
         }
         self.apply_route(destination);
-        if destination.policies().is_some_and(|it| it.retry.is_some() || it.hedge.is_some()) {
+        if destination.policies().is_some_and(Policies::repeat) {
             self.attempts.set(1);
         }
         let mut attempted = AttemptedEndpoints::new();
@@ -160,7 +161,7 @@ impl Exchange {
                 Err(error) => Err(error),
             };
             let Some(attempt) = &picked else { continue };
-            let verdict = classify(&start, self.grpc, self.retry_policy(destination));
+            let verdict = classify(&start, self.grpc, self.retried_failures(destination));
             if verdict != Verdict::Pass {
                 match self.next(destination, attempt, (verdict, &start), &mut attempted) {
                     Next::Pass => {}

@@ -70,27 +70,21 @@ pub enum HedgeDelay {
 }
 
 impl RetryPolicy {
+    /// The failures that are retried by default.
+    pub const USUALLY_ON: [RetryOn; 3] =
+        [RetryOn::Grpc(GrpcCode::Unavailable), RetryOn::Connect, RetryOn::Reset];
+
     /// The defaults.
     pub fn usual() -> RetryPolicy {
         RetryPolicy {
             attempts: 3,
-            on: [RetryOn::Grpc(GrpcCode::Unavailable), RetryOn::Connect, RetryOn::Reset].into(),
+            on: RetryPolicy::USUALLY_ON.into(),
             per_attempt_timeout: None,
             backoff: Backoff { first: Duration::from_millis(25), max: Duration::from_millis(250) },
             buffer: 64 << 10,
             hold: Duration::from_millis(20),
             methods: Box::default(),
         }
-    }
-
-    /// Whether this failure is retried.
-    pub fn is_on(&self, failure: RetryOn) -> bool {
-        self.on.contains(&failure)
-    }
-
-    /// Whether requests with this HTTP method and path are retried.
-    pub fn applies(&self, grpc: bool, method: &[u8], path: &[u8]) -> bool {
-        if grpc { names(&self.methods, path) } else { is_idempotent(method) }
     }
 }
 
@@ -131,20 +125,13 @@ fn write_methods(f: &mut Formatter<'_>, methods: &[String]) -> fmt::Result {
     write!(f, ", of {}", names.join(", "))
 }
 
-impl HedgePolicy {
-    /// Whether requests with this HTTP method and path are hedged.
-    pub fn applies(&self, grpc: bool, method: &[u8], path: &[u8]) -> bool {
-        if grpc { names(&self.methods, path) } else { is_idempotent(method) }
-    }
-}
-
-/// Whether `methods` names this path, or names none.
-fn names(methods: &[String], path: &[u8]) -> bool {
+/// Whether a policy for these gRPC methods, or for all if it names none, applies to a gRPC call.
+pub fn names_call(methods: &[String], path: &[u8]) -> bool {
     methods.is_empty() || methods.iter().any(|method| method.as_bytes() == path)
 }
 
 /// Whether requests with this HTTP method may be sent twice (RFC 9110, section 9.2.2).
-fn is_idempotent(method: &[u8]) -> bool {
+pub fn is_idempotent(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
 }
 
@@ -170,11 +157,18 @@ impl RetryOn {
             "connect" => Ok(RetryOn::Connect),
             "reset" => Ok(RetryOn::Reset),
             "timeout" => Ok(RetryOn::Timeout),
-            _ => code(text)
-                .map(RetryOn::Grpc)
-                .or_else(|| status().map(RetryOn::Http))
-                .ok_or_else(|| format!("`{text}` is nothing to retry on: {HELP}")),
+            _ => code(text).map(RetryOn::Grpc).or_else(|| status().map(RetryOn::Http)).ok_or_else(
+                || match RetryOn::parse_small(text) {
+                    Some(small) => format!("`{text}` is written in small letters: `{small}`"),
+                    None => format!("`{text}` is nothing to retry on: {HELP}"),
+                },
+            ),
         }
+    }
+
+    fn parse_small(text: &str) -> Option<RetryOn> {
+        let small = text.to_ascii_lowercase();
+        (small != text).then(|| RetryOn::parse(&small).ok()).flatten()
     }
 
     /// The gRPC codes that may be written, in small letters.
@@ -242,11 +236,10 @@ mod tests {
 
     #[test]
     fn methods_narrow_it_and_http_has_to_be_idempotent() {
-        let all = RetryPolicy::usual();
-        let some = RetryPolicy { methods: ["/shop.Orders/Get".into()].into(), ..all.clone() };
-        assert!(all.applies(true, b"POST", b"/shop.Orders/Buy"));
-        assert!(some.applies(true, b"POST", b"/shop.Orders/Get"));
-        assert!(!some.applies(true, b"POST", b"/shop.Orders/Buy"));
-        assert!(all.applies(false, b"PUT", b"/") && !all.applies(false, b"POST", b"/"));
+        let some = ["/shop.Orders/Get".into()];
+        assert!(names_call(&[], b"/shop.Orders/Buy"));
+        assert!(names_call(&some, b"/shop.Orders/Get"));
+        assert!(!names_call(&some, b"/shop.Orders/Buy"));
+        assert!(is_idempotent(b"PUT") && !is_idempotent(b"POST"));
     }
 }

@@ -6,7 +6,7 @@ use super::super::fields;
 use super::grpc_code;
 use super::start::{AttemptError, Response};
 use crate::model::{Code, GrpcCode};
-use crate::route::{RetryOn, RetryPolicy};
+use crate::route::RetryOn;
 
 /// The start of a response, or why there is none.
 pub type Start = Result<Response, AttemptError>;
@@ -25,19 +25,20 @@ pub enum Verdict {
     Retry(RetryOn),
 }
 
-/// Classifies the result of an attempt at a route that retries by `policy`.
-pub fn classify(start: &Start, grpc: bool, policy: Option<&RetryPolicy>) -> Verdict {
+/// Classifies the result of an attempt at a route that retries on these failures.
+pub fn classify(start: &Start, grpc: bool, on: &[RetryOn]) -> Verdict {
     match start {
         Err(AttemptError::Failed(failure)) if failure.attempt_outcome().may_be_sent_again() => {
             Verdict::Unprocessed(*failure)
         }
         Ok(response) if grpc && response.is_unimplemented() => Verdict::Unimplemented,
-        _ => policy.and_then(|policy| retried(start, grpc, policy)).unwrap_or(Verdict::Pass),
+        _ if on.is_empty() => Verdict::Pass,
+        _ => retried(start, grpc, on).unwrap_or(Verdict::Pass),
     }
 }
 
-/// The failure, if the policy retries it.
-fn retried(start: &Start, grpc: bool, policy: &RetryPolicy) -> Option<Verdict> {
+/// The failure, if it is one of these.
+fn retried(start: &Start, grpc: bool, on: &[RetryOn]) -> Option<Verdict> {
     let failures = match start {
         Ok(response) if grpc => match fields::status(&response.head) {
             200 => [response.code().map(RetryOn::Grpc), None],
@@ -49,15 +50,15 @@ fn retried(start: &Start, grpc: bool, policy: &RetryPolicy) -> Option<Verdict> {
         },
         Ok(response) => [Some(RetryOn::Http(fields::status(&response.head))), None],
         Err(AttemptError::Reset(_)) => [Some(RetryOn::Reset), None],
-        Err(AttemptError::Failed(failure)) => return retried_failure(*failure, grpc, policy),
+        Err(AttemptError::Failed(failure)) => return retried_failure(*failure, grpc, on),
         Err(AttemptError::ClientGone) => [None, None],
     };
-    failures.into_iter().flatten().find(|failure| policy.is_on(*failure)).map(Verdict::Retry)
+    failures.into_iter().flatten().find(|failure| on.contains(failure)).map(Verdict::Retry)
 }
 
-/// A failure that the gateway found, if the policy retries it: by its kind, or by what the gateway
+/// A failure that the gateway found, if it is one of these: by its kind, or by what the gateway
 /// itself would answer.
-pub fn retried_failure(failure: Failure, grpc: bool, policy: &RetryPolicy) -> Option<Verdict> {
+pub fn retried_failure(failure: Failure, grpc: bool, on: &[RetryOn]) -> Option<Verdict> {
     let kind = match failure {
         Failure::Connect => Some(RetryOn::Connect),
         Failure::BackendLost | Failure::BackendRefused => Some(RetryOn::Reset),
@@ -70,7 +71,7 @@ pub fn retried_failure(failure: Failure, grpc: bool, policy: &RetryPolicy) -> Op
         Code::Http(status) => RetryOn::Http(status),
     };
     let failures = kind.into_iter().chain([answer]);
-    failures.into_iter().find(|failure| policy.is_on(*failure)).map(Verdict::Retry)
+    failures.into_iter().find(|failure| on.contains(failure)).map(Verdict::Retry)
 }
 
 impl Response {
@@ -98,6 +99,7 @@ mod tests {
     use super::super::start::Trailers;
     use super::*;
     use crate::http::{ErrorCode, Headers, Name};
+    use crate::route::RetryPolicy;
 
     fn fields(name: Name, value: &[u8]) -> Headers {
         let mut head = Headers::new();
@@ -115,7 +117,7 @@ mod tests {
 
     /// Without a policy.
     fn verdict(start: &Start, grpc: bool) -> Verdict {
-        classify(start, grpc, None)
+        classify(start, grpc, &[])
     }
 
     #[test]
@@ -153,9 +155,8 @@ mod tests {
 
     #[test]
     fn a_policy_retries_what_it_names() {
-        let usual = RetryPolicy::usual();
         let unavailable = Verdict::Retry(RetryOn::Grpc(GrpcCode::Unavailable));
-        let with = |start: &Start, grpc| classify(start, grpc, Some(&usual));
+        let with = |start: &Start, grpc| classify(start, grpc, &RetryPolicy::USUALLY_ON);
         assert_eq!(with(&answer(b"14", true), true), unavailable);
         assert_eq!(with(&answer(b"14", false), true), Verdict::Pass, "a message may follow");
         assert_eq!(with(&answer(b"13", true), true), Verdict::Pass);
@@ -168,22 +169,20 @@ mod tests {
         assert_eq!(with(&Err(AttemptError::Reset(ErrorCode::INTERNAL_ERROR)), true), reset);
         assert_eq!(with(&Err(Failure::AttemptTimeout.into()), true), unavailable);
         assert_eq!(with(&Err(Failure::Idle.into()), true), Verdict::Pass);
-        let on = [RetryOn::Http(502)].into();
-        let by_status = RetryPolicy { on, ..RetryPolicy::usual() };
-        let lost = classify(&Err(Failure::BackendLost.into()), false, Some(&by_status));
+        let by_status = [RetryOn::Http(502)];
+        let lost = classify(&Err(Failure::BackendLost.into()), false, &by_status);
         assert_eq!(lost, Verdict::Retry(RetryOn::Http(502)), "as the gateway itself answers");
         assert_eq!(with(&Err(AttemptError::ClientGone), true), Verdict::Pass);
     }
 
     #[test]
     fn statuses_count_for_grpc_too() {
-        let on = [RetryOn::Http(503)].into();
-        let policy = RetryPolicy { on, ..RetryPolicy::usual() };
+        let on = [RetryOn::Http(503)];
         let start: Start =
             Ok(Response { head: fields(Name::Status, b"503"), end: false, trailers: None });
-        assert_eq!(classify(&start, false, Some(&policy)), Verdict::Retry(RetryOn::Http(503)));
-        assert_eq!(classify(&start, true, Some(&policy)), Verdict::Retry(RetryOn::Http(503)));
+        assert_eq!(classify(&start, false, &on), Verdict::Retry(RetryOn::Http(503)));
+        assert_eq!(classify(&start, true, &on), Verdict::Retry(RetryOn::Http(503)));
         let unavailable = Verdict::Retry(RetryOn::Grpc(GrpcCode::Unavailable));
-        assert_eq!(classify(&start, true, Some(&RetryPolicy::usual())), unavailable);
+        assert_eq!(classify(&start, true, &RetryPolicy::USUALLY_ON), unavailable);
     }
 }

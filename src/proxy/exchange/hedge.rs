@@ -11,7 +11,6 @@ use super::attempted_endpoints::AttemptedEndpoints;
 use super::classify::{Start, Verdict, classify};
 use super::start::AttemptError;
 use super::{Attempt, Destination, Exchange};
-use crate::http::Name;
 use crate::model::HedgeResult;
 use crate::net::Stream;
 use crate::proxy::failure::Failure;
@@ -33,6 +32,12 @@ struct Opening<'x> {
     stream: Pin<Box<dyn Future<Output = Result<Rc<Stream>, AttemptError>> + 'x>>,
 }
 
+/// The attempt that ended a race, by its index.
+struct Last {
+    index: usize,
+    has_failed: bool,
+}
+
 /// What happens first in a race.
 enum RaceEvent {
     /// This attempt has a result.
@@ -50,9 +55,7 @@ impl Exchange {
     /// head.
     pub(super) fn hedge_policy<'d>(&self, destination: &'d Destination) -> Option<&'d HedgePolicy> {
         let policy = destination.policies()?.hedge.as_ref()?;
-        let head = self.head.borrow();
-        let of = |name| head.get(name).unwrap_or_default();
-        policy.applies(self.grpc, of(Name::Method), of(Name::Path)).then_some(policy)
+        self.may_repeat(&policy.methods).then_some(policy)
     }
 
     /// Sends the request, and again to another backend if the response is late; `picked` becomes the
@@ -68,33 +71,31 @@ impl Exchange {
         let is_stream = first.is_stream();
         let attempts = vec![first];
         let mut race = Race { attempts, opening: None, failed: None, is_closed: is_stream };
-        let (winner, start) = self.run_race(destination, policy, &mut race, attempted).await;
-        let usual = RetryPolicy::usual();
-        let policy = self.retry_policy(destination).unwrap_or(&usual);
-        let failed = start.is_err() || classify(&start, self.grpc, Some(policy)) != Verdict::Pass;
-        *picked = self.end_race(destination, race, (winner, failed));
+        let (last, start) = self.run_race(destination, policy, &mut race, attempted).await;
+        *picked = self.end_race(destination, race, &last);
         start
     }
 
-    /// Runs the race until an attempt has won, or the last one has failed; returns its index.
+    /// Runs the race until an attempt has won, or the last one has failed.
     async fn run_race<'x>(
         &'x self,
         destination: &Destination,
         policy: &HedgePolicy,
         race: &mut Race<'x>,
         attempted: &mut AttemptedEndpoints,
-    ) -> (usize, Start) {
-        let usual = RetryPolicy::usual();
-        let retry = self.retry_policy(destination).unwrap_or(&usual);
+    ) -> (Last, Start) {
+        let retry = self.retry_policy(destination);
+        let fails_on = retry.map_or(&RetryPolicy::USUALLY_ON[..], |retry| &retry.on);
+        let limit = retry.and_then(|retry| retry.per_attempt_timeout);
         loop {
             let delay = self.hedge_delay(policy, race);
-            match self.next_race_event(race, delay, retry.per_attempt_timeout).await {
+            match self.next_race_event(race, delay, limit).await {
                 RaceEvent::Due => self.hedge(destination, policy, race, attempted),
                 RaceEvent::NotOpened => {
                     race.opening = None;
                     if let Some((attempt, start)) = race.failed.take() {
                         race.attempts.push(attempt);
-                        return (0, start);
+                        return (Last { index: 0, has_failed: true }, start);
                     }
                 }
                 RaceEvent::Opened(back) => {
@@ -119,10 +120,11 @@ impl Exchange {
                         Err(AttemptError::ClientGone
                             | AttemptError::Failed(Failure::Expired(_) | Failure::CutOff))
                     );
-                    let verdict = classify(&start, self.grpc, Some(retry));
+                    let has_failed =
+                        start.is_err() || classify(&start, self.grpc, fails_on) != Verdict::Pass;
                     let is_last = race.attempts.len() == 1 && race.opening.is_none();
-                    if concerns_all || verdict == Verdict::Pass || is_last {
-                        return (index, start);
+                    if concerns_all || !has_failed || is_last {
+                        return (Last { index, has_failed }, start);
                     }
                     race.is_closed |= super::retry::pushback_of(&start) == Some(None);
                     let failed = race.attempts.remove(index);
@@ -237,16 +239,11 @@ impl Exchange {
         self.is_buffered() && (self.end || self.front.is_whole())
     }
 
-    /// Ends the race: cancels the losers, and returns the winner, which has failed or not.
-    fn end_race(
-        &self,
-        destination: &Destination,
-        race: Race<'_>,
-        (winner, failed): (usize, bool),
-    ) -> Option<Attempt> {
+    /// Ends the race: cancels the losers, and returns the attempt that ended it.
+    fn end_race(&self, destination: &Destination, race: Race<'_>, last: &Last) -> Option<Attempt> {
         let mut won = None;
         for (index, attempt) in race.attempts.into_iter().enumerate() {
-            let result = match (index == winner, failed) {
+            let result = match (index == last.index, last.has_failed) {
                 (true, false) => HedgeResult::Won,
                 (true, true) => HedgeResult::Failed,
                 (false, _) => HedgeResult::Lost,
@@ -254,7 +251,7 @@ impl Exchange {
             if attempt.is_hedge() {
                 self.count_hedge(destination, result);
             }
-            if index == winner {
+            if index == last.index {
                 won = Some(attempt);
             } else {
                 attempt.on_lost(self.proxy.worker.now());

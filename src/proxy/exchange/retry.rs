@@ -10,7 +10,7 @@ use crate::http::{Headers, Name};
 use crate::model::{AttemptOutcome, Class, Code, RetryResult};
 use crate::proxy::failure::Failure;
 use crate::proxy::fields;
-use crate::route::RetryPolicy;
+use crate::route::{RetryOn, RetryPolicy, is_idempotent, names_call};
 
 /// Larger heads are not retried, to bound the memory they hold.
 const MAX_REPLAY_HEAD: usize = 8 << 10;
@@ -135,7 +135,7 @@ impl Exchange {
         if u32::from(failed) >= policy.attempts {
             return None;
         }
-        let admitted = match self.is_buffered() {
+        let admitted = match self.is_buffered_within(policy.buffer) {
             true => self.admit(destination, attempt.p50(), pushback_of(start), policy),
             false => Err(RetryResult::Body),
         };
@@ -184,8 +184,7 @@ impl Exchange {
 
     /// Whether the route's policy retries this failure.
     fn is_retried(&self, destination: &Destination, failure: Failure) -> bool {
-        let policy = self.retry_policy(destination);
-        policy.is_some_and(|policy| retried_failure(failure, self.grpc, policy).is_some())
+        retried_failure(failure, self.grpc, self.retried_failures(destination)).is_some()
     }
 
     /// The pause until the next attempt, or why there is none. Spends budget last.
@@ -226,20 +225,30 @@ impl Exchange {
             return None;
         }
         let policy = destination.policies()?.retry.as_ref()?;
+        self.may_repeat(&policy.methods).then_some(policy)
+    }
+
+    /// What that policy retries.
+    pub(super) fn retried_failures<'d>(&self, destination: &'d Destination) -> &'d [RetryOn] {
+        self.retry_policy(destination).map_or(&[], |policy| &policy.on)
+    }
+
+    /// Whether a policy for these methods applies to this request.
+    pub(super) fn may_repeat(&self, methods: &[String]) -> bool {
         let head = self.head.borrow();
         let of = |name| head.get(name).unwrap_or_default();
-        policy.applies(self.grpc, of(Name::Method), of(Name::Path)).then_some(policy)
+        match self.grpc {
+            true => names_call(methods, of(Name::Path)),
+            false => is_idempotent(of(Name::Method)),
+        }
     }
 
     /// How many bytes of the body to buffer for a further attempt, if there may be one.
     pub(super) fn replay_limit(&self, attempted: &AttemptedEndpoints) -> Option<usize> {
-        if !self.has_policy() {
-            return (!attempted.is_resent()).then_some(DEFAULT_REPLAY);
-        }
-        match self.destination.get().and_then(|to| self.retry_policy(to)) {
-            Some(policy) if u32::from(self.attempts.get()) < policy.attempts => Some(policy.buffer),
-            _ => (!attempted.is_resent()).then_some(DEFAULT_REPLAY),
-        }
+        let resend = (!attempted.is_resent()).then_some(DEFAULT_REPLAY);
+        let policy = self.destination.get().and_then(|to| self.retry_policy(to));
+        let retries = policy.filter(|policy| u32::from(self.attempts.get()) < policy.attempts);
+        resend.max(retries.map(|policy| policy.buffer))
     }
 
     /// Counts the attempts of a request that has ended, and what came of its retries.
@@ -289,7 +298,12 @@ impl Exchange {
 
     /// Whether all of the request that was received is still buffered, to be sent again.
     pub(super) fn is_buffered(&self) -> bool {
-        let whole = self.end || self.front.is_replayable();
+        self.is_buffered_within(usize::MAX)
+    }
+
+    /// As `is_buffered`, in at most `buffer` bytes.
+    pub(super) fn is_buffered_within(&self, buffer: usize) -> bool {
+        let whole = self.end || self.front.replayable().is_some_and(|bytes| bytes <= buffer);
         let small = self.head.borrow().list_size() <= MAX_REPLAY_HEAD;
         whole && small && !self.sent_trailers.get()
     }

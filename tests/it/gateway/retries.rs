@@ -264,6 +264,18 @@ async fn what_is_longer_than_the_buffer_is_not_retried_and_is_counted() {
 }
 
 #[tokio::test]
+async fn a_small_buffer_ends_no_retry_of_what_was_not_processed() {
+    let (lacking, well) =
+        (Scripted::start(&[Way::TrailersOnly(12)]).await, Scripted::start(&[Way::Ok]).await);
+    let gateway = gateway(&[lacking.address, well.address], "", "retry: { buffer: 0 }").await;
+    for _ in 0..20 {
+        assert_eq!(status(&call(&gateway, &[7; 5000]).await), "0");
+    }
+    assert_eq!(lacking.asked(), 1);
+    gateway.idle().await;
+}
+
+#[tokio::test]
 async fn methods_narrow_it_and_plain_http_has_to_be_idempotent() {
     let backend = Scripted::start(&[Way::TrailersOnly(14), Way::Ok]).await;
     let other = "retry: { methods: [ echo.Echo/Other ] }";
