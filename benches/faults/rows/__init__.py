@@ -11,7 +11,8 @@ from rows.retries import RETRIES
 from rows.slow import Slow
 from rows.streams import Streams
 from rows.unavailable import UNAVAILABLE
+from rows.uploads import Uploads
 
 ROWS = [Kill(), Freeze(), FreezeByTurns(), Slow(), *UNAVAILABLE, Restart(), Reloads(), Weights(), Deadline(), Streams(),
-        BlackHole(), Method(), *RETRIES]
+        BlackHole(), Method(), *RETRIES, Uploads()]
 ROWS.append(Idle(ROWS))
