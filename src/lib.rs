@@ -41,7 +41,7 @@
 //! Imports go one way, from the right to the left, and not between neighbours; a test holds that.
 //!
 //! ```text
-//! text, stats, http, grpc, tasks <- model, http1, http2 <- route, clock, balance, net, telemetry
+//! text, stats, http, grpc, tasks, dns <- model, http1, http2 <- route, clock, balance, net, telemetry
 //!   <- upstream <- health <- service <- proxy, config <- control <- app, cli
 //! ```
 //!
@@ -57,6 +57,7 @@
 //! | [`grpc`] | the parts of gRPC that a gateway reads: message frames, deadlines |
 //! | [`clock`] | the clock and log throttle; everything else is passed the time |
 //! | [`tasks`] | supervision of background tasks: counted, logged, restarted with backoff |
+//! | [`dns`] | look-ups of names and services, by `/etc/hosts` and the name servers of `/etc/resolv.conf` |
 //! | [`balance`] | the policies: pure, synchronous; **a new balancer is one file and one row here** |
 //! | [`net`] | a worker's I/O: accepting, TLS, connection drivers, streams, splice, timers |
 //! | [`telemetry`] | metrics exporter with its cardinality limit, health endpoints, the log |
@@ -95,6 +96,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod dns;
 pub mod grpc;
 pub mod health;
 pub mod http;

@@ -7,8 +7,8 @@ use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
 use super::own::OwnAddresses;
-use super::resolver::LookupError;
 use super::settings::{Settings, Tls, Version};
+use crate::dns::LookupError;
 use crate::model::SocketAddress;
 use crate::net::{Connector, Io, Purpose, Socket};
 use crate::text::address;

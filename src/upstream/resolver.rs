@@ -5,52 +5,26 @@
 //! others, and shutdown does not wait for look-ups.
 
 mod cache;
-mod lookup_slots;
-mod system;
-mod transport;
 
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::spawn_local;
 
+use crate::dns::{FirstPart, Found, LookupError, System};
 use crate::tasks::{Task, Tasks, infallible};
 use cache::Cache;
-use system::System;
 
 /// Capacity of the query channel.
 const QUEUE_CAPACITY: usize = 1024;
 
 /// The result of a query.
 pub type Answer = Result<Arc<[IpAddr]>, LookupError>;
-
-/// Why resolution failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LookupError {
-    /// The name has no address (NXDOMAIN or no data).
-    #[error("the name is unknown, or has no address")]
-    Unknown,
-    /// Timeout, or a quick look-up took too long and no slow slot was free.
-    #[error("the name servers do not answer")]
-    Silent,
-    /// The servers, or the network, failed.
-    #[error("the name could not be resolved: {0}")]
-    Failed(Arc<str>),
-}
-
-/// The result of a look-up.
-#[derive(Clone, Debug)]
-struct Found {
-    addresses: Arc<[IpAddr]>,
-    /// Its TTL.
-    ttl: Duration,
-}
 
 struct Question {
     name: Arc<str>,
@@ -105,7 +79,7 @@ async fn answer_all(tasks: Arc<Tasks>, servers: Vec<SocketAddr>, inbox: mpsc::Re
         let (servers, inbox) = (servers.clone(), Rc::clone(&inbox));
         spawn_local(async move {
             let mut inbox = inbox.lock().await;
-            infallible(Cache::new(System::new(servers)).run(&mut inbox)).await
+            infallible(Cache::new(System::new(servers, FirstPart::Used)).run(&mut inbox)).await
         })
     };
     tasks.supervise(Task::Resolver, answer).await;
@@ -121,4 +95,14 @@ trait LookUp: 'static {
         self: Rc<Self>,
         name: Arc<str>,
     ) -> impl Future<Output = Result<Found, LookupError>> + 'static;
+}
+
+impl LookUp for System {
+    fn known(&self, name: &str) -> Option<Found> {
+        System::known(self, name)
+    }
+
+    async fn look_up(self: Rc<Self>, name: Arc<str>) -> Result<Found, LookupError> {
+        System::look_up(&self, &name).await
+    }
 }

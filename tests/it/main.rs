@@ -9,6 +9,7 @@ mod certificates;
 mod config;
 mod control;
 mod demo;
+mod discovery;
 mod docs;
 mod gateway;
 mod http2_oracle;

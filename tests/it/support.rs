@@ -4,6 +4,7 @@ pub mod backend;
 pub mod certificates;
 pub mod client;
 pub mod dns;
+pub mod dnsmasq;
 pub mod frames;
 pub mod gateway;
 pub mod http1;

@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("grpc", &[]),
     ("tasks", &[]),
+    ("dns", &[]),
     ("model", &["text", "stats"]),
     ("route", &["text", "model"]),
     ("http1", &["http"]),
@@ -19,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("balance", &["text", "model"]),
     ("net", &["stats", "http", "grpc", "tasks", "model", "http1", "http2", "clock"]),
     ("telemetry", &["text", "stats", "tasks", "model", "clock"]),
-    ("upstream", &["text", "http", "tasks", "model", "net"]),
+    ("upstream", &["text", "http", "tasks", "dns", "model", "net"]),
     ("health", &["tasks", "model", "clock", "upstream"]),
     (
         "service",
@@ -63,12 +64,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cli", &ALL),
 ];
 
-const ALL: [&str; 21] = [
+const ALL: [&str; 22] = [
     "text",
     "stats",
     "http",
     "grpc",
     "tasks",
+    "dns",
     "model",
     "route",
     "http1",
@@ -96,7 +98,7 @@ const ABOVE: [&str; 4] = ["app", "cli", "main", "lib"];
 const GIVEN: &[(&str, &[&str])] = &[
     ("std::time::Instant", &[]),
     ("SystemTime::now", &["clock.rs"]),
-    ("Instant::now", &["clock.rs", "tasks.rs", "control/watch.rs", "upstream/resolver/"]),
+    ("Instant::now", &["clock.rs", "tasks.rs", "control/watch.rs", "dns/", "upstream/resolver/"]),
     ("Clock::start", &[]),
     ("clock::wall", &["service/provenance.rs"]),
     (

@@ -12,11 +12,11 @@ use tokio::time::timeout;
 use super::Pool;
 use super::callbacks::ConnCallbacks;
 use super::guards::CloseOnDrop;
+use crate::dns::LookupError;
 use crate::model::{ConnectionCount, Peer, SocketAddress};
 use crate::net::{self, Closed, Codec, Conn};
 use crate::upstream::connect::{ConnectError, connect};
 use crate::upstream::dialer::Found;
-use crate::upstream::resolver::LookupError;
 use crate::upstream::settings::Version;
 
 /// Connection Attempt Delay (RFC 8305).

@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::lookup_slots::LookupSlots;
-use super::{Answer, Found, LookUp, LookupError, Question};
+use super::{Answer, LookUp, Question};
+use crate::dns::{Found, LookupError, LookupSlots};
 
 /// Minimum time that an answer is cached, whatever its TTL: changes show soon, and a burst of
 /// connections is one query.
@@ -67,7 +67,7 @@ impl<L: LookUp> Cache<L> {
     pub fn new(source: L) -> Cache<L> {
         Cache {
             source: Rc::new(source),
-            slots: Rc::new(LookupSlots::new()),
+            slots: Rc::default(),
             names: HashMap::new(),
             tasks: JoinSet::new(),
             looked_up: HashMap::new(),
@@ -116,7 +116,9 @@ impl<L: LookUp> Cache<L> {
         if !std::mem::replace(&mut entry.in_progress, true) {
             let (slow, slots) = (entry.slow, Rc::clone(&self.slots));
             let look_up = Rc::clone(&self.source).look_up(Arc::clone(&name));
-            let task = async move { Event::Found(slots.run(slow, look_up).await) };
+            let task = async move {
+                Event::Found(slots.run(slow, look_up).await.unwrap_or(Err(LookupError::Silent)))
+            };
             self.looked_up.insert(self.tasks.spawn_local(task).id(), name);
         }
     }

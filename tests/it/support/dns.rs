@@ -22,8 +22,30 @@ pub enum Tcp {
     Silent,
 }
 
+/// What becomes of queries of one type for a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// SERVFAIL.
+    ServerFailure,
+    /// NXDOMAIN.
+    Unknown,
+    /// No answer.
+    Silence,
+}
+
+/// The types of records that it has.
+pub const A: u16 = 1;
+pub const AAAA: u16 = 28;
+pub const SRV: u16 = 33;
+
+/// A host of a service: priority, weight, port, target.
+pub type Host<'a> = (u16, u16, u16, &'a str);
+
 struct Zone {
     names: Mutex<HashMap<String, Vec<IpAddr>>>,
+    /// The data of SRV records.
+    services: Mutex<HashMap<String, Vec<Vec<u8>>>>,
+    faults: Mutex<HashMap<(String, u16), Fault>>,
     asked: Mutex<Vec<String>>,
     asked_by_tcp: Mutex<Vec<String>>,
     /// It rejects EDNS.
@@ -42,8 +64,8 @@ impl NameServer {
                 break (listener, socket);
             }
         };
-        let (names, asked, asked_by_tcp) = Default::default();
-        let zone = Arc::new(Zone { names, asked, asked_by_tcp, old });
+        let (names, services, faults, asked, asked_by_tcp) = Default::default();
+        let zone = Arc::new(Zone { names, services, faults, asked, asked_by_tcp, old });
         let server = NameServer { address: socket.local_addr().unwrap(), zone: Arc::clone(&zone) };
         if tcp != Tcp::Refused {
             tokio::spawn(Arc::clone(&zone).answer_by_tcp(listener, tcp));
@@ -65,6 +87,32 @@ impl NameServer {
         self.zone.names.lock().unwrap().insert(name.into(), addresses);
     }
 
+    /// Sets the hosts of the service `name`.
+    pub fn set_hosts(&self, name: &str, hosts: &[Host<'_>]) {
+        let hosts = hosts.iter().map(|(priority, weight, port, target)| {
+            let mut data: Vec<u8> = [priority, weight, port]
+                .into_iter()
+                .flat_map(|number| number.to_be_bytes())
+                .collect();
+            for label in target.split('.').filter(|label| !label.is_empty()) {
+                data.push(u8::try_from(label.len()).unwrap());
+                data.extend(label.bytes());
+            }
+            data.push(0);
+            data
+        });
+        self.zone.services.lock().unwrap().insert(name.into(), hosts.collect());
+    }
+
+    /// What becomes of queries of this type for `name` from now on.
+    pub fn fail(&self, name: &str, kind: u16, fault: Option<Fault>) {
+        let mut faults = self.zone.faults.lock().unwrap();
+        match fault {
+            Some(fault) => faults.insert((name.into(), kind), fault),
+            None => faults.remove(&(name.into(), kind)),
+        };
+    }
+
     /// Number of queries for `name`.
     pub fn asked(&self, name: &str) -> usize {
         self.zone.asked.lock().unwrap().iter().filter(|asked| *asked == name).count()
@@ -84,19 +132,37 @@ impl NameServer {
 impl Zone {
     fn answer(&self, question: &[u8], tcp: bool) -> Option<Vec<u8>> {
         let (name, kind) = asked(question);
-        let addresses = self.names.lock().unwrap().get(&name).cloned();
+        let records = self.records(&name, kind);
+        let fault = self.faults.lock().unwrap().get(&(name.clone(), kind)).copied();
         if tcp {
             self.asked_by_tcp.lock().unwrap().push(name.clone());
         }
         self.asked.lock().unwrap().push(name);
         let payload = payload(question);
-        if self.old && payload.is_some() {
-            let mut refusal = question[..end(question)].to_vec();
-            refusal[2..12].copy_from_slice(&[0x81, 0x81, 0, 1, 0, 0, 0, 0, 0, 0]);
-            return Some(refusal);
+        match fault {
+            Some(Fault::Silence) => return None,
+            Some(Fault::ServerFailure) => return Some(refusal(question, 2)),
+            Some(Fault::Unknown) => return Some(refusal(question, 3)),
+            None if self.old && payload.is_some() => return Some(refusal(question, 1)),
+            None => {}
         }
         let size = if tcp { usize::from(u16::MAX) } else { payload.unwrap_or(512).into() };
-        Some(answer(question, kind, &addresses?, size))
+        Some(answer(question, kind, records?, size))
+    }
+
+    /// The data of the records of a name, unless it is unknown.
+    fn records(&self, name: &str, kind: u16) -> Option<Vec<Vec<u8>>> {
+        let (names, services) = (self.names.lock().unwrap(), self.services.lock().unwrap());
+        let data = |address: &IpAddr| match (address, kind) {
+            (IpAddr::V4(ip), A) => Some(ip.octets().to_vec()),
+            (IpAddr::V6(ip), AAAA) => Some(ip.octets().to_vec()),
+            _ => None,
+        };
+        match (names.get(name), services.get(name)) {
+            (None, None) => None,
+            (_, Some(hosts)) if kind == SRV => Some(hosts.clone()),
+            (addresses, _) => Some(addresses.into_iter().flatten().filter_map(data).collect()),
+        }
     }
 
     async fn answer_by_tcp(self: Arc<Zone>, listener: TcpListener, tcp: Tcp) {
@@ -144,17 +210,16 @@ fn payload(question: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes([extension[0], extension[1]]))
 }
 
+/// A response without records.
+fn refusal(question: &[u8], code: u8) -> Vec<u8> {
+    let mut refusal = question[..end(question)].to_vec();
+    refusal[2..12].copy_from_slice(&[0x81, 0x80 | code, 0, 1, 0, 0, 0, 0, 0, 0]);
+    refusal
+}
+
 /// The response, truncated to `size`.
-fn answer(question: &[u8], kind: u16, addresses: &[IpAddr], size: usize) -> Vec<u8> {
+fn answer(question: &[u8], kind: u16, mut records: Vec<Vec<u8>>, size: usize) -> Vec<u8> {
     let mut packet = question[..end(question)].to_vec();
-    let mut records: Vec<Vec<u8>> = addresses
-        .iter()
-        .filter_map(|address| match (address, kind) {
-            (IpAddr::V4(ip), 1) => Some(ip.octets().to_vec()),
-            (IpAddr::V6(ip), 28) => Some(ip.octets().to_vec()),
-            _ => None,
-        })
-        .collect();
     let all = records.len();
     let mut room = size - packet.len();
     records.retain(|data| {
@@ -164,7 +229,8 @@ fn answer(question: &[u8], kind: u16, addresses: &[IpAddr], size: usize) -> Vec<
     });
     let truncated = if records.len() < all { 2 } else { 0 };
     packet[2..4].copy_from_slice(&[0x81 | truncated, 0x80]);
-    packet[6..12].copy_from_slice(&[0, records.len() as u8, 0, 0, 0, 0]);
+    let [high, low] = u16::try_from(records.len()).unwrap().to_be_bytes();
+    packet[6..12].copy_from_slice(&[high, low, 0, 0, 0, 0]);
     for data in records {
         packet.extend([0xc0, 12, 0, kind as u8, 0, 1, 0, 0, 0, 1, 0, data.len() as u8]);
         packet.extend(data);

@@ -12,8 +12,6 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::{Found, LookupError};
-
 /// Concurrent quick look-ups.
 const QUICK_SLOTS: usize = 96;
 
@@ -27,35 +25,34 @@ const SLOW_SLOTS: usize = 32;
 const SLOW_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The semaphores of both kinds, which are fair.
+#[derive(Debug)]
 pub struct LookupSlots {
     quick: Semaphore,
     slow: Semaphore,
 }
 
-impl LookupSlots {
-    pub fn new() -> LookupSlots {
+impl Default for LookupSlots {
+    fn default() -> LookupSlots {
         LookupSlots { quick: Semaphore::new(QUICK_SLOTS), slow: Semaphore::new(SLOW_SLOTS) }
     }
+}
 
-    /// Runs `look_up` in a quick slot, or in a slow one if the name is known to be `slow`.
-    pub async fn run(
-        &self,
-        slow: bool,
-        look_up: impl Future<Output = Result<Found, LookupError>>,
-    ) -> Result<Found, LookupError> {
+impl LookupSlots {
+    /// Runs `look_up` in a quick slot, or in a slow one if the name is known to be `slow`; `None` if it
+    /// was given up.
+    pub async fn run<T>(&self, slow: bool, look_up: impl Future<Output = T>) -> Option<T> {
         let mut look_up = pin!(look_up);
         let permit = if slow {
             self.slow.acquire().await
         } else {
             let permit = self.quick.acquire().await;
             if let Ok(found) = timeout(QUICK_TIMEOUT, &mut look_up).await {
-                return found;
+                return Some(found);
             }
             drop(permit);
-            let Ok(permit) = self.slow.try_acquire() else { return Err(LookupError::Silent) };
-            Ok(permit)
+            Ok(self.slow.try_acquire().ok()?)
         };
-        let found = timeout(SLOW_TIMEOUT, look_up).await.unwrap_or(Err(LookupError::Silent));
+        let found = timeout(SLOW_TIMEOUT, look_up).await.ok();
         drop(permit);
         found
     }

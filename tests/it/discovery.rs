@@ -1,0 +1,3 @@
+//! Backends that sources tell of.
+
+mod dns;
