@@ -7,8 +7,8 @@ use super::standing::Condition;
 use super::{Ejection, UpstreamProtocol};
 use crate::model::Time;
 
-/// A suspicion ends after this time if the backend owes nothing any more and cannot be sent a PING,
-/// since nothing else would end it.
+/// A suspicion ends after this time if the backend owes nothing any more, since nothing else may end
+/// it. Where a PING was sent, after the time for its answer too: by then it has answered or is down.
 const MAX_SUSPICION: Duration = Duration::from_secs(10);
 
 /// Inputs of the decision about one backend.
@@ -51,7 +51,8 @@ impl Desired {
     /// Avoids backends that are suspected to be frozen, or no longer.
     pub(super) fn with_suspicion(mut self) -> Desired {
         let now = self.now();
-        let counts = |backend: &&Backend| !backend.intent.drained && backend.intent.weight > 0;
+        let counts =
+            |backend: &&Backend| !backend.intent.is_taken_out() && backend.intent.weight > 0;
         self.backends.iter().for_each(|backend| self.end_suspicion(backend, now));
         let members: Vec<&Backend> = self.backends.iter().filter(counts).collect();
         let candidates: Vec<_> = members.iter().map(|backend| backend.candidate()).collect();
@@ -74,8 +75,12 @@ impl Desired {
 
     /// Ends a suspicion that nothing else would end.
     fn end_suspicion(&self, Backend { endpoint, .. }: &Backend, now: Time) {
-        let asked = self.spec.protocol != UpstreamProtocol::Http1;
-        let lasts = |since| now.since(since) < MAX_SUSPICION || asked || !endpoint.load().is_idle();
+        let keepalive = &self.spec.upstream.keepalive;
+        let most = match self.spec.protocol {
+            UpstreamProtocol::Http1 => MAX_SUSPICION,
+            _ => MAX_SUSPICION + keepalive.interval + keepalive.timeout,
+        };
+        let lasts = |since| now.since(since) < most || !endpoint.load().is_idle();
         if endpoint.suspected().is_some_and(|since| !lasts(since)) {
             endpoint.trust();
         }

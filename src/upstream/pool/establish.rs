@@ -107,7 +107,10 @@ impl Pool {
         } else if owner.left_in_good_order() {
             self.endpoint.note_left(now);
         }
-        if self.endpoint.connected() == 0 && outage.is_losing(now) {
+        // Other connections to a frozen endpoint are as good as lost: nothing was received on them
+        // either, and if they are idle nothing else would tell.
+        let is_alone = self.endpoint.connected() == 0 || self.endpoint.suspected().is_some();
+        if is_alone && outage.is_losing(now) {
             self.observer.lost(&self.endpoint, now);
         }
     }

@@ -142,16 +142,16 @@ impl Pool {
         }
     }
 
-    /// Whether there is no connection, and this pool is to make one without a request.
+    /// Whether this pool is to make a connection without a request, as there is none that works.
     fn needs_connection(&self) -> bool {
         let wanted = match self.endpoint.outage().is_down() {
-            true => self.restores.get(),
+            true => self.restores.get(), // beside what there is, which is not known to work
             false => {
                 let asked = self.wanted.get() && self.demand.is_recent(self.worker.now());
-                asked || self.keeper.borrow().is_some()
+                (asked || self.keeper.borrow().is_some()) && self.usable() == 0
             }
         };
-        wanted && !self.retired.get() && self.usable() == 0
+        wanted && !self.retired.get()
     }
 }
 

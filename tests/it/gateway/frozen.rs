@@ -57,3 +57,37 @@ async fn a_stopped_process_gets_nothing_new_and_is_back_when_it_goes_on() {
         }
     }
 }
+
+/// The connection on which the freeze was found is lost. The other worker's owes nothing, so nothing
+/// is asked there.
+#[tokio::test]
+async fn one_that_was_lost_is_back_though_another_worker_has_an_idle_connection() {
+    let (mut backends, mut processes) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let backend = Backend::start().await;
+        processes.push(Process::start(&one_service(&[backend.address], "")).await);
+        backends.push(backend);
+    }
+    let fronts: Vec<_> = processes.iter().map(|process| process.front).collect();
+    let settings = "balancer: round_robin\nkeepalive: { interval: 1s, timeout: 1s }";
+    let gateway = Gateway::start(&one_service(&fronts, settings)).await;
+    let mut control = gateway.control().await;
+    let mut clients = [gateway.client().await, gateway.client().await];
+    for n in 0..60 {
+        clients[n % 2].unary(message("x")).await.unwrap();
+    }
+    processes[1].signal("-STOP");
+    let mut open = Vec::new();
+    eventually("it is a suspect", async || {
+        let mut client = clients[0].clone();
+        open.push(tokio::spawn(async move { client.unary(message("x")).await }));
+        sleep(Duration::from_millis(10)).await;
+        control.backends().await[1].state_reason.starts_with("SUSPECT")
+    })
+    .await;
+    for call in open {
+        let _ = soon("each call ends, as the connection is lost", call).await.unwrap();
+    }
+    processes[1].signal("-CONT");
+    eventually("it is back", async || control.backends().await[1].state() == Ready).await;
+}
