@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config::Plan;
+use crate::discovery::Discovery;
 use crate::health::HealthMonitor;
 use crate::model::SocketAddress;
 use crate::net::{Descriptors, SocketFile, WorkerHandle};
@@ -157,6 +158,7 @@ impl Gateway {
             worker::start(&plan, &registry, &counters, dialer, (&environment, &readiness)).await?;
         let room = DescriptorBudget::measure(&plan)?;
         reload::publish(&registry, &environment, plan).await;
+        reload::await_first_sets(&registry).await;
 
         let (stop_cold, running) = watch::channel(false);
         let cold = ColdServers {
@@ -278,12 +280,14 @@ async fn environment(
     let seed = fastrand::u64(..);
     let health =
         HealthMonitor::start(dialer, tasks, clock, seed).await.map_err(StartError::Worker)?;
+    let discovery = Discovery::start(tasks, clock, seed).map_err(StartError::Worker)?;
     Ok(Environment {
         workers: plan.workers,
         runtime: Handle::current(),
         tasks: Arc::clone(tasks),
         build_pool: BuildPool::default(),
         health,
+        discovery,
         clock,
         seed,
     })

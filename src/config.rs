@@ -6,6 +6,7 @@
 //! becomes a plan.
 
 mod certificates;
+mod discover;
 mod ejection;
 mod files;
 mod filter;

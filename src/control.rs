@@ -15,6 +15,7 @@ mod overridden;
 mod policy;
 mod server;
 mod service;
+mod sources;
 mod split;
 mod watch;
 

@@ -96,6 +96,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod discovery;
 pub mod dns;
 pub mod grpc;
 pub mod health;

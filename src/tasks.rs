@@ -52,11 +52,13 @@ pub enum Task {
     Resolver,
     /// Health checks of one backend.
     Health,
+    /// Following one service in a registry.
+    Discovery,
 }
 
 impl Task {
     /// All of them.
-    pub const ALL: [Task; 13] = [
+    pub const ALL: [Task; 14] = [
         Task::Worker,
         Task::Flush,
         Task::Turns,
@@ -70,6 +72,7 @@ impl Task {
         Task::Certificates,
         Task::Resolver,
         Task::Health,
+        Task::Discovery,
     ];
 
     /// The name in metrics and the log.
@@ -88,6 +91,7 @@ impl Task {
             Task::Certificates => "certificates",
             Task::Resolver => "resolver",
             Task::Health => "health",
+            Task::Discovery => "discovery",
         }
     }
 }

@@ -27,6 +27,7 @@ pub(crate) use connection_slots::{Activity, ConnectionSlots};
 pub use encoding::{Encoding, Format};
 pub use export::{
     BackendSample, CounterId, Exporter, MetricsSource, RetrySample, ServiceCounter, ServiceSample,
+    SourceSample,
 };
 pub use health::Health;
 pub use http::Readiness;

@@ -8,6 +8,7 @@ mod params;
 pub mod redact;
 mod similar;
 pub mod units;
+pub mod yaml;
 
 pub(crate) use listed::LISTED;
 pub use listed::listed;

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use crate::discovery::Subscription;
 use crate::model::{Certificate, Endpoint, MirrorOutcome, RejectReason, RejectTotals};
 use crate::service::{
     BackendState, BackendView, Registry, ServiceCounters, ServiceMetrics, ServiceView,
@@ -11,7 +13,7 @@ use crate::stats::WindowStats;
 use crate::tasks::{Task, Tasks};
 use crate::telemetry::{
     BackendSample, Certificates, CounterId, MetricsSource, RefusedConnections, RefusedSample,
-    ReloadSample, Reloads, RetrySample, ServiceCounter, ServiceSample, names,
+    ReloadSample, Reloads, RetrySample, ServiceCounter, ServiceSample, SourceSample, names,
 };
 
 /// A gateway's services and reload counters.
@@ -57,7 +59,21 @@ fn service(ServiceMetrics { name, counts, view }: &ServiceMetrics) -> ServiceSam
         panics: (!view.backends.is_empty())
             .then(|| view.backends.iter().any(|backend| backend.condition.in_panic)),
         retries: retries(counts, view),
+        source: view.source.as_deref().map(source),
         methods: counts.methods.all(),
+    }
+}
+
+fn source(source: &Subscription) -> SourceSample {
+    let status = source.status();
+    let seconds = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).ok();
+    SourceSample {
+        kind: source.kind(),
+        up: status.up,
+        endpoints: status.endpoints,
+        last_success: status.last_success.and_then(seconds).map(|at| at.as_secs_f64()),
+        updates: status.updates,
+        errors: status.errors,
     }
 }
 

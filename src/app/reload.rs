@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use super::{Gateway, StartError};
 use crate::config::{ControlPlan, LogPlan, MetricsPlan, Plan, Report};
 use crate::route::RouteChanges;
@@ -200,6 +202,16 @@ pub async fn publish(registry: &Registry, environment: &Environment, plan: Plan)
         }
     }
     registry.publish(plan.routes, staged).await;
+}
+
+/// Waits for the first answer of each source, for as long as its service allows.
+pub(super) async fn await_first_sets(registry: &Registry) {
+    let services = registry.routing().services.iter().map(Arc::clone).collect::<Vec<_>>();
+    let waiting: JoinSet<()> = services
+        .into_iter()
+        .map(|service| async move { service.await_first_set().await })
+        .collect();
+    waiting.join_all().await;
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod route;
 mod services;
 mod session;
 mod since;
+mod sources;
 mod split;
 mod streams;
 mod table;
@@ -87,6 +88,7 @@ Examples:
   equipoise ctl backends orders                            state, weight, share, success, latency
   equipoise ctl set-weight orders 127.0.0.1:50051=80 127.0.0.1:50052=20
   equipoise ctl backends orders --since 7                  requests, failures and codes since then
+  equipoise ctl sources                                    what registries answer, and since when
   equipoise ctl methods orders                             requests, success and latency by gRPC method
   equipoise ctl explain orders                             why each backend gets the share it gets
   equipoise ctl add orders 127.0.0.1:50053=5               a backend that the file does not have
@@ -151,6 +153,8 @@ enum Command {
     ResetSplit(split::Reset),
     /// Show how each service spreads its requests, with every setting in effect
     Policies(policies::Args),
+    /// Show how the sources do that services have their backends from
+    Sources(sources::Args),
     /// Show how the gRPC methods of a service do
     Methods(methods::Args),
     /// Say what each backend costs now, and why it gets the share it gets
@@ -229,6 +233,7 @@ pub async fn execute(args: Args, out: &mut dyn Write, screen: Screen) -> Result<
         Command::SetPolicy(args) => args.run(session).await?,
         Command::Reset(args) => args.run(session).await?,
         Command::Policies(args) => args.run(session).await?,
+        Command::Sources(args) => args.run(session).await?,
         Command::Methods(args) => args.run(session).await?,
         Command::Explain(args) => args.run(session).await?,
         Command::Split(args) => args.run(session).await?,

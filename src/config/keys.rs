@@ -1,6 +1,7 @@
 //! Every key of the configuration as data, one row a key, from which the reader, the reference page
 //! and the schema derive what is valid. The settings of policies are rows too, beside each policy.
 
+mod discover;
 mod ejection;
 mod gateway;
 mod health;
@@ -15,6 +16,7 @@ mod texts;
 
 use std::time::Duration;
 
+pub use discover::{DISCOVER, DISCOVER_FILE};
 pub use ejection::EJECTION;
 pub use gateway::{DNS, LOG, TOP};
 pub use health::{HEALTH, HEALTH_GRPC, HEALTH_HTTP, HEALTH_TCP, Initial};

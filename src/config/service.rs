@@ -8,7 +8,7 @@ use super::keys::{BALANCER, ENDPOINT, SERVICE};
 use super::node::{Entry, Node, Value};
 use super::read::{Fields, items, scalar};
 use super::report::{Problems, Span};
-use super::{ejection, health, keepalive, limits, retry, tls};
+use super::{discover, ejection, health, keepalive, limits, retry, tls};
 use crate::balance::POLICIES;
 use crate::http::Limits;
 use crate::model::Address;
@@ -20,6 +20,9 @@ use crate::text::ParamValue;
 use crate::upstream::{self, OwnAddresses};
 
 const HELP_NAME: &str = "use letters, digits, `-`, `_` and `.`, 128 of them at most";
+
+const HELP_ENDPOINTS: &str =
+    "add `endpoints: [ { address: 127.0.0.1:50051 } ]`, or `discover: …` for those of a registry";
 
 /// The gateway's own addresses.
 pub struct OwnListeners {
@@ -40,28 +43,12 @@ pub fn service(
         let message = format!("`{}` is not a name for a service", entry.key.escape_debug());
         problems.error(entry.span, message, HELP_NAME);
     }
-    let fields = Fields::of(&entry.value, &SERVICE, problems);
+    let mut fields = Fields::of(&entry.value, &SERVICE, problems);
     let protocol = fields.value(&SERVICE.protocol);
     let balancer = balancer(fields.get(&SERVICE.balancer), entry.span, problems);
-    let before = problems.count();
-    let listed = fields.get(&SERVICE.endpoints);
-    let endpoints =
-        listed.map_or_else(Vec::new, |node| endpoints(items(node, problems), own, problems));
-    if let Some(node) = listed
-        && endpoints.is_empty()
-        && problems.count() == before
-    {
-        let message = format!("`{}` has no endpoints", entry.key);
-        problems.warn(node.span, message, "its requests are UNAVAILABLE until it has some");
-    }
-    if endpoints.len() > MAX_BACKENDS {
-        let message = format!("`{}` has {} endpoints", entry.key, endpoints.len());
-        problems.error(
-            entry.span,
-            message,
-            format!("{MAX_BACKENDS} at most: make it two services"),
-        );
-    }
+    let discover = fields.get(&SERVICE.discover);
+    let endpoints = listed(&mut fields, discover.is_some(), (entry, own), problems);
+    let discover = discover.and_then(|node| discover::read(node, files, problems)).map(Arc::new);
     let upstream = settings(&fields, protocol, files, problems);
     if upstream.tls.as_ref().is_some_and(|tls| tls.server_name.is_none())
         && let Some(unnamed) =
@@ -100,12 +87,42 @@ pub fn service(
         endpoint_drain_timeout: (!endpoint_drain_timeout.is_zero())
             .then_some(endpoint_drain_timeout),
         health,
+        discover,
         ejection,
         panic,
         retry_budget,
         slow_start,
     };
     Some(ServiceConfig { spec, members: Layer::of(endpoints) })
+}
+
+/// Reads `endpoints`, which a service needs that `is_discovered` by nothing.
+fn listed(
+    fields: &mut Fields<'_>,
+    is_discovered: bool,
+    (entry, own): (&Entry, &OwnListeners),
+    problems: &Problems,
+) -> Vec<(Address, u32)> {
+    let before = problems.count();
+    let listed = match is_discovered {
+        true => fields.get(&SERVICE.endpoints),
+        false => fields.require(&SERVICE.endpoints, HELP_ENDPOINTS),
+    };
+    let endpoints =
+        listed.map_or_else(Vec::new, |node| endpoints(items(node, problems), own, problems));
+    if let Some(node) = listed.filter(|_| !is_discovered)
+        && endpoints.is_empty()
+        && problems.count() == before
+    {
+        let message = format!("`{}` has no endpoints", entry.key);
+        problems.warn(node.span, message, "its requests are UNAVAILABLE until it has some");
+    }
+    if endpoints.len() > MAX_BACKENDS {
+        let message = format!("`{}` has {} endpoints", entry.key, endpoints.len());
+        let help = format!("{MAX_BACKENDS} at most: make it two services");
+        problems.error(entry.span, message, help);
+    }
+    endpoints
 }
 
 fn is_name(name: &str) -> bool {

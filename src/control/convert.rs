@@ -1,10 +1,13 @@
 //! Conversion between service types and API messages.
 
+use std::collections::BTreeMap;
+
 use tonic::Status;
 
 use super::overridden::overridden;
 use super::policy::settings_of;
 use super::proto;
+use crate::discovery::Discovered;
 use crate::model::{RejectReason, RejectTotals, Time};
 use crate::service::{
     BackendState, BackendView, ChangeError, EndpointSpec, OutcomesSince, Rejections, ServiceView,
@@ -55,6 +58,9 @@ pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto
         state_left_seconds: standing.until.map(|until| until.since(now).as_secs_f64()),
         state_seconds: Some(now.since(standing.since).as_secs_f64()),
         ramp: standing.ramp,
+        zone: registered(b).and_then(|it| it.zone.as_deref()).unwrap_or_default().into(),
+        instance: registered(b).and_then(|it| it.instance.as_deref()).unwrap_or_default().into(),
+        metadata: registered(b).map(metadata_of).unwrap_or_default(),
         in_flight: b.endpoint.load().calls(),
         ewma_seconds: view.ewma_seconds(b),
         requests: b.endpoint.requests(),
@@ -85,6 +91,15 @@ pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto
         success_ratio: view.recent.success_ratio,
         rejections: rejections(&view.rejections),
     })
+}
+
+fn registered(backend: &BackendView) -> Option<&Discovered> {
+    backend.registered.as_ref()
+}
+
+fn metadata_of(registered: &Discovered) -> BTreeMap<String, String> {
+    let pairs = registered.metadata.iter();
+    pairs.map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
 
 /// Non-zero rejection counts, by route.

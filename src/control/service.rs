@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::drain::DrainWatcher;
 use super::watch::{StatePublisher, Streams};
-use super::{audit, convert, explain_route, explain_service, policy, proto, split};
+use super::{audit, convert, explain_route, explain_service, policy, proto, sources, split};
 use crate::service::{Author, Change, Preconditions, Registry, Service, SplitChange};
 use crate::text::nearest;
 
@@ -293,6 +293,17 @@ impl proto::control_server::Control for Control {
     ) -> Result<Response<proto::LogLevel>, Status> {
         let by = audit::author(&request);
         super::log_level::set(&by, &request.into_inner().level).map(Response::new)
+    }
+
+    async fn list_sources(
+        &self,
+        request: Request<proto::ListSourcesRequest>,
+    ) -> Result<Response<proto::ListSourcesResponse>, Status> {
+        let proto::ListSourcesRequest { service } = request.into_inner();
+        if !service.is_empty() {
+            self.find(&service)?;
+        }
+        Ok(Response::new(sources::list(&self.registry, &service)))
     }
 
     async fn list_methods(

@@ -1,6 +1,7 @@
 //! Desired state of a service: configuration and operators' overrides merged, with the health of
 //! its backends. An immutable value: a change returns a new one, which takes effect when published.
 
+mod discovered;
 mod evaluate;
 
 use std::collections::HashMap;
@@ -17,9 +18,11 @@ use super::standing::{Condition, Standing, standing};
 use super::{Environment, OverrideView, Provenance, ServiceConfig, ServiceSpec, ServingPeriod};
 use crate::balance::Ramp;
 use crate::clock::Clock;
+use crate::discovery::{self, Discovered, Discovery};
 use crate::health::{self, Check, HealthMonitor, Subscriber, Subscription};
 use crate::model::{Address, Endpoint, Time};
 use crate::upstream::Demand;
+pub(super) use discovered::another_set;
 
 /// Desired state of a service.
 #[derive(Clone, Debug)]
@@ -27,6 +30,7 @@ pub(super) struct Desired {
     workers: usize,
     clock: Clock,
     health: Arc<HealthMonitor>,
+    discovery: Arc<Discovery>,
     /// Notified when the health of a backend changes.
     health_subscriber: Arc<Subscriber>,
     /// Notified when a backend may have to be ejected, when its ejection may end, and when it goes
@@ -38,6 +42,12 @@ pub(super) struct Desired {
     configured: Arc<ServiceSpec>,
     /// The backends as configured.
     members: Arc<Layer>,
+    /// The backends as configured and discovered: what overrides are above.
+    below: Arc<Layer>,
+    /// Follows the registry, if there is one.
+    pub(super) source: Option<Arc<discovery::Subscription>>,
+    /// What the registry says of each backend.
+    registered: Arc<HashMap<Address, Discovered>>,
     overrides: Overrides,
     /// The spec in effect: as configured, but for an overridden balancer.
     pub(super) spec: Arc<ServiceSpec>,
@@ -52,6 +62,8 @@ pub(super) struct Backend {
     pub(super) address: Address,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) intent: MergedIntent,
+    /// What a registry says of it, if one does.
+    pub(super) registered: Option<Discovered>,
     /// Since when it is in or out of service.
     pub(super) serving_period: ServingPeriod,
     /// State of outlier ejection.
@@ -109,17 +121,21 @@ impl Desired {
             workers,
             clock,
             health: Arc::clone(&environment.health),
+            discovery: Arc::clone(&environment.discovery),
             health_subscriber,
             reevaluate_signal: Arc::default(),
             demand: Arc::default(),
             configured: Arc::clone(&spec),
             members: Arc::new(config.members),
+            below: Arc::default(),
+            source: None,
+            registered: Arc::default(),
             overrides: Overrides::default(),
             spec,
             revision,
             backends: Arc::default(),
         };
-        desired.merged()
+        desired.with_source().merged()
     }
 
     /// Applies a change by an operator.
@@ -132,7 +148,7 @@ impl Desired {
         let service = &self.spec.name;
         let mut overrides = self.overrides.clone();
         let backends: Vec<_> = self.backends.iter().map(|backend| &backend.address).collect();
-        let (below, now) = (&*self.members, self.now());
+        let (below, now) = (&*self.below, self.now());
         let current = ChangeContext { service, below, backends: &backends, provenance, now };
         change.apply(current, &mut overrides)?;
         if let Some(expected) = conditions.expected_revision
@@ -160,16 +176,17 @@ impl Desired {
         if spec == *self.configured && members == *self.members {
             return None;
         }
-        let mut overrides = self.overrides.clone();
-        overrides.prune(&members);
         let (configured, members) = (Arc::new(spec), Arc::new(members));
-        Some(Desired { configured, members, overrides, ..self.clone() }.merged())
+        let mut desired = Desired { configured, members, ..self.clone() }.with_source();
+        desired.overrides.prune(&desired.below);
+        Some(desired.merged())
     }
 
-    /// The same without health checks.
-    pub(super) fn without_health_checks(self) -> Desired {
+    /// The same without health checks, and no longer following its source.
+    pub(super) fn retired(self) -> Desired {
         let unchecked = |backend: &Backend| Backend { checked: None, ..backend.clone() };
-        Desired { backends: self.backends.iter().map(unchecked).collect(), ..self }
+        let backends = self.backends.iter().map(unchecked).collect();
+        Desired { backends, source: None, ..self }
     }
 
     /// All endpoints.
@@ -184,12 +201,14 @@ impl Desired {
 
     /// Overrides by operators, with the configured values.
     pub(super) fn overridden(&self) -> Vec<OverrideView> {
-        self.overrides.list(&self.configured.balancer, &self.members)
+        self.overrides.list(&self.configured.balancer, &self.below)
     }
 
     /// Whether any backend is eligible, not considering health.
     fn has_eligible(&self) -> bool {
-        self.backends.iter().any(|Backend { intent, .. }| !intent.drained && intent.weight > 0)
+        self.backends
+            .iter()
+            .any(|Backend { intent, .. }| !intent.is_taken_out() && intent.weight > 0)
     }
 
     /// Merges configuration and overrides into the spec and the backends. Backends that stay keep
@@ -204,8 +223,10 @@ impl Desired {
         let before: HashMap<&Address, &Backend> = before.collect();
         let now = self.now();
         let backend = |(address, intent): (Address, MergedIntent)| {
-            let backend = match before.get(&address) {
-                Some(known) => Backend { intent, ..(*known).clone() },
+            let registered = self.registered.get(&address).cloned();
+            let same = |known: &&&Backend| known.is_instance(registered.as_ref());
+            let backend = match before.get(&address).filter(same) {
+                Some(known) => Backend { intent, registered, ..(*known).clone() },
                 None => {
                     let endpoint = Arc::new(Endpoint::new(address.as_str(), self.workers, now));
                     let (condition, serving_period) =
@@ -219,6 +240,7 @@ impl Desired {
                         address,
                         endpoint,
                         intent,
+                        registered,
                         serving_period,
                         ejection,
                         condition,
@@ -235,7 +257,7 @@ impl Desired {
                 ..backend
             })
         };
-        let intent = merge([&*self.members, &self.overrides.layer()]);
+        let intent = merge([&*self.below, &self.overrides.layer()]);
         self.backends = intent.into_iter().map(backend).collect();
         let merged = self.with_suspicion().with_ejections(None).with_panic_mode();
         merged.following(&known).with_slow_starts()

@@ -6,6 +6,7 @@ use tokio::runtime;
 
 use super::BuildPool;
 use crate::clock::Clock;
+use crate::discovery::Discovery;
 use crate::health::HealthMonitor;
 use crate::model::stable_hash;
 use crate::tasks::Tasks;
@@ -23,6 +24,8 @@ pub struct Environment {
     pub build_pool: BuildPool,
     /// Health checks of all backends.
     pub health: Arc<HealthMonitor>,
+    /// Sources of backends.
+    pub discovery: Arc<Discovery>,
     /// The clock, which the workers share.
     pub clock: Clock,
     /// Random seed; each service derives its own from this and its name.
@@ -44,10 +47,19 @@ mod tests {
     async fn what_is_drawn_follows_from_the_seed_and_the_name() {
         let of = |seed, service| {
             let runtime = runtime::Handle::current();
-            let (tasks, clock) = (Arc::default(), Clock::start());
+            let (tasks, clock) = (Arc::<Tasks>::default(), Clock::start());
             let (build_pool, health) = (BuildPool::in_place(), HealthMonitor::new(clock));
-            let environment =
-                Environment { workers: 1, runtime, tasks, build_pool, health, clock, seed };
+            let discovery = Discovery::here(&tasks, clock, seed);
+            let environment = Environment {
+                workers: 1,
+                runtime,
+                tasks,
+                build_pool,
+                health,
+                discovery,
+                clock,
+                seed,
+            };
             environment.rng(service).u64(..)
         };
         assert_eq!(of(1, "orders"), of(1, "orders"));

@@ -164,6 +164,19 @@ impl Service {
         self.view.clone()
     }
 
+    /// Waits until the first set of its source is in effect, for as long as the configuration allows.
+    pub async fn await_first_set(&self) {
+        let mut view = self.watch();
+        let Some(limit) = view.borrow().spec.discover.as_ref().map(|it| it.initial_timeout) else {
+            return;
+        };
+        let first = view.wait_for(|view| view.is_discovered);
+        if tokio::time::timeout(limit, first).await.is_err() {
+            let (service, after) = (&*self.name, limit);
+            tracing::warn!(service, ?after, "no answer of the source yet: starting without");
+        }
+    }
+
     /// Applies a change and returns its revision, once it is in effect on every worker.
     ///
     /// # Errors

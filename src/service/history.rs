@@ -117,11 +117,20 @@ mod tests {
     fn backend() -> BackendView {
         let endpoint = Arc::new(Endpoint::new("a:1", 1, Time::ZERO));
         let recent = WindowStats::default();
-        let intent = MergedIntent { weight: 1, drained: false };
+        let intent = MergedIntent { weight: 1, drained: false, terminating: false };
         let condition = Condition::default();
         let serving_period = ServingPeriod::new(&endpoint, Time::ZERO);
-        let (leaving, ramp) = (false, None);
-        BackendView { endpoint, intent, serving_period, leaving, condition, ramp, recent }
+        let (registered, leaving, ramp) = (None, false, None);
+        BackendView {
+            endpoint,
+            intent,
+            registered,
+            serving_period,
+            leaving,
+            condition,
+            ramp,
+            recent,
+        }
     }
 
     fn end(backend: &BackendView, code: Code, times: u64) {

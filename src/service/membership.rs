@@ -14,6 +14,8 @@ pub struct Intent {
     pub weight: Option<u32>,
     /// Whether it gets no new requests, whatever its weight.
     pub drained: Option<bool>,
+    /// Whether it is about to end, and wants no new requests.
+    pub terminating: Option<bool>,
 }
 
 impl Intent {
@@ -22,6 +24,7 @@ impl Intent {
             present: self.present.or(below.present),
             weight: self.weight.or(below.weight),
             drained: self.drained.or(below.drained),
+            terminating: self.terminating.or(below.terminating),
         }
     }
 }
@@ -64,7 +67,7 @@ impl Layer {
     /// A layer of backends with these weights.
     pub fn of(members: impl IntoIterator<Item = (Address, u32)>) -> Layer {
         let intent = |(address, weight)| {
-            (address, Intent { present: Some(true), weight: Some(weight), drained: None })
+            (address, Intent { present: Some(true), weight: Some(weight), ..Intent::default() })
         };
         members.into_iter().map(intent).collect()
     }
@@ -95,8 +98,17 @@ impl Layer {
 pub struct MergedIntent {
     /// Weight.
     pub weight: u32,
-    /// Whether it gets no new requests, whatever its weight.
+    /// Whether an operator wants it to get no new requests, whatever its weight.
     pub drained: bool,
+    /// Whether it is about to end, as a registry says, and gets no new requests.
+    pub terminating: bool,
+}
+
+impl MergedIntent {
+    /// Whether it gets no new requests, whatever its weight and condition.
+    pub fn is_taken_out(&self) -> bool {
+        self.drained || self.terminating
+    }
 }
 
 /// Default weight.
@@ -105,6 +117,27 @@ const DEFAULT_WEIGHT: u32 = 1;
 /// Merges `layers`, the lowest first: the backends of the lowest in its order, then those that each
 /// layer above adds. An address is spelled as in the lowest layer that has it.
 pub fn merge<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Vec<(Address, MergedIntent)> {
+    let present = intents(layers).filter(|(_, intent)| intent.present == Some(true));
+    let merged = present.map(|(address, Intent { weight, drained, terminating, .. })| {
+        let merged = MergedIntent {
+            weight: weight.unwrap_or(DEFAULT_WEIGHT),
+            drained: drained.unwrap_or(false),
+            terminating: terminating.unwrap_or(false),
+        };
+        (address.clone(), merged)
+    });
+    merged.collect()
+}
+
+/// One layer that says what all of `layers` say together.
+pub fn united<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Layer {
+    intents(layers).map(|(address, intent)| (address.clone(), intent)).collect()
+}
+
+/// The intents of all `layers`, the lowest first, each address once.
+fn intents<'a>(
+    layers: impl IntoIterator<Item = &'a Layer>,
+) -> impl Iterator<Item = (&'a Address, Intent)> {
     let mut all: Vec<(&Address, Intent)> = Vec::new();
     let mut index: HashMap<&Address, usize> = HashMap::new();
     for (address, intent) in layers.into_iter().flat_map(Layer::iter) {
@@ -114,15 +147,7 @@ pub fn merge<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Vec<(Address, M
             None => all.push((address, intent)),
         }
     }
-    let present = all.into_iter().filter(|(_, intent)| intent.present == Some(true));
-    let merged = present.map(|(address, Intent { weight, drained, .. })| {
-        let merged = MergedIntent {
-            weight: weight.unwrap_or(DEFAULT_WEIGHT),
-            drained: drained.unwrap_or(false),
-        };
-        (address.clone(), merged)
-    });
-    merged.collect()
+    all.into_iter()
 }
 
 #[cfg(test)]
@@ -140,7 +165,7 @@ mod tests {
     fn merged(layers: &[&Layer]) -> Vec<(String, u32, bool)> {
         let merged = merge(layers.iter().copied()).into_iter();
         merged
-            .map(|(at, MergedIntent { weight, drained })| (at.to_string(), weight, drained))
+            .map(|(at, MergedIntent { weight, drained, .. })| (at.to_string(), weight, drained))
             .collect()
     }
 

@@ -233,6 +233,7 @@ fn intent(entry: Option<&Override>, added: Option<u32>) -> Intent {
         present: removed.or(added.map(|_| true)),
         weight: weight.or(added),
         drained: is(|entry| entry.drained.is_some()).then_some(true),
+        terminating: None,
     }
 }
 

@@ -127,9 +127,10 @@ mod tests {
         let endpoint = |address: &str| Arc::new(Endpoint::new(address, 1, Time::ZERO));
         let backend = |address: &str| Backend {
             address: Address::parse(address).unwrap(),
+            registered: None,
             serving_period: ServingPeriod::new(&endpoint(address), Time::ZERO),
             endpoint: endpoint(address),
-            intent: MergedIntent { weight: 1, drained: false },
+            intent: MergedIntent { weight: 1, drained: false, terminating: false },
             ejection: Default::default(),
             condition: Condition::default(),
             down_count: 0,

@@ -102,7 +102,7 @@ impl Backend {
     fn takes_requests(&self) -> bool {
         let serves = self.condition.is_available()
             || (self.condition.in_panic && self.condition.can_serve_in_panic());
-        serves && !self.intent.drained && self.intent.weight > 0
+        serves && !self.intent.is_taken_out() && self.intent.weight > 0
     }
 }
 

@@ -69,7 +69,8 @@ impl Snapshot {
         let before = same.map(|before| &before.pickers);
         let pickers = Pickers::of(&spec.balancer, backends, now, before, rng);
         let BuiltPicker { set, picker } = pickers.current.clone();
-        let down = backends.iter().filter(|it| it.condition.down.is_some() && !it.intent.drained);
+        let down =
+            backends.iter().filter(|it| it.condition.down.is_some() && !it.intent.is_taken_out());
         let on_trial = backends.iter().filter(|it| it.condition.is_on_trial());
         let on_trial: HashSet<_> = on_trial.map(|backend| backend.endpoint.id()).collect();
         let places = set.members().iter().zip(0..);

@@ -8,6 +8,7 @@ use super::ejection::Ejection;
 use super::membership::Layer;
 use super::retry_budget::RetryBudgetSettings;
 use crate::balance::{self, Factory, POLICIES, Policy};
+use crate::discovery::Discover;
 use crate::health::Check;
 use crate::text::{BadParams, ParamValue, Params, nearest, suggestion};
 use crate::upstream;
@@ -143,6 +144,8 @@ pub struct ServiceSpec {
     pub endpoint_drain_timeout: Option<Duration>,
     /// Active health check, if any.
     pub health: Option<Arc<Check>>,
+    /// The source that tells which backends there are beside those configured.
+    pub discover: Option<Arc<Discover>>,
     /// Outlier ejection, if any.
     pub ejection: Option<Ejection>,
     /// Panic threshold: with less than this percentage of the weight healthy, unhealthy and ejected

@@ -66,6 +66,8 @@ pub enum Reason {
     Removed,
     /// An operator drained it.
     Drained,
+    /// It is about to end, as its registry says.
+    Terminating,
     /// A connection is established.
     Connected,
     /// The last connection was closed gracefully a moment ago.
@@ -86,6 +88,7 @@ impl Reason {
         match self {
             Reason::Removed => "removed",
             Reason::Drained => "drained",
+            Reason::Terminating => "terminating, as the registry says",
             Reason::Connected => "connected",
             Reason::Closed => "closed",
             Reason::Connecting => "connecting",
@@ -166,6 +169,9 @@ pub fn standing(
     }
     if intent.drained {
         return Standing { reason: Reason::Drained, ..taken_out };
+    }
+    if intent.terminating {
+        return Standing { reason: Reason::Terminating, until: None, ..taken_out };
     }
     let serves = (condition.in_panic && condition.can_serve_in_panic()) || condition.is_on_trial();
     let weight = if serves || condition.is_available() { intent.weight } else { 0 };
@@ -287,7 +293,7 @@ mod tests {
                             }
                             (false, false, None) => (weight, state, reason),
                         };
-                        let intent = MergedIntent { weight, drained };
+                        let intent = MergedIntent { weight, drained, terminating: false };
                         let connectivity =
                             Connectivity { state: connectivity_state, since: Time::from_millis(5) };
                         let stands = standing(
@@ -323,7 +329,7 @@ mod tests {
         let serving_period =
             ServingPeriod { since: Time::ZERO, drain_deadline: None, cut_before: 0 };
         let of = |state, drained, condition: &Condition| {
-            let intent = MergedIntent { weight: 7, drained };
+            let intent = MergedIntent { weight: 7, drained, terminating: false };
             let connectivity = Connectivity { state, since: Time::ZERO };
             standing(intent, false, serving_period, condition, connectivity, Some(0.379))
         };

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::balance::Ramp;
 use crate::clock::Clock;
+use crate::discovery::{Discovered, Subscription};
 use crate::model::{Endpoint, EwmaParams, Time};
 use crate::stats::WindowStats;
 
@@ -27,6 +28,10 @@ pub struct ServiceView {
     pub backends: Vec<BackendView>,
     /// Overrides by operators that are in effect.
     pub overrides: Arc<[OverrideView]>,
+    /// The source that tells which backends it has, if there is one.
+    pub source: Option<Arc<Subscription>>,
+    /// Whether the first set of that source is in effect.
+    pub is_discovered: bool,
     /// Removed backends that still have requests in flight.
     pub leaving: Vec<BackendView>,
     /// Removed endpoints without requests in flight, retained for the next scrapes.
@@ -54,6 +59,8 @@ pub struct BackendView {
     pub leaving: bool,
     /// Health, ejection and panic mode.
     pub condition: Condition,
+    /// What a registry says of it, if one does.
+    pub registered: Option<Discovered>,
     /// Its slow start, while that lasts.
     pub ramp: Option<Ramp>,
     /// Statistics of the last 30 seconds.
@@ -83,6 +90,8 @@ impl ServiceView {
             generation: 0,
             backends: Vec::new(),
             overrides: Arc::default(),
+            source: None,
+            is_discovered: false,
             leaving: Vec::new(),
             removed: Vec::new(),
             recent: RecentStats::default(),
@@ -117,7 +126,8 @@ impl ServiceView {
                 "panic: less than {panic}% of the weight is left, so those that are out get requests too"
             ));
         }
-        let eligible = self.backends.iter().filter(|it| !it.intent.drained && it.intent.weight > 0);
+        let eligible =
+            self.backends.iter().filter(|it| !it.intent.is_taken_out() && it.intent.weight > 0);
         let (count, out) = eligible.fold((0, 0), |(count, out), backend| {
             (count + 1, out + usize::from(!backend.condition.is_available()))
         });

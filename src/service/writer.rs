@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::build_pool::BuildPool;
 use super::condition_changes::{ConditionChanges, log_panic};
-use super::desired::Desired;
+use super::desired::{Desired, another_set};
 use super::ejection::{Outliers, Results};
 use super::history::{History, OutcomeCounts};
 use super::override_view::OverrideChanges;
@@ -21,12 +21,16 @@ use super::{
     Cause, EjectionCounts, Environment, InitialState, OverrideView, ServiceConfig, Snapshot,
 };
 use crate::clock::Clock;
+use crate::discovery::Discovered;
 use crate::health::Subscriber;
 use crate::model::Time;
 use crate::stats::Window;
 
 /// Debounce of health changes, so that one snapshot is built for several.
 const HEALTH_DEBOUNCE: Duration = Duration::from_millis(20);
+
+/// At most one set of a source is applied in this time: the first at once.
+const DISCOVERY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Message to the writer.
 #[derive(Debug)]
@@ -56,6 +60,8 @@ pub(super) struct Writer {
     rng: fastrand::Rng,
     publisher: Arc<SnapshotPublisher>,
     view: watch::Sender<Arc<ServiceView>>,
+    /// The set of the source that is in effect.
+    applied: Option<Arc<[Discovered]>>,
     /// The service is no longer configured.
     retired: bool,
 }
@@ -90,6 +96,7 @@ impl Writer {
             rng,
             publisher: SnapshotPublisher::new(snapshot),
             view: watch::Sender::new(Arc::new(view)),
+            applied: None,
             retired: false,
             desired,
         };
@@ -115,6 +122,7 @@ impl Writer {
         let reevaluate_signal = Arc::clone(&self.desired.reevaluate_signal);
         // After a panic this runs again, and a notification may have been lost.
         let mut reevaluate_at = Some(self.clock.now());
+        let mut discover_at = self.clock.now();
         loop {
             let due = reevaluate_at.into_iter().chain(self.desired.next_ejection_end()).min();
             tokio::select! {
@@ -127,6 +135,10 @@ impl Writer {
                 () = reevaluate_signal.notified() => self.reevaluate(&Outliers::new()).await,
                 () = health_subscriber.changed(), if reevaluate_at.is_none() => {
                     reevaluate_at = Some(self.clock.now() + HEALTH_DEBOUNCE);
+                }
+                () = another_set(self.desired.source.clone(), &self.applied, self.clock, discover_at) => {
+                    discover_at = self.clock.now() + DISCOVERY_INTERVAL;
+                    self.apply_discovered().await;
                 }
                 command = inbox.recv() => match command {
                     Some(command) => self.handle_command(command, inbox).await,
@@ -144,7 +156,7 @@ impl Writer {
                 Command::Configure(request) => self.configure(*request).await,
                 Command::Retire(answer) => {
                     self.retired = true;
-                    self.desired = self.desired.clone().without_health_checks();
+                    self.desired = self.desired.clone().retired();
                     let _ = answer.send(self.desired.revision);
                 }
             }
@@ -205,6 +217,23 @@ impl Writer {
         let _ = acknowledge.send(());
     }
 
+    /// Puts the newest set of the source into effect.
+    async fn apply_discovered(&mut self) {
+        let Some(set) = self.desired.source.as_ref().and_then(|source| source.current()) else {
+            return;
+        };
+        let builder = self.transition_builder();
+        let build = move || {
+            let desired = builder.desired.discovered();
+            builder.build(desired)
+        };
+        let transition = self.build_pool.run(build).await;
+        self.applied = Some(set);
+        self.apply(transition);
+        let Desired { spec, backends, .. } = &self.desired;
+        tracing::info!(service = spec.name, backends = backends.len(), "discovered");
+    }
+
     /// Once a second: updates the statistics, and looks for outliers.
     async fn tick(&mut self) {
         self.log_cuts();
@@ -212,9 +241,11 @@ impl Writer {
         let Desired { spec, backends, demand, .. } = &self.desired;
         self.stats.advance(backends, now);
         self.publish_view();
-        if self.view.borrow().recent.requests > 0 {
+        let flow = self.view.borrow().recent.requests > 0;
+        if flow {
             demand.note(now);
         }
+        self.desired.source.iter().for_each(|source| source.note_requests(flow));
         let outliers = spec.ejection.as_ref().map(|ejection| {
             self.results.push(backends, now);
             // With hash policies, backends get different requests, and so different latencies.
@@ -276,6 +307,8 @@ impl Writer {
             generation: self.publisher.snapshot().load().generation,
             backends: backends.iter().map(view).collect(),
             overrides: Arc::clone(&self.overrides),
+            source: self.desired.source.clone(),
+            is_discovered: self.applied.is_some(),
             leaving: self.stats.leaving(),
             removed: self.stats.removed(),
             rejections: Arc::clone(self.stats.rejections()),

@@ -86,6 +86,8 @@ pub struct ServiceSample {
     /// Requests by the attempts that they took, and the retry budget that is left, if any route of it
     /// retries.
     pub retries: Option<RetrySample>,
+    /// The source of its backends, if it has one.
+    pub source: Option<SourceSample>,
     /// Its methods; those beyond the limit are aggregated as `other`.
     pub methods: Vec<Arc<MethodStats>>,
 }
@@ -97,6 +99,23 @@ pub struct RetrySample {
     pub attempts: [u64; 8],
     /// Retries that it may have now.
     pub budget_left: u64,
+}
+
+/// The source of a service's backends at the time of the scrape.
+#[derive(Clone, Debug)]
+pub struct SourceSample {
+    /// The kind of source.
+    pub kind: &'static str,
+    /// Whether it answers.
+    pub up: bool,
+    /// Backends that it told of last.
+    pub endpoints: usize,
+    /// When it last answered, in Unix seconds.
+    pub last_success: Option<f64>,
+    /// How often it told of other backends.
+    pub updates: u64,
+    /// Failures, and entries that could not be used.
+    pub errors: u64,
 }
 
 /// A counter of a service.

@@ -115,6 +115,16 @@ metrics! {
         "Times that backends of the service were ejected for what they answered: for faults in a row (faults), a fault on trial (relapse), a lower success ratio than that of the others (ratio), a higher latency (latency), or by an operator (hand). Absent before the first.";
     HEALTH_CHECKS = Counter "equipoise_health_checks_total" ["service", "result"]
         "Checks of the health of the service's backends: success, failure or timeout; one that several services share counts for each. Absent before the first.";
+    DISCOVERY_UP = Gauge "equipoise_discovery_up" ["service", "source"]
+        "1 while the source of the service's backends answers, 0 while it fails: then its last backends stay.";
+    DISCOVERY_ENDPOINTS = Gauge "equipoise_discovery_endpoints" ["service", "source"]
+        "Backends that the source told of last.";
+    DISCOVERY_UPDATES = Counter "equipoise_discovery_updates_total" ["service", "source"]
+        "Times that the source told of other backends than before.";
+    DISCOVERY_ERRORS = Counter "equipoise_discovery_errors_total" ["service", "source"]
+        "Failures of the source, and entries of it that could not be used.";
+    DISCOVERY_LAST_SUCCESS = Gauge "equipoise_discovery_last_success_timestamp_seconds" ["service", "source"]
+        "When the source last answered, in Unix time. Absent before the first answer.";
     MIRRORED = Counter "equipoise_mirrored_total" ["service", "result"]
         "Copies of requests for a service that is a mirror, by how they ended; absent before the first.";
     REJECTED = Counter "equipoise_rejected_total" ["service", "route", "reason"]

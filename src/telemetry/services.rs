@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::cardinality::{Aggregate, Cardinality, OTHER};
-use super::export::{BackendSample, CounterId, RetrySample, ServiceSample};
+use super::export::{BackendSample, CounterId, RetrySample, ServiceSample, SourceSample};
 use super::names::{self, METRICS, Metric};
 use super::page::{Labels, Page, Value};
 use super::settings::ResponseStart;
@@ -36,6 +36,9 @@ pub(super) fn write(
         }
         if let Some(retries) = service.retries.filter(|_| named.service) {
             write_retries(page, &service.name, &retries);
+        }
+        if let Some(source) = service.source.as_ref().filter(|_| named.service) {
+            write_source(page, &service.name, source);
         }
         for counter in &service.counters {
             if let Some(value) = cardinality.take_counter(&service.name, counter) {
@@ -192,6 +195,17 @@ fn write_retries(page: &mut Page, service: &str, retries: &RetrySample) {
     let labels = page.labels(&names::REQUEST_ATTEMPTS, &[service]);
     page.small_histogram(&names::REQUEST_ATTEMPTS, &labels, &retries.attempts);
     gauge(page, &names::RETRY_BUDGET_LEFT, &labels, retries.budget_left as f64);
+}
+
+fn write_source(page: &mut Page, service: &str, source: &SourceSample) {
+    let labels = page.labels(&names::DISCOVERY_UP, &[service, source.kind]);
+    gauge(page, &names::DISCOVERY_UP, &labels, u8::from(source.up).into());
+    gauge(page, &names::DISCOVERY_ENDPOINTS, &labels, source.endpoints as f64);
+    page.number(&names::DISCOVERY_UPDATES, &labels, &[], Value::Whole(source.updates));
+    page.number(&names::DISCOVERY_ERRORS, &labels, &[], Value::Whole(source.errors));
+    if let Some(at) = source.last_success {
+        gauge(page, &names::DISCOVERY_LAST_SUCCESS, &labels, at);
+    }
 }
 
 fn write_starts(page: &mut Page, service: &str, starts: &HistogramCounts) {

@@ -22,6 +22,7 @@ use equipoise::clock::Clock;
 use equipoise::control::proto::control_client::ControlClient;
 use equipoise::control::proto::{self, BackendState};
 use equipoise::control::{NAME, ServeError, Server};
+use equipoise::discovery::Discovery;
 use equipoise::health::HealthMonitor;
 use equipoise::model::{Address, Code, ConnectionRefusals, EndpointSet, GrpcCode};
 use equipoise::service::{
@@ -140,6 +141,7 @@ fn environment(workers: usize) -> Environment {
         tasks,
         build_pool,
         health: HealthMonitor::new(clock),
+        discovery: Discovery::here(&Arc::default(), clock, 0),
         clock,
         seed: 1,
     }
@@ -165,6 +167,7 @@ fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceConfig {
         upstream: Default::default(),
         endpoint_drain_timeout: None,
         health: None,
+        discover: None,
         ejection: Default::default(),
         panic: 50,
         retry_budget: equipoise::service::RetryBudgetSettings::usual(),

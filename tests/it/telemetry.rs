@@ -28,7 +28,7 @@ use equipoise::telemetry::names::{
 use equipoise::telemetry::{
     BackendSample, CloseReason, CounterId, Encoding, Exporter, Format, Health, MetricsSettings,
     MetricsSource, Readiness, RefusedConnections, RefusedSample, ReloadSample, RetrySample, Server,
-    ServiceCounter, ServiceSample, Side, WorkerMetrics,
+    ServiceCounter, ServiceSample, Side, SourceSample, WorkerMetrics,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -65,6 +65,7 @@ fn service(name: &str, backends: Vec<BackendSample>) -> ServiceSample {
         backends,
         panics: Some(false),
         retries: None,
+        source: None,
         methods,
     }
 }
@@ -247,6 +248,28 @@ fn assert_as_declared(page: &Page) {
     }
 }
 
+fn source() -> SourceSample {
+    let (endpoints, updates, errors) = (4, 3, 2);
+    SourceSample { kind: "file", up: true, endpoints, last_success: Some(1.5), updates, errors }
+}
+
+#[tokio::test]
+async fn how_a_source_does_is_exported() {
+    let mut orders = service("orders", Vec::new());
+    orders.source = Some(source());
+    let page = Gateway::start(vec![orders]).await.scrape().await;
+    let labels = [("service", "orders"), ("source", "file")];
+    for (name, value) in [
+        ("up", 1.0),
+        ("endpoints", 4.0),
+        ("updates_total", 3.0),
+        ("errors_total", 2.0),
+        ("last_success_timestamp_seconds", 1.5),
+    ] {
+        assert_eq!(page.value(&format!("equipoise_discovery_{name}"), &labels), value);
+    }
+}
+
 #[tokio::test]
 async fn every_metric_is_exported_as_declared() {
     let mut backend = backend("127.0.0.1:50051");
@@ -267,6 +290,7 @@ async fn every_metric_is_exported_as_declared() {
     orders.counters = of_a_service();
     orders.methods = vec![called("shop.Orders/Get")];
     orders.retries = Some(RetrySample { attempts: [5, 2, 0, 1, 0, 0, 0, 0], budget_left: 98 });
+    orders.source = Some(source());
     let gateway = Gateway::start(vec![orders]).await;
     gateway.worker.reject(RejectReason::NoRoute);
     gateway.worker.connection_opened(Side::Downstream);

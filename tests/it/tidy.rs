@@ -21,10 +21,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("net", &["stats", "http", "grpc", "tasks", "model", "http1", "http2", "clock"]),
     ("telemetry", &["text", "stats", "tasks", "model", "clock"]),
     ("upstream", &["text", "http", "tasks", "dns", "model", "net"]),
+    ("discovery", &["text", "tasks", "model", "clock"]),
     ("health", &["tasks", "model", "clock", "upstream"]),
     (
         "service",
-        &["text", "stats", "tasks", "model", "route", "clock", "balance", "upstream", "health"],
+        &[
+            "text",
+            "stats",
+            "tasks",
+            "model",
+            "route",
+            "clock",
+            "balance",
+            "upstream",
+            "discovery",
+            "health",
+        ],
     ),
     (
         "proxy",
@@ -55,16 +67,17 @@ const LAYERS: &[(&str, &[&str])] = &[
             "net",
             "telemetry",
             "upstream",
+            "discovery",
             "health",
             "service",
         ],
     ),
-    ("control", &["text", "stats", "model", "route", "clock", "telemetry", "service"]),
+    ("control", &["text", "stats", "model", "route", "clock", "telemetry", "discovery", "service"]),
     ("app", &ALL),
     ("cli", &ALL),
 ];
 
-const ALL: [&str; 22] = [
+const ALL: [&str; 23] = [
     "text",
     "stats",
     "http",
@@ -80,6 +93,7 @@ const ALL: [&str; 22] = [
     "net",
     "telemetry",
     "upstream",
+    "discovery",
     "health",
     "service",
     "proxy",
@@ -100,7 +114,7 @@ const GIVEN: &[(&str, &[&str])] = &[
     ("SystemTime::now", &["clock.rs"]),
     ("Instant::now", &["clock.rs", "tasks.rs", "control/watch.rs", "dns/", "upstream/resolver/"]),
     ("Clock::start", &[]),
-    ("clock::wall", &["service/provenance.rs"]),
+    ("clock::wall", &["service/provenance.rs", "discovery/follower.rs", "control/sources.rs"]),
     (
         "clock::unix_seconds",
         &["config/pem.rs", "telemetry/certificates.rs", "telemetry/reloads.rs"],
@@ -116,7 +130,7 @@ const GIVEN: &[(&str, &[&str])] = &[
 ];
 
 /// Parts whose `select!` must be biased: branches in a fixed order, not a random one.
-const ORDERED: [&str; 6] = ["net", "upstream", "health", "service", "proxy", "tasks"];
+const ORDERED: [&str; 7] = ["net", "upstream", "discovery", "health", "service", "proxy", "tasks"];
 
 /// Limit of a file's lines without its tests. (Clippy limits functions.)
 const MAX_LINES: usize = 330;

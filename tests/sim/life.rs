@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use equipoise::app::{self, DataPath};
 use equipoise::clock::Clock;
+use equipoise::discovery::Discovery;
 use equipoise::health::HealthMonitor;
 use equipoise::model::Class;
 use equipoise::net::{
@@ -88,6 +89,7 @@ async fn live(seed: u64, resolver: Resolver, trace: bool, lines: Lines) -> Repor
         tasks: Arc::default(),
         build_pool: BuildPool::in_place(),
         health: HealthMonitor::new(clock),
+        discovery: Discovery::here(&Arc::default(), clock, 0),
         clock,
         seed,
     };

@@ -6,7 +6,7 @@ use rustls::pki_types::ServerName;
 
 use super::retry::RETRY_BUDGET;
 use super::texts::{ENDPOINT_ADDRESS, FILE, METHOD, PERCENTAGE, SERVER_NAME};
-use super::{DAY, EJECTION, HEALTH, HOUR, KEEPALIVE, LIMITS, MINUTE, MS};
+use super::{DAY, DISCOVER, EJECTION, HEALTH, HOUR, KEEPALIVE, LIMITS, MINUTE, MS};
 use crate::balance::{POLICIES, Policy};
 use crate::config::health::percentage;
 use crate::config::read;
@@ -41,8 +41,10 @@ section! {
     protocol: Setting<UpstreamProtocol> = word(), UpstreamProtocol::Grpc,
         "what the endpoints speak; gRPC cannot go to `http1`";
     balancer: Part = Shape::Mapping(&BALANCER), Absent::Nothing, "how requests are spread";
-    endpoints: Part = Shape::Mappings(&ENDPOINT, Many::UpTo(MAX_BACKENDS)),
-        Absent::Required("add `endpoints: [ { address: 127.0.0.1:50051 } ]`"), "the backends";
+    endpoints: Part = Shape::Mappings(&ENDPOINT, Many::UpTo(MAX_BACKENDS)), Absent::Nothing,
+        "the backends. A service has these, `discover`, or both";
+    discover: Part = Shape::Mapping(&DISCOVER), Absent::Nothing,
+        "a [source](discovery.md) that tells which backends there are, beside `endpoints`";
     streams: List<String> = text(&METHOD, method, Clone::clone), Many::Any, Absent::Nothing,
         "`shop.Orders/Watch`: what is known to stream. Of the other methods it is learnt, by what \
          backends send";

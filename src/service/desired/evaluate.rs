@@ -15,7 +15,7 @@ impl Backend {
             trial: endpoint.faults().trial_result(),
             outlier: outliers.get(&endpoint.id()).copied(),
             manual,
-            eligible: !intent.drained && intent.weight > 0,
+            eligible: !intent.is_taken_out() && intent.weight > 0,
             down: condition.is_unavailable(),
         };
         Candidate { state: self.ejection, signals }
@@ -103,7 +103,7 @@ impl Desired {
     /// Enters or leaves panic mode: if too little of the total weight is healthy, unhealthy and ejected
     /// backends get requests too.
     pub(super) fn with_panic_mode(mut self) -> Desired {
-        let candidates = self.backends.iter().filter(|it| !it.intent.drained);
+        let candidates = self.backends.iter().filter(|it| !it.intent.is_taken_out());
         let candidates = candidates.filter(|it| !it.condition.declines());
         let (mut all, mut stands) = (0, 0);
         for Backend { intent, condition, .. } in candidates {

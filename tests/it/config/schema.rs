@@ -46,6 +46,7 @@ const BEYOND_A_SCHEMA: &[(&str, &[&str])] = &[
         "the grammar of regular expressions",
         &["is not a regular expression", "1 to 1024 characters"],
     ),
+    ("which of several keys has to be there", &["by exactly one source", "or `discover: …`"]),
     ("which of two durations is longer", &["is longer than `max_time`"]),
     (
         "the digits of a number that is not quoted",

@@ -173,6 +173,8 @@ fn valid(path: &str) -> String {
         "routes[].retry.backoff" => route("service: a, retry: { backoff: { @ } }"),
         "routes[].hedge" => route("service: a, hedge: { after: p95, @ }"),
         "services.*.ejection" => service(&format!("{endpoints}, ejection: {{ @ }}")),
+        "services.*.discover" => service("discover: { file: x.yaml, @ }"),
+        "services.*.discover.file" => service("discover: { file: { @ } }"),
         "services.*.health" => service(&format!("{endpoints}, health: {{ tcp: {{}}, @ }}")),
         "services.*.health.grpc" => service(&format!("{endpoints}, health: {{ grpc: {{ @ }} }}")),
         "services.*.health.http" => {

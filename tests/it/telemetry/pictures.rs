@@ -53,7 +53,7 @@ async fn start(backends: &[Backend; 2]) -> Gateway {
     let yaml = format!(
         "{ports}services:\n  \
            orders:\n    retry_budget: {{ ratio: 0, min_per_second: 2 }}\n    balancer: {{ policy: round_robin }}\n    streams: [ echo.Echo/ClientStream ]\n    endpoints: [ {a}, {b}, {none} ]\n  \
-           carts: {{ tls: {{ ca: ca.pem }}, health: {{ tcp: {{}}, interval: 500ms }}, endpoints: [ {none} ] }}\n  \
+           carts: {{ discover: {{ file: backends.json, initial_timeout: 0s }}, tls: {{ ca: ca.pem }}, health: {{ tcp: {{}}, interval: 500ms }}, endpoints: [ {none} ] }}\n  \
            copies: {{ ejection: {{ consecutive: 1, time: 1h, max_time: 1h }}, endpoints: [ {a}, {b} ] }}\n\
          routes:\n  \
            - match: {{ grpc: echo.Echo/Unary }}\n    service: orders\n    mirror: {{ service: copies }}\n    retry: {{ backoff: {{ first: 0s }} }}\n    hedge: {{ after: 1ms }}\n  \
@@ -61,6 +61,7 @@ async fn start(backends: &[Backend; 2]) -> Gateway {
            - match: {{ grpc: echo.Echo/ClientStream }}\n    service: orders\n  \
            - match: {{ grpc: echo.Echo/ServerStream }}\n    service: carts\n"
     );
+    std::fs::write(authority.folder().join("backends.json"), "[]").unwrap();
     Gateway::start_in(&yaml, authority.folder()).await
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use equipoise::app::{self, DataPath};
 use equipoise::clock::Clock;
 use equipoise::config;
+use equipoise::discovery::Discovery;
 use equipoise::health::HealthMonitor;
 use equipoise::net::{
     Dial, Listener, ListeningSocket, Memory, MemoryListener, WorkerHandle, WorkerSpec, accept_loop,
@@ -113,6 +114,7 @@ impl Stage {
             tasks: Arc::default(),
             build_pool: BuildPool::in_place(),
             health: HealthMonitor::new(clock),
+            discovery: Discovery::here(&Arc::default(), clock, 0),
             clock,
             seed: 0,
         };

@@ -1,0 +1,40 @@
+//! Keys of discovery: the source of a service's backends.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::texts::FILE;
+use super::{HOUR, MINUTE};
+use crate::config::read;
+use crate::discovery::Discover;
+use crate::text::keys::{
+    Absent, Key, Part, Setting, Shape, Short, boolean, duration, section, text,
+};
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    read::text(text).map(PathBuf::from)
+}
+
+section! {
+    /// The source of a service's backends.
+    pub static DISCOVER: DiscoverKeys = "services.*.discover";
+
+    file: Part = Shape::Mapping(&DISCOVER_FILE), Absent::Nothing,
+        "a file that is watched, in YAML or JSON; it may be one of Prometheus' `file_sd_configs`";
+    keep_empty_for: Setting<Duration> = duration(Duration::ZERO..=HOUR), Discover::KEEP_EMPTY_FOR,
+        "how long backends stay that the source has lost, if that is more than half of them at once, \
+         or all that took requests";
+    allow_empty: Setting<bool> = boolean(), false, "`true` takes such a loss at its word at once";
+    initial_timeout: Setting<Duration> = duration(Duration::ZERO..=MINUTE), Discover::INITIAL_TIMEOUT,
+        "how long the start of the gateway waits for the first answer; it starts without one then";
+}
+
+section! {
+    /// Backends from a file.
+    pub static DISCOVER_FILE: DiscoverFile = "services.*.discover.file", short Short::Key("path");
+
+    path: Key<PathBuf> = text(&FILE, path, |path| path.display().to_string()),
+        Absent::Required("add `path: backends.yaml`"),
+        "a list of addresses, of mappings with `address`, `weight`, `zone`, `instance` and `draining`, or \
+         of `targets` with `labels`. Relative to this file";
+}
