@@ -206,6 +206,7 @@ impl Follower {
     }
 }
 
+/// A text of a registry on one line, as far as it is kept.
 fn clip(text: &str) -> String {
-    text.chars().take(MAX_ERROR).collect()
+    text.chars().take(MAX_ERROR).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
