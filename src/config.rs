@@ -14,6 +14,7 @@ mod health;
 mod input;
 mod keepalive;
 mod keys;
+mod kubernetes;
 mod limits;
 mod lint;
 mod listener;

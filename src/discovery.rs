@@ -13,6 +13,7 @@ mod feed;
 mod file;
 mod follower;
 mod guard;
+mod kubernetes;
 mod set;
 mod status;
 
@@ -25,6 +26,7 @@ use std::time::Duration;
 pub use driver::{Discovery, Subscription};
 pub use feed::Feed;
 pub use file::FileSettings;
+pub use kubernetes::KubernetesSettings;
 pub use set::{Discovered, MAX_DISCOVERED};
 pub use status::SourceStatus;
 
@@ -40,8 +42,16 @@ pub struct SourceKind {
 }
 
 /// All kinds of sources.
-pub static SOURCES: &[SourceKind] =
-    &[SourceKind { name: "file", summary: "a file that is watched", experimental: None }];
+pub static SOURCES: &[SourceKind] = &[
+    SourceKind { name: "file", summary: "a file that is watched", experimental: None },
+    SourceKind {
+        name: "kubernetes",
+        summary: "the EndpointSlices of a service in Kubernetes",
+        experimental: Some(
+            "it was tested against a stub of the API, not against a real API server",
+        ),
+    },
+];
 
 /// How one service is discovered by one kind of source: its part of the configuration.
 pub trait Settings: Debug + Send + Sync {

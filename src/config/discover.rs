@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::files::Files;
 use super::keys::{DISCOVER, DISCOVER_FILE};
+use super::kubernetes;
 use super::node::{Node, Value};
 use super::read::Fields;
 use super::report::Problems;
@@ -14,7 +15,8 @@ use crate::text::keys::Row;
 type Read = fn(&Node, &Files, &Problems) -> Option<Arc<dyn Settings>>;
 
 /// The key of each kind of source, and its reader.
-static READERS: &[(&dyn Row, Read)] = &[(&DISCOVER.file, file)];
+static READERS: &[(&dyn Row, Read)] =
+    &[(&DISCOVER.file, file), (&DISCOVER.kubernetes, kubernetes::read)];
 
 /// Reads `discover` of a service.
 pub fn read(node: &Node, files: &Files, problems: &Problems) -> Option<Discover> {

@@ -16,7 +16,7 @@ mod texts;
 
 use std::time::Duration;
 
-pub use discover::{DISCOVER, DISCOVER_FILE};
+pub use discover::{DISCOVER, DISCOVER_FILE, DISCOVER_KUBERNETES};
 pub use ejection::EJECTION;
 pub use gateway::{DNS, LOG, TOP};
 pub use health::{HEALTH, HEALTH_GRPC, HEALTH_HTTP, HEALTH_TCP, Initial};

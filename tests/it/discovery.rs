@@ -2,6 +2,7 @@
 
 mod dns;
 mod file;
+mod kubernetes;
 
 use std::net::SocketAddr;
 

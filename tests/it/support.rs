@@ -8,6 +8,7 @@ pub mod dnsmasq;
 pub mod frames;
 pub mod gateway;
 pub mod http1;
+pub mod kubernetes;
 pub mod process;
 pub mod prometheus;
 pub mod raw;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::texts::FILE;
+use super::texts::{FILE, KUBERNETES_NAME, KUBERNETES_PORT, NONEMPTY};
 use super::{HOUR, MINUTE};
-use crate::config::read;
+use crate::config::{kubernetes, read};
 use crate::discovery::Discover;
 use crate::text::keys::{
     Absent, Key, Part, Setting, Shape, Short, boolean, duration, section, text,
@@ -21,6 +21,8 @@ section! {
 
     file: Part = Shape::Mapping(&DISCOVER_FILE), Absent::Nothing,
         "a file that is watched, in YAML or JSON; it may be one of Prometheus' `file_sd_configs`";
+    kubernetes: Part = Shape::Mapping(&DISCOVER_KUBERNETES), Absent::Nothing,
+        "[experimental](discovery.md#kubernetes): the EndpointSlices of a service in Kubernetes";
     keep_empty_for: Setting<Duration> = duration(Duration::ZERO..=HOUR), Discover::KEEP_EMPTY_FOR,
         "how long backends stay that the source has lost, if that is more than half of them at once, \
          or all that took requests";
@@ -37,4 +39,22 @@ section! {
         Absent::Required("add `path: backends.yaml`"),
         "a list of addresses, of mappings with `address`, `weight`, `zone`, `instance` and `draining`, or \
          of `targets` with `labels`. Relative to this file";
+}
+
+section! {
+    /// Backends from Kubernetes.
+    pub static DISCOVER_KUBERNETES: DiscoverKubernetes = "services.*.discover.kubernetes", short Short::Key("service");
+
+    service: Key<Box<str>> = text(&KUBERNETES_NAME, kubernetes::name, ToString::to_string),
+        Absent::Required("add `service: orders`"), "the name of the service";
+    namespace: Key<Box<str>> = text(&KUBERNETES_NAME, kubernetes::name, ToString::to_string),
+        Absent::Words("the gateway's own, or the context's"), "its namespace";
+    port: Key<Box<str>> = text(&KUBERNETES_PORT, kubernetes::port, ToString::to_string),
+        Absent::Words("the only one"),
+        "the name that the service gives its port, or the number that its pods listen on";
+    kubeconfig: Key<PathBuf> = text(&FILE, path, |path| path.display().to_string()),
+        Absent::Words("that of a pod"),
+        "a file as kubectl has it, for gateways outside of the cluster. Relative to this file";
+    context: Key<String> = text(&NONEMPTY, read::text, Clone::clone),
+        Absent::Words("the current one"), "the context in it";
 }

@@ -164,6 +164,15 @@ fn hedge_delay() -> String {
     format!("p95|{}", pattern::of(fixed).unwrap_or_default())
 }
 
+/// A label of RFC 1123 in small letters.
+fn label() -> String {
+    "[0-9a-z](?:[0-9a-z-]{0,61}[0-9a-z])?".into()
+}
+
+fn kubernetes_port() -> String {
+    format!("{}|(?![0-9]+$){}", port(1), label())
+}
+
 fn ratio() -> String {
     r"0+(?:\.[0-9]{1,4})?|0*1(?:\.0{1,4})?".into()
 }
@@ -227,5 +236,7 @@ pub static RETRY_ON: Text = Text {
     plain: Plain::Integers(500, 599),
 };
 pub static HEDGE_DELAY: Text = form("duration or `p95`", "1ms to 1m", hedge_delay);
+pub static KUBERNETES_NAME: Text = any("name", "1–63 small letters, digits and `-`", label);
+pub static KUBERNETES_PORT: Text = any("name or number", "", kubernetes_port);
 pub static RATIO: Text =
     Text { name: "number", range: "0 to 1", pattern: ratio, plain: Plain::Numbers(0.0, 1.0) };

@@ -5,9 +5,10 @@ use serde_json::{Map, Value, json};
 use super::{VARIABLE, needs_nothing, variable};
 use crate::balance::POLICIES;
 use crate::config::keys::{
-    BALANCER, CLIENT_TLS, CONTROL, HEALTH, LISTENER, MATCH, METRICS, REDIRECT, REWRITE, ROUTE,
-    SERVICE, VALUE,
+    BALANCER, CLIENT_TLS, CONTROL, DISCOVER, DISCOVER_KUBERNETES, HEALTH, LISTENER, MATCH, METRICS,
+    REDIRECT, REWRITE, ROUTE, SERVICE, VALUE,
 };
+use crate::discovery::SOURCES;
 use crate::text::keys::{Absent, Keys, Section, Short};
 
 /// The mutually exclusive path keys of a match.
@@ -37,6 +38,11 @@ pub fn of(section: &'static Section) -> Map<String, Value> {
         json!({ "allOf": [named_sockets(), http1_checks()] })
     } else if is(&HEALTH) {
         json!({ "oneOf": some(&["grpc", "http", "tcp"]) })
+    } else if is(&DISCOVER) {
+        let sources: Vec<&str> = SOURCES.iter().map(|source| source.name).collect();
+        json!({ "oneOf": some(&sources) })
+    } else if is(&DISCOVER_KUBERNETES) {
+        json!({ "dependentRequired": { "context": ["kubeconfig"] } })
     } else if is(&CLIENT_TLS) {
         json!({ "dependentRequired": { "cert": ["key"], "key": ["cert"] } })
     } else if is(&BALANCER) {

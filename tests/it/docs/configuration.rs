@@ -175,6 +175,9 @@ fn valid(path: &str) -> String {
         "services.*.ejection" => service(&format!("{endpoints}, ejection: {{ @ }}")),
         "services.*.discover" => service("discover: { file: x.yaml, @ }"),
         "services.*.discover.file" => service("discover: { file: { @ } }"),
+        "services.*.discover.kubernetes" => {
+            service("discover: { kubernetes: { service: x, kubeconfig: x, @ } }")
+        }
         "services.*.health" => service(&format!("{endpoints}, health: {{ tcp: {{}}, @ }}")),
         "services.*.health.grpc" => service(&format!("{endpoints}, health: {{ grpc: {{ @ }} }}")),
         "services.*.health.http" => {
