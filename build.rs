@@ -1,5 +1,5 @@
-//! Compiles the protocol buffers of the control API, of metrics and of the tests, without a system
-//! protoc, and says which commit is built, and of which modules.
+//! Compiles the protocol buffers of the control API, of metrics, of etcd and of the tests, without a
+//! system protoc, and says which commit is built, and of which modules.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -8,12 +8,15 @@ use std::process::Command;
 
 const PROTO: &str = "proto/equipoise/control/v1/control.proto";
 const EXPOSITION: &str = "proto/io/prometheus/client/metrics.proto";
+const ETCD: &str = "proto/etcd/rpc.proto";
 const TESTS: &str = "tests/proto/echo.proto";
+const ETCD_WRITER: &str = "tests/proto/etcd.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROTO}");
     println!("cargo:rerun-if-changed={EXPOSITION}");
-    println!("cargo:rerun-if-changed={TESTS}");
+    println!("cargo:rerun-if-changed=proto/etcd");
+    println!("cargo:rerun-if-changed=tests/proto");
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true).include_source_info(true).open_file(PROTO)?;
     let descriptors = PathBuf::from(std::env::var("OUT_DIR")?).join("control.binpb");
@@ -21,8 +24,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure().btree_map(".").compile_fds(compiler.file_descriptor_set())?;
     let exposition = protox::compile([EXPOSITION], ["proto"])?;
     tonic_prost_build::configure().compile_fds(exposition)?;
+    let etcd = protox::compile([ETCD], ["proto"])?;
+    tonic_prost_build::configure().build_server(false).compile_fds(etcd)?;
     let tests = protox::compile([TESTS], ["tests/proto"])?;
     tonic_prost_build::configure().compile_fds(tests)?;
+    // In a folder of its own: the package is that of the part which is spoken.
+    let folder = PathBuf::from(std::env::var("OUT_DIR")?).join("tests");
+    std::fs::create_dir_all(&folder)?;
+    let writer = protox::compile([ETCD_WRITER], ["tests/proto"])?;
+    tonic_prost_build::configure().build_server(false).out_dir(folder).compile_fds(writer)?;
     let mut parts = String::new();
     list_modules(Path::new("src"), env!("CARGO_PKG_NAME"), &mut parts)?;
     std::fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join("modules.txt"), parts)?;

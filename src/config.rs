@@ -8,6 +8,7 @@
 mod certificates;
 mod discover;
 mod ejection;
+mod etcd;
 mod files;
 mod filter;
 mod health;

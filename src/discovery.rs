@@ -9,6 +9,7 @@
 
 mod backoff;
 mod driver;
+mod etcd;
 mod feed;
 mod file;
 mod follower;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use driver::{Discovery, Subscription};
+pub use etcd::{EtcdEndpoint, EtcdSettings, EtcdTls, EtcdUser, Password};
 pub use feed::Feed;
 pub use file::FileSettings;
 pub use kubernetes::KubernetesSettings;
@@ -44,6 +46,11 @@ pub struct SourceKind {
 /// All kinds of sources.
 pub static SOURCES: &[SourceKind] = &[
     SourceKind { name: "file", summary: "a file that is watched", experimental: None },
+    SourceKind {
+        name: "etcd",
+        summary: "the keys below a prefix of etcd, in the forms of many frameworks",
+        experimental: None,
+    },
     SourceKind {
         name: "kubernetes",
         summary: "the EndpointSlices of a service in Kubernetes",

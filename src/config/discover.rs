@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::etcd;
 use super::files::Files;
 use super::keys::{DISCOVER, DISCOVER_FILE};
 use super::kubernetes;
@@ -15,8 +16,11 @@ use crate::text::keys::Row;
 type Read = fn(&Node, &Files, &Problems) -> Option<Arc<dyn Settings>>;
 
 /// The key of each kind of source, and its reader.
-static READERS: &[(&dyn Row, Read)] =
-    &[(&DISCOVER.file, file), (&DISCOVER.kubernetes, kubernetes::read)];
+static READERS: &[(&dyn Row, Read)] = &[
+    (&DISCOVER.file, file),
+    (&DISCOVER.etcd, etcd::read),
+    (&DISCOVER.kubernetes, kubernetes::read),
+];
 
 /// Reads `discover` of a service.
 pub fn read(node: &Node, files: &Files, problems: &Problems) -> Option<Discover> {

@@ -3,6 +3,7 @@
 
 mod discover;
 mod ejection;
+mod etcd;
 mod gateway;
 mod health;
 mod keepalive;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use discover::{DISCOVER, DISCOVER_FILE, DISCOVER_KUBERNETES};
 pub use ejection::EJECTION;
+pub use etcd::DISCOVER_ETCD;
 pub use gateway::{DNS, LOG, TOP};
 pub use health::{HEALTH, HEALTH_GRPC, HEALTH_HTTP, HEALTH_TCP, Initial};
 pub use keepalive::KEEPALIVE;

@@ -1,6 +1,7 @@
 //! Backends from sources.
 
 mod dns;
+mod etcd;
 mod file;
 mod kubernetes;
 

@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod client;
 pub mod dns;
 pub mod dnsmasq;
+pub mod etcd;
 pub mod frames;
 pub mod gateway;
 pub mod http1;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::texts::{FILE, KUBERNETES_NAME, KUBERNETES_PORT, NONEMPTY};
-use super::{HOUR, MINUTE};
+use super::{DISCOVER_ETCD, HOUR, MINUTE};
 use crate::config::{kubernetes, read};
 use crate::discovery::Discover;
 use crate::text::keys::{
@@ -21,6 +21,8 @@ section! {
 
     file: Part = Shape::Mapping(&DISCOVER_FILE), Absent::Nothing,
         "a file that is watched, in YAML or JSON; it may be one of Prometheus' `file_sd_configs`";
+    etcd: Part = Shape::Mapping(&DISCOVER_ETCD), Absent::Nothing,
+        "[etcd](discovery.md#etcd) v3, where services register themselves";
     kubernetes: Part = Shape::Mapping(&DISCOVER_KUBERNETES), Absent::Nothing,
         "[experimental](discovery.md#kubernetes): the EndpointSlices of a service in Kubernetes";
     keep_empty_for: Setting<Duration> = duration(Duration::ZERO..=HOUR), Discover::KEEP_EMPTY_FOR,

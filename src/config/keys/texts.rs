@@ -68,6 +68,11 @@ fn endpoint() -> String {
     format!(r"(?:{v4}|\[(?:{v6})\]|{dns}):{port}|{}", socket())
 }
 
+fn etcd_endpoint() -> String {
+    let (v4, v6, dns, port) = (ipv4(), ipv6(), dns_name(), port(1));
+    format!(r"https?://(?:{v4}|\[(?:{v6})\]|{dns}):{port}/?")
+}
+
 fn name_server() -> String {
     let (v4, v6, port) = (ipv4(), ipv6(), port(0));
     format!(r"{v4}(?::{port})?|(?:{v6})|\[(?:{v6})(?:%[0-9]+)?\]:{port}")
@@ -179,6 +184,8 @@ fn ratio() -> String {
 
 pub static LISTEN: Text = form("IP and port, or unix:path", "", listen);
 pub static ENDPOINT_ADDRESS: Text = form("host:port or unix:path", "", endpoint);
+pub static ETCD_ENDPOINT: Text = form("URL", "", etcd_endpoint);
+pub static ETCD_PREFIX: Text = any("text", "", || r"[\s\S]*[^/][\s\S]*".into());
 pub static NAME_SERVER: Text = form("name server", "", name_server);
 pub static NETWORK: Text = form("network", "", network);
 pub static SERVER_NAME: Text =

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::{VARIABLE, needs_nothing, variable};
 use crate::balance::POLICIES;
 use crate::config::keys::{
-    BALANCER, CLIENT_TLS, CONTROL, DISCOVER, DISCOVER_KUBERNETES, HEALTH, LISTENER, MATCH, METRICS,
-    REDIRECT, REWRITE, ROUTE, SERVICE, VALUE,
+    BALANCER, CLIENT_TLS, CONTROL, DISCOVER, DISCOVER_ETCD, DISCOVER_KUBERNETES, HEALTH, LISTENER,
+    MATCH, METRICS, REDIRECT, REWRITE, ROUTE, SERVICE, VALUE,
 };
 use crate::discovery::SOURCES;
 use crate::text::keys::{Absent, Keys, Section, Short};
@@ -45,6 +45,8 @@ pub fn of(section: &'static Section) -> Map<String, Value> {
         json!({ "dependentRequired": { "context": ["kubeconfig"] } })
     } else if is(&CLIENT_TLS) {
         json!({ "dependentRequired": { "cert": ["key"], "key": ["cert"] } })
+    } else if is(&DISCOVER_ETCD) {
+        etcd()
     } else if is(&BALANCER) {
         json!({ "allOf": policies() })
     } else if matches!(section.short, Short::Word(_)) {
@@ -140,6 +142,16 @@ fn named_sockets() -> Value {
             "properties": { "tls": { "not": { "required": ["server_name"] } } },
         },
         "then": { "properties": { "endpoints": { "items": none } } },
+    })
+}
+
+/// A user has a password, and URLs with https have TLS.
+fn etcd() -> Value {
+    let https = json!({ "contains": { "type": "string", "pattern": "^https://" } });
+    json!({
+        "dependentRequired": { "user": ["password"], "password": ["user"] },
+        "if": { "required": ["endpoints"], "properties": { "endpoints": https } },
+        "then": { "required": ["tls"] },
     })
 }
 

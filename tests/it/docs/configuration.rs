@@ -174,6 +174,9 @@ fn valid(path: &str) -> String {
         "routes[].hedge" => route("service: a, hedge: { after: p95, @ }"),
         "services.*.ejection" => service(&format!("{endpoints}, ejection: {{ @ }}")),
         "services.*.discover" => service("discover: { file: x.yaml, @ }"),
+        "services.*.discover.etcd" => {
+            service("discover: { etcd: { endpoints: [ 'http://e:1' ], prefix: /x, @ } }")
+        }
         "services.*.discover.file" => service("discover: { file: { @ } }"),
         "services.*.discover.kubernetes" => {
             service("discover: { kubernetes: { service: x, kubeconfig: x, @ } }")
