@@ -160,7 +160,7 @@ async fn lists_come_in_pages_which_may_expire() {
     let asked = server.asked();
     let lists = asked.iter().filter(|path| !path.contains("watch=1")).count();
     assert_eq!(lists, 2 + 4, "the second page has expired once: {asked:?}");
-    assert!(asked[0].contains("limit=500"), "{asked:?}");
+    assert!(asked[0].contains("limit=50"), "{asked:?}");
     watched(&server).await;
     let watch = server.asked().pop().unwrap();
     for part in ["allowWatchBookmarks=true", "timeoutSeconds=", "resourceVersion=1007"] {
@@ -321,7 +321,7 @@ async fn hostile_content_is_left_out_and_the_rest_stays() {
     eventually("it serves", async || client.unary(message("x")).await.is_ok()).await;
 }
 
-/// TLS of a server at 127.0.0.1 that wants certificates of its clients, if they have one.
+/// TLS of a server at 127.0.0.1 that wants certificates of its clients.
 fn tls(authority: &Authority) -> ServerConfig {
     authority.issue("server", "127.0.0.1");
     let at = |name: &str| authority.folder().join(name);
@@ -330,7 +330,6 @@ fn tls(authority: &Authority) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .allow_unauthenticated()
             .build()
             .unwrap();
     ServerConfig::builder_with_provider(provider)
