@@ -280,7 +280,8 @@ async fn environment(
     let seed = fastrand::u64(..);
     let health =
         HealthMonitor::start(dialer, tasks, clock, seed).await.map_err(StartError::Worker)?;
-    let discovery = Discovery::start(tasks, clock, seed).map_err(StartError::Worker)?;
+    let discovery = Discovery::start(plan.dns_servers.clone(), tasks, clock, seed)
+        .map_err(StartError::Worker)?;
     Ok(Environment {
         workers: plan.workers,
         runtime: Handle::current(),

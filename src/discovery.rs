@@ -8,13 +8,17 @@
 //! **A new source is one file here and one row in [`SOURCES`]**, with its keys in the configuration.
 
 mod backoff;
+mod dns;
 mod driver;
 mod etcd;
+mod fading;
 mod feed;
 mod file;
 mod follower;
 mod guard;
 mod kubernetes;
+mod names;
+mod pace;
 mod set;
 mod status;
 
@@ -24,11 +28,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use dns::DnsSettings;
 pub use driver::{Discovery, Subscription};
 pub use etcd::{EtcdEndpoint, EtcdSettings, EtcdTls, EtcdUser, Password};
 pub use feed::Feed;
 pub use file::FileSettings;
 pub use kubernetes::KubernetesSettings;
+pub use names::{NameSubscriber, NameSubscription, Names};
 pub use set::{Discovered, MAX_DISCOVERED};
 pub use status::SourceStatus;
 
@@ -46,6 +52,7 @@ pub struct SourceKind {
 /// All kinds of sources.
 pub static SOURCES: &[SourceKind] = &[
     SourceKind { name: "file", summary: "a file that is watched", experimental: None },
+    SourceKind { name: "dns", summary: "names and SRV records of DNS", experimental: None },
     SourceKind {
         name: "etcd",
         summary: "the keys below a prefix of etcd, in the forms of many frameworks",

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub use answer::{Families, Found, Records, Srv};
 pub use lookup_slots::LookupSlots;
-pub use lookups::{Dns, LookingUp, Lookups, Past};
+pub use lookups::{Dns, LookingUp, Lookups, Nobody, Past};
 pub use system::System;
 pub use transport::FirstPart;
 

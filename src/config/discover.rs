@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::etcd;
 use super::files::Files;
-use super::keys::{DISCOVER, DISCOVER_FILE};
+use super::keys::{DISCOVER, DISCOVER_DNS, DISCOVER_FILE};
 use super::kubernetes;
 use super::node::{Node, Value};
 use super::read::Fields;
 use super::report::Problems;
-use crate::discovery::{Discover, FileSettings, SOURCES, Settings};
+use crate::discovery::{Discover, DnsSettings, FileSettings, SOURCES, Settings};
 use crate::text::keys::Row;
 
 /// Reads the settings of a source.
@@ -18,6 +18,7 @@ type Read = fn(&Node, &Files, &Problems) -> Option<Arc<dyn Settings>>;
 /// The key of each kind of source, and its reader.
 static READERS: &[(&dyn Row, Read)] = &[
     (&DISCOVER.file, file),
+    (&DISCOVER.dns, dns),
     (&DISCOVER.etcd, etcd::read),
     (&DISCOVER.kubernetes, kubernetes::read),
 ];
@@ -60,6 +61,19 @@ fn file(node: &Node, files: &Files, problems: &Problems) -> Option<Arc<dyn Setti
     fields.finish();
     let path = files.locate(path?.to_str()?);
     Some(Arc::new(FileSettings { path }))
+}
+
+fn dns(node: &Node, _: &Files, problems: &Problems) -> Option<Arc<dyn Settings>> {
+    let fields = Fields::of(node, &DISCOVER_DNS, problems);
+    let before = problems.count();
+    let (names, srv) = (fields.list(&DISCOVER_DNS.names), fields.list(&DISCOVER_DNS.srv));
+    let given = [fields.has(&DISCOVER_DNS.names), fields.has(&DISCOVER_DNS.srv)];
+    fields.finish();
+    if matches!(node.value, Value::Map(_)) && given == [false, false] {
+        let help = "add `names: [ orders.example:50051 ]` or `srv: [ _grpc._tcp.orders.example ]`";
+        problems.error(node.span, "`dns` has neither `names` nor `srv`", help);
+    }
+    (problems.count() == before).then(|| Arc::new(DnsSettings { names, srv }) as Arc<dyn Settings>)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ mod texts;
 
 use std::time::Duration;
 
-pub use discover::{DISCOVER, DISCOVER_FILE, DISCOVER_KUBERNETES};
+pub use discover::{DISCOVER, DISCOVER_DNS, DISCOVER_FILE, DISCOVER_KUBERNETES};
 pub use ejection::EJECTION;
 pub use etcd::DISCOVER_ETCD;
 pub use gateway::{DNS, LOG, TOP};

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -9,8 +10,10 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Mutex, oneshot, watch};
 
 use super::follower::{Follower, Outlet};
-use super::{Discover, Discovered, SourceStatus};
+use super::names::Followers;
+use super::{Discover, Discovered, Names, SourceStatus};
 use crate::clock::Clock;
+use crate::dns::{Dns, Lookups, Nobody};
 use crate::tasks::{Task, Tasks, infallible};
 
 /// Starts sources. The thread that they run on ends with this.
@@ -20,6 +23,8 @@ pub struct Discovery {
     tasks: Arc<Tasks>,
     clock: Clock,
     seed: AtomicU64,
+    dns: Arc<dyn Dns>,
+    names: Arc<Names>,
     _running: Option<oneshot::Sender<Infallible>>,
 }
 
@@ -34,11 +39,17 @@ pub struct Subscription {
 }
 
 impl Discovery {
-    /// Starts the thread.
+    /// Starts the thread. Names are looked up at `name_servers`, or those of `/etc/resolv.conf` if there
+    /// are none.
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(tasks: &Arc<Tasks>, clock: Clock, seed: u64) -> io::Result<Arc<Discovery>> {
+    pub fn start(
+        name_servers: Vec<SocketAddr>,
+        tasks: &Arc<Tasks>,
+        clock: Clock,
+        seed: u64,
+    ) -> io::Result<Arc<Discovery>> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (running, stopped) = oneshot::channel::<Infallible>();
@@ -46,14 +57,38 @@ impl Discovery {
             let _ = runtime.block_on(stopped); // its sender is never used, but dropped
             runtime.shutdown_background(); // a file system may hang
         })?;
-        let (tasks, seed) = (Arc::clone(tasks), AtomicU64::new(seed));
-        Ok(Arc::new(Discovery { runtime: handle, tasks, clock, seed, _running: Some(running) }))
+        let dns = Arc::new(Lookups::new(name_servers));
+        let discovery = Discovery::on(handle, dns, tasks, clock, seed);
+        Ok(Arc::new(Discovery { _running: Some(running), ..discovery }))
     }
 
-    /// Runs sources on the runtime of the caller.
+    /// Runs sources on the runtime of the caller. No name is looked up.
     pub fn here(tasks: &Arc<Tasks>, clock: Clock, seed: u64) -> Arc<Discovery> {
-        let (tasks, seed) = (Arc::clone(tasks), AtomicU64::new(seed));
-        Arc::new(Discovery { runtime: Handle::current(), tasks, clock, seed, _running: None })
+        Arc::new(Discovery::on(Handle::current(), Arc::new(Nobody), tasks, clock, seed))
+    }
+
+    fn on(
+        runtime: Handle,
+        dns: Arc<dyn Dns>,
+        tasks: &Arc<Tasks>,
+        clock: Clock,
+        seed: u64,
+    ) -> Discovery {
+        let tasks = Arc::clone(tasks);
+        let followers = Followers {
+            runtime: runtime.clone(),
+            dns: Arc::clone(&dns),
+            tasks: Arc::clone(&tasks),
+            seed,
+        };
+        let names = Arc::new(Names::with(Some(followers), clock));
+        let seed = AtomicU64::new(seed);
+        Discovery { runtime, tasks, clock, seed, dns, names, _running: None }
+    }
+
+    /// Names that are followed.
+    pub fn names(&self) -> &Arc<Names> {
+        &self.names
     }
 
     /// Follows `service`. The counters and the last set of `known`, an earlier subscription, stay.
@@ -70,7 +105,8 @@ impl Discovery {
             watch::channel(same_kind.map(Subscription::status).unwrap_or_default());
         let rng = fastrand::Rng::with_seed(self.seed.fetch_add(1, Relaxed));
         let outlet = Outlet { sets, status };
-        let follower = Follower::new(service, discover, outlet, &busy, (self.clock, rng));
+        let follower =
+            Follower::new(service, discover, outlet, &busy, (self.clock, rng, &self.dns));
         // The state outlives a panic of the task.
         let follower = Arc::new(Mutex::new(follower));
         let follow = move || {

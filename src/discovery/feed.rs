@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::set::Discovered;
 use crate::clock::Clock;
+use crate::dns::Dns;
 
 /// Sets that wait to be taken, at most.
 const QUEUE: usize = 16;
@@ -15,6 +16,7 @@ const QUEUE: usize = 16;
 pub struct Feed {
     service: Arc<str>,
     clock: Clock,
+    dns: Arc<dyn Dns>,
     told: mpsc::Sender<Told>,
 }
 
@@ -30,9 +32,13 @@ pub(super) enum Told {
 }
 
 impl Feed {
-    pub(super) fn new(service: Arc<str>, clock: Clock) -> (Feed, mpsc::Receiver<Told>) {
+    pub(super) fn new(
+        service: Arc<str>,
+        clock: Clock,
+        dns: Arc<dyn Dns>,
+    ) -> (Feed, mpsc::Receiver<Told>) {
         let (told, receiver) = mpsc::channel(QUEUE);
-        (Feed { service, clock, told }, receiver)
+        (Feed { service, clock, dns, told }, receiver)
     }
 
     /// The name of the service.
@@ -43,6 +49,11 @@ impl Feed {
     /// The clock.
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Who looks up names.
+    pub fn dns(&self) -> &Arc<dyn Dns> {
+        &self.dns
     }
 
     /// The backends of the service, all of them. Of several at one address the first counts.

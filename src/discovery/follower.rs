@@ -13,6 +13,7 @@ use super::set::{Discovered, MAX_DISCOVERED, bounded};
 use super::status::SourceStatus;
 use super::{Discover, Source};
 use crate::clock::{self, Clock};
+use crate::dns::Dns;
 use crate::model::Time;
 
 /// Entries that could not be used and were logged, at most.
@@ -26,6 +27,7 @@ pub(super) struct Follower {
     service: Arc<str>,
     discover: Arc<Discover>,
     clock: Clock,
+    dns: Arc<dyn Dns>,
     rng: fastrand::Rng,
     /// Whether requests flow to the service.
     busy: Arc<AtomicBool>,
@@ -50,12 +52,13 @@ impl Follower {
         discover: &Arc<Discover>,
         outlet: Outlet,
         busy: &Arc<AtomicBool>,
-        (clock, rng): (Clock, fastrand::Rng),
+        (clock, rng, dns): (Clock, fastrand::Rng, &Arc<dyn Dns>),
     ) -> Follower {
         Follower {
             service: service.into(),
             discover: Arc::clone(discover),
             clock,
+            dns: Arc::clone(dns),
             rng,
             busy: Arc::clone(busy),
             guard: Guard::new(discover.keep_empty_for, discover.allow_empty),
@@ -82,7 +85,8 @@ impl Follower {
 
     /// Takes what the source tells until it fails; returns why.
     async fn until_failed(&mut self, source: &mut dyn Source) -> String {
-        let (feed, mut inbox) = Feed::new(Arc::clone(&self.service), self.clock);
+        let (feed, mut inbox) =
+            Feed::new(Arc::clone(&self.service), self.clock, Arc::clone(&self.dns));
         let mut running = source.run(&feed);
         loop {
             let due = self.guard.due();

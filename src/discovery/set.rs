@@ -91,12 +91,17 @@ fn check(address: &Address) -> Result<(), String> {
         return Err(format!("`{address}` is a Unix socket, which no registry may name"));
     }
     let Ok(at) = address.as_str().parse::<SocketAddr>() else { return Ok(()) };
-    let ip = at.ip().to_canonical();
-    let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-    match ip.is_unspecified() || ip.is_multicast() || broadcast {
-        true => Err(format!("`{address}` is the address of no single backend")),
-        false => Ok(()),
+    match is_one_host(at.ip()) {
+        true => Ok(()),
+        false => Err(format!("`{address}` is the address of no single backend")),
     }
+}
+
+/// Whether a single host may be there.
+pub(super) fn is_one_host(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    !(ip.is_unspecified() || ip.is_multicast() || broadcast)
 }
 
 /// Each address once, the first of several, and at most `MAX_DISCOVERED`; how many were left out as too

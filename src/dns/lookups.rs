@@ -35,6 +35,24 @@ pub trait Dns: Debug + Send + Sync {
     ) -> LookingUp<'a, Result<Records<Srv>, LookupError>>;
 }
 
+/// Never answers: for simulations, which must not depend on the network.
+#[derive(Clone, Copy, Debug)]
+pub struct Nobody;
+
+impl Dns for Nobody {
+    fn addresses<'a>(&'a self, _: &'a str, _: &'a mut Past) -> LookingUp<'a, Families> {
+        Box::pin(std::future::pending())
+    }
+
+    fn hosts<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a mut Past,
+    ) -> LookingUp<'a, Result<Records<Srv>, LookupError>> {
+        Box::pin(std::future::pending())
+    }
+}
+
 /// Look-ups as the system is configured.
 #[derive(Debug)]
 pub struct Lookups {

@@ -59,6 +59,30 @@ pub fn endpoint(text: &str) -> Result<String, String> {
     bad("has neither an IP address nor a DNS name before its port")
 }
 
+/// Validates a host with a port, as `endpoint` does, but no Unix socket.
+///
+/// # Errors
+/// What is wrong, and how to fix it.
+pub fn host_and_port(text: &str) -> Result<String, String> {
+    match socket(text) {
+        Some(_) => Err(format!("`{text}` is a Unix socket: write host:port, such as orders:50051")),
+        None => endpoint(text),
+    }
+}
+
+/// Validates the name of a service in DNS.
+///
+/// # Errors
+/// What is wrong, and how to fix it.
+pub fn service_name(text: &str) -> Result<String, String> {
+    match is_host(text) && text.parse::<Ipv4Addr>().is_err() {
+        true => Ok(text.into()),
+        false => {
+            Err(format!("`{text}` is no DNS name: write one such as _grpc._tcp.orders.example"))
+        }
+    }
+}
+
 /// The canonical form by which endpoints are compared: host names are case-insensitive, paths are
 /// not.
 pub fn identity(endpoint: &str) -> String {
@@ -132,6 +156,18 @@ mod tests {
         ] {
             let message = endpoint(wrong).unwrap_err();
             assert!(message.contains(says), "{message}");
+        }
+    }
+
+    #[test]
+    fn names_of_dns_are_neither_addresses_nor_sockets() {
+        assert_eq!(host_and_port("orders.example:80"), Ok("orders.example:80".into()));
+        assert!(host_and_port("unix:/run/a").unwrap_err().contains("is a Unix socket"));
+        for right in ["_grpc._tcp.orders.example", "orders.service.consul."] {
+            assert_eq!(service_name(right), Ok(right.into()));
+        }
+        for wrong in ["", "10.0.0.1", "orders:80", "a..b", "1.2"] {
+            assert!(service_name(wrong).unwrap_err().contains("_grpc._tcp"), "{wrong}");
         }
     }
 

@@ -10,6 +10,7 @@ pub mod frames;
 pub mod gateway;
 pub mod http1;
 pub mod kubernetes;
+pub mod load;
 pub mod process;
 pub mod prometheus;
 pub mod raw;

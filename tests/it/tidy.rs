@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("net", &["stats", "http", "grpc", "tasks", "model", "http1", "http2", "clock"]),
     ("telemetry", &["text", "stats", "tasks", "model", "clock"]),
     ("upstream", &["text", "http", "tasks", "dns", "model", "net"]),
-    ("discovery", &["text", "tasks", "model", "clock"]),
+    ("discovery", &["text", "tasks", "dns", "model", "clock"]),
     ("health", &["tasks", "model", "clock", "upstream"]),
     (
         "service",
@@ -114,7 +114,15 @@ const GIVEN: &[(&str, &[&str])] = &[
     ("SystemTime::now", &["clock.rs"]),
     ("Instant::now", &["clock.rs", "tasks.rs", "control/watch.rs", "dns/", "upstream/resolver/"]),
     ("Clock::start", &[]),
-    ("clock::wall", &["service/provenance.rs", "discovery/follower.rs", "control/sources.rs"]),
+    (
+        "clock::wall",
+        &[
+            "service/provenance.rs",
+            "discovery/follower.rs",
+            "discovery/names/follower.rs",
+            "control/sources.rs",
+        ],
+    ),
     (
         "clock::unix_seconds",
         &["config/pem.rs", "telemetry/certificates.rs", "telemetry/reloads.rs"],

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::texts::{FILE, KUBERNETES_NAME, KUBERNETES_PORT, NONEMPTY};
+use super::texts::{DNS_NAME, FILE, HOST_AND_PORT, KUBERNETES_NAME, KUBERNETES_PORT, NONEMPTY};
 use super::{DISCOVER_ETCD, HOUR, MINUTE};
 use crate::config::{kubernetes, read};
 use crate::discovery::Discover;
+use crate::text::address;
 use crate::text::keys::{
-    Absent, Key, Part, Setting, Shape, Short, boolean, duration, section, text,
+    Absent, Key, List, Many, Part, Setting, Shape, Short, boolean, duration, section, text,
 };
 
 fn path(text: &str) -> Result<PathBuf, String> {
@@ -21,6 +22,8 @@ section! {
 
     file: Part = Shape::Mapping(&DISCOVER_FILE), Absent::Nothing,
         "a file that is watched, in YAML or JSON; it may be one of Prometheus' `file_sd_configs`";
+    dns: Part = Shape::Mapping(&DISCOVER_DNS), Absent::Nothing,
+        "names whose addresses are looked up again and again, and services with SRV records";
     etcd: Part = Shape::Mapping(&DISCOVER_ETCD), Absent::Nothing,
         "[etcd](discovery.md#etcd) v3, where services register themselves";
     kubernetes: Part = Shape::Mapping(&DISCOVER_KUBERNETES), Absent::Nothing,
@@ -41,6 +44,17 @@ section! {
         Absent::Required("add `path: backends.yaml`"),
         "a list of addresses, of mappings with `address`, `weight`, `zone`, `instance` and `draining`, or \
          of `targets` with `labels`. Relative to this file";
+}
+
+section! {
+    /// Backends from DNS.
+    pub static DISCOVER_DNS: DiscoverDns = "services.*.discover.dns";
+
+    names: List<String> = text(&HOST_AND_PORT, address::host_and_port, Clone::clone), Many::Some,
+        Absent::Nothing,
+        "`orders.example:50051`: a backend at each of its addresses";
+    srv: List<String> = text(&DNS_NAME, address::service_name, Clone::clone), Many::Some, Absent::Nothing,
+        "`_grpc._tcp.orders.example`: the hosts, ports and weights that its SRV records tell";
 }
 
 section! {

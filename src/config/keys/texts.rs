@@ -64,8 +64,12 @@ fn listen() -> String {
 }
 
 fn endpoint() -> String {
+    format!("{}|{}", host_and_port(), socket())
+}
+
+fn host_and_port() -> String {
     let (v4, v6, dns, port) = (ipv4(), ipv6(), dns_name(), port(1));
-    format!(r"(?:{v4}|\[(?:{v6})\]|{dns}):{port}|{}", socket())
+    format!(r"(?:{v4}|\[(?:{v6})\]|{dns}):{port}")
 }
 
 fn etcd_endpoint() -> String {
@@ -184,6 +188,9 @@ fn ratio() -> String {
 
 pub static LISTEN: Text = form("IP and port, or unix:path", "", listen);
 pub static ENDPOINT_ADDRESS: Text = form("host:port or unix:path", "", endpoint);
+pub static HOST_AND_PORT: Text = form("host:port", "", host_and_port);
+pub static DNS_NAME: Text =
+    Text { name: "name", range: "", pattern: dns_name, plain: Plain::Booleans };
 pub static ETCD_ENDPOINT: Text = form("URL", "", etcd_endpoint);
 pub static ETCD_PREFIX: Text = any("text", "", || r"[\s\S]*[^/][\s\S]*".into());
 pub static NAME_SERVER: Text = form("name server", "", name_server);

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::{VARIABLE, needs_nothing, variable};
 use crate::balance::POLICIES;
 use crate::config::keys::{
-    BALANCER, CLIENT_TLS, CONTROL, DISCOVER, DISCOVER_ETCD, DISCOVER_KUBERNETES, HEALTH, LISTENER,
-    MATCH, METRICS, REDIRECT, REWRITE, ROUTE, SERVICE, VALUE,
+    BALANCER, CLIENT_TLS, CONTROL, DISCOVER, DISCOVER_DNS, DISCOVER_ETCD, DISCOVER_KUBERNETES,
+    HEALTH, LISTENER, MATCH, METRICS, REDIRECT, REWRITE, ROUTE, SERVICE, VALUE,
 };
 use crate::discovery::SOURCES;
 use crate::text::keys::{Absent, Keys, Section, Short};
@@ -38,6 +38,8 @@ pub fn of(section: &'static Section) -> Map<String, Value> {
         json!({ "allOf": [named_sockets(), http1_checks()] })
     } else if is(&HEALTH) {
         json!({ "oneOf": some(&["grpc", "http", "tcp"]) })
+    } else if is(&DISCOVER_DNS) {
+        json!({ "anyOf": some(&["names", "srv"]) })
     } else if is(&DISCOVER) {
         let sources: Vec<&str> = SOURCES.iter().map(|source| source.name).collect();
         json!({ "oneOf": some(&sources) })

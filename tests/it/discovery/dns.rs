@@ -2,10 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use equipoise::control::proto::ListSourcesRequest;
 use equipoise::dns::{Dns as _, Families, LookupError, Lookups, Past, Records, Srv};
 
+use super::discovered;
+use crate::support::backend::Backend;
 use crate::support::dns::{A, AAAA, Fault, NameServer, SRV, Tcp};
 use crate::support::dnsmasq::Dnsmasq;
+use crate::support::gateway::{Control, Gateway};
+use crate::support::load::Load;
 use crate::support::{eventually, soon};
 
 fn lookups(server: SocketAddr) -> Lookups {
@@ -139,4 +144,65 @@ async fn the_first_part_of_an_answer_says_nothing_of_the_rest() {
             false => drop(found.unwrap_err()),
         }
     }
+}
+
+/// `srv-host` lines for `_grpc._tcp.orders.test`: priority, weight and the backend, whose name is the
+/// same for all.
+fn services(hosts: &[(u16, u16, &Backend)]) -> String {
+    let line = |(priority, weight, backend): &(u16, u16, &Backend)| {
+        let port = backend.address.port();
+        format!("srv-host=_grpc._tcp.orders.test,here.test,{port},{priority},{weight}\n")
+    };
+    hosts.iter().map(line).collect()
+}
+
+/// Address and weight of each backend.
+async fn weights(control: &mut Control) -> Vec<(String, u32)> {
+    let backends = control.backends().await.into_iter();
+    let mut all: Vec<_> = backends.map(|backend| (backend.address, backend.weight)).collect();
+    all.sort();
+    all
+}
+
+fn sorted_weights(hosts: &[(&Backend, u32)]) -> Vec<(String, u32)> {
+    let text = |backend: &Backend| format!("here.test:{}", backend.address.port());
+    let mut all: Vec<_> = hosts.iter().map(|(it, weight)| (text(it), *weight)).collect();
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn requests_succeed_whatever_becomes_of_the_records_of_a_service() {
+    let [a, b, spare, new] = [(); 4].map(|()| Backend::start());
+    let (a, b, spare, new) = (a.await, b.await, spare.await, new.await);
+    let here = "127.0.0.1 here.test\n";
+    let mut server =
+        Dnsmasq::start(here, &services(&[(1, 3, &a), (1, 1, &b), (2, 9, &spare)])).await;
+    let source = "{ dns: { srv: [ _grpc._tcp.orders.test ] } }";
+    let gateway = Gateway::start(&(server.yaml() + &discovered(source, ""))).await;
+    let mut control = gateway.control().await;
+    let load = Load::start(gateway.client().await);
+    assert_eq!(weights(&mut control).await, sorted_weights(&[(&a, 3), (&b, 1), (&spare, 0)]));
+    load.passes(40).await;
+    assert!(a.seen.requests() > b.seen.requests() && spare.seen.requests() == 0);
+
+    // The server is away, and comes back with another answer.
+    server.stop();
+    eventually("it is missed", async || source_error(&mut control).await.contains("orders.test"))
+        .await;
+    server.restart(here, &services(&[(1, 1, &b), (1, 1, &new)])).await;
+    let all = [(&a, 3), (&b, 1), (&spare, 0), (&new, 1)];
+    eventually("it is seen", async || weights(&mut control).await == sorted_weights(&all)).await;
+    let before = new.seen.requests();
+    eventually("it serves", async || new.seen.requests() > before).await;
+    let all = [(&b, 1), (&new, 1)];
+    eventually("the others fade", async || weights(&mut control).await == sorted_weights(&all))
+        .await;
+    assert_eq!(load.end().await, 0, "requests failed");
+    gateway.idle().await;
+}
+
+async fn source_error(control: &mut Control) -> String {
+    let request = ListSourcesRequest { service: "echo".into() };
+    control.0.list_sources(request).await.unwrap().into_inner().sources.remove(0).last_error
 }

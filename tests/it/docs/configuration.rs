@@ -174,6 +174,7 @@ fn valid(path: &str) -> String {
         "routes[].hedge" => route("service: a, hedge: { after: p95, @ }"),
         "services.*.ejection" => service(&format!("{endpoints}, ejection: {{ @ }}")),
         "services.*.discover" => service("discover: { file: x.yaml, @ }"),
+        "services.*.discover.dns" => service("discover: { dns: { names: [ 'x:1' ], @ } }"),
         "services.*.discover.etcd" => {
             service("discover: { etcd: { endpoints: [ 'http://e:1' ], prefix: /x, @ } }")
         }

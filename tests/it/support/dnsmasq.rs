@@ -47,6 +47,11 @@ impl Dnsmasq {
         self.process.wait().unwrap();
     }
 
+    /// The resolver configuration that uses this server.
+    pub fn yaml(&self) -> String {
+        format!("dns: {{ servers: [ \"{}\" ] }}\n", self.address)
+    }
+
     async fn is_up(&mut self) {
         let address = self.address;
         eventually("dnsmasq answers", async || {
