@@ -87,13 +87,18 @@ fn crowd(count: usize) -> String {
 #[tokio::test]
 async fn an_answer_carries_four_thousand_addresses_but_not_ten_thousand() {
     let server = Dnsmasq::start(&crowd(4000), "").await;
-    let found = addresses(server.address, "crowd.test").await;
-    assert_eq!(found.v4.unwrap().records.len(), 4000);
-    drop(server);
+    // A look-up has a time limit, which a busy machine may exceed.
+    let whole = async || {
+        let found = addresses(server.address, "crowd.test").await.v4;
+        found.is_ok_and(|found| found.records.len() == 4000)
+    };
+    eventually("all of them are found", whole).await;
     let server = Dnsmasq::start(&crowd(10_000), "").await;
-    let found = addresses(server.address, "crowd.test").await;
-    let error = found.v4.unwrap_err().to_string();
-    assert!(error.contains("spread it over several names"), "{error}");
+    let refused = async || {
+        let error = addresses(server.address, "crowd.test").await.v4.unwrap_err();
+        error.to_string().contains("spread it over several names")
+    };
+    eventually("they are too many", refused).await;
 }
 
 #[tokio::test]
