@@ -1,6 +1,7 @@
 //! Keepalive of a backend connection, and detection of frozen backends.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::super::freeze_detector::{FreezeVerdict, LATENESS, PING_TIMEOUT, SILENCE_TIMEOUT};
 use super::super::keepalive::KeepaliveAction;
@@ -81,6 +82,12 @@ impl Conn {
         if self.core.borrow_mut().ask(self.worker.now()) {
             self.flush_later();
         }
+    }
+
+    /// Whether an answer is owed, and nothing was received for so long.
+    pub fn is_owed_for(&self, time: Duration) -> bool {
+        let core = self.core.borrow();
+        core.codec.is_busy() && core.silence.since() + time <= self.worker.now()
     }
 
     /// Whether the backend did not answer that PING, nor sent anything else since.

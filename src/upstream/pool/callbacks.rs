@@ -3,16 +3,21 @@
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::Pool;
 use crate::model::{Endpoint, Time};
-use crate::net::{Closed, Keepalive, SILENCE_TIMEOUT, Upstream};
+use crate::net::{Closed, Conn, Keepalive, SILENCE_TIMEOUT, Upstream};
 use crate::upstream::settings::Version;
 
-/// Number of overdue calls over HTTP/1.1, which has no PING, for a backend to count as frozen.
+/// Number of calls over HTTP/1.1, which has no PING, that have to wait for a backend to count as frozen:
+/// the one that is overdue, and others that have waited for `LONG_CALL`.
 const FROZEN_CALLS: usize = 3;
+
+/// As long as the answer to a PING may take over HTTP/2.
+const LONG_CALL: Duration = Duration::from_millis(100);
 
 /// Receives the callbacks of one connection for its pool.
 pub struct ConnCallbacks {
@@ -85,12 +90,14 @@ impl Upstream for ConnCallbacks {
 
     fn frozen(&self, now: Time) {
         let Some(pool) = self.pool.upgrade() else { return };
-        let frozen = pool.conns.borrow().iter().filter(|conn| conn.is_frozen()).count();
         let enough = match pool.settings.version {
-            Version::Http1 => FROZEN_CALLS,
-            Version::Http2 => 1,
+            Version::Http1 => {
+                let waits = |conn: &&Rc<Conn>| conn.is_frozen() || conn.is_owed_for(LONG_CALL);
+                pool.conns.borrow().iter().filter(waits).count() >= FROZEN_CALLS
+            }
+            Version::Http2 => true,
         };
-        if frozen >= enough
+        if enough
             && self.endpoint.last_received() + SILENCE_TIMEOUT <= now
             && self.endpoint.suspect(now)
         {
