@@ -123,25 +123,36 @@ fn counters(counts: &ServiceCounters) -> Vec<ServiceCounter> {
     counters
 }
 
-/// One sample per address: the current or last endpoint, together with earlier ones that have
-/// requests in flight or were removed recently.
+/// One sample per name or address: its endpoints, together with earlier ones that have requests in
+/// flight or were removed recently.
 fn backends(view: &ServiceView) -> Vec<BackendSample> {
     let staying = view.backends.iter().map(|backend| sample(view, backend));
-    let mut samples: Vec<BackendSample> = staying.collect();
+    let mut samples: Vec<BackendSample> = Vec::with_capacity(view.backends.len());
+    let mut resolved: HashMap<Box<str>, usize> = HashMap::new();
+    for (one, backend) in staying.zip(&view.backends) {
+        let known = match backend.shared_by {
+            1 => samples.len(),
+            _ => *resolved.entry(backend.endpoint.address().into()).or_insert(samples.len()),
+        };
+        match samples.get_mut(known) {
+            Some(name) => name.join(one),
+            None => samples.push(one),
+        }
+    }
     if view.leaving.is_empty() && view.removed.is_empty() {
         return samples;
     }
-    let by_address = view.backends.iter().map(|backend| backend.endpoint.address());
-    let mut by_address: HashMap<&str, usize> = by_address.zip(0..).collect();
+    let by_address = samples.iter().map(|sample| sample.endpoint.address().into());
+    let mut by_address: HashMap<Box<str>, usize> = by_address.zip(0..).collect();
     for gone in view.leaving.iter().rev() {
-        let at = *by_address.entry(gone.endpoint.address()).or_insert(samples.len());
+        let at = *by_address.entry(gone.endpoint.address().into()).or_insert(samples.len());
         match samples.get_mut(at) {
             Some(newer) => newer.before.push(Arc::clone(&gone.endpoint)),
             None => samples.push(sample(view, gone)),
         }
     }
     for gone in view.removed.iter().rev() {
-        let at = *by_address.entry(gone.address()).or_insert(samples.len());
+        let at = *by_address.entry(gone.address().into()).or_insert(samples.len());
         match samples.get_mut(at) {
             Some(newer) => newer.before.push(Arc::clone(gone)),
             None => samples.push(left(view, gone)),
@@ -171,7 +182,8 @@ fn sample(view: &ServiceView, backend: &BackendView) -> BackendSample {
         endpoint: Arc::clone(&backend.endpoint),
         before: Vec::new(),
         ewma: view.ewma.clone(),
-        effective_weight: f64::from(standing.weight) * standing.ramp.unwrap_or(1.0),
+        effective_weight: f64::from(standing.weight) * standing.ramp.unwrap_or(1.0)
+            / f64::from(backend.shared_by),
         up: match standing.state {
             BackendState::Ready => Some(true),
             BackendState::Connecting

@@ -88,7 +88,7 @@ fn nodes(set: &EndpointSet, replicas: u64) -> Vec<Node> {
     }
     let mut nodes = Vec::new();
     for (owner, member) in set.members().iter().enumerate() {
-        let address: Arc<str> = member.endpoint.address().into();
+        let address: Arc<str> = member.endpoint.place().into();
         nodes.extend((0..count(member.weight, halvings)).map(|number| Node {
             address: Arc::clone(&address),
             number: number as u32,

@@ -114,9 +114,9 @@ fn filled(set: &EndpointSet, size: u64) -> Box<[u32]> {
 /// The initial heap of turns.
 fn turns(set: &EndpointSet, size: u64) -> BinaryHeap<Turn> {
     let mut members: Vec<_> = set.members().iter().zip(0u32..).collect();
-    members.sort_unstable_by_key(|(member, _)| member.endpoint.address());
+    members.sort_unstable_by_key(|(member, _)| member.endpoint.place());
     let turn = |((member, owner), rank): ((&crate::model::Member, u32), u32)| {
-        let address = member.endpoint.address().as_bytes();
+        let address = member.endpoint.place().as_bytes();
         let start = stable_hash(address, 0) % size;
         let step = 1 + stable_hash(address, 1) % (size - 1);
         let walk = Walk { next: start, step, size };

@@ -107,7 +107,7 @@ impl Ramps {
         keyed: bool,
     ) -> Ramps {
         let member = |(index, endpoint, ramp, share): (usize, &Endpoint, Ramp, f64)| {
-            let hash = stable_hash(endpoint.address().as_bytes(), SALT);
+            let hash = stable_hash(endpoint.place().as_bytes(), SALT);
             Starting { index, ramp, share, hash }
         };
         Ramps { members: members.map(member).collect(), keyed }

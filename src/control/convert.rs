@@ -51,6 +51,7 @@ pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto
     let now = view.now();
     let backend = |b: &BackendView, standing: Standing| proto::Backend {
         address: b.endpoint.address().into(),
+        resolved_address: b.endpoint.resolved().unwrap_or_default().into(),
         weight: b.intent.weight,
         effective_weight: standing.weight,
         state: state(standing.state).into(),

@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::proto;
 use crate::model::Endpoint;
-use crate::service::ServiceView;
+use crate::service::{BackendView, ServiceView};
 use crate::text::address::identity;
 
 /// Polling interval.
@@ -26,8 +26,9 @@ pub(super) fn timeout(wanted: prost_types::Duration) -> Result<Duration, Status>
 /// Follows a drained backend.
 pub(super) struct DrainWatcher {
     views: watch::Receiver<Arc<ServiceView>>,
-    endpoint: Arc<Endpoint>,
-    cut_before: u64,
+    /// Several, if a name is drained that resolves to as many addresses; with what was cut off before.
+    endpoints: Vec<(Arc<Endpoint>, u64)>,
+    address: String,
 }
 
 impl DrainWatcher {
@@ -38,19 +39,22 @@ impl DrainWatcher {
     ) -> Result<DrainWatcher, Status> {
         let view = Arc::clone(&views.borrow());
         let is_meant = |known: &str| identity(known) == identity(address);
-        let found = view.backends.iter().find(|backend| is_meant(backend.endpoint.address()));
+        let found = view.backends.iter().filter(|backend| {
+            is_meant(backend.endpoint.address()) || is_meant(backend.endpoint.place())
+        });
+        let found: Vec<&BackendView> = found.collect();
         let (service, address) = (&view.spec.name, address.chars().take(64).collect::<String>());
-        let Some(backend) = found else {
+        if found.is_empty() {
             let message = format!("service `{service}` has no backend `{address}`");
             return Err(Status::invalid_argument(message));
-        };
-        if !backend.intent.drained {
+        }
+        if !found.iter().all(|backend| backend.intent.drained) {
             let message = format!("`{address}` is not drained: drain it first");
             return Err(Status::failed_precondition(message));
         }
-        let (endpoint, cut_before) =
-            (Arc::clone(&backend.endpoint), backend.serving_period.cut_before);
-        Ok(DrainWatcher { views, endpoint, cut_before })
+        let cut = |it: &&BackendView| (Arc::clone(&it.endpoint), it.serving_period.cut_before);
+        let endpoints = found.iter().map(cut).collect();
+        Ok(DrainWatcher { views, endpoints, address })
     }
 
     /// Sends the number of requests in flight whenever it changes, until there are none.
@@ -58,7 +62,7 @@ impl DrainWatcher {
         let (mut told, mut was_empty) = (None, false);
         loop {
             if self.is_back() {
-                let message = format!("`{}` is drained no more", self.endpoint.address());
+                let message = format!("`{}` is drained no more", self.address);
                 let _ = sender.send(Err(Status::aborted(message))).await;
                 return;
             }
@@ -78,16 +82,19 @@ impl DrainWatcher {
 
     fn is_back(&self) -> bool {
         let view = Arc::clone(&self.views.borrow());
-        let mut backends = view.backends.iter();
-        backends.any(|it| it.endpoint.id() == self.endpoint.id() && !it.intent.drained)
+        let is_watched = |id| self.endpoints.iter().any(|(endpoint, _)| endpoint.id() == id);
+        view.backends.iter().any(|it| !it.intent.drained && is_watched(it.endpoint.id()))
     }
 
     fn progress(&self) -> proto::DrainProgress {
-        let load = self.endpoint.load();
-        proto::DrainProgress {
-            in_flight: load.calls(),
-            open_streams: load.streams().count(),
-            cut: self.endpoint.cut() - self.cut_before,
-        }
+        let endpoints = self.endpoints.iter();
+        endpoints.fold(proto::DrainProgress::default(), |sum, (endpoint, cut_before)| {
+            let load = endpoint.load();
+            proto::DrainProgress {
+                in_flight: sum.in_flight + load.calls(),
+                open_streams: sum.open_streams + load.streams().count(),
+                cut: sum.cut + endpoint.cut() - cut_before,
+            }
+        })
     }
 }

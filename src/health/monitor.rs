@@ -16,6 +16,8 @@ use crate::model::Time;
 pub struct CheckTarget {
     /// `host:port` or `unix:path`.
     pub address: Box<str>,
+    /// Where that is, if it is a name that was resolved.
+    pub place: Option<Box<str>>,
     /// The check.
     pub check: Arc<Check>,
 }
@@ -274,7 +276,7 @@ mod tests {
     use super::*;
 
     fn target(address: &str) -> CheckTarget {
-        CheckTarget { address: address.into(), check: Arc::new(check()) }
+        CheckTarget { address: address.into(), place: None, check: Arc::new(check()) }
     }
 
     /// Whether it was notified.

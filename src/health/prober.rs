@@ -46,7 +46,7 @@ struct WatchStream {
 
 impl Prober {
     pub fn new(target: &Rc<Target>, dialer: &Arc<Dialer>) -> Prober {
-        let CheckTarget { address, check } = target.target();
+        let CheckTarget { address, place, check } = target.target();
         let settings = Settings {
             version: check.version,
             connect_timeout: check.timeout,
@@ -56,7 +56,7 @@ impl Prober {
         Prober {
             target: Rc::clone(target),
             check: Arc::clone(check),
-            requests: ProbeRequests::new(address, check),
+            requests: ProbeRequests::new(address, place.as_deref(), check),
             dialer: Arc::clone(dialer),
             settings,
             open: None,
@@ -81,7 +81,8 @@ impl Prober {
             }
         }
         self.open = None;
-        let stream = self.dialer.connect_probe(self.requests.address(), &self.settings).await?;
+        let (address, place) = (self.requests.address(), self.requests.place());
+        let stream = self.dialer.connect_probe(address, place, &self.settings).await?;
         if self.check.probe == Probe::Tcp {
             return Ok(());
         }

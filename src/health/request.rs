@@ -17,6 +17,7 @@ const LOCALHOST: &str = "localhost";
 /// The requests for one target, and its address.
 pub(super) struct ProbeRequests {
     address: Box<str>,
+    place: Box<str>,
     /// Template with the common headers.
     begin: Request<()>,
     authority: Box<str>,
@@ -25,12 +26,18 @@ pub(super) struct ProbeRequests {
 }
 
 impl ProbeRequests {
-    /// The requests for the target at `address`.
-    pub fn new(address: &str, check: &Check) -> ProbeRequests {
-        let address: Box<str> = match (check.port, address.rsplit_once(':')) {
-            (Some(port), Some((host, _))) if !is_path(address) => format!("{host}:{port}").into(),
-            _ => address.into(),
+    /// The requests for the target at `address`, which is at `place` if that is a name.
+    pub fn new(address: &str, place: Option<&str>, check: &Check) -> ProbeRequests {
+        let asked = |address: &str| -> Box<str> {
+            match (check.port, address.rsplit_once(':')) {
+                (Some(port), Some((host, _))) if !is_path(address) => {
+                    format!("{host}:{port}").into()
+                }
+                _ => address.into(),
+            }
         };
+        let place = asked(place.unwrap_or(address));
+        let address = asked(address);
         let meant: &str = if is_path(&address) { LOCALHOST } else { &address };
         let authority: Box<str> = check.authority.clone().unwrap_or_else(|| meant.into());
         let mut begin = Request::new(());
@@ -47,12 +54,17 @@ impl ProbeRequests {
             Probe::Http(..) | Probe::Tcp => Bytes::new(),
         };
         let scheme = if check.tls.is_some() { "https" } else { "http" };
-        ProbeRequests { address, begin, authority, scheme, body }
+        ProbeRequests { address, place, begin, authority, scheme, body }
     }
 
-    /// The address to connect to.
+    /// The address that is asked, as it is configured.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where to connect to.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// A GET of `path`.

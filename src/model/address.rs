@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::text::address::{endpoint, socket};
@@ -40,6 +41,20 @@ impl Address {
     /// The address as written.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The address of a host at this IP.
+    pub fn of(at: SocketAddr) -> Address {
+        let text: Arc<str> = at.to_string().into();
+        Address { parsed: Parsed::Host(Arc::clone(&text)), text }
+    }
+
+    /// Host and port, if the host is a name and no IP.
+    pub fn name(&self) -> Option<(&str, u16)> {
+        let Parsed::Host(text) = &self.parsed else { return None };
+        let (host, port) = text.rsplit_once(':')?;
+        let is_ip = text.parse::<SocketAddr>().is_ok();
+        (!is_ip).then_some((host, port.parse().ok()?))
     }
 
     /// Whether it is a Unix socket.
@@ -93,5 +108,10 @@ mod tests {
         }
         assert!(address("unix:/run/a").is_socket() && !address("unix:80").is_socket());
         assert!(Address::parse("orders").unwrap_err().contains("no port"));
+        assert_eq!(address("Orders:80").name(), Some(("orders", 80)));
+        for text in ["10.0.0.1:80", "[::1]:80", "unix:/run/a"] {
+            assert_eq!(address(text).name(), None, "{text}");
+        }
+        assert_eq!(Address::of("[::1]:80".parse().unwrap()), address("[::1]:80"));
     }
 }

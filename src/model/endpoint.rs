@@ -36,6 +36,8 @@ impl EndpointId {
 pub struct Endpoint {
     id: EndpointId,
     address: Box<str>,
+    /// Where it is, if `address` is a name that was resolved.
+    place: Option<Box<str>>,
     load: Load,
     stats: Box<[WorkerStats]>,
     connected: AtomicU32,
@@ -59,6 +61,7 @@ impl Endpoint {
         Endpoint {
             id: EndpointId::next(),
             address: address.into(),
+            place: None,
             load: Load::new(now),
             stats: (0..workers.max(1)).map(|_| WorkerStats::default()).collect(),
             connected: AtomicU32::new(0),
@@ -73,6 +76,11 @@ impl Endpoint {
         }
     }
 
+    /// The same at `place`, one of those that its name resolves to.
+    pub fn at(self, place: &str) -> Endpoint {
+        Endpoint { place: Some(place.into()), ..self }
+    }
+
     /// Its identity.
     #[inline]
     pub fn id(&self) -> EndpointId {
@@ -82,6 +90,17 @@ impl Endpoint {
     /// The address as the operator wrote it: `host:port`, `unix:path`.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where it is, if its address is a name that was resolved.
+    pub fn resolved(&self) -> Option<&str> {
+        self.place.as_deref()
+    }
+
+    /// Where to connect, and what distinguishes it from others: one of the addresses that its name
+    /// resolves to, or its address if that is no name, or was not resolved yet.
+    pub fn place(&self) -> &str {
+        self.place.as_deref().unwrap_or(&self.address)
     }
 
     /// Calls in flight, open streams and the latency estimate.

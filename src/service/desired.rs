@@ -3,26 +3,28 @@
 
 mod discovered;
 mod evaluate;
+mod names;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
 use super::change::{Change, ChangeContext, ChangeError, Preconditions};
 use super::ejection::EjectionState;
-use super::membership::{Layer, MergedIntent, merge};
+use super::membership::{Layer, MergedIntent};
 use super::overrides::Overrides;
 use super::slow_start::Arrival;
 use super::standing::{Condition, Standing, standing};
 use super::{Environment, OverrideView, Provenance, ServiceConfig, ServiceSpec, ServingPeriod};
 use crate::balance::Ramp;
 use crate::clock::Clock;
-use crate::discovery::{self, Discovered, Discovery};
+use crate::discovery::{self, Discovered, Discovery, NameSubscriber, NameSubscription};
 use crate::health::{self, Check, HealthMonitor, Subscriber, Subscription};
 use crate::model::{Address, Endpoint, Time};
 use crate::upstream::Demand;
 pub(super) use discovered::another_set;
+use names::Member;
 
 /// Desired state of a service.
 #[derive(Clone, Debug)]
@@ -46,6 +48,10 @@ pub(super) struct Desired {
     below: Arc<Layer>,
     /// Follows the registry, if there is one.
     pub(super) source: Option<Arc<discovery::Subscription>>,
+    /// The names among the backends, by host.
+    names: Arc<HashMap<Box<str>, NameSubscription>>,
+    /// Notified when what they resolve to changes.
+    pub(super) name_subscriber: Arc<NameSubscriber>,
     /// What the registry says of each backend.
     registered: Arc<HashMap<Address, Discovered>>,
     overrides: Overrides,
@@ -59,7 +65,12 @@ pub(super) struct Desired {
 /// A backend of a service. One that is removed and added again is a new backend.
 #[derive(Clone, Debug)]
 pub(super) struct Backend {
+    /// Unique in the service: of a name, one of the addresses that it resolves to.
     pub(super) address: Address,
+    /// The name that was resolved.
+    pub(super) name: Option<Address>,
+    /// How many addresses share its weight.
+    pub(super) shared_by: u32,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) intent: MergedIntent,
     /// What a registry says of it, if one does.
@@ -129,6 +140,8 @@ impl Desired {
             members: Arc::new(config.members),
             below: Arc::default(),
             source: None,
+            names: Arc::default(),
+            name_subscriber: NameSubscriber::new(),
             registered: Arc::default(),
             overrides: Overrides::default(),
             spec,
@@ -147,7 +160,8 @@ impl Desired {
     ) -> Result<Desired, ChangeError> {
         let service = &self.spec.name;
         let mut overrides = self.overrides.clone();
-        let backends: Vec<_> = self.backends.iter().map(|backend| &backend.address).collect();
+        let backends: HashSet<_> = self.backends.iter().flat_map(Backend::called).collect();
+        let backends: Vec<_> = backends.into_iter().collect();
         let (below, now) = (&*self.below, self.now());
         let current = ChangeContext { service, below, backends: &backends, provenance, now };
         change.apply(current, &mut overrides)?;
@@ -218,17 +232,21 @@ impl Desired {
             None => Arc::clone(&self.configured),
             Some(balancer) => Arc::new(ServiceSpec { balancer, ..(*self.configured).clone() }),
         };
+        let overrides = self.overrides.layer();
+        self.follow_names(&overrides);
+        let members = self.members_of(&overrides);
         let known = Arc::clone(&self.backends);
         let before = known.iter().map(|backend| (&backend.address, backend));
         let before: HashMap<&Address, &Backend> = before.collect();
         let now = self.now();
-        let backend = |(address, intent): (Address, MergedIntent)| {
-            let registered = self.registered.get(&address).cloned();
-            let same = |known: &&&Backend| known.is_instance(registered.as_ref());
+        let backend = |Member { address, name, shared_by, intent }: Member| {
+            let registered = self.registered.get(name.as_ref().unwrap_or(&address)).cloned();
+            let same =
+                |known: &&&Backend| known.name == name && known.is_instance(registered.as_ref());
             let backend = match before.get(&address).filter(same) {
-                Some(known) => Backend { intent, registered, ..(*known).clone() },
+                Some(known) => Backend { intent, shared_by, registered, ..(*known).clone() },
                 None => {
-                    let endpoint = Arc::new(Endpoint::new(address.as_str(), self.workers, now));
+                    let endpoint = Arc::new(self.endpoint(&address, name.as_ref()));
                     let (condition, serving_period) =
                         (Condition::default(), ServingPeriod::new(&endpoint, now));
                     let (ejection, down_count, checked) = (EjectionState::default(), 0, None);
@@ -238,6 +256,8 @@ impl Desired {
                     };
                     Backend {
                         address,
+                        name,
+                        shared_by,
                         endpoint,
                         intent,
                         registered,
@@ -251,14 +271,13 @@ impl Desired {
                     }
                 }
             };
-            let drain_deadline = self.overrides.drain_deadline(&backend.address);
+            let drain_deadline = backend.called().find_map(|it| self.overrides.drain_deadline(it));
             self.checked(Backend {
                 serving_period: ServingPeriod { drain_deadline, ..backend.serving_period },
                 ..backend
             })
         };
-        let intent = merge([&*self.below, &self.overrides.layer()]);
-        self.backends = intent.into_iter().map(backend).collect();
+        self.backends = members.into_iter().map(backend).collect();
         let merged = self.with_suspicion().with_ejections(None).with_panic_mode();
         merged.following(&known).with_slow_starts()
     }
@@ -270,9 +289,10 @@ impl Desired {
             return backend;
         }
         let watch = |check: &Arc<Check>| {
-            let (address, check) = (backend.address.as_str().into(), Arc::clone(check));
+            let address = backend.endpoint.address().into();
+            let place = backend.name.as_ref().map(|_| backend.address.as_str().into());
             let known = backend.checked.as_ref().map(|checked| checked.health());
-            let target = health::CheckTarget { address, check };
+            let target = health::CheckTarget { address, place, check: Arc::clone(check) };
             Arc::new(self.health.watch(target, &self.health_subscriber, known))
         };
         let checked = check.map(watch);

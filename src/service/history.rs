@@ -120,15 +120,15 @@ mod tests {
         let intent = MergedIntent { weight: 1, drained: false, terminating: false };
         let condition = Condition::default();
         let serving_period = ServingPeriod::new(&endpoint, Time::ZERO);
-        let (registered, leaving, ramp) = (None, false, None);
         BackendView {
             endpoint,
             intent,
-            registered,
+            shared_by: 1,
+            registered: None,
             serving_period,
-            leaving,
+            leaving: false,
             condition,
-            ramp,
+            ramp: None,
             recent,
         }
     }

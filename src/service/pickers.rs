@@ -8,6 +8,9 @@ use super::standing::{BackendState, Standing};
 use crate::balance::Picker;
 use crate::model::{EndpointSet, Member, Time};
 
+/// What a weight of 1 is divided into for addresses that share it: many numbers divide it.
+const SHARED_UNIT: u64 = 2520;
+
 /// A picker, and the set that it was built from.
 #[derive(Clone)]
 pub(super) struct BuiltPicker {
@@ -42,11 +45,16 @@ impl Pickers {
         let all: Vec<(&Backend, Standing)> =
             backends.iter().map(|backend| (backend, backend.standing(now))).collect();
         let set = |weight: fn(&Backend, &Standing) -> u32| {
-            let member = |(backend, standing): &(&Backend, Standing)| {
-                let (endpoint, weight) = (Arc::clone(&backend.endpoint), weight(backend, standing));
-                Member { endpoint, weight }
+            let weights: Vec<(u32, u32)> = all
+                .iter()
+                .map(|(backend, standing)| (weight(backend, standing), backend.shared_by))
+                .collect();
+            let member = |((backend, _), weight): (&(&Backend, Standing), u32)| Member {
+                endpoint: Arc::clone(&backend.endpoint),
+                weight,
             };
-            EndpointSet::new(all.iter().map(member), balancer.factory.ewma())
+            let members = all.iter().zip(shared(&weights)).map(member);
+            EndpointSet::new(members, balancer.factory.ewma())
         };
         let full = set(weight_if_available);
         let available =
@@ -66,6 +74,24 @@ impl Pickers {
         };
         Pickers { full, excluded, current }
     }
+}
+
+/// Weights divided by how many share each, as whole numbers in about the same proportion.
+fn shared(weights: &[(u32, u32)]) -> Vec<u32> {
+    if weights.iter().all(|(_, shared_by)| *shared_by == 1) {
+        return weights.iter().map(|(weight, _)| *weight).collect();
+    }
+    let part = |(weight, shared_by): &(u32, u32)| match weight {
+        0 => 0,
+        _ => (u64::from(*weight) * SHARED_UNIT / u64::from((*shared_by).max(1))).max(1),
+    };
+    let parts: Vec<u64> = weights.iter().map(part).collect();
+    let common = parts.iter().copied().filter(|it| *it > 0).fold(0, gcd).max(1);
+    parts.iter().map(|it| u32::try_from(it / common).unwrap_or(u32::MAX)).collect()
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 /// The backend's weight, as if it were neither unhealthy nor ejected nor down.
@@ -119,6 +145,16 @@ mod tests {
     use super::super::standing::Condition;
     use super::super::{Balancer, MergedIntent, ServingPeriod};
     use super::*;
+
+    #[test]
+    fn addresses_share_the_weight_of_their_name() {
+        assert_eq!(shared(&[(3, 1), (0, 1), (1, 1)]), [3, 0, 1]);
+        assert_eq!(shared(&[(1, 3), (1, 3), (1, 3), (1, 1)]), [1, 1, 1, 3]);
+        assert_eq!(shared(&[(2, 2), (2, 2), (3, 3), (0, 3), (3, 3)]), [1, 1, 1, 0, 1]);
+        assert_eq!(shared(&[(1, 4000); 4000])[0], 1);
+        let uneven = shared(&[(1, 4000), (1, 1)]);
+        assert_eq!(uneven, [1, 2520], "never none");
+    }
     use crate::health::Unhealthy;
     use crate::model::{Address, Endpoint};
     use crate::text::ParamValue;
@@ -127,6 +163,8 @@ mod tests {
         let endpoint = |address: &str| Arc::new(Endpoint::new(address, 1, Time::ZERO));
         let backend = |address: &str| Backend {
             address: Address::parse(address).unwrap(),
+            name: None,
+            shared_by: 1,
             registered: None,
             serving_period: ServingPeriod::new(&endpoint(address), Time::ZERO),
             endpoint: endpoint(address),

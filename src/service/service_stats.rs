@@ -102,6 +102,7 @@ impl ServiceStats {
             serving_period: backend.serving_period,
             leaving,
             condition: backend.condition.clone(),
+            shared_by: backend.shared_by,
             registered: backend.registered.clone(),
             ramp: backend.ramp,
             recent: window.map(|window| window.recent.clone()).unwrap_or_default(),

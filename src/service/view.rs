@@ -59,6 +59,8 @@ pub struct BackendView {
     pub leaving: bool,
     /// Health, ejection and panic mode.
     pub condition: Condition,
+    /// How many addresses of its name share its weight.
+    pub shared_by: u32,
     /// What a registry says of it, if one does.
     pub registered: Option<Discovered>,
     /// Its slow start, while that lasts.

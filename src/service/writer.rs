@@ -122,7 +122,8 @@ impl Writer {
         let reevaluate_signal = Arc::clone(&self.desired.reevaluate_signal);
         // After a panic this runs again, and a notification may have been lost.
         let mut reevaluate_at = Some(self.clock.now());
-        let mut discover_at = self.clock.now();
+        let name_subscriber = Arc::clone(&self.desired.name_subscriber);
+        let (mut discover_at, mut names_changed) = (self.clock.now(), false);
         loop {
             let due = reevaluate_at.into_iter().chain(self.desired.next_ejection_end()).min();
             tokio::select! {
@@ -135,6 +136,11 @@ impl Writer {
                 () = reevaluate_signal.notified() => self.reevaluate(&Outliers::new()).await,
                 () = health_subscriber.changed(), if reevaluate_at.is_none() => {
                     reevaluate_at = Some(self.clock.now() + HEALTH_DEBOUNCE);
+                }
+                () = name_subscriber.changed(), if !names_changed => names_changed = true,
+                () = self.clock.sleep_until(discover_at), if names_changed => {
+                    (discover_at, names_changed) = (self.clock.now() + DISCOVERY_INTERVAL, false);
+                    self.apply_discovered().await;
                 }
                 () = another_set(self.desired.source.clone(), &self.applied, self.clock, discover_at) => {
                     discover_at = self.clock.now() + DISCOVERY_INTERVAL;
@@ -217,18 +223,16 @@ impl Writer {
         let _ = acknowledge.send(());
     }
 
-    /// Puts the newest set of the source into effect.
+    /// Puts the newest set of the source into effect, and what names resolve to.
     async fn apply_discovered(&mut self) {
-        let Some(set) = self.desired.source.as_ref().and_then(|source| source.current()) else {
-            return;
-        };
+        let set = self.desired.source.as_ref().and_then(|source| source.current());
         let builder = self.transition_builder();
         let build = move || {
             let desired = builder.desired.discovered();
             builder.build(desired)
         };
         let transition = self.build_pool.run(build).await;
-        self.applied = Some(set);
+        self.applied = set;
         self.apply(transition);
         let Desired { spec, backends, .. } = &self.desired;
         tracing::info!(service = spec.name, backends = backends.len(), "discovered");
@@ -246,6 +250,7 @@ impl Writer {
             demand.note(now);
         }
         self.desired.source.iter().for_each(|source| source.note_requests(flow));
+        self.desired.name_subscriber.note_requests(flow);
         let outliers = spec.ejection.as_ref().map(|ejection| {
             self.results.push(backends, now);
             // With hash policies, backends get different requests, and so different latencies.

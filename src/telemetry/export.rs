@@ -51,6 +51,17 @@ pub struct BackendSample {
 }
 
 impl BackendSample {
+    /// Takes in another address of the same name; what cannot be summed is that of the better, busier one.
+    pub fn join(&mut self, mut other: BackendSample) {
+        let rank = |it: &BackendSample| (it.up, it.recent.requests);
+        if rank(&other) > rank(self) {
+            std::mem::swap(self, &mut other);
+        }
+        self.effective_weight += other.effective_weight;
+        self.before.push(other.endpoint);
+        self.before.append(&mut other.before);
+    }
+
     /// All endpoints that share its labels.
     pub(super) fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         std::iter::once(&self.endpoint).chain(&self.before)

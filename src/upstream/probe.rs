@@ -15,18 +15,19 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
 impl Dialer {
-    /// Connects to `endpoint` by `settings`, within their timeout, to the first address that
-    /// answers.
+    /// Connects to `endpoint`, which is at `place`, by `settings`, within their timeout, to the first
+    /// address that answers.
     ///
     /// # Errors
     /// Why that is not possible now.
     pub async fn connect_probe(
         &self,
         endpoint: &str,
+        place: &str,
         settings: &Settings,
     ) -> Result<Box<dyn Stream>, ConnectError> {
         let looking = async {
-            match self.find(endpoint).await? {
+            match self.find(place).await? {
                 Found::Socket(path) => {
                     self.look_at(endpoint, &SocketAddress::Unix(path), settings).await
                 }

@@ -110,7 +110,7 @@ impl Operators {
         world.ledger.put_back(&after.taking(true));
         let running = world.registry.get(members.service).expect("every file has it");
         let check = running.view().spec.health.clone().expect("every file has it");
-        let subject = CheckTarget { address: backend.as_str().into(), check };
+        let subject = CheckTarget { address: backend.as_str().into(), place: None, check };
         world.environment.health.report(&subject, health);
         for waited in 0.. {
             if after.differs(&running.view()).is_none() {

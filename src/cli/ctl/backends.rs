@@ -105,7 +105,7 @@ fn row(backend: &Backend, recent: u64) -> [String; COLUMNS.len()] {
         format!("{} (set {})", backend.effective_weight, backend.weight)
     };
     [
-        backend.address.clone(),
+        shown_address(backend),
         shown_state(backend.state(), backend.ramp).into(),
         weight,
         or_dash(share(backend.recent_requests, recent), |s| format!("{:.1} %", s * 100.0)),
@@ -128,6 +128,14 @@ fn total(backends: &[Backend]) -> [String; COLUMNS.len()] {
     *in_flight = backends.iter().map(|b| u64::from(b.in_flight)).sum::<u64>().to_string();
     *requests = backends.iter().map(|b| b.requests).sum::<u64>().to_string();
     row
+}
+
+/// The address, and where that is if it is a name.
+pub(super) fn shown_address(backend: &Backend) -> String {
+    match backend.resolved_address.rsplit_once(':') {
+        Some((host, _)) => format!("{} at {host}", backend.address),
+        None => backend.address.clone(),
+    }
 }
 
 /// Rounded down: one failure in a million is not 100 %.

@@ -49,12 +49,6 @@ struct Summary<'a> {
 }
 
 #[derive(Serialize)]
-struct LogLevel<'a> {
-    level: &'a str,
-    configured: &'a str,
-}
-
-#[derive(Serialize)]
 struct Service<'a> {
     name: &'a str,
     policy: &'a str,
@@ -81,6 +75,7 @@ struct Rejection<'a> {
 #[derive(Serialize)]
 struct Backend<'a> {
     address: &'a str,
+    resolved_address: Option<&'a str>,
     state: &'static str,
     state_reason: &'a str,
     state_seconds: Option<f64>,
@@ -205,10 +200,6 @@ pub(super) fn drained(service: &str, revision: u64, cut: u64) -> String {
     line(serde_json::to_string(&Drained { service, revision, cut }))
 }
 
-pub(super) fn log_level(proto::LogLevel { level, configured }: &proto::LogLevel) -> String {
-    line(serde_json::to_string(&LogLevel { level, configured }))
-}
-
 pub(super) fn explained(explained: &proto::ExplainRouteResponse) -> String {
     let near = explained.near_misses.iter();
     let near = near.map(|n| NearMiss { route: n.route.as_ref().map(route), reason: &n.reason });
@@ -259,9 +250,6 @@ fn summary(s: &proto::ServiceSummary) -> Summary<'_> {
 
 fn service(s: &proto::Service) -> Service<'_> {
     let recent = s.backends.iter().map(|b| b.recent_requests).sum();
-    let rejections = s.rejections.iter();
-    let rejections =
-        rejections.map(|r| Rejection { route: &r.route, reason: &r.reason, count: r.count });
     Service {
         name: &s.name,
         policy: &s.policy,
@@ -273,13 +261,18 @@ fn service(s: &proto::Service) -> Service<'_> {
         recent_requests: s.recent_requests,
         recent_rejected: s.recent_rejected,
         success_ratio: s.success_ratio,
-        rejections: rejections.collect(),
+        rejections: s.rejections.iter().map(rejection).collect(),
     }
+}
+
+fn rejection(r: &proto::Rejection) -> Rejection<'_> {
+    Rejection { route: &r.route, reason: &r.reason, count: r.count }
 }
 
 fn backend(b: &proto::Backend, recent: u64) -> Backend<'_> {
     Backend {
         address: &b.address,
+        resolved_address: Some(&*b.resolved_address).filter(|it| !it.is_empty()),
         state: state_name(b.state()),
         state_reason: &b.state_reason,
         state_seconds: b.state_seconds,

@@ -1,5 +1,7 @@
 //! `ctl log-level`: shows or sets the log filter.
 
+use serde::Serialize;
+
 use super::session::Session;
 use super::{Error, json};
 use crate::control::proto::{GetLogLevelRequest, LogLevel, SetLogLevelRequest};
@@ -20,7 +22,7 @@ impl Args {
                 session.client.wait(api.set_log_level(SetLogLevelRequest { level })).await?
             }
         };
-        session.print(|_| text(&level), || json::log_level(&level))
+        session.print(|_| text(&level), || programs(&level))
     }
 }
 
@@ -30,4 +32,14 @@ fn text(LogLevel { level, configured }: &LogLevel) -> String {
     } else {
         format!("{level}, until the process ends; configured is {configured}\n")
     }
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    level: &'a str,
+    configured: &'a str,
+}
+
+fn programs(LogLevel { level, configured }: &LogLevel) -> String {
+    json::line(serde_json::to_string(&Shown { level, configured }))
 }

@@ -1,5 +1,6 @@
 //! `ctl backends --since`: statistics since a revision, to judge a change.
 
+use super::backends::shown_address;
 use super::shown_state;
 use super::table::{Column, Table, wrap};
 use crate::control::proto::{Backend, Service, Since};
@@ -51,7 +52,7 @@ fn with_codes(rows: &[String], codes: &[String], width: usize) -> String {
 fn row(backend: &Backend) -> [String; COLUMNS.len()] {
     let Since { requests, failures, .. } = backend.since.clone().unwrap_or_default();
     [
-        backend.address.clone(),
+        shown_address(backend),
         shown_state(backend.state(), backend.ramp).into(),
         backend.effective_weight.to_string(),
         requests.to_string(),

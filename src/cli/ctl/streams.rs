@@ -1,5 +1,6 @@
 //! A table of a service's streams, if there are or were any.
 
+use super::backends::shown_address;
 use super::table::{Column, Table, wrap};
 use crate::cli::text::or_dash;
 use crate::control::proto::Backend;
@@ -27,7 +28,7 @@ pub(super) fn text(service: &str, backends: &[Backend], width: usize) -> Option<
 
 fn row(backend: &Backend) -> [String; COLUMNS.len()] {
     [
-        backend.address.clone(),
+        shown_address(backend),
         backend.open_streams.to_string(),
         rate(backend.streams_opened_per_second),
         rate(backend.streams_ended_per_second),

@@ -47,7 +47,9 @@ impl Desired {
         let layer: Layer = set.iter().map(|it| (it.address.clone(), intent(it))).collect();
         let registered: HashMap<_, _> =
             set.iter().map(|it| (it.address.clone(), it.clone())).collect();
-        self.below = Arc::new(united([&*self.members, &layer]));
+        let below = united([&*self.members, &layer]);
+        let places = self.places(&united([&below, &self.overrides.layer()]));
+        self.below = Arc::new(united([&below, &places]));
         self.registered = Arc::new(registered);
         self
     }

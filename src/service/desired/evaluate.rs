@@ -65,10 +65,11 @@ impl Desired {
     /// Ends the ejection of a backend, whatever its cause; the next one is not a relapse.
     pub(super) fn healed(mut self, address: &str) -> Desired {
         let address = Address::parse(address).ok();
-        let healed = |backend: &Backend| match address.as_ref() == Some(&backend.address) {
-            true => backend.with_ejection(EjectionState::default()),
-            false => backend.clone(),
-        };
+        let healed =
+            |backend: &Backend| match backend.called().any(|it| address.as_ref() == Some(it)) {
+                true => backend.with_ejection(EjectionState::default()),
+                false => backend.clone(),
+            };
         self.backends = self.backends.iter().map(healed).collect();
         self
     }
@@ -83,7 +84,7 @@ impl Desired {
     pub(super) fn with_ejections(mut self, outliers: Option<&Outliers>) -> Desired {
         let (now, none) = (self.now(), Outliers::new());
         let candidate = |it: &Backend| {
-            let manual = self.overrides.ejected(&it.address);
+            let manual = it.called().find_map(|called| self.overrides.ejected(called));
             it.ejection_candidate(manual, outliers.unwrap_or(&none))
         };
         let mut candidates: Vec<Candidate> = self.backends.iter().map(candidate).collect();
@@ -105,12 +106,13 @@ impl Desired {
     pub(super) fn with_panic_mode(mut self) -> Desired {
         let candidates = self.backends.iter().filter(|it| !it.intent.is_taken_out());
         let candidates = candidates.filter(|it| !it.condition.declines());
-        let (mut all, mut stands) = (0, 0);
-        for Backend { intent, condition, .. } in candidates {
-            all += u64::from(intent.weight);
-            stands += if condition.is_available() { u64::from(intent.weight) } else { 0 };
+        let (mut all, mut stands) = (0.0, 0.0);
+        for Backend { intent, shared_by, condition, .. } in candidates {
+            let weight = f64::from(intent.weight) / f64::from(*shared_by);
+            all += weight;
+            stands += if condition.is_available() { weight } else { 0.0 };
         }
-        let panic_mode = stands * 100 < all * u64::from(self.spec.panic);
+        let panic_mode = stands * 100.0 < all * f64::from(self.spec.panic);
         let updated = |backend: &Backend| {
             let in_panic = panic_mode
                 && backend.condition.can_serve_in_panic()

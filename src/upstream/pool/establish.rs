@@ -66,7 +66,7 @@ impl Pool {
     async fn establish(self: &Rc<Self>) -> Result<(), ConnectError> {
         let found = Cell::new(false);
         let making = async {
-            let places = self.dialer.find(self.endpoint.address()).await?;
+            let places = self.dialer.find(self.endpoint.place()).await?;
             found.set(true);
             match places {
                 Found::Addresses(addresses) => self.race(&addresses).await,

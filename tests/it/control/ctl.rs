@@ -236,7 +236,7 @@ async fn json_is_for_programs() {
     }
     let backend = |address, weight, requests, share, success| {
         json!({
-            "address": address, "state": "IDLE", "state_reason": "unused", "state_seconds": null,
+            "address": address, "resolved_address": null, "state": "IDLE", "state_reason": "unused", "state_seconds": null,
             "state_left_seconds": null, "ramp": null, "weight": weight, "effective_weight": weight,
             "in_flight": 0, "ewma_seconds": null, "requests": requests,
             "recent_requests": requests, "recent_share": share, "success_ratio": success,

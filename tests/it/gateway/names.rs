@@ -57,7 +57,7 @@ async fn what_is_silent_or_refuses_or_has_no_route_is_passed_over() {
 }
 
 #[tokio::test]
-async fn connections_spread_over_all_addresses() {
+async fn requests_spread_over_all_addresses() {
     let server = NameServer::start().await;
     let first = Backend::with(Options { max_streams: Some(1), ..Options::default() }).await;
     let mut backends = vec![first];
@@ -67,8 +67,11 @@ async fn connections_spread_over_all_addresses() {
         backends.push(Backend::with(options).await);
     }
     server.set("many.test", &["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]);
-    let yaml = to(&[format!("many.test:{}", backends[0].address.port())], &server, PATIENT);
+    let settings = format!("{PATIENT} balancer: round_robin,");
+    let yaml = to(&[format!("many.test:{}", backends[0].address.port())], &server, &settings);
     let gateway = Gateway::start(&yaml).await;
+    let mut control = gateway.control().await;
+    eventually("it is resolved", async || control.backends().await.len() == 4).await;
     let client = gateway.client().await;
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..4 {
