@@ -65,7 +65,7 @@ pub(super) struct Desired {
 /// A backend of a service. One that is removed and added again is a new backend.
 #[derive(Clone, Debug)]
 pub(super) struct Backend {
-    /// Unique in the service: of a name, one of the addresses that it resolves to.
+    /// Of a name, one of the addresses that it resolves to.
     pub(super) address: Address,
     /// The name that was resolved.
     pub(super) name: Option<Address>,
@@ -236,14 +236,12 @@ impl Desired {
         self.follow_names(&overrides);
         let members = self.members_of(&overrides);
         let known = Arc::clone(&self.backends);
-        let before = known.iter().map(|backend| (&backend.address, backend));
-        let before: HashMap<&Address, &Backend> = before.collect();
+        let before: HashMap<_, &Backend> = known.iter().map(|it| (it.identity(), it)).collect();
         let now = self.now();
         let backend = |Member { address, name, shared_by, intent }: Member| {
             let registered = self.registered.get(name.as_ref().unwrap_or(&address)).cloned();
-            let same =
-                |known: &&&Backend| known.name == name && known.is_instance(registered.as_ref());
-            let backend = match before.get(&address).filter(same) {
+            let same = |known: &&&Backend| known.is_instance(registered.as_ref());
+            let backend = match before.get(&(&address, name.as_ref())).filter(same) {
                 Some(known) => Backend { intent, shared_by, registered, ..(*known).clone() },
                 None => {
                     let endpoint = Arc::new(self.endpoint(&address, name.as_ref()));

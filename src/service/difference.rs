@@ -16,11 +16,11 @@ impl Desired {
             old.push(policy(&self.spec.balancer));
             new.push(policy(&after.spec.balancer));
         }
-        let later = after.backends.iter().map(|backend| (&backend.address, backend));
-        let mut later: HashMap<&Address, &Backend> = later.collect();
+        let later = after.backends.iter().map(|backend| (backend.identity(), backend));
+        let mut later: HashMap<_, &Backend> = later.collect();
         let id = |backend: &Backend| backend.endpoint.id();
         for backend in &*self.backends {
-            let now = later.remove(&backend.address);
+            let now = later.remove(&backend.identity());
             let same = |now: &Backend| {
                 let ejected = |it: &Backend| it.condition.ejected.is_some();
                 now.intent == backend.intent
@@ -32,7 +32,7 @@ impl Desired {
                 new.push(describe(&backend.address, now));
             }
         }
-        for added in after.backends.iter().filter(|it| later.contains_key(&it.address)) {
+        for added in after.backends.iter().filter(|it| later.contains_key(&it.identity())) {
             old.push(describe(&added.address, None));
             new.push(describe(&added.address, Some(added)));
         }

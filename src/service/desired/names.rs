@@ -10,7 +10,7 @@ use crate::service::membership::{Intent, Layer, MergedIntent, merge};
 
 /// A member of the service.
 pub(super) struct Member {
-    /// Unique in the service: of a name, one of the addresses that it resolves to.
+    /// Of a name, one of the addresses that it resolves to.
     pub address: Address,
     /// The name that was resolved.
     pub name: Option<Address>,
@@ -20,6 +20,11 @@ pub(super) struct Member {
 }
 
 impl Backend {
+    /// What no two backends of a service have in common: several names may resolve to one address.
+    pub(in crate::service) fn identity(&self) -> (&Address, Option<&Address>) {
+        (&self.address, self.name.as_ref())
+    }
+
     /// What operators call it: its address, and its name if it has one.
     pub(super) fn called(&self) -> impl Iterator<Item = &Address> {
         [Some(&self.address), self.name.as_ref()].into_iter().flatten()
