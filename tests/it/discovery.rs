@@ -4,6 +4,7 @@ mod dns;
 mod etcd;
 mod file;
 mod kubernetes;
+mod name_faults;
 mod names;
 
 use std::net::SocketAddr;
