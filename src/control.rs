@@ -2,8 +2,10 @@
 //!
 //! It only talks to the services' writers and knows nothing of the data path.
 
+mod access;
 mod activity;
 mod audit;
+mod changes;
 mod convert;
 mod drain;
 mod explain_route;
@@ -19,7 +21,7 @@ mod sources;
 mod split;
 mod watch;
 
-pub(crate) use audit::{BY, REASON};
+pub(crate) use audit::{BY, BY_BINARY, Claim, NOT_KEPT, REASON, REASON_BINARY};
 pub use server::{NAME, ServeError, Server};
 
 /// Code generated from `equipoise.control.v1`, which is documented in the `.proto` file.

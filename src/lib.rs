@@ -42,7 +42,7 @@
 //!
 //! ```text
 //! text, stats, http, grpc, tasks, dns <- model, http1, http2 <- route, clock, balance, net, telemetry
-//!   <- upstream <- health <- service <- proxy, config <- control <- app, cli
+//!   <- overrides, upstream <- health <- service <- proxy, config <- control <- app, cli
 //! ```
 //!
 //! | module | what it is |
@@ -61,6 +61,7 @@
 //! | [`balance`] | the policies: pure, synchronous; **a new balancer is one file and one row here** |
 //! | [`net`] | a worker's I/O: accepting, TLS, connection drivers, streams, splice, timers |
 //! | [`telemetry`] | metrics exporter with its cardinality limit, health endpoints, the log |
+//! | [`overrides`] | what operators changed: records, settings that may hold for a time, stores |
 //! | [`upstream`] | connections to one endpoint on one worker |
 //! | [`health`] | active health checks: one checker per address for all services, on a thread of its own |
 //! | [`service`] | services at run time: writer, snapshot, health and ejection, view for the API and metrics |
@@ -105,6 +106,7 @@ pub mod http1;
 pub mod http2;
 pub mod model;
 pub mod net;
+pub mod overrides;
 pub mod proxy;
 pub mod route;
 pub mod service;

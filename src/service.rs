@@ -6,7 +6,6 @@
 
 mod build_pool;
 mod change;
-mod change_record;
 mod condition_changes;
 mod counters;
 mod desired;
@@ -21,7 +20,6 @@ mod methods;
 mod override_view;
 mod overrides;
 mod pickers;
-mod provenance;
 mod publisher;
 mod recent_stats;
 mod registry;
@@ -44,10 +42,10 @@ mod transition;
 mod view;
 mod writer;
 
+pub use crate::overrides::Author;
 pub use build_pool::BuildPool;
 pub(crate) use change::ChangeError;
-pub use change::{CONFIGURED, Change, Preconditions};
-pub(crate) use change_record::{ChangeRecord, Subject};
+pub use change::{CONFIGURED, Change, Terms};
 pub use counters::CounterSettings;
 pub(crate) use counters::ServiceCounters;
 pub use ejection::{Cause, Ejected, Ejection, EjectionCounts};
@@ -61,8 +59,6 @@ pub(crate) use membership::MergedIntent;
 pub use methods::MethodTable;
 pub(crate) use override_view::OverrideView;
 pub use override_view::{OverrideKind, Setting};
-pub use provenance::Author;
-pub(crate) use provenance::Provenance;
 pub(crate) use recent_stats::RecentStats;
 pub use registry::{Registry, ServiceMetrics};
 pub(crate) use rejections::Rejections;

@@ -54,11 +54,13 @@ pub enum Task {
     Health,
     /// Following one service in a registry.
     Discovery,
+    /// Keeping what operators change, and ending what holds for a time.
+    Overrides,
 }
 
 impl Task {
     /// All of them.
-    pub const ALL: [Task; 14] = [
+    pub const ALL: [Task; 15] = [
         Task::Worker,
         Task::Flush,
         Task::Turns,
@@ -73,6 +75,7 @@ impl Task {
         Task::Resolver,
         Task::Health,
         Task::Discovery,
+        Task::Overrides,
     ];
 
     /// The name in metrics and the log.
@@ -92,6 +95,7 @@ impl Task {
             Task::Resolver => "resolver",
             Task::Health => "health",
             Task::Discovery => "discovery",
+            Task::Overrides => "overrides",
         }
     }
 }

@@ -113,6 +113,9 @@ impl ColdServers {
         let look =
             move || tokio::spawn(check_certificates(Arc::clone(&certificates), stopped(&stop)));
         cold.spawn(Arc::clone(&tasks).supervise(Task::Certificates, look));
+        let (services, stop) = (Arc::clone(&registry), running.clone());
+        let expire = move || tokio::spawn(expire_splits(Arc::clone(&services), stopped(&stop)));
+        cold.spawn(Arc::clone(&tasks).supervise(Task::Overrides, expire));
         let api = control::Server {
             registry,
             health: health.server(),
@@ -154,6 +157,17 @@ async fn check_certificates(
 ) -> Result<(), Infallible> {
     tokio::select! {
         () = certificates.check_daily() => {}
+        () = stop => {}
+    }
+    Ok(())
+}
+
+async fn expire_splits(
+    registry: Arc<Registry>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Infallible> {
+    tokio::select! {
+        () = registry.expire_splits() => {}
         () = stop => {}
     }
     Ok(())

@@ -8,6 +8,7 @@ mod client;
 mod drain;
 mod error;
 mod explain;
+mod history;
 mod json;
 mod log_level;
 mod methods;
@@ -31,8 +32,10 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 
+use crate::control::Claim;
 use crate::control::proto::BackendState;
 use crate::text::units;
+use client::WithAuthor;
 pub use error::{Error, ErrorKind, json as json_error};
 use session::Session;
 pub use session::{Outcome, Screen};
@@ -59,7 +62,7 @@ pub struct Args {
     /// Who the log and `backends` are to name for changes, beside the address [default: $USER]
     #[arg(long, global = true, value_name = "NAME", env = "EQUIPOISE_BY", hide_env_values = true)]
     by: Option<String>,
-    /// Why: kept by the log and by `backends --output json` beside who made the change
+    /// Why: kept by the log, `history` and `backends --output json` beside who made the change
     #[arg(long, global = true, value_name = "TEXT")]
     reason: Option<String>,
     #[command(subcommand)]
@@ -68,9 +71,11 @@ pub struct Args {
 
 const HELP: &str = "\
 Changes take effect at once, on every worker, and drop nothing that is in flight. They lie over the
-configuration file: they stay when it is reloaded, and end with the process; `backends` shows them
-below its table, and `reset` takes them back. Each is all or nothing and makes the service's revision
-one more; --expected-revision N refuses it if somebody else was faster.
+configuration file: they stay when it is reloaded, and end with the process unless it has a journal
+(`overrides:` in the file); `backends` shows them below its table, `history` who made which and why;
+`reset` takes them back, `revert` one of them. With --ttl 30m a change reverts by itself. Each is all
+or nothing and makes the service's revision one more; --expected-revision N refuses it if somebody
+else was faster.
 
 Tables fit the terminal, or 80 columns where there is none: columns that do not are left out, the
 least important ones first. Scripts use --output json, where errors are JSON on standard error too.
@@ -81,7 +86,7 @@ Exit codes:
   2  wrong command line
   3  no such service or route
   4  refused: a revision that is not the current one, no backend left, an unknown backend, a value
-     out of range
+     out of range, a later change of the same thing, a journal that cannot be written
   5  no gateway answers there, or not in time
 
 Examples:
@@ -106,6 +111,10 @@ Examples:
   equipoise ctl reset-split checkout                       back to what the file says
   equipoise ctl reset orders 127.0.0.1:50051               this backend as the file has it
   equipoise ctl reset orders                               all of the service as the file has it
+  equipoise ctl set-weight orders 127.0.0.1:50051=5 --ttl 30m --reason slow
+                                                           in half an hour as it was
+  equipoise ctl history orders                             the last changes: when, who, why, old and new
+  equipoise ctl revert orders 7                            undo the change that made revision 7
 
   equipoise ctl log-level debug                            a line for each request; `configured` ends it";
 
@@ -145,12 +154,20 @@ enum Command {
     SetPolicy(change::SetPolicy),
     /// Take back what was changed: the configuration file holds again
     Reset(change::Reset),
+    /// Show the last changes of a service: when, who, why, what
+    History(history::Args),
+    /// Undo one change of a service
+    Revert(history::Revert),
     /// Show how routes split their requests over services, as for a canary
     Split(split::Args),
     /// Set the weights of services in a route's split
     SetSplit(split::Set),
     /// Take back what was changed about a route's split
     ResetSplit(split::Reset),
+    /// Show the last changes of a route's split
+    HistorySplit(history::OfSplit),
+    /// Undo one change of a route's split
+    RevertSplit(history::RevertSplit),
     /// Show how each service spreads its requests, with every setting in effect
     Policies(policies::Args),
     /// Show how the sources do that services have their backends from
@@ -205,15 +222,9 @@ pub async fn execute(args: Args, out: &mut dyn Write, screen: Screen) -> Result<
         // Elsewhere it is how long the requests of a backend may take.
         let answer =
             timeout.filter(|_| !matches!(&args.command, Command::Drain(drain) if drain.wait));
-        let by = args.by.or_else(|| std::env::var("USER").ok());
-        let reason = args.reason.as_deref();
-        client::Client::connect(
-            &args.control,
-            answer.unwrap_or(DEFAULT_TIMEOUT),
-            by.as_deref(),
-            reason,
-        )
-        .await?
+        let signed = signed(args.by, args.reason)?;
+        let timeout = answer.unwrap_or(DEFAULT_TIMEOUT);
+        client::Client::connect(&args.control, timeout, signed).await?
     };
     let mut session = Session { client, output: args.output, screen, out };
     let session = &mut session;
@@ -239,11 +250,26 @@ pub async fn execute(args: Args, out: &mut dyn Write, screen: Screen) -> Result<
         Command::Split(args) => args.run(session).await?,
         Command::SetSplit(args) => args.run(session).await?,
         Command::ResetSplit(args) => args.run(session).await?,
+        Command::History(args) => args.run(session).await?,
+        Command::Revert(args) => args.run(session).await?,
+        Command::HistorySplit(args) => args.run(session).await?,
+        Command::RevertSplit(args) => args.run(session).await?,
         Command::Route(args) => return args.run(session).await,
         Command::LogLevel(args) => args.run(session).await?,
         Command::Watch(args) => args.run(session).await?,
     }
     Ok(Outcome::Done)
+}
+
+/// Who makes changes, and why. The user's name from the environment is left out if it cannot be shown.
+fn signed(by: Option<String>, reason: Option<String>) -> Result<WithAuthor, Error> {
+    let check = |claim: Claim, text: &Option<String>| {
+        text.as_deref().map_or(Ok(()), |text| claim.check(text)).map_err(Error::Claim)
+    };
+    check(Claim::ACTOR, &by)?;
+    check(Claim::REASON, &reason)?;
+    let user = || std::env::var("USER").ok().filter(|user| Claim::ACTOR.check(user).is_ok());
+    Ok(WithAuthor { by: by.or_else(user), reason })
 }
 
 /// The state's name, as users see it.

@@ -6,7 +6,7 @@ use tonic::Status;
 
 use super::overridden::overridden;
 use super::policy::settings_of;
-use super::proto;
+use super::{audit, changes, proto};
 use crate::discovery::Discovered;
 use crate::model::{RejectReason, RejectTotals, Time};
 use crate::service::{
@@ -155,5 +155,7 @@ pub(super) fn refusal(error: &ChangeError) -> Status {
         ChangeError::Stale { .. } => Status::aborted(message),
         ChangeError::Empty { .. } => Status::failed_precondition(message),
         ChangeError::Closed { .. } => Status::unavailable(message),
+        ChangeError::CannotRevert(error) => changes::refusal(error),
+        ChangeError::NotKept(error) => audit::not_kept(error),
     }
 }

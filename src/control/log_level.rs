@@ -4,7 +4,7 @@ use tonic::Status;
 use tracing::Level;
 
 use super::proto;
-use crate::service::Author;
+use crate::overrides::Author;
 use crate::telemetry::log::{self, Filter};
 
 /// The keyword that restores the configured filter.

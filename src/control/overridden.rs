@@ -5,7 +5,7 @@ use super::proto;
 use crate::service::{Balancer, OverrideKind, OverrideView, Setting};
 
 pub(super) fn overridden(one: &OverrideView) -> proto::Override {
-    let OverrideView { kind, backend, configured, value, provenance } = one;
+    let OverrideView { kind, backend, configured, value, provenance, until } = one;
     let kind = match kind {
         OverrideKind::Weight => proto::OverrideKind::Weight,
         OverrideKind::Drain => proto::OverrideKind::Drain,
@@ -24,6 +24,7 @@ pub(super) fn overridden(one: &OverrideView) -> proto::Override {
         by: provenance.by.to_string(),
         at: Some(provenance.at.into()),
         reason: provenance.by.reason.as_deref().unwrap_or_default().into(),
+        until: until.map(Into::into),
     }
 }
 

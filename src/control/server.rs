@@ -9,11 +9,11 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 use tower::limit::GlobalConcurrencyLimitLayer;
 
+use super::access::Control;
 use super::activity::TrackCalls;
 use super::limit::{Clients, LimitedConnections, Socket};
 use super::proto::FILE_DESCRIPTOR_SET;
 use super::proto::control_server::ControlServer;
-use super::service::Control;
 use crate::clock::Clock;
 use crate::model::ConnectionRefusals;
 use crate::service::Registry;

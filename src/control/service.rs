@@ -1,55 +1,19 @@
 //! The control API's methods.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::access::Control;
+use super::changes::terms;
 use super::drain::DrainWatcher;
-use super::watch::{StatePublisher, Streams};
-use super::{audit, convert, explain_route, explain_service, policy, proto, sources, split};
-use crate::service::{Author, Change, Preconditions, Registry, Service, SplitChange};
-use crate::text::nearest;
-
-/// Implements the API for the services of a registry.
-pub(super) struct Control {
-    registry: Arc<Registry>,
-    streams: Streams,
-}
-
-impl Control {
-    /// Streams end when `stop` turns true.
-    pub(super) fn new(registry: Arc<Registry>, stop: watch::Receiver<bool>) -> Control {
-        Control { registry, streams: Streams::new(stop) }
-    }
-
-    fn find(&self, name: &str) -> Result<Arc<Service>, Status> {
-        self.registry.get(name).ok_or_else(|| {
-            let name: String = name.chars().take(64).collect();
-            let services = self.registry.list();
-            let known: Vec<&str> = services.iter().map(|service| service.name()).collect();
-            let near = nearest(&name, known.iter().copied());
-            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            Status::not_found(format!("there is no service `{name}`{near}"))
-        })
-    }
-
-    async fn change(
-        &self,
-        by: Author,
-        service: &str,
-        change: Change,
-        conditions: Preconditions,
-    ) -> Result<u64, Status> {
-        let found = self.find(service).inspect_err(|unknown| {
-            audit::refused(service, &by, &change, unknown.message());
-        });
-        let result = found?.change(change, conditions, by).await;
-        result.map_err(|error| convert::refusal(&error))
-    }
-}
+use super::watch::StatePublisher;
+use super::{
+    audit, changes, convert, explain_route, explain_service, policy, proto, sources, split,
+};
+use crate::overrides::Subject;
+use crate::service::{Change, SplitChange};
 
 #[tonic::async_trait]
 impl proto::control_server::Control for Control {
@@ -92,29 +56,27 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::SetWeightsRequest>,
     ) -> Result<Response<proto::SetWeightsResponse>, Status> {
-        let by = audit::author(&request);
-        let request = request.into_inner();
+        let (by, request) = audit::signed(request)?;
         let change = Change::SetWeights(request.weights);
-        let conditions = conditions(request.expected_revision, request.allow_empty);
-        let revision = self.change(by, &request.service, change, conditions).await?;
-        Ok(Response::new(proto::SetWeightsResponse { revision }))
+        let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
+        let revision = self.change(by, &request.service, change, terms).await?;
+        Ok(Response::new(proto::SetWeightsResponse { revision, durable: self.durable() }))
     }
 
     async fn drain_backend(
         &self,
         request: Request<proto::DrainBackendRequest>,
     ) -> Result<Response<proto::DrainBackendResponse>, Status> {
-        let by = audit::author(&request);
-        let request = request.into_inner();
+        let (by, request) = audit::signed(request)?;
         let timeout = request.timeout.map(super::drain::timeout).transpose();
         let timeout = timeout.inspect_err(|unreadable| {
             let change = Change::Drain { address: request.backend.clone(), timeout: None };
             audit::refused(&request.service, &by, &change, unreadable.message());
         })?;
         let change = Change::Drain { address: request.backend, timeout };
-        let conditions = conditions(request.expected_revision, request.allow_empty);
-        let revision = self.change(by, &request.service, change, conditions).await?;
-        Ok(Response::new(proto::DrainBackendResponse { revision }))
+        let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
+        let revision = self.change(by, &request.service, change, terms).await?;
+        Ok(Response::new(proto::DrainBackendResponse { revision, durable: self.durable() }))
     }
 
     async fn watch_drain(
@@ -131,94 +93,91 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::UndrainBackendRequest>,
     ) -> Result<Response<proto::UndrainBackendResponse>, Status> {
-        let by = audit::author(&request);
-        let request = request.into_inner();
+        let (by, request) = audit::signed(request)?;
         let change = Change::Undrain(request.backend);
-        let conditions = conditions(request.expected_revision, request.allow_empty);
-        let revision = self.change(by, &request.service, change, conditions).await?;
-        Ok(Response::new(proto::UndrainBackendResponse { revision }))
+        let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
+        let revision = self.change(by, &request.service, change, terms).await?;
+        Ok(Response::new(proto::UndrainBackendResponse { revision, durable: self.durable() }))
     }
 
     async fn eject_backend(
         &self,
         request: Request<proto::EjectBackendRequest>,
     ) -> Result<Response<proto::EjectBackendResponse>, Status> {
-        let by = audit::author(&request);
-        let request = request.into_inner();
+        let (by, request) = audit::signed(request)?;
         let time = request.time.map(Duration::try_from).transpose();
         let time = time.map_err(|error| Status::invalid_argument(error.to_string()))?;
         let change = Change::Eject { address: request.backend, time };
-        let conditions = conditions(request.expected_revision, true);
-        let revision = self.change(by, &request.service, change, conditions).await?;
+        let terms = terms(request.expected_revision, true, None)?;
+        let revision = self.change(by, &request.service, change, terms).await?;
         let warning = self.find(&request.service)?.view().ejection_warning();
         let warning = warning.unwrap_or_default();
-        Ok(Response::new(proto::EjectBackendResponse { revision, warning }))
+        Ok(Response::new(proto::EjectBackendResponse {
+            revision,
+            warning,
+            durable: self.durable(),
+        }))
     }
 
     async fn heal_backend(
         &self,
         request: Request<proto::HealBackendRequest>,
     ) -> Result<Response<proto::HealBackendResponse>, Status> {
-        let by = audit::author(&request);
-        let request = request.into_inner();
+        let (by, request) = audit::signed(request)?;
         let change = Change::Heal(request.backend);
-        let conditions = conditions(request.expected_revision, true);
-        let revision = self.change(by, &request.service, change, conditions).await?;
-        Ok(Response::new(proto::HealBackendResponse { revision }))
+        let terms = terms(request.expected_revision, true, request.ttl)?;
+        let revision = self.change(by, &request.service, change, terms).await?;
+        Ok(Response::new(proto::HealBackendResponse { revision, durable: self.durable() }))
     }
 
     async fn add_backends(
         &self,
         request: Request<proto::AddBackendsRequest>,
     ) -> Result<Response<proto::AddBackendsResponse>, Status> {
-        let by = audit::author(&request);
-        let request = request.into_inner();
+        let (by, request) = audit::signed(request)?;
         let backends = request.backends.into_iter().map(convert::new_backend).collect();
         let change = Change::Add(backends);
-        let conditions = conditions(request.expected_revision, true);
-        let revision = self.change(by, &request.service, change, conditions).await?;
-        Ok(Response::new(proto::AddBackendsResponse { revision }))
+        let terms = terms(request.expected_revision, true, request.ttl)?;
+        let revision = self.change(by, &request.service, change, terms).await?;
+        Ok(Response::new(proto::AddBackendsResponse { revision, durable: self.durable() }))
     }
 
     async fn remove_backends(
         &self,
         request: Request<proto::RemoveBackendsRequest>,
     ) -> Result<Response<proto::RemoveBackendsResponse>, Status> {
-        let by = audit::author(&request);
-        let request = request.into_inner();
+        let (by, request) = audit::signed(request)?;
         let change = Change::Remove(request.addresses);
-        let conditions = conditions(request.expected_revision, request.allow_empty);
-        let revision = self.change(by, &request.service, change, conditions).await?;
-        Ok(Response::new(proto::RemoveBackendsResponse { revision }))
+        let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
+        let revision = self.change(by, &request.service, change, terms).await?;
+        Ok(Response::new(proto::RemoveBackendsResponse { revision, durable: self.durable() }))
     }
 
     async fn set_policy(
         &self,
         request: Request<proto::SetPolicyRequest>,
     ) -> Result<Response<proto::SetPolicyResponse>, Status> {
-        let by = audit::author(&request);
-        let request = request.into_inner();
+        let (by, request) = audit::signed(request)?;
         let settings = policy::settings(request.settings.unwrap_or_default());
         let settings = settings.inspect_err(|unreadable| {
             let change = Change::SetPolicy { policy: request.policy.clone(), settings: Vec::new() };
             audit::refused(&request.service, &by, &change, unreadable.message());
         });
         let change = Change::SetPolicy { policy: request.policy, settings: settings? };
-        let conditions = conditions(request.expected_revision, true);
-        let revision = self.change(by, &request.service, change, conditions).await?;
-        Ok(Response::new(proto::SetPolicyResponse { revision }))
+        let terms = terms(request.expected_revision, true, request.ttl)?;
+        let revision = self.change(by, &request.service, change, terms).await?;
+        Ok(Response::new(proto::SetPolicyResponse { revision, durable: self.durable() }))
     }
 
     async fn reset_service(
         &self,
         request: Request<proto::ResetServiceRequest>,
     ) -> Result<Response<proto::ResetServiceResponse>, Status> {
-        let by = audit::author(&request);
-        let request = request.into_inner();
+        let (by, request) = audit::signed(request)?;
         let change = Change::Reset(request.backends);
-        let conditions = conditions(request.expected_revision, request.allow_empty);
-        let revision = self.change(by, &request.service, change, conditions).await?;
-        Ok(Response::new(proto::ResetServiceResponse { revision }))
+        let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
+        let revision = self.change(by, &request.service, change, terms).await?;
+        Ok(Response::new(proto::ResetServiceResponse { revision, durable: self.durable() }))
     }
 
     async fn list_splits(
@@ -239,22 +198,53 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::SetSplitRequest>,
     ) -> Result<Response<proto::SetSplitResponse>, Status> {
-        let by = audit::author(&request);
-        let proto::SetSplitRequest { route, weights, expected_revision } = request.into_inner();
-        let change = SplitChange::Set(weights.into_iter().collect());
-        let revision = split::change(&self.registry, &route, &change, expected_revision, &by)?;
-        Ok(Response::new(proto::SetSplitResponse { revision }))
+        let (by, request) = audit::signed(request)?;
+        let terms = terms(request.expected_revision, true, request.ttl)?;
+        let change = SplitChange::Set(request.weights.into_iter().collect());
+        let revision = split::change(&self.registry, request.route, change, terms, by).await?;
+        Ok(Response::new(proto::SetSplitResponse { revision, durable: self.durable() }))
     }
 
     async fn reset_split(
         &self,
         request: Request<proto::ResetSplitRequest>,
     ) -> Result<Response<proto::ResetSplitResponse>, Status> {
-        let by = audit::author(&request);
-        let proto::ResetSplitRequest { route, expected_revision: expected } = request.into_inner();
+        let (by, request) = audit::signed(request)?;
+        let terms = terms(request.expected_revision, true, request.ttl)?;
         let change = SplitChange::Reset;
-        let revision = split::change(&self.registry, &route, &change, expected, &by)?;
-        Ok(Response::new(proto::ResetSplitResponse { revision }))
+        let revision = split::change(&self.registry, request.route, change, terms, by).await?;
+        Ok(Response::new(proto::ResetSplitResponse { revision, durable: self.durable() }))
+    }
+
+    async fn list_changes(
+        &self,
+        request: Request<proto::ListChangesRequest>,
+    ) -> Result<Response<proto::ListChangesResponse>, Status> {
+        let proto::ListChangesRequest { service, route } = request.into_inner();
+        let log = match changes::subject(&service, &route)? {
+            Subject::Service(name) => self.find(&name)?.view().changes().clone(),
+            Subject::Route(_) => split::changes(&self.registry, &route)?,
+        };
+        Ok(Response::new(changes::list(&log, self.durable())))
+    }
+
+    async fn revert_change(
+        &self,
+        request: Request<proto::RevertChangeRequest>,
+    ) -> Result<Response<proto::RevertChangeResponse>, Status> {
+        let (by, request) = audit::signed(request)?;
+        let proto::RevertChangeRequest { service, route, revision, .. } = request;
+        let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
+        let revision = match changes::subject(&service, &route)? {
+            Subject::Service(_) => {
+                self.change(by, &service, Change::Revert(revision), terms).await?
+            }
+            Subject::Route(_) => {
+                let change = SplitChange::Revert(revision);
+                split::change(&self.registry, route, change, terms, by).await?
+            }
+        };
+        Ok(Response::new(proto::RevertChangeResponse { revision, durable: self.durable() }))
     }
 
     async fn explain_route(
@@ -291,8 +281,8 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::SetLogLevelRequest>,
     ) -> Result<Response<proto::LogLevel>, Status> {
-        let by = audit::author(&request);
-        super::log_level::set(&by, &request.into_inner().level).map(Response::new)
+        let (by, request) = audit::signed(request)?;
+        super::log_level::set(&by, &request.level).map(Response::new)
     }
 
     async fn list_sources(
@@ -313,8 +303,4 @@ impl proto::control_server::Control for Control {
         let service = self.find(&request.into_inner().service)?;
         Ok(Response::new(super::methods::list(service.methods())))
     }
-}
-
-fn conditions(expected_revision: Option<u64>, allow_empty: bool) -> Preconditions {
-    Preconditions { expected_revision, allow_empty }
 }

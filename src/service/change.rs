@@ -2,23 +2,23 @@
 
 mod display;
 mod error;
+mod terms;
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use super::ejection::ManualEjection;
 use super::membership::Layer;
 use super::overrides::Overrides;
-use super::{Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT, Provenance};
+use super::{Balancer, EndpointSpec, MAX_BACKENDS, MAX_WEIGHT};
 use crate::model::{Address, Time};
+use crate::overrides::{ChangeLog, Edit, Field, Value};
 use crate::text::{LISTED, ParamValue, listed as list};
 pub use error::ChangeError;
+pub use terms::Terms;
+pub(super) use terms::validate_ttl;
 
 /// Maximum length of a name in an error message, which is sent in the `grpc-message` header.
 const LISTED_CHARS: usize = 64;
-
-/// Maximum duration of an ejection by an operator that has one.
-const MAX_EJECTION: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Given instead of a policy's name, it restores the configured policy.
 pub const CONFIGURED: &str = "configured";
@@ -60,15 +60,8 @@ pub enum Change {
     /// Drop the overrides of these addresses, or all of the service if there are none: the
     /// configuration is in effect again.
     Reset(Vec<String>),
-}
-
-/// Preconditions of a change (optimistic concurrency, last-backend guard).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Preconditions {
-    /// Refuse the change if the service is at another revision.
-    pub expected_revision: Option<u64>,
-    /// Allow a change that leaves no eligible backend.
-    pub allow_empty: bool,
+    /// Undo the change that has made this revision.
+    Revert(u64),
 }
 
 /// Context in which a change is validated and applied.
@@ -80,51 +73,64 @@ pub(super) struct ChangeContext<'a> {
     pub(super) below: &'a Layer,
     /// Addresses of the current backends.
     pub(super) backends: &'a [&'a Address],
-    /// Who made the change, and when.
-    pub(super) provenance: &'a Provenance,
+    /// The overrides so far.
+    pub(super) overrides: &'a Overrides,
+    /// The last changes.
+    pub(super) log: &'a ChangeLog,
     /// The current time.
     pub(super) now: Time,
 }
 
 impl Change {
-    /// Applies the change to `overrides`. On an error they are partly changed; discard them.
-    pub(super) fn apply(
-        &self,
-        current: ChangeContext<'_>,
-        overrides: &mut Overrides,
-    ) -> Result<(), ChangeError> {
-        let problems = match self {
-            Change::SetWeights(weights) => current.set_weights(weights, overrides),
-            Change::Drain { address, timeout } => current.drain(address, *timeout, overrides),
-            Change::Undrain(address) => current.undrain(address, overrides),
-            Change::Eject { address, time } => current.eject(address, *time, overrides),
-            Change::Heal(address) => current.heal(address, overrides),
-            Change::Add(backends) => current.add(backends, overrides),
-            Change::Remove(addresses) => current.remove(addresses, overrides),
-            Change::SetPolicy { policy, settings } => {
-                current.set_policy(policy, settings, overrides)
+    /// For how long it is to hold: an ejection has a time of its own.
+    pub(super) fn ttl(&self, terms: Terms) -> Result<Option<Duration>, ChangeError> {
+        let ttl = match self {
+            Change::Eject { time: Some(_), .. } if terms.ttl.is_some() => {
+                let message = "an ejection's time and its ttl are the same: give one of them";
+                return Err(ChangeError::Invalid(message.into()));
             }
-            Change::Reset(addresses) => current.reset(addresses, overrides),
+            Change::Eject { time: Some(time), .. } => Some(*time),
+            _ => terms.ttl,
         };
-        if problems.is_empty() { Ok(()) } else { Err(ChangeError::Invalid(problems.join("; "))) }
+        validate_ttl(ttl).map(|()| ttl)
+    }
+
+    /// What it edits.
+    pub(super) fn edits(&self, current: ChangeContext<'_>) -> Result<Vec<Edit>, ChangeError> {
+        let mut edits = Vec::new();
+        let problems = match self {
+            Change::SetWeights(weights) => current.set_weights(weights, &mut edits),
+            Change::Drain { address, timeout } => current.drain(address, *timeout, &mut edits),
+            Change::Undrain(address) => current.set(address, Field::Drain, None, &mut edits),
+            Change::Eject { address, .. } => {
+                current.set(address, Field::Eject, Some(Value::Ejected), &mut edits)
+            }
+            Change::Heal(address) => current.set(address, Field::Eject, None, &mut edits),
+            Change::Add(backends) => current.add(backends, &mut edits),
+            Change::Remove(addresses) => current.remove(addresses, &mut edits),
+            Change::SetPolicy { policy, settings } => {
+                current.set_policy(policy, settings, &mut edits)
+            }
+            Change::Reset(addresses) => current.reset(addresses, &mut edits),
+            Change::Revert(revision) => {
+                return current.log.revert(*revision, current.now).map_err(ChangeError::from);
+            }
+        };
+        if problems.is_empty() { Ok(edits) } else { Err(ChangeError::Invalid(problems.join("; "))) }
     }
 }
 
-/// Each method applies one kind of change and returns all problems with it.
+/// Each method adds the edits of one kind of change, and returns all problems with it.
 impl ChangeContext<'_> {
-    fn set_weights(
-        self,
-        weights: &BTreeMap<String, u32>,
-        overrides: &mut Overrides,
-    ) -> Vec<String> {
+    fn set_weights(self, weights: &BTreeMap<String, u32>, edits: &mut Vec<Edit>) -> Vec<String> {
         let (known, mut problems) = self.find(weights.keys());
         if weights.is_empty() {
             problems.push("no weights given: name at least one backend".into());
         }
         problems
             .extend(over_max_weight(weights.iter().map(|(address, weight)| (&**address, *weight))));
-        for (address, weight) in known.iter().zip(weights.values()) {
-            overrides.set_weight(address, *weight, self.provenance);
+        for (address, weight) in known.into_iter().zip(weights.values()) {
+            edits.push(Edit::to(Field::Weight(address), Some(Value::Weight(*weight))));
         }
         problems
     }
@@ -133,43 +139,26 @@ impl ChangeContext<'_> {
         self,
         address: &String,
         timeout: Option<Duration>,
-        overrides: &mut Overrides,
+        edits: &mut Vec<Edit>,
     ) -> Vec<String> {
-        let (known, problems) = self.find([address]);
-        let limit = timeout.map(|timeout| self.now + timeout);
-        known.iter().for_each(|address| overrides.drain(address, limit, self.provenance));
-        problems
+        let deadline = timeout.map(|timeout| self.now + timeout);
+        self.set(address, Field::Drain, Some(Value::Drained { deadline }), edits)
     }
 
-    fn undrain(self, address: &String, overrides: &mut Overrides) -> Vec<String> {
-        let (known, problems) = self.find([address]);
-        known.iter().for_each(|address| overrides.undrain(address));
-        problems
-    }
-
-    fn eject(
+    /// Sets one field of a backend.
+    fn set(
         self,
         address: &String,
-        time: Option<Duration>,
-        overrides: &mut Overrides,
+        field: fn(Address) -> Field,
+        value: Option<Value>,
+        edits: &mut Vec<Edit>,
     ) -> Vec<String> {
-        let (known, mut problems) = self.find([address]);
-        if time.is_some_and(|time| time.is_zero() || time > MAX_EJECTION) {
-            problems.push("an ejection lasts up to 365 days, and longer than no time".into());
-        }
-        let until = time.map(|time| self.now + time);
-        let ejected = ManualEjection { since: self.now, until };
-        known.iter().for_each(|address| overrides.eject(address, Some(ejected), self.provenance));
-        problems
-    }
-
-    fn heal(self, address: &String, overrides: &mut Overrides) -> Vec<String> {
         let (known, problems) = self.find([address]);
-        known.iter().for_each(|address| overrides.eject(address, None, self.provenance));
+        edits.extend(known.into_iter().map(|address| Edit::to(field(address), value.clone())));
         problems
     }
 
-    fn add(self, backends: &[EndpointSpec], overrides: &mut Overrides) -> Vec<String> {
+    fn add(self, backends: &[EndpointSpec], edits: &mut Vec<Edit>) -> Vec<String> {
         let mut problems = Vec::new();
         if backends.is_empty() {
             problems.push("no backends given: name at least one".into());
@@ -189,7 +178,18 @@ impl ChangeContext<'_> {
             }
         }
         problems.truncate(LISTED);
-        overrides.add(self.below, &added, self.provenance);
+        for (address, weight) in added {
+            // A configured one, which operators had removed, is back with another weight.
+            let configured = self.below.get(&address).is_some();
+            let member = (!configured).then_some(Value::Added(weight));
+            let weight = configured.then_some(Value::Weight(weight));
+            edits.extend([
+                Edit::to(Field::Member(address.clone()), member),
+                Edit::to(Field::Weight(address.clone()), weight),
+                Edit::to(Field::Drain(address.clone()), None),
+                Edit::to(Field::Eject(address), None),
+            ]);
+        }
         if !duplicates.is_empty() {
             let duplicates = list(duplicates);
             problems.push(format!("service `{}` would have {duplicates} twice", self.service));
@@ -198,18 +198,28 @@ impl ChangeContext<'_> {
         problems
     }
 
-    fn remove(self, addresses: &[String], overrides: &mut Overrides) -> Vec<String> {
+    /// Removes backends and their other overrides.
+    fn remove(self, addresses: &[String], edits: &mut Vec<Edit>) -> Vec<String> {
         if addresses.is_empty() {
             return vec!["no addresses given: name at least one backend".into()];
         }
         let (known, problems) = self.find(addresses);
-        overrides.remove(self.below, &known, self.provenance);
+        for address in known {
+            // One that only operators had added is away without an override.
+            let removed = self.below.get(&address).map(|_| Value::Removed);
+            edits.extend([
+                Edit::to(Field::Member(address.clone()), removed),
+                Edit::to(Field::Weight(address.clone()), None),
+                Edit::to(Field::Drain(address.clone()), None),
+                Edit::to(Field::Eject(address), None),
+            ]);
+        }
         problems
     }
 
-    fn reset(self, addresses: &[String], overrides: &mut Overrides) -> Vec<String> {
+    fn reset(self, addresses: &[String], edits: &mut Vec<Edit>) -> Vec<String> {
         if addresses.is_empty() {
-            *overrides = Overrides::default();
+            edits.extend(self.overrides.fields().map(|(field, _)| Edit::to(field, None)));
             return Vec::new();
         }
         let parsed = addresses.iter().map(|text| (text, Address::parse(text)));
@@ -219,7 +229,8 @@ impl ChangeContext<'_> {
         };
         let (mut known, problems) = self.find(others.iter().map(|(text, _)| *text));
         known.extend(removed.into_iter().filter_map(|(_, address)| address.ok()));
-        overrides.forget(&known);
+        let fields = known.iter().flat_map(|address| self.overrides.fields_of(address));
+        edits.extend(fields.map(|field| Edit::to(field, None)));
         problems
     }
 
@@ -233,10 +244,10 @@ impl ChangeContext<'_> {
         self,
         policy: &str,
         settings: &[(String, ParamValue)],
-        overrides: &mut Overrides,
+        edits: &mut Vec<Edit>,
     ) -> Vec<String> {
         if policy == CONFIGURED {
-            overrides.set_balancer(None, self.provenance);
+            edits.push(Edit::to(Field::Policy, None));
             return match settings {
                 [] => Vec::new(),
                 _ => vec![format!("`{CONFIGURED}` takes no settings: the configuration has them")],
@@ -247,7 +258,10 @@ impl ChangeContext<'_> {
             Balancer::new(policy, settings.to_vec()).map_err(message)
         });
         match balancer {
-            Ok(balancer) => overrides.set_balancer(Some(balancer), self.provenance),
+            Ok(Balancer { policy, settings, .. }) => {
+                let value = Value::Policy { name: policy.into(), settings };
+                edits.push(Edit::to(Field::Policy, Some(value)));
+            }
             Err(message) => return vec![message.chars().take(1024).collect()],
         }
         Vec::new()

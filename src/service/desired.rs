@@ -1,29 +1,32 @@
 //! Desired state of a service: configuration and operators' overrides merged, with the health of
 //! its backends. An immutable value: a change returns a new one, which takes effect when published.
 
+mod changes;
 mod discovered;
 mod evaluate;
 mod names;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::change::{Change, ChangeContext, ChangeError, Preconditions};
 use super::ejection::EjectionState;
 use super::membership::{Layer, MergedIntent};
 use super::overrides::Overrides;
 use super::slow_start::Arrival;
 use super::standing::{Condition, Standing, standing};
-use super::{Environment, OverrideView, Provenance, ServiceConfig, ServiceSpec, ServingPeriod};
+use super::{Environment, OverrideView, ServiceConfig, ServiceSpec, ServingPeriod};
 use crate::balance::Ramp;
 use crate::clock::Clock;
 use crate::discovery::{self, Discovered, Discovery, NameSubscriber, NameSubscription};
 use crate::health::{self, Check, HealthMonitor, Subscriber, Subscription};
 use crate::model::{Address, Endpoint, Time};
+use crate::overrides::{ChangeLog, ChangeRecord, KeptState};
 use crate::upstream::Demand;
+pub(super) use changes::Changed;
 pub(super) use discovered::another_set;
+pub(super) use evaluate::Reevaluated;
 use names::Member;
 
 /// Desired state of a service.
@@ -55,6 +58,8 @@ pub(super) struct Desired {
     /// What the registry says of each backend.
     registered: Arc<HashMap<Address, Discovered>>,
     overrides: Overrides,
+    /// The last changes by operators.
+    log: ChangeLog,
     /// The spec in effect: as configured, but for an overridden balancer.
     pub(super) spec: Arc<ServiceSpec>,
     /// Increments on every change by an operator.
@@ -119,15 +124,18 @@ impl Backend {
 }
 
 impl Desired {
-    /// The state that `config` describes, without overrides.
+    /// The state that `config` describes, with the overrides that an earlier process has left.
+    /// Returns what of these has ended, too.
     pub(super) fn new(
         config: ServiceConfig,
         environment: &Environment,
         health_subscriber: Arc<Subscriber>,
         revision: u64,
-    ) -> Desired {
+        kept: Option<KeptState>,
+    ) -> (Desired, Option<Arc<ChangeRecord>>) {
         let spec = Arc::new(config.spec);
         let Environment { workers, clock, .. } = *environment;
+        let KeptState { settings, log, .. } = kept.unwrap_or_default();
         let desired = Desired {
             workers,
             clock,
@@ -143,57 +151,32 @@ impl Desired {
             names: Arc::default(),
             name_subscriber: NameSubscriber::new(),
             registered: Arc::default(),
-            overrides: Overrides::default(),
+            overrides: Overrides::restored(settings, clock.now()),
+            log,
             spec,
             revision,
             backends: Arc::default(),
         };
-        desired.with_source().merged()
+        let mut desired = desired.with_source();
+        let ended = desired.prune();
+        (desired.merged(), ended)
     }
 
-    /// Applies a change by an operator.
-    pub(super) fn changed(
+    /// Applies another configuration, keeping the overrides; returns those that have ended, too.
+    /// `None` if nothing differs.
+    pub(super) fn reconfigured(
         &self,
-        change: &Change,
-        conditions: Preconditions,
-        provenance: &Provenance,
-    ) -> Result<Desired, ChangeError> {
-        let service = &self.spec.name;
-        let mut overrides = self.overrides.clone();
-        let backends: HashSet<_> = self.backends.iter().flat_map(Backend::called).collect();
-        let backends: Vec<_> = backends.into_iter().collect();
-        let (below, now) = (&*self.below, self.now());
-        let current = ChangeContext { service, below, backends: &backends, provenance, now };
-        change.apply(current, &mut overrides)?;
-        if let Some(expected) = conditions.expected_revision
-            && expected != self.revision
-        {
-            let (service, current) = (service.clone(), self.revision);
-            return Err(ChangeError::Stale { service, current, expected });
-        }
-        let mut changed = Desired { overrides, revision: self.revision + 1, ..self.clone() };
-        if let Change::Heal(address) = change {
-            changed = changed.healed(address);
-        }
-        let changed = changed.merged();
-        // A service without eligible backends may be changed: only losing the last one is refused.
-        if !conditions.allow_empty && self.has_eligible() && !changed.has_eligible() {
-            return Err(ChangeError::Empty { service: service.clone() });
-        }
-        Ok(changed)
-    }
-
-    /// Applies another configuration, keeping the overrides. `None` if nothing differs.
-    pub(super) fn reconfigured(&self, config: ServiceConfig) -> Option<Desired> {
+        config: ServiceConfig,
+    ) -> Option<(Desired, Option<Arc<ChangeRecord>>)> {
         let ServiceConfig { mut spec, members } = config;
         spec.upstream.keep_sessions_of(&self.configured.upstream);
         if spec == *self.configured && members == *self.members {
             return None;
         }
         let (configured, members) = (Arc::new(spec), Arc::new(members));
-        let mut desired = Desired { configured, members, ..self.clone() }.with_source();
-        desired.overrides.prune(&desired.below);
-        Some(desired.merged())
+        let mut next = Desired { configured, members, ..self.clone() }.with_source();
+        let ended = next.prune();
+        Some((next.merged(), ended))
     }
 
     /// The same without health checks, and no longer following its source.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
-use super::change::{Change, ChangeError, Preconditions};
+use super::change::{Change, ChangeError, Terms};
 use super::publisher::SnapshotPublisher;
 use super::retention::Retention;
 use super::routing::RoutingCell;
@@ -14,10 +14,11 @@ use super::transition::ChangeRequest;
 use super::view::ServiceView;
 use super::writer::{Command, Writer};
 use super::{
-    Author, CounterSettings, Environment, MethodTable, Rejections, RetryBudget, ServiceConfig,
+    CounterSettings, Environment, MethodTable, Rejections, RetryBudget, ServiceConfig,
     ServiceCounters, Snapshot,
 };
 use crate::model::{Endpoint, MirrorCounts, RetryCounts, TimeoutCounts};
+use crate::overrides::{Author, KeptState, Memory, Store};
 use crate::stats::WorkerCounter;
 use crate::tasks::{Task, infallible};
 
@@ -43,6 +44,10 @@ pub struct InitialState {
     /// Removed endpoints of the earlier service.
     pub(super) removed: Vec<Arc<Endpoint>>,
     pub(super) retention: Arc<Retention>,
+    /// What an earlier process has left of it.
+    pub(super) kept: Option<KeptState>,
+    /// Keeps its changes.
+    pub(super) store: Arc<dyn Store>,
 }
 
 impl InitialState {
@@ -53,6 +58,8 @@ impl InitialState {
             counts: Arc::new(ServiceCounters::new(workers, settings)),
             removed: Vec::new(),
             retention: Arc::new(Retention::new(settings.keep_removed)),
+            kept: None,
+            store: Arc::new(Memory),
         }
     }
 }
@@ -184,12 +191,12 @@ impl Service {
     pub async fn change(
         &self,
         change: Change,
-        conditions: Preconditions,
+        terms: Terms,
         by: Author,
     ) -> Result<u64, ChangeError> {
         let closed = || ChangeError::Closed { service: self.name.clone() };
         let (answer, answered) = oneshot::channel();
-        let command = Command::Change(ChangeRequest { change, conditions, by, answer });
+        let command = Command::Change(ChangeRequest { change, terms, by, answer });
         self.commands.send(command).await.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
     }

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
+use std::time::SystemTime;
 
-use super::{Balancer, Provenance};
+use super::Balancer;
+use crate::overrides::Provenance;
 use crate::text::{address, listed};
 
 /// Kind of an override.
@@ -45,6 +47,8 @@ pub struct OverrideView {
     pub value: Option<Setting>,
     /// Who made the change, and when.
     pub provenance: Provenance,
+    /// When it is over, by the wall clock, if ever.
+    pub until: Option<SystemTime>,
 }
 
 /// Effect of a new configuration on the overrides.
@@ -107,7 +111,7 @@ impl OverrideView {
 /// For the log.
 impl Display for OverrideView {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let OverrideView { kind, backend, configured, value, provenance } = self;
+        let OverrideView { kind, backend, configured, value, provenance, .. } = self;
         match kind {
             OverrideKind::Weight => write!(f, "{backend} has")?,
             OverrideKind::Drain => write!(f, "{backend} is drained")?,

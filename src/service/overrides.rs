@@ -1,255 +1,350 @@
 //! Overrides by operators, on top of the configured membership and policy.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::ejection::ManualEjection;
 use super::membership::{Intent, Layer};
-use super::{Balancer, OverrideKind, OverrideView, Provenance, Setting};
+use super::{Balancer, OverrideKind, OverrideView, Setting};
 use crate::model::{Address, Time};
+use crate::overrides::{self, Edit, Expiry, Field, FieldChange, Provenance, TooDeep, Value};
 
 /// Overrides by operators. Those of a backend are keyed by its address: they survive a reload, and
 /// end when the backend is no longer configured.
+///
+/// To bind those of a discovered endpoint to its instance, [`Backend`] gets the instance and since
+/// when that is gone: the two belong to all fields of the backend at once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Overrides {
-    /// Overrides the configured balancer.
-    balancer: Option<(Balancer, Provenance)>,
+    policy: Option<(Wanted, Option<Balancer>)>,
     /// Only backends with an override.
-    backends: HashMap<Address, Override>,
-    /// Backends that operators added, in that order.
-    added: Vec<Added>,
+    backends: HashMap<Address, Backend>,
+    /// When the next override is over.
+    next_expiry: Option<Time>,
 }
+
+/// What operators want of a field.
+type Wanted = Arc<overrides::Setting>;
 
 /// Overrides of one backend.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Override {
-    weight: Option<(u32, Provenance)>,
-    drained: Option<Drained>,
-    ejected: Option<(ManualEjection, Provenance)>,
-    removed: Option<Provenance>,
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Backend {
+    member: Option<Wanted>,
+    weight: Option<Wanted>,
+    drain: Option<Wanted>,
+    eject: Option<Wanted>,
 }
 
-/// Override that drains a backend.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Drained {
-    provenance: Provenance,
-    /// When its requests in flight are cut off, if at all.
-    deadline: Option<Time>,
+/// Who sets fields, by which revision, and until when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stamp<'a> {
+    pub(super) provenance: &'a Provenance,
+    pub(super) revision: u64,
+    pub(super) now: Time,
+    pub(super) until: Option<Expiry>,
 }
 
-/// A backend that operators added.
-#[derive(Clone, Debug)]
-struct Added {
-    address: Address,
-    weight: u32,
-    provenance: Provenance,
+impl Backend {
+    fn place(&mut self, field: &Field) -> Option<&mut Option<Wanted>> {
+        match field {
+            Field::Member(_) => Some(&mut self.member),
+            Field::Weight(_) => Some(&mut self.weight),
+            Field::Drain(_) => Some(&mut self.drain),
+            Field::Eject(_) => Some(&mut self.eject),
+            Field::Policy | Field::Share(_) => None,
+        }
+    }
+
+    /// All that is set, as fields of the backend at `address`.
+    fn fields<'a>(&'a self, address: &Address) -> impl Iterator<Item = (Field, &'a Wanted)> {
+        let at = || address.clone();
+        let all = [
+            (Field::Member(at()), &self.member),
+            (Field::Weight(at()), &self.weight),
+            (Field::Drain(at()), &self.drain),
+            (Field::Eject(at()), &self.eject),
+        ];
+        all.into_iter().filter_map(|(field, wanted)| Some((field, wanted.as_ref()?)))
+    }
+
+    /// When the next one of its overrides is over.
+    fn next_expiry(&self) -> Option<Time> {
+        let all = [&self.member, &self.weight, &self.drain, &self.eject];
+        all.into_iter().flatten().filter_map(|wanted| wanted.until).map(|until| until.at).min()
+    }
+
+    fn weight(&self) -> Option<u32> {
+        match value(&self.weight)? {
+            Value::Weight(weight) => Some(*weight),
+            _ => None,
+        }
+    }
+
+    /// The weight that it was added with, if it was added.
+    fn added(&self) -> Option<u32> {
+        match value(&self.member)? {
+            Value::Added(weight) => Some(*weight),
+            _ => None,
+        }
+    }
+
+    fn is_removed(&self) -> bool {
+        value(&self.member) == Some(&Value::Removed)
+    }
+
+    /// Whether it is added, or will be when something else is over.
+    fn can_be_added(&self) -> bool {
+        let mut chain = self.member.iter().flat_map(|wanted| wanted.chain());
+        chain.any(|setting| matches!(setting.value, Some(Value::Added(_))))
+    }
+
+    /// The place among the backends that were added.
+    fn order(&self) -> (u64, u32) {
+        self.member.as_ref().map_or((0, 0), |member| member.place)
+    }
+
+    /// The intent of operators.
+    fn intent(&self) -> Intent {
+        let (added, removed) = (self.added(), self.is_removed().then_some(false));
+        Intent {
+            present: removed.or(added.map(|_| true)),
+            weight: self.weight().or(added),
+            drained: value(&self.drain).is_some().then_some(true),
+            terminating: None,
+        }
+    }
+}
+
+fn value(wanted: &Option<Wanted>) -> Option<&Value> {
+    wanted.as_ref()?.value.as_ref()
 }
 
 impl Overrides {
+    /// What an earlier process has left, without what is over by `now`.
+    pub(super) fn restored(settings: Vec<(Field, Wanted)>, now: Time) -> Overrides {
+        let mut overrides = Overrides::default();
+        for (field, wanted) in settings {
+            overrides.replace(&field, wanted.live(now));
+        }
+        overrides.settle();
+        overrides
+    }
+
     /// The overriding balancer.
     pub(super) fn balancer(&self) -> Option<&Balancer> {
-        self.balancer.as_ref().map(|(balancer, _)| balancer)
-    }
-
-    /// Overrides the balancer; `None` restores the configured one.
-    pub(super) fn set_balancer(&mut self, balancer: Option<Balancer>, provenance: &Provenance) {
-        self.balancer = balancer.map(|balancer| (balancer, provenance.clone()));
-    }
-
-    /// Overrides a weight.
-    pub(super) fn set_weight(&mut self, address: &Address, weight: u32, provenance: &Provenance) {
-        self.entry(address).weight = Some((weight, provenance.clone()));
-    }
-
-    /// Drains a backend; its requests in flight are cut off at `deadline`, if any. Draining it again
-    /// changes the deadline, but not the author or time.
-    pub(super) fn drain(
-        &mut self,
-        address: &Address,
-        deadline: Option<Time>,
-        provenance: &Provenance,
-    ) {
-        let entry = &mut self.entry(address).drained;
-        let provenance =
-            entry.take().map_or_else(|| provenance.clone(), |before| before.provenance);
-        *entry = Some(Drained { provenance, deadline });
-    }
-
-    /// Undrains a backend.
-    pub(super) fn undrain(&mut self, address: &Address) {
-        self.entry(address).drained = None;
-        self.drop_empty();
+        self.policy.as_ref()?.1.as_ref()
     }
 
     /// When the requests in flight at a drained backend are cut off, if at all.
     pub(super) fn drain_deadline(&self, address: &Address) -> Option<Time> {
-        self.backends.get(address)?.drained.as_ref()?.deadline
-    }
-
-    /// Ejects a backend, or ends its ejection.
-    pub(super) fn eject(
-        &mut self,
-        address: &Address,
-        ejected: Option<ManualEjection>,
-        provenance: &Provenance,
-    ) {
-        self.entry(address).ejected = ejected.map(|ejected| (ejected, provenance.clone()));
-        self.drop_empty();
+        match value(&self.backends.get(address)?.drain)? {
+            Value::Drained { deadline } => *deadline,
+            _ => None,
+        }
     }
 
     /// The ejection of a backend.
     pub(super) fn ejected(&self, address: &Address) -> Option<ManualEjection> {
-        let ejected = self.backends.get(address)?.ejected.as_ref()?;
-        Some(ejected.0)
+        let wanted = self.backends.get(address)?.eject.as_ref()?;
+        let ejected = wanted.value.is_some();
+        let until = wanted.until.map(|until| until.at);
+        ejected.then_some(ManualEjection { since: wanted.since, until })
     }
 
-    /// Drops ejections that have expired at `now`.
-    pub(super) fn expire(&mut self, now: Time) {
-        for entry in self.backends.values_mut() {
-            let until = entry.ejected.as_ref().and_then(|(ejected, _)| ejected.until);
-            entry.ejected.take_if(|_| until.is_some_and(|until| until <= now));
-        }
-        self.drop_empty();
-    }
-
-    /// Adds backends, or restores configured ones that operators had removed.
-    pub(super) fn add(
+    /// Applies edits in order, and returns those that have changed something. On an error some are
+    /// applied; discard the overrides.
+    pub(super) fn edit(
         &mut self,
-        below: &Layer,
-        backends: &[(Address, u32)],
-        provenance: &Provenance,
-    ) {
-        for (address, weight) in backends {
-            let known = below.get(address).is_some();
-            let (weight, provenance) = (*weight, provenance.clone());
-            let weighted = known.then(|| (weight, provenance.clone()));
-            let fresh = Override { weight: weighted, ..Override::default() };
-            self.backends.insert(address.clone(), fresh);
-            if !known {
-                self.added.push(Added { address: address.clone(), weight, provenance });
+        edits: &[Edit],
+        stamp: Stamp<'_>,
+    ) -> Result<Vec<FieldChange>, TooDeep> {
+        let Stamp { provenance, revision, now, until } = stamp;
+        let mut changes = Vec::new();
+        for (place, edit) in (0..).zip(edits) {
+            let from = self.get(&edit.field);
+            let stamped = overrides::Setting {
+                value: None,
+                provenance: provenance.clone(),
+                since: now,
+                revision,
+                place: (revision, place),
+                until,
+                under: None,
+            };
+            let to = overrides::edited(from.as_ref(), edit, stamped, now)?;
+            if from.is_none() && to.is_none() {
+                continue;
             }
+            self.replace(&edit.field, to.clone());
+            changes.push(FieldChange { field: edit.field.clone(), from, to });
         }
-        self.drop_empty();
+        self.settle();
+        Ok(changes)
     }
 
-    /// Removes backends and their other overrides.
-    pub(super) fn remove(&mut self, below: &Layer, addresses: &[Address], provenance: &Provenance) {
-        self.forget(addresses);
-        for address in addresses {
-            self.entry(address).removed = Some(provenance.clone());
+    /// What is set of a field.
+    fn get(&self, field: &Field) -> Option<Wanted> {
+        if *field == Field::Policy {
+            return self.policy.as_ref().map(|(wanted, _)| Arc::clone(wanted));
         }
-        self.prune(below); // a backend that only operators had added needs no override
+        let backend = self.backends.get(field.backend()?)?;
+        backend.clone().place(field).and_then(|wanted| wanted.take())
     }
 
-    /// Drops all overrides of these backends.
-    pub(super) fn forget(&mut self, addresses: &[Address]) {
-        let gone: HashSet<_> = addresses.iter().collect();
-        self.added.retain(|added| !gone.contains(&added.address));
-        self.backends.retain(|address, _| !gone.contains(address));
+    fn replace(&mut self, field: &Field, wanted: Option<Wanted>) {
+        if *field == Field::Policy {
+            self.policy = wanted.map(|wanted| {
+                let balancer = wanted.value.as_ref().and_then(balancer);
+                (wanted, balancer)
+            });
+            return;
+        }
+        let Some(address) = field.backend() else { return };
+        if let Some(place) = self.backends.entry(address.clone()).or_default().place(field) {
+            *place = wanted;
+        }
     }
 
-    /// Drops overrides of backends that are neither configured nor added.
-    pub(super) fn prune(&mut self, below: &Layer) {
-        let added: HashSet<_> = self.added.iter().map(|added| &added.address).collect();
-        self.backends.retain(|address, _| below.get(address).is_some() || added.contains(address));
+    /// Every field that is set, backends in no order.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (Field, &Wanted)> {
+        let policy = self.policy.iter().map(|(wanted, _)| (Field::Policy, wanted));
+        policy.chain(self.backends.iter().flat_map(|(address, backend)| backend.fields(address)))
+    }
+
+    /// The fields of one backend that are set.
+    pub(super) fn fields_of(&self, address: &Address) -> Vec<Field> {
+        let backend = self.backends.get(address).into_iter();
+        backend.flat_map(|backend| backend.fields(address)).map(|(field, _)| field).collect()
+    }
+
+    /// When the next override is over.
+    pub(super) fn next_expiry(&self) -> Option<Time> {
+        self.next_expiry
+    }
+
+    /// Ends what is over at `now`; what lies below it is back.
+    pub(super) fn expire(&mut self, now: Time) -> Vec<FieldChange> {
+        if self.next_expiry.is_none_or(|next| next > now) {
+            return Vec::new();
+        }
+        let over = |wanted: &Wanted| wanted.until.is_some_and(|until| until.is_over(now));
+        let changes = self.fields().filter(|(_, wanted)| over(wanted)).map(|(field, wanted)| {
+            FieldChange { field, from: Some(Arc::clone(wanted)), to: wanted.live(now) }
+        });
+        let changes: Vec<FieldChange> = changes.collect();
+        for FieldChange { field, to, .. } in &changes {
+            self.replace(field, to.clone());
+        }
+        self.settle();
+        changes
+    }
+
+    /// Drops overrides of backends that are neither configured nor added, and a policy that this
+    /// version of the gateway does not have.
+    pub(super) fn prune(&mut self, below: &Layer) -> Vec<FieldChange> {
+        let gone = self.backends.iter();
+        let gone = gone.filter(|(at, entry)| below.get(at).is_none() && !entry.can_be_added());
+        let ended = gone.flat_map(|(address, backend)| backend.fields(address));
+        let ended = ended.map(|(field, from)| FieldChange {
+            field,
+            from: Some(Arc::clone(from)),
+            to: None,
+        });
+        let mut ended: Vec<FieldChange> = ended.collect();
+        if let Some((wanted, None)) = &self.policy
+            && wanted.value.is_some()
+        {
+            let from = Some(Arc::clone(wanted));
+            ended.push(FieldChange { field: Field::Policy, from, to: None });
+        }
+        for change in &ended {
+            self.replace(&change.field, None);
+        }
+        self.settle();
+        ended
+    }
+
+    /// The backends that were added, in that order.
+    fn added(&self) -> Vec<(&Address, &Backend)> {
+        let added = self.backends.iter().filter(|(_, backend)| backend.added().is_some());
+        let mut added: Vec<_> = added.collect();
+        added.sort_unstable_by_key(|(_, backend)| backend.order());
+        added
     }
 
     /// The overrides of backends as the topmost layer of the membership.
     pub(super) fn layer(&self) -> Layer {
-        let added = self.added.iter().map(|added| {
-            let entry = self.backends.get(&added.address);
-            (added.address.clone(), intent(entry, Some(added.weight)))
-        });
-        let added: Layer = added.collect();
-        let rest = self.backends.iter().filter(|(address, _)| added.get(address).is_none());
-        let rest = rest.map(|(address, entry)| (address.clone(), intent(Some(entry), None)));
-        let rest: Vec<_> = rest.collect();
-        added.iter().map(|(address, intent)| (address.clone(), intent)).chain(rest).collect()
+        let rest = self.backends.iter().filter(|(_, backend)| backend.added().is_none());
+        let all = self.added().into_iter().chain(rest);
+        all.map(|(address, backend)| (address.clone(), backend.intent())).collect()
     }
 
     /// Lists all overrides, with the configured values from `balancer` and `below`.
     pub(super) fn list(&self, balancer: &Balancer, below: &Layer) -> Vec<OverrideView> {
         let mut all = Vec::new();
-        if let Some((value, provenance)) = &self.balancer {
+        if let Some((wanted, Some(value))) = &self.policy {
             all.push(OverrideView {
                 kind: OverrideKind::Policy,
                 backend: String::new(),
                 configured: Some(Setting::Policy(balancer.clone())),
                 value: Some(Setting::Policy(value.clone())),
-                provenance: provenance.clone(),
+                provenance: wanted.provenance.clone(),
+                until: wanted.until.map(|until| until.wall),
             });
         }
-        for BackendOverrides { address, configured, added, entry } in self.known(below) {
-            let mut note = |kind, value: Option<u32>, provenance: &Provenance| {
+        let later = self.added().into_iter().filter(|(address, _)| below.get(address).is_none());
+        let later: Vec<_> = later.map(|(address, _)| (address, None)).collect();
+        let known = below.iter().map(|(address, intent)| (address, intent.weight));
+        for (address, configured) in known.chain(later) {
+            let Some(backend) = self.backends.get(address) else { continue };
+            let mut note = |kind, wanted: &Option<Wanted>, value: Option<u32>| {
+                let Some(wanted) = wanted.as_ref().filter(|it| it.value.is_some()) else { return };
                 all.push(OverrideView {
                     kind,
                     backend: address.to_string(),
                     configured: configured.map(Setting::Weight),
                     value: value.map(Setting::Weight),
-                    provenance: provenance.clone(),
+                    provenance: wanted.provenance.clone(),
+                    until: wanted.until.map(|until| until.wall),
                 });
             };
-            if let Some(Added { weight, provenance, .. }) = added {
-                note(OverrideKind::Add, Some(*weight), provenance);
+            let Backend { member, weight, drain, eject } = backend;
+            if let Some(weight) = backend.added() {
+                note(OverrideKind::Add, member, Some(weight));
             }
-            let Some(Override { weight, drained, ejected, removed }) = entry else { continue };
-            weight
-                .iter()
-                .for_each(|(to, provenance)| note(OverrideKind::Weight, Some(*to), provenance));
-            drained.iter().for_each(|it| note(OverrideKind::Drain, None, &it.provenance));
-            ejected.iter().for_each(|(_, provenance)| note(OverrideKind::Eject, None, provenance));
-            removed.iter().for_each(|provenance| note(OverrideKind::Remove, None, provenance));
+            note(OverrideKind::Weight, weight, backend.weight());
+            note(OverrideKind::Drain, drain, None);
+            note(OverrideKind::Eject, eject, None);
+            if backend.is_removed() {
+                note(OverrideKind::Remove, member, None);
+            }
         }
         all
     }
 
-    /// Every backend that is configured or added, once.
-    fn known<'a>(&'a self, below: &'a Layer) -> impl Iterator<Item = BackendOverrides<'a>> {
-        let added = self.added.iter().map(|added| (&added.address, added));
-        let added: HashMap<&Address, &Added> = added.collect();
-        let later = self.added.iter().map(|added| &added.address);
-        let later = later.filter(|address| below.get(address).is_none());
-        let known = below.iter().map(|(address, intent)| (address, intent.weight));
-        known.chain(later.map(|address| (address, None))).map(move |(address, configured)| {
-            let (entry, added) = (self.backends.get(address), added.get(address).copied());
-            BackendOverrides { address, configured, added, entry }
-        })
-    }
-
-    fn entry(&mut self, address: &Address) -> &mut Override {
-        self.backends.entry(address.clone()).or_default()
-    }
-
-    fn drop_empty(&mut self) {
-        self.backends.retain(|_, entry| *entry != Override::default());
+    /// After edits: drops what is empty, and finds out what is over next.
+    fn settle(&mut self) {
+        self.backends.retain(|_, backend| *backend != Backend::default());
+        let policy = self.policy.as_ref().and_then(|(wanted, _)| wanted.until);
+        let backends = self.backends.values().filter_map(Backend::next_expiry);
+        self.next_expiry = backends.chain(policy.map(|until| until.at)).min();
     }
 }
 
-/// The intent of operators for a backend, which they may have `added` with this weight.
-fn intent(entry: Option<&Override>, added: Option<u32>) -> Intent {
-    let is = |test: fn(&Override) -> bool| entry.is_some_and(test);
-    let weight = entry.and_then(|entry| entry.weight.as_ref()).map(|(weight, _)| *weight);
-    let removed = is(|entry| entry.removed.is_some()).then_some(false);
-    Intent {
-        present: removed.or(added.map(|_| true)),
-        weight: weight.or(added),
-        drained: is(|entry| entry.drained.is_some()).then_some(true),
-        terminating: None,
-    }
-}
-
-/// Configured weight and overrides of a backend.
-struct BackendOverrides<'a> {
-    address: &'a Address,
-    configured: Option<u32>,
-    added: Option<&'a Added>,
-    entry: Option<&'a Override>,
+/// The balancer of a policy. None if this version of the gateway does not have it or its settings.
+fn balancer(value: &Value) -> Option<Balancer> {
+    let Value::Policy { name, settings } = value else { return None };
+    Balancer::new(Balancer::policy(name).ok()?, settings.clone()).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::EndpointSpec;
+    use super::super::change::{Change, ChangeContext};
     use super::super::membership::merge;
     use super::super::override_view::OverrideChanges;
     use super::*;
+    use crate::overrides::Author;
 
     fn at(address: &str) -> Address {
         Address::parse(address).unwrap()
@@ -259,17 +354,44 @@ mod tests {
         Layer::of(endpoints.iter().map(|(address, weight)| (at(address), *weight)))
     }
 
+    /// Applies a change as an operator's.
+    fn apply(overrides: &mut Overrides, below: &Layer, change: &Change) -> Vec<FieldChange> {
+        let members = merge([below, &overrides.layer()]);
+        let backends: Vec<_> = members.iter().map(|(address, _)| address).collect();
+        let log = crate::overrides::ChangeLog::default();
+        let before = overrides.clone();
+        let current = ChangeContext {
+            service: "orders",
+            below,
+            backends: &backends,
+            overrides: &before,
+            log: &log,
+            now: Time::ZERO,
+        };
+        let edits = change.edits(current).unwrap();
+        let provenance = Provenance::now(&Author::from("test"));
+        let stamp = Stamp { provenance: &provenance, revision: 2, now: Time::ZERO, until: None };
+        let mut fields = overrides.edit(&edits, stamp).unwrap();
+        fields.extend(overrides.prune(below));
+        fields
+    }
+
     fn add(overrides: &mut Overrides, below: &Layer, address: &str, weight: u32) {
-        overrides.add(below, &[(at(address), weight)], &provenance());
+        let spec = EndpointSpec { address: address.into(), weight };
+        apply(overrides, below, &Change::Add(vec![spec]));
+    }
+
+    fn remove(overrides: &mut Overrides, below: &Layer, address: &str) {
+        apply(overrides, below, &Change::Remove(vec![address.into()]));
+    }
+
+    fn drain(overrides: &mut Overrides, below: &Layer, address: &str) {
+        apply(overrides, below, &Change::Drain { address: address.into(), timeout: None });
     }
 
     fn list(overrides: &Overrides, below: &Layer) -> Vec<OverrideView> {
         let balancer = Balancer::new(Balancer::policy("round_robin").unwrap(), vec![]).unwrap();
         overrides.list(&balancer, below)
-    }
-
-    fn provenance() -> Provenance {
-        Provenance::now(&"test".into())
     }
 
     fn merged(overrides: &Overrides, below: &Layer) -> Vec<(String, u32)> {
@@ -287,7 +409,7 @@ mod tests {
         assert_eq!(merged(&overrides, &after), [("a:1".into(), 1), ("B:1".into(), 7)]);
         overrides.prune(&before);
         assert_eq!(merged(&overrides, &before), [("a:1".into(), 1), ("b:1".into(), 7)]);
-        overrides.remove(&before, &[at("b:1")], &provenance());
+        remove(&mut overrides, &before, "b:1");
         assert_eq!(merged(&overrides, &before), [("a:1".into(), 1)]);
         assert!(overrides.backends.is_empty());
     }
@@ -296,7 +418,7 @@ mod tests {
     fn what_was_removed_stays_away_until_the_configuration_drops_it_too() {
         let (with, without) = (spec(&[("a:1", 1), ("b:1", 2)]), spec(&[("a:1", 1)]));
         let mut overrides = Overrides::default();
-        overrides.remove(&with, &[at("B:1")], &provenance());
+        remove(&mut overrides, &with, "B:1");
         overrides.prune(&with);
         assert_eq!(merged(&overrides, &with), [("a:1".into(), 1)]);
         overrides.prune(&without);
@@ -307,12 +429,12 @@ mod tests {
     fn a_backend_that_is_added_again_begins_anew() {
         let spec = spec(&[("a:1", 1), ("b:1", 2)]);
         let mut overrides = Overrides::default();
-        overrides.drain(&at("b:1"), None, &provenance());
-        overrides.remove(&spec, &[at("b:1")], &provenance());
+        drain(&mut overrides, &spec, "b:1");
+        remove(&mut overrides, &spec, "b:1");
         add(&mut overrides, &spec, "b:1", 9);
         let [_, (_, b)] = &merge([&spec, &overrides.layer()])[..] else { panic!("two") };
         assert_eq!((b.weight, b.drained), (9, false));
-        assert!(overrides.added.is_empty(), "the configuration has it");
+        assert!(overrides.added().is_empty(), "the configuration has it");
     }
 
     /// The overrides as the log shows them.
@@ -324,9 +446,9 @@ mod tests {
     fn every_override_is_told_beside_what_is_configured() {
         let before = spec(&[("a:1", 1), ("b:1", 2), ("C:1", 3)]);
         let mut overrides = Overrides::default();
-        overrides.set_weight(&at("a:1"), 80, &provenance());
-        overrides.drain(&at("a:1"), None, &provenance());
-        overrides.remove(&before, &[at("c:1")], &provenance());
+        apply(&mut overrides, &before, &Change::SetWeights([("a:1".into(), 80)].into()));
+        drain(&mut overrides, &before, "a:1");
+        remove(&mut overrides, &before, "c:1");
         add(&mut overrides, &before, "d:1", 5);
         let expected = [
             "a:1 has weight 80, configured is weight 1",
@@ -352,7 +474,8 @@ mod tests {
         );
         assert_eq!(told(&ended), [named(Remove, "C:1")]);
 
-        overrides.forget(&[at("A:1"), at("c:1"), at("D:1")]);
+        let all = ["A:1", "c:1", "D:1"].map(String::from).to_vec();
+        apply(&mut overrides, &before, &Change::Reset(all));
         assert!(list(&overrides, &before).is_empty());
         assert_eq!(merged(&overrides, &before).len(), 3);
     }

@@ -1,21 +1,23 @@
 //! Registry of services by name, and publication of the routing that the data path reads.
 
+mod changes;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::removed_services::RemovedServices;
 use super::retention::Retention;
 use super::routing::RoutingCell;
 use super::{
-    Author, ChangeRecord, CounterSettings, InitialState, Provenance, Rejections, Routing,
-    RoutingCache, Service, ServiceCounters, ServiceView, SplitChange, SplitError, StagedService,
-    Subject,
+    CounterSettings, InitialState, Rejections, Routing, RoutingCache, Service, ServiceCounters,
+    ServiceView, StagedService,
 };
 use crate::clock::Clock;
+use crate::overrides::{Memory, Store, Subject};
 use crate::route::RouteTable;
 
 /// Registry of all services, and the published routing. Names are looked up on cold paths only: the
@@ -32,6 +34,11 @@ pub struct Registry {
     rejections: Rejections,
     /// The highest revision of any removed service.
     retired_revision: AtomicU64,
+    /// Keeps what operators change.
+    store: Arc<dyn Store>,
+    /// Held while splits change, by operators or by a configuration.
+    splits: Mutex<()>,
+    clock: Clock,
 }
 
 /// A service as the metrics exporter sees it, removed ones included.
@@ -55,6 +62,16 @@ impl ServiceMetrics {
 impl Registry {
     /// Creates a registry without services and routes.
     pub fn new(workers: usize, settings: CounterSettings, clock: Clock) -> Registry {
+        Registry::with_store(workers, settings, clock, Arc::new(Memory))
+    }
+
+    /// As [`Registry::new`]; `store` keeps what operators change, and has what they changed before.
+    pub fn with_store(
+        workers: usize,
+        settings: CounterSettings,
+        clock: Clock,
+        store: Arc<dyn Store>,
+    ) -> Registry {
         let retention = Arc::new(Retention::new(settings.keep_removed));
         Registry {
             services: DashMap::default(),
@@ -62,9 +79,12 @@ impl Registry {
             retention,
             workers,
             settings,
-            routing: Arc::default(),
+            routing: changes::restored_routing(&*store),
             rejections: Rejections::new(workers),
-            retired_revision: AtomicU64::default(),
+            retired_revision: AtomicU64::new(store.retired().service),
+            store,
+            splits: Mutex::default(),
+            clock,
         }
     }
 
@@ -74,13 +94,16 @@ impl Registry {
         let services: Arc<[_]> = staged.iter().map(|staged| Arc::clone(&staged.service)).collect();
         services.iter().for_each(|service| service.attach(&self.routing));
         let names: HashSet<_> = services.iter().map(|service| service.name()).collect();
-        let (before, now) = self.routing.update(|now| {
+        let one_at_a_time = self.splits.lock().await;
+        let (before, now, ended, is_first) = self.routing.update(|now| {
             let (before, configuration) = (Arc::clone(&now.splits), now.configuration + 1);
-            let splits = Arc::new(before.reconfigured(Arc::clone(&routes)));
+            let (splits, ended) = before.reconfigured(Arc::clone(&routes), self.clock.now());
+            let splits = Arc::new(splits);
             let (routes, snapshots) =
                 (splits.effective_routes(), staged.iter().map(StagedService::snapshot).collect());
             let (services, after) = (Arc::clone(&services), Arc::clone(&splits));
-            (Some(Routing { configuration, routes, services, snapshots, splits }), (before, after))
+            let routing = Routing { configuration, routes, services, snapshots, splits };
+            (Some(routing), (before, after, ended, configuration == 1))
         });
         // New services can be found, and so changed, only after the routing has them.
         for service in &*services {
@@ -90,6 +113,11 @@ impl Registry {
             staged.commit().await;
         }
         now.log_since(&before);
+        self.keep_end(ended).await;
+        drop(one_at_a_time);
+        if is_first {
+            self.end_unconfigured().await;
+        }
         self.services.retain(|name, service| {
             let stays = names.contains(&**name);
             if !stays {
@@ -100,49 +128,13 @@ impl Registry {
         self.removed.drop_restored(|name| names.contains(name));
     }
 
-    /// Changes the split of a route and returns its new revision, once it is in effect. Every change,
-    /// refused ones included, is logged.
-    ///
-    /// # Errors
-    /// The change was refused; nothing has changed.
-    pub fn change_split(
-        &self,
-        route: &str,
-        change: &SplitChange,
-        expected: Option<u64>,
-        by: &Author,
-    ) -> Result<u64, SplitError> {
-        let (provenance, subject) = (Provenance::now(by), Subject::route(route));
-        let (before, changed) = self.routing.update(|now| {
-            let before = Arc::clone(&now.splits);
-            match before.changed(route, change, expected, &provenance) {
-                Ok((splits, revision)) => {
-                    let difference = before.difference(route, &splits);
-                    (Some(now.with_splits(splits)), (before, Ok((difference, revision))))
-                }
-                Err(error) => (None, (before, Err(error))),
-            }
-        });
-        match changed {
-            Ok((difference, revision)) => {
-                ChangeRecord::made(provenance, subject, change, difference, revision).log();
-                Ok(revision)
-            }
-            Err(error) => {
-                let known = before.configured().get(route);
-                let revision = known.map(|_| before.revision(route));
-                let text = error.to_string();
-                ChangeRecord::refused(provenance, subject, change, &text, revision).log();
-                Err(error)
-            }
-        }
-    }
-
     /// Retires the services of `before` that are no longer configured: they refuse changes.
     pub async fn retire(&self, before: &Routing) {
         for service in &*before.services {
             if !self.services.contains_key(service.name()) {
-                self.retired_revision.fetch_max(service.retire().await, Ordering::Relaxed);
+                let revision = service.retire().await;
+                self.retired_revision.fetch_max(revision, Ordering::Relaxed);
+                self.keep_gone(&Subject::service(service.name()), revision).await;
             }
         }
     }
@@ -151,13 +143,15 @@ impl Registry {
     /// its counters. Its revision is above that of any removed service, so that a change which expects
     /// an earlier revision is refused.
     pub fn initial_state(&self, name: &str) -> InitialState {
-        let revision = self.retired_revision.load(Ordering::Relaxed) + 1;
-        let retention = Arc::clone(&self.retention);
+        let kept = self.store.take_kept(&Subject::service(name));
+        let fresh = self.retired_revision.load(Ordering::Relaxed) + 1;
+        let revision = kept.as_ref().map_or(fresh, |kept| kept.revision);
+        let (store, retention) = (Arc::clone(&self.store), Arc::clone(&self.retention));
         let (counts, removed) = match self.removed.get(name) {
             Some((counts, last)) => (counts, last.removed.clone()),
             None => (Arc::new(ServiceCounters::new(self.workers, &self.settings)), Vec::new()),
         };
-        InitialState { revision, counts, removed, retention }
+        InitialState { revision, counts, removed, retention, kept, store }
     }
 
     /// Rejections on routes that lead to no service.

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::{Service, Snapshot, Splits};
+use crate::model::Time;
 use crate::route::RouteTable;
 
 /// Immutable routing; a reload or a change of a service builds a new one. A request uses one, so
@@ -41,6 +42,11 @@ impl Routing {
             snapshots,
             splits: Arc::clone(&self.splits),
         })
+    }
+
+    /// When the next override of a split is over.
+    pub(super) fn next_expiry(&self) -> Option<Time> {
+        self.splits.next_expiry()
     }
 
     /// With other splits.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
+use std::time::SystemTime;
 
-use super::Provenance;
+use crate::overrides::{CannotRevert, NotKept, Provenance};
 use crate::route::{MAX_SHARE_WEIGHT, Split};
 use crate::text::listed;
 
@@ -35,6 +36,8 @@ pub struct ShareView {
     pub configured: u32,
     /// Who has overridden the weight, and when.
     pub provenance: Option<Provenance>,
+    /// When the override is over, by the wall clock, if ever.
+    pub until: Option<SystemTime>,
 }
 
 /// Why a change of a split was refused; nothing has changed.
@@ -62,6 +65,12 @@ pub enum SplitError {
     /// All weights would be 0.
     #[error("this would leave route `{0}` with no service to send requests to: all weights are 0")]
     Empty(String),
+    /// The change that is to be reverted cannot be.
+    #[error(transparent)]
+    CannotRevert(#[from] CannotRevert),
+    /// The store of overrides cannot keep it.
+    #[error(transparent)]
+    NotKept(#[from] NotKept),
 }
 
 /// A change of a route's split.
@@ -71,6 +80,8 @@ pub enum SplitChange {
     Set(BTreeMap<String, u32>),
     /// Drop the overrides: the configured weights are in effect again.
     Reset,
+    /// Undo the change that has made this revision.
+    Revert(u64),
 }
 
 /// For the log; truncated, however long the request was.
@@ -78,6 +89,7 @@ impl Display for SplitChange {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             SplitChange::Reset => f.write_str("reset split"),
+            SplitChange::Revert(revision) => write!(f, "revert revision {revision} of the split"),
             SplitChange::Set(weights) => {
                 let weights = weights.iter().map(|(name, weight)| format!("{name:.64}={weight}"));
                 write!(f, "set split {}", listed(weights.collect()))

@@ -3,14 +3,20 @@
 //! An immutable value that is part of the [`Routing`](super::Routing), next to the route table that
 //! it produces, so that both are swapped together.
 
+mod changes;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::split::{ShareView, SplitChange, SplitError, SplitView};
-use super::{Provenance, split};
+use super::split::{ShareView, SplitError, SplitView};
+use crate::model::Time;
+use crate::overrides::{
+    ChangeLog, ChangeRecord, Field, FieldChange, KeptState, Setting, Subject, Value,
+};
 use crate::route::RouteTable;
 use crate::route::{Forward, Route, Share, Split};
 use crate::text::{listed, nearest};
+pub(super) use changes::ChangedSplits;
 
 /// Traffic splits of all routes.
 #[derive(Clone, Debug, Default)]
@@ -19,25 +25,73 @@ pub struct Splits {
     configured: Arc<RouteTable>,
     /// States by route; routes at their first revision are left out.
     states: HashMap<Box<str>, SplitState>,
+    /// What an earlier process has left, until there is a configuration.
+    kept: HashMap<String, KeptState>,
     /// The highest revision of any removed route.
     retired_revision: u64,
 }
 
 /// Revision and overrides of a route's split.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct SplitState {
     revision: u64,
-    /// Overridden weights by name of share.
-    overrides: BTreeMap<String, WeightOverride>,
+    /// Overrides by name of share.
+    overrides: Weights,
+    /// The last changes.
+    log: ChangeLog,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-struct WeightOverride {
-    weight: u32,
-    provenance: Provenance,
+/// Overridden weights by name of share.
+type Weights = BTreeMap<String, Arc<Setting>>;
+
+impl SplitState {
+    fn at(revision: u64) -> SplitState {
+        SplitState { revision, ..SplitState::default() }
+    }
+
+    /// What an earlier process has left, without what is over by `now`.
+    fn kept(kept: &KeptState, now: Time) -> SplitState {
+        let KeptState { revision, settings, log } = kept;
+        let share = |(field, setting): &(Field, Arc<Setting>)| match field {
+            Field::Share(name) => Some((name.clone(), setting.live(now)?)),
+            _ => None,
+        };
+        let overrides = settings.iter().filter_map(share).collect();
+        SplitState { revision: *revision, overrides, log: log.clone() }
+    }
+
+    /// Ends the overrides of shares that the route does not have, or all if they would leave it with
+    /// none to send requests to.
+    fn prune(&mut self, split: Option<&Split>) -> Vec<FieldChange> {
+        let mut ended = BTreeMap::new();
+        if let Some(split) = split {
+            let keys: Vec<String> = split.keys().collect();
+            ended = self.overrides.extract_if(.., |key, _| !keys.contains(key)).collect();
+        }
+        if split.is_none_or(|split| !with_overrides(split, &self.overrides).serves()) {
+            ended.append(&mut self.overrides);
+        }
+        let ended = ended.into_iter();
+        ended
+            .map(|(key, from)| FieldChange { field: Field::Share(key), from: Some(from), to: None })
+            .collect()
+    }
+}
+
+/// The overriding weight, unless that is the configured one for a time.
+fn weight(setting: &Setting) -> Option<u32> {
+    match setting.value {
+        Some(Value::Weight(weight)) => Some(weight),
+        _ => None,
+    }
 }
 
 impl Splits {
+    /// What an earlier process has left; it takes effect with the first configuration.
+    pub(super) fn restored(kept: HashMap<String, KeptState>, retired_revision: u64) -> Splits {
+        Splits { kept, retired_revision, ..Splits::default() }
+    }
+
     /// The configured routes.
     pub fn configured(&self) -> &Arc<RouteTable> {
         &self.configured
@@ -84,13 +138,15 @@ impl Splits {
         let state = self.states.get(name);
         let Forward { split, split_by, .. } = forward;
         let share = |(key, share): (String, &Share)| {
-            let overridden = state.and_then(|state| state.overrides.get(&key));
+            let wanted = state.and_then(|state| state.overrides.get(&key));
+            let wanted = wanted.and_then(|setting| Some((setting, weight(setting)?)));
             ShareView {
                 name: key,
                 service: share.name.to_string(),
-                weight: overridden.map_or(share.weight, |overridden| overridden.weight),
+                weight: wanted.map_or(share.weight, |(_, weight)| weight),
                 configured: share.weight,
-                provenance: overridden.map(|overridden| overridden.provenance.clone()),
+                provenance: wanted.map(|(setting, _)| setting.provenance.clone()),
+                until: wanted.and_then(|(setting, _)| setting.until).map(|until| until.wall),
             }
         };
         SplitView {
@@ -107,47 +163,6 @@ impl Splits {
         self.states.get(route).map_or(1, |state| state.revision)
     }
 
-    /// Applies a change; returns the new splits and the revision.
-    pub(super) fn changed(
-        &self,
-        route: &str,
-        change: &SplitChange,
-        expected: Option<u64>,
-        provenance: &Provenance,
-    ) -> Result<(Splits, u64), SplitError> {
-        let split = match self.configured.get(route) {
-            None => return Err(self.unknown(route)),
-            Some(Route::Redirect(_)) => return Err(redirects(route)),
-            Some(Route::Forward(forward)) => &forward.split,
-        };
-        let mut splits = self.clone();
-        let current = self.revision(route);
-        let state = splits.states.entry(route.into());
-        let state = state.or_insert_with(|| SplitState { revision: 1, overrides: BTreeMap::new() });
-        match change {
-            SplitChange::Reset => state.overrides.clear(),
-            SplitChange::Set(weights) => {
-                split::validate(route, split, weights)?;
-                let overridden =
-                    |weight: u32| WeightOverride { weight, provenance: provenance.clone() };
-                state
-                    .overrides
-                    .extend(weights.iter().map(|(key, to)| (key.clone(), overridden(*to))));
-            }
-        }
-        if let Some(expected) = expected.filter(|expected| *expected != current) {
-            return Err(SplitError::Stale { route: route.into(), current, expected });
-        }
-        // A split that serves nothing may be changed: only losing the last share is refused.
-        let serves = |overrides| with_overrides(split, overrides).serves();
-        let before = self.states.get(route).map(|state| &state.overrides);
-        if before.map_or(split.serves(), serves) && !serves(&state.overrides) {
-            return Err(SplitError::Empty(route.into()));
-        }
-        state.revision = current + 1;
-        Ok((splits, current + 1))
-    }
-
     /// What differs in `after` for a route, for the log: old and new weights.
     pub(super) fn difference(&self, route: &str, after: &Splits) -> (String, String) {
         let shares = |splits: &Splits| splits.view(route).map(|it| it.shares).unwrap_or_default();
@@ -161,34 +176,52 @@ impl Splits {
         (listed(old), listed(new))
     }
 
-    /// Applies another configuration. Overrides are kept for shares that still exist.
-    pub(super) fn reconfigured(&self, configured: Arc<RouteTable>) -> Splits {
+    /// Applies another configuration. Overrides are kept for shares that still exist; returns the
+    /// end of the others, too.
+    pub(super) fn reconfigured(
+        &self,
+        configured: Arc<RouteTable>,
+        now: Time,
+    ) -> (Splits, Vec<Arc<ChangeRecord>>) {
         let changes = configured.changes_since(&self.configured);
         let gone = changes.removed.iter().map(|route| self.revision(route)).max();
         let retired_revision = self.retired_revision.max(gone.unwrap_or_default());
-        let mut states = self.states.clone();
+        let mut next =
+            Splits { retired_revision, states: self.states.clone(), ..Splits::default() };
+        let mut ended = Vec::new();
         for name in &changes.removed {
-            states.remove(*name);
-        }
-        let fresh = |revision| SplitState { revision, overrides: BTreeMap::new() };
-        for name in changes.added.iter().filter(|_| retired_revision > 0) {
-            states.insert((*name).into(), fresh(retired_revision + 1));
-        }
-        for name in &changes.changed {
-            let Some(state) = states.get_mut(*name) else { continue };
-            match configured.get(name) {
-                Some(Route::Forward(forward)) => {
-                    let keys: Vec<String> = forward.split.keys().collect();
-                    state.overrides.retain(|key, _| keys.contains(key));
-                    // Drop the overrides rather than send requests nowhere.
-                    if !with_overrides(&forward.split, &state.overrides).serves() {
-                        state.overrides.clear();
-                    }
-                }
-                _ => state.overrides.clear(),
+            if let Some(state) = next.states.remove(*name) {
+                ended.push(ChangeRecord::gone(&Subject::Route((*name).into()), state.revision));
             }
         }
-        Splits { configured, states, retired_revision }
+        let mut kept = self.kept.clone();
+        for name in &changes.added {
+            let state = kept.remove(*name).map(|kept| SplitState::kept(&kept, now));
+            let fresh = || (retired_revision > 0).then(|| SplitState::at(retired_revision + 1));
+            if let Some(state) = state.or_else(fresh) {
+                next.states.insert((*name).into(), state);
+            }
+        }
+        for name in changes.changed.iter().chain(&changes.added) {
+            let Some(state) = next.states.get_mut(*name) else { continue };
+            let split = match configured.get(name) {
+                Some(Route::Forward(forward)) => Some(&forward.split),
+                _ => None,
+            };
+            let fields = state.prune(split);
+            if !fields.is_empty() {
+                let subject = Subject::Route((*name).into());
+                let record = ChangeRecord::ended(&subject, fields, state.revision);
+                state.log.push(Arc::new(record.clone()));
+                ended.push(record);
+            }
+        }
+        for (name, KeptState { revision, .. }) in kept {
+            next.retired_revision = next.retired_revision.max(revision);
+            ended.push(ChangeRecord::gone(&Subject::Route(name), revision));
+        }
+        next.configured = configured;
+        (next, ended.into_iter().map(Arc::new).collect())
     }
 
     /// Logs overrides whose configured weight has changed since `before`, and those that ended.
@@ -254,9 +287,9 @@ fn redirects(route: &str) -> SplitError {
 }
 
 /// The split with overrides applied.
-fn with_overrides(split: &Split, overrides: &BTreeMap<String, WeightOverride>) -> Split {
+fn with_overrides(split: &Split, overrides: &Weights) -> Split {
     let shares = split.keys().zip(split.shares());
     split.with_weights(shares.map(|(key, share)| {
-        overrides.get(&key).map_or(share.weight, |overridden| overridden.weight)
+        overrides.get(&key).and_then(|setting| weight(setting)).unwrap_or(share.weight)
     }))
 }

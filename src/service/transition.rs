@@ -6,30 +6,64 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::change::{Change, ChangeError, Preconditions};
-use super::change_record::{ChangeRecord, Subject};
-use super::desired::{Backend, Desired};
+use super::change::{Change, ChangeError, Terms};
+use super::desired::{Backend, Changed, Desired};
 use super::history::OutcomeCounts;
-use super::provenance::{Author, Provenance};
 use super::{OverrideView, Snapshot};
 use crate::model::EndpointId;
+use crate::overrides::{Author, ChangeRecord, NotKept, Provenance, Subject};
 
 /// A change requested by an operator, and the channel for the result.
 #[derive(Debug)]
 pub(super) struct ChangeRequest {
     pub(super) change: Change,
-    pub(super) conditions: Preconditions,
+    pub(super) terms: Terms,
     pub(super) by: Author,
     pub(super) answer: oneshot::Sender<Result<u64, ChangeError>>,
 }
 
-/// A change that was accepted or refused. The answer is sent once it is in effect.
+/// A change that was accepted or refused. The answer is sent once it is kept and in effect.
 pub(super) struct DecidedChange {
-    pub(super) answer: oneshot::Sender<Result<u64, ChangeError>>,
-    pub(super) result: Result<u64, ChangeError>,
-    pub(super) record: ChangeRecord,
+    answer: oneshot::Sender<Result<u64, ChangeError>>,
+    result: Result<u64, ChangeError>,
+    record: Arc<ChangeRecord>,
+    change: Change,
+}
+
+impl DecidedChange {
+    /// The record, if the change was accepted.
+    pub(super) fn accepted(&self) -> Option<&Arc<ChangeRecord>> {
+        self.result.is_ok().then_some(&self.record)
+    }
+
+    /// The backend that it heals, if it does.
+    pub(super) fn heals(&self) -> Option<String> {
+        match &self.change {
+            Change::Heal(address) if self.result.is_ok() => Some(address.clone()),
+            _ => None,
+        }
+    }
+
     /// Whether it ejects a backend.
-    pub(super) ejects: bool,
+    pub(super) fn ejects(&self) -> bool {
+        self.result.is_ok() && matches!(self.change, Change::Eject { .. })
+    }
+
+    /// The same, refused because it could not be kept; the service stays at `revision`.
+    pub(super) fn not_kept(mut self, why: &NotKept, revision: u64) -> DecidedChange {
+        let ChangeRecord { provenance, subject, .. } = &*self.record;
+        let (provenance, subject, text) = (provenance.clone(), subject.clone(), why.to_string());
+        let refused =
+            ChangeRecord::refused(provenance, subject, &self.change, &text, Some(revision));
+        (self.record, self.result) = (Arc::new(refused), Err(why.clone().into()));
+        self
+    }
+
+    /// Logs the change, and answers.
+    pub(super) fn answer(self) {
+        self.record.log(); // here, since the caller may be gone: every change is logged
+        let _ = self.answer.send(self.result);
+    }
 }
 
 /// Copy of the writer's state from which the next one is built.
@@ -54,18 +88,18 @@ pub(super) struct Transition {
 }
 
 impl TransitionBuilder {
-    /// Applies the changes in order, and builds the next state if any was accepted.
+    /// Applies the changes in order; returns the next state, if any was accepted.
     pub(super) fn decide(
         self,
         requests: Vec<ChangeRequest>,
-    ) -> (Vec<DecidedChange>, Option<Transition>) {
+    ) -> (Vec<DecidedChange>, Option<Desired>) {
         let mut desired = self.desired.clone();
         // A caller that has given up does not expect its change to take effect later.
         let waiting = requests.into_iter().filter(|request| !request.answer.is_closed());
         let decided =
             waiting.map(|request| apply_change(request, &mut desired, self.retired)).collect();
         let changed = desired.revision != self.desired.revision;
-        (decided, changed.then(|| self.build(desired)))
+        (decided, changed.then_some(desired))
     }
 
     /// Builds the next generation from `desired`.
@@ -88,25 +122,28 @@ impl TransitionBuilder {
 
 /// Applies one change to `desired`, or leaves it as it is and records why.
 fn apply_change(request: ChangeRequest, desired: &mut Desired, retired: bool) -> DecidedChange {
-    let ChangeRequest { change, conditions, by, answer } = request;
+    let ChangeRequest { change, terms, by, answer } = request;
     let service = desired.spec.name.clone();
     let (provenance, subject) = (Provenance::now(&by), Subject::service(&service));
     let changed = match retired {
         true => Err(ChangeError::Gone { service }),
-        false => desired.changed(&change, conditions, &provenance),
+        false => desired.changed(&change, terms, &provenance),
     };
     let (result, record) = match changed {
-        Ok(changed) => {
+        Ok(Changed { desired: changed, fields, until }) => {
             let difference = desired.difference(&changed);
             *desired = changed;
             let revision = desired.revision;
-            (Ok(revision), ChangeRecord::made(provenance, subject, &change, difference, revision))
+            let made = ChangeRecord::made(provenance, subject, &change, difference, revision);
+            let record = Arc::new(made.editing(fields, until));
+            desired.remember(&record);
+            (Ok(revision), record)
         }
         Err(error) => {
             let (text, at) = (error.to_string(), Some(desired.revision));
-            (Err(error), ChangeRecord::refused(provenance, subject, &change, &text, at))
+            let refused = ChangeRecord::refused(provenance, subject, &change, &text, at);
+            (Err(error), Arc::new(refused))
         }
     };
-    let ejects = result.is_ok() && matches!(change, Change::Eject { .. });
-    DecidedChange { answer, result, record, ejects }
+    DecidedChange { answer, result, record, change }
 }

@@ -12,6 +12,7 @@ use crate::balance::Ramp;
 use crate::clock::Clock;
 use crate::discovery::{Discovered, Subscription};
 use crate::model::{Endpoint, EwmaParams, Time};
+use crate::overrides::ChangeLog;
 use crate::stats::WindowStats;
 
 /// Read-only view of a service for the control API and metrics, published on every change and once
@@ -44,6 +45,7 @@ pub struct ServiceView {
     pub ewma: EwmaParams,
     pub(super) clock: Clock,
     pub(super) history: History,
+    pub(super) changes: ChangeLog,
 }
 
 /// Read-only view of one backend.
@@ -101,6 +103,7 @@ impl ServiceView {
             ewma: spec.balancer.factory.ewma(),
             clock,
             history: History::default(),
+            changes: ChangeLog::default(),
         }
     }
 
@@ -141,6 +144,11 @@ impl ServiceView {
                  ejected for its answers meanwhile"
             )
         })
+    }
+
+    /// The last changes by operators.
+    pub fn changes(&self) -> &ChangeLog {
+        &self.changes
     }
 
     /// Revisions since which requests can be counted; the newest is the current one.

@@ -1,5 +1,7 @@
 //! Single writer of a service: one task that applies all changes and publishes the result.
 
+mod commit;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,23 +10,23 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::build_pool::BuildPool;
 use super::condition_changes::{ConditionChanges, log_panic};
-use super::desired::{Desired, another_set};
+use super::desired::{Desired, Reevaluated, another_set};
 use super::ejection::{Outliers, Results};
 use super::history::{History, OutcomeCounts};
 use super::override_view::OverrideChanges;
 use super::publisher::SnapshotPublisher;
 use super::service_stats::ServiceStats;
 use super::staged::StageRequest;
-use super::transition::{ChangeRequest, DecidedChange, Transition, TransitionBuilder};
+use super::transition::{ChangeRequest, Transition, TransitionBuilder};
 use super::view::ServiceView;
-use super::{
-    Cause, EjectionCounts, Environment, InitialState, OverrideView, ServiceConfig, Snapshot,
-};
+use super::{EjectionCounts, Environment, InitialState, OverrideView, ServiceConfig, Snapshot};
 use crate::clock::Clock;
 use crate::discovery::Discovered;
 use crate::health::Subscriber;
 use crate::model::Time;
+use crate::overrides::{ChangeRecord, Store};
 use crate::stats::Window;
+use commit::Committing;
 
 /// Debounce of health changes, so that one snapshot is built for several.
 const HEALTH_DEBOUNCE: Duration = Duration::from_millis(20);
@@ -62,6 +64,14 @@ pub(super) struct Writer {
     view: watch::Sender<Arc<ServiceView>>,
     /// The set of the source that is in effect.
     applied: Option<Arc<[Discovered]>>,
+    /// Keeps changes before they take effect.
+    store: Arc<dyn Store>,
+    /// Changes that are being kept. Others wait until they are.
+    committing: Option<Committing>,
+    /// A command that has come with these.
+    queued: Option<Command>,
+    /// What an earlier process has left, and is no longer configured.
+    ended: Option<Arc<ChangeRecord>>,
     /// The service is no longer configured.
     retired: bool,
 }
@@ -73,10 +83,11 @@ impl Writer {
         environment: &Environment,
         initial: InitialState,
     ) -> Writer {
-        let InitialState { revision, counts, removed, retention } = initial;
+        let InitialState { revision, counts, removed, retention, kept, store } = initial;
         let (rejections, clock) = (&counts.rejections, environment.clock);
         let health_subscriber = Subscriber::new(&counts.checks);
-        let desired = Desired::new(config, environment, Arc::clone(&health_subscriber), revision);
+        let health = Arc::clone(&health_subscriber);
+        let (desired, ended) = Desired::new(config, environment, health, revision, kept);
         let mut rng = environment.rng(&desired.spec.name);
         let snapshot = Snapshot::of(&desired, 1, None, &mut rng);
         let mut history = History::default();
@@ -85,7 +96,7 @@ impl Writer {
         let mut stats = ServiceStats::new(rejections, retention);
         stats.retain_removed(removed, clock.now());
         let writer = Writer {
-            overrides: Arc::default(),
+            overrides: desired.overridden().into(),
             history,
             stats,
             health_subscriber,
@@ -97,6 +108,10 @@ impl Writer {
             publisher: SnapshotPublisher::new(snapshot),
             view: watch::Sender::new(Arc::new(view)),
             applied: None,
+            store,
+            committing: None,
+            queued: None,
+            ended,
             retired: false,
             desired,
         };
@@ -124,8 +139,11 @@ impl Writer {
         let mut reevaluate_at = Some(self.clock.now());
         let name_subscriber = Arc::clone(&self.desired.name_subscriber);
         let (mut discover_at, mut names_changed) = (self.clock.now(), false);
+        if let Some(ended) = self.ended.take() {
+            self.end(ended).await;
+        }
         loop {
-            let due = reevaluate_at.into_iter().chain(self.desired.next_ejection_end()).min();
+            let due = reevaluate_at.into_iter().chain(self.desired.next_due()).min();
             tokio::select! {
                 biased;
                 _ = tick.tick() => self.tick().await,
@@ -146,7 +164,13 @@ impl Writer {
                     discover_at = self.clock.now() + DISCOVERY_INTERVAL;
                     self.apply_discovered().await;
                 }
-                command = inbox.recv() => match command {
+                kept = commit::kept(&mut self.committing), if self.committing.is_some() => {
+                    self.commit(kept).await;
+                    if let Some(command) = self.queued.take() {
+                        self.handle_command(command, inbox).await;
+                    }
+                }
+                command = inbox.recv(), if self.committing.is_none() => match command {
                     Some(command) => self.handle_command(command, inbox).await,
                     None => return self.log_cuts(),
                 },
@@ -158,7 +182,13 @@ impl Writer {
         let mut next = Some(command);
         while let Some(command) = next.take() {
             match command {
-                Command::Change(request) => next = self.apply_changes(request, inbox).await,
+                Command::Change(request) => {
+                    next = self.decide_changes(request, inbox).await;
+                    if self.committing.is_some() {
+                        self.queued = next;
+                        return;
+                    }
+                }
                 Command::Configure(request) => self.configure(*request).await,
                 Command::Retire(answer) => {
                     self.retired = true;
@@ -169,44 +199,16 @@ impl Writer {
         }
     }
 
-    /// Applies a change with all queued behind it as one batch, so that one picker is built for
-    /// them all. Returns the command that ended the batch, if any.
-    async fn apply_changes(
-        &mut self,
-        first: ChangeRequest,
-        inbox: &mut mpsc::Receiver<Command>,
-    ) -> Option<Command> {
-        let (mut requests, mut after) = (vec![first], None);
-        while after.is_none() && requests.len() < inbox.max_capacity() {
-            match inbox.try_recv() {
-                Ok(Command::Change(another)) => requests.push(another),
-                Ok(command) => after = Some(command),
-                Err(_) => break, // the queue is empty or closed
-            }
-        }
-        let builder = self.transition_builder();
-        let (decided, transition) = self.build_pool.run(move || builder.decide(requests)).await;
-        if let Some(transition) = transition {
-            self.apply(transition);
-        }
-        for DecidedChange { answer, result, record, ejects } in decided {
-            if ejects {
-                self.ejections.count(Cause::Hand);
-            }
-            record.log(); // here, since the caller may be gone: every change is logged
-            let _ = answer.send(result);
-        }
-        after
-    }
-
     /// Applies a configuration in two phases: builds the snapshot, then awaits the commit, which
     /// comes for all services at once. Overrides stay on top. Changes wait meanwhile: otherwise they
     /// could be lost, or take effect before the commit.
     async fn configure(&mut self, StageRequest { config, staged, commit }: StageRequest) {
         let builder = self.transition_builder();
-        let build =
-            move || builder.desired.reconfigured(config).map(|desired| builder.build(desired));
-        let Some(transition) = self.build_pool.run(build).await else {
+        let build = move || {
+            let (desired, ended) = builder.desired.reconfigured(config)?;
+            Some((builder.build(desired), ended))
+        };
+        let Some((transition, ended)) = self.build_pool.run(build).await else {
             let _ = staged.send(None);
             return;
         };
@@ -221,6 +223,9 @@ impl Writer {
         tracing::info!(service = spec.name, revision, generation, "reconfigured");
         OverrideChanges::between(&before, &self.overrides).log(&spec.name);
         let _ = acknowledge.send(());
+        if let Some(ended) = ended {
+            self.keep_end(ended).await;
+        }
     }
 
     /// Puts the newest set of the source into effect, and what names resolve to.
@@ -265,15 +270,23 @@ impl Writer {
         }
     }
 
-    /// Re-evaluates health and ejections, and publishes a snapshot if they have changed.
+    /// Re-evaluates health, ejections and the time of overrides, and publishes a snapshot if they have
+    /// changed.
     async fn reevaluate(&mut self, outliers: &Outliers) {
-        let Some(desired) = self.desired.reevaluated(outliers) else { return };
+        let Some(Reevaluated { desired, expired, ended }) = self.desired.reevaluated(outliers)
+        else {
+            return;
+        };
         let changes = ConditionChanges::between(&self.desired, &desired);
         let builder = self.transition_builder();
         let transition = self.build_pool.run(move || builder.build(desired)).await;
         self.apply(transition);
         changes.causes().for_each(|cause| self.ejections.count(cause));
         changes.log(&self.desired.spec.name);
+        self.log_expired(&expired);
+        if let Some(ended) = ended {
+            self.end(ended).await;
+        }
     }
 
     /// Copies the current state, for building the next snapshot on another thread.
@@ -321,6 +334,7 @@ impl Writer {
             ewma: spec.balancer.factory.ewma(),
             clock: self.clock,
             history: self.history.clone(),
+            changes: self.desired.log().clone(),
         }));
     }
 }

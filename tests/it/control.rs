@@ -4,6 +4,8 @@ mod bursts;
 mod changes;
 mod ctl;
 mod exits;
+mod history;
+mod kept;
 mod lives;
 mod overrides;
 mod routes;
@@ -25,6 +27,7 @@ use equipoise::control::{NAME, ServeError, Server};
 use equipoise::discovery::Discovery;
 use equipoise::health::HealthMonitor;
 use equipoise::model::{Address, Code, ConnectionRefusals, EndpointSet, GrpcCode};
+use equipoise::overrides::{Memory, Store};
 use equipoise::service::{
     Balancer, BuildPool, CounterSettings, EndpointSpec, Environment, Layer, Registry, Service,
     ServiceConfig, ServiceSpec,
@@ -73,10 +76,21 @@ impl Gateway {
     }
 
     async fn with(backends: &[(&str, u32)]) -> Gateway {
+        Gateway::keeping_with(Arc::new(Memory), backends).await
+    }
+
+    /// As `start`, with a store that keeps changes.
+    async fn keeping(store: Arc<dyn Store>) -> Gateway {
+        Gateway::keeping_with(store, &[("a:1", 3), ("b:1", 1)]).await
+    }
+
+    async fn keeping_with(store: Arc<dyn Store>, backends: &[(&str, u32)]) -> Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let registry = Arc::new(Registry::new(1, CounterSettings::default(), Clock::start()));
-        let orders = service("orders", backends);
+        let (settings, clock) = (CounterSettings::default(), Clock::start());
+        let registry = Arc::new(Registry::with_store(WORKERS, settings, clock, store));
+        let initial = registry.initial_state("orders");
+        let orders = Service::start_with(initial, spec("orders", backends), &environment(WORKERS));
         publish(&registry, [&orders]).await;
         let (stop, stopped) = oneshot::channel::<()>();
         let (ending, ended) = oneshot::channel::<()>();

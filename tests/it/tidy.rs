@@ -20,6 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("balance", &["text", "model"]),
     ("net", &["stats", "http", "grpc", "tasks", "model", "http1", "http2", "clock"]),
     ("telemetry", &["text", "stats", "tasks", "model", "clock"]),
+    ("overrides", &["text", "model", "clock"]),
     ("upstream", &["text", "http", "tasks", "dns", "model", "net"]),
     ("discovery", &["text", "tasks", "dns", "model", "clock"]),
     ("health", &["tasks", "model", "clock", "upstream"]),
@@ -33,6 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "route",
             "clock",
             "balance",
+            "overrides",
             "upstream",
             "discovery",
             "health",
@@ -72,12 +74,25 @@ const LAYERS: &[(&str, &[&str])] = &[
             "service",
         ],
     ),
-    ("control", &["text", "stats", "model", "route", "clock", "telemetry", "discovery", "service"]),
+    (
+        "control",
+        &[
+            "text",
+            "stats",
+            "model",
+            "route",
+            "clock",
+            "telemetry",
+            "overrides",
+            "discovery",
+            "service",
+        ],
+    ),
     ("app", &ALL),
     ("cli", &ALL),
 ];
 
-const ALL: [&str; 23] = [
+const ALL: [&str; 24] = [
     "text",
     "stats",
     "http",
@@ -92,6 +107,7 @@ const ALL: [&str; 23] = [
     "balance",
     "net",
     "telemetry",
+    "overrides",
     "upstream",
     "discovery",
     "health",
@@ -117,7 +133,7 @@ const GIVEN: &[(&str, &[&str])] = &[
     (
         "clock::wall",
         &[
-            "service/provenance.rs",
+            "overrides/",
             "discovery/follower.rs",
             "discovery/names/follower.rs",
             "control/sources.rs",

@@ -24,7 +24,7 @@ pub async fn operate(world: Rc<World>, file: File) {
         let what = world.rng.borrow_mut().u8(..10);
         match what {
             0 | 1 => operators.reload().await,
-            2 => operators.steer(),
+            2 => operators.steer().await,
             3 | 4 if operators.examines() => operators.examine().await,
             _ => operators.change().await,
         }

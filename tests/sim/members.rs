@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use equipoise::health::Health;
-use equipoise::service::{BackendView, Cause, Change, Condition, Preconditions, ServiceView};
+use equipoise::service::{BackendView, Cause, Change, Condition, ServiceView, Terms};
 
 use super::ledger::Place;
 
@@ -134,7 +134,7 @@ impl Members {
     }
 
     /// After an operator's change; `None` if it must be rejected.
-    pub fn changed(&self, change: &Change, conditions: Preconditions) -> Option<Members> {
+    pub fn changed(&self, change: &Change, conditions: Terms) -> Option<Members> {
         let mut after = Members { revision: self.revision + 1, ..self.clone() };
         match change {
             Change::SetWeights(weights) => {
@@ -171,6 +171,7 @@ impl Members {
                 }
             }
             Change::SetPolicy { .. } => {}
+            Change::Revert(_) => return None, // not drawn
         }
         let stale = conditions.expected_revision.is_some_and(|known| known != self.revision);
         let empty = self.serves() && !after.serves() && !conditions.allow_empty;

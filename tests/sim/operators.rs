@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use equipoise::app;
 use equipoise::health::{CheckTarget, Health};
-use equipoise::service::{Author, CONFIGURED, Change, EndpointSpec, Preconditions, SplitChange};
+use equipoise::service::{Author, CONFIGURED, Change, EndpointSpec, SplitChange, Terms};
 use tokio::time::sleep;
 
 use super::file::{Balancing, File};
@@ -43,9 +43,10 @@ impl Operators {
             let rng = &mut *self.world.rng.borrow_mut();
             let members = &self.members[service];
             let revision = members.revision - u64::from(rng.u8(..8) == 0);
-            let conditions = Preconditions {
+            let conditions = Terms {
                 expected_revision: (rng.u8(..4) == 0).then_some(revision),
                 allow_empty: self.world.faults,
+                ttl: None,
             };
             let change = match rng.u8(..8) {
                 0 if self.file.panic_is_known() => eject(members, rng),
@@ -56,7 +57,7 @@ impl Operators {
         self.make(service, change, conditions).await;
     }
 
-    async fn make(&mut self, service: usize, change: Change, conditions: Preconditions) {
+    async fn make(&mut self, service: usize, change: Change, conditions: Terms) {
         let (world, members) = (&self.world, &mut self.members[service]);
         let after = members.changed(&change, conditions);
         world.trace(&format!("{}: {change}", members.service));
@@ -127,7 +128,7 @@ impl Operators {
     }
 
     /// Changes the weights of the split.
-    pub fn steer(&mut self) {
+    pub async fn steer(&mut self) {
         let world = &self.world;
         let change = {
             let rng = &mut *world.rng.borrow_mut();
@@ -143,13 +144,15 @@ impl Operators {
         let shares = |takes: bool| {
             let weight = |service| match &change {
                 SplitChange::Set(weights) => weights[service],
-                SplitChange::Reset => 1,
+                SplitChange::Reset | SplitChange::Revert(_) => 1,
             };
             let shares = ["orders", "canary"].into_iter();
             shares.filter(|share| (weight(*share) > 0) == takes).map(Place::Share).collect()
         };
         world.ledger.put_back(&shares(true));
-        let answer = world.registry.change_split("split", &change, None, &"operator".into());
+        let terms = Terms::default();
+        let by = Author::from("operator");
+        let answer = world.registry.change_split("split", &change, terms, &by).await;
         if let Err(error) = answer {
             world.ledger.wrong(format!("{change} is refused: {error}"));
         }

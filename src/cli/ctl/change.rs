@@ -12,6 +12,31 @@ pub(super) struct Expected {
     /// Change only if it is still at this revision
     #[arg(long, value_name = "N")]
     pub expected_revision: Option<u64>,
+    /// How long it is to hold, 8760h at most; then it reverts by itself
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
+    pub ttl: Option<Duration>,
+}
+
+impl Expected {
+    /// For how long it is to hold, as the API has it.
+    pub fn ttl(&self) -> Option<prost_types::Duration> {
+        self.ttl.map(duration)
+    }
+
+    /// A line about the new revision of `what`: how long the change holds, and whether it is lost with
+    /// the process.
+    pub fn told(&self, what: &str, revision: u64, durable: bool) -> String {
+        let ttl = self.ttl.map(|ttl| format!(", for {}", units::show_duration(ttl)));
+        let lost = if durable { "" } else { "; it is lost when the gateway ends" };
+        format!("{what} is now at revision {revision}{}{lost}\n", ttl.unwrap_or_default())
+    }
+}
+
+pub(super) fn duration(time: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        nanos: time.subsec_nanos().cast_signed(),
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -41,10 +66,11 @@ impl SetWeight {
             weights: parse::weights(self.weights)?,
             expected_revision: self.conditions.expected.expected_revision,
             allow_empty: self.conditions.allow_empty,
+            ttl: self.conditions.expected.ttl(),
         };
         let client = &session.client;
         let answer = client.wait(client.api().set_weights(request)).await?;
-        session.changed(&self.service, answer.revision)
+        session.changed(&self.service, answer.revision, answer.durable, &self.conditions.expected)
     }
 }
 
@@ -66,10 +92,11 @@ impl Target {
             backend: self.backend,
             expected_revision: self.conditions.expected.expected_revision,
             allow_empty: self.conditions.allow_empty,
+            ttl: self.conditions.expected.ttl(),
         };
         let client = &session.client;
         let answer = client.wait(client.api().undrain_backend(request)).await?;
-        session.changed(&self.service, answer.revision)
+        session.changed(&self.service, answer.revision, answer.durable, &self.conditions.expected)
     }
 }
 
@@ -79,8 +106,8 @@ pub(super) struct Eject {
     service: String,
     /// The backend's address
     backend: String,
-    /// How long, before it is on trial; until it is healed or reset without
-    #[arg(long = "for", value_name = "TIME", value_parser = units::parse_duration)]
+    /// How long, before it is on trial: the same as --ttl; until it is healed or reset without
+    #[arg(long = "for", value_name = "TIME", value_parser = units::parse_duration, conflicts_with = "ttl")]
     time: Option<Duration>,
     #[command(flatten)]
     expected: Expected,
@@ -88,20 +115,17 @@ pub(super) struct Eject {
 
 impl Eject {
     pub(super) async fn run(self, session: &mut Session<'_>) -> Result<(), Error> {
-        let time = self.time.map(|time| prost_types::Duration {
-            seconds: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-            nanos: time.subsec_nanos().cast_signed(),
-        });
+        let expected = Expected { ttl: self.time.or(self.expected.ttl), ..self.expected };
         let request = proto::EjectBackendRequest {
             service: self.service.clone(),
             backend: self.backend,
-            time,
-            expected_revision: self.expected.expected_revision,
+            time: expected.ttl(),
+            expected_revision: expected.expected_revision,
         };
         let client = &session.client;
         let answer = client.wait(client.api().eject_backend(request)).await?;
         let warning = Some(&*answer.warning).filter(|warning| !warning.is_empty());
-        session.changed_with(&self.service, answer.revision, warning)
+        session.changed_with(&self.service, answer.revision, answer.durable, &expected, warning)
     }
 }
 
@@ -121,10 +145,11 @@ impl Heal {
             service: self.service.clone(),
             backend: self.backend,
             expected_revision: self.expected.expected_revision,
+            ttl: self.expected.ttl(),
         };
         let client = &session.client;
         let answer = client.wait(client.api().heal_backend(request)).await?;
-        session.changed(&self.service, answer.revision)
+        session.changed(&self.service, answer.revision, answer.durable, &self.expected)
     }
 }
 
@@ -145,10 +170,11 @@ impl Add {
             service: self.service.clone(),
             backends: self.backends,
             expected_revision: self.expected.expected_revision,
+            ttl: self.expected.ttl(),
         };
         let client = &session.client;
         let answer = client.wait(client.api().add_backends(request)).await?;
-        session.changed(&self.service, answer.revision)
+        session.changed(&self.service, answer.revision, answer.durable, &self.expected)
     }
 }
 
@@ -170,10 +196,11 @@ impl Remove {
             addresses: self.backends,
             expected_revision: self.conditions.expected.expected_revision,
             allow_empty: self.conditions.allow_empty,
+            ttl: self.conditions.expected.ttl(),
         };
         let client = &session.client;
         let answer = client.wait(client.api().remove_backends(request)).await?;
-        session.changed(&self.service, answer.revision)
+        session.changed(&self.service, answer.revision, answer.durable, &self.conditions.expected)
     }
 }
 
@@ -197,10 +224,11 @@ impl SetPolicy {
             policy: self.policy,
             settings: Some(parse::settings(self.settings)?),
             expected_revision: self.expected.expected_revision,
+            ttl: self.expected.ttl(),
         };
         let client = &session.client;
         let answer = client.wait(client.api().set_policy(request)).await?;
-        session.changed(&self.service, answer.revision)
+        session.changed(&self.service, answer.revision, answer.durable, &self.expected)
     }
 }
 
@@ -222,9 +250,10 @@ impl Reset {
             backends: self.backends,
             expected_revision: self.conditions.expected.expected_revision,
             allow_empty: self.conditions.allow_empty,
+            ttl: self.conditions.expected.ttl(),
         };
         let client = &session.client;
         let answer = client.wait(client.api().reset_service(request)).await?;
-        session.changed(&self.service, answer.revision)
+        session.changed(&self.service, answer.revision, answer.durable, &self.conditions.expected)
     }
 }

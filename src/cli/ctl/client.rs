@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tonic::metadata::{Ascii, MetadataValue};
+use tonic::metadata::{AsciiMetadataValue, BinaryMetadataValue, MetadataMap};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::Error;
-use crate::control::{BY, REASON, proto};
+use crate::control::{BY, BY_BINARY, NOT_KEPT, REASON, REASON_BINARY, proto};
 use crate::model::GrpcCode;
 use crate::text::address;
 use proto::control_client::ControlClient;
@@ -26,20 +26,27 @@ pub(super) struct Client {
 }
 
 /// An interceptor that adds author and reason to the metadata of each call.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct WithAuthor {
-    by: Option<MetadataValue<Ascii>>,
-    reason: Option<MetadataValue<Ascii>>,
+    pub by: Option<String>,
+    pub reason: Option<String>,
 }
 
 impl Interceptor for WithAuthor {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        for (key, said) in [(BY, &self.by), (REASON, &self.reason)] {
-            if let Some(said) = said {
-                request.metadata_mut().insert(key, said.clone());
-            }
-        }
+        let metadata = request.metadata_mut();
+        add(metadata, [BY, BY_BINARY], self.by.as_deref());
+        add(metadata, [REASON, REASON_BINARY], self.reason.as_deref());
         Ok(request)
+    }
+}
+
+/// Adds a text under the first key if it is ASCII, else under the second.
+fn add(metadata: &mut MetadataMap, [plain, binary]: [&'static str; 2], text: Option<&str>) {
+    let Some(text) = text else { return };
+    match AsciiMetadataValue::try_from(text) {
+        Ok(value) if text.is_ascii() => _ = metadata.insert(plain, value),
+        _ => _ = metadata.insert_bin(binary, BinaryMetadataValue::from_bytes(text.as_bytes())),
     }
 }
 
@@ -56,12 +63,11 @@ fn endpoint(control: &str) -> Option<Endpoint> {
 }
 
 impl Client {
-    /// Connects; `by` and `reason` go into the audit log, as far as metadata can hold them.
+    /// Connects; changes are `signed` for the audit log.
     pub(super) async fn connect(
         control: &str,
         timeout: Duration,
-        by: Option<&str>,
-        reason: Option<&str>,
+        signed: WithAuthor,
     ) -> Result<Client, Error> {
         let endpoint = endpoint(control).ok_or_else(|| Error::Address(control.to_owned()))?;
         let endpoint = endpoint
@@ -72,8 +78,6 @@ impl Client {
             control: control.to_owned(),
             reason: root(&error),
         })?;
-        let text = |said: Option<&str>| said.and_then(|said| said.parse().ok());
-        let signed = WithAuthor { by: text(by), reason: text(reason) };
         Ok(Client { channel, control: control.to_owned(), timeout, signed })
     }
 
@@ -152,6 +156,9 @@ impl<T> Answers<T> {
 }
 
 fn refused(control: &str, status: &Status) -> Error {
+    if status.metadata().contains_key(NOT_KEPT) {
+        return Error::NotKept(status.message().to_owned());
+    }
     if let Some(reason) = not_control_api(status) {
         return Error::Stranger { control: control.to_owned(), reason };
     }

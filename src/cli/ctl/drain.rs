@@ -30,12 +30,14 @@ impl Args {
             backend: backend.clone(),
             expected_revision: conditions.expected.expected_revision,
             allow_empty: conditions.allow_empty,
+            ttl: conditions.expected.ttl(),
             timeout: limit.and_then(|limit| prost_types::Duration::try_from(limit).ok()),
         };
         let client = &session.client;
-        let revision = client.wait(client.api().drain_backend(request)).await?.revision;
+        let answer = client.wait(client.api().drain_backend(request)).await?;
+        let (revision, durable) = (answer.revision, answer.durable);
         if !self.wait {
-            return session.changed(&service, revision);
+            return session.changed(&service, revision, durable, &conditions.expected);
         }
         let mut progress = client.watch_drain(service.clone(), backend.clone()).await?;
         let mut cut = 0;
@@ -45,7 +47,7 @@ impl Args {
         }
         session.print(
             |_| format!("{service} is now at revision {revision}, {}\n", empty(&backend, cut)),
-            || json::drained(&service, revision, cut),
+            || json::drained(&service, revision, durable, cut),
         )
     }
 }

@@ -69,6 +69,12 @@ pub enum Error {
         /// The message.
         message: String,
     },
+    /// The gateway cannot keep a change, so that it is not in effect.
+    #[error("{0} (UNAVAILABLE)")]
+    NotKept(String),
+    /// `--by` or `--reason` cannot be shown in a line of text.
+    #[error("{0}")]
+    Claim(String),
     /// The output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(io::Error),
@@ -107,7 +113,7 @@ impl Error {
     /// The category.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::Address(_) | Error::Twice(_) => ErrorKind::Usage,
+            Error::Address(_) | Error::Twice(_) | Error::Claim(_) => ErrorKind::Usage,
             Error::Connect { .. }
             | Error::Timeout { .. }
             | Error::Stranger { .. }
@@ -116,7 +122,7 @@ impl Error {
             Error::Refused { code: GrpcCode::DeadlineExceeded | GrpcCode::Unavailable, .. } => {
                 ErrorKind::Unreachable
             }
-            Error::Refused { .. } => ErrorKind::Refused,
+            Error::Refused { .. } | Error::NotKept(_) => ErrorKind::Refused,
             Error::Output(_) => ErrorKind::Output,
         }
     }
@@ -130,10 +136,11 @@ impl Error {
     pub fn json(&self) -> String {
         let code = match self {
             Error::Refused { code, .. } => Some(code.name()),
+            Error::NotKept(_) => Some(GrpcCode::Unavailable.name()),
             _ => None,
         };
         let message = match self {
-            Error::Refused { message, .. } => message.clone(),
+            Error::Refused { message, .. } | Error::NotKept(message) => message.clone(),
             other => other.to_string(),
         };
         json(self.kind(), code, &message)

@@ -12,7 +12,10 @@
 //!   "backends": [{…, "terms": {NAME: {"value": NUMBER, "unit": TEXT}}, "why": TEXT}]}`
 //! - `log-level`: `{"level": TEXT, "configured": TEXT}`
 //! - `drain --wait`: as every change, with `"cut": NUMBER`, the requests that were cut off
-//! - every change: `{"service": NAME, "revision": NUMBER}`, or `route` in place of `service`
+//! - `history`, `history-split`: `{"service": NAME, "changes": [CHANGE]}`, or `route` in place of
+//!   `service`; the newest first
+//! - every change: `{"service": NAME, "revision": NUMBER, "durable": BOOL}`, or `route` in place of
+//!   `service`; `durable` is false where it is lost with the process
 //! - a failure, on standard error: `{"error": KIND, "exit_code": NUMBER, "code": CODE, "message":
 //!   TEXT}`; KIND is `usage`, `not_found`, `refused`, `unreachable` or `output`, `code` the gRPC
 //!   code of a gateway that said no
@@ -123,6 +126,7 @@ pub(super) struct CodeCount<'a> {
 struct Changed<'a> {
     service: &'a str,
     revision: u64,
+    durable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<&'a str>,
 }
@@ -186,18 +190,24 @@ pub(super) fn watched(state: &proto::Service) -> String {
     line(serde_json::to_string(&service(state)))
 }
 
-pub(super) fn changed(service: &str, revision: u64, warning: Option<&str>) -> String {
-    line(serde_json::to_string(&Changed { service, revision, warning }))
+pub(super) fn changed(
+    service: &str,
+    revision: u64,
+    durable: bool,
+    warning: Option<&str>,
+) -> String {
+    line(serde_json::to_string(&Changed { service, revision, durable, warning }))
 }
 
-pub(super) fn drained(service: &str, revision: u64, cut: u64) -> String {
+pub(super) fn drained(service: &str, revision: u64, durable: bool, cut: u64) -> String {
     #[derive(Serialize)]
     struct Drained<'a> {
         service: &'a str,
         revision: u64,
+        durable: bool,
         cut: u64,
     }
-    line(serde_json::to_string(&Drained { service, revision, cut }))
+    line(serde_json::to_string(&Drained { service, revision, durable, cut }))
 }
 
 pub(super) fn explained(explained: &proto::ExplainRouteResponse) -> String {

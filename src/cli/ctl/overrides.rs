@@ -22,28 +22,33 @@ fn line(one: &proto::Override) -> String {
     let weight = |weight: Option<u32>| weight.map_or("none".into(), |weight| weight.to_string());
     let (wanted, configured) = (weight(one.weight), weight(one.configured_weight));
     let backend = &one.backend;
-    let what = match one.kind() {
-        OverrideKind::Weight => format!("{backend} weight {wanted}, configured {configured}"),
-        OverrideKind::Drain => format!("{backend} drained, configured weight {configured}"),
-        OverrideKind::Eject => format!("{backend} ejected, configured weight {configured}"),
-        OverrideKind::Add if one.configured_weight.is_none() => {
-            format!("{backend} added with weight {wanted}, not configured")
-        }
-        OverrideKind::Add => {
-            format!("{backend} added with weight {wanted}, configured {configured}")
-        }
-        OverrideKind::Remove => format!("{backend} removed, configured weight {configured}"),
+    let (what, configured) = match one.kind() {
+        OverrideKind::Weight => (format!("{backend} weight {wanted}"), configured),
+        OverrideKind::Drain => (format!("{backend} drained"), format!("weight {configured}")),
+        OverrideKind::Eject => (format!("{backend} ejected"), format!("weight {configured}")),
+        OverrideKind::Add => (format!("{backend} added with weight {wanted}"), configured),
+        OverrideKind::Remove => (format!("{backend} removed"), format!("weight {configured}")),
         OverrideKind::Policy => {
             let policy =
                 |policy: &Option<proto::Policy>| policy.as_ref().map(in_words).unwrap_or_default();
-            let (wanted, configured) = (policy(&one.policy), policy(&one.configured_policy));
-            format!("policy {wanted}, configured {configured}")
+            (format!("policy {}", policy(&one.policy)), policy(&one.configured_policy))
         }
         OverrideKind::Unspecified => {
-            format!("{backend} changed in a way that this ctl does not know")
+            (format!("{backend} changed in a way that this ctl does not know"), configured)
         }
     };
-    format!("{what}; by {} at {}", one.by, time(one))
+    let configured = match one.kind() {
+        OverrideKind::Add if one.configured_weight.is_none() => ", not configured".to_owned(),
+        OverrideKind::Unspecified => String::new(),
+        _ => format!(", configured {configured}"),
+    };
+    format!("{what}{}{configured}; by {} at {}", until(one.until.as_ref()), one.by, time(one))
+}
+
+/// Until when it holds, to the second; nothing if it does not end.
+pub(super) fn until(until: Option<&prost_types::Timestamp>) -> String {
+    let until = until.map(|until| prost_types::Timestamp { nanos: 0, ..*until });
+    until.map(|until| format!(" until {until}")).unwrap_or_default()
 }
 
 /// The time of the override, to the second.
@@ -64,6 +69,7 @@ pub(super) struct Json<'a> {
     by: &'a str,
     reason: Option<&'a str>,
     at: String,
+    until: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -87,5 +93,6 @@ pub(super) fn json(one: &proto::Override) -> Json<'_> {
         by: &one.by,
         reason: (!one.reason.is_empty()).then_some(&*one.reason),
         at: one.at.unwrap_or_default().to_string(),
+        until: one.until.map(|until| until.to_string()),
     }
 }

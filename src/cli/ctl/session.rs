@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::change::Expected;
 use super::client::Client;
 use super::{Error, Output, json};
 
@@ -67,8 +68,14 @@ impl Session<'_> {
     }
 
     /// Prints the service's new revision.
-    pub fn changed(&mut self, service: &str, revision: u64) -> Result<(), Error> {
-        self.changed_with(service, revision, None)
+    pub fn changed(
+        &mut self,
+        service: &str,
+        revision: u64,
+        durable: bool,
+        expected: &Expected,
+    ) -> Result<(), Error> {
+        self.changed_with(service, revision, durable, expected, None)
     }
 
     /// As `changed`, with a warning if there is one.
@@ -76,12 +83,14 @@ impl Session<'_> {
         &mut self,
         service: &str,
         revision: u64,
+        durable: bool,
+        expected: &Expected,
         warning: Option<&str>,
     ) -> Result<(), Error> {
         let told = warning.map(|warning| format!("warning: {warning}\n")).unwrap_or_default();
         self.print(
-            |_| format!("{service} is now at revision {revision}\n{told}"),
-            || json::changed(service, revision, warning),
+            |_| format!("{}{told}", expected.told(service, revision, durable)),
+            || json::changed(service, revision, durable, warning),
         )
     }
 }

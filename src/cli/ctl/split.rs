@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::change::Expected;
+use super::overrides::until;
 use super::session::Session;
 use super::table::{Column, Table, wrap};
 use super::{Error, json, parse, share};
@@ -56,10 +57,11 @@ impl Set {
             route: self.route.clone(),
             weights: parse::weights(self.weights)?.into_iter().collect(),
             expected_revision: self.expected.expected_revision,
+            ttl: self.expected.ttl(),
         };
         let client = &session.client;
         let answer = client.wait(client.api().set_split(request)).await?;
-        changed(session, &self.route, answer.revision)
+        changed(session, &self.route, answer.revision, answer.durable, &self.expected)
     }
 }
 
@@ -68,17 +70,25 @@ impl Reset {
         let request = proto::ResetSplitRequest {
             route: self.route.clone(),
             expected_revision: self.expected.expected_revision,
+            ttl: self.expected.ttl(),
         };
         let client = &session.client;
         let answer = client.wait(client.api().reset_split(request)).await?;
-        changed(session, &self.route, answer.revision)
+        changed(session, &self.route, answer.revision, answer.durable, &self.expected)
     }
 }
 
-fn changed(session: &mut Session<'_>, route: &str, revision: u64) -> Result<(), Error> {
+/// Prints the new revision of the split of a route.
+pub(super) fn changed(
+    session: &mut Session<'_>,
+    route: &str,
+    revision: u64,
+    durable: bool,
+    expected: &Expected,
+) -> Result<(), Error> {
     session.print(
-        |_| format!("the split of {route} is now at revision {revision}\n"),
-        || changed_json(route, revision),
+        |_| expected.told(&format!("the split of {route}"), revision, durable),
+        || changed_json(route, revision, durable),
     )
 }
 
@@ -115,8 +125,10 @@ fn one(split: &proto::Split, width: usize) -> String {
     let changed = shares.iter().filter(|share| share.at.is_some()).map(|share| {
         let at = prost_types::Timestamp { nanos: 0, ..share.at.unwrap_or_default() };
         let proto::Share { name, weight, configured_weight, by, .. } = share;
-        let line =
-            format!("  {name} weight {weight}, configured {configured_weight}; by {by} at {at}");
+        let until = until(share.until.as_ref());
+        let line = format!(
+            "  {name} weight {weight}{until}, configured {configured_weight}; by {by} at {at}"
+        );
         wrap(&line, width, 4)
     });
     let mut changed: String = changed.collect();
@@ -148,7 +160,9 @@ fn programs(splits: &[proto::Split]) -> String {
         weight: u32,
         configured_weight: u32,
         by: Option<&'a str>,
+        reason: Option<&'a str>,
         at: Option<String>,
+        until: Option<String>,
     }
     fn given(text: &str) -> Option<&str> {
         Some(text).filter(|text| !text.is_empty())
@@ -160,7 +174,9 @@ fn programs(splits: &[proto::Split]) -> String {
             weight: share.weight,
             configured_weight: share.configured_weight,
             by: given(&share.by),
+            reason: given(&share.reason),
             at: share.at.map(|at| at.to_string()),
+            until: share.until.map(|until| until.to_string()),
         }
     }
     fn split(split: &proto::Split) -> Split<'_> {
@@ -175,11 +191,12 @@ fn programs(splits: &[proto::Split]) -> String {
     json::pretty(&Splits { splits: splits.iter().map(split).collect() })
 }
 
-fn changed_json(route: &str, revision: u64) -> String {
+fn changed_json(route: &str, revision: u64, durable: bool) -> String {
     #[derive(Serialize)]
     struct Changed<'a> {
         route: &'a str,
         revision: u64,
+        durable: bool,
     }
-    json::line(serde_json::to_string(&Changed { route, revision }))
+    json::line(serde_json::to_string(&Changed { route, revision, durable }))
 }

@@ -32,6 +32,7 @@ impl fmt::Display for Change {
                 write!(f, "remove {}", list(addresses.iter().map(|a| clip(a)).collect()))
             }
             Change::SetPolicy { policy, .. } => write!(f, "set policy `{}`", clip(policy)),
+            Change::Revert(revision) => write!(f, "revert revision {revision}"),
             Change::Reset(addresses) if addresses.is_empty() => f.write_str("reset all"),
             Change::Reset(addresses) => {
                 write!(f, "reset {}", list(addresses.iter().map(|a| clip(a)).collect()))

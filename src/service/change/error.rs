@@ -1,5 +1,7 @@
 //! Why a change is refused.
 
+use crate::overrides::{CannotRevert, NotKept};
+
 /// Why a change was refused; nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
@@ -34,6 +36,12 @@ pub enum ChangeError {
         /// The service.
         service: String,
     },
+    /// The change that is to be reverted cannot be.
+    #[error(transparent)]
+    CannotRevert(#[from] CannotRevert),
+    /// The store of overrides cannot keep it.
+    #[error(transparent)]
+    NotKept(#[from] NotKept),
     /// The writer has ended.
     #[error("service `{service}` no longer takes changes: the gateway is shutting down")]
     Closed {

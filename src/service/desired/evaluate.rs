@@ -1,8 +1,11 @@
 //! Re-evaluation of the backends' conditions: health, suspicion, ejection, panic mode.
 
+use std::sync::Arc;
+
 use super::{Backend, Desired};
 use crate::health::Health;
 use crate::model::{Address, Time};
+use crate::overrides::{ChangeRecord, FieldChange};
 use crate::service::ejection::{Candidate, EjectionState, ManualEjection, Outliers, Signals};
 use crate::service::standing::Condition;
 
@@ -42,24 +45,38 @@ impl Backend {
     }
 }
 
+/// The state after a re-evaluation.
+pub(in crate::service) struct Reevaluated {
+    pub(in crate::service) desired: Desired,
+    /// Overrides whose time was over, and what is back.
+    pub(in crate::service) expired: Vec<FieldChange>,
+    /// Overrides that have ended with them.
+    pub(in crate::service) ended: Option<Arc<ChangeRecord>>,
+}
+
 impl Desired {
-    /// Re-evaluates health, suspicion, ejection, panic mode and slow starts. `None` if nothing has
-    /// changed.
-    pub(in crate::service) fn reevaluated(&self, outliers: &Outliers) -> Option<Desired> {
+    /// Re-evaluates health, suspicion, ejection, panic mode and slow starts, and ends overrides whose
+    /// time is over. `None` if nothing has changed.
+    pub(in crate::service) fn reevaluated(&self, outliers: &Outliers) -> Option<Reevaluated> {
         let backends = self.backends.iter().cloned().map(Backend::with_health).collect();
-        let mut overrides = self.overrides.clone();
-        overrides.expire(self.now());
-        let updated = Desired { backends, overrides, ..self.clone() };
+        let mut updated = Desired { backends, ..self.clone() };
+        let expired = updated.overrides.expire(self.now());
+        let mut ended = None;
+        if !expired.is_empty() {
+            ended = updated.prune();
+            updated = updated.merged();
+        }
         let updated = updated.with_suspicion().with_ejections(Some(outliers)).with_panic_mode();
         let updated = updated.following(&self.backends).with_slow_starts();
         let pairs = self.backends.iter().zip(&*updated.backends);
         // A backend that was down and up in between counts as a change: requests may wait for it.
-        let differs = pairs.into_iter().any(|(before, now)| {
-            before.condition != now.condition
-                || before.down_count != now.down_count
-                || before.ramp != now.ramp
-        });
-        differs.then_some(updated)
+        let differs = !expired.is_empty()
+            || pairs.into_iter().any(|(before, now)| {
+                before.condition != now.condition
+                    || before.down_count != now.down_count
+                    || before.ramp != now.ramp
+            });
+        differs.then_some(Reevaluated { desired: updated, expired, ended })
     }
 
     /// Ends the ejection of a backend, whatever its cause; the next one is not a relapse.
@@ -75,8 +92,13 @@ impl Desired {
     }
 
     /// When the next ejection expires.
-    pub(in crate::service) fn next_ejection_end(&self) -> Option<Time> {
+    fn next_ejection_end(&self) -> Option<Time> {
         self.backends.iter().filter_map(|backend| backend.ejection.ejected?.until).min()
+    }
+
+    /// When the next ejection or override is over.
+    pub(in crate::service) fn next_due(&self) -> Option<Time> {
+        self.next_ejection_end().into_iter().chain(self.overrides.next_expiry()).min()
     }
 
     /// Updates the ejections. Without `outliers`, as after a change of membership, it only ends ejections

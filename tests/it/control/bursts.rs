@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 
-use equipoise::service::{Change, Preconditions};
+use equipoise::service::{Change, Terms};
 
 use super::*;
 
@@ -47,7 +47,7 @@ impl Setting {
         let orders = Arc::clone(&self.orders);
         tokio::spawn(async move {
             let change = Change::SetWeights([("a:1".to_owned(), weight)].into());
-            orders.change(change, Preconditions::default(), "test".into()).await.unwrap()
+            orders.change(change, Terms::default(), "test".into()).await.unwrap()
         })
     }
 
@@ -104,7 +104,7 @@ async fn a_backend_removed_and_added_in_one_burst_is_new() {
     setting.building(2).await;
     let orders = Arc::clone(&setting.orders);
     let burst = tokio::spawn(async move {
-        let change = |change| orders.change(change, Preconditions::default(), "test".into());
+        let change = |change| orders.change(change, Terms::default(), "test".into());
         let again = equipoise::service::EndpointSpec { address: "b:1".into(), weight: 1 };
         tokio::join!(change(Change::Remove(vec!["b:1".into()])), change(Change::Add(vec![again])))
     });

@@ -55,7 +55,7 @@ fn eject(backend: &str, seconds: Option<i64>) -> proto::EjectBackendRequest {
 
 fn heal(backend: &str) -> proto::HealBackendRequest {
     let (service, backend) = ("orders".into(), backend.into());
-    proto::HealBackendRequest { service, backend, expected_revision: None }
+    proto::HealBackendRequest { service, backend, ..Default::default() }
 }
 
 #[tokio::test]

@@ -60,11 +60,12 @@ total                                                                   0
 async fn ejections_by_hand_are_listed_and_healed() {
     let gateway = Gateway::with(&[("a:1", 1), ("b:1", 1)]).await;
     let told = run(&gateway, "eject orders a:1 --for 90s").await.unwrap();
-    assert_eq!(told, "orders is now at revision 2\n");
+    assert_eq!(told, "orders is now at revision 2, for 90s; it is lost when the gateway ends\n");
     let shown = run(&gateway, "backends").await.unwrap();
-    assert!(shown.contains("a:1 ejected, configured weight 1; by 127.0.0.1:"), "{shown}");
+    assert!(shown.contains("a:1 ejected until 20"), "{shown}");
+    assert!(shown.contains("Z, configured weight 1; by"), "{shown}");
     let told = run(&gateway, "eject orders b:1").await.unwrap();
-    assert!(told.contains("revision 3\nwarning: panic: less than 50% of"), "{told}");
+    assert!(told.contains("the gateway ends\nwarning: panic: less than 50% of"), "{told}");
     run(&gateway, "heal orders a:1").await.unwrap();
     let json = run(&gateway, "eject orders a:1 --output json").await.unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -218,7 +219,7 @@ async fn json_is_for_programs() {
     gateway.observed(4).await;
     let changed = run(&gateway, "set-weight orders b:1=0 --output json").await.unwrap();
     let changed: serde_json::Value = serde_json::from_str(&changed).unwrap();
-    assert_eq!(changed, json!({"service": "orders", "revision": 2}));
+    assert_eq!(changed, json!({"service": "orders", "revision": 2, "durable": false}));
 
     let text = run(&gateway, "backends orders --output json").await.unwrap();
     let mut seen: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -256,6 +257,7 @@ async fn json_is_for_programs() {
         "overrides": [{
             "kind": "WEIGHT", "backend": "b:1", "configured_weight": 1, "weight": 0,
             "configured_policy": null, "policy": null, "by": null, "reason": null, "at": null,
+            "until": null,
         }],
         "policy_settings": {},
         "recent_requests": 4, "recent_rejected": 0, "success_ratio": 1.0, "rejections": [],
@@ -277,7 +279,7 @@ async fn json_is_for_programs() {
 async fn changes_are_made_under_conditions() {
     let gateway = Gateway::start().await;
     let answer = run(&gateway, "set-weight orders a:1=20 b:1=80").await.unwrap();
-    assert_eq!(answer, "orders is now at revision 2\n");
+    assert_eq!(answer, "orders is now at revision 2; it is lost when the gateway ends\n");
     assert_eq!(members(&gateway.orders), [("a:1".into(), 20), ("b:1".into(), 80)]);
     let stale = run(&gateway, "drain orders a:1 --expected-revision 1").await;
     let stale = stale.unwrap_err();
@@ -295,11 +297,11 @@ async fn changes_are_made_under_conditions() {
 async fn backends_and_policies_change_at_run_time() {
     let gateway = Gateway::start().await;
     let answer = run(&gateway, "add orders c:1 [::1]:80=7 --expected-revision 1").await.unwrap();
-    assert_eq!(answer, "orders is now at revision 2\n");
+    assert_eq!(answer, "orders is now at revision 2; it is lost when the gateway ends\n");
     run(&gateway, "remove orders a:1 b:1").await.unwrap();
     assert_eq!(members(&gateway.orders), [("c:1".into(), 1), ("[::1]:80".into(), 7)]);
     let answer = run(&gateway, "set-policy orders round_robin --output json").await.unwrap();
-    assert_eq!(answer, "{\"service\":\"orders\",\"revision\":4}\n");
+    assert_eq!(answer, "{\"service\":\"orders\",\"revision\":4,\"durable\":false}\n");
     run(&gateway, "set-policy orders consistent_hash key.header=x-user replicas=9").await.unwrap();
     assert_eq!(gateway.orders.view().spec.balancer.policy, "consistent_hash");
     let error = run(&gateway, "remove orders c:1 [::1]:80").await.unwrap_err().to_string();

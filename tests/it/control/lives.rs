@@ -1,7 +1,7 @@
 //! A backend that is removed and added again is a new one; statistics since a revision.
 
 use equipoise::model::{ExchangeClass, Time};
-use equipoise::service::{BackendView, Change, Preconditions};
+use equipoise::service::{BackendView, Change, Terms};
 
 use super::ctl::run;
 use super::*;
@@ -10,7 +10,7 @@ const OK: GrpcCode = GrpcCode::Ok;
 const BAD: GrpcCode = GrpcCode::Unavailable;
 
 async fn change(gateway: &Gateway, change: Change) -> u64 {
-    let conditions = Preconditions { allow_empty: true, ..Preconditions::default() };
+    let conditions = Terms { allow_empty: true, ..Terms::default() };
     gateway.orders.change(change, conditions, "test".into()).await.unwrap()
 }
 

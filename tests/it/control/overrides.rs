@@ -105,7 +105,7 @@ async fn a_reset_restores_the_configuration_of_a_service() {
     all(&gateway, &["set-weight orders a:1=0", "remove orders b:1 --allow-empty"]).await;
     gateway.orders.configure(spec("orders", &[("a:1", 4), ("b:1", 2)])).await;
     let answer = run(&gateway, "reset orders --expected-revision 6").await.unwrap();
-    assert_eq!(answer, "orders is now at revision 7\n");
+    assert_eq!(answer, "orders is now at revision 7; it is lost when the gateway ends\n");
     assert_eq!(addresses(&gateway).await, named(&[("a:1", 4), ("b:1", 2)]));
     assert_eq!(gateway.orders.view().spec.balancer.policy, "first");
     assert_eq!(told(&gateway).await, []);
@@ -193,19 +193,15 @@ async fn the_author_is_the_address_and_the_given_name() {
     gateway.client().await.drain_backend(drain("a:1")).await.unwrap();
     let said = by(&get(&mut gateway.client().await).await);
     assert!(!said.contains('('), "nobody has said anything: {said}");
-    let long = "x".repeat(1000);
-    all(&gateway, &["undrain orders a:1", &format!("drain orders a:1 --by {long}")]).await;
-    assert!(by(&get(&mut gateway.client().await).await).len() < 100);
 }
 
 #[tokio::test]
 async fn the_reason_of_a_change_is_kept_with_its_author() {
     let gateway = Gateway::start().await;
-    let long = "x".repeat(1000);
-    for (reason, kept) in [("disk", 4), (long.as_str(), 256)] {
+    for reason in ["disk", &"x".repeat(256)] {
         all(&gateway, &[&format!("drain orders a:1 --reason {reason}")]).await;
         let said = get(&mut gateway.client().await).await.overrides[0].reason.clone();
-        assert_eq!(said, reason[..kept]);
+        assert_eq!(said, reason);
         let json = run(&gateway, "backends orders --output json").await.unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["services"][0]["overrides"][0]["reason"], said);

@@ -18,7 +18,7 @@ fn add<'a>(backends: impl IntoIterator<Item = (&'a str, Option<u32>)>) -> AddBac
     AddBackendsRequest {
         service: "orders".into(),
         backends: backends.collect(),
-        expected_revision: None,
+        ..Default::default()
     }
 }
 
@@ -43,7 +43,7 @@ fn policy(name: &str, settings: Struct) -> SetPolicyRequest {
         service: "orders".into(),
         policy: name.into(),
         settings: Some(settings),
-        expected_revision: None,
+        ..Default::default()
     }
 }
 

@@ -98,7 +98,10 @@ carts        10  10.0 %          10
 ";
     assert_eq!(split.ctl("split").await, expected);
     let answer = split.ctl("set-split checkout carts=30 --expected-revision 1").await;
-    assert_eq!(answer, "the split of checkout is now at revision 2\n");
+    assert_eq!(
+        answer,
+        "the split of checkout is now at revision 2; it is lost when the gateway ends\n"
+    );
     assert_eq!(split.weights("/shop"), [90, 30]);
     let shown = split.ctl("split checkout").await;
     assert!(shown.contains("carts        30  25.0 %          10"), "{shown}");
@@ -106,7 +109,7 @@ carts        10  10.0 %          10
     assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     let answer = split.ctl("set-split checkout orders=0 carts=1 --output json").await;
     let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
-    assert_eq!(answer, json!({ "route": "checkout", "revision": 3 }));
+    assert_eq!(answer, json!({ "route": "checkout", "revision": 3, "durable": false }));
     assert_eq!(split.weights("/shop"), [0, 1]);
     let explained = split.ctl("route --path /shop").await;
     assert!(explained.contains("to carts: 1 of 1"), "{explained}");

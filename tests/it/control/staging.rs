@@ -1,6 +1,6 @@
 //! Several services switch to a new configuration together.
 
-use equipoise::service::{Change, Preconditions, StagedService};
+use equipoise::service::{Change, StagedService, Terms};
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn set_weight(service: &Arc<Service>, weight: u32) -> JoinHandle<u64> {
     let service = Arc::clone(service);
     tokio::spawn(async move {
         let change = Change::SetWeights([("a:1".to_owned(), weight)].into());
-        service.change(change, Preconditions::default(), "test".into()).await.unwrap()
+        service.change(change, Terms::default(), "test".into()).await.unwrap()
     })
 }
 

@@ -124,7 +124,7 @@ async fn a_split_is_in_effect_when_it_was_answered_and_after_a_reload() {
     let mut set = async |old, new| {
         let weights = [("old".to_owned(), old), ("new".to_owned(), new)].into();
         let request =
-            proto::SetSplitRequest { route: "canary".into(), weights, expected_revision: None };
+            proto::SetSplitRequest { route: "canary".into(), weights, ..Default::default() };
         control.0.set_split(request).await.unwrap();
     };
     for round in 0..10 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use equipoise::service::{Author, Change, Preconditions};
+use equipoise::service::{Author, Change, Terms};
 use h2::server::SendResponse;
 use http::{Request, Response};
 use tokio::task::{JoinHandle, spawn_local};
@@ -85,7 +85,7 @@ pub async fn what_is_removed_is_cut_off_when_its_time_is_up(stage: Stage) {
     let endpoint = service.view().backends[0].endpoint.clone();
     sleep(Duration::from_secs(10)).await;
     let change = Change::Remove(vec![endpoint.address().to_owned()]);
-    let conditions = Preconditions { allow_empty: true, ..Preconditions::default() };
+    let conditions = Terms { allow_empty: true, ..Terms::default() };
     // Workers may apply it some time before it is answered.
     let before = Instant::now();
     service.change(change, conditions, Author::from("operator")).await.unwrap();
@@ -119,7 +119,7 @@ pub async fn idle_connections_of_what_is_removed_are_closed_at_once(stage: Stage
     eventually("it is connected", || endpoint.connected() == 1).await;
     let begun = Instant::now();
     let change = Change::Remove(vec![endpoint.address().to_owned()]);
-    let conditions = Preconditions { allow_empty: true, ..Preconditions::default() };
+    let conditions = Terms { allow_empty: true, ..Terms::default() };
     service.change(change, conditions, Author::from("operator")).await.unwrap();
     eventually("it is not", || endpoint.connected() == 0).await;
     assert!(begun.elapsed() <= 2 * NOTICE, "{:?}", begun.elapsed());

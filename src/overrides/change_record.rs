@@ -1,15 +1,23 @@
-//! Audit record of a requested change, accepted or refused.
+//! Record of a requested change, accepted or refused: log, audit, history and journal are views of
+//! it.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Provenance;
+use super::{Author, Expiry, FieldChange, Provenance};
+use crate::text::listed;
 
 /// Maximum length of a name; longer ones are truncated.
 const NAME_CHARS: usize = 128;
 
+/// Numbers the records of this process.
+static SEQUENCE: AtomicU64 = AtomicU64::new(0);
+
+/// The author of what ends because it is no longer configured.
+const CONFIGURATION: &str = "the configuration";
+
 /// What a change applies to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Subject {
     /// A service by name.
     Service(String),
@@ -27,13 +35,33 @@ impl Subject {
     pub fn route(name: &str) -> Subject {
         Subject::Route(name.chars().take(NAME_CHARS).collect())
     }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        match self {
+            Subject::Service(name) | Subject::Route(name) => name,
+        }
+    }
 }
 
-/// Audit record of a requested change and its result.
+/// What is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// A change by an operator.
+    Change,
+    /// What operators wanted has ended, as it is no longer configured.
+    Ended,
+    /// The subject is no longer configured, and all that operators wanted of it has ended.
+    Gone,
+}
+
+/// Record of a requested change and its result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChangeRecord {
-    /// Sequence number since the process started.
+    /// Sequence number: since the process started, or since the journal was begun.
     pub sequence: u64,
+    /// What is recorded.
+    pub kind: RecordKind,
     /// Who requested it, when and why.
     pub provenance: Provenance,
     /// What it applies to.
@@ -44,6 +72,10 @@ pub struct ChangeRecord {
     pub old: String,
     /// New values; empty if it was refused.
     pub new: String,
+    /// The fields it has edited.
+    pub fields: Vec<FieldChange>,
+    /// When it reverts by itself, if ever.
+    pub until: Option<Expiry>,
     /// Revision of the subject afterwards; `None` if the subject is unknown.
     pub revision: Option<u64>,
     /// `Ok` if it was accepted, or why it was refused.
@@ -53,14 +85,16 @@ pub struct ChangeRecord {
 impl ChangeRecord {
     /// A new record without a result.
     fn asked(provenance: Provenance, subject: Subject, change: &impl Display) -> ChangeRecord {
-        static BEFORE: AtomicU64 = AtomicU64::new(0);
         ChangeRecord {
-            sequence: BEFORE.fetch_add(1, Ordering::Relaxed) + 1,
+            sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed) + 1,
+            kind: RecordKind::Change,
             provenance,
             subject,
             change: change.to_string(),
             old: String::new(),
             new: String::new(),
+            fields: Vec::new(),
+            until: None,
             revision: None,
             result: Ok(()),
         }
@@ -90,9 +124,44 @@ impl ChangeRecord {
         ChangeRecord { revision, result: Err(error.to_owned()), ..asked }
     }
 
+    /// Record of settings that have ended, as the subject, which stays at `revision`, has these
+    /// fields no more.
+    pub fn ended(subject: &Subject, fields: Vec<FieldChange>, revision: u64) -> ChangeRecord {
+        let names = fields.iter().map(|change| change.field.to_string()).collect();
+        let provenance = Provenance::now(&Author::from(CONFIGURATION));
+        let subject = subject.clone();
+        let asked = ChangeRecord::asked(provenance, subject, &"no longer configured");
+        let (kind, old) = (RecordKind::Ended, listed(names));
+        ChangeRecord { kind, old, fields, revision: Some(revision), ..asked }
+    }
+
+    /// Record of a subject that is no longer configured; `revision` is its last.
+    pub fn gone(subject: &Subject, revision: u64) -> ChangeRecord {
+        let ended = ChangeRecord::ended(subject, Vec::new(), revision);
+        ChangeRecord { kind: RecordKind::Gone, ..ended }
+    }
+
+    /// With the fields it has edited, and when that is over.
+    pub fn editing(self, fields: Vec<FieldChange>, until: Option<Expiry>) -> ChangeRecord {
+        ChangeRecord { fields, until, ..self }
+    }
+
+    /// Numbers later records from above this.
+    pub fn number_above(sequence: u64) {
+        SEQUENCE.fetch_max(sequence, Ordering::Relaxed);
+    }
+
+    /// Who made it, and why, in words.
+    pub fn author(&self) -> String {
+        let by = &self.provenance.by;
+        let reason = by.reason.as_ref().map(|reason| format!(" ({reason})"));
+        format!("by {by}{}", reason.unwrap_or_default())
+    }
+
     /// Writes the record to the log.
     pub fn log(&self) {
         let ChangeRecord { sequence, provenance, change, old, new, revision, .. } = self;
+        let until = self.until.map(|until| prost_types::Timestamp::from(until.wall).to_string());
         let (service, route) = match &self.subject {
             Subject::Service(name) => (Some(&**name), None),
             Subject::Route(name) => (None, Some(&**name)),
@@ -112,6 +181,7 @@ impl ChangeRecord {
                     new,
                     revision,
                     before,
+                    until,
                     "change made"
                 );
             }
@@ -132,7 +202,6 @@ impl ChangeRecord {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Author;
     use super::*;
 
     #[test]
