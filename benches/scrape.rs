@@ -15,8 +15,8 @@ use equipoise::model::{
 use equipoise::stats::{Direction, WindowStats};
 use equipoise::tasks::Task;
 use equipoise::telemetry::{
-    BackendSample, CounterId, Encoding, Exporter, Format, MetricsSettings, MetricsSource,
-    RefusedSample, ReloadSample, ServiceCounter, ServiceSample, names,
+    BackendSample, CounterId, Encoding, Exporter, Format, JournalSample, MetricsSettings,
+    MetricsSource, RefusedSample, ReloadSample, ServiceCounter, ServiceSample, names,
 };
 
 /// As the gateway has it.
@@ -49,6 +49,10 @@ impl MetricsSource for Fleet {
 
     fn ended(&self, _: Task) -> u64 {
         0
+    }
+
+    fn journal(&self) -> Option<JournalSample> {
+        None
     }
 
     fn certificates(&self) -> Arc<Vec<Certificate>> {

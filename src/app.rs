@@ -4,7 +4,9 @@ mod cold;
 mod descriptor_budget;
 mod export;
 mod listeners;
+mod overrides;
 mod reload;
+mod start_error;
 mod worker;
 
 use std::convert::Infallible;
@@ -31,66 +33,12 @@ use crate::upstream::{Dialer, OwnAddresses, Resolver};
 use cold::ColdServers;
 use descriptor_budget::DescriptorBudget;
 use listeners::Listeners;
+use overrides::Overrides;
 use reload::RestartSettings;
 pub use reload::{Reloaded, publish};
+pub use start_error::StartError;
 pub use worker::DataPath;
 use worker::Workers;
-
-/// Why the gateway did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Cannot listen on an address.
-    #[error("cannot listen on {address} for {what}: {source}")]
-    Listen {
-        /// The purpose of the listener.
-        what: &'static str,
-        /// The address.
-        address: SocketAddress,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// Cannot listen on an address that conflicts with a listener of this gateway.
-    #[error(
-        "cannot listen on {address} for clients: {source}; this gateway listens on {held}: \
-         unless another program is in the way too, it takes a restart"
-    )]
-    Held {
-        /// The address wanted.
-        address: SocketAddress,
-        /// The conflicting address.
-        held: SocketAddress,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// Cannot start a thread.
-    #[error("cannot start a thread: {0}{hint}", hint = hint(.0))]
-    Worker(#[source] std::io::Error),
-    /// Too few file descriptors are left for clients.
-    #[error(
-        "there are not descriptors enough: {limit} may be open, the gateway itself needs {own}, and \
-         with those that are kept for backends, control and metrics there is room for {room} \
-         clients; raise `ulimit -n` (LimitNOFILE), or have fewer `workers`"
-    )]
-    Descriptors {
-        /// The limit of open descriptors.
-        limit: usize,
-        /// Descriptors that the gateway itself uses.
-        own: usize,
-        /// Clients that fit into the rest.
-        room: usize,
-    },
-}
-
-/// EMFILE and ENFILE: too many open files, in the process and in the system.
-const TOO_MANY_OPEN: [Option<i32>; 2] = [Some(24), Some(23)];
-
-/// A hint on how to fix a system error.
-fn hint(error: &std::io::Error) -> &'static str {
-    match TOO_MANY_OPEN.contains(&error.raw_os_error()) {
-        true => "; raise `ulimit -n` (LimitNOFILE), or have fewer `workers`",
-        false => "",
-    }
-}
 
 /// Time to send clients the reason when requests are cut off at shutdown.
 const CUT_OFF_GRACE: Duration = Duration::from_secs(1);
@@ -120,34 +68,38 @@ pub struct Gateway {
     /// Stops the control API and the metrics.
     stop_cold: watch::Sender<bool>,
     cold: JoinSet<()>,
+    /// Keeps what operators change, until nobody can change anything.
+    _keeping: JoinSet<()>,
 }
 
 impl Gateway {
     /// Binds all addresses and starts everything. Call it on the cold runtime.
     ///
     /// # Errors
-    /// When an address cannot be bound; then nothing has been started.
+    /// When an address cannot be bound, or the journal of overrides cannot be used; then nothing has
+    /// been started.
     pub async fn start(plan: Plan) -> Result<Gateway, StartError> {
         let (tasks, clock) = (Arc::<Tasks>::default(), Clock::start());
         let refused = Arc::<RefusedConnections>::default();
+        let overrides = Overrides::open(&plan.overrides, &tasks, clock).await?;
         let own = [plan.control.address.clone(), plan.metrics.address.clone()];
         let mut listeners = Listeners::new(&tasks, &refused, own, clock);
         let prepared = listeners.prepare(&plan.listeners)?;
         let cold::Sockets { control, metrics, files } = cold::Sockets::bind(&plan)?;
 
-        let registry = Arc::new(Registry::new(plan.workers, plan.metrics.counts.clone(), clock));
+        let registry = overrides.registry(&plan, clock);
         let reloads = Arc::new(Reloads::new());
         let counters: Vec<Arc<WorkerMetrics>> = (0..plan.workers).map(|_| Arc::default()).collect();
         let (drain_delay, drain_timeout) = (plan.drain_delay, plan.drain_timeout);
         let fixed = RestartSettings::of(&plan);
-        let certificates = Arc::<Certificates>::default();
-        certificates.replace(plan.certificates.clone());
+        let certificates = certificates(&plan);
         let state = export::State {
             registry: Arc::clone(&registry),
             tasks: Arc::clone(&tasks),
             reloads: Arc::clone(&reloads),
             certificates: Arc::clone(&certificates),
             refused: Arc::clone(&refused),
+            journal: overrides.counters,
         };
         let exporter = Exporter::new(state, counters.clone(), plan.metrics.settings.clone(), clock);
         let own = [control.address(), metrics.address()];
@@ -196,6 +148,7 @@ impl Gateway {
             readiness,
             stop_cold,
             cold,
+            _keeping: overrides.keeping,
         })
     }
 
@@ -256,6 +209,12 @@ impl Gateway {
         self.stop_cold.send_replace(true);
         while self.cold.join_next().await.is_some() {}
     }
+}
+
+fn certificates(plan: &Plan) -> Arc<Certificates> {
+    let certificates = Arc::<Certificates>::default();
+    certificates.replace(plan.certificates.clone());
+    certificates
 }
 
 /// The dialer, which refuses to connect to the gateway's own addresses.

@@ -22,6 +22,7 @@ mod listener;
 mod matching;
 mod metrics;
 mod node;
+mod overrides;
 mod pem;
 mod plan;
 mod policies;
@@ -45,7 +46,7 @@ pub(crate) use files::Sources;
 pub(crate) use input::load_from;
 pub use input::{load, parse};
 pub use plan::Plan;
-pub(crate) use plan::{ControlPlan, LogFormat, LogPlan, MetricsPlan};
+pub(crate) use plan::{ControlPlan, LogFormat, LogPlan, MetricsPlan, OverridesPlan};
 pub use report::{Finding, Report};
 pub use schema::schema;
 pub use watch::Watch;
@@ -108,6 +109,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     let http1 = http1.map(|service| &*service.spec.name).collect();
     let routes = routes(&fields, entries, &http1, problems);
     let dns_servers = fields.get(&TOP.dns).map(|node| dns(node, problems)).unwrap_or_default();
+    let overrides = fields.get(&TOP.overrides).map(|node| overrides::read(node, files, problems));
     let log = fields.get(&TOP.log).map(|node| log_plan(node, problems));
     let drain_delay = fields.value(&TOP.drain_delay);
     let drain_timeout = fields.value(&TOP.drain_timeout);
@@ -127,6 +129,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
         worker_buffer,
         flow_pause,
         log: log.unwrap_or_default(),
+        overrides: overrides.unwrap_or_default(),
         sources: Sources::default(),
         certificates: Vec::new(),
         warnings: Vec::new(),

@@ -9,6 +9,7 @@
 mod change_log;
 mod change_record;
 mod expiry;
+mod journal;
 mod memory;
 mod provenance;
 mod setting;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 pub use change_log::{CannotRevert, ChangeLog};
 pub use change_record::{ChangeRecord, RecordKind, Subject};
 pub use expiry::Expiry;
+pub use journal::{Counters, Disk, Failure, Journal, JournalError, Lock, LogFile, SystemDisk};
 pub use memory::Memory;
 pub use provenance::{Author, Provenance};
 pub use setting::{Edit, Field, FieldChange, Setting, TooDeep, Value, edited};

@@ -26,8 +26,8 @@ pub use certificates::Certificates;
 pub(crate) use connection_slots::{Activity, ConnectionSlots};
 pub use encoding::{Encoding, Format};
 pub use export::{
-    BackendSample, CounterId, Exporter, MetricsSource, RetrySample, ServiceCounter, ServiceSample,
-    SourceSample,
+    BackendSample, CounterId, Exporter, JournalSample, MetricsSource, RetrySample, ServiceCounter,
+    ServiceSample, SourceSample,
 };
 pub use health::Health;
 pub use http::Readiness;

@@ -6,14 +6,16 @@ use std::time::SystemTime;
 
 use crate::discovery::Subscription;
 use crate::model::{Certificate, Endpoint, MirrorOutcome, RejectReason, RejectTotals};
+use crate::overrides::{Counters, Failure};
 use crate::service::{
     BackendState, BackendView, Registry, ServiceCounters, ServiceMetrics, ServiceView,
 };
 use crate::stats::WindowStats;
 use crate::tasks::{Task, Tasks};
 use crate::telemetry::{
-    BackendSample, Certificates, CounterId, MetricsSource, RefusedConnections, RefusedSample,
-    ReloadSample, Reloads, RetrySample, ServiceCounter, ServiceSample, SourceSample, names,
+    BackendSample, Certificates, CounterId, JournalSample, MetricsSource, RefusedConnections,
+    RefusedSample, ReloadSample, Reloads, RetrySample, ServiceCounter, ServiceSample, SourceSample,
+    names,
 };
 
 /// A gateway's services and reload counters.
@@ -23,6 +25,8 @@ pub struct State {
     pub tasks: Arc<Tasks>,
     pub certificates: Arc<Certificates>,
     pub refused: Arc<RefusedConnections>,
+    /// Of the journal of overrides, if there is one.
+    pub journal: Option<Arc<Counters>>,
 }
 
 impl MetricsSource for State {
@@ -44,6 +48,12 @@ impl MetricsSource for State {
 
     fn ended(&self, task: Task) -> u64 {
         self.tasks.count(task)
+    }
+
+    fn journal(&self) -> Option<JournalSample> {
+        let counters = self.journal.as_ref()?;
+        let failures = Failure::ALL.map(|failure| (failure.name(), counters.failures(failure)));
+        Some(JournalSample { failures: failures.into(), up: counters.is_up() })
     }
 
     fn certificates(&self) -> Arc<Vec<Certificate>> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::{Gateway, StartError};
-use crate::config::{ControlPlan, LogPlan, MetricsPlan, Plan, Report};
+use crate::config::{ControlPlan, LogPlan, MetricsPlan, OverridesPlan, Plan, Report};
 use crate::route::RouteChanges;
 use crate::service::{Environment, Registry, Routing, Service, StagedService};
 use crate::text::listed;
@@ -23,6 +23,7 @@ pub(super) struct RestartSettings {
     control: ControlPlan,
     metrics: MetricsPlan,
     log: LogPlan,
+    overrides: OverridesPlan,
 }
 
 impl RestartSettings {
@@ -35,6 +36,7 @@ impl RestartSettings {
             control: plan.control.clone(),
             metrics: plan.metrics.clone(),
             log: plan.log,
+            overrides: plan.overrides.clone(),
         }
     }
 
@@ -48,6 +50,7 @@ impl RestartSettings {
             ("control", self.control != plan.control),
             ("metrics", self.metrics != plan.metrics),
             ("log", self.log != plan.log),
+            ("overrides", self.overrides != plan.overrides),
         ];
         keys.into_iter().filter_map(|(key, differs)| differs.then_some(key))
     }
@@ -225,7 +228,8 @@ mod tests {
     fn keys_that_need_a_restart_are_documented() {
         let rest = "listeners: [ '127.0.0.1:0' ]\nservices: { a: { endpoints: [ 'b:1' ] } }\nroutes: [ a ]\n";
         let other = "workers: 1023\nworker_buffer: 1MiB\nflow_pause: 0ms\ndns: { servers: [ 127.0.0.1 ] }\n\
-                     control: 127.0.0.1:1\nmetrics: 127.0.0.1:2\nlog: { level: debug }\n";
+                     control: 127.0.0.1:1\nmetrics: 127.0.0.1:2\nlog: { level: debug }\n\
+                     overrides: { journal: { path: x } }\n";
         let before = config::parse(rest, Path::new("")).unwrap();
         let after = config::parse(&format!("{other}{rest}"), Path::new("")).unwrap();
         let mut differ: Vec<_> = RestartSettings::of(&before).differences(&after).collect();

@@ -1,6 +1,7 @@
 //! The plan: a validated configuration, with files read and names resolved.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct Plan {
     pub flow_pause: Duration,
     /// Log settings.
     pub log: LogPlan,
+    /// Where what operators change is kept.
+    pub overrides: OverridesPlan,
     /// The sources, to detect changes.
     pub sources: Sources,
     /// The certificates found in them.
@@ -84,6 +87,13 @@ impl Default for MetricsPlan {
         let (settings, counts) = (MetricsSettings::default(), CounterSettings::default());
         MetricsPlan { address: loopback(9901), mode: None, settings, counts }
     }
+}
+
+/// Where what operators change is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OverridesPlan {
+    /// The file of the journal; in memory without.
+    pub journal: Option<PathBuf>,
 }
 
 /// Log settings.

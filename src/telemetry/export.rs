@@ -159,6 +159,15 @@ impl CounterId {
     }
 }
 
+/// How a journal of overrides does.
+#[derive(Clone, Debug)]
+pub struct JournalSample {
+    /// Failures so far, by what has failed.
+    pub failures: Vec<(&'static str, u64)>,
+    /// Whether changes can be kept.
+    pub up: bool,
+}
+
 /// Where the exporter gets its samples from.
 pub trait MetricsSource: Send + Sync {
     /// All services. A service that is no longer returned is no longer exported.
@@ -175,6 +184,9 @@ pub trait MetricsSource: Send + Sync {
 
     /// Unexpected ends of tasks of this kind.
     fn ended(&self, task: Task) -> u64;
+
+    /// The journal of overrides, if there is one.
+    fn journal(&self) -> Option<JournalSample>;
 
     /// The certificates in use, unique by file and subject.
     fn certificates(&self) -> Arc<Vec<Certificate>>;
@@ -259,6 +271,7 @@ impl Inputs {
         write_refused(&mut page, &self.source.refused());
         write_reloads(&mut page, self.source.reloads());
         process::write(&mut page, &*self.source);
+        write_journal(&mut page, self.source.journal());
         write_process(&mut page);
         let own = page.series() + METRICS.len(); // aggregates need at most one a metric
         let left = self.settings.series_budget.saturating_sub(own);
@@ -307,6 +320,14 @@ fn write_reloads(page: &mut Page, reloads: ReloadSample) {
     page.gauge(&names::CONFIG_LOADED, &[], reloads.last_success);
     page.gauge(&names::CONFIG_IN_SYNC, &[], u8::from(reloads.in_sync));
     page.gauge(&names::CONFIG_RESTART_NEEDED, &[], u8::from(reloads.restart_needed));
+}
+
+fn write_journal(page: &mut Page, journal: Option<JournalSample>) {
+    let Some(JournalSample { failures, up }) = journal else { return };
+    page.gauge(&names::JOURNAL_UP, &[], u8::from(up));
+    for (what, count) in failures {
+        page.counter(&names::JOURNAL_FAILURES, &[what], count);
+    }
 }
 
 fn write_process(page: &mut Page) {

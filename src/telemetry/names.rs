@@ -147,6 +147,10 @@ metrics! {
         "1 if the configuration as it stands in its files is in effect, 0 if it was refused or could not be applied.";
     CONFIG_RESTART_NEEDED = Gauge "equipoise_config_restart_needed" []
         "1 if keys of the configuration have changed that wait for the next start, else 0.";
+    JOURNAL_UP = Gauge "equipoise_overrides_journal_up" []
+        "1 if what operators change can be kept in the journal, 0 if changes are refused; absent without a journal.";
+    JOURNAL_FAILURES = Counter "equipoise_overrides_journal_failures_total" ["reason"]
+        "Failures of the journal of overrides: a line could not be written (write) or synced (sync), a new file could not be written (rewrite), the disk did not answer in time (stuck), or at the start the last line was cut off (torn) or lines were damaged (corrupt); absent without a journal.";
     LOG_DROPPED = Counter "equipoise_log_lines_dropped_total" ["reason"]
         "Lines of the log that were not written: the queue was full, or they could not be (unwritable).";
     PANICS = Counter "equipoise_panics_total" []

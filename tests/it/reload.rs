@@ -2,6 +2,7 @@
 
 mod departed;
 mod files;
+mod journal;
 mod listeners;
 mod load;
 mod mutations;

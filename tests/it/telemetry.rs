@@ -26,9 +26,9 @@ use equipoise::telemetry::names::{
     REJECTED, RETRIES, UNIMPLEMENTED_RETRIES,
 };
 use equipoise::telemetry::{
-    BackendSample, CloseReason, CounterId, Encoding, Exporter, Format, Health, MetricsSettings,
-    MetricsSource, Readiness, RefusedConnections, RefusedSample, ReloadSample, RetrySample, Server,
-    ServiceCounter, ServiceSample, Side, SourceSample, WorkerMetrics,
+    BackendSample, CloseReason, CounterId, Encoding, Exporter, Format, Health, JournalSample,
+    MetricsSettings, MetricsSource, Readiness, RefusedConnections, RefusedSample, ReloadSample,
+    RetrySample, Server, ServiceCounter, ServiceSample, Side, SourceSample, WorkerMetrics,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -130,6 +130,10 @@ impl MetricsSource for Services {
 
     fn ended(&self, _: Task) -> u64 {
         0
+    }
+
+    fn journal(&self) -> Option<JournalSample> {
+        Some(JournalSample { failures: vec![("sync", 2), ("torn", 0)], up: false })
     }
 
     fn certificates(&self) -> Arc<Vec<Certificate>> {
@@ -597,6 +601,10 @@ impl MetricsSource for Gate {
 
     fn ended(&self, _: Task) -> u64 {
         0
+    }
+
+    fn journal(&self) -> Option<JournalSample> {
+        None
     }
 
     fn certificates(&self) -> Arc<Vec<Certificate>> {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use super::texts::{NAME_SERVER, SERVICE_NAME};
+use super::texts::{JOURNAL_FILE, NAME_SERVER, SERVICE_NAME};
 use super::{CONTROL, DAY, HOUR, LISTENER, METRICS, MS, ROUTE, SERVICE};
 use crate::config::plan::LogFormat;
+use crate::config::read;
 use crate::telemetry::log;
 use crate::text::address;
 use crate::text::keys::{
@@ -45,6 +46,9 @@ section! {
     [restart] dns: Part = Shape::Mapping(&DNS), Absent::Nothing,
         "who is asked for the names of endpoints; by default the name servers of `/etc/resolv.conf`";
     [restart] log: Part = Shape::Mapping(&LOG), Absent::Nothing, "the log on the standard error";
+    [restart] overrides: Part = Shape::Mapping(&OVERRIDES), Absent::Nothing,
+        "where [what operators change](operating.md#what-outlives-a-restart) is kept; in memory, and so \
+         until the process ends, without";
     [restart] control: Part = Shape::Mapping(&CONTROL), Absent::Nothing, "the control API";
     [restart] metrics: Part = Shape::Mapping(&METRICS), Absent::Nothing,
         "metrics and health over HTTP";
@@ -58,6 +62,23 @@ section! {
         Absent::Required("add `servers: [ 127.0.0.1:8600 ]`"),
         "name servers, each an IP and a port unless it is 53; they are asked instead of those of \
          `/etc/resolv.conf`, whose `search` and `options` hold";
+}
+
+section! {
+    /// What operators change.
+    pub static OVERRIDES: Overrides = "overrides";
+
+    journal: Part = Shape::Mapping(&JOURNAL), Absent::Nothing,
+        "every change is written to a file before it takes effect, and is in effect again after a restart";
+}
+
+section! {
+    /// The journal of what operators change.
+    pub static JOURNAL: Journal = "overrides.journal";
+
+    path: Key<String> = text(&JOURNAL_FILE, read::text, Clone::clone),
+        Absent::Required("add `path: overrides.jsonl`"),
+        "the file, of one gateway alone; `.lock` and `.new` beside it are the gateway's too";
 }
 
 impl Word for LogFormat {

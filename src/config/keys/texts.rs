@@ -200,6 +200,7 @@ pub static SERVER_NAME: Text =
 pub static MODE: Text =
     Text { name: "octal digits", range: "", pattern: mode, plain: Plain::Integers(2, 777) };
 pub static FILE: Text = any("file", "4 MiB", some);
+pub static JOURNAL_FILE: Text = any("file", "", some);
 pub static BUCKET: Text = Text {
     name: "duration",
     range: "10us to 900s",

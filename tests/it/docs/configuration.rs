@@ -162,6 +162,7 @@ fn valid(path: &str) -> String {
     match path {
         "" => top("@"),
         "log" | "control" | "metrics" => top(&format!("{path}: {{ @ }}")),
+        "overrides.journal" => top("overrides: { journal: { path: x, @ } }"),
         "listeners[]" => listener("@"),
         "listeners[].forwarded" => listener("forwarded: { @ }"),
         "services.*" => service(&format!("{endpoints}, @")),

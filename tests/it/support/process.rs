@@ -41,6 +41,12 @@ impl Process {
         Process::by(Command::new(BINARY), file).await
     }
 
+    /// Kills it, as a crash of the machine would but for the page cache, and waits until it is gone.
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// As `start`, with these `ulimit` limits.
     pub async fn limited(yaml: &str, limits: &str) -> Process {
         let folder = tempfile::tempdir().unwrap();
