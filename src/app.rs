@@ -88,10 +88,9 @@ impl Gateway {
         let cold::Sockets { control, metrics, files } = cold::Sockets::bind(&plan)?;
 
         let registry = overrides.registry(&plan, clock);
-        let reloads = Arc::new(Reloads::new());
+        let (reloads, fixed) = (Arc::new(Reloads::new()), RestartSettings::of(&plan));
         let counters: Vec<Arc<WorkerMetrics>> = (0..plan.workers).map(|_| Arc::default()).collect();
         let (drain_delay, drain_timeout) = (plan.drain_delay, plan.drain_timeout);
-        let fixed = RestartSettings::of(&plan);
         let certificates = certificates(&plan);
         let state = export::State {
             registry: Arc::clone(&registry),

@@ -10,6 +10,7 @@ mod encoding;
 mod export;
 mod health;
 mod http;
+mod journal;
 pub mod log;
 pub mod names;
 mod page;
@@ -26,11 +27,12 @@ pub use certificates::Certificates;
 pub(crate) use connection_slots::{Activity, ConnectionSlots};
 pub use encoding::{Encoding, Format};
 pub use export::{
-    BackendSample, CounterId, Exporter, JournalSample, MetricsSource, RetrySample, ServiceCounter,
-    ServiceSample, SourceSample,
+    BackendSample, CounterId, Exporter, MetricsSource, RetrySample, ServiceCounter, ServiceSample,
+    SourceSample,
 };
 pub use health::Health;
 pub use http::Readiness;
+pub use journal::JournalSample;
 pub use refused::{RefusedConnections, RefusedSample};
 pub use reloads::ReloadSample;
 pub(crate) use reloads::Reloads;

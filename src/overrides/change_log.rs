@@ -150,6 +150,7 @@ mod tests {
             place: (1, 0),
             until: None,
             under: None,
+            instance: None,
         }))
     }
 

@@ -8,6 +8,7 @@
 
 mod counters;
 mod disk;
+mod error;
 mod file;
 mod image;
 mod line;
@@ -27,7 +28,7 @@ use super::{ChangeRecord, Kept, KeptState, NotKept, Retired, Store, Subject};
 use crate::clock::Clock;
 pub use counters::{Counters, Failure};
 pub use disk::{Disk, Lock, LogFile, SystemDisk};
-pub use file::JournalError;
+pub use error::JournalError;
 use file::{JournalFile, Patience, Records};
 
 /// How long a change waits for the disk.

@@ -94,6 +94,9 @@ pub struct Setting {
     pub until: Option<Expiry>,
     /// What is back then.
     pub under: Option<Arc<Setting>>,
+    /// What distinguishes the backend that it is about from later ones at the same address, if a
+    /// registry says that.
+    pub instance: Option<Arc<str>>,
 }
 
 impl Setting {
@@ -226,6 +229,7 @@ mod tests {
             place: (revision, 0),
             until,
             under: None,
+            instance: None,
         }
     }
 

@@ -1,19 +1,21 @@
 //! Overrides by operators, on top of the configured membership and policy.
 
+mod prune;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::ejection::ManualEjection;
 use super::membership::{Intent, Layer};
 use super::{Balancer, OverrideKind, OverrideView, Setting};
+use crate::discovery::Discovered;
 use crate::model::{Address, Time};
 use crate::overrides::{self, Edit, Expiry, Field, FieldChange, Provenance, TooDeep, Value};
+pub(super) use prune::{Awaited, Present};
 
 /// Overrides by operators. Those of a backend are keyed by its address: they survive a reload, and
-/// end when the backend is no longer configured.
-///
-/// To bind those of a discovered endpoint to its instance, [`Backend`] gets the instance and since
-/// when that is gone: the two belong to all fields of the backend at once.
+/// end when the backend is no longer configured. Those of a backend that a registry tells of are
+/// bound to its instance, and outlive its absence for a while.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Overrides {
     policy: Option<(Wanted, Option<Balancer>)>,
@@ -33,6 +35,8 @@ struct Backend {
     weight: Option<Wanted>,
     drain: Option<Wanted>,
     eject: Option<Wanted>,
+    /// Since when the registry does not have it.
+    gone_since: Option<Time>,
 }
 
 /// Who sets fields, by which revision, and until when.
@@ -42,6 +46,14 @@ pub(super) struct Stamp<'a> {
     pub(super) revision: u64,
     pub(super) now: Time,
     pub(super) until: Option<Expiry>,
+    /// What the registry says of backends.
+    pub(super) registered: &'a HashMap<Address, Discovered>,
+}
+
+impl Stamp<'_> {
+    fn instance(&self, field: &Field) -> Option<Arc<str>> {
+        self.registered.get(field.backend()?)?.instance.clone()
+    }
 }
 
 impl Backend {
@@ -67,10 +79,14 @@ impl Backend {
         all.into_iter().filter_map(|(field, wanted)| Some((field, wanted.as_ref()?)))
     }
 
+    fn wanted(&self) -> impl Iterator<Item = &Wanted> {
+        [&self.member, &self.weight, &self.drain, &self.eject].into_iter().flatten()
+    }
+
     /// When the next one of its overrides is over.
     fn next_expiry(&self) -> Option<Time> {
-        let all = [&self.member, &self.weight, &self.drain, &self.eject];
-        all.into_iter().flatten().filter_map(|wanted| wanted.until).map(|until| until.at).min()
+        let ends = self.wanted().filter_map(|wanted| wanted.until).map(|until| until.at);
+        ends.chain(self.gone_since.map(|since| since + prune::KEEP_GONE)).min()
     }
 
     fn weight(&self) -> Option<u32> {
@@ -158,7 +174,7 @@ impl Overrides {
         edits: &[Edit],
         stamp: Stamp<'_>,
     ) -> Result<Vec<FieldChange>, TooDeep> {
-        let Stamp { provenance, revision, now, until } = stamp;
+        let Stamp { provenance, revision, now, until, .. } = stamp;
         let mut changes = Vec::new();
         for (place, edit) in (0..).zip(edits) {
             let from = self.get(&edit.field);
@@ -170,6 +186,7 @@ impl Overrides {
                 place: (revision, place),
                 until,
                 under: None,
+                instance: stamp.instance(&edit.field),
             };
             let to = overrides::edited(from.as_ref(), edit, stamped, now)?;
             if from.is_none() && to.is_none() {
@@ -194,7 +211,7 @@ impl Overrides {
     fn replace(&mut self, field: &Field, wanted: Option<Wanted>) {
         if *field == Field::Policy {
             self.policy = wanted.map(|wanted| {
-                let balancer = wanted.value.as_ref().and_then(balancer);
+                let balancer = wanted.value.as_ref().and_then(prune::balancer);
                 (wanted, balancer)
             });
             return;
@@ -209,6 +226,11 @@ impl Overrides {
     pub(super) fn fields(&self) -> impl Iterator<Item = (Field, &Wanted)> {
         let policy = self.policy.iter().map(|(wanted, _)| (Field::Policy, wanted));
         policy.chain(self.backends.iter().flat_map(|(address, backend)| backend.fields(address)))
+    }
+
+    /// The backends with an override.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.backends.keys()
     }
 
     /// The fields of one backend that are set.
@@ -237,31 +259,6 @@ impl Overrides {
         }
         self.settle();
         changes
-    }
-
-    /// Drops overrides of backends that are neither configured nor added, and a policy that this
-    /// version of the gateway does not have.
-    pub(super) fn prune(&mut self, below: &Layer) -> Vec<FieldChange> {
-        let gone = self.backends.iter();
-        let gone = gone.filter(|(at, entry)| below.get(at).is_none() && !entry.can_be_added());
-        let ended = gone.flat_map(|(address, backend)| backend.fields(address));
-        let ended = ended.map(|(field, from)| FieldChange {
-            field,
-            from: Some(Arc::clone(from)),
-            to: None,
-        });
-        let mut ended: Vec<FieldChange> = ended.collect();
-        if let Some((wanted, None)) = &self.policy
-            && wanted.value.is_some()
-        {
-            let from = Some(Arc::clone(wanted));
-            ended.push(FieldChange { field: Field::Policy, from, to: None });
-        }
-        for change in &ended {
-            self.replace(&change.field, None);
-        }
-        self.settle();
-        ended
     }
 
     /// The backends that were added, in that order.
@@ -308,7 +305,7 @@ impl Overrides {
                     until: wanted.until.map(|until| until.wall),
                 });
             };
-            let Backend { member, weight, drain, eject } = backend;
+            let Backend { member, weight, drain, eject, .. } = backend;
             if let Some(weight) = backend.added() {
                 note(OverrideKind::Add, member, Some(weight));
             }
@@ -324,17 +321,11 @@ impl Overrides {
 
     /// After edits: drops what is empty, and finds out what is over next.
     fn settle(&mut self) {
-        self.backends.retain(|_, backend| *backend != Backend::default());
+        self.backends.retain(|_, backend| backend.wanted().next().is_some());
         let policy = self.policy.as_ref().and_then(|(wanted, _)| wanted.until);
         let backends = self.backends.values().filter_map(Backend::next_expiry);
         self.next_expiry = backends.chain(policy.map(|until| until.at)).min();
     }
-}
-
-/// The balancer of a policy. None if this version of the gateway does not have it or its settings.
-fn balancer(value: &Value) -> Option<Balancer> {
-    let Value::Policy { name, settings } = value else { return None };
-    Balancer::new(Balancer::policy(name).ok()?, settings.clone()).ok()
 }
 
 #[cfg(test)]
@@ -370,9 +361,15 @@ mod tests {
         };
         let edits = change.edits(current).unwrap();
         let provenance = Provenance::now(&Author::from("test"));
-        let stamp = Stamp { provenance: &provenance, revision: 2, now: Time::ZERO, until: None };
+        let stamp = Stamp {
+            provenance: &provenance,
+            revision: 2,
+            now: Time::ZERO,
+            until: None,
+            registered: &HashMap::new(),
+        };
         let mut fields = overrides.edit(&edits, stamp).unwrap();
-        fields.extend(overrides.prune(below));
+        fields.extend(Present::prune(below, overrides));
         fields
     }
 
@@ -405,9 +402,9 @@ mod tests {
         let mut overrides = Overrides::default();
         add(&mut overrides, &before, "b:1", 7);
         assert_eq!(merged(&overrides, &before), [("a:1".into(), 1), ("b:1".into(), 7)]);
-        overrides.prune(&after);
+        Present::prune(&after, &mut overrides);
         assert_eq!(merged(&overrides, &after), [("a:1".into(), 1), ("B:1".into(), 7)]);
-        overrides.prune(&before);
+        Present::prune(&before, &mut overrides);
         assert_eq!(merged(&overrides, &before), [("a:1".into(), 1), ("b:1".into(), 7)]);
         remove(&mut overrides, &before, "b:1");
         assert_eq!(merged(&overrides, &before), [("a:1".into(), 1)]);
@@ -419,9 +416,9 @@ mod tests {
         let (with, without) = (spec(&[("a:1", 1), ("b:1", 2)]), spec(&[("a:1", 1)]));
         let mut overrides = Overrides::default();
         remove(&mut overrides, &with, "B:1");
-        overrides.prune(&with);
+        Present::prune(&with, &mut overrides);
         assert_eq!(merged(&overrides, &with), [("a:1".into(), 1)]);
-        overrides.prune(&without);
+        Present::prune(&without, &mut overrides);
         assert_eq!(merged(&overrides, &with), [("a:1".into(), 1), ("b:1".into(), 2)]);
     }
 
@@ -460,7 +457,7 @@ mod tests {
 
         let after = spec(&[("A:1", 7), ("d:1", 9)]);
         let (old, mut pruned) = (list(&overrides, &before), overrides.clone());
-        pruned.prune(&after);
+        Present::prune(&after, &mut pruned);
         let new = list(&pruned, &after);
         let OverrideChanges { base_changed, ended } = OverrideChanges::between(&old, &new);
         let told = |list: &[&OverrideView]| {

@@ -1,6 +1,7 @@
 //! Single writer of a service: one task that applies all changes and publishes the result.
 
 mod commit;
+mod configure;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,6 @@ use super::condition_changes::{ConditionChanges, log_panic};
 use super::desired::{Desired, Reevaluated, another_set};
 use super::ejection::{Outliers, Results};
 use super::history::{History, OutcomeCounts};
-use super::override_view::OverrideChanges;
 use super::publisher::SnapshotPublisher;
 use super::service_stats::ServiceStats;
 use super::staged::StageRequest;
@@ -197,50 +197,6 @@ impl Writer {
                 }
             }
         }
-    }
-
-    /// Applies a configuration in two phases: builds the snapshot, then awaits the commit, which
-    /// comes for all services at once. Overrides stay on top. Changes wait meanwhile: otherwise they
-    /// could be lost, or take effect before the commit.
-    async fn configure(&mut self, StageRequest { config, staged, commit }: StageRequest) {
-        let builder = self.transition_builder();
-        let build = move || {
-            let (desired, ended) = builder.desired.reconfigured(config)?;
-            Some((builder.build(desired), ended))
-        };
-        let Some((transition, ended)) = self.build_pool.run(build).await else {
-            let _ = staged.send(None);
-            return;
-        };
-        if staged.send(Some(Arc::clone(&transition.snapshot))).is_err() {
-            return;
-        }
-        let Ok(acknowledge) = commit.await else { return };
-        let before = Arc::clone(&self.overrides);
-        self.apply(transition);
-        let Desired { spec, revision, .. } = &self.desired;
-        let generation = self.publisher.snapshot().load().generation;
-        tracing::info!(service = spec.name, revision, generation, "reconfigured");
-        OverrideChanges::between(&before, &self.overrides).log(&spec.name);
-        let _ = acknowledge.send(());
-        if let Some(ended) = ended {
-            self.keep_end(ended).await;
-        }
-    }
-
-    /// Puts the newest set of the source into effect, and what names resolve to.
-    async fn apply_discovered(&mut self) {
-        let set = self.desired.source.as_ref().and_then(|source| source.current());
-        let builder = self.transition_builder();
-        let build = move || {
-            let desired = builder.desired.discovered();
-            builder.build(desired)
-        };
-        let transition = self.build_pool.run(build).await;
-        self.applied = set;
-        self.apply(transition);
-        let Desired { spec, backends, .. } = &self.desired;
-        tracing::info!(service = spec.name, backends = backends.len(), "discovered");
     }
 
     /// Once a second: updates the statistics, and looks for outliers.

@@ -8,12 +8,13 @@ use tokio::task::{JoinError, spawn_blocking};
 
 use super::cardinality::{Cardinality, OTHER, SeriesCost};
 use super::encoding::{Encoding, Format};
+use super::journal::{self, JournalSample};
 use super::names::{self, METRICS, Metric};
 use super::page::Page;
 use super::process;
 use super::refused::RefusedSample;
 use super::rejected;
-use super::reloads::ReloadSample;
+use super::reloads::{self, ReloadSample};
 use super::services;
 use super::settings::MetricsSettings;
 use super::worker::{CloseReason, Side, WorkerMetrics};
@@ -159,15 +160,6 @@ impl CounterId {
     }
 }
 
-/// How a journal of overrides does.
-#[derive(Clone, Debug)]
-pub struct JournalSample {
-    /// Failures so far, by what has failed.
-    pub failures: Vec<(&'static str, u64)>,
-    /// Whether changes can be kept.
-    pub up: bool,
-}
-
 /// Where the exporter gets its samples from.
 pub trait MetricsSource: Send + Sync {
     /// All services. A service that is no longer returned is no longer exported.
@@ -269,9 +261,9 @@ impl Inputs {
         let mut page = Page::new(&self.settings, format);
         self.write_workers(&mut page);
         write_refused(&mut page, &self.source.refused());
-        write_reloads(&mut page, self.source.reloads());
+        reloads::write(&mut page, self.source.reloads());
         process::write(&mut page, &*self.source);
-        write_journal(&mut page, self.source.journal());
+        journal::write(&mut page, self.source.journal());
         write_process(&mut page);
         let own = page.series() + METRICS.len(); // aggregates need at most one a metric
         let left = self.settings.series_budget.saturating_sub(own);
@@ -311,22 +303,6 @@ fn write_refused(page: &mut Page, listeners: &[RefusedSample]) {
         for (why, count) in ConnectionRefusal::ALL.into_iter().zip(refusals.totals()) {
             page.counter(&names::CONNECTIONS_REFUSED, &[listener, why.name()], count);
         }
-    }
-}
-
-fn write_reloads(page: &mut Page, reloads: ReloadSample) {
-    page.counter(&names::CONFIG_RELOADS, &["success"], reloads.succeeded);
-    page.counter(&names::CONFIG_RELOADS, &["error"], reloads.failed);
-    page.gauge(&names::CONFIG_LOADED, &[], reloads.last_success);
-    page.gauge(&names::CONFIG_IN_SYNC, &[], u8::from(reloads.in_sync));
-    page.gauge(&names::CONFIG_RESTART_NEEDED, &[], u8::from(reloads.restart_needed));
-}
-
-fn write_journal(page: &mut Page, journal: Option<JournalSample>) {
-    let Some(JournalSample { failures, up }) = journal else { return };
-    page.gauge(&names::JOURNAL_UP, &[], u8::from(up));
-    for (what, count) in failures {
-        page.counter(&names::JOURNAL_FAILURES, &[what], count);
     }
 }
 

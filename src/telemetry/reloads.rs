@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use super::names;
+use super::page::Page;
 use crate::clock;
 
 /// Counts reloads; the initial load is not one.
@@ -77,4 +79,13 @@ impl Default for Reloads {
     fn default() -> Reloads {
         Reloads::new()
     }
+}
+
+/// Writes the metrics of reloads.
+pub(super) fn write(page: &mut Page, reloads: ReloadSample) {
+    page.counter(&names::CONFIG_RELOADS, &["success"], reloads.succeeded);
+    page.counter(&names::CONFIG_RELOADS, &["error"], reloads.failed);
+    page.gauge(&names::CONFIG_LOADED, &[], reloads.last_success);
+    page.gauge(&names::CONFIG_IN_SYNC, &[], u8::from(reloads.in_sync));
+    page.gauge(&names::CONFIG_RESTART_NEEDED, &[], u8::from(reloads.restart_needed));
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::change::Target;
 use super::session::Session;
 use super::{Error, json};
@@ -47,9 +49,20 @@ impl Args {
         }
         session.print(
             |_| format!("{service} is now at revision {revision}, {}\n", empty(&backend, cut)),
-            || json::drained(&service, revision, durable, cut),
+            || drained(&service, revision, durable, cut),
         )
     }
+}
+
+fn drained(service: &str, revision: u64, durable: bool, cut: u64) -> String {
+    #[derive(Serialize)]
+    struct Drained<'a> {
+        service: &'a str,
+        revision: u64,
+        durable: bool,
+        cut: u64,
+    }
+    json::line(serde_json::to_string(&Drained { service, revision, durable, cut }))
 }
 
 /// The progress line while something is in flight.

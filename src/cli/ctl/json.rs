@@ -123,15 +123,6 @@ pub(super) struct CodeCount<'a> {
 }
 
 #[derive(Serialize)]
-struct Changed<'a> {
-    service: &'a str,
-    revision: u64,
-    durable: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    warning: Option<&'a str>,
-}
-
-#[derive(Serialize)]
 struct Explained<'a> {
     route: Option<Route<'a>>,
     near_misses: Vec<NearMiss<'a>>,
@@ -188,26 +179,6 @@ pub(super) fn backends(services: &[proto::Service]) -> String {
 
 pub(super) fn watched(state: &proto::Service) -> String {
     line(serde_json::to_string(&service(state)))
-}
-
-pub(super) fn changed(
-    service: &str,
-    revision: u64,
-    durable: bool,
-    warning: Option<&str>,
-) -> String {
-    line(serde_json::to_string(&Changed { service, revision, durable, warning }))
-}
-
-pub(super) fn drained(service: &str, revision: u64, durable: bool, cut: u64) -> String {
-    #[derive(Serialize)]
-    struct Drained<'a> {
-        service: &'a str,
-        revision: u64,
-        durable: bool,
-        cut: u64,
-    }
-    line(serde_json::to_string(&Drained { service, revision, durable, cut }))
 }
 
 pub(super) fn explained(explained: &proto::ExplainRouteResponse) -> String {

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use serde::Serialize;
+
 use super::change::Expected;
 use super::client::Client;
 use super::{Error, Output, json};
@@ -90,7 +92,20 @@ impl Session<'_> {
         let told = warning.map(|warning| format!("warning: {warning}\n")).unwrap_or_default();
         self.print(
             |_| format!("{}{told}", expected.told(service, revision, durable)),
-            || json::changed(service, revision, durable, warning),
+            || changed_json(service, revision, durable, warning),
         )
     }
+}
+
+#[derive(Serialize)]
+struct Changed<'a> {
+    service: &'a str,
+    revision: u64,
+    durable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'a str>,
+}
+
+fn changed_json(service: &str, revision: u64, durable: bool, warning: Option<&str>) -> String {
+    json::line(serde_json::to_string(&Changed { service, revision, durable, warning }))
 }

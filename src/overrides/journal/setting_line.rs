@@ -50,6 +50,9 @@ struct SettingLine {
     by: Option<Box<ByLine>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     under: Option<Box<SettingLine>>,
+    /// Of the backend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -128,7 +131,7 @@ impl FieldLine {
 
 impl SettingLine {
     fn of(setting: &Setting, stamps: Stamps<'_>) -> SettingLine {
-        let Setting { value, provenance, revision, place, until, under, .. } = setting;
+        let Setting { value, provenance, revision, place, until, under, instance, .. } = setting;
         let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
         let own = *revision == stamps.revision && provenance == stamps.provenance;
         let by = || ByLine {
@@ -144,6 +147,7 @@ impl SettingLine {
             place: Some(*place).filter(|place| *place != (*revision, 0)),
             by: (!own).then(|| Box::new(by())),
             under: under.as_ref().map(|under| Box::new(SettingLine::of(under, stamps))),
+            instance: text(instance),
         }
     }
 
@@ -168,9 +172,9 @@ impl SettingLine {
             Some(under) => Some(Arc::new(under.read(stamps, now)?)),
             None => None,
         };
-        let value = self.value.map(ValueLine::read);
+        let (value, instance) = (self.value.map(ValueLine::read), self.instance.map(Into::into));
         let (since, place) = (now.time, self.place.unwrap_or((revision, 0)));
-        Some(Setting { value, provenance, since, revision, place, until, under })
+        Some(Setting { value, provenance, since, revision, place, until, under, instance })
     }
 }
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::counters::{Counters, Failure};
-use super::file::{JournalError, JournalFile, Patience};
+use super::error::JournalError;
+use super::file::{JournalFile, Patience};
 use super::{Journal, MAX_BATCH};
 use crate::clock::Clock;
 use crate::model::{Address, Time};
@@ -43,6 +44,7 @@ fn setting(revision: u64, value: Value) -> Setting {
         place: (revision, 0),
         until: None,
         under: None,
+        instance: None,
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Backend, Desired};
+use crate::model::Address;
 use crate::overrides::{
     ChangeLog, ChangeRecord, Expiry, FieldChange, Provenance, Subject, TooDeep,
 };
 use crate::service::MAX_BACKENDS;
 use crate::service::change::{Change, ChangeContext, ChangeError, Terms};
-use crate::service::overrides::Stamp;
+use crate::service::overrides::{Awaited, Present, Stamp};
 
 /// The state after a change by an operator.
 pub(in crate::service) struct Changed {
@@ -44,10 +45,10 @@ impl Desired {
         let (ttl, edits) = (change.ttl(terms)?, change.edits(current)?);
         let until = ttl.map(|ttl| Expiry::after(ttl, now, provenance.at));
         let revision = self.revision + 1;
-        let stamp = Stamp { provenance, revision, now, until };
+        let stamp = Stamp { provenance, revision, now, until, registered: &self.registered };
         let too_deep = |error: TooDeep| ChangeError::Invalid(error.to_string());
         let mut fields = overrides.edit(&edits, stamp).map_err(too_deep)?;
-        fields.extend(overrides.prune(below));
+        fields.extend(overrides.prune(self.present(), now));
         if let Some(expected) = terms.expected_revision
             && expected != self.revision
         {
@@ -71,9 +72,28 @@ impl Desired {
         Ok(Changed { desired: changed, fields, until })
     }
 
-    /// Ends overrides of backends that are neither configured nor added, and records it.
+    /// The backends that there are without overrides.
+    fn present(&self) -> Present<'_> {
+        let (below, registered) = (&*self.below, &*self.registered);
+        Present { below, registered, awaited: self.awaited() }
+    }
+
+    fn awaited(&self) -> Awaited {
+        let is_name = |address: &Address| address.name().is_some();
+        match self.source {
+            Some(_) => Awaited::All,
+            None if self.below.iter().any(|(address, _)| is_name(address)) => Awaited::Addresses,
+            None if self.overrides.addresses().any(is_name) => Awaited::Addresses,
+            None => Awaited::Nobody,
+        }
+    }
+
+    /// Ends overrides of what is there no more, and records it.
     pub(super) fn prune(&mut self) -> Option<Arc<ChangeRecord>> {
-        let ended = self.overrides.prune(&self.below);
+        let (below, registered) = (Arc::clone(&self.below), Arc::clone(&self.registered));
+        let awaited = self.awaited();
+        let present = Present { below: &below, registered: &registered, awaited };
+        let ended = self.overrides.prune(present, self.now());
         if ended.is_empty() {
             return None;
         }
@@ -102,6 +122,8 @@ impl Desired {
         for address in healed {
             next = next.healed(address);
         }
+        // What has ended meanwhile was recorded then.
+        next.overrides.prune(self.present(), self.now());
         next.merged()
     }
 }

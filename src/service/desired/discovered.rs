@@ -7,6 +7,7 @@ use super::{Backend, Desired};
 use crate::clock::Clock;
 use crate::discovery::{Discovered, Subscription};
 use crate::model::Time;
+use crate::overrides::ChangeRecord;
 use crate::service::membership::{Intent, Layer, united};
 
 impl Backend {
@@ -30,9 +31,11 @@ impl Desired {
         self.with_registered()
     }
 
-    /// Takes the newest set of the source.
-    pub(in crate::service) fn discovered(&self) -> Desired {
-        self.clone().with_registered().merged()
+    /// Takes the newest set of the source; returns what of the overrides has ended with it, too.
+    pub(in crate::service) fn discovered(&self) -> (Desired, Option<Arc<ChangeRecord>>) {
+        let mut next = self.clone().with_registered();
+        let ended = next.prune();
+        (next.merged(), ended)
     }
 
     /// Reads the newest set, and unites it with the configured backends.

@@ -60,9 +60,9 @@ impl Desired {
     pub(in crate::service) fn reevaluated(&self, outliers: &Outliers) -> Option<Reevaluated> {
         let backends = self.backends.iter().cloned().map(Backend::with_health).collect();
         let mut updated = Desired { backends, ..self.clone() };
-        let expired = updated.overrides.expire(self.now());
-        let mut ended = None;
-        if !expired.is_empty() {
+        let (mut expired, mut ended) = (Vec::new(), None);
+        if self.overrides.next_expiry().is_some_and(|next| next <= self.now()) {
+            expired = updated.overrides.expire(self.now());
             ended = updated.prune();
             updated = updated.merged();
         }
@@ -71,6 +71,7 @@ impl Desired {
         let pairs = self.backends.iter().zip(&*updated.backends);
         // A backend that was down and up in between counts as a change: requests may wait for it.
         let differs = !expired.is_empty()
+            || ended.is_some()
             || pairs.into_iter().any(|(before, now)| {
                 before.condition != now.condition
                     || before.down_count != now.down_count

@@ -59,6 +59,7 @@ impl Splits {
             place: (current + 1, 0),
             until,
             under: None,
+            instance: None,
         };
         let before = state.overrides.clone();
         let fields = apply(&mut state.overrides, &edits, &stamp, now)?;

@@ -87,7 +87,9 @@ fn running(gateway: &Gateway) -> String {
         let backend = |b: &equipoise::service::BackendView| {
             (b.endpoint.address().to_owned(), b.intent.weight)
         };
-        let backends: Vec<_> = view.backends.iter().map(backend).collect();
+        // What sources have found is not in the file.
+        let configured = view.backends.iter().filter(|b| b.registered.is_none());
+        let backends: Vec<_> = configured.map(backend).collect();
         let policy = view.spec.balancer.policy;
         let _ = write!(text, "\n{} {policy} {backends:?}", service.name());
     }
