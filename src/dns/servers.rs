@@ -183,3 +183,6 @@ async fn with_other(
     };
     (first, other)
 }
+
+#[cfg(test)]
+mod tests;
