@@ -150,3 +150,21 @@ async fn no_request_fails_for_answers_that_are_cut_off() {
     assert_eq!(load.end().await, 0, "requests failed");
     gateway.idle().await;
 }
+
+#[tokio::test]
+async fn a_name_of_four_thousand_addresses_is_four_thousand_backends() {
+    let options = Options { address: Some("0.0.0.0:0".parse().unwrap()), ..Options::default() };
+    let backend = Backend::with(options).await;
+    let all: Vec<String> =
+        (0..4000).map(|n| format!("127.1.{}.{}", n / 250, n % 250 + 1)).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let server = Dnsmasq::start(&hosts(&all), "").await;
+    let endpoint = format!("moves.test:{}", backend.address.port());
+    let gateway = gateway(&server.yaml(), &[endpoint]).await;
+    let load = Load::start(gateway.client().await);
+    let mut control = gateway.control().await;
+    control.backends_once("all of them", |backends| backends.len() == 4000).await;
+    load.passes(200).await;
+    assert_eq!(load.end().await, 0, "requests failed");
+    gateway.idle().await;
+}
