@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
@@ -12,12 +13,15 @@ use super::guard::Guard;
 use super::set::{Discovered, MAX_DISCOVERED, bounded};
 use super::status::SourceStatus;
 use super::{Discover, Source};
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, LogThrottle};
 use crate::dns::Dns;
 use crate::model::Time;
 
 /// Entries that could not be used and were logged, at most.
 const MAX_LOGGED: usize = 1000;
+
+/// Changes are logged at most as often.
+const LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// The longest error that is kept and logged, in characters.
 const MAX_ERROR: usize = 512;
@@ -37,6 +41,8 @@ pub(super) struct Follower {
     told: Option<Vec<Discovered>>,
     /// Entries that could not be used and were logged.
     logged: HashSet<String>,
+    /// Registries may change many times a second.
+    log: LogThrottle,
     outlet: Outlet,
 }
 
@@ -65,6 +71,7 @@ impl Follower {
             backoff: Backoff::default(),
             told: None,
             logged: HashSet::new(),
+            log: LogThrottle::every(LOG_EVERY, clock),
             outlet,
         }
     }
@@ -146,17 +153,21 @@ impl Follower {
         }
     }
 
-    fn put_into_effect(&self, set: Vec<Discovered>) {
+    fn put_into_effect(&mut self, set: Vec<Discovered>) {
         let endpoints = self.told.as_ref().map_or(0, Vec::len);
         let held = set.len().saturating_sub(endpoints);
-        if held > 0 {
+        if self.log.is_due() {
             let (service, source) = (&*self.service, self.kind());
-            tracing::warn!(
-                service,
-                source,
-                held,
-                "backends that the registry lost are kept for now"
-            );
+            match held {
+                0 => tracing::info!(service, source, endpoints, "the backends have changed"),
+                _ => tracing::warn!(
+                    service,
+                    source,
+                    endpoints,
+                    held,
+                    "backends that the registry lost are kept for now"
+                ),
+            }
         }
         self.outlet.status.send_modify(|status| {
             status.updates += 1;
@@ -190,7 +201,7 @@ impl Follower {
     }
 
     /// The source has failed; returns the pause until it is started again.
-    fn failed(&mut self, error: &str) -> std::time::Duration {
+    fn failed(&mut self, error: &str) -> Duration {
         let mut was_failing = false;
         self.outlet.status.send_modify(|status| {
             was_failing = status.is_failing();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{Backend, Desired};
 use crate::model::{Address, Endpoint};
+use crate::service::MAX_BACKENDS;
 use crate::service::membership::{Intent, Layer, MergedIntent, merge};
 
 /// A member of the service.
@@ -73,6 +74,7 @@ impl Desired {
                 Some(Member { address: place, name: Some(address.clone()), shared_by, intent })
             }));
         }
+        members.truncate(MAX_BACKENDS); // names may resolve to any number of addresses
         members
     }
 

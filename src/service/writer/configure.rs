@@ -52,7 +52,7 @@ impl Writer {
         self.applied = set;
         self.apply(transition);
         let Desired { spec, backends, .. } = &self.desired;
-        tracing::info!(service = spec.name, backends = backends.len(), "discovered");
+        tracing::debug!(service = spec.name, backends = backends.len(), "discovered");
         if let Some(ended) = ended {
             self.end(ended).await;
         }
