@@ -44,7 +44,10 @@ pub(super) async fn connect(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_stream_window_size(STREAM_WINDOW);
     let (address, host) = (member.authority().to_owned(), member.host().to_owned());
-    let tls = if member.is_https() { tls.cloned() } else { None };
+    let tls = tls.filter(|_| member.is_https()).cloned();
+    if member.is_https() && tls.is_none() {
+        return Err(SourceError("`tls` is missing".into())); // which the configuration refuses
+    }
     let connector = tower::service_fn(move |_| {
         let (address, host, tls) = (address.clone(), host.clone(), tls.clone());
         async move { open(&address, &host, tls).await.map(TokioIo::new) }

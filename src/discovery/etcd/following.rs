@@ -31,7 +31,7 @@ impl<'a> Following<'a> {
             self.check(reading.cluster)?;
             let revision = reading.revision;
             if revision < seen {
-                let text = format!("reading: revision {revision} is older than {seen}, which was");
+                let text = format!("reading: revision {revision} after {seen}: it was restored");
                 return Err(Failure::Other(text));
             }
             let (keys, unread) =

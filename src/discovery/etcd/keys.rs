@@ -38,7 +38,8 @@ pub(super) type Known = BTreeMap<Box<[u8]>, Key>;
 pub(super) struct Key {
     created: i64,
     modified: i64,
-    backends: Vec<Discovered>,
+    /// Boxed, as there are many keys, and a list would keep room for more.
+    backends: Box<[Discovered]>,
 }
 
 impl Key {
@@ -114,7 +115,7 @@ impl Keys {
         let clip = |fault: String| fault.chars().take(MAX_FAULT).collect();
         faults.extend(decoded.faults.into_iter().map(|fault| (name(), clip(fault))));
         let (created, modified) = (kv.create_revision, kv.mod_revision);
-        let key = Key { created, modified, backends: decoded.backends };
+        let key = Key { created, modified, backends: decoded.backends.into() };
         if self.kept + key.counts() > MAX_KEPT {
             let fault = format!("there are more than {MAX_KEPT} keys: it is left out");
             return faults.push((name(), fault));
