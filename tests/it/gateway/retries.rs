@@ -271,7 +271,7 @@ async fn a_small_buffer_ends_no_retry_of_what_was_not_processed() {
     for _ in 0..20 {
         assert_eq!(status(&call(&gateway, &[7; 5000]).await), "0");
     }
-    assert_eq!(lacking.asked(), 1);
+    assert!(lacking.asked() <= 2, "once for each worker, until that is forgotten");
     gateway.idle().await;
 }
 
