@@ -38,7 +38,7 @@ pub(super) struct Follower {
     guard: Guard,
     backoff: Backoff,
     /// The last set as it came.
-    told: Option<Vec<Discovered>>,
+    told: Option<Arc<[Discovered]>>,
     /// Entries that could not be used and were logged.
     logged: HashSet<String>,
     /// Registries may change many times a second.
@@ -60,6 +60,7 @@ impl Follower {
         busy: &Arc<AtomicBool>,
         (clock, rng, dns): (Clock, fastrand::Rng, &Arc<dyn Dns>),
     ) -> Follower {
+        let known = outlet.sets.borrow().clone().unwrap_or_default();
         Follower {
             service: service.into(),
             discover: Arc::clone(discover),
@@ -67,7 +68,7 @@ impl Follower {
             dns: Arc::clone(dns),
             rng,
             busy: Arc::clone(busy),
-            guard: Guard::new(discover.keep_empty_for, discover.allow_empty),
+            guard: Guard::new(discover.keep_empty_for, discover.allow_empty, known),
             backoff: Backoff::default(),
             told: None,
             logged: HashSet::new(),
@@ -134,10 +135,11 @@ impl Follower {
             let reason = format!("{over} more than the {MAX_DISCOVERED} that are taken");
             self.reject("too many backends", &reason);
         }
-        if self.told.as_ref() == Some(&set) {
+        if self.told.as_deref() == Some(&*set) {
             return;
         }
-        self.told = Some(set.clone());
+        let set: Arc<[Discovered]> = set.into();
+        self.told = Some(Arc::clone(&set));
         let effective = self.guard.offer(set, self.clock.now());
         self.put_into_effect(effective);
     }
@@ -153,8 +155,8 @@ impl Follower {
         }
     }
 
-    fn put_into_effect(&mut self, set: Vec<Discovered>) {
-        let endpoints = self.told.as_ref().map_or(0, Vec::len);
+    fn put_into_effect(&mut self, set: Arc<[Discovered]>) {
+        let endpoints = self.told.as_ref().map_or(0, |told| told.len());
         let held = set.len().saturating_sub(endpoints);
         if self.log.is_due() {
             let (service, source) = (&*self.service, self.kind());
@@ -173,7 +175,7 @@ impl Follower {
             status.updates += 1;
             (status.endpoints, status.held) = (endpoints, held);
         });
-        self.outlet.sets.send_replace(Some(set.into()));
+        self.outlet.sets.send_replace(Some(set));
     }
 
     fn answered(&mut self) {

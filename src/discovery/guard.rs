@@ -2,6 +2,7 @@
 //! data, tell of no backends though all are alive.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::set::Discovered;
@@ -13,7 +14,7 @@ pub(super) struct Guard {
     keep: Duration,
     allow_empty: bool,
     /// The last set that was taken at its word.
-    accepted: Vec<Discovered>,
+    accepted: Arc<[Discovered]>,
     held: Option<Held>,
 }
 
@@ -21,22 +22,23 @@ pub(super) struct Guard {
 #[derive(Debug)]
 struct Held {
     since: Time,
-    set: Vec<Discovered>,
+    set: Arc<[Discovered]>,
 }
 
 impl Guard {
-    pub fn new(keep: Duration, allow_empty: bool) -> Guard {
-        Guard { keep, allow_empty, accepted: Vec::new(), held: None }
+    /// `accepted` is what an earlier source has told, if there was one: it is not lost at once either.
+    pub fn new(keep: Duration, allow_empty: bool, accepted: Arc<[Discovered]>) -> Guard {
+        Guard { keep, allow_empty, accepted, held: None }
     }
 
     /// Another set from the registry; returns the one to put into effect. One that loses too much is
     /// put into effect beside what it has lost, until that has lasted for `keep`.
-    pub fn offer(&mut self, set: Vec<Discovered>, now: Time) -> Vec<Discovered> {
+    pub fn offer(&mut self, set: Arc<[Discovered]>, now: Time) -> Arc<[Discovered]> {
         let since = self.held.as_ref().map_or(now, |held| held.since);
         let kept = !self.allow_empty && now.since(since) < self.keep && self.loses_much(&set);
         if !kept {
             (self.accepted, self.held) = (set, None);
-            return self.accepted.clone();
+            return Arc::clone(&self.accepted);
         }
         let united = self.united(&set);
         self.held = Some(Held { since, set });
@@ -49,9 +51,9 @@ impl Guard {
     }
 
     /// The held set, which takes effect now.
-    pub fn release(&mut self) -> Option<Vec<Discovered>> {
+    pub fn release(&mut self) -> Option<Arc<[Discovered]>> {
         self.accepted = self.held.take()?.set;
-        Some(self.accepted.clone())
+        Some(Arc::clone(&self.accepted))
     }
 
     /// Whether `set` has less than half of those that served, or none that serves.
@@ -63,7 +65,7 @@ impl Guard {
     }
 
     /// `set`, and of what was accepted that which serves no more.
-    fn united(&self, set: &[Discovered]) -> Vec<Discovered> {
+    fn united(&self, set: &[Discovered]) -> Arc<[Discovered]> {
         let serving: HashSet<&Address> = serving(set).collect();
         let lost = self.accepted.iter().filter(|it| it.serves() && !serving.contains(&it.address));
         let lost: Vec<Discovered> = lost.cloned().collect();
@@ -87,7 +89,7 @@ mod tests {
 
     const KEEP: Duration = Duration::from_secs(30);
 
-    fn set(names: &str) -> Vec<Discovered> {
+    fn set(names: &str) -> Arc<[Discovered]> {
         names.chars().map(|name| Discovered::at(&format!("{name}:1")).unwrap()).collect()
     }
 
@@ -101,7 +103,7 @@ mod tests {
 
     /// A guard that has accepted these.
     fn guard(names: &str) -> Guard {
-        let mut guard = Guard::new(KEEP, false);
+        let mut guard = Guard::new(KEEP, false, Arc::default());
         guard.offer(set(names), at(0));
         guard
     }
@@ -131,19 +133,30 @@ mod tests {
     #[test]
     fn all_that_serve_no_more_are_as_good_as_none() {
         let mut guard = guard("ab");
-        let ending: Vec<_> =
-            set("ab").into_iter().map(|it| Discovered { terminating: true, ..it }).collect();
-        assert!(guard.offer(ending.clone(), at(1)).iter().all(Discovered::serves));
+        let ending = |it: &Discovered| Discovered { terminating: true, ..it.clone() };
+        assert!(
+            guard
+                .offer(set("ab").iter().map(ending).collect(), at(1))
+                .iter()
+                .all(Discovered::serves)
+        );
         assert!(guard.release().unwrap().iter().all(|it| it.terminating));
         assert_eq!(names(&guard.offer(set(""), at(50))), "", "nothing that served is lost");
     }
 
     #[test]
     fn empty_sets_are_taken_at_their_word_if_that_is_allowed_or_nothing_was_there() {
-        let mut trusting = Guard::new(KEEP, true);
+        let mut trusting = Guard::new(KEEP, true, Arc::default());
         trusting.offer(set("abc"), at(0));
         assert_eq!(names(&trusting.offer(set(""), at(1))), "");
-        let mut new = Guard::new(KEEP, false);
+        let mut new = Guard::new(KEEP, false, Arc::default());
         assert_eq!((names(&new.offer(set(""), at(0))), new.due()), (String::new(), None));
+    }
+
+    #[test]
+    fn what_an_earlier_source_has_told_is_not_lost_at_once() {
+        let mut guard = Guard::new(KEEP, false, set("ab"));
+        assert_eq!(names(&guard.offer(set(""), at(0))), "ab");
+        assert_eq!(guard.due(), Some(at(30)));
     }
 }

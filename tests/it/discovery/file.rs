@@ -171,6 +171,13 @@ async fn a_reload_changes_the_source_and_unites_it_with_endpoints() {
         client.unary(message("x")).await.unwrap();
     }
     assert!(a.seen.requests() > 0 && b.seen.requests() > 0);
+    // Another source that has forgotten all removes nobody at once.
+    std::fs::write(folder.path().join("other.yaml"), "[]").unwrap();
+    let other = source.replace("backends.yaml", "other.yaml");
+    assert!(gateway.reload(&discovered(&other, &both)).await);
+    let held = async || self::source(&mut gateway.control().await).await.held_backends == 1;
+    eventually("what was there is kept", held).await;
+    assert_eq!(members(&mut control).await, texts(&[b.address, a.address]));
     let own = crate::support::gateway::one_service(&[b.address], "");
     assert!(gateway.reload(&own).await);
     assert_eq!(members(&mut control).await, texts(&[b.address]));
