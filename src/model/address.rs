@@ -13,6 +13,7 @@ use crate::text::address::{endpoint, socket};
 pub struct Address {
     text: Arc<str>,
     parsed: Parsed,
+    is_name: bool,
 }
 
 /// The parsed address.
@@ -35,7 +36,8 @@ impl Address {
             Some(Ok(path)) => Parsed::Socket(path.into()),
             _ => Parsed::Host(text.to_ascii_lowercase().into()),
         };
-        Ok(Address { text: text.into(), parsed })
+        let is_name = matches!(parsed, Parsed::Host(_)) && text.parse::<SocketAddr>().is_err();
+        Ok(Address { text: text.into(), parsed, is_name })
     }
 
     /// The address as written.
@@ -46,15 +48,14 @@ impl Address {
     /// The address of a host at this IP.
     pub fn of(at: SocketAddr) -> Address {
         let text: Arc<str> = at.to_string().into();
-        Address { parsed: Parsed::Host(Arc::clone(&text)), text }
+        Address { parsed: Parsed::Host(Arc::clone(&text)), text, is_name: false }
     }
 
     /// Host and port, if the host is a name and no IP.
     pub fn name(&self) -> Option<(&str, u16)> {
         let Parsed::Host(text) = &self.parsed else { return None };
-        let (host, port) = text.rsplit_once(':')?;
-        let is_ip = text.parse::<SocketAddr>().is_ok();
-        (!is_ip).then_some((host, port.parse().ok()?))
+        let (host, port) = text.rsplit_once(':').filter(|_| self.is_name)?;
+        Some((host, port.parse().ok()?))
     }
 
     /// Whether it is a Unix socket.
