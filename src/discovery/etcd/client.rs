@@ -37,6 +37,9 @@ const REQUESTS: usize = 4;
 /// Logging in is dear for etcd, so it is done no more often.
 const LOGIN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Connecting takes no longer: a link that is back is found within this and the longest pause.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Why a call failed.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -129,9 +132,10 @@ impl<'a> Client<'a> {
         login: &'a mut Login,
         clock: Clock,
     ) -> Result<Client<'a>, Failure> {
-        let connecting = timeout(settings.timeout, connect(member, settings.tls.as_ref())).await;
+        let patience = settings.timeout.min(CONNECT_TIMEOUT);
+        let connecting = timeout(patience, connect(member, settings.tls.as_ref())).await;
         let channel = connecting
-            .map_err(|_| Failure::Other(format!("not connected in {:?}", settings.timeout)))?
+            .map_err(|_| Failure::Other(format!("not connected in {patience:?}")))?
             .map_err(|error| Failure::Other(error.to_string()))?;
         let mut client = Client { settings, channel, login, clock };
         if client.login.token.is_none() {

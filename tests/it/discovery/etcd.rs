@@ -8,8 +8,6 @@ mod secured;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use equipoise::control::proto::{self, ListSourcesRequest, Source};
 
@@ -19,6 +17,7 @@ use crate::support::client::message;
 use crate::support::etcd::Etcd;
 use crate::support::eventually;
 use crate::support::gateway::{Control, Gateway};
+use crate::support::load::Load;
 
 const PREFIX: &str = "/services/echo";
 
@@ -146,22 +145,13 @@ async fn who_registers_and_leaves_under_load_fails_no_request() {
     }
     let gateway = gateway(&etcd).await;
     let mut control = gateway.control().await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let answered = Arc::new(AtomicUsize::new(0));
-    let mut load = tokio::task::JoinSet::new();
+    let mut load = Vec::new();
     for _ in 0..4 {
-        let (mut client, stop) = (gateway.client().await, Arc::clone(&stop));
-        let answered = Arc::clone(&answered);
-        load.spawn(async move {
-            while !stop.load(SeqCst) {
-                client.unary(message("x")).await.unwrap();
-                answered.fetch_add(1, SeqCst);
-            }
-        });
+        load.push(Load::start(gateway.client().await));
     }
     let all: Vec<_> = live.iter().map(|backend| backend.address).collect();
     for round in 0..12 {
-        let (leaves, before) = (round % 5, answered.load(SeqCst));
+        let leaves = round % 5;
         writer.delete(&key(leaves)).await;
         let rest: Vec<_> = all.iter().copied().filter(|it| *it != all[leaves]).collect();
         has_exactly(&mut control, &rest).await;
@@ -170,10 +160,13 @@ async fn who_registers_and_leaves_under_load_fails_no_request() {
         has_exactly(&mut control, &all).await;
         let weight = members(&mut control).await[&all[leaves].to_string()].weight;
         assert_eq!(weight, round as u32 + 1);
-        eventually("requests flow", async || answered.load(SeqCst) > before + 20).await;
+        for client in &load {
+            client.passes(5).await;
+        }
     }
-    stop.store(true, SeqCst);
-    load.join_all().await;
+    for client in load {
+        assert_eq!(client.end().await, 0);
+    }
     gateway.idle().await;
 }
 

@@ -41,10 +41,15 @@ impl Load {
         Load { state, running }
     }
 
+    /// How many requests have succeeded.
+    pub fn succeeded(&self) -> usize {
+        self.state.succeeded.load(Relaxed)
+    }
+
     /// Waits until as many more requests have succeeded.
     pub async fn passes(&self, more: usize) {
-        let before = self.state.succeeded.load(Relaxed);
-        let enough = async || self.state.succeeded.load(Relaxed) >= before + more;
+        let before = self.succeeded();
+        let enough = async || self.succeeded() >= before + more;
         eventually("requests succeed", enough).await;
     }
 

@@ -1,22 +1,17 @@
 //! Services that come and go all the time.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use super::{backends, gateway, key, members};
 use crate::support::backend::Backend;
-use crate::support::client::message;
 use crate::support::etcd::Etcd;
+use crate::support::load::Load;
 use crate::support::soon;
 
 /// From one event to the next: about a thousand in a minute.
 const PERIOD: Duration = Duration::from_millis(60);
 
 const TIME: Duration = Duration::from_secs(60);
-
-/// Requests of one client begin so often; there are three.
-const REQUESTS: Duration = Duration::from_millis(10);
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a minute: tests/run --registries"]
@@ -29,20 +24,9 @@ async fn a_thousand_events_a_minute_fail_no_request_and_are_seen_at_once() {
     }
     let gateway = gateway(&etcd).await;
     let mut control = gateway.control().await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let answered = Arc::new(AtomicUsize::new(0));
-    let mut load = tokio::task::JoinSet::new();
+    let mut load = Vec::new();
     for _ in 0..3 {
-        let mut client = gateway.client().await;
-        let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
-        load.spawn(async move {
-            let mut turn = tokio::time::interval(REQUESTS);
-            while !stop.load(SeqCst) {
-                turn.tick().await;
-                client.unary(message("x")).await.unwrap();
-                answered.fetch_add(1, SeqCst);
-            }
-        });
+        load.push(Load::start(gateway.client().await));
     }
     let mut direct = writer.watch(&key("")).await;
     let (mut applied, mut watched) = (Vec::new(), Vec::new());
@@ -68,8 +52,10 @@ async fn a_thousand_events_a_minute_fail_no_request_and_are_seen_at_once() {
         }
         applied.push(at.elapsed());
     }
-    stop.store(true, SeqCst);
-    load.join_all().await;
+    let answered: usize = load.iter().map(Load::succeeded).sum();
+    for client in load {
+        assert_eq!(client.end().await, 0);
+    }
     applied.sort();
     watched.sort();
     let middle = applied.len() / 2;
@@ -77,7 +63,7 @@ async fn a_thousand_events_a_minute_fail_no_request_and_are_seen_at_once() {
         "{} events, {} requests, none failed; applied in {:?} (median), at most {:?}; a watch beside \
          it tells in {:?}, at most {:?}",
         applied.len(),
-        answered.load(SeqCst),
+        answered,
         applied[middle],
         applied[applied.len() - 1],
         watched[middle],
