@@ -35,13 +35,19 @@ pub trait Store: Debug + Send + Sync {
     fn lasts(&self) -> bool;
 
     /// What an earlier process has left of a service or a route; once.
-    fn take_kept(&self, subject: &Subject) -> Option<KeptState>;
+    fn take_kept(&self, _subject: &Subject) -> Option<KeptState> {
+        None
+    }
 
     /// What something is left of that nobody has taken.
-    fn subjects(&self) -> Vec<Subject>;
+    fn subjects(&self) -> Vec<Subject> {
+        Vec::new()
+    }
 
     /// Revisions above those of all services, and of all routes, that are gone.
-    fn retired(&self) -> Retired;
+    fn retired(&self) -> Retired {
+        Retired::default()
+    }
 
     /// Keeps these changes, in their order, before they take effect. A change that is not kept may
     /// not take effect, but for what ends as it is no longer configured: that has ended in any case.

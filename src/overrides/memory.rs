@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ChangeRecord, Kept, KeptState, Retired, Store, Subject};
+use super::{ChangeRecord, Kept, Store};
 
 /// Keeps nothing: services and routes have their changes themselves, until the process ends.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,18 +11,6 @@ pub struct Memory;
 impl Store for Memory {
     fn lasts(&self) -> bool {
         false
-    }
-
-    fn take_kept(&self, _: &Subject) -> Option<KeptState> {
-        None
-    }
-
-    fn subjects(&self) -> Vec<Subject> {
-        Vec::new()
-    }
-
-    fn retired(&self) -> Retired {
-        Retired::default()
     }
 
     fn keep(&self, _: Vec<Arc<ChangeRecord>>) -> Kept {

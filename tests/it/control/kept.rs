@@ -3,9 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use equipoise::overrides::{
-    ChangeRecord, Kept, KeptState, NotKept, RecordKind, Retired, Store, Subject,
-};
+use equipoise::overrides::{ChangeRecord, Kept, NotKept, RecordKind, Store};
 use equipoise::service::{Change, Terms};
 use tokio::sync::Semaphore;
 use tonic::Code;
@@ -36,18 +34,6 @@ impl Scripted {
 impl Store for Scripted {
     fn lasts(&self) -> bool {
         true
-    }
-
-    fn take_kept(&self, _: &Subject) -> Option<KeptState> {
-        None
-    }
-
-    fn subjects(&self) -> Vec<Subject> {
-        Vec::new()
-    }
-
-    fn retired(&self) -> Retired {
-        Retired::default()
     }
 
     fn keep(&self, records: Vec<Arc<ChangeRecord>>) -> Kept {
