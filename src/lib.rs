@@ -3,7 +3,7 @@
 //! Two one-way streams meet at one immutable value:
 //!
 //! ```text
-//! cold:  configuration, control API --> one writer per service --> Snapshot
+//! cold:  configuration, sources, control API --> one writer per service --> Snapshot
 //! hot:   listener -> route -> Snapshot.pick -> upstream stream -> splice -> outcome
 //! ```
 //!
@@ -42,7 +42,7 @@
 //!
 //! ```text
 //! text, stats, http, grpc, tasks, dns <- model, http1, http2 <- route, clock, balance, net, telemetry
-//!   <- overrides, upstream <- health <- service <- proxy, config <- control <- app, cli
+//!   <- discovery, overrides, upstream <- health <- service <- proxy, config <- control <- app, cli
 //! ```
 //!
 //! | module | what it is |
@@ -61,6 +61,7 @@
 //! | [`balance`] | the policies: pure, synchronous; **a new balancer is one file and one row here** |
 //! | [`net`] | a worker's I/O: accepting, TLS, connection drivers, streams, splice, timers |
 //! | [`telemetry`] | metrics exporter with its cardinality limit, health endpoints, the log |
+//! | [`discovery`] | sources of backends: files, DNS, registries; **a new source is one file and one row here** |
 //! | [`overrides`] | what operators changed: records, settings that may hold for a time, stores |
 //! | [`upstream`] | connections to one endpoint on one worker |
 //! | [`health`] | active health checks: one checker per address for all services, on a thread of its own |
