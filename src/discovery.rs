@@ -67,6 +67,9 @@ pub static SOURCES: &[SourceKind] = &[
     },
 ];
 
+/// What a name among a service's endpoints is called where sources are told of.
+pub const NAME: &str = "name";
+
 /// How one service is discovered by one kind of source: its part of the configuration.
 pub trait Settings: Debug + Send + Sync {
     /// The kind's name in [`SOURCES`].

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::discovery::Subscription;
+use crate::discovery::{NAME, SourceStatus};
 use crate::model::{Certificate, Endpoint, MirrorOutcome, RejectReason, RejectTotals};
 use crate::overrides::{Counters, Failure};
 use crate::service::{
@@ -69,16 +69,30 @@ fn service(ServiceMetrics { name, counts, view }: &ServiceMetrics) -> ServiceSam
         panics: (!view.backends.is_empty())
             .then(|| view.backends.iter().any(|backend| backend.condition.in_panic)),
         retries: retries(counts, view),
-        source: view.source.as_deref().map(source),
+        sources: sources(view),
         methods: counts.methods.all(),
     }
 }
 
-fn source(source: &Subscription) -> SourceSample {
-    let status = source.status();
+/// Its source, and the names among its endpoints as one, which is up while all are.
+fn sources(view: &ServiceView) -> Vec<SourceSample> {
+    let source = view.source.iter().map(|source| sample_of(source.kind(), &source.status()));
+    let names = view.names.values().map(|name| sample_of(NAME, &name.status()));
+    let names = names.reduce(|one, other| SourceSample {
+        kind: NAME,
+        up: one.up && other.up,
+        endpoints: one.endpoints + other.endpoints,
+        last_success: one.last_success.zip(other.last_success).map(|(a, b)| a.min(b)),
+        updates: one.updates + other.updates,
+        errors: one.errors + other.errors,
+    });
+    source.chain(names).collect()
+}
+
+fn sample_of(kind: &'static str, status: &SourceStatus) -> SourceSample {
     let seconds = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).ok();
     SourceSample {
-        kind: source.kind(),
+        kind,
         up: status.up,
         endpoints: status.endpoints,
         last_success: status.last_success.and_then(seconds).map(|at| at.as_secs_f64()),

@@ -4,28 +4,39 @@ use std::time::SystemTime;
 
 use super::proto;
 use crate::clock;
-use crate::discovery::{SourceStatus, Subscription};
-use crate::service::Registry;
+use crate::discovery::{NAME, NameSubscription, SourceStatus};
+use crate::service::{Registry, ServiceView};
 
-/// The source of each service that has one, or of `service` alone, by name.
+/// The sources of all services, or of `service` alone, by service: names that are followed come after
+/// the source that it has.
 pub(super) fn list(registry: &Registry, service: &str) -> proto::ListSourcesResponse {
     let services = registry.list();
     let asked = services.iter().filter(|it| service.is_empty() || it.name() == service);
-    let mut sources: Vec<_> = asked
-        .filter_map(|service| Some(source(service.name(), service.view().source.as_deref()?)))
-        .collect();
-    sources.sort_by(|a, b| a.service.cmp(&b.service));
+    let mut sources: Vec<_> = asked.flat_map(|service| sources(&service.view())).collect();
+    sources.sort_by(|a, b| a.service.cmp(&b.service)); // stable
     proto::ListSourcesResponse { sources }
 }
 
-fn source(service: &str, source: &Subscription) -> proto::Source {
-    let SourceStatus { up, endpoints, updates, errors, last_success, last_error, held } =
-        source.status();
+fn sources(view: &ServiceView) -> Vec<proto::Source> {
+    let service = &view.spec.name;
+    let source = view.source.iter().map(|source| {
+        let place = source.discover().source.place();
+        told(service, source.kind(), place, source.status())
+    });
+    let mut names: Vec<&NameSubscription> = view.names.values().collect();
+    names.sort_unstable_by_key(|name| name.host());
+    let names = names.into_iter();
+    let names = names.map(|name| told(service, NAME, name.host().into(), name.status()));
+    source.chain(names).collect()
+}
+
+fn told(service: &str, kind: &str, place: String, status: SourceStatus) -> proto::Source {
+    let SourceStatus { up, endpoints, updates, errors, last_success, last_error, held } = status;
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     proto::Source {
         service: service.into(),
-        kind: source.kind().into(),
-        place: source.discover().source.place(),
+        kind: kind.into(),
+        place,
         up,
         backends: count(endpoints),
         held_backends: count(held),

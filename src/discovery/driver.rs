@@ -81,7 +81,7 @@ impl Discovery {
             tasks: Arc::clone(&tasks),
             seed,
         };
-        let names = Arc::new(Names::with(Some(followers), clock));
+        let names = Arc::new(Names::new(followers, clock));
         let seed = AtomicU64::new(seed);
         Discovery { runtime, tasks, clock, seed, dns, names, _running: None }
     }

@@ -68,17 +68,12 @@ pub(super) struct Followers {
 pub struct Names {
     records: DashMap<Arc<str>, Record>,
     next_id: AtomicU64,
-    followers: Option<Followers>,
+    followers: Followers,
     clock: Clock,
 }
 
 impl Names {
-    /// Names that nobody looks up: only [`Names::report`] sets their addresses.
-    pub fn still(clock: Clock) -> Arc<Names> {
-        Arc::new(Names::with(None, clock))
-    }
-
-    pub(super) fn with(followers: Option<Followers>, clock: Clock) -> Names {
+    pub(super) fn new(followers: Followers, clock: Clock) -> Names {
         Names { records: DashMap::default(), next_id: AtomicU64::default(), followers, clock }
     }
 
@@ -93,7 +88,7 @@ impl Names {
         let mut record = match self.records.entry(Arc::clone(&host)) {
             Entry::Occupied(known) => known.into_ref(),
             Entry::Vacant(place) => {
-                let _followed = self.followers.as_ref().map(|by| self.follow(&host, by));
+                let _followed = Some(self.follow(&host));
                 place.insert(Record { _followed, ..Record::default() })
             }
         };
@@ -102,7 +97,8 @@ impl Names {
         NameSubscription { names: Arc::clone(self), host, id }
     }
 
-    fn follow(self: &Arc<Self>, host: &Arc<str>, by: &Followers) -> oneshot::Sender<Infallible> {
+    fn follow(self: &Arc<Self>, host: &Arc<str>) -> oneshot::Sender<Infallible> {
+        let by = &self.followers;
         let rng = fastrand::Rng::with_seed(by.seed ^ stable_hash(host.as_bytes(), 0));
         let follower = NameFollower::new(host, (self, &by.dns), (self.clock, rng));
         // The state outlives a panic of the task.
@@ -124,7 +120,7 @@ impl Names {
     }
 
     /// Sets the addresses of `host` and notifies its subscribers if they have changed.
-    pub fn report(&self, host: &str, addresses: Arc<[IpAddr]>) {
+    fn report(&self, host: &str, addresses: Arc<[IpAddr]>) {
         let Some(mut record) = self.records.get_mut(host) else { return };
         if record.addresses.as_ref() != Some(&addresses) {
             record.addresses = Some(addresses);

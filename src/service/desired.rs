@@ -52,7 +52,7 @@ pub(super) struct Desired {
     /// Follows the registry, if there is one.
     pub(super) source: Option<Arc<discovery::Subscription>>,
     /// The names among the backends, by host.
-    names: Arc<HashMap<Box<str>, NameSubscription>>,
+    pub(super) names: Arc<HashMap<Box<str>, NameSubscription>>,
     /// Notified when what they resolve to changes.
     pub(super) name_subscriber: Arc<NameSubscriber>,
     /// What the registry says of each backend.

@@ -1,5 +1,6 @@
 //! Read-only view of a service for the control API and metrics.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::balance::Ramp;
 use crate::clock::Clock;
-use crate::discovery::{Discovered, Subscription};
+use crate::discovery::{Discovered, NameSubscription, Subscription};
 use crate::model::{Endpoint, EwmaParams, Time};
 use crate::overrides::ChangeLog;
 use crate::stats::WindowStats;
@@ -31,6 +32,8 @@ pub struct ServiceView {
     pub overrides: Arc<[OverrideView]>,
     /// The source that tells which backends it has, if there is one.
     pub source: Option<Arc<Subscription>>,
+    /// The names among its endpoints, which are followed, by host.
+    pub names: Arc<HashMap<Box<str>, NameSubscription>>,
     /// Whether the first set of that source is in effect.
     pub is_discovered: bool,
     /// Removed backends that still have requests in flight.
@@ -95,6 +98,7 @@ impl ServiceView {
             backends: Vec::new(),
             overrides: Arc::default(),
             source: None,
+            names: Arc::default(),
             is_discovered: false,
             leaving: Vec::new(),
             removed: Vec::new(),

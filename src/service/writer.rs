@@ -282,6 +282,7 @@ impl Writer {
             backends: backends.iter().map(view).collect(),
             overrides: Arc::clone(&self.overrides),
             source: self.desired.source.clone(),
+            names: Arc::clone(&self.desired.names),
             is_discovered: self.applied.is_some(),
             leaving: self.stats.leaving(),
             removed: self.stats.removed(),

@@ -98,8 +98,8 @@ pub struct ServiceSample {
     /// Requests by the attempts that they took, and the retry budget that is left, if any route of it
     /// retries.
     pub retries: Option<RetrySample>,
-    /// The source of its backends, if it has one.
-    pub source: Option<SourceSample>,
+    /// The sources of its backends, and all names among its endpoints as one.
+    pub sources: Vec<SourceSample>,
     /// Its methods; those beyond the limit are aggregated as `other`.
     pub methods: Vec<Arc<MethodStats>>,
 }

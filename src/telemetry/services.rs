@@ -37,7 +37,7 @@ pub(super) fn write(
         if let Some(retries) = service.retries.filter(|_| named.service) {
             write_retries(page, &service.name, &retries);
         }
-        if let Some(source) = service.source.as_ref().filter(|_| named.service) {
+        for source in service.sources.iter().filter(|_| named.service) {
             write_source(page, &service.name, source);
         }
         for counter in &service.counters {

@@ -65,7 +65,7 @@ fn service(name: &str, backends: Vec<BackendSample>) -> ServiceSample {
         backends,
         panics: Some(false),
         retries: None,
-        source: None,
+        sources: Vec::new(),
         methods,
     }
 }
@@ -260,7 +260,7 @@ fn source() -> SourceSample {
 #[tokio::test]
 async fn how_a_source_does_is_exported() {
     let mut orders = service("orders", Vec::new());
-    orders.source = Some(source());
+    orders.sources = vec![source()];
     let page = Gateway::start(vec![orders]).await.scrape().await;
     let labels = [("service", "orders"), ("source", "file")];
     for (name, value) in [
@@ -294,7 +294,7 @@ async fn every_metric_is_exported_as_declared() {
     orders.counters = of_a_service();
     orders.methods = vec![called("shop.Orders/Get")];
     orders.retries = Some(RetrySample { attempts: [5, 2, 0, 1, 0, 0, 0, 0], budget_left: 98 });
-    orders.source = Some(source());
+    orders.sources = vec![source()];
     let gateway = Gateway::start(vec![orders]).await;
     gateway.worker.reject(RejectReason::NoRoute);
     gateway.worker.connection_opened(Side::Downstream);

@@ -64,7 +64,7 @@ impl Dns for ScriptedDns {
 fn names(dns: &Arc<ScriptedDns>, tasks: &Arc<Tasks>) -> Arc<Names> {
     let (dns, tasks) = (Arc::clone(dns) as Arc<dyn Dns>, Arc::clone(tasks));
     let followers = Followers { runtime: Handle::current(), dns, tasks, seed: 7 };
-    Arc::new(Names::with(Some(followers), Clock::start()))
+    Arc::new(Names::new(followers, Clock::start()))
 }
 
 fn told(subscription: &NameSubscription) -> String {
@@ -192,16 +192,4 @@ async fn a_look_up_that_panics_is_made_again() {
     dns.set("orders", "10.0.0.1");
     let orders = names.watch("orders", &subscriber);
     assert_eq!(change(&subscriber, &orders).await, "10.0.0.1");
-}
-
-#[tokio::test]
-async fn what_is_reported_is_told_without_look_ups() {
-    let names = Names::still(Clock::start());
-    let subscriber = NameSubscriber::new();
-    let orders = names.watch("Orders", &subscriber);
-    let addresses: Arc<[IpAddr]> = Arc::new([IpAddr::from([10, 0, 0, 1])]);
-    names.report("orders", Arc::clone(&addresses));
-    names.report("others", Arc::clone(&addresses));
-    subscriber.changed().await;
-    assert_eq!(orders.addresses(), Some(addresses));
 }

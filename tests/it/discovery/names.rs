@@ -76,6 +76,17 @@ async fn a_name_shares_its_weight_among_its_addresses() {
     assert_eq!(page.value("equipoise_requests_total", &label), 90.0);
     assert_eq!(page.value("equipoise_backend_weight", &label), 3.0);
     assert_eq!(page.value("equipoise_backend_up", &label), 1.0);
+    let source = [("service", "echo"), ("source", "name")];
+    assert_eq!(page.value("equipoise_discovery_up", &source), 1.0);
+    assert_eq!(page.value("equipoise_discovery_endpoints", &source), 3.0);
+    let request = equipoise::control::proto::ListSourcesRequest::default();
+    let [name] = &control.0.list_sources(request).await.unwrap().into_inner().sources[..] else {
+        panic!("one name is followed");
+    };
+    assert_eq!(
+        (&*name.kind, &*name.place, name.up, name.backends),
+        ("name", "three.test", true, 3)
+    );
     gateway.idle().await;
 }
 
