@@ -52,7 +52,7 @@ section! {
         "TLS to the endpoints; clear text without";
     connect_timeout: Key<Duration> = wait(), Absent::value("1s"),
         "to look up the name and connect, with TLS and the first SETTINGS; then another endpoint is \
-         tried. Of a name with several addresses the next one is tried beside the one before after \
+         tried. Of a name whose addresses are not known yet the next one is tried beside the one before after \
          250 ms, or a quarter of this if that is less, and the first that is ready is taken";
     max_connections: Key<usize> = number(1..=10_000), Absent::value("8"),
         "from one worker to one endpoint, and as many again that \
@@ -98,7 +98,7 @@ section! {
 
     address: Key<Address> = text(&ENDPOINT_ADDRESS, Address::parse, ToString::to_string),
         Absent::Required("add `address: 127.0.0.1:50051`"),
-        "IPv4, [IPv6] or DNS name, and port; connections to a name spread over all its addresses. \
+        "IPv4, [IPv6] or DNS name, and port; a [name](discovery.md#names) is a backend for each of its addresses. \
          `unix:/run/orders.sock` is a Unix socket: its path begins with `/` and has 107 bytes at \
          most, and for TLS to it `server_name` is needed. Backends there get the authority that the \
          client sent";
