@@ -35,7 +35,7 @@ pub use feed::Feed;
 pub use file::FileSettings;
 pub use kubernetes::KubernetesSettings;
 pub use names::{NameSubscriber, NameSubscription, Names};
-pub use set::{Discovered, MAX_DISCOVERED};
+pub use set::{Discovered, DiscoveredSet, MAX_DISCOVERED};
 pub use status::SourceStatus;
 
 /// A kind of source.

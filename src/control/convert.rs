@@ -95,7 +95,7 @@ pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto
 }
 
 fn registered(backend: &BackendView) -> Option<&Discovered> {
-    backend.registered.as_ref()
+    backend.registered.as_deref()
 }
 
 fn metadata_of(registered: &Discovered) -> BTreeMap<String, String> {

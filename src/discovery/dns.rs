@@ -209,7 +209,7 @@ mod tests {
 
     use super::super::follower::{Follower, Outlet};
     use super::super::names::tests::ScriptedDns;
-    use super::super::{Discover, SourceStatus};
+    use super::super::{Discover, DiscoveredSet, SourceStatus};
     use super::*;
     use crate::clock::Clock;
     use crate::dns::Dns;
@@ -244,7 +244,7 @@ mod tests {
 
     /// A service that is discovered, in virtual time.
     struct Followed {
-        sets: watch::Receiver<Option<Arc<[Discovered]>>>,
+        sets: watch::Receiver<Option<DiscoveredSet>>,
         status: watch::Receiver<SourceStatus>,
     }
 
@@ -270,7 +270,7 @@ mod tests {
 
         fn told(&self) -> String {
             let Some(set) = self.sets.borrow().clone() else { return "nothing".into() };
-            let text = |it: &Discovered| match it.weight {
+            let text = |it: &Arc<Discovered>| match it.weight {
                 Some(weight) => format!("{}={weight}", it.address),
                 None => it.address.to_string(),
             };

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, oneshot, watch};
 
 use super::follower::{Follower, Outlet};
 use super::names::Followers;
-use super::{Discover, Discovered, Names, SourceStatus};
+use super::{Discover, DiscoveredSet, Names, SourceStatus};
 use crate::clock::Clock;
 use crate::dns::{Dns, Lookups, Nobody};
 use crate::tasks::{Task, Tasks, infallible};
@@ -33,7 +33,7 @@ pub struct Discovery {
 pub struct Subscription {
     discover: Arc<Discover>,
     busy: Arc<AtomicBool>,
-    sets: watch::Receiver<Option<Arc<[Discovered]>>>,
+    sets: watch::Receiver<Option<DiscoveredSet>>,
     status: watch::Receiver<SourceStatus>,
     _stop: oneshot::Sender<Infallible>,
 }
@@ -144,12 +144,12 @@ impl Subscription {
     }
 
     /// The newest set; `None` until there is one.
-    pub fn current(&self) -> Option<Arc<[Discovered]>> {
+    pub fn current(&self) -> Option<DiscoveredSet> {
         self.sets.borrow().clone()
     }
 
     /// A receiver of sets.
-    pub fn sets(&self) -> watch::Receiver<Option<Arc<[Discovered]>>> {
+    pub fn sets(&self) -> watch::Receiver<Option<DiscoveredSet>> {
         self.sets.clone()
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::backoff::Backoff;
 use super::feed::{Feed, Told};
 use super::guard::Guard;
-use super::set::{Discovered, MAX_DISCOVERED, bounded};
+use super::set::{Discovered, DiscoveredSet, MAX_DISCOVERED, bounded};
 use super::status::SourceStatus;
 use super::{Discover, Source};
 use crate::clock::{self, Clock, LogThrottle};
@@ -38,7 +38,7 @@ pub(super) struct Follower {
     guard: Guard,
     backoff: Backoff,
     /// The last set as it came.
-    told: Option<Arc<[Discovered]>>,
+    told: Option<DiscoveredSet>,
     /// Entries that could not be used and were logged.
     logged: HashSet<String>,
     /// Registries may change many times a second.
@@ -48,7 +48,7 @@ pub(super) struct Follower {
 
 /// Where a follower puts what it knows.
 pub(super) struct Outlet {
-    pub sets: watch::Sender<Option<Arc<[Discovered]>>>,
+    pub sets: watch::Sender<Option<DiscoveredSet>>,
     pub status: watch::Sender<SourceStatus>,
 }
 
@@ -135,10 +135,10 @@ impl Follower {
             let reason = format!("{over} more than the {MAX_DISCOVERED} that are taken");
             self.reject("too many backends", &reason);
         }
-        if self.told.as_deref() == Some(&*set) {
+        let set: DiscoveredSet = set.into_iter().map(Arc::new).collect();
+        if self.told.as_ref() == Some(&set) {
             return;
         }
-        let set: Arc<[Discovered]> = set.into();
         self.told = Some(Arc::clone(&set));
         let effective = self.guard.offer(set, self.clock.now());
         self.put_into_effect(effective);
@@ -155,7 +155,7 @@ impl Follower {
         }
     }
 
-    fn put_into_effect(&mut self, set: Arc<[Discovered]>) {
+    fn put_into_effect(&mut self, set: DiscoveredSet) {
         let endpoints = self.told.as_ref().map_or(0, |told| told.len());
         let held = set.len().saturating_sub(endpoints);
         if self.log.is_due() {

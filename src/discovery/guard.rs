@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::set::Discovered;
+use super::set::{Discovered, DiscoveredSet};
 use crate::model::{Address, Time};
 
 /// Decides which set is in effect.
@@ -14,7 +14,7 @@ pub(super) struct Guard {
     keep: Duration,
     allow_empty: bool,
     /// The last set that was taken at its word.
-    accepted: Arc<[Discovered]>,
+    accepted: DiscoveredSet,
     held: Option<Held>,
 }
 
@@ -22,18 +22,18 @@ pub(super) struct Guard {
 #[derive(Debug)]
 struct Held {
     since: Time,
-    set: Arc<[Discovered]>,
+    set: DiscoveredSet,
 }
 
 impl Guard {
     /// `accepted` is what an earlier source has told, if there was one: it is not lost at once either.
-    pub fn new(keep: Duration, allow_empty: bool, accepted: Arc<[Discovered]>) -> Guard {
+    pub fn new(keep: Duration, allow_empty: bool, accepted: DiscoveredSet) -> Guard {
         Guard { keep, allow_empty, accepted, held: None }
     }
 
     /// Another set from the registry; returns the one to put into effect. One that loses too much is
     /// put into effect beside what it has lost, until that has lasted for `keep`.
-    pub fn offer(&mut self, set: Arc<[Discovered]>, now: Time) -> Arc<[Discovered]> {
+    pub fn offer(&mut self, set: DiscoveredSet, now: Time) -> DiscoveredSet {
         let since = self.held.as_ref().map_or(now, |held| held.since);
         let kept = !self.allow_empty && now.since(since) < self.keep && self.loses_much(&set);
         if !kept {
@@ -51,13 +51,13 @@ impl Guard {
     }
 
     /// The held set, which takes effect now.
-    pub fn release(&mut self) -> Option<Arc<[Discovered]>> {
+    pub fn release(&mut self) -> Option<DiscoveredSet> {
         self.accepted = self.held.take()?.set;
         Some(Arc::clone(&self.accepted))
     }
 
     /// Whether `set` has less than half of those that served, or none that serves.
-    fn loses_much(&self, set: &[Discovered]) -> bool {
+    fn loses_much(&self, set: &[Arc<Discovered>]) -> bool {
         let serving: HashSet<&Address> = serving(set).collect();
         let before = serving_count(&self.accepted);
         let stay = self::serving(&self.accepted).filter(|at| serving.contains(at)).count();
@@ -65,21 +65,21 @@ impl Guard {
     }
 
     /// `set`, and of what was accepted that which serves no more.
-    fn united(&self, set: &[Discovered]) -> Arc<[Discovered]> {
+    fn united(&self, set: &[Arc<Discovered>]) -> DiscoveredSet {
         let serving: HashSet<&Address> = serving(set).collect();
         let lost = self.accepted.iter().filter(|it| it.serves() && !serving.contains(&it.address));
-        let lost: Vec<Discovered> = lost.cloned().collect();
+        let lost: Vec<Arc<Discovered>> = lost.cloned().collect();
         let kept: HashSet<&Address> = lost.iter().map(|it| &it.address).collect();
         let told = set.iter().filter(|it| !kept.contains(&it.address)).cloned();
         told.chain(lost.iter().cloned()).collect()
     }
 }
 
-fn serving(set: &[Discovered]) -> impl Iterator<Item = &Address> {
+fn serving(set: &[Arc<Discovered>]) -> impl Iterator<Item = &Address> {
     set.iter().filter(|it| it.serves()).map(|it| &it.address)
 }
 
-fn serving_count(set: &[Discovered]) -> usize {
+fn serving_count(set: &[Arc<Discovered>]) -> usize {
     serving(set).count()
 }
 
@@ -89,11 +89,11 @@ mod tests {
 
     const KEEP: Duration = Duration::from_secs(30);
 
-    fn set(names: &str) -> Arc<[Discovered]> {
-        names.chars().map(|name| Discovered::at(&format!("{name}:1")).unwrap()).collect()
+    fn set(names: &str) -> DiscoveredSet {
+        names.chars().map(|name| Discovered::at(&format!("{name}:1")).unwrap().into()).collect()
     }
 
-    fn names(set: &[Discovered]) -> String {
+    fn names(set: &[Arc<Discovered>]) -> String {
         set.iter().filter_map(|it| it.address.as_str().chars().next()).collect()
     }
 
@@ -133,12 +133,10 @@ mod tests {
     #[test]
     fn all_that_serve_no_more_are_as_good_as_none() {
         let mut guard = guard("ab");
-        let ending = |it: &Discovered| Discovered { terminating: true, ..it.clone() };
+        let ending =
+            |it: &Arc<Discovered>| Discovered { terminating: true, ..(**it).clone() }.into();
         assert!(
-            guard
-                .offer(set("ab").iter().map(ending).collect(), at(1))
-                .iter()
-                .all(Discovered::serves)
+            guard.offer(set("ab").iter().map(ending).collect(), at(1)).iter().all(|it| it.serves())
         );
         assert!(guard.release().unwrap().iter().all(|it| it.terminating));
         assert_eq!(names(&guard.offer(set(""), at(50))), "", "nothing that served is lost");

@@ -18,6 +18,9 @@ const MAX_TEXT: usize = 256;
 /// Bounds on metadata: entries, and bytes of a name or value.
 const MAX_METADATA: (usize, usize) = (16, 128);
 
+/// The backends of a service. Each is shared by all who keep it.
+pub type DiscoveredSet = Arc<[Arc<Discovered>]>;
+
 /// One backend in a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discovered {

@@ -56,7 +56,7 @@ pub(super) struct Desired {
     /// Notified when what they resolve to changes.
     pub(super) name_subscriber: Arc<NameSubscriber>,
     /// What the registry says of each backend.
-    registered: Arc<HashMap<Address, Discovered>>,
+    registered: Arc<HashMap<Address, Arc<Discovered>>>,
     overrides: Overrides,
     /// The last changes by operators.
     log: ChangeLog,
@@ -79,7 +79,7 @@ pub(super) struct Backend {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) intent: MergedIntent,
     /// What a registry says of it, if one does.
-    pub(super) registered: Option<Discovered>,
+    pub(super) registered: Option<Arc<Discovered>>,
     /// Since when it is in or out of service.
     pub(super) serving_period: ServingPeriod,
     /// State of outlier ejection.
@@ -223,7 +223,7 @@ impl Desired {
         let now = self.now();
         let backend = |Member { address, name, shared_by, intent }: Member| {
             let registered = self.registered.get(name.as_ref().unwrap_or(&address)).cloned();
-            let same = |known: &&&Backend| known.is_instance(registered.as_ref());
+            let same = |known: &&&Backend| known.is_instance(registered.as_deref());
             let backend = match before.get(&(&address, name.as_ref())).filter(same) {
                 Some(known) => Backend { intent, shared_by, registered, ..(*known).clone() },
                 None => {

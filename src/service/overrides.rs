@@ -47,7 +47,7 @@ pub(super) struct Stamp<'a> {
     pub(super) now: Time,
     pub(super) until: Option<Expiry>,
     /// What the registry says of backends.
-    pub(super) registered: &'a HashMap<Address, Discovered>,
+    pub(super) registered: &'a HashMap<Address, Arc<Discovered>>,
 }
 
 impl Stamp<'_> {

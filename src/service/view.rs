@@ -67,7 +67,7 @@ pub struct BackendView {
     /// How many addresses of its name share its weight.
     pub shared_by: u32,
     /// What a registry says of it, if one does.
-    pub registered: Option<Discovered>,
+    pub registered: Option<Arc<Discovered>>,
     /// Its slow start, while that lasts.
     pub ramp: Option<Ramp>,
     /// Statistics of the last 30 seconds.

@@ -21,7 +21,7 @@ use super::transition::{ChangeRequest, Transition, TransitionBuilder};
 use super::view::ServiceView;
 use super::{EjectionCounts, Environment, InitialState, OverrideView, ServiceConfig, Snapshot};
 use crate::clock::Clock;
-use crate::discovery::Discovered;
+use crate::discovery::DiscoveredSet;
 use crate::health::Subscriber;
 use crate::model::Time;
 use crate::overrides::{ChangeRecord, Store};
@@ -63,7 +63,7 @@ pub(super) struct Writer {
     publisher: Arc<SnapshotPublisher>,
     view: watch::Sender<Arc<ServiceView>>,
     /// The set of the source that is in effect.
-    applied: Option<Arc<[Discovered]>>,
+    applied: Option<DiscoveredSet>,
     /// Keeps changes before they take effect.
     store: Arc<dyn Store>,
     /// Changes that are being kept. Others wait until they are.

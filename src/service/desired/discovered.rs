@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Backend, Desired};
 use crate::clock::Clock;
-use crate::discovery::{Discovered, Subscription};
+use crate::discovery::{Discovered, DiscoveredSet, Subscription};
 use crate::model::Time;
 use crate::overrides::ChangeRecord;
 use crate::service::membership::{Intent, Layer, united};
@@ -14,7 +14,7 @@ impl Backend {
     /// Whether a registry's backend at the same address is this one, and not a later one.
     pub(super) fn is_instance(&self, registered: Option<&Discovered>) -> bool {
         let instance = |it: Option<&Discovered>| it.and_then(|it| it.instance.clone());
-        let (known, told) = (instance(self.registered.as_ref()), instance(registered));
+        let (known, told) = (instance(self.registered.as_deref()), instance(registered));
         known == told || known.is_none() || told.is_none()
     }
 }
@@ -49,7 +49,7 @@ impl Desired {
         };
         let layer: Layer = set.iter().map(|it| (it.address.clone(), intent(it))).collect();
         let registered: HashMap<_, _> =
-            set.iter().map(|it| (it.address.clone(), it.clone())).collect();
+            set.iter().map(|it| (it.address.clone(), Arc::clone(it))).collect();
         let below = united([&*self.members, &layer]);
         let places = self.places(&united([&below, &self.overrides.layer()]));
         self.below = Arc::new(united([&below, &places]));
@@ -61,12 +61,12 @@ impl Desired {
 /// Waits until the source has another set than the one that is `applied`, and `at` has come.
 pub(in crate::service) async fn another_set(
     source: Option<Arc<Subscription>>,
-    applied: &Option<Arc<[Discovered]>>,
+    applied: &Option<DiscoveredSet>,
     clock: Clock,
     at: Time,
 ) {
     let Some(source) = source else { return std::future::pending().await };
-    let is_new = |set: &Option<Arc<[Discovered]>>| match (set, applied) {
+    let is_new = |set: &Option<DiscoveredSet>| match (set, applied) {
         (Some(set), Some(applied)) => !Arc::ptr_eq(set, applied),
         (set, _) => set.is_some(),
     };

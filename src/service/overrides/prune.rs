@@ -20,7 +20,7 @@ pub(in crate::service) struct Present<'a> {
     /// Configured and discovered.
     pub(in crate::service) below: &'a Layer,
     /// What the registry says of them.
-    pub(in crate::service) registered: &'a HashMap<Address, Discovered>,
+    pub(in crate::service) registered: &'a HashMap<Address, Arc<Discovered>>,
     /// Who else may come back.
     pub(in crate::service) awaited: Awaited,
 }
@@ -48,7 +48,7 @@ impl Present<'_> {
 
 impl Backend {
     /// Whether another backend has come to its address.
-    fn is_replaced(&self, registered: Option<&Discovered>) -> bool {
+    fn is_replaced(&self, registered: Option<&Arc<Discovered>>) -> bool {
         let Some(instance) = registered.and_then(|it| it.instance.as_ref()) else { return false };
         let mut bound = self.wanted().flat_map(|wanted| wanted.chain());
         bound.any(|setting| setting.instance.as_ref().is_some_and(|own| own != instance))
@@ -126,10 +126,10 @@ mod tests {
     }
 
     /// A registry that has `a:1`, be it this instance.
-    fn registered(instance: &str) -> HashMap<Address, Discovered> {
+    fn registered(instance: &str) -> HashMap<Address, Arc<Discovered>> {
         let found = Discovered::at("a:1").unwrap();
         let found = Discovered { instance: Some(instance.into()), ..found };
-        [(found.address.clone(), found)].into()
+        [(found.address.clone(), found.into())].into()
     }
 
     #[test]
