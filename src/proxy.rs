@@ -1,5 +1,6 @@
 //! The data path: from a client's stream to a backend's and back.
 
+mod ambiguity;
 mod connection_metrics;
 mod exchange;
 mod failure;

@@ -26,7 +26,11 @@ pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(List
     let fields = Fields::of(node, &LISTENER, problems);
     let bound = fields.placed(&LISTENER.address);
     let mode = mode_of(&fields, &LISTENER.mode, bound.as_ref(), problems);
-    let mut limits = fields.value(&LISTENER.profile).limits();
+    let profile = fields.value(&LISTENER.profile);
+    let mut limits = profile.limits();
+    let mut ambiguity = profile.ambiguity();
+    fields.set(&LISTENER.paths, &mut ambiguity.paths);
+    fields.set(&LISTENER.underscores, &mut ambiguity.underscores);
     if let Some(node) = fields.get(&LISTENER.limits) {
         limits = limits::read(node, limits, limits::Peer::Client, problems);
     }
@@ -42,6 +46,7 @@ pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(List
         limits: Arc::new(limits),
         max_connections,
         forwarding: Arc::new(forwarding.unwrap_or_default()),
+        ambiguity,
     };
     Some((plan, span))
 }

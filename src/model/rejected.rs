@@ -45,6 +45,10 @@ reasons! {
     Cancelled "cancelled" Cancelled,
     /// It violates HTTP or gRPC.
     Malformed "malformed" Success,
+    /// Its path may be read in more than one way.
+    Path "path" Success,
+    /// A field has an underscore in its name.
+    Underscores "underscores" Success,
     /// Its head exceeds the limit.
     TooLarge "too_large" Success,
     /// Its client reached the limit of concurrent streams.
@@ -61,12 +65,15 @@ impl RejectReason {
     /// Whether this can happen before the request has a route.
     pub const fn precedes_routes(self) -> bool {
         use RejectReason::{
-            ConnectMethod, HttpVersion, Malformed, NoRoute, ShuttingDown, TooLarge, TooManyStreams,
+            ConnectMethod, HttpVersion, Malformed, NoRoute, Path, ShuttingDown, TooLarge,
+            TooManyStreams, Underscores,
         };
         matches!(
             self,
             NoRoute
                 | Malformed
+                | Path
+                | Underscores
                 | TooLarge
                 | TooManyStreams
                 | ConnectMethod

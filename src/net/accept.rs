@@ -23,7 +23,7 @@ use super::socket::{Detached, Socket, unsent};
 use super::tls::ServerTls;
 use super::worker::{Command, Worker, WorkerHandle};
 use crate::clock::{Clock, LogThrottle};
-use crate::http::Limits;
+use crate::http::{Ambiguity, Limits};
 use crate::model::{ConnectionRefusal, Forwarding, Peer, SocketAddress};
 
 /// Pause of the accept loop when the process is out of file descriptors (EMFILE).
@@ -54,6 +54,8 @@ pub struct ListenerSpec {
     pub max_connections: usize,
     /// Which headers tell backends about clients (`forwarded`, `x-forwarded-for`).
     pub forwarding: Arc<Forwarding>,
+    /// What is done with requests that a backend may read differently.
+    pub ambiguity: Ambiguity,
 }
 
 /// An accepted connection that is handed to a worker.
@@ -211,7 +213,7 @@ impl Acceptor {
                     worker.read_clock();
                     let limits = Arc::clone(&spec.limits);
                     let tls = matches!(io, Io::Tls(_));
-                    let origin = Origin::new(&spec.forwarding, peer, tls);
+                    let origin = Origin::new(&spec, peer, tls);
                     let codec = Codec::server(limits, io.scheme(), io.alpn_protocol());
                     let conn = Conn::new(&worker, codec, io, peer, Owner::Front(front));
                     let closed = listener.is_closed();

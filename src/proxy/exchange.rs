@@ -39,12 +39,12 @@ pub use self::route::Destination;
 pub use self::stage::{Stage, Stages, stages};
 pub use self::timeouts::{Elapsed, Limit, Timeouts};
 use super::failure::Failure;
-use super::forwarded_headers;
 use super::front::Proxy;
 use super::hash_key::{AffinityCookie, KeyContext};
 use super::local_reply::ReplyKind;
 use super::request_log::RequestLog;
 use super::worker_snapshot::WorkerSnapshot;
+use super::{ambiguity, forwarded_headers};
 use crate::http::{Headers, Name};
 use crate::model::Time;
 use crate::net::Stream;
@@ -194,8 +194,11 @@ impl Exchange {
 
     /// Routes the request, and sets its deadline. `None` if that was its end.
     fn prepare(&self) -> Option<&Destination> {
-        forwarded_headers::apply(&self.front, &mut self.head.borrow_mut(), self.grpc);
-        let outcome = match self.route() {
+        let resolved = ambiguity::resolve(&self.front, &mut self.head.borrow_mut(), self.grpc);
+        if resolved.is_ok() {
+            forwarded_headers::apply(&self.front, &mut self.head.borrow_mut(), self.grpc);
+        }
+        let outcome = match resolved.and_then(|()| self.route()) {
             Err(failure) => self.local_reply(failure),
             Ok(destination) => match destination.redirect() {
                 Some(redirect) => self.redirect(redirect),

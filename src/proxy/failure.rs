@@ -3,9 +3,12 @@
 
 use super::exchange::Limit;
 use super::fields;
-use crate::http::Headers;
+use crate::http::{Headers, PathFault};
 use crate::model::{AttemptFailure, AttemptOutcome, Code, GrpcCode, RejectReason};
 use crate::upstream::OpenError;
+
+const GOING_DOWN: &str = "the gateway is going down";
+const UNDERSCORES: &str = "a header field has an underscore in its name: write a dash";
 
 /// Why a request has no response from a backend, or an incomplete one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +23,10 @@ pub enum Failure {
     Connect,
     /// No stream slot became available in time.
     Overloaded,
+    /// Its path may be read in more than one way.
+    Path(PathFault),
+    /// A field has an underscore in its name.
+    Underscores,
     /// The request's header list exceeds the limit.
     TooLarge,
     /// The header list exceeds the backend's limit.
@@ -82,6 +89,8 @@ impl Failure {
             Failure::NoBackend => (Unavailable, b"503", "no backend may take requests"),
             Failure::Connect => (Unavailable, b"503", "no connection to a backend"),
             Failure::Overloaded => (Unavailable, b"503", "every backend is busy"),
+            Failure::Path(fault) => (Unimplemented, b"400", path_message(fault)),
+            Failure::Underscores => (Internal, b"400", UNDERSCORES),
             Failure::TooLarge => (ResourceExhausted, b"431", "request headers are too large"),
             Failure::TooLargeForBackend => {
                 (ResourceExhausted, b"431", "request headers are too large for the backend")
@@ -130,9 +139,7 @@ impl Failure {
             Failure::Expired(Limit::Route) => {
                 (DeadlineExceeded, b"504", "the time-out of the route has passed")
             }
-            Failure::ShuttingDown | Failure::CutOff => {
-                (Unavailable, b"503", "the gateway is going down")
-            }
+            Failure::ShuttingDown | Failure::CutOff => (Unavailable, b"503", GOING_DOWN),
             Failure::Drained => (
                 Unavailable,
                 b"503",
@@ -153,6 +160,8 @@ impl Failure {
                 Some(RejectReason::NoRoute)
             }
             Failure::NoHost | Failure::BadTimeout => Some(RejectReason::Malformed),
+            Failure::Path(_) => Some(RejectReason::Path),
+            Failure::Underscores => Some(RejectReason::Underscores),
             Failure::NoBackend => Some(RejectReason::NoBackend),
             Failure::Connect => Some(RejectReason::Connect),
             Failure::Overloaded => Some(RejectReason::Overloaded),
@@ -202,6 +211,21 @@ impl Failure {
             return Code::Grpc(code);
         }
         Code::Http(status.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0')))
+    }
+}
+
+/// To gRPC it is UNIMPLEMENTED, as no method has such a path.
+const fn path_message(fault: PathFault) -> &'static str {
+    match fault {
+        PathFault::BadEscape => "the path has a % without two hexadecimal digits",
+        PathFault::EncodedSlash => "the path has a slash or a backslash that is percent-encoded",
+        PathFault::EncodedControl => "the path has a control byte that is percent-encoded",
+        PathFault::Parameters => "the path has a semicolon: write %3B if it is part of a name",
+        PathFault::AboveRoot => "the path leads above the root",
+        PathFault::NotNormal => {
+            "the path is not in normal form: without dot segments, doubled slashes, backslashes and \
+             needless escapes"
+        }
     }
 }
 

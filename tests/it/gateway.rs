@@ -22,6 +22,7 @@ mod members;
 mod methods;
 mod mirror;
 mod names;
+mod paths;
 mod preconnect;
 mod rejections;
 mod relay;

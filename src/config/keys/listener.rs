@@ -9,7 +9,7 @@ use super::{CLIENT_LIMITS, HOUR};
 use crate::config::listener::{mode, proxy};
 use crate::config::metrics::{MAX_BUCKETS, MAX_METHODS, bound};
 use crate::config::read;
-use crate::http::Limits;
+use crate::http::{Ambiguity, Limits, Paths, Underscores};
 use crate::model::{ForwardedHeaders, SocketAddress};
 use crate::telemetry::ResponseStart;
 use crate::text::keys::{
@@ -40,6 +40,14 @@ impl Profile {
             Profile::Edge => Limits::edge(),
         }
     }
+
+    /// What the preset does with ambiguous requests.
+    pub fn ambiguity(self) -> Ambiguity {
+        match self {
+            Profile::Internal => Ambiguity::internal(),
+            Profile::Edge => Ambiguity::edge(),
+        }
+    }
 }
 
 const fn socket_address() -> Form<SocketAddress> {
@@ -66,13 +74,33 @@ section! {
          for all";
     tls: Part = Shape::Mapping(&SERVER_TLS), Absent::Nothing, "serve TLS; clear text without";
     profile: Setting<Profile> = word(), Profile::Internal,
-        "where `limits` start: for trusted services, or for strangers";
+        "where `limits`, `paths` and `underscores` start: for trusted services, or for strangers";
     max_connections: Setting<usize> = number(1..=10_000_000), 20_000,
         "open at a time; more are closed at once, and \
          [counted](operating.md#why-connections-are-refused)";
     limits: Part = Shape::Mapping(&CLIENT_LIMITS), Absent::Nothing, "what one connection may take";
+    paths: Key<Paths> = word(), Absent::Words("`as_is`; with profile `edge` `normalise`"),
+        "[paths that a backend may read differently](#paths): `as_is`: routed and forwarded as they \
+         come; `normalise`: rewritten to their normal form, or refused if they have none; `strict`: \
+         refused";
+    underscores: Key<Underscores> = word(), Absent::Words("`pass`; with profile `edge` `refuse`"),
+        "header fields with an underscore in their name, which [some servers take for a \
+         dash](#paths): `pass`, `drop` or `refuse` the request";
     forwarded: Part = Shape::Mapping(&FORWARDED), Absent::Nothing,
         "what backends are told about clients";
+}
+
+impl Word for Paths {
+    const WORDS: &'static [(&'static str, Paths)] =
+        &[("as_is", Paths::AsIs), ("normalise", Paths::Normalise), ("strict", Paths::Strict)];
+}
+
+impl Word for Underscores {
+    const WORDS: &'static [(&'static str, Underscores)] = &[
+        ("pass", Underscores::Pass),
+        ("drop", Underscores::Drop),
+        ("refuse", Underscores::Refuse),
+    ];
 }
 
 impl Word for ForwardedHeaders {

@@ -166,7 +166,9 @@ impl Backends {
 
     /// A route by path to each of them, and to services that have none.
     async fn yaml(&self, second_listener: &str) -> String {
-        let listeners = format!("listeners: [ {{ address: 127.0.0.1:0 }}{second_listener} ]");
+        let listeners = format!(
+            "listeners: [ {{ address: 127.0.0.1:0, paths: strict, underscores: refuse }}{second_listener} ]"
+        );
         let Backends { narrow, one_at_a_time, silent, refusing, .. } = self;
         let mut yaml = PORTS.replace("listeners: [ { address: 127.0.0.1:0 } ]", &listeners);
         // One worker, so that what is full for one request is so for the next.
@@ -230,7 +232,7 @@ const fn chunked(text: &'static str) -> Case {
 }
 
 /// HTTP/1.1 up to the end of the connection.
-const TEXTS: [Case; 13] = [
+const TEXTS: [Case; 15] = [
     case("GET /dead HTTP/1.1\r\n\r\n", ["", "", "malformed"]),
     case("GET /dead HTTP/9.1\r\nhost: a\r\n\r\n", ["", "", "malformed"]),
     case("GET /dead HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", ["", "", "malformed"]),
@@ -239,6 +241,11 @@ const TEXTS: [Case; 13] = [
         ["", "", "malformed"],
     ),
     case("\u{1}\u{2}\u{3} what is this\r\n\r\n", ["", "", "malformed"]),
+    case("GET /a/../dead HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", ["", "", "path"]),
+    case(
+        "GET /dead HTTP/1.1\r\nhost: a\r\nx_real_ip: b\r\nconnection: close\r\n\r\n",
+        ["", "", "underscores"],
+    ),
     case("GET /moved HTTP/1.0\r\n\r\n", ["", "moved", "malformed"]),
     chunked("POST /silent HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"),
     chunked("POST /silent HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n-1\r\n"),
