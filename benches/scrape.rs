@@ -126,6 +126,7 @@ fn fleet(services: usize, members: usize, traffic: Traffic) -> Fleet {
         name: format!("service-{n}").into(),
         panics: Some(false),
         retries: None,
+        near_part: None,
         sources: Vec::new(),
         methods: (0..traffic.methods).map(|number| method(number, traffic)).collect(),
         counters: vec![ServiceCounter {

@@ -23,6 +23,7 @@ mod hashing;
 mod key;
 mod least_request;
 mod maglev;
+mod near_zone;
 mod p2c_ewma;
 mod round_robin;
 mod sampling;
@@ -38,7 +39,8 @@ use std::sync::Arc;
 pub(crate) use explain::expected_shares;
 pub use explain::{Cost, CostTerm, Unit};
 pub(crate) use key::{CookieIssue, Fallback, KeySource, KeySpec};
-pub(crate) use slow_start::{Accounts, Ramp, Ramps};
+pub(crate) use near_zone::{NearPart, NearZone};
+pub(crate) use slow_start::{Accounts, Ramp, Ramps, Share};
 
 use crate::model::{EndpointSet, EwmaParams, ExchangeClass, Time};
 use crate::text::keys::Keys;

@@ -98,11 +98,13 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     bound.extend([(control.address.clone(), control_at), (metrics.address.clone(), metrics_at)]);
     listener::refuse_shared(&bound, problems);
     let entries = entries(fields.get(&TOP.services), problems);
+    let zone = fields.optional(&TOP.zone);
     let own = service::OwnListeners {
         operators: OwnAddresses::new([control.address.clone(), metrics.address.clone()]),
         clients: OwnAddresses::new(listeners.iter().map(|listener| listener.address.clone())),
     };
-    let service = |entry| service::service(entry, &own, files, problems);
+    let surroundings = service::Surroundings { own, zone };
+    let service = |entry| service::service(entry, &surroundings, files, problems);
     let services = entries.iter().filter_map(service);
     let services: Vec<ServiceConfig> = services.collect();
     let http1 = services.iter().filter(|service| service.spec.protocol == UpstreamProtocol::Http1);

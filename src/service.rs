@@ -41,6 +41,7 @@ mod suspicion;
 mod transition;
 mod view;
 mod writer;
+mod zone_spill;
 
 pub use crate::overrides::Author;
 pub use build_pool::BuildPool;
@@ -66,7 +67,7 @@ pub use retry_budget::{RetryBudget, RetryBudgetSettings};
 pub(crate) use routing::{Routing, RoutingCache};
 pub use serving_period::ServingPeriod;
 pub(crate) use snapshot::Snapshot;
-pub use spec::{Balancer, EndpointSpec, ServiceConfig, ServiceSpec};
+pub use spec::{Balancer, EndpointSpec, ServiceConfig, ServiceSpec, Zones};
 pub(crate) use spec::{
     ENDPOINT_DRAIN_TIMEOUT, MAX_BACKENDS, MAX_WEIGHT, PANIC, PRECONNECT, SLOW_START,
     UpstreamProtocol,

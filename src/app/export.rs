@@ -68,6 +68,7 @@ fn service(ServiceMetrics { name, counts, view }: &ServiceMetrics) -> ServiceSam
         backends: backends(view),
         panics: (!view.backends.is_empty())
             .then(|| view.backends.iter().any(|backend| backend.condition.in_panic)),
+        near_part: view.near_part,
         retries: retries(counts, view),
         sources: sources(view),
         methods: counts.methods.all(),

@@ -1,7 +1,7 @@
 //! Explanations of a picker's choices, for operators: the cost terms of each member at one moment,
 //! and the share of the next calls that it can expect. Cold path.
 
-use super::{Accounts, PickCx, Picker, Ramps};
+use super::{Accounts, NearZone, PickCx, Picker, Ramps};
 use crate::model::{EndpointSet, ExchangeClass, Time};
 
 /// Sampled picks, at least; a share of one half is then known within 1 % (two standard deviations).
@@ -44,18 +44,23 @@ pub struct Cost {
 pub fn expected_shares(
     picker: &dyn Picker,
     ramps: &Ramps,
+    near: Option<&NearZone>,
     members: usize,
     now: Time,
     rng: &mut fastrand::Rng,
 ) -> Vec<f64> {
     let picks = PICKS.max(members.saturating_mul(PICKS_PER_MEMBER));
     let mut counts = vec![0u32; members];
-    let (accounts, mut avoided) = (Accounts::new(ramps, rng), Vec::new());
+    let (accounts, mut avoided, mut tried) = (Accounts::new(ramps, rng), Vec::new(), Vec::new());
+    let preview = |picker: &dyn Picker, cx: &mut PickCx<'_>| picker.preview(cx);
     for _ in 0..picks {
         let key = rng.u64(..).to_le_bytes();
         let class = ExchangeClass::Call;
         let mut cx = PickCx { key: Some(&key), class, tried: &[], rng, now };
-        let picked = ramps.pick(&accounts, &mut avoided, &mut cx, |cx| picker.preview(cx));
+        let picked = ramps.pick(&accounts, &mut avoided, &mut cx, |cx| match near {
+            None => preview(picker, cx),
+            Some(near) => near.pick(picker, &mut tried, cx, preview),
+        });
         if let Some(count) = counts.get_mut(picked) {
             *count += 1;
         }

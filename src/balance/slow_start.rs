@@ -15,9 +15,10 @@
 //!   give it its whole share when the part is one half.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::PickCx;
+use super::{NearPart, PickCx};
 use crate::model::{Endpoint, Time, rehashed, stable_hash};
 
 /// The least part, so that a member is tried at all.
@@ -86,6 +87,17 @@ pub struct Ramps {
     members: Box<[Starting]>,
     /// Whether keys decide on the member.
     keyed: bool,
+    /// The part of the requests that is for near members alone, where zones count.
+    near: Option<Arc<NearPart>>,
+}
+
+/// A member's share of the requests by weight.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Share {
+    /// Of those that are for all members.
+    pub of_all: f64,
+    /// Of those that are for near members alone.
+    pub of_near: f64,
 }
 
 /// A member that is starting.
@@ -94,8 +106,7 @@ struct Starting {
     /// Its index in the set.
     index: usize,
     ramp: Ramp,
-    /// Its share by weight.
-    share: f64,
+    share: Share,
     /// The hash of its address.
     hash: u64,
 }
@@ -103,14 +114,15 @@ struct Starting {
 impl Ramps {
     /// Of members with these indices, which ascend, and shares by weight.
     pub fn new<'a>(
-        members: impl Iterator<Item = (usize, &'a Endpoint, Ramp, f64)>,
+        members: impl Iterator<Item = (usize, &'a Endpoint, Ramp, Share)>,
         keyed: bool,
+        near: Option<Arc<NearPart>>,
     ) -> Ramps {
-        let member = |(index, endpoint, ramp, share): (usize, &Endpoint, Ramp, f64)| {
+        let member = |(index, endpoint, ramp, share): (usize, &Endpoint, Ramp, Share)| {
             let hash = stable_hash(endpoint.place().as_bytes(), SALT);
             Starting { index, ramp, share, hash }
         };
-        Ramps { members: members.map(member).collect(), keyed }
+        Ramps { members: members.map(member).collect(), keyed, near }
     }
 
     /// Whether no member is starting.
@@ -126,7 +138,7 @@ impl Ramps {
         accounts: &Accounts,
         avoided: &mut Vec<usize>,
         cx: &mut PickCx<'_>,
-        pick: impl Fn(&mut PickCx<'_>) -> usize,
+        mut pick: impl FnMut(&mut PickCx<'_>) -> usize,
     ) -> usize {
         let first = pick(cx);
         if self.accepts(first, accounts, cx) {
@@ -158,8 +170,15 @@ impl Ramps {
         accounts.picks.set(accounts.picks.get() + 1);
         let starting = at.ok().and_then(|at| self.members.get(at).zip(accounts.members.get(at)));
         starting.is_none_or(|(member, account)| {
-            account.charge(accounts.picks.get(), member.share * member.ramp.factor(cx.now))
+            account.charge(accounts.picks.get(), self.share(member) * member.ramp.factor(cx.now))
         })
+    }
+
+    /// The member's share of all requests.
+    fn share(&self, member: &Starting) -> f64 {
+        let near = self.near.as_ref().map_or(0.0, |part| part.get());
+        let Share { of_all, of_near } = member.share;
+        of_near * near + of_all * (1.0 - near)
     }
 }
 

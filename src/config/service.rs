@@ -19,6 +19,9 @@ use crate::service::{
 use crate::text::ParamValue;
 use crate::upstream::{self, OwnAddresses};
 
+/// Longest zone, in characters.
+const MAX_ZONE: usize = 256;
+
 const HELP_NAME: &str = "use letters, digits, `-`, `_` and `.`, 128 of them at most";
 
 const HELP_ENDPOINTS: &str =
@@ -32,10 +35,21 @@ pub struct OwnListeners {
     pub clients: OwnAddresses,
 }
 
+/// Addresses with weights, and the zones of those that say one.
+type Listed = (Vec<(Address, u32)>, HashMap<Address, Arc<str>>);
+
+/// What services have in common.
+pub struct Surroundings {
+    /// The gateway's own addresses.
+    pub own: OwnListeners,
+    /// Its zone, if the file says one; it may be none.
+    pub zone: Option<Option<Arc<str>>>,
+}
+
 /// Reads one of `services`.
 pub fn service(
     entry: &Entry,
-    own: &OwnListeners,
+    Surroundings { own, zone }: &Surroundings,
     files: &Files,
     problems: &Problems,
 ) -> Option<ServiceConfig> {
@@ -47,7 +61,7 @@ pub fn service(
     let protocol = fields.value(&SERVICE.protocol);
     let balancer = balancer(fields.get(&SERVICE.balancer), entry.span, problems);
     let discover = fields.get(&SERVICE.discover);
-    let endpoints = listed(&mut fields, discover.is_some(), (entry, own), problems);
+    let (endpoints, zones) = listed(&mut fields, discover.is_some(), (entry, own), problems);
     let discover = discover.and_then(|node| discover::read(node, files, problems)).map(Arc::new);
     let upstream = settings(&fields, protocol, files, problems);
     if upstream.tls.as_ref().is_some_and(|tls| tls.server_name.is_none())
@@ -70,6 +84,7 @@ pub fn service(
         retry_budget.map_or(RetryBudgetSettings::usual(), |node| retry::budget(node, problems));
     let slow_start = fields.value(&SERVICE.slow_start);
     let endpoint_drain_timeout = fields.value(&SERVICE.endpoint_drain_timeout);
+    let prefer_zone = preferred(&fields, zone.as_ref(), problems);
     let streams = fields.list(&SERVICE.streams);
     let preconnect = fields.value(&SERVICE.preconnect);
     fields.finish();
@@ -92,8 +107,39 @@ pub fn service(
         panic,
         retry_budget,
         slow_start,
+        prefer_zone,
     };
-    Some(ServiceConfig { spec, members: Layer::of(endpoints) })
+    Some(ServiceConfig { spec, members: Layer::of(endpoints), zones: Arc::new(zones) })
+}
+
+/// Reads `prefer_zone`: the zone that is preferred.
+fn preferred(
+    fields: &Fields<'_>,
+    zone: Option<&Option<Arc<str>>>,
+    problems: &Problems,
+) -> Option<Arc<str>> {
+    if !fields.value(&SERVICE.prefer_zone) {
+        return None;
+    }
+    if zone.is_none()
+        && let Some(node) = fields.get(&SERVICE.prefer_zone)
+    {
+        let help = "add `zone: ${NODE_ZONE}` at the top level, or the zone itself";
+        problems.warn(node.span, "no zone is preferred: the gateway does not know its own", help);
+    }
+    zone.cloned().flatten()
+}
+
+/// Parses a zone; `None` if it is empty.
+pub fn zone(text: &str) -> Result<Option<Arc<str>>, String> {
+    match text {
+        "" => Ok(None),
+        _ if text.len() > MAX_ZONE => Err(format!("a zone has {MAX_ZONE} characters at most")),
+        _ if !text.bytes().all(|b| (b' '..=b'~').contains(&b)) => {
+            Err("a zone has printable ASCII characters alone".into())
+        }
+        _ => Ok(Some(text.into())),
+    }
 }
 
 /// Reads `endpoints`, which a service needs that `is_discovered` by nothing.
@@ -102,14 +148,14 @@ fn listed(
     is_discovered: bool,
     (entry, own): (&Entry, &OwnListeners),
     problems: &Problems,
-) -> Vec<(Address, u32)> {
+) -> Listed {
     let before = problems.count();
     let listed = match is_discovered {
         true => fields.get(&SERVICE.endpoints),
         false => fields.require(&SERVICE.endpoints, HELP_ENDPOINTS),
     };
-    let endpoints =
-        listed.map_or_else(Vec::new, |node| endpoints(items(node, problems), own, problems));
+    let (endpoints, zones) =
+        listed.map(|node| endpoints(items(node, problems), own, problems)).unwrap_or_default();
     if let Some(node) = listed.filter(|_| !is_discovered)
         && endpoints.is_empty()
         && problems.count() == before
@@ -122,7 +168,7 @@ fn listed(
         let help = format!("{MAX_BACKENDS} at most: make it two services");
         problems.error(entry.span, message, help);
     }
-    endpoints
+    (endpoints, zones)
 }
 
 fn is_name(name: &str) -> bool {
@@ -169,13 +215,15 @@ fn settings(
     settings
 }
 
-fn endpoints(items: &[Node], own: &OwnListeners, problems: &Problems) -> Vec<(Address, u32)> {
+fn endpoints(items: &[Node], own: &OwnListeners, problems: &Problems) -> Listed {
     let mut seen: HashMap<Address, Span> = HashMap::new();
+    let mut zones = HashMap::new();
     let mut endpoints = Vec::with_capacity(items.len());
     for item in items {
         let fields = Fields::of(item, &ENDPOINT, problems);
         let weight = fields.value(&ENDPOINT.weight);
         let address = fields.placed(&ENDPOINT.address);
+        let zone = fields.optional(&ENDPOINT.zone).flatten();
         fields.finish();
         let Some((address, span)) = address else { continue };
         if let Some(first) = seen.get(&address) {
@@ -192,9 +240,10 @@ fn endpoints(items: &[Node], own: &OwnListeners, problems: &Problems) -> Vec<(Ad
             problems.warn(span, message, help);
         }
         seen.insert(address.clone(), span);
+        zones.extend(zone.map(|zone| (address.clone(), zone)));
         endpoints.push((address, weight));
     }
-    endpoints
+    (endpoints, zones)
 }
 
 fn balancer(node: Option<&Node>, service: Span, problems: &Problems) -> Option<Balancer> {

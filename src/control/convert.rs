@@ -59,7 +59,7 @@ pub(super) fn service(view: &ServiceView, revision: Option<u64>) -> Result<proto
         state_left_seconds: standing.until.map(|until| until.since(now).as_secs_f64()),
         state_seconds: Some(now.since(standing.since).as_secs_f64()),
         ramp: standing.ramp,
-        zone: registered(b).and_then(|it| it.zone.as_deref()).unwrap_or_default().into(),
+        zone: b.zone.as_deref().unwrap_or_default().into(),
         instance: registered(b).and_then(|it| it.instance.as_deref()).unwrap_or_default().into(),
         metadata: registered(b).map(metadata_of).unwrap_or_default(),
         in_flight: b.endpoint.load().calls(),

@@ -34,8 +34,8 @@ pub struct WorkerSnapshot {
     accounts: Accounts,
     /// Buffer for decoding JWTs.
     scratch: RefCell<Vec<u8>>,
-    /// Buffer for the members to avoid in a second pick.
-    avoided: RefCell<Vec<usize>>,
+    /// Buffers for the members to avoid in a second pick, and those tried of the near ones.
+    avoided: RefCell<(Vec<usize>, Vec<usize>)>,
 }
 
 /// Limit of endpoints on trial that are excluded from a pick, to bound the search.
@@ -126,9 +126,10 @@ impl WorkerSnapshot {
         let key = key.as_ref().map(HashKey::bytes);
         let rng = &mut *worker.rng().borrow_mut();
         let now = worker.now();
-        let pick = |cx: &mut PickCx<'_>| match self.snapshot.ramps.is_empty() {
+        let plain = self.snapshot.ramps.is_empty() && self.snapshot.near.is_none();
+        let pick = |cx: &mut PickCx<'_>| match plain {
             true => picker.pick(cx),
-            false => self.pick_slowly(&**picker, cx),
+            false => self.pick_shaped(&**picker, cx),
         };
         let mut index = pick(&mut PickCx { key, class, tried, rng, now });
         let trials = &*self.snapshot.trials;
@@ -143,11 +144,15 @@ impl WorkerSnapshot {
         (index < self.pools.len()).then_some(Picked { index, on_trial })
     }
 
-    /// Picks while endpoints start slowly.
+    /// Picks while endpoints start slowly, or where a zone is preferred.
     #[cold]
-    fn pick_slowly(&self, picker: &dyn Picker, cx: &mut PickCx<'_>) -> usize {
-        let avoided = &mut *self.avoided.borrow_mut();
-        self.snapshot.ramps.pick(&self.accounts, avoided, cx, |cx| picker.pick(cx))
+    fn pick_shaped(&self, picker: &dyn Picker, cx: &mut PickCx<'_>) -> usize {
+        let Snapshot { ramps, near, .. } = &*self.snapshot;
+        let (avoided, tried) = &mut *self.avoided.borrow_mut();
+        ramps.pick(&self.accounts, avoided, cx, |cx| match near {
+            None => picker.pick(cx),
+            Some(near) => near.pick(picker, tried, cx, |picker, cx| picker.pick(cx)),
+        })
     }
 
     /// Undoes a pick of which no attempt comes.

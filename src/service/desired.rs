@@ -16,8 +16,8 @@ use super::membership::{Layer, MergedIntent};
 use super::overrides::Overrides;
 use super::slow_start::Arrival;
 use super::standing::{Condition, Standing, standing};
-use super::{Environment, OverrideView, ServiceConfig, ServiceSpec, ServingPeriod};
-use crate::balance::Ramp;
+use super::{Environment, OverrideView, ServiceConfig, ServiceSpec, ServingPeriod, Zones};
+use crate::balance::{NearPart, Ramp};
 use crate::clock::Clock;
 use crate::discovery::{self, Discovered, Discovery, NameSubscriber, NameSubscription};
 use crate::health::{self, Check, HealthMonitor, Subscriber, Subscription};
@@ -43,10 +43,14 @@ pub(super) struct Desired {
     pub(super) reevaluate_signal: Arc<Notify>,
     /// Whether the service was requested recently.
     pub(super) demand: Arc<Demand>,
+    /// The part of the requests that stays in the gateway's zone, where that is preferred.
+    pub(super) near_part: Arc<NearPart>,
     /// The spec as configured.
     configured: Arc<ServiceSpec>,
     /// The backends as configured.
     members: Arc<Layer>,
+    /// The zones of backends as configured.
+    zones: Zones,
     /// The backends as configured and discovered: what overrides are above.
     below: Arc<Layer>,
     /// Follows the registry, if there is one.
@@ -80,6 +84,8 @@ pub(super) struct Backend {
     pub(super) intent: MergedIntent,
     /// What a registry says of it, if one does.
     pub(super) registered: Option<Arc<Discovered>>,
+    /// The zone that it is in, as the configuration or else a registry says.
+    pub(super) zone: Option<Arc<str>>,
     /// Since when it is in or out of service.
     pub(super) serving_period: ServingPeriod,
     /// State of outlier ejection.
@@ -97,6 +103,11 @@ pub(super) struct Backend {
 }
 
 impl Backend {
+    /// Whether it is in this zone.
+    pub(super) fn is_in(&self, zone: &str) -> bool {
+        self.zone.as_deref() == Some(zone)
+    }
+
     /// State, effective weight and reason at `now`.
     pub(super) fn standing(&self, now: Time) -> Standing {
         standing(
@@ -144,8 +155,10 @@ impl Desired {
             health_subscriber,
             reevaluate_signal: Arc::default(),
             demand: Arc::default(),
+            near_part: Arc::default(),
             configured: Arc::clone(&spec),
             members: Arc::new(config.members),
+            zones: config.zones,
             below: Arc::default(),
             source: None,
             names: Arc::default(),
@@ -168,13 +181,13 @@ impl Desired {
         &self,
         config: ServiceConfig,
     ) -> Option<(Desired, Option<Arc<ChangeRecord>>)> {
-        let ServiceConfig { mut spec, members } = config;
+        let ServiceConfig { mut spec, members, zones } = config;
         spec.upstream.keep_sessions_of(&self.configured.upstream);
-        if spec == *self.configured && members == *self.members {
+        if spec == *self.configured && members == *self.members && zones == self.zones {
             return None;
         }
         let (configured, members) = (Arc::new(spec), Arc::new(members));
-        let mut next = Desired { configured, members, ..self.clone() }.with_source();
+        let mut next = Desired { configured, members, zones, ..self.clone() }.with_source();
         let ended = next.prune();
         Some((next.merged(), ended))
     }
@@ -222,10 +235,13 @@ impl Desired {
         let before: HashMap<_, &Backend> = known.iter().map(|it| (it.identity(), it)).collect();
         let now = self.now();
         let backend = |Member { address, name, shared_by, intent }: Member| {
-            let registered = self.registered.get(name.as_ref().unwrap_or(&address)).cloned();
+            let called = name.as_ref().unwrap_or(&address);
+            let registered = self.registered.get(called).cloned();
+            let told = registered.as_ref().and_then(|it| it.zone.as_ref());
+            let zone = self.zones.get(called).or(told).cloned();
             let same = |known: &&&Backend| known.is_instance(registered.as_deref());
             let backend = match before.get(&(&address, name.as_ref())).filter(same) {
-                Some(known) => Backend { intent, shared_by, registered, ..(*known).clone() },
+                Some(known) => Backend { intent, shared_by, registered, zone, ..(*known).clone() },
                 None => {
                     let endpoint = Arc::new(self.endpoint(&address, name.as_ref()));
                     let (condition, serving_period) =
@@ -242,6 +258,7 @@ impl Desired {
                         endpoint,
                         intent,
                         registered,
+                        zone,
                         serving_period,
                         ejection,
                         condition,

@@ -37,8 +37,9 @@ pub fn explain(
     let now = view.now();
     let (shares, costs) = match &snapshot.picker {
         Some(picker) => {
-            let (ramps, members) = (&snapshot.ramps, snapshot.set.len());
-            (expected_shares(&**picker, ramps, members, now, rng), picker.costs(now))
+            let (ramps, near) = (&snapshot.ramps, snapshot.near.as_ref());
+            let members = snapshot.set.len();
+            (expected_shares(&**picker, ramps, near, members, now, rng), picker.costs(now))
         }
         None => Default::default(),
     };
@@ -61,12 +62,26 @@ pub fn explain(
             recent_share: (requests > 0).then(|| backend.recent.requests as f64 / requests as f64),
             terms,
             why: restriction(backend.intent.weight, &standing, backend.condition.is_on_trial())
+                .or_else(|| zone_of(backend, view))
                 .or(why)
                 .unwrap_or_else(|| "as its weight says".into()),
             standing,
         }
     };
     view.backends.iter().map(one).collect()
+}
+
+/// What the preference of the gateway's zone means for a backend.
+fn zone_of(backend: &BackendView, view: &ServiceView) -> Option<String> {
+    let (zone, part) = (view.spec.prefer_zone.as_deref()?, view.near_part?);
+    let percent = (part * 100.0).floor();
+    Some(match backend.zone.as_deref() {
+        Some(own) if own == zone => {
+            format!("in zone {zone}, the gateway's, where {percent:.0} % of the requests stay")
+        }
+        Some(other) => format!("in zone {other}: {percent:.0} % of the requests stay in {zone}"),
+        None => format!("in no zone: {percent:.0} % of the requests stay in {zone}"),
+    })
 }
 
 /// Why a backend of this configured weight gets no calls, or only some, whatever its cost.

@@ -125,6 +125,7 @@ mod tests {
             intent,
             shared_by: 1,
             registered: None,
+            zone: None,
             serving_period,
             leaving: false,
             condition,

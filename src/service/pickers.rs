@@ -1,12 +1,13 @@
 //! The pickers of a service: one for all backends, and one without those that are unavailable.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Balancer;
 use super::desired::Backend;
 use super::standing::{BackendState, Standing};
-use crate::balance::Picker;
-use crate::model::{EndpointSet, Member, Time};
+use crate::balance::{NearPart, NearZone, Picker};
+use crate::model::{EndpointId, EndpointSet, Member, Time};
 
 /// What a weight of 1 is divided into for addresses that share it: many numbers divide it.
 const SHARED_UNIT: u64 = 2520;
@@ -30,6 +31,20 @@ pub(super) struct Pickers {
     excluded: Vec<usize>,
     /// Without them: the one in use.
     pub current: BuiltPicker,
+    /// Of those in the gateway's zone, where that is preferred.
+    near: Option<NearPicker>,
+}
+
+/// The picker of the backends in the gateway's zone.
+#[derive(Clone)]
+struct NearPicker {
+    /// Their indices in the set that is in use.
+    members: Box<[usize]>,
+    picker: Arc<dyn Picker>,
+    /// The picker refers to them by their indices here, and not by those of the set.
+    own_indices: bool,
+    /// Keys decide on the member.
+    keyed: bool,
 }
 
 impl Pickers {
@@ -37,6 +52,7 @@ impl Pickers {
     /// backends.
     pub(super) fn of(
         balancer: &Balancer,
+        zone: Option<&str>,
         backends: &[Backend],
         now: Time,
         before: Option<&Pickers>,
@@ -72,7 +88,59 @@ impl Pickers {
                 None => BuiltPicker::of(balancer, set(|_, standing| standing.weight), None, rng),
             },
         };
-        Pickers { full, excluded, current }
+        let near = zone.and_then(|zone| {
+            let near = all.iter().filter(|(it, standing)| standing.weight > 0 && it.is_in(zone));
+            let near: HashSet<EndpointId> = near.map(|(it, _)| it.endpoint.id()).collect();
+            let before = unchanged.and_then(|before| before.near.as_ref());
+            NearPicker::of(balancer, (&full, &current), &near, before, rng)
+        });
+        Pickers { full, excluded, current, near }
+    }
+
+    /// The preference of the gateway's zone: `part` of the requests.
+    pub(super) fn near_zone(&self, part: &Arc<NearPart>) -> Option<NearZone> {
+        let NearPicker { members, picker, own_indices, keyed } = self.near.as_ref()?;
+        let places = own_indices.then(|| members.clone());
+        Some(NearZone::new(Arc::clone(picker), places, *keyed, Arc::clone(part)))
+    }
+}
+
+impl NearPicker {
+    /// The picker of the `near` ones among those of `current`; `None` if there are no others, or none
+    /// at all.
+    fn of(
+        balancer: &Balancer,
+        (full, current): (&BuiltPicker, &BuiltPicker),
+        near: &HashSet<EndpointId>,
+        before: Option<&NearPicker>,
+        rng: &mut fastrand::Rng,
+    ) -> Option<NearPicker> {
+        let places = current.set.members().iter().zip(0..);
+        let places = places.filter(|(member, _)| near.contains(&member.endpoint.id()));
+        let (near, members): (Vec<&Member>, Vec<usize>) = places.unzip();
+        if near.is_empty() || near.len() == current.set.len() {
+            return None;
+        }
+        if let Some(before) = before.filter(|before| *before.members == *members) {
+            return Some(before.clone());
+        }
+        let keyed = balancer.factory.key().is_some();
+        // The sets are the same where the policy can leave members out.
+        let far: Vec<usize> =
+            (0..current.set.len()).filter(|it| members.binary_search(it).is_err()).collect();
+        if Arc::ptr_eq(&full.set, &current.set)
+            && let Some(picker) = full.picker.as_ref()?.without(&far)
+        {
+            return Some(NearPicker {
+                members: members.into(),
+                picker: picker.into(),
+                own_indices: false,
+                keyed,
+            });
+        }
+        let set = Arc::new(EndpointSet::new(near.into_iter().cloned(), balancer.factory.ewma()));
+        let picker = balancer.factory.build(set, rng).into();
+        Some(NearPicker { members: members.into(), picker, own_indices: true, keyed })
     }
 }
 
@@ -166,6 +234,7 @@ mod tests {
             name: None,
             shared_by: 1,
             registered: None,
+            zone: None,
             serving_period: ServingPeriod::new(&endpoint(address), Time::ZERO),
             endpoint: endpoint(address),
             intent: MergedIntent { weight: 1, drained: false, terminating: false },
@@ -200,7 +269,7 @@ mod tests {
             backends[*index].condition.unhealthy = Some(unhealthy);
         }
         let rng = &mut fastrand::Rng::with_seed(1);
-        Pickers::of(balancer, &backends, Time::ZERO, before, rng)
+        Pickers::of(balancer, None, &backends, Time::ZERO, before, rng)
     }
 
     fn same(one: &Option<Arc<dyn Picker>>, other: &Option<Arc<dyn Picker>>) -> bool {

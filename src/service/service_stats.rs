@@ -104,6 +104,7 @@ impl ServiceStats {
             condition: backend.condition.clone(),
             shared_by: backend.shared_by,
             registered: backend.registered.clone(),
+            zone: backend.zone.clone(),
             ramp: backend.ramp,
             recent: window.map(|window| window.recent.clone()).unwrap_or_default(),
         }

@@ -10,7 +10,7 @@ use super::ServiceSpec;
 use super::desired::{Backend, Desired};
 use super::pickers::{BuiltPicker, Pickers};
 use super::standing::BackendState;
-use crate::balance::{Picker, Ramps};
+use crate::balance::{NearZone, Picker, Ramps, Share};
 use crate::model::{Endpoint, EndpointId, EndpointSet, Member, Time};
 use crate::upstream::Demand;
 
@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub trials: Box<[usize]>,
     /// Endpoints that start slowly.
     pub ramps: Ramps,
+    /// The endpoints in the gateway's zone, if that is preferred, and some are there and others not.
+    pub near: Option<NearZone>,
     /// Panic mode: unhealthy and ejected endpoints get requests too.
     pub panic_mode: bool,
     /// Endpoints that are down, but for drained ones: one worker reconnects to each.
@@ -67,7 +69,9 @@ impl Snapshot {
             preconnected.take(spec.preconnect).map(|backend| Arc::clone(&backend.endpoint));
         let same = before.filter(|before| before.spec.balancer == spec.balancer);
         let before = same.map(|before| &before.pickers);
-        let pickers = Pickers::of(&spec.balancer, backends, now, before, rng);
+        let pickers =
+            Pickers::of(&spec.balancer, spec.prefer_zone.as_deref(), backends, now, before, rng);
+        let near = pickers.near_zone(&desired.near_part);
         let BuiltPicker { set, picker } = pickers.current.clone();
         let down =
             backends.iter().filter(|it| it.condition.down.is_some() && !it.intent.is_taken_out());
@@ -86,7 +90,8 @@ impl Snapshot {
             preconnected: preconnected.collect(),
             drain_deadlines: drain_deadlines.collect(),
             trials: trials.map(|(_, index)| index).collect(),
-            ramps: ramps(backends, &set, spec.balancer.factory.key().is_some(), now),
+            ramps: ramps(desired, &set, near.is_some(), now),
+            near,
             panic_mode: backends.iter().any(|backend| backend.condition.in_panic),
             recovers: down.clone().any(|backend| backend.intent.weight > 0),
             down: down.map(|backend| Arc::clone(&backend.endpoint)).collect(),
@@ -99,21 +104,30 @@ impl Snapshot {
     }
 }
 
-/// Those of `backends` that start slowly, as members of `set`.
-fn ramps(backends: &[Backend], set: &EndpointSet, keyed: bool, now: Time) -> Ramps {
-    if backends.iter().all(|backend| backend.ramp.is_none()) {
+/// Those of the backends that start slowly, as members of `set`.
+fn ramps(desired: &Desired, set: &EndpointSet, by_zone: bool, now: Time) -> Ramps {
+    let Desired { backends, spec, .. } = desired;
+    let starting = backends.iter().filter_map(|it| Some((it.endpoint.id(), (it, it.ramp?))));
+    let starting: HashMap<_, _> = starting.collect();
+    if starting.is_empty() {
         return Ramps::default();
     }
-    let weights = backends.iter().map(|backend| u64::from(backend.standing(now).weight));
-    let total = weights.sum::<u64>().max(1) as f64;
-    let starting = backends.iter().filter_map(|it| Some((it.endpoint.id(), it.ramp?)));
-    let starting: HashMap<_, _> = starting.collect();
+    let is_near = |it: &Backend| spec.prefer_zone.as_ref().is_some_and(|zone| it.is_in(zone));
+    let total = |of: fn(bool) -> bool| {
+        let counted = backends.iter().filter(|it| of(is_near(it)));
+        let weights = counted.map(|backend| u64::from(backend.standing(now).weight));
+        weights.sum::<u64>().max(1) as f64
+    };
+    let (all, near) = (total(|_| true), total(|near| near));
     let members = set.members().iter().enumerate();
     let members = members.filter_map(|(index, Member { endpoint, weight })| {
-        let ramp = starting.get(&endpoint.id())?;
-        Some((index, &**endpoint, *ramp, f64::from(*weight) / total))
+        let (backend, ramp) = starting.get(&endpoint.id())?;
+        let weight = f64::from(*weight);
+        let of_near = if is_near(backend) { weight / near } else { 0.0 };
+        Some((index, &**endpoint, *ramp, Share { of_all: weight / all, of_near }))
     });
-    Ramps::new(members, keyed)
+    let part = by_zone.then(|| Arc::clone(&desired.near_part));
+    Ramps::new(members, spec.balancer.factory.key().is_some(), part)
 }
 
 impl fmt::Debug for Snapshot {

@@ -1,5 +1,6 @@
 //! Validated configuration of a service: its spec and, apart from that, its members.
 
+use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use super::retry_budget::RetryBudgetSettings;
 use crate::balance::{self, Factory, POLICIES, Policy};
 use crate::discovery::Discover;
 use crate::health::Check;
+use crate::model::Address;
 use crate::text::{BadParams, ParamValue, Params, nearest, suggestion};
 use crate::upstream;
 
@@ -123,7 +125,12 @@ pub struct ServiceConfig {
     pub spec: ServiceSpec,
     /// Its backends, `MAX_BACKENDS` at most: the lowest layer of its membership.
     pub members: Layer,
+    /// Those of them whose zone it says.
+    pub zones: Zones,
 }
+
+/// Zones of backends.
+pub type Zones = Arc<HashMap<Address, Arc<str>>>;
 
 /// Spec of a service: its configuration without the members.
 #[derive(Clone, Debug, PartialEq)]
@@ -155,4 +162,6 @@ pub struct ServiceSpec {
     pub retry_budget: RetryBudgetSettings,
     /// How long backends that are new or back take to get their whole share; zero for at once.
     pub slow_start: Duration,
+    /// The gateway's zone, whose backends are preferred.
+    pub prefer_zone: Option<Arc<str>>,
 }

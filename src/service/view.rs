@@ -40,6 +40,8 @@ pub struct ServiceView {
     pub leaving: Vec<BackendView>,
     /// Removed endpoints without requests in flight, retained for the next scrapes.
     pub removed: Vec<Arc<Endpoint>>,
+    /// The part of the requests that stays in the gateway's zone, where that is preferred.
+    pub near_part: Option<f64>,
     /// Statistics of the last 30 seconds, the gateway's own answers included.
     pub recent: RecentStats,
     /// Live counters of requests that the gateway answered itself.
@@ -68,6 +70,8 @@ pub struct BackendView {
     pub shared_by: u32,
     /// What a registry says of it, if one does.
     pub registered: Option<Arc<Discovered>>,
+    /// The zone that it is in, as the configuration or else a registry says.
+    pub zone: Option<Arc<str>>,
     /// Its slow start, while that lasts.
     pub ramp: Option<Ramp>,
     /// Statistics of the last 30 seconds.
@@ -102,6 +106,7 @@ impl ServiceView {
             is_discovered: false,
             leaving: Vec::new(),
             removed: Vec::new(),
+            near_part: None,
             recent: RecentStats::default(),
             rejections: Arc::clone(rejections),
             ewma: spec.balancer.factory.ewma(),

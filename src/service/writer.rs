@@ -19,6 +19,7 @@ use super::service_stats::ServiceStats;
 use super::staged::StageRequest;
 use super::transition::{ChangeRequest, Transition, TransitionBuilder};
 use super::view::ServiceView;
+use super::zone_spill::ZoneSpill;
 use super::{EjectionCounts, Environment, InitialState, OverrideView, ServiceConfig, Snapshot};
 use crate::clock::Clock;
 use crate::discovery::DiscoveredSet;
@@ -54,6 +55,7 @@ pub(super) struct Writer {
     history: History,
     stats: ServiceStats,
     results: Results,
+    zone_spill: ZoneSpill,
     /// Notified when the health of a backend changes.
     health_subscriber: Arc<Subscriber>,
     ejections: Arc<EjectionCounts>,
@@ -101,6 +103,7 @@ impl Writer {
             stats,
             health_subscriber,
             results: Results::default(),
+            zone_spill: ZoneSpill::default(),
             ejections: Arc::clone(&counts.ejections),
             build_pool: environment.build_pool.clone(),
             clock,
@@ -205,6 +208,10 @@ impl Writer {
         let now = self.clock.now();
         let Desired { spec, backends, demand, .. } = &self.desired;
         self.stats.advance(backends, now);
+        if let Some(zone) = &spec.prefer_zone {
+            self.zone_spill.push(backends, zone);
+        }
+        self.keep_near();
         self.publish_view();
         let flow = self.view.borrow().recent.requests > 0;
         if flow {
@@ -264,8 +271,17 @@ impl Writer {
         self.overrides = overrides;
         self.stats.remove(removed, self.clock.now());
         self.history.begin(revisions, &counts);
+        self.keep_near();
         self.publisher.publish(&snapshot);
         self.publish_view();
+    }
+
+    /// Says how many requests stay in the gateway's zone, if that is preferred.
+    fn keep_near(&self) {
+        let Desired { spec, backends, near_part, .. } = &self.desired;
+        if let Some(zone) = &spec.prefer_zone {
+            near_part.set(self.zone_spill.near_part(backends, zone));
+        }
     }
 
     fn log_cuts(&mut self) {
@@ -273,7 +289,7 @@ impl Writer {
     }
 
     fn publish_view(&self) {
-        let Desired { spec, revision, backends, .. } = &self.desired;
+        let Desired { spec, revision, backends, near_part, .. } = &self.desired;
         let view = |backend| self.stats.view(backend, false);
         self.view.send_replace(Arc::new(ServiceView {
             spec: Arc::clone(spec),
@@ -287,6 +303,7 @@ impl Writer {
             leaving: self.stats.leaving(),
             removed: self.stats.removed(),
             rejections: Arc::clone(self.stats.rejections()),
+            near_part: spec.prefer_zone.as_ref().map(|_| near_part.get()),
             recent: self.stats.recent(),
             ewma: spec.balancer.factory.ewma(),
             clock: self.clock,

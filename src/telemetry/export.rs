@@ -95,6 +95,8 @@ pub struct ServiceSample {
     pub backends: Vec<BackendSample>,
     /// Whether it is in panic mode; `None` if it has no backends.
     pub panics: Option<bool>,
+    /// The part of its requests that stays in the gateway's zone, if it prefers that.
+    pub near_part: Option<f64>,
     /// Requests by the attempts that they took, and the retry budget that is left, if any route of it
     /// retries.
     pub retries: Option<RetrySample>,

@@ -125,6 +125,8 @@ metrics! {
         "Failures of the source, and entries of it that could not be used.";
     DISCOVERY_LAST_SUCCESS = Gauge "equipoise_discovery_last_success_timestamp_seconds" ["service", "source"]
         "When the source last answered, in Unix time. Absent before the first answer.";
+    NEAR_REQUESTS = Gauge "equipoise_near_requests_ratio" ["service"]
+        "The part of the service's requests that goes to backends in the gateway's own zone alone; the rest goes to all. Of services that prefer their zone.";
     MIRRORED = Counter "equipoise_mirrored_total" ["service", "result"]
         "Copies of requests for a service that is a mirror, by how they ended; absent before the first.";
     REJECTED = Counter "equipoise_rejected_total" ["service", "route", "reason"]

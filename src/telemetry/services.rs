@@ -37,6 +37,9 @@ pub(super) fn write(
         if let Some(retries) = service.retries.filter(|_| named.service) {
             write_retries(page, &service.name, &retries);
         }
+        if let Some(part) = service.near_part.filter(|_| named.service) {
+            page.gauge(&names::NEAR_REQUESTS, &[&*service.name], part);
+        }
         for source in service.sources.iter().filter(|_| named.service) {
             write_source(page, &service.name, source);
         }

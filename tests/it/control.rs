@@ -186,8 +186,10 @@ fn spec(name: &str, backends: &[(&str, u32)]) -> ServiceConfig {
         panic: 50,
         retry_budget: equipoise::service::RetryBudgetSettings::usual(),
         slow_start: Duration::ZERO,
+        prefer_zone: None,
     };
-    ServiceConfig { spec, members: Layer::of(backends.iter().map(member)) }
+    let (members, zones) = (Layer::of(backends.iter().map(member)), Default::default());
+    ServiceConfig { spec, members, zones }
 }
 
 /// Publishes these services, without routes.

@@ -65,6 +65,7 @@ fn service(name: &str, backends: Vec<BackendSample>) -> ServiceSample {
         backends,
         panics: Some(false),
         retries: None,
+        near_part: None,
         sources: Vec::new(),
         methods,
     }
@@ -294,6 +295,7 @@ async fn every_metric_is_exported_as_declared() {
     orders.counters = of_a_service();
     orders.methods = vec![called("shop.Orders/Get")];
     orders.retries = Some(RetrySample { attempts: [5, 2, 0, 1, 0, 0, 0, 0], budget_left: 98 });
+    orders.near_part = Some(0.875);
     orders.sources = vec![source()];
     let gateway = Gateway::start(vec![orders]).await;
     gateway.worker.reject(RejectReason::NoRoute);
@@ -326,6 +328,7 @@ async fn every_metric_is_exported_as_declared() {
     assert_eq!(page.value("equipoise_hedges_total", &[here[0], ("result", "won")]), 4.0);
     assert_eq!(page.value("equipoise_backend_retried_total", &here), 1.0);
     assert_eq!(page.value("equipoise_retry_budget_left", &here[..1]), 98.0);
+    assert_eq!(page.value("equipoise_near_requests_ratio", &here[..1]), 0.875);
     let attempts = |le| page.value("equipoise_request_attempts_bucket", &[here[0], ("le", le)]);
     assert_eq!(["1", "2", "3", "+Inf"].map(attempts), [5.0, 7.0, 7.0, 8.0]);
     assert_eq!(page.value("equipoise_request_attempts_sum", &here[..1]), 13.0);

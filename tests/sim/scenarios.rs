@@ -17,6 +17,7 @@ mod retries;
 mod slow;
 mod slow_start;
 mod stage;
+mod zones;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -107,6 +108,12 @@ scenarios! {
         who_is_back_from_an_ejection_starts_after_its_trial
         who_was_away_for_long_starts_and_for_a_moment_does_not
         where_all_come_back_all_have_their_share;
+    zones:
+        in_calm_nothing_leaves_under_any_policy
+        what_near_ones_cannot_do_leaves_and_the_rest_stays
+        where_all_are_slow_nothing_is_won_by_leaving
+        who_is_lost_is_made_up_for_at_once
+        the_same_keys_leave_and_come_home;
 }
 
 /// Runs the scenarios with `part` in their names; returns the failures.

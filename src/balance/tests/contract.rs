@@ -162,7 +162,7 @@ fn expected_shares_are_those_of_picks_and_leave_no_trace() {
         let picker = factory.build(Arc::clone(&set), &mut fastrand::Rng::with_seed(1));
         let now = Time::from_millis(1);
         let rng = &mut fastrand::Rng::with_seed(2);
-        let expected = expected_shares(&*picker, &Ramps::default(), weights.len(), now, rng);
+        let expected = expected_shares(&*picker, &Ramps::default(), None, weights.len(), now, rng);
         let idle = |member: &Member| member.endpoint.load().since_picked(Time::from_millis(9));
         assert!(set.members().iter().all(|m| idle(m).as_millis() == 9), "{name}");
         let counts = counts(&*picker, weights.len(), 20_000, 3);

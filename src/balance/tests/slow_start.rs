@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{Accounts, Ramp, Ramps, expected_shares};
+use super::super::{Accounts, Ramp, Ramps, Share, expected_shares};
 use super::*;
 
 const WINDOW: Duration = Duration::from_secs(10);
@@ -21,9 +21,10 @@ fn ramps(set: &EndpointSet, starting: &[(usize, Ramp)], keyed: bool) -> Ramps {
     let total: u32 = set.members().iter().map(|member| member.weight).sum();
     let members = starting.iter().map(|(index, ramp)| {
         let Member { endpoint, weight } = &set.members()[*index];
-        (*index, &**endpoint, *ramp, f64::from(*weight) / f64::from(total))
+        let of_all = f64::from(*weight) / f64::from(total);
+        (*index, &**endpoint, *ramp, Share { of_all, of_near: 0.0 })
     });
-    Ramps::new(members, keyed)
+    Ramps::new(members, keyed, None)
 }
 
 /// A second's picks from this one on, by keys of their own; how many each member gets.
@@ -142,7 +143,7 @@ fn expected_shares_are_those_of_a_slow_start() {
         let set = set(&[1; 5]);
         let picker = factory.build(Arc::clone(&set), rng);
         let now = Time::from_millis(5000);
-        let mut share = |ramps: &Ramps| expected_shares(&*picker, ramps, 5, now, rng)[4];
+        let mut share = |ramps: &Ramps| expected_shares(&*picker, ramps, None, 5, now, rng)[4];
         let own = share(&Ramps::default());
         let half = share(&ramps(&set, &[(4, ramp(0))], wants_key(&*factory)));
         assert!((half - own / 2.0).abs() < 0.02, "{name}: {half} of {own}");

@@ -1,14 +1,16 @@
 //! Top-level keys, `dns`, `log`.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use super::texts::{JOURNAL_FILE, NAME_SERVER, SERVICE_NAME};
+use super::texts::{JOURNAL_FILE, NAME_SERVER, SERVICE_NAME, ZONE};
 use super::{CONTROL, DAY, HOUR, LISTENER, METRICS, MS, ROUTE, SERVICE};
 use crate::config::plan::LogFormat;
 use crate::config::read;
+use crate::config::service::zone;
 use crate::telemetry::log;
 use crate::text::address;
 use crate::text::keys::{
@@ -43,6 +45,9 @@ section! {
          nothing but streams that go on and on: it then moves more at a time, with less CPU, and \
          whatever else comes waits as long, and some 50 us that the system adds; `0ms` for none, \
          where calls beside such streams must not wait";
+    zone: Key<Option<Arc<str>>> = text(&ZONE, zone, |zone| zone.as_deref().unwrap_or_default().into()),
+        Absent::Nothing,
+        "the gateway's own [zone](operating.md#zones), as backends' are written: `zone: ${NODE_ZONE}`; empty for none";
     [restart] dns: Part = Shape::Mapping(&DNS), Absent::Nothing,
         "who is asked for the names of endpoints; by default the name servers of `/etc/resolv.conf`";
     [restart] log: Part = Shape::Mapping(&LOG), Absent::Nothing, "the log on the standard error";

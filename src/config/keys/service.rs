@@ -1,16 +1,17 @@
 //! Keys of services: endpoints, protocol, TLS, balancer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
 use super::retry::RETRY_BUDGET;
-use super::texts::{ENDPOINT_ADDRESS, FILE, METHOD, PERCENTAGE, SERVER_NAME};
+use super::texts::{ENDPOINT_ADDRESS, FILE, METHOD, PERCENTAGE, SERVER_NAME, ZONE};
 use super::{DAY, DISCOVER, EJECTION, HEALTH, HOUR, KEEPALIVE, LIMITS, MINUTE, MS};
 use crate::balance::{POLICIES, Policy};
 use crate::config::health::percentage;
 use crate::config::read;
-use crate::config::service::method;
+use crate::config::service::{method, zone};
 use crate::config::tls::server_name;
 use crate::model::Address;
 use crate::service::{
@@ -18,8 +19,8 @@ use crate::service::{
     UpstreamProtocol,
 };
 use crate::text::keys::{
-    Absent, Form, Key, List, Many, Part, Setting, Shape, Short, Word, duration, number, section,
-    text, word, words,
+    Absent, Form, Key, List, Many, Part, Setting, Shape, Short, Word, boolean, duration, number,
+    section, text, word, words,
 };
 
 impl Word for UpstreamProtocol {
@@ -86,6 +87,9 @@ section! {
     slow_start: Setting<Duration> = duration(Duration::ZERO..=HOUR), SLOW_START,
         "how long backends that are added, or back after an ejection or after 10 s without requests, \
          take to get their whole share: [slow start](operating.md#slow-start). 0s is at once";
+    prefer_zone: Setting<bool> = boolean(), false,
+        "requests go to the backends in the gateway's own `zone` alone while these are well and cost callers no \
+         more than the others: [zones](operating.md#zones)";
     keepalive: Part = Shape::Mapping(&KEEPALIVE), Absent::Words("as the table below has it"),
         "when backends that are silent are asked whether they are alive, over HTTP/2";
     limits: Part = Shape::Mapping(&LIMITS), Absent::Nothing,
@@ -104,6 +108,9 @@ section! {
          client sent";
     weight: Setting<u32> = number(0..=MAX_WEIGHT as u64), 1,
         "its part of the requests; 0 takes none";
+    zone: Key<Option<Arc<str>>> = text(&ZONE, zone, |zone| zone.as_deref().unwrap_or_default().into()),
+        Absent::Nothing,
+        "the zone that it is in, for `prefer_zone`; goes before what a registry says";
 }
 
 const fn file() -> Form<String> {

@@ -210,6 +210,7 @@ pub static BUCKET: Text = Text {
 
 pub static SERVICE_NAME: Text =
     any("name", "1 to 128 letters, digits, `-`, `_` and `.`", || "[0-9A-Za-z_.-]{1,128}".into());
+pub static ZONE: Text = any("name", "256 characters at most", || "[ -~]{0,256}".into());
 pub static SERVICE_REF: Text = any("name", "", some);
 pub static METHOD: Text = form("gRPC method", "", || "/?[0-9A-Za-z_.]+/[0-9A-Za-z_.]+".into());
 

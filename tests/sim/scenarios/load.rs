@@ -9,6 +9,7 @@ use equipoise::net::Memory;
 use equipoise::service::BackendView;
 use h2::server::SendResponse;
 use http::{Request, Response};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -27,6 +28,8 @@ pub struct Backend {
     pub failing: Cell<usize>,
     pub asked: Cell<usize>,
     open: Cell<usize>,
+    /// How many requests it works on at a time.
+    slots: RefCell<Rc<Semaphore>>,
     pub most_open: Cell<usize>,
     /// The numbers of the requests that it had since they were last taken.
     pub had: RefCell<Vec<u64>>,
@@ -120,9 +123,20 @@ impl Backend {
             failing: Cell::new(0),
             asked: Cell::new(0),
             open: Cell::new(0),
+            slots: RefCell::new(Rc::new(Semaphore::new(Semaphore::MAX_PERMITS))),
             most_open: Cell::new(0),
             had: RefCell::default(),
         }
+    }
+
+    /// Has it work on so many requests at a time, beside those that it has begun.
+    pub fn has_slots(&self, slots: usize) {
+        *self.slots.borrow_mut() = Rc::new(Semaphore::new(slots));
+    }
+
+    /// Requests that it has not answered.
+    pub fn open(&self) -> usize {
+        self.open.get()
     }
 
     /// Takes connections at the place of this number.
@@ -152,6 +166,8 @@ impl Backend {
         let number = self.asked.replace(self.asked.get() + 1);
         self.open.set(self.open.get() + 1);
         self.most_open.set(self.most_open.get().max(self.open.get()));
+        let slots = Rc::clone(&self.slots.borrow());
+        let _slot = slots.acquire().await;
         sleep(self.latency.get()).await;
         sleep_until(self.paused.get()).await;
         self.open.set(self.open.get() - 1);

@@ -96,12 +96,14 @@ impl Stage {
     }
 
     async fn start(&self, backends: u8, listener: &str, settings: &str, route: &str) -> Gateway {
-        let endpoint = |number| format!("{{ address: \"10.1.0.{number}:50051\" }}");
+        let zone = |number: u8| ["a", "b", "c"][usize::from(number % 3)];
+        let endpoint =
+            |number| format!("{{ address: \"10.1.0.{number}:50051\", zone: {} }}", zone(number));
         let endpoints = (0..backends).map(endpoint).collect::<Vec<_>>().join(", ");
         let chosen = settings.contains("preconnect");
         let settings = if chosen { settings } else { &format!("preconnect: 0, {settings}") };
         let yaml = format!(
-            "workers: 1\nlisteners: [ {{ address: 127.0.0.1:8080, {listener} }} ]\nservices:\n  \
+            "workers: 1\nzone: a\nlisteners: [ {{ address: 127.0.0.1:8080, {listener} }} ]\nservices:\n  \
              shop: {{ endpoints: [ {endpoints} ], {settings} }}\n\
              routes: [ {{ service: shop{route} }} ]\n"
         );
