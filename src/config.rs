@@ -5,6 +5,7 @@
 //! that builds its part of the plan. Readers record errors and carry on; only a file without errors
 //! becomes a plan.
 
+mod certificate_names;
 mod certificates;
 mod discover;
 mod ejection;
@@ -29,9 +30,11 @@ mod policies;
 mod read;
 mod report;
 mod retry;
+mod revocations;
 mod route;
 mod salvage;
 mod schema;
+mod server_tls;
 mod service;
 mod tls;
 mod variables;
@@ -52,7 +55,7 @@ pub use schema::schema;
 pub use watch::Watch;
 
 use crate::model::SocketAddress;
-use crate::net::ListenerSpec;
+use crate::net::{ListenerSpec, ServerTls};
 use crate::route::RouteTable;
 use crate::service::{ServiceConfig, UpstreamProtocol};
 use crate::text::keys::Keys;
@@ -110,6 +113,11 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     let http1 = services.iter().filter(|service| service.spec.protocol == UpstreamProtocol::Http1);
     let http1 = http1.map(|service| &*service.spec.name).collect();
     let routes = routes(&fields, entries, &http1, problems);
+    let asked =
+        |listener: &ListenerSpec| listener.tls.as_ref().is_some_and(ServerTls::asks_clients);
+    if !listeners.iter().any(asked) {
+        lint::clients(fields.get(&TOP.routes), problems);
+    }
     let dns_servers = fields.get(&TOP.dns).map(|node| dns(node, problems)).unwrap_or_default();
     let overrides = fields.get(&TOP.overrides).map(|node| overrides::read(node, files, problems));
     let log = fields.get(&TOP.log).map(|node| log_plan(node, problems));

@@ -13,6 +13,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::SanPattern;
+
 mod changes;
 mod conditions;
 mod explain;
@@ -100,6 +102,8 @@ pub struct Policies {
     pub retry: Option<RetryPolicy>,
     /// Hedging.
     pub hedge: Option<HedgePolicy>,
+    /// Whose requests are let through, by their certificates; those of all if empty.
+    pub allowed_clients: Box<[SanPattern]>,
 }
 
 impl Policies {

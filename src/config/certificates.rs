@@ -85,6 +85,7 @@ fn describe(file: &str, certificate: &X509Certificate<'_>) -> Certificate {
         subject: name(certificate),
         not_before: validity.not_before.timestamp(),
         not_after: validity.not_after.timestamp(),
+        is_list: false,
     }
 }
 
@@ -94,6 +95,7 @@ fn bundle(file: &str, certificates: &[Certificate]) -> Option<Certificate> {
         subject: format!("bundle of {}", certificates.len()),
         not_before: certificates.iter().map(|certificate| certificate.not_before).min()?,
         not_after: certificates.iter().map(|certificate| certificate.not_after).max()?,
+        is_list: false,
     })
 }
 
@@ -108,6 +110,11 @@ fn name(certificate: &X509Certificate<'_>) -> String {
         })
     };
     let name = if subject.is_empty() { other().unwrap_or_default() } else { subject };
+    shown(&name)
+}
+
+/// A name as it is shown.
+pub fn shown(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(MAX_SUBJECT).collect()
 }
 

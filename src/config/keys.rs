@@ -14,6 +14,7 @@ mod retry;
 mod route;
 mod service;
 mod texts;
+mod tls;
 
 use std::time::Duration;
 
@@ -24,12 +25,15 @@ pub use gateway::{DNS, JOURNAL, LOG, OVERRIDES, TOP};
 pub use health::{HEALTH, HEALTH_GRPC, HEALTH_HTTP, HEALTH_TCP, Initial};
 pub use keepalive::KEEPALIVE;
 pub use limits::{CLIENT_LIMITS, LIMITS};
-pub use listener::{CONTROL, FORWARDED, LISTENER, METRICS, SERVER_TLS};
+pub use listener::{CONTROL, FORWARDED, LISTENER, METRICS};
 pub use retry::{BACKOFF, HEDGE, RETRY, RETRY_BUDGET};
 pub use route::{
     EDITS, FILTERS, MATCH, MIRROR, REDIRECT, REWRITE, ROUTE, SHARE, SPLIT_BY, Scheme, VALUE,
 };
-pub use service::{BALANCER, CLIENT_TLS, ENDPOINT, SERVICE};
+pub use service::{BALANCER, ENDPOINT, SERVICE};
+pub use tls::{
+    CERTIFICATE, CLIENT_TLS, ClientAuth, ExpiredLists, SERVER_TLS, TlsVersion, UnknownNames,
+};
 
 const MS: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);

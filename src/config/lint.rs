@@ -2,8 +2,28 @@
 
 use std::collections::HashSet;
 
+use super::keys::ROUTE;
+use super::node::{Node, Value};
 use super::report::{Problems, Span};
 use crate::route::{FieldMatch, Forward, Grammar, PathMatch, Route, ValueMatch, matches_some};
+use crate::text::keys::Row as _;
+
+/// Warns of `routes` for certain clients, where no listener asks clients for a certificate.
+pub fn clients(routes: Option<&Node>, problems: &Problems) {
+    let Some(Value::Seq(routes)) = routes.map(|node| &node.value) else { return };
+    let maps = routes.iter().filter_map(|route| match &route.value {
+        Value::Map(entries) => Some(entries),
+        _ => None,
+    });
+    for entry in maps.flatten().filter(|entry| &*entry.key == ROUTE.allowed_clients.name()) {
+        let help = "give a listener `tls` with `client_ca`";
+        problems.warn(
+            entry.span,
+            "no client is let through: none is asked for a certificate",
+            help,
+        );
+    }
+}
 
 /// Warns about suspicious paths.
 pub fn path(path: &PathMatch, at: Span, problems: &Problems) {

@@ -12,7 +12,7 @@ use super::node::Node;
 use super::plan::{ControlPlan, MetricsPlan};
 use super::read::Fields;
 use super::report::{Problems, Span};
-use super::{limits, metrics, tls};
+use super::{limits, metrics, server_tls};
 use crate::model::{Forwarding, Peer, SocketAddress};
 use crate::net::{ListenerSpec, clash, takes_in};
 use crate::text::address::network;
@@ -34,7 +34,7 @@ pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(List
     if let Some(node) = fields.get(&LISTENER.limits) {
         limits = limits::read(node, limits, limits::Peer::Client, problems);
     }
-    let tls = fields.get(&LISTENER.tls).and_then(|node| tls::server(node, files, problems));
+    let tls = fields.get(&LISTENER.tls).and_then(|node| server_tls::server(node, files, problems));
     let max_connections = fields.value(&LISTENER.max_connections);
     let forwarding = fields.get(&LISTENER.forwarded).map(|node| forwarding(node, problems));
     fields.finish();
@@ -90,6 +90,7 @@ fn forwarding(node: &Node, problems: &Problems) -> Forwarding {
     let fields = Fields::of(node, &FORWARDED, problems);
     fields.set(&FORWARDED.headers, &mut forwarding.headers);
     fields.set(&FORWARDED.grpc, &mut forwarding.grpc);
+    forwarding.client_cert = fields.list(&FORWARDED.client_cert);
     for proxy in fields.list(&FORWARDED.trust) {
         match proxy {
             Some(network) => forwarding.trust.push(network),

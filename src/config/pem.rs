@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use super::certificates::{Purpose, inspect};
 use super::files::Files;
 use super::node::Node;
 use super::read::{scalar, text};
 use super::report::{Problems, Span};
+use super::revocations::{self, RevocationList};
 use crate::clock;
 use crate::text::listed;
 
@@ -73,6 +74,50 @@ impl<'a> Pem<'a> {
         Some(Arc::new(roots))
     }
 
+    /// Reads the revocation lists that `nodes` name, of the authorities `roots`.
+    pub fn revocation_lists(
+        &self,
+        nodes: &[Node],
+        roots: Option<&RootCertStore>,
+    ) -> Option<Vec<CertificateRevocationListDer<'static>>> {
+        let mut all = Vec::new();
+        let mut is_broken = false;
+        for node in nodes {
+            let lists =
+                self.read(node).map(|(name, content)| (revocations::read(&name, &content), name));
+            let Some((lists, name)) = lists else {
+                is_broken = true;
+                continue;
+            };
+            match lists {
+                Ok(lists) => {
+                    all.extend(lists.into_iter().map(|list| (list, name.clone(), node.span)))
+                }
+                Err((message, help)) => {
+                    is_broken = true;
+                    self.problems.error(node.span, message, help);
+                }
+            }
+        }
+        if is_broken {
+            return None;
+        }
+        for (list, name, span) in &all {
+            list.der.hash(&mut *self.hasher.borrow_mut());
+            for (message, help) in list.warnings(name, roots, clock::unix_seconds() as i64) {
+                self.problems.warn(*span, message, help);
+            }
+            self.files.keep(list.validity(name).into_iter().collect());
+        }
+        let lists: Vec<RevocationList> = all.into_iter().map(|(list, ..)| list).collect();
+        if let (Some(roots), Some(node)) = (roots, nodes.first()) {
+            for (message, help) in revocations::missing(&lists, roots) {
+                self.problems.warn(node.span, message, help);
+            }
+        }
+        Some(lists.into_iter().map(|list| list.der).collect())
+    }
+
     fn certificates(&self, node: &Node, of: Purpose) -> Option<Vec<CertificateDer<'static>>> {
         let (name, pem) = self.read(node)?;
         let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
@@ -92,7 +137,9 @@ impl<'a> Pem<'a> {
         }
         if labels(&pem).contains(CRL) {
             let message = format!("the revocation list in {name} is not looked at");
-            self.problems.warn(node.span, message, "whom it revokes is believed all the same");
+            let help =
+                "whom it revokes is believed all the same: name it under `client_crls` or `crls`";
+            self.problems.warn(node.span, message, help);
         }
         self.files.keep(inspection.certificates);
         Some(certificates)
@@ -104,7 +151,8 @@ impl<'a> Pem<'a> {
         let mut help = "it has to hold `-----BEGIN CERTIFICATE-----` blocks";
         if labels.contains(CRL) {
             message += ", but a revocation list";
-            help = "name the certificate of the authority; revocation lists are not looked at";
+            help =
+                "name the certificate of the authority; revocation lists have a key of their own";
         } else if !labels.is_empty() {
             message = format!("{message}, but {}", listed(labels.into_iter().collect()));
         } else if pem.first() == Some(&0x30) {

@@ -18,6 +18,7 @@ pub fn read(fields: &Fields<'_>, filters: Filters, problems: &Problems) -> Polic
         max_timeout: fields.optional(&ROUTE.max_timeout),
         retry: fields.get(&ROUTE.retry).map(|node| retry::retry(node, problems)),
         hedge: fields.get(&ROUTE.hedge).and_then(|node| retry::hedge(node, problems)),
+        allowed_clients: fields.list(&ROUTE.allowed_clients).into(),
     };
     warn_of_late_attempts(&policies, fields, problems);
     warn_of_few_attempts(&policies, fields, problems);

@@ -1,60 +1,20 @@
-//! Builds TLS settings from PEM files, validated when the configuration is loaded.
+//! Reads a service's `tls`, and what it shares with that of listeners.
 
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::crypto::ring::Ticketer;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::ServerName;
-use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, Error, InconsistentKeys, ServerConfig};
+use rustls::{ClientConfig, Error, InconsistentKeys};
 
 use super::certificates::Purpose;
 use super::files::Files;
-use super::keys::{CLIENT_TLS, SERVER_TLS};
+use super::keys::CLIENT_TLS;
 use super::node::Node;
 use super::pem::Pem;
 use super::read::{Fields, text};
 use super::report::{Problems, Span};
-use crate::net::ServerTls;
 use crate::upstream;
-
-/// Reads a listener's `tls`.
-pub fn server(node: &Node, files: &Files, problems: &Problems) -> Option<ServerTls> {
-    let fields = Fields::of(node, &SERVER_TLS, problems);
-    let pem = Pem::new(files, problems);
-    let cert = fields.get(&SERVER_TLS.cert);
-    let key = fields.get(&SERVER_TLS.key);
-    let client_ca = fields.get(&SERVER_TLS.client_ca);
-    let roots = client_ca.map(|node| pem.roots(node, Purpose::ClientCa).zip(Some(node.span)));
-    let identity = pem.identity(cert, key, Purpose::Server);
-    fields.finish();
-
-    let builder = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| problems.error(node.span, error.to_string(), ""))
-        .ok()?;
-    let (builder, client_ca) = match roots {
-        None => (builder.with_no_client_auth(), None),
-        Some(roots) => {
-            let (roots, span) = roots?;
-            let client_ca = Some(Arc::clone(&roots));
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
-            let refused = |error| reject(problems, span, "as authority of clients", error);
-            (builder.with_client_cert_verifier(verifier.map_err(refused).ok()?), client_ca)
-        }
-    };
-    let (chain, private, span) = identity?;
-    let mut config = builder
-        .with_single_cert(chain, private)
-        .map_err(|error| refuse_pair(problems, span, error))
-        .ok()?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    // Session tickets: clients keep the sessions, so that memory stays bounded.
-    config.ticketer =
-        Ticketer::new().map_err(|error| problems.error(node.span, error.to_string(), "")).ok()?;
-    Some(ServerTls::new(config, client_ca))
-}
 
 /// Reads a service's `tls`.
 pub fn client(
@@ -93,7 +53,7 @@ pub fn client(
         None => builder.with_no_client_auth(),
         Some((chain, private, span)) => builder
             .with_client_auth_cert(chain, private)
-            .map_err(|error| refuse_pair(problems, span, error))
+            .map_err(|error| refuse_pair(problems, span, error, None))
             .ok()?,
     };
     config.alpn_protocols = vec![version.alpn().to_vec()];
@@ -111,20 +71,34 @@ pub fn server_name(name: &str) -> Result<ServerName<'static>, String> {
     })
 }
 
-fn provider() -> Arc<CryptoProvider> {
+/// The cryptography of TLS.
+pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-fn reject(problems: &Problems, span: Span, what: &str, error: impl std::fmt::Display) {
+/// Reports files that do not belong together.
+pub fn reject(problems: &Problems, span: Span, what: &str, error: impl std::fmt::Display) {
     let message = format!("cannot be used {what}: {error}");
     problems.error(span, message, "check that the files belong together");
 }
 
-/// Reports why a certificate and a key cannot be used together, at the key's location.
-fn refuse_pair(problems: &Problems, span: Span, error: Error) {
+/// Reports why a certificate and a key cannot be used together, at the key's location; `own` is the
+/// index of the certificate in the chain that the key is for, if known.
+pub fn refuse_pair(problems: &Problems, span: Span, error: Error, own: Option<usize>) {
     if error != Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
         return reject(problems, span, "with this certificate", error);
     }
-    let help = "name the key that it was made with; in a file of several its own comes first";
-    problems.error(span, "the key is not that of the first certificate in `cert`", help);
+    let message = "the key is not that of the first certificate in `cert`";
+    match own {
+        None => {
+            let help =
+                "name the key that it was made with; in a file of several its own comes first";
+            problems.error(span, message, help);
+        }
+        Some(own) => {
+            let message = format!("{message}, but of number {}: the order is wrong", own + 1);
+            let help = "the order is the certificate, its issuer, the issuer of that one";
+            problems.error(span, message, help);
+        }
+    }
 }

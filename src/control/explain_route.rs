@@ -69,6 +69,8 @@ fn route(verdict: &Verdict<'_>) -> proto::Route {
             route.max_timeout_seconds = policies.max_timeout.map(seconds);
             route.retry = in_words(policies.retry.as_ref());
             route.hedge = in_words(policies.hedge.as_ref());
+            let allowed = policies.allowed_clients.iter();
+            route.allowed_clients = allowed.map(|one| verdict.tell(one)).collect();
             let target = |share| target(verdict, share, policies);
             route.targets = split.shares().iter().map(target).collect();
             route.split_by = split_by.as_deref().unwrap_or_default().into();

@@ -100,6 +100,8 @@ mod names_impl {
         XForwardedProto "x-forwarded-proto",
         /// The host of the request at the first proxy.
         XForwardedHost "x-forwarded-host",
+        /// The certificates of clients, as proxies have verified them.
+        XForwardedClientCert "x-forwarded-client-cert",
     }
 }
 pub use names_impl::Name;

@@ -18,6 +18,23 @@ pub enum ForwardedHeaders {
     Both,
 }
 
+/// What backends are told of a client's certificate, beside its hash and whom it was shown to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateField {
+    /// Its SHA-256, which is told in any case.
+    Hash,
+    /// The subject.
+    Subject,
+    /// Its URIs.
+    Uri,
+    /// Its DNS names.
+    Dns,
+    /// The certificate itself.
+    Cert,
+    /// It and those between it and the authority.
+    Chain,
+}
+
 /// A listener's settings for forwarding headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarding {
@@ -30,6 +47,8 @@ pub struct Forwarding {
     pub trust: Vec<IpNet>,
     /// Whether peers on a Unix socket are trusted.
     pub trust_unix: bool,
+    /// What `x-forwarded-client-cert` tells; nothing if empty.
+    pub client_cert: Vec<CertificateField>,
 }
 
 impl Forwarding {

@@ -55,6 +55,8 @@ reasons! {
     TooManyStreams "too_many_streams" Failure,
     /// Its method is CONNECT.
     ConnectMethod "connect_method" Success,
+    /// Its route is for other clients.
+    Forbidden "forbidden" Success,
     /// A gRPC request for a backend that speaks only HTTP/1.1.
     HttpVersion "http_version" Failure,
     /// It came after its connection was told to go away (GOAWAY).

@@ -20,7 +20,7 @@ use super::listener::Listener;
 use super::listening::ListeningSocket;
 use super::origin::Origin;
 use super::socket::{Detached, Socket, unsent};
-use super::tls::ServerTls;
+use super::tls::{ClientCertificate, ServerTls};
 use super::worker::{Command, Worker, WorkerHandle};
 use crate::clock::{Clock, LogThrottle};
 use crate::http::{Ambiguity, Limits};
@@ -209,11 +209,11 @@ impl Acceptor {
         self.worker.spawn(async move {
             let Accepted { stream, peer, listener, spec, _count, _listener_count } = accepted;
             match handshake(stream, &spec, &handshakes).await {
-                Ok(io) => {
+                Ok((io, client)) => {
                     worker.read_clock();
                     let limits = Arc::clone(&spec.limits);
                     let tls = matches!(io, Io::Tls(_));
-                    let origin = Origin::new(&spec, peer, tls);
+                    let origin = Origin::new(&spec, peer, tls, client);
                     let codec = Codec::server(limits, io.scheme(), io.alpn_protocol());
                     let conn = Conn::new(&worker, codec, io, peer, Owner::Front(front));
                     let closed = listener.is_closed();
@@ -237,15 +237,16 @@ async fn handshake(
     stream: Detached,
     spec: &ListenerSpec,
     handshakes: &Semaphore,
-) -> std::io::Result<Io> {
+) -> std::io::Result<(Io, Option<ClientCertificate>)> {
     let stream = stream.attach()?;
     stream.watch_liveness(&spec.limits)?;
     stream.bound_unsent(unsent(0))?;
-    let Some(tls) = &spec.tls else { return Ok(Io::Plain(stream)) };
+    let Some(tls) = &spec.tls else { return Ok((Io::Plain(stream), None)) };
     let accept = async {
         let _permit = handshakes.acquire().await.map_err(std::io::Error::other)?;
         TlsAcceptor::from(Arc::clone(tls.config())).accept(stream).await
     };
     let stream = tokio::time::timeout(spec.limits.handshake_timeout, accept).await??;
-    Ok(Io::Tls(Box::new(stream.into())))
+    let client = tls.client(stream.get_ref().1, &spec.forwarding)?;
+    Ok((Io::Tls(Box::new(stream.into())), client))
 }

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::accept::ListenerSpec;
+use super::tls::ClientCertificate;
 use crate::http::Ambiguity;
-use crate::model::{Forwarding, Peer};
+use crate::model::{Forwarding, Peer, Sans};
 
 /// Origin of a client connection. Made once a connection, so that no request formats an address.
 #[derive(Debug)]
@@ -22,10 +23,17 @@ pub struct Origin {
     pub scheme: &'static str,
     /// The peer's address, as `forwarded` has it.
     pub node: Box<str>,
+    /// The certificate that the client has shown, read once.
+    client: Option<ClientCertificate>,
 }
 
 impl Origin {
-    pub(super) fn new(spec: &ListenerSpec, peer: Peer, tls: bool) -> Origin {
+    pub(super) fn new(
+        spec: &ListenerSpec,
+        peer: Peer,
+        tls: bool,
+        client: Option<ClientCertificate>,
+    ) -> Origin {
         let forwarding = &spec.forwarding;
         let node = match peer {
             Peer::Ip(IpAddr::V6(ip)) => format!("for=\"[{ip}]\""),
@@ -38,6 +46,17 @@ impl Origin {
             address: peer.to_string().into(),
             scheme: if tls { "https" } else { "http" },
             node: node.into(),
+            client,
         }
+    }
+
+    /// Whom the client's certificate is for, if it has shown one.
+    pub fn client(&self) -> Option<&Sans> {
+        self.client.as_ref().map(|client| &client.sans)
+    }
+
+    /// What backends are told of the certificate; empty for nothing.
+    pub fn certificate(&self) -> &[u8] {
+        self.client.as_ref().map_or(&[], |client| &client.element)
     }
 }

@@ -9,6 +9,10 @@ use crate::upstream::OpenError;
 
 const GOING_DOWN: &str = "the gateway is going down";
 const UNDERSCORES: &str = "a header field has an underscore in its name: write a dash";
+const GRPC_OVER_HTTP1: &str = "gRPC needs HTTP/2 from end to end, and this came over HTTP/1.1, \
+                               from the client or from a proxy between";
+const BAD_TIMEOUT: &str = "grpc-timeout is malformed: it has one to eight digits and a unit, which \
+                           is one of H, M, S, m, u and n";
 
 /// Why a request has no response from a backend, or an incomplete one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub enum Failure {
     TooLargeForBackend,
     /// The method is CONNECT.
     ConnectMethod,
+    /// The route is for other clients, by their certificates.
+    Forbidden,
     /// The route redirects, and the request is gRPC.
     GrpcRedirect,
     /// The route redirects to the request's own host, and the request has none.
@@ -77,7 +83,10 @@ impl Failure {
 
     /// The local reply: gRPC code, HTTP status, and the message for both.
     pub(super) const fn local_reply(self) -> (GrpcCode, &'static [u8], &'static str) {
-        use GrpcCode::{DeadlineExceeded, Internal, ResourceExhausted, Unavailable, Unimplemented};
+        use GrpcCode::{
+            DeadlineExceeded, Internal, PermissionDenied, ResourceExhausted, Unavailable,
+            Unimplemented,
+        };
         match self {
             Failure::NoRoute => (Unimplemented, b"404", "no route matches this request"),
             Failure::NoRouteForGrpcWeb => (
@@ -96,16 +105,14 @@ impl Failure {
                 (ResourceExhausted, b"431", "request headers are too large for the backend")
             }
             Failure::ConnectMethod => (Unimplemented, b"405", "CONNECT is not supported"),
+            Failure::Forbidden => {
+                (PermissionDenied, b"403", "this route is for clients with other certificates")
+            }
             Failure::GrpcRedirect => {
                 (Unimplemented, b"404", "this route redirects, and gRPC follows no redirect")
             }
             Failure::NoHost => (Unimplemented, b"400", "the request names no host to redirect to"),
-            Failure::GrpcOverHttp1 => (
-                Unimplemented,
-                b"505",
-                "gRPC needs HTTP/2 from end to end, and this came over HTTP/1.1, from the client or \
-                 from a proxy between",
-            ),
+            Failure::GrpcOverHttp1 => (Unimplemented, b"505", GRPC_OVER_HTTP1),
             Failure::GrpcToHttp1 => (
                 Unimplemented,
                 b"502",
@@ -127,12 +134,7 @@ impl Failure {
                 (Unavailable, b"504", "no backend has answered in the time for an attempt")
             }
             Failure::Idle => (DeadlineExceeded, b"504", "nothing was sent for too long"),
-            Failure::BadTimeout => (
-                Internal,
-                b"400",
-                "grpc-timeout is malformed: it has one to eight digits and a unit, which is one of \
-                 H, M, S, m, u and n",
-            ),
+            Failure::BadTimeout => (Internal, b"400", BAD_TIMEOUT),
             Failure::Expired(Limit::Caller) => {
                 (DeadlineExceeded, b"504", "the caller's deadline has passed")
             }
@@ -167,6 +169,7 @@ impl Failure {
             Failure::Overloaded => Some(RejectReason::Overloaded),
             Failure::TooLarge | Failure::TooLargeForBackend => Some(RejectReason::TooLarge),
             Failure::ConnectMethod => Some(RejectReason::ConnectMethod),
+            Failure::Forbidden => Some(RejectReason::Forbidden),
             Failure::GrpcOverHttp1 | Failure::GrpcToHttp1 => Some(RejectReason::HttpVersion),
             Failure::ShuttingDown => Some(RejectReason::ShuttingDown),
             Failure::BackendRefused => Some(RejectReason::Refused),

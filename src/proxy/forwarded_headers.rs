@@ -13,6 +13,7 @@ const MAX_FIELDS: usize = 8;
 /// trusted proxy's are kept and extended.
 pub fn apply(front: &Stream, head: &mut Headers, grpc: bool) {
     let Some(origin) = front.conn().origin() else { return };
+    apply_certificate(front, origin, head);
     let headers = origin.forwarding.headers;
     if headers == ForwardedHeaders::Off || (grpc && !origin.forwarding.grpc) {
         return;
@@ -22,7 +23,7 @@ pub fn apply(front: &Stream, head: &mut Headers, grpc: bool) {
         head.retain(|field| !is_forwarded(field.id));
     }
     if matches!(headers, ForwardedHeaders::XForwarded | ForwardedHeaders::Both) {
-        extend(head, Name::XForwardedFor, origin.address.as_bytes());
+        extend(head, Name::XForwardedFor, origin.address.as_bytes(), b", ");
         if head.get(Name::XForwardedProto).is_none() {
             head.add(Name::XForwardedProto, origin.scheme.as_bytes());
         }
@@ -34,7 +35,24 @@ pub fn apply(front: &Stream, head: &mut Headers, grpc: bool) {
     }
     if matches!(headers, ForwardedHeaders::Forwarded | ForwardedHeaders::Both) {
         let element = element(origin, fields::authority(head));
-        extend(head, Name::Forwarded, &element);
+        extend(head, Name::Forwarded, &element, b", ");
+    }
+}
+
+/// Tells of the client's certificate. What an untrusted client claims of one is removed in any case:
+/// a backend that reads the field takes it for verified.
+fn apply_certificate(front: &Stream, origin: &Origin, head: &mut Headers) {
+    let own = origin.certificate();
+    let is_claimed = !origin.trusted && head.get(Name::XForwardedClientCert).is_some();
+    if own.is_empty() && !is_claimed {
+        return;
+    }
+    front.conn().worker().unshare(head);
+    if is_claimed {
+        head.retain(|field| field.id != Name::XForwardedClientCert);
+    }
+    if !own.is_empty() {
+        extend(head, Name::XForwardedClientCert, own, b",");
     }
 }
 
@@ -64,14 +82,14 @@ fn is_forwarded(id: Name) -> bool {
 }
 
 /// Appends `item` to a list field, joining several fields into one.
-fn extend(head: &mut Headers, name: Name, item: &[u8]) {
+fn extend(head: &mut Headers, name: Name, item: &[u8], separator: &[u8]) {
     if head.get(name).is_none() {
         return head.add(name, item);
     }
     let mut list = Vec::new();
     for field in head.iter().filter(|field| field.id == name) {
         list.extend_from_slice(field.value);
-        list.extend_from_slice(b", ");
+        list.extend_from_slice(separator);
     }
     list.extend_from_slice(item);
     head.retain(|field| field.id != name);

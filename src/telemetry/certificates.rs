@@ -62,7 +62,7 @@ mod tests {
 
     fn certificate(subject: &str, days: i64) -> Certificate {
         let [file, subject] = ["a.pem", subject].map(String::from);
-        Certificate { file, subject, not_before: 0, not_after: days * 86_400 }
+        Certificate { file, subject, not_before: 0, not_after: days * 86_400, is_list: false }
     }
 
     #[tokio::test(start_paused = true)]

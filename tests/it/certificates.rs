@@ -1,5 +1,7 @@
 //! Errors and warnings about unsuitable certificates.
 
+mod several;
+
 use std::path::Path;
 
 use equipoise::config;
@@ -166,7 +168,11 @@ fn what_is_odd_is_warned_of_and_what_cannot_work_refused() {
     shelf.warns("cert: chain.pem, key: good.key", "ca: root.pem", &[wrong]);
     shelf.write("chain.pem", &chain(["between", "good", "root"]));
     let key = "the key is not that of the first certificate in `cert`";
-    shelf.refuses("cert: chain.pem, key: good.key", "ca: root.pem", key);
+    shelf.refuses(
+        "cert: chain.pem, key: good.key",
+        "ca: root.pem",
+        "the key is not that of the first certificate in `cert`, but of number 2: the order is wrong",
+    );
     shelf.refuses("cert: good.pem, key: old.key", "ca: root.pem", key);
     shelf.refuses(GOOD, "ca: root.pem, cert: good.pem, key: old.key", key);
 }

@@ -4,6 +4,7 @@ mod backends;
 mod balancing;
 mod breaks;
 mod cancel;
+mod certificates;
 mod deadlines;
 mod down;
 mod draining;

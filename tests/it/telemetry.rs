@@ -139,7 +139,13 @@ impl MetricsSource for Services {
 
     fn certificates(&self) -> Arc<Vec<Certificate>> {
         let [file, subject] = ["tls/a.pem", "CN=\"a\\b\""].map(String::from);
-        Arc::new(vec![Certificate { file, subject, not_before: 0, not_after: 2_000_000_000 }])
+        Arc::new(vec![Certificate {
+            file,
+            subject,
+            not_before: 0,
+            not_after: 2_000_000_000,
+            is_list: false,
+        }])
     }
 }
 

@@ -149,6 +149,7 @@ struct Route<'a> {
     max_timeout_seconds: Option<f64>,
     retry: Option<&'a str>,
     hedge: Option<&'a str>,
+    allowed_clients: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -209,6 +210,7 @@ fn route<'r>(r: &'r proto::Route) -> Route<'r> {
         max_timeout_seconds: r.max_timeout_seconds,
         retry: given(&r.retry),
         hedge: given(&r.hedge),
+        allowed_clients: &r.allowed_clients,
     }
 }
 

@@ -100,6 +100,10 @@ fn write_route(out: &mut String, route: &Route) {
             line(out, format_args!("  {what}: {policy}"));
         }
     }
+    if !route.allowed_clients.is_empty() {
+        let allowed = route.allowed_clients.join(", ");
+        line(out, format_args!("  for clients with a certificate of {allowed}"));
+    }
     if !route.split_by.is_empty() {
         line(out, format_args!("  split by header {}", route.split_by));
     }

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::texts::{BUCKET, FILE, LISTEN, MODE, NETWORK};
-use super::{CLIENT_LIMITS, HOUR};
+use super::texts::{BUCKET, LISTEN, MODE, NETWORK};
+use super::{CLIENT_LIMITS, HOUR, SERVER_TLS};
 use crate::config::listener::{mode, proxy};
 use crate::config::metrics::{MAX_BUCKETS, MAX_METHODS, bound};
-use crate::config::read;
 use crate::http::{Ambiguity, Limits, Paths, Underscores};
-use crate::model::{ForwardedHeaders, SocketAddress};
+use crate::model::{CertificateField, ForwardedHeaders, SocketAddress};
 use crate::telemetry::ResponseStart;
 use crate::text::keys::{
     Absent, Form, Key, List, Many, Part, Setting, Shape, Short, Word, boolean, duration, number,
@@ -56,10 +55,6 @@ const fn socket_address() -> Form<SocketAddress> {
 
 const fn socket_mode() -> Form<u32> {
     text(&MODE, mode, |mode| format!("{mode:04o}"))
-}
-
-const fn file() -> Form<String> {
-    text(&FILE, read::text, Clone::clone)
 }
 
 section! {
@@ -112,6 +107,17 @@ impl Word for ForwardedHeaders {
     ];
 }
 
+impl Word for CertificateField {
+    const WORDS: &'static [(&'static str, CertificateField)] = &[
+        ("hash", CertificateField::Hash),
+        ("subject", CertificateField::Subject),
+        ("uri", CertificateField::Uri),
+        ("dns", CertificateField::Dns),
+        ("cert", CertificateField::Cert),
+        ("chain", CertificateField::Chain),
+    ];
+}
+
 section! {
     /// Forwarding headers.
     pub static FORWARDED: Forwarded = "listeners[].forwarded";
@@ -126,20 +132,8 @@ section! {
         "proxies before the gateway, such as `10.0.0.0/8`, or `unix` for all who come by a Unix \
          socket: their word is kept and added to, and the client's address is what they say; what \
          others say of themselves is dropped";
-}
-
-section! {
-    /// TLS towards clients.
-    pub static SERVER_TLS: ServerTls = "listeners[].tls";
-
-    cert: Key<String> = file(),
-        Absent::Required("add `cert: server.pem`, the certificate and its chain"),
-        "the certificate, then those between it and the authority, in PEM";
-    key: Key<String> = file(),
-        Absent::Required("add `key: server.key`, the certificate's private key"),
-        "its private key in PEM, not encrypted";
-    client_ca: Key<String> = file(), Absent::Nothing,
-        "clients need a certificate of this authority; without, none is asked for";
+    client_cert: List<CertificateField> = word(), Many::Some, Absent::Nothing,
+        "what `x-forwarded-client-cert` tells, gRPC backends too, of a client's certificate, in Envoy's form: its          hash and the gateway's URI in any case. What clients write there themselves is dropped in any case, but that of          `trust`, which is kept and added to";
 }
 
 section! {

@@ -7,10 +7,12 @@ use super::texts::{
     EXPRESSION, GRPC, HEADER, HEADER_EDIT, HEADER_VALUE, HOST, HTTP_METHOD, MATCH_HOST, NONEMPTY,
     PARAMETER, PATH, PERCENT, ROUTE_NAME, SERVICE_REF, VALUE_TEXT,
 };
+use super::tls::san;
 use super::{DAY, MS};
 use crate::config::filter::{editable, host, path, percent, show_percent};
 use crate::config::matching::{MAX_FIELDS, header_name, http_method, prefix};
 use crate::config::read;
+use crate::model::SanPattern;
 use crate::route::{
     HostMatch, MAX_SHARE_WEIGHT, PathMatch, Pattern, RedirectStatus, ValueMatch, check_name,
 };
@@ -47,6 +49,9 @@ section! {
         "which failed attempts are made good by another; `retry: {}` is as the table has it";
     hedge: Part = Shape::Mapping(&HEDGE), Absent::Nothing,
         "a second attempt beside a slow first one, for requests that may run twice";
+    allowed_clients: List<SanPattern> = san(), Many::Some, Absent::Words("all"),
+        "whose requests are let through, by the certificate of their connection, as `allowed_clients` of a listener's `tls`; \
+         others, and clients without a certificate, get PERMISSION_DENIED, 403";
 }
 
 section! {

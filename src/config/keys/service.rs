@@ -3,16 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
-
 use super::retry::RETRY_BUDGET;
-use super::texts::{ENDPOINT_ADDRESS, FILE, METHOD, PERCENTAGE, SERVER_NAME, ZONE};
-use super::{DAY, DISCOVER, EJECTION, HEALTH, HOUR, KEEPALIVE, LIMITS, MINUTE, MS};
+use super::texts::{ENDPOINT_ADDRESS, METHOD, PERCENTAGE, ZONE};
+use super::{CLIENT_TLS, DAY, DISCOVER, EJECTION, HEALTH, HOUR, KEEPALIVE, LIMITS, MINUTE, MS};
 use crate::balance::{POLICIES, Policy};
 use crate::config::health::percentage;
-use crate::config::read;
 use crate::config::service::{method, zone};
-use crate::config::tls::server_name;
 use crate::model::Address;
 use crate::service::{
     Balancer, ENDPOINT_DRAIN_TIMEOUT, MAX_BACKENDS, MAX_WEIGHT, PANIC, PRECONNECT, SLOW_START,
@@ -111,24 +107,6 @@ section! {
     zone: Key<Option<Arc<str>>> = text(&ZONE, zone, |zone| zone.as_deref().unwrap_or_default().into()),
         Absent::Nothing,
         "the zone that it is in, for `prefer_zone`; goes before what a registry says";
-}
-
-const fn file() -> Form<String> {
-    text(&FILE, read::text, Clone::clone)
-}
-
-section! {
-    /// TLS towards backends.
-    pub static CLIENT_TLS: ClientTls = "services.*.tls";
-
-    ca: Key<String> = file(),
-        Absent::Required("add `ca: ca.pem`, whose certificates the backends have"),
-        "endpoints need a certificate of this authority";
-    cert: Key<String> = file(), Absent::Nothing, "shown to endpoints that ask; needs `key`";
-    key: Key<String> = file(), Absent::Nothing, "its private key; needs `cert`";
-    server_name: Key<ServerName<'static>> = text(&SERVER_NAME, server_name, |name| name.to_str().into()),
-        Absent::Words("the endpoint's host"),
-        "what certificates must be for; required where an endpoint is a Unix socket";
 }
 
 fn policies() -> Vec<&'static str> {

@@ -58,6 +58,12 @@ fn socket() -> String {
     format!(r"unix:(?!//(?:[^/]|$))(?:/+{part})*/+(?!\.\.?(?:/|$)){part}(?:/+\.?(?=/|$))*")
 }
 
+fn san() -> String {
+    let label = "[0-9A-Za-z_-]{1,63}";
+    let uri = r"[A-Za-z][0-9A-Za-z+.-]*://[!-)+-.0-~][!-)+-~]*(?:/\*)?";
+    format!(r"(?:\*\.)?{label}(?:\.{label})*|{uri}")
+}
+
 fn listen() -> String {
     let (v4, v6, port) = (ipv4(), ipv6(), port(0));
     format!(r"{v4}:{port}|\[(?:{v6})(?:%[0-9]+)?\]:{port}|{}", socket())
@@ -200,6 +206,7 @@ pub static SERVER_NAME: Text =
 pub static MODE: Text =
     Text { name: "octal digits", range: "", pattern: mode, plain: Plain::Integers(2, 777) };
 pub static FILE: Text = any("file", "4 MiB", some);
+pub static SAN: Text = any("subjectAltName", "", san);
 pub static JOURNAL_FILE: Text = any("file", "", some);
 pub static BUCKET: Text = Text {
     name: "duration",

@@ -6,7 +6,7 @@ use super::{VARIABLE, needs_nothing, variable};
 use crate::balance::POLICIES;
 use crate::config::keys::{
     BALANCER, CLIENT_TLS, CONTROL, DISCOVER, DISCOVER_DNS, DISCOVER_ETCD, DISCOVER_KUBERNETES,
-    HEALTH, LISTENER, MATCH, METRICS, REDIRECT, REWRITE, ROUTE, SERVICE, VALUE,
+    HEALTH, LISTENER, MATCH, METRICS, REDIRECT, REWRITE, ROUTE, SERVER_TLS, SERVICE, VALUE,
 };
 use crate::discovery::SOURCES;
 use crate::text::keys::{Absent, Keys, Section, Short};
@@ -47,6 +47,12 @@ pub fn of(section: &'static Section) -> Map<String, Value> {
         json!({ "dependentRequired": { "context": ["kubeconfig"] } })
     } else if is(&CLIENT_TLS) {
         json!({ "dependentRequired": { "cert": ["key"], "key": ["cert"] } })
+    } else if is(&SERVER_TLS) {
+        let of_clients = ["client_auth", "client_crls", "expired_crls", "allowed_clients"];
+        let mut required = of_clients.map(|key| (key.to_owned(), json!(["client_ca"]))).to_vec();
+        required.extend([("cert".into(), json!(["key"])), ("key".into(), json!(["cert"]))]);
+        let required: Map<String, Value> = required.into_iter().collect();
+        json!({ "anyOf": some(&["cert", "certificates"]), "dependentRequired": required })
     } else if is(&DISCOVER_ETCD) {
         etcd()
     } else if is(&BALANCER) {

@@ -10,6 +10,7 @@ use super::super::worker_service::WorkerService;
 use super::super::{fields, filter, mirror};
 use super::{Exchange, Stage};
 use crate::http::{Headers, Name};
+use crate::net::Origin;
 use crate::route::{Filters, Forward, Policies, Redirect, Route, RouteQuery, Share};
 
 /// The route of a request, and the service that it leads to.
@@ -118,12 +119,20 @@ impl Exchange {
         match rule {
             Route::Redirect(_) if self.grpc => Err(Failure::GrpcRedirect),
             Route::Redirect(_) => Ok(destination),
+            Route::Forward(forward) if !self.is_allowed(forward) => Err(Failure::Forbidden),
             Route::Forward(_) => match destination.worker_service() {
                 None => Err(Failure::NoBackend),
                 Some(service) if self.grpc && !service.speaks_grpc() => Err(Failure::GrpcToHttp1),
                 Some(_) => Ok(destination),
             },
         }
+    }
+
+    /// Whether the route is for this client. The certificate was read when the connection began.
+    fn is_allowed(&self, forward: &Forward) -> bool {
+        let allowed = &forward.policies.allowed_clients;
+        let client = || self.front.conn().origin().and_then(Origin::client);
+        allowed.is_empty() || client().is_some_and(|client| client.is_one_of(allowed))
     }
 
     fn choose_share(&self, forward: &Forward, head: &Headers) -> Option<usize> {

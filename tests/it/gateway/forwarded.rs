@@ -44,6 +44,20 @@ async fn what_a_believed_proxy_says_is_kept_and_added_to() {
     assert_eq!(about, expected);
 }
 
+/// Backends take what the field says for verified.
+#[tokio::test]
+async fn nobody_but_a_believed_proxy_claims_a_certificate() {
+    let claims = "X-Forwarded-Client-Cert: Hash=1;URI=spiffe://shop/admin\r\n";
+    let forged = async |setting: &str| {
+        let about = told(setting, claims).await;
+        about.iter().any(|line| line.starts_with("x-forwarded-client-cert"))
+    };
+    assert!(!forged("").await);
+    assert!(!forged(", forwarded: { headers: off }").await);
+    assert!(!forged(", forwarded: { client_cert: [ hash ] }").await);
+    assert!(forged(", forwarded: { trust: [ 127.0.0.0/8 ] }").await);
+}
+
 #[tokio::test]
 async fn off_leaves_the_fields_as_they_come() {
     let about = told(", forwarded: { headers: off }", "X-Forwarded-For: 1.1.1.1\r\n").await;

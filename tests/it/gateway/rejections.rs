@@ -182,6 +182,7 @@ impl Backends {
             ("full", *one_at_a_time, ""),
             ("silent", *silent, ""),
             ("refusing", *refusing, ""),
+            ("guarded", dead, ""),
         ];
         yaml += "services:\n";
         for (name, address, weight) in services {
@@ -197,8 +198,9 @@ impl Backends {
         }
         yaml += "routes:\n";
         for (name, ..) in services {
+            let clients = if name == "guarded" { ", allowed_clients: [ a.test ]" } else { "" };
             yaml += &format!(
-                "  - {{ name: to-{name}, match: {{ path_prefix: /{name} }}, service: {name} }}\n"
+                "  - {{ name: to-{name}, match: {{ path_prefix: /{name} }}, service: {name}{clients} }}\n"
             );
         }
         yaml + "  - { name: moved, match: { path_prefix: /moved }, redirect: { path: /dead } }\n"
@@ -216,7 +218,7 @@ const fn case(what: &'static str, counts: [&'static str; 3]) -> Case {
 }
 
 /// gRPC to a path, by its first segment.
-const CALLS: [Case; 7] = [
+const CALLS: [Case; 8] = [
     case("/nowhere", ["", "", "no_route"]),
     case("/moved", ["", "moved", "no_route"]),
     case("/dead", ["dead", "to-dead", "connect"]),
@@ -224,6 +226,7 @@ const CALLS: [Case; 7] = [
     case("/old", ["old", "to-old", "http_version"]),
     case("/narrow", ["narrow", "to-narrow", "too_large"]),
     case("/full", ["full", "to-full", "overloaded"]),
+    case("/guarded", ["guarded", "to-guarded", "forbidden"]),
 ];
 
 /// A body that breaks the rules, before there is a connection to a backend.

@@ -1,0 +1,81 @@
+//! Several certificates of one listener, and revocation lists: what is said of them.
+
+use rcgen::SanType;
+
+use super::{GOOD, Shelf, leaf, with};
+
+/// A listener's `certificates`, in the order of `names`.
+fn several(names: &[&str]) -> String {
+    let list = names.iter().map(|name| format!("{{ cert: {name}.pem, key: {name}.key }}"));
+    format!("certificates: [ {} ]", list.collect::<Vec<_>>().join(", "))
+}
+
+impl Shelf {
+    fn issue_for(&self, name: &str, dns: &[&str]) {
+        let names = dns.iter().map(|name| SanType::DnsName((*name).try_into().unwrap()));
+        self.issue(name, with(leaf(), |params| params.subject_alt_names = names.collect()));
+    }
+}
+
+#[test]
+fn certificates_that_are_never_shown_are_refused_or_warned_of() {
+    let shelf = Shelf::new();
+    let says = |names: &[&str], part: &str| shelf.refuses(&several(names), "ca: root.pem", part);
+    let warns =
+        |names: &[&str], parts: &[&str]| shelf.warns(&several(names), "ca: root.pem", parts);
+    shelf.issue_for("ab", &["a.test", "b.test"]);
+    shelf.issue_for("a", &["A.test"]);
+    shelf.issue_for("bc", &["b.test", "c.test"]);
+    shelf.issue_for("wild", &["*.test"]);
+    let names = vec![SanType::IpAddress("192.0.2.1".parse().unwrap())];
+    shelf.issue("address", with(leaf(), |params| params.subject_alt_names = names));
+    warns(&["ab"], &[]);
+    warns(&["ab", "wild"], &[]);
+    warns(&["address", "ab"], &[]);
+    warns(&["ab", "bc"], &["for `b.test` an earlier certificate is shown, not this one"]);
+    warns(&["ab", "address"], &["this certificate is never shown"]);
+    says(&["ab", "a"], "every name of this certificate is an earlier one's: `a.test`");
+    says(&["ab", "ab"], "every name");
+    says(&["address", "ab", "address"], "another certificate without a DNS name is shown");
+    shelf.refuses("certificates: []", "ca: root.pem", "the list is empty");
+    let both = format!("cert: ab.pem, key: ab.key, {}", several(&["a"]));
+    shelf.refuses(&both, "ca: root.pem", "every name of this");
+    let lone = format!("cert: ab.pem, {}", several(&["bc"]));
+    shelf.refuses(&lone, "ca: root.pem", "`key` is missing");
+    shelf.refuses(
+        &format!("{GOOD}, suites: [ TLS_AES_128_GCM_SHA256 ]"),
+        "ca: no.pem",
+        "No such file",
+    );
+    let suites = "suites: [ TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 ]";
+    shelf.refuses(
+        &format!("{GOOD}, min_version: TLSv1.3, {suites}"),
+        "ca: root.pem",
+        "no usable cipher suites",
+    );
+}
+
+#[test]
+fn revocation_lists_are_tried_out() {
+    let shelf = Shelf::new();
+    let list = shelf.revocation_list();
+    shelf.write("crl.pem", &list);
+    shelf.write("junk.crl", "junk");
+    shelf.write("der.crl", "0\u{1}");
+    let with = |rest: &str| format!("{GOOD}, client_ca: root.pem, client_crls: [ {rest} ]");
+    shelf.warns(&with("crl.pem"), "ca: root.pem", &[]);
+    shelf.refuses(&with("junk.crl"), "ca: root.pem", "junk.crl holds no revocation list");
+    shelf.refuses(&with("der.crl"), "ca: root.pem", "der.crl is no revocation list");
+    shelf.refuses(&with("none.crl"), "ca: root.pem", "No such file");
+    let other = &format!("{GOOD}, client_ca: between.pem, client_crls: [ crl.pem ]");
+    let odd = ["is none of the authorities", "no revocation list of the authority `CN=between`"];
+    let warnings = shelf.says(other, "ca: root.pem").unwrap();
+    assert!(odd.iter().all(|part| warnings.iter().any(|said| said.contains(part))), "{warnings:?}");
+    let needs = "needs `client_ca`";
+    for rest in ["client_auth: optional", "client_crls: [ crl.pem ]", "allowed_clients: [ a.test ]"]
+    {
+        shelf.refuses(&format!("{GOOD}, {rest}"), "ca: root.pem", needs);
+    }
+    let wrong = format!("{GOOD}, client_ca: root.pem, allowed_clients: [ \"spiffe://shop*\" ]");
+    shelf.refuses(&wrong, "ca: root.pem", "write spiffe://shop/*");
+}
