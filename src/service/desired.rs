@@ -121,16 +121,13 @@ impl Backend {
     }
 
     /// Begins a new serving period if the backend was taken out or put back since `before`.
-    fn following(self, before: &Backend, now: Time) -> Backend {
+    fn follow(&mut self, before: &Backend, now: Time) {
         let out = |it: &Backend| (!it.intent.drained).then(|| it.condition.is_available());
-        let serving_period = match out(before) == out(&self) {
-            true => self.serving_period,
-            false => ServingPeriod {
-                drain_deadline: self.serving_period.drain_deadline,
-                ..ServingPeriod::new(&self.endpoint, now)
-            },
-        };
-        Backend { serving_period, ..self }
+        if out(before) != out(self) {
+            let drain_deadline = self.serving_period.drain_deadline;
+            let renewed = ServingPeriod::new(&self.endpoint, now);
+            self.serving_period = ServingPeriod { drain_deadline, ..renewed };
+        }
     }
 }
 
@@ -299,13 +296,13 @@ impl Desired {
 
     /// Begins new serving periods for backends that were taken out or put back since `before`.
     fn following(mut self, before: &[Backend]) -> Desired {
-        let (before, now): (HashMap<_, _>, _) =
-            (before.iter().map(|it| (it.endpoint.id(), it)).collect(), self.now());
-        let followed = |backend: &Backend| match before.get(&backend.endpoint.id()) {
-            Some(before) => backend.clone().following(before, now),
-            None => backend.clone(),
-        };
-        self.backends = self.backends.iter().map(followed).collect();
+        let now = self.now();
+        let before: HashMap<_, _> = before.iter().map(|it| (it.endpoint.id(), it)).collect();
+        for backend in Arc::make_mut(&mut self.backends) {
+            if let Some(before) = before.get(&backend.endpoint.id()) {
+                backend.follow(before, now);
+            }
+        }
         self
     }
 }

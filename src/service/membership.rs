@@ -49,7 +49,12 @@ impl Debug for Layer {
 /// Of two intents for one address, the later one counts, at the place of the first.
 impl FromIterator<(Address, Intent)> for Layer {
     fn from_iter<I: IntoIterator<Item = (Address, Intent)>>(intents: I) -> Layer {
-        let mut layer = Layer::default();
+        let intents = intents.into_iter();
+        let (expected, _) = intents.size_hint();
+        let mut layer = Layer {
+            intents: Vec::with_capacity(expected),
+            index: HashMap::with_capacity(expected),
+        };
         for (address, intent) in intents {
             match layer.index.get(&address).and_then(|at| layer.intents.get_mut(*at)) {
                 Some(earlier) => earlier.1 = intent,
@@ -138,8 +143,13 @@ pub fn united<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Layer {
 fn intents<'a>(
     layers: impl IntoIterator<Item = &'a Layer>,
 ) -> impl Iterator<Item = (&'a Address, Intent)> {
-    let mut all: Vec<(&Address, Intent)> = Vec::new();
-    let mut index: HashMap<&Address, usize> = HashMap::new();
+    let layers: Vec<&Layer> = layers.into_iter().filter(|layer| !layer.is_empty()).collect();
+    if let [only] = *layers {
+        return only.iter().collect::<Vec<_>>().into_iter(); // no address is in it twice
+    }
+    let most = layers.iter().map(|layer| layer.len()).sum();
+    let mut all: Vec<(&Address, Intent)> = Vec::with_capacity(most);
+    let mut index: HashMap<&Address, usize> = HashMap::with_capacity(most);
     for (address, intent) in layers.into_iter().flat_map(Layer::iter) {
         let at = *index.entry(address).or_insert(all.len());
         match all.get_mut(at) {

@@ -1,5 +1,6 @@
 //! Which backends are starting slowly, and since when: decided by values alone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::desired::{Backend, Desired};
@@ -71,13 +72,12 @@ impl Desired {
     pub(super) fn with_slow_starts(mut self) -> Desired {
         let (window, now) = (self.spec.slow_start, self.now());
         let panic_mode = self.backends.iter().any(|backend| backend.condition.in_panic);
-        let followed = |backend: &Backend| {
-            let ejected = backend.condition.ejected.is_some();
-            let arrival = backend.arrival.followed(backend.takes_requests(), ejected, window, now);
-            let ramp = arrival.ramp(window, now).filter(|_| !panic_mode);
-            Backend { arrival, ramp, ..backend.clone() }
-        };
-        let mut backends: Vec<Backend> = self.backends.iter().map(followed).collect();
+        let backends = Arc::make_mut(&mut self.backends);
+        for backend in &mut *backends {
+            let (takes, ejected) = (backend.takes_requests(), backend.condition.ejected.is_some());
+            backend.arrival = backend.arrival.followed(takes, ejected, window, now);
+            backend.ramp = backend.arrival.ramp(window, now).filter(|_| !panic_mode);
+        }
         let taking = backends.iter().filter(|backend| backend.takes_requests());
         // None if any has no ramp.
         let all: Option<Vec<Ramp>> = taking.map(|backend| backend.ramp).collect();
@@ -87,7 +87,6 @@ impl Desired {
             };
             backends.iter_mut().for_each(beside);
         }
-        self.backends = backends.into();
         self
     }
 

@@ -1,5 +1,6 @@
 //! Decides which backends are avoided because they are suspected to be frozen.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::desired::{Backend, Desired};
@@ -63,13 +64,10 @@ impl Desired {
             .map_or(Ejection::defaults().max_ejected, |it| it.max_ejected);
         let limit = if members.len() > 1 { members.len() * usize::from(most) / 100 } else { 0 };
         let mut avoided = avoided(&candidates, limit).into_iter();
-        let updated = |backend: &Backend| {
-            let avoid = counts(&backend) && avoided.next().unwrap_or_default();
-            let suspect = backend.endpoint.suspected().filter(|_| avoid);
-            let condition = Condition { suspect, ..backend.condition.clone() };
-            Backend { condition, ..backend.clone() }
-        };
-        self.backends = self.backends.iter().map(updated).collect();
+        for backend in Arc::make_mut(&mut self.backends) {
+            let avoid = counts(&&*backend) && avoided.next().unwrap_or_default();
+            backend.condition.suspect = backend.endpoint.suspected().filter(|_| avoid);
+        }
         self
     }
 

@@ -113,7 +113,11 @@ impl TransitionBuilder {
         Transition {
             snapshot: Arc::new(snapshot),
             overrides: desired.overridden().into(),
-            counts: OutcomeCounts::of(&desired.endpoints()),
+            // Only a revision begins a baseline, and reading it is slow.
+            counts: match desired.revision == self.desired.revision {
+                true => OutcomeCounts::of(&[]),
+                false => OutcomeCounts::of(&desired.endpoints()),
+            },
             removed,
             desired,
         }

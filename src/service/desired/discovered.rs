@@ -50,10 +50,15 @@ impl Desired {
         let layer: Layer = set.iter().map(|it| (it.address.clone(), intent(it))).collect();
         let registered: HashMap<_, _> =
             set.iter().map(|it| (it.address.clone(), Arc::clone(it))).collect();
-        let below = united([&*self.members, &layer]);
-        let places = self.places(&united([&below, &self.overrides.layer()]));
-        self.below = Arc::new(united([&below, &places]));
         self.registered = Arc::new(registered);
+        self.below = match self.members.is_empty() {
+            true => Arc::new(layer),
+            false => Arc::new(united([&*self.members, &layer])),
+        };
+        if !self.names.is_empty() {
+            let places = self.places(&united([&*self.below, &self.overrides.layer()]));
+            self.below = Arc::new(united([&*self.below, &places]));
+        }
         self
     }
 }

@@ -25,12 +25,12 @@ impl Backend {
     }
 
     /// Replaces the ejection state. If the ejection changes, the fault counters are reset.
-    fn with_ejection(&self, ejection: EjectionState) -> Backend {
+    fn set_ejection(&mut self, ejection: EjectionState) {
         if ejection.ejected != self.ejection.ejected {
             self.endpoint.faults().reset();
         }
-        let condition = Condition { ejected: ejection.ejected, ..self.condition.clone() };
-        Backend { ejection, condition, ..self.clone() }
+        self.condition.ejected = ejection.ejected;
+        self.ejection = ejection;
     }
 
     /// Updates the result of the health check, and whether the backend is down.
@@ -83,12 +83,11 @@ impl Desired {
     /// Ends the ejection of a backend, whatever its cause; the next one is not a relapse.
     pub(super) fn healed(mut self, address: &str) -> Desired {
         let address = Address::parse(address).ok();
-        let healed =
-            |backend: &Backend| match backend.called().any(|it| address.as_ref() == Some(it)) {
-                true => backend.with_ejection(EjectionState::default()),
-                false => backend.clone(),
-            };
-        self.backends = self.backends.iter().map(healed).collect();
+        for backend in Arc::make_mut(&mut self.backends) {
+            if backend.called().any(|it| address.as_ref() == Some(it)) {
+                backend.set_ejection(EjectionState::default());
+            }
+        }
         self
     }
 
@@ -119,8 +118,8 @@ impl Desired {
             Some(ejection) if outliers.is_some() => ejection.decide(&mut candidates, now),
             Some(ejection) => ejection.release(&mut candidates, now),
         }
-        let decided = self.backends.iter().zip(candidates);
-        self.backends = decided.map(|(backend, it)| backend.with_ejection(it.state)).collect();
+        let backends = Arc::make_mut(&mut self.backends).iter_mut();
+        backends.zip(candidates).for_each(|(backend, it)| backend.set_ejection(it.state));
         self
     }
 
@@ -136,14 +135,10 @@ impl Desired {
             stands += if condition.is_available() { weight } else { 0.0 };
         }
         let panic_mode = stands * 100.0 < all * f64::from(self.spec.panic);
-        let updated = |backend: &Backend| {
-            let in_panic = panic_mode
-                && backend.condition.can_serve_in_panic()
-                && !backend.condition.is_available();
-            let condition = Condition { in_panic, ..backend.condition.clone() };
-            Backend { condition, ..backend.clone() }
-        };
-        self.backends = self.backends.iter().map(updated).collect();
+        for Backend { condition, .. } in Arc::make_mut(&mut self.backends) {
+            condition.in_panic =
+                panic_mode && condition.can_serve_in_panic() && !condition.is_available();
+        }
         self
     }
 }
