@@ -111,6 +111,7 @@ async fn a_route_is_explained_to_programs() {
             "mirror": { "service": "carts", "percent": 2.5 },
             "redirect": null, "timeout_seconds": 1.5, "max_timeout_seconds": 60.0,
             "retry": "up to 3 attempts, on unavailable, connect, reset", "hedge": null,
+            "allowed_clients": [],
         },
         "near_misses": [{
             "route": {
@@ -120,6 +121,7 @@ async fn a_route_is_explained_to_programs() {
                 "split_by": null, "mirror": null, "redirect": null,
                 "timeout_seconds": null, "max_timeout_seconds": null,
                 "retry": null, "hedge": null,
+                "allowed_clients": [],
             },
             "reason": "asks for header x-canary: \"1\"",
         }],
