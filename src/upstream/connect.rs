@@ -91,6 +91,10 @@ pub(super) async fn connect(
     own: &OwnAddresses,
     settings: &Settings,
 ) -> Result<Io, ConnectError> {
+    // Names were looked at when they were resolved; what a caller may have kept since is looked at here.
+    if place.ip().is_some_and(|address| own.include(address)) {
+        return Err(ConnectError::Own);
+    }
     let stream = connector.connect(place.clone()).await.map_err(ConnectError::Nobody)?;
     if matches!(&stream, Socket::Unix(stream) if own.are_reached_by(stream)) {
         return Err(ConnectError::Own);

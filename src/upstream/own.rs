@@ -2,6 +2,7 @@
 //! listeners.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::MetadataExt as _;
 
@@ -72,14 +73,14 @@ fn is_same_file(one: &str, other: &str) -> bool {
 
 /// Whether a connection to `address` ends at the listener `bound`; `is_local` tells this machine's
 /// addresses.
-pub fn reaches(address: SocketAddr, bound: SocketAddr, is_local: fn(IpAddr) -> bool) -> bool {
+pub fn reaches(address: SocketAddr, bound: SocketAddr, is_local: fn(SocketAddr) -> bool) -> bool {
     let (to, at) = (address.ip().to_canonical(), bound.ip().to_canonical());
     if address.port() != bound.port() {
         return false;
     }
     // Connecting to an unspecified address reaches this machine.
     if at.is_unspecified() {
-        return to.is_unspecified() || to.is_loopback() || is_local(to);
+        return to.is_unspecified() || to.is_loopback() || is_local(address);
     }
     let here = match to {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -89,9 +90,19 @@ pub fn reaches(address: SocketAddr, bound: SocketAddr, is_local: fn(IpAddr) -> b
     here == at || (to.is_unspecified() && at.is_loopback())
 }
 
-/// Whether `ip` is one of this machine's: only those can be bound.
-fn is_local(ip: IpAddr) -> bool {
-    UdpSocket::bind((ip, 0)).is_ok()
+/// Whether the address, with its scope, is one of this machine's: only those can be bound. If that
+/// cannot be found out, for want of descriptors for instance, it may be.
+fn is_local(mut address: SocketAddr) -> bool {
+    address.set_ip(address.ip().to_canonical());
+    address.set_port(0);
+    match UdpSocket::bind(address) {
+        Ok(_) => true,
+        // EAFNOSUPPORT and EINVAL: no connection is possible either.
+        Err(error) => {
+            let nowhere = matches!(error.raw_os_error(), Some(97 | 22));
+            error.kind() != ErrorKind::AddrNotAvailable && !nowhere
+        }
+    }
 }
 
 #[cfg(test)]
@@ -101,7 +112,7 @@ mod tests {
     #[test]
     fn whatever_names_them() {
         let own = |bound: &str, to: &str| {
-            let local = |ip: IpAddr| ip == IpAddr::from([192, 0, 2, 1]);
+            let local = |to: SocketAddr| to.ip().to_canonical() == IpAddr::from([192, 0, 2, 1]);
             reaches(to.parse().unwrap(), bound.parse().unwrap(), local)
         };
         for (bound, to) in [
@@ -136,7 +147,8 @@ mod tests {
 
     #[test]
     fn this_machine_knows_its_addresses() {
-        assert!(is_local(IpAddr::from([127, 0, 0, 1])));
-        assert!(!is_local(IpAddr::from([192, 0, 2, 77])));
+        assert!(is_local("127.0.0.1:9900".parse().unwrap()));
+        assert!(is_local("[::ffff:127.0.0.1]:9900".parse().unwrap()));
+        assert!(!is_local("192.0.2.77:9900".parse().unwrap()));
     }
 }

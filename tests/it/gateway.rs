@@ -23,6 +23,7 @@ mod members;
 mod methods;
 mod mirror;
 mod names;
+mod own;
 mod paths;
 mod preconnect;
 mod rejections;
