@@ -26,9 +26,7 @@ use crate::model::SocketAddress;
 use crate::net::{Descriptors, SocketFile, WorkerHandle};
 use crate::service::{BuildPool, Environment, Registry};
 use crate::tasks::Tasks;
-use crate::telemetry::{
-    Certificates, Exporter, Readiness, RefusedConnections, Reloads, WorkerMetrics,
-};
+use crate::telemetry::{Certificates, Exporter, Readiness, Reloads, WorkerMetrics};
 use crate::upstream::{Dialer, OwnAddresses, Resolver};
 use cold::ColdServers;
 use descriptor_budget::DescriptorBudget;
@@ -79,8 +77,7 @@ impl Gateway {
     /// When an address cannot be bound, or the journal of overrides cannot be used; then nothing has
     /// been started.
     pub async fn start(plan: Plan) -> Result<Gateway, StartError> {
-        let (tasks, clock) = (Arc::<Tasks>::default(), Clock::start());
-        let refused = Arc::<RefusedConnections>::default();
+        let (tasks, refused, clock) = (Arc::<Tasks>::default(), Arc::default(), Clock::start());
         let overrides = Overrides::open(&plan.overrides, &tasks, clock).await?;
         let own = [plan.control.address.clone(), plan.metrics.address.clone()];
         let mut listeners = Listeners::new(&tasks, &refused, own, clock);
@@ -117,6 +114,7 @@ impl Gateway {
             metrics: metrics.socket,
             registry: Arc::clone(&registry),
             exporter,
+            hosts: fixed.hosts(),
             refused,
             certificates: Arc::clone(&certificates),
             readiness: ready,

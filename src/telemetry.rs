@@ -9,6 +9,7 @@ mod connection_slots;
 mod encoding;
 mod export;
 mod health;
+mod hosts;
 mod http;
 mod journal;
 pub mod log;
@@ -31,6 +32,7 @@ pub use export::{
     SourceSample,
 };
 pub use health::Health;
+pub use hosts::{AllowedHost, AllowedHosts};
 pub use http::Readiness;
 pub use journal::JournalSample;
 pub use refused::{RefusedConnections, RefusedSample};

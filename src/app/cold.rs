@@ -15,7 +15,9 @@ use crate::model::SocketAddress;
 use crate::net::{Bound, Descriptors, Incoming, ListeningSocket, SocketFile, leaves_ipv4};
 use crate::service::Registry;
 use crate::tasks::{Task, Tasks, infallible};
-use crate::telemetry::{Certificates, Exporter, Health, Readiness, RefusedConnections, Server};
+use crate::telemetry::{
+    AllowedHosts, Certificates, Exporter, Health, Readiness, RefusedConnections, Server,
+};
 
 /// Names in `grpc.health.v1`: the whole process, and the control API.
 const HEALTH_NAMES: [&str; 2] = ["", control::NAME];
@@ -26,6 +28,7 @@ pub struct ColdServers {
     pub metrics: Arc<ListeningSocket>,
     pub registry: Arc<Registry>,
     pub exporter: Exporter,
+    pub hosts: Arc<AllowedHosts>,
     pub refused: Arc<RefusedConnections>,
     pub certificates: Arc<Certificates>,
     pub readiness: watch::Receiver<Readiness>,
@@ -99,7 +102,7 @@ impl ColdServers {
     /// Serves until `running` signals the stop.
     pub fn start(self, running: &watch::Receiver<bool>) -> JoinSet<()> {
         let ColdServers { control, metrics, registry, exporter, refused, certificates, .. } = self;
-        let ColdServers { readiness, tasks, clock, .. } = self;
+        let ColdServers { readiness, hosts, tasks, clock, .. } = self;
         let descriptors = Descriptors::now();
         let health = Health::default();
         let mut cold = JoinSet::new();
@@ -134,6 +137,7 @@ impl ColdServers {
             health,
             readiness,
             max_connections: descriptors.metrics,
+            hosts,
             refusals: refused.at("metrics"),
             clock,
         };

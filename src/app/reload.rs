@@ -11,6 +11,7 @@ use super::{Gateway, StartError};
 use crate::config::{ControlPlan, LogPlan, MetricsPlan, OverridesPlan, Plan, Report};
 use crate::route::RouteChanges;
 use crate::service::{Environment, Registry, Routing, Service, StagedService};
+use crate::telemetry::AllowedHosts;
 use crate::text::listed;
 
 /// Settings that are fixed until a restart.
@@ -38,6 +39,11 @@ impl RestartSettings {
             log: plan.log,
             overrides: plan.overrides.clone(),
         }
+    }
+
+    /// The names by which the metrics port may be asked.
+    pub(super) fn hosts(&self) -> Arc<AllowedHosts> {
+        Arc::new(self.metrics.hosts.clone())
     }
 
     /// The keys of fixed settings in which `plan` differs.

@@ -15,6 +15,7 @@ use super::report::{Problems, Span};
 use super::{limits, metrics, server_tls};
 use crate::model::{Forwarding, Peer, SocketAddress};
 use crate::net::{ListenerSpec, clash, takes_in};
+use crate::telemetry::AllowedHosts;
 use crate::text::address::network;
 use crate::text::keys::Key;
 
@@ -145,6 +146,7 @@ pub fn metrics(node: &Node, problems: &Problems) -> (MetricsPlan, Span) {
     let fields = Fields::of(node, &METRICS, problems);
     let at = fields.placed(&METRICS.address).unwrap_or((plan.address, node.span));
     plan.mode = mode_of(&fields, &METRICS.mode, Some(&at), problems);
+    plan.hosts = AllowedHosts(fields.list(&METRICS.hosts).into_iter().collect());
     plan.settings = metrics::settings(&fields, problems);
     plan.counts = metrics::counts(&fields);
     fields.finish();

@@ -13,7 +13,7 @@ use crate::model::{Certificate, SocketAddress};
 use crate::net::ListenerSpec;
 use crate::route::RouteTable;
 use crate::service::{CounterSettings, ServiceConfig};
-use crate::telemetry::MetricsSettings;
+use crate::telemetry::{AllowedHosts, MetricsSettings};
 
 /// Everything needed to start a gateway.
 #[derive(Clone, Debug)]
@@ -76,6 +76,8 @@ pub struct MetricsPlan {
     pub address: SocketAddress,
     /// File mode of a Unix socket; by default that of the umask.
     pub mode: Option<u32>,
+    /// The names by which it may be asked.
+    pub hosts: AllowedHosts,
     /// What is exported.
     pub settings: MetricsSettings,
     /// Settings of services' statistics.
@@ -85,7 +87,8 @@ pub struct MetricsPlan {
 impl Default for MetricsPlan {
     fn default() -> MetricsPlan {
         let (settings, counts) = (MetricsSettings::default(), CounterSettings::default());
-        MetricsPlan { address: loopback(9901), mode: None, settings, counts }
+        let hosts = AllowedHosts::default();
+        MetricsPlan { address: loopback(9901), mode: None, hosts, settings, counts }
     }
 }
 

@@ -1,7 +1,12 @@
 //! HTTP endpoints of the metrics port: `/metrics`, health and readiness.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST,
+    HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -13,6 +18,7 @@ use tower::Service as _;
 
 use super::encoding::Encoding;
 use super::export::Exporter;
+use super::hosts::AllowedHosts;
 
 /// Path prefix of `grpc.health.v1`.
 const GRPC_HEALTH: &str = "/grpc.health.v1.Health/";
@@ -36,6 +42,8 @@ pub(super) struct Responder {
     pub exporter: Exporter,
     pub readiness: tokio::sync::watch::Receiver<Readiness>,
     pub health: HealthServer<HealthService>,
+    /// By which names it may be asked.
+    pub hosts: Arc<AllowedHosts>,
 }
 
 impl Responder {
@@ -51,7 +59,11 @@ impl Responder {
             return Status::unimplemented(elsewhere).into_http();
         }
         let readiness = *self.readiness.borrow();
-        answer(&request, &self.exporter, readiness).await.map(Body::new)
+        let response = match misdirected(&request, &self.hosts) {
+            Some(refusal) => refusal,
+            None => answer(&request, &self.exporter, readiness).await,
+        };
+        guarded(response).map(Body::new)
     }
 }
 
@@ -59,21 +71,54 @@ fn is_grpc(content_type: &HeaderValue) -> bool {
     content_type.as_bytes().starts_with(b"application/grpc")
 }
 
+/// The answer to a request that names a host by which it may not be asked. Browsers name one, so a
+/// request that names none passes.
+fn misdirected<B>(request: &Request<B>, hosts: &AllowedHosts) -> Option<Response<Full<Bytes>>> {
+    let fields: Vec<_> = request.headers().get_all(HOST).iter().collect();
+    if fields.len() > 1 {
+        return Some(plain(StatusCode::BAD_REQUEST, "more than one host\n"));
+    }
+    let named = fields.into_iter().map(|field| field.to_str().unwrap_or_default());
+    let mut named = named.chain(request.uri().authority().map(|authority| authority.as_str()));
+    named.any(|host| !host.is_empty() && !hosts.allow(host)).then(|| {
+        let how = "this host is not allowed here: ask by an IP address, or add the name to `hosts` of \
+                   `metrics` in the configuration of the gateway\n";
+        plain(StatusCode::FORBIDDEN, how)
+    })
+}
+
+/// Headers that leave a browser nothing to do with a response but to show it.
+const GUARDS: [(HeaderName, &str); 6] = [
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (CACHE_CONTROL, "no-store"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+fn guarded(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    for (name, value) in GUARDS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
 async fn answer<B>(
     request: &Request<B>,
     exporter: &Exporter,
     readiness: Readiness,
 ) -> Response<Full<Bytes>> {
-    let path = request.uri().path();
-    if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
-        let known = "not found; there are /metrics, /healthz and /readyz\n";
-        return plain(StatusCode::NOT_FOUND, known);
-    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
         let allowed = HeaderValue::from_static("GET, HEAD");
         response.headers_mut().insert(ALLOW, allowed);
         return response;
+    }
+    let path = request.uri().path();
+    if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
+        let known = "not found; there are /metrics, /healthz and /readyz\n";
+        return plain(StatusCode::NOT_FOUND, known);
     }
     match (path, readiness) {
         ("/metrics", _) => metrics(request.headers(), exporter).await,

@@ -20,6 +20,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use super::connection_slots::{Activity, ConnectionSlots};
 use super::export::Exporter;
 use super::health::Health;
+use super::hosts::AllowedHosts;
 use super::http::{Readiness, Responder};
 use crate::clock::{Clock, LogThrottle};
 use crate::model::{ConnectionRefusal, ConnectionRefusals};
@@ -52,6 +53,8 @@ pub struct Server {
     pub readiness: watch::Receiver<Readiness>,
     /// Connection limit. One more evicts the connection with the least to do.
     pub max_connections: usize,
+    /// By which names it may be asked.
+    pub hosts: Arc<AllowedHosts>,
     /// Counts refused connections.
     pub refusals: Arc<ConnectionRefusals>,
     /// Throttles repeated log messages.
@@ -67,8 +70,8 @@ impl Server {
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Server { exporter, health, readiness, max_connections, refusals, clock } = self;
-        let responder = Responder { exporter, readiness, health: health.server() };
+        let Server { exporter, health, readiness, max_connections, hosts, refusals, clock } = self;
+        let responder = Responder { exporter, readiness, health: health.server(), hosts };
         let mut connections = JoinSet::new();
         let mut slots = ConnectionSlots::new(max_connections);
         let mut throttle = LogThrottle::every(WARN_INTERVAL, clock);

@@ -8,6 +8,7 @@ pub mod page;
 mod pictures;
 mod rules;
 mod size;
+mod strangers;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -187,6 +188,7 @@ impl Gateway {
             health: Health::default(),
             readiness: ready,
             max_connections: MAX_CONNECTIONS,
+            hosts: Arc::default(),
             refusals: Arc::default(),
             clock: Clock::start(),
         };

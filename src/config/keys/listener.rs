@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::texts::{BUCKET, LISTEN, MODE, NETWORK};
+use super::texts::{ASKED_NAME, BUCKET, LISTEN, MODE, NETWORK};
 use super::{CLIENT_LIMITS, HOUR, SERVER_TLS};
 use crate::config::listener::{mode, proxy};
 use crate::config::metrics::{MAX_BUCKETS, MAX_METHODS, bound};
 use crate::http::{Ambiguity, Limits, Paths, Underscores};
 use crate::model::{CertificateField, ForwardedHeaders, SocketAddress};
-use crate::telemetry::ResponseStart;
+use crate::telemetry::{AllowedHost, ResponseStart};
 use crate::text::keys::{
     Absent, Form, Key, List, Many, Part, Setting, Shape, Short, Word, boolean, duration, number,
     section, text, word,
@@ -164,6 +164,12 @@ section! {
         "where /metrics, /healthz, /readyz and `grpc.health.v1` are served";
     mode: Key<u32> = socket_mode(), Absent::Words("the umask's"),
         "who may connect to its Unix socket";
+    hosts: List<AllowedHost> = text(&ASKED_NAME, AllowedHost::parse, AllowedHost::text), Many::Any,
+        Absent::Nothing,
+        "names by which it may be asked, such as `gateway.example.com` or `*.example.com`, beside IP \
+         addresses, names without a dot and those of `.local`, `.internal`, `.localhost`, `.test` and \
+         `.svc`: any other `Host` is refused with 403, as it may be [a \
+         trick](operating.md#who-may-ask-the-metrics-port)";
     series_budget: Key<usize> = number(10..=1_000_000), Absent::value("200000"),
         "series of all metrics together; the busiest have names, the rest is summed up as `other`. \
          One to two hundred of the gateway's own are there in any case";

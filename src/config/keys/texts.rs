@@ -201,6 +201,8 @@ pub static ETCD_ENDPOINT: Text = form("URL", "", etcd_endpoint);
 pub static ETCD_PREFIX: Text = any("text", "", || r"[\s\S]*[^/][\s\S]*".into());
 pub static NAME_SERVER: Text = form("name server", "", name_server);
 pub static NETWORK: Text = form("network", "", network);
+pub static ASKED_NAME: Text =
+    any("host", "", || r"(\*\.)?[0-9A-Za-z_-]{1,63}(\.[0-9A-Za-z_-]{1,63})*".into());
 pub static SERVER_NAME: Text =
     Text { name: "name", range: "", pattern: server_name, plain: Plain::Booleans };
 pub static MODE: Text =
