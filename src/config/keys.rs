@@ -25,7 +25,7 @@ pub use gateway::{DNS, JOURNAL, LOG, OVERRIDES, TOP};
 pub use health::{HEALTH, HEALTH_GRPC, HEALTH_HTTP, HEALTH_TCP, Initial};
 pub use keepalive::KEEPALIVE;
 pub use limits::{CLIENT_LIMITS, LIMITS};
-pub use listener::{CONTROL, FORWARDED, LISTENER, METRICS};
+pub use listener::{CONTROL, FORWARDED, LISTENER, METRICS, PROXY_PROTOCOL};
 pub use retry::{BACKOFF, HEDGE, RETRY, RETRY_BUDGET};
 pub use route::{
     EDITS, FILTERS, MATCH, MIRROR, REDIRECT, REWRITE, ROUTE, SHARE, SPLIT_BY, Scheme, VALUE,

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::files::Files;
-use super::keys::{CONTROL, FORWARDED, LISTENER, METRICS};
+use super::keys::{CONTROL, FORWARDED, LISTENER, METRICS, PROXY_PROTOCOL};
 use super::node::Node;
 use super::plan::{ControlPlan, MetricsPlan};
 use super::read::Fields;
 use super::report::{Problems, Span};
 use super::{limits, metrics, server_tls};
 use crate::model::{Forwarding, Peer, SocketAddress};
-use crate::net::{ListenerSpec, clash, takes_in};
+use crate::net::{ListenerSpec, ProxyProtocol, clash, takes_in};
 use crate::telemetry::AllowedHosts;
 use crate::text::address::network;
 use crate::text::keys::Key;
@@ -36,6 +36,8 @@ pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(List
         limits = limits::read(node, limits, limits::Peer::Client, problems);
     }
     let tls = fields.get(&LISTENER.tls).and_then(|node| server_tls::server(node, files, problems));
+    let balancers = fields.get(&LISTENER.proxy_protocol);
+    let proxy_protocol = balancers.map(|node| proxy_protocol(node, problems));
     let max_connections = fields.value(&LISTENER.max_connections);
     let forwarding = fields.get(&LISTENER.forwarded).map(|node| forwarding(node, problems));
     fields.finish();
@@ -44,6 +46,7 @@ pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(List
         address,
         mode,
         tls,
+        proxy_protocol,
         limits: Arc::new(limits),
         max_connections,
         forwarding: Arc::new(forwarding.unwrap_or_default()),
@@ -100,6 +103,21 @@ fn forwarding(node: &Node, problems: &Problems) -> Forwarding {
     }
     fields.finish();
     forwarding
+}
+
+/// Reads a listener's `proxy_protocol`.
+fn proxy_protocol(node: &Node, problems: &Problems) -> ProxyProtocol {
+    let fields = Fields::of(node, &PROXY_PROTOCOL, problems);
+    let others = fields.value(&PROXY_PROTOCOL.others);
+    let mut protocol = ProxyProtocol { trust: Vec::new(), trust_unix: false, others };
+    for balancer in fields.list(&PROXY_PROTOCOL.trust) {
+        match balancer {
+            Some(network) => protocol.trust.push(network),
+            None => protocol.trust_unix = true,
+        }
+    }
+    fields.finish();
+    protocol
 }
 
 /// Parses a trusted network; `None` stands for all peers on Unix sockets.

@@ -13,17 +13,23 @@ pub enum ConnectionRefusal {
     WorkerBusy,
     /// The socket could not be handed to its worker.
     AcceptFailed,
+    /// `proxy_protocol` does not trust its peer.
+    Untrusted,
+    /// It has no header of the PROXY protocol, though its peer is to send one.
+    ProxyHeader,
     /// Evicted: it was the longest idle when another connection needed its slot.
     Evicted,
 }
 
 impl ConnectionRefusal {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [ConnectionRefusal; 5] = [
+    pub const ALL: [ConnectionRefusal; 7] = [
         ConnectionRefusal::MaxConnections,
         ConnectionRefusal::Descriptors,
         ConnectionRefusal::WorkerBusy,
         ConnectionRefusal::AcceptFailed,
+        ConnectionRefusal::Untrusted,
+        ConnectionRefusal::ProxyHeader,
         ConnectionRefusal::Evicted,
     ];
 
@@ -34,6 +40,8 @@ impl ConnectionRefusal {
             ConnectionRefusal::Descriptors => "descriptors",
             ConnectionRefusal::WorkerBusy => "worker_busy",
             ConnectionRefusal::AcceptFailed => "accept_failed",
+            ConnectionRefusal::Untrusted => "untrusted",
+            ConnectionRefusal::ProxyHeader => "proxy_header",
             ConnectionRefusal::Evicted => "evicted",
         }
     }
@@ -65,6 +73,6 @@ mod tests {
         for (number, why) in ConnectionRefusal::ALL.into_iter().enumerate() {
             (0..=number).for_each(|_| refusals.count(why));
         }
-        assert_eq!(refusals.totals(), [1, 2, 3, 4, 5]);
+        assert_eq!(refusals.totals(), [1, 2, 3, 4, 5, 6, 7]);
     }
 }

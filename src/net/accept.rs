@@ -1,5 +1,6 @@
 //! The acceptor: accepts connections and assigns each to the least loaded worker.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -10,21 +11,22 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::coop::unconstrained;
-use tokio_rustls::TlsAcceptor;
 
 use super::bind::{BACKLOG, drop_syns};
 use super::conn::{Closed, Codec, Conn, Front, Owner};
 use super::descriptors::Purpose;
+use super::handshake::{Greeted, HandshakeError, handshake};
 use super::io::Io;
 use super::listener::Listener;
 use super::listening::ListeningSocket;
 use super::origin::Origin;
-use super::socket::{Detached, Socket, unsent};
-use super::tls::{ClientCertificate, ServerTls};
+use super::proxy_protocol::ProxyProtocol;
+use super::socket::{Detached, Socket};
+use super::tls::ServerTls;
 use super::worker::{Command, Worker, WorkerHandle};
 use crate::clock::{Clock, LogThrottle};
 use crate::http::{Ambiguity, Limits};
-use crate::model::{ConnectionRefusal, Forwarding, Peer, SocketAddress};
+use crate::model::{ConnectionRefusal, Forwarding, Peer, SocketAddress, Time};
 
 /// Pause of the accept loop when the process is out of file descriptors (EMFILE).
 const EMFILE_BACKOFF: Duration = Duration::from_millis(50);
@@ -48,6 +50,8 @@ pub struct ListenerSpec {
     /// TLS, with ALPN `h2` and `http/1.1`; clear text without. Without ALPN, the protocol is
     /// sniffed from the client's first bytes.
     pub tls: Option<ServerTls>,
+    /// Who begins connections with a header of the PROXY protocol; nobody if absent.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Limits of each client connection.
     pub limits: Arc<Limits>,
     /// Maximum concurrent connections; further ones are closed at once.
@@ -193,27 +197,32 @@ pub struct Acceptor {
     worker: Rc<Worker>,
     front: Rc<dyn Front>,
     handshakes: Rc<Semaphore>,
+    /// When a refused connection may be logged again.
+    next_warning: Rc<Cell<Time>>,
 }
 
 impl Acceptor {
     /// An acceptor whose connections belong to `front`.
     pub fn new(worker: &Rc<Worker>, front: Rc<dyn Front>) -> Acceptor {
         let handshakes = Rc::new(Semaphore::new(MAX_HANDSHAKES));
-        Acceptor { worker: Rc::clone(worker), front, handshakes }
+        let next_warning = Rc::new(Cell::new(Time::ZERO));
+        Acceptor { worker: Rc::clone(worker), front, handshakes, next_warning }
     }
 
     /// Starts to serve a connection.
     pub fn accept(&self, accepted: Accepted) {
         let (worker, front) = (Rc::clone(&self.worker), Rc::clone(&self.front));
         let handshakes = Rc::clone(&self.handshakes);
+        let next_warning = Rc::clone(&self.next_warning);
         self.worker.spawn(async move {
             let Accepted { stream, peer, listener, spec, _count, _listener_count } = accepted;
-            match handshake(stream, &spec, &handshakes).await {
-                Ok((io, client)) => {
-                    worker.read_clock();
+            let made = handshake(stream, peer, &spec, &handshakes).await;
+            worker.read_clock();
+            match made {
+                Ok(Greeted { io, peer, certificate }) => {
                     let limits = Arc::clone(&spec.limits);
                     let tls = matches!(io, Io::Tls(_));
-                    let origin = Origin::new(&spec, peer, tls, client);
+                    let origin = Origin::new(&spec, peer, tls, certificate);
                     let codec = Codec::server(limits, io.scheme(), io.alpn_protocol());
                     let conn = Conn::new(&worker, codec, io, peer, Owner::Front(front));
                     let closed = listener.is_closed();
@@ -223,30 +232,32 @@ impl Acceptor {
                     }
                     conn.drive().await;
                 }
-                Err(error) => {
-                    tracing::debug!(%error, "handshake failed");
-                    front.opened();
-                    front.closed(Closed::Handshake);
-                }
+                Err(error) => match error.refusal() {
+                    Some(why) => {
+                        listener.refusals.count(why);
+                        warn_at_times(&worker, &next_warning, &spec.address, &error);
+                    }
+                    None => {
+                        tracing::debug!(%error, "no connection");
+                        front.opened();
+                        front.closed(Closed::Handshake);
+                    }
+                },
             }
         });
     }
 }
 
-async fn handshake(
-    stream: Detached,
-    spec: &ListenerSpec,
-    handshakes: &Semaphore,
-) -> std::io::Result<(Io, Option<ClientCertificate>)> {
-    let stream = stream.attach()?;
-    stream.watch_liveness(&spec.limits)?;
-    stream.bound_unsent(unsent(0))?;
-    let Some(tls) = &spec.tls else { return Ok((Io::Plain(stream), None)) };
-    let accept = async {
-        let _permit = handshakes.acquire().await.map_err(std::io::Error::other)?;
-        TlsAcceptor::from(Arc::clone(tls.config())).accept(stream).await
-    };
-    let stream = tokio::time::timeout(spec.limits.handshake_timeout, accept).await??;
-    let client = tls.client(stream.get_ref().1, &spec.forwarding)?;
-    Ok((Io::Tls(Box::new(stream.into())), client))
+/// Logs a refused connection, unless one has been logged lately.
+fn warn_at_times(
+    worker: &Worker,
+    next: &Cell<Time>,
+    address: &SocketAddress,
+    error: &HandshakeError,
+) {
+    let now = worker.now();
+    if now >= next.get() {
+        next.set(now + WARN_INTERVAL);
+        tracing::warn!(%address, %error, "a connection is refused");
+    }
 }

@@ -26,6 +26,7 @@ mod names;
 mod own;
 mod paths;
 mod preconnect;
+mod proxy_protocol;
 mod rejections;
 mod relay;
 mod retries;

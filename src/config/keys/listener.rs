@@ -10,6 +10,7 @@ use crate::config::listener::{mode, proxy};
 use crate::config::metrics::{MAX_BUCKETS, MAX_METHODS, bound};
 use crate::http::{Ambiguity, Limits, Paths, Underscores};
 use crate::model::{CertificateField, ForwardedHeaders, SocketAddress};
+use crate::net::Others;
 use crate::telemetry::{AllowedHost, ResponseStart};
 use crate::text::keys::{
     Absent, Form, Key, List, Many, Part, Setting, Shape, Short, Word, boolean, duration, number,
@@ -68,6 +69,8 @@ section! {
         "who may connect to a Unix socket, as for `chmod`: `0660` for an owner and a group, `0666` \
          for all";
     tls: Part = Shape::Mapping(&SERVER_TLS), Absent::Nothing, "serve TLS; clear text without";
+    proxy_protocol: Part = Shape::Mapping(&PROXY_PROTOCOL), Absent::Nothing,
+        "load balancers that begin each connection with a header of the PROXY protocol";
     profile: Setting<Profile> = word(), Profile::Internal,
         "where `limits`, `paths` and `underscores` start: for trusted services, or for strangers";
     max_connections: Setting<usize> = number(1..=10_000_000), 20_000,
@@ -83,6 +86,24 @@ section! {
          dash](#paths): `pass`, `drop` or `refuse` the request";
     forwarded: Part = Shape::Mapping(&FORWARDED), Absent::Nothing,
         "what backends are told about clients";
+}
+
+impl Word for Others {
+    const WORDS: &'static [(&'static str, Others)] =
+        &[("refuse", Others::Refuse), ("pass", Others::Pass)];
+}
+
+section! {
+    /// The PROXY protocol.
+    pub static PROXY_PROTOCOL: ProxyProtocolKeys = "listeners[].proxy_protocol";
+
+    trust: List<Option<IpNet>> = text(&NETWORK, proxy, |proxy| format!("{proxy:?}")), Many::Some,
+        Absent::Required("add `trust: [ 10.0.0.0/8 ]`, the networks of the load balancers"),
+        "networks of load balancers, such as `10.0.0.0/8`, or `unix` for all who come by a Unix socket: \
+         each of their connections begins with a header, version 1 or 2, and its client is the one \
+         that the header names";
+    others: Setting<Others> = word(), Others::Refuse,
+        "connections from elsewhere: `refuse` closes them, `pass` serves them without a header";
 }
 
 impl Word for Paths {

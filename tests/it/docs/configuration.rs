@@ -165,6 +165,7 @@ fn valid(path: &str) -> String {
         "overrides.journal" => top("overrides: { journal: { path: x, @ } }"),
         "listeners[]" => listener("@"),
         "listeners[].forwarded" => listener("forwarded: { @ }"),
+        "listeners[].proxy_protocol" => listener("proxy_protocol: { trust: [ unix ], @ }"),
         "services.*" => service(&format!("{endpoints}, @")),
         "services.*.endpoints[]" => service("endpoints: [ { address: 'b:1', @ } ]"),
         "services.*.limits" => service(&format!("{endpoints}, limits: {{ @ }}")),
