@@ -3,6 +3,7 @@
 pub mod check;
 pub mod ctl;
 pub mod demo;
+mod hardening;
 mod print;
 mod reloads;
 pub mod schema;

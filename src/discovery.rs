@@ -30,7 +30,7 @@ use std::time::Duration;
 
 pub use dns::DnsSettings;
 pub use driver::{Discovery, Subscription};
-pub use etcd::{EtcdEndpoint, EtcdSettings, EtcdTls, EtcdUser, Password};
+pub use etcd::{EtcdEndpoint, EtcdSettings, EtcdTls, EtcdUser};
 pub use feed::Feed;
 pub use file::FileSettings;
 pub use kubernetes::KubernetesSettings;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ConfigFile;
+use super::hardening::harden;
 use super::print::complain;
 use super::reloads::{Reloads, load};
 use super::signals::Signals;
@@ -48,6 +49,10 @@ pub fn run(args: &Args) -> ExitCode {
     if args.file.is_input() {
         complain("error: what is served is read again when it changes: name a file, not `-`\n");
         return ExitCode::from(2);
+    }
+    // Before there is another thread, which would not have it.
+    for failure in harden() {
+        complain(&format!("warning: {failure}\n"));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.map_err(Failure::from).and_then(|runtime| {

@@ -8,7 +8,8 @@ use super::node::Node;
 use super::read::Fields;
 use super::report::Problems;
 use super::tls;
-use crate::discovery::{EtcdSettings, EtcdTls, EtcdUser, Password, Settings};
+use crate::discovery::{EtcdSettings, EtcdTls, EtcdUser, Settings};
+use crate::text::SecretText;
 use crate::upstream::Version;
 
 /// Reads `discover.etcd` of a service.
@@ -48,7 +49,7 @@ fn user(fields: &Fields<'_>, problems: &Problems) -> Option<EtcdUser> {
         problems.error(lone.span, "`user` and `password` belong together", help);
     }
     let (name, password) = (fields.optional(name)?, fields.optional(password)?);
-    Some(EtcdUser { name, password: Password::new(password) })
+    Some(EtcdUser { name, password: SecretText::new(password) })
 }
 
 /// Parses a prefix; a slash is put to its end, so that `orders` does not stand for `orders-old` too.

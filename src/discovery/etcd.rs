@@ -22,7 +22,7 @@ use crate::model::Time;
 use client::{Client, Failure, Login};
 use following::Following;
 
-pub use settings::{EtcdEndpoint, EtcdSettings, EtcdTls, EtcdUser, Password};
+pub use settings::{EtcdEndpoint, EtcdSettings, EtcdTls, EtcdUser};
 
 /// Everything is read again after this long, and up to as long again, by chance.
 const READ_AGAIN: Duration = Duration::from_secs(300);

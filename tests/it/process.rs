@@ -1,5 +1,6 @@
 //! The gateway as a process: its log, signals and start.
 
+mod hardening;
 mod level;
 mod log;
 mod signals;

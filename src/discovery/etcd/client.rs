@@ -156,9 +156,11 @@ impl<'a> Client<'a> {
         let doing = "logging in";
         match within(self.settings.timeout, doing, asking).await {
             Ok(answer) => {
-                let token = answer.token.parse();
+                let token = answer.token.parse::<MetadataValue<Ascii>>();
                 let odd = |_| Failure::Other(format!("{doing}: the token cannot be sent"));
-                self.login.token = Some(token.map_err(odd)?);
+                let mut token = token.map_err(odd)?;
+                token.set_sensitive(true);
+                self.login.token = Some(token);
                 Ok(())
             }
             // Then nobody needs a token.

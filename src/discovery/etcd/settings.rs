@@ -1,12 +1,12 @@
 //! Settings of etcd, without what reads them.
 
-use std::fmt::{self, Debug, Formatter};
+use std::fmt::{self, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
-use crate::text::address;
+use crate::text::{SecretText, address};
 
 /// Settings of etcd.
 #[derive(Clone, Debug)]
@@ -102,28 +102,7 @@ pub struct EtcdUser {
     /// The name.
     pub name: String,
     /// The password.
-    pub password: Password,
-}
-
-/// A password, which is never shown.
-#[derive(Clone)]
-pub struct Password(String);
-
-impl Password {
-    /// A password.
-    pub fn new(text: String) -> Password {
-        Password(text)
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Debug for Password {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("Password")
-    }
+    pub password: SecretText,
 }
 
 /// TLS to etcd.
@@ -188,7 +167,7 @@ mod tests {
 
     #[test]
     fn passwords_are_not_shown() {
-        let user = EtcdUser { name: "gateway".into(), password: Password::new("secret".into()) };
+        let user = EtcdUser { name: "gateway".into(), password: SecretText::new("secret".into()) };
         assert!(!format!("{user:?}").contains("secret"));
     }
 }

@@ -13,6 +13,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::text::SecretText;
+
 /// Where a pod finds its service account.
 pub const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -43,7 +45,7 @@ pub struct Server {
 /// The token that goes with each request.
 pub enum Bearer {
     None,
-    Fixed(String),
+    Fixed(SecretText),
     /// Read again for each request, as such tokens live for an hour or less.
     File(PathBuf),
 }
@@ -98,10 +100,12 @@ impl Bearer {
             Bearer::None => return Ok(None),
             Bearer::Fixed(token) => token.clone(),
             Bearer::File(path) => String::from_utf8(read(path)?)
+                .map(SecretText::new)
                 .map_err(|_| format!("{} holds no token", path.display()))?,
         };
-        let token = token.trim();
-        let header = HeaderValue::from_str(&format!("Bearer {token}"));
+        let token = token.reveal().trim();
+        let text = SecretText::new(format!("Bearer {token}"));
+        let header = HeaderValue::from_str(text.reveal());
         match header {
             Ok(mut header) if !token.is_empty() => {
                 header.set_sensitive(true);

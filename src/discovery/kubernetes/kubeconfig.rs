@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::access::{Access, Bearer, Server, client_config, read};
-use crate::text::yaml;
+use crate::text::{SecretText, yaml};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -132,7 +132,7 @@ fn by(text: &str, folder: &Path, context: Option<&str>) -> Result<Access, String
     let tls = Some((client_config(&ca, identity)?, name));
     let bearer = match (user.token_file, user.token) {
         (Some(path), _) => Bearer::File(folder.join(path)),
-        (None, Some(token)) => Bearer::Fixed(token),
+        (None, Some(token)) => Bearer::Fixed(SecretText::new(token)),
         (None, None) => Bearer::None,
     };
     Ok(Access { server, tls, bearer, namespace })
