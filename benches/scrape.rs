@@ -51,6 +51,10 @@ impl MetricsSource for Fleet {
         0
     }
 
+    fn control_refused(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+
     fn journal(&self) -> Option<JournalSample> {
         None
     }

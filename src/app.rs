@@ -1,6 +1,8 @@
 //! The composition root: the only module that sees every layer.
 
 mod cold;
+mod cold_sockets;
+mod control_clients;
 mod descriptor_budget;
 mod export;
 mod listeners;
@@ -20,6 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config::Plan;
+use crate::control::Door;
 use crate::discovery::Discovery;
 use crate::health::HealthMonitor;
 use crate::model::SocketAddress;
@@ -29,6 +32,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::{Certificates, Exporter, Readiness, Reloads, WorkerMetrics};
 use crate::upstream::{Dialer, OwnAddresses, Resolver};
 use cold::ColdServers;
+use cold_sockets::{Opened, Sockets};
 use descriptor_budget::DescriptorBudget;
 use listeners::Listeners;
 use overrides::Overrides;
@@ -44,7 +48,9 @@ const CUT_OFF_GRACE: Duration = Duration::from_secs(1);
 /// A running gateway.
 pub struct Gateway {
     listeners: Listeners,
-    control: SocketAddress,
+    /// One at least.
+    control: Vec<SocketAddress>,
+    door: Arc<Door>,
     metrics: SocketAddress,
     /// Unix socket files of control API and metrics, removed at the end.
     _files: Vec<SocketFile>,
@@ -79,10 +85,10 @@ impl Gateway {
     pub async fn start(plan: Plan) -> Result<Gateway, StartError> {
         let (tasks, refused, clock) = (Arc::<Tasks>::default(), Arc::default(), Clock::start());
         let overrides = Overrides::open(&plan.overrides, &tasks, clock).await?;
-        let own = [plan.control.address.clone(), plan.metrics.address.clone()];
-        let mut listeners = Listeners::new(&tasks, &refused, own, clock);
+        let mut listeners = Listeners::new(&tasks, &refused, plan.own_addresses().collect(), clock);
         let prepared = listeners.prepare(&plan.listeners)?;
-        let cold::Sockets { control, metrics, files } = cold::Sockets::bind(&plan)?;
+        let sockets = Sockets::bind(&plan)?;
+        let door = sockets.door(&plan, clock);
 
         let registry = overrides.registry(&plan, clock);
         let (reloads, fixed) = (Arc::new(Reloads::new()), RestartSettings::of(&plan));
@@ -95,23 +101,23 @@ impl Gateway {
             reloads: Arc::clone(&reloads),
             certificates: Arc::clone(&certificates),
             refused: Arc::clone(&refused),
+            control: Arc::clone(door.refusals()),
             journal: overrides.counters,
         };
         let exporter = Exporter::new(state, counters.clone(), plan.metrics.settings.clone(), clock);
-        let own = [control.address(), metrics.address()];
-        let dialer = dialer(&plan, &tasks, &own).await?;
+        let dialer = dialer(&plan, &tasks, &sockets.addresses()).await?;
         let environment = environment(&plan, &dialer, &tasks, clock).await?;
         let (readiness, ready) = watch::channel(Readiness::Starting);
         let Workers { workers, threads, lost } =
             worker::start(&plan, &registry, &counters, dialer, (&environment, &readiness)).await?;
         let room = DescriptorBudget::measure(&plan)?;
-        reload::publish(&registry, &environment, plan).await;
-        reload::await_first_sets(&registry).await;
+        reload::publish_first(&registry, &environment, plan).await;
 
         let (stop_cold, running) = watch::channel(false);
         let cold = ColdServers {
-            control: control.socket,
-            metrics: metrics.socket,
+            control: sockets.control.iter().map(Opened::socket).collect(),
+            door: Arc::clone(&door),
+            metrics: sockets.metrics.socket(),
             registry: Arc::clone(&registry),
             exporter,
             hosts: fixed.hosts(),
@@ -124,12 +130,12 @@ impl Gateway {
         let cold = cold.start(&running);
         listeners.commit(prepared, &workers);
         become_ready(&readiness);
-        let [control, metrics] = own;
         Ok(Gateway {
             listeners,
-            control,
-            metrics,
-            _files: files,
+            control: sockets.control.iter().map(Opened::address).collect(),
+            door,
+            metrics: sockets.metrics.address(),
+            _files: sockets.files,
             fixed,
             drain_delay,
             drain_timeout,
@@ -154,8 +160,8 @@ impl Gateway {
         self.listeners.addresses()
     }
 
-    /// The address of the control API.
-    pub fn control(&self) -> &SocketAddress {
+    /// The addresses of the control API: over TCP, if it is, then its Unix socket, if there is one.
+    pub fn control(&self) -> &[SocketAddress] {
         &self.control
     }
 

@@ -75,7 +75,7 @@ pub enum Command {
     /// Print the JSON Schema of the configuration, for editors
     Schema(schema::Args),
     /// See and steer a running gateway
-    Ctl(ctl::Args),
+    Ctl(Box<ctl::Args>),
 }
 
 /// Parses the process's arguments and runs the command.
@@ -89,7 +89,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Schema(args) => schema::run(&args),
-        Command::Ctl(args) => control(args),
+        Command::Ctl(args) => control(*args),
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod certificate_names;
 mod certificates;
+mod control;
 mod discover;
 mod ejection;
 mod etcd;
@@ -49,7 +50,9 @@ pub(crate) use files::Sources;
 pub(crate) use input::load_from;
 pub use input::{load, parse};
 pub use plan::Plan;
-pub(crate) use plan::{ControlPlan, LogFormat, LogPlan, MetricsPlan, OverridesPlan};
+pub(crate) use plan::{
+    ControlPlaces, ControlPlan, ControlSocket, LogFormat, LogPlan, MetricsPlan, OverridesPlan,
+};
 pub use report::{Finding, Report};
 pub use schema::schema;
 pub use watch::Watch;
@@ -94,16 +97,21 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     fields.set(&TOP.workers, &mut workers);
     let mut bound = Vec::new();
     let listeners = listeners(&fields, files, &mut bound, problems);
-    let control = fields.get(&TOP.control).map(|node| listener::control(node, problems));
+    let control = fields.get(&TOP.control).map(|node| control::read(node, files, problems));
     let metrics = fields.get(&TOP.metrics).map(|node| listener::metrics(node, problems));
-    let (control, control_at) = control.unwrap_or((ControlPlan::default(), root.span));
+    let (control, control_at) = control.unwrap_or_else(|| {
+        let control = ControlPlan::default();
+        let at = control.places.known().map(|address| (address, root.span)).collect();
+        (control, at)
+    });
     let (metrics, metrics_at) = metrics.unwrap_or((MetricsPlan::default(), root.span));
-    bound.extend([(control.address.clone(), control_at), (metrics.address.clone(), metrics_at)]);
+    bound.extend(control_at);
+    bound.push((metrics.address.clone(), metrics_at));
     listener::refuse_shared(&bound, problems);
     let entries = entries(fields.get(&TOP.services), problems);
     let zone = fields.optional(&TOP.zone);
     let own = service::OwnListeners {
-        operators: OwnAddresses::new([control.address.clone(), metrics.address.clone()]),
+        operators: OwnAddresses::new(control.places.known().chain([metrics.address.clone()])),
         clients: OwnAddresses::new(listeners.iter().map(|listener| listener.address.clone())),
     };
     let surroundings = service::Surroundings { own, zone };

@@ -4,12 +4,16 @@
 
 mod access;
 mod activity;
+mod arrival;
 mod audit;
 mod changes;
 mod convert;
+mod door;
 mod drain;
 mod explain_route;
 mod explain_service;
+mod guard;
+mod handshakes;
 mod limit;
 mod log_level;
 mod methods;
@@ -19,9 +23,13 @@ mod server;
 mod service;
 mod sources;
 mod split;
+pub mod usual_socket;
 mod watch;
+mod whoami;
 
+pub use arrival::Arrival;
 pub(crate) use audit::{BY, BY_BINARY, Claim, NOT_KEPT, REASON, REASON_BINARY};
+pub use door::{Door, DoorSettings, Users};
 pub use server::{NAME, ServeError, Server};
 
 /// Code generated from `equipoise.control.v1`, which is documented in the `.proto` file.

@@ -41,13 +41,14 @@
 //! Imports go one way, from the right to the left, and not between neighbours; a test holds that.
 //!
 //! ```text
-//! text, stats, http, grpc, tasks, dns <- model, http1, http2 <- route, clock, balance, net, telemetry
+//! text, stats, http, grpc, tasks, dns <- model, access, http1, http2 <- route, clock, balance, net, telemetry
 //!   <- discovery, overrides, upstream <- health <- service <- proxy, config <- control <- app, cli
 //! ```
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`text`] | parsing and formatting: addresses, units, keyed settings, redaction, did-you-mean |
+//! | [`access`] | who may steer: identities, roles, tokens, and what each method needs |
 //! | [`stats`] | histograms, sliding windows, single-writer counters; generic |
 //! | [`model`] | value types shared by all layers; no async, no I/O, no clock |
 //! | [`route`] | routing: the table, matches, splits, filters |
@@ -92,6 +93,7 @@
 //!   are passed in.
 //! - No self-registering plug-ins: policies and other plug-ins are rows of a table.
 
+pub mod access;
 pub mod app;
 pub mod balance;
 pub mod cli;

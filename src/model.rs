@@ -3,6 +3,7 @@
 mod address;
 mod certificate;
 mod connectivity;
+mod control_refusal;
 mod endpoint;
 mod faults;
 mod forwarding;
@@ -27,6 +28,7 @@ mod worker_stats;
 pub use address::Address;
 pub use certificate::Certificate;
 pub use connectivity::{Connectivity, ConnectivityState};
+pub use control_refusal::{ControlRefusal, ControlRefusals};
 pub(crate) use endpoint::{ConnectionCount, EndpointId};
 pub use endpoint::{Endpoint, EndpointSet, Member};
 pub(crate) use forwarding::{CertificateField, ForwardedHeaders, Forwarding};

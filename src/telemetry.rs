@@ -6,6 +6,7 @@
 mod cardinality;
 mod certificates;
 mod connection_slots;
+mod control;
 mod encoding;
 mod export;
 mod health;

@@ -7,12 +7,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::StartError;
+use super::control_clients::ControlClients;
 use crate::clock::Clock;
-use crate::config::Plan;
-use crate::control;
-use crate::model::SocketAddress;
-use crate::net::{Bound, Descriptors, Incoming, ListeningSocket, SocketFile, leaves_ipv4};
+use crate::control::{self, Door};
+use crate::net::{Descriptors, Incoming, ListeningSocket};
 use crate::service::Registry;
 use crate::tasks::{Task, Tasks, infallible};
 use crate::telemetry::{
@@ -24,7 +22,8 @@ const HEALTH_NAMES: [&str; 2] = ["", control::NAME];
 
 /// The cold servers and their parts.
 pub struct ColdServers {
-    pub control: Arc<ListeningSocket>,
+    pub control: Vec<Arc<ListeningSocket>>,
+    pub door: Arc<Door>,
     pub metrics: Arc<ListeningSocket>,
     pub registry: Arc<Registry>,
     pub exporter: Exporter,
@@ -36,73 +35,11 @@ pub struct ColdServers {
     pub clock: Clock,
 }
 
-/// The sockets of the cold servers.
-pub struct Sockets {
-    pub control: Opened,
-    pub metrics: Opened,
-    /// Kept until the end, to be removed on drop.
-    pub files: Vec<SocketFile>,
-}
-
-/// An open socket, with its configured address.
-pub struct Opened {
-    pub socket: Arc<ListeningSocket>,
-    configured: SocketAddress,
-}
-
-impl Opened {
-    /// Its actual address.
-    pub fn address(&self) -> SocketAddress {
-        self.socket.port().unwrap_or_else(|| self.configured.clone())
-    }
-}
-
-impl Sockets {
-    /// Binds the addresses of `plan`.
-    pub fn bind(plan: &Plan) -> Result<Sockets, StartError> {
-        let (control, metrics) = (&plan.control, &plan.metrics);
-        let clients = plan.listeners.iter().map(|listener| &listener.address);
-        let all = clients.chain([&control.address, &metrics.address]);
-        let all: Vec<_> = all.filter_map(SocketAddress::ip).collect();
-        let mut files = Vec::new();
-        let mut open = |what, address: &SocketAddress, mode| {
-            let bound = match address {
-                SocketAddress::Ip(address) => {
-                    Bound::to_port(*address, leaves_ipv4(*address, &all), false)
-                }
-                SocketAddress::Unix(path) => Bound::to_path(path, mode),
-            };
-            let configured = address.clone();
-            match bound.and_then(Bound::listen) {
-                Ok((file, socket)) => {
-                    files.extend(file);
-                    Ok(Opened { socket: Arc::new(socket), configured })
-                }
-                Err(source) => Err(StartError::Listen { what, address: configured, source }),
-            }
-        };
-        let control = open("the control API", &control.address, control.mode)?;
-        let metrics = open("metrics", &metrics.address, metrics.mode)?;
-        warn_of_open_control(plan);
-        Ok(Sockets { control, metrics, files })
-    }
-}
-
-fn warn_of_open_control(plan: &Plan) {
-    if plan.control.address.ip().is_some_and(|address| !address.ip().is_loopback()) {
-        tracing::warn!(
-            address = %plan.control.address,
-            "THE CONTROL API IS OPEN TO THE NETWORK AND HAS NO AUTHENTICATION: \
-             whoever reaches it can move all traffic",
-        );
-    }
-}
-
 impl ColdServers {
     /// Serves until `running` signals the stop.
     pub fn start(self, running: &watch::Receiver<bool>) -> JoinSet<()> {
-        let ColdServers { control, metrics, registry, exporter, refused, certificates, .. } = self;
-        let ColdServers { readiness, hosts, tasks, clock, .. } = self;
+        let ColdServers { control, door, metrics, registry, exporter, refused, .. } = self;
+        let ColdServers { certificates, readiness, hosts, tasks, clock, .. } = self;
         let descriptors = Descriptors::now();
         let health = Health::default();
         let mut cold = JoinSet::new();
@@ -121,6 +58,7 @@ impl ColdServers {
         cold.spawn(Arc::clone(&tasks).supervise(Task::Overrides, expire));
         let api = control::Server {
             registry,
+            door,
             health: health.server(),
             max_connections: descriptors.control,
             refusals: refused.at("control"),
@@ -128,7 +66,7 @@ impl ColdServers {
         };
         let stop = running.clone();
         let serve = move || {
-            let clients = Incoming(Arc::clone(&control));
+            let clients = ControlClients::new(&control);
             tokio::spawn(api.clone().run(clients, stopped(&stop)))
         };
         cold.spawn(Arc::clone(&tasks).supervise(Task::Control, serve));

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::discovery::{NAME, SourceStatus};
-use crate::model::{Certificate, Endpoint, MirrorOutcome, RejectReason, RejectTotals};
+use crate::model::{
+    Certificate, ControlRefusals, Endpoint, MirrorOutcome, RejectReason, RejectTotals,
+};
 use crate::overrides::{Counters, Failure};
 use crate::service::{
     BackendState, BackendView, Registry, ServiceCounters, ServiceMetrics, ServiceView,
@@ -25,6 +27,8 @@ pub struct State {
     pub tasks: Arc<Tasks>,
     pub certificates: Arc<Certificates>,
     pub refused: Arc<RefusedConnections>,
+    /// Of the control API.
+    pub control: Arc<ControlRefusals>,
     /// Of the journal of overrides, if there is one.
     pub journal: Option<Arc<Counters>>,
 }
@@ -40,6 +44,10 @@ impl MetricsSource for State {
 
     fn refused(&self) -> Vec<RefusedSample> {
         self.refused.samples()
+    }
+
+    fn control_refused(&self) -> Vec<(&'static str, u64)> {
+        self.control.totals().into()
     }
 
     fn reloads(&self) -> ReloadSample {

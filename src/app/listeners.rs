@@ -18,7 +18,7 @@ use crate::telemetry::RefusedConnections;
 /// The running listeners, in the order of the configuration.
 pub struct Listeners {
     /// The addresses of the cold servers, fixed until a restart.
-    own: [SocketAddress; 2],
+    own: Vec<SocketAddress>,
     tasks: Arc<Tasks>,
     clock: Clock,
     running: Vec<Running>,
@@ -72,7 +72,7 @@ impl Listeners {
     pub fn new(
         tasks: &Arc<Tasks>,
         refused: &Arc<RefusedConnections>,
-        own: [SocketAddress; 2],
+        own: Vec<SocketAddress>,
         clock: Clock,
     ) -> Listeners {
         let (running, leaving, acceptors) = Default::default();

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::{Gateway, StartError};
-use crate::config::{ControlPlan, LogPlan, MetricsPlan, OverridesPlan, Plan, Report};
+use crate::config::{ControlPlaces, LogPlan, MetricsPlan, OverridesPlan, Plan, Report};
+use crate::control::DoorSettings;
 use crate::route::RouteChanges;
 use crate::service::{Environment, Registry, Routing, Service, StagedService};
 use crate::telemetry::AllowedHosts;
@@ -21,7 +22,7 @@ pub(super) struct RestartSettings {
     worker_buffer: usize,
     flow_pause: Duration,
     dns_servers: Vec<SocketAddr>,
-    control: ControlPlan,
+    control: ControlPlaces,
     metrics: MetricsPlan,
     log: LogPlan,
     overrides: OverridesPlan,
@@ -34,7 +35,7 @@ impl RestartSettings {
             worker_buffer: plan.worker_buffer,
             flow_pause: plan.flow_pause,
             dns_servers: plan.dns_servers.clone(),
-            control: plan.control.clone(),
+            control: plan.control.places.clone(),
             metrics: plan.metrics.clone(),
             log: plan.log,
             overrides: plan.overrides.clone(),
@@ -53,7 +54,7 @@ impl RestartSettings {
             ("worker_buffer", self.worker_buffer != plan.worker_buffer),
             ("flow_pause", self.flow_pause != plan.flow_pause),
             ("dns", self.dns_servers != plan.dns_servers),
-            ("control", self.control != plan.control),
+            ("control", self.control != plan.control.places),
             ("metrics", self.metrics != plan.metrics),
             ("log", self.log != plan.log),
             ("overrides", self.overrides != plan.overrides),
@@ -119,6 +120,7 @@ impl Gateway {
         let (drain_delay, drain_timeout) = (plan.drain_delay, plan.drain_timeout);
         self.room.compare(&plan);
         self.certificates.replace(plan.certificates.clone());
+        self.door.configure(DoorSettings::from(&plan.control));
         let before = self.registry.routing();
         publish(&self.registry, &self.environment, plan).await;
         self.registry.retire(&before).await;
@@ -182,6 +184,12 @@ fn log_routes(changes: &RouteChanges<'_>) {
     }
 }
 
+/// Publishes the first configuration, once its sources have answered or have had their time.
+pub async fn publish_first(registry: &Registry, environment: &Environment, plan: Plan) {
+    publish(registry, environment, plan).await;
+    await_first_sets(registry).await;
+}
+
 /// Publishes the routes and services of `plan` as one swap. Running services continue, with their
 /// new configuration.
 pub async fn publish(registry: &Registry, environment: &Environment, plan: Plan) {
@@ -241,6 +249,7 @@ mod tests {
         let mut differ: Vec<_> = RestartSettings::of(&before).differences(&after).collect();
         let rows = config::keys().section().rows();
         let mut told: Vec<_> = rows.filter(|row| row.restart()).map(|row| row.name()).collect();
+        told.push("control"); // where it listens; the rest of it is reloaded
         differ.sort_unstable();
         told.sort_unstable();
         assert_eq!(differ, told);

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use super::ConfigFile;
 use super::print::{complain, show};
-use crate::config::{self, Plan, Report};
+use crate::config::{self, ControlPlan, ControlSocket, Plan, Report};
 use crate::net::ListenerSpec;
 use crate::telemetry::log::{Filter, from_environment};
 
@@ -95,7 +95,7 @@ fn summary(path: &Path, plan: &Plan) -> String {
     let services = pluralized(plan.services.len(), "service");
     let lines = [
         ("listens on", listeners.join(", ")),
-        ("control", plan.control.address.to_string()),
+        ("control", control(&plan.control)),
         ("metrics", plan.metrics.address.to_string()),
         ("services", format!("{services}, {}", pluralized(endpoints, "endpoint"))),
         ("routes", pluralized(plan.routes.len(), "route")),
@@ -110,6 +110,21 @@ fn summary(path: &Path, plan: &Plan) -> String {
         let _ = writeln!(out, "warning: {}:{warning}", path.display());
     }
     out
+}
+
+fn control(plan: &ControlPlan) -> String {
+    let how = match (&plan.tls, plan.access.open_loopback) {
+        (Some(_), _) => "TLS",
+        (None, true) => "clear text, open to every user of this machine",
+        (None, false) => "clear text",
+    };
+    let tcp = plan.places.address.map(|address| format!("{address} ({how})"));
+    let socket = match &plan.places.socket {
+        ControlSocket::Usual => Some("a Unix socket".to_owned()),
+        ControlSocket::At(path) => Some(format!("unix:{path}")),
+        ControlSocket::Off => None,
+    };
+    tcp.into_iter().chain(socket).collect::<Vec<_>>().join(", ")
 }
 
 fn listener(plan: &ListenerSpec) -> String {

@@ -5,6 +5,8 @@
 mod backends;
 mod change;
 mod client;
+mod context;
+mod credentials;
 mod drain;
 mod error;
 mod explain;
@@ -14,6 +16,7 @@ mod log_level;
 mod methods;
 mod overrides;
 mod parse;
+mod place;
 mod policies;
 mod route;
 mod services;
@@ -23,8 +26,10 @@ mod sources;
 mod split;
 mod streams;
 mod table;
+mod token;
 mod unavailable;
 mod watch;
+mod whoami;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write};
@@ -36,6 +41,7 @@ use crate::control::Claim;
 use crate::control::proto::BackendState;
 use crate::text::units;
 use client::WithAuthor;
+use context::Connection;
 pub use error::{Error, ErrorKind, json as json_error};
 use session::Session;
 pub use session::{Outcome, Screen};
@@ -44,15 +50,8 @@ pub use session::{Outcome, Screen};
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
-    /// Where the control API of the gateway is
-    #[arg(
-        long,
-        global = true,
-        value_name = "ADDR",
-        env = "EQUIPOISE_CONTROL",
-        default_value = "http://127.0.0.1:9900"
-    )]
-    control: String,
+    #[command(flatten)]
+    connection: Connection,
     /// How to print
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -80,12 +79,16 @@ else was faster.
 Tables fit the terminal, or 80 columns where there is none: columns that do not are left out, the
 least important ones first. Scripts use --output json, where errors are JSON on standard error too.
 
+Without --control or a context it is the gateway of this machine, at its Unix socket or, where there
+is none, at http://127.0.0.1:9900. Elsewhere it takes https:// and --ca, and to prove who one is
+--token-file, or --cert and --key; `context` keeps all that under a name.
+
 Exit codes:
   0  done
   1  `route` found no route, or the output could not be written
   2  wrong command line
   3  no such service or route
-  4  refused: a revision that is not the current one, no backend left, an unknown backend, a value
+  4  refused: no token or role for it, a revision that is not the current one, no backend left, an unknown backend, a value
      out of range, a later change of the same thing, a journal that cannot be written
   5  no gateway answers there, or not in time
 
@@ -116,7 +119,11 @@ Examples:
   equipoise ctl history orders                             the last changes: when, who, why, old and new
   equipoise ctl revert orders 7                            undo the change that made revision 7
 
-  equipoise ctl log-level debug                            a line for each request; `configured` ends it";
+  equipoise ctl log-level debug                            a line for each request; `configured` ends it
+  equipoise ctl whoami                                     who one is there, and what one may do
+  equipoise ctl token new ci --role operate --services 'orders*' --expires 30d
+  equipoise ctl context set prod --control https://gw.example:9900 --ca ca.pem --token-file token
+  equipoise ctl context use prod                           from now on, that gateway";
 
 /// The default timeout of a call.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -182,6 +189,12 @@ enum Command {
     LogLevel(log_level::Args),
     /// Show a service's backends again and again
     Watch(watch::Args),
+    /// Say who one is for the gateway, and what one may do
+    Whoami,
+    /// Make a token for the control API
+    Token(token::Args),
+    /// Name gateways, and how they are reached, and choose one
+    Context(context::Args),
 }
 
 impl Args {
@@ -218,13 +231,21 @@ pub async fn run(args: Args) -> Result<Outcome, Error> {
 /// As [`run`].
 pub async fn execute(args: Args, out: &mut dyn Write, screen: Screen) -> Result<Outcome, Error> {
     let timeout = args.timeout;
+    match args.command {
+        Command::Token(token) => return token.run(args.output, out).map(|()| Outcome::Done),
+        Command::Context(context) => {
+            return context.run(args.connection, args.output, out).map(|()| Outcome::Done);
+        }
+        _ => {}
+    }
     let client = {
         // Elsewhere it is how long the requests of a backend may take.
         let answer =
             timeout.filter(|_| !matches!(&args.command, Command::Drain(drain) if drain.wait));
         let signed = signed(args.by, args.reason)?;
         let timeout = answer.unwrap_or(DEFAULT_TIMEOUT);
-        client::Client::connect(&args.control, timeout, signed).await?
+        let (control, credentials) = args.connection.resolve()?;
+        client::Client::connect(&control, &credentials, timeout, signed).await?
     };
     let mut session = Session { client, output: args.output, screen, out };
     let session = &mut session;
@@ -257,6 +278,8 @@ pub async fn execute(args: Args, out: &mut dyn Write, screen: Screen) -> Result<
         Command::Route(args) => return args.run(session).await,
         Command::LogLevel(args) => args.run(session).await?,
         Command::Watch(args) => args.run(session).await?,
+        Command::Whoami => whoami::run(session).await?,
+        Command::Token(_) | Command::Context(_) => {} // above: they ask no gateway
     }
     Ok(Outcome::Done)
 }
@@ -269,7 +292,7 @@ fn signed(by: Option<String>, reason: Option<String>) -> Result<WithAuthor, Erro
     check(Claim::ACTOR, &by)?;
     check(Claim::REASON, &reason)?;
     let user = || std::env::var("USER").ok().filter(|user| Claim::ACTOR.check(user).is_ok());
-    Ok(WithAuthor { by: by.or_else(user), reason })
+    Ok(WithAuthor { by: by.or_else(user), reason, token: None })
 }
 
 /// The state's name, as users see it.

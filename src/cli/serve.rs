@@ -34,7 +34,8 @@ SIGHUP, or a change of the configuration file or of a certificate or key that it
 over to the new configuration: all of it, or nothing if anything is wrong, which the log then says
 with line and column. No connection and no stream ends for it; what `ctl` has changed stays on top.
 What fails for a cause that may pass, such as a port that is taken, is tried again.
-`workers`, `worker_buffer`, `flow_pause`, `dns`, `log`, `control` and `metrics` need a restart.
+`workers`, `worker_buffer`, `flow_pause`, `dns`, `log`, `metrics` and where `control` listens need a
+restart; its certificates, tokens and roles do not.
 
 The log goes to the standard error; EQUIPOISE_LOG=debug, say, overrides the level that is
 configured, and `ctl log-level` changes it at run time.
@@ -151,7 +152,11 @@ async fn run_until_signal(
     }
     let mut changes = Reloads::new(path, &plan, hangup);
     let mut gateway = Gateway::start(plan).await.map_err(|error| no_start(&error))?;
-    tracing::info!(control = %gateway.control(), metrics = %gateway.metrics(), "ready");
+    let at = |unix: bool| {
+        let mut places = gateway.control().iter();
+        places.find(|place| place.ip().is_none() == unix).map(ToString::to_string)
+    };
+    tracing::info!(control = at(false), socket = at(true), metrics = %gateway.metrics(), "ready");
     let name = loop {
         tokio::select! {
             name = signals.next() => break name,

@@ -1,6 +1,7 @@
 //! Every key of the configuration as data, one row a key, from which the reader, the reference page
 //! and the schema derive what is valid. The settings of policies are rows too, beside each policy.
 
+mod control;
 mod discover;
 mod ejection;
 mod etcd;
@@ -18,6 +19,7 @@ mod tls;
 
 use std::time::Duration;
 
+pub use control::{CONTROL, CONTROL_ROLE};
 pub use discover::{DISCOVER, DISCOVER_DNS, DISCOVER_FILE, DISCOVER_KUBERNETES};
 pub use ejection::EJECTION;
 pub use etcd::DISCOVER_ETCD;
@@ -25,7 +27,7 @@ pub use gateway::{DNS, JOURNAL, LOG, OVERRIDES, TOP};
 pub use health::{HEALTH, HEALTH_GRPC, HEALTH_HTTP, HEALTH_TCP, Initial};
 pub use keepalive::KEEPALIVE;
 pub use limits::{CLIENT_LIMITS, LIMITS};
-pub use listener::{CONTROL, FORWARDED, LISTENER, METRICS, PROXY_PROTOCOL};
+pub use listener::{FORWARDED, LISTENER, METRICS, PROXY_PROTOCOL};
 pub use retry::{BACKOFF, HEDGE, RETRY, RETRY_BUDGET};
 pub use route::{
     EDITS, FILTERS, MATCH, MIRROR, REDIRECT, REWRITE, ROUTE, SHARE, SPLIT_BY, Scheme, VALUE,

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::files::Files;
-use super::keys::{CONTROL, FORWARDED, LISTENER, METRICS, PROXY_PROTOCOL};
+use super::keys::{FORWARDED, LISTENER, METRICS, PROXY_PROTOCOL};
 use super::node::Node;
-use super::plan::{ControlPlan, MetricsPlan};
+use super::plan::MetricsPlan;
 use super::read::Fields;
 use super::report::{Problems, Span};
 use super::{limits, metrics, server_tls};
@@ -18,9 +18,6 @@ use crate::net::{ListenerSpec, ProxyProtocol, clash, takes_in};
 use crate::telemetry::AllowedHosts;
 use crate::text::address::network;
 use crate::text::keys::Key;
-
-/// The control API can redirect all traffic, so by default only the owner has access.
-const CONTROL_MODE: u32 = 0o600;
 
 /// Reads one of `listeners`; also returns the location of its address.
 pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(ListenerSpec, Span)> {
@@ -126,36 +123,6 @@ pub fn proxy(text: &str) -> Result<Option<IpNet>, String> {
         Peer::UNIX => Ok(None),
         text => network(text).map(Some),
     }
-}
-
-/// Reads `control`; also returns the location of its address.
-pub fn control(node: &Node, problems: &Problems) -> (ControlPlan, Span) {
-    let mut plan = ControlPlan::default();
-    let fields = Fields::of(node, &CONTROL, problems);
-    let at = fields.placed(&CONTROL.address).unwrap_or((plan.address, node.span));
-    let mode = mode_of(&fields, &CONTROL.mode, Some(&at), problems);
-    let allow_remote = fields.optional(&CONTROL.allow_remote);
-    fields.finish();
-    let (address, span) = at;
-    plan.mode = mode.or(address.ip().is_none().then_some(CONTROL_MODE));
-    plan.address = address.clone();
-    plan.allow_remote = allow_remote.unwrap_or(false);
-    if address.ip().is_some_and(|address| !address.ip().is_loopback()) {
-        match allow_remote {
-            Some(true) => problems.warn(
-                span,
-                format!("whoever reaches {address} can steer all traffic"),
-                "the control API has no authentication yet: keep this port behind a firewall",
-            ),
-            _ => problems.error(
-                span,
-                format!("control on {address} would let other machines steer all traffic"),
-                "the control API has no authentication yet: listen on 127.0.0.1, or add \
-                 `allow_remote: true` if a firewall keeps strangers away",
-            ),
-        }
-    }
-    (plan, span)
 }
 
 /// Reads `metrics`; also returns the location of its address.

@@ -9,8 +9,9 @@ use tracing::level_filters::LevelFilter;
 
 use super::files::Sources;
 use super::report::Finding;
+use crate::access::Access;
 use crate::model::{Certificate, SocketAddress};
-use crate::net::ListenerSpec;
+use crate::net::{ListenerSpec, ServerTls};
 use crate::route::RouteTable;
 use crate::service::{CounterSettings, ServiceConfig};
 use crate::telemetry::{AllowedHosts, MetricsSettings};
@@ -22,7 +23,7 @@ pub struct Plan {
     pub workers: usize,
     /// Listeners for clients: at least one, with distinct addresses.
     pub listeners: Vec<ListenerSpec>,
-    /// The control API's listener.
+    /// The control API.
     pub control: ControlPlan,
     /// The metrics listener.
     pub metrics: MetricsPlan,
@@ -52,21 +53,62 @@ pub struct Plan {
     pub warnings: Vec<Finding>,
 }
 
-/// The control API's listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ControlPlan {
-    /// The address; loopback unless `allow_remote`, or a Unix socket.
-    pub address: SocketAddress,
-    /// File mode of a Unix socket.
-    pub mode: Option<u32>,
-    /// Whether addresses beyond loopback are allowed: the API has no authentication.
-    pub allow_remote: bool,
+impl Plan {
+    /// Where the control API and the metrics listen, as far as that is known before it is bound.
+    pub fn own_addresses(&self) -> impl Iterator<Item = SocketAddress> + use<> {
+        self.control.places.known().chain([self.metrics.address.clone()])
+    }
 }
 
-impl Default for ControlPlan {
-    fn default() -> ControlPlan {
-        ControlPlan { address: loopback(9900), mode: None, allow_remote: false }
+/// The control API.
+#[derive(Clone, Debug, Default)]
+pub struct ControlPlan {
+    /// Where it listens.
+    pub places: ControlPlaces,
+    /// TLS over TCP; clear text without.
+    pub tls: Option<ServerTls>,
+    /// Who may do what.
+    pub access: Access,
+}
+
+/// Where the control API listens: at one of both at least.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlPlaces {
+    /// The address over TCP.
+    pub address: Option<SocketAddr>,
+    /// The Unix socket.
+    pub socket: ControlSocket,
+    /// The file mode of the socket, if it has been chosen.
+    pub mode: Option<u32>,
+}
+
+impl Default for ControlPlaces {
+    fn default() -> ControlPlaces {
+        let address = Some((Ipv4Addr::LOCALHOST, 9900).into());
+        ControlPlaces { address, socket: ControlSocket::Usual, mode: None }
     }
+}
+
+impl ControlPlaces {
+    /// Those that are known before anything is bound.
+    pub fn known(&self) -> impl Iterator<Item = SocketAddress> + use<> {
+        let socket = match &self.socket {
+            ControlSocket::At(path) => Some(SocketAddress::Unix(Arc::clone(path))),
+            ControlSocket::Usual | ControlSocket::Off => None,
+        };
+        self.address.map(SocketAddress::Ip).into_iter().chain(socket)
+    }
+}
+
+/// The Unix socket of the control API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlSocket {
+    /// Where `ctl` looks for it.
+    Usual,
+    /// At this path.
+    At(Arc<str>),
+    /// None.
+    Off,
 }
 
 /// The metrics listener.

@@ -133,8 +133,13 @@ impl<'a> Fields<'a> {
     }
 
     /// Finishes reading; unknown and missing keys are errors.
-    pub fn finish(mut self) {
-        for entry in self.rest() {
+    pub fn finish(self) {
+        self.finish_but(&[]);
+    }
+
+    /// As `finish`, for callers that have told about the `gone` keys of earlier versions.
+    pub fn finish_but(mut self, gone: &[&str]) {
+        for entry in self.rest().filter(|entry| !gone.contains(&&*entry.key)) {
             let known: Vec<&str> = self.section.rows().map(|row| row.name()).collect();
             let near = nearest(&entry.key, known.iter().copied());
             // The suggestion for the typo explains the missing key.

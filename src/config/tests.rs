@@ -32,6 +32,7 @@ fn pki() -> tempfile::TempDir {
         write(&format!("{name}.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
         write(&format!("{name}.key"), key.serialize_pem()).unwrap();
     }
+    write("tokens.txt", "# none yet\n".into()).unwrap();
     folder
 }
 
@@ -75,7 +76,7 @@ fn the_full_example_states_the_defaults() {
     assert_eq!(full.listeners[0].limits, minimal.listeners[0].limits);
     assert_eq!(full.listeners[0].limits, Arc::new(Limits::internal()));
     assert_eq!(full.listeners[0].max_connections, minimal.listeners[0].max_connections);
-    assert_eq!(full.control, minimal.control);
+    assert_eq!(full.control.places.address, minimal.control.places.address);
     assert_eq!(full.metrics, minimal.metrics);
     assert_eq!(full.log, minimal.log);
     assert_eq!(full.drain_timeout, minimal.drain_timeout);
@@ -251,17 +252,30 @@ fn settings_of_policies_are_refused_at_their_key() {
 }
 
 #[test]
-fn control_is_loopback_only_by_default() {
-    let remote = "routes:\n  - service: orders\ncontrol: { address: 0.0.0.0:9900 }";
-    let text = minimal_with("routes:\n  - service: orders", remote);
-    refused(&text, "11:21", &["allow_remote: true", "no authentication"]);
-    let text = text.replace("9900 }", "9900, allow_remote: true }");
-    let plan = parse(&text, Path::new("")).unwrap();
-    assert!(plan.control.allow_remote);
-    assert!(plan.warnings[0].message.contains("steer"), "{:?}", plan.warnings);
-    let text = text.replace("allow_remote: true", "allow_remote: yes");
-    let both = errors(&text);
-    assert!(both[1].contains("neither true nor false"), "{both:?}");
+fn control_beyond_loopback_asks_who_comes() {
+    let with = |control: &str| {
+        let remote = format!("routes:\n  - service: orders\ncontrol: {control}");
+        minimal_with("routes:\n  - service: orders", &remote)
+    };
+    refused(&with("0.0.0.0:9900"), "11:10", &["in clear text", "client_ca", "tokens"]);
+    let told = errors(&with("{ address: 0.0.0.0:9900, tokens: none.txt }"));
+    assert!(told.iter().any(|error| error.contains("in clear text")), "{told:?}");
+    let told = errors(&with("{ address: '[::]:9900', tls: { cert: a, key: b } }"));
+    assert!(told.iter().any(|error| error.contains("asks nobody who they are")), "{told:?}");
+    let gone = with("{ address: 127.0.0.1:9900, allow_remote: true }");
+    refused(&gone, "11:37", &["no `allow_remote` any more", "client_ca"]);
+    refused(&with("{ address: off, socket: off }"), "11:21", &["listens nowhere"]);
+    let both = with("{ address: unix:/run/a.sock, socket: /run/b.sock }");
+    refused(&both, "11:48", &["names a socket too"]);
+    refused(&with("{ socket: off, mode: '0660' }"), "11:30", &["`mode` is for Unix sockets"]);
+    let plan = parse(&with("{ address: off, socket: /run/a.sock }"), Path::new("")).unwrap();
+    let places = plan.control.places.known().map(|place| place.to_string()).collect::<Vec<_>>();
+    assert_eq!(places, ["unix:/run/a.sock"]);
+    assert!(plan.control.access.open_loopback);
+    let roles = "{ roles: [ { who: 'spiffe://a/*', role: operate, services: [ 'orders*' ] } ] }";
+    let access = parse(&with(roles), Path::new("")).unwrap().control.access;
+    assert!(!access.open_loopback);
+    assert_eq!(access.rules[0].grant.to_string(), "operate:orders*");
 }
 
 #[test]

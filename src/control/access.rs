@@ -5,9 +5,12 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tonic::Status;
 
+use super::audit::Call;
+use super::guard::Permit;
 use super::watch::Streams;
 use super::{audit, convert};
-use crate::overrides::Author;
+use crate::access::Role;
+use crate::overrides::Field;
 use crate::service::{Change, Registry, Service, Terms};
 use crate::text::nearest;
 
@@ -23,16 +26,38 @@ impl Control {
         Control { registry, streams: Streams::new(stop) }
     }
 
-    /// The service of this name.
-    pub(super) fn find(&self, name: &str) -> Result<Arc<Service>, Status> {
+    /// The service of this name, if the caller may call its method for it. Whoever may not is not told
+    /// whether it is there.
+    pub(super) fn find(&self, permit: &Permit, name: &str) -> Result<Arc<Service>, Status> {
+        permit.check(name)?;
         self.registry.get(name).ok_or_else(|| {
             let name: String = name.chars().take(64).collect();
             let services = self.registry.list();
-            let known: Vec<&str> = services.iter().map(|service| service.name()).collect();
+            let known = services.iter().map(|service| service.name());
+            let known: Vec<&str> = known.filter(|known| permit.sees(known)).collect();
             let near = nearest(&name, known.iter().copied());
             let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             Status::not_found(format!("there is no service `{name}`{near}"))
         })
+    }
+
+    /// Whether the caller may revert the change that made this revision: what has edited more than how
+    /// traffic is spread needs more.
+    pub(super) fn may_revert(
+        &self,
+        permit: &Permit,
+        service: &str,
+        revision: u64,
+    ) -> Result<(), Status> {
+        let view = self.find(permit, service)?.view();
+        let mut records = view.changes().records();
+        let record = records.find(|record| record.revision == Some(revision));
+        let of_operators =
+            |field: &Field| matches!(field, Field::Weight(_) | Field::Drain(_) | Field::Eject(_));
+        match record.is_none_or(|it| it.fields.iter().all(|edit| of_operators(&edit.field))) {
+            true => Ok(()),
+            false => permit.check_role(Role::Admin, service),
+        }
     }
 
     /// Whether changes outlive the process.
@@ -43,12 +68,13 @@ impl Control {
     /// Changes a service; returns its revision.
     pub(super) async fn change(
         &self,
-        by: Author,
+        call: Call,
         service: &str,
         change: Change,
         terms: Terms,
     ) -> Result<u64, Status> {
-        let found = self.find(service).inspect_err(|unknown| {
+        let Call { permit, by } = call;
+        let found = self.find(&permit, service).inspect_err(|unknown| {
             audit::refused(service, &by, &change, unknown.message());
         });
         let result = found?.change(change, terms, by).await;

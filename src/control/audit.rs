@@ -6,7 +6,10 @@ use std::sync::Arc;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Request, Status};
 
+use super::arrival::Arrival;
+use super::guard::Permit;
 use super::limit::Caller;
+use crate::access::Identity;
 use crate::model::Peer;
 use crate::overrides::{Author, ChangeRecord, NotKept, Provenance, Subject};
 use crate::service::Change;
@@ -85,16 +88,39 @@ fn is_control(c: char) -> bool {
         || matches!(c, '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The author, which is the peer address and the unverified metadata, and the message.
+/// Who makes a change, and what they may.
+pub(super) struct Call {
+    pub permit: Permit,
+    pub by: Author,
+}
+
+/// What the caller may, and the message.
 ///
 /// # Errors
-/// The metadata is too long, or nothing to show in a line of text.
-pub(super) fn signed<T>(request: Request<T>) -> Result<(Author, T), Status> {
-    let peer = match request.extensions().get() {
-        Some(Caller { address: Some(address), .. }) => address.to_string(),
-        Some(Caller { address: None, .. }) => Peer::Unix.to_string(),
+/// The call has come past the guard.
+pub(super) fn opened<T>(request: Request<T>) -> Result<(Permit, T), Status> {
+    Ok((Permit::of(&request)?, request.into_inner()))
+}
+
+/// Who makes a change, and the message.
+///
+/// # Errors
+/// The call has come past the guard, or what it claims is too long, or nothing to show in a line of
+/// text.
+pub(super) fn signed<T>(request: Request<T>) -> Result<(Call, T), Status> {
+    let permit = Permit::of(&request)?;
+    let by = author(&request, &permit.who)?;
+    Ok((Call { permit, by }, request.into_inner()))
+}
+
+/// The author: who they have proved to be, where they came from, and what they claim.
+fn author<T>(request: &Request<T>, who: &Identity) -> Result<Author, Status> {
+    let peer = match request.extensions().get().map(|caller: &Caller| caller.arrival) {
+        Some(Arrival::Tcp(address)) => address.to_string(),
+        Some(Arrival::Unix { .. }) => Peer::Unix.to_string(),
         None => "unknown peer".to_owned(),
     };
+    let identity = (*who != Identity::Loopback).then(|| who.to_string().into());
     let claimed = |claim: Claim| {
         claim.of(request.metadata()).map_err(|error| {
             tracing::warn!(by = peer, error, "change refused");
@@ -102,7 +128,7 @@ pub(super) fn signed<T>(request: Request<T>) -> Result<(Author, T), Status> {
         })
     };
     let (actor, reason) = (claimed(Claim::ACTOR)?, claimed(Claim::REASON)?);
-    Ok((Author { peer: peer.into(), actor, reason }, request.into_inner()))
+    Ok(Author { identity, peer: peer.into(), actor, reason })
 }
 
 /// Logs a refused change.
@@ -130,7 +156,8 @@ mod tests {
             let mut request = Request::new(());
             let value = BinaryMetadataValue::from_bytes(text.as_bytes());
             request.metadata_mut().insert_bin(REASON_BINARY, value);
-            signed(request).map(|(author, ())| author.reason.as_deref().map(str::to_owned))
+            author(&request, &Identity::Loopback)
+                .map(|author| author.reason.as_deref().map(str::to_owned))
         };
         assert_eq!(of(" Wärme, 暖かい ").unwrap().as_deref(), Some("Wärme, 暖かい"));
         assert_eq!(of("  ").unwrap(), None);
@@ -149,6 +176,7 @@ mod tests {
         let mut request = Request::new(());
         let broken = BinaryMetadataValue::from_bytes(&[0xff, 0xfe]);
         request.metadata_mut().insert_bin(BY_BINARY, broken);
-        assert_eq!(signed(request).unwrap_err().message(), "a name is not UTF-8 text");
+        let refused = author(&request, &Identity::Loopback).unwrap_err();
+        assert_eq!(refused.message(), "a name is not UTF-8 text");
     }
 }

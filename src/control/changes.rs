@@ -50,6 +50,7 @@ fn change(record: &Arc<ChangeRecord>) -> proto::Change {
         until: record.until.map(|until| until.wall.into()),
         ended: *kind != RecordKind::Change,
         sequence: *sequence,
+        identity: text(&provenance.by.identity),
     }
 }
 

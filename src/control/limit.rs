@@ -2,7 +2,6 @@
 
 use std::future::Future as _;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -14,6 +13,8 @@ use tokio::time::{Sleep, sleep};
 use tokio_stream::Stream;
 use tonic::transport::server::Connected;
 
+use super::arrival::{Arrival, Certified, Socket, Transport};
+use super::handshakes::Admitted;
 use crate::clock::{Clock, LogThrottle};
 use crate::model::{ConnectionRefusal, ConnectionRefusals};
 use crate::telemetry::{Activity, ConnectionSlots};
@@ -36,20 +37,14 @@ pub(super) struct LimitedConnections<C> {
     throttle: LogThrottle,
 }
 
-/// An I/O stream of a connection.
-pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Socket for S {}
-
-/// A stream of accepted connections with their peer addresses, if they have any.
-pub trait Clients<S>: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin {}
-
-impl<S, C: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin> Clients<S> for C {}
-
-/// The peer of a connection; no address means a Unix socket.
+/// The peer of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
-    pub address: Option<SocketAddr>,
+    pub arrival: Arrival,
+    /// By its certificate, if it has shown one.
+    pub certified: Option<Certified>,
+    /// Whether it speaks TLS.
+    pub encrypted: bool,
     /// Tracks the connection's calls.
     pub activity: Arc<Activity>,
 }
@@ -70,9 +65,10 @@ impl<C> LimitedConnections<C> {
         }
     }
 
-    fn admit<S>(&mut self, stream: S, address: Option<SocketAddr>) -> Connection<S> {
+    fn admit<S>(&mut self, admitted: Admitted<S>) -> Connection<Transport<S>> {
+        let Admitted { stream, arrival, certified, encrypted } = admitted;
         let (end, ended) = oneshot::channel();
-        let caller = Caller { address, activity: Arc::default() };
+        let caller = Caller { arrival, certified, encrypted, activity: Arc::default() };
         if self.slots.admit(Arc::clone(&caller.activity), end) {
             self.refusals.count(ConnectionRefusal::Evicted);
             if self.throttle.is_due() {
@@ -85,10 +81,10 @@ impl<C> LimitedConnections<C> {
     }
 }
 
-impl<S, C: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin> Stream
+impl<S: Socket, C: Stream<Item = io::Result<Admitted<S>>> + Unpin> Stream
     for LimitedConnections<C>
 {
-    type Item = io::Result<Connection<S>>;
+    type Item = io::Result<Connection<Transport<S>>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
@@ -100,9 +96,7 @@ impl<S, C: Stream<Item = io::Result<(S, Option<SocketAddr>)>> + Unpin> Stream
                 return Poll::Ready(None);
             };
             match client {
-                Ok((stream, address)) => {
-                    return Poll::Ready(Some(Ok(self.admit(stream, address))));
-                }
+                Ok(admitted) => return Poll::Ready(Some(Ok(self.admit(admitted)))),
                 Err(error) => {
                     self.refusals.count(ConnectionRefusal::AcceptFailed);
                     if self.throttle.is_due() {

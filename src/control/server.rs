@@ -11,7 +11,11 @@ use tower::limit::GlobalConcurrencyLimitLayer;
 
 use super::access::Control;
 use super::activity::TrackCalls;
-use super::limit::{Clients, LimitedConnections, Socket};
+use super::arrival::{Clients, Socket};
+use super::door::Door;
+use super::guard::Guard;
+use super::handshakes::Entrance;
+use super::limit::LimitedConnections;
 use super::proto::FILE_DESCRIPTOR_SET;
 use super::proto::control_server::ControlServer;
 use crate::clock::Clock;
@@ -46,6 +50,8 @@ pub const NAME: &str = ControlServer::<Control>::NAME;
 pub struct Server {
     /// The services under control.
     pub registry: Arc<Registry>,
+    /// Who is let in.
+    pub door: Arc<Door>,
     /// The health service beside it.
     pub health: HealthServer<HealthService>,
     /// Connection limit. One more evicts the connection with the least to do.
@@ -66,7 +72,7 @@ impl Server {
         clients: impl Clients<S>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        let Server { registry, health, max_connections, refusals, clock } = self;
+        let Server { registry, door, health, max_connections, refusals, clock } = self;
         let (stop, stopped) = watch::channel(false);
         let reflection = || {
             tonic_reflection::server::Builder::configure()
@@ -82,13 +88,19 @@ impl Server {
             .timeout(CALL_TIMEOUT)
             .load_shed(true)
             .layer(TrackCalls)
+            .layer(Guard(Arc::clone(&door)))
             .layer(GlobalConcurrencyLimitLayer::new(MAX_CALLS))
             .add_service(ControlServer::new(Control::new(registry, stopped)))
             .add_service(health)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
             .serve_with_incoming_shutdown(
-                LimitedConnections::new(clients, max_connections, refusals, clock),
+                LimitedConnections::new(
+                    Entrance::new(clients, door),
+                    max_connections,
+                    refusals,
+                    clock,
+                ),
                 async move {
                     let _ = gone.wait_for(|stop| *stop).await;
                 },

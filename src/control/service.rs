@@ -10,7 +10,7 @@ use super::changes::terms;
 use super::drain::DrainWatcher;
 use super::watch::StatePublisher;
 use super::{
-    audit, changes, convert, explain_route, explain_service, policy, proto, sources, split,
+    audit, changes, convert, explain_route, explain_service, policy, proto, sources, split, whoami,
 };
 use crate::overrides::Subject;
 use crate::service::{Change, SplitChange};
@@ -20,12 +20,22 @@ impl proto::control_server::Control for Control {
     type WatchServiceStream = ReceiverStream<Result<proto::Service, Status>>;
     type WatchDrainStream = ReceiverStream<Result<proto::DrainProgress, Status>>;
 
+    async fn who_am_i(
+        &self,
+        request: Request<proto::WhoAmIRequest>,
+    ) -> Result<Response<proto::WhoAmIResponse>, Status> {
+        let (permit, _) = audit::opened(request)?;
+        Ok(Response::new(whoami::answer(&permit)))
+    }
+
     async fn list_services(
         &self,
-        _: Request<proto::ListServicesRequest>,
+        request: Request<proto::ListServicesRequest>,
     ) -> Result<Response<proto::ListServicesResponse>, Status> {
+        let (permit, _) = audit::opened(request)?;
         let services = self.registry.list();
-        let services = services.iter().map(|s| convert::summary(&s.view())).collect();
+        let seen = services.iter().filter(|service| permit.sees(service.name()));
+        let services = seen.map(|service| convert::summary(&service.view())).collect();
         Ok(Response::new(proto::ListServicesResponse { services }))
     }
 
@@ -33,8 +43,9 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::GetServiceRequest>,
     ) -> Result<Response<proto::Service>, Status> {
-        let proto::GetServiceRequest { service, since_revision } = request.into_inner();
-        let view = self.find(&service)?.view();
+        let (permit, request) = audit::opened(request)?;
+        let proto::GetServiceRequest { service, since_revision } = request;
+        let view = self.find(&permit, &service)?.view();
         convert::service(&view, since_revision).map(Response::new)
     }
 
@@ -42,13 +53,14 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::WatchServiceRequest>,
     ) -> Result<Response<Self::WatchServiceStream>, Status> {
-        let request = request.into_inner();
-        let service = self.find(&request.service)?;
+        let (permit, request) = audit::opened(request)?;
+        let service = self.find(&permit, &request.service)?;
         let interval = super::watch::interval(request.interval)?;
         let since = request.since_revision;
         convert::service(&service.view(), since)?;
         let feed = StatePublisher { views: service.watch(), interval, since };
-        let states = self.streams.start(|sender| feed.publish(sender))?;
+        let states =
+            self.streams.start((permit, request.service), |sender| feed.publish(sender))?;
         Ok(Response::new(ReceiverStream::new(states)))
     }
 
@@ -56,10 +68,10 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::SetWeightsRequest>,
     ) -> Result<Response<proto::SetWeightsResponse>, Status> {
-        let (by, request) = audit::signed(request)?;
+        let (call, request) = audit::signed(request)?;
         let change = Change::SetWeights(request.weights);
         let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
-        let revision = self.change(by, &request.service, change, terms).await?;
+        let revision = self.change(call, &request.service, change, terms).await?;
         Ok(Response::new(proto::SetWeightsResponse { revision, durable: self.durable() }))
     }
 
@@ -67,15 +79,15 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::DrainBackendRequest>,
     ) -> Result<Response<proto::DrainBackendResponse>, Status> {
-        let (by, request) = audit::signed(request)?;
+        let (call, request) = audit::signed(request)?;
         let timeout = request.timeout.map(super::drain::timeout).transpose();
         let timeout = timeout.inspect_err(|unreadable| {
             let change = Change::Drain { address: request.backend.clone(), timeout: None };
-            audit::refused(&request.service, &by, &change, unreadable.message());
+            audit::refused(&request.service, &call.by, &change, unreadable.message());
         })?;
         let change = Change::Drain { address: request.backend, timeout };
         let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
-        let revision = self.change(by, &request.service, change, terms).await?;
+        let revision = self.change(call, &request.service, change, terms).await?;
         Ok(Response::new(proto::DrainBackendResponse { revision, durable: self.durable() }))
     }
 
@@ -83,9 +95,9 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::WatchDrainRequest>,
     ) -> Result<Response<Self::WatchDrainStream>, Status> {
-        let proto::WatchDrainRequest { service, backend } = request.into_inner();
-        let watcher = DrainWatcher::new(self.find(&service)?.watch(), &backend)?;
-        let progress = self.streams.start(|sender| watcher.follow(sender))?;
+        let (permit, proto::WatchDrainRequest { service, backend }) = audit::opened(request)?;
+        let watcher = DrainWatcher::new(self.find(&permit, &service)?.watch(), &backend)?;
+        let progress = self.streams.start((permit, service), |sender| watcher.follow(sender))?;
         Ok(Response::new(ReceiverStream::new(progress)))
     }
 
@@ -93,10 +105,10 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::UndrainBackendRequest>,
     ) -> Result<Response<proto::UndrainBackendResponse>, Status> {
-        let (by, request) = audit::signed(request)?;
+        let (call, request) = audit::signed(request)?;
         let change = Change::Undrain(request.backend);
         let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
-        let revision = self.change(by, &request.service, change, terms).await?;
+        let revision = self.change(call, &request.service, change, terms).await?;
         Ok(Response::new(proto::UndrainBackendResponse { revision, durable: self.durable() }))
     }
 
@@ -104,13 +116,14 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::EjectBackendRequest>,
     ) -> Result<Response<proto::EjectBackendResponse>, Status> {
-        let (by, request) = audit::signed(request)?;
+        let (call, request) = audit::signed(request)?;
         let time = request.time.map(Duration::try_from).transpose();
         let time = time.map_err(|error| Status::invalid_argument(error.to_string()))?;
         let change = Change::Eject { address: request.backend, time };
         let terms = terms(request.expected_revision, true, None)?;
-        let revision = self.change(by, &request.service, change, terms).await?;
-        let warning = self.find(&request.service)?.view().ejection_warning();
+        let permit = call.permit.clone();
+        let revision = self.change(call, &request.service, change, terms).await?;
+        let warning = self.find(&permit, &request.service)?.view().ejection_warning();
         let warning = warning.unwrap_or_default();
         Ok(Response::new(proto::EjectBackendResponse {
             revision,
@@ -123,10 +136,10 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::HealBackendRequest>,
     ) -> Result<Response<proto::HealBackendResponse>, Status> {
-        let (by, request) = audit::signed(request)?;
+        let (call, request) = audit::signed(request)?;
         let change = Change::Heal(request.backend);
         let terms = terms(request.expected_revision, true, request.ttl)?;
-        let revision = self.change(by, &request.service, change, terms).await?;
+        let revision = self.change(call, &request.service, change, terms).await?;
         Ok(Response::new(proto::HealBackendResponse { revision, durable: self.durable() }))
     }
 
@@ -134,11 +147,11 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::AddBackendsRequest>,
     ) -> Result<Response<proto::AddBackendsResponse>, Status> {
-        let (by, request) = audit::signed(request)?;
+        let (call, request) = audit::signed(request)?;
         let backends = request.backends.into_iter().map(convert::new_backend).collect();
         let change = Change::Add(backends);
         let terms = terms(request.expected_revision, true, request.ttl)?;
-        let revision = self.change(by, &request.service, change, terms).await?;
+        let revision = self.change(call, &request.service, change, terms).await?;
         Ok(Response::new(proto::AddBackendsResponse { revision, durable: self.durable() }))
     }
 
@@ -146,10 +159,10 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::RemoveBackendsRequest>,
     ) -> Result<Response<proto::RemoveBackendsResponse>, Status> {
-        let (by, request) = audit::signed(request)?;
+        let (call, request) = audit::signed(request)?;
         let change = Change::Remove(request.addresses);
         let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
-        let revision = self.change(by, &request.service, change, terms).await?;
+        let revision = self.change(call, &request.service, change, terms).await?;
         Ok(Response::new(proto::RemoveBackendsResponse { revision, durable: self.durable() }))
     }
 
@@ -157,15 +170,15 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::SetPolicyRequest>,
     ) -> Result<Response<proto::SetPolicyResponse>, Status> {
-        let (by, request) = audit::signed(request)?;
+        let (call, request) = audit::signed(request)?;
         let settings = policy::settings(request.settings.unwrap_or_default());
         let settings = settings.inspect_err(|unreadable| {
             let change = Change::SetPolicy { policy: request.policy.clone(), settings: Vec::new() };
-            audit::refused(&request.service, &by, &change, unreadable.message());
+            audit::refused(&request.service, &call.by, &change, unreadable.message());
         });
         let change = Change::SetPolicy { policy: request.policy, settings: settings? };
         let terms = terms(request.expected_revision, true, request.ttl)?;
-        let revision = self.change(by, &request.service, change, terms).await?;
+        let revision = self.change(call, &request.service, change, terms).await?;
         Ok(Response::new(proto::SetPolicyResponse { revision, durable: self.durable() }))
     }
 
@@ -173,35 +186,37 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::ResetServiceRequest>,
     ) -> Result<Response<proto::ResetServiceResponse>, Status> {
-        let (by, request) = audit::signed(request)?;
+        let (call, request) = audit::signed(request)?;
         let change = Change::Reset(request.backends);
         let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
-        let revision = self.change(by, &request.service, change, terms).await?;
+        let revision = self.change(call, &request.service, change, terms).await?;
         Ok(Response::new(proto::ResetServiceResponse { revision, durable: self.durable() }))
     }
 
     async fn list_splits(
         &self,
-        _: Request<proto::ListSplitsRequest>,
+        request: Request<proto::ListSplitsRequest>,
     ) -> Result<Response<proto::ListSplitsResponse>, Status> {
-        Ok(Response::new(split::list(&self.registry)))
+        let (permit, _) = audit::opened(request)?;
+        Ok(Response::new(split::list(&self.registry, &permit)))
     }
 
     async fn get_split(
         &self,
         request: Request<proto::GetSplitRequest>,
     ) -> Result<Response<proto::Split>, Status> {
-        split::get(&self.registry, &request.into_inner().route).map(Response::new)
+        let (permit, request) = audit::opened(request)?;
+        split::get(&self.registry, &permit, &request.route).map(Response::new)
     }
 
     async fn set_split(
         &self,
         request: Request<proto::SetSplitRequest>,
     ) -> Result<Response<proto::SetSplitResponse>, Status> {
-        let (by, request) = audit::signed(request)?;
+        let (call, request) = audit::signed(request)?;
         let terms = terms(request.expected_revision, true, request.ttl)?;
         let change = SplitChange::Set(request.weights.into_iter().collect());
-        let revision = split::change(&self.registry, request.route, change, terms, by).await?;
+        let revision = split::change(&self.registry, request.route, change, terms, call).await?;
         Ok(Response::new(proto::SetSplitResponse { revision, durable: self.durable() }))
     }
 
@@ -209,10 +224,10 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::ResetSplitRequest>,
     ) -> Result<Response<proto::ResetSplitResponse>, Status> {
-        let (by, request) = audit::signed(request)?;
+        let (call, request) = audit::signed(request)?;
         let terms = terms(request.expected_revision, true, request.ttl)?;
         let change = SplitChange::Reset;
-        let revision = split::change(&self.registry, request.route, change, terms, by).await?;
+        let revision = split::change(&self.registry, request.route, change, terms, call).await?;
         Ok(Response::new(proto::ResetSplitResponse { revision, durable: self.durable() }))
     }
 
@@ -220,10 +235,10 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::ListChangesRequest>,
     ) -> Result<Response<proto::ListChangesResponse>, Status> {
-        let proto::ListChangesRequest { service, route } = request.into_inner();
+        let (permit, proto::ListChangesRequest { service, route }) = audit::opened(request)?;
         let log = match changes::subject(&service, &route)? {
-            Subject::Service(name) => self.find(&name)?.view().changes().clone(),
-            Subject::Route(_) => split::changes(&self.registry, &route)?,
+            Subject::Service(name) => self.find(&permit, &name)?.view().changes().clone(),
+            Subject::Route(_) => split::changes(&self.registry, &permit, &route)?,
         };
         Ok(Response::new(changes::list(&log, self.durable())))
     }
@@ -232,16 +247,21 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::RevertChangeRequest>,
     ) -> Result<Response<proto::RevertChangeResponse>, Status> {
-        let (by, request) = audit::signed(request)?;
+        let (call, request) = audit::signed(request)?;
         let proto::RevertChangeRequest { service, route, revision, .. } = request;
         let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
         let revision = match changes::subject(&service, &route)? {
             Subject::Service(_) => {
-                self.change(by, &service, Change::Revert(revision), terms).await?
+                let change = Change::Revert(revision);
+                let allowed = self.may_revert(&call.permit, &service, revision);
+                allowed.inspect_err(|denied| {
+                    audit::refused(&service, &call.by, &change, denied.message());
+                })?;
+                self.change(call, &service, change, terms).await?
             }
             Subject::Route(_) => {
                 let change = SplitChange::Revert(revision);
-                split::change(&self.registry, route, change, terms, by).await?
+                split::change(&self.registry, route, change, terms, call).await?
             }
         };
         Ok(Response::new(proto::RevertChangeResponse { revision, durable: self.durable() }))
@@ -259,7 +279,8 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::ExplainServiceRequest>,
     ) -> Result<Response<proto::ExplainServiceResponse>, Status> {
-        let service = self.find(&request.into_inner().service)?;
+        let (permit, request) = audit::opened(request)?;
+        let service = self.find(&permit, &request.service)?;
         let retries = explain_service::retries(&self.registry.routing().routes, service.name());
         // Thousands of picks would keep the API's thread from answering others.
         let explained = tokio::task::spawn_blocking(move || {
@@ -281,26 +302,27 @@ impl proto::control_server::Control for Control {
         &self,
         request: Request<proto::SetLogLevelRequest>,
     ) -> Result<Response<proto::LogLevel>, Status> {
-        let (by, request) = audit::signed(request)?;
-        super::log_level::set(&by, &request.level).map(Response::new)
+        let (call, request) = audit::signed(request)?;
+        super::log_level::set(&call.by, &request.level).map(Response::new)
     }
 
     async fn list_sources(
         &self,
         request: Request<proto::ListSourcesRequest>,
     ) -> Result<Response<proto::ListSourcesResponse>, Status> {
-        let proto::ListSourcesRequest { service } = request.into_inner();
+        let (permit, proto::ListSourcesRequest { service }) = audit::opened(request)?;
         if !service.is_empty() {
-            self.find(&service)?;
+            self.find(&permit, &service)?;
         }
-        Ok(Response::new(sources::list(&self.registry, &service)))
+        Ok(Response::new(sources::list(&self.registry, &permit, &service)))
     }
 
     async fn list_methods(
         &self,
         request: Request<proto::ListMethodsRequest>,
     ) -> Result<Response<proto::ListMethodsResponse>, Status> {
-        let service = self.find(&request.into_inner().service)?;
+        let (permit, request) = audit::opened(request)?;
+        let service = self.find(&permit, &request.service)?;
         Ok(Response::new(super::methods::list(service.methods())))
     }
 }

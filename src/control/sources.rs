@@ -2,16 +2,22 @@
 
 use std::time::SystemTime;
 
+use super::guard::Permit;
 use super::proto;
 use crate::clock;
 use crate::discovery::{NAME, NameSubscription, SourceStatus};
 use crate::service::{Registry, ServiceView};
 
-/// The sources of all services, or of `service` alone, by service: names that are followed come after
+/// The sources of all services that the caller may see, or of `service` alone, by service: names that are followed come after
 /// the source that it has.
-pub(super) fn list(registry: &Registry, service: &str) -> proto::ListSourcesResponse {
+pub(super) fn list(
+    registry: &Registry,
+    permit: &Permit,
+    service: &str,
+) -> proto::ListSourcesResponse {
     let services = registry.list();
     let asked = services.iter().filter(|it| service.is_empty() || it.name() == service);
+    let asked = asked.filter(|it| permit.sees(it.name()));
     let mut sources: Vec<_> = asked.flat_map(|service| sources(&service.view())).collect();
     sources.sort_by(|a, b| a.service.cmp(&b.service)); // stable
     proto::ListSourcesResponse { sources }

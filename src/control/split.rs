@@ -2,21 +2,35 @@
 
 use std::sync::Arc;
 
-use tonic::Status;
+use tonic::{Code, Status};
 
+use super::audit::Call;
+use super::guard::Permit;
 use super::{audit, changes, proto};
-use crate::overrides::{Author, ChangeLog};
+use crate::overrides::{ChangeLog, ChangeRecord, Provenance, Subject};
 use crate::service::{Registry, ShareView, SplitChange, SplitError, SplitView, Terms};
 
-/// The splits of all routes.
-pub(super) fn list(registry: &Registry) -> proto::ListSplitsResponse {
-    let splits = registry.routing().splits.list();
-    proto::ListSplitsResponse { splits: splits.into_iter().map(split).collect() }
+/// The splits that the caller may see: over services all of which it may see.
+pub(super) fn list(registry: &Registry, permit: &Permit) -> proto::ListSplitsResponse {
+    let splits = registry.routing().splits.list().into_iter();
+    let splits = splits.filter(|split| split.shares.iter().all(|it| permit.sees(&it.service)));
+    proto::ListSplitsResponse { splits: splits.map(split).collect() }
 }
 
 /// The split of one route.
-pub(super) fn get(registry: &Registry, route: &str) -> Result<proto::Split, Status> {
-    registry.routing().splits.view(route).map(split).map_err(|error| refusal(&error))
+pub(super) fn get(
+    registry: &Registry,
+    permit: &Permit,
+    route: &str,
+) -> Result<proto::Split, Status> {
+    allowed(registry, permit, route).map(split)
+}
+
+/// The split of a route, if the caller may call its method for all services of it.
+fn allowed(registry: &Registry, permit: &Permit, route: &str) -> Result<SplitView, Status> {
+    let view = registry.routing().splits.view(route).map_err(|error| refusal(&error))?;
+    view.shares.iter().try_for_each(|share| permit.check(&share.service))?;
+    Ok(view)
 }
 
 /// Applies a change; returns the new revision.
@@ -25,8 +39,15 @@ pub(super) async fn change(
     route: String,
     change: SplitChange,
     terms: Terms,
-    by: Author,
+    Call { permit, by }: Call,
 ) -> Result<u64, Status> {
+    if let Err(denied) = allowed(registry, &permit, &route)
+        && denied.code() == Code::PermissionDenied
+    {
+        let (provenance, subject) = (Provenance::now(&by), Subject::route(&route));
+        ChangeRecord::refused(provenance, subject, &change, denied.message(), None).log();
+        return Err(denied);
+    }
     let registry = Arc::clone(registry);
     // A task of its own, so that a change goes on to its end when the caller gives up: one that is kept
     // has to take effect.
@@ -37,7 +58,12 @@ pub(super) async fn change(
 }
 
 /// The last changes of the split of a route.
-pub(super) fn changes(registry: &Registry, route: &str) -> Result<ChangeLog, Status> {
+pub(super) fn changes(
+    registry: &Registry,
+    permit: &Permit,
+    route: &str,
+) -> Result<ChangeLog, Status> {
+    allowed(registry, permit, route)?;
     registry.split_changes(route).map_err(|error| refusal(&error))
 }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval_at};
+use tokio::time::{MissedTickBehavior, interval_at, sleep, timeout};
 use tonic::Status;
 
+use super::guard::Permit;
 use super::{convert, proto};
 use crate::service::ServiceView;
 
@@ -17,7 +18,22 @@ const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 /// Limit of concurrent streams.
 const MAX_STREAMS: usize = 1000;
 
+/// Interval at which it is asked whether whoever reads a stream may still do so.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a reader has to take why its stream ends.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
 type Item = Result<proto::Service, Status>;
+
+/// Waits until the caller may not read the stream any more: its token or role is gone, or expired.
+async fn revoked(permit: &Permit, service: &str) -> Status {
+    loop {
+        sleep(RECHECK_INTERVAL).await;
+        if let Some(why) = permit.revoked(service) {
+            return why;
+        }
+    }
+}
 
 /// The interval of a request, validated.
 pub(super) fn interval(wanted: Option<prost_types::Duration>) -> Result<Duration, Status> {
@@ -44,31 +60,38 @@ impl Streams {
         Streams { permits: Arc::new(Semaphore::new(MAX_STREAMS)), stop }
     }
 
-    /// A stream of what `produce` sends, until that returns, the subscriber leaves, or the gateway
-    /// stops. The channel holds one message.
+    /// A stream of what `produce` sends, until that returns, the subscriber leaves, or may not see the
+    /// service any more, or the gateway stops. The channel holds one message.
     pub(super) fn start<T, F>(
         &self,
+        (permit, service): (Permit, String),
         produce: impl FnOnce(mpsc::Sender<Result<T, Status>>) -> F,
     ) -> Result<mpsc::Receiver<Result<T, Status>>, Status>
     where
         T: Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
+        let own = permit.stream()?;
+        let place = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
+            permit.no_stream();
             Status::resource_exhausted(format!("{MAX_STREAMS} streams are open, the most allowed"))
         })?;
         let (sender, receiver) = mpsc::channel(1);
         let (produced, mut stop) = (produce(sender.clone()), self.stop.clone());
         tokio::spawn(async move {
-            let stopped = tokio::select! {
-                () = produced => false,
-                () = sender.closed() => false,
-                _ = stop.wait_for(|stop| *stop) => true,
+            let ended = tokio::select! {
+                () = produced => None,
+                () = sender.closed() => None,
+                revoked = revoked(&permit, &service) => Some(revoked),
+                _ = stop.wait_for(|stop| *stop) => {
+                    Some(Status::unavailable("the gateway is shutting down"))
+                }
             };
-            if stopped {
-                let _ = sender.try_send(Err(Status::unavailable("the gateway is shutting down")));
+            if let Some(why) = ended {
+                // A reader that is slow has a state to take first, and is not waited for for ever.
+                let _ = timeout(LAST_WORD, sender.send(Err(why))).await;
             }
-            drop(permit);
+            drop((place, own));
         });
         Ok(receiver)
     }

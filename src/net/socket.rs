@@ -65,6 +65,13 @@ impl Detached {
 }
 
 impl Socket {
+    /// The user and process that have connected to a Unix socket, if it is one; the system may not
+    /// tell the process.
+    pub fn peer_user(&self) -> Option<io::Result<(u32, Option<i32>)>> {
+        let Socket::Unix(stream) = self else { return None };
+        Some(stream.peer_cred().map(|peer| (peer.uid(), peer.pid())))
+    }
+
     /// Sets TCP_NODELAY.
     ///
     /// # Errors

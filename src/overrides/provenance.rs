@@ -9,6 +9,8 @@ use crate::clock;
 /// Author of a change, and the reason given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
+    /// Who the caller has proved to be, if they had to.
+    pub identity: Option<Arc<str>>,
     /// Peer address of the call.
     pub peer: Arc<str>,
     /// Name that the caller claims; not verified.
@@ -19,16 +21,20 @@ pub struct Author {
 
 impl From<&str> for Author {
     fn from(peer: &str) -> Author {
-        Author { peer: peer.into(), actor: None, reason: None }
+        Author { identity: None, peer: peer.into(), actor: None, reason: None }
     }
 }
 
-/// For the log: the unverified name is in brackets.
+/// For the log: what was proved comes first, the unverified name is in brackets.
 impl Display for Author {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.identity {
+            None => f.write_str(&self.peer)?,
+            Some(identity) => write!(f, "{identity} at {}", self.peer)?,
+        }
         match &self.actor {
-            None => f.write_str(&self.peer),
-            Some(actor) => write!(f, "{} ({actor})", self.peer),
+            None => Ok(()),
+            Some(actor) => write!(f, " ({actor})"),
         }
     }
 }

@@ -11,11 +11,8 @@ use super::encoding::{Encoding, Format};
 use super::journal::{self, JournalSample};
 use super::names::{self, METRICS, Metric};
 use super::page::Page;
-use super::process;
 use super::refused::RefusedSample;
-use super::rejected;
 use super::reloads::{self, ReloadSample};
-use super::services;
 use super::settings::MetricsSettings;
 use super::worker::{CloseReason, Side, WorkerMetrics};
 use crate::clock::Clock;
@@ -173,6 +170,9 @@ pub trait MetricsSource: Send + Sync {
     /// Connections refused so far.
     fn refused(&self) -> Vec<RefusedSample>;
 
+    /// What the control API has refused so far, by reason.
+    fn control_refused(&self) -> Vec<(&'static str, u64)>;
+
     /// Configuration reloads so far.
     fn reloads(&self) -> ReloadSample;
 
@@ -263,14 +263,15 @@ impl Inputs {
         let mut page = Page::new(&self.settings, format);
         self.write_workers(&mut page);
         write_refused(&mut page, &self.source.refused());
+        super::control::write(&mut page, self.source.control_refused());
         reloads::write(&mut page, self.source.reloads());
-        process::write(&mut page, &*self.source);
+        super::process::write(&mut page, &*self.source);
         journal::write(&mut page, self.source.journal());
         write_process(&mut page);
         let own = page.series() + METRICS.len(); // aggregates need at most one a metric
         let left = self.settings.series_budget.saturating_sub(own);
         let start = self.settings.response_start;
-        services::write(&mut page, cardinality, &self.source.services(), start, left);
+        super::services::write(&mut page, cardinality, &self.source.services(), start, left);
         page.finish()
     }
 
@@ -287,7 +288,7 @@ impl Inputs {
         }
         page.gauge(&names::OPEN_EXCHANGES, &[], accepted.saturating_sub(over) as f64);
         let unrouted = |reason| sum(&|worker| worker.rejected(reason));
-        rejected::write(page, unrouted, &self.source.rejected());
+        super::rejected::write(page, unrouted, &self.source.rejected());
         for &side in Side::ALL {
             let open: u64 = sum(&|worker| worker.open(side));
             page.gauge(&names::CONNECTIONS, &[side.name()], open as f64);

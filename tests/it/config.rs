@@ -57,6 +57,7 @@ fn examples_with_certificates() -> tempfile::TempDir {
         std::fs::write(at("pem"), params.self_signed(&key).unwrap().pem()).unwrap();
         std::fs::write(at("key"), key.serialize_pem()).unwrap();
     }
+    std::fs::write(folder.path().join("tokens.txt"), "# none yet\n").unwrap();
     folder
 }
 

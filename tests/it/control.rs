@@ -23,7 +23,7 @@ use equipoise::balance::{Factory, PickCx, Picker};
 use equipoise::clock::Clock;
 use equipoise::control::proto::control_client::ControlClient;
 use equipoise::control::proto::{self, BackendState};
-use equipoise::control::{NAME, ServeError, Server};
+use equipoise::control::{Arrival, Door, DoorSettings, NAME, ServeError, Server, Users};
 use equipoise::discovery::Discovery;
 use equipoise::health::HealthMonitor;
 use equipoise::model::{Address, Code, ConnectionRefusals, EndpointSet, GrpcCode};
@@ -36,6 +36,7 @@ use equipoise::telemetry::{Health, Readiness};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio_stream::StreamExt as _;
 use tonic::transport::Channel;
 
 const WORKERS: usize = 2;
@@ -97,6 +98,12 @@ impl Gateway {
         let health = Health::default();
         let api = Server {
             registry: Arc::clone(&registry),
+            door: Arc::new(Door::new(
+                DoorSettings::default(),
+                Users::ByMode,
+                Arc::default(),
+                clock,
+            )),
             health: health.server(),
             max_connections: MAX_CONNECTIONS,
             refusals: Arc::default(),
@@ -109,7 +116,11 @@ impl Gateway {
                 let _ = stopped.await;
                 drop(ending);
             };
-            api.run(crate::support::clients(listener), stopped).await
+            let clients = crate::support::clients(listener).map(|client| {
+                let (stream, address) = client?;
+                Ok((stream, Arrival::Tcp(address.unwrap())))
+            });
+            api.run(clients, stopped).await
         });
         tokio::spawn(async move {
             health.follow(&["", NAME], readiness, async { drop(ended.await) }).await;

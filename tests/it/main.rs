@@ -5,6 +5,7 @@
 // Tests may wait for each other and look at the clock.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
+mod access;
 mod certificates;
 mod config;
 mod control;

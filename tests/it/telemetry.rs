@@ -134,6 +134,10 @@ impl MetricsSource for Services {
         0
     }
 
+    fn control_refused(&self) -> Vec<(&'static str, u64)> {
+        vec![("denied", 3)]
+    }
+
     fn journal(&self) -> Option<JournalSample> {
         Some(JournalSample { failures: vec![("sync", 2), ("torn", 0)], up: false })
     }
@@ -612,6 +616,10 @@ impl MetricsSource for Gate {
 
     fn ended(&self, _: Task) -> u64 {
         0
+    }
+
+    fn control_refused(&self) -> Vec<(&'static str, u64)> {
+        vec![("denied", 3)]
     }
 
     fn journal(&self) -> Option<JournalSample> {

@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tasks", &[]),
     ("dns", &[]),
     ("model", &["text", "stats"]),
+    ("access", &["text"]),
     ("route", &["text", "model"]),
     ("http1", &["http"]),
     ("http2", &["http"]),
@@ -60,6 +61,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "config",
         &[
             "text",
+            "access",
             "stats",
             "http",
             "model",
@@ -78,6 +80,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "control",
         &[
             "text",
+            "access",
             "stats",
             "model",
             "route",
@@ -92,8 +95,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cli", &ALL),
 ];
 
-const ALL: [&str; 24] = [
+const ALL: [&str; 25] = [
     "text",
+    "access",
     "stats",
     "http",
     "grpc",
@@ -137,6 +141,7 @@ const GIVEN: &[(&str, &[&str])] = &[
             "discovery/follower.rs",
             "discovery/names/follower.rs",
             "control/sources.rs",
+            "control/door.rs",
         ],
     ),
     (

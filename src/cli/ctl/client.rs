@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use tonic::metadata::{AsciiMetadataValue, BinaryMetadataValue, MetadataMap};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -9,9 +10,11 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::Error;
+use super::credentials::{Credentials, help};
+use super::place::Place;
 use crate::control::{BY, BY_BINARY, NOT_KEPT, REASON, REASON_BINARY, proto};
 use crate::model::GrpcCode;
-use crate::text::address;
+use crate::text::SecretText;
 use proto::control_client::ControlClient;
 
 /// Maximum size of a response. A service of ten thousand backends with all details is a few MiB.
@@ -30,6 +33,7 @@ pub(super) struct Client {
 pub(super) struct WithAuthor {
     pub by: Option<String>,
     pub reason: Option<String>,
+    pub token: Option<SecretText>,
 }
 
 impl Interceptor for WithAuthor {
@@ -37,6 +41,13 @@ impl Interceptor for WithAuthor {
         let metadata = request.metadata_mut();
         add(metadata, [BY, BY_BINARY], self.by.as_deref());
         add(metadata, [REASON, REASON_BINARY], self.reason.as_deref());
+        if let Some(token) = &self.token {
+            let bearer = SecretText::new(format!("Bearer {}", token.reveal()));
+            let value = AsciiMetadataValue::try_from(bearer.reveal());
+            let mut value = value.map_err(|_| Status::internal("the token is no text"))?;
+            value.set_sensitive(true);
+            metadata.insert("authorization", value);
+        }
         Ok(request)
     }
 }
@@ -50,34 +61,68 @@ fn add(metadata: &mut MetadataMap, [plain, binary]: [&'static str; 2], text: Opt
     }
 }
 
-/// Parses the address of the API.
-fn endpoint(control: &str) -> Option<Endpoint> {
-    if let Some(path) = address::socket(control) {
-        return Endpoint::from_shared(format!("unix:{}", path.ok()?)).ok();
-    }
-    let with_scheme =
-        if control.contains("://") { control.to_owned() } else { format!("http://{control}") };
-    let endpoint = Endpoint::from_shared(with_scheme).ok()?;
-    let uri = endpoint.uri();
-    (uri.scheme_str() == Some("http") && uri.host().is_some()).then_some(endpoint)
+/// Connects to a place.
+async fn open(
+    place: Place,
+    credentials: &Credentials,
+    control: &str,
+    timeout: Duration,
+) -> Result<Channel, Error> {
+    let endpoint = match &place {
+        Place::Socket(path) => Endpoint::from_shared(format!("unix:{path}")),
+        Place::Clear(authority) | Place::Tls(authority, _) => {
+            // The scheme is for the names of requests alone: TLS is made below.
+            Endpoint::from_shared(format!("http://{authority}"))
+        }
+    };
+    let endpoint = endpoint
+        .map_err(|_| Error::Address(control.to_owned()))?
+        .connect_timeout(timeout)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(timeout);
+    let connected = match place {
+        Place::Socket(_) | Place::Clear(_) => endpoint.connect().await,
+        Place::Tls(authority, host) => {
+            let tls = credentials.tls(&host)?;
+            let connector = tower::service_fn(move |_| {
+                let (tls, authority) = (tls.clone(), authority.clone());
+                async move { tls.open(authority).await.map(TokioIo::new) }
+            });
+            endpoint.connect_with_connector(connector).await
+        }
+    };
+    connected.map_err(|error| {
+        let (control, reason) = (control.to_owned(), root(&error));
+        match help(&reason) {
+            Some(help) => Error::Tls { control, reason, help },
+            None => Error::Connect { control, reason },
+        }
+    })
 }
 
 impl Client {
     /// Connects; changes are `signed` for the audit log.
     pub(super) async fn connect(
         control: &str,
+        credentials: &Credentials,
         timeout: Duration,
         signed: WithAuthor,
     ) -> Result<Client, Error> {
-        let endpoint = endpoint(control).ok_or_else(|| Error::Address(control.to_owned()))?;
-        let endpoint = endpoint
-            .connect_timeout(timeout)
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(timeout);
-        let channel = endpoint.connect().await.map_err(|error| Error::Connect {
-            control: control.to_owned(),
-            reason: root(&error),
-        })?;
+        let place = Place::parse(control)?;
+        let token = credentials.token()?;
+        if token.is_some() && place.is_readable_on_the_way() {
+            return Err(Error::Credentials(format!(
+                "a token is not sent to {control} in clear text: write https://"
+            )));
+        }
+        if credentials.are_for_tls() && !matches!(place, Place::Tls(..)) {
+            return Err(Error::Credentials(format!(
+                "--ca, --cert, --key and --server-name are for TLS, and {control} is spoken to in clear \
+                 text: write https://"
+            )));
+        }
+        let signed = WithAuthor { token, ..signed };
+        let channel = open(place, credentials, control, timeout).await?;
         Ok(Client { channel, control: control.to_owned(), timeout, signed })
     }
 
@@ -158,6 +203,12 @@ impl<T> Answers<T> {
 fn refused(control: &str, status: &Status) -> Error {
     if status.metadata().contains_key(NOT_KEPT) {
         return Error::NotKept(status.message().to_owned());
+    }
+    // With TLS 1.3 a gateway refuses a certificate once the connection stands.
+    if let Some(broken) = std::error::Error::source(status)
+        && let Some(help) = help(&root(broken))
+    {
+        return Error::Tls { control: control.to_owned(), reason: root(broken), help };
     }
     if let Some(reason) = not_control_api(status) {
         return Error::Stranger { control: control.to_owned(), reason };

@@ -11,7 +11,9 @@ use crate::model::GrpcCode;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// `--control` is not a valid address.
-    #[error("--control `{0}` is not an address: write http://HOST:PORT")]
+    #[error(
+        "--control `{0}` is not an address: write unix:PATH, https://HOST:PORT or http://HOST:PORT"
+    )]
     Address(String),
     /// A backend or setting is given twice.
     #[error("`{0}` is given twice")]
@@ -28,6 +30,22 @@ pub enum Error {
         /// The cause.
         reason: String,
     },
+    /// TLS failed.
+    #[error("no TLS with {control}: {reason}\n{help}")]
+    Tls {
+        /// The address.
+        control: String,
+        /// The cause.
+        reason: String,
+        /// What to do.
+        help: &'static str,
+    },
+    /// What proves who one is cannot be used, or a context.
+    #[error("{0}")]
+    Credentials(String),
+    /// Several gateways listen on this machine.
+    #[error("several gateways listen here: name one of them with --control unix:{}", .0.join(" or unix:"))]
+    Several(Vec<String>),
     /// Timed out.
     #[error("no answer from {control} within {timeout:?}; wait longer with --timeout")]
     Timeout {
@@ -40,8 +58,7 @@ pub enum Error {
     #[error(
         "no control API answers at {control}: {reason}\n\
          Is --control (or EQUIPOISE_CONTROL) the address that the gateway's configuration has \
-         under `control`, not that of a listener or of the metrics? It is spoken to in clear text, \
-         never TLS."
+         under `control`, not that of a listener or of the metrics? With TLS there it is https://."
     )]
     Stranger {
         /// The address.
@@ -113,8 +130,13 @@ impl Error {
     /// The category.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::Address(_) | Error::Twice(_) | Error::Claim(_) => ErrorKind::Usage,
+            Error::Address(_)
+            | Error::Twice(_)
+            | Error::Claim(_)
+            | Error::Credentials(_)
+            | Error::Several(_) => ErrorKind::Usage,
             Error::Connect { .. }
+            | Error::Tls { .. }
             | Error::Timeout { .. }
             | Error::Stranger { .. }
             | Error::Lost { .. } => ErrorKind::Unreachable,

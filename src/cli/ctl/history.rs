@@ -115,7 +115,11 @@ fn line(change: &Change) -> String {
     if change.ended {
         return format!("     {at} no longer configured, and so ended: {old}");
     }
-    let by = if actor.is_empty() { peer.clone() } else { format!("{actor} ({peer})") };
+    let by = match (&*change.identity, &**actor) {
+        ("", "") => peer.clone(),
+        ("", one) | (one, "") => format!("{one} ({peer})"),
+        (identity, actor) => format!("{identity} ({actor}, {peer})"),
+    };
     let reason =
         if reason.is_empty() { String::new() } else { format!(", as \u{201C}{reason}\u{201D}") };
     let until = until(change.until.as_ref());
@@ -147,6 +151,7 @@ fn programs(subject: Subject<'_>, answer: &ListChangesResponse) -> String {
     struct One<'a> {
         revision: u64,
         at: Option<String>,
+        identity: Option<&'a str>,
         actor: Option<&'a str>,
         peer: &'a str,
         reason: Option<&'a str>,
@@ -161,11 +166,12 @@ fn programs(subject: Subject<'_>, answer: &ListChangesResponse) -> String {
         Some(text).filter(|text| !text.is_empty())
     }
     fn one(change: &Change) -> One<'_> {
-        let Change { revision, at, actor, peer, reason, change, old, new, until, ended, sequence } =
-            change;
+        let Change { until, ended, sequence, identity, .. } = change;
+        let Change { revision, at, actor, peer, reason, change, old, new, .. } = change;
         One {
             revision: *revision,
             at: at.map(|at| at.to_string()),
+            identity: given(identity),
             actor: given(actor),
             peer,
             reason: given(reason),

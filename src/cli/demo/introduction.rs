@@ -24,7 +24,7 @@ pub fn text(stage: &Stage, backends: &[Backend], rate: u32) -> String {
     }
     let mut places = vec![
         row("gateway", &format!("http://{}", stage.listener), "gRPC over HTTP/2, clear text"),
-        row("control", &format!("http://{}", stage.gateway.control()), "what `ctl` speaks to"),
+        row("control", &format!("http://{}", control(stage)), "what `ctl` speaks to"),
         row("metrics", &format!("http://{}/metrics", stage.gateway.metrics()), "for Prometheus"),
     ];
     for backend in backends {
@@ -40,6 +40,11 @@ pub fn text(stage: &Stage, backends: &[Backend], rate: u32) -> String {
     text
 }
 
+/// The control API over TCP, which every tool speaks.
+fn control(stage: &Stage) -> String {
+    stage.gateway.control().first().map(ToString::to_string).unwrap_or_default()
+}
+
 fn row(name: &str, place: &str, note: &str) -> [String; 3] {
     [name, place, note].map(String::from)
 }
@@ -50,7 +55,7 @@ fn indent(text: &str) -> String {
 
 /// Five commands to try, each with a title.
 fn commands(stage: &Stage, backends: &[Backend]) -> Vec<(String, String)> {
-    let ctl = ctl(&stage.gateway.control().to_string());
+    let ctl = ctl(&control(stage));
     let [first, .., last] = backends else { return Vec::new() };
     let (listener, metrics) = (stage.listener, stage.gateway.metrics());
     vec![

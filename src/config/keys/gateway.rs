@@ -54,7 +54,8 @@ section! {
     [restart] overrides: Part = Shape::Mapping(&OVERRIDES), Absent::Nothing,
         "where [what operators change](operating.md#what-outlives-a-restart) is kept; in memory, and so \
          until the process ends, without";
-    [restart] control: Part = Shape::Mapping(&CONTROL), Absent::Nothing, "the control API";
+    control: Part = Shape::Mapping(&CONTROL), Absent::Nothing,
+        "[the control API](control.md), and who may steer";
     [restart] metrics: Part = Shape::Mapping(&METRICS), Absent::Nothing,
         "metrics and health over HTTP";
 }

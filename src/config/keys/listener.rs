@@ -1,4 +1,4 @@
-//! Keys of listeners: for clients, the control API, metrics.
+//! Keys of listeners: for clients, metrics.
 
 use std::time::Duration;
 
@@ -50,11 +50,11 @@ impl Profile {
     }
 }
 
-const fn socket_address() -> Form<SocketAddress> {
+pub(super) const fn socket_address() -> Form<SocketAddress> {
     text(&LISTEN, SocketAddress::parse, ToString::to_string)
 }
 
-const fn socket_mode() -> Form<u32> {
+pub(super) const fn socket_mode() -> Form<u32> {
     text(&MODE, mode, |mode| format!("{mode:04o}"))
 }
 
@@ -155,18 +155,6 @@ section! {
          others say of themselves is dropped";
     client_cert: List<CertificateField> = word(), Many::Some, Absent::Nothing,
         "what `x-forwarded-client-cert` tells, gRPC backends too, of a client's certificate, in Envoy's form: its          hash and the gateway's URI in any case. What clients write there themselves is dropped in any case, but that of          `trust`, which is kept and added to";
-}
-
-section! {
-    /// The control API.
-    pub static CONTROL: Control = "control", short Short::Key("address");
-
-    address: Key<SocketAddress> = socket_address(), Absent::value("127.0.0.1:9900"),
-        "where the control API listens, be it a [Unix socket](#unix-sockets)";
-    mode: Key<u32> = socket_mode(), Absent::Words("0600"),
-        "who may connect to its Unix socket: whoever may can steer all traffic";
-    allow_remote: Key<bool> = boolean(), Absent::value("false"),
-        "needed for an IP address other than loopback: the API has no authentication yet";
 }
 
 impl Word for ResponseStart {

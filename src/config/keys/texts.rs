@@ -193,6 +193,11 @@ fn ratio() -> String {
 }
 
 pub static LISTEN: Text = form("IP and port, or unix:path", "", listen);
+pub static CONTROL_ADDRESS: Text =
+    form("IP and port, unix:path, or `off`", "", || format!("off|{}", listen()));
+pub static CONTROL_SOCKET: Text =
+    form("path, or `off`", "", || format!("off|{}", socket().replacen("unix:", "(?:unix:)?", 1)));
+pub static NAME_PATTERN: Text = any("name with `*`", "512 characters", || "[!-~]{1,512}".into());
 pub static ENDPOINT_ADDRESS: Text = form("host:port or unix:path", "", endpoint);
 pub static HOST_AND_PORT: Text = form("host:port", "", host_and_port);
 pub static DNS_NAME: Text =
@@ -209,6 +214,7 @@ pub static MODE: Text =
     Text { name: "octal digits", range: "", pattern: mode, plain: Plain::Integers(2, 777) };
 pub static FILE: Text = any("file", "4 MiB", some);
 pub static SAN: Text = any("subjectAltName", "", san);
+pub static TOKEN_FILE: Text = any("file of tokens", "1 MiB", some);
 pub static JOURNAL_FILE: Text = any("file", "", some);
 pub static BUCKET: Text = Text {
     name: "duration",

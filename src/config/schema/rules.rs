@@ -33,7 +33,11 @@ pub fn of(section: &'static Section) -> Map<String, Value> {
     } else if is(&LISTENER) || is(&METRICS) {
         json!({ "dependentSchemas": { "mode": of_sockets() } })
     } else if is(&CONTROL) {
-        json!({ "dependentSchemas": { "mode": of_sockets() }, "anyOf": loopback_or_allowed() })
+        json!({
+            "anyOf": local_or_asked(),
+            "not": { "anyOf": two_sockets_or_none() },
+            "dependentSchemas": { "mode": { "properties": { "socket": { "not": { "const": "off" } } } } },
+        })
     } else if is(&SERVICE) {
         json!({ "allOf": [named_sockets(), http1_checks()] })
     } else if is(&HEALTH) {
@@ -126,15 +130,31 @@ fn of_sockets() -> Value {
 }
 
 fn loopback() -> Value {
-    let here = r"127\.|\[(?:0*:)*:?0*1\]:|unix:";
+    let here = r"127\.|\[(?:0*:)*:?0*1\]:|unix:|off$";
     json!({ "pattern": format!("^(?:{here})|{VARIABLE}") })
 }
 
-/// A non-loopback address requires `allow_remote`.
-fn loopback_or_allowed() -> Vec<Value> {
+/// A socket is named once, and the control API listens somewhere.
+fn two_sockets_or_none() -> Vec<Value> {
+    let both = |address: Value, socket: Value| {
+        json!({
+            "required": ["address", "socket"],
+            "properties": { "address": address, "socket": socket },
+        })
+    };
+    vec![
+        both(json!({ "pattern": "^unix:" }), json!({})),
+        both(json!({ "const": "off" }), json!({ "const": "off" })),
+    ]
+}
+
+/// A non-loopback address requires TLS, and that callers prove who they are.
+fn local_or_asked() -> Vec<Value> {
+    let asking = json!({ "required": ["client_ca"] });
     vec![
         json!({ "properties": { "address": loopback() } }),
-        json!({ "required": ["allow_remote"], "properties": { "allow_remote": may_be_true() } }),
+        json!({ "required": ["tls", "tokens"] }),
+        json!({ "required": ["tls"], "properties": { "tls": asking } }),
     ]
 }
 

@@ -40,14 +40,13 @@ fn said(line: &str) -> String {
 fn values_are_typed_once_variables_are_put_in() {
     let plan = with(
         "workers: ${THREE}\ndrain_timeout: ${TIME}\nworker_buffer: \"${NONE:-2}MiB\"\ncontrol: { \
-         address: \"127.0.0.1:${PORT}\", allow_remote: \"${YES}\" }\nmetrics:\n  address: \
+         address: \"127.0.0.1:${PORT}\" }\nmetrics:\n  address: \
          '127.0.0.1:${NONE:-1}'",
     );
     let plan = plan.unwrap_or_else(|report| panic!("{}", report.pretty()));
     assert_eq!((plan.workers, plan.drain_timeout), (3, Duration::from_secs(7)));
     assert_eq!(plan.worker_buffer, 2 << 20);
-    assert_eq!(plan.control.address.to_string(), "127.0.0.1:50051");
-    assert!(plan.control.allow_remote);
+    assert_eq!(plan.control.places.address.unwrap().to_string(), "127.0.0.1:50051");
     assert_eq!(plan.metrics.address.to_string(), "127.0.0.1:1");
 }
 

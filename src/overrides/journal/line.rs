@@ -71,6 +71,8 @@ struct Line {
     route: Option<String>,
     revision: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     peer: String,
@@ -148,7 +150,7 @@ pub(super) fn is_journal(content: &[u8]) -> bool {
 /// A change as a line; one of the `past` is for the history alone.
 pub(super) fn record(record: &ChangeRecord, past: bool) -> serde_json::Result<String> {
     let ChangeRecord { sequence, kind, provenance, subject, .. } = record;
-    let Provenance { by: Author { peer, actor, reason }, at } = provenance;
+    let Provenance { by: Author { identity, peer, actor, reason }, at } = provenance;
     let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
     let (service, route) = names(subject);
     let revision = record.revision.unwrap_or_default();
@@ -165,6 +167,7 @@ pub(super) fn record(record: &ChangeRecord, past: bool) -> serde_json::Result<St
         service,
         route,
         revision,
+        identity: text(identity),
         actor: text(actor),
         peer: peer.to_string(),
         reason: text(reason),
@@ -232,6 +235,7 @@ fn entry(line: Line, now: Now) -> Option<Entry> {
         _ => return None,
     };
     let by = Author {
+        identity: line.identity.map(Into::into),
         peer: line.peer.into(),
         actor: line.actor.map(Into::into),
         reason: line.reason.map(Into::into),

@@ -60,6 +60,8 @@ struct ByLine {
     revision: u64,
     time: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     actor: Option<String>,
     peer: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,6 +139,7 @@ impl SettingLine {
         let by = || ByLine {
             revision: *revision,
             time: written(provenance.at),
+            identity: text(&provenance.by.identity),
             actor: text(&provenance.by.actor),
             peer: provenance.by.peer.to_string(),
             reason: text(&provenance.by.reason),
@@ -157,6 +160,7 @@ impl SettingLine {
             Some(by) => {
                 let at = read_time(&by.time)?;
                 let by_whom = Author {
+                    identity: by.identity.map(Into::into),
                     peer: by.peer.into(),
                     actor: by.actor.map(Into::into),
                     reason: by.reason.map(Into::into),

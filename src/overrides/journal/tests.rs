@@ -32,6 +32,7 @@ fn weight_of(address: &str) -> Field {
 
 fn setting(revision: u64, value: Value) -> Setting {
     let by = Author {
+        identity: Some("token:ci".into()),
         peer: "127.0.0.1:4".into(),
         actor: Some("ann".into()),
         reason: Some("so \"it\" is, \u{e4}".into()),

@@ -4,10 +4,11 @@ use super::errors;
 
 /// The errors of a configuration with these addresses for clients, control and metrics.
 fn told(clients: &[&str], control: &str, metrics: &str) -> Vec<String> {
-    errors(&format!(
-        "listeners: {clients:?}\ncontrol: {{ address: \"{control}\", allow_remote: true }}\nmetrics: \"{metrics}\"\n\
+    let told = errors(&format!(
+        "listeners: {clients:?}\ncontrol: {{ address: \"{control}\" }}\nmetrics: \"{metrics}\"\n\
          services: {{ a: {{ endpoints: [ b:1 ] }} }}\nroutes: [ a ]\n"
-    ))
+    ));
+    told.into_iter().filter(|error| !error.contains("in clear text")).collect()
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn a_value_may_stand_for_a_mapping_with_one_obvious_key() {
     let plan = |text| config::parse(text, Path::new("")).unwrap();
     let (long, short) = (plan(LONG), plan(SHORT));
     assert_eq!(long.services, short.services);
-    assert_eq!((long.control, long.metrics), (short.control, short.metrics));
+    assert_eq!((long.control.places, long.metrics), (short.control.places, short.metrics));
     assert_eq!(long.listeners[0].address, short.listeners[0].address);
     assert!(long.routes.changes_since(&short.routes).changed.is_empty());
     let names =

@@ -162,6 +162,7 @@ fn valid(path: &str) -> String {
     match path {
         "" => top("@"),
         "log" | "control" | "metrics" => top(&format!("{path}: {{ @ }}")),
+        "control.roles[]" => top("control: { roles: [ { who: x, role: read, @ } ] }"),
         "overrides.journal" => top("overrides: { journal: { path: x, @ } }"),
         "listeners[]" => listener("@"),
         "listeners[].forwarded" => listener("forwarded: { @ }"),
@@ -240,7 +241,7 @@ fn its_defaults_are_those_that_are_taken() {
                         hold(&valid("listeners[]").replace('@', &keys), key, &row[profile]);
                     }
                 }
-                "listeners[].tls" => {} // it has files; OpenSSL sees what holds without a key
+                "listeners[].tls" | "control.tls" => {} // it has files; OpenSSL sees what holds without a key
                 "services.*.limits" => hold(&valid(&path), key, &row["backends"]),
                 path => {
                     let words = row.get("default").map(|cell| quoted(cell).collect::<Vec<_>>());

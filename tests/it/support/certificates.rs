@@ -60,6 +60,11 @@ impl Authority {
         params.serial_number = Some(SerialNumber::from_slice(name.as_bytes()));
         let uris = uris.into_iter().map(|uri| SanType::URI(uri.try_into().unwrap()));
         params.subject_alt_names.extend(uris);
+        self.issue_by(name, params, key)
+    }
+
+    /// A certificate of this kind, in `NAME.pem` and `NAME.key` too.
+    pub fn issue_by(&self, name: &str, params: CertificateParams, key: &KeyPair) -> Identity {
         let cert = params.signed_by(key, &self.issuer).unwrap().pem();
         let at = |ending: &str| self.folder().join(format!("{name}.{ending}"));
         std::fs::write(at("pem"), &cert).unwrap();

@@ -92,7 +92,7 @@ impl Gateway {
     }
 
     pub fn control_address(&self) -> SocketAddr {
-        self.inner.control().ip().unwrap()
+        self.inner.control().iter().find_map(SocketAddress::ip).unwrap()
     }
 
     pub fn metrics_address(&self) -> SocketAddr {

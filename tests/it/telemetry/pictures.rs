@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -117,6 +117,15 @@ async fn every_query_of_the_dashboard_and_the_rules_returns_data() {
     clients.spawn(async move {
         let _ = client.client_stream(tokio_stream::pending()).await;
         unreachable!("it is open until the end")
+    });
+    let mut control = gateway.control().await.0;
+    clients.spawn(async move {
+        loop {
+            let mut request = tonic::Request::new(Default::default());
+            request.metadata_mut().insert("authorization", "Bearer wrong".parse().unwrap());
+            let _: Result<_, tonic::Status> = control.list_services(request).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     });
     let prometheus = Prometheus::start(gateway.metrics_address(), &folder().join("rules"));
 

@@ -476,6 +476,8 @@ fn usual(shape: Shape) -> Vec<Value> {
             "path" => json!("/x"),
             "name" | "host" | "text" | "expression" | "value" => json!("orders"),
             "file" => json!("ca.pem"),
+            "file of tokens" => json!("tokens.txt"),
+            "path, or `off`" => json!("off"),
             "octal digits" => json!("0660"),
             "factor" => json!(1.5),
             "word" => json!("GET"),

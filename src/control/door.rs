@@ -1,0 +1,290 @@
+//! Who is let in, as the configuration has it now: it may change while connections and streams go on.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use rustls::ServerConfig;
+use tonic::Status;
+
+use super::arrival::Arrival;
+use super::limit::Caller;
+use crate::access::{Access, Grants, Identity};
+use crate::clock::{self, Clock};
+use crate::model::{ControlRefusal, ControlRefusals};
+
+/// Calls that one identity may have open at a time, until their answers begin: half of all.
+const MAX_CALLS_EACH: usize = 128;
+/// Streams that one identity may have open: half of all.
+const MAX_STREAMS_EACH: usize = 500;
+
+/// What the configuration says about who may come in.
+#[derive(Clone, Debug, Default)]
+pub struct DoorSettings {
+    /// Who may do what.
+    pub access: Access,
+    /// TLS of connections over TCP; clear text without.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+/// Who is let in.
+#[derive(Debug)]
+pub struct Door {
+    settings: ArcSwap<DoorSettings>,
+    /// Who may come by the Unix socket beside root: this user, or all whom its mode lets in.
+    users: Users,
+    open: DashMap<Identity, Open>,
+    refusals: Arc<ControlRefusals>,
+    clock: Clock,
+}
+
+/// Who may come by the Unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Users {
+    /// This user, and root.
+    Only(u32),
+    /// Whoever can connect: its mode has been chosen.
+    ByMode,
+}
+
+/// What an identity has open.
+#[derive(Clone, Copy, Debug, Default)]
+struct Open {
+    calls: usize,
+    streams: usize,
+}
+
+/// What is counted of an identity.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Held {
+    Call,
+    Stream,
+}
+
+impl Open {
+    fn of(&mut self, held: Held) -> (&mut usize, usize) {
+        match held {
+            Held::Call => (&mut self.calls, MAX_CALLS_EACH),
+            Held::Stream => (&mut self.streams, MAX_STREAMS_EACH),
+        }
+    }
+}
+
+/// A place among what one identity may have open; free when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    door: Arc<Door>,
+    who: Identity,
+    held: Held,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(mut open) = self.door.open.get_mut(&self.who) {
+            let (count, _) = open.of(self.held);
+            *count = count.saturating_sub(1);
+        }
+        self.door.open.remove_if(&self.who, |_, open| open.calls + open.streams == 0);
+    }
+}
+
+impl Door {
+    /// A door with these settings; `users` may come by the Unix socket.
+    pub fn new(
+        settings: DoorSettings,
+        users: Users,
+        refusals: Arc<ControlRefusals>,
+        clock: Clock,
+    ) -> Door {
+        let settings = ArcSwap::from_pointee(settings);
+        Door { settings, users, open: DashMap::new(), refusals, clock }
+    }
+
+    /// Goes over to other settings: for every call from now on, on open connections too.
+    pub fn configure(&self, settings: DoorSettings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// What was refused.
+    pub fn refusals(&self) -> &Arc<ControlRefusals> {
+        &self.refusals
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The TLS of connections over TCP.
+    pub(super) fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.settings.load().tls.clone()
+    }
+
+    /// Why a client may not even come in, if so.
+    pub(super) fn turns_away(&self, arrival: Arrival) -> Option<ControlRefusal> {
+        let Arrival::Unix { user, process } = arrival else { return None };
+        let own = i32::try_from(std::process::id()).ok();
+        if process.is_some() && process == own {
+            return Some(ControlRefusal::Own);
+        }
+        let known = match self.users {
+            Users::Only(own) => user == own || user == 0,
+            Users::ByMode => true,
+        };
+        (!known).then_some(ControlRefusal::User)
+    }
+
+    /// Who the caller is.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED, with what is missing or wrong.
+    pub(super) fn identify(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+    ) -> Result<Identity, Status> {
+        let (settings, now) = (self.settings.load(), clock::wall());
+        let certificate = caller.certified.as_ref();
+        if let Some(over) = certificate.filter(|certificate| certificate.until <= now) {
+            let until = prost_types::Timestamp::from(over.until);
+            return Err(Status::unauthenticated(format!(
+                "the client certificate has expired at {until}: connect again with a new one"
+            )));
+        }
+        if let Some(token) = bearer(headers)? {
+            let identity = settings.access.token(token, now);
+            return identity.map_err(|bad| Status::unauthenticated(bad.to_string()));
+        }
+        match (certificate, caller.arrival) {
+            (Some(certificate), _) => match &certificate.who {
+                Ok(who) => Ok(who.clone()),
+                Err(nobody) => Err(Status::unauthenticated(nobody.to_string())),
+            },
+            (None, Arrival::Unix { user, .. }) => Ok(Identity::User(user)),
+            (None, Arrival::Tcp(address)) => {
+                let here = is_loopback(address.ip()) && !caller.encrypted;
+                if here && settings.access.open_loopback {
+                    return Ok(Identity::Loopback);
+                }
+                Err(Status::unauthenticated(
+                    "who are you? Give a token (`ctl --token-file`) or a client certificate (`ctl \
+                     --cert --key`), or come by the gateway's Unix socket",
+                ))
+            }
+        }
+    }
+
+    /// All that somebody may do now.
+    pub(super) fn grants(&self, who: &Identity) -> Grants {
+        self.settings.load().access.grants(who, clock::wall())
+    }
+
+    /// A place for one more call or stream of somebody.
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED: they have as many as one may.
+    pub(super) fn place(self: &Arc<Door>, who: &Identity, held: Held) -> Result<Place, Status> {
+        let mut open = self.open.entry(who.clone()).or_default();
+        let (count, most) = open.of(held);
+        // Who has to prove nothing is anybody, and not one.
+        if *count < most || *who == Identity::Loopback {
+            *count += 1;
+            let (door, who) = (Arc::clone(self), who.clone());
+            return Ok(Place { door, who, held });
+        }
+        drop(open);
+        let (what, why) = match held {
+            Held::Call => ("calls", ControlRefusal::Calls),
+            Held::Stream => ("streams", ControlRefusal::Streams),
+        };
+        self.refusals.count(why);
+        let message = format!("`{who}` has {most} {what} open, the most that one may have");
+        Err(Status::resource_exhausted(message))
+    }
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+/// The token of a call, if it has one.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Status> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let scheme = "bearer ";
+    let token = value.to_str().ok().and_then(|value| {
+        let (given, token) = value.split_at_checked(scheme.len())?;
+        given.eq_ignore_ascii_case(scheme).then(|| token.trim())
+    });
+    match (token, values.next()) {
+        (Some(token), None) if !token.is_empty() => Ok(Some(token)),
+        _ => Err(Status::unauthenticated("`authorization` has to be one `Bearer` and a token")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn door(users: Users) -> Arc<Door> {
+        let settings = DoorSettings::default();
+        Arc::new(Door::new(settings, users, Arc::default(), Clock::start()))
+    }
+
+    #[test]
+    fn the_socket_turns_away_other_users_and_the_gateway_itself() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let by = |user, process| Arrival::Unix { user, process };
+        let only = door(Users::Only(1000));
+        for (arrival, why) in [
+            (by(1000, Some(own + 1)), None),
+            (by(0, Some(own + 1)), None),
+            (by(1000, None), None),
+            (by(1001, Some(own + 1)), Some(ControlRefusal::User)),
+            (by(1000, Some(own)), Some(ControlRefusal::Own)),
+            (Arrival::Tcp("192.0.2.1:1".parse().unwrap()), None),
+        ] {
+            assert_eq!(only.turns_away(arrival), why, "{arrival:?}");
+        }
+        assert_eq!(door(Users::ByMode).turns_away(by(1001, Some(own + 1))), None);
+        assert_eq!(door(Users::ByMode).turns_away(by(0, Some(own))), Some(ControlRefusal::Own));
+    }
+
+    #[test]
+    fn a_token_is_one_of_its_kind() {
+        let of = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(AUTHORIZATION, value.parse().unwrap());
+            }
+            bearer(&headers).map(|token| token.map(str::to_owned)).map_err(|status| status.code())
+        };
+        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(of(&["Bearer a"]), Ok(Some("a".into())));
+        assert_eq!(of(&["bearer  a "]), Ok(Some("a".into())));
+        for wrong in
+            [&["Basic a"][..], &["Bearer"], &["Bearer "], &["Bearer a", "Bearer a"], &["é"]]
+        {
+            assert_eq!(of(wrong), Err(tonic::Code::Unauthenticated), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_has_more_than_half_of_all_places() {
+        let door = door(Users::ByMode);
+        let (one, other) = (Identity::User(1), Identity::User(2));
+        let places: Vec<Place> =
+            (0..MAX_CALLS_EACH).map(|_| door.place(&one, Held::Call).unwrap()).collect();
+        let refused = door.place(&one, Held::Call).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+        assert!(refused.message().contains("`uid:1` has 128 calls open"), "{}", refused.message());
+        drop(door.place(&other, Held::Call).unwrap());
+        drop(door.place(&one, Held::Stream).unwrap());
+        drop(places);
+        assert!(door.open.is_empty(), "nothing is left of who has nothing open");
+        let calls = door.refusals().totals()[ControlRefusal::Calls as usize];
+        assert_eq!(calls, ("calls", 1));
+    }
+}
