@@ -40,10 +40,10 @@ pub fn read(node: &Node, files: &Files, problems: &Problems) -> (ControlPlan, Pl
     let mut places: Places = address.clone().map(|address| (address, at)).into_iter().collect();
     let (address, socket) = match (address, &chosen) {
         (Some(SocketAddress::Unix(path)), None) => (None, ControlSocket::At(path)),
-        (Some(SocketAddress::Unix(_)), Some((_, span))) => {
+        (Some(SocketAddress::Unix(path)), Some((_, span))) => {
             let help = "name it here alone, and write an IP and a port, or `off`, for `address`";
             problems.error(*span, "`address` names a socket too", help);
-            (None, ControlSocket::Off)
+            (None, ControlSocket::At(path))
         }
         (address, chosen) => {
             let socket = chosen.as_ref().map_or(ControlSocket::Usual, |(socket, _)| socket.clone());

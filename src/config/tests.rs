@@ -266,8 +266,8 @@ fn control_beyond_loopback_asks_who_comes() {
     refused(&gone, "11:37", &["no `allow_remote` any more", "client_ca"]);
     refused(&with("{ address: off, socket: off }"), "11:21", &["listens nowhere"]);
     let both = with("{ address: unix:/run/a.sock, socket: /run/b.sock }");
-    refused(&both, "11:48", &["names a socket too"]);
-    refused(&with("{ socket: off, mode: '0660' }"), "11:30", &["`mode` is for Unix sockets"]);
+    refused(&both, "11:47", &["names a socket too"]);
+    refused(&with("{ socket: off, mode: '0660' }"), "11:31", &["`mode` is for Unix sockets"]);
     let plan = parse(&with("{ address: off, socket: /run/a.sock }"), Path::new("")).unwrap();
     let places = plan.control.places.known().map(|place| place.to_string()).collect::<Vec<_>>();
     assert_eq!(places, ["unix:/run/a.sock"]);
