@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 /// A file that is written at its end.
@@ -18,6 +19,10 @@ pub trait LogFile: Debug + Send {
     /// # Errors
     /// The system's; what was written may be lost, even if a later call succeeds.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// Whether it is the file at `path`, and has `size` bytes: nobody has removed, replaced, cut or
+    /// continued it.
+    fn is_at(&self, path: &Path, size: u64) -> bool;
 }
 
 /// Held as long as the gateway uses the journal.
@@ -79,6 +84,11 @@ impl LogFile for File {
 
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn is_at(&self, path: &Path, size: u64) -> bool {
+        let (Ok(own), Ok(there)) = (self.metadata(), std::fs::metadata(path)) else { return false };
+        (own.dev(), own.ino()) == (there.dev(), there.ino()) && own.len() == size
     }
 }
 

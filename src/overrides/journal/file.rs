@@ -101,7 +101,7 @@ impl JournalFile {
             _lock: lock,
         };
         if !is_new {
-            file.tell(&read, &now).map_err(fail("set aside", path))?;
+            file.tell(&read).map_err(fail("set aside", path))?;
         }
         file.image = read.image;
         if is_damaged {
@@ -113,7 +113,7 @@ impl JournalFile {
     }
 
     /// Tells what is damaged. A file with damage in its midst is set aside.
-    fn tell(&self, read: &Replay, now: &Now) -> std::io::Result<()> {
+    fn tell(&self, read: &Replay) -> std::io::Result<()> {
         let (path, bytes) = (self.path.display(), read.torn);
         if bytes > 0 {
             self.counters.count(Failure::Torn);
@@ -126,8 +126,7 @@ impl JournalFile {
         }
         if read.damages > 0 {
             self.counters.count(Failure::Corrupt);
-            let seconds = now.wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            let aside = beside(&self.path, &format!(".damaged-{}", seconds.as_millis()));
+            let aside = self.aside();
             self.disk.set_aside(&self.path, &aside)?;
             self.disk.sync_folder(&self.path)?;
             let numbers: Vec<String> = read.damaged.iter().map(ToString::to_string).collect();
@@ -214,6 +213,7 @@ impl JournalFile {
 
     /// Writes lines, and syncs them.
     fn write(&mut self, lines: &[u8], patience: &Patience) -> Result<(), NotKept> {
+        self.reclaim()?;
         self.make_room(lines.len() as u64)?;
         let Some(log) = &mut self.log else { return Err(self.down()) };
         let written = log.append(lines).map_err(|error| (Failure::Write, error));
@@ -229,6 +229,37 @@ impl JournalFile {
         }
         self.size += lines.len() as u64;
         Ok(())
+    }
+
+    /// Writes the file anew if it is not as it was left. What is in its place now is set aside.
+    fn reclaim(&mut self) -> Result<(), NotKept> {
+        if self.log.as_ref().is_none_or(|log| log.is_at(&self.path, self.size)) {
+            return Ok(());
+        }
+        self.counters.count(Failure::Corrupt);
+        let aside = self.aside();
+        let kept = match self.disk.set_aside(&self.path, &aside) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        };
+        let (path, aside) = (self.path.display(), aside.display());
+        tracing::error!(
+            %path,
+            %aside,
+            "somebody else has removed or changed the journal of overrides: it is written anew, and \
+             what was there is kept aside",
+        );
+        let written = kept.and_then(|()| self.write_anew());
+        if written.is_err() {
+            self.log = None;
+        }
+        written.map_err(|error| self.failed(&error))
+    }
+
+    /// Where a damaged file is kept.
+    fn aside(&self) -> PathBuf {
+        let since = clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        beside(&self.path, &format!(".damaged-{}", since.as_millis()))
     }
 
     /// Has a whole file stand that is small enough for `more` bytes.

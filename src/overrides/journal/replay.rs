@@ -58,8 +58,8 @@ pub(super) fn replay(content: &[u8], now: Now) -> Result<Replay, u32> {
         }
     }
     replay.damaged.truncate(TOLD);
-    // More than one damaged line at the end is no tear of one write.
-    if bads > 1 {
+    // More than one damaged line at the end is no tear of one write, and one that has an end none at all.
+    if bads > 1 || (bads == 1 && content.ends_with(b"\n")) {
         replay.damages += bads;
         replay.damaged.append(&mut bad);
         replay.damaged.truncate(TOLD);

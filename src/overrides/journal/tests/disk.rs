@@ -119,6 +119,20 @@ impl MemoryDisk {
         self.state().dead
     }
 
+    /// Somebody removes a file.
+    pub fn remove(&self, path: &Path) {
+        let mut state = self.state();
+        state.names.remove(path);
+        state.synced_names.remove(path);
+    }
+
+    /// Somebody changes the content of a file.
+    pub fn edit(&self, path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state();
+        let inode = state.names[path];
+        edit(&mut state.inodes[inode].written);
+    }
+
     pub fn content(&self, path: &Path) -> Vec<u8> {
         let state = self.state();
         state.names.get(path).map(|inode| state.inodes[*inode].written.clone()).unwrap_or_default()
@@ -239,6 +253,12 @@ impl LogFile for MemoryFile {
             file.synced = file.written.clone();
         }
         Ok(())
+    }
+
+    fn is_at(&self, path: &Path, size: u64) -> bool {
+        let state = self.disk.state();
+        let length = state.inodes[self.inode].written.len() as u64;
+        state.names.get(path) == Some(&self.inode) && length == size
     }
 }
 

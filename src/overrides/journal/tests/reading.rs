@@ -194,3 +194,36 @@ fn a_second_gateway_is_refused_while_the_first_one_lives() {
     drop(file);
     open(&disk).unwrap();
 }
+
+#[test]
+fn a_damaged_last_line_that_has_an_end_is_no_tear() {
+    let disk = MemoryDisk::default();
+    let mut file = open(&disk).unwrap();
+    (2..6).for_each(|revision| append(&mut file, &[weigh(revision)]).unwrap());
+    drop(file);
+    disk.edit(path(), |content| {
+        let at = content.len() - 9;
+        content[at] ^= 1;
+    });
+    let file = open(&disk).unwrap();
+    assert_eq!(held(&file), after(4));
+    assert_eq!(disk.aside(), 1, "somebody was told of it");
+}
+
+#[test]
+fn who_removes_cuts_or_continues_the_file_takes_no_change_away() {
+    let disk = MemoryDisk::default();
+    let mut file = open(&disk).unwrap();
+    append(&mut file, &[weigh(2)]).unwrap();
+    let meddle: [&dyn Fn(); 3] =
+        [&|| disk.remove(path()), &|| disk.edit(path(), Vec::clear), &|| {
+            disk.edit(path(), |content| content.extend(b"x"))
+        }];
+    for (meddle, revision) in meddle.iter().zip(3..) {
+        meddle();
+        append(&mut file, &[weigh(revision)]).unwrap();
+        let copy = MemoryDisk::with(path(), &disk.content(path()));
+        assert_eq!(held(&open(&copy).unwrap()), after(revision));
+    }
+    assert!(disk.aside() > 0, "what was there is kept");
+}
