@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::{ChangeRecord, Edit, Field, RecordKind};
+use super::{ChangeRecord, Edit, Field, FieldChange, RecordKind};
 use crate::model::Time;
 
 /// Maximum of changes that are remembered.
@@ -90,7 +90,8 @@ impl ChangeLog {
         if over(record) {
             return Err(CannotRevert::Over { revision });
         }
-        let fields: HashSet<&Field> = record.fields.iter().map(|change| &change.field).collect();
+        let fields = record.fields.iter().filter(|change| !self.is_as_left(record, change, now));
+        let fields: HashSet<&Field> = fields.map(|change| &change.field).collect();
         // The last one is told, as it is the first to be reverted.
         for after in later.rev().filter(|after| !over(after)) {
             let Some(both) = after.fields.iter().find(|change| fields.contains(&change.field))
@@ -107,12 +108,22 @@ impl ChangeLog {
                 RecordKind::Ended | RecordKind::Gone => CannotRevert::Ended { revision },
             });
         }
-        let edit = |change: &super::FieldChange| Edit {
+        let edit = |change: &FieldChange| Edit {
             field: change.field.clone(),
             value: None,
             before: change.from.clone(),
         };
         Ok(record.fields.iter().map(edit).collect())
+    }
+
+    /// Whether a field is again as `record` has left it: what has edited it since is reverted.
+    fn is_as_left(&self, record: &ChangeRecord, made: &FieldChange, now: Time) -> bool {
+        let over = |it: &ChangeRecord| it.until.is_some_and(|until| until.is_over(now));
+        let after = self.records.iter().rev().take_while(|it| it.sequence != record.sequence);
+        let mut edits = after
+            .filter(|it| it.kind == RecordKind::Change && !over(it))
+            .filter_map(|it| it.fields.iter().find(|change| change.field == made.field));
+        edits.next().is_some_and(|last| last.to == made.to)
     }
 
     fn unknown(&self, revision: u64) -> CannotRevert {
@@ -133,7 +144,7 @@ impl ChangeLog {
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use super::super::{Author, Expiry, FieldChange, Provenance, Setting, Subject, Value};
+    use super::super::{Author, Expiry, Provenance, Setting, Subject, Value};
     use super::*;
     use crate::model::Address;
 
@@ -198,6 +209,22 @@ mod tests {
         let fields = vec![FieldChange { field: weight("a:1"), from: setting(2), to: None }];
         log.push(Arc::new(ChangeRecord { fields, ..ended }));
         assert_eq!(log.revert(2, later), Err(CannotRevert::Ended { revision: 2 }));
+    }
+
+    #[test]
+    fn what_has_come_after_and_is_reverted_is_in_nobodys_way() {
+        let of = |revision, from, to| {
+            let fields = vec![FieldChange { field: weight("a:1"), from, to }];
+            Arc::new(ChangeRecord { fields, ..(*record(revision, &[], None)).clone() })
+        };
+        let (mut log, first, second) = (ChangeLog::default(), setting(7), setting(9));
+        log.push(of(2, None, first.clone()));
+        log.push(of(3, first.clone(), second.clone()));
+        assert!(log.revert(2, Time::ZERO).is_err());
+        log.push(of(4, second.clone(), first.clone()));
+        assert_eq!(log.revert(2, Time::ZERO).unwrap()[0].before, None);
+        log.push(of(5, first, second));
+        assert!(log.revert(2, Time::ZERO).is_err(), "it was undone");
     }
 
     #[test]
