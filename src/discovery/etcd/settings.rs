@@ -167,7 +167,8 @@ mod tests {
 
     #[test]
     fn passwords_are_not_shown() {
-        let user = EtcdUser { name: "gateway".into(), password: SecretText::new("secret".into()) };
-        assert!(!format!("{user:?}").contains("secret"));
+        let user =
+            EtcdUser { name: "gateway".into(), password: SecretText::new("p4ssw0rd".into()) };
+        assert!(!format!("{user:?}").contains("p4ssw0rd"));
     }
 }
