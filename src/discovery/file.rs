@@ -192,7 +192,10 @@ fn described(backend: Discovered, keys: &Map<String, Value>) -> Result<Discovere
     if let Some(instance) = text("instance") {
         backend = backend.as_instance(instance);
     }
-    backend.terminating = keys.get("draining").and_then(Value::as_bool).unwrap_or(false);
+    if let Some(draining) = keys.get("draining") {
+        let told = draining.as_bool().or_else(|| draining.as_str()?.parse().ok());
+        backend.terminating = told.ok_or("`draining` is neither true nor false")?;
+    }
     let known = ["address", WEIGHT, ZONE, "instance", "draining"];
     let rest = keys.iter().filter(|(key, _)| !known.contains(&key.as_str()));
     let rest = rest.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));

@@ -1,7 +1,7 @@
 //! A set of backends, as a registry has it.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use crate::model::Address;
@@ -95,6 +95,9 @@ fn check(address: &Address) -> Result<(), String> {
     }
     let Ok(at) = address.as_str().parse::<SocketAddr>() else { return Ok(()) };
     match is_one_host(at.ip()) {
+        true if is_link_local(at.ip()) => Err(format!(
+            "`{address}` is link-local, as what clouds tell their machines: no registry may name it"
+        )),
         true => Ok(()),
         false => Err(format!("`{address}` is the address of no single backend")),
     }
@@ -105,6 +108,17 @@ pub(super) fn is_one_host(ip: IpAddr) -> bool {
     let ip = ip.to_canonical();
     let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
     !(ip.is_unspecified() || ip.is_multicast() || broadcast)
+}
+
+/// Whether it means something else on each machine, as metadata services of clouds do: a registry
+/// could have the gateway ask these.
+fn is_link_local(ip: IpAddr) -> bool {
+    /// Where one cloud has its metadata service in IPv6.
+    const METADATA: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254));
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip == METADATA,
+    }
 }
 
 /// Each address once, the first of several, and at most `MAX_DISCOVERED`; how many were left out as too
@@ -138,6 +152,10 @@ mod tests {
             "224.0.0.1:80",
             "255.255.255.255:80",
             "[ff02::1]:80",
+            "169.254.169.254:80",
+            "[::ffff:169.254.169.254]:80",
+            "[fe80::1]:80",
+            "[fd00:ec2::254]:80",
             "http://orders:80",
         ] {
             assert!(Discovered::at(text).is_err(), "{text}");
