@@ -8,12 +8,13 @@ use super::configured;
 use crate::text::{ParamValue, Params};
 
 /// Files in `src/balance/` that are no policy.
-const HELPERS: [&str; 10] = [
+const HELPERS: [&str; 11] = [
     "backlog",
     "bound",
     "explain",
     "hashing",
     "key",
+    "near_zone",
     "sampling",
     "slow_start",
     "sorted",
