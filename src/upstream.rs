@@ -9,6 +9,7 @@ mod pool;
 mod probe;
 mod resolver;
 mod settings;
+mod spiffe;
 
 pub use connect::ConnectError;
 pub use demand::Demand;
@@ -20,3 +21,4 @@ pub use probe::Stream;
 pub use resolver::Resolver;
 pub use settings::Settings;
 pub(crate) use settings::{Tls, Version};
+pub(crate) use spiffe::SpiffeVerifier;

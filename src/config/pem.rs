@@ -74,6 +74,22 @@ impl<'a> Pem<'a> {
         Some(Arc::new(roots))
     }
 
+    /// The authorities that the system trusts. They are read at each load, but not watched.
+    pub fn system_roots(&self, node: &Node) -> Option<Arc<RootCertStore>> {
+        let found = rustls_native_certs::load_native_certs();
+        found.certs.hash(&mut *self.hasher.borrow_mut());
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            let errors: String = found.errors.iter().map(|error| format!(": {error}")).collect();
+            let help = "install the package `ca-certificates`, or name a file";
+            let message = format!("the system has no certificates of authorities{errors}");
+            self.problems.error(node.span, message, help);
+            return None;
+        }
+        Some(Arc::new(roots))
+    }
+
     /// Reads the revocation lists that `nodes` name, of the authorities `roots`.
     pub fn revocation_lists(
         &self,

@@ -9,12 +9,13 @@ use rustls::{ClientConfig, Error, InconsistentKeys};
 
 use super::certificates::Purpose;
 use super::files::Files;
-use super::keys::CLIENT_TLS;
-use super::node::Node;
+use super::keys::{CLIENT_TLS, ExpiredLists};
+use super::node::{Node, Value};
 use super::pem::Pem;
 use super::read::{Fields, text};
 use super::report::{Problems, Span};
-use crate::upstream;
+use crate::model::SanPattern;
+use crate::upstream::{self, SpiffeVerifier};
 
 /// Reads a service's `tls`.
 pub fn client(
@@ -33,21 +34,45 @@ pub fn client(
         let help = "give both, or neither if the backends ask for no client certificate";
         problems.error(lone.span, "`cert` and `key` belong together", help);
     }
-    let roots = ca.and_then(|node| pem.roots(node, Purpose::BackendCa).zip(Some(node.span)));
+    let spiffe = fields.optional(&CLIENT_TLS.spiffe);
+    let expired = fields.value(&CLIENT_TLS.expired_crls);
+    let roots = ca.and_then(|node| {
+        let roots = match is_system(node) {
+            true => pem.system_roots(node),
+            false => pem.roots(node, Purpose::BackendCa),
+        };
+        let known = roots.as_deref().filter(|_| !is_system(node)); // of the system's few have a list
+        let lists = pem.revocation_lists(fields.items(&CLIENT_TLS.crls), known);
+        Some((roots?, lists?, node.span))
+    });
     let wanted = cert.is_some() && key.is_some();
     let identity = pem.identity(cert.filter(|_| wanted), key.filter(|_| wanted), Purpose::Client);
     fields.finish();
 
-    let (roots, span) = roots?;
+    let (roots, lists, span) = roots?;
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| problems.error(node.span, error.to_string(), ""))
         .ok()?;
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider())
+    let mut verifier = WebPkiServerVerifier::builder_with_provider(roots, provider());
+    if !lists.is_empty() {
+        verifier = verifier.with_crls(lists).allow_unknown_revocation_status();
+        if expired == ExpiredLists::Refuse {
+            verifier = verifier.enforce_revocation_expiration();
+        }
+    }
+    let verifier = verifier
         .build()
         .map_err(|error| reject(problems, span, "as authority of backends", error))
         .ok()?;
-    let builder = builder.with_webpki_verifier(verifier);
+    let fingerprint =
+        pem.fingerprint((version.alpn(), spiffe.as_ref().map(ToString::to_string), expired as u8));
+    let builder = match spiffe {
+        None => builder.with_webpki_verifier(verifier),
+        Some(id) => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(SpiffeVerifier::new(verifier, id))),
+    };
     let mut config = match identity {
         None if wanted => return None,
         None => builder.with_no_client_auth(),
@@ -57,11 +82,23 @@ pub fn client(
             .ok()?,
     };
     config.alpn_protocols = vec![version.alpn().to_vec()];
-    Some(upstream::Tls {
-        config: Arc::new(config),
-        server_name,
-        fingerprint: pem.fingerprint(version.alpn()),
-    })
+    Some(upstream::Tls { config: Arc::new(config), server_name, fingerprint })
+}
+
+/// Whether `ca` stands for the authorities of the system, not for a file.
+fn is_system(node: &Node) -> bool {
+    matches!(&node.value, Value::Scalar(text) if &**text == "system")
+}
+
+/// Parses a SPIFFE id, or all below one.
+pub fn spiffe(text: &str) -> Result<SanPattern, String> {
+    match SanPattern::parse(text) {
+        Ok(id) if text.starts_with("spiffe://") => Ok(id),
+        _ => Err(format!(
+            "`{}` is no SPIFFE id: write spiffe://shop/orders, or spiffe://shop/*",
+            text.escape_debug()
+        )),
+    }
 }
 
 /// Parses the name that backends' certificates are verified for.

@@ -215,6 +215,7 @@ pub static MODE: Text =
 pub static FILE: Text = any("file", "4 MiB", some);
 pub static SAN: Text = any("subjectAltName", "", san);
 pub static TOKEN_FILE: Text = any("file of tokens", "1 MiB", some);
+pub static SPIFFE: Text = form("SPIFFE id", "", || r"spiffe://[!-)+-.0-~][!-)+-~]*(?:/\*)?".into());
 pub static JOURNAL_FILE: Text = any("file", "", some);
 pub static BUCKET: Text = Text {
     name: "duration",

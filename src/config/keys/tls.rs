@@ -2,9 +2,9 @@
 
 use rustls::pki_types::ServerName;
 
-use super::texts::{FILE, SAN, SERVER_NAME};
+use super::texts::{FILE, SAN, SERVER_NAME, SPIFFE};
 use crate::config::read;
-use crate::config::tls::server_name;
+use crate::config::tls::{server_name, spiffe};
 use crate::model::SanPattern;
 use crate::text::keys::{
     Absent, Form, Key, List, Many, Part, Setting, Shape, Word, section, text, word,
@@ -172,10 +172,18 @@ section! {
 
     ca: Key<String> = file(),
         Absent::Required("add `ca: ca.pem`, whose certificates the backends have"),
-        "endpoints need a certificate of this authority";
+        "endpoints need a certificate of this authority; `system` is for those that the system trusts (a file of that \
+         name is `./system`), read at each load";
     cert: Key<String> = file(), Absent::Nothing, "shown to endpoints that ask; needs `key`";
     key: Key<String> = file(), Absent::Nothing, "its private key; needs `cert`";
     server_name: Key<ServerName<'static>> = text(&SERVER_NAME, server_name, |name| name.to_str().into()),
         Absent::Words("the endpoint's host"),
         "what certificates must be for; required where an endpoint is a Unix socket";
+    spiffe: Key<SanPattern> = text(&SPIFFE, spiffe, ToString::to_string), Absent::Nothing,
+        "what certificates must be for in place of a host: `spiffe://shop/orders`, or `spiffe://shop/*`, as their one URI; \
+         `server_name`, or the host, is then asked for and not verified";
+    crls: List<String> = file(), Many::Some, Absent::Nothing,
+        "revocation lists in PEM or DER: backends whose certificates are revoked are not spoken to";
+    expired_crls: Setting<ExpiredLists> = word(), ExpiredLists::Refuse,
+        "as of listeners";
 }

@@ -79,3 +79,18 @@ fn revocation_lists_are_tried_out() {
     let wrong = format!("{GOOD}, client_ca: root.pem, allowed_clients: [ \"spiffe://shop*\" ]");
     shelf.refuses(&wrong, "ca: root.pem", "write spiffe://shop/*");
 }
+
+#[test]
+fn the_authorities_of_the_system_are_found_or_asked_for() {
+    let shelf = Shelf::new();
+    shelf.write("gateway.yaml", &super::yaml(GOOD, "ca: system, server_name: a.test"));
+    for (file, code) in [("root.pem", 0), ("none.pem", 1)] {
+        let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_equipoise"));
+        check.args(["check", "--config", "gateway.yaml"]).current_dir(shelf.folder.path());
+        let output = check.env("SSL_CERT_FILE", file).env_remove("SSL_CERT_DIR").output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert_eq!(said.contains("the system has no certificates"), code == 1, "{said}");
+    }
+    shelf.refuses(GOOD, "ca: root.pem, spiffe: a.test", "write spiffe://shop/orders");
+}

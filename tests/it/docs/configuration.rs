@@ -241,7 +241,11 @@ fn its_defaults_are_those_that_are_taken() {
                         hold(&valid("listeners[]").replace('@', &keys), key, &row[profile]);
                     }
                 }
-                "listeners[].tls" | "control.tls" => {} // it has files; OpenSSL sees what holds without a key
+                // They have files; OpenSSL sees what holds without a key.
+                "listeners[].tls"
+                | "control.tls"
+                | "services.*.tls"
+                | "services.*.discover.etcd.tls" => {}
                 "services.*.limits" => hold(&valid(&path), key, &row["backends"]),
                 path => {
                     let words = row.get("default").map(|cell| quoted(cell).collect::<Vec<_>>());

@@ -138,3 +138,35 @@ async fn clear_text_is_not_spoken_with() {
     let mut client = connect_to(endpoint(&gateway, tls)).await;
     client.unary(message("x")).await.unwrap();
 }
+
+#[tokio::test]
+async fn backends_are_told_by_their_spiffe_id_and_not_when_revoked() {
+    let authority = Authority::new();
+    let identity = authority.issue_as("backend", &["other.test", "spiffe://shop/orders"]);
+    let tls = Some(ServerTlsConfig::new().identity(identity));
+    let backend = Backend::with(Options { tls, ..Options::default() }).await;
+    authority.revoke("some.crl", &["another"], 2050);
+    authority.revoke("backend.crl", &["backend"], 2050);
+    authority.revoke("old.crl", &["another"], 2025);
+    let stranger = Authority::new();
+    std::fs::copy(stranger.folder().join("ca.pem"), authority.folder().join("no.pem")).unwrap();
+    for (tls, trusted) in [
+        ("ca: ca.pem, spiffe: \"spiffe://shop/orders\"", true),
+        ("ca: ca.pem, spiffe: \"spiffe://shop/*\", crls: [ some.crl ]", true),
+        ("ca: ca.pem, spiffe: \"spiffe://shop/carts\"", false),
+        ("ca: no.pem, spiffe: \"spiffe://shop/orders\"", false),
+        ("ca: ca.pem, spiffe: \"spiffe://shop/orders\", crls: [ backend.crl ]", false),
+        ("ca: ca.pem, server_name: other.test, crls: [ backend.crl ]", false),
+        ("ca: ca.pem, server_name: other.test, crls: [ old.crl ]", false),
+        ("ca: ca.pem, server_name: other.test, crls: [ old.crl ], expired_crls: apply", true),
+    ] {
+        let yaml = format!(
+            "{PORTS}services:\n  echo:\n    tls: {{ {tls} }}\n    endpoints: [ {{ address: {} }} ]\n\
+             routes: [ {{ service: echo }} ]\n",
+            backend.address
+        );
+        let gateway = Gateway::start_in(&yaml, authority.folder()).await;
+        let answered = gateway.client().await.unary(message("x")).await.is_ok();
+        assert_eq!(answered, trusted, "{tls}");
+    }
+}
