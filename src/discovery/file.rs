@@ -233,6 +233,15 @@ mod tests {
     }
 
     #[test]
+    fn draining_is_true_or_false_and_nothing_else() {
+        let (backends, bad) = taken(
+            "[ { address: 'a:1', draining: 'true' }, { address: 'b:1', draining: 1 }, { address: 'c:1', draining: sure } ]",
+        );
+        assert_eq!((backends.len(), bad.len()), (1, 2));
+        assert!(backends[0].terminating && bad[0].contains("neither true nor false"), "{bad:?}");
+    }
+
+    #[test]
     fn bad_entries_do_not_drop_the_rest() {
         let (backends, bad) = taken(
             "[ 7, x, { weight: 1 }, { address: 'a:1', weight: -1 }, { targets: 1 }, { targets: [ 1, 'c:1' ] }, 'd:1' ]",
