@@ -32,7 +32,7 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct New {
-    /// Whose it is, as the audit is to name them
+    /// Whose it is, as log and history are to name them
     #[arg(value_parser = name)]
     name: String,
     /// What it allows: read, operate or admin
