@@ -145,7 +145,7 @@ impl WorkerSnapshot {
     }
 
     /// Picks while endpoints start slowly, or where a zone is preferred.
-    #[cold]
+    #[inline(never)] // keeps the plain pick small
     fn pick_shaped(&self, picker: &dyn Picker, cx: &mut PickCx<'_>) -> usize {
         let Snapshot { ramps, near, .. } = &*self.snapshot;
         let (avoided, tried) = &mut *self.avoided.borrow_mut();
