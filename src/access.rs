@@ -3,6 +3,7 @@
 //! Everything here is a pure function of what it is given: no I/O, no clock, no randomness of its own.
 //! Whoever is not named may do nothing.
 
+mod bearer;
 mod glob;
 mod grant;
 mod identity;
@@ -10,6 +11,7 @@ mod methods;
 mod policy;
 mod tokens;
 
+pub use bearer::{BadBearer, bearer};
 pub use glob::Glob;
 pub use grant::{Grant, Grants, Role, Scope};
 pub use identity::{CertificateNames, Identity, Unidentified};

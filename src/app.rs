@@ -29,7 +29,7 @@ use crate::model::SocketAddress;
 use crate::net::{Descriptors, SocketFile, WorkerHandle};
 use crate::service::{BuildPool, Environment, Registry};
 use crate::tasks::Tasks;
-use crate::telemetry::{Certificates, Exporter, Readiness, Reloads, WorkerMetrics};
+use crate::telemetry::{Certificates, Entrance, Exporter, Readiness, Reloads, WorkerMetrics};
 use crate::upstream::{Dialer, OwnAddresses, Resolver};
 use cold::ColdServers;
 use cold_sockets::{Opened, Sockets};
@@ -51,6 +51,7 @@ pub struct Gateway {
     /// One at least.
     control: Vec<SocketAddress>,
     door: Arc<Door>,
+    entrance: Arc<Entrance>,
     metrics: SocketAddress,
     /// Unix socket files of control API and metrics, removed at the end.
     _files: Vec<SocketFile>,
@@ -89,6 +90,7 @@ impl Gateway {
         let prepared = listeners.prepare(&plan.listeners)?;
         let sockets = Sockets::bind(&plan)?;
         let door = sockets.door(&plan, clock);
+        let entrance = Arc::new(Entrance::new(plan.entrance.clone()));
 
         let registry = overrides.registry(&plan, clock);
         let (reloads, fixed) = (Arc::new(Reloads::new()), RestartSettings::of(&plan));
@@ -120,7 +122,7 @@ impl Gateway {
             metrics: sockets.metrics.socket(),
             registry: Arc::clone(&registry),
             exporter,
-            hosts: fixed.hosts(),
+            entrance: Arc::clone(&entrance),
             refused,
             certificates: Arc::clone(&certificates),
             readiness: ready,
@@ -134,6 +136,7 @@ impl Gateway {
             listeners,
             control: sockets.control.iter().map(Opened::address).collect(),
             door,
+            entrance,
             metrics: sockets.metrics.address(),
             _files: sockets.files,
             fixed,

@@ -38,6 +38,7 @@ mod schema;
 mod server_tls;
 mod service;
 mod tls;
+mod tokens;
 mod variables;
 mod watch;
 
@@ -61,6 +62,7 @@ use crate::model::SocketAddress;
 use crate::net::{ListenerSpec, ServerTls};
 use crate::route::RouteTable;
 use crate::service::{ServiceConfig, UpstreamProtocol};
+use crate::telemetry::EntranceSettings;
 use crate::text::keys::Keys;
 use crate::upstream::OwnAddresses;
 use files::Files;
@@ -98,13 +100,14 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     let mut bound = Vec::new();
     let listeners = listeners(&fields, files, &mut bound, problems);
     let control = fields.get(&TOP.control).map(|node| control::read(node, files, problems));
-    let metrics = fields.get(&TOP.metrics).map(|node| listener::metrics(node, problems));
+    let metrics = fields.get(&TOP.metrics).map(|node| metrics::read(node, files, problems));
     let (control, control_at) = control.unwrap_or_else(|| {
         let control = ControlPlan::default();
         let at = control.places.known().map(|address| (address, root.span)).collect();
         (control, at)
     });
-    let (metrics, metrics_at) = metrics.unwrap_or((MetricsPlan::default(), root.span));
+    let (metrics, entrance, metrics_at) =
+        metrics.unwrap_or((MetricsPlan::default(), EntranceSettings::default(), root.span));
     bound.extend(control_at);
     bound.push((metrics.address.clone(), metrics_at));
     listener::refuse_shared(&bound, problems);
@@ -139,6 +142,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
         listeners,
         control,
         metrics,
+        entrance,
         services,
         routes: Arc::new(routes),
         dns_servers,

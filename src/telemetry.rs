@@ -8,6 +8,7 @@ mod certificates;
 mod connection_slots;
 mod control;
 mod encoding;
+mod entrance;
 mod export;
 mod health;
 mod hosts;
@@ -28,6 +29,7 @@ mod worker;
 pub use certificates::Certificates;
 pub(crate) use connection_slots::{Activity, ConnectionSlots};
 pub use encoding::{Encoding, Format};
+pub use entrance::{Entrance, EntranceSettings};
 pub use export::{
     BackendSample, CounterId, Exporter, MetricsSource, RetrySample, ServiceCounter, ServiceSample,
     SourceSample,

@@ -14,7 +14,7 @@ use crate::net::{Descriptors, Incoming, ListeningSocket};
 use crate::service::Registry;
 use crate::tasks::{Task, Tasks, infallible};
 use crate::telemetry::{
-    AllowedHosts, Certificates, Exporter, Health, Readiness, RefusedConnections, Server,
+    Certificates, Entrance, Exporter, Health, Readiness, RefusedConnections, Server,
 };
 
 /// Names in `grpc.health.v1`: the whole process, and the control API.
@@ -27,7 +27,7 @@ pub struct ColdServers {
     pub metrics: Arc<ListeningSocket>,
     pub registry: Arc<Registry>,
     pub exporter: Exporter,
-    pub hosts: Arc<AllowedHosts>,
+    pub entrance: Arc<Entrance>,
     pub refused: Arc<RefusedConnections>,
     pub certificates: Arc<Certificates>,
     pub readiness: watch::Receiver<Readiness>,
@@ -39,7 +39,7 @@ impl ColdServers {
     /// Serves until `running` signals the stop.
     pub fn start(self, running: &watch::Receiver<bool>) -> JoinSet<()> {
         let ColdServers { control, door, metrics, registry, exporter, refused, .. } = self;
-        let ColdServers { certificates, readiness, hosts, tasks, clock, .. } = self;
+        let ColdServers { certificates, readiness, entrance, tasks, clock, .. } = self;
         let descriptors = Descriptors::now();
         let health = Health::default();
         let mut cold = JoinSet::new();
@@ -75,7 +75,7 @@ impl ColdServers {
             health,
             readiness,
             max_connections: descriptors.metrics,
-            hosts,
+            entrance,
             refusals: refused.at("metrics"),
             clock,
         };

@@ -12,7 +12,6 @@ use crate::config::{ControlPlaces, LogPlan, MetricsPlan, OverridesPlan, Plan, Re
 use crate::control::DoorSettings;
 use crate::route::RouteChanges;
 use crate::service::{Environment, Registry, Routing, Service, StagedService};
-use crate::telemetry::AllowedHosts;
 use crate::text::listed;
 
 /// Settings that are fixed until a restart.
@@ -40,11 +39,6 @@ impl RestartSettings {
             log: plan.log,
             overrides: plan.overrides.clone(),
         }
-    }
-
-    /// The names by which the metrics port may be asked.
-    pub(super) fn hosts(&self) -> Arc<AllowedHosts> {
-        Arc::new(self.metrics.hosts.clone())
     }
 
     /// The keys of fixed settings in which `plan` differs.
@@ -121,6 +115,7 @@ impl Gateway {
         self.room.compare(&plan);
         self.certificates.replace(plan.certificates.clone());
         self.door.configure(DoorSettings::from(&plan.control));
+        self.entrance.configure(plan.entrance.clone());
         let before = self.registry.routing();
         publish(&self.registry, &self.environment, plan).await;
         self.registry.retire(&before).await;
@@ -249,7 +244,7 @@ mod tests {
         let mut differ: Vec<_> = RestartSettings::of(&before).differences(&after).collect();
         let rows = config::keys().section().rows();
         let mut told: Vec<_> = rows.filter(|row| row.restart()).map(|row| row.name()).collect();
-        told.push("control"); // where it listens; the rest of it is reloaded
+        told.extend(["control", "metrics"]); // some of their keys
         differ.sort_unstable();
         told.sort_unstable();
         assert_eq!(differ, told);

@@ -8,8 +8,8 @@ use super::node::{Node, Value};
 use super::plan::{ControlPlaces, ControlPlan, ControlSocket};
 use super::read::Fields;
 use super::report::{Problems, Span};
-use super::server_tls;
-use crate::access::{Access, Grant, MAX_TOKEN_FILE, Rule, Scope, Tokens};
+use super::{server_tls, tokens};
+use crate::access::{Access, Grant, Rule, Scope};
 use crate::model::SocketAddress;
 use crate::text::address::socket;
 
@@ -33,7 +33,7 @@ pub fn read(node: &Node, files: &Files, problems: &Problems) -> (ControlPlan, Pl
     let tls = tls_at.and_then(|node| server_tls::server(node, files, problems));
     let tokens_at = fields.get(&CONTROL.tokens);
     let tokens = fields.placed(&CONTROL.tokens);
-    let tokens = tokens.map(|(name, span)| read_tokens(&name, span, files, problems));
+    let tokens = tokens.map(|(name, span)| tokens::read(&name, span, files, problems));
     let rules_at = fields.has(&CONTROL.roles);
     let rules = fields.items(&CONTROL.roles).iter();
     let rules = rules.filter_map(|node| read_role(node, problems)).collect();
@@ -101,33 +101,6 @@ fn retire(node: &Node, problems: &Problems) {
 fn has(node: &Node, key: &str) -> bool {
     matches!(&node.value, Value::Map(entries) if entries.iter().any(|entry| &*entry.key == key))
 }
-
-fn read_tokens(name: &str, span: Span, files: &Files, problems: &Problems) -> Tokens {
-    let path = files.locate(name);
-    let read = files.read(&path, MAX_TOKEN_FILE).map_err(|error| error.to_string());
-    let text = read
-        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned()));
-    let text = match text {
-        Ok(text) => text,
-        Err(error) => {
-            let message = format!("cannot read {}: {error}", path.display());
-            let help = "`equipoise ctl token new NAME --role read` prints a line for it";
-            problems.error(span, message, help);
-            return Tokens::default();
-        }
-    };
-    Tokens::parse(&text).unwrap_or_else(|errors| {
-        for error in errors.iter().take(MAX_SHOWN) {
-            let message = format!("{}: {error}", path.display());
-            let help = "`equipoise ctl token new NAME --role read` prints such a line";
-            problems.error(span, message, help);
-        }
-        Tokens::default()
-    })
-}
-
-/// Errors of a token file that are shown.
-const MAX_SHOWN: usize = 20;
 
 /// Reads one of `control.roles`.
 fn read_role(node: &Node, problems: &Problems) -> Option<Rule> {

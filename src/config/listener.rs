@@ -1,4 +1,4 @@
-//! Reads listeners: for clients, the control API, metrics.
+//! Reads listeners for clients.
 
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
@@ -7,15 +7,13 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::files::Files;
-use super::keys::{FORWARDED, LISTENER, METRICS, PROXY_PROTOCOL};
+use super::keys::{FORWARDED, LISTENER, PROXY_PROTOCOL};
 use super::node::Node;
-use super::plan::MetricsPlan;
 use super::read::Fields;
 use super::report::{Problems, Span};
-use super::{limits, metrics, server_tls};
+use super::{limits, server_tls};
 use crate::model::{Forwarding, Peer, SocketAddress};
 use crate::net::{ListenerSpec, ProxyProtocol, clash, takes_in};
-use crate::telemetry::AllowedHosts;
 use crate::text::address::network;
 use crate::text::keys::Key;
 
@@ -53,7 +51,7 @@ pub fn listener(node: &Node, files: &Files, problems: &Problems) -> Option<(List
 }
 
 /// The file mode of a Unix socket; refused for IP addresses.
-fn mode_of(
+pub fn mode_of(
     fields: &Fields<'_>,
     key: &Key<u32>,
     bound: Option<&(SocketAddress, Span)>,
@@ -123,21 +121,6 @@ pub fn proxy(text: &str) -> Result<Option<IpNet>, String> {
         Peer::UNIX => Ok(None),
         text => network(text).map(Some),
     }
-}
-
-/// Reads `metrics`; also returns the location of its address.
-pub fn metrics(node: &Node, problems: &Problems) -> (MetricsPlan, Span) {
-    let mut plan = MetricsPlan::default();
-    let fields = Fields::of(node, &METRICS, problems);
-    let at = fields.placed(&METRICS.address).unwrap_or((plan.address, node.span));
-    plan.mode = mode_of(&fields, &METRICS.mode, Some(&at), problems);
-    plan.hosts = AllowedHosts(fields.list(&METRICS.hosts).into_iter().collect());
-    plan.settings = metrics::settings(&fields, problems);
-    plan.counts = metrics::counts(&fields);
-    fields.finish();
-    let (address, span) = at;
-    plan.address = address;
-    (plan, span)
 }
 
 /// Refuses listeners whose addresses overlap.

@@ -1,14 +1,22 @@
-//! Reads the settings of the exporter.
+//! Reads `metrics`: where they are served, to whom, and what is exported.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::files::Files;
 use super::keys::METRICS;
+use super::listener::mode_of;
 use super::node::Node;
+use super::plan::MetricsPlan;
 use super::read::{Fields, items, scalar};
-use super::report::Problems;
+use super::report::{Problems, Span};
+use super::{server_tls, tokens};
+use crate::access::Access;
+use crate::model::SocketAddress;
+use crate::net::ServerTls;
 use crate::service::CounterSettings;
 use crate::stats::nearest_bound;
-use crate::telemetry::MetricsSettings;
+use crate::telemetry::{AllowedHosts, EntranceSettings, MetricsSettings};
 use crate::text::units;
 
 /// A smaller budget gets a warning: in an earlier version it counted label sets per metric.
@@ -21,8 +29,47 @@ pub const MAX_METHODS: u64 = 1000;
 const MIN_BOUND: Duration = Duration::from_micros(10);
 const MAX_BOUND: Duration = Duration::from_secs(900);
 
+/// Reads `metrics`; also returns who may ask, and the location of the address.
+pub fn read(
+    node: &Node,
+    files: &Files,
+    problems: &Problems,
+) -> (MetricsPlan, EntranceSettings, Span) {
+    let mut plan = MetricsPlan::default();
+    let fields = Fields::of(node, &METRICS, problems);
+    let at = fields.placed(&METRICS.address).unwrap_or((plan.address, node.span));
+    plan.mode = mode_of(&fields, &METRICS.mode, Some(&at), problems);
+    plan.settings = settings(&fields, problems);
+    plan.counts = counts(&fields);
+    let tls_at = fields.get(&METRICS.tls);
+    let tls = tls_at.and_then(|node| server_tls::server(node, files, problems));
+    let tokens = fields.placed(&METRICS.tokens);
+    let (address, span) = at;
+    if let (Some((_, at)), None, SocketAddress::Ip(ip)) = (&tokens, tls_at, &address)
+        && !ip.ip().to_canonical().is_loopback()
+    {
+        let message = format!("metrics on {ip} take tokens in clear text: others could read them");
+        let help = "add `tls: { cert: …, key: … }`, or listen on loopback";
+        problems.error(*at, message, help);
+    }
+    let access = tokens.map(|(name, span)| Access {
+        rules: Vec::new(),
+        tokens: tokens::read(&name, span, files, problems),
+        open_loopback: false,
+    });
+    let entrance = EntranceSettings {
+        hosts: AllowedHosts(fields.list(&METRICS.hosts).into_iter().collect()),
+        asks_clients: tls.as_ref().is_some_and(ServerTls::asks_clients),
+        tls: tls.map(|tls| Arc::clone(tls.config())),
+        access,
+    };
+    fields.finish();
+    plan.address = address;
+    (plan, entrance, span)
+}
+
 /// The settings of the exporter.
-pub fn settings(fields: &Fields<'_>, problems: &Problems) -> MetricsSettings {
+fn settings(fields: &Fields<'_>, problems: &Problems) -> MetricsSettings {
     let mut settings = MetricsSettings::default();
     if let Some((budget, span)) = fields.placed(&METRICS.series_budget) {
         settings.series_budget = budget;
@@ -42,7 +89,7 @@ pub fn settings(fields: &Fields<'_>, problems: &Problems) -> MetricsSettings {
 }
 
 /// The settings of services' statistics.
-pub fn counts(fields: &Fields<'_>) -> CounterSettings {
+fn counts(fields: &Fields<'_>) -> CounterSettings {
     let mut counts = CounterSettings::default();
     fields.set(&METRICS.keep_removed, &mut counts.keep_removed);
     fields.set(&METRICS.methods_per_service, &mut counts.methods);

@@ -14,7 +14,7 @@ use crate::model::{Certificate, SocketAddress};
 use crate::net::{ListenerSpec, ServerTls};
 use crate::route::RouteTable;
 use crate::service::{CounterSettings, ServiceConfig};
-use crate::telemetry::{AllowedHosts, MetricsSettings};
+use crate::telemetry::{EntranceSettings, MetricsSettings};
 
 /// Everything needed to start a gateway.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Plan {
     pub control: ControlPlan,
     /// The metrics listener.
     pub metrics: MetricsPlan,
+    /// Who may ask there.
+    pub entrance: EntranceSettings,
     /// The services; routes refer to them by index.
     pub services: Vec<ServiceConfig>,
     /// The route table.
@@ -118,8 +120,6 @@ pub struct MetricsPlan {
     pub address: SocketAddress,
     /// File mode of a Unix socket; by default that of the umask.
     pub mode: Option<u32>,
-    /// The names by which it may be asked.
-    pub hosts: AllowedHosts,
     /// What is exported.
     pub settings: MetricsSettings,
     /// Settings of services' statistics.
@@ -129,8 +129,7 @@ pub struct MetricsPlan {
 impl Default for MetricsPlan {
     fn default() -> MetricsPlan {
         let (settings, counts) = (MetricsSettings::default(), CounterSettings::default());
-        let hosts = AllowedHosts::default();
-        MetricsPlan { address: loopback(9901), mode: None, hosts, settings, counts }
+        MetricsPlan { address: loopback(9901), mode: None, settings, counts }
     }
 }
 

@@ -17,19 +17,22 @@ pub enum ConnectionRefusal {
     Untrusted,
     /// It has no header of the PROXY protocol, though its peer is to send one.
     ProxyHeader,
+    /// Its TLS handshake with the metrics port failed.
+    Handshake,
     /// Evicted: it was the longest idle when another connection needed its slot.
     Evicted,
 }
 
 impl ConnectionRefusal {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [ConnectionRefusal; 7] = [
+    pub const ALL: [ConnectionRefusal; 8] = [
         ConnectionRefusal::MaxConnections,
         ConnectionRefusal::Descriptors,
         ConnectionRefusal::WorkerBusy,
         ConnectionRefusal::AcceptFailed,
         ConnectionRefusal::Untrusted,
         ConnectionRefusal::ProxyHeader,
+        ConnectionRefusal::Handshake,
         ConnectionRefusal::Evicted,
     ];
 
@@ -42,6 +45,7 @@ impl ConnectionRefusal {
             ConnectionRefusal::AcceptFailed => "accept_failed",
             ConnectionRefusal::Untrusted => "untrusted",
             ConnectionRefusal::ProxyHeader => "proxy_header",
+            ConnectionRefusal::Handshake => "handshake",
             ConnectionRefusal::Evicted => "evicted",
         }
     }
@@ -73,6 +77,6 @@ mod tests {
         for (number, why) in ConnectionRefusal::ALL.into_iter().enumerate() {
             (0..=number).for_each(|_| refusals.count(why));
         }
-        assert_eq!(refusals.totals(), [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(refusals.totals(), [1, 2, 3, 4, 5, 6, 7, 8]);
     }
 }

@@ -1,15 +1,18 @@
 //! HTTP endpoints of the metrics port: `/metrics`, health and readiness.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST,
-    HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    HeaderName, HeaderValue, REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::sync::Mutex;
 use tonic::Status;
 use tonic::body::Body;
 use tonic_health::pb::health_server::HealthServer;
@@ -17,8 +20,9 @@ use tonic_health::server::HealthService;
 use tower::Service as _;
 
 use super::encoding::Encoding;
+use super::entrance::{Entrance, Refused};
 use super::export::Exporter;
-use super::hosts::AllowedHosts;
+use crate::clock::{self, LogThrottle};
 
 /// Path prefix of `grpc.health.v1`.
 const GRPC_HEALTH: &str = "/grpc.health.v1.Health/";
@@ -42,13 +46,19 @@ pub(super) struct Responder {
     pub exporter: Exporter,
     pub readiness: tokio::sync::watch::Receiver<Readiness>,
     pub health: HealthServer<HealthService>,
-    /// By which names it may be asked.
-    pub hosts: Arc<AllowedHosts>,
+    /// Who may ask.
+    pub entrance: Arc<Entrance>,
+    /// Throttles the log of what is refused.
+    pub throttle: Arc<Mutex<LogThrottle>>,
 }
 
 impl Responder {
-    /// Answers `request`.
-    pub async fn respond(mut self, request: Request<Incoming>) -> Response<Body> {
+    /// Answers `request` of a client whose certificate is good until `certified`, if it has shown one.
+    pub async fn respond(
+        mut self,
+        request: Request<Incoming>,
+        certified: Option<SystemTime>,
+    ) -> Response<Body> {
         let grpc = request.version() == Version::HTTP_2;
         if grpc && request.uri().path().starts_with(GRPC_HEALTH) {
             let Ok(response) = self.health.call(request).await;
@@ -58,12 +68,63 @@ impl Responder {
             let elsewhere = "there is grpc.health.v1 here, and no other service";
             return Status::unimplemented(elsewhere).into_http();
         }
-        let readiness = *self.readiness.borrow();
-        let response = match misdirected(&request, &self.hosts) {
+        let response = match misdirected(&request, &self.entrance) {
             Some(refusal) => refusal,
-            None => answer(&request, &self.exporter, readiness).await,
+            None => self.answer(&request, certified).await,
         };
         guarded(response).map(Body::new)
+    }
+
+    async fn answer<B>(
+        &self,
+        request: &Request<B>,
+        certified: Option<SystemTime>,
+    ) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
+            let allowed = HeaderValue::from_static("GET, HEAD");
+            response.headers_mut().insert(ALLOW, allowed);
+            return response;
+        }
+        let path = request.uri().path();
+        if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
+            let known = "not found; there are /metrics, /healthz and /readyz\n";
+            return plain(StatusCode::NOT_FOUND, known);
+        }
+        let readiness = *self.readiness.borrow();
+        match (path, readiness) {
+            ("/metrics", _) => {
+                let headers = request.headers();
+                match self.entrance.may_read(headers, certified, clock::wall()) {
+                    Ok(()) => metrics(headers, &self.exporter).await,
+                    Err(refused) => self.refuse(&refused).await,
+                }
+            }
+            ("/healthz", _) => plain(StatusCode::OK, "alive\n"),
+            (_, Readiness::Ready) => plain(StatusCode::OK, "ready\n"),
+            (_, Readiness::Starting) => plain(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+            (_, Readiness::Crippled) => {
+                plain(StatusCode::SERVICE_UNAVAILABLE, "a worker has ended: see the log\n")
+            }
+            (_, Readiness::Draining) => plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        }
+    }
+
+    async fn refuse(&self, refused: &Refused) -> Response<Full<Bytes>> {
+        if self.throttle.lock().await.is_due() {
+            tracing::warn!(why = %refused, "metrics: somebody may not read them");
+        }
+        let status = match refused {
+            Refused::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            Refused::Denied(_) => StatusCode::FORBIDDEN,
+        };
+        let why = Bytes::from(format!("{refused}\n"));
+        let mut response = text(status, "text/plain; charset=utf-8", why);
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+        }
+        response
     }
 }
 
@@ -73,14 +134,14 @@ fn is_grpc(content_type: &HeaderValue) -> bool {
 
 /// The answer to a request that names a host by which it may not be asked. Browsers name one, so a
 /// request that names none passes.
-fn misdirected<B>(request: &Request<B>, hosts: &AllowedHosts) -> Option<Response<Full<Bytes>>> {
+fn misdirected<B>(request: &Request<B>, entrance: &Entrance) -> Option<Response<Full<Bytes>>> {
     let fields: Vec<_> = request.headers().get_all(HOST).iter().collect();
     if fields.len() > 1 {
         return Some(plain(StatusCode::BAD_REQUEST, "more than one host\n"));
     }
     let named = fields.into_iter().map(|field| field.to_str().unwrap_or_default());
     let mut named = named.chain(request.uri().authority().map(|authority| authority.as_str()));
-    named.any(|host| !host.is_empty() && !hosts.allow(host)).then(|| {
+    named.any(|host| !host.is_empty() && !entrance.allows_host(host)).then(|| {
         let how = "this host is not allowed here: ask by an IP address, or add the name to `hosts` of \
                    `metrics` in the configuration of the gateway\n";
         plain(StatusCode::FORBIDDEN, how)
@@ -102,34 +163,6 @@ fn guarded(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
-}
-
-async fn answer<B>(
-    request: &Request<B>,
-    exporter: &Exporter,
-    readiness: Readiness,
-) -> Response<Full<Bytes>> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
-        let allowed = HeaderValue::from_static("GET, HEAD");
-        response.headers_mut().insert(ALLOW, allowed);
-        return response;
-    }
-    let path = request.uri().path();
-    if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
-        let known = "not found; there are /metrics, /healthz and /readyz\n";
-        return plain(StatusCode::NOT_FOUND, known);
-    }
-    match (path, readiness) {
-        ("/metrics", _) => metrics(request.headers(), exporter).await,
-        ("/healthz", _) => plain(StatusCode::OK, "alive\n"),
-        (_, Readiness::Ready) => plain(StatusCode::OK, "ready\n"),
-        (_, Readiness::Starting) => plain(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-        (_, Readiness::Crippled) => {
-            plain(StatusCode::SERVICE_UNAVAILABLE, "a worker has ended: see the log\n")
-        }
-        (_, Readiness::Draining) => plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-    }
 }
 
 async fn metrics(headers: &HeaderMap, exporter: &Exporter) -> Response<Full<Bytes>> {

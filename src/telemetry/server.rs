@@ -1,26 +1,31 @@
-//! The metrics and health port: HTTP/1.1 and HTTP/2 in clear text, detected by the connection
+//! The metrics and health port: HTTP/1.1 and HTTP/2, in clear text or TLS, detected by the connection
 //! preface.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::{Future, pending};
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::Request;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_stream::{Stream, StreamExt as _};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 use super::connection_slots::{Activity, ConnectionSlots};
+use super::entrance::Entrance;
 use super::export::Exporter;
 use super::health::Health;
-use super::hosts::AllowedHosts;
 use super::http::{Readiness, Responder};
 use crate::clock::{Clock, LogThrottle};
 use crate::model::{ConnectionRefusal, ConnectionRefusals};
@@ -53,8 +58,8 @@ pub struct Server {
     pub readiness: watch::Receiver<Readiness>,
     /// Connection limit. One more evicts the connection with the least to do.
     pub max_connections: usize,
-    /// By which names it may be asked.
-    pub hosts: Arc<AllowedHosts>,
+    /// Who may ask.
+    pub entrance: Arc<Entrance>,
     /// Counts refused connections.
     pub refusals: Arc<ConnectionRefusals>,
     /// Throttles repeated log messages.
@@ -70,8 +75,11 @@ impl Server {
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Server { exporter, health, readiness, max_connections, hosts, refusals, clock } = self;
-        let responder = Responder { exporter, readiness, health: health.server(), hosts };
+        let Server { exporter, health, readiness, max_connections, entrance, refusals, clock } =
+            self;
+        let throttle = Arc::new(Mutex::new(LogThrottle::every(WARN_INTERVAL, clock)));
+        let responder =
+            Responder { exporter, readiness, health: health.server(), entrance, throttle };
         let mut connections = JoinSet::new();
         let mut slots = ConnectionSlots::new(max_connections);
         let mut throttle = LogThrottle::every(WARN_INTERVAL, clock);
@@ -82,7 +90,8 @@ impl Server {
                 Some(_) = connections.join_next() => {}
                 stream = accept(&mut clients, &mut throttle, &refusals) => {
                     let activity = Arc::<Activity>::default();
-                    let talk = serve_connection(stream, responder.clone(), Arc::clone(&activity));
+                    let (responder, refusals) = (responder.clone(), &refusals);
+                    let talk = connection(stream, responder, Arc::clone(&activity), Arc::clone(refusals));
                     if slots.admit(activity, connections.spawn(talk)) {
                         refusals.count(ConnectionRefusal::Evicted);
                     }
@@ -115,7 +124,48 @@ async fn accept<S, A>(
     }
 }
 
-async fn serve_connection<S>(stream: S, responder: Responder, activity: Arc<Activity>)
+/// Why a connection ended early.
+type Broken = Box<dyn Error + Send + Sync>;
+
+/// Serves a connection, the TLS handshake included, in its time.
+async fn connection<S>(
+    stream: S,
+    responder: Responder,
+    activity: Arc<Activity>,
+    refusals: Arc<ConnectionRefusals>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let serving = async {
+        let Some(tls) = responder.entrance.tls() else {
+            return serve(stream, None, &responder, &activity).await;
+        };
+        let accepted = TlsAcceptor::from(tls).accept(stream).await;
+        let stream = accepted.inspect_err(|_| refusals.count(ConnectionRefusal::Handshake))?;
+        let certified = stream.get_ref().1.peer_certificates().and_then(good_until);
+        serve(stream, certified, &responder, &activity).await
+    };
+    tokio::select! {
+        result = serving => if let Err(error) = result {
+            tracing::debug!(%error, "metrics: connection broke");
+        },
+        () = overdue(&activity) => tracing::debug!("metrics: connection took too long"),
+    }
+}
+
+/// When the client's certificate ends.
+fn good_until(chain: &[CertificateDer<'_>]) -> Option<SystemTime> {
+    let (_, certificate) = X509Certificate::from_der(chain.first()?).ok()?;
+    let end = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(end))
+}
+
+async fn serve<S>(
+    stream: S,
+    certified: Option<SystemTime>,
+    responder: &Responder,
+    activity: &Arc<Activity>,
+) -> Result<(), Broken>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -123,7 +173,7 @@ where
         let answering = activity.begin(request.version() == http::Version::HTTP_2);
         let responder = responder.clone();
         async move {
-            let response = responder.respond(request).await;
+            let response = responder.respond(request, certified).await;
             drop(answering);
             Ok::<_, Infallible>(response)
         }
@@ -142,12 +192,7 @@ where
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_BUFFER as u32);
-    tokio::select! {
-        result = builder.serve_connection(TokioIo::new(stream), service) => if let Err(error) = result {
-            tracing::debug!(%error, "metrics: connection broke");
-        },
-        () = overdue(&activity) => tracing::debug!("metrics: connection took too long"),
-    }
+    builder.serve_connection(TokioIo::new(stream), service).await
 }
 
 /// Resolves when the connection's time is up.

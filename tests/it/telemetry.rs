@@ -3,6 +3,7 @@
 mod budget;
 mod dashboard;
 mod formats;
+mod guarded;
 mod lives;
 pub mod page;
 mod pictures;
@@ -192,7 +193,7 @@ impl Gateway {
             health: Health::default(),
             readiness: ready,
             max_connections: MAX_CONNECTIONS,
-            hosts: Arc::default(),
+            entrance: Arc::default(),
             refusals: Arc::default(),
             clock: Clock::start(),
         };

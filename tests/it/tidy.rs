@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clock", &["model"]),
     ("balance", &["text", "model"]),
     ("net", &["stats", "http", "grpc", "tasks", "model", "http1", "http2", "clock"]),
-    ("telemetry", &["text", "stats", "tasks", "model", "clock"]),
+    ("telemetry", &["text", "access", "stats", "tasks", "model", "clock"]),
     ("overrides", &["text", "model", "clock"]),
     ("upstream", &["text", "http", "tasks", "dns", "model", "net"]),
     ("discovery", &["text", "tasks", "dns", "model", "clock"]),
@@ -142,6 +142,7 @@ const GIVEN: &[(&str, &[&str])] = &[
             "discovery/names/follower.rs",
             "control/sources.rs",
             "control/door.rs",
+            "telemetry/http.rs",
         ],
     ),
     (

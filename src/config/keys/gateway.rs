@@ -56,7 +56,7 @@ section! {
          until the process ends, without";
     control: Part = Shape::Mapping(&CONTROL), Absent::Nothing,
         "[the control API](control.md), and who may steer";
-    [restart] metrics: Part = Shape::Mapping(&METRICS), Absent::Nothing,
+    metrics: Part = Shape::Mapping(&METRICS), Absent::Nothing,
         "metrics and health over HTTP";
 }
 

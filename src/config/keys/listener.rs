@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::texts::{ASKED_NAME, BUCKET, LISTEN, MODE, NETWORK};
+use super::texts::{ASKED_NAME, BUCKET, LISTEN, MODE, NETWORK, TOKEN_FILE};
 use super::{CLIENT_LIMITS, HOUR, SERVER_TLS};
 use crate::config::listener::{mode, proxy};
 use crate::config::metrics::{MAX_BUCKETS, MAX_METHODS, bound};
+use crate::config::read;
 use crate::http::{Ambiguity, Limits, Paths, Underscores};
 use crate::model::{CertificateField, ForwardedHeaders, SocketAddress};
 use crate::net::Others;
@@ -154,7 +155,9 @@ section! {
          socket: their word is kept and added to, and the client's address is what they say; what \
          others say of themselves is dropped";
     client_cert: List<CertificateField> = word(), Many::Some, Absent::Nothing,
-        "what `x-forwarded-client-cert` tells, gRPC backends too, of a client's certificate, in Envoy's form: its          hash and the gateway's URI in any case. What clients write there themselves is dropped in any case, but that of          `trust`, which is kept and added to";
+        "what `x-forwarded-client-cert` tells, gRPC backends too, of a client's certificate, in Envoy's form: its \
+         hash and the gateway's URI in any case. What clients write there themselves is dropped in any case, but that of \
+         `trust`, which is kept and added to";
 }
 
 impl Word for ResponseStart {
@@ -169,9 +172,9 @@ section! {
     /// Metrics and health over HTTP.
     pub static METRICS: Metrics = "metrics", short Short::Key("address");
 
-    address: Key<SocketAddress> = socket_address(), Absent::value("127.0.0.1:9901"),
+    [restart] address: Key<SocketAddress> = socket_address(), Absent::value("127.0.0.1:9901"),
         "where /metrics, /healthz, /readyz and `grpc.health.v1` are served";
-    mode: Key<u32> = socket_mode(), Absent::Words("the umask's"),
+    [restart] mode: Key<u32> = socket_mode(), Absent::Words("the umask's"),
         "who may connect to its Unix socket";
     hosts: List<AllowedHost> = text(&ASKED_NAME, AllowedHost::parse, AllowedHost::text), Many::Any,
         Absent::Nothing,
@@ -179,17 +182,23 @@ section! {
          addresses, names without a dot and those of `.local`, `.internal`, `.localhost`, `.test` and \
          `.svc`: any other `Host` is refused with 403, as it may be [a \
          trick](operating.md#who-may-ask-the-metrics-port)";
-    series_budget: Key<usize> = number(10..=1_000_000), Absent::value("200000"),
+    tls: Part = Shape::Mapping(&SERVER_TLS), Absent::Nothing,
+        "TLS; with `client_ca` metrics need a client certificate or a token, and with `client_auth: \
+         optional` health needs neither";
+    tokens: Key<String> = text(&TOKEN_FILE, read::text, Clone::clone), Absent::Nothing,
+        "the file of [tokens](control.md#tokens) that may read metrics, as of `control`: those with the role `read` \
+         or more for all services. [Health needs none](operating.md#who-may-ask-the-metrics-port). Off loopback with `tls`";
+    [restart] series_budget: Key<usize> = number(10..=1_000_000), Absent::value("200000"),
         "series of all metrics together; the busiest have names, the rest is summed up as `other`. \
          One to two hundred of the gateway's own are there in any case";
-    latency_buckets: List<Duration> = text(&BUCKET, bound, |bound| show_duration(*bound)),
+    [restart] latency_buckets: List<Duration> = text(&BUCKET, bound, |bound| show_duration(*bound)),
         Many::UpTo(MAX_BUCKETS), Absent::Words("18 of them"),
         "bounds of the latency histograms, ascending; bare numbers are seconds";
-    response_start: Key<ResponseStart> = word(), Absent::value("service"),
+    [restart] response_start: Key<ResponseStart> = word(), Absent::value("service"),
         "whose `equipoise_response_start_seconds` is told";
-    keep_removed: Key<Duration> = duration(Duration::ZERO..=HOUR), Absent::value("5m"),
+    [restart] keep_removed: Key<Duration> = duration(Duration::ZERO..=HOUR), Absent::value("5m"),
         "how long counters of backends and services that were removed stay; 0ms: they go at once";
-    methods_per_service: Key<usize> = number(0..=MAX_METHODS), Absent::value("256"),
+    [restart] methods_per_service: Key<usize> = number(0..=MAX_METHODS), Absent::value("256"),
         "gRPC methods that are counted under their names, of each service; further ones are \
          `other`. 0: none is counted";
 }

@@ -30,8 +30,12 @@ pub fn of(section: &'static Section) -> Map<String, Value> {
             "not": { "required": ["path", "prefix"] },
             "anyOf": some(&["scheme", "host", "port", "path", "prefix"]),
         })
-    } else if is(&LISTENER) || is(&METRICS) {
+    } else if is(&LISTENER) {
         json!({ "dependentSchemas": { "mode": of_sockets() } })
+    } else if is(&METRICS) {
+        let here = json!({ "properties": { "address": loopback() } });
+        let tokens = json!({ "anyOf": [here, { "required": ["tls"] }] });
+        json!({ "dependentSchemas": { "mode": of_sockets(), "tokens": tokens } })
     } else if is(&CONTROL) {
         json!({
             "anyOf": local_or_asked(),

@@ -244,6 +244,7 @@ fn its_defaults_are_those_that_are_taken() {
                 // They have files; OpenSSL sees what holds without a key.
                 "listeners[].tls"
                 | "control.tls"
+                | "metrics.tls"
                 | "services.*.tls"
                 | "services.*.discover.etcd.tls" => {}
                 "services.*.limits" => hold(&valid(&path), key, &row["backends"]),

@@ -25,7 +25,6 @@ impl Prometheus {
 
     /// As `start`, with more arguments.
     pub fn with(target: SocketAddr, rules: &Path, arguments: &[&str]) -> Prometheus {
-        let folder = tempfile::tempdir().unwrap();
         let configuration = format!(
             "global: {{ scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms }}\n\
              rule_files: [ '{}/*.yml' ]\n\
@@ -33,6 +32,11 @@ impl Prometheus {
              static_configs: [ {{ targets: [ '{target}' ] }} ]\n",
             rules.display()
         );
+        Prometheus::configured(&configuration, tempfile::tempdir().unwrap(), arguments)
+    }
+
+    /// With this configuration, whose files are in `folder`.
+    pub fn configured(configuration: &str, folder: TempDir, arguments: &[&str]) -> Prometheus {
         let file = folder.path().join("prometheus.yml");
         std::fs::write(&file, configuration).unwrap();
         let mut child = Command::new("prometheus")

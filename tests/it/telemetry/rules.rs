@@ -33,6 +33,7 @@ fn prometheus_takes_the_configuration_and_the_rules() {
     let counts = said.lines().filter_map(|line| line.strip_suffix(" rules found"));
     let counts = counts.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap());
     assert_eq!(counts.sum::<usize>(), found, "{said}");
+    promtool(&["check", "config", "--syntax-only", "prometheus-tls.yml"], "");
     promtool(&["check", "rules", "rules/recording.yml", "rules/alerts.yml"], "");
 }
 
