@@ -62,6 +62,7 @@ pub(crate) use socket_file::SocketFile;
 pub use stream::{Over, Stream, splice};
 pub(crate) use tee::{Cut, Tee};
 pub(crate) use timer::Sleep;
+pub use tls::ClientCertificate;
 pub(crate) use tls::{Certificates, ClientTrust, ClientVerifier, ServerCertificate, ServerTls};
 pub(crate) use worker::JobId;
 pub use worker::{Command, Worker, WorkerHandle, WorkerSpec};
