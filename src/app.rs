@@ -60,6 +60,8 @@ pub struct Gateway {
     drain_timeout: Duration,
     registry: Arc<Registry>,
     environment: Environment,
+    /// Where no connection is made changes with the listeners.
+    dialer: Arc<Dialer>,
     reloads: Arc<Reloads>,
     certificates: Arc<Certificates>,
     /// Why the last reload failed, if it did.
@@ -89,14 +91,12 @@ impl Gateway {
         let mut listeners = Listeners::new(&tasks, &refused, plan.own_addresses().collect(), clock);
         let prepared = listeners.prepare(&plan.listeners)?;
         let sockets = Sockets::bind(&plan)?;
-        let door = sockets.door(&plan, clock);
-        let entrance = Arc::new(Entrance::new(plan.entrance.clone()));
-
+        let (door, entrance) = (sockets.door(&plan, clock), entrance(&plan));
         let registry = overrides.registry(&plan, clock);
         let (reloads, fixed) = (Arc::new(Reloads::new()), RestartSettings::of(&plan));
         let counters: Vec<Arc<WorkerMetrics>> = (0..plan.workers).map(|_| Arc::default()).collect();
         let (drain_delay, drain_timeout) = (plan.drain_delay, plan.drain_timeout);
-        let certificates = certificates(&plan);
+        let (certificates, settings) = (certificates(&plan), plan.metrics.settings.clone());
         let state = export::State {
             registry: Arc::clone(&registry),
             tasks: Arc::clone(&tasks),
@@ -106,15 +106,14 @@ impl Gateway {
             control: Arc::clone(door.refusals()),
             journal: overrides.counters,
         };
-        let exporter = Exporter::new(state, counters.clone(), plan.metrics.settings.clone(), clock);
-        let dialer = dialer(&plan, &tasks, &sockets.addresses()).await?;
+        let exporter = Exporter::new(state, counters.clone(), settings, clock);
+        let dialer = dialer(&plan, &tasks, &sockets, prepared.addresses(&listeners)).await?;
         let environment = environment(&plan, &dialer, &tasks, clock).await?;
         let (readiness, ready) = watch::channel(Readiness::Starting);
         let Workers { workers, threads, lost } =
-            worker::start(&plan, &registry, &counters, dialer, (&environment, &readiness)).await?;
+            worker::start(&plan, &registry, &counters, &dialer, (&environment, &readiness)).await?;
         let room = DescriptorBudget::measure(&plan)?;
         reload::publish_first(&registry, &environment, plan).await;
-
         let (stop_cold, running) = watch::channel(false);
         let cold = ColdServers {
             control: sockets.control.iter().map(Opened::socket).collect(),
@@ -144,6 +143,7 @@ impl Gateway {
             drain_timeout,
             registry,
             environment,
+            dialer,
             reloads,
             certificates,
             last_errors: Vec::new(),
@@ -223,16 +223,24 @@ fn certificates(plan: &Plan) -> Arc<Certificates> {
     certificates
 }
 
-/// The dialer, which refuses to connect to the gateway's own addresses.
+/// Who may ask the metrics port.
+fn entrance(plan: &Plan) -> Arc<Entrance> {
+    Arc::new(Entrance::new(plan.entrance.clone()))
+}
+
+/// The dialer, which refuses to connect to the gateway's own addresses: operators' and clients'.
 async fn dialer(
     plan: &Plan,
     tasks: &Arc<Tasks>,
-    own: &[SocketAddress],
+    operators: &Sockets,
+    clients: Vec<SocketAddress>,
 ) -> Result<Arc<Dialer>, StartError> {
     let resolver = Resolver::start(plan.dns_servers.clone(), tasks).await;
     let resolver = resolver.map_err(StartError::Worker)?;
-    let own = OwnAddresses::new(own.iter().cloned());
-    Ok(Arc::new(Dialer::new(resolver, own, max_idle_connections())))
+    let operators = OwnAddresses::new(operators.addresses());
+    let dialer = Dialer::new(resolver, operators, max_idle_connections());
+    dialer.set_listeners(OwnAddresses::new(clients));
+    Ok(Arc::new(dialer))
 }
 
 /// The environment that the services of `plan` run in. Call it on the cold runtime.

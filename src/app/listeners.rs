@@ -60,6 +60,18 @@ struct Opened {
     ipv6_only: bool,
 }
 
+impl Prepared {
+    /// Their addresses, of which those that are kept are `running`.
+    pub fn addresses(&self, running: &Listeners) -> Vec<SocketAddress> {
+        let kept = |index: &usize| running.running.get(*index).map(|kept| kept.bound.clone());
+        let address = |step: &Step| match step {
+            Step::Keep(index, _) => kept(index),
+            Step::Open(opened, spec) => opened.socket.port().or(Some(spec.address.clone())),
+        };
+        self.steps.iter().filter_map(address).collect()
+    }
+}
+
 /// The socket of a listener: kept or newly bound.
 enum ListenerSocket {
     Kept(usize),

@@ -13,6 +13,7 @@ use crate::control::DoorSettings;
 use crate::route::RouteChanges;
 use crate::service::{Environment, Registry, Routing, Service, StagedService};
 use crate::text::listed;
+use crate::upstream::OwnAddresses;
 
 /// Settings that are fixed until a restart.
 #[derive(Clone, Debug)]
@@ -117,6 +118,7 @@ impl Gateway {
         self.door.configure(DoorSettings::from(&plan.control));
         self.entrance.configure(plan.entrance.clone());
         let before = self.registry.routing();
+        self.dialer.set_listeners(OwnAddresses::new(listeners.addresses(&self.listeners)));
         publish(&self.registry, &self.environment, plan).await;
         self.registry.retire(&before).await;
         self.listeners.commit(listeners, &self.workers);

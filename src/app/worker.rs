@@ -49,7 +49,7 @@ pub async fn start(
     plan: &Plan,
     registry: &Arc<Registry>,
     metrics: &[Arc<WorkerMetrics>],
-    dialer: Arc<Dialer>,
+    dialer: &Arc<Dialer>,
     (environment, readiness): (&Environment, &watch::Sender<Readiness>),
 ) -> Result<Workers, StartError> {
     let Environment { tasks, clock, .. } = environment;
@@ -61,7 +61,7 @@ pub async fn start(
             buffer: plan.worker_buffer,
             registry: Arc::clone(registry),
             metrics: Arc::clone(metrics),
-            dialer: Arc::clone(&dialer),
+            dialer: Arc::clone(dialer),
             tasks: Arc::clone(tasks),
             clock: *clock,
         };

@@ -236,7 +236,7 @@ fn endpoints(items: &[Node], own: &OwnListeners, problems: &Problems) -> Listed 
             problems.warn(span, message, "no connection is made to it: name a backend");
         } else if own.clients.include_text(address.as_str()) {
             let message = format!("`{address}` is a listener of this gateway itself");
-            let help = "a request that comes back by the same route goes round until it times out: name a backend";
+            let help = "no connection is made to it, as requests would go round: name a backend";
             problems.warn(span, message, help);
         }
         seen.insert(address.clone(), span);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
-use super::own::OwnAddresses;
+use super::own::Refusals;
 use super::settings::{Settings, Tls, Version};
 use crate::dns::LookupError;
 use crate::model::SocketAddress;
@@ -31,6 +31,9 @@ pub enum ConnectError {
     /// The address is one of the gateway's own (control or metrics).
     #[error("this gateway's own control API or metrics are there: no connection is made to them")]
     Own,
+    /// The address is one of the gateway's listeners for clients.
+    #[error("this gateway itself listens there: no connection is made, as requests would go round")]
+    Circle,
     /// Out of file descriptors: the last are reserved for control and health.
     #[error("no descriptor is left for connections to backends: raise `ulimit -n`")]
     Descriptors,
@@ -82,22 +85,22 @@ impl ConnectError {
     }
 }
 
-/// Connects to one address of `endpoint` with `connector`, unless it is in `own`; with TLS if
+/// Connects to one address of `endpoint` with `connector`, unless it is one of `own`; with TLS if
 /// configured.
 pub(super) async fn connect(
     connector: &dyn Connector,
     endpoint: &str,
     place: &SocketAddress,
-    own: &OwnAddresses,
+    own: &Refusals,
     settings: &Settings,
 ) -> Result<Io, ConnectError> {
     // Names were looked at when they were resolved; what a caller may have kept since is looked at here.
-    if place.ip().is_some_and(|address| own.include(address)) {
-        return Err(ConnectError::Own);
+    if let Some(address) = place.ip() {
+        own.check(|own| own.include(address))?;
     }
     let stream = connector.connect(place.clone()).await.map_err(ConnectError::Nobody)?;
-    if matches!(&stream, Socket::Unix(stream) if own.are_reached_by(stream)) {
-        return Err(ConnectError::Own);
+    if let Socket::Unix(stream) = &stream {
+        own.check(|own| own.are_reached_by(stream))?;
     }
     if !stream.is_spare(Purpose::Backend) {
         return Err(ConnectError::Descriptors);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connect::ConnectError;
-use super::own::OwnAddresses;
+use super::own::{OwnAddresses, Refusals};
 use super::resolver::Resolver;
 use crate::text::address;
 
@@ -23,7 +23,7 @@ pub enum Found {
 #[derive(Debug)]
 pub struct Dialer {
     resolver: Resolver,
-    own: OwnAddresses,
+    own: Refusals,
     /// A permit for each warm connection.
     warm: Arc<Semaphore>,
     /// A permit for each warm connection being established for the first time.
@@ -34,11 +34,17 @@ pub struct Dialer {
 const MAX_CONNECTING: usize = 128;
 
 impl Dialer {
-    /// A dialer that resolves by `resolver`, refuses addresses in `own`, and allows at most
-    /// `max_warm` warm connections.
+    /// A dialer that resolves by `resolver`, refuses the addresses of control API and metrics, `own`,
+    /// and allows at most `max_warm` warm connections.
     pub fn new(resolver: Resolver, own: OwnAddresses, max_warm: usize) -> Dialer {
         let warm = Arc::new(Semaphore::new(max_warm.min(Semaphore::MAX_PERMITS)));
+        let own = Refusals::of(own);
         Dialer { resolver, own, warm, connecting: Arc::new(Semaphore::new(MAX_CONNECTING)) }
+    }
+
+    /// From now on refuses the addresses of these listeners for clients, and no others.
+    pub fn set_listeners(&self, listeners: OwnAddresses) {
+        self.own.set_clients(listeners);
     }
 
     /// Waits for a permit to keep a warm connection.
@@ -52,7 +58,7 @@ impl Dialer {
     }
 
     /// The addresses that must not be connected to.
-    pub(super) fn own(&self) -> &OwnAddresses {
+    pub(super) fn own(&self) -> &Refusals {
         &self.own
     }
 
@@ -60,10 +66,8 @@ impl Dialer {
     pub(super) async fn find(&self, endpoint: &str) -> Result<Found, ConnectError> {
         if let Some(path) = address::socket(endpoint) {
             let path = path.map_err(|_| ConnectError::Address)?;
-            return match self.own.include_path(&path) {
-                true => Err(ConnectError::Own),
-                false => Ok(Found::Socket(path.into())),
-            };
+            self.own.check(|own| own.include_path(&path))?;
+            return Ok(Found::Socket(path.into()));
         }
         let found = match (endpoint.parse::<SocketAddr>(), endpoint.rsplit_once(':')) {
             (Ok(address), _) => vec![address],
@@ -74,8 +78,13 @@ impl Dialer {
             }
             (Err(_), None) => return Err(ConnectError::Address),
         };
-        let foreign: Vec<SocketAddr> =
-            found.into_iter().filter(|address| !self.own.include(*address)).collect();
-        if foreign.is_empty() { Err(ConnectError::Own) } else { Ok(Found::Addresses(foreign)) }
+        let (mut foreign, mut refused) = (Vec::new(), ConnectError::Own);
+        for address in found {
+            match self.own.check(|own| own.include(address)) {
+                Ok(()) => foreign.push(address),
+                Err(error) => refused = error,
+            }
+        }
+        if foreign.is_empty() { Err(refused) } else { Ok(Found::Addresses(foreign)) }
     }
 }

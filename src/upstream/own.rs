@@ -1,19 +1,53 @@
-//! SSRF protection: clients' requests must not reach this process' own control and metrics
-//! listeners.
+//! Addresses on which this process listens: clients' requests must not reach its control API and
+//! metrics (SSRF), nor come back to its listeners for clients, and go round.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::net::UnixStream;
 
+use super::connect::ConnectError;
 use crate::model::SocketAddress;
 use crate::text::address;
 
-/// The addresses of the control and metrics listeners.
+/// Addresses on which this process listens.
 #[derive(Debug, Default)]
 pub struct OwnAddresses(Vec<SocketAddress>);
+
+/// Those to which no connection is made.
+#[derive(Debug)]
+pub(super) struct Refusals {
+    /// Control API and metrics.
+    operators: OwnAddresses,
+    /// Listeners for clients; a reload may change them.
+    clients: ArcSwap<OwnAddresses>,
+}
+
+impl Refusals {
+    pub fn of(operators: OwnAddresses) -> Refusals {
+        Refusals { operators, clients: ArcSwap::default() }
+    }
+
+    /// Replaces the listeners for clients.
+    pub fn set_clients(&self, clients: OwnAddresses) {
+        self.clients.store(Arc::new(clients));
+    }
+
+    /// Whether a connection may be made to something of which `is` tells whether it is among some.
+    ///
+    /// # Errors
+    /// It is one of these.
+    pub fn check(&self, is: impl Fn(&OwnAddresses) -> bool) -> Result<(), ConnectError> {
+        if is(&self.operators) {
+            return Err(ConnectError::Own);
+        }
+        if is(&self.clients.load()) { Err(ConnectError::Circle) } else { Ok(()) }
+    }
+}
 
 impl OwnAddresses {
     /// The addresses as bound.

@@ -3,11 +3,12 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
 
+use equipoise::control::proto;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::support::dns::NameServer;
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Control, Gateway};
 use crate::support::{eventually, http1};
 
 const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
@@ -139,4 +140,73 @@ async fn by_probes_and_mirrors() {
         copies.iter().any(|copy| copy.value > 0.0)
     })
     .await;
+}
+
+#[tokio::test]
+async fn by_what_an_operator_adds() {
+    let server = NameServer::start().await;
+    server.set("inside.test", &["127.0.0.9"]);
+    let yaml = yaml("127.0.0.1:0", &server, "  echo: { endpoints: [ '127.0.0.1:1' ] }\n", "echo");
+    let gateway = Gateway::start(&yaml).await;
+    let port = gateway.control_address().port();
+    let mut control = gateway.control().await;
+    control.remove(&["127.0.0.1:1".parse().unwrap()]).await;
+    for own in [
+        format!("127.0.0.1:{port}"),
+        format!("[::ffff:127.0.0.1]:{port}"),
+        format!("[::ffff:7f00:1]:{port}"),
+        format!("0.0.0.0:{port}"),
+        format!("[::]:{port}"),
+        format!("localhost:{port}"),
+        format!("LOCALHOST.:{port}"),
+    ] {
+        control.add_at(&own).await;
+        let mut through = Control::connect(gateway.front()).await;
+        let refused = through.0.list_services(proto::ListServicesRequest {}).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unavailable, "{own}: {refused:?}");
+        let added = control.backends().await;
+        let names: Vec<_> = added.into_iter().map(|backend| backend.address).collect();
+        control.remove_at(&names).await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_does_not_come_back_to_go_round() {
+    let server = NameServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("backends.yaml");
+    std::fs::write(&file, "[]").unwrap();
+    let listed = format!(
+        "discover: {{ file: {{ path: {} }}, keep_empty_for: 0s }}, retry_budget: {{ ratio: 0.1 }}",
+        file.display()
+    );
+    let yaml = yaml("127.0.0.1:0", &server, &own(&listed), "own");
+    let mut gateway = Gateway::start(&yaml).await;
+    let accepted = async |gateway: &Gateway| {
+        let page = gateway.metrics().await;
+        page.samples("equipoise_accepted_total").iter().map(|sample| sample.value).sum::<f64>()
+    };
+    let mut sent = 0.0;
+    let port = gateway.front().port();
+    for place in [gateway.front().to_string(), format!("localhost:{port}")] {
+        std::fs::write(&file, format!("[ '{place}' ]")).unwrap();
+        let mut control = gateway.control().await;
+        eventually("it is listed", async || {
+            let request = proto::GetServiceRequest { service: "own".into(), since_revision: None };
+            let seen = control.0.get_service(request).await.unwrap().into_inner().backends;
+            seen.iter().any(|backend| backend.address == place)
+        })
+        .await;
+        assert_eq!(status(gateway.front()).await, "503", "{place}");
+        sent += 1.0;
+        assert_eq!(accepted(&gateway).await, sent, "{place}");
+    }
+    // A listener that a reload brings is one of them too.
+    let socket = folder.path().join("client.sock").display().to_string();
+    let more = format!("listeners: [ 127.0.0.1:0, 'unix:{socket}' ]");
+    let at_socket = own(&format!("endpoints: [ 'unix:{socket}' ]"));
+    let more = yaml.replace("listeners: [ 127.0.0.1:0 ]", &more);
+    assert!(gateway.reload(&more.replace(&own(&listed), &at_socket)).await);
+    assert_eq!(status(gateway.front()).await, "503");
+    assert_eq!(accepted(&gateway).await, sent + 1.0);
 }

@@ -189,9 +189,14 @@ impl Control {
 
     /// Removes backends, even the last ones.
     pub async fn remove(&mut self, backends: &[SocketAddr]) {
+        self.remove_at(&backends.iter().map(SocketAddr::to_string).collect::<Vec<_>>()).await;
+    }
+
+    /// As `remove`, at addresses that may be names.
+    pub async fn remove_at(&mut self, addresses: &[String]) {
         let request = proto::RemoveBackendsRequest {
             service: "echo".into(),
-            addresses: backends.iter().map(SocketAddr::to_string).collect(),
+            addresses: addresses.into(),
             allow_empty: true,
             ..Default::default()
         };
