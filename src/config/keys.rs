@@ -34,7 +34,8 @@ pub use route::{
 };
 pub use service::{BALANCER, ENDPOINT, SERVICE};
 pub use tls::{
-    CERTIFICATE, CLIENT_TLS, ClientAuth, ExpiredLists, SERVER_TLS, TlsVersion, UnknownNames,
+    CERTIFICATE, CLIENT_TLS, ClientAuth, ExpiredLists, MissingLists, SERVER_TLS, TlsVersion,
+    UnknownNames,
 };
 
 const MS: Duration = Duration::from_millis(1);

@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 
 use super::certificates::{Purpose, inspect};
 use super::files::Files;
+use super::keys::MissingLists;
 use super::node::Node;
 use super::read::{scalar, text};
 use super::report::{Problems, Span};
@@ -90,11 +91,13 @@ impl<'a> Pem<'a> {
         Some(Arc::new(roots))
     }
 
-    /// Reads the revocation lists that `nodes` name, of the authorities `roots`.
+    /// Reads the revocation lists that `nodes` name, of the authorities `roots`; `without` a list of
+    /// one, this is done about whom it has certified.
     pub fn revocation_lists(
         &self,
         nodes: &[Node],
         roots: Option<&RootCertStore>,
+        without: MissingLists,
     ) -> Option<Vec<CertificateRevocationListDer<'static>>> {
         let mut all = Vec::new();
         let mut is_broken = false;
@@ -127,7 +130,7 @@ impl<'a> Pem<'a> {
         }
         let lists: Vec<RevocationList> = all.into_iter().map(|(list, ..)| list).collect();
         if let (Some(roots), Some(node)) = (roots, nodes.first()) {
-            for (message, help) in revocations::missing(&lists, roots) {
+            for (message, help) in revocations::missing(&lists, roots, without) {
                 self.problems.warn(node.span, message, help);
             }
         }

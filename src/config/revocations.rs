@@ -8,6 +8,7 @@ use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::x509::X509Name;
 
 use super::certificates::shown;
+use super::keys::MissingLists;
 use crate::model::Certificate;
 
 type Finding = (String, &'static str);
@@ -92,13 +93,23 @@ impl RevocationList {
     }
 }
 
-/// Authorities that no list is of.
-pub fn missing(lists: &[RevocationList], roots: &RootCertStore) -> Vec<Finding> {
+/// Authorities that no list is of, about which this is done.
+pub fn missing(
+    lists: &[RevocationList],
+    roots: &RootCertStore,
+    treatment: MissingLists,
+) -> Vec<Finding> {
     let without =
         roots.roots.iter().filter(|root| !lists.iter().any(|list| list.is_of(&root.subject)));
     let warning = |subject: &[u8]| {
         let message = format!("there is no revocation list of the authority `{}`", name(subject));
-        (message, "whom it has revoked is let in: name its list too")
+        let help = match treatment {
+            MissingLists::Refuse => {
+                "all whom it has certified are refused: name its list too, or set `missing_crls: accept`"
+            }
+            MissingLists::Accept => "whom it has revoked is let in: name its list too",
+        };
+        (message, help)
     };
     without.map(|root| warning(&root.subject)).collect()
 }

@@ -12,7 +12,9 @@ use rustls::{ServerConfig, SupportedProtocolVersion, version};
 use super::certificate_names::check_names;
 use super::certificates::Purpose;
 use super::files::Files;
-use super::keys::{CERTIFICATE, ClientAuth, ExpiredLists, SERVER_TLS, TlsVersion, UnknownNames};
+use super::keys::{
+    CERTIFICATE, ClientAuth, ExpiredLists, MissingLists, SERVER_TLS, TlsVersion, UnknownNames,
+};
 use super::node::Node;
 use super::pem::Pem;
 use super::read::Fields;
@@ -90,12 +92,14 @@ fn trust(
 ) -> Option<Option<(ClientTrust, Span)>> {
     let optional = fields.value(&SERVER_TLS.client_auth) == ClientAuth::Optional;
     let refuse_expired_lists = fields.value(&SERVER_TLS.expired_crls) == ExpiredLists::Refuse;
+    let missing = fields.value(&SERVER_TLS.missing_crls);
     let allowed = fields.list(&SERVER_TLS.allowed_clients);
     let Some(node) = fields.get(&SERVER_TLS.client_ca) else {
-        let needing: [&dyn Row; 4] = [
+        let needing: [&dyn Row; 5] = [
             &SERVER_TLS.client_auth,
             &SERVER_TLS.client_crls,
             &SERVER_TLS.expired_crls,
+            &SERVER_TLS.missing_crls,
             &SERVER_TLS.allowed_clients,
         ];
         for key in needing.into_iter().filter(|key| fields.has(*key)) {
@@ -111,11 +115,13 @@ fn trust(
         return None;
     };
     let roots = pem.roots(node, Purpose::ClientCa);
-    let lists = pem.revocation_lists(fields.items(&SERVER_TLS.client_crls), roots.as_deref());
+    let lists = fields.items(&SERVER_TLS.client_crls);
+    let lists = pem.revocation_lists(lists, roots.as_deref(), missing);
     let trust = roots.zip(lists).map(|(roots, revoked)| ClientTrust {
         roots,
         revoked,
         refuse_expired_lists,
+        refuse_missing_lists: missing == MissingLists::Refuse,
         optional,
         allowed: allowed.into(),
     });
@@ -130,8 +136,10 @@ fn verifier(
     let roots = Arc::clone(&trust.roots);
     let mut builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
     if !trust.revoked.is_empty() {
-        // An authority without a list has revoked nobody, as was warned of.
-        builder = builder.with_crls(trust.revoked.clone()).allow_unknown_revocation_status();
+        builder = builder.with_crls(trust.revoked.clone());
+        if !trust.refuse_missing_lists {
+            builder = builder.allow_unknown_revocation_status();
+        }
         if trust.refuse_expired_lists {
             builder = builder.enforce_revocation_expiration();
         }

@@ -9,7 +9,7 @@ use rustls::{ClientConfig, Error, InconsistentKeys};
 
 use super::certificates::Purpose;
 use super::files::Files;
-use super::keys::{CLIENT_TLS, ExpiredLists};
+use super::keys::{CLIENT_TLS, ExpiredLists, MissingLists};
 use super::node::{Node, Value};
 use super::pem::Pem;
 use super::read::{Fields, text};
@@ -36,13 +36,21 @@ pub fn client(
     }
     let spiffe = fields.optional(&CLIENT_TLS.spiffe);
     let expired = fields.value(&CLIENT_TLS.expired_crls);
+    let missing = fields.value(&CLIENT_TLS.missing_crls);
     let roots = ca.and_then(|node| {
         let roots = match is_system(node) {
             true => pem.system_roots(node),
             false => pem.roots(node, Purpose::BackendCa),
         };
-        let known = roots.as_deref().filter(|_| !is_system(node)); // of the system's few have a list
-        let lists = pem.revocation_lists(fields.items(&CLIENT_TLS.crls), known);
+        let lists = fields.items(&CLIENT_TLS.crls);
+        let known = roots.as_deref().filter(|_| !is_system(node)); // they are not warned of one by one
+        if let (true, Some(list), MissingLists::Refuse) = (is_system(node), lists.first(), missing)
+        {
+            let message = "backends are refused that an authority without a list has certified";
+            let help = "of the system's few have one here: `missing_crls: accept` takes the others";
+            problems.warn(list.span, message, help);
+        }
+        let lists = pem.revocation_lists(lists, known, missing);
         Some((roots?, lists?, node.span))
     });
     let wanted = cert.is_some() && key.is_some();
@@ -56,7 +64,10 @@ pub fn client(
         .ok()?;
     let mut verifier = WebPkiServerVerifier::builder_with_provider(roots, provider());
     if !lists.is_empty() {
-        verifier = verifier.with_crls(lists).allow_unknown_revocation_status();
+        verifier = verifier.with_crls(lists);
+        if missing == MissingLists::Accept {
+            verifier = verifier.allow_unknown_revocation_status();
+        }
         if expired == ExpiredLists::Refuse {
             verifier = verifier.enforce_revocation_expiration();
         }
@@ -65,8 +76,11 @@ pub fn client(
         .build()
         .map_err(|error| reject(problems, span, "as authority of backends", error))
         .ok()?;
-    let fingerprint =
-        pem.fingerprint((version.alpn(), spiffe.as_ref().map(ToString::to_string), expired as u8));
+    let fingerprint = pem.fingerprint((
+        version.alpn(),
+        spiffe.as_ref().map(ToString::to_string),
+        [expired as u8, missing as u8],
+    ));
     let builder = match spiffe {
         None => builder.with_webpki_verifier(verifier),
         Some(id) => builder

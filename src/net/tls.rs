@@ -26,6 +26,9 @@ pub struct ClientTrust {
     /// Whether a revocation list that has expired is as good as none, so that nobody is let in whom
     /// it is about.
     pub refuse_expired_lists: bool,
+    /// Whether whom an authority without a revocation list has certified is not let in, where there are
+    /// lists.
+    pub refuse_missing_lists: bool,
     /// Whether clients without a certificate are let in.
     pub optional: bool,
     /// Whose certificates are let in; empty for all.
@@ -37,6 +40,7 @@ impl PartialEq for ClientTrust {
         self.roots.roots == other.roots.roots
             && self.revoked == other.revoked
             && self.refuse_expired_lists == other.refuse_expired_lists
+            && self.refuse_missing_lists == other.refuse_missing_lists
             && self.optional == other.optional
             && self.allowed == other.allowed
     }

@@ -60,6 +60,20 @@ impl Word for ExpiredLists {
         &[("refuse", ExpiredLists::Refuse), ("apply", ExpiredLists::Apply)];
 }
 
+/// What is done about certificates of authorities that no revocation list is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingLists {
+    /// They are refused.
+    Refuse,
+    /// They are good: nobody has revoked them.
+    Accept,
+}
+
+impl Word for MissingLists {
+    const WORDS: &'static [(&'static str, MissingLists)] =
+        &[("refuse", MissingLists::Refuse), ("accept", MissingLists::Accept)];
+}
+
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsVersion {
@@ -143,6 +157,9 @@ section! {
     expired_crls: Setting<ExpiredLists> = word(), ExpiredLists::Refuse,
         "when a revocation list has expired, all whom its authority has certified are refused, or it holds as \
          before";
+    missing_crls: Setting<MissingLists> = word(), MissingLists::Refuse,
+        "with revocation lists, whom an authority without one has certified is refused, or let in; each authority between \
+         has to have one too";
     allowed_clients: List<SanPattern> = san(), Many::Some, Absent::Nothing,
         "whose certificates are let in, by subjectAltName: `spiffe://shop/web` or `spiffe://shop/*`, where the \
          certificate has one URI alone, `web.shop.example` or `*.shop.example`; without, all of the authority";
@@ -186,4 +203,5 @@ section! {
         "revocation lists in PEM or DER: backends whose certificates are revoked are not spoken to";
     expired_crls: Setting<ExpiredLists> = word(), ExpiredLists::Refuse,
         "as of listeners";
+    missing_crls: Setting<MissingLists> = word(), MissingLists::Refuse, "as of listeners";
 }

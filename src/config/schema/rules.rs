@@ -56,7 +56,8 @@ pub fn of(section: &'static Section) -> Map<String, Value> {
     } else if is(&CLIENT_TLS) {
         json!({ "dependentRequired": { "cert": ["key"], "key": ["cert"] } })
     } else if is(&SERVER_TLS) {
-        let of_clients = ["client_auth", "client_crls", "expired_crls", "allowed_clients"];
+        let of_clients =
+            ["client_auth", "client_crls", "expired_crls", "missing_crls", "allowed_clients"];
         let mut required = of_clients.map(|key| (key.to_owned(), json!(["client_ca"]))).to_vec();
         required.extend([("cert".into(), json!(["key"])), ("key".into(), json!(["cert"]))]);
         let required: Map<String, Value> = required.into_iter().collect();

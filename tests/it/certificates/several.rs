@@ -71,9 +71,20 @@ fn revocation_lists_are_tried_out() {
     let odd = ["is none of the authorities", "no revocation list of the authority `CN=between`"];
     let warnings = shelf.says(other, "ca: root.pem").unwrap();
     assert!(odd.iter().all(|part| warnings.iter().any(|said| said.contains(part))), "{warnings:?}");
+    assert!(
+        warnings.iter().any(|said| said.contains("are refused: name its list")),
+        "{warnings:?}"
+    );
+    let accepts = &format!("{other}, missing_crls: accept");
+    let warnings = shelf.says(accepts, "ca: root.pem").unwrap();
+    assert!(warnings.iter().any(|said| said.contains("has revoked is let in")), "{warnings:?}");
     let needs = "needs `client_ca`";
-    for rest in ["client_auth: optional", "client_crls: [ crl.pem ]", "allowed_clients: [ a.test ]"]
-    {
+    for rest in [
+        "client_auth: optional",
+        "client_crls: [ crl.pem ]",
+        "missing_crls: accept",
+        "allowed_clients: [ a.test ]",
+    ] {
         shelf.refuses(&format!("{GOOD}, {rest}"), "ca: root.pem", needs);
     }
     let wrong = format!("{GOOD}, client_ca: root.pem, allowed_clients: [ \"spiffe://shop*\" ]");

@@ -92,6 +92,42 @@ async fn who_is_revoked_does_not_come_in_by_an_older_ticket() {
     }
 }
 
+#[tokio::test]
+async fn whom_an_authority_without_a_list_has_certified_is_refused() {
+    let [authority, other] = [Authority::new(), Authority::new()];
+    let folder = authority.folder();
+    authority.issue("server", "gateway.test");
+    authority.issue("good", "good.test");
+    other.issue("other", "other.test");
+    authority.revoke("none.crl", &[], 2050);
+    other.revoke("other.crl", &[], 2050);
+    let beside = |name: &str| std::fs::read(other.folder().join(name)).unwrap();
+    for name in ["other.pem", "other.key", "other.crl"] {
+        std::fs::write(folder.join(name), beside(name)).unwrap();
+    }
+    let both = [std::fs::read(folder.join("ca.pem")).unwrap(), beside("ca.pem")].concat();
+    std::fs::write(folder.join("both.pem"), both).unwrap();
+    let server = SERVER.replace("ca.pem", "both.pem");
+    let mut gateway = None;
+    for (rest, let_in) in [
+        ("", [true, true]),
+        ("client_crls: [ none.crl ]", [true, false]),
+        ("client_crls: [ none.crl ], missing_crls: accept", [true, true]),
+        ("client_crls: [ none.crl, other.crl ]", [true, true]),
+    ] {
+        let yaml = yaml(&format!("{server}, {rest}"), "");
+        match &mut gateway {
+            None => gateway = Some(Gateway::start_in(&yaml, folder).await),
+            Some(gateway) => assert!(gateway.reload_in(&yaml, folder).await),
+        }
+        for (name, let_in) in ["good", "other"].into_iter().zip(let_in) {
+            let to = gateway.as_ref().unwrap().front();
+            let said = s_client(to, &authority, &with(name)).await;
+            assert_eq!(is_answered(&said), let_in, "{rest} {name}: {said}");
+        }
+    }
+}
+
 /// A client of the gateway's listener `at`, by HTTP/2.
 async fn grpc(
     gateway: &Gateway,
