@@ -139,6 +139,31 @@ async fn no_foreign_expired_and_nameless_certificates_reach_no_method() {
 }
 
 #[tokio::test]
+async fn a_revoked_certificate_reaches_no_method() {
+    let authority = Authority::new();
+    authority.issue("server", NAME);
+    let folder = authority.folder();
+    let revoke = |names: &[&str]| authority.revoke("ops.crl", names, 2050);
+    revoke(&["bob"]);
+    let control = "{ address: 127.0.0.1:0, tls: { cert: server.pem, key: server.key, client_ca: ca.pem, \
+                   client_crls: [ ops.crl ] }, roles: [ { who: 'spiffe://prod/ops/*', role: admin } ] }";
+    let mut gateway = start(control, folder).await;
+    let at = tcp(&gateway);
+    let who = |name: &str| {
+        Who::certificate(authority.issue_as(name, &[&format!("spiffe://prod/ops/{name}")]))
+    };
+    let (ann, bob) = (who("ann"), who("bob"));
+    cannot_connect(&bob, at, &authority, "a revoked certificate").await;
+    let list = methods().into_iter().find(|it| it.path.ends_with("/ListServices")).unwrap();
+    let channel = ann.connect(at, &authority).await.unwrap();
+    assert_eq!(ann.code(&channel, &list, "").await, Code::Ok);
+    revoke(&["bob", "ann"]);
+    reload(&mut gateway, control, folder).await;
+    cannot_connect(&ann, at, &authority, "a certificate that was revoked since").await;
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_crowd_of_silent_handshakes_keeps_nobody_out() {
     let authority = Authority::new();
     authority.issue("server", NAME);

@@ -1,11 +1,16 @@
 //! Certificates, authorities, tokens and roles of the control API change while a stream goes on.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
 use equipoise::control::proto::control_client::ControlClient;
 use equipoise::control::proto::{Service, WatchServiceRequest};
 use tonic::Streaming;
 
 use super::*;
-use crate::support::soon;
+use crate::support::{eventually, soon};
 
 async fn watch(who: &Who, channel: &Channel, service: &str) -> Streaming<Service> {
     let request = WatchServiceRequest {
@@ -92,5 +97,67 @@ async fn a_watch_goes_on_while_tokens_are_rotated_and_ends_once_they_are_revoked
     };
     assert_eq!(why.code(), Code::PermissionDenied, "{why:?}");
     assert!(why.message().contains("no longer: `token:ci` may not do this"), "{why:?}");
+    gateway.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_fails_while_tokens_and_certificates_are_rotated() {
+    let authority = Authority::new();
+    authority.issue("server", NAME);
+    let folder = authority.folder().to_owned();
+    let write = |names: &[&str]| {
+        let lines: String = names.iter().map(|name| line("ci", "read", name, "never")).collect();
+        std::fs::write(folder.join("tokens.txt"), lines).unwrap();
+    };
+    write(&["a"]);
+    let control =
+        "{ address: 127.0.0.1:0, tls: { cert: server.pem, key: server.key }, tokens: tokens.txt }";
+    let mut gateway = start(control, &folder).await;
+    let (at, token) = (tcp(&gateway), Arc::new(ArcSwap::from_pointee(String::from("a"))));
+    let failed = Arc::<AtomicUsize>::default();
+    let good = [(); 3].map(|()| Arc::<AtomicUsize>::default());
+    let list = methods().into_iter().find(|it| it.path.ends_with("/ListServices")).unwrap();
+    let authority = Arc::new(authority);
+    let mut running = tokio::task::JoinSet::new();
+    for (anew, good) in [false, false, true].into_iter().zip(&good) {
+        let [good, failed] = [good, &failed].map(Arc::clone);
+        let (authority, token, list) = (Arc::clone(&authority), Arc::clone(&token), list.clone());
+        running.spawn(async move {
+            let mut channel = Who::default().connect(at, &authority).await.unwrap();
+            loop {
+                let who = Who::token(&token.load());
+                if anew {
+                    channel = who.connect(at, &authority).await.unwrap();
+                }
+                match who.call(&channel, &list, "").await {
+                    Ok(()) => good.fetch_add(1, Relaxed),
+                    Err(status) => {
+                        eprintln!("a call failed: {status:?}");
+                        failed.fetch_add(1, Relaxed)
+                    }
+                };
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+    }
+    let pass = async || {
+        for one in &good {
+            let before = one.load(Relaxed);
+            eventually("calls pass", async || one.load(Relaxed) >= before + 20).await;
+        }
+    };
+    for pair in [["a", "b"], ["b", "c"], ["c", "d"]] {
+        pass().await;
+        write(&pair);
+        authority.issue("server", NAME);
+        reload(&mut gateway, control, &folder).await;
+        token.store(Arc::new(pair[1].into()));
+        pass().await; // nobody has the first one in hand any more
+        write(&pair[1..]);
+        reload(&mut gateway, control, &folder).await;
+    }
+    pass().await;
+    running.abort_all();
+    assert_eq!(failed.load(Relaxed), 0);
     gateway.shutdown().await;
 }

@@ -1,6 +1,7 @@
 //! Certificates of listeners and of their clients, as OpenSSL and stock clients see them.
 
 mod clients;
+mod offered;
 mod rotation;
 
 use std::io::Write as _;
