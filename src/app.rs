@@ -22,17 +22,16 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config::Plan;
-use crate::control::Door;
 use crate::discovery::Discovery;
 use crate::health::HealthMonitor;
 use crate::model::SocketAddress;
 use crate::net::{Descriptors, SocketFile, WorkerHandle};
 use crate::service::{BuildPool, Environment, Registry};
 use crate::tasks::Tasks;
-use crate::telemetry::{Certificates, Entrance, Exporter, Readiness, Reloads, WorkerMetrics};
+use crate::telemetry::{Certificates, Exporter, Readiness, Reloads, WorkerMetrics};
 use crate::upstream::{Dialer, OwnAddresses, Resolver};
 use cold::ColdServers;
-use cold_sockets::{Opened, Sockets};
+use cold_sockets::{Entrances, Opened, Sockets};
 use descriptor_budget::DescriptorBudget;
 use listeners::Listeners;
 use overrides::Overrides;
@@ -50,8 +49,7 @@ pub struct Gateway {
     listeners: Listeners,
     /// One at least.
     control: Vec<SocketAddress>,
-    door: Arc<Door>,
-    entrance: Arc<Entrance>,
+    entrances: Entrances,
     metrics: SocketAddress,
     /// Unix socket files of control API and metrics, removed at the end.
     _files: Vec<SocketFile>,
@@ -91,7 +89,7 @@ impl Gateway {
         let mut listeners = Listeners::new(&tasks, &refused, plan.own_addresses().collect(), clock);
         let prepared = listeners.prepare(&plan.listeners)?;
         let sockets = Sockets::bind(&plan)?;
-        let (door, entrance) = (sockets.door(&plan, clock), entrance(&plan));
+        let entrances = sockets.entrances(&plan, clock);
         let registry = overrides.registry(&plan, clock);
         let (reloads, fixed) = (Arc::new(Reloads::new()), RestartSettings::of(&plan));
         let counters: Vec<Arc<WorkerMetrics>> = (0..plan.workers).map(|_| Arc::default()).collect();
@@ -103,7 +101,7 @@ impl Gateway {
             reloads: Arc::clone(&reloads),
             certificates: Arc::clone(&certificates),
             refused: Arc::clone(&refused),
-            control: Arc::clone(door.refusals()),
+            control: Arc::clone(entrances.door.refusals()),
             journal: overrides.counters,
         };
         let exporter = Exporter::new(state, counters.clone(), settings, clock);
@@ -117,11 +115,10 @@ impl Gateway {
         let (stop_cold, running) = watch::channel(false);
         let cold = ColdServers {
             control: sockets.control.iter().map(Opened::socket).collect(),
-            door: Arc::clone(&door),
+            entrances: entrances.clone(),
             metrics: sockets.metrics.socket(),
             registry: Arc::clone(&registry),
             exporter,
-            entrance: Arc::clone(&entrance),
             refused,
             certificates: Arc::clone(&certificates),
             readiness: ready,
@@ -134,8 +131,7 @@ impl Gateway {
         Ok(Gateway {
             listeners,
             control: sockets.control.iter().map(Opened::address).collect(),
-            door,
-            entrance,
+            entrances,
             metrics: sockets.metrics.address(),
             _files: sockets.files,
             fixed,
@@ -221,11 +217,6 @@ fn certificates(plan: &Plan) -> Arc<Certificates> {
     let certificates = Arc::<Certificates>::default();
     certificates.replace(plan.certificates.clone());
     certificates
-}
-
-/// Who may ask the metrics port.
-fn entrance(plan: &Plan) -> Arc<Entrance> {
-    Arc::new(Entrance::new(plan.entrance.clone()))
 }
 
 /// The dialer, which refuses to connect to the gateway's own addresses: operators' and clients'.

@@ -7,15 +7,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::cold_sockets::Entrances;
 use super::control_clients::ControlClients;
 use crate::clock::Clock;
-use crate::control::{self, Door};
+use crate::control;
 use crate::net::{Descriptors, Incoming, ListeningSocket};
 use crate::service::Registry;
 use crate::tasks::{Task, Tasks, infallible};
-use crate::telemetry::{
-    Certificates, Entrance, Exporter, Health, Readiness, RefusedConnections, Server,
-};
+use crate::telemetry::{Certificates, Exporter, Health, Readiness, RefusedConnections, Server};
 
 /// Names in `grpc.health.v1`: the whole process, and the control API.
 const HEALTH_NAMES: [&str; 2] = ["", control::NAME];
@@ -23,11 +22,10 @@ const HEALTH_NAMES: [&str; 2] = ["", control::NAME];
 /// The cold servers and their parts.
 pub struct ColdServers {
     pub control: Vec<Arc<ListeningSocket>>,
-    pub door: Arc<Door>,
+    pub entrances: Entrances,
     pub metrics: Arc<ListeningSocket>,
     pub registry: Arc<Registry>,
     pub exporter: Exporter,
-    pub entrance: Arc<Entrance>,
     pub refused: Arc<RefusedConnections>,
     pub certificates: Arc<Certificates>,
     pub readiness: watch::Receiver<Readiness>,
@@ -38,8 +36,8 @@ pub struct ColdServers {
 impl ColdServers {
     /// Serves until `running` signals the stop.
     pub fn start(self, running: &watch::Receiver<bool>) -> JoinSet<()> {
-        let ColdServers { control, door, metrics, registry, exporter, refused, .. } = self;
-        let ColdServers { certificates, readiness, entrance, tasks, clock, .. } = self;
+        let ColdServers { control, entrances, metrics, registry, exporter, refused, .. } = self;
+        let ColdServers { certificates, readiness, tasks, clock, .. } = self;
         let descriptors = Descriptors::now();
         let health = Health::default();
         let mut cold = JoinSet::new();
@@ -58,7 +56,7 @@ impl ColdServers {
         cold.spawn(Arc::clone(&tasks).supervise(Task::Overrides, expire));
         let api = control::Server {
             registry,
-            door,
+            door: entrances.door,
             health: health.server(),
             max_connections: descriptors.control,
             refusals: refused.at("control"),
@@ -75,7 +73,7 @@ impl ColdServers {
             health,
             readiness,
             max_connections: descriptors.metrics,
-            entrance,
+            entrance: entrances.metrics,
             refusals: refused.at("metrics"),
             clock,
         };

@@ -11,6 +11,7 @@ use crate::config::{ControlPlaces, ControlPlan, ControlSocket, Plan};
 use crate::control::{Door, DoorSettings, Users, usual_socket};
 use crate::model::SocketAddress;
 use crate::net::{Bound, ListeningSocket, SocketFile, leaves_ipv4};
+use crate::telemetry::Entrance;
 
 /// The control API can redirect all traffic, so by default only the owner has access.
 const CONTROL_MODE: u32 = 0o600;
@@ -24,6 +25,14 @@ pub struct Sockets {
     pub metrics: Opened,
     /// Kept until the end, to be removed on drop.
     pub files: Vec<SocketFile>,
+}
+
+/// Who is let in to the cold servers; it is reloaded.
+#[derive(Clone)]
+pub struct Entrances {
+    /// To the control API.
+    pub door: Arc<Door>,
+    pub metrics: Arc<Entrance>,
 }
 
 /// An open socket, with its configured address.
@@ -104,10 +113,21 @@ impl Sockets {
         self.control.iter().chain([&self.metrics]).map(Opened::address).collect()
     }
 
-    /// Who is let in to the control API.
-    pub fn door(&self, plan: &Plan, clock: Clock) -> Arc<Door> {
-        let settings = DoorSettings::from(&plan.control);
-        Arc::new(Door::new(settings, self.users, Arc::default(), clock))
+    /// Who is let in to them.
+    pub fn entrances(&self, plan: &Plan, clock: Clock) -> Entrances {
+        let door = DoorSettings::from(&plan.control);
+        Entrances {
+            door: Arc::new(Door::new(door, self.users, Arc::default(), clock)),
+            metrics: Arc::new(Entrance::new(plan.entrance.clone())),
+        }
+    }
+}
+
+impl Entrances {
+    /// Goes over to those of another configuration.
+    pub fn configure(&self, plan: &Plan) {
+        self.door.configure(DoorSettings::from(&plan.control));
+        self.metrics.configure(plan.entrance.clone());
     }
 }
 

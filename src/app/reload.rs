@@ -9,7 +9,6 @@ use tokio::task::JoinSet;
 
 use super::{Gateway, StartError};
 use crate::config::{ControlPlaces, LogPlan, MetricsPlan, OverridesPlan, Plan, Report};
-use crate::control::DoorSettings;
 use crate::route::RouteChanges;
 use crate::service::{Environment, Registry, Routing, Service, StagedService};
 use crate::text::listed;
@@ -115,8 +114,7 @@ impl Gateway {
         let (drain_delay, drain_timeout) = (plan.drain_delay, plan.drain_timeout);
         self.room.compare(&plan);
         self.certificates.replace(plan.certificates.clone());
-        self.door.configure(DoorSettings::from(&plan.control));
-        self.entrance.configure(plan.entrance.clone());
+        self.entrances.configure(&plan);
         let before = self.registry.routing();
         self.dialer.set_listeners(OwnAddresses::new(listeners.addresses(&self.listeners)));
         publish(&self.registry, &self.environment, plan).await;

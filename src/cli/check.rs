@@ -96,7 +96,7 @@ fn summary(path: &Path, plan: &Plan) -> String {
     let lines = [
         ("listens on", listeners.join(", ")),
         ("control", control(&plan.control)),
-        ("metrics", plan.metrics.address.to_string()),
+        ("metrics", metrics(plan)),
         ("services", format!("{services}, {}", pluralized(endpoints, "endpoint"))),
         ("routes", pluralized(plan.routes.len(), "route")),
         ("workers", plan.workers.to_string()),
@@ -125,6 +125,17 @@ fn control(plan: &ControlPlan) -> String {
         ControlSocket::Off => None,
     };
     tcp.into_iter().chain(socket).collect::<Vec<_>>().join(", ")
+}
+
+fn metrics(plan: &Plan) -> String {
+    let how = if plan.entrance.tls.is_some() { "TLS" } else { "clear text" };
+    let needs = match (&plan.entrance.access, plan.entrance.asks_clients) {
+        (Some(_), true) => ", for a token or a client certificate",
+        (Some(_), false) => ", for a token",
+        (None, true) => ", for a client certificate",
+        (None, false) => "",
+    };
+    format!("{} ({how}{needs})", plan.metrics.address)
 }
 
 fn listener(plan: &ListenerSpec) -> String {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, Error, InconsistentKeys};
+use rustls::pki_types::{CertificateRevocationListDer, ServerName};
+use rustls::{ClientConfig, Error, InconsistentKeys, RootCertStore};
 
 use super::certificates::Purpose;
 use super::files::Files;
@@ -62,20 +62,9 @@ pub fn client(
         .with_safe_default_protocol_versions()
         .map_err(|error| problems.error(node.span, error.to_string(), ""))
         .ok()?;
-    let mut verifier = WebPkiServerVerifier::builder_with_provider(roots, provider());
-    if !lists.is_empty() {
-        verifier = verifier.with_crls(lists);
-        if missing == MissingLists::Accept {
-            verifier = verifier.allow_unknown_revocation_status();
-        }
-        if expired == ExpiredLists::Refuse {
-            verifier = verifier.enforce_revocation_expiration();
-        }
-    }
-    let verifier = verifier
-        .build()
-        .map_err(|error| reject(problems, span, "as authority of backends", error))
-        .ok()?;
+    let verifier = verifier(roots, lists, (expired, missing));
+    let verifier =
+        verifier.map_err(|error| reject(problems, span, "as authority of backends", error)).ok()?;
     let fingerprint = pem.fingerprint((
         version.alpn(),
         spiffe.as_ref().map(ToString::to_string),
@@ -97,6 +86,25 @@ pub fn client(
     };
     config.alpn_protocols = vec![version.alpn().to_vec()];
     Some(upstream::Tls { config: Arc::new(config), server_name, fingerprint })
+}
+
+/// Verifies by `roots`, and by `lists` if there are any.
+fn verifier(
+    roots: Arc<RootCertStore>,
+    lists: Vec<CertificateRevocationListDer<'static>>,
+    (expired, missing): (ExpiredLists, MissingLists),
+) -> Result<Arc<WebPkiServerVerifier>, VerifierBuilderError> {
+    let mut verifier = WebPkiServerVerifier::builder_with_provider(roots, provider());
+    if !lists.is_empty() {
+        verifier = verifier.with_crls(lists);
+        if missing == MissingLists::Accept {
+            verifier = verifier.allow_unknown_revocation_status();
+        }
+        if expired == ExpiredLists::Refuse {
+            verifier = verifier.enforce_revocation_expiration();
+        }
+    }
+    verifier.build()
 }
 
 /// Whether `ca` stands for the authorities of the system, not for a file.

@@ -8,9 +8,10 @@ use tonic::transport::{ClientTlsConfig, Endpoint, ServerTlsConfig};
 
 use crate::support::backend::{Backend, Options};
 use crate::support::certificates::Authority;
-use crate::support::client::{Client, connect_to, message};
+use crate::support::client::{Client, connect, connect_to, message};
 use crate::support::gateway::{Gateway, PORTS};
-use crate::support::{pattern, soon};
+use crate::support::process::Process;
+use crate::support::{eventually, pattern, soon};
 
 /// A gateway that speaks TLS on both sides and wants clients' certificates.
 async fn guarded(authority: &Authority) -> (Backend, Gateway) {
@@ -169,4 +170,27 @@ async fn backends_are_told_by_their_spiffe_id_and_not_when_revoked() {
         let answered = gateway.client().await.unary(message("x")).await.is_ok();
         assert_eq!(answered, trusted, "{tls}");
     }
+}
+
+#[tokio::test]
+async fn the_authorities_of_the_system_are_read_anew_at_a_reload() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let tls = Some(ServerTlsConfig::new().identity(authority.issue("backend", "backend.test")));
+    let backend = Backend::with(Options { tls, ..Options::default() }).await;
+    let folder = authority.folder();
+    let (system, file) = (folder.join("system.pem"), folder.join("gateway.yaml"));
+    let trust = |who: &Authority| std::fs::copy(who.folder().join("ca.pem"), &system).unwrap();
+    trust(&stranger);
+    let yaml = format!(
+        "{PORTS}log: {{ format: json }}\nservices:\n  echo:\n    tls: {{ ca: system, server_name: backend.test }}\n    \
+         endpoints: [ {{ address: {} }} ]\nroutes: [ {{ service: echo }} ]\n",
+        backend.address
+    );
+    std::fs::write(&file, yaml).unwrap();
+    let gateway = Process::with_variable(&file, "SSL_CERT_FILE", &system).await;
+    let mut client = connect(gateway.front).await;
+    assert_eq!(client.unary(message("x")).await.unwrap_err().code(), tonic::Code::Unavailable);
+    trust(&authority);
+    gateway.hang_up();
+    eventually("it is trusted", async || client.unary(message("x")).await.is_ok()).await;
 }

@@ -41,6 +41,13 @@ impl Process {
         Process::by(Command::new(BINARY), file).await
     }
 
+    /// As `with`, with a variable of the environment.
+    pub async fn with_variable(file: &Path, name: &str, value: &Path) -> Process {
+        let mut command = Command::new(BINARY);
+        command.env(name, value);
+        Process::by(command, file).await
+    }
+
     /// Kills it, as a crash of the machine would but for the page cache, and waits until it is gone.
     pub fn kill(mut self) {
         let _ = self.child.kill();
