@@ -15,8 +15,9 @@ use equipoise::model::{
 use equipoise::stats::{Direction, WindowStats};
 use equipoise::tasks::Task;
 use equipoise::telemetry::{
-    BackendSample, CounterId, Encoding, Exporter, Format, JournalSample, MetricsSettings,
-    MetricsSource, RefusedSample, ReloadSample, ServiceCounter, ServiceSample, names,
+    AuditSample, BackendSample, CounterId, Encoding, Exporter, Format, JournalSample,
+    MetricsSettings, MetricsSource, RefusedSample, ReloadSample, ServiceCounter, ServiceSample,
+    names,
 };
 
 /// As the gateway has it.
@@ -56,6 +57,10 @@ impl MetricsSource for Fleet {
     }
 
     fn journal(&self) -> Option<JournalSample> {
+        None
+    }
+
+    fn audit(&self) -> Option<AuditSample> {
         None
     }
 

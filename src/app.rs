@@ -74,22 +74,21 @@ pub struct Gateway {
     stop_cold: watch::Sender<bool>,
     cold: JoinSet<()>,
     /// Keeps what operators change, until nobody can change anything.
-    _keeping: JoinSet<()>,
+    overrides: Overrides,
 }
 
 impl Gateway {
     /// Binds all addresses and starts everything. Call it on the cold runtime.
     ///
     /// # Errors
-    /// When an address cannot be bound, or the journal of overrides cannot be used; then nothing has
-    /// been started.
+    /// When an address cannot be bound, or the journal of overrides or the audit cannot be used; then
+    /// nothing has been started.
     pub async fn start(plan: Plan) -> Result<Gateway, StartError> {
         let (tasks, refused, clock) = (Arc::<Tasks>::default(), Arc::default(), Clock::start());
-        let overrides = Overrides::open(&plan.overrides, &tasks, clock).await?;
+        let overrides = Overrides::open(&plan, &tasks, clock).await?;
         let mut listeners = Listeners::new(&tasks, &refused, plan.own_addresses().collect(), clock);
-        let prepared = listeners.prepare(&plan.listeners)?;
-        let sockets = Sockets::bind(&plan)?;
-        let entrances = sockets.entrances(&plan, clock);
+        let (prepared, sockets) = (listeners.prepare(&plan.listeners)?, Sockets::bind(&plan)?);
+        let entrances = sockets.entrances(&plan, overrides.audit.clone(), clock);
         let registry = overrides.registry(&plan, clock);
         let (reloads, fixed) = (Arc::new(Reloads::new()), RestartSettings::of(&plan));
         let counters: Vec<Arc<WorkerMetrics>> = (0..plan.workers).map(|_| Arc::default()).collect();
@@ -102,7 +101,8 @@ impl Gateway {
             certificates: Arc::clone(&certificates),
             refused: Arc::clone(&refused),
             control: Arc::clone(entrances.door.refusals()),
-            journal: overrides.counters,
+            journal: overrides.counters.clone(),
+            audit: overrides.audit_counters(),
         };
         let exporter = Exporter::new(state, counters.clone(), settings, clock);
         let dialer = dialer(&plan, &tasks, &sockets, prepared.addresses(&listeners)).await?;
@@ -150,7 +150,7 @@ impl Gateway {
             readiness,
             stop_cold,
             cold,
-            _keeping: overrides.keeping,
+            overrides,
         })
     }
 
@@ -210,6 +210,9 @@ impl Gateway {
         }
         self.stop_cold.send_replace(true);
         while self.cold.join_next().await.is_some() {}
+        if let Some(audit) = &self.overrides.audit {
+            audit.flush().await;
+        }
     }
 }
 

@@ -52,7 +52,8 @@ pub(crate) use input::load_from;
 pub use input::{load, parse};
 pub use plan::Plan;
 pub(crate) use plan::{
-    ControlPlaces, ControlPlan, ControlSocket, LogFormat, LogPlan, MetricsPlan, OverridesPlan,
+    AuditPlan, ControlPlaces, ControlPlan, ControlSocket, LogFormat, LogPlan, MetricsPlan,
+    OverridesPlan,
 };
 pub use report::{Finding, Report};
 pub use schema::schema;
@@ -131,6 +132,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
     }
     let dns_servers = fields.get(&TOP.dns).map(|node| dns(node, problems)).unwrap_or_default();
     let overrides = fields.get(&TOP.overrides).map(|node| overrides::read(node, files, problems));
+    let audit = fields.get(&TOP.audit).map(|node| overrides::audit(node, files, problems));
     let log = fields.get(&TOP.log).map(|node| log_plan(node, problems));
     let drain_delay = fields.value(&TOP.drain_delay);
     let drain_timeout = fields.value(&TOP.drain_timeout);
@@ -152,6 +154,7 @@ fn plan(root: &Node, files: &Files, problems: &Problems) -> Plan {
         flow_pause,
         log: log.unwrap_or_default(),
         overrides: overrides.unwrap_or_default(),
+        audit: audit.flatten(),
         sources: Sources::default(),
         certificates: Vec::new(),
         warnings: Vec::new(),

@@ -42,7 +42,7 @@
 //!
 //! ```text
 //! text, stats, http, grpc, tasks, dns <- model, access, http1, http2 <- route, clock, balance, net, telemetry
-//!   <- discovery, overrides, upstream <- health <- service <- proxy, config <- control <- app, cli
+//!   <- discovery, overrides, upstream <- audit, health <- service <- proxy, config <- control <- app, cli
 //! ```
 //!
 //! | module | what it is |
@@ -64,6 +64,7 @@
 //! | [`telemetry`] | metrics exporter with its cardinality limit, health endpoints, the log |
 //! | [`discovery`] | sources of backends: files, DNS, registries; **a new source is one file and one row here** |
 //! | [`overrides`] | what operators changed: records, settings that may hold for a time, stores |
+//! | [`audit`] | who has changed what, and who was refused, in a file that is only appended to |
 //! | [`upstream`] | connections to one endpoint on one worker |
 //! | [`health`] | active health checks: one checker per address for all services, on a thread of its own |
 //! | [`service`] | services at run time: writer, snapshot, health and ejection, view for the API and metrics |
@@ -95,6 +96,7 @@
 
 pub mod access;
 pub mod app;
+pub mod audit;
 pub mod balance;
 pub mod cli;
 pub mod clock;

@@ -52,6 +52,15 @@ pub trait Store: Debug + Send + Sync {
     /// Keeps these changes, in their order, before they take effect. A change that is not kept may
     /// not take effect, but for what ends as it is no longer configured: that has ended in any case.
     fn keep(&self, records: Vec<Arc<ChangeRecord>>) -> Kept;
+
+    /// Whether it kept a change of an earlier process, before [`Store::take_kept`]; `None` where it does
+    /// not know.
+    fn holds(&self, _subject: &Subject, _sequence: u64, _revision: u64) -> Option<bool> {
+        None
+    }
+
+    /// Told of what is not kept: a change that was refused, or what is over by itself.
+    fn tell(&self, _record: &ChangeRecord) {}
 }
 
 /// What a store has kept of a service or a route.

@@ -56,11 +56,13 @@ pub enum Task {
     Discovery,
     /// Keeping what operators change, and ending what holds for a time.
     Overrides,
+    /// Writing the audit.
+    Audit,
 }
 
 impl Task {
     /// All of them.
-    pub const ALL: [Task; 15] = [
+    pub const ALL: [Task; 16] = [
         Task::Worker,
         Task::Flush,
         Task::Turns,
@@ -76,6 +78,7 @@ impl Task {
         Task::Health,
         Task::Discovery,
         Task::Overrides,
+        Task::Audit,
     ];
 
     /// The name in metrics and the log.
@@ -96,6 +99,7 @@ impl Task {
             Task::Health => "health",
             Task::Discovery => "discovery",
             Task::Overrides => "overrides",
+            Task::Audit => "audit",
         }
     }
 }

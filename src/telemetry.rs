@@ -3,6 +3,7 @@
 //! The hot path writes plain counters (on [`Endpoint`](crate::model::Endpoint)s and in
 //! [`WorkerMetrics`]); everything here that reads or formats them runs off it.
 
+mod audit;
 mod cardinality;
 mod certificates;
 mod connection_slots;
@@ -26,6 +27,7 @@ mod services;
 mod settings;
 mod worker;
 
+pub use audit::AuditSample;
 pub use certificates::Certificates;
 pub(crate) use connection_slots::{Activity, ConnectionSlots};
 pub use encoding::{Encoding, Format};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 use super::StartError;
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::{ControlPlaces, ControlPlan, ControlSocket, Plan};
 use crate::control::{Door, DoorSettings, Users, usual_socket};
@@ -114,12 +115,10 @@ impl Sockets {
     }
 
     /// Who is let in to them.
-    pub fn entrances(&self, plan: &Plan, clock: Clock) -> Entrances {
+    pub fn entrances(&self, plan: &Plan, audit: Option<Arc<Audit>>, clock: Clock) -> Entrances {
         let door = DoorSettings::from(&plan.control);
-        Entrances {
-            door: Arc::new(Door::new(door, self.users, Arc::default(), clock)),
-            metrics: Arc::new(Entrance::new(plan.entrance.clone())),
-        }
+        let door = Door::new(door, self.users, Arc::default(), clock).audited(audit);
+        Entrances { door: Arc::new(door), metrics: Arc::new(Entrance::new(plan.entrance.clone())) }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::audit::{AuditCounters, AuditFailure};
 use crate::discovery::{NAME, SourceStatus};
 use crate::model::{
     Certificate, ControlRefusals, Endpoint, MirrorOutcome, RejectReason, RejectTotals,
@@ -15,9 +16,9 @@ use crate::service::{
 use crate::stats::WindowStats;
 use crate::tasks::{Task, Tasks};
 use crate::telemetry::{
-    BackendSample, Certificates, CounterId, JournalSample, MetricsSource, RefusedConnections,
-    RefusedSample, ReloadSample, Reloads, RetrySample, ServiceCounter, ServiceSample, SourceSample,
-    names,
+    AuditSample, BackendSample, Certificates, CounterId, JournalSample, MetricsSource,
+    RefusedConnections, RefusedSample, ReloadSample, Reloads, RetrySample, ServiceCounter,
+    ServiceSample, SourceSample, names,
 };
 
 /// A gateway's services and reload counters.
@@ -31,6 +32,8 @@ pub struct State {
     pub control: Arc<ControlRefusals>,
     /// Of the journal of overrides, if there is one.
     pub journal: Option<Arc<Counters>>,
+    /// Of the audit, if there is one.
+    pub audit: Option<Arc<AuditCounters>>,
 }
 
 impl MetricsSource for State {
@@ -62,6 +65,12 @@ impl MetricsSource for State {
         let counters = self.journal.as_ref()?;
         let failures = Failure::ALL.map(|failure| (failure.name(), counters.failures(failure)));
         Some(JournalSample { failures: failures.into(), up: counters.is_up() })
+    }
+
+    fn audit(&self) -> Option<AuditSample> {
+        let counters = self.audit.as_ref()?;
+        let failure = |failure: AuditFailure| (failure.name(), counters.failures(failure));
+        Some(AuditSample { failures: AuditFailure::ALL.map(failure).into(), up: counters.is_up() })
     }
 
     fn certificates(&self) -> Arc<Vec<Certificate>> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::{Gateway, StartError};
-use crate::config::{ControlPlaces, LogPlan, MetricsPlan, OverridesPlan, Plan, Report};
+use crate::config::{AuditPlan, ControlPlaces, LogPlan, MetricsPlan, OverridesPlan, Plan, Report};
 use crate::route::RouteChanges;
 use crate::service::{Environment, Registry, Routing, Service, StagedService};
 use crate::text::listed;
@@ -25,6 +25,7 @@ pub(super) struct RestartSettings {
     metrics: MetricsPlan,
     log: LogPlan,
     overrides: OverridesPlan,
+    audit: Option<AuditPlan>,
 }
 
 impl RestartSettings {
@@ -38,6 +39,7 @@ impl RestartSettings {
             metrics: plan.metrics.clone(),
             log: plan.log,
             overrides: plan.overrides.clone(),
+            audit: plan.audit.clone(),
         }
     }
 
@@ -52,6 +54,7 @@ impl RestartSettings {
             ("metrics", self.metrics != plan.metrics),
             ("log", self.log != plan.log),
             ("overrides", self.overrides != plan.overrides),
+            ("audit", self.audit != plan.audit),
         ];
         keys.into_iter().filter_map(|(key, differs)| differs.then_some(key))
     }
@@ -92,10 +95,18 @@ impl Gateway {
             self.reloads.fail();
             if errors != self.last_errors {
                 complain(&errors);
+                self.note("the configuration was not reloaded", Some(&errors.join("; ")));
             }
         }
         self.last_errors = errors;
         reloaded
+    }
+
+    /// Tells the audit of a reload.
+    fn note(&self, told: &str, error: Option<&str>) {
+        if let Some(audit) = &self.overrides.audit {
+            audit.reloaded(told, error);
+        }
     }
 
     /// On an error nothing has changed.
@@ -125,6 +136,10 @@ impl Gateway {
         let routing = self.registry.routing();
         let number = routing.configuration;
         tracing::info!(listeners, services, routes, number, "configuration reloaded");
+        let told = format!(
+            "configuration {number}: listeners {listeners}, services {services}, routes {routes}"
+        );
+        self.note(&told, None);
         let configured = Arc::clone(routing.splits.configured());
         log_services(&before, &routing);
         log_routes(&configured.changes_since(before.splits.configured()));
@@ -238,7 +253,7 @@ mod tests {
         let rest = "listeners: [ '127.0.0.1:0' ]\nservices: { a: { endpoints: [ 'b:1' ] } }\nroutes: [ a ]\n";
         let other = "workers: 1023\nworker_buffer: 1MiB\nflow_pause: 0ms\ndns: { servers: [ 127.0.0.1 ] }\n\
                      control: 127.0.0.1:1\nmetrics: 127.0.0.1:2\nlog: { level: debug }\n\
-                     overrides: { journal: { path: x } }\n";
+                     overrides: { journal: { path: x } }\naudit: { path: y }\n";
         let before = config::parse(rest, Path::new("")).unwrap();
         let after = config::parse(&format!("{other}{rest}"), Path::new("")).unwrap();
         let mut differ: Vec<_> = RestartSettings::of(&before).differences(&after).collect();

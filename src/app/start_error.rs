@@ -1,5 +1,6 @@
 //! Why the gateway did not start.
 
+use crate::audit::AuditError;
 use crate::model::SocketAddress;
 use crate::overrides::JournalError;
 
@@ -32,6 +33,9 @@ pub enum StartError {
     /// The journal of what operators change cannot be used.
     #[error(transparent)]
     Overrides(#[from] JournalError),
+    /// The audit cannot be written.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// Cannot start a thread.
     #[error("cannot start a thread: {0}{hint}", hint = hint(.0))]
     Worker(#[source] std::io::Error),

@@ -23,7 +23,7 @@ pub use control::{CONTROL, CONTROL_ROLE};
 pub use discover::{DISCOVER, DISCOVER_DNS, DISCOVER_FILE, DISCOVER_KUBERNETES};
 pub use ejection::EJECTION;
 pub use etcd::DISCOVER_ETCD;
-pub use gateway::{DNS, JOURNAL, LOG, OVERRIDES, TOP};
+pub use gateway::{AUDIT, DNS, JOURNAL, LOG, OVERRIDES, TOP};
 pub use health::{HEALTH, HEALTH_GRPC, HEALTH_HTTP, HEALTH_TCP, Initial};
 pub use keepalive::KEEPALIVE;
 pub use limits::{CLIENT_LIMITS, LIMITS};

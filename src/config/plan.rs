@@ -47,6 +47,8 @@ pub struct Plan {
     pub log: LogPlan,
     /// Where what operators change is kept.
     pub overrides: OverridesPlan,
+    /// Where changes and refusals are told of.
+    pub audit: Option<AuditPlan>,
     /// The sources, to detect changes.
     pub sources: Sources,
     /// The certificates found in them.
@@ -138,6 +140,15 @@ impl Default for MetricsPlan {
 pub struct OverridesPlan {
     /// The file of the journal; in memory without.
     pub journal: Option<PathBuf>,
+}
+
+/// Where changes and refusals are told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditPlan {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether what cannot be written is not done.
+    pub strict: bool,
 }
 
 /// Log settings.

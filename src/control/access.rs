@@ -6,9 +6,9 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use super::audit::Call;
+use super::convert;
 use super::guard::Permit;
 use super::watch::Streams;
-use super::{audit, convert};
 use crate::access::Role;
 use crate::overrides::Field;
 use crate::service::{Change, Registry, Service, Terms};
@@ -73,11 +73,12 @@ impl Control {
         change: Change,
         terms: Terms,
     ) -> Result<u64, Status> {
-        let Call { permit, by } = call;
-        let found = self.find(&permit, service).inspect_err(|unknown| {
-            audit::refused(service, &by, &change, unknown.message());
+        let found = self.find(&call.permit, service).inspect_err(|unknown| {
+            self.refused(service, &call, &change, unknown.message());
         });
-        let result = found?.change(change, terms, by).await;
+        let service = found?;
+        call.permit.told(); // from here on the service tells what becomes of it
+        let result = service.change(change, terms, call.by).await;
         result.map_err(|error| convert::refusal(&error))
     }
 }

@@ -1,5 +1,6 @@
 //! How a client has come: by which socket, and with which certificate.
 
+use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -14,6 +15,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::access::{CertificateNames, Identity, Unidentified};
+use crate::model::Peer;
 
 /// An I/O stream of a connection.
 pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
@@ -37,6 +39,16 @@ pub enum Arrival {
         /// The process, if the system tells it.
         process: Option<i32>,
     },
+}
+
+/// As in the log: an address, or `unix`.
+impl Display for Arrival {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Arrival::Tcp(address) => address.fmt(f),
+            Arrival::Unix { .. } => Peer::Unix.fmt(f),
+        }
+    }
 }
 
 /// Who a client certificate is for, and until when.

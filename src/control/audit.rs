@@ -6,11 +6,10 @@ use std::sync::Arc;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Request, Status};
 
-use super::arrival::Arrival;
+use super::access::Control;
 use super::guard::Permit;
 use super::limit::Caller;
 use crate::access::Identity;
-use crate::model::Peer;
 use crate::overrides::{Author, ChangeRecord, NotKept, Provenance, Subject};
 use crate::service::Change;
 
@@ -109,17 +108,14 @@ pub(super) fn opened<T>(request: Request<T>) -> Result<(Permit, T), Status> {
 /// text.
 pub(super) fn signed<T>(request: Request<T>) -> Result<(Call, T), Status> {
     let permit = Permit::of(&request)?;
-    let by = author(&request, &permit.who)?;
+    let by = Author { method: Some(permit.rule.name), ..author(&request, &permit.who)? };
     Ok((Call { permit, by }, request.into_inner()))
 }
 
 /// The author: who they have proved to be, where they came from, and what they claim.
 fn author<T>(request: &Request<T>, who: &Identity) -> Result<Author, Status> {
-    let peer = match request.extensions().get().map(|caller: &Caller| caller.arrival) {
-        Some(Arrival::Tcp(address)) => address.to_string(),
-        Some(Arrival::Unix { .. }) => Peer::Unix.to_string(),
-        None => "unknown peer".to_owned(),
-    };
+    let caller = request.extensions().get::<Caller>();
+    let peer = caller.map_or("unknown peer".to_owned(), |caller| caller.arrival.to_string());
     let identity = (*who != Identity::Loopback).then(|| who.to_string().into());
     let claimed = |claim: Claim| {
         claim.of(request.metadata()).map_err(|error| {
@@ -128,13 +124,16 @@ fn author<T>(request: &Request<T>, who: &Identity) -> Result<Author, Status> {
         })
     };
     let (actor, reason) = (claimed(Claim::ACTOR)?, claimed(Claim::REASON)?);
-    Ok(Author { identity, peer: peer.into(), actor, reason })
+    Ok(Author { identity, peer: peer.into(), actor, reason, method: None })
 }
 
-/// Logs a refused change.
-pub(super) fn refused(service: &str, by: &Author, change: &Change, error: &str) {
-    let subject = Subject::service(service);
-    ChangeRecord::refused(Provenance::now(by), subject, change, error, None).log();
+impl Control {
+    /// Logs a change that was refused before its service has seen it, and tells the audit.
+    pub(super) fn refused(&self, service: &str, call: &Call, change: &Change, error: &str) {
+        let (provenance, subject) = (Provenance::now(&call.by), Subject::service(service));
+        call.permit.told();
+        self.registry.refused(&ChangeRecord::refused(provenance, subject, change, error, None));
+    }
 }
 
 /// The answer to a change that cannot be kept.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
@@ -12,13 +13,17 @@ use tonic::Status;
 use super::arrival::Arrival;
 use super::limit::Caller;
 use crate::access::{Access, Grants, Identity, bearer};
+use crate::audit::{Audit, Entry, Event};
 use crate::clock::{self, Clock};
 use crate::model::{ControlRefusal, ControlRefusals};
+use crate::overrides::Author;
 
 /// Calls that one identity may have open at a time, until their answers begin: half of all.
 const MAX_CALLS_EACH: usize = 128;
 /// Streams that one identity may have open: half of all.
 const MAX_STREAMS_EACH: usize = 500;
+/// Interval at which refusals are logged; the audit has them all.
+const WARN_INTERVAL_NANOS: u64 = 10_000_000_000;
 
 /// What the configuration says about who may come in.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +42,9 @@ pub struct Door {
     users: Users,
     open: DashMap<Identity, Open>,
     refusals: Arc<ControlRefusals>,
+    audit: Option<Arc<Audit>>,
+    /// When a refusal may be logged again, in nanoseconds.
+    warn_at: AtomicU64,
     clock: Clock,
 }
 
@@ -99,7 +107,36 @@ impl Door {
         clock: Clock,
     ) -> Door {
         let settings = ArcSwap::from_pointee(settings);
-        Door { settings, users, open: DashMap::new(), refusals, clock }
+        let (open, warn_at) = (DashMap::new(), AtomicU64::new(0));
+        Door { settings, users, open, refusals, audit: None, warn_at, clock }
+    }
+
+    /// With an audit, which is told of calls that are refused.
+    pub fn audited(self, audit: Option<Arc<Audit>>) -> Door {
+        Door { audit, ..self }
+    }
+
+    /// The audit, if there is one.
+    pub(super) fn audit(&self) -> Option<&Arc<Audit>> {
+        self.audit.as_ref()
+    }
+
+    /// Tells the audit of a call that was refused, and now and then the log.
+    pub(super) fn refused(&self, by: &Author, service: Option<&str>, error: &str) {
+        let now = self.clock.now().as_nanos();
+        let due = self.warn_at.load(Relaxed);
+        let next = now + WARN_INTERVAL_NANOS;
+        if now >= due && self.warn_at.compare_exchange(due, next, Relaxed, Relaxed).is_ok() {
+            let (by, method) = (by.to_string(), by.method);
+            tracing::warn!(by, method, service, error, "control API: a call is refused");
+        }
+        if let Some(audit) = &self.audit {
+            let entry = Entry::by(by, Event::Denied).because(error);
+            audit.note(match service {
+                Some(service) => entry.on(service),
+                None => entry,
+            });
+        }
     }
 
     /// Goes over to other settings: for every call from now on, on open connections too.
@@ -110,10 +147,6 @@ impl Door {
     /// What was refused.
     pub fn refusals(&self) -> &Arc<ControlRefusals> {
         &self.refusals
-    }
-
-    pub(super) fn clock(&self) -> Clock {
-        self.clock
     }
 
     /// The TLS of connections over TCP.

@@ -4,17 +4,23 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
-use tonic::Status;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::door::{Door, Held, Place};
 use super::limit::Caller;
 use crate::access::{Grants, Identity, MethodRule, Role, method};
+use crate::audit::{Audit, Entry, Event};
 use crate::model::ControlRefusal;
+use crate::overrides::Author;
+
+/// Maximum length of a name in the audit, in characters.
+const MAX_NAME: usize = 128;
 
 /// A tower layer that refuses whoever may not call.
 #[derive(Clone, Debug)]
@@ -41,6 +47,10 @@ pub(super) struct Permit {
     pub who: Identity,
     pub rule: &'static MethodRule,
     pub grants: Grants,
+    /// Where the call has come from.
+    from: Arc<str>,
+    /// Whether the audit is told of it elsewhere.
+    told: Arc<AtomicBool>,
     door: Arc<Door>,
 }
 
@@ -70,8 +80,40 @@ impl Permit {
         let allowed = self.grants.call_for(&self.who, self.rule, role, service);
         allowed.map_err(|denied| {
             self.door.refusals().count(ControlRefusal::Denied);
+            // A change has a line of its own, with what was asked for.
+            if self.rule.role == Role::Read {
+                self.door.refused(&self.by(), Some(&clip(service)), &denied.to_string());
+            }
             Status::permission_denied(denied.to_string())
         })
+    }
+
+    /// Who calls what, as far as that is proved.
+    fn by(&self) -> Author {
+        let identity = Some(self.who.to_string().into());
+        Author { identity, method: Some(self.rule.name), ..Author::from(&*self.from) }
+    }
+
+    /// The audit, if there is one.
+    pub fn audit(&self) -> Option<&Arc<Audit>> {
+        self.door.audit()
+    }
+
+    /// Notes that somebody else tells the audit what becomes of the change that is asked for.
+    pub fn told(&self) {
+        self.told.store(true, Relaxed);
+    }
+
+    /// Tells the audit of a change that was refused before anybody has read what it asks for.
+    fn conclude(&self, response: &Response<Body>) {
+        let Some(audit) = self.audit().filter(|_| self.rule.role > Role::Read) else { return };
+        let status = Status::from_header_map(response.headers());
+        if let Some(status) = status.filter(|status| status.code() != Code::Ok)
+            && !self.told.load(Relaxed)
+        {
+            let error = format!("{}: {}", status.code(), status.message());
+            audit.note(Entry::by(&self.by(), Event::Refused).because(&error));
+        }
     }
 
     /// Whether the caller may see this service.
@@ -100,23 +142,38 @@ impl Permit {
     }
 }
 
+/// The beginning of a name that somebody may have made very long.
+fn clip(name: &str) -> String {
+    name.chars().take(MAX_NAME).collect()
+}
+
 /// Asks who calls and whether they may; the place among their calls is free when it is dropped.
 fn admit(door: &Arc<Door>, request: &Request<Body>) -> Result<(Permit, Place), Status> {
     let count = |why| door.refusals().count(why);
     let caller = request.extensions().get::<Caller>();
     let caller =
         caller.ok_or_else(|| Status::internal("nobody knows where this call came from"))?;
-    let who = door.identify(caller, request.headers());
-    let who = who.inspect_err(|_| count(ControlRefusal::Unauthenticated))?;
-    let place = door.place(&who, Held::Call)?;
-    let rule = method(request.uri().path())
-        .ok_or_else(|| Status::unimplemented("the control API has no such method"))?;
+    let from: Arc<str> = caller.arrival.to_string().into();
+    let rule = method(request.uri().path());
+    let tell = |who: Option<&Identity>, why: &str| {
+        let (identity, method) = (who.map(|who| who.to_string().into()), rule.map(|it| it.name));
+        door.refused(&Author { identity, method, ..Author::from(&*from) }, None, why);
+    };
+    let who = door.identify(caller, request.headers()).inspect_err(|status| {
+        count(ControlRefusal::Unauthenticated);
+        tell(None, status.message());
+    })?;
+    let place = door.place(&who, Held::Call);
+    let place = place.inspect_err(|status| tell(Some(&who), status.message()))?;
+    let rule = rule.ok_or_else(|| Status::unimplemented("the control API has no such method"))?;
     let grants = door.grants(&who);
     grants.call(&who, rule).map_err(|denied| {
         count(ControlRefusal::Denied);
+        tell(Some(&who), &denied.to_string());
         Status::permission_denied(denied.to_string())
     })?;
-    Ok((Permit { who, rule, grants, door: Arc::clone(door) }, place))
+    let (told, door) = (Arc::default(), Arc::clone(door));
+    Ok((Permit { who, rule, grants, from, told, door }, place))
 }
 
 impl<S> Service<Request<Body>> for Guarded<S>
@@ -136,11 +193,13 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         match admit(&self.door, &request) {
             Ok((permit, place)) => {
-                request.extensions_mut().insert(permit);
+                request.extensions_mut().insert(permit.clone());
                 let answer = self.inner.call(request);
                 Box::pin(async move {
                     let _until_it_begins = place;
-                    answer.await
+                    let response = answer.await?;
+                    permit.conclude(&response);
+                    Ok(response)
                 })
             }
             Err(status) => Box::pin(async move { Ok(status.into_http()) }),

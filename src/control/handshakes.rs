@@ -15,15 +15,13 @@ use tokio_stream::Stream;
 
 use super::arrival::{Arrival, Certified, Clients, Socket, Transport};
 use super::door::Door;
-use crate::clock::LogThrottle;
 use crate::model::ControlRefusal;
+use crate::overrides::Author;
 
 /// Handshakes at a time; one more ends the oldest.
 const MAX_HANDSHAKES: usize = 64;
 /// The time of a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Interval at which failures are logged.
-const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A client that has come in.
 pub(super) struct Admitted<S> {
@@ -37,28 +35,28 @@ pub(super) struct Admitted<S> {
 pub(super) struct Entrance<C, S> {
     clients: C,
     door: Arc<Door>,
-    handshakes: JoinSet<Result<Admitted<S>, String>>,
+    handshakes: JoinSet<Result<Admitted<S>, (Arrival, String)>>,
     /// The handshakes, the oldest first; some may be over.
     order: VecDeque<AbortHandle>,
-    throttle: LogThrottle,
     closed: bool,
 }
 
 impl<C, S: Socket> Entrance<C, S> {
     pub(super) fn new(clients: C, door: Arc<Door>) -> Entrance<C, S> {
-        let throttle = LogThrottle::every(WARN_INTERVAL, door.clock());
         let (handshakes, order) = (JoinSet::new(), VecDeque::new());
-        Entrance { clients, door, handshakes, order, throttle, closed: false }
+        Entrance { clients, door, handshakes, order, closed: false }
     }
 
     /// Lets a client in at once, if it needs no handshake.
     fn enter(&mut self, stream: S, arrival: Arrival) -> Option<Admitted<S>> {
         if let Some(why) = self.door.turns_away(arrival) {
             self.door.refusals().count(why);
-            if self.throttle.is_due() {
-                let (why, from) = (why.name(), arrival);
-                tracing::warn!(why, ?from, "control API: a client is turned away");
-            }
+            let from = Author::from(&*arrival.to_string());
+            let error = match why {
+                ControlRefusal::Own => "it is the gateway itself: a route leads to its own socket",
+                _ => "it came by the Unix socket as another user",
+            };
+            self.door.refused(&from, None, error);
             return None;
         }
         let tls = match arrival {
@@ -77,8 +75,8 @@ impl<C, S: Socket> Entrance<C, S> {
         }
         let shaking = async move {
             let accepted = timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(tls).accept(stream)).await;
-            let stream = accepted.map_err(|_| "it took too long".to_owned())?;
-            let stream = stream.map_err(|error| error.to_string())?;
+            let stream = accepted.map_err(|_| (arrival, "it took too long".to_owned()))?;
+            let stream = stream.map_err(|error| (arrival, error.to_string()))?;
             let chain = stream.get_ref().1.peer_certificates();
             let certified = chain.and_then(|chain| chain.first()).map(Certified::by);
             let stream = Transport::Tls(Box::new(stream));
@@ -91,17 +89,19 @@ impl<C, S: Socket> Entrance<C, S> {
     /// The next handshake that has succeeded.
     fn poll_handshakes(&mut self, cx: &mut Context<'_>) -> Poll<Admitted<S>> {
         loop {
-            let why = match ready!(self.handshakes.poll_join_next(cx)) {
+            let unknown = |why: String| ("unknown peer".to_owned(), why);
+            let (from, why) = match ready!(self.handshakes.poll_join_next(cx)) {
                 Some(Ok(Ok(admitted))) => return Poll::Ready(admitted),
-                Some(Ok(Err(why))) => why,
-                Some(Err(error)) if error.is_cancelled() => "another needed its place".to_owned(),
-                Some(Err(error)) => error.to_string(),
+                Some(Ok(Err((arrival, why)))) => (arrival.to_string(), why),
+                Some(Err(error)) if error.is_cancelled() => {
+                    unknown("another needed its place".into())
+                }
+                Some(Err(error)) => unknown(error.to_string()),
                 None => return Poll::Pending,
             };
             self.door.refusals().count(ControlRefusal::Handshake);
-            if self.throttle.is_due() {
-                tracing::warn!(error = why, "control API: a TLS handshake failed");
-            }
+            let error = format!("the TLS handshake failed: {why}");
+            self.door.refused(&Author::from(&*from), None, &error);
         }
     }
 }

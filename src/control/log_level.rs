@@ -3,8 +3,10 @@
 use tonic::Status;
 use tracing::Level;
 
+use super::audit::{self, Call};
 use super::proto;
-use crate::overrides::Author;
+use crate::audit::{Entry, Event};
+use crate::overrides::{Author, ChangeRecord};
 use crate::telemetry::log::{self, Filter};
 
 /// The keyword that restores the configured filter.
@@ -22,19 +24,46 @@ pub(super) fn get() -> Result<proto::LogLevel, Status> {
     Ok(proto::LogLevel { level: now.to_string(), configured: configured.to_string() })
 }
 
-pub(super) fn set(by: &Author, text: &str) -> Result<proto::LogLevel, Status> {
-    let (before, configured) = filters()?;
-    let by = by.to_string();
-    let wanted = match text.trim() {
+/// Changes the filter, with the audit before and after.
+pub(super) async fn change(call: &Call, text: &str) -> Result<proto::LogLevel, Status> {
+    let Some(trail) = call.permit.audit() else { return set(&call.by, text) };
+    let before = get().map(|level| level.level).unwrap_or_default();
+    let (sequence, what) = (ChangeRecord::next_sequence(), "set the level of the log");
+    let entry = |event| Entry::by(&call.by, event).about(what, &before, text).numbered(sequence);
+    wanted(text).map_err(|error| refused(&call.by, error))?;
+    let intent = trail.intend(vec![entry(Event::Intent)]).await;
+    intent.map_err(|error| audit::not_kept(&error))?;
+    call.permit.told();
+    let set = set(&call.by, text);
+    let result = match &set {
+        Ok(_) => entry(Event::Done),
+        Err(error) => entry(Event::Failed).because(error.message()),
+    };
+    trail.conclude(vec![result]).await;
+    set
+}
+
+/// The filter of a text.
+fn wanted(text: &str) -> Result<Filter, String> {
+    let (_, configured) = filters().map_err(|error| error.message().to_owned())?;
+    match text.trim() {
         CONFIGURED => Ok(configured),
         "" => Err("no level is given".to_owned()),
         text if text.len() > MAX_LENGTH => Err("this is too long for a level".to_owned()),
         text => configured.refined(text),
-    };
-    let wanted = wanted.map_err(|error| {
-        tracing::warn!(by, error, "change of the log's level refused");
-        Status::invalid_argument(error)
-    })?;
+    }
+}
+
+fn refused(by: &Author, error: String) -> Status {
+    let by = by.to_string();
+    tracing::warn!(by, error, "change of the log's level refused");
+    Status::invalid_argument(error)
+}
+
+fn set(by: &Author, text: &str) -> Result<proto::LogLevel, Status> {
+    let (before, _) = filters()?;
+    let wanted = wanted(text).map_err(|error| refused(by, error))?;
+    let by = by.to_string();
     let audit = || tracing::info!(by, %before, now = %wanted, "the level of the log is changed");
     for doubt in wanted.unknown_targets() {
         tracing::warn!(by, %doubt, "the level of the log");

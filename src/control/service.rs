@@ -83,7 +83,7 @@ impl proto::control_server::Control for Control {
         let timeout = request.timeout.map(super::drain::timeout).transpose();
         let timeout = timeout.inspect_err(|unreadable| {
             let change = Change::Drain { address: request.backend.clone(), timeout: None };
-            audit::refused(&request.service, &call.by, &change, unreadable.message());
+            self.refused(&request.service, &call, &change, unreadable.message());
         })?;
         let change = Change::Drain { address: request.backend, timeout };
         let terms = terms(request.expected_revision, request.allow_empty, request.ttl)?;
@@ -174,7 +174,7 @@ impl proto::control_server::Control for Control {
         let settings = policy::settings(request.settings.unwrap_or_default());
         let settings = settings.inspect_err(|unreadable| {
             let change = Change::SetPolicy { policy: request.policy.clone(), settings: Vec::new() };
-            audit::refused(&request.service, &call.by, &change, unreadable.message());
+            self.refused(&request.service, &call, &change, unreadable.message());
         });
         let change = Change::SetPolicy { policy: request.policy, settings: settings? };
         let terms = terms(request.expected_revision, true, request.ttl)?;
@@ -255,7 +255,7 @@ impl proto::control_server::Control for Control {
                 let change = Change::Revert(revision);
                 let allowed = self.may_revert(&call.permit, &service, revision);
                 allowed.inspect_err(|denied| {
-                    audit::refused(&service, &call.by, &change, denied.message());
+                    self.refused(&service, &call, &change, denied.message());
                 })?;
                 self.change(call, &service, change, terms).await?
             }
@@ -303,7 +303,7 @@ impl proto::control_server::Control for Control {
         request: Request<proto::SetLogLevelRequest>,
     ) -> Result<Response<proto::LogLevel>, Status> {
         let (call, request) = audit::signed(request)?;
-        super::log_level::set(&call.by, &request.level).map(Response::new)
+        super::log_level::change(&call, &request.level).await.map(Response::new)
     }
 
     async fn list_sources(

@@ -41,11 +41,13 @@ pub(super) async fn change(
     terms: Terms,
     Call { permit, by }: Call,
 ) -> Result<u64, Status> {
+    permit.told();
     if let Err(denied) = allowed(registry, &permit, &route)
         && denied.code() == Code::PermissionDenied
     {
         let (provenance, subject) = (Provenance::now(&by), Subject::route(&route));
-        ChangeRecord::refused(provenance, subject, &change, denied.message(), None).log();
+        let record = ChangeRecord::refused(provenance, subject, &change, denied.message(), None);
+        registry.refused(&record);
         return Err(denied);
     }
     let registry = Arc::clone(registry);

@@ -86,7 +86,7 @@ impl ChangeRecord {
     /// A new record without a result.
     fn asked(provenance: Provenance, subject: Subject, change: &impl Display) -> ChangeRecord {
         ChangeRecord {
-            sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed) + 1,
+            sequence: ChangeRecord::next_sequence(),
             kind: RecordKind::Change,
             provenance,
             subject,
@@ -135,6 +135,14 @@ impl ChangeRecord {
         ChangeRecord { kind, old, fields, revision: Some(revision), ..asked }
     }
 
+    /// Record of settings whose time is over; the subject stays at `revision`.
+    pub fn over(subject: Subject, fields: String, revision: u64) -> ChangeRecord {
+        let provenance = Provenance::now(&Author::from(""));
+        let asked = ChangeRecord::asked(provenance, subject, &"its time is over");
+        let (kind, old) = (RecordKind::Ended, fields);
+        ChangeRecord { kind, old, revision: Some(revision), ..asked }
+    }
+
     /// Record of a subject that is no longer configured; `revision` is its last.
     pub fn gone(subject: &Subject, revision: u64) -> ChangeRecord {
         let ended = ChangeRecord::ended(subject, Vec::new(), revision);
@@ -144,6 +152,11 @@ impl ChangeRecord {
     /// With the fields it has edited, and when that is over.
     pub fn editing(self, fields: Vec<FieldChange>, until: Option<Expiry>) -> ChangeRecord {
         ChangeRecord { fields, until, ..self }
+    }
+
+    /// The number of the next record.
+    pub fn next_sequence() -> u64 {
+        SEQUENCE.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Numbers later records from above this.

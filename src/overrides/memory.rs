@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ChangeRecord, Kept, Store};
+use super::{ChangeRecord, Kept, Store, Subject};
 
 /// Keeps nothing: services and routes have their changes themselves, until the process ends.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,6 +11,10 @@ pub struct Memory;
 impl Store for Memory {
     fn lasts(&self) -> bool {
         false
+    }
+
+    fn holds(&self, _: &Subject, _: u64, _: u64) -> Option<bool> {
+        Some(false)
     }
 
     fn keep(&self, _: Vec<Arc<ChangeRecord>>) -> Kept {

@@ -17,11 +17,13 @@ pub struct Author {
     pub actor: Option<Arc<str>>,
     /// Reason given by the caller.
     pub reason: Option<Arc<str>>,
+    /// The method that was called; not known of an earlier process.
+    pub method: Option<&'static str>,
 }
 
 impl From<&str> for Author {
     fn from(peer: &str) -> Author {
-        Author { identity: None, peer: peer.into(), actor: None, reason: None }
+        Author { identity: None, peer: peer.into(), actor: None, reason: None, method: None }
     }
 }
 

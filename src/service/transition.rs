@@ -11,7 +11,7 @@ use super::desired::{Backend, Changed, Desired};
 use super::history::OutcomeCounts;
 use super::{OverrideView, Snapshot};
 use crate::model::EndpointId;
-use crate::overrides::{Author, ChangeRecord, NotKept, Provenance, Subject};
+use crate::overrides::{Author, ChangeRecord, NotKept, Provenance, Store, Subject};
 
 /// A change requested by an operator, and the channel for the result.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(super) struct DecidedChange {
     result: Result<u64, ChangeError>,
     record: Arc<ChangeRecord>,
     change: Change,
+    /// The store has had it, and knows what became of it.
+    was_kept: bool,
 }
 
 impl DecidedChange {
@@ -51,6 +53,7 @@ impl DecidedChange {
 
     /// The same, refused because it could not be kept; the service stays at `revision`.
     pub(super) fn not_kept(mut self, why: &NotKept, revision: u64) -> DecidedChange {
+        self.was_kept = self.accepted().is_some();
         let ChangeRecord { provenance, subject, .. } = &*self.record;
         let (provenance, subject, text) = (provenance.clone(), subject.clone(), why.to_string());
         let refused =
@@ -59,8 +62,11 @@ impl DecidedChange {
         self
     }
 
-    /// Logs the change, and answers.
-    pub(super) fn answer(self) {
+    /// Logs the change, tells the store if it was refused before, and answers.
+    pub(super) fn answer(self, store: &dyn Store) {
+        if self.result.is_err() && !self.was_kept {
+            store.tell(&self.record);
+        }
         self.record.log(); // here, since the caller may be gone: every change is logged
         let _ = self.answer.send(self.result);
     }
@@ -149,5 +155,5 @@ fn apply_change(request: ChangeRequest, desired: &mut Desired, retired: bool) ->
             (Err(error), Arc::new(refused))
         }
     };
-    DecidedChange { answer, result, record, change }
+    DecidedChange { answer, result, record, change, was_kept: false }
 }

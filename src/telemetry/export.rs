@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio::task::{JoinError, spawn_blocking};
 
+use super::audit::{self, AuditSample};
 use super::cardinality::{Cardinality, OTHER, SeriesCost};
 use super::encoding::{Encoding, Format};
 use super::journal::{self, JournalSample};
@@ -182,6 +183,9 @@ pub trait MetricsSource: Send + Sync {
     /// The journal of overrides, if there is one.
     fn journal(&self) -> Option<JournalSample>;
 
+    /// The audit, if there is one.
+    fn audit(&self) -> Option<AuditSample>;
+
     /// The certificates in use, unique by file and subject.
     fn certificates(&self) -> Arc<Vec<Certificate>>;
 }
@@ -267,7 +271,8 @@ impl Inputs {
         reloads::write(&mut page, self.source.reloads());
         super::process::write(&mut page, &*self.source);
         journal::write(&mut page, self.source.journal());
-        write_process(&mut page);
+        audit::write(&mut page, self.source.audit());
+        super::process::write_system(&mut page);
         let own = page.series() + METRICS.len(); // aggregates need at most one a metric
         let left = self.settings.series_budget.saturating_sub(own);
         let start = self.settings.response_start;
@@ -305,26 +310,6 @@ fn write_refused(page: &mut Page, listeners: &[RefusedSample]) {
     for RefusedSample { listener, refusals } in listeners {
         for (why, count) in ConnectionRefusal::ALL.into_iter().zip(refusals.totals()) {
             page.counter(&names::CONNECTIONS_REFUSED, &[listener, why.name()], count);
-        }
-    }
-}
-
-fn write_process(page: &mut Page) {
-    page.gauge(&names::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1);
-    let process = metrics_process::collector::collect();
-    if let Some(seconds) = process.cpu_seconds_total {
-        page.fractional_counter(&names::PROCESS_CPU, seconds);
-    }
-    let gauges = [
-        (&names::PROCESS_RESIDENT, process.resident_memory_bytes),
-        (&names::PROCESS_OPEN_FDS, process.open_fds),
-        (&names::PROCESS_MAX_FDS, process.max_fds),
-        (&names::PROCESS_THREADS, process.threads),
-        (&names::PROCESS_START, process.start_time_seconds),
-    ];
-    for (metric, value) in gauges {
-        if let Some(value) = value {
-            page.gauge(metric, &[], value as f64);
         }
     }
 }

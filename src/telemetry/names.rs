@@ -155,6 +155,10 @@ metrics! {
         "1 if what operators change can be kept in the journal, 0 if changes are refused; absent without a journal.";
     JOURNAL_FAILURES = Counter "equipoise_overrides_journal_failures_total" ["reason"]
         "Failures of the journal of overrides: a line could not be written (write) or synced (sync), a new file could not be written (rewrite), the disk did not answer in time (stuck), or at the start the last line was cut off (torn) or lines were damaged (corrupt); absent without a journal.";
+    AUDIT_UP = Gauge "equipoise_audit_up" []
+        "1 if the last lines of the audit could be written, 0 if not: then changes are refused where it is strict; absent without an audit.";
+    AUDIT_FAILURES = Counter "equipoise_audit_failures_total" ["reason"]
+        "Failures of the audit: lines could not be written or synced (write), the disk did not answer in time (stuck), a line was given up as too many waited (lost), or a refusal has no line of its own as there were too many (suppressed); absent without an audit.";
     LOG_DROPPED = Counter "equipoise_log_lines_dropped_total" ["reason"]
         "Lines of the log that were not written: the queue was full, or they could not be (unwritable).";
     PANICS = Counter "equipoise_panics_total" []

@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod access;
+mod audit;
 mod certificates;
 mod config;
 mod control;

@@ -28,9 +28,10 @@ use equipoise::telemetry::names::{
     REJECTED, RETRIES, UNIMPLEMENTED_RETRIES,
 };
 use equipoise::telemetry::{
-    BackendSample, CloseReason, CounterId, Encoding, Exporter, Format, Health, JournalSample,
-    MetricsSettings, MetricsSource, Readiness, RefusedConnections, RefusedSample, ReloadSample,
-    RetrySample, Server, ServiceCounter, ServiceSample, Side, SourceSample, WorkerMetrics,
+    AuditSample, BackendSample, CloseReason, CounterId, Encoding, Exporter, Format, Health,
+    JournalSample, MetricsSettings, MetricsSource, Readiness, RefusedConnections, RefusedSample,
+    ReloadSample, RetrySample, Server, ServiceCounter, ServiceSample, Side, SourceSample,
+    WorkerMetrics,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -141,6 +142,10 @@ impl MetricsSource for Services {
 
     fn journal(&self) -> Option<JournalSample> {
         Some(JournalSample { failures: vec![("sync", 2), ("torn", 0)], up: false })
+    }
+
+    fn audit(&self) -> Option<AuditSample> {
+        Some(AuditSample { failures: vec![("write", 2), ("lost", 0)], up: false })
     }
 
     fn certificates(&self) -> Arc<Vec<Certificate>> {
@@ -624,6 +629,10 @@ impl MetricsSource for Gate {
     }
 
     fn journal(&self) -> Option<JournalSample> {
+        None
+    }
+
+    fn audit(&self) -> Option<AuditSample> {
         None
     }
 

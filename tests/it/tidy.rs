@@ -22,6 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("net", &["stats", "http", "grpc", "tasks", "model", "http1", "http2", "clock"]),
     ("telemetry", &["text", "access", "stats", "tasks", "model", "clock"]),
     ("overrides", &["text", "model", "clock"]),
+    ("audit", &["model", "clock", "overrides"]),
     ("upstream", &["text", "http", "tasks", "dns", "model", "net"]),
     ("discovery", &["text", "tasks", "dns", "model", "clock"]),
     ("health", &["tasks", "model", "clock", "upstream"]),
@@ -81,6 +82,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "text",
             "access",
+            "audit",
             "stats",
             "model",
             "route",
@@ -95,7 +97,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cli", &ALL),
 ];
 
-const ALL: [&str; 25] = [
+const ALL: [&str; 26] = [
+    "audit",
     "text",
     "access",
     "stats",
@@ -137,6 +140,7 @@ const GIVEN: &[(&str, &[&str])] = &[
     (
         "clock::wall",
         &[
+            "audit/",
             "overrides/",
             "discovery/follower.rs",
             "discovery/names/follower.rs",

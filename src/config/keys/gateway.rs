@@ -14,8 +14,8 @@ use crate::config::service::zone;
 use crate::telemetry::log;
 use crate::text::address;
 use crate::text::keys::{
-    Absent, Key, List, Many, Part, Setting, Shape, Word, duration, number, section, size, text,
-    word, words,
+    Absent, Key, List, Many, Part, Setting, Shape, Short, Word, boolean, duration, number, section,
+    size, text, word, words,
 };
 
 section! {
@@ -54,6 +54,8 @@ section! {
     [restart] overrides: Part = Shape::Mapping(&OVERRIDES), Absent::Nothing,
         "where [what operators change](operating.md#what-outlives-a-restart) is kept; in memory, and so \
          until the process ends, without";
+    [restart] audit: Part = Shape::Mapping(&AUDIT), Absent::Nothing,
+        "the file in which [every change and refusal](control.md#the-audit) has a line; none without";
     control: Part = Shape::Mapping(&CONTROL), Absent::Nothing,
         "[the control API](control.md), and who may steer";
     metrics: Part = Shape::Mapping(&METRICS), Absent::Nothing,
@@ -85,6 +87,17 @@ section! {
     path: Key<String> = text(&JOURNAL_FILE, read::text, Clone::clone),
         Absent::Required("add `path: overrides.jsonl`"),
         "the file, of one gateway alone; `.lock` and `.new` beside it are the gateway's too";
+}
+
+section! {
+    /// The audit.
+    pub static AUDIT: Audit = "audit", short Short::Key("path");
+
+    path: Key<String> = text(&JOURNAL_FILE, read::text, Clone::clone),
+        Absent::Required("add `path: audit.jsonl`"),
+        "the file, of one gateway alone, which is appended to; once it is renamed, a new one is begun";
+    strict: Setting<bool> = boolean(), false,
+        "a change that cannot be written there, and synced, is not made";
 }
 
 impl Word for LogFormat {

@@ -150,7 +150,7 @@ pub(super) fn is_journal(content: &[u8]) -> bool {
 /// A change as a line; one of the `past` is for the history alone.
 pub(super) fn record(record: &ChangeRecord, past: bool) -> serde_json::Result<String> {
     let ChangeRecord { sequence, kind, provenance, subject, .. } = record;
-    let Provenance { by: Author { identity, peer, actor, reason }, at } = provenance;
+    let Provenance { by: Author { identity, peer, actor, reason, .. }, at } = provenance;
     let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
     let (service, route) = names(subject);
     let revision = record.revision.unwrap_or_default();
@@ -239,6 +239,7 @@ fn entry(line: Line, now: Now) -> Option<Entry> {
         peer: line.peer.into(),
         actor: line.actor.map(Into::into),
         reason: line.reason.map(Into::into),
+        method: None,
     };
     let (provenance, revision) = (Provenance { by, at }, line.revision);
     let stamps = Stamps { provenance: &provenance, revision };

@@ -164,6 +164,7 @@ impl SettingLine {
                     peer: by.peer.into(),
                     actor: by.actor.map(Into::into),
                     reason: by.reason.map(Into::into),
+                    method: None,
                 };
                 (Provenance { by: by_whom, at }, by.revision)
             }

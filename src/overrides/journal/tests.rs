@@ -36,6 +36,7 @@ fn setting(revision: u64, value: Value) -> Setting {
         peer: "127.0.0.1:4".into(),
         actor: Some("ann".into()),
         reason: Some("so \"it\" is, \u{e4}".into()),
+        method: None,
     };
     Setting {
         value: Some(value),

@@ -54,8 +54,19 @@ impl Registry {
             let known = before.configured().get(route);
             let revision = known.map(|_| before.revision(route));
             let (subject, text) = (Subject::route(route), error.to_string());
-            ChangeRecord::refused(provenance, subject, change, &text, revision).log();
+            let record = ChangeRecord::refused(provenance, subject, change, &text, revision);
+            record.log();
+            // What could not be kept the store knows.
+            if !matches!(error, SplitError::NotKept(_)) {
+                self.store.tell(&record);
+            }
         })
+    }
+
+    /// Logs a change that was refused, and tells the store.
+    pub fn refused(&self, record: &ChangeRecord) {
+        record.log();
+        self.store.tell(record);
     }
 
     /// Has a change that was accepted kept, and then take effect.
@@ -116,6 +127,8 @@ impl Registry {
                 shares,
                 "the time of a change of this split is over: what was before is back",
             );
+            let revision = self.routing.load().splits.revision(&route);
+            self.store.tell(&ChangeRecord::over(Subject::route(&route), shares, revision));
         }
     }
 

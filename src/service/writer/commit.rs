@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::{Command, Writer};
-use crate::overrides::{ChangeRecord, FieldChange, Kept, NotKept};
+use crate::overrides::{ChangeRecord, FieldChange, Kept, NotKept, Subject};
 use crate::service::Cause;
 use crate::service::desired::Desired;
 use crate::service::transition::{ChangeRequest, DecidedChange};
@@ -53,7 +53,7 @@ impl Writer {
         let builder = self.transition_builder();
         let (decided, next) = self.build_pool.run(move || builder.decide(requests)).await;
         let Some(next) = next else {
-            decided.into_iter().for_each(DecidedChange::answer);
+            decided.into_iter().for_each(|change| change.answer(&*self.store));
             return after;
         };
         let records = decided.iter().filter_map(DecidedChange::accepted).cloned().collect();
@@ -91,7 +91,7 @@ impl Writer {
             if change.ejects() {
                 self.ejections.count(Cause::Hand);
             }
-            change.answer();
+            change.answer(&*self.store);
         }
     }
 
@@ -139,5 +139,7 @@ impl Writer {
             fields,
             "the time of a change is over: what was before is back",
         );
+        let subject = Subject::service(service);
+        self.store.tell(&ChangeRecord::over(subject, fields, self.desired.revision));
     }
 }

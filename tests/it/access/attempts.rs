@@ -88,6 +88,63 @@ async fn no_wrong_expired_and_revoked_tokens_reach_no_method() {
     gateway.shutdown().await;
 }
 
+/// The `denied` lines of an audit: who, by which method, and why.
+fn denied(folder: &std::path::Path) -> Vec<(String, String, String)> {
+    let text = std::fs::read_to_string(folder.join("audit.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let text =
+        |line: &serde_json::Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
+    let denied = lines.filter(|line| line["event"] == "denied");
+    denied.map(|it| (text(&it, "who"), text(&it, "method"), text(&it, "error"))).collect()
+}
+
+#[tokio::test]
+async fn every_attempt_has_a_line_in_the_audit() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    authority.issue("server", NAME);
+    let folder = authority.folder();
+    let tokens = line("ann", "read:none", "ann", "never")
+        + &line("old", "admin", "old", "2020-01-01T00:00:00Z");
+    std::fs::write(folder.join("tokens.txt"), tokens).unwrap();
+    let tls = "{ cert: server.pem, key: server.key, client_ca: ca.pem }";
+    let control =
+        format!("{{ address: 127.0.0.1:0, tls: {tls}, tokens: tokens.txt }}\naudit: audit.jsonl");
+    let gateway = start(&control, folder).await;
+    let at = tcp(&gateway);
+    let foreign = Who::certificate(issue(&stranger, "ann", &["spiffe://prod/ops/ann"], &[]));
+    cannot_connect(&foreign, at, &authority, "a foreign certificate").await;
+    let own = issue(&authority, "web", &["spiffe://prod/web/ann"], &[]);
+    let mut expected = 0;
+    for (token, code, names) in [
+        (None, Code::PermissionDenied, "spiffe://prod/web/ann"),
+        (Some("bad"), Code::Unauthenticated, ""),
+        (Some("old"), Code::Unauthenticated, ""),
+        (Some("ann"), Code::PermissionDenied, "token:ann"),
+    ] {
+        let who = Who { identity: Some(own.clone()), token: token.map(str::to_owned) };
+        let channel = who.connect(at, &authority).await.unwrap();
+        for method in methods() {
+            if who.code(&channel, &method, "orders").await != code {
+                continue;
+            }
+            expected += 1;
+            let name = method.rule().name;
+            crate::support::eventually("it has a line", async || {
+                let told = denied(folder);
+                told.iter().any(|(who, by, _)| who == names && by == name)
+            })
+            .await;
+        }
+    }
+    assert!(expected > 100, "{expected}");
+    let told = denied(folder);
+    assert!(
+        told.iter().any(|(_, _, error)| error.contains("the TLS handshake failed")),
+        "{told:?}"
+    );
+    gateway.shutdown().await;
+}
+
 #[tokio::test]
 async fn no_foreign_expired_and_nameless_certificates_reach_no_method() {
     let (authority, stranger) = (Authority::new(), Authority::new());

@@ -163,6 +163,7 @@ fn valid(path: &str) -> String {
         "" => top("@"),
         "log" | "control" | "metrics" => top(&format!("{path}: {{ @ }}")),
         "control.roles[]" => top("control: { roles: [ { who: x, role: read, @ } ] }"),
+        "audit" => top("audit: { path: x, @ }"),
         "overrides.journal" => top("overrides: { journal: { path: x, @ } }"),
         "listeners[]" => listener("@"),
         "listeners[].forwarded" => listener("forwarded: { @ }"),

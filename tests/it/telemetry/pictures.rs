@@ -51,7 +51,7 @@ async fn start(backends: &[Backend; 2]) -> Gateway {
         "listeners: [ { address: 127.0.0.1:0 }, { address: 127.0.0.1:0, max_connections: 1 } ]";
     let ports = PORTS.replace("listeners: [ { address: 127.0.0.1:0 } ]", full);
     let yaml = format!(
-        "{ports}zone: a\noverrides: {{ journal: {{ path: overrides.jsonl }} }}\nservices:\n  \
+        "{ports}zone: a\noverrides: {{ journal: {{ path: overrides.jsonl }} }}\naudit: audit.jsonl\nservices:\n  \
            orders:\n    retry_budget: {{ ratio: 0, min_per_second: 2 }}\n    balancer: {{ policy: round_robin }}\n    streams: [ echo.Echo/ClientStream ]\n    endpoints: [ {a}, {b}, {none} ]\n  \
            carts: {{ prefer_zone: true, discover: {{ file: backends.json, initial_timeout: 0s }}, tls: {{ ca: ca.pem }}, health: {{ tcp: {{}}, interval: 500ms }}, endpoints: [ {none} ] }}\n  \
            copies: {{ ejection: {{ consecutive: 1, time: 1h, max_time: 1h }}, endpoints: [ {a}, {b} ] }}\n\
